@@ -7,6 +7,7 @@ import type { Libc } from "./libc.ts";
 
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
@@ -30,7 +31,7 @@ export const EHOSTUNREACH = 113;
 const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> = {
   [EPERM]: ["EPERM", "operation not permitted"],
   [ENOENT]: ["ENOENT", "no such file or directory"],
-  3: ["ESRCH", "no such process"],
+  [ESRCH]: ["ESRCH", "no such process"],
   [EINTR]: ["EINTR", "interrupted system call"],
   [EIO]: ["EIO", "input/output error"],
   [ENXIO]: ["ENXIO", "no such device or address"],

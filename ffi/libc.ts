@@ -16,6 +16,8 @@ const SYMBOLS = {
   open: { parameters: ["buffer", "i32"], result: "i32" },
   /** `int ioctl(int fd, unsigned long request, void *argument)`; every request used here fits 32 bits */
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
+  /** `int ioctl(int fd, unsigned long request, unsigned long value)`, for requests whose argument is a number */
+  ioctl_value: { name: "ioctl", parameters: ["i32", "u32", "pointer"], result: "i32" },
   /** `int fcntl(int fd, int command, int argument)` */
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** `ssize_t readv(int fd, const struct iovec *iov, int count)` */
@@ -33,6 +35,8 @@ const SYMBOLS = {
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   /** `int bind(int fd, const struct sockaddr *address, socklen_t length)` */
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** `int connect(int fd, const struct sockaddr *address, socklen_t length)` */
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   /** `int getsockname(int fd, struct sockaddr *address, socklen_t *length)` */
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   /** `int setsockopt(int fd, int level, int option, const void *value, socklen_t length)` */
@@ -65,6 +69,8 @@ const SYMBOLS = {
   mount: { parameters: ["buffer", "buffer", "buffer", "u64", "pointer"], result: "i32" },
   /** `int umount2(const char *target, int flags)` */
   umount2: { parameters: ["buffer", "i32"], result: "i32" },
+  /** `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *result)` */
+  statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   /** `int execv(const char *path, char *const argv[])`; returns only on failure */
   execv: { parameters: ["buffer", "buffer"], result: "i32" },
 

@@ -1,0 +1,28 @@
+/** Owns the clock of the data plane: CLOCK_BOOTTIME, which goes on while the machine sleeps, as the ages of keys must. */
+import type { Arena } from "./arena.ts";
+import type { Libc } from "./libc.ts";
+
+const CLOCK_BOOTTIME = 7;
+const TIMESPEC_SIZE = 16;
+
+export class BootClock {
+  readonly #libc: Libc;
+  readonly #view: DataView<ArrayBuffer>;
+  readonly #time: number;
+  readonly #pointer: Deno.PointerObject;
+
+  constructor(libc: Libc, arena: Arena) {
+    this.#libc = libc;
+    this.#view = arena.view;
+    this.#time = arena.allocate(TIMESPEC_SIZE);
+    this.#pointer = arena.pointer(this.#time);
+  }
+
+  /** Milliseconds since the machine was started, with a fraction. Allocates nothing. */
+  now(): number {
+    this.#libc.symbols.clock_gettime(CLOCK_BOOTTIME, this.#pointer);
+    // struct timespec { time_t tv_sec; long tv_nsec; }: seconds since boot fit the low half for 136 years.
+    return this.#view.getUint32(this.#time, true) * 1000 +
+      this.#view.getUint32(this.#time + 8, true) / 1e6;
+  }
+}

@@ -1,0 +1,94 @@
+/** Owns epoll: a set of descriptors, and the one call in which the data-plane thread sleeps. */
+import type { Arena } from "./arena.ts";
+import { check, EINTR, SystemCallError } from "./errno.ts";
+import type { Libc } from "./libc.ts";
+
+export const EPOLLIN = 0x001;
+export const EPOLLOUT = 0x004;
+export const EPOLLERR = 0x008;
+export const EPOLLHUP = 0x010;
+
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_MOD = 3;
+
+/**
+ * `struct epoll_event { uint32_t events; uint64_t data; }`: packed on x86-64 (12 bytes), naturally aligned
+ * elsewhere (16 bytes, data at 8). The descriptor is kept in the low half of `data`.
+ */
+const PACKED = Deno.build.arch === "x86_64";
+const EVENT_SIZE = PACKED ? 12 : 16;
+const EVENT_DATA = PACKED ? 4 : 8;
+
+export class Epoll implements Disposable {
+  readonly #libc: Libc;
+  readonly #arena: Arena;
+  readonly #fd: number;
+  readonly #events: number;
+  readonly #eventsPointer: Deno.PointerObject;
+  readonly #capacity: number;
+
+  /** @param capacity the most events that one `wait()` reports */
+  constructor(libc: Libc, arena: Arena, capacity = 16) {
+    this.#libc = libc;
+    this.#arena = arena;
+    this.#capacity = capacity;
+    this.#events = arena.allocate(capacity * EVENT_SIZE);
+    this.#eventsPointer = arena.pointer(this.#events);
+    this.#fd = check(libc, libc.symbols.epoll_create1(EPOLL_CLOEXEC), "create epoll instance");
+  }
+
+  /** Watches `fd`, level-triggered, for `interest` (EPOLLIN, EPOLLOUT or both). */
+  add(fd: number, interest: number): void {
+    this.#control(EPOLL_CTL_ADD, fd, interest);
+  }
+
+  /** Changes what `fd` is watched for; 0 leaves errors and hang-ups alone. */
+  modify(fd: number, interest: number): void {
+    this.#control(EPOLL_CTL_MOD, fd, interest);
+  }
+
+  /**
+   * Sleeps until a descriptor is ready or the time has passed.
+   *
+   * @param timeout in ms, rounded up by the caller; -1 waits for ever
+   * @returns the count of events, 0 after a time-out or a signal
+   */
+  wait(timeout: number): number {
+    const count = this.#libc.symbols.epoll_wait(
+      this.#fd,
+      this.#eventsPointer,
+      this.#capacity,
+      timeout,
+    );
+    if (count >= 0) return count;
+    const errno = this.#libc.errno();
+    if (errno === EINTR) return 0;
+    throw new SystemCallError("wait for events", errno);
+  }
+
+  /** The descriptor of event `index` of the last `wait()`. */
+  descriptor(index: number): number {
+    return this.#arena.view.getInt32(this.#events + index * EVENT_SIZE + EVENT_DATA, true);
+  }
+
+  /** The EPOLL bits of event `index` of the last `wait()`. */
+  readiness(index: number): number {
+    return this.#arena.view.getUint32(this.#events + index * EVENT_SIZE, true);
+  }
+
+  [Symbol.dispose](): void {
+    this.#libc.symbols.close(this.#fd);
+  }
+
+  #control(operation: number, fd: number, interest: number): void {
+    const event = new DataView(new ArrayBuffer(EVENT_SIZE));
+    event.setUint32(0, interest, true);
+    event.setInt32(EVENT_DATA, fd, true);
+    check(
+      this.#libc,
+      this.#libc.symbols.epoll_ctl(this.#fd, operation, fd, new Uint8Array(event.buffer)),
+      `watch descriptor ${fd}`,
+    );
+  }
+}

@@ -1,0 +1,40 @@
+/** Owns the connection through which a network namespace's links, addresses, routes and rules are managed. */
+import type { Libc } from "../libc.ts";
+import { Addresses } from "./addresses.ts";
+import { Links } from "./links.ts";
+import { Routes } from "./routes.ts";
+import { Rules } from "./rules.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "./socket.ts";
+
+/**
+ * Everything is synchronous and acknowledged: when a method returns, the kernel has done it. Refusals are
+ * `NetlinkError`s with the error number and, where given, the kernel's own explanation.
+ */
+export class Rtnetlink implements Disposable {
+  readonly links: Links;
+  readonly addresses: Addresses;
+  readonly routes: Routes;
+  readonly rules: Rules;
+  readonly #socket: NetlinkSocket;
+
+  private constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+    this.links = new Links(socket);
+    this.addresses = new Addresses(socket);
+    this.routes = new Routes(socket);
+    this.rules = new Rules(socket);
+  }
+
+  /**
+   * Opens a connection to the network namespace that the thread is in now; the thread may leave it afterwards.
+   *
+   * @throws {SystemCallError}
+   */
+  static open(libc: Libc): Rtnetlink {
+    return new Rtnetlink(NetlinkSocket.open(libc, { protocol: NETLINK_ROUTE }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+}

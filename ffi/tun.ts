@@ -1,0 +1,144 @@
+/**
+ * Owns the TUN device: creation by ioctl, and reads and writes of packets behind a `virtio_net_hdr`.
+ *
+ * The device lives as long as its descriptor: when the process ends, however it ends, the kernel removes the interface
+ * and with it the addresses and routes on it (IFF_PERSIST is never set).
+ */
+import type { Arena } from "./arena.ts";
+import { check, SystemCallError } from "./errno.ts";
+import { cString, type Libc } from "./libc.ts";
+
+// include/uapi/linux/if_tun.h
+const TUNSETIFF = 0x400454ca;
+const TUNSETOFFLOAD = 0x400454d0;
+const IFF_TUN = 0x0001;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+const IFF_TUN_EXCL = 0x8000;
+
+/** Bits for `setOffload()`: what the kernel may leave undone in packets that it hands to us. */
+export const TUN_F_CSUM = 0x01;
+export const TUN_F_TSO4 = 0x02;
+export const TUN_F_USO4 = 0x20;
+export const TUN_F_USO6 = 0x40;
+
+/** `IFNAMSIZ`: an interface name with its NUL. */
+const IFNAMSIZ = 16;
+/** `struct ifreq { char ifr_name[IFNAMSIZ]; union { short ifr_flags; ... }; }` on 64-bit machines. */
+const IFREQ_SIZE = 40;
+
+const O_RDWR = 0o2;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * `struct virtio_net_hdr { u8 flags; u8 gso_type; u16 hdr_len; u16 gso_size; u16 csum_start; u16 csum_offset; }`,
+ * in host order, before each packet in both directions.
+ */
+export const VNET_HEADER_SIZE = 10;
+
+/** `struct iovec { void *iov_base; size_t iov_len; }` */
+const IOVEC_SIZE = 16;
+/** `UIO_MAXIOV` is 1,024; a super-packet needs one vector for the header and one for each of up to 64 segments. */
+const MAX_WRITE_VECTORS = 130;
+
+export class Tun implements Disposable {
+  readonly fd: number;
+  readonly name: string;
+  readonly #libc: Libc;
+  readonly #arena: Arena;
+  readonly #readVector: number;
+  readonly #readVectorPointer: Deno.PointerObject;
+  readonly #writeVectors: number;
+  readonly #writeVectorsPointer: Deno.PointerObject;
+  #writeVectorCount = 0;
+
+  private constructor(libc: Libc, arena: Arena, device: { fd: number; name: string }) {
+    this.#libc = libc;
+    this.#arena = arena;
+    this.fd = device.fd;
+    this.name = device.name;
+    this.#readVector = arena.allocate(IOVEC_SIZE);
+    this.#readVectorPointer = arena.pointer(this.#readVector);
+    this.#writeVectors = arena.allocate(MAX_WRITE_VECTORS * IOVEC_SIZE);
+    this.#writeVectorsPointer = arena.pointer(this.#writeVectors);
+  }
+
+  /**
+   * Creates a device in the thread's network namespace. It is down and has no address.
+   *
+   * @param name at most 15 bytes; IFF_TUN_EXCL refuses a name that is taken, also by an idle persistent TUN
+   * @throws {SystemCallError} ENOENT or ENODEV without `/dev/net/tun`, EPERM without CAP_NET_ADMIN, EBUSY when the name is taken
+   */
+  static open(libc: Libc, arena: Arena, name: string): Tun {
+    const fd = check(
+      libc,
+      libc.symbols.open(cString("/dev/net/tun"), O_RDWR | O_NONBLOCK | O_CLOEXEC),
+      "open /dev/net/tun",
+    );
+    const request = new Uint8Array(IFREQ_SIZE);
+    new TextEncoder().encodeInto(name, request.subarray(0, IFNAMSIZ - 1));
+    new DataView(request.buffer)
+      .setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL, true);
+    if (libc.symbols.ioctl(fd, TUNSETIFF, request) < 0) {
+      const errno = libc.errno();
+      libc.symbols.close(fd);
+      throw new SystemCallError(`create TUN device "${name}"`, errno);
+    }
+    return new Tun(libc, arena, { fd, name });
+  }
+
+  /**
+   * Tells the kernel which work it may leave to us (TUN_F_ bits; 0 for none).
+   *
+   * @returns false when this kernel does not know one of the bits
+   */
+  setOffload(bits: number): boolean {
+    // The argument is a number in the place of the pointer: (unsigned long) bits.
+    const argument = bits === 0 ? null : Deno.UnsafePointer.create(BigInt(bits));
+    return this.#libc.symbols.ioctl_value(this.fd, TUNSETOFFLOAD, argument) === 0;
+  }
+
+  /**
+   * Reads one packet, behind its `virtio_net_hdr`, to `offset`.
+   *
+   * @returns bytes read, the header included, or the negative error number (EAGAIN: nothing there)
+   */
+  read(offset: number, capacity: number): number {
+    this.#setVector(this.#readVector, offset, capacity);
+    const length = this.#libc.symbols.readv(this.fd, this.#readVectorPointer, 1);
+    return length >= 0 ? length : -this.#libc.errno();
+  }
+
+  /** Begins a packet to write; the pieces named by `addPiece()` follow one another in it. */
+  beginWrite(): void {
+    this.#writeVectorCount = 0;
+  }
+
+  /** Adds the bytes at `offset` to the packet. The first piece starts with the `virtio_net_hdr`. */
+  addPiece(offset: number, length: number): void {
+    this.#setVector(this.#writeVectors + this.#writeVectorCount * IOVEC_SIZE, offset, length);
+    this.#writeVectorCount++;
+  }
+
+  /** Hands the packet to the kernel. Returns the bytes written or the negative error number. */
+  endWrite(): number {
+    const written = this.#libc.symbols.writev(
+      this.fd,
+      this.#writeVectorsPointer,
+      this.#writeVectorCount,
+    );
+    return written >= 0 ? written : -this.#libc.errno();
+  }
+
+  /** Closes the descriptor; the kernel removes the interface. */
+  [Symbol.dispose](): void {
+    this.#libc.symbols.close(this.fd);
+  }
+
+  #setVector(at: number, offset: number, length: number): void {
+    this.#arena.writePointer(at, offset);
+    this.#arena.view.setUint32(at + 8, length, true);
+    this.#arena.view.setUint32(at + 12, 0, true);
+  }
+}

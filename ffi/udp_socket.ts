@@ -1,0 +1,427 @@
+/**
+ * Owns the UDP socket: datagrams in and out by the batch, with the kernel's segmentation offloads where it has them.
+ *
+ * One socket serves every peer, so it is never connected; each message carries its address. Batches are described by
+ * `mmsghdr` arrays laid out once in the arena, so that a send or a receive of many datagrams is one system call on
+ * memory that already exists.
+ */
+import type { Arena } from "./arena.ts";
+import { check, EAGAIN, EINTR, EINVAL, EIO, ENOBUFS } from "./errno.ts";
+import type { Libc } from "./libc.ts";
+
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const MSG_DONTWAIT = 0x40;
+const MSG_TRUNC = 0x20;
+
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const SO_MARK = 36;
+const SOL_IP = 0;
+const IP_PKTINFO = 8;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
+const UDP_GRO = 104;
+
+/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
+const SOCKADDR_IN_SIZE = 16;
+/** `struct iovec { void *iov_base; size_t iov_len; }` */
+const IOVEC_SIZE = 16;
+/**
+ * `struct mmsghdr { struct msghdr { void *name; u32 namelen; iovec *iov; size_t iovlen; void *control; size_t controllen;
+ * int flags; } hdr; unsigned len; }` with the padding of a 64-bit ABI.
+ */
+const MMSGHDR_SIZE = 64;
+const MSG_NAME = 0;
+const MSG_NAMELEN = 8;
+const MSG_IOV = 16;
+const MSG_IOVLEN = 24;
+const MSG_CONTROL = 32;
+const MSG_CONTROLLEN = 40;
+const MSG_FLAGS = 48;
+const MSG_LEN = 56;
+
+/** `struct cmsghdr { size_t len; int level; int type; }`, its data behind it, padded to 8 bytes. */
+const CMSG_HEADER_SIZE = 16;
+/** `struct in_pktinfo { int ipi_ifindex; be32 ipi_spec_dst; be32 ipi_addr; }` */
+const PKTINFO_LENGTH = CMSG_HEADER_SIZE + 12;
+const PKTINFO_SPACE = CMSG_HEADER_SIZE + 16;
+/** `u16 gso_size` on send, `int gso_size` on receive. */
+const SEGMENT_SPACE = CMSG_HEADER_SIZE + 8;
+const CONTROL_SPACE = PKTINFO_SPACE + SEGMENT_SPACE;
+
+/** `UDP_MAX_SEGMENTS` of kernels before 6.9; newer ones take 128. */
+const MAX_SEGMENTS = 64;
+/** The most bytes of one send: 65,535 less the IPv4 and UDP headers. */
+const MAX_SEND_BYTES = 65507;
+/** Room for the largest merged receive. */
+export const RECEIVE_BUFFER_SIZE = 65536;
+
+/** Datagrams to send: parallel arrays, index by index. */
+export interface DatagramBatch {
+  /** Arena offset of each datagram. */
+  readonly offsets: Int32Array;
+  /** Length of each in bytes. */
+  readonly lengths: Int32Array;
+  /** Destination IPv4 address, host order. */
+  readonly addresses: Uint32Array;
+  /** Destination port, host order. */
+  readonly ports: Uint16Array;
+  /** Source IPv4 address, host order; 0 lets the kernel choose. */
+  readonly sources: Uint32Array;
+}
+
+export interface UdpSocketOptions {
+  /** Local port; 0 takes a free one. */
+  readonly port: number;
+  /** SO_MARK for policy routing; 0 for none. */
+  readonly mark: number;
+  /** Use UDP_SEGMENT and UDP_GRO where the kernel has them. */
+  readonly offload: boolean;
+  /** Wanted size of the socket's buffers in bytes. */
+  readonly bufferSize: number;
+  /** Messages that one receive or send call handles. */
+  readonly batch: number;
+}
+
+export class UdpSocket implements Disposable {
+  readonly fd: number;
+  readonly port: number;
+
+  /** What the last `receive()` brought, index by index. */
+  readonly receivedOffsets: Int32Array;
+  /** Bytes; -1 when the kernel had to cut the datagram short. */
+  readonly receivedLengths: Int32Array;
+  /** Size of each merged datagram but the last, or 0 for a single one. */
+  readonly receivedSegmentSizes: Int32Array;
+  readonly receivedAddresses: Uint32Array;
+  readonly receivedPorts: Uint16Array;
+  /** The local address that the datagram was sent to: what an answer must come from on a host with several. */
+  readonly receivedSources: Uint32Array;
+
+  /** True after `send()` stopped because the socket's buffer was full. */
+  blocked = false;
+  /** Datagrams that the kernel refused, and the errno of the last of them. */
+  sendErrors = 0;
+  lastSendError = 0;
+  /** The source address whose use the kernel refused last (it was taken off the host), or 0. */
+  refusedSource = 0;
+  /** Whether sends use UDP_SEGMENT now; false for good once the kernel has refused one. */
+  segmentation: boolean;
+  /** Whether receives may be merged by UDP_GRO. */
+  readonly receiveOffload: boolean;
+
+  readonly #libc: Libc;
+  readonly #arena: Arena;
+  readonly #view: DataView<ArrayBuffer>;
+  readonly #batch: number;
+  readonly #receiveHeaders: number;
+  readonly #receiveControl: number;
+  readonly #receiveNames: number;
+  readonly #receivePointer: Deno.PointerObject;
+  readonly #sendHeaders: number;
+  readonly #sendControl: number;
+  readonly #sendNames: number;
+  readonly #sendVectors: number;
+  readonly #sendPointer: Deno.PointerObject;
+  /** How many datagrams each composed message carries. */
+  readonly #sendCounts: Int32Array;
+
+  private constructor(libc: Libc, arena: Arena, socket: { fd: number } & UdpSocketOptions) {
+    this.#libc = libc;
+    this.#arena = arena;
+    this.#view = arena.view;
+    this.#batch = socket.batch;
+    this.fd = socket.fd;
+    this.port = boundPort(libc, socket.fd);
+    this.segmentation = socket.offload && hasOption(libc, socket.fd, UDP_SEGMENT);
+    this.receiveOffload = socket.offload &&
+      setOption(libc, socket.fd, { level: SOL_UDP, option: UDP_GRO, value: 1 });
+
+    const batch = socket.batch;
+    this.receivedOffsets = new Int32Array(batch);
+    this.receivedLengths = new Int32Array(batch);
+    this.receivedSegmentSizes = new Int32Array(batch);
+    this.receivedAddresses = new Uint32Array(batch);
+    this.receivedPorts = new Uint16Array(batch);
+    this.receivedSources = new Uint32Array(batch);
+    this.#sendCounts = new Int32Array(batch);
+
+    this.#receiveHeaders = arena.allocate(batch * MMSGHDR_SIZE);
+    this.#receiveControl = arena.allocate(batch * CONTROL_SPACE);
+    this.#receiveNames = arena.allocate(batch * SOCKADDR_IN_SIZE);
+    this.#receivePointer = arena.pointer(this.#receiveHeaders);
+    this.#sendHeaders = arena.allocate(batch * MMSGHDR_SIZE);
+    this.#sendControl = arena.allocate(batch * CONTROL_SPACE);
+    this.#sendNames = arena.allocate(batch * SOCKADDR_IN_SIZE);
+    this.#sendVectors = arena.allocate(batch * MAX_SEGMENTS * IOVEC_SIZE);
+    this.#sendPointer = arena.pointer(this.#sendHeaders);
+    this.#layOut(arena.allocate(batch * IOVEC_SIZE), arena.allocate(batch * RECEIVE_BUFFER_SIZE));
+  }
+
+  /**
+   * Opens a socket bound to all IPv4 addresses.
+   *
+   * @throws {SystemCallError} EADDRINUSE when the port is taken, EPERM for a mark without CAP_NET_ADMIN
+   */
+  static bind(libc: Libc, arena: Arena, options: UdpSocketOptions): UdpSocket {
+    const { symbols } = libc;
+    const fd = check(
+      libc,
+      symbols.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+      "open UDP socket",
+    );
+    try {
+      if (options.mark !== 0) {
+        const set = setOption(libc, fd, {
+          level: SOL_SOCKET,
+          option: SO_MARK,
+          value: options.mark,
+        });
+        check(libc, set ? 0 : -1, `set firewall mark ${options.mark} on UDP socket`);
+      }
+      // The forced forms pass net.core.[rw]mem_max but want CAP_NET_ADMIN; the others are cut to the maximum.
+      const size = { level: SOL_SOCKET, value: options.bufferSize };
+      setOption(libc, fd, { ...size, option: SO_RCVBUFFORCE }) ||
+        setOption(libc, fd, { ...size, option: SO_RCVBUF });
+      setOption(libc, fd, { ...size, option: SO_SNDBUFFORCE }) ||
+        setOption(libc, fd, { ...size, option: SO_SNDBUF });
+      setOption(libc, fd, { level: SOL_IP, option: IP_PKTINFO, value: 1 });
+
+      const address = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
+      address.setUint16(0, AF_INET, true);
+      address.setUint16(2, options.port);
+      check(
+        libc,
+        symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_IN_SIZE),
+        `bind UDP port ${options.port}`,
+      );
+      return new UdpSocket(libc, arena, { fd, ...options });
+    } catch (error) {
+      symbols.close(fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Takes what has arrived, up to a batch of messages, each of which may hold several datagrams merged by UDP_GRO.
+   *
+   * @returns the count of messages, described by the `received...` arrays, or the negative error number (EAGAIN: none)
+   */
+  receive(): number {
+    const count = this.#libc.symbols.recvmmsg(
+      this.fd,
+      this.#receivePointer,
+      this.#batch,
+      MSG_DONTWAIT,
+      null,
+    );
+    if (count < 0) return -this.#libc.errno();
+    const view = this.#view;
+    for (let i = 0; i < count; i++) {
+      const header = this.#receiveHeaders + i * MMSGHDR_SIZE;
+      const name = this.#receiveNames + i * SOCKADDR_IN_SIZE;
+      const truncated = (view.getInt32(header + MSG_FLAGS, true) & MSG_TRUNC) !== 0;
+      this.receivedLengths[i] = truncated ? -1 : view.getInt32(header + MSG_LEN, true);
+      this.receivedPorts[i] = view.getUint16(name + 2);
+      this.receivedAddresses[i] = view.getUint32(name + 4);
+      this.#readControl(i, view.getUint32(header + MSG_CONTROLLEN, true));
+      // The kernel shortened these to what it wrote; the next call must find the room again.
+      view.setUint32(header + MSG_NAMELEN, SOCKADDR_IN_SIZE, true);
+      view.setUint32(header + MSG_CONTROLLEN, CONTROL_SPACE, true);
+    }
+    return count;
+  }
+
+  /**
+   * Sends datagrams `from` (inclusive) to `to` (exclusive). A datagram that the kernel refuses is counted and skipped.
+   *
+   * @returns the index of the first datagram that is still to be sent: `to`, or less with `blocked` set
+   */
+  send(batch: DatagramBatch, from: number, to: number): number {
+    this.blocked = false;
+    let next = from;
+    while (next < to) {
+      const messages = this.#compose(batch, next, to);
+      const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sendPointer, messages, MSG_DONTWAIT);
+      if (sent > 0) {
+        for (let i = 0; i < sent; i++) next += this.#sendCounts[i];
+        continue;
+      }
+      const errno = this.#libc.errno();
+      if (errno === EINTR) continue;
+      if (errno === EAGAIN || errno === ENOBUFS) {
+        this.blocked = true;
+        return next;
+      }
+      if (this.#sendCounts[0] > 1 && (errno === EIO || errno === EINVAL)) {
+        // This kernel, interface or path does not segment: the same datagrams go out singly.
+        this.segmentation = false;
+        continue;
+      }
+      if (batch.sources[next] !== 0 && errno === EINVAL) {
+        // The source address is no longer one of this host's; the kernel's own choice is right now.
+        this.refusedSource = batch.sources[next];
+        batch.sources[next] = 0;
+        continue;
+      }
+      this.sendErrors++;
+      this.lastSendError = errno;
+      next++;
+    }
+    return next;
+  }
+
+  [Symbol.dispose](): void {
+    this.#libc.symbols.close(this.fd);
+  }
+
+  /** Fills in what never changes: the pointers from headers to names, vectors, control blocks and buffers. */
+  #layOut(receiveVectors: number, receiveBuffers: number): void {
+    const arena = this.#arena;
+    const view = this.#view;
+    for (let i = 0; i < this.#batch; i++) {
+      const buffer = receiveBuffers + i * RECEIVE_BUFFER_SIZE;
+      const vector = receiveVectors + i * IOVEC_SIZE;
+      this.receivedOffsets[i] = buffer;
+      arena.writePointer(vector, buffer);
+      view.setUint32(vector + 8, RECEIVE_BUFFER_SIZE, true);
+
+      const receive = this.#receiveHeaders + i * MMSGHDR_SIZE;
+      arena.writePointer(receive + MSG_NAME, this.#receiveNames + i * SOCKADDR_IN_SIZE);
+      view.setUint32(receive + MSG_NAMELEN, SOCKADDR_IN_SIZE, true);
+      arena.writePointer(receive + MSG_IOV, vector);
+      view.setUint32(receive + MSG_IOVLEN, 1, true);
+      arena.writePointer(receive + MSG_CONTROL, this.#receiveControl + i * CONTROL_SPACE);
+      view.setUint32(receive + MSG_CONTROLLEN, CONTROL_SPACE, true);
+
+      const send = this.#sendHeaders + i * MMSGHDR_SIZE;
+      const name = this.#sendNames + i * SOCKADDR_IN_SIZE;
+      view.setUint16(name, AF_INET, true);
+      arena.writePointer(send + MSG_NAME, name);
+      view.setUint32(send + MSG_NAMELEN, SOCKADDR_IN_SIZE, true);
+      arena.writePointer(send + MSG_CONTROL, this.#sendControl + i * CONTROL_SPACE);
+    }
+  }
+
+  #readControl(index: number, length: number): void {
+    const view = this.#view;
+    let at = this.#receiveControl + index * CONTROL_SPACE;
+    const end = at + length;
+    this.receivedSegmentSizes[index] = 0;
+    this.receivedSources[index] = 0;
+    while (at + CMSG_HEADER_SIZE <= end) {
+      const messageLength = view.getUint32(at, true);
+      if (messageLength < CMSG_HEADER_SIZE) return;
+      const level = view.getInt32(at + 8, true);
+      const type = view.getInt32(at + 12, true);
+      const data = at + CMSG_HEADER_SIZE;
+      if (level === SOL_UDP && type === UDP_GRO) {
+        this.receivedSegmentSizes[index] = view.getInt32(data, true);
+      } else if (level === SOL_IP && type === IP_PKTINFO) {
+        this.receivedSources[index] = view.getUint32(data + 4);
+      }
+      at += (messageLength + 7) & ~7;
+    }
+  }
+
+  /**
+   * Describes as many datagrams as fit one `sendmmsg` call. Neighbours with one destination and equal sizes (the last may
+   * be shorter, as UDP_SEGMENT has it) share a message.
+   *
+   * @returns the count of messages; `#sendCounts` has the datagrams of each
+   */
+  #compose(batch: DatagramBatch, from: number, to: number): number {
+    let next = from;
+    let message = 0;
+    while (next < to && message < this.#batch) {
+      const run = this.segmentation ? runLength(batch, next, to) : 1;
+      this.#composeMessage(batch, next, message, run);
+      this.#sendCounts[message++] = run;
+      next += run;
+    }
+    return message;
+  }
+
+  #composeMessage(batch: DatagramBatch, first: number, message: number, run: number): void {
+    const arena = this.#arena;
+    const view = this.#view;
+    const header = this.#sendHeaders + message * MMSGHDR_SIZE;
+    const name = this.#sendNames + message * SOCKADDR_IN_SIZE;
+    const vectors = this.#sendVectors + message * MAX_SEGMENTS * IOVEC_SIZE;
+    const control = this.#sendControl + message * CONTROL_SPACE;
+
+    view.setUint16(name + 2, batch.ports[first]);
+    view.setUint32(name + 4, batch.addresses[first]);
+    for (let i = 0; i < run; i++) {
+      const vector = vectors + i * IOVEC_SIZE;
+      arena.writePointer(vector, batch.offsets[first + i]);
+      view.setUint32(vector + 8, batch.lengths[first + i], true);
+    }
+    arena.writePointer(header + MSG_IOV, vectors);
+    view.setUint32(header + MSG_IOVLEN, run, true);
+
+    let controlLength = 0;
+    if (batch.sources[first] !== 0) {
+      view.setUint32(control, PKTINFO_LENGTH, true);
+      view.setInt32(control + 8, SOL_IP, true);
+      view.setInt32(control + 12, IP_PKTINFO, true);
+      view.setInt32(control + CMSG_HEADER_SIZE, 0, true);
+      view.setUint32(control + CMSG_HEADER_SIZE + 4, batch.sources[first]);
+      view.setUint32(control + CMSG_HEADER_SIZE + 8, 0);
+      controlLength = PKTINFO_SPACE;
+    }
+    if (run > 1) {
+      view.setUint32(control + controlLength, CMSG_HEADER_SIZE + 2, true);
+      view.setInt32(control + controlLength + 8, SOL_UDP, true);
+      view.setInt32(control + controlLength + 12, UDP_SEGMENT, true);
+      view.setUint16(control + controlLength + CMSG_HEADER_SIZE, batch.lengths[first], true);
+      controlLength += SEGMENT_SPACE;
+    }
+    view.setUint32(header + MSG_CONTROLLEN, controlLength, true);
+  }
+}
+
+/** How many datagrams from `first` on can be one message with UDP_SEGMENT. */
+function runLength(batch: DatagramBatch, first: number, to: number): number {
+  const size = batch.lengths[first];
+  const limit = Math.min(to - first, MAX_SEGMENTS, (MAX_SEND_BYTES / size) | 0);
+  let run = 1;
+  while (run < limit) {
+    const i = first + run;
+    if (
+      batch.addresses[i] !== batch.addresses[first] || batch.ports[i] !== batch.ports[first] ||
+      batch.sources[i] !== batch.sources[first] || batch.lengths[i] > size
+    ) break;
+    run++;
+    if (batch.lengths[i] < size) break;
+  }
+  return run;
+}
+
+function setOption(
+  libc: Libc,
+  fd: number,
+  { level, option, value }: { level: number; option: number; value: number },
+): boolean {
+  const bytes = new Uint8Array(new Int32Array([value]).buffer);
+  return libc.symbols.setsockopt(fd, level, option, bytes, bytes.length) === 0;
+}
+
+/** Whether the kernel knows this UDP option at all. */
+function hasOption(libc: Libc, fd: number, option: number): boolean {
+  const length = new Uint8Array(new Uint32Array([4]).buffer);
+  return libc.symbols.getsockopt(fd, SOL_UDP, option, new Uint8Array(4), length) === 0;
+}
+
+function boundPort(libc: Libc, fd: number): number {
+  const address = new Uint8Array(SOCKADDR_IN_SIZE);
+  const length = new Uint8Array(new Uint32Array([SOCKADDR_IN_SIZE]).buffer);
+  check(libc, libc.symbols.getsockname(fd, address, length), "read the UDP socket's port");
+  return new DataView(address.buffer).getUint16(2);
+}

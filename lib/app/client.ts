@@ -1,0 +1,187 @@
+/**
+ * Owns `vpn client`: the life of a connection from its configuration to its end.
+ *
+ * The handshake comes first. Only when the server has answered is anything on the host changed: the TUN, its addresses,
+ * routes. So a client that cannot connect leaves nothing to undo.
+ */
+import type { RunOptions } from "../cli/command.ts";
+import type { ClientConfig } from "../config/config.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { validateClient } from "../config/roles.ts";
+import { formatCidr, formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
+import { loadConfig } from "./config_file.ts";
+import type { DataPlaneHandle } from "./data_plane_handle.ts";
+import { AppError, ExitCode } from "./errors.ts";
+import { HostNetwork } from "./host_network.ts";
+import { getLogger } from "./logging.ts";
+import { requireTunnelPrivileges } from "./privileges.ts";
+import { resolveEndpoint } from "./resolve.ts";
+import { listenForStop } from "./stop_signal.ts";
+import {
+  DEFAULT_MTU,
+  enterSurroundings,
+  logReports,
+  logWarnings,
+  peerOptions,
+  startDataPlane,
+} from "./tunnel_process.ts";
+
+/** ms between initiations while connecting: three fit the time-out of 2.5 s, jitter included. */
+const CONNECT_INTERVAL = 700;
+
+/**
+ * Connects, and stays connected until SIGINT or SIGTERM.
+ *
+ * @returns the exit code
+ * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect
+ */
+export async function runClient(options: RunOptions): Promise<number> {
+  const startedAt = performance.now();
+  enterSurroundings(options);
+  const logger = getLogger("client");
+  const config = validateClient(loadConfig(options.configPath));
+  logWarnings(logger, config);
+  requireTunnelPrivileges();
+  using stop = listenForStop();
+  using network = new HostNetwork();
+  network.requireFreeName(options.interfaceName);
+
+  const plan = planRoutes(config, network);
+  const deadline = performance.now() + config.interface.connectTimeout;
+  const address = await resolveEndpoint(config.server.endpoint, config.interface.connectTimeout);
+  requireReachableOutside(config, address);
+  const server = `${formatIpv4(address)}:${config.server.endpoint.port}`;
+
+  const reports = logReports(logger);
+  const connected = Promise.withResolvers<void>();
+  const { dataPlane, aead } = await startDataPlane({
+    isGateway: false,
+    privateKey: config.interface.privateKey,
+    listenPort: config.listenPort,
+    mark: plan.mark,
+    mtu: config.interface.mtu ?? DEFAULT_MTU,
+    offload: options.offload,
+    aead: config.interface.aead,
+    addresses: config.interface.addresses,
+    clientToClient: false,
+    egress: "off",
+    peers: [peerOptions(config.server, address)],
+  }, {
+    ...reports,
+    onPeer: (report) => {
+      if (report.event === "handshake-completed") connected.resolve();
+      reports.onPeer(report);
+    },
+  });
+  try {
+    const outcome = await Promise.race([
+      connect(dataPlane, { connected: connected.promise, deadline }),
+      stop.received,
+      dataPlane.failed,
+    ]);
+    if (outcome === "timeout") throw noAnswer(config, server);
+    if (outcome !== "connected") return ExitCode.ok;
+
+    await dataPlane.openTun(options.interfaceName);
+    const settings = {
+      name: options.interfaceName,
+      addresses: config.interface.addresses,
+      mtu: config.interface.mtu ?? DEFAULT_MTU,
+    };
+    network.bringUp(settings);
+    if (plan.table !== null) {
+      network.addRoutes(settings, plan.networks, plan.isFullTunnel ? 0 : plan.table);
+      if (plan.isFullTunnel) {
+        network.addFullTunnel(settings, {
+          table: plan.table,
+          mark: plan.mark,
+          allowIpv6: config.interface.allowIpv6,
+        });
+      }
+    }
+    logger.info("connected to {server} as {address} in {time} ms; cipher by {aead}", {
+      server,
+      address: config.interface.addresses.map(formatCidr).join(", "),
+      time: Math.round(performance.now() - startedAt),
+      aead,
+    });
+    const signal = await Promise.race([stop.received, dataPlane.failed]);
+    logger.info("{signal} received: disconnecting", { signal });
+  } finally {
+    await dataPlane.stop();
+  }
+  return ExitCode.ok;
+}
+
+/** What goes through the tunnel, and how it is kept apart from the tunnel's own datagrams. */
+interface RoutePlan {
+  readonly isFullTunnel: boolean;
+  /** The networks that get plain routes. */
+  readonly networks: readonly { address: number; prefixLength: number }[];
+  /** For plain routes: 0 is the main table. For a full tunnel: the table of its default route. Null for no routes. */
+  readonly table: number | null;
+  readonly mark: number;
+}
+
+function planRoutes(config: ClientConfig, network: HostNetwork): RoutePlan {
+  const { table, fwMark } = config.interface;
+  const all = config.server.allowedIps;
+  const mark = fwMark ?? 0;
+  if (table === "off") return { isFullTunnel: false, networks: [], table: null, mark };
+  // As in wg-quick, a table of one's own means routes of one's own choice: the default route is then one like others.
+  const isFullTunnel = table === "auto" && all.some(({ prefixLength }) => prefixLength === 0);
+  if (!isFullTunnel) {
+    return { isFullTunnel, networks: all, table: table === "auto" ? 0 : table, mark };
+  }
+  const own = mark !== 0 ? mark : network.freeTable();
+  const networks = all.filter(({ prefixLength }) => prefixLength !== 0);
+  return { isFullTunnel, networks, table: own, mark: own };
+}
+
+/**
+ * A plain route that covers the server's own address would send the tunnel's datagrams into the tunnel.
+ *
+ * @throws {ConfigError} that names both
+ */
+function requireReachableOutside(config: ClientConfig, server: number): void {
+  const { table } = config.interface;
+  if (table !== "auto") return;
+  for (const prefix of config.server.allowedIps) {
+    if (prefix.prefixLength === 0) return;
+    const mask = prefixMask(prefix.prefixLength);
+    if (((prefix.address ^ server) & mask) !== 0) continue;
+    throw new ConfigError(
+      `${config.fileName}:${config.server.line}: AllowedIPs: cannot use "${formatCidr(prefix)}": ` +
+        `it contains the server's own address ${formatIpv4(server)}; ` +
+        "leave it out, or use 0.0.0.0/0 for a full tunnel",
+    );
+  }
+}
+
+async function connect(
+  dataPlane: DataPlaneHandle,
+  { connected, deadline }: { connected: Promise<void>; deadline: number },
+): Promise<"connected" | "timeout"> {
+  dataPlane.connect(CONNECT_INTERVAL);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<"timeout">((resolve) => {
+    timer = setTimeout(() => resolve("timeout"), Math.max(0, deadline - performance.now()));
+  });
+  try {
+    const outcome = await Promise.race([connected.then(() => "connected" as const), timeout]);
+    if (outcome === "connected") dataPlane.connected();
+    return outcome;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function noAnswer(config: ClientConfig, server: string): AppError {
+  const { connectTimeout } = config.interface;
+  return new AppError(
+    `Cannot connect: no valid answer from ${server} (UDP) within ${connectTimeout / 1000} s: ` +
+      "check that the server runs, that both public keys and the preshared key match, " +
+      "and that no firewall drops UDP to that port",
+    { exitCode: ExitCode.connect },
+  );
+}

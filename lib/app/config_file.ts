@@ -1,0 +1,65 @@
+/** Owns reading a configuration file from the disk. */
+import type { Config } from "../config/config.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { parseConfig } from "../config/parse_config.ts";
+
+/** A thousand peers take 200 KiB. */
+const MAX_BYTES = 1024 * 1024;
+
+/**
+ * Reads and parses the file that `--config` names. A file that others can read is a warning.
+ *
+ * @throws {ConfigError} when it cannot be read, is no text of at most 1 MiB, or has a mistake
+ */
+export function loadConfig(path: string): Config {
+  const { bytes, mode } = readBounded(path);
+  const config = parseConfig(decode(bytes, path), path);
+  if ((mode & 0o077) === 0) return config;
+  const warning = `${path}: others can read or write this file, which holds keys: chmod 600 it`;
+  return { ...config, warnings: [warning, ...config.warnings] };
+}
+
+/** The file's content, and its permission bits if it is a regular file: a pipe has no lasting ones. */
+function readBounded(path: string): { bytes: Uint8Array; mode: number } {
+  try {
+    using file = Deno.openSync(path);
+    const info = file.statSync();
+    if (info.isDirectory) throw unreadable(path, "it is a directory");
+    // One byte more than allowed tells a file that is too long from one that is not, whatever its size says.
+    const bytes = new Uint8Array(MAX_BYTES + 1);
+    let length = 0;
+    for (let read: number | null = 0; read !== null && length < bytes.length;) {
+      read = file.readSync(bytes.subarray(length));
+      length += read ?? 0;
+    }
+    if (length > MAX_BYTES) throw unreadable(path, "it is longer than 1 MiB");
+    return { bytes: bytes.subarray(0, length), mode: info.isFile ? info.mode ?? 0 : 0 };
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw unreadable(path, reason(error), error);
+  }
+}
+
+function reason(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such file: give one with --config FILE";
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return "permission denied: run as its owner or as root";
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    return "Deno keeps device and /proc files from programs: copy it to a file";
+  }
+  if (error instanceof Deno.errors.NotADirectory) return "a part of its path is not a directory";
+  return error instanceof Error ? error.message : String(error);
+}
+
+function unreadable(path: string, why: string, cause?: unknown): ConfigError {
+  return new ConfigError(`Cannot read configuration ${JSON.stringify(path)}: ${why}`, { cause });
+}
+
+function decode(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw unreadable(path, "it is not text in UTF-8", cause);
+  }
+}

@@ -1,0 +1,165 @@
+/** Owns the main thread's end of the data plane: starts the Worker, sends it commands, waits for what it reports. */
+import { SystemCallError } from "../../ffi/errno.ts";
+import { type Libc, openLibc } from "../../ffi/libc.ts";
+import { createWakeChannel, sendMessage } from "../../ffi/wake_channel.ts";
+import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
+
+type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
+
+/** A report that somebody waits for. */
+interface Waiter {
+  readonly kind: Report["kind"];
+  readonly resolve: (report: Report) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface DataPlaneListener {
+  onPeer(report: ReportOf<"peer">): void;
+  onLog(report: ReportOf<"log">): void;
+}
+
+/** The data plane's own words for a failure, with the error number where a system call failed. */
+export class DataPlaneError extends Error {
+  override readonly name = "DataPlaneError";
+  /** 0 when no system call failed. */
+  readonly errno: number;
+
+  constructor({ message, errno }: { message: string; errno: number }) {
+    super(message);
+    this.errno = errno;
+  }
+}
+
+export class DataPlaneHandle {
+  readonly #libc: Libc;
+  readonly #worker: Worker;
+  readonly #commandFd: number;
+  readonly #listener: DataPlaneListener;
+  readonly #waiters: Waiter[] = [];
+  #failure: DataPlaneError | null = null;
+  readonly #failed = Promise.withResolvers<never>();
+  #stopped = false;
+
+  private constructor(libc: Libc, fds: { sender: number }, listener: DataPlaneListener) {
+    this.#libc = libc;
+    this.#commandFd = fds.sender;
+    this.#listener = listener;
+    this.#worker = new Worker(new URL("./data_plane_worker.ts", import.meta.url), {
+      type: "module",
+      name: "data-plane",
+    });
+    this.#worker.onmessage = ({ data }: MessageEvent<Report>) => this.#take(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#take({ kind: "failed", message: event.message, errno: 0 });
+    };
+    // Whoever is interested waits for it; that nobody does is no error of its own.
+    this.#failed.promise.catch(() => {});
+  }
+
+  /**
+   * Starts the data plane and waits until its socket is bound.
+   *
+   * @throws {DataPlaneError} when it cannot start
+   */
+  static async start(
+    config: Omit<DataPlaneConfig, "commandFd">,
+    listener: DataPlaneListener,
+  ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
+    const libc = openLibc();
+    const { sender, receiver } = createWakeChannel(libc);
+    const dataPlane = new DataPlaneHandle(libc, { sender }, listener);
+    const ready = dataPlane.#wait("ready");
+    dataPlane.#worker.postMessage({ ...config, commandFd: receiver } satisfies DataPlaneConfig);
+    const { port, aead } = await ready;
+    return { dataPlane, port, aead };
+  }
+
+  /** Rejects when the data plane dies; never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  /**
+   * Creates the TUN device.
+   *
+   * @throws {DataPlaneError} EBUSY when the name is taken, EPERM without CAP_NET_ADMIN
+   */
+  async openTun(name: string): Promise<void> {
+    const opened = this.#wait("tun-opened");
+    this.#send({ kind: "open-tun", name });
+    await opened;
+  }
+
+  /** Begins handshakes, repeated every `interval` ms. */
+  connect(interval: number): void {
+    this.#send({ kind: "connect", interval });
+  }
+
+  /** Ends the quick repetition that `connect()` began. */
+  connected(): void {
+    this.#send({ kind: "connected" });
+  }
+
+  async statistics(): Promise<Statistics> {
+    const statistics = this.#wait("statistics");
+    this.#send({ kind: "get-statistics" });
+    return (await statistics).statistics;
+  }
+
+  /** Ends the loop and closes the TUN and the socket; safe to call again, and after a failure. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    if (this.#failure === null) {
+      const stopped = this.#wait("stopped");
+      this.#send({ kind: "stop" });
+      await stopped.catch(() => {});
+    }
+    this.#worker.terminate();
+    this.#libc.symbols.close(this.#commandFd);
+  }
+
+  #send(command: Command): void {
+    try {
+      sendMessage(
+        this.#libc,
+        this.#commandFd,
+        new TextEncoder().encode(JSON.stringify(command)),
+      );
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      this.#take({ kind: "failed", message: error.message, errno: error.errno });
+    }
+  }
+
+  #wait<Kind extends Report["kind"]>(kind: Kind): Promise<ReportOf<Kind>> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    const { promise, resolve, reject } = Promise.withResolvers<ReportOf<Kind>>();
+    // A waiter is only handed reports of its own kind.
+    this.#waiters.push({ kind, resolve: resolve as (report: Report) => void, reject });
+    return promise;
+  }
+
+  #take(report: Report): void {
+    switch (report.kind) {
+      case "peer":
+        this.#listener.onPeer(report);
+        break;
+      case "log":
+        this.#listener.onLog(report);
+        break;
+      case "failed": {
+        const failure = new DataPlaneError(report);
+        this.#failure = failure;
+        this.#failed.reject(failure);
+        for (const waiter of this.#waiters.splice(0)) waiter.reject(failure);
+        break;
+      }
+      default: {
+        const index = this.#waiters.findIndex((waiter) => waiter.kind === report.kind);
+        if (index >= 0) this.#waiters.splice(index, 1)[0].resolve(report);
+      }
+    }
+  }
+}

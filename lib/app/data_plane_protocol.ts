@@ -1,0 +1,85 @@
+/** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
+import type { PeerOptions } from "../tunnel/peer.ts";
+import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+
+/** All that the data plane needs to begin. Sent once, by `postMessage`, before its loop starts. */
+export interface DataPlaneConfig {
+  /** Descriptor of the wake channel's receiving end. */
+  readonly commandFd: number;
+  readonly isGateway: boolean;
+  /** 32 bytes. */
+  readonly privateKey: Uint8Array;
+  /** 0 takes a free port. */
+  readonly listenPort: number;
+  /** SO_MARK of the tunnel's own datagrams; 0 for none. */
+  readonly mark: number;
+  /** Inner MTU in bytes. */
+  readonly mtu: number;
+  /** Whether segmentation offloads may be used. */
+  readonly offload: boolean;
+  readonly aead: "auto" | "libcrypto" | "builtin";
+  /** Inner addresses of this end. */
+  readonly addresses: readonly Ipv4Prefix[];
+  readonly clientToClient: boolean;
+  readonly egress: "raw" | "kernel" | "off";
+  readonly peers: readonly PeerOptions[];
+}
+
+/** From the main thread, as JSON over the wake channel. */
+export type Command =
+  /** Create the TUN device of this name; answered by `tun-opened` or `failed`. */
+  | { readonly kind: "open-tun"; readonly name: string }
+  /** Begin a handshake with every peer whose endpoint is known, and repeat it at this interval in ms. */
+  | { readonly kind: "connect"; readonly interval: number }
+  /** Go back to the ordinary interval between handshakes. */
+  | { readonly kind: "connected" }
+  /** Answered by `statistics`. */
+  | { readonly kind: "get-statistics" }
+  /** End the loop; answered by `stopped`. */
+  | { readonly kind: "stop" };
+
+export interface PeerStatistics {
+  readonly publicKey: Uint8Array;
+  readonly name: string | null;
+  /** Host order; port 0 when not known. */
+  readonly endpoint: { readonly address: number; readonly port: number };
+  /** Unix ms; 0 for never. */
+  readonly lastHandshake: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** What passed so far. Counts are float64 numbers. */
+export interface Statistics {
+  readonly peers: readonly PeerStatistics[];
+  /** Drops by the name of their reason; those that are 0 are left out. */
+  readonly drops: Readonly<Record<string, number>>;
+  readonly segmentation: boolean;
+}
+
+/** From the data plane, by `postMessage`. */
+export type Report =
+  | { readonly kind: "ready"; readonly port: number; readonly aead: string }
+  | { readonly kind: "tun-opened"; readonly name: string }
+  /** What happened to the peer with this index in the configuration. */
+  | {
+    readonly kind: "peer";
+    readonly event:
+      | "handshake-completed"
+      | "handshake-abandoned"
+      | "endpoint-changed"
+      | "keys-zeroed";
+    readonly publicKey: Uint8Array;
+    readonly name: string | null;
+    readonly endpoint: { readonly address: number; readonly port: number };
+  }
+  | {
+    readonly kind: "log";
+    readonly level: "info" | "warning";
+    readonly category: string;
+    readonly message: string;
+  }
+  | { readonly kind: "statistics"; readonly statistics: Statistics }
+  | { readonly kind: "stopped" }
+  /** The data plane cannot go on, or could not do what was asked. `errno` is 0 when no system call failed. */
+  | { readonly kind: "failed"; readonly message: string; readonly errno: number };

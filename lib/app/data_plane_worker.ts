@@ -1,0 +1,29 @@
+/** Owns the entry of the data-plane thread: takes its configuration, runs the loop, reports how it ended. */
+import { SystemCallError } from "../../ffi/errno.ts";
+import { DataPlane } from "./data_plane.ts";
+import type { DataPlaneConfig, Report } from "./data_plane_protocol.ts";
+
+/** The Worker's global object; the type library for workers cannot be loaded beside that of the main thread. */
+const scope = globalThis as unknown as {
+  onmessage: ((event: MessageEvent<DataPlaneConfig>) => void) | null;
+  postMessage(report: Report): void;
+  close(): void;
+};
+
+scope.onmessage = ({ data: config }) => {
+  let dataPlane: DataPlane | undefined;
+  try {
+    dataPlane = new DataPlane(config, (report) => scope.postMessage(report));
+    dataPlane.run();
+    dataPlane.close();
+    scope.postMessage({ kind: "stopped" });
+  } catch (error) {
+    dataPlane?.close();
+    scope.postMessage({
+      kind: "failed",
+      message: error instanceof Error ? error.message : String(error),
+      errno: error instanceof SystemCallError ? error.errno : 0,
+    });
+  }
+  scope.close();
+};

@@ -1,0 +1,87 @@
+/** Owns `vpn server`: the life of a gateway from its configuration to its end. */
+import type { RunOptions } from "../cli/command.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { validateServer } from "../config/roles.ts";
+import { formatCidr } from "../wire/ipv4_text.ts";
+import { loadConfig } from "./config_file.ts";
+import type { DataPlaneConfig } from "./data_plane_protocol.ts";
+import { ExitCode } from "./errors.ts";
+import { HostNetwork } from "./host_network.ts";
+import { getLogger } from "./logging.ts";
+import { requireTunnelPrivileges } from "./privileges.ts";
+import { listenForStop } from "./stop_signal.ts";
+import {
+  DEFAULT_MTU,
+  enterSurroundings,
+  logReports,
+  logWarnings,
+  peerOptions,
+  startDataPlane,
+} from "./tunnel_process.ts";
+
+/**
+ * Runs a gateway until SIGINT or SIGTERM.
+ *
+ * @returns the exit code
+ * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run
+ */
+export async function runServer(options: RunOptions): Promise<number> {
+  enterSurroundings(options);
+  const logger = getLogger("server");
+  const config = validateServer(loadConfig(options.configPath));
+  logWarnings(logger, config);
+  requireTunnelPrivileges();
+  using stop = listenForStop();
+  using network = new HostNetwork();
+  network.requireFreeName(options.interfaceName);
+
+  const { dataPlane, port, aead } = await startDataPlane(
+    dataPlaneConfig(config, options),
+    logReports(logger),
+  );
+  try {
+    await dataPlane.openTun(options.interfaceName);
+    const settings = {
+      name: options.interfaceName,
+      addresses: config.interface.addresses,
+      mtu: config.interface.mtu ?? DEFAULT_MTU,
+    };
+    network.bringUp(settings);
+    const { table } = config.interface;
+    if (table !== "off") {
+      const networks = config.peers.flatMap((peer) => peer.allowedIps);
+      network.addRoutes(settings, networks, table === "auto" ? 0 : table);
+    }
+    logger.info("listening on UDP port {port}; {interface} has {addresses}; cipher by {aead}", {
+      port,
+      interface: options.interfaceName,
+      addresses: settings.addresses.map(formatCidr).join(", "),
+      aead,
+    });
+    const signal = await Promise.race([stop.received, dataPlane.failed]);
+    logger.info("{signal} received: stopping", { signal });
+  } finally {
+    await dataPlane.stop();
+  }
+  return ExitCode.ok;
+}
+
+function dataPlaneConfig(
+  config: ServerConfig,
+  options: RunOptions,
+): Omit<DataPlaneConfig, "commandFd"> {
+  const section = config.interface;
+  return {
+    isGateway: true,
+    privateKey: section.privateKey,
+    listenPort: config.listenPort,
+    mark: section.fwMark ?? 0,
+    mtu: section.mtu ?? DEFAULT_MTU,
+    offload: options.offload,
+    aead: section.aead,
+    addresses: section.addresses,
+    clientToClient: section.clientToClient,
+    egress: section.egress,
+    peers: config.peers.map((peer) => peerOptions(peer, peer.endpoint?.address ?? null)),
+  };
+}

@@ -1,0 +1,97 @@
+/** Owns what `vpn server` and `vpn client` have in common: the steps before a tunnel, the reports during it, its end. */
+import { EADDRINUSE, EPERM } from "../../ffi/errno.ts";
+import { enterNamespace, namespaceExists } from "../../ffi/netns.ts";
+import type { RunOptions } from "../cli/command.ts";
+import type { Config, PeerConfig } from "../config/config.ts";
+import { encodeKey } from "../config/key_text.ts";
+import type { PeerOptions } from "../tunnel/peer.ts";
+import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { DataPlaneError, DataPlaneHandle, type DataPlaneListener } from "./data_plane_handle.ts";
+import type { DataPlaneConfig } from "./data_plane_protocol.ts";
+import { AppError, ExitCode } from "./errors.ts";
+import { configureLogging, type Logger } from "./logging.ts";
+
+/** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
+export const DEFAULT_MTU = 1420;
+
+/**
+ * Starts logging and moves this thread, and with it all that it starts, into the namespace asked for.
+ *
+ * @throws {AppError} with exit code 2 for a namespace that is not there
+ */
+export function enterSurroundings(options: RunOptions): void {
+  configureLogging({ level: options.logLevel, format: options.logFormat });
+  if (options.netns === undefined) return;
+  if (!namespaceExists(options.netns)) {
+    throw new AppError(
+      `Cannot enter network namespace "${options.netns}": there is none of that name: ` +
+        `create it with \`ip netns add ${options.netns}\``,
+      { exitCode: ExitCode.usage },
+    );
+  }
+  enterNamespace(options.netns);
+}
+
+/** Tells what the configuration has that is not heeded. */
+export function logWarnings(logger: Logger, config: Config): void {
+  for (const warning of config.warnings) logger.warn("{warning}", { warning });
+}
+
+/** What the data plane needs to know of a configured peer. */
+export function peerOptions(peer: PeerConfig, address: number | null): PeerOptions {
+  return {
+    publicKey: peer.publicKey,
+    presharedKey: peer.presharedKey,
+    allowedIps: peer.allowedIps,
+    endpoint: peer.endpoint === null || address === null
+      ? null
+      : { address, port: peer.endpoint.port },
+    persistentKeepalive: peer.persistentKeepalive,
+    name: peer.name,
+  };
+}
+
+/**
+ * Starts the data plane; its refusals become errors for the user.
+ *
+ * @throws {AppError} with exit code 2 for a port in use, 5 for a missing privilege
+ */
+export async function startDataPlane(
+  config: Omit<DataPlaneConfig, "commandFd">,
+  listener: DataPlaneListener,
+): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
+  try {
+    return await DataPlaneHandle.start(config, listener);
+  } catch (error) {
+    if (!(error instanceof DataPlaneError)) throw error;
+    if (error.errno === EADDRINUSE) {
+      throw new AppError(
+        `Cannot listen on UDP port ${config.listenPort}: it is in use: ` +
+          "stop what uses it, or choose another ListenPort",
+        { exitCode: ExitCode.usage, cause: error },
+      );
+    }
+    if (error.errno === EPERM) {
+      throw new AppError(error.message, { exitCode: ExitCode.privilege, cause: error });
+    }
+    throw error;
+  }
+}
+
+/** Passes what the data plane reports on to the log. */
+export function logReports(logger: Logger): DataPlaneListener {
+  return {
+    onLog: ({ level, message }) =>
+      level === "warning"
+        ? logger.warn("{message}", { message })
+        : logger.info("{message}", { message }),
+    onPeer: ({ event, publicKey, name, endpoint }) => {
+      logger.info("peer {peer}: {event} ({address}:{port})", {
+        peer: name ?? encodeKey(publicKey),
+        event: event.replace("-", " "),
+        address: formatIpv4(endpoint.address),
+        port: endpoint.port,
+      });
+    },
+  };
+}

@@ -1,0 +1,202 @@
+/** Owns the grammar of the command line: commands, options, their defaults, help and error texts. */
+import { object, or } from "@optique/core/constructs";
+import { type Message, message, text } from "@optique/core/message";
+import { optional, withDefault } from "@optique/core/modifiers";
+import { command, constant, option, type OptionOptions } from "@optique/core/primitives";
+import { extractOptionNames } from "@optique/core/usage";
+import { choice, type ValueParser } from "@optique/core/valueparser";
+import { quoted } from "../config/config_error.ts";
+import { INTERFACE_NAME_RULE, isInterfaceName } from "../config/interface_name.ts";
+import { nearestName } from "../config/nearest.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "./command.ts";
+
+/** The commands as `parseArguments()` knows them, in the order of the help page. */
+export const COMMAND_NAMES: readonly string[] = [
+  "server",
+  "client",
+  "demo",
+  "genkey",
+  "pubkey",
+  "genpsk",
+  "help",
+  "version",
+  "completion",
+];
+
+/**
+ * Makes the parser of the command line.
+ *
+ * @param argv the arguments: a mistyped word is compared with what could stand after the command that they begin with
+ */
+// deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
+export function createGrammar(argv: readonly string[]) {
+  const run = object({
+    configPath: option(
+      "--config",
+      filePath,
+      about("--config", "The configuration, in the format of wg-quick", {
+        missing: line("--config FILE is missing: it names the configuration"),
+      }),
+    ),
+    interfaceName: withDefault(
+      option("--interface", interfaceName, about("--interface", "Name of the TUN device")),
+      "vpn0",
+    ),
+    netns: optional(
+      option("--netns", netnsName, about("--netns", "Run inside this network namespace")),
+    ),
+    noOffload: option("--no-offload", about("--no-offload", "Do without segmentation offload")),
+    ...logOptions,
+  });
+  const demo = object(logOptions);
+  const optionsOf = (name: string) => {
+    if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
+    return name === "demo" ? [...extractOptionNames(demo.usage)] : [];
+  };
+  return or(
+    command("server", object({ command: constant("server"), run }), {
+      brief: line("Run a gateway"),
+      description: line("Runs until SIGINT or SIGTERM. Needs root, or CAP_NET_ADMIN."),
+    }),
+    command("client", object({ command: constant("client"), run }), {
+      brief: line("Connect to a gateway"),
+      description: line(
+        "Stays connected until SIGINT or SIGTERM. Needs root, or CAP_NET_ADMIN.",
+      ),
+    }),
+    command("demo", object({ command: constant("demo"), log: demo }), {
+      brief: line("Show the whole thing on this machine"),
+      description: line(
+        "Runs a client and a gateway in network namespaces of their own and shows that traffic passes. " +
+          "Needs root and leaves nothing behind.",
+      ),
+    }),
+    command("genkey", object({ command: constant("genkey") }), {
+      brief: line("Print a new private key"),
+    }),
+    command("pubkey", object({ command: constant("pubkey") }), {
+      brief: line("Read a private key from standard input and print its public key"),
+    }),
+    command("genpsk", object({ command: constant("genpsk") }), {
+      brief: line("Print a new preshared key"),
+    }),
+    {
+      errors: {
+        noMatch: line('no command given: see "vpn --help"'),
+        unexpectedInput: (token) => line(unexpected(token, { argv, optionsOf })),
+      },
+    },
+  );
+}
+
+const logOptions = {
+  logLevel: withDefault(
+    option(
+      "--log-level",
+      choice(LOG_LEVELS, { metavar: "LEVEL", errors: { invalidChoice: notOneOf } }),
+      about("--log-level", `Least level to log: ${LOG_LEVELS.join(", ")}`),
+    ),
+    "info",
+  ),
+  logFormat: withDefault(
+    option(
+      "--log-format",
+      choice(LOG_FORMATS, { metavar: "FORMAT", errors: { invalidChoice: notOneOf } }),
+      about("--log-format", `How a log line looks: ${LOG_FORMATS.join(" or ")}`),
+    ),
+    "text",
+  ),
+};
+
+const filePath: ValueParser<"sync", string> = {
+  mode: "sync",
+  metavar: "FILE",
+  placeholder: "",
+  parse: (input) => ({ success: true, value: input }),
+  format: (path) => path,
+  *suggest(prefix) {
+    yield { kind: "file", type: "file", pattern: prefix };
+  },
+};
+
+const interfaceName = nameParser("vpn0", isInterfaceName, INTERFACE_NAME_RULE);
+/** It becomes a file's name in `/run/netns`. */
+const netnsName = nameParser(
+  "vpn",
+  (name) => /^[^/\0]{1,255}$/.test(name) && name !== "." && name !== "..",
+  'the name of a network namespace has no "/"',
+);
+
+function nameParser(
+  placeholder: string,
+  accepts: (name: string) => boolean,
+  rule: string,
+): ValueParser<"sync", string> {
+  return {
+    mode: "sync",
+    metavar: "NAME",
+    placeholder,
+    parse: (input) =>
+      accepts(input)
+        ? { success: true, value: input }
+        : { success: false, error: line(`cannot use ${quoted(input)}: ${rule}`) },
+    format: (name) => name,
+  };
+}
+
+/** Description and error texts of an option. */
+function about(
+  name: string,
+  description: string,
+  errors: OptionOptions["errors"] = {},
+): OptionOptions {
+  return {
+    description: line(description),
+    errors: {
+      ...errors,
+      endOfInput: line(`${name} needs a value`),
+      duplicate: line(`${name} is given twice`),
+      invalidValue: (error) => message`${text(`${name}: `)}${error}`,
+      unexpectedValue: line(`${name} takes no value`),
+    },
+  };
+}
+
+function notOneOf(input: string, choices: readonly string[]): Message {
+  return line(
+    `cannot use ${quoted(input)}: it is ${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`,
+  );
+}
+
+/** What is wrong with a word that fits nowhere, and which word may have been meant. */
+function unexpected(
+  token: string,
+  { argv, optionsOf }: {
+    argv: readonly string[];
+    optionsOf: (command: string) => readonly string[];
+  },
+): string {
+  const [first = ""] = argv;
+  const isOption = token.startsWith("-");
+  if (!COMMAND_NAMES.includes(first)) {
+    return isOption
+      ? `unknown option ${withSuggestion(token, ["--help", "--version"], "vpn --help")}`
+      : `unknown command ${withSuggestion(token, COMMAND_NAMES, "vpn --help")}`;
+  }
+  if (!isOption) return `"vpn ${first}" takes no argument ${quoted(token)}`;
+  return `"vpn ${first}" has no option ${
+    withSuggestion(token, [...optionsOf(first), "--help"], `vpn ${first} --help`)
+  }`;
+}
+
+function withSuggestion(word: string, known: readonly string[], help: string): string {
+  const nearest = nearestName(word, known);
+  return `${quoted(word)}: ${
+    nearest === undefined ? `see "${help}"` : `did you mean "${nearest}"?`
+  }`;
+}
+
+/** A message that is shown as it stands. */
+function line(content: string): Message {
+  return message`${text(content)}`;
+}

@@ -1,0 +1,72 @@
+/** Owns turning the arguments of the process into a `Command`. Nothing here prints or exits. */
+import { runParserSync } from "@optique/core/facade";
+import { formatMessage, message } from "@optique/core/message";
+import type { Command, RunOptions } from "./command.ts";
+import { createGrammar } from "./grammar.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** How help is laid out, and what `--version` shows. */
+export interface Presentation {
+  readonly colour: boolean;
+  /** Columns. */
+  readonly width: number;
+  readonly version: string;
+}
+
+/**
+ * Parses the arguments behind the program's name.
+ *
+ * @throws {UsageError}
+ */
+export function parseArguments(argv: readonly string[], presentation: Presentation): Command {
+  const output: string[] = [];
+  let text: string | undefined;
+  const showLines = () => {
+    text = `${output.join("\n")}\n`;
+  };
+  const parsed = runParserSync(createGrammar(argv), "vpn", argv, {
+    brief: message`A WireGuard-compatible VPN in user space`,
+    help: { command: true, option: { names: ["-h", "--help"] }, onShow: showLines },
+    version: { command: true, option: true, value: presentation.version, onShow: showLines },
+    completion: {
+      command: true,
+      // Suggestions come in pieces that the shell's script expects without anything between.
+      onShow: () => {
+        text = output.join("");
+      },
+    },
+    footer: message`"vpn COMMAND --help" shows the options of a command.`,
+    usageLine: [{ type: "command", name: "COMMAND" }, { type: "ellipsis" }],
+    colors: presentation.colour,
+    maxWidth: presentation.width,
+    termWidth: "auto",
+    showDefault: true,
+    aboveError: "none",
+    stdout: (piece) => output.push(piece),
+    stderr: () => {},
+    onError: (_exitCode, error) => {
+      throw new UsageError(oneLine(formatMessage(error, { colors: false, quotes: true })));
+    },
+  });
+  if (text !== undefined) return { command: "show", text };
+  switch (parsed.command) {
+    case "server":
+    case "client": {
+      const { netns, noOffload, ...rest } = parsed.run;
+      const options: RunOptions = {
+        ...rest,
+        ...(netns === undefined ? {} : { netns }),
+        offload: !noOffload,
+      };
+      return { command: parsed.command, options };
+    }
+    case "demo":
+      return { command: "demo", options: parsed.log };
+    default:
+      return parsed;
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, " ").replace(/\.$/, "");
+}

@@ -1,0 +1,131 @@
+/** Owns the shape of a configuration: what a file in wg-quick's format says, with types, defaults and units. */
+import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+
+/** A whole file. Role-dependent rules are not checked yet: see `validateServer()` and `validateClient()`. */
+export interface Config {
+  /** The file's name as the user gave it, for messages. */
+  readonly fileName: string;
+  readonly interface: InterfaceConfig;
+  readonly peers: readonly PeerConfig[];
+  /** What is accepted but not heeded; one line each, beginning with file and line. */
+  readonly warnings: readonly string[];
+}
+
+/** What a gateway runs from: `listenPort` has its default. */
+export interface ServerConfig extends Config {
+  /** Host order; 0 lets the kernel choose. */
+  readonly listenPort: number;
+}
+
+/** What a client runs from: one server, with an endpoint. */
+export interface ClientConfig extends Config {
+  /** Host order; 0 (the default) lets the kernel choose. */
+  readonly listenPort: number;
+  readonly server: PeerConfig & { readonly endpoint: Endpoint };
+}
+
+/** The `[Interface]` section. Times are in ms; `null` means "not given" where no default fits every role. */
+export interface InterfaceConfig {
+  /** 32 bytes. Never log or print it. */
+  readonly privateKey: Uint8Array;
+  /** 32 bytes, computed from `privateKey`. */
+  readonly publicKey: Uint8Array;
+  /** Host order; 0 lets the kernel choose. */
+  readonly listenPort: number | null;
+  /** Addresses with their prefix length; host bits kept. */
+  readonly addresses: readonly Ipv4Prefix[];
+  /** IPv6 addresses with prefix length, in canonical text; not carried. */
+  readonly addresses6: readonly string[];
+  /** IPv4 resolvers, each a uint32 in host order. */
+  readonly dns: readonly number[];
+  /** IPv6 resolvers, in canonical text; not reachable through the tunnel. */
+  readonly dns6: readonly string[];
+  /** Search domains. */
+  readonly dnsSearch: readonly string[];
+  /** Bytes of an inner packet. */
+  readonly mtu: number | null;
+  /** Where routes go: `auto` as wg-quick decides, `off` for none, or the number of a table. */
+  readonly table: "auto" | "off" | number;
+  /** Mark of the tunnel's own datagrams; 0 is `off`. */
+  readonly fwMark: number | null;
+  /** Shell commands, in order; `%i` stands for the interface's name. */
+  readonly preUp: readonly string[];
+  readonly postUp: readonly string[];
+  readonly preDown: readonly string[];
+  readonly postDown: readonly string[];
+
+  /** How packets leave for the internet: raw socket, the kernel's forwarding, or not at all. */
+  readonly egress: "raw" | "kernel" | "off";
+  /** `null`: the interface that has the default route. */
+  readonly egressInterface: string | null;
+  /** External ports that the NAT may take. */
+  readonly natPorts: PortRange;
+  /** `endpoint`: endpoint-independent filtering (RFC 4787 section 5); `address`: address-dependent. */
+  readonly natFiltering: "endpoint" | "address";
+  readonly capture: "packet" | "nfqueue";
+  readonly clientToClient: boolean;
+  /** Upstream resolvers of the forwarding proxy, uint32 in host order; empty: no proxy. */
+  readonly dnsProxy: readonly number[];
+  readonly forwards: readonly PortForward[];
+  readonly transport: "udp" | "faketcp" | "auto";
+  /** ms */
+  readonly connectTimeout: number;
+  /** ms */
+  readonly peerTimeout: number;
+  /** ms, at least `peerTimeout` */
+  readonly releaseAfter: number;
+  readonly onPeerTimeout: "reconnect" | "exit";
+  readonly killSwitch: boolean;
+  readonly allowIpv6: boolean;
+  readonly aead: "auto" | "libcrypto" | "builtin";
+  /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */
+  readonly lines: ReadonlyMap<string, number>;
+}
+
+/** A `[Peer]` section. */
+export interface PeerConfig {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** 32 bytes, or `null` for none. Never log or print it. */
+  readonly presharedKey: Uint8Array | null;
+  /** Networks, host bits cleared. */
+  readonly allowedIps: readonly Ipv4Prefix[];
+  /** IPv6 networks in canonical text; not carried. */
+  readonly allowedIps6: readonly string[];
+  readonly endpoint: Endpoint | null;
+  /** Seconds between persistent keepalives; 0 is off. */
+  readonly persistentKeepalive: number;
+  /** Unique among the peers of a file. */
+  readonly name: string | null;
+  /** Bits a second; `null` for no limit. */
+  readonly rateLimit: number | null;
+  /** The line of the `[Peer]` header. */
+  readonly line: number;
+}
+
+/** Where a peer is reached. */
+export interface Endpoint {
+  /** A host name, or an IPv4 address as text. */
+  readonly host: string;
+  /** The address as uint32 in host order where `host` is one; `null` for a name that must be looked up. */
+  readonly address: number | null;
+  /** Host order, 1 to 65535. */
+  readonly port: number;
+}
+
+/** Ports in host order, both ends included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** An external port handed to a client's service. */
+export interface PortForward {
+  readonly protocol: "tcp" | "udp";
+  /** Host order. */
+  readonly externalPort: number;
+  /** uint32 in host order. */
+  readonly address: number;
+  /** Host order. */
+  readonly port: number;
+}

@@ -1,0 +1,22 @@
+/** Owns the exception that a configuration which cannot be used becomes, and how values are quoted in it. */
+
+/**
+ * A configuration that cannot be used (exit code 2). The message is one line that begins with the file's name,
+ * as in `server.conf:7: ListenPort: cannot use "70000": a port is 1 to 65535`.
+ */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/**
+ * `text` in double quotes on one line, cut to a readable length. Anything that could be a key, or a good part of
+ * one, is left out: a key pasted behind the wrong name must not end up in a log.
+ */
+export function quoted(text: string): string {
+  if (/[A-Za-z0-9+/]{32}/.test(text)) return "this value (not shown, it may hold a key)";
+  const short = text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return JSON.stringify(short).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

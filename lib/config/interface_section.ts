@@ -1,0 +1,92 @@
+/** Owns the `[Interface]` section: its defaults, and the rules between its keys. */
+import { publicKey } from "../noise/x25519.ts";
+import { type ForwardItem, ipv4Prefixes, ipv6Texts, type Prefix } from "./addresses.ts";
+import type { InterfaceConfig } from "./config.ts";
+import type { Section } from "./config_document.ts";
+import { ConfigError } from "./config_error.ts";
+import { INTERFACE_KEYS, PEER_KEYS } from "./keys.ts";
+import type { Notes } from "./notes.ts";
+import { badValue, readSection } from "./section.ts";
+
+/**
+ * Reads the section.
+ *
+ * @throws {ConfigError}
+ */
+export function readInterface(section: Section, notes: Notes): InterfaceConfig {
+  const { values, entries } = readSection(section, INTERFACE_KEYS, PEER_KEYS);
+  const privateKey = values.PrivateKey;
+  if (privateKey === undefined) {
+    throw new ConfigError(
+      `${section.fileName}: [Interface]: PrivateKey is missing: make one with \`vpn genkey\``,
+    );
+  }
+  refuseRepeatedAddresses(values.Address);
+  refuseRepeatedForwards(values.Forward);
+
+  const peerTimeout = values.PeerTimeout ?? 6_000;
+  const releaseAfter = values.ReleaseAfter ?? Math.max(180_000, peerTimeout);
+  if (releaseAfter < peerTimeout) {
+    const rule = `it is at least PeerTimeout, here ${peerTimeout / 1000} seconds`;
+    throw badValue(entries.get("ReleaseAfter")!, rule);
+  }
+  if (values.SaveConfig) {
+    notes.warn(entries.get("SaveConfig")!, "has no effect: a run never rewrites this file");
+  }
+  for (const { ipv6, entry } of values.DNS) if (ipv6 !== undefined) notes.ipv6(entry);
+
+  return {
+    privateKey,
+    publicKey: publicKey(privateKey),
+    listenPort: values.ListenPort ?? null,
+    addresses: ipv4Prefixes(values.Address),
+    addresses6: ipv6Texts(values.Address, notes),
+    dns: values.DNS.flatMap(({ ipv4 }) => ipv4 ?? []),
+    dns6: values.DNS.flatMap(({ ipv6 }) => ipv6 ?? []),
+    dnsSearch: values.DNS.flatMap(({ search }) => search ?? []),
+    mtu: values.MTU ?? null,
+    table: values.Table ?? "auto",
+    fwMark: values.FwMark ?? null,
+    preUp: values.PreUp,
+    postUp: values.PostUp,
+    preDown: values.PreDown,
+    postDown: values.PostDown,
+
+    egress: values.Egress ?? "raw",
+    egressInterface: values.EgressInterface ?? null,
+    natPorts: values.NatPorts ?? { first: 20000, last: 29999 },
+    natFiltering: values.NatFiltering ?? "endpoint",
+    capture: values.Capture ?? "packet",
+    clientToClient: values.ClientToClient ?? true,
+    dnsProxy: values.DnsProxy,
+    forwards: values.Forward.map(({ forward }) => forward),
+    transport: values.Transport ?? "udp",
+    connectTimeout: values.ConnectTimeout ?? 2_500,
+    peerTimeout,
+    releaseAfter,
+    onPeerTimeout: values.OnPeerTimeout ?? "reconnect",
+    killSwitch: values.KillSwitch ?? false,
+    allowIpv6: values.AllowIPv6 ?? false,
+    aead: values.Aead ?? "auto",
+    lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
+  };
+}
+
+function refuseRepeatedAddresses(addresses: readonly Prefix[]): void {
+  const lines = new Map<string, number>();
+  for (const { text, entry } of addresses) {
+    const line = lines.get(text);
+    if (line !== undefined) throw badValue(entry, `line ${line} gives it already`, text);
+    lines.set(text, entry.line);
+  }
+}
+
+function refuseRepeatedForwards(forwards: readonly ForwardItem[]): void {
+  const lines = new Map<string, number>();
+  for (const { forward, entry } of forwards) {
+    const port = `${forward.protocol} port ${forward.externalPort}`;
+    const line = lines.get(port);
+    if (line !== undefined) throw badValue(entry, `line ${line} forwards ${port} already`);
+    lines.set(port, entry.line);
+  }
+}

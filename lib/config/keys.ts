@@ -1,0 +1,72 @@
+/** Owns the keys that a configuration file may have, and how the value of each is read. */
+import {
+  parseAddresses,
+  parseAllowedIps,
+  parseDns,
+  parseEndpoint,
+  parseForward,
+  parseResolvers,
+} from "./addresses.ts";
+import { list, single } from "./section.ts";
+import {
+  oneOf,
+  parseBoolean,
+  parseCommand,
+  parseFwMark,
+  parseInterfaceName,
+  parseKeepalive,
+  parseKey,
+  parseListenPort,
+  parseMtu,
+  parsePeerName,
+  parsePortRange,
+  parseRateLimit,
+  parseSwitch,
+  parseTable,
+  secondsBetween,
+} from "./values.ts";
+
+export const INTERFACE_KEYS = {
+  // Those of wg and wg-quick.
+  PrivateKey: single(parseKey),
+  ListenPort: single(parseListenPort),
+  Address: list(parseAddresses),
+  DNS: list(parseDns),
+  MTU: single(parseMtu),
+  Table: single(parseTable),
+  FwMark: single(parseFwMark),
+  PreUp: list(parseCommand),
+  PostUp: list(parseCommand),
+  PreDown: list(parseCommand),
+  PostDown: list(parseCommand),
+  SaveConfig: single(parseBoolean),
+  // Ours.
+  Egress: single(oneOf("raw", "kernel", "off")),
+  EgressInterface: single(parseInterfaceName),
+  NatPorts: single(parsePortRange),
+  NatFiltering: single(oneOf("endpoint", "address")),
+  Capture: single(oneOf("packet", "nfqueue")),
+  ClientToClient: single(parseSwitch),
+  DnsProxy: list(parseResolvers),
+  Forward: list(parseForward),
+  Transport: single(oneOf("udp", "faketcp", "auto")),
+  ConnectTimeout: single(secondsBetween(0.1, 60)),
+  PeerTimeout: single(secondsBetween(1, 3600)),
+  ReleaseAfter: single(secondsBetween(1, 86400)),
+  OnPeerTimeout: single(oneOf("reconnect", "exit")),
+  KillSwitch: single(parseSwitch),
+  AllowIPv6: single(parseSwitch),
+  Aead: single(oneOf("auto", "libcrypto", "builtin")),
+};
+
+export const PEER_KEYS = {
+  // Those of wg.
+  PublicKey: single(parseKey),
+  PresharedKey: single(parseKey),
+  AllowedIPs: list(parseAllowedIps),
+  Endpoint: single(parseEndpoint),
+  PersistentKeepalive: single(parseKeepalive),
+  // Ours.
+  Name: single(parsePeerName),
+  RateLimit: single(parseRateLimit),
+};

@@ -1,0 +1,76 @@
+/**
+ * Owns the window of packet counters already received for one key (RFC 6479: a ring of words, of which the ones
+ * that the window moves onto are cleared; nothing is shifted).
+ *
+ * A counter is a uint64 given as two uint32 numbers, (low, high): a JavaScript number holds only 53 bits. Called
+ * for every packet, so nothing here allocates.
+ */
+
+/** Bits in the ring. */
+export const REPLAY_RING_SIZE = 8192;
+/** How far behind the greatest counter a packet may be. One word of the ring is always ahead (RFC 6479 section 2). */
+export const REPLAY_WINDOW_SIZE = REPLAY_RING_SIZE - 32;
+
+const WORDS = REPLAY_RING_SIZE / 32;
+const WORD_MASK = WORDS - 1;
+/** Words in 2^32 counters. */
+const WORDS_IN_LOW_HALF = 2 ** 27;
+
+/** REJECT_AFTER_MESSAGES = 2^64 - 2^13 - 1 (WireGuard paper, section 6.1), in halves. */
+export const REJECT_AFTER_MESSAGES_LOW = 0xffffdfff;
+export const REJECT_AFTER_MESSAGES_HIGH = 0xffffffff;
+
+/** Which counters of one receiving key are spent. */
+export class ReplayWindow {
+  readonly #words = new Uint32Array(WORDS);
+  /** Greatest counter seen: low half, high half. */
+  readonly #greatest = new Uint32Array(2);
+
+  /**
+   * Whether a packet with this counter would be taken: it is below REJECT_AFTER_MESSAGES, not behind the window and
+   * not yet seen. Called before decryption, to spare it; only `commit` is decisive.
+   */
+  check(low: number, high: number): boolean {
+    if (high === REJECT_AFTER_MESSAGES_HIGH && low >= REJECT_AFTER_MESSAGES_LOW) return false;
+    const behind = this.#behind(low, high);
+    if (behind < 0) return true;
+    if (behind > REPLAY_WINDOW_SIZE) return false;
+    return (this.#words[(low >>> 5) & WORD_MASK]! & (1 << (low & 31))) === 0;
+  }
+
+  /**
+   * Marks a counter as seen. Only for packets whose tag was right: a forged one must not move the window.
+   *
+   * @returns false, with nothing changed, where `check` is false
+   */
+  commit(low: number, high: number): boolean {
+    if (!this.check(low, high)) return false;
+    if (this.#behind(low, high) < 0) this.#advance(low, high);
+    this.#words[(low >>> 5) & WORD_MASK]! |= 1 << (low & 31);
+    return true;
+  }
+
+  /**
+   * How far a counter is behind the greatest one seen; -1 where it is ahead of it, REPLAY_WINDOW_SIZE + 1 where it
+   * is further behind than the window. (Small integers only: V8 would put others on the heap to return them.)
+   */
+  #behind(low: number, high: number): number {
+    const halves = this.#greatest[1]! - high;
+    if (halves < 0) return -1;
+    if (halves > 1) return REPLAY_WINDOW_SIZE + 1;
+    const behind = this.#greatest[0]! - low + halves * 2 ** 32;
+    if (behind < 0) return -1;
+    return behind > REPLAY_WINDOW_SIZE ? REPLAY_WINDOW_SIZE + 1 : behind;
+  }
+
+  /** Moves the window up to a new greatest counter and clears the words that come into it. */
+  #advance(low: number, high: number): void {
+    const halves = high - this.#greatest[1]!;
+    const from = this.#greatest[0]! >>> 5;
+    let count = halves > 1 ? WORDS : (low >>> 5) - from + halves * WORDS_IN_LOW_HALF;
+    if (count > WORDS) count = WORDS;
+    for (let i = 1; i <= count; i++) this.#words[(from + i) & WORD_MASK] = 0;
+    this.#greatest[0] = low;
+    this.#greatest[1] = high;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Owns the decision where an inner packet goes: to a peer, to this host, to the world outside, or nowhere.
+ *
+ * The order is that of the specification (nat.md, "Routing inside"): the gateway's own inner addresses before the peers',
+ * so that no peer's allowed IPs can take an address of the gateway; the peers before the outside, so that traffic from
+ * one client to another never leaves.
+ */
+import { DropReason } from "./wire/drop_reason.ts";
+import type { AllowedIps } from "./tunnel/allowed_ips.ts";
+import type { Peer } from "./tunnel/peer.ts";
+import { type Ipv4Prefix, prefixMask } from "./wire/ipv4_text.ts";
+
+/** Where a packet goes. */
+export const Verdict = { drop: 0, peer: 1, host: 2, external: 3 } as const;
+export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+
+export interface RouterOptions {
+  readonly allowedIps: AllowedIps<Peer>;
+  /** A gateway forwards between its peers and outwards; a client hands all that it receives to its host. */
+  readonly isGateway: boolean;
+  /** This end's inner addresses with their networks. */
+  readonly addresses: readonly Ipv4Prefix[];
+  /** Whether one client may reach another. */
+  readonly clientToClient: boolean;
+  /** What happens to a gateway's packets for the outside. */
+  readonly egress: "raw" | "kernel" | "off";
+}
+
+export class Router {
+  /** The peer of the last `Verdict.peer`. */
+  peer: Peer | null = null;
+  /** The reason of the last `Verdict.drop`. */
+  reason: DropReason = DropReason.none;
+
+  readonly #allowedIps: AllowedIps<Peer>;
+  readonly #isGateway: boolean;
+  readonly #clientToClient: boolean;
+  readonly #egress: RouterOptions["egress"];
+  readonly #hostAddresses: Uint32Array;
+  readonly #networks: Uint32Array;
+  readonly #masks: Uint32Array;
+
+  constructor(options: RouterOptions) {
+    this.#allowedIps = options.allowedIps;
+    this.#isGateway = options.isGateway;
+    this.#clientToClient = options.clientToClient;
+    this.#egress = options.egress;
+    this.#hostAddresses = Uint32Array.from(options.addresses, (prefix) => prefix.address);
+    this.#masks = Uint32Array.from(options.addresses, (prefix) => prefixMask(prefix.prefixLength));
+    this.#networks = Uint32Array.from(
+      options.addresses,
+      (prefix) => prefix.address & prefixMask(prefix.prefixLength),
+    );
+  }
+
+  /** Judges a packet that this host sends into the tunnel. */
+  fromHost(destination: number): Verdict {
+    this.peer = this.#allowedIps.lookup(destination);
+    return this.peer !== null ? Verdict.peer : this.#drop(DropReason.noRoute);
+  }
+
+  /** Judges a packet that came from a peer, whose source address is already known to be that peer's. */
+  fromPeer(source: Peer, destination: number): Verdict {
+    if (!this.#isGateway || this.#isHostAddress(destination)) return Verdict.host;
+    const owner = this.#allowedIps.lookup(destination);
+    if (owner !== null) {
+      // Back to where it came from is a routing loop between the two ends.
+      if (owner === source) return this.#drop(DropReason.noRoute);
+      if (!this.#clientToClient) return this.#drop(DropReason.clientToClientOff);
+      this.peer = owner;
+      return Verdict.peer;
+    }
+    if (this.#isInside(destination)) return this.#drop(DropReason.noRoute);
+    if (this.#egress === "off") return this.#drop(DropReason.noEgress);
+    return this.#egress === "kernel" ? Verdict.host : Verdict.external;
+  }
+
+  #drop(reason: DropReason): Verdict {
+    this.reason = reason;
+    return Verdict.drop;
+  }
+
+  #isHostAddress(address: number): boolean {
+    for (let i = 0; i < this.#hostAddresses.length; i++) {
+      if (this.#hostAddresses[i] === address) return true;
+    }
+    return false;
+  }
+
+  /** Whether an address lies in one of the VPN's own networks. */
+  #isInside(address: number): boolean {
+    for (let i = 0; i < this.#networks.length; i++) {
+      if (((address & this.#masks[i]) >>> 0) === this.#networks[i]) return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,473 @@
+/**
+ * Owns the WireGuard device: peers, the demultiplexing of messages, transport data in both directions, and what timers lead to.
+ *
+ * It does no I/O and reads no clock. Datagrams and packets come in as offsets into the packet memory together with the
+ * time; what it wants sent is left in the send queue, what it wants known in `events`. `poll(now)` does what is due,
+ * `pollAt()` says when that is. Times are monotonic ms.
+ */
+import type { AeadProvider } from "../noise/aead.ts";
+import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
+import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import type { Memory } from "../wire/memory.ts";
+import {
+  COOKIE_REPLY_SIZE,
+  INITIATION_SIZE,
+  MESSAGE_COOKIE_REPLY,
+  MESSAGE_INITIATION,
+  MESSAGE_RESPONSE,
+  MESSAGE_TRANSPORT,
+  MESSAGE_TYPE_OFFSET,
+  messageType,
+  paddedSize,
+  RESPONSE_SIZE,
+  TRANSPORT_COUNTER_OFFSET,
+  TRANSPORT_MIN_SIZE,
+  TRANSPORT_OVERHEAD,
+  TRANSPORT_PACKET_OFFSET,
+  TRANSPORT_RECEIVER_OFFSET,
+} from "../wire/messages.ts";
+import { AllowedIps } from "./allowed_ips.ts";
+import { MAX_HANDSHAKE_ATTEMPTS, MAX_STAGED_BYTES, MAX_STAGED_PACKETS } from "./constants.ts";
+import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
+import { IndexTable } from "./index_table.ts";
+import type { Keypair } from "./keypair.ts";
+import { Endpoint, Peer, type PeerOptions } from "./peer.ts";
+import type { SendQueue } from "./send_queue.ts";
+import { confirm, dropHandshake, dropSessions } from "./sessions.ts";
+import { type Deadline, NEVER, Timers } from "./timers.ts";
+
+/** Smallest handshake message with anything in it to read: its type. */
+const TYPE_SIZE = 4;
+/** Events kept for a caller that does not drain them; newer ones are lost then. */
+const MAX_EVENTS = 1024;
+
+/** What happened that a person may want to know. */
+export interface DeviceEvent {
+  readonly kind: "handshake-completed" | "handshake-abandoned" | "endpoint-changed" | "keys-zeroed";
+  readonly peer: Peer;
+}
+
+export interface DeviceOptions {
+  readonly memory: Memory;
+  readonly sendQueue: SendQueue;
+  readonly identity: KeyPair;
+  readonly aead: AeadProvider;
+  readonly drops: DropCounters;
+  /** Inner MTU in bytes: packets are padded to 16, but never beyond it. */
+  readonly mtu: number;
+  readonly random: RandomBytes;
+  /** Unix ms. */
+  readonly wallClock: () => number;
+}
+
+export class Device {
+  readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
+  /** What happened since the caller last emptied it. */
+  readonly events: DeviceEvent[] = [];
+  /** The peer that the last packet returned by `receive()` came from. */
+  receivedFrom: Peer | null = null;
+
+  readonly #memory: Memory;
+  readonly #sendQueue: SendQueue;
+  readonly #drops: DropCounters;
+  readonly #identity: KeyPair;
+  readonly #mtu: number;
+  readonly #random: RandomBytes;
+  readonly #wallClock: () => number;
+  readonly #peers = new Map<string, Peer>();
+  readonly #indices = new IndexTable();
+  readonly #handshakes: Handshakes;
+  readonly #deadline: Deadline = { at: NEVER };
+  readonly #from = new Endpoint();
+  #stagedBytes = 0;
+
+  constructor(options: DeviceOptions) {
+    this.#memory = options.memory;
+    this.#sendQueue = options.sendQueue;
+    this.#drops = options.drops;
+    this.#identity = options.identity;
+    this.#mtu = options.mtu;
+    this.#random = options.random;
+    this.#wallClock = options.wallClock;
+    this.#handshakes = new Handshakes({ ...options, indices: this.#indices, peers: this.#peers });
+  }
+
+  // Peers.
+
+  get peers(): Iterable<Peer> {
+    return this.#peers.values();
+  }
+
+  /** The peer with this 32-byte public key. */
+  peer(publicKey: Uint8Array): Peer | undefined {
+    return this.#peers.get(peerKey(publicKey));
+  }
+
+  /**
+   * Adds a peer. Its allowed IPs are taken from any peer that had them, as WireGuard does.
+   *
+   * @throws {RangeError} when the public key is already a peer's
+   */
+  addPeer(options: PeerOptions, now: number): Peer {
+    const key = peerKey(options.publicKey);
+    if (this.#peers.has(key)) throw new RangeError("Cannot add peer: its public key is in use");
+    const peer = new Peer(options, {
+      timers: new Timers(this.#deadline, () => this.#random(1)[0] / 256),
+      cookies: new CookieGenerator(options.publicKey),
+      staticSecret: sharedSecret(this.#identity.secret, options.publicKey),
+    });
+    this.#peers.set(key, peer);
+    for (const { address, prefixLength } of options.allowedIps) {
+      this.allowedIps.insert(address, prefixLength, peer);
+    }
+    peer.timers.setPersistentInterval((options.persistentKeepalive ?? 0) * 1000, now);
+    return peer;
+  }
+
+  /** Forgets a peer and zeroes its keys. */
+  removePeer(peer: Peer): void {
+    this.#dropStaged(peer);
+    dropHandshake(this.#indices, peer);
+    dropSessions(this.#indices, peer);
+    peer.timers.stop();
+    peer.staticSecret?.fill(0);
+    this.allowedIps.removeByValue(peer);
+    this.#peers.delete(peerKey(peer.publicKey));
+  }
+
+  // From the network.
+
+  /**
+   * Takes one datagram. A transport message is decrypted where it lies: its packet then begins 16 bytes into it.
+   *
+   * @param address,port,source where it came from and our address it was sent to, host order
+   * @returns the bytes of the inner packet, padding included, which came from `receivedFrom`; 0 when there is none
+   */
+  receive(
+    offset: number,
+    length: number,
+    address: number,
+    port: number,
+    source: number,
+    now: number,
+  ): number {
+    const type = length < TYPE_SIZE ? 0 : messageType(this.#memory.view, offset);
+    if (type === MESSAGE_TRANSPORT) {
+      return this.#receiveTransport(offset, length, address, port, source, now);
+    }
+    this.#from.address = address;
+    this.#from.port = port;
+    this.#from.source = source;
+    this.#drops.add(this.#receiveHandshake(type, offset, length, now), length);
+    return 0;
+  }
+
+  #receiveTransport(
+    offset: number,
+    length: number,
+    address: number,
+    port: number,
+    source: number,
+    now: number,
+  ): number {
+    if (length < TRANSPORT_MIN_SIZE) return this.#refuse(DropReason.badMessageLength, length);
+    const view = this.#memory.view;
+    const keypair = this.#indices.keypair(view.getUint32(offset + TRANSPORT_RECEIVER_OFFSET, true));
+    if (keypair === null) return this.#refuse(DropReason.unknownIndex, length);
+    if (!keypair.canReceive(now)) return this.#refuse(DropReason.expiredKey, length);
+    const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
+    const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);
+    if (!keypair.replay.check(low, high)) return this.#refuse(DropReason.replayed, length);
+    const packet = offset + TRANSPORT_PACKET_OFFSET;
+    const packetLength = length - TRANSPORT_OVERHEAD;
+    if (!keypair.receiving.open(packet, packet, packetLength, low, high)) {
+      return this.#refuse(DropReason.badTag, length);
+    }
+    // Only now is the counter known to be the peer's own: a forged one must not move the window.
+    keypair.replay.commit(low, high);
+
+    const peer = keypair.peer;
+    peer.receivedBytes += length;
+    this.#authenticated(peer, address, port, source, now);
+    if (confirm(this.#indices, peer, keypair)) this.#sessionConfirmed(peer, now);
+    if (!peer.renewalAsked && keypair.isStaleForReceiving(now)) {
+      peer.renewalAsked = true;
+      this.initiate(peer, now);
+    }
+    if (packetLength === 0) return 0;
+    peer.timers.dataReceived(now);
+    this.receivedFrom = peer;
+    return packetLength;
+  }
+
+  #receiveHandshake(type: number, offset: number, length: number, now: number): DropReason {
+    switch (type) {
+      case MESSAGE_INITIATION: {
+        if (length !== INITIATION_SIZE) return DropReason.badMessageLength;
+        const result = this.#handshakes.receiveInitiation(offset, this.#from, now);
+        return this.#handshakeReceived(result, length, now);
+      }
+      case MESSAGE_RESPONSE: {
+        if (length !== RESPONSE_SIZE) return DropReason.badMessageLength;
+        const result = this.#handshakes.receiveResponse(offset, this.#from, now);
+        const reason = this.#handshakeReceived(result, length, now);
+        if (result.peer !== null) {
+          this.#sessionConfirmed(result.peer, now);
+          // The responder may not use the new key before a packet under it has come.
+          if (result.peer.current?.counterLow === 0) this.sendKeepalive(result.peer, now);
+        }
+        return reason;
+      }
+      case MESSAGE_COOKIE_REPLY:
+        if (length !== COOKIE_REPLY_SIZE) return DropReason.badMessageLength;
+        return this.#handshakes.receiveCookieReply(offset, now);
+      default:
+        return DropReason.unknownMessage;
+    }
+  }
+
+  #handshakeReceived(result: HandshakeResult, length: number, now: number): DropReason {
+    const { peer } = result;
+    if (peer !== null) {
+      peer.receivedBytes += length;
+      this.#authenticated(peer, this.#from.address, this.#from.port, this.#from.source, now);
+      peer.timers.sessionDerived(now);
+      // Of the two, only the responder has just sent an authenticated message as well.
+      if (peer.next !== null) peer.timers.authenticatedSent(now);
+    }
+    return result.reason;
+  }
+
+  /** An authenticated message came from this endpoint: the peer is there now (roaming), and it is alive. */
+  #authenticated(peer: Peer, address: number, port: number, source: number, now: number): void {
+    const { endpoint } = peer;
+    if (endpoint.address !== address || endpoint.port !== port) {
+      endpoint.address = address;
+      endpoint.port = port;
+      this.#report("endpoint-changed", peer);
+    }
+    endpoint.source = source;
+    peer.lastReceivedAt = now;
+    peer.timers.authenticatedReceived(now);
+  }
+
+  #sessionConfirmed(peer: Peer, now: number): void {
+    peer.timers.handshakeCompleted();
+    peer.lastHandshakeUnixTime = this.#wallClock();
+    this.#report("handshake-completed", peer);
+    this.#sendStaged(peer, now);
+  }
+
+  // To the network.
+
+  /**
+   * Seals a packet for `peer` into the send queue. Without a session it waits (a copy) while a handshake is begun.
+   * Up to 15 bytes behind the packet are overwritten with padding.
+   */
+  send(peer: Peer, offset: number, length: number, now: number): void {
+    if (length > this.#mtu) {
+      this.#drops.add(DropReason.tooBig, length);
+      return;
+    }
+    if (peer.endpoint.port === 0) {
+      this.#drops.add(DropReason.noEndpoint, length);
+      return;
+    }
+    const keypair = peer.current;
+    if (keypair === null || !keypair.canSend(now)) {
+      this.#stage(peer, offset, length);
+      this.#initiateUnlessUnderWay(peer, now);
+      return;
+    }
+    const padded = paddedSize(length, this.#mtu);
+    const bytes = this.#memory.bytes;
+    for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
+    if (this.#seal(peer, keypair, offset, padded)) {
+      peer.timers.dataSent(now);
+      this.#sealed(peer, keypair, now);
+    }
+  }
+
+  /** Sends an empty packet, which tells the peer and the NATs on the way that we are here. */
+  sendKeepalive(peer: Peer, now: number): void {
+    if (peer.endpoint.port === 0) return;
+    const keypair = peer.current;
+    if (keypair === null || !keypair.canSend(now)) {
+      this.#initiateUnlessUnderWay(peer, now);
+      return;
+    }
+    if (this.#seal(peer, keypair, 0, 0)) this.#sealed(peer, keypair, now);
+  }
+
+  /** Begins a new handshake with `peer` now, in place of one that may be under way. */
+  initiate(peer: Peer, now: number): void {
+    peer.timers.handshakeAttempts = 0;
+    this.#initiateUnlessUnderWay(peer, now);
+  }
+
+  /** Seals `length` bytes at `source` into the next slot; false when that cannot be, which is counted. */
+  #seal(peer: Peer, keypair: Keypair, source: number, length: number): boolean {
+    const slot = this.#sendQueue.reserve();
+    if (slot < 0) {
+      this.#drops.add(DropReason.sendQueueFull, length);
+      return false;
+    }
+    const { counterLow, counterHigh } = keypair;
+    keypair.advance();
+    const view = this.#memory.view;
+    view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_TRANSPORT, true);
+    view.setUint32(slot + TRANSPORT_RECEIVER_OFFSET, keypair.remoteIndex, true);
+    view.setUint32(slot + TRANSPORT_COUNTER_OFFSET, counterLow, true);
+    view.setUint32(slot + TRANSPORT_COUNTER_OFFSET + 4, counterHigh, true);
+    const packet = slot + TRANSPORT_PACKET_OFFSET;
+    if (!keypair.sending.seal(packet, source, length, counterLow, counterHigh)) {
+      this.#drops.add(DropReason.sealError, length);
+      return false;
+    }
+    const messageLength = length + TRANSPORT_OVERHEAD;
+    const { address, port, source: local } = peer.endpoint;
+    this.#sendQueue.commit(messageLength, address, port, local);
+    peer.sentBytes += messageLength;
+    return true;
+  }
+
+  #sealed(peer: Peer, keypair: Keypair, now: number): void {
+    peer.timers.authenticatedSent(now);
+    if (keypair.isStaleForSending(now)) this.#initiateUnlessUnderWay(peer, now);
+  }
+
+  /** Begins a handshake unless one began less than REKEY_TIMEOUT ago, or the peer's endpoint is not known. */
+  #initiateUnlessUnderWay(peer: Peer, now: number): void {
+    const { timers } = peer;
+    if (now - peer.initiationSentAt < timers.handshakeInterval) return;
+    if (peer.endpoint.port === 0) return;
+    // Should the queue be full, the timer below tries again.
+    if (this.#handshakes.sendInitiation(peer, now)) timers.authenticatedSent(now);
+    timers.handshakeInitiated(now);
+  }
+
+  // Packets that wait for a session.
+
+  #stage(peer: Peer, offset: number, length: number): void {
+    while (
+      peer.staged.length > 0 &&
+      (peer.staged.length >= MAX_STAGED_PACKETS || this.#stagedBytes + length > MAX_STAGED_BYTES)
+    ) {
+      this.#stagedBytes -= peer.staged.shift()!.length;
+      this.#drops.add(DropReason.noSession);
+    }
+    if (this.#stagedBytes + length > MAX_STAGED_BYTES) {
+      this.#drops.add(DropReason.noSession, length);
+      return;
+    }
+    peer.staged.push(this.#memory.bytes.slice(offset, offset + length));
+    this.#stagedBytes += length;
+  }
+
+  #sendStaged(peer: Peer, now: number): void {
+    const keypair = peer.current;
+    if (keypair === null || !keypair.canSend(now)) return;
+    for (const packet of peer.staged) {
+      const slot = this.#sendQueue.reserve();
+      if (slot < 0) {
+        this.#drops.add(DropReason.sendQueueFull);
+        continue;
+      }
+      // Staged packets lie outside the packet memory, so they are sealed where they are sent from.
+      const at = slot + TRANSPORT_PACKET_OFFSET;
+      const padded = paddedSize(packet.length, this.#mtu);
+      this.#memory.bytes.set(packet, at);
+      this.#memory.bytes.fill(0, at + packet.length, at + padded);
+      if (this.#seal(peer, keypair, at, padded)) {
+        peer.timers.dataSent(now);
+        this.#sealed(peer, keypair, now);
+      }
+    }
+    for (const packet of peer.staged) this.#stagedBytes -= packet.length;
+    peer.staged.length = 0;
+  }
+
+  #dropStaged(peer: Peer): void {
+    for (const packet of peer.staged) {
+      this.#stagedBytes -= packet.length;
+      this.#drops.add(DropReason.noSession);
+    }
+    peer.staged.length = 0;
+  }
+
+  // Time.
+
+  /** When `poll()` has something to do at the earliest; `Infinity` for never. */
+  pollAt(): number {
+    return this.#deadline.at;
+  }
+
+  /** Does what is due. Costs one comparison when nothing is. */
+  poll(now: number): void {
+    if (now < this.#deadline.at) return;
+    this.#deadline.at = NEVER;
+    for (const peer of this.#peers.values()) {
+      this.#runTimers(peer, now);
+      const earliest = peer.timers.earliest();
+      if (earliest < this.#deadline.at) this.#deadline.at = earliest;
+    }
+  }
+
+  #runTimers(peer: Peer, now: number): void {
+    const { timers } = peer;
+    if (now >= timers.retransmitHandshakeAt) this.#retransmitHandshake(peer, now);
+    if (now >= timers.keepaliveAt) {
+      timers.keepaliveFired(now);
+      this.sendKeepalive(peer, now);
+    }
+    if (now >= timers.newHandshakeAt) {
+      timers.newHandshakeAt = NEVER;
+      // The path may have changed under us; the kernel picks the source anew.
+      peer.endpoint.source = 0;
+      this.initiate(peer, now);
+    }
+    if (now >= timers.zeroKeysAt) {
+      timers.zeroKeysAt = NEVER;
+      dropHandshake(this.#indices, peer);
+      dropSessions(this.#indices, peer);
+      this.#report("keys-zeroed", peer);
+    }
+    if (now >= timers.persistentKeepaliveAt) {
+      // Armed again whatever comes of this one, lest an unanswered handshake end the keepalives for good.
+      timers.setPersistentInterval(timers.persistentInterval, now + timers.persistentInterval);
+      this.sendKeepalive(peer, now);
+    }
+  }
+
+  #retransmitHandshake(peer: Peer, now: number): void {
+    const { timers } = peer;
+    if (timers.handshakeAttempts >= MAX_HANDSHAKE_ATTEMPTS) {
+      timers.handshakeAbandoned(now);
+      dropHandshake(this.#indices, peer);
+      this.#dropStaged(peer);
+      this.#report("handshake-abandoned", peer);
+      return;
+    }
+    timers.handshakeAttempts++;
+    peer.endpoint.source = 0;
+    timers.retransmitHandshakeAt = NEVER;
+    this.#initiateUnlessUnderWay(peer, now);
+  }
+
+  /** Stops using a local address that the host no longer has. */
+  forgetSource(source: number): void {
+    for (const peer of this.#peers.values()) {
+      if (peer.endpoint.source === source) peer.endpoint.source = 0;
+    }
+  }
+
+  #refuse(reason: DropReason, length: number): number {
+    this.#drops.add(reason, length);
+    return 0;
+  }
+
+  #report(kind: DeviceEvent["kind"], peer: Peer): void {
+    if (this.events.length < MAX_EVENTS) this.events.push({ kind, peer });
+  }
+}

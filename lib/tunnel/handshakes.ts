@@ -1,0 +1,306 @@
+/**
+ * Owns the device's handshakes: initiations sent and answered, responses taken, cookies asked for and given.
+ *
+ * Functions stand in the order in which messages meet them: what we send first, what comes in, what that leads to.
+ * These are a few messages in two minutes for each peer, so plain objects and arrays are in order here.
+ */
+import type { AeadProvider } from "../noise/aead.ts";
+import { CookieChecker, type RandomBytes } from "../noise/cookie.ts";
+import { Initiator, Responder, type TransportKeys } from "../noise/handshake.ts";
+import { compareTai64n, encodeTai64n } from "../noise/tai64n.ts";
+import { type KeyPair, keyPair } from "../noise/x25519.ts";
+import { DropReason } from "../wire/drop_reason.ts";
+import type { Memory } from "../wire/memory.ts";
+import {
+  COOKIE_REPLY_RECEIVER_OFFSET,
+  COOKIE_REPLY_SIZE,
+  INITIATION_EPHEMERAL_OFFSET,
+  INITIATION_MAC1_OFFSET,
+  INITIATION_SENDER_OFFSET,
+  INITIATION_SIZE,
+  KEY_SIZE,
+  MESSAGE_INITIATION,
+  MESSAGE_RESPONSE,
+  MESSAGE_TYPE_OFFSET,
+  RESPONSE_EPHEMERAL_OFFSET,
+  RESPONSE_MAC1_OFFSET,
+  RESPONSE_RECEIVER_OFFSET,
+  RESPONSE_SENDER_OFFSET,
+  RESPONSE_SIZE,
+} from "../wire/messages.ts";
+import { MIN_INITIATION_INTERVAL, UNDER_LOAD_HANDSHAKES, UNDER_LOAD_TIME } from "./constants.ts";
+import type { IndexTable } from "./index_table.ts";
+import { Keypair } from "./keypair.ts";
+import type { Endpoint, Peer } from "./peer.ts";
+import { HandshakeRateLimiter } from "./rate_limiter.ts";
+import type { SendQueue } from "./send_queue.ts";
+import { dropHandshake, installInitiated, installResponded } from "./sessions.ts";
+
+const IDENTIFIER = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
+const NO_PAYLOAD = new Uint8Array(0);
+
+export interface HandshakesOptions {
+  readonly memory: Memory;
+  readonly sendQueue: SendQueue;
+  readonly identity: KeyPair;
+  readonly aead: AeadProvider;
+  readonly random: RandomBytes;
+  /** Unix ms, for the timestamp in initiations. */
+  readonly wallClock: () => number;
+  readonly indices: IndexTable;
+  /** Peers by the `peerKey()` of their public key. */
+  readonly peers: ReadonlyMap<string, Peer>;
+}
+
+/** What came of a handshake message: the peer that it authenticated, or why it was dropped. */
+export interface HandshakeResult {
+  readonly reason: DropReason;
+  readonly peer: Peer | null;
+}
+
+/** The key of a public key in a map. */
+export function peerKey(publicKey: Uint8Array): string {
+  return String.fromCharCode(...publicKey);
+}
+
+export class Handshakes {
+  readonly #options: HandshakesOptions;
+  readonly #cookieChecker: CookieChecker;
+  readonly #rateLimiter: HandshakeRateLimiter;
+  /** Handshake messages in the second that began at `#secondStart`. */
+  #messagesInSecond = 0;
+  #secondStart = -Infinity;
+  #loadedUntil = -Infinity;
+
+  constructor(options: HandshakesOptions) {
+    this.#options = options;
+    this.#cookieChecker = new CookieChecker(options.identity.public);
+    this.#rateLimiter = new HandshakeRateLimiter(randomUint32(options.random));
+  }
+
+  /** Sends a first message to `peer`; false when the send queue is full or the peer's key is of low order. */
+  sendInitiation(peer: Peer, now: number): boolean {
+    const { aead, identity, indices, random, sendQueue, wallClock } = this.#options;
+    const slot = sendQueue.reserve();
+    if (slot < 0 || peer.staticSecret === null) return false;
+    dropHandshake(indices, peer);
+    const state = new Initiator({
+      aead,
+      prologue: IDENTIFIER,
+      localStatic: identity,
+      remoteStatic: peer.publicKey,
+      staticStatic: peer.staticSecret,
+      ephemeral: keyPair(random(KEY_SIZE)),
+    });
+    const fields = state.writeMessage1(encodeTai64n(wallClock()));
+    if (fields === null) return false;
+    const localIndex = this.#allocateIndex(peer);
+    peer.handshake = { state, localIndex };
+
+    const message = this.#options.memory.bytes.subarray(slot, slot + INITIATION_SIZE);
+    const view = this.#options.memory.view;
+    view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_INITIATION, true);
+    view.setUint32(slot + INITIATION_SENDER_OFFSET, localIndex, true);
+    message.set(fields, INITIATION_EPHEMERAL_OFFSET);
+    this.#sendWithMacs(peer, message, now);
+    peer.initiationSentAt = now;
+    return true;
+  }
+
+  /** Takes a handshake initiation that begins at `offset` and has the right size. Answers it. */
+  receiveInitiation(offset: number, from: Endpoint, now: number): HandshakeResult {
+    const { aead, identity, memory, peers } = this.#options;
+    const message = memory.bytes.subarray(offset, offset + INITIATION_SIZE);
+    const senderIndex = memory.view.getUint32(offset + INITIATION_SENDER_OFFSET, true);
+    const refused = this.#admit(message, { senderIndex, from, now });
+    if (refused !== DropReason.none) return { reason: refused, peer: null };
+
+    const responder = new Responder({ aead, prologue: IDENTIFIER, localStatic: identity });
+    const fields = message.subarray(INITIATION_EPHEMERAL_OFFSET, INITIATION_MAC1_OFFSET);
+    const remoteStatic = responder.readStatic(fields);
+    if (remoteStatic === null) return { reason: DropReason.badHandshake, peer: null };
+    const peer = peers.get(peerKey(remoteStatic));
+    if (peer === undefined || peer.staticSecret === null) {
+      responder.destroy();
+      return { reason: DropReason.unknownPeer, peer: null };
+    }
+    const timestamp = responder.readPayload(peer.staticSecret);
+    if (timestamp === null) return { reason: DropReason.badHandshake, peer: null };
+    const reason = compareTai64n(timestamp, peer.latestTimestamp) <= 0
+      ? DropReason.staleTimestamp
+      : now - peer.initiationReceivedAt < MIN_INITIATION_INTERVAL
+      ? DropReason.handshakeTooSoon
+      : DropReason.none;
+    if (reason !== DropReason.none) {
+      responder.destroy();
+      return { reason, peer: null };
+    }
+    peer.latestTimestamp = timestamp;
+    peer.initiationReceivedAt = now;
+    return this.#respond(responder, { peer, senderIndex, from, now });
+  }
+
+  /** Takes a handshake response that begins at `offset` and has the right size. */
+  receiveResponse(offset: number, from: Endpoint, now: number): HandshakeResult {
+    const { indices, memory } = this.#options;
+    const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
+    const senderIndex = memory.view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
+    const refused = this.#admit(message, { senderIndex, from, now });
+    if (refused !== DropReason.none) return { reason: refused, peer: null };
+
+    const receiverIndex = memory.view.getUint32(offset + RESPONSE_RECEIVER_OFFSET, true);
+    const peer = indices.peer(receiverIndex);
+    if (peer === null || peer.handshake?.localIndex !== receiverIndex) {
+      return { reason: DropReason.unknownIndex, peer: null };
+    }
+    const { state } = peer.handshake;
+    const fields = message.subarray(RESPONSE_EPHEMERAL_OFFSET, RESPONSE_MAC1_OFFSET);
+    // A forged response leaves the handshake as it was: the true one may still come.
+    const payload = state.readMessage2(fields, peer.presharedKey);
+    const keys = payload === null ? null : state.split();
+    if (keys === null) return { reason: DropReason.badHandshake, peer: null };
+    peer.handshake = null;
+    installInitiated(
+      indices,
+      peer,
+      this.#makeKeypair(peer, keys, {
+        isInitiator: true,
+        localIndex: receiverIndex,
+        remoteIndex: senderIndex,
+        createdAt: now,
+      }),
+    );
+    return { reason: DropReason.none, peer };
+  }
+
+  /** Takes a cookie reply that begins at `offset` and has the right size: the next initiation carries the cookie. */
+  receiveCookieReply(offset: number, now: number): DropReason {
+    const { indices, memory } = this.#options;
+    const index = memory.view.getUint32(offset + COOKIE_REPLY_RECEIVER_OFFSET, true);
+    const peer = indices.peer(index);
+    if (peer === null) return DropReason.unknownIndex;
+    const reply = memory.bytes.subarray(offset, offset + COOKIE_REPLY_SIZE);
+    return peer.cookies.consumeReply(reply, now) ? DropReason.none : DropReason.badCookie;
+  }
+
+  /** Whether handshake messages come so thick that senders must first show that they receive at their address. */
+  isUnderLoad(now: number): boolean {
+    if (now - this.#secondStart >= 1000) {
+      this.#secondStart = now;
+      this.#messagesInSecond = 0;
+    }
+    if (++this.#messagesInSecond > UNDER_LOAD_HANDSHAKES) this.#loadedUntil = now + UNDER_LOAD_TIME;
+    return now < this.#loadedUntil;
+  }
+
+  /** The checks that cost no Diffie-Hellman, for both kinds of handshake message. */
+  #admit(
+    message: Uint8Array,
+    { senderIndex, from, now }: { senderIndex: number; from: Endpoint; now: number },
+  ): DropReason {
+    if (!this.#cookieChecker.checkMac1(message)) return DropReason.badMac1;
+    if (!this.isUnderLoad(now)) return DropReason.none;
+    const source = endpointBytes(from);
+    if (!this.#cookieChecker.checkMac2(message, source, now)) {
+      const { random, sendQueue, memory } = this.#options;
+      const slot = sendQueue.reserve();
+      if (slot < 0) return DropReason.sendQueueFull;
+      const reply = this.#cookieChecker.createReply(message, {
+        source,
+        receiverIndex: senderIndex,
+        now,
+        random,
+      });
+      memory.bytes.set(reply, slot);
+      sendQueue.commit(COOKIE_REPLY_SIZE, from.address, from.port, from.source);
+      return DropReason.cookieSent;
+    }
+    return this.#rateLimiter.allow(from.address, now)
+      ? DropReason.none
+      : DropReason.handshakeRateLimited;
+  }
+
+  /** Sends the second message and keeps the session that it makes. */
+  #respond(
+    responder: Responder,
+    { peer, senderIndex, from, now }: {
+      peer: Peer;
+      senderIndex: number;
+      from: Endpoint;
+      now: number;
+    },
+  ): HandshakeResult {
+    const { indices, memory, random, sendQueue } = this.#options;
+    const slot = sendQueue.reserve();
+    const fields = responder.writeMessage2({
+      ephemeral: keyPair(random(KEY_SIZE)),
+      presharedKey: peer.presharedKey,
+      payload: NO_PAYLOAD,
+    });
+    const keys = fields === null ? null : responder.split();
+    if (slot < 0 || fields === null || keys === null) {
+      responder.destroy();
+      return { reason: slot < 0 ? DropReason.sendQueueFull : DropReason.badHandshake, peer: null };
+    }
+    // The response goes to where the initiation came from, which is the peer's endpoint from now on.
+    peer.endpoint.address = from.address;
+    peer.endpoint.port = from.port;
+    peer.endpoint.source = from.source;
+    const localIndex = this.#allocateIndex(peer);
+    const message = memory.bytes.subarray(slot, slot + RESPONSE_SIZE);
+    memory.view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_RESPONSE, true);
+    memory.view.setUint32(slot + RESPONSE_SENDER_OFFSET, localIndex, true);
+    memory.view.setUint32(slot + RESPONSE_RECEIVER_OFFSET, senderIndex, true);
+    message.set(fields, RESPONSE_EPHEMERAL_OFFSET);
+    this.#sendWithMacs(peer, message, now);
+    installResponded(
+      indices,
+      peer,
+      this.#makeKeypair(peer, keys, {
+        isInitiator: false,
+        localIndex,
+        remoteIndex: senderIndex,
+        createdAt: now,
+      }),
+    );
+    return { reason: DropReason.none, peer };
+  }
+
+  #makeKeypair(
+    peer: Peer,
+    keys: TransportKeys,
+    session: Pick<Keypair, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt">,
+  ): Keypair {
+    const { aead } = this.#options;
+    const sending = aead.key(keys.sending);
+    const receiving = aead.key(keys.receiving);
+    keys.sending.fill(0);
+    keys.receiving.fill(0);
+    return new Keypair({ peer, sending, receiving, ...session });
+  }
+
+  #sendWithMacs(peer: Peer, message: Uint8Array, now: number): void {
+    peer.cookies.addMacs(message, now);
+    const { address, port, source } = peer.endpoint;
+    this.#options.sendQueue.commit(message.length, address, port, source);
+    peer.sentBytes += message.length;
+  }
+
+  #allocateIndex(peer: Peer): number {
+    return this.#options.indices.allocate(peer, () => randomUint32(this.#options.random));
+  }
+}
+
+function randomUint32(random: RandomBytes): number {
+  const bytes = random(4);
+  return (bytes[0] | bytes[1] << 8 | bytes[2] << 16 | bytes[3] << 24) >>> 0;
+}
+
+/** What a cookie is bound to: address and port in network order. */
+function endpointBytes({ address, port }: Endpoint): Uint8Array {
+  const bytes = new Uint8Array(6);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, address);
+  view.setUint16(4, port);
+  return bytes;
+}

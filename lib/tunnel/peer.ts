@@ -1,0 +1,91 @@
+/** Owns what a device knows of one peer: keys, endpoint, sessions, timers, waiting packets, counts. */
+import type { CookieGenerator } from "../noise/cookie.ts";
+import type { Initiator } from "../noise/handshake.ts";
+import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import type { Keypair } from "./keypair.ts";
+import type { Timers } from "./timers.ts";
+
+/** What a peer is made from. */
+export interface PeerOptions {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** 32 bytes; left out, the protocol uses 32 zero bytes. */
+  readonly presharedKey?: Uint8Array | null;
+  readonly allowedIps: readonly Ipv4Prefix[];
+  /** Where the peer is first looked for. */
+  readonly endpoint?: { readonly address: number; readonly port: number } | null;
+  /** Seconds; 0 is off. */
+  readonly persistentKeepalive?: number;
+  readonly name?: string | null;
+}
+
+/** An initiation of ours that waits for its response. */
+export interface PendingHandshake {
+  readonly state: Initiator;
+  readonly localIndex: number;
+}
+
+/** Where a peer was last heard of. Port 0: not known. */
+export class Endpoint {
+  /** IPv4 address, host order. */
+  address = 0;
+  port = 0;
+  /** Our own address that the peer writes to; 0 lets the kernel choose. */
+  source = 0;
+}
+
+export class Peer {
+  readonly publicKey: Uint8Array;
+  readonly presharedKey: Uint8Array;
+  /** X25519 of our static key and theirs, computed once; null for a key of low order, which never shakes hands. */
+  readonly staticSecret: Uint8Array | null;
+  readonly name: string | null;
+  readonly allowedIps: readonly Ipv4Prefix[];
+  readonly timers: Timers;
+  readonly cookies: CookieGenerator;
+  readonly endpoint: Endpoint = new Endpoint();
+
+  /** In use until the next one is confirmed. */
+  current: Keypair | null = null;
+  /** Good for packets that were under way when the current one took over. */
+  previous: Keypair | null = null;
+  /** Derived as the responder; the initiator's first data packet confirms it. */
+  next: Keypair | null = null;
+  handshake: PendingHandshake | null = null;
+
+  /** TAI64N of the newest initiation taken; an older or equal one is a replay. */
+  latestTimestamp: Uint8Array = new Uint8Array(12);
+  /** Monotonic ms of the newest initiation taken and of the last one sent. */
+  initiationReceivedAt = -Infinity;
+  initiationSentAt = -Infinity;
+  /** This receiving key has already asked for its successor. */
+  renewalAsked = false;
+
+  /** Copies of packets that wait for a session, oldest first. */
+  readonly staged: Uint8Array[] = [];
+
+  /** Unix ms of the last completed handshake; 0 for none. */
+  lastHandshakeUnixTime = 0;
+  /** Monotonic ms of the last authenticated packet. */
+  lastReceivedAt = -Infinity;
+  /** Bytes of authenticated messages, headers included, as `wg show` counts them. */
+  receivedBytes = 0;
+  sentBytes = 0;
+
+  constructor(
+    options: PeerOptions,
+    made: { timers: Timers; cookies: CookieGenerator; staticSecret: Uint8Array | null },
+  ) {
+    this.publicKey = options.publicKey;
+    this.presharedKey = options.presharedKey ?? new Uint8Array(32);
+    this.allowedIps = options.allowedIps;
+    this.name = options.name ?? null;
+    this.timers = made.timers;
+    this.cookies = made.cookies;
+    this.staticSecret = made.staticSecret;
+    if (options.endpoint) {
+      this.endpoint.address = options.endpoint.address;
+      this.endpoint.port = options.endpoint.port;
+    }
+  }
+}

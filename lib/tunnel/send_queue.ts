@@ -1,0 +1,78 @@
+/**
+ * Owns the queue of datagrams on their way to the socket: the core's effect "send these bytes there".
+ *
+ * A datagram is made where it is sent from: `reserve()` names a free slot of the packet memory, the message is sealed
+ * straight into it, `commit()` appends it with its destination. The caller drains the queue in batches; the parallel
+ * arrays are what `UdpSocket.send()` takes.
+ */
+
+/** Slots start on multiples of this, so that a message's header and cipher text are aligned. */
+const SLOT_ALIGN = 64;
+
+export interface SendQueueRegion {
+  /** Offset of the first slot in the packet memory; a multiple of 64. */
+  readonly offset: number;
+  /** Count of slots. */
+  readonly slots: number;
+  /** Bytes of a slot, from `slotSize()`. */
+  readonly slotSize: number;
+}
+
+export class SendQueue {
+  readonly offsets: Int32Array;
+  readonly lengths: Int32Array;
+  /** Destination IPv4 address, host order. */
+  readonly addresses: Uint32Array;
+  readonly ports: Uint16Array;
+  /** Source IPv4 address, host order; 0 for the kernel's choice. */
+  readonly sources: Uint32Array;
+  /** Datagrams committed since the queue was empty; those before `head` have been sent. */
+  tail = 0;
+  head = 0;
+  readonly capacity: number;
+
+  constructor(region: SendQueueRegion) {
+    this.capacity = region.slots;
+    this.offsets = new Int32Array(region.slots);
+    this.lengths = new Int32Array(region.slots);
+    this.addresses = new Uint32Array(region.slots);
+    this.ports = new Uint16Array(region.slots);
+    this.sources = new Uint32Array(region.slots);
+    for (let i = 0; i < region.slots; i++) this.offsets[i] = region.offset + i * region.slotSize;
+  }
+
+  /** Bytes of a slot that holds a message of up to `messageSize` bytes. */
+  static slotSize(messageSize: number): number {
+    return (messageSize + SLOT_ALIGN - 1) & -SLOT_ALIGN;
+  }
+
+  /** Offset of the next free slot, or -1 when all are taken. Reserving twice names the same slot. */
+  reserve(): number {
+    return this.tail < this.capacity ? this.offsets[this.tail] : -1;
+  }
+
+  /** Appends the reserved slot's first `length` bytes for the given destination. */
+  commit(length: number, address: number, port: number, source: number): void {
+    const i = this.tail++;
+    this.lengths[i] = length;
+    this.addresses[i] = address;
+    this.ports[i] = port;
+    this.sources[i] = source;
+  }
+
+  /** Datagrams that wait. */
+  get length(): number {
+    return this.tail - this.head;
+  }
+
+  /** Slots left before `reserve()` fails. */
+  get free(): number {
+    return this.capacity - this.tail;
+  }
+
+  /** Takes note that everything before index `head` has left. Slots come free once all have. */
+  sentUpTo(head: number): void {
+    this.head = head;
+    if (head === this.tail) this.head = this.tail = 0;
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Owns a peer's timers: five deadlines, armed and disarmed by what passes, compared with the time in one place.
+ *
+ * Nothing here fires by itself. Events set deadlines; `Device.poll(now)` asks which are due. Times are monotonic ms.
+ * The rules are those of the WireGuard paper, sections 6.1 to 6.5.
+ */
+import {
+  KEEPALIVE_TIMEOUT,
+  REKEY_TIMEOUT,
+  REKEY_TIMEOUT_JITTER,
+  ZERO_KEYS_AFTER_TIME,
+} from "./constants.ts";
+
+/** A deadline that is not armed. */
+export const NEVER = Infinity;
+
+/** The earliest time at which any peer may have something due; shared by all timers of a device. */
+export interface Deadline {
+  at: number;
+}
+
+export class Timers {
+  /** The initiation that was sent has had no answer. */
+  retransmitHandshakeAt = NEVER;
+  /** Data came and nothing went back: say that we are alive. */
+  keepaliveAt = NEVER;
+  /** Data went and nothing came back: is the session gone? */
+  newHandshakeAt = NEVER;
+  /** The keys are past all use. */
+  zeroKeysAt = NEVER;
+  /** `PersistentKeepalive` is due. */
+  persistentKeepaliveAt = NEVER;
+
+  /** Interval of `PersistentKeepalive` in ms; 0 for off. */
+  persistentInterval = 0;
+  /** Wait for an answer to an initiation, in ms; shorter than REKEY_TIMEOUT only while a client connects. */
+  handshakeInterval = REKEY_TIMEOUT;
+  /** Initiations sent again in this handshake. */
+  handshakeAttempts = 0;
+
+  #anotherKeepalive = false;
+  readonly #deadline: Deadline;
+  readonly #jitter: () => number;
+
+  /**
+   * @param deadline moved forward whenever a timer is armed
+   * @param jitter draws a fraction from 0 to 1
+   */
+  constructor(deadline: Deadline, jitter: () => number) {
+    this.#deadline = deadline;
+    this.#jitter = jitter;
+  }
+
+  /** A packet with data was sent. */
+  dataSent(now: number): void {
+    if (this.newHandshakeAt === NEVER) {
+      const wait = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + this.#jitter() * REKEY_TIMEOUT_JITTER;
+      this.newHandshakeAt = this.#arm(now + wait);
+    }
+  }
+
+  /** A packet with data was received and authenticated. */
+  dataReceived(now: number): void {
+    if (this.keepaliveAt === NEVER) this.keepaliveAt = this.#arm(now + KEEPALIVE_TIMEOUT);
+    else this.#anotherKeepalive = true;
+  }
+
+  /** Anything authenticated was sent: data, keepalive or handshake. */
+  authenticatedSent(now: number): void {
+    this.keepaliveAt = NEVER;
+    this.#authenticatedPassed(now);
+  }
+
+  /** Anything authenticated was received. */
+  authenticatedReceived(now: number): void {
+    this.newHandshakeAt = NEVER;
+    this.#authenticatedPassed(now);
+  }
+
+  /** An initiation was sent. */
+  handshakeInitiated(now: number): void {
+    const wait = this.handshakeInterval + this.#jitter() * REKEY_TIMEOUT_JITTER;
+    this.retransmitHandshakeAt = this.#arm(now + wait);
+  }
+
+  /** A handshake led to a session that the other end has confirmed. */
+  handshakeCompleted(): void {
+    this.retransmitHandshakeAt = NEVER;
+    this.handshakeAttempts = 0;
+  }
+
+  /** New keys exist. */
+  sessionDerived(now: number): void {
+    this.zeroKeysAt = this.#arm(now + ZERO_KEYS_AFTER_TIME);
+  }
+
+  /** The handshake is given up; what keys there are have their last term. */
+  handshakeAbandoned(now: number): void {
+    this.retransmitHandshakeAt = NEVER;
+    this.keepaliveAt = NEVER;
+    if (this.zeroKeysAt === NEVER) this.zeroKeysAt = this.#arm(now + ZERO_KEYS_AFTER_TIME);
+  }
+
+  /** The passive keepalive was due: asks whether one follows, for data that came meanwhile. */
+  keepaliveFired(now: number): void {
+    this.keepaliveAt = NEVER;
+    if (!this.#anotherKeepalive) return;
+    this.#anotherKeepalive = false;
+    this.keepaliveAt = this.#arm(now + KEEPALIVE_TIMEOUT);
+  }
+
+  /** Sets `PersistentKeepalive` to `interval` ms, the next one due at time `next`. */
+  setPersistentInterval(interval: number, next: number): void {
+    this.persistentInterval = interval;
+    this.persistentKeepaliveAt = interval > 0 ? this.#arm(next) : NEVER;
+  }
+
+  /** The first of the five. */
+  earliest(): number {
+    return Math.min(
+      this.retransmitHandshakeAt,
+      this.keepaliveAt,
+      this.newHandshakeAt,
+      this.zeroKeysAt,
+      this.persistentKeepaliveAt,
+    );
+  }
+
+  /** Stops all of them: the peer is removed. */
+  stop(): void {
+    this.retransmitHandshakeAt = NEVER;
+    this.keepaliveAt = NEVER;
+    this.newHandshakeAt = NEVER;
+    this.zeroKeysAt = NEVER;
+    this.persistentKeepaliveAt = NEVER;
+  }
+
+  #authenticatedPassed(now: number): void {
+    if (this.persistentInterval > 0) {
+      this.persistentKeepaliveAt = this.#arm(now + this.persistentInterval);
+    }
+  }
+
+  #arm(at: number): number {
+    if (at < this.#deadline.at) this.#deadline.at = at;
+    return at;
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Owns the reasons for which a packet is dropped, their names in status and metrics, and the counters.
+ *
+ * Bad input is a value, never an exception: what judges a packet returns a `DropReason`, and 0 means "good". The
+ * numbers index an array and may change between versions; the names are the stable ones.
+ */
+
+export const DropReason = {
+  /** The packet is good. */
+  none: 0,
+
+  // Inner packets, in the order in which `checkIpv4` looks (spec/nat.md, "Boundaries").
+  /** Nothing there: zero bytes. In the tunnel an empty packet is a keepalive and never comes this far. */
+  empty: 1,
+  /** Version 6: never sent, never translated. */
+  ipv6: 2,
+  /** A version other than 4 and 6. */
+  badVersion: 3,
+  /** Fewer bytes than the smallest IPv4 header. */
+  short: 4,
+  /** A header length under five words, or beyond the total length. */
+  badHeaderLength: 5,
+  /** A total length beyond what was received. */
+  badTotalLength: 6,
+  /** The header checksum is wrong. */
+  badHeaderChecksum: 7,
+  /** The source is none of the sending peer's addresses. Stops a peer from speaking for another. */
+  spoofedSource: 8,
+  /** An option whose length does not fit the header. */
+  badOption: 9,
+  /** Loose or strict source routing. Stops a sender from choosing the path, and so the filters, itself. */
+  sourceRoute: 10,
+  /** To "this network", loopback, multicast, class E or the limited broadcast. */
+  badDestination: 11,
+  /** From "this network", loopback, multicast or class E: no answer could ever reach it. */
+  badSource: 12,
+  /** To one of the gateway's own private networks, where that is not allowed. */
+  privateDestination: 13,
+  /** Source and destination alike ("LAND"). */
+  sourceEqualsDestination: 14,
+  /** The TCP, UDP or ICMP header is cut off, or its own length field cannot be right. */
+  shortTransportHeader: 15,
+  /** A first fragment that does not hold the whole transport header (RFC 1858 section 3: "tiny fragment"). */
+  tinyFragment: 16,
+  /** A TCP fragment at offset 1, which would overwrite the flags of the first (RFC 1858 section 4). */
+  tcpFragmentOffset: 17,
+
+  // Datagrams from the network.
+  /** Not one of the four WireGuard message types, or its reserved bytes are not zero. */
+  unknownMessage: 18,
+  /** A length that the message type cannot have. */
+  badMessageLength: 19,
+  /** The first MAC is wrong: the sender does not know our public key. */
+  badMac1: 20,
+  /** The cookie MAC is wrong where one is asked for. */
+  badCookie: 21,
+  /** Under load: a cookie reply went out in place of an answer. */
+  cookieSent: 22,
+  /** More handshakes from one address than the token bucket lets through. */
+  handshakeRateLimited: 23,
+  /** A handshake message that does not decrypt, or answers no handshake of ours. */
+  badHandshake: 24,
+  /** A good handshake of a static key that is no peer's. */
+  unknownPeer: 25,
+  /** A timestamp not after the last one of this peer: a replayed initiation. */
+  staleTimestamp: 26,
+  /** A good initiation too soon after the one before it from the same peer. */
+  handshakeTooSoon: 27,
+  /** A receiver index that names no session and no handshake. */
+  unknownIndex: 28,
+  /** A session past its lifetime or its message limit. */
+  expiredKey: 29,
+  /** A counter seen before or older than the replay window. */
+  replayed: 30,
+  /** The authentication tag is wrong. */
+  badTag: 31,
+
+  // Packets on their way out.
+  /** No peer's allowed IPs contain the destination. */
+  noRoute: 32,
+  /** The peer has no endpoint yet. */
+  noEndpoint: 33,
+  /** The queue of packets that wait for a handshake is full, or was given up with the handshake. */
+  noSession: 34,
+  /** The send queue is full. */
+  sendQueueFull: 35,
+  /** Longer than the inner MTU. */
+  tooBig: 36,
+  /** For the internet, with no egress configured. */
+  noEgress: 37,
+  /** From one client to another where `ClientToClient = off`. */
+  clientToClientOff: 38,
+
+  // Sockets and the TUN.
+  /** The kernel refused a datagram. */
+  sendError: 39,
+  /** A datagram longer than the receive buffer. */
+  truncatedDatagram: 40,
+  /** The kernel refused a packet written to the TUN. */
+  tunWriteError: 41,
+  /** A packet read from the TUN that is longer than the read buffer, or has a bad virtio-net header. */
+  badTunRead: 42,
+  /** The cipher library refused to encrypt. */
+  sealError: 43,
+} as const;
+
+/** Why a packet is dropped; 0 (`none`) for a good one. */
+export type DropReason = (typeof DropReason)[keyof typeof DropReason];
+
+/** The name of each reason by its number, in snake case, as in status, metrics and the log. */
+export const DROP_REASON_NAMES: readonly string[] = Object.keys(DropReason).map((key) =>
+  key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+);
+
+/** How many packets were dropped for each reason. Float64 numbers: exact up to 2^53, never through a 32-bit operator. */
+export class DropCounters {
+  /** Indexed by `DropReason`; index 0 stays 0. */
+  readonly counts: Float64Array<ArrayBuffer> = new Float64Array(DROP_REASON_NAMES.length);
+
+  /** Bytes of the last packet dropped for each reason, for the log. */
+  readonly lastLengths: Int32Array<ArrayBuffer> = new Int32Array(DROP_REASON_NAMES.length);
+  /** All drops together. */
+  total = 0;
+
+  /** Counts one packet of `length` bytes; `none` is not counted, so that a verdict can be passed on as it is. */
+  add(reason: DropReason, length = 0): void {
+    if (reason === DropReason.none) return;
+    this.counts[reason]! += 1;
+    this.lastLengths[reason] = length;
+    this.total += 1;
+  }
+}

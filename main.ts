@@ -1,0 +1,60 @@
+/**
+ * Owns the way from the command line to a command and from its result to the exit code: the only place that exits.
+ *
+ * What a command needs is imported when it is called for, so that `vpn genkey` does not load the data plane.
+ */
+import { errorLine, ExitCode, exitCodeOf } from "./lib/app/errors.ts";
+import { takesColour, writeText } from "./lib/app/output.ts";
+import { versionText } from "./lib/app/version_text.ts";
+import type { Command } from "./lib/cli/command.ts";
+import { parseArguments } from "./lib/cli/parse_arguments.ts";
+
+async function run(command: Command): Promise<number> {
+  switch (command.command) {
+    case "server": {
+      const { runServer } = await import("./lib/app/server.ts");
+      return await runServer(command.options);
+    }
+    case "client": {
+      const { runClient } = await import("./lib/app/client.ts");
+      return await runClient(command.options);
+    }
+    case "demo": {
+      const { runDemo } = await import("./lib/app/demo.ts");
+      return await runDemo(command.options);
+    }
+    case "genkey":
+    case "pubkey":
+    case "genpsk": {
+      const { runKeyCommand } = await import("./lib/app/keys.ts");
+      return await runKeyCommand(command.command);
+    }
+    case "show":
+      writeText(Deno.stdout, command.text);
+      return ExitCode.ok;
+  }
+}
+
+/** Columns of the terminal that help is shown on; elsewhere a width that reads well. */
+function helpWidth(): number {
+  return Deno.stdout.isTerminal() ? Math.min(Deno.consoleSize().columns, 120) : 100;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  let debug = false;
+  try {
+    const command = parseArguments(argv, {
+      colour: takesColour(Deno.stdout),
+      width: helpWidth(),
+      version: versionText(new URL(".", import.meta.url)),
+    });
+    debug = "options" in command && ["debug", "trace"].includes(command.options.logLevel);
+    return await run(command);
+  } catch (error) {
+    writeText(Deno.stderr, `${errorLine(error)}\n`);
+    if (debug && error instanceof Error) writeText(Deno.stderr, `${error.stack}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,87 @@
+import { ConfigError } from "../../lib/config/config_error.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
+import { validateClient, validateServer } from "../../lib/config/roles.ts";
+import { assertEquals, assertThrows } from "../support/assert.ts";
+import { sampleKeys } from "./sample_keys.ts";
+
+const HEAD = `[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}\n`;
+const ADDRESS = "Address = 10.66.77.2/24\n";
+const PEER = `[Peer]\nPublicKey = ${sampleKeys(2).publicKey}\n`;
+const ENDPOINT = "Endpoint = vpn.example.org:51820\n";
+
+Deno.test("validateServer() takes port 51820 when none is given", () => {
+  assertEquals(validateServer(parseConfig(HEAD + ADDRESS, "s.conf")).listenPort, 51820);
+  assertEquals(
+    validateServer(parseConfig(`${HEAD}${ADDRESS}ListenPort = 0`, "s.conf")).listenPort,
+    0,
+  );
+});
+
+Deno.test("validateServer() throws when there is no IPv4 address", () => {
+  for (const address of ["", "Address = fd00::1/64\n"]) {
+    const error = assertThrows(
+      () => validateServer(parseConfig(HEAD + address, "s.conf")),
+      ConfigError,
+    );
+    assertEquals(
+      error.message,
+      "s.conf: [Interface]: Address is missing: a gateway has one inside, as in Address = 10.66.77.1/24",
+    );
+  }
+});
+
+Deno.test("validateServer() warns when a key is a client's", () => {
+  const lines =
+    "DNS = 1.1.1.1\nConnectTimeout = 1\nOnPeerTimeout = exit\nKillSwitch = on\nAllowIPv6 = on";
+  assertEquals(
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines}`, "s.conf")).warnings,
+    ["DNS", "ConnectTimeout", "OnPeerTimeout", "KillSwitch", "AllowIPv6"].map((key, index) =>
+      `s.conf:${index + 4}: ${key}: has no effect on a gateway`
+    ),
+  );
+});
+
+Deno.test("validateClient() gives the server and any port when there is one peer with an endpoint", () => {
+  const config = validateClient(parseConfig(HEAD + ADDRESS + PEER + ENDPOINT, "c.conf"));
+  assertEquals(config.listenPort, 0);
+  assertEquals(config.server.endpoint, { host: "vpn.example.org", address: null, port: 51820 });
+  assertEquals(config.warnings, []);
+});
+
+Deno.test("validateClient() throws when something that it needs is missing or doubled", () => {
+  const second = `[Peer]\nPublicKey = ${sampleKeys(3).publicKey}\n`;
+  const cases = {
+    [HEAD + PEER + ENDPOINT]:
+      "c.conf: [Interface]: Address is missing: a client has one inside, as in Address = 10.66.77.2/32",
+    [HEAD + ADDRESS]: "c.conf: there is no [Peer] section: a client has its server there",
+    [HEAD + ADDRESS + PEER]:
+      "c.conf:4: [Peer]: Endpoint is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820",
+    [HEAD + ADDRESS + PEER + ENDPOINT + second]:
+      "c.conf:7: a second [Peer] section: a client has one peer, its server (line 4)",
+  };
+  for (const [text, message] of Object.entries(cases)) {
+    const error = assertThrows(() => validateClient(parseConfig(text, "c.conf")), ConfigError);
+    assertEquals(error.message, message);
+  }
+});
+
+Deno.test("validateClient() warns when a key is a gateway's", () => {
+  const lines = [
+    "Egress = raw",
+    "EgressInterface = eth0",
+    "NatPorts = 20000-29999",
+    "NatFiltering = address",
+    "Capture = packet",
+    "ClientToClient = off",
+    "DnsProxy = 1.1.1.1",
+    "Forward = tcp:80 -> 10.66.77.2:80",
+    "ReleaseAfter = 60",
+  ];
+  const text = `${HEAD}${ADDRESS}${lines.join("\n")}\n${PEER}${ENDPOINT}`;
+  assertEquals(
+    validateClient(parseConfig(text, "c.conf")).warnings,
+    lines.map((line, index) =>
+      `c.conf:${index + 4}: ${line.split(" ")[0]}: has no effect on a client`
+    ),
+  );
+});

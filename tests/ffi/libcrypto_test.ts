@@ -1,0 +1,99 @@
+/** Tests of ChaCha20-Poly1305 by libcrypto, with each version of it that the host has. */
+import { Arena } from "../../ffi/arena.ts";
+import { openLibcrypto } from "../../ffi/libcrypto.ts";
+import type { AeadProvider } from "../../lib/noise/aead.ts";
+import { testAead } from "../noise/aead_suite.ts";
+import { assert, assertEquals, assertStrictEquals } from "../support/assert.ts";
+
+const NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"];
+
+for (const name of NAMES) {
+  const ignore = !isPresent(name);
+  testAead(`openLibcrypto(${name})`, { ignore, open: () => openFixture([name]) });
+
+  Deno.test({
+    name: `openLibcrypto(${name}): seal() and open() allocate nothing when a packet passes`,
+    ignore,
+    fn() {
+      const { provider, close } = openFixture([name]);
+      const key = provider.key(new Uint8Array(32));
+      let good = true;
+      let counter = 0;
+      const grown = heapGrowth(() => {
+        counter++;
+        good &&= key.seal(4096, 4096, 1420, counter, 0) && key.open(4096, 4096, 1420, counter, 0);
+      });
+      key.destroy();
+      close();
+      assert(good);
+      assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
+    },
+  });
+}
+
+Deno.test("openLibcrypto() gives null when no name can be opened", () => {
+  assertStrictEquals(openLibcrypto(new Arena(4096), ["libcrypto.so.0", "/nonexistent"]), null);
+});
+
+Deno.test("openLibcrypto() passes over a library when it is not libcrypto", () => {
+  assertStrictEquals(openLibcrypto(new Arena(4096), ["libc.so.6"]), null);
+});
+
+Deno.test({
+  name: "openLibcrypto() takes the first name that works and tells it",
+  ignore: !NAMES.some(isPresent),
+  fn() {
+    const expected = NAMES.find(isPresent);
+    const { provider, close } = openFixture(["libcrypto.so.0", ...NAMES]);
+    assertEquals<string | undefined>(provider.name, expected);
+    close();
+  },
+});
+
+Deno.test({
+  name: "openLibcrypto() keeps instances apart when several are open, as in several threads",
+  ignore: !NAMES.some(isPresent),
+  fn() {
+    const one = openFixture(NAMES);
+    const two = openFixture(NAMES);
+    const key = one.provider.key(new Uint8Array(32).fill(1));
+    const same = two.provider.key(new Uint8Array(32).fill(1));
+    assert(key.seal(4096, 4096, 100, 1, 0));
+    two.memory.bytes.set(one.memory.bytes.subarray(4096, 4212), 4096);
+    one.memory.bytes.fill(0);
+    assert(same.open(4096, 4096, 100, 1, 0));
+    key.destroy();
+    same.destroy();
+    one.close();
+    two.close();
+  },
+});
+
+const CALLS = 20_000;
+
+function openFixture(names: readonly string[]) {
+  const memory = new Arena(16_384);
+  memory.allocate(12_288);
+  const library = openLibcrypto(memory, names);
+  assert(library !== null);
+  const provider: AeadProvider = library;
+  return { memory, provider, close: () => library.close() };
+}
+
+function isPresent(name: string): boolean {
+  const library = openLibcrypto(new Arena(4096), [name]);
+  library?.close();
+  return library !== null;
+}
+
+/** The bytes by which the heap grew over `CALLS` calls, at least; a run with a collection in it does not count. */
+function heapGrowth(call: () => void): number {
+  let least = Infinity;
+  for (let run = 0; run < 5; run++) {
+    const before = Deno.memoryUsage().heapUsed;
+    for (let round = 0; round < CALLS; round++) call();
+    const grown = Deno.memoryUsage().heapUsed - before;
+    if (grown >= 0) least = Math.min(least, grown);
+  }
+  return least;
+}

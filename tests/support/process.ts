@@ -1,0 +1,217 @@
+/**
+ * Owns external programs run by tests: started inside a network namespace if need be, read, and ended again. Only
+ * what was started here is ever sent a signal.
+ */
+import { inNamespace } from "../../ffi/netns.ts";
+
+/** How long a program may run unless a test says otherwise. */
+const RUN_TIMEOUT_MS = 30_000;
+/** How long a background program may take to end after SIGTERM before SIGKILL. */
+const STOP_TIMEOUT_MS = 3_000;
+
+/** How a program ended and what it wrote. */
+export interface RunResult {
+  /** Exit code; 128 + signal number where a signal ended it. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  /** What the program reads from its standard input; nothing if left out. */
+  readonly stdin?: string;
+  readonly env?: Record<string, string>;
+  /** SIGKILL after this time; 30 s if left out. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Runs a program to its end in the namespace with this name, or in the thread's own one for null.
+ *
+ * @param command the program and its arguments
+ */
+export async function run(
+  namespace: string | null,
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  const child = start(namespace, command, {
+    stdin: options.stdin === undefined ? "null" : "piped",
+    env: options.env ?? {},
+  });
+  const timer = setTimeout(() => kill(child, "SIGKILL"), options.timeoutMs ?? RUN_TIMEOUT_MS);
+  try {
+    if (options.stdin !== undefined) await feed(child, options.stdin);
+    const { code, stdout, stderr } = await child.output();
+    const decoder = new TextDecoder();
+    return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The same for a program that must succeed.
+ *
+ * @returns what it wrote to its standard output
+ * @throws {Error} with its standard error when the exit code is not 0
+ */
+export async function output(
+  namespace: string | null,
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
+  const { code, stdout, stderr } = await run(namespace, command, options);
+  if (code !== 0) {
+    throw new Error(`Cannot run \`${command.join(" ")}\`: exit code ${code}: ${stderr || stdout}`);
+  }
+  return stdout;
+}
+
+/** Starts a program that runs in the background until it is stopped; otherwise as `run()`. */
+export function spawn(
+  namespace: string | null,
+  command: readonly string[],
+  options: { readonly env?: Record<string, string> } = {},
+): BackgroundProcess {
+  const child = start(namespace, command, { stdin: "null", env: options.env ?? {} });
+  return new BackgroundProcess(child, command.join(" "));
+}
+
+/** A running program. Disposal ends it: SIGTERM, and SIGKILL when that does not help. */
+export class BackgroundProcess implements AsyncDisposable {
+  readonly pid: number;
+  /** Resolves when it has ended. */
+  readonly status: Promise<Deno.CommandStatus>;
+  readonly #child: Deno.ChildProcess;
+  readonly #title: string;
+  readonly #readers: Promise<void>;
+  readonly #written = { stdout: "", stderr: "" };
+  #ended = false;
+  /** To be called when it has written something or ended. */
+  readonly #waiting = new Set<() => void>();
+
+  constructor(child: Deno.ChildProcess, title: string) {
+    this.#child = child;
+    this.#title = title;
+    this.pid = child.pid;
+    this.#readers = Promise.all([
+      this.#collect("stdout", child.stdout),
+      this.#collect("stderr", child.stderr),
+    ]).then(() => {});
+    this.status = child.status.then(async (status) => {
+      await this.#readers;
+      this.#ended = true;
+      this.#wake();
+      return status;
+    });
+  }
+
+  /** What it has written to its standard output so far. */
+  get stdout(): string {
+    return this.#written.stdout;
+  }
+
+  /** What it has written to its standard error so far. */
+  get stderr(): string {
+    return this.#written.stderr;
+  }
+
+  /**
+   * Waits until its standard output or standard error has a match.
+   *
+   * @throws {Error} with everything it wrote, when it ends before or the time is up
+   */
+  async waitFor(pattern: RegExp, timeoutMs = 10_000): Promise<RegExpMatchArray> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const match = this.stdout.match(pattern) ?? this.stderr.match(pattern);
+      if (match !== null) return match;
+      const left = deadline - Date.now();
+      if (this.#ended || left <= 0) {
+        const why = this.#ended ? "it ended" : `not within ${timeoutMs} ms`;
+        throw new Error(
+          `Cannot find ${pattern} in what \`${this.#title}\` writes: ${why}\n${this.stdout}${this.stderr}`,
+        );
+      }
+      await this.#change(left);
+    }
+  }
+
+  /** Sends a signal; one that has ended already is left alone. */
+  signal(signal: Deno.Signal): void {
+    kill(this.#child, signal);
+  }
+
+  /** Ends it with SIGTERM, and SIGKILL after three seconds. */
+  async stop(): Promise<Deno.CommandStatus> {
+    this.signal("SIGTERM");
+    const timer = setTimeout(() => this.signal("SIGKILL"), STOP_TIMEOUT_MS);
+    try {
+      return await this.status;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #collect(
+    stream: "stdout" | "stderr",
+    source: ReadableStream<Uint8Array<ArrayBuffer>>,
+  ): Promise<void> {
+    for await (const text of source.pipeThrough(new TextDecoderStream())) {
+      this.#written[stream] += text;
+      this.#wake();
+    }
+  }
+
+  /** Resolves at the next change, or after `timeoutMs`. */
+  #change(timeoutMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeoutMs);
+    this.#waiting.add(resolve);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#waiting.delete(resolve);
+    });
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+  }
+}
+
+function start(
+  namespace: string | null,
+  command: readonly string[],
+  options: { readonly stdin: "null" | "piped"; readonly env: Record<string, string> },
+): Deno.ChildProcess {
+  const [program = "", ...args] = command;
+  // The child is made before spawn() returns, so it inherits the namespace that the thread is in now.
+  const begin = () =>
+    new Deno.Command(program, { args, ...options, stdout: "piped", stderr: "piped" }).spawn();
+  return namespace === null ? begin() : inNamespace(namespace, begin);
+}
+
+async function feed(child: Deno.ChildProcess, text: string): Promise<void> {
+  const writer = child.stdin.getWriter();
+  try {
+    await writer.write(new TextEncoder().encode(text));
+    await writer.close();
+  } catch (error) {
+    // It ended without reading; its exit code says why.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
+
+function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch (error) {
+    // It has ended already, and the runtime has reaped it.
+    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
