@@ -163,7 +163,7 @@ Deno.test("offencesOf() finds nothing where all is well", () => {
     import type { B } from "./b.ts";
     // Deno, Date.now() and Math.random() may be spoken of
     const text = "Deno.exit(1)", pattern = /process.exit/;
-    interface C { process: number; fetch?: string; lastDate: number }
+    interface C { process: number; lastDate: number }
     const d = c.process.length + c.Date + this.#fetch + myDate + Math.max(1, 2);
     const f = "import x from '../app/x.ts'";
   `;

@@ -17,7 +17,6 @@ import { NetlinkError, type RequestChannel } from "./socket.ts";
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
@@ -155,7 +154,7 @@ export class Links {
   configure(id: LinkId, settings: LinkSettings): void {
     const flags = settings.up === true ? IFF_UP : 0;
     const change = settings.up === undefined ? 0 : IFF_UP;
-    const message = requestFor(RTM_SETLINK, id, { flags, change });
+    const message = requestFor(RTM_NEWLINK, id, { flags, change });
     if (settings.mtu !== undefined) message.u32(IFLA_MTU, settings.mtu);
     if (settings.txQueueLength !== undefined) message.u32(IFLA_TXQLEN, settings.txQueueLength);
     if (settings.namespace !== undefined) message.u32(IFLA_NET_NS_FD, settings.namespace);

@@ -167,7 +167,8 @@ export class Routes {
    * Adds a route.
    *
    * @throws {NetlinkError} EEXIST when there is one for this destination, table and metric; ENODEV where there is
-   * no such interface; ENETUNREACH when the gateway cannot be reached; ENETDOWN when the interface is down
+   * no such interface; ENETUNREACH when the gateway cannot be reached; ENETDOWN when the interface is down; EINVAL
+   * when an IPv4 destination has bits behind its prefix
    */
   add(spec: RouteSpec): void {
     this.#channel.request(
@@ -285,17 +286,17 @@ function encodeRoute(
     .struct(RTMSG, {
       family: familyOf(destination.address),
       destinationLength: destination.length,
-      // A table beyond one byte goes by RTA_TABLE alone.
+      // A table beyond one byte goes by RTA_TABLE.
       table: table < 256 ? table : 0,
       protocol: deleting ? 0 : RouteProtocol.boot,
       scope: spec.scope ?? (deleting ? RT_SCOPE_NOWHERE : defaultScope(spec)),
       type: spec.type ?? (deleting ? 0 : RouteType.unicast),
     })
-    .u32(RTA_TABLE, table);
-  if (destination.length > 0) message.bytes(RTA_DST, destination.address);
-  if (spec.link !== undefined) message.u32(RTA_OIF, spec.link);
+    .bytes(RTA_DST, destination.address);
   if (spec.gateway !== undefined) message.bytes(RTA_GATEWAY, spec.gateway);
+  if (table >= 256) message.u32(RTA_TABLE, table);
   if (spec.metric !== undefined) message.u32(RTA_PRIORITY, spec.metric);
+  if (spec.link !== undefined) message.u32(RTA_OIF, spec.link);
   if (spec.preferredSource !== undefined) message.bytes(RTA_PREFSRC, spec.preferredSource);
   if (spec.mtu !== undefined) {
     const { mtu } = spec;

@@ -11,7 +11,6 @@ import {
   NLM_F_CREATE,
   NLM_F_EXCL,
 } from "./message.ts";
-import { RouteProtocol } from "./routes.ts";
 import type { RequestChannel } from "./socket.ts";
 
 const RTM_NEWRULE = 32;
@@ -27,7 +26,6 @@ const FRA_SUPPRESS_PREFIXLEN = 14;
 const FRA_TABLE = 15;
 const FRA_FWMASK = 16;
 const FRA_OIFNAME = 17;
-const FRA_PROTOCOL = 21;
 
 const FIB_RULE_INVERT = 0x2;
 const FR_ACT_TO_TBL = 1;
@@ -116,11 +114,11 @@ export class Rules {
   /**
    * Adds a rule.
    *
-   * @throws {NetlinkError} EEXIST when there is one like it
+   * @throws {NetlinkError} EEXIST when there is one like it with the same priority; without `priority` the new one
+   * gets one of its own, so the same rule can be there twice
    */
   add(spec: RuleSpec): void {
-    const message = encodeRule(spec, { type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL })
-      .u8(FRA_PROTOCOL, RouteProtocol.boot);
+    const message = encodeRule(spec, { type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL });
     this.#channel.request(message, `add ${describe(spec)}`);
   }
 
@@ -171,19 +169,19 @@ function encodeRule(
   const message = new MessageBuilder(request.type, request.flags)
     .struct(FIB_RULE_HDR, {
       family: spec.family,
-      // A table beyond one byte goes by FRA_TABLE alone.
+      // A table beyond one byte goes by FRA_TABLE.
       table: spec.table < 256 ? spec.table : 0,
       action: FR_ACT_TO_TBL,
       flags: spec.inverted === true ? FIB_RULE_INVERT : 0,
-    })
-    .u32(FRA_TABLE, spec.table);
-  if (spec.priority !== undefined) message.u32(FRA_PRIORITY, spec.priority);
+    });
   if (spec.mark !== undefined) {
     message.u32(FRA_FWMARK, spec.mark.value).u32(FRA_FWMASK, spec.mark.mask ?? 0xffffffff);
   }
   if (spec.suppressPrefixLength !== undefined) {
     message.u32(FRA_SUPPRESS_PREFIXLEN, spec.suppressPrefixLength);
   }
+  if (spec.priority !== undefined) message.u32(FRA_PRIORITY, spec.priority);
+  if (spec.table >= 256) message.u32(FRA_TABLE, spec.table);
   return message;
 }
 

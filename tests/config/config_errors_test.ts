@@ -1,3 +1,4 @@
+/** Shows the exact message for each mistake that a configuration can have. */
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";

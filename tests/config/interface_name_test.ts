@@ -1,3 +1,4 @@
+/** Shows which names an interface may have. */
 import { isInterfaceName } from "../../lib/config/interface_name.ts";
 import { assertEquals } from "../support/assert.ts";
 

@@ -1,3 +1,4 @@
+/** Shows that a key has one spelling and that a bad one is not shown. */
 import { decodeKey, encodeKey, keyProblem } from "../../lib/config/key_text.ts";
 import { assertEquals } from "../support/assert.ts";
 

@@ -1,3 +1,4 @@
+/** Shows which known name a mistyped one is taken for. */
 import { nearestName } from "../../lib/config/nearest.ts";
 import { assertEquals } from "../support/assert.ts";
 

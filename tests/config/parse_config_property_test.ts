@@ -1,3 +1,4 @@
+/** Shows that no text, however odd, gets more than a one-line refusal out of the parser, and never a key. */
 import fc from "fast-check";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { encodeKey } from "../../lib/config/key_text.ts";

@@ -1,5 +1,7 @@
+/** Shows what every key of a configuration means, and the defaults. */
 import type { Config } from "../../lib/config/config.ts";
 import { decodeKey } from "../../lib/config/key_text.ts";
+import { INTERFACE_KEYS, PEER_KEYS } from "../../lib/config/keys.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { parseIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { assertEquals } from "../support/assert.ts";
@@ -148,6 +150,10 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ],
     ["SaveConfig = false", {}],
   ];
+  assertEquals(
+    new Set(["PrivateKey", ...cases.map(([line]) => line.split(" ")[0]!)]),
+    new Set(Object.keys(INTERFACE_KEYS)),
+  );
   const plain = parseInterface().interface;
   for (const [line, expected] of cases) {
     const key = line.slice(0, line.indexOf(" "));
@@ -186,6 +192,10 @@ Deno.test("parseConfig() reads every key of [Peer]", () => {
     ["RateLimit = 1.5 g", { rateLimit: 1_500_000_000 }],
     ["RateLimit = off", { rateLimit: null }],
   ];
+  assertEquals(
+    new Set(["PublicKey", ...cases.map(([line]) => line.split(" ")[0]!)]),
+    new Set(Object.keys(PEER_KEYS)),
+  );
   const plain = parsePeer().peers[0]!;
   for (const [line, expected] of cases) {
     assertEquals(parsePeer(line).peers, [{ ...plain, ...expected }], line);

@@ -1,3 +1,4 @@
+/** Shows what a gateway and a client demand of a configuration. */
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { validateClient, validateServer } from "../../lib/config/roles.ts";

@@ -3,8 +3,10 @@ import { Arena } from "../../ffi/arena.ts";
 import { openLibcrypto } from "../../ffi/libcrypto.ts";
 import type { AeadProvider } from "../../lib/noise/aead.ts";
 import { testAead } from "../noise/aead_suite.ts";
-import { assert, assertEquals, assertStrictEquals } from "../support/assert.ts";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "../support/assert.ts";
 
+/** Made here, as making one takes the permission as well. */
+const UNUSED_ARENA = new Arena(64);
 const NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"];
 
 for (const name of NAMES) {
@@ -33,6 +35,14 @@ for (const name of NAMES) {
 
 Deno.test("openLibcrypto() gives null when no name can be opened", () => {
   assertStrictEquals(openLibcrypto(new Arena(4096), ["libcrypto.so.0", "/nonexistent"]), null);
+});
+
+Deno.test({
+  name: "openLibcrypto() throws when the permission is missing, for that is no missing library",
+  permissions: { ffi: false },
+  fn() {
+    assertThrows(() => openLibcrypto(UNUSED_ARENA), Deno.errors.NotCapable);
+  },
 });
 
 Deno.test("openLibcrypto() passes over a library when it is not libcrypto", () => {

@@ -1,5 +1,13 @@
 /** Tests of routes and policy rules in `ffi/netlink/`, compared with what `ip` shows. */
-import { EEXIST, EHOSTUNREACH, ENETUNREACH, ENODEV, ENOENT, ESRCH } from "../../ffi/errno.ts";
+import {
+  EEXIST,
+  EHOSTUNREACH,
+  EINVAL,
+  ENETUNREACH,
+  ENODEV,
+  ENOENT,
+  ESRCH,
+} from "../../ffi/errno.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -31,10 +39,10 @@ function hostNamespace(topology: Topology): TestNamespace {
   return host;
 }
 
-/** The lines of `ip route show` with the blanks at their ends taken off. */
-async function shownRoutes(namespace: TestNamespace, filter: string): Promise<string[]> {
-  const text = await namespace.output(["ip", "-d", ...filter.split(" ")]);
-  return text.split("\n").map((line) => line.trim().replaceAll(/ +/g, " ")).filter((line) =>
+/** The lines that `ip` writes, each run of blanks made one. */
+async function ipLines(namespace: TestNamespace, command: string): Promise<string[]> {
+  const text = await namespace.output(["ip", ...command.split(" ")]);
+  return text.split("\n").map((line) => line.trim().replaceAll(/\s+/g, " ")).filter((line) =>
     line !== ""
   );
 }
@@ -62,7 +70,7 @@ netTest("add() makes routes that `ip route` shows as its own", async (topology) 
     preferredSource: parseIp("10.0.0.1"),
   });
   routes.add({ destination: defaultPrefix(AF_INET), gateway, table });
-  assertEquals(await shownRoutes(host, "route show table 100"), [
+  assertEquals(await ipLines(host, "-d route show table 100"), [
     "unicast default via 10.0.0.2 dev eth0 proto boot scope global",
     "unicast 10.1.0.0/16 via 10.0.0.2 dev eth0 proto boot scope global",
     "unicast 10.2.0.0/16 dev eth0 proto boot scope link metric 77",
@@ -82,7 +90,7 @@ netTest(
     const table = MARK;
     routes.add({ destination: defaultPrefix(AF_INET6), type: RouteType.unreachable, table });
     routes.add({ destination: parsePrefix("fd01::/64"), gateway: parseIp("fd00::2"), link, table });
-    const shown = (await shownRoutes(host, `-6 route show table ${table}`))
+    const shown = (await ipLines(host, `-d -6 route show table ${table}`))
       .map((line) => line.replace(/ pref medium$/, ""));
     assertEquals(shown, [
       "unicast fd01::/64 via fd00::2 dev eth0 proto boot scope global metric 1024",
@@ -101,7 +109,6 @@ netTest("list() has every route of every table, as `ip route show table all`", a
   const { routes, links } = host.rtnetlink;
   await host.output(["ip", "route", "add", "10.7.0.0/16", "via", "10.0.0.2", "table", "70000"]);
   await host.output(["ip", "route", "add", "prohibit", "10.8.0.0/16", "metric", "5"]);
-  // A learnt path MTU is not a configured route.
   const names = new Map(links.list().map((link) => [link.index, link.name]));
   const type = new Map(Object.entries(RouteType).map(([name, number]) => [number, name]));
   const summary = (route: Route) =>
@@ -192,6 +199,12 @@ netTest(
     const noGateway = assertThrows(() => routes.add({ destination, gateway }), NetlinkError);
     assertEquals(noGateway.errno, ENETUNREACH);
     assertEquals(noGateway.explanation, "Nexthop has invalid gateway");
+    const hostBits = assertThrows(
+      () => routes.add({ destination: parsePrefix("10.1.2.3/16"), link: 1 }),
+      NetlinkError,
+    );
+    assertEquals(hostBits.errno, EINVAL);
+    assertEquals(hostBits.explanation, "Invalid prefix for given prefix length");
     assert(noGateway.message.endsWith("(ENETUNREACH): Nexthop has invalid gateway"));
   },
 );
@@ -251,7 +264,7 @@ netTest(
   async (topology) => {
     const host = hostNamespace(topology);
     const { rules } = host.rtnetlink;
-    const before = [await shownRoutes(host, "rule"), await shownRoutes(host, "-6 rule")];
+    const before = [await ipLines(host, "rule"), await ipLines(host, "-6 rule")];
     const all = ([AF_INET, AF_INET6] as const).flatMap((family) => [
       { family, table: MARK, mark: { value: MARK }, inverted: true },
       { family, table: RouteTable.main, suppressPrefixLength: 0 },
@@ -259,12 +272,12 @@ netTest(
     ]);
     for (const spec of all) rules.add(spec);
     const expected = [
-      "99: from all fwmark 0x50/0xf0 lookup 100 proto boot",
-      "32764: from all lookup main suppress_prefixlength 0 proto boot",
-      "32765: not from all fwmark 0xca6c lookup 51820 proto boot",
+      "99: from all fwmark 0x50/0xf0 lookup 100",
+      "32764: from all lookup main suppress_prefixlength 0",
+      "32765: not from all fwmark 0xca6c lookup 51820",
     ];
     for (const option of ["-4", "-6"]) {
-      const shown = await shownRoutes(host, `${option} rule`);
+      const shown = await ipLines(host, `${option} rule`);
       assertEquals(shown.slice(1, 4), expected);
     }
     assertEquals(
@@ -285,21 +298,24 @@ netTest(
       ],
     );
     for (const spec of all) rules.delete(spec);
-    assertEquals([await shownRoutes(host, "rule"), await shownRoutes(host, "-6 rule")], before);
+    assertEquals([await ipLines(host, "rule"), await ipLines(host, "-6 rule")], before);
   },
   WITH_IP,
 );
 
 netTest("add() refuses a rule that is there, delete() one that is not", (topology) => {
   const { rules } = topology.namespace("rules").rtnetlink;
-  const spec = { family: AF_INET, table: MARK, mark: { value: MARK }, inverted: true } as const;
+  const spec = { family: AF_INET, table: MARK, mark: { value: MARK }, priority: 99 } as const;
   rules.add(spec);
   const twice = assertThrows(() => rules.add(spec), NetlinkError);
   assertEquals(twice.errno, EEXIST);
   rules.delete(spec);
   const gone = assertThrows(() => rules.delete(spec), NetlinkError);
   assertEquals(gone.errno, ENOENT);
-  assertMatch(gone.message, /^Cannot delete IPv4 routing rule for table 51820: no such file/);
+  assertMatch(
+    gone.message,
+    /^Cannot delete IPv4 routing rule with priority 99 for table 51820: no such file/,
+  );
 });
 
 netTest("list() of rules reads selectors that others use", async (topology) => {

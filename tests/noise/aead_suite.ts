@@ -7,6 +7,7 @@ import type { AeadKey, AeadProvider } from "../../lib/noise/aead.ts";
 import type { Memory } from "../../lib/wire/memory.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { Random } from "../support/random.ts";
+import { checkNoiseVector } from "./noise_vector.ts";
 import { type AeadCase, aeadCases, tally } from "./vectors.ts";
 
 const TAG_SIZE = 16;
@@ -52,6 +53,8 @@ const TESTS: Record<string, (fixture: AeadFixture) => void> = {
   "key() copies the key when the caller overwrites it": copyKey,
   "destroy() makes seal() and open() false when called once or twice": destroyKey,
   "seal(), open() and key() refuse when sizes are wrong": refuseSizes,
+  "a handshake and its transport messages are those of Noise's vector": ({ provider, memory }) =>
+    checkNoiseVector(provider, memory),
 };
 
 function runWycheproof({ provider }: AeadFixture): void {

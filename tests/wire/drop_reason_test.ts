@@ -20,22 +20,35 @@ Deno.test("DROP_REASON_NAMES has a short name in snake case at the number of eac
   );
 });
 
-Deno.test("DropCounters counts each reason, never a good packet, and sums them", () => {
+Deno.test("DropCounters counts each reason, never a good packet, and all together", () => {
   const drops = new DropCounters();
-  drops.add(DropReason.none);
-  drops.add(DropReason.badTag);
-  drops.add(DropReason.badTag);
-  drops.add(DropReason.badTunRead);
+  drops.add(DropReason.none, 100);
+  drops.add(DropReason.badTag, 200);
+  drops.add(DropReason.badTag, 300);
+  drops.add(DropReason.sealError);
   assertEquals(drops.counts[DropReason.none], 0);
   assertEquals(drops.counts[DropReason.badTag], 2);
-  assertEquals(drops.total(), 3);
+  assertEquals(drops.counts[DropReason.sealError], 1);
+  assertEquals(drops.total, 3);
+});
+
+Deno.test("DropCounters keeps the length of the last packet dropped for each reason", () => {
+  const drops = new DropCounters();
+  drops.add(DropReason.none, 100);
+  drops.add(DropReason.badTag, 200);
+  drops.add(DropReason.badTag, 65_535);
+  drops.add(DropReason.ipv6, 40);
+  assertEquals(drops.lastLengths[DropReason.none], 0);
+  assertEquals(drops.lastLengths[DropReason.badTag], 65_535);
+  assertEquals(drops.lastLengths[DropReason.ipv6], 40);
 });
 
 Deno.test("DropCounters goes on counting beyond 2^32", () => {
   const drops = new DropCounters();
   drops.counts[DropReason.ipv6] = 2 ** 32 - 1;
+  drops.total = 2 ** 32 - 1;
   drops.add(DropReason.ipv6);
   drops.add(DropReason.ipv6);
   assertEquals(drops.counts[DropReason.ipv6], 2 ** 32 + 1);
-  assertEquals(drops.total(), 2 ** 32 + 1);
+  assertEquals(drops.total, 2 ** 32 + 1);
 });

@@ -134,9 +134,11 @@ const cases: [expected: keyof typeof DropReason, what: string, packet: Uint8Arra
   ["none", "a source route behind the end of options", withOptions([0, 131, 3, 4])],
   ["none", "a source route within another option's data", withOptions([7, 7, 4, 131, 3, 4, 0])],
   ["none", "no-operations only", withOptions([1, 1, 1, 1])],
-  ["none", "an option up to the last byte", withOptions([...RECORD_ROUTE, 1])],
+  ["none", "an option up to the last byte but one", withOptions([...RECORD_ROUTE, 1])],
+  ["none", "an option up to the last byte", withOptions([148, 4, 0, 0])],
   ["none", "all forty bytes", withOptions([7, 39, 4, ...new Array(36).fill(0), 0])],
   ["badOption", "an option without a length", withOptions([1, 1, 1, 7])],
+  ["badOption", "an option without a length or a payload", buildIpv4({ options: [1, 1, 1, 7] })],
   ["badOption", "an option of length 0", withOptions([7, 0, 0, 0])],
   ["badOption", "an option of length 1", withOptions([7, 1, 0, 0])],
   ["badOption", "an option beyond the header", withOptions([7, 5, 4, 0])],
@@ -221,7 +223,10 @@ for (const [expected, what, packet] of cases) {
   Deno.test(`checkIpv4() says ${expected} when given ${what}`, () => {
     const name = DROP_REASON_NAMES[DropReason[expected]]!;
     assertEquals(verdict(packet), name);
-    // What lies behind the packet in the memory must not matter.
+    // Where the memory ends with the packet, a read beyond it would throw.
+    const alone = { bytes: packet.slice(), view: new DataView(packet.slice().buffer) };
+    assertEquals(DROP_REASON_NAMES[ipv4.checkIpv4(alone, 0, packet.length)], name);
+    // Elsewhere, what lies behind it must not matter.
     for (const filler of [0x00, 0xff]) {
       assertEquals(
         DROP_REASON_NAMES[ipv4.checkIpv4(place(packet, filler), OFFSET, packet.length)],

@@ -1,0 +1,255 @@
+/**
+ * Owns the merging of received packets into super-packets, so that the host's stack is entered once for many of them.
+ *
+ * It merges what the kernel's own GRO would (net/ipv4/tcp_offload.c, af_inet.c): neighbours in one TCP flow with
+ * consecutive sequence numbers, equal headers and sizes, plain ACK or PSH|ACK, and right checksums. A packet
+ * that does not fit begins a group of its own behind the others, so the order within a flow is kept; that between flows
+ * is as the groups began.
+ *
+ * Groups are chains through the packet queue: nothing is copied, the pieces are gathered by the write itself.
+ */
+import { finish, pseudoHeaderSum, sum } from "../wire/checksum.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import type { Memory } from "../wire/memory.ts";
+import * as tcp from "../wire/tcp.ts";
+import { writeTcpHeader } from "./virtio_net_header.ts";
+
+/** Packets waiting to be written: parallel arrays of their offsets and lengths. */
+export interface Packets {
+  readonly offsets: Int32Array;
+  readonly lengths: Int32Array;
+  readonly length: number;
+  readonly capacity: number;
+}
+
+/** The most packets of a group; as many as one receive can bring. */
+export const MAX_GROUP_PACKETS = 64;
+/** The most bytes of a super-packet: IPv4's total length has 16 bits. */
+const MAX_GROUP_BYTES = 65535;
+/** Flows whose open group is found again; two that share a place only lose merging. */
+const FLOW_PLACES = 256;
+const NONE = -1;
+const IP_HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
+
+/** What a header of 20 bytes without options and flags says in its first two bytes and its fragment field. */
+const VERSION_AND_IHL = 0x45;
+const FRAGMENT_BITS = ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK;
+
+export class Coalescer {
+  /** Groups made by the last `group()`, in the order in which they are to be written. */
+  count = 0;
+
+  readonly #view: DataView;
+  /** By packet: the next one in its group. */
+  readonly #next: Int32Array;
+  /** By group: its first and last packet, how many it has, their bytes merged, the payload size that all but the last have. */
+  readonly #first: Int32Array;
+  readonly #last: Int32Array;
+  readonly #packets: Int32Array;
+  readonly #bytes: Int32Array;
+  readonly #segmentSize: Int32Array;
+  /** By group: whether it is still to be checked that the first packet's checksum is right. */
+  readonly #unverified: Uint8Array;
+  /** By place: the group that a flow's next packet may join. */
+  readonly #open: Int32Array = new Int32Array(FLOW_PLACES).fill(NONE);
+  #queue: Packets | null = null;
+
+  /** @param capacity the most packets that a queue holds */
+  constructor(memory: Memory, capacity: number) {
+    this.#view = memory.view;
+    this.#next = new Int32Array(capacity);
+    this.#first = new Int32Array(capacity);
+    this.#last = new Int32Array(capacity);
+    this.#packets = new Int32Array(capacity);
+    this.#bytes = new Int32Array(capacity);
+    this.#segmentSize = new Int32Array(capacity);
+    this.#unverified = new Uint8Array(capacity);
+  }
+
+  /** Sorts the queue's packets, which have all passed `checkIpv4`, into groups. */
+  group(queue: Packets): void {
+    this.#queue = queue;
+    this.count = 0;
+    this.#open.fill(NONE);
+    for (let i = 0; i < queue.length; i++) this.#place(i, queue.offsets[i], queue.lengths[i]);
+  }
+
+  /** The first packet of a group; the others follow by `nextPacket()`. */
+  firstPacket(group: number): number {
+    return this.#first[group];
+  }
+
+  /** The packet behind `packet` in its group, or -1. Of it, only the payload is written. */
+  nextPacket(packet: number): number {
+    return this.#next[packet];
+  }
+
+  /** Whether the group is more than one packet: `prepare()` must then be called, and says where payloads begin. */
+  isMerged(group: number): boolean {
+    return this.#packets[group] > 1;
+  }
+
+  /**
+   * Makes the first packet's headers those of the whole group.
+   *
+   * @param header offset of the virtio-net header to fill in
+   * @returns bytes of the IP and TCP headers, which the group's other packets are written without
+   */
+  prepare(group: number, header: number): number {
+    const view = this.#view;
+    const packet = this.#queue!.offsets[this.#first[group]];
+    const segment = packet + IP_HEADER_SIZE;
+    const bytes = this.#bytes[group];
+    const last = this.#queue!.offsets[this.#last[group]] + IP_HEADER_SIZE;
+    const headerSize = IP_HEADER_SIZE + tcp.headerSize(view, segment);
+    const flags = tcp.flags(view, segment) | (tcp.flags(view, last) & tcp.FLAG_PSH);
+
+    view.setUint16(packet + ipv4.TOTAL_LENGTH_OFFSET, bytes);
+    view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, 0);
+    view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, finish(sum(view, packet, IP_HEADER_SIZE)));
+    view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
+    // A partial checksum: that of the pseudo-header, not complemented. The kernel adds the rest.
+    view.setUint16(segment + tcp.CHECKSUM_OFFSET, this.#pseudoHeader(packet, bytes));
+    writeTcpHeader(view, header, {
+      ipHeaderSize: IP_HEADER_SIZE,
+      headerSize,
+      segmentSize: this.#segmentSize[group],
+      checksumOffset: tcp.CHECKSUM_OFFSET,
+    });
+    return headerSize;
+  }
+
+  #place(index: number, packet: number, length: number): void {
+    const view = this.#view;
+    if (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FRAGMENT_BITS) {
+      // Fragments do not name their flow: none may be overtaken.
+      this.#open.fill(NONE);
+      this.#begin(index, length);
+      return;
+    }
+    if (ipv4.protocol(view, packet) !== ipv4.PROTOCOL_TCP) {
+      this.#begin(index, length);
+      return;
+    }
+    const segment = packet + ipv4.headerSize(view, packet);
+    const place = this.#placeOf(packet, segment);
+    const payloadSize = length - (segment - packet) - tcp.headerSize(view, segment);
+    const flags = tcp.flags(view, segment);
+    const mergeable = view.getUint8(packet) === VERSION_AND_IHL && payloadSize > 0 &&
+      (flags & ~tcp.FLAG_PSH) === tcp.FLAG_ACK;
+    if (!mergeable) {
+      this.#open[place] = NONE;
+      this.#begin(index, length);
+      return;
+    }
+    const group = this.#open[place];
+    if (group !== NONE && this.#append(group, index, packet, payloadSize)) {
+      // A shorter packet, or one that asks to be delivered, is the last of its group, as in the kernel.
+      if (payloadSize < this.#segmentSize[group] || (flags & tcp.FLAG_PSH) !== 0) {
+        this.#open[place] = NONE;
+      }
+      return;
+    }
+    const fresh = this.#begin(index, length);
+    this.#segmentSize[fresh] = payloadSize;
+    this.#open[place] = (flags & tcp.FLAG_PSH) === 0 ? fresh : NONE;
+  }
+
+  #begin(index: number, length: number): number {
+    const group = this.count++;
+    this.#next[index] = NONE;
+    this.#first[group] = index;
+    this.#last[group] = index;
+    this.#packets[group] = 1;
+    this.#bytes[group] = length;
+    this.#unverified[group] = 1;
+    return group;
+  }
+
+  /** Adds a packet to a group if it is its continuation. */
+  #append(group: number, index: number, packet: number, payloadSize: number): boolean {
+    const queue = this.#queue!;
+    const first = queue.offsets[this.#first[group]];
+    const merged = this.#bytes[group] + payloadSize;
+    if (
+      payloadSize > this.#segmentSize[group] || merged > MAX_GROUP_BYTES ||
+      this.#packets[group] === MAX_GROUP_PACKETS || !this.#continues(group, first, packet)
+    ) return false;
+    // Checksums are looked at last, for they cost the most, and only when there is something to gain.
+    if (this.#unverified[group] === 1) {
+      if (!this.#isIntact(first, queue.lengths[this.#first[group]])) return false;
+      this.#unverified[group] = 0;
+    }
+    if (!this.#isIntact(packet, queue.lengths[index])) return false;
+    this.#next[this.#last[group]] = index;
+    this.#next[index] = NONE;
+    this.#last[group] = index;
+    this.#packets[group]++;
+    this.#bytes[group] = merged;
+    return true;
+  }
+
+  /** Whether `packet` is what a sender's next segment after the group would be: the same headers, counted on. */
+  #continues(group: number, first: number, packet: number): boolean {
+    const view = this.#view;
+    const a = first + IP_HEADER_SIZE;
+    const b = packet + IP_HEADER_SIZE;
+    const headerSize = tcp.headerSize(view, a);
+    if (
+      view.getUint32(first + ipv4.SOURCE_ADDRESS_OFFSET) !==
+        view.getUint32(packet + ipv4.SOURCE_ADDRESS_OFFSET) ||
+      view.getUint32(first + ipv4.DESTINATION_ADDRESS_OFFSET) !==
+        view.getUint32(packet + ipv4.DESTINATION_ADDRESS_OFFSET) ||
+      // Both ports.
+      view.getUint32(a) !== view.getUint32(b) ||
+      ipv4.typeOfService(view, first) !== ipv4.typeOfService(view, packet) ||
+      ipv4.timeToLive(view, first) !== ipv4.timeToLive(view, packet) ||
+      view.getUint16(first + ipv4.FLAGS_OFFSET) !== view.getUint16(packet + ipv4.FLAGS_OFFSET) ||
+      tcp.headerSize(view, b) !== headerSize ||
+      tcp.acknowledgmentNumber(view, a) !== tcp.acknowledgmentNumber(view, b) ||
+      tcp.window(view, a) !== tcp.window(view, b) ||
+      tcp.urgentPointer(view, a) !== tcp.urgentPointer(view, b)
+    ) return false;
+    for (let at = tcp.MIN_HEADER_SIZE; at < headerSize; at += 4) {
+      if (view.getUint32(a + at) !== view.getUint32(b + at)) return false;
+    }
+    const payload = this.#bytes[group] - IP_HEADER_SIZE - headerSize;
+    const expected = (tcp.sequenceNumber(view, a) + payload) >>> 0;
+    return tcp.sequenceNumber(view, b) === expected &&
+      this.#continuesIdentification(group, first, packet);
+  }
+
+  /** Ids must count up, as they will when the group is split again; with DF set one fixed id will do as well. */
+  #continuesIdentification(group: number, first: number, packet: number): boolean {
+    const view = this.#view;
+    const a = ipv4.identification(view, first);
+    const b = ipv4.identification(view, packet);
+    if (b === ((a + this.#packets[group]) & 0xffff)) return true;
+    return ipv4.dontFragment(view, first) && a === b;
+  }
+
+  /** Whether the TCP checksum is right; merging would otherwise put a right one in the place of a wrong one. */
+  #isIntact(packet: number, length: number): boolean {
+    const segment = packet + IP_HEADER_SIZE;
+    const size = length - IP_HEADER_SIZE;
+    return finish(sum(this.#view, segment, size, this.#pseudoHeader(packet, length))) === 0;
+  }
+
+  /** The sum of the pseudo-header of a packet of `bytes` bytes in all. */
+  #pseudoHeader(packet: number, bytes: number): number {
+    return pseudoHeaderSum(
+      ipv4.sourceAddress(this.#view, packet),
+      ipv4.destinationAddress(this.#view, packet),
+      ipv4.PROTOCOL_TCP,
+      bytes - IP_HEADER_SIZE,
+    );
+  }
+
+  #placeOf(packet: number, segment: number): number {
+    const view = this.#view;
+    const mixed = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET) ^
+      view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET) ^ view.getInt32(segment);
+    const folded = mixed ^ (mixed >>> 16);
+    return (folded ^ (folded >>> 8)) & (FLOW_PLACES - 1);
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * Owns the splitting of a super-packet, as a TUN with segmentation offload hands it over, into packets that fit the MTU.
+ *
+ * Nothing is copied but headers. Packet k's header is written right before its payload, over the end of payload k - 1,
+ * which has been sealed and sent by then: so each packet is contiguous where it lies, at the price that the packets
+ * must be used one after the other.
+ *
+ * What the kernel's own segmentation does is done here (net/ipv4/tcp_offload.c, udp_offload.c): sequence numbers and IP ids
+ * count up, FIN and PSH stay with the last packet, CWR with the first, lengths and checksums are each packet's own.
+ */
+import { finish, fold, sum, udpChecksum } from "../wire/checksum.ts";
+import { DropReason } from "../wire/drop_reason.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import type { Memory } from "../wire/memory.ts";
+import * as tcp from "../wire/tcp.ts";
+import * as udp from "../wire/udp.ts";
+import {
+  CHECKSUM_OFFSET_OFFSET,
+  CHECKSUM_START_OFFSET,
+  FLAG_NEEDS_CHECKSUM,
+  FLAGS_OFFSET,
+  GSO_ECN,
+  GSO_NONE,
+  GSO_SIZE_OFFSET,
+  GSO_TCPV4,
+  GSO_TYPE_OFFSET,
+  GSO_UDP_L4,
+} from "./virtio_net_header.ts";
+
+/** The longest IPv4 and TCP headers together: what the scratch region must hold. */
+export const SPLITTER_SCRATCH_SIZE = 120;
+/** Bytes behind a packet that sealing may overwrite with padding, and that `next()` puts back: the most, and a bit. */
+const GUARD_SIZE = 16;
+
+export class Splitter {
+  /** Where the packet that `next()` moved to begins, and its length in bytes. */
+  offset = 0;
+  length = 0;
+
+  readonly #memory: Memory;
+  readonly #view: DataView;
+  readonly #scratch: number;
+
+  #isTcp = false;
+  #segmentSize = 0;
+  #ipHeaderSize = 0;
+  #headerSize = 0;
+  /** Where the next packet's payload begins, and where the last one's ends. */
+  #payload = 0;
+  #end = 0;
+  #index = 0;
+  #identification = 0;
+  #sequenceNumber = 0;
+  #flags = 0;
+  /** Sums over what is alike in all packets: the IP header, and the transport header with its pseudo-header. */
+  #ipSum = 0;
+  #transportSum = 0;
+  readonly #guard = new Uint32Array(GUARD_SIZE / 4);
+  #guarded = false;
+
+  /** @param scratch offset of `SPLITTER_SCRATCH_SIZE` bytes that are the splitter's own */
+  constructor(memory: Memory, scratch: number) {
+    this.#memory = memory;
+    this.#view = memory.view;
+    this.#scratch = scratch;
+  }
+
+  /** Whether the packet behind this virtio-net header is a super-packet. */
+  static isSuperPacket(view: DataView, header: number): boolean {
+    return (view.getUint8(header + GSO_TYPE_OFFSET) & ~GSO_ECN) !== GSO_NONE;
+  }
+
+  /**
+   * Takes a super-packet that has passed `checkIpv4`.
+   *
+   * @param header offset of its virtio-net header
+   * @param packet offset of its IPv4 header
+   * @param length bytes of it
+   * @returns `badTunRead` where the virtio-net header does not fit the packet
+   */
+  begin(header: number, packet: number, length: number): DropReason {
+    const view = this.#view;
+    const type = view.getUint8(header + GSO_TYPE_OFFSET) & ~GSO_ECN;
+    const protocol = ipv4.protocol(view, packet);
+    this.#isTcp = type === GSO_TCPV4 && protocol === ipv4.PROTOCOL_TCP;
+    if (!this.#isTcp && !(type === GSO_UDP_L4 && protocol === ipv4.PROTOCOL_UDP)) {
+      return DropReason.badTunRead;
+    }
+    this.#segmentSize = view.getUint16(header + GSO_SIZE_OFFSET, true);
+    this.#ipHeaderSize = ipv4.headerSize(view, packet);
+    const transport = packet + this.#ipHeaderSize;
+    const transportHeaderSize = this.#isTcp ? tcp.headerSize(view, transport) : udp.HEADER_SIZE;
+    this.#headerSize = this.#ipHeaderSize + transportHeaderSize;
+    if (this.#segmentSize === 0 || length <= this.#headerSize) return DropReason.badTunRead;
+
+    const { bytes } = this.#memory;
+    bytes.copyWithin(this.#scratch, packet, packet + this.#headerSize);
+    this.#readTemplate(this.#scratch, transportHeaderSize);
+    this.#payload = packet + this.#headerSize;
+    this.#end = packet + length;
+    this.#index = 0;
+    this.#guarded = false;
+    return DropReason.none;
+  }
+
+  /** Whether packets are left. */
+  get hasMore(): boolean {
+    return this.#payload < this.#end;
+  }
+
+  /** Makes the next packet; false when there is none left. It is good until the next call. */
+  next(): boolean {
+    if (!this.hasMore) return false;
+    if (this.#guarded) this.#restoreGuard();
+    const left = this.#end - this.#payload;
+    const isLast = left <= this.#segmentSize;
+    const payloadSize = isLast ? left : this.#segmentSize;
+    const packet = this.#payload - this.#headerSize;
+    this.#memory.bytes.copyWithin(packet, this.#scratch, this.#scratch + this.#headerSize);
+
+    this.#finishIpHeader(packet, this.#headerSize + payloadSize);
+    if (this.#isTcp) this.#finishTcp(packet + this.#ipHeaderSize, payloadSize, isLast);
+    else this.#finishUdp(packet + this.#ipHeaderSize, payloadSize);
+
+    this.offset = packet;
+    this.length = this.#headerSize + payloadSize;
+    this.#payload += payloadSize;
+    this.#index++;
+    if (!isLast) this.#saveGuard();
+    return true;
+  }
+
+  /** Reads what packets differ in from the saved headers, clears it there, and sums up the rest. */
+  #readTemplate(header: number, transportHeaderSize: number): void {
+    const view = this.#view;
+    const transport = header + this.#ipHeaderSize;
+    this.#identification = ipv4.identification(view, header);
+    view.setUint16(header + ipv4.TOTAL_LENGTH_OFFSET, 0);
+    view.setUint16(header + ipv4.IDENTIFICATION_OFFSET, 0);
+    view.setUint16(header + ipv4.HEADER_CHECKSUM_OFFSET, 0);
+    if (this.#isTcp) {
+      this.#sequenceNumber = tcp.sequenceNumber(view, transport);
+      this.#flags = tcp.flags(view, transport);
+      view.setUint32(transport + tcp.SEQUENCE_NUMBER_OFFSET, 0);
+      view.setUint8(transport + tcp.FLAGS_OFFSET, 0);
+      view.setUint16(transport + tcp.CHECKSUM_OFFSET, 0);
+    } else {
+      view.setUint16(transport + udp.LENGTH_OFFSET, 0);
+      view.setUint16(transport + udp.CHECKSUM_OFFSET, 0);
+    }
+    this.#ipSum = sum(view, header, this.#ipHeaderSize);
+    // The pseudo-header: both addresses and the protocol; the length is each packet's own.
+    const addresses = sum(view, header + ipv4.SOURCE_ADDRESS_OFFSET, 8);
+    this.#transportSum = sum(
+      view,
+      transport,
+      transportHeaderSize,
+      fold(addresses + ipv4.protocol(view, header)),
+    );
+  }
+
+  #finishIpHeader(packet: number, totalLength: number): void {
+    const view = this.#view;
+    const identification = (this.#identification + this.#index) & 0xffff;
+    view.setUint16(packet + ipv4.TOTAL_LENGTH_OFFSET, totalLength);
+    view.setUint16(packet + ipv4.IDENTIFICATION_OFFSET, identification);
+    view.setUint16(
+      packet + ipv4.HEADER_CHECKSUM_OFFSET,
+      finish(fold(this.#ipSum + totalLength + identification)),
+    );
+  }
+
+  #finishTcp(segment: number, payloadSize: number, isLast: boolean): void {
+    const view = this.#view;
+    const headerSize = this.#headerSize - this.#ipHeaderSize;
+    const sequenceNumber = (this.#sequenceNumber + this.#index * this.#segmentSize) >>> 0;
+    let flags = this.#flags;
+    if (!isLast) flags &= ~(tcp.FLAG_FIN | tcp.FLAG_PSH);
+    if (this.#index > 0) flags &= ~tcp.FLAG_CWR;
+    view.setUint32(segment + tcp.SEQUENCE_NUMBER_OFFSET, sequenceNumber);
+    view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
+    const headerSum = fold(
+      this.#transportSum + (sequenceNumber >>> 16) + (sequenceNumber & 0xffff) + flags +
+        headerSize + payloadSize,
+    );
+    view.setUint16(
+      segment + tcp.CHECKSUM_OFFSET,
+      finish(sum(view, segment + headerSize, payloadSize, headerSum)),
+    );
+  }
+
+  #finishUdp(datagram: number, payloadSize: number): void {
+    const view = this.#view;
+    const length = udp.HEADER_SIZE + payloadSize;
+    view.setUint16(datagram + udp.LENGTH_OFFSET, length);
+    // The length counts twice: in the header and in the pseudo-header.
+    const headerSum = fold(this.#transportSum + 2 * length);
+    view.setUint16(
+      datagram + udp.CHECKSUM_OFFSET,
+      udpChecksum(finish(sum(view, datagram + udp.HEADER_SIZE, payloadSize, headerSum))),
+    );
+  }
+
+  #saveGuard(): void {
+    const at = this.offset + this.length;
+    for (let i = 0; i < this.#guard.length; i++) {
+      this.#guard[i] = this.#view.getUint32(at + 4 * i);
+    }
+    this.#guarded = true;
+  }
+
+  #restoreGuard(): void {
+    const at = this.offset + this.length;
+    for (let i = 0; i < this.#guard.length; i++) {
+      this.#view.setUint32(at + 4 * i, this.#guard[i]);
+    }
+    this.#guarded = false;
+  }
+}
+
+/**
+ * Completes the checksum of a packet that the kernel left to us, as the virtio-net header says.
+ *
+ * The field holds the sum of the pseudo-header, so that the sum from `csum_start` to the end is the whole one.
+ *
+ * @returns `badTunRead` where the header points outside the packet
+ */
+export function completeChecksum(
+  view: DataView,
+  header: number,
+  packet: number,
+  length: number,
+): DropReason {
+  if ((view.getUint8(header + FLAGS_OFFSET) & FLAG_NEEDS_CHECKSUM) === 0) return DropReason.none;
+  const start = view.getUint16(header + CHECKSUM_START_OFFSET, true);
+  const field = start + view.getUint16(header + CHECKSUM_OFFSET_OFFSET, true);
+  if (field + 2 > length) return DropReason.badTunRead;
+  const checksum = finish(sum(view, packet + start, length - start));
+  // A UDP checksum of 0 would say that there is none; for TCP both forms of zero are alike.
+  view.setUint16(packet + field, udpChecksum(checksum));
+  return DropReason.none;
+}

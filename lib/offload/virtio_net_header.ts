@@ -1,0 +1,41 @@
+/**
+ * Owns the header that stands before each packet of a TUN with IFF_VNET_HDR (include/uapi/linux/virtio_net.h), in host order:
+ *
+ * ```text
+ *   0 flags 1      1 gso_type 1     2 hdr_len 2
+ *   4 gso_size 2   6 csum_start 2   8 csum_offset 2
+ * ```
+ */
+
+export const VNET_HEADER_SIZE = 10;
+
+export const FLAGS_OFFSET = 0;
+export const GSO_TYPE_OFFSET = 1;
+export const HEADER_LENGTH_OFFSET = 2;
+export const GSO_SIZE_OFFSET = 4;
+export const CHECKSUM_START_OFFSET = 6;
+export const CHECKSUM_OFFSET_OFFSET = 8;
+
+/** The checksum field holds the sum of the pseudo-header only: whoever sends the packet on completes it. */
+export const FLAG_NEEDS_CHECKSUM = 1;
+
+export const GSO_NONE = 0;
+export const GSO_TCPV4 = 1;
+/** UDP datagrams of one size, the last perhaps shorter; since Linux 6.2. */
+export const GSO_UDP_L4 = 5;
+/** Set beside the type when the TCP connection uses ECN. */
+export const GSO_ECN = 0x80;
+
+/** Describes a merged TCP packet whose checksum the kernel completes. */
+export function writeTcpHeader(
+  view: DataView,
+  offset: number,
+  packet: { ipHeaderSize: number; headerSize: number; segmentSize: number; checksumOffset: number },
+): void {
+  view.setUint8(offset + FLAGS_OFFSET, FLAG_NEEDS_CHECKSUM);
+  view.setUint8(offset + GSO_TYPE_OFFSET, GSO_TCPV4);
+  view.setUint16(offset + HEADER_LENGTH_OFFSET, packet.headerSize, true);
+  view.setUint16(offset + GSO_SIZE_OFFSET, packet.segmentSize, true);
+  view.setUint16(offset + CHECKSUM_START_OFFSET, packet.ipHeaderSize, true);
+  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, packet.checksumOffset, true);
+}

@@ -1,0 +1,212 @@
+/** Shows what each command line means, what it prints, and what is said of a wrong one. */
+import type { Command } from "../../lib/cli/command.ts";
+import { parseArguments } from "../../lib/cli/parse_arguments.ts";
+import { UsageError } from "../../lib/cli/usage_error.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+  fail,
+} from "../support/assert.ts";
+
+const COMMANDS = ["server", "client", "demo", "genkey", "pubkey", "genpsk"];
+
+function parse(...argv: string[]): Command {
+  return parseArguments(argv, { colour: false, width: 100, version: "vpn 1.2.3 (abc)" });
+}
+
+/** What a command line prints. */
+function textOf(...argv: string[]): string {
+  const command = parse(...argv);
+  return command.command === "show" ? command.text : fail(`${command.command} shows nothing`);
+}
+
+Deno.test("parseArguments() fills in the defaults when only --config is given", () => {
+  for (const command of ["server", "client"] as const) {
+    assertEquals(parse(command, "--config", "a.conf"), {
+      command,
+      options: {
+        configPath: "a.conf",
+        interfaceName: "vpn0",
+        logLevel: "info",
+        logFormat: "text",
+        offload: true,
+      },
+    });
+  }
+});
+
+Deno.test("parseArguments() reads every option of server and client, in both spellings", () => {
+  const options = {
+    configPath: "/etc/a b.conf",
+    interfaceName: "tun-7",
+    netns: "blue",
+    logLevel: "trace",
+    logFormat: "json",
+    offload: false,
+  } as const;
+  const given = [
+    ["--config", "/etc/a b.conf"],
+    ["--interface", "tun-7"],
+    ["--netns", "blue"],
+    ["--log-level", "trace"],
+    ["--log-format", "json"],
+  ] as const;
+  for (const command of ["server", "client"] as const) {
+    assertEquals(parse(command, ...given.flat(), "--no-offload"), { command, options });
+    const joined = given.map(([name, value]) => `${name}=${value}`);
+    assertEquals(parse(command, "--no-offload", ...joined), { command, options });
+  }
+});
+
+Deno.test("parseArguments() reads the commands that take little or nothing", () => {
+  assertEquals(parse("demo"), {
+    command: "demo",
+    options: { logLevel: "info", logFormat: "text" },
+  });
+  assertEquals(parse("demo", "--log-level", "error", "--log-format", "json"), {
+    command: "demo",
+    options: { logLevel: "error", logFormat: "json" },
+  });
+  for (const command of ["genkey", "pubkey", "genpsk"] as const) {
+    assertEquals(parse(command), { command });
+  }
+});
+
+Deno.test("parseArguments() throws one line that says what to do when the arguments are wrong", () => {
+  const config = ["--config", "a.conf"];
+  const cases: [argv: string[], message: string][] = [
+    [[], 'no command given: see "vpn --help"'],
+    [["sevrer"], 'unknown command "sevrer": did you mean "server"?'],
+    [["Client"], 'unknown command "Client": did you mean "client"?'],
+    [["complet"], 'unknown command "complet": see "vpn --help"'],
+    [["completoin"], 'unknown command "completoin": did you mean "completion"?'],
+    [["status"], 'unknown command "status": see "vpn --help"'],
+    [["doctor", "--json"], 'unknown command "doctor": see "vpn --help"'],
+    [[""], 'unknown command "": see "vpn --help"'],
+    [["--hlep"], 'unknown option "--hlep": did you mean "--help"?'],
+    [["-x"], 'unknown option "-x": see "vpn --help"'],
+    [["--netns", "a", "server"], 'unknown option "--netns": see "vpn --help"'],
+    [["server"], "--config FILE is missing: it names the configuration"],
+    [["server", "--config"], "--config needs a value"],
+    [["server", ...config, ...config], "--config is given twice"],
+    [["server", "--confg", "x"], '"vpn server" has no option "--confg": did you mean "--config"?'],
+    [
+      ["client", ...config, "--interfaec", "x"],
+      '"vpn client" has no option "--interfaec": did you mean "--interface"?',
+    ],
+    [["client", ...config, "-q"], '"vpn client" has no option "-q": see "vpn client --help"'],
+    [["demo", "--config", "x"], '"vpn demo" has no option "--config": see "vpn demo --help"'],
+    [["server", "a.conf"], '"vpn server" takes no argument "a.conf"'],
+    [["server", ...config, "extra"], '"vpn server" takes no argument "extra"'],
+    [["genkey", "extra"], '"vpn genkey" takes no argument "extra"'],
+    [["server", ...config, "--no-offload=1"], "--no-offload takes no value"],
+    [
+      ["server", ...config, "--log-level", "loud"],
+      '--log-level: cannot use "loud": it is trace, debug, info, warning or error',
+    ],
+    [
+      ["server", ...config, "--log-format", "xml"],
+      '--log-format: cannot use "xml": it is text or json',
+    ],
+    [
+      ["server", ...config, "--interface", "sixteen-letters-"],
+      '--interface: cannot use "sixteen-letters-": an interface name has 1 to 15 bytes, no space, "/", ":" or "%"',
+    ],
+    [
+      ["server", ...config, "--interface", "a/b"],
+      '--interface: cannot use "a/b": an interface name has 1 to 15 bytes, no space, "/", ":" or "%"',
+    ],
+    [
+      ["server", ...config, "--netns", "../x"],
+      '--netns: cannot use "../x": the name of a network namespace has no "/"',
+    ],
+    [["completion"], "Missing shell name for completion"],
+  ];
+  for (const [argv, message] of cases) {
+    const error = assertThrows(() => parse(...argv), UsageError);
+    assertEquals(error.message, message, argv.join(" "));
+  }
+});
+
+Deno.test("parseArguments() throws one line when the shell or the command asked about is unknown", () => {
+  for (const argv of [["completion", "tcsh"], ["help", "status"]]) {
+    const { message } = assertThrows(() => parse(...argv), UsageError);
+    assertStringIncludes(message, argv[1]!);
+    assertMatch(message, /^[^\n]+$/);
+  }
+});
+
+Deno.test("parseArguments() shows each command when help is asked for", () => {
+  const help = textOf("--help");
+  for (const argv of [["-h"], ["help"]]) assertEquals(textOf(...argv), help);
+  for (const command of [...COMMANDS, "help", "version", "completion"]) {
+    assertMatch(help, new RegExp(`^  ${command} +[A-Z]`, "m"));
+  }
+  assert(help.split("\n").every((line) => line.length <= 100));
+  assert(help.endsWith("\n") && !help.includes("\x1b"));
+});
+
+Deno.test("parseArguments() shows each option when a command's help is asked for", () => {
+  const options = {
+    server: ["--config", "--interface", "--netns", "--no-offload", "--log-level", "--log-format"],
+    client: ["--config", "--interface", "--netns", "--no-offload", "--log-level", "--log-format"],
+    demo: ["--log-level", "--log-format"],
+    genkey: [],
+    pubkey: [],
+    genpsk: [],
+  };
+  for (const [command, names] of Object.entries(options)) {
+    const help = textOf(command, "--help");
+    assertEquals(textOf("help", command), help);
+    assertStringIncludes(help, `Usage: vpn ${command}`);
+    for (const name of names) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
+    assertEquals(help.match(/^ {2}--/gm)?.length ?? 0, names.length, command);
+  }
+});
+
+Deno.test("parseArguments() colours help when colour is asked for", () => {
+  const command = parseArguments(["--help"], { colour: true, width: 80, version: "v" });
+  assertStringIncludes(command.command === "show" ? command.text : "", "\x1b[");
+});
+
+Deno.test("parseArguments() shows the version when asked by option or command", () => {
+  assertEquals(textOf("--version"), "vpn 1.2.3 (abc)\n");
+  assertEquals(textOf("version"), "vpn 1.2.3 (abc)\n");
+});
+
+Deno.test("parseArguments() suggests commands, options and values when a shell asks", () => {
+  const suggestions = (...words: string[]) => textOf("completion", "bash", ...words).split("\n");
+  assertEquals(suggestions(""), [...COMMANDS, "-h", "--help", "--version"]);
+  assertEquals(suggestions("gen"), ["genkey", "genpsk"]);
+  assertEquals(suggestions("client", "--log"), ["--log-level", "--log-format"]);
+  assertEquals(suggestions("client", "--log-format", ""), ["text", "json"]);
+  assertStringIncludes(suggestions("client", "--config", "et").join(), "__FILE__:file");
+});
+
+for (const shell of ["bash", "zsh", "fish"] as const) {
+  Deno.test(`parseArguments() shows a script that ${shell} takes when completion is asked for`, async () => {
+    const script = textOf("completion", shell);
+    assertStringIncludes(script, `vpn 'completion' '${shell}'`);
+    if (!await hasProgram(shell)) {
+      // deno-lint-ignore no-console -- a test that checks less than it could says so
+      console.log(`skipped "${shell} -n": ${shell} is not installed`);
+      return;
+    }
+    const file = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(file, script);
+      const { success, stderr } = await new Deno.Command(shell, { args: ["-n", file] }).output();
+      assert(success, new TextDecoder().decode(stderr));
+    } finally {
+      await Deno.remove(file);
+    }
+  });
+}
+
+async function hasProgram(name: string): Promise<boolean> {
+  const { success } = await new Deno.Command("sh", { args: ["-c", `command -v ${name}`] }).output();
+  return success;
+}
