@@ -31,12 +31,6 @@ const O_RDWR = 0o2;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 
-/**
- * `struct virtio_net_hdr { u8 flags; u8 gso_type; u16 hdr_len; u16 gso_size; u16 csum_start; u16 csum_offset; }`,
- * in host order, before each packet in both directions.
- */
-export const VNET_HEADER_SIZE = 10;
-
 /** `struct iovec { void *iov_base; size_t iov_len; }` */
 const IOVEC_SIZE = 16;
 /** `UIO_MAXIOV` is 1,024; a super-packet needs one vector for the header and one for each of up to 64 segments. */

@@ -4,26 +4,31 @@
  * 1. from the socket: a datagram is taken apart (UDP_GRO) and authenticated and decrypted by the device;
  * 2. the inner packet is checked as IPv4, and its source against the peer's allowed IPs;
  * 3. the router decides: into the TUN, to another peer, or outwards;
- * 4. from the TUN: a packet is checked as IPv4, the router finds its peer;
- * 5. the device seals it into the send queue.
+ * 4. from the TUN: a packet is checked as IPv4, the router finds its peer; a super-packet is split;
+ * 5. the device seals each packet into the send queue.
  *
  * No I/O, no clock: bytes and the time come in, effects are left in the two queues, drops are counted by reason.
  */
 import { DropCounters, DropReason } from "./wire/drop_reason.ts";
 import * as ipv4 from "./wire/ipv4.ts";
 import type { Memory } from "./wire/memory.ts";
-import { TRANSPORT_PACKET_OFFSET } from "./wire/messages.ts";
 import { type Router, Verdict } from "./router.ts";
+import { completeChecksum, Splitter } from "./offload/splitter.ts";
+import { VNET_HEADER_SIZE } from "./offload/virtio_net_header.ts";
 import type { Device } from "./tunnel/device.ts";
 import type { PacketQueue } from "./tunnel/packet_queue.ts";
+import type { SendQueue } from "./tunnel/send_queue.ts";
 
 export interface PipelineOptions {
   readonly memory: Memory;
   readonly device: Device;
   readonly router: Router;
+  readonly sendQueue: SendQueue;
   /** Takes the packets for this host. */
   readonly hostQueue: PacketQueue;
   readonly drops: DropCounters;
+  /** Offset of `SPLITTER_SCRATCH_SIZE` bytes of the memory. */
+  readonly splitterScratch: number;
 }
 
 export class Pipeline {
@@ -31,16 +36,20 @@ export class Pipeline {
   readonly #view: DataView;
   readonly #device: Device;
   readonly #router: Router;
+  readonly #sendQueue: SendQueue;
   readonly #hostQueue: PacketQueue;
   readonly #drops: DropCounters;
+  readonly #splitter: Splitter;
 
   constructor(options: PipelineOptions) {
     this.#memory = options.memory;
     this.#view = options.memory.view;
     this.#device = options.device;
     this.#router = options.router;
+    this.#sendQueue = options.sendQueue;
     this.#hostQueue = options.hostQueue;
     this.#drops = options.drops;
+    this.#splitter = new Splitter(options.memory, options.splitterScratch);
   }
 
   /**
@@ -70,9 +79,53 @@ export class Pipeline {
     do {
       const datagramLength = end - at < size ? end - at : size;
       const packetLength = this.#device.receive(at, datagramLength, address, port, source, now);
-      if (packetLength > 0) this.#fromPeer(at + TRANSPORT_PACKET_OFFSET, packetLength, now);
+      if (packetLength > 0) this.#fromPeer(this.#device.receivedOffset, packetLength, now);
       at += datagramLength;
     } while (at < end);
+  }
+
+  /**
+   * Takes one read from the TUN: a virtio-net header and a packet, or a super-packet that is to be split. Up to 15 bytes
+   * behind it may be overwritten with padding.
+   *
+   * @param offset of the virtio-net header
+   * @param length bytes read, the header included
+   * @param now monotonic ms
+   */
+  handleHostRead(offset: number, length: number, now: number): void {
+    const packet = offset + VNET_HEADER_SIZE;
+    const packetLength = length - VNET_HEADER_SIZE;
+    if (packetLength < 0) {
+      this.#drops.add(DropReason.badTunRead, length);
+      return;
+    }
+    if (!Splitter.isSuperPacket(this.#view, offset)) {
+      const reason = completeChecksum(this.#view, offset, packet, packetLength);
+      if (reason === DropReason.none) this.handleHostPacket(packet, packetLength, now);
+      else this.#drops.add(reason, packetLength);
+      return;
+    }
+    let reason = this.#routeFromHost(packet, packetLength);
+    if (reason === DropReason.none) {
+      const totalLength = ipv4.totalLength(this.#view, packet);
+      reason = this.#splitter.begin(offset, packet, totalLength);
+    }
+    if (reason === DropReason.none) this.sendSplit(now);
+    else this.#drops.add(reason, packetLength);
+  }
+
+  /** Whether packets of the last super-packet wait for room in the send queue: `sendSplit()` goes on with them. */
+  get hasSplit(): boolean {
+    return this.#splitter.hasMore;
+  }
+
+  /** Sends the packets of the super-packet under way, as many as the send queue has room for. */
+  sendSplit(now: number): void {
+    const splitter = this.#splitter;
+    const peer = this.#router.peer!;
+    while (this.#sendQueue.free > 0 && splitter.next()) {
+      this.#device.send(peer, splitter.offset, splitter.length, now);
+    }
   }
 
   /**
@@ -81,14 +134,17 @@ export class Pipeline {
    * @param now monotonic ms
    */
   handleHostPacket(offset: number, length: number, now: number): void {
+    const reason = this.#routeFromHost(offset, length);
+    if (reason === DropReason.none) this.#toPeer(offset, now);
+    else this.#drops.add(reason, length);
+  }
+
+  /** Checks a packet from the host and finds the peer it is for: the router has it then. */
+  #routeFromHost(offset: number, length: number): DropReason {
     const reason = ipv4.checkIpv4(this.#memory, offset, length);
-    if (reason !== DropReason.none) {
-      this.#drops.add(reason, length);
-      return;
-    }
-    const destination = ipv4.destinationAddress(this.#view, offset);
-    if (this.#router.fromHost(destination) === Verdict.peer) this.#toPeer(offset, now);
-    else this.#drops.add(this.#router.reason, length);
+    if (reason !== DropReason.none) return reason;
+    const verdict = this.#router.fromHost(ipv4.destinationAddress(this.#view, offset));
+    return verdict === Verdict.peer ? DropReason.none : this.#router.reason;
   }
 
   #fromPeer(offset: number, length: number, now: number): void {

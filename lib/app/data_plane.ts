@@ -11,13 +11,16 @@ import { Epoll, EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { EAGAIN, EINTR, errnoName, SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { openLibcrypto } from "../../ffi/libcrypto.ts";
-import { Tun, VNET_HEADER_SIZE } from "../../ffi/tun.ts";
+import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/tun.ts";
 import { RECEIVE_BUFFER_SIZE, UdpSocket } from "../../ffi/udp_socket.ts";
 import { MAX_MESSAGE_SIZE, receiveMessage } from "../../ffi/wake_channel.ts";
 import { DropLog } from "../drop_log.ts";
 import type { AeadProvider } from "../noise/aead.ts";
 import { createBuiltinAead } from "../noise/aead_builtin.ts";
 import { keyPair } from "../noise/x25519.ts";
+import { Coalescer } from "../offload/coalescer.ts";
+import { SPLITTER_SCRATCH_SIZE } from "../offload/splitter.ts";
+import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import { Pipeline } from "../pipeline.ts";
 import { Router } from "../router.ts";
 import { REKEY_TIMEOUT } from "../tunnel/constants.ts";
@@ -41,6 +44,8 @@ const RECEIVE_ROUNDS = 4;
 const TUN_READS = 64;
 /** A super-packet of 64 KiB, its virtio-net header, and room for padding behind it. */
 const TUN_BUFFER_SIZE = VNET_HEADER_SIZE + 65536 + 64;
+/** The virtio-net header has ten bytes: this far into the buffer, the packet behind it is aligned. */
+const TUN_BUFFER_START = 6;
 /** Wanted socket buffers: some 20 ms at 3 Gbit/s. */
 const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
 /** Bytes for message headers, vectors and control blocks; what is left over costs nothing until it is touched. */
@@ -65,6 +70,8 @@ export class DataPlane {
   readonly #report: Reporter;
   readonly #tunBuffer: number;
   readonly #emptyVnetHeader: number;
+  readonly #mergedVnetHeader: number;
+  readonly #coalescer: Coalescer;
   readonly #commandBuffer = new Uint8Array(MAX_MESSAGE_SIZE);
   #tun: Tun | null = null;
   #stopping = false;
@@ -87,14 +94,16 @@ export class DataPlane {
     this.#arena = arena;
     this.#clock = new BootClock(this.#libc, arena);
     this.#epoll = new Epoll(this.#libc, arena);
-    this.#tunBuffer = arena.allocate(TUN_BUFFER_SIZE);
+    this.#tunBuffer = arena.allocate(TUN_BUFFER_START + TUN_BUFFER_SIZE) + TUN_BUFFER_START;
     this.#emptyVnetHeader = arena.allocate(VNET_HEADER_SIZE);
+    this.#mergedVnetHeader = arena.allocate(VNET_HEADER_SIZE);
     this.#sendQueue = new SendQueue({
       offset: arena.allocate(SEND_SLOTS * slotSize),
       slots: SEND_SLOTS,
       slotSize,
     });
     this.#hostQueue = new PacketQueue(BATCH * MAX_MERGED);
+    this.#coalescer = new Coalescer(arena, this.#hostQueue.capacity);
 
     const aead = this.#openAead();
     this.#socket = UdpSocket.bind(this.#libc, arena, {
@@ -119,8 +128,10 @@ export class DataPlane {
       memory: arena,
       device: this.#device,
       router: new Router({ ...config, allowedIps: this.#device.allowedIps }),
+      sendQueue: this.#sendQueue,
       hostQueue: this.#hostQueue,
       drops: this.#drops,
+      splitterScratch: arena.allocate(SPLITTER_SCRATCH_SIZE),
     });
     const now = this.#clock.now();
     for (const peer of config.peers) this.#device.addPeer(peer, now);
@@ -165,7 +176,10 @@ export class DataPlane {
   // From the socket to the TUN, or to another peer.
 
   #serveSocket(readiness: number, now: number): void {
-    if (this.#blocked && (readiness & EPOLLOUT) !== 0) this.#flushSocket();
+    if (this.#blocked && (readiness & EPOLLOUT) !== 0) {
+      this.#flushSocket();
+      this.#sendSplit(now);
+    }
     if ((readiness & ~EPOLLOUT) === 0) return;
     const socket = this.#socket;
     for (let round = 0; round < RECEIVE_ROUNDS; round++) {
@@ -191,13 +205,40 @@ export class DataPlane {
   #flushTun(): void {
     const queue = this.#hostQueue;
     const tun = this.#tun;
-    for (let i = 0; tun !== null && i < queue.length; i++) {
-      tun.beginWrite();
-      tun.addPiece(this.#emptyVnetHeader, VNET_HEADER_SIZE);
-      tun.addPiece(queue.offsets[i], queue.lengths[i]);
-      if (tun.endWrite() < 0) this.#drops.add(DropReason.tunWriteError, queue.lengths[i]);
+    if (tun !== null && queue.length > 0) {
+      if (this.#config.offload) this.#writeGroups(tun);
+      else for (let i = 0; i < queue.length; i++) this.#writePacket(tun, i);
     }
     queue.clear();
+  }
+
+  #writeGroups(tun: Tun): void {
+    const coalescer = this.#coalescer;
+    const { offsets, lengths } = this.#hostQueue;
+    coalescer.group(this.#hostQueue);
+    for (let group = 0; group < coalescer.count; group++) {
+      const first = coalescer.firstPacket(group);
+      if (!coalescer.isMerged(group)) {
+        this.#writePacket(tun, first);
+        continue;
+      }
+      const headerSize = coalescer.prepare(group, this.#mergedVnetHeader);
+      tun.beginWrite();
+      tun.addPiece(this.#mergedVnetHeader, VNET_HEADER_SIZE);
+      tun.addPiece(offsets[first], lengths[first]);
+      for (let i = coalescer.nextPacket(first); i >= 0; i = coalescer.nextPacket(i)) {
+        tun.addPiece(offsets[i] + headerSize, lengths[i] - headerSize);
+      }
+      if (tun.endWrite() < 0) this.#drops.add(DropReason.tunWriteError, lengths[first]);
+    }
+  }
+
+  #writePacket(tun: Tun, index: number): void {
+    const { offsets, lengths } = this.#hostQueue;
+    tun.beginWrite();
+    tun.addPiece(this.#emptyVnetHeader, VNET_HEADER_SIZE);
+    tun.addPiece(offsets[index], lengths[index]);
+    if (tun.endWrite() < 0) this.#drops.add(DropReason.tunWriteError, lengths[index]);
   }
 
   // From the TUN to the socket.
@@ -205,6 +246,7 @@ export class DataPlane {
   #readTun(now: number): void {
     const tun = this.#tun;
     if (tun === null) return;
+    this.#sendSplit(now);
     for (let reads = 0; reads < TUN_READS && !this.#blocked; reads++) {
       const length = tun.read(this.#tunBuffer, TUN_BUFFER_SIZE);
       if (length < 0) {
@@ -212,14 +254,19 @@ export class DataPlane {
         // EBADFD: the device was removed under us. There is no tunnel without it.
         throw new SystemCallError(`read from TUN device "${tun.name}"`, -length);
       }
-      this.#pipeline.handleHostPacket(
-        this.#tunBuffer + VNET_HEADER_SIZE,
-        length - VNET_HEADER_SIZE,
-        now,
-      );
+      this.#pipeline.handleHostRead(this.#tunBuffer, length, now);
+      this.#sendSplit(now);
       if (this.#sendQueue.free < MAX_MERGED) this.#flushSocket();
     }
     this.#flushSocket();
+  }
+
+  /** Sends what is left of a super-packet that had more packets than the send queue had room for. */
+  #sendSplit(now: number): void {
+    while (this.#pipeline.hasSplit && !this.#blocked) {
+      this.#flushSocket();
+      this.#pipeline.sendSplit(now);
+    }
   }
 
   #flushSocket(): void {
@@ -291,9 +338,16 @@ export class DataPlane {
       this.#report({ kind: "failed", message: error.message, errno: error.errno });
       return;
     }
-    this.#tun.setOffload(0);
+    if (this.#config.offload) this.#enableTunOffload(this.#tun);
     this.#epoll.add(this.#tun.fd, EPOLLIN);
     this.#report({ kind: "tun-opened", name });
+  }
+
+  /** Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2). */
+  #enableTunOffload(tun: Tun): void {
+    const tcp = TUN_F_CSUM | TUN_F_TSO4;
+    if (tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6) || tun.setOffload(tcp)) return;
+    this.#log("warning", "this kernel's TUN has no segmentation offload: packets are read singly");
   }
 
   #openAead(): AeadProvider {

@@ -39,6 +39,8 @@ import { type Deadline, NEVER, Timers } from "./timers.ts";
 
 /** Smallest handshake message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
+/** Packets that the cipher reads or writes begin on a multiple of this, so that nothing is allocated for a pointer. */
+const POINTER_ALIGN = 4;
 /** Events kept for a caller that does not drain them; newer ones are lost then. */
 const MAX_EVENTS = 1024;
 
@@ -65,8 +67,9 @@ export class Device {
   readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
   /** What happened since the caller last emptied it. */
   readonly events: DeviceEvent[] = [];
-  /** The peer that the last packet returned by `receive()` came from. */
+  /** The peer that the last packet returned by `receive()` came from, and the offset at which it begins. */
   receivedFrom: Peer | null = null;
+  receivedOffset = 0;
 
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
@@ -139,10 +142,11 @@ export class Device {
   // From the network.
 
   /**
-   * Takes one datagram. A transport message is decrypted where it lies: its packet then begins 16 bytes into it.
+   * Takes one datagram. A transport message is decrypted where it lies; up to three bytes before it may be overwritten.
    *
    * @param address,port,source where it came from and our address it was sent to, host order
-   * @returns the bytes of the inner packet, padding included, which came from `receivedFrom`; 0 when there is none
+   * @returns the bytes of the inner packet, padding included, which came from `receivedFrom` and begins at
+   * `receivedOffset`; 0 when there is none
    */
   receive(
     offset: number,
@@ -179,7 +183,7 @@ export class Device {
     const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
     const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);
     if (!keypair.replay.check(low, high)) return this.#refuse(DropReason.replayed, length);
-    const packet = offset + TRANSPORT_PACKET_OFFSET;
+    const packet = this.#align(offset + TRANSPORT_PACKET_OFFSET, length - TRANSPORT_PACKET_OFFSET);
     const packetLength = length - TRANSPORT_OVERHEAD;
     if (!keypair.receiving.open(packet, packet, packetLength, low, high)) {
       return this.#refuse(DropReason.badTag, length);
@@ -198,7 +202,19 @@ export class Device {
     if (packetLength === 0) return 0;
     peer.timers.dataReceived(now);
     this.receivedFrom = peer;
+    this.receivedOffset = packet;
     return packetLength;
+  }
+
+  /**
+   * Moves a sealed packet down to a multiple of 4, where the cipher finds a pointer without making one. Datagrams that the
+   * kernel merged stand at any offset when their size is odd; what is overwritten is the message's own header, or a
+   * tag before it that has been checked.
+   */
+  #align(packet: number, length: number): number {
+    const aligned = packet & ~(POINTER_ALIGN - 1);
+    if (aligned !== packet) this.#memory.bytes.copyWithin(aligned, packet, packet + length);
+    return aligned;
   }
 
   #receiveHandshake(type: number, offset: number, length: number, now: number): DropReason {
@@ -321,7 +337,12 @@ export class Device {
     view.setUint32(slot + TRANSPORT_COUNTER_OFFSET, counterLow, true);
     view.setUint32(slot + TRANSPORT_COUNTER_OFFSET + 4, counterHigh, true);
     const packet = slot + TRANSPORT_PACKET_OFFSET;
-    if (!keypair.sending.seal(packet, source, length, counterLow, counterHigh)) {
+    let from = source;
+    if ((source & (POINTER_ALIGN - 1)) !== 0) {
+      this.#memory.bytes.copyWithin(packet, source, source + length);
+      from = packet;
+    }
+    if (!keypair.sending.seal(packet, from, length, counterLow, counterHigh)) {
       this.#drops.add(DropReason.sealError, length);
       return false;
     }

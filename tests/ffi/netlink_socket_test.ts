@@ -9,81 +9,10 @@ import {
   EPERM,
   SystemCallError,
 } from "../../ffi/errno.ts";
-import type { Libc } from "../../ffi/libc.ts";
 import { MessageBuilder, NLMSGHDR } from "../../ffi/netlink/message.ts";
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
-import { hex } from "../support/packet_builder.ts";
-
-/** What one `recv` brings: a datagram, for the sequence number of the request before it, or an error number. */
-type Reply = ((sequence: number) => Uint8Array) | number;
-
-/** A kernel that answers each `recv` with the next reply. */
-class ScriptedKernel {
-  readonly requests: Uint8Array[] = [];
-  readonly closed: number[] = [];
-  readonly options: string[] = [];
-  /** Error number with which the next `connect` fails. */
-  connectError = 0;
-  #errno = 0;
-  readonly #replies: Reply[];
-
-  constructor(...replies: Reply[]) {
-    this.#replies = replies;
-  }
-
-  open(): NetlinkSocket {
-    const symbols = {
-      socket: () => 5,
-      connect: () => this.#fail(this.connectError),
-      setsockopt: (_fd: number, level: number, option: number, value: Uint8Array) => {
-        this.options.push(`${level}/${option}=${new DataView(value.buffer).getInt32(0, true)}`);
-        return 0;
-      },
-      send: (_fd: number, bytes: Uint8Array) => this.requests.push(bytes.slice()),
-      recv: (_fd: number, buffer: Uint8Array) => {
-        const reply = this.#replies.shift();
-        if (reply === undefined) throw new Error("Cannot receive: the script has ended");
-        if (typeof reply === "number") return this.#fail(reply);
-        const last = this.requests[this.requests.length - 1];
-        const datagram = reply(last === undefined ? 0 : NLMSGHDR.read(last, 0).sequence);
-        buffer.set(datagram.subarray(0, buffer.length));
-        return datagram.length;
-      },
-      close: (fd: number) => this.closed.push(fd),
-    };
-    const libc = { symbols, errno: () => this.#errno } as unknown as Libc;
-    return NetlinkSocket.open(libc, { protocol: NETLINK_ROUTE });
-  }
-
-  /** Whether every reply was taken. */
-  get finished(): boolean {
-    return this.#replies.length === 0;
-  }
-
-  #fail(errno: number): number {
-    this.#errno = errno;
-    return errno === 0 ? 0 : -1;
-  }
-}
-
-/** A message with this type, flags and payload, for the sequence number `offset` away from the request's. */
-function message(type: number, payload: string, { flags = 0, offset = 0 } = {}): Reply {
-  return (sequence) => {
-    const body = hex(payload);
-    const bytes = new Uint8Array(NLMSGHDR.size + body.length);
-    NLMSGHDR.write(bytes, 0, { length: bytes.length, type, flags, sequence: sequence + offset });
-    bytes.set(body, NLMSGHDR.size);
-    return bytes;
-  };
-}
-
-function together(...replies: Reply[]): Reply {
-  return (sequence) => {
-    const parts = replies.map((reply) => typeof reply === "number" ? [] : [...reply(sequence)]);
-    return Uint8Array.from(parts.flat());
-  };
-}
+import { message, type Reply, ScriptedKernel, together } from "../support/scripted_kernel.ts";
 
 const ERROR = 2;
 const DONE = 3;
@@ -91,6 +20,8 @@ const DUMP_INTERRUPTED = 0x12;
 /** `struct nlmsgerr` with error 0, capped. */
 const ACKNOWLEDGED = message(ERROR, `00000000 ${"00".repeat(16)}`, { flags: 0x100 });
 const FINISHED = message(DONE, "00000000", { flags: 2 });
+const open = (kernel: ScriptedKernel) =>
+  NetlinkSocket.open(kernel.libc(), { protocol: NETLINK_ROUTE });
 const anyRequest = () => new MessageBuilder(24, 0);
 
 /** The little-endian `int` for an error in an acknowledgement. */
@@ -103,7 +34,7 @@ Deno.test("request() returns the answers before the acknowledgement", () => {
     message(24, "01000000"),
     together(message(24, "02000000"), ACKNOWLEDGED),
   );
-  const answers = kernel.open().request(anyRequest(), "try");
+  const answers = open(kernel).request(anyRequest(), "try");
   assertEquals(answers.map((answer) => answer.body[0]), [1, 2]);
   assert(kernel.finished);
   // NLM_F_REQUEST | NLM_F_ACK
@@ -116,12 +47,12 @@ Deno.test("request() passes over answers to other requests and interruptions", (
     offset: -1,
   });
   const kernel = new ScriptedKernel(EINTR, late, together(late, ACKNOWLEDGED));
-  assertEquals(kernel.open().request(anyRequest(), "try"), []);
+  assertEquals(open(kernel).request(anyRequest(), "try"), []);
 });
 
 Deno.test("request() numbers its requests one after the other", () => {
   const kernel = new ScriptedKernel(ACKNOWLEDGED, ACKNOWLEDGED);
-  const socket = kernel.open();
+  const socket = open(kernel);
   socket.request(anyRequest(), "try");
   socket.request(anyRequest(), "try");
   const [first, second] = kernel.requests.map((bytes) => NLMSGHDR.read(bytes, 0).sequence);
@@ -141,7 +72,7 @@ Deno.test("request() throws the error with the kernel's explanation, capped or n
   );
   for (const reply of [capped, whole]) {
     const error = assertThrows(
-      () => new ScriptedKernel(reply).open().request(anyRequest(), "add route"),
+      () => open(new ScriptedKernel(reply)).request(anyRequest(), "add route"),
       NetlinkError,
     );
     assertEquals(error.message, "Cannot add route: file exists (EEXIST): No way!");
@@ -154,7 +85,7 @@ Deno.test("request() says what EPERM takes", () => {
   const kernel = new ScriptedKernel(
     message(ERROR, `${errorBytes(EPERM)} ${"00".repeat(16)}`, { flags: 0x100 }),
   );
-  const error = assertThrows(() => kernel.open().request(anyRequest(), "add route"), NetlinkError);
+  const error = assertThrows(() => open(kernel).request(anyRequest(), "add route"), NetlinkError);
   assertEquals(
     error.message,
     "Cannot add route: operation not permitted (EPERM); it takes CAP_NET_ADMIN (root has it)",
@@ -167,7 +98,7 @@ Deno.test("dump() joins the parts up to the end", () => {
     together(part("01"), part("02")),
     together(part("03"), FINISHED),
   );
-  const answers = kernel.open().dump(anyRequest(), "list");
+  const answers = open(kernel).dump(anyRequest(), "list");
   assertEquals(answers.map((answer) => answer.body[0]), [1, 2, 3]);
   // NLM_F_REQUEST | NLM_F_DUMP
   assertEquals(NLMSGHDR.read(kernel.requests[0], 0).flags, 0x301);
@@ -180,7 +111,7 @@ Deno.test("dump() starts anew when the table changed meanwhile", () => {
     FINISHED,
     together(message(24, "02000000", { flags: 2 }), FINISHED),
   );
-  const answers = kernel.open().dump(anyRequest(), "list");
+  const answers = open(kernel).dump(anyRequest(), "list");
   assertEquals(answers.map((answer) => answer.body[0]), [2]);
   assertEquals(kernel.requests.length, 2);
 });
@@ -188,7 +119,7 @@ Deno.test("dump() starts anew when the table changed meanwhile", () => {
 Deno.test("dump() gives up when the table never stands still", () => {
   const torn = message(DONE, "00000000", { flags: DUMP_INTERRUPTED });
   const kernel = new ScriptedKernel(...new Array<Reply>(20).fill(torn));
-  const error = assertThrows(() => kernel.open().dump(anyRequest(), "list routes"), NetlinkError);
+  const error = assertThrows(() => open(kernel).dump(anyRequest(), "list routes"), NetlinkError);
   assertEquals(error.errno, EAGAIN);
   assert(kernel.finished);
 });
@@ -197,7 +128,7 @@ Deno.test("dump() throws the error that its end or an acknowledgement carries", 
   for (const type of [ERROR, DONE]) {
     const reply = message(type, `${errorBytes(ENOENT)} ${"00".repeat(16)}`, { flags: 0x102 });
     const kernel = new ScriptedKernel(together(message(24, "01000000", { flags: 2 }), reply));
-    const error = assertThrows(() => kernel.open().dump(anyRequest(), "list"), NetlinkError);
+    const error = assertThrows(() => open(kernel).dump(anyRequest(), "list"), NetlinkError);
     assertEquals(error.errno, ENOENT);
   }
 });
@@ -205,7 +136,7 @@ Deno.test("dump() throws the error that its end or an acknowledgement carries", 
 Deno.test("receive() returns null when nothing is there, and throws for losses", () => {
   const tooLarge: Reply = () => new Uint8Array(70000);
   const kernel = new ScriptedKernel(EAGAIN, ENOBUFS, tooLarge);
-  const socket = kernel.open();
+  const socket = open(kernel);
   assertEquals(socket.receive(), null);
   assertEquals(assertThrows(() => socket.receive(), SystemCallError).errno, ENOBUFS);
   assertEquals(assertThrows(() => socket.receive(), SystemCallError).errno, EMSGSIZE);
@@ -213,7 +144,7 @@ Deno.test("receive() returns null when nothing is there, and throws for losses",
 
 Deno.test("receive() returns bodies that later receives leave alone", () => {
   const kernel = new ScriptedKernel(message(24, "01000000"), message(24, "02000000"));
-  const socket = kernel.open();
+  const socket = open(kernel);
   const first = socket.receive();
   socket.receive();
   assertEquals(first?.[0].body[0], 1);
@@ -221,18 +152,18 @@ Deno.test("receive() returns bodies that later receives leave alone", () => {
 
 Deno.test("open() asks for explanations, capped acknowledgements and a large queue", () => {
   const kernel = new ScriptedKernel();
-  kernel.open();
+  open(kernel);
   assertEquals(kernel.options, ["270/11=1", "270/10=1", "1/33=4194304"]);
 });
 
 Deno.test("open() closes the descriptor when it fails half-way, disposal closes it once", () => {
   const failing = new ScriptedKernel();
   failing.connectError = EPERM;
-  assertThrows(() => failing.open(), SystemCallError, "Cannot connect netlink socket");
+  assertThrows(() => open(failing), SystemCallError, "Cannot connect netlink socket");
   assertEquals(failing.closed, [5]);
 
   const kernel = new ScriptedKernel();
-  const socket = kernel.open();
+  const socket = open(kernel);
   socket[Symbol.dispose]();
   socket[Symbol.dispose]();
   assertEquals(kernel.closed, [5]);

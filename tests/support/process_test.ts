@@ -1,0 +1,53 @@
+/** Tests of the external programs in `tests/support/process.ts`. */
+import { assert, assertEquals, assertRejects } from "./assert.ts";
+import { output, run, spawn } from "./process.ts";
+
+const shell = (script: string) => ["sh", "-c", script];
+
+Deno.test("run() gives exit code, output and error output, and feeds standard input", async () => {
+  const result = await run(null, shell("cat; echo oops >&2; exit 3"), { stdin: "hello" });
+  assertEquals(result, { code: 3, stdout: "hello", stderr: "oops\n" });
+});
+
+Deno.test("run() does not mind a program that leaves its input unread", async () => {
+  const { code } = await run(null, shell("exit 4"), { stdin: "x".repeat(1_000_000) });
+  assertEquals(code, 4);
+});
+
+Deno.test("run() ends a program that takes too long", async () => {
+  const { code } = await run(null, ["sleep", "60"], { timeoutMs: 50 });
+  assertEquals(code, 128 + 9);
+});
+
+Deno.test("output() throws with the error output when the program fails", async () => {
+  assertEquals(await output(null, shell("echo $WORD"), { env: { WORD: "hi" } }), "hi\n");
+  await assertRejects(() => output(null, shell("echo no >&2; exit 1")), Error, "exit code 1: no");
+});
+
+Deno.test("BackgroundProcess.waitFor() finds what was and what will be written", async () => {
+  await using process = spawn(null, shell("echo one; sleep 0.05; echo two=2 >&2; sleep 60"));
+  assertEquals((await process.waitFor(/two=(\d)/))[1], "2");
+  await process.waitFor(/one/);
+  assertEquals([process.stdout, process.stderr], ["one\n", "two=2\n"]);
+  await assertRejects(() => process.waitFor(/three/, 30), Error, "not within 30 ms");
+});
+
+Deno.test("BackgroundProcess.waitFor() throws with the output when the program ends", async () => {
+  await using process = spawn(null, shell("echo bye"));
+  await assertRejects(() => process.waitFor(/hello/), Error, "it ended\nbye");
+});
+
+Deno.test("disposal ends a program, also one that ignores SIGTERM, and one that has ended", async () => {
+  const polite = spawn(null, ["sleep", "60"]);
+  await polite[Symbol.asyncDispose]();
+  assertEquals((await polite.status).signal, "SIGTERM");
+
+  const stubborn = spawn(null, shell("trap '' TERM; echo ready; while :; do sleep 0.1; done"));
+  await stubborn.waitFor(/ready/);
+  await stubborn[Symbol.asyncDispose]();
+  assertEquals((await stubborn.status).signal, "SIGKILL");
+
+  const ended = spawn(null, ["true"]);
+  assert((await ended.status).success);
+  await ended[Symbol.asyncDispose]();
+});
