@@ -18,7 +18,6 @@ import { DropLog } from "../drop_log.ts";
 import type { AeadProvider } from "../noise/aead.ts";
 import { createBuiltinAead } from "../noise/aead_builtin.ts";
 import { keyPair } from "../noise/x25519.ts";
-import { Coalescer } from "../offload/coalescer.ts";
 import { SPLITTER_SCRATCH_SIZE } from "../offload/splitter.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import { Pipeline } from "../pipeline.ts";
@@ -30,6 +29,7 @@ import { SendQueue } from "../tunnel/send_queue.ts";
 import { DROP_REASON_NAMES, DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
+import { TunWriter } from "./tun_writer.ts";
 import { randomBytes } from "node:crypto";
 
 /** Messages that one receive or send call handles; each may hold 64 datagrams. */
@@ -69,9 +69,7 @@ export class DataPlane {
   readonly #config: DataPlaneConfig;
   readonly #report: Reporter;
   readonly #tunBuffer: number;
-  readonly #emptyVnetHeader: number;
-  readonly #mergedVnetHeader: number;
-  readonly #coalescer: Coalescer;
+  readonly #tunWriter: TunWriter;
   readonly #commandBuffer = new Uint8Array(MAX_MESSAGE_SIZE);
   #tun: Tun | null = null;
   #stopping = false;
@@ -95,15 +93,17 @@ export class DataPlane {
     this.#clock = new BootClock(this.#libc, arena);
     this.#epoll = new Epoll(this.#libc, arena);
     this.#tunBuffer = arena.allocate(TUN_BUFFER_START + TUN_BUFFER_SIZE) + TUN_BUFFER_START;
-    this.#emptyVnetHeader = arena.allocate(VNET_HEADER_SIZE);
-    this.#mergedVnetHeader = arena.allocate(VNET_HEADER_SIZE);
     this.#sendQueue = new SendQueue({
       offset: arena.allocate(SEND_SLOTS * slotSize),
       slots: SEND_SLOTS,
       slotSize,
     });
     this.#hostQueue = new PacketQueue(BATCH * MAX_MERGED);
-    this.#coalescer = new Coalescer(arena, this.#hostQueue.capacity);
+    this.#tunWriter = new TunWriter(arena, {
+      queue: this.#hostQueue,
+      drops: this.#drops,
+      offload: config.offload,
+    });
 
     const aead = this.#openAead();
     this.#socket = UdpSocket.bind(this.#libc, arena, {
@@ -197,48 +197,11 @@ export class DataPlane {
         );
         if (this.#sendQueue.free < MAX_MERGED) this.#flushSocket();
       }
-      this.#flushTun();
+      // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
+      if (this.#tun === null) this.#hostQueue.clear();
+      else this.#tunWriter.flush(this.#tun);
       if (count < BATCH) return;
     }
-  }
-
-  #flushTun(): void {
-    const queue = this.#hostQueue;
-    const tun = this.#tun;
-    if (tun !== null && queue.length > 0) {
-      if (this.#config.offload) this.#writeGroups(tun);
-      else for (let i = 0; i < queue.length; i++) this.#writePacket(tun, i);
-    }
-    queue.clear();
-  }
-
-  #writeGroups(tun: Tun): void {
-    const coalescer = this.#coalescer;
-    const { offsets, lengths } = this.#hostQueue;
-    coalescer.group(this.#hostQueue);
-    for (let group = 0; group < coalescer.count; group++) {
-      const first = coalescer.firstPacket(group);
-      if (!coalescer.isMerged(group)) {
-        this.#writePacket(tun, first);
-        continue;
-      }
-      const headerSize = coalescer.prepare(group, this.#mergedVnetHeader);
-      tun.beginWrite();
-      tun.addPiece(this.#mergedVnetHeader, VNET_HEADER_SIZE);
-      tun.addPiece(offsets[first], lengths[first]);
-      for (let i = coalescer.nextPacket(first); i >= 0; i = coalescer.nextPacket(i)) {
-        tun.addPiece(offsets[i] + headerSize, lengths[i] - headerSize);
-      }
-      if (tun.endWrite() < 0) this.#drops.add(DropReason.tunWriteError, lengths[first]);
-    }
-  }
-
-  #writePacket(tun: Tun, index: number): void {
-    const { offsets, lengths } = this.#hostQueue;
-    tun.beginWrite();
-    tun.addPiece(this.#emptyVnetHeader, VNET_HEADER_SIZE);
-    tun.addPiece(offsets[index], lengths[index]);
-    if (tun.endWrite() < 0) this.#drops.add(DropReason.tunWriteError, lengths[index]);
   }
 
   // From the TUN to the socket.

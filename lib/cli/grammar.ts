@@ -11,7 +11,7 @@ import { nearestName } from "../config/nearest.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./command.ts";
 
 /** The commands as `parseArguments()` knows them, in the order of the help page. */
-export const COMMAND_NAMES: readonly string[] = [
+const COMMAND_NAMES: readonly string[] = [
   "server",
   "client",
   "demo",

@@ -3,7 +3,7 @@ import type { ClientConfig, Config, ServerConfig } from "./config.ts";
 import { ConfigError } from "./config_error.ts";
 
 /** WireGuard's customary port. */
-export const DEFAULT_LISTEN_PORT = 51820;
+const DEFAULT_LISTEN_PORT = 51820;
 
 const SERVER_ONLY_KEYS = [
   "Egress",

@@ -28,13 +28,14 @@ import {
   TRANSPORT_RECEIVER_OFFSET,
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
-import { MAX_HANDSHAKE_ATTEMPTS, MAX_STAGED_BYTES, MAX_STAGED_PACKETS } from "./constants.ts";
+import { MAX_HANDSHAKE_ATTEMPTS } from "./constants.ts";
 import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
 import { IndexTable } from "./index_table.ts";
 import type { Keypair } from "./keypair.ts";
 import { Endpoint, Peer, type PeerOptions } from "./peer.ts";
 import type { SendQueue } from "./send_queue.ts";
 import { confirm, dropHandshake, dropSessions } from "./sessions.ts";
+import { StagedPackets } from "./staged_packets.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
 
 /** Smallest handshake message with anything in it to read: its type. */
@@ -83,7 +84,7 @@ export class Device {
   readonly #handshakes: Handshakes;
   readonly #deadline: Deadline = { at: NEVER };
   readonly #from = new Endpoint();
-  #stagedBytes = 0;
+  readonly #staged: StagedPackets;
 
   constructor(options: DeviceOptions) {
     this.#memory = options.memory;
@@ -93,6 +94,7 @@ export class Device {
     this.#mtu = options.mtu;
     this.#random = options.random;
     this.#wallClock = options.wallClock;
+    this.#staged = new StagedPackets(options.drops);
     this.#handshakes = new Handshakes({ ...options, indices: this.#indices, peers: this.#peers });
   }
 
@@ -130,7 +132,7 @@ export class Device {
 
   /** Forgets a peer and zeroes its keys. */
   removePeer(peer: Peer): void {
-    this.#dropStaged(peer);
+    this.#staged.drop(peer);
     dropHandshake(this.#indices, peer);
     dropSessions(this.#indices, peer);
     peer.timers.stop();
@@ -292,17 +294,11 @@ export class Device {
     }
     const keypair = peer.current;
     if (keypair === null || !keypair.canSend(now)) {
-      this.#stage(peer, offset, length);
+      this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
       this.#initiateUnlessUnderWay(peer, now);
       return;
     }
-    const padded = paddedSize(length, this.#mtu);
-    const bytes = this.#memory.bytes;
-    for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
-    if (this.#seal(peer, keypair, offset, padded)) {
-      peer.timers.dataSent(now);
-      this.#sealed(peer, keypair, now);
-    }
+    this.#sendData(peer, keypair, offset, length, now);
   }
 
   /** Sends an empty packet, which tells the peer and the NATs on the way that we are here. */
@@ -320,6 +316,16 @@ export class Device {
   initiate(peer: Peer, now: number): void {
     peer.timers.handshakeAttempts = 0;
     this.#initiateUnlessUnderWay(peer, now);
+  }
+
+  /** Pads a packet with zeros and seals it. */
+  #sendData(peer: Peer, keypair: Keypair, offset: number, length: number, now: number): void {
+    const padded = paddedSize(length, this.#mtu);
+    const { bytes } = this.#memory;
+    for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
+    if (!this.#seal(peer, keypair, offset, padded)) return;
+    peer.timers.dataSent(now);
+    this.#sealed(peer, keypair, now);
   }
 
   /** Seals `length` bytes at `source` into the next slot; false when that cannot be, which is counted. */
@@ -368,53 +374,20 @@ export class Device {
     timers.handshakeInitiated(now);
   }
 
-  // Packets that wait for a session.
-
-  #stage(peer: Peer, offset: number, length: number): void {
-    while (
-      peer.staged.length > 0 &&
-      (peer.staged.length >= MAX_STAGED_PACKETS || this.#stagedBytes + length > MAX_STAGED_BYTES)
-    ) {
-      this.#stagedBytes -= peer.staged.shift()!.length;
-      this.#drops.add(DropReason.noSession);
-    }
-    if (this.#stagedBytes + length > MAX_STAGED_BYTES) {
-      this.#drops.add(DropReason.noSession, length);
-      return;
-    }
-    peer.staged.push(this.#memory.bytes.slice(offset, offset + length));
-    this.#stagedBytes += length;
-  }
-
   #sendStaged(peer: Peer, now: number): void {
     const keypair = peer.current;
-    if (keypair === null || !keypair.canSend(now)) return;
-    for (const packet of peer.staged) {
+    if (peer.staged.length === 0 || keypair === null || !keypair.canSend(now)) return;
+    for (const packet of this.#staged.take(peer)) {
       const slot = this.#sendQueue.reserve();
       if (slot < 0) {
-        this.#drops.add(DropReason.sendQueueFull);
+        this.#drops.add(DropReason.sendQueueFull, packet.length);
         continue;
       }
       // Staged packets lie outside the packet memory, so they are sealed where they are sent from.
       const at = slot + TRANSPORT_PACKET_OFFSET;
-      const padded = paddedSize(packet.length, this.#mtu);
       this.#memory.bytes.set(packet, at);
-      this.#memory.bytes.fill(0, at + packet.length, at + padded);
-      if (this.#seal(peer, keypair, at, padded)) {
-        peer.timers.dataSent(now);
-        this.#sealed(peer, keypair, now);
-      }
+      this.#sendData(peer, keypair, at, packet.length, now);
     }
-    for (const packet of peer.staged) this.#stagedBytes -= packet.length;
-    peer.staged.length = 0;
-  }
-
-  #dropStaged(peer: Peer): void {
-    for (const packet of peer.staged) {
-      this.#stagedBytes -= packet.length;
-      this.#drops.add(DropReason.noSession);
-    }
-    peer.staged.length = 0;
   }
 
   // Time.
@@ -466,7 +439,7 @@ export class Device {
     if (timers.handshakeAttempts >= MAX_HANDSHAKE_ATTEMPTS) {
       timers.handshakeAbandoned(now);
       dropHandshake(this.#indices, peer);
-      this.#dropStaged(peer);
+      this.#staged.drop(peer);
       this.#report("handshake-abandoned", peer);
       return;
     }
