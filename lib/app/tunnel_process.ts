@@ -10,6 +10,7 @@ import { DataPlaneError, DataPlaneHandle, type DataPlaneListener } from "./data_
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { configureLogging, type Logger } from "./logging.ts";
+import { checkUnheeded } from "./unheeded.ts";
 
 /** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
 export const DEFAULT_MTU = 1420;
@@ -32,9 +33,15 @@ export function enterSurroundings(options: RunOptions): void {
   enterNamespace(options.netns);
 }
 
-/** Tells what the configuration has that is not heeded. */
+/**
+ * Tells what the configuration has that is not heeded.
+ *
+ * @throws {ConfigError} where it must not run without that
+ */
 export function logWarnings(logger: Logger, config: Config): void {
-  for (const warning of config.warnings) logger.warn("{warning}", { warning });
+  for (const warning of [...config.warnings, ...checkUnheeded(config)]) {
+    logger.warn("{warning}", { warning });
+  }
 }
 
 /** What the data plane needs to know of a configured peer. */

@@ -1,0 +1,55 @@
+/**
+ * Owns the list of configuration keys that are read and checked but not acted on yet, and what is said about them.
+ *
+ * A key that protects must not be ignored in silence: where somebody relies on `KillSwitch`, running without it would be
+ * worse than not running. The others are warnings. A key leaves this list with the change that gives it its effect.
+ */
+import type { Config } from "../config/config.ts";
+import { ConfigError } from "../config/config_error.ts";
+
+const UNHEEDED_KEYS = [
+  "DNS",
+  "PreUp",
+  "PostUp",
+  "PreDown",
+  "PostDown",
+  "PeerTimeout",
+  "ReleaseAfter",
+  "OnPeerTimeout",
+];
+
+/**
+ * @returns a warning for each key that has no effect in this version
+ * @throws {ConfigError} for a key without whose effect the configuration must not run
+ */
+export function checkUnheeded(config: Config): string[] {
+  const { lines, killSwitch, transport } = config.interface;
+  if (killSwitch) {
+    throw notBuilt(config, "KillSwitch", 'cannot use "on": this version cannot block leaks yet');
+  }
+  if (transport !== "udp") {
+    throw notBuilt(
+      config,
+      "Transport",
+      `cannot use "${transport}": this version has UDP only`,
+    );
+  }
+  const warnings = UNHEEDED_KEYS.flatMap((key) => {
+    const line = lines.get(key);
+    return line === undefined
+      ? []
+      : `${config.fileName}:${line}: ${key}: has no effect in this version`;
+  });
+  for (const peer of config.peers) {
+    if (peer.rateLimit === null) continue;
+    warnings.push(
+      `${config.fileName}:${peer.line}: [Peer]: RateLimit: has no effect in this version`,
+    );
+  }
+  return warnings;
+}
+
+function notBuilt(config: Config, key: string, problem: string): ConfigError {
+  const line = config.interface.lines.get(key) ?? 0;
+  return new ConfigError(`${config.fileName}:${line}: ${key}: ${problem}`);
+}
