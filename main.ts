@@ -29,6 +29,10 @@ async function run(command: Command): Promise<number> {
       const { runKeyCommand } = await import("./lib/app/keys.ts");
       return await runKeyCommand(command.command);
     }
+    case "cleanup": {
+      const { runCleanup } = await import("./lib/app/cleanup.ts");
+      return runCleanup();
+    }
     case "show":
       writeText(Deno.stdout, command.text);
       return ExitCode.ok;

@@ -9,10 +9,12 @@ import type { ClientConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { validateClient } from "../config/roles.ts";
 import { formatCidr, formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
+import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
 import type { DataPlaneHandle } from "./data_plane_handle.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { HostNetwork } from "./host_network.ts";
+import { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
 import { requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
@@ -42,8 +44,10 @@ export async function runClient(options: RunOptions): Promise<number> {
   const config = validateClient(loadConfig(options.configPath));
   logWarnings(logger, config);
   requireTunnelPrivileges();
+  for (const line of cleanUp()) logger.info("{line}", { line });
   using stop = listenForStop();
-  using network = new HostNetwork();
+  const journal = new Journal(options.interfaceName);
+  using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
   const plan = planRoutes(config, network);
@@ -108,6 +112,8 @@ export async function runClient(options: RunOptions): Promise<number> {
     const signal = await Promise.race([stop.received, dataPlane.failed]);
     logger.info("{signal} received: disconnecting", { signal });
   } finally {
+    // The rules first: while they stand, the host's traffic looks for the tunnel.
+    journal.undo();
     await dataPlane.stop();
   }
   return ExitCode.ok;

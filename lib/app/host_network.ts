@@ -1,8 +1,7 @@
 /**
- * Owns the changes to the host's network: the interface's settings, routes and routing rules, and their undoing.
+ * Owns the changes that a tunnel makes to the host's network: the interface's settings, routes, routing rules.
  *
- * Addresses and routes on the TUN vanish with it. What would outlive it (rules, routes of other devices, sysctls) is
- * noted here as it is done and undone in reverse order.
+ * Addresses and routes on the TUN vanish with it. What would outlive it goes through the journal, which undoes it.
  */
 import { EEXIST } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
@@ -18,6 +17,8 @@ import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "./errors.ts";
+import { readSysctl } from "./host_change.ts";
+import type { Journal } from "./journal.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
 const TX_QUEUE_LENGTH = 1000;
@@ -35,7 +36,11 @@ export interface InterfaceSettings {
 
 export class HostNetwork implements Disposable {
   readonly #netlink = Rtnetlink.open(openLibc());
-  readonly #undo: (() => void)[] = [];
+  readonly #journal: Journal;
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+  }
 
   /**
    * Makes sure that an interface name is free.
@@ -64,6 +69,7 @@ export class HostNetwork implements Disposable {
     const { links, addresses: linkAddresses } = this.#netlink;
     const { index } = links.get(name);
     links.configure(index, { mtu, txQueueLength: TX_QUEUE_LENGTH });
+    disableIpv6(name);
     for (const { address, prefixLength } of addresses) {
       linkAddresses.add(index, { address: ipv4FromNumber(address), prefixLength });
     }
@@ -107,54 +113,52 @@ export class HostNetwork implements Disposable {
     this.#addRules(AF_INET, { table, mark });
     if (allowIpv6) return;
     try {
-      const blocked = { destination: defaultPrefix(AF_INET6), table, type: RouteType.unreachable };
-      routes.add(blocked);
-      this.#undo.push(() => routes.delete(blocked));
+      this.#journal.make({
+        kind: "route",
+        destination: "::/0",
+        table,
+        type: RouteType.unreachable,
+      });
       this.#addRules(AF_INET6, { table, mark });
     } catch (error) {
       // A kernel without IPv6 has nothing to block.
-      if (!(error instanceof NetlinkError)) throw error;
-      if (!NO_IPV6_ERRORS.has(error.code)) throw error;
-    }
-  }
-
-  /** Takes back what would outlive the TUN. A change that somebody else has taken back already is no error. */
-  undo(): void {
-    for (const step of this.#undo.splice(0).reverse()) {
-      try {
-        step();
-      } catch (error) {
-        if (!(error instanceof NetlinkError)) throw error;
-        if (!GONE_ERRORS.has(error.code)) throw error;
-      }
+      if (!(error instanceof NetlinkError && NO_IPV6_ERRORS.has(error.code))) throw error;
     }
   }
 
   [Symbol.dispose](): void {
-    this.undo();
     this.#netlink[Symbol.dispose]();
   }
 
   #addRules(family: AddressFamily, { table, mark }: { table: number; mark: number }): void {
-    const { rules } = this.#netlink;
-    const marked = { family, table, mark: { value: mark }, inverted: true };
-    const specific = { family, table: RouteTable.main, suppressPrefixLength: 0 };
-    for (const rule of [marked, specific]) {
-      rules.add(rule);
-      this.#undo.push(() => rules.delete(rule));
-    }
+    this.#journal.make({
+      kind: "rule",
+      rule: { family, table, mark: { value: mark }, inverted: true },
+    });
+    this.#journal.make({
+      kind: "rule",
+      rule: { family, table: RouteTable.main, suppressPrefixLength: 0 },
+    });
   }
 
   #setSrcValidMark(): void {
-    const before = Deno.readTextFileSync(SRC_VALID_MARK).trim();
+    const before = readSysctl(SRC_VALID_MARK);
     if (before === "1") return;
-    Deno.writeTextFileSync(SRC_VALID_MARK, "1");
-    this.#undo.push(() => Deno.writeTextFileSync(SRC_VALID_MARK, before));
+    this.#journal.make({ kind: "sysctl", path: SRC_VALID_MARK, value: "1", before });
   }
 }
 
-const GONE_ERRORS: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENODEV"]);
 const NO_IPV6_ERRORS: ReadonlySet<string> = new Set(["EAFNOSUPPORT", "EOPNOTSUPP"]);
+
+/** The tunnel carries IPv4 alone: without this, the kernel would send router solicitations into it. */
+function disableIpv6(name: string): void {
+  try {
+    Deno.writeTextFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
+  } catch (error) {
+    // A kernel without IPv6.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
 
 /** Whether all of `inner` lies in the network of `outer`. */
 function covers(outer: Ipv4Prefix, inner: Ipv4Prefix): boolean {

@@ -3,10 +3,12 @@ import type { RunOptions } from "../cli/command.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { validateServer } from "../config/roles.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
+import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { ExitCode } from "./errors.ts";
 import { HostNetwork } from "./host_network.ts";
+import { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
 import { requireTunnelPrivileges } from "./privileges.ts";
 import { listenForStop } from "./stop_signal.ts";
@@ -31,8 +33,10 @@ export async function runServer(options: RunOptions): Promise<number> {
   const config = validateServer(loadConfig(options.configPath));
   logWarnings(logger, config);
   requireTunnelPrivileges();
+  for (const line of cleanUp()) logger.info("{line}", { line });
   using stop = listenForStop();
-  using network = new HostNetwork();
+  const journal = new Journal(options.interfaceName);
+  using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
   const { dataPlane, port, aead } = await startDataPlane(
@@ -61,6 +65,8 @@ export async function runServer(options: RunOptions): Promise<number> {
     const signal = await Promise.race([stop.received, dataPlane.failed]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
+    // The rules first: while they stand, the host's traffic looks for the tunnel.
+    journal.undo();
     await dataPlane.stop();
   }
   return ExitCode.ok;

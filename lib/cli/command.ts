@@ -32,5 +32,6 @@ export type Command =
   | { readonly command: "client"; readonly options: RunOptions }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
+  | { readonly command: "cleanup" }
   /** Text to print on standard output: help, the version, a completion script. */
   | { readonly command: "show"; readonly text: string };

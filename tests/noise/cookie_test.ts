@@ -97,16 +97,26 @@ Deno.test("createReply() seals the cookie of the source when written out", () =>
   }
 });
 
-Deno.test("createReply() gives fixed bytes when the input is fixed", () => {
-  const message = unsignedMessage(148);
-  new CookieGenerator(PUBLIC_KEY).addMacs(message, 0);
+Deno.test("addMacs() and createReply() give the bytes that a Python program worked out", () => {
+  // hashlib's BLAKE2s and a plain XChaCha20-Poly1305 over big integers.
+  const message = Uint8Array.from({ length: 148 }, (_, index) => index < 116 ? index : 0);
+  const generator = new CookieGenerator(PUBLIC_KEY);
+  generator.addMacs(message, 0);
+  assertEquals(mac1Of(message).toHex(), "3aad596e438d5d18d36d2006d78ad668");
   const reply = new CookieChecker(PUBLIC_KEY).createReply(message, {
     source: SOURCE,
     receiverIndex: 1,
     now: 0,
     random: fixedRandom,
   });
-  assertEquals(reply.toHex(), "FILL");
+  assertEquals(
+    reply.toHex(),
+    "0300000001000000" + "4e".repeat(24) +
+      "42ab154b3d9936ba22ef5dae5b8724ed467c72d0de21da9aba4faff2afbd87ee",
+  );
+  assert(generator.consumeReply(reply, 0));
+  generator.addMacs(message, 1);
+  assertEquals(mac2Of(message).toHex(), "79ea10946aafaca3504d86a096d5e945");
 });
 
 Deno.test("addMacs() keys mac2 with the cookie, over all before it, when a reply was taken", () => {

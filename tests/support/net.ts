@@ -34,6 +34,8 @@ export {
 export interface NetTestOptions {
   /** External programs, looked up in PATH. */
   readonly programs?: readonly string[];
+  /** It takes minutes, so it runs only where the environment variable VPN_SLOW_TESTS is set. */
+  readonly slow?: boolean;
 }
 
 /**
@@ -58,6 +60,9 @@ export function netTest(
 
 /** What keeps network tests from running here, in words; null when nothing does. */
 export function missingPrerequisite(options: NetTestOptions = {}): string | null {
+  if (options.slow === true && !Deno.env.get("VPN_SLOW_TESTS")) {
+    return "it takes minutes; set VPN_SLOW_TESTS=1 to run it";
+  }
   if (Deno.uid() !== 0) return "it needs root";
   try {
     Deno.openSync("/dev/net/tun", { read: true, write: true }).close();

@@ -1,0 +1,26 @@
+/** Owns `vpn cleanup`, and the same at each start: undoing what a killed run left behind. */
+import { describeChange } from "./host_change.ts";
+import { staleJournals, undoStale } from "./journal.ts";
+import { ExitCode } from "./errors.ts";
+import { writeText } from "./output.ts";
+
+/** Undoes what dead processes left in this network namespace. Returns one line for each change undone. */
+export function cleanUp(): string[] {
+  const lines: string[] = [];
+  for (const journal of staleJournals()) {
+    if (!undoStale(journal)) continue;
+    const { interfaceName, pid } = journal.owner;
+    for (const change of journal.changes) {
+      lines.push(`undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
+    }
+  }
+  return lines;
+}
+
+/** Runs `vpn cleanup`. */
+export function runCleanup(): number {
+  const lines = cleanUp();
+  if (lines.length === 0) lines.push("nothing to undo");
+  writeText(Deno.stdout, `${lines.join("\n")}\n`);
+  return ExitCode.ok;
+}

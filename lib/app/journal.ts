@@ -1,0 +1,143 @@
+/**
+ * Owns the journal: a file in `/run/vpn` that names every change to the host before it is made, for whoever comes after us.
+ *
+ * One file for each process, named by its id and start time, so that two instances never undo each other's work and a
+ * recycled process id is not taken for a living owner. A file that can be removed has been undone: the order is write
+ * the entry, make the change; undo the change, remove the file.
+ */
+import { type HostChange, makeChange, undoChange } from "./host_change.ts";
+
+const DIRECTORY = "/run/vpn";
+const SUFFIX = ".journal";
+
+/** The first line of a journal. */
+interface Owner {
+  readonly pid: number;
+  /** Clock ticks since boot, from `/proc/PID/stat`. */
+  readonly startTime: string;
+  /** Of the network namespace, as `net:[4026531840]`. */
+  readonly namespace: string;
+  readonly interfaceName: string;
+}
+
+/** A journal whose process has died. */
+export interface StaleJournal {
+  readonly path: string;
+  readonly owner: Owner;
+  /** In the order in which they were made. */
+  readonly changes: readonly HostChange[];
+}
+
+export class Journal {
+  readonly #path: string;
+  readonly #owner: Owner;
+  readonly #changes: HostChange[] = [];
+  #file: Deno.FsFile | null = null;
+
+  /** @param interfaceName of the tunnel, for messages. Nothing is written before the first change. */
+  constructor(interfaceName: string) {
+    const pid = Deno.pid;
+    const startTime = startTimeOf(pid) ?? "";
+    this.#path = `${DIRECTORY}/${pid}-${startTime}${SUFFIX}`;
+    this.#owner = { pid, startTime, namespace: currentNamespace(), interfaceName };
+  }
+
+  /** Writes a change down, then makes it. */
+  make(change: HostChange): void {
+    this.#append(change);
+    this.#changes.push(change);
+    makeChange(change);
+  }
+
+  /** Undoes all changes, the last one first, and removes the file. Safe to call again. */
+  undo(): void {
+    for (const change of this.#changes.splice(0).reverse()) undoChange(change);
+    if (this.#file === null) return;
+    this.#file.close();
+    this.#file = null;
+    removeIfThere(this.#path);
+  }
+
+  #append(change: HostChange): void {
+    if (this.#file === null) {
+      Deno.mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+      this.#file = Deno.openSync(this.#path, { createNew: true, append: true, mode: 0o600 });
+      this.#write(this.#owner);
+    }
+    this.#write(change);
+  }
+
+  #write(line: Owner | HostChange): void {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    const written = this.#file!.writeSync(bytes);
+    // A half-written entry could not be read by whoever has to undo it; /run is memory, so this is memory running out.
+    if (written !== bytes.length) throw new Error(`Cannot write ${this.#path}: no space is left`);
+  }
+}
+
+/** The journals of processes that have died, oldest first. */
+export function staleJournals(): StaleJournal[] {
+  const names: string[] = [];
+  try {
+    for (const { name } of Deno.readDirSync(DIRECTORY)) {
+      if (name.endsWith(SUFFIX)) names.push(name);
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+  return names.sort().flatMap((name) => readJournal(`${DIRECTORY}/${name}`))
+    .filter(({ owner }) => startTimeOf(owner.pid) !== owner.startTime);
+}
+
+/**
+ * Undoes what a dead process of this network namespace left, and removes its journal.
+ *
+ * @returns false for one of another namespace, which is left alone: its changes are there, or gone with it
+ */
+export function undoStale(journal: StaleJournal): boolean {
+  if (journal.owner.namespace !== currentNamespace()) return false;
+  for (const change of journal.changes.toReversed()) undoChange(change);
+  removeIfThere(journal.path);
+  return true;
+}
+
+function readJournal(path: string): StaleJournal[] {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    // Its owner ended in good order between our two looks.
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+  // The last line may be cut off: the process died before it made that change.
+  const lines = text.split("\n").slice(0, -1);
+  if (lines.length === 0) return [];
+  const [owner, ...changes] = lines.map((line) => JSON.parse(line));
+  return [{ path, owner, changes }];
+}
+
+/** When a process was started, or null where it is no more: field 22 of `/proc/PID/stat` (proc_pid_stat(5)). */
+function startTimeOf(pid: number): string | null {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    // The command's name, in parentheses, may hold spaces and parentheses itself.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function currentNamespace(): string {
+  return Deno.readLinkSync("/proc/thread-self/ns/net");
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,32 @@
+/** Owns the picture of a host's network that shows whether a program left anything behind. */
+import { type TestNamespace } from "../../support/net.ts";
+
+/** Everything about the network that this project changes and must change back. */
+const COMMANDS: readonly (readonly string[])[] = [
+  ["ip", "-details", "link"],
+  ["ip", "address"],
+  ["ip", "route", "show", "table", "all"],
+  ["ip", "-6", "route", "show", "table", "all"],
+  ["ip", "rule"],
+  ["ip", "-6", "rule"],
+  ["sysctl", "-n", "net.ipv4.conf.all.src_valid_mark", "net.ipv4.ip_forward"],
+];
+
+/** Programs that a test with such a picture needs. */
+export const HOST_STATE_PROGRAMS: readonly string[] = ["ip", "sysctl"];
+
+/** A picture of the host's network, equal to a later one if nothing has changed. */
+export async function hostState(namespace: TestNamespace): Promise<string> {
+  const outputs = await Promise.all(COMMANDS.map((command) => namespace.output(command)));
+  return COMMANDS.map((command, index) => `$ ${command.join(" ")}\n${outputs[index]}`).join("\n");
+}
+
+/**
+ * Keeps the kernel from giving interfaces made from now on IPv6 addresses of their own: it does so seconds later, and
+ * would make two pictures differ.
+ */
+export function withoutIpv6Autoconfiguration(namespace: TestNamespace): void {
+  namespace.inside(() =>
+    Deno.writeTextFileSync("/proc/sys/net/ipv6/conf/default/addr_gen_mode", "1")
+  );
+}

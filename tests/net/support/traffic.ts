@@ -1,0 +1,128 @@
+/** Owns the traffic of network tests: pings, TCP flows, and the count of what passes on a wire. */
+import { type TestNamespace } from "../../support/net.ts";
+
+/** What became of a series of pings. */
+export interface PingResult {
+  readonly sent: number;
+  readonly received: number;
+}
+
+export interface PingOptions {
+  readonly count?: number;
+  /** Seconds between two. */
+  readonly interval?: number;
+  /** Seconds to wait for the last answer. */
+  readonly wait?: number;
+  /** The address to send from, or the interface. */
+  readonly source?: string;
+}
+
+/** Pings `address`; that nothing answers is a result, not an error. */
+export async function ping(
+  namespace: TestNamespace,
+  address: string,
+  { count = 3, interval = 0.05, wait = 2, source }: PingOptions = {},
+): Promise<PingResult> {
+  const { stdout, stderr } = await namespace.run([
+    "ping",
+    "-n",
+    "-q",
+    ...["-c", `${count}`, "-i", `${interval}`, "-W", `${wait}`],
+    ...source === undefined ? [] : ["-I", source],
+    address,
+  ]);
+  const match = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
+  if (match === null) throw new Error(`Cannot ping ${address}: ${stdout}${stderr}`);
+  return { sent: Number(match[1]), received: Number(match[2]) };
+}
+
+/** What a TCP flow of iperf3 carried. */
+export interface FlowResult {
+  /** Bytes that the receiving end counted. */
+  readonly receivedBytes: number;
+  /** Bytes by second, as this end saw them. */
+  readonly seconds: readonly number[];
+}
+
+export interface FlowOptions {
+  readonly seconds?: number;
+  /** From the listening end to the other. */
+  readonly reverse?: boolean;
+}
+
+/**
+ * Runs one TCP flow from `client` to `address`, which is an address in `server`.
+ *
+ * @throws {Error} where iperf3 reports one
+ */
+export async function tcpFlow(
+  client: TestNamespace,
+  server: TestNamespace,
+  address: string,
+  { seconds = 2, reverse = false }: FlowOptions = {},
+): Promise<FlowResult> {
+  await using listener = server.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
+  await listener.waitFor(/Server listening/);
+  const { stdout, stderr } = await client.run([
+    ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
+    ...reverse ? ["-R"] : [],
+  ]);
+  const report = parseReport(stdout, stderr);
+  return {
+    receivedBytes: report.end.sum_received.bytes,
+    seconds: report.intervals.map((interval) => interval.sum.bytes),
+  };
+}
+
+/** The fields of iperf3's report that are read here. */
+interface FlowReport {
+  readonly error?: string;
+  readonly intervals: readonly { readonly sum: { readonly bytes: number } }[];
+  readonly end: { readonly sum_received: { readonly bytes: number } };
+}
+
+function parseReport(stdout: string, stderr: string): FlowReport {
+  let report: FlowReport;
+  try {
+    report = JSON.parse(stdout);
+  } catch {
+    throw new Error(`Cannot read the report of iperf3: ${stdout}${stderr}`);
+  }
+  if (report.error !== undefined) throw new Error(`Cannot run iperf3: ${report.error}`);
+  return report;
+}
+
+/** Filter for WireGuard's messages of one type, 1 to 4, on the wire. */
+export function messageFilter(type: number): string {
+  return `udp[8:4] = 0x0${type}000000`;
+}
+
+/** Filter for empty transport messages, 32 bytes: keepalives. */
+export const KEEPALIVE_FILTER = `${messageFilter(4)} and udp[4:2] = ${8 + 32}`;
+
+/** A count of the packets that pass on an interface and match a filter of tcpdump's. */
+export interface Capture extends AsyncDisposable {
+  /** Those seen so far. */
+  count(): number;
+  /** Waits until that many have been seen. */
+  waitForCount(count: number, timeoutMs?: number): Promise<void>;
+}
+
+/** Starts to count; what passes after this has returned is seen. */
+export async function capture(
+  namespace: TestNamespace,
+  interfaceName: string,
+  filter: string,
+): Promise<Capture> {
+  const process = namespace.spawn([
+    ...["tcpdump", "-i", interfaceName, "-n", "-l", "-t", "--immediate-mode", filter],
+  ]);
+  await process.waitFor(/listening on/);
+  return {
+    count: () => process.stdout.split("\n").length - 1,
+    async waitForCount(count, timeoutMs) {
+      await process.waitFor(new RegExp(`^(?:.*\n){${count}}`), timeoutMs);
+    },
+    [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
+  };
+}

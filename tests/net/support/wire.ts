@@ -1,0 +1,51 @@
+/** Owns the outer network of tunnel tests: a client and a server joined by a cable, and what they are called. */
+import { type TestNamespace, type Topology } from "../../support/net.ts";
+import { withoutIpv6Autoconfiguration } from "./host_state.ts";
+
+/** Outer addresses, from the documentation networks of RFC 5737. */
+export const SERVER_OUTSIDE = "192.0.2.1";
+export const CLIENT_OUTSIDE = "192.0.2.2";
+/** Where a client that roams goes. */
+export const CLIENT_ROAMED = "192.0.2.3";
+/** The interface of both ends. */
+export const CABLE = "eth0";
+export const SERVER_PORT = 51820;
+/** `Endpoint` of the server. */
+export const SERVER_ENDPOINT: string = `${SERVER_OUTSIDE}:${SERVER_PORT}`;
+
+/** Inner addresses. */
+export const SERVER_INSIDE = "10.66.77.1";
+export const CLIENT_INSIDE = "10.66.77.2";
+export const SUBNET = "10.66.77.0/24";
+
+/** The two ends of a cable. */
+export interface Wire {
+  readonly client: TestNamespace;
+  readonly server: TestNamespace;
+}
+
+/** Makes a client's and a server's namespace and joins them. */
+export function layWire(topology: Topology): Wire {
+  const server = topology.namespace("server");
+  const client = topology.namespace("client");
+  withoutIpv6Autoconfiguration(server);
+  withoutIpv6Autoconfiguration(client);
+  topology.cable(
+    { namespace: client, name: CABLE, address: `${CLIENT_OUTSIDE}/24` },
+    { namespace: server, name: CABLE, address: `${SERVER_OUTSIDE}/24` },
+  );
+  return { client, server };
+}
+
+/** Takes the client's address away and gives it another, as a phone that changes networks does. */
+export async function roam(client: TestNamespace): Promise<void> {
+  await client.output(["ip", "-batch", "-"], {
+    stdin: `address delete ${CLIENT_OUTSIDE}/24 dev ${CABLE}\n` +
+      `address add ${CLIENT_ROAMED}/24 dev ${CABLE}\n`,
+  });
+}
+
+/** Resolves after that many ms. */
+export function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
