@@ -6,7 +6,7 @@
  * memory that already exists.
  */
 import type { Arena } from "./arena.ts";
-import { check, EAGAIN, EINTR, EINVAL, EIO, ENOBUFS } from "./errno.ts";
+import { check, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS } from "./errno.ts";
 import type { Libc } from "./libc.ts";
 
 const AF_INET = 2;
@@ -113,6 +113,8 @@ export class UdpSocket implements Disposable {
   refusedSource = 0;
   /** Whether sends use UDP_SEGMENT now; false for good once the kernel has refused one. */
   segmentation: boolean;
+  /** True once datagrams were longer than their path's MTU, and left in fragments. */
+  fragmentation = false;
   /** Whether receives may be merged by UDP_GRO. */
   readonly receiveOffload: boolean;
 
@@ -246,8 +248,9 @@ export class UdpSocket implements Disposable {
   send(batch: DatagramBatch, from: number, to: number): number {
     this.blocked = false;
     let next = from;
+    let singlyUpTo = from;
     while (next < to) {
-      const messages = this.#compose(batch, next, to);
+      const messages = this.#compose(batch, next, to, singlyUpTo);
       const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sendPointer, messages, MSG_DONTWAIT);
       if (sent > 0) {
         for (let i = 0; i < sent; i++) next += this.#sendCounts[i];
@@ -259,26 +262,43 @@ export class UdpSocket implements Disposable {
         this.blocked = true;
         return next;
       }
-      if (this.#sendCounts[0] > 1 && (errno === EIO || errno === EINVAL)) {
-        // This kernel, interface or path does not segment: the same datagrams go out singly.
+      if (batch.sources[next] !== 0 && (errno === ENETUNREACH || errno === EINVAL)) {
+        // The source address may no longer be one of this host's (`ip_route_output_key_hash_rcu()` says ENETUNREACH
+        // then); the kernel's own choice is right in any case.
+        this.#refuseSource(batch, next, to);
+        continue;
+      }
+      const run = this.#sendCounts[0];
+      if (run > 1 && errno === EMSGSIZE) {
+        // Longer than the path's MTU, which UDP_SEGMENT never fragments (`udp_send_skb()`); singly, the kernel does.
+        // This is about one path, so the others go on being segmented. Kernels before 6.14 say EINVAL here.
+        singlyUpTo = next + run;
+        this.fragmentation = true;
+        continue;
+      }
+      if (run > 1 && (errno === EIO || errno === EINVAL)) {
+        // This kernel or interface does not segment: the same datagrams go out singly.
         this.segmentation = false;
         continue;
       }
-      if (batch.sources[next] !== 0 && errno === EINVAL) {
-        // The source address is no longer one of this host's; the kernel's own choice is right now.
-        this.refusedSource = batch.sources[next];
-        batch.sources[next] = 0;
-        continue;
-      }
-      this.sendErrors++;
+      // What is refused now (by a firewall, or for want of a route) is refused for the destination, not for a datagram.
+      this.sendErrors += run;
       this.lastSendError = errno;
-      next++;
+      next += run;
     }
     return next;
   }
 
   [Symbol.dispose](): void {
     this.#libc.symbols.close(this.fd);
+  }
+
+  /** Leaves the source address of datagram `first` out of it and of all behind it. */
+  #refuseSource(batch: DatagramBatch, first: number, to: number): void {
+    const { sources } = batch;
+    const refused = sources[first];
+    for (let i = first; i < to; i++) if (sources[i] === refused) sources[i] = 0;
+    this.refusedSource = refused;
   }
 
   /** Fills in what never changes: the pointers from headers to names, vectors, control blocks and buffers. */
@@ -334,13 +354,14 @@ export class UdpSocket implements Disposable {
    * Describes as many datagrams as fit one `sendmmsg` call. Neighbours with one destination and equal sizes (the last may
    * be shorter, as UDP_SEGMENT has it) share a message.
    *
+   * @param singlyUpTo datagrams before this index share no message
    * @returns the count of messages; `#sendCounts` has the datagrams of each
    */
-  #compose(batch: DatagramBatch, from: number, to: number): number {
+  #compose(batch: DatagramBatch, from: number, to: number, singlyUpTo: number): number {
     let next = from;
     let message = 0;
     while (next < to && message < this.#batch) {
-      const run = this.segmentation ? runLength(batch, next, to) : 1;
+      const run = this.segmentation && next >= singlyUpTo ? runLength(batch, next, to) : 1;
       this.#composeMessage(batch, next, message, run);
       this.#sendCounts[message++] = run;
       next += run;

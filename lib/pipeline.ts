@@ -17,6 +17,7 @@ import { completeChecksum, Splitter } from "./offload/splitter.ts";
 import { VNET_HEADER_SIZE } from "./offload/virtio_net_header.ts";
 import type { Device } from "./tunnel/device.ts";
 import type { PacketQueue } from "./tunnel/packet_queue.ts";
+import type { Peer } from "./tunnel/peer.ts";
 import type { SendQueue } from "./tunnel/send_queue.ts";
 
 export interface PipelineOptions {
@@ -40,6 +41,8 @@ export class Pipeline {
   readonly #hostQueue: PacketQueue;
   readonly #drops: DropCounters;
   readonly #splitter: Splitter;
+  /** Whom the super-packet under way is for: the router's peer may be another by the time that it goes on. */
+  #splitPeer: Peer | null = null;
 
   constructor(options: PipelineOptions) {
     this.#memory = options.memory;
@@ -110,8 +113,12 @@ export class Pipeline {
       const totalLength = ipv4.totalLength(this.#view, packet);
       reason = this.#splitter.begin(offset, packet, totalLength);
     }
-    if (reason === DropReason.none) this.sendSplit(now);
-    else this.#drops.add(reason, packetLength);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, packetLength);
+      return;
+    }
+    this.#splitPeer = this.#router.peer;
+    this.sendSplit(now);
   }
 
   /** Whether packets of the last super-packet wait for room in the send queue: `sendSplit()` goes on with them. */
@@ -122,9 +129,8 @@ export class Pipeline {
   /** Sends the packets of the super-packet under way, as many as the send queue has room for. */
   sendSplit(now: number): void {
     const splitter = this.#splitter;
-    const peer = this.#router.peer!;
     while (this.#sendQueue.free > 0 && splitter.next()) {
-      this.#device.send(peer, splitter.offset, splitter.length, now);
+      this.#device.send(this.#splitPeer!, splitter.offset, splitter.length, now);
     }
   }
 

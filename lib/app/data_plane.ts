@@ -75,6 +75,7 @@ export class DataPlane {
   #stopping = false;
   #blocked = false;
   #segmentationTold: boolean;
+  #fragmentationTold = false;
 
   /**
    * Opens the socket; the TUN follows by command.
@@ -192,7 +193,8 @@ export class DataPlane {
           socket.receivedSegmentSizes[i],
           socket.receivedAddresses[i],
           socket.receivedPorts[i],
-          socket.receivedSources[i],
+          // A gateway answers from the address that was written to; a client goes where its routes lead by now.
+          this.#config.isGateway ? socket.receivedSources[i] : 0,
           now,
         );
         if (this.#sendQueue.free < MAX_MERGED) this.#flushSocket();
@@ -246,6 +248,13 @@ export class DataPlane {
       if (socket.segmentation !== this.#segmentationTold) {
         this.#segmentationTold = socket.segmentation;
         this.#log("warning", "UDP segmentation offload was refused: datagrams are sent singly now");
+      }
+      if (socket.fragmentation && !this.#fragmentationTold) {
+        this.#fragmentationTold = true;
+        this.#log(
+          "warning",
+          "datagrams are longer than a path's MTU and leave in fragments: a smaller MTU is faster",
+        );
       }
     }
     const blocked = queue.length > 0;
@@ -358,8 +367,10 @@ export class DataPlane {
   }
 
   #reportDrops(now: number): void {
-    for (const line of this.#dropLog.lines(now)) this.#log("info", line);
-    if (this.#socket.lastSendError !== 0) {
+    const lines = this.#dropLog.lines(now);
+    for (const line of lines) this.#log("info", line);
+    // The cause goes with the line about the drop, and is throttled with it.
+    if (lines.length > 0 && this.#socket.lastSendError !== 0) {
       this.#log("warning", `cannot send to a peer: ${errnoName(this.#socket.lastSendError)}`);
       this.#socket.lastSendError = 0;
     }

@@ -36,7 +36,7 @@ export interface HandshakeOptions {
 export interface InitiatorOptions extends HandshakeOptions {
   /** The responder's public key, 32 bytes. */
   readonly remoteStatic: Uint8Array;
-  /** Fresh for this handshake. Its secret is overwritten when the handshake is done or destroyed. */
+  /** Fresh for this handshake. Its secret is overwritten by `split` and `destroy`. */
   readonly ephemeral: KeyPair;
   /** `sharedSecret(localStatic.secret, remoteStatic)` where the caller keeps it; else it is worked out (54 us). */
   readonly staticStatic?: Uint8Array;
@@ -130,7 +130,6 @@ export class Initiator {
     }
     this.#state.wipe();
     this.#state = state;
-    ephemeral.secret.fill(0);
     this.#phase = "complete";
     return payload;
   }

@@ -31,9 +31,11 @@ const FLOW_PLACES = 256;
 const NONE = -1;
 const IP_HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
 
-/** What a header of 20 bytes without options and flags says in its first two bytes and its fragment field. */
+/** What the first byte of a header of 20 bytes, without options, says. */
 const VERSION_AND_IHL = 0x45;
 const FRAGMENT_BITS = ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK;
+/** What the flags of a packet that may be merged may say: as in `inet_gro_receive()`, DF and nothing else. */
+const FLAGS_REFUSED = 0xffff & ~ipv4.FLAG_DONT_FRAGMENT;
 
 export class Coalescer {
   /** Groups made by the last `group()`, in the order in which they are to be written. */
@@ -50,6 +52,8 @@ export class Coalescer {
   readonly #segmentSize: Int32Array;
   /** By group: whether it is still to be checked that the first packet's checksum is right. */
   readonly #unverified: Uint8Array;
+  /** By group of several: whether its packets have one IP id in common. */
+  readonly #fixedIdentification: Uint8Array;
   /** By place: the group that a flow's next packet may join. */
   readonly #open: Int32Array = new Int32Array(FLOW_PLACES).fill(NONE);
   #queue: Packets | null = null;
@@ -64,6 +68,7 @@ export class Coalescer {
     this.#bytes = new Int32Array(capacity);
     this.#segmentSize = new Int32Array(capacity);
     this.#unverified = new Uint8Array(capacity);
+    this.#fixedIdentification = new Uint8Array(capacity);
   }
 
   /** Sorts the queue's packets, which have all passed `checkIpv4`, into groups. */
@@ -110,12 +115,7 @@ export class Coalescer {
     view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
     // A partial checksum: that of the pseudo-header, not complemented. The kernel adds the rest.
     view.setUint16(segment + tcp.CHECKSUM_OFFSET, this.#pseudoHeader(packet, bytes));
-    writeTcpHeader(view, header, {
-      ipHeaderSize: IP_HEADER_SIZE,
-      headerSize,
-      segmentSize: this.#segmentSize[group],
-      checksumOffset: tcp.CHECKSUM_OFFSET,
-    });
+    writeTcpHeader(view, header, IP_HEADER_SIZE, headerSize, this.#segmentSize[group]);
     return headerSize;
   }
 
@@ -136,7 +136,8 @@ export class Coalescer {
     const payloadSize = length - (segment - packet) - tcp.headerSize(view, segment);
     const flags = tcp.flags(view, segment);
     const mergeable = view.getUint8(packet) === VERSION_AND_IHL && payloadSize > 0 &&
-      (flags & ~tcp.FLAG_PSH) === tcp.FLAG_ACK;
+      (flags & ~tcp.FLAG_PSH) === tcp.FLAG_ACK &&
+      (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FLAGS_REFUSED) === 0;
     if (!mergeable) {
       this.#open[place] = NONE;
       this.#begin(index, length);
@@ -205,7 +206,8 @@ export class Coalescer {
       ipv4.typeOfService(view, first) !== ipv4.typeOfService(view, packet) ||
       ipv4.timeToLive(view, first) !== ipv4.timeToLive(view, packet) ||
       view.getUint16(first + ipv4.FLAGS_OFFSET) !== view.getUint16(packet + ipv4.FLAGS_OFFSET) ||
-      tcp.headerSize(view, b) !== headerSize ||
+      // The header's size and the reserved bits beside it.
+      view.getUint8(a + tcp.DATA_OFFSET_OFFSET) !== view.getUint8(b + tcp.DATA_OFFSET_OFFSET) ||
       tcp.acknowledgmentNumber(view, a) !== tcp.acknowledgmentNumber(view, b) ||
       tcp.window(view, a) !== tcp.window(view, b) ||
       tcp.urgentPointer(view, a) !== tcp.urgentPointer(view, b)
@@ -219,13 +221,18 @@ export class Coalescer {
       this.#continuesIdentification(group, first, packet);
   }
 
-  /** Ids must count up, as they will when the group is split again; with DF set one fixed id will do as well. */
+  /**
+   * Ids must count up, as they will when the group is split again; with DF set one fixed id will do as well, for nobody
+   * puts such packets together again (RFC 6864 section 4.1). Which it is the second packet says (`inet_gro_flush()`).
+   */
   #continuesIdentification(group: number, first: number, packet: number): boolean {
     const view = this.#view;
-    const a = ipv4.identification(view, first);
-    const b = ipv4.identification(view, packet);
-    if (b === ((a + this.#packets[group]) & 0xffff)) return true;
-    return ipv4.dontFragment(view, first) && a === b;
+    const count = this.#packets[group];
+    const gap = (ipv4.identification(view, packet) - ipv4.identification(view, first)) & 0xffff;
+    if (count === 1) {
+      this.#fixedIdentification[group] = gap === 0 && ipv4.dontFragment(view, first) ? 1 : 0;
+    }
+    return gap === (this.#fixedIdentification[group] === 1 ? 0 : count);
   }
 
   /** Whether the TCP checksum is right; merging would otherwise put a right one in the place of a wrong one. */

@@ -71,7 +71,7 @@ export class Splitter {
   }
 
   /**
-   * Takes a super-packet that has passed `checkIpv4`.
+   * Takes a super-packet that has passed `checkIpv4`. The memory must go on for 15 bytes behind it.
    *
    * @param header offset of its virtio-net header
    * @param packet offset of its IPv4 header
@@ -84,6 +84,10 @@ export class Splitter {
     const protocol = ipv4.protocol(view, packet);
     this.#isTcp = type === GSO_TCPV4 && protocol === ipv4.PROTOCOL_TCP;
     if (!this.#isTcp && !(type === GSO_UDP_L4 && protocol === ipv4.PROTOCOL_UDP)) {
+      return DropReason.badTunRead;
+    }
+    // A fragment is never a super-packet, and its transport header has not been checked.
+    if (ipv4.moreFragments(view, packet) || ipv4.fragmentOffset(view, packet) !== 0) {
       return DropReason.badTunRead;
     }
     this.#segmentSize = view.getUint16(header + GSO_SIZE_OFFSET, true);

@@ -6,6 +6,7 @@
  *   4 gso_size 2   6 csum_start 2   8 csum_offset 2
  * ```
  */
+import { CHECKSUM_OFFSET as TCP_CHECKSUM_OFFSET } from "../wire/tcp.ts";
 
 export const VNET_HEADER_SIZE = 10;
 
@@ -26,16 +27,24 @@ export const GSO_UDP_L4 = 5;
 /** Set beside the type when the TCP connection uses ECN. */
 export const GSO_ECN = 0x80;
 
-/** Describes a merged TCP packet whose checksum the kernel completes. */
+/**
+ * Describes a merged TCP packet whose checksum the kernel completes.
+ *
+ * @param ipHeaderSize bytes of the IP header
+ * @param headerSize bytes of the IP and TCP headers
+ * @param segmentSize payload bytes of each packet but the last
+ */
 export function writeTcpHeader(
   view: DataView,
   offset: number,
-  packet: { ipHeaderSize: number; headerSize: number; segmentSize: number; checksumOffset: number },
+  ipHeaderSize: number,
+  headerSize: number,
+  segmentSize: number,
 ): void {
   view.setUint8(offset + FLAGS_OFFSET, FLAG_NEEDS_CHECKSUM);
   view.setUint8(offset + GSO_TYPE_OFFSET, GSO_TCPV4);
-  view.setUint16(offset + HEADER_LENGTH_OFFSET, packet.headerSize, true);
-  view.setUint16(offset + GSO_SIZE_OFFSET, packet.segmentSize, true);
-  view.setUint16(offset + CHECKSUM_START_OFFSET, packet.ipHeaderSize, true);
-  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, packet.checksumOffset, true);
+  view.setUint16(offset + HEADER_LENGTH_OFFSET, headerSize, true);
+  view.setUint16(offset + GSO_SIZE_OFFSET, segmentSize, true);
+  view.setUint16(offset + CHECKSUM_START_OFFSET, ipHeaderSize, true);
+  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, TCP_CHECKSUM_OFFSET, true);
 }

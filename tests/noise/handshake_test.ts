@@ -313,7 +313,20 @@ Deno.test("ephemeral secrets and the handshake's state are zero when it is done"
   assertEquals<Uint8Array[]>([initiatorStatic.secret, responderStatic.secret], keptStatics);
 });
 
-Deno.test("destroy() makes a handshake take no answer when it was given up", () => {
+Deno.test("destroy() wipes the ephemeral secret and takes no answer when the handshake was given up", () => {
+  const { random, initiatorStatic, responderStatic } = parties();
+  const ephemeral = keyPair(random.bytes(32));
+  const unanswered = new Initiator({
+    aead,
+    prologue,
+    localStatic: initiatorStatic,
+    remoteStatic: responderStatic.public,
+    ephemeral,
+  });
+  assert(unanswered.writeMessage1(TIMESTAMP) !== null);
+  unanswered.destroy();
+  assertEquals<Uint8Array>(ephemeral.secret, new Uint8Array(32));
+
   const { initiator, message2 } = answered();
   initiator.destroy();
   initiator.destroy();

@@ -7,6 +7,7 @@ import {
   ReplayWindow,
 } from "../../lib/noise/replay_window.ts";
 import { assert, assertEquals } from "../support/assert.ts";
+import { heapGrowth } from "../support/heap_growth.ts";
 import { Random } from "../support/random.ts";
 
 const REJECT_AFTER_MESSAGES = 2n ** 64n - 2n ** 13n - 1n;
@@ -146,4 +147,20 @@ Deno.test("check() and commit() agree with the obvious window when counters wand
     }
   }
   assert(taken > 20_000 && refused > 20_000, `${taken} taken, ${refused} refused`);
+});
+
+Deno.test("check() and commit() allocate nothing when counters are in the upper halves", () => {
+  const window = new ReplayWindow();
+  // In an array, since a captured number above 2^31 would itself be put on the heap.
+  const counter = Uint32Array.of(0xffff0000, 7);
+  let taken = 0;
+  const calls = 50_000;
+  const grown = heapGrowth(calls, () => {
+    counter[0]! += 3;
+    if (counter[0]! < 3) counter[1]! += 1;
+    if (window.check(counter[0]!, counter[1]!) && window.commit(counter[0]!, counter[1]!)) taken++;
+  });
+  assertEquals(taken, 5 * calls);
+  assertEquals(counter[1], 8);
+  assert(grown < calls, `${grown} bytes in ${calls} calls`);
 });

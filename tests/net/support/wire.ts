@@ -37,12 +37,43 @@ export function layWire(topology: Topology): Wire {
   return { client, server };
 }
 
-/** Takes the client's address away and gives it another, as a phone that changes networks does. */
-export async function roam(client: TestNamespace): Promise<void> {
+/** Takes the client's address away and gives it another, as a network does that hands out addresses anew. */
+export async function changeAddress(client: TestNamespace): Promise<void> {
   await client.output(["ip", "-batch", "-"], {
     stdin: `address delete ${CLIENT_OUTSIDE}/24 dev ${CABLE}\n` +
       `address add ${CLIENT_ROAMED}/24 dev ${CABLE}\n`,
   });
+}
+
+/** The server's address where two ways lead to it. */
+export const FAR_SERVER = "203.0.113.1";
+/** The client's address on the second way. */
+export const CLIENT_ELSEWHERE = "198.51.100.2";
+const SECOND_CABLE = "eth1";
+const SERVER_ELSEWHERE = "198.51.100.1";
+
+/** Makes a client's and a server's namespace and joins them twice; the first cable is used while it is there. */
+export async function layTwoWires(topology: Topology): Promise<Wire> {
+  const wire = layWire(topology);
+  topology.cable(
+    { namespace: wire.client, name: SECOND_CABLE, address: `${CLIENT_ELSEWHERE}/24` },
+    { namespace: wire.server, name: SECOND_CABLE, address: `${SERVER_ELSEWHERE}/24` },
+  );
+  await wire.server.output(["ip", "address", "add", `${FAR_SERVER}/32`, "dev", "lo"]);
+  await wire.client.output(["ip", "-batch", "-"], {
+    stdin: `route add ${FAR_SERVER} via ${SERVER_OUTSIDE} metric 1\n` +
+      `route add ${FAR_SERVER} via ${SERVER_ELSEWHERE} metric 2\n`,
+  });
+  return wire;
+}
+
+/** Takes the client off the first cable, as a phone that leaves a house; its address there stays with it. */
+export async function changeNetwork(client: TestNamespace): Promise<void> {
+  await client.output(["ip", "link", "set", CABLE, "down"]);
+  // wireguard-go looks for its way again when a route is announced, and takes the old one back from a packet that is
+  // still under way.
+  await delay(100);
+  await client.output(["ip", "route", "add", FAR_SERVER, "via", SERVER_ELSEWHERE]);
 }
 
 /** Resolves after that many ms. */

@@ -1,0 +1,30 @@
+/** Owns the NAT's numbers: those that RFCs ask for first, those of this implementation apart. Times in ms. */
+
+// From RFCs.
+
+/** RFC 4787 REQ-5: 300 s is recommended, under 120 s forbidden. Outbound packets alone refresh it (REQ-6). */
+export const UDP_TIMEOUT = 300_000;
+/** RFC 5508 REQ-2: at least 60 s. */
+export const ICMP_QUERY_TIMEOUT = 60_000;
+/** RFC 5382 REQ-5: at least 2 hours and 4 minutes. */
+export const TCP_ESTABLISHED_TIMEOUT = 7_440_000;
+/** RFC 5382 REQ-5: at least 4 minutes, for connections that are opening or closing; after RST, RFC 7857 section 2.2. */
+export const TCP_TRANSITORY_TIMEOUT = 240_000;
+/** RFC 6888 REQ-8 and RFC 7857: a port is not given out again before packets for its last user have died out. */
+export const PORT_REST_TIME = 120_000;
+/** RFC 4787 REQ-14 and RFC 5508: fragments out of order are kept no longer than a receiver would wait for them. */
+export const FRAGMENT_TIMEOUT = 15_000;
+
+// Of this implementation.
+
+/** Mappings that one client may hold, unless configured (RFC 6888 REQ-4). */
+export const DEFAULT_CLIENT_QUOTA = 4096;
+/** Sessions, of TCP and of address-dependent filtering, of all mappings together. */
+export const MAX_SESSIONS = 262_144;
+/** Fragmented packets under way at one time, and the bytes of fragments that wait for their first. */
+export const MAX_FRAGMENTED_PACKETS = 1024;
+export const MAX_FRAGMENT_BYTES = 1024 * 1024;
+/** ICMP errors of our own: for each client in a second (RFC 1812 section 4.3.2.8 asks for a limit). */
+export const ICMP_ERRORS_PER_SECOND = 10;
+/** How often expired mappings and sessions are looked for; a look-up does not see them before that either. */
+export const SWEEP_INTERVAL = 1_000;

@@ -1,0 +1,40 @@
+/** Owns what a NAT is made from. */
+import type { Memory } from "../wire/memory.ts";
+import type { DropCounters } from "../wire/drop_reason.ts";
+
+/** Ports in host order, both ends included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** An external port that always leads to one client's service. */
+export interface PortForward {
+  readonly protocol: "tcp" | "udp";
+  readonly externalPort: number;
+  /** The client's inner address, host order. */
+  readonly address: number;
+  readonly port: number;
+}
+
+export interface NatOptions {
+  readonly memory: Memory;
+  readonly drops: DropCounters;
+  /** Offset of `GENERATED_SIZE` bytes of the memory for packets that the NAT itself makes. */
+  readonly generated: number;
+  /** The gateway's address outside and inside, host order. */
+  readonly externalAddress: number;
+  readonly innerAddress: number;
+  /** Bytes. */
+  readonly externalMtu: number;
+  readonly innerMtu: number;
+  /** External ports, and ids of ICMP queries, that may be used. */
+  readonly ports: PortRange;
+  /** `endpoint`: anybody may answer to a mapping (RFC 4787 section 5); `address`: only who was written to. */
+  readonly filtering: "endpoint" | "address";
+  readonly forwards: readonly PortForward[];
+  /** Mappings that one client may hold. */
+  readonly clientQuota: number;
+  /** Draws an unsigned 32-bit number. */
+  readonly random: () => number;
+}
