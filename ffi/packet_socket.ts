@@ -134,6 +134,11 @@ export class PacketSocket implements Disposable {
     return count;
   }
 
+  /** Replaces the filter. */
+  setFilter(filter: readonly BpfInstruction[]): void {
+    attachFilter(this.#libc, this.fd, filter);
+  }
+
   /** Packets lost so far because the socket's buffer was full. */
   drops(): number {
     // struct tpacket_stats { unsigned tp_packets, tp_drops; }: reading it sets it to zero.

@@ -3,9 +3,10 @@
  *
  * 1. from the socket: a datagram is taken apart (UDP_GRO) and authenticated and decrypted by the device;
  * 2. the inner packet is checked as IPv4, and its source against the peer's allowed IPs;
- * 3. the router decides: into the TUN, to another peer, or outwards;
+ * 3. the router decides: into the TUN, to another peer, or outwards through the NAT;
  * 4. from the TUN: a packet is checked as IPv4, the router finds its peer; a super-packet is split;
- * 5. the device seals each packet into the send queue.
+ * 5. from outside: a captured packet is checked as IPv4, the NAT finds its client;
+ * 6. the device seals each packet into the send queue.
  *
  * No I/O, no clock: bytes and the time come in, effects are left in the two queues, drops are counted by reason.
  */
@@ -13,10 +14,11 @@ import { DropCounters, DropReason } from "./wire/drop_reason.ts";
 import * as ipv4 from "./wire/ipv4.ts";
 import type { Memory } from "./wire/memory.ts";
 import { type Router, Verdict } from "./router.ts";
-import { completeChecksum, Splitter } from "./offload/splitter.ts";
+import type { Nat } from "./nat/nat.ts";
+import { completeChecksum, Splitter, SPLITTER_SCRATCH_SIZE } from "./offload/splitter.ts";
 import { VNET_HEADER_SIZE } from "./offload/virtio_net_header.ts";
 import type { Device } from "./tunnel/device.ts";
-import type { PacketQueue } from "./tunnel/packet_queue.ts";
+import type { PacketQueue } from "./wire/packet_queue.ts";
 import type { Peer } from "./tunnel/peer.ts";
 import type { SendQueue } from "./tunnel/send_queue.ts";
 
@@ -28,7 +30,9 @@ export interface PipelineOptions {
   /** Takes the packets for this host. */
   readonly hostQueue: PacketQueue;
   readonly drops: DropCounters;
-  /** Offset of `SPLITTER_SCRATCH_SIZE` bytes of the memory. */
+  /** Translates what goes outside; null where nothing does. */
+  readonly nat: Nat | null;
+  /** Offset of `2 * SPLITTER_SCRATCH_SIZE` bytes of the memory. */
   readonly splitterScratch: number;
 }
 
@@ -40,9 +44,12 @@ export class Pipeline {
   readonly #sendQueue: SendQueue;
   readonly #hostQueue: PacketQueue;
   readonly #drops: DropCounters;
-  readonly #splitter: Splitter;
-  /** Whom the super-packet under way is for: the router's peer may be another by the time that it goes on. */
-  #splitPeer: Peer | null = null;
+  readonly #nat: Nat | null;
+  /** Super-packets under way from the TUN and from outside, and whom they are for: the router's peer may be another by now. */
+  readonly #hostSplit: Splitter;
+  readonly #externalSplit: Splitter;
+  #hostSplitPeer: Peer | null = null;
+  #externalSplitPeer: Peer | null = null;
 
   constructor(options: PipelineOptions) {
     this.#memory = options.memory;
@@ -52,7 +59,10 @@ export class Pipeline {
     this.#sendQueue = options.sendQueue;
     this.#hostQueue = options.hostQueue;
     this.#drops = options.drops;
-    this.#splitter = new Splitter(options.memory, options.splitterScratch);
+    this.#nat = options.nat;
+    const { memory, splitterScratch } = options;
+    this.#hostSplit = new Splitter(memory, splitterScratch);
+    this.#externalSplit = new Splitter(memory, splitterScratch + SPLITTER_SCRATCH_SIZE);
   }
 
   /**
@@ -111,26 +121,31 @@ export class Pipeline {
     let reason = this.#routeFromHost(packet, packetLength);
     if (reason === DropReason.none) {
       const totalLength = ipv4.totalLength(this.#view, packet);
-      reason = this.#splitter.begin(offset, packet, totalLength);
+      reason = this.#hostSplit.begin(offset, packet, totalLength);
     }
     if (reason !== DropReason.none) {
       this.#drops.add(reason, packetLength);
       return;
     }
-    this.#splitPeer = this.#router.peer;
-    this.sendSplit(now);
+    this.#hostSplitPeer = this.#router.peer;
+    this.#sendSplit(this.#hostSplit, this.#hostSplitPeer, now);
   }
 
-  /** Whether packets of the last super-packet wait for room in the send queue: `sendSplit()` goes on with them. */
+  /** Whether packets of a super-packet wait for room in the send queue: `sendSplit()` goes on with them. */
   get hasSplit(): boolean {
-    return this.#splitter.hasMore;
+    return this.#hostSplit.hasMore || this.#externalSplit.hasMore;
   }
 
-  /** Sends the packets of the super-packet under way, as many as the send queue has room for. */
+  /** Sends the packets of super-packets under way, as many as the send queue has room for. */
   sendSplit(now: number): void {
-    const splitter = this.#splitter;
+    this.#sendSplit(this.#hostSplit, this.#hostSplitPeer, now);
+    this.#sendSplit(this.#externalSplit, this.#externalSplitPeer, now);
+  }
+
+  #sendSplit(splitter: Splitter, peer: Peer | null, now: number): void {
+    if (peer === null) return;
     while (this.#sendQueue.free > 0 && splitter.next()) {
-      this.#device.send(this.#splitPeer!, splitter.offset, splitter.length, now);
+      this.#device.send(peer, splitter.offset, splitter.length, now);
     }
   }
 
@@ -174,11 +189,96 @@ export class Pipeline {
         this.#toPeer(offset, now);
         break;
       case Verdict.external:
-        this.#drops.add(DropReason.noEgress, length);
+        this.#toOutside(offset, length, now);
         break;
       default:
         this.#drops.add(this.#router.reason, length);
     }
+  }
+
+  /** Hands a packet to the NAT, or to this host where it is for a service of the gateway's on its address outside. */
+  #toOutside(offset: number, length: number, now: number): void {
+    const nat = this.#nat;
+    if (nat === null) {
+      this.#drops.add(DropReason.noEgress, length);
+      return;
+    }
+    const destination = ipv4.destinationAddress(this.#view, offset);
+    if (destination === nat.externalAddress && !nat.ownsExternal(offset)) {
+      this.#hostQueue.push(offset, ipv4.totalLength(this.#view, offset));
+      return;
+    }
+    nat.outbound(offset, now);
+    this.#sendInside(nat, now);
+  }
+
+  /**
+   * Takes one packet captured outside: a virtio-net header and a packet, perhaps one of many that the kernel merged.
+   *
+   * @param offset of the virtio-net header
+   * @param length bytes, the header included; -1 for a packet that the kernel cut short
+   * @param now monotonic ms
+   */
+  handleCaptured(offset: number, length: number, now: number): void {
+    const nat = this.#nat;
+    if (nat === null) return;
+    const packet = offset + VNET_HEADER_SIZE;
+    const packetLength = length - VNET_HEADER_SIZE;
+    if (packetLength < 0) {
+      this.#drops.add(DropReason.truncatedDatagram);
+      return;
+    }
+    const isMerged = Splitter.isSuperPacket(this.#view, offset);
+    let reason = ipv4.checkIpv4(this.#memory, packet, packetLength);
+    if (reason === DropReason.none && !isMerged) {
+      // The link pads short packets: only the packet's own bytes count.
+      const totalLength = ipv4.totalLength(this.#view, packet);
+      reason = completeChecksum(this.#view, offset, packet, totalLength);
+    }
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, packetLength);
+      return;
+    }
+    if (isMerged) this.#capturedMerged(nat, offset, packet, now);
+    else nat.inbound(packet, now);
+    this.#sendInside(nat, now);
+  }
+
+  #capturedMerged(nat: Nat, header: number, packet: number, now: number): void {
+    const splitter = this.#externalSplit;
+    const totalLength = ipv4.totalLength(this.#view, packet);
+    const reason = splitter.begin(header, packet, totalLength);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, totalLength);
+      return;
+    }
+    const segmentLength = splitter.segmentLength;
+    if (!nat.inboundMerged(packet, segmentLength, now)) {
+      splitter.abandon();
+      return;
+    }
+    const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, packet));
+    if (peer === null) {
+      splitter.abandon();
+      this.#drops.add(DropReason.noRoute, totalLength);
+      return;
+    }
+    // Once more: the NAT has rewritten the headers that the splitter copied.
+    splitter.begin(header, packet, totalLength);
+    this.#externalSplitPeer = peer;
+    this.#sendSplit(splitter, peer, now);
+  }
+
+  /** Sends what the NAT has for clients: packets, fragments, ICMP errors. */
+  #sendInside(nat: Nat, now: number): void {
+    const { inside } = nat;
+    for (let i = 0; i < inside.length; i++) {
+      const offset = inside.offsets[i];
+      const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, offset));
+      if (peer === null) this.#drops.add(DropReason.noRoute, inside.lengths[i]);
+      else this.#device.send(peer, offset, inside.lengths[i], now);
+    }
+    inside.clear();
   }
 
   /** Seals the packet at `offset` for the router's peer, cut to the length that its header gives. */

@@ -22,8 +22,10 @@ export interface RouterOptions {
   readonly addresses: readonly Ipv4Prefix[];
   /** Whether one client may reach another. */
   readonly clientToClient: boolean;
-  /** What happens to a gateway's packets for the outside. */
-  readonly egress: "raw" | "kernel" | "off";
+  /** What happens to a gateway's packets for the outside: the NAT's, the host's kernel's, or nobody's concern. */
+  readonly egress: "nat" | "kernel" | "off";
+  /** Networks of the gateway's other interfaces: not for peers, who are to reach the internet and not its insides. */
+  readonly privateNetworks: readonly Ipv4Prefix[];
 }
 
 export class Router {
@@ -37,8 +39,8 @@ export class Router {
   readonly #clientToClient: boolean;
   readonly #egress: RouterOptions["egress"];
   readonly #hostAddresses: Uint32Array;
-  readonly #networks: Uint32Array;
-  readonly #masks: Uint32Array;
+  readonly #inside: Networks;
+  readonly #private: Networks;
 
   constructor(options: RouterOptions) {
     this.#allowedIps = options.allowedIps;
@@ -46,11 +48,8 @@ export class Router {
     this.#clientToClient = options.clientToClient;
     this.#egress = options.egress;
     this.#hostAddresses = Uint32Array.from(options.addresses, (prefix) => prefix.address);
-    this.#masks = Uint32Array.from(options.addresses, (prefix) => prefixMask(prefix.prefixLength));
-    this.#networks = Uint32Array.from(
-      options.addresses,
-      (prefix) => prefix.address & prefixMask(prefix.prefixLength),
-    );
+    this.#inside = new Networks(options.addresses);
+    this.#private = new Networks(options.privateNetworks);
   }
 
   /** Judges a packet that this host sends into the tunnel. */
@@ -70,8 +69,9 @@ export class Router {
       this.peer = owner;
       return Verdict.peer;
     }
-    if (this.#isInside(destination)) return this.#drop(DropReason.noRoute);
+    if (this.#inside.contain(destination)) return this.#drop(DropReason.noRoute);
     if (this.#egress === "off") return this.#drop(DropReason.noEgress);
+    if (this.#private.contain(destination)) return this.#drop(DropReason.privateDestination);
     return this.#egress === "kernel" ? Verdict.host : Verdict.external;
   }
 
@@ -86,11 +86,24 @@ export class Router {
     }
     return false;
   }
+}
 
-  /** Whether an address lies in one of the VPN's own networks. */
-  #isInside(address: number): boolean {
-    for (let i = 0; i < this.#networks.length; i++) {
-      if (((address & this.#masks[i]) >>> 0) === this.#networks[i]) return true;
+/** A few networks, compared with an address one by one: there are as many as a host has addresses. */
+class Networks {
+  readonly #addresses: Uint32Array;
+  readonly #masks: Uint32Array;
+
+  constructor(prefixes: readonly Ipv4Prefix[]) {
+    this.#masks = Uint32Array.from(prefixes, ({ prefixLength }) => prefixMask(prefixLength));
+    this.#addresses = Uint32Array.from(
+      prefixes,
+      ({ address, prefixLength }) => address & prefixMask(prefixLength),
+    );
+  }
+
+  contain(address: number): boolean {
+    for (let i = 0; i < this.#addresses.length; i++) {
+      if (((address & this.#masks[i]) >>> 0) === this.#addresses[i]) return true;
     }
     return false;
   }

@@ -69,6 +69,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     addresses: config.interface.addresses,
     clientToClient: false,
     egress: "off",
+    privateNetworks: [],
     peers: [peerOptions(config.server, address)],
   }, {
     ...reports,

@@ -24,11 +24,12 @@ import { Pipeline } from "../pipeline.ts";
 import { Router } from "../router.ts";
 import { REKEY_TIMEOUT } from "../tunnel/constants.ts";
 import { Device } from "../tunnel/device.ts";
-import { PacketQueue } from "../tunnel/packet_queue.ts";
+import { PacketQueue } from "../wire/packet_queue.ts";
 import { SendQueue } from "../tunnel/send_queue.ts";
 import { DROP_REASON_NAMES, DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
+import { Egress } from "./egress.ts";
 import { TunWriter } from "./tun_writer.ts";
 import { randomBytes } from "node:crypto";
 
@@ -71,6 +72,7 @@ export class DataPlane {
   readonly #tunBuffer: number;
   readonly #tunWriter: TunWriter;
   readonly #commandBuffer = new Uint8Array(MAX_MESSAGE_SIZE);
+  readonly #egress: Egress | null;
   #tun: Tun | null = null;
   #stopping = false;
   #blocked = false;
@@ -87,8 +89,10 @@ export class DataPlane {
     this.#report = report;
     this.#libc = openLibc();
     const slotSize = SendQueue.slotSize(config.mtu + TRANSPORT_OVERHEAD);
+    const egress = typeof config.egress === "object" ? config.egress : null;
     const arena = new Arena(
-      BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + TUN_BUFFER_SIZE + CONTROL_SPACE,
+      BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + TUN_BUFFER_SIZE + CONTROL_SPACE +
+        (egress === null ? 0 : Egress.arenaSize(egress)),
     );
     this.#arena = arena;
     this.#clock = new BootClock(this.#libc, arena);
@@ -125,19 +129,30 @@ export class DataPlane {
       random: (length) => new Uint8Array(randomBytes(length)),
       wallClock: Date.now,
     });
+    this.#egress = egress === null ? null : new Egress(this.#libc, arena, {
+      config: egress,
+      drops: this.#drops,
+      random: () => randomBytes(4).readUInt32LE(),
+    });
     this.#pipeline = new Pipeline({
       memory: arena,
       device: this.#device,
-      router: new Router({ ...config, allowedIps: this.#device.allowedIps }),
+      router: new Router({
+        ...config,
+        egress: typeof config.egress === "object" ? "nat" : config.egress,
+        allowedIps: this.#device.allowedIps,
+      }),
+      nat: this.#egress?.nat ?? null,
       sendQueue: this.#sendQueue,
       hostQueue: this.#hostQueue,
       drops: this.#drops,
-      splitterScratch: arena.allocate(SPLITTER_SCRATCH_SIZE),
+      splitterScratch: arena.allocate(2 * SPLITTER_SCRATCH_SIZE),
     });
     const now = this.#clock.now();
     for (const peer of config.peers) this.#device.addPeer(peer, now);
     this.#epoll.add(config.commandFd, EPOLLIN);
     this.#epoll.add(this.#socket.fd, EPOLLIN);
+    if (this.#egress !== null) this.#epoll.add(this.#egress.capture.fd, EPOLLIN);
     report({ kind: "ready", port: this.#socket.port, aead: aead.name });
   }
 
@@ -151,9 +166,11 @@ export class DataPlane {
         const fd = this.#epoll.descriptor(i);
         if (fd === this.#socket.fd) this.#serveSocket(this.#epoll.readiness(i), now);
         else if (fd === this.#config.commandFd) this.#serveCommands(now);
+        else if (fd === this.#egress?.capture.fd) this.#readCapture(this.#egress, now);
         else this.#readTun(now);
       }
       this.#device.poll(now);
+      this.#egress?.nat.poll(now);
       this.#flushSocket();
       if (this.#device.events.length > 0) this.#reportEvents();
       if (this.#dropLog.hasNews()) this.#reportDrops(now);
@@ -163,13 +180,14 @@ export class DataPlane {
   /** Closes the TUN, which takes the interface off the host, and the socket. */
   close(): void {
     this.#tun?.[Symbol.dispose]();
+    this.#egress?.[Symbol.dispose]();
     this.#socket[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
   }
 
   /** ms until the core has something to do, for `epoll_wait`: rounded up, so that it is due when we wake. */
   #timeout(now: number): number {
-    const at = this.#device.pollAt();
+    const at = Math.min(this.#device.pollAt(), this.#egress?.nat.pollAt() ?? Infinity);
     if (at === Infinity) return -1;
     return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
   }
@@ -198,12 +216,37 @@ export class DataPlane {
           now,
         );
         if (this.#sendQueue.free < MAX_MERGED) this.#flushSocket();
+        this.#egress?.flush();
       }
       // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
       if (this.#tun === null) this.#hostQueue.clear();
       else this.#tunWriter.flush(this.#tun);
       if (count < BATCH) return;
     }
+  }
+
+  // From outside to the socket.
+
+  #readCapture(egress: Egress, now: number): void {
+    const { capture } = egress;
+    this.#sendSplit(now);
+    for (let round = 0; round < RECEIVE_ROUNDS && !this.#blocked; round++) {
+      const count = capture.receive();
+      for (let i = 0; i < count; i++) {
+        const length = capture.receivedLengths[i];
+        if (this.#pipeline.hasSplit) {
+          // The socket is full, and a super-packet waits already: the others of this batch are what a full queue drops.
+          this.#drops.add(DropReason.sendQueueFull, length);
+          continue;
+        }
+        this.#pipeline.handleCaptured(capture.receivedOffsets[i], length, now);
+        this.#sendSplit(now);
+        if (this.#sendQueue.free < MAX_MERGED) this.#flushSocket();
+      }
+      egress.flush();
+      if (count < capture.receivedOffsets.length) break;
+    }
+    this.#flushSocket();
   }
 
   // From the TUN to the socket.
@@ -261,7 +304,9 @@ export class DataPlane {
     if (blocked === this.#blocked) return;
     this.#blocked = blocked;
     this.#epoll.modify(this.#socket.fd, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
-    if (this.#tun !== null) this.#epoll.modify(this.#tun.fd, blocked ? 0 : EPOLLIN);
+    const interest = blocked ? 0 : EPOLLIN;
+    if (this.#tun !== null) this.#epoll.modify(this.#tun.fd, interest);
+    if (this.#egress !== null) this.#epoll.modify(this.#egress.capture.fd, interest);
   }
 
   // Commands and reports.
@@ -292,6 +337,9 @@ export class DataPlane {
         break;
       case "connected":
         for (const peer of this.#device.peers) peer.timers.handshakeInterval = REKEY_TIMEOUT;
+        break;
+      case "set-external-address":
+        this.#egress?.setExternalAddress(command.address);
         break;
       case "get-statistics":
         this.#report({ kind: "statistics", statistics: this.#statistics() });
@@ -341,6 +389,10 @@ export class DataPlane {
     return {
       drops,
       segmentation: this.#socket.segmentation,
+      nat: {
+        mappings: this.#egress?.nat.mappingCount ?? 0,
+        sessions: this.#egress?.nat.sessionCount ?? 0,
+      },
       peers: Array.from(this.#device.peers, (peer) => ({
         publicKey: peer.publicKey,
         name: peer.name,

@@ -1,5 +1,6 @@
 /** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
 import type { PeerOptions } from "../tunnel/peer.ts";
+import type { EgressConfig } from "./egress.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
 /** All that the data plane needs to begin. Sent once, by `postMessage`, before its loop starts. */
@@ -21,7 +22,10 @@ export interface DataPlaneConfig {
   /** Inner addresses of this end. */
   readonly addresses: readonly Ipv4Prefix[];
   readonly clientToClient: boolean;
-  readonly egress: "raw" | "kernel" | "off";
+  /** What becomes of a gateway's packets for outside: translated by us, left to the kernel, or dropped. */
+  readonly egress: EgressConfig | "kernel" | "off";
+  /** The host's own networks that peers may not reach through the egress. */
+  readonly privateNetworks: readonly Ipv4Prefix[];
   readonly peers: readonly PeerOptions[];
 }
 
@@ -33,6 +37,8 @@ export type Command =
   | { readonly kind: "connect"; readonly interval: number }
   /** Go back to the ordinary interval between handshakes. */
   | { readonly kind: "connected" }
+  /** The gateway's address outside (host order) has changed. */
+  | { readonly kind: "set-external-address"; readonly address: number }
   /** Answered by `statistics`. */
   | { readonly kind: "get-statistics" }
   /** End the loop; answered by `stopped`. */
@@ -55,6 +61,8 @@ export interface Statistics {
   /** Drops by the name of their reason; those that are 0 are left out. */
   readonly drops: Readonly<Record<string, number>>;
   readonly segmentation: boolean;
+  /** Mappings and sessions of the NAT. */
+  readonly nat: { readonly mappings: number; readonly sessions: number };
 }
 
 /** From the data plane, by `postMessage`. */

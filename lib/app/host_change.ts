@@ -9,6 +9,9 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import type { RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../ffi/netlink/rules.ts";
+import type { PortRange } from "../nat/nat_options.ts";
+
+const RESERVED_PORTS = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
 /** A change, with all that undoes it. Plain data: it goes through JSON. */
 export type HostChange =
@@ -26,7 +29,9 @@ export type HostChange =
     readonly path: string;
     readonly value: string;
     readonly before: string;
-  };
+  }
+  /** Ports kept from the kernel's own choice that were not before; both ends of a range included. */
+  | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] };
 
 /** What the kernel says of something that is not there any more. */
 const GONE_ERRORS: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENODEV"]);
@@ -43,6 +48,9 @@ export function makeChange(change: HostChange): void {
       break;
     case "sysctl":
       Deno.writeTextFileSync(change.path, change.value);
+      break;
+    case "reserved-ports":
+      writeReservedPorts(readReservedPorts().union(portsOf(change.ranges)));
       break;
   }
 }
@@ -62,6 +70,9 @@ export function undoChange(change: HostChange): void {
         if (readSysctl(change.path) !== change.value) return;
         Deno.writeTextFileSync(change.path, change.before);
         break;
+      case "reserved-ports":
+        writeReservedPorts(readReservedPorts().difference(portsOf(change.ranges)));
+        break;
     }
   } catch (error) {
     if (error instanceof NetlinkError && GONE_ERRORS.has(error.code)) return;
@@ -79,12 +90,52 @@ export function describeChange(change: HostChange): string {
       return `route ${change.destination} in table ${change.table}`;
     case "sysctl":
       return `${change.path} (back to ${change.before})`;
+    case "reserved-ports":
+      return `reserved ports ${formatRanges(portsOf(change.ranges))}`;
   }
 }
 
 /** The value of a file under `/proc/sys`. */
 export function readSysctl(path: string): string {
   return Deno.readTextFileSync(path).trim();
+}
+
+/** Ports that the kernel does not hand out to connections of the host's own. */
+export function readReservedPorts(): Set<number> {
+  const text = readSysctl(RESERVED_PORTS);
+  const ranges = text === "" ? [] : text.split(",").map((range) => {
+    const [first, last = first] = range.split("-").map(Number);
+    return { first, last };
+  });
+  return portsOf(ranges);
+}
+
+function writeReservedPorts(ports: ReadonlySet<number>): void {
+  // An empty list is written as a line of its own: of nothing at all, the kernel takes no note.
+  Deno.writeTextFileSync(RESERVED_PORTS, `${formatRanges(ports)}\n`);
+}
+
+function portsOf(ranges: readonly PortRange[]): Set<number> {
+  const ports = new Set<number>();
+  for (const { first, last } of ranges) {
+    for (let port = first; port <= last; port++) ports.add(port);
+  }
+  return ports;
+}
+
+/** As in `20000-29999,51820`. */
+function formatRanges(ports: ReadonlySet<number>): string {
+  const ranges: PortRange[] = [];
+  for (const port of [...ports].sort((a, b) => a - b)) {
+    const open = ranges.at(-1);
+    if (open !== undefined && open.last === port - 1) {
+      ranges[ranges.length - 1] = { first: open.first, last: port };
+    } else {
+      ranges.push({ first: port, last: port });
+    }
+  }
+  return ranges.map(({ first, last }) => first === last ? `${first}` : `${first}-${last}`)
+    .join(",");
 }
 
 function routeSpec(change: Extract<HostChange, { kind: "route" }>) {

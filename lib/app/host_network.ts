@@ -17,7 +17,6 @@ import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "./errors.ts";
-import { readSysctl } from "./host_change.ts";
 import type { Journal } from "./journal.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
@@ -108,7 +107,7 @@ export class HostNetwork implements Disposable {
   ): void {
     const { links, routes } = this.#netlink;
     const { index } = links.get(settings.name);
-    this.#setSrcValidMark();
+    this.#journal.makeSysctl(SRC_VALID_MARK, "1");
     routes.add({ destination: defaultPrefix(AF_INET), link: index, table });
     this.#addRules(AF_INET, { table, mark });
     if (allowIpv6) return;
@@ -139,12 +138,6 @@ export class HostNetwork implements Disposable {
       kind: "rule",
       rule: { family, table: RouteTable.main, suppressPrefixLength: 0 },
     });
-  }
-
-  #setSrcValidMark(): void {
-    const before = readSysctl(SRC_VALID_MARK);
-    if (before === "1") return;
-    this.#journal.make({ kind: "sysctl", path: SRC_VALID_MARK, value: "1", before });
   }
 }
 

@@ -5,7 +5,7 @@
  * recycled process id is not taken for a living owner. A file that can be removed has been undone: the order is write
  * the entry, make the change; undo the change, remove the file.
  */
-import { type HostChange, makeChange, undoChange } from "./host_change.ts";
+import { type HostChange, makeChange, readSysctl, undoChange } from "./host_change.ts";
 
 const DIRECTORY = "/run/vpn";
 const SUFFIX = ".journal";
@@ -20,8 +20,8 @@ interface Owner {
   readonly interfaceName: string;
 }
 
-/** A journal whose process has died. */
-export interface StaleJournal {
+/** A journal as it was read, of a process that lives or has died. */
+export interface JournalFile {
   readonly path: string;
   readonly owner: Owner;
   /** In the order in which they were made. */
@@ -49,9 +49,20 @@ export class Journal {
     makeChange(change);
   }
 
+  /**
+   * Gives a file under `/proc/sys` a value. Where another of our processes did so before, its note of the former value
+   * is taken over: whoever ends last puts that back.
+   */
+  makeSysctl(path: string, value: string): void {
+    const current = readSysctl(path);
+    const inherited = otherHolder(path, this.#path)?.before;
+    if (current === value && inherited === undefined) return;
+    this.make({ kind: "sysctl", path, value, before: inherited ?? current });
+  }
+
   /** Undoes all changes, the last one first, and removes the file. Safe to call again. */
   undo(): void {
-    for (const change of this.#changes.splice(0).reverse()) undoChange(change);
+    for (const change of this.#changes.splice(0).reverse()) undoUnlessHeld(change, this.#path);
     if (this.#file === null) return;
     this.#file.close();
     this.#file = null;
@@ -76,7 +87,11 @@ export class Journal {
 }
 
 /** The journals of processes that have died, oldest first. */
-export function staleJournals(): StaleJournal[] {
+export function staleJournals(): JournalFile[] {
+  return allJournals().filter((journal) => !isAlive(journal.owner));
+}
+
+function allJournals(): JournalFile[] {
   const names: string[] = [];
   try {
     for (const { name } of Deno.readDirSync(DIRECTORY)) {
@@ -86,8 +101,28 @@ export function staleJournals(): StaleJournal[] {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
-  return names.sort().flatMap((name) => readJournal(`${DIRECTORY}/${name}`))
-    .filter(({ owner }) => startTimeOf(owner.pid) !== owner.startTime);
+  return names.sort().flatMap((name) => readJournal(`${DIRECTORY}/${name}`));
+}
+
+/** The change by which another living process of this namespace holds the same file under `/proc/sys`, if one does. */
+function otherHolder(
+  path: string,
+  ownJournal: string,
+): Extract<HostChange, { kind: "sysctl" }> | undefined {
+  const namespace = currentNamespace();
+  for (const journal of allJournals()) {
+    if (journal.path === ownJournal || journal.owner.namespace !== namespace) continue;
+    if (!isAlive(journal.owner)) continue;
+    for (const change of journal.changes) {
+      if (change.kind === "sysctl" && change.path === path) return change;
+    }
+  }
+  return undefined;
+}
+
+function undoUnlessHeld(change: HostChange, ownJournal: string): void {
+  if (change.kind === "sysctl" && otherHolder(change.path, ownJournal) !== undefined) return;
+  undoChange(change);
 }
 
 /**
@@ -95,14 +130,14 @@ export function staleJournals(): StaleJournal[] {
  *
  * @returns false for one of another namespace, which is left alone: its changes are there, or gone with it
  */
-export function undoStale(journal: StaleJournal): boolean {
+export function undoStale(journal: JournalFile): boolean {
   if (journal.owner.namespace !== currentNamespace()) return false;
-  for (const change of journal.changes.toReversed()) undoChange(change);
+  for (const change of journal.changes.toReversed()) undoUnlessHeld(change, journal.path);
   removeIfThere(journal.path);
   return true;
 }
 
-function readJournal(path: string): StaleJournal[] {
+function readJournal(path: string): JournalFile[] {
   let text: string;
   try {
     text = Deno.readTextFileSync(path);
@@ -116,6 +151,10 @@ function readJournal(path: string): StaleJournal[] {
   if (lines.length === 0) return [];
   const [owner, ...changes] = lines.map((line) => JSON.parse(line));
   return [{ path, owner, changes }];
+}
+
+function isAlive(owner: Owner): boolean {
+  return startTimeOf(owner.pid) === owner.startTime;
 }
 
 /** When a process was started, or null where it is no more: field 22 of `/proc/PID/stat` (proc_pid_stat(5)). */

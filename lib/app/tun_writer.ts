@@ -3,7 +3,7 @@ import type { Arena } from "../../ffi/arena.ts";
 import type { Tun } from "../../ffi/tun.ts";
 import { Coalescer } from "../offload/coalescer.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
-import type { PacketQueue } from "../tunnel/packet_queue.ts";
+import type { PacketQueue } from "../wire/packet_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 
 export class TunWriter {

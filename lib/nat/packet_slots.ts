@@ -1,13 +1,12 @@
 /**
  * Owns the memory for packets that the NAT itself makes: ICMP errors, fragments, fragments that waited.
  *
- * Slots are used in turn. One is good until all the others have been used: the queues must be drained before that, which
- * is why one call of the NAT never takes more than half of them.
+ * Slots are used in turn, and one is good until all the others have been used: the queues must be drained before that.
  */
 
-const SLOTS = 128;
-/** What one call may take. */
-export const MAX_SLOTS_PER_CALL = SLOTS / 2;
+const SLOTS = 512;
+/** What one call may take: the fragments of one packet of 64 KiB. The caller drains the queues after eight at the most. */
+export const MAX_SLOTS_PER_CALL = 64;
 /** Slots begin on multiples of this; the cipher wants 4. */
 const SLOT_ALIGN = 64;
 /** Bytes behind a packet that sealing overwrites with padding. */

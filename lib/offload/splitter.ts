@@ -107,6 +107,16 @@ export class Splitter {
     return DropReason.none;
   }
 
+  /** Bytes of each packet but the last, headers included. */
+  get segmentLength(): number {
+    return this.#headerSize + this.#segmentSize;
+  }
+
+  /** Gives up the packets that are left. */
+  abandon(): void {
+    this.#payload = this.#end;
+  }
+
   /** Whether packets are left. */
   get hasMore(): boolean {
     return this.#payload < this.#end;

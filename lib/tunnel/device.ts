@@ -197,7 +197,8 @@ export class Device {
     peer.receivedBytes += length;
     this.#authenticated(peer, address, port, source, now);
     if (confirm(this.#indices, peer, keypair)) this.#sessionConfirmed(peer, now);
-    if (!peer.renewalAsked && keypair.isStaleForReceiving(now)) {
+    // The current key, whichever one the packet came under: a late packet under the previous one renews nothing.
+    if (!peer.renewalAsked && peer.current?.isStaleForReceiving(now)) {
       peer.renewalAsked = true;
       this.initiate(peer, now);
     }
@@ -295,7 +296,7 @@ export class Device {
     const keypair = peer.current;
     if (keypair === null || !keypair.canSend(now)) {
       this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
-      this.#initiateUnlessUnderWay(peer, now);
+      this.initiate(peer, now);
       return;
     }
     this.#sendData(peer, keypair, offset, length, now);
@@ -306,16 +307,20 @@ export class Device {
     if (peer.endpoint.port === 0) return;
     const keypair = peer.current;
     if (keypair === null || !keypair.canSend(now)) {
-      this.#initiateUnlessUnderWay(peer, now);
+      this.initiate(peer, now);
       return;
     }
     if (this.#seal(peer, keypair, 0, 0)) this.#sealed(peer, keypair, now);
   }
 
-  /** Begins a new handshake with `peer` now, in place of one that may be under way. */
+  /**
+   * Asks for a handshake with `peer`: sends an initiation unless one was sent less than REKEY_TIMEOUT ago, or the
+   * endpoint is not known. Whoever asks starts the count of attempts anew, as the paper has it (section 6.4).
+   */
   initiate(peer: Peer, now: number): void {
-    peer.timers.handshakeAttempts = 0;
-    this.#initiateUnlessUnderWay(peer, now);
+    const { timers } = peer;
+    timers.handshakeAttempts = 0;
+    if (now - peer.initiationSentAt >= timers.handshakeInterval) this.#sendInitiation(peer, now);
   }
 
   /** Pads a packet with zeros and seals it. */
@@ -361,13 +366,11 @@ export class Device {
 
   #sealed(peer: Peer, keypair: Keypair, now: number): void {
     peer.timers.authenticatedSent(now);
-    if (keypair.isStaleForSending(now)) this.#initiateUnlessUnderWay(peer, now);
+    if (keypair.isStaleForSending(now)) this.initiate(peer, now);
   }
 
-  /** Begins a handshake unless one began less than REKEY_TIMEOUT ago, or the peer's endpoint is not known. */
-  #initiateUnlessUnderWay(peer: Peer, now: number): void {
+  #sendInitiation(peer: Peer, now: number): void {
     const { timers } = peer;
-    if (now - peer.initiationSentAt < timers.handshakeInterval) return;
     if (peer.endpoint.port === 0) return;
     // Should the queue be full, the timer below tries again.
     if (this.#handshakes.sendInitiation(peer, now)) timers.authenticatedSent(now);
@@ -412,8 +415,8 @@ export class Device {
     const { timers } = peer;
     if (now >= timers.retransmitHandshakeAt) this.#retransmitHandshake(peer, now);
     if (now >= timers.keepaliveAt) {
-      timers.keepaliveFired(now);
       this.sendKeepalive(peer, now);
+      timers.keepaliveFired(now);
     }
     if (now >= timers.newHandshakeAt) {
       timers.newHandshakeAt = NEVER;
@@ -446,7 +449,7 @@ export class Device {
     timers.handshakeAttempts++;
     peer.endpoint.source = 0;
     timers.retransmitHandshakeAt = NEVER;
-    this.#initiateUnlessUnderWay(peer, now);
+    this.#sendInitiation(peer, now);
   }
 
   /** Stops using a local address that the host no longer has. */

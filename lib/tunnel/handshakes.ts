@@ -102,7 +102,7 @@ export class Handshakes {
     view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_INITIATION, true);
     view.setUint32(slot + INITIATION_SENDER_OFFSET, localIndex, true);
     message.set(fields, INITIATION_EPHEMERAL_OFFSET);
-    this.#sendWithMacs(peer, message, now);
+    this.#sendWithMacs(peer, message, { to: peer.endpoint, now });
     peer.initiationSentAt = now;
     return true;
   }
@@ -242,17 +242,14 @@ export class Handshakes {
       responder.destroy();
       return { reason: slot < 0 ? DropReason.sendQueueFull : DropReason.badHandshake, peer: null };
     }
-    // The response goes to where the initiation came from, which is the peer's endpoint from now on.
-    peer.endpoint.address = from.address;
-    peer.endpoint.port = from.port;
-    peer.endpoint.source = from.source;
     const localIndex = this.#allocateIndex(peer);
     const message = memory.bytes.subarray(slot, slot + RESPONSE_SIZE);
     memory.view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_RESPONSE, true);
     memory.view.setUint32(slot + RESPONSE_SENDER_OFFSET, localIndex, true);
     memory.view.setUint32(slot + RESPONSE_RECEIVER_OFFSET, senderIndex, true);
     message.set(fields, RESPONSE_EPHEMERAL_OFFSET);
-    this.#sendWithMacs(peer, message, now);
+    // To where the initiation came from, which is the peer's endpoint from now on.
+    this.#sendWithMacs(peer, message, { to: from, now });
     installResponded(
       indices,
       peer,
@@ -279,10 +276,13 @@ export class Handshakes {
     return new Keypair({ peer, sending, receiving, ...session });
   }
 
-  #sendWithMacs(peer: Peer, message: Uint8Array, now: number): void {
+  #sendWithMacs(
+    peer: Peer,
+    message: Uint8Array,
+    { to, now }: { to: Endpoint; now: number },
+  ): void {
     peer.cookies.addMacs(message, now);
-    const { address, port, source } = peer.endpoint;
-    this.#options.sendQueue.commit(message.length, address, port, source);
+    this.#options.sendQueue.commit(message.length, to.address, to.port, to.source);
     peer.sentBytes += message.length;
   }
 

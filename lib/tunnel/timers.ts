@@ -40,22 +40,24 @@ export class Timers {
 
   #anotherKeepalive = false;
   readonly #deadline: Deadline;
-  readonly #jitter: () => number;
+  readonly #drawJitter: () => number;
+  /** ms; drawn for each handshake and kept until the next, so that sending data, which is often, draws nothing. */
+  #jitter: number;
 
   /**
    * @param deadline moved forward whenever a timer is armed
-   * @param jitter draws a fraction from 0 to 1
+   * @param drawFraction draws a fraction from 0 to 1
    */
-  constructor(deadline: Deadline, jitter: () => number) {
+  constructor(deadline: Deadline, drawFraction: () => number) {
     this.#deadline = deadline;
-    this.#jitter = jitter;
+    this.#drawJitter = () => drawFraction() * REKEY_TIMEOUT_JITTER;
+    this.#jitter = this.#drawJitter();
   }
 
   /** A packet with data was sent. */
   dataSent(now: number): void {
     if (this.newHandshakeAt === NEVER) {
-      const wait = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + this.#jitter() * REKEY_TIMEOUT_JITTER;
-      this.newHandshakeAt = this.#arm(now + wait);
+      this.newHandshakeAt = this.#arm(now + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + this.#jitter);
     }
   }
 
@@ -79,8 +81,8 @@ export class Timers {
 
   /** An initiation was sent. */
   handshakeInitiated(now: number): void {
-    const wait = this.handshakeInterval + this.#jitter() * REKEY_TIMEOUT_JITTER;
-    this.retransmitHandshakeAt = this.#arm(now + wait);
+    this.#jitter = this.#drawJitter();
+    this.retransmitHandshakeAt = this.#arm(now + this.handshakeInterval + this.#jitter);
   }
 
   /** A handshake led to a session that the other end has confirmed. */
@@ -101,7 +103,7 @@ export class Timers {
     if (this.zeroKeysAt === NEVER) this.zeroKeysAt = this.#arm(now + ZERO_KEYS_AFTER_TIME);
   }
 
-  /** The passive keepalive was due: asks whether one follows, for data that came meanwhile. */
+  /** The passive keepalive was sent: asks whether one follows, for data that came while it was waited for. */
   keepaliveFired(now: number): void {
     this.keepaliveAt = NEVER;
     if (!this.#anotherKeepalive) return;

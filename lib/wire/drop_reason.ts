@@ -102,6 +102,28 @@ export const DropReason = {
   badTunRead: 42,
   /** The cipher library refused to encrypt. */
   sealError: 43,
+
+  // The NAT.
+  /** The time to live ran out here. */
+  ttlExceeded: 44,
+  /** DF is set and the packet is longer than the next link takes. */
+  fragmentationNeeded: 45,
+  /** A protocol, or a kind of ICMP, that has no ports to translate. */
+  natUnsupportedProtocol: 46,
+  /** From outside to a port that stands for nobody. */
+  natNoMapping: 47,
+  /** From a host outside that the client has not written to, where that is asked for. */
+  natFiltered: 48,
+  /** The client holds as many mappings as it may, or all sessions are taken. */
+  natQuota: 49,
+  /** No external port is free. */
+  natPortsExhausted: 50,
+  /** An ICMP error that is broken, or quotes a broken packet. */
+  natBadIcmp: 51,
+  /** Too many fragments wait for their first. */
+  natFragment: 52,
+  /** The kernel dropped captured packets before we read them. */
+  captureOverflow: 53,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

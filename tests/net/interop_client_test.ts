@@ -63,7 +63,7 @@ async function startBoth(
 netTest(
   "client carries ping and TCP both ways when wireguard-go is the server",
   async (topology) => {
-    const wire = layWire(topology);
+    const wire = await layWire(topology);
     const { server } = await startBoth(wire);
     assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
     assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
@@ -79,7 +79,7 @@ netTest(
 );
 
 netTest("client connects when wireguard-go has the same preshared key", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const PresharedKey = newPresharedKey();
   await startServer(wire, { PresharedKey });
   await startVpn("client", wire.client, clientConfig({ PresharedKey }));
@@ -87,7 +87,7 @@ netTest("client connects when wireguard-go has the same preshared key", async (t
 }, { programs: PROGRAMS });
 
 netTest("client is refused when its preshared key is not wireguard-go's", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   await startServer(wire, { PresharedKey: newPresharedKey() });
   const { code, stderr } = await runVpn(
     "client",
@@ -101,7 +101,7 @@ netTest("client is refused when its preshared key is not wireguard-go's", async 
 netTest(
   "client ends with 3, the host unchanged, when wireguard-go does not know its key",
   async (topology) => {
-    const wire = layWire(topology);
+    const wire = await layWire(topology);
     await startServer(wire, { PublicKey: newIdentity().publicKey });
     const before = await hostState(wire.client);
     const { code, stdout, stderr } = await runVpn("client", wire.client, clientConfig());
@@ -113,7 +113,7 @@ netTest(
 );
 
 netTest("client sends persistent keepalives that wireguard-go takes", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const { server } = await startBoth(wire, { PersistentKeepalive: 1 });
   const before = await server.peer(clientIdentity.publicKey);
   await using keepalives = await capture(
@@ -131,7 +131,7 @@ netTest("client sends persistent keepalives that wireguard-go takes", async (top
 netTest(
   "client keeps its flow to wireguard-go when its address changes",
   async (topology) => {
-    const wire = layWire(topology);
+    const wire = await layWire(topology);
     const { server, client } = await startBoth(wire);
     const flow = tcpFlow(wire.client, wire.server, SERVER_INSIDE, { seconds: 3 });
     await delay(1_000);
@@ -169,7 +169,7 @@ async function assertWentOn(
 }
 
 netTest("client answers when wireguard-go begins a new handshake", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const { server, client } = await startBoth(wire);
   const { endpoint } = await server.peer(clientIdentity.publicKey);
   const peer = ["peer", clientIdentity.publicKey];
@@ -183,7 +183,7 @@ netTest("client answers when wireguard-go begins a new handshake", async (topolo
 netTest(
   "client renews its keys with wireguard-go when they are 120 s old",
   async (topology) => {
-    const wire = layWire(topology);
+    const wire = await layWire(topology);
     const { server, client } = await startBoth(wire);
     const first = await server.peer(clientIdentity.publicKey);
     const { sent, received } = await ping(wire.client, SERVER_INSIDE, {

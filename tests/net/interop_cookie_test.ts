@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type Topology } from "../support/net.ts";
 import { configText, newIdentity } from "./support/config.ts";
-import { HandshakeFlood } from "./support/handshake_flood.ts";
+import { HandshakeFlood } from "./support/hostile.ts";
 import { capture, messageFilter, ping } from "./support/traffic.ts";
 import { startVpn } from "./support/vpn.ts";
 import {
@@ -67,7 +67,7 @@ function captureCookies({ client }: Wire) {
 }
 
 netTest("server lets wireguard-go in by a cookie when it is flooded", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   await using cookies = await captureCookies(wire);
   await startOurServer(wire);
   await using attack = flood(topology, wire, 100);
@@ -82,7 +82,7 @@ netTest("server lets wireguard-go in by a cookie when it is flooded", async (top
 }, { programs: [...WIREGUARD_GO_PROGRAMS, ...PROGRAMS] });
 
 netTest("client connects by a cookie when our server is flooded", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   await using cookies = await captureCookies(wire);
   await startOurServer(wire);
   await using attack = flood(topology, wire, 100);
@@ -93,7 +93,7 @@ netTest("client connects by a cookie when our server is flooded", async (topolog
 }, { programs: PROGRAMS });
 
 netTest("client connects by a cookie when wireguard-go is flooded", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   await using cookies = await captureCookies(wire);
   const config = configText(SERVER_INTERFACE, CLIENT_PEER);
   await WireguardGo.start(wire.server, config, [`${SERVER_INSIDE}/24`]);

@@ -62,7 +62,7 @@ async function startBoth(
 netTest(
   "server carries ping and TCP both ways when wireguard-go is the client",
   async (topology) => {
-    const wire = layWire(topology);
+    const wire = await layWire(topology);
     const { client } = await startBoth(wire);
     assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
     assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
@@ -76,7 +76,7 @@ netTest(
 );
 
 netTest("server answers when wireguard-go has the same preshared key", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const PresharedKey = newPresharedKey();
   await startServer(wire, { PresharedKey });
   await startClient(wire, { PresharedKey });
@@ -84,7 +84,7 @@ netTest("server answers when wireguard-go has the same preshared key", async (to
 }, { programs: PROGRAMS });
 
 netTest("server carries nothing when wireguard-go has another preshared key", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const server = await startServer(wire, { PresharedKey: newPresharedKey() });
   const client = await startClient(wire, { PresharedKey: newPresharedKey() });
   assertEquals((await ping(wire.client, SERVER_INSIDE, { wait: 1 })).received, 0);
@@ -93,7 +93,7 @@ netTest("server carries nothing when wireguard-go has another preshared key", as
 }, { programs: PROGRAMS });
 
 netTest("server carries nothing when it does not know wireguard-go's key", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const server = await startServer(wire, { PublicKey: newIdentity().publicKey });
   const client = await startClient(wire);
   assertEquals((await ping(wire.client, SERVER_INSIDE, { wait: 1 })).received, 0);
@@ -102,7 +102,7 @@ netTest("server carries nothing when it does not know wireguard-go's key", async
 }, { programs: PROGRAMS });
 
 netTest("server takes wireguard-go's persistent keepalives", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const server = await startServer(wire);
   await using keepalives = await capture(
     wire.server,
@@ -117,7 +117,7 @@ netTest("server takes wireguard-go's persistent keepalives", async (topology) =>
 }, { programs: [...PROGRAMS, "tcpdump"] });
 
 netTest("server sends wireguard-go persistent keepalives", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   await startServer(wire, { PersistentKeepalive: 1 });
   const client = await startClient(wire);
   await using keepalives = await capture(
@@ -155,7 +155,7 @@ netTest(
 );
 
 netTest("server answers on wireguard-go's new port when that changes", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const { server, client } = await startBoth(wire);
   const pings = ping(wire.client, SERVER_INSIDE, { count: 20, interval: 0.05 });
   await delay(500);
@@ -166,7 +166,7 @@ netTest("server answers on wireguard-go's new port when that changes", async (to
 }, { programs: PROGRAMS });
 
 netTest("server answers when wireguard-go begins a new handshake", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const { server, client } = await startBoth(wire);
   assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
   const peer = ["peer", serverIdentity.publicKey];
@@ -178,7 +178,7 @@ netTest("server answers when wireguard-go begins a new handshake", async (topolo
 }, { programs: PROGRAMS });
 
 netTest("server takes wireguard-go back when that has been restarted", async (topology) => {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   const { client } = await startBoth(wire);
   assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
   await client.process.stop();
@@ -189,7 +189,7 @@ netTest("server takes wireguard-go back when that has been restarted", async (to
 netTest(
   "server keeps its flows when wireguard-go renews its keys after 120 s",
   async (topology) => {
-    const wire = layWire(topology);
+    const wire = await layWire(topology);
     const { server, client } = await startBoth(wire);
     assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
     const first = await client.peer(serverIdentity.publicKey);

@@ -131,6 +131,7 @@ netTest(
   "enterNamespace() says so when the file has lost its mount, deleteNamespace() removes it",
   () => {
     const name = uniqueName("stale");
+    Deno.mkdirSync("/run/netns", { recursive: true });
     Deno.writeTextFileSync(`/run/netns/${name}`, "");
     try {
       assertThrows(() => enterNamespace(name), Error, "nothing is mounted on its file");

@@ -80,6 +80,11 @@ function putTogether({ ipHeader, transportHeader, payload }: Parts): Bytes {
   return packet;
 }
 
+/** The packet with lengths and checksums made right, for tests that change a byte of it. */
+export function withRightChecksums(packet: Bytes): Bytes {
+  return putTogether(takeApart(packet));
+}
+
 /** RFC 768, RFC 9293 section 3.1: both addresses, a zero, the protocol, and the length of header and payload. */
 export function pseudoHeader(packet: Bytes, length: number): Bytes {
   return concatenate(
@@ -120,11 +125,7 @@ export function complete(packet: Bytes, header: Required<VirtioHeader>): Bytes |
   return completed;
 }
 
-/**
- * The groups that packets are merged to, as indices, in the order in which the groups began.
- *
- * @param merge whether merging is on
- */
+/** The groups that packets are merged to, as indices, in the order in which the groups began. */
 export function groups(packets: readonly Bytes[]): number[][] {
   const all: { members: number[]; flow: string; open: boolean }[] = [];
   packets.forEach((packet, index) => {

@@ -8,6 +8,11 @@ import { inNamespace } from "../../ffi/netns.ts";
 const RUN_TIMEOUT_MS = 30_000;
 /** How long a background program may take to end after SIGTERM before SIGKILL. */
 const STOP_TIMEOUT_MS = 3_000;
+/**
+ * How long after a program's end its output is still awaited. What it wrote is there at once; but a child that
+ * outlives it keeps the pipe open for as long as it likes.
+ */
+const DRAIN_TIMEOUT_MS = 500;
 
 /** How a program ended and what it wrote. */
 export interface RunResult {
@@ -39,12 +44,12 @@ export async function run(
     stdin: options.stdin === undefined ? "null" : "piped",
     env: options.env ?? {},
   });
-  const timer = setTimeout(() => kill(child, "SIGKILL"), options.timeoutMs ?? RUN_TIMEOUT_MS);
+  const process = new BackgroundProcess(child, command.join(" "));
+  const timer = setTimeout(() => process.signal("SIGKILL"), options.timeoutMs ?? RUN_TIMEOUT_MS);
   try {
     if (options.stdin !== undefined) await feed(child, options.stdin);
-    const { code, stdout, stderr } = await child.output();
-    const decoder = new TextDecoder();
-    return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+    const { code } = await process.status;
+    return { code, stdout: process.stdout, stderr: process.stderr };
   } finally {
     clearTimeout(timer);
   }
@@ -85,7 +90,8 @@ export class BackgroundProcess implements AsyncDisposable {
   readonly status: Promise<Deno.CommandStatus>;
   readonly #child: Deno.ChildProcess;
   readonly #title: string;
-  readonly #readers: Promise<void>;
+  readonly #readers: Promise<unknown>;
+  readonly #drained = new AbortController();
   readonly #written = { stdout: "", stderr: "" };
   #ended = false;
   /** To be called when it has written something or ended. */
@@ -98,9 +104,11 @@ export class BackgroundProcess implements AsyncDisposable {
     this.#readers = Promise.all([
       this.#collect("stdout", child.stdout),
       this.#collect("stderr", child.stderr),
-    ]).then(() => {});
+    ]);
     this.status = child.status.then(async (status) => {
+      const timer = setTimeout(() => this.#drained.abort(), DRAIN_TIMEOUT_MS);
       await this.#readers;
+      clearTimeout(timer);
       this.#ended = true;
       this.#wake();
       return status;
@@ -162,9 +170,14 @@ export class BackgroundProcess implements AsyncDisposable {
     stream: "stdout" | "stderr",
     source: ReadableStream<Uint8Array<ArrayBuffer>>,
   ): Promise<void> {
-    for await (const text of source.pipeThrough(new TextDecoderStream())) {
-      this.#written[stream] += text;
-      this.#wake();
+    const { signal } = this.#drained;
+    try {
+      for await (const text of source.pipeThrough(new TextDecoderStream(), { signal })) {
+        this.#written[stream] += text;
+        this.#wake();
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
     }
   }
 

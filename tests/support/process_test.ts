@@ -19,13 +19,30 @@ Deno.test("run() ends a program that takes too long", async () => {
   assertEquals(code, 128 + 9);
 });
 
+Deno.test("run() and stop() do not wait for a child that outlives the program", async () => {
+  // The child holds the pipe of the standard output open for two seconds.
+  const orphaning = "sleep 2 & echo started; exec sleep 60";
+  const begin = performance.now();
+  const { code, stdout } = await run(null, shell(orphaning), { timeoutMs: 50 });
+  assertEquals([code, stdout], [128 + 9, "started\n"]);
+  const process = spawn(null, shell(orphaning));
+  await process.waitFor(/started/);
+  assertEquals((await process.stop()).signal, "SIGTERM");
+  assert(performance.now() - begin < 1_900, "it took as long as the child lives");
+});
+
+Deno.test("run() returns all of a large output", async () => {
+  const { stdout } = await run(null, shell("head -c 5000000 /dev/zero | tr '\\0' x"));
+  assertEquals(stdout.length, 5_000_000);
+});
+
 Deno.test("output() throws with the error output when the program fails", async () => {
   assertEquals(await output(null, shell("echo $WORD"), { env: { WORD: "hi" } }), "hi\n");
   await assertRejects(() => output(null, shell("echo no >&2; exit 1")), Error, "exit code 1: no");
 });
 
 Deno.test("BackgroundProcess.waitFor() finds what was and what will be written", async () => {
-  await using process = spawn(null, shell("echo one; sleep 0.05; echo two=2 >&2; sleep 60"));
+  await using process = spawn(null, shell("echo one; sleep 0.05; echo two=2 >&2; exec sleep 60"));
   assertEquals((await process.waitFor(/two=(\d)/))[1], "2");
   await process.waitFor(/one/);
   assertEquals([process.stdout, process.stderr], ["one\n", "two=2\n"]);

@@ -1,5 +1,6 @@
 /** Owns the traffic of network tests: pings, TCP flows, and the count of what passes on a wire. */
 import { type TestNamespace } from "../../support/net.ts";
+import { delay } from "./wire.ts";
 
 /** What became of a series of pings. */
 export interface PingResult {
@@ -30,7 +31,7 @@ export async function ping(
     ...["-c", `${count}`, "-i", `${interval}`, "-W", `${wait}`],
     ...source === undefined ? [] : ["-I", source],
     address,
-  ]);
+  ], { timeoutMs: (count * interval + wait) * 1000 + 10_000 });
   const match = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
   if (match === null) throw new Error(`Cannot ping ${address}: ${stdout}${stderr}`);
   return { sent: Number(match[1]), received: Number(match[2]) };
@@ -115,13 +116,20 @@ export async function capture(
   filter: string,
 ): Promise<Capture> {
   const process = namespace.spawn([
-    ...["tcpdump", "-i", interfaceName, "-n", "-l", "-t", "--immediate-mode", filter],
+    ...["tcpdump", "-i", interfaceName, "-n", "-l", "-t", "-p", "--immediate-mode", filter],
   ]);
   await process.waitFor(/listening on/);
+  const count = () => process.stdout.split("\n").length - 1;
   return {
-    count: () => process.stdout.split("\n").length - 1,
-    async waitForCount(count, timeoutMs) {
-      await process.waitFor(new RegExp(`^(?:.*\n){${count}}`), timeoutMs);
+    count,
+    async waitForCount(least, timeoutMs = 5_000) {
+      const deadline = Date.now() + timeoutMs;
+      while (count() < least) {
+        if (Date.now() > deadline) {
+          throw new Error(`Cannot count ${least} packets of "${filter}": ${count()} passed`);
+        }
+        await delay(20);
+      }
     },
     [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
   };

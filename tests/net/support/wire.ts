@@ -25,7 +25,7 @@ export interface Wire {
 }
 
 /** Makes a client's and a server's namespace and joins them. */
-export function layWire(topology: Topology): Wire {
+export async function layWire(topology: Topology): Promise<Wire> {
   const server = topology.namespace("server");
   const client = topology.namespace("client");
   withoutIpv6Autoconfiguration(server);
@@ -34,7 +34,20 @@ export function layWire(topology: Topology): Wire {
     { namespace: client, name: CABLE, address: `${CLIENT_OUTSIDE}/24` },
     { namespace: server, name: CABLE, address: `${SERVER_OUTSIDE}/24` },
   );
+  await Promise.all([client, server].map(carrierOn));
   return { client, server };
+}
+
+/** Waits until the kernel has taken note of the cable: it does so some time after both ends are up. */
+async function carrierOn(namespace: TestNamespace): Promise<void> {
+  const deadline = Date.now() + 5_000;
+  for (;;) {
+    const link = await namespace.output(["ip", "link", "show", "dev", CABLE]);
+    const routes = await namespace.output(["ip", "-6", "route", "show", "table", "local"]);
+    if (link.includes("state UP") && routes.includes(CABLE)) return;
+    if (Date.now() > deadline) throw new Error(`Cannot get a carrier on ${CABLE}: ${link}`);
+    await delay(10);
+  }
 }
 
 /** Takes the client's address away and gives it another, as a network does that hands out addresses anew. */
@@ -54,7 +67,7 @@ const SERVER_ELSEWHERE = "198.51.100.1";
 
 /** Makes a client's and a server's namespace and joins them twice; the first cable is used while it is there. */
 export async function layTwoWires(topology: Topology): Promise<Wire> {
-  const wire = layWire(topology);
+  const wire = await layWire(topology);
   topology.cable(
     { namespace: wire.client, name: SECOND_CABLE, address: `${CLIENT_ELSEWHERE}/24` },
     { namespace: wire.server, name: SECOND_CABLE, address: `${SERVER_ELSEWHERE}/24` },

@@ -1,7 +1,9 @@
-/** Owns a flood of handshake initiations, as from somebody who knows the server's public key and nothing else. */
+/**
+ * Owns hostile datagrams: a flood of handshake initiations, as from somebody who knows the server's public key and nothing
+ * else, and plain junk.
+ */
 import { Arena } from "../../../ffi/arena.ts";
-import { openLibc } from "../../../ffi/libc.ts";
-import { UdpSocket } from "../../../ffi/udp_socket.ts";
+import type { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { decodeKey } from "../../../lib/config/key_text.ts";
 import { createBuiltinAead } from "../../../lib/noise/aead_builtin.ts";
 import { CookieGenerator } from "../../../lib/noise/cookie.ts";
@@ -19,12 +21,12 @@ import {
   messageType,
 } from "../../../lib/wire/messages.ts";
 import { type TestNamespace } from "../../support/net.ts";
+import { ARENA_SIZE, openSocket } from "./sockets.ts";
 import { delay } from "./wire.ts";
 
 const IDENTIFIER = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
 /** Initiations that differ; more would only take longer to make. */
 const VARIANTS = 64;
-const RECEIVE_BATCH = 16;
 
 export interface FloodOptions {
   /** The server's public key, in base64. */
@@ -47,16 +49,8 @@ export class HandshakeFlood implements AsyncDisposable {
   #stopped = false;
 
   constructor(namespace: TestNamespace, options: FloodOptions) {
-    this.#arena = new Arena(4 * 1024 * 1024);
-    this.#socket = namespace.inside(() =>
-      UdpSocket.bind(openLibc(), this.#arena, {
-        port: 0,
-        mark: 0,
-        offload: false,
-        bufferSize: 4 * 1024 * 1024,
-        batch: RECEIVE_BATCH,
-      })
-    );
+    this.#arena = new Arena(ARENA_SIZE);
+    this.#socket = openSocket(namespace, this.#arena);
     this.#sending = this.#flood(options, this.#makeMessages(options.publicKey));
   }
 
@@ -125,6 +119,27 @@ export class HandshakeFlood implements AsyncDisposable {
       offsets[i] = offset;
     }
     return offsets;
+  }
+}
+
+/** Sends random datagrams to `address`, of every length up to 300, most of them with a message type in front. */
+export function sendJunk(namespace: TestNamespace, address: string, port: number): void {
+  const count = 300;
+  const arena = new Arena(ARENA_SIZE);
+  using socket = openSocket(namespace, arena);
+  const offset = arena.allocate(count);
+  const batch = {
+    offsets: new Int32Array([offset]),
+    lengths: new Int32Array(1),
+    addresses: new Uint32Array([parseIpv4(address)!]),
+    ports: new Uint16Array([port]),
+    sources: new Uint32Array(1),
+  };
+  for (let length = 0; length < count; length++) {
+    arena.bytes.set(randomBytes(length), offset);
+    if (length % 6 > 0) arena.bytes.set([length % 6, 0, 0, 0], offset);
+    batch.lengths[0] = length;
+    socket.send(batch, 0, 1);
   }
 }
 

@@ -1,0 +1,341 @@
+#!/usr/bin/env bash
+# Builds the whole program into one executable, dist/vpn. See `./compile.sh --help`.
+#
+# There are two ways, and the first that works is taken:
+#   1. `deno compile`, where the runtime that it embeds (denort) can be had.
+#   2. Where it cannot, as on a machine that reaches package registries only: a self-extracting executable, a short shell
+#      head with an archive behind it that holds the bundled program and the very `deno` that builds it.
+set -euo pipefail
+export LC_ALL=C
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# Used where no deno is installed.
+npm_deno=deno@2.9.6
+# Seconds that looking for denort on the network may take.
+network_limit=5
+# Length to which the head of a self-extracting executable is padded.
+head_bytes=8192
+
+usage() {
+  cat <<'TEXT'
+Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack]
+
+  --target TARGET  x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; default: this machine's
+  --output FILE    where the executable goes; default: dist/vpn
+  --pack           make it self-extracting, even where `deno compile` could be used
+
+Environment: DENO, the deno to build with; DENORT_BIN, the denort to embed.
+TEXT
+}
+
+say() { printf 'compile.sh: %s\n' "$*"; }
+fail() {
+  printf 'compile.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+main() {
+  local result=$root/dist/vpn pack_only=false
+  target=
+  while (($# > 0)); do
+    case $1 in
+      --target) target=${2:?"--target needs a value"} && shift 2 ;;
+      --output) result=${2:?"--output needs a value"} && shift 2 ;;
+      --pack) pack_only=true && shift ;;
+      --help | -h) usage && exit ;;
+      *) usage >&2 && fail "unknown argument \"$1\"" ;;
+    esac
+  done
+  find_deno
+  : "${target:=$host_target}"
+  case $target in
+    x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) ;;
+    *) fail "cannot build for \"$target\": --target is x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu" ;;
+  esac
+
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  mkdir -p "$(dirname "$result")"
+  rm -f "$result"
+  bundle
+  if $pack_only; then
+    reason='as asked by --pack'
+    pack
+  elif find_denort && compile_with_denort; then
+    reason="with $denort"
+  else
+    pack
+  fi
+  mv "$work/result" "$result"
+  say "built $result by $way, $reason"
+  measure "$result"
+}
+
+# --- The runtime that builds.
+
+# Sets `deno` to the runtime's own path, behind the wrapper that npm puts into PATH, and what else it says of itself.
+find_deno() {
+  local starter=("${DENO:-deno}") facts
+  if ! command -v "${starter[0]}" >/dev/null; then
+    [[ -z ${DENO:-} ]] || fail "cannot run DENO=$DENO"
+    command -v npx >/dev/null || fail 'cannot find deno: install Deno, or Node for its npx, or set DENO'
+    starter=(npx -y "$npm_deno")
+  fi
+  facts=$("${starter[@]}" eval 'console.log(Deno.execPath(), Deno.version.deno, Deno.build.target)')
+  read -r deno version host_target <<<"$facts"
+}
+
+# --- The program, bundled into a few files of JavaScript with the npm packages inside.
+
+bundle() {
+  bundled=$work/bundle
+  (
+    cd "$root"
+    "$deno" bundle --quiet --platform deno --code-splitting --outdir "$bundled" main.ts
+    # The data-plane thread begins with a module that no import leads to.
+    "$deno" bundle --quiet --platform deno --outdir "$bundled" lib/app/data_plane_worker.ts
+  ) || fail 'cannot bundle the program'
+  local as_source='new URL("./data_plane_worker.ts", import.meta.url)' other
+  local as_bundled=${as_source/.ts/.js}
+  sed -i "s|${as_source//./\\.}|$as_bundled|" "$bundled"/*.js
+  grep -qF "$as_bundled" "$bundled"/*.js || fail 'cannot bundle the program: no thread is started from data_plane_worker.ts'
+  if other=$(grep -hoE 'new URL\("[^"]*\.ts", import\.meta\.url\)' "$bundled"/*.js); then
+    fail "cannot bundle the program: nothing bundles the module of $other"
+  fi
+  title=$("$deno" run --quiet --allow-all "$root/main.ts" --version)
+  # From this file the built program knows its commit.
+  sed -n 's/.*(\([0-9a-f]*\))$/\1/p' <<<"$title" >"$bundled/commit.txt"
+  permissions=$("$deno" eval '
+    const { tasks } = JSON.parse(Deno.readTextFileSync(Deno.args[0]));
+    console.log(tasks.vpn.split(" ").filter((word) => word.startsWith("--allow-")).join(" "));
+  ' "$root/deno.json")
+}
+
+# --- Way 1: deno compile.
+
+# Sets `denort` to where a denort of this version comes from. Where there is none, `reason` says so.
+find_denort() {
+  local archive="release/v$version/denort-$target.zip" cache
+  cache=$("$deno" info --json | sed -n 's/.*"denoDir": "\(.*\)",*$/\1/p')
+  if [[ -n ${DENORT_BIN:-} ]]; then
+    denort=$DENORT_BIN
+  elif [[ $target == "$host_target" && -x ${deno%/*}/denort ]]; then
+    denort=${deno%/*}/denort
+    export DENORT_BIN=$denort
+  elif [[ -f $cache/dl/$archive ]]; then
+    denort=$cache/dl/$archive
+  elif on_network "https://dl.deno.land/$archive"; then
+    denort=https://dl.deno.land/$archive
+  else
+    reason="as there is no denort $version for $target: not in DENORT_BIN, beside deno, in Deno's cache or on the network"
+    return 1
+  fi
+}
+
+on_network() {
+  "$deno" eval '
+    const [url, seconds] = Deno.args;
+    const late = setTimeout(() => Deno.exit(1), seconds * 1000);
+    const { ok } = await fetch(url, { method: "HEAD" });
+    clearTimeout(late);
+    Deno.exit(ok ? 0 : 1);
+  ' "$1" "$network_limit" 2>"$work/network.txt"
+}
+
+compile_with_denort() {
+  local file included=()
+  for file in "$bundled"/*; do
+    [[ $file == */main.js ]] || included+=(--include "$file")
+  done
+  way='deno compile'
+  # The permissions are words.
+  # shellcheck disable=SC2086
+  if ! (cd "$bundled" && "$deno" compile --quiet --no-check --no-config --no-lock --no-npm --no-remote --no-prompt \
+    $permissions "${included[@]}" --target "$target" --output "$work/result" main.js); then
+    reason="as \`deno compile\` failed with $denort"
+  elif [[ $target == "$host_target" && $("$work/result" --version </dev/null) != "$title" ]]; then
+    reason="as what \`deno compile\` makes with $denort does not run"
+  else
+    return 0
+  fi
+  return 1
+}
+
+# --- Way 2: a self-extracting executable.
+
+pack() {
+  local archive=$work/payload.tar.gz hash manifest head
+  way='packing'
+  get_runtime "$bundled/vpn"
+  chmod 644 "$bundled"/*
+  chmod 755 "$bundled/vpn"
+  # The same sources give the same bytes. And whatever is changed after unpacking has a later time than this.
+  touch -d '2000-01-01T00:00:00Z' "$bundled"/*
+  (cd "$bundled" && tar -cf - --format=ustar --owner=0 --group=0 --numeric-owner -- *) | gzip -6 -n >"$archive"
+  hash=$(sha256sum <"$archive")
+  manifest=$(cd "$bundled" && stat -c '%n:%s' -- *)
+  head=$(sed -e "s|@TITLE@|$title|; s|@TARGET@|$target|; s|@HEAD_BYTES@|$head_bytes|; s|@HASH@|${hash%% *}|" \
+    -e "s|@FILES@|${manifest//$'\n'/ }|; s|@PERMISSIONS@|$permissions|" <<<"$head_template")
+  ((${#head} < head_bytes)) || fail "the head is longer than $head_bytes bytes"
+  {
+    printf '%s%*s\n' "$head" "$((head_bytes - ${#head} - 1))" ''
+    cat "$archive"
+  } >"$work/result"
+  chmod 755 "$work/result"
+}
+
+# get_runtime FILE: puts the deno for the target there.
+get_runtime() {
+  local package folder=$work/package
+  case $target in
+    "$host_target")
+      cp "$deno" "$1"
+      return
+      ;;
+    x86_64-*) package=@deno/linux-x64-glibc@$version ;;
+    aarch64-*) package=@deno/linux-arm64-glibc@$version ;;
+  esac
+  command -v npm >/dev/null || fail "cannot build for $target: its deno comes from npm, which is not installed here"
+  say "getting $package by npm"
+  mkdir "$folder"
+  (cd "$folder" && npm pack --silent "$package" >/dev/null && tar -xzf ./*.tgz package/deno) ||
+    fail "cannot build for $target: npm did not give us $package"
+  mv "$folder/package/deno" "$1"
+}
+
+# --- What it costs.
+
+measure() {
+  local result=$1 bytes
+  bytes=$(stat -c %s "$result")
+  say "size: $((bytes / 1000000)).$((bytes / 100000 % 10)) MB"
+  if [[ $target != "$host_target" ]]; then
+    say "start not measured: it is made for $target"
+    return
+  fi
+  # shellcheck disable=SC2086
+  VPN_CACHE=$work/cache "$deno" eval '
+    function run(command) {
+      const [program, ...args] = command;
+      const start = performance.now();
+      const { success } = new Deno.Command(program, { args, stdin: "null", stdout: "null" }).outputSync();
+      if (!success) Deno.exit(1);
+      return performance.now() - start;
+    }
+    const median = (times) => times.sort((a, b) => a - b)[times.length >> 1].toFixed(0);
+    const [result, ...bare] = Deno.args;
+    const first = run([result, "--version"]);
+    run(bare);
+    const times = { result: [], bare: [] };
+    for (let n = 0; n < 15; n++) {
+      times.result.push(run([result, "--version"]));
+      times.bare.push(run(bare));
+    }
+    console.log(
+      `compile.sh: start: ${median(times.result)} ms, ${first.toFixed(0)} ms the first time; ` +
+        `\`deno run\` of the same program: ${median(times.bare)} ms`,
+    );
+  ' "$result" "$deno" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only \
+    $permissions "$bundled/main.js" --version || fail "cannot run $result"
+}
+
+# --- The head of a self-extracting executable, for any POSIX shell with `test -O` and `test -nt`: dash, bash, ksh,
+# --- busybox. It ends before the shell reads what stands behind it. An ordinary start runs one other program, `ls`.
+
+read -r -d '' head_template <<'HEAD' || true
+#!/bin/sh
+# @TITLE@ for @TARGET@, made by compile.sh: a self-extracting executable.
+# Behind @HEAD_BYTES@ bytes of script stands a tar.gz with the program and its runtime, called `vpn`. It is unpacked
+# once, into a folder named by its SHA-256, and run from there.
+hash=@HASH@
+files='@FILES@'
+case $0 in /*) self=$0 ;; *) self=$PWD/$0 ;; esac
+names=
+for file in $files; do names="$names ${file%:*}"; done
+
+# Whether all that was unpacked into a folder is there, unchanged since, and only root and this user can change it.
+sound() {
+  [ -f "$1/verified" ] && [ ! -h "$1" ] && [ ! -h "${1%/*}" ] || return 1
+  lines=$(cd "$1" && LC_ALL=C ls -ldn ../.. .. . deno $names 2>/dev/null) || return 1
+  found=
+  while read -r mode _ uid _ size _ _ _ name; do
+    [ "$uid" = 0 ] || [ -O "$1/$name" ] || return 1
+    case $name:$mode in
+      # The folder that ours is made in may be a group's, and everybody's if it is sticky, as /tmp is.
+      ../..:?????????[tT]* | ../..:????????-*) ;;
+      *:l* | *:?????w* | *:????????w*) return 1 ;;
+    esac
+    case $name in
+      *.. | . | deno) continue ;;
+    esac
+    [ "$1/$name" -nt "$1/verified" ] && return 1
+    found="$found $name:$size"
+  done <<LINES
+$lines
+LINES
+  [ "$found" = " $files" ]
+}
+
+payload() { tail -c "+$((@HEAD_BYTES@ + 1))" "$self"; }
+sum() { sha256sum 2>/dev/null || shasum -a 256 2>/dev/null || openssl dgst -sha256 -r 2>/dev/null; }
+
+# Unpacks and tries it beside the place where it belongs, then moves each file there by itself, `verified` last. A file
+# is the same whoever moves it. So neither two first starts at once nor a repair while it runs do any harm.
+unpack() (
+  umask 022
+  mkdir -p "$1/deno" && [ ! -h "$1" ] && [ ! -h "${1%/*}" ] || exit 1
+  find "$1" -name '.new.*' -mmin +60 -exec rm -rf {} +
+  new=$(mktemp -d "$1/.new.XXXXXX") || exit 1
+  trap 'rm -rf "$new"' EXIT
+  trap 'exit 1' HUP INT TERM
+  payload | gzip -dc | tar -xof - -C "$new" || exit 1
+  DENO_DIR=$new/deno start "$new" --version </dev/null >/dev/null || exit 1
+  for name in $names; do mv -f "$new/$name" "$1/$name" || exit 1; done
+  : >"$new/verified" && mv -f "$new/verified" "$1/verified"
+)
+
+# start FOLDER ARGUMENT...: becomes the program.
+start() {
+  export DENO_NO_UPDATE_CHECK=1 VPN_EXECUTABLE="$self"
+  folder=$1
+  shift
+  set -- "$folder/vpn" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only @PERMISSIONS@ \
+    "$folder/main.js" "$@"
+  # A program that shows by the name it was called by takes more than POSIX has.
+  [ -x /bin/bash ] && exec /bin/bash -c 'exec -a "$0" "$@"' "$0" "$@"
+  exec "$@"
+}
+
+try() {
+  sound "$1" || return 1
+  export DENO_DIR="$1/deno"
+  start "$@"
+}
+
+shared=${VPN_CACHE:-/var/cache/vpn}/$hash
+case ${XDG_CACHE_HOME-} in
+  /*) own=$XDG_CACHE_HOME/vpn/$hash ;;
+  *) own=${HOME-}/.cache/vpn/$hash ;;
+esac
+try "$shared" "$@"
+try "$own" "$@"
+private=${TMPDIR:-/tmp}/vpn-$(id -u)/$hash
+try "$private" "$@"
+
+case $(payload | sum) in
+  "$hash"* | '') ;;
+  *)
+    echo "vpn: Cannot start: $self is damaged, its content is not what was built: get it anew" >&2
+    exit 1
+    ;;
+esac
+[ -t 2 ] && echo 'vpn: unpacking itself, once' >&2
+for folder in "$shared" "$own" "$private"; do
+  trouble=$(unpack "$folder" 2>&1)
+  try "$folder" "$@"
+  echo "vpn: Cannot unpack into $folder: ${trouble:-others can change it}" >>/dev/null
+done
+exit 1
+HEAD
+
+main "$@"

@@ -1,0 +1,20 @@
+/** Owns the entry of a demo's thread in a namespace: takes calls, runs them, answers. */
+import type { Answer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";
+import { services } from "./services.ts";
+
+/** The Worker's global object; the type library for workers cannot be loaded beside that of the main thread. */
+const scope = globalThis as unknown as {
+  onmessage: ((event: MessageEvent<Call>) => void) | null;
+  postMessage(answer: Answer): void;
+};
+
+scope.onmessage = async ({ data: { id, service, argument } }) => {
+  try {
+    // Sender and services share one table of types, which a union of calls cannot express.
+    const call = services[service] as (argument: Argument<ServiceName>) => Result<ServiceName>;
+    scope.postMessage({ id, ok: true, result: await call(argument) });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    scope.postMessage({ id, ok: false, message });
+  }
+};

@@ -1,0 +1,85 @@
+/** Owns what the demo runs inside its namespaces: a small web site, its visitor, and ping. */
+import { Buffer } from "node:buffer";
+import { createHash, randomFillSync } from "node:crypto";
+import { get, type IncomingMessage } from "node:http";
+import { openLibc } from "../../../ffi/libc.ts";
+import { ping, type PingOptions } from "./ping.ts";
+
+/** What a page says in front of the visitor's address. */
+export const GREETING = "hello ";
+
+export interface Site {
+  readonly port: number;
+  /** Of `/file`, in bytes. */
+  readonly fileSize: number;
+}
+
+export interface Visit {
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+}
+
+export interface Visited {
+  readonly status: number;
+  /** Of the body. */
+  readonly bytes: number;
+  /** Of the body, in hexadecimal. */
+  readonly sha256: string;
+  /** The body of an answer of type text, or "". */
+  readonly text: string;
+  /** ms from the first step of the connection to the last byte. */
+  readonly time: number;
+}
+
+export const services = {
+  /**
+   * Opens a web site on all addresses of the namespace, until the thread ends: `/` greets the visitor by the address
+   * that it comes from, `/file` is random bytes.
+   */
+  serve({ port, fileSize }: Site): { readonly sha256: string } {
+    const file = new Uint8Array(fileSize);
+    randomFillSync(file);
+    Deno.serve({ hostname: "0.0.0.0", port, onListen: () => {} }, (request, { remoteAddr }) => {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/") return new Response(`${GREETING}${remoteAddr.hostname}`);
+      if (pathname === "/file") return new Response(file);
+      return new Response("no such page", { status: 404 });
+    });
+    return { sha256: sha256([file]) };
+  },
+
+  /** Fetches a page. The digest is made after the last byte, so that the time is that of the transfer. */
+  async visit({ host, port, path }: Visit): Promise<Visited> {
+    const startedAt = performance.now();
+    const answer = await request({ host, port, path });
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const piece of answer) {
+      pieces.push(piece);
+      bytes += piece.length;
+    }
+    const time = performance.now() - startedAt;
+    const isText = answer.headers["content-type"]?.startsWith("text/") ?? false;
+    const text = isText ? Buffer.concat(pieces).toString() : "";
+    return { status: answer.statusCode ?? 0, bytes, sha256: sha256(pieces), text, time };
+  },
+
+  /** See `ping()`. */
+  ping(options: PingOptions): number[] {
+    return ping(openLibc(), options);
+  },
+};
+
+/** By `node:http` rather than `fetch()`, which would ask the proxy that HTTP_PROXY names. */
+function request(visit: Visit): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    get({ ...visit, agent: false }, resolve).on("error", reject);
+  });
+}
+
+function sha256(pieces: readonly Uint8Array[]): string {
+  const hash = createHash("sha256");
+  for (const piece of pieces) hash.update(piece);
+  return hash.digest("hex");
+}

@@ -1,0 +1,143 @@
+/**
+ * Owns a gateway's way outside within the data plane: the NAT, the raw socket that it sends by, the capture of the answers.
+ */
+import type { Arena } from "../../ffi/arena.ts";
+import type { Libc } from "../../ffi/libc.ts";
+import { type BpfInstruction, PacketSocket } from "../../ffi/packet_socket.ts";
+import { RawSocket } from "../../ffi/raw_socket.ts";
+import { Nat } from "../nat/nat.ts";
+import type { PortForward, PortRange } from "../nat/nat_options.ts";
+import { DEFAULT_CLIENT_QUOTA } from "../nat/constants.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { captureFilter } from "./capture_filter.ts";
+
+/** Packets that one send or receive call handles. */
+const BATCH = 64;
+/** Packets captured in one call; each may be a super-packet of 64 KiB. */
+const CAPTURE_BATCH = 16;
+const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
+
+/** The mark of packets that the NAT sends: exempt from connection tracking, and kept off the tunnel's own routes. */
+export const EGRESS_MARK = 0x5650;
+
+export interface EgressConfig {
+  /** The external interface. */
+  readonly device: string;
+  readonly link: number;
+  /** Bytes. */
+  readonly externalMtu: number;
+  readonly innerMtu: number;
+  /** Host order. */
+  readonly externalAddress: number;
+  readonly innerAddress: number;
+  readonly ports: PortRange;
+  readonly filtering: "endpoint" | "address";
+  readonly forwards: readonly PortForward[];
+  readonly capture: "packet" | "nfqueue";
+}
+
+/** Where captured packets come from: `PacketSocket` or `NfQueue`. */
+interface Capture extends Disposable {
+  readonly fd: number;
+  readonly receivedOffsets: Int32Array;
+  readonly receivedLengths: Int32Array;
+  receive(): number;
+  /** Replaces the filter, where the capture has one of its own. */
+  setFilter(filter: readonly BpfInstruction[]): void;
+}
+
+export class Egress implements Disposable {
+  readonly nat: Nat;
+  readonly capture: Capture;
+  readonly #config: EgressConfig;
+  readonly #raw: RawSocket;
+  readonly #drops: DropCounters;
+
+  /** Bytes of arena that an egress takes. */
+  static arenaSize(config: EgressConfig): number {
+    const mtu = Math.max(config.externalMtu, config.innerMtu);
+    return Nat.generatedSize(mtu) + CAPTURE_BATCH * (65_664 + 256) + 64 * 1024;
+  }
+
+  /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where the interface is gone */
+  constructor(
+    libc: Libc,
+    arena: Arena,
+    { config, drops, random }: {
+      config: EgressConfig;
+      drops: DropCounters;
+      random: () => number;
+    },
+  ) {
+    this.#drops = drops;
+    this.#config = config;
+    this.nat = new Nat({
+      ...config,
+      memory: arena,
+      drops,
+      generated: arena.allocate(
+        Nat.generatedSize(Math.max(config.externalMtu, config.innerMtu)),
+      ),
+      clientQuota: DEFAULT_CLIENT_QUOTA,
+      random,
+    });
+    this.#raw = RawSocket.open(libc, arena, {
+      mark: EGRESS_MARK,
+      device: config.device,
+      batch: BATCH,
+      bufferSize: SOCKET_BUFFER_SIZE,
+    });
+    this.capture = PacketSocket.open(libc, arena, {
+      link: config.link,
+      filter: captureFilter(config.externalAddress, capturedPorts(config)),
+      batch: CAPTURE_BATCH,
+      bufferSize: SOCKET_BUFFER_SIZE,
+    });
+  }
+
+  /** Follows a change of the gateway's address outside (host order), as DHCP makes it. */
+  setExternalAddress(address: number): void {
+    this.nat.externalAddress = address;
+    this.capture.setFilter(captureFilter(address, capturedPorts(this.#config)));
+  }
+
+  /**
+   * Sends what the NAT has for outside. What the socket has no room for is dropped, as a router's full queue drops it: the
+   * senders' own congestion control is what answers to that.
+   */
+  flush(): void {
+    const { outside } = this.nat;
+    if (outside.length === 0) return;
+    const errors = this.#raw.errorCount;
+    const sent = this.#raw.send(outside, 0, outside.length);
+    for (let i = errors; i < this.#raw.errorCount; i++) this.#drops.add(DropReason.sendError);
+    for (let i = sent; i < outside.length; i++) {
+      this.#drops.add(DropReason.sendQueueFull, outside.lengths[i]);
+    }
+    outside.clear();
+  }
+
+  /** How many packets the kernel refused, by errno. */
+  get sendErrors(): ReadonlyMap<number, number> {
+    return this.#raw.errors;
+  }
+
+  [Symbol.dispose](): void {
+    this.#raw[Symbol.dispose]();
+    this.capture[Symbol.dispose]();
+  }
+}
+
+/** The ports, by protocol, whose packets are the NAT's and must not reach the host's stack. */
+export function capturedPorts(
+  config: Pick<EgressConfig, "ports" | "forwards">,
+): { tcp: PortRange[]; udp: PortRange[] } {
+  const of = (protocol: "tcp" | "udp") => [
+    config.ports,
+    ...config.forwards
+      .filter((forward) => forward.protocol === protocol)
+      .filter(({ externalPort: port }) => port < config.ports.first || port > config.ports.last)
+      .map(({ externalPort: port }) => ({ first: port, last: port })),
+  ];
+  return { tcp: of("tcp"), udp: of("udp") };
+}

@@ -1,0 +1,68 @@
+/** Owns the choice of a gateway's way outside: the interface, its address and MTU, and what peers may not reach by it. */
+import { AF_INET, ipv4ToNumber } from "../../ffi/netlink/ip_address.ts";
+import { RouteTable } from "../../ffi/netlink/routes.ts";
+import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { ConfigError } from "../config/config_error.ts";
+import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+
+/** The interface that leads outside. */
+export interface ExternalLink {
+  readonly name: string;
+  /** Its index. */
+  readonly link: number;
+  /** Host order. */
+  readonly address: number;
+  /** Bytes. */
+  readonly mtu: number;
+}
+
+/**
+ * The interface named by `EgressInterface`, or else the one with the default route.
+ *
+ * @returns null where nothing is configured and there is no default route: the gateway then leads nowhere
+ * @throws {ConfigError} where the configured interface is not there, or has no address
+ */
+export function findExternalLink(config: ServerConfig, netlink: Rtnetlink): ExternalLink | null {
+  const wanted = config.interface.egressInterface;
+  const route = defaultRoute(netlink);
+  const found = wanted !== null
+    ? netlink.links.find(wanted)
+    : route === undefined || route.link === null
+    ? null
+    : netlink.links.find(route.link);
+  if (found === null) {
+    if (wanted === null) return null;
+    throw unusable(config, wanted, "there is no such interface");
+  }
+  const preferred = route?.link === found.index ? route.preferredSource : null;
+  const first = netlink.addresses.list({ family: AF_INET, link: found.index })[0]?.address;
+  const address = preferred ?? first;
+  if (address === undefined) {
+    if (wanted === null) return null;
+    throw unusable(config, wanted, "it has no IPv4 address");
+  }
+  return { name: found.name, link: found.index, address: ipv4ToNumber(address), mtu: found.mtu };
+}
+
+/** The networks of all other interfaces: the gateway's insides, which its own firewall may not protect from its peers. */
+export function privateNetworks(netlink: Rtnetlink, external: ExternalLink): Ipv4Prefix[] {
+  return netlink.addresses.list({ family: AF_INET })
+    .filter(({ link }) => link !== external.link)
+    .map(({ address, prefixLength }) => ({ address: ipv4ToNumber(address), prefixLength }));
+}
+
+/** The default route that the host prefers. */
+function defaultRoute(netlink: Rtnetlink) {
+  return netlink.routes.list({ family: AF_INET, table: RouteTable.main })
+    .filter(({ destination, link }) => destination.length === 0 && link !== null)
+    .sort((a, b) => a.metric - b.metric)
+    .at(0);
+}
+
+function unusable(config: ServerConfig, name: string, reason: string): ConfigError {
+  const line = config.interface.lines.get("EgressInterface");
+  return new ConfigError(
+    `${config.fileName}:${line}: EgressInterface: cannot use "${name}": ${reason}`,
+  );
+}

@@ -1,0 +1,119 @@
+/**
+ * Owns the checks that the NAT's external ports are nobody else's: neither the kernel's to hand out, nor a service's.
+ *
+ * Packets for these ports never reach the host's stack, so a service on one of them would fall silent, and a connection
+ * of the host's own that got one would never see an answer.
+ */
+import type { PortRange } from "../nat/nat_options.ts";
+import { AppError, ExitCode } from "./errors.ts";
+import { readReservedPorts, readSysctl } from "./host_change.ts";
+import type { Journal } from "./journal.ts";
+
+const EPHEMERAL_RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/** A socket table under `/proc/net`, and the state in which a socket there takes packets from anybody (net/tcp_states.h). */
+const TABLES = [
+  { protocol: "tcp", file: "tcp", listening: "0A" },
+  { protocol: "tcp", file: "tcp6", listening: "0A" },
+  { protocol: "udp", file: "udp", listening: "07" },
+  { protocol: "udp", file: "udp6", listening: "07" },
+] as const;
+
+/** Ports of both protocols, host order. */
+export interface NatPorts {
+  readonly tcp: readonly PortRange[];
+  readonly udp: readonly PortRange[];
+}
+
+/** A socket that listens on one of the ports. */
+interface Listener {
+  readonly protocol: "tcp" | "udp";
+  readonly port: number;
+  readonly inode: string;
+}
+
+/**
+ * Makes sure of the ports: refuses those that a service has, reserves those that the kernel might hand out.
+ *
+ * @throws {AppError} with exit code 2, which names the socket in the way
+ */
+export function securePorts(ports: NatPorts, journal: Journal): void {
+  const inTheWay = listeners().find(({ protocol, port }) => contains(ports[protocol], port));
+  if (inTheWay !== undefined) {
+    const { protocol, port, inode } = inTheWay;
+    throw new AppError(
+      `Cannot use ${protocol} port ${port} for the NAT: ${ownerOf(inode)} listens on it: ` +
+        "stop it, or choose other ports with NatPorts",
+      { exitCode: ExitCode.usage },
+    );
+  }
+  reserve([...ports.tcp, ...ports.udp], journal);
+}
+
+function listeners(): Listener[] {
+  return TABLES.flatMap(({ protocol, file, listening }) =>
+    tableLines(file).flatMap((line) => {
+      // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
+      const fields = line.trim().split(/\s+/);
+      if (fields[3] !== listening) return [];
+      const port = parseInt(fields[1].slice(fields[1].lastIndexOf(":") + 1), 16);
+      return [{ protocol, port, inode: fields[9] }];
+    })
+  );
+}
+
+/** The lines of a socket table of this network namespace, without its heading; none where the kernel has no IPv6. */
+function tableLines(file: string): string[] {
+  try {
+    return Deno.readTextFileSync(`/proc/thread-self/net/${file}`).trimEnd().split("\n").slice(1);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** The process that holds a socket, as in `"nginx" (process 812)`. */
+function ownerOf(inode: string): string {
+  const link = `socket:[${inode}]`;
+  for (const { name: pid } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    try {
+      for (const { name: fd } of Deno.readDirSync(`/proc/${pid}/fd`)) {
+        if (Deno.readLinkSync(`/proc/${pid}/fd/${fd}`) !== link) continue;
+        return `"${Deno.readTextFileSync(`/proc/${pid}/comm`).trim()}" (process ${pid})`;
+      }
+    } catch {
+      // Processes and descriptors come and go while we look, and some are not ours to see.
+    }
+  }
+  return "another process";
+}
+
+/** Keeps the kernel from handing out the ports of the ranges to the host's own connections. */
+function reserve(ranges: readonly PortRange[], journal: Journal): void {
+  const [first, last] = readSysctl(EPHEMERAL_RANGE).split(/\s+/).map(Number);
+  const reserved = readReservedPorts();
+  const missing = ranges
+    .filter((range) => range.first <= last && range.last >= first)
+    .flatMap((range) => unreserved(range, reserved));
+  if (missing.length > 0) journal.make({ kind: "reserved-ports", ranges: missing });
+}
+
+/** The parts of a range that are not reserved yet: only those are ours to give back. */
+function unreserved({ first, last }: PortRange, reserved: ReadonlySet<number>): PortRange[] {
+  const parts: PortRange[] = [];
+  let start = -1;
+  for (let port = first; port <= last + 1; port++) {
+    const isFree = port <= last && !reserved.has(port);
+    if (isFree && start < 0) start = port;
+    if (!isFree && start >= 0) {
+      parts.push({ first: start, last: port - 1 });
+      start = -1;
+    }
+  }
+  return parts;
+}
+
+function contains(ranges: readonly PortRange[], port: number): boolean {
+  return ranges.some(({ first, last }) => port >= first && port <= last);
+}
