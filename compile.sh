@@ -38,9 +38,10 @@ main() {
   local result=$root/dist/vpn pack_only=false
   target=
   while (($# > 0)); do
+    [[ $1 != --target && $1 != --output || -n ${2-} ]] || fail "$1 needs a value"
     case $1 in
-      --target) target=${2:?"--target needs a value"} && shift 2 ;;
-      --output) result=${2:?"--output needs a value"} && shift 2 ;;
+      --target) target=$2 && shift 2 ;;
+      --output) result=$(realpath -m -- "$2") && shift 2 ;;
       --pack) pack_only=true && shift ;;
       --help | -h) usage && exit ;;
       *) usage >&2 && fail "unknown argument \"$1\"" ;;
@@ -89,19 +90,20 @@ find_deno() {
 
 bundle() {
   bundled=$work/bundle
-  (
-    cd "$root"
-    "$deno" bundle --quiet --platform deno --code-splitting --outdir "$bundled" main.ts
-    # The data-plane thread begins with a module that no import leads to.
-    "$deno" bundle --quiet --platform deno --outdir "$bundled" lib/app/data_plane_worker.ts
-  ) || fail 'cannot bundle the program'
-  local as_source='new URL("./data_plane_worker.ts", import.meta.url)' other
-  local as_bundled=${as_source/.ts/.js}
-  sed -i "s|${as_source//./\\.}|$as_bundled|" "$bundled"/*.js
-  grep -qF "$as_bundled" "$bundled"/*.js || fail 'cannot bundle the program: no thread is started from data_plane_worker.ts'
-  if other=$(grep -hoE 'new URL\("[^"]*\.ts", import\.meta\.url\)' "$bundled"/*.js); then
-    fail "cannot bundle the program: nothing bundles the module of $other"
+  local thread missing
+  cd "$root"
+  "$deno" bundle --quiet --platform deno --code-splitting --outdir "$bundled" main.ts
+  # A thread begins with a module that no import leads to.
+  while read -r thread; do
+    "$deno" bundle --quiet --platform deno --outdir "$bundled" "$thread"
+  done < <(find lib -name '*_worker.ts')
+  sed -i 's|\(new URL("\./[a-z_]*_worker\)\.ts\(", import\.meta\.url)\)|\1.js\2|' "$bundled"/*.js
+  if missing=$(grep -hoE 'new URL\("[^"]*\.ts", import\.meta\.url\)' "$bundled"/*.js); then
+    fail "cannot bundle the program: this names a module that is not bundled: $missing"
   fi
+  while read -r thread; do
+    [[ -f $bundled/$thread ]] || fail "cannot bundle the program: it starts $thread, which is not bundled"
+  done < <(sed -n 's|.*new URL("\./\([a-z_]*\.js\)", import\.meta\.url).*|\1|p' "$bundled"/*.js)
   title=$("$deno" run --quiet --allow-all "$root/main.ts" --version)
   # From this file the built program knows its commit.
   sed -n 's/.*(\([0-9a-f]*\))$/\1/p' <<<"$title" >"$bundled/commit.txt"
@@ -198,7 +200,7 @@ get_runtime() {
   command -v npm >/dev/null || fail "cannot build for $target: its deno comes from npm, which is not installed here"
   say "getting $package by npm"
   mkdir "$folder"
-  (cd "$folder" && npm pack --silent "$package" >/dev/null && tar -xzf ./*.tgz package/deno) ||
+  (cd "$folder" && npm pack --loglevel=error "$package" >/dev/null && tar -xzf ./*.tgz package/deno) ||
     fail "cannot build for $target: npm did not give us $package"
   mv "$folder/package/deno" "$1"
 }
@@ -289,14 +291,14 @@ unpack() (
   trap 'rm -rf "$new"' EXIT
   trap 'exit 1' HUP INT TERM
   payload | gzip -dc | tar -xof - -C "$new" || exit 1
-  DENO_DIR=$new/deno start "$new" --version </dev/null >/dev/null || exit 1
+  (export DENO_DIR="$new/deno" && start "$new" --version </dev/null >/dev/null) || exit 1
   for name in $names; do mv -f "$new/$name" "$1/$name" || exit 1; done
   : >"$new/verified" && mv -f "$new/verified" "$1/verified"
 )
 
 # start FOLDER ARGUMENT...: becomes the program.
 start() {
-  export DENO_NO_UPDATE_CHECK=1 VPN_EXECUTABLE="$self"
+  export DENO_NO_UPDATE_CHECK=1
   folder=$1
   shift
   set -- "$folder/vpn" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only @PERMISSIONS@ \
@@ -315,7 +317,7 @@ try() {
 shared=${VPN_CACHE:-/var/cache/vpn}/$hash
 case ${XDG_CACHE_HOME-} in
   /*) own=$XDG_CACHE_HOME/vpn/$hash ;;
-  *) own=${HOME-}/.cache/vpn/$hash ;;
+  *) own=${HOME:-/nonexistent}/.cache/vpn/$hash ;;
 esac
 try "$shared" "$@"
 try "$own" "$@"
@@ -330,11 +332,14 @@ case $(payload | sum) in
     ;;
 esac
 [ -t 2 ] && echo 'vpn: unpacking itself, once' >&2
+troubles=
 for folder in "$shared" "$own" "$private"; do
   trouble=$(unpack "$folder" 2>&1)
   try "$folder" "$@"
-  echo "vpn: Cannot unpack into $folder: ${trouble:-others can change it}" >>/dev/null
+  troubles="$troubles$folder: ${trouble:-others can change it}; "
 done
+echo "vpn: Cannot start: nowhere to unpack: $troubles""name a folder of yours by VPN_CACHE" | tr '\n' ' ' >&2
+echo >&2
 exit 1
 HEAD
 

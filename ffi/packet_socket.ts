@@ -12,8 +12,8 @@ import type { Libc } from "./libc.ts";
 import { MessageHeaders } from "./message_headers.ts";
 
 const AF_PACKET = 17;
-/** Packets without their link-layer header: the filter and the reader both begin at the IP header. */
-const SOCK_DGRAM = 2;
+/** Packets with their link-layer header: PACKET_VNET_HDR is refused to SOCK_DGRAM (net/packet/af_packet.c). */
+const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const ETH_P_ALL = 0x0003;
@@ -30,8 +30,13 @@ const SOCKADDR_LL_SIZE = 20;
 /** `struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; }` */
 const SOCK_FILTER_SIZE = 8;
 
-/** Room for a virtio-net header and the largest packet that GRO makes. */
+/** `struct virtio_net_hdr { u8 flags, gso_type; u16 hdr_len, gso_size, csum_start, csum_offset; }`, host order. */
+const VNET_HEADER_SIZE = 10;
+const VNET_CHECKSUM_START = 6;
+/** Room for a virtio-net header, a link-layer header and the largest packet that GRO makes. */
 export const CAPTURE_BUFFER_SIZE = 65_664;
+/** Bytes at the end of a buffer that a packet never reaches, and that sealing may overwrite with padding. */
+const PADDING_ROOM = 64;
 
 /** One instruction of a classic BPF program (include/uapi/linux/filter.h). */
 export interface BpfInstruction {
@@ -45,6 +50,8 @@ export interface BpfInstruction {
 export interface PacketSocketOptions {
   /** Index of the interface. */
   readonly link: number;
+  /** Bytes of its link-layer header: 14 on Ethernet, 0 where there is none. */
+  readonly linkHeaderSize: number;
   readonly filter: readonly BpfInstruction[];
   /** Packets that one receive call takes. */
   readonly batch: number;
@@ -54,7 +61,7 @@ export interface PacketSocketOptions {
 
 export class PacketSocket implements Disposable {
   readonly fd: number;
-  /** What the last `receive()` brought: the offset of each virtio-net header, the packet behind it. */
+  /** What the last `receive()` brought: the offset of each virtio-net header, the IP packet right behind it. */
   readonly receivedOffsets: Int32Array;
   /** Bytes, the header included; -1 when the kernel had to cut the packet short. */
   readonly receivedLengths: Int32Array;
@@ -62,12 +69,20 @@ export class PacketSocket implements Disposable {
   readonly #libc: Libc;
   readonly #headers: MessageHeaders;
   readonly #batch: number;
+  readonly #view: DataView<ArrayBuffer>;
+  readonly #linkHeaderSize: number;
   readonly #statistics = new Uint32Array(2);
   #drops = 0;
 
-  private constructor(libc: Libc, arena: Arena, socket: { fd: number; batch: number }) {
+  private constructor(
+    libc: Libc,
+    arena: Arena,
+    socket: { fd: number; batch: number; linkHeaderSize: number },
+  ) {
     this.#libc = libc;
+    this.#view = arena.view;
     this.#batch = socket.batch;
+    this.#linkHeaderSize = socket.linkHeaderSize;
     this.fd = socket.fd;
     this.receivedOffsets = new Int32Array(socket.batch);
     this.receivedLengths = new Int32Array(socket.batch);
@@ -78,10 +93,12 @@ export class PacketSocket implements Disposable {
       vectors: 1,
     });
     const buffers = arena.allocate(socket.batch * CAPTURE_BUFFER_SIZE);
+    // The packet itself shall begin on a multiple of 4, where the cipher wants it.
+    const start = -(VNET_HEADER_SIZE + socket.linkHeaderSize) & 3;
     for (let i = 0; i < socket.batch; i++) {
-      // The virtio-net header has ten bytes: behind it, the packet is aligned.
-      this.receivedOffsets[i] = buffers + i * CAPTURE_BUFFER_SIZE + 6;
-      this.#headers.setPiece(i, 0, this.receivedOffsets[i], CAPTURE_BUFFER_SIZE - 64);
+      const offset = buffers + i * CAPTURE_BUFFER_SIZE + start;
+      this.receivedOffsets[i] = offset + socket.linkHeaderSize;
+      this.#headers.setPiece(i, 0, offset, CAPTURE_BUFFER_SIZE - PADDING_ROOM);
     }
   }
 
@@ -91,7 +108,7 @@ export class PacketSocket implements Disposable {
     // Protocol 0 receives nothing: no packet may slip in before the filter is there. `bind` names the protocol.
     const fd = check(
       libc,
-      symbols.socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+      symbols.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
       "open packet socket",
     );
     try {
@@ -109,7 +126,7 @@ export class PacketSocket implements Disposable {
         symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_LL_SIZE),
         `bind packet socket to interface ${options.link}`,
       );
-      return new PacketSocket(libc, arena, { fd, batch: options.batch });
+      return new PacketSocket(libc, arena, { fd, ...options });
     } catch (error) {
       symbols.close(fd);
       throw error;
@@ -130,8 +147,24 @@ export class PacketSocket implements Disposable {
       null,
     );
     if (count < 0) return -this.#libc.errno();
-    for (let i = 0; i < count; i++) this.receivedLengths[i] = this.#headers.receivedLength(i);
+    for (let i = 0; i < count; i++) {
+      const length = this.#headers.receivedLength(i);
+      this.receivedLengths[i] = length < 0 ? length : length - this.#linkHeaderSize;
+      this.#moveVnetHeader(this.receivedOffsets[i]);
+    }
     return count;
+  }
+
+  /** Moves the virtio-net header over the link-layer header, which nobody needs, to stand right before the packet. */
+  #moveVnetHeader(to: number): void {
+    if (this.#linkHeaderSize === 0) return;
+    const view = this.#view;
+    const from = to - this.#linkHeaderSize;
+    for (let at = VNET_HEADER_SIZE - 2; at >= 0; at -= 2) {
+      view.setUint16(to + at, view.getUint16(from + at));
+    }
+    const start = view.getUint16(to + VNET_CHECKSUM_START, true);
+    if (start > 0) view.setUint16(to + VNET_CHECKSUM_START, start - this.#linkHeaderSize, true);
   }
 
   /** Replaces the filter. */

@@ -66,7 +66,7 @@ export const RECEIVE_BUFFER_SIZE = 65536;
 export interface DatagramBatch {
   /** Arena offset of each datagram. */
   readonly offsets: Int32Array;
-  /** Length of each in bytes. */
+  /** Length of each in bytes, at least 1: UDP_SEGMENT has no empty segments. */
   readonly lengths: Int32Array;
   /** Destination IPv4 address, host order. */
   readonly addresses: Uint32Array;

@@ -14,7 +14,7 @@ const JGT = 0x25;
 const JGE = 0x35;
 const JSET = 0x45;
 const RET = 0x06;
-/** Loads the frame's protocol, which is not part of a packet without link-layer header. */
+/** Loads the frame's protocol, wherever the link-layer header has it, and where there is none. */
 const SKF_AD_PROTOCOL = 0xfffff000;
 const ETH_P_IP = 0x0800;
 const WHOLE_PACKET = 0xffff_ffff;
@@ -37,32 +37,42 @@ interface Line {
 /**
  * Makes the program: IPv4 to `address` (host order) that is ICMP, a later fragment, or TCP or UDP to one of the ports.
  *
+ * @param linkHeaderSize bytes before the IPv4 header
+ *
  * The offsets are those of an IPv4 header: flags at 6, protocol at 9, destination at 16; the ports stand behind it.
  */
-export function captureFilter(address: number, ports: CapturedPorts): BpfInstruction[] {
+export function captureFilter(
+  address: number,
+  ports: CapturedPorts,
+  linkHeaderSize: number,
+): BpfInstruction[] {
   return assemble([
     { code: LD_H_ABS, k: SKF_AD_PROTOCOL },
     { code: JEQ, k: ETH_P_IP, no: "drop" },
-    { code: LD_W_ABS, k: 16 },
+    { code: LD_W_ABS, k: linkHeaderSize + 16 },
     { code: JEQ, k: address, no: "drop" },
-    { code: LD_B_ABS, k: 9 },
+    { code: LD_B_ABS, k: linkHeaderSize + 9 },
     { code: JEQ, k: PROTOCOL_ICMP, yes: "accept" },
     { code: JEQ, k: PROTOCOL_TCP, yes: "tcp" },
     { code: JEQ, k: PROTOCOL_UDP, yes: "udp", no: "drop" },
-    ...portLines("tcp", ports.tcp),
-    ...portLines("udp", ports.udp),
+    ...portLines("tcp", ports.tcp, linkHeaderSize),
+    ...portLines("udp", ports.udp, linkHeaderSize),
     { label: "accept", code: RET, k: WHOLE_PACKET },
     { label: "drop", code: RET, k: 0 },
   ]);
 }
 
-function portLines(label: string, ranges: readonly PortRange[]): Line[] {
+function portLines(
+  label: string,
+  ranges: readonly PortRange[],
+  linkHeaderSize: number,
+): Line[] {
   const lines: Line[] = [
-    { label, code: LD_H_ABS, k: 6 },
+    { label, code: LD_H_ABS, k: linkHeaderSize + 6 },
     { code: JSET, k: FRAGMENT_OFFSET_MASK, yes: "accept" },
-    { code: LDX_B_MSH, k: 0 },
+    { code: LDX_B_MSH, k: linkHeaderSize },
     // The destination port: two bytes into the transport header.
-    { code: LD_H_IND, k: 2 },
+    { code: LD_H_IND, k: linkHeaderSize + 2 },
   ];
   ranges.forEach(({ first, last }, index) => {
     const next = `${label}-${index + 1}`;

@@ -9,6 +9,7 @@ import { Arena } from "../../ffi/arena.ts";
 import { BootClock } from "../../ffi/clock.ts";
 import { Epoll, EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { EAGAIN, EINTR, errnoName, SystemCallError } from "../../ffi/errno.ts";
+import { RouteMonitor } from "../../ffi/netlink/monitor.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { openLibcrypto } from "../../ffi/libcrypto.ts";
 import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/tun.ts";
@@ -73,6 +74,7 @@ export class DataPlane {
   readonly #tunWriter: TunWriter;
   readonly #commandBuffer = new Uint8Array(MAX_MESSAGE_SIZE);
   readonly #egress: Egress | null;
+  readonly #monitor: RouteMonitor;
   #tun: Tun | null = null;
   #stopping = false;
   #blocked = false;
@@ -88,6 +90,7 @@ export class DataPlane {
     this.#config = config;
     this.#report = report;
     this.#libc = openLibc();
+    this.#monitor = RouteMonitor.open(this.#libc);
     const slotSize = SendQueue.slotSize(config.mtu + TRANSPORT_OVERHEAD);
     const egress = typeof config.egress === "object" ? config.egress : null;
     const arena = new Arena(
@@ -153,6 +156,7 @@ export class DataPlane {
     this.#epoll.add(config.commandFd, EPOLLIN);
     this.#epoll.add(this.#socket.fd, EPOLLIN);
     if (this.#egress !== null) this.#epoll.add(this.#egress.capture.fd, EPOLLIN);
+    this.#epoll.add(this.#monitor.fd, EPOLLIN);
     report({ kind: "ready", port: this.#socket.port, aead: aead.name });
   }
 
@@ -167,6 +171,7 @@ export class DataPlane {
         if (fd === this.#socket.fd) this.#serveSocket(this.#epoll.readiness(i), now);
         else if (fd === this.#config.commandFd) this.#serveCommands(now);
         else if (fd === this.#egress?.capture.fd) this.#readCapture(this.#egress, now);
+        else if (fd === this.#monitor.fd) this.#reportNetworkChange();
         else this.#readTun(now);
       }
       this.#device.poll(now);
@@ -180,6 +185,7 @@ export class DataPlane {
   /** Closes the TUN, which takes the interface off the host, and the socket. */
   close(): void {
     this.#tun?.[Symbol.dispose]();
+    this.#monitor[Symbol.dispose]();
     this.#egress?.[Symbol.dispose]();
     this.#socket[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
@@ -402,6 +408,11 @@ export class DataPlane {
         sentBytes: peer.sentBytes,
       })),
     };
+  }
+
+  /** What has changed is looked up by the main thread, which has to see the whole anyway. */
+  #reportNetworkChange(): void {
+    if (this.#monitor.read().length > 0) this.#report({ kind: "network-changed" });
   }
 
   #reportEvents(): void {

@@ -16,6 +16,8 @@ interface Waiter {
 export interface DataPlaneListener {
   onPeer(report: ReportOf<"peer">): void;
   onLog(report: ReportOf<"log">): void;
+  /** Addresses, links or routes of the host have changed. */
+  onNetworkChange(): void;
 }
 
 /** The data plane's own words for a failure, with the error number where a system call failed. */
@@ -101,6 +103,11 @@ export class DataPlaneHandle {
     this.#send({ kind: "connected" });
   }
 
+  /** Tells the NAT of a new address outside, host order. */
+  setExternalAddress(address: number): void {
+    this.#send({ kind: "set-external-address", address });
+  }
+
   async statistics(): Promise<Statistics> {
     const statistics = this.#wait("statistics");
     this.#send({ kind: "get-statistics" });
@@ -148,6 +155,9 @@ export class DataPlaneHandle {
         break;
       case "log":
         this.#listener.onLog(report);
+        break;
+      case "network-changed":
+        this.#listener.onNetworkChange();
         break;
       case "failed": {
         const failure = new DataPlaneError(report);

@@ -87,6 +87,8 @@ export type Report =
     readonly category: string;
     readonly message: string;
   }
+  /** Addresses, links or routes of the host have changed. */
+  | { readonly kind: "network-changed" }
   | { readonly kind: "statistics"; readonly statistics: Statistics }
   | { readonly kind: "stopped" }
   /** The data plane cannot go on, or could not do what was asked. `errno` is 0 when no system call failed. */

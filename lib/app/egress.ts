@@ -24,6 +24,8 @@ export interface EgressConfig {
   /** The external interface. */
   readonly device: string;
   readonly link: number;
+  /** Bytes of its link-layer header. */
+  readonly linkHeaderSize: number;
   /** Bytes. */
   readonly externalMtu: number;
   readonly innerMtu: number;
@@ -89,7 +91,12 @@ export class Egress implements Disposable {
     });
     this.capture = PacketSocket.open(libc, arena, {
       link: config.link,
-      filter: captureFilter(config.externalAddress, capturedPorts(config)),
+      linkHeaderSize: config.linkHeaderSize,
+      filter: captureFilter(
+        config.externalAddress,
+        capturedPorts(config),
+        config.linkHeaderSize,
+      ),
       batch: CAPTURE_BATCH,
       bufferSize: SOCKET_BUFFER_SIZE,
     });
@@ -98,7 +105,8 @@ export class Egress implements Disposable {
   /** Follows a change of the gateway's address outside (host order), as DHCP makes it. */
   setExternalAddress(address: number): void {
     this.nat.externalAddress = address;
-    this.capture.setFilter(captureFilter(address, capturedPorts(this.#config)));
+    const { linkHeaderSize } = this.#config;
+    this.capture.setFilter(captureFilter(address, capturedPorts(this.#config), linkHeaderSize));
   }
 
   /**

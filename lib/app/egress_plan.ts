@@ -6,11 +6,15 @@ import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
+const ETHERNET_HEADER_SIZE = 14;
+
 /** The interface that leads outside. */
 export interface ExternalLink {
   readonly name: string;
   /** Its index. */
   readonly link: number;
+  /** Bytes of its link-layer header. */
+  readonly linkHeaderSize: number;
   /** Host order. */
   readonly address: number;
   /** Bytes. */
@@ -42,7 +46,14 @@ export function findExternalLink(config: ServerConfig, netlink: Rtnetlink): Exte
     if (wanted === null) return null;
     throw unusable(config, wanted, "it has no IPv4 address");
   }
-  return { name: found.name, link: found.index, address: ipv4ToNumber(address), mtu: found.mtu };
+  return {
+    name: found.name,
+    link: found.index,
+    // Links without hardware addresses (PPP, tunnels) have no header that a packet socket would show.
+    linkHeaderSize: found.hardwareAddress === null ? 0 : ETHERNET_HEADER_SIZE,
+    address: ipv4ToNumber(address),
+    mtu: found.mtu,
+  };
 }
 
 /** The networks of all other interfaces: the gateway's insides, which its own firewall may not protect from its peers. */

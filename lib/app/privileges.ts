@@ -1,8 +1,12 @@
 /** Owns the checks, before anything is changed, that this process may do what a tunnel needs. */
 import { AppError, ExitCode } from "./errors.ts";
 
-/** `CAP_NET_ADMIN`: TUN devices, addresses, routes, SO_MARK (include/uapi/linux/capability.h). */
+/** Numbers of capabilities (include/uapi/linux/capability.h). `CAP_NET_ADMIN`: TUN devices, addresses, routes, SO_MARK. */
 const CAP_NET_ADMIN = 12n;
+/** Raw sockets. */
+const CAP_NET_RAW = 13n;
+/** Namespaces. */
+const CAP_SYS_ADMIN = 21n;
 
 /**
  * Makes sure of CAP_NET_ADMIN and of `/dev/net/tun`.
@@ -10,9 +14,7 @@ const CAP_NET_ADMIN = 12n;
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireTunnelPrivileges(): void {
-  const status = Deno.readTextFileSync("/proc/self/status");
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
-  if ((effective >> CAP_NET_ADMIN & 1n) === 0n) {
+  if (!hasCapability(CAP_NET_ADMIN)) {
     throw missing(
       "Cannot create a tunnel: CAP_NET_ADMIN is missing: run as root, or grant it with " +
         `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``,
@@ -35,6 +37,34 @@ export function requireTunnelPrivileges(): void {
     );
   }
   file.close();
+}
+
+/**
+ * Makes sure of what a tunnel needs and of what the demo needs besides: network namespaces, and ICMP sockets to ping with.
+ *
+ * @throws {AppError} with exit code 5 and the remedy
+ */
+export function requireDemoPrivileges(): void {
+  requireTunnelPrivileges();
+  for (
+    const [name, capability] of [
+      ["CAP_SYS_ADMIN", CAP_SYS_ADMIN],
+      ["CAP_NET_RAW", CAP_NET_RAW],
+    ] as const
+  ) {
+    if (!hasCapability(capability)) {
+      throw missing(
+        `Cannot run the demo: ${name} is missing: run as root, ` +
+          `or give a container the capability (\`--cap-add ${name.slice(4)}\`)`,
+      );
+    }
+  }
+}
+
+function hasCapability(capability: bigint): boolean {
+  const status = Deno.readTextFileSync("/proc/self/status");
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  return (effective >> capability & 1n) !== 0n;
 }
 
 function missing(message: string): AppError {

@@ -7,6 +7,7 @@ import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { ExitCode } from "./errors.ts";
+import { Gateway } from "./gateway.ts";
 import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
@@ -39,16 +40,25 @@ export async function runServer(options: RunOptions): Promise<number> {
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
+  const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
+  using gateway = new Gateway({
+    config,
+    interfaceName: options.interfaceName,
+    innerMtu,
+    journal,
+    logger,
+  });
+  let networkChanged = () => {};
   const { dataPlane, port, aead } = await startDataPlane(
-    dataPlaneConfig(config, options),
-    logReports(logger),
+    { ...dataPlaneConfig(config, options), ...gateway.dataPlaneConfig },
+    { ...logReports(logger), onNetworkChange: () => networkChanged() },
   );
   try {
     await dataPlane.openTun(options.interfaceName);
     const settings = {
       name: options.interfaceName,
       addresses: config.interface.addresses,
-      mtu: config.interface.mtu ?? DEFAULT_MTU,
+      mtu: innerMtu,
     };
     network.bringUp(settings);
     const { table } = config.interface;
@@ -56,6 +66,8 @@ export async function runServer(options: RunOptions): Promise<number> {
       const networks = config.peers.flatMap((peer) => peer.allowedIps);
       network.addRoutes(settings, networks, table === "auto" ? 0 : table);
     }
+    gateway.open();
+    networkChanged = () => gateway.networkChanged(dataPlane);
     logger.info("listening on UDP port {port}; {interface} has {addresses}; cipher by {aead}", {
       port,
       interface: options.interfaceName,
@@ -75,7 +87,7 @@ export async function runServer(options: RunOptions): Promise<number> {
 function dataPlaneConfig(
   config: ServerConfig,
   options: RunOptions,
-): Omit<DataPlaneConfig, "commandFd"> {
+): Omit<DataPlaneConfig, "commandFd" | "egress" | "privateNetworks"> {
   const section = config.interface;
   return {
     isGateway: true,
@@ -87,7 +99,6 @@ function dataPlaneConfig(
     aead: section.aead,
     addresses: section.addresses,
     clientToClient: section.clientToClient,
-    egress: section.egress,
     peers: config.peers.map((peer) => peerOptions(peer, peer.endpoint?.address ?? null)),
   };
 }

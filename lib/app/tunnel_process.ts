@@ -88,6 +88,7 @@ export async function startDataPlane(
 /** Passes what the data plane reports on to the log. */
 export function logReports(logger: Logger): DataPlaneListener {
   return {
+    onNetworkChange: () => {},
     onLog: ({ level, message }) =>
       level === "warning"
         ? logger.warn("{message}", { message })

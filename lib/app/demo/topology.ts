@@ -21,7 +21,7 @@ import {
   openNamespace,
 } from "../../../ffi/netns.ts";
 import { difference, networkState } from "./network_state.ts";
-import { namespaceName } from "./leftovers.ts";
+import { namespaceName } from "./traces.ts";
 
 export const HOST_NAMES = ["gateway", "client-1", "client-2"] as const;
 export type HostName = (typeof HOST_NAMES)[number];
@@ -55,7 +55,7 @@ export class Host implements Disposable {
 
   constructor(name: HostName) {
     this.name = name;
-    this.namespace = namespaceName(Deno.pid, name);
+    this.namespace = namespaceName(name);
     createNamespace(this.namespace, { loopbackUp: true });
     try {
       this.netlink = inNamespace(this.namespace, () => Rtnetlink.open(openLibc()));
@@ -91,7 +91,7 @@ export class Host implements Disposable {
 
 /** All namespaces of a demo. */
 export class Topology implements Disposable {
-  readonly #resources = new DisposableStack();
+  readonly #resources: DisposableStack;
   readonly #hosts = new Map<HostName, Host>();
 
   /** @throws {SystemCallError | NetlinkError} EPERM without CAP_SYS_ADMIN and CAP_NET_ADMIN; nothing is left then */

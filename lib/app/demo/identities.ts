@@ -1,0 +1,67 @@
+/** Owns who is who in the demo: inner addresses, keys made for this one run, and the configuration files from them. */
+import { encodeKey, KEY_LENGTH } from "../../config/key_text.ts";
+import { clamp, publicKey } from "../../noise/x25519.ts";
+import { GATEWAY_ADDRESS, HOST_NAMES, type HostName } from "./topology.ts";
+
+/** WireGuard's usual one. */
+export const SERVER_PORT = 51820;
+const INNER_NETWORK = "10.66.77.0/24";
+
+/** The addresses inside the tunnel. */
+export const INNER_ADDRESSES: Readonly<Record<HostName, string>> = {
+  "gateway": "10.66.77.1",
+  "client-1": "10.66.77.2",
+  "client-2": "10.66.77.3",
+};
+
+/**
+ * Makes all keys, and from them the text of each host's configuration. Each client shares a key with the gateway.
+ */
+export function createConfigurations(): Record<HostName, string> {
+  const gateway = createKeyPair();
+  const sections: string[] = [];
+  const configurations: Partial<Record<HostName, string>> = {};
+  for (const name of HOST_NAMES) {
+    if (name === "gateway") continue;
+    const client = createKeyPair();
+    const presharedKey = encodeKey(randomKey());
+    const address = `${INNER_ADDRESSES[name]}/32`;
+    sections.push(section("Peer", {
+      Name: name,
+      PublicKey: client.publicKey,
+      PresharedKey: presharedKey,
+      AllowedIPs: address,
+    }));
+    configurations[name] = section("Interface", {
+      PrivateKey: client.privateKey,
+      Address: address,
+    }) + section("Peer", {
+      PublicKey: gateway.publicKey,
+      PresharedKey: presharedKey,
+      Endpoint: `${GATEWAY_ADDRESS}:${SERVER_PORT}`,
+      AllowedIPs: INNER_NETWORK,
+    });
+  }
+  configurations.gateway = section("Interface", {
+    PrivateKey: gateway.privateKey,
+    ListenPort: String(SERVER_PORT),
+    Address: `${INNER_ADDRESSES.gateway}/${INNER_NETWORK.split("/")[1]}`,
+    // There is no internet behind this gateway.
+    Egress: "off",
+  }) + sections.join("");
+  return configurations as Record<HostName, string>;
+}
+
+function section(name: string, entries: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(entries).map(([key, value]) => `${key} = ${value}\n`);
+  return `[${name}]\n${lines.join("")}\n`;
+}
+
+function createKeyPair(): { readonly privateKey: string; readonly publicKey: string } {
+  const secret = clamp(randomKey());
+  return { privateKey: encodeKey(secret), publicKey: encodeKey(publicKey(secret)) };
+}
+
+function randomKey(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(KEY_LENGTH));
+}

@@ -1,0 +1,119 @@
+/** Owns all that a demo has while it runs - namespaces, threads in them, processes, files - and its removal. */
+import type { DemoOptions } from "../../cli/command.ts";
+import { ExitCode } from "../errors.ts";
+import { Agent } from "./agent.ts";
+import { createConfigurations } from "./identities.ts";
+import { DemoProcess } from "./processes.ts";
+import { HOST_NAMES, type HostName, Topology } from "./topology.ts";
+import { makePrivateFolder, removeFolder } from "./traces.ts";
+
+/** What both processes call their TUN device. */
+export const TUN_NAME = "vpn0";
+
+export interface StageOptions extends DemoOptions {
+  /** Is called with each line of a process's log. */
+  readonly onLogLine: (host: HostName, line: string) => void;
+}
+
+export class Stage implements AsyncDisposable {
+  readonly topology: Topology;
+  /** Where the configuration files are. */
+  readonly folder: string;
+  readonly #options: StageOptions;
+  readonly #resources = new AsyncDisposableStack();
+  readonly #agents = new Map<HostName, Agent>();
+  readonly #processes = new Map<HostName, DemoProcess>();
+  readonly #lost = Promise.withResolvers<never>();
+  #stopping = false;
+  #isLost = false;
+
+  private constructor(topology: Topology, folder: string, options: StageOptions) {
+    this.topology = topology;
+    this.folder = folder;
+    this.#options = options;
+    // Whoever is interested waits for it; that nobody does is no error of its own.
+    this.#lost.promise.catch(() => {});
+  }
+
+  /** @throws {SystemCallError | NetlinkError} EPERM without the privileges; nothing is left then */
+  static open(options: StageOptions): Stage {
+    using resources = new DisposableStack();
+    const folder = resources.adopt(makePrivateFolder(), removeFolder);
+    for (const [host, text] of Object.entries(createConfigurations())) {
+      Deno.writeTextFileSync(`${folder}/${host}.conf`, text, { createNew: true, mode: 0o600 });
+    }
+    const topology = resources.use(new Topology());
+    const stage = new Stage(topology, folder, options);
+    for (const name of HOST_NAMES) {
+      const agent = resources.use(new Agent(topology.host(name).namespace));
+      stage.#agents.set(name, agent);
+    }
+    stage.#resources.use(resources.move());
+    return stage;
+  }
+
+  /** Rejects when a process ends without being told to; never resolves. */
+  get lost(): Promise<never> {
+    return this.#lost.promise;
+  }
+
+  /** Whether that has happened. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** The thread in a host's namespace. */
+  agent(name: HostName): Agent {
+    const agent = this.#agents.get(name);
+    if (agent === undefined) throw new Error(`Cannot find the thread of "${name}": there is none`);
+    return agent;
+  }
+
+  /** Starts a host's process: the gateway's is a server, the others' are clients. */
+  start(name: HostName): DemoProcess {
+    const { logLevel, logFormat, onLogLine } = this.#options;
+    const process = this.#resources.use(
+      new DemoProcess({
+        title: name,
+        args: [
+          name === "gateway" ? "server" : "client",
+          ...["--config", `${this.folder}/${name}.conf`],
+          ...["--netns", this.topology.host(name).namespace],
+          ...["--interface", TUN_NAME],
+          ...["--log-level", logLevel, "--log-format", logFormat],
+        ],
+        onLine: (line) => onLogLine(name, line),
+      }),
+    );
+    this.#processes.set(name, process);
+    process.ended.then((code) => {
+      if (this.#stopping) return;
+      this.#isLost = true;
+      this.#lost.reject(new Error(`${name} has ended with exit code ${code}`));
+    });
+    return process;
+  }
+
+  /** The last lines of all logs since the previous call, each with its host's name. */
+  takeLogs(): string[] {
+    return [...this.#processes.values()].flatMap((process) =>
+      process.takeLog().map((line) => `${process.title}: ${line}`)
+    );
+  }
+
+  /** Ends all processes, at once as at a shutdown, and returns a line for each that did not end with exit code 0. */
+  async stopProcesses(): Promise<string[]> {
+    this.#stopping = true;
+    const processes = [...this.#processes.values()];
+    const codes = await Promise.all(processes.map((process) => process.stop()));
+    return processes.flatMap(({ title }, i) =>
+      codes[i] === ExitCode.ok ? [] : `${title} ended with exit code ${codes[i]}`
+    );
+  }
+
+  /** Removes everything; safe to call again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stopProcesses();
+    await this.#resources.disposeAsync();
+  }
+}

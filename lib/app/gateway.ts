@@ -1,0 +1,142 @@
+/**
+ * Owns what a gateway does on the host besides its tunnel: the way outside, the ports it takes, the firewall's part in it.
+ *
+ * `Egress = raw`: our own NAT; the firewall keeps packets for its ports from the host's stack, which would answer them with
+ * RST and ICMP unreachable, and keeps its own packets from being tracked. `Egress = kernel`: the host forwards, and an
+ * nftables rule masquerades.
+ */
+import { openLibc } from "../../ffi/libc.ts";
+import { Nftables } from "../../ffi/netlink/nftables.ts";
+import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { formatIpv4 } from "../wire/ipv4_text.ts";
+import type { DataPlaneHandle } from "./data_plane_handle.ts";
+import type { DataPlaneConfig } from "./data_plane_protocol.ts";
+import { capturedPorts, EGRESS_MARK, type EgressConfig } from "./egress.ts";
+import { type ExternalLink, findExternalLink, privateNetworks } from "./egress_plan.ts";
+import type { Journal } from "./journal.ts";
+import type { Logger } from "./logging.ts";
+import { securePorts } from "./port_safety.ts";
+
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+
+export interface GatewayOptions {
+  readonly config: ServerConfig;
+  readonly interfaceName: string;
+  /** Bytes. */
+  readonly innerMtu: number;
+  readonly journal: Journal;
+  readonly logger: Logger;
+}
+
+export class Gateway implements Disposable {
+  /** What the data plane needs to know. */
+  readonly dataPlaneConfig: Pick<DataPlaneConfig, "egress" | "privateNetworks">;
+
+  readonly #options: GatewayOptions;
+  readonly #netlink = Rtnetlink.open(openLibc());
+  readonly #table: string;
+  #nftables: Nftables | null = null;
+  #external: ExternalLink | null;
+
+  /**
+   * Chooses the way outside. Nothing is changed yet.
+   *
+   * @throws {ConfigError} for an `EgressInterface` that cannot be used
+   */
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.#table = `vpn_${options.interfaceName}`;
+    const { egress } = options.config.interface;
+    this.#external = egress === "off" ? null : findExternalLink(options.config, this.#netlink);
+    if (egress !== "off" && this.#external === null) {
+      options.logger.warn("no default route: packets for the internet are dropped");
+    }
+    const external = this.#external;
+    this.dataPlaneConfig = {
+      egress: external === null
+        ? "off"
+        : egress === "raw"
+        ? this.#egressConfig(external)
+        : "kernel",
+      privateNetworks: external === null ? [] : privateNetworks(this.#netlink, external),
+    };
+  }
+
+  /**
+   * Opens the way outside, once the tunnel is there.
+   *
+   * @throws {AppError} where a service is in the way of the NAT's ports
+   */
+  open(): void {
+    const external = this.#external;
+    if (external === null) return;
+    const { egress } = this.dataPlaneConfig;
+    this.#nftables = Nftables.open(openLibc());
+    if (typeof egress === "object") {
+      securePorts(capturedPorts(egress), this.#options.journal);
+      this.#nftables.installNotrack({ table: this.#table, mark: EGRESS_MARK });
+      this.#installDrop(this.#nftables, external, egress);
+    } else {
+      this.#options.journal.makeSysctl(IP_FORWARD, "1");
+      this.#nftables.installMasquerade({
+        table: this.#table,
+        sources: this.#options.config.interface.addresses,
+        device: external.name,
+      });
+    }
+    this.#options.logger.info("packets for the internet leave by {device} as {address} ({how})", {
+      device: external.name,
+      address: formatIpv4(external.address),
+      how: typeof egress === "object" ? "user-space NAT" : "the kernel's NAT",
+    });
+  }
+
+  /** Follows the host's network: a new address outside, as DHCP brings it, is the NAT's from now on. */
+  networkChanged(dataPlane: DataPlaneHandle): void {
+    const before = this.#external;
+    const { egress } = this.dataPlaneConfig;
+    if (before === null || typeof egress !== "object" || this.#nftables === null) return;
+    const now = findExternalLink(this.#options.config, this.#netlink);
+    // Between two addresses there may be none: the next notification brings the new one.
+    if (now === null || now.link !== before.link || now.address === before.address) return;
+    this.#external = now;
+    this.#installDrop(this.#nftables, now, egress);
+    dataPlane.setExternalAddress(now.address);
+    this.#options.logger.info("the address outside is {address} now", {
+      address: formatIpv4(now.address),
+    });
+  }
+
+  /** Closes the way outside. What is in the journal is undone with the rest of it. */
+  [Symbol.dispose](): void {
+    this.#nftables?.[Symbol.dispose]();
+    this.#netlink[Symbol.dispose]();
+  }
+
+  #installDrop(nftables: Nftables, external: ExternalLink, egress: EgressConfig): void {
+    nftables.installIngressDrop({
+      table: this.#table,
+      device: external.name,
+      address: external.address,
+      ports: capturedPorts(egress),
+    });
+  }
+
+  #egressConfig(external: ExternalLink): EgressConfig {
+    const { natPorts, natFiltering, forwards, capture, addresses } = this.#options.config.interface;
+    return {
+      device: external.name,
+      link: external.link,
+      linkHeaderSize: external.linkHeaderSize,
+      externalMtu: external.mtu,
+      innerMtu: this.#options.innerMtu,
+      externalAddress: external.address,
+      innerAddress: addresses[0].address,
+      ports: natPorts,
+      filtering: natFiltering,
+      forwards,
+      capture,
+    };
+  }
+}
