@@ -6,6 +6,7 @@ import { formatCidr } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
+import { DnsProxy } from "./dns_proxy.ts";
 import { ExitCode } from "./errors.ts";
 import { Gateway } from "./gateway.ts";
 import { HostNetwork } from "./host_network.ts";
@@ -67,6 +68,11 @@ export async function runServer(options: RunOptions): Promise<number> {
       network.addRoutes(settings, networks, table === "auto" ? 0 : table);
     }
     gateway.open();
+    using _proxy = config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
+      address: config.interface.addresses[0].address,
+      upstreams: config.interface.dnsProxy,
+      logger,
+    });
     networkChanged = () => gateway.networkChanged(dataPlane);
     logger.info("listening on UDP port {port}; {interface} has {addresses}; cipher by {aead}", {
       port,

@@ -309,18 +309,33 @@ Deno.test("REJECT_AFTER_TIME: nothing is taken under a key of 180 s", () => {
 });
 
 Deno.test("keys are zeroed 3 * REJECT_AFTER_TIME after the last handshake", () => {
-  const pair = connectedPair();
-  const { simulation, toClient, toGateway } = pair;
-  const start = toGateway.current!.createdAt;
-  for (const peer of [toGateway, toClient]) {
-    simulation.runUntil(peer.current!.createdAt + 539_999);
+  for (const end of ["toGateway", "toClient"] as const) {
+    const pair = connectedPair();
+    const peer = pair[end];
+    const { sending, receiving, createdAt } = peer.current!;
+    pair.simulation.runUntil(createdAt + 539_999);
     assert(peer.current !== null);
-    const { sending, receiving } = peer.current;
-    simulation.run(1);
+    assert(sending.seal(0, 0, 0, 0, 1));
+    pair.simulation.run(1);
     assertEquals(peer.current, null);
-    assertEquals([sending.seal(0, 0, 0, 0, 0), receiving.open(0, 0, 0, 0, 0)], [false, false]);
-    simulation.runUntil(start);
+    assertEquals([sending.seal(0, 0, 0, 0, 2), receiving.open(0, 0, 0, 0, 2)], [false, false]);
+    const { events } = end === "toGateway" ? pair.client : pair.gateway;
+    assertEquals(events.at(-1)!.kind, "keys-zeroed");
   }
+});
+
+Deno.test("keys are zeroed 3 * REJECT_AFTER_TIME after the newest of them was made, the older ones too", () => {
+  const pair = connectedPair();
+  pair.simulation.run(121_000);
+  const first = pair.toGateway.current!;
+  pair.client.send(upward("renew"));
+  pair.simulation.run(100);
+  const second = pair.toGateway.current!;
+  assertEquals(pair.toGateway.previous, first);
+  pair.simulation.runUntil(second.createdAt + 539_999);
+  assertEquals(first.sending.seal(0, 0, 0, 0, 1), true);
+  pair.simulation.run(1);
+  for (const { sending } of [first, second]) assertEquals(sending.seal(0, 0, 0, 0, 2), false);
 });
 
 Deno.test("a busy tunnel survives an outage of any length", () => {

@@ -1,0 +1,215 @@
+/**
+ * Owns what a forwarding proxy needs to know of a DNS message (RFC 1035 section 4): its question, its size, its times to live.
+ *
+ * ```text
+ *  0 id 2   2 flags 2   4 questions 2   6 answers 2   8 authorities 2   10 additional 2   12 sections
+ * ```
+ *
+ * Everything else is passed on as it is, so that record types unknown here work as well. A message that cannot be
+ * followed is `null`, never an exception.
+ */
+
+export const HEADER_SIZE = 12;
+/** The most bytes of a UDP message without EDNS (RFC 1035 section 4.2.1). */
+export const PLAIN_UDP_SIZE = 512;
+
+export const FLAG_RESPONSE = 0x8000;
+export const FLAG_TRUNCATED = 0x0200;
+const FLAG_RECURSION_DESIRED = 0x0100;
+const FLAG_RECURSION_AVAILABLE = 0x0080;
+const FLAG_CHECKING_DISABLED = 0x0010;
+const OPCODE_MASK = 0x7800;
+const RCODE_MASK = 0x000f;
+
+export const RCODE_NO_ERROR = 0;
+export const RCODE_FORMAT_ERROR = 1;
+export const RCODE_SERVER_FAILURE = 2;
+export const RCODE_NAME_ERROR = 3;
+export const RCODE_NOT_IMPLEMENTED = 4;
+
+const TYPE_SOA = 6;
+const TYPE_OPT = 41;
+const MAX_NAME_SIZE = 255;
+const FLAG_DNSSEC_OK = 0x8000;
+
+/** A message taken apart as far as the proxy needs it. */
+export interface Parsed {
+  readonly id: number;
+  readonly flags: number;
+  /** The one question: name in lower case, type and class, as bytes in Latin-1. Two askers of the same get the same. */
+  readonly question: string;
+  /** Where the question section ends. */
+  readonly questionEnd: number;
+  /** The UDP size that the sender takes (RFC 6891 section 6.2.3), 512 without EDNS. */
+  readonly udpSize: number;
+  readonly dnssecOk: boolean;
+  /** Seconds for which an answer may be kept; 0 for one that may not. */
+  readonly timeToLive: number;
+  /** Offsets of the times to live of all records. */
+  readonly timeToLiveOffsets: readonly number[];
+}
+
+/** A resource record's fields behind its name. */
+interface RecordFields {
+  readonly section: "answer" | "authority" | "additional";
+  readonly type: number;
+  readonly recordClass: number;
+  readonly timeToLiveOffset: number;
+  readonly data: number;
+  readonly end: number;
+}
+
+/** Takes a query or an answer with exactly one question apart; null for anything else. */
+export function parse(message: Uint8Array): Parsed | null {
+  if (message.length < HEADER_SIZE) return null;
+  const view = new DataView(message.buffer, message.byteOffset, message.length);
+  if (view.getUint16(4) !== 1) return null;
+  const nameEnd = skipName(message, HEADER_SIZE);
+  if (nameEnd < 0 || nameEnd + 4 > message.length) return null;
+  const questionEnd = nameEnd + 4;
+  const records = readRecords(message, view, questionEnd);
+  if (records === null) return null;
+  const option = records.find(({ type }) => type === TYPE_OPT);
+  const flags = view.getUint16(2);
+  return {
+    id: view.getUint16(0),
+    flags,
+    question: questionKey(message, questionEnd),
+    questionEnd,
+    udpSize: Math.max(PLAIN_UDP_SIZE, option?.recordClass ?? 0),
+    dnssecOk: option !== undefined &&
+      (view.getUint16(option.timeToLiveOffset + 2) & FLAG_DNSSEC_OK) !== 0,
+    timeToLive: timeToLiveOf(view, records, flags & RCODE_MASK),
+    // What stands there in an OPT record are flags.
+    timeToLiveOffsets: records.filter(({ type }) => type !== TYPE_OPT)
+      .map(({ timeToLiveOffset }) => timeToLiveOffset),
+  };
+}
+
+/** The response code of a message's flags. */
+export function responseCode(flags: number): number {
+  return flags & RCODE_MASK;
+}
+
+/** Whether this is a standard query, which alone is forwarded. */
+export function isQuery(flags: number): boolean {
+  return (flags & (FLAG_RESPONSE | OPCODE_MASK)) === 0;
+}
+
+/** What, besides the question, an answer depends on. */
+export function cacheKey(query: Parsed): string {
+  const relevant = query.flags & (FLAG_RECURSION_DESIRED | FLAG_CHECKING_DISABLED);
+  return `${query.question}/${relevant}/${query.dnssecOk ? 1 : 0}`;
+}
+
+/** A copy with another id. */
+export function withId(message: Uint8Array, id: number): Uint8Array<ArrayBuffer> {
+  const copy = Uint8Array.from(message);
+  new DataView(copy.buffer).setUint16(0, id);
+  return copy;
+}
+
+/** A kept answer as the answer to `query`: its id and its spelling of the name, times to live `age` seconds shorter. */
+export function answerFor(
+  query: Uint8Array,
+  answer: Uint8Array,
+  { parsed, age }: { parsed: Parsed; age: number },
+): Uint8Array<ArrayBuffer> {
+  const copy = Uint8Array.from(answer);
+  copy.set(query.subarray(HEADER_SIZE, parsed.questionEnd), HEADER_SIZE);
+  copy.set(query.subarray(0, 2), 0);
+  const view = new DataView(copy.buffer);
+  for (const offset of parsed.timeToLiveOffsets) {
+    view.setUint32(offset, Math.max(0, view.getUint32(offset) - age));
+  }
+  return copy;
+}
+
+/** The header and question of an answer too long for UDP, marked so that the asker comes again by TCP. */
+export function truncated(answer: Uint8Array, questionEnd: number): Uint8Array<ArrayBuffer> {
+  const copy = answer.slice(0, questionEnd);
+  const view = new DataView(copy.buffer);
+  view.setUint16(2, view.getUint16(2) | FLAG_TRUNCATED);
+  view.setUint16(6, 0);
+  view.setUint16(8, 0);
+  view.setUint16(10, 0);
+  return copy;
+}
+
+/** An answer that says no more than why there is none. */
+export function failure(query: Uint8Array, code: number): Uint8Array<ArrayBuffer> {
+  const questionEnd = parse(query)?.questionEnd ?? HEADER_SIZE;
+  const copy = query.slice(0, questionEnd);
+  const view = new DataView(copy.buffer);
+  const kept = view.getUint16(2) & (OPCODE_MASK | FLAG_RECURSION_DESIRED);
+  view.setUint16(2, FLAG_RESPONSE | FLAG_RECURSION_AVAILABLE | kept | code);
+  view.setUint16(4, questionEnd > HEADER_SIZE ? 1 : 0);
+  view.setUint16(6, 0);
+  view.setUint16(8, 0);
+  view.setUint16(10, 0);
+  return copy;
+}
+
+function readRecords(message: Uint8Array, view: DataView, start: number): RecordFields[] | null {
+  const records: RecordFields[] = [];
+  let at = start;
+  for (const [index, section] of (["answer", "authority", "additional"] as const).entries()) {
+    for (let left = view.getUint16(6 + 2 * index); left > 0; left--) {
+      const fields = skipName(message, at);
+      if (fields < 0 || fields + 10 > message.length) return null;
+      const data = fields + 10;
+      const end = data + view.getUint16(fields + 8);
+      if (end > message.length) return null;
+      records.push({
+        section,
+        type: view.getUint16(fields),
+        recordClass: view.getUint16(fields + 2),
+        timeToLiveOffset: fields + 4,
+        data,
+        end,
+      });
+      at = end;
+    }
+  }
+  return records;
+}
+
+/** For an answer, the shortest time to live; for "there is none", what the SOA says (RFC 2308 section 5). */
+function timeToLiveOf(view: DataView, records: readonly RecordFields[], code: number): number {
+  const answers = records.filter(({ section }) => section === "answer");
+  if (code === RCODE_NO_ERROR && answers.length > 0) {
+    return Math.min(...answers.map((record) => timeToLive(view, record)));
+  }
+  if (code !== RCODE_NO_ERROR && code !== RCODE_NAME_ERROR) return 0;
+  const authority = records.find(({ section, type }) =>
+    section === "authority" && type === TYPE_SOA
+  );
+  if (authority === undefined || authority.end - authority.data < 20) return 0;
+  // MINIMUM is the last of the five numbers at the end of the SOA's data.
+  return Math.min(timeToLive(view, authority), view.getUint32(authority.end - 4));
+}
+
+/** A value with its highest bit set counts as 0 (RFC 2181 section 8). */
+function timeToLive(view: DataView, record: RecordFields): number {
+  const value = view.getUint32(record.timeToLiveOffset);
+  return value > 0x7fff_ffff ? 0 : value;
+}
+
+/** Where the name at `at` ends, a compression pointer included; -1 where it runs off the message. */
+function skipName(message: Uint8Array, at: number): number {
+  const start = at;
+  while (at < message.length && at - start <= MAX_NAME_SIZE) {
+    const length = message[at];
+    if (length === 0) return at + 1;
+    if ((length & 0xc0) === 0xc0) return at + 2 <= message.length ? at + 2 : -1;
+    if ((length & 0xc0) !== 0) return -1;
+    at += 1 + length;
+  }
+  return -1;
+}
+
+/** Names are compared without regard to case (RFC 4343). */
+function questionKey(message: Uint8Array, end: number): string {
+  return String.fromCharCode(...message.subarray(HEADER_SIZE, end - 4)).toLowerCase() +
+    String.fromCharCode(...message.subarray(end - 4, end));
+}
