@@ -70,7 +70,7 @@ export class Pipeline {
    *
    * @param length bytes; -1 for a datagram that the kernel cut short
    * @param segmentSize bytes of each merged datagram but the last; 0 for a single one
-   * @param address,port,source where it came from and what local address it was sent to, host order
+   * @param address,port,source where it came from and what local address it was sent to, as `Device.receive()` takes them
    * @param now monotonic ms
    */
   handleDatagrams(
@@ -164,7 +164,7 @@ export class Pipeline {
   #routeFromHost(offset: number, length: number): DropReason {
     const reason = ipv4.checkIpv4(this.#memory, offset, length);
     if (reason !== DropReason.none) return reason;
-    const verdict = this.#router.fromHost(ipv4.destinationAddress(this.#view, offset));
+    const verdict = this.#router.fromHost(ipv4.destinationAddress(this.#view, offset) | 0);
     return verdict === Verdict.peer ? DropReason.none : this.#router.reason;
   }
 
@@ -175,13 +175,14 @@ export class Pipeline {
       return;
     }
     const peer = this.#device.receivedFrom!;
-    const source = ipv4.sourceAddress(this.#view, offset);
+    // Addresses go from function to function as int32: as uint32, those above 2^31 would be objects on the heap.
+    const source = ipv4.sourceAddress(this.#view, offset) | 0;
     // Cryptokey routing: without this, any peer could speak for any other, or for the gateway itself.
     if (this.#device.allowedIps.lookup(source) !== peer) {
       this.#drops.add(DropReason.spoofedSource, length);
       return;
     }
-    switch (this.#router.fromPeer(peer, ipv4.destinationAddress(this.#view, offset))) {
+    switch (this.#router.fromPeer(peer, ipv4.destinationAddress(this.#view, offset) | 0)) {
       case Verdict.host:
         this.#hostQueue.push(offset, ipv4.totalLength(this.#view, offset));
         break;
@@ -257,7 +258,7 @@ export class Pipeline {
       splitter.abandon();
       return;
     }
-    const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, packet));
+    const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, packet) | 0);
     if (peer === null) {
       splitter.abandon();
       this.#drops.add(DropReason.noRoute, totalLength);
@@ -274,7 +275,7 @@ export class Pipeline {
     const { inside } = nat;
     for (let i = 0; i < inside.length; i++) {
       const offset = inside.offsets[i];
-      const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, offset));
+      const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, offset) | 0);
       if (peer === null) this.#drops.add(DropReason.noRoute, inside.lengths[i]);
       else this.#device.send(peer, offset, inside.lengths[i], now);
     }

@@ -82,7 +82,7 @@ export class Router {
 
   #isHostAddress(address: number): boolean {
     for (let i = 0; i < this.#hostAddresses.length; i++) {
-      if (this.#hostAddresses[i] === address) return true;
+      if (this.#hostAddresses[i] === address >>> 0) return true;
     }
     return false;
   }

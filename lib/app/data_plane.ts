@@ -215,10 +215,10 @@ export class DataPlane {
           socket.receivedOffsets[i],
           socket.receivedLengths[i],
           socket.receivedSegmentSizes[i],
-          socket.receivedAddresses[i],
+          socket.receivedAddresses[i] | 0,
           socket.receivedPorts[i],
           // A gateway answers from the address that was written to; a client goes where its routes lead by now.
-          this.#config.isGateway ? socket.receivedSources[i] : 0,
+          this.#config.isGateway ? socket.receivedSources[i] | 0 : 0,
           now,
         );
         if (this.#sendQueue.free < MAX_MERGED) this.#flushSocket();

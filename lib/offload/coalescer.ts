@@ -242,11 +242,11 @@ export class Coalescer {
     return finish(sum(this.#view, segment, size, this.#pseudoHeader(packet, length))) === 0;
   }
 
-  /** The sum of the pseudo-header of a packet of `bytes` bytes in all. */
+  /** The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap. */
   #pseudoHeader(packet: number, bytes: number): number {
     return pseudoHeaderSum(
-      ipv4.sourceAddress(this.#view, packet),
-      ipv4.destinationAddress(this.#view, packet),
+      ipv4.sourceAddress(this.#view, packet) | 0,
+      ipv4.destinationAddress(this.#view, packet) | 0,
       ipv4.PROTOCOL_TCP,
       bytes - IP_HEADER_SIZE,
     );

@@ -146,7 +146,8 @@ export class Device {
   /**
    * Takes one datagram. A transport message is decrypted where it lies; up to three bytes before it may be overwritten.
    *
-   * @param address,port,source where it came from and our address it was sent to, host order
+   * @param address,port,source where it came from and our address it was sent to, host order; addresses best as int32,
+   * since a uint32 of 2^31 and above is an object on the heap wherever it is passed on
    * @returns the bytes of the inner packet, padding included, which came from `receivedFrom` and begins at
    * `receivedOffset`; 0 when there is none
    */
@@ -162,9 +163,9 @@ export class Device {
     if (type === MESSAGE_TRANSPORT) {
       return this.#receiveTransport(offset, length, address, port, source, now);
     }
-    this.#from.address = address;
+    this.#from.address = address >>> 0;
     this.#from.port = port;
-    this.#from.source = source;
+    this.#from.source = source >>> 0;
     this.#drops.add(this.#receiveHandshake(type, offset, length, now), length);
     return 0;
   }
@@ -179,7 +180,7 @@ export class Device {
   ): number {
     if (length < TRANSPORT_MIN_SIZE) return this.#refuse(DropReason.badMessageLength, length);
     const view = this.#memory.view;
-    const keypair = this.#indices.keypair(view.getUint32(offset + TRANSPORT_RECEIVER_OFFSET, true));
+    const keypair = this.#indices.keypair(view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true));
     if (keypair === null) return this.#refuse(DropReason.unknownIndex, length);
     if (!keypair.canReceive(now)) return this.#refuse(DropReason.expiredKey, length);
     const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
@@ -261,12 +262,12 @@ export class Device {
   /** An authenticated message came from this endpoint: the peer is there now (roaming), and it is alive. */
   #authenticated(peer: Peer, address: number, port: number, source: number, now: number): void {
     const { endpoint } = peer;
-    if (endpoint.address !== address || endpoint.port !== port) {
-      endpoint.address = address;
+    if (endpoint.address !== address >>> 0 || endpoint.port !== port) {
+      endpoint.address = address >>> 0;
       endpoint.port = port;
       this.#report("endpoint-changed", peer);
     }
-    endpoint.source = source;
+    endpoint.source = source >>> 0;
     peer.lastReceivedAt = now;
     peer.timers.authenticatedReceived(now);
   }
@@ -359,7 +360,8 @@ export class Device {
     }
     const messageLength = length + TRANSPORT_OVERHEAD;
     const { address, port, source: local } = peer.endpoint;
-    this.#sendQueue.commit(messageLength, address, port, local);
+    // As int32, which are no objects on the heap where an address of 128.0.0.0 and above would be; see `receive()`.
+    this.#sendQueue.commit(messageLength, address | 0, port, local | 0);
     peer.sentBytes += messageLength;
     return true;
   }

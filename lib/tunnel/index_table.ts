@@ -13,7 +13,8 @@ const SLOT_MASK = SLOTS - 1;
 const MAX_ENTRIES = SLOTS / 2;
 
 export class IndexTable {
-  readonly #indices = new Uint32Array(SLOTS);
+  /** As int32: a look-up may come with either sign, and small integers are no objects on the heap. */
+  readonly #indices = new Int32Array(SLOTS);
   readonly #peers: (Peer | null)[] = new Array(SLOTS).fill(null);
   readonly #keypairs: (Keypair | null)[] = new Array(SLOTS).fill(null);
   #entries = 0;
@@ -45,19 +46,19 @@ export class IndexTable {
   /** The peer whose handshake or session has this index, or null. */
   peer(index: number): Peer | null {
     const slot = index & SLOT_MASK;
-    return this.#indices[slot] === index ? this.#peers[slot] : null;
+    return this.#indices[slot] === (index | 0) ? this.#peers[slot] : null;
   }
 
   /** The session with this index, or null. */
   keypair(index: number): Keypair | null {
     const slot = index & SLOT_MASK;
-    return this.#indices[slot] === index ? this.#keypairs[slot] : null;
+    return this.#indices[slot] === (index | 0) ? this.#keypairs[slot] : null;
   }
 
   /** Gives an index back. */
   release(index: number): void {
     const slot = index & SLOT_MASK;
-    if (this.#indices[slot] !== index || this.#peers[slot] === null) return;
+    if (this.#indices[slot] !== (index | 0) || this.#peers[slot] === null) return;
     this.#peers[slot] = null;
     this.#keypairs[slot] = null;
     this.#entries--;

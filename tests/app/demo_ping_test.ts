@@ -5,13 +5,13 @@ import { hex } from "../support/packet_builder.ts";
 
 const REQUEST = { identifier: 0x1234, sequenceNumber: 1, payload: Uint8Array.of(0xaa, 0xbb, 0xcc) };
 
-/** Type 0, checksum by hand: ~(1234 + 0001 + aabb + cc00) folded = 760e. */
+/** Type 0, checksum by hand: ~(1234 + 0001 + aabb + cc00) folded = 770e. */
 const REPLY = hex(`
   4500 001f 0000 4000 4001 269c 7f00 0001 7f00 0001
-  0000 760e 1234 0001 aabb cc`);
+  0000 770e 1234 0001 aabb cc`);
 
 Deno.test("echoRequest() makes type 8 with its checksum", () => {
-  assertEquals(echoRequest(REQUEST), hex("0800 6e0e 1234 0001 aabb cc"));
+  assertEquals(echoRequest(REQUEST), hex("0800 6f0e 1234 0001 aabb cc"));
 });
 
 Deno.test("isReply() is true for the answer, also behind IP options", () => {

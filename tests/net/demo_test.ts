@@ -112,7 +112,7 @@ netTest(
     assertEquals(code, 1);
     assertMatch(demo.stdout, /✗ .* client-1 has ended with exit code 137\n/);
     assertMatch(demo.stdout, /- page from client-1 +not run\n/);
-    assertMatch(demo.stdout, /✗ clean end +client-1 ended with exit code 137\n/);
+    assertMatch(demo.stdout, /✗ clean end +client-1 ended with exit code 137/);
     assertMatch(demo.stdout, /\n\d+ passed, 2 failed\n$/);
     assertMatch(demo.stderr, /^ +gateway: .* vpn\.server: listening on UDP port 51820/m);
     assertMatch(demo.stderr, /^ +client-1: .* vpn\.client: connected to 203\.0\.113\.1:51820/m);

@@ -66,6 +66,12 @@ function captureCookies({ client }: Wire) {
   return capture(client, CABLE, filter);
 }
 
+/** Fails unless a ping comes back: a flooded machine may lose some. */
+async function assertReached({ client }: Wire): Promise<void> {
+  const { received } = await ping(client, SERVER_INSIDE, { count: 10, interval: 0.2 });
+  assert(received > 0);
+}
+
 netTest("server lets wireguard-go in by a cookie when it is flooded", async (topology) => {
   const wire = await layWire(topology);
   await using cookies = await captureCookies(wire);
@@ -88,7 +94,7 @@ netTest("client connects by a cookie when our server is flooded", async (topolog
   await using attack = flood(topology, wire, 100);
   await attack.waitForCookie();
   await startOurClient(wire);
-  assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+  await assertReached(wire);
   assert(cookies.count() >= 1);
 }, { programs: PROGRAMS });
 
@@ -101,6 +107,6 @@ netTest("client connects by a cookie when wireguard-go is flooded", async (topol
   await using attack = flood(topology, wire, 600);
   await attack.waitForCookie();
   await startOurClient(wire);
-  assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+  await assertReached(wire);
   assert(cookies.count() >= 1);
 }, { programs: [...WIREGUARD_GO_PROGRAMS, ...PROGRAMS] });

@@ -110,7 +110,7 @@ netTest("server takes wireguard-go's persistent keepalives", async (topology) =>
     `src host ${CLIENT_OUTSIDE} and ${KEEPALIVE_FILTER}`,
   );
   await startClient(wire, { PersistentKeepalive: 1 });
-  await keepalives.waitForCount(3, 6_000);
+  await keepalives.waitForCount(2, 6_000);
   // The first of them brought the handshake; none was dropped.
   await server.waitFor(/handshake completed/);
   assert(!server.stderr.includes("dropped packet"), server.stderr);
@@ -128,9 +128,9 @@ netTest("server sends wireguard-go persistent keepalives", async (topology) => {
   // Only with a handshake does the server learn where the client is.
   assertEquals((await ping(wire.client, SERVER_INSIDE, { count: 1 })).received, 1);
   const before = await client.peer(serverIdentity.publicKey);
-  await keepalives.waitForCount(3, 6_000);
+  await keepalives.waitForCount(2, 6_000);
   const after = await client.peer(serverIdentity.publicKey);
-  assert(after.receivedBytes - before.receivedBytes >= 2 * 32);
+  assert(after.receivedBytes - before.receivedBytes >= 32);
 }, { programs: [...PROGRAMS, "tcpdump"] });
 
 // wireguard-go 0.0.20220316 goes on for 15 s with a source address that was taken from it: it awaits EINVAL, and newer
@@ -141,8 +141,8 @@ netTest(
     const wire = await layTwoWires(topology);
     const server = await startServer(wire);
     await startClient(wire, { Endpoint: `${FAR_SERVER}:${SERVER_PORT}` });
-    const flow = tcpFlow(wire.client, wire.server, SERVER_INSIDE, { seconds: 3 });
-    await delay(1_000);
+    const flow = tcpFlow(wire.client, wire.server, SERVER_INSIDE, { seconds: 2 });
+    await delay(600);
     await changeNetwork(wire.client);
     const { seconds } = await flow;
     assert(seconds.at(-1)! > 1e6, `bytes by second: ${seconds}\n${server.stderr}`);

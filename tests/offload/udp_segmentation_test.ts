@@ -1,6 +1,10 @@
-/** Tests that the UDP socket loses nothing, with segmentation offload, without it, and when the kernel refuses it. */
+/**
+ * Tests how the UDP socket makes messages of datagrams, and that it loses nothing when the kernel refuses some of them.
+ *
+ * What a socket does besides is tested in tests/ffi/udp_socket_test.ts.
+ */
 import { Arena } from "../../ffi/arena.ts";
-import { EAGAIN, EINVAL, EIO, EMSGSIZE, EPERM } from "../../ffi/errno.ts";
+import { EINVAL, EIO, EMSGSIZE } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { type DatagramBatch, RECEIVE_BUFFER_SIZE, UdpSocket } from "../../ffi/udp_socket.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -76,9 +80,8 @@ class Bench implements Disposable {
   /** @param datagrams receiver and size in bytes of each datagram to be sent, in order */
   constructor(
     datagrams: readonly (readonly [receiver: number, size: number])[],
-    { refusal = () => 0, offload = true, source = 0 }: {
+    { refusal = () => 0, source = 0 }: {
       refusal?: (message: Message, ports: readonly number[]) => number;
-      offload?: boolean;
       source?: number;
     } = {},
   ) {
@@ -90,7 +93,7 @@ class Bench implements Disposable {
     const ports = this.receivers.map(({ port }) => port);
     const { libc, calls } = overheard((message) => refusal(message, ports));
     this.calls = calls;
-    this.sender = UdpSocket.bind(libc, this.#arenas[0]!, { ...options, offload });
+    this.sender = UdpSocket.bind(libc, this.#arenas[0]!, { ...options, offload: true });
     const slots = this.#arenas[0]!.allocate(SLOTS * SLOT_SIZE);
     this.batch = {
       offsets: Int32Array.from(datagrams, (_, index) => slots + index * SLOT_SIZE),
@@ -176,14 +179,6 @@ Deno.test("send() begins a new message when one has 64 datagrams or 65,507 bytes
   assertEquals(large.received(), large.sent);
 });
 
-Deno.test("send() sends singly when offload is off", () => {
-  using bench = new Bench(run(0, 6, 100), { offload: false });
-  assert(!bench.sender.segmentation);
-  bench.send();
-  assertEquals(bench.calls.map((call) => call.map(({ count }) => count)), [[1, 1, 1, 1], [1, 1]]);
-  assertEquals(bench.received(), bench.sent);
-});
-
 for (const [name, errno] of Object.entries({ EIO, EINVAL })) {
   Deno.test(`send() sends singly for good and loses nothing when the kernel says ${name}`, () => {
     const datagrams = [[0, 100], ...run(1, 9, 1452), [1, 9], ...run(0, 3, 64)] as const;
@@ -232,30 +227,6 @@ Deno.test("send() leaves the source out, and goes on segmenting, when the source
   scripted.send();
   assertEquals(scripted.received(), scripted.sent);
   assertEquals([scripted.sender.segmentation, scripted.sender.refusedSource], [true, LOCALHOST]);
-});
-
-Deno.test("send() counts what a firewall refuses and goes on with what is behind it", () => {
-  const datagrams = [...run(0, 5, 100), ...run(1, 5, 100)];
-  using bench = new Bench(datagrams, {
-    refusal: ({ port }, ports) => port === ports[0] ? EPERM : 0,
-  });
-  assertEquals(bench.send(), 10);
-  assertEquals(bench.received(), [[], bench.sent[1]!]);
-  const { segmentation, sendErrors, lastSendError } = bench.sender;
-  assertEquals([segmentation, sendErrors, lastSendError], [true, 5, EPERM]);
-});
-
-Deno.test("send() stops where the buffer is full and can go on from there", () => {
-  let full = true;
-  const datagrams = [...run(1, 3, 100), ...run(0, 5, 100)];
-  using bench = new Bench(datagrams, {
-    refusal: ({ port }, ports) => full && port === ports[0] ? EAGAIN : 0,
-  });
-  assertEquals([bench.send(), bench.sender.blocked], [3, true]);
-  full = false;
-  assertEquals(bench.sender.send(bench.batch, 3, 8), 8);
-  assertEquals([bench.sender.blocked, bench.sender.segmentation], [false, true]);
-  assertEquals(bench.received(), bench.sent);
 });
 
 Deno.test("send() loses nothing when everything is random, refusals included", () => {

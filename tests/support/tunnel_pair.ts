@@ -40,6 +40,7 @@ export interface TunnelPairOptions {
   readonly seed?: number;
   readonly link?: LinkConditions;
   readonly aead?: (memory: Memory) => AeadProvider;
+  readonly mtu?: number;
   /** What the client's or the gateway's peer has besides the usual. */
   readonly toGateway?: Partial<PeerOptions>;
   readonly toClient?: Partial<PeerOptions>;
@@ -47,22 +48,22 @@ export interface TunnelPairOptions {
 
 /** Both ends, before their first handshake. */
 export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
-  const { seed = 1, link, aead } = options;
+  const { seed = 1, link, aead, mtu = 1420 } = options;
   const simulation = new Simulation({ seed, ...(link && { link }) });
-  const cipher = aead && { aead };
+  const both = { mtu, ...(aead && { aead }) };
   const client = simulation.addDevice({
     name: "client",
     address: "192.0.2.2",
     port: 40_000,
     tunnelAddress: `${CLIENT_INNER}/24`,
-    ...cipher,
+    ...both,
   });
   const gateway = simulation.addDevice({
     name: "gateway",
     address: "198.51.100.1",
     tunnelAddress: `${GATEWAY_INNER}/24`,
     isGateway: true,
-    ...cipher,
+    ...both,
   });
   const toGateway = client.addPeer(gateway, [`${GATEWAY_INNER}/24`], {
     endpoint: { address: gateway.address, port: gateway.port },

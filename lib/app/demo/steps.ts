@@ -125,12 +125,12 @@ async function end(stage: Stage): Promise<Outcome> {
  * Waits until packets from `host` to another go into the tunnel, which is when the process has done all of its work:
  * routes come last. The log would say so too, but not at every level.
  */
-async function tunnelTo(other: HostName, host: Host, process: DemoProcess): Promise<void> {
+async function tunnelTo(other: HostName, host: Host, tunnel: DemoProcess): Promise<void> {
   const destination = parseIp(INNER_ADDRESSES[other]);
   const deadline = performance.now() + START_TIMEOUT;
   for (;;) {
     // First, since an interrupted demo ends the process before it closes the connection that is asked next.
-    if (process.exitCode !== null) throw new Error(`ended with exit code ${process.exitCode}`);
+    if (tunnel.exitCode !== null) throw new Error(`ended with exit code ${tunnel.exitCode}`);
     if (routesByTunnel(host, destination)) return;
     if (performance.now() > deadline) {
       throw new Error(`no tunnel within ${START_TIMEOUT / 1000} s`);

@@ -1,0 +1,25 @@
+/** Shows that the configurations made for the demo fit each other and pass their own checks. */
+import { createConfigurations } from "../../lib/app/demo/identities.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
+import { validateClient, validateServer } from "../../lib/config/roles.ts";
+import { assertEquals, assertNotEquals } from "../support/assert.ts";
+
+Deno.test("createConfigurations() makes files that server and clients run from", () => {
+  const texts = createConfigurations();
+  const server = validateServer(parseConfig(texts.gateway, "gateway.conf"));
+  const clients = (["client-1", "client-2"] as const).map((name) =>
+    validateClient(parseConfig(texts[name], `${name}.conf`))
+  );
+  assertEquals(server.peers.map(({ name }) => name), ["client-1", "client-2"]);
+  for (const [i, client] of clients.entries()) {
+    assertEquals(client.warnings, []);
+    assertEquals(client.server.publicKey, server.interface.publicKey);
+    assertEquals(client.server.presharedKey, server.peers[i]!.presharedKey);
+    assertEquals(client.interface.publicKey, server.peers[i]!.publicKey);
+    assertEquals(client.interface.addresses, server.peers[i]!.allowedIps);
+    assertEquals(client.server.endpoint.port, server.listenPort);
+  }
+  assertEquals(server.warnings, []);
+  assertNotEquals(clients[0]!.server.presharedKey, clients[1]!.server.presharedKey);
+  assertNotEquals(createConfigurations().gateway, texts.gateway);
+});

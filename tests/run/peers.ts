@@ -1,0 +1,76 @@
+/** Owns the outside programs that tests compare with or look on with, and installing them where that can be done. */
+import { isInstalled } from "../support/net.ts";
+import { runStreamed } from "./streamed_command.ts";
+
+/** A program that network tests call, by the Debian package that has it. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  "wireguard-go": "wireguard-go",
+  "wg": "wireguard-tools",
+  "iperf3": "iperf3",
+  "tcpdump": "tcpdump",
+  "nft": "nftables",
+  "iptables": "iptables",
+  "conntrack": "conntrack",
+  "dig": "dnsutils",
+  "curl": "curl",
+  "ip": "iproute2",
+  "ping": "iputils-ping",
+};
+
+/** In ms. */
+const APT_TIMEOUT = 240_000;
+
+/**
+ * Installs the programs that are missing, by apt, when root on Debian or one of its kin. Failing is no error: the tests
+ * that need a missing program are left out and say so.
+ *
+ * @param say is called with each line for the user
+ * @returns what is missing still, and why; null when nothing is
+ */
+export async function installPeers(say: (line: string) => void): Promise<string | null> {
+  const missing = missingPrograms();
+  if (missing.length === 0) return null;
+  const list = missing.join(", ");
+  if (Deno.uid() !== 0) return `${list} missing: only root can install them`;
+  if (!isDebian()) return `${list} missing: install them by hand, this is neither Debian nor Ubuntu`;
+  const packages = missing.map((program) => PACKAGES[program]);
+  say(`installing by apt, for the network tests: ${packages.join(" ")}`);
+  for (
+    const args of [
+      ["-qq", "update"],
+      ["-qq", "--yes", "--no-install-recommends", "install", ...packages],
+    ]
+  ) {
+    const last: string[] = [];
+    const { code, timedOut } = await runStreamed({
+      program: "apt-get",
+      args,
+      env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
+      timeout: APT_TIMEOUT,
+      onLine: (line) => {
+        last.push(line);
+        if (last.length > 5) last.shift();
+      },
+    });
+    if (code === 0) continue;
+    last.forEach(say);
+    const how = timedOut ? `took over ${APT_TIMEOUT / 60_000} minutes` : "failed";
+    return `${list} missing: \`apt-get ${args.slice(0, 2).join(" ")} ...\` ${how}`;
+  }
+  const still = missingPrograms();
+  return still.length === 0 ? null : `${still.join(", ")} missing even so`;
+}
+
+function missingPrograms(): string[] {
+  return Object.keys(PACKAGES).filter((program) => !isInstalled(program));
+}
+
+/** By os-release(5). */
+function isDebian(): boolean {
+  try {
+    const release = Deno.readTextFileSync("/etc/os-release");
+    return /^ID(?:_LIKE)?=.*\b(?:debian|ubuntu)\b/m.test(release);
+  } catch {
+    return false;
+  }
+}
