@@ -96,6 +96,16 @@ export class MessageBuilder {
     return this.bytes(type, new Uint8Array(Uint32Array.of(value).buffer));
   }
 
+  /** Appends an attribute of two bytes in network order. */
+  be16(type: number, value: number): this {
+    return this.bytes(type, Uint8Array.of(value >>> 8, value));
+  }
+
+  /** Appends an attribute of four bytes in network order, as netfilter has its numbers. */
+  be32(type: number, value: number): this {
+    return this.bytes(type, Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value));
+  }
+
   /** Appends an attribute with the text and a NUL behind it. */
   string(type: number, text: string): this {
     return this.bytes(type, new TextEncoder().encode(`${text}\0`));

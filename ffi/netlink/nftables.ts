@@ -1,24 +1,254 @@
-/** TEMPORARY (lead): replaced by the nftables helper; keeps the server importable meanwhile. */
+/**
+ * Owns a gateway's part in the host's firewall: nftables tables of its own, each made and replaced as a whole, in one
+ * transaction of the kernel. No `nft` or `iptables` program is involved, and nobody else's table is touched.
+ */
+import { EINVAL, ENOENT, EOPNOTSUPP } from "../errno.ts";
 import type { Libc } from "../libc.ts";
+import { ipv4FromNumber } from "./ip_address.ts";
+import { nfnetlinkBatch, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
+import {
+  destinationIs,
+  destinationPortIsIn,
+  drop,
+  type Expression,
+  inputDeviceIs,
+  IPPROTO_ICMP,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  isIpv4,
+  isLaterFragment,
+  markIs,
+  masquerade,
+  notrack,
+  outputDeviceIs,
+  type PortRange,
+  queue,
+  sourceIsIn,
+  transportIs,
+  xtablesQueue,
+} from "./nftables_expressions.ts";
+import {
+  decodeTable,
+  deleteTableRequest,
+  getTables,
+  newEmptyTable,
+  newTable,
+  type NftablesChain,
+  type NftablesTable,
+} from "./nftables_objects.ts";
+import {
+  type BatchChannel,
+  type BatchedRequest,
+  NETLINK_NETFILTER,
+  NetlinkError,
+  NetlinkSocket,
+} from "./socket.ts";
+
+export type { PortRange } from "./nftables_expressions.ts";
+export type { NftablesFamily, NftablesTable } from "./nftables_objects.ts";
+
+const NF_NETDEV_INGRESS = 0;
+const NF_INET_PRE_ROUTING = 0;
+const NF_INET_LOCAL_OUT = 3;
+const NF_INET_POST_ROUTING = 4;
+/** Before connection tracking (-200), behind the assembly of fragments (-400) where tracking does that. */
+const PRIORITY_RAW = -300;
+const PRIORITY_FILTER = 0;
+const PRIORITY_SOURCE_NAT = 100;
+
+/** Which packets of the outside belong to the NAT. */
+export interface CapturedTraffic {
+  /** Name of the interface. */
+  readonly device: string;
+  /** The gateway's address outside, host order. */
+  readonly address: number;
+  readonly ports: {
+    readonly tcp: readonly PortRange[];
+    readonly udp: readonly PortRange[];
+  };
+}
+
+/** An IPv4 network; host order. Bits behind the prefix do not matter. */
+export interface Ipv4Network {
+  readonly address: number;
+  readonly prefixLength: number;
+}
+
 export class Nftables implements Disposable {
-  static open(_libc: Libc): Nftables {
-    return new Nftables();
+  /** Whether the tables belong to this object and go with it, also when the process is killed (Linux 5.12). */
+  readonly ownsTables: boolean;
+  readonly #channel: BatchChannel & Disposable;
+
+  private constructor(channel: BatchChannel & Disposable) {
+    this.#channel = channel;
+    this.ownsTables = this.#canOwnTables();
   }
-  installNotrack(_: { table: string; mark: number }): void {}
-  installIngressDrop(
-    _: {
-      table: string;
-      device: string;
-      address: number;
-      ports: { tcp: { first: number; last: number }[]; udp: { first: number; last: number }[] };
-    },
-  ): void {}
+
+  /**
+   * Opens the firewall of the network namespace that the thread is in now; the thread may leave it afterwards.
+   *
+   * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
+   * @throws {SystemCallError} EPROTONOSUPPORT where the kernel has no netfilter
+   */
+  static open(libc: Libc): Nftables {
+    const socket = NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER });
+    try {
+      return new Nftables(socket);
+    } catch (error) {
+      socket[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Keeps packets for the NAT's ports from the host's stack, which would answer them with RST and ICMP unreachable. Packet
+   * sockets of ETH_P_ALL stand before this hook and still see them. Later fragments have no port and pass: without the
+   * first one the stack never assembles them, and is silent about it. Replaces the table of the last call.
+   */
+  installIngressDrop(spec: { readonly table: string } & CapturedTraffic): void {
+    const { table, device, address, ports } = spec;
+    this.#replace({ family: "netdev", name: table }, {
+      name: "ingress",
+      hook: { type: "filter", hook: NF_NETDEV_INGRESS, priority: PRIORITY_FILTER, device },
+      rules: portRules([...isIpv4(), ...destinationIs(address)], ports, drop()),
+    });
+  }
+
+  /**
+   * Keeps packets with this mark from being tracked: of a connection whose answers the stack never sees, tracking makes
+   * packets out of order (INVALID), which a firewall may drop.
+   */
+  installNotrack({ table, mark }: { readonly table: string; readonly mark: number }): void {
+    this.#replace({ family: "inet", name: table }, {
+      name: "output",
+      hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
+      rules: [[...markIs(mark), notrack()]],
+    });
+  }
+
+  /** Gives packets from these networks that leave by `device` its address: the kernel's own NAT. */
   installMasquerade(
-    _: {
-      table: string;
-      sources: readonly { address: number; prefixLength: number }[];
-      device: string;
+    { table, sources, device }: {
+      readonly table: string;
+      readonly sources: readonly Ipv4Network[];
+      readonly device: string;
     },
-  ): void {}
-  [Symbol.dispose](): void {}
+  ): void {
+    this.#replace({ family: "ip", name: table }, {
+      name: "postrouting",
+      hook: { type: "nat", hook: NF_INET_POST_ROUTING, priority: PRIORITY_SOURCE_NAT },
+      rules: sources.map(({ address, prefixLength }) => [
+        ...sourceIsIn({ address: ipv4FromNumber(address), length: prefixLength }),
+        ...outputDeviceIs(device),
+        masquerade(),
+      ]),
+    });
+  }
+
+  /**
+   * Sends packets for the NAT's ports to netfilter queue `queue`, for an `NfQueue` that drops them; ICMP and later fragments,
+   * which may be the host's own, to the queue after it, for an `NfQueue` that takes a copy and lets them pass. Never
+   * bypassed: without a reader the kernel drops what is queued.
+   *
+   * @throws {Error} where the kernel has neither nftables' queue statement nor the NFQUEUE target of iptables
+   */
+  installQueue(
+    spec: { readonly table: string; readonly queue: number } & CapturedTraffic,
+  ): void {
+    const { table, device, address, ports } = spec;
+    const match = [...inputDeviceIs(device), ...destinationIs(address)];
+    const chain = (statement: (number: number) => Expression): NftablesChain => ({
+      name: "prerouting",
+      hook: { type: "filter", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_RAW },
+      rules: [
+        [...match, ...isLaterFragment(), statement(spec.queue + 1)],
+        [...match, ...transportIs(IPPROTO_ICMP), statement(spec.queue + 1)],
+        ...portRules(match, ports, statement(spec.queue)),
+      ],
+    });
+    const refusals: string[] = [];
+    for (const statement of [queue, xtablesQueue]) {
+      try {
+        this.#replace({ family: "ip", name: table }, chain(statement));
+        return;
+      } catch (error) {
+        // An expression that the kernel does not know, also as a module, is ENOENT.
+        if (!(error instanceof NetlinkError) || error.errno !== ENOENT) throw error;
+        refusals.push(error.message);
+      }
+    }
+    throw new Error(
+      "Cannot queue packets: the kernel has neither nftables' queue statement (NFT_QUEUE) nor the NFQUEUE target " +
+        `with nft_compat: ${refusals.join("; ")}`,
+    );
+  }
+
+  /** The tables of all families that there are, anybody's. */
+  listTables(): NftablesTable[] {
+    return this.#channel.dump(getTables(), "list nftables tables")
+      .flatMap((message) => decodeTable(message) ?? []);
+  }
+
+  /**
+   * Deletes a table with all that is in it; that there is none is no error.
+   *
+   * @throws {NetlinkError} EPERM where the table is owned by another process
+   */
+  deleteTable(table: NftablesTable): void {
+    try {
+      this.#transact([deleteTableRequest(table)]);
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || error.errno !== ENOENT) throw error;
+    }
+  }
+
+  /** Ends the connection: owned tables go with it, others stay. */
+  [Symbol.dispose](): void {
+    this.#channel[Symbol.dispose]();
+  }
+
+  /** Makes a table, in place of the one with its name, without a moment in between. */
+  #replace(table: NftablesTable, chain: NftablesChain): void {
+    const exists = this.listTables()
+      .some(({ family, name }) => family === table.family && name === table.name);
+    this.#transact([
+      ...(exists ? [deleteTableRequest(table)] : []),
+      ...newTable(table, chain, { owned: this.ownsTables }),
+    ]);
+  }
+
+  /** Makes and deletes an owned table in one transaction: nobody sees it. */
+  #canOwnTables(): boolean {
+    const probe: NftablesTable = { family: "inet", name: "vpn_ownership_probe" };
+    try {
+      this.#transact([newEmptyTable(probe, { owned: true }), deleteTableRequest(probe)]);
+      return true;
+    } catch (error) {
+      // Before 5.12 the flag was not known: EINVAL, or EOPNOTSUPP where fixes were taken back to older kernels.
+      const unknown = error instanceof NetlinkError &&
+        (error.errno === EINVAL || error.errno === EOPNOTSUPP);
+      if (!unknown) throw error;
+      return false;
+    }
+  }
+
+  #transact(requests: readonly BatchedRequest[]): void {
+    this.#channel.batch(nfnetlinkBatch(NFNL_SUBSYS_NFTABLES, requests));
+  }
+}
+
+/** One rule for each range of ports. */
+function portRules(
+  match: readonly Expression[],
+  ports: CapturedTraffic["ports"],
+  statement: Expression,
+): Expression[][] {
+  const rules = (protocol: number, ranges: readonly PortRange[]) =>
+    ranges.map((range) => [
+      ...match,
+      ...transportIs(protocol),
+      ...destinationPortIsIn(range),
+      statement,
+    ]);
+  return [...rules(IPPROTO_TCP, ports.tcp), ...rules(IPPROTO_UDP, ports.udp)];
 }

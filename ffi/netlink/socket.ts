@@ -24,6 +24,7 @@ import {
 } from "./message.ts";
 
 export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -34,7 +35,7 @@ const MSG_TRUNC = 0x20;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
-const SOL_NETLINK = 270;
+export const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
@@ -85,7 +86,26 @@ export interface NetlinkSocketOptions {
   readonly protocol: number;
   /** Whether `receive()` returns null, rather than waits, when nothing has come. Only for notifications. */
   readonly nonBlocking?: boolean;
+  /** Bytes that the kernel may hold for us; 4 MiB if left out. */
+  readonly receiveQueueSize?: number;
 }
+
+/** One of the requests that are made together. */
+export interface BatchedRequest {
+  readonly message: MessageBuilder;
+  /** What is tried, for the error: as in `add chain "output"`. */
+  readonly action: string;
+}
+
+/** Requests between the two messages that mark a batch, which are not acknowledged. */
+export interface Batch {
+  readonly begin: MessageBuilder;
+  readonly requests: readonly BatchedRequest[];
+  readonly end: MessageBuilder;
+}
+
+/** What the manager of nftables uses of a socket. */
+export type BatchChannel = Pick<NetlinkSocket, "batch" | "dump">;
 
 /** What the managers of links, addresses, routes and rules use of a socket. */
 export type RequestChannel = Pick<NetlinkSocket, "request" | "dump">;
@@ -121,12 +141,13 @@ export class NetlinkSocket implements Disposable {
       SOCKADDR_NL.write(kernel, 0, { family: AF_NETLINK });
       check(libc, libc.symbols.connect(fd, kernel, kernel.length), "connect netlink socket");
       // Kernels before 4.12 lack these two; without them an error only has less to say.
-      socket.#setOption({ level: SOL_NETLINK, option: NETLINK_EXT_ACK, value: 1 });
-      socket.#setOption({ level: SOL_NETLINK, option: NETLINK_CAP_ACK, value: 1 });
+      socket.setOption({ level: SOL_NETLINK, option: NETLINK_EXT_ACK, value: 1 });
+      socket.setOption({ level: SOL_NETLINK, option: NETLINK_CAP_ACK, value: 1 });
       // The forced form passes net.core.rmem_max but wants CAP_NET_ADMIN; the other is cut to the maximum.
-      const queue = { level: SOL_SOCKET, value: RECEIVE_QUEUE_SIZE };
-      socket.#setOption({ ...queue, option: SO_RCVBUFFORCE }) ||
-        socket.#setOption({ ...queue, option: SO_RCVBUF });
+      const value = options.receiveQueueSize ?? RECEIVE_QUEUE_SIZE;
+      const queue = { level: SOL_SOCKET, value };
+      socket.setOption({ ...queue, option: SO_RCVBUFFORCE }) ||
+        socket.setOption({ ...queue, option: SO_RCVBUF });
       return socket;
     } catch (error) {
       socket[Symbol.dispose]();
@@ -157,6 +178,35 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
+   * Makes several requests, of which the kernel carries out all or none, and waits for their acknowledgements.
+   *
+   * @throws {NetlinkError} for the first that the kernel refuses; without an action of its own, the first one's
+   */
+  batch({ begin, requests, end }: Batch): void {
+    const actions = new Map<number, string>();
+    const first = this.#nextSequence();
+    const parts = [begin.finish(first, NLM_F_REQUEST)];
+    for (const { message, action } of requests) {
+      const sequence = this.#nextSequence();
+      actions.set(sequence, action);
+      parts.push(message.finish(sequence, NLM_F_REQUEST | NLM_F_ACK));
+    }
+    parts.push(end.finish(this.#nextSequence(), NLM_F_REQUEST));
+    const wholeAction = requests[0]?.action ?? "make no request";
+    this.#sendBytes(concatenate(parts), wholeAction);
+    while (actions.size > 0) {
+      for (const answer of this.receive() ?? []) {
+        const { sequence } = answer;
+        // What is wrong with all of it, such as a missing privilege, the kernel says of the message that begins it.
+        const action = sequence === first ? wholeAction : actions.get(sequence);
+        if (answer.type !== NLMSG_ERROR || action === undefined) continue;
+        throwIfRefused(answer, action);
+        actions.delete(sequence);
+      }
+    }
+  }
+
+  /**
    * Reads a whole table. A dump during which the table changed (`NLM_F_DUMP_INTR`) is made anew.
    *
    * @param action what is tried, for the error: as in `list routes`
@@ -179,7 +229,7 @@ export class NetlinkSocket implements Disposable {
    * @throws {SystemCallError}
    */
   subscribe(group: number): void {
-    const joined = this.#setOption({
+    const joined = this.setOption({
       level: SOL_NETLINK,
       option: NETLINK_ADD_MEMBERSHIP,
       value: group,
@@ -232,15 +282,21 @@ export class NetlinkSocket implements Disposable {
   }
 
   #send(message: MessageBuilder, options: { flags: number; action: string }): number {
-    this.#sequence = (this.#sequence + 1) >>> 0;
-    const bytes = message.finish(this.#sequence, options.flags);
-    for (;;) {
-      if (this.#libc.symbols.send(this.fd, bytes, BigInt(bytes.length), 0) >= 0) {
-        return this.#sequence;
-      }
+    const sequence = this.#nextSequence();
+    this.#sendBytes(message.finish(sequence, options.flags), options.action);
+    return sequence;
+  }
+
+  #sendBytes(bytes: Uint8Array<ArrayBuffer>, action: string): void {
+    while (this.#libc.symbols.send(this.fd, bytes, BigInt(bytes.length), 0) < 0) {
       const errno = this.#libc.errno();
-      if (errno !== EINTR) throw new NetlinkError(options.action, errno, "");
+      if (errno !== EINTR) throw new NetlinkError(action, errno, "");
     }
+  }
+
+  #nextSequence(): number {
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    return this.#sequence;
   }
 
   /** The messages of the next datagram that answer request `sequence`: leftovers of a failed one are skipped. */
@@ -250,7 +306,8 @@ export class NetlinkSocket implements Disposable {
     return messages.filter((message) => message.sequence === sequence);
   }
 
-  #setOption({ level, option, value }: { level: number; option: number; value: number }): boolean {
+  /** Sets an option of four bytes. False when the kernel refuses. */
+  setOption({ level, option, value }: { level: number; option: number; value: number }): boolean {
     const bytes = new Uint8Array(new Int32Array([value]).buffer);
     return this.#libc.symbols.setsockopt(this.fd, level, option, bytes, bytes.length) === 0;
   }
@@ -280,4 +337,15 @@ function attributesOffset(message: NetlinkMessage): number {
   if ((message.flags & NLM_F_CAPPED) !== 0) return NLMSGERR.size;
   const requestLength = NLMSGERR.read(message.body, 0).length;
   return NLMSGERR.size - NLMSGHDR.size + requestLength;
+}
+
+/** Messages in one datagram; each is already padded to a multiple of 4. */
+function concatenate(messages: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(messages.reduce((size, { length }) => size + length, 0));
+  let at = 0;
+  for (const message of messages) {
+    bytes.set(message, at);
+    at += message.length;
+  }
+  return bytes;
 }

@@ -32,7 +32,9 @@ export async function installPeers(say: (line: string) => void): Promise<string 
   if (missing.length === 0) return null;
   const list = missing.join(", ");
   if (Deno.uid() !== 0) return `${list} missing: only root can install them`;
-  if (!isDebian()) return `${list} missing: install them by hand, this is neither Debian nor Ubuntu`;
+  if (!isDebian()) {
+    return `${list} missing: install them by hand, this is neither Debian nor Ubuntu`;
+  }
   const packages = missing.map((program) => PACKAGES[program]);
   say(`installing by apt, for the network tests: ${packages.join(" ")}`);
   for (

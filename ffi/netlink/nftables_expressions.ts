@@ -1,0 +1,234 @@
+/**
+ * Owns the expressions of which nftables rules are made: loads into a register, comparisons, statements
+ * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
+ */
+import type { IpPrefix } from "./ip_address.ts";
+import { ipv4FromNumber } from "./ip_address.ts";
+import type { MessageBuilder } from "./message.ts";
+
+/** Both ends included, host order. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Appends an expression to a rule's list. */
+export type Expression = (list: MessageBuilder) => void;
+
+export const IPPROTO_ICMP = 1;
+export const IPPROTO_TCP = 6;
+export const IPPROTO_UDP = 17;
+
+const NFTA_LIST_ELEM = 1;
+const NFTA_EXPR_NAME = 1;
+const NFTA_EXPR_DATA = 2;
+
+/** The register that decides about the packet, and the one that values are loaded into. */
+const NFT_REG_VERDICT = 0;
+const NFT_REG_1 = 1;
+
+const NFTA_META_DREG = 1;
+const NFTA_META_KEY = 2;
+const NFT_META_PROTOCOL = 1;
+const NFT_META_MARK = 3;
+const NFT_META_IIFNAME = 6;
+const NFT_META_OIFNAME = 7;
+const NFT_META_L4PROTO = 16;
+
+const NFTA_PAYLOAD_DREG = 1;
+const NFTA_PAYLOAD_BASE = 2;
+const NFTA_PAYLOAD_OFFSET = 3;
+const NFTA_PAYLOAD_LEN = 4;
+const NFT_PAYLOAD_NETWORK_HEADER = 1;
+const NFT_PAYLOAD_TRANSPORT_HEADER = 2;
+
+const NFTA_CMP_SREG = 1;
+const NFTA_CMP_OP = 2;
+const NFTA_CMP_DATA = 3;
+const NFT_CMP_EQ = 0;
+const NFT_CMP_NEQ = 1;
+const NFT_CMP_LTE = 3;
+const NFT_CMP_GTE = 5;
+
+const NFTA_BITWISE_SREG = 1;
+const NFTA_BITWISE_DREG = 2;
+const NFTA_BITWISE_LEN = 3;
+const NFTA_BITWISE_MASK = 4;
+const NFTA_BITWISE_XOR = 5;
+
+const NFTA_DATA_VALUE = 1;
+const NFTA_DATA_VERDICT = 2;
+const NFTA_VERDICT_CODE = 1;
+const NFTA_IMMEDIATE_DREG = 1;
+const NFTA_IMMEDIATE_DATA = 2;
+const NF_DROP = 0;
+
+const NFTA_QUEUE_NUM = 1;
+const NFTA_QUEUE_TOTAL = 2;
+const NFTA_QUEUE_FLAGS = 3;
+const NFTA_TARGET_NAME = 1;
+const NFTA_TARGET_REV = 2;
+const NFTA_TARGET_INFO = 3;
+/** `struct xt_NFQ_info_v3 { u16 queuenum, queues_total, flags; }`, host order, padded to a multiple of 8. */
+const XT_NFQ_INFO_SIZE = 8;
+const XT_NFQ_REVISION = 3;
+
+const ETH_P_IP = Uint8Array.of(0x08, 0x00);
+/** Offsets and lengths in an IPv4 header, and of the port in TCP's and UDP's. */
+const IPV4_FRAGMENT = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2 };
+const IPV4_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 };
+const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4 };
+const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
+const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
+const IFNAMSIZ = 16;
+
+/** `meta protocol ip`: needed before looking at IPv4 headers where other protocols pass as well. */
+export function isIpv4(): Expression[] {
+  return [meta(NFT_META_PROTOCOL), compare(NFT_CMP_EQ, ETH_P_IP)];
+}
+
+/** `ip daddr A` (host order). */
+export function destinationIs(address: number): Expression[] {
+  return [payload(IPV4_DESTINATION), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
+}
+
+/** `ip saddr A/N`, of four bytes. */
+export function sourceIsIn({ address, length }: IpPrefix): Expression[] {
+  const bits = length === 0 ? 0 : -1 << (32 - length);
+  const prefixMask = ipv4FromNumber(bits);
+  const network = address.map((byte, i) => byte & prefixMask[i]!);
+  const load = payload(IPV4_SOURCE);
+  if (length === 32) return [load, compare(NFT_CMP_EQ, network)];
+  return [load, mask(prefixMask), compare(NFT_CMP_EQ, network)];
+}
+
+/** `meta l4proto P`. */
+export function transportIs(protocol: number): Expression[] {
+  return [meta(NFT_META_L4PROTO), compare(NFT_CMP_EQ, Uint8Array.of(protocol))];
+}
+
+/** `tcp dport F-L` behind `transportIs()`. Fragments other than a packet's first have no port and never match. */
+export function destinationPortIsIn({ first, last }: PortRange): Expression[] {
+  const port = (value: number) => Uint8Array.of(value >>> 8, value);
+  const load = payload(DESTINATION_PORT);
+  if (first === last) return [load, compare(NFT_CMP_EQ, port(first))];
+  return [load, compare(NFT_CMP_GTE, port(first)), compare(NFT_CMP_LTE, port(last))];
+}
+
+/** `ip frag-off & 0x1fff != 0`: a fragment that is not the first. */
+export function isLaterFragment(): Expression[] {
+  return [
+    payload(IPV4_FRAGMENT),
+    mask(FRAGMENT_OFFSET_MASK),
+    compare(NFT_CMP_NEQ, new Uint8Array(FRAGMENT_OFFSET_MASK.length)),
+  ];
+}
+
+/** `meta mark M`. */
+export function markIs(mark: number): Expression[] {
+  const value = new Uint8Array(Uint32Array.of(mark).buffer);
+  return [meta(NFT_META_MARK), compare(NFT_CMP_EQ, value)];
+}
+
+/** `iifname "N"`. */
+export function inputDeviceIs(name: string): Expression[] {
+  return [meta(NFT_META_IIFNAME), compare(NFT_CMP_EQ, interfaceName(name))];
+}
+
+/** `oifname "N"`. */
+export function outputDeviceIs(name: string): Expression[] {
+  return [meta(NFT_META_OIFNAME), compare(NFT_CMP_EQ, interfaceName(name))];
+}
+
+/** `drop`. */
+export function drop(): Expression {
+  return expression("immediate", (data) =>
+    data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
+      .nested(
+        NFTA_IMMEDIATE_DATA,
+        (value) =>
+          value.nested(NFTA_DATA_VERDICT, (verdict) => verdict.be32(NFTA_VERDICT_CODE, NF_DROP)),
+      ));
+}
+
+/** `notrack`. */
+export function notrack(): Expression {
+  return expression("notrack");
+}
+
+/** `masquerade`. */
+export function masquerade(): Expression {
+  return expression("masq");
+}
+
+/** `queue num N`, never bypassed. */
+export function queue(number: number): Expression {
+  return expression(
+    "queue",
+    (data) => data.be16(NFTA_QUEUE_NUM, number).be16(NFTA_QUEUE_TOTAL, 1).be16(NFTA_QUEUE_FLAGS, 0),
+  );
+}
+
+/** The same by the NFQUEUE target of iptables, for kernels without nftables' own statement (nft_compat). */
+export function xtablesQueue(number: number): Expression {
+  const info = new Uint8Array(XT_NFQ_INFO_SIZE);
+  info.set(new Uint8Array(Uint16Array.of(number, 1, 0).buffer));
+  return expression("target", (data) =>
+    data.string(NFTA_TARGET_NAME, "NFQUEUE")
+      .be32(NFTA_TARGET_REV, XT_NFQ_REVISION)
+      .bytes(NFTA_TARGET_INFO, info));
+}
+
+function meta(key: number): Expression {
+  return expression(
+    "meta",
+    (data) => data.be32(NFTA_META_KEY, key).be32(NFTA_META_DREG, NFT_REG_1),
+  );
+}
+
+function payload(
+  { base, offset, length }: { base: number; offset: number; length: number },
+): Expression {
+  return expression("payload", (data) =>
+    data.be32(NFTA_PAYLOAD_DREG, NFT_REG_1)
+      .be32(NFTA_PAYLOAD_BASE, base)
+      .be32(NFTA_PAYLOAD_OFFSET, offset)
+      .be32(NFTA_PAYLOAD_LEN, length));
+}
+
+function compare(operation: number, value: Uint8Array): Expression {
+  return expression("cmp", (data) =>
+    data.be32(NFTA_CMP_SREG, NFT_REG_1)
+      .be32(NFTA_CMP_OP, operation)
+      .nested(NFTA_CMP_DATA, (content) => content.bytes(NFTA_DATA_VALUE, value)));
+}
+
+function mask(bits: Uint8Array): Expression {
+  return expression("bitwise", (data) =>
+    data.be32(NFTA_BITWISE_SREG, NFT_REG_1)
+      .be32(NFTA_BITWISE_DREG, NFT_REG_1)
+      .be32(NFTA_BITWISE_LEN, bits.length)
+      .nested(NFTA_BITWISE_MASK, (content) => content.bytes(NFTA_DATA_VALUE, bits))
+      .nested(
+        NFTA_BITWISE_XOR,
+        (content) => content.bytes(NFTA_DATA_VALUE, new Uint8Array(bits.length)),
+      ));
+}
+
+function expression(name: string, fill?: (data: MessageBuilder) => void): Expression {
+  return (list) =>
+    list.nested(NFTA_LIST_ELEM, (element) => {
+      element.string(NFTA_EXPR_NAME, name);
+      if (fill !== undefined) element.nested(NFTA_EXPR_DATA, fill);
+    });
+}
+
+/** The name in all 16 bytes that the kernel's register has for it. */
+function interfaceName(name: string): Uint8Array {
+  const bytes = new Uint8Array(IFNAMSIZ);
+  const { read } = new TextEncoder().encodeInto(name, bytes.subarray(0, IFNAMSIZ - 1));
+  if (read < name.length) {
+    throw new TypeError(`Cannot use interface name "${name}": it is too long`);
+  }
+  return bytes;
+}

@@ -1,0 +1,34 @@
+/**
+ * Owns `deno task test [STEP...]`: runs the steps, or those named, one after the other, and sums up. A step that fails
+ * does not keep the later ones from running.
+ */
+import { writeText } from "../lib/app/output.ts";
+import { STEPS } from "./run/steps.ts";
+import { countsLine, type Outcome, summaryTable, totalOf } from "./run/summary.ts";
+
+function print(line: string): void {
+  writeText(Deno.stdout, `${line}\n`);
+}
+
+async function main(names: readonly string[]): Promise<number> {
+  const unknown = names.find((name) => !STEPS.some((step) => step.name === name));
+  if (unknown !== undefined) {
+    print(`There is no step "${unknown}". The steps are:`);
+    for (const { name, title } of STEPS) print(`  ${name.padEnd(8)} ${title}`);
+    return 2;
+  }
+  const outcomes: Outcome[] = [];
+  for (const step of STEPS) {
+    if (names.length > 0 && !names.includes(step.name)) continue;
+    print(`== ${step.name}: ${step.title}`);
+    const start = performance.now();
+    const result = await step.run((line) => print(`   ${line}`));
+    outcomes.push({ name: step.name, duration: performance.now() - start, ...result });
+  }
+  const total = totalOf(outcomes);
+  print(`\n${summaryTable(outcomes)}\n`);
+  print(countsLine(total));
+  return total.failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

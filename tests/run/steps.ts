@@ -1,0 +1,130 @@
+/** Owns the steps of `deno task test`, in their order: what each runs, how long it may take, what it counts as. */
+import { missingPrerequisite } from "../support/net.ts";
+import { installPeers } from "./peers.ts";
+import { runStreamed } from "./streamed_command.ts";
+import { addCounts, type Counts, NO_TESTS, TestOutput } from "./test_output.ts";
+
+/** How a step ended. */
+export interface StepResult {
+  readonly counts: Counts;
+  /** What the summary says of it besides. */
+  readonly note: string;
+}
+
+export interface Step {
+  readonly name: string;
+  /** What it does, in a few words. */
+  readonly title: string;
+  /** @param say shows a line to the user */
+  run(say: (line: string) => void): Promise<StepResult>;
+}
+
+const MINUTE = 60_000;
+const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
+/** Tests of the built executable, and tests that need root. */
+const NOT_UNIT = ["tests/compile", "tests/net"];
+
+export const STEPS: readonly Step[] = [
+  check("format", "deno fmt --check", ["fmt", "--check", "--quiet"]),
+  check("lint", "deno lint", ["lint", "--quiet"]),
+  check("types", "deno check", ["check", "--quiet", "main.ts", "lib", "ffi", "tests"]),
+  tests("unit", "unit tests and vectors", {
+    args: [`--ignore=${NOT_UNIT.join(",")}`, "tests"],
+    timeout: 5 * MINUTE,
+  }),
+  {
+    name: "peers",
+    title: "programs the network tests compare with",
+    async run(say) {
+      const trouble = missingPrerequisite() === null ? await installPeers(say) : null;
+      return { counts: NO_TESTS, note: trouble ?? "" };
+    },
+  },
+  tests("net", "network tests, in namespaces", { args: ["tests/net"], timeout: 9 * MINUTE }),
+  {
+    name: "compile",
+    title: "./compile.sh, and tests of dist/vpn",
+    async run(say) {
+      const built = await runCounted(say, {
+        program: new URL("../../compile.sh", import.meta.url).pathname,
+        args: [],
+        env: { DENO: Deno.execPath() },
+        timeout: 2 * MINUTE,
+      });
+      if (built.counts.failed > 0) return built;
+      const tested = await runTests(say, { args: ["tests/compile"], timeout: 3 * MINUTE });
+      return { counts: addCounts(built.counts, tested.counts), note: tested.note };
+    },
+  },
+  {
+    name: "demo",
+    title: "dist/vpn demo",
+    run(say) {
+      const missing = missingPrerequisite();
+      if (missing !== null) {
+        say(`skipped: ${missing}`);
+        return Promise.resolve({ counts: { ...NO_TESTS, skipped: 1 }, note: missing });
+      }
+      return runCounted(say, { program: EXECUTABLE, args: ["demo"], timeout: MINUTE });
+    },
+  },
+];
+
+/** A step that is one test: it passes or it does not. */
+function check(name: string, title: string, args: readonly string[]): Step {
+  return {
+    name,
+    title,
+    run: (say) => runCounted(say, { program: Deno.execPath(), args, timeout: 3 * MINUTE }),
+  };
+}
+
+interface TestRun {
+  readonly args: readonly string[];
+  /** In ms. */
+  readonly timeout: number;
+}
+
+function tests(name: string, title: string, run: TestRun): Step {
+  return { name, title, run: (say) => runTests(say, run) };
+}
+
+interface Program {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** In ms. */
+  readonly timeout: number;
+}
+
+async function runCounted(say: (line: string) => void, program: Program): Promise<StepResult> {
+  const { code, timedOut } = await runStreamed({ ...program, onLine: say });
+  if (code === 0) return { counts: { ...NO_TESTS, passed: 1 }, note: "" };
+  const note = timedOut ? tooLong(program.timeout) : `exit code ${code}`;
+  return { counts: { ...NO_TESTS, failed: 1 }, note };
+}
+
+/**
+ * Runs tests one file after the other: some measure the memory of the whole process, and the network tests time what
+ * they see, so on two cores side by side is hardly faster and less sure. The types are checked by a step of their own.
+ */
+async function runTests(
+  say: (line: string) => void,
+  { args, timeout }: TestRun,
+): Promise<StepResult> {
+  const output = new TestOutput();
+  const { code, timedOut } = await runStreamed({
+    program: Deno.execPath(),
+    args: ["test", "--quiet", "--no-check", "--allow-all", ...args],
+    timeout,
+    onLine: (line) => output.take(line).forEach(say),
+  });
+  if (timedOut && output.begun !== null) say(`${output.begun} did not end`);
+  for (const [reason, count] of output.reasons) say(`skipped ${count}: ${reason}`);
+  const counts = output.counts({ success: code === 0 });
+  return { counts, note: timedOut ? tooLong(timeout) : "" };
+}
+
+function tooLong(timeout: number): string {
+  return `ended after ${timeout / MINUTE} min`;
+}
