@@ -255,13 +255,16 @@ case $0 in /*) self=$0 ;; *) self=$PWD/$0 ;; esac
 names=
 for file in $files; do names="$names ${file%:*}"; done
 
-# Whether all that was unpacked into a folder is there, unchanged since, and only root and this user can change it.
-sound() {
-  [ -f "$1/verified" ] && [ ! -h "$1" ] && [ ! -h "${1%/*}" ] || return 1
-  lines=$(cd "$1" && LC_ALL=C ls -ldn ../.. .. . deno $names 2>/dev/null) || return 1
+# ours FOLDER NAME...: whether only root and this user can change the folder and these files in it. Sets `found` to the
+# files' sizes. One `ls` tells all of it.
+ours() {
+  [ ! -h "$1" ] && [ ! -h "${1%/*}" ] || return 1
+  within=$1
+  shift
+  lines=$(cd "$within" 2>/dev/null && LC_ALL=C ls -ldn ../.. .. . deno "$@" 2>/dev/null) || return 1
   found=
   while read -r mode _ uid _ size _ _ _ name; do
-    [ "$uid" = 0 ] || [ -O "$1/$name" ] || return 1
+    [ "$uid" = 0 ] || [ -O "$within/$name" ] || return 1
     case $name:$mode in
       # The folder that ours is made in may be a group's, and everybody's if it is sticky, as /tmp is.
       ../..:?????????[tT]* | ../..:????????-*) ;;
@@ -270,12 +273,11 @@ sound() {
     case $name in
       *.. | . | deno) continue ;;
     esac
-    [ "$1/$name" -nt "$1/verified" ] && return 1
+    [ "$within/$name" -nt "$within/verified" ] && return 1
     found="$found $name:$size"
   done <<LINES
 $lines
 LINES
-  [ "$found" = " $files" ]
 }
 
 payload() { tail -c "+$((@HEAD_BYTES@ + 1))" "$self"; }
@@ -285,7 +287,10 @@ sum() { sha256sum 2>/dev/null || shasum -a 256 2>/dev/null || openssl dgst -sha2
 # is the same whoever moves it. So neither two first starts at once nor a repair while it runs do any harm.
 unpack() (
   umask 022
-  mkdir -p "$1/deno" && [ ! -h "$1" ] && [ ! -h "${1%/*}" ] || exit 1
+  mkdir -p "$1/deno" || exit 1
+  # What the engine keeps there cannot be trusted either if others could change it.
+  ours "$1" ||
+    { chmod go-w "${1%/*}" "$1" && rm -rf "$1/deno" && mkdir "$1/deno" && ours "$1"; } || exit 1
   find "$1" -name '.new.*' -mmin +60 -exec rm -rf {} +
   new=$(mktemp -d "$1/.new.XXXXXX") || exit 1
   trap 'rm -rf "$new"' EXIT
@@ -308,8 +313,9 @@ start() {
   exec "$@"
 }
 
+# try FOLDER ARGUMENT...: becomes the program if all of it is in the folder, unchanged since it was unpacked.
 try() {
-  sound "$1" || return 1
+  [ -f "$1/verified" ] && ours "$1" $names && [ "$found" = " $files" ] || return 1
   export DENO_DIR="$1/deno"
   start "$@"
 }
@@ -336,7 +342,7 @@ troubles=
 for folder in "$shared" "$own" "$private"; do
   trouble=$(unpack "$folder" 2>&1)
   try "$folder" "$@"
-  troubles="$troubles$folder: ${trouble:-others can change it}; "
+  troubles="$troubles${folder%/*}: ${trouble:-others can change it, or a link leads there}; "
 done
 echo "vpn: Cannot start: nowhere to unpack: $troubles""name a folder of yours by VPN_CACHE" | tr '\n' ' ' >&2
 echo >&2

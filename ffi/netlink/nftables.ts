@@ -79,21 +79,22 @@ export class Nftables implements Disposable {
   readonly ownsTables: boolean;
   readonly #channel: BatchChannel & Disposable;
 
-  private constructor(channel: BatchChannel & Disposable) {
+  private constructor(channel: BatchChannel & Disposable, { owned }: { owned: boolean }) {
     this.#channel = channel;
-    this.ownsTables = this.#canOwnTables();
+    this.ownsTables = owned && this.#canOwnTables();
   }
 
   /**
    * Opens the firewall of the network namespace that the thread is in now; the thread may leave it afterwards.
    *
+   * @param options.owned false for tables that others may change and that outlive this object
    * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
    * @throws {SystemCallError} EPROTONOSUPPORT where the kernel has no netfilter
    */
-  static open(libc: Libc): Nftables {
+  static open(libc: Libc, options: { readonly owned?: boolean } = {}): Nftables {
     const socket = NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER });
     try {
-      return new Nftables(socket);
+      return new Nftables(socket, { owned: options.owned ?? true });
     } catch (error) {
       socket[Symbol.dispose]();
       throw error;

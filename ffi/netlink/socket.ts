@@ -261,6 +261,12 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
+  /** Sets an option of four bytes. False when the kernel refuses. */
+  setOption({ level, option, value }: { level: number; option: number; value: number }): boolean {
+    const bytes = new Uint8Array(new Int32Array([value]).buffer);
+    return this.#libc.symbols.setsockopt(this.fd, level, option, bytes, bytes.length) === 0;
+  }
+
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -304,12 +310,6 @@ export class NetlinkSocket implements Disposable {
     const messages = this.receive();
     if (messages === null) throw new NetlinkError(action, EAGAIN, "the kernel did not answer");
     return messages.filter((message) => message.sequence === sequence);
-  }
-
-  /** Sets an option of four bytes. False when the kernel refuses. */
-  setOption({ level, option, value }: { level: number; option: number; value: number }): boolean {
-    const bytes = new Uint8Array(new Int32Array([value]).buffer);
-    return this.#libc.symbols.setsockopt(this.fd, level, option, bytes, bytes.length) === 0;
   }
 }
 

@@ -3,7 +3,8 @@
  */
 import type { Arena } from "../../ffi/arena.ts";
 import type { Libc } from "../../ffi/libc.ts";
-import { type BpfInstruction, PacketSocket } from "../../ffi/packet_socket.ts";
+import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
+import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
 import { RawSocket } from "../../ffi/raw_socket.ts";
 import { Nat } from "../nat/nat.ts";
 import type { PortForward, PortRange } from "../nat/nat_options.ts";
@@ -16,6 +17,10 @@ const BATCH = 64;
 /** Packets captured in one call; each may be a super-packet of 64 KiB. */
 const CAPTURE_BATCH = 16;
 const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
+/** Packets that a netfilter queue holds for us. */
+const QUEUE_LENGTH = 4096;
+/** Bytes for message headers and vectors. */
+const CONTROL_SPACE = 64 * 1024;
 
 /** The mark of packets that the NAT sends: exempt from connection tracking, and kept off the tunnel's own routes. */
 export const EGRESS_MARK = 0x5650;
@@ -35,7 +40,8 @@ export interface EgressConfig {
   readonly ports: PortRange;
   readonly filtering: "endpoint" | "address";
   readonly forwards: readonly PortForward[];
-  readonly capture: "packet" | "nfqueue";
+  /** A packet socket, or the netfilter queue of this number and the one after it. */
+  readonly capture: "packet" | { readonly queue: number };
 }
 
 /** Where captured packets come from: `PacketSocket` or `NfQueue`. */
@@ -44,8 +50,8 @@ interface Capture extends Disposable {
   readonly receivedOffsets: Int32Array;
   readonly receivedLengths: Int32Array;
   receive(): number;
-  /** Replaces the filter, where the capture has one of its own. */
-  setFilter(filter: readonly BpfInstruction[]): void;
+  /** Packets lost so far because we were too slow. */
+  drops(): number;
 }
 
 export class Egress implements Disposable {
@@ -58,7 +64,8 @@ export class Egress implements Disposable {
   /** Bytes of arena that an egress takes. */
   static arenaSize(config: EgressConfig): number {
     const mtu = Math.max(config.externalMtu, config.innerMtu);
-    return Nat.generatedSize(mtu) + CAPTURE_BATCH * (65_664 + 256) + 64 * 1024;
+    const capture = Math.max(CAPTURE_BATCH * CAPTURE_BUFFER_SIZE, NfQueue.arenaSize(CAPTURE_BATCH));
+    return Nat.generatedSize(mtu) + capture + CONTROL_SPACE;
   }
 
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where the interface is gone */
@@ -89,24 +96,16 @@ export class Egress implements Disposable {
       batch: BATCH,
       bufferSize: SOCKET_BUFFER_SIZE,
     });
-    this.capture = PacketSocket.open(libc, arena, {
-      link: config.link,
-      linkHeaderSize: config.linkHeaderSize,
-      filter: captureFilter(
-        config.externalAddress,
-        capturedPorts(config),
-        config.linkHeaderSize,
-      ),
-      batch: CAPTURE_BATCH,
-      bufferSize: SOCKET_BUFFER_SIZE,
-    });
+    this.capture = openCapture(libc, arena, config);
   }
 
   /** Follows a change of the gateway's address outside (host order), as DHCP makes it. */
   setExternalAddress(address: number): void {
     this.nat.externalAddress = address;
     const { linkHeaderSize } = this.#config;
-    this.capture.setFilter(captureFilter(address, capturedPorts(this.#config), linkHeaderSize));
+    if (this.capture instanceof PacketSocket) {
+      this.capture.setFilter(captureFilter(address, capturedPorts(this.#config), linkHeaderSize));
+    }
   }
 
   /**
@@ -134,6 +133,16 @@ export class Egress implements Disposable {
     this.#raw[Symbol.dispose]();
     this.capture[Symbol.dispose]();
   }
+}
+
+function openCapture(libc: Libc, arena: Arena, config: EgressConfig): Capture {
+  const shared = { batch: CAPTURE_BATCH, bufferSize: SOCKET_BUFFER_SIZE };
+  if (config.capture !== "packet") {
+    return NfQueue.open(libc, arena, { ...shared, ...config.capture, length: QUEUE_LENGTH });
+  }
+  const { externalAddress, link, linkHeaderSize } = config;
+  const filter = captureFilter(externalAddress, capturedPorts(config), linkHeaderSize);
+  return PacketSocket.open(libc, arena, { ...shared, link, linkHeaderSize, filter });
 }
 
 /** The ports, by protocol, whose packets are the NAT's and must not reach the host's stack. */

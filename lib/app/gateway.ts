@@ -6,7 +6,7 @@
  * nftables rule masquerades.
  */
 import { openLibc } from "../../ffi/libc.ts";
-import { Nftables } from "../../ffi/netlink/nftables.ts";
+import { Nftables, type NftablesFamily } from "../../ffi/netlink/nftables.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
@@ -18,6 +18,9 @@ import type { Journal } from "./journal.ts";
 import type { Logger } from "./logging.ts";
 import { securePorts } from "./port_safety.ts";
 
+/** Netfilter queues have 16 bits; people give their own small numbers. */
+const FIRST_QUEUE = 20_000;
+const QUEUE_PAIRS = 20_000;
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
 export interface GatewayOptions {
@@ -75,10 +78,12 @@ export class Gateway implements Disposable {
     this.#nftables = Nftables.open(openLibc());
     if (typeof egress === "object") {
       securePorts(capturedPorts(egress), this.#options.journal);
+      this.#noteTables("netdev", "inet", "ip");
       this.#nftables.installNotrack({ table: this.#table, mark: EGRESS_MARK });
-      this.#installDrop(this.#nftables, external, egress);
+      this.#installCapture(this.#nftables, external, egress);
     } else {
       this.#options.journal.makeSysctl(IP_FORWARD, "1");
+      this.#noteTables("ip");
       this.#nftables.installMasquerade({
         table: this.#table,
         sources: this.#options.config.interface.addresses,
@@ -101,7 +106,7 @@ export class Gateway implements Disposable {
     // Between two addresses there may be none: the next notification brings the new one.
     if (now === null || now.link !== before.link || now.address === before.address) return;
     this.#external = now;
-    this.#installDrop(this.#nftables, now, egress);
+    this.#installCapture(this.#nftables, now, egress);
     dataPlane.setExternalAddress(now.address);
     this.#options.logger.info("the address outside is {address} now", {
       address: formatIpv4(now.address),
@@ -114,13 +119,24 @@ export class Gateway implements Disposable {
     this.#netlink[Symbol.dispose]();
   }
 
-  #installDrop(nftables: Nftables, external: ExternalLink, egress: EgressConfig): void {
-    nftables.installIngressDrop({
+  /** Keeps packets for the NAT from the host's stack: drops them behind the packet socket, or queues them for us. */
+  #installCapture(nftables: Nftables, external: ExternalLink, egress: EgressConfig): void {
+    const traffic = {
       table: this.#table,
       device: external.name,
       address: external.address,
       ports: capturedPorts(egress),
-    });
+    };
+    if (egress.capture === "packet") nftables.installIngressDrop(traffic);
+    else nftables.installQueue({ ...traffic, ...egress.capture });
+  }
+
+  /** Tables that the kernel does not tie to our life go into the journal. */
+  #noteTables(...families: readonly NftablesFamily[]): void {
+    if (this.#nftables?.ownsTables !== false) return;
+    for (const family of families) {
+      this.#options.journal.make({ kind: "nftables-table", table: { family, name: this.#table } });
+    }
   }
 
   #egressConfig(external: ExternalLink): EgressConfig {
@@ -136,7 +152,12 @@ export class Gateway implements Disposable {
       ports: natPorts,
       filtering: natFiltering,
       forwards,
-      capture,
+      capture: capture === "packet" ? "packet" : { queue: queueNumber() },
     };
   }
+}
+
+/** Two queues for each process, so that two gateways in one namespace do not read each other's. */
+function queueNumber(): number {
+  return FIRST_QUEUE + (Deno.pid % QUEUE_PAIRS) * 2;
 }

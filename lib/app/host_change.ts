@@ -5,6 +5,7 @@
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { parsePrefix } from "../../ffi/netlink/ip_address.ts";
+import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import type { RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
@@ -30,6 +31,8 @@ export type HostChange =
     readonly value: string;
     readonly before: string;
   }
+  /** A table of the firewall; whoever makes it notes it first. */
+  | { readonly kind: "nftables-table"; readonly table: NftablesTable }
   /** Ports kept from the kernel's own choice that were not before; both ends of a range included. */
   | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] };
 
@@ -52,6 +55,8 @@ export function makeChange(change: HostChange): void {
     case "reserved-ports":
       writeReservedPorts(readReservedPorts().union(portsOf(change.ranges)));
       break;
+    case "nftables-table":
+      break;
   }
 }
 
@@ -73,6 +78,11 @@ export function undoChange(change: HostChange): void {
       case "reserved-ports":
         writeReservedPorts(readReservedPorts().difference(portsOf(change.ranges)));
         break;
+      case "nftables-table": {
+        using nftables = Nftables.open(openLibc());
+        nftables.deleteTable(change.table);
+        break;
+      }
     }
   } catch (error) {
     if (error instanceof NetlinkError && GONE_ERRORS.has(error.code)) return;
@@ -90,6 +100,8 @@ export function describeChange(change: HostChange): string {
       return `route ${change.destination} in table ${change.table}`;
     case "sysctl":
       return `${change.path} (back to ${change.before})`;
+    case "nftables-table":
+      return `nftables table ${change.table.family} ${change.table.name}`;
     case "reserved-ports":
       return `reserved ports ${formatRanges(portsOf(change.ranges))}`;
   }

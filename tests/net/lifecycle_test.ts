@@ -77,6 +77,8 @@ function journalsOf(process: BackgroundProcess): string[] {
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   netTest(`server and client leave nothing behind when ${signal} ends them`, async (topology) => {
     const { client, server } = await layWire(topology);
+    // With a way to the internet, the server sets up its NAT, too.
+    await server.output(["ip", "route", "add", "default", "via", CLIENT_OUTSIDE]);
     const before = [await hostState(client), await hostState(server)];
     const serverProcess = await startVpn("server", server, SERVER_CONFIG);
     const clientProcess = await startVpn("client", client, clientConfig());

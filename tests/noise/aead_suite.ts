@@ -28,7 +28,7 @@ export function testAead(
   const { open, ignore = false } = options;
   for (const [behaviour, run] of Object.entries(TESTS)) {
     Deno.test({
-      name: `${name}: ${behaviour}`,
+      name: `${name}: ${behaviour}${ignore ? ` (ignored: ${name} finds no such library)` : ""}`,
       ignore,
       fn() {
         const fixture = open();

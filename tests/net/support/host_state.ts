@@ -1,5 +1,5 @@
 /** Owns the picture of a host's network that shows whether a program left anything behind. */
-import { type TestNamespace } from "../../support/net.ts";
+import { isInstalled, type TestNamespace } from "../../support/net.ts";
 
 /** Everything about the network that this project changes and must change back. */
 const COMMANDS: readonly (readonly string[])[] = [
@@ -17,8 +17,10 @@ export const HOST_STATE_PROGRAMS: readonly string[] = ["ip", "sysctl"];
 
 /** A picture of the host's network, equal to a later one if nothing has changed. */
 export async function hostState(namespace: TestNamespace): Promise<string> {
-  const outputs = await Promise.all(COMMANDS.map((command) => namespace.output(command)));
-  return COMMANDS.map((command, index) => `$ ${command.join(" ")}\n${outputs[index]}`).join("\n");
+  const rules = isInstalled("nft") ? [["nft", "list", "ruleset"]] : [];
+  const commands = [...COMMANDS, ...rules];
+  const outputs = await Promise.all(commands.map((command) => namespace.output(command)));
+  return commands.map((command, index) => `$ ${command.join(" ")}\n${outputs[index]}`).join("\n");
 }
 
 /**

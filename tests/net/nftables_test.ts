@@ -1,0 +1,367 @@
+/** Tests of `ffi/netlink/nftables.ts`: the tables as `nft` lists them, and what they do to packets. */
+import { ENOENT, EPERM } from "../../ffi/errno.ts";
+import { openLibc } from "../../ffi/libc.ts";
+import { Nftables } from "../../ffi/netlink/nftables.ts";
+import { NetlinkError } from "../../ffi/netlink/socket.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { netTest, type TestNamespace } from "../support/net.ts";
+import { buildTcp, buildUdp, fragment } from "../support/packet_builder.ts";
+import {
+  addressOf,
+  afterPing,
+  DEVICE,
+  eventually,
+  GATEWAY,
+  Injector,
+  isReset,
+  isUnreachable,
+  layOutskirts,
+  OUTSIDE,
+  Tap,
+  u16,
+} from "./support/outside.ts";
+
+const WITH_NFT = { programs: ["nft", "ip", "ping"] };
+const TABLE = "vpn_wg0";
+const MARK = 0x5650;
+const FIRST_PORT = 40_000;
+const LAST_PORT = 60_000;
+const RANGE = { first: FIRST_PORT, last: LAST_PORT };
+const PORTS = { tcp: [RANGE, { first: 8080, last: 8080 }], udp: [RANGE] };
+
+/** The firewall of a namespace. */
+function open(namespace: TestNamespace, options: { readonly owned?: boolean } = {}): Nftables {
+  return namespace.inside(() => Nftables.open(openLibc(), options));
+}
+
+/** What `nft` lists, without comments and indentation. */
+async function ruleset(namespace: TestNamespace): Promise<string> {
+  const text = await namespace.output(["nft", "list", "ruleset"]);
+  return text.replaceAll(/#.*$/gm, "").replaceAll(/\s+/g, " ").trim();
+}
+
+function installDrop(nftables: Nftables, address = GATEWAY): void {
+  nftables.installIngressDrop({
+    table: TABLE,
+    device: DEVICE,
+    address: addressOf(address),
+    ports: PORTS,
+  });
+}
+
+const DROP_TABLE = (address: string, flags = "flags owner ") =>
+  `table netdev ${TABLE} { ${flags}chain ingress { ` +
+  `type filter hook ingress device "${DEVICE}" priority filter; policy accept; ` +
+  `ip daddr ${address} tcp dport ${FIRST_PORT}-${LAST_PORT} drop ` +
+  `ip daddr ${address} tcp dport 8080 drop ` +
+  `ip daddr ${address} udp dport ${FIRST_PORT}-${LAST_PORT} drop } }`;
+
+const synAck = (port: number) =>
+  buildTcp({
+    source: OUTSIDE,
+    destination: GATEWAY,
+    sourcePort: 80,
+    destinationPort: port,
+    flags: 0x12,
+  });
+const datagram = (port: number, payload = new Uint8Array(8)) =>
+  buildUdp({ source: OUTSIDE, destination: GATEWAY, destinationPort: port, payload });
+
+netTest("installIngressDrop() makes the table that `nft` lists", async (topology) => {
+  const { gateway } = await layOutskirts(topology);
+  using nftables = open(gateway);
+  installDrop(nftables);
+  assertEquals(await ruleset(gateway), DROP_TABLE(GATEWAY));
+}, WITH_NFT);
+
+netTest(
+  "installIngressDrop() replaces the table of an address that has changed",
+  async (topology) => {
+    const { gateway } = await layOutskirts(topology);
+    using nftables = open(gateway);
+    installDrop(nftables);
+    installDrop(nftables, "198.51.100.7");
+    assertEquals(await ruleset(gateway), DROP_TABLE("198.51.100.7"));
+  },
+  WITH_NFT,
+);
+
+netTest("installNotrack() makes the table that `nft` lists", async (topology) => {
+  const namespace = topology.namespace("notrack");
+  using nftables = open(namespace);
+  nftables.installNotrack({ table: TABLE, mark: MARK });
+  assertEquals(
+    await ruleset(namespace),
+    `table inet ${TABLE} { flags owner chain output { ` +
+      "type filter hook output priority raw; policy accept; meta mark 0x00005650 notrack } }",
+  );
+}, WITH_NFT);
+
+netTest("installMasquerade() makes the table that `nft` lists", async (topology) => {
+  const namespace = topology.namespace("masquerade");
+  using nftables = open(namespace);
+  nftables.installMasquerade({
+    table: TABLE,
+    sources: [
+      { address: addressOf("10.66.77.1"), prefixLength: 24 },
+      { address: addressOf("10.66.78.200"), prefixLength: 27 },
+      { address: addressOf("10.66.79.9"), prefixLength: 32 },
+    ],
+    device: "fifteen-bytes-1",
+  });
+  assertEquals(
+    await ruleset(namespace),
+    `table ip ${TABLE} { flags owner chain postrouting { ` +
+      "type nat hook postrouting priority srcnat; policy accept; " +
+      'ip saddr 10.66.77.0/24 oifname "fifteen-bytes-1" masquerade ' +
+      'ip saddr 10.66.78.192/27 oifname "fifteen-bytes-1" masquerade ' +
+      'ip saddr 10.66.79.9 oifname "fifteen-bytes-1" masquerade } }',
+  );
+}, WITH_NFT);
+
+netTest("installQueue() makes the table that `nft` lists", async (topology) => {
+  const { gateway } = await layOutskirts(topology);
+  using nftables = open(gateway);
+  const address = addressOf(GATEWAY);
+  nftables.installQueue({ table: TABLE, device: DEVICE, address, ports: PORTS, queue: 7 });
+  const match = `iifname "${DEVICE}" ip daddr ${GATEWAY}`;
+  assertEquals(
+    await ruleset(gateway),
+    `table ip ${TABLE} { flags owner chain prerouting { ` +
+      "type filter hook prerouting priority raw; policy accept; " +
+      `${match} ip frag-off & 8191 != 0 queue num 8 ` +
+      `${match} meta l4proto icmp queue num 8 ` +
+      `${match} tcp dport ${FIRST_PORT}-${LAST_PORT} queue num 7 ` +
+      `${match} tcp dport 8080 queue num 7 ` +
+      `${match} udp dport ${FIRST_PORT}-${LAST_PORT} queue num 7 } }`,
+  );
+}, WITH_NFT);
+
+netTest("owned tables go with the object, whatever else is there stays", async (topology) => {
+  const { gateway } = await layOutskirts(topology);
+  await gateway.output(["nft", "-f", "-"], {
+    stdin: `add table inet ${TABLE}\n` +
+      `add chain inet ${TABLE} input { type filter hook input priority 0 ; }\n` +
+      "add table ip mine\nadd set ip mine s { type ipv4_addr ; }\n" +
+      "add element ip mine s { 192.0.2.3 }\n",
+  });
+  const before = await gateway.output(["nft", "list", "ruleset"]);
+  const nftables = open(gateway);
+  assertEquals(nftables.ownsTables, true);
+  installDrop(nftables);
+  nftables.installMasquerade({ table: TABLE, sources: [], device: DEVICE });
+  assert(await gateway.output(["nft", "list", "ruleset"]) !== before);
+  nftables[Symbol.dispose]();
+  assertEquals(await gateway.output(["nft", "list", "ruleset"]), before);
+}, WITH_NFT);
+
+netTest("owned tables survive `nft flush ruleset`, and EPERM meets others", async (topology) => {
+  const { gateway } = await layOutskirts(topology);
+  using nftables = open(gateway);
+  installDrop(nftables);
+  await gateway.output(["nft", "flush", "ruleset"]);
+  assertEquals(await ruleset(gateway), DROP_TABLE(GATEWAY));
+  using other = open(gateway);
+  for (
+    const call of [
+      () => other.deleteTable({ family: "netdev", name: TABLE }),
+      () => installDrop(other),
+    ]
+  ) {
+    const error = assertThrows(call, NetlinkError);
+    assertEquals(error.errno, EPERM);
+    assertMatch(error.message, /^Cannot delete nftables table netdev "vpn_wg0": operation not/);
+  }
+}, WITH_NFT);
+
+netTest("owned tables go when their process is killed", async (topology) => {
+  const { gateway } = await layOutskirts(topology);
+  const script = `
+    import { openLibc } from "${new URL("../../ffi/libc.ts", import.meta.url)}";
+    import { Nftables } from "${new URL("../../ffi/netlink/nftables.ts", import.meta.url)}";
+    Nftables.open(openLibc()).installNotrack({ table: "${TABLE}", mark: ${MARK} });
+    console.log("installed");
+    setTimeout(() => {}, 60_000);`;
+  const process = gateway.spawn([Deno.execPath(), "eval", script]);
+  await process.waitFor(/installed/);
+  assertMatch(await ruleset(gateway), /notrack/);
+  process.signal("SIGKILL");
+  await process.status;
+  assertEquals(await ruleset(gateway), "");
+}, WITH_NFT);
+
+netTest("tables that are not owned stay until they are deleted", async (topology) => {
+  const { gateway } = await layOutskirts(topology);
+  const before = await gateway.output(["nft", "list", "ruleset"]);
+  const first = open(gateway, { owned: false });
+  assertEquals(first.ownsTables, false);
+  installDrop(first);
+  first.installNotrack({ table: TABLE, mark: MARK });
+  first[Symbol.dispose]();
+  using second = open(gateway);
+  assertEquals(second.listTables(), [
+    { family: "netdev", name: TABLE },
+    { family: "inet", name: TABLE },
+  ]);
+  // What a killed process left behind is replaced, and then goes with its new owner.
+  installDrop(second);
+  assertMatch(await ruleset(gateway), /table netdev vpn_wg0 \{ flags owner/);
+  for (const { family, name } of second.listTables()) second.deleteTable({ family, name });
+  assertEquals(await gateway.output(["nft", "list", "ruleset"]), before);
+}, WITH_NFT);
+
+netTest("deleteTable() deletes in the family it is given, and nothing twice", async (topology) => {
+  const namespace = topology.namespace("delete");
+  await namespace.output(["nft", "add table ip t; add table ip6 t; add table bridge t"]);
+  using nftables = open(namespace);
+  nftables.deleteTable({ family: "ip6", name: "t" });
+  nftables.deleteTable({ family: "ip6", name: "t" });
+  nftables.deleteTable({ family: "arp", name: "t" });
+  assertEquals(nftables.listTables(), [
+    { family: "ip", name: "t" },
+    { family: "bridge", name: "t" },
+  ]);
+}, WITH_NFT);
+
+netTest(
+  "a table of which one rule is refused is not made, nor the former one lost",
+  async (topology) => {
+    const { gateway } = await layOutskirts(topology);
+    using nftables = open(gateway);
+    installDrop(nftables);
+    const before = await ruleset(gateway);
+    const error = assertThrows(
+      () =>
+        nftables.installIngressDrop({
+          table: TABLE,
+          device: "a".repeat(20),
+          address: 1,
+          ports: PORTS,
+        }),
+      NetlinkError,
+    );
+    assert(error.errno !== ENOENT, error.message);
+    assertMatch(
+      error.message,
+      /^Cannot add nftables table netdev "vpn_wg0", chain ingress for inter/,
+    );
+    assertEquals(await ruleset(gateway), before);
+  },
+  WITH_NFT,
+);
+
+// What the tables do.
+
+netTest("without the drop the gateway answers RST and port unreachable", async (topology) => {
+  const { gateway: _, outside } = await layOutskirts(topology);
+  using tap = new Tap(outside);
+  using injector = new Injector(outside);
+  injector.send(synAck(FIRST_PORT), datagram(FIRST_PORT));
+  await afterPing(injector, tap);
+  const packets = tap.seen().map(({ packet }) => packet);
+  assertEquals(packets.filter(isReset).length, 1);
+  assertEquals(packets.filter(isUnreachable).length, 1);
+}, WITH_NFT);
+
+netTest(
+  "installIngressDrop() keeps the gateway silent on its ports and only there; ETH_P_ALL sockets see all, ETH_P_IP none",
+  async (topology) => {
+    const { gateway, outside } = await layOutskirts(topology);
+    using nftables = open(gateway);
+    installDrop(nftables);
+    using tap = new Tap(outside);
+    using inner = new Tap(gateway);
+    using behind = new ProtocolSocket(gateway);
+    using injector = new Injector(outside);
+    const taken = [FIRST_PORT, LAST_PORT, 50_000];
+    injector.send(...taken.map(synAck), ...taken.map((port) => datagram(port)), synAck(8080));
+    await afterPing(injector, tap);
+    const answers = () => tap.seen().map(({ packet }) => packet);
+    assertEquals(answers().filter((packet) => isReset(packet) || isUnreachable(packet)), []);
+    const ports = (protocol: number) =>
+      inner.seen().filter(({ packet }) => packet[9] === protocol)
+        .map(({ packet }) => u16(packet, 22));
+    assertEquals([ports(6), ports(17)], [[...taken, 8080], taken]);
+    assertEquals(behind.protocols(), [1]);
+
+    const free = [FIRST_PORT - 1, LAST_PORT + 1];
+    injector.send(...free.map(synAck), ...free.map((port) => datagram(port)), datagram(8080));
+    await afterPing(injector, tap);
+    assertEquals(answers().filter(isReset).length, 2);
+    assertEquals(answers().filter(isUnreachable).length, 3);
+  },
+  WITH_NFT,
+);
+
+netTest(
+  "installIngressDrop() drops a first fragment, and the rest provokes nothing",
+  async (topology) => {
+    const { gateway, outside } = await layOutskirts(topology);
+    using nftables = open(gateway);
+    installDrop(nftables);
+    using tap = new Tap(outside);
+    using behind = new ProtocolSocket(gateway);
+    using injector = new Injector(outside);
+    const fragments = fragment(datagram(FIRST_PORT, new Uint8Array(3000)), 1500);
+    assertEquals(fragments.length, 3);
+    injector.send(...fragments);
+    await afterPing(injector, tap);
+    // The two later fragments and the ping; the first is not there, so nothing is assembled.
+    assertEquals(behind.protocols(), [17, 17, 1]);
+    assertEquals(tap.seen().filter(({ packet }) => isUnreachable(packet)), []);
+  },
+  WITH_NFT,
+);
+
+netTest(
+  "installNotrack() keeps marked packets from a firewall that drops INVALID",
+  async (topology) => {
+    const { gateway, outside } = await layOutskirts(topology);
+    await gateway.output(["nft", "-f", "-"], {
+      stdin: "add table ip host\n" +
+        "add chain ip host output { type filter hook output priority 0 ; }\n" +
+        "add rule ip host output ct state invalid drop\n",
+    });
+    using tap = new Tap(outside);
+    await client.output(["ping", "-n", "-q", "-c", "2", "-i", "0.05", "-w", "5", OUTSIDE]);
+    const pings = await eventually(() => {
+      const found = tap.seen().filter(({ packet }) => packet[9] === 1 && packet[20] === 8);
+      return found.length === 2 ? found : null;
+    });
+    assertEquals(pings.map(({ packet }) => packet.slice(12, 16).join(".")), [GATEWAY, GATEWAY]);
+  },
+  WITH_NFT,
+);
+
+/** A packet socket of ETH_P_IP, as most programs use: it stands behind netdev ingress. */
+class ProtocolSocket implements Disposable {
+  readonly #fd: number;
+
+  constructor(namespace: TestNamespace) {
+    const link = namespace.rtnetlink.links.get(DEVICE).index;
+    const { symbols } = openLibc();
+    // AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, htons(ETH_P_IP)
+    this.#fd = namespace.inside(() => symbols.socket(17, 2 | 0o4000, 0x0008));
+    // struct sockaddr_ll { u16 family; be16 protocol; int ifindex; ... }
+    const address = new DataView(new ArrayBuffer(20));
+    address.setUint16(0, 17, true);
+    address.setUint16(2, 0x0800);
+    address.setInt32(4, link, true);
+    assertEquals(symbols.bind(this.#fd, new Uint8Array(address.buffer), 20), 0);
+  }
+
+  /** Of the packets that arrived, in order, leaving out those that were sent. */
+  protocols(): number[] {
+    const { symbols } = openLibc();
+    const bytes = new Uint8Array(2000);
+    const protocols: number[] = [];
+    while (symbols.recv(this.#fd, bytes, 2000n, 0) > 0) {
+      if (bytes.subarray(16, 20).join(".") === GATEWAY) protocols.push(bytes[9]!);
+    }
+    return protocols;
+  }
+
+  [Symbol.dispose](): void {
+    openLibc().symbols.close(this.#fd);
+  }
+}

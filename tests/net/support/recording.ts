@@ -1,0 +1,46 @@
+/** Owns recordings of what passes on an interface, whole packets, to be judged by tcpdump afterwards. */
+import { type TestNamespace } from "../../support/net.ts";
+
+/** Programs that a test with a recording needs. */
+export const RECORDING_PROGRAMS: readonly string[] = ["tcpdump"];
+
+/** Packets on their way through an interface. Disposal removes the recording. */
+export interface Recording extends AsyncDisposable {
+  /** Ends the recording. */
+  stop(): Promise<void>;
+  /** How many packets match a filter of tcpdump's. */
+  count(filter: string): Promise<number>;
+  /** What tcpdump says of the packets that match, with their checksums. */
+  describe(filter: string): Promise<string>;
+}
+
+/** Starts to record; what passes after this has returned is in it. */
+export async function record(
+  namespace: TestNamespace,
+  interfaceName: string,
+  filter: string,
+): Promise<Recording> {
+  const path = await Deno.makeTempFile({ prefix: "vpn-test-", suffix: ".pcap" });
+  const process = namespace.spawn([
+    ...["tcpdump", "-i", interfaceName, "-n", "-p", "-U", "-Z", "root", "-B", "16384"],
+    ...["-w", path, filter],
+  ]);
+  await process.waitFor(/listening on/);
+  const read = (options: readonly string[], readFilter: string) =>
+    namespace.output(["tcpdump", "-r", path, "-n", "-t", ...options, readFilter]);
+  return {
+    async stop() {
+      await process.stop();
+      const lost = /([1-9]\d*) packets dropped by kernel/.exec(process.stderr);
+      if (lost !== null) throw new Error(`Cannot record ${interfaceName}: ${lost[0]}`);
+    },
+    async count(readFilter) {
+      return (await read(["-q"], readFilter)).split("\n").length - 1;
+    },
+    describe: (readFilter) => read(["-vv"], readFilter),
+    async [Symbol.asyncDispose]() {
+      await process.stop();
+      await Deno.remove(path);
+    },
+  };
+}

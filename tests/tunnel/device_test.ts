@@ -1,0 +1,115 @@
+/** Tests of lib/tunnel/device.ts: its peers, its queue, its events. Handshakes, timers and transport have files of their own. */
+import { MAX_HANDSHAKE_ATTEMPTS } from "../../lib/tunnel/constants.ts";
+import { DropReason } from "../../lib/wire/drop_reason.ts";
+import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { ipv4 } from "../support/simulated_device.ts";
+import { connectedPair, sentBy, tunnelPair, upward } from "../support/tunnel_pair.ts";
+
+Deno.test("peer() finds a peer by its public key", () => {
+  const { client, gateway, toGateway } = tunnelPair();
+  assertEquals(client.device.peer(gateway.identity.public), toGateway);
+  assertEquals(client.device.peer(client.identity.public), undefined);
+  assertEquals([...client.device.peers], [toGateway]);
+});
+
+Deno.test("addPeer() refuses a public key twice", () => {
+  const { client, gateway } = tunnelPair();
+  assertThrows(() => client.addPeer(gateway, []), RangeError, "Cannot add peer");
+});
+
+Deno.test("addPeer() takes allowed IPs from whom had them", () => {
+  const { client, toGateway, simulation } = tunnelPair();
+  const other = simulation.addDevice({
+    name: "other",
+    address: "203.0.113.9",
+    tunnelAddress: "10.66.77.9/24",
+  });
+  const { allowedIps } = client.device;
+  assertEquals(allowedIps.lookup(ipv4("10.66.77.5")), toGateway);
+  const added = client.addPeer(other, ["10.66.77.0/24"]);
+  assertEquals(allowedIps.lookup(ipv4("10.66.77.5")), added);
+});
+
+Deno.test("removePeer() forgets the peer, destroys its keys, and drops what waits for it", () => {
+  const { client, gateway, toClient, simulation } = connectedPair();
+  const { sending } = toClient.current!;
+  const index = toClient.current!.localIndex;
+  toClient.staged.push(new Uint8Array(1));
+  gateway.device.removePeer(toClient);
+  assertEquals(sending.seal(0, 0, 0, 0, 9), false);
+  assertEquals([...gateway.device.peers], []);
+  assertEquals(gateway.device.allowedIps.lookup(ipv4("10.66.77.2")), null);
+  assertEquals(gateway.dropped(DropReason.noSession), 1);
+  assertEquals(toClient.timers.earliest(), Infinity);
+  client.send(upward("anyone?"));
+  simulation.run(20);
+  assertEquals(gateway.dropped(DropReason.unknownIndex), 1, `index ${index} is free`);
+});
+
+Deno.test("a full send queue costs the packet and is counted; the counter is not spent", () => {
+  const { client, toGateway, simulation } = connectedPair();
+  const { current } = toGateway;
+  client.memory.bytes.set(upward("much"), 0);
+  const before = current!.counterLow;
+  for (let i = 0; i < 300; i++) client.device.send(toGateway, 0, 32, simulation.now);
+  assertEquals(client.dropped(DropReason.sendQueueFull), 44);
+  assertEquals(current!.counterLow - before, 256);
+});
+
+Deno.test("an initiation that finds the send queue full is sent by the timer", () => {
+  const pair = connectedPair();
+  const { client, toGateway, simulation } = pair;
+  simulation.run(6000);
+  client.memory.bytes.set(upward("much"), 0);
+  for (let i = 0; i < 256; i++) client.device.send(toGateway, 0, 32, simulation.now);
+  client.device.initiate(toGateway, simulation.now);
+  client.poll();
+  assertEquals(sentBy(pair, client, 1).length, 0);
+  simulation.run(6000);
+  assertEquals(sentBy(pair, client, 1).length, 1);
+});
+
+Deno.test("poll() does nothing before pollAt(), and pollAt() is never late", () => {
+  const { client, toGateway, simulation, sent } = connectedPair();
+  client.send(upward("hello"));
+  sent.length = 0;
+  simulation.link.isDown = true;
+  const due = client.device.pollAt();
+  assert(due <= toGateway.timers.earliest());
+  simulation.clock.advanceTo(due - 1);
+  client.poll();
+  assertEquals(sent, []);
+});
+
+Deno.test("pollAt() is never when nothing can ever be due", () => {
+  const { client, gateway } = tunnelPair();
+  assertEquals([client.device.pollAt(), gateway.device.pollAt()], [Infinity, Infinity]);
+});
+
+Deno.test("a short handshake interval retries at its own pace, and the usual one comes back", () => {
+  const pair = tunnelPair();
+  const { client, toGateway, simulation, sent } = pair;
+  simulation.link.isDown = true;
+  toGateway.timers.handshakeInterval = 250;
+  client.initiate(toGateway);
+  simulation.run(2000);
+  const quick = sent.length;
+  assert(quick >= 4 && quick <= 8, `${quick}`);
+  toGateway.timers.handshakeInterval = 5000;
+  simulation.run(60_000);
+  const slow = sent.length - quick;
+  assert(slow >= 10 && slow <= 13, `${slow}`);
+  assert(toGateway.timers.handshakeAttempts < MAX_HANDSHAKE_ATTEMPTS + 1);
+});
+
+Deno.test("events that nobody takes do not pile up without bound", () => {
+  const pair = connectedPair();
+  const { client, gateway, simulation } = pair;
+  simulation.link.isDown = true;
+  client.send(...Array.from({ length: 2000 }, () => upward("moving")));
+  sentBy(pair, client).forEach(({ bytes }, i) => {
+    gateway.memory.bytes.set(bytes, 0);
+    gateway.device.receive(0, bytes.length, 1 + i, 1, 0, simulation.now);
+  });
+  assertEquals(gateway.device.events.length, 1024);
+});
