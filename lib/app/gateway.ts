@@ -52,9 +52,6 @@ export class Gateway implements Disposable {
     this.#table = `vpn_${options.interfaceName}`;
     const { egress } = options.config.interface;
     this.#external = egress === "off" ? null : findExternalLink(options.config, this.#netlink);
-    if (egress !== "off" && this.#external === null) {
-      options.logger.warn("no default route: packets for the internet are dropped");
-    }
     const external = this.#external;
     this.dataPlaneConfig = {
       egress: external === null
@@ -73,7 +70,12 @@ export class Gateway implements Disposable {
    */
   open(): void {
     const external = this.#external;
-    if (external === null) return;
+    if (external === null) {
+      if (this.#options.config.interface.egress !== "off") {
+        this.#options.logger.warn("no default route: packets for the internet are dropped");
+      }
+      return;
+    }
     const { egress } = this.dataPlaneConfig;
     this.#nftables = Nftables.open(openLibc());
     if (typeof egress === "object") {
