@@ -205,7 +205,7 @@ export class Pipeline {
       return;
     }
     const destination = ipv4.destinationAddress(this.#view, offset);
-    if (destination === nat.externalAddress && !nat.ownsExternal(offset)) {
+    if (destination === nat.externalAddress && !nat.ownsExternal(offset, now)) {
       this.#hostQueue.push(offset, ipv4.totalLength(this.#view, offset));
       return;
     }

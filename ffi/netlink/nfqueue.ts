@@ -81,7 +81,6 @@ export class NfQueue implements Disposable {
 
   readonly #libc: Libc;
   readonly #view: DataView<ArrayBuffer>;
-  readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #socket: NetlinkSocket;
   readonly #headers: MessageHeaders;
   readonly #options: NfQueueOptions;
@@ -103,7 +102,6 @@ export class NfQueue implements Disposable {
   ) {
     this.#libc = libc;
     this.#view = arena.view;
-    this.#bytes = arena.bytes;
     this.#socket = socket;
     this.#options = options;
     this.fd = socket.fd;
@@ -239,7 +237,7 @@ export class NfQueue implements Disposable {
     }
     if (payloadLength < 0) return false;
     const start = payload - VNET_HEADER_SIZE;
-    this.#bytes.fill(0, start, payload);
+    for (let field = start; field < payload; field += 2) view.setUint16(field, 0);
     this.receivedOffsets[index] = start;
     this.receivedLengths[index] = cut ? -1 : VNET_HEADER_SIZE + payloadLength;
     return true;

@@ -2,6 +2,7 @@
 import { describeChange } from "./host_change.ts";
 import { staleJournals, undoStale } from "./journal.ts";
 import { ExitCode } from "./errors.ts";
+import { removeLeftovers } from "./demo/traces.ts";
 import { writeText } from "./output.ts";
 
 /** Undoes what dead processes left in this network namespace. Returns one line for each change undone. */
@@ -17,9 +18,9 @@ export function cleanUp(): string[] {
   return lines;
 }
 
-/** Runs `vpn cleanup`. */
+/** Runs `vpn cleanup`, which takes away what demos left, too: that is in no namespace that a server would clean. */
 export function runCleanup(): number {
-  const lines = cleanUp();
+  const lines = [...cleanUp(), ...removeLeftovers()];
   if (lines.length === 0) lines.push("nothing to undo");
   writeText(Deno.stdout, `${lines.join("\n")}\n`);
   return ExitCode.ok;

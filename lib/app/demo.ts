@@ -17,7 +17,7 @@ import { listenForStop, type StopSignal } from "./stop_signal.ts";
  *
  * @returns the exit code: 0 when every step has passed
  * @throws {AppError | SystemCallError} before anything is changed, where a privilege or a device is missing
- * @throws {Interruption} on SIGINT and SIGTERM, when everything is taken away
+ * @throws {Interruption} on SIGINT, SIGTERM and SIGHUP, when everything is taken away
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
   requireDemoPrivileges();
@@ -36,7 +36,9 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       if (showsLogs) writeText(Deno.stderr, `${host}: ${line}\n`);
     },
   });
-  report.heading("A gateway and two clients, each in a network namespace of this machine");
+  report.heading(
+    "A gateway, two clients and an internet, each in a network namespace of this machine",
+  );
   let goesOn = true;
   for (const { name, isRequired = false, run } of STEPS) {
     if (!goesOn) {
@@ -60,7 +62,7 @@ function tellLogs(stage: Stage, shownAlready: boolean): void {
   for (const line of stage.takeLogs()) writeText(Deno.stderr, `      ${line}\n`);
 }
 
-/** Rejects on SIGINT and SIGTERM; never resolves. */
+/** Rejects on a signal to stop; never resolves. */
 function interruption(stop: StopSignal): Promise<never> {
   const rejects = stop.received.then((signal) => {
     throw new Interruption(`Demo interrupted by ${signal}: what it made is removed`);

@@ -86,6 +86,22 @@ export class Journal {
   }
 }
 
+/** The journals of a process, dead or alive. */
+export function journalsOf(pid: number): JournalFile[] {
+  return allJournals().filter(({ owner }) => owner.pid === pid);
+}
+
+/**
+ * Removes the journals of a network namespace that is about to go, and with it all that they name.
+ *
+ * @param inode of the namespace
+ */
+export function dropJournals(inode: number): void {
+  for (const { path, owner } of allJournals()) {
+    if (owner.namespace === `net:[${inode}]`) removeIfThere(path);
+  }
+}
+
 /** The journals of processes that have died, oldest first. */
 export function staleJournals(): JournalFile[] {
   return allJournals().filter((journal) => !isAlive(journal.owner));

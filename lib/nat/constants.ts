@@ -10,21 +10,30 @@ export const ICMP_QUERY_TIMEOUT = 60_000;
 export const TCP_ESTABLISHED_TIMEOUT = 7_440_000;
 /** RFC 5382 REQ-5: at least 4 minutes, for connections that are opening or closing; after RST, RFC 7857 section 2.2. */
 export const TCP_TRANSITORY_TIMEOUT = 240_000;
-/** RFC 6888 REQ-8 and RFC 7857: a port is not given out again before packets for its last user have died out. */
+/** RFC 6888 REQ-8: a port is not given out again before packets for its last user have died out. */
 export const PORT_REST_TIME = 120_000;
-/** RFC 4787 REQ-14 and RFC 5508: fragments out of order are kept no longer than a receiver would wait for them. */
+/** RFC 4787 REQ-14: fragments out of order are kept no longer than a receiver would wait for them. */
 export const FRAGMENT_TIMEOUT = 15_000;
 
 // Of this implementation.
 
 /** Mappings that one client may hold, unless configured (RFC 6888 REQ-4). */
 export const DEFAULT_CLIENT_QUOTA = 4096;
-/** Sessions, of TCP and of address-dependent filtering, of all mappings together. */
+/** Sessions, of TCP and of address-dependent filtering, that one client may hold for each mapping it may (RFC 6888 REQ-5). */
+export const SESSIONS_PER_MAPPING = 4;
+/** Sessions of all clients together. */
 export const MAX_SESSIONS = 262_144;
-/** Fragmented packets under way at one time, and the bytes of fragments that wait for their first. */
-export const MAX_FRAGMENTED_PACKETS = 1024;
-export const MAX_FRAGMENT_BYTES = 1024 * 1024;
-/** ICMP errors of our own: for each client in a second (RFC 1812 section 4.3.2.8 asks for a limit). */
+/** For each direction: fragmented packets whose way is known, those whose first fragment has not come, and their bytes. */
+export const MAX_DECIDED_TRAINS = 1024;
+export const MAX_WAITING_TRAINS = 1024;
+export const MAX_WAITING_BYTES = 1024 * 1024;
+/** Fragments of one packet that may wait for its first: 64 KiB in pieces of 1,024 bytes and more. */
+export const MAX_WAITING_FRAGMENTS = 64;
+/** ICMP errors of our own: for each receiver in a second (RFC 1812 section 4.3.2.8 asks for a limit). */
 export const ICMP_ERRORS_PER_SECOND = 10;
-/** How often expired mappings and sessions are looked for; a look-up does not see them before that either. */
+/** Receivers of ICMP errors in one second, on either side; others get none. */
+export const ICMP_ERROR_RECEIVERS_INSIDE = 4096;
+/** Few: whose packets are answered here may have forged their source, and we would be a reflector. */
+export const ICMP_ERROR_RECEIVERS_OUTSIDE = 128;
+/** How often expired mappings and sessions are removed; what looks them up does not see them before that either. */
 export const SWEEP_INTERVAL = 1_000;

@@ -1,122 +1,219 @@
 /**
- * Owns fragments on their way through the NAT: later ones have no ports, so they follow what was decided for the first.
+ * Owns fragments on their way through the NAT, in one direction: later ones have no ports, so they follow what was decided
+ * for the first. Out of order they are kept as copies until the first comes (RFC 4787 REQ-14).
  *
- * Out of order they are kept as copies until the first one comes (RFC 4787 REQ-14), within bounds of memory and time
- * (REQ-14a: an attacker could otherwise fill the memory with fragments whose first never comes).
+ * Anybody can send fragments whose first never comes, so memory and time are bounded, and the oldest give way to new ones
+ * (REQ-14a): under a flood, fragments that come in order and close together, as they do, still pass. Trains that
+ * are decided and those that wait have tables of their own, so that the latter do not push out the former; so have the
+ * two directions, so that strangers do not push out clients.
  */
+import { DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
-import { FRAGMENT_TIMEOUT, MAX_FRAGMENT_BYTES, MAX_FRAGMENTED_PACKETS } from "./constants.ts";
-import { MAX_SLOTS_PER_CALL } from "./packet_slots.ts";
+import type { Memory } from "../wire/memory.ts";
+import { destinationAddress, sourceAddress } from "./addresses.ts";
+import {
+  FRAGMENT_TIMEOUT,
+  MAX_DECIDED_TRAINS,
+  MAX_WAITING_BYTES,
+  MAX_WAITING_FRAGMENTS,
+  MAX_WAITING_TRAINS,
+} from "./constants.ts";
+import type { Forwarder } from "./forwarder.ts";
+import { hash } from "./hash.ts";
+import type { Link } from "./link.ts";
+import {
+  decrementTimeToLive,
+  DESTINATION,
+  rewriteAddress,
+  rewriteIdentification,
+  SOURCE,
+} from "./rewrite.ts";
+
+/** What becomes of the fragments of one packet. Addresses are signed. */
+export interface FragmentFate {
+  /** The link to leave by; null when the packet is not the NAT's concern. */
+  readonly link: Link | null;
+  readonly source: number;
+  readonly destination: number;
+  readonly identification: number;
+}
 
 /** The fragments of one packet. */
-export class FragmentTrain {
+interface Train {
   readonly source: number;
   readonly destination: number;
   readonly protocol: number;
   readonly identification: number;
   /** ms */
   readonly expiresAt: number;
-  /** What the first fragment was translated to; while it has not come, `isDecided` is false. */
-  isDecided = false;
-  address = 0;
-  newIdentification = 0;
+  /** Null until the first fragment has come. */
+  fate: FragmentFate | null;
   /** Copies of later fragments that wait for the first. */
-  readonly waiting: Uint8Array[] = [];
-
-  constructor(view: DataView, packet: number, expiresAt: number) {
-    this.source = ipv4.sourceAddress(view, packet);
-    this.destination = ipv4.destinationAddress(view, packet);
-    this.protocol = ipv4.protocol(view, packet);
-    this.identification = ipv4.identification(view, packet);
-    this.expiresAt = expiresAt;
-  }
-
-  /** Whether `packet` is one of this train. */
-  has(view: DataView, packet: number): boolean {
-    return this.identification === ipv4.identification(view, packet) &&
-      this.source === ipv4.sourceAddress(view, packet) &&
-      this.destination === ipv4.destinationAddress(view, packet) &&
-      this.protocol === ipv4.protocol(view, packet);
-  }
+  waiting: Uint8Array[];
 }
 
-export class FragmentTable {
-  /** By a hash of what names a train. Two with one hash: the newer takes the place. */
-  readonly #trains = new Map<number, FragmentTrain>();
-  #bytes = 0;
+/** Trains by a hash of what names them, the oldest first. Two with one hash: the newer takes the place. */
+type Trains = Map<number, Train>;
 
-  /** The train of a fragment, made if there is none; null when there is no room for another. */
-  train(view: DataView, packet: number, now: number): FragmentTrain | null {
-    const key = keyOf(view, packet);
-    const found = this.#trains.get(key);
-    if (found !== undefined) {
-      if (found.has(view, packet) && now < found.expiresAt) return found;
-      this.#remove(key, found);
-    }
-    if (this.#trains.size >= MAX_FRAGMENTED_PACKETS) {
-      this.sweep(now);
-      if (this.#trains.size >= MAX_FRAGMENTED_PACKETS) return null;
-    }
-    const train = new FragmentTrain(view, packet, now + FRAGMENT_TIMEOUT);
-    this.#trains.set(key, train);
-    return train;
+export class Fragments {
+  readonly #decided: Trains = new Map();
+  readonly #waiting: Trains = new Map();
+  #waitingBytes = 0;
+  readonly #forwarder: Forwarder;
+  readonly #memory: Memory;
+  readonly #view: DataView;
+  readonly #seed: number;
+
+  /** @param seed random and secret, or senders could make their trains take others' places */
+  constructor(memory: Memory, options: { forwarder: Forwarder; seed: number }) {
+    this.#memory = memory;
+    this.#view = memory.view;
+    this.#forwarder = options.forwarder;
+    this.#seed = options.seed;
   }
 
-  /** Keeps a copy of a fragment that came before its first; false when there is no room. */
-  hold(train: FragmentTrain, packet: Uint8Array<ArrayBuffer>): boolean {
-    if (
-      this.#bytes + packet.length > MAX_FRAGMENT_BYTES ||
-      train.waiting.length >= MAX_SLOTS_PER_CALL
-    ) return false;
-    train.waiting.push(packet.slice());
-    this.#bytes += packet.length;
-    return true;
+  /** Trains that are kept. */
+  get size(): number {
+    return this.#decided.size + this.#waiting.size;
   }
 
-  /** Takes the fragments that waited. */
-  release(train: FragmentTrain): Uint8Array[] {
-    const waiting = train.waiting.splice(0);
-    for (const packet of waiting) this.#bytes -= packet.length;
-    return waiting;
+  /**
+   * Decides a packet's fate when its first fragment has come. To be called while the headers are still as they came.
+   *
+   * @returns fragments that waited: `follow()` is to have them once the first has gone
+   */
+  decide(packet: number, fate: FragmentFate, now: number): Uint8Array[] {
+    const key = this.#key(packet);
+    const waiting = this.#find(this.#waiting, key, packet, now);
+    if (waiting !== null) this.#forget(key, waiting);
+    this.#decided.delete(key);
+    if (this.#decided.size >= MAX_DECIDED_TRAINS) this.#decided.delete(oldest(this.#decided));
+    const train = this.#train(packet, now);
+    train.fate = fate;
+    this.#decided.set(key, train);
+    return waiting === null ? [] : waiting.waiting;
+  }
+
+  /** Sends on fragments that waited. */
+  follow(fragments: readonly Uint8Array[], fate: FragmentFate): void {
+    for (const fragment of fragments) {
+      const packet = this.#forwarder.restore(fragment);
+      if (packet >= 0) this.#forward(packet, fate);
+    }
+  }
+
+  /** Takes a fragment that is not the first. */
+  later(packet: number, now: number): void {
+    const key = this.#key(packet);
+    const train = this.#find(this.#decided, key, packet, now);
+    if (train === null) this.#wait(key, packet, now);
+    else this.#forward(packet, train.fate!);
+  }
+
+  /** Whether a later fragment is known to be of a packet that is not the NAT's concern. */
+  isForeign(packet: number, now: number): boolean {
+    return this.#find(this.#decided, this.#key(packet), packet, now)?.fate?.link === null;
   }
 
   /** Forgets trains whose time is over. */
   sweep(now: number): void {
-    for (const [key, train] of this.#trains) {
-      if (now >= train.expiresAt) this.#remove(key, train);
+    for (const [key, train] of this.#decided) {
+      if (now >= train.expiresAt) this.#decided.delete(key);
+    }
+    for (const [key, train] of this.#waiting) {
+      if (now >= train.expiresAt) this.#forget(key, train);
     }
   }
 
-  #remove(key: number, train: FragmentTrain): void {
-    this.release(train);
-    this.#trains.delete(key);
+  clear(): void {
+    this.#decided.clear();
+    this.#waiting.clear();
+    this.#waitingBytes = 0;
+  }
+
+  #forward(packet: number, { link, source, destination, identification }: FragmentFate): void {
+    const view = this.#view;
+    if (link === null) {
+      this.#forwarder.drop(DropReason.natFragment, packet);
+    } else if (ipv4.timeToLive(view, packet) <= 1) {
+      this.#forwarder.drop(DropReason.ttlExceeded, packet);
+    } else {
+      rewriteAddress(view, packet, SOURCE, source);
+      rewriteAddress(view, packet, DESTINATION, destination);
+      rewriteIdentification(view, packet, identification);
+      decrementTimeToLive(view, packet);
+      this.#forwarder.forward(link, packet);
+    }
+  }
+
+  #wait(key: number, packet: number, now: number): void {
+    const length = ipv4.totalLength(this.#view, packet);
+    if (length > this.#forwarder.maxCopySize) {
+      this.#forwarder.drop(DropReason.natFragment, packet);
+      return;
+    }
+    let train = this.#find(this.#waiting, key, packet, now);
+    if (train === null) {
+      const other = this.#waiting.get(key);
+      if (other !== undefined) this.#forget(key, other);
+      train = this.#train(packet, now);
+      this.#waiting.set(key, train);
+    }
+    if (train.waiting.length >= MAX_WAITING_FRAGMENTS) {
+      this.#forwarder.drop(DropReason.natFragment, packet);
+      return;
+    }
+    train.waiting.push(this.#memory.bytes.slice(packet, packet + length));
+    this.#waitingBytes += length;
+    while (this.#waiting.size > MAX_WAITING_TRAINS || this.#waitingBytes > MAX_WAITING_BYTES) {
+      const first = oldest(this.#waiting);
+      this.#forget(first, this.#waiting.get(first)!);
+      this.#forwarder.drop(DropReason.natFragment, packet);
+    }
+  }
+
+  #train(packet: number, now: number): Train {
+    const view = this.#view;
+    return {
+      source: sourceAddress(view, packet),
+      destination: destinationAddress(view, packet),
+      protocol: ipv4.protocol(view, packet),
+      identification: ipv4.identification(view, packet),
+      expiresAt: now + FRAGMENT_TIMEOUT,
+      fate: null,
+      waiting: [],
+    };
+  }
+
+  #find(trains: Trains, key: number, packet: number, now: number): Train | null {
+    const view = this.#view;
+    const train = trains.get(key);
+    const isThis = train !== undefined && now < train.expiresAt &&
+      train.identification === ipv4.identification(view, packet) &&
+      train.source === sourceAddress(view, packet) &&
+      train.destination === destinationAddress(view, packet) &&
+      train.protocol === ipv4.protocol(view, packet);
+    return isThis ? train : null;
+  }
+
+  /** Removes a train that waits. */
+  #forget(key: number, train: Train): void {
+    for (const fragment of train.waiting) this.#waitingBytes -= fragment.length;
+    this.#waiting.delete(key);
+  }
+
+  #key(packet: number): number {
+    const view = this.#view;
+    const addresses = hash(
+      sourceAddress(view, packet),
+      destinationAddress(view, packet),
+      this.#seed,
+    );
+    const name = ipv4.identification(view, packet) << 8 | ipv4.protocol(view, packet);
+    return hash(addresses, name, this.#seed);
   }
 }
 
-function keyOf(view: DataView, packet: number): number {
-  const addresses = Math.imul(ipv4.sourceAddress(view, packet), 0x9e3779b1) ^
-    ipv4.destinationAddress(view, packet);
-  return Math.imul(addresses, 0x85ebca6b) ^
-    (ipv4.identification(view, packet) << 8) ^ ipv4.protocol(view, packet);
-}
-
-/**
- * Divides a packet without DF into fragments of at most `mtu` bytes (RFC 791 section 3.2).
- *
- * @param emit is handed the offset, the place in the packet and the length of each piece to make
- * @returns false for a packet with options, which would have to be divided up by their kind
- */
-export function forEachFragment(
-  view: DataView,
-  packet: number,
-  mtu: number,
-  emit: (payloadOffset: number, payloadLength: number, isLast: boolean) => void,
-): boolean {
-  if (ipv4.headerSize(view, packet) !== ipv4.MIN_HEADER_SIZE) return false;
-  const payload = ipv4.totalLength(view, packet) - ipv4.MIN_HEADER_SIZE;
-  const step = (mtu - ipv4.MIN_HEADER_SIZE) & ~7;
-  for (let at = 0; at < payload; at += step) {
-    emit(at, Math.min(step, payload - at), at + step >= payload);
-  }
-  return true;
+function oldest(trains: Trains): number {
+  return trains.keys().next().value!;
 }

@@ -3,6 +3,7 @@ import { finish, sum } from "../wire/checksum.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
+import { sourceAddress } from "./addresses.ts";
 import { ICMP_ERRORS_PER_SECOND } from "./constants.ts";
 
 /** Codes of `icmp.TYPE_DESTINATION_UNREACHABLE`. */
@@ -17,15 +18,13 @@ const HEADERS_SIZE = ipv4.MIN_HEADER_SIZE + icmp.HEADER_SIZE;
 const TIME_TO_LIVE = 64;
 /** Precedence 6, "internetwork control", for errors (RFC 1812 section 4.3.2.5). */
 const TYPE_OF_SERVICE = 0xc0;
-/** Addresses whose errors are counted in one second; more get none. */
-const MAX_COUNTED_ADDRESSES = 4096;
 
 export interface IcmpError {
   readonly type: number;
   readonly code: number;
   /** Bytes; for `CODE_FRAGMENTATION_NEEDED`, else 0. */
   readonly nextHopMtu: number;
-  /** The gateway's address on the side of the sender, host order. */
+  /** The gateway's address on the side of the sender, signed. */
   readonly source: number;
 }
 
@@ -59,8 +58,8 @@ export function writeIcmpError(
   view.setUint16(at + ipv4.FLAGS_OFFSET, ipv4.FLAG_DONT_FRAGMENT);
   view.setUint8(at + ipv4.TIME_TO_LIVE_OFFSET, TIME_TO_LIVE);
   view.setUint8(at + ipv4.PROTOCOL_OFFSET, ipv4.PROTOCOL_ICMP);
-  view.setUint32(at + ipv4.SOURCE_ADDRESS_OFFSET, error.source);
-  view.setUint32(at + ipv4.DESTINATION_ADDRESS_OFFSET, ipv4.sourceAddress(view, packet));
+  view.setInt32(at + ipv4.SOURCE_ADDRESS_OFFSET, error.source);
+  view.setInt32(at + ipv4.DESTINATION_ADDRESS_OFFSET, sourceAddress(view, packet));
   view.setUint16(
     at + ipv4.HEADER_CHECKSUM_OFFSET,
     finish(sum(view, at, ipv4.MIN_HEADER_SIZE)),
@@ -79,9 +78,15 @@ export function writeIcmpError(
 /** Counts the errors sent to each address, second by second. */
 export class IcmpErrorLimiter {
   readonly #counts = new Map<number, number>();
+  readonly #maxReceivers: number;
   #secondStart = -Infinity;
 
-  /** Whether one more error may go to `address` (host order). */
+  /** @param maxReceivers addresses that get errors within one second: others get none, however many are forged */
+  constructor(maxReceivers: number) {
+    this.#maxReceivers = maxReceivers;
+  }
+
+  /** Whether one more error may go to `address` (signed). */
   allow(address: number, now: number): boolean {
     if (now - this.#secondStart >= 1000) {
       this.#secondStart = now;
@@ -89,7 +94,7 @@ export class IcmpErrorLimiter {
     }
     const count = this.#counts.get(address) ?? 0;
     if (count >= ICMP_ERRORS_PER_SECOND) return false;
-    if (count === 0 && this.#counts.size >= MAX_COUNTED_ADDRESSES) return false;
+    if (count === 0 && this.#counts.size >= this.#maxReceivers) return false;
     this.#counts.set(address, count + 1);
     return true;
   }

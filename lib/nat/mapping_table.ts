@@ -2,9 +2,10 @@
  * Owns the mappings: which external port stands for which inner address and port, found from either side in constant time.
  *
  * A mapping is endpoint-independent (RFC 4787 REQ-1): one external port for one inner (address, port, protocol), whatever
- * the destination, and never two inner endpoints on one port.
+ * the destination, and never two inner endpoints on one port (REQ-3).
  */
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
+import { hash } from "./hash.ts";
 import { PortAllocator } from "./port_allocator.ts";
 import type { PortRange } from "./nat_options.ts";
 
@@ -14,69 +15,113 @@ const PORTS = 1 << 16;
 /** Why a mapping could not be made. */
 export type Refusal = "quota" | "ports";
 
+/** What one client holds: quotas are counted by it. */
+export class Client {
+  readonly identity: unknown;
+  mappings = 0;
+  sessions = 0;
+
+  constructor(identity: unknown) {
+    this.identity = identity;
+  }
+}
+
 export class Mapping {
+  readonly client: Client;
   readonly protocol: number;
-  /** Host order. For ICMP, the ports are ids. */
+  /** Signed. */
   readonly innerAddress: number;
+  /** For ICMP, the ports are ids. */
   readonly innerPort: number;
   readonly externalPort: number;
   /** Configured: never expires. */
   readonly isStatic: boolean;
-  /** ms; for TCP `Infinity`: its sessions decide. */
+  /** ms; for TCP `Infinity`: its connections decide. */
   expiresAt = Infinity;
-  /** Sessions that keep it alive. */
-  sessions = 0;
+  /** TCP connections that keep it alive. */
+  connections = 0;
+  isRemoved = false;
   /** The next in its bucket. */
   next: Mapping | null = null;
 
-  constructor(options: Omit<Mapping, "expiresAt" | "sessions" | "next">) {
-    this.protocol = options.protocol;
-    this.innerAddress = options.innerAddress;
-    this.innerPort = options.innerPort;
-    this.externalPort = options.externalPort;
-    this.isStatic = options.isStatic;
+  constructor(client: Client, endpoint: Endpoint, isStatic: boolean) {
+    this.client = client;
+    this.protocol = endpoint.protocol;
+    this.innerAddress = endpoint.innerAddress;
+    this.innerPort = endpoint.innerPort;
+    this.externalPort = endpoint.externalPort;
+    this.isStatic = isStatic;
+  }
+}
+
+/** An inner endpoint and the external port that stands for it. */
+export type Endpoint = Pick<
+  Mapping,
+  "protocol" | "innerAddress" | "innerPort" | "externalPort"
+>;
+
+export interface MappingTableOptions {
+  readonly ports: PortRange;
+  /** Mappings that one client may hold. */
+  readonly quota: number;
+  /** Whose an inner address (signed) is: addresses with one answer are one client's. */
+  readonly clientOf: (address: number) => unknown;
+  /** Draws an unsigned 32-bit number. */
+  readonly random: () => number;
+}
+
+/** What there is for each protocol. */
+class ProtocolTable {
+  /** By external port. */
+  readonly external: (Mapping | null)[] = new Array(PORTS).fill(null);
+  readonly allocator: PortAllocator;
+
+  constructor(ports: PortRange, random: () => number) {
+    this.allocator = new PortAllocator(ports, random);
   }
 }
 
 export class MappingTable {
   readonly #buckets: (Mapping | null)[] = new Array(BUCKETS).fill(null);
-  /** By protocol: external port to mapping. */
-  readonly #external: ReadonlyMap<number, (Mapping | null)[]>;
-  readonly #allocators: ReadonlyMap<number, PortAllocator>;
-  readonly #clients = new Map<number, number>();
-  readonly #all = new Set<Mapping>();
+  readonly #udp: ProtocolTable;
+  readonly #tcp: ProtocolTable;
+  readonly #icmp: ProtocolTable;
+  /** By what `clientOf` names them. */
+  readonly #clients = new Map<unknown, Client>();
+  readonly #clientOf: (address: number) => unknown;
+  readonly #dynamic = new Set<Mapping>();
   readonly #quota: number;
-  readonly #udp: (Mapping | null)[] = new Array(PORTS).fill(null);
-  readonly #tcp: (Mapping | null)[] = new Array(PORTS).fill(null);
-  readonly #icmp: (Mapping | null)[] = new Array(PORTS).fill(null);
+  readonly #seed: number;
+  #staticCount = 0;
 
-  constructor(
-    { ports, quota, random }: { ports: PortRange; quota: number; random: () => number },
-  ) {
-    this.#quota = quota;
-    this.#external = new Map([
-      [PROTOCOL_UDP, this.#udp],
-      [PROTOCOL_TCP, this.#tcp],
-      [PROTOCOL_ICMP, this.#icmp],
-    ]);
-    this.#allocators = new Map(
-      [...this.#external.keys()].map((protocol) => [protocol, new PortAllocator(ports, random)]),
-    );
+  constructor(options: MappingTableOptions) {
+    const { ports, random } = options;
+    this.#quota = options.quota;
+    this.#clientOf = options.clientOf;
+    this.#seed = random();
+    this.#udp = new ProtocolTable(ports, random);
+    this.#tcp = new ProtocolTable(ports, random);
+    this.#icmp = new ProtocolTable(ports, random);
   }
 
   /** Mappings in all. */
   get size(): number {
-    return this.#all.size;
+    return this.#dynamic.size + this.#staticCount;
   }
 
-  /** All mappings; one may be removed while they are gone through. */
-  all(): Iterable<Mapping> {
-    return this.#all;
+  /** Mappings that end; each may be removed while they are gone through. */
+  get dynamic(): ReadonlySet<Mapping> {
+    return this.#dynamic;
+  }
+
+  /** What the client that an inner address belongs to holds; null when nothing. */
+  client(address: number): Client | null {
+    return this.#clients.get(this.#clientOf(address)) ?? null;
   }
 
   /** The mapping of an inner endpoint, or null. */
   findInner(protocol: number, address: number, port: number): Mapping | null {
-    let mapping = this.#buckets[bucketOf(protocol, address, port)];
+    let mapping = this.#buckets[this.#bucket(protocol, address, port)];
     while (
       mapping !== null &&
       (mapping.innerPort !== port || mapping.innerAddress !== address ||
@@ -89,31 +134,28 @@ export class MappingTable {
   findExternal(protocol: number, port: number): Mapping | null {
     switch (protocol) {
       case PROTOCOL_TCP:
-        return this.#tcp[port];
+        return this.#tcp.external[port];
       case PROTOCOL_UDP:
-        return this.#udp[port];
+        return this.#udp.external[port];
       case PROTOCOL_ICMP:
-        return this.#icmp[port];
+        return this.#icmp.external[port];
       default:
         return null;
     }
   }
 
-  /** Makes the mapping of an inner endpoint that has none. */
+  /**
+   * Makes the mapping of an inner endpoint that has none. Where that cannot be, nothing that exists gives way for it
+   * (RFC 6888 REQ-11D): one client could push out the others' mappings otherwise.
+   */
   create(protocol: number, address: number, port: number, now: number): Mapping | Refusal {
-    const held = this.#clients.get(address) ?? 0;
-    if (held >= this.#quota) return "quota";
-    const externalPort = this.#allocators.get(protocol)!.allocate(port, now);
+    if ((this.client(address)?.mappings ?? 0) >= this.#quota) return "quota";
+    const externalPort = this.#table(protocol).allocator.allocate(port, now);
     if (externalPort < 0) return "ports";
-    return this.#insert(
-      new Mapping({
-        protocol,
-        innerAddress: address,
-        innerPort: port,
-        externalPort,
-        isStatic: false,
-      }),
-    );
+    const endpoint = { protocol, innerAddress: address, innerPort: port, externalPort };
+    const mapping = this.#insert(endpoint, false);
+    this.#dynamic.add(mapping);
+    return mapping;
   }
 
   /**
@@ -121,52 +163,68 @@ export class MappingTable {
    *
    * @throws {RangeError} when the external port, or the inner endpoint, has one already
    */
-  createStatic(
-    options: Pick<Mapping, "protocol" | "innerAddress" | "innerPort" | "externalPort">,
-  ): void {
-    const { protocol, innerAddress, innerPort, externalPort } = options;
+  createStatic(endpoint: Endpoint): void {
+    const { protocol, innerAddress, innerPort, externalPort } = endpoint;
     if (
       this.findInner(protocol, innerAddress, innerPort) !== null ||
       this.findExternal(protocol, externalPort) !== null ||
-      !this.#allocators.get(protocol)!.take(externalPort)
+      !this.#table(protocol).allocator.take(externalPort)
     ) {
       throw new RangeError(`Cannot forward port ${externalPort}: it, or its target, is in use`);
     }
-    this.#insert(new Mapping({ ...options, isStatic: true }));
+    this.#insert(endpoint, true);
+    this.#staticCount++;
   }
 
-  /** Removes a mapping; its port rests before it is given out again. */
+  /** Removes a mapping that is not static; its port rests before it is given out again. */
   remove(mapping: Mapping, now: number): void {
-    if (!this.#all.delete(mapping)) return;
-    const { protocol, innerAddress, innerPort, externalPort } = mapping;
-    const bucket = bucketOf(protocol, innerAddress, innerPort);
-    if (this.#buckets[bucket] === mapping) {
-      this.#buckets[bucket] = mapping.next;
-    } else {
-      let before = this.#buckets[bucket];
-      while (before !== null && before.next !== mapping) before = before.next;
-      if (before !== null) before.next = mapping.next;
-    }
-    this.#external.get(protocol)![externalPort] = null;
-    this.#allocators.get(protocol)!.release(externalPort, now);
-    const held = (this.#clients.get(innerAddress) ?? 1) - 1;
-    if (held > 0) this.#clients.set(innerAddress, held);
-    else this.#clients.delete(innerAddress);
+    if (!this.#dynamic.delete(mapping)) return;
+    mapping.isRemoved = true;
+    const { protocol, innerAddress, innerPort, externalPort, client } = mapping;
+    this.#unlink(mapping, this.#bucket(protocol, innerAddress, innerPort));
+    const table = this.#table(protocol);
+    table.external[externalPort] = null;
+    table.allocator.release(externalPort, now);
+    client.mappings--;
+    if (client.mappings === 0) this.#clients.delete(client.identity);
   }
 
-  #insert(mapping: Mapping): Mapping {
-    const { protocol, innerAddress, innerPort, externalPort } = mapping;
-    const bucket = bucketOf(protocol, innerAddress, innerPort);
+  #insert(endpoint: Endpoint, isStatic: boolean): Mapping {
+    const { protocol, innerAddress, innerPort, externalPort } = endpoint;
+    const identity = this.#clientOf(innerAddress);
+    let client = this.#clients.get(identity);
+    if (client === undefined) {
+      client = new Client(identity);
+      this.#clients.set(identity, client);
+    }
+    client.mappings++;
+    const mapping = new Mapping(client, endpoint, isStatic);
+    const bucket = this.#bucket(protocol, innerAddress, innerPort);
     mapping.next = this.#buckets[bucket];
     this.#buckets[bucket] = mapping;
-    this.#external.get(protocol)![externalPort] = mapping;
-    this.#all.add(mapping);
-    this.#clients.set(innerAddress, (this.#clients.get(innerAddress) ?? 0) + 1);
+    this.#table(protocol).external[externalPort] = mapping;
     return mapping;
   }
-}
 
-function bucketOf(protocol: number, address: number, port: number): number {
-  const mixed = Math.imul(address ^ (port << 8) ^ protocol, 0x9e3779b1);
-  return (mixed >>> 18) & (BUCKETS - 1);
+  #unlink(mapping: Mapping, bucket: number): void {
+    if (this.#buckets[bucket] === mapping) {
+      this.#buckets[bucket] = mapping.next;
+      return;
+    }
+    let before = this.#buckets[bucket];
+    while (before !== null && before.next !== mapping) before = before.next;
+    if (before !== null) before.next = mapping.next;
+  }
+
+  #table(protocol: number): ProtocolTable {
+    return protocol === PROTOCOL_TCP
+      ? this.#tcp
+      : protocol === PROTOCOL_UDP
+      ? this.#udp
+      : this.#icmp;
+  }
+
+  #bucket(protocol: number, address: number, port: number): number {
+    return hash(address, port << 8 | protocol, this.#seed) & (BUCKETS - 1);
+  }
 }

@@ -4,124 +4,148 @@
  * Endpoint-independent mapping and, by default, filtering (RFC 4787), TCP by RFC 5382 and 7857, ICMP by RFC 5508, quotas by
  * RFC 6888. No I/O and no clock: packets are offsets in the packet memory, what becomes of them is left in two queues,
  * `outside` and `inside`, which the caller drains after each call.
+ *
+ * Whatever comes from outside, forged or not, makes no mapping and no session, and keeps none alive.
  */
-import { finish, sum } from "../wire/checksum.ts";
-import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { DropReason } from "../wire/drop_reason.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
-import type { Memory } from "../wire/memory.ts";
-import { PacketQueue } from "../wire/packet_queue.ts";
+import type { PacketQueue } from "../wire/packet_queue.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
-import { ICMP_QUERY_TIMEOUT, SWEEP_INTERVAL, UDP_TIMEOUT } from "./constants.ts";
-import { forEachFragment, FragmentTable, type FragmentTrain } from "./fragments.ts";
+import { destinationAddress, sourceAddress } from "./addresses.ts";
 import {
-  CODE_ADMINISTRATIVELY_PROHIBITED,
-  CODE_FRAGMENTATION_NEEDED,
-  CODE_TIME_TO_LIVE,
-  IcmpErrorLimiter,
-  mayAnswer,
-  writeIcmpError,
-} from "./icmp_error.ts";
-import { type Mapping, MappingTable } from "./mapping_table.ts";
-import type { NatOptions } from "./nat_options.ts";
+  ICMP_ERROR_RECEIVERS_INSIDE,
+  ICMP_ERROR_RECEIVERS_OUTSIDE,
+  SWEEP_INTERVAL,
+} from "./constants.ts";
+import { Flows } from "./flows.ts";
+import { Forwarder } from "./forwarder.ts";
+import { type FragmentFate, Fragments } from "./fragments.ts";
+import { IcmpTranslator } from "./icmp_translation.ts";
+import { Identifications } from "./identifications.ts";
+import { Link } from "./link.ts";
+import type { Mapping } from "./mapping_table.ts";
+import type { NatOptions, PortRange } from "./nat_options.ts";
 import { PacketSlots } from "./packet_slots.ts";
 import {
   clampMss,
   decrementTimeToLive,
   DESTINATION,
-  type End,
+  isAtomic,
   isLaterFragment,
-  rewriteAddress,
   rewriteEndpoint,
   rewriteIdentification,
   SOURCE,
 } from "./rewrite.ts";
-import { type Session, SessionTable, trackTcp } from "./sessions.ts";
 
-/** Packets that wait in a queue before the caller drains it: one translated, its fragments, an error. */
-const QUEUE_CAPACITY = 1024;
 /** IPv4 and TCP headers without options: what the MSS leaves out of the MTU. */
 const MSS_OVERHEAD = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
 
 export class Nat {
   /** Packets for the raw socket. */
-  readonly outside: PacketQueue = new PacketQueue(QUEUE_CAPACITY);
+  readonly outside: PacketQueue;
   /** Packets for clients, by their destination address. */
-  readonly inside: PacketQueue = new PacketQueue(QUEUE_CAPACITY);
+  readonly inside: PacketQueue;
 
-  readonly #memory: Memory;
   readonly #view: DataView;
-  readonly #options: NatOptions;
-  readonly #drops: DropCounters;
-  readonly #mappings: MappingTable;
-  readonly #sessions = new SessionTable();
-  readonly #fragments = new FragmentTable();
-  readonly #limiter = new IcmpErrorLimiter();
-  readonly #slots: PacketSlots;
-  #externalAddress: number;
-  #identification: number;
+  readonly #ports: PortRange;
+  readonly #maxMss: number;
+  readonly #outside: Link;
+  readonly #inside: Link;
+  readonly #forwarder: Forwarder;
+  readonly #flows: Flows;
+  readonly #icmp: IcmpTranslator;
+  readonly #identifications: Identifications;
+  /** Of clients, and from outside. */
+  readonly #outboundFragments: Fragments;
+  readonly #inboundFragments: Fragments;
   #sweepAt = -Infinity;
 
   constructor(options: NatOptions) {
-    this.#memory = options.memory;
-    this.#view = options.memory.view;
-    this.#options = options;
-    this.#drops = options.drops;
-    this.#externalAddress = options.externalAddress;
-    this.#identification = options.random() & 0xffff;
-    this.#slots = new PacketSlots(
-      options.generated,
-      Math.max(options.externalMtu, options.innerMtu),
-    );
-    this.#mappings = new MappingTable({
-      ports: options.ports,
-      quota: options.clientQuota,
-      random: options.random,
+    const { memory, random, clientOf = (address: number) => address } = options;
+    this.#view = memory.view;
+    this.#ports = options.ports;
+    this.#maxMss = options.innerMtu - MSS_OVERHEAD;
+    this.#outside = new Link({
+      mtu: options.externalMtu,
+      address: options.externalAddress,
+      errorReceivers: ICMP_ERROR_RECEIVERS_OUTSIDE,
     });
-    for (const forward of options.forwards) {
-      this.#mappings.createStatic({
-        protocol: forward.protocol === "tcp" ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP,
-        innerAddress: forward.address,
-        innerPort: forward.port,
-        externalPort: forward.externalPort,
-      });
-    }
+    this.#inside = new Link({
+      mtu: options.innerMtu,
+      address: options.innerAddress,
+      errorReceivers: ICMP_ERROR_RECEIVERS_INSIDE,
+    });
+    this.outside = this.#outside.queue;
+    this.inside = this.#inside.queue;
+    const forwarder = new Forwarder({ ...options, outside: this.#outside, inside: this.#inside });
+    this.#forwarder = forwarder;
+    this.#flows = new Flows({ ...options, clientOf }, forwarder);
+    const { mappings } = this.#flows;
+    this.#icmp = new IcmpTranslator(memory.view, { forwarder, mappings, clientOf });
+    this.#identifications = new Identifications(random());
+    this.#outboundFragments = new Fragments(memory, { forwarder, seed: random() });
+    this.#inboundFragments = new Fragments(memory, { forwarder, seed: random() });
   }
 
-  /** Bytes of packet memory that `NatOptions.generated` must name. */
+  /** Bytes of packet memory that `NatOptions.generated` must name. `mtu` is the larger of the two. */
   static generatedSize(mtu: number): number {
     return PacketSlots.size(mtu);
   }
 
   get mappingCount(): number {
-    return this.#mappings.size;
+    return this.#flows.mappings.size;
   }
 
   get sessionCount(): number {
-    return this.#sessions.size;
+    return this.#flows.sessions.size;
   }
 
+  /** Host order. */
   get externalAddress(): number {
-    return this.#externalAddress;
+    return this.#outside.address >>> 0;
   }
 
   /** Follows a change of the gateway's address outside. Mappings keep their ports. */
   set externalAddress(address: number) {
-    this.#externalAddress = address;
+    this.#outside.address = address | 0;
+    this.#outboundFragments.clear();
+    this.#inboundFragments.clear();
   }
 
-  /** Whether a packet for the gateway's own external address is the NAT's concern: else it is the host's. */
-  ownsExternal(packet: number): boolean {
+  /**
+   * Whether a client's packet to the gateway's own external address is the NAT's concern: else it is the host's. To be
+   * asked once for each, for fragments follow what was answered for the first.
+   */
+  ownsExternal(packet: number, now: number): boolean {
     const view = this.#view;
-    if (isLaterFragment(view, packet)) return true;
+    if (isLaterFragment(view, packet)) return !this.#outboundFragments.isForeign(packet, now);
+    const isOurs = this.#ownsPort(packet);
+    if (!isOurs && ipv4.moreFragments(view, packet)) {
+      const source = sourceAddress(view, packet);
+      const destination = destinationAddress(view, packet);
+      const identification = ipv4.identification(view, packet);
+      this.#outboundFragments.decide(
+        packet,
+        { link: null, source, destination, identification },
+        now,
+      );
+    }
+    return isOurs;
+  }
+
+  #ownsPort(packet: number): boolean {
+    const view = this.#view;
     const transport = packet + ipv4.headerSize(view, packet);
     const protocol = ipv4.protocol(view, packet);
+    if (protocol === ipv4.PROTOCOL_ICMP) {
+      return icmp.isError(icmp.type(view, transport)) && this.#icmp.isHairpin(packet, transport);
+    }
     if (protocol !== ipv4.PROTOCOL_TCP && protocol !== ipv4.PROTOCOL_UDP) return false;
     const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
-    const { first, last } = this.#options.ports;
-    return (port >= first && port <= last) ||
-      this.#mappings.findExternal(protocol, port) !== null;
+    return (port >= this.#ports.first && port <= this.#ports.last) ||
+      this.#flows.mappings.findExternal(protocol, port) !== null;
   }
 
   // From a client.
@@ -129,157 +153,112 @@ export class Nat {
   /** Takes a packet of a client that has passed `checkIpv4`. `now` is monotonic ms. */
   outbound(packet: number, now: number): void {
     const view = this.#view;
+    this.#forwarder.begin();
     if (ipv4.timeToLive(view, packet) <= 1) {
-      this.#answer(packet, icmp.TYPE_TIME_EXCEEDED, CODE_TIME_TO_LIVE, 0, now);
-      this.#drop(DropReason.ttlExceeded, packet);
+      this.#forwarder.refuseExpired(packet, this.#inside, now);
       return;
     }
     if (isLaterFragment(view, packet)) {
-      this.#laterFragment(packet, SOURCE, now);
+      this.#outboundFragments.later(packet, now);
       return;
     }
-    const protocol = ipv4.protocol(view, packet);
     const transport = packet + ipv4.headerSize(view, packet);
-    switch (protocol) {
-      case ipv4.PROTOCOL_TCP:
-      case ipv4.PROTOCOL_UDP:
-        this.#outboundPort(packet, transport, protocol, now);
+    switch (ipv4.protocol(view, packet)) {
+      case ipv4.PROTOCOL_TCP: {
+        const mapping = this.#flows.outboundTcp(packet, transport, now);
+        if (mapping === null) return;
+        clampMss(view, transport, this.#maxMss);
+        this.#depart(packet, mapping, tcp.destinationPort(view, transport), now);
         break;
+      }
+      case ipv4.PROTOCOL_UDP: {
+        const mapping = this.#flows.outboundUdp(packet, transport, now);
+        if (mapping === null) return;
+        this.#depart(packet, mapping, udp.destinationPort(view, transport), now);
+        break;
+      }
       case ipv4.PROTOCOL_ICMP:
         this.#outboundIcmp(packet, transport, now);
         break;
       default:
-        this.#drop(DropReason.natUnsupportedProtocol, packet);
+        this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
     }
   }
 
-  #outboundPort(packet: number, transport: number, protocol: number, now: number): void {
+  #outboundIcmp(packet: number, message: number, now: number): void {
     const view = this.#view;
-    const isTcp = protocol === ipv4.PROTOCOL_TCP;
-    const mapping = this.#mappingFor(
-      packet,
-      protocol,
-      view.getUint16(transport + udp.SOURCE_PORT_OFFSET),
-      now,
-    );
-    if (mapping === null) return;
-    const remoteAddress = ipv4.destinationAddress(view, packet);
-    const remotePort = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
-    if (isTcp) {
-      const session = this.#sessionFor(mapping, remoteAddress, remotePort, now);
-      if (session === null) {
-        this.#drop(DropReason.natQuota, packet);
-        return;
-      }
-      this.#sessions.confirm(session);
-      trackTcp(session, tcp.flags(view, transport), true, now);
-      clampMss(view, transport, this.#options.innerMtu - MSS_OVERHEAD);
-    } else {
-      if (!mapping.isStatic) mapping.expiresAt = now + UDP_TIMEOUT;
-      if (this.#options.filtering === "address") {
-        const session = this.#sessionFor(mapping, remoteAddress, 0, now);
-        if (session !== null) session.expiresAt = now + UDP_TIMEOUT;
-      }
-    }
-    if (remoteAddress === this.#externalAddress) {
-      this.#hairpin(packet, mapping, remotePort, now);
-      return;
-    }
-    if (this.#isTooBig(packet, this.#options.externalMtu, now)) return;
-    this.#translate(packet, SOURCE, this.#externalAddress, mapping.externalPort, now);
-  }
-
-  #outboundIcmp(packet: number, transport: number, now: number): void {
-    const view = this.#view;
-    const type = icmp.type(view, transport);
+    const type = icmp.type(view, message);
     if (icmp.isError(type)) {
-      this.#outboundIcmpError(packet, transport);
+      this.#icmp.outbound(packet, message);
       return;
     }
-    if (type !== icmp.TYPE_ECHO) {
-      this.#drop(DropReason.natUnsupportedProtocol, packet);
+    // Of queries, echo alone; and one to the external address is the host's to answer.
+    const isHairpin = destinationAddress(view, packet) === this.#outside.address;
+    if (type !== icmp.TYPE_ECHO || isHairpin) {
+      this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return;
     }
-    const id = icmp.identifier(view, transport);
-    const mapping = this.#mappingFor(packet, ipv4.PROTOCOL_ICMP, id, now);
-    if (mapping === null) return;
-    mapping.expiresAt = now + ICMP_QUERY_TIMEOUT;
-    if (this.#isTooBig(packet, this.#options.externalMtu, now)) return;
-    this.#translate(packet, SOURCE, this.#externalAddress, mapping.externalPort, now);
+    const mapping = this.#flows.outboundEcho(packet, message, now);
+    if (mapping !== null) this.#depart(packet, mapping, 0, now);
   }
 
-  /** The mapping of a client's endpoint, made if there is none; null, with all that is due done, where it cannot be. */
-  #mappingFor(packet: number, protocol: number, port: number, now: number): Mapping | null {
-    const address = ipv4.sourceAddress(this.#view, packet);
-    const found = this.#mappings.findInner(protocol, address, port);
-    if (found !== null) {
-      if (now < found.expiresAt) return found;
-      this.#mappings.remove(found, now);
-    }
-    const made = this.#mappings.create(protocol, address, port, now);
-    if (typeof made !== "string") return made;
-    // RFC 6888 REQ-4: nothing that exists gives way for it.
-    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
-    this.#answer(packet, type, CODE_ADMINISTRATIVELY_PROHIBITED, 0, now);
-    this.#drop(made === "quota" ? DropReason.natQuota : DropReason.natPortsExhausted, packet);
-    return null;
-  }
-
-  #sessionFor(mapping: Mapping, address: number, port: number, now: number): Session | null {
-    const found = this.#sessions.find(mapping, address, port);
-    if (found === null) {
-      return this.#sessions.create(mapping, { address, port, expiresAt: now });
-    }
-    if (now >= found.expiresAt) found.seen = 0;
-    return found;
-  }
-
-  /** One client reaches another by its external endpoint, and is seen with its own (RFC 4787 REQ-9). */
-  #hairpin(packet: number, source: Mapping, port: number, now: number): void {
+  /** Sends a client's packet on: outside, or back to another client (or itself) by that one's external endpoint. */
+  #depart(packet: number, mapping: Mapping, remotePort: number, now: number): void {
     const view = this.#view;
-    const protocol = ipv4.protocol(view, packet);
-    const target = this.#liveExternal(protocol, port, now);
-    if (target === null) {
-      this.#drop(DropReason.natNoMapping, packet);
-      return;
-    }
+    const isHairpin = destinationAddress(view, packet) === this.#outside.address;
+    const onward = isHairpin ? this.#inside : this.#outside;
     const length = ipv4.totalLength(view, packet);
-    rewriteEndpoint(view, packet, length, SOURCE, this.#externalAddress, source.externalPort);
-    if (!this.#admits(target, packet, now)) return;
-    this.#translate(packet, DESTINATION, target.innerAddress, target.innerPort, now);
+    if (this.#forwarder.refuseTooBig(packet, length, onward, this.#inside, now)) return;
+    let destination = destinationAddress(view, packet);
+    let target: Mapping | null = null;
+    if (isHairpin) {
+      target = this.#hairpinTarget(packet, mapping, remotePort, now);
+      if (target === null) return;
+      destination = target.innerAddress;
+    }
+    const { address } = this.#outside;
+    const isAlone = isAtomic(view, packet);
+    const identification = isAlone ? 0 : this.#identifications.next(destination, mapping.protocol);
+    const fate = ipv4.moreFragments(view, packet)
+      ? { link: onward, source: address, destination, identification }
+      : null;
+    const waiting = fate === null ? null : this.#outboundFragments.decide(packet, fate, now);
+
+    rewriteEndpoint(view, packet, length, SOURCE, address, mapping.externalPort);
+    if (target !== null) {
+      rewriteEndpoint(view, packet, length, DESTINATION, target.innerAddress, target.innerPort);
+    }
+    if (!isAlone) rewriteIdentification(view, packet, identification);
+    decrementTimeToLive(view, packet);
+    this.#forwarder.forward(onward, packet);
+    if (waiting !== null && fate !== null) this.#outboundFragments.follow(waiting, fate);
   }
 
-  /** A client's error about a packet that came in: the quoted packet is put back as the sender knows it. */
-  #outboundIcmpError(packet: number, transport: number): void {
-    const quoted = this.#quotedPacket(packet, transport);
-    if (quoted < 0) return;
-    const view = this.#view;
-    const end = packet + ipv4.totalLength(view, packet);
-    const port = quotedPort(view, quoted, DESTINATION);
-    const mapping = this.#mappings.findInner(
-      ipv4.protocol(view, quoted),
-      ipv4.destinationAddress(view, quoted),
-      port,
-    );
-    if (mapping === null) {
-      this.#drop(DropReason.natNoMapping, packet);
-      return;
+  /** The mapping by which one client reaches another, seen with its own external endpoint (RFC 4787 REQ-9). */
+  #hairpinTarget(packet: number, source: Mapping, port: number, now: number): Mapping | null {
+    const target = this.#flows.findExternal(source.protocol, port, now);
+    if (target === null) {
+      this.#forwarder.drop(DropReason.natNoMapping, packet);
+      return null;
     }
-    const external = this.#externalAddress;
-    rewriteEndpoint(view, quoted, end - quoted, DESTINATION, external, mapping.externalPort);
-    this.#finishIcmpError(transport, end);
-    rewriteAddress(view, packet, SOURCE, external);
-    decrementTimeToLive(view, packet);
-    this.#push(this.outside, packet);
+    const { address } = this.#outside;
+    return this.#flows.admits(target, packet, address, source.externalPort, now) ? target : null;
   }
 
   // From outside.
 
-  /** Takes a packet captured outside that has passed `checkIpv4` and is addressed to the external address. */
+  /** Takes a packet captured outside that has passed `checkIpv4`. */
   inbound(packet: number, now: number): void {
-    if (this.#inbound(packet, ipv4.totalLength(this.#view, packet), now)) {
-      this.#push(this.inside, packet);
-    }
+    const view = this.#view;
+    this.#forwarder.begin();
+    const length = ipv4.totalLength(view, packet);
+    const mapping = this.#receiver(packet, length, now);
+    if (mapping === null) return;
+    const fate = ipv4.moreFragments(view, packet) ? this.#inboundFate(packet, mapping) : null;
+    const waiting = fate === null ? null : this.#inboundFragments.decide(packet, fate, now);
+    this.#arrive(packet, length, mapping);
+    this.#forwarder.forward(this.#inside, packet);
+    if (waiting !== null && fate !== null) this.#inboundFragments.follow(waiting, fate);
   }
 
   /**
@@ -289,348 +268,93 @@ export class Nat {
    * @returns whether it may go on, to the client that its destination now names
    */
   inboundMerged(packet: number, segmentLength: number, now: number): boolean {
-    return this.#inbound(packet, segmentLength, now);
+    this.#forwarder.begin();
+    const mapping = this.#receiver(packet, segmentLength, now);
+    if (mapping === null) return false;
+    if (segmentLength > this.#inside.mtu) {
+      // Without DF each packet would have to be fragmented after it is split. TCP, whose MSS is clamped, sends no such.
+      this.#forwarder.drop(DropReason.tooBig, packet);
+      return false;
+    }
+    this.#arrive(packet, ipv4.totalLength(this.#view, packet), mapping);
+    return true;
   }
 
-  #inbound(packet: number, wireLength: number, now: number): boolean {
+  /** The mapping that a packet from outside is for; null for one that goes no further, or is the host's, or was dealt with. */
+  #receiver(packet: number, length: number, now: number): Mapping | null {
     const view = this.#view;
-    if (ipv4.destinationAddress(view, packet) !== this.#externalAddress) return false;
+    if (destinationAddress(view, packet) !== this.#outside.address) return null;
     if (isLaterFragment(view, packet)) {
-      this.#laterFragment(packet, DESTINATION, now);
-      return false;
+      this.#inboundFragments.later(packet, now);
+      return null;
     }
     const transport = packet + ipv4.headerSize(view, packet);
     const protocol = ipv4.protocol(view, packet);
     let port: number;
     if (protocol === ipv4.PROTOCOL_ICMP) {
       const type = icmp.type(view, transport);
-      if (icmp.isError(type)) {
-        this.#inboundIcmpError(packet, transport);
-        return false;
-      }
-      // Anything else is for the gateway itself, whose kernel sees it as well.
-      if (type !== icmp.TYPE_ECHO_REPLY) return false;
+      if (icmp.isError(type)) this.#icmp.inbound(packet, transport);
+      // Whatever else is no answer to an echo is for the gateway itself, whose kernel sees it as well.
+      if (type !== icmp.TYPE_ECHO_REPLY) return null;
       port = icmp.identifier(view, transport);
     } else {
       port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
     }
-    const mapping = this.#liveExternal(protocol, port, now);
+    const mapping = this.#flows.findExternal(protocol, port, now);
     if (mapping === null) {
       // An echo reply may be for the gateway itself; a segment for nobody is met with silence (RFC 5382 REQ-4).
-      if (protocol !== ipv4.PROTOCOL_ICMP) this.#drop(DropReason.natNoMapping, packet);
-      return false;
+      if (protocol !== ipv4.PROTOCOL_ICMP) this.#forwarder.drop(DropReason.natNoMapping, packet);
+      return null;
     }
-    if (!this.#admits(mapping, packet, now)) return false;
     if (ipv4.timeToLive(view, packet) <= 1) {
-      this.#answerOutside(packet, icmp.TYPE_TIME_EXCEEDED, CODE_TIME_TO_LIVE, 0, now);
-      this.#drop(DropReason.ttlExceeded, packet);
-      return false;
+      this.#forwarder.refuseExpired(packet, this.#outside, now);
+      return null;
     }
-    if (wireLength > this.#options.innerMtu && ipv4.dontFragment(view, packet)) {
-      const type = icmp.TYPE_DESTINATION_UNREACHABLE;
-      const mtu = this.#options.innerMtu;
-      this.#answerOutside(packet, type, CODE_FRAGMENTATION_NEEDED, mtu, now);
-      this.#drop(DropReason.fragmentationNeeded, packet);
-      return false;
+    if (this.#forwarder.refuseTooBig(packet, length, this.#inside, this.#outside, now)) {
+      return null;
     }
-    if (protocol === ipv4.PROTOCOL_TCP) {
-      clampMss(view, transport, this.#options.innerMtu - MSS_OVERHEAD);
-    }
-    this.#rewriteAndForward(packet, DESTINATION, mapping.innerAddress, mapping.innerPort, now);
-    if (wireLength <= this.#options.innerMtu) return true;
-    if (wireLength === ipv4.totalLength(view, packet)) this.#fragment(packet, this.inside);
-    return wireLength !== ipv4.totalLength(view, packet);
+    // UDP's ports stand where TCP's do; for ICMP it is of no account.
+    const remotePort = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
+    const remote = sourceAddress(view, packet);
+    return this.#flows.admits(mapping, packet, remote, remotePort, now) ? mapping : null;
   }
 
-  #liveExternal(protocol: number, port: number, now: number): Mapping | null {
-    const mapping = this.#mappings.findExternal(protocol, port);
-    if (mapping === null || now < mapping.expiresAt) return mapping;
-    this.#mappings.remove(mapping, now);
-    return null;
+  #inboundFate(packet: number, mapping: Mapping): FragmentFate {
+    return {
+      link: this.#inside,
+      source: sourceAddress(this.#view, packet),
+      destination: mapping.innerAddress,
+      identification: ipv4.identification(this.#view, packet),
+    };
   }
 
-  /** Whether the sender may use the mapping; takes note of it where that matters. What may not is dropped. */
-  #admits(mapping: Mapping, packet: number, now: number): boolean {
+  /** Rewrites a packet for the client. */
+  #arrive(packet: number, length: number, mapping: Mapping): void {
     const view = this.#view;
-    const protocol = mapping.protocol;
-    const isStrict = this.#options.filtering === "address" && !mapping.isStatic;
-    if (protocol === ipv4.PROTOCOL_ICMP) return true;
-    const transport = packet + ipv4.headerSize(view, packet);
-    const address = ipv4.sourceAddress(view, packet);
-    if (protocol === ipv4.PROTOCOL_UDP) {
-      if (!isStrict || this.#knows(mapping, address, 0, now)) return true;
-      this.#drop(DropReason.natFiltered, packet);
-      return false;
+    if (mapping.protocol === ipv4.PROTOCOL_TCP) {
+      const transport = packet + ipv4.headerSize(view, packet);
+      clampMss(view, transport, this.#maxMss);
     }
-    const port = tcp.sourcePort(view, transport);
-    if (isStrict && !this.#knows(mapping, address, port, now)) {
-      this.#drop(DropReason.natFiltered, packet);
-      return false;
-    }
-    const session = this.#sessionFor(mapping, address, port, now);
-    if (session === null) {
-      this.#drop(DropReason.natQuota, packet);
-      return false;
-    }
-    trackTcp(session, tcp.flags(view, transport), false, now);
-    return true;
-  }
-
-  #knows(mapping: Mapping, address: number, port: number, now: number): boolean {
-    const session = this.#sessions.find(mapping, address, port);
-    return session !== null && now < session.expiresAt;
-  }
-
-  /** A router's or a server's error about a packet that went out: quoted and addressed as the client knows it. */
-  #inboundIcmpError(packet: number, transport: number): void {
-    const quoted = this.#quotedPacket(packet, transport);
-    if (quoted < 0) return;
-    const view = this.#view;
-    const end = packet + ipv4.totalLength(view, packet);
-    const protocol = ipv4.protocol(view, quoted);
-    const port = quotedPort(view, quoted, SOURCE);
-    const mapping = ipv4.sourceAddress(view, quoted) === this.#externalAddress
-      ? this.#mappings.findExternal(protocol, port)
-      : null;
-    // It may be about a packet of the gateway's own, whose kernel sees it as well.
-    if (mapping === null) return;
-    const { innerAddress, innerPort } = mapping;
-    rewriteEndpoint(view, quoted, end - quoted, SOURCE, innerAddress, innerPort);
-    this.#finishIcmpError(transport, end);
-    rewriteAddress(view, packet, DESTINATION, innerAddress);
-    // RFC 5508 REQ-6: an error neither deletes a mapping nor refreshes it.
-    if (ipv4.timeToLive(view, packet) > 1) {
-      decrementTimeToLive(view, packet);
-      this.#push(this.inside, packet);
-    }
-  }
-
-  /**
-   * The packet quoted in an ICMP error; -1, counted, where the error or what it quotes is broken. Checksums of both IP headers
-   * and of the ICMP message must be right; that of the quoted transport header cannot be checked (RFC 5508 REQ-3).
-   */
-  #quotedPacket(packet: number, transport: number): number {
-    const view = this.#view;
-    const end = packet + ipv4.totalLength(view, packet);
-    const quoted = transport + icmp.HEADER_SIZE;
-    const available = end - quoted;
-    const isWhole = available >= ipv4.MIN_HEADER_SIZE && ipv4.version(view, quoted) === 4 &&
-      ipv4.headerSize(view, quoted) >= ipv4.MIN_HEADER_SIZE &&
-      // Eight bytes of the transport header: what every error quotes, and where the ports are.
-      available >= ipv4.headerSize(view, quoted) + 8 && !isLaterFragment(view, quoted) &&
-      isTranslated(ipv4.protocol(view, quoted)) &&
-      finish(sum(view, quoted, ipv4.headerSize(view, quoted))) === 0 &&
-      finish(sum(view, transport, end - transport)) === 0;
-    if (isWhole) return quoted;
-    this.#drop(DropReason.natBadIcmp, packet);
-    return -1;
-  }
-
-  /** An error's checksum covers what it quotes, of which little is left to update: it is worked out anew. */
-  #finishIcmpError(transport: number, end: number): void {
-    const view = this.#view;
-    view.setUint16(transport + icmp.CHECKSUM_OFFSET, 0);
-    view.setUint16(
-      transport + icmp.CHECKSUM_OFFSET,
-      finish(sum(view, transport, end - transport)),
-    );
-  }
-
-  // Both ways.
-
-  /** Rewrites a packet and leaves it in the queue of the side it goes to. */
-  #translate(
-    packet: number,
-    end: End,
-    address: number,
-    port: number,
-    now: number,
-  ): void {
-    this.#rewriteAndForward(packet, end, address, port, now);
-    const isOutward = end === SOURCE;
-    const queue = isOutward ? this.outside : this.inside;
-    const mtu = isOutward ? this.#options.externalMtu : this.#options.innerMtu;
-    if (ipv4.totalLength(this.#view, packet) > mtu) this.#fragment(packet, queue);
-    else this.#push(queue, packet);
-  }
-
-  #rewriteAndForward(
-    packet: number,
-    end: End,
-    address: number,
-    port: number,
-    now: number,
-  ): void {
-    const view = this.#view;
-    const train = ipv4.moreFragments(view, packet)
-      ? this.#fragments.train(view, packet, now)
-      : null;
-    rewriteEndpoint(view, packet, ipv4.totalLength(view, packet), end, address, port);
+    rewriteEndpoint(view, packet, length, DESTINATION, mapping.innerAddress, mapping.innerPort);
     decrementTimeToLive(view, packet);
-    if (train !== null) this.#decide(train, packet, end, address);
-  }
-
-  /** The first fragment has come: those that waited follow it. */
-  #decide(
-    train: FragmentTrain,
-    packet: number,
-    end: End,
-    address: number,
-  ): void {
-    train.isDecided = true;
-    train.address = address;
-    // Several clients share one address outside, so that their ids could meet (RFC 4787 section 11, RFC 6864).
-    train.newIdentification = end === SOURCE ? this.#nextIdentification() : train.identification;
-    rewriteIdentification(this.#view, packet, train.newIdentification);
-    for (const held of this.#fragments.release(train)) {
-      const slot = this.#slots.next();
-      this.#memory.bytes.set(held, slot);
-      this.#forwardFragment(train, slot, end);
-    }
-  }
-
-  #laterFragment(packet: number, end: End, now: number): void {
-    const view = this.#view;
-    const train = this.#fragments.train(view, packet, now);
-    if (train === null) {
-      this.#drop(DropReason.natFragment, packet);
-    } else if (train.isDecided) {
-      this.#forwardFragment(train, packet, end);
-    } else {
-      const copy = this.#memory.bytes.subarray(packet, packet + ipv4.totalLength(view, packet));
-      if (!this.#fragments.hold(train, copy)) this.#drop(DropReason.natFragment, packet);
-    }
-  }
-
-  #forwardFragment(
-    train: FragmentTrain,
-    packet: number,
-    end: End,
-  ): void {
-    const view = this.#view;
-    if (ipv4.timeToLive(view, packet) <= 1) {
-      this.#drop(DropReason.ttlExceeded, packet);
-      return;
-    }
-    rewriteAddress(view, packet, end, train.address);
-    rewriteIdentification(view, packet, train.newIdentification);
-    decrementTimeToLive(view, packet);
-    const queue = end === SOURCE ? this.outside : this.inside;
-    const mtu = end === SOURCE ? this.#options.externalMtu : this.#options.innerMtu;
-    if (ipv4.totalLength(view, packet) > mtu) this.#fragment(packet, queue);
-    else this.#push(queue, packet);
-  }
-
-  /** Divides a packet that is too long for the next link; one with DF has been refused before. */
-  #fragment(packet: number, queue: PacketQueue): void {
-    const { bytes } = this.#memory;
-    const view = this.#view;
-    const mtu = queue === this.outside ? this.#options.externalMtu : this.#options.innerMtu;
-    const flags = view.getUint16(packet + ipv4.FLAGS_OFFSET);
-    const baseOffset = flags & ipv4.FRAGMENT_OFFSET_MASK;
-    const header = ipv4.MIN_HEADER_SIZE;
-    const divided = forEachFragment(view, packet, mtu, (at, length, isLast) => {
-      const slot = this.#slots.next();
-      bytes.copyWithin(slot, packet, packet + header);
-      bytes.copyWithin(slot + header, packet + header + at, packet + header + at + length);
-      const more = isLast ? flags & ipv4.FLAG_MORE_FRAGMENTS : ipv4.FLAG_MORE_FRAGMENTS;
-      view.setUint16(slot + ipv4.TOTAL_LENGTH_OFFSET, header + length);
-      view.setUint16(slot + ipv4.FLAGS_OFFSET, more | (baseOffset + (at >>> 3)));
-      view.setUint16(slot + ipv4.HEADER_CHECKSUM_OFFSET, 0);
-      view.setUint16(slot + ipv4.HEADER_CHECKSUM_OFFSET, finish(sum(view, slot, header)));
-      this.#push(queue, slot);
-    });
-    if (!divided) this.#drop(DropReason.tooBig, packet);
-  }
-
-  /** Whether a packet with DF does not fit; its sender is told then. */
-  #isTooBig(packet: number, mtu: number, now: number): boolean {
-    const view = this.#view;
-    if (ipv4.totalLength(view, packet) <= mtu || !ipv4.dontFragment(view, packet)) return false;
-    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
-    this.#answer(packet, type, CODE_FRAGMENTATION_NEEDED, mtu, now);
-    this.#drop(DropReason.fragmentationNeeded, packet);
-    return true;
-  }
-
-  /** Sends a client an ICMP error about its packet, from the gateway's inner address. */
-  #answer(packet: number, type: number, code: number, nextHopMtu: number, now: number): void {
-    const source = this.#options.innerAddress;
-    this.#sendError(this.inside, packet, { type, code, nextHopMtu, source }, now);
-  }
-
-  /** Sends a host outside an ICMP error about its packet. */
-  #answerOutside(packet: number, type: number, code: number, mtu: number, now: number): void {
-    const error = { type, code, nextHopMtu: mtu, source: this.#externalAddress };
-    this.#sendError(this.outside, packet, error, now);
-  }
-
-  #sendError(
-    queue: PacketQueue,
-    packet: number,
-    error: { type: number; code: number; nextHopMtu: number; source: number },
-    now: number,
-  ): void {
-    const view = this.#view;
-    if (!mayAnswer(view, packet)) return;
-    if (!this.#limiter.allow(ipv4.sourceAddress(view, packet), now)) return;
-    const slot = this.#slots.next();
-    writeIcmpError(this.#memory, slot, packet, error);
-    this.#push(queue, slot);
-  }
-
-  #push(queue: PacketQueue, packet: number): void {
-    const length = ipv4.totalLength(this.#view, packet);
-    if (!queue.push(packet, length)) this.#drops.add(DropReason.sendQueueFull, length);
-  }
-
-  #drop(reason: DropReason, packet: number): void {
-    this.#drops.add(reason, ipv4.totalLength(this.#view, packet));
-  }
-
-  #nextIdentification(): number {
-    this.#identification = (this.#identification + 1) & 0xffff;
-    return this.#identification;
   }
 
   // Time.
 
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
-    return this.#mappings.size > 0 ? this.#sweepAt : Infinity;
+    const { mappings, sessions } = this.#flows;
+    const isIdle = mappings.dynamic.size === 0 && sessions.size === 0 &&
+      this.#outboundFragments.size === 0 && this.#inboundFragments.size === 0;
+    return isIdle ? Infinity : this.#sweepAt;
   }
 
   /** Removes what has expired. Costs one comparison when it is not time. */
   poll(now: number): void {
     if (now < this.#sweepAt) return;
     this.#sweepAt = now + SWEEP_INTERVAL;
-    this.#sessions.sweep(now, (mapping) => isOver(mapping, now));
-    for (const mapping of this.#mappings.all()) {
-      if (isOver(mapping, now)) this.#mappings.remove(mapping, now);
-    }
-    this.#fragments.sweep(now);
+    this.#flows.sweep(now);
+    this.#outboundFragments.sweep(now);
+    this.#inboundFragments.sweep(now);
   }
-}
-
-/** A TCP mapping lives as long as its sessions, others until their time-out; configured ones for ever. */
-function isOver(mapping: Mapping, now: number): boolean {
-  if (mapping.isStatic) return false;
-  return mapping.protocol === ipv4.PROTOCOL_TCP ? mapping.sessions === 0 : now >= mapping.expiresAt;
-}
-
-function isTranslated(protocol: number): boolean {
-  return protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP ||
-    protocol === ipv4.PROTOCOL_ICMP;
-}
-
-/** The port of one end of a quoted packet, or the id of a quoted ICMP query. */
-function quotedPort(
-  view: DataView,
-  quoted: number,
-  end: End,
-): number {
-  const transport = quoted + ipv4.headerSize(view, quoted);
-  return ipv4.protocol(view, quoted) === ipv4.PROTOCOL_ICMP
-    ? icmp.identifier(view, transport)
-    : view.getUint16(transport + 2 * end);
 }

@@ -20,7 +20,7 @@ export interface PortForward {
 export interface NatOptions {
   readonly memory: Memory;
   readonly drops: DropCounters;
-  /** Offset of `GENERATED_SIZE` bytes of the memory for packets that the NAT itself makes. */
+  /** Offset of `Nat.generatedSize()` bytes of the memory for packets that the NAT itself makes. */
   readonly generated: number;
   /** The gateway's address outside and inside, host order. */
   readonly externalAddress: number;
@@ -35,6 +35,11 @@ export interface NatOptions {
   readonly forwards: readonly PortForward[];
   /** Mappings that one client may hold. */
   readonly clientQuota: number;
+  /**
+   * Whose an inner address (signed) is: a peer with a network behind it is one client. Left out, each address is a client
+   * of its own.
+   */
+  readonly clientOf?: (address: number) => unknown;
   /** Draws an unsigned 32-bit number. */
   readonly random: () => number;
 }

@@ -1,25 +1,28 @@
 /**
  * Owns the memory for packets that the NAT itself makes: ICMP errors, fragments, fragments that waited.
  *
- * Slots are used in turn, and one is good until all the others have been used: the queues must be drained before that.
+ * Slots are used in turn until all are; they are free again, all at once, when the queues that name them have been drained.
  */
 
 const SLOTS = 512;
-/** What one call may take: the fragments of one packet of 64 KiB. The caller drains the queues after eight at the most. */
-export const MAX_SLOTS_PER_CALL = 64;
+/** Bytes of the longest ICMP error (RFC 1812 section 4.3.2.3). */
+const MIN_SLOT_SIZE = 576;
 /** Slots begin on multiples of this; the cipher wants 4. */
 const SLOT_ALIGN = 64;
 /** Bytes behind a packet that sealing overwrites with padding. */
 const PADDING_ROOM = 16;
 
 export class PacketSlots {
+  /** Bytes of the longest packet that a slot holds. */
+  readonly maxSize: number;
   readonly #offset: number;
   readonly #slotSize: number;
-  #next = 0;
+  #used = 0;
 
   /** @param offset of `PacketSlots.size(mtu)` bytes of the packet memory */
   constructor(offset: number, mtu: number) {
     this.#offset = offset;
+    this.maxSize = Math.max(mtu, MIN_SLOT_SIZE);
     this.#slotSize = slotSize(mtu);
   }
 
@@ -28,14 +31,18 @@ export class PacketSlots {
     return SLOTS * slotSize(mtu);
   }
 
-  /** Offset of the next slot. */
-  next(): number {
-    const offset = this.#offset + this.#next * this.#slotSize;
-    this.#next = (this.#next + 1) % SLOTS;
-    return offset;
+  /** Offset of a free slot; -1 when there is none. */
+  take(): number {
+    if (this.#used === SLOTS) return -1;
+    return this.#offset + this.#used++ * this.#slotSize;
+  }
+
+  /** Frees all slots. */
+  clear(): void {
+    this.#used = 0;
   }
 }
 
 function slotSize(mtu: number): number {
-  return (mtu + PADDING_ROOM + SLOT_ALIGN - 1) & -SLOT_ALIGN;
+  return (Math.max(mtu, MIN_SLOT_SIZE) + PADDING_ROOM + SLOT_ALIGN - 1) & -SLOT_ALIGN;
 }

@@ -1,66 +1,105 @@
 /**
  * Owns the external ports of one protocol: which are free, at rest or taken, and the choice among the free.
  *
- * The choice is random, so that a port cannot be guessed (RFC 6056), within two bounds that applications rely on: ports
- * below 1,024 stay below where the range allows (RFC 4787 REQ-3), and an even port stays even, an odd one odd (REQ-4).
+ * The choice is random, so that a port cannot be guessed (RFC 6056, RFC 6888 REQ-15), within two bounds that applications
+ * rely on: ports below 1,024 stay below where the range allows (RFC 4787 REQ-3a), and an even port stays even, an odd one
+ * odd (REQ-4). Every call takes constant time, however few ports are left: clients could use up the processor otherwise
+ * as soon as they have used up the ports.
  */
 import type { PortRange } from "./nat_options.ts";
 import { PORT_REST_TIME } from "./constants.ts";
 
 const FIRST_UNPRIVILEGED = 1024;
-const TAKEN = Infinity;
+/** Bit of a pool's index that is set for ports from 1,024 on; the lowest bit is the parity. */
+const UNPRIVILEGED = 2;
+
+/** Free ports of one kind, in no order. */
+interface Pool {
+  readonly ports: Uint16Array;
+  count: number;
+}
 
 export class PortAllocator {
   readonly #first: number;
-  /** By port: when it may be given out again, ms; -Infinity for one never used, `TAKEN` for one in use. */
-  readonly #freeAt: Float64Array;
+  readonly #size: number;
+  readonly #pools: readonly Pool[];
+  /** Ports at rest, in a ring, and when each may be given out again, ms: as all rest alike, in the order of their release. */
+  readonly #resting: Uint16Array;
+  readonly #restedAt: Float64Array;
+  #restingHead = 0;
+  #restingCount = 0;
   readonly #random: () => number;
 
   /** @param random draws an unsigned 32-bit number */
   constructor(range: PortRange, random: () => number) {
     this.#first = range.first;
-    this.#freeAt = new Float64Array(range.last - range.first + 1).fill(-Infinity);
+    this.#size = range.last - range.first + 1;
     this.#random = random;
+    this.#pools = Array.from(
+      { length: 4 },
+      () => ({ ports: new Uint16Array(this.#size), count: 0 }),
+    );
+    this.#resting = new Uint16Array(this.#size);
+    this.#restedAt = new Float64Array(this.#size);
+    for (let port = range.first; port <= range.last; port++) this.#put(port);
   }
 
   /** Takes a port for the inner port `wanted`; -1 when none is free. */
   allocate(wanted: number, now: number): number {
-    const last = this.#first + this.#freeAt.length - 1;
-    const [low, high] = wanted < FIRST_UNPRIVILEGED
-      ? [this.#first, Math.min(last, FIRST_UNPRIVILEGED - 1)]
-      : [Math.max(this.#first, FIRST_UNPRIVILEGED), last];
-    const port = low <= high ? this.#search(low, high, wanted & 1, now) : -1;
-    // Where no port is as it should be, any is better than none.
-    return port >= 0 ? port : this.#search(this.#first, last, -1, now);
+    this.#wake(now);
+    const best = poolOf(wanted);
+    // Where no port is as it should be, any is better than none: first gives the parity, then the class.
+    for (let change = 0; change < this.#pools.length; change++) {
+      const pool = this.#pools[best ^ change];
+      if (pool.count > 0) return this.#draw(pool);
+    }
+    return -1;
   }
 
-  /** Takes a given port; false when it is outside the range (which is no concern of ours) or taken already. */
+  /** Takes a given port; false when it is not free. One outside the range is no concern of ours. */
   take(port: number): boolean {
-    const index = port - this.#first;
-    if (index < 0 || index >= this.#freeAt.length) return true;
-    if (this.#freeAt[index] === TAKEN) return false;
-    this.#freeAt[index] = TAKEN;
+    if (!this.#has(port)) return true;
+    const pool = this.#pools[poolOf(port)];
+    const at = pool.ports.subarray(0, pool.count).indexOf(port);
+    if (at < 0) return false;
+    pool.ports[at] = pool.ports[--pool.count];
     return true;
   }
 
   /** Gives a port back; it rests first. */
   release(port: number, now: number): void {
-    const index = port - this.#first;
-    if (index >= 0 && index < this.#freeAt.length) this.#freeAt[index] = now + PORT_REST_TIME;
+    if (!this.#has(port)) return;
+    const at = (this.#restingHead + this.#restingCount++) % this.#size;
+    this.#resting[at] = port;
+    this.#restedAt[at] = now + PORT_REST_TIME;
   }
 
-  /** Looks from a random port on for a free one of the given parity (-1 for either). */
-  #search(low: number, high: number, parity: number, now: number): number {
-    const count = high - low + 1;
-    const start = this.#random() % count;
-    for (let i = 0; i < count; i++) {
-      const port = low + (start + i) % count;
-      if (parity >= 0 && (port & 1) !== parity) continue;
-      const index = port - this.#first;
-      if (now < this.#freeAt[index]) continue;
-      this.#freeAt[index] = TAKEN;
-      return port;
-    }
-    return -1;
+  #has(port: number): boolean {
+    return port >= this.#first && port < this.#first + this.#size;
   }
+
+  #draw(pool: Pool): number {
+    const at = this.#random() % pool.count;
+    const port = pool.ports[at];
+    pool.ports[at] = pool.ports[--pool.count];
+    return port;
+  }
+
+  #put(port: number): void {
+    const pool = this.#pools[poolOf(port)];
+    pool.ports[pool.count++] = port;
+  }
+
+  /** Puts the ports that have rested long enough back among the free. */
+  #wake(now: number): void {
+    while (this.#restingCount > 0 && now >= this.#restedAt[this.#restingHead]) {
+      this.#put(this.#resting[this.#restingHead]);
+      this.#restingHead = (this.#restingHead + 1) % this.#size;
+      this.#restingCount--;
+    }
+  }
+}
+
+function poolOf(port: number): number {
+  return (port < FIRST_UNPRIVILEGED ? 0 : UNPRIVILEGED) | (port & 1);
 }

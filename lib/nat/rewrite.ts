@@ -10,6 +10,9 @@ export const SOURCE = 0;
 export const DESTINATION = 1;
 export type End = typeof SOURCE | typeof DESTINATION;
 
+/** Of the uint16 at `ipv4.FLAGS_OFFSET`. */
+const RESERVED_FLAG = 0x8000;
+
 const TCP_OPTION_END = 0;
 const TCP_OPTION_NO_OPERATION = 1;
 const TCP_OPTION_MSS = 2;
@@ -20,16 +23,21 @@ export function isLaterFragment(view: DataView, packet: number): boolean {
   return ipv4.fragmentOffset(view, packet) !== 0;
 }
 
-/** Replaces an address, with the IP checksum and no other: all that there is to do in a later fragment. */
+/** Whether nothing on the way may fragment the packet and nothing has: its id means nothing then (RFC 6864 section 4). */
+export function isAtomic(view: DataView, packet: number): boolean {
+  return (view.getUint16(packet + ipv4.FLAGS_OFFSET) & ~RESERVED_FLAG) === ipv4.FLAG_DONT_FRAGMENT;
+}
+
+/** Replaces an address (signed), with the IP checksum and no other: all that there is to do in a later fragment. */
 export function rewriteAddress(view: DataView, packet: number, end: End, address: number): void {
   const at = packet + addressOffset(end);
-  const before = view.getUint32(at);
-  view.setUint32(at, address);
+  const before = view.getInt32(at);
+  view.setInt32(at, address);
   replaceChecksum(view, packet + ipv4.HEADER_CHECKSUM_OFFSET, before, address);
 }
 
 /**
- * Replaces an address and a port, or the id of an ICMP query, with all checksums.
+ * Replaces an address (signed) and a port, or the id of an ICMP query, with all checksums.
  *
  * @param available bytes of the packet that are there: one quoted in an ICMP error may lack its transport checksum
  */
@@ -42,7 +50,7 @@ export function rewriteEndpoint(
   port: number,
 ): void {
   const transport = packet + ipv4.headerSize(view, packet);
-  const oldAddress = view.getUint32(packet + addressOffset(end));
+  const oldAddress = view.getInt32(packet + addressOffset(end));
   const protocol = ipv4.protocol(view, packet);
   rewriteAddress(view, packet, end, address);
 

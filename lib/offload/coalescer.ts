@@ -245,8 +245,8 @@ export class Coalescer {
   /** The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap. */
   #pseudoHeader(packet: number, bytes: number): number {
     return pseudoHeaderSum(
-      ipv4.sourceAddress(this.#view, packet) | 0,
-      ipv4.destinationAddress(this.#view, packet) | 0,
+      this.#view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET),
+      this.#view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET),
       ipv4.PROTOCOL_TCP,
       bytes - IP_HEADER_SIZE,
     );

@@ -55,7 +55,12 @@ const VERSION_LINE = /^vpn \d+\.\d+\.\d+( \([0-9a-f]{12}\))?\n$/;
 
 /** Starts the executable with a cache of its own and makes sure that it works. */
 async function startIn(cache: string, options: RunOptions = {}): Promise<void> {
-  const env = { VPN_CACHE: cache, XDG_CACHE_HOME: "/dev/null", TMPDIR: "/dev/null", ...options.env };
+  const env = {
+    VPN_CACHE: cache,
+    XDG_CACHE_HOME: "/dev/null",
+    TMPDIR: "/dev/null",
+    ...options.env,
+  };
   const { code, stdout, stderr } = await run(null, [EXECUTABLE, "--version"], { ...options, env });
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
   assertMatch(stdout, VERSION_LINE);

@@ -17,7 +17,8 @@ for (const name of NAMES) {
   testAead(`openLibcrypto(${name})`, { ignore, open: () => openFixture([name]) });
 
   Deno.test({
-    name: `openLibcrypto(${name}): seal() and open() allocate nothing when a packet passes`,
+    name: `openLibcrypto(${name}): seal() and open() allocate nothing when a packet passes` +
+      (ignore ? ` (ignored: openLibcrypto(${name}) finds no such library)` : ""),
     ignore,
     fn() {
       const { provider, close } = openFixture([name]);

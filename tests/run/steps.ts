@@ -25,7 +25,7 @@ const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
 const NOT_UNIT = ["tests/compile", "tests/net"];
 
 export const STEPS: readonly Step[] = [
-  check("format", "deno fmt --check", ["fmt", "--check", "--quiet"]),
+  check("format", "deno fmt --check", ["fmt", "--check"]),
   check("lint", "deno lint", ["lint", "--quiet"]),
   check("types", "deno check", ["check", "--quiet", "main.ts", "lib", "ffi", "tests"]),
   tests("unit", "unit tests and vectors", {

@@ -16,6 +16,8 @@ import { Random } from "../support/random.ts";
 import type { SimulatedDevice } from "../support/simulated_device.ts";
 import { Simulation } from "../support/simulation.ts";
 
+/** Of the long run: VPN_SIMULATION_SEED, for another day or for one that failed. */
+const SEED = Number(Deno.env.get("VPN_SIMULATION_SEED") ?? 1);
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -112,6 +114,9 @@ function connect(simulation: Simulation, ledger: KeyLedger, world: World): [End,
 function planTraffic(simulation: Simulation, ends: readonly End[], duration: number): void {
   const { random } = simulation;
   const end = simulation.now + duration;
+  const plan = (at: number, action: () => void) => {
+    if (at < end) simulation.at(at, action);
+  };
   let number = 1;
   for (let at = simulation.now; at < end;) {
     const speakers = random.pick([[ends[0]!], [ends[1]!], ends]);
@@ -119,17 +124,17 @@ function planTraffic(simulation: Simulation, ends: readonly End[], duration: num
     const gap = random.pick([5, 50, 500]);
     for (let i = 0; i < packets; i++) {
       const [speaker, id] = [random.pick(speakers), number++];
-      simulation.at(at, () => speaker.send(id));
+      plan(at, () => speaker.send(id));
       at += random.float() * 2 * gap;
     }
     at += random.pick([SECOND, 12 * SECOND, 2 * MINUTE, 3 * MINUTE, 20 * MINUTE]) * random.float();
     if (random.chance(0.1)) {
-      simulation.at(at, () => simulation.link.isDown = true);
+      plan(at, () => simulation.link.isDown = true);
       at += random.pick([5 * SECOND, 30 * SECOND, 5 * MINUTE]) * random.float();
-      simulation.at(at, () => simulation.link.isDown = false);
+      plan(at, () => simulation.link.isDown = false);
     }
     // At times the client's address changes, as a phone's does.
-    if (random.chance(0.1)) simulation.at(at, () => ends[0]!.device.address += 1 << 8);
+    if (random.chance(0.1)) plan(at, () => ends[0]!.device.address += 1 << 8);
   }
 }
 
@@ -158,19 +163,23 @@ function live(world: World, duration: number): Outcome {
   simulation.link.conditions = { ...ROUGH_LINK, loss: 0 };
   simulation.link.isDown = false;
   simulation.run(MINUTE);
-  for (const [i, end] of ends.entries()) end.send(0x8000_0000 + i);
+  const [client, gateway] = ends;
+  client.send(0x8000_0000);
   simulation.run(10 * SECOND);
-  assert(ends[1]!.received.has(0x8000_0000), "the gateway no longer hears the client");
-  assert(ends[0]!.received.has(0x8000_0001), "the client no longer hears the gateway");
+  assert(gateway.received.has(0x8000_0000), "the gateway no longer hears the client");
+  // Only now: where the client has moved to, the gateway learns from it.
+  gateway.send(0x8000_0001);
+  simulation.run(10 * SECOND);
+  assert(client.received.has(0x8000_0001), "the client no longer hears the gateway");
   if (world.persistentKeepalive === 0) {
     simulation.run(20 * MINUTE);
     for (const { device } of ends) assertEquals(ledger.live(device.name), 0);
   }
-  const initiators = ends.map(({ device }) => device.events);
+  const isHandshake = ({ kind }: { kind: string }) => kind === "handshake-completed";
   return {
-    sent: ends[0]!.sent.size + ends[1]!.sent.size,
-    received: ends[0]!.received.size + ends[1]!.received.size,
-    handshakes: initiators[0]!.filter(({ kind }) => kind === "handshake-completed").length,
+    sent: client.sent.size + gateway.sent.size,
+    received: client.received.size + gateway.received.size,
+    handshakes: client.device.events.filter(isHandshake).length,
     sealed: ledger.sealed,
     keys: ledger.uses.length,
   };
@@ -186,9 +195,8 @@ function named(world: World, duration: number): Outcome {
 }
 
 Deno.test("24 simulated hours: no nonce twice, no packet twice, no key past its time", () => {
-  const world = { seed: 20_250_801, aead: createFastAead, persistentKeepalive: 0 };
+  const world = { seed: SEED, aead: createFastAead, persistentKeepalive: 0 };
   const { sent, received, handshakes, sealed, keys } = named(world, 24 * HOUR);
-  console.log({ sent, received, handshakes, sealed, keys });
   assert(sent > 50_000, `${sent} packets sent`);
   // Lost is what the link loses, and what waited in vain during outages.
   assert(received > sent * 0.85, `${received} of ${sent} packets received`);

@@ -1,14 +1,14 @@
 /** Owns who is who in the demo: inner addresses, keys made for this one run, and the configuration files from them. */
 import { encodeKey, KEY_LENGTH } from "../../config/key_text.ts";
 import { clamp, publicKey } from "../../noise/x25519.ts";
-import { GATEWAY_ADDRESS, HOST_NAMES, type HostName } from "./topology.ts";
+import { GATEWAY_ADDRESS, INTERNET_ADDRESS, MEMBER_NAMES, type MemberName } from "./topology.ts";
 
 /** WireGuard's usual one. */
 export const SERVER_PORT = 51820;
 const INNER_NETWORK = "10.66.77.0/24";
 
 /** The addresses inside the tunnel. */
-export const INNER_ADDRESSES: Readonly<Record<HostName, string>> = {
+export const INNER_ADDRESSES: Readonly<Record<MemberName, string>> = {
   "gateway": "10.66.77.1",
   "client-1": "10.66.77.2",
   "client-2": "10.66.77.3",
@@ -17,11 +17,11 @@ export const INNER_ADDRESSES: Readonly<Record<HostName, string>> = {
 /**
  * Makes all keys, and from them the text of each host's configuration. Each client shares a key with the gateway.
  */
-export function createConfigurations(): Record<HostName, string> {
+export function createConfigurations(): Record<MemberName, string> {
   const gateway = createKeyPair();
   const sections: string[] = [];
-  const configurations: Partial<Record<HostName, string>> = {};
-  for (const name of HOST_NAMES) {
+  const configurations: Partial<Record<MemberName, string>> = {};
+  for (const name of MEMBER_NAMES) {
     if (name === "gateway") continue;
     const client = createKeyPair();
     const presharedKey = encodeKey(randomKey());
@@ -39,17 +39,17 @@ export function createConfigurations(): Record<HostName, string> {
       PublicKey: gateway.publicKey,
       PresharedKey: presharedKey,
       Endpoint: `${GATEWAY_ADDRESS}:${SERVER_PORT}`,
-      AllowedIPs: INNER_NETWORK,
+      // All of the client's traffic.
+      AllowedIPs: "0.0.0.0/0",
     });
   }
   configurations.gateway = section("Interface", {
     PrivateKey: gateway.privateKey,
     ListenPort: String(SERVER_PORT),
     Address: `${INNER_ADDRESSES.gateway}/${INNER_NETWORK.split("/")[1]}`,
-    // There is no internet behind this gateway.
-    Egress: "off",
+    DnsProxy: INTERNET_ADDRESS,
   }) + sections.join("");
-  return configurations as Record<HostName, string>;
+  return configurations as Record<MemberName, string>;
 }
 
 function section(name: string, entries: Readonly<Record<string, string>>): string {

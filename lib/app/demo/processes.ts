@@ -16,6 +16,7 @@ export interface ProcessOptions {
 
 export class DemoProcess implements AsyncDisposable {
   readonly title: string;
+  readonly pid: number;
   /** Resolves with the exit code, 128 and the signal's number after a signal, once it has ended and its log is read. */
   readonly ended: Promise<number>;
   readonly #child: Deno.ChildProcess;
@@ -31,6 +32,7 @@ export class DemoProcess implements AsyncDisposable {
       stdout: "null",
       stderr: "piped",
     }).spawn();
+    this.pid = this.#child.pid;
     const read = this.#readLog(onLine);
     this.ended = this.#child.status.then(async ({ code }) => {
       await read;

@@ -1,9 +1,10 @@
-/** Owns what the demo runs inside its namespaces: a small web site, its visitor, and ping. */
+/** Owns what the demo runs inside its namespaces: a small web site and its visitor, a resolver and its asker, ping. */
 import { Buffer } from "node:buffer";
 import { createHash, randomFillSync } from "node:crypto";
 import { get, type IncomingMessage } from "node:http";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ping, type PingOptions } from "./ping.ts";
+import { serveNames } from "./resolver.ts";
 
 /** What a page says in front of the visitor's address. */
 export const GREETING = "hello ";
@@ -30,6 +31,13 @@ export interface Visited {
   readonly text: string;
   /** ms from the first step of the connection to the last byte. */
   readonly time: number;
+}
+
+export interface Question {
+  /** A domain name. */
+  readonly name: string;
+  /** Address of the server to ask. */
+  readonly server: string;
 }
 
 export const services = {
@@ -63,6 +71,17 @@ export const services = {
     const isText = answer.headers["content-type"]?.startsWith("text/") ?? false;
     const text = isText ? Buffer.concat(pieces).toString() : "";
     return { status: answer.statusCode ?? 0, bytes, sha256: sha256(pieces), text, time };
+  },
+
+  /** See `serveNames()`. */
+  serveNames(address: string): Promise<void> {
+    return serveNames(address);
+  },
+
+  /** Asks for the IPv4 addresses of a name. */
+  resolve({ name, server }: Question): Promise<string[]> {
+    // With its last dot, the name is whole: no domain of this machine's is tried behind it.
+    return Deno.resolveDns(`${name}.`, "A", { nameServer: { ipAddr: server } });
   },
 
   /** See `ping()`. */

@@ -1,34 +1,50 @@
 /** Owns all that a demo has while it runs - namespaces, threads in them, processes, files - and its removal. */
+import { openLibc } from "../../../ffi/libc.ts";
 import type { DemoOptions } from "../../cli/command.ts";
+import { parseIpv4 } from "../../wire/ipv4_text.ts";
 import { ExitCode } from "../errors.ts";
+import { journalsOf } from "../journal.ts";
 import { Agent } from "./agent.ts";
 import { createConfigurations } from "./identities.ts";
+import { LinkWatch } from "./link_watch.ts";
 import { DemoProcess } from "./processes.ts";
-import { HOST_NAMES, type HostName, Topology } from "./topology.ts";
+import {
+  GATEWAY_ADDRESS,
+  HOST_NAMES,
+  type HostName,
+  type MemberName,
+  Topology,
+} from "./topology.ts";
 import { makePrivateFolder, removeFolder } from "./traces.ts";
 
-/** What both processes call their TUN device. */
+/** What all processes call their TUN device. */
 export const TUN_NAME = "vpn0";
 
 export interface StageOptions extends DemoOptions {
   /** Is called with each line of a process's log. */
-  readonly onLogLine: (host: HostName, line: string) => void;
+  readonly onLogLine: (host: MemberName, line: string) => void;
 }
 
 export class Stage implements AsyncDisposable {
   readonly topology: Topology;
+  /** Sees what the gateway sends to the internet, from the start. */
+  readonly watch: LinkWatch;
   /** Where the configuration files are. */
   readonly folder: string;
   readonly #options: StageOptions;
   readonly #resources = new AsyncDisposableStack();
   readonly #agents = new Map<HostName, Agent>();
-  readonly #processes = new Map<HostName, DemoProcess>();
+  readonly #processes = new Map<MemberName, DemoProcess>();
   readonly #lost = Promise.withResolvers<never>();
   #stopping = false;
   #isLost = false;
 
-  private constructor(topology: Topology, folder: string, options: StageOptions) {
+  private constructor(
+    { topology, watch, folder }: { topology: Topology; watch: LinkWatch; folder: string },
+    options: StageOptions,
+  ) {
     this.topology = topology;
+    this.watch = watch;
     this.folder = folder;
     this.#options = options;
     // Whoever is interested waits for it; that nobody does is no error of its own.
@@ -43,7 +59,8 @@ export class Stage implements AsyncDisposable {
       Deno.writeTextFileSync(`${folder}/${host}.conf`, text, { createNew: true, mode: 0o600 });
     }
     const topology = resources.use(new Topology());
-    const stage = new Stage(topology, folder, options);
+    const watch = resources.use(openWatch(topology));
+    const stage = new Stage({ topology, watch, folder }, options);
     for (const name of HOST_NAMES) {
       const agent = resources.use(new Agent(topology.host(name).namespace));
       stage.#agents.set(name, agent);
@@ -70,7 +87,7 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Starts a host's process: the gateway's is a server, the others' are clients. */
-  start(name: HostName): DemoProcess {
+  start(name: MemberName): DemoProcess {
     const { logLevel, logFormat, onLogLine } = this.#options;
     const process = this.#resources.use(
       new DemoProcess({
@@ -101,14 +118,18 @@ export class Stage implements AsyncDisposable {
     );
   }
 
-  /** Ends all processes, at once as at a shutdown, and returns a line for each that did not end with exit code 0. */
+  /**
+   * Ends all processes, at once as at a shutdown, and returns a line for each that did not end with exit code 0, and for
+   * each note that is left of a change to the host.
+   */
   async stopProcesses(): Promise<string[]> {
     this.#stopping = true;
     const processes = [...this.#processes.values()];
     const codes = await Promise.all(processes.map((process) => process.stop()));
-    return processes.flatMap(({ title }, i) =>
-      codes[i] === ExitCode.ok ? [] : `${title} ended with exit code ${codes[i]}`
-    );
+    return processes.flatMap(({ title, pid }, i) => [
+      ...(codes[i] === ExitCode.ok ? [] : [`${title} ended with exit code ${codes[i]}`]),
+      ...journalsOf(pid).map(({ path }) => `${title}: left behind: ${path}`),
+    ]);
   }
 
   /** Removes everything; safe to call again. */
@@ -116,4 +137,11 @@ export class Stage implements AsyncDisposable {
     await this.stopProcesses();
     await this.#resources.disposeAsync();
   }
+}
+
+function openWatch(topology: Topology): LinkWatch {
+  const internet = topology.host("internet");
+  const { index } = internet.netlink.links.get("gateway");
+  const options = { link: index, address: parseIpv4(GATEWAY_ADDRESS)! };
+  return internet.inside(() => new LinkWatch(openLibc(), options));
 }

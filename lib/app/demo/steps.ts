@@ -5,9 +5,16 @@ import { namespaceExists } from "../../../ffi/netns.ts";
 import { INNER_ADDRESSES, SERVER_PORT } from "./identities.ts";
 import type { DemoProcess } from "./processes.ts";
 import { formatTime, type Outcome } from "./report.ts";
+import { WHO_AM_I } from "./resolver.ts";
 import { GREETING, type Visited } from "./services.ts";
 import { type Stage, TUN_NAME } from "./stage.ts";
-import type { Host, HostName } from "./topology.ts";
+import {
+  GATEWAY_ADDRESS,
+  type Host,
+  type HostName,
+  INTERNET_ADDRESS,
+  type MemberName,
+} from "./topology.ts";
 
 /** In ms. A process is given time to start on a slow machine; the client itself gives up after 2.5 s. */
 const START_TIMEOUT = 10_000;
@@ -15,13 +22,21 @@ const POLL_INTERVAL = 10;
 const PING_TIMEOUT = 1_000;
 const SERVE_TIMEOUT = 5_000;
 const VISIT_TIMEOUT = 5_000;
+const RESOLVE_TIMEOUT = 5_000;
 const DOWNLOAD_TIMEOUT = 15_000;
 
 const PING_COUNT = 5;
 const DOWNLOAD_SIZE = 64 * 1024 * 1024;
 /** Nobody else listens in the namespaces. */
-const PAGE_PORT = 8080;
-const DOWNLOAD_PORT = 8081;
+const WEB_PORT = 80;
+/** The DNS proxy's in `/proc/net/udp`: the local port in hexadecimal, and no remote one. */
+const DNS_SOCKET = /:0035 00000000:0000 /;
+
+/** By which each host is called from inside the tunnel. */
+const ADDRESSES: Readonly<Record<HostName, string>> = {
+  ...INNER_ADDRESSES,
+  internet: INTERNET_ADDRESS,
+};
 
 export interface Step {
   readonly name: string;
@@ -32,6 +47,7 @@ export interface Step {
 
 /** All but the end, which comes whatever becomes of these. */
 export const STEPS: readonly Step[] = [
+  { name: "internet opens", isRequired: true, run: openInternet },
   { name: "gateway starts", isRequired: true, run: startGateway },
   {
     name: "client-1 connects",
@@ -45,27 +61,47 @@ export const STEPS: readonly Step[] = [
   },
   { name: "ping client-1 to gateway", run: (stage) => ping(stage, "client-1", "gateway") },
   { name: "ping gateway to client-1", run: (stage) => ping(stage, "gateway", "client-1") },
-  { name: "page from gateway", run: (stage) => page(stage, "client-1", "gateway") },
-  { name: "download of 64 MiB", run: (stage) => download(stage, "client-1", "gateway") },
+  { name: "ping client-1 to internet", run: (stage) => ping(stage, "client-1", "internet") },
+  { name: "page from internet", run: (stage) => page(stage, "client-1", "internet") },
+  { name: "DNS question to gateway", run: (stage) => resolve(stage, "client-1", "gateway") },
+  { name: "DNS question to internet", run: (stage) => resolve(stage, "client-1", "internet") },
+  { name: "download of 64 MiB", run: (stage) => download(stage, "client-1", "internet") },
+  { name: "page from gateway", run: (stage) => pageOf(stage, "client-1", "gateway") },
   { name: "ping client-2 to client-1", run: (stage) => ping(stage, "client-2", "client-1") },
-  { name: "page from client-1", run: (stage) => page(stage, "client-2", "client-1") },
+  { name: "page from client-1", run: (stage) => pageOf(stage, "client-2", "client-1") },
+  { name: "no RST and no unreachable", run: lookAtLink },
 ];
 
 /** Ends the processes as a user would, looks for traces of them, and removes the rest. */
 export const LAST_STEP: Step = { name: "clean end", run: end };
 
+async function openInternet(stage: Stage): Promise<Outcome> {
+  const agent = stage.agent("internet");
+  const site = { port: WEB_PORT, fileSize: DOWNLOAD_SIZE };
+  const timeout = SERVE_TIMEOUT;
+  const { sha256 } = await agent.call("serve", site, { timeout });
+  stage.sha256 = sha256;
+  await agent.call("serveNames", INTERNET_ADDRESS, { timeout });
+  return { text: `web and DNS at ${INTERNET_ADDRESS}` };
+}
+
 async function startGateway(stage: Stage): Promise<Outcome> {
-  await tunnelTo("client-1", stage.topology.host("gateway"), stage.start("gateway"));
+  const gateway = stage.topology.host("gateway");
+  // Its DNS proxy is what a gateway opens last.
+  await until(() => answersDns(gateway), stage.start("gateway"));
   return { text: `listens on UDP port ${SERVER_PORT}` };
 }
 
-async function connect(stage: Stage, name: HostName): Promise<Outcome> {
-  await tunnelTo("gateway", stage.topology.host(name), stage.start(name));
+async function connect(stage: Stage, name: MemberName): Promise<Outcome> {
+  const host = stage.topology.host(name);
+  const destination = parseIp(INNER_ADDRESSES.gateway);
+  // Routes are what a client makes last.
+  await until(() => routesByTunnel(host, destination), stage.start(name));
   return { text: `connected as ${INNER_ADDRESSES[name]}` };
 }
 
-async function ping(stage: Stage, from: HostName, to: HostName): Promise<Outcome> {
-  const address = ipv4ToNumber(parseIp(INNER_ADDRESSES[to]));
+async function ping(stage: Stage, from: MemberName, to: HostName): Promise<Outcome> {
+  const address = ipv4ToNumber(parseIp(ADDRESSES[to]));
   const options = { address, count: PING_COUNT, timeout: PING_TIMEOUT };
   const timeout = PING_COUNT * PING_TIMEOUT + PING_TIMEOUT;
   const times = await stage.agent(from).call("ping", options, { timeout });
@@ -74,37 +110,71 @@ async function ping(stage: Stage, from: HostName, to: HostName): Promise<Outcome
   return { text: `${answered}, best ${formatTime(Math.min(...times))}` };
 }
 
-async function page(stage: Stage, from: HostName, to: HostName): Promise<Outcome> {
-  const site = { port: PAGE_PORT, fileSize: 0 };
+/** Opens a site on a host of the tunnel, and visits it. */
+async function pageOf(stage: Stage, from: MemberName, to: MemberName): Promise<Outcome> {
+  const site = { port: WEB_PORT, fileSize: 0 };
   await stage.agent(to).call("serve", site, { timeout: SERVE_TIMEOUT });
-  const visit = { host: INNER_ADDRESSES[to], port: PAGE_PORT, path: "/" };
+  return await page(stage, from, to);
+}
+
+async function page(stage: Stage, from: MemberName, to: HostName): Promise<Outcome> {
+  const visit = { host: ADDRESSES[to], port: WEB_PORT, path: "/" };
   const visited = await stage.agent(from).call("visit", visit, { timeout: VISIT_TIMEOUT });
   requireOk(visited);
-  // The host has seen the visitor's address inside the tunnel, so this came through it.
-  const expected = GREETING + INNER_ADDRESSES[from];
+  const expected = GREETING + sourceSeenBy(to, from);
   if (visited.text !== expected) {
     throw new Error(`the page says "${visited.text}" instead of "${expected}"`);
   }
   return { text: `says "${visited.text}"`, time: visited.time };
 }
 
-async function download(stage: Stage, from: HostName, to: HostName): Promise<Outcome> {
-  const site = { port: DOWNLOAD_PORT, fileSize: DOWNLOAD_SIZE };
-  const file = await stage.agent(to).call("serve", site, { timeout: SERVE_TIMEOUT });
-  const visit = { host: INNER_ADDRESSES[to], port: DOWNLOAD_PORT, path: "/file" };
+/** Asks the gateway's DNS proxy, which asks the internet's resolver, or the latter at once. */
+async function resolve(
+  stage: Stage,
+  from: MemberName,
+  server: "gateway" | "internet",
+): Promise<Outcome> {
+  const question = { name: WHO_AM_I, server: ADDRESSES[server] };
+  const timeout = RESOLVE_TIMEOUT;
+  const addresses = await stage.agent(from).call("resolve", question, { timeout });
+  // The resolver gives the asker's own address: the proxy's is the gateway's, the NAT's the same.
+  const text = `${WHO_AM_I} is ${addresses.join(", ")}`;
+  if (addresses.join() !== GATEWAY_ADDRESS) {
+    throw new Error(`${text} instead of ${GATEWAY_ADDRESS}`);
+  }
+  return { text };
+}
+
+async function download(stage: Stage, from: MemberName, to: HostName): Promise<Outcome> {
+  const visit = { host: ADDRESSES[to], port: WEB_PORT, path: "/file" };
   const visited = await stage.agent(from).call("visit", visit, { timeout: DOWNLOAD_TIMEOUT });
   requireOk(visited);
   if (visited.bytes !== DOWNLOAD_SIZE) {
     throw new Error(`${visited.bytes} bytes came instead of ${DOWNLOAD_SIZE}`);
   }
-  if (visited.sha256 !== file.sha256) {
-    throw new Error(`SHA-256 is ${visited.sha256} instead of ${file.sha256}`);
+  if (visited.sha256 !== stage.sha256) {
+    throw new Error(`SHA-256 is ${visited.sha256} instead of ${stage.sha256}`);
   }
   return {
     text: "SHA-256 is the same",
     time: visited.time,
     rate: visited.bytes * 8 / (visited.time / 1000),
   };
+}
+
+/** Judges all that the gateway has sent to the internet so far, its own kernel's packets among them. */
+function lookAtLink(stage: Stage): Promise<Outcome> {
+  const { packets, offences } = stage.watch.look();
+  if (packets === 0) throw new Error("the watch saw no packet at all");
+  if (offences.length > 0) throw new Error(summary(offences));
+  return Promise.resolve({ text: `all came from ${GATEWAY_ADDRESS}` });
+}
+
+/** The first few of many. */
+function summary(offences: readonly string[]): string {
+  const shown = offences.slice(0, SHOWN_OFFENCES);
+  const more = offences.length - shown.length;
+  return shown.concat(more === 0 ? [] : `${more} more`).join("; ");
 }
 
 async function end(stage: Stage): Promise<Outcome> {
@@ -121,22 +191,27 @@ async function end(stage: Stage): Promise<Outcome> {
   return { text: "exit code 0, nothing is left" };
 }
 
-/**
- * Waits until packets from `host` to another go into the tunnel, which is when the process has done all of its work:
- * routes come last. The log would say so too, but not at every level.
- */
-async function tunnelTo(other: HostName, host: Host, tunnel: DemoProcess): Promise<void> {
-  const destination = parseIp(INNER_ADDRESSES[other]);
+/** The address that a host sees `from` come from: outside, everybody has the gateway's. */
+function sourceSeenBy(host: HostName, from: MemberName): string {
+  return host === "internet" ? GATEWAY_ADDRESS : INNER_ADDRESSES[from];
+}
+
+/** Waits until a process has done the last of what it does at its start. The log would say so too, but not at every level. */
+async function until(isReady: () => boolean, tunnel: DemoProcess): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT;
   for (;;) {
     // First, since an interrupted demo ends the process before it closes the connection that is asked next.
     if (tunnel.exitCode !== null) throw new Error(`ended with exit code ${tunnel.exitCode}`);
-    if (routesByTunnel(host, destination)) return;
+    if (isReady()) return;
     if (performance.now() > deadline) {
-      throw new Error(`no tunnel within ${START_TIMEOUT / 1000} s`);
+      throw new Error(`not ready within ${START_TIMEOUT / 1000} s`);
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
   }
+}
+
+function answersDns(host: Host): boolean {
+  return host.inside(() => DNS_SOCKET.test(Deno.readTextFileSync("/proc/thread-self/net/udp")));
 }
 
 function routesByTunnel({ netlink }: Host, destination: Uint8Array): boolean {
@@ -145,9 +220,6 @@ function routesByTunnel({ netlink }: Host, destination: Uint8Array): boolean {
   try {
     return netlink.routes.lookup(destination).link === tun.index;
   } catch (error) {
-    // The gateway has no default route.
-    if (error instanceof NetlinkError && error.code === "ENETUNREACH") return false;
-    throw error;
   }
 }
 

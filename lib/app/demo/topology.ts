@@ -2,13 +2,14 @@
  * Owns the demo's networks: namespaces that only this machine sees, and the cables between them.
  *
  * ```text
- *  client-1  198.51.100.2 ---- 198.51.100.1  gateway  192.0.2.1 ---- 192.0.2.2  client-2
- *                                     203.0.113.1 on its loopback
+ *  client-1  198.51.100.2 ---- 198.51.100.1
+ *                                           gateway  203.0.113.1 ---- 203.0.113.2  internet, at 192.0.2.1
+ *  client-2  198.51.100.130 -- 198.51.100.129
  * ```
  *
- * The "internet" has no router of its own: each client has a cable to the gateway and its default route by that, and
- * the gateway is called by an address that is on neither cable, as one behind routers would be. Nothing has to be
- * forwarded, so no sysctl is needed, which containers have read-only.
+ * Each client has a cable to the gateway and its default route by that, and calls the gateway by its address on the other
+ * side, as it would from behind routers. In the kernel's eyes, no host has to forward anything: no sysctl is needed for
+ * that. What gets from a client to the internet and back, then, our own gateway has carried.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { AF_INET, defaultPrefix, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
@@ -21,27 +22,43 @@ import {
   openNamespace,
 } from "../../../ffi/netns.ts";
 import { difference, networkState } from "./network_state.ts";
-import { namespaceName } from "./traces.ts";
+import { namespaceName, removeNamespace } from "./traces.ts";
 
-export const HOST_NAMES = ["gateway", "client-1", "client-2"] as const;
+export const HOST_NAMES = ["gateway", "client-1", "client-2", "internet"] as const;
 export type HostName = (typeof HOST_NAMES)[number];
 
-/** The address by which the clients call the gateway. */
-export const GATEWAY_ADDRESS = "203.0.113.1";
+/** The hosts that have a tunnel. */
+export const MEMBER_NAMES = ["gateway", "client-1", "client-2"] as const;
+export type MemberName = (typeof MEMBER_NAMES)[number];
 
+/** The gateway's only address outside, by which the clients call it and the internet sees it. */
+export const GATEWAY_ADDRESS = "203.0.113.1";
+/** Where the internet's services are: not on the gateway's cable, so only its default route leads there. */
+export const INTERNET_ADDRESS = "192.0.2.1";
+
+/** Prefixes are those kept for documentation (RFC 5737), which no real network has. */
 interface Cable {
-  readonly client: Exclude<HostName, "gateway">;
-  readonly clientAddress: string;
-  readonly gatewayAddress: string;
+  /** Has its default route by this cable. */
+  readonly near: { readonly host: HostName; readonly address: string };
+  readonly far: { readonly host: HostName; readonly address: string };
 }
 
-/** The prefixes are those kept for documentation (RFC 5737), which no real network has. */
 const CABLES: readonly Cable[] = [
-  { client: "client-1", clientAddress: "198.51.100.2/24", gatewayAddress: "198.51.100.1/24" },
-  { client: "client-2", clientAddress: "192.0.2.2/24", gatewayAddress: "192.0.2.1/24" },
+  {
+    near: { host: "gateway", address: `${GATEWAY_ADDRESS}/24` },
+    far: { host: "internet", address: "203.0.113.2/24" },
+  },
+  {
+    near: { host: "client-1", address: "198.51.100.2/25" },
+    far: { host: "gateway", address: "198.51.100.1/25" },
+  },
+  {
+    near: { host: "client-2", address: "198.51.100.130/25" },
+    far: { host: "gateway", address: "198.51.100.129/25" },
+  },
 ];
 
-/** What a client calls its end of the cable. */
+/** What a host calls its end of the cable that its default route goes by; the other end has that host's name. */
 const UPLINK = "wan";
 
 /** A namespace with its loopback on, and a connection to its network settings. */
@@ -58,11 +75,16 @@ export class Host implements Disposable {
     this.namespace = namespaceName(name);
     createNamespace(this.namespace, { loopbackUp: true });
     try {
-      this.netlink = inNamespace(this.namespace, () => Rtnetlink.open(openLibc()));
+      this.netlink = this.inside(() => Rtnetlink.open(openLibc()));
     } catch (error) {
       deleteNamespace(this.namespace);
       throw error;
     }
+  }
+
+  /** Runs `call` with the thread inside, see `inNamespace()`. */
+  inside<Result>(call: () => Result): Result {
+    return inNamespace(this.namespace, call);
   }
 
   /** Gives an interface an address and switches it on. */
@@ -75,17 +97,17 @@ export class Host implements Disposable {
 
   /** Takes the network as it is now for the one that must be there in the end. */
   remember(): void {
-    this.#stateBefore = networkState(this.netlink);
+    this.#stateBefore = this.inside(networkState);
   }
 
   /** What has been added and taken away since `remember()`, a line each. */
   changes(): string[] {
-    return difference(this.#stateBefore, networkState(this.netlink));
+    return difference(this.#stateBefore, this.inside(networkState));
   }
 
   [Symbol.dispose](): void {
     this.netlink[Symbol.dispose]();
-    if (namespaceExists(this.namespace)) deleteNamespace(this.namespace);
+    if (namespaceExists(this.namespace)) removeNamespace(this.namespace);
   }
 }
 
@@ -98,7 +120,7 @@ export class Topology implements Disposable {
   constructor() {
     using resources = new DisposableStack();
     for (const name of HOST_NAMES) this.#hosts.set(name, resources.use(new Host(name)));
-    this.host("gateway").configure("lo", `${GATEWAY_ADDRESS}/32`);
+    this.host("internet").configure("lo", `${INTERNET_ADDRESS}/32`);
     for (const cable of CABLES) this.#lay(cable);
     for (const host of this.#hosts.values()) host.remember();
     this.#resources = resources.move();
@@ -119,17 +141,17 @@ export class Topology implements Disposable {
     this.#resources.dispose();
   }
 
-  #lay({ client, clientAddress, gatewayAddress }: Cable): void {
-    const gateway = this.host("gateway");
-    const host = this.host(client);
-    using namespace = openNamespace(gateway.namespace);
-    const peer = { name: client, namespace: namespace.fd };
-    host.netlink.links.createVeth(UPLINK, peer);
-    host.configure(UPLINK, clientAddress);
-    gateway.configure(client, gatewayAddress);
-    host.netlink.routes.add({
+  #lay({ near, far }: Cable): void {
+    const nearHost = this.host(near.host);
+    const farHost = this.host(far.host);
+    using namespace = openNamespace(farHost.namespace);
+    const peer = { name: nearHost.name, namespace: namespace.fd };
+    nearHost.netlink.links.createVeth(UPLINK, peer);
+    farHost.configure(nearHost.name, far.address);
+    nearHost.configure(UPLINK, near.address);
+    nearHost.netlink.routes.add({
       destination: defaultPrefix(AF_INET),
-      gateway: parseIp(gatewayAddress.split("/")[0]!),
+      gateway: parseIp(far.address.split("/")[0]!),
     });
   }
 }

@@ -4,6 +4,7 @@
  */
 import { tmpdir } from "node:os";
 import { deleteNamespace, listNamespaces, namespaceExists } from "../../../ffi/netns.ts";
+import { dropJournals } from "../journal.ts";
 
 /** The name of a namespace of this process's demo. */
 export function namespaceName(host: string): string {
@@ -21,21 +22,37 @@ export function ownerOf(name: string): number | null {
   return match === null ? null : Number(match[1]);
 }
 
-/** Removes the traces of demos that are no more, and ends the processes that run in their namespaces. */
-export function removeLeftovers(): void {
-  for (const name of listNamespaces().filter(isLeftover)) {
+/**
+ * Removes the traces of demos that are no more, and ends the processes that run in their namespaces.
+ *
+ * @returns a line for each thing removed
+ */
+export function removeLeftovers(): string[] {
+  const namespaces = listNamespaces().filter(isLeftover);
+  for (const name of namespaces) {
     for (const pid of processesIn(name)) kill(pid);
     try {
-      deleteNamespace(name);
+      removeNamespace(name);
     } catch (error) {
       // Another demo, started at the same time, was quicker.
       if (namespaceExists(name)) throw error;
     }
   }
-  const folder = tmpdir();
-  for (const { name } of [...Deno.readDirSync(folder)].filter(({ name }) => isLeftover(name))) {
-    removeFolder(`${folder}/${name}`);
-  }
+  const folders = [...Deno.readDirSync(tmpdir())]
+    .filter(({ name }) => isLeftover(name))
+    .map(({ name }) => `${tmpdir()}/${name}`);
+  folders.forEach(removeFolder);
+  return [
+    ...namespaces.map((name) => `removed network namespace ${name}`),
+    ...folders.map((path) => `removed ${path}`),
+  ];
+}
+
+/** Takes a namespace away whose processes have ended, and their notes of what they changed there. */
+export function removeNamespace(name: string): void {
+  const inode = inodeOf(pathOf(name));
+  if (inode !== null) dropJournals(inode);
+  deleteNamespace(name);
 }
 
 /** Removes a folder, if it is ours and still there. */
@@ -61,11 +78,15 @@ function isLeftover(name: string): boolean {
 
 /** The processes whose first thread is in the namespace: nobody but the demo has put any there. */
 function processesIn(namespace: string): number[] {
-  const inode = inodeOf(`/run/netns/${namespace}`);
+  const inode = inodeOf(pathOf(namespace));
   if (inode === null) return [];
   return [...Deno.readDirSync("/proc")]
     .filter(({ name }) => /^\d+$/.test(name) && inodeOf(`/proc/${name}/ns/net`) === inode)
     .map(({ name }) => Number(name));
+}
+
+function pathOf(namespace: string): string {
+  return `/run/netns/${namespace}`;
 }
 
 /** Null where there is none to be seen: a process may end while we look, or be closed to us. */

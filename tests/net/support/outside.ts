@@ -16,6 +16,7 @@ import {
   referenceChecksum,
 } from "../../support/packet_builder.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
+import { ARENA_SIZE as SOCKET_ARENA_SIZE, openSocket } from "./sockets.ts";
 import { CABLE, delay } from "./wire.ts";
 
 /** Outer addresses, from the documentation networks of RFC 5737. */
@@ -87,6 +88,7 @@ export class Injector implements Disposable {
   readonly socket: RawSocket;
   readonly #arena = new Arena(ARENA_SIZE);
   readonly #space: number;
+  #last = { offsets: new Int32Array(), lengths: new Int32Array() };
 
   constructor(namespace: TestNamespace, options: InjectorOptions = {}, libc: Libc = openLibc()) {
     this.socket = namespace.inside(() =>
@@ -110,7 +112,13 @@ export class Injector implements Disposable {
       next += (packet.length + 3) & ~3;
     });
     const lengths = Int32Array.from(packets, ({ length }) => length);
-    return this.socket.send({ offsets, lengths }, 0, packets.length);
+    this.#last = { offsets, lengths };
+    return this.sendAgain();
+  }
+
+  /** Offers the packets of the last `send()` once more, without allocation. */
+  sendAgain(): number {
+    return this.socket.send(this.#last, 0, this.#last.offsets.length);
   }
 
   [Symbol.dispose](): void {
@@ -232,6 +240,26 @@ export function isUnreachable(packet: Uint8Array): boolean {
 /** Two bytes in network order. */
 export function u16(bytes: Uint8Array, at: number): number {
   return bytes[at]! << 8 | bytes[at + 1]!;
+}
+
+/** Sends a datagram by a plain socket, whose checksum the kernel leaves to the network card. */
+export function sendUdp(
+  from: TestNamespace,
+  to: { readonly address: string; readonly port: number },
+  payload: Uint8Array,
+): void {
+  const arena = new Arena(SOCKET_ARENA_SIZE);
+  using socket = openSocket(from, arena);
+  const offset = arena.allocate(payload.length);
+  arena.bytes.set(payload, offset);
+  const batch = {
+    offsets: Int32Array.of(offset),
+    lengths: Int32Array.of(payload.length),
+    addresses: Uint32Array.of(addressOf(to.address)),
+    ports: Uint16Array.of(to.port),
+    sources: new Uint32Array(1),
+  };
+  if (socket.send(batch, 0, 1) !== 1) throw new Error("Cannot send a datagram");
 }
 
 /** Puts a packet on the wire behind a virtio-net header, as a network card with offloads would bring it. */

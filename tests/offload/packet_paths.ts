@@ -1,8 +1,7 @@
 /**
- * Owns a program, run by tests/allocation_test.ts, that pushes packets through the core and says what they left on the heap.
+ * Owns the ways that packets take through the core and through sockets, to be measured by tests/allocation_test.ts.
  *
- * It writes one JSON object to its standard output: bytes per packet by path. Run it with `--v8-flags=--expose-gc`
- * and a young generation large enough that nothing is collected while it counts.
+ * What the application does between the parts is done here as well, and in the same manner.
  */
 import { Arena } from "../../ffi/arena.ts";
 import { BootClock } from "../../ffi/clock.ts";
@@ -26,14 +25,6 @@ import { buildTcp, buildUdp, type Bytes } from "../support/packet_builder.ts";
 import { Random } from "../support/random.ts";
 import { virtioHeader } from "./reference.ts";
 
-/** Packets through each path while it is measured. */
-const PACKETS = 200_000;
-const WARM_UP_PACKETS = 20_000;
-/** The least of this many measurements counts: the engine goes on optimising for a while. */
-const ATTEMPTS = 4;
-/** Bytes per packet at which no further measurement is needed. */
-const NOISE = 1;
-
 const SLOTS = 256;
 const QUEUE_CAPACITY = 1024;
 /** As in the application: ten bytes of virtio-net header, and the packet behind them is aligned. */
@@ -47,12 +38,14 @@ const CLIENT = { inside: "192.168.77.2", outside: 0xcb007102, port: 51821 };
 const NEIGHBOUR = { inside: "192.168.77.3", outside: 0xcb007103, port: 51822 };
 
 /** Monotonic ms at which everything begins, with a fraction as the real clock has it. */
-const START = 1_000_000.25;
+export const START = 1_000_000.25;
 
 /** One end of a tunnel, without sockets: its queues, and what the application does with them. */
 class End {
   readonly place: typeof SERVER;
   readonly identity: KeyPair;
+  /** Its address outside, as the socket says it: reading it from an array allocates nothing. */
+  readonly address: Uint32Array;
   readonly sendQueue: SendQueue;
   readonly hostQueue = new PacketQueue(QUEUE_CAPACITY);
   readonly drops = new DropCounters();
@@ -73,6 +66,7 @@ class End {
     const slotSize = SendQueue.slotSize(mtu + 32);
     this.place = place;
     this.identity = identity;
+    this.address = Uint32Array.of(place.outside);
     this.#arena = arena;
     this.sendQueue = new SendQueue({
       offset: arena.allocate(SLOTS * slotSize),
@@ -147,8 +141,6 @@ class Network {
   readonly neighbour: End;
   readonly #arena = new Arena(4 << 20);
   readonly #receiveBuffer = this.#arena.allocate(RECEIVE_BUFFER_SIZE);
-  /** Where a datagram came from and went to, as the socket says it. */
-  readonly #addresses = new Uint32Array(2);
 
   constructor(mtu: number) {
     const arena = this.#arena;
@@ -181,8 +173,6 @@ class Network {
   /** Carries what one end has sent to the other: neighbours of one size in one receive, the last perhaps shorter. */
   carry(from: End, to: End, now: number): void {
     const { lengths, offsets, tail } = from.sendQueue;
-    this.#addresses[0] = from.place.outside;
-    this.#addresses[1] = to.place.outside;
     let next = 0;
     while (next < tail) {
       const size = lengths[next]!;
@@ -199,9 +189,9 @@ class Network {
         this.#receiveBuffer,
         at - this.#receiveBuffer,
         size,
-        this.#addresses[0]! | 0,
+        from.address[0]! | 0,
         from.place.port,
-        this.#addresses[1]! | 0,
+        to.address[0]! | 0,
         now,
       );
       to.writeTun();
@@ -211,35 +201,11 @@ class Network {
 }
 
 /** A path: one turn of it, and how many packets a turn is. */
-interface Path {
+export interface Path {
   readonly packets: number;
   turn(now: number): void;
   /** Packets that came out so far; as many must come out as went in. */
   delivered(): number;
-}
-
-/** Bytes that each packet of a path left on the heap. */
-function bytesPerPacket(path: Path): number {
-  const turns = Math.ceil(PACKETS / path.packets);
-  let least = Infinity;
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    (globalThis as unknown as { gc: () => void }).gc();
-    const delivered = path.delivered();
-    const before = Deno.memoryUsage().heapUsed;
-    push(path, turns);
-    const grown = Deno.memoryUsage().heapUsed - before;
-    if (path.delivered() - delivered !== turns * path.packets) throw new Error("packets were lost");
-    // Below zero something was collected, and the measurement is worthless.
-    if (grown >= 0) least = Math.min(least, grown / (turns * path.packets));
-    if (least < NOISE) break;
-  }
-  return least;
-}
-
-function push(path: Path, turns: number): void {
-  for (let turn = 0; turn < turns; turn++) {
-    path.turn(START + turn / 1000);
-  }
 }
 
 /** A path through a network: `reads` reads from the TUN of the first end in one turn, carried from end to end. */
@@ -339,20 +305,8 @@ function socketPath(): Path {
   };
 }
 
-/** The control: what a path measures that leaves one object for each packet. */
-function allocatingPath(): Path {
-  const kept: unknown[] = [null];
-  let delivered = 0;
-  return {
-    packets: 1,
-    turn() {
-      kept[0] = [delivered++];
-    },
-    delivered: () => delivered,
-  };
-}
-
-function measure(): Record<string, number> {
+/** All ways, by what takes them. */
+export function packetPaths(): Record<string, Path> {
   // 1,401 bytes make datagrams of 1,433: in a merged receive, three of four stand where they must be moved.
   const [even, odd] = [1420, 1401];
   const network = new Network(even);
@@ -372,7 +326,7 @@ function measure(): Record<string, number> {
     reads: 64,
     packets: 64,
   });
-  const paths: Record<string, Path> = {
+  return {
     "TCP super-packets to the server": path(network, up, tcp(up, even)),
     "TCP super-packets to the client": path(network, down, tcp(down, even)),
     "TCP super-packets whose datagrams have an odd size": path(oddNetwork, oddUp, tcp(oddUp, odd)),
@@ -386,13 +340,5 @@ function measure(): Record<string, number> {
     "packets from client to client": path(network, through, single(client, neighbour, 500)),
     "packets without a route": droppedPath(network),
     "datagrams through sockets": socketPath(),
-    "control": allocatingPath(),
   };
-  // The engine optimises for what it has seen, so all paths are warm before the first one is measured.
-  for (const each of Object.values(paths)) push(each, Math.ceil(WARM_UP_PACKETS / each.packets));
-  return Object.fromEntries(
-    Object.entries(paths).map(([name, each]) => [name, bytesPerPacket(each)]),
-  );
 }
-
-await Deno.stdout.write(new TextEncoder().encode(JSON.stringify(measure())));

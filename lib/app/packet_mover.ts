@@ -1,0 +1,206 @@
+/**
+ * Owns the moving of packets between the kernel and the core: what is ready is read, handed to the core, and what the core
+ * left in its queues is handed to the kernel before buffers are used again.
+ *
+ * Each turn does a bounded amount of work for each descriptor, so that none starves another. When the socket is full,
+ * neither the TUN nor the capture is read until it has room: the kernel's queue on the TUN then fills and slows the
+ * senders down, which is what a queue is for.
+ */
+import type { Arena } from "../../ffi/arena.ts";
+import { type Epoll, EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
+import { EAGAIN, EINTR, SystemCallError } from "../../ffi/errno.ts";
+import type { Tun } from "../../ffi/tun.ts";
+import type { UdpSocket } from "../../ffi/udp_socket.ts";
+import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
+import type { Pipeline } from "../pipeline.ts";
+import type { Device } from "../tunnel/device.ts";
+import type { SendQueue } from "../tunnel/send_queue.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import type { PacketQueue } from "../wire/packet_queue.ts";
+import type { Egress } from "./egress.ts";
+import { TunWriter } from "./tun_writer.ts";
+
+/** The most datagrams that the kernel merges into one, and that UDP_SEGMENT takes. */
+export const MAX_MERGED = 64;
+/** Calls of `recvmmsg` in one turn of the loop. */
+const RECEIVE_ROUNDS = 4;
+/** Packets read from the TUN in one turn of the loop. */
+const TUN_READS = 64;
+/** A super-packet of 64 KiB, its virtio-net header, and room for padding behind it. */
+const TUN_BUFFER_SIZE = VNET_HEADER_SIZE + 65536 + 64;
+/** The virtio-net header has ten bytes: this far into the buffer, the packet behind it is aligned. */
+const TUN_BUFFER_START = 6;
+
+export interface PacketMoverOptions {
+  readonly arena: Arena;
+  readonly epoll: Epoll;
+  readonly socket: UdpSocket;
+  readonly egress: Egress | null;
+  readonly device: Device;
+  readonly pipeline: Pipeline;
+  readonly sendQueue: SendQueue;
+  readonly hostQueue: PacketQueue;
+  readonly drops: DropCounters;
+  /** Whether packets may be merged on their way into the TUN. */
+  readonly offload: boolean;
+  /** Whether to answer from the address that a peer wrote to. */
+  readonly keepSource: boolean;
+}
+
+export class PacketMover {
+  readonly #epoll: Epoll;
+  readonly #socket: UdpSocket;
+  readonly #egress: Egress | null;
+  readonly #device: Device;
+  readonly #pipeline: Pipeline;
+  readonly #sendQueue: SendQueue;
+  readonly #hostQueue: PacketQueue;
+  readonly #drops: DropCounters;
+  readonly #keepSource: boolean;
+  readonly #tunWriter: TunWriter;
+  readonly #tunBuffer: number;
+  #tun: Tun | null = null;
+  #blocked = false;
+
+  /** Bytes of arena that a mover takes. */
+  static readonly arenaSize: number = TUN_BUFFER_START + TUN_BUFFER_SIZE + 1024;
+
+  constructor(options: PacketMoverOptions) {
+    this.#epoll = options.epoll;
+    this.#socket = options.socket;
+    this.#egress = options.egress;
+    this.#device = options.device;
+    this.#pipeline = options.pipeline;
+    this.#sendQueue = options.sendQueue;
+    this.#hostQueue = options.hostQueue;
+    this.#drops = options.drops;
+    this.#keepSource = options.keepSource;
+    this.#tunWriter = new TunWriter(options.arena, {
+      queue: options.hostQueue,
+      drops: options.drops,
+      offload: options.offload,
+    });
+    this.#tunBuffer = options.arena.allocate(TUN_BUFFER_START + TUN_BUFFER_SIZE) +
+      TUN_BUFFER_START;
+    this.#epoll.add(this.#socket.fd, EPOLLIN);
+    if (this.#egress !== null) this.#epoll.add(this.#egress.capture.fd, EPOLLIN);
+  }
+
+  /** Begins to serve a TUN. */
+  attach(tun: Tun): void {
+    this.#tun = tun;
+    this.#epoll.add(tun.fd, this.#blocked ? 0 : EPOLLIN);
+  }
+
+  // From the socket to the TUN, or to another peer.
+
+  /** Serves the socket by the EPOLL bits that it is ready for. */
+  serveSocket(readiness: number, now: number): void {
+    if (this.#blocked && (readiness & EPOLLOUT) !== 0) {
+      this.flushSocket();
+      this.#sendSplit(now);
+    }
+    if ((readiness & ~EPOLLOUT) === 0) return;
+    const socket = this.#socket;
+    for (let round = 0; round < RECEIVE_ROUNDS; round++) {
+      const count = socket.receive();
+      if (count <= 0) return;
+      for (let i = 0; i < count; i++) {
+        this.#pipeline.handleDatagrams(
+          socket.receivedOffsets[i],
+          socket.receivedLengths[i],
+          socket.receivedSegmentSizes[i],
+          socket.receivedAddresses[i] | 0,
+          socket.receivedPorts[i],
+          // A gateway answers from the address that was written to; a client goes where its routes lead by now.
+          this.#keepSource ? socket.receivedSources[i] | 0 : 0,
+          now,
+        );
+        if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
+        this.#egress?.flush();
+      }
+      // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
+      if (this.#tun === null) this.#hostQueue.clear();
+      else this.#tunWriter.flush(this.#tun);
+      if (count < socket.receivedOffsets.length) return;
+    }
+  }
+
+  // From outside to the socket.
+
+  /** Takes what was captured outside. */
+  readCapture(now: number): void {
+    const egress = this.#egress;
+    if (egress === null) return;
+    const { capture } = egress;
+    this.#sendSplit(now);
+    for (let round = 0; round < RECEIVE_ROUNDS && !this.#blocked; round++) {
+      const count = capture.receive();
+      for (let i = 0; i < count; i++) {
+        const length = capture.receivedLengths[i];
+        if (this.#pipeline.hasSplit) {
+          // The socket is full, and a super-packet waits already: the others of this batch are what a full queue drops.
+          this.#drops.add(DropReason.sendQueueFull, length);
+          continue;
+        }
+        this.#pipeline.handleCaptured(capture.receivedOffsets[i], length, now);
+        this.#sendSplit(now);
+        if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
+      }
+      egress.flush();
+      if (count < capture.receivedOffsets.length) break;
+    }
+    this.flushSocket();
+  }
+
+  // From the TUN to the socket.
+
+  /** Takes what the host sent into the TUN. */
+  readTun(now: number): void {
+    const tun = this.#tun;
+    if (tun === null) return;
+    this.#sendSplit(now);
+    for (let reads = 0; reads < TUN_READS && !this.#blocked; reads++) {
+      const length = tun.read(this.#tunBuffer, TUN_BUFFER_SIZE);
+      if (length < 0) {
+        if (length === -EAGAIN || length === -EINTR) break;
+        // EBADFD: the device was removed under us. There is no tunnel without it.
+        throw new SystemCallError(`read from TUN device "${tun.name}"`, -length);
+      }
+      this.#pipeline.handleHostRead(this.#tunBuffer, length, now);
+      this.#sendSplit(now);
+      if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
+    }
+    this.flushSocket();
+  }
+
+  /** Sends what is left of a super-packet that had more packets than the send queue had room for. */
+  #sendSplit(now: number): void {
+    while (this.#pipeline.hasSplit && !this.#blocked) {
+      this.flushSocket();
+      this.#pipeline.sendSplit(now);
+    }
+  }
+
+  /** Sends what the core has for peers. */
+  flushSocket(): void {
+    const queue = this.#sendQueue;
+    const socket = this.#socket;
+    if (queue.length > 0) {
+      const errors = socket.sendErrors;
+      queue.sentUpTo(socket.send(queue, queue.head, queue.tail));
+      for (let i = errors; i < socket.sendErrors; i++) this.#drops.add(DropReason.sendError);
+      if (socket.refusedSource !== 0) {
+        this.#device.forgetSource(socket.refusedSource);
+        socket.refusedSource = 0;
+      }
+    }
+    const blocked = queue.length > 0;
+    if (blocked === this.#blocked) return;
+    this.#blocked = blocked;
+    this.#epoll.modify(this.#socket.fd, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    const interest = blocked ? 0 : EPOLLIN;
+    if (this.#tun !== null) this.#epoll.modify(this.#tun.fd, interest);
+    if (this.#egress !== null) this.#epoll.modify(this.#egress.capture.fd, interest);
+  }
+}

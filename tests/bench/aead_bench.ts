@@ -1,0 +1,34 @@
+/** Micro-benchmarks of the ciphers: a packet sealed and opened, by each provider. */
+import { Arena } from "../../ffi/arena.ts";
+import { openLibcrypto } from "../../ffi/libcrypto.ts";
+import type { AeadProvider } from "../../lib/noise/aead.ts";
+import { createBuiltinAead } from "../../lib/noise/aead_builtin.ts";
+import { FULL_SIZE, pattern, SMALL_SIZE } from "./support.ts";
+
+const arena = new Arena(64 * 1024);
+const libcrypto = openLibcrypto(arena);
+const providers: AeadProvider[] = [createBuiltinAead(arena)];
+if (libcrypto !== null) providers.unshift(libcrypto);
+
+for (const length of [SMALL_SIZE, FULL_SIZE]) {
+  const plain = arena.allocate(2048);
+  const sealed = arena.allocate(2048);
+  arena.bytes.set(pattern(length), plain);
+  for (const provider of providers) {
+    const key = provider.key(pattern(32));
+    let counter = 0;
+    Deno.bench(`seal() ${length} bytes, ${provider.name}`, { group: `seal ${length}` }, () => {
+      key.seal(sealed, plain, length, counter++, 0);
+    });
+  }
+  for (const provider of providers) {
+    const key = provider.key(pattern(32));
+    const own = arena.allocate(2048);
+    const opened = arena.allocate(2048);
+    key.seal(own, plain, length, 7, 0);
+    if (!key.open(opened, own, length, 7, 0)) throw new Error("Cannot open what was sealed");
+    Deno.bench(`open() ${length} bytes, ${provider.name}`, { group: `open ${length}` }, () => {
+      key.open(opened, own, length, 7, 0);
+    });
+  }
+}

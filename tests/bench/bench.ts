@@ -1,0 +1,229 @@
+/** Owns the course of a run: which contender is measured when, and what for. */
+import type { Topology } from "../support/net.ts";
+import { delay, layWire, type Wire } from "../net/support/wire.ts";
+import type { Contender } from "./contenders/contender.ts";
+import { openvpn } from "./contenders/openvpn.ts";
+import { type Program, programOf, vpn, vpnBuiltin } from "./contenders/vpn.ts";
+import { mixed, wireguardGo } from "./contenders/wireguard_go.ts";
+import { ContenderName, PEER_COUNTS, peersName } from "./figures.ts";
+import { UdpLoad } from "./load/udp_load.ts";
+import { describeMachine, installPrograms, type Machine } from "./machine.ts";
+import { measureWithPeers } from "./measures/peers.ts";
+import { measurePing } from "./measures/ping.ts";
+import { processorTime, residentMemory } from "./measures/process_stats.ts";
+import { searchRate } from "./measures/rate_search.ts";
+import { measureStart } from "./measures/start.ts";
+import { measureTcp, startIperfServer } from "./measures/tcp.ts";
+import { measureThousandClients } from "./measures/thousand_clients.ts";
+import type { BenchOptions, ContenderKey, Section } from "./options.ts";
+import { measureProfile, type Profile } from "./profile/profile.ts";
+import { type FigureReport, reportFigures } from "./report.ts";
+import { Samples } from "./samples.ts";
+
+/** A run takes less than this: rounds that would not fit are left out. */
+const BUDGET_MS = 7 * 60_000;
+/** Where the first search for a rate begins: all contenders reach it. */
+const FIRST_RATE = 25_000;
+const MB = 1e6;
+
+/** All that a run has found out; what the JSON holds. */
+export interface BenchResult {
+  readonly startedAt: string;
+  readonly seconds: number;
+  readonly options: BenchOptions;
+  readonly machine: Machine;
+  readonly figures: readonly FigureReport[];
+  readonly profile: Profile | null;
+  /** What else a reader must know. */
+  readonly notes: readonly string[];
+}
+
+/** Says what is going on. */
+export type Note = (text: string) => void;
+
+/** Measures all that the options ask for. */
+export async function runBench(
+  topology: Topology,
+  options: BenchOptions,
+  note: Note,
+): Promise<BenchResult> {
+  const startedAt = new Date();
+  const notes: string[] = [];
+  const missing = await installPrograms(programsFor(options), note);
+  if (missing.length > 0) notes.push(`Not to be had here: ${missing.join(", ")}.`);
+  const machine = await describeMachine();
+  const wire = await layWire(topology);
+  using run = new Run(wire, options, note);
+  const profile = await run.all(missing);
+  return {
+    startedAt: startedAt.toISOString(),
+    seconds: (Date.now() - startedAt.getTime()) / 1000,
+    options,
+    machine,
+    figures: reportFigures(run.samples),
+    profile,
+    notes: [...notes, ...run.notes],
+  };
+}
+
+const PROGRAMS: Readonly<Record<ContenderKey, readonly string[]>> = {
+  "vpn": [],
+  "builtin": [],
+  "wireguard-go": ["wireguard-go", "wg"],
+  "openvpn": ["openvpn", "openssl"],
+  "mixed": ["wireguard-go", "wg"],
+};
+
+function programsFor({ contenders, sections }: BenchOptions): string[] {
+  const programs = contenders.flatMap((key) => PROGRAMS[key]);
+  return [...new Set([...programs, ...sections.includes("profile") ? ["perf"] : []])];
+}
+
+class Run implements Disposable {
+  readonly samples = new Samples();
+  readonly notes: string[] = [];
+  readonly #wire: Wire;
+  readonly #options: BenchOptions;
+  readonly #note: Note;
+  readonly #program: Program;
+  readonly #udp: UdpLoad;
+  readonly #started = performance.now();
+
+  constructor(wire: Wire, options: BenchOptions, note: Note) {
+    this.#wire = wire;
+    this.#options = options;
+    this.#note = note;
+    this.#program = programOf(options.program);
+    this.#udp = new UdpLoad(wire);
+  }
+
+  /** Measures what is asked for; returns the profile if it is. */
+  async all(missing: readonly string[]): Promise<Profile | null> {
+    const { quick, seconds } = this.#options;
+    const available = (key: ContenderKey) =>
+      PROGRAMS[key].every((program) => !missing.includes(program));
+    // The short ones first: the rounds take what time is left.
+    if (this.#wants("start")) await this.#measureStart();
+    if (this.#wants("handshakes", "memory")) {
+      this.#note("handshakes of 1,000 clients");
+      await measureThousandClients(this.#wire, {
+        program: this.#program,
+        rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
+        seconds,
+        samples: this.samples,
+        withWireguardGo: this.#has("wireguard-go") && available("wireguard-go"),
+      });
+    }
+    const profile = this.#wants("profile") ? await this.#profile() : null;
+    await this.#rounds(this.#options.contenders.filter(available));
+    return profile;
+  }
+
+  [Symbol.dispose](): void {
+    this.#udp[Symbol.dispose]();
+  }
+
+  async #rounds(keys: readonly ContenderKey[]): Promise<void> {
+    const contenders = this.#wants("tcp", "udp", "ping", "memory") ? keys : [];
+    using keysOfOpenvpn = contenders.includes("openvpn") ? await openvpn() : null;
+    const make: Record<ContenderKey, () => Contender> = {
+      "vpn": () => vpn(this.#program),
+      "builtin": () => vpnBuiltin(this.#program),
+      "wireguard-go": wireguardGo,
+      "openvpn": () => keysOfOpenvpn!,
+      "mixed": () => mixed(this.#program),
+    };
+    const peerCounts = !this.#wants("peers")
+      ? []
+      : this.#options.quick
+      ? [PEER_COUNTS[0], PEER_COUNTS.at(-1)!]
+      : PEER_COUNTS;
+    const { rounds } = this.#options;
+    for (let round = 1; round <= rounds; round++) {
+      const start = performance.now();
+      for (const key of contenders) {
+        const contender = make[key]();
+        this.#note(`round ${round} of ${rounds}: ${contender.name}`);
+        await this.#measureContender(contender);
+      }
+      for (const peers of peerCounts) {
+        this.#note(`round ${round} of ${rounds}: ${peersName(peers)}`);
+        const { seconds } = this.#options;
+        const rate = await measureWithPeers(this.#wire, { program: this.#program, peers, seconds });
+        this.samples.add("peers", peersName(peers), rate);
+      }
+      const now = performance.now();
+      if (round < rounds && now - this.#started + (now - start) > BUDGET_MS) {
+        this.notes.push(`Time was up after round ${round} of ${rounds}.`);
+        break;
+      }
+    }
+  }
+
+  /** One turn of one contender: started afresh, warmed up, measured, ended. */
+  async #measureContender(contender: Contender): Promise<void> {
+    const wire = this.#wire;
+    await using tunnel = await contender.start(wire);
+    await using _iperf = await startIperfServer(wire.server);
+    const { name } = contender;
+    const add = (figure: string, value: number) => this.samples.add(figure, name, value);
+    await measurePing(wire.client, 10);
+    if (this.#wants("memory")) add("memory-1", residentMemory(tunnel.server.pid) / MB);
+    await measureTcp(wire, { seconds: 1 });
+
+    if (this.#wants("tcp")) {
+      const { seconds } = this.#options;
+      const pids = [tunnel.client.pid, tunnel.server.pid];
+      const before = totalTime(pids);
+      const up = await measureTcp(wire, { seconds });
+      const down = await measureTcp(wire, { seconds, down: true });
+      add("tcp-1-up", up.rate);
+      add("tcp-1-down", down.rate);
+      add("cpu", (totalTime(pids) - before) * 1e6 / ((up.bytes + down.bytes) / MB));
+      add("tcp-4-up", (await measureTcp(wire, { seconds, streams: 4 })).rate);
+      add("tcp-4-down", (await measureTcp(wire, { seconds, streams: 4, down: true })).rate);
+    }
+    if (this.#wants("udp")) add("udp", await this.#searchUdpRate(name));
+    if (this.#wants("memory")) add("memory-1-loaded", residentMemory(tunnel.server.pid) / MB);
+    if (this.#wants("ping")) {
+      // What was under way has settled by then.
+      await delay(200);
+      add("ping", await measurePing(wire.client, this.#options.quick ? 50 : 150));
+    }
+  }
+
+  /** The first search goes far; those after it look about where that one ended. */
+  #searchUdpRate(contender: string): Promise<number> {
+    const seconds = this.#options.quick ? 0.4 : 0.7;
+    const known = this.samples.summary("udp", contender)?.median ?? 0;
+    return searchRate(
+      (rate) => this.#udp.run(rate, seconds),
+      known > 0 ? { start: known, factor: 1.15 } : { start: FIRST_RATE, factor: 1.6 },
+    );
+  }
+
+  async #measureStart(): Promise<void> {
+    this.#note("start of the client");
+    const count = this.#options.quick ? 3 : 7;
+    const times = await measureStart(this.#wire, { program: this.#program, count });
+    for (const time of times) this.samples.add("start", ContenderName.vpn, time);
+  }
+
+  #profile(): Promise<Profile> {
+    this.#note("profile");
+    return measureProfile(this.#wire, this.#options.quick ? 1 : 2);
+  }
+
+  #wants(...sections: readonly Section[]): boolean {
+    return sections.some((section) => this.#options.sections.includes(section));
+  }
+
+  #has(contender: ContenderKey): boolean {
+    return this.#options.contenders.includes(contender);
+  }
+}
+
+/** Seconds of processor time of all these processes so far. */
+function totalTime(pids: readonly number[]): number {
+  return pids.map(processorTime).reduce((sum, { user, system }) => sum + user + system, 0);
+}

@@ -1,0 +1,63 @@
+/** Owns this project as a contender: the real program, from its command line. */
+import { temporaryFile } from "../../net/support/config.ts";
+import { vpnCommand } from "../../net/support/vpn.ts";
+import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
+import { ContenderName } from "../figures.ts";
+import { type Contender, tunnelOf } from "./contender.ts";
+import { clientConfig, serverConfig } from "./wireguard_config.ts";
+
+/** What a role logs when it is up. */
+const READY = { server: /listening on UDP port (\d+)/, client: /connected to \S+/ } as const;
+const START_TIMEOUT_MS = 15_000;
+
+/** The command line up to the command's name: a compiled program, or the sources. */
+export type Program = readonly string[];
+
+/** The sources, run by this Deno with these further flags, or a compiled program. */
+export function programOf(path: string | null, denoFlags: readonly string[] = []): Program {
+  if (path !== null) return [path];
+  const [deno, run, ...rest] = vpnCommand();
+  return [deno, run, ...denoFlags, ...rest];
+}
+
+/** Starts a role and waits until it is up. */
+export async function startVpn(
+  role: "server" | "client",
+  namespace: TestNamespace,
+  { program, config }: { program: Program; config: string },
+): Promise<BackgroundProcess> {
+  using file = temporaryFile(config);
+  const process = namespace.spawn([...program, role, "--config", file.path]);
+  await process.waitFor(READY[role], START_TIMEOUT_MS);
+  return process;
+}
+
+/** This project at both ends. */
+export function vpn(program: Program): Contender {
+  return contender(program, { name: ContenderName.vpn });
+}
+
+/** The same without libcrypto: the cipher that is in the executable. */
+export function vpnBuiltin(program: Program): Contender {
+  return contender(program, { name: ContenderName.builtin, aead: "builtin" });
+}
+
+function contender(
+  program: Program,
+  { name, aead }: { name: string; aead?: "builtin" },
+): Contender {
+  return {
+    name,
+    async start(wire) {
+      const server = await startVpn("server", wire.server, {
+        program,
+        config: serverConfig({ isOurs: true, aead }),
+      });
+      const client = await startVpn("client", wire.client, {
+        program,
+        config: clientConfig({ isOurs: true, aead }),
+      });
+      return tunnelOf(server, client);
+    },
+  };
+}

@@ -1,0 +1,171 @@
+/** Owns what is measured and what it must reach: the last table of the specification's dataplane.md. */
+import type { Samples, Summary } from "./samples.ts";
+
+/** How the figures name the contenders. */
+export const ContenderName = {
+  vpn: "vpn",
+  builtin: "vpn, built-in AEAD",
+  wireguardGo: "wireguard-go",
+  openvpn: "OpenVPN",
+  mixed: "vpn to wireguard-go",
+} as const;
+
+/** What this project's own number is held against. */
+export interface Target {
+  /** The quotient of the two medians, or the number itself. */
+  readonly of: "ratio" | "value";
+  readonly atLeast?: number;
+  readonly aim?: number;
+}
+
+/** One thing that is measured. */
+export interface Figure {
+  readonly id: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly better: "higher" | "lower";
+  /** Digits behind the decimal point. */
+  readonly digits: number;
+  /** The contender whose median is 1 x; none where a quotient says nothing. */
+  readonly baseline?: string;
+  readonly target?: Target;
+  /** The contenders that the target is for; `vpn` alone if left out. */
+  readonly judged?: readonly string[];
+}
+
+const { vpn, wireguardGo } = ContenderName;
+
+function tcp(id: string, title: string, target: Target): Figure {
+  return { id, title, unit: "Gbit/s", better: "higher", digits: 2, baseline: wireguardGo, target };
+}
+
+function report(id: string, title: string, unit: string, digits = 0): Figure {
+  return { id, title, unit, better: "lower", digits };
+}
+
+const ONE_STREAM: Target = { of: "ratio", atLeast: 3.7, aim: 5.5 };
+const FOUR_STREAMS: Target = { of: "ratio", atLeast: 3.2, aim: 5 };
+
+/** Configured peers that throughput is measured with. */
+export const PEER_COUNTS: readonly number[] = [1, 10, 100, 1000];
+
+/** How the rows of the peers' figure are called. */
+export function peersName(count: number): string {
+  return `${count} ${count === 1 ? "peer" : "peers"}`;
+}
+
+/** All figures, in the order in which they are shown. */
+export const FIGURES: readonly Figure[] = [
+  tcp("tcp-1-up", "TCP, one stream, client to server", ONE_STREAM),
+  tcp("tcp-1-down", "TCP, one stream, server to client", ONE_STREAM),
+  tcp("tcp-4-up", "TCP, four streams, client to server", FOUR_STREAMS),
+  tcp("tcp-4-down", "TCP, four streams, server to client", FOUR_STREAMS),
+  {
+    ...report("cpu", "CPU of both ends together, TCP, one stream", "us/MB"),
+    baseline: wireguardGo,
+  },
+  {
+    id: "udp",
+    title: "UDP, 64-byte payloads, loss at most 1 %",
+    unit: "packets/s",
+    better: "higher",
+    digits: 0,
+    baseline: wireguardGo,
+    target: { of: "ratio", atLeast: 1, aim: 2 },
+  },
+  {
+    ...report("ping", "ping round trip, median, idle tunnel", "ms", 3),
+    baseline: wireguardGo,
+    target: { of: "ratio", atLeast: 1.5, aim: 1 },
+  },
+  {
+    id: "handshakes",
+    title: "handshakes answered, 1,000 clients",
+    unit: "1/s",
+    better: "higher",
+    digits: 0,
+    baseline: wireguardGo,
+  },
+  {
+    id: "handshakes-one-address",
+    title: "handshakes answered, all from one address",
+    unit: "1/s",
+    better: "higher",
+    digits: 0,
+  },
+  {
+    ...report("memory-1", "resident memory of the server, one peer, idle", "MB"),
+    target: { of: "value", aim: 120 },
+  },
+  {
+    ...report("memory-1-loaded", "the same after traffic at full rate", "MB"),
+    target: { of: "value", aim: 120 },
+  },
+  {
+    ...report("memory-1000", "resident memory, 1,000 peers configured, idle", "MB"),
+    target: { of: "value", aim: 150 },
+  },
+  {
+    ...report("memory-1000-loaded", "the same with 1,000 sessions after a handshake storm", "MB"),
+    target: { of: "value", aim: 150 },
+  },
+  {
+    ...report("start", "start of the client to first packet through", "ms"),
+    target: { of: "value", aim: 300 },
+  },
+  {
+    id: "peers",
+    title: "TCP, one stream, both directions' sum, by configured peers",
+    unit: "Gbit/s",
+    better: "higher",
+    digits: 2,
+    baseline: peersName(1),
+    target: { of: "ratio", atLeast: 0.9 },
+    judged: PEER_COUNTS.filter((count) => count > 1).map(peersName),
+  },
+];
+
+/** Whether a threshold is reached; null where there is none, or the contender is not held against it. */
+export interface Verdict {
+  readonly atLeast: boolean | null;
+  readonly aim: boolean | null;
+}
+
+/** A contender's result for a figure. */
+export interface Result {
+  readonly contender: string;
+  readonly summary: Summary;
+  /** To the baseline's median; null without one. */
+  readonly ratio: number | null;
+  readonly verdict: Verdict;
+}
+
+/** The results of all contenders for a figure. */
+export function resultsOf(figure: Figure, samples: Samples): Result[] {
+  const baseline = figure.baseline === undefined
+    ? null
+    : samples.summary(figure.id, figure.baseline);
+  return samples.contenders(figure.id).map((contender) => {
+    const summary = samples.summary(figure.id, contender)!;
+    const ratio = baseline === null ? null : summary.median / baseline.median;
+    return { contender, summary, ratio, verdict: judge(figure, contender, summary, ratio) };
+  });
+}
+
+function judge(
+  figure: Figure,
+  contender: string,
+  summary: Summary,
+  ratio: number | null,
+): Verdict {
+  const { target, judged = [vpn] } = figure;
+  const value = target?.of === "ratio" ? ratio : summary.median;
+  if (target === undefined || value === null || !judged.includes(contender)) {
+    return { atLeast: null, aim: null };
+  }
+  const reaches = (threshold: number | undefined) => {
+    if (threshold === undefined) return null;
+    return figure.better === "higher" ? value >= threshold : value <= threshold;
+  };
+  return { atLeast: reaches(target.atLeast), aim: reaches(target.aim) };
+}

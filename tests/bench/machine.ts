@@ -1,0 +1,108 @@
+/** Owns what the bench needs of the machine, and how it describes it. */
+import { isInstalled, missingPrerequisite } from "../support/net.ts";
+import { run } from "../support/process.ts";
+
+/** Programs, and Debian's packages that have them. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  "iperf3": "iperf3",
+  "ip": "iproute2",
+  "ping": "iputils-ping",
+  "wireguard-go": "wireguard-go",
+  "wg": "wireguard-tools",
+  "openvpn": "openvpn",
+  "openssl": "openssl",
+  "perf": "linux-perf",
+};
+
+/** Without these nothing can be measured. */
+const REQUIRED = ["iperf3", "ip", "ping"];
+
+/**
+ * Installs by apt what is missing of `programs`.
+ *
+ * @returns those that are missing still
+ * @throws {Error} where the bench cannot run at all
+ */
+export async function installPrograms(
+  programs: readonly string[],
+  note: (text: string) => void,
+): Promise<string[]> {
+  const obstacle = missingPrerequisite();
+  if (obstacle !== null) throw new Error(`Cannot run the bench: ${obstacle}`);
+  const wanted = [...REQUIRED, ...programs].filter((program) => !isInstalled(program));
+  if (wanted.length > 0 && isInstalled("apt-get")) {
+    const packages = wanted.map((program) => PACKAGES[program]);
+    note(`installing ${packages.join(", ")} by apt`);
+    const env = { DEBIAN_FRONTEND: "noninteractive" };
+    const options = { env, timeoutMs: 180_000 };
+    const install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...packages];
+    await run(null, ["apt-get", "update", "-q"], options);
+    const { code, stderr } = await run(null, install, options);
+    if (code !== 0) note(`apt failed: ${stderr.trim()}`);
+  }
+  const missing = wanted.filter((program) => !isInstalled(program));
+  const fatal = missing.find((program) => REQUIRED.includes(program));
+  if (fatal !== undefined) throw new Error(`Cannot run the bench: it needs the program ${fatal}`);
+  return missing;
+}
+
+/** What the numbers were measured on. */
+export interface Machine {
+  readonly processor: string;
+  readonly processors: number;
+  /** GB. */
+  readonly memory: number;
+  readonly kernel: string;
+  readonly deno: string;
+  /** First lines of what the contenders say of themselves. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Share of the processors that something else used before the run, 0 to 1. */
+  readonly foreignLoad: number;
+}
+
+/** Describes the machine; takes a second, in which nothing of the bench's own may run. */
+export async function describeMachine(): Promise<Machine> {
+  const processor = /^model name\s*:\s*(.*)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"));
+  return {
+    processor: processor?.[1] ?? Deno.build.arch,
+    processors: navigator.hardwareConcurrency,
+    memory: Math.round(Deno.systemMemoryInfo().total / 1e8) / 10,
+    kernel: Deno.osRelease(),
+    deno: Deno.version.deno,
+    versions: await contenderVersions(),
+    foreignLoad: await foreignLoad(1000),
+  };
+}
+
+async function contenderVersions(): Promise<Record<string, string>> {
+  const commands: Record<string, readonly string[]> = {
+    "wireguard-go": ["dpkg-query", "-W", "-f", "${Version}", "wireguard-go"],
+    "openvpn": ["openvpn", "--version"],
+    "openssl": ["openssl", "version"],
+    "iperf3": ["iperf3", "--version"],
+  };
+  const versions: Record<string, string> = {};
+  for (const [name, command] of Object.entries(commands)) {
+    if (!isInstalled(name)) continue;
+    const { stdout } = await run(null, command);
+    versions[name] = stdout.split("\n")[0];
+  }
+  return versions;
+}
+
+/** Share of processor time in use over `ms`. */
+export async function foreignLoad(ms: number): Promise<number> {
+  const before = processorTimes();
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  const after = processorTimes();
+  const total = after.total - before.total;
+  return total === 0 ? 0 : 1 - (after.idle - before.idle) / total;
+}
+
+function processorTimes(): { idle: number; total: number } {
+  const [line] = Deno.readTextFileSync("/proc/stat").split("\n");
+  const times = line.trim().split(/\s+/).slice(1).map(Number);
+  // user nice system idle iowait irq softirq steal
+  const total = times.slice(0, 8).reduce((sum, time) => sum + time, 0);
+  return { idle: times[3] + times[4], total };
+}

@@ -1,0 +1,63 @@
+/** Owns TCP throughput through a tunnel, by iperf3. */
+import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
+import { SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
+
+export interface TcpOptions {
+  readonly seconds: number;
+  readonly streams?: number;
+  /** From the server to the client. */
+  readonly down?: boolean;
+}
+
+/** iperf3's listening end, at the server. */
+export async function startIperfServer(server: TestNamespace): Promise<BackgroundProcess> {
+  const process = server.spawn(["iperf3", "-s", "-B", SERVER_INSIDE, "--forceflush"]);
+  await process.waitFor(/Server listening/);
+  return process;
+}
+
+/** What a transfer carried. */
+export interface TcpResult {
+  /** Gbit/s of payload, as the receiving end counted it. */
+  readonly rate: number;
+  /** Payload bytes. */
+  readonly bytes: number;
+}
+
+/**
+ * Runs one transfer; `startIperfServer()` must have been called.
+ *
+ * @throws {Error} where iperf3 reports one
+ */
+export async function measureTcp({ client }: Wire, options: TcpOptions): Promise<TcpResult> {
+  const { seconds, streams = 1, down = false } = options;
+  await using process = client.spawn([
+    ...["iperf3", "-c", SERVER_INSIDE, "-t", `${seconds}`, "-P", `${streams}`],
+    ...["--connect-timeout", "3000", "--json"],
+    ...down ? ["-R"] : [],
+  ]);
+  const timer = setTimeout(() => process.signal("SIGKILL"), (seconds + 10) * 1000);
+  await process.status;
+  clearTimeout(timer);
+  return readReport(process.stdout, process.stderr);
+}
+
+/** The fields of iperf3's report that are read here. */
+interface IperfReport {
+  readonly error?: string;
+  readonly end: {
+    readonly sum_received: { readonly bytes: number; readonly bits_per_second: number };
+  };
+}
+
+function readReport(stdout: string, stderr: string): TcpResult {
+  let report: IperfReport;
+  try {
+    report = JSON.parse(stdout);
+  } catch {
+    throw new Error(`Cannot read the report of iperf3: ${stdout}${stderr}`);
+  }
+  if (report.error !== undefined) throw new Error(`Cannot run iperf3: ${report.error}`);
+  const { bits_per_second, bytes } = report.end.sum_received;
+  return { rate: bits_per_second / 1e9, bytes };
+}

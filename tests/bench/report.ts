@@ -1,0 +1,44 @@
+/** Owns how the results look: the table for people, the object for programs. */
+import { type Figure, FIGURES, type Result, resultsOf } from "./figures.ts";
+import type { Samples } from "./samples.ts";
+import { formatNumber, formatTable } from "./table.ts";
+
+/** A figure with its results, as it stands in the JSON. */
+export interface FigureReport extends Figure {
+  readonly results: readonly Result[];
+}
+
+/** Those figures that have results. */
+export function reportFigures(samples: Samples): FigureReport[] {
+  return FIGURES
+    .map((figure) => ({ ...figure, results: resultsOf(figure, samples) }))
+    .filter(({ results }) => results.length > 0);
+}
+
+/** The table: a block for each figure, a line for each contender. */
+export function formatFigures(figures: readonly FigureReport[]): string {
+  const rows = [["", "median", "min - max", "ratio", "at least", "aim"]];
+  for (const figure of figures) {
+    rows.push([""], [`${figure.title} (${figure.unit}, ${figure.better} is better)`]);
+    rows.push(...figure.results.map((result) => resultRow(figure, result)));
+  }
+  return formatTable(rows, ["left", "right", "right", "right", "right", "right"]);
+}
+
+function resultRow(figure: Figure, { contender, summary, ratio, verdict }: Result): string[] {
+  const number = (value: number) => formatNumber(value, figure.digits);
+  const { target } = figure;
+  const threshold = (value: number | undefined, reached: boolean | null) => {
+    if (value === undefined || reached === null) return "";
+    const text = target?.of === "ratio" ? `${formatNumber(value, 1)} x` : number(value);
+    return `${text} ${reached ? "ok" : "MISSED"}`;
+  };
+  return [
+    `  ${contender}`,
+    number(summary.median),
+    `${number(summary.min)} - ${number(summary.max)}`,
+    ratio === null ? "" : `${formatNumber(ratio, 2)} x`,
+    threshold(target?.atLeast, verdict.atLeast),
+    threshold(target?.aim, verdict.aim),
+  ];
+}

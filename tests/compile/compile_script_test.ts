@@ -1,0 +1,38 @@
+/** Tests what ./compile.sh says when it cannot do what is asked. Building is a step of its own in tests/run/steps.ts. */
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { run, type RunResult } from "../support/process.ts";
+
+const SCRIPT = new URL("../../compile.sh", import.meta.url).pathname;
+
+function compile(...args: readonly string[]): Promise<RunResult> {
+  return run(null, [SCRIPT, ...args], { env: { DENO: Deno.execPath() } });
+}
+
+Deno.test("compile.sh refuses what it does not know, in one line, with exit code 1", async () => {
+  for (
+    const [args, line] of [
+      [["--target", "sparc-sun-solaris"], 'cannot build for "sparc-sun-solaris": --target is'],
+      [["--target"], "--target needs a value"],
+      [["--output", ""], "--output needs a value"],
+      [["--quick"], 'unknown argument "--quick"'],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await compile(...args);
+    assertEquals({ code, stdout }, { code: 1, stdout: "" });
+    assertStringIncludes(stderr.trimEnd().split("\n").at(-1)!, `compile.sh: ${line}`);
+  }
+});
+
+Deno.test("compile.sh says so when there is no such deno", async () => {
+  const { code, stderr } = await run(null, [SCRIPT], { env: { DENO: "/no/such/deno" } });
+  assertEquals({ code, stderr }, {
+    code: 1,
+    stderr: "compile.sh: cannot run DENO=/no/such/deno\n",
+  });
+});
+
+Deno.test("compile.sh --help names its options", async () => {
+  const { code, stdout } = await compile("--help");
+  assertEquals(code, 0);
+  for (const option of ["--target", "--output", "--pack"]) assertStringIncludes(stdout, option);
+});
