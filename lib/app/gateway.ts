@@ -77,7 +77,8 @@ export class Gateway implements Disposable {
       return;
     }
     const { egress } = this.dataPlaneConfig;
-    this.#nftables = Nftables.open(openLibc());
+    // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
+    this.#nftables = Nftables.open(openLibc(), { owned: false });
     if (typeof egress === "object") {
       securePorts(capturedPorts(egress), this.#options.journal);
       this.#noteTables("netdev", "inet", "ip");
@@ -133,9 +134,8 @@ export class Gateway implements Disposable {
     else nftables.installQueue({ ...traffic, ...egress.capture });
   }
 
-  /** Tables that the kernel does not tie to our life go into the journal. */
+  /** The tables outlive the process if it is killed: they go into the journal. */
   #noteTables(...families: readonly NftablesFamily[]): void {
-    if (this.#nftables?.ownsTables !== false) return;
     for (const family of families) {
       this.#options.journal.make({ kind: "nftables-table", table: { family, name: this.#table } });
     }
