@@ -99,10 +99,11 @@ export class UdpSocket implements Disposable {
   readonly receivedLengths: Int32Array;
   /** Size of each merged datagram but the last, or 0 for a single one. */
   readonly receivedSegmentSizes: Int32Array;
-  readonly receivedAddresses: Uint32Array;
+  /** Senders' IPv4 addresses, host order, as int32: above 2^31, a uint32 would be boxed on its way to the core. */
+  readonly receivedAddresses: Int32Array;
   readonly receivedPorts: Uint16Array;
   /** The local address that the datagram was sent to: what an answer must come from on a host with several. */
-  readonly receivedSources: Uint32Array;
+  readonly receivedSources: Int32Array;
 
   /** True after `send()` stopped because the socket's buffer was full. */
   blocked = false;
@@ -149,9 +150,9 @@ export class UdpSocket implements Disposable {
     this.receivedOffsets = new Int32Array(batch);
     this.receivedLengths = new Int32Array(batch);
     this.receivedSegmentSizes = new Int32Array(batch);
-    this.receivedAddresses = new Uint32Array(batch);
+    this.receivedAddresses = new Int32Array(batch);
     this.receivedPorts = new Uint16Array(batch);
-    this.receivedSources = new Uint32Array(batch);
+    this.receivedSources = new Int32Array(batch);
     this.#sendCounts = new Int32Array(batch);
 
     this.#receiveHeaders = arena.allocate(batch * MMSGHDR_SIZE);
@@ -231,7 +232,7 @@ export class UdpSocket implements Disposable {
       const truncated = (view.getInt32(header + MSG_FLAGS, true) & MSG_TRUNC) !== 0;
       this.receivedLengths[i] = truncated ? -1 : view.getInt32(header + MSG_LEN, true);
       this.receivedPorts[i] = view.getUint16(name + 2);
-      this.receivedAddresses[i] = view.getUint32(name + 4);
+      this.receivedAddresses[i] = view.getInt32(name + 4);
       this.#readControl(i, view.getUint32(header + MSG_CONTROLLEN, true));
       // The kernel shortened these to what it wrote; the next call must find the room again.
       view.setUint32(header + MSG_NAMELEN, SOCKADDR_IN_SIZE, true);
@@ -344,7 +345,7 @@ export class UdpSocket implements Disposable {
       if (level === SOL_UDP && type === UDP_GRO) {
         this.receivedSegmentSizes[index] = view.getInt32(data, true);
       } else if (level === SOL_IP && type === IP_PKTINFO) {
-        this.receivedSources[index] = view.getUint32(data + 4);
+        this.receivedSources[index] = view.getInt32(data + 4);
       }
       at += (messageLength + 7) & ~7;
     }

@@ -184,7 +184,7 @@ export class Pipeline {
     }
     switch (this.#router.fromPeer(peer, ipv4.destinationAddress(this.#view, offset) | 0)) {
       case Verdict.host:
-        this.#hostQueue.push(offset, ipv4.totalLength(this.#view, offset));
+        this.#toHost(offset);
         break;
       case Verdict.peer:
         this.#toPeer(offset, now);
@@ -206,7 +206,7 @@ export class Pipeline {
     }
     const destination = ipv4.destinationAddress(this.#view, offset);
     if (destination === nat.externalAddress && !nat.ownsExternal(offset, now)) {
-      this.#hostQueue.push(offset, ipv4.totalLength(this.#view, offset));
+      this.#toHost(offset);
       return;
     }
     nat.outbound(offset, now);
@@ -280,6 +280,11 @@ export class Pipeline {
       else this.#device.send(peer, offset, inside.lengths[i], now);
     }
     inside.clear();
+  }
+
+  #toHost(offset: number): void {
+    const length = ipv4.totalLength(this.#view, offset);
+    if (!this.#hostQueue.push(offset, length)) this.#drops.add(DropReason.hostQueueFull, length);
   }
 
   /** Seals the packet at `offset` for the router's peer, cut to the length that its header gives. */

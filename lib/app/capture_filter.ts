@@ -9,6 +9,7 @@ const LD_H_ABS = 0x28;
 const LD_B_ABS = 0x30;
 const LD_H_IND = 0x48;
 const LDX_B_MSH = 0xb1;
+const JA = 0x05;
 const JEQ = 0x15;
 const JGT = 0x25;
 const JGE = 0x35;
@@ -18,6 +19,8 @@ const RET = 0x06;
 const SKF_AD_PROTOCOL = 0xfffff000;
 const ETH_P_IP = 0x0800;
 const WHOLE_PACKET = 0xffff_ffff;
+/** BPF_MAXINSNS: the kernel takes no more. */
+const MAX_INSTRUCTIONS = 4096;
 
 /** Which ports of each protocol lead to clients; both ends of a range included, host order. */
 export interface CapturedPorts {
@@ -25,79 +28,58 @@ export interface CapturedPorts {
   readonly udp: readonly PortRange[];
 }
 
-/** An instruction whose jumps name labels. */
-interface Line {
-  readonly label?: string;
-  readonly code: number;
-  readonly k: number;
-  readonly yes?: string;
-  readonly no?: string;
-}
-
 /**
  * Makes the program: IPv4 to `address` (host order) that is ICMP, a later fragment, or TCP or UDP to one of the ports.
  *
- * @param linkHeaderSize bytes before the IPv4 header
+ * The offsets are those of an IPv4 header: flags at 6, protocol at 9, destination at 16; the ports stand behind it. A load
+ * beyond the packet's end drops it. Conditional jumps reach 255 instructions, so each block returns by itself, and only
+ * the way to the second one is a long jump.
  *
- * The offsets are those of an IPv4 header: flags at 6, protocol at 9, destination at 16; the ports stand behind it.
+ * @param linkHeaderSize bytes before the IPv4 header, as the packet socket shows them: PACKET_VNET_HDR is for those only that
+ * show the link-layer header
+ * @throws {RangeError} when there are more ports than a program can name
  */
 export function captureFilter(
   address: number,
   ports: CapturedPorts,
   linkHeaderSize: number,
 ): BpfInstruction[] {
-  return assemble([
-    { code: LD_H_ABS, k: SKF_AD_PROTOCOL },
-    { code: JEQ, k: ETH_P_IP, no: "drop" },
-    { code: LD_W_ABS, k: linkHeaderSize + 16 },
-    { code: JEQ, k: address, no: "drop" },
-    { code: LD_B_ABS, k: linkHeaderSize + 9 },
-    { code: JEQ, k: PROTOCOL_ICMP, yes: "accept" },
-    { code: JEQ, k: PROTOCOL_TCP, yes: "tcp" },
-    { code: JEQ, k: PROTOCOL_UDP, yes: "udp", no: "drop" },
-    ...portLines("tcp", ports.tcp, linkHeaderSize),
-    ...portLines("udp", ports.udp, linkHeaderSize),
-    { label: "accept", code: RET, k: WHOLE_PACKET },
-    { label: "drop", code: RET, k: 0 },
-  ]);
-}
-
-function portLines(
-  label: string,
-  ranges: readonly PortRange[],
-  linkHeaderSize: number,
-): Line[] {
-  const lines: Line[] = [
-    { label, code: LD_H_ABS, k: linkHeaderSize + 6 },
-    { code: JSET, k: FRAGMENT_OFFSET_MASK, yes: "accept" },
-    { code: LDX_B_MSH, k: linkHeaderSize },
-    // The destination port: two bytes into the transport header.
-    { code: LD_H_IND, k: linkHeaderSize + 2 },
+  const tcp = portBlock(ports.tcp, linkHeaderSize);
+  const program = [
+    { code: LD_H_ABS, jt: 0, jf: 0, k: SKF_AD_PROTOCOL },
+    { code: JEQ, jt: 0, jf: 6, k: ETH_P_IP },
+    { code: LD_W_ABS, jt: 0, jf: 0, k: linkHeaderSize + 16 },
+    { code: JEQ, jt: 0, jf: 4, k: address },
+    { code: LD_B_ABS, jt: 0, jf: 0, k: linkHeaderSize + 9 },
+    { code: JEQ, jt: 3, jf: 0, k: PROTOCOL_ICMP },
+    { code: JEQ, jt: 4, jf: 0, k: PROTOCOL_TCP },
+    { code: JEQ, jt: 2, jf: 0, k: PROTOCOL_UDP },
+    { code: RET, jt: 0, jf: 0, k: 0 },
+    { code: RET, jt: 0, jf: 0, k: WHOLE_PACKET },
+    { code: JA, jt: 0, jf: 0, k: tcp.length },
+    ...tcp,
+    ...portBlock(ports.udp, linkHeaderSize),
   ];
-  ranges.forEach(({ first, last }, index) => {
-    const next = `${label}-${index + 1}`;
-    lines.push(
-      { label: `${label}-${index}`, code: JGE, k: first, no: next },
-      { code: JGT, k: last, yes: next },
-      { code: RET, k: WHOLE_PACKET },
-    );
-  });
-  lines.push({ label: `${label}-${ranges.length}`, code: RET, k: 0 });
-  return lines;
+  if (program.length > MAX_INSTRUCTIONS) {
+    throw new RangeError("Cannot filter for that many forwarded ports");
+  }
+  return program;
 }
 
-function assemble(lines: readonly Line[]): BpfInstruction[] {
-  const labels = new Map<string, number>();
-  lines.forEach(({ label }, index) => {
-    if (label !== undefined) labels.set(label, index);
-  });
-  return lines.map(({ code, k, yes, no }, index) => {
-    const distance = (label?: string) => {
-      const jump = label === undefined ? 0 : (labels.get(label) ?? index + 1) - index - 1;
-      // Jumps have eight bits.
-      if (jump > 255) throw new RangeError("Cannot filter for that many forwarded ports");
-      return jump;
-    };
-    return { code, jt: distance(yes), jf: distance(no), k };
-  });
+/** Decides by fragment offset and destination port. */
+function portBlock(ranges: readonly PortRange[], linkHeaderSize: number): BpfInstruction[] {
+  return [
+    { code: LD_H_ABS, jt: 0, jf: 0, k: linkHeaderSize + 6 },
+    { code: JSET, jt: 0, jf: 1, k: FRAGMENT_OFFSET_MASK },
+    { code: RET, jt: 0, jf: 0, k: WHOLE_PACKET },
+    { code: LDX_B_MSH, jt: 0, jf: 0, k: linkHeaderSize },
+    // The destination port: two bytes into the transport header.
+    { code: LD_H_IND, jt: 0, jf: 0, k: linkHeaderSize + 2 },
+    ...ranges.flatMap(({ first, last }) => [
+      { code: JGE, jt: 0, jf: 2, k: first },
+      { code: JGT, jt: 1, jf: 0, k: last },
+      { code: RET, jt: 0, jf: 0, k: WHOLE_PACKET },
+    ]),
+    { code: RET, jt: 0, jf: 0, k: 0 },
+  ];
 }

@@ -32,7 +32,7 @@ import {
 const CONNECT_INTERVAL = 700;
 
 /**
- * Connects, and stays connected until SIGINT or SIGTERM.
+ * Connects, and stays connected until SIGINT, SIGTERM or SIGHUP.
  *
  * @returns the exit code
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect

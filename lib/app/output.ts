@@ -8,8 +8,8 @@ export interface TextStream {
 /**
  * Writes all of `text`.
  *
- * @returns false when nobody reads the stream any more (`vpn help | head -1`) or it cannot take more now: the rest
- *   is lost, which is no reason to fail
+ * @returns false when nobody reads the stream any more (`vpn help | head -1`, a closed terminal) or it cannot take more
+ *   now: the rest is lost, which is no reason to fail
  */
 export function writeText(stream: TextStream, text: string): boolean {
   const bytes = new TextEncoder().encode(text);
@@ -22,6 +22,8 @@ export function writeText(stream: TextStream, text: string): boolean {
     if (error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.WouldBlock) {
       return false;
     }
+    // A terminal that was closed.
+    if (error instanceof Error && "code" in error && error.code === "EIO") return false;
     throw error;
   }
 }

@@ -110,10 +110,10 @@ export class PacketMover {
           socket.receivedOffsets[i],
           socket.receivedLengths[i],
           socket.receivedSegmentSizes[i],
-          socket.receivedAddresses[i] | 0,
+          socket.receivedAddresses[i],
           socket.receivedPorts[i],
           // A gateway answers from the address that was written to; a client goes where its routes lead by now.
-          this.#keepSource ? socket.receivedSources[i] | 0 : 0,
+          this.#keepSource ? socket.receivedSources[i] : 0,
           now,
         );
         if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();

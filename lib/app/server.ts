@@ -24,7 +24,7 @@ import {
 } from "./tunnel_process.ts";
 
 /**
- * Runs a gateway until SIGINT or SIGTERM.
+ * Runs a gateway until SIGINT, SIGTERM or SIGHUP.
  *
  * @returns the exit code
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run

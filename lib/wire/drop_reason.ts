@@ -124,6 +124,8 @@ export const DropReason = {
   natFragment: 52,
   /** The kernel dropped captured packets before we read them. */
   captureOverflow: 53,
+  /** The queue of packets for this host is full. */
+  hostQueueFull: 54,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -32,6 +32,8 @@ Deno.test("writeText() writes all when the stream takes a part at a time", () =>
 Deno.test("writeText() returns false when nobody reads or the stream is full", () => {
   assertEquals(writeText(failingStream(new Deno.errors.BrokenPipe()), "x"), false);
   assertEquals(writeText(failingStream(new Deno.errors.WouldBlock()), "x"), false);
+  const closedTerminal = Object.assign(new Error("Input/output error"), { code: "EIO" });
+  assertEquals(writeText(failingStream(closedTerminal), "x"), false);
 });
 
 Deno.test("writeText() throws when the stream fails otherwise", () => {

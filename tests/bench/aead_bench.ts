@@ -3,7 +3,7 @@ import { Arena } from "../../ffi/arena.ts";
 import { openLibcrypto } from "../../ffi/libcrypto.ts";
 import type { AeadProvider } from "../../lib/noise/aead.ts";
 import { createBuiltinAead } from "../../lib/noise/aead_builtin.ts";
-import { FULL_SIZE, pattern, SMALL_SIZE } from "./support.ts";
+import { FULL_SIZE, pattern, SMALL_SIZE } from "./packets.ts";
 
 const arena = new Arena(64 * 1024);
 const libcrypto = openLibcrypto(arena);

@@ -1,12 +1,19 @@
 /** Owns `deno task bench`: from the command line to the table and the exit code. */
 import { writeText } from "../../lib/app/output.ts";
 import { Topology } from "../support/net.ts";
-import { type BenchResult, runBench } from "./bench.ts";
+import { type BenchResult, runBench } from "./course.ts";
 import { type BenchOptions, parseOptions, USAGE } from "./options.ts";
 import { formatProfile } from "./profile/format.ts";
 import { formatFigures } from "./report.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+/** 128 and the signal's number, as a shell has it. */
+const EXIT_CODES: Readonly<Record<(typeof SIGNALS)[number], number>> = {
+  SIGINT: 130,
+  SIGTERM: 143,
+};
+/** ms after which an interrupted run ends as it is. */
+const UNWIND_TIMEOUT_MS = 15_000;
 
 function note(text: string): void {
   writeText(Deno.stderr, `${text}\n`);
@@ -32,20 +39,28 @@ function writeJson(path: string, result: BenchResult): void {
   Deno.writeTextFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
 }
 
-async function measure(options: BenchOptions): Promise<void> {
-  const topology = new Topology();
-  const stop = (signal: Deno.Signal) => {
-    note(`${signal}: taking everything down`);
-    // What is measured at this moment fails for it; nobody is to hear of that.
-    topology[Symbol.asyncDispose]().finally(() => Deno.exit(128 + (signal === "SIGINT" ? 2 : 15)));
-  };
-  for (const signal of SIGNALS) Deno.addSignalListener(signal, () => stop(signal));
+/** Measures and reports; what a signal interrupts takes itself down on the way out. */
+async function measure(options: BenchOptions): Promise<number> {
+  await using topology = new Topology();
+  let interruption: (typeof SIGNALS)[number] | null = null;
+  for (const signal of SIGNALS) {
+    Deno.addSignalListener(signal, () => {
+      if (interruption !== null) return;
+      interruption = signal;
+      note(`${signal}: taking everything down`);
+      // Without its namespaces the measurement under way fails, and so ends.
+      topology[Symbol.asyncDispose]();
+      setTimeout(() => Deno.exit(EXIT_CODES[signal]), UNWIND_TIMEOUT_MS);
+    });
+  }
   try {
     const result = await runBench(topology, options, note);
     writeJson(options.json, result);
     writeText(Deno.stdout, `${formatResult(result)}\nAs JSON: ${options.json}\n`);
-  } finally {
-    await topology[Symbol.asyncDispose]();
+    return 0;
+  } catch (error) {
+    if (interruption !== null) return EXIT_CODES[interruption];
+    throw error;
   }
 }
 
@@ -53,7 +68,7 @@ async function main(): Promise<number> {
   try {
     const options = parseOptions(Deno.args);
     if (options === null) writeText(Deno.stdout, USAGE);
-    else await measure(options);
+    else return await measure(options);
     return 0;
   } catch (error) {
     note(`bench: ${error instanceof Error ? error.message : error}`);

@@ -6,7 +6,7 @@ import { createMemory } from "../../lib/wire/memory.ts";
 import { PacketQueue } from "../../lib/wire/packet_queue.ts";
 import { virtioHeader } from "../offload/reference.ts";
 import { buildTcp } from "../support/packet_builder.ts";
-import { pattern, SEGMENT_SIZE, TIMESTAMPS } from "./support.ts";
+import { pattern, SEGMENT_SIZE, TIMESTAMPS } from "./packets.ts";
 
 const ACK = 0x10;
 const HEADERS = 52;

@@ -3,7 +3,7 @@ import { sum } from "../../lib/wire/checksum.ts";
 import { checkIpv4 } from "../../lib/wire/ipv4.ts";
 import { createMemory } from "../../lib/wire/memory.ts";
 import { buildTcp, buildUdp } from "../support/packet_builder.ts";
-import { FULL_SIZE, pattern, SEGMENT_SIZE, SMALL_SIZE, TIMESTAMPS } from "./support.ts";
+import { FULL_SIZE, pattern, SEGMENT_SIZE, SMALL_SIZE, TIMESTAMPS } from "./packets.ts";
 
 const memory = createMemory(65_536);
 memory.bytes.set(pattern(65_536));

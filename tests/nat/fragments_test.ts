@@ -150,7 +150,7 @@ Deno.test("a mebibyte of fragments waits at most, and the oldest give way", () =
 
 Deno.test("a fragment longer than any link takes does not wait", () => {
   const world = new World();
-  const [first, second] = parts({}, 3000);
+  const [first, second] = parts({}, 2000);
   assertSilent(world.outbound(second));
   assertEquals(world.dropped(DropReason.natFragment), 1);
   assertEquals(world.outbound(first).outside.length, 2);

@@ -189,7 +189,7 @@ Deno.test("the MSS is left alone without SYN, and where the options are broken",
       [2, 5, 255, 255],
       [1, 1, 1, 2],
       [8, 255, 2, 4],
-      [2, 3, 255, 2, 4, 255, 255, 0],
+      [2, 3, 255, 4, 255, 255, 255, 0],
     ]
   ) assertEquals([...send(SYN, options)], options);
 });

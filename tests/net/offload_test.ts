@@ -132,6 +132,7 @@ const VARIANTS: readonly (TunnelOptions & { readonly title: string })[] = [
   { title: "the server does without offload", serverArgs: [NO_OFFLOAD] },
   { title: "the client does without offload", clientArgs: [NO_OFFLOAD] },
   { title: "neither uses offload", serverArgs: [NO_OFFLOAD], clientArgs: [NO_OFFLOAD] },
+  { title: "the cipher is the built-in one", section: { Aead: "builtin" } },
   // Datagrams of an odd size: most are moved before they can be decrypted.
   { title: "the MTU is odd", section: { MTU: 1401 } },
 ];

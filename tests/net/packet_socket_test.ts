@@ -26,6 +26,8 @@ import {
   VNET_HEADER_SIZE,
 } from "./support/outside.ts";
 
+/** As many as the engine takes to optimise all of the path, also on a busy machine. */
+const CALLS = 30_000;
 const WITH_PING = { programs: ["ping"] };
 const EXPERIMENTAL = 253;
 const PORT = 40_000;
@@ -265,11 +267,11 @@ netTest("PacketSocket.receive() allocates nothing", async (topology) => {
   using injector = new Injector(outside);
   injector.send(numbered(1), numbered(2), numbered(3));
   let received = 0;
-  const grown = heapGrowth(5000, () => {
+  const grown = heapGrowth(CALLS, () => {
     injector.sendAgain();
     const count = tap.socket.receive();
     if (count > 0) received += count;
   });
-  assert(received > 25_000, `${received} packets`);
-  assert(grown < 5000 * 8, `${grown} bytes`);
+  assert(received > 5 * CALLS, `${received} packets`);
+  assert(grown < CALLS * 8, `${grown} bytes`);
 }, WITH_PING);

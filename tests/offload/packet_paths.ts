@@ -1,5 +1,5 @@
 /**
- * Owns the ways that packets take through the core and through sockets, to be measured by tests/allocation_test.ts.
+ * Owns a network in memory, and the ways that packets take through it and through sockets, to be measured and tested.
  *
  * What the application does between the parts is done here as well, and in the same manner.
  */
@@ -135,7 +135,7 @@ class End {
 }
 
 /** A server, two clients, sessions between them, and wires that merge datagrams as UDP_GRO does. */
-class Network {
+export class Network {
   readonly server: End;
   readonly client: End;
   readonly neighbour: End;
@@ -228,7 +228,7 @@ function path(
 }
 
 /** A super-packet of TCP in `count` packets of `mtu` bytes, the last of which is one byte shorter. */
-function tcpRead(from: End, to: End, { mtu, count }: { mtu: number; count: number }): Bytes {
+export function tcpRead(from: End, to: End, { mtu, count }: { mtu: number; count: number }): Bytes {
   return Uint8Array.from([
     ...virtioHeader({ flags: 1, type: 1, segmentSize: mtu - 52 }),
     ...buildTcp({
@@ -243,7 +243,7 @@ function tcpRead(from: End, to: End, { mtu, count }: { mtu: number; count: numbe
 }
 
 /** A super-packet of UDP, or with no segment size a datagram whose checksum is to be completed. */
-function udpRead(from: End, to: End, payloadSize: number, segmentSize = 0): Bytes {
+export function udpRead(from: End, to: End, payloadSize: number, segmentSize = 0): Bytes {
   const type = segmentSize > 0 ? 5 : 0;
   return Uint8Array.from([
     ...virtioHeader({ flags: 1, type, segmentSize, checksumStart: 20, checksumOffset: 6 }),
@@ -269,13 +269,13 @@ function droppedPath(network: Network): Path {
 }
 
 /** Datagrams from socket to socket over the loopback interface, with the waiting and the clock of each turn. */
-function socketPath(): Path {
+function socketPath(resources: DisposableStack): Path {
   const libc = openLibc();
   const arena = new Arena(8 << 20);
   const options = { port: 0, mark: 0, offload: true, bufferSize: 4 << 20, batch: 4 };
-  const sender = UdpSocket.bind(libc, arena, options);
-  const receiver = UdpSocket.bind(libc, arena, options);
-  const epoll = new Epoll(libc, arena);
+  const sender = resources.use(UdpSocket.bind(libc, arena, options));
+  const receiver = resources.use(UdpSocket.bind(libc, arena, options));
+  const epoll = resources.use(new Epoll(libc, arena));
   const bootClock = new BootClock(libc, arena);
   epoll.add(receiver.fd, EPOLLIN);
   const slotSize = SendQueue.slotSize(1452);
@@ -305,8 +305,8 @@ function socketPath(): Path {
   };
 }
 
-/** All ways, by what takes them. */
-export function packetPaths(): Record<string, Path> {
+/** All ways, by what takes them. What they hold open goes to `resources`. */
+export function packetPaths(resources: DisposableStack): Record<string, Path> {
   // 1,401 bytes make datagrams of 1,433: in a merged receive, three of four stand where they must be moved.
   const [even, odd] = [1420, 1401];
   const network = new Network(even);
@@ -339,6 +339,6 @@ export function packetPaths(): Record<string, Path> {
     "single datagrams of an odd size": path(oddNetwork, oddUp, single(...oddUp, 1401 - 28)),
     "packets from client to client": path(network, through, single(client, neighbour, 500)),
     "packets without a route": droppedPath(network),
-    "datagrams through sockets": socketPath(),
+    "datagrams through sockets": socketPath(resources),
   };
 }

@@ -19,7 +19,11 @@ export interface UdpLoadRequest {
 /** What became of one rate. */
 export interface UdpTrial {
   readonly sent: number;
+  /** Those that arrived while others were still being sent. */
+  readonly receivedInTime: number;
+  /** All that arrived, be it late. */
   readonly received: number;
+  /** How long it was sent for. */
   readonly seconds: number;
 }
 

@@ -75,7 +75,7 @@ function run({ sender, receiver, batch }: Ends, { rate, seconds }: UdpLoadReques
   const perMs = rate / 1000;
   const largest = Math.min(batch.offsets.length, Math.ceil(perMs * MAX_BACKLOG));
   let sent = 0;
-  let received = 0;
+  let receivedInTime = 0;
   let due = 0;
   let last = start;
   for (let now = start; now - start < seconds * 1000; now = performance.now()) {
@@ -84,12 +84,12 @@ function run({ sender, receiver, batch }: Ends, { rate, seconds }: UdpLoadReques
     const count = Math.floor(due);
     sent += sender.send(batch, 0, count);
     due -= count;
-    received += receiveAll(receiver);
+    receivedInTime += receiveAll(receiver);
     sleep(INTERVAL);
   }
   const elapsed = performance.now() - start;
-  received += drain(receiver);
-  return { sent, received, seconds: elapsed / 1000 };
+  const received = receivedInTime + drain(receiver);
+  return { sent, receivedInTime, received, seconds: elapsed / 1000 };
 }
 
 /** What is still under way. */

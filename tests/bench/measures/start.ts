@@ -43,11 +43,13 @@ async function startOnce(wire: Wire, command: readonly string[]): Promise<number
   };
   const start = performance.now();
   await using client = wire.client.spawn(command);
+  let ended = false;
+  client.status.then(() => ended = true);
   for (;;) {
     // Without a route to it, which comes with the TUN, the kernel refuses the datagram.
     sender.send(probe, 0, 1);
     if (receiver.receive() > 0) return performance.now() - start;
-    if (performance.now() - start > TIMEOUT_MS) {
+    if (ended || performance.now() - start > TIMEOUT_MS) {
       throw new Error(`Cannot get a packet through:\n${client.stdout}${client.stderr}`);
     }
     await delay(1);

@@ -21,23 +21,37 @@ export async function canProfile(): Promise<boolean> {
   return code === 0;
 }
 
-/** Samples processes for so many seconds. */
-export async function recordSamples(pids: readonly number[], seconds: number): Promise<Sample[]> {
-  const directory = await Deno.makeTempDir({ prefix: "vpn-bench-perf-" });
+/** V8 flags by which a program tells perf the names of its functions, in files of `directory`. */
+export function mapFlags(directory: string): string {
+  return `--v8-flags=--perf-basic-prof,--perf-basic-prof-path=${directory}`;
+}
+
+/**
+ * Samples processes for so many seconds.
+ *
+ * @param directory where the processes write their maps; what perf records goes there too
+ */
+export async function recordSamples(
+  pids: readonly number[],
+  { seconds, directory }: { seconds: number; directory: string },
+): Promise<Sample[]> {
+  const file = `${directory}/perf.data`;
+  const record = await run(null, [
+    ...["perf", "record", "-e", "cpu-clock", "-F", `${FREQUENCY}`, "-g", "-o", file],
+    ...["-p", pids.join(","), "--", "sleep", `${seconds}`],
+  ]);
+  if (record.code !== 0) throw new Error(`Cannot record samples: ${record.stderr}`);
+  // The only place where perf looks for maps.
+  const maps = pids.map((pid) => `/tmp/perf-${pid}.map`);
   try {
-    const file = `${directory}/perf.data`;
-    const record = await run(null, [
-      ...["perf", "record", "-e", "cpu-clock", "-F", `${FREQUENCY}`, "-g", "-o", file],
-      ...["-p", pids.join(","), "--", "sleep", `${seconds}`],
-    ]);
-    if (record.code !== 0) throw new Error(`Cannot record samples: ${record.stderr}`);
+    for (const map of maps) Deno.copyFileSync(map.replace("/tmp", directory), map);
     const script = await run(null, [
       ...["perf", "script", "-i", file, "-F", "comm,pid,tid,ip,sym,dso"],
     ]);
     if (script.code !== 0) throw new Error(`Cannot read samples: ${script.stderr}`);
     return parseSamples(script.stdout);
   } finally {
-    await Deno.remove(directory, { recursive: true });
+    for (const map of maps) await Deno.remove(map).catch(() => {});
   }
 }
 

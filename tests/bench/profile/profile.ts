@@ -7,11 +7,12 @@
  */
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { delay, type Wire } from "../../net/support/wire.ts";
+import type { Tunnel } from "../contenders/contender.ts";
 import { programOf, vpn } from "../contenders/vpn.ts";
 import { measureTcp, startIperfServer } from "../measures/tcp.ts";
 import { type ProcessorTime, processorTime } from "../measures/process_stats.ts";
 import { ACTIVITIES, activityOf, functionName, isKernelCopy, type Sample } from "./classify.ts";
-import { canProfile, countSystemCalls, FREQUENCY, recordSamples } from "./perf.ts";
+import { canProfile, countSystemCalls, FREQUENCY, mapFlags, recordSamples } from "./perf.ts";
 
 const TUN = "vpn0";
 const MB = 1e6;
@@ -41,43 +42,56 @@ export interface Profile {
 /** Profiles the sources (not a compiled program) with one TCP stream from the client to the server. */
 export async function measureProfile(wire: Wire, seconds: number): Promise<Profile> {
   const perf = await canProfile();
-  const program = programOf(null, perf ? ["--v8-flags=--perf-basic-prof"] : []);
-  await using tunnel = await vpn(program).start(wire);
-  const { client: sender, server: receiver } = tunnel;
+  const directory = Deno.makeTempDirSync({ prefix: "vpn-bench-perf-" });
   try {
+    const program = programOf(null, perf ? [mapFlags(directory)] : []);
+    await using tunnel = await vpn(program).start(wire);
     await using _iperf = await startIperfServer(wire.server);
     await measureTcp(wire, { seconds: 1 });
-    // Time enough for both windows and for perf to start and stop.
-    const transfer = measureTcp(wire, { seconds: Math.ceil(2 * seconds) + 3 });
-    await delay(500);
-    const counts = await window(wire.client, () => countBoth(tunnel, perf, seconds));
-    const recorded = await window(wire.client, () => sampleBoth(tunnel, perf, seconds));
-    await transfer;
-    const ends = (["sender", "receiver"] as const).map((end, index) =>
-      endProfile({
-        process: end === "sender" ? sender : receiver,
-        samples: recorded.result.samples,
-        times: recorded.result.times[index],
-        megabytes: recorded.megabytes,
-        systemCalls: perMegabyte(counts.result[index], counts.megabytes),
-      })
-    );
-    return {
-      method: perf
-        ? `perf: samples of the processor clock at ${FREQUENCY} Hz, tracepoints; times by /proc`
-        : "/proc alone: perf is not to be had here",
-      sender: ends[0],
-      receiver: ends[1],
-    };
+    return await observe(wire, { tunnel, seconds, directory: perf ? directory : null });
   } finally {
-    for (const { pid } of [sender, receiver]) {
-      // Where V8 writes the names of functions for perf.
-      await Deno.remove(`/tmp/perf-${pid}.map`).catch(() => {});
-    }
+    Deno.removeSync(directory, { recursive: true });
   }
 }
 
-type Ends = { readonly client: BackgroundProcess; readonly server: BackgroundProcess };
+interface Observation {
+  readonly tunnel: Tunnel;
+  readonly seconds: number;
+  /** Where the maps are; null without perf. */
+  readonly directory: string | null;
+}
+
+async function observe(wire: Wire, observation: Observation): Promise<Profile> {
+  const { tunnel, seconds, directory } = observation;
+  // Time enough for both windows and for perf to start and stop.
+  const transfer = measureTcp(wire, { seconds: Math.ceil(2 * seconds) + 3 });
+  const observed = (async () => {
+    await delay(500);
+    return {
+      counts: await window(wire.client, () => countBoth(observation)),
+      recorded: await window(wire.client, () => sampleBoth(observation)),
+    };
+  })();
+  // Neither is left behind when the other fails: both have something to clear away.
+  await Promise.allSettled([observed, transfer]);
+  const [{ counts, recorded }] = await Promise.all([observed, transfer]);
+  const [sender, receiver] = [tunnel.client, tunnel.server].map((process, index) =>
+    endProfile({
+      process,
+      samples: recorded.result.samples,
+      times: recorded.result.times[index],
+      megabytes: recorded.megabytes,
+      systemCalls: perMegabyte(counts.result[index], counts.megabytes),
+    })
+  );
+  return {
+    method: directory === null
+      ? "/proc alone: perf is not to be had here"
+      : `perf: samples of the processor clock at ${FREQUENCY} Hz, tracepoints; times by /proc`,
+    sender,
+    receiver,
+  };
+}
 
 /** Does something while a transfer runs, and says how many megabytes passed meanwhile. */
 async function window<Result>(
@@ -97,22 +111,20 @@ function sentBytes(namespace: TestNamespace): number {
 }
 
 function countBoth(
-  { client, server }: Ends,
-  perf: boolean,
-  seconds: number,
+  { tunnel: { client, server }, directory, seconds }: Observation,
 ): Promise<(Record<string, number> | null)[]> {
-  if (!perf) return Promise.resolve([null, null]);
+  if (directory === null) return Promise.resolve([null, null]);
   return Promise.all([client, server].map(({ pid }) => countSystemCalls(pid, seconds)));
 }
 
 async function sampleBoth(
-  { client, server }: Ends,
-  perf: boolean,
-  seconds: number,
+  { tunnel: { client, server }, directory, seconds }: Observation,
 ): Promise<{ samples: Sample[] | null; times: ProcessorTime[] }> {
   const pids = [client.pid, server.pid];
   const before = pids.map(processorTime);
-  const samples = perf ? await recordSamples(pids, seconds) : await delay(seconds * 1000);
+  const samples = directory === null
+    ? await delay(seconds * 1000)
+    : await recordSamples(pids, { seconds, directory });
   const times = pids.map(processorTime).map(({ user, system }, index) => ({
     user: user - before[index].user,
     system: system - before[index].system,

@@ -9,7 +9,10 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["ip", "-6", "route", "show", "table", "all"],
   ["ip", "rule"],
   ["ip", "-6", "rule"],
-  ["sysctl", "-n", "net.ipv4.conf.all.src_valid_mark", "net.ipv4.ip_forward"],
+  [
+    ...["sysctl", "-n", "net.ipv4.conf.all.src_valid_mark", "net.ipv4.ip_forward"],
+    ...["net.ipv4.ip_local_reserved_ports"],
+  ],
 ];
 
 /** Programs that a test with such a picture needs. */

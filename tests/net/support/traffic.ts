@@ -68,22 +68,61 @@ export async function tcpFlow(
     ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
     ...reverse ? ["-R"] : [],
   ]);
-  const report = parseReport(stdout, stderr);
+  const report = parseReport<FlowReport>(stdout, stderr);
   return {
     receivedBytes: report.end.sum_received.bytes,
     seconds: report.intervals.map((interval) => interval.sum.bytes),
   };
 }
 
-/** The fields of iperf3's report that are read here. */
+/** What became of a UDP flow of iperf3. */
+export interface DatagramResult {
+  /** Datagrams sent. */
+  readonly packets: number;
+  /** Those of them that did not arrive. */
+  readonly lost: number;
+}
+
+/**
+ * Runs one UDP flow of 10 Mbit/s from `client` to `address`, which is an address in `server`.
+ *
+ * @throws {Error} where iperf3 reports one
+ */
+export async function udpFlow(
+  client: TestNamespace,
+  server: TestNamespace,
+  address: string,
+  { seconds = 2, reverse = false }: FlowOptions = {},
+): Promise<DatagramResult> {
+  await using listener = server.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
+  await listener.waitFor(/Server listening/);
+  const { stdout, stderr } = await client.run([
+    ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
+    ...["-u", "-b", "10M", "-l", "1200"],
+    ...reverse ? ["-R"] : [],
+  ]);
+  const { packets, lost_packets: lost } = parseReport<DatagramReport>(stdout, stderr).end.sum;
+  return { packets, lost };
+}
+
+/** The fields of iperf3's report that are read here, of a TCP flow. */
 interface FlowReport {
   readonly error?: string;
   readonly intervals: readonly { readonly sum: { readonly bytes: number } }[];
   readonly end: { readonly sum_received: { readonly bytes: number } };
 }
 
-function parseReport(stdout: string, stderr: string): FlowReport {
-  let report: FlowReport;
+/** The same of a UDP flow. */
+interface DatagramReport {
+  readonly error?: string;
+  readonly end: { readonly sum: { readonly packets: number; readonly lost_packets: number } };
+}
+
+function parseReport<Report extends { readonly error?: string }>(
+  stdout: string,
+  stderr: string,
+): Report {
+  let report: Report;
   try {
     report = JSON.parse(stdout);
   } catch {

@@ -34,18 +34,18 @@ export async function layWire(topology: Topology): Promise<Wire> {
     { namespace: client, name: CABLE, address: `${CLIENT_OUTSIDE}/24` },
     { namespace: server, name: CABLE, address: `${SERVER_OUTSIDE}/24` },
   );
-  await Promise.all([client, server].map(carrierOn));
+  await Promise.all([client, server].map((namespace) => carrierOn(namespace)));
   return { client, server };
 }
 
 /** Waits until the kernel has taken note of the cable: it does so some time after both ends are up. */
-async function carrierOn(namespace: TestNamespace): Promise<void> {
+export async function carrierOn(namespace: TestNamespace, device = CABLE): Promise<void> {
   const deadline = Date.now() + 5_000;
   for (;;) {
-    const link = await namespace.output(["ip", "link", "show", "dev", CABLE]);
+    const link = await namespace.output(["ip", "link", "show", "dev", device]);
     const routes = await namespace.output(["ip", "-6", "route", "show", "table", "local"]);
-    if (link.includes("state UP") && routes.includes(CABLE)) return;
-    if (Date.now() > deadline) throw new Error(`Cannot get a carrier on ${CABLE}: ${link}`);
+    if (link.includes("state UP") && routes.includes(device)) return;
+    if (Date.now() > deadline) throw new Error(`Cannot get a carrier on ${device}: ${link}`);
     await delay(10);
   }
 }

@@ -1,4 +1,4 @@
-/** Owns what the micro-benchmarks share. */
+/** Owns the packets of the micro-benchmarks. */
 
 /** Bytes of a packet that fills a tunnel's MTU. */
 export const FULL_SIZE = 1420;

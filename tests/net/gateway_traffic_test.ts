@@ -1,0 +1,37 @@
+/** Everyday traffic through a gateway to a third host: by each way outside, and by our client and by stock WireGuard. */
+import { assertEquals } from "../support/assert.ts";
+import { netTest } from "../support/net.ts";
+import { type Section } from "./support/config.ts";
+import { EVERYDAY_PROGRAMS, fetchText, showEverydayTraffic } from "./support/everyday.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "./support/gateway.ts";
+import { Site } from "./support/site.ts";
+import { WIREGUARD_GO_PROGRAMS } from "./support/wireguard_go.ts";
+
+const WAYS: Readonly<Record<string, Section>> = {
+  "our NAT": {},
+  "our NAT by a netfilter queue": { Capture: "nfqueue" },
+  "the kernel's NAT": { Egress: "kernel" },
+};
+
+for (const [way, section] of Object.entries(WAYS)) {
+  netTest(`a client reaches the internet through ${way}`, async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    await network.startBoth(section);
+    await showEverydayTraffic(network.client.namespace, network.internet);
+  }, { programs: EVERYDAY_PROGRAMS });
+}
+
+netTest("a stock WireGuard client reaches the internet through our NAT", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  await network.start();
+  await network.connectWireguardGo();
+  await showEverydayTraffic(network.client.namespace, network.internet);
+}, { programs: [...EVERYDAY_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] });
+
+netTest("a connection outlives a minute in which nothing is said", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  await network.startBoth();
+  await using _site = new Site(network.internet, 80);
+  const page = `http://${INTERNET}/pause/60000`;
+  assertEquals(await fetchText(network.client.namespace, page, 80), "before after");
+}, { programs: [...GATEWAY_PROGRAMS, "curl"], slow: true });
