@@ -55,7 +55,7 @@ const PRESENTATION = { colour: false, width: 80, version: "vpn" };
 function commandNames(): string[] {
   const help = parseArguments(["--help"], PRESENTATION);
   assert(help.command === "show");
-  return Array.from(help.text.matchAll(/^  ([a-z]+)  /gm), ([, name]) => name);
+  return Array.from(help.text.matchAll(/^ {2}([a-z]+) {2}/gm), ([, name]) => name);
 }
 
 Deno.test("README.md's vpn commands are ones that the program takes", () => {

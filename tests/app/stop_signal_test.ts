@@ -1,26 +1,29 @@
-/** Shows which signals are taken for a request to stop. */
-import { listenForStop } from "../../lib/app/stop_signal.ts";
+/** Shows which signals are taken for a request to stop. The test runner itself listens to some, hence the processes. */
 import { assertEquals } from "../support/assert.ts";
 import { spawn } from "../support/process.ts";
 
+const PROGRAM = `
+  import { listenForStop } from "${new URL("../../lib/app/stop_signal.ts", import.meta.url)}";
+  using stop = listenForStop();
+  const timer = setInterval(() => {}, 1000);
+  console.log("listening");
+  console.log(await stop.received);
+  clearInterval(timer);`;
+const COMMAND = [Deno.execPath(), "eval", PROGRAM];
+
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.test(`listenForStop() takes ${signal}`, async () => {
-    using stop = listenForStop();
-    Deno.kill(Deno.pid, signal);
-    assertEquals(await stop.received, signal);
+    await using process = spawn(null, COMMAND);
+    await process.waitFor(/listening/);
+    process.signal(signal);
+    const { code } = await process.status;
+    assertEquals([code, process.stdout], [0, `listening\n${signal}\n`]);
   });
 }
 
-Deno.test("listenForStop() leaves a signal alone that is ignored from the start", async () => {
-  const program = `
-    import { listenForStop } from "${new URL("../../lib/app/stop_signal.ts", import.meta.url)}";
-    using stop = listenForStop();
-    const timer = setInterval(() => {}, 1000);
-    console.log("listening");
-    console.log(await stop.received);
-    clearInterval(timer);`;
-  const shell = 'trap "" HUP; exec "$@"';
-  await using process = spawn(null, ["sh", "-c", shell, "sh", Deno.execPath(), "eval", program]);
+Deno.test("listenForStop() leaves a signal without effect that is ignored from the start", async () => {
+  const command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", ...COMMAND];
+  await using process = spawn(null, command);
   await process.waitFor(/listening/);
   process.signal("SIGHUP");
   process.signal("SIGTERM");

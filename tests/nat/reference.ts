@@ -94,7 +94,8 @@ export class ReferenceNat {
       return this.#error(packet, "inside", { type: 3, code: 4, mtu }, now);
     }
     const target = isHairpin
-      ? this.#outer.get(`${packet.protocol}/${packet.destinationPort}`)
+      ? this.#outer.get(`${packet.protocol}/${packet.destinationPort}`) ??
+        this.#hitByChance(packet, packet.destinationPort, now, actual.inside[0])
       : undefined;
     if (isHairpin) {
       if (target === undefined) return NOTHING;
@@ -121,10 +122,12 @@ export class ReferenceNat {
     this.#expire(now);
     const packet = decode(bytes);
     if (packet.destination !== EXTERNAL) return NOTHING;
-    if (packet.protocol === 1 && isError(packet.kind)) return this.#serverError(packet);
+    if (packet.protocol === 1 && isError(packet.kind)) {
+      return this.#serverError(packet, now, actual);
+    }
     if (packet.protocol === 1 && packet.kind !== 0) return NOTHING;
     const mapping = this.#outer.get(`${packet.protocol}/${packet.destinationPort}`) ??
-      this.#hitByChance(packet, now, actual);
+      this.#hitByChance(packet, packet.destinationPort, now, actual.inside[0]);
     if (mapping === undefined) return NOTHING;
     if (packet.timeToLive <= 1) return this.#error(packet, "outside", { type: 11, code: 0 }, now);
     const mtu = this.#options.innerMtu;
@@ -181,12 +184,14 @@ export class ReferenceNat {
     this.#outer.set(key, mapping);
   }
 
-  /** The mapping whose port nothing has shown yet, if the fast NAT knows it to be this packet's. */
-  #hitByChance(packet: Packet, now: number, actual: Sent): Mapping | undefined {
-    if (actual.inside.length === 0) return undefined;
-    const { destination, destinationPort } = decode(actual.inside[0]);
-    const mapping = this.#inner.get(`${packet.protocol}/${destination}/${destinationPort}`);
-    if (mapping !== undefined) this.#choose(mapping, packet.destinationPort, now);
+  /** The mapping whose port nothing has shown yet, if the fast NAT shows it now, in a packet to or from its client. */
+  #hitByChance(packet: Packet, port: number, now: number, shown?: Bytes): Mapping | undefined {
+    if (shown === undefined) return undefined;
+    const to = decode(shown);
+    const { protocol } = packet;
+    const mapping = this.#inner.get(`${protocol}/${to.destination}/${to.destinationPort}`) ??
+      this.#inner.get(`${protocol}/${to.source}/${to.sourcePort}`);
+    if (mapping !== undefined) this.#choose(mapping, port, now);
     return mapping;
   }
 
@@ -248,10 +253,11 @@ export class ReferenceNat {
     return true;
   }
 
-  #serverError(packet: Packet): Sent {
+  #serverError(packet: Packet, now: number, actual: Sent): Sent {
     const quoted = this.#quoted(packet, 8);
     if (quoted === null || quoted.source !== EXTERNAL || packet.timeToLive <= 1) return NOTHING;
-    const mapping = this.#outer.get(`${quoted.protocol}/${quoted.sourcePort}`);
+    const mapping = this.#outer.get(`${quoted.protocol}/${quoted.sourcePort}`) ??
+      this.#hitByChance(quoted, quoted.sourcePort, now, actual.inside.map(quotedIn)[0]);
     if (mapping === undefined) return NOTHING;
     quoted.source = mapping.address;
     quoted.sourcePort = mapping.port;
@@ -277,7 +283,7 @@ export class ReferenceNat {
     }
     const [shown] = [...actual.outside, ...actual.inside];
     if (mapping.external < 0 && shown !== undefined) {
-      this.#choose(mapping, decode(decode(shown).transport.slice(8)).destinationPort, now);
+      this.#choose(mapping, decode(quotedIn(shown)).destinationPort, now);
     }
     quoted.destination = EXTERNAL;
     quoted.destinationPort = mapping.external;
@@ -357,6 +363,10 @@ export class ReferenceNat {
 }
 
 const NOTHING: Sent = { outside: [], inside: [] };
+
+function quotedIn(error: Bytes): Bytes {
+  return decode(error).transport.slice(8);
+}
 
 function isError(type: number): boolean {
   return [3, 4, 5, 11, 12].includes(type);

@@ -15,6 +15,7 @@ const COUNT = /\n(\d+) passed, (\d+) failed\n$/;
 function traces(pid: number): string[] {
   const prefix = `vpn-demo-${pid}-`;
   return [
+    ...journals(processes(prefix).map(({ pid }) => pid)),
     ...listNamespaces().filter((name) => name.startsWith(prefix)),
     ...[...Deno.readDirSync(tmpdir())].map(({ name }) => name)
       .filter((name) => name.startsWith(prefix)),
@@ -22,6 +23,18 @@ function traces(pid: number): string[] {
   ];
 }
 
+/** The notes that processes have taken of changes to the host. */
+function journals(pids: readonly number[]): string[] {
+  try {
+    return [...Deno.readDirSync("/run/vpn")].map(({ name }) => name)
+      .filter((name) => pids.some((pid) => name.startsWith(`${pid}-`)));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** The processes whose command line has this part. */
 function processes(part: string): { readonly pid: number; readonly commandLine: string }[] {
   return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
     if (!/^\d+$/.test(name)) return [];
@@ -62,9 +75,14 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
     const line of [
       /✓ client-2 connects +connected as 10\.66\.77\.3 +[\d.]+ m?s\n/,
       /✓ ping gateway to client-1 +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
+      /✓ ping client-1 to internet +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
+      /✓ page from internet +says "hello 203\.0\.113\.1" +[\d.]+ m?s\n/,
+      /✓ DNS question to gateway +whoami\.example is 203\.0\.113\.1 +[\d.]+ m?s\n/,
+      /✓ DNS question to internet +whoami\.example is 203\.0\.113\.1 +[\d.]+ m?s\n/,
       /✓ page from gateway +says "hello 10\.66\.77\.2" +[\d.]+ m?s\n/,
       /✓ download of 64 MiB +SHA-256 is the same +[\d.]+ m?s +[\d.]+ [MG]bit\/s\n/,
       /✓ page from client-1 +says "hello 10\.66\.77\.3" +[\d.]+ m?s\n/,
+      /✓ no RST and no unreachable +all came from 203\.0\.113\.1 +[\d.]+ m?s\n/,
       /✓ clean end +exit code 0, nothing is left +[\d.]+ m?s\n/,
     ]
   ) assertMatch(demo.stdout, line);
@@ -81,7 +99,23 @@ netTest("demo passes when another runs at the same time", async () => {
   assertEquals([...traces(one.pid), ...traces(other.pid)], []);
 });
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
+netTest("demo fails when the gateway's kernel answers the internet", async () => {
+  await using demo = startDemo();
+  await demo.waitFor(/✓ gateway starts/, STEP_TIMEOUT_MS);
+  // To a port that is neither the NAT's nor a service's.
+  const connect = `await Deno.connect({ hostname: "203.0.113.1", port: 81 }).catch(() => {});`;
+  await run(`vpn-demo-${demo.pid}-internet`, [Deno.execPath(), "eval", connect]);
+  const { code } = await demo.status;
+  assertEquals(code, 1);
+  assertMatch(
+    demo.stdout,
+    /✗ no RST and no unreachable +RST from 203\.0\.113\.1:81 to 203\.0\.113\.2:\d+\n/,
+  );
+  assertMatch(demo.stdout, /\n14 passed, 1 failed\n$/);
+  assertEquals(traces(demo.pid), []);
+});
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   netTest(
     `demo takes everything away and exits with 1 when ${signal} comes in the middle`,
     async () => {
@@ -112,7 +146,12 @@ netTest(
     assertEquals(code, 1);
     assertMatch(demo.stdout, /✗ .* client-1 has ended with exit code 137\n/);
     assertMatch(demo.stdout, /- page from client-1 +not run\n/);
-    assertMatch(demo.stdout, /✗ clean end +client-1 ended with exit code 137/);
+    assertMatch(
+      demo.stdout,
+      /✗ clean end +client-1 ended with exit code 137; client-1: left behind: /,
+    );
+    assertMatch(demo.stdout, /left behind: \/proc\/sys\/net\/ipv4\/conf\/all\/src_valid_mark = 1;/);
+    assertEquals(journals([client!.pid]), []);
     assertMatch(demo.stdout, /\n\d+ passed, 2 failed\n$/);
     assertMatch(demo.stderr, /^ +gateway: .* vpn\.server: listening on UDP port 51820/m);
     assertMatch(demo.stderr, /^ +client-1: .* vpn\.client: connected to 203\.0\.113\.1:51820/m);
@@ -120,16 +159,37 @@ netTest(
   },
 );
 
-netTest("demo removes what one left that was killed", async () => {
+/** Starts a demo and kills it in the middle. Returns its process id, and those of the processes that it left. */
+async function killDemo(): Promise<{ readonly pid: number; readonly left: readonly number[] }> {
   await using killed = startDemo();
   await killed.waitFor(/✓ client-1 connects/, STEP_TIMEOUT_MS);
   killed.signal("SIGKILL");
   await killed.status;
+  const left = processes(`--netns vpn-demo-${killed.pid}-`).map(({ pid }) => pid);
+  assert(left.length >= 2 && journals(left).length > 0);
   assert(traces(killed.pid).length >= 6, traces(killed.pid).join("\n"));
+  return { pid: killed.pid, left };
+}
+
+netTest("demo removes what one left that was killed", async () => {
+  const killed = await killDemo();
   await using demo = startDemo();
   const { code } = await demo.status;
   assertPassed(demo, code);
-  assertEquals([...traces(killed.pid), ...traces(demo.pid)], []);
+  assertEquals([...traces(killed.pid), ...journals(killed.left), ...traces(demo.pid)], []);
+});
+
+netTest("cleanup removes what a killed demo left, and leaves a running one alone", async (net) => {
+  await using demo = startDemo();
+  const killed = await killDemo();
+  const home = net.namespace("home");
+  const removed = await home.output(vpnCommand("cleanup"));
+  for (const host of ["gateway", "client-1", "client-2", "internet"]) {
+    assertStringIncludes(removed, `removed network namespace vpn-demo-${killed.pid}-${host}\n`);
+  }
+  assertStringIncludes(removed, `removed ${tmpdir()}/vpn-demo-${killed.pid}-`);
+  assertEquals([...traces(killed.pid), ...journals(killed.left)], []);
+  assertPassed(demo, (await demo.status).code);
 });
 
 netTest("demo passes the log level on and shows the logs when it is debug", async () => {

@@ -2,8 +2,9 @@
 import { assertEquals } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
 import { type Section } from "./support/config.ts";
-import { EVERYDAY_PROGRAMS, fetchText, showEverydayTraffic } from "./support/everyday.ts";
+import { curl, EVERYDAY_PROGRAMS, fetchText, showEverydayTraffic } from "./support/everyday.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "./support/gateway.ts";
+import { FTP_FILE, FTP_PROGRAMS, startFtp } from "./support/ftp.ts";
 import { Site } from "./support/site.ts";
 import { WIREGUARD_GO_PROGRAMS } from "./support/wireguard_go.ts";
 
@@ -27,6 +28,17 @@ netTest("a stock WireGuard client reaches the internet through our NAT", async (
   await network.connectWireguardGo();
   await showEverydayTraffic(network.client.namespace, network.internet);
 }, { programs: [...EVERYDAY_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] });
+
+netTest("a client fetches a file by FTP in passive mode", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  await network.startBoth();
+  await using server = await startFtp(network.internet, INTERNET);
+  for (const mode of [[], ["--disable-epsv"]]) {
+    const url = `ftp://${INTERNET}/${FTP_FILE}`;
+    const text = await network.client.namespace.output([...curl(url), ...mode]);
+    assertEquals(text, server.text, `with ${mode[0] ?? "EPSV"}`);
+  }
+}, { programs: [...GATEWAY_PROGRAMS, ...FTP_PROGRAMS] });
 
 netTest("a connection outlives a minute in which nothing is said", async (topology) => {
   const network = await GatewayNetwork.lay(topology);

@@ -41,6 +41,7 @@ export async function watchOutside(
     internet,
     UPLINK,
     `(${FOREIGN}) or (${KERNEL_ERRORS})`,
+    { immediate: true },
   );
   return {
     /** Fails where there was such a packet. */
@@ -73,8 +74,9 @@ export async function showEverydayTraffic(
     const tcp = await tcpFlow(client, internet, INTERNET, { seconds: 1, reverse });
     assert(tcp.receivedBytes > 5e6, `TCP, reverse=${reverse}: ${tcp.receivedBytes} bytes`);
     const udp = await udpFlow(client, internet, INTERNET, { seconds: 1, reverse });
-    assert(udp.packets > 500, `UDP, reverse=${reverse}: ${udp.packets} packets`);
-    assert(udp.lost < udp.packets * 0.05, `UDP, reverse=${reverse}: ${udp.lost} lost`);
+    assert(udp.packets > 200, `UDP, reverse=${reverse}: ${udp.packets} packets`);
+    // Where the machine is busy with other things, iperf3 itself is too slow for some.
+    assert(udp.lost < udp.packets * 0.1, `UDP, reverse=${reverse}: ${udp.lost} lost`);
   }
   await showParallel(client, site);
   await idle.waitFor(/^before after$/, PAUSE);

@@ -12,6 +12,13 @@ export interface Recording extends AsyncDisposable {
   count(filter: string): Promise<number>;
   /** What tcpdump says of the packets that match, with their checksums. */
   describe(filter: string): Promise<string>;
+  /** When the packets that match passed, in ms. */
+  times(filter: string): Promise<number[]>;
+}
+
+export interface RecordingOptions {
+  /** What passes is in the recording at once, also what comes right before its end; for small traffic. */
+  readonly immediate?: boolean;
 }
 
 /** Starts to record; what passes after this has returned is in it. */
@@ -19,10 +26,12 @@ export async function record(
   namespace: TestNamespace,
   interfaceName: string,
   filter: string,
+  { immediate = false }: RecordingOptions = {},
 ): Promise<Recording> {
   const path = await Deno.makeTempFile({ prefix: "vpn-test-", suffix: ".pcap" });
   const process = namespace.spawn([
     ...["tcpdump", "-i", interfaceName, "-n", "-p", "-U", "-Z", "root", "-B", "16384"],
+    ...immediate ? ["--immediate-mode"] : [],
     ...["-w", path, filter],
   ]);
   await process.waitFor(/listening on/);
@@ -38,6 +47,11 @@ export async function record(
       return (await read(["-q"], readFilter)).split("\n").length - 1;
     },
     describe: (readFilter) => read(["-vv"], readFilter),
+    async times(readFilter) {
+      const lines = await namespace.output(["tcpdump", "-r", path, "-n", "-q", "-tt", readFilter]);
+      return lines.trim().split("\n").filter((line) => line !== "")
+        .map((line) => Number(line.split(" ")[0]) * 1000);
+    },
     async [Symbol.asyncDispose]() {
       await process.stop();
       await Deno.remove(path);

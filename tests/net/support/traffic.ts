@@ -84,7 +84,7 @@ export interface DatagramResult {
 }
 
 /**
- * Runs one UDP flow of 10 Mbit/s from `client` to `address`, which is an address in `server`.
+ * Runs one UDP flow of 3 Mbit/s from `client` to `address`, which is an address in `server`.
  *
  * @throws {Error} where iperf3 reports one
  */
@@ -98,7 +98,7 @@ export async function udpFlow(
   await listener.waitFor(/Server listening/);
   const { stdout, stderr } = await client.run([
     ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
-    ...["-u", "-b", "10M", "-l", "1200"],
+    ...["-u", "-b", "3M", "-l", "1200"],
     ...reverse ? ["-R"] : [],
   ]);
   const { packets, lost_packets: lost } = parseReport<DatagramReport>(stdout, stderr).end.sum;
