@@ -66,6 +66,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     mtu: config.interface.mtu ?? DEFAULT_MTU,
     offload: options.offload,
     aead: config.interface.aead,
+    trace: options.logLevel === "trace",
     addresses: config.interface.addresses,
     clientToClient: false,
     egress: "off",

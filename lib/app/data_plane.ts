@@ -62,6 +62,7 @@ export class DataPlane {
   #stopping = false;
   #segmentationTold: boolean;
   #fragmentationTold = false;
+  #egressErrorsTold = "{}";
 
   /**
    * Opens the socket; the TUN follows by command.
@@ -112,6 +113,7 @@ export class DataPlane {
       config: egress,
       drops: this.#drops,
       random: () => randomBytes(4).readUInt32LE(),
+      trace: config.trace ? (line) => this.#log("trace", line) : null,
     });
     const pipeline = new Pipeline({
       memory: arena,
@@ -286,6 +288,7 @@ export class DataPlane {
       segmentation: this.#socket.segmentation,
       nat: {
         mappings: this.#egress?.nat.mappingCount ?? 0,
+        sendErrors: this.#egress?.sendErrors() ?? {},
         sessions: this.#egress?.nat.sessionCount ?? 0,
       },
       peers: Array.from(this.#device.peers, (peer) => ({
@@ -326,9 +329,16 @@ export class DataPlane {
       this.#log("warning", `cannot send to a peer: ${errnoName(this.#socket.lastSendError)}`);
       this.#socket.lastSendError = 0;
     }
+    const refused = this.#egress?.sendErrors() ?? {};
+    const counts = JSON.stringify(refused);
+    if (lines.length > 0 && counts !== this.#egressErrorsTold) {
+      this.#egressErrorsTold = counts;
+      const named = Object.entries(refused).map(([name, count]) => `${name} ${count}`).join(", ");
+      this.#log("warning", `packets for outside that the kernel refused: ${named}`);
+    }
   }
 
-  #log(level: "info" | "warning", message: string): void {
+  #log(level: "trace" | "info" | "warning", message: string): void {
     this.#report({ kind: "log", level, category: "dataplane", message });
   }
 }

@@ -19,6 +19,8 @@ export interface DataPlaneConfig {
   /** Whether segmentation offloads may be used. */
   readonly offload: boolean;
   readonly aead: "auto" | "libcrypto" | "builtin";
+  /** Whether to log each packet that goes outside. */
+  readonly trace: boolean;
   /** Inner addresses of this end. */
   readonly addresses: readonly Ipv4Prefix[];
   readonly clientToClient: boolean;
@@ -61,8 +63,12 @@ export interface Statistics {
   /** Drops by the name of their reason; those that are 0 are left out. */
   readonly drops: Readonly<Record<string, number>>;
   readonly segmentation: boolean;
-  /** Mappings and sessions of the NAT. */
-  readonly nat: { readonly mappings: number; readonly sessions: number };
+  /** Mappings and sessions of the NAT, and how many packets the kernel refused, by the name of the error. */
+  readonly nat: {
+    readonly mappings: number;
+    readonly sessions: number;
+    readonly sendErrors: Readonly<Record<string, number>>;
+  };
 }
 
 /** From the data plane, by `postMessage`. */
@@ -83,7 +89,7 @@ export type Report =
   }
   | {
     readonly kind: "log";
-    readonly level: "info" | "warning";
+    readonly level: "trace" | "info" | "warning";
     readonly category: string;
     readonly message: string;
   }

@@ -2,6 +2,7 @@
  * Owns a gateway's way outside within the data plane: the NAT, the raw socket that it sends by, the capture of the answers.
  */
 import type { Arena } from "../../ffi/arena.ts";
+import { errnoName } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
 import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
@@ -11,6 +12,7 @@ import type { PortForward, PortRange } from "../nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../nat/constants.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { captureFilter } from "./capture_filter.ts";
+import { describePacket } from "./packet_trace.ts";
 
 /** Packets that one send or receive call handles. */
 const BATCH = 64;
@@ -59,6 +61,8 @@ export class Egress implements Disposable {
   readonly capture: Capture;
   readonly #config: EgressConfig;
   readonly #raw: RawSocket;
+  readonly #view: DataView;
+  readonly #trace: ((line: string) => void) | null;
   readonly #drops: DropCounters;
 
   /** Bytes of arena that an egress takes. */
@@ -72,13 +76,17 @@ export class Egress implements Disposable {
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, drops, random }: {
+    { config, drops, random, trace }: {
       config: EgressConfig;
       drops: DropCounters;
       random: () => number;
+      /** Takes a line for each packet handed to the kernel; null for none. */
+      trace: ((line: string) => void) | null;
     },
   ) {
     this.#drops = drops;
+    this.#view = arena.view;
+    this.#trace = trace;
     this.#config = config;
     this.nat = new Nat({
       ...config,
@@ -117,6 +125,7 @@ export class Egress implements Disposable {
     if (outside.length === 0) return;
     const errors = this.#raw.errorCount;
     const sent = this.#raw.send(outside, 0, outside.length);
+    if (this.#trace !== null) this.#traceSent(this.#trace, errors === this.#raw.errorCount);
     for (let i = errors; i < this.#raw.errorCount; i++) this.#drops.add(DropReason.sendError);
     for (let i = sent; i < outside.length; i++) {
       this.#drops.add(DropReason.sendQueueFull, outside.lengths[i]);
@@ -124,9 +133,20 @@ export class Egress implements Disposable {
     outside.clear();
   }
 
-  /** How many packets the kernel refused, by errno. */
-  get sendErrors(): ReadonlyMap<number, number> {
-    return this.#raw.errors;
+  /** How many packets the kernel refused, by the name of the error. */
+  sendErrors(): Record<string, number> {
+    return Object.fromEntries(
+      Array.from(this.#raw.errors, ([errno, count]) => [errnoName(errno), count]),
+    );
+  }
+
+  /** The kernel has put total length, id and checksum into its own copies; all else is as it stands here. */
+  #traceSent(trace: (line: string) => void, allTaken: boolean): void {
+    const { outside } = this.nat;
+    for (let i = 0; i < outside.length; i++) {
+      const packet = describePacket(this.#view, outside.offsets[i], outside.lengths[i]);
+      trace(`${allTaken ? "sent" : "sent, or refused,"} ${packet}`);
+    }
   }
 
   [Symbol.dispose](): void {

@@ -103,6 +103,7 @@ function dataPlaneConfig(
     mtu: section.mtu ?? DEFAULT_MTU,
     offload: options.offload,
     aead: section.aead,
+    trace: options.logLevel === "trace",
     addresses: section.addresses,
     clientToClient: section.clientToClient,
     peers: config.peers.map((peer) => peerOptions(peer, peer.endpoint?.address ?? null)),

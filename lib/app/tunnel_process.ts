@@ -89,10 +89,11 @@ export async function startDataPlane(
 export function logReports(logger: Logger): DataPlaneListener {
   return {
     onNetworkChange: () => {},
-    onLog: ({ level, message }) =>
-      level === "warning"
-        ? logger.warn("{message}", { message })
-        : logger.info("{message}", { message }),
+    onLog: ({ level, message }) => {
+      if (level === "trace") logger.trace("{message}", { message });
+      else if (level === "info") logger.info("{message}", { message });
+      else logger.warn("{message}", { message });
+    },
     onPeer: ({ event, publicKey, name, endpoint }) => {
       logger.info("peer {peer}: {event} ({address}:{port})", {
         peer: name ?? encodeKey(publicKey),

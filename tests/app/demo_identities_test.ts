@@ -2,6 +2,7 @@
 import { createConfigurations } from "../../lib/app/demo/identities.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { validateClient, validateServer } from "../../lib/config/roles.ts";
+import { formatCidr, formatIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { assertEquals, assertNotEquals } from "../support/assert.ts";
 
 Deno.test("createConfigurations() makes files that server and clients run from", () => {
@@ -18,8 +19,11 @@ Deno.test("createConfigurations() makes files that server and clients run from",
     assertEquals(client.interface.publicKey, server.peers[i]!.publicKey);
     assertEquals(client.interface.addresses, server.peers[i]!.allowedIps);
     assertEquals(client.server.endpoint.port, server.listenPort);
+    assertEquals(client.server.allowedIps.map(formatCidr), ["0.0.0.0/0"]);
   }
   assertEquals(server.warnings, []);
+  assertEquals(server.interface.egress, "raw");
+  assertEquals(server.interface.dnsProxy.map(formatIpv4), ["192.0.2.1"]);
   assertNotEquals(clients[0]!.server.presharedKey, clients[1]!.server.presharedKey);
   assertNotEquals(createConfigurations().gateway, texts.gateway);
 });

@@ -38,14 +38,18 @@ export interface BenchResult {
   readonly notes: readonly string[];
 }
 
-/** Says what is going on. */
-export type Note = (text: string) => void;
+export interface Surroundings {
+  /** Says what is going on. */
+  readonly note: (text: string) => void;
+  /** Aborted when the topology is taken down under the run. */
+  readonly interrupted: AbortSignal;
+}
 
 /** Measures all that the options ask for. */
 export async function runBench(
   topology: Topology,
   options: BenchOptions,
-  note: Note,
+  { note, interrupted }: Surroundings,
 ): Promise<BenchResult> {
   const startedAt = new Date();
   const notes: string[] = [];
@@ -53,7 +57,7 @@ export async function runBench(
   if (missing.length > 0) notes.push(`Not to be had here: ${missing.join(", ")}.`);
   const machine = await describeMachine();
   const wire = await layWire(topology);
-  using run = new Run(wire, options, note);
+  using run = new Run(wire, options, { note, interrupted });
   const profile = await run.all(missing);
   return {
     startedAt: startedAt.toISOString(),
@@ -84,15 +88,17 @@ class Run implements Disposable {
   readonly notes: string[] = [];
   readonly #wire: Wire;
   readonly #options: BenchOptions;
-  readonly #note: Note;
+  readonly #note: (text: string) => void;
+  readonly #interrupted: AbortSignal;
   readonly #program: Program;
   readonly #udp: UdpLoad;
   readonly #started = performance.now();
 
-  constructor(wire: Wire, options: BenchOptions, note: Note) {
+  constructor(wire: Wire, options: BenchOptions, { note, interrupted }: Surroundings) {
     this.#wire = wire;
     this.#options = options;
     this.#note = note;
+    this.#interrupted = interrupted;
     this.#program = programOf(options.program);
     this.#udp = new UdpLoad(wire);
   }
@@ -103,18 +109,20 @@ class Run implements Disposable {
     const available = (key: ContenderKey) =>
       PROGRAMS[key].every((program) => !missing.includes(program));
     // The short ones first: the rounds take what time is left.
-    if (this.#wants("start")) await this.#measureStart();
+    if (this.#wants("start")) await this.#turn("start of the client", () => this.#measureStart());
     if (this.#wants("handshakes", "memory")) {
-      this.#note("handshakes of 1,000 clients");
-      await measureThousandClients(this.#wire, {
-        program: this.#program,
-        rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
-        seconds,
-        samples: this.samples,
-        withWireguardGo: this.#has("wireguard-go") && available("wireguard-go"),
-      });
+      await this.#turn("handshakes of 1,000 clients", () =>
+        measureThousandClients(this.#wire, {
+          program: this.#program,
+          rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
+          seconds,
+          samples: this.samples,
+          withWireguardGo: this.#has("wireguard-go") && available("wireguard-go"),
+        }));
     }
-    const profile = this.#wants("profile") ? await this.#profile() : null;
+    const profile = this.#wants("profile")
+      ? await this.#turn("profile", () => measureProfile(this.#wire, quick ? 1 : 2))
+      : null;
     await this.#rounds(this.#options.contenders.filter(available));
     return profile;
   }
@@ -143,20 +151,36 @@ class Run implements Disposable {
       const start = performance.now();
       for (const key of contenders) {
         const contender = make[key]();
-        this.#note(`round ${round} of ${rounds}: ${contender.name}`);
-        await this.#measureContender(contender);
+        await this.#turn(
+          `round ${round} of ${rounds}: ${contender.name}`,
+          () => this.#measureContender(contender),
+        );
       }
       for (const peers of peerCounts) {
-        this.#note(`round ${round} of ${rounds}: ${peersName(peers)}`);
-        const { seconds } = this.#options;
-        const rate = await measureWithPeers(this.#wire, { program: this.#program, peers, seconds });
-        this.samples.add("peers", peersName(peers), rate);
+        await this.#turn(
+          `round ${round} of ${rounds}: ${peersName(peers)}`,
+          () => this.#measurePeers(peers),
+        );
       }
       const now = performance.now();
       if (round < rounds && now - this.#started + (now - start) > BUDGET_MS) {
         this.notes.push(`Time was up after round ${round} of ${rounds}.`);
         break;
       }
+    }
+  }
+
+  /** Does one thing. That it fails is told at the end, and keeps nothing else from being measured. */
+  async #turn<Result>(title: string, measure: () => Promise<Result>): Promise<Result | null> {
+    this.#note(title);
+    try {
+      return await measure();
+    } catch (error) {
+      if (this.#interrupted.aborted) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      this.notes.push(`FAILED: ${title}: ${message}`);
+      this.#note(message);
+      return null;
     }
   }
 
@@ -202,16 +226,16 @@ class Run implements Disposable {
     );
   }
 
+  async #measurePeers(peers: number): Promise<void> {
+    const { seconds } = this.#options;
+    const rate = await measureWithPeers(this.#wire, { program: this.#program, peers, seconds });
+    this.samples.add("peers", peersName(peers), rate);
+  }
+
   async #measureStart(): Promise<void> {
-    this.#note("start of the client");
     const count = this.#options.quick ? 3 : 7;
     const times = await measureStart(this.#wire, { program: this.#program, count });
     for (const time of times) this.samples.add("start", ContenderName.vpn, time);
-  }
-
-  #profile(): Promise<Profile> {
-    this.#note("profile");
-    return measureProfile(this.#wire, this.#options.quick ? 1 : 2);
   }
 
   #wants(...sections: readonly Section[]): boolean {

@@ -42,24 +42,29 @@ function writeJson(path: string, result: BenchResult): void {
 /** Measures and reports; what a signal interrupts takes itself down on the way out. */
 async function measure(options: BenchOptions): Promise<number> {
   await using topology = new Topology();
-  let interruption: (typeof SIGNALS)[number] | null = null;
+  const interruption = new AbortController();
+  let exitCode = 0;
   for (const signal of SIGNALS) {
     Deno.addSignalListener(signal, () => {
-      if (interruption !== null) return;
-      interruption = signal;
+      if (interruption.signal.aborted) return;
+      interruption.abort();
+      exitCode = EXIT_CODES[signal];
       note(`${signal}: taking everything down`);
       // Without its namespaces the measurement under way fails, and so ends.
       topology[Symbol.asyncDispose]();
-      setTimeout(() => Deno.exit(EXIT_CODES[signal]), UNWIND_TIMEOUT_MS);
+      setTimeout(() => Deno.exit(exitCode), UNWIND_TIMEOUT_MS);
     });
   }
   try {
-    const result = await runBench(topology, options, note);
+    const result = await runBench(topology, options, {
+      note,
+      interrupted: interruption.signal,
+    });
     writeJson(options.json, result);
     writeText(Deno.stdout, `${formatResult(result)}\nAs JSON: ${options.json}\n`);
     return 0;
   } catch (error) {
-    if (interruption !== null) return EXIT_CODES[interruption];
+    if (exitCode !== 0) return exitCode;
     throw error;
   }
 }

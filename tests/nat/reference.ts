@@ -71,13 +71,18 @@ export class ReferenceNat {
     return this.#inner.size;
   }
 
+  /** An inner endpoint whose first packet was dropped behind the making of its mapping, so that its port is not known yet. */
+  get hidden(): Pick<Mapping, "protocol" | "address" | "port"> | undefined {
+    return [...this.#inner.values()].find(({ external }) => external < 0);
+  }
+
   /** What a client's packet should have made the NAT send, given what it did send. */
   outbound(bytes: Bytes, now: number, actual: Sent): Sent {
     this.#expire(now);
     const packet = decode(bytes);
     if (packet.timeToLive <= 1) return this.#error(packet, "inside", { type: 11, code: 0 }, now);
     if (packet.protocol === 1 && isError(packet.kind)) {
-      return this.#clientError(packet, now, actual);
+      return this.#clientError(packet);
     }
     if (packet.protocol === 1 && (packet.kind !== 8 || packet.destination === EXTERNAL)) {
       return NOTHING;
@@ -94,8 +99,7 @@ export class ReferenceNat {
       return this.#error(packet, "inside", { type: 3, code: 4, mtu }, now);
     }
     const target = isHairpin
-      ? this.#outer.get(`${packet.protocol}/${packet.destinationPort}`) ??
-        this.#hitByChance(packet, packet.destinationPort, now, actual.inside[0])
+      ? this.#outer.get(`${packet.protocol}/${packet.destinationPort}`)
       : undefined;
     if (isHairpin) {
       if (target === undefined) return NOTHING;
@@ -118,16 +122,15 @@ export class ReferenceNat {
   }
 
   /** What a packet from outside should have made the NAT send. */
-  inbound(bytes: Bytes, now: number, actual: Sent): Sent {
+  inbound(bytes: Bytes, now: number): Sent {
     this.#expire(now);
     const packet = decode(bytes);
     if (packet.destination !== EXTERNAL) return NOTHING;
     if (packet.protocol === 1 && isError(packet.kind)) {
-      return this.#serverError(packet, now, actual);
+      return this.#serverError(packet);
     }
     if (packet.protocol === 1 && packet.kind !== 0) return NOTHING;
-    const mapping = this.#outer.get(`${packet.protocol}/${packet.destinationPort}`) ??
-      this.#hitByChance(packet, packet.destinationPort, now, actual.inside[0]);
+    const mapping = this.#outer.get(`${packet.protocol}/${packet.destinationPort}`);
     if (mapping === undefined) return NOTHING;
     if (packet.timeToLive <= 1) return this.#error(packet, "outside", { type: 11, code: 0 }, now);
     const mtu = this.#options.innerMtu;
@@ -159,7 +162,6 @@ export class ReferenceNat {
       };
       this.#inner.set(key, mapping);
     }
-    // Of a packet that is dropped behind this, the port is found out by a later one.
     const [shown] = [...actual.outside, ...actual.inside].slice(0, 1).map(decode);
     if (mapping.external < 0 && shown?.source === EXTERNAL) {
       assertEquals(shown.protocol, protocol);
@@ -182,17 +184,6 @@ export class ReferenceNat {
     assertEquals(port < 1024, mapping.port < 1024, "the class of the port");
     mapping.external = port;
     this.#outer.set(key, mapping);
-  }
-
-  /** The mapping whose port nothing has shown yet, if the fast NAT shows it now, in a packet to or from its client. */
-  #hitByChance(packet: Packet, port: number, now: number, shown?: Bytes): Mapping | undefined {
-    if (shown === undefined) return undefined;
-    const to = decode(shown);
-    const { protocol } = packet;
-    const mapping = this.#inner.get(`${protocol}/${to.destination}/${to.destinationPort}`) ??
-      this.#inner.get(`${protocol}/${to.source}/${to.sourcePort}`);
-    if (mapping !== undefined) this.#choose(mapping, port, now);
-    return mapping;
   }
 
   #trackClient(mapping: Mapping, packet: Packet, now: number): void {
@@ -253,11 +244,10 @@ export class ReferenceNat {
     return true;
   }
 
-  #serverError(packet: Packet, now: number, actual: Sent): Sent {
+  #serverError(packet: Packet): Sent {
     const quoted = this.#quoted(packet, 8);
     if (quoted === null || quoted.source !== EXTERNAL || packet.timeToLive <= 1) return NOTHING;
-    const mapping = this.#outer.get(`${quoted.protocol}/${quoted.sourcePort}`) ??
-      this.#hitByChance(quoted, quoted.sourcePort, now, actual.inside.map(quotedIn)[0]);
+    const mapping = this.#outer.get(`${quoted.protocol}/${quoted.sourcePort}`);
     if (mapping === undefined) return NOTHING;
     quoted.source = mapping.address;
     quoted.sourcePort = mapping.port;
@@ -265,7 +255,7 @@ export class ReferenceNat {
     return { outside: [], inside: [requoted(packet, quoted)] };
   }
 
-  #clientError(packet: Packet, now: number, actual: Sent): Sent {
+  #clientError(packet: Packet): Sent {
     const quoted = this.#quoted(packet, 0);
     if (quoted === null) return NOTHING;
     const { protocol, source, sourcePort, destination, destinationPort } = quoted;
@@ -280,10 +270,6 @@ export class ReferenceNat {
       quoted.source = other.address;
       quoted.sourcePort = other.port;
       packet.destination = other.address;
-    }
-    const [shown] = [...actual.outside, ...actual.inside];
-    if (mapping.external < 0 && shown !== undefined) {
-      this.#choose(mapping, decode(quotedIn(shown)).destinationPort, now);
     }
     quoted.destination = EXTERNAL;
     quoted.destinationPort = mapping.external;
@@ -363,10 +349,6 @@ export class ReferenceNat {
 }
 
 const NOTHING: Sent = { outside: [], inside: [] };
-
-function quotedIn(error: Bytes): Bytes {
-  return decode(error).transport.slice(8);
-}
 
 function isError(type: number): boolean {
   return [3, 4, 5, 11, 12].includes(type);

@@ -57,6 +57,8 @@ export class SimulatedDevice {
   readonly memory: Memory;
   readonly device: Device;
   readonly pipeline: Pipeline;
+  /** Empty between calls: whatever is sent goes to `onDatagram` at once. */
+  readonly sendQueue: SendQueue;
   /** All that the device reported, oldest first. */
   readonly events: DeviceEvent[] = [];
   /** Outer address and port, host order; a test may change them: the device then has moved. */
@@ -68,7 +70,6 @@ export class SimulatedDevice {
   onDatagram: ((datagram: Datagram) => void) | null = null;
 
   readonly #clock: FakeClock;
-  readonly #sendQueue: SendQueue;
   readonly #hostQueue = new PacketQueue(MAX_MERGED);
 
   constructor(options: SimulatedDeviceOptions) {
@@ -80,10 +81,10 @@ export class SimulatedDevice {
     this.identity = keyPair(random.bytes(32));
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     this.memory = createMemory(SEND_OFFSET + SEND_SLOTS * slotSize);
-    this.#sendQueue = new SendQueue({ offset: SEND_OFFSET, slots: SEND_SLOTS, slotSize });
+    this.sendQueue = new SendQueue({ offset: SEND_OFFSET, slots: SEND_SLOTS, slotSize });
     this.device = new Device({
       memory: this.memory,
-      sendQueue: this.#sendQueue,
+      sendQueue: this.sendQueue,
       identity: this.identity,
       aead: (options.aead ?? createBuiltinAead)(this.memory),
       drops: this.drops,
@@ -103,7 +104,7 @@ export class SimulatedDevice {
         privateNetworks: [],
       }),
       nat: null,
-      sendQueue: this.#sendQueue,
+      sendQueue: this.sendQueue,
       hostQueue: this.#hostQueue,
       drops: this.drops,
       splitterScratch: SCRATCH_OFFSET,
@@ -191,7 +192,7 @@ export class SimulatedDevice {
   }
 
   #flush(): void {
-    const send = this.#sendQueue;
+    const send = this.sendQueue;
     for (let i = send.head; i < send.tail; i++) {
       const at = send.offsets[i]!;
       this.onDatagram?.({

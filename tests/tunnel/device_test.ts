@@ -3,7 +3,16 @@ import { MAX_HANDSHAKE_ATTEMPTS } from "../../lib/tunnel/constants.ts";
 import { DropReason } from "../../lib/wire/drop_reason.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { ipv4 } from "../support/simulated_device.ts";
-import { connectedPair, sentBy, tunnelPair, upward } from "../support/tunnel_pair.ts";
+import {
+  connectedPair,
+  INITIATION,
+  KEEPALIVE_SIZE,
+  RESPONSE,
+  sentBy,
+  TRANSPORT,
+  tunnelPair,
+  upward,
+} from "../support/tunnel_pair.ts";
 
 Deno.test("peer() finds a peer by its public key", () => {
   const { client, gateway, toGateway } = tunnelPair();
@@ -56,6 +65,33 @@ Deno.test("a full send queue costs the packet and is counted; the counter is not
   assertEquals(current!.counterLow - before, 256);
 });
 
+Deno.test("waiting packets that find the send queue full are counted, and the others sent", () => {
+  const pair = tunnelPair();
+  const { client, gateway, simulation, sent } = pair;
+  const { sendQueue } = client;
+  client.send(...Array.from({ length: 10 }, (_, i) => upward(`${i}`)));
+  simulation.run(15);
+  const response = sentBy(pair, gateway, RESPONSE)[0]!.bytes;
+  sent.length = 0;
+  while (sendQueue.free > 4) sendQueue.commit(0, 0, 0, 0);
+  const before = client.memory.bytes.slice(0, 64);
+  client.receive(response, gateway);
+  assertEquals(client.dropped(DropReason.sendQueueFull), 6);
+  assertEquals(sentBy(pair, client, TRANSPORT).length, 4);
+  assertEquals(client.memory.bytes.slice(0, 64), before);
+});
+
+Deno.test("a persistent keepalive that finds the send queue full is not the last one", () => {
+  const pair = connectedPair({ toGateway: { persistentKeepalive: 25 } });
+  const { client, simulation, sent } = pair;
+  while (client.sendQueue.free > 0) client.sendQueue.commit(0, 0, 0, 0);
+  simulation.run(25_000);
+  assertEquals(client.dropped(DropReason.sendQueueFull), 1);
+  sent.length = 0;
+  simulation.run(25_000);
+  assertEquals(sent.map(({ bytes }) => bytes.length), [KEEPALIVE_SIZE]);
+});
+
 Deno.test("an initiation that finds the send queue full is sent by the timer", () => {
   const pair = connectedPair();
   const { client, toGateway, simulation } = pair;
@@ -64,9 +100,9 @@ Deno.test("an initiation that finds the send queue full is sent by the timer", (
   for (let i = 0; i < 256; i++) client.device.send(toGateway, 0, 32, simulation.now);
   client.device.initiate(toGateway, simulation.now);
   client.poll();
-  assertEquals(sentBy(pair, client, 1).length, 0);
+  assertEquals(sentBy(pair, client, INITIATION).length, 0);
   simulation.run(6000);
-  assertEquals(sentBy(pair, client, 1).length, 1);
+  assertEquals(sentBy(pair, client, INITIATION).length, 1);
 });
 
 Deno.test("poll() does nothing before pollAt(), and pollAt() is never late", () => {

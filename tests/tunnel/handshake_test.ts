@@ -5,6 +5,7 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { buildUdp } from "../support/packet_builder.ts";
 import {
   connectedPair,
+  COOKIE_REPLY,
   deliver,
   downward,
   INITIATION,
@@ -159,6 +160,11 @@ Deno.test("a response that is played again is refused", () => {
   const { current } = pair.toGateway;
   deliver(pair.client, sentBy(pair, pair.gateway, RESPONSE).at(-1)!.bytes);
   assertEquals(pair.client.dropped(DropReason.unknownIndex), 1);
+  // The index is a session's now, and stays one while another handshake is under way.
+  pair.simulation.run(10_000);
+  pair.client.initiate(pair.toGateway);
+  deliver(pair.client, sentBy(pair, pair.gateway, RESPONSE).at(-1)!.bytes);
+  assertEquals(pair.client.dropped(DropReason.unknownIndex), 2);
   assertEquals(pair.toGateway.current === current, true);
 });
 
@@ -172,6 +178,12 @@ Deno.test("a response to an initiation that was sent again meanwhile is refused"
   deliver(pair.client, sentBy(pair, pair.gateway, RESPONSE)[0]!.bytes);
   assertEquals(pair.client.dropped(DropReason.unknownIndex), 1);
   assertEquals(pair.toGateway.current, null);
+  // Nor does the old index name anything else any more.
+  const cookieReply = new Uint8Array(64);
+  cookieReply[0] = COOKIE_REPLY;
+  cookieReply.set(pair.sent[0]!.bytes.subarray(4, 8), 4);
+  deliver(pair.client, cookieReply);
+  assertEquals(pair.client.dropped(DropReason.unknownIndex), 2);
 });
 
 Deno.test("a lost response is made good by the next initiation", () => {

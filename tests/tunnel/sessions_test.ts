@@ -1,9 +1,11 @@
 /** Tests of lib/tunnel/sessions.ts: which session stands in which slot, and which keys are destroyed. */
+import type { Initiator } from "../../lib/noise/handshake.ts";
 import { IndexTable } from "../../lib/tunnel/index_table.ts";
 import type { Keypair } from "../../lib/tunnel/keypair.ts";
 import type { Peer } from "../../lib/tunnel/peer.ts";
 import {
   confirm,
+  dropHandshake,
   dropSessions,
   installInitiated,
   installResponded,
@@ -101,6 +103,17 @@ Deno.test("dropSessions() destroys all keys and frees their indices", () => {
   dropSessions(slots.table, slots.peer);
   assertEquals(slots.numbers, [null, null, null]);
   assert(slots.keypairs.every(isDestroyed));
+});
+
+Deno.test("dropHandshake() destroys the handshake and frees its index, if there is one", () => {
+  const { table, peer } = new Slots();
+  dropHandshake(table, peer);
+  let destroyed = 0;
+  const state = { destroy: () => destroyed++ } as unknown as Initiator;
+  peer.handshake = { state, localIndex: table.allocate(peer, () => 77) };
+  dropHandshake(table, peer);
+  dropHandshake(table, peer);
+  assertEquals([table.peer(77), peer.handshake, destroyed], [null, null, 1]);
 });
 
 Deno.test("a new session may ask for its renewal again", () => {

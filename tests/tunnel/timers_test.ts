@@ -1,9 +1,11 @@
 /** Tests of every timer of the WireGuard paper (sections 6.1 to 6.5), one by one, between two devices on a fake clock. */
+import { NEVER, Timers } from "../../lib/tunnel/timers.ts";
 import { DropReason } from "../../lib/wire/drop_reason.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import type { SimulatedDevice } from "../support/simulated_device.ts";
 import {
   connectedPair,
+  deliver,
   downward,
   INITIATION,
   KEEPALIVE_SIZE,
@@ -53,6 +55,7 @@ Deno.test("REKEY_TIMEOUT: an initiation without answer is sent again after 5 s a
     times.slice(1).forEach((at, i) => gaps.push(at - times[i]!));
   }
   for (const gap of gaps) assertBetween(gap, 5000, 5000 + JITTER);
+  assert(new Set(gaps.slice(0, 10)).size > 5, "the jitter of one device is not drawn anew");
   // The whole range is used, or two ends that began at once would collide again.
   assert(Math.min(...gaps) < 5000 + JITTER * 0.1, `${Math.min(...gaps)}`);
   assert(Math.max(...gaps) > 5000 + JITTER * 0.9, `${Math.max(...gaps)}`);
@@ -112,6 +115,7 @@ Deno.test("a packet that comes during a handshake starts its 90 s anew", () => {
   pair.simulation.link.isDown = false;
   pair.simulation.run(6000);
   assertEquals(pair.gateway.tun.written.length, 2);
+  assertEquals(pair.toGateway.timers.handshakeAttempts, 0);
 });
 
 Deno.test("initiations are never less than REKEY_TIMEOUT apart, however much is to be sent", () => {
@@ -155,6 +159,18 @@ Deno.test("KEEPALIVE_TIMEOUT: data that comes while a keepalive is waited for ha
   pair.client.send(upward("two"));
   pair.simulation.run(60_000);
   assertEquals(keepalives(pair, pair.gateway, start), [10_000 + LATENCY, 20_000 + LATENCY]);
+});
+
+Deno.test("KEEPALIVE_TIMEOUT: a handshake response is an answer as well", () => {
+  const pair = connectedPair();
+  pair.simulation.run(6000);
+  const start = pair.simulation.now;
+  pair.client.send(upward("hello"));
+  pair.simulation.run(5000);
+  pair.client.initiate(pair.toGateway);
+  pair.simulation.run(60_000);
+  assertEquals(sentBy(pair, pair.gateway, RESPONSE).length, 1);
+  assertEquals(keepalives(pair, pair.gateway, start), []);
 });
 
 Deno.test("a new handshake begins 15 s after data was sent with nothing received", () => {
@@ -267,6 +283,15 @@ Deno.test("REKEY_AFTER_TIME: the responder leaves renewal to the initiator, unti
   assertEquals(sentBy(pair, pair.gateway, INITIATION), []);
 });
 
+/** Keeps initiations off the link of `pair` from now on. */
+function loseInitiations({ simulation }: TunnelPair): void {
+  const record = simulation.onDatagram!;
+  simulation.onDatagram = (datagram, sender) => {
+    record(datagram, sender);
+    return datagram.bytes[0] !== INITIATION;
+  };
+}
+
 Deno.test("an initiator that only receives renews the key at 165 s, and asks for it once", () => {
   const pair = connectedPair();
   const start = pair.toGateway.current!.createdAt;
@@ -274,15 +299,46 @@ Deno.test("an initiator that only receives renews the key at 165 s, and asks for
   pair.gateway.send(downward("a little early"));
   pair.simulation.run(LATENCY);
   assertEquals(sentBy(pair, pair.client, INITIATION), []);
-  pair.simulation.onDatagram = (datagram, sender) => {
-    pair.sent.push({ ...datagram, type: datagram.bytes[0]!, at: pair.simulation.now, sender });
-    return datagram.bytes[0] !== INITIATION;
-  };
+  loseInitiations(pair);
   pair.simulation.runUntil(start + 165_000);
-  for (let packet = 0; packet < 5; packet++) pair.gateway.send(downward(`packet ${packet}`));
-  pair.simulation.run(1000);
-  const initiations = sentBy(pair, pair.client, INITIATION);
-  assertEquals(initiations.map(({ at }) => at - start), [165_000 + LATENCY]);
+  for (let packet = 0; packet < 65; packet++) {
+    pair.gateway.send(downward(`packet ${packet}`));
+    pair.simulation.run(100);
+  }
+  const [first, second, ...more] = sentBy(pair, pair.client, INITIATION);
+  assertEquals(first!.at - start, 165_000 + LATENCY);
+  // The timer sends it again; packets that go on coming do not.
+  assertBetween(second!.at - first!.at, 5000, 5000 + JITTER);
+  assertEquals([more.length, pair.toGateway.timers.handshakeAttempts], [0, 1]);
+});
+
+Deno.test("a responder that only receives leaves renewal to the initiator", () => {
+  const pair = connectedPair();
+  pair.simulation.run(166_000);
+  loseInitiations(pair);
+  pair.client.send(upward("renews"));
+  pair.simulation.run(LATENCY);
+  assertEquals(pair.gateway.tun.written.length, 1);
+  assertEquals(sentBy(pair, pair.gateway), []);
+});
+
+Deno.test("a late packet under the previous key renews nothing", () => {
+  const pair = connectedPair();
+  const { simulation, client, gateway, toGateway } = pair;
+  simulation.run(121_000);
+  gateway.send(downward("late"));
+  const late = sentBy(pair, gateway, TRANSPORT)[0]!.bytes;
+  client.initiate(toGateway);
+  simulation.link.isDown = true;
+  simulation.run(LATENCY);
+  simulation.link.isDown = false;
+  simulation.run(1000);
+  const { previous } = toGateway;
+  simulation.runUntil(previous!.createdAt + 170_000);
+  pair.sent.length = 0;
+  client.tun.written.length = 0;
+  deliver(client, late);
+  assertEquals(sentBy(pair, client), []);
 });
 
 Deno.test("REJECT_AFTER_TIME: nothing is sent under a key of 180 s; the packet waits for a new one", () => {
@@ -298,12 +354,11 @@ Deno.test("REJECT_AFTER_TIME: nothing is sent under a key of 180 s; the packet w
 Deno.test("REJECT_AFTER_TIME: nothing is taken under a key of 180 s", () => {
   const pair = connectedPair();
   const start = pair.toClient.current!.createdAt;
-  pair.simulation.runUntil(start + 179_985);
+  pair.simulation.runUntil(start + 179_999 - LATENCY);
   pair.client.send(upward("in time"));
-  pair.simulation.run(10);
-  assertEquals(pair.gateway.tun.written.length, 1);
+  pair.simulation.run(1);
   pair.client.send(upward("too late on arrival"));
-  pair.simulation.run(10);
+  pair.simulation.run(LATENCY);
   assertEquals(pair.gateway.tun.written.length, 1);
   assertEquals(pair.gateway.dropped(DropReason.expiredKey), 1);
 });
@@ -350,4 +405,25 @@ Deno.test("a busy tunnel survives an outage of any length", () => {
     sendEachSecond(pair, 10);
     assertEquals(pair.gateway.tun.written.length, 10, `${outage}`);
   }
+});
+
+Deno.test("handshakeAbandoned() leaves one timer: that which zeroes what keys there are", () => {
+  const timers = new Timers({ at: NEVER }, () => 0);
+  timers.dataReceived(0);
+  timers.handshakeInitiated(0);
+  timers.handshakeAbandoned(1000);
+  assertEquals([timers.earliest(), timers.zeroKeysAt], [541_000, 541_000]);
+  timers.handshakeAbandoned(2000);
+  assertEquals(timers.zeroKeysAt, 541_000);
+});
+
+Deno.test("stop() leaves no timer", () => {
+  const timers = new Timers({ at: NEVER }, () => 0);
+  timers.dataReceived(0);
+  timers.dataSent(0);
+  timers.handshakeInitiated(0);
+  timers.sessionDerived(0);
+  timers.setPersistentInterval(1000, 0);
+  timers.stop();
+  assertEquals(timers.earliest(), NEVER);
 });

@@ -56,6 +56,15 @@ Deno.test("a transport message has a header, the packet padded to 16 bytes, and 
   assertEquals(pair.gateway.tun.written.map(({ length }) => length), [28, 29, 31, 32, 33, 128]);
 });
 
+Deno.test("padding is zeros, whatever lay behind the packet", () => {
+  const pair = connectedPair();
+  pair.client.send(buildUdp({ payload: new Uint8Array(200).fill(0xff) }));
+  pair.gateway.receive(sealed(pair, "x"), pair.client);
+  const { device, memory } = pair.gateway;
+  const packet = memory.bytes.slice(device.receivedOffset, device.receivedOffset + 32);
+  assertEquals(packet.subarray(28), Uint8Array.of("x".charCodeAt(0), 0, 0, 0));
+});
+
 Deno.test("padding never goes beyond the MTU", () => {
   const pair = connectedPair();
   for (const length of [1408, 1409, 1419, 1420]) {

@@ -1,6 +1,9 @@
 /** Owns TCP throughput through a tunnel, by iperf3. */
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
-import { SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
+import { delay, SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
+
+/** Time for iperf3's server to get over a failed test. */
+const RETRY_DELAY_MS = 500;
 
 export interface TcpOptions {
   readonly seconds: number;
@@ -25,11 +28,21 @@ export interface TcpResult {
 }
 
 /**
- * Runs one transfer; `startIperfServer()` must have been called.
+ * Runs one transfer; `startIperfServer()` must have been called. iperf3 sometimes loses its own control connection, so one
+ * failure is no result.
  *
- * @throws {Error} where iperf3 reports one
+ * @throws {Error} where iperf3 reports one twice
  */
-export async function measureTcp({ client }: Wire, options: TcpOptions): Promise<TcpResult> {
+export async function measureTcp(wire: Wire, options: TcpOptions): Promise<TcpResult> {
+  try {
+    return await transfer(wire, options);
+  } catch {
+    await delay(RETRY_DELAY_MS);
+    return await transfer(wire, options);
+  }
+}
+
+async function transfer({ client }: Wire, options: TcpOptions): Promise<TcpResult> {
   const { seconds, streams = 1, down = false } = options;
   await using process = client.spawn([
     ...["iperf3", "-c", SERVER_INSIDE, "-t", `${seconds}`, "-P", `${streams}`],
