@@ -57,12 +57,12 @@ export function createGrammar(argv: readonly string[]) {
   return or(
     command("server", object({ command: constant("server"), run }), {
       brief: line("Run a gateway"),
-      description: line("Runs until SIGINT or SIGTERM. Needs root, or CAP_NET_ADMIN."),
+      description: line("Runs until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN."),
     }),
     command("client", object({ command: constant("client"), run }), {
       brief: line("Connect to a gateway"),
       description: line(
-        "Stays connected until SIGINT or SIGTERM. Needs root, or CAP_NET_ADMIN.",
+        "Stays connected until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN.",
       ),
     }),
     command("demo", object({ command: constant("demo"), log: demo }), {

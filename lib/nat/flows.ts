@@ -15,7 +15,7 @@ import { ICMP_QUERY_TIMEOUT, SESSIONS_PER_MAPPING, UDP_TIMEOUT } from "./constan
 import type { Forwarder } from "./forwarder.ts";
 import { type Mapping, MappingTable } from "./mapping_table.ts";
 import type { NatOptions } from "./nat_options.ts";
-import { ANY_PORT, SessionTable, trackInbound, trackOutbound } from "./sessions.ts";
+import { ANY_PORT, type Session, SessionTable, trackInbound, trackOutbound } from "./sessions.ts";
 
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;
 
@@ -73,7 +73,11 @@ export class Flows {
     // Its own session counts as one.
     const isReachable = mapping.isStatic || mapping.connections > 1;
     trackOutbound(session, flags, isReachable, now);
-    return this.#permit(mapping, packet, session.expiresAt, now);
+    if (!this.#isStrict) return mapping;
+    const permission = this.#permission(mapping, packet, now);
+    if (permission === null) return null;
+    permission.expiresAt = Math.max(permission.expiresAt, session.expiresAt);
+    return mapping;
   }
 
   /** The mapping by which a client's UDP datagram leaves. */
@@ -81,9 +85,12 @@ export class Flows {
     const port = udp.sourcePort(this.#view, transport);
     const mapping = this.#findOrCreate(packet, ipv4.PROTOCOL_UDP, port, now);
     if (mapping === null) return null;
-    const expiresAt = now + UDP_TIMEOUT;
-    if (!mapping.isStatic) mapping.expiresAt = expiresAt;
-    return this.#permit(mapping, packet, expiresAt, now);
+    if (!mapping.isStatic) mapping.expiresAt = now + UDP_TIMEOUT;
+    if (!this.#isStrict) return mapping;
+    const permission = this.#permission(mapping, packet, now);
+    if (permission === null) return null;
+    permission.expiresAt = now + UDP_TIMEOUT;
+    return mapping;
   }
 
   /** The mapping by which a client's ICMP echo leaves. */
@@ -118,15 +125,12 @@ export class Flows {
     return this.#refuse(reason, packet, now);
   }
 
-  /** Lets the packet's receiver answer until `until`, where that takes a permission. */
-  #permit(mapping: Mapping, packet: number, until: number, now: number): Mapping | null {
-    if (!this.#isStrict) return mapping;
+  /** The session by which the packet's receiver may answer; its time-out is the caller's to set. */
+  #permission(mapping: Mapping, packet: number, now: number): Session | null {
     const address = destinationAddress(this.#view, packet);
-    const permission = this.sessions.find(mapping, address, ANY_PORT) ??
-      this.sessions.create(mapping, address, ANY_PORT);
-    if (permission === null) return this.#refuse(DropReason.natQuota, packet, now);
-    permission.expiresAt = Math.max(permission.expiresAt, until);
-    return mapping;
+    return this.sessions.find(mapping, address, ANY_PORT) ??
+      this.sessions.create(mapping, address, ANY_PORT) ??
+      this.#refuse(DropReason.natQuota, packet, now);
   }
 
   // From outside, or from another client by hairpinning.

@@ -177,6 +177,14 @@ export function referenceChecksum(bytes: Uint8Array): number {
   return 0xffff - total;
 }
 
+/** Makes the header checksum of a packet right, whatever else is wrong with it; not where it has no whole header. */
+export function repairHeaderChecksum(packet: Bytes): void {
+  const headerSize = ((packet[0] ?? 0) & 15) * 4;
+  if (headerSize < 20 || headerSize > packet.length) return;
+  packet.fill(0, 10, 12);
+  new DataView(packet.buffer).setUint16(10, referenceChecksum(packet.subarray(0, headerSize)));
+}
+
 /** The bytes of hexadecimal text; white space is for the reader. */
 export function hex(text: string): Bytes {
   const digits = text.replace(/\s+/g, "");

@@ -84,8 +84,10 @@ Deno.test("waiting packets that find the send queue full are counted, and the ot
 Deno.test("a persistent keepalive that finds the send queue full is not the last one", () => {
   const pair = connectedPair({ toGateway: { persistentKeepalive: 25 } });
   const { client, simulation, sent } = pair;
+  const due = pair.toGateway.timers.persistentKeepaliveAt;
+  simulation.runUntil(due - 1);
   while (client.sendQueue.free > 0) client.sendQueue.commit(0, 0, 0, 0);
-  simulation.run(25_000);
+  simulation.runUntil(due);
   assertEquals(client.dropped(DropReason.sendQueueFull), 1);
   sent.length = 0;
   simulation.run(25_000);

@@ -18,7 +18,14 @@ import * as tcp from "../../lib/wire/tcp.ts";
 import * as udp from "../../lib/wire/udp.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { fuzz } from "../support/fuzz.ts";
-import { buildIcmp, buildIpv4, buildTcp, buildUdp, type Bytes } from "../support/packet_builder.ts";
+import {
+  buildIcmp,
+  buildIpv4,
+  buildTcp,
+  buildUdp,
+  type Bytes,
+  repairHeaderChecksum,
+} from "../support/packet_builder.ts";
 import { Random } from "../support/random.ts";
 
 /** Bytes behind a packet that the splitter asks for. */
@@ -39,17 +46,6 @@ function hostilePacket(random: Random): Bytes {
   const packet = random.mutate(random.pick(PACKETS));
   if (random.chance(0.8)) repairHeaderChecksum(packet);
   return packet;
-}
-
-/** Makes the header checksum right, so that what else is wrong is looked at. */
-function repairHeaderChecksum(packet: Bytes): void {
-  const end = Math.min((packet[0]! & 15) * 4, packet.length & ~1);
-  if (end < 20) return;
-  packet.set([0, 0], 10);
-  let total = 0;
-  for (let at = 0; at < end; at += 2) total += packet[at]! * 256 + packet[at + 1]!;
-  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
-  packet.set([~total >>> 8 & 0xff, ~total & 0xff], 10);
 }
 
 /** A packet at the very end of a memory, but for `behind` bytes. */

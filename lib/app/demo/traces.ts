@@ -3,7 +3,12 @@
  * removal of those that a demo left which was killed with SIGKILL and so could not clean up.
  */
 import { tmpdir } from "node:os";
-import { deleteNamespace, listNamespaces, namespaceExists } from "../../../ffi/netns.ts";
+import {
+  deleteNamespace,
+  listNamespaces,
+  namespaceExists,
+  openNamespace,
+} from "../../../ffi/netns.ts";
 import { dropJournals } from "../journal.ts";
 
 /** The name of a namespace of this process's demo. */
@@ -30,9 +35,8 @@ export function ownerOf(name: string): number | null {
 export function removeLeftovers(): string[] {
   const namespaces = listNamespaces().filter(isLeftover);
   for (const name of namespaces) {
-    for (const pid of processesIn(name)) kill(pid);
     try {
-      removeNamespace(name);
+      removeWithProcesses(name);
     } catch (error) {
       // Another demo, started at the same time, was quicker.
       if (namespaceExists(name)) throw error;
@@ -50,9 +54,19 @@ export function removeLeftovers(): string[] {
 
 /** Takes a namespace away whose processes have ended, and their notes of what they changed there. */
 export function removeNamespace(name: string): void {
-  const inode = inodeOf(pathOf(name));
-  if (inode !== null) dropJournals(inode);
+  dropJournals(inodeOf(pathOf(name)));
   deleteNamespace(name);
+}
+
+/** The same where processes may still run in it, or be about to enter it. */
+function removeWithProcesses(name: string): void {
+  // While it is open, no other namespace gets its inode.
+  using _open = openNamespace(name);
+  const inode = inodeOf(pathOf(name));
+  // From here on nobody can enter it.
+  deleteNamespace(name);
+  for (const pid of processesIn(inode)) kill(pid);
+  dropJournals(inode);
 }
 
 /** Removes a folder, if it is ours and still there. */
@@ -77,25 +91,27 @@ function isLeftover(name: string): boolean {
 }
 
 /** The processes whose first thread is in the namespace: nobody but the demo has put any there. */
-function processesIn(namespace: string): number[] {
-  const inode = inodeOf(pathOf(namespace));
-  if (inode === null) return [];
+function processesIn(inode: number): number[] {
   return [...Deno.readDirSync("/proc")]
-    .filter(({ name }) => /^\d+$/.test(name) && inodeOf(`/proc/${name}/ns/net`) === inode)
+    .filter(({ name }) => /^\d+$/.test(name) && isIn(name, inode))
     .map(({ name }) => Number(name));
+}
+
+function isIn(pid: string, inode: number): boolean {
+  try {
+    return inodeOf(`/proc/${pid}/ns/net`) === inode;
+  } catch {
+    // A process may end while we look, or be closed to us.
+    return false;
+  }
+}
+
+function inodeOf(path: string): number {
+  return Deno.statSync(path).ino!;
 }
 
 function pathOf(namespace: string): string {
   return `/run/netns/${namespace}`;
-}
-
-/** Null where there is none to be seen: a process may end while we look, or be closed to us. */
-function inodeOf(path: string): number | null {
-  try {
-    return Deno.statSync(path).ino;
-  } catch {
-    return null;
-  }
 }
 
 function kill(pid: number): void {

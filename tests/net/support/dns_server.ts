@@ -1,5 +1,6 @@
 /** Owns a DNS server whose answers the test writes: UDP and TCP, with a record of what it was asked. */
 import { Arena } from "../../../ffi/arena.ts";
+import type { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { formatIpv4 } from "../../../lib/wire/ipv4_text.ts";
 import { questionOf } from "../../dns/messages.ts";
 import { type TestNamespace } from "../../support/net.ts";
@@ -21,7 +22,9 @@ export interface DnsQuestion {
 }
 
 /** The answers to a question; none for silence. */
-export type DnsHandler = (question: DnsQuestion) => readonly Uint8Array[];
+export type DnsHandler = (
+  question: DnsQuestion,
+) => readonly Uint8Array[] | Promise<readonly Uint8Array[]>;
 
 /** Answers on some addresses of a namespace until it is disposed of. */
 export class DnsServer implements Disposable {
@@ -42,29 +45,7 @@ export class DnsServer implements Disposable {
     const timer = setInterval(() => {
       for (let count = socket.receive(); count > 0; count = socket.receive()) {
         for (let i = 0; i < count; i++) {
-          const offset = socket.receivedOffsets[i]!;
-          const query = arena.bytes.slice(offset, offset + socket.receivedLengths[i]!);
-          const from = socket.receivedAddresses[i]!;
-          const to = socket.receivedSources[i]!;
-          const answers = this.#answer(query, {
-            transport: "udp",
-            from: formatIpv4(from),
-            to: formatIpv4(to),
-          });
-          for (const answer of answers) {
-            arena.bytes.set(answer, space);
-            socket.send(
-              {
-                offsets: Int32Array.of(space),
-                lengths: Int32Array.of(answer.length),
-                addresses: Uint32Array.of(from),
-                ports: Uint16Array.of(socket.receivedPorts[i]!),
-                sources: Uint32Array.of(to),
-              },
-              0,
-              1,
-            );
-          }
+          void this.#serveDatagram(socket, { index: i, arena, space });
         }
       }
     }, INTERVAL_MS);
@@ -88,14 +69,38 @@ export class DnsServer implements Disposable {
     for (const connection of this.#connections) connection.close();
   }
 
-  #answer(
+  async #serveDatagram(
+    socket: UdpSocket,
+    { index, arena, space }: { index: number; arena: Arena; space: number },
+  ): Promise<void> {
+    const offset = socket.receivedOffsets[index]!;
+    const query = arena.bytes.slice(offset, offset + socket.receivedLengths[index]!);
+    const from = socket.receivedAddresses[index]!;
+    const to = socket.receivedSources[index]!;
+    const ports = Uint16Array.of(socket.receivedPorts[index]!);
+    const ends = { from: formatIpv4(from), to: formatIpv4(to) };
+    for (const answer of await this.#answer(query, { transport: "udp", ...ends })) {
+      if (this.#resources.disposed) return;
+      arena.bytes.set(answer, space);
+      const batch = {
+        offsets: Int32Array.of(space),
+        lengths: Int32Array.of(answer.length),
+        addresses: Uint32Array.of(from),
+        ports,
+        sources: Uint32Array.of(to),
+      };
+      socket.send(batch, 0, 1);
+    }
+  }
+
+  async #answer(
     query: Uint8Array,
     rest: Pick<DnsQuestion, "transport" | "from" | "to">,
-  ): readonly Uint8Array[] {
+  ): Promise<readonly Uint8Array[]> {
     const question = { ...questionOf(query), query, ...rest };
     if (!this.#addresses.includes(rest.to)) return [];
     this.questions.push(question);
-    return this.#handler(question);
+    return await this.#handler(question);
   }
 
   async #serveTcp(listener: Deno.TcpListener, address: string): Promise<void> {
@@ -113,7 +118,7 @@ export class DnsServer implements Disposable {
     for (;;) {
       const prefix = await readFully(connection, 2);
       const query = await readFully(connection, prefix[0]! << 8 | prefix[1]!);
-      for (const answer of this.#answer(query, { transport: "tcp", from, to })) {
+      for (const answer of await this.#answer(query, { transport: "tcp", from, to })) {
         const framed = Uint8Array.from([answer.length >> 8, answer.length & 0xff, ...answer]);
         for (let at = 0; at < framed.length;) at += await connection.write(framed.subarray(at));
       }

@@ -1,0 +1,83 @@
+/** Packets too long for the inside of a tunnel: what tells the senders, and what keeps TCP from needing to be told. */
+import { assert, assertEquals } from "../support/assert.ts";
+import { netTest } from "../support/net.ts";
+import { buildUdp } from "../support/packet_builder.ts";
+import { Arena } from "../../ffi/arena.ts";
+import { EXTERNAL, GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, UPLINK } from "./support/gateway.ts";
+import { eventually, Injector, sendUdp, Tap, u16 } from "./support/outside.ts";
+import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
+import { ARENA_SIZE, openSocket } from "./support/sockets.ts";
+import { tcpFlow } from "./support/traffic.ts";
+import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
+
+const PROGRAMS = [...GATEWAY_PROGRAMS, "tcpdump"];
+const INNER_MTU = 1420;
+const PORT = 9000;
+const FORWARD = `udp:${PORT} -> 10.66.77.2:${PORT}`;
+/** With the headers of UDP and IPv4 as long as the wire outside takes. */
+const FULL_PAYLOAD = 1500 - 28;
+
+const isTooLong = (packet: Uint8Array) => packet[9] === 1 && packet[20] === 3 && packet[21] === 4;
+
+for (const Capture of ["packet", "nfqueue"]) {
+  netTest(
+    `a sender outside is told the inner MTU when Capture is ${Capture}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology);
+      const { internet, client } = network;
+      await network.startBoth({ Forward: FORWARD, Capture });
+      using tap = new Tap(internet, { device: UPLINK });
+      using injector = new Injector(internet, { device: UPLINK });
+      const datagram = buildUdp({
+        source: INTERNET,
+        destination: EXTERNAL,
+        destinationPort: PORT,
+        dontFragment: true,
+        payload: new Uint8Array(FULL_PAYLOAD),
+      });
+      injector.send(datagram);
+      const [{ packet }] = await tap.waitFor(isTooLong);
+      assertEquals(u16(packet, 26), INNER_MTU);
+      // The packet that it is about, as the sender knows it.
+      assertEquals([...packet.subarray(28 + 12, 28 + 24)], [...datagram.subarray(12, 24)]);
+
+      // The kernel of the sender has taken note: what it sends now is in fragments that fit.
+      const arena = new Arena(ARENA_SIZE);
+      using socket = openSocket(client.namespace, arena, PORT);
+      const payload = crypto.getRandomValues(new Uint8Array(FULL_PAYLOAD));
+      const arrived = await eventually(() => {
+        sendUdp(internet, { address: EXTERNAL, port: PORT }, payload);
+        const count = socket.receive();
+        return count > 0
+          ? arena.bytes.slice(
+            socket.receivedOffsets[0]!,
+            socket.receivedOffsets[0]! + socket.receivedLengths[0]!,
+          )
+          : null;
+      });
+      assertEquals(arrived, payload);
+    },
+    { programs: PROGRAMS },
+  );
+}
+
+netTest("the MSS is clamped to the gateway's inner MTU", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { internet, client: { namespace: client } } = network;
+  await network.start({ MTU: 1280 });
+  // A client that takes its tunnel to be wider than it is.
+  await network.connect(network.client, { MTU: 1420 });
+  await using syns = await record(internet, UPLINK, "tcp[tcpflags] & tcp-syn != 0", {
+    immediate: true,
+  });
+  const { receivedBytes } = await tcpFlow(client, internet, INTERNET, {
+    seconds: 1,
+    reverse: true,
+  });
+  assert(receivedBytes > 5e6, `${receivedBytes} bytes`);
+  const { intact } = await transfer(client, internet, { address: INTERNET, length: 2_000_000 });
+  assert(intact, "an upload arrived otherwise than it was sent");
+  await syns.stop();
+  const sizes = (await syns.describe(`src host ${EXTERNAL}`)).match(/mss \d+/g);
+  assertEquals(new Set(sizes), new Set(["mss 1240"]));
+}, { programs: [...PROGRAMS, ...RECORDING_PROGRAMS, ...TRANSFER_PROGRAMS, "iperf3"] });
