@@ -52,7 +52,9 @@ export class DnsProxy implements Disposable {
     try {
       const proxy = new DnsProxy(options, Deno.listen({ hostname, port: PORT }));
       await proxy.#serveUdp(hostname);
-      void proxy.#serveTcp();
+      void proxy.#serveTcp().catch((error) => {
+        options.logger.warn("DNS proxy: no more answers by TCP: {error}", { error });
+      });
       return proxy;
     } catch (error) {
       if (!isAddressInUse(error)) throw error;

@@ -21,6 +21,7 @@ import {
   responseCode,
   truncated,
   withId,
+  withoutOptions,
 } from "./message.ts";
 
 /** Queries under way at one time; more are answered with a failure at once. */
@@ -103,14 +104,15 @@ export class Forwarder {
 
   async #askOne(upstream: number, query: Uint8Array, parsed: Parsed): Promise<Uint8Array | null> {
     const id = this.#options.randomId();
-    const asked = withId(query, id);
+    const asked = withId(withoutOptions(query), id);
     const accept = (answer: Uint8Array) => {
       const got = parse(answer);
       return got !== null && got.id === id && got.question === parsed.question &&
         (got.flags & FLAG_RESPONSE) !== 0;
     };
     const answer = await this.#options.exchange(upstream, asked, "udp", accept);
-    if (answer === null || ((answer[2] << 8 | answer[3]) & FLAG_TRUNCATED) === 0) return answer;
-    return await this.#options.exchange(upstream, asked, "tcp", accept);
+    const isWhole = answer === null || ((answer[2] << 8 | answer[3]) & FLAG_TRUNCATED) === 0;
+    const whole = isWhole ? answer : await this.#options.exchange(upstream, asked, "tcp", accept);
+    return whole === null ? null : withoutOptions(whole);
   }
 }

@@ -40,6 +40,8 @@ export interface Parsed {
   readonly question: string;
   /** Where the question section ends. */
   readonly questionEnd: number;
+  /** Whether it has an OPT record (RFC 6891): whoever sends none must get none. */
+  readonly hasExtension: boolean;
   /** The UDP size that the sender takes (RFC 6891 section 6.2.3), 512 without EDNS. */
   readonly udpSize: number;
   readonly dnssecOk: boolean;
@@ -76,6 +78,7 @@ export function parse(message: Uint8Array): Parsed | null {
     flags,
     question: questionKey(message, questionEnd),
     questionEnd,
+    hasExtension: option !== undefined,
     udpSize: Math.max(PLAIN_UDP_SIZE, option?.recordClass ?? 0),
     dnssecOk: option !== undefined &&
       (view.getUint16(option.timeToLiveOffset + 2) & FLAG_DNSSEC_OK) !== 0,
@@ -99,7 +102,23 @@ export function isQuery(flags: number): boolean {
 /** What, besides the question, an answer depends on. */
 export function cacheKey(query: Parsed): string {
   const relevant = query.flags & (FLAG_RECURSION_DESIRED | FLAG_CHECKING_DISABLED);
-  return `${query.question}/${relevant}/${query.dnssecOk ? 1 : 0}`;
+  const extension = !query.hasExtension ? "" : query.dnssecOk ? "dnssec" : "edns";
+  return `${query.question}/${relevant}/${extension}`;
+}
+
+/**
+ * A copy without the options in its OPT record: they are between two neighbours and not to be passed on, nor kept (RFC 6891
+ * section 6.1.1). A cookie (RFC 7873) that was another's would make an asker throw the answer away. Only a record at the
+ * end, where everybody has it, can be cut: names behind it could be pointed to.
+ */
+export function withoutOptions(message: Uint8Array): Uint8Array<ArrayBuffer> {
+  const view = new DataView(message.buffer, message.byteOffset, message.length);
+  const nameEnd = skipName(message, HEADER_SIZE);
+  const last = nameEnd < 0 ? undefined : readRecords(message, view, nameEnd + 4)?.at(-1);
+  if (last === undefined || last.type !== TYPE_OPT) return Uint8Array.from(message);
+  const copy = message.slice(0, last.data);
+  new DataView(copy.buffer).setUint16(last.data - 2, 0);
+  return copy;
 }
 
 /** A copy with another id. */
@@ -208,8 +227,9 @@ function skipName(message: Uint8Array, at: number): number {
   return -1;
 }
 
-/** Names are compared without regard to case (RFC 4343). */
+/** Names are compared without regard to case, which only the letters of ASCII have (RFC 4343 section 3). */
 function questionKey(message: Uint8Array, end: number): string {
-  return String.fromCharCode(...message.subarray(HEADER_SIZE, end - 4)).toLowerCase() +
+  return String.fromCharCode(...message.subarray(HEADER_SIZE, end - 4))
+    .replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase()) +
     String.fromCharCode(...message.subarray(end - 4, end));
 }

@@ -134,7 +134,7 @@ for (const filtering of ["endpoint", "address"] as const) {
       heap.push(heapUsed());
     }
     assert(taken > COUNT / 6, `only ${taken} packets were fit for the NAT`);
-    assert(sent > COUNT / 10, `only ${sent} packets were sent`);
+    assert(sent > COUNT / 25, `only ${sent} packets were sent`);
     const growth = heap[QUARTERS - 1] - heap[0];
     assert(growth < 32 * 1024 * 1024, `the heap grew by ${growth} bytes`);
   });

@@ -8,7 +8,6 @@ import { assert, assertEquals } from "../support/assert.ts";
 import type { SimulatedDevice } from "../support/simulated_device.ts";
 import {
   connectedPair,
-  deliver,
   downward,
   INITIATION,
   KEEPALIVE_SIZE,
