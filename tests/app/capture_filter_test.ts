@@ -13,6 +13,7 @@ import {
 import { Random } from "../support/random.ts";
 
 const ETH_P_IP = 0x0800;
+const ETHERNET_HEADER_SIZE = 14;
 const EXTERNAL = "203.0.113.1";
 const ADDRESS = 0xcb007101;
 const SKF_AD_PROTOCOL = 0xfffff000;
@@ -86,9 +87,13 @@ function run(program: readonly BpfInstruction[], packet: Bytes, etherType: numbe
   }
 }
 
+/** What the program says of a packet: the same without a link-layer header and behind one. */
 function accepts(ports: CapturedPorts, packet: Bytes, etherType = ETH_P_IP): boolean {
   const result = run(filterFor(ADDRESS, ports), packet, etherType);
   assert(result === 0 || result === 0xffff_ffff);
+  const framed = new Uint8Array([...new Uint8Array(ETHERNET_HEADER_SIZE).fill(0x45), ...packet]);
+  const program = captureFilter(ADDRESS, ports, ETHERNET_HEADER_SIZE);
+  assertEquals(run(program, framed, etherType), result);
   return result !== 0;
 }
 

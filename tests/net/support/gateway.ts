@@ -115,9 +115,9 @@ export class GatewayNetwork {
     );
   }
 
-  /** Starts the gateway. */
-  start(section: Section = {}): Promise<BackgroundProcess> {
-    return startVpn("server", this.gateway, this.config(section));
+  /** Starts the gateway; `args` are further options of the command. */
+  start(section: Section = {}, ...args: readonly string[]): Promise<BackgroundProcess> {
+    return startVpn("server", this.gateway, this.config(section), ...args);
   }
 
   /** Starts our client, which sends everything through the tunnel. */

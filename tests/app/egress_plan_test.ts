@@ -1,0 +1,113 @@
+/** Tests of the choice of the way outside, by the routes and addresses of a namespace of the test's own. */
+import { findExternalLink, privateNetworks } from "../../lib/app/egress_plan.ts";
+import type { ServerConfig } from "../../lib/config/config.ts";
+import { ConfigError } from "../../lib/config/config_error.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
+import { validateServer } from "../../lib/config/roles.ts";
+import { formatCidr, formatIpv4 } from "../../lib/wire/ipv4_text.ts";
+import { assertEquals, assertThrows } from "../support/assert.ts";
+import { netTest, type TestNamespace, type Topology } from "../support/net.ts";
+import { configText, newIdentity } from "../net/support/config.ts";
+
+const PROGRAMS = { programs: ["ip"] };
+
+/** A gateway with interfaces `one` (192.0.2.1) and `two` (198.51.100.1). */
+function lay(topology: Topology): TestNamespace {
+  const gateway = topology.namespace("gateway");
+  const outside = topology.namespace("outside");
+  for (const [name, address] of [["one", "192.0.2.1/24"], ["two", "198.51.100.1/24"]] as const) {
+    topology.cable({ namespace: gateway, name, address }, { namespace: outside, name });
+  }
+  return gateway;
+}
+
+function config(EgressInterface?: string): ServerConfig {
+  const identity = newIdentity();
+  return validateServer(parseConfig(
+    configText(
+      { PrivateKey: identity.privateKey, Address: "10.66.77.1/24", EgressInterface },
+      { PublicKey: newIdentity().publicKey, AllowedIPs: "10.66.77.2/32" },
+    ),
+    "server.conf",
+  ));
+}
+
+function ip(namespace: TestNamespace, ...commands: readonly string[]): Promise<string> {
+  return namespace.output(["ip", "-batch", "-"], { stdin: `${commands.join("\n")}\n` });
+}
+
+/** The name and address of what is found. */
+function found(namespace: TestNamespace, egressInterface?: string): string | null {
+  const link = findExternalLink(config(egressInterface), namespace.rtnetlink);
+  return link === null ? null : `${link.name} ${formatIpv4(link.address)}`;
+}
+
+netTest("findExternalLink() takes the default route that the host prefers", async (topology) => {
+  const gateway = lay(topology);
+  assertEquals(found(gateway), null);
+  await ip(gateway, "route add default via 198.51.100.9 metric 200");
+  assertEquals(found(gateway), "two 198.51.100.1");
+  await ip(gateway, "route add default via 192.0.2.9 metric 100");
+  assertEquals(found(gateway), "one 192.0.2.1");
+  // One of another table is nobody's default.
+  await ip(gateway, "route add default via 198.51.100.9 table 77");
+  assertEquals(found(gateway), "one 192.0.2.1");
+}, PROGRAMS);
+
+netTest("findExternalLink() takes the address that the default route prefers", async (topology) => {
+  const gateway = lay(topology);
+  await ip(
+    gateway,
+    "address add 192.0.2.77/24 dev one",
+    "route add default via 192.0.2.9 src 192.0.2.77",
+  );
+  assertEquals(found(gateway), "one 192.0.2.77");
+}, PROGRAMS);
+
+netTest("findExternalLink() takes the interface that is configured", async (topology) => {
+  const gateway = lay(topology);
+  await ip(gateway, "route add default via 192.0.2.9", "link set two mtu 1400");
+  assertEquals(found(gateway, "two"), "two 198.51.100.1");
+  const link = findExternalLink(config("two"), gateway.rtnetlink)!;
+  assertEquals([link.mtu, link.linkHeaderSize], [1400, 14]);
+}, PROGRAMS);
+
+netTest(
+  "findExternalLink() refuses an interface that is not there or has no address",
+  async (topology) => {
+    const gateway = lay(topology);
+    await ip(gateway, "address flush dev two");
+    const absent = assertThrows(() => found(gateway, "three"), ConfigError, "no such interface");
+    assertEquals(
+      absent.message.startsWith("server.conf:4: EgressInterface: "),
+      true,
+      absent.message,
+    );
+    assertThrows(() => found(gateway, "two"), ConfigError, "it has no IPv4 address");
+  },
+  PROGRAMS,
+);
+
+netTest("findExternalLink() finds no link header where there is none", async (topology) => {
+  const gateway = lay(topology);
+  await ip(
+    gateway,
+    "tuntap add dev ppp7 mode tun",
+    "address add 203.0.113.7 peer 203.0.113.8 dev ppp7",
+    "link set ppp7 up",
+    "route add default dev ppp7",
+  );
+  const link = findExternalLink(config(), gateway.rtnetlink)!;
+  assertEquals([link.name, link.linkHeaderSize], ["ppp7", 0]);
+  assertEquals(formatIpv4(link.address), "203.0.113.7");
+}, PROGRAMS);
+
+netTest("privateNetworks() are those of all other interfaces", async (topology) => {
+  const gateway = lay(topology);
+  await ip(gateway, "route add default via 192.0.2.9", "address add 172.16.5.1/12 dev two");
+  const link = findExternalLink(config(), gateway.rtnetlink)!;
+  assertEquals(
+    privateNetworks(gateway.rtnetlink, link).map(formatCidr).sort(),
+    ["127.0.0.1/8", "172.16.5.1/12", "198.51.100.1/24"],
+  );
+}, PROGRAMS);

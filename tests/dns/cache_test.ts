@@ -1,0 +1,93 @@
+import { DnsCache } from "../../lib/dns/cache.ts";
+import { parse, type Parsed } from "../../lib/dns/message.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { buildAnswer, buildQuery } from "./messages.ts";
+
+interface Kept {
+  readonly answer: Uint8Array;
+  readonly parsed: Parsed;
+}
+
+/** An answer to be kept for so many seconds, with so many bytes of data. */
+function kept(timeToLive: number, size = 4): Kept {
+  const data = new Array<number>(size).fill(0);
+  const answer = buildAnswer(buildQuery(), { answers: [{ timeToLive, data }] });
+  return { answer, parsed: parse(answer)! };
+}
+
+function store(cache: DnsCache, key: string, { answer, parsed }: Kept, now: number): void {
+  cache.store(key, answer, { parsed, now });
+}
+
+Deno.test("find() gives what was stored, and its age in whole seconds", () => {
+  const cache = new DnsCache();
+  const clock = new FakeClock();
+  assertEquals(cache.find("a", clock.now), null);
+  const entry = kept(60);
+  store(cache, "a", entry, clock.now);
+  assertEquals(cache.find("a", clock.now), { ...entry, age: 0 });
+  assertEquals(cache.find("a", clock.advance(1_999))?.age, 1);
+  assertEquals(cache.find("b", clock.now), null);
+});
+
+Deno.test("find() forgets an answer when its time to live is over", () => {
+  const cache = new DnsCache();
+  const clock = new FakeClock();
+  store(cache, "a", kept(60), clock.now);
+  assertEquals(cache.find("a", clock.advance(59_999))?.age, 59);
+  assertEquals(cache.find("a", clock.advance(1)), null);
+  assertEquals(cache.size, 0);
+});
+
+Deno.test("store() keeps nothing whose time to live is 0", () => {
+  const cache = new DnsCache();
+  store(cache, "a", kept(0), 0);
+  assertEquals(cache.size, 0);
+});
+
+Deno.test("store() keeps nothing longer than a day", () => {
+  const cache = new DnsCache();
+  const clock = new FakeClock();
+  store(cache, "a", kept(0x7fff_ffff), clock.now);
+  assertEquals(cache.find("a", clock.advance(86_399_999))?.age, 86_399);
+  assertEquals(cache.find("a", clock.advance(1)), null);
+});
+
+Deno.test("store() replaces what was there, and keeps a copy", () => {
+  const cache = new DnsCache();
+  store(cache, "a", kept(60), 0);
+  const entry = kept(120, 8);
+  const before = entry.answer.slice();
+  store(cache, "a", entry, 0);
+  entry.answer.fill(0);
+  assertEquals(cache.find("a", 0)?.answer, before);
+  assertEquals(cache.size, 1);
+});
+
+Deno.test("store() makes room by what was not used for the longest time, by number", () => {
+  const cache = new DnsCache();
+  const entry = kept(60);
+  for (let i = 0; i < 4096; i++) store(cache, `${i}`, entry, 0);
+  assertEquals(cache.size, 4096);
+  assert(cache.find("0", 0) !== null);
+  store(cache, "new", entry, 0);
+  assertEquals(cache.size, 4096);
+  assertEquals([cache.find("0", 0), cache.find("1", 0)].map((found) => found !== null), [
+    true,
+    false,
+  ]);
+});
+
+Deno.test("store() makes room by bytes as well, also after much has come and gone", () => {
+  const cache = new DnsCache();
+  const large = kept(60, 60_000);
+  for (let i = 0; i < 1_000; i++) store(cache, `${i % 300}`, large, 0);
+  const bound = 4 * 1024 * 1024 / large.answer.length;
+  assert(cache.size <= bound && cache.size > bound - 2, `${cache.size}`);
+  // What is over gives its bytes back.
+  for (let i = 0; i < 300; i++) cache.find(`${i}`, 61_000);
+  assertEquals(cache.size, 0);
+  for (let i = 0; i < 60; i++) store(cache, `again ${i}`, large, 61_000);
+  assertEquals(cache.size, 60);
+});

@@ -1,0 +1,116 @@
+/** Several gateways on one host: what they share, what each has for itself, and who takes what back when. */
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork } from "./support/gateway.ts";
+import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
+import { vpnCommand } from "./support/vpn.ts";
+
+const PROGRAMS = [...GATEWAY_PROGRAMS, ...HOST_STATE_PROGRAMS, "nft"];
+
+/** Two gateways in one namespace, alike in what is given. */
+async function startTwo(
+  network: GatewayNetwork,
+  section: Readonly<Record<string, string>>,
+  other: Readonly<Record<string, string>> = section,
+): Promise<[BackgroundProcess, BackgroundProcess]> {
+  const second = { ...other, ListenPort: 51821, Address: "10.66.78.1/24", Table: "off" };
+  return [await network.start(section), await network.start(second, "--interface", "vpn1")];
+}
+
+async function forwards(namespace: TestNamespace): Promise<boolean> {
+  return (await namespace.output(["sysctl", "-n", "net.ipv4.ip_forward"])).trim() === "1";
+}
+
+async function tables(namespace: TestNamespace): Promise<string[]> {
+  const text = await namespace.output(["nft", "list", "tables"]);
+  return text.trim().split("\n").filter((line) => line !== "").sort();
+}
+
+async function kill(process: BackgroundProcess): Promise<void> {
+  process.signal("SIGKILL");
+  await process.status;
+}
+
+for (const order of [[0, 1], [1, 0]] as const) {
+  netTest(
+    `the host forwards as long as one of two gateways runs: number ${order[0]} ends first`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology);
+      const { gateway } = network;
+      const before = await hostState(gateway);
+      const processes = await startTwo(network, { Egress: "kernel" });
+      assertEquals(await tables(gateway), ["table ip vpn_vpn0", "table ip vpn_vpn1"]);
+      await processes[order[0]].stop();
+      assert(await forwards(gateway));
+      assertEquals(await tables(gateway), [`table ip vpn_vpn${order[1]}`]);
+      await processes[order[1]].stop();
+      assertEquals(await hostState(gateway), before);
+    },
+    { programs: PROGRAMS },
+  );
+}
+
+netTest("a gateway leaves forwarding on when it was on before", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway } = network;
+  await gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
+  const before = await hostState(gateway);
+  const process = await network.start({ Egress: "kernel" });
+  await process.stop();
+  assert(await forwards(gateway));
+  assertEquals(await hostState(gateway), before);
+}, { programs: PROGRAMS });
+
+netTest("cleanup takes nothing from a gateway that runs beside a killed one", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway } = network;
+  const before = await hostState(gateway);
+  const [killed, running] = await startTwo(network, { Egress: "kernel" });
+  await kill(killed);
+  assertMatch(await gateway.output(vpnCommand("cleanup")), /^undid for vpn0 /m);
+  assert(await forwards(gateway));
+  assertEquals(await tables(gateway), ["table ip vpn_vpn1"]);
+  await running.stop();
+  assertEquals(await hostState(gateway), before);
+}, { programs: PROGRAMS });
+
+netTest("cleanup comes after the gateway that ran beside a killed one", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway } = network;
+  const before = await hostState(gateway);
+  const [killed, running] = await startTwo(network, { Egress: "kernel" });
+  await kill(killed);
+  await running.stop();
+  await gateway.output(vpnCommand("cleanup"));
+  assertEquals(await hostState(gateway), before);
+}, { programs: PROGRAMS });
+
+netTest("cleanup leaves a sysctl alone that somebody has changed since", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway } = network;
+  const process = await network.start({ Egress: "kernel" });
+  await kill(process);
+  await gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"]);
+  await gateway.output(vpnCommand("cleanup"));
+  assert(!(await forwards(gateway)));
+}, { programs: PROGRAMS });
+
+netTest("each of two gateways takes its own ports and tables back", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway } = network;
+  const before = await hostState(gateway);
+  const reserved = async () =>
+    (await gateway.output(["sysctl", "-n", "net.ipv4.ip_local_reserved_ports"])).trim();
+  const [one, other] = await startTwo(
+    network,
+    { NatPorts: "33000-33999" },
+    { NatPorts: "34000-34999", Capture: "nfqueue" },
+  );
+  assertEquals(await reserved(), "33000-34999");
+  await one.stop();
+  assertEquals(await reserved(), "34000-34999");
+  const left = await tables(gateway);
+  assert(left.length > 0 && left.every((line) => line.endsWith(" vpn_vpn1")), left.join("\n"));
+  await other.stop();
+  assertEquals(await hostState(gateway), before);
+}, { programs: PROGRAMS });
