@@ -236,6 +236,11 @@ export class Pipeline {
       const totalLength = ipv4.totalLength(this.#view, packet);
       reason = completeChecksum(this.#view, offset, packet, totalLength);
     }
+    // RFC 2827: what comes from outside could otherwise pass for another client's, or for the gateway's own answer.
+    if (
+      reason === DropReason.none &&
+      this.#router.isInside(ipv4.sourceAddress(this.#view, packet) | 0)
+    ) reason = DropReason.spoofedSource;
     if (reason !== DropReason.none) {
       this.#drops.add(reason, packetLength);
       return;

@@ -75,6 +75,11 @@ export class Router {
     return this.#egress === "kernel" ? Verdict.host : Verdict.external;
   }
 
+  /** Whether an address (either sign) is inside, a peer's or this end's: nothing from outside may claim to come from there. */
+  isInside(address: number): boolean {
+    return this.#inside.contain(address) || this.#allowedIps.lookup(address) !== null;
+  }
+
   #drop(reason: DropReason): Verdict {
     this.reason = reason;
     return Verdict.drop;

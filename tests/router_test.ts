@@ -113,3 +113,13 @@ Deno.test("fromPeer() compares networks at and above 128.0.0.0 as unsigned numbe
   assertEquals(fromAlice(router, "203.0.113.9"), dropped(DropReason.noRoute));
   assertEquals(fromAlice(router, "192.168.1.1"), dropped(DropReason.privateDestination));
 });
+
+Deno.test("isInside() knows the peers' networks and the gateway's own", () => {
+  const router = gateway();
+  for (const inside of ["10.66.77.1", "10.66.77.2", "10.66.77.99", "192.168.50.7"]) {
+    assertEquals([router.isInside(ipv4(inside)), router.isInside(ipv4(inside) | 0)], [true, true]);
+  }
+  for (const outside of ["10.66.78.1", "172.31.0.1", "192.168.51.7", "203.0.113.9"]) {
+    assertEquals(router.isInside(ipv4(outside) | 0), false);
+  }
+});

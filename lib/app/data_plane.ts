@@ -112,6 +112,7 @@ export class DataPlane {
     this.#egress = egress === null ? null : new Egress(this.#libc, arena, {
       config: egress,
       drops: this.#drops,
+      clientOf: (address) => this.#device.allowedIps.lookup(address),
       random: () => randomBytes(4).readUInt32LE(),
       trace: config.trace ? (line) => this.#log("trace", line) : null,
     });

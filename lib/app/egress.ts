@@ -8,7 +8,7 @@ import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
 import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
 import { RawSocket } from "../../ffi/raw_socket.ts";
 import { Nat } from "../nat/nat.ts";
-import type { PortForward, PortRange } from "../nat/nat_options.ts";
+import type { NatOptions, PortForward, PortRange } from "../nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../nat/constants.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { captureFilter } from "./capture_filter.ts";
@@ -76,9 +76,10 @@ export class Egress implements Disposable {
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, drops, random, trace }: {
+    { config, drops, clientOf, random, trace }: {
       config: EgressConfig;
       drops: DropCounters;
+      clientOf: NonNullable<NatOptions["clientOf"]>;
       random: () => number;
       /** Takes a line for each packet handed to the kernel; null for none. */
       trace: ((line: string) => void) | null;
@@ -96,6 +97,7 @@ export class Egress implements Disposable {
         Nat.generatedSize(Math.max(config.externalMtu, config.innerMtu)),
       ),
       clientQuota: DEFAULT_CLIENT_QUOTA,
+      clientOf,
       random,
     });
     this.#raw = RawSocket.open(libc, arena, {

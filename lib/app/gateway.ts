@@ -16,6 +16,7 @@ import { capturedPorts, EGRESS_MARK, type EgressConfig } from "./egress.ts";
 import { type ExternalLink, findExternalLink, privateNetworks } from "./egress_plan.ts";
 import type { Journal } from "./journal.ts";
 import type { Logger } from "./logging.ts";
+import { requireNatPrivileges } from "./privileges.ts";
 import { securePorts } from "./port_safety.ts";
 
 /** Netfilter queues have 16 bits; people give their own small numbers. */
@@ -46,6 +47,7 @@ export class Gateway implements Disposable {
    * Chooses the way outside. Nothing is changed yet.
    *
    * @throws {ConfigError} for an `EgressInterface` that cannot be used
+   * @throws {AppError} with exit code 5 where raw sockets may not be opened
    */
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -53,6 +55,7 @@ export class Gateway implements Disposable {
     const { egress } = options.config.interface;
     this.#external = egress === "off" ? null : findExternalLink(options.config, this.#netlink);
     const external = this.#external;
+    if (external !== null && egress === "raw") requireNatPrivileges();
     this.dataPlaneConfig = {
       egress: external === null
         ? "off"

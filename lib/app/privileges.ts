@@ -40,6 +40,19 @@ export function requireTunnelPrivileges(): void {
 }
 
 /**
+ * Makes sure of what a gateway's own NAT needs besides: raw and packet sockets.
+ *
+ * @throws {AppError} with exit code 5 and the remedy
+ */
+export function requireNatPrivileges(): void {
+  if (hasCapability(CAP_NET_RAW)) return;
+  throw missing(
+    "Cannot open the way to the internet: CAP_NET_RAW is missing: run as root, or grant it with " +
+      `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\`, or set Egress = kernel or off`,
+  );
+}
+
+/**
  * Makes sure of what a tunnel needs and of what the demo needs besides: network namespaces, and ICMP sockets to ping with.
  *
  * @throws {AppError} with exit code 5 and the remedy

@@ -172,7 +172,7 @@ class Run implements Disposable {
 
   /** Does one thing. That it fails is told at the end, and keeps nothing else from being measured. */
   async #turn<Result>(title: string, measure: () => Promise<Result>): Promise<Result | null> {
-    this.#note(title);
+    this.#note(`${Math.round((performance.now() - this.#started) / 1000)} s: ${title}`);
     try {
       return await measure();
     } catch (error) {

@@ -13,6 +13,7 @@ import {
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { Site } from "./support/site.ts";
 import { ping } from "./support/traffic.ts";
+import { carrierOn } from "./support/wire.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, ...HOST_STATE_PROGRAMS, "curl", "nft"];
 const NEW_ADDRESS = "192.0.2.77";
@@ -82,4 +83,20 @@ netTest("a gateway keeps its address outside when another is added", async (topo
   await gateway.output(["ip", "address", "delete", `${NEW_ADDRESS}/24`, "dev", UPLINK]);
   assertEquals(await fetchText(client, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
   assertEquals(await hostState(gateway), before);
+}, { programs: PROGRAMS });
+
+netTest("new connections work when the link outside was down for a while", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway, internet, client: { namespace: client } } = network;
+  await network.startBoth();
+  await using _site = new Site(internet, 80);
+  assertEquals(await fetchText(client, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
+  await gateway.output(["ip", "link", "set", UPLINK, "down"]);
+  assertEquals((await ping(client, INTERNET, { wait: 1 })).received, 0);
+  await gateway.output(["ip", "-batch", "-"], {
+    stdin: `link set ${UPLINK} up\nroute add default via ${ROUTER}\n`,
+  });
+  await carrierOn(gateway, UPLINK);
+  assertEquals((await ping(client, INTERNET)).received, 3);
+  assertEquals(await fetchText(client, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
 }, { programs: PROGRAMS });

@@ -15,7 +15,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "curl": "curl",
   "ip": "iproute2",
   "ping": "iputils-ping",
+  "traceroute": "traceroute",
+  "vsftpd": "vsftpd",
 };
+
+/** Programs whose package starts them as a service at once, where systemd does that: no test is worth it there. */
+const SERVICES: ReadonlySet<string> = new Set(["vsftpd"]);
 
 /** In ms. */
 const APT_TIMEOUT = 240_000;
@@ -64,7 +69,19 @@ export async function installPeers(say: (line: string) => void): Promise<string 
 }
 
 function missingPrograms(): string[] {
-  return Object.keys(PACKAGES).filter((program) => !isInstalled(program));
+  const startsServices = isSystemd();
+  return Object.keys(PACKAGES).filter((program) =>
+    !isInstalled(program) && !(startsServices && SERVICES.has(program))
+  );
+}
+
+/** By sd_booted(3). */
+function isSystemd(): boolean {
+  try {
+    return Deno.statSync("/run/systemd/system").isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 /** By os-release(5). */

@@ -34,8 +34,12 @@ const SOCKET_SPACE = 3 * 1024 * 1024;
 const BUFFER_SIZE = 4 * 1024 * 1024;
 /** Initiations under way at any time: enough to keep a server busy, few enough for its queues. */
 const WINDOW = 48;
-/** ms without any answer after which those under way count as refused. */
-const ANSWER_TIMEOUT = 20;
+/**
+ * ms without any answer after which those under way count as refused. A busy server takes its time, and to send it more
+ * meanwhile would measure its queue; from one address most are refused, and only those that follow keep it under load.
+ */
+const ANSWER_TIMEOUT = 300;
+const REFUSAL_TIMEOUT = 10;
 
 type Preparation = Extract<HandshakeRequest, { kind: "prepare" }>;
 
@@ -99,6 +103,7 @@ class Storm {
       () => new CookieGenerator(this.#serverKey),
     );
     const total = this.#clients * this.#depth;
+    const timeout = oneAddress ? REFUSAL_TIMEOUT : ANSWER_TIMEOUT;
     let next = 0;
     let outstanding = 0;
     let start = performance.now();
@@ -115,7 +120,7 @@ class Storm {
         }
         this.#send(next++, oneAddress, now);
       }
-      const answers = this.#epoll.wait(ANSWER_TIMEOUT) > 0 ? this.#receive(now) : outstanding;
+      const answers = this.#epoll.wait(timeout) > 0 ? this.#receive(now) : outstanding;
       outstanding = Math.max(0, outstanding - answers);
       now = performance.now();
     }

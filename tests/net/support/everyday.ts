@@ -1,4 +1,5 @@
 /** Owns the everyday traffic of a client behind a gateway: what must work, whoever carries it and however it leaves. */
+import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { type TestNamespace } from "../../support/net.ts";
 import { addressData, buildAnswer } from "../../dns/messages.ts";
@@ -70,6 +71,7 @@ export async function showEverydayTraffic(
     length: TRANSFER_SIZE,
   });
   assert(intact, "an upload arrived otherwise than it was sent");
+  assert(await downloads(client, site), "a download arrived otherwise than it was sent");
   for (const reverse of [false, true]) {
     const tcp = await tcpFlow(client, internet, INTERNET, { seconds: 1, reverse });
     assert(tcp.receivedBytes > 5e6, `TCP, reverse=${reverse}: ${tcp.receivedBytes} bytes`);
@@ -81,6 +83,21 @@ export async function showEverydayTraffic(
   await showParallel(client, site);
   await idle.waitFor(/^before after$/, PAUSE);
   await watch.end();
+}
+
+/** Whether the site's file arrives as it was sent: what is merged and split on its way gets new checksums. */
+export async function downloads(client: TestNamespace, site: Site): Promise<boolean> {
+  const path = await Deno.makeTempFile({ prefix: "vpn-test-" });
+  try {
+    await client.output([...curl(`http://${INTERNET}/file`), "--output", path]);
+    return digest(await Deno.readFile(path)) === digest(site.file);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 async function showRoute(client: TestNamespace): Promise<void> {

@@ -53,8 +53,8 @@ export function reorderDatagrams(
         if (to > i) reordered++;
       }
       const targets = order.map((i) => {
-        if (socket.receivedAddresses[i] === server) return client;
-        client.address = socket.receivedAddresses[i]!;
+        if (socket.receivedAddresses[i]! >>> 0 === server) return client;
+        client.address = socket.receivedAddresses[i]! >>> 0;
         client.port = socket.receivedPorts[i]!;
         return { address: server, port };
       });

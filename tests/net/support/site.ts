@@ -1,5 +1,9 @@
 /** Owns a small web site of the network tests: it says who its visitors are, keeps them waiting, brings them together. */
+import { randomBytes } from "node:crypto";
 import { type TestNamespace } from "../../support/net.ts";
+
+/** Bytes. */
+const FILE_SIZE = 8_000_000;
 
 /** One visit, as the site saw it. */
 export interface Visitor {
@@ -9,10 +13,12 @@ export interface Visitor {
 
 /**
  * - `/` says `hello ADDRESS`, the visitor's address as it is seen here;
+ * - `/file` is `file`, random bytes;
  * - `/pause/MS` says `before`, nothing for that many ms, and `after`;
  * - `/meeting/COUNT/...` answers nobody before so many have come, and then all.
  */
 export class Site implements AsyncDisposable {
+  readonly file: Uint8Array<ArrayBuffer> = new Uint8Array(randomBytes(FILE_SIZE));
   /** Those who came to a meeting. */
   readonly guests: Visitor[] = [];
   readonly #server: Deno.HttpServer;
@@ -41,6 +47,7 @@ export class Site implements AsyncDisposable {
 
   #answer(path: string, visitor: Visitor): Response | Promise<Response> {
     const [, page, number] = path.split("/");
+    if (page === "file") return new Response(this.file);
     if (page === "pause") return new Response(pausing(Number(number), this.#closing.signal));
     if (page === "meeting") return this.#meet(visitor, Number(number));
     return new Response(`hello ${visitor.address}`);

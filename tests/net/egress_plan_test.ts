@@ -7,7 +7,7 @@ import { validateServer } from "../../lib/config/roles.ts";
 import { formatCidr, formatIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
 import { netTest, type TestNamespace, type Topology } from "../support/net.ts";
-import { configText, newIdentity } from "../net/support/config.ts";
+import { configText, newIdentity } from "./support/config.ts";
 
 const PROGRAMS = { programs: ["ip"] };
 
