@@ -162,7 +162,7 @@ export class Flows {
     if (mapping.protocol === ipv4.PROTOCOL_TCP) {
       const session = this.sessions.find(mapping, remoteAddress, remotePort);
       const flags = tcp.flags(this.#view, packet + ipv4.headerSize(this.#view, packet));
-      if (session !== null && now < session.expiresAt) trackInbound(session, flags, now);
+      if (session !== null) trackInbound(session, flags, now);
     }
     return true;
   }

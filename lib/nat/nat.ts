@@ -107,11 +107,10 @@ export class Nat {
     return this.#outside.address >>> 0;
   }
 
-  /** Follows a change of the gateway's address outside. Mappings keep their ports. */
+  /** Follows a change of the gateway's address outside. Mappings keep their ports, fragments on their way out are lost. */
   set externalAddress(address: number) {
     this.#outside.address = address | 0;
     this.#outboundFragments.clear();
-    this.#inboundFragments.clear();
   }
 
   /**
@@ -306,17 +305,23 @@ export class Nat {
       if (protocol !== ipv4.PROTOCOL_ICMP) this.#forwarder.drop(DropReason.natNoMapping, packet);
       return null;
     }
+    // UDP's ports stand where TCP's do; for ICMP it is of no account.
+    const remotePort = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
+    const remote = sourceAddress(view, packet);
+    // First: whom filtering keeps out is to learn nothing from our errors, not even that there is a mapping.
+    if (!this.#flows.admits(mapping, packet, remote, remotePort, now)) return null;
     if (ipv4.timeToLive(view, packet) <= 1) {
       this.#forwarder.refuseExpired(packet, this.#outside, now);
       return null;
     }
-    if (this.#forwarder.refuseTooBig(packet, length, this.#inside, this.#outside, now)) {
-      return null;
-    }
-    // UDP's ports stand where TCP's do; for ICMP it is of no account.
-    const remotePort = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
-    const remote = sourceAddress(view, packet);
-    return this.#flows.admits(mapping, packet, remote, remotePort, now) ? mapping : null;
+    const isRefused = this.#forwarder.refuseTooBig(
+      packet,
+      length,
+      this.#inside,
+      this.#outside,
+      now,
+    );
+    return isRefused ? null : mapping;
   }
 
   #inboundFate(packet: number, mapping: Mapping): FragmentFate {

@@ -149,7 +149,7 @@ export function trackOutbound(
   session.expiresAt = now + (isOpen ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT);
 }
 
-/** Takes note of a remote end's segment in a session that is live. It may shorten the session's life, never prolong it. */
+/** Takes note of a remote end's segment. It may shorten the session's life, never prolong it, nor call it back. */
 export function trackInbound(session: Session, flags: number, now: number): void {
   if ((flags & tcp.FLAG_SYN) !== 0) session.seen |= SYN_IN;
   if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_IN;

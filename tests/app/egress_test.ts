@@ -1,3 +1,4 @@
+/** Tests of `lib/app/egress.ts`: which ports the host must leave to the NAT. */
 import { capturedPorts } from "../../lib/app/egress.ts";
 import { assertEquals } from "../support/assert.ts";
 

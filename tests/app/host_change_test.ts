@@ -1,3 +1,4 @@
+/** Tests of `lib/app/host_change.ts` without a host: how changes are named, and that they can be written down. */
 import { describeChange, type HostChange } from "../../lib/app/host_change.ts";
 import { AF_INET } from "../../ffi/netlink/ip_address.ts";
 import { RouteType } from "../../ffi/netlink/routes.ts";

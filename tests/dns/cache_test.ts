@@ -1,3 +1,4 @@
+/** Tests of `lib/dns/cache.ts`: what is kept, for how long, and what makes room. */
 import { DnsCache } from "../../lib/dns/cache.ts";
 import { parse, type Parsed } from "../../lib/dns/message.ts";
 import { assert, assertEquals } from "../support/assert.ts";

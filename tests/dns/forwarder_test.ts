@@ -1,3 +1,4 @@
+/** Tests of `lib/dns/forwarder.ts`: whom it asks, what it takes for an answer, what it keeps; upstreams are scripted. */
 import { Forwarder, type Transport } from "../../lib/dns/forwarder.ts";
 import { parse, responseCode } from "../../lib/dns/message.ts";
 import { assert, assertEquals, assertNotEquals } from "../support/assert.ts";

@@ -1,3 +1,4 @@
+/** Tests of `lib/dns/message.ts`: messages taken apart and made anew, and any bytes at all as messages. */
 import {
   answerFor,
   cacheKey,

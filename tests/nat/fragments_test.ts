@@ -156,6 +156,30 @@ Deno.test("a fragment longer than any link takes does not wait", () => {
   assertEquals(world.outbound(first).outside.length, 2);
 });
 
+Deno.test("a thousand fragmented packets are under way at most, and the oldest give way", () => {
+  const world = new World();
+  const sent = Array.from({ length: 1100 }, (_, identification) => parts({ identification }));
+  for (const [first] of sent) only(world.outbound(first), "outside");
+  const passes = (identification: number) => world.outbound(sent[identification][1]).outside.length;
+  assertEquals([passes(0), passes(75), passes(76), passes(1099)], [0, 0, 1, 1]);
+});
+
+Deno.test("the time to live of later fragments is counted down, and its end is silent", () => {
+  const world = new World();
+  const out = only(world.outbound(buildUdp({ source: CLIENT, destination: REMOTE })), "outside");
+  const part = (index: number, timeToLive: number) =>
+    parts({
+      source: REMOTE,
+      destination: EXTERNAL,
+      destinationPort: read(out).sourcePort,
+      timeToLive,
+    })[index];
+  assertEquals(read(only(world.inbound(part(0, 9)), "inside")).timeToLive, 8);
+  assertEquals(read(only(world.inbound(part(1, 2)), "inside")).timeToLive, 1);
+  assertSilent(world.inbound(part(1, 1)));
+  assertEquals(world.dropped(DropReason.ttlExceeded), 1);
+});
+
 Deno.test("fragments take no memory that a queue still names", () => {
   const world = new World();
   // Nothing is drained: what has no room is dropped, and what is queued stays whole.

@@ -118,6 +118,15 @@ Deno.test("RFC 5382 REQ-3: with address filtering a quiet connection's peer may 
   only(connection.in(ACK), "inside");
 });
 
+Deno.test("RFC 5382 REQ-3: with address filtering a permission does not outlive the mapping", () => {
+  const world = new World({ filtering: "address" });
+  connect(world).in(RST);
+  assertEquals(world.nat.sessionCount, 2);
+  world.advance(TCP_TRANSITORY_TIMEOUT);
+  world.advance(SECOND);
+  assertEquals([world.nat.mappingCount, world.nat.sessionCount], [0, 0]);
+});
+
 Deno.test("RFC 5382 REQ-4: an unsolicited SYN is met with silence", () => {
   const world = new World();
   const { externalPort } = connect(world);
@@ -194,10 +203,15 @@ Deno.test("RFC 5382 REQ-5: a connection that only one end has closed stays estab
 });
 
 Deno.test("RFC 5382 REQ-5: the same endpoints may begin anew after the end", () => {
-  for (const end of [(it: Connection) => it.out(RST), (it: Connection) => it.in(RST)]) {
+  const steps: [("out" | "in"), number][][] = [
+    [["out", RST]],
+    [["in", RST]],
+    [["out", FIN | ACK], ["in", FIN | ACK], ["out", ACK]],
+  ];
+  for (const end of steps) {
     const world = new World();
     const connection = connect(world);
-    end(connection);
+    for (const [direction, flags] of end) connection[direction](flags);
     world.advance(SECOND);
     connection.open();
     world.advance(TCP_ESTABLISHED_TIMEOUT - 1);

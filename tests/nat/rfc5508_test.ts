@@ -130,9 +130,12 @@ Deno.test("RFC 5508 REQ-3d: what follows the quoted packet comes through unchang
 
 Deno.test("RFC 5508 REQ-4: an error from outside is silently dropped when nothing is mapped", () => {
   const world = new World();
-  mapped(world);
+  const { port } = mapped(world);
   const stray = buildUdp({ source: EXTERNAL, destination: REMOTE, sourcePort: 9 });
   assertSilent(world.inbound(errorFor(stray)));
+  // Nor is anything of another host's mapped, though it has the port.
+  const other = buildUdp({ source: REMOTE_2, destination: REMOTE, sourcePort: port });
+  assertSilent(world.inbound(errorFor(other)));
 });
 
 for (const [size, what] of [[28, "cut off after 8 bytes"], [1000, "quoted as a whole"]] as const) {

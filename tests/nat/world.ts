@@ -45,6 +45,9 @@ export interface Sent {
 /** Room for a packet of 64 KiB, at an offset that is no multiple of 4. */
 const PACKET_AT = 10;
 const PACKET_ROOM = 66 * 1024;
+/** What stands behind the packet that is offered. */
+const GUARD = 0xa5;
+const GUARD_SIZE = 64;
 
 export class World {
   readonly memory: Memory;
@@ -80,6 +83,7 @@ export class World {
   outbound(packet: Bytes): Sent {
     this.#load(packet);
     this.nat.outbound(PACKET_AT, this.clock.now);
+    this.#checkGuard(packet);
     return this.drain();
   }
 
@@ -87,6 +91,7 @@ export class World {
   inbound(packet: Bytes): Sent {
     this.#load(packet);
     this.nat.inbound(PACKET_AT, this.clock.now);
+    this.#checkGuard(packet);
     return this.drain();
   }
 
@@ -132,9 +137,20 @@ export class World {
     return this.memory.bytes.slice(offset, offset + length);
   }
 
+  /** Fails if anything was written behind the packet. */
+  #checkGuard(packet: Bytes): void {
+    const guard = this.#bytes(PACKET_AT + packet.length, GUARD_SIZE);
+    assertEquals(guard.findIndex((byte) => byte !== GUARD), -1, "written behind the packet");
+  }
+
   /** Puts a packet into the memory. The NAT takes only what has passed `checkIpv4`, so a test that offers else is wrong. */
   #load(packet: Bytes): void {
     this.memory.bytes.set(packet, PACKET_AT);
+    this.memory.bytes.fill(
+      GUARD,
+      PACKET_AT + packet.length,
+      PACKET_AT + packet.length + GUARD_SIZE,
+    );
     assertEquals(checkIpv4(this.memory, PACKET_AT, packet.length), 0, "not for the NAT");
   }
 }

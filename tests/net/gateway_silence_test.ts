@@ -67,7 +67,7 @@ netTest("the gateway's kernel resets connections when the rules are removed", as
   const [resetAt] = await recording.times(RESET);
   assert(answeredAt !== undefined && resetAt !== undefined, await recording.describe("ip"));
   const elapsed = resetAt - answeredAt;
-  assert(elapsed > 0 && elapsed < 5, `the RST came after ${elapsed} ms`);
+  assert(elapsed > 0 && elapsed < 1, `the RST came after ${elapsed} ms`);
   assertMatch(await recording.describe(UNREACHABLE), /udp port \d+ unreachable/);
   // What the other tests find nothing with finds these.
   await assertRejects(() => watch.end(), Error, "Flags [R]");
