@@ -163,10 +163,24 @@ function readJournal(path: string): JournalFile[] {
     throw error;
   }
   // The last line may be cut off: the process died before it made that change.
-  const lines = text.split("\n").slice(0, -1);
-  if (lines.length === 0) return [];
-  const [owner, ...changes] = lines.map((line) => JSON.parse(line));
-  return [{ path, owner, changes }];
+  const [owner, ...changes] = text.split("\n").slice(0, -1).map(parseLine);
+  if (owner === null || owner === undefined) return [];
+  return [{
+    path,
+    owner: owner as Owner,
+    // One entry that cannot be read must not keep the others from being undone.
+    changes: changes.filter((change) => change !== null) as HostChange[],
+  }];
+}
+
+/** What we wrote into a line ourselves, or null where it has been damaged since. */
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
 }
 
 function isAlive(owner: Owner): boolean {
