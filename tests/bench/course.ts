@@ -7,7 +7,7 @@ import { type Program, programOf, vpn, vpnBuiltin } from "./contenders/vpn.ts";
 import { mixed, wireguardGo } from "./contenders/wireguard_go.ts";
 import { ContenderName, PEER_COUNTS, peersName } from "./figures.ts";
 import { UdpLoad } from "./load/udp_load.ts";
-import { describeMachine, installPrograms, type Machine } from "./machine.ts";
+import { describeMachine, foreignLoad, installPrograms, type Machine } from "./machine.ts";
 import { measureWithPeers } from "./measures/peers.ts";
 import { measurePing } from "./measures/ping.ts";
 import { processorTime, residentMemory } from "./measures/process_stats.ts";
@@ -18,13 +18,15 @@ import { measureThousandClients } from "./measures/thousand_clients.ts";
 import type { BenchOptions, ContenderKey, Section } from "./options.ts";
 import { measureProfile, type Profile } from "./profile/profile.ts";
 import { type FigureReport, reportFigures } from "./report.ts";
-import { Samples } from "./samples.ts";
+import { Samples, summarize, type Summary } from "./samples.ts";
 
 /** A run takes less than this: rounds that would not fit are left out. */
 const BUDGET_MS = 7.4 * 60_000;
 /** Where the first search for a rate begins: all contenders reach it. */
 const FIRST_RATE = 25_000;
 const MB = 1e6;
+/** How long is looked for what else runs on the machine. */
+const LOAD_INTERVAL_MS = 250;
 
 /** All that a run has found out; what the JSON holds. */
 export interface BenchResult {
@@ -32,6 +34,8 @@ export interface BenchResult {
   readonly seconds: number;
   readonly options: BenchOptions;
   readonly machine: Machine;
+  /** Share of the processors that something else used, 0 to 1: looked at before each turn, when nothing of ours runs. */
+  readonly foreignLoad: Summary;
   readonly figures: readonly FigureReport[];
   readonly profile: Profile | null;
   /** What else a reader must know. */
@@ -64,6 +68,7 @@ export async function runBench(
     seconds: (Date.now() - startedAt.getTime()) / 1000,
     options,
     machine,
+    foreignLoad: run.foreignLoad(),
     figures: reportFigures(run.samples),
     profile,
     notes: [...notes, ...run.notes],
@@ -92,6 +97,7 @@ class Run implements Disposable {
   readonly #interrupted: AbortSignal;
   readonly #program: Program;
   readonly #udp: UdpLoad;
+  readonly #foreignLoads: number[] = [];
   readonly #started = performance.now();
 
   constructor(wire: Wire, options: BenchOptions, { note, interrupted }: Surroundings) {
@@ -125,6 +131,11 @@ class Run implements Disposable {
       : null;
     await this.#rounds(this.#options.contenders.filter(available));
     return profile;
+  }
+
+  /** What else ran on the machine. */
+  foreignLoad(): Summary {
+    return summarize(this.#foreignLoads);
   }
 
   [Symbol.dispose](): void {
@@ -172,6 +183,7 @@ class Run implements Disposable {
 
   /** Does one thing. That it fails is told at the end, and keeps nothing else from being measured. */
   async #turn<Result>(title: string, measure: () => Promise<Result>): Promise<Result | null> {
+    this.#foreignLoads.push(await foreignLoad(LOAD_INTERVAL_MS));
     this.#note(`${Math.round((performance.now() - this.#started) / 1000)} s: ${title}`);
     try {
       return await measure();

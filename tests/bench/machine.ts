@@ -56,11 +56,9 @@ export interface Machine {
   readonly deno: string;
   /** First lines of what the contenders say of themselves. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Share of the processors that something else used before the run, 0 to 1. */
-  readonly foreignLoad: number;
 }
 
-/** Describes the machine; takes a second, in which nothing of the bench's own may run. */
+/** Describes the machine. */
 export async function describeMachine(): Promise<Machine> {
   const processor = /^model name\s*:\s*(.*)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"));
   return {
@@ -70,7 +68,6 @@ export async function describeMachine(): Promise<Machine> {
     kernel: Deno.osRelease(),
     deno: Deno.version.deno,
     versions: await contenderVersions(),
-    foreignLoad: await foreignLoad(1000),
   };
 }
 
@@ -90,7 +87,7 @@ async function contenderVersions(): Promise<Record<string, string>> {
   return versions;
 }
 
-/** Share of processor time in use over `ms`. */
+/** Share of processor time in use during the next `ms`, 0 to 1. */
 export async function foreignLoad(ms: number): Promise<number> {
   const before = processorTimes();
   await new Promise((resolve) => setTimeout(resolve, ms));

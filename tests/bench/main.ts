@@ -12,6 +12,8 @@ const EXIT_CODES: Readonly<Record<(typeof SIGNALS)[number], number>> = {
   SIGINT: 130,
   SIGTERM: 143,
 };
+/** Share of the processors in use by others above which nothing measured is worth much. */
+const MAX_FOREIGN_LOAD = 0.05;
 /** ms after which an interrupted run ends as it is. */
 const UNWIND_TIMEOUT_MS = 15_000;
 
@@ -19,18 +21,27 @@ function note(text: string): void {
   writeText(Deno.stderr, `${text}\n`);
 }
 
-function formatResult({ machine, figures, profile, notes, seconds }: BenchResult): string {
-  const { processor, processors, memory, kernel, deno, versions, foreignLoad } = machine;
+function formatResult(result: BenchResult): string {
+  const { machine, foreignLoad, figures, profile, notes, seconds } = result;
+  const { processor, processors, memory, kernel, deno, versions } = machine;
   const names = Object.entries(versions).map(([name, version]) => `${name}: ${version}`);
   const lines = [
     `${processors} x ${processor}, ${memory} GB, Linux ${kernel}, Deno ${deno}`,
     ...names,
-    `Something else used ${Math.round(100 * foreignLoad)} % of the processors before the run.`,
+    `Something else used ${
+      percent(foreignLoad.median)
+    } % of the processors (median between the turns; ` +
+    `${percent(foreignLoad.min)} to ${percent(foreignLoad.max)} %).`,
+    ...foreignLoad.median > MAX_FOREIGN_LOAD ? ["THE MACHINE WAS BUSY: these are no results."] : [],
     `All parties share this machine, in network namespaces. Took ${Math.round(seconds)} s.`,
     ...notes,
   ];
   const tables = figures.length === 0 ? "" : `\n${formatFigures(figures)}`;
   return `${lines.join("\n")}\n${tables}${profile === null ? "" : `\n${formatProfile(profile)}`}`;
+}
+
+function percent(share: number): number {
+  return Math.round(100 * share);
 }
 
 function writeJson(path: string, result: BenchResult): void {

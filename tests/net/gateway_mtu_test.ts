@@ -5,7 +5,7 @@ import { buildUdp } from "../support/packet_builder.ts";
 import { Arena } from "../../ffi/arena.ts";
 import { downloads } from "./support/everyday.ts";
 import { EXTERNAL, GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, UPLINK } from "./support/gateway.ts";
-import { eventually, Injector, sendUdp, Tap, u16 } from "./support/outside.ts";
+import { eventually, Injector, Tap, u16, UdpSender } from "./support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { ARENA_SIZE, openSocket } from "./support/sockets.ts";
 import { Site } from "./support/site.ts";
@@ -46,8 +46,9 @@ for (const Capture of ["packet", "nfqueue"]) {
       const arena = new Arena(ARENA_SIZE);
       using socket = openSocket(client.namespace, arena, PORT);
       const payload = crypto.getRandomValues(new Uint8Array(FULL_PAYLOAD));
+      using sender = new UdpSender(internet);
       const arrived = await eventually(() => {
-        sendUdp(internet, { address: EXTERNAL, port: PORT }, payload);
+        sender.send({ address: EXTERNAL, port: PORT }, payload);
         const count = socket.receive();
         return count > 0
           ? arena.bytes.slice(

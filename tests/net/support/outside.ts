@@ -7,6 +7,7 @@ import { check, EAGAIN } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { type BpfInstruction, PacketSocket } from "../../../ffi/packet_socket.ts";
 import { RawSocket } from "../../../ffi/raw_socket.ts";
+import type { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { parseIpv4 } from "../../../lib/wire/ipv4_text.ts";
 import { type TestNamespace, type Topology } from "../../support/net.ts";
 import {
@@ -242,24 +243,42 @@ export function u16(bytes: Uint8Array, at: number): number {
   return bytes[at]! << 8 | bytes[at + 1]!;
 }
 
+/** A socket that sends datagrams from `from`; it stays open, so that ICMP errors about them find whom they are for. */
+export class UdpSender implements Disposable {
+  readonly #arena = new Arena(SOCKET_ARENA_SIZE);
+  readonly #socket: UdpSocket;
+
+  constructor(from: TestNamespace) {
+    this.#socket = openSocket(from, this.#arena);
+  }
+
+  /** Sends one datagram of at most 64 KiB. */
+  send(to: { readonly address: string; readonly port: number }, payload: Uint8Array): void {
+    const offset = this.#socket.receivedOffsets[0]!;
+    this.#arena.bytes.set(payload, offset);
+    const batch = {
+      offsets: Int32Array.of(offset),
+      lengths: Int32Array.of(payload.length),
+      addresses: Uint32Array.of(addressOf(to.address)),
+      ports: Uint16Array.of(to.port),
+      sources: new Uint32Array(1),
+    };
+    if (this.#socket.send(batch, 0, 1) !== 1) throw new Error("Cannot send a datagram");
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+}
+
 /** Sends a datagram by a plain socket, whose checksum the kernel leaves to the network card. */
 export function sendUdp(
   from: TestNamespace,
   to: { readonly address: string; readonly port: number },
   payload: Uint8Array,
 ): void {
-  const arena = new Arena(SOCKET_ARENA_SIZE);
-  using socket = openSocket(from, arena);
-  const offset = arena.allocate(payload.length);
-  arena.bytes.set(payload, offset);
-  const batch = {
-    offsets: Int32Array.of(offset),
-    lengths: Int32Array.of(payload.length),
-    addresses: Uint32Array.of(addressOf(to.address)),
-    ports: Uint16Array.of(to.port),
-    sources: new Uint32Array(1),
-  };
-  if (socket.send(batch, 0, 1) !== 1) throw new Error("Cannot send a datagram");
+  using sender = new UdpSender(from);
+  sender.send(to, payload);
 }
 
 /** Puts a packet on the wire behind a virtio-net header, as a network card with offloads would bring it. */
