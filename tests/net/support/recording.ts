@@ -1,5 +1,6 @@
 /** Owns recordings of what passes on an interface, whole packets, to be judged by tcpdump afterwards. */
 import { type TestNamespace } from "../../support/net.ts";
+import { delay } from "./wire.ts";
 
 /** Programs that a test with a recording needs. */
 export const RECORDING_PROGRAMS: readonly string[] = ["tcpdump"];
@@ -15,6 +16,9 @@ export interface Recording extends AsyncDisposable {
   /** When the packets that match passed, in ms. */
   times(filter: string): Promise<number[]>;
 }
+
+/** ms within which the kernel gives a block of packets to tcpdump, whose own time-out for that is 1,000. */
+const BLOCK_TIMEOUT = 1_200;
 
 export interface RecordingOptions {
   /** What passes is in the recording at once, also what comes right before its end; for small traffic. */
@@ -39,6 +43,8 @@ export async function record(
     namespace.output(["tcpdump", "-r", path, "-n", "-t", ...options, readFilter]);
   return {
     async stop() {
+      // The kernel hands packets over by the block, a second at the latest after the first of them (packet(7)).
+      if (!immediate) await delay(BLOCK_TIMEOUT);
       await process.stop();
       const lost = /([1-9]\d*) packets dropped by kernel/.exec(process.stderr);
       if (lost !== null) throw new Error(`Cannot record ${interfaceName}: ${lost[0]}`);
