@@ -28,11 +28,11 @@ function formatResult(result: BenchResult): string {
   const lines = [
     `${processors} x ${processor}, ${memory} GB, Linux ${kernel}, Deno ${deno}`,
     ...names,
-    `Something else used ${
-      percent(foreignLoad.median)
-    } % of the processors (median between the turns; ` +
-    `${percent(foreignLoad.min)} to ${percent(foreignLoad.max)} %).`,
-    ...foreignLoad.median > MAX_FOREIGN_LOAD ? ["THE MACHINE WAS BUSY: these are no results."] : [],
+    `Something else used ${percent(foreignLoad.mean)} % of the processors: the mean of ` +
+    `${foreignLoad.values.length} looks between the turns, the highest ${
+      percent(foreignLoad.max)
+    } %.`,
+    ...foreignLoad.mean > MAX_FOREIGN_LOAD ? ["THE MACHINE WAS BUSY: these are no results."] : [],
     `All parties share this machine, in network namespaces. Took ${Math.round(seconds)} s.`,
     ...notes,
   ];

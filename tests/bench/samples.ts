@@ -3,6 +3,7 @@
 /** What became of several rounds. */
 export interface Summary {
   readonly median: number;
+  readonly mean: number;
   readonly min: number;
   readonly max: number;
   /** In the order in which they were measured. */
@@ -32,10 +33,11 @@ export class Samples {
   }
 }
 
-/** Median and spread of at least one number. */
+/** Median, mean and spread of at least one number. */
 export function summarize(values: readonly number[]): Summary {
   return {
     median: median(values),
+    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
     min: Math.min(...values),
     max: Math.max(...values),
     values,
