@@ -74,6 +74,13 @@ const SYMBOLS = {
   /** `int execv(const char *path, char *const argv[])`; returns only on failure */
   execv: { parameters: ["buffer", "buffer"], result: "i32" },
 
+  /** `int capget(cap_user_header_t header, cap_user_data_t data)` */
+  capget: { parameters: ["buffer", "buffer"], result: "i32" },
+  /** `int capset(cap_user_header_t header, const cap_user_data_t data)` */
+  capset: { parameters: ["buffer", "buffer"], result: "i32" },
+  /** `int prctl(int operation, unsigned long arg2, arg3, arg4, arg5)`, for operations whose arguments are numbers */
+  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+
   /** `int *__errno_location(void)`: the address is fixed for the life of a thread */
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;

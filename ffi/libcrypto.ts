@@ -7,11 +7,15 @@ import {
   DECRYPT,
   ENCRYPT,
   KEY_SIZE,
-  type LibcryptoCipher,
-  loadCipher,
+  LibcryptoCipher,
+  type LibcryptoLibrary,
+  loadLibrary,
   NONCE_SIZE,
   TAG_SIZE,
 } from "./libcrypto_cipher.ts";
+import { LibcryptoKey } from "./libcrypto_key.ts";
+import { LibcryptoShortcut } from "./libcrypto_shortcut.ts";
+import { shortcutWorks } from "./libcrypto_trial.ts";
 
 /** Tried in this order. OpenSSL 3 keeps its ABI through all 3.x. */
 const LIBRARY_NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"] as const;
@@ -28,8 +32,8 @@ export function openLibcrypto(
   names: readonly string[] = LIBRARY_NAMES,
 ): LibcryptoAead | null {
   for (const name of names) {
-    const cipher = loadCipher(name, arena);
-    if (cipher !== null) return new LibcryptoAead(name, cipher);
+    const library = loadLibrary(name);
+    if (library !== null) return new LibcryptoAead(name, library, arena);
   }
   return null;
 }
@@ -37,16 +41,25 @@ export function openLibcrypto(
 /** The provider; it has the shape of `AeadProvider` in lib/noise/aead.ts, where the methods are described. */
 export class LibcryptoAead {
   readonly name: string;
+  /** Whether packets take the short way. */
+  readonly hasShortcut: boolean;
+  readonly #library: LibcryptoLibrary;
   readonly #cipher: LibcryptoCipher;
+  readonly #shortcut: LibcryptoShortcut | null;
 
   /** Use `openLibcrypto`. */
-  constructor(name: string, cipher: LibcryptoCipher) {
+  constructor(name: string, library: LibcryptoLibrary, arena: Arena) {
     this.name = name;
-    this.#cipher = cipher;
+    this.#library = library;
+    this.#cipher = new LibcryptoCipher(library.symbols, arena);
+    this.hasShortcut = shortcutWorks(library.symbols);
+    this.#shortcut = this.hasShortcut
+      ? new LibcryptoShortcut(library.symbols, { cipher: this.#cipher, arena })
+      : null;
   }
 
   key(key: Uint8Array): LibcryptoKey {
-    return new LibcryptoKey(this.#cipher, this.#cipher.context(key));
+    return new LibcryptoKey(key, { cipher: this.#cipher, shortcut: this.#shortcut });
   }
 
   seal(
@@ -95,57 +108,6 @@ export class LibcryptoAead {
 
   /** Unloads the library. All keys must be destroyed before. */
   close(): void {
-    this.#cipher.close();
-  }
-}
-
-/** One transport key; it has the shape of `AeadKey` in lib/noise/aead.ts, where the methods are described. */
-export class LibcryptoKey {
-  readonly #cipher: LibcryptoCipher;
-  #context: Deno.PointerObject | null;
-
-  /** Use `LibcryptoAead.key`. */
-  constructor(cipher: LibcryptoCipher, context: Deno.PointerObject) {
-    this.#cipher = cipher;
-    this.#context = context;
-  }
-
-  seal(
-    destination: number,
-    source: number,
-    length: number,
-    counterLow: number,
-    counterHigh: number,
-  ): boolean {
-    const context = this.#context;
-    if (context === null) return false;
-    const cipher = this.#cipher;
-    if (!cipher.startCounter(context, counterLow, counterHigh, ENCRYPT)) return false;
-    if (!cipher.update(context, destination, source, length)) return false;
-    if (!cipher.finish(context) || !cipher.getTag(context)) return false;
-    cipher.storeTag(destination + length);
-    return true;
-  }
-
-  open(
-    destination: number,
-    source: number,
-    length: number,
-    counterLow: number,
-    counterHigh: number,
-  ): boolean {
-    const context = this.#context;
-    if (context === null) return false;
-    const cipher = this.#cipher;
-    if (!cipher.startCounter(context, counterLow, counterHigh, DECRYPT)) return false;
-    if (!cipher.update(context, destination, source, length)) return false;
-    cipher.loadTag(source + length);
-    return cipher.setTag(context) && cipher.finish(context);
-  }
-
-  destroy(): void {
-    if (this.#context === null) return;
-    this.#cipher.free(this.#context);
-    this.#context = null;
+    this.#library.close();
   }
 }

@@ -1,6 +1,7 @@
 /** Owns `vpn cleanup`, and the same at each start: undoing what a killed run left behind. */
 import { describeChange } from "./host_change.ts";
-import { staleJournals, undoStale } from "./journal.ts";
+import { ownResolvConfs } from "./dns/resolv_conf_file.ts";
+import { isLiving, staleJournals, undoStale, undoUnlessHeld } from "./journal.ts";
 import { ExitCode } from "./errors.ts";
 import { removeLeftovers } from "./demo/traces.ts";
 import { writeText } from "./output.ts";
@@ -14,6 +15,12 @@ export function cleanUp(): string[] {
     for (const change of journal.changes) {
       lines.push(`undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
     }
+  }
+  // Last, what has no journal any more: a power cut empties /run, not /etc.
+  for (const change of ownResolvConfs()) {
+    if (isLiving(change.owner)) continue;
+    undoUnlessHeld(change, "");
+    lines.push(`undid for process ${change.owner}: ${describeChange(change)}`);
   }
   return lines;
 }

@@ -10,17 +10,20 @@ import { ConfigError } from "../config/config_error.ts";
 import { validateClient } from "../config/roles.ts";
 import { formatCidr, formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
+import { setClientDns } from "./client_dns.ts";
 import { loadConfig } from "./config_file.ts";
 import type { DataPlaneHandle } from "./data_plane_handle.ts";
 import { AppError, ExitCode } from "./errors.ts";
+import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
-import { requireTunnelPrivileges } from "./privileges.ts";
+import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
+  endTunnel,
   enterSurroundings,
   logReports,
   logWarnings,
@@ -46,7 +49,9 @@ export async function runClient(options: RunOptions): Promise<number> {
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
   using stop = listenForStop();
-  const journal = new Journal(options.interfaceName);
+  const { interfaceName } = options;
+  const journal = new Journal(interfaceName);
+  const hooks = new Hooks({ config, interfaceName, journal, stop: stop.received });
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
@@ -89,6 +94,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     if (outcome !== "connected") return ExitCode.ok;
 
     await dataPlane.openTun(options.interfaceName);
+    await hooks.preUp();
     const settings = {
       name: options.interfaceName,
       addresses: config.interface.addresses,
@@ -105,6 +111,16 @@ export async function runClient(options: RunOptions): Promise<number> {
         });
       }
     }
+    const dns = setClientDns({ config, interfaceName, journal });
+    if (dns !== null) {
+      logger.info("names are looked up through the tunnel, by {by}", { by: dns.by });
+    }
+    await hooks.postUp();
+    dropPrivileges({
+      commands: hooks.hasDown ? "PreDown and PostDown" : dns?.needsProgram ? dns.by : null,
+      foreignFile: dns?.foreignFile ?? null,
+      logger,
+    });
     logger.info("connected to {server} as {address} in {time} ms; cipher by {aead}", {
       server,
       address: config.interface.addresses.map(formatCidr).join(", "),
@@ -114,9 +130,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     const signal = await Promise.race([stop.received, dataPlane.failed]);
     logger.info("{signal} received: disconnecting", { signal });
   } finally {
-    // The rules first: while they stand, the host's traffic looks for the tunnel.
-    journal.undo();
-    await dataPlane.stop();
+    await endTunnel({ hooks, journal, dataPlane });
   }
   return ExitCode.ok;
 }

@@ -2,6 +2,7 @@
 import { SystemCallError } from "../../ffi/errno.ts";
 import { DataPlane } from "./data_plane.ts";
 import type { DataPlaneConfig, Report } from "./data_plane_protocol.ts";
+import { dropDataPlanePrivileges } from "./privileges.ts";
 
 /** The Worker's global object; the type library for workers cannot be loaded beside that of the main thread. */
 const scope = globalThis as unknown as {
@@ -13,6 +14,7 @@ const scope = globalThis as unknown as {
 scope.onmessage = ({ data: config }) => {
   let dataPlane: DataPlane | undefined;
   try {
+    dropDataPlanePrivileges();
     dataPlane = new DataPlane(config, (report) => scope.postMessage(report));
     dataPlane.run();
     dataPlane.close();

@@ -11,6 +11,16 @@ import type { RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../ffi/netlink/rules.ts";
 import type { PortRange } from "../nat/nat_options.ts";
+import {
+  makeResolvconf,
+  makeResolvectl,
+  type ResolvconfChange,
+  type ResolvectlChange,
+  undoResolvconf,
+  undoResolvectl,
+} from "./dns/programs.ts";
+import { makeResolvConf, type ResolvConfChange, undoResolvConf } from "./dns/resolv_conf_file.ts";
+import { type PreparedHook, runPostDown } from "./hook_command.ts";
 
 const RESERVED_PORTS = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
@@ -34,7 +44,14 @@ export type HostChange =
   /** A table of the firewall; whoever makes it notes it first. */
   | { readonly kind: "nftables-table"; readonly table: NftablesTable }
   /** Ports kept from the kernel's own choice that were not before; both ends of a range included. */
-  | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] };
+  | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] }
+  /** What the `PostDown` commands are to undo; whoever runs the commands that did it notes it first. */
+  | { readonly kind: "hook"; readonly commands: readonly PreparedHook[] }
+  /** An empty directory; it goes unless something is in it. */
+  | { readonly kind: "directory"; readonly path: string }
+  | ResolvConfChange
+  | ResolvconfChange
+  | ResolvectlChange;
 
 /** What the kernel says of something that is not there any more. */
 const GONE_ERRORS: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENODEV"]);
@@ -55,13 +72,30 @@ export function makeChange(change: HostChange): void {
     case "reserved-ports":
       writeReservedPorts(readReservedPorts().union(portsOf(change.ranges)));
       break;
+    case "directory":
+      Deno.mkdirSync(change.path, { recursive: true, mode: 0o755 });
+      break;
+    case "resolv-conf":
+      makeResolvConf(change);
+      break;
+    case "resolvconf":
+      makeResolvconf(change);
+      break;
+    case "resolvectl":
+      makeResolvectl(change);
+      break;
     case "nftables-table":
+    case "hook":
       break;
   }
 }
 
-/** Undoes a change. That it was never made, or is undone already, is no error: undoing twice must do no harm. */
-export function undoChange(change: HostChange): void {
+/**
+ * Undoes a change. That it was never made, or is undone already, is no error: undoing twice must do no harm.
+ *
+ * @param heldBy the like change of another living process of ours, where there is one, for what they share by turns
+ */
+export function undoChange(change: HostChange, heldBy: HostChange | null = null): void {
   using netlink = Rtnetlink.open(openLibc());
   try {
     switch (change.kind) {
@@ -83,6 +117,24 @@ export function undoChange(change: HostChange): void {
         nftables.deleteTable(change.table);
         break;
       }
+      case "hook":
+        runPostDown(change.commands);
+        break;
+      case "directory":
+        removeIfEmpty(change.path);
+        break;
+      case "resolv-conf":
+        undoResolvConf(change, heldBy?.kind === "resolv-conf" ? heldBy.text : null);
+        break;
+      case "resolvconf":
+        undoResolvconf(change);
+        break;
+      case "resolvectl":
+        // Gone with the link, where that is gone.
+        if (netlink.links.find(change.interfaceName)?.index === change.index) {
+          undoResolvectl(change);
+        }
+        break;
     }
   } catch (error) {
     if (error instanceof NetlinkError && GONE_ERRORS.has(error.code)) return;
@@ -104,7 +156,20 @@ export function describeChange(change: HostChange): string {
       return `nftables table ${change.table.family} ${change.table.name}`;
     case "reserved-ports":
       return `reserved ports ${formatRanges(portsOf(change.ranges))}`;
+    case "hook":
+      return `what PostDown undoes (${change.commands.map(({ place }) => place).join(", ")})`;
+    case "directory":
+    case "resolv-conf":
+      return change.path;
+    case "resolvconf":
+      return `resolvconf's record ${change.record}`;
+    case "resolvectl":
+      return `resolvers of ${change.interfaceName} with systemd-resolved`;
   }
+}
+
+function removeIfEmpty(path: string): void {
+  if (Deno.readDirSync(path)[Symbol.iterator]().next().done === true) Deno.removeSync(path);
 }
 
 /** The value of a file under `/proc/sys`. */

@@ -1,13 +1,14 @@
 /**
- * Owns the journal: a file in `/run/vpn` that names every change to the host before it is made, for whoever comes after us.
+ * Owns the journal: a file in `/run/vpn` (a user's is in `$XDG_RUNTIME_DIR/vpn`) that names every change to the host before it is made, for whoever comes after us.
  *
  * One file for each process, named by its id and start time, so that two instances never undo each other's work and a
  * recycled process id is not taken for a living owner. A file that can be removed has been undone: the order is write
  * the entry, make the change; undo the change, remove the file.
  */
+import { dirname } from "node:path";
+import { AppError, ExitCode } from "./errors.ts";
 import { type HostChange, makeChange, readSysctl, undoChange } from "./host_change.ts";
 
-const DIRECTORY = "/run/vpn";
 const SUFFIX = ".journal";
 
 /** The first line of a journal. */
@@ -38,8 +39,13 @@ export class Journal {
   constructor(interfaceName: string) {
     const pid = Deno.pid;
     const startTime = startTimeOf(pid) ?? "";
-    this.#path = `${DIRECTORY}/${pid}-${startTime}${SUFFIX}`;
+    this.#path = `${journalDirectory()}/${pid}-${startTime}${SUFFIX}`;
     this.#owner = { pid, startTime, namespace: currentNamespace(), interfaceName };
+  }
+
+  /** What tells this process from all others, those that had its id before included. */
+  get id(): string {
+    return `${this.#owner.pid}-${this.#owner.startTime}`;
   }
 
   /** Writes a change down, then makes it. */
@@ -55,15 +61,29 @@ export class Journal {
    */
   makeSysctl(path: string, value: string): void {
     const current = readSysctl(path);
-    const inherited = otherHolder(path, this.#path)?.before;
+    const inherited = otherHolder({ kind: "sysctl", path }, this.#path)?.before;
     if (current === value && inherited === undefined) return;
     this.make({ kind: "sysctl", path, value, before: inherited ?? current });
   }
 
-  /** Undoes all changes, the last one first, and removes the file. Safe to call again. */
-  undo(): void {
-    for (const change of this.#changes.splice(0).reverse()) undoUnlessHeld(change, this.#path);
-    if (this.#file === null) return;
+  /** Makes a directory with those that it lies in, as far as they are not there. Of several processes, the last takes it away. */
+  makeDirectory(path: string): void {
+    if (isDirectory(path) && otherHolder({ kind: "directory", path }, this.#path) === undefined) {
+      return;
+    }
+    this.makeDirectory(dirname(path));
+    this.make({ kind: "directory", path });
+  }
+
+  /**
+   * Undoes all changes, the last one first, and removes the file. Safe to call again.
+   *
+   * @param until the last change of this kind, and what was made before it, are left for a later call
+   */
+  undo({ until }: { until?: HostChange["kind"] } = {}): void {
+    const first = this.#changes.findLastIndex(({ kind }) => kind === until) + 1;
+    for (const change of this.#changes.splice(first).reverse()) undoUnlessHeld(change, this.#path);
+    if (this.#file === null || this.#changes.length > 0) return;
     this.#file.close();
     this.#file = null;
     removeIfThere(this.#path);
@@ -71,7 +91,7 @@ export class Journal {
 
   #append(change: HostChange): void {
     if (this.#file === null) {
-      Deno.mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+      Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
       this.#file = Deno.openSync(this.#path, { createNew: true, append: true, mode: 0o600 });
       this.#write(this.#owner);
     }
@@ -84,6 +104,32 @@ export class Journal {
     // A half-written entry could not be read by whoever has to undo it; /run is memory, so this is memory running out.
     if (written !== bytes.length) throw new Error(`Cannot write ${this.#path}: no space is left`);
   }
+}
+
+/**
+ * Makes sure that a journal can be written: without one, nothing may be changed.
+ *
+ * @throws {AppError} with exit code 5 and the remedy
+ */
+export function requireJournalDirectory(): void {
+  const path = journalDirectory();
+  try {
+    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+    Deno.removeSync(Deno.makeTempFileSync({ dir: path }));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new AppError(
+      `Cannot write the journal of changes to ${path}: permission denied: run as root, or make it with ` +
+        `\`install -d -m 700 -o ${Deno.uid()} ${path}\``,
+      { exitCode: ExitCode.privilege, cause: error },
+    );
+  }
+}
+
+/** Where journals are: in memory, as what they name does not outlive the kernel either. Users have their own. */
+function journalDirectory(): string {
+  const ofUser = Deno.uid() === 0 ? undefined : Deno.env.get("XDG_RUNTIME_DIR");
+  return ofUser ? `${ofUser}/vpn` : "/run/vpn";
 }
 
 /** The journals of a process, dead or alive. */
@@ -108,37 +154,52 @@ export function staleJournals(): JournalFile[] {
 }
 
 function allJournals(): JournalFile[] {
+  const directory = journalDirectory();
   const names: string[] = [];
   try {
-    for (const { name } of Deno.readDirSync(DIRECTORY)) {
+    for (const { name } of Deno.readDirSync(directory)) {
       if (name.endsWith(SUFFIX)) names.push(name);
     }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
-  return names.sort().flatMap((name) => readJournal(`${DIRECTORY}/${name}`));
+  return names.sort().flatMap((name) => readJournal(`${directory}/${name}`));
 }
 
-/** The change by which another living process of this namespace holds the same file under `/proc/sys`, if one does. */
-function otherHolder(
-  path: string,
+type Shared = Extract<HostChange, { kind: "sysctl" | "directory" | "resolv-conf" }>;
+
+/**
+ * The change by which another living process holds the same file. For those that belong to a network namespace, it is
+ * one of this namespace.
+ */
+function otherHolder<Kind extends Shared["kind"]>(
+  { kind, path, directory }: { kind: Kind; path: string; directory?: string },
   ownJournal: string,
-): Extract<HostChange, { kind: "sysctl" }> | undefined {
+): Extract<HostChange, { kind: Kind }> | undefined {
   const namespace = currentNamespace();
   for (const journal of allJournals()) {
-    if (journal.path === ownJournal || journal.owner.namespace !== namespace) continue;
-    if (!isAlive(journal.owner)) continue;
+    if (journal.path === ownJournal || !isAlive(journal.owner)) continue;
+    if (kind === "sysctl" && journal.owner.namespace !== namespace) continue;
     for (const change of journal.changes) {
-      if (change.kind === "sysctl" && change.path === path) return change;
+      if (change.kind !== kind || change.path !== path) continue;
+      if (change.kind === "resolv-conf" && change.directory !== directory) continue;
+      return change as Extract<HostChange, { kind: Kind }>;
     }
   }
   return undefined;
 }
 
-function undoUnlessHeld(change: HostChange, ownJournal: string): void {
-  if (change.kind === "sysctl" && otherHolder(change.path, ownJournal) !== undefined) return;
-  undoChange(change);
+/**
+ * Undoes a change, but leaves to another living process what it has in common with that.
+ *
+ * @param ownJournal of whoever made the change; empty where it is gone
+ */
+export function undoUnlessHeld(change: HostChange, ownJournal: string): void {
+  const isShared = change.kind === "sysctl" || change.kind === "resolv-conf";
+  const other = isShared ? otherHolder(change, ownJournal) : undefined;
+  if (other?.kind === "sysctl") return;
+  undoChange(change, other);
 }
 
 /**
@@ -156,6 +217,8 @@ export function undoStale(journal: JournalFile): boolean {
 function readJournal(path: string): JournalFile[] {
   let text: string;
   try {
+    // An entry can be a command: only our own, and so never another user's in root's eyes, is taken at its word.
+    if (Deno.statSync(path).uid !== Deno.uid()) return [];
     text = Deno.readTextFileSync(path);
   } catch (error) {
     // Its owner ended in good order between our two looks.
@@ -183,7 +246,13 @@ function parseLine(line: string): unknown {
   }
 }
 
-function isAlive(owner: Owner): boolean {
+/** Whether the process with this `Journal.id` lives. */
+export function isLiving(id: string): boolean {
+  const [pid, startTime = ""] = id.split("-");
+  return isAlive({ pid: Number(pid), startTime });
+}
+
+function isAlive(owner: Pick<Owner, "pid" | "startTime">): boolean {
   return startTimeOf(owner.pid) === owner.startTime;
 }
 
@@ -195,6 +264,15 @@ function startTimeOf(pid: number): string | null {
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
 }

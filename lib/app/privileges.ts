@@ -1,20 +1,19 @@
-/** Owns the checks, before anything is changed, that this process may do what a tunnel needs. */
+/**
+ * Owns what this process may do: the checks, before anything is changed, that it may do what a tunnel needs, and giving up
+ * what it needs no more once everything is set up.
+ */
+import { Capability, hasCapability, keepOnly } from "../../ffi/capabilities.ts";
 import { AppError, ExitCode } from "./errors.ts";
-
-/** Numbers of capabilities (include/uapi/linux/capability.h). `CAP_NET_ADMIN`: TUN devices, addresses, routes, SO_MARK. */
-const CAP_NET_ADMIN = 12n;
-/** Raw sockets. */
-const CAP_NET_RAW = 13n;
-/** Namespaces. */
-const CAP_SYS_ADMIN = 21n;
+import { requireJournalDirectory } from "./journal.ts";
+import type { Logger } from "./logging.ts";
 
 /**
- * Makes sure of CAP_NET_ADMIN and of `/dev/net/tun`.
+ * Makes sure of CAP_NET_ADMIN, of `/dev/net/tun` and of a place for the journal.
  *
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireTunnelPrivileges(): void {
-  if (!hasCapability(CAP_NET_ADMIN)) {
+  if (!hasCapability(Capability.netAdmin)) {
     throw missing(
       "Cannot create a tunnel: CAP_NET_ADMIN is missing: run as root, or grant it with " +
         `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``,
@@ -37,6 +36,7 @@ export function requireTunnelPrivileges(): void {
     );
   }
   file.close();
+  requireJournalDirectory();
 }
 
 /**
@@ -45,7 +45,7 @@ export function requireTunnelPrivileges(): void {
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireNatPrivileges(): void {
-  if (hasCapability(CAP_NET_RAW)) return;
+  if (hasCapability(Capability.netRaw)) return;
   throw missing(
     "Cannot open the way to the internet: CAP_NET_RAW is missing: run as root, or grant it with " +
       `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\`, or set Egress = kernel or off`,
@@ -61,8 +61,8 @@ export function requireDemoPrivileges(): void {
   requireTunnelPrivileges();
   for (
     const [name, capability] of [
-      ["CAP_SYS_ADMIN", CAP_SYS_ADMIN],
-      ["CAP_NET_RAW", CAP_NET_RAW],
+      ["CAP_SYS_ADMIN", Capability.sysAdmin],
+      ["CAP_NET_RAW", Capability.netRaw],
     ] as const
   ) {
     if (!hasCapability(capability)) {
@@ -74,10 +74,40 @@ export function requireDemoPrivileges(): void {
   }
 }
 
-function hasCapability(capability: bigint): boolean {
-  const status = Deno.readTextFileSync("/proc/self/status");
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
-  return (effective >> capability & 1n) !== 0n;
+/** What the data plane's thread may need while it runs: its sockets, their marks, and the TUN. */
+const DATA_PLANE_CAPABILITIES = [
+  Capability.netAdmin,
+  Capability.netRaw,
+  Capability.netBindService,
+];
+/** What it takes to put back a file that is another user's, with its owner and mode. */
+const FILE_CAPABILITIES = [Capability.chown, Capability.dacOverride, Capability.fowner];
+
+/** Gives up, for the data plane's thread, what packets from strangers should never get hold of. */
+export function dropDataPlanePrivileges(): void {
+  keepOnly(DATA_PLANE_CAPABILITIES);
+}
+
+/**
+ * Gives up, for the main thread and all that it starts from now on, what neither running nor undoing needs.
+ *
+ * Threads that were there before keep what they have. Those that work for us, for a file read in the background, end after
+ * ten idle seconds, and new ones have no more than we; only the engine's own remain, which compile and collect garbage.
+ */
+export function dropPrivileges(
+  { commands, foreignFile, logger }: {
+    /** What names the commands that are still to run and may do anything; null for none. */
+    commands: string | null;
+    /** A file of another user's that is still to be written; null for none. */
+    foreignFile: string | null;
+    logger: Logger;
+  },
+): void {
+  if (commands !== null) {
+    logger.info("keeping all capabilities, as {commands} may need them at the end", { commands });
+    return;
+  }
+  keepOnly([Capability.netAdmin, ...foreignFile === null ? [] : FILE_CAPABILITIES]);
 }
 
 function missing(message: string): AppError {

@@ -9,13 +9,15 @@ import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { DnsProxy } from "./dns_proxy.ts";
 import { ExitCode } from "./errors.ts";
 import { Gateway } from "./gateway.ts";
+import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
-import { requireTunnelPrivileges } from "./privileges.ts";
+import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
+  endTunnel,
   enterSurroundings,
   logReports,
   logWarnings,
@@ -37,7 +39,9 @@ export async function runServer(options: RunOptions): Promise<number> {
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
   using stop = listenForStop();
-  const journal = new Journal(options.interfaceName);
+  const { interfaceName } = options;
+  const journal = new Journal(interfaceName);
+  const hooks = new Hooks({ config, interfaceName, journal, stop: stop.received });
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
@@ -56,6 +60,7 @@ export async function runServer(options: RunOptions): Promise<number> {
   );
   try {
     await dataPlane.openTun(options.interfaceName);
+    await hooks.preUp();
     const settings = {
       name: options.interfaceName,
       addresses: config.interface.addresses,
@@ -73,6 +78,12 @@ export async function runServer(options: RunOptions): Promise<number> {
       upstreams: config.interface.dnsProxy,
       logger,
     });
+    await hooks.postUp();
+    dropPrivileges({
+      commands: hooks.hasDown ? "PreDown and PostDown" : null,
+      foreignFile: null,
+      logger,
+    });
     networkChanged = () => gateway.networkChanged(dataPlane);
     logger.info("listening on UDP port {port}; {interface} has {addresses}; cipher by {aead}", {
       port,
@@ -83,9 +94,7 @@ export async function runServer(options: RunOptions): Promise<number> {
     const signal = await Promise.race([stop.received, dataPlane.failed]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
-    // The rules first: while they stand, the host's traffic looks for the tunnel.
-    journal.undo();
-    await dataPlane.stop();
+    await endTunnel({ hooks, journal, dataPlane });
   }
   return ExitCode.ok;
 }

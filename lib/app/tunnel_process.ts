@@ -9,6 +9,8 @@ import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { DataPlaneError, DataPlaneHandle, type DataPlaneListener } from "./data_plane_handle.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { AppError, ExitCode } from "./errors.ts";
+import type { Hooks } from "./hooks.ts";
+import type { Journal } from "./journal.ts";
 import { configureLogging, type Logger } from "./logging.ts";
 import { checkUnheeded } from "./unheeded.ts";
 
@@ -82,6 +84,20 @@ export async function startDataPlane(
       throw new AppError(error.message, { exitCode: ExitCode.privilege, cause: error });
     }
     throw error;
+  }
+}
+
+/** Ends a tunnel: `PreDown`, everything back to what it was, the device gone, `PostDown`. */
+export async function endTunnel(
+  { hooks, journal, dataPlane }: { hooks: Hooks; journal: Journal; dataPlane: DataPlaneHandle },
+): Promise<void> {
+  await hooks.preDown();
+  try {
+    // The rules before the device: while they stand, the host's traffic looks for the tunnel.
+    journal.undo({ until: "hook" });
+  } finally {
+    await dataPlane.stop();
+    journal.undo();
   }
 }
 

@@ -8,11 +8,6 @@ import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 
 const UNHEEDED_KEYS = [
-  "DNS",
-  "PreUp",
-  "PostUp",
-  "PreDown",
-  "PostDown",
   "PeerTimeout",
   "ReleaseAfter",
   "OnPeerTimeout",

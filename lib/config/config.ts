@@ -48,11 +48,11 @@ export interface InterfaceConfig {
   readonly table: "auto" | "off" | number;
   /** Mark of the tunnel's own datagrams; 0 is `off`. */
   readonly fwMark: number | null;
-  /** Shell commands, in order; `%i` stands for the interface's name. */
-  readonly preUp: readonly string[];
-  readonly postUp: readonly string[];
-  readonly preDown: readonly string[];
-  readonly postDown: readonly string[];
+  /** In order; `%i` stands for the interface's name. */
+  readonly preUp: readonly HookCommand[];
+  readonly postUp: readonly HookCommand[];
+  readonly preDown: readonly HookCommand[];
+  readonly postDown: readonly HookCommand[];
 
   /** How packets leave for the internet: raw socket, the kernel's forwarding, or not at all. */
   readonly egress: "raw" | "kernel" | "off";
@@ -80,6 +80,13 @@ export interface InterfaceConfig {
   readonly aead: "auto" | "libcrypto" | "builtin";
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */
   readonly lines: ReadonlyMap<string, number>;
+}
+
+/** A shell command to run at a turn of the tunnel's life. */
+export interface HookCommand {
+  readonly command: string;
+  /** The line that gives it. */
+  readonly line: number;
 }
 
 /** A `[Peer]` section. */

@@ -4,7 +4,7 @@ import { ConfigError } from "./config_error.ts";
 import { INTERFACE_NAME_RULE, isInterfaceName } from "./interface_name.ts";
 import { decodeKey, keyProblem } from "./key_text.ts";
 import { badValue } from "./section.ts";
-import type { PortRange } from "./config.ts";
+import type { HookCommand, PortRange } from "./config.ts";
 
 /** A key; no part of it is ever shown in the error. */
 export function parseKey(entry: Entry): Uint8Array {
@@ -91,8 +91,9 @@ export function parseInterfaceName(entry: Entry): string {
 }
 
 /** A shell command: the rest of the line as it stands. */
-export function parseCommand(entry: Entry): readonly string[] {
-  return entry.value === "" ? fail(entry, "it is a shell command") : [entry.value];
+export function parseCommand(entry: Entry): readonly HookCommand[] {
+  if (entry.value === "") fail(entry, "it is a shell command");
+  return [{ command: entry.value, line: entry.line }];
 }
 
 /** A name that is a word on a command line. */

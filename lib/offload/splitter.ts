@@ -130,8 +130,7 @@ export class Splitter {
     const isLast = left <= this.#segmentSize;
     const payloadSize = isLast ? left : this.#segmentSize;
     const packet = this.#payload - this.#headerSize;
-    this.#memory.bytes.copyWithin(packet, this.#scratch, this.#scratch + this.#headerSize);
-
+    this.#writeHeaders(packet);
     this.#finishIpHeader(packet, this.#headerSize + payloadSize);
     if (this.#isTcp) this.#finishTcp(packet + this.#ipHeaderSize, payloadSize, isLast);
     else this.#finishUdp(packet + this.#ipHeaderSize, payloadSize);
@@ -171,6 +170,16 @@ export class Splitter {
       transportHeaderSize,
       fold(addresses + ipv4.protocol(view, header)),
     );
+  }
+
+  /** The saved headers. They are some words: writing them takes a fraction of the 100 ns that a call of `copyWithin` does. */
+  #writeHeaders(packet: number): void {
+    const view = this.#view;
+    const scratch = this.#scratch;
+    // Both header lengths are counts of 32-bit words.
+    for (let at = 0; at < this.#headerSize; at += 4) {
+      view.setUint32(packet + at, view.getUint32(scratch + at));
+    }
   }
 
   #finishIpHeader(packet: number, totalLength: number): void {

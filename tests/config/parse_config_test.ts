@@ -102,10 +102,10 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["FwMark = 51820", { fwMark: 51820 }],
     ["FwMark = 0xCA6C", { fwMark: 0xca6c }],
     ["FwMark = 0xffffffff", { fwMark: 0xffffffff }],
-    ["PreUp = echo a, b = %i", { preUp: ["echo a, b = %i"] }],
-    ["PostUp = iptables -A x; true", { postUp: ["iptables -A x; true"] }],
-    ["PreDown = a", { preDown: ["a"] }],
-    ["PostDown = a", { postDown: ["a"] }],
+    ["PreUp = echo a, b = %i", { preUp: [{ command: "echo a, b = %i", line: 3 }] }],
+    ["PostUp = iptables -A x; true", { postUp: [{ command: "iptables -A x; true", line: 3 }] }],
+    ["PreDown = a", { preDown: [{ command: "a", line: 3 }] }],
+    ["PostDown = a", { postDown: [{ command: "a", line: 3 }] }],
     ["Egress = raw", { egress: "raw" }],
     ["Egress = Kernel", { egress: "kernel" }],
     ["Egress = off", { egress: "off" }],
@@ -219,7 +219,7 @@ Deno.test("parseConfig() takes names in any capitals, comments anywhere, CRLF an
   const config = parseConfig(text, "t.conf");
   assertEquals(config.interface.privateKey, decodeKey(OWN.privateKey)!);
   assertEquals(config.interface.listenPort, 1234);
-  assertEquals(config.interface.postUp, ["echo 'one'"]);
+  assertEquals(config.interface.postUp, [{ command: "echo 'one'", line: 6 }]);
   assertEquals(config.peers.map(({ line }) => line), [7, 10]);
   assertEquals(config.peers[0]!.allowedIps, [{ address: ipv4("10.0.0.2"), prefixLength: 32 }]);
 });
@@ -253,7 +253,7 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
   ]);
   assertEquals(config.interface.dns, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
   assertEquals(config.interface.dnsSearch, ["lan"]);
-  assertEquals(config.interface.postUp, ["a", "b"]);
+  assertEquals(config.interface.postUp, [{ command: "a", line: 7 }, { command: "b", line: 8 }]);
   assertEquals(config.interface.dnsProxy, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
   assertEquals(config.interface.forwards.map(({ protocol }) => protocol), ["tcp", "udp"]);
   // A network that a peer repeats is taken once.

@@ -1,8 +1,13 @@
 /** Tests of ChaCha20-Poly1305 by libcrypto, with each version of it that the host has. */
 import { Arena } from "../../ffi/arena.ts";
 import { openLibcrypto } from "../../ffi/libcrypto.ts";
+import { LibcryptoCipher, type LibcryptoSymbols, loadLibrary } from "../../ffi/libcrypto_cipher.ts";
+import { LibcryptoKey } from "../../ffi/libcrypto_key.ts";
+import { LibcryptoShortcut } from "../../ffi/libcrypto_shortcut.ts";
+import { shortcutWorks } from "../../ffi/libcrypto_trial.ts";
 import type { AeadProvider } from "../../lib/noise/aead.ts";
 import { testAead } from "../noise/aead_suite.ts";
+import { Random } from "../support/random.ts";
 import { heapGrowth } from "../support/heap_growth.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "../support/assert.ts";
 
@@ -119,4 +124,90 @@ function isPresent(name: string): boolean {
   const library = openLibcrypto(new Arena(4096), [name]);
   library?.close();
   return library !== null;
+}
+
+const ignoreShortcut = !isPresent("libcrypto.so.3");
+const shortcutReason = ignoreShortcut ? " (ignored: there is no libcrypto.so.3)" : "";
+
+Deno.test({
+  name: "seal() and open() give the same bytes by the short way as by the long one" +
+    shortcutReason,
+  ignore: ignoreShortcut,
+  fn() {
+    using fixture = openKeys();
+    const { arena, long, short } = fixture;
+    const random = new Random(2);
+    for (let round = 0; round < 5_000; round++) {
+      const length = random.between(0, 1500);
+      const counter = random.between(0, 0xffff_ffff);
+      for (let i = 0; i < length; i++) arena.bytes[4096 + i] = random.between(0, 255);
+      const from = round % 2 === 0 ? short : long;
+      const to = round % 2 === 0 ? long : short;
+      // Directions, failures and good packets follow one another in every order.
+      assert(from.seal(8192, 4096, length, counter, round));
+      if (round % 7 === 0) arena.bytes[8192 + random.between(0, length + 15)] ^= 1;
+      assertEquals(to.open(8192, 8192, length, counter, round), round % 7 !== 0, `round ${round}`);
+      if (round % 7 === 0) continue;
+      assertEquals(
+        arena.bytes.subarray(8192, 8192 + length),
+        arena.bytes.subarray(4096, 4096 + length),
+      );
+    }
+  },
+});
+
+Deno.test({
+  name: "shortcutWorks() says yes of OpenSSL 3" + shortcutReason,
+  ignore: ignoreShortcut,
+  fn() {
+    using fixture = openKeys();
+    assert(shortcutWorks(fixture.symbols));
+  },
+});
+
+for (
+  const [what, lie] of Object.entries<(symbols: LibcryptoSymbols) => Partial<LibcryptoSymbols>>({
+    "does not take the nonce": () => ({ EVP_CIPHER_CTX_set_params: () => 1 }),
+    "accepts every tag": ({ EVP_CipherFinal_ex }) => ({
+      EVP_CipherFinal_ex: (context, out, length) => {
+        EVP_CipherFinal_ex(context, out, length);
+        return 1;
+      },
+    }),
+    "gives an old tag": () => ({ EVP_CIPHER_CTX_get_params: () => 1 }),
+    "has no parameter lists, as 1.1": () => ({ EVP_CIPHER_CTX_set_params: null }),
+  })
+) {
+  Deno.test({
+    name: `shortcutWorks() says no of a library that ${what}` + shortcutReason,
+    ignore: ignoreShortcut,
+    fn() {
+      using fixture = openKeys();
+      const { symbols } = fixture;
+      assertEquals(shortcutWorks({ ...symbols, ...lie(symbols) }), false);
+    },
+  });
+}
+
+/** Two keys of the same secret: one that takes the short way where it can, one that never does. */
+function openKeys() {
+  const library = loadLibrary("libcrypto.so.3");
+  assert(library !== null);
+  const arena = new Arena(16384);
+  const cipher = new LibcryptoCipher(library.symbols, arena);
+  const secret = new Uint8Array(32).fill(9);
+  const shortcut = new LibcryptoShortcut(library.symbols, { cipher, arena });
+  const long = new LibcryptoKey(secret, { cipher, shortcut: null });
+  const short = new LibcryptoKey(secret, { cipher, shortcut });
+  return {
+    arena,
+    symbols: library.symbols,
+    long,
+    short,
+    [Symbol.dispose]() {
+      long.destroy();
+      short.destroy();
+      library.close();
+    },
+  };
 }

@@ -1,0 +1,165 @@
+/**
+ * Owns what a client's `DNS` does: the host's names are looked up by the resolvers of the tunnel while it is up.
+ *
+ * Whoever manages the host's resolvers is asked: systemd-resolved, else `resolvconf`. Where nobody does, `/etc/resolv.conf`
+ * is replaced. A network namespace with a name has `/etc/netns/NAME/resolv.conf`, which `ip netns exec` puts in the place
+ * of the host's; there, the managers of the host, and the host's file, are left alone.
+ */
+import { basename, dirname } from "node:path";
+import { openLibc } from "../../ffi/libc.ts";
+import { currentNamespaceIs, listNamespaces } from "../../ffi/netns.ts";
+import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
+import type { ClientConfig } from "../config/config.ts";
+import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { findProgram } from "./dns/programs.ts";
+import type { Resolvers } from "./dns/resolv_conf.ts";
+import {
+  fileOfNamespace,
+  followLinks,
+  HOST_FILE,
+  readNameServers,
+  readText,
+  resolvConfChange,
+} from "./dns/resolv_conf_file.ts";
+import { AppError, ExitCode } from "./errors.ts";
+import type { Journal } from "./journal.ts";
+
+/** What systemd-resolved has there while it runs; in the last file, the resolvers that it asks itself. */
+const RESOLVED_DIRECTORY = "/run/systemd/resolve";
+const RESOLVED_UPSTREAMS = `${RESOLVED_DIRECTORY}/resolv.conf`;
+/** Where systemd-resolved answers (systemd-resolved.service(8)). */
+const RESOLVED_ADDRESSES: ReadonlySet<string> = new Set(["127.0.0.53", "127.0.0.54"]);
+
+export interface ClientDnsOptions {
+  readonly config: ClientConfig;
+  readonly interfaceName: string;
+  readonly journal: Journal;
+}
+
+/** How the resolvers were set. */
+export interface ClientDns {
+  /** As in `systemd-resolved` or `/etc/resolv.conf`. */
+  readonly by: string;
+  /** Whether the undoing runs a program that may do anything. */
+  readonly needsProgram: boolean;
+  /** A file or directory that the undoing writes and that is not this user's; null for none. */
+  readonly foreignFile: string | null;
+}
+
+/**
+ * Sets the resolvers, by way of the journal, once the device is up. Null where the configuration names none.
+ *
+ * @throws {AppError} where they cannot be set
+ */
+export function setClientDns(options: ClientDnsOptions): ClientDns | null {
+  const { dns, dnsSearch } = options.config.interface;
+  // A name with "~" is systemd-resolved's way to say what a link's resolvers are for.
+  const search = dnsSearch.filter((name) => !name.startsWith("~"));
+  const resolvers = { servers: dns.map(formatIpv4), search };
+  if (dns.length + dnsSearch.length === 0) return null;
+  const namespace = namespaceName();
+  if (namespace !== null) {
+    return setByFile(fileOfNamespace(namespace), { ...options, resolvers });
+  }
+  if (isResolvedInUse()) return setByResolved(resolvers.servers, options);
+  const program = findProgram("resolvconf");
+  // systemd has a program of that name, too; it is of no use where systemd-resolved does not run.
+  if (program !== null && basename(Deno.realPathSync(program)) !== "resolvectl") {
+    return setByResolvconf(resolvers, options);
+  }
+  return setByFile(HOST_FILE, { ...options, resolvers });
+}
+
+/**
+ * The addresses of the resolvers that this host has before the tunnel changes that: by which the server's name can be found
+ * while the tunnel is down.
+ */
+export function hostNameServers(): string[] {
+  const namespace = namespaceName();
+  const own = namespace === null ? [] : readNameServers(fileOfNamespace(namespace));
+  const servers = own.length > 0 ? own : readNameServers(HOST_FILE);
+  return servers.some((address) => RESOLVED_ADDRESSES.has(address))
+    ? readNameServers(RESOLVED_UPSTREAMS)
+    : servers;
+}
+
+function setByResolved(servers: readonly string[], options: ClientDnsOptions): ClientDns {
+  const { config, interfaceName, journal } = options;
+  const domains = new Set(config.interface.dnsSearch);
+  // All traffic through the tunnel is every name, too. Else these resolvers are asked for their domains, or for all
+  // names beside the others, as systemd-resolved sees fit.
+  if (config.server.allowedIps.some(({ prefixLength }) => prefixLength === 0)) domains.add("~.");
+  using netlink = Rtnetlink.open(openLibc());
+  const { index } = netlink.links.get(interfaceName);
+  journal.make({ kind: "resolvectl", interfaceName, index, servers, domains: [...domains] });
+  return { by: "systemd-resolved", needsProgram: false, foreignFile: null };
+}
+
+function setByResolvconf(
+  { servers, search }: Resolvers,
+  { interfaceName, journal }: ClientDnsOptions,
+): ClientDns {
+  const lines = servers.map((address) => `nameserver ${address}\n`);
+  if (search.length > 0) lines.push(`search ${search.join(" ")}\n`);
+  // With "tun." in front, resolvconf takes it for what it is, and asks it first.
+  journal.make({ kind: "resolvconf", record: `tun.${interfaceName}`, text: lines.join("") });
+  return { by: "resolvconf", needsProgram: true, foreignFile: null };
+}
+
+function setByFile(
+  name: string,
+  { journal, resolvers }: ClientDnsOptions & { resolvers: Resolvers },
+): ClientDns {
+  const path = followLinks(name);
+  const directory = dirname(path);
+  try {
+    journal.makeDirectory(directory);
+    journal.make(resolvConfChange(name, { ...resolvers, owner: journal.id }));
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+  const foreignFile = [directory, path].find((file) => Deno.statSync(file).uid !== Deno.uid());
+  return { by: name, needsProgram: false, foreignFile: foreignFile ?? null };
+}
+
+function cannotWrite(path: string, error: unknown): unknown {
+  if (!(error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable)) {
+    return error;
+  }
+  return new AppError(
+    `Cannot set DNS: ${path} cannot be written: permission denied: ` +
+      "run as root, or leave DNS out of the configuration",
+    { exitCode: ExitCode.privilege, cause: error },
+  );
+}
+
+/** Whether this host looks names up by systemd-resolved: that it runs is not enough. */
+function isResolvedInUse(): boolean {
+  if (findProgram("resolvectl") === null) return false;
+  return followLinks(HOST_FILE).startsWith(`${RESOLVED_DIRECTORY}/`) ||
+    readNameServers(HOST_FILE).some((address) => RESOLVED_ADDRESSES.has(address)) ||
+    isResolvedFirst();
+}
+
+/** Whether libc asks it directly, by nss-resolve(8), whatever resolv.conf says. */
+function isResolvedFirst(): boolean {
+  const hosts = /^\s*hosts:(.*)$/m.exec(readText("/etc/nsswitch.conf") ?? "")?.[1] ?? "";
+  return /\bresolve\b/.test(hosts) && readText(RESOLVED_UPSTREAMS) !== null;
+}
+
+/** The name of the network namespace that we are in; null for that of the host, and for one without a name. */
+function namespaceName(): string | null {
+  const name = listNamespaces().find(currentNamespaceIs);
+  return name === undefined || isNamespaceOfInit() ? null : name;
+}
+
+/** The host's own namespace may have been given a name, too (`ip netns attach`). */
+function isNamespaceOfInit(): boolean {
+  try {
+    return Deno.readLinkSync("/proc/1/ns/net") === Deno.readLinkSync("/proc/thread-self/ns/net");
+  } catch (error) {
+    // Another user's process is not for us to look at.
+    if (error instanceof Deno.errors.PermissionDenied) return false;
+    throw error;
+  }
+}

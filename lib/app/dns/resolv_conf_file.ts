@@ -1,0 +1,182 @@
+/**
+ * Owns replacing a `resolv.conf` by ours, and putting back what was there: never half a file, never over somebody else's.
+ *
+ * Several of our processes may have the file in turn, and end in any order. Whoever ends while its own text is there puts
+ * another living one's there, or else what was before all of them; whoever ends while it is not leaves it.
+ */
+import { basename, dirname, resolve } from "node:path";
+import { formatResolvConf, nameServersOf, readMarker, type Resolvers } from "./resolv_conf.ts";
+
+/** A file of ours in the place of another. */
+export interface ResolvConfChange {
+  readonly kind: "resolv-conf";
+  /** Without symbolic links at its end. */
+  readonly path: string;
+  /** Device and inode of its directory: the same path may be another file in another mount namespace. */
+  readonly directory: string;
+  readonly owner: string;
+  /** One character for each byte. */
+  readonly text: string;
+  /**
+   * Whether to write into the file that is there rather than put a new one in its place. `ip netns exec` mounts that very
+   * file for what it runs, which would go on seeing the old one.
+   */
+  readonly inPlace: boolean;
+}
+
+/** The host's file. */
+export const HOST_FILE = "/etc/resolv.conf";
+/** Where `ip netns exec` looks for the files of a namespace. */
+const NAMESPACES = "/etc/netns";
+/** ELOOP's limit in Linux. */
+const MAX_LINKS = 40;
+
+/** The file of a network namespace with this name. */
+export function fileOfNamespace(name: string): string {
+  return `${NAMESPACES}/${name}/resolv.conf`;
+}
+
+/**
+ * The change that makes a file ours.
+ *
+ * @param name as it is configured; the file may be elsewhere
+ */
+export function resolvConfChange(
+  name: string,
+  { owner, ...resolvers }: Resolvers & { owner: string },
+): ResolvConfChange {
+  const path = followLinks(name);
+  const current = readText(path);
+  const marker = readMarker(current ?? "");
+  // What is put back one day is what was there before any of us.
+  const before = marker === null ? current : marker.before;
+  const text = formatResolvConf({ ...resolvers, owner, before });
+  return placed(name, { owner, text });
+}
+
+/** The files of ours that are there, whoever's. */
+export function ownResolvConfs(): ResolvConfChange[] {
+  const names = ifThere(() => Array.from(Deno.readDirSync(NAMESPACES), ({ name }) => name)) ?? [];
+  return [HOST_FILE, ...names.map(fileOfNamespace)].flatMap((name) => {
+    const text = readText(followLinks(name)) ?? "";
+    const marker = readMarker(text);
+    return marker === null ? [] : placed(name, { owner: marker.owner, text });
+  });
+}
+
+function placed(name: string, what: Pick<ResolvConfChange, "owner" | "text">): ResolvConfChange {
+  const path = followLinks(name);
+  const directory = identityOf(dirname(path));
+  return { kind: "resolv-conf", path, directory, ...what, inPlace: name !== HOST_FILE };
+}
+
+/** The file that a path leads to, be it there or not. */
+export function followLinks(path: string): string {
+  for (let count = 0; count < MAX_LINKS; count++) {
+    const status = ifThere(() => Deno.lstatSync(path));
+    if (status === null || !status.isSymlink) return path;
+    path = resolve(dirname(path), Deno.readLinkSync(path));
+  }
+  throw new Error(`Cannot follow ${path}: too many symbolic links`);
+}
+
+/** What tells one directory from all others. */
+function identityOf(directory: string): string {
+  const { dev, ino } = Deno.statSync(directory);
+  return `${dev}:${ino}`;
+}
+
+/** The content of a file, one character for each byte; null where it is not there. */
+export function readText(path: string): string | null {
+  const bytes = ifThere(() => Deno.readFileSync(path));
+  return bytes === null ? null : Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+/** The addresses of the resolvers that a file names; none where it is not there. */
+export function readNameServers(path: string): string[] {
+  return nameServersOf(readText(path) ?? "");
+}
+
+/** Puts our file there. */
+export function makeResolvConf(change: ResolvConfChange): void {
+  write(change, change.text);
+}
+
+/**
+ * Takes our file away, if it is there.
+ *
+ * @param successor the text of another living process of ours that has the file, too; null for none
+ */
+export function undoResolvConf(change: ResolvConfChange, successor: string | null): void {
+  const { path, owner } = change;
+  remove(temporaryPath(change));
+  const marker = readMarker(readText(path) ?? "");
+  if (marker?.owner !== owner) return;
+  const text = successor ?? marker.before;
+  if (text === null) remove(path);
+  else write(change, text);
+}
+
+function write(change: ResolvConfChange, text: string): void {
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  if (change.inPlace) overwrite(change.path, bytes);
+  else replace(change, bytes);
+}
+
+/** Atomically: who reads the file sees the old one or the new one. Where that cannot be, it is overwritten. */
+function replace(change: ResolvConfChange, bytes: Uint8Array): void {
+  const { path } = change;
+  const temporary = temporaryPath(change);
+  const status = ifThere(() => Deno.statSync(path));
+  try {
+    remove(temporary);
+    using file = Deno.openSync(temporary, { write: true, createNew: true, mode: 0o644 });
+    writeAll(file, bytes);
+    if (status !== null) {
+      Deno.chownSync(temporary, status.uid, status.gid);
+      Deno.chmodSync(temporary, status.mode! & 0o7777);
+    } else {
+      Deno.chmodSync(temporary, 0o644);
+    }
+    file.syncDataSync();
+    Deno.renameSync(temporary, path);
+  } catch {
+    // The file is a mount of its own (EBUSY), as containers have it, or only the directory cannot be written. If the
+    // file itself cannot be written either, that is the error to tell of.
+    remove(temporary);
+    overwrite(path, bytes);
+  }
+}
+
+/** Keeps the file, and with it its owner and mode. */
+function overwrite(path: string, bytes: Uint8Array): void {
+  using file = Deno.openSync(path, { write: true, create: true, mode: 0o644 });
+  writeAll(file, bytes);
+  // Afterwards, so that a reader in between finds our resolvers, at worst with old lines behind them, and never nothing.
+  file.truncateSync(bytes.length);
+  file.syncDataSync();
+}
+
+function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.length;) {
+    written += file.writeSync(bytes.subarray(written));
+  }
+}
+
+function temporaryPath({ path, owner }: ResolvConfChange): string {
+  return `${dirname(path)}/.${basename(path)}.vpn-${owner}`;
+}
+
+function remove(path: string): void {
+  ifThere(() => Deno.removeSync(path));
+}
+
+function ifThere<Result>(call: () => Result): Result | null {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    if (error instanceof Deno.errors.NotADirectory) return null;
+    throw error;
+  }
+}
