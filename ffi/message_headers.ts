@@ -18,6 +18,10 @@ const MSG_LEN = 56;
 /** `struct iovec { void *iov_base; size_t iov_len; }` */
 const IOVEC_SIZE = 16;
 
+/** The regions that a set of headers takes of the arena, and how each is aligned there. */
+const REGIONS = 4;
+const REGION_ALIGN = 64;
+
 /** The kernel cut the datagram short: the buffer was too small. */
 const MSG_TRUNC = 0x20;
 
@@ -61,6 +65,17 @@ export class MessageHeaders {
       this.setPieces(i, vectors);
       this.reset(i);
     }
+  }
+
+  /** Bytes of arena that an array of this shape takes, with what alignment may cost. */
+  static arenaSize({ count, nameSize, controlSize, vectors }: MessageHeadersShape): number {
+    return count * (MMSGHDR_SIZE + nameSize + controlSize + vectors * IOVEC_SIZE) +
+      REGIONS * REGION_ALIGN;
+  }
+
+  /** The array from message `index` on, for the system call. */
+  pointerFrom(index: number): Deno.PointerObject {
+    return this.#arena.pointer(this.#header(index));
   }
 
   /** Offset of a message's socket address. */

@@ -27,6 +27,13 @@ const PACKET_IGNORE_OUTGOING = 23;
 const MSG_DONTWAIT = 0x40;
 /** `struct sockaddr_ll { u16 family; be16 protocol; int ifindex; u16 hatype; u8 pkttype; u8 halen; u8 addr[8]; }` */
 const SOCKADDR_LL_SIZE = 20;
+const SOCKADDR_LL_HATYPE = 8;
+/** The types of interface (`linux/if_arp.h`) whose link-layer header is Ethernet's. */
+const ARPHRD_ETHER = 1;
+const ARPHRD_LOOPBACK = 772;
+const ETHERNET_HEADER_SIZE = 14;
+/** Given as the size of link-layer headers: it is another from packet to packet. */
+const BY_TYPE = -1;
 /** `struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; }` */
 const SOCK_FILTER_SIZE = 8;
 
@@ -47,17 +54,21 @@ export interface BpfInstruction {
   readonly k: number;
 }
 
-export interface PacketSocketOptions {
-  /** Index of the interface. */
-  readonly link: number;
-  /** Bytes of its link-layer header: 14 on Ethernet, 0 where there is none. */
-  readonly linkHeaderSize: number;
+/**
+ * On which interface: its index, and the bytes of its link-layer header, 14 on Ethernet and 0 where there is none. Or on all,
+ * of which the filter should take only those with headers like Ethernet's (the loopback's is one) or with none.
+ */
+export type PacketSocketPlace =
+  | { readonly link: number; readonly linkHeaderSize: number }
+  | { readonly link: "all" };
+
+export type PacketSocketOptions = PacketSocketPlace & {
   readonly filter: readonly BpfInstruction[];
   /** Packets that one receive call takes. */
   readonly batch: number;
   /** Wanted size of the socket's buffer in bytes. */
   readonly bufferSize: number;
-}
+};
 
 export class PacketSocket implements Disposable {
   readonly fd: number;
@@ -70,7 +81,10 @@ export class PacketSocket implements Disposable {
   readonly #headers: MessageHeaders;
   readonly #batch: number;
   readonly #view: DataView<ArrayBuffer>;
+  /** Bytes, or `BY_TYPE`. */
   readonly #linkHeaderSize: number;
+  /** Of each virtio-net header, as the kernel writes it: before the link-layer header. */
+  readonly #starts: Int32Array;
   readonly #statistics = new Uint32Array(2);
   #drops = 0;
 
@@ -86,19 +100,22 @@ export class PacketSocket implements Disposable {
     this.fd = socket.fd;
     this.receivedOffsets = new Int32Array(socket.batch);
     this.receivedLengths = new Int32Array(socket.batch);
+    this.#starts = new Int32Array(socket.batch);
+    const byType = socket.linkHeaderSize === BY_TYPE;
     this.#headers = new MessageHeaders(arena, {
       count: socket.batch,
-      nameSize: 0,
+      nameSize: byType ? SOCKADDR_LL_SIZE : 0,
       controlSize: 0,
       vectors: 1,
     });
     const buffers = arena.allocate(socket.batch * CAPTURE_BUFFER_SIZE);
-    // The packet itself shall begin on a multiple of 4, where the cipher wants it.
-    const start = -(VNET_HEADER_SIZE + socket.linkHeaderSize) & 3;
+    // The packet itself shall begin on a multiple of 4, where the cipher wants it, if only on Ethernet.
+    const linkHeaderSize = byType ? ETHERNET_HEADER_SIZE : socket.linkHeaderSize;
+    const start = -(VNET_HEADER_SIZE + linkHeaderSize) & 3;
     for (let i = 0; i < socket.batch; i++) {
-      const offset = buffers + i * CAPTURE_BUFFER_SIZE + start;
-      this.receivedOffsets[i] = offset + socket.linkHeaderSize;
-      this.#headers.setPiece(i, 0, offset, CAPTURE_BUFFER_SIZE - PADDING_ROOM);
+      this.#starts[i] = buffers + i * CAPTURE_BUFFER_SIZE + start;
+      this.receivedOffsets[i] = this.#starts[i] + linkHeaderSize;
+      this.#headers.setPiece(i, 0, this.#starts[i], CAPTURE_BUFFER_SIZE - PADDING_ROOM);
     }
   }
 
@@ -120,13 +137,14 @@ export class PacketSocket implements Disposable {
       const address = new DataView(new ArrayBuffer(SOCKADDR_LL_SIZE));
       address.setUint16(0, AF_PACKET, true);
       address.setUint16(2, ETH_P_ALL);
-      address.setInt32(4, options.link, true);
+      address.setInt32(4, options.link === "all" ? 0 : options.link, true);
       check(
         libc,
         symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_LL_SIZE),
         `bind packet socket to interface ${options.link}`,
       );
-      return new PacketSocket(libc, arena, { fd, ...options });
+      const linkHeaderSize = options.link === "all" ? BY_TYPE : options.linkHeaderSize;
+      return new PacketSocket(libc, arena, { fd, batch: options.batch, linkHeaderSize });
     } catch (error) {
       symbols.close(fd);
       throw error;
@@ -149,22 +167,33 @@ export class PacketSocket implements Disposable {
     if (count < 0) return -this.#libc.errno();
     for (let i = 0; i < count; i++) {
       const length = this.#headers.receivedLength(i);
-      this.receivedLengths[i] = length < 0 ? length : length - this.#linkHeaderSize;
-      this.#moveVnetHeader(this.receivedOffsets[i]);
+      const linkHeaderSize = this.#linkHeaderSize === BY_TYPE
+        ? this.#readLinkHeaderSize(i)
+        : this.#linkHeaderSize;
+      this.receivedLengths[i] = length < 0 ? length : length - linkHeaderSize;
+      this.receivedOffsets[i] = this.#starts[i] + linkHeaderSize;
+      if (linkHeaderSize > 0) this.#moveVnetHeader(this.#starts[i], linkHeaderSize);
     }
     return count;
   }
 
+  /** By the type of the interface that a message came by. */
+  #readLinkHeaderSize(index: number): number {
+    const type = this.#view.getUint16(this.#headers.name(index) + SOCKADDR_LL_HATYPE, true);
+    // The kernel shortened the room for the name to what it wrote; the next call must find it again.
+    this.#headers.reset(index);
+    return type === ARPHRD_ETHER || type === ARPHRD_LOOPBACK ? ETHERNET_HEADER_SIZE : 0;
+  }
+
   /** Moves the virtio-net header over the link-layer header, which nobody needs, to stand right before the packet. */
-  #moveVnetHeader(to: number): void {
-    if (this.#linkHeaderSize === 0) return;
+  #moveVnetHeader(from: number, linkHeaderSize: number): void {
     const view = this.#view;
-    const from = to - this.#linkHeaderSize;
+    const to = from + linkHeaderSize;
     for (let at = VNET_HEADER_SIZE - 2; at >= 0; at -= 2) {
       view.setUint16(to + at, view.getUint16(from + at));
     }
     const start = view.getUint16(to + VNET_CHECKSUM_START, true);
-    if (start > 0) view.setUint16(to + VNET_CHECKSUM_START, start - this.#linkHeaderSize, true);
+    if (start > 0) view.setUint16(to + VNET_CHECKSUM_START, start - linkHeaderSize, true);
   }
 
   /** Replaces the filter. */

@@ -6,7 +6,7 @@
  */
 import type { Arena } from "./arena.ts";
 import { check, EAGAIN, EINTR, ENOBUFS } from "./errno.ts";
-import type { Libc } from "./libc.ts";
+import { cString, type Libc } from "./libc.ts";
 import { MessageHeaders } from "./message_headers.ts";
 
 const AF_INET = 2;
@@ -27,8 +27,8 @@ const IPV4_DESTINATION_OFFSET = 16;
 export interface RawSocketOptions {
   /** SO_MARK of each packet. */
   readonly mark: number;
-  /** Name of the interface that packets leave by. */
-  readonly device: string;
+  /** Name of the interface that packets leave by; null for that of their route. */
+  readonly device: string | null;
   /** Packets that one send call handles. */
   readonly batch: number;
   /** Wanted size of the socket's buffer in bytes. */
@@ -86,12 +86,14 @@ export class RawSocket implements Disposable {
         symbols.setsockopt(fd, SOL_SOCKET, SO_MARK, mark, mark.length),
         `set firewall mark ${options.mark} on raw socket`,
       );
-      const device = new TextEncoder().encode(`${options.device}\0`);
-      check(
-        libc,
-        symbols.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length),
-        `bind raw socket to interface "${options.device}"`,
-      );
+      if (options.device !== null) {
+        const device = cString(options.device);
+        check(
+          libc,
+          symbols.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length),
+          `bind raw socket to interface "${options.device}"`,
+        );
+      }
       const size = new Uint8Array(new Int32Array([options.bufferSize]).buffer);
       symbols.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
       return new RawSocket(libc, arena, { fd, batch: options.batch });

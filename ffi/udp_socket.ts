@@ -1,20 +1,22 @@
 /**
  * Owns the UDP socket: datagrams in and out by the batch, with the kernel's segmentation offloads where it has them.
  *
- * One socket serves every peer, so it is never connected; each message carries its address. Batches are described by
- * `mmsghdr` arrays laid out once in the arena, so that a send or a receive of many datagrams is one system call on
- * memory that already exists.
+ * One socket serves every peer, so it is never connected; each message carries its address. A send or a receive of many
+ * datagrams is one system call.
+ *
+ * Datagrams leave without DF, as WireGuard's do: where a path is narrower than they are, routers divide them, though nobody
+ * tells us. `probe()` alone sets DF, to be told (RFC 1191).
  */
 import type { Arena } from "./arena.ts";
 import { check, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS } from "./errno.ts";
 import type { Libc } from "./libc.ts";
+import { MessageHeaders } from "./message_headers.ts";
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
-const MSG_TRUNC = 0x20;
 
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
@@ -24,27 +26,17 @@ const SO_RCVBUFFORCE = 33;
 const SO_MARK = 36;
 const SOL_IP = 0;
 const IP_PKTINFO = 8;
+const IP_MTU_DISCOVER = 10;
+/** No DF; what ICMP tells of a path is believed all the same, and datagrams are divided here then. */
+const IP_PMTUDISC_DONT = 0;
+/** DF, and EMSGSIZE for what is longer than the kernel knows the path to take. */
+const IP_PMTUDISC_DO = 2;
 const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
 
 /** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
 const SOCKADDR_IN_SIZE = 16;
-/** `struct iovec { void *iov_base; size_t iov_len; }` */
-const IOVEC_SIZE = 16;
-/**
- * `struct mmsghdr { struct msghdr { void *name; u32 namelen; iovec *iov; size_t iovlen; void *control; size_t controllen;
- * int flags; } hdr; unsigned len; }` with the padding of a 64-bit ABI.
- */
-const MMSGHDR_SIZE = 64;
-const MSG_NAME = 0;
-const MSG_NAMELEN = 8;
-const MSG_IOV = 16;
-const MSG_IOVLEN = 24;
-const MSG_CONTROL = 32;
-const MSG_CONTROLLEN = 40;
-const MSG_FLAGS = 48;
-const MSG_LEN = 56;
 
 /** `struct cmsghdr { size_t len; int level; int type; }`, its data behind it, padded to 8 bytes. */
 const CMSG_HEADER_SIZE = 16;
@@ -114,30 +106,19 @@ export class UdpSocket implements Disposable {
   refusedSource = 0;
   /** Whether sends use UDP_SEGMENT now; false for good once the kernel has refused one. */
   segmentation: boolean;
-  /** True once datagrams were longer than their path's MTU, and left in fragments. */
-  fragmentation = false;
   /** Whether receives may be merged by UDP_GRO. */
   readonly receiveOffload: boolean;
 
   readonly #libc: Libc;
-  readonly #arena: Arena;
   readonly #view: DataView<ArrayBuffer>;
   readonly #batch: number;
-  readonly #receiveHeaders: number;
-  readonly #receiveControl: number;
-  readonly #receiveNames: number;
-  readonly #receivePointer: Deno.PointerObject;
-  readonly #sendHeaders: number;
-  readonly #sendControl: number;
-  readonly #sendNames: number;
-  readonly #sendVectors: number;
-  readonly #sendPointer: Deno.PointerObject;
+  readonly #received: MessageHeaders;
+  readonly #sent: MessageHeaders;
   /** How many datagrams each composed message carries. */
   readonly #sendCounts: Int32Array;
 
   private constructor(libc: Libc, arena: Arena, socket: { fd: number } & UdpSocketOptions) {
     this.#libc = libc;
-    this.#arena = arena;
     this.#view = arena.view;
     this.#batch = socket.batch;
     this.fd = socket.fd;
@@ -155,16 +136,15 @@ export class UdpSocket implements Disposable {
     this.receivedSources = new Int32Array(batch);
     this.#sendCounts = new Int32Array(batch);
 
-    this.#receiveHeaders = arena.allocate(batch * MMSGHDR_SIZE);
-    this.#receiveControl = arena.allocate(batch * CONTROL_SPACE);
-    this.#receiveNames = arena.allocate(batch * SOCKADDR_IN_SIZE);
-    this.#receivePointer = arena.pointer(this.#receiveHeaders);
-    this.#sendHeaders = arena.allocate(batch * MMSGHDR_SIZE);
-    this.#sendControl = arena.allocate(batch * CONTROL_SPACE);
-    this.#sendNames = arena.allocate(batch * SOCKADDR_IN_SIZE);
-    this.#sendVectors = arena.allocate(batch * MAX_SEGMENTS * IOVEC_SIZE);
-    this.#sendPointer = arena.pointer(this.#sendHeaders);
-    this.#layOut(arena.allocate(batch * IOVEC_SIZE), arena.allocate(batch * RECEIVE_BUFFER_SIZE));
+    const shape = { count: batch, nameSize: SOCKADDR_IN_SIZE, controlSize: CONTROL_SPACE };
+    this.#received = new MessageHeaders(arena, { ...shape, vectors: 1 });
+    this.#sent = new MessageHeaders(arena, { ...shape, vectors: MAX_SEGMENTS });
+    const buffers = arena.allocate(batch * RECEIVE_BUFFER_SIZE);
+    for (let i = 0; i < batch; i++) {
+      this.receivedOffsets[i] = buffers + i * RECEIVE_BUFFER_SIZE;
+      this.#received.setPiece(i, 0, this.receivedOffsets[i], RECEIVE_BUFFER_SIZE);
+      this.#view.setUint16(this.#sent.name(i), AF_INET, true);
+    }
   }
 
   /**
@@ -195,6 +175,7 @@ export class UdpSocket implements Disposable {
       setOption(libc, fd, { ...size, option: SO_SNDBUFFORCE }) ||
         setOption(libc, fd, { ...size, option: SO_SNDBUF });
       setOption(libc, fd, { level: SOL_IP, option: IP_PKTINFO, value: 1 });
+      setOption(libc, fd, { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_DONT });
 
       const address = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
       address.setUint16(0, AF_INET, true);
@@ -219,24 +200,20 @@ export class UdpSocket implements Disposable {
   receive(): number {
     const count = this.#libc.symbols.recvmmsg(
       this.fd,
-      this.#receivePointer,
+      this.#received.pointer,
       this.#batch,
       MSG_DONTWAIT,
       null,
     );
     if (count < 0) return -this.#libc.errno();
-    const view = this.#view;
+    const received = this.#received;
     for (let i = 0; i < count; i++) {
-      const header = this.#receiveHeaders + i * MMSGHDR_SIZE;
-      const name = this.#receiveNames + i * SOCKADDR_IN_SIZE;
-      const truncated = (view.getInt32(header + MSG_FLAGS, true) & MSG_TRUNC) !== 0;
-      this.receivedLengths[i] = truncated ? -1 : view.getInt32(header + MSG_LEN, true);
-      this.receivedPorts[i] = view.getUint16(name + 2);
-      this.receivedAddresses[i] = view.getInt32(name + 4);
-      this.#readControl(i, view.getUint32(header + MSG_CONTROLLEN, true));
-      // The kernel shortened these to what it wrote; the next call must find the room again.
-      view.setUint32(header + MSG_NAMELEN, SOCKADDR_IN_SIZE, true);
-      view.setUint32(header + MSG_CONTROLLEN, CONTROL_SPACE, true);
+      const name = received.name(i);
+      this.receivedLengths[i] = received.receivedLength(i);
+      this.receivedPorts[i] = this.#view.getUint16(name + 2);
+      this.receivedAddresses[i] = this.#view.getInt32(name + 4);
+      this.#readControl(i, received.controlLength(i));
+      received.reset(i);
     }
     return count;
   }
@@ -252,7 +229,7 @@ export class UdpSocket implements Disposable {
     let singlyUpTo = from;
     while (next < to) {
       const messages = this.#compose(batch, next, to, singlyUpTo);
-      const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sendPointer, messages, MSG_DONTWAIT);
+      const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sent.pointer, messages, MSG_DONTWAIT);
       if (sent > 0) {
         for (let i = 0; i < sent; i++) next += this.#sendCounts[i];
         continue;
@@ -270,15 +247,14 @@ export class UdpSocket implements Disposable {
         continue;
       }
       const run = this.#sendCounts[0];
-      if (run > 1 && errno === EMSGSIZE) {
-        // Longer than the path's MTU, which UDP_SEGMENT never fragments (`udp_send_skb()`); singly, the kernel does.
-        // This is about one path, so the others go on being segmented. Kernels before 6.14 say EINVAL here.
+      if (run > 1 && (errno === EMSGSIZE || errno === EINVAL)) {
+        // Longer than the path takes, which UDP_SEGMENT never fragments (`udp_send_skb()`; before Linux 6.14 it says
+        // EINVAL); singly, the kernel does. This is about one path: the others go on being segmented.
         singlyUpTo = next + run;
-        this.fragmentation = true;
         continue;
       }
-      if (run > 1 && (errno === EIO || errno === EINVAL)) {
-        // This kernel or interface does not segment: the same datagrams go out singly.
+      if (run > 1 && errno === EIO) {
+        // This interface does not segment: the same datagrams go out singly.
         this.segmentation = false;
         continue;
       }
@@ -288,6 +264,18 @@ export class UdpSocket implements Disposable {
       next += run;
     }
     return next;
+  }
+
+  /**
+   * Sends datagram `index` with DF set, once: where it is too long for its path, a router says so to the kernel, which
+   * remembers it for the path. What the kernel has to say itself, EMSGSIZE above all, it has remembered already.
+   */
+  probe(batch: DatagramBatch, index: number): void {
+    const fragments = { level: SOL_IP, option: IP_MTU_DISCOVER };
+    this.#composeMessage(batch, index, 0, 1);
+    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_DO });
+    this.#libc.symbols.sendmmsg(this.fd, this.#sent.pointer, 1, MSG_DONTWAIT);
+    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_DONT });
   }
 
   [Symbol.dispose](): void {
@@ -302,37 +290,9 @@ export class UdpSocket implements Disposable {
     this.refusedSource = refused;
   }
 
-  /** Fills in what never changes: the pointers from headers to names, vectors, control blocks and buffers. */
-  #layOut(receiveVectors: number, receiveBuffers: number): void {
-    const arena = this.#arena;
-    const view = this.#view;
-    for (let i = 0; i < this.#batch; i++) {
-      const buffer = receiveBuffers + i * RECEIVE_BUFFER_SIZE;
-      const vector = receiveVectors + i * IOVEC_SIZE;
-      this.receivedOffsets[i] = buffer;
-      arena.writePointer(vector, buffer);
-      view.setUint32(vector + 8, RECEIVE_BUFFER_SIZE, true);
-
-      const receive = this.#receiveHeaders + i * MMSGHDR_SIZE;
-      arena.writePointer(receive + MSG_NAME, this.#receiveNames + i * SOCKADDR_IN_SIZE);
-      view.setUint32(receive + MSG_NAMELEN, SOCKADDR_IN_SIZE, true);
-      arena.writePointer(receive + MSG_IOV, vector);
-      view.setUint32(receive + MSG_IOVLEN, 1, true);
-      arena.writePointer(receive + MSG_CONTROL, this.#receiveControl + i * CONTROL_SPACE);
-      view.setUint32(receive + MSG_CONTROLLEN, CONTROL_SPACE, true);
-
-      const send = this.#sendHeaders + i * MMSGHDR_SIZE;
-      const name = this.#sendNames + i * SOCKADDR_IN_SIZE;
-      view.setUint16(name, AF_INET, true);
-      arena.writePointer(send + MSG_NAME, name);
-      view.setUint32(send + MSG_NAMELEN, SOCKADDR_IN_SIZE, true);
-      arena.writePointer(send + MSG_CONTROL, this.#sendControl + i * CONTROL_SPACE);
-    }
-  }
-
   #readControl(index: number, length: number): void {
     const view = this.#view;
-    let at = this.#receiveControl + index * CONTROL_SPACE;
+    let at = this.#received.control(index);
     const end = at + length;
     this.receivedSegmentSizes[index] = 0;
     this.receivedSources[index] = 0;
@@ -371,22 +331,16 @@ export class UdpSocket implements Disposable {
   }
 
   #composeMessage(batch: DatagramBatch, first: number, message: number, run: number): void {
-    const arena = this.#arena;
     const view = this.#view;
-    const header = this.#sendHeaders + message * MMSGHDR_SIZE;
-    const name = this.#sendNames + message * SOCKADDR_IN_SIZE;
-    const vectors = this.#sendVectors + message * MAX_SEGMENTS * IOVEC_SIZE;
-    const control = this.#sendControl + message * CONTROL_SPACE;
-
+    const headers = this.#sent;
+    const name = headers.name(message);
+    const control = headers.control(message);
     view.setUint16(name + 2, batch.ports[first]);
     view.setUint32(name + 4, batch.addresses[first]);
     for (let i = 0; i < run; i++) {
-      const vector = vectors + i * IOVEC_SIZE;
-      arena.writePointer(vector, batch.offsets[first + i]);
-      view.setUint32(vector + 8, batch.lengths[first + i], true);
+      headers.setPiece(message, i, batch.offsets[first + i], batch.lengths[first + i]);
     }
-    arena.writePointer(header + MSG_IOV, vectors);
-    view.setUint32(header + MSG_IOVLEN, run, true);
+    headers.setPieces(message, run);
 
     let controlLength = 0;
     if (batch.sources[first] !== 0) {
@@ -405,7 +359,7 @@ export class UdpSocket implements Disposable {
       view.setUint16(control + controlLength + CMSG_HEADER_SIZE, batch.lengths[first], true);
       controlLength += SEGMENT_SPACE;
     }
-    view.setUint32(header + MSG_CONTROLLEN, controlLength, true);
+    headers.setControlLength(message, controlLength);
   }
 }
 

@@ -10,7 +10,10 @@ import { DROP_REASON_NAMES, type DropCounters, DropReason } from "./wire/drop_re
 const INTERVAL = 5000;
 
 /** Reasons that need no line: they are part of ordinary traffic, and are counted all the same. */
-const SILENT: ReadonlySet<number> = new Set([DropReason.cookieSent]);
+const SILENT: ReadonlySet<number> = new Set([
+  DropReason.cookieSent,
+  DropReason.fragmentationNeeded,
+]);
 
 export class DropLog {
   readonly #drops: DropCounters;

@@ -16,6 +16,7 @@ import type { Memory } from "./wire/memory.ts";
 import { type Router, Verdict } from "./router.ts";
 import type { Nat } from "./nat/nat.ts";
 import { completeChecksum, Splitter, SPLITTER_SCRATCH_SIZE } from "./offload/splitter.ts";
+import { PATH_ADVICE_SIZE, PathAdvice } from "./path_advice.ts";
 import { VNET_HEADER_SIZE } from "./offload/virtio_net_header.ts";
 import type { Device } from "./tunnel/device.ts";
 import type { PacketQueue } from "./wire/packet_queue.ts";
@@ -32,9 +33,11 @@ export interface PipelineOptions {
   readonly drops: DropCounters;
   /** Translates what goes outside; null where nothing does. */
   readonly nat: Nat | null;
-  /** Offset of `2 * SPLITTER_SCRATCH_SIZE` bytes of the memory. */
-  readonly splitterScratch: number;
+  /** Offset of `PIPELINE_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
+  readonly scratch: number;
 }
+
+export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE;
 
 export class Pipeline {
   readonly #memory: Memory;
@@ -45,6 +48,7 @@ export class Pipeline {
   readonly #hostQueue: PacketQueue;
   readonly #drops: DropCounters;
   readonly #nat: Nat | null;
+  readonly #advice: PathAdvice;
   /** Super-packets under way from the TUN and from outside, and whom they are for: the router's peer may be another by now. */
   readonly #hostSplit: Splitter;
   readonly #externalSplit: Splitter;
@@ -60,7 +64,9 @@ export class Pipeline {
     this.#hostQueue = options.hostQueue;
     this.#drops = options.drops;
     this.#nat = options.nat;
-    const { memory, splitterScratch } = options;
+    const { memory, scratch } = options;
+    this.#advice = new PathAdvice(memory, scratch);
+    const splitterScratch = scratch + PATH_ADVICE_SIZE;
     this.#hostSplit = new Splitter(memory, splitterScratch);
     this.#externalSplit = new Splitter(memory, splitterScratch + SPLITTER_SCRATCH_SIZE);
   }
@@ -127,8 +133,13 @@ export class Pipeline {
       this.#drops.add(reason, packetLength);
       return;
     }
-    this.#hostSplitPeer = this.#router.peer;
-    this.#sendSplit(this.#hostSplit, this.#hostSplitPeer, now);
+    const peer = this.#router.peer!;
+    if (this.#hostSplit.segmentLength > peer.mtu && this.#refuse(packet, peer, null, now)) {
+      this.#hostSplit.abandon();
+      return;
+    }
+    this.#hostSplitPeer = peer;
+    this.#sendSplit(this.#hostSplit, peer, now);
   }
 
   /** Whether packets of a super-packet wait for room in the send queue: `sendSplit()` goes on with them. */
@@ -156,7 +167,7 @@ export class Pipeline {
    */
   handleHostPacket(offset: number, length: number, now: number): void {
     const reason = this.#routeFromHost(offset, length);
-    if (reason === DropReason.none) this.#toPeer(offset, now);
+    if (reason === DropReason.none) this.#toPeer(offset, null, now);
     else this.#drops.add(reason, length);
   }
 
@@ -187,7 +198,7 @@ export class Pipeline {
         this.#toHost(offset);
         break;
       case Verdict.peer:
-        this.#toPeer(offset, now);
+        this.#toPeer(offset, peer, now);
         break;
       case Verdict.external:
         this.#toOutside(offset, length, now);
@@ -292,9 +303,21 @@ export class Pipeline {
     if (!this.#hostQueue.push(offset, length)) this.#drops.add(DropReason.hostQueueFull, length);
   }
 
-  /** Seals the packet at `offset` for the router's peer, cut to the length that its header gives. */
-  #toPeer(offset: number, now: number): void {
+  /** Seals the packet at `offset`, of another peer's or the host's, for the router's peer, as long as its header says. */
+  #toPeer(offset: number, from: Peer | null, now: number): void {
     const length = ipv4.totalLength(this.#view, offset);
-    this.#device.send(this.#router.peer!, offset, length, now);
+    const peer = this.#router.peer!;
+    if (length > peer.mtu && this.#refuse(offset, peer, from, now)) return;
+    this.#device.send(peer, offset, length, now);
+  }
+
+  /** Refuses a packet that is too long for the path to `peer`, if its sender, another peer or the host, may be told so now. */
+  #refuse(packet: number, peer: Peer, from: Peer | null, now: number): boolean {
+    const length = this.#advice.refuse(packet, peer.mtu, now);
+    if (length === 0) return false;
+    this.#drops.add(DropReason.fragmentationNeeded, ipv4.totalLength(this.#view, packet));
+    if (from === null) this.#toHost(this.#advice.offset);
+    else this.#device.send(from, this.#advice.offset, length, now);
+    return true;
   }
 }

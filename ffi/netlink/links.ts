@@ -31,6 +31,7 @@ const VETH_INFO_PEER = 1;
 
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
+const IFF_NOARP = 0x80;
 
 /**
  * ```c
@@ -49,6 +50,9 @@ const IFINFOMSG = struct({
   change: "u32",
 });
 
+/** Kinds of link-layer header (`ARPHRD_*`, `linux/if_arp.h`); `none` has none at all, as a TUN. */
+export const HardwareType = { ethernet: 1, loopback: 772, none: 0xfffe } as const;
+
 /** A network interface. */
 export interface Link {
   readonly index: number;
@@ -64,6 +68,10 @@ export interface Link {
   /** Connected: the other end of a cable is up, a process holds the TUN. */
   readonly carrier: boolean;
   readonly loopback: boolean;
+  /** What its link-layer header is like: a number of `HardwareType`, or another one. */
+  readonly hardwareType: number;
+  /** Whether neighbours on it have link-layer addresses that are asked for (ARP). */
+  readonly arp: boolean;
   /** Six bytes on Ethernet; null where there is none, as on a TUN. */
   readonly hardwareAddress: Uint8Array | null;
 }
@@ -188,6 +196,8 @@ export function decodeLink(message: NetlinkMessage): Link | null {
     // Not IFF_RUNNING: the kernel brings that flag up to date some time later.
     carrier: attributes.bytes(IFLA_CARRIER)?.[0] === 1,
     loopback: (header.flags & IFF_LOOPBACK) !== 0,
+    hardwareType: header.type,
+    arp: (header.flags & IFF_NOARP) === 0,
     hardwareAddress: hardwareAddress === null || hardwareAddress.length === 0
       ? null
       : hardwareAddress.slice(),

@@ -24,6 +24,7 @@ import {
   type PortRange,
   queue,
   sourceIsIn,
+  sourcePortIsIn,
   transportIs,
   xtablesQueue,
 } from "./nftables_expressions.ts";
@@ -49,6 +50,7 @@ export type { NftablesFamily, NftablesTable } from "./nftables_objects.ts";
 
 const NF_NETDEV_INGRESS = 0;
 const NF_INET_PRE_ROUTING = 0;
+const NF_INET_LOCAL_IN = 1;
 const NF_INET_LOCAL_OUT = 3;
 const NF_INET_POST_ROUTING = 4;
 /** Before connection tracking (-200), behind the assembly of fragments (-400) where tracking does that. */
@@ -66,6 +68,14 @@ export interface CapturedTraffic {
     readonly tcp: readonly PortRange[];
     readonly udp: readonly PortRange[];
   };
+}
+
+/** Which TCP segments belong to a carrier that looks like TCP. */
+export interface CarrierTraffic {
+  /** Our ports. */
+  readonly ports: PortRange;
+  /** Whose port, host order, they are talking to; null for anybody's. */
+  readonly remote: { readonly address: number; readonly port: number } | null;
 }
 
 /** An IPv4 network; host order. Bits behind the prefix do not matter. */
@@ -124,6 +134,35 @@ export class Nftables implements Disposable {
       name: "output",
       hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
       rules: [[...markIs(mark), notrack()]],
+    });
+  }
+
+  /**
+   * Keeps a carrier's segments from the host's TCP, which would answer them with RST, and those that it sends from being
+   * tracked: what leaves by a packet socket, tracking does not see, and would take the rest for INVALID. By the hook for
+   * packets to this host, on all interfaces and addresses, so that nothing that is only forwarded is touched. Replaces the
+   * table of the last call.
+   */
+  installCarrier({ table, ports, remote }: { readonly table: string } & CarrierTraffic): void {
+    const tcp = transportIs(IPPROTO_TCP);
+    const source = remote === null ? tcp : [
+      ...sourceIsIn({ address: ipv4FromNumber(remote.address), length: 32 }),
+      ...tcp,
+      ...sourcePortIsIn({ first: remote.port, last: remote.port }),
+    ];
+    const destination = remote === null ? tcp : [
+      ...destinationIs(remote.address),
+      ...tcp,
+      ...destinationPortIsIn({ first: remote.port, last: remote.port }),
+    ];
+    this.#replace({ family: "ip", name: table }, {
+      name: "input",
+      hook: { type: "filter", hook: NF_INET_LOCAL_IN, priority: PRIORITY_RAW },
+      rules: [[...source, ...destinationPortIsIn(ports), drop()]],
+    }, {
+      name: "output",
+      hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
+      rules: [[...destination, ...sourcePortIsIn(ports), notrack()]],
     });
   }
 
@@ -209,12 +248,12 @@ export class Nftables implements Disposable {
   }
 
   /** Makes a table, in place of the one with its name, without a moment in between. */
-  #replace(table: NftablesTable, chain: NftablesChain): void {
+  #replace(table: NftablesTable, ...chains: readonly NftablesChain[]): void {
     const exists = this.listTables()
       .some(({ family, name }) => family === table.family && name === table.name);
     this.#transact([
       ...(exists ? [deleteTableRequest(table)] : []),
-      ...newTable(table, chain, { owned: this.ownsTables }),
+      ...newTable(table, chains, { owned: this.ownsTables }),
     ]);
   }
 

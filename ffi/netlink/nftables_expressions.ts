@@ -78,6 +78,7 @@ const ETH_P_IP = Uint8Array.of(0x08, 0x00);
 const IPV4_FRAGMENT = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2 };
 const IPV4_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 };
 const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4 };
+const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
 const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
 const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
 const IFNAMSIZ = 16;
@@ -107,12 +108,14 @@ export function transportIs(protocol: number): Expression[] {
   return [meta(NFT_META_L4PROTO), compare(NFT_CMP_EQ, Uint8Array.of(protocol))];
 }
 
-/** `tcp dport F-L` behind `transportIs()`. Fragments other than a packet's first have no port and never match. */
-export function destinationPortIsIn({ first, last }: PortRange): Expression[] {
-  const port = (value: number) => Uint8Array.of(value >>> 8, value);
-  const load = payload(DESTINATION_PORT);
-  if (first === last) return [load, compare(NFT_CMP_EQ, port(first))];
-  return [load, compare(NFT_CMP_GTE, port(first)), compare(NFT_CMP_LTE, port(last))];
+/** `tcp sport F-L` behind `transportIs()`. Fragments other than a packet's first have no port and never match. */
+export function sourcePortIsIn(range: PortRange): Expression[] {
+  return isInRange(payload(SOURCE_PORT), range);
+}
+
+/** `tcp dport F-L`, likewise. */
+export function destinationPortIsIn(range: PortRange): Expression[] {
+  return isInRange(payload(DESTINATION_PORT), range);
 }
 
 /** `ip frag-off & 0x1fff != 0`: a fragment that is not the first. */
@@ -177,6 +180,12 @@ export function xtablesQueue(number: number): Expression {
     data.string(NFTA_TARGET_NAME, "NFQUEUE")
       .be32(NFTA_TARGET_REV, XT_NFQ_REVISION)
       .bytes(NFTA_TARGET_INFO, info));
+}
+
+function isInRange(load: Expression, { first, last }: PortRange): Expression[] {
+  const port = (value: number) => Uint8Array.of(value >>> 8, value);
+  if (first === last) return [load, compare(NFT_CMP_EQ, port(first))];
+  return [load, compare(NFT_CMP_GTE, port(first)), compare(NFT_CMP_LTE, port(last))];
 }
 
 function meta(key: number): Expression {

@@ -62,23 +62,15 @@ export interface NftablesChain {
   readonly rules: readonly (readonly Expression[])[];
 }
 
-/** The requests that make a table with one chain. */
+/** The requests that make a table with these chains. */
 export function newTable(
   table: NftablesTable,
-  chain: NftablesChain,
+  chains: readonly NftablesChain[],
   { owned }: { readonly owned: boolean },
 ): BatchedRequest[] {
-  const device = chain.hook.device === undefined ? "" : ` for interface "${chain.hook.device}"`;
   return [
     newEmptyTable(table, { owned }),
-    {
-      message: newChain(table, chain),
-      action: `add ${describe(table)}, chain ${chain.name}${device}`,
-    },
-    ...chain.rules.map((rule) => ({
-      message: newRule(table, chain.name, rule),
-      action: `add ${describe(table)}, rule of chain ${chain.name}${device}`,
-    })),
+    ...chains.flatMap((chain) => newChainWithRules(table, chain)),
   ];
 }
 
@@ -111,6 +103,20 @@ export function decodeTable(message: NetlinkMessage): NftablesTable | null {
     .find((candidate) => FAMILIES[candidate] === number);
   const name = new Attributes(message.body, NFGENMSG.size).string(NFTA_TABLE_NAME);
   return family === undefined || name === null ? null : { family, name };
+}
+
+function newChainWithRules(table: NftablesTable, chain: NftablesChain): BatchedRequest[] {
+  const device = chain.hook.device === undefined ? "" : ` for interface "${chain.hook.device}"`;
+  return [
+    {
+      message: newChain(table, chain),
+      action: `add ${describe(table)}, chain ${chain.name}${device}`,
+    },
+    ...chain.rules.map((rule) => ({
+      message: newRule(table, chain.name, rule),
+      action: `add ${describe(table)}, rule of chain ${chain.name}${device}`,
+    })),
+  ];
 }
 
 function newChain(table: NftablesTable, { name, hook }: NftablesChain): MessageBuilder {

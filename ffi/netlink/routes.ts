@@ -28,6 +28,7 @@ export const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 
 const RTA_DST = 1;
+const RTA_SRC = 2;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
@@ -201,18 +202,26 @@ export class Routes {
    * The way that a packet of this host to `destination` would take; the answer's `table` is the one that held
    * the route. Its `mtu` is a route's or a learnt one: where null, the link's counts.
    *
-   * @param options `mark`: the firewall mark of the packet, 0 if left out
+   * @param options `mark`: the firewall mark of the packet, 0 if left out; `source`: its source address where it has one
+   * already, which routing rules may look at; `link`: index of the interface that it must leave by
    * @throws {NetlinkError} ENETUNREACH where there is no way, EHOSTUNREACH for type `unreachable`, EACCES for
-   * `prohibit`, EINVAL for `blackhole`
+   * `prohibit`, EINVAL for `blackhole` and where `source` is no address of this host
    */
-  lookup(destination: IpAddress, options: { readonly mark?: number } = {}): Route {
+  lookup(
+    destination: IpAddress,
+    options: { readonly mark?: number; readonly source?: IpAddress; readonly link?: number } = {},
+  ): Route {
+    const { source } = options;
     const message = new MessageBuilder(RTM_GETROUTE, 0)
       .struct(RTMSG, {
         family: familyOf(destination),
         destinationLength: destination.length * 8,
+        sourceLength: source === undefined ? 0 : source.length * 8,
         flags: RTM_F_LOOKUP_TABLE,
       })
       .bytes(RTA_DST, destination);
+    if (source !== undefined) message.bytes(RTA_SRC, source);
+    if (options.link !== undefined) message.u32(RTA_OIF, options.link);
     if (options.mark !== undefined) message.u32(RTA_MARK, options.mark);
     const action = `look up the route to ${formatIp(destination)}`;
     for (const answer of this.#channel.request(message, action)) {

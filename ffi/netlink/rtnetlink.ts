@@ -1,7 +1,9 @@
-/** Owns the connection through which a network namespace's links, addresses, routes and rules are managed. */
+/** Owns the connection through which a network namespace's links, addresses, routes, rules and neighbours are
+ * managed. */
 import type { Libc } from "../libc.ts";
 import { Addresses } from "./addresses.ts";
 import { Links } from "./links.ts";
+import { Neighbours } from "./neighbours.ts";
 import { Routes } from "./routes.ts";
 import { Rules } from "./rules.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "./socket.ts";
@@ -15,6 +17,7 @@ export class Rtnetlink implements Disposable {
   readonly addresses: Addresses;
   readonly routes: Routes;
   readonly rules: Rules;
+  readonly neighbours: Neighbours;
   readonly #socket: NetlinkSocket;
 
   private constructor(socket: NetlinkSocket) {
@@ -23,6 +26,7 @@ export class Rtnetlink implements Disposable {
     this.addresses = new Addresses(socket);
     this.routes = new Routes(socket);
     this.rules = new Rules(socket);
+    this.neighbours = new Neighbours(socket);
   }
 
   /**

@@ -3,6 +3,7 @@ import { describeChange } from "./host_change.ts";
 import { ownResolvConfs } from "./dns/resolv_conf_file.ts";
 import { isLiving, staleJournals, undoStale, undoUnlessHeld } from "./journal.ts";
 import { ExitCode } from "./errors.ts";
+import { configureLogging } from "./logging.ts";
 import { removeLeftovers } from "./demo/traces.ts";
 import { writeText } from "./output.ts";
 
@@ -10,9 +11,8 @@ import { writeText } from "./output.ts";
 export function cleanUp(): string[] {
   const lines: string[] = [];
   for (const journal of staleJournals()) {
-    if (!undoStale(journal)) continue;
     const { interfaceName, pid } = journal.owner;
-    for (const change of journal.changes) {
+    for (const change of undoStale(journal)) {
       lines.push(`undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
     }
   }
@@ -27,6 +27,7 @@ export function cleanUp(): string[] {
 
 /** Runs `vpn cleanup`, which takes away what demos left, too: that is in no namespace that a server would clean. */
 export function runCleanup(): number {
+  configureLogging({ level: "warning", format: "text" });
   const lines = [...cleanUp(), ...removeLeftovers()];
   if (lines.length === 0) lines.push("nothing to undo");
   writeText(Deno.stdout, `${lines.join("\n")}\n`);

@@ -62,13 +62,14 @@ export async function runClient(options: RunOptions): Promise<number> {
   const server = `${formatIpv4(address)}:${config.server.endpoint.port}`;
 
   const reports = logReports(logger);
+  let mtu = config.interface.mtu ?? DEFAULT_MTU;
   const connected = Promise.withResolvers<void>();
   const { dataPlane, aead } = await startDataPlane({
     isGateway: false,
     privateKey: config.interface.privateKey,
     listenPort: config.listenPort,
     mark: plan.mark,
-    mtu: config.interface.mtu ?? DEFAULT_MTU,
+    mtu,
     offload: options.offload,
     aead: config.interface.aead,
     trace: options.logLevel === "trace",
@@ -82,6 +83,11 @@ export async function runClient(options: RunOptions): Promise<number> {
     onPeer: (report) => {
       if (report.event === "handshake-completed") connected.resolve();
       reports.onPeer(report);
+    },
+    onPathMtu: (report) => {
+      mtu = report.mtu;
+      network.setMtu(options.interfaceName, mtu);
+      reports.onPathMtu(report);
     },
   });
   try {
@@ -98,7 +104,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     const settings = {
       name: options.interfaceName,
       addresses: config.interface.addresses,
-      mtu: config.interface.mtu ?? DEFAULT_MTU,
+      mtu,
     };
     network.bringUp(settings);
     if (plan.table !== null) {

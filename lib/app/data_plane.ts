@@ -15,8 +15,7 @@ import { DropLog } from "../drop_log.ts";
 import type { AeadProvider } from "../noise/aead.ts";
 import { createBuiltinAead } from "../noise/aead_builtin.ts";
 import { keyPair } from "../noise/x25519.ts";
-import { SPLITTER_SCRATCH_SIZE } from "../offload/splitter.ts";
-import { Pipeline } from "../pipeline.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../pipeline.ts";
 import { Router } from "../router.ts";
 import { REKEY_TIMEOUT } from "../tunnel/constants.ts";
 import { Device } from "../tunnel/device.ts";
@@ -27,6 +26,7 @@ import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
 import { Egress } from "./egress.ts";
 import { MAX_MERGED, PacketMover } from "./packet_mover.ts";
+import { PathProber } from "./path_prober.ts";
 import { randomBytes } from "node:crypto";
 
 /** Messages that one receive or send call handles; each may hold many datagrams. */
@@ -58,10 +58,10 @@ export class DataPlane {
   readonly #commandBuffer = new Uint8Array(MAX_MESSAGE_SIZE);
   readonly #egress: Egress | null;
   readonly #monitor: RouteMonitor;
+  readonly #prober: PathProber;
   #tun: Tun | null = null;
   #stopping = false;
   #segmentationTold: boolean;
-  #fragmentationTold = false;
   #egressErrorsTold = "{}";
 
   /**
@@ -113,6 +113,7 @@ export class DataPlane {
       config: egress,
       drops: this.#drops,
       clientOf: (address) => this.#device.allowedIps.lookup(address),
+      mtuOf: (address) => this.#device.allowedIps.lookup(address)?.mtu ?? config.mtu,
       random: () => randomBytes(4).readUInt32LE(),
       trace: config.trace ? (line) => this.#log("trace", line) : null,
     });
@@ -128,7 +129,7 @@ export class DataPlane {
       sendQueue,
       hostQueue,
       drops: this.#drops,
-      splitterScratch: arena.allocate(2 * SPLITTER_SCRATCH_SIZE),
+      scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
     });
     this.#mover = new PacketMover({
       arena,
@@ -142,6 +143,12 @@ export class DataPlane {
       drops: this.#drops,
       offload: config.offload,
       keepSource: config.isGateway,
+    });
+    this.#prober = new PathProber(this.#libc, {
+      mover: this.#mover,
+      mark: config.mark,
+      maxMtu: config.mtu,
+      onChange: ({ publicKey, name, mtu }) => report({ kind: "path-mtu", publicKey, name, mtu }),
     });
     const now = this.#clock.now();
     for (const peer of config.peers) this.#device.addPeer(peer, now);
@@ -168,7 +175,8 @@ export class DataPlane {
       this.#egress?.nat.poll(now);
       this.#mover.flushSocket();
       this.#tellFallBack();
-      if (this.#device.events.length > 0) this.#reportEvents();
+      if (this.#device.events.length > 0) this.#reportEvents(now);
+      this.#prober.poll(now);
       if (this.#dropLog.hasNews()) this.#reportDrops(now);
     }
   }
@@ -177,6 +185,7 @@ export class DataPlane {
   close(): void {
     this.#tun?.[Symbol.dispose]();
     this.#monitor[Symbol.dispose]();
+    this.#prober[Symbol.dispose]();
     this.#egress?.[Symbol.dispose]();
     this.#socket[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
@@ -184,24 +193,21 @@ export class DataPlane {
 
   /** ms until the core has something to do, for `epoll_wait`: rounded up, so that it is due when we wake. */
   #timeout(now: number): number {
-    const at = Math.min(this.#device.pollAt(), this.#egress?.nat.pollAt() ?? Infinity);
+    const at = Math.min(
+      this.#device.pollAt(),
+      this.#prober.pollAt(),
+      this.#egress?.nat.pollAt() ?? Infinity,
+    );
     if (at === Infinity) return -1;
     return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
   }
 
   /** Says once what the socket had to give up. */
   #tellFallBack(): void {
-    const { segmentation, fragmentation } = this.#socket;
+    const { segmentation } = this.#socket;
     if (segmentation !== this.#segmentationTold) {
       this.#segmentationTold = segmentation;
       this.#log("warning", "UDP segmentation offload was refused: datagrams are sent singly now");
-    }
-    if (fragmentation && !this.#fragmentationTold) {
-      this.#fragmentationTold = true;
-      this.#log(
-        "warning",
-        "datagrams are longer than a path's MTU and leave in fragments: a smaller MTU is faster",
-      );
     }
   }
 
@@ -308,8 +314,12 @@ export class DataPlane {
     if (this.#monitor.read().length > 0) this.#report({ kind: "network-changed" });
   }
 
-  #reportEvents(): void {
+  #reportEvents(now: number): void {
     for (const { kind, peer } of this.#device.events) {
+      // A new session, or another way to the peer: the path may take more or less than the last one.
+      if (kind === "handshake-completed" || kind === "endpoint-changed") {
+        this.#prober.start(peer, now);
+      }
       const { address, port } = peer.endpoint;
       this.#report({
         kind: "peer",

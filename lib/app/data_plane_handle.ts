@@ -16,6 +16,8 @@ interface Waiter {
 export interface DataPlaneListener {
   onPeer(report: ReportOf<"peer">): void;
   onLog(report: ReportOf<"log">): void;
+  /** The path to a peer takes other packets than before. */
+  onPathMtu(report: ReportOf<"path-mtu">): void;
   /** Addresses, links or routes of the host have changed. */
   onNetworkChange(): void;
 }
@@ -155,6 +157,9 @@ export class DataPlaneHandle {
         break;
       case "log":
         this.#listener.onLog(report);
+        break;
+      case "path-mtu":
+        this.#listener.onPathMtu(report);
         break;
       case "network-changed":
         this.#listener.onNetworkChange();

@@ -87,6 +87,13 @@ export type Report =
     readonly name: string | null;
     readonly endpoint: { readonly address: number; readonly port: number };
   }
+  /** The path to a peer takes packets of this many bytes inside, less or more than before. */
+  | {
+    readonly kind: "path-mtu";
+    readonly publicKey: Uint8Array;
+    readonly name: string | null;
+    readonly mtu: number;
+  }
   | {
     readonly kind: "log";
     readonly level: "trace" | "info" | "warning";

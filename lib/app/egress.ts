@@ -76,10 +76,11 @@ export class Egress implements Disposable {
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, drops, clientOf, random, trace }: {
+    { config, drops, clientOf, mtuOf, random, trace }: {
       config: EgressConfig;
       drops: DropCounters;
       clientOf: NonNullable<NatOptions["clientOf"]>;
+      mtuOf: NonNullable<NatOptions["mtuOf"]>;
       random: () => number;
       /** Takes a line for each packet handed to the kernel; null for none. */
       trace: ((line: string) => void) | null;
@@ -98,6 +99,7 @@ export class Egress implements Disposable {
       ),
       clientQuota: DEFAULT_CLIENT_QUOTA,
       clientOf,
+      mtuOf,
       random,
     });
     this.#raw = RawSocket.open(libc, arena, {

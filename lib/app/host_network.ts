@@ -75,6 +75,12 @@ export class HostNetwork implements Disposable {
     links.configure(index, { up: true });
   }
 
+  /** Gives the TUN another MTU, as long as it is there. */
+  setMtu(name: string, mtu: number): void {
+    const link = this.#netlink.links.find(name);
+    if (link !== null) this.#netlink.links.configure(link.index, { mtu });
+  }
+
   /** Routes networks through the TUN, except those that its own addresses cover already. */
   addRoutes(settings: InterfaceSettings, networks: readonly Ipv4Prefix[], table: number): void {
     const { index } = this.#netlink.links.get(settings.name);

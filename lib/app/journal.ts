@@ -7,7 +7,14 @@
  */
 import { dirname } from "node:path";
 import { AppError, ExitCode } from "./errors.ts";
-import { type HostChange, makeChange, readSysctl, undoChange } from "./host_change.ts";
+import {
+  describeChange,
+  type HostChange,
+  makeChange,
+  readSysctl,
+  undoChange,
+} from "./host_change.ts";
+import { getLogger } from "./logging.ts";
 
 const SUFFIX = ".journal";
 
@@ -76,17 +83,25 @@ export class Journal {
   }
 
   /**
-   * Undoes all changes, the last one first, and removes the file. Safe to call again.
+   * Undoes all changes, the last one first, and removes the file. Safe to call again. What cannot be undone is a warning,
+   * keeps nothing else from being undone, and stays in the file for `vpn cleanup`.
    *
    * @param until the last change of this kind, and what was made before it, are left for a later call
    */
   undo({ until }: { until?: HostChange["kind"] } = {}): void {
     const first = this.#changes.findLastIndex(({ kind }) => kind === until) + 1;
-    for (const change of this.#changes.splice(first).reverse()) undoUnlessHeld(change, this.#path);
-    if (this.#file === null || this.#changes.length > 0) return;
-    this.#file.close();
-    this.#file = null;
-    removeIfThere(this.#path);
+    const changes = this.#changes.splice(first).reverse();
+    this.#changes.push(...changes.filter((change) => !tryToUndo(change, this.#path)).reverse());
+    if (this.#file === null) return;
+    if (this.#changes.length === 0) {
+      this.#file.close();
+      this.#file = null;
+      removeIfThere(this.#path);
+    } else {
+      this.#file.close();
+      rewrite(this.#path, [this.#owner, ...this.#changes]);
+      this.#file = Deno.openSync(this.#path, { append: true });
+    }
   }
 
   #append(change: HostChange): void {
@@ -117,10 +132,14 @@ export function requireJournalDirectory(): void {
     Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
     Deno.removeSync(Deno.makeTempFileSync({ dir: path }));
   } catch (error) {
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    const reason = error instanceof Deno.errors.PermissionDenied
+      ? "permission denied"
+      : error instanceof Error
+      ? error.message
+      : String(error);
     throw new AppError(
-      `Cannot write the journal of changes to ${path}: permission denied: run as root, or make it with ` +
-        `\`install -d -m 700 -o ${Deno.uid()} ${path}\``,
+      `Cannot write the journal of changes to ${path}: ${reason}: run as root, ` +
+        "or set XDG_RUNTIME_DIR to a directory of this user's, as a login does",
       { exitCode: ExitCode.privilege, cause: error },
     );
   }
@@ -162,7 +181,12 @@ function allJournals(): JournalFile[] {
     }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new AppError(
+      `Cannot read the journals in ${directory}: permission denied: run as root, ` +
+        "or set XDG_RUNTIME_DIR to where yours are",
+      { exitCode: ExitCode.privilege, cause: error },
+    );
   }
   return names.sort().flatMap((name) => readJournal(`${directory}/${name}`));
 }
@@ -190,6 +214,20 @@ function otherHolder<Kind extends Shared["kind"]>(
   return undefined;
 }
 
+/** As `undoUnlessHeld()`; false, with a warning, where it fails. */
+function tryToUndo(change: HostChange, ownJournal: string): boolean {
+  try {
+    undoUnlessHeld(change, ownJournal);
+    return true;
+  } catch (error) {
+    getLogger("journal").warn("cannot undo {change}, `vpn cleanup` will try again: {error}", {
+      change: describeChange(change),
+      error,
+    });
+    return false;
+  }
+}
+
 /**
  * Undoes a change, but leaves to another living process what it has in common with that.
  *
@@ -205,13 +243,22 @@ export function undoUnlessHeld(change: HostChange, ownJournal: string): void {
 /**
  * Undoes what a dead process of this network namespace left, and removes its journal.
  *
- * @returns false for one of another namespace, which is left alone: its changes are there, or gone with it
+ * @returns what was undone; nothing of another namespace, which is left alone: its changes are there, or gone with it
  */
-export function undoStale(journal: JournalFile): boolean {
-  if (journal.owner.namespace !== currentNamespace()) return false;
-  for (const change of journal.changes.toReversed()) undoUnlessHeld(change, journal.path);
-  removeIfThere(journal.path);
-  return true;
+export function undoStale({ path, owner, changes }: JournalFile): HostChange[] {
+  if (owner.namespace !== currentNamespace()) return [];
+  const left = changes.toReversed().filter((change) => !tryToUndo(change, path)).reverse();
+  if (left.length === 0) removeIfThere(path);
+  else rewrite(path, [owner, ...left]);
+  return changes.filter((change) => !left.includes(change));
+}
+
+/** Gives a journal other lines; at every moment it has the old ones or the new ones. */
+function rewrite(path: string, lines: readonly (Owner | HostChange)[]): void {
+  const temporary = `${path}.new`;
+  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+  Deno.writeTextFileSync(temporary, text, { mode: 0o600 });
+  Deno.renameSync(temporary, path);
 }
 
 function readJournal(path: string): JournalFile[] {

@@ -14,6 +14,7 @@ import type { UdpSocket } from "../../ffi/udp_socket.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Device } from "../tunnel/device.ts";
+import type { Peer } from "../tunnel/peer.ts";
 import type { SendQueue } from "../tunnel/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
@@ -168,6 +169,7 @@ export class PacketMover {
         throw new SystemCallError(`read from TUN device "${tun.name}"`, -length);
       }
       this.#pipeline.handleHostRead(this.#tunBuffer, length, now);
+      if (this.#hostQueue.length > 0) this.#tunWriter.flush(tun);
       this.#sendSplit(now);
       if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
     }
@@ -180,6 +182,18 @@ export class PacketMover {
       this.flushSocket();
       this.#pipeline.sendSplit(now);
     }
+  }
+
+  /** Sends a probe of the path to `peer`: alone, for DF is set for the whole socket. */
+  sendProbe(peer: Peer, length: number, now: number): void {
+    this.flushSocket();
+    // With the socket full, there is nothing that a path could be asked.
+    const queue = this.#sendQueue;
+    if (this.#blocked || !this.#device.sendProbe(peer, length, now)) return;
+    this.#socket.probe(queue, queue.head);
+    queue.sentUpTo(queue.head + 1);
+    // The probe may have led to a handshake.
+    this.flushSocket();
   }
 
   /** Sends what the core has for peers. */

@@ -23,10 +23,14 @@ export function requireTunnelPrivileges(): void {
   try {
     file = Deno.openSync("/dev/net/tun", { read: true, write: true });
   } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) {
+      throw missing(
+        "Cannot open /dev/net/tun: permission denied: run as root, or let this user open it with " +
+          `\`setfacl -m u:${Deno.uid()}:rw /dev/net/tun\``,
+      );
+    }
     const reason = error instanceof Deno.errors.NotFound
       ? "no such device"
-      : error instanceof Deno.errors.PermissionDenied
-      ? "permission denied"
       : error instanceof Error
       ? error.message
       : String(error);
@@ -92,7 +96,8 @@ export function dropDataPlanePrivileges(): void {
  * Gives up, for the main thread and all that it starts from now on, what neither running nor undoing needs.
  *
  * Threads that were there before keep what they have. Those that work for us, for a file read in the background, end after
- * ten idle seconds, and new ones have no more than we; only the engine's own remain, which compile and collect garbage.
+ * ten idle seconds, and new ones have no more than we; only the engine's own remain, which compile and collect garbage, and
+ * the one that waits for signals.
  */
 export function dropPrivileges(
   { commands, foreignFile, logger }: {

@@ -105,6 +105,12 @@ export async function endTunnel(
 export function logReports(logger: Logger): DataPlaneListener {
   return {
     onNetworkChange: () => {},
+    onPathMtu: ({ publicKey, name, mtu }) => {
+      logger.info("peer {peer}: the path takes packets of {mtu} bytes inside", {
+        peer: name ?? encodeKey(publicKey),
+        mtu,
+      });
+    },
     onLog: ({ level, message }) => {
       if (level === "trace") logger.trace("{message}", { message });
       else if (level === "info") logger.info("{message}", { message });

@@ -27,6 +27,7 @@ export const RCODE_SERVER_FAILURE = 2;
 export const RCODE_NAME_ERROR = 3;
 export const RCODE_NOT_IMPLEMENTED = 4;
 
+const TYPE_A = 1;
 const TYPE_SOA = 6;
 const TYPE_OPT = 41;
 const MAX_NAME_SIZE = 255;
@@ -87,6 +88,16 @@ export function parse(message: Uint8Array): Parsed | null {
     timeToLiveOffsets: records.filter(({ type }) => type !== TYPE_OPT)
       .map(({ timeToLiveOffset }) => timeToLiveOffset),
   };
+}
+
+/** The IPv4 addresses, host order, in the answers of a message; none where it cannot be followed. */
+export function addressesIn(message: Uint8Array, { questionEnd }: Parsed): number[] {
+  const view = new DataView(message.buffer, message.byteOffset, message.length);
+  return (readRecords(message, view, questionEnd) ?? [])
+    .filter(({ section, type, data, end }) =>
+      section === "answer" && type === TYPE_A && end - data === 4
+    )
+    .map(({ data }) => view.getUint32(data));
 }
 
 /** The response code of a message's flags. */

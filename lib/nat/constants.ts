@@ -31,6 +31,8 @@ export const MAX_WAITING_BYTES = 1024 * 1024;
 export const MAX_WAITING_FRAGMENTS = 64;
 /** ICMP errors of our own: for each receiver in a second (RFC 1812 section 4.3.2.8 asks for a limit). */
 export const ICMP_ERRORS_PER_SECOND = 10;
+/** Of those about the path to a client, in place of each of which a packet that could go on in fragments is lost. */
+export const PATH_ERRORS_PER_SECOND = 1;
 /** Receivers of ICMP errors in one second, on either side; others get none. */
 export const ICMP_ERROR_RECEIVERS_INSIDE = 4096;
 /** Few: whose packets are answered here may have forged their source, and we would be a reflector. */

@@ -12,6 +12,7 @@ import {
   CODE_ADMINISTRATIVELY_PROHIBITED,
   CODE_FRAGMENTATION_NEEDED,
   CODE_TIME_TO_LIVE,
+  type IcmpErrorLimiter,
   mayAnswer,
   writeIcmpError,
 } from "./icmp_error.ts";
@@ -88,8 +89,21 @@ export class Forwarder {
    */
   refuseTooBig(packet: number, length: number, onward: Link, to: Link, now: number): boolean {
     if (length <= onward.mtu || !ipv4.dontFragment(this.#view, packet)) return false;
-    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
-    this.#answer(to, packet, { type, code: CODE_FRAGMENTATION_NEEDED, mtu: onward.mtu }, now);
+    this.#answer(to, packet, fragmentationNeeded(onward.mtu), to.limiter, now);
+    this.drop(DropReason.fragmentationNeeded, packet);
+    return true;
+  }
+
+  /**
+   * Refuses a packet with DF that the path to a client does not take in one piece, if its sender may be told so now; else it
+   * goes on, in fragments outside the tunnel, lest one who never hears of it be cut off.
+   *
+   * @param mtu bytes of that path
+   * @returns whether it was refused
+   */
+  refuseForPath(packet: number, mtu: number, to: Link, now: number): boolean {
+    if (!ipv4.dontFragment(this.#view, packet)) return false;
+    if (!this.#answer(to, packet, fragmentationNeeded(mtu), to.pathLimiter, now)) return false;
     this.drop(DropReason.fragmentationNeeded, packet);
     return true;
   }
@@ -97,30 +111,34 @@ export class Forwarder {
   /** Refuses a packet whose time to live ends here. */
   refuseExpired(packet: number, to: Link, now: number): void {
     const type = icmp.TYPE_TIME_EXCEEDED;
-    this.#answer(to, packet, { type, code: CODE_TIME_TO_LIVE, mtu: 0 }, now);
+    this.#answer(to, packet, { type, code: CODE_TIME_TO_LIVE, mtu: 0 }, to.limiter, now);
     this.drop(DropReason.ttlExceeded, packet);
   }
 
   /** Refuses a packet for which there are no means left (RFC 5508 REQ-8). */
   refuseForQuota(packet: number, reason: DropReason, to: Link, now: number): void {
     const type = icmp.TYPE_DESTINATION_UNREACHABLE;
-    this.#answer(to, packet, { type, code: CODE_ADMINISTRATIVELY_PROHIBITED, mtu: 0 }, now);
+    const code = CODE_ADMINISTRATIVELY_PROHIBITED;
+    this.#answer(to, packet, { type, code, mtu: 0 }, to.limiter, now);
     this.drop(reason, packet);
   }
 
+  /** Tells the sender of a packet, who is on link `to`, if it may be told; whether it was. */
   #answer(
     to: Link,
     packet: number,
     { type, code, mtu }: { type: number; code: number; mtu: number },
+    limiter: IcmpErrorLimiter,
     now: number,
-  ): void {
-    if (!mayAnswer(this.#view, packet)) return;
-    if (!to.limiter.allow(sourceAddress(this.#view, packet), now)) return;
+  ): boolean {
+    if (!mayAnswer(this.#view, packet)) return false;
+    if (!limiter.allow(sourceAddress(this.#view, packet), now)) return false;
     const slot = this.#slots.take();
-    if (slot < 0) return;
+    if (slot < 0) return false;
     const error = { type, code, nextHopMtu: mtu, source: to.address };
     writeIcmpError(this.#memory, slot, packet, error);
     this.#push(to, slot);
+    return true;
   }
 
   /**
@@ -163,4 +181,8 @@ export class Forwarder {
     const length = ipv4.totalLength(this.#view, packet);
     if (!link.queue.push(packet, length)) this.#drops.add(DropReason.sendQueueFull, length);
   }
+}
+
+function fragmentationNeeded(mtu: number): { type: number; code: number; mtu: number } {
+  return { type: icmp.TYPE_DESTINATION_UNREACHABLE, code: CODE_FRAGMENTATION_NEEDED, mtu };
 }

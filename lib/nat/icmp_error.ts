@@ -79,11 +79,16 @@ export function writeIcmpError(
 export class IcmpErrorLimiter {
   readonly #counts = new Map<number, number>();
   readonly #maxReceivers: number;
+  readonly #perSecond: number;
   #secondStart = -Infinity;
 
-  /** @param maxReceivers addresses that get errors within one second: others get none, however many are forged */
-  constructor(maxReceivers: number) {
+  /**
+   * @param maxReceivers addresses that get errors within one second: others get none, however many are forged
+   * @param perSecond errors for each
+   */
+  constructor(maxReceivers: number, perSecond: number = ICMP_ERRORS_PER_SECOND) {
     this.#maxReceivers = maxReceivers;
+    this.#perSecond = perSecond;
   }
 
   /** Whether one more error may go to `address` (signed). */
@@ -93,7 +98,7 @@ export class IcmpErrorLimiter {
       this.#counts.clear();
     }
     const count = this.#counts.get(address) ?? 0;
-    if (count >= ICMP_ERRORS_PER_SECOND) return false;
+    if (count >= this.#perSecond) return false;
     if (count === 0 && this.#counts.size >= this.#maxReceivers) return false;
     this.#counts.set(address, count + 1);
     return true;

@@ -41,6 +41,8 @@ import {
 
 /** IPv4 and TCP headers without options: what the MSS leaves out of the MTU. */
 const MSS_OVERHEAD = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
+/** What every path takes (RFC 791 section 3.1): packets up to this need not be asked about. */
+const MIN_PATH_MTU = 576;
 
 export class Nat {
   /** Packets for the raw socket. */
@@ -50,7 +52,7 @@ export class Nat {
 
   readonly #view: DataView;
   readonly #ports: PortRange;
-  readonly #maxMss: number;
+  readonly #mtuOf: (address: number) => number;
   readonly #outside: Link;
   readonly #inside: Link;
   readonly #forwarder: Forwarder;
@@ -66,7 +68,7 @@ export class Nat {
     const { memory, random, clientOf = (address: number) => address } = options;
     this.#view = memory.view;
     this.#ports = options.ports;
-    this.#maxMss = options.innerMtu - MSS_OVERHEAD;
+    this.#mtuOf = options.mtuOf ?? (() => options.innerMtu);
     this.#outside = new Link({
       mtu: options.externalMtu,
       address: options.externalAddress,
@@ -166,7 +168,7 @@ export class Nat {
       case ipv4.PROTOCOL_TCP: {
         const mapping = this.#flows.outboundTcp(packet, transport, now);
         if (mapping === null) return;
-        clampMss(view, transport, this.#maxMss);
+        this.#clampMss(transport, mapping);
         this.#depart(packet, mapping, tcp.destinationPort(view, transport), now);
         break;
       }
@@ -213,6 +215,7 @@ export class Nat {
     if (isHairpin) {
       target = this.#hairpinTarget(packet, mapping, remotePort, now);
       if (target === null) return;
+      if (this.#refusesForPath(packet, length, target, this.#inside, now)) return;
       destination = target.innerAddress;
     }
     const { address } = this.#outside;
@@ -314,14 +317,30 @@ export class Nat {
       this.#forwarder.refuseExpired(packet, this.#outside, now);
       return null;
     }
-    const isRefused = this.#forwarder.refuseTooBig(
-      packet,
-      length,
-      this.#inside,
-      this.#outside,
-      now,
-    );
+    const from = this.#outside;
+    const isRefused = this.#forwarder.refuseTooBig(packet, length, this.#inside, from, now) ||
+      this.#refusesForPath(packet, length, mapping, from, now);
     return isRefused ? null : mapping;
+  }
+
+  /** Refuses a packet from link `from` that is too long for the path to the client. */
+  #refusesForPath(
+    packet: number,
+    length: number,
+    { innerAddress }: Mapping,
+    from: Link,
+    now: number,
+  ): boolean {
+    if (length <= MIN_PATH_MTU) return false;
+    const mtu = this.#mtuOf(innerAddress);
+    return length > mtu && this.#forwarder.refuseForPath(packet, mtu, from, now);
+  }
+
+  /** Keeps a client and whom it talks to from segments that the path to the client does not take. */
+  #clampMss(segment: number, { innerAddress }: Mapping): void {
+    if ((tcp.flags(this.#view, segment) & tcp.FLAG_SYN) === 0) return;
+    const mtu = Math.min(this.#inside.mtu, this.#mtuOf(innerAddress));
+    clampMss(this.#view, segment, mtu - MSS_OVERHEAD);
   }
 
   #inboundFate(packet: number, mapping: Mapping): FragmentFate {
@@ -337,8 +356,7 @@ export class Nat {
   #arrive(packet: number, length: number, mapping: Mapping): void {
     const view = this.#view;
     if (mapping.protocol === ipv4.PROTOCOL_TCP) {
-      const transport = packet + ipv4.headerSize(view, packet);
-      clampMss(view, transport, this.#maxMss);
+      this.#clampMss(packet + ipv4.headerSize(view, packet), mapping);
     }
     rewriteEndpoint(view, packet, length, DESTINATION, mapping.innerAddress, mapping.innerPort);
     decrementTimeToLive(view, packet);

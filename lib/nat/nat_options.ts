@@ -40,6 +40,8 @@ export interface NatOptions {
    * of its own.
    */
   readonly clientOf?: (address: number) => unknown;
+  /** Bytes that the path to an inner address (signed) takes; left out, the inner MTU. */
+  readonly mtuOf?: (address: number) => number;
   /** Draws an unsigned 32-bit number. */
   readonly random: () => number;
 }

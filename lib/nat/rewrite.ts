@@ -102,7 +102,6 @@ export function rewriteIdentification(
  * have to be refused with ICMP (which networks are known to lose).
  */
 export function clampMss(view: DataView, segment: number, limit: number): void {
-  if ((tcp.flags(view, segment) & tcp.FLAG_SYN) === 0) return;
   const end = segment + tcp.headerSize(view, segment);
   let at = segment + tcp.MIN_HEADER_SIZE;
   while (at < end) {

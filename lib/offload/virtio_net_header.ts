@@ -30,14 +30,14 @@ export const GSO_ECN = 0x80;
 /**
  * Describes a merged TCP packet whose checksum the kernel completes.
  *
- * @param ipHeaderSize bytes of the IP header
- * @param headerSize bytes of the IP and TCP headers
+ * @param segmentStart bytes before the TCP header: of the IP header, and of a link-layer header if there is one
+ * @param headerSize the same with the TCP header
  * @param segmentSize payload bytes of each packet but the last
  */
 export function writeTcpHeader(
   view: DataView,
   offset: number,
-  ipHeaderSize: number,
+  segmentStart: number,
   headerSize: number,
   segmentSize: number,
 ): void {
@@ -45,6 +45,21 @@ export function writeTcpHeader(
   view.setUint8(offset + GSO_TYPE_OFFSET, GSO_TCPV4);
   view.setUint16(offset + HEADER_LENGTH_OFFSET, headerSize, true);
   view.setUint16(offset + GSO_SIZE_OFFSET, segmentSize, true);
-  view.setUint16(offset + CHECKSUM_START_OFFSET, ipHeaderSize, true);
+  view.setUint16(offset + CHECKSUM_START_OFFSET, segmentStart, true);
   view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, TCP_CHECKSUM_OFFSET, true);
+}
+
+/** Describes one TCP segment, `segmentStart` bytes into the frame, whose checksum the kernel completes. */
+export function writePartialHeader(view: DataView, offset: number, segmentStart: number): void {
+  view.setUint8(offset + FLAGS_OFFSET, FLAG_NEEDS_CHECKSUM);
+  view.setUint8(offset + GSO_TYPE_OFFSET, GSO_NONE);
+  view.setUint16(offset + HEADER_LENGTH_OFFSET, 0);
+  view.setUint16(offset + GSO_SIZE_OFFSET, 0);
+  view.setUint16(offset + CHECKSUM_START_OFFSET, segmentStart, true);
+  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, TCP_CHECKSUM_OFFSET, true);
+}
+
+/** Describes a packet that is whole. */
+export function writePlainHeader(view: DataView, offset: number): void {
+  for (let at = offset; at < offset + VNET_HEADER_SIZE; at += 2) view.setUint16(at, 0);
 }

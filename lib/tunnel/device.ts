@@ -33,6 +33,7 @@ import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
 import { IndexTable } from "./index_table.ts";
 import type { Keypair } from "./keypair.ts";
 import { Endpoint, Peer, type PeerOptions } from "./peer.ts";
+import { answeredLength, isProbe, writeAnswer, writeProbe } from "./path_mtu.ts";
 import type { SendQueue } from "./send_queue.ts";
 import { confirm, dropHandshake, dropSessions } from "./sessions.ts";
 import { StagedPackets } from "./staged_packets.ts";
@@ -57,7 +58,7 @@ export interface DeviceOptions {
   readonly identity: KeyPair;
   readonly aead: AeadProvider;
   readonly drops: DropCounters;
-  /** Inner MTU in bytes: packets are padded to 16, but never beyond it. */
+  /** Inner MTU in bytes; that of a peer, whose path may be narrower, begins with it. */
   readonly mtu: number;
   readonly random: RandomBytes;
   /** Unix ms. */
@@ -121,6 +122,7 @@ export class Device {
       timers: new Timers(this.#deadline, () => this.#random(1)[0] / 256),
       cookies: new CookieGenerator(options.publicKey),
       staticSecret: sharedSecret(this.#identity.secret, options.publicKey),
+      mtu: this.#mtu,
     });
     this.#peers.set(key, peer);
     for (const { address, prefixLength } of options.allowedIps) {
@@ -204,10 +206,25 @@ export class Device {
       this.initiate(peer, now);
     }
     if (packetLength === 0) return 0;
+    if (view.getUint8(packet) === 0 && this.#receiveProbe(peer, packet, packetLength, now)) {
+      return 0;
+    }
     peer.timers.dataReceived(now);
     this.receivedFrom = peer;
     this.receivedOffset = packet;
     return packetLength;
+  }
+
+  /** Answers a probe of the path, or takes note of an answer; false for what is neither. */
+  #receiveProbe(peer: Peer, packet: number, length: number, now: number): boolean {
+    const { view } = this.#memory;
+    if (isProbe(view, packet, length)) {
+      this.#sendUnasked(peer, (at) => writeAnswer(this.#memory, at, length), now);
+      return true;
+    }
+    const proven = answeredLength(view, packet, length);
+    if (proven > peer.provenMtu) peer.provenMtu = proven;
+    return proven > 0;
   }
 
   /**
@@ -315,6 +332,29 @@ export class Device {
   }
 
   /**
+   * Sends a probe of the path to `peer`, see `PathMtuSearch`.
+   *
+   * @param length bytes, at most the MTU
+   * @returns whether there was a session to send it in
+   */
+  sendProbe(peer: Peer, length: number, now: number): boolean {
+    return this.#sendUnasked(peer, (at) => writeProbe(this.#memory, at, length), now);
+  }
+
+  /** Seals what is no packet and asks for no answer, written where it is sent from; false where there is no session. */
+  #sendUnasked(peer: Peer, write: (at: number) => number, now: number): boolean {
+    const keypair = peer.current;
+    const slot = this.#sendQueue.reserve();
+    if (peer.endpoint.port === 0 || keypair === null || !keypair.canSend(now) || slot < 0) {
+      return false;
+    }
+    const at = slot + TRANSPORT_PACKET_OFFSET;
+    if (!this.#seal(peer, keypair, at, write(at))) return false;
+    this.#sealed(peer, keypair, now);
+    return true;
+  }
+
+  /**
    * Asks for a handshake with `peer`: sends an initiation unless one was sent less than REKEY_TIMEOUT ago, or the
    * endpoint is not known. Whoever asks starts the count of attempts anew, as the paper has it (section 6.4).
    */
@@ -326,7 +366,7 @@ export class Device {
 
   /** Pads a packet with zeros and seals it. */
   #sendData(peer: Peer, keypair: Keypair, offset: number, length: number, now: number): void {
-    const padded = paddedSize(length, this.#mtu);
+    const padded = paddedSize(length, peer.mtu);
     const { bytes } = this.#memory;
     for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
     if (!this.#seal(peer, keypair, offset, padded)) return;

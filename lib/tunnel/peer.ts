@@ -61,6 +61,11 @@ export class Peer {
   /** This receiving key has already asked for its successor. */
   renewalAsked = false;
 
+  /** Bytes of the longest packet inside that fits the path to it; at most the device's MTU. */
+  mtu: number;
+  /** Bytes of the longest probe of that path which the peer has answered; 0 for none. */
+  provenMtu = 0;
+
   /** Copies of packets that wait for a session, oldest first. */
   readonly staged: Uint8Array[] = [];
 
@@ -74,7 +79,12 @@ export class Peer {
 
   constructor(
     options: PeerOptions,
-    made: { timers: Timers; cookies: CookieGenerator; staticSecret: Uint8Array | null },
+    made: {
+      timers: Timers;
+      cookies: CookieGenerator;
+      staticSecret: Uint8Array | null;
+      mtu: number;
+    },
   ) {
     this.publicKey = options.publicKey;
     this.presharedKey = options.presharedKey ?? new Uint8Array(32);
@@ -83,6 +93,7 @@ export class Peer {
     this.timers = made.timers;
     this.cookies = made.cookies;
     this.staticSecret = made.staticSecret;
+    this.mtu = made.mtu;
     if (options.endpoint) {
       this.endpoint.address = options.endpoint.address;
       this.endpoint.port = options.endpoint.port;

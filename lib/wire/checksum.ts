@@ -10,23 +10,30 @@
  *
  * Words are read in little-endian order, as today's processors do without a further step, and the bytes of the
  * result are swapped once (RFC 1071 section 2 (B)). Additions stay in 32-bit integers, which is twice as fast as in
- * doubles: `words` adds whole words and drops carries, `high` adds their upper halves alone; the sum of the lower
- * halves is what is left, since `words = low + 2^16 high` modulo 2^32 and neither half can reach 2^32.
+ * doubles, and offsets are marked as such with `| 0`, without which V8 takes half as long again: `words` adds whole words
+ * and drops carries, `high` adds their upper halves alone; the sum of the lower halves is what is left, since
+ * `words = low + 2^16 high` modulo 2^32 and neither half can reach 2^32.
  */
 export function sum(view: DataView, offset: number, length: number, initial = 0): number {
-  const end = offset + length;
-  let at = offset;
+  const end = (offset + length) | 0;
+  const blocks = (offset + (length & ~31)) | 0;
+  let at = offset | 0;
   let words = 0;
   let high = 0;
-  for (const blocks = offset + (length & ~15); at < blocks; at += 16) {
+  for (; at < blocks; at = (at + 32) | 0) {
     const a = view.getInt32(at, true);
     const b = view.getInt32(at + 4, true);
     const c = view.getInt32(at + 8, true);
     const d = view.getInt32(at + 12, true);
-    words = (words + a + b + c + d) | 0;
-    high = (high + (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16)) | 0;
+    const e = view.getInt32(at + 16, true);
+    const f = view.getInt32(at + 20, true);
+    const g = view.getInt32(at + 24, true);
+    const h = view.getInt32(at + 28, true);
+    words = (words + a + b + c + d + e + f + g + h) | 0;
+    high = (high + (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16) +
+      (e >>> 16) + (f >>> 16) + (g >>> 16) + (h >>> 16)) | 0;
   }
-  for (; at + 4 <= end; at += 4) {
+  for (; at + 4 <= end; at = (at + 4) | 0) {
     const word = view.getInt32(at, true);
     words = (words + word) | 0;
     high = (high + (word >>> 16)) | 0;

@@ -26,18 +26,56 @@ const TABLE: HostChange = {
   table: { family: "inet", name: "vpn_absent" },
 };
 
+const HOOK: HostChange = {
+  kind: "hook",
+  commands: [
+    { command: "true", place: "a.conf:5: PostDown" },
+    { command: "false", place: "a.conf:6: PostDown" },
+  ],
+};
+const DIRECTORY: HostChange = { kind: "directory", path: "/etc/netns/a" };
+const RESOLV_CONF: HostChange = {
+  kind: "resolv-conf",
+  path: "/etc/resolv.conf",
+  directory: "1:2",
+  owner: "12-34",
+  text: "# vpn 12-34: \u00ff\n",
+  inPlace: false,
+};
+const RESOLVCONF: HostChange = {
+  kind: "resolvconf",
+  record: "tun.vpn0",
+  text: "nameserver 9.9.9.9\n",
+};
+const RESOLVECTL: HostChange = {
+  kind: "resolvectl",
+  interfaceName: "vpn0",
+  index: 7,
+  servers: ["9.9.9.9"],
+  domains: ["~."],
+};
+const ALL = [
+  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE],
+  ...[HOOK, DIRECTORY, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
+];
+
 Deno.test("describeChange() names what it is about", () => {
-  assertEquals([RULE, ROUTE, SYSCTL, PORTS, TABLE].map(describeChange), [
+  assertEquals(ALL.map(describeChange), [
     "routing rule to table 51900",
     "route 203.0.113.0/24 in table 51900",
     `${IP_FORWARD} (back to 0)`,
     "reserved ports 20000-20002,20004",
     "nftables table inet vpn_absent",
+    "what PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",
+    "/etc/netns/a",
+    "/etc/resolv.conf",
+    "resolvconf's record tun.vpn0",
+    "resolvers of vpn0 with systemd-resolved",
   ]);
 });
 
 Deno.test("a change is the same after it was written down and read", () => {
-  for (const change of [RULE, ROUTE, SYSCTL, PORTS, TABLE]) {
+  for (const change of ALL) {
     assertEquals(JSON.parse(JSON.stringify(change)), change);
   }
 });

@@ -1,5 +1,6 @@
 /** Tests of `lib/dns/message.ts`: messages taken apart and made anew, and any bytes at all as messages. */
 import {
+  addressesIn,
   answerFor,
   cacheKey,
   failure,
@@ -23,6 +24,7 @@ import {
   TRUNCATED,
   TYPE_OPT,
   TYPE_SOA,
+  TYPE_TXT,
 } from "./messages.ts";
 
 const NAME_ERROR = 3;
@@ -232,4 +234,18 @@ Deno.test("withId() changes a copy", () => {
   const copy = withId(query, 0xfffe);
   assertEquals(parse(copy)!.id, 0xfffe);
   assertEquals(parse(query)!.id, 0x1234);
+});
+
+Deno.test("addressesIn() finds the addresses among the answers, whatever else is there", () => {
+  const message = buildAnswer(query, {
+    answers: [
+      { type: TYPE_TXT, data: [3, 1, 2, 3] },
+      { data: DATA },
+      { data: addressData("203.0.113.9") },
+      { data: [1, 2, 3] },
+    ],
+    additional: [{ data: addressData("192.0.2.1") }],
+  });
+  assertEquals(addressesIn(message, parse(message)!), [0xc633644d, 0xcb007109]);
+  assertEquals(addressesIn(query, parse(query)!), []);
 });

@@ -7,7 +7,7 @@ import {
   parseIp,
   parsePrefix,
 } from "../../ffi/netlink/ip_address.ts";
-import { decodeLink } from "../../ffi/netlink/links.ts";
+import { decodeLink, HardwareType } from "../../ffi/netlink/links.ts";
 import { type NetlinkMessage, readMessages } from "../../ffi/netlink/message.ts";
 import {
   decodeRoute,
@@ -94,6 +94,8 @@ Deno.test("decodeLink() reads a veth", () => {
     up: true,
     carrier: true,
     loopback: false,
+    hardwareType: HardwareType.ethernet,
+    arp: true,
     hardwareAddress: hex("92c560c27756") as Uint8Array,
   });
 });

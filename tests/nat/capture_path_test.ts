@@ -3,8 +3,7 @@ import type { Device } from "../../lib/tunnel/device.ts";
 import { AllowedIps } from "../../lib/tunnel/allowed_ips.ts";
 import type { Peer } from "../../lib/tunnel/peer.ts";
 import type { SendQueue } from "../../lib/tunnel/send_queue.ts";
-import { Pipeline } from "../../lib/pipeline.ts";
-import { SPLITTER_SCRATCH_SIZE } from "../../lib/offload/splitter.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../lib/pipeline.ts";
 import { Router } from "../../lib/router.ts";
 import { DropReason } from "../../lib/wire/drop_reason.ts";
 import { parseCidr } from "../../lib/wire/ipv4_text.ts";
@@ -78,9 +77,9 @@ class Gateway {
       hostQueue: new PacketQueue(10),
       drops: this.drops,
       nat: this.#nat,
-      splitterScratch: SCRATCH_AT,
+      scratch: SCRATCH_AT,
     });
-    assertEquals(CAPTURED_AT > 2 * SPLITTER_SCRATCH_SIZE, true);
+    assertEquals(CAPTURED_AT > PIPELINE_SCRATCH_SIZE, true);
   }
 
   /** Sends a client's packet and returns it as it stands outside. */

@@ -1,4 +1,5 @@
 /** Tests of links and addresses in `ffi/netlink/`, compared with what `ip` shows. */
+import { HardwareType } from "../../ffi/netlink/links.ts";
 import { EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP } from "../../ffi/errno.ts";
 import { AF_INET, AF_INET6, formatIp, parseIp } from "../../ffi/netlink/ip_address.ts";
 import type { IpAddress } from "../../ffi/netlink/ip_address.ts";
@@ -73,6 +74,8 @@ netTest("list() and get() show what `ip link` shows", async (topology) => {
     txQueueLength: link.txqlen,
     up: link.flags.includes("UP"),
     loopback: link.flags.includes("LOOPBACK"),
+    hardwareType: link.link_type === "loopback" ? HardwareType.loopback : HardwareType.ethernet,
+    arp: !link.flags.includes("NOARP"),
     hardwareAddress: link.address,
   }));
   const listed = links.list();

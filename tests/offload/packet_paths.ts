@@ -12,8 +12,7 @@ import { RECEIVE_BUFFER_SIZE, UdpSocket } from "../../ffi/udp_socket.ts";
 import type { AeadProvider } from "../../lib/noise/aead.ts";
 import { type KeyPair, keyPair } from "../../lib/noise/x25519.ts";
 import { Coalescer } from "../../lib/offload/coalescer.ts";
-import { SPLITTER_SCRATCH_SIZE } from "../../lib/offload/splitter.ts";
-import { Pipeline } from "../../lib/pipeline.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../lib/pipeline.ts";
 import { Router } from "../../lib/router.ts";
 import { Device } from "../../lib/tunnel/device.ts";
 import { SendQueue } from "../../lib/tunnel/send_queue.ts";
@@ -103,7 +102,7 @@ class End {
       hostQueue,
       drops,
       nat: null,
-      splitterScratch: arena.allocate(2 * SPLITTER_SCRATCH_SIZE),
+      scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
     });
   }
 

@@ -21,7 +21,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   config: ["wire", "noise"],
   cli: ["config", "version"],
   router: ["wire", "tunnel"],
-  pipeline: ["wire", "tunnel", "router", "offload", "nat", "drop_log"],
+  path_advice: ["wire", "nat"],
+  pipeline: ["wire", "tunnel", "router", "offload", "nat", "drop_log", "path_advice"],
   ffi: [],
   app: [
     "wire",

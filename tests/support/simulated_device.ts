@@ -5,8 +5,7 @@
 import type { AeadProvider } from "../../lib/noise/aead.ts";
 import { createBuiltinAead } from "../../lib/noise/aead_builtin.ts";
 import { type KeyPair, keyPair } from "../../lib/noise/x25519.ts";
-import { SPLITTER_SCRATCH_SIZE } from "../../lib/offload/splitter.ts";
-import { Pipeline } from "../../lib/pipeline.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../lib/pipeline.ts";
 import { Router, type RouterOptions } from "../../lib/router.ts";
 import { Device, type DeviceEvent } from "../../lib/tunnel/device.ts";
 import type { Peer, PeerOptions } from "../../lib/tunnel/peer.ts";
@@ -30,7 +29,7 @@ const BUFFER_SIZE = 66_048;
 const RECEIVE_OFFSET = 1024;
 const TUN_OFFSET = RECEIVE_OFFSET + BUFFER_SIZE;
 const SCRATCH_OFFSET = TUN_OFFSET + BUFFER_SIZE;
-const SEND_OFFSET = (SCRATCH_OFFSET + 2 * SPLITTER_SCRATCH_SIZE + 63) & -64;
+const SEND_OFFSET = (SCRATCH_OFFSET + PIPELINE_SCRATCH_SIZE + 63) & -64;
 
 export interface SimulatedDeviceOptions {
   readonly name: string;
@@ -107,7 +106,7 @@ export class SimulatedDevice {
       sendQueue: this.sendQueue,
       hostQueue: this.#hostQueue,
       drops: this.drops,
-      splitterScratch: SCRATCH_OFFSET,
+      scratch: SCRATCH_OFFSET,
     });
   }
 

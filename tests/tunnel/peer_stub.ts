@@ -12,6 +12,7 @@ export function stubPeer(): Peer {
     timers: new Timers({ at: NEVER }, () => 0),
     cookies: new CookieGenerator(publicKey),
     staticSecret: null,
+    mtu: 1420,
   });
 }
 

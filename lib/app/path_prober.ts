@@ -1,0 +1,67 @@
+/** Owns the looking at paths to peers for the data plane: asks the kernel what it knows of their MTUs, and sends the probes. */
+import type { Libc } from "../../ffi/libc.ts";
+import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
+import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
+import { NetlinkError } from "../../ffi/netlink/socket.ts";
+import { PathMtuSearch } from "../tunnel/path_mtu.ts";
+import type { Peer } from "../tunnel/peer.ts";
+import type { PacketMover } from "./packet_mover.ts";
+
+export interface PathProberOptions {
+  readonly mover: PacketMover;
+  /** The firewall mark of the tunnel's datagrams; 0 for none. */
+  readonly mark: number;
+  /** The most bytes inside. */
+  readonly maxMtu: number;
+  /** Takes a peer whose MTU is another now. */
+  readonly onChange: (peer: Peer) => void;
+}
+
+export class PathProber implements Disposable {
+  readonly #netlink: Rtnetlink;
+  readonly #options: PathProberOptions;
+  readonly #search: PathMtuSearch;
+
+  constructor(libc: Libc, options: PathProberOptions) {
+    this.#netlink = Rtnetlink.open(libc);
+    this.#options = options;
+    this.#search = new PathMtuSearch(options.maxMtu);
+  }
+
+  /** Looks at the path to a peer from now on. */
+  start(peer: Peer, now: number): void {
+    this.#search.start(peer, now);
+  }
+
+  /** When `poll()` has something to do, monotonic ms. */
+  pollAt(): number {
+    return this.#search.pollAt();
+  }
+
+  /** Looks at the paths whose time has come. Costs one comparison when there are none. */
+  poll(now: number): void {
+    for (let peer = this.#search.next(now); peer !== null; peer = this.#search.next(now)) {
+      const before = peer.mtu;
+      const probes = this.#search.looked(peer, this.#pathMtu(peer), now);
+      if (peer.mtu !== before) this.#options.onChange(peer);
+      for (const length of probes) this.#options.mover.sendProbe(peer, length, now);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#netlink[Symbol.dispose]();
+  }
+
+  /** Bytes, headers included: what ICMP told of the path, or a route says, or the first link takes; null without a way. */
+  #pathMtu(peer: Peer): number | null {
+    try {
+      const { mark } = this.#options;
+      const route = this.#netlink.routes.lookup(ipv4FromNumber(peer.endpoint.address), { mark });
+      if (route.mtu !== null) return route.mtu;
+      return route.link === null ? null : this.#netlink.links.get(route.link).mtu;
+    } catch (error) {
+      if (error instanceof NetlinkError) return null;
+      throw error;
+    }
+  }
+}

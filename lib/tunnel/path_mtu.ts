@@ -1,0 +1,141 @@
+/**
+ * Owns the search for the MTU of the path to each peer (RFC 1191): when a path is looked at, and what that means inside.
+ *
+ * Data leaves without DF, as WireGuard's does, so a path that is too narrow, and on which nobody says so, costs fragments and
+ * no packet. Ahead of the data go a few probes with DF. What ICMP tells of them, the kernel checks against the socket and
+ * remembers for the path, ten minutes long; the next session then finds out whether the path has grown. And a peer of our
+ * own kind answers those that arrive, which shows how much gets through where ICMP does not (RFC 8899).
+ *
+ * Inside a probe there are zeros. Every WireGuard drops what is neither IPv4 nor IPv6, once it is authenticated; so a probe
+ * needs no consent, and its loss loses nothing.
+ *
+ * ```text
+ *  probe, at least 576 bytes          answer, 16 bytes
+ *    0  zeros                           0  zero                       4
+ *                                       4  length of the probe        4, big-endian
+ *                                       8  zeros                      8
+ * ```
+ */
+import type { Memory } from "../wire/memory.ts";
+import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
+import type { Peer } from "./peer.ts";
+import { NEVER } from "./timers.ts";
+
+/** Bytes that UDP and IPv4 put in front of a message. */
+const OUTER_HEADERS_SIZE = 28;
+/** What a path carries besides the packet inside. */
+export const PATH_OVERHEAD: number = OUTER_HEADERS_SIZE + TRANSPORT_OVERHEAD;
+/**
+ * The least MTU inside: what every host takes (RFC 791 section 3.1). What claims that a path is narrower still may be forged,
+ * and is met by fragments.
+ */
+export const MIN_MTU = 576;
+
+/**
+ * ms after a path came into use at which it is looked at. Each time but the last, the whole MTU is probed, for ICMP may be
+ * lost, or held back by a router's own limit; the last probe has company if there was no answer until then.
+ */
+const LOOKS = [0, 50, 400, 2_000] as const;
+/** What paths with a narrow link commonly take: 1,450 bytes outside (VXLAN), 1,400, 1,280 (IPv6's least), and the least. */
+const COMMON_MTUS = [1390, 1340, 1220, MIN_MTU] as const;
+
+const ANSWER_SIZE = 16;
+const ANSWER_LENGTH_OFFSET = 4;
+
+/** The MTU inside, in bytes, for a path of that many bytes; at most `max`. */
+export function innerMtu(pathMtu: number, max: number): number {
+  return Math.min(max, Math.max(MIN_MTU, pathMtu - PATH_OVERHEAD));
+}
+
+/** Whether what a peer sent, `length` bytes at `offset`, is a probe. */
+export function isProbe(view: DataView, offset: number, length: number): boolean {
+  return length >= MIN_MTU && view.getUint32(offset) === 0;
+}
+
+/** Writes a probe of `length` bytes to `offset`; returns its length. */
+export function writeProbe({ bytes }: Memory, offset: number, length: number): number {
+  bytes.fill(0, offset, offset + length);
+  return length;
+}
+
+/** Bytes of the probe that a peer answers with `length` bytes at `offset`; 0 where that is no answer. */
+export function answeredLength(view: DataView, offset: number, length: number): number {
+  if (length !== ANSWER_SIZE || view.getUint32(offset) !== 0) return 0;
+  return view.getUint32(offset + ANSWER_LENGTH_OFFSET);
+}
+
+/** Writes the answer to a probe of `length` bytes to `offset`; returns its own length. */
+export function writeAnswer({ bytes, view }: Memory, offset: number, length: number): number {
+  bytes.fill(0, offset, offset + ANSWER_SIZE);
+  view.setUint32(offset + ANSWER_LENGTH_OFFSET, length);
+  return ANSWER_SIZE;
+}
+
+/** A path that is being looked at. */
+interface Search {
+  startedAt: number;
+  looks: number;
+}
+
+export class PathMtuSearch {
+  readonly #maxMtu: number;
+  readonly #searches = new Map<Peer, Search>();
+  #pollAt = NEVER;
+
+  /** @param maxMtu bytes inside that no path makes more of */
+  constructor(maxMtu: number) {
+    this.#maxMtu = maxMtu;
+  }
+
+  /** A path has come into use: the peer shook hands, or is elsewhere now. */
+  start(peer: Peer, now: number): void {
+    peer.provenMtu = 0;
+    this.#searches.set(peer, { startedAt: now, looks: 0 });
+    this.#pollAt = Math.min(this.#pollAt, now);
+  }
+
+  /** When `next()` has something, monotonic ms; `Infinity` for never. */
+  pollAt(): number {
+    return this.#pollAt;
+  }
+
+  /** A peer whose path is to be looked at now; `looked()` must follow. Null when there is none. */
+  next(now: number): Peer | null {
+    if (now < this.#pollAt) return null;
+    let earliest = NEVER;
+    for (const [peer, { startedAt, looks }] of this.#searches) {
+      const at = startedAt + LOOKS[looks]!;
+      if (at <= now) return peer;
+      if (at < earliest) earliest = at;
+    }
+    this.#pollAt = earliest;
+    return null;
+  }
+
+  /**
+   * Takes what the kernel knows of a path, and sets the peer's MTU accordingly.
+   *
+   * @param pathMtu bytes; null where there is no path
+   * @returns the lengths of the probes to be sent now
+   */
+  looked(peer: Peer, pathMtu: number | null, now: number): readonly number[] {
+    const search = this.#searches.get(peer);
+    if (search === undefined) return [];
+    const limit = pathMtu === null ? peer.mtu : innerMtu(pathMtu, this.#maxMtu);
+    if (limit < peer.mtu) {
+      peer.mtu = limit;
+      // Behind the narrow link that is known now, there may be a narrower one.
+      search.startedAt = now;
+      search.looks = 0;
+    }
+    search.looks++;
+    if (peer.provenMtu >= limit || search.looks === LOOKS.length) {
+      // A peer that answers none may be any WireGuard: nothing follows from that.
+      peer.mtu = peer.provenMtu === 0 ? limit : Math.min(limit, peer.provenMtu);
+      this.#searches.delete(peer);
+      return [];
+    }
+    const isLastProbe = search.looks === LOOKS.length - 1;
+    return isLastProbe ? [limit, ...COMMON_MTUS.filter((mtu) => mtu < limit)] : [limit];
+  }
+}

@@ -1,0 +1,172 @@
+/** Paths to a peer that are narrower than either end knows: nothing stands still, and after a moment nothing is in fragments. */
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { netTest, type TestNamespace } from "../support/net.ts";
+import { downloads } from "./support/everyday.ts";
+import { INTERNET, NARROW_PATH_PROGRAMS, NarrowPath } from "./support/narrow_path.ts";
+import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
+import { Site } from "./support/site.ts";
+import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
+import { CABLE, CLIENT_INSIDE, delay, SERVER_INSIDE } from "./support/wire.ts";
+import { WIREGUARD_GO_PROGRAMS } from "./support/wireguard_go.ts";
+
+const PROGRAMS = [...NARROW_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
+const LENGTH = 10 * 1024 * 1024;
+/** ms in which something of a file has to arrive, on a machine that is busy with other things. */
+const LONGEST_PAUSE = 1_500;
+const PATH_MTU = 1280;
+const INNER_MTU = 1220;
+const NARROWED = /the path takes packets of 1220 bytes inside/;
+/** ms after which the search for a path's MTU has come to its end. */
+const SEARCH_TIME = 2_500;
+
+const FRAGMENTS = "ip[6:2] & 0x3fff != 0";
+const DONT_FRAGMENT = "udp and ip[6:2] & 0x4000 != 0";
+
+async function send(from: TestNamespace, to: TestNamespace, address: string): Promise<void> {
+  const { intact, longestPause } = await transfer(from, to, { address, length: LENGTH });
+  assert(intact, `what was sent to ${address} arrived otherwise`);
+  assert(longestPause < LONGEST_PAUSE, `nothing arrived at ${address} for ${longestPause} ms`);
+}
+
+/** Sends a file in both directions. */
+async function sendBothWays({ client, gateway }: NarrowPath): Promise<void> {
+  await send(client, gateway, SERVER_INSIDE);
+  await send(gateway, client, CLIENT_INSIDE);
+}
+
+async function tunMtu(namespace: TestNamespace): Promise<number> {
+  const link = await namespace.output(["ip", "link", "show", "dev", "vpn0"]);
+  return Number(/ mtu (\d+) /.exec(link)?.[1]);
+}
+
+for (const silent of [false, true]) {
+  netTest(
+    `a path of 1,280 bytes carries files both ways, in fragments for a moment at most${
+      silent ? ", though its routers tell nobody" : ""
+    }`,
+    async (topology) => {
+      const path = await NarrowPath.lay(topology, PATH_MTU);
+      if (silent) await path.silence();
+      const gateway = await path.startGateway();
+      const client = await path.startClient();
+      // At once: what is too long still goes in fragments, and no packet waits for anything.
+      await sendBothWays(path);
+      await client.waitFor(NARROWED);
+      await gateway.waitFor(NARROWED);
+      await delay(SEARCH_TIME);
+      await using outside = await record(path.far, CABLE, "ip");
+      await using inside = await record(path.gateway, "vpn0", "icmp");
+      await sendBothWays(path);
+      await send(path.client, path.internet, INTERNET);
+      await using site = new Site(path.internet, 80);
+      assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
+      await outside.stop();
+      await inside.stop();
+      assertEquals(await outside.count(FRAGMENTS), 0);
+      assertEquals(await outside.count(DONT_FRAGMENT), 0);
+      // The client's host knows its link's MTU, and announces segments that fit: nobody has to be told.
+      assertEquals(await inside.describe("icmp"), "");
+      assertEquals([await tunMtu(path.client), await tunMtu(path.gateway)], [INNER_MTU, 1420]);
+    },
+    { programs: [...PROGRAMS, ...RECORDING_PROGRAMS] },
+  );
+}
+
+netTest(
+  "a sender behind the gateway, and the gateway's host, are told of the narrow path",
+  async (topology) => {
+    const path = await NarrowPath.lay(topology, PATH_MTU);
+    const gateway = await path.startGateway({ Forward: `udp:9000 -> ${CLIENT_INSIDE}:9000` });
+    await path.startClient();
+    await gateway.waitFor(NARROWED);
+    const ping = ["ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1300", CLIENT_INSIDE];
+    const { stdout } = await path.gateway.run(ping);
+    assertMatch(stdout, /Frag(?:mentation)? needed.*mtu = 1220/);
+    // The kernel has taken note for that client, and for it alone.
+    const route = (address: string) => path.gateway.output(["ip", "route", "get", address]);
+    assertMatch(await route(CLIENT_INSIDE), /mtu 1220/);
+    assertEquals((await route("10.66.77.3")).includes("mtu"), false);
+    // Whoever may be fragmented is not refused.
+    await path.gateway.output([...ping.slice(0, 6), "-M", "dont", "-s", "1300", CLIENT_INSIDE]);
+  },
+  { programs: [...PROGRAMS, "ping"] },
+);
+
+for (const other of ["client", "gateway"] as const) {
+  netTest(
+    `a path of 1,280 bytes carries files both ways with wireguard-go for a ${other}`,
+    async (topology) => {
+      const path = await NarrowPath.lay(topology, PATH_MTU);
+      if (other === "client") {
+        await path.startGateway();
+        await path.startOtherClient();
+      } else {
+        await path.startOtherGateway();
+        await path.startClient();
+      }
+      await sendBothWays(path);
+      await delay(SEARCH_TIME);
+      await sendBothWays(path);
+      if (other === "client") {
+        await send(path.client, path.internet, INTERNET);
+        await using site = new Site(path.internet, 80);
+        assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
+      }
+    },
+    { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
+  );
+}
+
+netTest("a path that becomes narrow under a transfer does not stop it", async (topology) => {
+  const path = await NarrowPath.lay(topology, 1500);
+  await path.startGateway();
+  await path.startClient();
+  await delay(SEARCH_TIME);
+  assertEquals(await tunMtu(path.client), 1420);
+  const transfers = Promise.all([
+    sendBothWays(path),
+    send(path.client, path.internet, INTERNET),
+  ]);
+  await delay(50);
+  await path.setMtu(PATH_MTU);
+  await transfers;
+}, { programs: PROGRAMS });
+
+netTest("a client whose own link is narrow begins with what that takes", async (topology) => {
+  const path = await NarrowPath.lay(topology, 1500);
+  await path.client.output(["ip", "link", "set", CABLE, "mtu", "1300"]);
+  await path.startGateway();
+  await path.startClient();
+  assertEquals(await tunMtu(path.client), 1240);
+  await sendBothWays(path);
+}, { programs: PROGRAMS });
+
+netTest("MTU is the most that a path is given, and not the least", async (topology) => {
+  const path = await NarrowPath.lay(topology, PATH_MTU);
+  await path.startGateway({ MTU: 1100 });
+  const client = await path.startClient({ MTU: 1100 });
+  await using outside = await record(path.far, CABLE, "udp");
+  await delay(SEARCH_TIME);
+  await sendBothWays(path);
+  assertEquals([await tunMtu(path.client), await tunMtu(path.gateway)], [1100, 1100]);
+  await client.stop();
+  await path.startClient({ MTU: 1440 });
+  await delay(SEARCH_TIME);
+  assertEquals(await tunMtu(path.client), INNER_MTU);
+  await outside.stop();
+  assertEquals(await outside.count("len > 1294"), 0);
+}, { programs: [...PROGRAMS, ...RECORDING_PROGRAMS] });
+
+netTest("a path that has grown is used in full once the kernel has forgotten", async (topology) => {
+  const path = await NarrowPath.lay(topology, PATH_MTU);
+  await path.forgetAfter(1);
+  await path.startGateway();
+  const client = await path.startClient();
+  await client.waitFor(NARROWED);
+  await path.setMtu(1500);
+  // The next session, after 120 seconds in use, looks at the path again.
+  const ping = path.client.spawn(["ping", "-n", "-i", "1", SERVER_INSIDE]);
+  await client.waitFor(/the path takes packets of 1420 bytes inside/, 140_000);
+  await ping.stop();
+  assertEquals(await tunMtu(path.client), 1420);
+}, { programs: [...PROGRAMS, "ping"], slow: true });

@@ -1,0 +1,212 @@
+/** Tests of lib/tunnel/path_mtu.ts: what is learnt of paths, and when, and how two devices find out what gets through. */
+import { innerMtu, MIN_MTU, PATH_OVERHEAD, PathMtuSearch } from "../../lib/tunnel/path_mtu.ts";
+import { DropReason } from "../../lib/wire/drop_reason.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import type { Bytes } from "../support/packet_builder.ts";
+import {
+  connectedPair,
+  deliver,
+  receivedTexts,
+  sentBy,
+  TRANSPORT,
+  type TunnelPair,
+  upward,
+} from "../support/tunnel_pair.ts";
+import { stubPeer } from "./peer_stub.ts";
+
+const MAX_MTU = 1420;
+
+/** A path as the kernel and the network make one. */
+interface Path {
+  /** What the narrowest link takes. */
+  mtu: number;
+  /** Whether a router tells, when DF keeps a packet from going on. */
+  readonly tells: boolean;
+  /** What the kernel knows: the first link, or what it was told. */
+  known: number;
+}
+
+/** Looks at the client's path to the gateway, as the data plane does, until the search ends. Returns the probes' lengths. */
+function look({ client, gateway, toGateway, simulation }: TunnelPair, path: Path): number[] {
+  const search = new PathMtuSearch(MAX_MTU);
+  const lengths: number[] = [];
+  search.start(toGateway, simulation.now);
+  while (search.pollAt() < Infinity) {
+    simulation.run(Math.max(0, search.pollAt() - simulation.now));
+    for (
+      let peer = search.next(simulation.now);
+      peer !== null;
+      peer = search.next(simulation.now)
+    ) {
+      for (const length of search.looked(peer, path.known, simulation.now)) {
+        lengths.push(length);
+        if (length + PATH_OVERHEAD > path.known) continue;
+        if (length + PATH_OVERHEAD > path.mtu) {
+          if (path.tells) path.known = path.mtu;
+          continue;
+        }
+        assert(client.device.sendProbe(peer, length, simulation.now));
+        client.poll();
+      }
+    }
+  }
+  assertEquals(gateway.tun.written, []);
+  return lengths;
+}
+
+Deno.test("innerMtu() leaves room for the headers of IPv4, UDP and WireGuard, within bounds", () => {
+  for (
+    const [path, inner] of [[1500, 1440], [1280, 1220], [636, 576], [635, 576], [68, 576]] as const
+  ) {
+    assertEquals(innerMtu(path, 9000), inner, `${path}`);
+  }
+  assertEquals(innerMtu(1500, 1420), 1420);
+  assertEquals(innerMtu(1480, 1420), 1420);
+  assertEquals(innerMtu(1479, 1420), 1419);
+});
+
+Deno.test("on a path that takes everything, one probe is answered, and that is all", () => {
+  const pair = connectedPair();
+  assertEquals(look(pair, { mtu: 1500, tells: true, known: 1500 }), [1420]);
+  assertEquals(pair.toGateway.mtu, 1420);
+  assertEquals(pair.gateway.drops.total, 0);
+  // Nothing that a timer waits on: no keepalive follows on the probe or on its answer.
+  pair.sent.length = 0;
+  pair.simulation.run(20_000);
+  assertEquals(pair.sent, []);
+});
+
+Deno.test("what ICMP told is heeded, and the narrower path probed in turn", () => {
+  const pair = connectedPair();
+  assertEquals(look(pair, { mtu: 1280, tells: true, known: 1500 }), [1420, 1220]);
+  assertEquals(pair.toGateway.mtu, 1220);
+  assertEquals(pair.toClient.mtu, 1420);
+});
+
+Deno.test("a path whose first link is narrow is known at once", () => {
+  const pair = connectedPair();
+  assertEquals(look(pair, { mtu: 1300, tells: true, known: 1300 }), [1240]);
+  assertEquals(pair.toGateway.mtu, 1240);
+});
+
+Deno.test("where ICMP does not get through, the answers of the peer show what does", () => {
+  const pair = connectedPair();
+  const path = { mtu: 1280, tells: false, known: 1500 };
+  assertEquals(look(pair, path), [1420, 1420, 1420, 1390, 1340, 1220, 576]);
+  assertEquals(pair.toGateway.mtu, 1220);
+  // The next session does not go back to what failed, and finds out when the path has grown.
+  look(pair, path);
+  assertEquals(pair.toGateway.mtu, 1220);
+  path.mtu = 1500;
+  assertEquals(look(pair, path), [1420]);
+  assertEquals(pair.toGateway.mtu, 1420);
+});
+
+Deno.test("a path that grows again after the kernel has forgotten is used in full again", () => {
+  const pair = connectedPair();
+  const path = { mtu: 1280, tells: true, known: 1500 };
+  look(pair, path);
+  path.known = path.mtu = 1500;
+  look(pair, path);
+  assertEquals(pair.toGateway.mtu, 1420);
+});
+
+Deno.test("a path that is still narrow after the kernel has forgotten stays narrow all the while", () => {
+  const search = new PathMtuSearch(MAX_MTU);
+  const peer = stubPeer();
+  peer.mtu = 1220;
+  search.start(peer, 0);
+  assertEquals(search.next(0), peer);
+  assertEquals(search.looked(peer, 1500, 0), [1420]);
+  assertEquals(peer.mtu, 1220);
+  search.next(50);
+  search.looked(peer, 1280, 50);
+  assertEquals(peer.mtu, 1220);
+});
+
+Deno.test("a WireGuard that answers no probe is none the worse for it", () => {
+  const clock = new FakeClock();
+  const search = new PathMtuSearch(MAX_MTU);
+  const peer = stubPeer();
+  search.start(peer, clock.now);
+  const begin = clock.now;
+  const looks: number[] = [];
+  while (search.pollAt() < Infinity) {
+    clock.advanceTo(search.pollAt());
+    const due = search.next(clock.now);
+    if (due === null) continue;
+    looks.push(clock.now - begin);
+    search.looked(due, 1500, clock.now);
+  }
+  assertEquals(looks, [0, 50, 400, 2_000]);
+  assertEquals(peer.mtu, MAX_MTU);
+});
+
+Deno.test("a peer without a route keeps its MTU", () => {
+  const search = new PathMtuSearch(MAX_MTU);
+  const peer = stubPeer();
+  peer.mtu = 1300;
+  search.start(peer, 0);
+  search.next(0);
+  search.looked(peer, null, 0);
+  assertEquals(peer.mtu, 1300);
+});
+
+Deno.test("what claims that a path is narrower than any lowers the MTU no further than 576", () => {
+  const pair = connectedPair();
+  look(pair, { mtu: 1500, tells: true, known: 552 });
+  assertEquals(pair.toGateway.mtu, MIN_MTU);
+});
+
+Deno.test("a peer that roams is looked at anew, and several at a time", () => {
+  const search = new PathMtuSearch(MAX_MTU);
+  const [one, other] = [stubPeer(), stubPeer()];
+  one.provenMtu = 1420;
+  search.start(one, 0);
+  assertEquals(one.provenMtu, 0);
+  search.start(other, 0);
+  const due = new Set();
+  for (let peer = search.next(0); peer !== null; peer = search.next(0)) {
+    due.add(peer);
+    search.looked(peer, 1500, 0);
+  }
+  assertEquals(due, new Set([one, other]));
+  assertEquals(search.pollAt(), 50);
+  // What was looked at is not due before its time, and who is not looked at is not asked about.
+  assertEquals(search.next(49), null);
+  assertEquals(search.looked(stubPeer(), 1280, 49), []);
+});
+
+Deno.test("a probe is sealed at the length asked for; its answer is short, once for each probe", () => {
+  const pair = connectedPair();
+  const { client, gateway, toGateway, simulation } = pair;
+  client.device.sendProbe(toGateway, 1220, simulation.now);
+  client.poll();
+  simulation.run(20);
+  const [probe] = sentBy(pair, client, TRANSPORT);
+  assertEquals(probe!.bytes.length + 28, 1280);
+  assertEquals(sentBy(pair, gateway, TRANSPORT).map(({ bytes }) => bytes.length), [16 + 32]);
+  assertEquals(toGateway.provenMtu, 1220);
+  // A replayed probe is no probe.
+  deliver(gateway, probe!.bytes as Bytes);
+  assertEquals(gateway.dropped(DropReason.replayed), 1);
+  assertEquals(sentBy(pair, gateway, TRANSPORT).length, 1);
+});
+
+Deno.test("no probe is sent without a session", () => {
+  const { client, toGateway, simulation } = connectedPair();
+  simulation.run(200_000);
+  assertEquals(client.device.sendProbe(toGateway, 1420, simulation.now), false);
+});
+
+Deno.test("packets are padded within the MTU of their peer's path, whatever the device's", () => {
+  const pair = connectedPair();
+  const { client, toGateway, simulation } = pair;
+  toGateway.mtu = 1220;
+  client.send(upward("x".repeat(1220 - 28)), upward("y".repeat(1210 - 28)), upward("z"));
+  simulation.run(20);
+  const sizes = sentBy(pair, client, TRANSPORT).map(({ bytes }) => bytes.length - 32);
+  assertEquals(sizes, [1220, 1216, 32]);
+  assertEquals(receivedTexts(pair.gateway).map(({ length }) => length), [1192, 1182, 1]);
+});
