@@ -2,25 +2,23 @@
 import type { BpfInstruction } from "../../ffi/packet_socket.ts";
 import type { PortRange } from "../nat/nat_options.ts";
 import { FRAGMENT_OFFSET_MASK, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
-
-// include/uapi/linux/bpf_common.h, filter.h
-const LD_W_ABS = 0x20;
-const LD_H_ABS = 0x28;
-const LD_B_ABS = 0x30;
-const LD_H_IND = 0x48;
-const LDX_B_MSH = 0xb1;
-const JA = 0x05;
-const JEQ = 0x15;
-const JGT = 0x25;
-const JGE = 0x35;
-const JSET = 0x45;
-const RET = 0x06;
-/** Loads the frame's protocol, wherever the link-layer header has it, and where there is none. */
-const SKF_AD_PROTOCOL = 0xfffff000;
-const ETH_P_IP = 0x0800;
-const WHOLE_PACKET = 0xffff_ffff;
-/** BPF_MAXINSNS: the kernel takes no more. */
-const MAX_INSTRUCTIONS = 4096;
+import {
+  ETH_P_IP,
+  JA,
+  JEQ,
+  JGE,
+  JGT,
+  JSET,
+  LD_B_ABS,
+  LD_H_ABS,
+  LD_H_IND,
+  LD_W_ABS,
+  LDX_B_MSH,
+  MAX_INSTRUCTIONS,
+  RET,
+  SKF_AD_PROTOCOL,
+  WHOLE_PACKET,
+} from "./bpf.ts";
 
 /** Which ports of each protocol lead to clients; both ends of a range included, host order. */
 export interface CapturedPorts {

@@ -1,10 +1,11 @@
 /** Owns `vpn cleanup`, and the same at each start: undoing what a killed run left behind. */
 import { describeChange } from "./host_change.ts";
 import { ownResolvConfs } from "./dns/resolv_conf_file.ts";
-import { isLiving, staleJournals, undoStale, undoUnlessHeld } from "./journal.ts";
+import { staleJournals, undoStale, undoUnlessHeld } from "./journal.ts";
 import { ExitCode } from "./errors.ts";
 import { configureLogging } from "./logging.ts";
 import { removeLeftovers } from "./demo/traces.ts";
+import { isAlive, parseIdentity } from "./process_identity.ts";
 import { writeText } from "./output.ts";
 
 /** Undoes what dead processes left in this network namespace. Returns one line for each change undone. */
@@ -18,7 +19,7 @@ export function cleanUp(): string[] {
   }
   // Last, what has no journal any more: a power cut empties /run, not /etc.
   for (const change of ownResolvConfs()) {
-    if (isLiving(change.owner)) continue;
+    if (isAlive(parseIdentity(change.owner))) continue;
     undoUnlessHeld(change, "");
     lines.push(`undid for process ${change.owner}: ${describeChange(change)}`);
   }

@@ -1,5 +1,5 @@
 /**
- * Owns the journal: a file in `/run/vpn` (a user's is in `$XDG_RUNTIME_DIR/vpn`) that names every change to the host before it is made, for whoever comes after us.
+ * Owns the journal: a file that names every change to the host before it is made, for whoever comes after us.
  *
  * One file for each process, named by its id and start time, so that two instances never undo each other's work and a
  * recycled process id is not taken for a living owner. A file that can be removed has been undone: the order is write
@@ -14,15 +14,14 @@ import {
   readSysctl,
   undoChange,
 } from "./host_change.ts";
+import { journalDirectory } from "./journal_directory.ts";
 import { getLogger } from "./logging.ts";
+import { identityText, isAlive, ownIdentity, type ProcessIdentity } from "./process_identity.ts";
 
 const SUFFIX = ".journal";
 
 /** The first line of a journal. */
-interface Owner {
-  readonly pid: number;
-  /** Clock ticks since boot, from `/proc/PID/stat`. */
-  readonly startTime: string;
+interface Owner extends ProcessIdentity {
   /** Of the network namespace, as `net:[4026531840]`. */
   readonly namespace: string;
   readonly interfaceName: string;
@@ -44,15 +43,14 @@ export class Journal {
 
   /** @param interfaceName of the tunnel, for messages. Nothing is written before the first change. */
   constructor(interfaceName: string) {
-    const pid = Deno.pid;
-    const startTime = startTimeOf(pid) ?? "";
-    this.#path = `${journalDirectory()}/${pid}-${startTime}${SUFFIX}`;
-    this.#owner = { pid, startTime, namespace: currentNamespace(), interfaceName };
+    const identity = ownIdentity();
+    this.#path = `${journalDirectory()}/${identityText(identity)}${SUFFIX}`;
+    this.#owner = { ...identity, namespace: currentNamespace(), interfaceName };
   }
 
-  /** What tells this process from all others, those that had its id before included. */
+  /** What tells this process from all others, as one word. */
   get id(): string {
-    return `${this.#owner.pid}-${this.#owner.startTime}`;
+    return identityText(this.#owner);
   }
 
   /** Writes a change down, then makes it. */
@@ -119,36 +117,6 @@ export class Journal {
     // A half-written entry could not be read by whoever has to undo it; /run is memory, so this is memory running out.
     if (written !== bytes.length) throw new Error(`Cannot write ${this.#path}: no space is left`);
   }
-}
-
-/**
- * Makes sure that a journal can be written: without one, nothing may be changed.
- *
- * @throws {AppError} with exit code 5 and the remedy
- */
-export function requireJournalDirectory(): void {
-  const path = journalDirectory();
-  try {
-    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
-    Deno.removeSync(Deno.makeTempFileSync({ dir: path }));
-  } catch (error) {
-    const reason = error instanceof Deno.errors.PermissionDenied
-      ? "permission denied"
-      : error instanceof Error
-      ? error.message
-      : String(error);
-    throw new AppError(
-      `Cannot write the journal of changes to ${path}: ${reason}: run as root, ` +
-        "or set XDG_RUNTIME_DIR to a directory of this user's, as a login does",
-      { exitCode: ExitCode.privilege, cause: error },
-    );
-  }
-}
-
-/** Where journals are: in memory, as what they name does not outlive the kernel either. Users have their own. */
-function journalDirectory(): string {
-  const ofUser = Deno.uid() === 0 ? undefined : Deno.env.get("XDG_RUNTIME_DIR");
-  return ofUser ? `${ofUser}/vpn` : "/run/vpn";
 }
 
 /** The journals of a process, dead or alive. */
@@ -289,28 +257,6 @@ function parseLine(line: string): unknown {
     return JSON.parse(line);
   } catch (error) {
     if (error instanceof SyntaxError) return null;
-    throw error;
-  }
-}
-
-/** Whether the process with this `Journal.id` lives. */
-export function isLiving(id: string): boolean {
-  const [pid, startTime = ""] = id.split("-");
-  return isAlive({ pid: Number(pid), startTime });
-}
-
-function isAlive(owner: Pick<Owner, "pid" | "startTime">): boolean {
-  return startTimeOf(owner.pid) === owner.startTime;
-}
-
-/** When a process was started, or null where it is no more: field 22 of `/proc/PID/stat` (proc_pid_stat(5)). */
-function startTimeOf(pid: number): string | null {
-  try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    // The command's name, in parentheses, may hold spaces and parentheses itself.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
 }

@@ -50,6 +50,18 @@ export function securePorts(ports: NatPorts, journal: Journal): void {
   reserve([...ports.tcp, ...ports.udp], journal);
 }
 
+/** Who listens on a port, as in `"nginx" (process 812)`; null where nobody does. */
+export function listenerOn(protocol: "tcp" | "udp", port: number): string | null {
+  const found = listeners().find((other) => other.protocol === protocol && other.port === port);
+  return found === undefined ? null : ownerOf(found.inode);
+}
+
+/** The ports that the kernel hands out to connections of the host's own. */
+export function ephemeralPorts(): PortRange {
+  const [first, last] = readSysctl(EPHEMERAL_RANGE).split(/\s+/).map(Number);
+  return { first, last };
+}
+
 function listeners(): Listener[] {
   return TABLES.flatMap(({ protocol, file, listening }) =>
     tableLines(file).flatMap((line) => {
@@ -91,7 +103,7 @@ function ownerOf(inode: string): string {
 
 /** Keeps the kernel from handing out the ports of the ranges to the host's own connections. */
 function reserve(ranges: readonly PortRange[], journal: Journal): void {
-  const [first, last] = readSysctl(EPHEMERAL_RANGE).split(/\s+/).map(Number);
+  const { first, last } = ephemeralPorts();
   const reserved = readReservedPorts();
   const missing = ranges
     .filter((range) => range.first <= last && range.last >= first)

@@ -4,7 +4,7 @@
  */
 import { Capability, hasCapability, keepOnly } from "../../ffi/capabilities.ts";
 import { AppError, ExitCode } from "./errors.ts";
-import { requireJournalDirectory } from "./journal.ts";
+import { requireJournalDirectory } from "./journal_directory.ts";
 import type { Logger } from "./logging.ts";
 
 /**

@@ -2,6 +2,7 @@
 import type { BpfInstruction } from "../../ffi/packet_socket.ts";
 import { type CapturedPorts, captureFilter } from "../../lib/app/capture_filter.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { runBpf } from "../support/bpf.ts";
 import {
   buildIcmp,
   buildIpv4,
@@ -16,84 +17,19 @@ const ETH_P_IP = 0x0800;
 const ETHERNET_HEADER_SIZE = 14;
 const EXTERNAL = "203.0.113.1";
 const ADDRESS = 0xcb007101;
-const SKF_AD_PROTOCOL = 0xfffff000;
 
 /** The program for packets without a link-layer header. */
 function filterFor(address: number, ports: CapturedPorts): BpfInstruction[] {
   return captureFilter(address, ports, 0);
 }
 
-/** Runs a classic BPF program as Documentation/networking/filter.rst describes its instructions. */
-function run(program: readonly BpfInstruction[], packet: Bytes, etherType: number): number {
-  const view = new DataView(packet.buffer);
-  let accumulator = 0;
-  let index = 0;
-  for (let at = 0;;) {
-    const instruction = program[at];
-    assert(instruction !== undefined, `the program goes on at ${at}, behind its end`);
-    const { code, jt, jf, k } = instruction;
-    at++;
-    const load = (offset: number, size: number) => {
-      if (offset === SKF_AD_PROTOCOL) return etherType;
-      if (offset + size > packet.length) return null;
-      return size === 4
-        ? view.getUint32(offset)
-        : size === 2
-        ? view.getUint16(offset)
-        : view.getUint8(offset);
-    };
-    let loaded: number | null = accumulator;
-    switch (code) {
-      case 0x20:
-        loaded = load(k, 4);
-        break;
-      case 0x28:
-        loaded = load(k, 2);
-        break;
-      case 0x30:
-        loaded = load(k, 1);
-        break;
-      case 0x48:
-        loaded = load(index + k, 2);
-        break;
-      case 0xb1: {
-        const byte = load(k, 1);
-        if (byte === null) return 0;
-        index = (byte & 15) * 4;
-        break;
-      }
-      case 0x05:
-        at += k;
-        break;
-      case 0x15:
-        at += accumulator === k ? jt : jf;
-        break;
-      case 0x25:
-        at += accumulator > k ? jt : jf;
-        break;
-      case 0x35:
-        at += accumulator >= k ? jt : jf;
-        break;
-      case 0x45:
-        at += (accumulator & k) !== 0 ? jt : jf;
-        break;
-      case 0x06:
-        return k;
-      default:
-        throw new Error(`unknown instruction ${code}`);
-    }
-    if (loaded === null) return 0;
-    accumulator = loaded;
-  }
-}
-
 /** What the program says of a packet: the same without a link-layer header and behind one. */
 function accepts(ports: CapturedPorts, packet: Bytes, etherType = ETH_P_IP): boolean {
-  const result = run(filterFor(ADDRESS, ports), packet, etherType);
+  const result = runBpf(filterFor(ADDRESS, ports), packet, { etherType });
   assert(result === 0 || result === 0xffff_ffff);
   const framed = new Uint8Array([...new Uint8Array(ETHERNET_HEADER_SIZE).fill(0x45), ...packet]);
   const program = captureFilter(ADDRESS, ports, ETHERNET_HEADER_SIZE);
-  assertEquals(run(program, framed, etherType), result);
+  assertEquals(runBpf(program, framed, { etherType }), result);
   return result !== 0;
 }
 
@@ -176,7 +112,7 @@ Deno.test("captureFilter() takes hundreds of forwards", () => {
     for (let port = first - 2; port < first + 3 * count + 2; port++) {
       const expected = port >= first && port < first + 3 * count && (port - first) % 3 !== 2;
       const packet = build({ destination: EXTERNAL, destinationPort: port });
-      assertEquals(run(filterFor(ADDRESS, many), packet, ETH_P_IP) !== 0, expected);
+      assertEquals(runBpf(filterFor(ADDRESS, many), packet) !== 0, expected);
       if (port % 7 !== 0) port += 5;
     }
   }
@@ -219,7 +155,7 @@ Deno.test("captureFilter() reads behind a link-layer header when there is one", 
   const accepted = buildTcp({ destination: EXTERNAL, destinationPort: 80 });
   const framed = new Uint8Array(14 + accepted.length);
   framed.set(accepted, 14);
-  assert(run(program, framed, ETH_P_IP) > 0);
+  assert(runBpf(program, framed) > 0);
   framed[14 + 16] ^= 1;
-  assertEquals(run(program, framed, ETH_P_IP), 0);
+  assertEquals(runBpf(program, framed), 0);
 });

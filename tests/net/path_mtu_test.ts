@@ -2,7 +2,9 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { downloads } from "./support/everyday.ts";
-import { INTERNET, NARROW_PATH_PROGRAMS, NarrowPath } from "./support/narrow_path.ts";
+import { buildUdp } from "../support/packet_builder.ts";
+import { EXTERNAL, INTERNET, NARROW_PATH_PROGRAMS, NarrowPath } from "./support/narrow_path.ts";
+import { Injector, Tap, u16 } from "./support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { Site } from "./support/site.ts";
 import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
@@ -72,25 +74,38 @@ for (const silent of [false, true]) {
   );
 }
 
-netTest(
-  "a sender behind the gateway, and the gateway's host, are told of the narrow path",
-  async (topology) => {
-    const path = await NarrowPath.lay(topology, PATH_MTU);
-    const gateway = await path.startGateway({ Forward: `udp:9000 -> ${CLIENT_INSIDE}:9000` });
-    await path.startClient();
-    await gateway.waitFor(NARROWED);
-    const ping = ["ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1300", CLIENT_INSIDE];
-    const { stdout } = await path.gateway.run(ping);
-    assertMatch(stdout, /Frag(?:mentation)? needed.*mtu = 1220/);
-    // The kernel has taken note for that client, and for it alone.
-    const route = (address: string) => path.gateway.output(["ip", "route", "get", address]);
-    assertMatch(await route(CLIENT_INSIDE), /mtu 1220/);
-    assertEquals((await route("10.66.77.3")).includes("mtu"), false);
-    // Whoever may be fragmented is not refused.
-    await path.gateway.output([...ping.slice(0, 6), "-M", "dont", "-s", "1300", CLIENT_INSIDE]);
-  },
-  { programs: [...PROGRAMS, "ping"] },
-);
+netTest("the gateway's host is told of the narrow path", async (topology) => {
+  const path = await NarrowPath.lay(topology, PATH_MTU);
+  const gateway = await path.startGateway();
+  await path.startClient();
+  await gateway.waitFor(NARROWED);
+  const ping = (how: string) =>
+    path.gateway.run(["ping", "-n", "-c", "1", "-W", "2", "-M", how, "-s", "1300", CLIENT_INSIDE]);
+  assertMatch((await ping("do")).stdout, /Frag(?:mentation)? needed.*mtu = 1220/);
+  // The kernel has taken note for that client, and for it alone.
+  const route = (address: string) => path.gateway.output(["ip", "route", "get", address]);
+  assertMatch(await route(CLIENT_INSIDE), /mtu 1220/);
+  assertEquals((await route("10.66.77.3")).includes("mtu"), false);
+  assertMatch((await ping("dont")).stdout, /1 received/);
+}, { programs: [...PROGRAMS, "ping"] });
+
+netTest("a sender on the internet is told of the narrow path", async (topology) => {
+  const path = await NarrowPath.lay(topology, PATH_MTU);
+  const gateway = await path.startGateway({ Forward: `udp:9000 -> ${CLIENT_INSIDE}:9000` });
+  await path.startClient();
+  await gateway.waitFor(NARROWED);
+  using tap = new Tap(path.internet, { device: CABLE });
+  using injector = new Injector(path.internet, { device: CABLE });
+  injector.send(buildUdp({
+    source: INTERNET,
+    destination: EXTERNAL,
+    destinationPort: 9000,
+    dontFragment: true,
+    payload: new Uint8Array(1300),
+  }));
+  const [{ packet }] = await tap.waitFor(([, , , , , , , , , protocol]) => protocol === 1);
+  assertEquals([packet[20], packet[21], u16(packet, 26)], [3, 4, INNER_MTU]);
+}, { programs: PROGRAMS });
 
 for (const other of ["client", "gateway"] as const) {
   netTest(
@@ -145,7 +160,7 @@ netTest("MTU is the most that a path is given, and not the least", async (topolo
   const path = await NarrowPath.lay(topology, PATH_MTU);
   await path.startGateway({ MTU: 1100 });
   const client = await path.startClient({ MTU: 1100 });
-  await using outside = await record(path.far, CABLE, "udp");
+  await using outside = await record(path.far, CABLE, "ip");
   await delay(SEARCH_TIME);
   await sendBothWays(path);
   assertEquals([await tunMtu(path.client), await tunMtu(path.gateway)], [1100, 1100]);
@@ -154,7 +169,7 @@ netTest("MTU is the most that a path is given, and not the least", async (topolo
   await delay(SEARCH_TIME);
   assertEquals(await tunMtu(path.client), INNER_MTU);
   await outside.stop();
-  assertEquals(await outside.count("len > 1294"), 0);
+  assertEquals(await outside.count(FRAGMENTS), 0);
 }, { programs: [...PROGRAMS, ...RECORDING_PROGRAMS] });
 
 netTest("a path that has grown is used in full once the kernel has forgotten", async (topology) => {

@@ -92,9 +92,11 @@ export function readText(path: string): string | null {
   return bytes === null ? null : Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
-/** The addresses of the resolvers that a file names; none where it is not there. */
+/** The addresses of the resolvers that a file names, or named before it was one of ours; none where it is not there. */
 export function readNameServers(path: string): string[] {
-  return nameServersOf(readText(path) ?? "");
+  const text = readText(path) ?? "";
+  const marker = readMarker(text);
+  return nameServersOf(marker === null ? text : marker.before ?? "");
 }
 
 /** Puts our file there. */

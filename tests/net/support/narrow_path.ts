@@ -21,8 +21,9 @@ import {
 } from "./wire.ts";
 import { WireguardGo } from "./wireguard_go.ts";
 
-/** Where the internet is, and the network that it is in. */
+/** Where the internet is, the gateway's address there, and the network of both. */
 export const INTERNET = "203.0.113.9";
+export const EXTERNAL = "203.0.113.1";
 const INTERNET_NETWORK = "203.0.113.0/24";
 /** The interfaces of the routers on the link between them, and of the gateway to the internet. */
 const NARROW = "narrow";
@@ -63,7 +64,7 @@ export class NarrowPath {
       { namespace: this.gateway, name: CABLE, address: `${SERVER_OUTSIDE}/24` },
     );
     topology.cable(
-      { namespace: this.gateway, name: UPLINK, address: "203.0.113.1/24" },
+      { namespace: this.gateway, name: UPLINK, address: `${EXTERNAL}/24` },
       { namespace: this.internet, name: CABLE, address: `${INTERNET}/24` },
     );
   }

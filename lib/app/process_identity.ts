@@ -1,0 +1,43 @@
+/**
+ * Owns what tells one process from all others, those that had its id before included: the id together with the time it was
+ * started at.
+ */
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks since boot, from `/proc/PID/stat`. */
+  readonly startTime: string;
+}
+
+/** That of this process. */
+export function ownIdentity(): ProcessIdentity {
+  return { pid: Deno.pid, startTime: startTimeOf(Deno.pid) ?? "" };
+}
+
+/** As one word, for the names of files and for marks in them. */
+export function identityText({ pid, startTime }: ProcessIdentity): string {
+  return `${pid}-${startTime}`;
+}
+
+/** What `identityText()` made into a word; of any other word, what is no process. */
+export function parseIdentity(text: string): ProcessIdentity {
+  const [pid, startTime = ""] = text.split("-");
+  return { pid: Number(pid), startTime };
+}
+
+/** Whether the process lives. */
+export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
+  return startTimeOf(pid) === startTime;
+}
+
+/** When a process was started, or null where it is no more: field 22 of `/proc/PID/stat` (proc_pid_stat(5)). */
+function startTimeOf(pid: number): string | null {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    // The command's name, in parentheses, may hold spaces and parentheses itself.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
