@@ -46,16 +46,17 @@ import {
 } from "./socket.ts";
 
 export type { PortRange } from "./nftables_expressions.ts";
-export type { NftablesFamily, NftablesTable } from "./nftables_objects.ts";
+export type { NftablesChain, NftablesFamily, NftablesTable } from "./nftables_objects.ts";
 
 const NF_NETDEV_INGRESS = 0;
 const NF_INET_PRE_ROUTING = 0;
 const NF_INET_LOCAL_IN = 1;
+export const NF_INET_FORWARD = 2;
 const NF_INET_LOCAL_OUT = 3;
-const NF_INET_POST_ROUTING = 4;
+export const NF_INET_POST_ROUTING = 4;
 /** Before connection tracking (-200), behind the assembly of fragments (-400) where tracking does that. */
 const PRIORITY_RAW = -300;
-const PRIORITY_FILTER = 0;
+export const PRIORITY_FILTER = 0;
 const PRIORITY_SOURCE_NAT = 100;
 
 /** Which packets of the outside belong to the NAT. */
@@ -118,7 +119,7 @@ export class Nftables implements Disposable {
    */
   installIngressDrop(spec: { readonly table: string } & CapturedTraffic): void {
     const { table, device, address, ports } = spec;
-    this.#replace({ family: "netdev", name: table }, {
+    this.replaceTable({ family: "netdev", name: table }, {
       name: "ingress",
       hook: { type: "filter", hook: NF_NETDEV_INGRESS, priority: PRIORITY_FILTER, device },
       rules: portRules([...isIpv4(), ...destinationIs(address)], ports, drop()),
@@ -130,7 +131,7 @@ export class Nftables implements Disposable {
    * packets out of order (INVALID), which a firewall may drop.
    */
   installNotrack({ table, mark }: { readonly table: string; readonly mark: number }): void {
-    this.#replace({ family: "inet", name: table }, {
+    this.replaceTable({ family: "inet", name: table }, {
       name: "output",
       hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
       rules: [[...markIs(mark), notrack()]],
@@ -155,7 +156,7 @@ export class Nftables implements Disposable {
       ...tcp,
       ...destinationPortIsIn({ first: remote.port, last: remote.port }),
     ];
-    this.#replace({ family: "ip", name: table }, {
+    this.replaceTable({ family: "ip", name: table }, {
       name: "input",
       hook: { type: "filter", hook: NF_INET_LOCAL_IN, priority: PRIORITY_RAW },
       rules: [[...source, ...destinationPortIsIn(ports), drop()]],
@@ -174,7 +175,7 @@ export class Nftables implements Disposable {
       readonly device: string;
     },
   ): void {
-    this.#replace({ family: "ip", name: table }, {
+    this.replaceTable({ family: "ip", name: table }, {
       name: "postrouting",
       hook: { type: "nat", hook: NF_INET_POST_ROUTING, priority: PRIORITY_SOURCE_NAT },
       rules: sources.map(({ address, prefixLength }) => [
@@ -209,7 +210,7 @@ export class Nftables implements Disposable {
     const refusals: string[] = [];
     for (const statement of [queue, xtablesQueue]) {
       try {
-        this.#replace({ family: "ip", name: table }, chain(statement));
+        this.replaceTable({ family: "ip", name: table }, chain(statement));
         return;
       } catch (error) {
         // An expression that the kernel does not know, also as a module, is ENOENT.
@@ -221,6 +222,16 @@ export class Nftables implements Disposable {
       "Cannot queue packets: the kernel has neither nftables' queue statement (NFT_QUEUE) nor the NFQUEUE target " +
         `with nft_compat: ${refusals.join("; ")}`,
     );
+  }
+
+  /** Makes a table, in place of the one with its name, without a moment in between. */
+  replaceTable(table: NftablesTable, ...chains: readonly NftablesChain[]): void {
+    const exists = this.listTables()
+      .some(({ family, name }) => family === table.family && name === table.name);
+    this.#transact([
+      ...(exists ? [deleteTableRequest(table)] : []),
+      ...newTable(table, chains, { owned: this.ownsTables }),
+    ]);
   }
 
   /** The tables of all families that there are, anybody's. */
@@ -245,16 +256,6 @@ export class Nftables implements Disposable {
   /** Ends the connection: owned tables go with it, others stay. */
   [Symbol.dispose](): void {
     this.#channel[Symbol.dispose]();
-  }
-
-  /** Makes a table, in place of the one with its name, without a moment in between. */
-  #replace(table: NftablesTable, ...chains: readonly NftablesChain[]): void {
-    const exists = this.listTables()
-      .some(({ family, name }) => family === table.family && name === table.name);
-    this.#transact([
-      ...(exists ? [deleteTableRequest(table)] : []),
-      ...newTable(table, chains, { owned: this.ownsTables }),
-    ]);
   }
 
   /** Makes and deletes an owned table in one transaction: nobody sees it. */

@@ -2,7 +2,7 @@
  * Owns the expressions of which nftables rules are made: loads into a register, comparisons, statements
  * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
  */
-import type { IpPrefix } from "./ip_address.ts";
+import type { AddressFamily, IpPrefix } from "./ip_address.ts";
 import { ipv4FromNumber } from "./ip_address.ts";
 import type { MessageBuilder } from "./message.ts";
 
@@ -33,6 +33,7 @@ const NFT_META_PROTOCOL = 1;
 const NFT_META_MARK = 3;
 const NFT_META_IIFNAME = 6;
 const NFT_META_OIFNAME = 7;
+const NFT_META_NFPROTO = 15;
 const NFT_META_L4PROTO = 16;
 
 const NFTA_PAYLOAD_DREG = 1;
@@ -62,6 +63,7 @@ const NFTA_VERDICT_CODE = 1;
 const NFTA_IMMEDIATE_DREG = 1;
 const NFTA_IMMEDIATE_DATA = 2;
 const NF_DROP = 0;
+const NF_ACCEPT = 1;
 
 const NFTA_QUEUE_NUM = 1;
 const NFTA_QUEUE_TOTAL = 2;
@@ -86,6 +88,11 @@ const IFNAMSIZ = 16;
 /** `meta protocol ip`: needed before looking at IPv4 headers where other protocols pass as well. */
 export function isIpv4(): Expression[] {
   return [meta(NFT_META_PROTOCOL), compare(NFT_CMP_EQ, ETH_P_IP)];
+}
+
+/** `meta nfproto ipv4` or `ipv6`: the same in tables of family inet. */
+export function familyIs(family: AddressFamily): Expression[] {
+  return [meta(NFT_META_NFPROTO), compare(NFT_CMP_EQ, Uint8Array.of(family))];
 }
 
 /** `ip daddr A` (host order). */
@@ -145,13 +152,12 @@ export function outputDeviceIs(name: string): Expression[] {
 
 /** `drop`. */
 export function drop(): Expression {
-  return expression("immediate", (data) =>
-    data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
-      .nested(
-        NFTA_IMMEDIATE_DATA,
-        (value) =>
-          value.nested(NFTA_DATA_VERDICT, (verdict) => verdict.be32(NFTA_VERDICT_CODE, NF_DROP)),
-      ));
+  return verdict(NF_DROP);
+}
+
+/** `accept`: no later rule of the chain is asked, those of other chains are. */
+export function accept(): Expression {
+  return verdict(NF_ACCEPT);
 }
 
 /** `notrack`. */
@@ -180,6 +186,16 @@ export function xtablesQueue(number: number): Expression {
     data.string(NFTA_TARGET_NAME, "NFQUEUE")
       .be32(NFTA_TARGET_REV, XT_NFQ_REVISION)
       .bytes(NFTA_TARGET_INFO, info));
+}
+
+function verdict(code: number): Expression {
+  return expression("immediate", (data) =>
+    data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
+      .nested(
+        NFTA_IMMEDIATE_DATA,
+        (value) =>
+          value.nested(NFTA_DATA_VERDICT, (content) => content.be32(NFTA_VERDICT_CODE, code)),
+      ));
 }
 
 function isInRange(load: Expression, { first, last }: PortRange): Expression[] {

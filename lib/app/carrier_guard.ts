@@ -24,7 +24,7 @@ const ATTEMPTS = 64;
 export interface CarrierGuardOptions {
   /** Name of the firewall's table: another one for each guard on a host. */
   readonly table: string;
-  readonly journal: Journal;
+  readonly journal: Pick<Journal, "make">;
 }
 
 export class CarrierGuard implements Disposable {

@@ -111,6 +111,7 @@ export class DataPlane {
     });
     this.#egress = egress === null ? null : new Egress(this.#libc, arena, {
       config: egress,
+      offload: config.offload,
       drops: this.#drops,
       clientOf: (address) => this.#device.allowedIps.lookup(address),
       mtuOf: (address) => this.#device.allowedIps.lookup(address)?.mtu ?? config.mtu,
@@ -154,6 +155,7 @@ export class DataPlane {
     for (const peer of config.peers) this.#device.addPeer(peer, now);
     this.#epoll.add(config.commandFd, EPOLLIN);
     this.#epoll.add(this.#monitor.fd, EPOLLIN);
+    if (this.#egress !== null) this.#epoll.add(this.#egress.sender.fd, EPOLLIN);
     report({ kind: "ready", port: this.#socket.port, aead: aead.name });
   }
 
@@ -168,11 +170,12 @@ export class DataPlane {
         if (fd === this.#socket.fd) this.#mover.serveSocket(this.#epoll.readiness(i), now);
         else if (fd === this.#tun?.fd) this.#mover.readTun(now);
         else if (fd === this.#egress?.capture.fd) this.#mover.readCapture(now);
+        else if (fd === this.#egress?.sender.fd) this.#egress.sender.serve();
         else if (fd === this.#config.commandFd) this.#serveCommands(now);
         else this.#reportNetworkChange();
       }
       this.#device.poll(now);
-      this.#egress?.nat.poll(now);
+      this.#egress?.poll(now);
       this.#mover.flushSocket();
       this.#tellFallBack();
       if (this.#device.events.length > 0) this.#reportEvents(now);
@@ -196,7 +199,7 @@ export class DataPlane {
     const at = Math.min(
       this.#device.pollAt(),
       this.#prober.pollAt(),
-      this.#egress?.nat.pollAt() ?? Infinity,
+      this.#egress?.pollAt() ?? Infinity,
     );
     if (at === Infinity) return -1;
     return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
@@ -311,7 +314,9 @@ export class DataPlane {
 
   /** What has changed is looked up by the main thread, which has to see the whole anyway. */
   #reportNetworkChange(): void {
-    if (this.#monitor.read().length > 0) this.#report({ kind: "network-changed" });
+    if (this.#monitor.read().length === 0) return;
+    this.#egress?.sender.networkChanged();
+    this.#report({ kind: "network-changed" });
   }
 
   #reportEvents(now: number): void {

@@ -1,21 +1,19 @@
 /**
- * Owns a gateway's way outside within the data plane: the NAT, the raw socket that it sends by, the capture of the answers.
+ * Owns a gateway's way outside within the data plane: the NAT, the sockets that it sends by, the capture of the answers.
  */
 import type { Arena } from "../../ffi/arena.ts";
 import { errnoName } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
 import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
-import { RawSocket } from "../../ffi/raw_socket.ts";
 import { Nat } from "../nat/nat.ts";
 import type { NatOptions, PortForward, PortRange } from "../nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../nat/constants.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { captureFilter } from "./capture_filter.ts";
 import { describePacket } from "./packet_trace.ts";
+import { SegmentSender } from "./segment_sender.ts";
 
-/** Packets that one send or receive call handles. */
-const BATCH = 64;
 /** Packets captured in one call; each may be a super-packet of 64 KiB. */
 const CAPTURE_BATCH = 16;
 const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
@@ -59,8 +57,9 @@ interface Capture extends Disposable {
 export class Egress implements Disposable {
   readonly nat: Nat;
   readonly capture: Capture;
+  /** Its `fd` is readable when there is something for it to `serve()`. */
+  readonly sender: SegmentSender;
   readonly #config: EgressConfig;
-  readonly #raw: RawSocket;
   readonly #view: DataView;
   readonly #trace: ((line: string) => void) | null;
   readonly #drops: DropCounters;
@@ -69,15 +68,17 @@ export class Egress implements Disposable {
   static arenaSize(config: EgressConfig): number {
     const mtu = Math.max(config.externalMtu, config.innerMtu);
     const capture = Math.max(CAPTURE_BATCH * CAPTURE_BUFFER_SIZE, NfQueue.arenaSize(CAPTURE_BATCH));
-    return Nat.generatedSize(mtu) + capture + CONTROL_SPACE;
+    return Nat.generatedSize(mtu) + capture + SegmentSender.arenaSize + CONTROL_SPACE;
   }
 
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where the interface is gone */
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, drops, clientOf, mtuOf, random, trace }: {
+    { config, offload, drops, clientOf, mtuOf, random, trace }: {
       config: EgressConfig;
+      /** Whether a flow's packets may leave merged. */
+      offload: boolean;
       drops: DropCounters;
       clientOf: NonNullable<NatOptions["clientOf"]>;
       mtuOf: NonNullable<NatOptions["mtuOf"]>;
@@ -102,10 +103,11 @@ export class Egress implements Disposable {
       mtuOf,
       random,
     });
-    this.#raw = RawSocket.open(libc, arena, {
+    this.sender = SegmentSender.open(libc, arena, {
       mark: EGRESS_MARK,
-      device: config.device,
-      batch: BATCH,
+      device: { name: config.device, link: config.link },
+      own: false,
+      offload,
       bufferSize: SOCKET_BUFFER_SIZE,
     });
     this.capture = openCapture(libc, arena, config);
@@ -124,23 +126,33 @@ export class Egress implements Disposable {
    * Sends what the NAT has for outside. What the socket has no room for is dropped, as a router's full queue drops it: the
    * senders' own congestion control is what answers to that.
    */
-  flush(): void {
+  flush(now: number): void {
     const { outside } = this.nat;
     if (outside.length === 0) return;
-    const errors = this.#raw.errorCount;
-    const sent = this.#raw.send(outside, 0, outside.length);
-    if (this.#trace !== null) this.#traceSent(this.#trace, errors === this.#raw.errorCount);
-    for (let i = errors; i < this.#raw.errorCount; i++) this.#drops.add(DropReason.sendError);
+    const errors = this.sender.errorCount;
+    const sent = this.sender.send(outside, 0, outside.length, now);
+    if (this.#trace !== null) this.#traceSent(this.#trace, errors === this.sender.errorCount);
+    for (let i = errors; i < this.sender.errorCount; i++) this.#drops.add(DropReason.sendError);
     for (let i = sent; i < outside.length; i++) {
       this.#drops.add(DropReason.sendQueueFull, outside.lengths[i]);
     }
     outside.clear();
   }
 
+  /** ms at which `poll()` is due. */
+  pollAt(): number {
+    return Math.min(this.nat.pollAt(), this.sender.pollAt());
+  }
+
+  poll(now: number): void {
+    this.nat.poll(now);
+    this.sender.poll(now);
+  }
+
   /** How many packets the kernel refused, by the name of the error. */
   sendErrors(): Record<string, number> {
     return Object.fromEntries(
-      Array.from(this.#raw.errors, ([errno, count]) => [errnoName(errno), count]),
+      Array.from(this.sender.errors, ([errno, count]) => [errnoName(errno), count]),
     );
   }
 
@@ -154,7 +166,7 @@ export class Egress implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#raw[Symbol.dispose]();
+    this.sender[Symbol.dispose]();
     this.capture[Symbol.dispose]();
   }
 }

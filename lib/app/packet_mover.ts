@@ -118,7 +118,7 @@ export class PacketMover {
           now,
         );
         if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
-        this.#egress?.flush();
+        this.#egress?.flush(now);
       }
       // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
       if (this.#tun === null) this.#hostQueue.clear();
@@ -148,7 +148,7 @@ export class PacketMover {
         this.#sendSplit(now);
         if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
       }
-      egress.flush();
+      egress.flush(now);
       if (count < capture.receivedOffsets.length) break;
     }
     this.flushSocket();

@@ -189,9 +189,9 @@ export class SegmentSender implements Disposable {
     frames.clear();
     let next = from;
     while (next < to && frames.count < FRAMES) {
-      const hop = this.#hopOf(packets, next, now);
-      if (hop === null) break;
       const count = this.#runs.measure(packets, next, to);
+      const hop = this.#hopOf(packets, next, count, now);
+      if (hop === null) break;
       if (count > 1) this.#composeMerged(packets, next, count, hop);
       else this.#composeSingle(packets.offsets[next], packets.lengths[next], hop);
       next += count;
@@ -200,17 +200,18 @@ export class SegmentSender implements Disposable {
     return next;
   }
 
-  /** Where a packet goes as a frame; null where it cannot. */
-  #hopOf({ offsets, lengths }: PacketBatch, index: number, now: number): NextHop | null {
+  /** Where a run of `count` packets goes as a frame; null where it cannot. */
+  #hopOf(packets: PacketBatch, first: number, count: number, now: number): NextHop | null {
     const view = this.#view;
-    const packet = offsets[index];
-    const hop = this.#hops.find(
-      view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET),
-      view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET),
-      now,
-    );
+    const packet = packets.offsets[first];
+    const source = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
+    const destination = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
+    // Strangers' single packets, to a thousand destinations a second perhaps, are not worth a question each.
+    const hop = this.#own || count > 1
+      ? this.#hops.resolve(source, destination, now)
+      : this.#hops.find(source, destination);
     // The raw socket refuses what is too long. Of a merged frame's segments, only the interface would notice.
-    return hop !== null && lengths[index] <= hop.mtu ? hop : null;
+    return hop !== null && packets.lengths[first] <= hop.mtu ? hop : null;
   }
 
   #composeMerged(packets: PacketBatch, first: number, count: number, hop: NextHop): void {
@@ -306,11 +307,15 @@ export class SegmentSender implements Disposable {
     return next;
   }
 
-  /** The index behind the last of the packets from `first` on that cannot leave as frames. */
+  /** The index behind the last of the runs from `first` on that cannot leave as frames. */
   #stretch(packets: PacketBatch, first: number, to: number, now: number): number {
     if (!this.offload) return to;
-    let next = first + 1;
-    while (next < to && this.#hopOf(packets, next, now) === null) next++;
+    let next = first;
+    let count = this.#runs.measure(packets, next, to);
+    do {
+      next += count;
+      count = next < to ? this.#runs.measure(packets, next, to) : 0;
+    } while (count > 0 && this.#hopOf(packets, next, count, now) === null);
     return next;
   }
 }

@@ -111,7 +111,7 @@ Deno.test("UdpSocket sets DF for a probe and for nothing else", () => {
   const calls: string[] = [];
   const setsockopt: typeof real.symbols.setsockopt = (fd, level, option, value, length) => {
     // IP_MTU_DISCOVER of SOL_IP: 0 is "no DF", 2 is "DF, and nothing in fragments".
-    if (level === 0 && option === 10) calls.push(`discover ${value[0]}`);
+    if (level === 0 && option === 10) calls.push(`discover ${(value as Uint8Array)[0]}`);
     return real.symbols.setsockopt(fd, level, option, value, length);
   };
   const sendmmsg: typeof real.symbols.sendmmsg = (fd, messages, count, flags) => {

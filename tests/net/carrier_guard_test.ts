@@ -5,7 +5,7 @@ import { CarrierGuard } from "../../lib/app/carrier_guard.ts";
 import type { CarrierEndpoints } from "../../lib/app/carrier_filter.ts";
 import { AppError } from "../../lib/app/errors.ts";
 import { FakeTcpSocket } from "../../lib/app/fake_tcp_socket.ts";
-import { Journal } from "../../lib/app/journal.ts";
+import { type HostChange, undoChange } from "../../lib/app/host_change.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { buildTcp, type Bytes, type TcpFields } from "../support/packet_builder.ts";
@@ -23,7 +23,6 @@ import {
   layOutskirts,
   OUTSIDE,
   Tap,
-  u16,
 } from "./support/outside.ts";
 
 const PROGRAMS = { programs: ["ping", "nft", "ip", ...HOST_STATE_PROGRAMS] };
@@ -39,7 +38,8 @@ class End implements Disposable {
   readonly socket: FakeTcpSocket;
   readonly #arena = new Arena(ARENA_SIZE);
   readonly #space: number;
-  readonly #journal: Journal;
+  /** What it has written down. */
+  readonly noted: HostChange[] = [];
   readonly #namespace: TestNamespace;
   readonly #seen: Captured[] = [];
 
@@ -48,8 +48,8 @@ class End implements Disposable {
     options: { readonly server?: CarrierEndpoints["remote"]; readonly port?: number } = {},
   ) {
     this.#namespace = namespace;
-    this.#journal = namespace.inside(() => new Journal("vpn-test"));
-    const guardOptions = { table: TABLE, journal: this.#journal };
+    const journal = { make: (change: HostChange) => void this.noted.push(change) };
+    const guardOptions = { table: TABLE, journal };
     this.guard = namespace.inside(() =>
       options.server
         ? CarrierGuard.forClient(options.server, guardOptions)
@@ -91,10 +91,7 @@ class End implements Disposable {
 
   [Symbol.dispose](): void {
     this.socket[Symbol.dispose]();
-    this.#namespace.inside(() => {
-      this.guard[Symbol.dispose]();
-      this.#journal.undo();
-    });
+    this.#namespace.inside(() => this.guard[Symbol.dispose]());
   }
 }
 
@@ -231,6 +228,12 @@ netTest("nobody gets a port that is taken, and afterwards everybody does", async
     assert((await hostState(gateway)).includes(TABLE));
   }
   assertEquals(await hostState(gateway), before);
+  // As after a crash: what is written down undoes the rest, also where there is nothing left to undo.
+  {
+    using server = new End(gateway);
+    gateway.inside(() => server.noted.forEach((change) => undoChange(change)));
+  }
+  assertEquals(await hostState(gateway), before);
   assert(await connects(outside, gateway, { hostname: GATEWAY, port: PORT }));
 }, PROGRAMS);
 
@@ -259,40 +262,21 @@ netTest("a server is reached at an address that it gets later", async (topology)
   assertEquals((await server.waitFor(1)).length, 1);
 }, PROGRAMS);
 
-netTest("a server sees each segment once on a bridge and on a VLAN", async (topology) => {
+netTest("a server sees each segment once on a bridge", async (topology) => {
   const { gateway, outside } = await layOutskirts(topology);
-  const batch = (text: string) => ({ stdin: text });
-  await gateway.output(
-    ["ip", "-batch", "-"],
-    batch(`
+  await gateway.output(["ip", "-batch", "-"], {
+    stdin: `
       link add br0 type bridge
       address delete ${GATEWAY}/24 dev ${DEVICE}
       link set ${DEVICE} master br0
       address add ${GATEWAY}/24 dev br0
       link set br0 up
-      link add link br0 name br0.5 type vlan id 5
-      address add 198.51.100.1/24 dev br0.5
-      link set br0.5 up
-    `),
-  );
-  await outside.output(
-    ["ip", "-batch", "-"],
-    batch(`
-      link add link ${DEVICE} name v5 type vlan id 5
-      address add 198.51.100.9/24 dev v5
-      link set v5 up
-    `),
-  );
+    `,
+  });
+  await outside.output(["ip", "neighbour", "flush", "all"]);
   await outside.output(["ping", "-n", "-q", "-c", "1", "-w", "5", GATEWAY]);
-  await outside.output(["ping", "-n", "-q", "-c", "1", "-w", "5", "198.51.100.1"]);
   using server = new End(gateway);
-  const syns = [GATEWAY, "198.51.100.1"].map((destination, index) =>
-    fromOutside({ destination, destinationPort: PORT, flags: SYN, identification: index + 1 })
-  );
-  using plain = new Injector(outside);
-  using tagged = new Injector(outside, { device: "v5" });
-  plain.send(syns[0]!);
-  tagged.send(syns[1]!);
-  await outside.output(["ping", "-n", "-q", "-c", "1", "-w", "5", "198.51.100.1"]);
-  assertEquals((await server.waitFor(2)).map(({ packet }) => u16(packet, 4)), [1, 2]);
+  const syn = fromOutside({ destinationPort: PORT, flags: SYN });
+  assertEquals(await resetsFor(outside, syn), 0);
+  assertEquals((await server.waitFor(1)).length, 1);
 }, PROGRAMS);

@@ -118,6 +118,28 @@ netTest("installMasquerade() makes the table that `nft` lists", async (topology)
   );
 }, WITH_NFT);
 
+netTest("installCarrier() makes the table that `nft` lists, and replaces it", async (topology) => {
+  const namespace = topology.namespace("carrier");
+  using nftables = open(namespace);
+  const chains = (input: string, output: string) =>
+    `table ip ${TABLE} { flags owner ` +
+    `chain input { type filter hook input priority raw; policy accept; ${input} drop } ` +
+    `chain output { type filter hook output priority raw; policy accept; ${output} notrack } }`;
+  const single = { first: 443, last: 443 };
+  nftables.installCarrier({ table: TABLE, ports: single, remote: null });
+  assertEquals(await ruleset(namespace), chains("tcp dport 443", "tcp sport 443"));
+  const remote = { address: addressOf(OUTSIDE), port: 443 };
+  nftables.installCarrier({ table: TABLE, ports: RANGE, remote });
+  const range = `${FIRST_PORT}-${LAST_PORT}`;
+  assertEquals(
+    await ruleset(namespace),
+    chains(
+      `ip saddr ${OUTSIDE} tcp sport 443 tcp dport ${range}`,
+      `ip daddr ${OUTSIDE} tcp dport 443 tcp sport ${range}`,
+    ),
+  );
+}, WITH_NFT);
+
 netTest("installQueue() makes the table that `nft` lists", async (topology) => {
   const { gateway } = await layOutskirts(topology);
   using nftables = open(gateway);

@@ -107,6 +107,18 @@ netTest("a sender on the internet is told of the narrow path", async (topology) 
   assertEquals([packet[20], packet[21], u16(packet, 26)], [3, 4, INNER_MTU]);
 }, { programs: PROGRAMS });
 
+netTest("a sender on the internet is told through the kernel's NAT, too", async (topology) => {
+  const path = await NarrowPath.lay(topology, PATH_MTU);
+  const gateway = await path.startGateway({ Egress: "kernel" });
+  // It takes its tunnel to be wider than it is, and says so to those whom it talks to.
+  await path.startOtherClient();
+  await path.client.output(["ping", "-n", "-c", "1", "-W", "2", SERVER_INSIDE]);
+  await gateway.waitFor(NARROWED);
+  await using site = new Site(path.internet, 80);
+  assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
+  assertMatch(await path.internet.output(["ip", "route", "get", EXTERNAL]), /mtu 1220/);
+}, { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS, "ping"] });
+
 for (const other of ["client", "gateway"] as const) {
   netTest(
     `a path of 1,280 bytes carries files both ways with wireguard-go for a ${other}`,

@@ -1,0 +1,113 @@
+/**
+ * Owns `KillSwitch`: a firewall table that lets nothing out of the host but by the tunnel.
+ *
+ * By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
+ * the address that the tunnel stands on. Neighbour discovery, of IPv6, does not. The table is nobody's: killed with
+ * SIGKILL, the process leaves it, and the host stays closed until the next start or `vpn cleanup`.
+ */
+import { openLibc } from "../../ffi/libc.ts";
+import { AF_INET, AF_INET6 } from "../../ffi/netlink/ip_address.ts";
+import {
+  NF_INET_FORWARD,
+  NF_INET_POST_ROUTING,
+  Nftables,
+  type NftablesChain,
+  type NftablesTable,
+  PRIORITY_FILTER,
+} from "../../ffi/netlink/nftables.ts";
+import {
+  accept,
+  destinationPortIsIn,
+  drop,
+  type Expression,
+  familyIs,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  markIs,
+  outputDeviceIs,
+  sourcePortIsIn,
+  transportIs,
+} from "../../ffi/netlink/nftables_expressions.ts";
+import type { PortRange } from "../nat/nat_options.ts";
+import type { Journal } from "./journal.ts";
+
+const LOOPBACK = "lo";
+/** Client and server ports of DHCP (RFC 2131 section 4.1) and of DHCPv6 (RFC 8415 section 7.2). */
+const DHCP = [
+  { family: AF_INET, client: 68, server: 67 },
+  { family: AF_INET6, client: 546, server: 547 },
+] as const;
+
+/** What a carrier's own packets have in common besides the mark. */
+export interface CarrierPorts {
+  readonly protocol: "udp" | "tcp";
+  /** At this end. */
+  readonly ports: PortRange;
+}
+
+export interface KillSwitchOptions {
+  /** Name of the TUN; it need not be there yet, nor still. */
+  readonly interfaceName: string;
+  /** SO_MARK of the tunnel's own datagrams; not 0. */
+  readonly mark: number;
+  readonly journal: Journal;
+}
+
+export class KillSwitch {
+  readonly #options: KillSwitchOptions;
+  readonly #table: NftablesTable;
+
+  /** Closes the host; the journal opens it again. */
+  constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
+    this.#options = options;
+    this.#table = { family: "inet", name: `vpn_${options.interfaceName}_killswitch` };
+    options.journal.make({ kind: "nftables-table", table: this.#table });
+    this.admit(carriers);
+  }
+
+  /** Lets these carriers pass, and no others any more: without a moment in which all, or none, pass. */
+  admit(carriers: readonly CarrierPorts[]): void {
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    nftables.replaceTable(this.#table, ...chains(this.#options, carriers));
+  }
+}
+
+/**
+ * What is sent by this host is judged behind routing, where a firewall's mark can change the interface no more; what it
+ * forwards, before that already, so that none of it passes for the host's own DHCP.
+ */
+function chains(
+  { interfaceName, mark }: KillSwitchOptions,
+  carriers: readonly CarrierPorts[],
+): NftablesChain[] {
+  const rules: Expression[][] = [
+    [...outputDeviceIs(interfaceName), accept()],
+    [...outputDeviceIs(LOOPBACK), accept()],
+    ...carriers.map(({ protocol, ports }) => [
+      ...markIs(mark),
+      ...transportIs(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP),
+      ...sourcePortIsIn(ports),
+      accept(),
+    ]),
+    ...DHCP.map(({ family, client, server }) => [
+      ...familyIs(family),
+      ...transportIs(IPPROTO_UDP),
+      ...sourcePortIsIn({ first: client, last: client }),
+      ...destinationPortIsIn({ first: server, last: server }),
+      accept(),
+    ]),
+    [drop()],
+  ];
+  return [
+    {
+      name: "postrouting",
+      hook: { type: "filter", hook: NF_INET_POST_ROUTING, priority: PRIORITY_FILTER },
+      rules,
+    },
+    {
+      name: "forward",
+      hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
+      rules: [[...outputDeviceIs(interfaceName), accept()], [drop()]],
+    },
+  ];
+}
