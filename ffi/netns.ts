@@ -22,6 +22,12 @@ const MS_REC = 0x4000n;
 const MS_SHARED = 0x100000n;
 const MNT_DETACH = 2;
 const AT_FDCWD = -100;
+const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = O_CLOEXEC;
+const SOL_SOCKET = 1;
+const SO_NETNS_COOKIE = 71;
+const ENOPROTOOPT = 92;
 const STATX_INO = 0x100;
 
 /** The fields of `struct statx` that tell one namespace from another, as pieces of the kernel's layout. */
@@ -157,6 +163,23 @@ export function currentNamespaceIs(name: string): boolean {
   const libc = openLibc();
   const named = identityOf(libc, pathOf(name, "look at"));
   return named !== null && named === identityOf(libc, CURRENT);
+}
+
+/** A number that no other namespace has, or had, since the machine was started; null before Linux 5.14. */
+export function namespaceCookie(): bigint | null {
+  const libc = openLibc();
+  const { symbols } = libc;
+  const fd = check(libc, symbols.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "open a socket");
+  try {
+    const value = new BigUint64Array(1);
+    const length = Uint32Array.of(value.byteLength);
+    const result = symbols.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value, length);
+    if (result < 0 && libc.errno() === ENOPROTOOPT) return null;
+    check(libc, result, "ask for the network namespace's cookie");
+    return value[0]!;
+  } finally {
+    symbols.close(fd);
+  }
 }
 
 /** Runs `call` after `leave` has taken the thread to another namespace, and brings the thread back. */

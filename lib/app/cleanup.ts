@@ -1,14 +1,15 @@
 /** Owns `vpn cleanup`, and the same at each start: undoing what a killed run left behind. */
 import { describeChange } from "./host_change.ts";
 import { ownResolvConfs } from "./dns/resolv_conf_file.ts";
-import { staleJournals, undoStale, undoUnlessHeld } from "./journal.ts";
+import { undoStale, undoUnlessHeld } from "./journal.ts";
+import { staleJournals } from "./journal_files.ts";
 import { ExitCode } from "./errors.ts";
 import { configureLogging } from "./logging.ts";
 import { removeLeftovers } from "./demo/traces.ts";
 import { isAlive, parseIdentity } from "./process_identity.ts";
 import { writeText } from "./output.ts";
 
-/** Undoes what dead processes left in this network namespace. Returns one line for each change undone. */
+/** Undoes what dead processes left in this network namespace, or in one that has gone since. Returns one line for each change undone. */
 export function cleanUp(): string[] {
   const lines: string[] = [];
   for (const journal of staleJournals()) {

@@ -6,9 +6,8 @@
  */
 import type { RunOptions } from "../cli/command.ts";
 import type { ClientConfig } from "../config/config.ts";
-import { ConfigError } from "../config/config_error.ts";
 import { validateClient } from "../config/roles.ts";
-import { formatCidr, formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
+import { formatCidr, formatIpv4 } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
 import { setClientDns } from "./client_dns.ts";
 import { loadConfig } from "./config_file.ts";
@@ -17,9 +16,11 @@ import { AppError, ExitCode } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
+import { KillSwitch } from "./kill_switch.ts";
 import { getLogger } from "./logging.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
+import { planRoutes, requireReachableOutside } from "./route_plan.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
@@ -55,16 +56,17 @@ export async function runClient(options: RunOptions): Promise<number> {
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
-  const plan = planRoutes(config, network);
+  const plan = planRoutes(config);
   const deadline = performance.now() + config.interface.connectTimeout;
   const address = await resolveEndpoint(config.server.endpoint, config.interface.connectTimeout);
-  requireReachableOutside(config, address);
+  const way = network.wayTo(address, plan.mark);
+  requireReachableOutside(config, { plan, server: address, way });
   const server = `${formatIpv4(address)}:${config.server.endpoint.port}`;
 
   const reports = logReports(logger);
   let mtu = config.interface.mtu ?? DEFAULT_MTU;
   const connected = Promise.withResolvers<void>();
-  const { dataPlane, aead } = await startDataPlane({
+  const { dataPlane, port, aead } = await startDataPlane({
     isGateway: false,
     privateKey: config.interface.privateKey,
     listenPort: config.listenPort,
@@ -101,22 +103,18 @@ export async function runClient(options: RunOptions): Promise<number> {
 
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
+    if (config.interface.killSwitch) {
+      const ports = { first: port, last: port };
+      new KillSwitch({ interfaceName, mark: plan.mark, journal }, [{ protocol: "udp", ports }]);
+    }
     const settings = {
       name: options.interfaceName,
       addresses: config.interface.addresses,
       mtu,
     };
     network.bringUp(settings);
-    if (plan.table !== null) {
-      network.addRoutes(settings, plan.networks, plan.isFullTunnel ? 0 : plan.table);
-      if (plan.isFullTunnel) {
-        network.addFullTunnel(settings, {
-          table: plan.table,
-          mark: plan.mark,
-          allowIpv6: config.interface.allowIpv6,
-        });
-      }
-    }
+    network.addRoutes(settings, plan.plain);
+    network.addPolicy(settings, plan);
     const dns = setClientDns({ config, interfaceName, journal });
     if (dns !== null) {
       logger.info("names are looked up through the tunnel, by {by}", { by: dns.by });
@@ -139,51 +137,6 @@ export async function runClient(options: RunOptions): Promise<number> {
     await endTunnel({ hooks, journal, dataPlane });
   }
   return ExitCode.ok;
-}
-
-/** What goes through the tunnel, and how it is kept apart from the tunnel's own datagrams. */
-interface RoutePlan {
-  readonly isFullTunnel: boolean;
-  /** The networks that get plain routes. */
-  readonly networks: readonly { address: number; prefixLength: number }[];
-  /** For plain routes: 0 is the main table. For a full tunnel: the table of its default route. Null for no routes. */
-  readonly table: number | null;
-  readonly mark: number;
-}
-
-function planRoutes(config: ClientConfig, network: HostNetwork): RoutePlan {
-  const { table, fwMark } = config.interface;
-  const all = config.server.allowedIps;
-  const mark = fwMark ?? 0;
-  if (table === "off") return { isFullTunnel: false, networks: [], table: null, mark };
-  // As in wg-quick, a table of one's own means routes of one's own choice: the default route is then one like others.
-  const isFullTunnel = table === "auto" && all.some(({ prefixLength }) => prefixLength === 0);
-  if (!isFullTunnel) {
-    return { isFullTunnel, networks: all, table: table === "auto" ? 0 : table, mark };
-  }
-  const own = mark !== 0 ? mark : network.freeTable();
-  const networks = all.filter(({ prefixLength }) => prefixLength !== 0);
-  return { isFullTunnel, networks, table: own, mark: own };
-}
-
-/**
- * A plain route that covers the server's own address would send the tunnel's datagrams into the tunnel.
- *
- * @throws {ConfigError} that names both
- */
-function requireReachableOutside(config: ClientConfig, server: number): void {
-  const { table } = config.interface;
-  if (table !== "auto") return;
-  for (const prefix of config.server.allowedIps) {
-    if (prefix.prefixLength === 0) return;
-    const mask = prefixMask(prefix.prefixLength);
-    if (((prefix.address ^ server) & mask) !== 0) continue;
-    throw new ConfigError(
-      `${config.fileName}:${config.server.line}: AllowedIPs: cannot use "${formatCidr(prefix)}": ` +
-        `it contains the server's own address ${formatIpv4(server)}; ` +
-        "leave it out, or use 0.0.0.0/0 for a full tunnel",
-    );
-  }
 }
 
 async function connect(

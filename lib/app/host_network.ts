@@ -11,6 +11,7 @@ import {
   AF_INET6,
   defaultPrefix,
   ipv4FromNumber,
+  ipv4ToNumber,
 } from "../../ffi/netlink/ip_address.ts";
 import { RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
@@ -18,11 +19,12 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Journal } from "./journal.ts";
+import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
 const TX_QUEUE_LENGTH = 1000;
-/** The table and mark that wg-quick starts from, too. */
-const FIRST_TABLE = 51820;
+/** Of the rule that leads to the main table (net/ipv4/fib_rules.c). */
+const MAIN_PRIORITY = 32766;
 /** Lets the reverse-path filter take the mark into account, so that answers to marked packets pass it. */
 const SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
 
@@ -55,12 +57,26 @@ export class HostNetwork implements Disposable {
     );
   }
 
-  /** A routing table without routes, for a full tunnel; its number serves as the mark, too. */
-  freeTable(): number {
-    const taken = new Set(this.#netlink.routes.list().map((route) => route.table));
-    let table = FIRST_TABLE;
-    while (taken.has(table)) table++;
-    return table;
+  /** How the host reaches an address (host order) with packets of this mark; null where it does not. */
+  wayTo(destination: number, mark: number): WayOutside | null {
+    const { routes, links } = this.#netlink;
+    try {
+      const { link, gateway } = routes.lookup(ipv4FromNumber(destination), { mark });
+      if (link === null) return null;
+      // A gateway may have an IPv6 address (RFC 5549): then it is in no network of ours.
+      const nextHop = gateway === null
+        ? destination
+        : gateway.length === 4
+        ? ipv4ToNumber(gateway)
+        : null;
+      return {
+        device: links.get(link).name,
+        network: nextHop === null ? null : this.#networkOf(nextHop, link),
+      };
+    } catch (error) {
+      if (error instanceof NetlinkError) return null;
+      throw error;
+    }
   }
 
   /** Gives the TUN its addresses and MTU and switches it on. */
@@ -82,7 +98,7 @@ export class HostNetwork implements Disposable {
   }
 
   /** Routes networks through the TUN, except those that its own addresses cover already. */
-  addRoutes(settings: InterfaceSettings, networks: readonly Ipv4Prefix[], table: number): void {
+  addRoutes(settings: InterfaceSettings, { networks, table }: RoutePlan["plain"]): void {
     const { index } = this.#netlink.links.get(settings.name);
     for (const network of networks) {
       if (settings.addresses.some((own) => covers(own, network))) continue;
@@ -93,7 +109,7 @@ export class HostNetwork implements Disposable {
             length: network.prefixLength,
           },
           link: index,
-          table: table === 0 ? RouteTable.main : table,
+          table,
         });
       } catch (error) {
         // Two of the configured networks may be one and the same.
@@ -103,51 +119,97 @@ export class HostNetwork implements Disposable {
   }
 
   /**
-   * Sends everything through the TUN by policy routing, as wg-quick does; the host's default route stays as it is.
-   * Packets with the mark, which are the tunnel's own, and networks more specific than the default route keep to the
-   * main table. Native IPv6 is made unreachable unless `allowIpv6`: it would pass the tunnel by.
+   * Routes by policy, as wg-quick does: all IPv4 traffic through the TUN, and what IPv6 the plan blocks, nowhere. The host's
+   * default route stays as it is. Packets with the mark, which are the tunnel's own, and networks more specific than the
+   * default route keep to the main table.
    */
-  addFullTunnel(
-    settings: InterfaceSettings,
-    { table, mark, allowIpv6 }: { table: number; mark: number; allowIpv6: boolean },
-  ): void {
-    const { links, routes } = this.#netlink;
-    const { index } = links.get(settings.name);
-    this.#journal.makeSysctl(SRC_VALID_MARK, "1");
-    routes.add({ destination: defaultPrefix(AF_INET), link: index, table });
-    this.#addRules(AF_INET, { table, mark });
-    if (allowIpv6) return;
-    try {
-      this.#journal.make({
-        kind: "route",
-        destination: "::/0",
-        table,
-        type: RouteType.unreachable,
-      });
-      this.#addRules(AF_INET6, { table, mark });
-    } catch (error) {
-      // A kernel without IPv6 has nothing to block.
-      if (!(error instanceof NetlinkError && NO_IPV6_ERRORS.has(error.code))) throw error;
-    }
+  addPolicy(settings: InterfaceSettings, { mark, isFullTunnel, blocked6 }: RoutePlan): void {
+    const blocked = hasIpv6() ? blocked6 : [];
+    if (!isFullTunnel && blocked.length === 0) return;
+    // Another instance would choose the same table and priorities at the same moment.
+    this.#journal.exclusively(() => {
+      const { links, routes } = this.#netlink;
+      const table = this.#freeTable(mark === 0 ? DEFAULT_MARK : mark);
+      for (const destination of blocked) {
+        this.#journal.make({ kind: "route", destination, table, type: RouteType.unreachable });
+      }
+      if (blocked.length > 0) this.#addRules(AF_INET6, { table, mark });
+      if (!isFullTunnel) return;
+      this.#journal.makeSysctl(SRC_VALID_MARK, "1");
+      const { index } = links.get(settings.name);
+      routes.add({ destination: defaultPrefix(AF_INET), link: index, table });
+      this.#addRules(AF_INET, { table, mark });
+    });
   }
 
   [Symbol.dispose](): void {
     this.#netlink[Symbol.dispose]();
   }
 
+  /** The network on an interface that an address is in. */
+  #networkOf(address: number, link: number): Ipv4Prefix | null {
+    const networks = this.#netlink.routes.list({ family: AF_INET, table: RouteTable.main })
+      .filter((route) => route.link === link && route.gateway === null)
+      .map(({ destination }) => ({
+        address: ipv4ToNumber(destination.address),
+        prefixLength: destination.length,
+      }))
+      .filter((network) =>
+        network.prefixLength > 0 && covers(network, { address, prefixLength: 32 })
+      )
+      .sort((a, b) => b.prefixLength - a.prefixLength);
+    return networks[0] ?? null;
+  }
+
+  /** The first table from this number on that has no routes, and no rule that points at it. */
+  #freeTable(first: number): number {
+    const { routes, rules } = this.#netlink;
+    const taken = new Set([
+      ...[...routes.list(), ...rules.list()].map(({ table }) => table),
+      ...[RouteTable.default, RouteTable.main, RouteTable.local],
+    ]);
+    let table = first;
+    while (taken.has(table)) table++;
+    return table;
+  }
+
+  /**
+   * Rules with priorities of their own, in front of all others but that for local addresses, where the kernel would put
+   * them, too. Of rules that differ in nothing but priority, the end of one tunnel must not take another's.
+   */
   #addRules(family: AddressFamily, { table, mark }: { table: number; mark: number }): void {
+    const used = this.#netlink.rules.list({ family }).map(({ priority }) => priority);
+    const first = Math.min(MAIN_PRIORITY, ...used.filter((priority) => priority > 0));
     this.#journal.make({
       kind: "rule",
-      rule: { family, table, mark: { value: mark }, inverted: true },
+      rule: {
+        family,
+        table: RouteTable.main,
+        priority: Math.max(1, first - 2),
+        suppressPrefixLength: 0,
+      },
     });
     this.#journal.make({
       kind: "rule",
-      rule: { family, table: RouteTable.main, suppressPrefixLength: 0 },
+      rule: {
+        family,
+        table,
+        priority: Math.max(1, first - 1),
+        ...mark === 0 ? {} : { mark: { value: mark }, inverted: true },
+      },
     });
   }
 }
 
-const NO_IPV6_ERRORS: ReadonlySet<string> = new Set(["EAFNOSUPPORT", "EOPNOTSUPP"]);
+/** Whether the kernel knows IPv6; where not, there is nothing to block. */
+function hasIpv6(): boolean {
+  try {
+    return Deno.statSync("/proc/sys/net/ipv6").isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
 
 /** The tunnel carries IPv4 alone: without this, the kernel would send router solicitations into it. */
 function disableIpv6(name: string): void {

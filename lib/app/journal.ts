@@ -6,7 +6,7 @@
  * the entry, make the change; undo the change, remove the file.
  */
 import { dirname } from "node:path";
-import { AppError, ExitCode } from "./errors.ts";
+import type { NftablesTable } from "../../ffi/netlink/nftables.ts";
 import {
   describeChange,
   type HostChange,
@@ -15,37 +15,46 @@ import {
   undoChange,
 } from "./host_change.ts";
 import { journalDirectory } from "./journal_directory.ts";
+import {
+  allJournals,
+  JOURNAL_SUFFIX,
+  type JournalFile,
+  type JournalOwner,
+  readJournal,
+  removeJournal,
+  rewriteJournal,
+  withJournalsLocked,
+} from "./journal_files.ts";
 import { getLogger } from "./logging.ts";
-import { identityText, isAlive, ownIdentity, type ProcessIdentity } from "./process_identity.ts";
+import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
+import { identityText, isAlive, ownIdentity } from "./process_identity.ts";
 
-const SUFFIX = ".journal";
+/** Changes by programs, which take their time, and which no other instance looks at. */
+const UNSHARED_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
+  "hook",
+  "resolvconf",
+  "resolvectl",
+]);
 
-/** The first line of a journal. */
-interface Owner extends ProcessIdentity {
-  /** Of the network namespace, as `net:[4026531840]`. */
-  readonly namespace: string;
-  readonly interfaceName: string;
-}
-
-/** A journal as it was read, of a process that lives or has died. */
-export interface JournalFile {
-  readonly path: string;
-  readonly owner: Owner;
-  /** In the order in which they were made. */
-  readonly changes: readonly HostChange[];
-}
+/** Changes to files, which do not go with a network namespace. */
+const FILE_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
+  "directory",
+  "resolv-conf",
+  "resolvconf",
+]);
 
 export class Journal {
   readonly #path: string;
-  readonly #owner: Owner;
+  readonly #owner: JournalOwner;
   readonly #changes: HostChange[] = [];
   #file: Deno.FsFile | null = null;
+  #isExclusive = false;
 
   /** @param interfaceName of the tunnel, for messages. Nothing is written before the first change. */
   constructor(interfaceName: string) {
     const identity = ownIdentity();
-    this.#path = `${journalDirectory()}/${identityText(identity)}${SUFFIX}`;
-    this.#owner = { ...identity, namespace: currentNamespace(), interfaceName };
+    this.#path = `${journalDirectory()}/${identityText(identity)}${JOURNAL_SUFFIX}`;
+    this.#owner = { ...identity, ...currentNetworkNamespace(), interfaceName };
   }
 
   /** What tells this process from all others, as one word. */
@@ -53,11 +62,26 @@ export class Journal {
     return identityText(this.#owner);
   }
 
+  /** Calls while no other instance changes the host: for what is chosen by what is there. */
+  exclusively<Result>(call: () => Result): Result {
+    if (this.#isExclusive) return call();
+    return withJournalsLocked(() => {
+      this.#isExclusive = true;
+      try {
+        return call();
+      } finally {
+        this.#isExclusive = false;
+      }
+    });
+  }
+
   /** Writes a change down, then makes it. */
   make(change: HostChange): void {
-    this.#append(change);
-    this.#changes.push(change);
-    makeChange(change);
+    this.#apart(change, () => {
+      this.#append(change);
+      this.#changes.push(change);
+      makeChange(change);
+    });
   }
 
   /**
@@ -65,19 +89,22 @@ export class Journal {
    * is taken over: whoever ends last puts that back.
    */
   makeSysctl(path: string, value: string): void {
-    const current = readSysctl(path);
-    const inherited = otherHolder({ kind: "sysctl", path }, this.#path)?.before;
-    if (current === value && inherited === undefined) return;
-    this.make({ kind: "sysctl", path, value, before: inherited ?? current });
+    this.exclusively(() => {
+      const current = readSysctl(path);
+      const inherited = otherHolder({ kind: "sysctl", path }, this.#path)?.before;
+      if (current === value && inherited === undefined) return;
+      this.make({ kind: "sysctl", path, value, before: inherited ?? current });
+    });
   }
 
   /** Makes a directory with those that it lies in, as far as they are not there. Of several processes, the last takes it away. */
   makeDirectory(path: string): void {
-    if (isDirectory(path) && otherHolder({ kind: "directory", path }, this.#path) === undefined) {
-      return;
-    }
-    this.makeDirectory(dirname(path));
-    this.make({ kind: "directory", path });
+    this.exclusively(() => {
+      const isThere = isDirectory(path);
+      if (isThere && otherHolder({ kind: "directory", path }, this.#path) === undefined) return;
+      this.makeDirectory(dirname(path));
+      this.make({ kind: "directory", path });
+    });
   }
 
   /**
@@ -88,18 +115,20 @@ export class Journal {
    */
   undo({ until }: { until?: HostChange["kind"] } = {}): void {
     const first = this.#changes.findLastIndex(({ kind }) => kind === until) + 1;
-    const changes = this.#changes.splice(first).reverse();
-    this.#changes.push(...changes.filter((change) => !tryToUndo(change, this.#path)).reverse());
-    if (this.#file === null) return;
-    if (this.#changes.length === 0) {
-      this.#file.close();
-      this.#file = null;
-      removeIfThere(this.#path);
-    } else {
-      this.#file.close();
-      rewrite(this.#path, [this.#owner, ...this.#changes]);
-      this.#file = Deno.openSync(this.#path, { append: true });
+    for (let i = this.#changes.length - 1; i >= first; i--) {
+      const change = this.#changes[i]!;
+      // Struck out at once: of two instances that end together, one must see that the other holds the change no more.
+      this.#apart(change, () => {
+        if (!tryToUndo(change, this.#path)) return;
+        this.#changes.splice(i, 1);
+        this.#rewrite();
+      });
     }
+  }
+
+  #apart(change: HostChange, call: () => void): void {
+    if (UNSHARED_KINDS.has(change.kind)) call();
+    else this.exclusively(call);
   }
 
   #append(change: HostChange): void {
@@ -111,75 +140,59 @@ export class Journal {
     this.#write(change);
   }
 
-  #write(line: Owner | HostChange): void {
+  #write(line: JournalOwner | HostChange): void {
     const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
     const written = this.#file!.writeSync(bytes);
     // A half-written entry could not be read by whoever has to undo it; /run is memory, so this is memory running out.
     if (written !== bytes.length) throw new Error(`Cannot write ${this.#path}: no space is left`);
   }
-}
 
-/** The journals of a process, dead or alive. */
-export function journalsOf(pid: number): JournalFile[] {
-  return allJournals().filter(({ owner }) => owner.pid === pid);
-}
-
-/**
- * Removes the journals of a network namespace that is about to go, and with it all that they name.
- *
- * @param inode of the namespace
- */
-export function dropJournals(inode: number): void {
-  for (const { path, owner } of allJournals()) {
-    if (owner.namespace === `net:[${inode}]`) removeIfThere(path);
-  }
-}
-
-/** The journals of processes that have died, oldest first. */
-export function staleJournals(): JournalFile[] {
-  return allJournals().filter((journal) => !isAlive(journal.owner));
-}
-
-function allJournals(): JournalFile[] {
-  const directory = journalDirectory();
-  const names: string[] = [];
-  try {
-    for (const { name } of Deno.readDirSync(directory)) {
-      if (name.endsWith(SUFFIX)) names.push(name);
+  #rewrite(): void {
+    this.#file?.close();
+    this.#file = null;
+    if (this.#changes.length === 0) {
+      removeJournal(this.#path);
+    } else {
+      rewriteJournal(this.#path, [this.#owner, ...this.#changes]);
+      this.#file = Deno.openSync(this.#path, { append: true });
     }
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-    throw new AppError(
-      `Cannot read the journals in ${directory}: permission denied: run as root, ` +
-        "or set XDG_RUNTIME_DIR to where yours are",
-      { exitCode: ExitCode.privilege, cause: error },
-    );
   }
-  return names.sort().flatMap((name) => readJournal(`${directory}/${name}`));
 }
 
-type Shared = Extract<HostChange, { kind: "sysctl" | "directory" | "resolv-conf" }>;
+/** A change that several processes may have made, by what they then have in common. */
+type Shared =
+  | { readonly kind: "sysctl" | "directory"; readonly path: string }
+  | { readonly kind: "resolv-conf"; readonly path: string; readonly directory: string }
+  | { readonly kind: "nftables-table"; readonly table: NftablesTable };
 
 /**
- * The change by which another living process holds the same file. For those that belong to a network namespace, it is
- * one of this namespace.
+ * The like change of another living process. For those that belong to a network namespace, it is one of this namespace.
  */
-function otherHolder<Kind extends Shared["kind"]>(
-  { kind, path, directory }: { kind: Kind; path: string; directory?: string },
+function otherHolder<Wanted extends Shared>(
+  wanted: Wanted,
   ownJournal: string,
-): Extract<HostChange, { kind: Kind }> | undefined {
-  const namespace = currentNamespace();
-  for (const journal of allJournals()) {
-    if (journal.path === ownJournal || !isAlive(journal.owner)) continue;
-    if (kind === "sysctl" && journal.owner.namespace !== namespace) continue;
-    for (const change of journal.changes) {
-      if (change.kind !== kind || change.path !== path) continue;
-      if (change.kind === "resolv-conf" && change.directory !== directory) continue;
-      return change as Extract<HostChange, { kind: Kind }>;
-    }
+): Extract<HostChange, { kind: Wanted["kind"] }> | undefined {
+  const namespace = currentNetworkNamespace();
+  const isOfNamespace = wanted.kind === "sysctl" || wanted.kind === "nftables-table";
+  for (const { path, owner, changes } of allJournals()) {
+    if (path === ownJournal || !isAlive(owner)) continue;
+    if (isOfNamespace && !isSameNamespace(owner, namespace)) continue;
+    const like = changes.find((change) => isLike(change, wanted));
+    if (like !== undefined) return like as Extract<HostChange, { kind: Wanted["kind"] }>;
   }
   return undefined;
+}
+
+function isLike(change: HostChange, wanted: Shared): boolean {
+  if (change.kind === "nftables-table" && wanted.kind === "nftables-table") {
+    const { family, name } = wanted.table;
+    return change.table.family === family && change.table.name === name;
+  }
+  if (change.kind === "resolv-conf" && wanted.kind === "resolv-conf") {
+    return change.path === wanted.path && change.directory === wanted.directory;
+  }
+  return change.kind === wanted.kind && "path" in change && "path" in wanted &&
+    change.path === wanted.path;
 }
 
 /** As `undoUnlessHeld()`; false, with a warning, where it fails. */
@@ -202,61 +215,50 @@ function tryToUndo(change: HostChange, ownJournal: string): boolean {
  * @param ownJournal of whoever made the change; empty where it is gone
  */
 export function undoUnlessHeld(change: HostChange, ownJournal: string): void {
-  const isShared = change.kind === "sysctl" || change.kind === "resolv-conf";
-  const other = isShared ? otherHolder(change, ownJournal) : undefined;
-  if (other?.kind === "sysctl") return;
-  undoChange(change, other);
+  switch (change.kind) {
+    case "sysctl":
+    case "nftables-table":
+      if (otherHolder(change, ownJournal) === undefined) undoChange(change);
+      break;
+    case "resolv-conf":
+      undoChange(change, otherHolder(change, ownJournal));
+      break;
+    default:
+      undoChange(change);
+  }
 }
 
 /**
- * Undoes what a dead process of this network namespace left, and removes its journal.
+ * Undoes what a dead process of this network namespace left, and removes its journal. Where its namespace has gone, and
+ * what was changed there with it, files are put back all the same; commands are not run anywhere else.
  *
- * @returns what was undone; nothing of another namespace, which is left alone: its changes are there, or gone with it
+ * @returns what was undone; nothing of another namespace that is still there
  */
-export function undoStale({ path, owner, changes }: JournalFile): HostChange[] {
-  if (owner.namespace !== currentNamespace()) return [];
-  const left = changes.toReversed().filter((change) => !tryToUndo(change, path)).reverse();
-  if (left.length === 0) removeIfThere(path);
-  else rewrite(path, [owner, ...left]);
+export function undoStale({ path, owner }: JournalFile): HostChange[] {
+  const isHere = isSameNamespace(owner, currentNetworkNamespace());
+  if (!isHere && !isGone(owner)) return [];
+  using file = openIfThere(path);
+  if (file === null) return [];
+  // Of two that start together, the second finds nothing left to do.
+  file.lockSync(true);
+  const changes = readJournal(path).flatMap((journal) => journal.changes)
+    .filter(({ kind }) => isHere || FILE_KINDS.has(kind));
+  const left = changes.toReversed().filter((change) => !tryToUndoApart(change, path)).reverse();
+  if (left.length === 0) removeJournal(path);
+  else rewriteJournal(path, [owner, ...left]);
   return changes.filter((change) => !left.includes(change));
 }
 
-/** Gives a journal other lines; at every moment it has the old ones or the new ones. */
-function rewrite(path: string, lines: readonly (Owner | HostChange)[]): void {
-  const temporary = `${path}.new`;
-  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
-  Deno.writeTextFileSync(temporary, text, { mode: 0o600 });
-  Deno.renameSync(temporary, path);
+function tryToUndoApart(change: HostChange, journal: string): boolean {
+  const call = () => tryToUndo(change, journal);
+  return UNSHARED_KINDS.has(change.kind) ? call() : withJournalsLocked(call);
 }
 
-function readJournal(path: string): JournalFile[] {
-  let text: string;
+function openIfThere(path: string): Deno.FsFile | null {
   try {
-    // An entry can be a command: only our own, and so never another user's in root's eyes, is taken at its word.
-    if (Deno.statSync(path).uid !== Deno.uid()) return [];
-    text = Deno.readTextFileSync(path);
+    return Deno.openSync(path);
   } catch (error) {
-    // Its owner ended in good order between our two looks.
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-  // The last line may be cut off: the process died before it made that change.
-  const [owner, ...changes] = text.split("\n").slice(0, -1).map(parseLine);
-  if (owner === null || owner === undefined) return [];
-  return [{
-    path,
-    owner: owner as Owner,
-    // One entry that cannot be read must not keep the others from being undone.
-    changes: changes.filter((change) => change !== null) as HostChange[],
-  }];
-}
-
-/** What we wrote into a line ourselves, or null where it has been damaged since. */
-function parseLine(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
+    if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
 }
@@ -267,17 +269,5 @@ function isDirectory(path: string): boolean {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
-  }
-}
-
-function currentNamespace(): string {
-  return Deno.readLinkSync("/proc/thread-self/ns/net");
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

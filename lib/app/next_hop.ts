@@ -14,6 +14,7 @@ import { RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { hash } from "../nat/hash.ts";
+import { randomInt } from "node:crypto";
 
 export const ETHERNET_HEADER_SIZE = 14;
 const HARDWARE_ADDRESS_SIZE = 6;
@@ -71,6 +72,8 @@ export class NextHops implements Disposable {
   readonly #sources = new Int32Array(PLACES);
   readonly #indices = new Int32Array(PLACES);
   #count = 0;
+  /** Secret: who chooses destinations must not be able to fill one place with them. */
+  readonly #seed = randomInt(2 ** 31);
   /** The first one stands for destinations without a hop that a frame could be sent to. */
   #hops: (Hop | null)[] = [null];
   #careAt = Infinity;
@@ -123,7 +126,7 @@ export class NextHops implements Disposable {
 
   /** Where a destination is, or would be. */
   #placeOf(source: number, destination: number): number {
-    let place = hash(destination, source, 0) & (PLACES - 1);
+    let place = hash(destination, source, this.#seed) & (PLACES - 1);
     while (
       this.#indices[place] !== UNKNOWN &&
       (this.#destinations[place] !== destination || this.#sources[place] !== source)
@@ -165,12 +168,11 @@ export class NextHops implements Disposable {
       this.forget();
       return;
     }
-    this.#careAt = Infinity;
+    this.#careAt = now + CARE_INTERVAL;
     for (const hop of this.#hops) {
       if (hop === null || hop.gateway === null) continue;
-      if (hop.used && (hop.state & SURE_STATES) === 0) this.#ask(hop.source.index, hop.gateway);
+      if (hop.used && (hop.state & SURE_STATES) === 0) this.#ask(hop.link, hop.gateway);
       hop.used = false;
-      this.#careAt = now + CARE_INTERVAL;
     }
   }
 

@@ -3,6 +3,9 @@
  * started at.
  */
 
+/** Zombie, and dead in two ways. */
+const DEAD_STATES: ReadonlySet<string> = new Set(["Z", "X", "x"]);
+
 export interface ProcessIdentity {
   readonly pid: number;
   /** Clock ticks since boot, from `/proc/PID/stat`. */
@@ -25,19 +28,23 @@ export function parseIdentity(text: string): ProcessIdentity {
   return { pid: Number(pid), startTime };
 }
 
-/** Whether the process lives. */
+/** Whether the process lives. A zombie does not: it holds nothing any more. */
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return startTimeOf(pid) === startTime;
 }
 
-/** When a process was started, or null where it is no more: field 22 of `/proc/PID/stat` (proc_pid_stat(5)). */
+/** When a process was started, or null where it lives no more: fields 3 and 22 of `/proc/PID/stat` (proc_pid_stat(5)). */
 function startTimeOf(pid: number): string | null {
   try {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     // The command's name, in parentheses, may hold spaces and parentheses itself.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+    const [state = "", ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return DEAD_STATES.has(state) ? null : fields[18] ?? null;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
+    // It may end between the opening and the reading.
+    const isGone = error instanceof Deno.errors.NotFound ||
+      error instanceof Error && "code" in error && error.code === "ESRCH";
+    if (isGone) return null;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** Owns `vpn server`: the life of a gateway from its configuration to its end. */
+import { RouteTable } from "../../ffi/netlink/routes.ts";
 import type { RunOptions } from "../cli/command.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { validateServer } from "../config/roles.ts";
@@ -70,7 +71,7 @@ export async function runServer(options: RunOptions): Promise<number> {
     const { table } = config.interface;
     if (table !== "off") {
       const networks = config.peers.flatMap((peer) => peer.allowedIps);
-      network.addRoutes(settings, networks, table === "auto" ? 0 : table);
+      network.addRoutes(settings, { networks, table: table === "auto" ? RouteTable.main : table });
     }
     gateway.open();
     using _proxy = config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({

@@ -1,8 +1,8 @@
 /**
  * Owns the list of configuration keys that are read and checked but not acted on yet, and what is said about them.
  *
- * A key that protects must not be ignored in silence: where somebody relies on `KillSwitch`, running without it would be
- * worse than not running. The others are warnings. A key leaves this list with the change that gives it its effect.
+ * A key that must have its effect is an error: without the `Transport` that somebody asks for, the traffic would be seen for
+ * what it is. The others are warnings. A key leaves this list with the change that gives it its effect.
  */
 import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
@@ -18,10 +18,7 @@ const UNHEEDED_KEYS = [
  * @throws {ConfigError} for a key without whose effect the configuration must not run
  */
 export function checkUnheeded(config: Config): string[] {
-  const { lines, killSwitch, transport } = config.interface;
-  if (killSwitch) {
-    throw notBuilt(config, "KillSwitch", 'cannot use "on": this version cannot block leaks yet');
-  }
+  const { lines, transport } = config.interface;
   if (transport !== "udp") {
     throw notBuilt(
       config,

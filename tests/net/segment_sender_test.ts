@@ -1,13 +1,22 @@
 /** Tests of `lib/app/segment_sender.ts`: what its frames become on their way, and which way packets go when that changes. */
 import { Arena } from "../../ffi/arena.ts";
-import { EMSGSIZE } from "../../ffi/errno.ts";
-import { openLibc } from "../../ffi/libc.ts";
+import {
+  EAGAIN,
+  EINVAL,
+  EIO,
+  EMSGSIZE,
+  ENOBUFS,
+  ENODEV,
+  EOPNOTSUPP,
+  errnoName,
+} from "../../ffi/errno.ts";
+import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { Tun } from "../../ffi/tun.ts";
 import { SegmentSender } from "../../lib/app/segment_sender.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { heapGrowth } from "../support/heap_growth.ts";
 import { netTest, type TestNamespace, type Topology } from "../support/net.ts";
-import { buildTcp, type Bytes } from "../support/packet_builder.ts";
+import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../support/packet_builder.ts";
 import { withoutChecksumOffload } from "./support/checksum_offload.ts";
 import { withoutIpv6Autoconfiguration } from "./support/host_state.ts";
 import { type Captured, eventually, hasGoodTransportChecksum, Tap } from "./support/outside.ts";
@@ -88,6 +97,17 @@ function flow(
     }));
 }
 
+/** The same segment with other flags. */
+function withFlags(packet: Uint8Array, flags: number): Bytes {
+  const copy = packet.slice();
+  const difference = copy[33]! - flags;
+  copy[33] = flags;
+  const view = new DataView(copy.buffer);
+  const checksum = view.getUint16(36) + difference;
+  view.setUint16(36, (checksum & 0xffff) + (checksum >>> 16));
+  return copy;
+}
+
 /** The segment as the carrier leaves it: both checksums are still to be written. */
 function unfinished(packet: Uint8Array): Bytes {
   const copy = packet.slice();
@@ -105,11 +125,16 @@ class Sender implements Disposable {
 
   constructor(
     namespace: TestNamespace,
-    options: { readonly offload?: boolean; readonly own?: boolean; readonly mark?: number } = {},
+    options: {
+      readonly offload?: boolean;
+      readonly own?: boolean;
+      readonly mark?: number;
+      readonly libc?: Libc;
+    } = {},
   ) {
-    const { offload = true, own = true, mark = 0 } = options;
+    const { offload = true, own = true, mark = 0, libc = openLibc() } = options;
     this.sender = namespace.inside(() =>
-      SegmentSender.open(openLibc(), this.#arena, {
+      SegmentSender.open(libc, this.#arena, {
         ...{ offload, own, mark, device: null, bufferSize: 4 * 1024 * 1024 },
       })
     );
@@ -135,6 +160,28 @@ class Sender implements Disposable {
   [Symbol.dispose](): void {
     this.sender[Symbol.dispose]();
   }
+}
+
+/** A kernel that refuses frames with the error numbers of `errors`, one after the other, and then takes them. */
+function refusing(errors: readonly number[]): Libc {
+  const libc = openLibc();
+  const AF_PACKET = 17;
+  const script = [...errors];
+  let frames = -1;
+  let errno: number | null = null;
+  const symbols = {
+    ...libc.symbols,
+    socket(domain: number, type: number, protocol: number) {
+      const fd = libc.symbols.socket(domain, type, protocol);
+      if (domain === AF_PACKET) frames = fd;
+      return fd;
+    },
+    sendmmsg(fd: number, messages: Deno.PointerValue, count: number, flags: number) {
+      errno = fd === frames ? script.shift() ?? null : null;
+      return errno === null ? libc.symbols.sendmmsg(fd, messages, count, flags) : -1;
+    },
+  };
+  return { symbols, errno: () => errno ?? libc.errno() };
 }
 
 const isTcp = (packet: Uint8Array) => packet[9] === 6;
@@ -345,4 +392,78 @@ netTest("SegmentSender.send() allocates nothing", async (topology) => {
   const grown = heapGrowth(CALLS, () => sender.sendAgain());
   assert(sender.sender.mergedFrames > CALLS, `${sender.sender.mergedFrames} frames`);
   assert(grown < CALLS * 8, `${grown} bytes`);
+}, PROGRAMS);
+
+for (const errno of [EINVAL, EIO, EOPNOTSUPP]) {
+  netTest(
+    `SegmentSender sends singly, and for good, once a frame was refused with ${errnoName(errno)}`,
+    async (topology) => {
+      const { client, server } = await layWay(topology);
+      using sender = new Sender(client, { libc: refusing([errno]) });
+      using tap = new Tap(server);
+      const packets = [...flow({ count: 20 }), ...flow({ count: 20, sourcePort: 40_001 })];
+      assertEquals(sender.send(...packets.map(unfinished)), 40);
+      const seen = (await tap.waitFor(isTcp, 40)).map(({ packet }) => packet);
+      assertEquals(payloads(seen), payloads(packets));
+      assert(seen.every(hasGoodTransportChecksum), "a checksum is wrong");
+      assertEquals([sender.sender.offload, sender.sender.errorCount], [false, 0]);
+      sender.sendAgain();
+      await tap.waitFor(isTcp, 80);
+      assertEquals(sender.sender.mergedFrames, 0);
+    },
+    PROGRAMS,
+  );
+}
+
+for (const errno of [EAGAIN, ENOBUFS]) {
+  netTest(
+    `SegmentSender.send() stops at a full socket, as ${errnoName(errno)} says, and loses nothing`,
+    async (topology) => {
+      const { client, server } = await layWay(topology);
+      using sender = new Sender(client, { libc: refusing([errno]) });
+      using tap = new Tap(server);
+      const packets = flow({ count: 5 });
+      assertEquals(sender.send(...packets.map(unfinished)), 0);
+      assertEquals(sender.sender.blocked, true);
+      assertEquals(sender.sendAgain(), 5);
+      assertEquals([sender.sender.blocked, sender.sender.offload], [false, true]);
+      assertEquals(payloadOf((await tap.waitFor(isTcp))[0]!), payloads(packets));
+    },
+    PROGRAMS,
+  );
+}
+
+netTest("SegmentSender asks for the way anew when an interface has gone", async (topology) => {
+  const { client, server } = await layWay(topology);
+  using sender = new Sender(client, { libc: refusing([ENODEV]) });
+  using tap = new Tap(server);
+  const packets = flow({ count: 5 }).map(unfinished);
+  assertEquals(sender.send(...packets), 5);
+  await tap.waitFor(isTcp, 5);
+  assertEquals([sender.sender.mergedFrames, sender.sender.offload], [0, true]);
+  sender.sendAgain();
+  assertEquals(sender.sender.mergedFrames, 1);
+}, PROGRAMS);
+
+netTest("SegmentSender leaves packets of others as they are", async (topology) => {
+  const { client, router } = await layWay(topology);
+  using sender = new Sender(client, { own: false });
+  using tap = new Tap(router);
+  const fields = { source: CLIENT, destination: SERVER };
+  const plain = flow({ count: 3 }).map((packet) => withFlags(packet, ACK));
+  const packets = [
+    buildUdp({ ...fields, typeOfService: 0xb8 }),
+    buildTcp({ ...fields, checksum: 0x1234 }),
+    buildTcp({ ...fields, flags: 2, options: [1, 1, 1, 0] }),
+    buildIcmp({ ...fields, type: 0, payload: new Uint8Array(33) }),
+  ];
+  // The first ones go by the raw socket; once a run has been worth the question, all go as frames.
+  sender.send(...packets);
+  sender.send(...plain);
+  sender.send(...packets);
+  const seen = (await tap.waitFor((packet) => packet[9] !== 1 || packet[20] === 0, 9))
+    .map(({ packet }) => packet);
+  assertEquals(seen.slice(0, 4), packets);
+  assertEquals(payloads(seen.slice(4, 5)), payloads(plain));
+  assertEquals(seen.slice(5, 9), packets);
 }, PROGRAMS);

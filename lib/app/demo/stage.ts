@@ -3,7 +3,7 @@ import { openLibc } from "../../../ffi/libc.ts";
 import type { DemoOptions } from "../../cli/command.ts";
 import { parseIpv4 } from "../../wire/ipv4_text.ts";
 import { ExitCode } from "../errors.ts";
-import { journalsOf } from "../journal.ts";
+import { journalsOf } from "../journal_files.ts";
 import { Agent } from "./agent.ts";
 import { createConfigurations } from "./identities.ts";
 import { LinkWatch } from "./link_watch.ts";

@@ -9,7 +9,7 @@ import {
   namespaceExists,
   openNamespace,
 } from "../../../ffi/netns.ts";
-import { dropJournals } from "../journal.ts";
+import { dropJournals } from "../journal_files.ts";
 
 /** The name of a namespace of this process's demo. */
 export function namespaceName(host: string): string {

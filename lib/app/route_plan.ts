@@ -1,0 +1,129 @@
+/**
+ * Owns the decision what goes through a client's tunnel, and by which kind of routing, and the refusal of networks that
+ * would cut the tunnel off from its own server.
+ */
+import type { ClientConfig } from "../config/config.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
+
+/** The mark of the tunnel's own datagrams where `FwMark` gives none: the number that wg-quick starts from. */
+export const DEFAULT_MARK = 51820;
+/** RT_TABLE_MAIN (linux/rtnetlink.h). */
+const MAIN_TABLE = 254;
+const ALL_IPV6 = "::/0";
+
+export interface RoutePlan {
+  /** SO_MARK of the tunnel's own datagrams; 0 for none. */
+  readonly mark: number;
+  /** Whether all IPv4 traffic is sent through the tunnel, by policy routing. */
+  readonly isFullTunnel: boolean;
+  /** The networks that get plain routes by the TUN, and where. */
+  readonly plain: { readonly networks: readonly Ipv4Prefix[]; readonly table: number };
+  /** IPv6 networks, as text, that are made unreachable: the tunnel does not carry them, and nothing else shall. */
+  readonly blocked6: readonly string[];
+}
+
+/** How the host reaches the server before anything is changed. */
+export interface WayOutside {
+  /** Name of the interface. */
+  readonly device: string;
+  /** The network on that interface which the server, or the gateway to it, is in; null where there is none. */
+  readonly network: Ipv4Prefix | null;
+}
+
+/** What the configuration asks for. */
+export function planRoutes(config: ClientConfig): RoutePlan {
+  const { table, fwMark, killSwitch, allowIpv6 } = config.interface;
+  const { allowedIps6 } = config.server;
+  const allowedIps = withoutRepetitions(config.server.allowedIps);
+  const given = fwMark ?? 0;
+  // As in wg-quick, `off` and a table of one's own mean routing of one's own choice: a default route is then one like others.
+  if (table !== "auto") {
+    return {
+      mark: given === 0 && killSwitch ? DEFAULT_MARK : given,
+      isFullTunnel: false,
+      plain: table === "off"
+        ? { networks: [], table: MAIN_TABLE }
+        : { networks: allowedIps, table },
+      blocked6: [],
+    };
+  }
+  const outermost = allowedIps.filter((prefix) =>
+    !allowedIps.some((other) => other !== prefix && isWithin(prefix, other))
+  );
+  const isFullTunnel = coverAll(outermost);
+  return {
+    mark: given === 0 && (isFullTunnel || killSwitch) ? DEFAULT_MARK : given,
+    isFullTunnel,
+    plain: {
+      networks: isFullTunnel
+        ? allowedIps.filter((prefix) => !outermost.includes(prefix))
+        : allowedIps,
+      table: MAIN_TABLE,
+    },
+    blocked6: allowIpv6 ? [] : isFullTunnel ? [ALL_IPV6] : allowedIps6,
+  };
+}
+
+/**
+ * Refuses what would lead the tunnel's datagrams into the tunnel: a plain route that covers the server, and one that
+ * overlaps the network which the server is reached through. Policy routing and tables of one's own are no danger.
+ *
+ * @param server its address, host order
+ * @throws {ConfigError} that names both
+ */
+export function requireReachableOutside(
+  config: ClientConfig,
+  { plan, server, way }: {
+    readonly plan: RoutePlan;
+    readonly server: number;
+    readonly way: WayOutside | null;
+  },
+): void {
+  const own = { address: server, prefixLength: 32 };
+  const refuse = (key: string, prefix: Ipv4Prefix, remedy: string) => {
+    const line = key === "Address" ? config.interface.lines.get(key) : config.server.line;
+    const place = `${config.fileName}:${line}: ${key}: cannot use "${formatCidr(prefix)}"`;
+    if (isWithin(own, prefix)) {
+      throw new ConfigError(
+        `${place}: it contains the server's own address ${formatIpv4(server)}; ${remedy}`,
+      );
+    }
+    const network = way?.network ?? null;
+    if (network === null || !(isWithin(prefix, network) || isWithin(network, prefix))) return;
+    throw new ConfigError(
+      `${place}: it overlaps ${formatCidr(network)} on ${
+        way!.device
+      }, the network that the server ` +
+        `${formatIpv4(server)} is reached through; ${remedy}`,
+    );
+  };
+  // The kernel makes a route of each address that is more than one.
+  for (const address of config.interface.addresses) {
+    if (address.prefixLength === 32) continue;
+    refuse("Address", address, "give the tunnel another network, or a /32");
+  }
+  if (plan.plain.table !== MAIN_TABLE) return;
+  for (const network of plan.plain.networks) {
+    refuse("AllowedIPs", network, "leave it out, or use 0.0.0.0/0 for a full tunnel");
+  }
+}
+
+function withoutRepetitions(networks: readonly Ipv4Prefix[]): Ipv4Prefix[] {
+  return [...new Map(networks.map((network) => [formatCidr(network), network])).values()];
+}
+
+/** Whether all of `inner` lies in `outer`; host bits do not matter. */
+function isWithin(inner: Ipv4Prefix, outer: Ipv4Prefix): boolean {
+  if (inner.prefixLength < outer.prefixLength) return false;
+  return ((inner.address ^ outer.address) & prefixMask(outer.prefixLength)) === 0;
+}
+
+/**
+ * Whether networks that do not overlap are all of IPv4 together: `0.0.0.0/0` itself, or its parts, such as the two halves
+ * by which some configurations spare the default route.
+ */
+function coverAll(networks: readonly Ipv4Prefix[]): boolean {
+  const addresses = networks.reduce((sum, { prefixLength }) => sum + 2 ** (32 - prefixLength), 0);
+  return addresses === 2 ** 32;
+}
