@@ -110,6 +110,8 @@ class Site {
       ...["udp", FAR, "4000", "udp", FAR, "53", "tcp", FAR, "80"],
       ...["udp", NEIGHBOUR, "53", "tcp", NEIGHBOUR, "80"],
       ...["udp", FAR6, "4000", "tcp", FAR6, "80", "udp", NEIGHBOUR6, "53"],
+      // Of one that is not there, discovery is made over and over.
+      ...["udp", "2001:db8:1::99", "53"],
     );
     chatter(container, "udp", FAR, "4000");
     this.client.spawn(["ping", "-n", "-q", "-i", "0.1", FAR]);

@@ -195,7 +195,7 @@ netTest("client uses another table for a full tunnel when 51820 is taken", async
   await client.output(["ip", "route", "add", "blackhole", "default", "table", "51820"]);
   const before = await hostState(client);
   const process = await startVpn("client", client, clientConfig(FULL_TUNNEL));
-  assertMatch(await client.output(["ip", "rule"]), /fwmark 0xca6d lookup 51821/);
+  assertMatch(await client.output(["ip", "rule"]), /fwmark 0xca6c lookup 51821/);
   assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
   await end(process, "SIGTERM");
   assertEquals(await hostState(client), before);

@@ -7,7 +7,7 @@ import { createSocket } from "node:dgram";
 /** ms between two rounds. */
 const INTERVAL = 100;
 /** TCP attempts that wait for an answer at a time, for each target; the kernel repeats theirs, too. */
-const MOST_WAITING = 10;
+const MOST_WAITING = 500;
 
 const PAYLOAD = new TextEncoder().encode("chatter");
 

@@ -23,7 +23,22 @@ export async function hostState(namespace: TestNamespace): Promise<string> {
   const rules = isInstalled("nft") ? [["nft", "list", "ruleset"]] : [];
   const commands = [...COMMANDS, ...rules];
   const outputs = await Promise.all(commands.map((command) => namespace.output(command)));
-  return commands.map((command, index) => `$ ${command.join(" ")}\n${outputs[index]}`).join("\n");
+  return [
+    ...commands.map((command, index) => `$ ${command.join(" ")}\n${outputs[index]}`),
+    namesOf(namespace),
+  ].join("\n");
+}
+
+/** The namespace's own files, `resolv.conf` above all (ip-netns(8)). */
+function namesOf(namespace: TestNamespace): string {
+  const folder = `/etc/netns/${namespace.name}`;
+  try {
+    return Array.from(Deno.readDirSync(folder), ({ name }) => `${folder}/${name}`)
+      .map((path) => `$ cat ${path}\n${Deno.readTextFileSync(path)}`).join("\n") || folder;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return `no ${folder}`;
+    throw error;
+  }
 }
 
 /**
