@@ -19,6 +19,14 @@ async function run(command: Command): Promise<number> {
       const { runClient } = await import("./lib/app/client.ts");
       return await runClient(command.options);
     }
+    case "init": {
+      const { runInit } = await import("./lib/app/init.ts");
+      return runInit(command.request);
+    }
+    case "peer": {
+      const { runPeer } = await import("./lib/app/peer.ts");
+      return await runPeer(command.request);
+    }
     case "demo": {
       const { runDemo } = await import("./lib/app/demo.ts");
       return await runDemo(command.options);

@@ -34,6 +34,8 @@ import {
   getTables,
   newEmptyTable,
   newTable,
+  NFT_TABLE_F_OWNER,
+  NFT_TABLE_F_PERSIST,
   type NftablesChain,
   type NftablesTable,
 } from "./nftables_objects.ts";
@@ -86,26 +88,38 @@ export interface Ipv4Network {
 }
 
 export class Nftables implements Disposable {
-  /** Whether the tables belong to this object and go with it, also when the process is killed (Linux 5.12). */
-  readonly ownsTables: boolean;
   readonly #channel: BatchChannel & Disposable;
+  /** `NFT_TABLE_F_*` of the tables that are made. */
+  readonly #flags: number;
 
-  private constructor(channel: BatchChannel & Disposable, { owned }: { owned: boolean }) {
+  private constructor(channel: BatchChannel & Disposable, flags: number) {
     this.#channel = channel;
-    this.ownsTables = owned && this.#canOwnTables();
+    this.#flags = flags !== 0 && this.#knowsFlags(flags) ? flags : 0;
+  }
+
+  /** Whether nobody else may change the tables, as long as this object is there (Linux 5.12, and 6.9 for those that outlive it). */
+  get ownsTables(): boolean {
+    return this.#flags !== 0;
   }
 
   /**
    * Opens the firewall of the network namespace that the thread is in now; the thread may leave it afterwards.
    *
-   * @param options.owned false for tables that others may change and that outlive this object
+   * @param options `owned` (the default): as far as the kernel can do it, the tables are nobody else's to change and go with
+   * this object, also when the process is killed; `persistent`: they are anybody's then, but stay. Tables that are not
+   * owned are anybody's, and stay.
    * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
    * @throws {SystemCallError} EPROTONOSUPPORT where the kernel has no netfilter
    */
-  static open(libc: Libc, options: { readonly owned?: boolean } = {}): Nftables {
+  static open(
+    libc: Libc,
+    options: { readonly owned?: boolean; readonly persistent?: boolean } = {},
+  ): Nftables {
+    const persistence = options.persistent === true ? NFT_TABLE_F_PERSIST : 0;
+    const flags = options.owned === false ? 0 : NFT_TABLE_F_OWNER | persistence;
     const socket = NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER });
     try {
-      return new Nftables(socket, { owned: options.owned ?? true });
+      return new Nftables(socket, flags);
     } catch (error) {
       socket[Symbol.dispose]();
       throw error;
@@ -230,7 +244,7 @@ export class Nftables implements Disposable {
       .some(({ family, name }) => family === table.family && name === table.name);
     this.#transact([
       ...(exists ? [deleteTableRequest(table)] : []),
-      ...newTable(table, chains, { owned: this.ownsTables }),
+      ...newTable(table, chains, this.#flags),
     ]);
   }
 
@@ -253,19 +267,19 @@ export class Nftables implements Disposable {
     }
   }
 
-  /** Ends the connection: owned tables go with it, others stay. */
+  /** Ends the connection: owned tables go with it unless they are persistent, others stay. */
   [Symbol.dispose](): void {
     this.#channel[Symbol.dispose]();
   }
 
-  /** Makes and deletes an owned table in one transaction: nobody sees it. */
-  #canOwnTables(): boolean {
+  /** Makes and deletes a table with these flags in one transaction: nobody sees it. */
+  #knowsFlags(flags: number): boolean {
     const probe: NftablesTable = { family: "inet", name: "vpn_ownership_probe" };
     try {
-      this.#transact([newEmptyTable(probe, { owned: true }), deleteTableRequest(probe)]);
+      this.#transact([newEmptyTable(probe, flags), deleteTableRequest(probe)]);
       return true;
     } catch (error) {
-      // Before 5.12 the flag was not known: EINVAL, or EOPNOTSUPP where fixes were taken back to older kernels.
+      // Flags that are not known are EINVAL, or EOPNOTSUPP where fixes were taken back to older kernels.
       const unknown = error instanceof NetlinkError &&
         (error.errno === EINVAL || error.errno === EOPNOTSUPP);
       if (!unknown) throw error;

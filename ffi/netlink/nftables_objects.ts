@@ -16,7 +16,9 @@ const NLM_F_APPEND = 0x800;
 const NFTA_TABLE_NAME = 1;
 const NFTA_TABLE_FLAGS = 2;
 /** Only the socket that made the table may change it, and the table goes when that is closed (Linux 5.12). */
-const NFT_TABLE_F_OWNER = 0x2;
+export const NFT_TABLE_F_OWNER = 0x2;
+/** With it: the table stays then, and is anybody's (Linux 6.9). */
+export const NFT_TABLE_F_PERSIST = 0x4;
 
 const NFTA_CHAIN_TABLE = 1;
 const NFTA_CHAIN_NAME = 3;
@@ -62,26 +64,27 @@ export interface NftablesChain {
   readonly rules: readonly (readonly Expression[])[];
 }
 
-/** The requests that make a table with these chains. */
+/**
+ * The requests that make a table with these chains.
+ *
+ * @param flags `NFT_TABLE_F_*`
+ */
 export function newTable(
   table: NftablesTable,
   chains: readonly NftablesChain[],
-  { owned }: { readonly owned: boolean },
+  flags: number,
 ): BatchedRequest[] {
   return [
-    newEmptyTable(table, { owned }),
+    newEmptyTable(table, flags),
     ...chains.flatMap((chain) => newChainWithRules(table, chain)),
   ];
 }
 
 /** The request that makes a table without anything in it; EEXIST where there is one. */
-export function newEmptyTable(
-  table: NftablesTable,
-  { owned }: { readonly owned: boolean },
-): BatchedRequest {
+export function newEmptyTable(table: NftablesTable, flags: number): BatchedRequest {
   const message = request(NFT_MSG_NEWTABLE, table, NLM_F_CREATE | NLM_F_EXCL)
     .string(NFTA_TABLE_NAME, table.name)
-    .be32(NFTA_TABLE_FLAGS, owned ? NFT_TABLE_F_OWNER : 0);
+    .be32(NFTA_TABLE_FLAGS, flags);
   return { message, action: `add ${describe(table)}` };
 }
 

@@ -1,23 +1,19 @@
 /** Owns `vpn cleanup`, and the same at each start: undoing what a killed run left behind. */
+import { inNamespace, namespaceExists } from "../../ffi/netns.ts";
 import { describeChange } from "./host_change.ts";
 import { ownResolvConfs } from "./dns/resolv_conf_file.ts";
-import { undoStale, undoUnlessHeld } from "./journal.ts";
-import { staleJournals } from "./journal_files.ts";
+import { undoStale } from "./journal.ts";
+import { type JournalFile, staleJournals } from "./journal_files.ts";
 import { ExitCode } from "./errors.ts";
-import { configureLogging } from "./logging.ts";
+import { configureLogging, getLogger } from "./logging.ts";
 import { removeLeftovers } from "./demo/traces.ts";
 import { isAlive, parseIdentity } from "./process_identity.ts";
 import { writeText } from "./output.ts";
+import { undoUnlessHeld } from "./shared_change.ts";
 
 /** Undoes what dead processes left in this network namespace, or in one that has gone since. Returns one line for each change undone. */
 export function cleanUp(): string[] {
-  const lines: string[] = [];
-  for (const journal of staleJournals()) {
-    const { interfaceName, pid } = journal.owner;
-    for (const change of undoStale(journal)) {
-      lines.push(`undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
-    }
-  }
+  const lines = staleJournals().flatMap(undoWithLines);
   // Last, what has no journal any more: a power cut empties /run, not /etc.
   for (const change of ownResolvConfs()) {
     if (isAlive(parseIdentity(change.owner))) continue;
@@ -27,10 +23,31 @@ export function cleanUp(): string[] {
   return lines;
 }
 
+/** The same in the namespaces that dead processes were sent into by `--netns`, from wherever they were started. */
+function cleanUpNamed(): string[] {
+  return staleJournals().flatMap((journal) => {
+    const { netns } = journal.owner;
+    if (netns === undefined || !namespaceExists(netns)) return [];
+    try {
+      return inNamespace(netns, () => undoWithLines(journal));
+    } catch (error) {
+      // It may have gone by now, and its name be a file without a namespace: no reason to leave the rest undone.
+      getLogger("cleanup").warn("cannot clean up in {netns}: {error}", { netns, error });
+      return [];
+    }
+  });
+}
+
+function undoWithLines(journal: JournalFile): string[] {
+  const { interfaceName, pid } = journal.owner;
+  return undoStale(journal)
+    .map((change) => `undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
+}
+
 /** Runs `vpn cleanup`, which takes away what demos left, too: that is in no namespace that a server would clean. */
 export function runCleanup(): number {
   configureLogging({ level: "warning", format: "text" });
-  const lines = [...cleanUp(), ...removeLeftovers()];
+  const lines = [...cleanUp(), ...cleanUpNamed(), ...removeLeftovers()];
   if (lines.length === 0) lines.push("nothing to undo");
   writeText(Deno.stdout, `${lines.join("\n")}\n`);
   return ExitCode.ok;

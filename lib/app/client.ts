@@ -20,7 +20,7 @@ import { KillSwitch } from "./kill_switch.ts";
 import { getLogger } from "./logging.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
-import { planRoutes, requireReachableOutside } from "./route_plan.ts";
+import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
@@ -51,12 +51,13 @@ export async function runClient(options: RunOptions): Promise<number> {
   for (const line of cleanUp()) logger.info("{line}", { line });
   using stop = listenForStop();
   const { interfaceName } = options;
-  const journal = new Journal(interfaceName);
+  const journal = new Journal(interfaceName, options.netns);
   const hooks = new Hooks({ config, interfaceName, journal, stop: stop.received });
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
   const plan = planRoutes(config);
+  for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
   const deadline = performance.now() + config.interface.connectTimeout;
   const address = await resolveEndpoint(config.server.endpoint, config.interface.connectTimeout);
   const way = network.wayTo(address, plan.mark);
@@ -103,10 +104,11 @@ export async function runClient(options: RunOptions): Promise<number> {
 
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
-    if (config.interface.killSwitch) {
-      const ports = { first: port, last: port };
-      new KillSwitch({ interfaceName, mark: plan.mark, journal }, [{ protocol: "udp", ports }]);
-    }
+    using _killSwitch = config.interface.killSwitch
+      ? new KillSwitch({ interfaceName, mark: plan.mark, journal }, [
+        { protocol: "udp", ports: { first: port, last: port } },
+      ])
+      : null;
     const settings = {
       name: options.interfaceName,
       addresses: config.interface.addresses,
@@ -115,6 +117,9 @@ export async function runClient(options: RunOptions): Promise<number> {
     network.bringUp(settings);
     network.addRoutes(settings, plan.plain);
     network.addPolicy(settings, plan);
+    if (plan.blocked6.length > 0) {
+      logger.info("IPv6 to {networks} is blocked", { networks: plan.blocked6.join(", ") });
+    }
     const dns = setClientDns({ config, interfaceName, journal });
     if (dns !== null) {
       logger.info("names are looked up through the tunnel, by {by}", { by: dns.by });

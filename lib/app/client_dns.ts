@@ -23,6 +23,7 @@ import {
 } from "./dns/resolv_conf_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Journal } from "./journal.ts";
+import { isAllIpv4 } from "./route_plan.ts";
 
 /** What systemd-resolved has there while it runs; in the last file, the resolvers that it asks itself. */
 const RESOLVED_DIRECTORY = "/run/systemd/resolve";
@@ -88,7 +89,7 @@ function setByResolved(servers: readonly string[], options: ClientDnsOptions): C
   const domains = new Set(config.interface.dnsSearch);
   // All traffic through the tunnel is every name, too. Else these resolvers are asked for their domains, or for all
   // names beside the others, as systemd-resolved sees fit.
-  if (config.server.allowedIps.some(({ prefixLength }) => prefixLength === 0)) domains.add("~.");
+  if (isAllIpv4(config.server.allowedIps)) domains.add("~.");
   using netlink = Rtnetlink.open(openLibc());
   const { index } = netlink.links.get(interfaceName);
   journal.make({ kind: "resolvectl", interfaceName, index, servers, domains: [...domains] });

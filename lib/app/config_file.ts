@@ -12,11 +12,17 @@ const MAX_BYTES = 1024 * 1024;
  * @throws {ConfigError} when it cannot be read, is no text of at most 1 MiB, or has a mistake
  */
 export function loadConfig(path: string): Config {
+  return readConfig(path).config;
+}
+
+/** The same, with the text as it stands in the file. */
+export function readConfig(path: string): { readonly text: string; readonly config: Config } {
   const { bytes, mode } = readBounded(path);
-  const config = parseConfig(decode(bytes, path), path);
-  if ((mode & 0o077) === 0) return config;
+  const text = decode(bytes, path);
+  const config = parseConfig(text, path);
+  if ((mode & 0o077) === 0) return { text, config };
   const warning = `${path}: others can read or write this file, which holds keys: chmod 600 it`;
-  return { ...config, warnings: [warning, ...config.warnings] };
+  return { text, config: { ...config, warnings: [warning, ...config.warnings] } };
 }
 
 /** The file's content, and its permission bits if it is a regular file: a pipe has no lasting ones. */

@@ -108,6 +108,7 @@ export class DataPlane {
       mtu: config.mtu,
       random: (length) => new Uint8Array(randomBytes(length)),
       wallClock: Date.now,
+      watch: config.watch,
     });
     this.#egress = egress === null ? null : new Egress(this.#libc, arena, {
       config: egress,
@@ -243,13 +244,24 @@ export class DataPlane {
       case "connected":
         for (const peer of this.#device.peers) peer.timers.handshakeInterval = REKEY_TIMEOUT;
         break;
+      case "set-endpoint":
+        for (const peer of this.#device.peers) {
+          peer.endpoint.address = command.address;
+          peer.endpoint.port = command.port;
+          peer.endpoint.source = 0;
+        }
+        break;
+      case "renew":
+        this.#device.renew(now);
+        break;
       case "set-external-address":
         this.#egress?.setExternalAddress(command.address);
         break;
       case "get-statistics":
-        this.#report({ kind: "statistics", statistics: this.#statistics() });
+        this.#report({ kind: "statistics", statistics: this.#statistics(now) });
         break;
       case "stop":
+        this.#device.sayGoodbye(now);
         this.#stopping = true;
         break;
     }
@@ -286,7 +298,7 @@ export class DataPlane {
     return library ?? createBuiltinAead(this.#arena);
   }
 
-  #statistics(): Statistics {
+  #statistics(now: number): Statistics {
     const drops: Record<string, number> = {};
     // The kernel counts these; no packet of them ever came here.
     this.#drops.counts[DropReason.captureOverflow] = this.#egress?.capture.drops() ?? 0;
@@ -306,6 +318,8 @@ export class DataPlane {
         name: peer.name,
         endpoint: { address: peer.endpoint.address, port: peer.endpoint.port },
         lastHandshake: peer.lastHandshakeUnixTime,
+        silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
+        isDown: peer.watch?.isDown ?? false,
         receivedBytes: peer.receivedBytes,
         sentBytes: peer.sentBytes,
       })),
@@ -325,6 +339,7 @@ export class DataPlane {
       if (kind === "handshake-completed" || kind === "endpoint-changed") {
         this.#prober.start(peer, now);
       }
+      if (kind === "released") this.#egress?.nat.releaseClient(peer, now);
       const { address, port } = peer.endpoint;
       this.#report({
         kind: "peer",

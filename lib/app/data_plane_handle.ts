@@ -105,6 +105,16 @@ export class DataPlaneHandle {
     this.#send({ kind: "connected" });
   }
 
+  /** Looks for the only peer at this address, host order, and port. */
+  setEndpoint(endpoint: { address: number; port: number }): void {
+    this.#send({ kind: "set-endpoint", address: endpoint.address, port: endpoint.port });
+  }
+
+  /** Shakes hands with the peers at once, as the way to them may be another now. */
+  renew(): void {
+    this.#send({ kind: "renew" });
+  }
+
   /** Tells the NAT of a new address outside, host order. */
   setExternalAddress(address: number): void {
     this.#send({ kind: "set-external-address", address });

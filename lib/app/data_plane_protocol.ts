@@ -1,4 +1,6 @@
 /** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
+import type { DeviceEventKind } from "../tunnel/device.ts";
+import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
 import type { EgressConfig } from "./egress.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
@@ -29,6 +31,8 @@ export interface DataPlaneConfig {
   /** The host's own networks that peers may not reach through the egress. */
   readonly privateNetworks: readonly Ipv4Prefix[];
   readonly peers: readonly PeerOptions[];
+  /** How peers are watched. */
+  readonly watch: WatchOptions;
 }
 
 /** From the main thread, as JSON over the wake channel. */
@@ -39,6 +43,10 @@ export type Command =
   | { readonly kind: "connect"; readonly interval: number }
   /** Go back to the ordinary interval between handshakes. */
   | { readonly kind: "connected" }
+  /** Look for the only peer there, host order; whatever its packets say later counts as ever. */
+  | { readonly kind: "set-endpoint"; readonly address: number; readonly port: number }
+  /** Shake hands at once with every peer that there is a session with: the way to it may be another. */
+  | { readonly kind: "renew" }
   /** The gateway's address outside (host order) has changed. */
   | { readonly kind: "set-external-address"; readonly address: number }
   /** Answered by `statistics`. */
@@ -53,6 +61,10 @@ export interface PeerStatistics {
   readonly endpoint: { readonly address: number; readonly port: number };
   /** Unix ms; 0 for never. */
   readonly lastHandshake: number;
+  /** ms since its last authenticated message; null for never. */
+  readonly silence: number | null;
+  /** Whether it was found missing and has not been heard since. */
+  readonly isDown: boolean;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }
@@ -78,11 +90,7 @@ export type Report =
   /** What happened to the peer with this index in the configuration. */
   | {
     readonly kind: "peer";
-    readonly event:
-      | "handshake-completed"
-      | "handshake-abandoned"
-      | "endpoint-changed"
-      | "keys-zeroed";
+    readonly event: DeviceEventKind;
     readonly publicKey: Uint8Array;
     readonly name: string | null;
     readonly endpoint: { readonly address: number; readonly port: number };

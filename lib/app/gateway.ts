@@ -83,7 +83,8 @@ export class Gateway implements Disposable {
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     this.#nftables = Nftables.open(openLibc(), { owned: false });
     if (typeof egress === "object") {
-      securePorts(capturedPorts(egress), this.#options.journal);
+      const { journal } = this.#options;
+      securePorts(capturedPorts(egress), { device: external.name, journal });
       this.#noteTables("netdev", "inet", "ip");
       this.#nftables.installNotrack({ table: this.#table, mark: EGRESS_MARK });
       this.#installCapture(this.#nftables, external, egress);

@@ -45,6 +45,13 @@ export type HostChange =
   | { readonly kind: "nftables-table"; readonly table: NftablesTable }
   /** Ports kept from the kernel's own choice that were not before; both ends of a range included. */
   | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] }
+  /** Ports outside that a gateway's NAT takes on an interface. Nothing on the host: it is for other gateways to see. */
+  | {
+    readonly kind: "nat-ports";
+    readonly device: string;
+    readonly tcp: readonly PortRange[];
+    readonly udp: readonly PortRange[];
+  }
   /** What the `PostDown` commands are to undo; whoever runs the commands that did it notes it first. */
   | { readonly kind: "hook"; readonly commands: readonly PreparedHook[] }
   /** An empty directory; it goes unless something is in it. */
@@ -85,6 +92,7 @@ export function makeChange(change: HostChange): void {
       makeResolvectl(change);
       break;
     case "nftables-table":
+    case "nat-ports":
     case "hook":
       break;
   }
@@ -117,6 +125,8 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
         nftables.deleteTable(change.table);
         break;
       }
+      case "nat-ports":
+        break;
       case "hook":
         runPostDown(change.commands);
         break;
@@ -156,6 +166,8 @@ export function describeChange(change: HostChange): string {
       return `nftables table ${change.table.family} ${change.table.name}`;
     case "reserved-ports":
       return `reserved ports ${formatRanges(portsOf(change.ranges))}`;
+    case "nat-ports":
+      return `the NAT's ports on ${change.device}`;
     case "hook":
       return `what PostDown undoes (${change.commands.map(({ place }) => place).join(", ")})`;
     case "directory":
@@ -192,6 +204,14 @@ function writeReservedPorts(ports: ReadonlySet<number>): void {
   Deno.writeTextFileSync(RESERVED_PORTS, `${formatRanges(ports)}\n`);
 }
 
+/** Ranges of the ports of `ranges` that `others` have not. */
+export function withoutPorts(
+  ranges: readonly PortRange[],
+  others: readonly PortRange[],
+): PortRange[] {
+  return rangesOf(portsOf(ranges).difference(portsOf(others)));
+}
+
 function portsOf(ranges: readonly PortRange[]): Set<number> {
   const ports = new Set<number>();
   for (const { first, last } of ranges) {
@@ -200,8 +220,7 @@ function portsOf(ranges: readonly PortRange[]): Set<number> {
   return ports;
 }
 
-/** As in `20000-29999,51820`. */
-function formatRanges(ports: ReadonlySet<number>): string {
+function rangesOf(ports: ReadonlySet<number>): PortRange[] {
   const ranges: PortRange[] = [];
   for (const port of [...ports].sort((a, b) => a - b)) {
     const open = ranges.at(-1);
@@ -211,7 +230,13 @@ function formatRanges(ports: ReadonlySet<number>): string {
       ranges.push({ first: port, last: port });
     }
   }
-  return ranges.map(({ first, last }) => first === last ? `${first}` : `${first}-${last}`)
+  return ranges;
+}
+
+/** As in `20000-29999,51820`. */
+function formatRanges(ports: ReadonlySet<number>): string {
+  return rangesOf(ports)
+    .map(({ first, last }) => first === last ? `${first}` : `${first}-${last}`)
     .join(",");
 }
 

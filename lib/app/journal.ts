@@ -6,17 +6,9 @@
  * the entry, make the change; undo the change, remove the file.
  */
 import { dirname } from "node:path";
-import type { NftablesTable } from "../../ffi/netlink/nftables.ts";
-import {
-  describeChange,
-  type HostChange,
-  makeChange,
-  readSysctl,
-  undoChange,
-} from "./host_change.ts";
+import { describeChange, type HostChange, makeChange, readSysctl } from "./host_change.ts";
 import { journalDirectory } from "./journal_directory.ts";
 import {
-  allJournals,
   JOURNAL_SUFFIX,
   type JournalFile,
   type JournalOwner,
@@ -27,7 +19,13 @@ import {
 } from "./journal_files.ts";
 import { getLogger } from "./logging.ts";
 import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
-import { identityText, isAlive, ownIdentity } from "./process_identity.ts";
+import { identityText, ownIdentity } from "./process_identity.ts";
+import {
+  changesOfOthers,
+  otherHolder,
+  type OthersChange,
+  undoUnlessHeld,
+} from "./shared_change.ts";
 
 /** Changes by programs, which take their time, and which no other instance looks at. */
 const UNSHARED_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
@@ -50,11 +48,17 @@ export class Journal {
   #file: Deno.FsFile | null = null;
   #isExclusive = false;
 
-  /** @param interfaceName of the tunnel, for messages. Nothing is written before the first change. */
-  constructor(interfaceName: string) {
+  /**
+   * Nothing is written before the first change.
+   *
+   * @param interfaceName of the tunnel, for messages
+   * @param netns the name of the network namespace that the process went into; undefined where it is in its own
+   */
+  constructor(interfaceName: string, netns?: string) {
     const identity = ownIdentity();
     this.#path = `${journalDirectory()}/${identityText(identity)}${JOURNAL_SUFFIX}`;
-    this.#owner = { ...identity, ...currentNetworkNamespace(), interfaceName };
+    const owner = { ...identity, ...currentNetworkNamespace(), interfaceName };
+    this.#owner = netns === undefined ? owner : { ...owner, netns };
   }
 
   /** What tells this process from all others, as one word. */
@@ -82,6 +86,11 @@ export class Journal {
       this.#changes.push(change);
       makeChange(change);
     });
+  }
+
+  /** The changes of one kind that other living instances have made in this network namespace. */
+  ofOthers<Kind extends HostChange["kind"]>(kind: Kind): OthersChange<Kind>[] {
+    return changesOfOthers(kind, this.#path);
   }
 
   /**
@@ -159,42 +168,6 @@ export class Journal {
   }
 }
 
-/** A change that several processes may have made, by what they then have in common. */
-type Shared =
-  | { readonly kind: "sysctl" | "directory"; readonly path: string }
-  | { readonly kind: "resolv-conf"; readonly path: string; readonly directory: string }
-  | { readonly kind: "nftables-table"; readonly table: NftablesTable };
-
-/**
- * The like change of another living process. For those that belong to a network namespace, it is one of this namespace.
- */
-function otherHolder<Wanted extends Shared>(
-  wanted: Wanted,
-  ownJournal: string,
-): Extract<HostChange, { kind: Wanted["kind"] }> | undefined {
-  const namespace = currentNetworkNamespace();
-  const isOfNamespace = wanted.kind === "sysctl" || wanted.kind === "nftables-table";
-  for (const { path, owner, changes } of allJournals()) {
-    if (path === ownJournal || !isAlive(owner)) continue;
-    if (isOfNamespace && !isSameNamespace(owner, namespace)) continue;
-    const like = changes.find((change) => isLike(change, wanted));
-    if (like !== undefined) return like as Extract<HostChange, { kind: Wanted["kind"] }>;
-  }
-  return undefined;
-}
-
-function isLike(change: HostChange, wanted: Shared): boolean {
-  if (change.kind === "nftables-table" && wanted.kind === "nftables-table") {
-    const { family, name } = wanted.table;
-    return change.table.family === family && change.table.name === name;
-  }
-  if (change.kind === "resolv-conf" && wanted.kind === "resolv-conf") {
-    return change.path === wanted.path && change.directory === wanted.directory;
-  }
-  return change.kind === wanted.kind && "path" in change && "path" in wanted &&
-    change.path === wanted.path;
-}
-
 /** As `undoUnlessHeld()`; false, with a warning, where it fails. */
 function tryToUndo(change: HostChange, ownJournal: string): boolean {
   try {
@@ -206,25 +179,6 @@ function tryToUndo(change: HostChange, ownJournal: string): boolean {
       error,
     });
     return false;
-  }
-}
-
-/**
- * Undoes a change, but leaves to another living process what it has in common with that.
- *
- * @param ownJournal of whoever made the change; empty where it is gone
- */
-export function undoUnlessHeld(change: HostChange, ownJournal: string): void {
-  switch (change.kind) {
-    case "sysctl":
-    case "nftables-table":
-      if (otherHolder(change, ownJournal) === undefined) undoChange(change);
-      break;
-    case "resolv-conf":
-      undoChange(change, otherHolder(change, ownJournal));
-      break;
-    default:
-      undoChange(change);
   }
 }
 

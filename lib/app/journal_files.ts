@@ -13,6 +13,8 @@ export const JOURNAL_SUFFIX = ".journal";
 /** The first line of a journal: the process, the network namespace that it was in, and its tunnel. */
 export interface JournalOwner extends ProcessIdentity, NetworkNamespace {
   readonly interfaceName: string;
+  /** What `--netns` named: the process was started elsewhere, and whoever started it cleans up from there. */
+  readonly netns?: string;
 }
 
 /** A journal as it was read, of a process that lives or has died. */

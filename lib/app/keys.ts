@@ -1,4 +1,4 @@
-/** Owns `vpn genkey`, `vpn pubkey` and `vpn genpsk`, which read and write what `wg` does. */
+/** Owns new keys, and `vpn genkey`, `vpn pubkey` and `vpn genpsk`, which read and write what `wg` does. */
 import { decodeKey, encodeKey, KEY_LENGTH, keyProblem } from "../config/key_text.ts";
 import { clamp, publicKey } from "../noise/x25519.ts";
 import { AppError, ExitCode } from "./errors.ts";
@@ -16,9 +16,19 @@ export async function runKeyCommand(command: "genkey" | "pubkey" | "genpsk"): Pr
       "vpn: warning: others can read the file that this key is written to: set umask 077 and make a new one\n",
     );
   }
-  const random = crypto.getRandomValues(new Uint8Array(KEY_LENGTH));
-  writeText(Deno.stdout, `${encodeKey(command === "genkey" ? clamp(random) : random)}\n`);
+  const key = command === "genkey" ? newPrivateKey() : newPresharedKey();
+  writeText(Deno.stdout, `${encodeKey(key)}\n`);
   return ExitCode.ok;
+}
+
+/** 32 bytes, in the form in which `wg genkey` prints them. */
+export function newPrivateKey(): Uint8Array {
+  return clamp(newPresharedKey());
+}
+
+/** 32 random bytes. */
+export function newPresharedKey(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(KEY_LENGTH));
 }
 
 /**

@@ -2,8 +2,8 @@
  * Owns `KillSwitch`: a firewall table that lets nothing out of the host but by the tunnel.
  *
  * By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
- * the address that the tunnel stands on. Neighbour discovery, of IPv6, does not. The table is nobody's: killed with
- * SIGKILL, the process leaves it, and the host stays closed until the next start or `vpn cleanup`.
+ * the address that the tunnel stands on. Neighbour discovery, of IPv6, does not. Killed with SIGKILL, the process leaves the
+ * table, and the host stays closed until the next start or `vpn cleanup`.
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { AF_INET, AF_INET6 } from "../../ffi/netlink/ip_address.ts";
@@ -53,22 +53,34 @@ export interface KillSwitchOptions {
   readonly journal: Journal;
 }
 
-export class KillSwitch {
+/**
+ * While it is there, nobody else can remove the table, not even by `nft flush ruleset`, as firewalls do it when they load
+ * their rules anew (from Linux 6.9 on). To be disposed of before the journal is undone, which opens the host again.
+ */
+export class KillSwitch implements Disposable {
   readonly #options: KillSwitchOptions;
   readonly #table: NftablesTable;
+  readonly #nftables: Nftables;
 
-  /** Closes the host; the journal opens it again. */
+  /** Closes the host. */
   constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
     this.#options = options;
     this.#table = { family: "inet", name: `vpn_${options.interfaceName}_killswitch` };
     options.journal.make({ kind: "nftables-table", table: this.#table });
+    using opened = new DisposableStack();
+    this.#nftables = opened.use(Nftables.open(openLibc(), { persistent: true }));
     this.admit(carriers);
+    opened.move();
   }
 
   /** Lets these carriers pass, and no others any more: without a moment in which all, or none, pass. */
   admit(carriers: readonly CarrierPorts[]): void {
-    using nftables = Nftables.open(openLibc(), { owned: false });
-    nftables.replaceTable(this.#table, ...chains(this.#options, carriers));
+    this.#nftables.replaceTable(this.#table, ...chains(this.#options, carriers));
+  }
+
+  /** Leaves the table to whoever undoes the journal; the host stays closed. */
+  [Symbol.dispose](): void {
+    this.#nftables[Symbol.dispose]();
   }
 }
 

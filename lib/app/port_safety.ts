@@ -33,11 +33,15 @@ interface Listener {
 }
 
 /**
- * Makes sure of the ports: refuses those that a service has, reserves those that the kernel might hand out.
+ * Makes sure of the ports on an interface: refuses those that a service or another gateway has, reserves those that the
+ * kernel might hand out.
  *
- * @throws {AppError} with exit code 2, which names the socket in the way
+ * @throws {AppError} with exit code 2, which names who is in the way
  */
-export function securePorts(ports: NatPorts, journal: Journal): void {
+export function securePorts(
+  ports: NatPorts,
+  { device, journal }: { readonly device: string; readonly journal: Journal },
+): void {
   const inTheWay = listeners().find(({ protocol, port }) => contains(ports[protocol], port));
   if (inTheWay !== undefined) {
     const { protocol, port, inode } = inTheWay;
@@ -47,7 +51,31 @@ export function securePorts(ports: NatPorts, journal: Journal): void {
       { exitCode: ExitCode.usage },
     );
   }
-  reserve([...ports.tcp, ...ports.udp], journal);
+  journal.exclusively(() => {
+    refuseOtherGateways(ports, { device, journal });
+    journal.make({ kind: "nat-ports", device, ...ports });
+    reserve([...ports.tcp, ...ports.udp], journal);
+  });
+}
+
+/** Of two gateways that took the same packets, each would see, and answer for, the connections of the other. */
+function refuseOtherGateways(
+  ports: NatPorts,
+  { device, journal }: { readonly device: string; readonly journal: Journal },
+): void {
+  for (const { owner, change } of journal.ofOthers("nat-ports")) {
+    if (change.device !== device) continue;
+    for (const protocol of ["tcp", "udp"] as const) {
+      const taken = ports[protocol].find((range) => overlaps(range, change[protocol]));
+      if (taken === undefined) continue;
+      throw new AppError(
+        `Cannot use ${protocol} ports ${taken.first} to ${taken.last} for the NAT: the gateway ` +
+          `"${owner.interfaceName}" (process ${owner.pid}) has some of them on ${device}: ` +
+          "stop it, or choose other ports with NatPorts",
+        { exitCode: ExitCode.usage },
+      );
+    }
+  }
 }
 
 /** Who listens on a port, as in `"nginx" (process 812)`; null where nobody does. */
@@ -104,7 +132,12 @@ function ownerOf(inode: string): string {
 /** Keeps the kernel from handing out the ports of the ranges to the host's own connections. */
 function reserve(ranges: readonly PortRange[], journal: Journal): void {
   const { first, last } = ephemeralPorts();
+  // Those of other gateways, on other interfaces, become ours, too: whoever ends last gives them back.
+  const others = journal.ofOthers("reserved-ports").flatMap(({ change }) => change.ranges);
   const reserved = readReservedPorts();
+  for (const range of others) {
+    for (let port = range.first; port <= range.last; port++) reserved.delete(port);
+  }
   const missing = ranges
     .filter((range) => range.first <= last && range.last >= first)
     .flatMap((range) => unreserved(range, reserved));
@@ -124,6 +157,10 @@ function unreserved({ first, last }: PortRange, reserved: ReadonlySet<number>): 
     }
   }
   return parts;
+}
+
+function overlaps(range: PortRange, others: readonly PortRange[]): boolean {
+  return others.some(({ first, last }) => first <= range.last && last >= range.first);
 }
 
 function contains(ranges: readonly PortRange[], port: number): boolean {

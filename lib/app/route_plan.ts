@@ -1,8 +1,8 @@
 /**
- * Owns the decision what goes through a client's tunnel, and by which kind of routing, and the refusal of networks that
- * would cut the tunnel off from its own server.
+ * Owns the decision what goes through the tunnel, and by which kind of routing, and the refusal of networks that would cut
+ * a client's tunnel off from its own server.
  */
-import type { ClientConfig } from "../config/config.ts";
+import type { ClientConfig, ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 
@@ -48,10 +48,8 @@ export function planRoutes(config: ClientConfig): RoutePlan {
       blocked6: [],
     };
   }
-  const outermost = allowedIps.filter((prefix) =>
-    !allowedIps.some((other) => other !== prefix && isWithin(prefix, other))
-  );
-  const isFullTunnel = coverAll(outermost);
+  const outermost = outermostOf(allowedIps);
+  const isFullTunnel = isAllIpv4(allowedIps);
   return {
     mark: given === 0 && (isFullTunnel || killSwitch) ? DEFAULT_MARK : given,
     isFullTunnel,
@@ -63,6 +61,30 @@ export function planRoutes(config: ClientConfig): RoutePlan {
     },
     blocked6: allowIpv6 ? [] : isFullTunnel ? [ALL_IPV6] : allowedIps6,
   };
+}
+
+/**
+ * The routes of a gateway to its peers' networks. A default route is not among them: the host's own is never replaced, and
+ * it is what the gateway is reached by.
+ */
+export function planPeerRoutes(config: ServerConfig): RoutePlan["plain"] {
+  const { table } = config.interface;
+  if (table === "off") return { networks: [], table: MAIN_TABLE };
+  const networks = config.peers.flatMap(({ allowedIps }) => allowedIps);
+  if (table !== "auto" && table !== MAIN_TABLE) return { networks, table };
+  return { networks: networks.filter(({ prefixLength }) => prefixLength > 0), table: MAIN_TABLE };
+}
+
+/** What a user may not expect of the plan, one line each, beginning with file and line. */
+export function routeWarnings(config: ClientConfig, plan: RoutePlan): string[] {
+  const { killSwitch, allowIpv6, lines } = config.interface;
+  if (!killSwitch) return [];
+  const warning = (key: string, text: string) =>
+    `${config.fileName}:${lines.get(key)}: ${key}: ${text}`;
+  return [
+    ...plan.isFullTunnel ? [] : [warning("KillSwitch", "blocks all that AllowedIPs do not cover")],
+    ...allowIpv6 ? [warning("AllowIPv6", "has no effect with KillSwitch = on")] : [],
+  ];
 }
 
 /**
@@ -119,11 +141,19 @@ function isWithin(inner: Ipv4Prefix, outer: Ipv4Prefix): boolean {
   return ((inner.address ^ outer.address) & prefixMask(outer.prefixLength)) === 0;
 }
 
+/** Those that are not within another one. */
+function outermostOf(networks: readonly Ipv4Prefix[]): Ipv4Prefix[] {
+  return networks.filter((network) =>
+    !networks.some((other) => other !== network && isWithin(network, other))
+  );
+}
+
 /**
- * Whether networks that do not overlap are all of IPv4 together: `0.0.0.0/0` itself, or its parts, such as the two halves
- * by which some configurations spare the default route.
+ * Whether networks are all of IPv4 together: `0.0.0.0/0` itself, or its parts, such as the two halves by which some
+ * configurations spare the default route.
  */
-function coverAll(networks: readonly Ipv4Prefix[]): boolean {
-  const addresses = networks.reduce((sum, { prefixLength }) => sum + 2 ** (32 - prefixLength), 0);
-  return addresses === 2 ** 32;
+export function isAllIpv4(networks: readonly Ipv4Prefix[]): boolean {
+  const sizes = outermostOf(withoutRepetitions(networks))
+    .map(({ prefixLength }) => 2 ** (32 - prefixLength));
+  return sizes.reduce((sum, size) => sum + size, 0) === 2 ** 32;
 }

@@ -1,5 +1,4 @@
 /** Owns `vpn server`: the life of a gateway from its configuration to its end. */
-import { RouteTable } from "../../ffi/netlink/routes.ts";
 import type { RunOptions } from "../cli/command.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { validateServer } from "../config/roles.ts";
@@ -15,6 +14,7 @@ import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
+import { planPeerRoutes } from "./route_plan.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
@@ -41,7 +41,7 @@ export async function runServer(options: RunOptions): Promise<number> {
   for (const line of cleanUp()) logger.info("{line}", { line });
   using stop = listenForStop();
   const { interfaceName } = options;
-  const journal = new Journal(interfaceName);
+  const journal = new Journal(interfaceName, options.netns);
   const hooks = new Hooks({ config, interfaceName, journal, stop: stop.received });
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
@@ -68,11 +68,7 @@ export async function runServer(options: RunOptions): Promise<number> {
       mtu: innerMtu,
     };
     network.bringUp(settings);
-    const { table } = config.interface;
-    if (table !== "off") {
-      const networks = config.peers.flatMap((peer) => peer.allowedIps);
-      network.addRoutes(settings, { networks, table: table === "auto" ? RouteTable.main : table });
-    }
+    network.addRoutes(settings, planPeerRoutes(config));
     gateway.open();
     using _proxy = config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
       address: config.interface.addresses[0].address,

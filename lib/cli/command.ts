@@ -1,4 +1,6 @@
 /** Owns what a command line means once it is parsed: one of these commands, with its options. */
+import type { Subnet } from "../config/address_pool.ts";
+import type { Endpoint } from "../config/config.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -26,6 +28,38 @@ export interface RunOptions extends LogOptions {
 /** What `vpn demo` runs with. */
 export type DemoOptions = LogOptions;
 
+/** What `vpn init` is asked for. */
+export interface InitRequest {
+  readonly endpoint: Endpoint;
+  readonly subnet: Subnet;
+  /** The file to write. */
+  readonly out: string;
+}
+
+/** What `vpn peer` is asked for, about the gateway with this configuration. */
+export type PeerRequest =
+  & { readonly configPath: string }
+  & (
+    | PeerAddition
+    | { readonly action: "list"; readonly json: boolean }
+    | { readonly action: "show"; readonly name: string; readonly qr: boolean }
+    | { readonly action: "remove"; readonly name: string }
+  );
+
+/** The client that `vpn peer add` is to make. */
+export interface PeerAddition {
+  readonly action: "add";
+  readonly name: string;
+  /** Where its configuration goes; `-` is standard output. Left out: the folder beside the gateway's file. */
+  readonly out?: string;
+  /** Where the client reaches the gateway; left out: the file's PublicEndpoint. */
+  readonly endpoint?: Endpoint;
+  /** What goes through the tunnel, as it stands in the file; left out: all, where the gateway leads to the internet. */
+  readonly allowedIps?: string;
+  /** As it stands in the file; left out: the gateway, where all goes through it and it answers. */
+  readonly dns?: string;
+}
+
 /** A parsed command line. */
 export type Command =
   | { readonly command: "server"; readonly options: RunOptions }
@@ -33,5 +67,7 @@ export type Command =
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   | { readonly command: "cleanup" }
+  | { readonly command: "init"; readonly request: InitRequest }
+  | { readonly command: "peer"; readonly request: PeerRequest }
   /** Text to print on standard output: help, the version, a completion script. */
   | { readonly command: "show"; readonly text: string };

@@ -1,19 +1,21 @@
 /** Owns the grammar of the command line: commands, options, their defaults, help and error texts. */
 import { object, or } from "@optique/core/constructs";
-import { type Message, message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
-import { command, constant, option, type OptionOptions } from "@optique/core/primitives";
+import { command, constant, option } from "@optique/core/primitives";
 import { extractOptionNames } from "@optique/core/usage";
-import { choice, type ValueParser } from "@optique/core/valueparser";
+import { choice } from "@optique/core/valueparser";
 import { quoted } from "../config/config_error.ts";
-import { INTERFACE_NAME_RULE, isInterfaceName } from "../config/interface_name.ts";
 import { nearestName } from "../config/nearest.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./command.ts";
+import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
+import { about, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
 
 /** The commands as `parseArguments()` knows them, in the order of the help page. */
 const COMMAND_NAMES: readonly string[] = [
   "server",
   "client",
+  "init",
+  "peer",
   "demo",
   "cleanup",
   "genkey",
@@ -52,7 +54,7 @@ export function createGrammar(argv: readonly string[]) {
   const demo = object(logOptions);
   const optionsOf = (name: string) => {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
-    return name === "demo" ? [...extractOptionNames(demo.usage)] : [];
+    return name === "demo" ? [...extractOptionNames(demo.usage)] : PEER_OPTIONS[name] ?? [];
   };
   return or(
     command("server", object({ command: constant("server"), run }), {
@@ -65,6 +67,8 @@ export function createGrammar(argv: readonly string[]) {
         "Stays connected until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN.",
       ),
     }),
+    initGrammar(),
+    peerGrammar(),
     command("demo", object({ command: constant("demo"), log: demo }), {
       brief: line("Show the whole thing on this machine"),
       description: line(
@@ -116,66 +120,6 @@ const logOptions = {
   ),
 };
 
-const filePath: ValueParser<"sync", string> = {
-  mode: "sync",
-  metavar: "FILE",
-  placeholder: "",
-  parse: (input) => ({ success: true, value: input }),
-  format: (path) => path,
-  *suggest(prefix) {
-    yield { kind: "file", type: "file", pattern: prefix };
-  },
-};
-
-const interfaceName = nameParser("vpn0", isInterfaceName, INTERFACE_NAME_RULE);
-/** It becomes a file's name in `/run/netns`. */
-const netnsName = nameParser(
-  "vpn",
-  (name) => /^[^/\0]{1,255}$/.test(name) && name !== "." && name !== "..",
-  'the name of a network namespace has no "/"',
-);
-
-function nameParser(
-  placeholder: string,
-  accepts: (name: string) => boolean,
-  rule: string,
-): ValueParser<"sync", string> {
-  return {
-    mode: "sync",
-    metavar: "NAME",
-    placeholder,
-    parse: (input) =>
-      accepts(input)
-        ? { success: true, value: input }
-        : { success: false, error: line(`cannot use ${quoted(input)}: ${rule}`) },
-    format: (name) => name,
-  };
-}
-
-/** Description and error texts of an option. */
-function about(
-  name: string,
-  description: string,
-  errors: OptionOptions["errors"] = {},
-): OptionOptions {
-  return {
-    description: line(description),
-    errors: {
-      ...errors,
-      endOfInput: line(`${name} needs a value`),
-      duplicate: line(`${name} is given twice`),
-      invalidValue: (error) => message`${text(`${name}: `)}${error}`,
-      unexpectedValue: line(`${name} takes no value`),
-    },
-  };
-}
-
-function notOneOf(input: string, choices: readonly string[]): Message {
-  return line(
-    `cannot use ${quoted(input)}: it is ${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`,
-  );
-}
-
 /** What is wrong with a word that fits nowhere, and which word may have been meant. */
 function unexpected(
   token: string,
@@ -191,9 +135,14 @@ function unexpected(
       ? `unknown option ${withSuggestion(token, ["--help", "--version"], "vpn --help")}`
       : `unknown command ${withSuggestion(token, COMMAND_NAMES, "vpn --help")}`;
   }
-  if (!isOption) return `"vpn ${first}" takes no argument ${quoted(token)}`;
-  return `"vpn ${first}" has no option ${
-    withSuggestion(token, [...optionsOf(first), "--help"], `vpn ${first} --help`)
+  const [, action = ""] = argv;
+  if (first === "peer" && !PEER_ACTIONS.includes(action)) {
+    return `"vpn peer" does not ${withSuggestion(token, PEER_ACTIONS, "vpn peer --help")}`;
+  }
+  const [name, last] = first === "peer" ? [`vpn peer ${action}`, action] : [`vpn ${first}`, first];
+  if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;
+  return `"${name}" has no option ${
+    withSuggestion(token, [...optionsOf(last), "--help"], `${name} --help`)
   }`;
 }
 
@@ -202,9 +151,4 @@ function withSuggestion(word: string, known: readonly string[], help: string): s
   return `${quoted(word)}: ${
     nearest === undefined ? `see "${help}"` : `did you mean "${nearest}"?`
   }`;
-}
-
-/** A message that is shown as it stands. */
-function line(content: string): Message {
-  return message`${text(content)}`;
 }

@@ -1,7 +1,9 @@
 /** Owns turning the arguments of the process into a `Command`. Nothing here prints or exits. */
 import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
-import type { Command, RunOptions } from "./command.ts";
+import type { Endpoint } from "../config/config.ts";
+import { FULL_TUNNEL } from "../config/config_writer.ts";
+import type { Command, PeerAddition, RunOptions } from "./command.ts";
 import { createGrammar } from "./grammar.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -62,9 +64,39 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     }
     case "demo":
       return { command: "demo", options: parsed.log };
+    case "peer": {
+      const { request } = parsed;
+      return { command: "peer", request: request.action === "add" ? addition(request) : request };
+    }
     default:
       return parsed;
   }
+}
+
+/** What `vpn peer add` is asked for, without what was left out. */
+function addition(
+  { fullTunnel, allowedIps, out, endpoint, dns, ...rest }: {
+    readonly action: "add";
+    readonly name: string;
+    readonly configPath: string;
+    readonly out: string | undefined;
+    readonly endpoint: Endpoint | undefined;
+    readonly fullTunnel: boolean;
+    readonly allowedIps: string | undefined;
+    readonly dns: string | undefined;
+  },
+): PeerAddition & { readonly configPath: string } {
+  if (fullTunnel && allowedIps !== undefined) {
+    throw new UsageError("--full-tunnel and --allowed-ips exclude each other: give one of them");
+  }
+  const networks = fullTunnel ? FULL_TUNNEL : allowedIps;
+  return {
+    ...rest,
+    ...(out === undefined ? {} : { out }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(networks === undefined ? {} : { allowedIps: networks }),
+    ...(dns === undefined ? {} : { dns }),
+  };
 }
 
 function oneLine(text: string): string {

@@ -107,6 +107,21 @@ export function parseEndpoint(entry: Entry): Endpoint {
   return { host: host!, address, port };
 }
 
+/** The network that a new gateway gives its clients addresses of: room for two hosts at least, host bits clear. */
+export function parseSubnet(entry: Entry): Ipv4Prefix {
+  const prefix = parseCidr(entry.value);
+  if (
+    prefix === null || prefix.prefixLength < 8 || prefix.prefixLength > 30 ||
+    !isUnicast(prefix.address)
+  ) {
+    fail(entry, "a network is ADDRESS/LENGTH with a length of 8 to 30, as in 10.66.77.0/24");
+  }
+  const network = (prefix.address & prefixMask(prefix.prefixLength)) >>> 0;
+  if (network === prefix.address) return prefix;
+  const { prefixLength } = prefix;
+  return fail(entry, `the network is ${formatCidr({ address: network, prefixLength })}`);
+}
+
 /** One `Forward`, with its entry for messages. */
 export interface ForwardItem {
   readonly forward: PortForward;

@@ -54,6 +54,8 @@ export interface InterfaceConfig {
   readonly preDown: readonly HookCommand[];
   readonly postDown: readonly HookCommand[];
 
+  /** Where clients reach a gateway: what the files made for them name. */
+  readonly publicEndpoint: Endpoint | null;
   /** How packets leave for the internet: raw socket, the kernel's forwarding, or not at all. */
   readonly egress: "raw" | "kernel" | "off";
   /** `null`: the interface that has the default route. */

@@ -8,6 +8,18 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+/** A value that breaks its key's rule. */
+export class BadValueError extends ConfigError {
+  /** The value and the rule, without the place: for a value that stands in no file. */
+  readonly problem: string;
+
+  /** @param place file, line and key */
+  constructor(place: string, problem: string) {
+    super(`${place}: ${problem}`);
+    this.problem = problem;
+  }
+}
+
 /**
  * `text` in double quotes on one line, cut to a readable length. Anything that could be a key, or a good part of
  * one, is left out: a key pasted behind the wrong name must not end up in a log.

@@ -52,6 +52,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceConfig {
     preDown: values.PreDown,
     postDown: values.PostDown,
 
+    publicEndpoint: values.PublicEndpoint ?? null,
     egress: values.Egress ?? "raw",
     egressInterface: values.EgressInterface ?? null,
     natPorts: values.NatPorts ?? { first: 20000, last: 29999 },

@@ -41,6 +41,7 @@ export const INTERFACE_KEYS = {
   PostDown: list(parseCommand),
   SaveConfig: single(parseBoolean),
   // Ours.
+  PublicEndpoint: single(parseEndpoint),
   Egress: single(oneOf("raw", "kernel", "off")),
   EgressInterface: single(parseInterfaceName),
   NatPorts: single(parsePortRange),

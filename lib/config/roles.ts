@@ -3,9 +3,10 @@ import type { ClientConfig, Config, ServerConfig } from "./config.ts";
 import { ConfigError } from "./config_error.ts";
 
 /** WireGuard's customary port. */
-const DEFAULT_LISTEN_PORT = 51820;
+export const DEFAULT_LISTEN_PORT = 51820;
 
 const SERVER_ONLY_KEYS = [
+  "PublicEndpoint",
   "Egress",
   "EgressInterface",
   "NatPorts",

@@ -1,6 +1,6 @@
 /** Owns reading one section by a table of its keys: unknown keys, repeated keys, and values by their line. */
 import type { Entry, Section } from "./config_document.ts";
-import { ConfigError, quoted } from "./config_error.ts";
+import { BadValueError, ConfigError, quoted } from "./config_error.ts";
 import { nearestName } from "./nearest.ts";
 
 /** A key that may stand once in a section. */
@@ -90,8 +90,13 @@ function unknownKey(
 }
 
 /** The error for a value that breaks `rule`. `value` is the part that does, where it is not the whole. */
-export function badValue(entry: Entry, rule: string, value: string = entry.value): ConfigError {
-  return new ConfigError(
-    `${entry.fileName}:${entry.line}: ${entry.key}: cannot use ${quoted(value)}: ${rule}`,
+export function badValue(
+  entry: Entry,
+  rule: string,
+  value: string = entry.value,
+): BadValueError {
+  return new BadValueError(
+    `${entry.fileName}:${entry.line}: ${entry.key}`,
+    `cannot use ${quoted(value)}: ${rule}`,
   );
 }

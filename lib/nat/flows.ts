@@ -175,6 +175,14 @@ export class Flows {
     }
   }
 
+  /** Removes what a client holds, sessions and mappings, but for those that are static. */
+  release(identity: unknown, now: number): void {
+    for (const mapping of this.mappings.dynamic) {
+      if (mapping.client.identity === identity) this.mappings.remove(mapping, now);
+    }
+    this.sessions.sweep(now);
+  }
+
   #drop(reason: DropReason, packet: number): null {
     this.#forwarder.drop(reason, packet);
     return null;

@@ -362,6 +362,11 @@ export class Nat {
     decrementTimeToLive(view, packet);
   }
 
+  /** Takes all its mappings from a client that is gone; `identity` is what `clientOf` names it by. */
+  releaseClient(identity: unknown, now: number): void {
+    this.#flows.release(identity, now);
+  }
+
   // Time.
 
   /** When `poll()` has something to do, monotonic ms. */

@@ -31,7 +31,9 @@ import { AllowedIps } from "./allowed_ips.ts";
 import { MAX_HANDSHAKE_ATTEMPTS } from "./constants.ts";
 import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
 import { IndexTable } from "./index_table.ts";
+import { isGoodbye, writeGoodbye } from "./goodbye.ts";
 import type { Keypair } from "./keypair.ts";
+import { createWatch, WatchAction, type WatchOptions } from "./liveness.ts";
 import { Endpoint, Peer, type PeerOptions } from "./peer.ts";
 import { answeredLength, isProbe, writeAnswer, writeProbe } from "./path_mtu.ts";
 import type { SendQueue } from "./send_queue.ts";
@@ -46,9 +48,19 @@ const POINTER_ALIGN = 4;
 /** Events kept for a caller that does not drain them; newer ones are lost then. */
 const MAX_EVENTS = 1024;
 
+export type DeviceEventKind =
+  | "handshake-completed"
+  | "handshake-abandoned"
+  | "endpoint-changed"
+  | "keys-zeroed"
+  /** By the watch: missing, heard again, deprived of what it held. */
+  | "down"
+  | "up"
+  | "released";
+
 /** What happened that a person may want to know. */
 export interface DeviceEvent {
-  readonly kind: "handshake-completed" | "handshake-abandoned" | "endpoint-changed" | "keys-zeroed";
+  readonly kind: DeviceEventKind;
   readonly peer: Peer;
 }
 
@@ -63,6 +75,8 @@ export interface DeviceOptions {
   readonly random: RandomBytes;
   /** Unix ms. */
   readonly wallClock: () => number;
+  /** How peers are watched; left out, they are not: plain WireGuard. */
+  readonly watch?: WatchOptions;
 }
 
 export class Device {
@@ -86,6 +100,7 @@ export class Device {
   readonly #deadline: Deadline = { at: NEVER };
   readonly #from = new Endpoint();
   readonly #staged: StagedPackets;
+  readonly #watch: WatchOptions | null;
 
   constructor(options: DeviceOptions) {
     this.#memory = options.memory;
@@ -95,6 +110,7 @@ export class Device {
     this.#mtu = options.mtu;
     this.#random = options.random;
     this.#wallClock = options.wallClock;
+    this.#watch = options.watch ?? null;
     this.#staged = new StagedPackets(options.drops);
     this.#handshakes = new Handshakes({ ...options, indices: this.#indices, peers: this.#peers });
   }
@@ -123,6 +139,7 @@ export class Device {
       cookies: new CookieGenerator(options.publicKey),
       staticSecret: sharedSecret(this.#identity.secret, options.publicKey),
       mtu: this.#mtu,
+      watch: this.#watch === null ? null : createWatch(this.#watch),
     });
     this.#peers.set(key, peer);
     for (const { address, prefixLength } of options.allowedIps) {
@@ -205,8 +222,11 @@ export class Device {
       peer.renewalAsked = true;
       this.initiate(peer, now);
     }
-    if (packetLength === 0) return 0;
-    if (view.getUint8(packet) === 0 && this.#receiveProbe(peer, packet, packetLength, now)) {
+    if (packetLength === 0) {
+      if (peer.watch?.keepaliveReceived(peer, now)) this.sendKeepalive(peer, now);
+      return 0;
+    }
+    if (view.getUint8(packet) === 0 && this.#receiveControl(peer, packet, packetLength, now)) {
       return 0;
     }
     peer.timers.dataReceived(now);
@@ -215,9 +235,15 @@ export class Device {
     return packetLength;
   }
 
-  /** Answers a probe of the path, or takes note of an answer; false for what is neither. */
-  #receiveProbe(peer: Peer, packet: number, length: number, now: number): boolean {
+  /** Answers a probe of the path, or takes note of an answer or a goodbye; false for what is none of them. */
+  #receiveControl(peer: Peer, packet: number, length: number, now: number): boolean {
     const { view } = this.#memory;
+    if (isGoodbye(view, packet, length)) {
+      // A client's server is asked for again, by its name; what a client held is free at once.
+      if (this.#watch?.role === "server") this.#release(peer);
+      else if (this.#watch?.role === "client") this.#report("down", peer);
+      return true;
+    }
     if (isProbe(view, packet, length)) {
       this.#sendUnasked(peer, (at) => writeAnswer(this.#memory, at, length), now);
       return true;
@@ -271,7 +297,10 @@ export class Device {
       this.#authenticated(peer, this.#from.address, this.#from.port, this.#from.source, now);
       peer.timers.sessionDerived(now);
       // Of the two, only the responder has just sent an authenticated message as well.
-      if (peer.next !== null) peer.timers.authenticatedSent(now);
+      if (peer.next !== null) {
+        peer.timers.authenticatedSent(now);
+        peer.lastSentAt = now;
+      }
     }
     return result.reason;
   }
@@ -286,12 +315,22 @@ export class Device {
     }
     endpoint.source = source >>> 0;
     peer.lastReceivedAt = now;
+    peer.unansweredSince = NEVER;
+    peer.askedSince = NEVER;
     peer.timers.authenticatedReceived(now);
+    const { watch } = peer;
+    if (watch === null) return;
+    if (watch.isDown) {
+      watch.renewed(now);
+      this.#report("up", peer);
+    }
+    if (peer.timers.watchAt === NEVER) peer.timers.watchBy(watch.nextAt(peer));
   }
 
   #sessionConfirmed(peer: Peer, now: number): void {
     peer.timers.handshakeCompleted();
     peer.lastHandshakeUnixTime = this.#wallClock();
+    peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
     this.#report("handshake-completed", peer);
     this.#sendStaged(peer, now);
   }
@@ -341,6 +380,13 @@ export class Device {
     return this.#sendUnasked(peer, (at) => writeProbe(this.#memory, at, length), now);
   }
 
+  /** Tells all peers with a session that this end closes. */
+  sayGoodbye(now: number): void {
+    for (const peer of this.#peers.values()) {
+      this.#sendUnasked(peer, (at) => writeGoodbye(this.#memory, at), now);
+    }
+  }
+
   /** Seals what is no packet and asks for no answer, written where it is sent from; false where there is no session. */
   #sendUnasked(peer: Peer, write: (at: number) => number, now: number): boolean {
     const keypair = peer.current;
@@ -371,7 +417,14 @@ export class Device {
     for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
     if (!this.#seal(peer, keypair, offset, padded)) return;
     peer.timers.dataSent(now);
+    if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);
     this.#sealed(peer, keypair, now);
+  }
+
+  /** What was just sent has an answer, unless the peer is gone. */
+  #awaitAnswer(peer: Peer, now: number): void {
+    peer.unansweredSince = now;
+    peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
   }
 
   /** Seals `length` bytes at `source` into the next slot; false when that cannot be, which is counted. */
@@ -407,6 +460,7 @@ export class Device {
   }
 
   #sealed(peer: Peer, keypair: Keypair, now: number): void {
+    peer.lastSentAt = now;
     peer.timers.authenticatedSent(now);
     if (keypair.isStaleForSending(now)) this.initiate(peer, now);
   }
@@ -415,7 +469,15 @@ export class Device {
     const { timers } = peer;
     if (peer.endpoint.port === 0) return;
     // Should the queue be full, the timer below tries again.
-    if (this.#handshakes.sendInitiation(peer, now)) timers.authenticatedSent(now);
+    if (this.#handshakes.sendInitiation(peer, now)) {
+      timers.authenticatedSent(now);
+      peer.lastSentAt = now;
+      if (peer.askedSince === NEVER) {
+        peer.askedSince = now;
+        if (peer.unansweredSince === NEVER) peer.unansweredSince = now;
+        timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
+      }
+    }
     timers.handshakeInitiated(now);
   }
 
@@ -477,6 +539,38 @@ export class Device {
       timers.setPersistentInterval(timers.persistentInterval, now + timers.persistentInterval);
       this.sendKeepalive(peer, now);
     }
+    if (now >= timers.watchAt) this.#watchOver(peer, now);
+  }
+
+  #watchOver(peer: Peer, now: number): void {
+    const { timers, watch } = peer;
+    timers.watchAt = NEVER;
+    if (watch === null) return;
+    switch (watch.next(peer, now)) {
+      case WatchAction.beat:
+        this.sendKeepalive(peer, now);
+        break;
+      case WatchAction.ask:
+        this.initiate(peer, now);
+        break;
+      case WatchAction.down:
+        this.#report("down", peer);
+        break;
+      case WatchAction.release:
+        this.#release(peer);
+        break;
+    }
+    // Past times are no mistake: the next round of timers finds them due.
+    timers.watchBy(watch.nextAt(peer));
+  }
+
+  /** Takes from a peer that is gone what it holds: keys and endpoint here, and by the event the rest elsewhere. */
+  #release(peer: Peer): void {
+    this.#staged.drop(peer);
+    dropHandshake(this.#indices, peer);
+    dropSessions(this.#indices, peer);
+    peer.endpoint.port = 0;
+    this.#report("released", peer);
   }
 
   #retransmitHandshake(peer: Peer, now: number): void {
@@ -492,6 +586,16 @@ export class Device {
     peer.endpoint.source = 0;
     timers.retransmitHandshakeAt = NEVER;
     this.#sendInitiation(peer, now);
+  }
+
+  /** Shakes hands with every peer that there is a session with, whatever the last initiation's age. */
+  renew(now: number): void {
+    for (const peer of this.#peers.values()) {
+      peer.endpoint.source = 0;
+      if (peer.current === null) continue;
+      peer.timers.handshakeAttempts = 0;
+      this.#sendInitiation(peer, now);
+    }
   }
 
   /** Stops using a local address that the host no longer has. */

@@ -3,6 +3,7 @@ import type { CookieGenerator } from "../noise/cookie.ts";
 import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 import type { Keypair } from "./keypair.ts";
+import type { Watch } from "./liveness.ts";
 import type { Timers } from "./timers.ts";
 
 /** What a peer is made from. */
@@ -71,8 +72,14 @@ export class Peer {
 
   /** Unix ms of the last completed handshake; 0 for none. */
   lastHandshakeUnixTime = 0;
-  /** Monotonic ms of the last authenticated packet. */
+  /** Monotonic ms of the last authenticated message each way. */
   lastReceivedAt = -Infinity;
+  lastSentAt = -Infinity;
+  /** Monotonic ms of the first data or initiation, and of the first initiation, sent since then received. */
+  unansweredSince = Infinity;
+  askedSince = Infinity;
+  /** The watch over it; null where the device keeps none. */
+  readonly watch: Watch | null;
   /** Bytes of authenticated messages, headers included, as `wg show` counts them. */
   receivedBytes = 0;
   sentBytes = 0;
@@ -84,6 +91,7 @@ export class Peer {
       cookies: CookieGenerator;
       staticSecret: Uint8Array | null;
       mtu: number;
+      watch: Watch | null;
     },
   ) {
     this.publicKey = options.publicKey;
@@ -94,6 +102,7 @@ export class Peer {
     this.cookies = made.cookies;
     this.staticSecret = made.staticSecret;
     this.mtu = made.mtu;
+    this.watch = made.watch;
     if (options.endpoint) {
       this.endpoint.address = options.endpoint.address;
       this.endpoint.port = options.endpoint.port;

@@ -1,8 +1,8 @@
 /**
- * Owns a peer's timers: five deadlines, armed and disarmed by what passes, compared with the time in one place.
+ * Owns a peer's timers: six deadlines, armed and disarmed by what passes, compared with the time in one place.
  *
  * Nothing here fires by itself. Events set deadlines; `Device.poll(now)` asks which are due. Times are monotonic ms.
- * The rules are those of the WireGuard paper, sections 6.1 to 6.5.
+ * The rules are those of the WireGuard paper, sections 6.1 to 6.5; the sixth, the watch, is liveness.ts's.
  */
 import {
   KEEPALIVE_TIMEOUT,
@@ -30,6 +30,8 @@ export class Timers {
   zeroKeysAt = NEVER;
   /** `PersistentKeepalive` is due. */
   persistentKeepaliveAt = NEVER;
+  /** The watch over the peer may have something to do. */
+  watchAt = NEVER;
 
   /** Interval of `PersistentKeepalive` in ms; 0 for off. */
   persistentInterval = 0;
@@ -117,7 +119,12 @@ export class Timers {
     this.persistentKeepaliveAt = interval > 0 ? this.#arm(next) : NEVER;
   }
 
-  /** The first of the five. */
+  /** The watch has something to do at `at`, unless it is earlier that it has. */
+  watchBy(at: number): void {
+    if (at < this.watchAt) this.watchAt = this.#arm(at);
+  }
+
+  /** The first of the six. */
   earliest(): number {
     return Math.min(
       this.retransmitHandshakeAt,
@@ -125,6 +132,7 @@ export class Timers {
       this.newHandshakeAt,
       this.zeroKeysAt,
       this.persistentKeepaliveAt,
+      this.watchAt,
     );
   }
 
@@ -135,6 +143,7 @@ export class Timers {
     this.newHandshakeAt = NEVER;
     this.zeroKeysAt = NEVER;
     this.persistentKeepaliveAt = NEVER;
+    this.watchAt = NEVER;
   }
 
   #authenticatedPassed(now: number): void {

@@ -1,5 +1,5 @@
 /** Tests of `lib/app/host_change.ts` without a host: how changes are named, and that they can be written down. */
-import { describeChange, type HostChange } from "../../lib/app/host_change.ts";
+import { describeChange, type HostChange, withoutPorts } from "../../lib/app/host_change.ts";
 import { AF_INET } from "../../ffi/netlink/ip_address.ts";
 import { RouteType } from "../../ffi/netlink/routes.ts";
 import { assertEquals } from "../support/assert.ts";
@@ -33,6 +33,12 @@ const HOOK: HostChange = {
     { command: "false", place: "a.conf:6: PostDown" },
   ],
 };
+const NAT_PORTS: HostChange = {
+  kind: "nat-ports",
+  device: "eth0",
+  tcp: [{ first: 20_000, last: 29_999 }],
+  udp: [],
+};
 const DIRECTORY: HostChange = { kind: "directory", path: "/etc/netns/a" };
 const RESOLV_CONF: HostChange = {
   kind: "resolv-conf",
@@ -55,7 +61,7 @@ const RESOLVECTL: HostChange = {
   domains: ["~."],
 };
 const ALL = [
-  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE],
+  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, NAT_PORTS],
   ...[HOOK, DIRECTORY, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
 ];
 
@@ -66,6 +72,7 @@ Deno.test("describeChange() names what it is about", () => {
     `${IP_FORWARD} (back to 0)`,
     "reserved ports 20000-20002,20004",
     "nftables table inet vpn_absent",
+    "the NAT's ports on eth0",
     "what PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",
     "/etc/netns/a",
     "/etc/resolv.conf",
@@ -78,4 +85,14 @@ Deno.test("a change is the same after it was written down and read", () => {
   for (const change of ALL) {
     assertEquals(JSON.parse(JSON.stringify(change)), change);
   }
+});
+
+Deno.test("withoutPorts() leaves what others do not have", () => {
+  const range = (first: number, last: number) => ({ first, last });
+  assertEquals(withoutPorts([range(10, 20)], []), [range(10, 20)]);
+  assertEquals(withoutPorts([range(10, 20)], [range(1, 30)]), []);
+  assertEquals(withoutPorts([range(10, 20), range(30, 30)], [range(12, 13), range(20, 40)]), [
+    range(10, 11),
+    range(14, 19),
+  ]);
 });

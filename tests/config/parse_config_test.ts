@@ -47,6 +47,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       postUp: [],
       preDown: [],
       postDown: [],
+      publicEndpoint: null,
       egress: "raw",
       egressInterface: null,
       natPorts: { first: 20000, last: 29999 },
@@ -106,6 +107,9 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["PostUp = iptables -A x; true", { postUp: [{ command: "iptables -A x; true", line: 3 }] }],
     ["PreDown = a", { preDown: [{ command: "a", line: 3 }] }],
     ["PostDown = a", { postDown: [{ command: "a", line: 3 }] }],
+    ["PublicEndpoint = 192.0.2.1:443", {
+      publicEndpoint: { host: "192.0.2.1", address: 0xc0000201, port: 443 },
+    }],
     ["Egress = raw", { egress: "raw" }],
     ["Egress = Kernel", { egress: "kernel" }],
     ["Egress = off", { egress: "off" }],

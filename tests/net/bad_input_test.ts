@@ -176,6 +176,22 @@ refusalTest("main refuses a client's networks that contain the server's own addr
   },
 ]);
 
+refusalTest("main refuses a client's networks that overlap the one to the server", [
+  {
+    role: "client",
+    config: configFor("client", { peer: { AllowedIPs: `${SUBNET}, 192.0.2.128/25` } }),
+    code: 2,
+    line:
+      /FILE:6: AllowedIPs: cannot use "192\.0\.2\.128\/25": it overlaps 192\.0\.2\.0\/24 on eth0, the network that the server 192\.0\.2\.1 is reached through; [^\n]+/,
+  },
+  {
+    role: "client",
+    config: configFor("client", { interface: { Address: "192.0.2.200/25" } }),
+    code: 2,
+    line: /FILE:4: Address: cannot use "192\.0\.2\.200\/25": it overlaps 192\.0\.2\.0\/24 [^\n]+/,
+  },
+]);
+
 refusalTest("main refuses to run without privileges", [
   ...forBoth((role) => ({
     config: configFor(role),

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork } from "./support/gateway.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
-import { vpnCommand } from "./support/vpn.ts";
+import { runVpn, vpnCommand } from "./support/vpn.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, ...HOST_STATE_PROGRAMS, "nft"];
 
@@ -114,3 +114,50 @@ netTest("each of two gateways takes its own ports and tables back", async (topol
   await other.stop();
   assertEquals(await hostState(gateway), before);
 }, { programs: PROGRAMS });
+
+netTest(
+  "a gateway refuses ports that another one's NAT has, and takes nothing from it",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const { gateway } = network;
+    const before = await hostState(gateway);
+    const first = await network.start({ NatPorts: "33000-33999" });
+    const between = await hostState(gateway);
+    const section = { ListenPort: 51821, Address: "10.66.78.1/24", Table: "off" };
+    const second = network.config({ ...section, NatPorts: "33999-34999" });
+    const args = ["--interface", "vpn1"];
+    const { code, stderr } = await runVpn("server", gateway, second, { args });
+    assertEquals(code, 2);
+    assertMatch(
+      stderr,
+      /^vpn: Cannot use tcp ports 33999 to 34999 for the NAT: the gateway "vpn0" \(process \d+\) has /m,
+    );
+    assertEquals(await hostState(gateway), between);
+    await kill(first);
+    // What has died is in nobody's way, also as a zombie.
+    await (await network.start({ ...section, NatPorts: "33999-34999" }, ...args)).stop();
+    assertEquals(await hostState(gateway), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "gateways on two interfaces may have the same ports, reserved until the last ends",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const { gateway } = network;
+    const before = await hostState(gateway);
+    const NatPorts = "33000-33999";
+    const [one, other] = await startTwo(network, { NatPorts }, {
+      NatPorts,
+      EgressInterface: "lan1",
+    });
+    const reserved = async () =>
+      (await gateway.output(["sysctl", "-n", "net.ipv4.ip_local_reserved_ports"])).trim();
+    await one.stop();
+    assertEquals(await reserved(), NatPorts);
+    await other.stop();
+    assertEquals(await hostState(gateway), before);
+  },
+  { programs: PROGRAMS },
+);

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { vpnCommand } from "./support/vpn.ts";
+import { delay } from "./support/wire.ts";
 
 const DIRECTORY = "/run/vpn";
 const IP_DEFAULT_TTL = "/proc/sys/net/ipv4/ip_default_ttl";
@@ -12,9 +13,10 @@ function leaveJournal(
   namespace: TestNamespace,
   { pid, startTime }: { readonly pid: number; readonly startTime: string },
   lines: readonly string[],
+  more: { readonly namespace?: string; readonly cookie?: string } = {},
 ): { readonly isThere: boolean } & Disposable {
   const inode = namespace.inside(() => Deno.readLinkSync("/proc/thread-self/ns/net"));
-  const owner = { pid, startTime, namespace: inode, interfaceName: "vpn7" };
+  const owner = { pid, startTime, namespace: inode, interfaceName: "vpn7", ...more };
   Deno.mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
   const path = `${DIRECTORY}/${pid}-${startTime}.journal`;
   Deno.writeTextFileSync(path, [JSON.stringify(owner), ...lines].join("\n"));
@@ -100,4 +102,56 @@ netTest("cleanup leaves the journal of a process alone that lives", async (topol
   await process.stop();
   await namespace.output(vpnCommand("cleanup"));
   assertEquals([timeToLive(namespace), journal.isThere], ["64", false]);
+});
+
+netTest("cleanup takes a process that nobody has waited for as dead", async (topology) => {
+  const namespace = topology.namespace("host");
+  change(namespace);
+  // A parent that does not wait for its child, which has ended.
+  const parent = namespace.spawn(["sh", "-c", "sh -c 'echo $$' & exec sleep 60"]);
+  const pid = Number((await parent.waitFor(/^(\d+)\n/))[1]);
+  const stat = await zombie(pid);
+  const startTime = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]!;
+  using journal = leaveJournal(namespace, { pid, startTime }, [JSON.stringify(CHANGE), ""]);
+  await namespace.output(vpnCommand("cleanup"));
+  assertEquals([timeToLive(namespace), journal.isThere], ["64", false]);
+}, { programs: ["sh", "sleep"] });
+
+/** What is known of a process once it is a zombie. */
+async function zombie(pid: number): Promise<string> {
+  for (;;) {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    if (stat.includes(") Z ")) return stat;
+    await delay(10);
+  }
+}
+
+netTest("cleanup removes the journal of a namespace that has gone", async (topology) => {
+  const [here, gone] = [topology.namespace("here"), topology.namespace("gone")];
+  change(here);
+  using journal = leaveJournal(gone, dead(), [JSON.stringify(CHANGE), ""]);
+  await gone[Symbol.asyncDispose]();
+  await here.output(vpnCommand("cleanup"));
+  // Nothing that it names is undone anywhere else.
+  assertEquals([timeToLive(here), journal.isThere], ["100", false]);
+});
+
+netTest(
+  "cleanup puts files back when the namespace of their journal has gone",
+  async (topology) => {
+    const [here, gone] = [topology.namespace("here"), topology.namespace("gone")];
+    const path = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    using _journal = leaveJournal(gone, dead(), [JSON.stringify({ kind: "directory", path }), ""]);
+    await gone[Symbol.asyncDispose]();
+    await here.output(vpnCommand("cleanup"));
+    assertEquals(await Deno.stat(path).then(() => true, () => false), false);
+  },
+);
+
+netTest("cleanup does not take a namespace for one that had its inode before", async (topology) => {
+  const namespace = topology.namespace("host");
+  change(namespace);
+  using journal = leaveJournal(namespace, dead(), [JSON.stringify(CHANGE), ""], { cookie: "1" });
+  await namespace.output(vpnCommand("cleanup"));
+  assertEquals([timeToLive(namespace), journal.isThere], ["100", false]);
 });

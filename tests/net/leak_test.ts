@@ -9,6 +9,7 @@ import {
   type TestNamespace,
   type Topology,
 } from "../support/net.ts";
+import { chat } from "./support/chatter.ts";
 import { record, type Recording, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { killHard, type SimpleTunnel, simpleTunnel } from "./support/simple_tunnel.ts";
 import { ping } from "./support/traffic.ts";
@@ -26,7 +27,6 @@ import {
 } from "./support/wire.ts";
 
 const PROGRAMS = ["ip", "ping", "sysctl", ...RECORDING_PROGRAMS];
-const CHATTER = new URL("./support/chatter_program.ts", import.meta.url).pathname;
 
 /** Somebody beyond the default route, and the neighbour on the cable, who is a resolver, too. */
 const FAR = "198.51.100.9";
@@ -103,17 +103,15 @@ class Site {
 
   /** Programs that send all the time. */
   #chat(container: TestNamespace): void {
-    const chatter = (namespace: TestNamespace, ...targets: string[]) =>
-      namespace.spawn([Deno.execPath(), "run", "-A", "--quiet", CHATTER, ...targets]);
-    chatter(
+    chat(
       this.client,
-      ...["udp", FAR, "4000", "udp", FAR, "53", "tcp", FAR, "80"],
-      ...["udp", NEIGHBOUR, "53", "tcp", NEIGHBOUR, "80"],
-      ...["udp", FAR6, "4000", "tcp", FAR6, "80", "udp", NEIGHBOUR6, "53"],
+      ...[`udp://${FAR}:4000`, `udp://${FAR}:53`, `tcp://${FAR}:80`],
+      ...[`udp://${NEIGHBOUR}:53`, `tcp://${NEIGHBOUR}:80`],
+      ...[`udp://[${FAR6}]:4000`, `tcp://[${FAR6}]:80`, `udp://[${NEIGHBOUR6}]:53`],
       // Of one that is not there, discovery is made over and over.
-      ...["udp", "2001:db8:1::99", "53"],
+      "udp://[2001:db8:1::99]:53",
     );
-    chatter(container, "udp", FAR, "4000");
+    chat(container, `udp://${FAR}:4000`);
     this.client.spawn(["ping", "-n", "-q", "-i", "0.1", FAR]);
     this.client.spawn(["ping", "-n", "-q", "-i", "0.1", "-I", CABLE, "198.51.100.10"]);
     this.client.spawn(["ping", "-n", "-q", "-i", "0.1", "-I", CABLE, "ff02::1"]);

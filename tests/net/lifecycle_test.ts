@@ -179,6 +179,63 @@ netTest("client blocks native IPv6 under a full tunnel when AllowIPv6 is off", a
   assertEquals(await hostState(client), before);
 }, { programs: PROGRAMS });
 
+netTest(
+  "client blocks the IPv6 networks of AllowedIPs, and no others, in a split tunnel",
+  async (topology) => {
+    const wire = await layWire(topology);
+    const { client } = wire;
+    await startFarServer(wire);
+    await client.output(["ip", "address", "add", "2001:db8:1::2/64", "dev", CABLE, "nodad"]);
+    await client.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:1::1"]);
+    const before = await hostState(client);
+    const split = clientConfig({ AllowedIPs: `${SUBNET}, 2001:db8:2::/48` });
+    const process = await startVpn("client", client, split);
+    const route = (address: string) => client.run(["ip", "-6", "route", "get", address]);
+    assertMatch((await route("2001:db8:2::1")).stderr, /No route to host/);
+    assertMatch((await route("2001:db8:3::1")).stdout, /via 2001:db8:1::1 dev eth0/);
+    assertMatch((await route("2001:db8:1::1")).stdout, /dev eth0/);
+    await end(process, "SIGTERM");
+    assertEquals(await hostState(client), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "client takes the two halves of IPv4 for all of it, and does not loop",
+  async (topology) => {
+    const wire = await layWire(topology);
+    const { client } = wire;
+    await startFarServer(wire);
+    const before = await hostState(client);
+    const halves = clientConfig({ ...FULL_TUNNEL, AllowedIPs: "0.0.0.0/1, 128.0.0.0/1" });
+    const process = await startVpn("client", client, halves);
+    assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
+    const route = (address: string) => client.output(["ip", "route", "get", address]);
+    for (const address of ["198.51.100.9", "9.9.9.9"]) {
+      assertMatch(
+        await route(address),
+        /dev vpn0/,
+      );
+    }
+    assertMatch(await route(SERVER_OUTSIDE), /dev eth0/);
+    await end(process, "SIGTERM");
+    assertEquals(await hostState(client), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest("client marks its datagrams with FwMark, which names the table, too", async (topology) => {
+  const wire = await layWire(topology);
+  const { client } = wire;
+  await startFarServer(wire);
+  const before = await hostState(client);
+  const process = await startVpn("client", client, clientConfig(FULL_TUNNEL, { FwMark: "0x7e57" }));
+  assertMatch(await client.output(["ip", "rule"]), /not from all fwmark 0x7e57 lookup 32343/);
+  assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
+  await end(process, "SIGTERM");
+  assertEquals(await hostState(client), before);
+}, { programs: PROGRAMS });
+
 netTest("client leaves src_valid_mark on when it was on before", async (topology) => {
   const wire = await layWire(topology);
   await startFarServer(wire);

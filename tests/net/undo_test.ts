@@ -172,6 +172,23 @@ netTest("cleanup takes everything back that a killed client left", async (topolo
   assertEquals(await client.output(vpnCommand("cleanup")), "nothing to undo\n");
 }, { programs: PROGRAMS });
 
+netTest("cleanup goes where --netns sent a client that was killed", async (topology) => {
+  const { client, server } = await lay(topology);
+  const [outside, elsewhere] = [topology.namespace("outside"), topology.namespace("elsewhere")];
+  await startVpn("server", server, serverConfig());
+  const before = await hostState(client);
+  const config = clientConfig({ KillSwitch: "on" });
+  const process = await startVpn("client", outside, config, "--netns", client.name);
+  await killHard(process);
+  // Whoever starts another tunnel elsewhere does not open this host.
+  const left = await hostState(client);
+  await (await startVpn("server", elsewhere, serverConfig())).stop();
+  assertEquals(await hostState(client), left);
+  assertMatch(await outside.output(vpnCommand("cleanup")), /^undid for vpn0 /m);
+  assertEquals(await hostState(client), before);
+  assertEquals(journalsOf(process), []);
+}, { programs: PROGRAMS });
+
 netTest("cleanup takes everything back that a killed server left", async (topology) => {
   const { server } = await lay(topology);
   const before = await hostState(server);

@@ -46,7 +46,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 /** Which modules from outside the project a part may import; a name that ends in `/` stands for all under it. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   noise: ["node:crypto", "node:buffer", "@noble/ciphers/", "@noble/hashes/"],
-  cli: ["@optique/core", "@optique/core/", "@optique/run"],
+  cli: ["@optique/core", "@optique/core/", "@optique/run", "uqr"],
   app: ["@logtape/logtape", "@optique/run", "@std/", "node:"],
 };
 

@@ -13,6 +13,7 @@ export function stubPeer(): Peer {
     cookies: new CookieGenerator(publicKey),
     staticSecret: null,
     mtu: 1420,
+    watch: null,
   });
 }
 

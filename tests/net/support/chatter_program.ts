@@ -1,8 +1,8 @@
 /**
- * Owns a program of network tests that sends all the time, whatever comes of it: `udp ADDRESS PORT` and
- * `tcp ADDRESS PORT`, as often as given. UDP to addresses of both families; each TCP attempt is a connection anew.
+ * Owns a program of network tests that sends all the time, whatever comes of it, to targets as `udp://192.0.2.1:53`,
+ * `udp://192.0.2.1:67?from=68` (the port to send from) or `tcp://[2001:db8::1]:80`. Each TCP attempt is a connection anew.
  */
-import { createSocket } from "node:dgram";
+import { createSocket, type Socket } from "node:dgram";
 
 /** ms between two rounds. */
 const INTERVAL = 100;
@@ -11,31 +11,32 @@ const MOST_WAITING = 500;
 
 const PAYLOAD = new TextEncoder().encode("chatter");
 
-async function main(args: readonly string[]): Promise<void> {
-  const sockets = {
-    ipv4: createSocket("udp4"),
-    ipv6: createSocket("udp6"),
-  };
-  // Refused, or unreachable: then the next one.
-  for (const socket of Object.values(sockets)) socket.on("error", () => {});
-  const rounds: (() => void)[] = [];
-  for (let i = 0; i + 2 < args.length; i += 3) {
-    const [transport, hostname, port] = [args[i]!, args[i + 1]!, Number(args[i + 2])];
-    const socket = hostname.includes(":") ? sockets.ipv6 : sockets.ipv4;
-    let waiting = 0;
-    rounds.push(() => {
-      if (transport === "udp") {
-        socket.send(PAYLOAD, port, hostname, () => {});
-      } else if (waiting < MOST_WAITING) {
-        waiting++;
-        Deno.connect({ hostname, port })
-          .then((connection) => connection.close(), () => {})
-          .finally(() => waiting--);
-      }
-    });
+/** Returns what sends to a target once. */
+function sender(target: string): () => void {
+  const { protocol, hostname: bracketed, port: portText, searchParams } = new URL(target);
+  const hostname = bracketed.replaceAll(/[[\]]/g, "");
+  const port = Number(portText);
+  if (protocol === "udp:") {
+    const socket: Socket = createSocket(hostname.includes(":") ? "udp6" : "udp4");
+    // Refused, or unreachable: then the next one.
+    socket.on("error", () => {});
+    socket.bind(Number(searchParams.get("from") ?? 0));
+    return () => socket.send(PAYLOAD, port, hostname, () => {});
   }
+  let waiting = 0;
+  return () => {
+    if (waiting >= MOST_WAITING) return;
+    waiting++;
+    Deno.connect({ hostname, port })
+      .then((connection) => connection.close(), () => {})
+      .finally(() => waiting--);
+  };
+}
+
+async function main(targets: readonly string[]): Promise<void> {
+  const senders = targets.map(sender);
   for (;;) {
-    for (const send of rounds) send();
+    for (const send of senders) send();
     await new Promise((resolve) => setTimeout(resolve, INTERVAL));
   }
 }

@@ -1,0 +1,30 @@
+/** Owns `vpn init`: the keys and the configuration of a new gateway. */
+import type { InitRequest } from "../cli/command.ts";
+import { formatEndpoint, serverText } from "../config/config_writer.ts";
+import { formatCidr } from "../wire/ipv4_text.ts";
+import { createFile } from "./config_store.ts";
+import { ExitCode } from "./errors.ts";
+import { newPrivateKey } from "./keys.ts";
+import { writeText } from "./output.ts";
+import { shellWord } from "./shell_word.ts";
+
+/**
+ * Writes the file and says what comes next.
+ *
+ * @throws {AppError} where it cannot; a file that is there is left alone
+ */
+export function runInit({ endpoint, subnet, out }: InitRequest): number {
+  const address = { address: subnet.address + 1, prefixLength: subnet.prefixLength };
+  createFile(out, serverText({ privateKey: newPrivateKey(), address, endpoint }));
+  const file = shellWord(out);
+  writeText(
+    Deno.stdout,
+    `${out}: a gateway that is ${formatCidr(address)} inside and ${formatEndpoint(endpoint)} ` +
+      `(UDP) outside
+
+Add clients:   vpn peer add laptop${out === "server.conf" ? "" : ` --config ${file}`}
+Run it:        vpn server --config ${file}      (as root)
+`,
+  );
+  return ExitCode.ok;
+}

@@ -1,0 +1,98 @@
+/** Owns what the options of all commands are made of: kinds of values, descriptions, error texts. */
+import { type Message, message, text } from "@optique/core/message";
+import type { OptionOptions } from "@optique/core/primitives";
+import type { ValueParser } from "@optique/core/valueparser";
+import type { Entry } from "../config/config_document.ts";
+import { BadValueError, quoted } from "../config/config_error.ts";
+import { INTERFACE_NAME_RULE, isInterfaceName } from "../config/interface_name.ts";
+
+/** A path, completed by the shell. */
+export const filePath: ValueParser<"sync", string> = {
+  mode: "sync",
+  metavar: "FILE",
+  placeholder: "",
+  parse: (input) => ({ success: true, value: input }),
+  format: (path) => path,
+  *suggest(prefix) {
+    yield { kind: "file", type: "file", pattern: prefix };
+  },
+};
+
+/** A name that Linux takes for an interface. */
+export const interfaceName = nameParser("vpn0", isInterfaceName, INTERFACE_NAME_RULE);
+/** It becomes a file's name in `/run/netns`. */
+export const netnsName = nameParser(
+  "vpn",
+  (name) => /^[^/\0]{1,255}$/.test(name) && name !== "." && name !== "..",
+  'the name of a network namespace has no "/"',
+);
+
+function nameParser(
+  placeholder: string,
+  accepts: (name: string) => boolean,
+  rule: string,
+): ValueParser<"sync", string> {
+  return {
+    mode: "sync",
+    metavar: "NAME",
+    placeholder,
+    parse: (input) =>
+      accepts(input)
+        ? { success: true, value: input }
+        : { success: false, error: line(`cannot use ${quoted(input)}: ${rule}`) },
+    format: (name) => name,
+  };
+}
+
+/** A value that is read as the value of a configuration's key is. */
+export function keyValue<T>(
+  metavar: ValueParser["metavar"],
+  read: (entry: Entry) => T,
+  example: string,
+): ValueParser<"sync", T> {
+  const parse = (value: string) => read({ fileName: "", line: 0, key: "", value });
+  return {
+    mode: "sync",
+    metavar,
+    placeholder: parse(example),
+    parse: (input) => {
+      try {
+        return { success: true, value: parse(input) };
+      } catch (error) {
+        if (!(error instanceof BadValueError)) throw error;
+        return { success: false, error: line(error.problem) };
+      }
+    },
+    format: () => example,
+  };
+}
+
+/** Description and error texts of an option. */
+export function about(
+  name: string,
+  description: string,
+  errors: OptionOptions["errors"] = {},
+): OptionOptions {
+  return {
+    description: line(description),
+    errors: {
+      ...errors,
+      endOfInput: line(`${name} needs a value`),
+      duplicate: line(`${name} is given twice`),
+      invalidValue: (error) => message`${text(`${name}: `)}${error}`,
+      unexpectedValue: line(`${name} takes no value`),
+    },
+  };
+}
+
+/** What is wrong with a value that is none of the choices. */
+export function notOneOf(input: string, choices: readonly string[]): Message {
+  return line(
+    `cannot use ${quoted(input)}: it is ${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`,
+  );
+}
+
+/** A message that is shown as it stands. */
+export function line(content: string): Message {
+  return message`${text(content)}`;
+}
