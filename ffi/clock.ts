@@ -2,8 +2,22 @@
 import type { Arena } from "./arena.ts";
 import type { Libc } from "./libc.ts";
 
+const CLOCK_MONOTONIC = 1;
 const CLOCK_BOOTTIME = 7;
 const TIMESPEC_SIZE = 16;
+
+/** ms that the machine has slept since it was started: the two clocks differ by nothing else. */
+export function sleptTime(libc: Libc): number {
+  const time = new BigInt64Array(2);
+  const pointer = Deno.UnsafePointer.of(time);
+  const read = (clock: number) => {
+    libc.symbols.clock_gettime(clock, pointer);
+    return Number(time[0]) * 1000 + Number(time[1]) / 1e6;
+  };
+  // Read in this order, the time between the two readings counts as no sleep.
+  const boot = read(CLOCK_BOOTTIME);
+  return Math.max(0, boot - read(CLOCK_MONOTONIC));
+}
 
 export class BootClock {
   readonly #libc: Libc;

@@ -101,11 +101,15 @@ export function getTables(): MessageBuilder {
 
 /** The table that a message of the dump describes; null for a family not known here. */
 export function decodeTable(message: NetlinkMessage): NftablesTable | null {
-  const { family: number } = NFGENMSG.read(message.body, 0);
-  const family = (Object.keys(FAMILIES) as NftablesFamily[])
-    .find((candidate) => FAMILIES[candidate] === number);
+  const family = decodeFamily(NFGENMSG.read(message.body, 0).family);
   const name = new Attributes(message.body, NFGENMSG.size).string(NFTA_TABLE_NAME);
-  return family === undefined || name === null ? null : { family, name };
+  return family === null || name === null ? null : { family, name };
+}
+
+/** The family with this `NFPROTO_*`; null for one not known here. */
+export function decodeFamily(number: number): NftablesFamily | null {
+  const families = Object.keys(FAMILIES) as NftablesFamily[];
+  return families.find((candidate) => FAMILIES[candidate] === number) ?? null;
 }
 
 function newChainWithRules(table: NftablesTable, chain: NftablesChain): BatchedRequest[] {

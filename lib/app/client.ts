@@ -4,14 +4,16 @@
  * The handshake comes first. Only when the server has answered is anything on the host changed: the TUN, its addresses,
  * routes. So a client that cannot connect leaves nothing to undo.
  */
+import { sleptTime } from "../../ffi/clock.ts";
+import { openLibc } from "../../ffi/libc.ts";
 import type { RunOptions } from "../cli/command.ts";
 import type { ClientConfig } from "../config/config.ts";
 import { validateClient } from "../config/roles.ts";
-import { formatCidr, formatIpv4 } from "../wire/ipv4_text.ts";
+import { formatCidr } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
-import { setClientDns } from "./client_dns.ts";
+import { hostNameServers, setClientDns } from "./client_dns.ts";
 import { loadConfig } from "./config_file.ts";
-import type { DataPlaneHandle } from "./data_plane_handle.ts";
+import { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
@@ -21,6 +23,7 @@ import { getLogger } from "./logging.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
+import { watchSleep } from "./sleep_watch.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
@@ -30,16 +33,15 @@ import {
   logWarnings,
   peerOptions,
   startDataPlane,
+  watchTimes,
 } from "./tunnel_process.ts";
 
-/** ms between initiations while connecting: three fit the time-out of 2.5 s, jitter included. */
-const CONNECT_INTERVAL = 700;
-
 /**
- * Connects, and stays connected until SIGINT, SIGTERM or SIGHUP.
+ * Connects, and stays connected until SIGINT, SIGTERM or SIGHUP, or until the server is lost and `OnPeerTimeout = exit`.
  *
  * @returns the exit code
- * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect
+ * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect; after that,
+ * with exit code 4, where the server is lost
  */
 export async function runClient(options: RunOptions): Promise<number> {
   const startedAt = performance.now();
@@ -62,11 +64,18 @@ export async function runClient(options: RunOptions): Promise<number> {
   const address = await resolveEndpoint(config.server.endpoint, config.interface.connectTimeout);
   const way = network.wayTo(address, plan.mark);
   requireReachableOutside(config, { plan, server: address, way });
-  const server = `${formatIpv4(address)}:${config.server.endpoint.port}`;
+  const connection = new Connection({
+    config,
+    address,
+    mark: plan.mark,
+    // The kill switch keeps those in as well.
+    nameServers: config.interface.killSwitch ? [] : hostNameServers(),
+    traceOf: (to) => network.traceOf(to, plan.mark),
+    logger,
+  });
 
   const reports = logReports(logger);
   let mtu = config.interface.mtu ?? DEFAULT_MTU;
-  const connected = Promise.withResolvers<void>();
   const { dataPlane, port, aead } = await startDataPlane({
     isGateway: false,
     privateKey: config.interface.privateKey,
@@ -81,12 +90,14 @@ export async function runClient(options: RunOptions): Promise<number> {
     egress: "off",
     privateNetworks: [],
     peers: [peerOptions(config.server, address)],
+    watch: { role: "client", ...watchTimes(config) },
   }, {
     ...reports,
     onPeer: (report) => {
-      if (report.event === "handshake-completed") connected.resolve();
+      connection.onPeer(report);
       reports.onPeer(report);
     },
+    onNetworkChange: () => connection.onNetworkChange(),
     onPathMtu: (report) => {
       mtu = report.mtu;
       network.setMtu(options.interfaceName, mtu);
@@ -95,12 +106,12 @@ export async function runClient(options: RunOptions): Promise<number> {
   });
   try {
     const outcome = await Promise.race([
-      connect(dataPlane, { connected: connected.promise, deadline }),
+      connection.connect(dataPlane, deadline),
       stop.received,
       dataPlane.failed,
     ]);
-    if (outcome === "timeout") throw noAnswer(config, server);
-    if (outcome !== "connected") return ExitCode.ok;
+    if (outcome === false) throw noAnswer(config, connection.server);
+    if (outcome !== true) return ExitCode.ok;
 
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
@@ -131,35 +142,24 @@ export async function runClient(options: RunOptions): Promise<number> {
       logger,
     });
     logger.info("connected to {server} as {address} in {time} ms; cipher by {aead}", {
-      server,
+      server: connection.server,
       address: config.interface.addresses.map(formatCidr).join(", "),
       time: Math.round(performance.now() - startedAt),
       aead,
     });
-    const signal = await Promise.race([stop.received, dataPlane.failed]);
+    using _sleepWatch = watchSleep(() => sleptTime(openLibc()), () => connection.onResume());
+    const signal = await Promise.race([
+      stop.received,
+      connection.keep(dataPlane),
+      dataPlane.failed,
+    ]);
+    if (signal === undefined) throw serverLost(config, connection.server);
     logger.info("{signal} received: disconnecting", { signal });
   } finally {
+    connection.close();
     await endTunnel({ hooks, journal, dataPlane });
   }
   return ExitCode.ok;
-}
-
-async function connect(
-  dataPlane: DataPlaneHandle,
-  { connected, deadline }: { connected: Promise<void>; deadline: number },
-): Promise<"connected" | "timeout"> {
-  dataPlane.connect(CONNECT_INTERVAL);
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<"timeout">((resolve) => {
-    timer = setTimeout(() => resolve("timeout"), Math.max(0, deadline - performance.now()));
-  });
-  try {
-    const outcome = await Promise.race([connected.then(() => "connected" as const), timeout]);
-    if (outcome === "connected") dataPlane.connected();
-    return outcome;
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function noAnswer(config: ClientConfig, server: string): AppError {
@@ -169,5 +169,14 @@ function noAnswer(config: ClientConfig, server: string): AppError {
       "check that the server runs, that both public keys and the preshared key match, " +
       "and that no firewall drops UDP to that port",
     { exitCode: ExitCode.connect },
+  );
+}
+
+function serverLost(config: ClientConfig, server: string): AppError {
+  const { peerTimeout } = config.interface;
+  return new AppError(
+    `Connection lost: nothing from ${server} for ${peerTimeout / 1000} s, or it said goodbye: ` +
+      "start again when it is there, or set OnPeerTimeout = reconnect",
+    { exitCode: ExitCode.peerLost },
   );
 }

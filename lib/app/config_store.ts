@@ -61,6 +61,16 @@ export function replaceFile(path: string, text: string): void {
   });
 }
 
+/** The file that a path stands for where it is a symbolic link: a new file must not take the link's place. */
+export function followLink(path: string): string {
+  try {
+    return Deno.lstatSync(path).isSymlink ? Deno.realPathSync(path) : path;
+  } catch {
+    // Whoever reads it will say what is wrong with it.
+    return path;
+  }
+}
+
 /** Has `place` move a file with this text, all of it on the disk, to where it belongs. */
 function writeWhole(path: string, text: string, place: (temporary: string) => void): void {
   const folder = dirname(path);

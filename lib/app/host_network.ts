@@ -57,6 +57,20 @@ export class HostNetwork implements Disposable {
     );
   }
 
+  /** A text that differs when packets of this mark to an address (host order) take another way, or leave by another of ours. */
+  traceOf(destination: number, mark: number): string {
+    try {
+      const { link, gateway, preferredSource } = this.#netlink.routes.lookup(
+        ipv4FromNumber(destination),
+        { mark },
+      );
+      return `${link} ${gateway} ${preferredSource}`;
+    } catch (error) {
+      if (error instanceof NetlinkError) return "";
+      throw error;
+    }
+  }
+
   /** How the host reaches an address (host order) with packets of this mark; null where it does not. */
   wayTo(destination: number, mark: number): WayOutside | null {
     const { routes, links } = this.#netlink;

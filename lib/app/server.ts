@@ -24,6 +24,7 @@ import {
   logWarnings,
   peerOptions,
   startDataPlane,
+  watchTimes,
 } from "./tunnel_process.ts";
 
 /**
@@ -113,5 +114,6 @@ function dataPlaneConfig(
     addresses: section.addresses,
     clientToClient: section.clientToClient,
     peers: config.peers.map((peer) => peerOptions(peer, peer.endpoint?.address ?? null)),
+    watch: { role: "server", ...watchTimes(config) },
   };
 }

@@ -4,6 +4,7 @@ import { enterNamespace, namespaceExists } from "../../ffi/netns.ts";
 import type { RunOptions } from "../cli/command.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
 import { encodeKey } from "../config/key_text.ts";
+import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { DataPlaneError, DataPlaneHandle, type DataPlaneListener } from "./data_plane_handle.ts";
@@ -22,7 +23,9 @@ export const DEFAULT_MTU = 1420;
  *
  * @throws {AppError} with exit code 2 for a namespace that is not there
  */
-export function enterSurroundings(options: RunOptions): void {
+export function enterSurroundings(
+  options: Pick<RunOptions, "logLevel" | "logFormat" | "netns">,
+): void {
   configureLogging({ level: options.logLevel, format: options.logFormat });
   if (options.netns === undefined) return;
   if (!namespaceExists(options.netns)) {
@@ -58,6 +61,12 @@ export function peerOptions(peer: PeerConfig, address: number | null): PeerOptio
     persistentKeepalive: peer.persistentKeepalive,
     name: peer.name,
   };
+}
+
+/** The times by which peers are watched, ms. */
+export function watchTimes(config: Config): Pick<WatchOptions, "peerTimeout" | "releaseAfter"> {
+  const { peerTimeout, releaseAfter } = config.interface;
+  return { peerTimeout, releaseAfter };
 }
 
 /**

@@ -7,18 +7,12 @@
 import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 
-const UNHEEDED_KEYS = [
-  "PeerTimeout",
-  "ReleaseAfter",
-  "OnPeerTimeout",
-];
-
 /**
  * @returns a warning for each key that has no effect in this version
  * @throws {ConfigError} for a key without whose effect the configuration must not run
  */
 export function checkUnheeded(config: Config): string[] {
-  const { lines, transport } = config.interface;
+  const { transport } = config.interface;
   if (transport !== "udp") {
     throw notBuilt(
       config,
@@ -26,12 +20,7 @@ export function checkUnheeded(config: Config): string[] {
       `cannot use "${transport}": this version has UDP only`,
     );
   }
-  const warnings = UNHEEDED_KEYS.flatMap((key) => {
-    const line = lines.get(key);
-    return line === undefined
-      ? []
-      : `${config.fileName}:${line}: ${key}: has no effect in this version`;
-  });
+  const warnings: string[] = [];
   for (const peer of config.peers) {
     if (peer.rateLimit === null) continue;
     warnings.push(

@@ -63,7 +63,7 @@ export function peerGrammar() {
   );
   const add = object({
     action: constant("add"),
-    name: nameArgument(keyValue("NAME", parsePeerName, "laptop")),
+    name: nameArgument(keyValue("NAME", parsePeerName, "laptop"), "What to call it"),
     configPath,
     out: optional(option(
       "--out",
@@ -95,13 +95,13 @@ export function peerGrammar() {
   });
   const show = object({
     action: constant("show"),
-    name: nameArgument(nameOrKey),
+    name: nameArgument(nameOrKey, "Its name, or its public key"),
     configPath,
     qr: option("--qr", about("--qr", "Show its configuration as a QR code, keys and all")),
   });
   const remove = object({
     action: constant("remove"),
-    name: nameArgument(nameOrKey),
+    name: nameArgument(nameOrKey, "Its name, or its public key"),
     configPath,
   });
   const request = or(
@@ -149,9 +149,14 @@ function dnsText(entry: Entry): string {
   return entry.value.split(/[\s,]+/).filter((item) => item !== "").join(", ");
 }
 
-function nameArgument(value: typeof nameOrKey): ReturnType<typeof argument<"sync", string>> {
+function nameArgument(
+  value: typeof nameOrKey,
+  description: string,
+): ReturnType<typeof argument<"sync", string>> {
   return argument(value, {
+    description: line(description),
     errors: {
+      invalidValue: (error) => error,
       endOfInput: line("NAME is missing: it names the client"),
       multiple: line("one NAME at a time"),
     },

@@ -155,10 +155,14 @@ class ServerWatch implements Watch {
     return Math.min(bySilence, byQuestion);
   }
 
-  /** No more often than the protocol allows, and not where an initiation under way asks already. */
-  #askAt({ unansweredSince, askedSince, initiationSentAt }: Traffic): number {
+  /**
+   * No more often than the protocol allows, and not where an initiation under way asks already. One who has left beats
+   * unanswered is asked as well: a server that was started anew has no session, but answers handshakes.
+   */
+  #askAt({ lastReceivedAt, unansweredSince, askedSince, initiationSentAt }: Traffic): number {
     if (askedSince !== NEVER) return NEVER;
-    return Math.max(unansweredSince + this.#patience, initiationSentAt + REKEY_TIMEOUT);
+    const since = this.isKnown ? Math.min(lastReceivedAt, unansweredSince) : unansweredSince;
+    return Math.max(since + this.#patience, initiationSentAt + REKEY_TIMEOUT);
   }
 
   #nextBeatAt({ lastReceivedAt, lastSentAt }: Traffic): number {

@@ -126,6 +126,20 @@ export const DropReason = {
   captureOverflow: 53,
   /** The queue of packets for this host is full. */
   hostQueueFull: 54,
+
+  // The fake-TCP carrier.
+  /** No TCP segment that could be ours: a fragment, a wrong checksum, flags that make no sense here. */
+  carrierBadSegment: 55,
+  /** A segment of a connection that there is not, or none any more. */
+  carrierNoSession: 56,
+  /** A sequence or acknowledgment number that the connection cannot have now. */
+  carrierOutOfWindow: 57,
+  /** More would be on its way than the other end's window allows: a strict firewall would drop it. */
+  carrierWindowFull: 58,
+  /** No room for another datagram to wait until the connection is open. */
+  carrierNotOpen: 59,
+  /** No room for another connection. */
+  carrierSessionsFull: 60,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

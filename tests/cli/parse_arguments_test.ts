@@ -11,7 +11,17 @@ import {
   fail,
 } from "../support/assert.ts";
 
-const COMMANDS = ["server", "client", "demo", "cleanup", "genkey", "pubkey", "genpsk"];
+const COMMANDS = [
+  "server",
+  "client",
+  "init",
+  "peer",
+  "demo",
+  "cleanup",
+  "genkey",
+  "pubkey",
+  "genpsk",
+];
 
 function parse(...argv: string[]): Command {
   return parseArguments(argv, { colour: false, width: 100, version: "vpn 1.2.3 (abc)" });

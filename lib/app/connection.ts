@@ -1,0 +1,149 @@
+/**
+ * Owns a client's connection to its server: how it comes about, how it is kept, and how it comes about again.
+ *
+ * The data plane judges whether the server is there (lib/tunnel/liveness.ts) and says so. While it is not, the TUN, the routes
+ * and the protection from leaks stay as they are, so that nothing of what the host sends takes another way.
+ */
+import type { ClientConfig } from "../config/config.ts";
+import { formatIpv4 } from "../wire/ipv4_text.ts";
+import type { DataPlaneHandle } from "./data_plane_handle.ts";
+import type { Report } from "./data_plane_protocol.ts";
+import type { Logger } from "./logging.ts";
+import { reconnectPause } from "./reconnect_pause.ts";
+import { resolveEndpointAgain } from "./resolve.ts";
+
+/** ms between initiations while connecting: three fit the time-out of 2.5 s, jitter included. */
+const CONNECT_INTERVAL = 700;
+/** ms to wait for more of the host's changes to its network: they come in swarms. */
+const SETTLE_TIME = 200;
+
+type PeerReport = Extract<Report, { kind: "peer" }>;
+
+export interface ConnectionOptions {
+  readonly config: ClientConfig;
+  /** Where the server is first looked for, host order. */
+  readonly address: number;
+  readonly mark: number;
+  /** Resolvers that may be asked outside the tunnel while it is down. */
+  readonly nameServers: readonly string[];
+  /** What stands for the way to an address (host order): it differs when packets take another. Empty for none. */
+  readonly traceOf: (address: number) => string;
+  readonly logger: Logger;
+}
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  #address: number;
+  #way: string;
+  #connected = Promise.withResolvers<void>();
+  #lost = Promise.withResolvers<void>();
+  #dataPlane: DataPlaneHandle | null = null;
+  #settling: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#address = options.address;
+    this.#way = options.traceOf(options.address);
+  }
+
+  /** As in `198.51.100.1:51820`. */
+  get server(): string {
+    return `${formatIpv4(this.#address)}:${this.#options.config.server.endpoint.port}`;
+  }
+
+  /** Takes note of what the data plane reports of the server. */
+  onPeer({ event }: PeerReport): void {
+    if (event === "handshake-completed" || event === "up") this.#connected.resolve();
+    if (event === "down") this.#lost.resolve();
+  }
+
+  /** The host's network has changed: shakes hands at once if that concerns the way to the server. */
+  onNetworkChange(): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => {
+      const way = this.#options.traceOf(this.#address);
+      // Between two ways there may be none: the next notification brings the new one.
+      if (way === "" || way === this.#way) return;
+      this.#way = way;
+      this.#options.logger.info("the way to the server has changed: shaking hands");
+      this.#dataPlane?.renew();
+    }, SETTLE_TIME);
+  }
+
+  /** The machine has slept: what the other end, and the NATs between, know of us may be gone. */
+  onResume(): void {
+    this.#options.logger.info("awake again: shaking hands");
+    this.#dataPlane?.renew();
+  }
+
+  /** Stops following the host. */
+  close(): void {
+    clearTimeout(this.#settling);
+    this.#dataPlane = null;
+  }
+
+  /**
+   * Shakes hands.
+   *
+   * @param deadline ms, as of `performance.now()`
+   * @returns whether the server has answered by then
+   */
+  async connect(dataPlane: DataPlaneHandle, deadline: number): Promise<boolean> {
+    this.#dataPlane = dataPlane;
+    dataPlane.connect(CONNECT_INTERVAL);
+    const isConnected = await this.#isConnectedBy(deadline);
+    dataPlane.connected();
+    return isConnected;
+  }
+
+  /**
+   * Keeps the connection, by connecting again as often as it takes.
+   *
+   * @returns when the server is lost and `OnPeerTimeout = exit`; else never
+   */
+  async keep(dataPlane: DataPlaneHandle): Promise<void> {
+    const { config, logger } = this.#options;
+    const { onPeerTimeout } = config.interface;
+    for (;;) {
+      await this.#lost.promise;
+      if (onPeerTimeout === "exit") return;
+      const lostAt = performance.now();
+      logger.warn("{server} is silent: connecting again", { server: this.server });
+      this.#connected = Promise.withResolvers();
+      await this.#connectAgain(dataPlane);
+      this.#lost = Promise.withResolvers();
+      logger.info("connected again to {server} after {time} s", {
+        server: this.server,
+        time: ((performance.now() - lostAt) / 1000).toFixed(1),
+      });
+    }
+  }
+
+  async #connectAgain(dataPlane: DataPlaneHandle): Promise<void> {
+    const { config, mark, nameServers } = this.#options;
+    const { endpoint } = config.server;
+    const timeout = config.interface.connectTimeout;
+    for (let attempt = 0;; attempt++) {
+      const last = this.#address;
+      this.#address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
+      this.#way = this.#options.traceOf(this.#address);
+      dataPlane.setEndpoint({ address: this.#address, port: endpoint.port });
+      if (await this.connect(dataPlane, performance.now() + timeout)) return;
+      // An answer may come in the pause as well: the protocol's own repetitions go on.
+      const pause = reconnectPause(attempt, Math.random());
+      if (await this.#isConnectedBy(performance.now() + pause)) return;
+    }
+  }
+
+  async #isConnectedBy(deadline: number): Promise<boolean> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const timeout = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
+    });
+    try {
+      return await Promise.race([this.#connected.promise.then(() => true), timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/** Owns `vpn doctor`: examines a host, and the configuration that it is to run, and says what is wrong and how to mend it. */
+import type { DoctorOptions } from "../cli/command.ts";
+import { type Check, carryOut, type Finding } from "./doctor/check.ts";
+import { CONFIG_CHECKS } from "./doctor/config_checks.ts";
+import { FIREWALL_CHECKS } from "./doctor/firewall_checks.ts";
+import { HOST_CHECKS } from "./doctor/host_checks.ts";
+import { LEAK_CHECKS } from "./doctor/leak_checks.ts";
+import { NAT_CHECKS } from "./doctor/nat_checks.ts";
+import { REACH_CHECKS } from "./doctor/reach_checks.ts";
+import { formatJson, formatReport, hasFailed } from "./doctor/report.ts";
+import { ROUTE_CHECKS } from "./doctor/route_checks.ts";
+import { Subject } from "./doctor/subject.ts";
+import { ExitCode } from "./errors.ts";
+import { takesColour, writeText } from "./output.ts";
+import { enterSurroundings } from "./tunnel_process.ts";
+
+/** In the order of the report: what everything else needs comes first. */
+const CHECKS: readonly Check[] = [
+  ...HOST_CHECKS,
+  ...CONFIG_CHECKS,
+  ...ROUTE_CHECKS,
+  ...FIREWALL_CHECKS,
+  ...NAT_CHECKS,
+  ...REACH_CHECKS,
+  ...LEAK_CHECKS,
+];
+
+/**
+ * Examines and reports. Nothing on the host is changed, and a tunnel that runs is left alone.
+ *
+ * @returns the exit code: `unexpected` (1) where something fails, else `ok`
+ * @throws {AppError} with exit code 2 for a namespace that is not there
+ */
+export async function runDoctor(options: DoctorOptions): Promise<number> {
+  const { configPath = null, role = null, netns = null, interfaceName, json } = options;
+  enterSurroundings(options);
+  using subject = new Subject({ configPath, role, netns, interfaceName });
+  const findings = await examine(subject);
+  const text = json
+    ? formatJson({ config: configPath, role: subject.role }, findings)
+    : formatReport(findings, takesColour(Deno.stdout));
+  writeText(Deno.stdout, text);
+  return hasFailed(findings) ? ExitCode.unexpected : ExitCode.ok;
+}
+
+/** All checks at once: most take no time, and those that wait for answers from the network wait together. */
+async function examine(subject: Subject): Promise<Finding[]> {
+  return (await Promise.all(CHECKS.map((check) => carryOut(check, subject)))).flat();
+}

@@ -1,0 +1,78 @@
+/** Owns what is examined: a configuration, the role that it is for, and the host's network where it is to run. */
+import { openLibc } from "../../../ffi/libc.ts";
+import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import type { ClientConfig, Config, ServerConfig } from "../../config/config.ts";
+import { ConfigError } from "../../config/config_error.ts";
+import { validateClient, validateServer } from "../../config/roles.ts";
+import { loadConfig } from "../config_file.ts";
+import { findInstance, type Instance } from "./instance.ts";
+
+export type Role = "server" | "client";
+
+export interface SubjectOptions {
+  /** Null to examine the host alone. */
+  readonly configPath: string | null;
+  /** Null to tell by what the configuration has. */
+  readonly role: Role | null;
+  readonly interfaceName: string;
+  /** The namespace that the thread has entered, if it was told to: for the commands that mend something there. */
+  readonly netns: string | null;
+}
+
+/** All that checks look at; each looks at the host itself. */
+export class Subject implements Disposable {
+  readonly options: SubjectOptions;
+  readonly netlink: Rtnetlink = Rtnetlink.open(openLibc());
+  readonly role: Role | null = null;
+  /** At most one of them is there, as the role is. */
+  readonly server: ServerConfig | null = null;
+  readonly client: ClientConfig | null = null;
+  /** What is wrong with the configuration; null where it is right, or none was given. */
+  readonly problem: ConfigError | null = null;
+  /** Ours, or anybody's, that has the interface; null where nobody has. */
+  readonly instance: Instance | null;
+
+  constructor(options: SubjectOptions) {
+    this.options = options;
+    this.instance = findInstance(options.interfaceName);
+    if (options.configPath === null) return;
+    try {
+      const config = loadConfig(options.configPath);
+      this.role = options.role ?? roleOf(config);
+      if (this.role === "server") this.server = validateServer(config);
+      else this.client = validateClient(config);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.problem = error;
+    }
+  }
+
+  /** The configuration, whatever its role. */
+  get config(): ServerConfig | ClientConfig | null {
+    return this.server ?? this.client;
+  }
+
+  /** Where a key of `[Interface]` stands, or would: as in `server.conf:4`. */
+  place(key: string): string {
+    const fileName = this.config?.fileName ?? "the configuration";
+    const line = this.config?.interface.lines.get(key);
+    return line === undefined ? `[Interface] of ${fileName}` : `${fileName}:${line}`;
+  }
+
+  /** A command as it must be given to act where the tunnel runs. */
+  command(text: string): string {
+    const { netns } = this.options;
+    return netns === null ? `\`${text}\`` : `\`ip netns exec ${netns} ${text}\``;
+  }
+
+  [Symbol.dispose](): void {
+    this.netlink[Symbol.dispose]();
+  }
+}
+
+/** A client has one peer, whose place it knows, and seldom a port of its own that others know. */
+export function roleOf(config: Config): Role {
+  const [peer, second] = config.peers;
+  const knowsServer = peer !== undefined && second === undefined && peer.endpoint !== null;
+  return knowsServer && config.interface.listenPort === null ? "client" : "server";
+}

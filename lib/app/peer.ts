@@ -1,0 +1,152 @@
+/** Owns `vpn peer`: what it does with a gateway's clients, and what it says. */
+import type { PeerRequest } from "../cli/command.ts";
+import { qrCode } from "../cli/qr.ts";
+import { tableLines } from "../cli/table.ts";
+import type { Config, PeerConfig } from "../config/config.ts";
+import { encodeKey } from "../config/key_text.ts";
+import { formatCidr, formatIpv4 } from "../wire/ipv4_text.ts";
+import { clientFilePath, readClientFile } from "./client_files.ts";
+import { loadConfig } from "./config_file.ts";
+import { AppError, ExitCode } from "./errors.ts";
+import { takesColour, writeText } from "./output.ts";
+import { addPeer, removePeer } from "./peer_changes.ts";
+import { findPeer, peerTitle } from "./peer_names.ts";
+import { shellWord } from "./shell_word.ts";
+
+type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
+
+/**
+ * Does what is asked for.
+ *
+ * @throws {ConfigError | AppError} where it cannot
+ */
+export async function runPeer(request: PeerRequest): Promise<number> {
+  switch (request.action) {
+    case "add":
+      return await add(request);
+    case "list":
+      return list(request);
+    case "show":
+      return show(request);
+    case "remove":
+      return await remove(request);
+  }
+}
+
+async function add(request: Request<"add">): Promise<number> {
+  const { configPath, name } = request;
+  const { peer, server, text, path } = await addPeer(configPath, request);
+  warn(server);
+  const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
+  const about = `${name} is ${addressText(peer)} inside, and ${configPath} lets it in.`;
+  if (path === null) {
+    writeText(Deno.stdout, text);
+    writeText(Deno.stderr, `${about} Its keys are kept nowhere here.\n`);
+    return ExitCode.ok;
+  }
+  writeText(
+    Deno.stdout,
+    `${about}
+Its configuration, with its keys: ${path}
+
+Take the file there, and:   vpn client --config ${shellWord(`${name}.conf`)}      (as root)
+A phone:                    vpn peer show ${shellWord(name)} --qr${config}
+`,
+  );
+  return ExitCode.ok;
+}
+
+function list({ configPath, json }: Request<"list">): number {
+  const config = loadConfig(configPath);
+  const peers = config.peers.map((peer) => ({
+    name: peer.name,
+    publicKey: encodeKey(peer.publicKey),
+    allowedIps: peer.allowedIps.map(formatCidr),
+    hasPresharedKey: peer.presharedKey !== null,
+    file: fileOf(configPath, peer),
+  }));
+  if (json) {
+    writeText(Deno.stdout, `${JSON.stringify(peers, null, 2)}\n`);
+    return ExitCode.ok;
+  }
+  warn(config);
+  if (peers.length === 0) {
+    writeText(Deno.stdout, `${configPath} has no peers: \`vpn peer add NAME\` adds one\n`);
+    return ExitCode.ok;
+  }
+  const rows = peers.map(({ name, publicKey, allowedIps, file }) => [
+    name ?? "-",
+    allowedIps.join(", ") || "-",
+    publicKey,
+    file ?? "-",
+  ]);
+  const table = tableLines([["NAME", "ADDRESSES", "PUBLIC KEY", "FILE"], ...rows]);
+  writeText(Deno.stdout, `${table.join("\n")}\n`);
+  return ExitCode.ok;
+}
+
+function show({ configPath, name, qr }: Request<"show">): number {
+  const config = loadConfig(configPath);
+  warn(config);
+  const peer = findPeer(config, name);
+  if (qr) {
+    showCode(configPath, peer);
+    return ExitCode.ok;
+  }
+  const rows = [
+    ["name", peer.name ?? "-"],
+    ["public key", encodeKey(peer.publicKey)],
+    ["preshared key", peer.presharedKey === null ? "none" : "yes"],
+    ["addresses", peer.allowedIps.map(formatCidr).join(", ") || "-"],
+    ["configuration", fileOf(configPath, peer) ?? "not kept here"],
+  ];
+  writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
+  return ExitCode.ok;
+}
+
+/** The client's configuration as a code that the WireGuard apps scan. */
+function showCode(configPath: string, peer: PeerConfig): void {
+  const text = peer.name === null ? null : readClientFile(configPath, peer.name);
+  const title = peerTitle(peer);
+  if (text === null) {
+    const place = peer.name === null ? "here" : clientFilePath(configPath, peer.name);
+    throw new AppError(
+      `Cannot show ${title} as a QR code: its configuration is not at ${place}, and its private key is known to it ` +
+        `alone: \`vpn peer remove ${title}\`, and add it anew`,
+      { exitCode: ExitCode.usage },
+    );
+  }
+  const width = qrCode(text, { colour: false })[0]!.length;
+  const columns = Deno.stdout.isTerminal() ? Deno.consoleSize().columns : Infinity;
+  if (width > columns) {
+    throw new AppError(
+      `Cannot show ${title} as a QR code: it is ${width} columns wide, this terminal ${columns}: ` +
+        "widen it or make its font smaller",
+      { exitCode: ExitCode.usage },
+    );
+  }
+  const lines = qrCode(text, { colour: takesColour(Deno.stdout) });
+  writeText(Deno.stdout, `${lines.join("\n")}\n`);
+}
+
+async function remove({ configPath, name }: Request<"remove">): Promise<number> {
+  const { peer, server, fileRemoved } = await removePeer(configPath, name);
+  warn(server);
+  const file = fileRemoved ? ", and its own configuration is removed" : "";
+  writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
+  return ExitCode.ok;
+}
+
+/** The client's file, if it is kept. */
+function fileOf(configPath: string, { name }: PeerConfig): string | null {
+  if (name === null || readClientFile(configPath, name) === null) return null;
+  return clientFilePath(configPath, name);
+}
+
+function addressText({ allowedIps }: PeerConfig): string {
+  return allowedIps.map(({ address }) => formatIpv4(address)).join(", ");
+}
+
+function warn({ warnings }: Config): void {
+  for (const warning of warnings) writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
+}

@@ -1,0 +1,130 @@
+/** Owns adding a client to a gateway's configuration and taking one out of it. */
+import type { PeerAddition } from "../cli/command.ts";
+import { freeAddress } from "../config/address_pool.ts";
+import type { Config, PeerConfig } from "../config/config.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { clientText, FULL_TUNNEL, withoutPeer, withPeer } from "../config/config_writer.ts";
+import { parseConfig } from "../config/parse_config.ts";
+import { publicKey } from "../noise/x25519.ts";
+import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
+import { clientFilePath, removeClientFile } from "./client_files.ts";
+import { readConfig } from "./config_file.ts";
+import { createFile, followLink, lockFolderOf, removeFile, replaceFile } from "./config_store.ts";
+import { AppError, ExitCode } from "./errors.ts";
+import { newPresharedKey, newPrivateKey } from "./keys.ts";
+import { findPeer } from "./peer_names.ts";
+
+/** A client that was added. */
+export interface AddedPeer {
+  /** As the gateway's file has it. */
+  readonly peer: PeerConfig;
+  /** What the gateway's file says now. */
+  readonly server: Config;
+  /** The client's configuration, with its private key. */
+  readonly text: string;
+  /** Where that was written; null for nowhere. */
+  readonly path: string | null;
+}
+
+/**
+ * Makes a client's keys, gives it the next free address and writes both ends' configurations.
+ *
+ * @param configPath the gateway's configuration
+ * @throws {ConfigError | AppError} with nothing changed
+ */
+export async function addPeer(
+  configPath: string,
+  request: Omit<PeerAddition, "action">,
+): Promise<AddedPeer> {
+  const file = followLink(configPath);
+  using _lock = await lockFolderOf(file);
+  const { text, config } = readConfig(configPath);
+  refuseTakenName(config, request.name);
+  const address = freeAddress(config) ?? refuseFullPool(config);
+  const endpoint = request.endpoint ?? config.interface.publicEndpoint ?? refuseNowhere(config);
+
+  const privateKey = newPrivateKey();
+  const peer = {
+    name: request.name,
+    publicKey: publicKey(privateKey),
+    presharedKey: newPresharedKey(),
+    address,
+  };
+  const allowedIps = request.allowedIps ?? defaultNetworks(config);
+  const dns = request.dns ?? defaultDns(config, allowedIps);
+  const ofClient = clientText(config, { privateKey, peer, endpoint, allowedIps, dns });
+  const ofServer = withPeer(text, peer);
+  // What is written can be read again, whatever the file was like.
+  const server = parseConfig(ofServer, configPath);
+
+  const path = request.out === "-" ? null : request.out ?? clientFilePath(configPath, request.name);
+  if (path !== null) createFile(path, ofClient);
+  try {
+    replaceFile(file, ofServer);
+  } catch (error) {
+    if (path !== null) removeFile(path);
+    throw error;
+  }
+  return { peer: findPeer(server, request.name), server, text: ofClient, path };
+}
+
+/**
+ * Takes a client out of the gateway's configuration, and removes its own where it is kept.
+ *
+ * @param name its name or public key
+ * @throws {ConfigError | AppError} with nothing changed
+ */
+export async function removePeer(
+  configPath: string,
+  name: string,
+): Promise<{ readonly peer: PeerConfig; readonly server: Config; readonly fileRemoved: boolean }> {
+  const file = followLink(configPath);
+  using _lock = await lockFolderOf(file);
+  const { text, config } = readConfig(configPath);
+  const peer = findPeer(config, name);
+  replaceFile(file, withoutPeer(text, peer));
+  const fileRemoved = peer.name !== null && removeClientFile(configPath, peer.name);
+  return { peer, server: config, fileRemoved };
+}
+
+function refuseTakenName({ fileName, peers }: Config, name: string): void {
+  const taken = peers.find((peer) => peer.name === name);
+  if (taken === undefined) return;
+  throw new AppError(
+    `Cannot add ${name}: the peer on line ${taken.line} of ${fileName} has this name: ` +
+      `choose another, or \`vpn peer remove ${name}\` first`,
+    { exitCode: ExitCode.usage },
+  );
+}
+
+function refuseFullPool(config: Config): never {
+  const { addresses, lines } = config.interface;
+  const place = `${config.fileName}:${lines.get("Address") ?? 1}: Address`;
+  throw new ConfigError(
+    `${place}: no address is free in ${addresses.map(formatCidr).join(", ") || "it"}: ` +
+      "remove a peer, or give the gateway a wider network, as in 10.66.77.1/24",
+  );
+}
+
+function refuseNowhere({ fileName }: Config): never {
+  throw new ConfigError(
+    `${fileName}: [Interface]: PublicEndpoint is missing: clients are told by it where the gateway is, as in ` +
+      "PublicEndpoint = vpn.example.org:51820; or give --endpoint HOST[:PORT]",
+  );
+}
+
+/** All, where the gateway leads to the internet; otherwise its own networks. */
+function defaultNetworks({ interface: { egress, addresses } }: Config): string {
+  if (egress !== "off") return FULL_TUNNEL;
+  return addresses.map((address) => formatCidr(networkOf(address))).join(", ");
+}
+
+function networkOf({ address, prefixLength }: Ipv4Prefix): Ipv4Prefix {
+  return { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
+}
+
+/** The gateway's proxy, for a client that could not reach another resolver but through it. */
+function defaultDns({ interface: { dnsProxy, addresses } }: Config, allowedIps: string) {
+  const isFull = allowedIps.split(", ").includes("0.0.0.0/0");
+  return isFull && dnsProxy.length > 0 ? formatIpv4(addresses[0]!.address) : null;
+}

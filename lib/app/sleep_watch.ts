@@ -1,0 +1,21 @@
+/** Owns the notice that the machine has slept: CLOCK_BOOTTIME has gone on meanwhile, CLOCK_MONOTONIC has not. */
+
+/** ms between looks. */
+const INTERVAL = 1_000;
+/** ms of sleep that count: by less, no NAT on the way has forgotten us. */
+const MIN_SLEEP = 1_000;
+
+/**
+ * Calls `onResume` after each sleep, until disposed of.
+ *
+ * @param sleptTime tells the ms that the machine has slept since it was started
+ */
+export function watchSleep(sleptTime: () => number, onResume: () => void): Disposable {
+  let known = sleptTime();
+  const timer = setInterval(() => {
+    const slept = sleptTime();
+    if (slept - known >= MIN_SLEEP) onResume();
+    known = slept;
+  }, INTERVAL);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}

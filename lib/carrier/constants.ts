@@ -1,0 +1,49 @@
+/** Owns the carrier's numbers: those of the specification (spec/fake_tcp.md) first, those of this implementation apart. Times in ms. */
+import * as ipv4 from "../wire/ipv4.ts";
+import * as tcp from "../wire/tcp.ts";
+
+// From the specification.
+
+/** The window field of each segment, and window scale: with it, a gigabyte may be on its way. */
+export const WINDOW = 65_535;
+export const WINDOW_SHIFT = 14;
+export const TIME_TO_LIVE = 64;
+/** When, after the first SYN, the identical one is sent again. */
+export const SYN_AGAIN_AT: readonly number[] = [500, 1_000, 2_000];
+/** Datagrams that wait for a connection to open. */
+export const MAX_WAITING = 8;
+/** Bytes received, without and with window scale, after which they are acknowledged; less are after `ACK_DELAY`. */
+export const ACK_AFTER_BYTES = 16 * 1024;
+export const ACK_AFTER_BYTES_SCALED = 1024 * 1024;
+export const ACK_DELAY = 200;
+/** Without progress of acknowledgments for this long, `snd_nxt` goes back. */
+export const STALL_TIME = 1_000;
+/** A connection on which nothing was sent for this long asks for a keepalive. */
+export const KEEPALIVE_TIME = 20_000;
+/** How long authenticated data may take to prove that RST or FIN was somebody else's. */
+export const HINT_TIME = 1_000;
+/** Challenge ACKs of a connection are at least so far apart. */
+export const CHALLENGE_INTERVAL = 1_000;
+/** A connection silent for this long gives way to a new one of the same four-tuple. */
+export const REPLACE_AFTER_SILENCE = 6_000;
+
+// Of this implementation.
+
+/** Bytes of the IPv4 and TCP headers before each datagram. */
+export const HEADERS_SIZE: number = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
+/** When, after the first SYN, it counts as unanswered: where the next one would be due. */
+export const SYN_GIVEN_UP_AFTER = 4_000;
+/** Longest time between two stalls' goings back; RFC 6298 (5.5) lets a maximum be set. */
+export const MAX_STALL_TIME = 8_000;
+/** Behind a SYN/ACK without a window, datagrams wait for one this long. */
+export const ZERO_WINDOW_TIME = 500;
+/** A server forgets a connection in silence after this: as long as `nf_conntrack_tcp_timeout_max_retrans`. */
+export const SILENT_TIMEOUT = 300_000;
+/** The same for one that nothing authenticated ever came by. */
+export const UNPROVEN_TIMEOUT = 30_000;
+/** Connections in all. */
+export const MAX_SESSIONS = 16_384;
+/** RST in answer to segments of no connection, in one second: enough for clients to learn of a restart, no use to a reflector. */
+export const RESETS_PER_SECOND = 100;
+/** Events kept for a caller that does not drain them. */
+export const MAX_EVENTS = 4_096;

@@ -1,0 +1,187 @@
+/**
+ * Owns one connection's arithmetic (spec/fake_tcp.md, "Arithmetic"): what it sends next, what it has received, what it may send.
+ * It is the same for both ends.
+ *
+ * Sequence numbers are int32, and compared by the sign of their difference (RFC 9293 section 3.4); that holds as long as
+ * nothing is 2^31 apart, and the largest window is half of that. What they begin with means nothing: firewalls rewrite them.
+ */
+import {
+  ACK_AFTER_BYTES,
+  ACK_AFTER_BYTES_SCALED,
+  ACK_DELAY,
+  MAX_STALL_TIME,
+  STALL_TIME,
+  WINDOW,
+  WINDOW_SHIFT,
+} from "./constants.ts";
+
+/** Which connection: addresses as int32, host order. */
+export interface FourTuple {
+  readonly localAddress: number;
+  readonly localPort: number;
+  readonly remoteAddress: number;
+  readonly remotePort: number;
+}
+
+export const SessionState = {
+  /** SYN sent. */
+  opening: 0,
+  established: 1,
+  /** Over: nothing is sent or received any more. */
+  closed: 2,
+} as const;
+
+export type SessionState = (typeof SessionState)[keyof typeof SessionState];
+
+export class Session implements FourTuple {
+  readonly localAddress: number;
+  readonly localPort: number;
+  readonly remoteAddress: number;
+  readonly remotePort: number;
+  /** Whether this end sent the SYN. */
+  readonly isClient: boolean;
+  state: SessionState = SessionState.opening;
+  /** The longest datagram in bytes. */
+  maxPayload: number;
+
+  // RFC 9293's names (section 3.3.1): initial sequence numbers, sent and received.
+  readonly iss: number;
+  irs = 0;
+  /** What the next datagram begins with; goes back when acknowledgments stall. */
+  sndNxt: number;
+  /** The highest that was ever sent; and the highest that was acknowledged. */
+  sndMax: number;
+  sndUna: number;
+  /** The highest that was received, which is what is acknowledged. Never goes back. */
+  rcvMax = 0;
+  /** Whether windows are scaled. */
+  isScaled = false;
+  /** By how much the other end's window field is shifted, SYN and SYN/ACK aside; and its window in bytes. */
+  peerShift = 0;
+  peerWindow: number = WINDOW;
+  /** Payload bytes received since the last acknowledgment left. */
+  unacknowledged = 0;
+
+  // When what is due; ms.
+  /** SYNs sent, and the time of the first. */
+  synCount = 0;
+  synSentAt = Infinity;
+  ackAt = Infinity;
+  stallAt = Infinity;
+  /** When RST or FIN is believed. */
+  hintAt = Infinity;
+  /** Until when datagrams wait for a window. */
+  windowAwaitedUntil = -Infinity;
+  sentAt = -Infinity;
+  receivedAt = -Infinity;
+  challengedAt = -Infinity;
+  /** Whether authenticated data has come. */
+  isProven = false;
+  /** The ISN of a SYN that was answered though this connection exists, which is silent: whoever goes on with it replaces it. */
+  challengerIsn = 0;
+  hasChallenger = false;
+  /** Datagrams that wait. */
+  waiting: Uint8Array[] = [];
+  /** The next in its bucket of the table. */
+  next: Session | null = null;
+
+  #stallTime = STALL_TIME;
+
+  /** @param iss initial sequence number, int32 */
+  constructor(tuple: FourTuple, iss: number, kind: { isClient: boolean; maxPayload: number }) {
+    this.localAddress = tuple.localAddress;
+    this.localPort = tuple.localPort;
+    this.remoteAddress = tuple.remoteAddress;
+    this.remotePort = tuple.remotePort;
+    this.isClient = kind.isClient;
+    this.maxPayload = kind.maxPayload;
+    this.iss = iss;
+    // SYN takes one number.
+    this.sndNxt = this.sndMax = this.sndUna = (iss + 1) | 0;
+  }
+
+  /** Begins to receive behind the other end's SYN. */
+  establish(irs: number, isScaled: boolean): void {
+    this.state = SessionState.established;
+    this.irs = irs;
+    this.rcvMax = (irs + 1) | 0;
+    this.isScaled = isScaled;
+  }
+
+  // Sending.
+
+  /**
+   * Whether the other end's window, or a firewall's idea of it, allows for `length` more bytes. One datagram may always be on
+   * its way: without it, a window that has closed would never be heard to have opened (RFC 9293 section 3.8.6.1).
+   */
+  allows(length: number): boolean {
+    const flight = (this.sndNxt - this.sndUna) | 0;
+    return flight === 0 || flight + length <= this.peerWindow;
+  }
+
+  /** Takes note that `length` bytes were sent from `sndNxt` on, with an acknowledgment. */
+  sent(length: number, now: number): void {
+    if (this.sndNxt === this.sndUna) this.stallAt = now + this.#stallTime;
+    this.sndNxt = (this.sndNxt + length) | 0;
+    if (((this.sndNxt - this.sndMax) | 0) > 0) this.sndMax = this.sndNxt;
+    this.acknowledgmentSent(now);
+  }
+
+  /** Takes note that a segment has left, which says how much was received. */
+  acknowledgmentSent(now: number): void {
+    this.unacknowledged = 0;
+    this.ackAt = Infinity;
+    this.sentAt = now;
+  }
+
+  /**
+   * Goes back to what was acknowledged: to a firewall, the next datagrams are a retransmission time-out's. Should that not help
+   * either, it is done again, each time after twice as long (RFC 6298 section 5.5): a path that comes back after the windows
+   * have filled would be stuck for good otherwise.
+   */
+  goBack(): void {
+    this.sndNxt = this.sndUna;
+    this.stallAt = Infinity;
+    this.#stallTime = Math.min(2 * this.#stallTime, MAX_STALL_TIME);
+  }
+
+  // Receiving.
+
+  /** Whether a segment may come now: it reaches behind our window's lower edge and begins before its upper one. */
+  accepts(seq: number, length: number): boolean {
+    const window = this.isScaled ? WINDOW << WINDOW_SHIFT : WINDOW;
+    const distance = (seq - this.rcvMax) | 0;
+    return distance <= window && distance + length >= -window;
+  }
+
+  /** Whether `ack` acknowledges nothing that was not sent. */
+  acceptsAcknowledgment(ack: number): boolean {
+    return ((ack - this.sndMax) | 0) <= 0;
+  }
+
+  /** Takes an acknowledgment that can be right, with the window field it came with. */
+  acknowledged(ack: number, windowField: number, now: number): void {
+    const progress = (ack - this.sndUna) | 0;
+    if (progress < 0) return;
+    this.peerWindow = windowField << this.peerShift;
+    if (progress === 0) return;
+    this.sndUna = ack;
+    if (((ack - this.sndNxt) | 0) > 0) this.sndNxt = ack;
+    this.#stallTime = STALL_TIME;
+    this.stallAt = this.sndNxt === ack ? Infinity : now + STALL_TIME;
+  }
+
+  /** Takes `length` payload bytes that may come now, early, late or in turn. */
+  received(seq: number, length: number, now: number): void {
+    const end = (seq + length) | 0;
+    if (((end - this.rcvMax) | 0) > 0) this.rcvMax = end;
+    // Late ones count as well: that they come may be for want of an acknowledgment.
+    if (this.unacknowledged === 0) this.ackAt = now + ACK_DELAY;
+    this.unacknowledged += length;
+  }
+
+  /** Whether so much came that it is to be acknowledged at once. */
+  get owesAcknowledgment(): boolean {
+    return this.unacknowledged >= (this.isScaled ? ACK_AFTER_BYTES_SCALED : ACK_AFTER_BYTES);
+  }
+}

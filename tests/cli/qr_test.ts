@@ -1,0 +1,116 @@
+/** Shows that a QR code in a terminal is read by a scanner, on dark and on light. */
+import { default as decode } from "jsqr";
+import { clientText } from "../../lib/config/config_writer.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
+import { qrCode } from "../../lib/cli/qr.ts";
+import { sampleKeys } from "../config/sample_keys.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+
+const BLACK_ON_WHITE = "\x1b[38;5;16;48;5;231m";
+const RESET = "\x1b[0m";
+
+/** Pixels to a module: a camera sees each module as several. */
+const SCALE = 4;
+
+interface Theme {
+  /** Brightness, 0 to 255. */
+  readonly foreground: number;
+  readonly background: number;
+}
+const DARK: Theme = { foreground: 230, background: 20 };
+const LIGHT: Theme = { foreground: 30, background: 250 };
+
+/** The brightness of each half of a character: what a terminal with this theme shows, the code standing in its corner. */
+function screen(lines: readonly string[], theme: Theme): number[][] {
+  const rows: number[][] = [];
+  for (const line of lines) {
+    let { foreground, background } = theme;
+    const upper: number[] = [];
+    const lower: number[] = [];
+    // deno-lint-ignore no-control-regex -- that is what colours are
+    for (const [part] of line.matchAll(/\x1b\[[\d;]*m|./gu)) {
+      if (part === BLACK_ON_WHITE) [foreground, background] = [0, 255];
+      else if (part === RESET) ({ foreground, background } = theme);
+      else {
+        upper.push("█▀".includes(part) ? foreground : background);
+        lower.push("█▄".includes(part) ? foreground : background);
+        assert("█▀▄ ".includes(part), `it draws ${JSON.stringify(part)}`);
+      }
+    }
+    rows.push(upper, lower);
+  }
+  // The rest of the screen.
+  const width = Math.max(...rows.map((row) => row.length));
+  const margin = () => Array.from({ length: 10 }, () => theme.background);
+  const empty = Array.from({ length: width }, () => theme.background);
+  return [...Array(10).fill(empty), ...rows, ...Array(10).fill(empty)]
+    .map((row: number[]) => [...margin(), ...row, ...margin()]);
+}
+
+/** What a scanner reads, one that takes inverted codes too or not. */
+function scan(pixels: readonly number[][], inverted = false): string | null {
+  const width = pixels[0]!.length * SCALE;
+  const height = pixels.length * SCALE;
+  const image = new Uint8ClampedArray(width * height * 4);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const value = pixels[Math.floor(y / SCALE)]![Math.floor(x / SCALE)]!;
+      image.set([value, value, value, 255], (y * width + x) * 4);
+    }
+  }
+  const inversionAttempts = inverted ? "attemptBoth" : "dontInvert";
+  return decode.default(image, width, height, { inversionAttempts })?.data ?? null;
+}
+
+/** A client's configuration, as long as one with an ordinary endpoint is. */
+function configuration(): string {
+  const server = parseConfig(
+    `[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}\nAddress = 10.66.77.1/24\n`,
+    "server.conf",
+  );
+  return clientText(server, {
+    privateKey: new Uint8Array(32).fill(0xa5),
+    peer: {
+      name: "phone",
+      publicKey: new Uint8Array(32).fill(0x5a),
+      presharedKey: new Uint8Array(32).fill(0xc3),
+      address: 0x0a424dfe,
+    },
+    endpoint: { host: "gateway-1.europe.vpn.example.org", address: null, port: 51820 },
+    allowedIps: "0.0.0.0/0, ::/0",
+    dns: "10.66.77.1",
+  });
+}
+
+Deno.test("qrCode() in colour is read on a dark and on a light terminal", () => {
+  const lines = qrCode(configuration(), { colour: true });
+  for (const theme of [DARK, LIGHT]) assertEquals(scan(screen(lines, theme)), configuration());
+});
+
+Deno.test("qrCode() without colour is read on a dark terminal, and inverted on a light one", () => {
+  const lines = qrCode(configuration(), { colour: false });
+  assertEquals(lines.join("").includes("\x1b"), false);
+  assertEquals(scan(screen(lines, DARK)), configuration());
+  assertEquals(scan(screen(lines, LIGHT)), null);
+  assertEquals(scan(screen(lines, LIGHT), true), configuration());
+});
+
+Deno.test("qrCode() of a client's configuration fits into 80 columns and 40 lines, quiet zone and all", () => {
+  const lines = qrCode(configuration(), { colour: false });
+  assert(lines.length <= 40, `it has ${lines.length} lines`);
+  for (const line of lines) {
+    assert(line.length <= 80, `a line has ${line.length} columns`);
+    assertMatch(line, /^█{4}.*█{4}$/);
+  }
+  for (const line of [...lines.slice(0, 2), ...lines.slice(-2)]) assertMatch(line, /^█+$/);
+});
+
+Deno.test("qrCode() resets the colours at the end of each line", () => {
+  for (const line of qrCode("x", { colour: true })) {
+    assert(line.startsWith(BLACK_ON_WHITE) && line.endsWith(RESET));
+  }
+});
+
+Deno.test("qrCode() throws when the text is longer than any code", () => {
+  assertThrows(() => qrCode("x".repeat(2954), { colour: false }), RangeError);
+});
