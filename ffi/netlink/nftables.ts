@@ -238,6 +238,19 @@ export class Nftables implements Disposable {
     );
   }
 
+  /**
+   * Tries whether the kernel takes a chain at an interface's ingress: makes one and deletes it in one transaction, which
+   * nobody sees.
+   *
+   * @throws {NetlinkError} where it does not
+   */
+  tryIngress(device: string): void {
+    const table: NftablesTable = { family: "netdev", name: "vpn_ingress_probe" };
+    const hook = { type: "filter", hook: NF_NETDEV_INGRESS, priority: PRIORITY_FILTER, device } as const;
+    const chain: NftablesChain = { name: "ingress", hook, rules: [] };
+    this.#transact([...newTable(table, [chain], 0), deleteTableRequest(table)]);
+  }
+
   /** Makes a table, in place of the one with its name, without a moment in between. */
   replaceTable(table: NftablesTable, ...chains: readonly NftablesChain[]): void {
     const exists = this.listTables()

@@ -1,6 +1,6 @@
 /** Owns `vpn doctor`: examines a host, and the configuration that it is to run, and says what is wrong and how to mend it. */
 import type { DoctorOptions } from "../cli/command.ts";
-import { type Check, carryOut, type Finding } from "./doctor/check.ts";
+import { carryOut, type Check, type Finding } from "./doctor/check.ts";
 import { CONFIG_CHECKS } from "./doctor/config_checks.ts";
 import { FIREWALL_CHECKS } from "./doctor/firewall_checks.ts";
 import { HOST_CHECKS } from "./doctor/host_checks.ts";

@@ -42,11 +42,11 @@ export function securePorts(
   ports: NatPorts,
   { device, journal }: { readonly device: string; readonly journal: Journal },
 ): void {
-  const inTheWay = listeners().find(({ protocol, port }) => contains(ports[protocol], port));
-  if (inTheWay !== undefined) {
-    const { protocol, port, inode } = inTheWay;
+  const inTheWay = listenerAmong(ports);
+  if (inTheWay !== null) {
+    const { protocol, port, owner } = inTheWay;
     throw new AppError(
-      `Cannot use ${protocol} port ${port} for the NAT: ${ownerOf(inode)} listens on it: ` +
+      `Cannot use ${protocol} port ${port} for the NAT: ${owner} listens on it: ` +
         "stop it, or choose other ports with NatPorts",
       { exitCode: ExitCode.usage },
     );
@@ -76,6 +76,15 @@ function refuseOtherGateways(
       );
     }
   }
+}
+
+/** Who listens on one of the ports, and on which; null where nobody does. `owner` is as in `"nginx" (process 812)`. */
+export function listenerAmong(
+  ports: NatPorts,
+): { readonly protocol: "tcp" | "udp"; readonly port: number; readonly owner: string } | null {
+  const found = listeners().find(({ protocol, port }) => contains(ports[protocol], port));
+  if (found === undefined) return null;
+  return { protocol: found.protocol, port: found.port, owner: ownerOf(found.inode) };
 }
 
 /** Who listens on a port, as in `"nginx" (process 812)`; null where nobody does. */

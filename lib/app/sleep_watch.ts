@@ -9,13 +9,18 @@ const MIN_SLEEP = 1_000;
  * Calls `onResume` after each sleep, until disposed of.
  *
  * @param sleptTime tells the ms that the machine has slept since it was started
+ * @param options `interval`: ms between looks
  */
-export function watchSleep(sleptTime: () => number, onResume: () => void): Disposable {
+export function watchSleep(
+  sleptTime: () => number,
+  onResume: () => void,
+  { interval = INTERVAL } = {},
+): Disposable {
   let known = sleptTime();
   const timer = setInterval(() => {
     const slept = sleptTime();
     if (slept - known >= MIN_SLEEP) onResume();
     known = slept;
-  }, INTERVAL);
+  }, interval);
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }

@@ -46,6 +46,12 @@ export class DemoProcess implements AsyncDisposable {
     return this.#exitCode;
   }
 
+  /** Ends it as a crash would, without a chance to clean up. */
+  async crash(): Promise<void> {
+    this.#signal("SIGKILL");
+    await this.ended;
+  }
+
   /** The last lines of its log since the previous call. */
   takeLog(): string[] {
     return this.#lines.splice(0);

@@ -25,6 +25,16 @@ export interface StageOptions extends DemoOptions {
   readonly onLogLine: (host: MemberName, line: string) => void;
 }
 
+/** Levels that leave out what the steps wait for. */
+const SHORT_LEVELS: ReadonlySet<string> = new Set(["error", "warning"]);
+
+/** A line of a log that a step waits for. */
+interface AwaitedLine {
+  readonly name: MemberName;
+  readonly pattern: RegExp;
+  readonly resolve: () => void;
+}
+
 export class Stage implements AsyncDisposable {
   readonly topology: Topology;
   /** Sees what the gateway sends to the internet, from the start. */
@@ -35,6 +45,7 @@ export class Stage implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly #agents = new Map<HostName, Agent>();
   readonly #processes = new Map<MemberName, DemoProcess>();
+  readonly #awaited = new Set<AwaitedLine>();
   readonly #lost = Promise.withResolvers<never>();
   #stopping = false;
   #isLost = false;
@@ -97,18 +108,45 @@ export class Stage implements AsyncDisposable {
           ...["--config", `${this.folder}/${name}.conf`],
           ...["--netns", this.topology.host(name).namespace],
           ...["--interface", TUN_NAME],
-          ...["--log-level", logLevel, "--log-format", logFormat],
+          // The steps read in the log what happens, so it tells at least that much.
+          ...["--log-level", SHORT_LEVELS.has(logLevel) ? "info" : logLevel],
+          ...["--log-format", logFormat],
         ],
-        onLine: (line) => onLogLine(name, line),
+        onLine: (line) => {
+          this.#noteLine(name, line);
+          onLogLine(name, line);
+        },
       }),
     );
     this.#processes.set(name, process);
     process.ended.then((code) => {
-      if (this.#stopping) return;
+      if (this.#stopping || this.#processes.get(name) !== process) return;
       this.#isLost = true;
       this.#lost.reject(new Error(`${name} has ended with exit code ${code}`));
     });
     return process;
+  }
+
+  /** Kills a host's process, as a crash would end it. */
+  async crash(name: MemberName): Promise<void> {
+    const process = this.#processes.get(name);
+    this.#processes.delete(name);
+    await process?.crash();
+  }
+
+  /** Resolves when a host's process logs a line that matches, from now on. */
+  logged(name: MemberName, pattern: RegExp): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#awaited.add({ name, pattern, resolve });
+    return promise;
+  }
+
+  #noteLine(name: MemberName, line: string): void {
+    for (const awaited of this.#awaited) {
+      if (awaited.name !== name || !awaited.pattern.test(line)) continue;
+      this.#awaited.delete(awaited);
+      awaited.resolve();
+    }
   }
 
   /** The last lines of all logs since the previous call, each with its host's name. */

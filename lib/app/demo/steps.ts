@@ -1,6 +1,7 @@
 /** Owns the steps of a demo, in the order in which they are shown. */
 import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { namespaceExists } from "../../../ffi/netns.ts";
+import { cleanUp } from "../cleanup.ts";
 import { INNER_ADDRESSES, SERVER_PORT } from "./identities.ts";
 import type { DemoProcess } from "./processes.ts";
 import { formatTime, type Outcome } from "./report.ts";
@@ -23,6 +24,11 @@ const SERVE_TIMEOUT = 5_000;
 const VISIT_TIMEOUT = 5_000;
 const RESOLVE_TIMEOUT = 5_000;
 const DOWNLOAD_TIMEOUT = 15_000;
+/** An idle time in which a client finds out that the gateway answers its beats. */
+const BEATING_TIME = 2_500;
+/** PeerTimeout, and a second for a busy machine. */
+const NOTICE_TIMEOUT = 7_000;
+const RETURN_TIMEOUT = 10_000;
 
 const PING_COUNT = 5;
 const DOWNLOAD_SIZE = 64 * 1024 * 1024;
@@ -70,6 +76,9 @@ export const STEPS: readonly Step[] = [
   { name: "ping client-2 to client-1", run: (stage) => ping(stage, "client-2", "client-1") },
   { name: "page from client-1", run: (stage) => page(stage, "client-2", "client-1") },
   { name: "no RST and no unreachable", run: lookAtLink },
+  { name: "gateway killed", run: killGateway },
+  { name: "gateway returns", run: returnGateway },
+  { name: "client-2 killed, cleanup", run: killClient },
 ];
 
 /** Ends the processes as a user would, looks for traces of them, and removes the rest. */
@@ -78,6 +87,10 @@ export const LAST_STEP: Step = { name: "clean end", run: end };
 async function startGateway(stage: Stage): Promise<Outcome> {
   const timeout = SERVE_TIMEOUT;
   await stage.agent("internet").call("serveNames", INTERNET_ADDRESS, { timeout });
+  return await runGateway(stage);
+}
+
+async function runGateway(stage: Stage): Promise<Outcome> {
   const gateway = stage.topology.host("gateway");
   // Its DNS proxy is what a gateway opens last.
   await until(() => answersDns(gateway), stage.start("gateway"));
@@ -164,6 +177,51 @@ function summary(offences: readonly string[]): string {
   const shown = offences.slice(0, SHOWN_OFFENCES);
   const more = offences.length - shown.length;
   return shown.concat(more === 0 ? [] : `${more} more`).join("; ");
+}
+
+/** The client is told nothing: it has to notice by the silence of a gateway that used to answer its beats. */
+async function killGateway(stage: Stage): Promise<Outcome> {
+  await new Promise((resolve) => setTimeout(resolve, BEATING_TIME));
+  const noticed = stage.logged("client-1", /is silent/);
+  await stage.crash("gateway");
+  const start = performance.now();
+  await within(NOTICE_TIMEOUT, noticed, "client-1 has not noticed");
+  return { text: `client-1 noticed after ${formatTime(performance.now() - start)}` };
+}
+
+async function returnGateway(stage: Stage): Promise<Outcome> {
+  const back = stage.logged("client-1", /connected again/);
+  await runGateway(stage);
+  const start = performance.now();
+  await within(RETURN_TIMEOUT, back, "client-1 is not back");
+  const time = formatTime(performance.now() - start);
+  await ping(stage, "client-1", "gateway");
+  return { text: `client-1 is back by itself after ${time}` };
+}
+
+/** What a crash leaves is taken back by what `vpn cleanup` does, here in the client's own namespace. */
+async function killClient(stage: Stage): Promise<Outcome> {
+  await stage.crash("client-2");
+  const host = stage.topology.host("client-2");
+  const left = host.changes().length;
+  if (left === 0) throw new Error("the crash left nothing behind, so nothing is shown");
+  host.inside(() => cleanUp());
+  const changes = host.changes();
+  if (changes.length > 0) throw new Error(changes.join("; "));
+  return { text: `${left} traces of it, then none` };
+}
+
+/** @throws {Error} with `problem` where that takes longer than `timeout` ms */
+async function within(timeout: number, done: Promise<void>, problem: string): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${problem} within ${timeout / 1000} s`)), timeout);
+  });
+  try {
+    await Promise.race([done, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function end(stage: Stage): Promise<Outcome> {

@@ -72,7 +72,9 @@ function checkClock({ options: { configPath } }: Subject): Verdict[] {
   const shown = new Date(now).toISOString().slice(0, 16).replace("T", " ");
   const written = configPath === null ? null : timeOf(configPath);
   const refused = "a server refuses handshakes older than one it has seen";
-  if (now < EARLIEST) return [fail(`the clock shows ${shown} UTC, in the past: ${refused}`, remedy)];
+  if (now < EARLIEST) {
+    return [fail(`the clock shows ${shown} UTC, in the past: ${refused}`, remedy)];
+  }
   if (written !== null && written - now > TOLERANCE) {
     const days = Math.round((written - now) / DAY);
     return [warn(

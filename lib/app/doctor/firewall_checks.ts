@@ -27,7 +27,9 @@ function checkListenPort(subject: Subject): Verdict[] {
   }
   return [fail(
     `UDP port ${port} is in use: ${listener} listens on it`,
-    `end that, or choose another ListenPort (${subject.place("ListenPort")}) and give clients the new Endpoint`,
+    `end that, or choose another ListenPort (${
+      subject.place("ListenPort")
+    }) and give clients the new Endpoint`,
   )];
 }
 
@@ -66,12 +68,16 @@ function checkForwarding({ server, instance }: Subject): Verdict[] {
 async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
   const { server, options: { interfaceName: device } } = subject;
   if (server?.interface.egress !== "kernel") return [];
-  const shut = (await droppingChains(NF_INET_FORWARD)).filter(({ accepts }) => !accepts({ device }));
+  const shut = (await droppingChains(NF_INET_FORWARD)).filter(({ accepts }) =>
+    !accepts({ device })
+  );
   if (shut.length === 0) return [ok("no firewall keeps the kernel from forwarding")];
   return shut.map((chain) =>
     fail(
       `Egress = kernel, but the firewall (${chain.title}) drops what is forwarded, and no rule lets ${device} through`,
-      `${insertion(subject, chain, { nft: `iifname "${device}"`, iptables: `-i ${device}` })} and ` +
+      `${
+        insertion(subject, chain, { nft: `iifname "${device}"`, iptables: `-i ${device}` })
+      } and ` +
         `${insertion(subject, chain, { nft: `oifname "${device}"`, iptables: `-o ${device}` })}, ` +
         "or Egress = raw, which needs no forwarding",
     )

@@ -28,7 +28,9 @@ function checkDns(subject: Subject): Verdict[] {
     return [ok("names are looked up as without the tunnel: no DNS is set")];
   }
   const servers = hostNameServers();
-  const remedy = `add \`DNS = 10.66.77.1\`, or a resolver that you trust, to ${subject.place("DNS")}`;
+  const remedy = `add \`DNS = 10.66.77.1\`, or a resolver that you trust, to ${
+    subject.place("DNS")
+  }`;
   if (servers.length === 0) {
     return [warn("no resolver is known to this host, and no DNS is set", remedy)];
   }
@@ -72,7 +74,8 @@ function isReachedBesides(
   if (address === null || address >>> 24 === LOOPBACK_NETWORK) return false;
   const device = netlink.links.find(interfaceName)?.index;
   return netlink.routes.list({ family: AF_INET, table: RouteTable.main }).some((route) =>
-    route.destination.length > 0 && route.link !== device && route.type === RouteType.unicast && isIn(address, route)
+    route.destination.length > 0 && route.link !== device && route.type === RouteType.unicast &&
+    isIn(address, route)
   );
 }
 
@@ -90,14 +93,18 @@ function checkIpv6(subject: Subject): Verdict[] {
   const hasWay = isUp && isBlocked ? hasWay6(subject) : hasDefaultRoute6(subject);
   if (!hasWay) {
     return [ok(
-      isUp && isBlocked ? "IPv6 to the internet is blocked" : "this host has no IPv6 to the internet",
+      isUp && isBlocked
+        ? "IPv6 to the internet is blocked"
+        : "this host has no IPv6 to the internet",
     )];
   }
   if (!isBlocked) {
     const { allowIpv6 } = client.interface;
     const key = allowIpv6 ? "AllowIPv6" : "Table";
     return [warn(
-      `all IPv4 goes through the tunnel, but IPv6 goes past it (${key} at ${subject.place(key)}): ` +
+      `all IPv4 goes through the tunnel, but IPv6 goes past it (${key} at ${
+        subject.place(key)
+      }): ` +
         "sites that have IPv6 see this host's own address (an IPv6 leak)",
       `take ${key} out (${subject.place(key)}): IPv6 is then blocked while the tunnel is up`,
     )];

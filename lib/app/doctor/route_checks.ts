@@ -47,7 +47,9 @@ function checkOverlap(subject: Subject): Verdict[] {
       if (!overlap(prefix, other)) continue;
       const network = formatCidr({ ...prefix, address: networkOf(prefix) });
       const by = netlink.links.find(route.link!)?.name ?? "another interface";
-      const what = `${place}: ${key}: ${network} overlaps ${formatCidr(other)}, which ${by} leads to`;
+      const what = `${place}: ${key}: ${network} overlaps ${
+        formatCidr(other)
+      }, which ${by} leads to`;
       const remedy = `give the tunnel another network (${key} at ${place}), ` +
         `or take that route away: ${subject.command(`ip route delete ${formatCidr(other)}`)}`;
       const difference = other.prefixLength - prefix.prefixLength;
@@ -110,7 +112,9 @@ function checkMarkedReversePath(subject: Subject): Verdict[] {
 }
 
 /** While a client runs: whether the kernel sends by the tunnel what is to go through it. */
-function checkRoutes({ client, instance, netlink, options: { interfaceName } }: Subject): Verdict[] {
+function checkRoutes(
+  { client, instance, netlink, options: { interfaceName } }: Subject,
+): Verdict[] {
   const device = netlink.links.find(interfaceName)?.index;
   if (client === null || instance?.isOurs !== true || device === undefined) return [];
   if (client.interface.table === "off") return [];
