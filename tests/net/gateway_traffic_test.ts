@@ -1,5 +1,5 @@
 /** Everyday traffic through a gateway to a third host: by each way outside, and by our client and by stock WireGuard. */
-import { assertEquals } from "../support/assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
 import { type Section } from "./support/config.ts";
 import { curl, EVERYDAY_PROGRAMS, fetchText, showEverydayTraffic } from "./support/everyday.ts";
@@ -47,3 +47,18 @@ netTest("a connection outlives a minute in which nothing is said", async (topolo
   const page = `http://${INTERNET}/pause/60000`;
   assertEquals(await fetchText(network.client.namespace, page, 80), "before after");
 }, { programs: [...GATEWAY_PROGRAMS, "curl"], slow: true });
+
+netTest(
+  "a stock client's connection outlives five minutes in which nothing is said",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const gateway = await network.start();
+    await network.connectWireguardGo();
+    await using _site = new Site(network.internet, 80);
+    const page = `http://${INTERNET}/pause/300000`;
+    assertEquals(await fetchText(network.client.namespace, page, 330), "before after");
+    // Longer than ReleaseAfter: who never beat is not missed.
+    assert(!/: (down|released)/.test(gateway.stderr), gateway.stderr);
+  },
+  { programs: [...GATEWAY_PROGRAMS, ...WIREGUARD_GO_PROGRAMS, "curl"], slow: true },
+);

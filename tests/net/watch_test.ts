@@ -4,11 +4,12 @@ import { type BackgroundProcess, netTest, type TestNamespace } from "../support/
 import { configText, newIdentity, type Section } from "./support/config.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { sendJunk } from "./support/hostile.ts";
-import { ping } from "./support/traffic.ts";
+import { capture, ping } from "./support/traffic.ts";
 import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
 import { startVpn } from "./support/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "./support/wireguard_go.ts";
 import {
+  CABLE,
   changeAddress,
   CLIENT_INSIDE,
   CLIENT_OUTSIDE,
@@ -226,3 +227,17 @@ netTest(
   },
   { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );
+
+netTest("an idle tunnel is up after a minute, and beats no more than it must", async (topology) => {
+  const { client, server } = await layWire(topology);
+  const serverProcess = await startVpn("server", server, serverConfig());
+  const clientProcess = await startVpn("client", client, clientConfig());
+  await using datagrams = await capture(client, CABLE, `udp port ${SERVER_PORT}`);
+  await delay(60_000);
+  for (const { stderr } of [serverProcess, clientProcess]) {
+    assert(!/down|silent|abandoned/.test(stderr), stderr);
+  }
+  // A beat and its answer every two seconds, and what a handshake and the look at the path take.
+  assert(datagrams.count() < 2 * 30 + 20, `${datagrams.count()} datagrams`);
+  assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
+}, { programs: [...PROGRAMS, "tcpdump"], slow: true });

@@ -1,0 +1,115 @@
+/** Owns the client's half of the handshake (spec/fake_tcp.md, "Client"): CLOSED, SYN_SENT, ESTABLISHED. */
+import * as tcp from "../wire/tcp.ts";
+import {
+  CHALLENGE_INTERVAL,
+  SYN_AGAIN_AT,
+  SYN_GIVEN_UP_AFTER,
+  ZERO_WINDOW_TIME,
+} from "./constants.ts";
+import { readSynOptions } from "./segment.ts";
+import type { SegmentWriter } from "./segment_writer.ts";
+import { type FourTuple, Session } from "./session.ts";
+import type { SessionTable } from "./session_table.ts";
+
+/** Ports, both ends included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface ClientOptions {
+  readonly table: SessionTable;
+  readonly writer: SegmentWriter;
+  readonly ports: PortRange;
+  /** The longest datagram in bytes that the path takes. */
+  readonly maxPayload: number;
+  /** Draws an unsigned 32-bit number. */
+  readonly random: () => number;
+}
+
+export class Client {
+  readonly #options: ClientOptions;
+  /** Distance of the next port from the first of the range. */
+  #nextPort: number;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#nextPort = options.random() % portCount(options.ports);
+  }
+
+  /** Opens a connection from a port that was not in use for longest; null when all are in use. */
+  connect(remote: Omit<FourTuple, "localPort">, now: number): Session | null {
+    const { table, writer, maxPayload, random } = this.#options;
+    const localPort = this.#freePort(remote);
+    if (localPort < 0) return null;
+    const iss = random() | 0;
+    const session = new Session({ ...remote, localPort }, iss, { isClient: true, maxPayload });
+    table.add(session);
+    writer.syn(session, now);
+    session.synCount = 1;
+    session.synSentAt = now;
+    return session;
+  }
+
+  /** When the SYN is to be sent again, or the attempt to be given up; ms. */
+  synDueAt(session: Session): number {
+    return session.synSentAt + (SYN_AGAIN_AT[session.synCount - 1] ?? SYN_GIVEN_UP_AFTER);
+  }
+
+  /** Sends the SYN again if it is due; false where nothing is to be hoped for any more. */
+  pollSyn(session: Session, now: number): boolean {
+    if (now < this.synDueAt(session)) return true;
+    if (session.synCount > SYN_AGAIN_AT.length) return false;
+    session.synCount++;
+    this.#options.writer.syn(session, now);
+    return true;
+  }
+
+  /**
+   * Takes a segment for a connection that is being opened; true when it is open now.
+   *
+   * RST and FIN are not believed here, where anybody could have sent them: the SYN goes on being repeated.
+   */
+  receive(session: Session, view: DataView, segment: number, now: number): boolean {
+    const flags = tcp.flags(view, segment);
+    const ack = tcp.acknowledgmentNumber(view, segment) | 0;
+    if ((flags & tcp.FLAG_ACK) === 0 || (flags & (tcp.FLAG_RST | tcp.FLAG_FIN)) !== 0) return false;
+    const isExpected = ack === ((session.iss + 1) | 0);
+    if ((flags & tcp.FLAG_SYN) === 0) {
+      // The server has a connection of ours from before a restart, and challenges: RST clears it (RFC 9293 section 3.5.1).
+      if (!isExpected && now - session.challengedAt >= CHALLENGE_INTERVAL) {
+        session.challengedAt = now;
+        this.#options.writer.refuse(session, ack);
+      }
+      return false;
+    }
+    if (!isExpected) return false;
+    const { maxSegmentSize, windowShift } = readSynOptions(view, segment);
+    session.establish(tcp.sequenceNumber(view, segment) | 0, windowShift !== null);
+    session.peerShift = windowShift ?? 0;
+    // Without the option there is no limit: our servers send it, so somebody on the way has taken it out.
+    if (maxSegmentSize !== null && maxSegmentSize < session.maxPayload) {
+      session.maxPayload = maxSegmentSize;
+    }
+    // The window of a SYN/ACK is never scaled (RFC 7323 section 2.2), nor do firewalls scale it. SYN proxies have none before
+    // they have reached the server themselves; what they get meanwhile they eat.
+    session.peerWindow = tcp.window(view, segment);
+    if (session.peerWindow === 0) session.windowAwaitedUntil = now + ZERO_WINDOW_TIME;
+    return true;
+  }
+
+  #freePort({ remoteAddress, remotePort, localAddress }: Omit<FourTuple, "localPort">): number {
+    const { table, ports } = this.#options;
+    const count = portCount(ports);
+    for (let i = 0; i < count; i++) {
+      const port = ports.first + this.#nextPort;
+      this.#nextPort = (this.#nextPort + 1) % count;
+      if (table.find(remoteAddress, remotePort, localAddress, port) === null) return port;
+    }
+    return -1;
+  }
+}
+
+function portCount({ first, last }: PortRange): number {
+  return last - first + 1;
+}

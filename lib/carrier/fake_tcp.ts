@@ -1,0 +1,457 @@
+/**
+ * Owns the fake-TCP carrier (spec/fake_tcp.md): connections that take and give datagrams, of a client, a server or both.
+ *
+ * Like the device, it does no I/O and reads no clock. Captured packets come in with the time; what it wants sent is left in the
+ * segment queue, what it wants known or done in `events`. `poll(now)` does what is due, `pollAt()` says when that is.
+ * Addresses are int32 in host order, times monotonic ms.
+ *
+ * Segments carry datagrams and are never sent again, nor put in order: that is for the connections inside the tunnel.
+ */
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import type { Memory } from "../wire/memory.ts";
+import * as tcp from "../wire/tcp.ts";
+import { Client, type PortRange } from "./client.ts";
+import {
+  CHALLENGE_INTERVAL,
+  HEADERS_SIZE,
+  HINT_TIME,
+  KEEPALIVE_TIME,
+  MAX_EVENTS,
+  MAX_SESSIONS,
+  MAX_WAITING,
+  REPLACE_AFTER_SILENCE,
+  SILENT_TIMEOUT,
+  UNPROVEN_TIMEOUT,
+  WINDOW,
+} from "./constants.ts";
+import { checkSegment } from "./segment.ts";
+import type { SegmentQueue } from "./segment_queue.ts";
+import { SegmentWriter } from "./segment_writer.ts";
+import { Refuser, Server } from "./server.ts";
+import { type FourTuple, type Session, SessionState } from "./session.ts";
+import { SessionTable } from "./session_table.ts";
+
+/** Why a connection is over without `close()`. */
+export type LossReason =
+  /** No SYN/ACK came. */
+  | "unanswered"
+  /** RST or FIN came, and then no authenticated data for a second. */
+  | "reset"
+  /** Nothing came for long, or never anything authenticated. */
+  | "silent"
+  /** Its client has begun anew, from the same port. */
+  | "replaced";
+
+/** What the caller is to know, or to do. */
+export type CarrierEvent =
+  | { readonly kind: "established"; readonly session: Session }
+  /** Send something authenticated, so that firewalls and NATs on the way do not forget the connection. */
+  | { readonly kind: "keepalive"; readonly session: Session }
+  /** The connection is over. A client connects again, from another port. */
+  | { readonly kind: "lost"; readonly session: Session; readonly reason: LossReason };
+
+export interface FakeTcpOptions {
+  readonly memory: Memory;
+  readonly queue: SegmentQueue;
+  readonly drops: DropCounters;
+  /** Of the path, in bytes. */
+  readonly mtu: number;
+  /** Draws an unsigned 32-bit number that nobody can guess. */
+  readonly random: () => number;
+  /** 16 random bytes, for SYN cookies. */
+  readonly secret: Uint8Array;
+  /** The port at which connections are accepted; null for none. */
+  readonly listenPort: number | null;
+  /** The ports that `connect()` takes, none of them `listenPort`; null where it is not called. */
+  readonly clientPorts: PortRange | null;
+}
+
+export class FakeTcp {
+  /** What happened since the caller last emptied it. */
+  readonly events: CarrierEvent[] = [];
+  /** What the last `receive()` brought: the connection, where its datagrams begin, and the bytes of each but the last. */
+  receivedFrom: Session | null = null;
+  receivedOffset = 0;
+  receivedSegmentSize = 0;
+
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #drops: DropCounters;
+  readonly #listenPort: number | null;
+  readonly #table: SessionTable;
+  readonly #writer: SegmentWriter;
+  readonly #client: Client | null;
+  readonly #server: Server;
+  readonly #refuser: Refuser;
+  #deadline = Infinity;
+
+  constructor(options: FakeTcpOptions) {
+    const { memory, queue, mtu, random, secret, clientPorts } = options;
+    const maxPayload = mtu - HEADERS_SIZE;
+    this.#view = memory.view;
+    this.#bytes = memory.bytes;
+    this.#drops = options.drops;
+    this.#listenPort = options.listenPort;
+    this.#table = new SessionTable(random());
+    const [table, writer] = [this.#table, new SegmentWriter(memory, queue, maxPayload)];
+    this.#writer = writer;
+    this.#client = clientPorts === null
+      ? null
+      : new Client({ table, writer, ports: clientPorts, maxPayload, random });
+    this.#server = new Server({ writer, secret, maxPayload });
+    this.#refuser = new Refuser(writer);
+  }
+
+  // Connections.
+
+  /** All connections, those that are being opened included. */
+  get sessions(): ReadonlySet<Session> {
+    return this.#table.sessions;
+  }
+
+  /** Opens a connection from a fresh port; null where all are in use, or there are too many connections. */
+  connect(remote: Omit<FourTuple, "localPort">, now: number): Session | null {
+    if (this.#client === null || this.#table.size >= MAX_SESSIONS) return null;
+    const session = this.#client.connect(remote, now);
+    if (session !== null) this.#arm(this.#client.synDueAt(session));
+    return session;
+  }
+
+  /** The connection of a four-tuple, or null. */
+  find(
+    remoteAddress: number,
+    remotePort: number,
+    localAddress: number,
+    localPort: number,
+  ): Session | null {
+    return this.#table.find(remoteAddress, remotePort, localAddress, localPort);
+  }
+
+  /** Ends a connection, and tells the other end. */
+  close(session: Session): void {
+    if (session.state === SessionState.established) this.#writer.reset(session);
+    this.#table.remove(session);
+  }
+
+  /** Ends all connections. */
+  closeAll(): void {
+    for (const session of this.#table.sessions) this.close(session);
+  }
+
+  // Sending.
+
+  /**
+   * Sends a datagram. Until the connection is open it waits (a copy), as few do.
+   *
+   * @param offset a multiple of 4, with `HEADERS_SIZE` bytes before it that are overwritten; all stays until the queue is empty
+   * @param length bytes, at least 1
+   * @returns false when it was dropped, which is counted
+   */
+  send(session: Session, offset: number, length: number, now: number): boolean {
+    const reason = this.#send(session, offset, length, now);
+    this.#drops.add(reason, length);
+    return reason === DropReason.none;
+  }
+
+  #send(session: Session, offset: number, length: number, now: number): DropReason {
+    if (session.state === SessionState.closed) return DropReason.carrierNoSession;
+    if (length > session.maxPayload) return DropReason.tooBig;
+    if (session.state === SessionState.opening || now < session.windowAwaitedUntil) {
+      if (session.waiting.length >= MAX_WAITING) return DropReason.carrierNotOpen;
+      session.waiting.push(this.#bytes.slice(offset, offset + length));
+      return DropReason.none;
+    }
+    if (!session.allows(length)) return DropReason.carrierWindowFull;
+    if (!this.#writer.datagram(session, offset, length, now)) return DropReason.sendQueueFull;
+    this.#arm(session.stallAt);
+    return DropReason.none;
+  }
+
+  /** Sends what has waited. */
+  #sendWaiting(session: Session, now: number): void {
+    const { waiting } = session;
+    session.waiting = [];
+    session.windowAwaitedUntil = -Infinity;
+    for (const datagram of waiting) {
+      const { length } = datagram;
+      if (length > session.maxPayload) this.#drops.add(DropReason.tooBig, length);
+      else if (!session.allows(length)) this.#drops.add(DropReason.carrierWindowFull, length);
+      else if (!this.#writer.copy(session, datagram, now)) {
+        this.#drops.add(DropReason.sendQueueFull, length);
+      }
+    }
+    this.#arm(session.stallAt);
+  }
+
+  // Receiving.
+
+  /**
+   * Takes one captured packet, perhaps several that GRO merged, which it does with consecutive ones of one size only, the last
+   * perhaps shorter.
+   *
+   * @param length bytes from the IPv4 header on, padding of the link included
+   * @param segmentSize payload bytes of each merged segment but the last; 0 for a single one
+   * @param isVerified whether the TCP checksum is known to be right, or is not complete
+   * @returns the bytes of its datagrams: from `receivedOffset` on, each of `receivedSegmentSize` (0: there is only one), from
+   * `receivedFrom`; 0 where it has none, or was dropped, which is counted
+   */
+  receive(
+    offset: number,
+    length: number,
+    segmentSize: number,
+    isVerified: boolean,
+    now: number,
+  ): number {
+    const view = this.#view;
+    const reason = checkSegment(view, offset, length, isVerified);
+    if (reason !== DropReason.none) return this.#refuse(reason, length);
+    const segment = offset + ipv4.headerSize(view, offset);
+    const remoteAddress = view.getInt32(offset + ipv4.SOURCE_ADDRESS_OFFSET);
+    const localAddress = view.getInt32(offset + ipv4.DESTINATION_ADDRESS_OFFSET);
+    const remotePort = tcp.sourcePort(view, segment);
+    const localPort = tcp.destinationPort(view, segment);
+    let session = this.#table.find(remoteAddress, remotePort, localAddress, localPort);
+    if (session === null || session.hasChallenger) {
+      const tuple = { localAddress, localPort, remoteAddress, remotePort };
+      session = this.#receiveUnknown(session, tuple, segment, now);
+      if (session === null) return 0;
+    }
+    if (session.state === SessionState.opening) {
+      if (this.#client!.receive(session, view, segment, now)) this.#opened(session, now);
+      return 0;
+    }
+    const payload = segment + tcp.headerSize(view, segment);
+    const payloadLength = offset + ipv4.totalLength(view, offset) - payload;
+    if (!this.#receiveEstablished(session, segment, payloadLength, now)) return 0;
+    this.receivedFrom = session;
+    this.receivedOffset = payload;
+    this.receivedSegmentSize = segmentSize < payloadLength ? segmentSize : 0;
+    return payloadLength;
+  }
+
+  /**
+   * Takes a segment of no connection, or one by which the client of a silent one may have begun anew. Returns the connection that
+   * it belongs to.
+   */
+  #receiveUnknown(
+    known: Session | null,
+    tuple: FourTuple,
+    segment: number,
+    now: number,
+  ): Session | null {
+    const view = this.#view;
+    const flags = tcp.flags(view, segment);
+    const ending = tcp.FLAG_RST | tcp.FLAG_FIN;
+    if (known !== null) {
+      const seq = tcp.sequenceNumber(view, segment) | 0;
+      const goesOn = seq === ((known.challengerIsn + 1) | 0) &&
+        (flags & (tcp.FLAG_SYN | ending)) === 0;
+      if (!goesOn) return known;
+    }
+    if (tuple.localPort === this.#listenPort) {
+      if ((flags & (tcp.FLAG_SYN | tcp.FLAG_ACK)) === tcp.FLAG_SYN) {
+        if ((flags & ending) === 0) this.#server.answer(tuple, view, segment);
+        else this.#drops.add(DropReason.carrierBadSegment);
+        return null;
+      }
+      const session = (flags & (tcp.FLAG_SYN | ending)) === 0
+        ? this.#server.open(tuple, view, segment)
+        : null;
+      if (session !== null) return this.#accept(session, known, now);
+    }
+    if (known !== null) return known;
+    this.#drops.add(DropReason.carrierNoSession);
+    this.#refuser.refuse(tuple, view, segment, now);
+    return null;
+  }
+
+  /** Lets a connection in, in place of the one that it replaces. */
+  #accept(session: Session, replaced: Session | null, now: number): Session | null {
+    if (replaced !== null) this.#lose(replaced, "replaced");
+    if (this.#table.size >= MAX_SESSIONS) {
+      this.#drops.add(DropReason.carrierSessionsFull);
+      return null;
+    }
+    this.#table.add(session);
+    this.#opened(session, now);
+    return session;
+  }
+
+  /** The handshake is over: an ACK says so. A server's tells firewalls of its scaled window, which the SYN/ACK did not. */
+  #opened(session: Session, now: number): void {
+    session.establishedAt = session.receivedAt = now;
+    this.#report({ kind: "established", session });
+    if (session.isClient) this.#writer.acknowledge(session, now);
+    else session.owesFirstAcknowledgment = true;
+    if (now >= session.windowAwaitedUntil) this.#sendWaiting(session, now);
+    this.#arm(this.#dueAt(session));
+  }
+
+  /** Whether a segment of an open connection has datagrams to take. */
+  #receiveEstablished(
+    session: Session,
+    segment: number,
+    payloadLength: number,
+    now: number,
+  ): boolean {
+    const view = this.#view;
+    const flags = tcp.flags(view, segment);
+    const seq = tcp.sequenceNumber(view, segment) | 0;
+    const ack = tcp.acknowledgmentNumber(view, segment) | 0;
+    if ((flags & tcp.FLAG_SYN) !== 0) {
+      this.#receiveSyn(session, segment, now);
+      return false;
+    }
+    if ((flags & tcp.FLAG_RST) !== 0) {
+      this.#hint(session, now);
+      return false;
+    }
+    if ((flags & tcp.FLAG_ACK) === 0) {
+      this.#drops.add(DropReason.carrierBadSegment, payloadLength);
+      return false;
+    }
+    if (!session.accepts(seq, payloadLength) || !session.acceptsAcknowledgment(ack)) {
+      this.#drops.add(DropReason.carrierOutOfWindow, payloadLength);
+      this.#challenge(session, now);
+      return false;
+    }
+    session.receivedAt = now;
+    session.acknowledged(ack, tcp.window(view, segment), now);
+    this.#arm(session.stallAt);
+    if (session.waiting.length > 0 && session.peerWindow > 0) this.#sendWaiting(session, now);
+    if ((flags & tcp.FLAG_FIN) !== 0) this.#hint(session, now);
+    if (payloadLength > 0) session.received(seq, payloadLength, now);
+    else if (seq === ((session.rcvMax - 1) | 0)) this.#challenge(session, now);
+    if (session.owesAcknowledgment) this.#writer.acknowledge(session, now);
+    else this.#arm(session.ackAt);
+    return payloadLength > 0;
+  }
+
+  /** Takes a SYN, or SYN/ACK, of an open connection. */
+  #receiveSyn(session: Session, segment: number, now: number): void {
+    const view = this.#view;
+    const flags = tcp.flags(view, segment);
+    const seq = tcp.sequenceNumber(view, segment) | 0;
+    const isAnswer = (flags & tcp.FLAG_ACK) !== 0;
+    if (session.isClient) {
+      // Our ACK was lost, or the SYN/ACK came twice.
+      if (isAnswer && seq === session.irs) this.#writer.acknowledge(session, now);
+      else this.#challenge(session, now);
+      return;
+    }
+    if (isAnswer) {
+      this.#challenge(session, now);
+      return;
+    }
+    const isKnown = seq === session.irs;
+    if (isKnown || now - session.receivedAt >= REPLACE_AFTER_SILENCE) {
+      // Answered, but not believed before it goes on: the address of a SYN may be forged.
+      if (!isKnown) {
+        session.challengerIsn = seq;
+        session.hasChallenger = true;
+      }
+      this.#server.answer(session, view, segment);
+    } else this.#challenge(session, now);
+  }
+
+  /** Somebody says that the connection is over. */
+  #hint(session: Session, now: number): void {
+    if (session.hintAt !== Infinity) return;
+    session.hintAt = now + HINT_TIME;
+    this.#arm(session.hintAt);
+  }
+
+  /** Answers what cannot be with how things stand (RFC 5961 section 7 asks for a limit). */
+  #challenge(session: Session, now: number): void {
+    if (now - session.challengedAt < CHALLENGE_INTERVAL) return;
+    session.challengedAt = now;
+    this.#writer.acknowledge(session, now);
+  }
+
+  /** Takes note that a datagram of this connection was authentic: whatever RST said, the other end is there. */
+  authenticated(session: Session): void {
+    session.hintAt = Infinity;
+    if (session.isProven) return;
+    session.isProven = true;
+    this.#arm(this.#dueAt(session));
+  }
+
+  // Time.
+
+  /** When `poll()` has something to do at the earliest; `Infinity` for never. */
+  pollAt(): number {
+    return this.#deadline;
+  }
+
+  /** Does what is due. Costs one comparison when nothing is. */
+  poll(now: number): void {
+    if (now < this.#deadline) return;
+    this.#deadline = Infinity;
+    for (const session of this.#table.sessions) {
+      if (session.state === SessionState.opening) {
+        if (!this.#client!.pollSyn(session, now)) this.#lose(session, "unanswered");
+      } else this.#pollEstablished(session, now);
+      if (session.state !== SessionState.closed) this.#arm(this.#dueAt(session));
+    }
+  }
+
+  #pollEstablished(session: Session, now: number): void {
+    if (now >= session.hintAt) this.#lose(session, "reset");
+    else if (now >= silentAt(session)) this.#lose(session, "silent");
+    else {
+      if (now >= session.ackAt) this.#writer.acknowledge(session, now);
+      if (now >= session.stallAt) session.goBack();
+      if (session.waiting.length > 0 && now >= session.windowAwaitedUntil) {
+        session.peerWindow = WINDOW;
+        this.#sendWaiting(session, now);
+      }
+      if (now >= keepaliveAt(session)) {
+        session.keepaliveAskedAt = now;
+        this.#report({ kind: "keepalive", session });
+      }
+    }
+  }
+
+  #dueAt(session: Session): number {
+    if (session.state === SessionState.opening) return this.#client!.synDueAt(session);
+    const awaited = session.waiting.length > 0 ? session.windowAwaitedUntil : Infinity;
+    return Math.min(
+      session.hintAt,
+      silentAt(session),
+      session.ackAt,
+      session.stallAt,
+      awaited,
+      keepaliveAt(session),
+    );
+  }
+
+  #arm(at: number): void {
+    if (at < this.#deadline) this.#deadline = at;
+  }
+
+  #lose(session: Session, reason: LossReason): void {
+    if (this.#table.remove(session)) this.#report({ kind: "lost", session, reason });
+  }
+
+  #refuse(reason: DropReason, length: number): number {
+    this.#drops.add(reason, length);
+    return 0;
+  }
+
+  #report(event: CarrierEvent): void {
+    if (this.events.length < MAX_EVENTS) this.events.push(event);
+  }
+}
+
+function silentAt(session: Session): number {
+  return session.isProven
+    ? session.receivedAt + SILENT_TIMEOUT
+    : session.establishedAt + UNPROVEN_TIMEOUT;
+}
+
+/** Nothing is asked for while nobody has proven to be there. */
+function keepaliveAt(session: Session): number {
+  if (!session.isProven) return Infinity;
+  return Math.max(session.sentAt, session.keepaliveAskedAt) + KEEPALIVE_TIME;
+}
