@@ -18,13 +18,14 @@ head_bytes=8192
 
 usage() {
   cat <<'TEXT'
-Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack]
+Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack] [--install [PREFIX]]
 
   --target TARGET  x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; default: this machine's
   --output FILE    where the executable goes; default: dist/vpn
   --pack           make it self-extracting, even where `deno compile` could be used
+  --install        put it below PREFIX (default: /usr/local) as well, with its manual, completions and systemd units
 
-Environment: DENO, the deno to build with; DENORT_BIN, the denort to embed.
+Environment: DENO, the deno to build with; DENORT_BIN, the denort to embed; DESTDIR, a root to install into.
 TEXT
 }
 
@@ -35,7 +36,7 @@ fail() {
 }
 
 main() {
-  local result=$root/dist/vpn pack_only=false
+  local result=$root/dist/vpn pack_only=false prefix=
   target=
   while (($# > 0)); do
     [[ $1 != --target && $1 != --output || -n ${2-} ]] || fail "$1 needs a value"
@@ -43,6 +44,11 @@ main() {
       --target) target=$2 && shift 2 ;;
       --output) result=$(realpath -m -- "$2") && shift 2 ;;
       --pack) pack_only=true && shift ;;
+      --install)
+        prefix=/usr/local && shift
+        [[ ${1--} == -* ]] || { prefix=$1 && shift; }
+        [[ $prefix == /* ]] || fail "cannot install to \"$prefix\": PREFIX begins with \"/\""
+        ;;
       --help | -h) usage && exit ;;
       *) usage >&2 && fail "unknown argument \"$1\"" ;;
     esac
@@ -70,6 +76,7 @@ main() {
   mv "$work/result" "$result"
   say "built $result by $way, $reason"
   measure "$result"
+  [[ -z $prefix ]] || install_below "$prefix" "$result"
 }
 
 # --- The runtime that builds.
@@ -239,6 +246,38 @@ measure() {
     );
   ' "$result" "$deno" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only \
     $permissions "$bundled/main.js" --version || fail "cannot run $result"
+}
+
+# --- Where it is installed.
+
+# install_below PREFIX EXECUTABLE: below DESTDIR, if there is one.
+install_below() {
+  local prefix=${1%/} shell unit
+  mkdir "$work/install"
+  cd "$work/install"
+  put 755 "$2" "$prefix/bin/vpn"
+  "$deno" run --quiet --allow-read --config "$root/deno.json" - >vpn.8 <<SCRIPT
+    import { manPage } from "$root/lib/cli/man_page.ts";
+    console.log(manPage(Deno.readTextFileSync("$root/lib/packaging/vpn.8")).trimEnd());
+SCRIPT
+  put 644 vpn.8 "$prefix/share/man/man8/vpn.8"
+  for shell in bash zsh fish; do
+    "$deno" run --quiet --allow-all "$root/main.ts" completion "$shell" >"completion.$shell"
+  done
+  put 644 completion.bash "$prefix/share/bash-completion/completions/vpn"
+  put 644 completion.zsh "$prefix/share/zsh/site-functions/_vpn"
+  put 644 completion.fish "$prefix/share/fish/vendor_completions.d/vpn.fish"
+  for unit in vpn-server@.service vpn-client@.service; do
+    sed "s|@BINDIR@|$prefix/bin|" "$root/lib/packaging/$unit" >"$unit"
+    put 644 "$unit" "$prefix/lib/systemd/system/$unit"
+  done
+  if [[ -z ${DESTDIR:-} && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+}
+
+# put MODE FILE PATH
+put() {
+  install -D -m "$1" -- "$2" "${DESTDIR:-}$3" || fail "cannot install ${DESTDIR:-}$3"
+  say "installed ${DESTDIR:-}$3"
 }
 
 # --- The head of a self-extracting executable, for any POSIX shell with `test -O` and `test -nt`: dash, bash, ksh,

@@ -37,6 +37,10 @@ async function run(command: Command): Promise<number> {
       const { runKeyCommand } = await import("./lib/app/keys.ts");
       return await runKeyCommand(command.command);
     }
+    case "doctor": {
+      const { runDoctor } = await import("./lib/app/doctor.ts");
+      return await runDoctor(command.options);
+    }
     case "cleanup": {
       const { runCleanup } = await import("./lib/app/cleanup.ts");
       return runCleanup();

@@ -12,6 +12,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_ICMP = 1;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
+const SOL_IP = 0;
+const IP_MTU_DISCOVER = 10;
+/** DF, whatever the kernel knows of the path already. */
+const IP_PMTUDISC_PROBE = 3;
 /** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
 const SOCKADDR_IN_SIZE = 16;
 /** `struct timeval { long tv_sec; long tv_usec; }` */
@@ -50,6 +54,19 @@ export class IcmpSocket implements Disposable {
       throw error;
     }
     return new IcmpSocket(libc, fd);
+  }
+
+  /**
+   * Sets DF on what is sent from now on. What is longer than the first link takes is then refused with EMSGSIZE; and so is
+   * the next call of any kind when a router has said of an earlier message that it was too long.
+   *
+   * @throws {SystemCallError}
+   */
+  dontFragment(): void {
+    const value = new Uint8Array(Uint32Array.of(IP_PMTUDISC_PROBE).buffer);
+    const { symbols } = this.#libc;
+    const set = symbols.setsockopt(this.#fd, SOL_IP, IP_MTU_DISCOVER, value, value.length);
+    check(this.#libc, set, "set DF on ICMP socket");
   }
 
   /**

@@ -52,7 +52,7 @@ export type { NftablesChain, NftablesFamily, NftablesTable } from "./nftables_ob
 
 const NF_NETDEV_INGRESS = 0;
 const NF_INET_PRE_ROUTING = 0;
-const NF_INET_LOCAL_IN = 1;
+export const NF_INET_LOCAL_IN = 1;
 export const NF_INET_FORWARD = 2;
 const NF_INET_LOCAL_OUT = 3;
 export const NF_INET_POST_ROUTING = 4;
@@ -246,7 +246,12 @@ export class Nftables implements Disposable {
    */
   tryIngress(device: string): void {
     const table: NftablesTable = { family: "netdev", name: "vpn_ingress_probe" };
-    const hook = { type: "filter", hook: NF_NETDEV_INGRESS, priority: PRIORITY_FILTER, device } as const;
+    const hook = {
+      type: "filter",
+      hook: NF_NETDEV_INGRESS,
+      priority: PRIORITY_FILTER,
+      device,
+    } as const;
     const chain: NftablesChain = { name: "ingress", hook, rules: [] };
     this.#transact([...newTable(table, [chain], 0), deleteTableRequest(table)]);
   }

@@ -32,7 +32,7 @@ const CHECKS: readonly Check[] = [
  * @throws {AppError} with exit code 2 for a namespace that is not there
  */
 export async function runDoctor(options: DoctorOptions): Promise<number> {
-  const { configPath = null, role = null, netns = null, interfaceName, json } = options;
+  const { configPath, role, netns = null, interfaceName, json } = options;
   enterSurroundings(options);
   using subject = new Subject({ configPath, role, netns, interfaceName });
   const findings = await examine(subject);

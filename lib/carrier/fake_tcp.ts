@@ -283,7 +283,7 @@ export class FakeTcp {
     session.establishedAt = session.receivedAt = now;
     this.#report({ kind: "established", session });
     if (session.isClient) this.#writer.acknowledge(session, now);
-    else session.owesFirstAcknowledgment = true;
+    else session.mustAcknowledge = true;
     if (now >= session.windowAwaitedUntil) this.#sendWaiting(session, now);
     this.#arm(this.#dueAt(session));
   }
@@ -317,6 +317,7 @@ export class FakeTcp {
       return false;
     }
     session.receivedAt = now;
+    session.hasChallenger = false;
     session.acknowledged(ack, tcp.window(view, segment), now);
     this.#arm(session.stallAt);
     if (session.waiting.length > 0 && session.peerWindow > 0) this.#sendWaiting(session, now);

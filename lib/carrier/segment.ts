@@ -131,7 +131,9 @@ export function checkSegment(
   length: number,
   isVerified: boolean,
 ): DropReason {
-  if (length < HEADERS_SIZE || ipv4.version(view, offset) !== 4) return DropReason.carrierBadSegment;
+  if (length < HEADERS_SIZE || ipv4.version(view, offset) !== 4) {
+    return DropReason.carrierBadSegment;
+  }
   const header = ipv4.headerSize(view, offset);
   const total = ipv4.totalLength(view, offset);
   const fragment = view.getUint16(offset + ipv4.FLAGS_OFFSET) &

@@ -61,6 +61,8 @@ export class Session implements FourTuple {
   peerWindow: number = WINDOW;
   /** Payload bytes received since the last acknowledgment left. */
   unacknowledged = 0;
+  /** Whether an acknowledgment is due at once, however little came. */
+  mustAcknowledge = false;
 
   // When what is due; ms.
   /** SYNs sent, and the time of the first. */
@@ -72,9 +74,11 @@ export class Session implements FourTuple {
   hintAt = Infinity;
   /** Until when datagrams wait for a window. */
   windowAwaitedUntil = -Infinity;
+  establishedAt = Infinity;
   sentAt = -Infinity;
   receivedAt = -Infinity;
   challengedAt = -Infinity;
+  keepaliveAskedAt = -Infinity;
   /** Whether authenticated data has come. */
   isProven = false;
   /** The ISN of a SYN that was answered though this connection exists, which is silent: whoever goes on with it replaces it. */
@@ -130,6 +134,7 @@ export class Session implements FourTuple {
   /** Takes note that a segment has left, which says how much was received. */
   acknowledgmentSent(now: number): void {
     this.unacknowledged = 0;
+    this.mustAcknowledge = false;
     this.ackAt = Infinity;
     this.sentAt = now;
   }
@@ -180,8 +185,9 @@ export class Session implements FourTuple {
     this.unacknowledged += length;
   }
 
-  /** Whether so much came that it is to be acknowledged at once. */
+  /** Whether what came is to be acknowledged at once. */
   get owesAcknowledgment(): boolean {
-    return this.unacknowledged >= (this.isScaled ? ACK_AFTER_BYTES_SCALED : ACK_AFTER_BYTES);
+    return this.mustAcknowledge ||
+      this.unacknowledged >= (this.isScaled ? ACK_AFTER_BYTES_SCALED : ACK_AFTER_BYTES);
   }
 }

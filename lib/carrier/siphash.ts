@@ -74,9 +74,10 @@ export class SipHash {
     const low = (v[i] >>> 0) + (v[j] >>> 0);
     v[i] = low;
     v[i + 1] += v[j + 1] + (low > 0xffffffff ? 1 : 0);
-    const [jLow, jHigh] = [v[j], v[j + 1]];
-    v[j] = (jLow << bits | jHigh >>> (32 - bits)) ^ v[i];
-    v[j + 1] = (jHigh << bits | jLow >>> (32 - bits)) ^ v[i + 1];
+    const a = v[j];
+    const b = v[j + 1];
+    v[j] = (a << bits | b >>> (32 - bits)) ^ v[i];
+    v[j + 1] = (b << bits | a >>> (32 - bits)) ^ v[i + 1];
   }
 
   /** Rotates word `i` by 32 bits. */

@@ -60,12 +60,29 @@ export interface PeerAddition {
   readonly dns?: string;
 }
 
+export const ROLES = ["server", "client"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What `vpn doctor` examines, and how it tells. */
+export interface DoctorOptions extends LogOptions {
+  /** Null: the host alone. */
+  readonly configPath: string | null;
+  /** Null: by what the configuration has. */
+  readonly role: Role | null;
+  /** Name of the TUN device. */
+  readonly interfaceName: string;
+  /** The network namespace to examine, by its name in `/run/netns`. */
+  readonly netns?: string;
+  readonly json: boolean;
+}
+
 /** A parsed command line. */
 export type Command =
   | { readonly command: "server"; readonly options: RunOptions }
   | { readonly command: "client"; readonly options: RunOptions }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
+  | { readonly command: "doctor"; readonly options: DoctorOptions }
   | { readonly command: "cleanup" }
   | { readonly command: "init"; readonly request: InitRequest }
   | { readonly command: "peer"; readonly request: PeerRequest }

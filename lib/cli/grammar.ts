@@ -6,7 +6,7 @@ import { extractOptionNames } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { quoted } from "../config/config_error.ts";
 import { nearestName } from "../config/nearest.ts";
-import { LOG_FORMATS, LOG_LEVELS } from "./command.ts";
+import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { about, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
 
@@ -17,6 +17,7 @@ const COMMAND_NAMES: readonly string[] = [
   "init",
   "peer",
   "demo",
+  "doctor",
   "cleanup",
   "genkey",
   "pubkey",
@@ -41,19 +42,27 @@ export function createGrammar(argv: readonly string[]) {
         missing: line("--config FILE is missing: it names the configuration"),
       }),
     ),
-    interfaceName: withDefault(
-      option("--interface", interfaceName, about("--interface", "Name of the TUN device")),
-      "vpn0",
-    ),
-    netns: optional(
-      option("--netns", netnsName, about("--netns", "Run inside this network namespace")),
-    ),
+    ...placeOptions,
     noOffload: option("--no-offload", about("--no-offload", "Do without segmentation offload")),
+    ...logOptions,
+  });
+  const doctor = object({
+    configPath: optional(
+      option("--config", filePath, about("--config", "The configuration that is to run here")),
+    ),
+    role: optional(option(
+      "--role",
+      choice(ROLES, { metavar: "ROLE", errors: { invalidChoice: notOneOf } }),
+      about("--role", `What it is for, where that cannot be told: ${ROLES.join(" or ")}`),
+    )),
+    json: option("--json", about("--json", "Print JSON, whose form is stable")),
+    ...placeOptions,
     ...logOptions,
   });
   const demo = object(logOptions);
   const optionsOf = (name: string) => {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
+    if (name === "doctor") return [...extractOptionNames(doctor.usage)];
     return name === "demo" ? [...extractOptionNames(demo.usage)] : PEER_OPTIONS[name] ?? [];
   };
   return or(
@@ -74,6 +83,13 @@ export function createGrammar(argv: readonly string[]) {
       description: line(
         "Runs a client and a gateway in network namespaces of their own and shows that traffic passes. " +
           "Needs root and leaves nothing behind.",
+      ),
+    }),
+    command("doctor", object({ command: constant("doctor"), doctor }), {
+      brief: line("Say what is wrong, and how to mend it"),
+      description: line(
+        "Examines this host and a configuration, and tries to reach the server. Changes nothing, and leaves " +
+          "a tunnel that is up alone. Exit code 1 where something does not work.",
       ),
     }),
     command("cleanup", object({ command: constant("cleanup") }), {
@@ -100,6 +116,17 @@ export function createGrammar(argv: readonly string[]) {
     },
   );
 }
+
+/** Where a tunnel is, or is to be. */
+const placeOptions = {
+  interfaceName: withDefault(
+    option("--interface", interfaceName, about("--interface", "Name of the TUN device")),
+    "vpn0",
+  ),
+  netns: optional(
+    option("--netns", netnsName, about("--netns", "Run inside this network namespace")),
+  ),
+};
 
 const logOptions = {
   logLevel: withDefault(

@@ -62,6 +62,11 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       };
       return { command: parsed.command, options };
     }
+    case "doctor": {
+      const { netns, configPath = null, role = null, ...rest } = parsed.doctor;
+      const options = { ...rest, configPath, role, ...(netns === undefined ? {} : { netns }) };
+      return { command: "doctor", options };
+    }
     case "demo":
       return { command: "demo", options: parsed.log };
     case "peer": {

@@ -109,12 +109,16 @@ async function checkNat(subject: Subject): Promise<Verdict[]> {
       return [fail(
         `this host's firewall or routing refuses what the NAT sends by ${external.name}: ${trial.reason}`,
         "let packets with the mark 0x5650 out: " +
-          `${subject.command("iptables -I OUTPUT -m mark --mark 0x5650 -j ACCEPT")}, or Egress = kernel`,
+          `${
+            subject.command("iptables -I OUTPUT -m mark --mark 0x5650 -j ACCEPT")
+          }, or Egress = kernel`,
       )];
     case "no-ingress":
       return [fail(
         `the kernel cannot drop packets at ${external.name} for the NAT: ${trial.reason}`,
-        `\`modprobe nf_tables\`, or Capture = nfqueue or Egress = kernel (${subject.place("Egress")})`,
+        `\`modprobe nf_tables\`, or Capture = nfqueue or Egress = kernel (${
+          subject.place("Egress")
+        })`,
       )];
   }
 }

@@ -1,13 +1,13 @@
 /** Owns what is examined: a configuration, the role that it is for, and the host's network where it is to run. */
 import { openLibc } from "../../../ffi/libc.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import type { Role } from "../../cli/command.ts";
 import type { ClientConfig, Config, ServerConfig } from "../../config/config.ts";
 import { ConfigError } from "../../config/config_error.ts";
 import { validateClient, validateServer } from "../../config/roles.ts";
 import { loadConfig } from "../config_file.ts";
 import { findInstance, type Instance } from "./instance.ts";
-
-export type Role = "server" | "client";
+import { type Reach, tryReach } from "./reach.ts";
 
 export interface SubjectOptions {
   /** Null to examine the host alone. */
@@ -31,6 +31,7 @@ export class Subject implements Disposable {
   readonly problem: ConfigError | null = null;
   /** Ours, or anybody's, that has the interface; null where nobody has. */
   readonly instance: Instance | null;
+  #reach: Promise<Reach> | null = null;
 
   constructor(options: SubjectOptions) {
     this.options = options;
@@ -50,6 +51,12 @@ export class Subject implements Disposable {
   /** The configuration, whatever its role. */
   get config(): ServerConfig | ClientConfig | null {
     return this.server ?? this.client;
+  }
+
+  /** The trial of the way to the server, carried out once; null for a gateway. */
+  reach(): Promise<Reach | null> {
+    if (this.client === null) return Promise.resolve(null);
+    return this.#reach ??= tryReach(this.client, this.netlink);
   }
 
   /** Where a key of `[Interface]` stands, or would: as in `server.conf:4`. */

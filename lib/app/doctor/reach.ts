@@ -1,0 +1,132 @@
+/** Owns the trial of a client's way to its server: the name, the handshake, the length of what passes. */
+import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
+import { SystemCallError } from "../../../ffi/errno.ts";
+import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import type { ClientConfig } from "../../config/config.ts";
+import { innerMtu, MIN_MTU, PATH_OVERHEAD } from "../../tunnel/path_mtu.ts";
+import { resolveEndpoint } from "../resolve.ts";
+import { planRoutes } from "../route_plan.ts";
+import { DEFAULT_MTU } from "../tunnel_process.ts";
+import { type EchoTrial, tryEcho } from "./echo_trial.ts";
+import { type HandshakeOutcome, TrialSession } from "./trial_session.ts";
+
+/** ms; a configuration may ask for more time to connect than somebody who waits for a report has. */
+const LONGEST_HANDSHAKE = 4_000;
+const PROBE_TIME = 1_000;
+/** Bytes of the packets, IP header included, that are tried on a path that does not take the longest. */
+const COMMON_PATHS: readonly number[] = [1450, 1400, 1280, MIN_MTU + PATH_OVERHEAD];
+/** Bytes of a ping that fits any path. */
+const SHORT = 84;
+
+/** What datagrams pass. */
+export interface PathTrial {
+  /** Bytes of the longest that a tunnel with this configuration sends, IP header included. */
+  readonly wanted: number;
+  /** Bytes of the longest that arrived; null where nothing answered that could tell. */
+  readonly passed: number | null;
+  /** Whether a router said what was too long. */
+  readonly wasTold: boolean;
+}
+
+/** What came of it. */
+export type Reach =
+  /** The tunnel is up here, by whatever program: it must not be disturbed. */
+  | { readonly kind: "up"; readonly device: string }
+  | { readonly kind: "unresolved"; readonly error: unknown }
+  | {
+    readonly kind: "tried";
+    /** Of the server, host order. */
+    readonly address: number;
+    readonly handshake: HandshakeOutcome;
+    /** Whether the server's host answers pings; null where this user may not ping. */
+    readonly pings: boolean | null;
+    /** Null where there was no handshake. */
+    readonly path: PathTrial | null;
+  };
+
+/** Carries the trial out. */
+export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promise<Reach> {
+  const device = deviceWith(config, netlink);
+  if (device !== null) return { kind: "up", device };
+  const timeout = Math.min(LONGEST_HANDSHAKE, config.interface.connectTimeout);
+  let address: number;
+  try {
+    address = await resolveEndpoint(config.server.endpoint, timeout);
+  } catch (error) {
+    return { kind: "unresolved", error };
+  }
+  // Without the capability to mark its datagrams, a client does not run either; but the answer is worth something.
+  const mark = hasCapability(Capability.netAdmin) ? planRoutes(config).mark : 0;
+  const wanted = (config.interface.mtu ?? DEFAULT_MTU) + PATH_OVERHEAD;
+  const limit = Math.min(wanted, firstLinkMtu(netlink, address, mark) ?? wanted);
+  const pinging = pingable(address, [SHORT]);
+  try {
+    using session = new TrialSession(config, { address, mark, mtu: wanted - PATH_OVERHEAD });
+    const handshake = await session.handshake(timeout);
+    const pings = await pinging;
+    const path = handshake.kind !== "answered" ? null : await tryPath(session, {
+      wanted,
+      limit,
+      address,
+      isPingable: pings !== null && pings.longest > 0,
+    });
+    return { kind: "tried", address, handshake, pings: pings && pings.longest > 0, path };
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    const handshake = { kind: "unreachable", reason: error.message } as const;
+    return { kind: "tried", address, handshake, pings: false, path: null };
+  }
+}
+
+/** By probes within the tunnel, which only a server of our kind answers; else by pings. */
+async function tryPath(
+  session: TrialSession,
+  { wanted, limit, address, isPingable }: {
+    readonly wanted: number;
+    readonly limit: number;
+    readonly address: number;
+    readonly isPingable: boolean;
+  },
+): Promise<PathTrial> {
+  const lengths = [limit, ...COMMON_PATHS.filter((length) => length < limit)];
+  const inside = lengths.map((length) => innerMtu(length, wanted - PATH_OVERHEAD));
+  const proven = await session.probe(inside, PROBE_TIME);
+  if (proven > 0) return { wanted, passed: proven + PATH_OVERHEAD, wasTold: session.wasTold };
+  const echo = isPingable ? await pingable(address, lengths) : null;
+  if (echo === null || echo.longest === 0) {
+    return { wanted, passed: null, wasTold: session.wasTold };
+  }
+  return { wanted, passed: echo.longest, wasTold: echo.wasTold || session.wasTold };
+}
+
+/** The interface that has one of the tunnel's addresses; null where none has. */
+function deviceWith(config: ClientConfig, netlink: Rtnetlink): string | null {
+  const own = new Set(config.interface.addresses.map(({ address }) => address));
+  const found = netlink.addresses.list()
+    .find(({ address }) => address.length === 4 && own.has(ipv4ToNumber(address)));
+  return found === undefined ? null : netlink.links.find(found.link)?.name ?? null;
+}
+
+/** Bytes that the way to an address takes, as far as this host knows; null where it knows no way. */
+function firstLinkMtu(netlink: Rtnetlink, address: number, mark: number): number | null {
+  try {
+    const route = netlink.routes.lookup(ipv4FromNumber(address), { mark });
+    if (route.mtu !== null) return route.mtu;
+    return route.link === null ? null : netlink.links.get(route.link).mtu;
+  } catch (error) {
+    if (error instanceof NetlinkError) return null;
+    throw error;
+  }
+}
+
+/** Null where this user may not ping, or there is no way. */
+async function pingable(address: number, lengths: readonly number[]): Promise<EchoTrial | null> {
+  try {
+    return await tryEcho(address, { lengths, timeout: PROBE_TIME });
+  } catch (error) {
+    if (error instanceof SystemCallError) return null;
+    throw error;
+  }
+}

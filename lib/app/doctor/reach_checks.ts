@@ -1,0 +1,137 @@
+/** Owns the checks of a client's way to its server, and what each outcome of the trial means. */
+import type { ClientConfig } from "../../config/config.ts";
+import { ConfigError } from "../../config/config_error.ts";
+import { encodeKey } from "../../config/key_text.ts";
+import { PATH_OVERHEAD } from "../../tunnel/path_mtu.ts";
+import { formatIpv4 } from "../../wire/ipv4_text.ts";
+import { HostNetwork } from "../host_network.ts";
+import { Journal } from "../journal.ts";
+import { planRoutes, requireReachableOutside } from "../route_plan.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { PathTrial, Reach } from "./reach.ts";
+import type { Subject } from "./subject.ts";
+
+type Tried = Extract<Reach, { kind: "tried" }>;
+
+export const REACH_CHECKS: readonly Check[] = [
+  { name: "server-name", look: checkName },
+  { name: "server-network", look: checkNetwork },
+  { name: "handshake", look: checkHandshake },
+  { name: "path-mtu", look: checkPath },
+];
+
+async function checkName(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach === null || reach.kind === "up") return [];
+  const { host, address } = client.server.endpoint;
+  if (address !== null) return [];
+  if (reach.kind === "tried") return [ok(`${host} is ${formatIpv4(reach.address)}`)];
+  const { error } = reach;
+  return [fail(
+    error instanceof Error ? error.message : String(error),
+    `correct Endpoint (${client.fileName}:${client.server.line}), or give the address in its place; ` +
+      `\`getent ahostsv4 ${host}\` shows what this host finds`,
+  )];
+}
+
+/** The tunnel must not swallow the way to its own server. */
+async function checkNetwork(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach?.kind !== "tried") return [];
+  const plan = planRoutes(client);
+  using network = new HostNetwork(new Journal(subject.options.interfaceName));
+  const way = network.wayTo(reach.address, plan.mark);
+  try {
+    requireReachableOutside(client, { plan, server: reach.address, way });
+    return [ok(`${formatIpv4(reach.address)} is reached outside the tunnel`)];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [
+      fail(error.message, "take that network out of the line, or use 0.0.0.0/0 for a full tunnel"),
+    ];
+  }
+}
+
+async function checkHandshake(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach === null || reach.kind === "unresolved") return [];
+  if (reach.kind === "up") {
+    return [
+      ok(`${reach.device} has the tunnel's address: it is up, and is not disturbed by a trial`),
+    ];
+  }
+  const server = `${formatIpv4(reach.address)}:${client.server.endpoint.port} (UDP)`;
+  const endpoint = `Endpoint (${client.fileName}:${client.server.line})`;
+  switch (reach.handshake.kind) {
+    case "answered":
+      return [ok(`${server} answered in ${reach.handshake.time.toFixed(0)} ms: the keys match`)];
+    case "refused":
+      return [fail(
+        `nobody listens at ${server}: its host says so (ICMP port unreachable)`,
+        `start the server there (\`vpn server --config FILE\`), or correct the port in ${endpoint}`,
+      )];
+    case "unreachable":
+      return [fail(
+        `there is no way to ${server}: ${reach.handshake.reason}`,
+        `connect this host to a network, or correct ${endpoint}; ` +
+          `\`ip route get ${formatIpv4(reach.address)}\` shows the way`,
+      )];
+    case "unfitting":
+      return [fail(
+        `${server} answered, but the answer does not fit: the preshared keys differ`,
+        `give both sides the same PresharedKey (${client.fileName}:${client.server.line}), or none`,
+      )];
+    case "silent":
+      return [silent(client, server, reach)];
+  }
+}
+
+/** WireGuard answers nobody whom it does not know: all that can be told apart is whether the host is there. */
+function silent(client: ClientConfig, server: string, { pings }: Tried): Verdict {
+  const own = encodeKey(client.interface.publicKey);
+  const theirs = encodeKey(client.server.publicKey);
+  const host = pings === null
+    ? "nothing more can be told: a server is silent towards strangers"
+    : pings
+    ? "its host answers pings and does not say that the port is closed, so the keys do not match, " +
+      "or a firewall drops UDP"
+    : "its host answers no ping either: it is down, or a firewall drops everything, or the keys do not match";
+  return fail(
+    `no valid answer from ${server}: ${host}`,
+    "on the server: `vpn status` (does it run?), `vpn doctor` (does its firewall drop the port?); " +
+      `its [Peer] for this client must have PublicKey = ${own}; ` +
+      `\`vpn pubkey\` of its PrivateKey must print ${theirs}; both sides' PresharedKey and clock must agree`,
+  );
+}
+
+async function checkPath(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach?.kind !== "tried" || reach.path === null) return [];
+  return [judgePath(subject, client, reach.path)];
+}
+
+function judgePath(subject: Subject, client: ClientConfig, path: PathTrial): Verdict {
+  const { wanted, passed, wasTold } = path;
+  if (passed === null) {
+    return ok("the server answers no probe and no ping: the path's MTU is not shown");
+  }
+  if (passed >= wanted) return ok(`the path takes packets of ${passed} bytes whole`);
+  const mtu = passed - PATH_OVERHEAD;
+  const remedy = `MTU = ${mtu} (${subject.place("MTU")})`;
+  if (!wasTold) {
+    return warn(
+      `MTU black hole: of packets with DF, ${passed} bytes arrive and ${wanted} vanish, ` +
+        "and no router says so (ICMP is filtered): what relies on being told hangs",
+      `${remedy}, or let ICMP type 3 code 4 through on the way`,
+    );
+  }
+  return client.interface.mtu === null
+    ? ok(
+      `the path takes ${passed} bytes, and says so: the client lowers its MTU to ${mtu} by itself`,
+    )
+    : warn(`the path takes ${passed} bytes, not ${wanted}: long packets go in fragments`, remedy);
+}
