@@ -1,4 +1,5 @@
 /** Owns the manual's part about the commands, made from their grammar so that it never lags behind. */
+import type { DocEntry, DocSection } from "@optique/core/doc";
 import { formatMessage, type Message } from "@optique/core/message";
 import { getDocPageSync } from "@optique/core/parser";
 import { createGrammar } from "./grammar.ts";
@@ -16,48 +17,64 @@ export function manPage(frame: string): string {
   return frame.replace(PLACE, () => `.Bl -tag -width Ds\n${commandLines([]).join("\n")}\n.El\n`);
 }
 
-/** The lines about what a command has beneath it: options, arguments, further commands. */
+/** The lines about what a command has beneath it: further commands, or options and arguments. */
 function commandLines(path: readonly string[]): string[] {
   const page = getDocPageSync(createGrammar(path), path);
-  const entries = page?.sections.flatMap((section) => section.entries) ?? [];
-  const lines: string[] = [];
+  const commands: string[] = [];
   const options: string[] = [];
-  for (const { term, description, default: initial } of entries) {
-    const text = [sentence(description), initial && `Default: ${plain(initial)}.`];
+  for (const { term, description, default: initial } of page?.sections.flatMap(entriesOf) ?? []) {
+    const about = [
+      ...textLines(description),
+      ...(initial === undefined ? [] : [`Default: ${escape(plain(initial))}.`]),
+    ];
     if (term.type === "command") {
-      lines.push(...subcommandLines([...path, term.name]));
+      commands.push(...aboutCommand([...path, term.name], page?.description));
     } else if (term.type === "option") {
       const value = term.metavar === undefined ? "" : ` Ar ${term.metavar}`;
       const names = term.names.map((name) => `Fl ${escape(name.slice(1))}`).join(" , ");
-      options.push(`.It ${names}${value}`, ...text.flatMap((each) => each ? escape(each) : []));
+      options.push(`.It ${names}${value}`, ...about);
     } else if (term.type === "argument") {
-      options.push(`.It Ar ${term.metavar}`, ...text.flatMap((each) => each ? escape(each) : []));
+      options.push(`.It Ar ${term.metavar}`, ...about);
     }
   }
-  if (options.length === 0) return lines;
-  return [...lines, ".Bl -tag -width Ds -compact", ...options, ".El"];
+  if (options.length === 0) return commands;
+  return [...commands, ".Bl -tag -width Ds -compact", ...options, ".El"];
 }
 
-function subcommandLines(path: readonly string[]): string[] {
+function entriesOf({ entries }: DocSection): readonly DocEntry[] {
+  return entries;
+}
+
+/** @param inherited the description of the command above, which one without its own is given */
+function aboutCommand(path: readonly string[], inherited: Message | undefined): string[] {
   const page = getDocPageSync(createGrammar(path), path);
-  const texts = [page?.brief, page?.description].map(sentence).filter((text) => text !== "");
-  const below = commandLines(path);
-  const isGroup = below[0]?.startsWith(".It Nm") === true;
-  const about = [`.It Nm Cm ${path.join(" ")}`, ...new Set(texts.map(escape))];
-  return isGroup ? [...about, ...below] : [...about, ...below];
+  const above = textLines(inherited).join("\n");
+  const description = textLines(page?.description);
+  return [
+    `.It Nm Cm ${path.join(" ")}`,
+    ...textLines(page?.brief),
+    ...(description.join("\n") === above ? [] : description),
+    ...commandLines(path),
+  ];
 }
 
-/** With a full stop, and without what is for terminals. */
-function sentence(message: Message | undefined): string {
+/** Each sentence begins a line, as roff wants it, and ends with a full stop. */
+function textLines(message: Message | undefined): string[] {
   const text = message === undefined ? "" : plain(message);
-  return text === "" || /[.:]$/.test(text) ? text : `${text}.`;
+  if (text === "") return [];
+  return (/[.:]$/.test(text) ? text : `${text}.`).split(/(?<=\.) (?=[A-Z"])/).flatMap(folded);
 }
 
+function folded(sentence: string): string[] {
+  return (sentence.match(/\S(?:.{0,68}\S)?(?= |$)/g) ?? []).map(escape);
+}
+
+/** Without what is for terminals. */
 function plain(message: Message): string {
   return formatMessage(message, { colors: false, quotes: false }).replace(/\s+/g, " ").trim();
 }
 
-/** Text as roff takes it literally: no escapes, no requests, no hyphenation of options (groff_char(7)). */
+/** Text as roff takes it literally: no escapes, no requests, no hyphen for a minus (groff_char(7)). */
 function escape(text: string): string {
   return text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replace(/^(?=[.'])/, "\\&");
 }

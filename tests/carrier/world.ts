@@ -218,8 +218,12 @@ export class End {
 }
 
 export type Direction = "up" | "down";
-/** Takes a packet in the middle and passes on what it likes: "up" goes to the server. */
-export type Middlebox = (packet: Bytes, direction: Direction, now: number) => Bytes[];
+/** Takes a packet in the middle and passes on what it likes: "up" goes to the server. `reply` sends one back. */
+export type Middlebox = (
+  packet: Bytes,
+  direction: Direction,
+  reply: (packet: Bytes) => void,
+) => Bytes[];
 
 export interface WorldOptions {
   readonly seed?: number;
@@ -323,12 +327,19 @@ export class World {
       (direction === "up" ? this.server : this.client).receive(packet);
       return;
     }
-    const boxes = [...this.#options.middleboxes ?? []];
-    if (direction === "down") boxes.reverse();
-    let packets = [packet];
-    for (const box of boxes) {
-      packets = packets.flatMap((each) => box(each, direction, this.clock.now));
+    const last = (this.#options.middleboxes ?? []).length - 1;
+    this.#pass(packet, direction, direction === "up" ? 0 : last);
+  }
+
+  /** Hands a packet to a middlebox, and what comes of it to its neighbours; behind the last, it travels on. */
+  #pass(packet: Bytes, direction: Direction, index: number): void {
+    const box = this.#options.middleboxes?.[index];
+    if (box === undefined) {
+      this.#travel(packet, direction, true);
+      return;
     }
-    for (const each of packets) this.#travel(each, direction, true);
+    const [step, opposite] = direction === "up" ? [1, "down"] as const : [-1, "up"] as const;
+    const reply = (answer: Bytes) => this.#pass(answer, opposite, index - step);
+    for (const each of box(packet, direction, reply)) this.#pass(each, direction, index + step);
   }
 }

@@ -60,7 +60,7 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
   // Without the capability to mark its datagrams, a client does not run either; but the answer is worth something.
   const mark = hasCapability(Capability.netAdmin) ? planRoutes(config).mark : 0;
   const wanted = (config.interface.mtu ?? DEFAULT_MTU) + PATH_OVERHEAD;
-  const limit = Math.min(wanted, firstLinkMtu(netlink, address, mark) ?? wanted);
+  const limit = Math.min(wanted, knownMtu(netlink, address, mark) ?? wanted);
   const pinging = pingable(address, [SHORT]);
   try {
     using session = new TrialSession(config, { address, mark, mtu: wanted - PATH_OVERHEAD });
@@ -71,6 +71,7 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
       limit,
       address,
       isPingable: pings !== null && pings.longest > 0,
+      learnt: () => knownMtu(netlink, address, mark),
     });
     return { kind: "tried", address, handshake, pings: pings && pings.longest > 0, path };
   } catch (error) {
@@ -83,22 +84,27 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
 /** By probes within the tunnel, which only a server of our kind answers; else by pings. */
 async function tryPath(
   session: TrialSession,
-  { wanted, limit, address, isPingable }: {
+  { wanted, limit, address, isPingable, learnt }: {
     readonly wanted: number;
     readonly limit: number;
     readonly address: number;
     readonly isPingable: boolean;
+    /** What this host knows of the path by now. */
+    readonly learnt: () => number | null;
   },
 ): Promise<PathTrial> {
+  const inside = (length: number) => innerMtu(length, wanted - PATH_OVERHEAD);
   const lengths = [limit, ...COMMON_PATHS.filter((length) => length < limit)];
-  const inside = lengths.map((length) => innerMtu(length, wanted - PATH_OVERHEAD));
-  const proven = await session.probe(inside, PROBE_TIME);
-  if (proven > 0) return { wanted, passed: proven + PATH_OVERHEAD, wasTold: session.wasTold };
-  const echo = isPingable ? await pingable(address, lengths) : null;
-  if (echo === null || echo.longest === 0) {
-    return { wanted, passed: null, wasTold: session.wasTold };
+  let passed = await session.probe(lengths.map(inside), PROBE_TIME);
+  if (passed > 0) {
+    // Of what a router said, the kernel has the number.
+    const told = session.wasTold ? inside(learnt() ?? 0) : 0;
+    if (told > passed && told < inside(limit)) passed = await session.probe([told], PROBE_TIME);
+    return { wanted, passed: passed + PATH_OVERHEAD, wasTold: session.wasTold };
   }
-  return { wanted, passed: echo.longest, wasTold: echo.wasTold || session.wasTold };
+  const echo = isPingable ? await pingable(address, lengths) : null;
+  const wasTold = session.wasTold || echo !== null && echo.wasTold;
+  return { wanted, passed: echo === null || echo.longest === 0 ? null : echo.longest, wasTold };
 }
 
 /** The interface that has one of the tunnel's addresses; null where none has. */
@@ -110,7 +116,7 @@ function deviceWith(config: ClientConfig, netlink: Rtnetlink): string | null {
 }
 
 /** Bytes that the way to an address takes, as far as this host knows; null where it knows no way. */
-function firstLinkMtu(netlink: Rtnetlink, address: number, mark: number): number | null {
+function knownMtu(netlink: Rtnetlink, address: number, mark: number): number | null {
   try {
     const route = netlink.routes.lookup(ipv4FromNumber(address), { mark });
     if (route.mtu !== null) return route.mtu;

@@ -168,15 +168,20 @@ export class TrialSession implements Disposable {
     }
   }
 
-  /** What does not fit the path is a finding, not a failure; null then. */
+  /**
+   * What does not fit the path is a finding, not a failure; null then. What a router said of an earlier datagram is told but
+   * once, so a second attempt shows whether this one is too long, too.
+   */
   #unlessTooLong<Result>(call: () => Result): Result | null {
-    try {
-      return call();
-    } catch (error) {
-      if (!(error instanceof SystemCallError) || error.errno !== EMSGSIZE) throw error;
-      this.wasTold = true;
-      return null;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        return call();
+      } catch (error) {
+        if (!(error instanceof SystemCallError) || error.errno !== EMSGSIZE) throw error;
+        this.wasTold = true;
+      }
     }
+    return null;
   }
 }
 

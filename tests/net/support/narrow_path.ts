@@ -130,7 +130,7 @@ export class NarrowPath {
     return startVpn(
       "client",
       this.client,
-      this.#clientConfig({
+      this.clientConfig({
         Address: `${CLIENT_INSIDE}/24`,
         ...section,
       }),
@@ -144,7 +144,7 @@ export class NarrowPath {
 
   /** Starts Debian's wireguard-go in place of our client. */
   async startOtherClient(): Promise<WireguardGo> {
-    const peer = await WireguardGo.start(this.client, this.#clientConfig(), [
+    const peer = await WireguardGo.start(this.client, this.clientConfig(), [
       `${CLIENT_INSIDE}/24`,
     ]);
     await peer.route(INTERNET_NETWORK);
@@ -158,7 +158,8 @@ export class NarrowPath {
     );
   }
 
-  #clientConfig(section: Section = {}): string {
+  /** The client's configuration. */
+  clientConfig(section: Section = {}): string {
     return configText({ PrivateKey: this.#client.privateKey, ...section }, {
       PublicKey: this.#gateway.publicKey,
       Endpoint: SERVER_ENDPOINT,

@@ -1,0 +1,161 @@
+/**
+ * Tests of `vpn doctor` on gateways: each plants a fault, and asks that it is found, and that the remedy is right; commands among the
+ * remedies are carried out, and must mend it.
+ */
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { netTest } from "../support/net.ts";
+import { examine, listenOn, mend } from "./support/doctor.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork } from "./support/gateway.ts";
+import { simpleTunnel } from "./support/simple_tunnel.ts";
+import { startVpn } from "./support/vpn.ts";
+import { layWire, SERVER_PORT } from "./support/wire.ts";
+
+netTest("a port that another program has is named with that program", async (topology) => {
+  const { server } = await layWire(topology);
+  const { program, process } = await listenOn(server, "udp", SERVER_PORT);
+  const report = await examine(server, simpleTunnel().server());
+  const remedy = report.expect("listen-port", {
+    status: "fail",
+    why: new RegExp(`UDP port ${SERVER_PORT} is in use: "${program}" \\(process ${process}\\)`),
+  });
+  assertStringIncludes(remedy, "choose another ListenPort");
+});
+
+netTest("a service that listens among the NAT's ports is named", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { program } = await listenOn(network.gateway, "tcp", 20_080);
+  const report = await examine(network.gateway, network.config());
+  const remedy = report.expect("nat-ports", {
+    status: "fail",
+    why: new RegExp(`tcp port 20080, but "${program}"`),
+  });
+  assertStringIncludes(remedy, "choose other ports with NatPorts");
+  const elsewhere = await examine(network.gateway, network.config({ NatPorts: "21000-21999" }));
+  elsewhere.expectHealth();
+}, { programs: GATEWAY_PROGRAMS });
+
+netTest("strict reverse-path filtering on a second way outside is found", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway } = network;
+  await gateway.output([
+    "ip",
+    "route",
+    "add",
+    "default",
+    "via",
+    "198.51.100.2",
+    "dev",
+    "lan1",
+    "metric",
+    "99",
+  ]);
+  await gateway.output([
+    "sysctl",
+    "-q",
+    "-w",
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv4.conf.lan1.rp_filter=1",
+  ]);
+  const report = await examine(gateway, network.config());
+  const remedy = report.expect("reverse-path", {
+    status: "warn",
+    why: /rp_filter is strict on lan1/,
+  });
+  await mend(gateway, remedy);
+  assertEquals((await examine(gateway, network.config())).finding("reverse-path").status, "ok");
+}, { programs: GATEWAY_PROGRAMS });
+
+netTest(
+  "a firewall that drops what comes in is found, and the remedy lets the port in",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    await server.output(["nft", "-f", "-"], {
+      stdin: "add table inet fw\n" +
+        "add chain inet fw entry { type filter hook input priority 0; policy drop; }\n" +
+        "add rule inet fw entry tcp dport 22 accept\n",
+    });
+    const report = await examine(server, tunnel.server());
+    const remedy = report.expect("input-firewall", {
+      status: "warn",
+      why: /inet fw entry.*UDP port 51820/,
+    });
+    await startVpn("server", server, tunnel.server());
+    (await examine(client, tunnel.client())).expect("handshake", {
+      status: "fail",
+      why: /no valid answer/,
+    });
+    await mend(server, remedy);
+    assertEquals((await examine(server, tunnel.server())).finding("input-firewall").status, "ok");
+    (await examine(client, tunnel.client())).expectHealth();
+  },
+  { programs: ["nft"] },
+);
+
+for (
+  const [label, programs, commands] of [
+    ["nftables", ["nft"], [
+      "nft add table inet fw",
+      "nft add chain inet fw across '{ type filter hook forward priority 0; policy drop; }'",
+    ]],
+    ["iptables, with Docker's chains", ["iptables"], [
+      "iptables -N DOCKER-USER",
+      "iptables -A DOCKER-USER -j RETURN",
+      "iptables -A FORWARD -j DOCKER-USER",
+      "iptables -P FORWARD DROP",
+    ]],
+  ] as const
+) {
+  netTest(
+    `Egress = kernel under a forwarding firewall of ${label}: found, and mended by the remedy`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology);
+      const { gateway, client, internet } = network;
+      for (const command of commands) await gateway.output(["sh", "-ec", command]);
+      const config = network.config({ Egress: "kernel" });
+      const report = await examine(gateway, config);
+      const remedy = report.expect("forward-firewall", {
+        status: "fail",
+        why: /drops what is forwarded/,
+      });
+      assertStringIncludes(remedy, "Egress = raw");
+      await network.start({ Egress: "kernel" });
+      await network.connect();
+      const reaches = async () =>
+        (await client.namespace.run(["ping", "-c", "1", "-W", "1", "203.0.113.9"])).code === 0;
+      assert(internet !== null);
+      assertEquals(await reaches(), false);
+      await mend(gateway, remedy);
+      assertEquals(await reaches(), true);
+      assertEquals((await examine(gateway, config)).finding("forward-firewall").status, "ok");
+      // The NAT of our own needs nobody's leave.
+      const raw = await examine(gateway, network.config());
+      assert(!raw.findings.some(({ name }) => name === "forward-firewall"));
+    },
+    { programs: [...GATEWAY_PROGRAMS, ...programs] },
+  );
+}
+
+netTest("ip_forward that was set back under a running gateway is found", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  await network.start({ Egress: "kernel" });
+  await network.gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"]);
+  const report = await examine(network.gateway, network.config({ Egress: "kernel" }));
+  const remedy = report.expect("forwarding", { status: "fail", why: /ip_forward is 0/ });
+  assertStringIncludes(remedy, "`sysctl -w net.ipv4.ip_forward=1`");
+}, { programs: GATEWAY_PROGRAMS });
+
+netTest("a firewall that refuses what the NAT sends is found by sending", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  await network.gateway.output(["nft", "-f", "-"], {
+    stdin: "add table ip fw\n" +
+      "add chain ip fw output { type filter hook output priority 0; policy accept; }\n" +
+      "add rule ip fw output icmp type echo-request drop\n",
+  });
+  const report = await examine(network.gateway, network.config());
+  const remedy = report.expect("nat", {
+    status: "fail",
+    why: /refuses what the NAT sends by eth0: EPERM/,
+  });
+  assertStringIncludes(remedy, "mark 0x5650");
+}, { programs: [...GATEWAY_PROGRAMS, "nft"] });

@@ -1,0 +1,139 @@
+/**
+ * Tests of `vpn doctor` on the way to the server: each plants a fault, and asks that it is found, and that the remedy is right; commands among the
+ * remedies are carried out, and must mend it.
+ */
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { netTest, type TestNamespace } from "../support/net.ts";
+import { newIdentity, newPresharedKey } from "./support/config.ts";
+import { examine } from "./support/doctor.ts";
+import { NARROW_PATH_PROGRAMS, NarrowPath } from "./support/narrow_path.ts";
+import { simpleTunnel } from "./support/simple_tunnel.ts";
+import { startVpn } from "./support/vpn.ts";
+import { WIREGUARD_GO_PROGRAMS } from "./support/wireguard_go.ts";
+import { layWire, SERVER_PORT } from "./support/wire.ts";
+
+const PATH_MTU = 1280;
+const INNER_MTU = 1220;
+
+/** Blocks the client's datagrams to the server's port without a word. */
+async function dropPort(server: TestNamespace): Promise<void> {
+  await server.output(["nft", "-f", "-"], {
+    stdin: "add table ip shut\n" +
+      "add chain ip shut prerouting { type filter hook prerouting priority -350; }\n" +
+      `add rule ip shut prerouting udp dport ${SERVER_PORT} drop\n`,
+  });
+}
+
+netTest("a server that does not run is told from one that is silent", async (topology) => {
+  const { client } = await layWire(topology);
+  const report = await examine(client, simpleTunnel().client());
+  const remedy = report.expect("handshake", {
+    status: "fail",
+    why: /nobody listens at 192\.0\.2\.1:51820 .*ICMP port unreachable/,
+  });
+  assertStringIncludes(remedy, "start the server there");
+});
+
+netTest(
+  "a firewall that drops the port, and a host that is not there, are silence of two kinds",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    await startVpn("server", server, tunnel.server());
+    await dropPort(server);
+    const dropped = await examine(client, tunnel.client());
+    const remedy = dropped.expect("handshake", {
+      status: "fail",
+      why: /answers pings .* a firewall drops UDP/,
+    });
+    assertStringIncludes(remedy, "does its firewall drop the port?");
+
+    const absent = await examine(client, tunnel.client({}, { Endpoint: "192.0.2.77:51820" }));
+    absent.expect("handshake", { status: "fail", why: /answers no ping either|there is no way/ });
+  },
+  { programs: ["nft"] },
+);
+
+netTest("keys that do not match are named, with those that would", async (topology) => {
+  const { client, server } = await layWire(topology);
+  const tunnel = simpleTunnel();
+  await startVpn("server", server, tunnel.server());
+  const stranger = newIdentity();
+  const wrongServer = await examine(client, tunnel.client({}, { PublicKey: stranger.publicKey }));
+  const remedy = wrongServer.expect("handshake", { status: "fail", why: /the keys do not match/ });
+  assertStringIncludes(remedy, `must print ${stranger.publicKey}`);
+
+  const unknownClient = await examine(client, tunnel.client({ PrivateKey: stranger.privateKey }));
+  const theirs = unknownClient.expect("handshake", {
+    status: "fail",
+    why: /the keys do not match/,
+  });
+  assertStringIncludes(theirs, `must have PublicKey = ${stranger.publicKey}`);
+
+  const preshared = await examine(client, tunnel.client({}, { PresharedKey: newPresharedKey() }));
+  const psk = preshared.expect("handshake", { status: "fail", why: /the preshared keys differ/ });
+  assertStringIncludes(psk, "the same PresharedKey");
+});
+
+netTest(
+  "a name that cannot be looked up is told from a server that does not answer",
+  async (topology) => {
+    const { client } = await layWire(topology);
+    const config = simpleTunnel().client({}, { Endpoint: "no-such-host.invalid:51820" });
+    const remedy = (await examine(client, config)).expect("server-name", {
+      status: "fail",
+      why: /looking up "no-such-host\.invalid" failed/,
+    });
+    assertStringIncludes(remedy, "`getent ahostsv4 no-such-host.invalid`");
+  },
+);
+
+for (
+  const [label, start, programs] of [
+    ["our server", (path: NarrowPath) => path.startGateway(), []],
+    ["wireguard-go", (path: NarrowPath) => path.startOtherGateway(), WIREGUARD_GO_PROGRAMS],
+  ] as const
+) {
+  netTest(
+    `an MTU black hole on the way to ${label} is found, with the MTU that gets through`,
+    async (topology) => {
+      const path = await NarrowPath.lay(topology, PATH_MTU);
+      await path.silence();
+      await start(path);
+      const config = path.clientConfig({ Address: "10.66.77.2/24" });
+      const report = await examine(path.client, config);
+      const remedy = report.expect("path-mtu", {
+        status: "warn",
+        why: /black hole.* 1280 bytes arrive and 1480 vanish/,
+      });
+      assertMatch(remedy, new RegExp(`^MTU = ${INNER_MTU} `));
+      const mended = await examine(
+        path.client,
+        path.clientConfig({ Address: "10.66.77.2/24", MTU: INNER_MTU }),
+      );
+      assertMatch(mended.finding("path-mtu").why, /1280 bytes whole/);
+    },
+    { programs: [...NARROW_PATH_PROGRAMS, ...programs] },
+  );
+}
+
+netTest(
+  "a narrow path whose routers say so is no black hole, whatever its MTU",
+  async (topology) => {
+    const path = await NarrowPath.lay(topology, 1337);
+    await path.startGateway();
+    const report = await examine(path.client, path.clientConfig({ Address: "10.66.77.2/24" }));
+    const { status, why } = report.finding("path-mtu");
+    assertEquals([status, why], [
+      "ok",
+      "the path takes 1337 bytes, and says so: the client lowers its MTU to 1277 by itself",
+    ]);
+    const fixed = await examine(
+      path.client,
+      path.clientConfig({ Address: "10.66.77.2/24", MTU: 1420 }),
+    );
+    const remedy = fixed.expect("path-mtu", { status: "warn", why: /takes 1337 bytes, not 1480/ });
+    assertMatch(remedy, /^MTU = 1277 /);
+  },
+  { programs: NARROW_PATH_PROGRAMS },
+);

@@ -1,0 +1,53 @@
+/** Tests the systemd units by systemd's own checks, where they are installed. */
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { isInstalled } from "../support/net.ts";
+import { run } from "../support/process.ts";
+
+const PACKAGING = new URL("../../lib/packaging/", import.meta.url);
+const NAMES = ["vpn-server@.service", "vpn-client@.service"] as const;
+/** systemd's measure of what a service is exposed to, in tenths: below 50 is "OK", an unrestricted one has 96. */
+const MOST_EXPOSED = 35;
+
+/** Registers a test for each unit, installed into a folder. */
+function unitTest(name: string, test: (path: string) => Promise<void>): void {
+  const missing = isInstalled("systemd-analyze") ? "" : " (ignored: it needs systemd-analyze)";
+  for (const unit of NAMES) {
+    Deno.test({
+      name: `${unit} ${name}${missing}`,
+      ignore: missing !== "",
+      fn: async () => {
+        const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
+        try {
+          const text = await Deno.readTextFile(new URL(unit, PACKAGING));
+          await Deno.writeTextFile(`${folder}/${unit}`, text.replaceAll("@BINDIR@", folder));
+          await Deno.writeTextFile(`${folder}/vpn`, "#!/bin/sh\n", { mode: 0o755 });
+          await test(`${folder}/${unit}`);
+        } finally {
+          await Deno.remove(folder, { recursive: true });
+        }
+      },
+    });
+  }
+}
+
+unitTest("is what systemd takes, to the last key", async (path) => {
+  const { code, stdout, stderr } = await run(null, [
+    ...["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", path],
+  ]);
+  assertEquals({ code, stdout, stderr }, { code: 0, stdout: "", stderr: "" });
+});
+
+unitTest(`leaves a service exposed by less than ${MOST_EXPOSED / 10}, of 10`, async (path) => {
+  const command = ["systemd-analyze", "security", "--offline=true", `--threshold=${MOST_EXPOSED}`];
+  const { code, stdout, stderr } = await run(null, [...command, path]);
+  assertEquals(code, 0, stderr);
+  assertMatch(stdout, /Overall exposure level/);
+});
+
+Deno.test("each unit does not start again what exit codes 2 and 5 say cannot work", async () => {
+  for (const unit of NAMES) {
+    const text = await Deno.readTextFile(new URL(unit, PACKAGING));
+    assert(text.includes("\nRestartPreventExitStatus=2 5\n"), unit);
+    assert(text.includes("\nRestart=on-failure\n"), unit);
+  }
+});
