@@ -32,9 +32,9 @@ const CHECKS: readonly Check[] = [
  * @throws {AppError} with exit code 2 for a namespace that is not there
  */
 export async function runDoctor(options: DoctorOptions): Promise<number> {
-  const { configPath, role, netns = null, interfaceName, json } = options;
+  const { configPath, netns = null, json } = options;
   enterSurroundings(options);
-  using subject = new Subject({ configPath, role, netns, interfaceName });
+  using subject = new Subject({ ...options, netns });
   const findings = await examine(subject);
   const text = json
     ? formatJson({ config: configPath, role: subject.role }, findings)

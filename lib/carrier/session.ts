@@ -154,14 +154,14 @@ export class Session implements FourTuple {
 
   /** Whether a segment may come now: it reaches behind our window's lower edge and begins before its upper one. */
   accepts(seq: number, length: number): boolean {
-    const window = this.isScaled ? WINDOW << WINDOW_SHIFT : WINDOW;
+    const window = this.#window;
     const distance = (seq - this.rcvMax) | 0;
     return distance <= window && distance + length >= -window;
   }
 
-  /** Whether `ack` acknowledges nothing that was not sent. */
+  /** Whether `ack` acknowledges nothing that was not sent, nor is too old (RFC 5961 section 5.2). */
   acceptsAcknowledgment(ack: number): boolean {
-    return ((ack - this.sndMax) | 0) <= 0;
+    return ((ack - this.sndMax) | 0) <= 0 && ((ack - this.sndUna) | 0) >= -this.#window;
   }
 
   /** Takes an acknowledgment that can be right, with the window field it came with. */
@@ -183,6 +183,11 @@ export class Session implements FourTuple {
     // Late ones count as well: that they come may be for want of an acknowledgment.
     if (this.unacknowledged === 0) this.ackAt = now + ACK_DELAY;
     this.unacknowledged += length;
+  }
+
+  /** The window that we offer; the other end's is as large. */
+  get #window(): number {
+    return this.isScaled ? WINDOW << WINDOW_SHIFT : WINDOW;
   }
 
   /** Whether what came is to be acknowledged at once. */

@@ -67,6 +67,8 @@ export type Role = (typeof ROLES)[number];
 export interface DoctorOptions extends LogOptions {
   /** Null: the host alone. */
   readonly configPath: string | null;
+  /** The other side's configuration, to compare with; null where it is not at hand. */
+  readonly otherConfigPath: string | null;
   /** Null: by what the configuration has. */
   readonly role: Role | null;
   /** Name of the TUN device. */

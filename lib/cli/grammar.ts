@@ -50,6 +50,11 @@ export function createGrammar(argv: readonly string[]) {
     configPath: optional(
       option("--config", filePath, about("--config", "The configuration that is to run here")),
     ),
+    otherConfigPath: optional(option(
+      "--other-config",
+      filePath,
+      about("--other-config", "The other side's configuration, to compare with"),
+    )),
     role: optional(option(
       "--role",
       choice(ROLES, { metavar: "ROLE", errors: { invalidChoice: notOneOf } }),

@@ -63,8 +63,15 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       return { command: parsed.command, options };
     }
     case "doctor": {
-      const { netns, configPath = null, role = null, ...rest } = parsed.doctor;
-      const options = { ...rest, configPath, role, ...(netns === undefined ? {} : { netns }) };
+      const { netns, configPath = null, otherConfigPath = null, role = null, ...rest } =
+        parsed.doctor;
+      const options = {
+        ...rest,
+        configPath,
+        otherConfigPath,
+        role,
+        ...(netns === undefined ? {} : { netns }),
+      };
       return { command: "doctor", options };
     }
     case "demo":

@@ -17,6 +17,7 @@ const COMMANDS = [
   "init",
   "peer",
   "demo",
+  "doctor",
   "cleanup",
   "genkey",
   "pubkey",
@@ -71,6 +72,32 @@ Deno.test("parseArguments() reads every option of server and client, in both spe
   }
 });
 
+Deno.test("parseArguments() asks doctor about the host alone, unless a configuration is given", () => {
+  const defaults = {
+    configPath: null,
+    otherConfigPath: null,
+    role: null,
+    interfaceName: "vpn0",
+    json: false,
+    logLevel: "info",
+    logFormat: "text",
+  };
+  assertEquals(parse("doctor"), { command: "doctor", options: defaults });
+  const given = ["--config", "a.conf", "--other-config", "b.conf", "--role", "server", "--json"];
+  assertEquals(parse("doctor", ...given, "--netns", "blue", "--interface", "vpn7"), {
+    command: "doctor",
+    options: {
+      ...defaults,
+      configPath: "a.conf",
+      otherConfigPath: "b.conf",
+      role: "server",
+      json: true,
+      netns: "blue",
+      interfaceName: "vpn7",
+    },
+  });
+});
+
 Deno.test("parseArguments() reads the commands that take little or nothing", () => {
   assertEquals(parse("demo"), {
     command: "demo",
@@ -108,6 +135,8 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
       '"vpn client" has no option "--interfaec": did you mean "--interface"?',
     ],
     [["client", ...config, "-q"], '"vpn client" has no option "-q": see "vpn client --help"'],
+    [["doctor", "--role", "x"], '--role: cannot use "x": it is server or client'],
+    [["doctor", "--jsn"], '"vpn doctor" has no option "--jsn": did you mean "--json"?'],
     [["demo", "--config", "x"], '"vpn demo" has no option "--config": see "vpn demo --help"'],
     [["server", "a.conf"], '"vpn server" takes no argument "a.conf"'],
     [["server", ...config, "extra"], '"vpn server" takes no argument "extra"'],

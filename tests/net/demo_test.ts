@@ -84,6 +84,9 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
       /✓ download of 64 MiB +SHA-256 is the same +[\d.]+ m?s +[\d.]+ [MG]bit\/s\n/,
       /✓ page from client-1 +says "hello 10\.66\.77\.3" +[\d.]+ m?s\n/,
       /✓ no RST and no unreachable +all came from 203\.0\.113\.1 +[\d.]+ m?s\n/,
+      /✓ gateway killed +client-1 noticed after [4-7]\.\d+ s +[\d.]+ s\n/,
+      /✓ gateway returns +client-1 is back by itself after [\d.]+ m?s +[\d.]+ m?s\n/,
+      /✓ client-2 killed, cleanup +\d+ traces of it, then none +[\d.]+ m?s\n/,
       /✓ clean end +exit code 0, nothing is left +[\d.]+ m?s\n/,
     ]
   ) assertMatch(demo.stdout, line);
@@ -112,7 +115,7 @@ netTest("demo fails when the gateway's kernel answers the internet", async () =>
     demo.stdout,
     /✗ no RST and no unreachable +RST from 203\.0\.113\.1:81 to 203\.0\.113\.2:\d+\n/,
   );
-  assertMatch(demo.stdout, /\n14 passed, 1 failed\n$/);
+  assertMatch(demo.stdout, /\n17 passed, 1 failed\n$/);
   assertEquals(traces(demo.pid), []);
 });
 

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
-import { temporaryFile } from "./support/config.ts";
+import { newIdentity, newPresharedKey, temporaryFile } from "./support/config.ts";
 import { ask, examine, examineFile, mend } from "./support/doctor.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork } from "./support/gateway.ts";
 import { killHard, simpleTunnel } from "./support/simple_tunnel.ts";
@@ -61,6 +61,32 @@ netTest(
     assert(!bare.findings.some(({ name }) => name === "configuration"));
   },
 );
+
+netTest("two sides that do not fit are found by comparing their files", async (topology) => {
+  const { client } = await layWire(topology);
+  const tunnel = simpleTunnel();
+  const compare = async (config: string) => {
+    using other = temporaryFile(tunnel.server());
+    return await examine(client, config, "--other-config", other.path);
+  };
+  const fitting = await compare(tunnel.client());
+  assertMatch(fitting.finding("keys").why, /know each other, and their keys match/);
+
+  const stranger = newIdentity();
+  const unknown = await compare(tunnel.client({ PrivateKey: stranger.privateKey }));
+  const remedy = unknown.expect("keys", {
+    status: "fail",
+    why: /no \[Peer\] of .* has the public key/,
+  });
+  assertStringIncludes(remedy, `PublicKey = ${stranger.publicKey}`);
+
+  const preshared = await compare(tunnel.client({}, { PresharedKey: newPresharedKey() }));
+  preshared.expect("keys", { status: "fail", why: /the preshared keys differ/ });
+
+  const elsewhere = await compare(tunnel.client({ Address: "10.66.77.9/32" }));
+  const hint = elsewhere.expect("keys", { status: "fail", why: /do not have 10\.66\.77\.9/ });
+  assertStringIncludes(hint, "add 10.66.77.9/32 to AllowedIPs");
+});
 
 netTest("a clock behind the configuration's date is found", async (topology) => {
   const { server } = await layWire(topology);

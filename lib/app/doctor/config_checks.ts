@@ -1,6 +1,9 @@
 /** Owns the checks of the configuration itself: that it can be read, by whom, its keys, and the clock against its date. */
+import type { Config, PeerConfig } from "../../config/config.ts";
+import { ConfigError } from "../../config/config_error.ts";
 import { encodeKey } from "../../config/key_text.ts";
 import { constantTimeEqual } from "../../noise/constant_time.ts";
+import { formatIpv4, prefixMask } from "../../wire/ipv4_text.ts";
 import { checkUnheeded } from "../unheeded.ts";
 import { planRoutes, routeWarnings } from "../route_plan.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
@@ -11,6 +14,8 @@ const DAY = 86_400_000;
 const TOLERANCE = DAY;
 /** No clock that is right shows less: it is before the first release. */
 const EARLIEST = Date.UTC(2026, 0, 1);
+/** What the protocol takes for a preshared key where there is none. */
+const NO_KEY = new Uint8Array(32);
 
 export const CONFIG_CHECKS: readonly Check[] = [
   { name: "configuration", look: checkConfiguration },
@@ -45,21 +50,74 @@ function checkFileMode({ options: { configPath } }: Subject): Verdict[] {
   )];
 }
 
-function checkKeys({ config }: Subject): Verdict[] {
+function checkKeys(subject: Subject): Verdict[] {
+  const { config } = subject;
   if (config === null) return [];
-  const { publicKey } = config.interface;
-  const own = encodeKey(publicKey);
-  const verdicts = config.peers
-    .filter((peer) => constantTimeEqual(peer.publicKey, publicKey))
-    .map((peer) =>
+  const own = encodeKey(config.interface.publicKey);
+  try {
+    const other = subject.other();
+    if (other !== null) return compareSides(subject, { config, other });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [fail(error.message, "correct that line, or the file that --other-config names")];
+  }
+  return [ok(`this side's public key is ${own}: that is what the other side must have`)];
+}
+
+/** What both sides must say alike, or of each other. */
+function compareSides(
+  { role }: Subject,
+  { config, other }: { readonly config: Config; readonly other: Config },
+): Verdict[] {
+  const here = config.interface;
+  const there = other.interface;
+  const ours = config.peers.find((peer) => constantTimeEqual(peer.publicKey, there.publicKey));
+  const theirs = other.peers.find((peer) => constantTimeEqual(peer.publicKey, here.publicKey));
+  const verdicts: Verdict[] = [];
+  for (
+    const [known, knower, owner] of [[ours, config, other], [theirs, other, config]] as const
+  ) {
+    if (known !== undefined) continue;
+    const key = encodeKey(owner.interface.publicKey);
+    verdicts.push(fail(
+      `no [Peer] of ${knower.fileName} has the public key of ${owner.fileName}, ${key}`,
+      `\`PublicKey = ${key}\` in its [Peer] of ${knower.fileName}`,
+    ));
+  }
+  if (ours === undefined || theirs === undefined) return verdicts;
+  if (!constantTimeEqual(ours.presharedKey ?? NO_KEY, theirs.presharedKey ?? NO_KEY)) {
+    verdicts.push(fail(
+      `the preshared keys differ (${config.fileName}:${ours.line}, ${other.fileName}:${theirs.line})`,
+      "give both the same PresharedKey, as `vpn genpsk` prints it, or none",
+    ));
+  }
+  verdicts.push(
+    ...role === "client"
+      ? strangers(config, { known: theirs, by: other })
+      : strangers(other, { known: ours, by: config }),
+  );
+  if (verdicts.length > 0) return verdicts;
+  return [ok(`${config.fileName} and ${other.fileName} know each other, and their keys match`)];
+}
+
+/** Addresses of a client that its gateway takes no packets from, and sends none to. */
+function strangers(
+  { interface: { addresses }, fileName }: Config,
+  { known, by }: { readonly known: PeerConfig; readonly by: Config },
+): Verdict[] {
+  return addresses
+    .filter(({ address }) =>
+      !known.allowedIps.some((network) =>
+        ((network.address ^ address) & prefixMask(network.prefixLength)) === 0
+      )
+    )
+    .map(({ address }) =>
       fail(
-        `${config.fileName}:${peer.line}: the peer's PublicKey is this side's own, ${own}: ` +
-          "nobody shakes hands with himself",
-        "put the other side's public key there: `vpn pubkey` prints it there from its private key",
+        `AllowedIPs at ${by.fileName}:${known.line} do not have ${formatIpv4(address)}, ` +
+          `the Address of ${fileName}: its packets are dropped`,
+        `add ${formatIpv4(address)}/32 to AllowedIPs there`,
       )
     );
-  if (verdicts.length > 0) return verdicts;
-  return [ok(`this side's public key is ${own}: that is what the other side must have`)];
 }
 
 /**

@@ -26,8 +26,8 @@ export interface PathTrial {
   readonly wanted: number;
   /** Bytes of the longest that arrived; null where nothing answered that could tell. */
   readonly passed: number | null;
-  /** Whether a router said what was too long. */
-  readonly wasTold: boolean;
+  /** Whether this host knows of that limit: a router said so, now or before, or it is the MTU of the first link. */
+  readonly isKnown: boolean;
 }
 
 /** What came of it. */
@@ -94,17 +94,18 @@ async function tryPath(
   },
 ): Promise<PathTrial> {
   const inside = (length: number) => innerMtu(length, wanted - PATH_OVERHEAD);
+  const isKnown = (length: number) => session.wasTold || length >= limit;
   const lengths = [limit, ...COMMON_PATHS.filter((length) => length < limit)];
   let passed = await session.probe(lengths.map(inside), PROBE_TIME);
   if (passed > 0) {
     // Of what a router said, the kernel has the number.
     const told = session.wasTold ? inside(learnt() ?? 0) : 0;
     if (told > passed && told < inside(limit)) passed = await session.probe([told], PROBE_TIME);
-    return { wanted, passed: passed + PATH_OVERHEAD, wasTold: session.wasTold };
+    return { wanted, passed: passed + PATH_OVERHEAD, isKnown: isKnown(passed + PATH_OVERHEAD) };
   }
   const echo = isPingable ? await pingable(address, lengths) : null;
-  const wasTold = session.wasTold || echo !== null && echo.wasTold;
-  return { wanted, passed: echo === null || echo.longest === 0 ? null : echo.longest, wasTold };
+  if (echo === null || echo.longest === 0) return { wanted, passed: null, isKnown: false };
+  return { wanted, passed: echo.longest, isKnown: echo.wasTold || isKnown(echo.longest) };
 }
 
 /** The interface that has one of the tunnel's addresses; null where none has. */

@@ -115,14 +115,14 @@ async function checkPath(subject: Subject): Promise<Verdict[]> {
 }
 
 function judgePath(subject: Subject, client: ClientConfig, path: PathTrial): Verdict {
-  const { wanted, passed, wasTold } = path;
+  const { wanted, passed, isKnown } = path;
   if (passed === null) {
     return ok("the server answers no probe and no ping: the path's MTU is not shown");
   }
   if (passed >= wanted) return ok(`the path takes packets of ${passed} bytes whole`);
   const mtu = passed - PATH_OVERHEAD;
   const remedy = `MTU = ${mtu} (${subject.place("MTU")})`;
-  if (!wasTold) {
+  if (!isKnown) {
     return warn(
       `MTU black hole: of packets with DF, ${passed} bytes arrive and ${wanted} vanish, ` +
         "and no router says so (ICMP is filtered): what relies on being told hangs",

@@ -12,6 +12,8 @@ import { type Reach, tryReach } from "./reach.ts";
 export interface SubjectOptions {
   /** Null to examine the host alone. */
   readonly configPath: string | null;
+  /** The other side's; null where it is not at hand. */
+  readonly otherConfigPath: string | null;
   /** Null to tell by what the configuration has. */
   readonly role: Role | null;
   readonly interfaceName: string;
@@ -57,6 +59,16 @@ export class Subject implements Disposable {
   reach(): Promise<Reach | null> {
     if (this.client === null) return Promise.resolve(null);
     return this.#reach ??= tryReach(this.client, this.netlink);
+  }
+
+  /**
+   * The other side's configuration; null where it is not at hand.
+   *
+   * @throws {ConfigError}
+   */
+  other(): Config | null {
+    const { otherConfigPath } = this.options;
+    return otherConfigPath === null ? null : loadConfig(otherConfigPath);
   }
 
   /** Where a key of `[Interface]` stands, or would: as in `server.conf:4`. */
