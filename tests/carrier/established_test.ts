@@ -225,7 +225,7 @@ Deno.test("it goes back again after 2, 4 and 8 s at most: a path that was dead f
   const start = clock.now;
   const backs: number[] = [];
   let last = -1;
-  for (let ms = 0; ms < 40_000; ms += 100) {
+  for (let ms = 0; ms < 29_000; ms += 100) {
     client.send(1000);
     for (const { seq, size } of sent()) {
       if (size === 0) continue;
@@ -234,7 +234,7 @@ Deno.test("it goes back again after 2, 4 and 8 s at most: a path that was dead f
     }
     advance(100);
   }
-  assertEquals(backs, [1_000, 3_000, 7_000, 15_000, 23_000, 31_000, 39_000]);
+  assertEquals(backs, [1_000, 3_000, 7_000, 15_000, 23_000]);
 });
 
 Deno.test("with nothing on its way, one datagram may go whatever the window", () => {

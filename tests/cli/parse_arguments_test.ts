@@ -81,7 +81,7 @@ Deno.test("parseArguments() asks doctor about the host alone, unless a configura
     json: false,
     logLevel: "info",
     logFormat: "text",
-  };
+  } as const;
   assertEquals(parse("doctor"), { command: "doctor", options: defaults });
   const given = ["--config", "a.conf", "--other-config", "b.conf", "--role", "server", "--json"];
   assertEquals(parse("doctor", ...given, "--netns", "blue", "--interface", "vpn7"), {

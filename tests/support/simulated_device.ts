@@ -8,6 +8,7 @@ import { type KeyPair, keyPair } from "../../lib/noise/x25519.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../lib/pipeline.ts";
 import { Router, type RouterOptions } from "../../lib/router.ts";
 import { Device, type DeviceEvent } from "../../lib/tunnel/device.ts";
+import type { WatchOptions } from "../../lib/tunnel/liveness.ts";
 import type { Peer, PeerOptions } from "../../lib/tunnel/peer.ts";
 import { SendQueue } from "../../lib/tunnel/send_queue.ts";
 import { DROP_REASON_NAMES, DropCounters, type DropReason } from "../../lib/wire/drop_reason.ts";
@@ -44,6 +45,7 @@ export interface SimulatedDeviceOptions {
   readonly clientToClient?: boolean;
   readonly egress?: RouterOptions["egress"];
   readonly mtu?: number;
+  readonly watch?: WatchOptions;
   /** Makes the cipher; the real one that is always there unless told otherwise. */
   readonly aead?: (memory: Memory) => AeadProvider;
 }
@@ -90,6 +92,7 @@ export class SimulatedDevice {
       mtu,
       random: (length) => random.bytes(length),
       wallClock: () => WALL_CLOCK_START + clock.now + this.wallClockOffset,
+      ...(options.watch && { watch: options.watch }),
     });
     this.pipeline = new Pipeline({
       memory: this.memory,

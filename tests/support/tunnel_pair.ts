@@ -1,5 +1,6 @@
 /** Owns the usual world of a tunnel test: a client that knows its gateway's endpoint, and a gateway that knows its client's key. */
 import type { AeadProvider } from "../../lib/noise/aead.ts";
+import type { WatchOptions } from "../../lib/tunnel/liveness.ts";
 import type { Peer, PeerOptions } from "../../lib/tunnel/peer.ts";
 import type { Memory } from "../../lib/wire/memory.ts";
 import { assert } from "./assert.ts";
@@ -44,6 +45,9 @@ export interface TunnelPairOptions {
   /** What the client's or the gateway's peer has besides the usual. */
   readonly toGateway?: Partial<PeerOptions>;
   readonly toClient?: Partial<PeerOptions>;
+  /** How each watches the other; left out, it is any WireGuard. */
+  readonly clientWatch?: WatchOptions;
+  readonly gatewayWatch?: WatchOptions;
 }
 
 /** Both ends, before their first handshake. */
@@ -57,6 +61,7 @@ export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
     port: 40_000,
     tunnelAddress: `${CLIENT_INNER}/24`,
     ...both,
+    ...(options.clientWatch && { watch: options.clientWatch }),
   });
   const gateway = simulation.addDevice({
     name: "gateway",
@@ -64,6 +69,7 @@ export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
     tunnelAddress: `${GATEWAY_INNER}/24`,
     isGateway: true,
     ...both,
+    ...(options.gatewayWatch && { watch: options.gatewayWatch }),
   });
   const toGateway = client.addPeer(gateway, [`${GATEWAY_INNER}/24`], {
     endpoint: { address: gateway.address, port: gateway.port },
