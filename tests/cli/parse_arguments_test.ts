@@ -121,7 +121,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["complet"], 'unknown command "complet": see "vpn --help"'],
     [["completoin"], 'unknown command "completoin": did you mean "completion"?'],
     [["status"], 'unknown command "status": see "vpn --help"'],
-    [["doctor", "--json"], 'unknown command "doctor": see "vpn --help"'],
+    [["heal", "--json"], 'unknown command "heal": see "vpn --help"'],
     [[""], 'unknown command "": see "vpn --help"'],
     [["--hlep"], 'unknown option "--hlep": did you mean "--help"?'],
     [["-x"], 'unknown option "-x": see "vpn --help"'],

@@ -2,7 +2,7 @@
  * Tests of `vpn doctor` on the way to the server: each plants a fault, and asks that it is found, and that the remedy is right; commands among the
  * remedies are carried out, and must mend it.
  */
-import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { newIdentity, newPresharedKey } from "./support/config.ts";
 import { examine } from "./support/doctor.ts";
@@ -52,6 +52,37 @@ netTest(
     absent.expect("handshake", { status: "fail", why: /answers no ping either|there is no way/ });
   },
   { programs: ["nft"] },
+);
+
+netTest(
+  "a host that lets nothing out itself is told from a server that is silent",
+  async (topology) => {
+    const { client } = await layWire(topology);
+    await client.output(["nft", "-f", "-"], {
+      stdin: "add table ip fw\n" +
+        "add chain ip fw output { type filter hook output priority 0; policy accept; }\n" +
+        "add rule ip fw output udp dport 51820 drop\n",
+    });
+    const report = await examine(client, simpleTunnel().client());
+    const remedy = report.expect("handshake", {
+      status: "fail",
+      why: /own firewall lets nothing out/,
+    });
+    assertMatch(remedy, /`vpn cleanup`.*`iptables -I OUTPUT -d 192\.0\.2\.1 -p udp -j ACCEPT`/);
+  },
+  { programs: ["nft"] },
+);
+
+netTest(
+  "a report takes less than ten seconds, whatever the configuration waits for",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    await server.output(["ip", "link", "set", "eth0", "down"]);
+    const startedAt = performance.now();
+    const report = await examine(client, simpleTunnel().client({ ConnectTimeout: 60 }));
+    assert(performance.now() - startedAt < 10_000, "it took longer");
+    assertEquals(report.finding("handshake").status, "fail");
+  },
 );
 
 netTest("keys that do not match are named, with those that would", async (topology) => {

@@ -40,7 +40,11 @@ export const STEPS: readonly Step[] = [
       return { counts: NO_TESTS, note: trouble ?? "" };
     },
   },
-  tests("net", "network tests, in namespaces", { args: ["tests/net"], timeout: 9 * MINUTE }),
+  {
+    name: "net",
+    title: "network tests, in namespaces",
+    run: (say) => runShares(say, { folder: "tests/net", shares: 2, timeout: 12 * MINUTE }),
+  },
   {
     name: "compile",
     title: "./compile.sh, and tests of dist/vpn",
@@ -104,9 +108,41 @@ async function runCounted(say: (line: string) => void, program: Program): Promis
   return { counts: { ...NO_TESTS, failed: 1 }, note };
 }
 
+interface SharedRun {
+  /** Whose files ending in `_test.ts` are run. */
+  readonly folder: string;
+  /** Processes that run at the same time. */
+  readonly shares: number;
+  /** In ms. */
+  readonly timeout: number;
+}
+
 /**
- * Runs tests one file after the other: some measure the memory of the whole process, and the network tests time what
- * they see, so on two cores side by side is hardly faster and less sure. The types are checked by a step of their own.
+ * Runs the tests of a folder in several processes at once: network tests wait for most of their time, each in namespaces of
+ * its own process.
+ */
+async function runShares(
+  say: (line: string) => void,
+  { folder, shares, timeout }: SharedRun,
+): Promise<StepResult> {
+  const files = Array.from(Deno.readDirSync(new URL(`../../${folder}`, import.meta.url)))
+    .map(({ name }) => name).filter((name) => name.endsWith("_test.ts")).sort();
+  const results = await Promise.all(
+    Array.from({ length: shares }, (_, share) => {
+      const args = files.filter((_, index) => index % shares === share)
+        .map((name) => `${folder}/${name}`);
+      return runTests(say, { args, timeout });
+    }),
+  );
+  return {
+    counts: results.map(({ counts }) => counts).reduce(addCounts),
+    note: results.map(({ note }) => note).filter((note) => note !== "").join("; "),
+  };
+}
+
+/**
+ * Runs tests one file after the other: some measure the memory of the whole process, or time what they see. The types are
+ * checked by a step of their own.
  */
 async function runTests(
   say: (line: string) => void,

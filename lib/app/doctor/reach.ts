@@ -12,8 +12,8 @@ import { DEFAULT_MTU } from "../tunnel_process.ts";
 import { type EchoTrial, tryEcho } from "./echo_trial.ts";
 import { type HandshakeOutcome, TrialSession } from "./trial_session.ts";
 
-/** ms; a configuration may ask for more time to connect than somebody who waits for a report has. */
-const LONGEST_HANDSHAKE = 4_000;
+/** ms for each of name and handshake; a configuration may ask for more than somebody who waits for a report has. */
+const LONGEST_WAIT = 3_000;
 const PROBE_TIME = 1_000;
 /** Bytes of the packets, IP header included, that are tried on a path that does not take the longest. */
 const COMMON_PATHS: readonly number[] = [1450, 1400, 1280, MIN_MTU + PATH_OVERHEAD];
@@ -35,6 +35,8 @@ export type Reach =
   /** The tunnel is up here, by whatever program: it must not be disturbed. */
   | { readonly kind: "up"; readonly device: string }
   | { readonly kind: "unresolved"; readonly error: unknown }
+  /** The trial is by UDP, which the tunnel does not use. */
+  | { readonly kind: "untried"; readonly address: number }
   | {
     readonly kind: "tried";
     /** Of the server, host order. */
@@ -50,13 +52,14 @@ export type Reach =
 export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promise<Reach> {
   const device = deviceWith(config, netlink);
   if (device !== null) return { kind: "up", device };
-  const timeout = Math.min(LONGEST_HANDSHAKE, config.interface.connectTimeout);
+  const timeout = Math.min(LONGEST_WAIT, config.interface.connectTimeout);
   let address: number;
   try {
     address = await resolveEndpoint(config.server.endpoint, timeout);
   } catch (error) {
     return { kind: "unresolved", error };
   }
+  if (config.interface.transport === "faketcp") return { kind: "untried", address };
   // Without the capability to mark its datagrams, a client does not run either; but the answer is worth something.
   const mark = hasCapability(Capability.netAdmin) ? planRoutes(config).mark : 0;
   const wanted = (config.interface.mtu ?? DEFAULT_MTU) + PATH_OVERHEAD;

@@ -26,7 +26,7 @@ async function checkName(subject: Subject): Promise<Verdict[]> {
   if (client === null || reach === null || reach.kind === "up") return [];
   const { host, address } = client.server.endpoint;
   if (address !== null) return [];
-  if (reach.kind === "tried") return [ok(`${host} is ${formatIpv4(reach.address)}`)];
+  if (reach.kind !== "unresolved") return [ok(`${host} is ${formatIpv4(reach.address)}`)];
   const { error } = reach;
   return [fail(
     error instanceof Error ? error.message : String(error),
@@ -39,7 +39,7 @@ async function checkName(subject: Subject): Promise<Verdict[]> {
 async function checkNetwork(subject: Subject): Promise<Verdict[]> {
   const { client } = subject;
   const reach = await subject.reach();
-  if (client === null || reach?.kind !== "tried") return [];
+  if (client === null || reach === null || !("address" in reach)) return [];
   const plan = planRoutes(client);
   using network = new HostNetwork(new Journal(subject.options.interfaceName));
   const way = network.wayTo(reach.address, plan.mark);
@@ -63,6 +63,9 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
       ok(`${reach.device} has the tunnel's address: it is up, and is not disturbed by a trial`),
     ];
   }
+  if (reach.kind === "untried") {
+    return [ok("Transport = faketcp: the handshake is not tried here; `vpn client` tells")];
+  }
   const server = `${formatIpv4(reach.address)}:${client.server.endpoint.port} (UDP)`;
   const endpoint = `Endpoint (${client.fileName}:${client.server.line})`;
   switch (reach.handshake.kind) {
@@ -72,6 +75,14 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
       return [fail(
         `nobody listens at ${server}: its host says so (ICMP port unreachable)`,
         `start the server there (\`vpn server --config FILE\`), or correct the port in ${endpoint}`,
+      )];
+    case "forbidden":
+      return [fail(
+        `this host's own firewall lets nothing out to ${server} (EPERM)`,
+        `${
+          subject.command("vpn cleanup")
+        }, if a killed run left its kill switch behind; else let UDP out: ` +
+          subject.command(`iptables -I OUTPUT -d ${formatIpv4(reach.address)} -p udp -j ACCEPT`),
       )];
     case "unreachable":
       return [fail(

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { DatagramSocket } from "../../../ffi/datagram_socket.ts";
-import { ECONNREFUSED, EMSGSIZE, SystemCallError } from "../../../ffi/errno.ts";
+import { ECONNREFUSED, EMSGSIZE, EPERM, SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import type { ClientConfig } from "../../config/config.ts";
 import { createBuiltinAead } from "../../noise/aead_builtin.ts";
@@ -35,6 +35,8 @@ export type HandshakeOutcome =
   | { readonly kind: "answered"; readonly time: number }
   /** ICMP says that nobody listens there. */
   | { readonly kind: "refused" }
+  /** This host's own firewall lets nothing out. */
+  | { readonly kind: "forbidden" }
   /** ICMP, or this host, says that there is no way. */
   | { readonly kind: "unreachable"; readonly reason: string }
   /** An answer came that only the holder of the server's key can give, but does not decrypt: the preshared keys differ. */
@@ -105,6 +107,7 @@ export class TrialSession implements Disposable {
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
       if (error.errno === ECONNREFUSED) return { kind: "refused" };
+      if (error.errno === EPERM) return { kind: "forbidden" };
       return { kind: "unreachable", reason: error.message };
     }
   }
