@@ -119,7 +119,9 @@ export function peerGrammar() {
   );
   return command("peer", object({ command: constant("peer"), request }), {
     brief: line("Add, list, show and remove the clients of a gateway"),
-    description: line("A gateway that runs heeds it at once; the other clients notice nothing."),
+    description: line(
+      "A gateway that runs has read its file: start it again to have it heed a change.",
+    ),
   });
 }
 

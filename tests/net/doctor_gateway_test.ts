@@ -2,10 +2,10 @@
  * Tests of `vpn doctor` on gateways: each plants a fault, and asks that it is found, and that the remedy is right; commands among the
  * remedies are carried out, and must mend it.
  */
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
 import { examine, listenOn, mend } from "./support/doctor.ts";
-import { GATEWAY_PROGRAMS, GatewayNetwork } from "./support/gateway.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "./support/gateway.ts";
 import { simpleTunnel } from "./support/simple_tunnel.ts";
 import { startVpn } from "./support/vpn.ts";
 import { layWire, SERVER_PORT } from "./support/wire.ts";
@@ -65,65 +65,82 @@ netTest("strict reverse-path filtering on a second way outside is found", async 
   assertEquals((await examine(gateway, network.config())).finding("reverse-path").status, "ok");
 }, { programs: GATEWAY_PROGRAMS });
 
-netTest(
-  "a firewall that drops what comes in is found, and the remedy lets the port in",
-  async (topology) => {
-    const { client, server } = await layWire(topology);
-    const tunnel = simpleTunnel();
-    await server.output(["nft", "-f", "-"], {
-      stdin: "add table inet fw\n" +
-        "add chain inet fw entry { type filter hook input priority 0; policy drop; }\n" +
-        "add rule inet fw entry tcp dport 22 accept\n",
-    });
-    const report = await examine(server, tunnel.server());
-    const remedy = report.expect("input-firewall", {
-      status: "warn",
-      why: /inet fw entry.*UDP port 51820/,
-    });
-    await startVpn("server", server, tunnel.server());
-    (await examine(client, tunnel.client())).expect("handshake", {
-      status: "fail",
-      why: /no valid answer/,
-    });
-    await mend(server, remedy);
-    assertEquals((await examine(server, tunnel.server())).finding("input-firewall").status, "ok");
-    (await examine(client, tunnel.client())).expectHealth();
-  },
-  { programs: ["nft"] },
-);
-
-for (
-  const [label, programs, commands] of [
-    ["nftables", ["nft"], [
+/** Firewalls that drop at a hook by default, the program that makes them, and what the remedy has to name. */
+const FIREWALLS = [
+  {
+    label: "nftables",
+    program: "nft",
+    input: [
+      "nft add table inet fw",
+      "nft add chain inet fw entry '{ type filter hook input priority 0; policy drop; }'",
+      "nft add rule inet fw entry tcp dport 22 accept",
+    ],
+    forward: [
       "nft add table inet fw",
       "nft add chain inet fw across '{ type filter hook forward priority 0; policy drop; }'",
-    ]],
-    ["iptables, with Docker's chains", ["iptables"], [
+    ],
+    mends: { input: "inet fw entry", forward: "inet fw across" },
+  },
+  {
+    label: "iptables with Docker's chains",
+    program: "iptables",
+    input: ["iptables -A INPUT -p tcp --dport 22 -j ACCEPT", "iptables -P INPUT DROP"],
+    forward: [
       "iptables -N DOCKER-USER",
       "iptables -A DOCKER-USER -j RETURN",
       "iptables -A FORWARD -j DOCKER-USER",
       "iptables -P FORWARD DROP",
-    ]],
-  ] as const
-) {
+    ],
+    mends: { input: "iptables -I INPUT", forward: "iptables -I DOCKER-USER" },
+  },
+  {
+    label: "iptables-legacy",
+    program: "iptables-legacy",
+    input: ["iptables-legacy -P INPUT DROP"],
+    forward: ["iptables-legacy -P FORWARD DROP"],
+    mends: { input: "iptables-legacy -I INPUT", forward: "iptables-legacy -I FORWARD" },
+  },
+] as const;
+
+for (const { label, program, input, forward, mends } of FIREWALLS) {
   netTest(
-    `Egress = kernel under a forwarding firewall of ${label}: found, and mended by the remedy`,
+    `a firewall of ${label} that drops what comes in is found, and the remedy lets the port in`,
+    async (topology) => {
+      const { client, server } = await layWire(topology);
+      const tunnel = simpleTunnel();
+      for (const command of input) await server.output(["sh", "-ec", command]);
+      const remedy = (await examine(server, tunnel.server())).expect("input-firewall", {
+        status: "warn",
+        why: /drops by default, and no rule of its own for UDP port 51820/,
+      });
+      assertStringIncludes(remedy, mends.input);
+      await startVpn("server", server, tunnel.server());
+      const closed = await examine(client, tunnel.client());
+      closed.expect("handshake", { status: "fail", why: /no valid answer/ });
+      await mend(server, remedy);
+      const mended = await examine(server, tunnel.server());
+      assertEquals(mended.finding("input-firewall").status, "ok");
+      (await examine(client, tunnel.client())).expectHealth();
+    },
+    { programs: [program] },
+  );
+
+  netTest(
+    `Egress = kernel under a firewall of ${label} that forwards nothing: found, and the remedy mends it`,
     async (topology) => {
       const network = await GatewayNetwork.lay(topology);
-      const { gateway, client, internet } = network;
-      for (const command of commands) await gateway.output(["sh", "-ec", command]);
+      const { gateway, client } = network;
+      for (const command of forward) await gateway.output(["sh", "-ec", command]);
       const config = network.config({ Egress: "kernel" });
-      const report = await examine(gateway, config);
-      const remedy = report.expect("forward-firewall", {
+      const remedy = (await examine(gateway, config)).expect("forward-firewall", {
         status: "fail",
-        why: /drops what is forwarded/,
+        why: /drops what is forwarded, and no rule lets vpn0 through/,
       });
-      assertStringIncludes(remedy, "Egress = raw");
+      assertStringIncludes(remedy, mends.forward);
       await network.start({ Egress: "kernel" });
       await network.connect();
       const reaches = async () =>
-        (await client.namespace.run(["ping", "-c", "1", "-W", "1", "203.0.113.9"])).code === 0;
-      assert(internet !== null);
+        (await client.namespace.run(["ping", "-c", "1", "-W", "1", INTERNET])).code === 0;
       assertEquals(await reaches(), false);
       await mend(gateway, remedy);
       assertEquals(await reaches(), true);
@@ -132,7 +149,7 @@ for (
       const raw = await examine(gateway, network.config());
       assert(!raw.findings.some(({ name }) => name === "forward-firewall"));
     },
-    { programs: [...GATEWAY_PROGRAMS, ...programs] },
+    { programs: [...GATEWAY_PROGRAMS, program] },
   );
 }
 
@@ -159,3 +176,15 @@ netTest("a firewall that refuses what the NAT sends is found by sending", async 
   });
   assertStringIncludes(remedy, "mark 0x5650");
 }, { programs: [...GATEWAY_PROGRAMS, "nft"] });
+
+netTest("a router that answers no ping is no fault of the NAT's, but is told", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const ignore = "net.ipv4.icmp_echo_ignore_all=1";
+  await network.internet.output(["sysctl", "-q", "-w", ignore]);
+  const report = await examine(network.gateway, network.config());
+  report.expectHealth();
+  assertMatch(
+    report.finding("nat").why,
+    /192\.0\.2\.9 answers no ping, so the way back is not shown/,
+  );
+}, { programs: GATEWAY_PROGRAMS });

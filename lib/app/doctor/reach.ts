@@ -99,16 +99,24 @@ async function tryPath(
   const inside = (length: number) => innerMtu(length, wanted - PATH_OVERHEAD);
   const isKnown = (length: number) => session.wasTold || length >= limit;
   const lengths = [limit, ...COMMON_PATHS.filter((length) => length < limit)];
-  let passed = await session.probe(lengths.map(inside), PROBE_TIME);
-  if (passed > 0) {
-    // Of what a router said, the kernel has the number.
-    const told = session.wasTold ? inside(learnt() ?? 0) : 0;
-    if (told > passed && told < inside(limit)) passed = await session.probe([told], PROBE_TIME);
-    return { wanted, passed: passed + PATH_OVERHEAD, isKnown: isKnown(passed + PATH_OVERHEAD) };
+  // Of what a router said, the kernel has the number.
+  const told = (passed: number) => {
+    const length = Math.min(learnt() ?? 0, limit);
+    return length > passed ? length : null;
+  };
+  const proven = await session.probe(lengths.map(inside), PROBE_TIME);
+  if (proven > 0) {
+    const exact = told(proven + PATH_OVERHEAD);
+    const again = exact === null ? proven : await session.probe([inside(exact)], PROBE_TIME);
+    const passed = again + PATH_OVERHEAD;
+    return { wanted, passed, isKnown: isKnown(passed) };
   }
   const echo = isPingable ? await pingable(address, lengths) : null;
   if (echo === null || echo.longest === 0) return { wanted, passed: null, isKnown: false };
-  return { wanted, passed: echo.longest, isKnown: echo.wasTold || isKnown(echo.longest) };
+  const exact = told(echo.longest);
+  const again = exact === null ? null : await pingable(address, [exact]);
+  const passed = Math.max(echo.longest, again?.longest ?? 0);
+  return { wanted, passed, isKnown: echo.wasTold || isKnown(passed) };
 }
 
 /** The interface that has one of the tunnel's addresses; null where none has. */
