@@ -10,6 +10,7 @@ export const EPOLLHUP = 0x010;
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
 const EPOLL_CTL_MOD = 3;
 
 /**
@@ -46,6 +47,11 @@ export class Epoll implements Disposable {
   /** Changes what `fd` is watched for; 0 leaves errors and hang-ups alone. */
   modify(fd: number, interest: number): void {
     this.#control(EPOLL_CTL_MOD, fd, interest);
+  }
+
+  /** Watches `fd` no more. */
+  remove(fd: number): void {
+    this.#control(EPOLL_CTL_DEL, fd, 0);
   }
 
   /**

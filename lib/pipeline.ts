@@ -19,6 +19,7 @@ import { completeChecksum, Splitter, SPLITTER_SCRATCH_SIZE } from "./offload/spl
 import { PATH_ADVICE_SIZE, PathAdvice } from "./path_advice.ts";
 import { VNET_HEADER_SIZE } from "./offload/virtio_net_header.ts";
 import type { Device } from "./tunnel/device.ts";
+import { Carrier } from "./tunnel/endpoint.ts";
 import type { PacketQueue } from "./wire/packet_queue.ts";
 import type { Peer } from "./tunnel/peer.ts";
 import type { SendQueue } from "./tunnel/send_queue.ts";
@@ -76,7 +77,8 @@ export class Pipeline {
    *
    * @param length bytes; -1 for a datagram that the kernel cut short
    * @param segmentSize bytes of each merged datagram but the last; 0 for a single one
-   * @param address,port,source where it came from and what local address it was sent to, as `Device.receive()` takes them
+   * @param address,port,source,carrier where it came from, what local address it was sent to and how, as `Device.receive()`
+   * takes them
    * @param now monotonic ms
    */
   handleDatagrams(
@@ -87,6 +89,7 @@ export class Pipeline {
     port: number,
     source: number,
     now: number,
+    carrier: Carrier = Carrier.udp,
   ): void {
     if (length < 0) {
       this.#drops.add(DropReason.truncatedDatagram);
@@ -97,7 +100,15 @@ export class Pipeline {
     const end = offset + length;
     do {
       const datagramLength = end - at < size ? end - at : size;
-      const packetLength = this.#device.receive(at, datagramLength, address, port, source, now);
+      const packetLength = this.#device.receive(
+        at,
+        datagramLength,
+        address,
+        port,
+        source,
+        now,
+        carrier,
+      );
       if (packetLength > 0) this.#fromPeer(this.#device.receivedOffset, packetLength, now);
       at += datagramLength;
     } while (at < end);

@@ -9,10 +9,12 @@ import { openLibc } from "../../ffi/libc.ts";
 import type { RunOptions } from "../cli/command.ts";
 import type { ClientConfig } from "../config/config.ts";
 import { validateClient } from "../config/roles.ts";
+import { Carrier } from "../tunnel/endpoint.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
 import { hostNameServers, setClientDns } from "./client_dns.ts";
 import { loadConfig } from "./config_file.ts";
+import { CARRIER_NAMES, ClientCarriers } from "./client_carriers.ts";
 import { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
@@ -64,10 +66,16 @@ export async function runClient(options: RunOptions): Promise<number> {
   const address = await resolveEndpoint(config.server.endpoint, config.interface.connectTimeout);
   const way = network.wayTo(address, plan.mark);
   requireReachableOutside(config, { plan, server: address, way });
+  using carriers = new ClientCarriers({
+    transport: config.interface.transport,
+    interfaceName,
+    journal,
+  });
   const connection = new Connection({
     config,
     address,
     mark: plan.mark,
+    carriers,
     // The kill switch keeps those in as well.
     nameServers: config.interface.killSwitch ? [] : hostNameServers(),
     traceOf: (to) => network.traceOf(to, plan.mark),
@@ -78,6 +86,8 @@ export async function runClient(options: RunOptions): Promise<number> {
   let mtu = config.interface.mtu ?? DEFAULT_MTU;
   const { dataPlane, port, aead } = await startDataPlane({
     isGateway: false,
+    interfaceName,
+    hasFakeTcp: config.interface.transport !== "udp",
     privateKey: config.interface.privateKey,
     listenPort: config.listenPort,
     mark: plan.mark,
@@ -115,11 +125,10 @@ export async function runClient(options: RunOptions): Promise<number> {
 
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
-    using _killSwitch = config.interface.killSwitch
-      ? new KillSwitch({ interfaceName, mark: plan.mark, journal }, [
-        { protocol: "udp", ports: { first: port, last: port } },
-      ])
+    using killSwitch = config.interface.killSwitch
+      ? new KillSwitch({ interfaceName, mark: plan.mark, journal }, carriers.ports(port))
       : null;
+    if (killSwitch !== null) carriers.protectBy(killSwitch, port);
     const settings = {
       name: options.interfaceName,
       addresses: config.interface.addresses,
@@ -142,7 +151,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       logger,
     });
     logger.info("connected to {server} as {address} in {time} ms; cipher by {aead}", {
-      server: connection.server,
+      server: connection.way,
       address: config.interface.addresses.map(formatCidr).join(", "),
       time: Math.round(performance.now() - startedAt),
       aead,
@@ -162,12 +171,22 @@ export async function runClient(options: RunOptions): Promise<number> {
   return ExitCode.ok;
 }
 
+/** By `Transport`, what is tried. */
+const TRIED = {
+  udp: [CARRIER_NAMES[Carrier.udp]],
+  faketcp: [CARRIER_NAMES[Carrier.fakeTcp]],
+  auto: [CARRIER_NAMES[Carrier.udp], CARRIER_NAMES[Carrier.fakeTcp]],
+} as const;
+
 function noAnswer(config: ClientConfig, server: string): AppError {
-  const { connectTimeout } = config.interface;
+  const { connectTimeout, transport } = config.interface;
+  const carriers = TRIED[transport];
+  const protocols = carriers.map((name) => name.replace("fake ", ""));
   return new AppError(
-    `Cannot connect: no valid answer from ${server} (UDP) within ${connectTimeout / 1000} s: ` +
-      "check that the server runs, that both public keys and the preshared key match, " +
-      "and that no firewall drops UDP to that port",
+    `Cannot connect: no valid answer from ${server} (${carriers.join(", then ")}) within ` +
+      `${connectTimeout / 1000} s: check that the server runs, ` +
+      "that both public keys and the preshared key match, " +
+      `and that no firewall drops ${protocols.join(" or ")} to that port`,
     { exitCode: ExitCode.connect },
   );
 }

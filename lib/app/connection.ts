@@ -5,7 +5,9 @@
  * and the protection from leaks stay as they are, so that nothing of what the host sends takes another way.
  */
 import type { ClientConfig } from "../config/config.ts";
+import { Carrier } from "../tunnel/endpoint.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { CARRIER_NAMES, type ClientCarriers } from "./client_carriers.ts";
 import type { DataPlaneHandle } from "./data_plane_handle.ts";
 import type { Report } from "./data_plane_protocol.ts";
 import type { Logger } from "./logging.ts";
@@ -14,6 +16,9 @@ import { resolveEndpointAgain } from "./resolve.ts";
 
 /** ms between initiations while connecting: three fit the time-out of 2.5 s, jitter included. */
 const CONNECT_INTERVAL = 700;
+/** ms after which a client that UDP failed asks whether it works by now; twice as long each time that it then failed again. */
+const UDP_TRIAL_PAUSE = 30_000;
+const MAX_UDP_TRIAL_PAUSE = 600_000;
 /** ms to wait for more of the host's changes to its network: they come in swarms. */
 const SETTLE_TIME = 200;
 
@@ -24,6 +29,7 @@ export interface ConnectionOptions {
   /** Where the server is first looked for, host order. */
   readonly address: number;
   readonly mark: number;
+  readonly carriers: ClientCarriers;
   /** Resolvers that may be asked outside the tunnel while it is down. */
   readonly nameServers: readonly string[];
   /** What stands for the way to an address (host order): it differs when packets take another. Empty for none. */
@@ -39,11 +45,20 @@ export class Connection {
   #lost = Promise.withResolvers<void>();
   #dataPlane: DataPlaneHandle | null = null;
   #settling: ReturnType<typeof setTimeout> | undefined;
+  #udpTrial: ReturnType<typeof setTimeout> | undefined;
+  #udpTrialPause = UDP_TRIAL_PAUSE;
+  /** Whether the last change of carriers was back to UDP. */
+  #cameBack = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#address = options.address;
     this.#way = options.traceOf(options.address);
+  }
+
+  /** As in `198.51.100.1:51820 by UDP`. */
+  get way(): string {
+    return `${this.server} by ${CARRIER_NAMES[this.#options.carriers.current]}`;
   }
 
   /** As in `198.51.100.1:51820`. */
@@ -55,6 +70,7 @@ export class Connection {
   onPeer({ event }: PeerReport): void {
     if (event === "handshake-completed" || event === "up") this.#connected.resolve();
     if (event === "down") this.#lost.resolve();
+    if (event === "carrier-works") this.#comeBack();
   }
 
   /** The host's network has changed: shakes hands at once if that concerns the way to the server. */
@@ -67,6 +83,8 @@ export class Connection {
       this.#way = way;
       this.#options.logger.info("the way to the server has changed: shaking hands");
       this.#dataPlane?.renew();
+      // What broke UDP may have been the other network.
+      if (this.#options.carriers.wantsUdp) this.#dataPlane?.tryUdp();
     }, SETTLE_TIME);
   }
 
@@ -79,21 +97,66 @@ export class Connection {
   /** Stops following the host. */
   close(): void {
     clearTimeout(this.#settling);
+    clearTimeout(this.#udpTrial);
     this.#dataPlane = null;
   }
 
   /**
-   * Shakes hands.
+   * Shakes hands, by each carrier that there may be in turn.
    *
    * @param deadline ms, as of `performance.now()`
    * @returns whether the server has answered by then
    */
   async connect(dataPlane: DataPlaneHandle, deadline: number): Promise<boolean> {
     this.#dataPlane = dataPlane;
-    dataPlane.connect(CONNECT_INTERVAL);
-    const isConnected = await this.#isConnectedBy(deadline);
+    const { carriers, logger } = this.#options;
+    const { order } = carriers;
+    let isConnected = false;
+    for (const [index, carrier] of order.entries()) {
+      const left = (deadline - performance.now()) / (order.length - index);
+      if (index > 0) {
+        logger.info("no answer by {last}: trying {carrier}", {
+          last: CARRIER_NAMES[carriers.current],
+          carrier: CARRIER_NAMES[carrier],
+        });
+      }
+      await carriers.use(carrier, dataPlane, this.#place);
+      dataPlane.connect(CONNECT_INTERVAL);
+      isConnected = await this.#isConnectedBy(performance.now() + left);
+      if (isConnected) break;
+    }
     dataPlane.connected();
+    if (isConnected) this.#planUdpTrial();
     return isConnected;
+  }
+
+  get #place(): { address: number; port: number } {
+    return { address: this.#address, port: this.#options.config.server.endpoint.port };
+  }
+
+  /** Asks from time to time whether UDP gets through, while something else is in use for want of it. */
+  #planUdpTrial(): void {
+    clearTimeout(this.#udpTrial);
+    if (!this.#options.carriers.wantsUdp) return;
+    if (this.#cameBack) {
+      this.#udpTrialPause = Math.min(2 * this.#udpTrialPause, MAX_UDP_TRIAL_PAUSE);
+      this.#cameBack = false;
+    }
+    this.#udpTrial = setTimeout(() => {
+      this.#dataPlane?.tryUdp();
+      this.#planUdpTrial();
+    }, this.#udpTrialPause);
+  }
+
+  /** UDP works again: the tunnel moves there. */
+  #comeBack(): void {
+    const { carriers, logger } = this.#options;
+    if (this.#dataPlane === null || !carriers.wantsUdp) return;
+    clearTimeout(this.#udpTrial);
+    this.#cameBack = true;
+    logger.info("UDP gets through: using it again");
+    const dataPlane = this.#dataPlane;
+    void carriers.use(Carrier.udp, dataPlane, this.#place).then(() => dataPlane.renew());
   }
 
   /**
@@ -113,7 +176,7 @@ export class Connection {
       await this.#connectAgain(dataPlane);
       this.#lost = Promise.withResolvers();
       logger.info("connected again to {server} after {time} s", {
-        server: this.server,
+        server: this.way,
         time: ((performance.now() - lostAt) / 1000).toFixed(1),
       });
     }

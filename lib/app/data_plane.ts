@@ -19,12 +19,16 @@ import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../pipeline.ts";
 import { Router } from "../router.ts";
 import { REKEY_TIMEOUT } from "../tunnel/constants.ts";
 import { Device } from "../tunnel/device.ts";
+import { Carrier } from "../tunnel/endpoint.ts";
+import { MIN_MTU } from "../tunnel/path_mtu.ts";
 import { PacketQueue } from "../wire/packet_queue.ts";
 import { SendQueue } from "../tunnel/send_queue.ts";
 import { DROP_REASON_NAMES, DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
+import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
 import { Egress } from "./egress.ts";
+import { FakeTcpLink } from "./fake_tcp_link.ts";
 import { MAX_MERGED, PacketMover } from "./packet_mover.ts";
 import { PathProber } from "./path_prober.ts";
 import { randomBytes } from "node:crypto";
@@ -59,6 +63,9 @@ export class DataPlane {
   readonly #egress: Egress | null;
   readonly #monitor: RouteMonitor;
   readonly #prober: PathProber;
+  readonly #pipeline: Pipeline;
+  readonly #sendQueue: SendQueue;
+  #link: FakeTcpLink | null = null;
   #tun: Tun | null = null;
   #stopping = false;
   #segmentationTold: boolean;
@@ -78,12 +85,13 @@ export class DataPlane {
     const egress = typeof config.egress === "object" ? config.egress : null;
     const arena = new Arena(
       BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + PacketMover.arenaSize + CONTROL_SPACE +
-        (egress === null ? 0 : Egress.arenaSize(egress)),
+        (egress === null ? 0 : Egress.arenaSize(egress)) +
+        (config.hasFakeTcp ? FakeTcpLink.arenaSize(config.mtu, SEND_SLOTS) : 0),
     );
     this.#arena = arena;
     this.#clock = new BootClock(this.#libc, arena);
     this.#epoll = new Epoll(this.#libc, arena);
-    const sendQueue = new SendQueue({
+    const sendQueue = this.#sendQueue = new SendQueue({
       offset: arena.allocate(SEND_SLOTS * slotSize),
       slots: SEND_SLOTS,
       slotSize,
@@ -109,6 +117,7 @@ export class DataPlane {
       random: (length) => new Uint8Array(randomBytes(length)),
       wallClock: Date.now,
       watch: config.watch,
+      followsCarrier: config.isGateway,
     });
     this.#egress = egress === null ? null : new Egress(this.#libc, arena, {
       config: egress,
@@ -119,7 +128,7 @@ export class DataPlane {
       random: () => randomBytes(4).readUInt32LE(),
       trace: config.trace ? (line) => this.#log("trace", line) : null,
     });
-    const pipeline = new Pipeline({
+    const pipeline = this.#pipeline = new Pipeline({
       memory: arena,
       device: this.#device,
       router: new Router({
@@ -150,6 +159,7 @@ export class DataPlane {
       mover: this.#mover,
       mark: config.mark,
       maxMtu: config.mtu,
+      linkMtu: (endpoint) => this.#link?.innerMtu(endpoint) ?? null,
       onChange: ({ publicKey, name, mtu }) => report({ kind: "path-mtu", publicKey, name, mtu }),
     });
     const now = this.#clock.now();
@@ -172,12 +182,16 @@ export class DataPlane {
         else if (fd === this.#tun?.fd) this.#mover.readTun(now);
         else if (fd === this.#egress?.capture.fd) this.#mover.readCapture(now);
         else if (fd === this.#egress?.sender.fd) this.#egress.sender.serve();
+        else if (fd === this.#link?.socket.capture.fd) this.#mover.readLink(now);
+        else if (fd === this.#link?.socket.sender.fd) this.#link.socket.sender.serve();
         else if (fd === this.#config.commandFd) this.#serveCommands(now);
-        else this.#reportNetworkChange();
+        else if (fd === this.#monitor.fd) this.#reportNetworkChange(now);
+        else this.#mover.resume(now);
       }
+      this.#link?.poll(now);
       this.#device.poll(now);
       this.#egress?.poll(now);
-      this.#mover.flushSocket();
+      this.#mover.flushSocket(now);
       this.#tellFallBack();
       if (this.#device.events.length > 0) this.#reportEvents(now);
       this.#prober.poll(now);
@@ -191,6 +205,7 @@ export class DataPlane {
     this.#monitor[Symbol.dispose]();
     this.#prober[Symbol.dispose]();
     this.#egress?.[Symbol.dispose]();
+    this.#link?.[Symbol.dispose]();
     this.#socket[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
   }
@@ -201,6 +216,7 @@ export class DataPlane {
       this.#device.pollAt(),
       this.#prober.pollAt(),
       this.#egress?.pollAt() ?? Infinity,
+      this.#link?.pollAt() ?? Infinity,
     );
     if (at === Infinity) return -1;
     return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
@@ -249,6 +265,18 @@ export class DataPlane {
           peer.endpoint.address = command.address;
           peer.endpoint.port = command.port;
           peer.endpoint.source = 0;
+          if (peer.endpoint.carrier === Carrier.fakeTcp) this.#link?.connect(command, now);
+        }
+        break;
+      case "open-fake-tcp":
+        this.#openFakeTcp(command.endpoints);
+        break;
+      case "set-carrier":
+        this.#setCarrier(command.carrier, now);
+        break;
+      case "try-udp":
+        for (const peer of this.#device.peers) {
+          this.#device.sendProbe(peer, MIN_MTU, now, Carrier.udp);
         }
         break;
       case "renew":
@@ -262,6 +290,8 @@ export class DataPlane {
         break;
       case "stop":
         this.#device.sayGoodbye(now);
+        this.#mover.flushSocket(now);
+        this.#link?.close(now);
         this.#stopping = true;
         break;
     }
@@ -278,6 +308,38 @@ export class DataPlane {
     if (this.#config.offload) this.#enableTunOffload(this.#tun);
     this.#mover.attach(this.#tun);
     this.#report({ kind: "tun-opened", name });
+  }
+
+  #openFakeTcp(endpoints: CarrierEndpoints): void {
+    const { mark, offload, mtu, interfaceName } = this.#config;
+    try {
+      this.#link = new FakeTcpLink(this.#libc, this.#arena, {
+        device: this.#device,
+        pipeline: this.#pipeline,
+        sendQueue: this.#sendQueue,
+        drops: this.#drops,
+        endpoints,
+        mark,
+        offload,
+        mtu,
+        tunnel: interfaceName,
+        bufferSize: SOCKET_BUFFER_SIZE,
+      });
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      this.#report({ kind: "failed", message: error.message, errno: error.errno });
+      return;
+    }
+    this.#mover.attachLink(this.#link);
+    this.#report({ kind: "fake-tcp-opened" });
+  }
+
+  #setCarrier(carrier: Carrier, now: number): void {
+    for (const peer of this.#device.peers) {
+      if (carrier === Carrier.fakeTcp) this.#link?.connect(peer.endpoint, now);
+      else this.#link?.disconnect(now);
+      this.#device.setCarrier(peer, carrier);
+    }
   }
 
   /** Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2). */
@@ -301,7 +363,8 @@ export class DataPlane {
   #statistics(now: number): Statistics {
     const drops: Record<string, number> = {};
     // The kernel counts these; no packet of them ever came here.
-    this.#drops.counts[DropReason.captureOverflow] = this.#egress?.capture.drops() ?? 0;
+    this.#drops.counts[DropReason.captureOverflow] = (this.#egress?.capture.drops() ?? 0) +
+      (this.#link?.socket.capture.drops() ?? 0);
     this.#drops.counts.forEach((count, reason) => {
       if (count > 0) drops[DROP_REASON_NAMES[reason]] = count;
     });
@@ -317,6 +380,7 @@ export class DataPlane {
         publicKey: peer.publicKey,
         name: peer.name,
         endpoint: { address: peer.endpoint.address, port: peer.endpoint.port },
+        carrier: peer.endpoint.carrier,
         lastHandshake: peer.lastHandshakeUnixTime,
         silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
         isDown: peer.watch?.isDown ?? false,
@@ -327,9 +391,10 @@ export class DataPlane {
   }
 
   /** What has changed is looked up by the main thread, which has to see the whole anyway. */
-  #reportNetworkChange(): void {
+  #reportNetworkChange(now: number): void {
     if (this.#monitor.read().length === 0) return;
     this.#egress?.sender.networkChanged();
+    this.#link?.networkChanged(now);
     this.#report({ kind: "network-changed" });
   }
 

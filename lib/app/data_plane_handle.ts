@@ -2,6 +2,8 @@
 import { SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../ffi/wake_channel.ts";
+import type { Carrier } from "../tunnel/endpoint.ts";
+import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
@@ -93,6 +95,27 @@ export class DataPlaneHandle {
     const opened = this.#wait("tun-opened");
     this.#send({ kind: "open-tun", name });
     await opened;
+  }
+
+  /**
+   * Opens the sockets of fake TCP, for what a `CarrierGuard` has.
+   *
+   * @throws {DataPlaneError} EPERM without CAP_NET_RAW
+   */
+  async openFakeTcp(endpoints: CarrierEndpoints): Promise<void> {
+    const opened = this.#wait("fake-tcp-opened");
+    this.#send({ kind: "open-fake-tcp", endpoints });
+    await opened;
+  }
+
+  /** Reaches the only peer by this carrier from now on; a handshake is to follow. */
+  setCarrier(carrier: Carrier): void {
+    this.#send({ kind: "set-carrier", carrier });
+  }
+
+  /** Asks the only peer by UDP, while fake TCP is in use; the listener is told of an answer. */
+  tryUdp(): void {
+    this.#send({ kind: "try-udp" });
   }
 
   /** Begins handshakes, repeated every `interval` ms. */

@@ -1,7 +1,9 @@
 /** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
 import type { DeviceEventKind } from "../tunnel/device.ts";
+import type { Carrier } from "../tunnel/endpoint.ts";
 import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
+import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { EgressConfig } from "./egress.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
@@ -12,6 +14,8 @@ export interface DataPlaneConfig {
   readonly isGateway: boolean;
   /** 32 bytes. */
   readonly privateKey: Uint8Array;
+  /** Name that the TUN will have. */
+  readonly interfaceName: string;
   /** 0 takes a free port. */
   readonly listenPort: number;
   /** SO_MARK of the tunnel's own datagrams; 0 for none. */
@@ -31,6 +35,8 @@ export interface DataPlaneConfig {
   /** The host's own networks that peers may not reach through the egress. */
   readonly privateNetworks: readonly Ipv4Prefix[];
   readonly peers: readonly PeerOptions[];
+  /** Whether there may be fake TCP besides UDP. */
+  readonly hasFakeTcp: boolean;
   /** How peers are watched. */
   readonly watch: WatchOptions;
 }
@@ -45,6 +51,12 @@ export type Command =
   | { readonly kind: "connected" }
   /** Look for the only peer there, host order; whatever its packets say later counts as ever. */
   | { readonly kind: "set-endpoint"; readonly address: number; readonly port: number }
+  /** Begin to carry by fake TCP as well, what `CarrierGuard` has made room for; answered by `fake-tcp-opened` or `failed`. */
+  | { readonly kind: "open-fake-tcp"; readonly endpoints: CarrierEndpoints }
+  /** Reach the only peer in this way from now on; `connect` or `renew` is to follow. */
+  | { readonly kind: "set-carrier"; readonly carrier: Carrier }
+  /** Ask the only peer by UDP whether that gets through; an answer is reported as `carrier-works`. */
+  | { readonly kind: "try-udp" }
   /** Shake hands at once with every peer that there is a session with: the way to it may be another. */
   | { readonly kind: "renew" }
   /** The gateway's address outside (host order) has changed. */
@@ -59,6 +71,7 @@ export interface PeerStatistics {
   readonly name: string | null;
   /** Host order; port 0 when not known. */
   readonly endpoint: { readonly address: number; readonly port: number };
+  readonly carrier: Carrier;
   /** Unix ms; 0 for never. */
   readonly lastHandshake: number;
   /** ms since its last authenticated message; null for never. */
@@ -87,6 +100,7 @@ export interface Statistics {
 export type Report =
   | { readonly kind: "ready"; readonly port: number; readonly aead: string }
   | { readonly kind: "tun-opened"; readonly name: string }
+  | { readonly kind: "fake-tcp-opened" }
   /** What happened to the peer with this index in the configuration. */
   | {
     readonly kind: "peer";

@@ -10,6 +10,7 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import type { RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../ffi/netlink/rules.ts";
+import { isListening } from "../../ffi/unix_socket.ts";
 import type { PortRange } from "../nat/nat_options.ts";
 import {
   makeResolvconf,
@@ -56,6 +57,8 @@ export type HostChange =
   | { readonly kind: "hook"; readonly commands: readonly PreparedHook[] }
   /** An empty directory; it goes unless something is in it. */
   | { readonly kind: "directory"; readonly path: string }
+  /** The file of a local socket, which whoever listens on it notes first; it goes unless somebody listens on it. */
+  | { readonly kind: "socket"; readonly path: string }
   | ResolvConfChange
   | ResolvconfChange
   | ResolvectlChange;
@@ -94,6 +97,7 @@ export function makeChange(change: HostChange): void {
     case "nftables-table":
     case "nat-ports":
     case "hook":
+    case "socket":
       break;
   }
 }
@@ -133,6 +137,9 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
       case "directory":
         removeIfEmpty(change.path);
         break;
+      case "socket":
+        if (!isListening(openLibc(), change.path)) Deno.removeSync(change.path);
+        break;
       case "resolv-conf":
         undoResolvConf(change, heldBy?.kind === "resolv-conf" ? heldBy.text : null);
         break;
@@ -171,6 +178,7 @@ export function describeChange(change: HostChange): string {
     case "hook":
       return `what PostDown undoes (${change.commands.map(({ place }) => place).join(", ")})`;
     case "directory":
+    case "socket":
     case "resolv-conf":
       return change.path;
     case "resolvconf":

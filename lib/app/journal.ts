@@ -37,6 +37,7 @@ const UNSHARED_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
 /** Changes to files, which do not go with a network namespace. */
 const FILE_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
   "directory",
+  "socket",
   "resolv-conf",
   "resolvconf",
 ]);

@@ -14,11 +14,13 @@ import type { UdpSocket } from "../../ffi/udp_socket.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Device } from "../tunnel/device.ts";
+import { Carrier } from "../tunnel/endpoint.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import type { SendQueue } from "../tunnel/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { Egress } from "./egress.ts";
+import type { FakeTcpLink } from "./fake_tcp_link.ts";
 import { TunWriter } from "./tun_writer.ts";
 
 /** The most datagrams that the kernel merges into one, and that UDP_SEGMENT takes. */
@@ -61,7 +63,10 @@ export class PacketMover {
   readonly #tunWriter: TunWriter;
   readonly #tunBuffer: number;
   #tun: Tun | null = null;
+  #link: FakeTcpLink | null = null;
   #blocked = false;
+  /** The socket whose room is waited for; -1 for none. */
+  #blockedFd = -1;
 
   /** Bytes of arena that a mover takes. */
   static readonly arenaSize: number = TUN_BUFFER_START + TUN_BUFFER_SIZE + 1024;
@@ -93,14 +98,18 @@ export class PacketMover {
     this.#epoll.add(tun.fd, this.#blocked ? 0 : EPOLLIN);
   }
 
+  /** Begins to serve fake TCP. */
+  attachLink(link: FakeTcpLink): void {
+    this.#link = link;
+    this.#epoll.add(link.socket.capture.fd, EPOLLIN);
+    this.#epoll.add(link.socket.sender.fd, EPOLLIN);
+  }
+
   // From the socket to the TUN, or to another peer.
 
   /** Serves the socket by the EPOLL bits that it is ready for. */
   serveSocket(readiness: number, now: number): void {
-    if (this.#blocked && (readiness & EPOLLOUT) !== 0) {
-      this.flushSocket();
-      this.#sendSplit(now);
-    }
+    if (this.#blocked && (readiness & EPOLLOUT) !== 0) this.resume(now);
     if ((readiness & ~EPOLLOUT) === 0) return;
     const socket = this.#socket;
     for (let round = 0; round < RECEIVE_ROUNDS; round++) {
@@ -117,7 +126,7 @@ export class PacketMover {
           this.#keepSource ? socket.receivedSources[i] : 0,
           now,
         );
-        if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
+        if (this.#sendQueue.free < MAX_MERGED) this.flushSocket(now);
         this.#egress?.flush(now);
       }
       // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
@@ -125,6 +134,24 @@ export class PacketMover {
       else this.#tunWriter.flush(this.#tun);
       if (count < socket.receivedOffsets.length) return;
     }
+  }
+
+  /** Takes what was captured of fake TCP. */
+  readLink(now: number): void {
+    const link = this.#link;
+    if (link === null) return;
+    for (let round = 0; round < RECEIVE_ROUNDS; round++) {
+      const count = link.receive();
+      for (let i = 0; i < count; i++) {
+        link.handle(i, now);
+        if (this.#sendQueue.free < MAX_MERGED) this.flushSocket(now);
+        this.#egress?.flush(now);
+      }
+      if (this.#tun === null) this.#hostQueue.clear();
+      else this.#tunWriter.flush(this.#tun);
+      if (link.isDrained(count)) break;
+    }
+    this.flushSocket(now);
   }
 
   // From outside to the socket.
@@ -146,12 +173,12 @@ export class PacketMover {
         }
         this.#pipeline.handleCaptured(capture.receivedOffsets[i], length, now);
         this.#sendSplit(now);
-        if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
+        if (this.#sendQueue.free < MAX_MERGED) this.flushSocket(now);
       }
       egress.flush(now);
       if (count < capture.receivedOffsets.length) break;
     }
-    this.flushSocket();
+    this.flushSocket(now);
   }
 
   // From the TUN to the socket.
@@ -171,48 +198,92 @@ export class PacketMover {
       this.#pipeline.handleHostRead(this.#tunBuffer, length, now);
       if (this.#hostQueue.length > 0) this.#tunWriter.flush(tun);
       this.#sendSplit(now);
-      if (this.#sendQueue.free < MAX_MERGED) this.flushSocket();
+      if (this.#sendQueue.free < MAX_MERGED) this.flushSocket(now);
     }
-    this.flushSocket();
+    this.flushSocket(now);
   }
 
   /** Sends what is left of a super-packet that had more packets than the send queue had room for. */
   #sendSplit(now: number): void {
     while (this.#pipeline.hasSplit && !this.#blocked) {
-      this.flushSocket();
+      this.flushSocket(now);
       this.#pipeline.sendSplit(now);
     }
   }
 
   /** Sends a probe of the path to `peer`: alone, for DF is set for the whole socket. */
   sendProbe(peer: Peer, length: number, now: number): void {
-    this.flushSocket();
+    this.flushSocket(now);
     // With the socket full, there is nothing that a path could be asked.
     const queue = this.#sendQueue;
     if (this.#blocked || !this.#device.sendProbe(peer, length, now)) return;
-    this.#socket.probe(queue, queue.head);
-    queue.sentUpTo(queue.head + 1);
+    if (peer.endpoint.carrier === Carrier.udp) {
+      this.#socket.probe(queue, queue.head);
+      queue.sentUpTo(queue.head + 1);
+    }
     // The probe may have led to a handshake.
-    this.flushSocket();
+    this.flushSocket(now);
   }
 
-  /** Sends what the core has for peers. */
-  flushSocket(): void {
+  /** Goes on after a socket was full. */
+  resume(now: number): void {
+    this.flushSocket(now);
+    this.#sendSplit(now);
+  }
+
+  /** Sends what the core has for peers: neighbours in the queue that travel alike, together. */
+  flushSocket(now: number): void {
+    const queue = this.#sendQueue;
+    const link = this.#link;
+    let blockedFd = link === null || link.flush(now) ? -1 : link.socket.sender.blockedFd;
+    while (queue.length > 0 && blockedFd < 0) {
+      const end = queue.runEnd();
+      blockedFd = queue.carriers[queue.head] === Carrier.udp
+        ? this.#sendDatagrams(end)
+        : this.#sendSegments(end, now);
+    }
+    if (blockedFd !== this.#blockedFd) this.#waitForRoom(blockedFd);
+  }
+
+  /** Sends datagrams up to `end` of the send queue. Returns the socket if it is full, else -1. */
+  #sendDatagrams(end: number): number {
     const queue = this.#sendQueue;
     const socket = this.#socket;
-    if (queue.length > 0) {
-      const errors = socket.sendErrors;
-      queue.sentUpTo(socket.send(queue, queue.head, queue.tail));
-      for (let i = errors; i < socket.sendErrors; i++) this.#drops.add(DropReason.sendError);
-      if (socket.refusedSource !== 0) {
-        this.#device.forgetSource(socket.refusedSource);
-        socket.refusedSource = 0;
-      }
+    const errors = socket.sendErrors;
+    const next = socket.send(queue, queue.head, end);
+    queue.sentUpTo(next);
+    for (let i = errors; i < socket.sendErrors; i++) this.#drops.add(DropReason.sendError);
+    if (socket.refusedSource !== 0) {
+      this.#device.forgetSource(socket.refusedSource);
+      socket.refusedSource = 0;
     }
-    const blocked = queue.length > 0;
+    return next < end ? socket.fd : -1;
+  }
+
+  /** The same by fake TCP. */
+  #sendSegments(end: number, now: number): number {
+    const queue = this.#sendQueue;
+    const link = this.#link;
+    if (link === null) {
+      for (let i = queue.head; i < end; i++) {
+        this.#drops.add(DropReason.carrierNoSession, queue.lengths[i]);
+      }
+    } else if (!link.send(queue.head, end, now)) return link.socket.sender.blockedFd;
+    queue.sentUpTo(end);
+    return -1;
+  }
+
+  /** Waits until this socket has room again, or, at -1, no more. */
+  #waitForRoom(fd: number): void {
+    const last = this.#blockedFd;
+    this.#blockedFd = fd;
+    if (last === this.#socket.fd) this.#epoll.modify(last, EPOLLIN);
+    else if (last >= 0) this.#epoll.remove(last);
+    if (fd === this.#socket.fd) this.#epoll.modify(fd, EPOLLIN | EPOLLOUT);
+    else if (fd >= 0) this.#epoll.add(fd, EPOLLOUT);
+    const blocked = fd >= 0;
     if (blocked === this.#blocked) return;
     this.#blocked = blocked;
-    this.#epoll.modify(this.#socket.fd, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
     const interest = blocked ? 0 : EPOLLIN;
     if (this.#tun !== null) this.#epoll.modify(this.#tun.fd, interest);
     if (this.#egress !== null) this.#epoll.modify(this.#egress.capture.fd, interest);

@@ -3,9 +3,14 @@ import type { Libc } from "../../ffi/libc.ts";
 import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
-import { PathMtuSearch } from "../tunnel/path_mtu.ts";
+import { HEADERS_SIZE } from "../carrier/constants.ts";
+import { Carrier, type Endpoint } from "../tunnel/endpoint.ts";
+import { OUTER_HEADERS_SIZE, PATH_OVERHEAD, PathMtuSearch } from "../tunnel/path_mtu.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import type { PacketMover } from "./packet_mover.ts";
+
+/** Bytes by which fake TCP's headers are longer than UDP's. */
+const MORE_IN_FAKE_TCP = HEADERS_SIZE - OUTER_HEADERS_SIZE;
 
 export interface PathProberOptions {
   readonly mover: PacketMover;
@@ -13,6 +18,8 @@ export interface PathProberOptions {
   readonly mark: number;
   /** The most bytes inside. */
   readonly maxMtu: number;
+  /** Bytes inside that a connection of fake TCP takes; null without one. */
+  readonly linkMtu: (endpoint: Endpoint) => number | null;
   /** Takes a peer whose MTU is another now. */
   readonly onChange: (peer: Peer) => void;
 }
@@ -52,8 +59,17 @@ export class PathProber implements Disposable {
     this.#netlink[Symbol.dispose]();
   }
 
-  /** Bytes, headers included: what ICMP told of the path, or a route says, or the first link takes; null without a way. */
+  /** Bytes that a datagram of UDP may have with its headers, were the path to this peer by UDP; null without a way. */
   #pathMtu(peer: Peer): number | null {
+    const pathMtu = this.#kernelsMtu(peer);
+    if (peer.endpoint.carrier === Carrier.udp || pathMtu === null) return pathMtu;
+    const limit = this.#options.linkMtu(peer.endpoint);
+    const least = pathMtu - MORE_IN_FAKE_TCP;
+    return limit === null ? least : Math.min(least, limit + PATH_OVERHEAD);
+  }
+
+  /** Bytes, headers included: what ICMP told of the path, or a route says, or the first link takes; null without a way. */
+  #kernelsMtu(peer: Peer): number | null {
     try {
       const { mark } = this.#options;
       const route = this.#netlink.routes.lookup(ipv4FromNumber(peer.endpoint.address), { mark });

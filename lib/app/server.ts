@@ -3,6 +3,7 @@ import type { RunOptions } from "../cli/command.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { validateServer } from "../config/roles.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
+import { CarrierGuard } from "./carrier_guard.ts";
 import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
@@ -60,7 +61,14 @@ export async function runServer(options: RunOptions): Promise<number> {
     { ...dataPlaneConfig(config, options), ...gateway.dataPlaneConfig },
     { ...logReports(logger), onNetworkChange: () => networkChanged() },
   );
+  // It outlives the data plane, whose last segments the host's TCP would answer.
+  using carriers = new DisposableStack();
   try {
+    if (config.interface.transport !== "udp") {
+      const table = `vpn_${interfaceName}_faketcp`;
+      const guard = carriers.use(CarrierGuard.forServer(port, { table, journal }));
+      await dataPlane.openFakeTcp(guard.endpoints);
+    }
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
     const settings = {
@@ -83,12 +91,17 @@ export async function runServer(options: RunOptions): Promise<number> {
       logger,
     });
     networkChanged = () => gateway.networkChanged(dataPlane);
-    logger.info("listening on UDP port {port}; {interface} has {addresses}; cipher by {aead}", {
-      port,
-      interface: options.interfaceName,
-      addresses: settings.addresses.map(formatCidr).join(", "),
-      aead,
-    });
+    const isTcpToo = config.interface.transport !== "udp";
+    logger.info(
+      "listening on UDP port {port}{tcp}; {interface} has {addresses}; cipher by {aead}",
+      {
+        tcp: isTcpToo ? ", and TCP's for fake TCP" : "",
+        port,
+        interface: options.interfaceName,
+        addresses: settings.addresses.map(formatCidr).join(", "),
+        aead,
+      },
+    );
     const signal = await Promise.race([stop.received, dataPlane.failed]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
@@ -104,6 +117,8 @@ function dataPlaneConfig(
   const section = config.interface;
   return {
     isGateway: true,
+    interfaceName: options.interfaceName,
+    hasFakeTcp: section.transport !== "udp",
     privateKey: section.privateKey,
     listenPort: config.listenPort,
     mark: section.fwMark ?? 0,

@@ -35,7 +35,7 @@ export function changesOfOthers<Kind extends HostChange["kind"]>(
 
 /** A change that several processes may have made, by what they then have in common. */
 type Shared =
-  | { readonly kind: "sysctl" | "directory"; readonly path: string }
+  | { readonly kind: "sysctl" | "directory" | "socket"; readonly path: string }
   | { readonly kind: "resolv-conf"; readonly path: string; readonly directory: string }
   | { readonly kind: "nftables-table"; readonly table: NftablesTable };
 
@@ -77,6 +77,7 @@ function isLike(change: HostChange, wanted: Shared): boolean {
 export function undoUnlessHeld(change: HostChange, ownJournal: string): void {
   switch (change.kind) {
     case "sysctl":
+    case "socket":
     case "nftables-table":
       if (otherHolder(change, ownJournal) === undefined) undoChange(change);
       break;

@@ -19,6 +19,8 @@ export const CHECKSUM_OFFSET_OFFSET = 8;
 
 /** The checksum field holds the sum of the pseudo-header only: whoever sends the packet on completes it. */
 export const FLAG_NEEDS_CHECKSUM = 1;
+/** The checksum was found right. */
+export const FLAG_DATA_VALID = 2;
 
 export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;

@@ -29,12 +29,13 @@ import {
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { MAX_HANDSHAKE_ATTEMPTS } from "./constants.ts";
+import { Carrier, Endpoint } from "./endpoint.ts";
 import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
 import { IndexTable } from "./index_table.ts";
 import { isGoodbye, writeGoodbye } from "./goodbye.ts";
 import type { Keypair } from "./keypair.ts";
 import { createWatch, WatchAction, type WatchOptions } from "./liveness.ts";
-import { Endpoint, Peer, type PeerOptions } from "./peer.ts";
+import { Peer, type PeerOptions } from "./peer.ts";
 import { answeredLength, isProbe, writeAnswer, writeProbe } from "./path_mtu.ts";
 import type { SendQueue } from "./send_queue.ts";
 import { confirm, dropHandshake, dropSessions } from "./sessions.ts";
@@ -52,6 +53,8 @@ export type DeviceEventKind =
   | "handshake-completed"
   | "handshake-abandoned"
   | "endpoint-changed"
+  /** A probe by another carrier than the one in use was answered. */
+  | "carrier-works"
   | "keys-zeroed"
   /** By the watch: missing, heard again, deprived of what it held. */
   | "down"
@@ -75,6 +78,11 @@ export interface DeviceOptions {
   readonly random: RandomBytes;
   /** Unix ms. */
   readonly wallClock: () => number;
+  /**
+   * Whether a peer's carrier follows its packets as its address does. A server's does; a client has chosen, and two carriers'
+   * packets overtake each other.
+   */
+  readonly followsCarrier?: boolean;
   /** How peers are watched; left out, they are not: plain WireGuard. */
   readonly watch?: WatchOptions;
 }
@@ -83,6 +91,8 @@ export class Device {
   readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
   /** What happened since the caller last emptied it. */
   readonly events: DeviceEvent[] = [];
+  /** Messages that proved to be a peer's, since the start; an int32 that may wrap around. */
+  authenticatedCount = 0;
   /** The peer that the last packet returned by `receive()` came from, and the offset at which it begins. */
   receivedFrom: Peer | null = null;
   receivedOffset = 0;
@@ -101,6 +111,7 @@ export class Device {
   readonly #from = new Endpoint();
   readonly #staged: StagedPackets;
   readonly #watch: WatchOptions | null;
+  readonly #followsCarrier: boolean;
 
   constructor(options: DeviceOptions) {
     this.#memory = options.memory;
@@ -111,6 +122,7 @@ export class Device {
     this.#random = options.random;
     this.#wallClock = options.wallClock;
     this.#watch = options.watch ?? null;
+    this.#followsCarrier = options.followsCarrier ?? true;
     this.#staged = new StagedPackets(options.drops);
     this.#handshakes = new Handshakes({ ...options, indices: this.#indices, peers: this.#peers });
   }
@@ -167,6 +179,7 @@ export class Device {
    *
    * @param address,port,source where it came from and our address it was sent to, host order; addresses best as int32,
    * since a uint32 of 2^31 and above is an object on the heap wherever it is passed on
+   * @param carrier how it came
    * @returns the bytes of the inner packet, padding included, which came from `receivedFrom` and begins at
    * `receivedOffset`; 0 when there is none
    */
@@ -177,16 +190,22 @@ export class Device {
     port: number,
     source: number,
     now: number,
+    carrier: Carrier = Carrier.udp,
   ): number {
     const type = length < TYPE_SIZE ? 0 : messageType(this.#memory.view, offset);
     if (type === MESSAGE_TRANSPORT) {
-      return this.#receiveTransport(offset, length, address, port, source, now);
+      return this.#receiveTransport(offset, length, address, port, source, now, carrier);
     }
+    this.#setFrom(address, port, source, carrier);
+    this.#drops.add(this.#receiveHandshake(type, offset, length, now), length);
+    return 0;
+  }
+
+  #setFrom(address: number, port: number, source: number, carrier: Carrier): void {
     this.#from.address = address >>> 0;
     this.#from.port = port;
     this.#from.source = source >>> 0;
-    this.#drops.add(this.#receiveHandshake(type, offset, length, now), length);
-    return 0;
+    this.#from.carrier = carrier;
   }
 
   #receiveTransport(
@@ -196,6 +215,7 @@ export class Device {
     port: number,
     source: number,
     now: number,
+    carrier: Carrier,
   ): number {
     if (length < TRANSPORT_MIN_SIZE) return this.#refuse(DropReason.badMessageLength, length);
     const view = this.#memory.view;
@@ -215,7 +235,13 @@ export class Device {
 
     const peer = keypair.peer;
     peer.receivedBytes += length;
-    this.#authenticated(peer, address, port, source, now);
+    this.authenticatedCount = (this.authenticatedCount + 1) | 0;
+    const isElsewhere = carrier !== peer.endpoint.carrier;
+    if (isElsewhere) this.#setFrom(address, port, source, carrier);
+    // A probe only asks whether its carrier works. Whoever asks moves when the answer has arrived.
+    if (isElsewhere && (!this.#followsCarrier || isProbe(view, packet, packetLength))) {
+      this.#heard(peer, now);
+    } else this.#authenticated(peer, address, port, source, now, carrier);
     if (confirm(this.#indices, peer, keypair)) this.#sessionConfirmed(peer, now);
     // The current key, whichever one the packet came under: a late packet under the previous one renews nothing.
     if (!peer.renewalAsked && peer.current?.isStaleForReceiving(now)) {
@@ -226,8 +252,9 @@ export class Device {
       if (peer.watch?.keepaliveReceived(peer, now)) this.sendKeepalive(peer, now);
       return 0;
     }
-    if (view.getUint8(packet) === 0 && this.#receiveControl(peer, packet, packetLength, now)) {
-      return 0;
+    if (view.getUint8(packet) === 0) {
+      const to = isElsewhere ? this.#from : peer.endpoint;
+      if (this.#receiveControl(peer, packet, packetLength, to, now)) return 0;
     }
     peer.timers.dataReceived(now);
     this.receivedFrom = peer;
@@ -236,7 +263,13 @@ export class Device {
   }
 
   /** Answers a probe of the path, or takes note of an answer or a goodbye; false for what is none of them. */
-  #receiveControl(peer: Peer, packet: number, length: number, now: number): boolean {
+  #receiveControl(
+    peer: Peer,
+    packet: number,
+    length: number,
+    from: Endpoint,
+    now: number,
+  ): boolean {
     const { view } = this.#memory;
     if (isGoodbye(view, packet, length)) {
       // A client's server is asked for again, by its name; what a client held is free at once.
@@ -245,10 +278,14 @@ export class Device {
       return true;
     }
     if (isProbe(view, packet, length)) {
-      this.#sendUnasked(peer, (at) => writeAnswer(this.#memory, at, length), now);
+      this.#sendUnasked(peer, (at) => writeAnswer(this.#memory, at, length), now, from);
       return true;
     }
     const proven = answeredLength(view, packet, length);
+    if (proven > 0 && from.carrier !== peer.endpoint.carrier) {
+      this.#report("carrier-works", peer);
+      return true;
+    }
     if (proven > peer.provenMtu) peer.provenMtu = proven;
     return proven > 0;
   }
@@ -294,7 +331,11 @@ export class Device {
     const { peer } = result;
     if (peer !== null) {
       peer.receivedBytes += length;
-      this.#authenticated(peer, this.#from.address, this.#from.port, this.#from.source, now);
+      this.authenticatedCount = (this.authenticatedCount + 1) | 0;
+      const { address, port, source, carrier } = this.#from;
+      if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
+        this.#authenticated(peer, address, port, source, now, carrier);
+      } else this.#heard(peer, now);
       peer.timers.sessionDerived(now);
       // Of the two, only the responder has just sent an authenticated message as well.
       if (peer.next !== null) {
@@ -306,14 +347,28 @@ export class Device {
   }
 
   /** An authenticated message came from this endpoint: the peer is there now (roaming), and it is alive. */
-  #authenticated(peer: Peer, address: number, port: number, source: number, now: number): void {
+  #authenticated(
+    peer: Peer,
+    address: number,
+    port: number,
+    source: number,
+    now: number,
+    carrier: Carrier,
+  ): void {
     const { endpoint } = peer;
-    if (endpoint.address !== address >>> 0 || endpoint.port !== port) {
+    if (
+      endpoint.address !== address >>> 0 || endpoint.port !== port || endpoint.carrier !== carrier
+    ) {
       endpoint.address = address >>> 0;
       endpoint.port = port;
+      endpoint.carrier = carrier;
       this.#report("endpoint-changed", peer);
     }
     endpoint.source = source >>> 0;
+    this.#heard(peer, now);
+  }
+
+  #heard(peer: Peer, now: number): void {
     peer.lastReceivedAt = now;
     peer.unansweredSince = NEVER;
     peer.askedSince = NEVER;
@@ -374,10 +429,30 @@ export class Device {
    * Sends a probe of the path to `peer`, see `PathMtuSearch`.
    *
    * @param length bytes, at most the MTU
+   * @param carrier by which to send it, to the peer's address and port
    * @returns whether there was a session to send it in
    */
-  sendProbe(peer: Peer, length: number, now: number): boolean {
-    return this.#sendUnasked(peer, (at) => writeProbe(this.#memory, at, length), now);
+  sendProbe(
+    peer: Peer,
+    length: number,
+    now: number,
+    carrier: Carrier = peer.endpoint.carrier,
+  ): boolean {
+    let to = peer.endpoint;
+    if (carrier !== to.carrier) {
+      this.#setFrom(to.address, to.port, 0, carrier);
+      to = this.#from;
+    }
+    return this.#sendUnasked(peer, (at) => writeProbe(this.#memory, at, length), now, to);
+  }
+
+  /** Reaches a peer by this carrier from now on; a handshake, which may follow at once, shows whether it does. */
+  setCarrier(peer: Peer, carrier: Carrier): void {
+    if (peer.endpoint.carrier === carrier) return;
+    peer.endpoint.carrier = carrier;
+    peer.endpoint.source = 0;
+    // What was sent by the other carrier puts off nothing.
+    peer.initiationSentAt = -Infinity;
   }
 
   /** Tells all peers with a session that this end closes. */
@@ -388,14 +463,19 @@ export class Device {
   }
 
   /** Seals what is no packet and asks for no answer, written where it is sent from; false where there is no session. */
-  #sendUnasked(peer: Peer, write: (at: number) => number, now: number): boolean {
+  #sendUnasked(
+    peer: Peer,
+    write: (at: number) => number,
+    now: number,
+    to: Endpoint = peer.endpoint,
+  ): boolean {
     const keypair = peer.current;
     const slot = this.#sendQueue.reserve();
     if (peer.endpoint.port === 0 || keypair === null || !keypair.canSend(now) || slot < 0) {
       return false;
     }
     const at = slot + TRANSPORT_PACKET_OFFSET;
-    if (!this.#seal(peer, keypair, at, write(at))) return false;
+    if (!this.#seal(peer, keypair, at, write(at), to)) return false;
     this.#sealed(peer, keypair, now);
     return true;
   }
@@ -428,7 +508,13 @@ export class Device {
   }
 
   /** Seals `length` bytes at `source` into the next slot; false when that cannot be, which is counted. */
-  #seal(peer: Peer, keypair: Keypair, source: number, length: number): boolean {
+  #seal(
+    peer: Peer,
+    keypair: Keypair,
+    source: number,
+    length: number,
+    to: Endpoint = peer.endpoint,
+  ): boolean {
     const slot = this.#sendQueue.reserve();
     if (slot < 0) {
       this.#drops.add(DropReason.sendQueueFull, length);
@@ -452,9 +538,8 @@ export class Device {
       return false;
     }
     const messageLength = length + TRANSPORT_OVERHEAD;
-    const { address, port, source: local } = peer.endpoint;
     // As int32, which are no objects on the heap where an address of 128.0.0.0 and above would be; see `receive()`.
-    this.#sendQueue.commit(messageLength, address | 0, port, local | 0);
+    this.#sendQueue.commit(messageLength, to.address | 0, to.port, to.source | 0, to.carrier);
     peer.sentBytes += messageLength;
     return true;
   }

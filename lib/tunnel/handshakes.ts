@@ -29,9 +29,10 @@ import {
   RESPONSE_SIZE,
 } from "../wire/messages.ts";
 import { MIN_INITIATION_INTERVAL, UNDER_LOAD_HANDSHAKES, UNDER_LOAD_TIME } from "./constants.ts";
+import type { Endpoint } from "./endpoint.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Keypair } from "./keypair.ts";
-import type { Endpoint, Peer } from "./peer.ts";
+import type { Peer } from "./peer.ts";
 import { HandshakeRateLimiter } from "./rate_limiter.ts";
 import type { SendQueue } from "./send_queue.ts";
 import { dropHandshake, installInitiated, installResponded } from "./sessions.ts";
@@ -212,7 +213,7 @@ export class Handshakes {
         random,
       });
       memory.bytes.set(reply, slot);
-      sendQueue.commit(COOKIE_REPLY_SIZE, from.address, from.port, from.source);
+      sendQueue.commit(COOKIE_REPLY_SIZE, from.address, from.port, from.source, from.carrier);
       return DropReason.cookieSent;
     }
     return this.#rateLimiter.allow(from.address, now)
@@ -282,7 +283,7 @@ export class Handshakes {
     { to, now }: { to: Endpoint; now: number },
   ): void {
     peer.cookies.addMacs(message, now);
-    this.#options.sendQueue.commit(message.length, to.address, to.port, to.source);
+    this.#options.sendQueue.commit(message.length, to.address, to.port, to.source, to.carrier);
     peer.sentBytes += message.length;
   }
 

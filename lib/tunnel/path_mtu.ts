@@ -22,7 +22,7 @@ import type { Peer } from "./peer.ts";
 import { NEVER } from "./timers.ts";
 
 /** Bytes that UDP and IPv4 put in front of a message. */
-const OUTER_HEADERS_SIZE = 28;
+export const OUTER_HEADERS_SIZE = 28;
 /** What a path carries besides the packet inside. */
 export const PATH_OVERHEAD: number = OUTER_HEADERS_SIZE + TRANSPORT_OVERHEAD;
 /**

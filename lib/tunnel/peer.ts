@@ -2,6 +2,7 @@
 import type { CookieGenerator } from "../noise/cookie.ts";
 import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import { Endpoint } from "./endpoint.ts";
 import type { Keypair } from "./keypair.ts";
 import type { Watch } from "./liveness.ts";
 import type { Timers } from "./timers.ts";
@@ -24,15 +25,6 @@ export interface PeerOptions {
 export interface PendingHandshake {
   readonly state: Initiator;
   readonly localIndex: number;
-}
-
-/** Where a peer was last heard of. Port 0: not known. */
-export class Endpoint {
-  /** IPv4 address, host order. */
-  address = 0;
-  port = 0;
-  /** Our own address that the peer writes to; 0 lets the kernel choose. */
-  source = 0;
 }
 
 export class Peer {

@@ -6,8 +6,12 @@
  * arrays are what `UdpSocket.send()` takes.
  */
 
+import { Carrier } from "./endpoint.ts";
+
 /** Slots start on multiples of this, so that a message's header and cipher text are aligned. */
 const SLOT_ALIGN = 64;
+/** Bytes before each message for the headers of a carrier that writes its own: IPv4 and TCP take 40. */
+const HEADROOM = SLOT_ALIGN;
 
 export interface SendQueueRegion {
   /** Offset of the first slot in the packet memory; a multiple of 64. */
@@ -26,6 +30,7 @@ export class SendQueue {
   readonly ports: Uint16Array;
   /** Source IPv4 address, host order; 0 for the kernel's choice. */
   readonly sources: Uint32Array;
+  readonly carriers: Uint8Array;
   /** Datagrams committed since the queue was empty; those before `head` have been sent. */
   tail = 0;
   head = 0;
@@ -38,12 +43,15 @@ export class SendQueue {
     this.addresses = new Uint32Array(region.slots);
     this.ports = new Uint16Array(region.slots);
     this.sources = new Uint32Array(region.slots);
-    for (let i = 0; i < region.slots; i++) this.offsets[i] = region.offset + i * region.slotSize;
+    this.carriers = new Uint8Array(region.slots);
+    for (let i = 0; i < region.slots; i++) {
+      this.offsets[i] = region.offset + i * region.slotSize + HEADROOM;
+    }
   }
 
   /** Bytes of a slot that holds a message of up to `messageSize` bytes. */
   static slotSize(messageSize: number): number {
-    return (messageSize + SLOT_ALIGN - 1) & -SLOT_ALIGN;
+    return HEADROOM + ((messageSize + SLOT_ALIGN - 1) & -SLOT_ALIGN);
   }
 
   /** Offset of the next free slot, or -1 when all are taken. Reserving twice names the same slot. */
@@ -52,12 +60,27 @@ export class SendQueue {
   }
 
   /** Appends the reserved slot's first `length` bytes for the given destination. */
-  commit(length: number, address: number, port: number, source: number): void {
+  commit(
+    length: number,
+    address: number,
+    port: number,
+    source: number,
+    carrier: Carrier = Carrier.udp,
+  ): void {
     const i = this.tail++;
+    this.carriers[i] = carrier;
     this.lengths[i] = length;
     this.addresses[i] = address;
     this.ports[i] = port;
     this.sources[i] = source;
+  }
+
+  /** The index behind the first datagrams that wait and travel alike. */
+  runEnd(): number {
+    const carrier = this.carriers[this.head];
+    let end = this.head + 1;
+    while (end < this.tail && this.carriers[end] === carrier) end++;
+    return end;
   }
 
   /** Datagrams that wait. */

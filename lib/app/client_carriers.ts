@@ -1,0 +1,100 @@
+/**
+ * Owns a client's carriers: which there are by `Transport`, which one is in use, and what the host has to do for each.
+ *
+ * What fake TCP needs of the host, ports and a firewall table, is made when it is first used: a client for which UDP works
+ * changes nothing for it.
+ */
+import type { ClientConfig } from "../config/config.ts";
+import { Carrier } from "../tunnel/endpoint.ts";
+import { CarrierGuard } from "./carrier_guard.ts";
+import type { DataPlaneHandle } from "./data_plane_handle.ts";
+import type { Journal } from "./journal.ts";
+import type { CarrierPorts, KillSwitch } from "./kill_switch.ts";
+
+/** How the carriers are called in what the user reads. */
+export const CARRIER_NAMES: Readonly<Record<Carrier, string>> = {
+  [Carrier.udp]: "UDP",
+  [Carrier.fakeTcp]: "fake TCP",
+};
+
+export interface ClientCarriersOptions {
+  readonly transport: ClientConfig["interface"]["transport"];
+  readonly interfaceName: string;
+  readonly journal: Journal;
+}
+
+/** Where the server is: host order. */
+export interface ServerPlace {
+  readonly address: number;
+  readonly port: number;
+}
+
+export class ClientCarriers implements Disposable {
+  /** The one in use: the last that a connection came about by, or was tried. */
+  current: Carrier;
+  readonly #options: ClientCarriersOptions;
+  #guard: CarrierGuard | null = null;
+  #admit = () => {};
+
+  constructor(options: ClientCarriersOptions) {
+    this.#options = options;
+    this.current = options.transport === "faketcp" ? Carrier.fakeTcp : Carrier.udp;
+  }
+
+  /** Those to be tried, the one in use first. */
+  get order(): readonly Carrier[] {
+    if (this.#options.transport !== "auto") return [this.current];
+    const other = this.current === Carrier.udp ? Carrier.fakeTcp : Carrier.udp;
+    return [this.current, other];
+  }
+
+  /** Whether UDP is to be used again as soon as it gets through. */
+  get wantsUdp(): boolean {
+    return this.#options.transport === "auto" && this.current === Carrier.fakeTcp;
+  }
+
+  /** What leaves the host for the tunnel, for a kill switch to let pass. */
+  ports(udpPort: number): readonly CarrierPorts[] {
+    const ports: CarrierPorts[] = [];
+    if (this.#options.transport !== "faketcp") {
+      ports.push({ protocol: "udp", ports: { first: udpPort, last: udpPort } });
+    }
+    if (this.#guard !== null) ports.push({ protocol: "tcp", ports: this.#guard.endpoints.ports });
+    return ports;
+  }
+
+  /** Has the kill switch follow from now on. */
+  protectBy(killSwitch: KillSwitch, udpPort: number): void {
+    this.#admit = () => killSwitch.admit(this.ports(udpPort));
+  }
+
+  /**
+   * Reaches the server by this carrier from now on; a handshake is to follow.
+   *
+   * @throws {AppError} where there are no ports for it
+   * @throws {DataPlaneError} where its sockets cannot be opened
+   */
+  async use(carrier: Carrier, dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
+    if (carrier === Carrier.fakeTcp) await this.#prepareFakeTcp(dataPlane, server);
+    this.current = carrier;
+    dataPlane.setCarrier(carrier);
+  }
+
+  async #prepareFakeTcp(dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
+    if (this.#guard !== null) {
+      this.#guard.setRemote(server);
+      return;
+    }
+    const { interfaceName, journal } = this.#options;
+    this.#guard = CarrierGuard.forClient(server, {
+      table: `vpn_${interfaceName}_faketcp`,
+      journal,
+    });
+    this.#admit();
+    await dataPlane.openFakeTcp(this.#guard.endpoints);
+  }
+
+  [Symbol.dispose](): void {
+    this.#guard?.[Symbol.dispose]();
+  }
+}
