@@ -10,7 +10,10 @@
 import type { Arena } from "./arena.ts";
 import { check, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS } from "./errno.ts";
 import type { Libc } from "./libc.ts";
-import { MessageHeaders } from "./message_headers.ts";
+import type { MessageHeaders } from "./message_headers.ts";
+import { MAX_SEGMENTS, SOCKADDR_IN_SIZE, UdpBuffers } from "./udp_buffers.ts";
+
+export { RECEIVE_BUFFER_SIZE } from "./udp_buffers.ts";
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
@@ -35,9 +38,6 @@ const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
 
-/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
-const SOCKADDR_IN_SIZE = 16;
-
 /** `struct cmsghdr { size_t len; int level; int type; }`, its data behind it, padded to 8 bytes. */
 const CMSG_HEADER_SIZE = 16;
 /** `struct in_pktinfo { int ipi_ifindex; be32 ipi_spec_dst; be32 ipi_addr; }` */
@@ -47,12 +47,8 @@ const PKTINFO_SPACE = CMSG_HEADER_SIZE + 16;
 const SEGMENT_SPACE = CMSG_HEADER_SIZE + 8;
 const CONTROL_SPACE = PKTINFO_SPACE + SEGMENT_SPACE;
 
-/** `UDP_MAX_SEGMENTS` of kernels before 6.9; newer ones take 128. */
-const MAX_SEGMENTS = 64;
 /** The most bytes of one send: 65,535 less the IPv4 and UDP headers. */
 const MAX_SEND_BYTES = 65507;
-/** Room for the largest merged receive. */
-export const RECEIVE_BUFFER_SIZE = 65536;
 
 /** Datagrams to send: parallel arrays, index by index. */
 export interface DatagramBatch {
@@ -71,6 +67,10 @@ export interface DatagramBatch {
 export interface UdpSocketOptions {
   /** Local port; 0 takes a free one. */
   readonly port: number;
+  /** Local IPv4 address, host order; all of the host's if left out. */
+  readonly address?: number;
+  /** Where alone it receives from, host order; anywhere if left out. What is sent names its destination all the same. */
+  readonly remote?: { readonly address: number; readonly port: number };
   /** SO_MARK for policy routing; 0 for none. */
   readonly mark: number;
   /** Use UDP_SEGMENT and UDP_GRO where the kernel has them. */
@@ -79,6 +79,8 @@ export interface UdpSocketOptions {
   readonly bufferSize: number;
   /** Messages that one receive or send call handles. */
   readonly batch: number;
+  /** From `UdpSocket.sharedBuffers()`, in place of its own. */
+  readonly buffers?: UdpBuffers;
 }
 
 export class UdpSocket implements Disposable {
@@ -120,37 +122,35 @@ export class UdpSocket implements Disposable {
   private constructor(libc: Libc, arena: Arena, socket: { fd: number } & UdpSocketOptions) {
     this.#libc = libc;
     this.#view = arena.view;
-    this.#batch = socket.batch;
     this.fd = socket.fd;
     this.port = boundPort(libc, socket.fd);
     this.segmentation = socket.offload && hasOption(libc, socket.fd, UDP_SEGMENT);
     this.receiveOffload = socket.offload &&
       setOption(libc, socket.fd, { level: SOL_UDP, option: UDP_GRO, value: 1 });
 
-    const batch = socket.batch;
-    this.receivedOffsets = new Int32Array(batch);
-    this.receivedLengths = new Int32Array(batch);
-    this.receivedSegmentSizes = new Int32Array(batch);
-    this.receivedAddresses = new Int32Array(batch);
-    this.receivedPorts = new Uint16Array(batch);
-    this.receivedSources = new Int32Array(batch);
-    this.#sendCounts = new Int32Array(batch);
+    const buffers = socket.buffers ?? UdpSocket.sharedBuffers(arena, socket.batch);
+    this.#batch = buffers.batch;
+    this.#received = buffers.received;
+    this.#sent = buffers.sent;
+    this.#sendCounts = buffers.sendCounts;
+    this.receivedOffsets = buffers.receivedOffsets;
+    this.receivedLengths = buffers.receivedLengths;
+    this.receivedSegmentSizes = buffers.receivedSegmentSizes;
+    this.receivedAddresses = buffers.receivedAddresses;
+    this.receivedPorts = buffers.receivedPorts;
+    this.receivedSources = buffers.receivedSources;
+  }
 
-    const shape = { count: batch, nameSize: SOCKADDR_IN_SIZE, controlSize: CONTROL_SPACE };
-    this.#received = new MessageHeaders(arena, { ...shape, vectors: 1 });
-    this.#sent = new MessageHeaders(arena, { ...shape, vectors: MAX_SEGMENTS });
-    const buffers = arena.allocate(batch * RECEIVE_BUFFER_SIZE);
-    for (let i = 0; i < batch; i++) {
-      this.receivedOffsets[i] = buffers + i * RECEIVE_BUFFER_SIZE;
-      this.#received.setPiece(i, 0, this.receivedOffsets[i], RECEIVE_BUFFER_SIZE);
-      this.#view.setUint16(this.#sent.name(i), AF_INET, true);
-    }
+  /** Memory for sockets that take turns: what one has received is gone when another receives. */
+  static sharedBuffers(arena: Arena, batch: number): UdpBuffers {
+    return new UdpBuffers(arena, { batch, controlSize: CONTROL_SPACE });
   }
 
   /**
-   * Opens a socket bound to all IPv4 addresses.
+   * Opens a socket.
    *
-   * @throws {SystemCallError} EADDRINUSE when the port is taken, EPERM for a mark without CAP_NET_ADMIN
+   * @throws {SystemCallError} EADDRINUSE when the port is taken, EADDRNOTAVAIL when the address is not this host's, EPERM for
+   * a mark without CAP_NET_ADMIN
    */
   static bind(libc: Libc, arena: Arena, options: UdpSocketOptions): UdpSocket {
     const { symbols } = libc;
@@ -177,14 +177,13 @@ export class UdpSocket implements Disposable {
       setOption(libc, fd, { level: SOL_IP, option: IP_PKTINFO, value: 1 });
       setOption(libc, fd, { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_DONT });
 
-      const address = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
-      address.setUint16(0, AF_INET, true);
-      address.setUint16(2, options.port);
-      check(
-        libc,
-        symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_IN_SIZE),
-        `bind UDP port ${options.port}`,
-      );
+      const { port, address = 0, remote } = options;
+      const name = socketAddress({ address, port });
+      check(libc, symbols.bind(fd, name, name.length), `bind UDP port ${port}`);
+      if (remote !== undefined) {
+        const other = socketAddress(remote);
+        check(libc, symbols.connect(fd, other, other.length), "connect UDP socket");
+      }
       return new UdpSocket(libc, arena, { fd, ...options });
     } catch (error) {
       symbols.close(fd);
@@ -378,6 +377,16 @@ function runLength(batch: DatagramBatch, first: number, to: number): number {
     if (batch.lengths[i] < size) break;
   }
   return run;
+}
+
+function socketAddress(
+  { address, port }: { address: number; port: number },
+): Uint8Array<ArrayBuffer> {
+  const name = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
+  name.setUint16(0, AF_INET, true);
+  name.setUint16(2, port);
+  name.setUint32(4, address);
+  return new Uint8Array(name.buffer);
 }
 
 function setOption(

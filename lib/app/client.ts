@@ -14,6 +14,7 @@ import { formatCidr } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
 import { hostNameServers, setClientDns } from "./client_dns.ts";
 import { loadConfig } from "./config_file.ts";
+import { openControl } from "./control/control.ts";
 import { CARRIER_NAMES, ClientCarriers } from "./client_carriers.ts";
 import { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "./errors.ts";
@@ -144,6 +145,15 @@ export async function runClient(options: RunOptions): Promise<number> {
     if (dns !== null) {
       logger.info("names are looked up through the tunnel, by {by}", { by: dns.by });
     }
+    await using _control = await openControl({
+      role: "client",
+      interfaceName,
+      config,
+      port,
+      aead,
+      dataPlane,
+      journal,
+    });
     await hooks.postUp();
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : dns?.needsProgram ? dns.by : null,

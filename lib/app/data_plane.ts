@@ -361,6 +361,7 @@ export class DataPlane {
   }
 
   #statistics(now: number): Statistics {
+    const allowedIps = this.#device.allowedIps.byValue();
     const drops: Record<string, number> = {};
     // The kernel counts these; no packet of them ever came here.
     this.#drops.counts[DropReason.captureOverflow] = (this.#egress?.capture.drops() ?? 0) +
@@ -384,6 +385,9 @@ export class DataPlane {
         lastHandshake: peer.lastHandshakeUnixTime,
         silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
         isDown: peer.watch?.isDown ?? false,
+        allowedIps: allowedIps.get(peer) ?? [],
+        persistentKeepalive: peer.timers.persistentInterval / 1000,
+        mtu: peer.mtu,
         receivedBytes: peer.receivedBytes,
         sentBytes: peer.sentBytes,
       })),

@@ -78,6 +78,12 @@ export interface PeerStatistics {
   readonly silence: number | null;
   /** Whether it was found missing and has not been heard since. */
   readonly isDown: boolean;
+  /** As the table of allowed IPs has it now. */
+  readonly allowedIps: readonly Ipv4Prefix[];
+  /** Seconds; 0 is off. */
+  readonly persistentKeepalive: number;
+  /** Bytes of the longest packet inside that fits the path to it. */
+  readonly mtu: number;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }

@@ -10,8 +10,8 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import type { RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../ffi/netlink/rules.ts";
-import { isListening } from "../../ffi/unix_socket.ts";
 import type { PortRange } from "../nat/nat_options.ts";
+import { removeDeadSocket } from "./control/socket_file.ts";
 import {
   makeResolvconf,
   makeResolvectl,
@@ -138,7 +138,7 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
         removeIfEmpty(change.path);
         break;
       case "socket":
-        if (!isListening(openLibc(), change.path)) Deno.removeSync(change.path);
+        removeDeadSocket(change.path);
         break;
       case "resolv-conf":
         undoResolvConf(change, heldBy?.kind === "resolv-conf" ? heldBy.text : null);

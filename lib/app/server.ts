@@ -6,6 +6,7 @@ import { formatCidr } from "../wire/ipv4_text.ts";
 import { CarrierGuard } from "./carrier_guard.ts";
 import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
+import { openControl } from "./control/control.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { DnsProxy } from "./dns_proxy.ts";
 import { ExitCode } from "./errors.ts";
@@ -83,6 +84,15 @@ export async function runServer(options: RunOptions): Promise<number> {
       address: config.interface.addresses[0].address,
       upstreams: config.interface.dnsProxy,
       logger,
+    });
+    await using _control = await openControl({
+      role: "server",
+      interfaceName,
+      config,
+      port,
+      aead,
+      dataPlane,
+      journal,
     });
     await hooks.postUp();
     dropPrivileges({

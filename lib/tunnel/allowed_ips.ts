@@ -85,6 +85,13 @@ export class AllowedIps<T extends NonNullable<unknown>> {
     return found;
   }
 
+  /** The prefixes of all values, each value's ordered as `entries()` has them. One walk through the table. */
+  byValue(): Map<T, Ipv4Prefix[]> {
+    const found = new Map<T, Ipv4Prefix[]>();
+    collectAll(this.#root, found);
+    return found;
+  }
+
   #attachBelow(parent: Node<T> | null, child: Node<T>): void {
     if (parent === null) this.#root = child;
     else attach(parent, child);
@@ -123,4 +130,16 @@ function collect<T>(at: Node<T> | null, value: T, found: Ipv4Prefix[]): void {
   if (at.value === value) found.push({ address: at.bits >>> 0, prefixLength: at.prefixLength });
   collect(at.zero, value, found);
   collect(at.one, value, found);
+}
+
+function collectAll<T>(at: Node<T> | null, found: Map<T, Ipv4Prefix[]>): void {
+  if (at === null) return;
+  if (at.value !== null) {
+    const prefix = { address: at.bits >>> 0, prefixLength: at.prefixLength };
+    const prefixes = found.get(at.value);
+    if (prefixes === undefined) found.set(at.value, [prefix]);
+    else prefixes.push(prefix);
+  }
+  collectAll(at.zero, found);
+  collectAll(at.one, found);
 }

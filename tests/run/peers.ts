@@ -8,6 +8,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "wg": "wireguard-tools",
   "iperf3": "iperf3",
   "tcpdump": "tcpdump",
+  "tshark": "tshark",
   "nft": "nftables",
   "iptables": "iptables",
   "conntrack": "conntrack",

@@ -13,9 +13,22 @@ export interface Recording extends AsyncDisposable {
   count(filter: string): Promise<number>;
   /** What tcpdump says of the packets that match, with their checksums. */
   describe(filter: string): Promise<string>;
+  /** What tshark thinks of the packets, all checksums verified. */
+  expertNotes(): Promise<ExpertNotes>;
   /** When the packets that match passed, in ms. */
   times(filter: string): Promise<number[]>;
 }
+
+export interface ExpertNotes {
+  readonly packets: number;
+  readonly badChecksums: number;
+  /** Notes by their text, errors and warnings apart from the others, each text once. */
+  readonly severe: readonly string[];
+  readonly others: readonly string[];
+}
+
+/** tshark's own numbers (epan/proto.h): notes below a warning only tell. */
+const PI_WARN = 0x0060_0000;
 
 /** ms within which the kernel gives a block of packets to tcpdump, whose own time-out for that is 1,000. */
 const BLOCK_TIMEOUT = 1_200;
@@ -53,6 +66,30 @@ export async function record(
       return (await read(["-q"], readFilter)).split("\n").length - 1;
     },
     describe: (readFilter) => read(["-vv"], readFilter),
+    async expertNotes() {
+      const fields = ["_ws.expert.severity", "_ws.expert.message", "tcp.checksum.status"];
+      const lines = (await namespace.output([
+        ...["tshark", "-r", path, "-n", "-o", "tcp.check_checksum:TRUE", "-T", "fields"],
+        ...["-E", "separator=/t", "-E", "aggregator=|", "-Y", "tcp"],
+        ...fields.flatMap((field) => ["-e", field]),
+      ])).trimEnd().split("\n").map((line) => line.split("\t"));
+      const severe = new Set<string>();
+      const others = new Set<string>();
+      for (const [severities = "", messages = ""] of lines) {
+        if (severities === "") continue;
+        const texts = messages.split("|");
+        severities.split("|").forEach((severity, index) => {
+          (Number(severity) >= PI_WARN ? severe : others).add(texts[index] ?? messages);
+        });
+      }
+      return {
+        packets: lines.length,
+        // 1 is "good" (epan/proto.h).
+        badChecksums: lines.filter((line) => line[2] !== "1" && line[2] !== "Good").length,
+        severe: [...severe].sort(),
+        others: [...others].sort(),
+      };
+    },
     async times(readFilter) {
       const lines = await namespace.output(["tcpdump", "-r", path, "-n", "-q", "-tt", readFilter]);
       return lines.trim().split("\n").filter((line) => line !== "")

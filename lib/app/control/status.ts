@@ -1,0 +1,112 @@
+/** Owns what `vpn status --json`, and the control method "status" it comes from, say of a running instance. */
+import { encodeKey } from "../../config/key_text.ts";
+import type { Config } from "../../config/config.ts";
+import { formatCidr, formatIpv4 } from "../../wire/ipv4_text.ts";
+import type { DataPlaneHandle } from "../data_plane_handle.ts";
+import type { PeerStatistics } from "../data_plane_protocol.ts";
+import { Carrier } from "../../tunnel/endpoint.ts";
+
+/**
+ * A running instance. The form is stable: members are added, none is taken away or given another meaning. Bytes and counts
+ * are since the start.
+ */
+export interface Status {
+  readonly interface: string;
+  readonly role: "server" | "client";
+  readonly pid: number;
+  /** When this was true, and since when it has run: RFC 3339, UTC. */
+  readonly time: string;
+  readonly since: string;
+  /** Base64, as all keys. */
+  readonly publicKey: string;
+  readonly listenPort: number;
+  /** Inner addresses, as in `10.66.77.1/24`. */
+  readonly addresses: readonly string[];
+  /** What ciphers: `libcrypto` with its version, or `builtin`. */
+  readonly aead: string;
+  /** Whether several datagrams are handed to the kernel as one (UDP segmentation offload). */
+  readonly segmentation: boolean;
+  readonly peers: readonly PeerStatus[];
+  /** Of the gateway's own NAT; 0 without it. */
+  readonly nat: {
+    readonly mappings: number;
+    readonly sessions: number;
+    /** Packets that the kernel refused, by the name of its error. */
+    readonly sendErrors: Readonly<Record<string, number>>;
+  };
+  /** Dropped packets by reason; reasons that have not occurred are left out. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface PeerStatus {
+  readonly name: string | null;
+  readonly publicKey: string;
+  /** As in `198.51.100.7:51820`; null while it is not known. */
+  readonly endpoint: string | null;
+  /** How datagrams travel to it. */
+  readonly carrier: "udp" | "faketcp";
+  readonly allowedIps: readonly string[];
+  /** RFC 3339, UTC; null for never. */
+  readonly latestHandshake: string | null;
+  /** Seconds since its last authenticated message; null for never. */
+  readonly silence: number | null;
+  /** False where it is known to be missing. */
+  readonly isUp: boolean;
+  /** Bytes of a packet inside that the path to it takes. */
+  readonly mtu: number;
+  /** Seconds; 0 for none. */
+  readonly persistentKeepalive: number;
+  /** Bytes of tunnel messages from and to it. */
+  readonly received: number;
+  readonly sent: number;
+}
+
+/** What of a status does not change while an instance runs. */
+export interface StatusFrame {
+  readonly interfaceName: string;
+  readonly role: "server" | "client";
+  readonly config: Config;
+  readonly port: number;
+  readonly aead: string;
+  /** When it started. */
+  readonly since: Date;
+}
+
+/** Asks the data plane how things are. */
+export async function statusOf(dataPlane: DataPlaneHandle, frame: StatusFrame): Promise<Status> {
+  const { peers, drops, nat, segmentation } = await dataPlane.statistics();
+  const now = Date.now();
+  return {
+    interface: frame.interfaceName,
+    role: frame.role,
+    pid: Deno.pid,
+    time: new Date(now).toISOString(),
+    since: frame.since.toISOString(),
+    publicKey: encodeKey(frame.config.interface.publicKey),
+    listenPort: frame.port,
+    addresses: frame.config.interface.addresses.map(formatCidr),
+    aead: frame.aead,
+    segmentation,
+    peers: peers.map(peerStatus),
+    nat,
+    drops,
+  };
+}
+
+function peerStatus(peer: PeerStatistics): PeerStatus {
+  const { address, port } = peer.endpoint;
+  return {
+    name: peer.name,
+    publicKey: encodeKey(peer.publicKey),
+    endpoint: port === 0 ? null : `${formatIpv4(address)}:${port}`,
+    carrier: peer.carrier === Carrier.fakeTcp ? "faketcp" : "udp",
+    allowedIps: peer.allowedIps.map(formatCidr),
+    latestHandshake: peer.lastHandshake === 0 ? null : new Date(peer.lastHandshake).toISOString(),
+    silence: peer.silence === null ? null : peer.silence / 1000,
+    isUp: !peer.isDown,
+    mtu: peer.mtu,
+    persistentKeepalive: peer.persistentKeepalive,
+    received: peer.receivedBytes,
+    sent: peer.sentBytes,
+  };
+}

@@ -1,0 +1,154 @@
+/**
+ * Owns a relay's flows: which conversation by UDP rides on which connection, which are idle, and which give way when there are
+ * too many. It does no I/O: flows that are over wait in `ended` for the caller to let go of what it holds for them.
+ *
+ * UDP has no end that could be seen, so a flow ends by silence; a connection may end and be opened anew while its flow goes on.
+ */
+import type { Session } from "./session.ts";
+
+/**
+ * ms after which a flow without a datagram in either direction is over: what RFC 4787 (REQ-5) lets a NAT give UDP is two
+ * minutes at least, so whoever keeps a mapping alive keeps a flow alive.
+ */
+export const IDLE_TIMEOUT = 180_000;
+
+const BUCKETS = 1 << 10;
+
+/** A conversation with one far end. Addresses as int32, host order. */
+export class RelayFlow {
+  /** The far end, and our address that it wrote to. */
+  readonly address: number;
+  readonly port: number;
+  readonly source: number;
+  /** What carries it; null before there is a connection, and after that was lost. */
+  session: Session | null = null;
+  /** When its last datagram passed, in ms. */
+  usedAt = -Infinity;
+  /** Its neighbours by age, and the next in its bucket, in the table. */
+  older: RelayFlow | null = null;
+  newer: RelayFlow | null = null;
+  next: RelayFlow | null = null;
+
+  constructor(address: number, port: number, source: number) {
+    this.address = address;
+    this.port = port;
+    this.source = source;
+  }
+}
+
+export interface RelayFlowsOptions {
+  /** The most flows at a time. */
+  readonly capacity: number;
+  /** ms */
+  readonly idleTimeout: number;
+  /** A random uint32 that nobody outside knows, or a sender could fill one bucket on purpose. */
+  readonly seed: number;
+}
+
+export class RelayFlows {
+  /** Those over since the caller last emptied it, each with the session that it had. */
+  readonly ended: RelayFlow[] = [];
+  size = 0;
+  readonly #options: RelayFlowsOptions;
+  readonly #buckets: (RelayFlow | null)[] = new Array(BUCKETS).fill(null);
+  readonly #bySession = new Map<Session, RelayFlow>();
+  /** Both ends of the list by age: the flow idle for longest, the one used last. */
+  #oldest: RelayFlow | null = null;
+  #newest: RelayFlow | null = null;
+
+  constructor(options: RelayFlowsOptions) {
+    this.#options = options;
+  }
+
+  /** The flow of a far end, or null; addresses as int32. */
+  find(address: number, port: number, source: number): RelayFlow | null {
+    let flow = this.#buckets[this.#bucket(address, port, source)];
+    while (
+      flow !== null && (flow.port !== port || flow.address !== address || flow.source !== source)
+    ) flow = flow.next;
+    return flow;
+  }
+
+  /** The flow that a connection carries, or null. */
+  carriedBy(session: Session): RelayFlow | null {
+    return this.#bySession.get(session) ?? null;
+  }
+
+  /** Begins a flow that there is not yet. Where there are too many, the one idle for longest gives way. */
+  open(address: number, port: number, source: number, now: number): RelayFlow {
+    if (this.size >= this.#options.capacity) this.end(this.#oldest!);
+    const flow = new RelayFlow(address, port, source);
+    const bucket = this.#bucket(address, port, source);
+    flow.next = this.#buckets[bucket];
+    this.#buckets[bucket] = flow;
+    flow.usedAt = now;
+    this.#append(flow);
+    this.size++;
+    return flow;
+  }
+
+  /** Has a flow carried by this connection from now on, or by none. */
+  carry(flow: RelayFlow, session: Session | null): void {
+    if (flow.session !== null) this.#bySession.delete(flow.session);
+    flow.session = session;
+    if (session !== null) this.#bySession.set(session, flow);
+  }
+
+  /** Takes note that a datagram of a flow passes. */
+  use(flow: RelayFlow, now: number): void {
+    flow.usedAt = now;
+    if (flow === this.#newest) return;
+    this.#unlink(flow);
+    this.#append(flow);
+  }
+
+  /** Ends a flow. */
+  end(flow: RelayFlow): void {
+    if (flow.session !== null) this.#bySession.delete(flow.session);
+    this.#unlink(flow);
+    const bucket = this.#bucket(flow.address, flow.port, flow.source);
+    let before: RelayFlow | null = null;
+    let at = this.#buckets[bucket];
+    while (at !== null && at !== flow) {
+      before = at;
+      at = at.next;
+    }
+    if (before === null) this.#buckets[bucket] = flow.next;
+    else before.next = flow.next;
+    this.size--;
+    this.ended.push(flow);
+  }
+
+  /** When `poll()` has something to do; `Infinity` for never. */
+  pollAt(): number {
+    return this.#oldest === null ? Infinity : this.#oldest.usedAt + this.#options.idleTimeout;
+  }
+
+  /** Ends the flows that have been idle for too long. */
+  poll(now: number): void {
+    while (now >= this.pollAt()) this.end(this.#oldest!);
+  }
+
+  #append(flow: RelayFlow): void {
+    flow.older = this.#newest;
+    flow.newer = null;
+    if (this.#newest === null) this.#oldest = flow;
+    else this.#newest.newer = flow;
+    this.#newest = flow;
+  }
+
+  #unlink(flow: RelayFlow): void {
+    if (flow.older === null) this.#oldest = flow.newer;
+    else flow.older.newer = flow.newer;
+    if (flow.newer === null) this.#newest = flow.older;
+    else flow.newer.older = flow.older;
+  }
+
+  /** Strangers choose most of what is hashed. */
+  #bucket(address: number, port: number, source: number): number {
+    let mixed = Math.imul(address ^ this.#options.seed, 0x85ebca6b);
+    mixed = Math.imul(mixed ^ (mixed >>> 15) ^ port, 0xc2b2ae35);
+    mixed = Math.imul(mixed ^ (mixed >>> 13) ^ source, 0x27d4eb2f);
+    return (mixed ^ (mixed >>> 16)) & (BUCKETS - 1);
+  }
+}

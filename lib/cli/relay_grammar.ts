@@ -1,0 +1,24 @@
+/** Owns the grammar of `vpn relay`. */
+import { option } from "@optique/core/primitives";
+import { parseRelayListener, parseRelayTarget } from "../config/relay_url.ts";
+import { about, keyValue, line } from "./values.ts";
+
+/** What is particular to `vpn relay`. */
+export const relayOptions = {
+  listen: option(
+    "--listen",
+    keyValue("URL", parseRelayListener, "udp://127.0.0.1:4500"),
+    about("--listen", "Where it takes datagrams: udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT", {
+      missing: line("--listen URL is missing, as in udp://127.0.0.1:4500 or faketcp://0.0.0.0:443"),
+    }),
+  ),
+  connect: option(
+    "--connect",
+    keyValue("URL", parseRelayTarget, "faketcp://203.0.113.5:443"),
+    about("--connect", "Where it sends them: the other of udp://HOST:PORT and faketcp://HOST:PORT", {
+      missing: line(
+        "--connect URL is missing, as in faketcp://203.0.113.5:443 or udp://127.0.0.1:51820",
+      ),
+    }),
+  ),
+};
