@@ -27,6 +27,10 @@ async function run(command: Command): Promise<number> {
       const { runPeer } = await import("./lib/app/peer.ts");
       return await runPeer(command.request);
     }
+    case "relay": {
+      const { runRelay } = await import("./lib/app/relay/relay.ts");
+      return await runRelay(command.options);
+    }
     case "demo": {
       const { runDemo } = await import("./lib/app/demo.ts");
       return await runDemo(command.options);

@@ -22,9 +22,10 @@ const EVENT_SIZE = PACKED ? 12 : 16;
 const EVENT_DATA = PACKED ? 4 : 8;
 
 export class Epoll implements Disposable {
+  /** Readable while a descriptor of the set is ready: sets may be in other sets. */
+  readonly fd: number;
   readonly #libc: Libc;
   readonly #arena: Arena;
-  readonly #fd: number;
   readonly #events: number;
   readonly #eventsPointer: Deno.PointerObject;
   readonly #capacity: number;
@@ -36,7 +37,7 @@ export class Epoll implements Disposable {
     this.#capacity = capacity;
     this.#events = arena.allocate(capacity * EVENT_SIZE);
     this.#eventsPointer = arena.pointer(this.#events);
-    this.#fd = check(libc, libc.symbols.epoll_create1(EPOLL_CLOEXEC), "create epoll instance");
+    this.fd = check(libc, libc.symbols.epoll_create1(EPOLL_CLOEXEC), "create epoll instance");
   }
 
   /** Watches `fd`, level-triggered, for `interest` (EPOLLIN, EPOLLOUT or both). */
@@ -62,7 +63,7 @@ export class Epoll implements Disposable {
    */
   wait(timeout: number): number {
     const count = this.#libc.symbols.epoll_wait(
-      this.#fd,
+      this.fd,
       this.#eventsPointer,
       this.#capacity,
       timeout,
@@ -84,7 +85,7 @@ export class Epoll implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#libc.symbols.close(this.#fd);
+    this.#libc.symbols.close(this.fd);
   }
 
   #control(operation: number, fd: number, interest: number): void {
@@ -93,7 +94,7 @@ export class Epoll implements Disposable {
     event.setInt32(EVENT_DATA, fd, true);
     check(
       this.#libc,
-      this.#libc.symbols.epoll_ctl(this.#fd, operation, fd, new Uint8Array(event.buffer)),
+      this.#libc.symbols.epoll_ctl(this.fd, operation, fd, new Uint8Array(event.buffer)),
       `watch descriptor ${fd}`,
     );
   }

@@ -16,7 +16,7 @@ import type { Journal } from "./journal.ts";
 import { ephemeralPorts, listenerOn } from "./port_safety.ts";
 import { randomInt } from "node:crypto";
 
-/** Ports that a client takes at once, to have fresh ones for its next connections. */
+/** Ports that a client takes at once, to have fresh ones for its next connections; the fewest that it does with. */
 const CLIENT_PORTS = 16;
 /** Random ranges that are tried. */
 const ATTEMPTS = 64;
@@ -25,6 +25,8 @@ export interface CarrierGuardOptions {
   /** Name of the firewall's table: another one for each guard on a host. */
   readonly table: string;
   readonly journal: Pick<Journal, "make">;
+  /** Ports that a client with many connections would like to have; a busy host may not have as many free in a row. */
+  readonly ports?: number;
 }
 
 export class CarrierGuard implements Disposable {
@@ -62,7 +64,7 @@ export class CarrierGuard implements Disposable {
     server: NonNullable<CarrierEndpoints["remote"]>,
     options: CarrierGuardOptions,
   ): CarrierGuard {
-    return CarrierGuard.#open(reserveRandomPorts(CLIENT_PORTS), server, options);
+    return CarrierGuard.#open(reserveRandomPorts(options.ports ?? CLIENT_PORTS), server, options);
   }
 
   static #open(
@@ -117,7 +119,20 @@ function reservePort(port: number): ReservedPorts {
   }
 }
 
-function reserveRandomPorts(count: number): ReservedPorts {
+function reserveRandomPorts(wanted: number): ReservedPorts {
+  for (let count = wanted; count >= CLIENT_PORTS; count >>= 1) {
+    const reserved = tryRandomPorts(count);
+    if (reserved !== null) return reserved;
+  }
+  const { first, last } = ephemeralPorts();
+  throw new AppError(
+    `Cannot find ${CLIENT_PORTS} free TCP ports in a row between ${first} and ${last}: ` +
+      "widen net.ipv4.ip_local_port_range",
+    { exitCode: ExitCode.unexpected },
+  );
+}
+
+function tryRandomPorts(count: number): ReservedPorts | null {
   const { first, last } = ephemeralPorts();
   const kept = readReservedPorts();
   for (let attempt = 0; attempt < ATTEMPTS && last - first >= count; attempt++) {
@@ -131,9 +146,5 @@ function reserveRandomPorts(count: number): ReservedPorts {
       if (!(error instanceof SystemCallError) || error.errno !== EADDRINUSE) throw error;
     }
   }
-  throw new AppError(
-    `Cannot find ${count} free TCP ports in a row between ${first} and ${last}: ` +
-      "widen net.ipv4.ip_local_port_range",
-    { exitCode: ExitCode.unexpected },
-  );
+  return null;
 }

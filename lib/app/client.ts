@@ -23,6 +23,7 @@ import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
 import { KillSwitch } from "./kill_switch.ts";
 import { getLogger } from "./logging.ts";
+import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
@@ -152,7 +153,18 @@ export async function runClient(options: RunOptions): Promise<number> {
       port,
       aead,
       dataPlane,
+      network,
+      settings,
       journal,
+    });
+    using _metrics = await serveMetrics({
+      config,
+      role: "client",
+      interfaceName,
+      aead,
+      dataPlane,
+      hasNat: false,
+      logger,
     });
     await hooks.postUp();
     dropPrivileges({

@@ -17,7 +17,7 @@ import { resolveEndpointAgain } from "./resolve.ts";
 /** ms between initiations while connecting: three fit the time-out of 2.5 s, jitter included. */
 const CONNECT_INTERVAL = 700;
 /** ms after which a client that UDP failed asks whether it works by now; twice as long each time that it then failed again. */
-const UDP_TRIAL_PAUSE = 30_000;
+const UDP_TRIAL_PAUSE = 15_000;
 const MAX_UDP_TRIAL_PAUSE = 600_000;
 /** ms to wait for more of the host's changes to its network: they come in swarms. */
 const SETTLE_TIME = 200;

@@ -30,6 +30,7 @@ import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_
 import { Egress } from "./egress.ts";
 import { FakeTcpLink } from "./fake_tcp_link.ts";
 import { MAX_MERGED, PacketMover } from "./packet_mover.ts";
+import { parsePeerChange, type PeerChange } from "./peer_change.ts";
 import { PathProber } from "./path_prober.ts";
 import { randomBytes } from "node:crypto";
 
@@ -285,6 +286,10 @@ export class DataPlane {
       case "set-external-address":
         this.#egress?.setExternalAddress(command.address);
         break;
+      case "change-peers":
+        for (const change of command.changes) this.#changePeer(parsePeerChange(change), now);
+        this.#report({ kind: "peers-changed" });
+        break;
       case "get-statistics":
         this.#report({ kind: "statistics", statistics: this.#statistics(now) });
         break;
@@ -295,6 +300,21 @@ export class DataPlane {
         this.#stopping = true;
         break;
     }
+  }
+
+  #changePeer(change: PeerChange, now: number): void {
+    const device = this.#device;
+    if (change.kind === "remove") {
+      const peer = device.peer(change.publicKey);
+      if (peer === undefined) return;
+      this.#prober.forget(peer);
+      this.#egress?.nat.releaseClient(peer, now);
+      device.removePeer(peer);
+      return;
+    }
+    const peer = device.peer(change.peer.publicKey);
+    if (peer === undefined) device.addPeer(change.peer, now);
+    else device.updatePeer(peer, change.peer, now);
   }
 
   #openTun(name: string): void {

@@ -1,10 +1,11 @@
 /** Owns the main thread's end of the data plane: starts the Worker, sends it commands, waits for what it reports. */
 import { SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
-import { createWakeChannel, sendMessage } from "../../ffi/wake_channel.ts";
+import { createWakeChannel, MAX_MESSAGE_SIZE, sendMessage } from "../../ffi/wake_channel.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
+import { type PeerChange, peerChangeTexts } from "./peer_change.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
@@ -141,6 +142,16 @@ export class DataPlaneHandle {
   /** Tells the NAT of a new address outside, host order. */
   setExternalAddress(address: number): void {
     this.#send({ kind: "set-external-address", address });
+  }
+
+  /** Changes the peers, in this order; all others go on undisturbed. */
+  async changePeers(changes: readonly PeerChange[]): Promise<void> {
+    // One message after the other: the channel holds few of them.
+    for (const part of peerChangeTexts(changes, MAX_MESSAGE_SIZE / 2)) {
+      const changed = this.#wait("peers-changed");
+      this.#send({ kind: "change-peers", changes: part });
+      await changed;
+    }
   }
 
   async statistics(): Promise<Statistics> {

@@ -5,6 +5,7 @@ import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { EgressConfig } from "./egress.ts";
+import type { PeerChangeText } from "./peer_change.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
 /** All that the data plane needs to begin. Sent once, by `postMessage`, before its loop starts. */
@@ -61,6 +62,8 @@ export type Command =
   | { readonly kind: "renew" }
   /** The gateway's address outside (host order) has changed. */
   | { readonly kind: "set-external-address"; readonly address: number }
+  /** Change the peers, in this order, while all others go on; answered by `peers-changed`. */
+  | { readonly kind: "change-peers"; readonly changes: readonly PeerChangeText[] }
   /** Answered by `statistics`. */
   | { readonly kind: "get-statistics" }
   /** End the loop; answered by `stopped`. */
@@ -107,6 +110,7 @@ export type Report =
   | { readonly kind: "ready"; readonly port: number; readonly aead: string }
   | { readonly kind: "tun-opened"; readonly name: string }
   | { readonly kind: "fake-tcp-opened" }
+  | { readonly kind: "peers-changed" }
   /** What happened to the peer with this index in the configuration. */
   | {
     readonly kind: "peer";

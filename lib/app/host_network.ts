@@ -3,7 +3,7 @@
  *
  * Addresses and routes on the TUN vanish with it. What would outlive it goes through the journal, which undoes it.
  */
-import { EEXIST } from "../../ffi/errno.ts";
+import { EEXIST, ESRCH } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import {
   type AddressFamily,
@@ -128,6 +128,25 @@ export class HostNetwork implements Disposable {
       } catch (error) {
         // Two of the configured networks may be one and the same.
         if (!(error instanceof NetlinkError && error.errno === EEXIST)) throw error;
+      }
+    }
+  }
+
+  /** Takes such routes away again; that one is not there, or the TUN is gone, is no error. */
+  removeRoutes(
+    { name, addresses }: InterfaceSettings,
+    { networks, table }: RoutePlan["plain"],
+  ): void {
+    const link = this.#netlink.links.find(name);
+    if (link === null) return;
+    for (const network of networks) {
+      if (addresses.some((own) => covers(own, network))) continue;
+      const { address, prefixLength } = network;
+      const destination = { address: ipv4FromNumber(address), length: prefixLength };
+      try {
+        this.#netlink.routes.delete({ destination, link: link.index, table });
+      } catch (error) {
+        if (!(error instanceof NetlinkError && error.errno === ESRCH)) throw error;
       }
     }
   }

@@ -1,6 +1,7 @@
 /**
  * Owns the files that journals are: where they are, how they are read and rewritten, and the lock on all of them.
  */
+import { removeDeadSocket } from "./control/socket_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { HostChange } from "./host_change.ts";
 import { journalDirectory } from "./journal_directory.ts";
@@ -52,8 +53,11 @@ export function staleJournals(): JournalFile[] {
  * @param inode of the namespace
  */
 export function dropJournals(inode: number): void {
-  for (const { path, owner } of allJournals()) {
-    if (owner.namespace === `net:[${inode}]`) removeJournal(path);
+  for (const { path, owner, changes } of allJournals()) {
+    if (owner.namespace !== `net:[${inode}]`) continue;
+    // These are not in the namespace.
+    for (const change of changes) if (change.kind === "socket") removeDeadSocket(change.path);
+    removeJournal(path);
   }
 }
 

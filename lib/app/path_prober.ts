@@ -40,6 +40,11 @@ export class PathProber implements Disposable {
     this.#search.start(peer, now);
   }
 
+  /** Looks at the path to a peer no more, which is removed. */
+  forget(peer: Peer): void {
+    this.#search.forget(peer);
+  }
+
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
     return this.#search.pollAt();

@@ -9,6 +9,7 @@ import { clientFilePath, readClientFile } from "./client_files.ts";
 import { loadConfig } from "./config_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { takesColour, writeText } from "./output.ts";
+import { heedAddition, heedRemoval } from "./peer_live.ts";
 import { addPeer, removePeer } from "./peer_changes.ts";
 import { findPeer, peerTitle } from "./peer_names.ts";
 import { shellWord } from "./shell_word.ts";
@@ -38,7 +39,11 @@ async function add(request: Request<"add">): Promise<number> {
   const { peer, server, text, path } = await addPeer(configPath, request);
   warn(server);
   const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
-  const about = `${name} is ${addressText(peer)} inside, and ${configPath} lets it in.`;
+  const heeded = await heedAddition(server, peer);
+  const about = [
+    `${name} is ${addressText(peer)} inside, and ${configPath} lets it in.`,
+    ...heeded.map((where) => `The gateway that runs on ${where} lets it in as well.`),
+  ].join("\n");
   if (path === null) {
     writeText(Deno.stdout, text);
     writeText(Deno.stderr, `${about} Its keys are kept nowhere here.\n`);
@@ -134,6 +139,9 @@ async function remove({ configPath, name }: Request<"remove">): Promise<number> 
   warn(server);
   const file = fileRemoved ? ", and its own configuration is removed" : "";
   writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
+  for (const where of await heedRemoval(server, peer)) {
+    writeText(Deno.stdout, `The gateway that runs on ${where} lets it in no more.\n`);
+  }
   return ExitCode.ok;
 }
 

@@ -57,6 +57,27 @@ export function requireNatPrivileges(): void {
 }
 
 /**
+ * Makes sure of what a relay needs: the firewall's rules, raw and packet sockets, a place for the journal.
+ *
+ * @throws {AppError} with exit code 5 and the remedy
+ */
+export function requireRelayPrivileges(): void {
+  for (
+    const [name, capability] of [
+      ["CAP_NET_ADMIN", Capability.netAdmin],
+      ["CAP_NET_RAW", Capability.netRaw],
+    ] as const
+  ) {
+    if (hasCapability(capability)) continue;
+    throw missing(
+      `Cannot relay: ${name} is missing: run as root, or grant it with ` +
+        `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``,
+    );
+  }
+  requireJournalDirectory();
+}
+
+/**
  * Makes sure of what a tunnel needs and of what the demo needs besides: network namespaces, and ICMP sockets to ping with.
  *
  * @throws {AppError} with exit code 5 and the remedy

@@ -12,9 +12,14 @@ const HOSTS_FILE = "/etc/hosts";
  * The IPv4 address of an endpoint, host order. A name is looked up as the host does it (`/etc/hosts`, then DNS).
  *
  * @param timeout ms
+ * @param options `setting`: what the user calls it
  * @throws {AppError} with exit code 3 when it has no IPv4 address, or none is found in time
  */
-export async function resolveEndpoint(endpoint: Endpoint, timeout: number): Promise<number> {
+export async function resolveEndpoint(
+  endpoint: Endpoint,
+  timeout: number,
+  { setting = "Endpoint" }: { readonly setting?: string } = {},
+): Promise<number> {
   if (endpoint.address !== null) return endpoint.address;
   const { host } = endpoint;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -30,7 +35,7 @@ export async function resolveEndpoint(endpoint: Endpoint, timeout: number): Prom
     const reason = error instanceof Error ? error.message : String(error);
     throw new AppError(
       `Cannot find the server's address: looking up "${host}" failed: ${reason}: ` +
-        "check Endpoint and this host's DNS",
+        `check ${setting} and this host's DNS`,
       { exitCode: ExitCode.connect, cause: error },
     );
   } finally {

@@ -2,7 +2,7 @@
  * Owns the decision what goes through the tunnel, and by which kind of routing, and the refusal of networks that would cut
  * a client's tunnel off from its own server.
  */
-import type { ClientConfig, ServerConfig } from "../config/config.ts";
+import type { ClientConfig, PeerConfig, ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 
@@ -67,7 +67,12 @@ export function planRoutes(config: ClientConfig): RoutePlan {
  * The routes of a gateway to its peers' networks. A default route is not among them: the host's own is never replaced, and
  * it is what the gateway is reached by.
  */
-export function planPeerRoutes(config: ServerConfig): RoutePlan["plain"] {
+export function planPeerRoutes(
+  config: {
+    readonly interface: Pick<ServerConfig["interface"], "table">;
+    readonly peers: readonly Pick<PeerConfig, "allowedIps">[];
+  },
+): RoutePlan["plain"] {
   const { table } = config.interface;
   if (table === "off") return { networks: [], table: MAIN_TABLE };
   const networks = config.peers.flatMap(({ allowedIps }) => allowedIps);

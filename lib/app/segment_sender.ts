@@ -206,8 +206,8 @@ export class SegmentSender implements Disposable {
     const packet = packets.offsets[first];
     const source = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
     const destination = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
-    // Strangers' single packets, to a thousand destinations a second perhaps, are not worth a question each.
-    const hop = this.#own || count > 1
+    // Single packets, to a thousand strangers a second perhaps, are not worth a question each: answers to forged SYNs above all.
+    const hop = count > 1
       ? this.#hops.resolve(source, destination, now)
       : this.#hops.find(source, destination);
     // The raw socket refuses what is too long. Of a merged frame's segments, only the interface would notice.

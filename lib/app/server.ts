@@ -15,6 +15,7 @@ import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
+import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { planPeerRoutes } from "./route_plan.ts";
 import { listenForStop } from "./stop_signal.ts";
@@ -92,7 +93,18 @@ export async function runServer(options: RunOptions): Promise<number> {
       port,
       aead,
       dataPlane,
+      network,
+      settings,
       journal,
+    });
+    using _metrics = await serveMetrics({
+      config,
+      role: "server",
+      interfaceName,
+      aead,
+      dataPlane,
+      hasNat: typeof gateway.dataPlaneConfig.egress === "object",
+      logger,
     });
     await hooks.postUp();
     dropPrivileges({

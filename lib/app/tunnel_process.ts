@@ -50,7 +50,10 @@ export function logWarnings(logger: Logger, config: Config): void {
 }
 
 /** What the data plane needs to know of a configured peer. */
-export function peerOptions(peer: PeerConfig, address: number | null): PeerOptions {
+export function peerOptions(
+  peer: Omit<PeerConfig, "allowedIps6" | "line">,
+  address: number | null,
+): PeerOptions {
   return {
     publicKey: peer.publicKey,
     presharedKey: peer.presharedKey,

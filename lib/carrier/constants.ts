@@ -37,6 +37,11 @@ export const SYN_GIVEN_UP_AFTER = 4_000;
 export const MAX_STALL_TIME = 8_000;
 /** Behind a SYN/ACK without a window, datagrams wait for one this long. */
 export const ZERO_WINDOW_TIME = 500;
+/**
+ * Bytes by which a segment may be ahead of all before it without being authentic. The window is a gigabyte: of numbers guessed
+ * blindly one in four is in it, and would move it away from the other end's.
+ */
+export const MAX_UNPROVEN_JUMP: number = 1024 * 1024;
 /** A server forgets a connection in silence after this: as long as `nf_conntrack_tcp_timeout_max_retrans`. */
 export const SILENT_TIMEOUT = 300_000;
 /** The same for one that nothing authenticated ever came by. */

@@ -370,8 +370,12 @@ export class FakeTcp {
     this.#writer.acknowledge(session, now);
   }
 
-  /** Takes note that a datagram of this connection was authentic: whatever RST said, the other end is there. */
+  /**
+   * Takes note that a datagram which the last `receive()` brought, from this connection, was authentic: whatever RST said, the
+   * other end is there.
+   */
   authenticated(session: Session): void {
+    session.proven();
     session.hintAt = Infinity;
     if (session.isProven) return;
     session.isProven = true;

@@ -10,6 +10,7 @@ import {
   ACK_AFTER_BYTES_SCALED,
   ACK_DELAY,
   MAX_STALL_TIME,
+  MAX_UNPROVEN_JUMP,
   STALL_TIME,
   WINDOW,
   WINDOW_SHIFT,
@@ -54,6 +55,9 @@ export class Session implements FourTuple {
   sndUna: number;
   /** The highest that was received, which is what is acknowledged. Never goes back. */
   rcvMax = 0;
+  /** Where a segment ends that is too far ahead to be believed before it is known to be authentic. */
+  unprovenEnd = 0;
+  hasUnprovenEnd = false;
   /** Whether windows are scaled. */
   isScaled = false;
   /** By how much the other end's window field is shifted, SYN and SYN/ACK aside; and its window in bytes. */
@@ -179,10 +183,19 @@ export class Session implements FourTuple {
   /** Takes `length` payload bytes that may come now, early, late or in turn. */
   received(seq: number, length: number, now: number): void {
     const end = (seq + length) | 0;
-    if (((end - this.rcvMax) | 0) > 0) this.rcvMax = end;
+    const jump = (end - this.rcvMax) | 0;
+    this.hasUnprovenEnd = jump > MAX_UNPROVEN_JUMP;
+    if (this.hasUnprovenEnd) this.unprovenEnd = end;
+    else if (jump > 0) this.rcvMax = end;
     // Late ones count as well: that they come may be for want of an acknowledgment.
     if (this.unacknowledged === 0) this.ackAt = now + ACK_DELAY;
     this.unacknowledged += length;
+  }
+
+  /** Takes note that the segment received last was authentic. */
+  proven(): void {
+    if (this.hasUnprovenEnd) this.rcvMax = this.unprovenEnd;
+    this.hasUnprovenEnd = false;
   }
 
   /** The window that we offer; the other end's is as large. */

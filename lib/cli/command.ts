@@ -1,6 +1,7 @@
 /** Owns what a command line means once it is parsed: one of these commands, with its options. */
 import type { Subnet } from "../config/address_pool.ts";
 import type { Endpoint } from "../config/config.ts";
+import type { RelayListener, RelayTarget } from "../config/relay_url.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -19,6 +20,16 @@ export interface RunOptions extends LogOptions {
   readonly configPath: string;
   /** Name of the TUN device. */
   readonly interfaceName: string;
+  /** The network namespace to run in, by its name in `/run/netns`. */
+  readonly netns?: string;
+  /** Whether segmentation offload may be used. */
+  readonly offload: boolean;
+}
+
+/** What `vpn relay` runs with: of the two ends, one is UDP, the other fake TCP. */
+export interface RelayOptions extends LogOptions {
+  readonly listen: RelayListener;
+  readonly connect: RelayTarget;
   /** The network namespace to run in, by its name in `/run/netns`. */
   readonly netns?: string;
   /** Whether segmentation offload may be used. */
@@ -82,6 +93,7 @@ export interface DoctorOptions extends LogOptions {
 export type Command =
   | { readonly command: "server"; readonly options: RunOptions }
   | { readonly command: "client"; readonly options: RunOptions }
+  | { readonly command: "relay"; readonly options: RelayOptions }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   | { readonly command: "doctor"; readonly options: DoctorOptions }

@@ -8,6 +8,7 @@ import { quoted } from "../config/config_error.ts";
 import { nearestName } from "../config/nearest.ts";
 import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
+import { relayOptions } from "./relay_grammar.ts";
 import { about, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
 
 /** The commands as `parseArguments()` knows them, in the order of the help page. */
@@ -16,6 +17,7 @@ const COMMAND_NAMES: readonly string[] = [
   "client",
   "init",
   "peer",
+  "relay",
   "demo",
   "doctor",
   "cleanup",
@@ -43,9 +45,10 @@ export function createGrammar(argv: readonly string[]) {
       }),
     ),
     ...placeOptions,
-    noOffload: option("--no-offload", about("--no-offload", "Do without segmentation offload")),
+    noOffload,
     ...logOptions,
   });
+  const relay = object({ ...relayOptions, netns: placeOptions.netns, noOffload, ...logOptions });
   const doctor = object({
     configPath: optional(
       option("--config", filePath, about("--config", "The configuration that is to run here")),
@@ -67,6 +70,7 @@ export function createGrammar(argv: readonly string[]) {
   const demo = object(logOptions);
   const optionsOf = (name: string) => {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
+    if (name === "relay") return [...extractOptionNames(relay.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
     return name === "demo" ? [...extractOptionNames(demo.usage)] : PEER_OPTIONS[name] ?? [];
   };
@@ -83,6 +87,13 @@ export function createGrammar(argv: readonly string[]) {
     }),
     initGrammar(),
     peerGrammar(),
+    command("relay", object({ command: constant("relay"), relay }), {
+      brief: line("Carry any UDP service through networks that break UDP"),
+      description: line(
+        "One relay beside the service's clients, one beside the service: between them, datagrams look like a TCP " +
+          "connection. Runs until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN and CAP_NET_RAW.",
+      ),
+    }),
     command("demo", object({ command: constant("demo"), log: demo }), {
       brief: line("Show the whole thing on this machine"),
       description: line(
@@ -132,6 +143,11 @@ const placeOptions = {
     option("--netns", netnsName, about("--netns", "Run inside this network namespace")),
   ),
 };
+
+const noOffload = option(
+  "--no-offload",
+  about("--no-offload", "Do without segmentation offload"),
+);
 
 const logOptions = {
   logLevel: withDefault(

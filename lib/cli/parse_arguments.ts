@@ -3,7 +3,7 @@ import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../config/config.ts";
 import { FULL_TUNNEL } from "../config/config_writer.ts";
-import type { Command, PeerAddition, RunOptions } from "./command.ts";
+import type { Command, PeerAddition, RelayOptions, RunOptions } from "./command.ts";
 import { createGrammar } from "./grammar.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -74,6 +74,16 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       };
       return { command: "doctor", options };
     }
+    case "relay": {
+      const { netns, noOffload, ...rest } = parsed.relay;
+      const options: RelayOptions = {
+        ...rest,
+        ...(netns === undefined ? {} : { netns }),
+        offload: !noOffload,
+      };
+      refuseLikeEnds(options);
+      return { command: "relay", options };
+    }
     case "demo":
       return { command: "demo", options: parsed.log };
     case "peer": {
@@ -83,6 +93,13 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     default:
       return parsed;
   }
+}
+
+function refuseLikeEnds({ listen, connect }: RelayOptions): void {
+  if (listen.scheme !== connect.scheme) return;
+  throw new UsageError(
+    `--listen and --connect are both ${listen.scheme}: make one of them udp://, the other faketcp://`,
+  );
 }
 
 /** What `vpn peer add` is asked for, without what was left out. */

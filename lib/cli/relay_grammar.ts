@@ -15,10 +15,14 @@ export const relayOptions = {
   connect: option(
     "--connect",
     keyValue("URL", parseRelayTarget, "faketcp://203.0.113.5:443"),
-    about("--connect", "Where it sends them: the other of udp://HOST:PORT and faketcp://HOST:PORT", {
-      missing: line(
-        "--connect URL is missing, as in faketcp://203.0.113.5:443 or udp://127.0.0.1:51820",
-      ),
-    }),
+    about(
+      "--connect",
+      "Where it sends them: the other of udp://HOST:PORT and faketcp://HOST:PORT",
+      {
+        missing: line(
+          "--connect URL is missing, as in faketcp://203.0.113.5:443 or udp://127.0.0.1:51820",
+        ),
+      },
+    ),
   ),
 };

@@ -6,7 +6,7 @@ import {
   parseIpv4,
   prefixMask,
 } from "../wire/ipv4_text.ts";
-import type { Endpoint, PortForward } from "./config.ts";
+import type { Endpoint, PortForward, SocketAddress } from "./config.ts";
 import type { Entry } from "./config_document.ts";
 import type { Notes } from "./notes.ts";
 import { badValue } from "./section.ts";
@@ -105,6 +105,16 @@ export function parseEndpoint(entry: Entry): Endpoint {
   }
   if (address === null && !isHostName(host!)) fail(entry, rule);
   return { host: host!, address, port };
+}
+
+/** `ADDRESS:PORT` of this host, IPv4 only; 0.0.0.0 is all of its addresses. */
+export function parseSocketAddress(entry: Entry): SocketAddress {
+  const rule = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
+  const [, addressText, portText] = /^([\d.]+):(\d+)$/.exec(entry.value) ?? fail(entry, rule);
+  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
+  const address = parseIpv4(addressText!) ?? fail(entry, rule);
+  if (address !== 0 && !isUnicastOrLoopback(address)) fail(entry, "no host can have this address");
+  return { address, port };
 }
 
 /** The network that a new gateway gives its clients addresses of: room for two hosts at least, host bits clear. */

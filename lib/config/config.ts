@@ -80,6 +80,8 @@ export interface InterfaceConfig {
   readonly killSwitch: boolean;
   readonly allowIpv6: boolean;
   readonly aead: "auto" | "libcrypto" | "builtin";
+  /** Where metrics are served; `null`: nowhere. */
+  readonly metrics: SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */
   readonly lines: ReadonlyMap<string, number>;
 }
@@ -118,6 +120,14 @@ export interface Endpoint {
   readonly host: string;
   /** The address as uint32 in host order where `host` is one; `null` for a name that must be looked up. */
   readonly address: number | null;
+  /** Host order, 1 to 65535. */
+  readonly port: number;
+}
+
+/** Where a service listens. */
+export interface SocketAddress {
+  /** uint32 in host order; 0 is every address of the host. */
+  readonly address: number;
   /** Host order, 1 to 65535. */
   readonly port: number;
 }

@@ -69,6 +69,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceConfig {
     killSwitch: values.KillSwitch ?? false,
     allowIpv6: values.AllowIPv6 ?? false,
     aead: values.Aead ?? "auto",
+    metrics: values.Metrics ?? null,
     lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
   };
 }

@@ -6,6 +6,7 @@ import {
   parseEndpoint,
   parseForward,
   parseResolvers,
+  parseSocketAddress,
 } from "./addresses.ts";
 import { list, single } from "./section.ts";
 import {
@@ -58,6 +59,7 @@ export const INTERFACE_KEYS = {
   KillSwitch: single(parseSwitch),
   AllowIPv6: single(parseSwitch),
   Aead: single(oneOf("auto", "libcrypto", "builtin")),
+  Metrics: single(parseSocketAddress),
 };
 
 export const PEER_KEYS = {

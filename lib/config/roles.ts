@@ -1,6 +1,7 @@
 /** Owns what a configuration must have to serve as a gateway's or as a client's. */
 import type { ClientConfig, Config, ServerConfig } from "./config.ts";
-import { ConfigError } from "./config_error.ts";
+import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { BadValueError, ConfigError, quoted } from "./config_error.ts";
 
 /** WireGuard's customary port. */
 export const DEFAULT_LISTEN_PORT = 51820;
@@ -22,10 +23,11 @@ const CLIENT_ONLY_KEYS = ["DNS", "ConnectTimeout", "OnPeerTimeout", "KillSwitch"
 /**
  * A configuration as a gateway runs from it.
  *
- * @throws {ConfigError} if the gateway would have no address
+ * @throws {ConfigError} if the gateway would have no address, or metrics on a port of its NAT
  */
 export function validateServer(config: Config): ServerConfig {
   requireAddress(config, "a gateway has one inside, as in Address = 10.66.77.1/24");
+  refuseMetricsInNat(config);
   return {
     ...config,
     listenPort: config.interface.listenPort ?? DEFAULT_LISTEN_PORT,
@@ -67,6 +69,22 @@ export function validateClient(config: Config): ClientConfig {
 function requireAddress(config: Config, why: string): void {
   if (config.interface.addresses.length > 0) return;
   throw new ConfigError(`${config.fileName}: [Interface]: Address is missing: ${why}`);
+}
+
+/** Packets for the NAT's ports never reach a service of the host. */
+function refuseMetricsInNat({ fileName, interface: section }: Config): void {
+  const { metrics, egress, natPorts, forwards, lines } = section;
+  if (metrics === null || egress !== "raw") return;
+  const { address, port } = metrics;
+  const isForwarded = forwards.some(({ protocol, externalPort }) =>
+    protocol === "tcp" && externalPort === port
+  );
+  if (!isForwarded && (port < natPorts.first || port > natPorts.last)) return;
+  const owner = isForwarded ? "a Forward" : `NatPorts, ${natPorts.first}-${natPorts.last},`;
+  throw new BadValueError(
+    `${fileName}:${lines.get("Metrics")}: Metrics`,
+    `cannot use ${quoted(`${formatIpv4(address)}:${port}`)}: ${owner} has that port: give another`,
+  );
 }
 
 function withoutEffect(config: Config, keys: readonly string[], role: string): readonly string[] {

@@ -161,6 +161,28 @@ export class Device {
     return peer;
   }
 
+  /**
+   * Gives a peer other settings than it was made with. Its session stays; a preshared key counts from the next handshake on,
+   * and where no endpoint is given it stays where it is.
+   */
+  updatePeer(peer: Peer, options: PeerOptions, now: number): void {
+    peer.name = options.name ?? null;
+    peer.presharedKey = options.presharedKey ?? new Uint8Array(32);
+    this.allowedIps.removeByValue(peer);
+    for (const { address, prefixLength } of options.allowedIps) {
+      this.allowedIps.insert(address, prefixLength, peer);
+    }
+    const interval = (options.persistentKeepalive ?? 0) * 1000;
+    if (interval !== peer.timers.persistentInterval) {
+      peer.timers.setPersistentInterval(interval, now);
+    }
+    if (options.endpoint) {
+      peer.endpoint.address = options.endpoint.address;
+      peer.endpoint.port = options.endpoint.port;
+      peer.endpoint.source = 0;
+    }
+  }
+
   /** Forgets a peer and zeroes its keys. */
   removePeer(peer: Peer): void {
     this.#staged.drop(peer);

@@ -94,6 +94,11 @@ export class PathMtuSearch {
     this.#pollAt = Math.min(this.#pollAt, now);
   }
 
+  /** The peer is no more. */
+  forget(peer: Peer): void {
+    this.#searches.delete(peer);
+  }
+
   /** When `next()` has something, monotonic ms; `Infinity` for never. */
   pollAt(): number {
     return this.#pollAt;

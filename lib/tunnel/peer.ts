@@ -29,11 +29,11 @@ export interface PendingHandshake {
 
 export class Peer {
   readonly publicKey: Uint8Array;
-  readonly presharedKey: Uint8Array;
+  /** 32 bytes; those of the next handshake. */
+  presharedKey: Uint8Array;
   /** X25519 of our static key and theirs, computed once; null for a key of low order, which never shakes hands. */
   readonly staticSecret: Uint8Array | null;
-  readonly name: string | null;
-  readonly allowedIps: readonly Ipv4Prefix[];
+  name: string | null;
   readonly timers: Timers;
   readonly cookies: CookieGenerator;
   readonly endpoint: Endpoint = new Endpoint();
@@ -88,7 +88,6 @@ export class Peer {
   ) {
     this.publicKey = options.publicKey;
     this.presharedKey = options.presharedKey ?? new Uint8Array(32);
-    this.allowedIps = options.allowedIps;
     this.name = options.name ?? null;
     this.timers = made.timers;
     this.cookies = made.cookies;

@@ -387,3 +387,22 @@ Deno.test("pollAt() is when something is due: never early, never late", () => {
     assert(++polls < 100);
   }
 });
+
+Deno.test("data far ahead counts only if it is authentic: guessed numbers do not push the window away", () => {
+  const { client, receive, sent } = opened();
+  const ackNow = () => {
+    client.send(1);
+    return sent().at(-1)!.ack;
+  };
+  client.authenticates = false;
+  receive({ ahead: 1_000_000, size: 100 });
+  assertEquals(ackNow(), 1_000_100);
+  receive({ ahead: 500_000_000, size: 100 });
+  assertEquals(ackNow(), 1_000_100);
+  receive({ ahead: 1_000_100, size: 100 });
+  client.authenticates = true;
+  receive({ ahead: 1_000_200, size: 100 });
+  assertEquals(ackNow(), 1_000_300);
+  receive({ ahead: 500_000_000, size: 100 });
+  assertEquals(ackNow(), 500_000_100);
+});

@@ -27,6 +27,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const onOff = "it is on or off";
   const name = 'an interface name has 1 to 15 bytes, no space, "/", ":" or "%"';
   const forward = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
+  const metrics = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
     ["ListenPort", "-1", port],
@@ -93,6 +94,17 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["KillSwitch", "true", onOff],
     ["AllowIPv6", "1", onOff],
     ["Aead", "openssl", "it is auto, libcrypto or builtin"],
+    ["Metrics", "", metrics],
+    ["Metrics", "on", metrics],
+    ["Metrics", "9586", metrics],
+    ["Metrics", "127.0.0.1", metrics],
+    ["Metrics", "localhost:9586", metrics],
+    ["Metrics", "[::1]:9586", metrics],
+    ["Metrics", "127.0.0.256:9586", metrics],
+    ["Metrics", "127.0.0.1:9586/metrics", metrics],
+    ["Metrics", "127.0.0.1:0", port],
+    ["Metrics", "127.0.0.1:65536", port],
+    ["Metrics", "224.0.0.1:9586", "no host can have this address"],
   ];
   for (const [key, value, rule] of cases) {
     assertEquals(

@@ -64,6 +64,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       killSwitch: false,
       allowIpv6: false,
       aead: "auto",
+      metrics: null,
       lines: new Map([["PrivateKey", 2]]),
     },
     peers: [],
@@ -140,6 +141,9 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["Aead = libcrypto", { aead: "libcrypto" }],
     ["Aead = builtin", { aead: "builtin" }],
     ["Aead = auto", { aead: "auto" }],
+    ["Metrics = 127.0.0.1:9586", { metrics: { address: ipv4("127.0.0.1"), port: 9586 } }],
+    ["Metrics = 10.66.77.1:1", { metrics: { address: ipv4("10.66.77.1"), port: 1 } }],
+    ["Metrics = 0.0.0.0:65535", { metrics: { address: 0, port: 65535 } }],
     [
       "Forward = tcp:8080 -> 10.66.77.2:80",
       {

@@ -42,6 +42,27 @@ Deno.test("validateServer() warns when a key is a client's", () => {
   );
 });
 
+Deno.test("validateServer() throws when metrics are to be on a port that its NAT has", () => {
+  const validate = (...lines: string[]) =>
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}`, "s.conf"));
+  const nat = 'cannot use "127.0.0.1:25000": NatPorts, 20000-29999, has that port: give another';
+  const forward = 'cannot use "127.0.0.1:8080": a Forward has that port: give another';
+  const cases: [lines: string[], message: string][] = [
+    [["Metrics = 127.0.0.1:25000"], `s.conf:4: Metrics: ${nat}`],
+    [
+      ["Forward = tcp:8080 -> 10.66.77.2:80", "Metrics = 127.0.0.1:8080"],
+      `s.conf:5: Metrics: ${forward}`,
+    ],
+  ];
+  for (const [lines, message] of cases) {
+    assertEquals(assertThrows(() => validate(...lines), ConfigError).message, message);
+  }
+  for (const port of [19999, 30000]) validate(`Metrics = 127.0.0.1:${port}`);
+  validate("Metrics = 127.0.0.1:25000", "Egress = kernel");
+  validate("Metrics = 127.0.0.1:25000", "NatPorts = 30000-39999");
+  validate("Metrics = 127.0.0.1:8080", "Forward = udp:8080 -> 10.66.77.2:80");
+});
+
 Deno.test("validateClient() gives the server and any port when there is one peer with an endpoint", () => {
   const config = validateClient(parseConfig(HEAD + ADDRESS + PEER + ENDPOINT, "c.conf"));
   assertEquals(config.listenPort, 0);

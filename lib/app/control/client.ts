@@ -11,6 +11,8 @@ const MAX_ANSWER = 64 * 1024 * 1024;
 export interface RequestOptions {
   /** Called with each event before the result. */
   readonly onEvent?: (event: unknown) => void;
+  /** ms to wait for the result; without end if left out. */
+  readonly timeout?: number;
 }
 
 interface Asked {
@@ -65,7 +67,18 @@ export class ControlClient implements Disposable {
     const id = ++this.#lastId;
     this.#asked.set(id, { resolve, reject, onEvent: options.onEvent ?? (() => {}) });
     this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
-    return promise;
+    const { timeout } = options;
+    if (timeout === undefined) return promise;
+    const timer = setTimeout(() => {
+      this.#asked.delete(id);
+      const problem = `no answer to "${method}" within ${timeout / 1000} s`;
+      reject(
+        new AppError(`Cannot reach "${this.#interfaceName}": ${problem}`, {
+          exitCode: ExitCode.connect,
+        }),
+      );
+    }, timeout);
+    return promise.finally(() => clearTimeout(timer));
   }
 
   /** Closes the connection: what has not been answered is not waited for. */
@@ -95,10 +108,6 @@ export class ControlClient implements Disposable {
     this.#end = new AppError(message, { exitCode: ExitCode.connect });
     for (const { reject } of this.#asked.values()) reject(this.#end);
     this.#asked.clear();
-  }
-
-  get interfaceName(): string {
-    return this.#interfaceName;
   }
 }
 

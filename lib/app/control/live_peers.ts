@@ -1,0 +1,144 @@
+/**
+ * Owns the peers of a running tunnel as they are now: as the file had them, and as they were changed since. It changes them
+ * in the data plane and, on a gateway, with their routes.
+ */
+import { type Config, type PeerConfig } from "../../config/config.ts";
+import { encodeKey } from "../../config/key_text.ts";
+import { formatCidr, type Ipv4Prefix } from "../../wire/ipv4_text.ts";
+import type { DataPlaneHandle } from "../data_plane_handle.ts";
+import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
+import type { PeerChange } from "../peer_change.ts";
+import { planPeerRoutes } from "../route_plan.ts";
+import { peerOptions } from "../tunnel_process.ts";
+import { RequestError } from "./protocol.ts";
+
+/** A peer whose endpoint, if it has one, is an address. */
+export type LivePeer = Omit<PeerConfig, "allowedIps6" | "line">;
+
+/** A change that is asked for. */
+export type LiveChange =
+  /** A peer as it shall be, new or not; without an endpoint, one that is there stays where it is. */
+  | { readonly kind: "put"; readonly peer: LivePeer }
+  | { readonly kind: "remove"; readonly publicKey: Uint8Array };
+
+/** Networks of one peer; more would not fit a message to the data plane. */
+const MAX_NETWORKS = 1000;
+
+export interface LivePeersOptions {
+  readonly role: "server" | "client";
+  readonly config: Config;
+  readonly dataPlane: DataPlaneHandle;
+  readonly network: HostNetwork;
+  readonly settings: InterfaceSettings;
+}
+
+export class LivePeers {
+  readonly #options: LivePeersOptions;
+  #peers: ReadonlyMap<string, LivePeer>;
+  /** Changes are made one after the other, whoever asks. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: LivePeersOptions) {
+    this.#options = options;
+    this.#peers = new Map(options.config.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
+  }
+
+  /** By public key, in base64. */
+  get peers(): ReadonlyMap<string, LivePeer> {
+    return this.#peers;
+  }
+
+  /**
+   * Makes changes, in this order, all or none of them; peers that they do not concern go on undisturbed. That a peer to be
+   * removed is not there is no error.
+   *
+   * @throws {RequestError} for what cannot be, with nothing changed
+   */
+  change(changes: readonly LiveChange[]): Promise<void> {
+    const made = this.#last.then(() => this.#make(changes));
+    this.#last = made.catch(() => {});
+    return made;
+  }
+
+  async #make(changes: readonly LiveChange[]): Promise<void> {
+    const { dataPlane } = this.#options;
+    const peers = changedPeers(this.#peers, changes);
+    this.#refuse(peers, changes);
+    const before = this.#routed(this.#peers);
+    const after = this.#routed(peers);
+    await dataPlane.changePeers(changes.map(peerChange));
+    this.#peers = peers;
+    this.#followRoutes(before, after);
+  }
+
+  #refuse(peers: ReadonlyMap<string, LivePeer>, changes: readonly LiveChange[]): void {
+    const { role, config } = this.#options;
+    if (peers.has(encodeKey(config.interface.publicKey))) {
+      throw new RequestError("Cannot add the peer: its key is this end's own");
+    }
+    // Who the server is, the host's routes and the looking after the connection depend on.
+    if (role === "client" && peers.size > 1) {
+      throw new RequestError("Cannot add the peer: a client has one, which is its server");
+    }
+    const names = new Set<string>();
+    for (const { name, allowedIps } of peers.values()) {
+      if (allowedIps.length > MAX_NETWORKS) {
+        throw new RequestError(`Cannot add the peer: it has over ${MAX_NETWORKS} networks`);
+      }
+      if (name === null) continue;
+      if (
+        names.has(name) && changes.some((each) => each.kind === "put" && each.peer.name === name)
+      ) {
+        throw new RequestError(`Cannot add the peer: another is called ${name}`);
+      }
+      names.add(name);
+    }
+  }
+
+  #routed(peers: ReadonlyMap<string, LivePeer>): ReadonlyMap<string, Ipv4Prefix> {
+    const { config, role } = this.#options;
+    if (role === "client") return new Map();
+    const { networks } = planPeerRoutes({ ...config, peers: [...peers.values()] });
+    return new Map(networks.map((network) => [formatCidr(network), network]));
+  }
+
+  #followRoutes(
+    before: ReadonlyMap<string, Ipv4Prefix>,
+    after: ReadonlyMap<string, Ipv4Prefix>,
+  ): void {
+    const { network, settings, config } = this.#options;
+    const { table } = planPeerRoutes({ ...config, peers: [] });
+    const missing = [...after].filter(([text]) => !before.has(text));
+    const left = [...before].filter(([text]) => !after.has(text));
+    network.addRoutes(settings, { networks: missing.map(([, prefix]) => prefix), table });
+    network.removeRoutes(settings, { networks: left.map(([, prefix]) => prefix), table });
+  }
+}
+
+/** The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. */
+export function changedPeers(
+  peers: ReadonlyMap<string, LivePeer>,
+  changes: readonly LiveChange[],
+): ReadonlyMap<string, LivePeer> {
+  const changed = new Map(peers);
+  for (const change of changes) {
+    if (change.kind === "remove") {
+      changed.delete(encodeKey(change.publicKey));
+      continue;
+    }
+    const { peer } = change;
+    const taken = new Set(peer.allowedIps.map(formatCidr));
+    for (const [key, other] of changed) {
+      if (!other.allowedIps.some((network) => taken.has(formatCidr(network)))) continue;
+      const allowedIps = other.allowedIps.filter((network) => !taken.has(formatCidr(network)));
+      changed.set(key, { ...other, allowedIps });
+    }
+    changed.set(encodeKey(peer.publicKey), peer);
+  }
+  return changed;
+}
+
+function peerChange(change: LiveChange): PeerChange {
+  if (change.kind === "remove") return change;
+  return { kind: "put", peer: peerOptions(change.peer, change.peer.endpoint?.address ?? null) };
+}

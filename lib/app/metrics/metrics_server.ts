@@ -1,0 +1,106 @@
+/**
+ * Owns the HTTP service that Prometheus reads metrics from: its socket, what it answers to which request, and the bounds
+ * on what strangers can make it hold.
+ *
+ * `node:http` rather than `Deno.serve()`, which bounds neither connections nor the time that a request may take, and listens
+ * where the environment says instead. Either opens its socket on this thread, so in this thread's network namespace.
+ */
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { SocketAddress } from "../../config/config.ts";
+import { CONTENT_TYPE } from "../../metrics/exposition.ts";
+import { formatIpv4 } from "../../wire/ipv4_text.ts";
+import { AppError, ExitCode } from "../errors.ts";
+import { listenerOn } from "../port_safety.ts";
+
+const PATH = "/metrics";
+const MAX_CONNECTIONS = 16;
+/** ms that a request may take to arrive. */
+const REQUEST_TIMEOUT = 5_000;
+
+export interface MetricsServerOptions {
+  readonly listen: SocketAddress;
+  /** All metrics as text. */
+  readonly read: () => Promise<string>;
+}
+
+export class MetricsServer implements Disposable {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /**
+   * Starts to answer. The address must be the host's already.
+   *
+   * @throws {AppError} with exit code 2 where the address cannot be used, 5 where the port takes a privilege
+   */
+  static async open({ listen, read }: MetricsServerOptions): Promise<MetricsServer> {
+    // It takes memory and a moment to load, which only those pay who want metrics.
+    const { createServer } = await import("node:http");
+    const server = createServer(
+      { headersTimeout: REQUEST_TIMEOUT, requestTimeout: REQUEST_TIMEOUT },
+      (request, response) => void answer(request, response, read),
+    );
+    server.maxConnections = MAX_CONNECTIONS;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    server.once("error", (error) => reject(explained(error, listen)));
+    server.listen({ host: formatIpv4(listen.address), port: listen.port }, resolve);
+    await promise;
+    return new MetricsServer(server);
+  }
+
+  [Symbol.dispose](): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+async function answer(
+  { method, url = "" }: IncomingMessage,
+  response: ServerResponse,
+  read: () => Promise<string>,
+): Promise<void> {
+  const refuse = (status: number, why: string, headers: Record<string, string> = {}) => {
+    response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8", ...headers });
+    response.end(`${why}\n`);
+  };
+  if (url.split("?")[0] !== PATH) return refuse(404, `Metrics are at ${PATH}`);
+  if (method !== "GET") return refuse(405, "Metrics are read by GET", { Allow: "GET" });
+  let text: string;
+  try {
+    text = await read();
+  } catch {
+    // What it died of ends the process, which says so.
+    return refuse(503, "The data plane does not answer");
+  }
+  response.writeHead(200, { "Content-Type": CONTENT_TYPE });
+  response.end(text);
+}
+
+/** What keeps the service from listening, for the user; anything else as it is. */
+function explained(error: Error, { address, port }: SocketAddress): Error {
+  const code = "code" in error ? error.code : undefined;
+  const cannot = `Cannot serve metrics on ${formatIpv4(address)}:${port}`;
+  switch (code) {
+    case "EADDRINUSE": {
+      const owner = listenerOn("tcp", port) ?? "another process";
+      return new AppError(
+        `${cannot}: ${owner} has that port: stop it, or give Metrics another`,
+        { exitCode: ExitCode.usage, cause: error },
+      );
+    }
+    case "EADDRNOTAVAIL":
+      return new AppError(
+        `${cannot}: no interface has that address: give Metrics one of this host's`,
+        { exitCode: ExitCode.usage, cause: error },
+      );
+    case "EACCES":
+      return new AppError(
+        `${cannot}: CAP_NET_BIND_SERVICE is missing: give Metrics a port above 1023`,
+        { exitCode: ExitCode.privilege, cause: error },
+      );
+    default:
+      return error;
+  }
+}

@@ -1,0 +1,68 @@
+/** Owns how a server or client comes to have metrics: what of it goes into them, and how often the data plane is asked. */
+import process from "node:process";
+import type { Config } from "../../config/config.ts";
+import { formatExposition } from "../../metrics/exposition.ts";
+import { type Snapshot, vpnMetrics } from "../../metrics/vpn_metrics.ts";
+import { VERSION } from "../../version.ts";
+import { formatIpv4 } from "../../wire/ipv4_text.ts";
+import type { Statistics } from "../data_plane_protocol.ts";
+import type { Logger } from "../logging.ts";
+import { MetricsServer } from "./metrics_server.ts";
+import { shared } from "./shared.ts";
+
+/** ms for which statistics are good for another scrape, so that no number of scrapers keeps the data plane from its work. */
+const LIFETIME = 250;
+
+export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" | "aead"> {
+  readonly config: Config;
+  readonly dataPlane: { statistics(): Promise<Statistics> };
+  /** Whether there is a NAT in user space. */
+  readonly hasNat: boolean;
+  readonly logger: Logger;
+}
+
+/**
+ * Serves metrics where `Metrics` says, until disposed of. Call it while the process may still bind any port.
+ *
+ * @returns null where nobody wants them
+ * @throws {AppError} as `MetricsServer.open()` does
+ */
+export async function serveMetrics(options: MetricsOptions): Promise<MetricsServer | null> {
+  const { config: { interface: { metrics } }, dataPlane, logger } = options;
+  if (metrics === null) return null;
+  const statistics = shared(() => dataPlane.statistics(), {
+    lifetime: LIFETIME,
+    now: () => performance.now(),
+  });
+  const server = await MetricsServer.open({
+    listen: metrics,
+    read: async () => formatExposition(vpnMetrics(snapshot(await statistics(), options))),
+  });
+  logger.info("metrics are at http://{address}:{port}/metrics", {
+    address: formatIpv4(metrics.address),
+    port: metrics.port,
+  });
+  return server;
+}
+
+function snapshot(
+  { peers, drops, segmentation, nat }: Statistics,
+  { role, interfaceName, aead, hasNat }: MetricsOptions,
+): Snapshot {
+  const { user, system } = process.cpuUsage();
+  return {
+    version: VERSION,
+    role,
+    interfaceName,
+    aead,
+    segmentation,
+    peers,
+    drops,
+    nat: hasNat ? nat : null,
+    process: {
+      startTime: performance.timeOrigin,
+      cpuTime: (user + system) / 1000,
+      residentMemory: Deno.memoryUsage().rss,
+    },
+  };
+}

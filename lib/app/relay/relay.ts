@@ -1,0 +1,115 @@
+/** Owns `vpn relay`: the life of a relay from its command line to its end. */
+import { EADDRINUSE, EADDRNOTAVAIL, EPERM } from "../../../ffi/errno.ts";
+import type { RelayOptions } from "../../cli/command.ts";
+import type { RelayListener, RelayTarget } from "../../config/relay_url.ts";
+import { formatIpv4 } from "../../wire/ipv4_text.ts";
+import { CarrierGuard } from "../carrier_guard.ts";
+import { cleanUp } from "../cleanup.ts";
+import { DataPlaneError } from "../data_plane_handle.ts";
+import { AppError, ExitCode } from "../errors.ts";
+import { Journal } from "../journal.ts";
+import { getLogger, type Logger } from "../logging.ts";
+import { dropPrivileges, requireRelayPrivileges } from "../privileges.ts";
+import { resolveEndpoint } from "../resolve.ts";
+import { listenForStop } from "../stop_signal.ts";
+import { enterSurroundings } from "../tunnel_process.ts";
+import { RelayHandle } from "./relay_handle.ts";
+import type { RelayConfig } from "./relay_protocol.ts";
+
+/** TCP ports of a relay that connects: one for each flow. */
+const PORTS = 256;
+/** ms that looking up the name of `--connect` may take. */
+const RESOLVE_TIMEOUT = 10_000;
+
+/**
+ * Relays until SIGINT, SIGTERM or SIGHUP.
+ *
+ * @returns the exit code
+ * @throws {AppError} where it cannot run
+ */
+export async function runRelay(options: RelayOptions): Promise<number> {
+  enterSurroundings(options);
+  const logger = getLogger("relay");
+  requireRelayPrivileges();
+  for (const line of cleanUp()) logger.info("{line}", { line });
+  using stop = listenForStop();
+  const { listen, connect, netns } = options;
+  const address = await Promise.race([
+    resolveEndpoint(connect, RESOLVE_TIMEOUT, { setting: "--connect" }),
+    stop.received,
+  ]);
+  if (typeof address === "string") return ExitCode.ok;
+  const journal = new Journal(`relay ${listenerText(listen)}`, netns);
+  try {
+    using guard = openGuard({ listen, journal, remote: { address, port: connect.port } });
+    const udp = listen.scheme === "udp"
+      ? { role: "listen", address: listen.address, port: listen.port } as const
+      : { role: "connect", address, port: connect.port } as const;
+    await using relay = await startRelay(
+      { udp, endpoints: guard.endpoints, offload: options.offload },
+      { logger, listen },
+    );
+    dropPrivileges({ commands: null, foreignFile: null, logger });
+    logger.info("relaying {listen} to {connect}", {
+      listen: listenerText(listen),
+      connect: targetText(connect, address),
+    });
+    const signal = await Promise.race([stop.received, relay.failed]);
+    logger.info("{signal} received: stopping", { signal });
+  } finally {
+    journal.undo();
+  }
+  return ExitCode.ok;
+}
+
+function openGuard(
+  { listen, journal, remote }: {
+    readonly listen: RelayListener;
+    readonly journal: Journal;
+    readonly remote: { readonly address: number; readonly port: number };
+  },
+): CarrierGuard {
+  const { scheme, address, port } = listen;
+  // Nobody else on this host listens there.
+  const place = address === 0 ? "" : `_${formatIpv4(address).replaceAll(".", "_")}`;
+  const guard = { table: `vpn_relay_${scheme}${place}_${port}`, journal };
+  return scheme === "udp"
+    ? CarrierGuard.forClient(remote, { ...guard, ports: PORTS })
+    : CarrierGuard.forServer(port, guard);
+}
+
+/** Starts it; its refusals become errors for the user. */
+async function startRelay(
+  config: Omit<RelayConfig, "commandFd">,
+  { logger, listen }: { readonly logger: Logger; readonly listen: RelayListener },
+): Promise<RelayHandle> {
+  try {
+    return await RelayHandle.start(config, logger);
+  } catch (error) {
+    if (!(error instanceof DataPlaneError)) throw error;
+    const problem = PROBLEMS[error.errno];
+    if (problem !== undefined) {
+      throw new AppError(`Cannot listen at ${listenerText(listen)}: ${problem}`, {
+        exitCode: ExitCode.usage,
+        cause: error,
+      });
+    }
+    if (error.errno !== EPERM) throw error;
+    throw new AppError(error.message, { exitCode: ExitCode.privilege, cause: error });
+  }
+}
+
+const PROBLEMS: Readonly<Record<number, string>> = {
+  [EADDRINUSE]: "the port is in use: stop what uses it, or choose another",
+  [EADDRNOTAVAIL]: "the address is not this host's: give one that `ip address` shows, or 0.0.0.0",
+};
+
+function listenerText({ scheme, address, port }: RelayListener): string {
+  return `${scheme}://${formatIpv4(address)}:${port}`;
+}
+
+/** With the address that a name stands for. */
+function targetText({ scheme, host, port, address: given }: RelayTarget, address: number): string {
+  const found = given === null ? ` (${formatIpv4(address)})` : "";
+  return `${scheme}://${host}:${port}${found}`;
+}

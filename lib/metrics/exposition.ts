@@ -1,0 +1,51 @@
+/** Owns Prometheus's text format for metrics, version 0.0.4, from families of samples to the bytes of an answer. */
+
+/** What an answer in this format says of itself. */
+export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** A value at the time of asking, and what tells it from the others of its family. */
+export interface Sample {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** All samples of one name. The name of a counter ends in `_total`; a unit, a base one, stands before that. */
+export interface MetricFamily {
+  readonly name: string;
+  readonly type: "counter" | "gauge";
+  /** One sentence. */
+  readonly help: string;
+  readonly samples: readonly Sample[];
+}
+
+/** The families as text; one without samples is left out. */
+export function formatExposition(families: readonly MetricFamily[]): string {
+  return families.map(familyText).join("");
+}
+
+function familyText({ name, type, help, samples }: MetricFamily): string {
+  if (samples.length === 0) return "";
+  const lines = samples.map(({ labels = {}, value }) =>
+    `${name}${labelText(labels)} ${numberText(value)}\n`
+  );
+  return `# HELP ${name} ${escapeHelp(help)}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escapeLabel(value)}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+/** As Go's ParseFloat() reads it. */
+function numberText(value: number): string {
+  if (Math.abs(value) === Infinity) return value > 0 ? "+Inf" : "-Inf";
+  return `${value}`;
+}
+
+function escapeHelp(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+}
+
+function escapeLabel(text: string): string {
+  return escapeHelp(text).replaceAll('"', '\\"');
+}

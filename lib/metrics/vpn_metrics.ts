@@ -1,0 +1,174 @@
+/**
+ * Owns which metrics a server or client has: their names, by Prometheus's conventions, their labels and their meaning.
+ *
+ * Names and labels are what dashboards and alerts are made of: they stay. The two labels of a peer tell it from all
+ * others; where it is, which changes, is none of them.
+ */
+import { encodeKey } from "../config/key_text.ts";
+import { REJECT_AFTER_TIME } from "../tunnel/constants.ts";
+import { Carrier } from "../tunnel/endpoint.ts";
+import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
+import type { MetricFamily, Sample } from "./exposition.ts";
+
+/** What is known of a peer. */
+export interface PeerSnapshot {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  readonly name: string | null;
+  readonly carrier: Carrier;
+  /** Unix ms; 0 for never. */
+  readonly lastHandshake: number;
+  /** ms since its last authenticated message; null for never. */
+  readonly silence: number | null;
+  /** Whether it was found missing and has not been heard since. */
+  readonly isDown: boolean;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** A server or client at the time of asking. Counts are since its start. */
+export interface Snapshot {
+  readonly version: string;
+  readonly role: "server" | "client";
+  readonly interfaceName: string;
+  /** Who encrypts. */
+  readonly aead: string;
+  /** Whether the kernel segments what is sent by UDP. */
+  readonly segmentation: boolean;
+  readonly peers: readonly PeerSnapshot[];
+  /** Packets by the name of the reason; those that are 0 may be left out. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** The NAT in user space; null where there is none. */
+  readonly nat: {
+    readonly mappings: number;
+    readonly sessions: number;
+    /** Packets that the kernel refused, by the name of the error. */
+    readonly sendErrors: Readonly<Record<string, number>>;
+  } | null;
+  readonly process: {
+    /** Unix ms. */
+    readonly startTime: number;
+    /** Of all threads, user and system, ms. */
+    readonly cpuTime: number;
+    /** Bytes. */
+    readonly residentMemory: number;
+  };
+}
+
+/** By carrier, what `Transport` calls it. */
+const TRANSPORTS: Readonly<Record<Carrier, string>> = {
+  [Carrier.udp]: "udp",
+  [Carrier.fakeTcp]: "faketcp",
+};
+
+/** All metrics, in the order in which they are shown. */
+export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
+  const { version, role, interfaceName, aead } = snapshot;
+  return [
+    gauge("vpn_info", "What runs here; always 1.", [
+      { labels: { version, role, interface: interfaceName, aead }, value: 1 },
+    ]),
+    gauge(
+      "vpn_udp_segmentation_enabled",
+      "Whether the kernel segments what is sent by UDP (UDP_SEGMENT).",
+      [{ value: Number(snapshot.segmentation) }],
+    ),
+    ...peerMetrics(snapshot.peers),
+    counter(
+      "vpn_drops_total",
+      "Packets dropped, by reason.",
+      DROP_REASON_NAMES.slice(1).map((reason) => ({
+        labels: { reason },
+        value: snapshot.drops[reason] ?? 0,
+      })),
+    ),
+    ...snapshot.nat === null ? [] : natMetrics(snapshot.nat),
+    ...processMetrics(snapshot.process),
+  ];
+}
+
+function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
+  const ofEach = (valueOf: (peer: PeerSnapshot) => number): Sample[] =>
+    peers.map((peer) => ({ labels: peerLabels(peer), value: valueOf(peer) }));
+  return [
+    gauge(
+      "vpn_peer_up",
+      "Whether the peer was heard within the life of a session, 180 s, and not found missing since.",
+      ofEach((peer) => Number(isUp(peer))),
+    ),
+    gauge(
+      "vpn_peer_last_handshake_timestamp_seconds",
+      "When the last handshake with the peer was completed, Unix time; 0 for never.",
+      ofEach(({ lastHandshake }) => lastHandshake / 1000),
+    ),
+    counter(
+      "vpn_peer_receive_bytes_total",
+      "Bytes received from the peer, as WireGuard counts them.",
+      ofEach(({ receivedBytes }) => receivedBytes),
+    ),
+    counter(
+      "vpn_peer_transmit_bytes_total",
+      "Bytes sent to the peer, as WireGuard counts them.",
+      ofEach(({ sentBytes }) => sentBytes),
+    ),
+    gauge(
+      "vpn_peer_info",
+      "By which transport the peer is reached; always 1.",
+      peers.map((peer) => ({
+        labels: { ...peerLabels(peer), transport: TRANSPORTS[peer.carrier] },
+        value: 1,
+      })),
+    ),
+  ];
+}
+
+/** One without a name is called by its key: an empty label is the same as none. */
+function peerLabels({ publicKey, name }: PeerSnapshot): Record<string, string> {
+  const key = encodeKey(publicKey);
+  return { peer: name ?? key, public_key: key };
+}
+
+function isUp({ silence, isDown }: PeerSnapshot): boolean {
+  return !isDown && silence !== null && silence <= REJECT_AFTER_TIME;
+}
+
+function natMetrics(
+  { mappings, sessions, sendErrors }: NonNullable<Snapshot["nat"]>,
+): MetricFamily[] {
+  return [
+    gauge("vpn_nat_mappings", "Ports outside that the NAT has given to clients.", [
+      { value: mappings },
+    ]),
+    gauge("vpn_nat_sessions", "Connections through the NAT.", [{ value: sessions }]),
+    counter(
+      "vpn_nat_send_errors_total",
+      "Packets for outside that the kernel refused, by error.",
+      Object.entries(sendErrors).map(([error, value]) => ({ labels: { error }, value })),
+    ),
+  ];
+}
+
+/** Named as in Prometheus's own client libraries. */
+function processMetrics(
+  { startTime, cpuTime, residentMemory }: Snapshot["process"],
+): MetricFamily[] {
+  return [
+    gauge("process_start_time_seconds", "When the process was started, Unix time.", [
+      { value: startTime / 1000 },
+    ]),
+    counter("process_cpu_seconds_total", "Processor time of all threads, user and system.", [
+      { value: cpuTime / 1000 },
+    ]),
+    gauge("process_resident_memory_bytes", "Memory of the process that is in RAM.", [
+      { value: residentMemory },
+    ]),
+  ];
+}
+
+function gauge(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+  return { name, type: "gauge", help, samples };
+}
+
+function counter(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+  return { name, type: "counter", help, samples };
+}
