@@ -120,7 +120,7 @@ export function peerGrammar() {
   return command("peer", object({ command: constant("peer"), request }), {
     brief: line("Add, list, show and remove the clients of a gateway"),
     description: line(
-      "A gateway that runs has read its file: start it again to have it heed a change.",
+      "A gateway that runs heeds a change at once, and goes on with its other clients undisturbed.",
     ),
   });
 }

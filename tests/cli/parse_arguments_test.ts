@@ -16,6 +16,7 @@ const COMMANDS = [
   "client",
   "init",
   "peer",
+  "relay",
   "demo",
   "doctor",
   "cleanup",

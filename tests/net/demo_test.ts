@@ -74,7 +74,7 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
   assert(time < PROMISED_MS, `${time} ms`);
   for (
     const line of [
-      /✓ client-2 connects +connected as 10\.66\.77\.3 +[\d.]+ m?s\n/,
+      /✓ client-2, UDP dropped +10\.66\.77\.3, by fake TCP +[\d.]+ m?s\n/,
       /✓ ping gateway to client-1 +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
       /✓ ping client-1 to internet +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
       /✓ page from internet +says "hello 203\.0\.113\.1" +[\d.]+ m?s\n/,
@@ -194,7 +194,7 @@ netTest("cleanup removes what a killed demo left, and leaves a running one alone
   const killed = await killDemo();
   const home = net.namespace("home");
   const removed = await home.output(vpnCommand("cleanup"));
-  for (const host of ["gateway", "client-1", "client-2", "internet"]) {
+  for (const host of ["gateway", "hotel", "client-1", "client-2", "internet"]) {
     assertStringIncludes(removed, `removed network namespace vpn-demo-${killed.pid}-${host}\n`);
   }
   assertStringIncludes(removed, `removed ${tmpdir()}/vpn-demo-${killed.pid}-`);

@@ -39,10 +39,9 @@ export function livePeer(params: Params): LivePeer {
     try {
       return parse({ fileName: "", line: 0, key, value });
     } catch (error) {
-      if (error instanceof ConfigError) {
-        throw new RequestError(`Cannot use ${key}: ${problemOf(error)}`);
-      }
-      throw error;
+      if (!(error instanceof ConfigError)) throw error;
+      // Without the place, as there is no file.
+      throw new RequestError(error.message.replace(/^:0: /, ""));
     }
   };
   const publicKey = read("PublicKey", parseKey);
@@ -62,8 +61,4 @@ export function livePeer(params: Params): LivePeer {
 /** The public key among parameters. */
 export function publicKeyOf(params: Params): Uint8Array {
   return livePeer({ PublicKey: params["PublicKey"] }).publicKey;
-}
-
-function problemOf(error: ConfigError): string {
-  return "problem" in error ? String(error.problem) : error.message;
 }

@@ -35,6 +35,7 @@ export function createConfigurations(): Record<MemberName, string> {
     configurations[name] = section("Interface", {
       PrivateKey: client.privateKey,
       Address: address,
+      Transport: "auto",
     }) + section("Peer", {
       PublicKey: gateway.publicKey,
       PresharedKey: presharedKey,
@@ -48,6 +49,7 @@ export function createConfigurations(): Record<MemberName, string> {
     ListenPort: String(SERVER_PORT),
     Address: `${INNER_ADDRESSES.gateway}/${INNER_NETWORK.split("/")[1]}`,
     DnsProxy: INTERNET_ADDRESS,
+    Transport: "auto",
   }) + sections.join("");
   return configurations as Record<MemberName, string>;
 }

@@ -73,6 +73,8 @@ export class Stage implements AsyncDisposable {
     const watch = resources.use(openWatch(topology));
     const stage = new Stage({ topology, watch, folder }, options);
     for (const name of HOST_NAMES) {
+      // Nobody does anything there.
+      if (name === "hotel") continue;
       const agent = resources.use(new Agent(topology.host(name).namespace));
       stage.#agents.set(name, agent);
     }

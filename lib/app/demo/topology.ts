@@ -2,17 +2,19 @@
  * Owns the demo's networks: namespaces that only this machine sees, and the cables between them.
  *
  * ```text
- *  client-1  198.51.100.2 ---- 198.51.100.1
- *                                           gateway  203.0.113.1 ---- 203.0.113.2  internet, at 192.0.2.1
- *  client-2  198.51.100.130 -- 198.51.100.129
+ *  client-1  198.51.100.2 ------------------------------------------ 198.51.100.1
+ *                                                                                gateway  203.0.113.1 -- 203.0.113.2  internet,
+ *  client-2  198.51.100.66 -- .65  hotel  198.51.100.130 ----------- 198.51.100.129                      at 192.0.2.1
  * ```
  *
- * Each client has a cable to the gateway and its default route by that, and calls the gateway by its address on the other
- * side, as it would from behind routers. In the kernel's eyes, no host has to forward anything: no sysctl is needed for
- * that. What gets from a client to the internet and back, then, our own gateway has carried.
+ * The clients call the gateway by its address on the other side, as they would from behind routers. One of them is in a hotel
+ * whose router drops UDP, and forwards what else there is. The gateway's kernel has nothing to forward, so no sysctl is
+ * needed for that: what gets from a client to the internet and back, our own gateway has carried.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { AF_INET, defaultPrefix, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
+import { NF_INET_FORWARD, Nftables, PRIORITY_FILTER } from "../../../ffi/netlink/nftables.ts";
+import { drop, IPPROTO_UDP, transportIs } from "../../../ffi/netlink/nftables_expressions.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import {
   createNamespace,
@@ -24,7 +26,7 @@ import {
 import { difference, networkState } from "./network_state.ts";
 import { namespaceName, removeNamespace } from "./traces.ts";
 
-export const HOST_NAMES = ["gateway", "client-1", "client-2", "internet"] as const;
+export const HOST_NAMES = ["gateway", "hotel", "client-1", "client-2", "internet"] as const;
 export type HostName = (typeof HOST_NAMES)[number];
 
 /** The hosts that have a tunnel. */
@@ -49,12 +51,16 @@ const CABLES: readonly Cable[] = [
     far: { host: "internet", address: "203.0.113.2/24" },
   },
   {
-    near: { host: "client-1", address: "198.51.100.2/25" },
-    far: { host: "gateway", address: "198.51.100.1/25" },
+    near: { host: "client-1", address: "198.51.100.2/26" },
+    far: { host: "gateway", address: "198.51.100.1/26" },
   },
   {
-    near: { host: "client-2", address: "198.51.100.130/25" },
-    far: { host: "gateway", address: "198.51.100.129/25" },
+    near: { host: "hotel", address: "198.51.100.130/26" },
+    far: { host: "gateway", address: "198.51.100.129/26" },
+  },
+  {
+    near: { host: "client-2", address: "198.51.100.66/26" },
+    far: { host: "hotel", address: "198.51.100.65/26" },
   },
 ];
 
@@ -122,6 +128,7 @@ export class Topology implements Disposable {
     for (const name of HOST_NAMES) this.#hosts.set(name, resources.use(new Host(name)));
     this.host("internet").configure("lo", `${INTERNET_ADDRESS}/32`);
     for (const cable of CABLES) this.#lay(cable);
+    this.#openHotel();
     for (const host of this.#hosts.values()) host.remember();
     this.#resources = resources.move();
   }
@@ -139,6 +146,25 @@ export class Topology implements Disposable {
   /** Takes the namespaces away; safe to call again. */
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+
+  /** Has the hotel's router forward, but not UDP, and tells the gateway the way to who is behind it. */
+  #openHotel(): void {
+    const hotel = this.host("hotel");
+    hotel.inside(() => {
+      Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+      using nftables = Nftables.open(openLibc(), { owned: false });
+      nftables.replaceTable({ family: "inet", name: "hotel" }, {
+        name: "forward",
+        hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
+        rules: [[...transportIs(IPPROTO_UDP), drop()]],
+      });
+    });
+    const { address, length } = parsePrefix("198.51.100.64/26");
+    this.host("gateway").netlink.routes.add({
+      destination: { address, length },
+      gateway: parseIp("198.51.100.130"),
+    });
   }
 
   #lay({ near, far }: Cable): void {

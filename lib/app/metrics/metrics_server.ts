@@ -14,8 +14,9 @@ import { listenerOn } from "../port_safety.ts";
 
 const PATH = "/metrics";
 const MAX_CONNECTIONS = 16;
-/** ms that a request may take to arrive. */
-const REQUEST_TIMEOUT = 5_000;
+/** ms that a request may take to arrive, that a connection may be idle, and that who asked may leave the answer unread. */
+const TIMEOUT = 5_000;
+const CHECK_INTERVAL = 1_000;
 
 export interface MetricsServerOptions {
   readonly listen: SocketAddress;
@@ -39,9 +40,15 @@ export class MetricsServer implements Disposable {
     // It takes memory and a moment to load, which only those pay who want metrics.
     const { createServer } = await import("node:http");
     const server = createServer(
-      { headersTimeout: REQUEST_TIMEOUT, requestTimeout: REQUEST_TIMEOUT },
+      {
+        headersTimeout: TIMEOUT,
+        requestTimeout: TIMEOUT,
+        keepAliveTimeout: TIMEOUT,
+        connectionsCheckingInterval: CHECK_INTERVAL,
+      },
       (request, response) => void answer(request, response, read),
     );
+    server.timeout = TIMEOUT;
     server.maxConnections = MAX_CONNECTIONS;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once("error", (error) => reject(explained(error, listen)));
@@ -91,6 +98,8 @@ function explained(error: Error, { address, port }: SocketAddress): Error {
       );
     }
     case "EADDRNOTAVAIL":
+    // What Deno's node:net makes of it.
+    case "EINVAL":
       return new AppError(
         `${cannot}: no interface has that address: give Metrics one of this host's`,
         { exitCode: ExitCode.usage, cause: error },

@@ -20,12 +20,13 @@ export interface Transfer {
  * Sends `length` random bytes by TCP from one namespace to the other.
  *
  * @param address of the receiver, as the sender sees it
+ * @param rate bytes a second at most, as curl has it; as many as go if left out
  * @throws {Error} with what curl says, when the transfer fails or takes longer than half a minute
  */
 export async function transfer(
   from: TestNamespace,
   to: TestNamespace,
-  { address, length }: { address: string; length: number },
+  { address, length, rate }: { address: string; length: number; rate?: string },
 ): Promise<Transfer> {
   const content = randomBytes(length);
   const path = await Deno.makeTempFile({ prefix: "vpn-test-" });
@@ -47,7 +48,11 @@ export async function transfer(
   try {
     await Deno.writeFile(path, content);
     const received = await from.output(
-      ["curl", "--silent", "--show-error", "--upload-file", path, `http://${address}:${PORT}/`],
+      [
+        ...["curl", "--silent", "--show-error", "--upload-file", path],
+        ...(rate === undefined ? [] : ["--limit-rate", rate]),
+        `http://${address}:${PORT}/`,
+      ],
       { timeoutMs: TIMEOUT_MS },
     );
     const intact = received === createHash("sha256").update(content).digest("hex");

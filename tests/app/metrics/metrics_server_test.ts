@@ -1,0 +1,126 @@
+/** Tests the HTTP service of metrics on loopback: what it answers, and what strangers cannot do to it. */
+import { AppError, ExitCode } from "../../../lib/app/errors.ts";
+import { MetricsServer } from "../../../lib/app/metrics/metrics_server.ts";
+import { formatIpv4 } from "../../../lib/wire/ipv4_text.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+
+const PORT = 9586;
+/** Of loopback's network, one that no other process of these tests takes. */
+const ADDRESS = 0x7f000000 + (Deno.pid & 0xfffff) * 8 + 1;
+const HOST = formatIpv4(ADDRESS);
+const TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+function open(read = () => Promise.resolve("vpn_up 1\n")): Promise<MetricsServer> {
+  return MetricsServer.open({ listen: { address: ADDRESS, port: PORT }, read });
+}
+
+async function get(path: string, init: RequestInit = {}) {
+  const response = await fetch(`http://${HOST}:${PORT}${path}`, {
+    ...init,
+    headers: { Connection: "close" },
+  });
+  const { status, headers } = response;
+  return { status, headers, text: await response.text() };
+}
+
+/** Sends bytes and gives back what is answered until the other end closes. */
+async function exchange(text: string): Promise<string> {
+  using connection = await Deno.connect({ hostname: HOST, port: PORT });
+  await connection.write(new TextEncoder().encode(text));
+  return await new Response(connection.readable).text();
+}
+
+Deno.test("MetricsServer answers GET /metrics with the text, whatever its query", async () => {
+  using _server = await open();
+  for (const path of ["/metrics", "/metrics?name=vpn_up"]) {
+    const { status, headers, text } = await get(path);
+    assertEquals([status, headers.get("content-type"), text], [200, TYPE, "vpn_up 1\n"]);
+  }
+});
+
+Deno.test("MetricsServer answers 404 for other paths and 405 for other methods", async () => {
+  let reads = 0;
+  using _server = await open(() => Promise.resolve(`${reads++}\n`));
+  for (const path of ["/", "/metrics/", "/Metrics", "/metricsx", "//metrics", "/x?/metrics"]) {
+    const { status, text } = await get(path);
+    assertEquals([path, status, text], [path, 404, "Metrics are at /metrics\n"]);
+  }
+  for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"]) {
+    const { status, headers } = await get("/metrics", { method });
+    assertEquals([method, status, headers.get("allow")], [method, 405, "GET"]);
+  }
+  assertEquals(reads, 0);
+});
+
+Deno.test("MetricsServer answers 503 when there is nothing to be read", async () => {
+  using _server = await open(() => Promise.reject(new Error("the data plane is gone")));
+  const { status, text } = await get("/metrics");
+  assertEquals([status, text], [503, "The data plane does not answer\n"]);
+});
+
+Deno.test("MetricsServer survives what is not HTTP, and who leaves before the answer", async () => {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  using _server = await open(() => promise);
+  assertStringIncludes(await exchange("\x16\x03\x01 is TLS\r\n\r\n"), "400");
+  using left = await Deno.connect({ hostname: HOST, port: PORT });
+  await left.write(new TextEncoder().encode(`GET /metrics HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`));
+  left.close();
+  resolve("vpn_up 1\n");
+  assertEquals((await get("/metrics")).status, 200);
+});
+
+Deno.test("MetricsServer holds sixteen connections at most, and none for long that does nothing", async () => {
+  const long = "#".repeat(30_000_000);
+  let reads = 0;
+  using _server = await open(() => Promise.resolve(reads++ < 4 ? long : ""));
+  const start = performance.now();
+  const connections: Deno.TcpConn[] = [];
+  for (let i = 0; i < 40; i++) connections.push(await Deno.connect({ hostname: HOST, port: PORT }));
+  // Four leave their answer unread, six stop in the midst of a request, all others say nothing at all.
+  for (const [i, connection] of connections.slice(0, 10).entries()) {
+    const text = i < 4 ? `GET /metrics HTTP/1.1\r\nHost: ${HOST}\r\n\r\n` : "GET /met";
+    await connection.write(new TextEncoder().encode(text));
+  }
+  const lives = await Promise.all(
+    connections.slice(4).map(async (connection) => {
+      await new Response(connection.readable).text().catch(() => {});
+      return performance.now() - start;
+    }),
+  );
+  assertEquals(lives.filter((life) => life > 3_000).length, 12);
+  assert(Math.max(...lives) < 15_000, `the last was closed after ${Math.max(...lives)} ms`);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const answers = await Promise.all(Array.from({ length: 16 }, () => get("/metrics")));
+  assertEquals(answers.map(({ status }) => status), new Array(16).fill(200));
+  for (const connection of connections.slice(0, 4)) connection.close();
+});
+
+Deno.test("MetricsServer.open() says who has the port, and which address is not there", async () => {
+  const usage = async (listen: { address: number; port: number }) => {
+    const error = await assertRejects(
+      () => MetricsServer.open({ listen, read: () => Promise.resolve("") }),
+      AppError,
+    );
+    assertEquals(error.exitCode, ExitCode.usage);
+    return error.message;
+  };
+  using _server = await open();
+  const other = await usage({ address: ADDRESS, port: PORT });
+  assertStringIncludes(other, `Cannot serve metrics on ${HOST}:9586: "`);
+  assertStringIncludes(other, `(process ${Deno.pid}) has that port: stop it, or give Metrics`);
+  assertEquals(
+    await usage({ address: 0xc0000299, port: PORT }),
+    "Cannot serve metrics on 192.0.2.153:9586: no interface has that address: give Metrics one of this host's",
+  );
+});
+
+Deno.test("MetricsServer lets go of its port, and of who is connected, when it is disposed of", async () => {
+  for (let round = 0; round < 2; round++) {
+    const server = await open();
+    using idle = await Deno.connect({ hostname: HOST, port: PORT });
+    assertEquals((await get("/metrics")).status, 200);
+    server[Symbol.dispose]();
+    assertEquals(await idle.read(new Uint8Array(1)), null);
+    await assertRejects(() => Deno.connect({ hostname: HOST, port: PORT }));
+  }
+});

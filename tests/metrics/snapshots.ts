@@ -1,0 +1,27 @@
+/** Owns made-up states of a server for tests of its metrics. */
+import type { PeerSnapshot, Snapshot } from "../../lib/metrics/vpn_metrics.ts";
+import { Carrier } from "../../lib/tunnel/endpoint.ts";
+
+export const LAPTOP: PeerSnapshot = {
+  publicKey: new Uint8Array(32).fill(1),
+  name: "laptop",
+  carrier: Carrier.udp,
+  lastHandshake: 1_790_000_000_500,
+  silence: 20,
+  isDown: false,
+  receivedBytes: 2 ** 40,
+  sentBytes: 148,
+};
+
+/** A gateway with one client, where something of everything has happened. */
+export const GATEWAY: Snapshot = {
+  version: "1.2.3",
+  role: "server",
+  interfaceName: "vpn0",
+  aead: "libcrypto",
+  segmentation: true,
+  peers: [LAPTOP],
+  drops: { no_route: 7, bad_tag: 1 },
+  nat: { mappings: 5, sessions: 9, sendErrors: { EPERM: 2 } },
+  process: { startTime: 1_790_000_000_000, cpuTime: 1_500, residentMemory: 1e8 },
+};

@@ -1,0 +1,97 @@
+/** Tests which metrics there are and what they say of a server or client. */
+import { encodeKey } from "../../lib/config/key_text.ts";
+import { formatExposition } from "../../lib/metrics/exposition.ts";
+import { type PeerSnapshot, type Snapshot, vpnMetrics } from "../../lib/metrics/vpn_metrics.ts";
+import { Carrier } from "../../lib/tunnel/endpoint.ts";
+import { DROP_REASON_NAMES } from "../../lib/wire/drop_reason.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { type ParsedSample, parseExposition } from "./exposition_parser.ts";
+import { GATEWAY, LAPTOP } from "./snapshots.ts";
+
+const LAPTOP_LABELS = { peer: "laptop", public_key: encodeKey(LAPTOP.publicKey) };
+
+/** The samples of one name. */
+function samples(snapshot: Snapshot, name: string): ParsedSample[] | undefined {
+  return parseExposition(formatExposition(vpnMetrics(snapshot))).get(name)?.samples;
+}
+
+/** The only value of `name` where `peer` is the only peer. */
+function peerValue(peer: Partial<PeerSnapshot>, name: string): number | undefined {
+  return samples({ ...GATEWAY, peers: [{ ...LAPTOP, ...peer }] }, name)?.[0]?.value;
+}
+
+Deno.test("vpnMetrics() tells all that is known, in base units", () => {
+  const families = parseExposition(formatExposition(vpnMetrics(GATEWAY)));
+  const { drops, ...rest } = Object.fromEntries(
+    Array.from(families, ([name, family]) => [
+      name === "vpn_drops_total" ? "drops" : name,
+      family.samples.map(({ labels, value }) => [labels, value]),
+    ]),
+  );
+  assertEquals(drops!.length, DROP_REASON_NAMES.length - 1);
+  assertEquals(rest, {
+    vpn_info: [
+      [{ version: "1.2.3", role: "server", interface: "vpn0", aead: "libcrypto" }, 1],
+    ],
+    vpn_udp_segmentation_enabled: [[{}, 1]],
+    vpn_peer_up: [[LAPTOP_LABELS, 1]],
+    vpn_peer_last_handshake_timestamp_seconds: [[LAPTOP_LABELS, 1_790_000_000.5]],
+    vpn_peer_receive_bytes_total: [[LAPTOP_LABELS, 2 ** 40]],
+    vpn_peer_transmit_bytes_total: [[LAPTOP_LABELS, 148]],
+    vpn_peer_info: [[{ ...LAPTOP_LABELS, transport: "udp" }, 1]],
+    vpn_nat_mappings: [[{}, 5]],
+    vpn_nat_sessions: [[{}, 9]],
+    vpn_nat_send_errors_total: [[{ error: "EPERM" }, 2]],
+    process_start_time_seconds: [[{}, 1_790_000_000]],
+    process_cpu_seconds_total: [[{}, 1.5]],
+    process_resident_memory_bytes: [[{}, 1e8]],
+  });
+});
+
+Deno.test("vpnMetrics() names as Prometheus's conventions say", () => {
+  for (const { name, type, help } of vpnMetrics(GATEWAY)) {
+    assertMatch(name, /^(vpn|process)_[a-z]+(_[a-z]+)*$/);
+    assertEquals(name.endsWith("_total"), type === "counter", name);
+    assertMatch(help, /^[A-Z].*\.$/);
+    const units = name.match(/milliseconds|seconds|bytes|bits|kilobytes|percent|ratio/g) ?? [];
+    assert(units.length <= 1, name);
+    for (const unit of units) {
+      assert(["seconds", "bytes"].includes(unit), name);
+      assertMatch(name, new RegExp(`_${unit}(_total)?$`));
+    }
+  }
+});
+
+Deno.test("vpnMetrics() has every reason for a drop from the start, so that the first one shows as a rate", () => {
+  const drops = samples(GATEWAY, "vpn_drops_total")!;
+  assertEquals(drops.map(({ labels }) => labels["reason"]), DROP_REASON_NAMES.slice(1));
+  const counted = drops.filter(({ value }) => value > 0)
+    .map(({ labels, value }) => [labels["reason"], value]);
+  assertEquals(counted.sort(), [["bad_tag", 1], ["no_route", 7]]);
+});
+
+Deno.test("vpnMetrics() takes a peer for up that was heard within 180 s and not missed since", () => {
+  assertEquals(peerValue({ silence: 180_000 }, "vpn_peer_up"), 1);
+  assertEquals(peerValue({ silence: 180_001 }, "vpn_peer_up"), 0);
+  assertEquals(peerValue({ silence: null }, "vpn_peer_up"), 0);
+  assertEquals(peerValue({ isDown: true }, "vpn_peer_up"), 0);
+});
+
+Deno.test("vpnMetrics() calls a peer without a name by its key, and tells its transport", () => {
+  const peer = { ...LAPTOP, name: null, carrier: Carrier.fakeTcp };
+  const key = LAPTOP_LABELS.public_key;
+  assertEquals(samples({ ...GATEWAY, peers: [peer] }, "vpn_peer_info"), [
+    { labels: { peer: key, public_key: key, transport: "faketcp" }, value: 1 },
+  ]);
+});
+
+Deno.test("vpnMetrics() says 0 where there was no handshake", () => {
+  assertEquals(peerValue({ lastHandshake: 0 }, "vpn_peer_last_handshake_timestamp_seconds"), 0);
+});
+
+Deno.test("vpnMetrics() has nothing of peers or of a NAT where there are none", () => {
+  const names = Array.from(
+    parseExposition(formatExposition(vpnMetrics({ ...GATEWAY, peers: [], nat: null }))).keys(),
+  );
+  assertEquals(names.filter((name) => /_(peer|nat)_/.test(name)), []);
+});
