@@ -8,6 +8,7 @@ const ROOT = new URL("../", import.meta.url);
 const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
   "lib/app/data_plane_worker.ts": "the entry of the data-plane thread takes over `onmessage`",
   "lib/app/demo/demo_worker.ts": "the entry of a demo's thread takes over `onmessage`",
+  "lib/app/relay/relay_worker.ts": "the entry of a relay's thread takes over `onmessage`",
 };
 
 /** The paths of all TypeScript sources, from the root. */

@@ -151,6 +151,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       interfaceName,
       config,
       port,
+      mark: plan.mark,
       aead,
       dataPlane,
       network,

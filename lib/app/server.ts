@@ -91,6 +91,7 @@ export async function runServer(options: RunOptions): Promise<number> {
       interfaceName,
       config,
       port,
+      mark: config.interface.fwMark ?? 0,
       aead,
       dataPlane,
       network,

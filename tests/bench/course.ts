@@ -3,7 +3,7 @@ import type { Topology } from "../support/net.ts";
 import { delay, layWire, type Wire } from "../net/support/wire.ts";
 import type { Contender } from "./contenders/contender.ts";
 import { openvpn } from "./contenders/openvpn.ts";
-import { type Program, programOf, vpn, vpnBuiltin } from "./contenders/vpn.ts";
+import { type Program, programOf, vpn, vpnBuiltin, vpnFakeTcp } from "./contenders/vpn.ts";
 import { mixed, wireguardGo } from "./contenders/wireguard_go.ts";
 import { ContenderName, PEER_COUNTS, peersName } from "./figures.ts";
 import { UdpLoad } from "./load/udp_load.ts";
@@ -77,6 +77,7 @@ export async function runBench(
 
 const PROGRAMS: Readonly<Record<ContenderKey, readonly string[]>> = {
   "vpn": [],
+  "faketcp": [],
   "builtin": [],
   "wireguard-go": ["wireguard-go", "wg"],
   "openvpn": ["openvpn", "openssl"],
@@ -147,6 +148,7 @@ class Run implements Disposable {
     using keysOfOpenvpn = contenders.includes("openvpn") ? await openvpn() : null;
     const make: Record<ContenderKey, () => Contender> = {
       "vpn": () => vpn(this.#program),
+      "faketcp": () => vpnFakeTcp(this.#program),
       "builtin": () => vpnBuiltin(this.#program),
       "wireguard-go": wireguardGo,
       "openvpn": () => keysOfOpenvpn!,
@@ -215,6 +217,10 @@ class Run implements Disposable {
       const down = await measureTcp(wire, { seconds, down: true });
       add("tcp-1-up", up.rate);
       add("tcp-1-down", down.rate);
+      if (name === ContenderName.vpn || name === ContenderName.fakeTcp) {
+        add("carriers-up", up.rate);
+        add("carriers-down", down.rate);
+      }
       add("cpu", (totalTime(pids) - before) * 1e6 / ((up.bytes + down.bytes) / MB));
       add("tcp-4-up", (await measureTcp(wire, { seconds, streams: 4 })).rate);
       add("tcp-4-down", (await measureTcp(wire, { seconds, streams: 4, down: true })).rate);

@@ -4,6 +4,7 @@ import type { Samples, Summary } from "./samples.ts";
 /** How the figures name the contenders. */
 export const ContenderName = {
   vpn: "vpn",
+  fakeTcp: "vpn, fake TCP",
   builtin: "vpn, built-in AEAD",
   wireguardGo: "wireguard-go",
   openvpn: "OpenVPN",
@@ -46,6 +47,9 @@ function report(id: string, title: string, unit: string, digits = 0): Figure {
 const ONE_STREAM: Target = { of: "ratio", atLeast: 3.7, aim: 5.5 };
 const FOUR_STREAMS: Target = { of: "ratio", atLeast: 3.2, aim: 5 };
 
+/** Fake TCP beside UDP. */
+const CARRIERS: Target = { of: "ratio", atLeast: 0.5, aim: 0.9 };
+
 /** Configured peers that throughput is measured with. */
 export const PEER_COUNTS: readonly number[] = [1, 10, 100, 1000];
 
@@ -60,6 +64,15 @@ export const FIGURES: readonly Figure[] = [
   tcp("tcp-1-down", "TCP, one stream, server to client", ONE_STREAM),
   tcp("tcp-4-up", "TCP, four streams, client to server", FOUR_STREAMS),
   tcp("tcp-4-down", "TCP, four streams, server to client", FOUR_STREAMS),
+  ...(["up", "down"] as const).map((direction): Figure => ({
+    ...tcp(
+      `carriers-${direction}`,
+      `TCP, one stream, by UDP and by fake TCP, ${direction}`,
+      CARRIERS,
+    ),
+    baseline: vpn,
+    judged: [ContenderName.fakeTcp],
+  })),
   {
     ...report("cpu", "CPU of both ends together, TCP, one stream", "us/MB"),
     baseline: wireguardGo,

@@ -2,7 +2,14 @@
 import { parseArgs } from "node:util";
 
 /** What can be asked for by itself: contenders and groups of figures. */
-export const CONTENDERS = ["vpn", "builtin", "wireguard-go", "openvpn", "mixed"] as const;
+export const CONTENDERS = [
+  "vpn",
+  "faketcp",
+  "builtin",
+  "wireguard-go",
+  "openvpn",
+  "mixed",
+] as const;
 export const SECTIONS = [
   "tcp",
   "udp",

@@ -2,12 +2,17 @@
 import type { Config } from "../../config/config.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { Journal } from "../journal.ts";
+import { getLogger } from "../logging.ts";
 import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
 import { LivePeers } from "./live_peers.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
 import type { Handler } from "./protocol.ts";
 import { ControlServer } from "./server.ts";
 import { statusOf } from "./status.ts";
+import { openUapi } from "./uapi_server.ts";
+
+/** What the system says of a folder that may not be written to. */
+const REFUSALS: ReadonlySet<unknown> = new Set(["EACCES", "EPERM", "EROFS"]);
 
 /** A tunnel that is up. */
 export interface RunningTunnel {
@@ -16,6 +21,8 @@ export interface RunningTunnel {
   readonly config: Config;
   /** The UDP port that it listens on. */
   readonly port: number;
+  /** The mark of its own datagrams; 0 for none. */
+  readonly mark: number;
   /** What ciphers. */
   readonly aead: string;
   readonly dataPlane: DataPlaneHandle;
@@ -24,13 +31,26 @@ export interface RunningTunnel {
   readonly journal: Journal;
 }
 
-/** Opens the control socket. */
+/** Opens the control socket, and WireGuard's where `wg` would find it: that is root's alone. */
 export async function openControl(tunnel: RunningTunnel): Promise<AsyncDisposable> {
   const { interfaceName, journal } = tunnel;
-  const sockets = new AsyncDisposableStack();
-  const handlers = controlHandlers(tunnel, new LivePeers(tunnel));
+  await using sockets = new AsyncDisposableStack();
+  const peers = new LivePeers(tunnel);
+  const handlers = controlHandlers(tunnel, peers);
   sockets.use(await ControlServer.open({ interfaceName, journal, handlers }));
-  return sockets;
+  if (Deno.uid() === 0) sockets.use(await tryUapi(tunnel, peers));
+  return sockets.move();
+}
+
+/** A tunnel is of use without `wg`, and a sandbox may have that folder read-only. */
+async function tryUapi(tunnel: RunningTunnel, peers: LivePeers): Promise<AsyncDisposable | null> {
+  try {
+    return await openUapi(tunnel, peers);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && REFUSALS.has(error.code))) throw error;
+    getLogger("control").warn("`wg show` will not know this tunnel: {error}", { error });
+    return null;
+  }
 }
 
 /** What the control socket offers, by the method's name. */

@@ -52,10 +52,17 @@ export class LivePeers {
    * Makes changes, in this order, all or none of them; peers that they do not concern go on undisturbed. That a peer to be
    * removed is not there is no error.
    *
+   * @param changes or what they are, given the peers that there are when it is their turn
    * @throws {RequestError} for what cannot be, with nothing changed
    */
-  change(changes: readonly LiveChange[]): Promise<void> {
-    const made = this.#last.then(() => this.#make(changes));
+  change(
+    changes:
+      | readonly LiveChange[]
+      | ((peers: ReadonlyMap<string, LivePeer>) => readonly LiveChange[]),
+  ): Promise<void> {
+    const made = this.#last.then(() =>
+      this.#make(typeof changes === "function" ? changes(this.#peers) : changes)
+    );
     this.#last = made.catch(() => {});
     return made;
   }

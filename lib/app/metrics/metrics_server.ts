@@ -15,8 +15,8 @@ import { listenerOn } from "../port_safety.ts";
 const PATH = "/metrics";
 const MAX_CONNECTIONS = 16;
 /** ms that a request may take to arrive, that a connection may be idle, and that who asked may leave the answer unread. */
-const TIMEOUT = 5_000;
-const CHECK_INTERVAL = 1_000;
+const TIMEOUT = 3_000;
+const CHECK_INTERVAL = 500;
 
 export interface MetricsServerOptions {
   readonly listen: SocketAddress;

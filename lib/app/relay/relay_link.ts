@@ -1,7 +1,5 @@
-/** Owns the fake-TCP end of a relay: the carrier's core, its sockets, and the queue between them. */
-import type { Arena } from "../../../ffi/arena.ts";
-import type { Libc } from "../../../ffi/libc.ts";
-import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+/** Owns the fake-TCP end of a relay: the carrier's core, and the queue between it and the sockets. */
+import type { PacketSocket } from "../../../ffi/packet_socket.ts";
 import { HEADERS_SIZE } from "../../carrier/constants.ts";
 import { FakeTcp } from "../../carrier/fake_tcp.ts";
 import { SegmentQueue } from "../../carrier/segment_queue.ts";
@@ -14,9 +12,10 @@ import {
   VNET_HEADER_SIZE,
 } from "../../offload/virtio_net_header.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
+import type { Memory } from "../../wire/memory.ts";
 import type { CarrierEndpoints } from "../carrier_filter.ts";
-import { sourceTo } from "../carrier_path.ts";
-import { FakeTcpSocket } from "../fake_tcp_socket.ts";
+import type { FakeTcpSocket } from "../fake_tcp_socket.ts";
+import type { SegmentSender } from "../segment_sender.ts";
 import { randomBytes } from "node:crypto";
 
 /** Places in the queue: what a few full receives of UDP bring. */
@@ -26,59 +25,60 @@ const OWN_SEGMENTS = 64;
 /** The kernel, or the interface, has checked the checksum; or it never left this host, and is not complete. */
 const FLAGS_CHECKSUM_IS_RIGHT = FLAG_NEEDS_CHECKSUM | FLAG_DATA_VALID;
 
-export interface RelayLinkOptions {
-  /** For looking up routes; it stays the caller's. */
-  readonly netlink: Rtnetlink;
-  /** Without a remote, connections are accepted; with one, they are made to it. */
-  readonly endpoints: CarrierEndpoints;
-  readonly drops: DropCounters;
-  readonly offload: boolean;
-  /** Of the path, in bytes. */
-  readonly mtu: number;
-  /** Wanted size of each socket's buffer in bytes. */
-  readonly bufferSize: number;
+/** The sockets, as far as they are used here. */
+export interface SegmentSockets extends Pick<FakeTcpSocket, "send" | "networkChanged"> {
+  readonly capture: Pick<PacketSocket, "receive" | "receivedOffsets" | "receivedLengths">;
+  readonly sender: Pick<SegmentSender, "errorCount" | "blockedFd" | "poll" | "pollAt">;
 }
 
-export class RelayLink implements Disposable {
-  readonly socket: FakeTcpSocket;
+export interface RelayLinkOptions {
+  /** They stay the caller's. */
+  readonly sockets: SegmentSockets;
+  /** Offset of `RelayLink.queueSize()` bytes of the memory. */
+  readonly queueOffset: number;
+  /** Without a remote, connections are accepted; with one, they are made to it. */
+  readonly endpoints: CarrierEndpoints;
+  /** Looks up our address on the way to the remote, int32; null without a way. */
+  readonly findLocalAddress: () => number | null;
+  readonly drops: DropCounters;
+  /** Of the path, in bytes. */
+  readonly mtu: number;
+}
+
+export class RelayLink {
   readonly carrier: FakeTcp;
   /** The socket whose room is waited for before more is sent; -1 for none. */
   blockedFd = -1;
-  readonly #arena: Arena;
+  readonly #memory: Memory;
+  readonly #sockets: SegmentSockets;
   readonly #queue: SegmentQueue;
   readonly #drops: DropCounters;
-  readonly #netlink: Rtnetlink;
   readonly #remote: CarrierEndpoints["remote"];
   readonly #maxPayload: number;
-  /** Our address on the way to the remote, int32; null without a way. */
+  readonly #findLocalAddress: () => number | null;
   #localAddress: number | null;
 
-  /** Bytes of arena that a link takes. */
-  static arenaSize(mtu: number): number {
-    return FakeTcpSocket.arenaSize + SLOTS * SegmentQueue.slotSize(mtu) + 64;
+  /** Bytes of memory for the segments that wait. */
+  static queueSize(mtu: number): number {
+    return SLOTS * SegmentQueue.slotSize(mtu);
   }
 
-  /**
-   * Opens the sockets in the network namespace that the thread is in now.
-   *
-   * @throws {SystemCallError} EPERM without CAP_NET_RAW
-   */
-  constructor(libc: Libc, arena: Arena, options: RelayLinkOptions) {
-    const { netlink, endpoints, drops, mtu } = options;
-    this.#arena = arena;
+  constructor(memory: Memory, options: RelayLinkOptions) {
+    const { endpoints, drops, mtu } = options;
+    this.#memory = memory;
+    this.#sockets = options.sockets;
     this.#drops = drops;
-    this.#netlink = netlink;
     this.#remote = endpoints.remote;
     this.#maxPayload = mtu - HEADERS_SIZE;
-    this.#localAddress = this.#findLocalAddress();
-    const slotSize = SegmentQueue.slotSize(mtu);
+    this.#findLocalAddress = options.findLocalAddress;
+    this.#localAddress = options.findLocalAddress();
     this.#queue = new SegmentQueue({
-      offset: arena.allocate(SLOTS * slotSize),
+      offset: options.queueOffset,
       slots: SLOTS,
-      slotSize,
+      slotSize: SegmentQueue.slotSize(mtu),
     });
     this.carrier = new FakeTcp({
-      memory: arena,
+      memory,
       queue: this.#queue,
       drops,
       mtu,
@@ -87,12 +87,6 @@ export class RelayLink implements Disposable {
       listenPort: endpoints.remote === null ? endpoints.ports.first : null,
       clientPorts: endpoints.remote === null ? null : endpoints.ports,
     });
-    this.socket = new FakeTcpSocket(libc, arena, { ...options, mark: 0, tunnel: "" });
-  }
-
-  /** Whether connections are accepted here. */
-  get accepts(): boolean {
-    return this.#remote === null;
   }
 
   /** Opens a connection to the remote; null where there is no way, or no port left. */
@@ -118,17 +112,17 @@ export class RelayLink implements Disposable {
       return;
     }
     const at = queue.reserve() + HEADERS_SIZE;
-    this.#arena.bytes.copyWithin(at, from, from + length);
+    this.#memory.bytes.copyWithin(at, from, from + length);
     this.carrier.send(session, at, length, now);
   }
 
   /** Hands what waits to the kernel; false, with `blockedFd` set, while a socket is full. */
   flush(now: number): boolean {
     const queue = this.#queue;
-    const { sender } = this.socket;
+    const { sender } = this.#sockets;
     if (queue.length > 0) {
       const errors = sender.errorCount;
-      queue.sentUpTo(this.socket.send(queue, queue.head, queue.tail, now));
+      queue.sentUpTo(this.#sockets.send(queue, queue.head, queue.tail, now));
       for (let i = errors; i < sender.errorCount; i++) this.#drops.add(DropReason.sendError);
     }
     const isEmpty = queue.length === 0;
@@ -138,23 +132,23 @@ export class RelayLink implements Disposable {
 
   /** Takes what was captured, up to a batch; returns how many packets, each to be handed on by `handle()`. */
   receive(): number {
-    return Math.max(0, this.socket.capture.receive());
+    return Math.max(0, this.#sockets.capture.receive());
   }
 
   /** Whether the last `receive()` has brought all there was. */
   isDrained(count: number): boolean {
-    return count < this.socket.capture.receivedOffsets.length;
+    return count < this.#sockets.capture.receivedOffsets.length;
   }
 
   /** Hands packet `index` of the last `receive()` to the carrier; returns what `FakeTcp.receive()` does. */
   handle(index: number, now: number): number {
-    const { receivedOffsets, receivedLengths } = this.socket.capture;
+    const { receivedOffsets, receivedLengths } = this.#sockets.capture;
     if (receivedLengths[index] < 0) {
       this.#drops.add(DropReason.truncatedDatagram);
       return 0;
     }
     const header = receivedOffsets[index];
-    const { view } = this.#arena;
+    const { view } = this.#memory;
     return this.carrier.receive(
       header + VNET_HEADER_SIZE,
       receivedLengths[index] - VNET_HEADER_SIZE,
@@ -166,17 +160,17 @@ export class RelayLink implements Disposable {
 
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
-    return Math.min(this.carrier.pollAt(), this.socket.sender.pollAt());
+    return Math.min(this.carrier.pollAt(), this.#sockets.sender.pollAt());
   }
 
   poll(now: number): void {
     this.carrier.poll(now);
-    this.socket.sender.poll(now);
+    this.#sockets.sender.poll(now);
   }
 
   /** Takes note that interfaces, addresses or routes have changed. */
   networkChanged(): void {
-    this.socket.networkChanged();
+    this.#sockets.networkChanged();
     this.#localAddress = this.#findLocalAddress();
   }
 
@@ -190,15 +184,5 @@ export class RelayLink implements Disposable {
   close(now: number): void {
     this.carrier.closeAll();
     this.flush(now);
-  }
-
-  [Symbol.dispose](): void {
-    this.socket[Symbol.dispose]();
-  }
-
-  #findLocalAddress(): number | null {
-    return this.#remote === null
-      ? null
-      : sourceTo(this.#netlink, this.#remote.address, { mark: 0 });
   }
 }

@@ -10,7 +10,8 @@ import { IDLE_TIMEOUT, RelayFlows } from "../../carrier/relay_flows.ts";
 import { DropLog } from "../../drop_log.ts";
 import { DropCounters } from "../../wire/drop_reason.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
-import { pathMtuTo, widestMtu } from "../carrier_path.ts";
+import { pathMtuTo, sourceTo, widestMtu } from "../carrier_path.ts";
+import { FakeTcpSocket } from "../fake_tcp_socket.ts";
 import { RelayLink } from "./relay_link.ts";
 import { RelayMover } from "./relay_mover.ts";
 import type { RelayConfig, RelayReport } from "./relay_protocol.ts";
@@ -33,6 +34,7 @@ export class RelayLoop {
   readonly #clock: BootClock;
   readonly #epoll: Epoll;
   readonly #monitor: RouteMonitor;
+  readonly #socket: FakeTcpSocket;
   readonly #link: RelayLink;
   readonly #sockets: UdpSockets;
   readonly #mover: RelayMover;
@@ -55,21 +57,34 @@ export class RelayLoop {
     this.#report = report;
     using opened = new DisposableStack();
     const { endpoints, offload, udp } = config;
+    const { remote } = endpoints;
     const libc = openLibc();
     const netlink = opened.use(Rtnetlink.open(libc));
     this.#monitor = opened.use(RouteMonitor.open(libc));
     const mtu = Math.min(
-      endpoints.remote === null
-        ? widestMtu(netlink)
-        : pathMtuTo(netlink, endpoints.remote.address, { mark: 0 }),
+      remote === null ? widestMtu(netlink) : pathMtuTo(netlink, remote.address, { mark: 0 }),
       MAX_MTU,
     );
-    const arena = new Arena(RelayLink.arenaSize(mtu) + UdpSockets.arenaSize + CONTROL_SPACE);
+    const queueSize = RelayLink.queueSize(mtu);
+    const arena = new Arena(
+      FakeTcpSocket.arenaSize + UdpSockets.arenaSize + queueSize + CONTROL_SPACE,
+    );
     this.#clock = new BootClock(libc, arena);
     this.#epoll = opened.use(new Epoll(libc, arena));
-    const sockets = { offload, drops: this.#drops, bufferSize: SOCKET_BUFFER_SIZE };
-    this.#sockets = opened.use(new UdpSockets(libc, arena, { ...sockets, udp }));
-    this.#link = opened.use(new RelayLink(libc, arena, { ...sockets, netlink, endpoints, mtu }));
+    const kind = { offload, bufferSize: SOCKET_BUFFER_SIZE };
+    this.#sockets = opened.use(new UdpSockets(libc, arena, { ...kind, udp }));
+    this.#socket = opened.use(
+      new FakeTcpSocket(libc, arena, { ...kind, endpoints, mark: 0, tunnel: "" }),
+    );
+    this.#link = new RelayLink(arena, {
+      sockets: this.#socket,
+      queueOffset: arena.allocate(queueSize),
+      endpoints,
+      findLocalAddress: () =>
+        remote === null ? null : sourceTo(netlink, remote.address, { mark: 0 }),
+      drops: this.#drops,
+      mtu,
+    });
     this.#mover = new RelayMover({
       link: this.#link,
       sockets: this.#sockets,
@@ -81,7 +96,7 @@ export class RelayLoop {
       drops: this.#drops,
       onReach: (isReached) => this.#tellReach(isReached),
     });
-    const { capture, sender } = this.#link.socket;
+    const { capture, sender } = this.#socket;
     for (
       const fd of [config.commandFd, this.#monitor.fd, this.#sockets.fd, capture.fd, sender.fd]
     ) this.#epoll.add(fd, EPOLLIN);
@@ -91,7 +106,7 @@ export class RelayLoop {
 
   /** Moves datagrams until the main thread closes its end of the wake channel. */
   run(): void {
-    const { capture, sender } = this.#link.socket;
+    const { capture, sender } = this.#socket;
     let now = this.#clock.now();
     for (;;) {
       const count = this.#epoll.wait(this.#timeout(now));

@@ -176,7 +176,11 @@ export class RelayMover {
 
   /** A relay has nothing that the other end could authenticate, so that keepalives asked for are not sent. */
   #react({ kind, session, ...rest }: CarrierEvent): void {
-    if (kind === "established") this.#onReach(true);
+    if (kind === "established") {
+      this.#onReach(true);
+      // As good a proof as there will be where a service never answers.
+      if (session.isClient) this.#link.carrier.authenticated(session);
+    }
     if (kind !== "lost") return;
     if ("reason" in rest && rest.reason === "unanswered") this.#onReach(false);
     const flow = this.#flows.carriedBy(session);

@@ -4,7 +4,7 @@ import { vpnCommand } from "../../net/support/vpn.ts";
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { ContenderName } from "../figures.ts";
 import { type Contender, tunnelOf } from "./contender.ts";
-import { clientConfig, serverConfig } from "./wireguard_config.ts";
+import { clientConfig, serverConfig, type SideOptions } from "./wireguard_config.ts";
 
 /** What a role logs when it is up. */
 const READY = { server: /listening on UDP port (\d+)/, client: /connected to \S+/ } as const;
@@ -37,6 +37,11 @@ export function vpn(program: Program): Contender {
   return contender(program, { name: ContenderName.vpn });
 }
 
+/** The same by fake TCP. */
+export function vpnFakeTcp(program: Program): Contender {
+  return contender(program, { name: ContenderName.fakeTcp, transport: "faketcp" });
+}
+
 /** The same without libcrypto: the cipher that is in the executable. */
 export function vpnBuiltin(program: Program): Contender {
   return contender(program, { name: ContenderName.builtin, aead: "builtin" });
@@ -44,18 +49,18 @@ export function vpnBuiltin(program: Program): Contender {
 
 function contender(
   program: Program,
-  { name, aead }: { name: string; aead?: "builtin" },
+  { name, ...options }: { name: string } & Omit<SideOptions, "isOurs">,
 ): Contender {
   return {
     name,
     async start(wire) {
       const server = await startVpn("server", wire.server, {
         program,
-        config: serverConfig({ isOurs: true, aead }),
+        config: serverConfig({ isOurs: true, ...options }),
       });
       const client = await startVpn("client", wire.client, {
         program,
-        config: clientConfig({ isOurs: true, aead }),
+        config: clientConfig({ isOurs: true, ...options }),
       });
       return tunnelOf(server, client);
     },

@@ -14,6 +14,7 @@ export interface SideOptions {
   /** For `vpn`, or for `wg setconf`, which knows none of wg-quick's keys. */
   readonly isOurs: boolean;
   readonly aead?: "builtin" | undefined;
+  readonly transport?: "faketcp" | undefined;
 }
 
 export interface ServerOptions extends SideOptions {
@@ -61,6 +62,6 @@ export function clientConfig(options: SideOptions): string {
   );
 }
 
-function ourKeys({ isOurs, aead }: SideOptions, address: string): Section {
-  return isOurs ? { Address: address, Aead: aead } : {};
+function ourKeys({ isOurs, aead, transport }: SideOptions, address: string): Section {
+  return isOurs ? { Address: address, Aead: aead, Transport: transport } : {};
 }
