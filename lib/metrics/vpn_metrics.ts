@@ -48,7 +48,7 @@ export interface Snapshot {
   readonly process: {
     /** Unix ms. */
     readonly startTime: number;
-    /** Of all threads, user and system, ms. */
+    /** Of all threads, user and system, microseconds. */
     readonly cpuTime: number;
     /** Bytes. */
     readonly residentMemory: number;
@@ -139,7 +139,11 @@ function natMetrics(
     gauge("vpn_nat_mappings", "Ports outside that the NAT has given to clients.", [
       { value: mappings },
     ]),
-    gauge("vpn_nat_sessions", "Connections through the NAT.", [{ value: sessions }]),
+    gauge(
+      "vpn_nat_sessions",
+      "TCP connections through the NAT, and with NatFiltering = address whom clients wrote to.",
+      [{ value: sessions }],
+    ),
     counter(
       "vpn_nat_send_errors_total",
       "Packets for outside that the kernel refused, by error.",
@@ -157,7 +161,7 @@ function processMetrics(
       { value: startTime / 1000 },
     ]),
     counter("process_cpu_seconds_total", "Processor time of all threads, user and system.", [
-      { value: cpuTime / 1000 },
+      { value: cpuTime / 1e6 },
     ]),
     gauge("process_resident_memory_bytes", "Memory of the process that is in RAM.", [
       { value: residentMemory },

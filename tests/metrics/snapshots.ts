@@ -23,5 +23,5 @@ export const GATEWAY: Snapshot = {
   peers: [LAPTOP],
   drops: { no_route: 7, bad_tag: 1 },
   nat: { mappings: 5, sessions: 9, sendErrors: { EPERM: 2 } },
-  process: { startTime: 1_790_000_000_000, cpuTime: 1_500, residentMemory: 1e8 },
+  process: { startTime: 1_790_000_000_000, cpuTime: 1_500_000, residentMemory: 1e8 },
 };

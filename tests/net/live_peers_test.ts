@@ -138,7 +138,10 @@ netTest("a gateway refuses a change that cannot be, and goes on as before", asyn
       [{ PublicKey: 7 }, "Cannot read PublicKey: it is not a string"],
       [{ PublicKey: own }, "its key is this end's own"],
       [{ PublicKey: newIdentity().publicKey, Name: "one" }, "another is called one"],
-      [{ PublicKey: newIdentity().publicKey, AllowedIPs: "10.9.0.0/33" }, "AllowedIPs: cannot use "],
+      [
+        { PublicKey: newIdentity().publicKey, AllowedIPs: "10.9.0.0/33" },
+        "AllowedIPs: cannot use ",
+      ],
     ] as const
   ) {
     await assertRejects(() => ask(server, "add-peer", params), AppError, problem);

@@ -36,6 +36,7 @@ const identities = [newIdentity(), newIdentity()] as const;
 /** All that changes a client's host. */
 const EVERYTHING: Section = {
   KillSwitch: "on",
+  Transport: "faketcp",
   DNS: "10.66.77.1, corp.example",
   PostUp: "ip rule add priority 7 table 777",
   PostDown: "ip rule del priority 7 table 777",
@@ -47,6 +48,7 @@ function serverConfig(section: Section = {}): string {
       PrivateKey: serverIdentity.privateKey,
       ListenPort: SERVER_PORT,
       Address: `${SERVER_INSIDE}/24`,
+      Transport: "auto",
       ...section,
     },
     ...CLIENTS.map((address, index) => ({

@@ -17,6 +17,7 @@ import { createMemory, type Memory } from "../../lib/wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../lib/wire/messages.ts";
 import { PacketQueue } from "../../lib/wire/packet_queue.ts";
 import type { FakeClock } from "./fake_clock.ts";
+import type { Carrier } from "../../lib/tunnel/endpoint.ts";
 import { FakeTun } from "./fake_tun.ts";
 import type { Datagram } from "./memory_link.ts";
 import type { Random } from "./random.ts";
@@ -92,6 +93,7 @@ export class SimulatedDevice {
       mtu,
       random: (length) => random.bytes(length),
       wallClock: () => WALL_CLOCK_START + clock.now + this.wallClockOffset,
+      followsCarrier: options.isGateway ?? false,
       ...(options.watch && { watch: options.watch }),
     });
     this.pipeline = new Pipeline({
@@ -165,7 +167,7 @@ export class SimulatedDevice {
   /** A datagram arrives, or several of `segmentSize` bytes that the kernel merged. */
   receive(
     bytes: Uint8Array,
-    from: { readonly address: number; readonly port: number },
+    from: { readonly address: number; readonly port: number; readonly carrier?: Carrier },
     segmentSize = 0,
   ): void {
     this.memory.bytes.set(bytes, RECEIVE_OFFSET);
@@ -177,6 +179,7 @@ export class SimulatedDevice {
       from.port,
       this.address,
       this.#clock.now,
+      from.carrier,
     );
     this.#flush();
   }
@@ -203,6 +206,7 @@ export class SimulatedDevice {
         sourcePort: this.port,
         destinationAddress: send.addresses[i]!,
         destinationPort: send.ports[i]!,
+        carrier: send.carriers[i] as Carrier,
       });
     }
     send.sentUpTo(send.tail);

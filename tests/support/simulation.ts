@@ -99,11 +99,11 @@ export class Simulation {
 
   /** Hands a datagram to the device at its destination; there may be none, for devices move. */
   #arrive(
-    { bytes, sourceAddress, sourcePort, destinationAddress, destinationPort }: Datagram,
+    { bytes, sourceAddress, sourcePort, destinationAddress, destinationPort, ...others }: Datagram,
   ): void {
     for (const device of this.devices) {
       if (device.address === destinationAddress && device.port === destinationPort) {
-        device.receive(bytes, { address: sourceAddress, port: sourcePort });
+        device.receive(bytes, { address: sourceAddress, port: sourcePort, ...others });
       }
     }
   }

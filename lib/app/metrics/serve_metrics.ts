@@ -61,7 +61,7 @@ function snapshot(
     nat: hasNat ? nat : null,
     process: {
       startTime: performance.timeOrigin,
-      cpuTime: (user + system) / 1000,
+      cpuTime: user + system,
       residentMemory: Deno.memoryUsage().rss,
     },
   };
