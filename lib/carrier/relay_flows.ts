@@ -2,7 +2,7 @@
  * Owns a relay's flows: which conversation by UDP rides on which connection, which are idle, and which give way when there are
  * too many. It does no I/O: flows that are over wait in `ended` for the caller to let go of what it holds for them.
  *
- * UDP has no end that could be seen, so a flow ends by silence; a connection may end and be opened anew while its flow goes on.
+ * UDP has no end that could be seen, so a flow ends by silence, or with its connection.
  */
 import type { Session } from "./session.ts";
 
@@ -20,7 +20,7 @@ export class RelayFlow {
   readonly address: number;
   readonly port: number;
   readonly source: number;
-  /** What carries it; null before there is a connection, and after that was lost. */
+  /** What carries it; null before there is a connection. */
   session: Session | null = null;
   /** When its last datagram passed, in ms. */
   usedAt = -Infinity;
@@ -87,11 +87,11 @@ export class RelayFlows {
     return flow;
   }
 
-  /** Has a flow carried by this connection from now on, or by none. */
-  carry(flow: RelayFlow, session: Session | null): void {
+  /** Has a flow carried by this connection from now on. */
+  carry(flow: RelayFlow, session: Session): void {
     if (flow.session !== null) this.#bySession.delete(flow.session);
     flow.session = session;
-    if (session !== null) this.#bySession.set(session, flow);
+    this.#bySession.set(session, flow);
   }
 
   /** Takes note that a datagram of a flow passes. */

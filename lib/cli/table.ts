@@ -1,5 +1,9 @@
 /** Owns tables of text: columns as wide as they need to be. */
 
+/** Select Graphic Rendition (ECMA-48, 8.3.117). */
+// deno-lint-ignore no-control-regex -- it is a control sequence
+const COLOUR = /\x1b\[[0-9;]*m/g;
+
 /** The rows as lines, columns aligned to the left and two blanks apart, the first row being the headings. */
 export function tableLines(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
@@ -11,7 +15,7 @@ export function tableLines(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** Characters as a reader counts them. */
+/** Characters as a reader counts them: those that colour others are not seen. */
 function width(text: string): number {
-  return [...text].length;
+  return [...text.replace(COLOUR, "")].length;
 }

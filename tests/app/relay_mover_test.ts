@@ -178,11 +178,13 @@ Deno.test("a service that does not run costs a count, and is heard once it does"
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
-  world.service[Symbol.dispose]();
+  world.close(world.service);
   world.send(client, "anybody?");
   world.settle();
   assertEquals(world.far.dropped, { send_error: 1 });
-  assertEquals(world.far.flows.size, 1);
+  world.service = world.socket(world.service.port);
+  assert(world.exchange(client, "hello again") !== null);
+  assertEquals(connectionsBegun(world), 1);
 });
 
 Deno.test("while the way out is full, nothing is read, and nothing that waits is lost", () => {

@@ -17,3 +17,10 @@ Deno.test("tableLines() counts characters, not UTF-16 units", () => {
 Deno.test("tableLines() of no rows is no lines", () => {
   assertEquals(tableLines([]), []);
 });
+
+Deno.test("tableLines() does not count what colours", () => {
+  assertEquals(tableLines([["\x1b[32mab\x1b[0m", "1"], ["abc", "2"]]), [
+    "\x1b[32mab\x1b[0m   1",
+    "abc  2",
+  ]);
+});

@@ -58,8 +58,13 @@ const NEAR_TRAFFIC: Readonly<Record<string, string>> = {
   "multicast over IPv6": "ip6 dst ff02::1",
 };
 const ALL_TRAFFIC = { ...FAR_TRAFFIC, ...NEAR_TRAFFIC };
-const OWN =
-  `(udp and src host ${CLIENT_OUTSIDE} and dst host ${FAR_SERVER} and dst port ${SERVER_PORT})`;
+/** The tunnel's own, by `Transport`. */
+const OWN = { udp: own("udp"), faketcp: own("tcp") } as const;
+
+function own(protocol: "udp" | "tcp"): string {
+  const ends = `src host ${CLIENT_OUTSIDE} and dst host ${FAR_SERVER} and dst port ${SERVER_PORT}`;
+  return `(${protocol} and ${ends})`;
+}
 
 /** A client and its server, with everything in place but the tunnel. */
 class Site {
@@ -118,7 +123,11 @@ class Site {
   }
 
   async startServer(): Promise<void> {
-    this.#serverProcess = await startVpn("server", this.server, this.#tunnel.server());
+    this.#serverProcess = await startVpn(
+      "server",
+      this.server,
+      this.#tunnel.server({ Transport: "auto" }),
+    );
   }
 
   /** Kills the server, keeps it away longer than the client takes it for living, and waits until it is in use again. */
@@ -165,33 +174,39 @@ async function named(
   return Object.keys(kinds).filter((_, index) => counts[index]! > 0);
 }
 
-async function assertOnlyOwn(recording: Recording): Promise<void> {
+async function assertOnlyOwn(recording: Recording, own: string): Promise<void> {
   await recording.stop();
-  assertEquals(await recording.describe(`not arp and not ${OWN}`), "");
-  assert(await recording.count(OWN) > 0, "the tunnel's own datagrams were not recorded");
+  assertEquals(await recording.describe(`not arp and not ${own}`), "");
+  assert(await recording.count(own) > 0, "the tunnel's own datagrams were not recorded");
 }
 
-netTest("nothing but the tunnel leaves under KillSwitch, whatever happens", async (topology) => {
-  const site = await Site.lay(topology);
-  // All of it leaves without a tunnel: what is not seen later is not missed for want of a sender or a recorder.
-  await delay(1_000);
-  assertEquals(await site.sees(ALL_TRAFFIC), Object.keys(ALL_TRAFFIC));
+for (const [transport, own] of Object.entries(OWN)) {
+  netTest(
+    `nothing but the tunnel leaves under KillSwitch by ${transport}, whatever happens`,
+    async (topology) => {
+      const site = await Site.lay(topology);
+      // All of it leaves without a tunnel: what is not seen later is not missed for want of a sender or a recorder.
+      await delay(1_000);
+      assertEquals(await site.sees(ALL_TRAFFIC), Object.keys(ALL_TRAFFIC));
 
-  const process = await site.startClient({ KillSwitch: "on" });
-  await using recording = await site.record();
-  assertEquals((await ping(site.client, SERVER_INSIDE)).received, 3);
-  await site.interrupt();
-  await assertOnlyOwn(recording);
+      const process = await site.startClient({ KillSwitch: "on", Transport: transport });
+      await using recording = await site.record();
+      assertEquals((await ping(site.client, SERVER_INSIDE)).received, 3);
+      await site.interrupt();
+      await assertOnlyOwn(recording, own);
 
-  // Killed, it leaves the host closed; the TUN and its routes are gone.
-  await using closed = await site.record();
-  await killHard(process);
-  await delay(1_500);
-  await closed.stop();
-  assertEquals(await closed.describe(`not arp and not ${OWN}`), "");
-  await site.client.output(vpnCommand("cleanup"));
-  assertEquals(await site.sees(ALL_TRAFFIC), Object.keys(ALL_TRAFFIC));
-}, { programs: PROGRAMS });
+      // Killed, it leaves the host closed; the TUN and its routes are gone.
+      await using closed = await site.record();
+      await killHard(process);
+      await delay(1_500);
+      await closed.stop();
+      assertEquals(await closed.describe(`not arp and not ${own}`), "");
+      await site.client.output(vpnCommand("cleanup"));
+      assertEquals(await site.sees(ALL_TRAFFIC), Object.keys(ALL_TRAFFIC));
+    },
+    { programs: PROGRAMS },
+  );
+}
 
 netTest(
   "nothing that follows the routes leaves a full tunnel without KillSwitch",

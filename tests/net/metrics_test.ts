@@ -85,7 +85,7 @@ netTest("a gateway's metrics tell what passed, by peer, NAT and reason", async (
   assertEquals(value(after, "vpn_nat_mappings"), 2);
   const reason = { reason: "no_route" };
   assertEquals(value(before, "vpn_drops_total", reason), 0);
-  assertEquals(value(after, "vpn_drops_total", reason), 2);
+  assert(value(after, "vpn_drops_total", reason) >= 2);
   assert(value(after, "process_resident_memory_bytes") > 1e7);
   assert(
     value(after, "process_cpu_seconds_total") >= value(before, "process_cpu_seconds_total"),

@@ -47,7 +47,7 @@ export class RelayMover {
   /** Takes what has come by UDP. */
   readUdp(now: number): void {
     const count = this.#sockets.wait();
-    for (let i = 0; i < count && this.#link.blockedFd < 0; i++) {
+    for (let i = 0; i < count; i++) {
       const socket = this.#sockets.ready(i);
       if (socket !== null) this.#readSocket(socket, now);
     }
@@ -184,10 +184,8 @@ export class RelayMover {
     if (kind !== "lost") return;
     if ("reason" in rest && rest.reason === "unanswered") this.#onReach(false);
     const flow = this.#flows.carriedBy(session);
-    if (flow === null) return;
-    // The client's next datagram opens another connection.
-    if (session.isClient) this.#flows.carry(flow, null);
-    else this.#flows.end(flow);
+    // Its client's next datagram begins another.
+    if (flow !== null) this.#flows.end(flow);
   }
 
   /** Takes note that interfaces, addresses or routes have changed: a connection from an address that has gone is over. */
@@ -197,9 +195,9 @@ export class RelayMover {
     for (const session of link.carrier.sessions) {
       if (!link.isStranded(session)) continue;
       const flow = this.#flows.carriedBy(session);
-      if (flow !== null) this.#flows.carry(flow, null);
-      link.carrier.close(session);
+      if (flow !== null) this.#flows.end(flow);
     }
+    this.#letGo();
   }
 
   /** Gives up what is held for flows that are over. */

@@ -127,8 +127,8 @@ export class Relay implements Disposable {
 
   /** A turn of the loop. */
   turn(now: number): void {
-    this.mover.readUdp(now);
     this.mover.readLink(now);
+    this.mover.readUdp(now);
     this.mover.poll(now);
   }
 
@@ -151,7 +151,7 @@ export class RelayWorld implements Disposable {
   readonly clock = new FakeClock();
   readonly near: Relay;
   readonly far: Relay;
-  readonly service: UdpSocket;
+  service: UdpSocket;
   /** All segments that have passed, by the near relay's view: sent, or received. */
   readonly passed: Segment[] = [];
   /** Whether segments are lost. */
@@ -161,6 +161,7 @@ export class RelayWorld implements Disposable {
   readonly #buffers = UdpSocket.sharedBuffers(this.#arena, BATCH);
   readonly #space = this.#arena.allocate(65_536);
   readonly #resources = new DisposableStack();
+  readonly #sockets = new Set<UdpSocket>();
 
   /** @param capacity flows that the near relay has at most */
   constructor({ capacity = 15 }: { readonly capacity?: number } = {}) {
@@ -186,17 +187,24 @@ export class RelayWorld implements Disposable {
     });
   }
 
-  /** A socket of a client's. */
-  socket(): UdpSocket {
-    return this.#resources.use(UdpSocket.bind(openLibc(), this.#arena, {
-      port: 0,
+  /** A socket of a client's, or on this port. */
+  socket(port = 0): UdpSocket {
+    const socket = UdpSocket.bind(openLibc(), this.#arena, {
+      port,
       address: LOOPBACK,
       mark: 0,
       offload: false,
       bufferSize: 1024 * 1024,
       batch: BATCH,
       buffers: this.#buffers,
-    }));
+    });
+    this.#sockets.add(socket);
+    return socket;
+  }
+
+  close(socket: UdpSocket): void {
+    this.#sockets.delete(socket);
+    socket[Symbol.dispose]();
   }
 
   /** Sends a text, or so many bytes, to the near relay, or to a port. */
@@ -273,6 +281,7 @@ export class RelayWorld implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const socket of this.#sockets) socket[Symbol.dispose]();
     this.#resources.dispose();
   }
 }

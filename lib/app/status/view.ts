@@ -1,0 +1,137 @@
+/** Owns how a running instance is shown to a person: a few lines about it, and a table of its peers. */
+import { format as formatBytes } from "@std/fmt/bytes.js";
+import { sparkline } from "../../cli/sparkline.ts";
+import { tableLines } from "../../cli/table.ts";
+import type { PeerStatus, Status } from "../control/status.ts";
+import type { PeerRate } from "./rates.ts";
+
+/** SGR codes (ECMA-48). */
+const BOLD = 1;
+const RED = 31;
+const GREEN = 32;
+const YELLOW = 33;
+const GREY = 90;
+
+/** Seconds: a session that passes data is renewed by then (REJECT_AFTER_TIME of WireGuard). */
+const FRESH = 180;
+const SPARKLINE_WIDTH = 20;
+/** Characters of a public key that stand for a peer without a name. */
+const KEY_WIDTH = 12;
+
+export interface ViewOptions {
+  readonly colour: boolean;
+  /** What passes with each peer, by its public key; none where it is not known. */
+  readonly rates: ReadonlyMap<string, PeerRate>;
+  /** Whether to show how the rates went. */
+  readonly sparklines: boolean;
+}
+
+/** An instance as lines of text. */
+export function statusLines(status: Status, options: ViewOptions): string[] {
+  const paint = painter(options.colour);
+  const { nat, drops } = status;
+  const hasNat = nat.mappings > 0 || nat.sessions > 0 || Object.keys(nat.sendErrors).length > 0;
+  return [
+    `${paint(BOLD, status.interface)}  ${status.role} on UDP port ${status.listenPort}, ` +
+    `${status.addresses.join(", ")}, up ${age(seconds(status.since, status.time))}`,
+    `  cipher ${status.aead}, segmentation offload ${status.segmentation ? "on" : "off"}` +
+    (hasNat ? `, NAT ${counted(nat.mappings, "mapping")} ${counted(nat.sessions, "session")}` : ""),
+    ...countLines("refused by the kernel", nat.sendErrors),
+    ...countLines("dropped", drops),
+    "",
+    ...peerTable(status, options).map((line) => line === "" ? "" : `  ${line}`),
+  ];
+}
+
+function peerTable(status: Status, options: ViewOptions): string[] {
+  if (status.peers.length === 0) return ["no peers"];
+  const isLimited = status.peers.some(({ rateLimit }) => rateLimit !== null);
+  const headings = [
+    ...["PEER", "ADDRESS", "ENDPOINT", "BY", "HANDSHAKE", "RECEIVED", "SENT", "DOWN", "UP"],
+    ...(isLimited ? ["LIMIT"] : []),
+    ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} LOOKS`] : []),
+  ];
+  const rows = status.peers.map((peer) => peerCells(peer, { status, isLimited, ...options }));
+  return tableLines([headings, ...rows]);
+}
+
+function peerCells(
+  peer: PeerStatus,
+  { status, isLimited, rates, sparklines, colour }: ViewOptions & {
+    readonly status: Status;
+    readonly isLimited: boolean;
+  },
+): string[] {
+  const paint = painter(colour);
+  const rate = rates.get(peer.publicKey);
+  const [address = "-", ...more] = peer.allowedIps;
+  const elapsed = peer.latestHandshake === null
+    ? Infinity
+    : seconds(peer.latestHandshake, status.time);
+  const shade = !peer.isUp ? RED : elapsed < FRESH ? GREEN : elapsed < Infinity ? YELLOW : GREY;
+  return [
+    peer.name ?? `${peer.publicKey.slice(0, KEY_WIDTH)}…`,
+    `${address.replace(/\/32$/, "")}${more.length > 0 ? ` +${more.length}` : ""}`,
+    peer.endpoint ?? "-",
+    peer.endpoint === null ? "-" : peer.carrier === "faketcp" ? "fake TCP" : "UDP",
+    paint(shade, peer.isUp ? handshakeText(elapsed) : `silent ${age(peer.silence ?? 0)}`),
+    bytes(peer.received),
+    bytes(peer.sent),
+    // As its user sees it: what the peer gets from here comes down.
+    rateText(status.role === "server" ? rate?.sent : rate?.received),
+    rateText(status.role === "server" ? rate?.received : rate?.sent),
+    ...(isLimited ? [peer.rateLimit === null ? "-" : bits(peer.rateLimit)] : []),
+    ...(sparklines ? [paint(GREEN, sparkline(rate?.history ?? [], SPARKLINE_WIDTH))] : []),
+  ];
+}
+
+function handshakeText(elapsed: number): string {
+  return elapsed === Infinity ? "never" : `${age(elapsed)} ago`;
+}
+
+function countLines(title: string, counts: Readonly<Record<string, number>>): string[] {
+  const named = Object.entries(counts).sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => `${name.replaceAll("_", " ")} ${count.toLocaleString("en")}`);
+  return named.length === 0 ? [] : [`  ${title}: ${named.join(", ")}`];
+}
+
+function counted(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function seconds(from: string, to: string): number {
+  return Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
+}
+
+/** As in `3 d 4 h`, the two greatest units. */
+export function age(total: number): string {
+  const units = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]] as const;
+  let left = Math.floor(total);
+  const parts = units.map(([unit, size]) => {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    return { unit, count };
+  });
+  const first = parts.findIndex(({ count }) => count > 0);
+  if (first < 0) return "0 s";
+  return parts.slice(first, first + 2).filter(({ count }) => count > 0)
+    .map(({ unit, count }) => `${count} ${unit}`).join(" ");
+}
+
+function bytes(count: number): string {
+  return formatBytes(count, { binary: true, maximumFractionDigits: 1 });
+}
+
+function rateText(bytesPerSecond: number | undefined): string {
+  return bytesPerSecond === undefined ? "-" : bits(bytesPerSecond * 8);
+}
+
+/** Networks are measured in bits. */
+function bits(perSecond: number): string {
+  const text = formatBytes(Math.round(perSecond), { bits: true, maximumFractionDigits: 1 });
+  return `${text.replace("b", "bit")}/s`.replace("bitit", "bit");
+}
+
+function painter(colour: boolean): (code: number, text: string) => string {
+  return (code, text) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
+}
