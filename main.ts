@@ -31,6 +31,10 @@ async function run(command: Command): Promise<number> {
       const { runRelay } = await import("./lib/app/relay/relay.ts");
       return await runRelay(command.options);
     }
+    case "status": {
+      const { runStatus } = await import("./lib/app/status.ts");
+      return await runStatus(command.options);
+    }
     case "demo": {
       const { runDemo } = await import("./lib/app/demo.ts");
       return await runDemo(command.options);
@@ -68,7 +72,8 @@ async function main(argv: readonly string[]): Promise<number> {
       width: helpWidth(),
       version: versionText(new URL(".", import.meta.url)),
     });
-    debug = "options" in command && ["debug", "trace"].includes(command.options.logLevel);
+    debug = "options" in command && "logLevel" in command.options &&
+      ["debug", "trace"].includes(command.options.logLevel);
     return await run(command);
   } catch (error) {
     writeText(Deno.stderr, `${errorLine(error)}\n`);

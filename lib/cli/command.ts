@@ -36,6 +36,15 @@ export interface RelayOptions extends LogOptions {
   readonly offload: boolean;
 }
 
+/** What `vpn status` shows, and how. */
+export interface StatusOptions {
+  /** Name of the TUN device; null for all. */
+  readonly interfaceName: string | null;
+  readonly json: boolean;
+  /** Again every second. */
+  readonly watch: boolean;
+}
+
 /** What `vpn demo` runs with. */
 export type DemoOptions = LogOptions;
 
@@ -94,6 +103,7 @@ export type Command =
   | { readonly command: "server"; readonly options: RunOptions }
   | { readonly command: "client"; readonly options: RunOptions }
   | { readonly command: "relay"; readonly options: RelayOptions }
+  | { readonly command: "status"; readonly options: StatusOptions }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   | { readonly command: "doctor"; readonly options: DoctorOptions }

@@ -18,6 +18,7 @@ const COMMAND_NAMES: readonly string[] = [
   "init",
   "peer",
   "relay",
+  "status",
   "demo",
   "doctor",
   "cleanup",
@@ -67,10 +68,22 @@ export function createGrammar(argv: readonly string[]) {
     ...placeOptions,
     ...logOptions,
   });
+  const status = object({
+    interfaceName: optional(
+      option(
+        "--interface",
+        interfaceName,
+        about("--interface", "Only the server or client with this TUN device"),
+      ),
+    ),
+    json: option("--json", about("--json", "Print JSON, whose form is stable")),
+    watch: option("--watch", about("--watch", "Go on every second, until Ctrl-C")),
+  });
   const demo = object(logOptions);
   const optionsOf = (name: string) => {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
     if (name === "relay") return [...extractOptionNames(relay.usage)];
+    if (name === "status") return [...extractOptionNames(status.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
     return name === "demo" ? [...extractOptionNames(demo.usage)] : PEER_OPTIONS[name] ?? [];
   };
@@ -92,6 +105,14 @@ export function createGrammar(argv: readonly string[]) {
       description: line(
         "One relay beside the service's clients, one beside the service: between them, datagrams look like a TCP " +
           "connection. Runs until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN and CAP_NET_RAW.",
+      ),
+    }),
+    command("status", object({ command: constant("status"), status }), {
+      brief: line("Show what runs, and what passes"),
+      description: line(
+        "Servers and clients of this user, in all network namespaces: their peers, what passes, what is dropped. " +
+          "JSON is a list of them, bytes and counts since the start; with --watch, a line each second. " +
+          "Exit code 3 where none runs.",
       ),
     }),
     command("demo", object({ command: constant("demo"), log: demo }), {

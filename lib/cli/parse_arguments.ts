@@ -84,6 +84,10 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       refuseLikeEnds(options);
       return { command: "relay", options };
     }
+    case "status": {
+      const { interfaceName = null, ...rest } = parsed.status;
+      return { command: "status", options: { ...rest, interfaceName } };
+    }
     case "demo":
       return { command: "demo", options: parsed.log };
     case "peer": {

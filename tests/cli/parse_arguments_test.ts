@@ -17,6 +17,7 @@ const COMMANDS = [
   "init",
   "peer",
   "relay",
+  "status",
   "demo",
   "doctor",
   "cleanup",

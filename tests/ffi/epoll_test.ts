@@ -129,3 +129,16 @@ Deno.test("Epoll.wait() throws when the instance is closed", () => {
   const error = assertThrows(() => fixture.epoll.wait(0), SystemCallError);
   assertEquals(error.message, "Cannot wait for events: bad file descriptor (EBADF)");
 });
+
+Deno.test("Epoll.fd is ready in another set while something in its own is", () => {
+  using inner = new Fixture();
+  using outer = new Fixture();
+  const { sender, receiver } = inner.channel();
+  inner.epoll.add(receiver, EPOLLIN);
+  outer.epoll.add(inner.epoll.fd, EPOLLIN);
+  assertEquals(outer.events(), []);
+  sendMessage(libc, sender, new Uint8Array(1));
+  assertEquals(outer.events(), [[inner.epoll.fd, EPOLLIN]]);
+  outer.epoll.modify(inner.epoll.fd, 0);
+  assertEquals(outer.events(), []);
+});

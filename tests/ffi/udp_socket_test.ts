@@ -1,5 +1,12 @@
 /** Tests of `ffi/udp_socket.ts` over the loopback interface. */
-import { EADDRINUSE, EAGAIN, SystemCallError } from "../../ffi/errno.ts";
+import {
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAGAIN,
+  ECONNREFUSED,
+  SystemCallError,
+} from "../../ffi/errno.ts";
+import { UdpSocket } from "../../ffi/udp_socket.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { assertContents, BATCH, Bench, LOOPBACK, openSocket, type Outgoing } from "./udp_bench.ts";
 
@@ -166,6 +173,51 @@ Deno.test("UdpSocket.bind() takes a free port for 0 and throws when a port is ta
   const error = assertThrows(() => bench.open({ port }), SystemCallError);
   assertEquals(error.message, `Cannot bind UDP port ${port}: address already in use (EADDRINUSE)`);
   assertEquals(error.errno, EADDRINUSE);
+});
+
+Deno.test("UdpSocket.bind() takes a port of one address, and of none that is not the host's", () => {
+  using bench = new Bench();
+  const elsewhere = LOOPBACK + 1;
+  const socket = bench.open({ address: LOOPBACK });
+  const other = bench.open({ address: elsewhere, port: socket.port });
+  const { port } = socket;
+  bench.send(bench.open(), [{ length: 10, port }, { length: 20, port, address: elsewhere }]);
+  assertEquals(bench.receive(socket).datagrams.map(({ length }) => length), [10]);
+  assertEquals(bench.receive(other).datagrams.map(({ length }) => length), [20]);
+  // TEST-NET-3 of RFC 5737.
+  const error = assertThrows(() => bench.open({ address: 0xcb007101 }), SystemCallError);
+  assertEquals(error.errno, EADDRNOTAVAIL);
+});
+
+Deno.test("UdpSocket with a remote receives from that alone, and hears that nobody listens", () => {
+  using bench = new Bench();
+  const [there, stranger] = [bench.open(), bench.open()];
+  const remote = { address: LOOPBACK, port: there.port };
+  const socket = bench.open({ remote });
+  bench.send(stranger, [{ length: 10, port: socket.port }]);
+  bench.send(there, [{ length: 20, port: socket.port }]);
+  assertEquals(bench.receive(socket).datagrams.map(({ length }) => length), [20]);
+  bench.send(socket, [{ length: 30, port: remote.port }]);
+  assertEquals(bench.receive(there).datagrams.map(({ length }) => length), [30]);
+  const closed = openSocket(bench.arena);
+  closed[Symbol.dispose]();
+  const lost = bench.open({ remote: { address: LOOPBACK, port: closed.port } });
+  bench.send(lost, [{ length: 10, port: closed.port }]);
+  assertEquals([lost.receive(), lost.receive()], [-ECONNREFUSED, -EAGAIN]);
+});
+
+Deno.test("UdpSockets that take turns can share their buffers", () => {
+  using bench = new Bench();
+  const buffers = UdpSocket.sharedBuffers(bench.arena, BATCH);
+  const sockets = Array.from({ length: 100 }, () => bench.open({ buffers }));
+  for (const [i, socket] of sockets.entries()) {
+    const { port } = sockets[(i + 1) % sockets.length]!;
+    assertEquals(bench.send(socket, [{ length: i + 1, port }, { length: i + 1, port }]), 2);
+  }
+  for (const [i, socket] of sockets.entries()) {
+    const length = (i + 99) % 100 + 1;
+    assertContents(bench.receive(socket).datagrams, [length, length]);
+  }
 });
 
 Deno.test("UdpSocket frees its port when it is disposed of", () => {

@@ -171,6 +171,22 @@ netTest(
   PROGRAMS,
 );
 
+netTest("a client with many connections gets as many ports as are free in a row", (topology) => {
+  const namespace = topology.namespace("many");
+  const server = { address: addressOf(OUTSIDE), port: PORT };
+  const count = () => {
+    const options = { table: TABLE, journal: { make: () => {} }, ports: 256 };
+    using guard = CarrierGuard.forClient(server, options);
+    const { first, last } = guard.endpoints.ports;
+    return last - first + 1;
+  };
+  assertEquals(namespace.inside(count), 256);
+  namespace.inside(() =>
+    Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_local_port_range", "40000 40100")
+  );
+  assertEquals(namespace.inside(count), 64);
+}, PROGRAMS);
+
 netTest("both ends exchange runs of segments, merged and split", async (topology) => {
   const { gateway, outside } = await layOutskirts(topology);
   using server = new End(gateway);

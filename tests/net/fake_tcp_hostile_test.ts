@@ -1,4 +1,4 @@
-/** Fake TCP under attack: what strangers may cost a server and its clients. */
+/** Fake TCP under attack, and with many clients: what others may cost a server and its clients. */
 import { assert, assertEquals } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
 import { residentMemory } from "../bench/measures/process_stats.ts";
@@ -7,10 +7,18 @@ import { Random } from "../support/random.ts";
 import { Injector } from "./support/outside.ts";
 import {
   CLIENT_ADDRESS,
+  NO_UDP,
   ROUTED_PATH_PROGRAMS,
   RoutedPath,
   ROUTER_TO_SERVER,
+  STRICT,
 } from "./support/routed_path.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
+import { TrialSession } from "../../lib/app/doctor/trial_session.ts";
+import { validateClient } from "../../lib/config/roles.ts";
+import { parseIpv4 } from "../../lib/wire/ipv4_text.ts";
+import { configText, newIdentity } from "./support/config.ts";
+import { startVpn, vpnCommand } from "./support/vpn.ts";
 import { ping } from "./support/traffic.ts";
 import { CABLE, delay, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "./support/wire.ts";
 
@@ -96,3 +104,72 @@ netTest(
   },
   { programs: ROUTED_PATH_PROGRAMS },
 );
+
+const CLIENTS = 100;
+const RELAY_PORT = 4500;
+/** Handshakes a client begins before the next one: a gateway asks for cookies when too many come at once. */
+const AT_ONCE = 10;
+const PROBE_LENGTH = 1_200;
+
+netTest("100 clients behind one NAT address are served, each for itself", async (topology) => {
+  const path = await RoutedPath.lay(topology, { masquerades: true });
+  await path.firewall(STRICT + NO_UDP);
+  const gateway = newIdentity();
+  const identities = Array.from({ length: CLIENTS }, () => newIdentity());
+  const server = await startVpn(
+    "server",
+    path.server,
+    configText(
+      {
+        PrivateKey: gateway.privateKey,
+        ListenPort: SERVER_PORT,
+        Address: `${SERVER_INSIDE}/24`,
+        Transport: "faketcp",
+      },
+      ...identities.map(({ publicKey }, index) => ({
+        PublicKey: publicKey,
+        AllowedIPs: `10.66.77.${100 + index}/32`,
+      })),
+    ),
+  );
+  const relay = path.client.spawn(vpnCommand(
+    "relay",
+    ...["--listen", `udp://127.0.0.1:${RELAY_PORT}`],
+    ...["--connect", `faketcp://${SERVER_OUTSIDE}:${SERVER_PORT}`],
+  ));
+  await relay.waitFor(/relaying/i, 15_000);
+  using sessions = new DisposableStack();
+  const proven = new Set<number>();
+  for (let first = 0; first < CLIENTS; first += AT_ONCE) {
+    await Promise.all(
+      identities.slice(first, first + AT_ONCE).map(async (identity, index) => {
+        const config = validateClient(parseConfig(
+          configText({
+            PrivateKey: identity.privateKey,
+            Address: `10.66.77.${100 + first + index}/32`,
+          }, {
+            PublicKey: gateway.publicKey,
+            Endpoint: `127.0.0.1:${RELAY_PORT}`,
+            AllowedIPs: "10.66.77.0/24",
+          }),
+          "client.conf",
+        ));
+        const session = sessions.use(
+          path.client.inside(() =>
+            new TrialSession(config, { address: parseIpv4("127.0.0.1")!, mark: 0, mtu: 1420 })
+          ),
+        );
+        assertEquals((await session.handshake(5_000)).kind, "answered");
+        if (await session.probe([PROBE_LENGTH], 5_000) === PROBE_LENGTH) {
+          proven.add(first + index);
+        }
+      }),
+    );
+  }
+  assertEquals(proven.size, CLIENTS);
+  const ports = server.stderr.matchAll(
+    new RegExp(`handshake completed \\(${ROUTER_TO_SERVER}:(\\d+)\\)`, "g"),
+  );
+  assertEquals(new Set(Array.from(ports, ([, port]) => port)).size, CLIENTS);
+  assertEquals(await path.invalidPackets(), 0);
+}, { programs: ROUTED_PATH_PROGRAMS });

@@ -1,10 +1,11 @@
 /** Owns what `vpn status --json`, and the control method "status" it comes from, say of a running instance. */
 import { encodeKey } from "../../config/key_text.ts";
 import type { Config } from "../../config/config.ts";
+import { Carrier } from "../../tunnel/endpoint.ts";
 import { formatCidr, formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { PeerStatistics } from "../data_plane_protocol.ts";
-import { Carrier } from "../../tunnel/endpoint.ts";
+import type { LivePeers } from "./live_peers.ts";
 
 /**
  * A running instance. The form is stable: members are added, none is taken away or given another meaning. Bytes and counts
@@ -56,6 +57,8 @@ export interface PeerStatus {
   readonly mtu: number;
   /** Seconds; 0 for none. */
   readonly persistentKeepalive: number;
+  /** Bits a second; null for no limit. */
+  readonly rateLimit: number | null;
   /** Bytes of tunnel messages from and to it. */
   readonly received: number;
   readonly sent: number;
@@ -73,7 +76,11 @@ export interface StatusFrame {
 }
 
 /** Asks the data plane how things are. */
-export async function statusOf(dataPlane: DataPlaneHandle, frame: StatusFrame): Promise<Status> {
+export async function statusOf(
+  dataPlane: DataPlaneHandle,
+  frame: StatusFrame,
+  live: LivePeers,
+): Promise<Status> {
   const { peers, drops, nat, segmentation } = await dataPlane.statistics();
   const now = Date.now();
   return {
@@ -87,17 +94,18 @@ export async function statusOf(dataPlane: DataPlaneHandle, frame: StatusFrame): 
     addresses: frame.config.interface.addresses.map(formatCidr),
     aead: frame.aead,
     segmentation,
-    peers: peers.map(peerStatus),
+    peers: peers.map((peer) => peerStatus(peer, live)),
     nat,
     drops,
   };
 }
 
-function peerStatus(peer: PeerStatistics): PeerStatus {
+function peerStatus(peer: PeerStatistics, live: LivePeers): PeerStatus {
   const { address, port } = peer.endpoint;
+  const publicKey = encodeKey(peer.publicKey);
   return {
     name: peer.name,
-    publicKey: encodeKey(peer.publicKey),
+    publicKey,
     endpoint: port === 0 ? null : `${formatIpv4(address)}:${port}`,
     carrier: peer.carrier === Carrier.fakeTcp ? "faketcp" : "udp",
     allowedIps: peer.allowedIps.map(formatCidr),
@@ -106,6 +114,7 @@ function peerStatus(peer: PeerStatistics): PeerStatus {
     isUp: !peer.isDown,
     mtu: peer.mtu,
     persistentKeepalive: peer.persistentKeepalive,
+    rateLimit: live.peers.get(publicKey)?.rateLimit ?? null,
     received: peer.receivedBytes,
     sent: peer.sentBytes,
   };

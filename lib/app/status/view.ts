@@ -33,7 +33,9 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
   const hasNat = nat.mappings > 0 || nat.sessions > 0 || Object.keys(nat.sendErrors).length > 0;
   return [
     `${paint(BOLD, status.interface)}  ${status.role} on UDP port ${status.listenPort}, ` +
-    `${status.addresses.join(", ")}, up ${age(seconds(status.since, status.time))}`,
+    `${status.addresses.join(", ")}, up ${
+      age(seconds(status.since, status.time))
+    }, process ${status.pid}`,
     `  cipher ${status.aead}, segmentation offload ${status.segmentation ? "on" : "off"}` +
     (hasNat ? `, NAT ${counted(nat.mappings, "mapping")} ${counted(nat.sessions, "session")}` : ""),
     ...countLines("refused by the kernel", nat.sendErrors),
@@ -47,7 +49,7 @@ function peerTable(status: Status, options: ViewOptions): string[] {
   if (status.peers.length === 0) return ["no peers"];
   const isLimited = status.peers.some(({ rateLimit }) => rateLimit !== null);
   const headings = [
-    ...["PEER", "ADDRESS", "ENDPOINT", "BY", "HANDSHAKE", "RECEIVED", "SENT", "DOWN", "UP"],
+    ...["PEER", "ADDRESS", "ENDPOINT", "BY", "HANDSHAKE", "RECEIVED", "SENT", "IN", "OUT"],
     ...(isLimited ? ["LIMIT"] : []),
     ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} LOOKS`] : []),
   ];
@@ -77,9 +79,8 @@ function peerCells(
     paint(shade, peer.isUp ? handshakeText(elapsed) : `silent ${age(peer.silence ?? 0)}`),
     bytes(peer.received),
     bytes(peer.sent),
-    // As its user sees it: what the peer gets from here comes down.
-    rateText(status.role === "server" ? rate?.sent : rate?.received),
-    rateText(status.role === "server" ? rate?.received : rate?.sent),
+    rateText(rate?.received),
+    rateText(rate?.sent),
     ...(isLimited ? [peer.rateLimit === null ? "-" : bits(peer.rateLimit)] : []),
     ...(sparklines ? [paint(GREEN, sparkline(rate?.history ?? [], SPARKLINE_WIDTH))] : []),
   ];
@@ -129,7 +130,7 @@ function rateText(bytesPerSecond: number | undefined): string {
 /** Networks are measured in bits. */
 function bits(perSecond: number): string {
   const text = formatBytes(Math.round(perSecond), { bits: true, maximumFractionDigits: 1 });
-  return `${text.replace("b", "bit")}/s`.replace("bitit", "bit");
+  return `${text.replace(/ b$/, " bit")}/s`;
 }
 
 function painter(colour: boolean): (code: number, text: string) => string {
