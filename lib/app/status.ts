@@ -26,8 +26,8 @@ interface Look {
 /**
  * Shows how the instances of this user are.
  *
- * @returns 0, or 3 where none runs
- * @throws {AppError} where the interface asked for is none of theirs, or they may not be asked
+ * @returns 0, or 3 where none answers
+ * @throws {AppError} with exit code 3 where none runs or the interface asked for is none of theirs, or they may not be asked
  */
 export async function runStatus(options: StatusOptions): Promise<number> {
   if (options.watch) return await watch(options);
@@ -44,7 +44,7 @@ export async function runStatus(options: StatusOptions): Promise<number> {
     writeText(Deno.stdout, `${lines.join("\n")}\n`);
   }
   for (const problem of first.silent) writeText(Deno.stderr, `vpn: warning: ${problem}\n`);
-  if (found.length > 0) return ExitCode.ok;
+  if (found.length > 0) return first.statuses.length > 0 ? ExitCode.ok : ExitCode.connect;
   throw new AppError(
     "No server or client of ours runs here: start one with `vpn server` or `vpn client`" +
       (Deno.uid() === 0 ? "" : ", or ask as root for root's"),

@@ -114,6 +114,15 @@ Deno.test("parseArguments() reads the commands that take little or nothing", () 
   }
 });
 
+Deno.test("parseArguments() shows all instances once, for people, unless told otherwise", () => {
+  const options = { interfaceName: null, json: false, watch: false };
+  assertEquals(parse("status"), { command: "status", options });
+  assertEquals(parse("status", "--interface", "vpn1", "--json", "--watch"), {
+    command: "status",
+    options: { interfaceName: "vpn1", json: true, watch: true },
+  });
+});
+
 Deno.test("parseArguments() throws one line that says what to do when the arguments are wrong", () => {
   const config = ["--config", "a.conf"];
   const cases: [argv: string[], message: string][] = [
@@ -122,7 +131,8 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["Client"], 'unknown command "Client": did you mean "client"?'],
     [["complet"], 'unknown command "complet": see "vpn --help"'],
     [["completoin"], 'unknown command "completoin": did you mean "completion"?'],
-    [["status"], 'unknown command "status": see "vpn --help"'],
+    [["statsu"], 'unknown command "statsu": did you mean "status"?'],
+    [["status", "--wacth"], '"vpn status" has no option "--wacth": did you mean "--watch"?'],
     [["heal", "--json"], 'unknown command "heal": see "vpn --help"'],
     [[""], 'unknown command "": see "vpn --help"'],
     [["--hlep"], 'unknown option "--hlep": did you mean "--help"?'],
@@ -173,7 +183,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
 });
 
 Deno.test("parseArguments() throws one line when the shell or the command asked about is unknown", () => {
-  for (const argv of [["completion", "tcsh"], ["help", "status"]]) {
+  for (const argv of [["completion", "tcsh"], ["help", "heal"]]) {
     const { message } = assertThrows(() => parse(...argv), UsageError);
     assertStringIncludes(message, argv[1]!);
     assertMatch(message, /^[^\n]+$/);
@@ -194,6 +204,7 @@ Deno.test("parseArguments() shows each option when a command's help is asked for
   const options = {
     server: ["--config", "--interface", "--netns", "--no-offload", "--log-level", "--log-format"],
     client: ["--config", "--interface", "--netns", "--no-offload", "--log-level", "--log-format"],
+    status: ["--interface", "--json", "--watch"],
     demo: ["--log-level", "--log-format"],
     genkey: [],
     pubkey: [],

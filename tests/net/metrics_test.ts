@@ -82,7 +82,8 @@ netTest("a gateway's metrics tell what passed, by peer, NAT and reason", async (
     assert(value(after, name, peer) >= 3 * 84, name);
   }
   assertEquals(value(after, "vpn_nat_sessions"), 1);
-  assertEquals(value(after, "vpn_nat_mappings"), 2);
+  // The pings', the connection's, and those of what else the client's host asks for.
+  assert(value(after, "vpn_nat_mappings") >= 2);
   const reason = { reason: "no_route" };
   assertEquals(value(before, "vpn_drops_total", reason), 0);
   assert(value(after, "vpn_drops_total", reason) >= 2);

@@ -12,6 +12,9 @@ const ERASE_BELOW = "\x1b[J";
 const NO_WRAP = "\x1b[?7l";
 const WRAP = "\x1b[?7h";
 
+/** Fewer are no screen. */
+const LEAST_ROWS = 3;
+
 export interface Screen extends Disposable {
   /** Shows these lines and no others. Returns false when nobody can see them any more. */
   show(lines: readonly string[]): boolean;
@@ -34,7 +37,8 @@ export function screenful(stream: ScreenStream): Screen {
   return {
     show(lines) {
       const { rows } = Deno.consoleSize();
-      const shown = lines.length < rows
+      // A terminal that does not know its size says 0.
+      const shown = lines.length < rows || rows < LEAST_ROWS
         ? lines
         : [...lines.slice(0, rows - 2), `… and ${lines.length - rows + 2} lines more`];
       const text = shown.map((line) => `${line}${ERASE_REST_OF_ROW}\r\n`).join("");

@@ -67,7 +67,7 @@ export async function tcpFlow(
   const { stdout, stderr } = await client.run([
     ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
     ...reverse ? ["-R"] : [],
-  ]);
+  ], { timeoutMs: seconds * 1000 + 15_000 });
   const report = parseReport<FlowReport>(stdout, stderr);
   return {
     receivedBytes: report.end.sum_received.bytes,
@@ -100,7 +100,7 @@ export async function udpFlow(
     ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
     ...["-u", "-b", "3M", "-l", "1200"],
     ...reverse ? ["-R"] : [],
-  ]);
+  ], { timeoutMs: seconds * 1000 + 15_000 });
   const { packets, lost_packets: lost } = parseReport<DatagramReport>(stdout, stderr).end.sum;
   return { packets, lost };
 }
