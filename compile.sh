@@ -23,7 +23,8 @@ Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack] [--install [PREFI
   --target TARGET  x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; default: this machine's
   --output FILE    where the executable goes; default: dist/vpn
   --pack           make it self-extracting, even where `deno compile` could be used
-  --install        put it below PREFIX (default: /usr/local) as well, with its manual, completions and systemd units
+  --install        put it below PREFIX (default: /usr/local) as well, with its manual, completions, systemd units and
+                   Grafana dashboard
 
 Environment: DENO, the deno to build with; DENORT_BIN, the denort to embed; DESTDIR, a root to install into.
 TEXT
@@ -271,6 +272,7 @@ SCRIPT
     sed "s|@BINDIR@|$prefix/bin|" "$root/lib/packaging/$unit" >"$unit"
     put 644 "$unit" "$prefix/lib/systemd/system/$unit"
   done
+  put 644 "$root/lib/packaging/grafana_dashboard.json" "$prefix/share/vpn/grafana_dashboard.json"
   if [[ -z ${DESTDIR:-} && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 }
 

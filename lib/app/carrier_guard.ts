@@ -5,7 +5,7 @@
  * The client's local ports are named as well as the server's address and port: should a web server stand there, browsers on
  * this host still reach it.
  */
-import { EADDRINUSE, SystemCallError } from "../../ffi/errno.ts";
+import { EACCES, EADDRINUSE, SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { ReservedPorts } from "../../ffi/reserved_ports.ts";
@@ -46,8 +46,8 @@ export class CarrierGuard implements Disposable {
   /**
    * Takes a TCP port to be reached at, on all of the host's addresses.
    *
-   * @throws {AppError} with exit code 2 where a service or a connection has it
-   * @throws {SystemCallError} EPERM without CAP_NET_ADMIN, EACCES without CAP_NET_BIND_SERVICE
+   * @throws {AppError} with exit code 2 where a service or a connection has it, 5 without CAP_NET_BIND_SERVICE
+   * @throws {SystemCallError} EPERM without CAP_NET_ADMIN
    */
   static forServer(port: number, options: CarrierGuardOptions): CarrierGuard {
     return CarrierGuard.#open(reservePort(port), null, options);
@@ -107,6 +107,7 @@ function reservePort(port: number): ReservedPorts {
   try {
     return ReservedPorts.bind(openLibc(), { first: port, last: port });
   } catch (error) {
+    if (error instanceof SystemCallError && error.errno === EACCES) throw lowPort("TCP", port);
     if (!(error instanceof SystemCallError) || error.errno !== EADDRINUSE) throw error;
     const listener = listenerOn("tcp", port);
     throw new AppError(
@@ -117,6 +118,15 @@ function reservePort(port: number): ReservedPorts {
       { exitCode: ExitCode.usage, cause: error },
     );
   }
+}
+
+/** What to say of a port that not everybody may take. */
+export function lowPort(protocol: "TCP" | "UDP", port: number): AppError {
+  return new AppError(
+    `Cannot use ${protocol} port ${port}: CAP_NET_BIND_SERVICE is missing: run as root, grant it, ` +
+      "or choose a port from 1024 on",
+    { exitCode: ExitCode.privilege },
+  );
 }
 
 function reserveRandomPorts(wanted: number): ReservedPorts {

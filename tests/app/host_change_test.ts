@@ -40,6 +40,7 @@ const NAT_PORTS: HostChange = {
   udp: [],
 };
 const DIRECTORY: HostChange = { kind: "directory", path: "/etc/netns/a" };
+const SOCKET: HostChange = { kind: "socket", path: "/run/vpn/vpn7.sock" };
 const RESOLV_CONF: HostChange = {
   kind: "resolv-conf",
   path: "/etc/resolv.conf",
@@ -62,7 +63,7 @@ const RESOLVECTL: HostChange = {
 };
 const ALL = [
   ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, NAT_PORTS],
-  ...[HOOK, DIRECTORY, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
+  ...[HOOK, DIRECTORY, SOCKET, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
 ];
 
 Deno.test("describeChange() names what it is about", () => {
@@ -75,6 +76,7 @@ Deno.test("describeChange() names what it is about", () => {
     "the NAT's ports on eth0",
     "what PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",
     "/etc/netns/a",
+    "/run/vpn/vpn7.sock",
     "/etc/resolv.conf",
     "resolvconf's record tun.vpn0",
     "resolvers of vpn0 with systemd-resolved",

@@ -28,6 +28,7 @@ const UNTIDY = `# my gateway
 [interface]
   privatekey=${SERVER_KEYS.privateKey}   # secret
 Address =   10.66.77.1/24
+metrics = 127.0.0.1:9586
 
 # --- computers ---
 
@@ -75,6 +76,7 @@ AllowedIPs = 10.66.77.2/32
 `,
   );
   assertEquals(read(text).peers.map(({ name }) => name), [null, "phone", "laptop"]);
+  assertEquals(read(text).interface.metrics, { address: 0x7f000001, port: 9586 });
 });
 
 Deno.test("withPeer() ends lines as the file does", () => {

@@ -24,6 +24,7 @@ import {
 import { endWell, killHard } from "./support/simple_tunnel.ts";
 import { occupyPort } from "./support/sockets.ts";
 import { ping, tcpFlow } from "./support/traffic.ts";
+import { Unprivileged, UNPRIVILEGED_PROGRAMS } from "./support/unprivileged.ts";
 import { vpnCommand } from "./support/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "./support/wireguard_go.ts";
 
@@ -293,3 +294,43 @@ netTest("a relay says what is in its way, and leaves the host as it was", async 
   }
   assertEquals(await hostState(namespace), before);
 }, { programs: HOST_STATE_PROGRAMS });
+
+netTest(
+  "a relay runs as any user with three capabilities, and names one that is missing",
+  async (topology) => {
+    const namespace = topology.namespace("user");
+    using user = new Unprivileged();
+    const high = [
+      "relay",
+      "--listen",
+      "udp://127.0.0.1:4500",
+      "--connect",
+      "faketcp://127.0.0.1:1",
+    ];
+    const low = ["relay", "--listen", "udp://127.0.0.1:53", "--connect", "faketcp://127.0.0.1:1"];
+    const lowTcp = ["relay", "--listen", "faketcp://0.0.0.0:443", "--connect", "udp://127.0.0.1:1"];
+    const cases = [
+      [high, [], /^vpn: Cannot relay: CAP_NET_ADMIN is missing: run as root, or grant it with /],
+      [high, ["net_admin"], /^vpn: Cannot relay: CAP_NET_RAW is missing: run as root, or grant/],
+      [
+        low,
+        ["net_admin", "net_raw"],
+        /^vpn: Cannot use UDP port 53: CAP_NET_BIND_SERVICE is missi/,
+      ],
+      [lowTcp, ["net_admin", "net_raw"], /^vpn: Cannot use TCP port 443: CAP_NET_BIND_SERVICE is /],
+    ] as const;
+    const before = await hostState(namespace);
+    for (const [args, capabilities, message] of cases) {
+      const { code, stderr } = await namespace.run(user.command(args, { capabilities }));
+      assertMatch(stderr, message);
+      assertEquals(code, ExitCode.privilege);
+    }
+    const capabilities = ["net_admin", "net_raw", "net_bind_service"];
+    const process = namespace.spawn(user.command(lowTcp, { capabilities }));
+    await process.waitFor(/relaying/);
+    process.signal("SIGTERM");
+    assertEquals((await process.status).code, ExitCode.ok, process.stderr);
+    assertEquals(await hostState(namespace), before);
+  },
+  { programs: [...HOST_STATE_PROGRAMS, ...UNPRIVILEGED_PROGRAMS] },
+);

@@ -203,3 +203,15 @@ Deno.test("AllowedIps agrees with a linear scan with a thousand random prefixes"
   }
   for (const address of addresses) assertEquals(table.lookup(address), reference.lookup(address));
 });
+
+Deno.test("byValue() lists what entries() does, of all owners at once", () => {
+  const table = new AllowedIps<string>();
+  const random = new Random(7);
+  const owners = ["a", "b", "c"];
+  for (let i = 0; i < 300; i++) {
+    table.insert(random.uint32(), random.between(0, 32), owners[random.below(3)]!);
+  }
+  const all = table.byValue();
+  assertEquals([...all.keys()].sort(), owners);
+  for (const owner of owners) assertEquals(all.get(owner), table.entries(owner));
+});

@@ -7,6 +7,7 @@ import {
   connectedPair,
   INITIATION,
   KEEPALIVE_SIZE,
+  receivedTexts,
   RESPONSE,
   sentBy,
   TRANSPORT,
@@ -53,6 +54,46 @@ Deno.test("removePeer() forgets the peer, destroys its keys, and drops what wait
   client.send(upward("anyone?"));
   simulation.run(20);
   assertEquals(gateway.dropped(DropReason.unknownIndex), 1, `index ${index} is free`);
+});
+
+Deno.test("updatePeer() gives a peer other settings and leaves its session, and where it is", () => {
+  const pair = connectedPair();
+  const { client, gateway, toClient, simulation } = pair;
+  const { current } = toClient;
+  const { port } = toClient.endpoint;
+  gateway.device.updatePeer(toClient, {
+    publicKey: client.identity.public,
+    allowedIps: [{ address: ipv4("10.66.77.2"), prefixLength: 32 }, {
+      address: ipv4("10.9.0.0"),
+      prefixLength: 16,
+    }],
+    presharedKey: new Uint8Array(32).fill(1),
+    persistentKeepalive: 5,
+    name: "laptop",
+  }, simulation.now);
+  assertEquals(toClient.name, "laptop");
+  assertEquals(toClient.current, current);
+  assertEquals(toClient.endpoint.port, port);
+  assertEquals(gateway.device.allowedIps.entries(toClient).length, 2);
+  const sent = sentBy(pair, gateway, TRANSPORT).length;
+  simulation.run(5_100);
+  assertEquals(sentBy(pair, gateway, TRANSPORT).length, sent + 2, "at once, and 5 s later");
+  client.send(upward("still there"));
+  simulation.run(20);
+  assertEquals(receivedTexts(gateway).at(-1), "still there");
+});
+
+Deno.test("updatePeer() takes a network from a peer, and a new endpoint counts at once", () => {
+  const { client, gateway, toClient, simulation } = connectedPair();
+  const endpoint = { address: ipv4("203.0.113.77"), port: 7 };
+  gateway.device.updatePeer(toClient, {
+    publicKey: client.identity.public,
+    allowedIps: [],
+    endpoint,
+  }, simulation.now);
+  assertEquals(gateway.device.allowedIps.lookup(ipv4("10.66.77.2")), null);
+  assertEquals(toClient.endpoint.address, endpoint.address);
+  assertEquals(toClient.endpoint.port, 7);
 });
 
 Deno.test("a full send queue costs the packet and is counted; the counter is not spent", () => {

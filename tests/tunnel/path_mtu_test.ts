@@ -210,3 +210,15 @@ Deno.test("packets are padded within the MTU of their peer's path, whatever the 
   assertEquals(sizes, [1220, 1216, 32]);
   assertEquals(receivedTexts(pair.gateway).map(({ length }) => length), [1192, 1182, 1]);
 });
+
+Deno.test("forget() ends the search for a peer that is removed", () => {
+  const search = new PathMtuSearch(MAX_MTU);
+  const [peer, other] = [stubPeer(), stubPeer()];
+  search.start(peer, 0);
+  search.start(other, 0);
+  search.forget(peer);
+  assertEquals(search.next(0), other);
+  search.forget(other);
+  assertEquals(search.next(0), null);
+  assertEquals(search.pollAt(), Infinity);
+});

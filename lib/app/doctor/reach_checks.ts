@@ -114,7 +114,10 @@ function silent(client: ClientConfig, server: string, { pings }: Tried): Verdict
     `no valid answer from ${server}: ${host}`,
     "on the server: `vpn status` (does it run?), `vpn doctor` (does its firewall drop the port?); " +
       `its [Peer] for this client must have PublicKey = ${own}; ` +
-      `\`vpn pubkey\` of its PrivateKey must print ${theirs}; both sides' PresharedKey and clock must agree`,
+      `\`vpn pubkey\` of its PrivateKey must print ${theirs}; both sides' PresharedKey and clock must agree` +
+      (client.interface.transport === "udp"
+        ? "; if networks on the way drop UDP: `Transport = auto` on both sides"
+        : "; with `Transport = auto`, `vpn client` tries fake TCP besides, which this does not"),
   );
 }
 

@@ -1,9 +1,9 @@
 /** Owns `vpn relay`: the life of a relay from its command line to its end. */
-import { EADDRINUSE, EADDRNOTAVAIL, EPERM } from "../../../ffi/errno.ts";
+import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EPERM } from "../../../ffi/errno.ts";
 import type { RelayOptions } from "../../cli/command.ts";
 import type { RelayListener, RelayTarget } from "../../config/relay_url.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
-import { CarrierGuard } from "../carrier_guard.ts";
+import { CarrierGuard, lowPort } from "../carrier_guard.ts";
 import { cleanUp } from "../cleanup.ts";
 import { DataPlaneError } from "../data_plane_handle.ts";
 import { AppError, ExitCode } from "../errors.ts";
@@ -94,6 +94,7 @@ async function startRelay(
         cause: error,
       });
     }
+    if (error.errno === EACCES) throw lowPort("UDP", listen.port);
     if (error.errno !== EPERM) throw error;
     throw new AppError(error.message, { exitCode: ExitCode.privilege, cause: error });
   }

@@ -2,12 +2,13 @@
 import { AppError, ExitCode } from "../../../lib/app/errors.ts";
 import { MetricsServer } from "../../../lib/app/metrics/metrics_server.ts";
 import { formatIpv4 } from "../../../lib/wire/ipv4_text.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 
 const PORT = 9586;
 /** Of loopback's network, one that no other process of these tests takes. */
 const ADDRESS = 0x7f000000 + (Deno.pid & 0xfffff) * 8 + 1;
 const HOST = formatIpv4(ADDRESS);
+const REQUEST = `GET /metrics HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
 const TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 function open(read = () => Promise.resolve("vpn_up 1\n")): Promise<MetricsServer> {
@@ -63,7 +64,7 @@ Deno.test("MetricsServer survives what is not HTTP, and who leaves before the an
   using _server = await open(() => promise);
   assertStringIncludes(await exchange("\x16\x03\x01 is TLS\r\n\r\n"), "400");
   using left = await Deno.connect({ hostname: HOST, port: PORT });
-  await left.write(new TextEncoder().encode(`GET /metrics HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`));
+  await left.write(new TextEncoder().encode(REQUEST));
   left.close();
   resolve("vpn_up 1\n");
   assertEquals((await get("/metrics")).status, 200);
@@ -76,17 +77,20 @@ Deno.test("MetricsServer holds sixteen connections at most, and none for long th
   const start = performance.now();
   const connections: Deno.TcpConn[] = [];
   for (let i = 0; i < 40; i++) connections.push(await Deno.connect({ hostname: HOST, port: PORT }));
-  // Four leave their answer unread, six stop in the midst of a request, all others say nothing at all.
-  for (const [i, connection] of connections.slice(0, 10).entries()) {
-    const text = i < 4 ? `GET /metrics HTTP/1.1\r\nHost: ${HOST}\r\n\r\n` : "GET /met";
+  // Four leave their answer unread, six stop in the midst of a request, one dawdles, all others say nothing at all.
+  for (const [i, connection] of connections.slice(0, 11).entries()) {
+    const text = i < 4 ? REQUEST : REQUEST.slice(0, -5);
     await connection.write(new TextEncoder().encode(text));
   }
+  const dawdler = connections[10]!;
+  const dawdle = setInterval(() => void dawdler.write(Uint8Array.of(65)).catch(() => {}), 500);
   const lives = await Promise.all(
     connections.slice(4).map(async (connection) => {
       await new Response(connection.readable).text().catch(() => {});
       return performance.now() - start;
     }),
   );
+  clearInterval(dawdle);
   assertEquals(lives.filter((life) => life > 2_000).length, 12);
   // All sixteen are to be had again, once those with an answer have had their time twice.
   let free = 0;
@@ -120,11 +124,21 @@ Deno.test("MetricsServer.open() says who has the port, and which address is not 
 
 Deno.test("MetricsServer lets go of its port, and of who is connected, when it is disposed of", async () => {
   for (let round = 0; round < 2; round++) {
-    const server = await open();
+    const asked = Promise.withResolvers<void>();
+    const server = await open(() => {
+      asked.resolve();
+      return new Promise(() => {});
+    });
     using idle = await Deno.connect({ hostname: HOST, port: PORT });
-    assertEquals((await get("/metrics")).status, 200);
+    using waiting = await Deno.connect({ hostname: HOST, port: PORT });
+    await waiting.write(new TextEncoder().encode(REQUEST));
+    await asked.promise;
+    const start = performance.now();
     server[Symbol.dispose]();
-    assertEquals(await idle.read(new Uint8Array(1)), null);
+    for (const connection of [idle, waiting]) {
+      assertEquals(await connection.read(new Uint8Array(1)), null);
+    }
+    assert(performance.now() - start < 1_000);
     await assertRejects(() => Deno.connect({ hostname: HOST, port: PORT }));
   }
 });

@@ -34,8 +34,11 @@ Deno.test("shared() gives the last answer for its lifetime, and then asks anew",
   clock.now += 1;
   const second = ask();
   assertEquals(asked.length, 2);
+  clock.now += 10_000;
+  const third = ask();
+  assertEquals(asked.length, 2);
   asked[1]!.resolve("b");
-  assertEquals(await second, "b");
+  assertEquals([await second, await third], ["b", "b"]);
 });
 
 Deno.test("shared() passes an error on to all, and asks anew later", async () => {

@@ -1,0 +1,105 @@
+/** Shows what `wg set`, `wg setconf` and `wg syncconf` lead to. */
+import type { LivePeer } from "../../../lib/app/control/live_peers.ts";
+import { liveChanges, refuseFixed } from "../../../lib/app/control/uapi_changes.ts";
+import { encodeKey } from "../../../lib/config/key_text.ts";
+import { parseUapiRequest, type UapiDeviceChange, UapiError } from "../../../lib/config/uapi.ts";
+import { formatCidr, parseCidr } from "../../../lib/wire/ipv4_text.ts";
+import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
+
+const key = (number: number) => new Uint8Array(32).fill(number);
+const hex = (number: number) => key(number).toHex();
+const FIXED = { privateKey: key(9), port: 51820, mark: 77 };
+const LAPTOP: LivePeer = {
+  publicKey: key(1),
+  presharedKey: key(4),
+  allowedIps: [parseCidr("10.0.0.1/32")!, parseCidr("10.1.0.0/16")!],
+  endpoint: { host: "vpn.example", address: 0xc0000201, port: 7 },
+  persistentKeepalive: 25,
+  name: "laptop",
+  rateLimit: 1000,
+};
+const PHONE: LivePeer = { ...LAPTOP, publicKey: key(2), allowedIps: [], name: "phone" };
+const BEFORE = new Map([LAPTOP, PHONE].map((peer) => [encodeKey(peer.publicKey), peer]));
+
+function change(...lines: string[]): UapiDeviceChange {
+  const request = parseUapiRequest(["set=1", ...lines]);
+  assert(request.kind === "set");
+  return request.change;
+}
+
+/** As `1 +`, `2 -`, the first byte of the key and what becomes of the peer. */
+function summary(...lines: string[]): string[] {
+  return liveChanges(change(...lines), BEFORE).map((each) =>
+    each.kind === "put"
+      ? `${each.peer.publicKey[0]} ${each.peer.allowedIps.map(formatCidr).join(" ")}`
+      : `${each.publicKey[0]} -`
+  );
+}
+
+Deno.test("liveChanges() leaves what is not named as it is, and the peer where it is", () => {
+  const [put] = liveChanges(
+    change(`public_key=${hex(1)}`, "persistent_keepalive_interval=0"),
+    BEFORE,
+  );
+  assertEquals(put, { kind: "put", peer: { ...LAPTOP, persistentKeepalive: 0, endpoint: null } });
+});
+
+Deno.test("liveChanges() takes the endpoint and the preshared key that it is given", () => {
+  const [put] = liveChanges(
+    change(`public_key=${hex(1)}`, "endpoint=192.0.2.9:5", `preshared_key=${hex(0)}`),
+    BEFORE,
+  );
+  assert(put?.kind === "put");
+  assertEquals(put.peer.presharedKey, null);
+  assertEquals(put.peer.endpoint, { host: "", address: 0xc0000209, port: 5 });
+});
+
+Deno.test("liveChanges() adds networks, replaces them, and takes single ones away", () => {
+  const laptop = `public_key=${hex(1)}`;
+  assertEquals(summary(laptop, "allowed_ip=10.2.3.4/16"), [
+    "1 10.0.0.1/32 10.1.0.0/16 10.2.0.0/16",
+  ]);
+  assertEquals(summary(laptop, "replace_allowed_ips=true", "allowed_ip=10.2.0.0/16"), [
+    "1 10.2.0.0/16",
+  ]);
+  assertEquals(summary(laptop, "allowed_ip=-10.1.0.0/16", "allowed_ip=-10.7.0.0/16"), [
+    "1 10.0.0.1/32",
+  ]);
+  assertEquals(summary(laptop, "replace_allowed_ips=true"), ["1 "]);
+});
+
+Deno.test("liveChanges() removes a peer, and does nothing to one that is only to be updated and is not there", () => {
+  assertEquals(summary(`public_key=${hex(1)}`, "remove=true"), ["1 -"]);
+  assertEquals(summary(`public_key=${hex(3)}`, "update_only=true", "allowed_ip=10.3.0.0/16"), []);
+  assertEquals(summary(`public_key=${hex(3)}`, "allowed_ip=10.3.0.0/16"), ["3 10.3.0.0/16"]);
+});
+
+Deno.test("liveChanges() replaces all peers, those named again beginning with nothing but their name", () => {
+  const lines = ["replace_peers=true", `public_key=${hex(1)}`, "allowed_ip=10.3.0.0/16"];
+  assertEquals(summary(...lines), ["2 -", "1 10.3.0.0/16"]);
+  const put = liveChanges(change(...lines), BEFORE)[1];
+  assert(put?.kind === "put");
+  assertEquals([put.peer.presharedKey, put.peer.persistentKeepalive], [null, 0]);
+  assertEquals([put.peer.name, put.peer.rateLimit], ["laptop", 1000]);
+});
+
+Deno.test("liveChanges() heeds two mentions of a peer one after the other", () => {
+  const laptop = `public_key=${hex(1)}`;
+  assertEquals(summary(laptop, "allowed_ip=10.2.0.0/16", laptop, "allowed_ip=-10.0.0.1/32"), [
+    "1 10.0.0.1/32 10.1.0.0/16 10.2.0.0/16",
+    "1 10.1.0.0/16 10.2.0.0/16",
+  ]);
+  assertEquals(summary(laptop, "remove=true", laptop, "update_only=true"), ["1 -"]);
+});
+
+Deno.test("refuseFixed() lets pass what the interface has anyway, and 0 for what a file leaves out", () => {
+  refuseFixed(change(), FIXED);
+  refuseFixed(change(`private_key=${hex(9)}`, "listen_port=51820", "fwmark=77"), FIXED);
+  refuseFixed(change("listen_port=0", "fwmark=0"), FIXED);
+  for (
+    const line of [`private_key=${hex(8)}`, `private_key=${hex(0)}`, "listen_port=7", "fwmark=1"]
+  ) {
+    const { errno } = assertThrows(() => refuseFixed(change(line), FIXED), UapiError);
+    assertEquals(errno, 95, line);
+  }
+});

@@ -1,0 +1,84 @@
+/** Shows what `vpn status` prints of an instance. */
+import { age, statusLines, type ViewOptions } from "../../../lib/app/status/view.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { peerOf, statusOf } from "./statuses.ts";
+
+const PLAIN: ViewOptions = { colour: false, rates: new Map(), sparklines: false };
+const LAPTOP = peerOf({
+  name: "laptop",
+  endpoint: "198.51.100.7:51820",
+  latestHandshake: "2026-11-21T10:59:48.000Z",
+  silence: 0.5,
+  received: 1_500_000,
+  sent: 3 * 1024 ** 3,
+});
+
+Deno.test("statusLines() shows an instance and its peers, aligned", () => {
+  const status = statusOf({
+    peers: [LAPTOP, peerOf({ allowedIps: ["10.66.77.3/32", "10.9.0.0/16"] })],
+    nat: { mappings: 1, sessions: 1200, sendErrors: { EPERM: 3 } },
+    drops: { no_endpoint: 2, bad_tag: 1000 },
+  });
+  const rates = new Map([
+    [LAPTOP.publicKey, { received: 125_000, sent: 12.5, history: [1, 2] }],
+  ]);
+  assertEquals(
+    statusLines(
+      { ...status, peers: [LAPTOP, { ...status.peers[1]!, publicKey: "A".repeat(44) }] },
+      {
+        ...PLAIN,
+        rates,
+      },
+    ),
+    [
+      "vpn0  server on UDP port 51820, 10.66.77.1/24, up 1 h, process 4711",
+      "  cipher libcrypto.so.3, segmentation offload on, NAT 1 mapping 1,200 sessions",
+      "  refused by the kernel: EPERM 3",
+      "  dropped: bad tag 1,000, no endpoint 2",
+      "",
+      "  PEER           ADDRESS        ENDPOINT            BY   HANDSHAKE  RECEIVED  SENT   IN        OUT",
+      "  laptop         10.66.77.2     198.51.100.7:51820  UDP  12 s ago   1.4 MiB   3 GiB  1 Mbit/s  100 bit/s",
+      "  AAAAAAAAAAAA…  10.66.77.3 +1  -                   -    never      0 B       0 B    -         -",
+    ],
+  );
+});
+
+Deno.test("statusLines() names the carrier, and who is missing", () => {
+  const text = statusLines(
+    statusOf({ peers: [{ ...LAPTOP, carrier: "faketcp", isUp: false, silence: 75 }] }),
+    PLAIN,
+  ).join("\n");
+  assertStringIncludes(text, "fake TCP");
+  assertStringIncludes(text, "silent 1 min 15 s");
+});
+
+Deno.test("statusLines() shows limits where there are any, and how rates went when asked", () => {
+  const rates = new Map([[LAPTOP.publicKey, { received: 1, sent: 1, history: [1, 8] }]]);
+  const status = statusOf({ peers: [{ ...LAPTOP, rateLimit: 10_000_000 }] });
+  const text = statusLines(status, { ...PLAIN, rates, sparklines: true }).join("\n");
+  assertStringIncludes(text, "10 Mbit/s");
+  assertStringIncludes(text, "▂█");
+  assert(!statusLines(statusOf({ peers: [LAPTOP] }), PLAIN).join().includes("LIMIT"));
+});
+
+Deno.test("statusLines() says so when there are no peers", () => {
+  assertEquals(statusLines(statusOf(), PLAIN).at(-1), "  no peers");
+});
+
+Deno.test("statusLines() colours a peer by its state, and the columns stay aligned", () => {
+  const peers = [LAPTOP, { ...LAPTOP, isUp: false }, { ...LAPTOP, latestHandshake: null }];
+  const lines = statusLines(statusOf({ peers }), { ...PLAIN, colour: true });
+  const [live, down, never] = lines.slice(-3);
+  assertStringIncludes(live!, "\x1b[32m12 s ago\x1b[0m");
+  assertStringIncludes(down!, "\x1b[31msilent");
+  assertStringIncludes(never!, "\x1b[90mnever");
+  // deno-lint-ignore no-control-regex -- they are control sequences
+  const plain = lines.map((line) => line.replace(/\x1b\[\d+m/g, ""));
+  assertEquals(plain, statusLines(statusOf({ peers }), PLAIN));
+});
+
+Deno.test("age() has the two greatest units", () => {
+  assertEquals([0, 0.9, 59, 60, 61, 3600, 3661, 86_400 * 2 + 3_600 * 3 + 59].map(age), [
+    ...["0 s", "0 s", "59 s", "1 min", "1 min 1 s", "1 h", "1 h 1 min", "2 d 3 h"],
+  ]);
+});
