@@ -4,11 +4,7 @@
  */
 import type { Arena } from "../../ffi/arena.ts";
 import type { Libc } from "../../ffi/libc.ts";
-import { ipv4FromNumber, ipv4ToNumber } from "../../ffi/netlink/ip_address.ts";
-import { HardwareType } from "../../ffi/netlink/links.ts";
-import type { Route } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
-import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { HEADERS_SIZE } from "../carrier/constants.ts";
 import { type CarrierEvent, FakeTcp } from "../carrier/fake_tcp.ts";
 import { SegmentQueue } from "../carrier/segment_queue.ts";
@@ -28,6 +24,7 @@ import type { SendQueue } from "../tunnel/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
+import { pathMtuTo, sourceTo, widestMtu } from "./carrier_path.ts";
 import { FakeTcpSocket } from "./fake_tcp_socket.ts";
 import { randomBytes } from "node:crypto";
 
@@ -37,8 +34,6 @@ const OWN_SEGMENTS = 64;
 const FLAGS_CHECKSUM_IS_RIGHT = FLAG_NEEDS_CHECKSUM | FLAG_DATA_VALID;
 /** ms for which a connection in use no more still takes what is on its way. */
 const RETIRE_TIME = 1_000;
-/** Bytes of a path's MTU where no interface has any. */
-const DEFAULT_PATH_MTU = 1500;
 
 export interface FakeTcpLinkOptions {
   readonly device: Device;
@@ -110,7 +105,9 @@ export class FakeTcpLink implements Disposable {
       memory: arena,
       queue: this.#queue,
       drops,
-      mtu: this.#pathMtu(options.tunnel),
+      mtu: endpoints.remote === null
+        ? widestMtu(this.#netlink)
+        : pathMtuTo(this.#netlink, endpoints.remote.address, { mark }),
       random: () => randomBytes(4).readUInt32LE(),
       secret: new Uint8Array(randomBytes(16)),
       listenPort: this.#listenPort,
@@ -165,22 +162,10 @@ export class FakeTcpLink implements Disposable {
     );
   }
 
-  /** Our address on the way to the server, int32; null without a way. */
+  /** Our address on the way to the server, int32; null without a way, or a server. */
   #localAddress(): number | null {
-    const source = this.#remote === null
-      ? null
-      : this.#routeTo(this.#remote.address)?.preferredSource ?? null;
-    return source === null ? null : ipv4ToNumber(source) | 0;
-  }
-
-  /** The way to an address (host order); null where there is none. */
-  #routeTo(address: number): Route | null {
-    try {
-      return this.#netlink.routes.lookup(ipv4FromNumber(address), { mark: this.#mark });
-    } catch (error) {
-      if (error instanceof NetlinkError) return null;
-      throw error;
-    }
+    if (this.#remote === null) return null;
+    return sourceTo(this.#netlink, this.#remote.address, { mark: this.#mark });
   }
 
   /** Takes note that interfaces, addresses or routes have changed: a connection from an address that has gone is over. */
@@ -327,20 +312,6 @@ export class FakeTcpLink implements Disposable {
   [Symbol.dispose](): void {
     this.socket[Symbol.dispose]();
     this.#netlink[Symbol.dispose]();
-  }
-
-  /** The longest packet that the path takes at first sight: the server's by its route, a client's by its widest interface. */
-  #pathMtu(tunnel: string): number {
-    const links = this.#netlink.links.list();
-    if (this.#remote !== null) {
-      const route = this.#routeTo(this.#remote.address);
-      const link = links.find(({ index }) => index === route?.link);
-      return route?.mtu ?? link?.mtu ?? DEFAULT_PATH_MTU;
-    }
-    const outside = links.filter(({ name, hardwareType }) =>
-      name !== tunnel && hardwareType === HardwareType.ethernet
-    );
-    return outside.length === 0 ? DEFAULT_PATH_MTU : Math.max(...outside.map(({ mtu }) => mtu));
   }
 }
 

@@ -23,14 +23,23 @@ const CLIENT_ONLY_KEYS = ["DNS", "ConnectTimeout", "OnPeerTimeout", "KillSwitch"
 /**
  * A configuration as a gateway runs from it.
  *
- * @throws {ConfigError} if the gateway would have no address, or metrics on a port of its NAT
+ * @throws {ConfigError} if the gateway would have no address, or a service of its own on a port of its NAT
  */
 export function validateServer(config: Config): ServerConfig {
   requireAddress(config, "a gateway has one inside, as in Address = 10.66.77.1/24");
-  refuseMetricsInNat(config);
+  const { metrics, transport } = config.interface;
+  if (metrics !== null) {
+    const { address, port } = metrics;
+    const value = `${formatIpv4(address)}:${port}`;
+    refuseInNat(config, { key: "Metrics", protocol: "tcp", port, value });
+  }
+  const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
+  for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
+    refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
+  }
   return {
     ...config,
-    listenPort: config.interface.listenPort ?? DEFAULT_LISTEN_PORT,
+    listenPort,
     warnings: [...config.warnings, ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway")],
   };
 }
@@ -71,20 +80,24 @@ function requireAddress(config: Config, why: string): void {
   throw new ConfigError(`${config.fileName}: [Interface]: Address is missing: ${why}`);
 }
 
-/** Packets for the NAT's ports never reach a service of the host. */
-function refuseMetricsInNat({ fileName, interface: section }: Config): void {
-  const { metrics, egress, natPorts, forwards, lines } = section;
-  if (metrics === null || egress !== "raw") return;
-  const { address, port } = metrics;
-  const isForwarded = forwards.some(({ protocol, externalPort }) =>
-    protocol === "tcp" && externalPort === port
+/** Packets for the NAT's ports never reach a service of the host: this one has to have another. */
+function refuseInNat(
+  { fileName, interface: section }: Config,
+  service: { key: "ListenPort" | "Metrics"; protocol: "tcp" | "udp"; port: number; value: string },
+): void {
+  const { egress, natPorts, forwards, lines } = section;
+  if (egress !== "raw") return;
+  const { key, protocol, port, value } = service;
+  const isForwarded = forwards.some((forward) =>
+    forward.protocol === protocol && forward.externalPort === port
   );
   if (!isForwarded && (port < natPorts.first || port > natPorts.last)) return;
   const owner = isForwarded ? "a Forward" : `NatPorts, ${natPorts.first}-${natPorts.last},`;
-  throw new BadValueError(
-    `${fileName}:${lines.get("Metrics")}: Metrics`,
-    `cannot use ${quoted(`${formatIpv4(address)}:${port}`)}: ${owner} has that port: give another`,
-  );
+  // The port that is not named is the default one, which the other key is in the way of.
+  const [where, what] = lines.has(key)
+    ? [`${fileName}:${lines.get(key)}: ${key}`, quoted(value)]
+    : [`${fileName}: ${key}`, `the default ${quoted(value)}`];
+  throw new BadValueError(where, `cannot use ${what}: ${owner} has that port: give another`);
 }
 
 function withoutEffect(config: Config, keys: readonly string[], role: string): readonly string[] {

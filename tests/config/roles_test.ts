@@ -63,6 +63,27 @@ Deno.test("validateServer() throws when metrics are to be on a port that its NAT
   validate("Metrics = 127.0.0.1:8080", "Forward = udp:8080 -> 10.66.77.2:80");
 });
 
+Deno.test("validateServer() throws when it is to listen on a port that its NAT has, TCP's for fake TCP", () => {
+  const validate = (...lines: string[]) =>
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}`, "s.conf"));
+  const forward = "Forward = tcp:51820 -> 10.66.77.2:80";
+  const cases: [lines: string[], message: string][] = [
+    [
+      ["ListenPort = 20005"],
+      's.conf:4: ListenPort: cannot use "20005": NatPorts, 20000-29999, has that port: give another',
+    ],
+    [
+      [forward, "Transport = auto"],
+      's.conf: ListenPort: cannot use the default "51820": a Forward has that port: give another',
+    ],
+  ];
+  for (const [lines, message] of cases) {
+    assertEquals(assertThrows(() => validate(...lines), ConfigError).message, message);
+  }
+  validate(forward);
+  validate("ListenPort = 20005", "Egress = off");
+});
+
 Deno.test("validateClient() gives the server and any port when there is one peer with an endpoint", () => {
   const config = validateClient(parseConfig(HEAD + ADDRESS + PEER + ENDPOINT, "c.conf"));
   assertEquals(config.listenPort, 0);

@@ -1,0 +1,49 @@
+/** Tests of ffi/unix_socket.ts: who listens behind a file, and who is at the other end. */
+import { createConnection, createServer, type Socket } from "node:net";
+import { SystemCallError } from "../../ffi/errno.ts";
+import { openLibc } from "../../ffi/libc.ts";
+import { isListening, peerUser } from "../../ffi/unix_socket.ts";
+import { assertEquals, assertThrows } from "../support/assert.ts";
+
+const libc = openLibc();
+
+Deno.test("isListening() tells a socket that is listened on from anything else", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  try {
+    const path = `${folder}/a.sock`;
+    assertEquals(isListening(libc, path), false);
+    {
+      using _listener = Deno.listen({ transport: "unix", path });
+      assertEquals(isListening(libc, path), true);
+    }
+    assertEquals(isListening(libc, path), false);
+    Deno.writeTextFileSync(`${folder}/b`, "");
+    assertEquals(isListening(libc, `${folder}/b`), false);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("isListening() throws for a path that is too long for a socket", () => {
+  assertEquals(isListening(libc, `/tmp/${"x".repeat(102)}`), false);
+  assertThrows(() => isListening(libc, `/tmp/${"x".repeat(103)}`), RangeError, "107 bytes");
+});
+
+Deno.test("peerUser() is the user of the other end", async () => {
+  const path = Deno.makeTempFileSync({ prefix: "vpn-test-" });
+  Deno.removeSync(path);
+  const accepted = Promise.withResolvers<Socket>();
+  const server = createServer(accepted.resolve).listen(path);
+  await new Promise((resolve) => server.once("listening", resolve));
+  const client = createConnection({ path });
+  const socket = await accepted.promise;
+  const { _handle: handle } = socket as unknown as { _handle: { fd: number } };
+  assertEquals(peerUser(libc, handle.fd), Deno.uid());
+  client.destroy();
+  socket.destroy();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+Deno.test("peerUser() throws for what is no socket", () => {
+  assertThrows(() => peerUser(libc, 0x7fff), SystemCallError, "EBADF");
+});
