@@ -21,6 +21,7 @@ import { VNET_HEADER_SIZE } from "./offload/virtio_net_header.ts";
 import type { Device } from "./tunnel/device.ts";
 import { Carrier } from "./tunnel/endpoint.ts";
 import type { PacketQueue } from "./wire/packet_queue.ts";
+import { PacketDirection } from "./tunnel/packet_tap.ts";
 import type { Peer } from "./tunnel/peer.ts";
 import type { SendQueue } from "./tunnel/send_queue.ts";
 
@@ -203,6 +204,10 @@ export class Pipeline {
     if (this.#device.allowedIps.lookup(source) !== peer) {
       this.#drops.add(DropReason.spoofedSource, length);
       return;
+    }
+    const { tap } = this.#device;
+    if (tap !== null) {
+      tap.take(peer, PacketDirection.inbound, offset, ipv4.totalLength(this.#view, offset));
     }
     switch (this.#router.fromPeer(peer, ipv4.destinationAddress(this.#view, offset) | 0)) {
       case Verdict.host:

@@ -68,6 +68,11 @@ export class ClientCarriers implements Disposable {
     this.#admit = () => killSwitch.admit(this.ports(udpPort));
   }
 
+  /** The server has moved: what the host does for fake TCP has to, before the first SYN goes there. */
+  follow(server: ServerPlace): void {
+    this.#guard?.setRemote(server);
+  }
+
   /**
    * Reaches the server by this carrier from now on; a handshake is to follow.
    *
@@ -81,10 +86,7 @@ export class ClientCarriers implements Disposable {
   }
 
   async #prepareFakeTcp(dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
-    if (this.#guard !== null) {
-      this.#guard.setRemote(server);
-      return;
-    }
+    if (this.#guard !== null) return;
     const { interfaceName, journal } = this.#options;
     this.#guard = CarrierGuard.forClient(server, {
       table: `vpn_${interfaceName}_faketcp`,

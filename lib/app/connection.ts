@@ -183,14 +183,15 @@ export class Connection {
   }
 
   async #connectAgain(dataPlane: DataPlaneHandle): Promise<void> {
-    const { config, mark, nameServers } = this.#options;
+    const { config, mark, nameServers, carriers } = this.#options;
     const { endpoint } = config.server;
     const timeout = config.interface.connectTimeout;
     for (let attempt = 0;; attempt++) {
       const last = this.#address;
       this.#address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
       this.#way = this.#options.traceOf(this.#address);
-      dataPlane.setEndpoint({ address: this.#address, port: endpoint.port });
+      carriers.follow(this.#place);
+      dataPlane.setEndpoint(this.#place);
       if (await this.connect(dataPlane, performance.now() + timeout)) return;
       // An answer may come in the pause as well: the protocol's own repetitions go on.
       const pause = reconnectPause(attempt, Math.random());

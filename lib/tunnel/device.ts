@@ -35,6 +35,7 @@ import { IndexTable } from "./index_table.ts";
 import { isGoodbye, writeGoodbye } from "./goodbye.ts";
 import type { Keypair } from "./keypair.ts";
 import { createWatch, WatchAction, type WatchOptions } from "./liveness.ts";
+import { PacketDirection, type PacketTap } from "./packet_tap.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { answeredLength, isProbe, writeAnswer, writeProbe } from "./path_mtu.ts";
 import type { SendQueue } from "./send_queue.ts";
@@ -96,6 +97,8 @@ export class Device {
   /** The peer that the last packet returned by `receive()` came from, and the offset at which it begins. */
   receivedFrom: Peer | null = null;
   receivedOffset = 0;
+  /** Watches the packets; null for nobody. */
+  tap: PacketTap | null = null;
 
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
@@ -517,6 +520,10 @@ export class Device {
     const padded = paddedSize(length, peer.mtu);
     const { bytes } = this.#memory;
     for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
+    // Before it is sealed, which may be in place; what finds no room in the queue goes nowhere.
+    if (this.tap !== null && this.#sendQueue.free > 0) {
+      this.tap.take(peer, PacketDirection.outbound, offset, length);
+    }
     if (!this.#seal(peer, keypair, offset, padded)) return;
     peer.timers.dataSent(now);
     if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);

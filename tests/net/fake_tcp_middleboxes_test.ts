@@ -75,15 +75,17 @@ netTest("the strict router does count and drop what is invalid", async (topology
   assert(await path.invalidPackets() > 0);
 }, { programs: [...PROGRAMS, "conntrack"] });
 
-netTest("through a router that masquerades", async (topology) => {
-  const path = await RoutedPath.lay(topology, { masquerades: true });
-  await path.firewall(STRICT + NO_UDP);
-  const server = await path.startServer();
-  await path.startClient();
-  await assertCarries(path);
-  assertMatch(server.stderr, new RegExp(`handshake completed \\(${ROUTER_TO_SERVER}:\\d+\\)`));
-  assertEquals(await path.invalidPackets(), 0);
-}, { programs: PROGRAMS });
+for (const [label, ...flags] of [["with offload"], ["without offload", "--no-offload"]]) {
+  netTest(`through a router that masquerades, ${label}`, async (topology) => {
+    const path = await RoutedPath.lay(topology, { masquerades: true });
+    await path.firewall(STRICT + NO_UDP);
+    const server = await path.startServer({}, ...flags);
+    await path.startClient({}, ...flags);
+    await assertCarries(path);
+    assertMatch(server.stderr, new RegExp(`handshake completed \\(${ROUTER_TO_SERVER}:\\d+\\)`));
+    assertEquals(await path.invalidPackets(), 0);
+  }, { programs: PROGRAMS });
+}
 
 netTest("through a SYN proxy", async (topology) => {
   const path = await RoutedPath.lay(topology);

@@ -115,13 +115,14 @@ export class RoutedPath {
     return Number(count[1]);
   }
 
-  startServer(section: Section = {}): Promise<BackgroundProcess> {
-    return startVpn("server", this.server, this.tunnel.server({ Transport: "auto", ...section }));
+  startServer(section: Section = {}, ...args: readonly string[]): Promise<BackgroundProcess> {
+    const config = this.tunnel.server({ Transport: "auto", ...section });
+    return startVpn("server", this.server, config, ...args);
   }
 
-  startClient(section: Section = {}): Promise<BackgroundProcess> {
+  startClient(section: Section = {}, ...args: readonly string[]): Promise<BackgroundProcess> {
     const config = this.tunnel.client({ Transport: "faketcp", ...section });
-    return startVpn("client", this.client, config);
+    return startVpn("client", this.client, config, ...args);
   }
 
   /** Whether the server answers the client through the tunnel. */

@@ -1,0 +1,18 @@
+/** Owns what somebody who watches the packets inside the tunnel is told of each. */
+import type { Peer } from "./peer.ts";
+
+/** Which way a packet goes, as this end sees it; the numbers are those of pcapng's `epb_flags`. */
+export const PacketDirection = { inbound: 1, outbound: 2 } as const;
+export type PacketDirection = (typeof PacketDirection)[keyof typeof PacketDirection];
+
+/** Watches packets as they pass; it neither changes nor keeps them. */
+export interface PacketTap {
+  /**
+   * Called with each packet from a peer that has passed the checks, whatever becomes of it then, and with each packet to a
+   * peer right before it is sealed: a super-packet of the host's is many by then. On the hot path.
+   *
+   * @param offset of an IPv4 packet in the packet memory, valid during the call only
+   * @param length bytes, without padding
+   */
+  take(peer: Peer, direction: PacketDirection, offset: number, length: number): void;
+}
