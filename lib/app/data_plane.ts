@@ -25,6 +25,7 @@ import { PacketQueue } from "../wire/packet_queue.ts";
 import { SendQueue } from "../tunnel/send_queue.ts";
 import { DROP_REASON_NAMES, DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
+import { Captures } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
 import { Egress } from "./egress.ts";
@@ -45,8 +46,8 @@ const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
 /** Bytes for message headers, vectors and control blocks; what is left over costs nothing until it is touched. */
 const CONTROL_SPACE = 256 * 1024;
 
-/** How the loop reports; the Worker passes it to the main thread. */
-export type Reporter = (report: Report) => void;
+/** How the loop reports; the Worker passes it to the main thread. Buffers in `transfer` are given away. */
+export type Reporter = (report: Report, transfer?: Transferable[]) => void;
 
 export class DataPlane {
   readonly #libc: Libc;
@@ -66,6 +67,7 @@ export class DataPlane {
   readonly #prober: PathProber;
   readonly #pipeline: Pipeline;
   readonly #sendQueue: SendQueue;
+  readonly #captures: Captures;
   #link: FakeTcpLink | null = null;
   #tun: Tun | null = null;
   #stopping = false;
@@ -120,6 +122,7 @@ export class DataPlane {
       watch: config.watch,
       followsCarrier: config.isGateway,
     });
+    this.#captures = new Captures({ memory: arena, device: this.#device, report });
     this.#egress = egress === null ? null : new Egress(this.#libc, arena, {
       config: egress,
       offload: config.offload,
@@ -127,8 +130,8 @@ export class DataPlane {
       clientOf: (address) => this.#device.allowedIps.lookup(address),
       mtuOf: (address) => this.#device.allowedIps.lookup(address)?.mtu ?? config.mtu,
       random: () => randomBytes(4).readUInt32LE(),
-      trace: config.trace ? (line) => this.#log("trace", line) : null,
     });
+    this.#setTrace(config.trace);
     const pipeline = this.#pipeline = new Pipeline({
       memory: arena,
       device: this.#device,
@@ -196,6 +199,7 @@ export class DataPlane {
       this.#tellFallBack();
       if (this.#device.events.length > 0) this.#reportEvents(now);
       this.#prober.poll(now);
+      this.#captures.poll(now);
       if (this.#dropLog.hasNews()) this.#reportDrops(now);
     }
   }
@@ -218,6 +222,7 @@ export class DataPlane {
       this.#prober.pollAt(),
       this.#egress?.pollAt() ?? Infinity,
       this.#link?.pollAt() ?? Infinity,
+      this.#captures.pollAt(),
     );
     if (at === Infinity) return -1;
     return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
@@ -290,6 +295,14 @@ export class DataPlane {
         for (const change of command.changes) this.#changePeer(parsePeerChange(change), now);
         this.#report({ kind: "peers-changed" });
         break;
+      case "set-trace":
+        this.#setTrace(command.trace);
+        break;
+      case "start-capture":
+      case "capture-taken":
+      case "end-capture":
+        this.#captures.obey(command);
+        break;
       case "get-statistics":
         this.#report({ kind: "statistics", statistics: this.#statistics(now) });
         break;
@@ -299,6 +312,12 @@ export class DataPlane {
         this.#link?.close(now);
         this.#stopping = true;
         break;
+    }
+  }
+
+  #setTrace(trace: boolean): void {
+    if (this.#egress !== null) {
+      this.#egress.trace = trace ? (line) => this.#log("trace", line) : null;
     }
   }
 

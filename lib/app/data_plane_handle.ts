@@ -2,10 +2,13 @@
 import { SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { createWakeChannel, MAX_MESSAGE_SIZE, sendMessage } from "../../ffi/wake_channel.ts";
+import type { CaptureCounts } from "../capture/capture.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
+import type { CaptureRequest } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
 import { type PeerChange, peerChangeTexts } from "./peer_change.ts";
+import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
@@ -43,6 +46,7 @@ export class DataPlaneHandle {
   readonly #commandFd: number;
   readonly #listener: DataPlaneListener;
   readonly #waiters: Waiter[] = [];
+  readonly #captures = new RunningCaptures((command) => this.#send(command));
   #failure: DataPlaneError | null = null;
   readonly #failed = Promise.withResolvers<never>();
   #stopped = false;
@@ -154,6 +158,21 @@ export class DataPlaneHandle {
     }
   }
 
+  /** Logs each packet that goes outside from now on, or no more. */
+  setTrace(trace: boolean): void {
+    this.#send({ kind: "set-trace", trace });
+  }
+
+  /**
+   * Captures packets inside the tunnel, as a file in pcapng that comes by the chunk, until the consumer's signal is aborted.
+   *
+   * @throws {Error} where too many captures run, or the data plane ends
+   */
+  async capture(request: CaptureRequest, consumer: CaptureConsumer): Promise<CaptureCounts> {
+    if (this.#failure !== null) throw this.#failure;
+    return await this.#captures.run(request, consumer);
+  }
+
   async statistics(): Promise<Statistics> {
     const statistics = this.#wait("statistics");
     this.#send({ kind: "get-statistics" });
@@ -164,6 +183,7 @@ export class DataPlaneHandle {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#captures.fail(new Error("Cannot go on with the capture: the tunnel ends"));
     if (this.#failure === null) {
       const stopped = this.#wait("stopped");
       this.#send({ kind: "stop" });
@@ -208,10 +228,15 @@ export class DataPlaneHandle {
       case "network-changed":
         this.#listener.onNetworkChange();
         break;
+      case "captured":
+      case "capture-ended":
+        this.#captures.take(report);
+        break;
       case "failed": {
         const failure = new DataPlaneError(report);
         this.#failure = failure;
         this.#failed.reject(failure);
+        this.#captures.fail(failure);
         for (const waiter of this.#waiters.splice(0)) waiter.reject(failure);
         break;
       }

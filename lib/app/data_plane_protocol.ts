@@ -3,6 +3,7 @@ import type { DeviceEventKind } from "../tunnel/device.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
 import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
+import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { EgressConfig } from "./egress.ts";
 import type { PeerChangeText } from "./peer_change.ts";
@@ -64,6 +65,9 @@ export type Command =
   | { readonly kind: "set-external-address"; readonly address: number }
   /** Change the peers, in this order, while all others go on; answered by `peers-changed`. */
   | { readonly kind: "change-peers"; readonly changes: readonly PeerChangeText[] }
+  /** Log each packet that goes outside from now on, or no more. */
+  | { readonly kind: "set-trace"; readonly trace: boolean }
+  | CaptureCommand
   /** Answered by `statistics`. */
   | { readonly kind: "get-statistics" }
   /** End the loop; answered by `stopped`. */
@@ -135,6 +139,7 @@ export type Report =
   /** Addresses, links or routes of the host have changed. */
   | { readonly kind: "network-changed" }
   | { readonly kind: "statistics"; readonly statistics: Statistics }
+  | CaptureReport
   | { readonly kind: "stopped" }
   /** The data plane cannot go on, or could not do what was asked. `errno` is 0 when no system call failed. */
   | { readonly kind: "failed"; readonly message: string; readonly errno: number };

@@ -7,7 +7,7 @@ import { dropDataPlanePrivileges } from "./privileges.ts";
 /** The Worker's global object; the type library for workers cannot be loaded beside that of the main thread. */
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<DataPlaneConfig>) => void) | null;
-  postMessage(report: Report): void;
+  postMessage(report: Report, transfer?: Transferable[]): void;
   close(): void;
 };
 
@@ -15,7 +15,7 @@ scope.onmessage = ({ data: config }) => {
   let dataPlane: DataPlane | undefined;
   try {
     dropDataPlanePrivileges();
-    dataPlane = new DataPlane(config, (report) => scope.postMessage(report));
+    dataPlane = new DataPlane(config, (...report) => scope.postMessage(...report));
     dataPlane.run();
     dataPlane.close();
     scope.postMessage({ kind: "stopped" });

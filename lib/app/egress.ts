@@ -59,9 +59,10 @@ export class Egress implements Disposable {
   readonly capture: Capture;
   /** Its `fd` is readable when there is something for it to `serve()`. */
   readonly sender: SegmentSender;
+  /** Takes a line for each packet handed to the kernel; null for none. */
+  trace: ((line: string) => void) | null = null;
   readonly #config: EgressConfig;
   readonly #view: DataView;
-  readonly #trace: ((line: string) => void) | null;
   readonly #drops: DropCounters;
 
   /** Bytes of arena that an egress takes. */
@@ -75,7 +76,7 @@ export class Egress implements Disposable {
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, offload, drops, clientOf, mtuOf, random, trace }: {
+    { config, offload, drops, clientOf, mtuOf, random }: {
       config: EgressConfig;
       /** Whether a flow's packets may leave merged. */
       offload: boolean;
@@ -83,13 +84,10 @@ export class Egress implements Disposable {
       clientOf: NonNullable<NatOptions["clientOf"]>;
       mtuOf: NonNullable<NatOptions["mtuOf"]>;
       random: () => number;
-      /** Takes a line for each packet handed to the kernel; null for none. */
-      trace: ((line: string) => void) | null;
     },
   ) {
     this.#drops = drops;
     this.#view = arena.view;
-    this.#trace = trace;
     this.#config = config;
     this.nat = new Nat({
       ...config,
@@ -131,7 +129,7 @@ export class Egress implements Disposable {
     if (outside.length === 0) return;
     const errors = this.sender.errorCount;
     const sent = this.sender.send(outside, 0, outside.length, now);
-    if (this.#trace !== null) this.#traceSent(this.#trace, errors === this.sender.errorCount);
+    if (this.trace !== null) this.#traceSent(this.trace, errors === this.sender.errorCount);
     for (let i = errors; i < this.sender.errorCount; i++) this.#drops.add(DropReason.sendError);
     for (let i = sent; i < outside.length; i++) {
       this.#drops.add(DropReason.sendQueueFull, outside.lengths[i]);

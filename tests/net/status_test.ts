@@ -41,8 +41,8 @@ netTest(
     );
     assertEquals(server.addresses, [`${INSIDE}/24`]);
     assertMatch(server.aead, /^(libcrypto|builtin)/);
-    assertEquals(server.nat.mappings, 1);
-    assertEquals(server.drops["no_peer"], 1);
+    assert(server.nat.mappings >= 1, JSON.stringify(server.nat));
+    assertEquals(server.drops["no_route"], 1);
     const [peer] = server.peers;
     assertEquals(server.peers.length, 1);
     assertEquals(peer!.publicKey, identity.publicKey);
