@@ -35,6 +35,14 @@ async function run(command: Command): Promise<number> {
       const { runStatus } = await import("./lib/app/status.ts");
       return await runStatus(command.options);
     }
+    case "capture": {
+      const { runCapture } = await import("./lib/app/capture.ts");
+      return await runCapture(command.options);
+    }
+    case "log": {
+      const { runLog } = await import("./lib/app/log.ts");
+      return await runLog(command.request);
+    }
     case "demo": {
       const { runDemo } = await import("./lib/app/demo.ts");
       return await runDemo(command.options);

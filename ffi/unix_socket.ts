@@ -1,4 +1,4 @@
-/** Owns what Deno's local sockets do not tell: whether anybody listens behind a socket's file, and who is at the other end. */
+/** Owns what Deno's local sockets do not tell: who listens behind a socket's file, and who is at the other end. */
 import { check, ECONNREFUSED, ENOENT } from "./errno.ts";
 import { cString, type Libc } from "./libc.ts";
 
@@ -16,12 +16,12 @@ const UCRED_SIZE = 12;
 const UCRED_UID_OFFSET = 4;
 
 /**
- * Whether the file is a local socket that somebody listens on. One that cannot be told, as for want of permission, counts
- * as listened on: it is not ours to remove.
+ * The id of the process that listens behind the file of a local socket; null where none does. 0 where that cannot be told,
+ * as for want of permission, or of a process that this one cannot see.
  *
  * @throws {RangeError} for a path that is too long for a socket
  */
-export function isListening(libc: Libc, path: string): boolean {
+export function listenerOf(libc: Libc, path: string): number | null {
   const name = cString(path);
   if (name.length > SUN_PATH_SIZE) {
     throw new RangeError(`Cannot use ${path} as a socket: the path is longer than 107 bytes`);
@@ -36,9 +36,9 @@ export function isListening(libc: Libc, path: string): boolean {
     const address = new Uint8Array(SUN_PATH_OFFSET + name.length);
     new DataView(address.buffer).setUint16(0, AF_UNIX, true);
     address.set(name, SUN_PATH_OFFSET);
-    if (symbols.connect(fd, address, address.length) === 0) return true;
+    if (symbols.connect(fd, address, address.length) === 0) return credentials(libc, fd).pid;
     const errno = libc.errno();
-    return errno !== ECONNREFUSED && errno !== ENOENT;
+    return errno === ECONNREFUSED || errno === ENOENT ? null : 0;
   } finally {
     symbols.close(fd);
   }
@@ -50,9 +50,15 @@ export function isListening(libc: Libc, path: string): boolean {
  * @throws {SystemCallError} EBADF, ENOTSOCK for what is no such socket
  */
 export function peerUser(libc: Libc, fd: number): number {
-  const credentials = new Uint8Array(UCRED_SIZE);
+  return credentials(libc, fd).user;
+}
+
+/** Of whoever connected; or, for whoever connects, of whoever listens. */
+function credentials(libc: Libc, fd: number): { readonly pid: number; readonly user: number } {
+  const value = new Uint8Array(UCRED_SIZE);
   const length = new Uint8Array(Uint32Array.of(UCRED_SIZE).buffer);
-  const result = libc.symbols.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length);
+  const result = libc.symbols.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, value, length);
   check(libc, result, "ask for the peer's credentials");
-  return new DataView(credentials.buffer).getUint32(UCRED_UID_OFFSET, true);
+  const view = new DataView(value.buffer);
+  return { pid: view.getInt32(0, true), user: view.getUint32(UCRED_UID_OFFSET, true) };
 }

@@ -75,7 +75,9 @@ export class Captures implements PacketTap {
 
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
-    return this.#running.reduce((at, capture) => Math.min(at, capture.pollAt()), Infinity);
+    let at = Infinity;
+    for (let i = 0; i < this.#running.length; i++) at = Math.min(at, this.#running[i].pollAt());
+    return at;
   }
 
   /** Reports what has been captured. */

@@ -49,7 +49,7 @@ import {
  */
 export async function runClient(options: RunOptions): Promise<number> {
   const startedAt = performance.now();
-  enterSurroundings(options);
+  const log = enterSurroundings(options);
   const logger = getLogger("client");
   const config = validateClient(loadConfig(options.configPath));
   logWarnings(logger, config);
@@ -149,6 +149,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     await using _control = await openControl({
       role: "client",
       interfaceName,
+      netns: options.netns ?? null,
       config,
       port,
       mark: plan.mark,
@@ -157,6 +158,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       network,
       settings,
       journal,
+      log,
     });
     using _metrics = await serveMetrics({
       config,

@@ -332,8 +332,13 @@ export class DataPlane {
       return;
     }
     const peer = device.peer(change.peer.publicKey);
-    if (peer === undefined) device.addPeer(change.peer, now);
-    else device.updatePeer(peer, change.peer, now);
+    if (peer === undefined) {
+      device.addPeer(change.peer, now);
+      return;
+    }
+    device.updatePeer(peer, change.peer, now);
+    const { endpoint } = change.peer;
+    if (endpoint && peer.endpoint.carrier === Carrier.fakeTcp) this.#link?.connect(endpoint, now);
   }
 
   #openTun(name: string): void {

@@ -57,8 +57,8 @@ export type HostChange =
   | { readonly kind: "hook"; readonly commands: readonly PreparedHook[] }
   /** An empty directory; it goes unless something is in it. */
   | { readonly kind: "directory"; readonly path: string }
-  /** The file of a local socket, which whoever listens on it notes first; it goes unless somebody listens on it. */
-  | { readonly kind: "socket"; readonly path: string }
+  /** The file of a local socket, which whoever is to listen on it notes first; it goes unless another process listens on it. */
+  | { readonly kind: "socket"; readonly path: string; readonly pid: number }
   | ResolvConfChange
   | ResolvconfChange
   | ResolvectlChange;
@@ -138,7 +138,7 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
         removeIfEmpty(change.path);
         break;
       case "socket":
-        removeDeadSocket(change.path);
+        removeDeadSocket(change.path, change.pid);
         break;
       case "resolv-conf":
         undoResolvConf(change, heldBy?.kind === "resolv-conf" ? heldBy.text : null);

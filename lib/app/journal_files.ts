@@ -56,7 +56,9 @@ export function dropJournals(inode: number): void {
   for (const { path, owner, changes } of allJournals()) {
     if (owner.namespace !== `net:[${inode}]`) continue;
     // These are not in the namespace.
-    for (const change of changes) if (change.kind === "socket") removeDeadSocket(change.path);
+    for (const change of changes) {
+      if (change.kind === "socket") removeDeadSocket(change.path, change.pid);
+    }
     removeJournal(path);
   }
 }

@@ -13,7 +13,13 @@ import {
   type TextFormatter,
   type TextFormatterOptions,
 } from "@logtape/logtape";
-import type { LogFormat, LogLevel } from "../cli/command.ts";
+import {
+  LOG_CATEGORIES,
+  type LogCategory,
+  type LogFormat,
+  type LogLevel,
+  type LogLevelChange,
+} from "../cli/command.ts";
 import { takesColour, writeText } from "./output.ts";
 
 export type { Logger };
@@ -24,14 +30,51 @@ export type { Logger };
  *
  * Values belong in placeholders: `logger.info("Listening on port {port}", { port })`; never a key or a payload.
  */
-export function getLogger(...category: readonly string[]): Logger {
-  return getCategoryLogger(["vpn", ...category]);
+export function getLogger(category: LogCategory): Logger {
+  return getCategoryLogger(["vpn", category]);
+}
+
+/** The least level that is logged, by category. */
+export type LogLevels = Readonly<Record<LogCategory, LogLevel>>;
+
+/** The levels of a process's log, which may change while it runs. */
+export class LogControl {
+  readonly #format: LogFormat;
+  #levels: LogLevels;
+
+  constructor(levels: LogLevels, format: LogFormat) {
+    this.#levels = levels;
+    this.#format = format;
+  }
+
+  get levels(): LogLevels {
+    return this.#levels;
+  }
+
+  /** Changes levels, in this order. */
+  change(changes: readonly LogLevelChange[]): void {
+    const levels: Record<LogCategory, LogLevel> = { ...this.#levels };
+    for (const { category, level } of changes) {
+      if (category !== "all") levels[category] = level;
+      else for (const each of LOG_CATEGORIES) levels[each] = level;
+    }
+    this.#levels = levels;
+    sendToStandardError(levels, this.#format);
+  }
 }
 
 /** Sends records of `level` and above to standard error, one line each. A later call replaces the earlier set-up. */
-export function configureLogging(options: { level: LogLevel; format: LogFormat }): void {
+export function configureLogging(
+  { level, format }: { level: LogLevel; format: LogFormat },
+): LogControl {
+  const levels = Object.fromEntries(LOG_CATEGORIES.map((each) => [each, level])) as LogLevels;
+  sendToStandardError(levels, format);
+  return new LogControl(levels, format);
+}
+
+function sendToStandardError(levels: LogLevels, format: LogFormat): void {
   const formatter = createFormatter({
-    format: options.format,
+    format,
     terminal: Deno.stderr.isTerminal(),
     colour: takesColour(Deno.stderr),
   });
@@ -39,7 +82,11 @@ export function configureLogging(options: { level: LogLevel; format: LogFormat }
     reset: true,
     sinks: { stderr: (record) => void writeText(Deno.stderr, formatter(record)) },
     loggers: [
-      { category: "vpn", sinks: ["stderr"], lowestLevel: options.level },
+      ...LOG_CATEGORIES.map((name) => ({
+        category: ["vpn", name],
+        sinks: ["stderr"],
+        lowestLevel: levels[name],
+      })),
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "error" },
     ],
   });

@@ -40,7 +40,7 @@ export class RunningCaptures {
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<CaptureCounts>();
     this.#running.set(id, { ...consumer, resolve, reject, taken: Promise.resolve() });
-    const end = () => this.#send({ kind: "end-capture", id });
+    const end = () => this.#sendAbout(id, "end-capture");
     try {
       this.#send({ kind: "start-capture", id, request });
       if (consumer.signal.aborted) end();
@@ -61,11 +61,11 @@ export class RunningCaptures {
       if (report.kind === "capture-ended") running.resolve(report.counts);
       else {
         await running.onChunk(report.chunk);
-        this.#send({ kind: "capture-taken", id });
+        this.#sendAbout(id, "capture-taken");
       }
     });
     running.taken.catch((error) => {
-      this.#send({ kind: "end-capture", id });
+      this.#sendAbout(id, "end-capture");
       running.reject(error);
     });
   }
@@ -73,5 +73,11 @@ export class RunningCaptures {
   /** Ends all, because there will be no more. */
   fail(error: Error): void {
     for (const { reject } of this.#running.values()) reject(error);
+    this.#running.clear();
+  }
+
+  /** Nothing is said of a capture that has ended: the data plane may be gone with it. */
+  #sendAbout(id: number, kind: "capture-taken" | "end-capture"): void {
+    if (this.#running.has(id)) this.#send({ kind, id });
   }
 }

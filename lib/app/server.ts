@@ -37,7 +37,7 @@ import {
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run
  */
 export async function runServer(options: RunOptions): Promise<number> {
-  enterSurroundings(options);
+  const log = enterSurroundings(options);
   const logger = getLogger("server");
   const config = validateServer(loadConfig(options.configPath));
   logWarnings(logger, config);
@@ -84,11 +84,12 @@ export async function runServer(options: RunOptions): Promise<number> {
     using _proxy = config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
       address: config.interface.addresses[0].address,
       upstreams: config.interface.dnsProxy,
-      logger,
+      logger: getLogger("dns"),
     });
     await using _control = await openControl({
       role: "server",
       interfaceName,
+      netns: options.netns ?? null,
       config,
       port,
       mark: config.interface.fwMark ?? 0,
@@ -97,6 +98,7 @@ export async function runServer(options: RunOptions): Promise<number> {
       network,
       settings,
       journal,
+      log,
     });
     using _metrics = await serveMetrics({
       config,

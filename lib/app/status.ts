@@ -104,7 +104,7 @@ function instancesNow(options: StatusOptions): Instance[] {
   try {
     return instancesOf(options);
   } catch (error) {
-    if (error instanceof AppError && error.exitCode === ExitCode.connect) return [];
+    if (error instanceof AppError && error.exitCode !== ExitCode.privilege) return [];
     throw error;
   }
 }

@@ -12,7 +12,7 @@ import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Journal } from "./journal.ts";
-import { configureLogging, type Logger } from "./logging.ts";
+import { configureLogging, getLogger, type LogControl, type Logger } from "./logging.ts";
 import { checkUnheeded } from "./unheeded.ts";
 
 /** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
@@ -25,9 +25,9 @@ export const DEFAULT_MTU = 1420;
  */
 export function enterSurroundings(
   options: Pick<RunOptions, "logLevel" | "logFormat" | "netns">,
-): void {
-  configureLogging({ level: options.logLevel, format: options.logFormat });
-  if (options.netns === undefined) return;
+): LogControl {
+  const log = configureLogging({ level: options.logLevel, format: options.logFormat });
+  if (options.netns === undefined) return log;
   if (!namespaceExists(options.netns)) {
     throw new AppError(
       `Cannot enter network namespace "${options.netns}": there is none of that name: ` +
@@ -36,6 +36,7 @@ export function enterSurroundings(
     );
   }
   enterNamespace(options.netns);
+  return log;
 }
 
 /**
@@ -115,6 +116,7 @@ export async function endTunnel(
 
 /** Passes what the data plane reports on to the log. */
 export function logReports(logger: Logger): DataPlaneListener {
+  const dataPlaneLogger = getLogger("dataplane");
   return {
     onNetworkChange: () => {},
     onPathMtu: ({ publicKey, name, mtu }) => {
@@ -124,9 +126,9 @@ export function logReports(logger: Logger): DataPlaneListener {
       });
     },
     onLog: ({ level, message }) => {
-      if (level === "trace") logger.trace("{message}", { message });
-      else if (level === "info") logger.info("{message}", { message });
-      else logger.warn("{message}", { message });
+      if (level === "trace") dataPlaneLogger.trace("{message}", { message });
+      else if (level === "info") dataPlaneLogger.info("{message}", { message });
+      else dataPlaneLogger.warn("{message}", { message });
     },
     onPeer: ({ event, publicKey, name, endpoint }) => {
       logger.info("peer {peer}: {event} ({address}:{port})", {

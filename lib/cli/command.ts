@@ -9,6 +9,20 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const LOG_FORMATS = ["text", "json"] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
+/** The parts of the program that log, as a log line names them behind `vpn.`. */
+export const LOG_CATEGORIES = [
+  "server",
+  "client",
+  "relay",
+  "dataplane",
+  "control",
+  "dns",
+  "hooks",
+  "journal",
+  "cleanup",
+] as const;
+export type LogCategory = (typeof LOG_CATEGORIES)[number];
+
 /** How much is logged, and how. */
 export interface LogOptions {
   readonly logLevel: LogLevel;
@@ -43,6 +57,32 @@ export interface StatusOptions {
   readonly json: boolean;
   /** Again every second. */
   readonly watch: boolean;
+}
+
+/** What `vpn capture` captures, and where it goes. */
+export interface CaptureOptions {
+  /** Name of the TUN device. */
+  readonly interfaceName: string;
+  /** The peer's name or public key; null for all peers. */
+  readonly peer: string | null;
+  /** The file; `-` is standard output. */
+  readonly write: string;
+  /** Bytes of a packet that are kept at most; null for all. */
+  readonly snapLength: number | null;
+}
+
+/** A level for a category, or for all of them. */
+export interface LogLevelChange {
+  readonly category: LogCategory | "all";
+  readonly level: LogLevel;
+}
+
+/** What `vpn log` is to change. */
+export interface LogRequest {
+  /** Name of the TUN device. */
+  readonly interfaceName: string;
+  /** In this order; none: the levels are shown. */
+  readonly changes: readonly LogLevelChange[];
 }
 
 /** What `vpn demo` runs with. */
@@ -104,6 +144,8 @@ export type Command =
   | { readonly command: "client"; readonly options: RunOptions }
   | { readonly command: "relay"; readonly options: RelayOptions }
   | { readonly command: "status"; readonly options: StatusOptions }
+  | { readonly command: "capture"; readonly options: CaptureOptions }
+  | { readonly command: "log"; readonly request: LogRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   | { readonly command: "doctor"; readonly options: DoctorOptions }

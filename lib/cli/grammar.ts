@@ -7,6 +7,7 @@ import { choice } from "@optique/core/valueparser";
 import { quoted } from "../config/config_error.ts";
 import { nearestName } from "../config/nearest.ts";
 import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
+import { captureOptions, logRequest } from "./instance_grammar.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
 import { about, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
@@ -19,6 +20,8 @@ const COMMAND_NAMES: readonly string[] = [
   "peer",
   "relay",
   "status",
+  "capture",
+  "log",
   "demo",
   "doctor",
   "cleanup",
@@ -79,11 +82,15 @@ export function createGrammar(argv: readonly string[]) {
     json: option("--json", about("--json", "Print JSON, whose form is stable")),
     watch: option("--watch", about("--watch", "Go on every second, until Ctrl-C")),
   });
+  const capture = object(captureOptions);
+  const log = object(logRequest);
   const demo = object(logOptions);
   const optionsOf = (name: string) => {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
     if (name === "relay") return [...extractOptionNames(relay.usage)];
     if (name === "status") return [...extractOptionNames(status.usage)];
+    if (name === "capture") return [...extractOptionNames(capture.usage)];
+    if (name === "log") return [...extractOptionNames(log.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
     return name === "demo" ? [...extractOptionNames(demo.usage)] : PEER_OPTIONS[name] ?? [];
   };
@@ -113,6 +120,20 @@ export function createGrammar(argv: readonly string[]) {
         "Servers and clients of this user, in all network namespaces: their peers, what passes, what is dropped. " +
           "JSON is a list of them, bytes and counts since the start; with --watch, a line each second. " +
           "Exit code 3 where none runs.",
+      ),
+    }),
+    command("capture", object({ command: constant("capture"), capture }), {
+      brief: line("Write down the packets inside the tunnel"),
+      description: line(
+        "Of a server or client that runs: packets from and to its peers as they are inside, in pcapng, which Wireshark and " +
+          "tcpdump open; each peer is an interface there. Until SIGINT, SIGTERM or SIGHUP.",
+      ),
+    }),
+    command("log", object({ command: constant("log"), log }), {
+      brief: line("Show or change what is logged"),
+      description: line(
+        "Of a server or client that runs, until it ends: the least level that is logged of each category. " +
+          "Without changes, shows the levels.",
       ),
     }),
     command("demo", object({ command: constant("demo"), log: demo }), {

@@ -88,6 +88,12 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       const { interfaceName = null, ...rest } = parsed.status;
       return { command: "status", options: { ...rest, interfaceName } };
     }
+    case "capture": {
+      const { peer = null, snapLength = null, ...rest } = parsed.capture;
+      return { command: "capture", options: { ...rest, peer, snapLength } };
+    }
+    case "log":
+      return { command: "log", request: parsed.log };
     case "demo":
       return { command: "demo", options: parsed.log };
     case "peer": {

@@ -183,6 +183,8 @@ export class Device {
       peer.endpoint.address = options.endpoint.address;
       peer.endpoint.port = options.endpoint.port;
       peer.endpoint.source = 0;
+      // A server looks for nobody by another carrier: it is found.
+      if (this.#followsCarrier) peer.endpoint.carrier = Carrier.udp;
     }
   }
 

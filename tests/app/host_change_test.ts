@@ -40,7 +40,7 @@ const NAT_PORTS: HostChange = {
   udp: [],
 };
 const DIRECTORY: HostChange = { kind: "directory", path: "/etc/netns/a" };
-const SOCKET: HostChange = { kind: "socket", path: "/run/vpn/vpn7.sock" };
+const SOCKET: HostChange = { kind: "socket", path: "/run/vpn/vpn7.sock", pid: 7 };
 const RESOLV_CONF: HostChange = {
   kind: "resolv-conf",
   path: "/etc/resolv.conf",

@@ -69,7 +69,7 @@ Deno.test("configureLogging() sends the asked-for levels to standard error and n
   const module = new URL("../../lib/app/logging.ts", import.meta.url);
   const program = `
     import { configureLogging, getLogger } from ${JSON.stringify(module.href)};
-    const logger = getLogger("a", "b");
+    const logger = getLogger("server");
     logger.error("before it is set up");
     configureLogging({ level: "warning", format: "text" });
     logger.info("too slight");
@@ -85,6 +85,32 @@ Deno.test("configureLogging() sends the asked-for levels to standard error and n
   assertEquals(code, 0, lines.join("\n"));
   assertEquals(stdout.length, 0);
   assertEquals(lines.length, 3, lines.join("\n"));
-  assertMatch(lines[0]!, /^\S+Z warning vpn\.a\.b: kept 1$/);
+  assertMatch(lines[0]!, /^\S+Z warning vpn\.server: kept 1$/);
   assertEquals(JSON.parse(lines[1]!).message, "kept 2");
+});
+
+Deno.test("LogControl.change() sets the level of one category, or of all, from then on", async () => {
+  const module = new URL("../../lib/app/logging.ts", import.meta.url);
+  const program = `
+    import { configureLogging, getLogger } from ${JSON.stringify(module.href)};
+    const [control, dns] = [getLogger("control"), getLogger("dns")];
+    const log = configureLogging({ level: "info", format: "text" });
+    const speak = (when) => [control, dns].forEach((logger) => logger.debug(when));
+    speak("first");
+    log.change([{ category: "dns", level: "debug" }]);
+    speak("second");
+    log.change([{ category: "all", level: "debug" }, { category: "dns", level: "warning" }]);
+    speak("third");
+    log.change([{ category: "all", level: "error" }]);
+    speak("fourth");
+  `;
+  const { stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", program],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const lines = new TextDecoder().decode(stderr).trimEnd().split("\n");
+  assertEquals(lines.map((line) => line.replace(/^\S+ /, "")), [
+    "debug vpn.dns: second",
+    "debug vpn.control: third",
+  ]);
 });

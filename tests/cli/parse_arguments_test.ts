@@ -18,6 +18,8 @@ const COMMANDS = [
   "peer",
   "relay",
   "status",
+  "capture",
+  "log",
   "demo",
   "doctor",
   "cleanup",
@@ -123,6 +125,33 @@ Deno.test("parseArguments() shows all instances once, for people, unless told ot
   });
 });
 
+Deno.test("parseArguments() captures all packets of all peers to standard output, unless told otherwise", () => {
+  const defaults = { interfaceName: "vpn0", peer: null, write: "-", snapLength: null };
+  assertEquals(parse("capture"), { command: "capture", options: defaults });
+  const given = ["--interface", "vpn1", "--peer", "laptop", "-w", "a.pcapng", "-s", "96"];
+  const options = { interfaceName: "vpn1", peer: "laptop", write: "a.pcapng", snapLength: 96 };
+  assertEquals(parse("capture", ...given), { command: "capture", options });
+  assertEquals(parse("capture", "--write=a", "--snaplen=262144"), {
+    command: "capture",
+    options: { ...defaults, write: "a", snapLength: 262_144 },
+  });
+});
+
+Deno.test("parseArguments() reads changes of log levels in their order", () => {
+  const request = { interfaceName: "vpn0", changes: [] };
+  assertEquals(parse("log"), { command: "log", request });
+  assertEquals(parse("log", "all=warning", "--interface", "vpn1", "dataplane=trace"), {
+    command: "log",
+    request: {
+      interfaceName: "vpn1",
+      changes: [
+        { category: "all", level: "warning" },
+        { category: "dataplane", level: "trace" },
+      ],
+    },
+  });
+});
+
 Deno.test("parseArguments() throws one line that says what to do when the arguments are wrong", () => {
   const config = ["--config", "a.conf"];
   const cases: [argv: string[], message: string][] = [
@@ -174,6 +203,18 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
       ["server", ...config, "--netns", "../x"],
       '--netns: cannot use "../x": the name of a network namespace has no "/"',
     ],
+    [["capture", "--per", "x"], '"vpn capture" has no option "--per": did you mean "--peer"?'],
+    [["capture", "laptop"], '"vpn capture" takes no argument "laptop"'],
+    [["capture", "-s", "0"], '--snaplen: cannot use "0": it is 1 to 262144'],
+    [["log", "dns"], 'cannot use "dns": it is CATEGORY=LEVEL, as in dataplane=debug'],
+    [
+      ["log", "nat=debug"],
+      'cannot use "nat": it is server, client, relay, dataplane, control, dns, hooks, journal, cleanup or all',
+    ],
+    [
+      ["log", "dns=loud"],
+      'cannot use "loud": it is trace, debug, info, warning or error',
+    ],
     [["completion"], "Missing shell name for completion"],
   ];
   for (const [argv, message] of cases) {
@@ -205,6 +246,7 @@ Deno.test("parseArguments() shows each option when a command's help is asked for
     server: ["--config", "--interface", "--netns", "--no-offload", "--log-level", "--log-format"],
     client: ["--config", "--interface", "--netns", "--no-offload", "--log-level", "--log-format"],
     status: ["--interface", "--json", "--watch"],
+    log: ["--interface"],
     demo: ["--log-level", "--log-format"],
     genkey: [],
     pubkey: [],
@@ -233,6 +275,8 @@ Deno.test("parseArguments() suggests commands, options and values when a shell a
   const suggestions = (...words: string[]) => textOf("completion", "bash", ...words).split("\n");
   assertEquals(suggestions(""), [...COMMANDS, "-h", "--help", "--version"]);
   assertEquals(suggestions("gen"), ["genkey", "genpsk"]);
+  assertEquals(suggestions("log", "da"), ["dataplane="]);
+  assertEquals(suggestions("log", "dns=t"), ["dns=trace"]);
   assertEquals(suggestions("client", "--log"), ["--log-level", "--log-format"]);
   assertEquals(suggestions("client", "--log-format", ""), ["text", "json"]);
   assertStringIncludes(suggestions("client", "--config", "et").join(), "__FILE__:file");

@@ -2,31 +2,31 @@
 import { createConnection, createServer, type Socket } from "node:net";
 import { SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
-import { isListening, peerUser } from "../../ffi/unix_socket.ts";
+import { listenerOf, peerUser } from "../../ffi/unix_socket.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
 
 const libc = openLibc();
 
-Deno.test("isListening() tells a socket that is listened on from anything else", () => {
+Deno.test("listenerOf() tells a socket that is listened on from anything else", () => {
   const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
   try {
     const path = `${folder}/a.sock`;
-    assertEquals(isListening(libc, path), false);
+    assertEquals(listenerOf(libc, path), null);
     {
       using _listener = Deno.listen({ transport: "unix", path });
-      assertEquals(isListening(libc, path), true);
+      assertEquals(listenerOf(libc, path), Deno.pid);
     }
-    assertEquals(isListening(libc, path), false);
+    assertEquals(listenerOf(libc, path), null);
     Deno.writeTextFileSync(`${folder}/b`, "");
-    assertEquals(isListening(libc, `${folder}/b`), false);
+    assertEquals(listenerOf(libc, `${folder}/b`), null);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
 });
 
-Deno.test("isListening() throws for a path that is too long for a socket", () => {
-  assertEquals(isListening(libc, `/tmp/${"x".repeat(102)}`), false);
-  assertThrows(() => isListening(libc, `/tmp/${"x".repeat(103)}`), RangeError, "107 bytes");
+Deno.test("listenerOf() throws for a path that is too long for a socket", () => {
+  assertEquals(listenerOf(libc, `/tmp/${"x".repeat(102)}`), null);
+  assertThrows(() => listenerOf(libc, `/tmp/${"x".repeat(103)}`), RangeError, "107 bytes");
 });
 
 Deno.test("peerUser() is the user of the other end", async () => {

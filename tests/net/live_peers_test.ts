@@ -3,7 +3,13 @@ import { AppError } from "../../lib/app/errors.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type Topology } from "../support/net.ts";
 import { newIdentity } from "./support/config.ts";
-import { type Client, GATEWAY_PROGRAMS, GatewayNetwork, INSIDE } from "./support/gateway.ts";
+import {
+  type Client,
+  GATEWAY_PROGRAMS,
+  GatewayNetwork,
+  INSIDE,
+  INTERNET,
+} from "./support/gateway.ts";
 import { ask, statusOf } from "./support/instance.ts";
 import { ping } from "./support/traffic.ts";
 import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
@@ -147,4 +153,17 @@ netTest("a gateway refuses a change that cannot be, and goes on as before", asyn
     await assertRejects(() => ask(server, "add-peer", params), AppError, problem);
   }
   assertEquals((await statusOf(server)).peers, before);
+}, { programs: PROGRAMS });
+
+netTest("what a removed peer held in the NAT is free at once", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { client: { namespace, identity } } = network;
+  const server = await network.start();
+  await network.connect();
+  assertEquals((await ping(namespace, INTERNET)).received, 3);
+  assert((await statusOf(server)).nat.mappings > 0);
+  await ask(server, "remove-peer", { PublicKey: identity.publicKey });
+  const { nat, peers } = await statusOf(server);
+  assertEquals([nat.mappings, nat.sessions, peers], [0, 0, []]);
+  assertEquals((await ping(namespace, INTERNET, { wait: 1 })).received, 0);
 }, { programs: PROGRAMS });

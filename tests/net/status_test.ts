@@ -52,6 +52,13 @@ netTest(
     assert(Math.abs(Date.parse(peer!.latestHandshake!) - Date.now()) < 30_000);
     assert(peer!.received > 0 && peer!.sent > 0 && peer!.silence! < 30);
 
+    // From outside both, the name alone does not tell which.
+    const { code, stderr } = await network.internet.run(
+      vpnCommand("status", "--interface", "vpn0"),
+    );
+    assertEquals(code, 2, stderr);
+    assertMatch(stderr, /^vpn: Cannot tell which "vpn0" is meant: .*ip netns exec/);
+
     const other = of(all, client);
     assertEquals([other.role, other.peers[0]!.endpoint], ["client", endpoint]);
     assertEquals(other.peers[0]!.publicKey, server.publicKey);
@@ -73,7 +80,7 @@ netTest(
       text,
       new RegExp(`^vpn0  server on UDP port 51820, .*, process ${gateway.pid}$`, "m"),
     );
-    assertMatch(text, /^  PEER +ADDRESS +ENDPOINT +BY +HANDSHAKE +RECEIVED +SENT +IN +OUT$/m);
+    assertMatch(text, /^ {2}PEER +ADDRESS +ENDPOINT +BY +HANDSHAKE +RECEIVED +SENT +IN +OUT$/m);
     assertMatch(
       text,
       /… +10\.66\.77\.2 +198\.51\.100\.2:\d+ +UDP +\d+ s ago .* [\d.]+ k?bit\/s +[\d.]+ k?bit\/s$/m,
@@ -137,14 +144,15 @@ netTest(
 netTest("a user without root asks his own instances, and nobody else's", async (topology) => {
   const wire = await layWire(topology);
   const tunnel = simpleTunnel();
-  const server = await startVpn("server", wire.server, tunnel.server());
-  await startVpn("client", wire.client, tunnel.client());
-  assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+  await startVpn("server", wire.server, tunnel.server());
   using user = new Unprivileged();
-  const { code, stderr } = await wire.server.run(
-    user.command(["status", "--interface", "vpn0"]),
-  );
-  assertEquals(code, 3);
-  assertMatch(stderr, /no server or client of ours/);
-  assert(of(await statuses(wire.server), server).peers.length === 1);
+  using config = user.file(tunnel.client());
+  const options = { capabilities: ["net_admin"], tun: true };
+  const client = wire.client.spawn(user.command(["client", "--config", config.path], options));
+  await client.waitFor(/connected to/, 15_000);
+  assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+
+  const own: Status[] = JSON.parse(await wire.server.output(user.command(["status", "--json"])));
+  assertEquals(own.map(({ role, peers }) => [role, peers.length]), [["client", 1]]);
+  assert((await statuses(wire.client)).every(({ pid }) => pid !== own[0]!.pid));
 }, { programs: ["ip", "ping", ...UNPRIVILEGED_PROGRAMS] });

@@ -203,9 +203,12 @@ function start(
   options: { readonly stdin: "null" | "piped"; readonly env: Record<string, string> },
 ): Deno.ChildProcess {
   const [program = "", ...args] = command;
+  // A Deno would look for a newer one now and then, and be seen among what a test watches.
+  const env = { DENO_NO_UPDATE_CHECK: "1", ...options.env };
   // The child is made before spawn() returns, so it inherits the namespace that the thread is in now.
   const begin = () =>
-    new Deno.Command(program, { args, ...options, stdout: "piped", stderr: "piped" }).spawn();
+    new Deno.Command(program, { args, ...options, env, stdout: "piped", stderr: "piped" })
+      .spawn();
   return namespace === null ? begin() : inNamespace(namespace, begin);
 }
 

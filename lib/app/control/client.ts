@@ -81,6 +81,11 @@ export class ControlClient implements Disposable {
     return promise.finally(() => clearTimeout(timer));
   }
 
+  /** Says that nothing more will be asked: methods that go on until then end, and their results are still to come. */
+  end(): void {
+    this.#socket.end();
+  }
+
   /** Closes the connection: what has not been answered is not waited for. */
   [Symbol.dispose](): void {
     this.#socket.destroy();

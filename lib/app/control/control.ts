@@ -2,9 +2,11 @@
 import type { Config } from "../../config/config.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { Journal } from "../journal.ts";
-import { getLogger } from "../logging.ts";
+import { getLogger, type LogControl } from "../logging.ts";
 import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
+import { captureEvent, captureRequest } from "./capture.ts";
 import { LivePeers } from "./live_peers.ts";
+import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
 import type { Handler } from "./protocol.ts";
 import { ControlServer } from "./server.ts";
@@ -18,6 +20,8 @@ const REFUSALS: ReadonlySet<unknown> = new Set(["EACCES", "EPERM", "EROFS"]);
 export interface RunningTunnel {
   readonly role: "server" | "client";
   readonly interfaceName: string;
+  /** What `--netns` named; null for the namespace that it was started in. */
+  readonly netns: string | null;
   readonly config: Config;
   /** The UDP port that it listens on. */
   readonly port: number;
@@ -29,6 +33,8 @@ export interface RunningTunnel {
   readonly network: HostNetwork;
   readonly settings: InterfaceSettings;
   readonly journal: Journal;
+  /** How much it logs. */
+  readonly log: LogControl;
 }
 
 /** Opens the control socket, and WireGuard's where `wg` would find it: that is root's alone. */
@@ -63,5 +69,19 @@ function controlHandlers(
     "status": () => statusOf(tunnel.dataPlane, frame, peers),
     "add-peer": (params) => peers.change([{ kind: "put", peer: livePeer(params) }]),
     "remove-peer": (params) => peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }]),
+    "capture": async (params, emit, signal) => {
+      const request = captureRequest(params, peers.peers);
+      const logger = getLogger("control");
+      const of = request.publicKey === null ? "all peers" : `peer ${params["peer"]}`;
+      logger.info("capturing packets of {of}", { of });
+      const onChunk = (chunk: Uint8Array<ArrayBuffer>) => emit(captureEvent(chunk));
+      const counts = await tunnel.dataPlane.capture(request, { onChunk, signal });
+      logger.info("captured {packets} packets of {of}, {dropped} more were lost", {
+        of,
+        ...counts,
+      });
+      return counts;
+    },
+    "log": (params) => Promise.resolve(changeLevels(params, tunnel)),
   };
 }

@@ -90,8 +90,8 @@ function takePath(paths: readonly string[], journal: Journal): string | undefine
     );
     const path = paths.find((each) => !held.has(each) && isFreeForSocket(each));
     if (path === undefined) return undefined;
-    journal.make({ kind: "socket", path });
-    removeDeadSocket(path);
+    journal.make({ kind: "socket", path, pid: Deno.pid });
+    removeDeadSocket(path, Deno.pid);
     return path;
   });
 }

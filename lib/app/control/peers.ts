@@ -17,12 +17,12 @@ const ANSWER_TIMEOUT = 2_000;
  */
 export async function gatewaysOf(publicKey: Uint8Array): Promise<Instance[]> {
   const key = encodeKey(publicKey);
-  const found: Instance[] = [];
-  for (const instance of runningInstances()) {
-    const status = await statusOf(instance);
-    if (status?.role === "server" && status.publicKey === key) found.push(instance);
-  }
-  return found;
+  const instances = runningInstances();
+  const statuses = await Promise.all(instances.map(statusOf));
+  return instances.filter((_, index) => {
+    const status = statuses[index];
+    return status?.role === "server" && status.publicKey === key;
+  });
 }
 
 /** Null where it has ended since it was listed, or does not answer. */

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Journal } from "../journal.ts";
 import { journalDirectory } from "../journal_directory.ts";
+import { getLogger } from "../logging.ts";
 import { LineSplitter } from "./lines.ts";
 import { LocalSocket } from "./local_socket.ts";
 import {
@@ -117,6 +118,7 @@ class Conversation {
         throw new RequestError(`Cannot do "${request.method}": the methods are ${known}`);
       }
       const emit = (event: unknown) => this.#send({ id: own, event });
+      getLogger("control").debug("asked for {method}", { method: request.method });
       const handler = this.#handlers[request.method]!;
       return { id, result: await handler(request.params, emit, this.#gone.signal) ?? null };
     } catch (error) {

@@ -13,6 +13,8 @@ import type { LivePeers } from "./live_peers.ts";
  */
 export interface Status {
   readonly interface: string;
+  /** The network namespace that `--netns` named; null where it did not. */
+  readonly netns: string | null;
   readonly role: "server" | "client";
   readonly pid: number;
   /** When this was true, and since when it has run: RFC 3339, UTC. */
@@ -67,6 +69,7 @@ export interface PeerStatus {
 /** What of a status does not change while an instance runs. */
 export interface StatusFrame {
   readonly interfaceName: string;
+  readonly netns: string | null;
   readonly role: "server" | "client";
   readonly config: Config;
   readonly port: number;
@@ -85,6 +88,7 @@ export async function statusOf(
   const now = Date.now();
   return {
     interface: frame.interfaceName,
+    netns: frame.netns,
     role: frame.role,
     pid: Deno.pid,
     time: new Date(now).toISOString(),

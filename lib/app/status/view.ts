@@ -28,21 +28,30 @@ export interface ViewOptions {
 
 /** An instance as lines of text. */
 export function statusLines(status: Status, options: ViewOptions): string[] {
-  const paint = painter(options.colour);
-  const { nat, drops } = status;
-  const hasNat = nat.mappings > 0 || nat.sessions > 0 || Object.keys(nat.sendErrors).length > 0;
+  const { nat, drops, netns, role, listenPort, addresses, since, time, pid } = status;
+  const name = painter(options.colour)(BOLD, status.interface);
+  const place = netns === null ? "" : `in ${netns}, `;
+  const up = age(seconds(since, time));
   return [
-    `${paint(BOLD, status.interface)}  ${status.role} on UDP port ${status.listenPort}, ` +
-    `${status.addresses.join(", ")}, up ${
-      age(seconds(status.since, status.time))
-    }, process ${status.pid}`,
-    `  cipher ${status.aead}, segmentation offload ${status.segmentation ? "on" : "off"}` +
-    (hasNat ? `, NAT ${counted(nat.mappings, "mapping")} ${counted(nat.sessions, "session")}` : ""),
+    `${name}  ${place}${role} on UDP port ${listenPort}, ${
+      addresses.join(", ")
+    }, up ${up}, process ${pid}`,
+    `  ${meansText(status)}`,
     ...countLines("refused by the kernel", nat.sendErrors),
     ...countLines("dropped", drops),
     "",
-    ...peerTable(status, options).map((line) => line === "" ? "" : `  ${line}`),
+    ...peerTable(status, options).map((line) => `  ${line}`),
   ];
+}
+
+function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status): string {
+  return [
+    `cipher ${aead}`,
+    `segmentation offload ${segmentation ? "on" : "off"}`,
+    ...(mappings + sessions === 0
+      ? []
+      : [`NAT ${counted(mappings, "mapping")} ${counted(sessions, "session")}`]),
+  ].join(", ");
 }
 
 function peerTable(status: Status, options: ViewOptions): string[] {

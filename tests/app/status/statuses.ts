@@ -5,6 +5,7 @@ import type { PeerStatus, Status } from "../../../lib/app/control/status.ts";
 export function statusOf(given: Partial<Status> = {}): Status {
   return {
     interface: "vpn0",
+    netns: null,
     role: "server",
     pid: 4711,
     time: "2026-11-21T11:00:00.000Z",

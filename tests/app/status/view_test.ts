@@ -61,6 +61,11 @@ Deno.test("statusLines() shows limits where there are any, and how rates went wh
   assert(!statusLines(statusOf({ peers: [LAPTOP] }), PLAIN).join().includes("LIMIT"));
 });
 
+Deno.test("statusLines() names the namespace that an instance was sent into", () => {
+  const [line] = statusLines(statusOf({ netns: "blue" }), PLAIN);
+  assertStringIncludes(line!, "vpn0  in blue, server on UDP port");
+});
+
 Deno.test("statusLines() says so when there are no peers", () => {
   assertEquals(statusLines(statusOf(), PLAIN).at(-1), "  no peers");
 });
