@@ -1,16 +1,20 @@
 /**
- * Owns the arena: the one `ArrayBuffer` that packets, message headers and control structures live in.
+ * Owns the arena: the one memory that packets, message headers and control structures live in. It is WebAssembly's, so that
+ * functions in 128-bit lanes reach it as well.
  *
- * It is allocated once and never moves (V8 keeps a backing store where it is), so that the address of an offset can be
+ * It is allocated once, never grows and so never moves, so that the address of an offset can be
  * computed once and kept. A packet is then named by its offset, for JavaScript and for the kernel alike.
  */
 
+/** Bytes of a page of WebAssembly's. */
+const PAGE_SIZE = 65_536;
 /** Offsets up to this alignment have their pointer kept after the first use. */
 const POINTER_GRAIN_SHIFT = 2;
 
 export class Arena {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
+  readonly wasm: WebAssembly.Memory;
   readonly #base: Deno.PointerObject;
   readonly #addressLow: number;
   readonly #addressHigh: number;
@@ -20,9 +24,12 @@ export class Arena {
 
   /** @param size capacity in bytes; fixed for the arena's life */
   constructor(size: number) {
-    const buffer = new ArrayBuffer(size);
-    this.bytes = new Uint8Array(buffer);
-    this.view = new DataView(buffer);
+    const pages = Math.ceil(size / PAGE_SIZE);
+    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    // Threads share it only if that is asked for.
+    const buffer = this.wasm.buffer as ArrayBuffer;
+    this.bytes = new Uint8Array(buffer, 0, size);
+    this.view = new DataView(buffer, 0, size);
     const base = Deno.UnsafePointer.of(this.bytes);
     if (base === null) throw new RangeError(`Cannot create arena: size is ${size}`);
     this.#base = base;

@@ -11,6 +11,7 @@
 import { finish, pseudoHeaderSum, sum } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
+import { createSum, type Sum } from "../wire/simd_sum.ts";
 import * as tcp from "../wire/tcp.ts";
 import { writeTcpHeader } from "./virtio_net_header.ts";
 
@@ -42,6 +43,7 @@ export class Coalescer {
   count = 0;
 
   readonly #view: DataView;
+  readonly #sum: Sum;
   /** By packet: the next one in its group. */
   readonly #next: Int32Array;
   /** By group: its first and last packet, how many it has, their bytes merged, the payload size that all but the last have. */
@@ -61,6 +63,7 @@ export class Coalescer {
   /** @param capacity the most packets that a queue holds */
   constructor(memory: Memory, capacity: number) {
     this.#view = memory.view;
+    this.#sum = createSum(memory);
     this.#next = new Int32Array(capacity);
     this.#first = new Int32Array(capacity);
     this.#last = new Int32Array(capacity);
@@ -239,7 +242,7 @@ export class Coalescer {
   #isIntact(packet: number, length: number): boolean {
     const segment = packet + IP_HEADER_SIZE;
     const size = length - IP_HEADER_SIZE;
-    return finish(sum(this.#view, segment, size, this.#pseudoHeader(packet, length))) === 0;
+    return finish(this.#sum(segment, size, this.#pseudoHeader(packet, length))) === 0;
   }
 
   /** The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap. */

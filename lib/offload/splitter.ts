@@ -12,6 +12,7 @@ import { finish, fold, sum, udpChecksum } from "../wire/checksum.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
+import { createSum, type Sum } from "../wire/simd_sum.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
 import {
@@ -39,6 +40,7 @@ export class Splitter {
 
   readonly #memory: Memory;
   readonly #view: DataView;
+  readonly #sum: Sum;
   readonly #scratch: number;
 
   #isTcp = false;
@@ -62,6 +64,7 @@ export class Splitter {
   constructor(memory: Memory, scratch: number) {
     this.#memory = memory;
     this.#view = memory.view;
+    this.#sum = createSum(memory);
     this.#scratch = scratch;
   }
 
@@ -208,7 +211,7 @@ export class Splitter {
     );
     view.setUint16(
       segment + tcp.CHECKSUM_OFFSET,
-      finish(sum(view, segment + headerSize, payloadSize, headerSum)),
+      finish(this.#sum(segment + headerSize, payloadSize, headerSum)),
     );
   }
 
@@ -220,7 +223,7 @@ export class Splitter {
     const headerSum = fold(this.#transportSum + 2 * length);
     view.setUint16(
       datagram + udp.CHECKSUM_OFFSET,
-      udpChecksum(finish(sum(view, datagram + udp.HEADER_SIZE, payloadSize, headerSum))),
+      udpChecksum(finish(this.#sum(datagram + udp.HEADER_SIZE, payloadSize, headerSum))),
     );
   }
 

@@ -9,6 +9,8 @@
 export interface Memory {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
+  /** The same as WebAssembly sees it, where it is WebAssembly's. */
+  readonly wasm?: WebAssembly.Memory;
 }
 
 /**
