@@ -205,6 +205,12 @@ export class Pipeline {
       this.#drops.add(DropReason.spoofedSource, length);
       return;
     }
+    const { fromLimit } = peer;
+    if (fromLimit !== null && !fromLimit.take(ipv4.totalLength(this.#view, offset), now)) {
+      peer.rateLimited++;
+      this.#drops.add(DropReason.rateLimited, length);
+      return;
+    }
     const { tap } = this.#device;
     if (tap !== null) {
       tap.take(peer, PacketDirection.inbound, offset, ipv4.totalLength(this.#view, offset));

@@ -1,6 +1,5 @@
 /** Tests that README.md says what is so: its commands, configurations, keys and exit codes. */
 import { ExitCode } from "../lib/app/errors.ts";
-import { checkUnheeded } from "../lib/app/unheeded.ts";
 import { parseArguments } from "../lib/cli/parse_arguments.ts";
 import type { Config } from "../lib/config/config.ts";
 import { encodeKey } from "../lib/config/key_text.ts";
@@ -26,13 +25,6 @@ function commands(): string[][] {
     .flatMap((block) => block.split(/[\n|]/))
     .map((command) => command.replace(/>.*$/, "").trim().split(/\s+/))
     .filter(([program]) => program !== "");
-}
-
-/** What follows `marker` in the list item that begins with it, or the whole item. */
-function listItem(marker: string): string {
-  const start = README.indexOf(`\n- ${marker}`);
-  assert(start >= 0, `README.md has no list item "${marker}"`);
-  return README.slice(start + 1).split(/\n(?:- |\n)/)[0];
 }
 
 function keysIn(text: string): string[] {
@@ -96,7 +88,7 @@ Deno.test("README.md's configurations are taken, without a warning", () => {
   assertEquals(files.length, roles.length);
   files.forEach((file, index) => {
     const config = roles[index](parseConfig(filledIn(file), `block ${index + 1}`));
-    assertEquals([...config.warnings, ...checkUnheeded(config)], []);
+    assertEquals(config.warnings, []);
   });
 });
 
@@ -104,45 +96,6 @@ Deno.test("README.md names each key of a configuration in its list of them, and 
   const section = README.split("## Configuration\n")[1].split("\n## ")[0];
   const known = [...Object.keys(INTERFACE_KEYS), ...Object.keys(PEER_KEYS)];
   assertEquals(keysIn(section).sort(), known.sort());
-});
-
-Deno.test("README.md tells which keys have no effect yet", () => {
-  const key = encodeKey(new Uint8Array(32).fill(1));
-  const values: Readonly<Record<string, string>> = {
-    DNS: "10.66.77.1",
-    PreUp: "true",
-    PostUp: "true",
-    PreDown: "true",
-    PostDown: "true",
-    PeerTimeout: "6",
-    ReleaseAfter: "180",
-    OnPeerTimeout: "exit",
-    RateLimit: "1M",
-    ConnectTimeout: "2",
-    ClientToClient: "off",
-    AllowIPv6: "on",
-    Aead: "builtin",
-  };
-  const lines = (known: object) =>
-    Object.keys(values).filter((name) => name in known).map((name) => `${name} = ${values[name]}`);
-  const config = parseConfig(
-    [
-      "[Interface]",
-      `PrivateKey = ${key}`,
-      ...lines(INTERFACE_KEYS),
-      "[Peer]",
-      `PublicKey = ${key}`,
-      ...lines(PEER_KEYS),
-    ].join("\n"),
-    "all.conf",
-  );
-  const warned = checkUnheeded(config).map((text) =>
-    /: (\w+): has no effect/.exec(text)?.[1] ?? text
-  );
-  assertEquals(
-    keysIn(listItem("accepted with a warning, without effect yet")).sort(),
-    warned.sort(),
-  );
 });
 
 Deno.test("README.md's exit codes are the program's", () => {

@@ -432,6 +432,8 @@ export class DataPlane {
         allowedIps: allowedIps.get(peer) ?? [],
         persistentKeepalive: peer.timers.persistentInterval / 1000,
         mtu: peer.mtu,
+        rateLimit: peer.fromLimit?.rate ?? null,
+        rateLimited: peer.rateLimited,
         receivedBytes: peer.receivedBytes,
         sentBytes: peer.sentBytes,
       })),

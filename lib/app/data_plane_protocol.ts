@@ -91,6 +91,9 @@ export interface PeerStatistics {
   readonly persistentKeepalive: number;
   /** Bytes of the longest packet inside that fits the path to it. */
   readonly mtu: number;
+  /** Bits a second each way; null for no limit. And how many packets it has cost. */
+  readonly rateLimit: number | null;
+  readonly rateLimited: number;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }

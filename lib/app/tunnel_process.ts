@@ -13,7 +13,6 @@ import { AppError, ExitCode } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Journal } from "./journal.ts";
 import { configureLogging, getLogger, type LogControl, type Logger } from "./logging.ts";
-import { checkUnheeded } from "./unheeded.ts";
 
 /** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
 export const DEFAULT_MTU = 1420;
@@ -45,7 +44,7 @@ export function enterSurroundings(
  * @throws {ConfigError} where it must not run without that
  */
 export function logWarnings(logger: Logger, config: Config): void {
-  for (const warning of [...config.warnings, ...checkUnheeded(config)]) {
+  for (const warning of config.warnings) {
     logger.warn("{warning}", { warning });
   }
 }
@@ -64,6 +63,7 @@ export function peerOptions(
       : { address, port: peer.endpoint.port },
     persistentKeepalive: peer.persistentKeepalive,
     name: peer.name,
+    rateLimit: peer.rateLimit,
   };
 }
 

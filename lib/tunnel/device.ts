@@ -171,6 +171,7 @@ export class Device {
   updatePeer(peer: Peer, options: PeerOptions, now: number): void {
     peer.name = options.name ?? null;
     peer.presharedKey = options.presharedKey ?? new Uint8Array(32);
+    peer.limitRate(options.rateLimit ?? null);
     this.allowedIps.removeByValue(peer);
     for (const { address, prefixLength } of options.allowedIps) {
       this.allowedIps.insert(address, prefixLength, peer);
@@ -430,6 +431,11 @@ export class Device {
     }
     if (peer.endpoint.port === 0) {
       this.#drops.add(DropReason.noEndpoint, length);
+      return;
+    }
+    if (peer.toLimit !== null && !peer.toLimit.take(length, now)) {
+      peer.rateLimited++;
+      this.#drops.add(DropReason.rateLimited, length);
       return;
     }
     const keypair = peer.current;

@@ -6,6 +6,7 @@ import { Endpoint } from "./endpoint.ts";
 import type { Keypair } from "./keypair.ts";
 import type { Watch } from "./liveness.ts";
 import type { Timers } from "./timers.ts";
+import { TokenBucket } from "./token_bucket.ts";
 
 /** What a peer is made from. */
 export interface PeerOptions {
@@ -19,6 +20,8 @@ export interface PeerOptions {
   /** Seconds; 0 is off. */
   readonly persistentKeepalive?: number;
   readonly name?: string | null;
+  /** Bits a second inside, each way; null for no limit. */
+  readonly rateLimit?: number | null;
 }
 
 /** An initiation of ours that waits for its response. */
@@ -59,6 +62,12 @@ export class Peer {
   /** Bytes of the longest probe of that path which the peer has answered; 0 for none. */
   provenMtu = 0;
 
+  /** What bounds the rate of packets from the peer and to it; null without a limit. */
+  fromLimit: TokenBucket | null = null;
+  toLimit: TokenBucket | null = null;
+  /** Packets dropped for it. */
+  rateLimited = 0;
+
   /** Copies of packets that wait for a session, oldest first. */
   readonly staged: Uint8Array[] = [];
 
@@ -94,9 +103,16 @@ export class Peer {
     this.staticSecret = made.staticSecret;
     this.mtu = made.mtu;
     this.watch = made.watch;
+    this.limitRate(options.rateLimit ?? null);
     if (options.endpoint) {
       this.endpoint.address = options.endpoint.address;
       this.endpoint.port = options.endpoint.port;
     }
+  }
+  /** Bounds the rate each way, bits a second, or bounds it no more. */
+  limitRate(rate: number | null): void {
+    if (rate === (this.fromLimit?.rate ?? null)) return;
+    this.fromLimit = rate === null ? null : new TokenBucket(rate);
+    this.toLimit = rate === null ? null : new TokenBucket(rate);
   }
 }

@@ -140,6 +140,9 @@ export const DropReason = {
   carrierNotOpen: 59,
   /** No room for another connection. */
   carrierSessionsFull: 60,
+
+  /** More than the peer's `RateLimit` lets through. */
+  rateLimited: 61,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -66,7 +66,7 @@ function controlHandlers(
 ): Readonly<Record<string, Handler>> {
   const frame = { ...tunnel, since: new Date() };
   return {
-    "status": () => statusOf(tunnel.dataPlane, frame, peers),
+    "status": () => statusOf(tunnel.dataPlane, frame),
     "add-peer": (params) => peers.change([{ kind: "put", peer: livePeer(params) }]),
     "remove-peer": (params) => peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }]),
     "capture": async (params, emit, signal) => {

@@ -5,7 +5,6 @@ import { Carrier } from "../../tunnel/endpoint.ts";
 import { formatCidr, formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { PeerStatistics } from "../data_plane_protocol.ts";
-import type { LivePeers } from "./live_peers.ts";
 
 /**
  * A running instance. The form is stable: members are added, none is taken away or given another meaning. Bytes and counts
@@ -61,6 +60,8 @@ export interface PeerStatus {
   readonly persistentKeepalive: number;
   /** Bits a second; null for no limit. */
   readonly rateLimit: number | null;
+  /** Packets that the limit has cost. */
+  readonly rateLimited: number;
   /** Bytes of tunnel messages from and to it. */
   readonly received: number;
   readonly sent: number;
@@ -82,7 +83,6 @@ export interface StatusFrame {
 export async function statusOf(
   dataPlane: DataPlaneHandle,
   frame: StatusFrame,
-  live: LivePeers,
 ): Promise<Status> {
   const { peers, drops, nat, segmentation } = await dataPlane.statistics();
   const now = Date.now();
@@ -98,13 +98,13 @@ export async function statusOf(
     addresses: frame.config.interface.addresses.map(formatCidr),
     aead: frame.aead,
     segmentation,
-    peers: peers.map((peer) => peerStatus(peer, live)),
+    peers: peers.map((peer) => peerStatus(peer)),
     nat,
     drops,
   };
 }
 
-function peerStatus(peer: PeerStatistics, live: LivePeers): PeerStatus {
+function peerStatus(peer: PeerStatistics): PeerStatus {
   const { address, port } = peer.endpoint;
   const publicKey = encodeKey(peer.publicKey);
   return {
@@ -118,7 +118,8 @@ function peerStatus(peer: PeerStatistics, live: LivePeers): PeerStatus {
     isUp: !peer.isDown,
     mtu: peer.mtu,
     persistentKeepalive: peer.persistentKeepalive,
-    rateLimit: live.peers.get(publicKey)?.rateLimit ?? null,
+    rateLimit: peer.rateLimit,
+    rateLimited: peer.rateLimited,
     received: peer.receivedBytes,
     sent: peer.sentBytes,
   };

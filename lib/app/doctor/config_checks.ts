@@ -4,7 +4,6 @@ import { ConfigError } from "../../config/config_error.ts";
 import { encodeKey } from "../../config/key_text.ts";
 import { constantTimeEqual } from "../../noise/constant_time.ts";
 import { formatIpv4, prefixMask } from "../../wire/ipv4_text.ts";
-import { checkUnheeded } from "../unheeded.ts";
 import { planRoutes, routeWarnings } from "../route_plan.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
@@ -28,16 +27,9 @@ function checkConfiguration(subject: Subject): Verdict[] {
   const { problem, config, client, role } = subject;
   if (problem !== null) return [fail(problem.message, "correct that line, or that file's name")];
   if (config === null) return [];
-  let unheeded: readonly string[];
-  try {
-    unheeded = checkUnheeded(config);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return [fail(error.message, "take that line out")];
-  }
   const routing = client === null ? [] : routeWarnings(client, planRoutes(client));
   // Those about a line; the one about the file's mode has a check of its own.
-  const warnings = [...config.warnings, ...unheeded, ...routing]
+  const warnings = [...config.warnings, ...routing]
     .filter((warning) => /:\d+: /.test(warning));
   if (warnings.length > 0) {
     return warnings.map((warning) => warn(warning, "take the line out, or leave it as it is"));

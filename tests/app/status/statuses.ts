@@ -36,6 +36,7 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     mtu: 1420,
     persistentKeepalive: 0,
     rateLimit: null,
+    rateLimited: 0,
     received: 0,
     sent: 0,
     ...given,
