@@ -24,6 +24,7 @@ export interface PeerSnapshot {
   readonly isDown: boolean;
   readonly receivedBytes: number;
   readonly sentBytes: number;
+  readonly rateLimited: number;
 }
 
 /** A server or client at the time of asking. Counts are since its start. */
@@ -110,6 +111,11 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
       "vpn_peer_transmit_bytes_total",
       "Bytes sent to the peer, as WireGuard counts them.",
       ofEach(({ sentBytes }) => sentBytes),
+    ),
+    counter(
+      "vpn_peer_rate_limited_packets_total",
+      "Packets from and to the peer dropped for its RateLimit.",
+      ofEach(({ rateLimited }) => rateLimited),
     ),
     gauge(
       "vpn_peer_info",

@@ -11,6 +11,7 @@ export const LAPTOP: PeerSnapshot = {
   isDown: false,
   receivedBytes: 2 ** 40,
   sentBytes: 148,
+  rateLimited: 7,
 };
 
 /** A gateway with one client, where something of everything has happened. */

@@ -38,6 +38,7 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_peer_last_handshake_timestamp_seconds: [[LAPTOP_LABELS, 1_790_000_000.5]],
     vpn_peer_receive_bytes_total: [[LAPTOP_LABELS, 2 ** 40]],
     vpn_peer_transmit_bytes_total: [[LAPTOP_LABELS, 148]],
+    vpn_peer_rate_limited_packets_total: [[LAPTOP_LABELS, 7]],
     vpn_peer_info: [[{ ...LAPTOP_LABELS, transport: "udp" }, 1]],
     vpn_nat_mappings: [[{}, 5]],
     vpn_nat_sessions: [[{}, 9]],

@@ -126,6 +126,7 @@ Deno.test("the dashboard shows throughput by peer, handshakes, drops by reason a
   const left = [...METRICS.keys()].filter((name) => !shown.has(name));
   assertEquals(left, [
     "vpn_udp_segmentation_enabled",
+    "vpn_peer_rate_limited_packets_total",
     "vpn_peer_info",
     "process_start_time_seconds",
   ]);
