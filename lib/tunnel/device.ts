@@ -1,5 +1,5 @@
 /**
- * Owns the WireGuard device: peers, the demultiplexing of messages, transport data in both directions, and what timers lead to.
+ * Owns the WireGuard device: peers, the demultiplexing of messages, what follows from them and what timers lead to.
  *
  * It does no I/O and reads no clock. Datagrams and packets come in as offsets into the packet memory together with the
  * time; what it wants sent is left in the send queue, what it wants known in `events`. `poll(now)` does what is due,
@@ -17,15 +17,10 @@ import {
   MESSAGE_INITIATION,
   MESSAGE_RESPONSE,
   MESSAGE_TRANSPORT,
-  MESSAGE_TYPE_OFFSET,
   messageType,
   paddedSize,
   RESPONSE_SIZE,
-  TRANSPORT_COUNTER_OFFSET,
-  TRANSPORT_MIN_SIZE,
-  TRANSPORT_OVERHEAD,
   TRANSPORT_PACKET_OFFSET,
-  TRANSPORT_RECEIVER_OFFSET,
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { MAX_HANDSHAKE_ATTEMPTS } from "./constants.ts";
@@ -42,11 +37,10 @@ import type { SendQueue } from "./send_queue.ts";
 import { confirm, dropHandshake, dropSessions } from "./sessions.ts";
 import { StagedPackets } from "./staged_packets.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
+import { Transport } from "./transport.ts";
 
 /** Smallest handshake message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
-/** Packets that the cipher reads or writes begin on a multiple of this, so that nothing is allocated for a pointer. */
-const POINTER_ALIGN = 4;
 /** Events kept for a caller that does not drain them; newer ones are lost then. */
 const MAX_EVENTS = 1024;
 
@@ -113,6 +107,7 @@ export class Device {
   readonly #deadline: Deadline = { at: NEVER };
   readonly #from = new Endpoint();
   readonly #staged: StagedPackets;
+  readonly #transport: Transport;
   readonly #watch: WatchOptions | null;
   readonly #followsCarrier: boolean;
 
@@ -127,6 +122,7 @@ export class Device {
     this.#watch = options.watch ?? null;
     this.#followsCarrier = options.followsCarrier ?? true;
     this.#staged = new StagedPackets(options.drops);
+    this.#transport = new Transport({ ...options, indices: this.#indices });
     this.#handshakes = new Handshakes({ ...options, indices: this.#indices, peers: this.#peers });
   }
 
@@ -245,24 +241,12 @@ export class Device {
     now: number,
     carrier: Carrier,
   ): number {
-    if (length < TRANSPORT_MIN_SIZE) return this.#refuse(DropReason.badMessageLength, length);
-    const view = this.#memory.view;
-    const keypair = this.#indices.keypair(view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true));
-    if (keypair === null) return this.#refuse(DropReason.unknownIndex, length);
-    if (!keypair.canReceive(now)) return this.#refuse(DropReason.expiredKey, length);
-    const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
-    const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);
-    if (!keypair.replay.check(low, high)) return this.#refuse(DropReason.replayed, length);
-    const packet = this.#align(offset + TRANSPORT_PACKET_OFFSET, length - TRANSPORT_PACKET_OFFSET);
-    const packetLength = length - TRANSPORT_OVERHEAD;
-    if (!keypair.receiving.open(packet, packet, packetLength, low, high)) {
-      return this.#refuse(DropReason.badTag, length);
-    }
-    // Only now is the counter known to be the peer's own: a forged one must not move the window.
-    keypair.replay.commit(low, high);
-
-    const peer = keypair.peer;
-    peer.receivedBytes += length;
+    const packetLength = this.#transport.open(offset, length, now);
+    if (packetLength < 0) return 0;
+    const { view } = this.#memory;
+    const { packet } = this.#transport;
+    const keypair = this.#transport.keypair!;
+    const { peer } = keypair;
     this.authenticatedCount = (this.authenticatedCount + 1) | 0;
     const isElsewhere = carrier !== peer.endpoint.carrier;
     if (isElsewhere) this.#setFrom(address, port, source, carrier);
@@ -316,17 +300,6 @@ export class Device {
     }
     if (proven > peer.provenMtu) peer.provenMtu = proven;
     return proven > 0;
-  }
-
-  /**
-   * Moves a sealed packet down to a multiple of 4, where the cipher finds a pointer without making one. Datagrams that the
-   * kernel merged stand at any offset when their size is odd; what is overwritten is the message's own header, or a
-   * tag before it that has been checked.
-   */
-  #align(packet: number, length: number): number {
-    const aligned = packet & ~(POINTER_ALIGN - 1);
-    if (aligned !== packet) this.#memory.bytes.copyWithin(aligned, packet, packet + length);
-    return aligned;
   }
 
   #receiveHandshake(type: number, offset: number, length: number, now: number): DropReason {
@@ -455,7 +428,7 @@ export class Device {
       this.initiate(peer, now);
       return;
     }
-    if (this.#seal(peer, keypair, 0, 0)) this.#sealed(peer, keypair, now);
+    if (this.#transport.seal(keypair, 0, 0, peer.endpoint)) this.#sealed(peer, keypair, now);
   }
 
   /**
@@ -508,7 +481,7 @@ export class Device {
       return false;
     }
     const at = slot + TRANSPORT_PACKET_OFFSET;
-    if (!this.#seal(peer, keypair, at, write(at), to)) return false;
+    if (!this.#transport.seal(keypair, at, write(at), to)) return false;
     this.#sealed(peer, keypair, now);
     return true;
   }
@@ -532,7 +505,7 @@ export class Device {
     if (this.tap !== null && this.#sendQueue.free > 0) {
       this.tap.take(peer, PacketDirection.outbound, offset, length);
     }
-    if (!this.#seal(peer, keypair, offset, padded)) return;
+    if (!this.#transport.seal(keypair, offset, padded, peer.endpoint)) return;
     peer.timers.dataSent(now);
     if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);
     this.#sealed(peer, keypair, now);
@@ -542,43 +515,6 @@ export class Device {
   #awaitAnswer(peer: Peer, now: number): void {
     peer.unansweredSince = now;
     peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
-  }
-
-  /** Seals `length` bytes at `source` into the next slot; false when that cannot be, which is counted. */
-  #seal(
-    peer: Peer,
-    keypair: Keypair,
-    source: number,
-    length: number,
-    to: Endpoint = peer.endpoint,
-  ): boolean {
-    const slot = this.#sendQueue.reserve();
-    if (slot < 0) {
-      this.#drops.add(DropReason.sendQueueFull, length);
-      return false;
-    }
-    const { counterLow, counterHigh } = keypair;
-    keypair.advance();
-    const view = this.#memory.view;
-    view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_TRANSPORT, true);
-    view.setUint32(slot + TRANSPORT_RECEIVER_OFFSET, keypair.remoteIndex, true);
-    view.setUint32(slot + TRANSPORT_COUNTER_OFFSET, counterLow, true);
-    view.setUint32(slot + TRANSPORT_COUNTER_OFFSET + 4, counterHigh, true);
-    const packet = slot + TRANSPORT_PACKET_OFFSET;
-    let from = source;
-    if ((source & (POINTER_ALIGN - 1)) !== 0) {
-      this.#memory.bytes.copyWithin(packet, source, source + length);
-      from = packet;
-    }
-    if (!keypair.sending.seal(packet, from, length, counterLow, counterHigh)) {
-      this.#drops.add(DropReason.sealError, length);
-      return false;
-    }
-    const messageLength = length + TRANSPORT_OVERHEAD;
-    // As int32, which are no objects on the heap where an address of 128.0.0.0 and above would be; see `receive()`.
-    this.#sendQueue.commit(messageLength, to.address | 0, to.port, to.source | 0, to.carrier);
-    peer.sentBytes += messageLength;
-    return true;
   }
 
   #sealed(peer: Peer, keypair: Keypair, now: number): void {
@@ -725,11 +661,6 @@ export class Device {
     for (const peer of this.#peers.values()) {
       if (peer.endpoint.source === source) peer.endpoint.source = 0;
     }
-  }
-
-  #refuse(reason: DropReason, length: number): number {
-    this.#drops.add(reason, length);
-    return 0;
   }
 
   #report(kind: DeviceEvent["kind"], peer: Peer): void {

@@ -65,7 +65,7 @@ export class Peer {
   /** What bounds the rate of packets from the peer and to it; null without a limit. */
   fromLimit: TokenBucket | null = null;
   toLimit: TokenBucket | null = null;
-  /** Packets dropped for it. */
+  /** Packets dropped for that, from the peer and to it. */
   rateLimited = 0;
 
   /** Copies of packets that wait for a session, oldest first. */
@@ -109,7 +109,8 @@ export class Peer {
       this.endpoint.port = options.endpoint.port;
     }
   }
-  /** Bounds the rate each way, bits a second, or bounds it no more. */
+
+  /** Bounds the rate each way, bits a second, or bounds it no more; as it was, what has been saved up stays. */
   limitRate(rate: number | null): void {
     if (rate === (this.fromLimit?.rate ?? null)) return;
     this.fromLimit = rate === null ? null : new TokenBucket(rate);

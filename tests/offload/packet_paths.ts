@@ -141,20 +141,22 @@ export class Network {
   readonly #arena = new Arena(4 << 20);
   readonly #receiveBuffer = this.#arena.allocate(RECEIVE_BUFFER_SIZE);
 
-  constructor(mtu: number) {
+  /** @param rateLimit of both clients at the server, bits a second; null for none */
+  constructor(mtu: number, rateLimit: number | null = null) {
     const arena = this.#arena;
     const aead = openLibcrypto(arena) ?? createFastAead(arena);
     this.server = new End(arena, aead, SERVER, mtu);
-    this.client = this.#connect(new End(arena, aead, CLIENT, mtu));
-    this.neighbour = this.#connect(new End(arena, aead, NEIGHBOUR, mtu));
+    this.client = this.#connect(new End(arena, aead, CLIENT, mtu), rateLimit);
+    this.neighbour = this.#connect(new End(arena, aead, NEIGHBOUR, mtu), rateLimit);
   }
 
-  #connect(client: End): End {
+  #connect(client: End, rateLimit: number | null): End {
     const { server } = this;
     const now = START;
     server.device.addPeer({
       publicKey: client.identity.public,
       allowedIps: [hostPrefix(client.place)],
+      rateLimit,
     }, now);
     const peer = client.device.addPeer({
       publicKey: server.identity.public,
@@ -310,6 +312,8 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
   const [even, odd] = [1420, 1401];
   const network = new Network(even);
   const oddNetwork = new Network(odd);
+  // The limit is never reached, for what is dropped proves nothing, but each packet is counted.
+  const limited = new Network(even, 1_000_000_000_000);
   const { server, client, neighbour } = network;
   const up = [client, server] as const;
   const down = [server, client] as const;
@@ -337,6 +341,11 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
     "single datagrams with a partial checksum": path(network, up, single(client, server, 64)),
     "single datagrams of an odd size": path(oddNetwork, oddUp, single(...oddUp, 1401 - 28)),
     "packets from client to client": path(network, through, single(client, neighbour, 500)),
+    "packets from client to client, both with a limit": path(
+      limited,
+      [limited.client, limited.server, limited.neighbour],
+      single(limited.client, limited.neighbour, 500),
+    ),
     "packets without a route": droppedPath(network),
     "datagrams through sockets": socketPath(resources),
   };

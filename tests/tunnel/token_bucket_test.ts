@@ -2,8 +2,17 @@
 import { TokenBucket } from "../../lib/tunnel/token_bucket.ts";
 import { DropReason } from "../../lib/wire/drop_reason.ts";
 import { assert, assertEquals } from "../support/assert.ts";
+import { buildTcp } from "../support/packet_builder.ts";
 import { Random } from "../support/random.ts";
-import { connectedPair, downward, receivedTexts, upward } from "../support/tunnel_pair.ts";
+import {
+  CLIENT_INNER,
+  connectedPair,
+  downward,
+  GATEWAY_INNER,
+  receivedTexts,
+  tunnelPair,
+  upward,
+} from "../support/tunnel_pair.ts";
 
 /** Bytes that pass at once, whatever the rate. */
 const MIN_BURST = 65_536;
@@ -51,7 +60,27 @@ Deno.test("take() gets nothing from a clock that goes back, and loses nothing", 
   ]);
 });
 
-Deno.test("take() agrees with the definition: in no interval more than burst + rate x time", () => {
+Deno.test("take() judges as a bucket does that is filled millisecond by millisecond", () => {
+  const random = new Random(2);
+  for (let round = 0; round < 50; round++) {
+    // In whole bytes a millisecond, so that neither of the two has anything to round.
+    const bytesPerMs = random.between(1, 5_000);
+    const bucket = new TokenBucket(bytesPerMs * 8_000);
+    const burst = Math.max(MIN_BURST, bytesPerMs * 500);
+    let [tokens, now] = [burst, 0];
+    for (let i = 0; i < 2_000; i++) {
+      const pause = random.chance(0.01) ? random.below(3_000) : random.below(3);
+      for (let ms = 0; ms < pause; ms++) tokens = Math.min(burst, tokens + bytesPerMs);
+      now += pause;
+      const length = random.chance(0.1) ? 65_535 : random.between(20, 1_500);
+      const expected = length <= tokens;
+      if (expected) tokens -= length;
+      assertEquals(bucket.take(length, now), expected, `round ${round}, packet ${i}`);
+    }
+  }
+});
+
+Deno.test("take() keeps the bound: in no interval more than burst + rate x time", () => {
   const random = new Random(1);
   for (let round = 0; round < 50; round++) {
     const rate = 1_000 + random.below(50_000_000);
@@ -96,6 +125,67 @@ Deno.test("a peer's limit holds for what comes from it and for what goes to it; 
   }
   assert(toClient.lastHandshakeUnixTime > lastHandshakeUnixTime);
   assert(receivedTexts(gateway).length > expected);
+});
+
+Deno.test("packets that wait for a session are paid for once", () => {
+  const text = "x".repeat(1_000);
+  const pair = tunnelPair({ toGateway: { rateLimit: 1_000 } });
+  for (let i = 0; i < 60; i++) pair.client.send(upward(text));
+  pair.simulation.run(1_000);
+  assertEquals(receivedTexts(pair.gateway).length, 60);
+  assertEquals(pair.client.drops.total, 0);
+});
+
+Deno.test("a super-packet passes as far as the limit lets its packets", () => {
+  const { client, gateway, simulation } = connectedPair({ toGateway: { rateLimit: 1_000 } });
+  // struct virtio_net_hdr: checksum partial, TCPv4, headers of 40 bytes, segments of 1,000, checksum 16 bytes from 20.
+  const header = Uint8Array.of(1, 1, 40, 0, 0xe8, 3, 20, 0, 16, 0);
+  const packet = buildTcp({
+    source: CLIENT_INNER,
+    destination: GATEWAY_INNER,
+    payload: new Uint8Array(40_000),
+    flags: 0x10,
+  });
+  for (let i = 0; i < 2; i++) {
+    client.tun.send(packet, header);
+    client.readTun();
+  }
+  simulation.run(100);
+  const expected = Math.floor(MIN_BURST / 1_040);
+  assertEquals(gateway.tun.written.length, expected);
+  assertEquals(client.dropped(DropReason.rateLimited), 80 - expected);
+});
+
+Deno.test("one peer's limit is no other's", () => {
+  const limited = connectedPair({ toClient: { rateLimit: 1_000 } });
+  const other = limited.simulation.addDevice({
+    name: "other",
+    address: "192.0.2.3",
+    tunnelAddress: "10.66.77.3/24",
+  });
+  const { address, port } = limited.gateway;
+  limited.gateway.addPeer(other, ["10.66.77.3/32"]);
+  other.initiate(
+    other.addPeer(limited.gateway, ["10.66.77.0/24"], { endpoint: { address, port } }),
+  );
+  limited.simulation.run(100);
+  const { written } = limited.gateway.tun;
+  for (let i = 0; i < 100; i++) {
+    limited.client.send(buildTcp({
+      source: CLIENT_INNER,
+      destination: GATEWAY_INNER,
+      payload: new Uint8Array(1_000),
+    }));
+    other.send(buildTcp({
+      source: "10.66.77.3",
+      destination: GATEWAY_INNER,
+      payload: new Uint8Array(1_000),
+    }));
+    limited.simulation.run(1);
+  }
+  limited.simulation.run(100);
+  const ofOther = written.filter((packet) => packet[15] === 3).length;
+  assertEquals([ofOther, written.length - ofOther], [100, Math.floor(MIN_BURST / 1_040)]);
 });
 
 Deno.test("a limit can be set, changed and lifted while the tunnel runs", () => {
