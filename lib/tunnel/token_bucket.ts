@@ -11,21 +11,24 @@ const BURST_TIME = 500;
 /** Bytes that may pass at once in any case: a super-packet of TCP's. */
 const MIN_BURST = 65_536;
 
+/** Places in the bucket's state: bytes that may pass at a time, and that time, monotonic ms. */
+const TOKENS = 0;
+const FILLED_AT = 1;
+
 export class TokenBucket {
   /** Bits a second. */
   readonly rate: number;
   readonly #bytesPerMs: number;
   readonly #burst: number;
-  /** Bytes that may pass at `#filledAt`. */
-  #tokens: number;
-  #filledAt = -Infinity;
+  /** Kept in an array: in a field, each new number would be an object on the heap. */
+  readonly #state: Float64Array<ArrayBuffer>;
 
   /** @param rate bits a second */
   constructor(rate: number) {
     this.rate = rate;
     this.#bytesPerMs = rate / 8 / 1000;
     this.#burst = Math.max(MIN_BURST, this.#bytesPerMs * BURST_TIME);
-    this.#tokens = this.#burst;
+    this.#state = Float64Array.of(this.#burst, -Infinity);
   }
 
   /**
@@ -36,13 +39,14 @@ export class TokenBucket {
    * @returns whether there were enough
    */
   take(length: number, now: number): boolean {
-    const elapsed = now - this.#filledAt;
+    const state = this.#state;
+    const elapsed = now - state[FILLED_AT]!;
     if (elapsed > 0) {
-      this.#tokens = Math.min(this.#burst, this.#tokens + elapsed * this.#bytesPerMs);
-      this.#filledAt = now;
+      state[TOKENS] = Math.min(this.#burst, state[TOKENS]! + elapsed * this.#bytesPerMs);
+      state[FILLED_AT] = now;
     }
-    if (this.#tokens < length) return false;
-    this.#tokens -= length;
+    if (state[TOKENS]! < length) return false;
+    state[TOKENS]! -= length;
     return true;
   }
 }

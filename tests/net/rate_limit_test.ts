@@ -2,7 +2,15 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { configText, newIdentity } from "./support/config.ts";
-import { tcpFlow } from "./support/traffic.ts";
+import {
+  type Client,
+  GATEWAY_PROGRAMS,
+  GatewayNetwork,
+  INSIDE,
+  INTERNET,
+  UPLINK,
+} from "./support/gateway.ts";
+import { type FlowOptions, tcpFlow } from "./support/traffic.ts";
 import { startVpn, vpnCommand } from "./support/vpn.ts";
 import {
   CLIENT_INSIDE,
@@ -18,17 +26,21 @@ const SECONDS = 3;
 /** Seconds of the rate that may pass at once, before it. */
 const BURST = 0.5;
 
-/** Bits a second of one TCP flow, the inner headers left out. */
+/** Bits a second of TCP from `client` to `address`, which is in `server`; the inner headers left out. */
 async function rate(
   client: TestNamespace,
   server: TestNamespace,
-  reverse: boolean,
+  { address = SERVER_INSIDE, ...options }: FlowOptions & { readonly address?: string } = {},
 ): Promise<number> {
-  const { receivedBytes } = await tcpFlow(client, server, SERVER_INSIDE, {
-    seconds: SECONDS,
-    reverse,
-  });
-  return receivedBytes * 8 / SECONDS;
+  const flow = await tcpFlow(client, server, address, { seconds: SECONDS, ...options });
+  return flow.receivedBytes * 8 / SECONDS;
+}
+
+function assertNearLimit(bits: number, what: string): void {
+  assert(
+    bits > 0.6 * RATE && bits < 1.02 * RATE * (SECONDS + BURST) / SECONDS,
+    `${what}: ${bits / 1e6} Mbit/s`,
+  );
 }
 
 const server = newIdentity();
@@ -64,17 +76,16 @@ const CLIENTS: Readonly<Record<string, (namespace: TestNamespace) => Promise<unk
 
 for (const [label, start] of Object.entries(CLIENTS)) {
   netTest(
-    `a TCP flow of ${label} comes near its limit each way, and not over it`,
+    `one TCP flow of ${label} and four come near its limit each way, and not over it`,
     async (topology) => {
       const wire = await layWire(topology);
       await startVpn("server", wire.server, serverConfig("20M"));
       await start(wire.client);
-      for (const reverse of [false, true]) {
-        const bits = await rate(wire.client, wire.server, reverse);
-        assert(
-          bits > 0.6 * RATE && bits < 1.02 * RATE * (SECONDS + BURST) / SECONDS,
-          `${bits / 1e6} Mbit/s`,
-        );
+      for (const streams of [1, 4]) {
+        for (const reverse of [false, true]) {
+          const bits = await rate(wire.client, wire.server, { reverse, streams });
+          assertNearLimit(bits, `${streams} ${reverse ? "down" : "up"}`);
+        }
       }
       const status = JSON.parse(await wire.server.output(vpnCommand("status", "--json")));
       const [peer] = status[0].peers;
@@ -98,14 +109,52 @@ netTest(
         RateLimit: "20M",
       }),
     );
-    const bits = await rate(wire.client, wire.server, false);
-    assert(
-      bits > 0.6 * RATE && bits < 1.02 * RATE * (SECONDS + BURST) / SECONDS,
-      `${bits / 1e6} Mbit/s`,
-    );
+    assertNearLimit(await rate(wire.client, wire.server), "up");
     await limited.stop();
     await CLIENTS["our client"]!(wire.client);
-    assert(await rate(wire.client, wire.server, false) > 3 * RATE);
+    assert(await rate(wire.client, wire.server) > 3 * RATE);
   },
   { programs: ["iperf3"] },
+);
+
+netTest(
+  "one client's limit holds through the NAT, and is not felt by another at the same time",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology, { clients: 2 });
+    const [limited, free] = network.clients as [Client, Client];
+    const config = configText(
+      {
+        PrivateKey: network.identity.privateKey,
+        ListenPort: SERVER_PORT,
+        Address: `${INSIDE}/24`,
+        EgressInterface: UPLINK,
+      },
+      {
+        PublicKey: limited.identity.publicKey,
+        AllowedIPs: `${limited.inside}/32`,
+        RateLimit: "20M",
+      },
+      { PublicKey: free.identity.publicKey, AllowedIPs: `${free.inside}/32` },
+    );
+    await startVpn("server", network.gateway, config);
+    for (const client of [limited, free]) await network.connect(client);
+    for (const reverse of [false, true]) {
+      const [bits, others] = await Promise.all([
+        rate(limited.namespace, network.internet, { address: INTERNET, reverse }),
+        rate(free.namespace, network.gateway, { address: INSIDE, reverse }),
+      ]);
+      assertNearLimit(bits, reverse ? "down" : "up");
+      assert(others > 3 * RATE, `the other: ${others / 1e6} Mbit/s`);
+    }
+    const status = JSON.parse(await network.gateway.output(vpnCommand("status", "--json")));
+    const counts = new Map<string, number>(
+      status[0].peers.map((peer: { publicKey: string; rateLimited: number }) => [
+        peer.publicKey,
+        peer.rateLimited,
+      ]),
+    );
+    assert(counts.get(limited.identity.publicKey)! > 0);
+    assertEquals(counts.get(free.identity.publicKey), 0);
+  },
+  { programs: ["iperf3", ...GATEWAY_PROGRAMS] },
 );

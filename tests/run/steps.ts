@@ -43,7 +43,7 @@ export const STEPS: readonly Step[] = [
   {
     name: "net",
     title: "network tests, in namespaces",
-    run: (say) => runShares(say, { folder: "tests/net", shares: 2, timeout: 12 * MINUTE }),
+    run: (say) => runFiles(say, { folder: "tests/net", atOnce: 2, timeout: 5 * MINUTE }),
   },
   {
     name: "compile",
@@ -117,32 +117,34 @@ async function runCounted(say: (line: string) => void, program: Program): Promis
   return { counts: { ...NO_TESTS, failed: 1 }, note };
 }
 
-interface SharedRun {
+interface FilesRun {
   /** Whose files ending in `_test.ts` are run. */
   readonly folder: string;
-  /** Processes that run at the same time. */
-  readonly shares: number;
-  /** In ms. */
+  /** Files that run at the same time. */
+  readonly atOnce: number;
+  /** Of one file, in ms. */
   readonly timeout: number;
 }
 
 /**
- * Runs the tests of a folder in several processes at once, as network tests wait for most of their time. Each has what our
- * processes and `ip netns` tell each other by for itself: `vpn cleanup` of one removes what the other has killed to see it removed.
+ * Runs the tests of a folder, each file in a process of its own and some at once, as network tests wait for most of their time.
+ * Each has what our processes and `ip netns` tell each other by for itself: `vpn cleanup` of one removes what another has
+ * killed to see it removed.
  */
-async function runShares(
+async function runFiles(
   say: (line: string) => void,
-  { folder, shares, timeout }: SharedRun,
+  { folder, atOnce, timeout }: FilesRun,
 ): Promise<StepResult> {
   const files = Array.from(Deno.readDirSync(new URL(`../../${folder}`, import.meta.url)))
     .map(({ name }) => name).filter((name) => name.endsWith("_test.ts")).sort();
-  const results = await Promise.all(
-    Array.from({ length: shares }, (_, share) => {
-      const args = files.filter((_, index) => index % shares === share)
-        .map((name) => `${folder}/${name}`);
-      return runTests(say, { args, timeout, isApart: missingPrerequisite() === null });
-    }),
-  );
+  const isApart = missingPrerequisite() === null;
+  const results: StepResult[] = [];
+  const work = async () => {
+    for (let name = files.shift(); name !== undefined; name = files.shift()) {
+      results.push(await runTests(say, { args: [`${folder}/${name}`], timeout, isApart }));
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
   return {
     counts: results.map(({ counts }) => counts).reduce(addCounts),
     note: results.map(({ note }) => note).filter((note) => note !== "").join("; "),

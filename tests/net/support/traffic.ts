@@ -49,10 +49,12 @@ export interface FlowOptions {
   readonly seconds?: number;
   /** From the listening end to the other. */
   readonly reverse?: boolean;
+  /** Connections at once, of TCP. */
+  readonly streams?: number;
 }
 
 /**
- * Runs one TCP flow from `client` to `address`, which is an address in `server`.
+ * Runs one TCP flow, or several at once, from `client` to `address`, which is an address in `server`.
  *
  * @throws {Error} where iperf3 reports one
  */
@@ -60,13 +62,13 @@ export async function tcpFlow(
   client: TestNamespace,
   server: TestNamespace,
   address: string,
-  { seconds = 2, reverse = false }: FlowOptions = {},
+  { seconds = 2, reverse = false, streams = 1 }: FlowOptions = {},
 ): Promise<FlowResult> {
   await using listener = server.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
   await listener.waitFor(/Server listening/);
   const { stdout, stderr } = await client.run([
     ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
-    ...reverse ? ["-R"] : [],
+    ...["-P", `${streams}`, ...reverse ? ["-R"] : []],
   ], { timeoutMs: seconds * 1000 + 15_000 });
   const report = parseReport<FlowReport>(stdout, stderr);
   return {
