@@ -172,7 +172,7 @@ async function assertWentOn(
   const { endpoint } = await server.peer(clientIdentity.publicKey);
   assert(endpoint.startsWith(`${from}:`), endpoint);
   assertEquals(client.stderr.match(/the way to the server has changed/g)?.length, 1);
-  assertEquals(client.stderr.match(/handshake completed/g)?.length, 2);
+  assertEquals(client.stderr.match(/handshake completed/g)?.length, 2, client.stderr);
 }
 
 netTest("client answers when wireguard-go begins a new handshake", async (topology) => {
@@ -200,7 +200,7 @@ netTest(
     assertEquals(received, sent);
     const second = await server.peer(clientIdentity.publicKey);
     assert(second.latestHandshake - first.latestHandshake >= 120);
-    assertEquals(client.stderr.match(/handshake completed/g)?.length, 2);
+    assertEquals(client.stderr.match(/handshake completed/g)?.length, 2, client.stderr);
   },
   { programs: PROGRAMS, slow: true },
 );
