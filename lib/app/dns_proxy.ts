@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { Forwarder, type Transport } from "../dns/forwarder.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "./errors.ts";
+import { guarded } from "./guard.ts";
 import type { Logger } from "./logging.ts";
 
 const PORT = 53;
@@ -74,13 +75,18 @@ export class DnsProxy implements Disposable {
   #serveUdp(hostname: string): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#udp.once("error", reject);
-    this.#udp.on("message", async (query, sender) => {
-      const answer = await this.#answer(query, "udp");
-      if (answer === null) return;
-      this.#udp.send(answer, sender.port, sender.address, (error) => {
-        if (error) this.#logger.debug("cannot send a DNS answer: {error}", { error });
-      });
-    });
+    this.#udp.on(
+      "message",
+      guarded("dns", "answering a DNS query", async (query, sender) => {
+        // RFC 768: a source port of 0 says that no answer is wanted; none could be sent there.
+        if (sender.port === 0) return;
+        const answer = await this.#answer(query, "udp");
+        if (answer === null) return;
+        this.#udp.send(answer, sender.port, sender.address, (error) => {
+          if (error) this.#logger.debug("cannot send a DNS answer: {error}", { error });
+        });
+      }),
+    );
     this.#udp.bind(PORT, hostname, () => {
       this.#udp.off("error", reject);
       this.#udp.on("error", (error) => this.#logger.warn("DNS proxy: {error}", { error }));

@@ -2,6 +2,7 @@
 import { Arena } from "../../ffi/arena.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, type Topology } from "../support/net.ts";
+import { buildUdp } from "../support/packet_builder.ts";
 import {
   addressData,
   ANSWER_FLAGS,
@@ -22,7 +23,7 @@ import {
 } from "./support/gateway.ts";
 import { delay } from "./support/wire.ts";
 import { runVpn } from "./support/vpn.ts";
-import { addressOf, eventually, u16 } from "./support/outside.ts";
+import { addressOf, eventually, Injector, u16 } from "./support/outside.ts";
 import { ARENA_SIZE, occupyPort, openSocket } from "./support/sockets.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, "dig"];
@@ -221,6 +222,27 @@ netTest("the DNS proxy answers many questions at a time", async (topology) => {
     }
     return answered.size === count ? true : null;
   });
+}, { programs: PROGRAMS });
+
+netTest("a DNS query from port 0 is not answered, and ends nothing", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { client, internet } = network;
+  using _upstream = new DnsServer(internet, [INTERNET], answerAddress);
+  const server = await network.startBoth({ DnsProxy: INTERNET });
+  using injector = new Injector(client.namespace, { device: "vpn0" });
+  // A known name is answered at once, an unknown one after the resolver has been asked.
+  for (const name of ["www.example", "other.example", "www.example"]) {
+    injector.send(buildUdp({
+      source: client.inside,
+      destination: INSIDE,
+      sourcePort: 0,
+      destinationPort: 53,
+      payload: buildQuery({ name }),
+    }));
+    const answer = await client.namespace.output(["dig", `@${INSIDE}`, "+short", name]);
+    assertEquals(answer, `${ADDRESS}\n`);
+  }
+  assertEquals((await server.stop()).code, 0, server.stderr);
 }, { programs: PROGRAMS });
 
 netTest("the DNS proxy is on the inner address alone, and frees the port", async (topology) => {
