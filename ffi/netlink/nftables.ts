@@ -8,13 +8,13 @@ import { ipv4FromNumber } from "./ip_address.ts";
 import { nfnetlinkBatch, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
 import {
   destinationIs,
-  destinationPortIsIn,
   drop,
   type Expression,
   inputDeviceIs,
   IPPROTO_ICMP,
   IPPROTO_TCP,
   IPPROTO_UDP,
+  ipv4PortsAre,
   isIpv4,
   isLaterFragment,
   markIs,
@@ -24,7 +24,6 @@ import {
   type PortRange,
   queue,
   sourceIsIn,
-  sourcePortIsIn,
   transportIs,
   xtablesQueue,
 } from "./nftables_expressions.ts";
@@ -128,8 +127,9 @@ export class Nftables implements Disposable {
 
   /**
    * Keeps packets for the NAT's ports from the host's stack, which would answer them with RST and ICMP unreachable. Packet
-   * sockets of ETH_P_ALL stand before this hook and still see them. Later fragments have no port and pass: without the
-   * first one the stack never assembles them, and is silent about it. Replaces the table of the last call.
+   * sockets of ETH_P_ALL stand before this hook and still see them. Later fragments have no port and pass, be they the host's
+   * own or the NAT's: of those, the stack never sees the first, so it assembles nothing, and is silent about it. Replaces
+   * the table of the last call.
    */
   installIngressDrop(spec: { readonly table: string } & CapturedTraffic): void {
     const { table, device, address, ports } = spec;
@@ -159,25 +159,20 @@ export class Nftables implements Disposable {
    * table of the last call.
    */
   installCarrier({ table, ports, remote }: { readonly table: string } & CarrierTraffic): void {
-    const tcp = transportIs(IPPROTO_TCP);
-    const source = remote === null ? tcp : [
-      ...sourceIsIn({ address: ipv4FromNumber(remote.address), length: 32 }),
-      ...tcp,
-      ...sourcePortIsIn({ first: remote.port, last: remote.port }),
-    ];
-    const destination = remote === null ? tcp : [
-      ...destinationIs(remote.address),
-      ...tcp,
-      ...destinationPortIsIn({ first: remote.port, last: remote.port }),
-    ];
+    const remotePort = remote === null ? undefined : { first: remote.port, last: remote.port };
+    const remoteAddress = remote === null
+      ? null
+      : { address: ipv4FromNumber(remote.address), length: 32 };
+    const input = ipv4PortsAre(IPPROTO_TCP, { source: remotePort, destination: ports });
+    const output = ipv4PortsAre(IPPROTO_TCP, { source: ports, destination: remotePort });
     this.replaceTable({ family: "ip", name: table }, {
       name: "input",
       hook: { type: "filter", hook: NF_INET_LOCAL_IN, priority: PRIORITY_RAW },
-      rules: [[...source, ...destinationPortIsIn(ports), drop()]],
+      rules: [[...remoteAddress === null ? [] : sourceIsIn(remoteAddress), ...input, drop()]],
     }, {
       name: "output",
       hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
-      rules: [[...destination, ...sourcePortIsIn(ports), notrack()]],
+      rules: [[...remote === null ? [] : destinationIs(remote.address), ...output, notrack()]],
     });
   }
 
@@ -319,8 +314,7 @@ function portRules(
   const rules = (protocol: number, ranges: readonly PortRange[]) =>
     ranges.map((range) => [
       ...match,
-      ...transportIs(protocol),
-      ...destinationPortIsIn(range),
+      ...ipv4PortsAre(protocol, { destination: range }),
       statement,
     ]);
   return [...rules(IPPROTO_TCP, ports.tcp), ...rules(IPPROTO_UDP, ports.udp)];

@@ -2,8 +2,7 @@
  * Owns the expressions of which nftables rules are made: loads into a register, comparisons, statements
  * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
  */
-import type { AddressFamily, IpPrefix } from "./ip_address.ts";
-import { ipv4FromNumber } from "./ip_address.ts";
+import { type AddressFamily, AF_INET6, type IpPrefix, ipv4FromNumber } from "./ip_address.ts";
 import type { MessageBuilder } from "./message.ts";
 
 /** Both ends included, host order. */
@@ -115,23 +114,30 @@ export function transportIs(protocol: number): Expression[] {
   return [meta(NFT_META_L4PROTO), compare(NFT_CMP_EQ, Uint8Array.of(protocol))];
 }
 
-/** `tcp sport F-L` behind `transportIs()`. Fragments other than a packet's first have no port and never match. */
-export function sourcePortIsIn(range: PortRange): Expression[] {
-  return isInRange(payload(SOURCE_PORT), range);
+/** Ports at both ends; those of an end that is left out do not matter. */
+export interface TransportPorts {
+  readonly source?: PortRange | undefined;
+  readonly destination?: PortRange | undefined;
 }
 
-/** `tcp dport F-L`, likewise. */
-export function destinationPortIsIn(range: PortRange): Expression[] {
-  return isInRange(payload(DESTINATION_PORT), range);
+/**
+ * `ip frag-off & 0x1fff == 0 meta l4proto P th sport F-L th dport F-L`, of IPv4 alone.
+ *
+ * The fragment offset comes first: a fragment other than a packet's first has no ports, and the kernel compares whatever
+ * bytes stand in their place (at netdev ingress, seen from 5.10 to 6.18), so that it would hit the fragments of others.
+ */
+export function ipv4PortsAre(protocol: number, ports: TransportPorts): Expression[] {
+  return [...fragmentOffset(NFT_CMP_EQ), ...transportIs(protocol), ...portsAre(ports)];
+}
+
+/** `meta nfproto ipv6 meta l4proto P th sport F-L th dport F-L`, in tables of family inet. */
+export function ipv6PortsAre(protocol: number, ports: TransportPorts): Expression[] {
+  return [...familyIs(AF_INET6), ...transportIs(protocol), ...portsAre(ports)];
 }
 
 /** `ip frag-off & 0x1fff != 0`: a fragment that is not the first. */
 export function isLaterFragment(): Expression[] {
-  return [
-    payload(IPV4_FRAGMENT),
-    mask(FRAGMENT_OFFSET_MASK),
-    compare(NFT_CMP_NEQ, new Uint8Array(FRAGMENT_OFFSET_MASK.length)),
-  ];
+  return fragmentOffset(NFT_CMP_NEQ);
 }
 
 /** `meta mark M`. */
@@ -196,6 +202,22 @@ function verdict(code: number): Expression {
         (value) =>
           value.nested(NFTA_DATA_VERDICT, (content) => content.be32(NFTA_VERDICT_CODE, code)),
       ));
+}
+
+/** Compares a fragment's offset with 0. */
+function fragmentOffset(operation: number): Expression[] {
+  return [
+    payload(IPV4_FRAGMENT),
+    mask(FRAGMENT_OFFSET_MASK),
+    compare(operation, new Uint8Array(FRAGMENT_OFFSET_MASK.length)),
+  ];
+}
+
+function portsAre({ source, destination }: TransportPorts): Expression[] {
+  return [
+    ...source === undefined ? [] : isInRange(payload(SOURCE_PORT), source),
+    ...destination === undefined ? [] : isInRange(payload(DESTINATION_PORT), destination),
+  ];
 }
 
 function isInRange(load: Expression, { first, last }: PortRange): Expression[] {

@@ -6,7 +6,7 @@
  * table, and the host stays closed until the next start or `vpn cleanup`.
  */
 import { openLibc } from "../../ffi/libc.ts";
-import { AF_INET, AF_INET6 } from "../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../ffi/netlink/ip_address.ts";
 import {
   NF_INET_FORWARD,
   NF_INET_POST_ROUTING,
@@ -17,26 +17,25 @@ import {
 } from "../../ffi/netlink/nftables.ts";
 import {
   accept,
-  destinationPortIsIn,
   drop,
   type Expression,
   familyIs,
   IPPROTO_TCP,
   IPPROTO_UDP,
+  ipv4PortsAre,
+  ipv6PortsAre,
   markIs,
   outputDeviceIs,
-  sourcePortIsIn,
-  transportIs,
 } from "../../ffi/netlink/nftables_expressions.ts";
 import type { PortRange } from "../nat/nat_options.ts";
 import type { Journal } from "./journal.ts";
 
 const LOOPBACK = "lo";
 /** Client and server ports of DHCP (RFC 2131 section 4.1) and of DHCPv6 (RFC 8415 section 7.2). */
-const DHCP = [
-  { family: AF_INET, client: 68, server: 67 },
-  { family: AF_INET6, client: 546, server: 547 },
-] as const;
+const DHCP: readonly Expression[][] = [
+  [...familyIs(AF_INET), ...ipv4PortsAre(IPPROTO_UDP, { source: only(68), destination: only(67) })],
+  ipv6PortsAre(IPPROTO_UDP, { source: only(546), destination: only(547) }),
+];
 
 /** What a carrier's own packets have in common besides the mark. */
 export interface CarrierPorts {
@@ -97,17 +96,11 @@ function chains(
     [...outputDeviceIs(LOOPBACK), accept()],
     ...carriers.map(({ protocol, ports }) => [
       ...markIs(mark),
-      ...transportIs(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP),
-      ...sourcePortIsIn(ports),
+      ...familyIs(AF_INET),
+      ...ipv4PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),
       accept(),
     ]),
-    ...DHCP.map(({ family, client, server }) => [
-      ...familyIs(family),
-      ...transportIs(IPPROTO_UDP),
-      ...sourcePortIsIn({ first: client, last: client }),
-      ...destinationPortIsIn({ first: server, last: server }),
-      accept(),
-    ]),
+    ...DHCP.map((match) => [...match, accept()]),
     [drop()],
   ];
   return [
@@ -122,4 +115,8 @@ function chains(
       rules: [[...outputDeviceIs(interfaceName), accept()], [drop()]],
     },
   ];
+}
+
+function only(port: number): PortRange {
+  return { first: port, last: port };
 }

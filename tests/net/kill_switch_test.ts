@@ -40,12 +40,15 @@ async function ruleset(namespace: TestNamespace): Promise<string> {
   return text.replaceAll(/#.*$|^\s*flags .*$/gm, "").replaceAll(/\s+/g, " ").trim();
 }
 
+/** Stands before whatever is asked of ports: later fragments have none. */
+const FIRST_FRAGMENT = "ip frag-off & 8191 == 0";
+
 const table = (...own: readonly string[]) =>
   "table inet vpn_vpn0_killswitch { chain postrouting { " +
   "type filter hook postrouting priority filter; policy accept; " +
   'oifname "vpn0" accept oifname "lo" accept ' +
-  own.map((rule) => `meta mark 0x0000ca6c ${rule} accept `).join("") +
-  "meta nfproto ipv4 udp sport 68 udp dport 67 accept " +
+  own.map((rule) => `meta mark 0x0000ca6c ${FIRST_FRAGMENT} ${rule} accept `).join("") +
+  `${FIRST_FRAGMENT} udp sport 68 udp dport 67 accept ` +
   "meta nfproto ipv6 udp sport 546 udp dport 547 accept drop } " +
   "chain forward { type filter hook forward priority filter; policy accept; " +
   'oifname "vpn0" accept drop } }';

@@ -1,8 +1,10 @@
 /** Tests of `ffi/netlink/nftables.ts`: the tables as `nft` lists them, and what they do to packets. */
 import { ENOENT, EPERM } from "../../ffi/errno.ts";
+import { Arena } from "../../ffi/arena.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { Nftables } from "../../ffi/netlink/nftables.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
+import { captureFilter } from "../../lib/app/capture_filter.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { buildTcp, buildUdp, fragment } from "../support/packet_builder.ts";
@@ -10,6 +12,8 @@ import {
   addressOf,
   afterPing,
   DEVICE,
+  ETHERNET_HEADER_SIZE,
+  eventually,
   GATEWAY,
   Injector,
   isReset,
@@ -19,6 +23,7 @@ import {
   Tap,
   u16,
 } from "./support/outside.ts";
+import { ARENA_SIZE as SOCKET_ARENA_SIZE, openSocket } from "./support/sockets.ts";
 
 const WITH_NFT = { programs: ["nft", "ip", "ping"] };
 const TABLE = "vpn_wg0";
@@ -48,12 +53,15 @@ function installDrop(nftables: Nftables, address = GATEWAY): void {
   });
 }
 
+/** Stands before whatever is asked of ports: later fragments have none. */
+const FIRST_FRAGMENT = "ip frag-off & 8191 == 0";
+
 const DROP_TABLE = (address: string, flags = "flags owner ") =>
   `table netdev ${TABLE} { ${flags}chain ingress { ` +
   `type filter hook ingress device "${DEVICE}" priority filter; policy accept; ` +
-  `ip daddr ${address} tcp dport ${FIRST_PORT}-${LAST_PORT} drop ` +
-  `ip daddr ${address} tcp dport 8080 drop ` +
-  `ip daddr ${address} udp dport ${FIRST_PORT}-${LAST_PORT} drop } }`;
+  `ip daddr ${address} ${FIRST_FRAGMENT} tcp dport ${FIRST_PORT}-${LAST_PORT} drop ` +
+  `ip daddr ${address} ${FIRST_FRAGMENT} tcp dport 8080 drop ` +
+  `ip daddr ${address} ${FIRST_FRAGMENT} udp dport ${FIRST_PORT}-${LAST_PORT} drop } }`;
 
 const synAck = (port: number) =>
   buildTcp({
@@ -127,15 +135,18 @@ netTest("installCarrier() makes the table that `nft` lists, and replaces it", as
     `chain output { type filter hook output priority raw; policy accept; ${output} notrack } }`;
   const single = { first: 443, last: 443 };
   nftables.installCarrier({ table: TABLE, ports: single, remote: null });
-  assertEquals(await ruleset(namespace), chains("tcp dport 443", "tcp sport 443"));
+  assertEquals(
+    await ruleset(namespace),
+    chains(`${FIRST_FRAGMENT} tcp dport 443`, `${FIRST_FRAGMENT} tcp sport 443`),
+  );
   const remote = { address: addressOf(OUTSIDE), port: 443 };
   nftables.installCarrier({ table: TABLE, ports: RANGE, remote });
   const range = `${FIRST_PORT}-${LAST_PORT}`;
   assertEquals(
     await ruleset(namespace),
     chains(
-      `ip saddr ${OUTSIDE} tcp sport 443 tcp dport ${range}`,
-      `ip daddr ${OUTSIDE} tcp dport 443 tcp sport ${range}`,
+      `ip saddr ${OUTSIDE} ${FIRST_FRAGMENT} tcp sport 443 tcp dport ${range}`,
+      `ip daddr ${OUTSIDE} ${FIRST_FRAGMENT} tcp sport ${range} tcp dport 443`,
     ),
   );
 }, WITH_NFT);
@@ -152,9 +163,9 @@ netTest("installQueue() makes the table that `nft` lists", async (topology) => {
       "type filter hook prerouting priority raw; policy accept; " +
       `${match} ip frag-off & 8191 != 0 queue num 8 ` +
       `${match} meta l4proto icmp queue num 8 ` +
-      `${match} tcp dport ${FIRST_PORT}-${LAST_PORT} queue num 7 ` +
-      `${match} tcp dport 8080 queue num 7 ` +
-      `${match} udp dport ${FIRST_PORT}-${LAST_PORT} queue num 7 } }`,
+      `${match} ${FIRST_FRAGMENT} tcp dport ${FIRST_PORT}-${LAST_PORT} queue num 7 ` +
+      `${match} ${FIRST_FRAGMENT} tcp dport 8080 queue num 7 ` +
+      `${match} ${FIRST_FRAGMENT} udp dport ${FIRST_PORT}-${LAST_PORT} queue num 7 } }`,
   );
 }, WITH_NFT);
 
@@ -330,6 +341,44 @@ netTest(
     // The two later fragments and the ping; the first is not there, so nothing is assembled.
     assertEquals(behind.protocols(), [17, 17, 1]);
     assertEquals(tap.seen().filter(({ packet }) => isUnreachable(packet)), []);
+  },
+  WITH_NFT,
+);
+
+/** A datagram for a service of the host, of which each later fragment begins like a datagram for the NAT's ports. */
+function deceptiveFragments(port: number): Uint8Array[] {
+  const payload = new Uint8Array(4_000);
+  for (let at = 0; at < payload.length; at += 2) payload.set([50_000 >> 8, 50_000 & 0xff], at);
+  return fragment(datagram(port, payload), 1500);
+}
+
+/** What a service of the gateway's host gets. */
+async function receiveAt(gateway: TestNamespace, port: number, send: () => void): Promise<number> {
+  const arena = new Arena(SOCKET_ARENA_SIZE);
+  using service = openSocket(gateway, arena, port);
+  send();
+  return await eventually(() => service.receive() === 1 ? service.receivedLengths[0]! : null);
+}
+
+netTest(
+  "no rule takes a later fragment of another's for a packet to the NAT's ports; packet sockets see all",
+  async (topology) => {
+    const { gateway, outside } = await layOutskirts(topology);
+    using nftables = open(gateway);
+    using injector = new Injector(outside);
+    using inner = new Tap(gateway, {
+      filter: captureFilter(addressOf(GATEWAY), PORTS, ETHERNET_HEADER_SIZE),
+    });
+    const fragments = deceptiveFragments(9);
+    const laterFragments = () =>
+      inner.seen().filter(({ packet }) => (u16(packet, 6) & 0x1fff) !== 0).length;
+    installDrop(nftables);
+    const length = () => receiveAt(gateway, 9, () => injector.send(...fragments));
+    assertEquals(await length(), 4_000);
+    assertEquals(laterFragments(), 2);
+    const ports = { first: FIRST_PORT, last: LAST_PORT };
+    nftables.installCarrier({ table: "vpn_carrier", ports, remote: null });
+    assertEquals(await length(), 4_000);
   },
   WITH_NFT,
 );
