@@ -2,7 +2,7 @@
 import { DropReason } from "../lib/wire/drop_reason.ts";
 import { assert, assertEquals } from "./support/assert.ts";
 import { buildIpv4, buildTcp, buildUdp, fragment } from "./support/packet_builder.ts";
-import type { SimulatedDevice } from "./support/simulated_device.ts";
+import { ipv4, type SimulatedDevice } from "./support/simulated_device.ts";
 import { Simulation } from "./support/simulation.ts";
 import {
   connectedPair,
@@ -84,6 +84,34 @@ Deno.test("one client does not reach another where ClientToClient is off", () =>
   assertEquals(bob.tun.written, []);
   assertEquals(gateway.tun.written.length, 1);
 });
+
+for (
+  const [what, destination] of [
+    ["a link-local one", "169.254.169.254"],
+    ["loopback", "127.0.0.1"],
+    ["multicast", "224.0.0.251"],
+    ["class E", "240.0.0.1"],
+    ["the broadcast address", "255.255.255.255"],
+    ["this network", "0.1.2.3"],
+  ] as const
+) {
+  Deno.test(`no address is forwarded to another client, whatever it is allowed: ${what}`, () => {
+    const { simulation, gateway, alice, bob } = gatewayWithTwo(true);
+    gateway.device.allowedIps.insert(
+      ipv4(destination),
+      32,
+      gateway.device.allowedIps.lookup(ipv4(BOB))!,
+    );
+    const packet = buildUdp({ source: ALICE, destination });
+    // Past the client's own checks: a peer may run anything.
+    alice.memory.bytes.set(packet, 0);
+    alice.device.send(alice.device.allowedIps.lookup(ipv4(BOB))!, 0, packet.length, simulation.now);
+    alice.poll();
+    simulation.run(100);
+    assertEquals(gateway.dropped(DropReason.badDestination), 1, gateway.dropReport());
+    assertEquals(bob.tun.written, []);
+  });
+}
 
 Deno.test("packets that one client sends another while it is not connected wait for it", () => {
   const { simulation, gateway, alice, bob } = gatewayWithTwo(true);

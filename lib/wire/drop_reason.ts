@@ -30,9 +30,9 @@ export const DropReason = {
   badOption: 9,
   /** Loose or strict source routing. Stops a sender from choosing the path, and so the filters, itself. */
   sourceRoute: 10,
-  /** To "this network", loopback, multicast, class E or the limited broadcast. */
+  /** To "this network", loopback, link-local, multicast, class E or the limited broadcast. */
   badDestination: 11,
-  /** From "this network", loopback, multicast or class E: no answer could ever reach it. */
+  /** From "this network", loopback, link-local, multicast or class E: no answer could ever reach it. */
   badSource: 12,
   /** To one of the gateway's own private networks, where that is not allowed. */
   privateDestination: 13,

@@ -40,6 +40,9 @@ export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 
+/** The upper half of 169.254/16. */
+const LINK_LOCAL = 0xa9fe;
+
 const OPTION_END = 0;
 const OPTION_NO_OPERATION = 1;
 const OPTION_LOOSE_SOURCE_ROUTE = 131;
@@ -134,10 +137,13 @@ export function checkIpv4(memory: Memory, offset: number, length: number): DropR
   return checkTransport(view, offset, header, total);
 }
 
-/** Whether no packet may come from or go to `address`: 0/8, 127/8, 224/4 and 240/4 with the limited broadcast. */
+/**
+ * Whether no packet may come from or go to `address`: 0/8, 127/8, 224/4, 240/4 with the limited broadcast, and 169.254/16,
+ * which no router forwards (RFC 3927 section 7): in a cloud, the service there hands the host's credentials to whoever asks.
+ */
 export function isMartian(address: number): boolean {
   const first = address >>> 24;
-  return first === 0 || first === 127 || first >= 224;
+  return first === 0 || first === 127 || first >= 224 || address >>> 16 === LINK_LOCAL;
 }
 
 /** Walks the options between `at` and `end`: each but the one-byte kinds has its length behind its type. */

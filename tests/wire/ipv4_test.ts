@@ -148,6 +148,9 @@ const cases: [expected: keyof typeof DropReason, what: string, packet: Uint8Arra
   ["badDestination", "0/8", buildUdp({ destination: "0.1.2.3" })],
   ["badDestination", "loopback", buildUdp({ destination: "127.0.0.1" })],
   ["badDestination", "the last of loopback", buildUdp({ destination: "127.255.255.255" })],
+  ["badDestination", "the first of link-local", buildUdp({ destination: "169.254.0.0" })],
+  ["badDestination", "a cloud's metadata service", buildUdp({ destination: "169.254.169.254" })],
+  ["badDestination", "the last of link-local", buildUdp({ destination: "169.254.255.255" })],
   ["badDestination", "the first of multicast", buildUdp({ destination: "224.0.0.0" })],
   ["badDestination", "mDNS", buildUdp({ destination: "224.0.0.251" })],
   ["badDestination", "the last of multicast", buildUdp({ destination: "239.255.255.255" })],
@@ -160,6 +163,7 @@ const cases: [expected: keyof typeof DropReason, what: string, packet: Uint8Arra
   ["sourceEqualsDestination", "LAND", buildTcp({ source: "10.66.77.1", flags: 2 })],
   ["badSource", "from 0/8", buildUdp({ source: "0.0.0.0" })],
   ["badSource", "from loopback", buildUdp({ source: "127.0.0.1" })],
+  ["badSource", "from link-local", buildUdp({ source: "169.254.169.254" })],
   ["badSource", "from multicast", buildUdp({ source: "224.0.0.1" })],
   ["badSource", "from broadcast", buildUdp({ source: "255.255.255.255" })],
 
