@@ -7,15 +7,18 @@
  */
 import { dirname } from "node:path";
 import { describeChange, type HostChange, makeChange, readSysctl } from "./host_change.ts";
+import { AppError, ExitCode } from "./errors.ts";
 import { journalDirectory } from "./journal_directory.ts";
 import {
   JOURNAL_SUFFIX,
+  type JournalEntry,
   type JournalFile,
   type JournalOwner,
   readJournal,
   removeJournal,
-  rewriteJournal,
+  strikeOut,
   withJournalsLocked,
+  withJournalsLockedIfPossible,
 } from "./journal_files.ts";
 import { getLogger } from "./logging.ts";
 import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
@@ -45,8 +48,10 @@ const FILE_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
 export class Journal {
   readonly #path: string;
   readonly #owner: JournalOwner;
-  readonly #changes: HostChange[] = [];
+  readonly #entries: JournalEntry[] = [];
   #file: Deno.FsFile | null = null;
+  /** Of the file, in bytes. */
+  #size = 0;
   #isExclusive = false;
 
   /**
@@ -82,11 +87,12 @@ export class Journal {
 
   /** Writes a change down, then makes it. */
   make(change: HostChange): void {
-    this.#apart(change, () => {
+    const call = () => {
       this.#append(change);
-      this.#changes.push(change);
       makeChange(change);
-    });
+    };
+    if (UNSHARED_KINDS.has(change.kind)) call();
+    else this.exclusively(call);
   }
 
   /** The changes of one kind that other living instances have made in this network namespace. */
@@ -124,48 +130,62 @@ export class Journal {
    * @param until the last change of this kind, and what was made before it, are left for a later call
    */
   undo({ until }: { until?: HostChange["kind"] } = {}): void {
-    const first = this.#changes.findLastIndex(({ kind }) => kind === until) + 1;
-    for (let i = this.#changes.length - 1; i >= first; i--) {
-      const change = this.#changes[i]!;
+    const first = this.#entries.findLastIndex(({ change }) => change.kind === until) + 1;
+    for (let i = this.#entries.length - 1; i >= first; i--) {
+      const entry = this.#entries[i]!;
       // Struck out at once: of two instances that end together, one must see that the other holds the change no more.
-      this.#apart(change, () => {
-        if (!tryToUndo(change, this.#path)) return;
-        this.#changes.splice(i, 1);
-        this.#rewrite();
+      undoApart(entry.change, () => {
+        if (!tryToUndo(entry.change, this.#path)) return;
+        this.#entries.splice(i, 1);
+        this.#forget(entry);
       });
     }
-  }
-
-  #apart(change: HostChange, call: () => void): void {
-    if (UNSHARED_KINDS.has(change.kind)) call();
-    else this.exclusively(call);
   }
 
   #append(change: HostChange): void {
     if (this.#file === null) {
       Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
       this.#file = Deno.openSync(this.#path, { createNew: true, append: true, mode: 0o600 });
+      this.#size = 0;
       this.#write(this.#owner);
     }
+    const offset = this.#size;
     this.#write(change);
+    this.#entries.push({ change, offset });
   }
 
-  #write(line: JournalOwner | HostChange): void {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
-    const written = this.#file!.writeSync(bytes);
-    // A half-written entry could not be read by whoever has to undo it; /run is memory, so this is memory running out.
-    if (written !== bytes.length) throw new Error(`Cannot write ${this.#path}: no space is left`);
-  }
-
-  #rewrite(): void {
+  /** Closes and removes the file: nothing is in it any more. */
+  #remove(): void {
     this.#file?.close();
     this.#file = null;
-    if (this.#changes.length === 0) {
-      removeJournal(this.#path);
-    } else {
-      rewriteJournal(this.#path, [this.#owner, ...this.#changes]);
-      this.#file = Deno.openSync(this.#path, { append: true });
+    tryToForget(() => removeJournal(this.#path));
+  }
+
+  /** @throws {AppError} where there is no room for the whole line: the file is then as before */
+  #write(line: JournalOwner | HostChange): void {
+    const file = this.#file!;
+    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    try {
+      const written = file.writeSync(bytes);
+      if (written !== bytes.length) throw new Error("no space is left");
+    } catch (error) {
+      // A part of a line would spoil the next one as well.
+      if (this.#entries.length > 0) file.truncateSync(this.#size);
+      else this.#remove();
+      throw new AppError(
+        `Cannot write the journal of changes to ${this.#path}: ${
+          error instanceof Error ? error.message : error
+        }: nothing is changed without it: make room there`,
+        { exitCode: ExitCode.unexpected, cause: error },
+      );
     }
+    this.#size += bytes.length;
+  }
+
+  /** Takes an entry that has been undone out of the file, or the file away with the last one. A failure stops no undoing. */
+  #forget(entry: JournalEntry): void {
+    if (this.#entries.length > 0) tryToForget(() => strikeOut(this.#path, entry));
+    else this.#remove();
   }
 }
 
@@ -196,17 +216,32 @@ export function undoStale({ path, owner }: JournalFile): HostChange[] {
   if (file === null) return [];
   // Of two that start together, the second finds nothing left to do.
   file.lockSync(true);
-  const changes = readJournal(path).flatMap((journal) => journal.changes)
-    .filter(({ kind }) => isHere || FILE_KINDS.has(kind));
-  const left = changes.toReversed().filter((change) => !tryToUndoApart(change, path)).reverse();
-  if (left.length === 0) removeJournal(path);
-  else rewriteJournal(path, [owner, ...left]);
-  return changes.filter((change) => !left.includes(change));
+  const entries = readJournal(path).flatMap((journal) => journal.entries)
+    .filter(({ change }) => isHere || FILE_KINDS.has(change.kind));
+  const undone = entries.toReversed().filter((entry) =>
+    undoApart(entry.change, () => {
+      if (!tryToUndo(entry.change, path)) return false;
+      tryToForget(() => strikeOut(path, entry));
+      return true;
+    })
+  );
+  if (undone.length === entries.length) tryToForget(() => removeJournal(path));
+  return undone.reverse().map(({ change }) => change);
 }
 
-function tryToUndoApart(change: HostChange, journal: string): boolean {
-  const call = () => tryToUndo(change, journal);
-  return UNSHARED_KINDS.has(change.kind) ? call() : withJournalsLocked(call);
+/** Calls while no other instance changes what it shares with this one. */
+function undoApart<Result>(change: HostChange, call: () => Result): Result {
+  return UNSHARED_KINDS.has(change.kind) ? call() : withJournalsLockedIfPossible(call);
+}
+
+/** What is undone is harmless in a journal, as undoing it again is: that it stays there must stop nothing. */
+function tryToForget(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    getLogger("journal").warn("cannot strike out what is undone: {error}", { error });
+  }
 }
 
 function openIfThere(path: string): Deno.FsFile | null {

@@ -1,5 +1,5 @@
 /**
- * Owns the files that journals are: where they are, how they are read and rewritten, and the lock on all of them.
+ * The files of journals: where they are, how they are read, how an entry is struck out, and the lock on all of them.
  */
 import { removeDeadSocket } from "./control/socket_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
@@ -18,23 +18,61 @@ export interface JournalOwner extends ProcessIdentity, NetworkNamespace {
   readonly netns?: string;
 }
 
+/** A change as it stands in a journal. */
+export interface JournalEntry {
+  readonly change: HostChange;
+  /** Of its first byte in the file. */
+  readonly offset: number;
+}
+
 /** A journal as it was read, of a process that lives or has died. */
 export interface JournalFile {
   readonly path: string;
   readonly owner: JournalOwner;
-  /** In the order in which they were made. */
+  /** In the order in which they were made, without those that are struck out. */
+  readonly entries: readonly JournalEntry[];
+  /** The same without their places. */
   readonly changes: readonly HostChange[];
 }
+
+/** Takes the place of the first byte of an entry that has been undone: no JSON begins with it. */
+const STRUCK_OUT = new TextEncoder().encode("#");
+const NEWLINE = 0x0a;
 
 /**
  * Calls while no other process of ours is between looking at what is there and changing it. Not to be nested: a process
  * would wait for itself.
  */
 export function withJournalsLocked<Result>(call: () => Result): Result {
-  Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
-  using directory = Deno.openSync(journalDirectory());
-  directory.lockSync(true);
+  using _lock = lockJournals();
   return call();
+}
+
+/** The same for an undoing, which must take place even where the journals' directory is gone and cannot be made again. */
+export function withJournalsLockedIfPossible<Result>(call: () => Result): Result {
+  let lock: Deno.FsFile | null = null;
+  try {
+    lock = lockJournals();
+  } catch {
+    // Without journals there is nobody to exclude.
+  }
+  try {
+    return call();
+  } finally {
+    lock?.close();
+  }
+}
+
+function lockJournals(): Deno.FsFile {
+  Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
+  const directory = Deno.openSync(journalDirectory());
+  try {
+    directory.lockSync(true);
+    return directory;
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
 }
 
 /** The journals of a process, dead or alive. */
@@ -83,12 +121,14 @@ export function allJournals(): JournalFile[] {
   return names.sort().flatMap((name) => readJournal(`${directory}/${name}`));
 }
 
-/** Gives a journal other lines; at every moment it has the old ones or the new ones. */
-export function rewriteJournal(path: string, lines: readonly (JournalOwner | HostChange)[]): void {
-  const temporary = `${path}.new`;
-  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
-  Deno.writeTextFileSync(temporary, text, { mode: 0o600 });
-  Deno.renameSync(temporary, path);
+/**
+ * Marks an entry as undone, by one byte in its place: a full file system has room for that, and whoever reads meanwhile sees
+ * the entry or does not see it.
+ */
+export function strikeOut(path: string, { offset }: JournalEntry): void {
+  using file = Deno.openSync(path, { write: true });
+  file.seekSync(offset, Deno.SeekMode.Start);
+  file.writeSync(STRUCK_OUT);
 }
 
 /** Removes a journal, if it is still there. */
@@ -102,28 +142,41 @@ export function removeJournal(path: string): void {
 
 /** The journal with this path; none where it is gone, is another user's, or was cut off in its first line. */
 export function readJournal(path: string): JournalFile[] {
-  let text: string;
+  let bytes: Uint8Array;
   try {
     // An entry can be a command: only our own, and so never another user's in root's eyes, is taken at its word.
     if (Deno.statSync(path).uid !== Deno.uid()) return [];
-    text = Deno.readTextFileSync(path);
+    bytes = Deno.readFileSync(path);
   } catch (error) {
     // Its owner ended in good order between our two looks.
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
-  // The last line may be cut off: the process died before it made that change.
-  const [owner, ...changes] = text.split("\n").slice(0, -1).map(parseLine);
-  if (owner === null || owner === undefined) return [];
-  return [{
-    path,
-    owner: owner as JournalOwner,
+  const [first, ...rest] = linesOf(bytes);
+  const owner = first === undefined ? null : parseLine(first.text);
+  if (owner === null) return [];
+  const entries = rest.flatMap(({ text, offset }) => {
+    const change = parseLine(text);
     // One entry that cannot be read must not keep the others from being undone.
-    changes: changes.filter((change) => change !== null) as HostChange[],
-  }];
+    return change === null ? [] : [{ change: change as HostChange, offset }];
+  });
+  const changes = entries.map(({ change }) => change);
+  return [{ path, owner: owner as JournalOwner, entries, changes }];
 }
 
-/** What we wrote into a line ourselves, or null where it has been damaged since. */
+/** Whole lines. The last one may be cut off: the process died before it made that change. */
+function linesOf(bytes: Uint8Array): { readonly text: string; readonly offset: number }[] {
+  const decoder = new TextDecoder();
+  const lines = [];
+  for (let offset = 0;;) {
+    const end = bytes.indexOf(NEWLINE, offset);
+    if (end < 0) return lines;
+    lines.push({ text: decoder.decode(bytes.subarray(offset, end)), offset });
+    offset = end + 1;
+  }
+}
+
+/** What we wrote into a line ourselves, or null where it has been struck out, or damaged, since. */
 function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);

@@ -150,13 +150,28 @@ function replace(change: ResolvConfChange, bytes: Uint8Array): void {
   }
 }
 
-/** Keeps the file, and with it its owner and mode. */
+/**
+ * Keeps the file, and with it its owner and mode. Where there is no room for the new text, the old one is put back: it has
+ * the room that it had, and is the only copy of what stood there before us.
+ */
 function overwrite(path: string, bytes: Uint8Array): void {
-  using file = Deno.openSync(path, { write: true, create: true, mode: 0o644 });
+  using file = Deno.openSync(path, { read: true, write: true, create: true, mode: 0o644 });
+  const before = new Uint8Array(file.statSync().size);
+  const length = file.readSync(before) ?? 0;
+  try {
+    rewrite(file, bytes);
+  } catch (error) {
+    rewrite(file, before.subarray(0, length));
+    throw error;
+  }
+  file.syncDataSync();
+}
+
+function rewrite(file: Deno.FsFile, bytes: Uint8Array): void {
+  file.seekSync(0, Deno.SeekMode.Start);
   writeAll(file, bytes);
   // Afterwards, so that a reader in between finds our resolvers, at worst with old lines behind them, and never nothing.
   file.truncateSync(bytes.length);
-  file.syncDataSync();
 }
 
 function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
