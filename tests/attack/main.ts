@@ -1,0 +1,96 @@
+/**
+ * `deno task attack [--quick] [NAME...]`: attacks a gateway and its clients in namespaces of this machine, each attack
+ * bounded in time and packets, and prints what held. Needs root and `/dev/net/tun`.
+ */
+import { writeText } from "../../lib/app/output.ts";
+import { isInstalled, missingPrerequisite, Topology } from "../support/net.ts";
+import type { Attack, Outcome } from "./attack.ts";
+import { CLOSED_ATTACKS } from "./closed.ts";
+import { CRASH_ATTACKS } from "./crash.ts";
+import { EGRESS_ATTACKS } from "./egress.ts";
+import { STEER_ATTACKS } from "./steer.ts";
+import { TABLE_ATTACKS } from "./tables.ts";
+
+const ATTACKS: readonly Attack[] = [
+  ...CRASH_ATTACKS,
+  ...TABLE_ATTACKS,
+  ...STEER_ATTACKS,
+  ...CLOSED_ATTACKS,
+  ...EGRESS_ATTACKS,
+];
+
+/** Of one attack, its set-up and end included. */
+const TIME_LIMIT_MS = 240_000;
+/** How much of their length the attacks of a quick run have. */
+const QUICK = 0.1;
+
+interface Row {
+  readonly attack: Attack;
+  readonly outcome: Outcome;
+  readonly seconds: number;
+}
+
+function print(line: string): void {
+  writeText(Deno.stdout, `${line}\n`);
+}
+
+async function attempt(attack: Attack, scale: number): Promise<Outcome> {
+  const missing = (attack.programs ?? []).filter((program) => !isInstalled(program));
+  if (missing.length > 0) return { held: false, figure: `not run: no ${missing.join(", ")} here` };
+  await using topology = new Topology();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const limit = setTimeout(
+    () => reject(new Error(`not done within ${TIME_LIMIT_MS / 1000} s`)),
+    TIME_LIMIT_MS,
+  );
+  try {
+    return await Promise.race([attack.run(topology, scale), promise]);
+  } catch (error) {
+    const [first = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+    return { held: false, figure: `failed: ${first.slice(0, 160)}` };
+  } finally {
+    clearTimeout(limit);
+  }
+}
+
+function report(rows: readonly Row[]): void {
+  const width = Math.max(...rows.map(({ attack }) => attack.title.length));
+  print(`\n${"attacker".padEnd(10)} ${"attack".padEnd(width)} held  figure`);
+  for (const { attack, outcome } of rows) {
+    const held = outcome.held ? "yes " : "NO  ";
+    print(`${attack.attacker.padEnd(10)} ${attack.title.padEnd(width)} ${held}  ${outcome.figure}`);
+  }
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const missing = missingPrerequisite();
+  if (missing !== null) {
+    print(`Cannot attack: ${missing}`);
+    return 5;
+  }
+  const names = args.filter((arg) => arg !== "--quick");
+  const unknown = names.find((name) => !ATTACKS.some((attack) => attack.name === name));
+  if (unknown !== undefined) {
+    print(`There is no attack "${unknown}". The attacks are:`);
+    for (const { name, title } of ATTACKS) print(`  ${name.padEnd(18)} ${title}`);
+    return 2;
+  }
+  const scale = args.includes("--quick") ? QUICK : 1;
+  const rows: Row[] = [];
+  for (const attack of ATTACKS) {
+    if (names.length > 0 && !names.includes(attack.name)) continue;
+    const start = performance.now();
+    const outcome = await attempt(attack, scale);
+    const seconds = Math.round((performance.now() - start) / 1000);
+    rows.push({ attack, outcome, seconds });
+    print(
+      `${outcome.held ? "held" : "NOT HELD"}: ${attack.name} (${seconds} s): ${outcome.figure}`,
+    );
+  }
+  report(rows);
+  const failed = rows.filter(({ outcome }) => !outcome.held).length;
+  print(`\n${rows.length - failed} held, ${failed} did not`);
+  return failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
