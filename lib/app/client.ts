@@ -22,6 +22,7 @@ import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
 import { KillSwitch } from "./kill_switch.ts";
+import { catchFaults } from "./last_resort.ts";
 import { getLogger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
@@ -55,10 +56,16 @@ export async function runClient(options: RunOptions): Promise<number> {
   logWarnings(logger, config);
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
+  using faults = catchFaults(logger);
   using stop = listenForStop();
   const { interfaceName } = options;
   const journal = new Journal(interfaceName, options.netns);
-  const hooks = new Hooks({ config, interfaceName, journal, stop: stop.received });
+  const hooks = new Hooks({
+    config,
+    interfaceName,
+    journal,
+    stop: Promise.race([stop.received, faults.struck]),
+  });
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
@@ -121,6 +128,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       connection.connect(dataPlane, deadline),
       stop.received,
       dataPlane.failed,
+      faults.failed,
     ]);
     if (outcome === false) throw noAnswer(config, connection.server);
     if (outcome !== true) return ExitCode.ok;
@@ -186,6 +194,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       stop.received,
       connection.keep(dataPlane),
       dataPlane.failed,
+      faults.failed,
     ]);
     if (signal === undefined) throw serverLost(config, connection.server);
     logger.info("{signal} received: disconnecting", { signal });

@@ -10,6 +10,7 @@ import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { CARRIER_NAMES, type ClientCarriers } from "./client_carriers.ts";
 import type { DataPlaneHandle } from "./data_plane_handle.ts";
 import type { Report } from "./data_plane_protocol.ts";
+import { background, guarded } from "./guard.ts";
 import type { Logger } from "./logging.ts";
 import { reconnectPause } from "./reconnect_pause.ts";
 import { resolveEndpointAgain } from "./resolve.ts";
@@ -76,7 +77,7 @@ export class Connection {
   /** The host's network has changed: shakes hands at once if that concerns the way to the server. */
   onNetworkChange(): void {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => {
+    const look = guarded("client", "looking for the way to the server", () => {
       const way = this.#options.traceOf(this.#address);
       // Between two ways there may be none: the next notification brings the new one.
       if (way === "" || way === this.#way) return;
@@ -85,7 +86,8 @@ export class Connection {
       this.#dataPlane?.renew();
       // What broke UDP may have been the other network.
       if (this.#options.carriers.wantsUdp) this.#dataPlane?.tryUdp();
-    }, SETTLE_TIME);
+    });
+    this.#settling = setTimeout(look, SETTLE_TIME);
   }
 
   /** The machine has slept: what the other end, and the NATs between, know of us may be gone. */
@@ -142,10 +144,11 @@ export class Connection {
       this.#udpTrialPause = Math.min(2 * this.#udpTrialPause, MAX_UDP_TRIAL_PAUSE);
       this.#cameBack = false;
     }
-    this.#udpTrial = setTimeout(() => {
-      this.#dataPlane?.tryUdp();
+    const ask = guarded("client", "asking whether UDP gets through", () => {
       this.#planUdpTrial();
-    }, this.#udpTrialPause);
+      this.#dataPlane?.tryUdp();
+    });
+    this.#udpTrial = setTimeout(ask, this.#udpTrialPause);
   }
 
   /** UDP works again: the tunnel moves there. */
@@ -156,7 +159,8 @@ export class Connection {
     this.#cameBack = true;
     logger.info("UDP gets through: using it again");
     const dataPlane = this.#dataPlane;
-    void carriers.use(Carrier.udp, dataPlane, this.#place).then(() => dataPlane.renew());
+    const change = carriers.use(Carrier.udp, dataPlane, this.#place).then(() => dataPlane.renew());
+    background("client", "going back to UDP", change);
   }
 
   /**

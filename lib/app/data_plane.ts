@@ -303,6 +303,9 @@ export class DataPlane {
       case "end-capture":
         this.#captures.obey(command);
         break;
+      case "ping":
+        this.#report({ kind: "alive" });
+        break;
       case "get-statistics":
         this.#report({ kind: "statistics", statistics: this.#statistics(now) });
         break;

@@ -8,7 +8,9 @@ import type { CaptureRequest } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
 import { type PeerChange, peerChangeTexts } from "./peer_change.ts";
+import { guarded } from "./guard.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
+import { deathOf, endOf, WorkerWatch } from "./worker_watch.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
@@ -49,6 +51,8 @@ export class DataPlaneHandle {
   readonly #captures = new RunningCaptures((command) => this.#send(command));
   #failure: DataPlaneError | null = null;
   readonly #failed = Promise.withResolvers<never>();
+  readonly #watch: WorkerWatch;
+  #isReady = false;
   #stopped = false;
 
   private constructor(libc: Libc, fds: { sender: number }, listener: DataPlaneListener) {
@@ -59,11 +63,23 @@ export class DataPlaneHandle {
       type: "module",
       name: "data-plane",
     });
-    this.#worker.onmessage = ({ data }: MessageEvent<Report>) => this.#take(data);
-    this.#worker.onerror = (event) => {
+    this.#worker.onmessage = guarded(
+      "dataplane",
+      "taking a report of the data plane",
+      ({ data }: MessageEvent<Report>) => this.#take(data),
+    );
+    this.#worker.onerror = guarded("dataplane", "taking an error of the data plane", (event) => {
       event.preventDefault();
       this.#take({ kind: "failed", message: event.message, errno: 0 });
-    };
+    });
+    this.#watch = new WorkerWatch({
+      category: "dataplane",
+      ask: () => this.#send({ kind: "ping" }),
+      onSilence: (seconds) => {
+        const message = `it has not answered for ${seconds} s`;
+        this.#take({ kind: "failed", message, errno: 0 });
+      },
+    });
     // Whoever is interested waits for it; that nobody does is no error of its own.
     this.#failed.promise.catch(() => {});
   }
@@ -183,11 +199,12 @@ export class DataPlaneHandle {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#watch[Symbol.dispose]();
     this.#captures.fail(new Error("Cannot go on with the capture: the tunnel ends"));
     if (this.#failure === null) {
       const stopped = this.#wait("stopped");
       this.#send({ kind: "stop" });
-      await stopped.catch(() => {});
+      await endOf(stopped);
     }
     this.#worker.terminate();
     this.#libc.symbols.close(this.#commandFd);
@@ -228,19 +245,25 @@ export class DataPlaneHandle {
       case "network-changed":
         this.#listener.onNetworkChange();
         break;
+      case "alive":
+        this.#watch.answered();
+        break;
       case "captured":
       case "capture-ended":
         this.#captures.take(report);
         break;
       case "failed": {
-        const failure = new DataPlaneError(report);
+        if (this.#failure !== null) break;
+        const failure = new DataPlaneError(this.#isReady ? deathOf("data-plane", report) : report);
         this.#failure = failure;
+        this.#watch[Symbol.dispose]();
         this.#failed.reject(failure);
         this.#captures.fail(failure);
         for (const waiter of this.#waiters.splice(0)) waiter.reject(failure);
         break;
       }
       default: {
+        if (report.kind === "ready") this.#isReady = true;
         const index = this.#waiters.findIndex((waiter) => waiter.kind === report.kind);
         if (index >= 0) this.#waiters.splice(index, 1)[0].resolve(report);
       }

@@ -68,6 +68,8 @@ export type Command =
   /** Log each packet that goes outside from now on, or no more. */
   | { readonly kind: "set-trace"; readonly trace: boolean }
   | CaptureCommand
+  /** Answered by `alive`, by which the main thread sees that the loop runs. */
+  | { readonly kind: "ping" }
   /** Answered by `statistics`. */
   | { readonly kind: "get-statistics" }
   /** End the loop; answered by `stopped`. */
@@ -118,6 +120,7 @@ export type Report =
   | { readonly kind: "tun-opened"; readonly name: string }
   | { readonly kind: "fake-tcp-opened" }
   | { readonly kind: "peers-changed" }
+  | { readonly kind: "alive" }
   /** What happened to the peer with this index in the configuration. */
   | {
     readonly kind: "peer";

@@ -20,12 +20,16 @@ scope.onmessage = ({ data: config }) => {
     dataPlane.close();
     scope.postMessage({ kind: "stopped" });
   } catch (error) {
-    dataPlane?.close();
-    scope.postMessage({
-      kind: "failed",
+    const failure = {
       message: error instanceof Error ? error.message : String(error),
       errno: error instanceof SystemCallError ? error.errno : 0,
-    });
+    };
+    try {
+      // Before the report: what is undone next, the host's commands included, may count on the sockets being closed.
+      dataPlane?.close();
+    } finally {
+      scope.postMessage({ kind: "failed", ...failure });
+    }
   }
   scope.close();
 };

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { Forwarder, type Transport } from "../dns/forwarder.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "./errors.ts";
-import { guarded } from "./guard.ts";
+import { background, guarded } from "./guard.ts";
 import type { Logger } from "./logging.ts";
 
 const PORT = 53;
@@ -53,9 +53,7 @@ export class DnsProxy implements Disposable {
     try {
       const proxy = new DnsProxy(options, Deno.listen({ hostname, port: PORT }));
       await proxy.#serveUdp(hostname);
-      void proxy.#serveTcp().catch((error) => {
-        options.logger.warn("DNS proxy: no more answers by TCP: {error}", { error });
-      });
+      background("dns", "taking connections for DNS", proxy.#serveTcp());
       return proxy;
     } catch (error) {
       if (!isAddressInUse(error)) throw error;
@@ -82,17 +80,22 @@ export class DnsProxy implements Disposable {
         if (sender.port === 0) return;
         const answer = await this.#answer(query, "udp");
         if (answer === null) return;
-        this.#udp.send(answer, sender.port, sender.address, (error) => {
+        const sent = guarded("dns", "sending a DNS answer", (error: Error | null) => {
           if (error) this.#logger.debug("cannot send a DNS answer: {error}", { error });
         });
+        this.#udp.send(answer, sender.port, sender.address, sent);
       }),
     );
-    this.#udp.bind(PORT, hostname, () => {
+    this.#udp.bind(PORT, hostname, resolve);
+    return promise.then(() => {
       this.#udp.off("error", reject);
-      this.#udp.on("error", (error) => this.#logger.warn("DNS proxy: {error}", { error }));
-      resolve();
+      this.#udp.on(
+        "error",
+        guarded("dns", "listening for DNS queries", (error) => {
+          throw error;
+        }),
+      );
     });
-    return promise;
   }
 
   async #serveTcp(): Promise<void> {
@@ -102,12 +105,14 @@ export class DnsProxy implements Disposable {
         continue;
       }
       this.#connections++;
-      void this.#serveConnection(connection).finally(() => this.#connections--);
+      const served = this.#serveConnection(connection).finally(() => this.#connections--);
+      background("dns", "answering DNS queries by TCP", served);
     }
   }
 
   async #serveConnection(connection: Deno.TcpConn): Promise<void> {
-    const idle = setTimeout(() => closeQuietly(connection), TCP_IDLE_TIMEOUT);
+    const close = guarded("dns", "closing a connection", () => closeQuietly(connection));
+    const idle = setTimeout(close, TCP_IDLE_TIMEOUT);
     try {
       for (let query = await readFramed(connection); query !== null;) {
         const answer = await this.#answer(query, "tcp");
@@ -141,22 +146,26 @@ function exchangeUdp(
 ): Promise<Uint8Array | null> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array | null>();
   const socket = createSocket("udp4");
-  const finish = (answer: Uint8Array | null) => {
+  const finish = guarded("dns", "ending a question", (answer: Uint8Array | null) => {
     clearTimeout(timer);
     socket.removeAllListeners("message");
     socket.close();
     resolve(answer);
-  };
-  const timer = setTimeout(() => finish(null), UPSTREAM_TIMEOUT);
-  const address = formatIpv4(upstream);
-  socket.once("error", () => finish(null));
-  socket.on("message", (answer, sender) => {
-    if (sender.address !== address || sender.port !== PORT) return;
-    if (accept(answer)) finish(answer);
   });
-  socket.send(query, PORT, address, (error) => {
+  const timer = setTimeout(finish, UPSTREAM_TIMEOUT, null);
+  const address = formatIpv4(upstream);
+  socket.once("error", guarded("dns", "asking a resolver", () => finish(null)));
+  socket.on(
+    "message",
+    guarded("dns", "taking a resolver's answer", (answer, sender) => {
+      if (sender.address !== address || sender.port !== PORT) return;
+      if (accept(answer)) finish(answer);
+    }),
+  );
+  const sent = guarded("dns", "asking a resolver", (error: Error | null) => {
     if (error) finish(null);
   });
+  socket.send(query, PORT, address, sent);
   return promise;
 }
 
@@ -171,7 +180,10 @@ async function exchangeTcp(
     const signal = AbortSignal.timeout(UPSTREAM_TIMEOUT);
     connection = await Deno.connect({ hostname: formatIpv4(upstream), port: PORT, signal });
     const open = connection;
-    timer = setTimeout(() => closeQuietly(open), UPSTREAM_TIMEOUT);
+    timer = setTimeout(
+      guarded("dns", "giving a resolver up", () => closeQuietly(open)),
+      UPSTREAM_TIMEOUT,
+    );
     await writeFramed(open, query);
     const answer = await readFramed(open);
     return answer !== null && accept(answer) ? answer : null;

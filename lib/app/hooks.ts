@@ -8,6 +8,7 @@
  */
 import type { Config, HookCommand } from "../config/config.ts";
 import { AppError, ExitCode } from "./errors.ts";
+import { background } from "./guard.ts";
 import { DOWN_LIMIT, type PreparedHook, runHook, warnOfHook } from "./hook_command.ts";
 import type { Journal } from "./journal.ts";
 
@@ -26,7 +27,7 @@ export class Hooks {
 
   constructor(options: HooksOptions) {
     this.#options = options;
-    void options.stop.then(() => this.#isStopped = true);
+    background("hooks", "stopping commands", options.stop.then(() => this.#isStopped = true));
   }
 
   /** Whether a command is still to come when the tunnel ends. */

@@ -80,7 +80,11 @@ function sendToStandardError(levels: LogLevels, format: LogFormat): void {
   });
   configureSync({
     reset: true,
-    sinks: { stderr: (record) => void writeText(Deno.stderr, formatter(record)) },
+    sinks: {
+      stderr: (record) => {
+        writeText(Deno.stderr, formatter(record));
+      },
+    },
     loggers: [
       ...LOG_CATEGORIES.map((name) => ({
         category: ["vpn", name],

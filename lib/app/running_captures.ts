@@ -1,6 +1,7 @@
 /** Owns the main thread's part of captures: asks the data plane for them, and takes chunks no faster than somebody wants them. */
 import type { CaptureCounts } from "../capture/capture.ts";
 import type { CaptureCommand, CaptureReport, CaptureRequest } from "./captures.ts";
+import { guarded } from "./guard.ts";
 
 /** Each costs the data plane a copy of every packet. */
 const MAX_CAPTURES = 4;
@@ -40,7 +41,7 @@ export class RunningCaptures {
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<CaptureCounts>();
     this.#running.set(id, { ...consumer, resolve, reject, taken: Promise.resolve() });
-    const end = () => this.#sendAbout(id, "end-capture");
+    const end = guarded("control", "ending a capture", () => this.#sendAbout(id, "end-capture"));
     try {
       this.#send({ kind: "start-capture", id, request });
       if (consumer.signal.aborted) end();

@@ -14,6 +14,7 @@ import { Gateway } from "./gateway.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { Journal } from "./journal.ts";
+import { catchFaults } from "./last_resort.ts";
 import { getLogger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
@@ -43,10 +44,16 @@ export async function runServer(options: RunOptions): Promise<number> {
   logWarnings(logger, config);
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
+  using faults = catchFaults(logger);
   using stop = listenForStop();
   const { interfaceName } = options;
   const journal = new Journal(interfaceName, options.netns);
-  const hooks = new Hooks({ config, interfaceName, journal, stop: stop.received });
+  const hooks = new Hooks({
+    config,
+    interfaceName,
+    journal,
+    stop: Promise.race([stop.received, faults.struck]),
+  });
   using network = new HostNetwork(journal);
   network.requireFreeName(options.interfaceName);
 
@@ -127,7 +134,7 @@ export async function runServer(options: RunOptions): Promise<number> {
         aead,
       },
     );
-    const signal = await Promise.race([stop.received, dataPlane.failed]);
+    const signal = await Promise.race([stop.received, dataPlane.failed, faults.failed]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
     await endTunnel({ hooks, journal, dataPlane });

@@ -1,4 +1,5 @@
 /** Owns the notice that the machine has slept: CLOCK_BOOTTIME has gone on meanwhile, CLOCK_MONOTONIC has not. */
+import { guarded } from "./guard.ts";
 
 /** ms between looks. */
 const INTERVAL = 1_000;
@@ -17,10 +18,12 @@ export function watchSleep(
   { interval = INTERVAL } = {},
 ): Disposable {
   let known = sleptTime();
-  const timer = setInterval(() => {
+  const look = guarded("client", "looking whether the machine has slept", () => {
     const slept = sleptTime();
-    if (slept - known >= MIN_SLEEP) onResume();
+    const isLong = slept - known >= MIN_SLEEP;
     known = slept;
-  }, interval);
+    if (isLong) onResume();
+  });
+  const timer = setInterval(look, interval);
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }

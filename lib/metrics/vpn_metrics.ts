@@ -46,6 +46,8 @@ export interface Snapshot {
     /** Packets that the kernel refused, by the name of the error. */
     readonly sendErrors: Readonly<Record<string, number>>;
   } | null;
+  /** Errors inside the program that ended nothing, by what it was doing; what has had none is left out. */
+  readonly faults: Readonly<Record<string, number>>;
   readonly process: {
     /** Unix ms. */
     readonly startTime: number;
@@ -84,6 +86,11 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
       })),
     ),
     ...snapshot.nat === null ? [] : natMetrics(snapshot.nat),
+    counter(
+      "vpn_internal_errors_total",
+      "Errors inside the program that ended nothing, by what it was doing.",
+      Object.entries(snapshot.faults).map(([entry, value]) => ({ labels: { entry }, value })),
+    ),
     ...processMetrics(snapshot.process),
   ];
 }

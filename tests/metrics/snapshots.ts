@@ -24,5 +24,6 @@ export const GATEWAY: Snapshot = {
   peers: [LAPTOP],
   drops: { no_route: 7, bad_tag: 1 },
   nat: { mappings: 5, sessions: 9, sendErrors: { EPERM: 2 } },
+  faults: { "answering a DNS query": 3 },
   process: { startTime: 1_790_000_000_000, cpuTime: 1_500_000, residentMemory: 1e8 },
 };

@@ -43,6 +43,7 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_nat_mappings: [[{}, 5]],
     vpn_nat_sessions: [[{}, 9]],
     vpn_nat_send_errors_total: [[{ error: "EPERM" }, 2]],
+    vpn_internal_errors_total: [[{ entry: "answering a DNS query" }, 3]],
     process_start_time_seconds: [[{}, 1_790_000_000]],
     process_cpu_seconds_total: [[{}, 1.5]],
     process_resident_memory_bytes: [[{}, 1e8]],

@@ -7,7 +7,7 @@ import { openLibc } from "../../../ffi/libc.ts";
 import { peerUser } from "../../../ffi/unix_socket.ts";
 import type { Journal } from "../journal.ts";
 import { allJournals } from "../journal_files.ts";
-import { getLogger } from "../logging.ts";
+import { guarded } from "../guard.ts";
 import { isAlive } from "../process_identity.ts";
 import { isFreeForSocket, removeDeadSocket } from "./socket_file.ts";
 
@@ -45,29 +45,30 @@ export class LocalSocket implements AsyncDisposable {
     if (path === undefined) return null;
     const connections = new Set<Socket>();
     // What was asked before the other end closed its side is answered all the same.
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const connect = guarded("control", "taking a connection", (socket: Socket) => {
       // A connection that breaks is closed, which is all that there is to do about it.
-      socket.on("error", () => {});
+      socket.on("error", guarded("control", "closing a connection", () => {}));
       if (!mayEnter(socket)) {
         socket.destroy();
         return;
       }
       connections.add(socket);
-      socket.on("close", () => connections.delete(socket));
+      const forget = guarded("control", "closing a connection", () => connections.delete(socket));
+      socket.on("close", forget);
       onConnection(socket);
     });
+    const server = createServer({ allowHalfOpen: true }, connect);
     server.maxConnections = MAX_CONNECTIONS;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(path, () => {
-        server.off("error", reject);
-        server.on(
-          "error",
-          (error) => getLogger("control").warn("{path}: {error}", { path, error }),
-        );
-        resolve();
-      });
+      server.listen(path, resolve);
     });
+    server.on(
+      "error",
+      guarded("control", "listening for connections", (error) => {
+        throw error;
+      }),
+    );
     Deno.chmodSync(path, OWNER_ONLY);
     return new LocalSocket(path, server, connections);
   }

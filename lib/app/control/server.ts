@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Journal } from "../journal.ts";
 import { journalDirectory } from "../journal_directory.ts";
+import { background, guarded } from "../guard.ts";
 import { getLogger } from "../logging.ts";
 import { LineSplitter } from "./lines.ts";
 import { LocalSocket } from "./local_socket.ts";
@@ -71,20 +72,22 @@ class Conversation {
   constructor(socket: Socket, handlers: Readonly<Record<string, Handler>>) {
     this.#socket = socket;
     this.#handlers = handlers;
-    socket.on("data", (chunk) => this.#take(this.#splitter.push(chunk)));
-    socket.on("end", () => {
+    const on = (event: "data" | "end" | "close", handler: (chunk: Uint8Array) => void) =>
+      socket.on(event, guarded("control", "serving a control connection", handler));
+    on("data", (chunk) => this.#take(this.#splitter.push(chunk)));
+    on("end", () => {
       this.#hasEnded = true;
       const rest = this.#splitter.rest();
       this.#take(rest === "" ? [] : [rest]);
       this.#gone.abort();
     });
-    socket.on("close", () => this.#gone.abort());
+    on("close", () => this.#gone.abort());
   }
 
   #take(lines: readonly (string | null)[]): void {
     this.#waiting.push(...lines);
     if (this.#waiting.length > MAX_WAITING) this.#socket.pause();
-    if (!this.#isBusy) void this.#answerAll();
+    if (!this.#isBusy) background("control", "answering requests", this.#answerAll());
   }
 
   async #answerAll(): Promise<void> {
@@ -131,11 +134,11 @@ class Conversation {
     const socket = this.#socket;
     if (socket.destroyed || socket.write(`${JSON.stringify(answer)}\n`)) return;
     await new Promise<void>((resolve) => {
-      const done = () => {
+      const done = guarded("control", "waiting for room", () => {
         socket.off("drain", done);
         socket.off("close", done);
         resolve();
-      };
+      });
       socket.on("drain", done);
       socket.on("close", done);
     });

@@ -16,6 +16,7 @@ import {
 } from "../../config/uapi.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { Journal } from "../journal.ts";
+import { background, guarded } from "../guard.ts";
 import { getLogger } from "../logging.ts";
 import { LineSplitter } from "./lines.ts";
 import type { LivePeers } from "./live_peers.ts";
@@ -72,15 +73,15 @@ class Conversation {
   readonly #answer: (lines: readonly string[]) => Promise<string>;
   readonly #splitter = new LineSplitter(MAX_LINE);
   #lines: string[] = [];
-  #last: Promise<void> = Promise.resolve();
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(socket: Socket, answer: (lines: readonly string[]) => Promise<string>) {
     this.#socket = socket;
     this.#answer = answer;
-    socket.on("data", (chunk) => this.#splitter.push(chunk).forEach((line) => this.#take(line)));
-    socket.on("end", () => {
-      this.#last = this.#last.then(() => void socket.end());
-    });
+    const on = (event: "data" | "end", handler: (chunk: Uint8Array) => void) =>
+      socket.on(event, guarded("control", "serving a connection of `wg`", handler));
+    on("data", (chunk) => this.#splitter.push(chunk).forEach((line) => this.#take(line)));
+    on("end", () => this.#then(() => Promise.resolve(socket.end())));
   }
 
   #take(line: string | null): void {
@@ -92,11 +93,17 @@ class Conversation {
       const lines = this.#lines;
       this.#lines = [];
       this.#socket.pause();
-      this.#last = this.#last.then(async () => {
+      this.#then(async () => {
         this.#socket.write(await this.#answer(lines));
         this.#socket.resume();
       });
     }
+  }
+
+  /** Does this behind all that is to be done before. */
+  #then(work: () => Promise<unknown>): void {
+    this.#last = this.#last.then(work);
+    background("control", "answering `wg`", this.#last);
   }
 }
 

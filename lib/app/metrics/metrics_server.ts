@@ -10,6 +10,7 @@ import type { SocketAddress } from "../../config/config.ts";
 import { CONTENT_TYPE } from "../../metrics/exposition.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "../errors.ts";
+import { guarded } from "../guard.ts";
 import { listenerOn } from "../port_safety.ts";
 
 const PATH = "/metrics";
@@ -46,7 +47,11 @@ export class MetricsServer implements Disposable {
         keepAliveTimeout: TIMEOUT,
         connectionsCheckingInterval: CHECK_INTERVAL,
       },
-      (request, response) => void answer(request, response, read),
+      guarded(
+        "control",
+        "answering a request for metrics",
+        (request: IncomingMessage, response: ServerResponse) => answer(request, response, read),
+      ),
     );
     server.timeout = TIMEOUT;
     server.maxConnections = MAX_CONNECTIONS;

@@ -6,6 +6,7 @@ import { type Snapshot, vpnMetrics } from "../../metrics/vpn_metrics.ts";
 import { VERSION } from "../../version.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { Statistics } from "../data_plane_protocol.ts";
+import { faultCounts } from "../guard.ts";
 import type { Logger } from "../logging.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { shared } from "./shared.ts";
@@ -59,6 +60,7 @@ function snapshot(
     peers,
     drops,
     nat: hasNat ? nat : null,
+    faults: faultCounts(),
     process: {
       startTime: performance.timeOrigin,
       cpuTime: user + system,

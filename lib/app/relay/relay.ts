@@ -8,6 +8,7 @@ import { cleanUp } from "../cleanup.ts";
 import { DataPlaneError } from "../data_plane_handle.ts";
 import { AppError, ExitCode } from "../errors.ts";
 import { Journal } from "../journal.ts";
+import { catchFaults } from "../last_resort.ts";
 import { getLogger, type Logger } from "../logging.ts";
 import { dropPrivileges, requireRelayPrivileges } from "../privileges.ts";
 import { resolveEndpoint } from "../resolve.ts";
@@ -32,6 +33,7 @@ export async function runRelay(options: RelayOptions): Promise<number> {
   const logger = getLogger("relay");
   requireRelayPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
+  using faults = catchFaults(logger);
   using stop = listenForStop();
   const { listen, connect, netns } = options;
   const address = await Promise.race([
@@ -54,7 +56,7 @@ export async function runRelay(options: RelayOptions): Promise<number> {
       listen: listenerText(listen),
       connect: targetText(connect, address),
     });
-    const signal = await Promise.race([stop.received, relay.failed]);
+    const signal = await Promise.race([stop.received, relay.failed, faults.failed]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
     journal.undo();

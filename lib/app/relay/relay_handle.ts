@@ -1,9 +1,14 @@
 /** Owns the main thread's end of a relay: starts the Worker, waits until it is ready, ends it. */
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
-import { createWakeChannel } from "../../../ffi/wake_channel.ts";
+import { createWakeChannel, sendMessage } from "../../../ffi/wake_channel.ts";
 import { DataPlaneError } from "../data_plane_handle.ts";
+import { guarded } from "../guard.ts";
 import type { Logger } from "../logging.ts";
+import { deathOf, endOf, WorkerWatch } from "../worker_watch.ts";
 import type { RelayConfig, RelayReport } from "./relay_protocol.ts";
+
+/** Any message asks the thread whether it runs; only the end of them ends it. */
+const PING = Uint8Array.of(0);
 
 export class RelayHandle implements AsyncDisposable {
   readonly #libc: Libc;
@@ -13,6 +18,8 @@ export class RelayHandle implements AsyncDisposable {
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #failed = Promise.withResolvers<never>();
+  readonly #watch: WorkerWatch;
+  #isReady = false;
 
   private constructor(libc: Libc, wakeFd: number, logger: Logger) {
     this.#libc = libc;
@@ -22,11 +29,23 @@ export class RelayHandle implements AsyncDisposable {
       type: "module",
       name: "relay",
     });
-    this.#worker.onmessage = ({ data }: MessageEvent<RelayReport>) => this.#take(data);
-    this.#worker.onerror = (event) => {
+    this.#worker.onmessage = guarded(
+      "relay",
+      "taking a report of the relay's thread",
+      ({ data }: MessageEvent<RelayReport>) => this.#take(data),
+    );
+    this.#worker.onerror = guarded("relay", "taking an error of the relay's thread", (event) => {
       event.preventDefault();
       this.#take({ kind: "failed", message: event.message, errno: 0 });
-    };
+    });
+    this.#watch = new WorkerWatch({
+      category: "relay",
+      ask: () => sendMessage(this.#libc, this.#wakeFd, PING),
+      onSilence: (seconds) => {
+        const message = `it has not answered for ${seconds} s`;
+        this.#take({ kind: "failed", message, errno: 0 });
+      },
+    });
     // Whoever is interested waits for it; that nobody does is no error of its own.
     this.#failed.promise.catch(() => {});
   }
@@ -57,22 +76,27 @@ export class RelayHandle implements AsyncDisposable {
 
   /** Ends all connections and closes the sockets. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch[Symbol.dispose]();
     this.#libc.symbols.close(this.#wakeFd);
-    await this.#ended.promise;
+    await endOf(this.#ended.promise);
     this.#worker.terminate();
   }
 
   #take(report: RelayReport): void {
     switch (report.kind) {
       case "ready":
+        this.#isReady = true;
         this.#ready.resolve();
         break;
       case "log":
         if (report.level === "info") this.#logger.info("{line}", { line: report.message });
         else this.#logger.warn("{line}", { line: report.message });
         break;
+      case "alive":
+        this.#watch.answered();
+        break;
       case "failed":
-        this.#failed.reject(new DataPlaneError(report));
+        this.#failed.reject(new DataPlaneError(this.#isReady ? deathOf("relay", report) : report));
         this.#ended.resolve();
         break;
       case "stopped":

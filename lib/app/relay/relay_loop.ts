@@ -3,9 +3,10 @@ import { Arena } from "../../../ffi/arena.ts";
 import { BootClock } from "../../../ffi/clock.ts";
 import { Epoll, EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
 import { errnoName } from "../../../ffi/errno.ts";
-import { openLibc } from "../../../ffi/libc.ts";
+import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { RouteMonitor } from "../../../ffi/netlink/monitor.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import { receiveMessage } from "../../../ffi/wake_channel.ts";
 import { IDLE_TIMEOUT, RelayFlows } from "../../carrier/relay_flows.ts";
 import { DropLog } from "../../drop_log.ts";
 import { DropCounters } from "../../wire/drop_reason.ts";
@@ -31,6 +32,8 @@ const CONTROL_SPACE = 16 * 1024;
 
 export class RelayLoop {
   readonly #resources = new DisposableStack();
+  readonly #libc: Libc;
+  readonly #messageBuffer = new Uint8Array(16);
   readonly #clock: BootClock;
   readonly #epoll: Epoll;
   readonly #monitor: RouteMonitor;
@@ -58,7 +61,7 @@ export class RelayLoop {
     using opened = new DisposableStack();
     const { endpoints, offload, udp } = config;
     const { remote } = endpoints;
-    const libc = openLibc();
+    const libc = this.#libc = openLibc();
     const netlink = opened.use(Rtnetlink.open(libc));
     this.#monitor = opened.use(RouteMonitor.open(libc));
     const mtu = Math.min(
@@ -118,7 +121,7 @@ export class RelayLoop {
         else if (fd === sender.fd) sender.serve();
         else if (fd === this.#monitor.fd) {
           if (this.#monitor.read().length > 0) this.#mover.networkChanged();
-        } else if (fd === this.#config.commandFd) {
+        } else if (fd === this.#config.commandFd && this.#isToldToEnd()) {
           this.#link.close(now);
           return;
         }
@@ -126,6 +129,17 @@ export class RelayLoop {
       this.#mover.poll(now);
       if (this.#link.blockedFd !== this.#awaitedFd) this.#await(this.#link.blockedFd);
       if (this.#dropLog.hasNews()) this.#tellDrops(now);
+    }
+  }
+
+  /** Answers the main thread's questions whether this one runs; true when it has closed its end. */
+  #isToldToEnd(): boolean {
+    for (;;) {
+      const { commandFd } = this.#config;
+      const message = receiveMessage(this.#libc, commandFd, this.#messageBuffer);
+      if (message === null) return false;
+      if (message.length === 0) return true;
+      this.#report({ kind: "alive" });
     }
   }
 

@@ -3,7 +3,7 @@ import type { CarrierEndpoints } from "../carrier_filter.ts";
 
 /** All that a relay needs to begin. Sent once, by `postMessage`, before its loop starts. */
 export interface RelayConfig {
-  /** Descriptor of the wake channel's receiving end: the relay ends when the other end is closed. */
+  /** Descriptor of the wake channel's receiving end: a message asks for `alive`; the relay ends when the other end is closed. */
   readonly commandFd: number;
   /** Where the datagrams of UDP come from, or go; host order. */
   readonly udp: {
@@ -20,6 +20,8 @@ export interface RelayConfig {
 /** From the relay, by `postMessage`. */
 export type RelayReport =
   | { readonly kind: "ready" }
+  /** It was asked whether it runs. */
+  | { readonly kind: "alive" }
   | { readonly kind: "log"; readonly level: "info" | "warning"; readonly message: string }
   | { readonly kind: "stopped" }
   /** It cannot go on. `errno` is 0 when no system call failed. */
