@@ -123,6 +123,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       reports.onPathMtu(report);
     },
   });
+  const services = new AsyncDisposableStack();
   try {
     const outcome = await Promise.race([
       connection.connect(dataPlane, deadline),
@@ -135,9 +136,11 @@ export async function runClient(options: RunOptions): Promise<number> {
 
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
-    using killSwitch = config.interface.killSwitch
-      ? new KillSwitch({ interfaceName, mark: plan.mark, journal }, carriers.ports(port))
-      : null;
+    const killSwitch = services.use(
+      config.interface.killSwitch
+        ? new KillSwitch({ interfaceName, mark: plan.mark, journal }, carriers.ports(port))
+        : null,
+    );
     if (killSwitch !== null) carriers.protectBy(killSwitch, port);
     const settings = {
       name: options.interfaceName,
@@ -154,29 +157,33 @@ export async function runClient(options: RunOptions): Promise<number> {
     if (dns !== null) {
       logger.info("names are looked up through the tunnel, by {by}", { by: dns.by });
     }
-    await using _control = await openControl({
-      role: "client",
-      interfaceName,
-      netns: options.netns ?? null,
-      config,
-      port,
-      mark: plan.mark,
-      aead,
-      dataPlane,
-      network,
-      settings,
-      journal,
-      log,
-    });
-    using _metrics = await serveMetrics({
-      config,
-      role: "client",
-      interfaceName,
-      aead,
-      dataPlane,
-      hasNat: false,
-      logger,
-    });
+    services.use(
+      await openControl({
+        role: "client",
+        interfaceName,
+        netns: options.netns ?? null,
+        config,
+        port,
+        mark: plan.mark,
+        aead,
+        dataPlane,
+        network,
+        settings,
+        journal,
+        log,
+      }),
+    );
+    services.use(
+      await serveMetrics({
+        config,
+        role: "client",
+        interfaceName,
+        aead,
+        dataPlane,
+        hasNat: false,
+        logger,
+      }),
+    );
     await hooks.postUp();
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : dns?.needsProgram ? dns.by : null,
@@ -189,7 +196,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       time: Math.round(performance.now() - startedAt),
       aead,
     });
-    using _sleepWatch = watchSleep(() => sleptTime(openLibc()), () => connection.onResume());
+    services.use(watchSleep(() => sleptTime(openLibc()), () => connection.onResume()));
     const signal = await Promise.race([
       stop.received,
       connection.keep(dataPlane),
@@ -200,7 +207,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     logger.info("{signal} received: disconnecting", { signal });
   } finally {
     connection.close();
-    await endTunnel({ hooks, journal, dataPlane });
+    await endTunnel({ hooks, services, journal, dataPlane });
   }
   return ExitCode.ok;
 }

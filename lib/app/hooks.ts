@@ -3,7 +3,7 @@
  *
  * - `PreUp` when the device is there, but neither configured nor switched on
  * - `PostUp` when everything is set up
- * - `PreDown` before anything is taken back, if everything had been set up
+ * - `PreDown` while everything stands, the sockets that `wg` and `vpn status` ask included, if all had been set up
  * - `PostDown` when the device is gone, whatever became of the start, and by `vpn cleanup` after a crash
  */
 import type { Config, HookCommand } from "../config/config.ts";

@@ -72,6 +72,7 @@ export async function runServer(options: RunOptions): Promise<number> {
   );
   // It outlives the data plane, whose last segments the host's TCP would answer.
   using carriers = new DisposableStack();
+  const services = new AsyncDisposableStack();
   try {
     if (config.interface.transport !== "udp") {
       const table = `vpn_${interfaceName}_faketcp`;
@@ -88,34 +89,40 @@ export async function runServer(options: RunOptions): Promise<number> {
     network.bringUp(settings);
     network.addRoutes(settings, planPeerRoutes(config));
     gateway.open();
-    using _proxy = config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
-      address: config.interface.addresses[0].address,
-      upstreams: config.interface.dnsProxy,
-      logger: getLogger("dns"),
-    });
-    await using _control = await openControl({
-      role: "server",
-      interfaceName,
-      netns: options.netns ?? null,
-      config,
-      port,
-      mark: config.interface.fwMark ?? 0,
-      aead,
-      dataPlane,
-      network,
-      settings,
-      journal,
-      log,
-    });
-    using _metrics = await serveMetrics({
-      config,
-      role: "server",
-      interfaceName,
-      aead,
-      dataPlane,
-      hasNat: typeof gateway.dataPlaneConfig.egress === "object",
-      logger,
-    });
+    services.use(
+      config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
+        address: config.interface.addresses[0].address,
+        upstreams: config.interface.dnsProxy,
+        logger: getLogger("dns"),
+      }),
+    );
+    services.use(
+      await openControl({
+        role: "server",
+        interfaceName,
+        netns: options.netns ?? null,
+        config,
+        port,
+        mark: config.interface.fwMark ?? 0,
+        aead,
+        dataPlane,
+        network,
+        settings,
+        journal,
+        log,
+      }),
+    );
+    services.use(
+      await serveMetrics({
+        config,
+        role: "server",
+        interfaceName,
+        aead,
+        dataPlane,
+        hasNat: typeof gateway.dataPlaneConfig.egress === "object",
+        logger,
+      }),
+    );
     await hooks.postUp();
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : null,
@@ -137,7 +144,7 @@ export async function runServer(options: RunOptions): Promise<number> {
     const signal = await Promise.race([stop.received, dataPlane.failed, faults.failed]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
-    await endTunnel({ hooks, journal, dataPlane });
+    await endTunnel({ hooks, services, journal, dataPlane });
   }
   return ExitCode.ok;
 }

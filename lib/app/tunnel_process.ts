@@ -100,17 +100,36 @@ export async function startDataPlane(
   }
 }
 
-/** Ends a tunnel: `PreDown`, everything back to what it was, the device gone, `PostDown`. */
+export interface TunnelToEnd {
+  readonly hooks: Hooks;
+  /** By which it is asked and told things, and what it does besides: open as long as `PreDown` may ask. */
+  readonly services: AsyncDisposableStack;
+  readonly journal: Journal;
+  readonly dataPlane: DataPlaneHandle;
+}
+
+/**
+ * Ends a tunnel: `PreDown` while everything stands, so that `wg show` works there as under wg-quick, then the services,
+ * everything back to what it was, the device gone, `PostDown`. A failure of one step keeps none of the others from being
+ * taken.
+ */
 export async function endTunnel(
-  { hooks, journal, dataPlane }: { hooks: Hooks; journal: Journal; dataPlane: DataPlaneHandle },
+  { hooks, services, journal, dataPlane }: TunnelToEnd,
 ): Promise<void> {
-  await hooks.preDown();
   try {
-    // The rules before the device: while they stand, the host's traffic looks for the tunnel.
-    journal.undo({ until: "hook" });
+    await hooks.preDown();
   } finally {
-    await dataPlane.stop();
-    journal.undo();
+    try {
+      await services.disposeAsync();
+    } finally {
+      try {
+        // The rules before the device: while they stand, the host's traffic looks for the tunnel.
+        journal.undo({ until: "hook" });
+      } finally {
+        await dataPlane.stop();
+        journal.undo();
+      }
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { temporaryFile } from "./support/config.ts";
 import { endWell, killHard, simpleTunnel } from "./support/simple_tunnel.ts";
 import { runVpn, startVpn, vpnCommand } from "./support/vpn.ts";
-import { layWire, type Wire } from "./support/wire.ts";
+import { layWire, SERVER_INSIDE, SERVER_OUTSIDE, type Wire } from "./support/wire.ts";
 
 const PROGRAMS = [...HOST_STATE_PROGRAMS, "bash"];
 
@@ -118,6 +118,42 @@ for (const key of ["PreUp", "PostUp"] as const) {
     assertEquals(await hostState(client), before);
   }, { programs: PROGRAMS });
 }
+
+/** The example of a kill switch in wg-quick(8), which providers put into their clients' files. */
+const REJECT = "-m addrtype ! --dst-type LOCAL -j REJECT";
+const outsideTunnel = (action: string) =>
+  `iptables ${action} OUTPUT ! -o %i -m mark ! --mark $(wg show %i fwmark) ${REJECT}`;
+
+netTest(
+  "wg-quick(8)'s kill switch by hooks is taken back: `wg` works in PreDown",
+  async (topology) => {
+    const { client, server, tunnel } = await laid(topology);
+    await startVpn("server", server, tunnel.server());
+    // What iptables makes with its first rule, stays.
+    await client.output(["iptables", "-I", "OUTPUT", "-j", "ACCEPT"]);
+    await client.output(["iptables", "-D", "OUTPUT", "-j", "ACCEPT"]);
+    const before = await hostState(client);
+    // `wg` looks for its sockets in one place for all namespaces.
+    const name = `hooks${Deno.pid % 100_000}`;
+    const process = await startVpn(
+      "client",
+      client,
+      tunnel.client({
+        PostUp: outsideTunnel("-I"),
+        PreDown: `vpn_seen=$(wg show %i peers) && [ -n "$vpn_seen" ] && ${outsideTunnel("-D")}`,
+      }, { AllowedIPs: "0.0.0.0/0" }),
+      ...["--interface", name],
+    );
+    const reaches = async (address: string) =>
+      (await client.run(["ping", "-c", "1", "-W", "1", address])).code === 0;
+    assertEquals([await reaches(SERVER_INSIDE), await reaches(SERVER_OUTSIDE)], [true, false]);
+    await endWell(process);
+    assert(!process.stderr.includes("PreDown: the command"), process.stderr);
+    assertEquals(await hostState(client), before);
+    assertEquals(await reaches(SERVER_OUTSIDE), true);
+  },
+  { programs: [...PROGRAMS, "iptables", "wg", "ping"] },
+);
 
 netTest("PreDown and PostDown that fail are warnings, and the others run", async (topology) => {
   const { server, tunnel } = await laid(topology);

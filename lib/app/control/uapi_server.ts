@@ -139,7 +139,8 @@ async function describe(
   { config, port, mark, dataPlane }: UapiOptions,
   peers: LivePeers,
 ): Promise<UapiDevice> {
-  const { peers: statistics } = await dataPlane.statistics();
+  // A data plane that has died says nothing; `wg show INTERFACE fwmark` in `PreDown` must still work.
+  const { peers: statistics } = await dataPlane.statistics().catch(() => ({ peers: [] }));
   return {
     privateKey: config.interface.privateKey,
     listenPort: port,
