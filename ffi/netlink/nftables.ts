@@ -7,10 +7,13 @@ import type { Libc } from "../libc.ts";
 import { ipv4FromNumber } from "./ip_address.ts";
 import { nfnetlinkBatch, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
 import {
+  arpTargetIs,
+  counter,
   destinationIs,
   drop,
   type Expression,
   inputDeviceIs,
+  inputDeviceIsNot,
   IPPROTO_ICMP,
   IPPROTO_TCP,
   IPPROTO_UDP,
@@ -50,11 +53,13 @@ export type { PortRange } from "./nftables_expressions.ts";
 export type { NftablesChain, NftablesFamily, NftablesTable } from "./nftables_objects.ts";
 
 const NF_NETDEV_INGRESS = 0;
+const NF_ARP_IN = 0;
 const NF_INET_PRE_ROUTING = 0;
 export const NF_INET_LOCAL_IN = 1;
 export const NF_INET_FORWARD = 2;
 const NF_INET_LOCAL_OUT = 3;
 export const NF_INET_POST_ROUTING = 4;
+const LOOPBACK = "lo";
 /** Before connection tracking (-200), behind the assembly of fragments (-400) where tracking does that. */
 const PRIORITY_RAW = -300;
 export const PRIORITY_FILTER = 0;
@@ -78,6 +83,15 @@ export interface CarrierTraffic {
   readonly ports: PortRange;
   /** Whose port, host order, they are talking to; null for anybody's. */
   readonly remote: { readonly address: number; readonly port: number } | null;
+}
+
+/** What belongs to a tunnel's inside alone. */
+export interface InnerTraffic {
+  readonly table: string;
+  /** Name of the tunnel's interface; it need not be there yet. */
+  readonly device: string;
+  /** This host's addresses in the tunnel, host order. */
+  readonly addresses: readonly number[];
 }
 
 /** An IPv4 network; host order. Bits behind the prefix do not matter. */
@@ -173,6 +187,40 @@ export class Nftables implements Disposable {
       name: "output",
       hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
       rules: [[...remote === null ? [] : destinationIs(remote.address), ...output, notrack()]],
+    });
+  }
+
+  /**
+   * Keeps packets for this host's addresses inside a tunnel from arriving by any other interface: Linux takes a packet for
+   * whichever of the host's addresses by whichever interface (the weak host model, RFC 1122 section 3.3.4.2), so neighbours
+   * on every link would reach the services there, and could probe and forge connections inside the tunnel (CVE-2019-14899).
+   * The host's own packets to its own addresses come by loopback. Replaces the table of the last call.
+   */
+  installInnerGuard({ table, device, addresses }: InnerTraffic): void {
+    this.replaceTable({ family: "ip", name: table }, {
+      name: "prerouting",
+      hook: { type: "filter", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_RAW },
+      rules: addresses.map((address) => [
+        ...inputDeviceIsNot(device),
+        ...inputDeviceIsNot(LOOPBACK),
+        ...destinationIs(address),
+        counter(),
+        drop(),
+      ]),
+    });
+  }
+
+  /** Answers nobody on a link who asks by ARP who has one of these addresses: that would tell him which they are. */
+  installInnerSilence({ table, device, addresses }: InnerTraffic): void {
+    this.replaceTable({ family: "arp", name: table }, {
+      name: "input",
+      hook: { type: "filter", hook: NF_ARP_IN, priority: PRIORITY_FILTER },
+      rules: addresses.map((address) => [
+        ...inputDeviceIsNot(device),
+        ...arpTargetIs(address),
+        counter(),
+        drop(),
+      ]),
     });
   }
 

@@ -79,6 +79,8 @@ const ETH_P_IP = Uint8Array.of(0x08, 0x00);
 const IPV4_FRAGMENT = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2 };
 const IPV4_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 };
 const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4 };
+/** Behind the kinds and sizes of addresses, the operation, the sender's two addresses and the target's hardware address. */
+const ARP_TARGET = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 4 };
 const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
 const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
 const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
@@ -97,6 +99,11 @@ export function familyIs(family: AddressFamily): Expression[] {
 /** `ip daddr A` (host order). */
 export function destinationIs(address: number): Expression[] {
   return [payload(IPV4_DESTINATION), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
+}
+
+/** `arp daddr ip A` (host order), of ARP for Ethernet and IPv4 (RFC 826): the address that is asked for. */
+export function arpTargetIs(address: number): Expression[] {
+  return [payload(ARP_TARGET), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
 }
 
 /** `ip saddr A/N`, of four bytes. */
@@ -151,9 +158,19 @@ export function inputDeviceIs(name: string): Expression[] {
   return [meta(NFT_META_IIFNAME), compare(NFT_CMP_EQ, interfaceName(name))];
 }
 
+/** `iifname != "N"`. */
+export function inputDeviceIsNot(name: string): Expression[] {
+  return [meta(NFT_META_IIFNAME), compare(NFT_CMP_NEQ, interfaceName(name))];
+}
+
 /** `oifname "N"`. */
 export function outputDeviceIs(name: string): Expression[] {
   return [meta(NFT_META_OIFNAME), compare(NFT_CMP_EQ, interfaceName(name))];
+}
+
+/** `counter`. */
+export function counter(): Expression {
+  return expression("counter");
 }
 
 /** `drop`. */

@@ -20,6 +20,7 @@ import { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
+import { guardInnerAddresses } from "./inner_guard.ts";
 import { Journal } from "./journal.ts";
 import { KillSwitch } from "./kill_switch.ts";
 import { catchFaults } from "./last_resort.ts";
@@ -134,6 +135,9 @@ export async function runClient(options: RunOptions): Promise<number> {
     if (outcome === false) throw noAnswer(config, connection.server);
     if (outcome !== true) return ExitCode.ok;
 
+    const { addresses } = config.interface;
+    // Noted before the hooks, so that it is undone after them and after the device has gone.
+    guardInnerAddresses({ interfaceName, addresses, journal, logger });
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
     const killSwitch = services.use(
@@ -142,11 +146,7 @@ export async function runClient(options: RunOptions): Promise<number> {
         : null,
     );
     if (killSwitch !== null) carriers.protectBy(killSwitch, port);
-    const settings = {
-      name: options.interfaceName,
-      addresses: config.interface.addresses,
-      mtu,
-    };
+    const settings = { name: options.interfaceName, addresses, mtu };
     network.bringUp(settings);
     network.addRoutes(settings, plan.plain);
     network.addPolicy(settings, plan);

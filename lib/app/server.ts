@@ -13,6 +13,7 @@ import { ExitCode } from "./errors.ts";
 import { Gateway } from "./gateway.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
+import { guardInnerAddresses } from "./inner_guard.ts";
 import { Journal } from "./journal.ts";
 import { catchFaults } from "./last_resort.ts";
 import { getLogger } from "./logging.ts";
@@ -79,13 +80,12 @@ export async function runServer(options: RunOptions): Promise<number> {
       const guard = carriers.use(CarrierGuard.forServer(port, { table, journal }));
       await dataPlane.openFakeTcp(guard.endpoints);
     }
+    const { addresses } = config.interface;
+    // Noted before the hooks, so that it is undone after them and after the device has gone.
+    guardInnerAddresses({ interfaceName, addresses, journal, logger });
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
-    const settings = {
-      name: options.interfaceName,
-      addresses: config.interface.addresses,
-      mtu: innerMtu,
-    };
+    const settings = { name: options.interfaceName, addresses, mtu: innerMtu };
     network.bringUp(settings);
     network.addRoutes(settings, planPeerRoutes(config));
     gateway.open();

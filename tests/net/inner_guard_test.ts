@@ -1,0 +1,118 @@
+/**
+ * Tests of `lib/app/inner_guard.ts`: inner addresses, and the services there, are reached from the tunnel and from the host
+ * itself, and by no other interface.
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { netTest, type TestNamespace } from "../support/net.ts";
+import { addressData, buildAnswer } from "../dns/messages.ts";
+import { DnsServer } from "./support/dns_server.ts";
+import { hostState } from "./support/host_state.ts";
+import { endWell, simpleTunnel } from "./support/simple_tunnel.ts";
+import { startVpn } from "./support/vpn.ts";
+import { carrierOn, CLIENT_INSIDE, layWire, SERVER_INSIDE } from "./support/wire.ts";
+
+const PROGRAMS = ["ip", "sysctl", "nft", "dig", "curl"];
+/** Of curl: nobody listens, which is an answer; none came. */
+const REFUSED = 7;
+const TIMED_OUT = 28;
+const ADDRESS = "198.51.100.77";
+/** By which a neighbour is joined to each end. */
+const LAN = "lan0";
+
+/** Asks the DNS service at the server's inner address; what it says, or null where nothing comes back. */
+async function lookUp(from: TestNamespace): Promise<string | null> {
+  const command = ["dig", `@${SERVER_INSIDE}`, "+short", "+tries=1", "+time=1", "www.example"];
+  const { code, stdout } = await from.run(command);
+  return code === 0 ? stdout.trim() : null;
+}
+
+/** What curl ends with. */
+async function connect(from: TestNamespace, target: string): Promise<number> {
+  const command = ["curl", "-s", "-o", "/dev/null", "-m", "1", `http://${target}/metrics`];
+  return (await from.run(command)).code;
+}
+
+/** How many packets each rule of a host's inner guard has dropped, by family. */
+async function dropped(host: TestNamespace): Promise<{ ip: number; arp: number }> {
+  const count = async (family: string) => {
+    const text = await host.output(["nft", "list", "table", family, "vpn_vpn0_inner"]);
+    return Number(/counter packets (\d+)/.exec(text)?.[1]);
+  };
+  return { ip: await count("ip"), arp: await count("arp") };
+}
+
+netTest(
+  "a neighbour on a link reaches no service at an inner address, nor learns who has it",
+  async (topology) => {
+    const { server, client } = await layWire(topology);
+    const neighbour = topology.namespace("neighbour");
+    for (const [index, host] of [server, client].entries()) {
+      const [there, here] = [`198.18.${index}.1/24`, `198.18.${index}.2/24`];
+      topology.cable(
+        { namespace: neighbour, name: `eth${index}`, address: there },
+        { namespace: host, name: LAN, address: here },
+      );
+      await carrierOn(host, LAN);
+      await carrierOn(neighbour, `eth${index}`);
+    }
+    await neighbour.output(["ip", "-batch", "-"], {
+      stdin:
+        `route add ${SERVER_INSIDE} via 198.18.0.2\nroute add ${CLIENT_INSIDE} via 198.18.1.2\n`,
+    });
+    using _upstream = new DnsServer(neighbour, ["198.18.0.1"], ({ query }) => [
+      buildAnswer(query, { answers: [{ data: addressData(ADDRESS) }] }),
+    ]);
+    const before = await Promise.all([server, client].map(hostState));
+    const tunnel = simpleTunnel();
+    const metrics = `${SERVER_INSIDE}:9586`;
+    const services = { DnsProxy: "198.18.0.1", Metrics: metrics };
+    const gateway = await startVpn("server", server, tunnel.server(services));
+    const laptop = await startVpn("client", client, tunnel.client());
+
+    for (const host of [client, server]) {
+      assertEquals(await lookUp(host), ADDRESS);
+      assertEquals(await connect(host, metrics), 0);
+    }
+    assertEquals(await dropped(server), { ip: 0, arp: 0 });
+    assertEquals(await lookUp(neighbour), null);
+    assertEquals(await connect(neighbour, metrics), TIMED_OUT);
+    // A closed port of the client: without the guard its host refuses, which tells that the address is there.
+    assertEquals(await connect(client, `${CLIENT_INSIDE}:9`), REFUSED);
+    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`), REFUSED);
+    assertEquals(await connect(neighbour, `${CLIENT_INSIDE}:9`), TIMED_OUT);
+    for (const host of [server, client]) assert((await dropped(host)).ip > 0);
+
+    // The other way to learn it: whoever has the address answers ARP.
+    await neighbour.output(["ip", "route", "replace", CLIENT_INSIDE, "dev", "eth1"]);
+    assert(await connect(neighbour, `${CLIENT_INSIDE}:9`) !== REFUSED);
+    assert((await dropped(client)).arp > 0);
+    const known = await neighbour.output(["ip", "neighbour", "show", CLIENT_INSIDE]);
+    assertMatch(known, /INCOMPLETE|FAILED/);
+
+    await endWell(laptop);
+    await endWell(gateway);
+    assertEquals(await Promise.all([server, client].map(hostState)), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest("the inner guard is made for all inner addresses, as `nft` lists it", async (topology) => {
+  const { server } = await layWire(topology);
+  const { server: config } = simpleTunnel();
+  await startVpn("server", server, config({ Address: "10.66.77.1/24, 10.66.78.1/24" }));
+  const text = (await server.output(["nft", "list", "ruleset"])).replaceAll(/\s+/g, " ");
+  const rule = (address: string) =>
+    `iifname != "vpn0" iifname != "lo" ip daddr ${address} counter packets 0 bytes 0 drop `;
+  const silence = (address: string) =>
+    `iifname != "vpn0" arp daddr ip ${address} counter packets 0 bytes 0 drop `;
+  assertStringIncludes(
+    text,
+    "table ip vpn_vpn0_inner { chain prerouting { type filter hook prerouting priority raw; policy accept; " +
+      `${rule("10.66.77.1")}${rule("10.66.78.1")}} }`,
+  );
+  assertStringIncludes(
+    text,
+    "table arp vpn_vpn0_inner { chain input { type filter hook input priority filter; policy accept; " +
+      `${silence("10.66.77.1")}${silence("10.66.78.1")}} }`,
+  );
+}, { programs: PROGRAMS });
