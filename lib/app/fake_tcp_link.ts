@@ -6,7 +6,8 @@ import type { Arena } from "../../ffi/arena.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { HEADERS_SIZE } from "../carrier/constants.ts";
-import { type CarrierEvent, FakeTcp } from "../carrier/fake_tcp.ts";
+import type { CarrierEvent } from "../carrier/events.ts";
+import { FakeTcp } from "../carrier/fake_tcp.ts";
 import { SegmentQueue } from "../carrier/segment_queue.ts";
 import { type Session, SessionState } from "../carrier/session.ts";
 import {

@@ -12,44 +12,15 @@ import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import * as tcp from "../wire/tcp.ts";
 import { Client, type PortRange } from "./client.ts";
-import {
-  CHALLENGE_INTERVAL,
-  HEADERS_SIZE,
-  HINT_TIME,
-  KEEPALIVE_TIME,
-  MAX_EVENTS,
-  MAX_SESSIONS,
-  MAX_WAITING,
-  REPLACE_AFTER_SILENCE,
-  SILENT_TIMEOUT,
-  UNPROVEN_TIMEOUT,
-  WINDOW,
-} from "./constants.ts";
+import { HEADERS_SIZE, MAX_EVENTS, MAX_SESSIONS, MAX_WAITING } from "./constants.ts";
+import { type Deadline, Established } from "./established.ts";
+import type { CarrierEvent, LossReason } from "./events.ts";
 import { checkSegment } from "./segment.ts";
 import type { SegmentQueue } from "./segment_queue.ts";
 import { SegmentWriter } from "./segment_writer.ts";
 import { Refuser, Server } from "./server.ts";
 import { type FourTuple, type Session, SessionState } from "./session.ts";
 import { SessionTable } from "./session_table.ts";
-
-/** Why a connection is over without `close()`. */
-export type LossReason =
-  /** No SYN/ACK came. */
-  | "unanswered"
-  /** RST or FIN came, and then no authenticated data for a second. */
-  | "reset"
-  /** Nothing came for long, or never anything authenticated. */
-  | "silent"
-  /** Its client has begun anew, from the same port. */
-  | "replaced";
-
-/** What the caller is to know, or to do. */
-export type CarrierEvent =
-  | { readonly kind: "established"; readonly session: Session }
-  /** Send something authenticated, so that firewalls and NATs on the way do not forget the connection. */
-  | { readonly kind: "keepalive"; readonly session: Session }
-  /** The connection is over. A client connects again, from another port. */
-  | { readonly kind: "lost"; readonly session: Session; readonly reason: LossReason };
 
 export interface FakeTcpOptions {
   readonly memory: Memory;
@@ -84,7 +55,8 @@ export class FakeTcp {
   readonly #client: Client | null;
   readonly #server: Server;
   readonly #refuser: Refuser;
-  #deadline = Infinity;
+  readonly #established: Established;
+  readonly #deadline: Deadline = { at: Infinity };
 
   constructor(options: FakeTcpOptions) {
     const { memory, queue, mtu, random, secret, clientPorts } = options;
@@ -101,6 +73,14 @@ export class FakeTcp {
       : new Client({ table, writer, ports: clientPorts, maxPayload, random });
     this.#server = new Server({ writer, secret, maxPayload });
     this.#refuser = new Refuser(writer);
+    this.#established = new Established({
+      view: memory.view,
+      drops: options.drops,
+      writer,
+      server: this.#server,
+      deadline: this.#deadline,
+      report: (event) => this.#report(event),
+    });
   }
 
   // Connections.
@@ -168,22 +148,6 @@ export class FakeTcp {
     return DropReason.none;
   }
 
-  /** Sends what has waited. */
-  #sendWaiting(session: Session, now: number): void {
-    const { waiting } = session;
-    session.waiting = [];
-    session.windowAwaitedUntil = -Infinity;
-    for (const datagram of waiting) {
-      const { length } = datagram;
-      if (length > session.maxPayload) this.#drops.add(DropReason.tooBig, length);
-      else if (!session.allows(length)) this.#drops.add(DropReason.carrierWindowFull, length);
-      else if (!this.#writer.copy(session, datagram, now)) {
-        this.#drops.add(DropReason.sendQueueFull, length);
-      }
-    }
-    this.#arm(session.stallAt);
-  }
-
   // Receiving.
 
   /**
@@ -223,7 +187,7 @@ export class FakeTcp {
     }
     const payload = segment + tcp.headerSize(view, segment);
     const payloadLength = offset + ipv4.totalLength(view, offset) - payload;
-    if (!this.#receiveEstablished(session, segment, payloadLength, now)) return 0;
+    if (!this.#established.receive(session, segment, payloadLength, now)) return 0;
     this.receivedFrom = session;
     this.receivedOffset = payload;
     this.receivedSegmentSize = segmentSize < payloadLength ? segmentSize : 0;
@@ -284,90 +248,8 @@ export class FakeTcp {
     this.#report({ kind: "established", session });
     if (session.isClient) this.#writer.acknowledge(session, now);
     else session.mustAcknowledge = true;
-    if (now >= session.windowAwaitedUntil) this.#sendWaiting(session, now);
+    if (now >= session.windowAwaitedUntil) this.#established.sendWaiting(session, now);
     this.#arm(this.#dueAt(session));
-  }
-
-  /** Whether a segment of an open connection has datagrams to take. */
-  #receiveEstablished(
-    session: Session,
-    segment: number,
-    payloadLength: number,
-    now: number,
-  ): boolean {
-    const view = this.#view;
-    const flags = tcp.flags(view, segment);
-    const seq = tcp.sequenceNumber(view, segment) | 0;
-    const ack = tcp.acknowledgmentNumber(view, segment) | 0;
-    if ((flags & tcp.FLAG_SYN) !== 0) {
-      this.#receiveSyn(session, segment, now);
-      return false;
-    }
-    if ((flags & tcp.FLAG_RST) !== 0) {
-      this.#hint(session, now);
-      return false;
-    }
-    if ((flags & tcp.FLAG_ACK) === 0) {
-      this.#drops.add(DropReason.carrierBadSegment, payloadLength);
-      return false;
-    }
-    if (!session.accepts(seq, payloadLength) || !session.acceptsAcknowledgment(ack)) {
-      this.#drops.add(DropReason.carrierOutOfWindow, payloadLength);
-      this.#challenge(session, now);
-      return false;
-    }
-    session.receivedAt = now;
-    session.hasChallenger = false;
-    session.acknowledged(ack, tcp.window(view, segment), now);
-    this.#arm(session.stallAt);
-    if (session.waiting.length > 0 && session.peerWindow > 0) this.#sendWaiting(session, now);
-    if ((flags & tcp.FLAG_FIN) !== 0) this.#hint(session, now);
-    if (payloadLength > 0) session.received(seq, payloadLength, now);
-    else if (seq === ((session.rcvMax - 1) | 0)) this.#challenge(session, now);
-    if (session.owesAcknowledgment) this.#writer.acknowledge(session, now);
-    else this.#arm(session.ackAt);
-    return payloadLength > 0;
-  }
-
-  /** Takes a SYN, or SYN/ACK, of an open connection. */
-  #receiveSyn(session: Session, segment: number, now: number): void {
-    const view = this.#view;
-    const flags = tcp.flags(view, segment);
-    const seq = tcp.sequenceNumber(view, segment) | 0;
-    const isAnswer = (flags & tcp.FLAG_ACK) !== 0;
-    if (session.isClient) {
-      // Our ACK was lost, or the SYN/ACK came twice.
-      if (isAnswer && seq === session.irs) this.#writer.acknowledge(session, now);
-      else this.#challenge(session, now);
-      return;
-    }
-    if (isAnswer) {
-      this.#challenge(session, now);
-      return;
-    }
-    const isKnown = seq === session.irs;
-    if (isKnown || now - session.receivedAt >= REPLACE_AFTER_SILENCE) {
-      // Answered, but not believed before it goes on: the address of a SYN may be forged.
-      if (!isKnown) {
-        session.challengerIsn = seq;
-        session.hasChallenger = true;
-      }
-      this.#server.answer(session, view, segment);
-    } else this.#challenge(session, now);
-  }
-
-  /** Somebody says that the connection is over. */
-  #hint(session: Session, now: number): void {
-    if (session.hintAt !== Infinity) return;
-    session.hintAt = now + HINT_TIME;
-    this.#arm(session.hintAt);
-  }
-
-  /** Answers what cannot be with how things stand (RFC 5961 section 7 asks for a limit). */
-  #challenge(session: Session, now: number): void {
-    if (now - session.challengedAt < CHALLENGE_INTERVAL) return;
-    session.challengedAt = now;
-    this.#writer.acknowledge(session, now);
   }
 
   /**
@@ -386,53 +268,32 @@ export class FakeTcp {
 
   /** When `poll()` has something to do at the earliest; `Infinity` for never. */
   pollAt(): number {
-    return this.#deadline;
+    return this.#deadline.at;
   }
 
   /** Does what is due. Costs one comparison when nothing is. */
   poll(now: number): void {
-    if (now < this.#deadline) return;
-    this.#deadline = Infinity;
+    if (now < this.#deadline.at) return;
+    this.#deadline.at = Infinity;
     for (const session of this.#table.sessions) {
       if (session.state === SessionState.opening) {
         if (!this.#client!.pollSyn(session, now)) this.#lose(session, "unanswered");
-      } else this.#pollEstablished(session, now);
+      } else {
+        const reason = this.#established.poll(session, now);
+        if (reason !== null) this.#lose(session, reason);
+      }
       if (session.state !== SessionState.closed) this.#arm(this.#dueAt(session));
     }
   }
 
-  #pollEstablished(session: Session, now: number): void {
-    if (now >= session.hintAt) this.#lose(session, "reset");
-    else if (now >= silentAt(session)) this.#lose(session, "silent");
-    else {
-      if (now >= session.ackAt) this.#writer.acknowledge(session, now);
-      if (now >= session.stallAt) session.goBack();
-      if (session.waiting.length > 0 && now >= session.windowAwaitedUntil) {
-        session.peerWindow = WINDOW;
-        this.#sendWaiting(session, now);
-      }
-      if (now >= keepaliveAt(session)) {
-        session.keepaliveAskedAt = now;
-        this.#report({ kind: "keepalive", session });
-      }
-    }
-  }
-
   #dueAt(session: Session): number {
-    if (session.state === SessionState.opening) return this.#client!.synDueAt(session);
-    const awaited = session.waiting.length > 0 ? session.windowAwaitedUntil : Infinity;
-    return Math.min(
-      session.hintAt,
-      silentAt(session),
-      session.ackAt,
-      session.stallAt,
-      awaited,
-      keepaliveAt(session),
-    );
+    return session.state === SessionState.opening
+      ? this.#client!.synDueAt(session)
+      : this.#established.dueAt(session);
   }
 
   #arm(at: number): void {
-    if (at < this.#deadline) this.#deadline = at;
+    if (at < this.#deadline.at) this.#deadline.at = at;
   }
 
   #lose(session: Session, reason: LossReason): void {
@@ -447,16 +308,4 @@ export class FakeTcp {
   #report(event: CarrierEvent): void {
     if (this.events.length < MAX_EVENTS) this.events.push(event);
   }
-}
-
-function silentAt(session: Session): number {
-  return session.isProven
-    ? session.receivedAt + SILENT_TIMEOUT
-    : session.establishedAt + UNPROVEN_TIMEOUT;
-}
-
-/** Nothing is asked for while nobody has proven to be there. */
-function keepaliveAt(session: Session): number {
-  if (!session.isProven) return Infinity;
-  return Math.max(session.sentAt, session.keepaliveAskedAt) + KEEPALIVE_TIME;
 }

@@ -4,7 +4,7 @@
  */
 import { EAGAIN, EINTR } from "../../../ffi/errno.ts";
 import type { UdpSocket } from "../../../ffi/udp_socket.ts";
-import type { CarrierEvent } from "../../carrier/fake_tcp.ts";
+import type { CarrierEvent } from "../../carrier/events.ts";
 import type { RelayFlow, RelayFlows } from "../../carrier/relay_flows.ts";
 import type { Session } from "../../carrier/session.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
