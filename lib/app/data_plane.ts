@@ -271,7 +271,7 @@ export class DataPlane {
           peer.endpoint.address = command.address;
           peer.endpoint.port = command.port;
           peer.endpoint.source = 0;
-          if (peer.endpoint.carrier === Carrier.fakeTcp) this.#link?.connect(command, now);
+          if (peer.endpoint.carrier === Carrier.fakeTcp) this.#link?.connectAgain(command, now);
         }
         break;
       case "open-fake-tcp":

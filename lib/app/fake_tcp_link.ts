@@ -35,6 +35,8 @@ const OWN_SEGMENTS = 64;
 const FLAGS_CHECKSUM_IS_RIGHT = FLAG_NEEDS_CHECKSUM | FLAG_DATA_VALID;
 /** ms for which a connection in use no more still takes what is on its way. */
 const RETIRE_TIME = 1_000;
+/** ms that a connection which has just opened has to bring the tunnel back, before another is tried. */
+const TRIAL_TIME = 1_000;
 
 export interface FakeTcpLinkOptions {
   readonly device: Device;
@@ -113,6 +115,7 @@ export class FakeTcpLink implements Disposable {
       secret: new Uint8Array(randomBytes(16)),
       listenPort: this.#listenPort,
       clientPorts: endpoints.remote === null ? null : endpoints.ports,
+      authenticates: true,
     });
     opened.move();
   }
@@ -139,6 +142,18 @@ export class FakeTcpLink implements Disposable {
     this.#remote = remote;
     this.socket.setEndpoints({ ports: this.#ports, remote });
     this.#open(now);
+  }
+
+  /**
+   * The tunnel was lost: opens a connection from another port. The last one looks as open as ever where a firewall has forgotten
+   * it, or a forger has broken it.
+   */
+  connectAgain(remote: NonNullable<CarrierEndpoints["remote"]>, now: number): void {
+    const session = this.#session;
+    if (
+      session?.state === SessionState.established && now - session.establishedAt >= TRIAL_TIME
+    ) this.#retire();
+    this.connect(remote, now);
   }
 
   /** Ends the connection, which is in use no more; not before what is on its way has arrived. */
@@ -259,7 +274,7 @@ export class FakeTcpLink implements Disposable {
       now,
       Carrier.fakeTcp,
     );
-    if (this.#device.authenticatedCount !== authenticated) carrier.authenticated(session);
+    if (this.#device.authenticatedCount !== authenticated) carrier.authenticated(session, now);
   }
 
   // Time.

@@ -29,15 +29,16 @@ export interface ClientOptions {
 
 export class Client {
   readonly #options: ClientOptions;
-  /** Distance of the next port from the first of the range. */
-  #nextPort: number;
+  /** All ports, the one that was not taken for longest first. */
+  readonly #ports: number[];
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#nextPort = options.random() % portCount(options.ports);
+    const { first, last } = options.ports;
+    this.#ports = Array.from({ length: last - first + 1 }, (_, i) => first + i);
   }
 
-  /** Opens a connection from a port that was not in use for longest; null when all are in use. */
+  /** Opens a connection from a random port that was not in use for long; null when all are in use. */
   connect(remote: Omit<FourTuple, "localPort">, now: number): Session | null {
     const { table, writer, maxPayload, random } = this.#options;
     const localPort = this.#freePort(remote);
@@ -98,18 +99,21 @@ export class Client {
     return true;
   }
 
+  /**
+   * A random port (RFC 6056 section 3.3.1): whoever knows one connection's must not know the next one's. It is one of the older
+   * half of them if it can be, as the other end, or a firewall, may still have the last connection from a port.
+   */
   #freePort({ remoteAddress, remotePort, localAddress }: Omit<FourTuple, "localPort">): number {
-    const { table, ports } = this.#options;
-    const count = portCount(ports);
-    for (let i = 0; i < count; i++) {
-      const port = ports.first + this.#nextPort;
-      this.#nextPort = (this.#nextPort + 1) % count;
-      if (table.find(remoteAddress, remotePort, localAddress, port) === null) return port;
-    }
-    return -1;
+    const { table, random } = this.#options;
+    const ports = this.#ports;
+    const isFree = (port: number) =>
+      table.find(remoteAddress, remotePort, localAddress, port) === null;
+    const older = ports.slice(0, (ports.length + 1) >> 1).filter(isFree);
+    const free = older.length > 0 ? older : ports.filter(isFree);
+    if (free.length === 0) return -1;
+    const port = free[random() % free.length]!;
+    ports.splice(ports.indexOf(port), 1);
+    ports.push(port);
+    return port;
   }
-}
-
-function portCount({ first, last }: PortRange): number {
-  return last - first + 1;
 }

@@ -38,10 +38,15 @@ export const MAX_STALL_TIME = 8_000;
 /** Behind a SYN/ACK without a window, datagrams wait for one this long. */
 export const ZERO_WINDOW_TIME = 500;
 /**
- * Bytes by which a segment may be ahead of all before it without being authentic. The window is a gigabyte: of numbers guessed
- * blindly one in four is in it, and would move it away from the other end's.
+ * Bytes by which segments that nothing authenticates may be ahead of those before them, all together, less what came in turn.
+ * The window is a gigabyte: of numbers guessed blindly one in four is in it.
  */
 export const MAX_UNPROVEN_JUMP: number = 1024 * 1024;
+/** Bytes by which the other end's acknowledgments may lag behind the highest one: what overtakes on the path. */
+export const MAX_ACK_LAG: number = WINDOW;
+/** Probes of an end that may have drifted away are so far apart; so many that bring more signs of it show that it has. */
+export const PROBE_INTERVAL = 1_000;
+export const DRIFT_SIGNS = 4;
 /** A server forgets a connection in silence after this: as long as `nf_conntrack_tcp_timeout_max_retrans`. */
 export const SILENT_TIMEOUT = 300_000;
 /** The same for one that nothing authenticated ever came by. */

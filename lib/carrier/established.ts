@@ -30,6 +30,8 @@ export interface EstablishedOptions {
   readonly server: Server;
   readonly deadline: Deadline;
   readonly report: (event: CarrierEvent) => void;
+  /** Whether datagrams are authenticated inside, see `FakeTcpOptions`. */
+  readonly authenticates: boolean;
 }
 
 export class Established {
@@ -39,14 +41,16 @@ export class Established {
   readonly #server: Server;
   readonly #deadline: Deadline;
   readonly #report: (event: CarrierEvent) => void;
+  readonly #authenticates: boolean;
 
-  constructor({ view, drops, writer, server, deadline, report }: EstablishedOptions) {
-    this.#view = view;
-    this.#drops = drops;
-    this.#writer = writer;
-    this.#server = server;
-    this.#deadline = deadline;
-    this.#report = report;
+  constructor(options: EstablishedOptions) {
+    this.#view = options.view;
+    this.#drops = options.drops;
+    this.#writer = options.writer;
+    this.#server = options.server;
+    this.#deadline = options.deadline;
+    this.#report = options.report;
+    this.#authenticates = options.authenticates;
   }
 
   /** Sends what has waited. */
@@ -81,7 +85,7 @@ export class Established {
       return false;
     }
     if ((flags & tcp.FLAG_RST) !== 0) {
-      this.#hint(session, now);
+      this.#receiveEnd(session, seq, now);
       return false;
     }
     if ((flags & tcp.FLAG_ACK) === 0) {
@@ -90,20 +94,60 @@ export class Established {
     }
     if (!session.accepts(seq, payloadLength) || !session.acceptsAcknowledgment(ack)) {
       this.#drops.add(DropReason.carrierOutOfWindow, payloadLength);
+      this.#suspect(session, now);
       this.#challenge(session, now);
       return false;
     }
-    session.receivedAt = now;
-    session.hasChallenger = false;
+    const isPlausible = session.isPlausible(ack);
+    if (isPlausible) session.heard(now);
+    if (session.isBehind(seq, payloadLength)) this.#suspect(session, now);
+    else if (isPlausible) session.agrees();
     session.acknowledged(ack, tcp.window(view, segment), now);
     this.#arm(session.stallAt);
     if (session.waiting.length > 0 && session.peerWindow > 0) this.sendWaiting(session, now);
-    if ((flags & tcp.FLAG_FIN) !== 0) this.#hint(session, now);
-    if (payloadLength > 0) session.received(seq, payloadLength, now);
-    else if (seq === ((session.rcvMax - 1) | 0)) this.#challenge(session, now);
+    if ((flags & tcp.FLAG_FIN) !== 0) this.#receiveEnd(session, seq, now);
+    if (payloadLength > 0) this.#take(session, seq, payloadLength, isPlausible, now);
+    else if (((seq - session.rcvMax) | 0) < 0) this.#challenge(session, now);
+    if (session.mustAcknowledge) this.#acknowledgeAtOnce(session, payloadLength > 0, now);
+    return payloadLength > 0;
+  }
+
+  /** Sends an acknowledgment that is due; what came with payload waits for that to be authenticated, a moment later. */
+  #acknowledgeAtOnce(session: Session, hasPayload: boolean, now: number): void {
+    if (hasPayload && this.#authenticates) {
+      session.ackAt = now;
+      this.#arm(now);
+    } else this.#writer.acknowledge(session, now);
+  }
+
+  /** Takes payload: it counts when it has been authenticated, or at once where nothing is. */
+  #take(
+    session: Session,
+    seq: number,
+    length: number,
+    isPlausible: boolean,
+    now: number,
+  ): void {
+    if (this.#authenticates) {
+      session.received(seq, length);
+      return;
+    }
+    if (!isPlausible || !session.believed(seq, length, now)) return;
+    session.hintAt = Infinity;
+    this.#acknowledge(session, now);
+  }
+
+  /** Takes note that the payload received last was authentic: whatever RST said, the other end is there. */
+  authenticated(session: Session, now: number): void {
+    session.proven(now);
+    session.hintAt = Infinity;
+    this.#acknowledge(session, now);
+  }
+
+  /** Acknowledges what has come, now or later. */
+  #acknowledge(session: Session, now: number): void {
     if (session.owesAcknowledgment) this.#writer.acknowledge(session, now);
     else this.#arm(session.ackAt);
-    return payloadLength > 0;
   }
 
   /** Takes a SYN, or SYN/ACK, of an open connection. */
@@ -114,8 +158,8 @@ export class Established {
     const isAnswer = (flags & tcp.FLAG_ACK) !== 0;
     if (session.isClient) {
       // Our ACK was lost, or the SYN/ACK came twice.
-      if (isAnswer && seq === session.irs) this.#writer.acknowledge(session, now);
-      else this.#challenge(session, now);
+      // Anything else is a forger's. Both get the same answer, not too often.
+      this.#challenge(session, now);
       return;
     }
     if (isAnswer) {
@@ -133,8 +177,15 @@ export class Established {
     } else this.#challenge(session, now);
   }
 
-  /** Somebody says that the connection is over. */
-  #hint(session: Session, now: number): void {
+  /**
+   * Takes RST or FIN. Only with the exact number it is a hint that the connection is over (RFC 5961 section 3.2), as a forger
+   * would have to guess all 32 bits. Another end that means it answers the challenge with a RST that has it.
+   */
+  #receiveEnd(session: Session, seq: number, now: number): void {
+    if (seq !== session.rcvMax) {
+      this.#challenge(session, now);
+      return;
+    }
     if (session.hintAt !== Infinity) return;
     session.hintAt = now + HINT_TIME;
     this.#arm(session.hintAt);
@@ -147,10 +198,23 @@ export class Established {
     this.#writer.acknowledge(session, now);
   }
 
+  #suspect(session: Session, now: number): void {
+    session.suspect(now);
+    this.#arm(session.probeAt);
+  }
+
   /** Does what is due; returns why the connection is over, or null. */
   poll(session: Session, now: number): LossReason | null {
     if (now >= session.hintAt) return "reset";
     if (now >= silentAt(session)) return "silent";
+    if (now >= session.probeAt) {
+      if (session.hasDrifted(now)) {
+        // Without ACK: firewalls drop what acknowledges bytes that they never saw.
+        this.#writer.refuse(session, session.sndNxt);
+        return "drifted";
+      }
+      if (session.probeAt !== Infinity) this.#writer.probe(session, now);
+    }
     if (now >= session.ackAt) this.#writer.acknowledge(session, now);
     if (now >= session.stallAt) session.goBack();
     if (session.waiting.length > 0 && now >= session.windowAwaitedUntil) {
@@ -169,6 +233,7 @@ export class Established {
     const awaited = session.waiting.length > 0 ? session.windowAwaitedUntil : Infinity;
     return Math.min(
       session.hintAt,
+      session.probeAt,
       silentAt(session),
       session.ackAt,
       session.stallAt,

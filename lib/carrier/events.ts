@@ -10,7 +10,9 @@ export type LossReason =
   /** Nothing came for long, or never anything authenticated. */
   | "silent"
   /** Its client has begun anew, from the same port. */
-  | "replaced";
+  | "replaced"
+  /** The other end acknowledges what was never sent: somebody has moved it with forged segments. */
+  | "drifted";
 
 /** What the caller is to know, or to do. */
 export type CarrierEvent =

@@ -36,6 +36,8 @@ export interface FakeTcpOptions {
   readonly listenPort: number | null;
   /** The ports that `connect()` takes, none of them `listenPort`; null where it is not called. */
   readonly clientPorts: PortRange | null;
+  /** Whether the caller authenticates datagrams, and says so by `authenticated()`; a relay cannot. */
+  readonly authenticates: boolean;
 }
 
 export class FakeTcp {
@@ -79,6 +81,7 @@ export class FakeTcp {
       writer,
       server: this.#server,
       deadline: this.#deadline,
+      authenticates: options.authenticates,
       report: (event) => this.#report(event),
     });
   }
@@ -252,13 +255,14 @@ export class FakeTcp {
     this.#arm(this.#dueAt(session));
   }
 
-  /**
-   * Takes note that a datagram which the last `receive()` brought, from this connection, was authentic: whatever RST said, the
-   * other end is there.
-   */
-  authenticated(session: Session): void {
-    session.proven();
-    session.hintAt = Infinity;
+  /** Takes note that a datagram which the last `receive()` brought, from this connection, was authentic. */
+  authenticated(session: Session, now: number): void {
+    this.#established.authenticated(session, now);
+    this.keep(session);
+  }
+
+  /** Takes note that there is somebody whom the connection is for: it stays as long as it is in use. */
+  keep(session: Session): void {
     if (session.isProven) return;
     session.isProven = true;
     this.#arm(this.#dueAt(session));

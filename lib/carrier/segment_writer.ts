@@ -66,6 +66,12 @@ export class SegmentWriter {
     session.acknowledgmentSent(now);
   }
 
+  /** Asks the other end what it has: by an old number, which it answers. */
+  probe(session: Session, now: number): void {
+    this.#send(session, FLAG_ACK, (session.sndNxt - 1) | 0, session.rcvMax);
+    session.acknowledgmentSent(now);
+  }
+
   /** Ends a connection: one RST|ACK. */
   reset(session: Session): void {
     this.#send(session, FLAG_RST | FLAG_ACK, session.sndNxt, session.rcvMax);

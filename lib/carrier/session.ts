@@ -9,8 +9,11 @@ import {
   ACK_AFTER_BYTES,
   ACK_AFTER_BYTES_SCALED,
   ACK_DELAY,
+  DRIFT_SIGNS,
+  MAX_ACK_LAG,
   MAX_STALL_TIME,
   MAX_UNPROVEN_JUMP,
+  PROBE_INTERVAL,
   STALL_TIME,
   WINDOW,
   WINDOW_SHIFT,
@@ -53,11 +56,13 @@ export class Session implements FourTuple {
   /** The highest that was ever sent; and the highest that was acknowledged. */
   sndMax: number;
   sndUna: number;
-  /** The highest that was received, which is what is acknowledged. Never goes back. */
+  /** The highest that is known to be the other end's, which is what is acknowledged. Never goes back. */
   rcvMax = 0;
-  /** Where a segment ends that is too far ahead to be believed before it is known to be authentic. */
-  unprovenEnd = 0;
-  hasUnprovenEnd = false;
+  /** Where the last segment ends, and its bytes (0: it was taken), which count once they are known to be authentic. */
+  #unprovenEnd = 0;
+  #unprovenLength = 0;
+  /** Bytes by which segments that nothing authenticates may still be ahead, all together. */
+  #jumpCredit = MAX_UNPROVEN_JUMP;
   /** Whether windows are scaled. */
   isScaled = false;
   /** By how much the other end's window field is shifted, SYN and SYN/ACK aside; and its window in bytes. */
@@ -80,7 +85,15 @@ export class Session implements FourTuple {
   windowAwaitedUntil = -Infinity;
   establishedAt = Infinity;
   sentAt = -Infinity;
+  /** When a segment came that a blind forger would hardly have hit; and when something authenticated did. */
   receivedAt = -Infinity;
+  provenAt = -Infinity;
+  /** When to ask the other end whether the two have drifted apart; `Infinity` where nothing speaks for it. */
+  probeAt = Infinity;
+  /** Questions that something spoke for it after; questions asked; and whether something did since the last. */
+  #signsOfDrift = 0;
+  #probes = 0;
+  #hasSign = false;
   challengedAt = -Infinity;
   keepaliveAskedAt = -Infinity;
   /** Whether authenticated data has come. */
@@ -180,22 +193,92 @@ export class Session implements FourTuple {
     this.stallAt = this.sndNxt === ack ? Infinity : now + STALL_TIME;
   }
 
-  /** Takes `length` payload bytes that may come now, early, late or in turn. */
-  received(seq: number, length: number, now: number): void {
+  /**
+   * Whether `ack` is about what the other end would say now: it lags behind the highest by what overtaking explains at most. Of
+   * numbers guessed blindly a quarter can be right, but hardly any is this.
+   */
+  isPlausible(ack: number): boolean {
+    return ((ack - this.sndMax) | 0) <= 0 && ((ack - this.sndUna) | 0) >= -MAX_ACK_LAG;
+  }
+
+  /** Takes note of a segment that is the other end's, so far as numbers can tell. */
+  heard(now: number): void {
+    this.receivedAt = now;
+    this.hasChallenger = false;
+  }
+
+  /** Takes note of a segment whose payload counts once `proven()` is called: a forged one must steer nothing. */
+  received(seq: number, length: number): void {
+    this.#unprovenEnd = (seq + length) | 0;
+    this.#unprovenLength = length;
+  }
+
+  /** The segment received last was authentic: all of it counts, as only neighbours are merged. */
+  proven(now: number): void {
+    this.provenAt = now;
+    if (this.#unprovenLength === 0) return;
+    if (((this.#unprovenEnd - this.rcvMax) | 0) > 0) this.rcvMax = this.#unprovenEnd;
+    this.#count(this.#unprovenLength, now);
+    this.#unprovenLength = 0;
+  }
+
+  /**
+   * Takes a plausible segment where nothing authenticates any. What is in turn counts, and so do gaps, but no more than came in
+   * turn, and some: whatever a forger hits by luck moves us away from the other end once, and not far.
+   *
+   * @returns false where it does not count: the other end goes back when that is not acknowledged
+   */
+  believed(seq: number, length: number, now: number): boolean {
     const end = (seq + length) | 0;
-    const jump = (end - this.rcvMax) | 0;
-    this.hasUnprovenEnd = jump > MAX_UNPROVEN_JUMP;
-    if (this.hasUnprovenEnd) this.unprovenEnd = end;
-    else if (jump > 0) this.rcvMax = end;
-    // Late ones count as well: that they come may be for want of an acknowledgment.
+    const progress = (end - this.rcvMax) | 0;
+    const gap = Math.max(0, (seq - this.rcvMax) | 0);
+    if (gap > this.#jumpCredit) return false;
+    if (progress > 0) {
+      this.rcvMax = end;
+      this.#jumpCredit = Math.min(MAX_UNPROVEN_JUMP, this.#jumpCredit - gap + length);
+    }
+    this.#count(length, now);
+    return true;
+  }
+
+  /** Counts payload to be acknowledged. Late ones as well: that they come may be because an acknowledgment was lost. */
+  #count(length: number, now: number): void {
     if (this.unacknowledged === 0) this.ackAt = now + ACK_DELAY;
     this.unacknowledged += length;
   }
 
-  /** Takes note that the segment received last was authentic. */
-  proven(): void {
-    if (this.hasUnprovenEnd) this.rcvMax = this.unprovenEnd;
-    this.hasUnprovenEnd = false;
+  // Ends that have drifted apart: a forger has moved one, which now acknowledges what the other never sent. The other drops
+  // that, or a firewall does, and what the other sends seems to be old.
+
+  /** Whether a segment ends before what was received: overtaken, or from an end that we have drifted away from. */
+  isBehind(seq: number, length: number): boolean {
+    return ((seq + length - this.rcvMax) | 0) < 0;
+  }
+
+  /** Takes note of a segment that is behind, or has numbers that cannot be: by drift, unless it is a forger's. */
+  suspect(now: number): void {
+    this.#hasSign = true;
+    if (this.probeAt !== Infinity) return;
+    this.probeAt = now + PROBE_INTERVAL;
+    this.#signsOfDrift = this.#probes = 0;
+  }
+
+  /** Takes note of a segment as it comes from an end that has not drifted. */
+  agrees(): void {
+    this.probeAt = Infinity;
+  }
+
+  /**
+   * Whether the ends have drifted apart: asked when `probeAt` has come, and a probe is to follow unless it is `Infinity` then.
+   * Another end that has not drifted would have answered the probes; one that is not there says nothing.
+   */
+  hasDrifted(now: number): boolean {
+    if (this.#hasSign && this.#probes > 0) this.#signsOfDrift++;
+    this.#hasSign = false;
+    const isOver = this.#signsOfDrift >= DRIFT_SIGNS;
+    const isSilent = ++this.#probes > 2 * (this.#signsOfDrift + 1);
+    this.probeAt = isOver || isSilent ? Infinity : now + PROBE_INTERVAL;
+    return isOver;
   }
 
   /** The window that we offer; the other end's is as large. */

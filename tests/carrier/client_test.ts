@@ -78,10 +78,29 @@ Deno.test("connect() takes a fresh random port and a random ISN each time, until
   const remote = { remoteAddress: SERVER_ADDRESS, remotePort: SERVER_PORT };
   const again = { localAddress: CLIENT_ADDRESS, ...remote };
   assertEquals(client.carrier.connect(again, clock.now), null);
-  // The port that comes free is taken last by whoever closes and opens in turn: that is what fresh means.
   const [oldest] = client.carrier.sessions;
   client.carrier.close(oldest!);
   assertEquals(client.connect().localPort, oldest!.localPort);
+});
+
+Deno.test("ports follow one another at random (RFC 6056), and none comes again soon", () => {
+  const count = CLIENT_PORTS.last - CLIENT_PORTS.first + 1;
+  const steps = new Map<number, number>();
+  const { client } = calling();
+  const last: number[] = [];
+  for (let i = 0; i < 2_000; i++) {
+    for (const session of client.carrier.sessions) client.carrier.close(session);
+    const { localPort } = client.connect();
+    client.drain();
+    assert(!last.includes(localPort), `port ${localPort} after ${last}`);
+    const step = (localPort - (last.at(-1) ?? localPort) + count) % count;
+    steps.set(step, (steps.get(step) ?? 0) + 1);
+    last.push(localPort);
+    if (last.length > count / 2 - 1) last.shift();
+  }
+  // Each distance, but none at all, comes up, and none more than three times as often as by chance.
+  assertEquals(steps.size, count);
+  for (const [step, times] of steps) assert(times < 3 * 2_000 / count, `${step}: ${times} times`);
 });
 
 Deno.test("the identical SYN is sent again after 0.5, 1 and 2 s", () => {

@@ -131,6 +131,7 @@ export class End {
       secret: random.bytes(16),
       listenPort: null,
       clientPorts: null,
+      authenticates: true,
       ...options,
     });
   }
@@ -190,7 +191,7 @@ export class End {
       const datagram = this.memory.bytes.subarray(start, start + Math.min(size, length - at));
       if (datagram[0] !== 0) this.received.push(new TextDecoder().decode(datagram));
       this.receivedBytes += datagram.length;
-      if (this.authenticates) carrier.authenticated(carrier.receivedFrom!);
+      if (this.authenticates) carrier.authenticated(carrier.receivedFrom!, now);
     }
     this.drainEvents();
     return length;

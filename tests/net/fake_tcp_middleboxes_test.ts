@@ -22,6 +22,9 @@ const LONGEST_PAUSE = 1_000;
 /** The same for a connection inside of which packets are lost: of its own retransmission time-outs, four double in a row. */
 const LONGEST_PAUSE_WITH_LOSS = 4_000;
 
+/** Far more than the six seconds of silence after which a tunnel counts as lost, and far less than TCP's own patience; ms. */
+const LOST_TIMEOUT = 60_000;
+
 /** Ten megabytes each way arrive as they were sent, and never stand still. */
 async function assertCarries(
   { client, server }: RoutedPath,
@@ -173,6 +176,24 @@ netTest("two SYN/ACKs lost: the client is connected within its time-out", async 
   const listed = await path.router.output(["iptables", "-nvxL", "FIRST"]);
   assertMatch(listed, /^\s*2\s+96 DROP/m);
 }, { programs: [...PROGRAMS, "iptables"] });
+
+netTest(
+  "a firewall forgets the connection: the tunnel goes on by another one, from another port",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    await path.firewall(STRICT + NO_UDP);
+    await path.startServer();
+    const client = await path.startClient();
+    const port = await clientPort(path);
+    // With tcp_loose = 0, no segment of it is valid any more, and nobody is told.
+    await path.router.output(["conntrack", "-F"]);
+    assert(!(await path.answers()));
+    await client.waitFor(/connected again to \S+ by fake TCP/, LOST_TIMEOUT);
+    assert(await path.answers());
+    assert(await clientPort(path) !== port);
+  },
+  { programs: [...PROGRAMS, "conntrack"] },
+);
 
 netTest("an injected RST: the tunnel goes on within 3 s", async (topology) => {
   const path = await RoutedPath.lay(topology);

@@ -86,6 +86,7 @@ export class RelayLink {
       secret: new Uint8Array(randomBytes(16)),
       listenPort: endpoints.remote === null ? endpoints.ports.first : null,
       clientPorts: endpoints.remote === null ? null : endpoints.ports,
+      authenticates: false,
     });
   }
 

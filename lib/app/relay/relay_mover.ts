@@ -127,8 +127,8 @@ export class RelayMover {
     if (length === 0) return;
     const { carrier } = this.#link;
     const session = carrier.receivedFrom!;
-    // Nothing here could prove who sent it: whatever fits the connection counts.
-    carrier.authenticated(session);
+    // Nothing here could prove who sent it.
+    carrier.keep(session);
     const flow = this.#flows.carriedBy(session) ?? this.#flowOf(session, now);
     const socket = this.#sockets.socketOf(flow);
     if (socket === null) {
@@ -179,7 +179,7 @@ export class RelayMover {
     if (kind === "established") {
       this.#onReach(true);
       // As good a proof as there will be where a service never answers.
-      if (session.isClient) this.#link.carrier.authenticated(session);
+      if (session.isClient) this.#link.carrier.keep(session);
     }
     if (kind !== "lost") return;
     if ("reason" in rest && rest.reason === "unanswered") this.#onReach(false);
