@@ -8,12 +8,14 @@ import type { Attack, Outcome } from "./attack.ts";
 import { CLOSED_ATTACKS } from "./closed.ts";
 import { CRASH_ATTACKS } from "./crash.ts";
 import { EGRESS_ATTACKS } from "./egress.ts";
+import { EXHAUST_ATTACKS } from "./exhaust.ts";
 import { STEER_ATTACKS } from "./steer.ts";
 import { TABLE_ATTACKS } from "./tables.ts";
 
 const ATTACKS: readonly Attack[] = [
   ...CRASH_ATTACKS,
   ...TABLE_ATTACKS,
+  ...EXHAUST_ATTACKS,
   ...STEER_ATTACKS,
   ...CLOSED_ATTACKS,
   ...EGRESS_ATTACKS,
