@@ -6,6 +6,19 @@
  */
 import { fold, sum } from "./checksum.ts";
 import type { Memory } from "./memory.ts";
+import {
+  ADD,
+  CONST,
+  END,
+  GET,
+  I32,
+  leb128,
+  name,
+  PREAMBLE,
+  section,
+  SET,
+  V128,
+} from "./wasm_module.ts";
 
 /** As `sum()`, bound to a memory. */
 export type Sum = (offset: number, length: number, initial?: number) => number;
@@ -27,25 +40,15 @@ export function createSum(memory: Memory): Sum {
   };
 }
 
-// WebAssembly's binary format (W3C, WebAssembly core 2.0, chapter 5). All numbers are LEB128; below 64 that is the byte itself.
-
-const I32 = 0x7f;
-const V128 = 0x7b;
-
 // Instructions, with what follows them.
 const BLOCK = [0x02, 0x40];
 const LOOP = [0x03, 0x40];
 const IF = [0x04, 0x40];
-const END = [0x0b];
 const BREAK = 0x0c;
 const BREAK_IF = 0x0d;
-const GET = 0x20;
-const SET = 0x21;
-const CONST = 0x41;
 const LOAD8 = [0x2d, 0x00, 0x00];
 const LOAD16 = [0x2f, 0x00, 0x00];
 const GREATER_OR_EQUAL = 0x4f;
-const ADD = 0x6a;
 const AND = 0x71;
 const SHIFT_RIGHT = 0x76;
 const LOAD128 = [0xfd, 0x00, 0x00, 0x00];
@@ -115,8 +118,7 @@ const BODY = [
 ];
 
 const MODULE = Uint8Array.from([
-  // "\0asm", version 1.
-  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...PREAMBLE,
   // Types: (i32, i32) to i32.
   ...section(1, [1, 0x60, 2, I32, I32, 1, I32]),
   // Imports: the memory "m" of "m", of one page or more.
@@ -126,16 +128,3 @@ const MODULE = Uint8Array.from([
   ...section(7, [1, ...name("sum"), 0x00, 0]),
   ...section(10, [1, ...leb128(BODY.length), ...BODY]),
 ]);
-
-function section(id: number, content: readonly number[]): number[] {
-  return [id, ...leb128(content.length), ...content];
-}
-
-function name(text: string): number[] {
-  return [text.length, ...new TextEncoder().encode(text)];
-}
-
-/** An unsigned number in groups of seven bits, the lowest first. */
-function leb128(value: number): number[] {
-  return value < 0x80 ? [value] : [value & 0x7f | 0x80, ...leb128(value >>> 7)];
-}
