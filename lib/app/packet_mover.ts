@@ -27,6 +27,8 @@ import { TunWriter } from "./tun_writer.ts";
 export const MAX_MERGED = 64;
 /** Calls of `recvmmsg` in one turn of the loop. */
 const RECEIVE_ROUNDS = 4;
+/** Diffie-Hellmans after which a turn ends, so that packets under way are not kept waiting by a storm of handshakes. */
+const HANDSHAKES = 8;
 /** Packets read from the TUN in one turn of the loop. */
 const TUN_READS = 64;
 /** A super-packet of 64 KiB, its virtio-net header, and room for padding behind it. */
@@ -112,6 +114,7 @@ export class PacketMover {
     if (this.#blocked && (readiness & EPOLLOUT) !== 0) this.resume(now);
     if ((readiness & ~EPOLLOUT) === 0) return;
     const socket = this.#socket;
+    const { admittedHandshakes } = this.#device;
     for (let round = 0; round < RECEIVE_ROUNDS; round++) {
       const count = socket.receive();
       if (count <= 0) return;
@@ -133,6 +136,7 @@ export class PacketMover {
       if (this.#tun === null) this.#hostQueue.clear();
       else this.#tunWriter.flush(this.#tun);
       if (count < socket.receivedOffsets.length) return;
+      if (((this.#device.admittedHandshakes - admittedHandshakes) | 0) >= HANDSHAKES) return;
     }
   }
 

@@ -132,6 +132,11 @@ export class Device {
     return this.#peers.values();
   }
 
+  /** Handshake messages that were worth a Diffie-Hellman, since the start; an int32 that may wrap around. */
+  get admittedHandshakes(): number {
+    return this.#handshakes.gate.admitted;
+  }
+
   /** The peer with this 32-byte public key. */
   peer(publicKey: Uint8Array): Peer | undefined {
     return this.#peers.get(peerKey(publicKey));
@@ -311,7 +316,7 @@ export class Device {
       }
       case MESSAGE_RESPONSE: {
         if (length !== RESPONSE_SIZE) return DropReason.badMessageLength;
-        const result = this.#handshakes.receiveResponse(offset, this.#from, now);
+        const result = this.#handshakes.receiveResponse(offset, now);
         const reason = this.#handshakeReceived(result, length, now);
         if (result.peer !== null) {
           this.#sessionConfirmed(result.peer, now);
@@ -384,6 +389,7 @@ export class Device {
   }
 
   #sessionConfirmed(peer: Peer, now: number): void {
+    this.#handshakes.gate.proven.add(peer.endpoint.address, peer.endpoint.port);
     peer.timers.handshakeCompleted();
     peer.lastHandshakeUnixTime = this.#wallClock();
     peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);

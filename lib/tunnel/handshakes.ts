@@ -1,11 +1,12 @@
 /**
- * Owns the device's handshakes: initiations sent and answered, responses taken, cookies asked for and given.
+ * The device's handshakes: initiations sent and answered, responses and cookies taken. Which messages are worked on at all
+ * is handshake_gate.ts's to say.
  *
  * Functions stand in the order in which messages meet them: what we send first, what comes in, what that leads to.
  * These are a few messages in two minutes for each peer, so plain objects and arrays are in order here.
  */
 import type { AeadProvider } from "../noise/aead.ts";
-import { CookieChecker, type RandomBytes } from "../noise/cookie.ts";
+import type { RandomBytes } from "../noise/cookie.ts";
 import { Initiator, Responder, type TransportKeys } from "../noise/handshake.ts";
 import { compareTai64n, encodeTai64n } from "../noise/tai64n.ts";
 import { type KeyPair, keyPair } from "../noise/x25519.ts";
@@ -28,12 +29,12 @@ import {
   RESPONSE_SENDER_OFFSET,
   RESPONSE_SIZE,
 } from "../wire/messages.ts";
-import { MIN_INITIATION_INTERVAL, UNDER_LOAD_HANDSHAKES, UNDER_LOAD_TIME } from "./constants.ts";
+import { MIN_INITIATION_INTERVAL } from "./constants.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { HandshakeGate, randomUint32 } from "./handshake_gate.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Keypair } from "./keypair.ts";
 import type { Peer } from "./peer.ts";
-import { HandshakeRateLimiter } from "./rate_limiter.ts";
 import type { SendQueue } from "./send_queue.ts";
 import { dropHandshake, installInitiated, installResponded } from "./sessions.ts";
 
@@ -65,18 +66,12 @@ export function peerKey(publicKey: Uint8Array): string {
 }
 
 export class Handshakes {
+  readonly gate: HandshakeGate;
   readonly #options: HandshakesOptions;
-  readonly #cookieChecker: CookieChecker;
-  readonly #rateLimiter: HandshakeRateLimiter;
-  /** Handshake messages in the second that began at `#secondStart`. */
-  #messagesInSecond = 0;
-  #secondStart = -Infinity;
-  #loadedUntil = -Infinity;
 
   constructor(options: HandshakesOptions) {
     this.#options = options;
-    this.#cookieChecker = new CookieChecker(options.identity.public);
-    this.#rateLimiter = new HandshakeRateLimiter(randomUint32(options.random));
+    this.gate = new HandshakeGate(options);
   }
 
   /** Sends a first message to `peer`; false when the send queue is full or the peer's key is of low order. */
@@ -111,11 +106,15 @@ export class Handshakes {
   /** Takes a handshake initiation that begins at `offset` and has the right size. Answers it. */
   receiveInitiation(offset: number, from: Endpoint, now: number): HandshakeResult {
     const { aead, identity, memory, peers } = this.#options;
-    const message = memory.bytes.subarray(offset, offset + INITIATION_SIZE);
     const senderIndex = memory.view.getUint32(offset + INITIATION_SENDER_OFFSET, true);
-    const refused = this.#admit(message, { senderIndex, from, now });
+    const refused = this.gate.admitInitiation(
+      { offset, length: INITIATION_SIZE, senderIndex },
+      from,
+      now,
+    );
     if (refused !== DropReason.none) return { reason: refused, peer: null };
 
+    const message = memory.bytes.subarray(offset, offset + INITIATION_SIZE);
     const responder = new Responder({ aead, prologue: IDENTIFIER, localStatic: identity });
     const fields = message.subarray(INITIATION_EPHEMERAL_OFFSET, INITIATION_MAC1_OFFSET);
     const remoteStatic = responder.readStatic(fields);
@@ -136,30 +135,32 @@ export class Handshakes {
       responder.destroy();
       return { reason, peer: null };
     }
+    this.gate.wasGenuine();
     peer.latestTimestamp = timestamp;
     peer.initiationReceivedAt = now;
     return this.#respond(responder, { peer, senderIndex, from, now });
   }
 
   /** Takes a handshake response that begins at `offset` and has the right size. */
-  receiveResponse(offset: number, from: Endpoint, now: number): HandshakeResult {
+  receiveResponse(offset: number, now: number): HandshakeResult {
     const { indices, memory } = this.#options;
-    const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
-    const senderIndex = memory.view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
-    const refused = this.#admit(message, { senderIndex, from, now });
-    if (refused !== DropReason.none) return { reason: refused, peer: null };
-
     const receiverIndex = memory.view.getUint32(offset + RESPONSE_RECEIVER_OFFSET, true);
     const peer = indices.peer(receiverIndex);
     if (peer === null || peer.handshake?.localIndex !== receiverIndex) {
       return { reason: DropReason.unknownIndex, peer: null };
     }
+    const senderIndex = memory.view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
+    const refused = this.gate.admitResponse({ offset, length: RESPONSE_SIZE, senderIndex }, now);
+    if (refused !== DropReason.none) return { reason: refused, peer: null };
+
+    const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
     const { state } = peer.handshake;
     const fields = message.subarray(RESPONSE_EPHEMERAL_OFFSET, RESPONSE_MAC1_OFFSET);
     // A forged response leaves the handshake as it was: the true one may still come.
     const payload = state.readMessage2(fields, peer.presharedKey);
     const keys = payload === null ? null : state.split();
     if (keys === null) return { reason: DropReason.badHandshake, peer: null };
+    this.gate.wasGenuine();
     peer.handshake = null;
     installInitiated(
       indices,
@@ -180,45 +181,11 @@ export class Handshakes {
     const index = memory.view.getUint32(offset + COOKIE_REPLY_RECEIVER_OFFSET, true);
     const peer = indices.peer(index);
     if (peer === null) return DropReason.unknownIndex;
+    if (!peer.cookies.awaitsReply) return DropReason.badCookie;
+    const refused = this.gate.admitCookieReply(now);
+    if (refused !== DropReason.none) return refused;
     const reply = memory.bytes.subarray(offset, offset + COOKIE_REPLY_SIZE);
     return peer.cookies.consumeReply(reply, now) ? DropReason.none : DropReason.badCookie;
-  }
-
-  /** Whether handshake messages come so thick that senders must first show that they receive at their address. */
-  isUnderLoad(now: number): boolean {
-    if (now - this.#secondStart >= 1000) {
-      this.#secondStart = now;
-      this.#messagesInSecond = 0;
-    }
-    if (++this.#messagesInSecond > UNDER_LOAD_HANDSHAKES) this.#loadedUntil = now + UNDER_LOAD_TIME;
-    return now < this.#loadedUntil;
-  }
-
-  /** The checks that cost no Diffie-Hellman, for both kinds of handshake message. */
-  #admit(
-    message: Uint8Array,
-    { senderIndex, from, now }: { senderIndex: number; from: Endpoint; now: number },
-  ): DropReason {
-    if (!this.#cookieChecker.checkMac1(message)) return DropReason.badMac1;
-    if (!this.isUnderLoad(now)) return DropReason.none;
-    const source = endpointBytes(from);
-    if (!this.#cookieChecker.checkMac2(message, source, now)) {
-      const { random, sendQueue, memory } = this.#options;
-      const slot = sendQueue.reserve();
-      if (slot < 0) return DropReason.sendQueueFull;
-      const reply = this.#cookieChecker.createReply(message, {
-        source,
-        receiverIndex: senderIndex,
-        now,
-        random,
-      });
-      memory.bytes.set(reply, slot);
-      sendQueue.commit(COOKIE_REPLY_SIZE, from.address, from.port, from.source, from.carrier);
-      return DropReason.cookieSent;
-    }
-    return this.#rateLimiter.allow(from.address, now)
-      ? DropReason.none
-      : DropReason.handshakeRateLimited;
   }
 
   /** Sends the second message and keeps the session that it makes. */
@@ -290,18 +257,4 @@ export class Handshakes {
   #allocateIndex(peer: Peer): number {
     return this.#options.indices.allocate(peer, () => randomUint32(this.#options.random));
   }
-}
-
-function randomUint32(random: RandomBytes): number {
-  const bytes = random(4);
-  return (bytes[0] | bytes[1] << 8 | bytes[2] << 16 | bytes[3] << 24) >>> 0;
-}
-
-/** What a cookie is bound to: address and port in network order. */
-function endpointBytes({ address, port }: Endpoint): Uint8Array {
-  const bytes = new Uint8Array(6);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, address);
-  view.setUint16(4, port);
-  return bytes;
 }

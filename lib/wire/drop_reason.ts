@@ -143,6 +143,8 @@ export const DropReason = {
 
   /** More than the peer's `RateLimit` lets through. */
   rateLimited: 61,
+  /** More handshake messages than are looked at, or answered, in a second. */
+  handshakeFlood: 62,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

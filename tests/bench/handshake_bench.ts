@@ -30,7 +30,9 @@ function makeInitiation(): Uint8Array {
 const fields = makeInitiation();
 const message = randomBytes(INITIATION_SIZE);
 new CookieGenerator(server.public).addMacs(message, 0);
-const checker = new CookieChecker(server.public);
+const messageView = new DataView(message.buffer);
+const source = new DataView(randomBytes(6).buffer);
+const checker = new CookieChecker(server.public, aead);
 
 Deno.bench("an initiation made", { group: "handshake" }, () => {
   makeInitiation();
@@ -54,5 +56,13 @@ Deno.bench("keyPair()", { group: "handshake" }, () => {
 });
 
 Deno.bench("CookieChecker.checkMac1()", { group: "handshake" }, () => {
-  checker.checkMac1(message);
+  checker.checkMac1(messageView, 0, INITIATION_SIZE);
+});
+
+Deno.bench("CookieChecker.checkMac2()", { group: "handshake" }, () => {
+  checker.checkMac2(messageView, 0, INITIATION_SIZE, source, 0);
+});
+
+Deno.bench("CookieChecker.createReply()", { group: "handshake" }, () => {
+  checker.createReply(message, { source, receiverIndex: 1, now: 0, random: randomBytes });
 });

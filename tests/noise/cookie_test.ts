@@ -1,6 +1,8 @@
 /** Tests of mac1, mac2 and cookie replies. The expected bytes come from the slow BLAKE2s and from noble. */
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
+import { createBuiltinAead } from "../../lib/noise/aead_builtin.ts";
 import { COOKIE_LIFETIME, CookieChecker, CookieGenerator } from "../../lib/noise/cookie.ts";
+import { createMemory } from "../../lib/wire/memory.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { Random } from "../support/random.ts";
 import { referenceBlake2s } from "./blake2s_reference.ts";
@@ -16,6 +18,29 @@ const NONCE = fromHex("4e".repeat(24));
 const SOURCE = fromHex("c0000207" + "ca6c");
 const SOURCE_V6 = fromHex("20010db8000000000000000000000007" + "ca6c");
 const ZERO_MAC = new Uint8Array(16);
+
+const aead = createBuiltinAead(createMemory(64));
+
+function makeChecker(publicKey: Uint8Array = PUBLIC_KEY): CookieChecker {
+  return new CookieChecker(publicKey, aead);
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function checkMac1(checker: CookieChecker, message: Uint8Array): boolean {
+  return checker.checkMac1(viewOf(message), 0, message.length);
+}
+
+function checkMac2(
+  checker: CookieChecker,
+  message: Uint8Array,
+  source: Uint8Array,
+  now: number,
+): boolean {
+  return checker.checkMac2(viewOf(message), 0, message.length, viewOf(source), now);
+}
 
 /** Hands out the secret when 32 bytes are asked for and the nonce when 24 are. */
 function fixedRandom(length: number): Uint8Array {
@@ -39,12 +64,12 @@ function mac2Of(message: Uint8Array): Uint8Array {
 
 /** A generator that has sent one message and holds the cookie that came back. */
 function withCookie(options: { sentAt: number; repliedAt: number }) {
-  const checker = new CookieChecker(PUBLIC_KEY);
+  const checker = makeChecker();
   const generator = new CookieGenerator(PUBLIC_KEY);
   const message = unsignedMessage(148);
   generator.addMacs(message, options.sentAt);
   const reply = checker.createReply(message, {
-    source: SOURCE,
+    source: viewOf(SOURCE),
     receiverIndex: 7,
     now: options.repliedAt,
     random: fixedRandom,
@@ -66,24 +91,24 @@ Deno.test("addMacs() writes mac1 over all that stands before it, and mac2 zero, 
 });
 
 Deno.test("checkMac1() takes what addMacs() wrote and refuses when any bit differs", () => {
-  const checker = new CookieChecker(PUBLIC_KEY);
+  const checker = makeChecker();
   const message = unsignedMessage(92);
   new CookieGenerator(PUBLIC_KEY).addMacs(message, 0);
-  assert(checker.checkMac1(message));
+  assert(checkMac1(checker, message));
   for (let bit = 0; bit < (92 - 16) * 8; bit++) {
     message[bit >> 3]! ^= 1 << (bit & 7);
-    assertEquals(checker.checkMac1(message), false, `bit ${bit}`);
+    assertEquals(checkMac1(checker, message), false, `bit ${bit}`);
     message[bit >> 3]! ^= 1 << (bit & 7);
   }
-  assertEquals(new CookieChecker(SECRET).checkMac1(message), false);
+  assertEquals(checkMac1(makeChecker(SECRET), message), false);
 });
 
 Deno.test("createReply() seals the cookie of the source when written out", () => {
   for (const source of [SOURCE, SOURCE_V6]) {
     const message = unsignedMessage(148);
     new CookieGenerator(PUBLIC_KEY).addMacs(message, 0);
-    const reply = new CookieChecker(PUBLIC_KEY).createReply(message, {
-      source,
+    const reply = makeChecker().createReply(message, {
+      source: viewOf(source),
       receiverIndex: 0xfedcba98,
       now: 1000,
       random: fixedRandom,
@@ -103,8 +128,8 @@ Deno.test("addMacs() and createReply() give the bytes that a Python program work
   const generator = new CookieGenerator(PUBLIC_KEY);
   generator.addMacs(message, 0);
   assertEquals(mac1Of(message).toHex(), "3aad596e438d5d18d36d2006d78ad668");
-  const reply = new CookieChecker(PUBLIC_KEY).createReply(message, {
-    source: SOURCE,
+  const reply = makeChecker().createReply(message, {
+    source: viewOf(SOURCE),
     receiverIndex: 1,
     now: 0,
     random: fixedRandom,
@@ -128,11 +153,11 @@ Deno.test("addMacs() keys mac2 with the cookie, over all before it, when a reply
     mac2Of(message),
     referenceBlake2s(message.slice(0, 132), { size: 16, key: cookie }),
   );
-  assert(checker.checkMac1(message));
-  assert(checker.checkMac2(message, SOURCE, 5000));
+  assert(checkMac1(checker, message));
+  assert(checkMac2(checker, message, SOURCE, 5000));
   for (let bit = 0; bit < message.length * 8; bit++) {
     message[bit >> 3]! ^= 1 << (bit & 7);
-    assertEquals(checker.checkMac2(message, SOURCE, 5000), false, `bit ${bit}`);
+    assertEquals(checkMac2(checker, message, SOURCE, 5000), false, `bit ${bit}`);
     message[bit >> 3]! ^= 1 << (bit & 7);
   }
 });
@@ -141,20 +166,20 @@ Deno.test("checkMac2() refuses when address or port is another", () => {
   const { checker, generator } = withCookie({ sentAt: 0, repliedAt: 0 });
   const message = unsignedMessage(148, 2);
   generator.addMacs(message, 1);
-  assert(checker.checkMac2(message, SOURCE, 1));
+  assert(checkMac2(checker, message, SOURCE, 1));
   for (let bit = 0; bit < SOURCE.length * 8; bit++) {
     const other = SOURCE.slice();
     other[bit >> 3]! ^= 1 << (bit & 7);
-    assertEquals(checker.checkMac2(message, other, 1), false, `bit ${bit}`);
+    assertEquals(checkMac2(checker, message, other, 1), false, `bit ${bit}`);
   }
-  assertEquals(checker.checkMac2(message, SOURCE_V6, 1), false);
+  assertEquals(checkMac2(checker, message, SOURCE_V6, 1), false);
 });
 
 Deno.test("checkMac2() refuses when no secret was ever made, even a mac2 keyed with zeros", () => {
   const message = unsignedMessage(148);
   const cookie = referenceBlake2s(SOURCE, { size: 16, key: new Uint8Array(32) });
   message.set(referenceBlake2s(message.slice(0, 132), { size: 16, key: cookie }), 132);
-  assertEquals(new CookieChecker(PUBLIC_KEY).checkMac2(message, SOURCE, 0), false);
+  assertEquals(checkMac2(makeChecker(), message, SOURCE, 0), false);
 });
 
 Deno.test("addMacs() leaves mac2 zero when the cookie is 120 s old", () => {
@@ -172,16 +197,30 @@ Deno.test("checkMac2() refuses when the secret is 120 s old, whenever the cookie
   const generator = new CookieGenerator(PUBLIC_KEY);
   const message = unsignedMessage(148, 2);
   generator.addMacs(message, 100_000);
-  const options = { source: SOURCE, receiverIndex: 7, random: fixedRandom };
+  const options = { source: viewOf(SOURCE), receiverIndex: 7, random: fixedRandom };
   const reply = checker.createReply(message, { ...options, now: 100_000 });
   assert(generator.consumeReply(reply, 100_000));
   generator.addMacs(message, 100_001);
-  assert(checker.checkMac2(message, SOURCE, 1000 + COOKIE_LIFETIME - 1));
-  assert(!checker.checkMac2(message, SOURCE, 1000 + COOKIE_LIFETIME));
+  assert(checkMac2(checker, message, SOURCE, 1000 + COOKIE_LIFETIME - 1));
+  assert(!checkMac2(checker, message, SOURCE, 1000 + COOKIE_LIFETIME));
 });
 
-Deno.test("createReply() asks for a new secret every 120 s, and for a new nonce each time", () => {
-  const checker = new CookieChecker(PUBLIC_KEY);
+Deno.test("createReply() seals under XChaCha20-Poly1305 when the nonce is not the first, whatever it has counted to", () => {
+  const base = concat(NONCE.subarray(0, 16), fromHex("feffffff00000000"));
+  const random = (length: number) => length === 32 ? SECRET.slice() : base.slice();
+  const checker = makeChecker();
+  const message = unsignedMessage(148);
+  const cookie = referenceBlake2s(SOURCE, { size: 16, key: SECRET });
+  const options = { source: viewOf(SOURCE), receiverIndex: 1, now: 0, random };
+  for (let i = 0; i < 5; i++) {
+    const reply = checker.createReply(message, options);
+    const cipher = xchacha20poly1305(COOKIE_KEY, reply.subarray(8, 32), mac1Of(message));
+    assertEquals<Uint8Array>(cipher.decrypt(reply.subarray(32)), cookie, `reply ${i}`);
+  }
+});
+
+Deno.test("createReply() asks for a new secret and nonce every 120 s, and uses no nonce twice", () => {
+  const checker = makeChecker();
   const source = new Random(9);
   const asked: [number, number][] = [];
   const replies = new Set<string>();
@@ -190,22 +229,24 @@ Deno.test("createReply() asks for a new secret every 120 s, and for a new nonce 
       asked.push([now, length]);
       return source.bytes(length);
     };
-    const options = { source: SOURCE, receiverIndex: 1, now, random };
-    replies.add(checker.createReply(unsignedMessage(148), options).toHex());
+    const options = { source: viewOf(SOURCE), receiverIndex: 1, now, random };
+    const reply = checker.createReply(unsignedMessage(148), options);
+    replies.add(reply.subarray(8, 32).toHex());
   }
   const secrets = asked.filter(([, length]) => length === 32).map(([now]) => now);
   assertEquals(secrets, [0, 120_000, 240_000, 360_000]);
-  assertEquals(asked.filter(([, length]) => length === 24).length, 13);
-  assertEquals(asked.length, 17);
+  const nonces = asked.filter(([, length]) => length === 24).map(([now]) => now);
+  assertEquals(nonces, secrets);
+  assertEquals(asked.length, 8);
   assertEquals(replies.size, 13);
 });
 
 Deno.test("consumeReply() refuses when any bit of nonce or cookie differs, and still takes the true one", () => {
-  const checker = new CookieChecker(PUBLIC_KEY);
+  const checker = makeChecker();
   const generator = new CookieGenerator(PUBLIC_KEY);
   const message = unsignedMessage(148);
   generator.addMacs(message, 0);
-  const options = { source: SOURCE, receiverIndex: 7, now: 0, random: fixedRandom };
+  const options = { source: viewOf(SOURCE), receiverIndex: 7, now: 0, random: fixedRandom };
   const reply = checker.createReply(message, options);
   for (let bit = 8 * 8; bit < reply.length * 8; bit++) {
     reply[bit >> 3]! ^= 1 << (bit & 7);
@@ -228,15 +269,15 @@ Deno.test("consumeReply() refuses when nothing was sent, or the reply is played 
 });
 
 Deno.test("consumeReply() refuses when the reply answers an earlier message or another device made it", () => {
-  const checker = new CookieChecker(PUBLIC_KEY);
+  const checker = makeChecker();
   const generator = new CookieGenerator(PUBLIC_KEY);
-  const options = { source: SOURCE, receiverIndex: 7, now: 0, random: fixedRandom };
+  const options = { source: viewOf(SOURCE), receiverIndex: 7, now: 0, random: fixedRandom };
   const first = unsignedMessage(148, 1);
   generator.addMacs(first, 0);
   const second = unsignedMessage(148, 2);
   generator.addMacs(second, 1);
   assertEquals(generator.consumeReply(checker.createReply(first, options), 1), false);
-  const stranger = new CookieChecker(SECRET);
+  const stranger = makeChecker(SECRET);
   assertEquals(generator.consumeReply(stranger.createReply(second, options), 1), false);
   assert(generator.consumeReply(checker.createReply(second, options), 1));
 });

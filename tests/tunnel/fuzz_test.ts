@@ -150,7 +150,7 @@ class Target {
 
   /**
    * Gives a handshake message what anybody can give it who has seen the one before it and knows the receiver's public key:
-   * the index of the handshake under way, and the right first MAC.
+   * the index of the handshake under way, and, seven times in eight, the right first MAC.
    */
   #plausible(message: Bytes, to: SimulatedDevice): Bytes {
     const pending = this.pair.toGateway.handshake;
@@ -160,7 +160,7 @@ class Target {
       const view = new DataView(message.buffer);
       view.setUint32(RESPONSE_RECEIVER_OFFSET, pending.localIndex, true);
     }
-    new CookieGenerator(to.identity.public).addMacs(message, 0);
+    if ((message.at(-1)! & 7) > 0) new CookieGenerator(to.identity.public).addMacs(message, 0);
     return message;
   }
 

@@ -1,0 +1,196 @@
+/**
+ * Which handshake messages are worked on, and how far: strangers' messages have budgets of their own, so that data and
+ * the handshakes of peers go on beside a flood.
+ *
+ * A message that costs nothing to make must cost little to refuse. What is known of its sender decides which budget it
+ * draws on, and each step is dearer than the one before it:
+ *
+ * 1. length and type, which the caller has seen to; a response or a cookie reply besides names a handshake of ours that is
+ *    under way, by an index of 32 random bits that nobody off the path knows;
+ * 2. mac1 (0.4 us), which asks for our public key alone;
+ * 3. under load, mac2 (0.8 us): the sender receives at its address. Without it there is a cookie reply (5 us and a
+ *    datagram), few enough for each address that one flooding it leaves those of the others;
+ * 4. the Diffie-Hellman (100 us and more). One that leads to a peer is not counted: a storm of clients is no flood.
+ *
+ * Each budget is one by the second and, its burst, one by turn. Messages beyond it are dropped unseen. Senders at an
+ * address where a peer has been proven, those with a cookie, and the answers to what we sent draw on budgets apart from
+ * the strangers', so that no stranger can use those up.
+ */
+import type { AeadProvider } from "../noise/aead.ts";
+import { CookieChecker, type RandomBytes } from "../noise/cookie.ts";
+import { DropReason } from "../wire/drop_reason.ts";
+import type { Memory } from "../wire/memory.ts";
+import { COOKIE_REPLY_SIZE, MAC_SIZE } from "../wire/messages.ts";
+import { Allowance } from "./allowance.ts";
+import { UNDER_LOAD_HANDSHAKES, UNDER_LOAD_TIME } from "./constants.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { ProvenEndpoints } from "./proven_endpoints.ts";
+import { HandshakeRateLimiter } from "./rate_limiter.ts";
+import type { SendQueue } from "./send_queue.ts";
+
+/** Messages of strangers whose macs are looked at: some 2 % of a core. */
+const STRANGERS_CHECKED = { perSecond: 30_000, burst: 512 };
+/** The same for senders at the address of a peer. */
+const PEERS_CHECKED = { perSecond: 5_000, burst: 256 };
+/** Cookie replies to strangers, some 4 % of a core, and to senders at the address of a peer. */
+const STRANGERS_COOKIES = { perSecond: 4_000, burst: 64 };
+const PEERS_COOKIES = { perSecond: 500, burst: 64 };
+/** Diffie-Hellmans that led to no peer: for messages that came without a cookie while there was no load, and with one. */
+const WITHOUT_COOKIE = { perSecond: UNDER_LOAD_HANDSHAKES, burst: UNDER_LOAD_HANDSHAKES };
+const WITH_COOKIE = { perSecond: 500, burst: 16 };
+/** Answers to handshakes of ours that proved to be none. */
+const ANSWERS = { perSecond: 200, burst: 50 };
+
+export interface HandshakeGateOptions {
+  readonly memory: Memory;
+  readonly sendQueue: SendQueue;
+  readonly identity: { readonly public: Uint8Array };
+  readonly aead: Pick<AeadProvider, "seal">;
+  readonly random: RandomBytes;
+}
+
+/** A handshake message, by where it lies. */
+export interface HandshakeMessage {
+  readonly offset: number;
+  readonly length: number;
+  /** Of the sender, for a cookie reply. */
+  readonly senderIndex: number;
+}
+
+export class HandshakeGate {
+  /** Where peers have been proven. */
+  readonly proven: ProvenEndpoints;
+  /** Messages let through to a Diffie-Hellman; an int32 that may wrap around. */
+  admitted = 0;
+
+  readonly #options: HandshakeGateOptions;
+  readonly #checker: CookieChecker;
+  readonly #answeredAddresses: HandshakeRateLimiter;
+  readonly #cookieAddresses: HandshakeRateLimiter;
+  readonly #cookieEndpoints: HandshakeRateLimiter;
+  readonly #strangersChecked = new Allowance(STRANGERS_CHECKED);
+  readonly #peersChecked = new Allowance(PEERS_CHECKED);
+  readonly #strangersCookies = new Allowance(STRANGERS_COOKIES);
+  readonly #peersCookies = new Allowance(PEERS_COOKIES);
+  readonly #withoutCookie = new Allowance(WITHOUT_COOKIE);
+  readonly #withCookie = new Allowance(WITH_COOKIE);
+  readonly #answers = new Allowance(ANSWERS);
+  /** What the message that was let through last has drawn on. */
+  #drawn: Allowance = this.#withoutCookie;
+  /** Initiations with a right mac1 in the second that began at `#secondStart`. */
+  #messagesInSecond = 0;
+  #secondStart = -Infinity;
+  #loadedUntil = -Infinity;
+  /** What a cookie is bound to: address and port in network order. */
+  readonly #source = new DataView(new ArrayBuffer(6));
+
+  constructor(options: HandshakeGateOptions) {
+    this.#options = options;
+    this.#checker = new CookieChecker(options.identity.public, options.aead);
+    this.#answeredAddresses = new HandshakeRateLimiter(randomUint32(options.random));
+    this.#cookieAddresses = new HandshakeRateLimiter(randomUint32(options.random));
+    this.#cookieEndpoints = new HandshakeRateLimiter(randomUint32(options.random));
+    this.proven = new ProvenEndpoints(randomUint32(options.random));
+  }
+
+  /** Whether an initiation is worked on. Under load its sender is asked for a cookie first. */
+  admitInitiation(message: HandshakeMessage, from: Endpoint, now: number): DropReason {
+    const isProven = this.proven.has(from.address, from.port);
+    const checked = isProven ? this.#peersChecked : this.#strangersChecked;
+    if (!checked.take(now)) return DropReason.handshakeFlood;
+    const { view } = this.#options.memory;
+    const { offset, length } = message;
+    if (!this.#checker.checkMac1(view, offset, length)) return DropReason.badMac1;
+    if (!this.#isUnderLoad(now)) return this.#admit(this.#withoutCookie, now);
+    this.#source.setInt32(0, from.address);
+    this.#source.setUint16(4, from.port);
+    if (
+      !hasMac2(view, offset, length) ||
+      !this.#checker.checkMac2(view, offset, length, this.#source, now)
+    ) {
+      return this.#maySendCookie(isProven, from, now)
+        ? this.#sendCookie(message, from, now)
+        : DropReason.handshakeFlood;
+    }
+    if (!this.#answeredAddresses.allow(from.address, now)) return DropReason.handshakeRateLimited;
+    return this.#admit(this.#withCookie, now);
+  }
+
+  /**
+   * Whether a response is worked on, which names a handshake of ours that is under way. Who knows that index has had our
+   * initiation, which proves as much of its address as a cookie would: so none is asked for, and what strangers send to
+   * bring us under load delays no handshake of our own.
+   */
+  admitResponse({ offset, length }: HandshakeMessage, now: number): DropReason {
+    if (!this.#checker.checkMac1(this.#options.memory.view, offset, length)) {
+      return DropReason.badMac1;
+    }
+    return this.#admit(this.#answers, now);
+  }
+
+  /** The same for a cookie reply. It has no mac that is cheaper to check than the cookie. */
+  admitCookieReply(now: number): DropReason {
+    return this.#answers.take(now) ? DropReason.none : DropReason.handshakeFlood;
+  }
+
+  /** The message that was admitted last has proven to be a peer's: it counts against no budget. */
+  wasGenuine(): void {
+    this.#drawn.giveBack();
+  }
+
+  #admit(allowance: Allowance, now: number): DropReason {
+    if (!allowance.take(now)) return DropReason.handshakeFlood;
+    this.#drawn = allowance;
+    this.admitted = (this.admitted + 1) | 0;
+    return DropReason.none;
+  }
+
+  /** Whether initiations come so thick that senders must first show that they receive at their address. */
+  #isUnderLoad(now: number): boolean {
+    if (now - this.#secondStart >= 1000) {
+      this.#secondStart = now;
+      this.#messagesInSecond = 0;
+    }
+    if (++this.#messagesInSecond > UNDER_LOAD_HANDSHAKES) this.#loadedUntil = now + UNDER_LOAD_TIME;
+    return now < this.#loadedUntil;
+  }
+
+  /** One place's flood leaves the others' replies: an address for strangers, for peers the port as well, which is not guessed. */
+  #maySendCookie(isProven: boolean, { address, port }: Endpoint, now: number): boolean {
+    return isProven
+      ? this.#cookieEndpoints.allow((address ^ port << 16) >>> 0, now) &&
+        this.#peersCookies.take(now)
+      : this.#cookieAddresses.allow(address, now) && this.#strangersCookies.take(now);
+  }
+
+  #sendCookie(
+    { offset, length, senderIndex }: HandshakeMessage,
+    from: Endpoint,
+    now: number,
+  ): DropReason {
+    const { random, sendQueue, memory } = this.#options;
+    const slot = sendQueue.reserve();
+    if (slot < 0) return DropReason.sendQueueFull;
+    const reply = this.#checker.createReply(memory.bytes.subarray(offset, offset + length), {
+      source: this.#source,
+      receiverIndex: senderIndex,
+      now,
+      random,
+    });
+    memory.bytes.set(reply, slot);
+    sendQueue.commit(COOKIE_REPLY_SIZE, from.address, from.port, from.source, from.carrier);
+    return DropReason.cookieSent;
+  }
+}
+
+/** Whether a mac2 is given: a sender without a cookie leaves it zero. */
+function hasMac2(view: DataView, offset: number, length: number): boolean {
+  const at = offset + length - MAC_SIZE;
+  return (view.getInt32(at) | view.getInt32(at + 4) | view.getInt32(at + 8) |
+    view.getInt32(at + 12)) !== 0;
+}
+
+export function randomUint32(random: RandomBytes): number {
+  const bytes = random(4);
+  return (bytes[0]! | bytes[1]! << 8 | bytes[2]! << 16 | bytes[3]! << 24) >>> 0;
+}
