@@ -16,16 +16,21 @@ export class Allowance {
     this.#state = Float64Array.of(burst, -Infinity);
   }
 
-  /** Whether it may be done once more now; if so, that is counted. A time before the last one brings nothing. */
-  take(now: number): boolean {
+  /** Whether it may be done once more now; a time before the last one brings nothing. */
+  has(now: number): boolean {
     const state = this.#state;
     const elapsed = now - state[AT]!;
     if (elapsed > 0) {
       state[LEFT] = Math.min(this.#burst, state[LEFT]! + elapsed * this.#perMs);
       state[AT] = now;
     }
-    if (state[LEFT]! < 1) return false;
-    state[LEFT]! -= 1;
+    return state[LEFT]! >= 1;
+  }
+
+  /** The same; if so, it is counted. */
+  take(now: number): boolean {
+    if (!this.has(now)) return false;
+    this.#state[LEFT]! -= 1;
     return true;
   }
 

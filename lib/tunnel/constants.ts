@@ -22,9 +22,7 @@ export const REKEY_AFTER_TIME_RECEIVING = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT 
 export const ZERO_KEYS_AFTER_TIME = 3 * REJECT_AFTER_TIME;
 /** Two initiations of one peer this close together (50 a second) are a flood; wireguard-go draws the same line. */
 export const MIN_INITIATION_INTERVAL = 20;
-/** Initiations in one second above which the device is under load and asks for cookies. */
-export const UNDER_LOAD_HANDSHAKES = 250;
-/** How long it stays under load after the last second of that kind. */
+/** How long a device is under load, and asks for cookies, after the last initiation that was too many. */
 export const UNDER_LOAD_TIME = 1_000;
 /** Packets that wait for one peer's handshake; beyond it the oldest gives way, for TCP will have sent it again. */
 export const MAX_STAGED_PACKETS = 128;

@@ -7,10 +7,12 @@
  *
  * 1. length and type, which the caller has seen to; a response or a cookie reply besides names a handshake of ours that is
  *    under way, by an index of 32 random bits that nobody off the path knows;
- * 2. mac1 (0.4 us), which asks for our public key alone;
- * 3. under load, mac2 (0.8 us): the sender receives at its address. Without it there is a cookie reply (5 us and a
- *    datagram), few enough for each address that one flooding it leaves those of the others;
- * 4. the Diffie-Hellman (100 us and more). One that leads to a peer is not counted: a storm of clients is no flood.
+ * 2. under load, whether a cookie reply is left for a message without mac2: a few for each address, so that one that
+ *    floods leaves those of the others;
+ * 3. mac1 (0.4 us), which asks for our public key alone;
+ * 4. under load, mac2 (0.8 us), which shows that the sender receives at its address; without it there is the cookie reply
+ *    (5 us and a datagram);
+ * 5. the Diffie-Hellman (100 us and more). One that leads to a peer is not counted: a storm of clients is no flood.
  *
  * Each budget is one by the second and, its burst, one by turn. Messages beyond it are dropped unseen. Senders at an
  * address where a peer has been proven, those with a cookie, and the answers to what we sent draw on budgets apart from
@@ -22,7 +24,7 @@ import { DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import { COOKIE_REPLY_SIZE, MAC_SIZE } from "../wire/messages.ts";
 import { Allowance } from "./allowance.ts";
-import { UNDER_LOAD_HANDSHAKES, UNDER_LOAD_TIME } from "./constants.ts";
+import { UNDER_LOAD_TIME } from "./constants.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { ProvenEndpoints } from "./proven_endpoints.ts";
 import { HandshakeRateLimiter } from "./rate_limiter.ts";
@@ -35,8 +37,11 @@ const PEERS_CHECKED = { perSecond: 5_000, burst: 256 };
 /** Cookie replies to strangers, some 4 % of a core, and to senders at the address of a peer. */
 const STRANGERS_COOKIES = { perSecond: 4_000, burst: 64 };
 const PEERS_COOKIES = { perSecond: 500, burst: 64 };
-/** Diffie-Hellmans that led to no peer: for messages that came without a cookie while there was no load, and with one. */
-const WITHOUT_COOKIE = { perSecond: UNDER_LOAD_HANDSHAKES, burst: UNDER_LOAD_HANDSHAKES };
+/**
+ * Diffie-Hellmans that led to no peer: for messages without a cookie, whose end is what brings the device under load, and
+ * with one.
+ */
+const WITHOUT_COOKIE = { perSecond: 250, burst: 50 };
 const WITH_COOKIE = { perSecond: 500, burst: 16 };
 /** Answers to handshakes of ours that proved to be none. */
 const ANSWERS = { perSecond: 200, burst: 50 };
@@ -77,9 +82,6 @@ export class HandshakeGate {
   readonly #answers = new Allowance(ANSWERS);
   /** What the message that was let through last has drawn on. */
   #drawn: Allowance = this.#withoutCookie;
-  /** Initiations with a right mac1 in the second that began at `#secondStart`. */
-  #messagesInSecond = 0;
-  #secondStart = -Infinity;
   #loadedUntil = -Infinity;
   /** What a cookie is bound to: address and port in network order. */
   readonly #source = new DataView(new ArrayBuffer(6));
@@ -96,22 +98,27 @@ export class HandshakeGate {
   /** Whether an initiation is worked on. Under load its sender is asked for a cookie first. */
   admitInitiation(message: HandshakeMessage, from: Endpoint, now: number): DropReason {
     const isProven = this.proven.has(from.address, from.port);
-    const checked = isProven ? this.#peersChecked : this.#strangersChecked;
-    if (!checked.take(now)) return DropReason.handshakeFlood;
     const { view } = this.#options.memory;
     const { offset, length } = message;
+    const isLoaded = now < this.#loadedUntil;
+    const mayHaveCookie = hasMac2(view, offset, length);
+    if (isLoaded && !mayHaveCookie && !this.#hasCookieFor(isProven, from, now)) {
+      // A flood that is not looked at is a flood still.
+      this.#loadedUntil = now + UNDER_LOAD_TIME;
+      return DropReason.handshakeFlood;
+    }
+    const checked = isProven ? this.#peersChecked : this.#strangersChecked;
+    if (!checked.take(now)) return DropReason.handshakeFlood;
     if (!this.#checker.checkMac1(view, offset, length)) return DropReason.badMac1;
-    if (!this.#isUnderLoad(now)) return this.#admit(this.#withoutCookie, now);
+    if (!isLoaded) {
+      if (this.#withoutCookie.has(now)) return this.#admit(this.#withoutCookie, now);
+      this.#loadedUntil = now + UNDER_LOAD_TIME;
+    }
     this.#source.setInt32(0, from.address);
     this.#source.setUint16(4, from.port);
-    if (
-      !hasMac2(view, offset, length) ||
-      !this.#checker.checkMac2(view, offset, length, this.#source, now)
-    ) {
-      return this.#maySendCookie(isProven, from, now)
-        ? this.#sendCookie(message, from, now)
-        : DropReason.handshakeFlood;
-    }
+    const hasCookie = mayHaveCookie &&
+      this.#checker.checkMac2(view, offset, length, this.#source, now);
+    if (!hasCookie) return this.#sendCookie(message, isProven, from, now);
     if (!this.#answeredAddresses.allow(from.address, now)) return DropReason.handshakeRateLimited;
     return this.#admit(this.#withCookie, now);
   }
@@ -145,29 +152,26 @@ export class HandshakeGate {
     return DropReason.none;
   }
 
-  /** Whether initiations come so thick that senders must first show that they receive at their address. */
-  #isUnderLoad(now: number): boolean {
-    if (now - this.#secondStart >= 1000) {
-      this.#secondStart = now;
-      this.#messagesInSecond = 0;
-    }
-    if (++this.#messagesInSecond > UNDER_LOAD_HANDSHAKES) this.#loadedUntil = now + UNDER_LOAD_TIME;
-    return now < this.#loadedUntil;
+  /** One place's flood leaves the others' replies: an address for strangers, for peers the port as well, which is not guessed. */
+  #hasCookieFor(isProven: boolean, { address, port }: Endpoint, now: number): boolean {
+    return isProven
+      ? this.#peersCookies.has(now) && this.#cookieEndpoints.wouldAllow(mixed(address, port), now)
+      : this.#strangersCookies.has(now) && this.#cookieAddresses.wouldAllow(address, now);
   }
 
-  /** One place's flood leaves the others' replies: an address for strangers, for peers the port as well, which is not guessed. */
-  #maySendCookie(isProven: boolean, { address, port }: Endpoint, now: number): boolean {
+  #takeCookieFor(isProven: boolean, { address, port }: Endpoint, now: number): boolean {
     return isProven
-      ? this.#cookieEndpoints.allow((address ^ port << 16) >>> 0, now) &&
-        this.#peersCookies.take(now)
+      ? this.#cookieEndpoints.allow(mixed(address, port), now) && this.#peersCookies.take(now)
       : this.#cookieAddresses.allow(address, now) && this.#strangersCookies.take(now);
   }
 
   #sendCookie(
     { offset, length, senderIndex }: HandshakeMessage,
+    isProven: boolean,
     from: Endpoint,
     now: number,
   ): DropReason {
+    if (!this.#takeCookieFor(isProven, from, now)) return DropReason.handshakeFlood;
     const { random, sendQueue, memory } = this.#options;
     const slot = sendQueue.reserve();
     if (slot < 0) return DropReason.sendQueueFull;
@@ -188,6 +192,10 @@ function hasMac2(view: DataView, offset: number, length: number): boolean {
   const at = offset + length - MAC_SIZE;
   return (view.getInt32(at) | view.getInt32(at + 4) | view.getInt32(at + 8) |
     view.getInt32(at + 12)) !== 0;
+}
+
+function mixed(address: number, port: number): number {
+  return (address ^ port << 16) >>> 0;
 }
 
 export function randomUint32(random: RandomBytes): number {

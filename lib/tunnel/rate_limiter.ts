@@ -50,6 +50,13 @@ export class HandshakeRateLimiter {
     return allowed;
   }
 
+  /** Whether `allow()` would say yes; nothing is paid. */
+  wouldAllow(address: number, now: number): boolean {
+    const place = this.#place(address);
+    return this.#addresses[place] !== address ||
+      this.#tokens[place]! + now - this.#askedAt[place]! >= COST;
+  }
+
   /** The place of `address`, or the one left alone longest among those where it may stand. */
   #place(address: number): number {
     const first = (mix(address ^ this.#seed) & (SETS - 1)) * WAYS;
