@@ -12,6 +12,7 @@ import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/t
 import { RECEIVE_BUFFER_SIZE, UdpSocket } from "../../ffi/udp_socket.ts";
 import { MAX_MESSAGE_SIZE, receiveMessage } from "../../ffi/wake_channel.ts";
 import { DropLog } from "../drop_log.ts";
+import { LineBudget } from "../line_budget.ts";
 import type { AeadProvider } from "../noise/aead.ts";
 import { createBuiltinAead } from "../noise/aead_builtin.ts";
 import { keyPair } from "../noise/x25519.ts";
@@ -21,6 +22,8 @@ import { REKEY_TIMEOUT } from "../tunnel/constants.ts";
 import { Device } from "../tunnel/device.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
 import { MIN_MTU } from "../tunnel/path_mtu.ts";
+import type { Peer } from "../tunnel/peer.ts";
+import { type PeerReportKind, PeerReports } from "../tunnel/peer_reports.ts";
 import { PacketQueue } from "../wire/packet_queue.ts";
 import { SendQueue } from "../tunnel/send_queue.ts";
 import { DROP_REASON_NAMES, DropCounters, DropReason } from "../wire/drop_reason.ts";
@@ -46,6 +49,9 @@ const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
 /** Bytes for message headers, vectors and control blocks; what is left over costs nothing until it is touched. */
 const CONTROL_SPACE = 256 * 1024;
 
+/** Lines about single packets in a second. */
+const MAX_TRACE_LINES = 1_000;
+
 /** How the loop reports; the Worker passes it to the main thread. Buffers in `transfer` are given away. */
 export type Reporter = (report: Report, transfer?: Transferable[]) => void;
 
@@ -68,6 +74,8 @@ export class DataPlane {
   readonly #pipeline: Pipeline;
   readonly #sendQueue: SendQueue;
   readonly #captures: Captures;
+  readonly #reports = new PeerReports((kind, peer) => this.#reportPeer(kind, peer));
+  readonly #traceBudget = new LineBudget(MAX_TRACE_LINES);
   #link: FakeTcpLink | null = null;
   #tun: Tun | null = null;
   #stopping = false;
@@ -164,7 +172,7 @@ export class DataPlane {
       mark: config.mark,
       maxMtu: config.mtu,
       linkMtu: (endpoint) => this.#link?.innerMtu(endpoint) ?? null,
-      onChange: ({ publicKey, name, mtu }) => report({ kind: "path-mtu", publicKey, name, mtu }),
+      onChange: (peer) => this.#reports.add("path-mtu", peer, this.#clock.now()),
     });
     const now = this.#clock.now();
     for (const peer of config.peers) this.#device.addPeer(peer, now);
@@ -197,8 +205,9 @@ export class DataPlane {
       this.#egress?.poll(now);
       this.#mover.flushSocket(now);
       this.#tellFallBack();
-      if (this.#device.events.length > 0) this.#reportEvents(now);
+      if (this.#device.events.length > 0) this.#takeEvents(now);
       this.#prober.poll(now);
+      this.#reports.poll(now);
       this.#captures.poll(now);
       if (this.#dropLog.hasNews()) this.#reportDrops(now);
     }
@@ -220,6 +229,7 @@ export class DataPlane {
     const at = Math.min(
       this.#device.pollAt(),
       this.#prober.pollAt(),
+      this.#reports.pollAt(),
       this.#egress?.pollAt() ?? Infinity,
       this.#link?.pollAt() ?? Infinity,
       this.#captures.pollAt(),
@@ -319,9 +329,17 @@ export class DataPlane {
   }
 
   #setTrace(trace: boolean): void {
-    if (this.#egress !== null) {
-      this.#egress.trace = trace ? (line) => this.#log("trace", line) : null;
-    }
+    if (this.#egress !== null) this.#egress.trace = trace ? (line) => this.#trace(line) : null;
+  }
+
+  /** One line for each packet is more than anybody can write. */
+  #trace(line: string): void {
+    if (!this.#traceBudget.take(this.#clock.now())) return;
+    const suppressed = this.#traceBudget.takeSuppressed();
+    this.#log(
+      "trace",
+      suppressed === 0 ? line : `${line} (${suppressed} lines before it left out)`,
+    );
   }
 
   #changePeer(change: PeerChange, now: number): void {
@@ -330,6 +348,7 @@ export class DataPlane {
       const peer = device.peer(change.publicKey);
       if (peer === undefined) return;
       this.#prober.forget(peer);
+      this.#reports.forget(peer);
       this.#egress?.nat.releaseClient(peer, now);
       device.removePeer(peer);
       return;
@@ -451,23 +470,27 @@ export class DataPlane {
     this.#report({ kind: "network-changed" });
   }
 
-  #reportEvents(now: number): void {
+  /** Does at once what follows from what happened to peers, and reports it as often as is good. */
+  #takeEvents(now: number): void {
     for (const { kind, peer } of this.#device.events) {
       // A new session, or another way to the peer: the path may take more or less than the last one.
       if (kind === "handshake-completed" || kind === "endpoint-changed") {
         this.#prober.start(peer, now);
       }
       if (kind === "released") this.#egress?.nat.releaseClient(peer, now);
-      const { address, port } = peer.endpoint;
-      this.#report({
-        kind: "peer",
-        event: kind,
-        publicKey: peer.publicKey,
-        name: peer.name,
-        endpoint: { address, port },
-      });
+      this.#reports.add(kind, peer, now);
     }
     this.#device.events.length = 0;
+  }
+
+  #reportPeer(kind: PeerReportKind, peer: Peer): void {
+    const { publicKey, name, mtu } = peer;
+    if (kind === "path-mtu") {
+      this.#report({ kind, publicKey, name, mtu });
+      return;
+    }
+    const { address, port } = peer.endpoint;
+    this.#report({ kind: "peer", event: kind, publicKey, name, endpoint: { address, port } });
   }
 
   #reportDrops(now: number): void {

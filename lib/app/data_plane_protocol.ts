@@ -1,5 +1,5 @@
 /** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
-import type { DeviceEventKind } from "../tunnel/device.ts";
+import type { DeviceEventKind } from "../tunnel/device_events.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
 import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
@@ -121,7 +121,7 @@ export type Report =
   | { readonly kind: "fake-tcp-opened" }
   | { readonly kind: "peers-changed" }
   | { readonly kind: "alive" }
-  /** What happened to the peer with this index in the configuration. */
+  /** What happened to a peer: each kind at most once a second, with the peer's state at that time, see `PeerReports`. */
   | {
     readonly kind: "peer";
     readonly event: DeviceEventKind;
@@ -129,7 +129,7 @@ export type Report =
     readonly name: string | null;
     readonly endpoint: { readonly address: number; readonly port: number };
   }
-  /** The path to a peer takes packets of this many bytes inside, less or more than before. */
+  /** The path to a peer takes packets of this many bytes inside, less or more than before; as rarely. */
   | {
     readonly kind: "path-mtu";
     readonly publicKey: Uint8Array;

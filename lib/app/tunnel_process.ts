@@ -150,12 +150,16 @@ export function logReports(logger: Logger): DataPlaneListener {
       else dataPlaneLogger.warn("{message}", { message });
     },
     onPeer: ({ event, publicKey, name, endpoint }) => {
-      logger.info("peer {peer}: {event} ({address}:{port})", {
+      const line = "peer {peer}: {event} ({address}:{port})";
+      const values = {
         peer: name ?? encodeKey(publicKey),
         event: event.replace("-", " "),
         address: formatIpv4(endpoint.address),
         port: endpoint.port,
-      });
+      };
+      // A client may move as often as it likes.
+      if (event === "endpoint-changed") logger.debug(line, values);
+      else logger.info(line, values);
     },
   };
 }

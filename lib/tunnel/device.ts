@@ -24,6 +24,7 @@ import {
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { MAX_HANDSHAKE_ATTEMPTS } from "./constants.ts";
+import { type DeviceEvent, type DeviceEventKind, DeviceEvents } from "./device_events.ts";
 import { Carrier, Endpoint } from "./endpoint.ts";
 import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
 import { IndexTable } from "./index_table.ts";
@@ -41,26 +42,6 @@ import { Transport } from "./transport.ts";
 
 /** Smallest handshake message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
-/** Events kept for a caller that does not drain them; newer ones are lost then. */
-const MAX_EVENTS = 1024;
-
-export type DeviceEventKind =
-  | "handshake-completed"
-  | "handshake-abandoned"
-  | "endpoint-changed"
-  /** A probe by another carrier than the one in use was answered. */
-  | "carrier-works"
-  | "keys-zeroed"
-  /** By the watch: missing, heard again, deprived of what it held. */
-  | "down"
-  | "up"
-  | "released";
-
-/** What happened that a person may want to know. */
-export interface DeviceEvent {
-  readonly kind: DeviceEventKind;
-  readonly peer: Peer;
-}
 
 export interface DeviceOptions {
   readonly memory: Memory;
@@ -84,8 +65,8 @@ export interface DeviceOptions {
 
 export class Device {
   readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
-  /** What happened since the caller last emptied it. */
-  readonly events: DeviceEvent[] = [];
+  /** What happened since the caller last emptied it, see `DeviceEvents`. */
+  readonly events: DeviceEvent[];
   /** Messages that proved to be a peer's, since the start; an int32 that may wrap around. */
   authenticatedCount = 0;
   /** The peer that the last packet returned by `receive()` came from, and the offset at which it begins. */
@@ -94,6 +75,7 @@ export class Device {
   /** Watches the packets; null for nobody. */
   tap: PacketTap | null = null;
 
+  readonly #events = new DeviceEvents();
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
   readonly #drops: DropCounters;
@@ -112,6 +94,7 @@ export class Device {
   readonly #followsCarrier: boolean;
 
   constructor(options: DeviceOptions) {
+    this.events = this.#events.list;
     this.#memory = options.memory;
     this.#sendQueue = options.sendQueue;
     this.#drops = options.drops;
@@ -669,7 +652,7 @@ export class Device {
     }
   }
 
-  #report(kind: DeviceEvent["kind"], peer: Peer): void {
-    if (this.events.length < MAX_EVENTS) this.events.push({ kind, peer });
+  #report(kind: DeviceEventKind, peer: Peer): void {
+    this.#events.add(kind, peer);
   }
 }

@@ -81,6 +81,9 @@ export class Peer {
   askedSince = Infinity;
   /** The watch over it; null where the device keeps none. */
   readonly watch: Watch | null;
+  /** Kinds of events in the device's list, and which list that is, see `DeviceEvents`. */
+  eventBits = 0;
+  eventTurn = 0;
   /** Bytes of authenticated messages, headers included, as `wg show` counts them. */
   receivedBytes = 0;
   sentBytes = 0;

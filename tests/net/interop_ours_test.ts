@@ -125,7 +125,7 @@ netTest(
 
 netTest("server and client keep a flow when the client's address changes", async (topology) => {
   const wire = await layWire(topology);
-  const { server } = await startBoth(wire);
+  const { server } = await startBoth(wire, { args: ["--log-level", "debug"] });
   const flow = tcpFlow(wire.client, wire.server, SERVER_INSIDE, { seconds: 2 });
   await delay(600);
   await changeAddress(wire.client);

@@ -37,7 +37,8 @@ function startServer({ server }: Wire, peer: Section = {}): Promise<BackgroundPr
     },
     { PublicKey: clientIdentity.publicKey, AllowedIPs: `${CLIENT_INSIDE}/32`, ...peer },
   );
-  return startVpn("server", server, config);
+  // Where a client is, is logged at that level.
+  return startVpn("server", server, config, "--log-level", "debug");
 }
 
 /** Starts wireguard-go as the client; `peer` adds to what it knows of the server. */

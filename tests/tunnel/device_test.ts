@@ -181,14 +181,19 @@ Deno.test("a short handshake interval retries at its own pace, and the usual one
   assert(toGateway.timers.handshakeAttempts < MAX_HANDSHAKE_ATTEMPTS + 1);
 });
 
-Deno.test("events that nobody takes do not pile up without bound", () => {
+Deno.test("events that nobody takes do not pile up, and a peer that moves hides no other's", () => {
   const pair = connectedPair();
-  const { client, gateway, simulation } = pair;
+  const { client, gateway, simulation, toClient } = pair;
   simulation.link.isDown = true;
   client.send(...Array.from({ length: 2000 }, () => upward("moving")));
   sentBy(pair, client).forEach(({ bytes }, i) => {
     gateway.memory.bytes.set(bytes, 0);
     gateway.device.receive(0, bytes.length, 1 + i, 1, 0, simulation.now);
   });
-  assertEquals(gateway.device.events.length, 1024);
+  const kinds = () => gateway.device.events.map(({ kind }) => kind);
+  assertEquals(kinds(), ["endpoint-changed"]);
+  // An hour later, the keys are gone.
+  gateway.device.poll(simulation.now + 3_600_000);
+  assert(kinds().includes("keys-zeroed"));
+  assertEquals(gateway.device.events.every(({ peer }) => peer === toClient), true);
 });
