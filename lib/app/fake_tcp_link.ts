@@ -274,7 +274,9 @@ export class FakeTcpLink implements Disposable {
       now,
       Carrier.fakeTcp,
     );
-    if (this.#device.authenticatedCount !== authenticated) carrier.authenticated(session, now);
+    if (this.#device.authenticatedCount !== authenticated) {
+      carrier.authenticated(session, this.#device.authenticatedPeer!, now);
+    }
   }
 
   // Time.

@@ -51,8 +51,12 @@ export const DRIFT_SIGNS = 4;
 export const SILENT_TIMEOUT = 300_000;
 /** The same for one that nothing authenticated ever came by. */
 export const UNPROVEN_TIMEOUT = 30_000;
-/** Connections in all. */
+/** Connections of clients in all, and of one client: a roaming one may have left some behind. */
 export const MAX_SESSIONS = 16_384;
+export const MAX_SESSIONS_OF_CLIENT = 4;
+/** Connections by which nothing authenticated has come yet: in all, and from one address, that of a NAT perhaps. */
+export const MAX_UNPROVEN_SESSIONS = 8_192;
+export const MAX_UNPROVEN_OF_ADDRESS = 1_024;
 /** RST in answer to segments of no connection, in one second: enough for clients to learn of a restart, no use to a reflector. */
 export const RESETS_PER_SECOND = 100;
 /** Events kept for a caller that does not drain them. */

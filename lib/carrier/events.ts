@@ -11,6 +11,8 @@ export type LossReason =
   | "silent"
   /** Its client has begun anew, from the same port. */
   | "replaced"
+  /** Its address, or its client, has opened too many others since. */
+  | "evicted"
   /** The other end acknowledges what was never sent: somebody has moved it with forged segments. */
   | "drifted";
 

@@ -11,6 +11,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import * as tcp from "../wire/tcp.ts";
+import { Admission } from "./admission.ts";
 import { Client, type PortRange } from "./client.ts";
 import { HEADERS_SIZE, MAX_EVENTS, MAX_SESSIONS, MAX_WAITING } from "./constants.ts";
 import { type Deadline, Established } from "./established.ts";
@@ -53,6 +54,7 @@ export class FakeTcp {
   readonly #drops: DropCounters;
   readonly #listenPort: number | null;
   readonly #table: SessionTable;
+  readonly #admission: Admission;
   readonly #writer: SegmentWriter;
   readonly #client: Client | null;
   readonly #server: Server;
@@ -68,6 +70,7 @@ export class FakeTcp {
     this.#drops = options.drops;
     this.#listenPort = options.listenPort;
     this.#table = new SessionTable(random());
+    this.#admission = new Admission((session) => this.#evict(session));
     const [table, writer] = [this.#table, new SegmentWriter(memory, queue, maxPayload)];
     this.#writer = writer;
     this.#client = clientPorts === null
@@ -114,7 +117,7 @@ export class FakeTcp {
   /** Ends a connection, and tells the other end. */
   close(session: Session): void {
     if (session.state === SessionState.established) this.#writer.reset(session);
-    this.#table.remove(session);
+    this.#forget(session);
   }
 
   /** Ends all connections. */
@@ -234,12 +237,9 @@ export class FakeTcp {
   }
 
   /** Lets a connection in, in place of the one that it replaces. */
-  #accept(session: Session, replaced: Session | null, now: number): Session | null {
+  #accept(session: Session, replaced: Session | null, now: number): Session {
     if (replaced !== null) this.#lose(replaced, "replaced");
-    if (this.#table.size >= MAX_SESSIONS) {
-      this.#drops.add(DropReason.carrierSessionsFull);
-      return null;
-    }
+    this.#admission.add(session);
     this.#table.add(session);
     this.#opened(session, now);
     return session;
@@ -255,16 +255,18 @@ export class FakeTcp {
     this.#arm(this.#dueAt(session));
   }
 
-  /** Takes note that a datagram which the last `receive()` brought, from this connection, was authentic. */
-  authenticated(session: Session, now: number): void {
+  /** Takes note that a datagram which the last `receive()` brought, from this connection, was authentic: of this client. */
+  authenticated(session: Session, client: object, now: number): void {
     this.#established.authenticated(session, now);
-    this.keep(session);
+    if (session.isProven || session.state === SessionState.closed) return;
+    if (session.isClient || this.#admission.prove(session, client)) this.keep(session);
   }
 
-  /** Takes note that there is somebody whom the connection is for: it stays as long as it is in use. */
+  /** Keeps a connection for as long as it is in use: the caller sees to it that there are not too many. */
   keep(session: Session): void {
     if (session.isProven) return;
     session.isProven = true;
+    this.#admission.release(session);
     this.#arm(this.#dueAt(session));
   }
 
@@ -301,7 +303,19 @@ export class FakeTcp {
   }
 
   #lose(session: Session, reason: LossReason): void {
-    if (this.#table.remove(session)) this.#report({ kind: "lost", session, reason });
+    if (this.#forget(session)) this.#report({ kind: "lost", session, reason });
+  }
+
+  #evict(session: Session): void {
+    this.#drops.add(DropReason.carrierSessionsFull);
+    this.#writer.reset(session);
+    this.#lose(session, "evicted");
+  }
+
+  /** Takes a connection, which is over, out of all tables; false if it was already. */
+  #forget(session: Session): boolean {
+    this.#admission.remove(session);
+    return this.#table.remove(session);
   }
 
   #refuse(reason: DropReason, length: number): number {

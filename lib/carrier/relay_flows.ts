@@ -1,9 +1,13 @@
 /**
- * Owns a relay's flows: which conversation by UDP rides on which connection, which are idle, and which give way when there are
+ * Flows of a relay: which conversation by UDP rides on which connection, which are idle, and which are evicted when there are
  * too many. It does no I/O: flows that are over wait in `ended` for the caller to let go of what it holds for them.
+ *
+ * Nothing here can be authenticated, so flows count for their far end's address: whoever opens many loses his own. A flow that
+ * was answered is worth more than one that was not: a service as WireGuard's does not answer strangers.
  *
  * UDP has no end that could be seen, so a flow ends by silence, or with its connection.
  */
+import { FairShares, type Place } from "../fair_shares.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -24,6 +28,8 @@ export class RelayFlow {
   session: Session | null = null;
   /** When its last datagram passed, in ms. */
   usedAt = -Infinity;
+  /** Its place in its address's share. */
+  place: Place<number, RelayFlow> | null = null;
   /** Its neighbours by age, and the next in its bucket, in the table. */
   older: RelayFlow | null = null;
   newer: RelayFlow | null = null;
@@ -52,12 +58,17 @@ export class RelayFlows {
   readonly #options: RelayFlowsOptions;
   readonly #buckets: (RelayFlow | null)[] = new Array(BUCKETS).fill(null);
   readonly #bySession = new Map<Session, RelayFlow>();
+  readonly #shares: FairShares<number, RelayFlow>;
   /** Both ends of the list by age: the flow idle for longest, the one used last. */
   #oldest: RelayFlow | null = null;
   #newest: RelayFlow | null = null;
 
   constructor(options: RelayFlowsOptions) {
     this.#options = options;
+    this.#shares = new FairShares({
+      capacity: options.capacity,
+      evict: (flow) => this.end(flow),
+    });
   }
 
   /** The flow of a far end, or null; addresses as int32. */
@@ -74,10 +85,16 @@ export class RelayFlows {
     return this.#bySession.get(session) ?? null;
   }
 
-  /** Begins a flow that there is not yet. Where there are too many, the one idle for longest gives way. */
-  open(address: number, port: number, source: number, now: number): RelayFlow {
-    if (this.size >= this.#options.capacity) this.end(this.#oldest!);
+  /**
+   * Begins a flow that there is not yet. Where there are too many, the one idle for longest of the address with the most is
+   * evicted.
+   *
+   * @returns null where each address has its one flow, all of them answered
+   */
+  open(address: number, port: number, source: number, now: number): RelayFlow | null {
     const flow = new RelayFlow(address, port, source);
+    flow.place = this.#shares.add(address, flow);
+    if (flow.place === null) return null;
     const bucket = this.#bucket(address, port, source);
     flow.next = this.#buckets[bucket];
     this.#buckets[bucket] = flow;
@@ -97,13 +114,20 @@ export class RelayFlows {
   /** Takes note that a datagram of a flow passes. */
   use(flow: RelayFlow, now: number): void {
     flow.usedAt = now;
+    this.#shares.touch(flow.place!);
     if (flow === this.#newest) return;
     this.#unlink(flow);
     this.#append(flow);
   }
 
+  /** Takes note that a datagram of a flow was answered. */
+  answered(flow: RelayFlow): void {
+    this.#shares.prove(flow.place!);
+  }
+
   /** Ends a flow. */
   end(flow: RelayFlow): void {
+    this.#shares.remove(flow.place!);
     if (flow.session !== null) this.#bySession.delete(flow.session);
     this.#unlink(flow);
     const bucket = this.#bucket(flow.address, flow.port, flow.source);

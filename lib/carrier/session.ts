@@ -5,6 +5,7 @@
  * Sequence numbers are int32, and compared by the sign of their difference (RFC 9293 section 3.4); that holds as long as
  * nothing is 2^31 apart, and the largest window is half of that. What they begin with means nothing: firewalls rewrite them.
  */
+import type { Place } from "../fair_shares.ts";
 import {
   ACK_AFTER_BYTES,
   ACK_AFTER_BYTES_SCALED,
@@ -103,6 +104,9 @@ export class Session implements FourTuple {
   hasChallenger = false;
   /** Datagrams that wait. */
   waiting: Uint8Array[] = [];
+  /** Its places in the shares of addresses and of clients; null where it has none. */
+  unprovenPlace: Place<number, Session> | null = null;
+  provenPlace: Place<object, Session> | null = null;
   /** The next in its bucket of the table. */
   next: Session | null = null;
 

@@ -69,6 +69,8 @@ export class Device {
   readonly events: DeviceEvent[];
   /** Messages that proved to be a peer's, since the start; an int32 that may wrap around. */
   authenticatedCount = 0;
+  /** Whose the last of them was. */
+  authenticatedPeer: Peer | null = null;
   /** The peer that the last packet returned by `receive()` came from, and the offset at which it begins. */
   receivedFrom: Peer | null = null;
   receivedOffset = 0;
@@ -236,6 +238,7 @@ export class Device {
     const keypair = this.#transport.keypair!;
     const { peer } = keypair;
     this.authenticatedCount = (this.authenticatedCount + 1) | 0;
+    this.authenticatedPeer = peer;
     const isElsewhere = carrier !== peer.endpoint.carrier;
     if (isElsewhere) this.#setFrom(address, port, source, carrier);
     // A probe only asks whether its carrier works. Whoever asks moves when the answer has arrived.
@@ -321,6 +324,7 @@ export class Device {
     if (peer !== null) {
       peer.receivedBytes += length;
       this.authenticatedCount = (this.authenticatedCount + 1) | 0;
+      this.authenticatedPeer = peer;
       const { address, port, source, carrier } = this.#from;
       if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
         this.#authenticated(peer, address, port, source, now, carrier);

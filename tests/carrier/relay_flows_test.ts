@@ -23,6 +23,13 @@ function session(localPort: number): Session {
   return new Session(tuple, 0, { isClient: true, maxPayload: 1460 });
 }
 
+/** A new flow, which there is room for. */
+function open(flows: RelayFlows, ...end: Parameters<RelayFlows["open"]>): RelayFlow {
+  const flow = flows.open(...end);
+  assert(flow !== null);
+  return flow;
+}
+
 /** The ports of the flows that are over, which is then forgotten. */
 function endedPorts(flows: RelayFlows): number[] {
   return flows.ended.splice(0).map(({ port }) => port);
@@ -31,10 +38,10 @@ function endedPorts(flows: RelayFlows): number[] {
 Deno.test("RelayFlows.find() tells flows apart by far end and by the address written to", () => {
   const flows = table();
   const [a, b, c, d] = [
-    flows.open(CLIENT_ADDRESS, 1000, HERE, 0),
-    flows.open(CLIENT_ADDRESS, 1001, HERE, 0),
-    flows.open(SERVER_ADDRESS, 1000, HERE, 0),
-    flows.open(CLIENT_ADDRESS, 1000, HERE + 1, 0),
+    open(flows, CLIENT_ADDRESS, 1000, HERE, 0),
+    open(flows, CLIENT_ADDRESS, 1001, HERE, 0),
+    open(flows, SERVER_ADDRESS, 1000, HERE, 0),
+    open(flows, CLIENT_ADDRESS, 1000, HERE + 1, 0),
   ];
   assertEquals(flows.find(CLIENT_ADDRESS, 1000, HERE), a);
   assertEquals(flows.find(CLIENT_ADDRESS, 1001, HERE), b);
@@ -47,8 +54,8 @@ Deno.test("RelayFlows.poll() ends a flow after the idle time, and not while it i
   const clock = new FakeClock();
   const flows = table();
   assertEquals(flows.pollAt(), Infinity);
-  const used = flows.open(CLIENT_ADDRESS, 1, HERE, clock.now);
-  flows.open(CLIENT_ADDRESS, 2, HERE, clock.now);
+  const used = open(flows, CLIENT_ADDRESS, 1, HERE, clock.now);
+  open(flows, CLIENT_ADDRESS, 2, HERE, clock.now);
   assertEquals(flows.pollAt(), clock.now + IDLE);
   clock.advance(IDLE - 1);
   flows.use(used, clock.now);
@@ -68,24 +75,24 @@ Deno.test("RelayFlows.open() has the flow idle for longest give way when there a
   const clock = new FakeClock();
   const flows = table(3);
   const [first, second] = [1, 2, 3].map((port) =>
-    flows.open(CLIENT_ADDRESS, port, HERE, clock.advance(1))
+    open(flows, CLIENT_ADDRESS, port, HERE, clock.advance(1))
   );
   flows.use(first!, clock.advance(1));
-  flows.open(CLIENT_ADDRESS, 4, HERE, clock.advance(1));
+  open(flows, CLIENT_ADDRESS, 4, HERE, clock.advance(1));
   assertEquals(endedPorts(flows), [2]);
-  flows.open(CLIENT_ADDRESS, 5, HERE, clock.advance(1));
+  open(flows, CLIENT_ADDRESS, 5, HERE, clock.advance(1));
   assertEquals(endedPorts(flows), [3]);
   assertEquals(flows.size, 3);
   assertEquals(flows.find(CLIENT_ADDRESS, 2, HERE), null);
   // It may come back, as another.
-  const again = flows.open(CLIENT_ADDRESS, 2, HERE, clock.advance(1));
+  const again = open(flows, CLIENT_ADDRESS, 2, HERE, clock.advance(1));
   assert(again !== second);
   assertEquals(endedPorts(flows), [1]);
 });
 
 Deno.test("RelayFlows.carriedBy() follows a flow from connection to connection", () => {
   const flows = table();
-  const flow = flows.open(CLIENT_ADDRESS, 1, HERE, 0);
+  const flow = open(flows, CLIENT_ADDRESS, 1, HERE, 0);
   const [first, second] = [session(1), session(2)];
   assertEquals(flow.session, null);
   flows.carry(flow, first);
@@ -96,7 +103,7 @@ Deno.test("RelayFlows.carriedBy() follows a flow from connection to connection",
 
 Deno.test("RelayFlows.end() leaves the session to whoever lets go of it, and finds the flow no more", () => {
   const flows = table();
-  const flow = flows.open(CLIENT_ADDRESS, 1, HERE, 0);
+  const flow = open(flows, CLIENT_ADDRESS, 1, HERE, 0);
   const carrier = session(1);
   flows.carry(flow, carrier);
   flows.end(flow);
@@ -123,7 +130,7 @@ Deno.test("RelayFlows agrees with a list sorted by age, whatever is done", () =>
     const known = flows.find(CLIENT_ADDRESS, port, HERE);
     assertEquals(known, model.find((flow) => flow.port === port) ?? null);
     if (known === null) {
-      const flow = flows.open(CLIENT_ADDRESS, port, HERE, clock.now);
+      const flow = open(flows, CLIENT_ADDRESS, port, HERE, clock.now);
       gone();
       model.push(flow);
     } else if (random.below(20) === 0) {
@@ -140,4 +147,39 @@ Deno.test("RelayFlows agrees with a list sorted by age, whatever is done", () =>
     assert(model.length <= capacity);
     assertEquals(flows.pollAt(), (model[0]?.usedAt ?? Infinity) + IDLE);
   }
+});
+
+Deno.test("an address that opens flow after flow loses its own, oldest first, and nobody else's", () => {
+  const flows = table(16);
+  for (let port = 1; port <= 4; port++) open(flows, CLIENT_ADDRESS, port, HERE, port);
+  for (let port = 1; port <= 1_000; port++) open(flows, SERVER_ADDRESS, port, HERE, 10 + port);
+  assertEquals(flows.size, 16);
+  assertEquals(endedPorts(flows), Array.from({ length: 988 }, (_, i) => i + 1));
+  for (let port = 1; port <= 4; port++) assert(flows.find(CLIENT_ADDRESS, port, HERE) !== null);
+});
+
+Deno.test("flows that were answered outlast any number of others, from one address or from as many", () => {
+  const flows = table(16);
+  for (let port = 1; port <= 4; port++) flows.answered(open(flows, CLIENT_ADDRESS, port, HERE, 0));
+  for (let i = 1; i <= 1_000; i++) {
+    open(flows, CLIENT_ADDRESS + i, i, HERE, i);
+    open(flows, SERVER_ADDRESS, i, HERE, i);
+  }
+  for (let port = 1; port <= 4; port++) assert(flows.find(CLIENT_ADDRESS, port, HERE) !== null);
+  assertEquals(flows.size, 16);
+});
+
+Deno.test("100 flows behind one address, all answered, are there together", () => {
+  const flows = table(128);
+  for (let port = 1; port <= 100; port++) {
+    flows.answered(open(flows, CLIENT_ADDRESS, port, HERE, 0));
+  }
+  assertEquals([flows.size, flows.ended.length], [100, 0]);
+});
+
+Deno.test("in a table of one answered flow for each address, nobody else gets one", () => {
+  const flows = table(4);
+  for (let i = 0; i < 4; i++) flows.answered(open(flows, CLIENT_ADDRESS + i, 1, HERE, 0));
+  assertEquals(flows.open(SERVER_ADDRESS, 1, HERE, 0), null);
+  assertEquals(flows.size, 4);
 });

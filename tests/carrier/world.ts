@@ -116,6 +116,8 @@ export class End {
   receivedBytes = 0;
   /** Whether each datagram that comes counts as authentic. */
   authenticates = true;
+  /** Whose a connection is that something authentic comes by. */
+  clientOf: (session: Session) => object = (session) => session;
   readonly #clock: FakeClock;
   #placed = 0;
 
@@ -191,7 +193,9 @@ export class End {
       const datagram = this.memory.bytes.subarray(start, start + Math.min(size, length - at));
       if (datagram[0] !== 0) this.received.push(new TextDecoder().decode(datagram));
       this.receivedBytes += datagram.length;
-      if (this.authenticates) carrier.authenticated(carrier.receivedFrom!, now);
+      if (this.authenticates) {
+        carrier.authenticated(carrier.receivedFrom!, this.clientOf(carrier.receivedFrom!), now);
+      }
     }
     this.drainEvents();
     return length;

@@ -74,12 +74,18 @@ export class RelayMover {
       this.#drops.add(length < 0 ? DropReason.truncatedDatagram : DropReason.empty);
       return;
     }
-    const flow = this.#sockets.flowOf(socket) ?? this.#flowFrom(
+    const answered = this.#sockets.flowOf(socket);
+    if (answered !== null) this.#flows.answered(answered);
+    const flow = answered ?? this.#flowFrom(
       socket.receivedAddresses[index],
       socket.receivedPorts[index],
       socket.receivedSources[index],
       now,
     );
+    if (flow === null) {
+      this.#drops.add(DropReason.carrierSessionsFull, length);
+      return;
+    }
     const session = flow.session ?? this.#connect(flow, now);
     if (session === null) {
       this.#drops.add(DropReason.carrierNoSession, length);
@@ -93,7 +99,8 @@ export class RelayMover {
     }
   }
 
-  #flowFrom(address: number, port: number, source: number, now: number): RelayFlow {
+  /** The flow of a far end, which may be a new one; null where there is no room for it. */
+  #flowFrom(address: number, port: number, source: number, now: number): RelayFlow | null {
     const known = this.#flows.find(address, port, source);
     if (known !== null) return known;
     const flow = this.#flows.open(address, port, source, now);
@@ -127,9 +134,13 @@ export class RelayMover {
     if (length === 0) return;
     const { carrier } = this.#link;
     const session = carrier.receivedFrom!;
-    // Nothing here could prove who sent it.
-    carrier.keep(session);
     const flow = this.#flows.carriedBy(session) ?? this.#flowOf(session, now);
+    if (flow === null) {
+      this.#drops.add(DropReason.carrierSessionsFull, length);
+      carrier.close(session);
+      return;
+    }
+    if (session.isClient) this.#flows.answered(flow);
     const socket = this.#sockets.socketOf(flow);
     if (socket === null) {
       this.#drops.add(DropReason.sendError, length);
@@ -149,10 +160,13 @@ export class RelayMover {
   }
 
   /** The flow of a connection that was accepted: a new one, unless its client has begun anew from the same port. */
-  #flowOf(session: Session, now: number): RelayFlow {
+  #flowOf(session: Session, now: number): RelayFlow | null {
     const { remoteAddress, remotePort, localAddress } = session;
     const flow = this.#flowFrom(remoteAddress, remotePort, localAddress, now);
+    if (flow === null) return null;
     this.#flows.carry(flow, session);
+    // From now on the flow's place is what counts.
+    this.#link.carrier.keep(session);
     return flow;
   }
 
