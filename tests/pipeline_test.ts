@@ -245,6 +245,29 @@ Deno.test("a super-packet is sent as packets, all of them though the send queue 
   assertEquals(client.drops.total + gateway.drops.total, 0);
 });
 
+Deno.test("what is left of a super-packet goes nowhere when its peer is removed: no initiation, nothing staged, no index", () => {
+  const pair = connectedPair();
+  const { client, toGateway, simulation } = pair;
+  let sent = 0;
+  const header = Uint8Array.of(1, 1, 40, 0, 100, 0, 20, 0, 16, 0);
+  simulation.onDatagram = () => {
+    sent++;
+    if (!toGateway.isRemoved) client.device.removePeer(toGateway);
+    return false;
+  };
+  client.tun.send(buildTcp({ payload: new Uint8Array(60_000), flags: 0x18 }), header);
+  client.readTun();
+  assertEquals([toGateway.handshake, toGateway.current, toGateway.staged.length], [null, null, 0]);
+  assertEquals(client.dropped(DropReason.noRoute), 600 - 256);
+  assertEquals(client.pipeline.hasSplit, false);
+  // Nor does anything that still knows the peer begin something.
+  client.initiate(toGateway);
+  client.device.sendKeepalive(toGateway, simulation.now);
+  assertEquals(client.device.sendProbe(toGateway, 576, simulation.now), false);
+  simulation.run(20_000);
+  assertEquals([toGateway.handshake, sent], [null, 256]);
+});
+
 Deno.test("packets of both directions in one run keep their order", () => {
   const pair = connectedPair();
   const numbers = Array.from({ length: 100 }, (_, i) => `${i}`);

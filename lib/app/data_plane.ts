@@ -473,6 +473,8 @@ export class DataPlane {
   /** Does at once what follows from what happened to peers, and reports it as often as is good. */
   #takeEvents(now: number): void {
     for (const { kind, peer } of this.#device.events) {
+      // By a command of this very turn: nothing is begun for it any more.
+      if (peer.isRemoved) continue;
       // A new session, or another way to the peer: the path may take more or less than the last one.
       if (kind === "handshake-completed" || kind === "endpoint-changed") {
         this.#prober.start(peer, now);

@@ -167,9 +167,7 @@ export class Device {
       peer.timers.setPersistentInterval(interval, now);
     }
     if (options.endpoint) {
-      peer.endpoint.address = options.endpoint.address;
-      peer.endpoint.port = options.endpoint.port;
-      peer.endpoint.source = 0;
+      peer.configureEndpoint(options.endpoint);
       // A server looks for nobody by another carrier: it is found.
       if (this.#followsCarrier) peer.endpoint.carrier = Carrier.udp;
     }
@@ -177,6 +175,7 @@ export class Device {
 
   /** Forgets a peer and zeroes its keys. */
   removePeer(peer: Peer): void {
+    peer.isRemoved = true;
     this.#staged.drop(peer);
     dropHandshake(this.#indices, peer);
     dropSessions(this.#indices, peer);
@@ -275,6 +274,8 @@ export class Device {
   ): boolean {
     const { view } = this.#memory;
     if (isGoodbye(view, packet, length)) {
+      // A late one ends the session that it was said in, and not the one that a new start of the same peer has opened since.
+      if (this.#transport.keypair !== peer.current || peer.next !== null) return true;
       // A client's server is asked for again, by its name; what a client held is free at once.
       if (this.#watch?.role === "server") this.#release(peer);
       else if (this.#watch?.role === "client") this.#report("down", peer);
@@ -406,6 +407,11 @@ export class Device {
     }
     const keypair = peer.current;
     if (keypair === null || !keypair.canSend(now)) {
+      // A super-packet may be under way to a peer that is removed meanwhile.
+      if (peer.isRemoved) {
+        this.#drops.add(DropReason.noRoute, length);
+        return;
+      }
       this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
       this.initiate(peer, now);
       return;
@@ -518,7 +524,7 @@ export class Device {
 
   #sendInitiation(peer: Peer, now: number): void {
     const { timers } = peer;
-    if (peer.endpoint.port === 0) return;
+    if (peer.endpoint.port === 0 || peer.isRemoved) return;
     // Should the queue be full, the timer below tries again.
     if (this.#handshakes.sendInitiation(peer, now)) {
       timers.authenticatedSent(now);
@@ -620,7 +626,7 @@ export class Device {
     this.#staged.drop(peer);
     dropHandshake(this.#indices, peer);
     dropSessions(this.#indices, peer);
-    peer.endpoint.port = 0;
+    peer.forgetEndpoint();
     this.#report("released", peer);
   }
 

@@ -40,6 +40,10 @@ export class Peer {
   readonly timers: Timers;
   readonly cookies: CookieGenerator;
   readonly endpoint: Endpoint = new Endpoint();
+  /** Where the configuration says that it is; null where it says nothing. */
+  configuredEndpoint: { readonly address: number; readonly port: number } | null = null;
+  /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
+  isRemoved = false;
 
   /** In use until the next one is confirmed. */
   current: Keypair | null = null;
@@ -107,10 +111,20 @@ export class Peer {
     this.mtu = made.mtu;
     this.watch = made.watch;
     this.limitRate(options.rateLimit ?? null);
-    if (options.endpoint) {
-      this.endpoint.address = options.endpoint.address;
-      this.endpoint.port = options.endpoint.port;
-    }
+    if (options.endpoint) this.configureEndpoint(options.endpoint);
+  }
+
+  /** Looks for it there from now on. */
+  configureEndpoint(endpoint: { readonly address: number; readonly port: number }): void {
+    this.configuredEndpoint = { address: endpoint.address, port: endpoint.port };
+    this.forgetEndpoint();
+  }
+
+  /** It is no more where it was last heard of; where the configuration says, it may be found again. */
+  forgetEndpoint(): void {
+    this.endpoint.address = this.configuredEndpoint?.address ?? 0;
+    this.endpoint.port = this.configuredEndpoint?.port ?? 0;
+    this.endpoint.source = 0;
   }
 
   /** Bounds the rate each way, bits a second, or bounds it no more; as it was, what has been saved up stays. */
