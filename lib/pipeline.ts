@@ -13,6 +13,7 @@
 import { DropCounters, DropReason } from "./wire/drop_reason.ts";
 import * as ipv4 from "./wire/ipv4.ts";
 import type { Memory } from "./wire/memory.ts";
+import { InboundFlows } from "./inbound_flows.ts";
 import { type Router, Verdict } from "./router.ts";
 import type { Nat } from "./nat/nat.ts";
 import { completeChecksum, Splitter, SPLITTER_SCRATCH_SIZE } from "./offload/splitter.ts";
@@ -37,6 +38,8 @@ export interface PipelineOptions {
   readonly nat: Nat | null;
   /** Offset of `PIPELINE_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
   readonly scratch: number;
+  /** 32 random bits, which strangers must not know. */
+  readonly seed: number;
 }
 
 export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE;
@@ -50,6 +53,7 @@ export class Pipeline {
   readonly #hostQueue: PacketQueue;
   readonly #drops: DropCounters;
   readonly #nat: Nat | null;
+  readonly #inboundFlows: InboundFlows;
   readonly #advice: PathAdvice;
   /** Super-packets under way from the TUN and from outside, and whom they are for: the router's peer may be another by now. */
   readonly #hostSplit: Splitter;
@@ -66,6 +70,7 @@ export class Pipeline {
     this.#hostQueue = options.hostQueue;
     this.#drops = options.drops;
     this.#nat = options.nat;
+    this.#inboundFlows = new InboundFlows(options.memory.view, options.seed);
     const { memory, scratch } = options;
     this.#advice = new PathAdvice(memory, scratch);
     const splitterScratch = scratch + PATH_ADVICE_SIZE;
@@ -145,6 +150,7 @@ export class Pipeline {
       this.#drops.add(reason, packetLength);
       return;
     }
+    if (this.#router.isForwardedByHost) this.#noteInbound(packet, now);
     const peer = this.#router.peer!;
     if (this.#hostSplit.segmentLength > peer.mtu && this.#refuse(packet, peer, null, now)) {
       this.#hostSplit.abandon();
@@ -179,8 +185,12 @@ export class Pipeline {
    */
   handleHostPacket(offset: number, length: number, now: number): void {
     const reason = this.#routeFromHost(offset, length);
-    if (reason === DropReason.none) this.#toPeer(offset, null, now);
-    else this.#drops.add(reason, length);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, length);
+      return;
+    }
+    if (this.#router.isForwardedByHost) this.#noteInbound(offset, now);
+    this.#toPeer(offset, null, now);
   }
 
   /** Checks a packet from the host and finds the peer it is for: the router has it then. */
@@ -189,6 +199,12 @@ export class Pipeline {
     if (reason !== DropReason.none) return reason;
     const verdict = this.#router.fromHost(ipv4.destinationAddress(this.#view, offset) | 0);
     return verdict === Verdict.peer ? DropReason.none : this.#router.reason;
+  }
+
+  /** Takes note of a packet that has come from outside for a client, if its sender is one whom clients may only answer. */
+  #noteInbound(packet: number, now: number): void {
+    const source = ipv4.sourceAddress(this.#view, packet) | 0;
+    if (this.#router.refuses(source)) this.#inboundFlows.note(packet, now);
   }
 
   #fromPeer(offset: number, length: number, now: number): void {
@@ -226,8 +242,18 @@ export class Pipeline {
         this.#toOutside(offset, length, now);
         break;
       default:
-        this.#drops.add(this.#router.reason, length);
+        this.#refused(offset, length, now);
     }
+  }
+
+  /** Drops a client's packet that the router refuses, unless it is for outside and an answer. */
+  #refused(offset: number, length: number, now: number): void {
+    const { reason } = this.#router;
+    const isForOutside = reason === DropReason.privateDestination ||
+      reason === DropReason.egressDenied;
+    if (!isForOutside || !this.#inboundFlows.admits(offset, now)) this.#drops.add(reason, length);
+    else if (this.#router.isForwardedByHost) this.#toHost(offset);
+    else this.#toOutside(offset, length, now);
   }
 
   /** Hands a packet to the NAT, or to this host where it is for a service of the gateway's on its address outside. */
@@ -280,6 +306,8 @@ export class Pipeline {
     }
     if (isMerged) this.#capturedMerged(nat, offset, packet, now);
     else nat.inbound(packet, now);
+    const { inside } = nat;
+    for (let i = 0; i < inside.length; i++) this.#noteInbound(inside.offsets[i], now);
     this.#sendInside(nat, now);
   }
 
@@ -296,6 +324,7 @@ export class Pipeline {
       splitter.abandon();
       return;
     }
+    this.#noteInbound(packet, now);
     const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, packet) | 0);
     if (peer === null) {
       splitter.abandon();

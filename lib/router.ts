@@ -1,12 +1,13 @@
 /**
- * Owns the decision where an inner packet goes: to a peer, to this host, to the world outside, or nowhere.
+ * Router: where an inner packet goes: to a peer, to this host, to the world outside, or nowhere.
  *
  * The order is that of the specification (nat.md, "Routing inside"): the gateway's own inner addresses before the peers',
  * so that no peer's allowed IPs can take an address of the gateway; the peers before the outside, so that traffic from
  * one client to another never leaves.
  */
+import type { EgressRule, EgressVerdict } from "./egress_rules.ts";
 import { DropReason } from "./wire/drop_reason.ts";
-import type { AllowedIps } from "./tunnel/allowed_ips.ts";
+import { AllowedIps } from "./tunnel/allowed_ips.ts";
 import type { Peer } from "./tunnel/peer.ts";
 import { type Ipv4Prefix, prefixMask } from "./wire/ipv4_text.ts";
 
@@ -24,8 +25,15 @@ export interface RouterOptions {
   readonly clientToClient: boolean;
   /** What happens to a gateway's packets for the outside: the NAT's, the host's kernel's, or nobody's concern. */
   readonly egress: "nat" | "kernel" | "off";
-  /** Networks of the gateway's other interfaces: not for peers, who are to reach the internet and not its insides. */
-  readonly privateNetworks: readonly Ipv4Prefix[];
+  /** Which addresses outside peers reach, and how. */
+  readonly egressRules: readonly EgressRule[];
+}
+
+/** What an egress rule comes to. */
+interface Exit {
+  readonly verdict: Verdict;
+  /** Of a drop. */
+  readonly reason: DropReason;
 }
 
 export class Router {
@@ -40,7 +48,7 @@ export class Router {
   readonly #egress: RouterOptions["egress"];
   readonly #hostAddresses: Uint32Array;
   readonly #inside: Networks;
-  readonly #private: Networks;
+  #exits = new AllowedIps<Exit>();
 
   constructor(options: RouterOptions) {
     this.#allowedIps = options.allowedIps;
@@ -49,7 +57,23 @@ export class Router {
     this.#egress = options.egress;
     this.#hostAddresses = Uint32Array.from(options.addresses, (prefix) => prefix.address);
     this.#inside = new Networks(options.addresses);
-    this.#private = new Networks(options.privateNetworks);
+    this.setEgressRules(options.egressRules);
+  }
+
+  /** Judges by these rules from now on. */
+  setEgressRules(rules: readonly EgressRule[]): void {
+    const exits: Readonly<Record<EgressVerdict, Exit>> = {
+      pass: { verdict: this.#outside(), reason: DropReason.none },
+      host: { verdict: Verdict.host, reason: DropReason.none },
+      private: { verdict: Verdict.drop, reason: DropReason.privateDestination },
+      denied: { verdict: Verdict.drop, reason: DropReason.egressDenied },
+    };
+    const table = new AllowedIps<Exit>();
+    table.insert(0, 0, exits.pass);
+    for (const { address, prefixLength, verdict } of rules) {
+      table.insert(address, prefixLength, exits[verdict]);
+    }
+    this.#exits = table;
   }
 
   /** Judges a packet that this host sends into the tunnel. */
@@ -71,13 +95,28 @@ export class Router {
     }
     if (this.#inside.contain(destination)) return this.#drop(DropReason.noRoute);
     if (this.#egress === "off") return this.#drop(DropReason.noEgress);
-    if (this.#private.contain(destination)) return this.#drop(DropReason.privateDestination);
-    return this.#egress === "kernel" ? Verdict.host : Verdict.external;
+    const exit = this.#exits.lookup(destination)!;
+    this.reason = exit.reason;
+    return exit.verdict;
+  }
+
+  /** Whether clients may not go to an address outside by themselves. */
+  refuses(address: number): boolean {
+    return this.#exits.lookup(address)!.verdict === Verdict.drop;
+  }
+
+  /** Whether packets for outside are the host's to forward, and come back from it. */
+  get isForwardedByHost(): boolean {
+    return this.#egress === "kernel";
   }
 
   /** Whether an address (either sign) is inside, a peer's or this end's: nothing from outside may claim to come from there. */
   isInside(address: number): boolean {
     return this.#inside.contain(address) || this.#allowedIps.lookup(address) !== null;
+  }
+
+  #outside(): Verdict {
+    return this.#egress === "kernel" ? Verdict.host : Verdict.external;
   }
 
   #drop(reason: DropReason): Verdict {

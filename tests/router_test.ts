@@ -22,7 +22,7 @@ function gateway(options: Partial<RouterOptions> = {}): Router {
     addresses: [parseCidr("10.66.77.1/24")!],
     clientToClient: true,
     egress: "nat",
-    privateNetworks: [parseCidr("172.31.0.0/16")!],
+    egressRules: [{ ...parseCidr("172.31.0.0/16")!, verdict: "private" }],
     ...options,
   });
 }
@@ -90,6 +90,29 @@ Deno.test("fromPeer() lets nothing of the VPN's own network out", () => {
   }
 });
 
+Deno.test("fromPeer() judges by the longest prefix of the egress rules", () => {
+  const router = gateway({
+    egressRules: [
+      { ...parseCidr("10.0.0.0/8")!, verdict: "denied" },
+      { ...parseCidr("10.20.0.0/16")!, verdict: "host" },
+      { ...parseCidr("10.20.30.0/24")!, verdict: "pass" },
+      { ...parseCidr("10.20.30.255/32")!, verdict: "private" },
+    ],
+  });
+  assertEquals(fromAlice(router, "10.1.2.3"), dropped(DropReason.egressDenied));
+  assertEquals(fromAlice(router, "10.20.1.1"), HOST);
+  assertEquals(fromAlice(router, "10.20.30.1"), EXTERNAL);
+  assertEquals(fromAlice(router, "10.20.30.255"), dropped(DropReason.privateDestination));
+  assertEquals(fromAlice(router, "11.0.0.1"), EXTERNAL);
+  router.setEgressRules([{ ...parseCidr("0.0.0.0/0")!, verdict: "denied" }]);
+  assertEquals(fromAlice(router, "10.20.30.1"), dropped(DropReason.egressDenied));
+  // Peers and the gateway itself are no matter of the egress.
+  assertEquals(fromAlice(router, "10.66.77.3"), [Verdict.peer, DropReason.none]);
+  assertEquals(fromAlice(router, "10.66.77.1"), HOST);
+  router.setEgressRules([]);
+  assertEquals(fromAlice(router, "10.20.30.1"), EXTERNAL);
+});
+
 Deno.test("fromPeer() keeps the gateway's private networks from peers", () => {
   for (const egress of ["nat", "kernel"] as const) {
     const router = gateway({ egress });
@@ -107,7 +130,7 @@ Deno.test("fromPeer() sends the rest outside as the egress has it", () => {
 Deno.test("fromPeer() compares networks at and above 128.0.0.0 as unsigned numbers", () => {
   const router = gateway({
     addresses: [parseCidr("203.0.113.1/24")!],
-    privateNetworks: [parseCidr("192.168.0.0/16")!],
+    egressRules: [{ ...parseCidr("192.168.0.0/16")!, verdict: "private" }],
   });
   assertEquals(fromAlice(router, "203.0.113.1"), HOST);
   assertEquals(fromAlice(router, "203.0.113.9"), dropped(DropReason.noRoute));

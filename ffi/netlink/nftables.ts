@@ -21,9 +21,7 @@ import {
   isIpv4,
   isLaterFragment,
   markIs,
-  masquerade,
   notrack,
-  outputDeviceIs,
   type PortRange,
   queue,
   sourceIsIn,
@@ -63,7 +61,7 @@ const LOOPBACK = "lo";
 /** Before connection tracking (-200), behind the assembly of fragments (-400) where tracking does that. */
 const PRIORITY_RAW = -300;
 export const PRIORITY_FILTER = 0;
-const PRIORITY_SOURCE_NAT = 100;
+export const PRIORITY_SOURCE_NAT = 100;
 
 /** Which packets of the outside belong to the NAT. */
 export interface CapturedTraffic {
@@ -92,12 +90,6 @@ export interface InnerTraffic {
   readonly device: string;
   /** This host's addresses in the tunnel, host order. */
   readonly addresses: readonly number[];
-}
-
-/** An IPv4 network; host order. Bits behind the prefix do not matter. */
-export interface Ipv4Network {
-  readonly address: number;
-  readonly prefixLength: number;
 }
 
 export class Nftables implements Disposable {
@@ -220,25 +212,6 @@ export class Nftables implements Disposable {
         ...arpTargetIs(address),
         counter(),
         drop(),
-      ]),
-    });
-  }
-
-  /** Gives packets from these networks that leave by `device` its address: the kernel's own NAT. */
-  installMasquerade(
-    { table, sources, device }: {
-      readonly table: string;
-      readonly sources: readonly Ipv4Network[];
-      readonly device: string;
-    },
-  ): void {
-    this.replaceTable({ family: "ip", name: table }, {
-      name: "postrouting",
-      hook: { type: "nat", hook: NF_INET_POST_ROUTING, priority: PRIORITY_SOURCE_NAT },
-      rules: sources.map(({ address, prefixLength }) => [
-        ...sourceIsIn({ address: ipv4FromNumber(address), length: prefixLength }),
-        ...outputDeviceIs(device),
-        masquerade(),
       ]),
     });
   }

@@ -50,6 +50,14 @@ const NFT_CMP_NEQ = 1;
 const NFT_CMP_LTE = 3;
 const NFT_CMP_GTE = 5;
 
+const NFTA_CT_DREG = 1;
+const NFTA_CT_KEY = 2;
+const NFT_CT_STATE = 0;
+const NFT_CT_STATUS = 2;
+/** Bits of the state: established and related (`NF_CT_STATE_BIT()`); of the status: `IPS_DST_NAT`. Host order. */
+const CT_ESTABLISHED_OR_RELATED = 1 << 1 | 1 << 2;
+const CT_DESTINATION_NAT = 1 << 5;
+
 const NFTA_BITWISE_SREG = 1;
 const NFTA_BITWISE_DREG = 2;
 const NFTA_BITWISE_LEN = 3;
@@ -173,6 +181,16 @@ export function counter(): Expression {
   return expression("counter");
 }
 
+/** `ct state established,related`. */
+export function isAnswer(): Expression[] {
+  return connectionHas(NFT_CT_STATE, CT_ESTABLISHED_OR_RELATED);
+}
+
+/** `ct status dnat`: a rule of somebody's has sent the connection there. */
+export function isRedirected(): Expression[] {
+  return connectionHas(NFT_CT_STATUS, CT_DESTINATION_NAT);
+}
+
 /** `drop`. */
 export function drop(): Expression {
   return verdict(NF_DROP);
@@ -265,6 +283,16 @@ function compare(operation: number, value: Uint8Array): Expression {
     data.be32(NFTA_CMP_SREG, NFT_REG_1)
       .be32(NFTA_CMP_OP, operation)
       .nested(NFTA_CMP_DATA, (content) => content.bytes(NFTA_DATA_VALUE, value)));
+}
+
+/** Whether connection tracking has one of these bits under a key. */
+function connectionHas(key: number, bits: number): Expression[] {
+  const value = new Uint8Array(Uint32Array.of(bits).buffer);
+  return [
+    expression("ct", (data) => data.be32(NFTA_CT_KEY, key).be32(NFTA_CT_DREG, NFT_REG_1)),
+    mask(value),
+    compare(NFT_CMP_NEQ, new Uint8Array(value.length)),
+  ];
 }
 
 function mask(bits: Uint8Array): Expression {

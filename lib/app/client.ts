@@ -108,7 +108,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     addresses: config.interface.addresses,
     clientToClient: false,
     egress: "off",
-    privateNetworks: [],
+    egressRules: [],
     peers: [peerOptions(config.server, address)],
     watch: { role: "client", ...watchTimes(config) },
   }, {

@@ -30,6 +30,7 @@ import { DROP_REASON_NAMES, DropCounters, DropReason } from "../wire/drop_reason
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import { Captures } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
+import type { EgressRule } from "../egress_rules.ts";
 import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
 import { Egress } from "./egress.ts";
 import { FakeTcpLink } from "./fake_tcp_link.ts";
@@ -71,6 +72,9 @@ export class DataPlane {
   readonly #egress: Egress | null;
   readonly #monitor: RouteMonitor;
   readonly #prober: PathProber;
+  readonly #router: Router;
+  /** Parts of a set of rules of which the last has still to come. */
+  readonly #egressRules: EgressRule[] = [];
   readonly #pipeline: Pipeline;
   readonly #sendQueue: SendQueue;
   readonly #captures: Captures;
@@ -140,19 +144,21 @@ export class DataPlane {
       random: () => randomBytes(4).readUInt32LE(),
     });
     this.#setTrace(config.trace);
+    this.#router = new Router({
+      ...config,
+      egress: typeof config.egress === "object" ? "nat" : config.egress,
+      allowedIps: this.#device.allowedIps,
+    });
     const pipeline = this.#pipeline = new Pipeline({
       memory: arena,
       device: this.#device,
-      router: new Router({
-        ...config,
-        egress: typeof config.egress === "object" ? "nat" : config.egress,
-        allowedIps: this.#device.allowedIps,
-      }),
+      router: this.#router,
       nat: this.#egress?.nat ?? null,
       sendQueue,
       hostQueue,
       drops: this.#drops,
       scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+      seed: randomBytes(4).readUInt32LE(),
     });
     this.#mover = new PacketMover({
       arena,
@@ -300,6 +306,10 @@ export class DataPlane {
         break;
       case "set-external-address":
         this.#egress?.setExternalAddress(command.address);
+        break;
+      case "set-egress-rules":
+        this.#egressRules.push(...command.rules);
+        if (command.isLast) this.#router.setEgressRules(this.#egressRules.splice(0));
         break;
       case "change-peers":
         for (const change of command.changes) this.#changePeer(parsePeerChange(change), now);

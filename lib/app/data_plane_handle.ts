@@ -3,6 +3,7 @@ import { SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { createWakeChannel, MAX_MESSAGE_SIZE, sendMessage } from "../../ffi/wake_channel.ts";
 import type { CaptureCounts } from "../capture/capture.ts";
+import type { EgressRule } from "../egress_rules.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
 import type { CaptureRequest } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
@@ -13,6 +14,10 @@ import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { deathOf, endOf, WorkerWatch } from "./worker_watch.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
+
+/** Each is less than 70 bytes of JSON; the channel holds four messages of the greatest size. */
+const RULES_PER_MESSAGE = 900;
+export const MAX_EGRESS_RULES: number = 3 * RULES_PER_MESSAGE;
 
 /** A report that somebody waits for. */
 interface Waiter {
@@ -162,6 +167,16 @@ export class DataPlaneHandle {
   /** Tells the NAT of a new address outside, host order. */
   setExternalAddress(address: number): void {
     this.#send({ kind: "set-external-address", address });
+  }
+
+  /** Judges by these rules from now on which addresses outside peers reach; at most `MAX_EGRESS_RULES`. */
+  setEgressRules(rules: readonly EgressRule[]): void {
+    let from = 0;
+    do {
+      const part = rules.slice(from, from + RULES_PER_MESSAGE);
+      from += part.length;
+      this.#send({ kind: "set-egress-rules", rules: part, isLast: from >= rules.length });
+    } while (from < rules.length);
   }
 
   /** Changes the peers, in this order; all others go on undisturbed. */

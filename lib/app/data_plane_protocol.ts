@@ -4,6 +4,7 @@ import type { Carrier } from "../tunnel/endpoint.ts";
 import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
 import type { CaptureCommand, CaptureReport } from "./captures.ts";
+import type { EgressRule } from "../egress_rules.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { EgressConfig } from "./egress.ts";
 import type { PeerChangeText } from "./peer_change.ts";
@@ -34,8 +35,8 @@ export interface DataPlaneConfig {
   readonly clientToClient: boolean;
   /** What becomes of a gateway's packets for outside: translated by us, left to the kernel, or dropped. */
   readonly egress: EgressConfig | "kernel" | "off";
-  /** The host's own networks that peers may not reach through the egress. */
-  readonly privateNetworks: readonly Ipv4Prefix[];
+  /** Which addresses outside peers reach, and how. */
+  readonly egressRules: readonly EgressRule[];
   readonly peers: readonly PeerOptions[];
   /** Whether there may be fake TCP besides UDP. */
   readonly hasFakeTcp: boolean;
@@ -63,6 +64,12 @@ export type Command =
   | { readonly kind: "renew" }
   /** The gateway's address outside (host order) has changed. */
   | { readonly kind: "set-external-address"; readonly address: number }
+  /** Which addresses outside peers reach, and how: all rules together, from the part on that is the last. */
+  | {
+    readonly kind: "set-egress-rules";
+    readonly rules: readonly EgressRule[];
+    readonly isLast: boolean;
+  }
   /** Change the peers, in this order, while all others go on; answered by `peers-changed`. */
   | { readonly kind: "change-peers"; readonly changes: readonly PeerChangeText[] }
   /** Log each packet that goes outside from now on, or no more. */

@@ -1,12 +1,14 @@
-/** Owns the choice of a gateway's way outside: the interface, its address and MTU, and what peers may not reach by it. */
+/** Egress plan: the choice of a gateway's way outside, the interface, its address and MTU, and what else the host is attached to. */
 import { AF_INET, ipv4ToNumber } from "../../ffi/netlink/ip_address.ts";
-import { RouteTable } from "../../ffi/netlink/routes.ts";
+import { RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
-import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import type { HostSurroundings } from "../egress_rules.ts";
 
 const ETHERNET_HEADER_SIZE = 14;
+/** No link has more: shorter prefixes are halves of a default route, which lead to the internet by a tunnel. */
+const MIN_NETWORK_LENGTH = 8;
 
 /** The interface that leads outside. */
 export interface ExternalLink {
@@ -56,11 +58,37 @@ export function findExternalLink(config: ServerConfig, netlink: Rtnetlink): Exte
   };
 }
 
-/** The networks of all other interfaces: the gateway's insides, which its own firewall may not protect from its peers. */
-export function privateNetworks(netlink: Rtnetlink, external: ExternalLink): Ipv4Prefix[] {
-  return netlink.addresses.list({ family: AF_INET })
-    .filter(({ link }) => link !== external.link)
-    .map(({ address, prefixLength }) => ({ address: ipv4ToNumber(address), prefixLength }));
+/** What the host is attached to, and where its routes lead, but for the tunnel: what the egress rules are made from. */
+export function hostSurroundings(
+  netlink: Rtnetlink,
+  { external, tunnel }: { readonly external: ExternalLink; readonly tunnel: string },
+): HostSurroundings {
+  const tunnelLink = netlink.links.find(tunnel)?.index ?? null;
+  const addresses = netlink.addresses.list({ family: AF_INET })
+    .filter(({ link }) => link !== tunnelLink);
+  const routes = netlink.routes.list({ family: AF_INET, table: RouteTable.main })
+    .filter(({ type }) => type === RouteType.unicast)
+    .sort((a, b) => a.metric - b.metric)
+    .flatMap(({ destination: { address, length }, link, gateway }) =>
+      link === null || link === tunnelLink
+        ? []
+        : [{ address: ipv4ToNumber(address), prefixLength: length, link, gateway }]
+    );
+  return {
+    external: { address: external.address, link: external.link },
+    addresses: addresses.map(({ address }) => ipv4ToNumber(address)),
+    networks: [
+      ...addresses.map(({ address, prefixLength, peer }) => ({
+        address: ipv4ToNumber(peer ?? address),
+        prefixLength,
+      })),
+      // Where an address stands for itself alone, as in many clouds, a route says what else is on the link.
+      ...routes.filter(({ gateway, prefixLength }) =>
+        gateway === null && prefixLength >= MIN_NETWORK_LENGTH
+      ),
+    ],
+    routes,
+  };
 }
 
 /** The default route that the host prefers. */

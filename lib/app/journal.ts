@@ -113,6 +113,14 @@ export class Journal {
     });
   }
 
+  /** What a file under `/proc/sys` held before we, or another of our processes that still runs, gave it a value. */
+  sysctlBefore(path: string): string {
+    for (const { change } of this.#entries) {
+      if (change.kind === "sysctl" && change.path === path) return change.before;
+    }
+    return otherHolder({ kind: "sysctl", path }, this.#path)?.before ?? readSysctl(path);
+  }
+
   /** Makes a directory with those that it lies in, as far as they are not there. Of several processes, the last takes it away. */
   makeDirectory(path: string): void {
     this.exclusively(() => {

@@ -83,6 +83,7 @@ export async function runServer(options: RunOptions): Promise<number> {
     const { addresses } = config.interface;
     // Noted before the hooks, so that it is undone after them and after the device has gone.
     guardInnerAddresses({ interfaceName, addresses, journal, logger });
+    gateway.close();
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
     const settings = { name: options.interfaceName, addresses, mtu: innerMtu };
@@ -152,7 +153,7 @@ export async function runServer(options: RunOptions): Promise<number> {
 function dataPlaneConfig(
   config: ServerConfig,
   options: RunOptions,
-): Omit<DataPlaneConfig, "commandFd" | "egress" | "privateNetworks"> {
+): Omit<DataPlaneConfig, "commandFd" | "egress" | "egressRules"> {
   const section = config.interface;
   return {
     isGateway: true,

@@ -1,4 +1,5 @@
 /** Owns how values with addresses are read: networks, resolvers, endpoints, port forwards. */
+import { isMartian } from "../wire/ipv4.ts";
 import {
   formatCidr,
   type Ipv4Prefix,
@@ -36,12 +37,42 @@ export function parseAddresses(entry: Entry): readonly Prefix[] {
 /** `AllowedIPs`: comma-separated, may be empty; host bits are cleared, as `wg` does. */
 export function parseAllowedIps(entry: Entry): readonly Prefix[] {
   const rule = "a network is ADDRESS/LENGTH, as in 10.66.77.0/24";
-  return items(entry).map((item) => {
-    const prefix = parsePrefix(entry, item, rule);
-    if (prefix.ipv4 === null) return prefix;
-    const { address, prefixLength } = prefix.ipv4;
-    const ipv4 = { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
-    return { text: formatCidr(ipv4), ipv4, entry };
+  return items(entry).map((item) => withoutHostBits(parsePrefix(entry, item, rule)));
+}
+
+/** One item of `EgressAllow` or `EgressDeny`: `lan`, or a network. */
+export type EgressItem = "lan" | Prefix;
+
+/** `EgressDeny`: comma-separated; host bits are cleared. */
+export function parseEgressDeny(entry: Entry): readonly EgressItem[] {
+  const rule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
+  if (entry.value === "") throw badValue(entry, rule);
+  return items(entry).map((item) =>
+    item.toLowerCase() === "lan" ? "lan" : withoutHostBits(parsePrefix(entry, item, rule))
+  );
+}
+
+/** `EgressAllow`: the same, but no entry opens what is never forwarded: whoever writes one should know. */
+export function parseEgressAllow(entry: Entry): readonly EgressItem[] {
+  const parsed = parseEgressDeny(entry);
+  parsed.forEach((item, index) => {
+    const network = item === "lan" ? null : item.ipv4;
+    if (network === null || network.prefixLength < 8 || !isMartian(network.address)) return;
+    const rule = "such addresses are never forwarded: take it out";
+    throw badValue(entry, rule, items(entry)[index]!);
+  });
+  return parsed;
+}
+
+/** The IPv4 networks of such a key; IPv6 ones are noted as not carried. */
+export function egressNetworks(
+  items: readonly EgressItem[],
+  notes: Notes,
+): readonly (Ipv4Prefix | "lan")[] {
+  return items.flatMap((item) => {
+    if (item === "lan") return item;
+    if (item.ipv4 === null) notes.ipv6(item.entry);
+    return item.ipv4 ?? [];
   });
 }
 
@@ -167,6 +198,13 @@ function parsePrefix(entry: Entry, item: string, rule: string): Prefix {
     : NaN;
   if (address === null || !(length <= 128) || more !== undefined) throw badValue(entry, rule, item);
   return { text: `${address}/${length}`, ipv4: null, entry };
+}
+
+function withoutHostBits(prefix: Prefix): Prefix {
+  if (prefix.ipv4 === null) return prefix;
+  const { address, prefixLength } = prefix.ipv4;
+  const ipv4 = { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
+  return { text: formatCidr(ipv4), ipv4, entry: prefix.entry };
 }
 
 /** The one spelling of an IPv6 address (RFC 5952), or `null`. The URL standard's host parser knows it. */

@@ -1,6 +1,12 @@
 /** Owns the `[Interface]` section: its defaults, and the rules between its keys. */
 import { publicKey } from "../noise/x25519.ts";
-import { type ForwardItem, ipv4Prefixes, ipv6Texts, type Prefix } from "./addresses.ts";
+import {
+  egressNetworks,
+  type ForwardItem,
+  ipv4Prefixes,
+  ipv6Texts,
+  type Prefix,
+} from "./addresses.ts";
 import type { InterfaceConfig } from "./config.ts";
 import type { Section } from "./config_document.ts";
 import { ConfigError } from "./config_error.ts";
@@ -55,6 +61,8 @@ export function readInterface(section: Section, notes: Notes): InterfaceConfig {
     publicEndpoint: values.PublicEndpoint ?? null,
     egress: values.Egress ?? "raw",
     egressInterface: values.EgressInterface ?? null,
+    egressAllow: egressNetworks(values.EgressAllow, notes),
+    egressDeny: egressNetworks(values.EgressDeny, notes),
     natPorts: values.NatPorts ?? { first: 20000, last: 29999 },
     natFiltering: values.NatFiltering ?? "endpoint",
     capture: values.Capture ?? "packet",

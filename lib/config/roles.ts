@@ -10,6 +10,8 @@ const SERVER_ONLY_KEYS = [
   "PublicEndpoint",
   "Egress",
   "EgressInterface",
+  "EgressAllow",
+  "EgressDeny",
   "NatPorts",
   "NatFiltering",
   "Capture",
@@ -19,6 +21,9 @@ const SERVER_ONLY_KEYS = [
   "ReleaseAfter",
 ];
 const CLIENT_ONLY_KEYS = ["DNS", "ConnectTimeout", "OnPeerTimeout", "KillSwitch", "AllowIPv6"];
+
+/** Of no use to a gateway that leads nowhere. */
+const EGRESS_KEYS = ["EgressAllow", "EgressDeny"];
 
 /**
  * A configuration as a gateway runs from it.
@@ -40,7 +45,13 @@ export function validateServer(config: Config): ServerConfig {
   return {
     ...config,
     listenPort,
-    warnings: [...config.warnings, ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway")],
+    warnings: [
+      ...config.warnings,
+      ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway"),
+      ...config.interface.egress === "off"
+        ? withoutEffect(config, EGRESS_KEYS, "a gateway with Egress = off")
+        : [],
+    ],
   };
 }
 

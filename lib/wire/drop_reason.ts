@@ -34,7 +34,7 @@ export const DropReason = {
   badDestination: 11,
   /** From "this network", loopback, link-local, multicast or class E: no answer could ever reach it. */
   badSource: 12,
-  /** To one of the gateway's own private networks, where that is not allowed. */
+  /** To a network of one of the gateway's interfaces, where `EgressAllow` does not name it. */
   privateDestination: 13,
   /** Source and destination alike ("LAND"). */
   sourceEqualsDestination: 14,
@@ -145,6 +145,10 @@ export const DropReason = {
   rateLimited: 61,
   /** More handshake messages than are looked at, or answered, in a second. */
   handshakeFlood: 62,
+
+  // Where clients may go.
+  /** To an address that `EgressDeny` names. */
+  egressDenied: 63,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

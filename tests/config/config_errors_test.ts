@@ -28,6 +28,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const name = 'an interface name has 1 to 15 bytes, no space, "/", ":" or "%"';
   const forward = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
   const metrics = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
+  const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
+  const neverForwarded = "such addresses are never forwarded: take it out";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
     ["ListenPort", "-1", port],
@@ -64,6 +66,13 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["PostDown", "", "it is a shell command"],
     ["SaveConfig", "yes", "it is true or false"],
     ["Egress", "nat", "it is raw, kernel or off"],
+    ["EgressAllow", "", egressRule],
+    ["EgressAllow", "wan", egressRule],
+    ["EgressAllow", "10.20.0.0/33", egressRule],
+    ["EgressAllow", "169.254.169.254", neverForwarded],
+    ["EgressAllow", "127.0.0.0/8", neverForwarded],
+    ["EgressAllow", "224.0.0.0/24", neverForwarded],
+    ["EgressDeny", "all", egressRule],
     ["EgressInterface", "a name", name],
     ["EgressInterface", "sixteen-letters-", name],
     ["NatPorts", "20000", range],

@@ -50,6 +50,8 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       publicEndpoint: null,
       egress: "raw",
       egressInterface: null,
+      egressAllow: [],
+      egressDeny: [],
       natPorts: { first: 20000, last: 29999 },
       natFiltering: "endpoint",
       capture: "packet",
@@ -115,6 +117,14 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["Egress = Kernel", { egress: "kernel" }],
     ["Egress = off", { egress: "off" }],
     ["EgressInterface = eth0", { egressInterface: "eth0" }],
+    ["EgressAllow = lan", { egressAllow: ["lan"] }],
+    ["EgressAllow = LAN, 10.20.30.40/16", {
+      egressAllow: ["lan", { address: ipv4("10.20.0.0"), prefixLength: 16 }],
+    }],
+    ["EgressDeny = 198.51.100.7", {
+      egressDeny: [{ address: ipv4("198.51.100.7"), prefixLength: 32 }],
+    }],
+    ["EgressDeny = 0.0.0.0/0", { egressDeny: [{ address: 0, prefixLength: 0 }] }],
     ["NatPorts = 1024-65535", { natPorts: { first: 1024, last: 65535 } }],
     ["NatPorts = 5 - 5", { natPorts: { first: 5, last: 5 } }],
     ["NatFiltering = address", { natFiltering: "address" }],

@@ -112,6 +112,8 @@ Deno.test("validateClient() warns when a key is a gateway's", () => {
   const lines = [
     "Egress = raw",
     "EgressInterface = eth0",
+    "EgressAllow = lan",
+    "EgressDeny = 10.0.0.0/8",
     "NatPorts = 20000-29999",
     "NatFiltering = address",
     "Capture = packet",
@@ -127,4 +129,12 @@ Deno.test("validateClient() warns when a key is a gateway's", () => {
       `c.conf:${index + 4}: ${line.split(" ")[0]}: has no effect on a client`
     ),
   );
+});
+
+Deno.test("validateServer() warns when it leads nowhere and is told where not to lead", () => {
+  const text = `${HEAD}${ADDRESS}Egress = off\nEgressAllow = lan\nEgressDeny = 10.0.0.0/8\n`;
+  assertEquals(validateServer(parseConfig(text, "c.conf")).warnings, [
+    "c.conf:5: EgressAllow: has no effect on a gateway with Egress = off",
+    "c.conf:6: EgressDeny: has no effect on a gateway with Egress = off",
+  ]);
 });

@@ -126,10 +126,10 @@ Deno.test("xtablesQueue() names the target of iptables and never asks for bypass
 
 for (const [name, errno] of [["EINVAL", EINVAL], ["EOPNOTSUPP", EOPNOTSUPP]] as const) {
   Deno.test(`Nftables makes tables without an owner where the kernel says ${name} to one`, () => {
-    const kernel = new ScriptedKernel(answer(1, errno), NO_TABLES, acknowledge(2));
+    const kernel = new ScriptedKernel(answer(1, errno), NO_TABLES, acknowledge(3));
     const nftables = open(kernel);
     assertEquals(nftables.ownsTables, false);
-    nftables.installMasquerade({ table: "t", sources: [], device: "v0" });
+    nftables.installNotrack({ table: "t", mark: 1 });
     const [, newTable] = split(kernel.requests[2]!);
     assertEquals<Uint8Array>(newTable!.slice(-8), hex("0800 0200 00000000"));
   });

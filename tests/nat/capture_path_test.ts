@@ -71,13 +71,14 @@ class Gateway {
         addresses: [parseCidr(`${GATEWAY}/24`)!],
         clientToClient: true,
         egress: "nat",
-        privateNetworks: [],
+        egressRules: [],
       }),
       sendQueue: { free: 1000 } as SendQueue,
       hostQueue: new PacketQueue(10),
       drops: this.drops,
       nat: this.#nat,
       scratch: SCRATCH_AT,
+      seed: 7,
     });
     assertEquals(CAPTURED_AT > PIPELINE_SCRATCH_SIZE, true);
   }

@@ -1,5 +1,5 @@
 /** Tests of the choice of the way outside, by the routes and addresses of a namespace of the test's own. */
-import { findExternalLink, privateNetworks } from "../../lib/app/egress_plan.ts";
+import { findExternalLink, hostSurroundings } from "../../lib/app/egress_plan.ts";
 import type { ServerConfig } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
@@ -102,12 +102,51 @@ netTest("findExternalLink() finds no link header where there is none", async (to
   assertEquals(formatIpv4(link.address), "203.0.113.7");
 }, PROGRAMS);
 
-netTest("privateNetworks() are those of all other interfaces", async (topology) => {
-  const gateway = lay(topology);
-  await ip(gateway, "route add default via 192.0.2.9", "address add 172.16.5.1/12 dev two");
-  const link = findExternalLink(config(), gateway.rtnetlink)!;
-  assertEquals(
-    privateNetworks(gateway.rtnetlink, link).map(formatCidr).sort(),
-    ["127.0.0.1/8", "172.16.5.1/12", "198.51.100.1/24"],
-  );
-}, PROGRAMS);
+netTest(
+  "hostSurroundings() are the networks of all interfaces but the tunnel's",
+  async (topology) => {
+    const gateway = lay(topology);
+    await ip(
+      gateway,
+      "route add default via 192.0.2.9",
+      "address add 172.16.5.1/12 dev two",
+      "route add 10.20.0.0/16 via 198.51.100.9",
+      "route add 203.0.113.7 dev two",
+      "route add 0.0.0.0/1 dev two",
+      "tuntap add dev ppp7 mode tun",
+      "address add 203.0.113.8 peer 203.0.113.9 dev ppp7",
+      "link set ppp7 up",
+      "tuntap add dev vpn0 mode tun",
+      "address add 10.66.77.1/24 dev vpn0",
+      "link set vpn0 up",
+    );
+    const external = findExternalLink(config(), gateway.rtnetlink)!;
+    const found = hostSurroundings(gateway.rtnetlink, { external, tunnel: "vpn0" });
+    assertEquals(
+      [...new Set(found.networks.map(formatCidr))].sort(),
+      [
+        "127.0.0.1/8",
+        "172.16.0.0/12",
+        "172.16.5.1/12",
+        "192.0.2.0/24",
+        "192.0.2.1/24",
+        "198.51.100.0/24",
+        "198.51.100.1/24",
+        "203.0.113.7/32",
+        "203.0.113.9/32",
+      ],
+    );
+    assertEquals(
+      found.addresses.map(formatIpv4).sort(),
+      ["127.0.0.1", "172.16.5.1", "192.0.2.1", "198.51.100.1", "203.0.113.8"],
+    );
+    const name = (index: number) => gateway.rtnetlink.links.get(index).name;
+    assertEquals(
+      found.routes.map((route) => `${formatCidr(route)} ${name(route.link)}`).filter((text) =>
+        text.startsWith("0.") || text.startsWith("10.")
+      ).sort(),
+      ["0.0.0.0/0 one", "0.0.0.0/1 two", "10.20.0.0/16 two"],
+    );
+  },
+  PROGRAMS,
+);

@@ -104,28 +104,6 @@ netTest("installNotrack() makes the table that `nft` lists", async (topology) =>
   );
 }, WITH_NFT);
 
-netTest("installMasquerade() makes the table that `nft` lists", async (topology) => {
-  const namespace = topology.namespace("masquerade");
-  using nftables = open(namespace);
-  nftables.installMasquerade({
-    table: TABLE,
-    sources: [
-      { address: addressOf("10.66.77.1"), prefixLength: 24 },
-      { address: addressOf("10.66.78.200"), prefixLength: 27 },
-      { address: addressOf("10.66.79.9"), prefixLength: 32 },
-    ],
-    device: "fifteen-bytes-1",
-  });
-  assertEquals(
-    await ruleset(namespace),
-    `table ip ${TABLE} { flags owner chain postrouting { ` +
-      "type nat hook postrouting priority srcnat; policy accept; " +
-      'ip saddr 10.66.77.0/24 oifname "fifteen-bytes-1" masquerade ' +
-      'ip saddr 10.66.78.192/27 oifname "fifteen-bytes-1" masquerade ' +
-      'ip saddr 10.66.79.9 oifname "fifteen-bytes-1" masquerade } }',
-  );
-}, WITH_NFT);
-
 netTest("installCarrier() makes the table that `nft` lists, and replaces it", async (topology) => {
   const namespace = topology.namespace("carrier");
   using nftables = open(namespace);
@@ -181,7 +159,7 @@ netTest("owned tables go with the object, whatever else is there stays", async (
   const nftables = open(gateway);
   assertEquals(nftables.ownsTables, true);
   installDrop(nftables);
-  nftables.installMasquerade({ table: TABLE, sources: [], device: DEVICE });
+  nftables.installCarrier({ table: TABLE, ports: RANGE, remote: null });
   assert(await gateway.output(["nft", "list", "ruleset"]) !== before);
   nftables[Symbol.dispose]();
   assertEquals(await gateway.output(["nft", "list", "ruleset"]), before);
@@ -412,34 +390,6 @@ netTest(
   },
   WITH_NFT,
 );
-
-netTest("installMasquerade() gives forwarded packets the gateway's address", async (topology) => {
-  const { gateway, outside } = await layOutskirts(topology);
-  const client = topology.namespace("client");
-  topology.cable(
-    { namespace: client, name: "eth0", address: "10.66.77.2/24" },
-    { namespace: gateway, name: "inner", address: "10.66.77.1/24" },
-  );
-  await client.output(["ip", "route", "add", "default", "via", "10.66.77.1"]);
-  gateway.inside(() => Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_forward", "1"));
-  using nftables = open(gateway);
-  nftables.installMasquerade({
-    table: TABLE,
-    sources: [{ address: addressOf("10.66.77.1"), prefixLength: 24 }],
-    device: DEVICE,
-  });
-  using tap = new Tap(outside);
-  const ping = ["ping", "-n", "-q", "-c", "2", "-i", "0.05", "-w", "5", OUTSIDE];
-  await client.output(ping);
-  const sources = () =>
-    tap.seen().filter(({ packet }) => packet[9] === 1 && packet[20] === 8)
-      .map(({ packet }) => packet.slice(12, 16).join("."));
-  assertEquals(sources(), [GATEWAY, GATEWAY]);
-  nftables.deleteTable({ family: "ip", name: TABLE });
-  // Nobody outside knows the way to the client's own address.
-  assertEquals((await client.run([...ping, "-W", "0.2", "-w", "1"])).code, 1);
-  assertEquals(sources().at(-1), "10.66.77.2");
-}, WITH_NFT);
 
 /** A packet socket of ETH_P_IP, as most programs use: it stands behind netdev ingress. */
 class ProtocolSocket implements Disposable {

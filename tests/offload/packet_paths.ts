@@ -96,13 +96,14 @@ class End {
         addresses: [hostPrefix(place)],
         clientToClient: true,
         egress: "off",
-        privateNetworks: [],
+        egressRules: [],
       }),
       sendQueue,
       hostQueue,
       drops,
       nat: null,
       scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+      seed: 7,
     });
   }
 

@@ -106,13 +106,14 @@ export class SimulatedDevice {
         addresses: [parseCidr(options.tunnelAddress)!],
         clientToClient: options.clientToClient ?? true,
         egress: options.egress ?? "off",
-        privateNetworks: [],
+        egressRules: [],
       }),
       nat: null,
       sendQueue: this.sendQueue,
       hostQueue: this.#hostQueue,
       drops: this.drops,
       scratch: SCRATCH_OFFSET,
+      seed: 7,
     });
   }
 

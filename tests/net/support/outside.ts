@@ -206,10 +206,12 @@ export class Tap implements Disposable {
 }
 
 /** Polls until there is a result; fails after five seconds. */
-export async function eventually<Result>(poll: () => Result | null): Promise<Result> {
+export async function eventually<Result>(
+  poll: () => Result | null | Promise<Result | null>,
+): Promise<Result> {
   const deadline = Date.now() + 5_000;
   for (;;) {
-    const result = poll();
+    const result = await poll();
     if (result !== null) return result;
     if (Date.now() > deadline) throw new Error(`Cannot wait any longer for: ${poll}`);
     await delay(2);

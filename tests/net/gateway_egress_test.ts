@@ -1,0 +1,209 @@
+/** Where clients may go by a gateway: the internet, the networks of its interfaces, and what never is forwarded. */
+import { assert, assertEquals } from "../support/assert.ts";
+import { netTest, type TestNamespace } from "../support/net.ts";
+import { fetchText } from "./support/everyday.ts";
+import {
+  EXTERNAL,
+  GATEWAY_PROGRAMS,
+  GatewayNetwork,
+  INSIDE,
+  INTERNET,
+  ROUTER,
+  UPLINK,
+} from "./support/gateway.ts";
+import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
+import { Site } from "./support/site.ts";
+import { ping } from "./support/traffic.ts";
+import { eventually } from "./support/outside.ts";
+import { startVpn } from "./support/vpn.ts";
+
+const PROGRAMS = [...GATEWAY_PROGRAMS, ...HOST_STATE_PROGRAMS, "curl", "nft"];
+/** A cloud's, on the gateway's link. */
+const METADATA = "169.254.169.254";
+const KINDS = ["raw", "kernel"] as const;
+
+async function reaches(from: TestNamespace, address: string): Promise<boolean> {
+  return (await ping(from, address, { wait: 1 })).received === 3;
+}
+
+/** Puts the metadata service at the other end of the uplink, where the gateway reaches it. */
+async function layMetadata(network: GatewayNetwork): Promise<void> {
+  await network.internet.output(["ip", "address", "add", `${METADATA}/32`, "dev", "lo"]);
+  await network.gateway.output(["ip", "route", "add", METADATA, "via", ROUTER]);
+}
+
+for (const Egress of KINDS) {
+  netTest(
+    `by default a client reaches the internet and no network of the gateway's when Egress is ${Egress}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology, { clients: 2 });
+      await layMetadata(network);
+      const server = await network.start({ Egress });
+      await network.connect();
+      const { gateway, client: { namespace: client } } = network;
+      const { outside: neighbour } = network.clients[1]!;
+      assert(await reaches(client, INTERNET));
+      assert(await reaches(client, INSIDE));
+      // Reached from the gateway, so it is the gateway that keeps the client from them.
+      for (const address of [neighbour, ROUTER, METADATA]) {
+        assert(await reaches(gateway, address), address);
+        assert(!(await reaches(client, address)), address);
+      }
+      await server.waitFor(/dropped packet: private_destination/);
+    },
+    { programs: PROGRAMS },
+  );
+
+  netTest(
+    `EgressAllow opens networks of the gateway's interfaces when Egress is ${Egress}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology, { clients: 2 });
+      await layMetadata(network);
+      const { gateway, client: { namespace: client } } = network;
+      const neighbour = network.clients[1]!;
+      const before = await hostState(gateway);
+      const server = await network.start({ Egress, EgressAllow: "lan" });
+      const tunnel = await network.connect();
+      await using _site = new Site(neighbour.namespace, 80);
+      // Seen with the gateway's address there, which is the only one that the neighbour could answer to.
+      assertEquals(await fetchText(client, `http://${neighbour.outside}/`), "hello 198.51.100.129");
+      await using _other = new Site(network.internet, 80);
+      assertEquals(await fetchText(client, `http://${ROUTER}/`), `hello ${EXTERNAL}`);
+      assertEquals(await fetchText(client, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
+      assert(!(await reaches(client, METADATA)));
+      assert(await reaches(client, neighbour.outside));
+      await tunnel.stop();
+      assertEquals((await server.stop()).code, 0);
+      assertEquals(await hostState(gateway), before);
+    },
+    { programs: PROGRAMS },
+  );
+
+  netTest(
+    `a network that comes while the gateway runs is shut, or open, as configured: Egress is ${Egress}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology);
+      const { gateway, internet, client: { namespace: client } } = network;
+      const lay = () =>
+        Promise.all([
+          gateway.output(["ip", "address", "add", "10.20.0.1/24", "dev", UPLINK]),
+          internet.output(["ip", "address", "add", "10.20.0.9/24", "dev", UPLINK]),
+          internet.output(["ip", "address", "add", "10.30.0.9/32", "dev", "lo"]),
+        ]);
+      await network.start({ Egress, EgressAllow: "10.30.0.0/24", EgressDeny: "203.0.113.10" });
+      await network.connect();
+      assert(await reaches(client, INTERNET));
+      assert(!(await reaches(client, "203.0.113.10")));
+      await lay();
+      assert(await reaches(client, "10.30.0.9"));
+      assert(await reaches(gateway, "10.20.0.9"));
+      await eventually(async () => await reaches(client, "10.20.0.9") ? null : true);
+      // It goes, and is the internet's again.
+      await gateway.output(["ip", "address", "delete", "10.20.0.1/24", "dev", UPLINK]);
+      await eventually(async () => await reaches(client, "10.20.0.9") ? true : null);
+    },
+    { programs: PROGRAMS },
+  );
+
+  netTest(
+    `an interface that comes while the gateway runs is opened by EgressAllow when Egress is ${Egress}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology);
+      const { gateway, client: { namespace: client } } = network;
+      await network.start({ Egress, EgressAllow: "lan" });
+      await network.connect();
+      const lan = topology.namespace("lan");
+      topology.cable(
+        { namespace: lan, name: "eth0", address: "10.20.0.9/24" },
+        { namespace: gateway, name: "lan9", address: "10.20.0.1/24" },
+      );
+      await eventually(async () => await reaches(client, "10.20.0.9") ? true : null);
+    },
+    { programs: PROGRAMS },
+  );
+}
+
+/** A host that everybody on its links takes for a router to the clients and to the other networks. */
+async function layStrangers(network: GatewayNetwork): Promise<void> {
+  const { internet } = network;
+  await internet.output(["ip", "-batch", "-"], {
+    stdin: `route add 10.66.77.0/24 via ${EXTERNAL}\nroute add 198.51.100.0/24 via ${EXTERNAL}\n`,
+  });
+  const neighbour = network.clients[1]!.namespace;
+  await neighbour.output(["ip", "route", "add", "10.66.77.0/24", "via", "198.51.100.129"]);
+  await neighbour.output(["ip", "route", "add", "192.0.2.0/24", "via", "198.51.100.129"]);
+}
+
+const ROUTERS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
+  ["Egress = kernel", { Egress: "kernel" }],
+  ["Egress = raw, EgressAllow = lan", { Egress: "raw", EgressAllow: "lan" }],
+];
+
+for (const [what, section] of ROUTERS) {
+  netTest(`a gateway makes no router of a host that was none: ${what}`, async (topology) => {
+    const network = await GatewayNetwork.lay(topology, { clients: 2 });
+    await layStrangers(network);
+    const { gateway, internet, client } = network;
+    const neighbour = network.clients[1]!;
+    await network.start(section);
+    await network.connect();
+    assert(await reaches(client.namespace, INTERNET));
+    // The host forwards now, and still nobody reaches a client or another network without a key.
+    assertEquals((await gateway.output(["sysctl", "-n", "net.ipv4.ip_forward"])).trim(), "1");
+    assert(!(await reaches(internet, client.inside)));
+    assert(!(await reaches(internet, neighbour.outside)));
+    assert(!(await reaches(neighbour.namespace, client.inside)));
+    assert(!(await reaches(neighbour.namespace, ROUTER)));
+  }, { programs: PROGRAMS });
+}
+
+for (const Egress of [...KINDS, "off"] as const) {
+  netTest(
+    `a router that is a gateway as well lets nobody in to the clients when Egress is ${Egress}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology, { clients: 2 });
+      await layStrangers(network);
+      const { gateway, internet, client } = network;
+      const neighbour = network.clients[1]!;
+      await gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
+      await network.start({ Egress });
+      await network.connect();
+      assert(await reaches(client.namespace, INSIDE));
+      assert(!(await reaches(internet, client.inside)));
+      assert(!(await reaches(neighbour.namespace, client.inside)));
+      // What it forwarded before, it forwards.
+      assert(await reaches(internet, neighbour.outside));
+    },
+    { programs: PROGRAMS },
+  );
+}
+
+netTest("two gateways on a host that forwarded nothing are in nobody's way", async (topology) => {
+  const network = await GatewayNetwork.lay(topology, { clients: 2 });
+  await layStrangers(network);
+  const { gateway } = network;
+  const before = await hostState(gateway);
+  const config = network.config({ Egress: "kernel", ListenPort: 51821 });
+  const other = { ...network.clients[1]!, inside: "10.66.78.3", endpoint: "198.51.100.129:51821" };
+  const first = await network.start({ Egress: "kernel" });
+  const second = await startVpn(
+    "server",
+    gateway,
+    config.replaceAll("10.66.77.", "10.66.78."),
+    ...["--interface", "vpn1"],
+  );
+  const tunnels = [await network.connect(), await network.connect(other)];
+  for (const { namespace } of [network.client, other]) {
+    await eventually(async () => await reaches(namespace, INTERNET) ? true : null);
+  }
+  // The one that came first had switched forwarding on; what closes the host does not go with it.
+  await tunnels[0]!.stop();
+  await first.stop();
+  assert(await reaches(other.namespace, INTERNET));
+  await network.internet.output(["ip", "route", "add", "10.66.78.0/24", "via", EXTERNAL]);
+  assert(!(await reaches(network.internet, other.inside)));
+  assert(!(await reaches(network.internet, network.client.outside)));
+  await tunnels[1]!.stop();
+  await second.stop();
+  assertEquals(await hostState(gateway), before);
+}, { programs: PROGRAMS });
