@@ -83,7 +83,8 @@ export class Hooks {
   #prepare(key: string, { command, line }: HookCommand): PreparedHook {
     const { config, interfaceName } = this.#options;
     return {
-      command: command.replaceAll("%i", interfaceName),
+      // By a function: a string would have "$&" stand for something.
+      command: command.replaceAll("%i", () => interfaceName),
       place: `${config.fileName}:${line}: ${key}`,
     };
   }

@@ -193,11 +193,11 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     ],
     [
       ["server", ...config, "--interface", "sixteen-letters-"],
-      '--interface: cannot use "sixteen-letters-": an interface name has 1 to 15 bytes, no space, "/", ":" or "%"',
+      '--interface: cannot use "sixteen-letters-": an interface name has 1 to 15 letters, digits or characters of _ = + . -',
     ],
     [
       ["server", ...config, "--interface", "a/b"],
-      '--interface: cannot use "a/b": an interface name has 1 to 15 bytes, no space, "/", ":" or "%"',
+      '--interface: cannot use "a/b": an interface name has 1 to 15 letters, digits or characters of _ = + . -',
     ],
     [
       ["server", ...config, "--netns", "../x"],

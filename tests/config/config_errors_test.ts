@@ -25,7 +25,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const mark = 'a mark is "off" or a number up to 4294967295 or 0xffffffff';
   const range = "a range of ports is FIRST-LAST, as in 20000-29999, within 1 to 65535";
   const onOff = "it is on or off";
-  const name = 'an interface name has 1 to 15 bytes, no space, "/", ":" or "%"';
+  const name = "an interface name has 1 to 15 letters, digits or characters of _ = + . -";
   const forward = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
   const metrics = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
   const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
