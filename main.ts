@@ -47,6 +47,10 @@ async function run(command: Command): Promise<number> {
       const { runDemo } = await import("./lib/app/demo.ts");
       return await runDemo(command.options);
     }
+    case "block": {
+      const { runBlock } = await import("./lib/app/block.ts");
+      return runBlock(command.options);
+    }
     case "genkey":
     case "pubkey":
     case "genpsk": {
@@ -59,7 +63,7 @@ async function run(command: Command): Promise<number> {
     }
     case "cleanup": {
       const { runCleanup } = await import("./lib/app/cleanup.ts");
-      return runCleanup();
+      return runCleanup(command.options);
     }
     case "show":
       writeText(Deno.stdout, command.text);

@@ -7,13 +7,22 @@ import { type JournalFile, staleJournals } from "./journal_files.ts";
 import { ExitCode } from "./errors.ts";
 import { configureLogging, getLogger } from "./logging.ts";
 import { removeLeftovers } from "./demo/traces.ts";
+import { describeBlock, isNoStandingBlock, standingBlocks } from "./standing_blocks.ts";
 import { isAlive, parseIdentity } from "./process_identity.ts";
 import { writeText } from "./output.ts";
 import { undoUnlessHeld } from "./shared_change.ts";
 
+export interface CleanUpOptions {
+  /**
+   * Whether kill switches go as well, which is for a person to say. False if left out: whatever starts or restarts by itself
+   * leaves a closed host closed.
+   */
+  readonly opensHost?: boolean;
+}
+
 /** Undoes what dead processes left in this network namespace, or in one that has gone since. Returns one line for each change undone. */
-export function cleanUp(): string[] {
-  const lines = staleJournals().flatMap(undoWithLines);
+export function cleanUp(options: CleanUpOptions = {}): string[] {
+  const lines = staleJournals().flatMap((journal) => undoWithLines(journal, options));
   // Last, what has no journal any more: a power cut empties /run, not /etc.
   for (const change of ownResolvConfs()) {
     if (isAlive(parseIdentity(change.owner))) continue;
@@ -24,12 +33,12 @@ export function cleanUp(): string[] {
 }
 
 /** The same in the namespaces that dead processes were sent into by `--netns`, from wherever they were started. */
-function cleanUpNamed(): string[] {
+function cleanUpNamed(options: CleanUpOptions): string[] {
   return staleJournals().flatMap((journal) => {
     const { netns } = journal.owner;
     if (netns === undefined || !namespaceExists(netns)) return [];
     try {
-      return inNamespace(netns, () => undoWithLines(journal));
+      return inNamespace(netns, () => undoWithLines(journal, options));
     } catch (error) {
       // It may have gone by now, and its name be a file without a namespace: no reason to leave the rest undone.
       getLogger("cleanup").warn("cannot clean up in {netns}: {error}", { netns, error });
@@ -38,17 +47,24 @@ function cleanUpNamed(): string[] {
   });
 }
 
-function undoWithLines(journal: JournalFile): string[] {
+function undoWithLines(
+  journal: JournalFile,
+  { opensHost = false }: CleanUpOptions,
+): string[] {
   const { interfaceName, pid } = journal.owner;
-  return undoStale(journal)
+  return undoStale(journal, (change) => opensHost || isNoStandingBlock(journal, change))
     .map((change) => `undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
 }
 
 /** Runs `vpn cleanup`, which takes away what demos left, too: that is in no namespace that a server would clean. */
-export function runCleanup(): number {
+export function runCleanup({ keepKillSwitch }: { readonly keepKillSwitch: boolean }): number {
   configureLogging({ level: "warning", format: "text" });
-  const lines = [...cleanUp(), ...cleanUpNamed(), ...removeLeftovers()];
+  const options = { opensHost: !keepKillSwitch };
+  const lines = [...cleanUp(options), ...cleanUpNamed(options), ...removeLeftovers()];
   if (lines.length === 0) lines.push("nothing to undo");
+  if (keepKillSwitch) {
+    lines.push(...standingBlocks().map((block) => `kept: ${describeBlock(block)}`));
+  }
   writeText(Deno.stdout, `${lines.join("\n")}\n`);
   return ExitCode.ok;
 }

@@ -24,7 +24,8 @@ import { guardInnerAddresses } from "./inner_guard.ts";
 import { Journal } from "./journal.ts";
 import { KillSwitch } from "./kill_switch.ts";
 import { catchFaults } from "./last_resort.ts";
-import { getLogger } from "./logging.ts";
+import { blocksHere, describeBlock, type StandingBlock } from "./standing_blocks.ts";
+import { getLogger, type Logger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
@@ -57,9 +58,10 @@ export async function runClient(options: RunOptions): Promise<number> {
   logWarnings(logger, config);
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
+  const { interfaceName } = options;
+  const block = findBlock(config, { interfaceName, logger });
   using faults = catchFaults(logger);
   using stop = listenForStop();
-  const { interfaceName } = options;
   const journal = new Journal(interfaceName, options.netns);
   const hooks = new Hooks({
     config,
@@ -73,7 +75,7 @@ export async function runClient(options: RunOptions): Promise<number> {
   const plan = planRoutes(config);
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
   const deadline = performance.now() + config.interface.connectTimeout;
-  const address = await resolveEndpoint(config.server.endpoint, config.interface.connectTimeout);
+  const address = await resolveServer(config, block);
   const way = network.wayTo(address, plan.mark);
   requireReachableOutside(config, { plan, server: address, way });
   using carriers = new ClientCarriers({
@@ -125,7 +127,19 @@ export async function runClient(options: RunOptions): Promise<number> {
     },
   });
   const services = new AsyncDisposableStack();
+  let killSwitch: KillSwitch | null = null;
+  const closeHost = () => {
+    if (!config.interface.killSwitch || killSwitch !== null) return;
+    const server = { name: config.server.endpoint.host, address };
+    const options = { interfaceName, mark: plan.mark, journal, server };
+    killSwitch = services.use(new KillSwitch(options, carriers.ports(port)));
+    carriers.protectBy(killSwitch, port);
+  };
+  // Once the host counts as closed, nobody but a person opens it.
+  let staysClosed = block !== null;
   try {
+    // What is left of a client before lets out that one's datagrams alone.
+    if (block !== null) closeHost();
     const outcome = await Promise.race([
       connection.connect(dataPlane, deadline),
       stop.received,
@@ -133,19 +147,17 @@ export async function runClient(options: RunOptions): Promise<number> {
       faults.failed,
     ]);
     if (outcome === false) throw noAnswer(config, connection.server);
-    if (outcome !== true) return ExitCode.ok;
+    if (outcome !== true) {
+      staysClosed = false;
+      return ExitCode.ok;
+    }
 
     const { addresses } = config.interface;
     // Noted before the hooks, so that it is undone after them and after the device has gone.
     guardInnerAddresses({ interfaceName, addresses, journal, logger });
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
-    const killSwitch = services.use(
-      config.interface.killSwitch
-        ? new KillSwitch({ interfaceName, mark: plan.mark, journal }, carriers.ports(port))
-        : null,
-    );
-    if (killSwitch !== null) carriers.protectBy(killSwitch, port);
+    closeHost();
     const settings = { name: options.interfaceName, addresses, mtu };
     network.bringUp(settings);
     network.addRoutes(settings, plan.plain);
@@ -196,6 +208,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       time: Math.round(performance.now() - startedAt),
       aead,
     });
+    staysClosed = true;
     services.use(watchSleep(() => sleptTime(openLibc()), () => connection.onResume()));
     const signal = await Promise.race([
       stop.received,
@@ -204,12 +217,56 @@ export async function runClient(options: RunOptions): Promise<number> {
       faults.failed,
     ]);
     if (signal === undefined) throw serverLost(config, connection.server);
+    staysClosed = false;
     logger.info("{signal} received: disconnecting", { signal });
   } finally {
     connection.close();
-    await endTunnel({ hooks, services, journal, dataPlane });
+    if (staysClosed) keepClosed(killSwitch, logger);
+    await endTunnel({ hooks, services, journal, dataPlane, staysClosed });
   }
   return ExitCode.ok;
+}
+
+/** The block that a client before has left and that this one takes over. Any other is told of: nothing leaves the host then. */
+function findBlock(
+  config: ClientConfig,
+  { interfaceName, logger }: { readonly interfaceName: string; readonly logger: Logger },
+): StandingBlock | null {
+  let found: StandingBlock | null = null;
+  for (const block of blocksHere()) {
+    const isOurs = config.interface.killSwitch && block.owner.interfaceName === interfaceName;
+    if (isOurs) found = block;
+    else logger.warn("{block}", { block: describeBlock(block) });
+  }
+  return found;
+}
+
+/** While the host is closed its name cannot be looked up, so the server is where it was for the client before. */
+async function resolveServer(config: ClientConfig, block: StandingBlock | null): Promise<number> {
+  const { endpoint } = config.server;
+  const known = block?.change.server ?? null;
+  if (known !== null && endpoint.address === null && known.name === endpoint.host) {
+    return known.address;
+  }
+  try {
+    return await resolveEndpoint(endpoint, config.interface.connectTimeout);
+  } catch (error) {
+    if (block === null || !(error instanceof AppError)) throw error;
+    throw new AppError(
+      `${error.message}: the kill switch lets no question out: give Endpoint an address, or open the host with ` +
+        "`vpn cleanup`",
+      { exitCode: error.exitCode, cause: error },
+    );
+  }
+}
+
+function keepClosed(killSwitch: KillSwitch | null, logger: Logger): void {
+  if (killSwitch === null) return;
+  killSwitch.stayClosed();
+  logger.warn(
+    "the kill switch stays: nothing but loopback and DHCP leaves this host until `vpn client` starts again, or " +
+      "`vpn cleanup` opens it",
+  );
 }
 
 /** By `Transport`, what is tried. */

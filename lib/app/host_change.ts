@@ -44,6 +44,15 @@ export type HostChange =
   }
   /** A table of the firewall; whoever makes it notes it first. */
   | { readonly kind: "nftables-table"; readonly table: NftablesTable }
+  /**
+   * The table of a kill switch, which the next client on the same interface takes over. `server` is where this one's was:
+   * its name cannot be looked up while the host is closed.
+   */
+  | {
+    readonly kind: "kill-switch";
+    readonly table: NftablesTable;
+    readonly server: { readonly name: string; readonly address: number } | null;
+  }
   /** Ports kept from the kernel's own choice that were not before; both ends of a range included. */
   | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] }
   /** Ports outside that a gateway's NAT takes on an interface. Nothing on the host: it is for other gateways to see. */
@@ -95,6 +104,7 @@ export function makeChange(change: HostChange): void {
       makeResolvectl(change);
       break;
     case "nftables-table":
+    case "kill-switch":
     case "nat-ports":
     case "hook":
     case "socket":
@@ -124,7 +134,8 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
       case "reserved-ports":
         writeReservedPorts(readReservedPorts().difference(portsOf(change.ranges)));
         break;
-      case "nftables-table": {
+      case "nftables-table":
+      case "kill-switch": {
         using nftables = Nftables.open(openLibc());
         nftables.deleteTable(change.table);
         break;
@@ -171,6 +182,8 @@ export function describeChange(change: HostChange): string {
       return `${change.path} (back to ${change.before})`;
     case "nftables-table":
       return `nftables table ${change.table.family} ${change.table.name}`;
+    case "kill-switch":
+      return `kill switch (nftables table ${change.table.family} ${change.table.name})`;
     case "reserved-ports":
       return `reserved ports ${formatRanges(portsOf(change.ranges))}`;
     case "nat-ports":

@@ -136,11 +136,18 @@ export class Journal {
    * keeps nothing else from being undone, and stays in the file for `vpn cleanup`.
    *
    * @param until the last change of this kind, and what was made before it, are left for a later call
+   * @param staysClosed the kill switch is left to the next client, or to `vpn cleanup`
    */
-  undo({ until }: { until?: HostChange["kind"] } = {}): void {
+  undo(
+    { until, staysClosed = false }: {
+      readonly until?: HostChange["kind"];
+      readonly staysClosed?: boolean;
+    } = {},
+  ): void {
     const first = this.#entries.findLastIndex(({ change }) => change.kind === until) + 1;
     for (let i = this.#entries.length - 1; i >= first; i--) {
       const entry = this.#entries[i]!;
+      if (staysClosed && entry.change.kind === "kill-switch") continue;
       // Struck out at once: of two instances that end together, one must see that the other holds the change no more.
       undoApart(entry.change, () => {
         if (!tryToUndo(entry.change, this.#path)) return;
@@ -215,9 +222,13 @@ function tryToUndo(change: HostChange, ownJournal: string): boolean {
  * Undoes what a dead process of this network namespace left, and removes its journal. Where its namespace has gone, and
  * what was changed there with it, files are put back all the same; commands are not run anywhere else.
  *
+ * @param isUndone whether a change is to be undone; the others stay in the journal
  * @returns what was undone; nothing of another namespace that is still there
  */
-export function undoStale({ path, owner }: JournalFile): HostChange[] {
+export function undoStale(
+  { path, owner }: JournalFile,
+  isUndone: (change: HostChange) => boolean = () => true,
+): HostChange[] {
   const isHere = isSameNamespace(owner, currentNetworkNamespace());
   if (!isHere && !isGone(owner)) return [];
   using file = openIfThere(path);
@@ -227,7 +238,7 @@ export function undoStale({ path, owner }: JournalFile): HostChange[] {
   const entries = readJournal(path).flatMap((journal) => journal.entries)
     .filter(({ change }) => isHere || FILE_KINDS.has(change.kind));
   const undone = entries.toReversed().filter((entry) =>
-    undoApart(entry.change, () => {
+    isUndone(entry.change) && undoApart(entry.change, () => {
       if (!tryToUndo(entry.change, path)) return false;
       tryToForget(() => strikeOut(path, entry));
       return true;

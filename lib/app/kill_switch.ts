@@ -2,8 +2,9 @@
  * Owns `KillSwitch`: a firewall table that lets nothing out of the host but by the tunnel.
  *
  * By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
- * the address that the tunnel stands on. Neighbour discovery, of IPv6, does not. Killed with SIGKILL, the process leaves the
- * table, and the host stays closed until the next start or `vpn cleanup`.
+ * the address that the tunnel stands on. Neighbour discovery, of IPv6, does not. However the process ends, but for a person
+ * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
+ * person, or until `vpn cleanup`.
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { AF_INET } from "../../ffi/netlink/ip_address.ts";
@@ -29,6 +30,7 @@ import {
 } from "../../ffi/netlink/nftables_expressions.ts";
 import type { PortRange } from "../nat/nat_options.ts";
 import type { Journal } from "./journal.ts";
+import { forgetBlocks } from "./standing_blocks.ts";
 
 const LOOPBACK = "lo";
 /** Client and server ports of DHCP (RFC 2131 section 4.1) and of DHCPv6 (RFC 8415 section 7.2). */
@@ -50,6 +52,14 @@ export interface KillSwitchOptions {
   /** SO_MARK of the tunnel's own datagrams; not 0. */
   readonly mark: number;
   readonly journal: Journal;
+  /** What `Endpoint` names and where that is, host order, for the client after this one; null where it is not known. */
+  readonly server: { readonly name: string; readonly address: number } | null;
+  /** Whether nobody else may change the table while this process lives; true if left out. */
+  readonly isOwned?: boolean;
+}
+
+export function killSwitchTable(interfaceName: string): NftablesTable {
+  return { family: "inet", name: `vpn_${interfaceName}_killswitch` };
 }
 
 /**
@@ -60,15 +70,21 @@ export class KillSwitch implements Disposable {
   readonly #options: KillSwitchOptions;
   readonly #table: NftablesTable;
   readonly #nftables: Nftables;
+  #staysClosed = false;
 
-  /** Closes the host. */
+  /** Closes the host, or takes over the block that a client before left on it: without a moment in between. */
   constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
+    const { interfaceName, journal, server, isOwned = true } = options;
     this.#options = options;
-    this.#table = { family: "inet", name: `vpn_${options.interfaceName}_killswitch` };
-    options.journal.make({ kind: "nftables-table", table: this.#table });
+    this.#table = killSwitchTable(interfaceName);
     using opened = new DisposableStack();
-    this.#nftables = opened.use(Nftables.open(openLibc(), { persistent: true }));
-    this.admit(carriers);
+    const ownership = isOwned ? { persistent: true } : { owned: false };
+    this.#nftables = opened.use(Nftables.open(openLibc(), ownership));
+    journal.exclusively(() => {
+      journal.make({ kind: "kill-switch", table: this.#table, server });
+      this.admit(carriers);
+      forgetBlocks(this.#table);
+    });
     opened.move();
   }
 
@@ -77,8 +93,14 @@ export class KillSwitch implements Disposable {
     this.#nftables.replaceTable(this.#table, ...chains(this.#options, carriers));
   }
 
+  /** Has the table stay when the tunnel ends, for nothing but loopback and DHCP. */
+  stayClosed(): void {
+    this.#staysClosed = true;
+  }
+
   /** Leaves the table to whoever undoes the journal; the host stays closed. */
   [Symbol.dispose](): void {
+    if (this.#staysClosed) this.admit([]);
     this.#nftables[Symbol.dispose]();
   }
 }

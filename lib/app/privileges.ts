@@ -99,6 +99,21 @@ export function requireDemoPrivileges(): void {
   }
 }
 
+/**
+ * Makes sure of what closing the host needs: the firewall, and a place for the journal.
+ *
+ * @throws {AppError} with exit code 5 and the remedy
+ */
+export function requireFirewallPrivileges(): void {
+  if (!hasCapability(Capability.netAdmin)) {
+    throw missing(
+      "Cannot close this host: CAP_NET_ADMIN is missing: run as root, or grant it with " +
+        `\`setcap cap_net_admin+ep ${Deno.execPath()}\``,
+    );
+  }
+  requireJournalDirectory();
+}
+
 /** What the data plane's thread may need while it runs: its sockets, their marks, and the TUN. */
 const DATA_PLANE_CAPABILITIES = [
   Capability.netAdmin,

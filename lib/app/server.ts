@@ -20,6 +20,7 @@ import { getLogger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { planPeerRoutes } from "./route_plan.ts";
+import { blocksHere, describeBlock } from "./standing_blocks.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
@@ -45,6 +46,7 @@ export async function runServer(options: RunOptions): Promise<number> {
   logWarnings(logger, config);
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
+  for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
   using faults = catchFaults(logger);
   using stop = listenForStop();
   const { interfaceName } = options;

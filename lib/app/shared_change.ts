@@ -37,7 +37,7 @@ export function changesOfOthers<Kind extends HostChange["kind"]>(
 type Shared =
   | { readonly kind: "sysctl" | "directory" | "socket"; readonly path: string }
   | { readonly kind: "resolv-conf"; readonly path: string; readonly directory: string }
-  | { readonly kind: "nftables-table"; readonly table: NftablesTable };
+  | { readonly kind: "nftables-table" | "kill-switch"; readonly table: NftablesTable };
 
 /**
  * The like change of another living process. For those that belong to a network namespace, it is one of this namespace.
@@ -47,7 +47,7 @@ export function otherHolder<Wanted extends Shared>(
   ownJournal: string,
 ): Extract<HostChange, { kind: Wanted["kind"] }> | undefined {
   const namespace = currentNetworkNamespace();
-  const isOfNamespace = wanted.kind === "sysctl" || wanted.kind === "nftables-table";
+  const isOfNamespace = wanted.kind === "sysctl" || "table" in wanted;
   for (const { path, owner, changes } of allJournals()) {
     if (path === ownJournal || !isAlive(owner)) continue;
     if (isOfNamespace && !isSameNamespace(owner, namespace)) continue;
@@ -58,9 +58,11 @@ export function otherHolder<Wanted extends Shared>(
 }
 
 function isLike(change: HostChange, wanted: Shared): boolean {
-  if (change.kind === "nftables-table" && wanted.kind === "nftables-table") {
+  if ("table" in wanted) {
+    if (change.kind !== "nftables-table" && change.kind !== "kill-switch") return false;
     const { family, name } = wanted.table;
-    return change.table.family === family && change.table.name === name;
+    return change.kind === wanted.kind && change.table.family === family &&
+      change.table.name === name;
   }
   if (change.kind === "resolv-conf" && wanted.kind === "resolv-conf") {
     return change.path === wanted.path && change.directory === wanted.directory;
@@ -79,6 +81,7 @@ export function undoUnlessHeld(change: HostChange, ownJournal: string): void {
     case "sysctl":
     case "socket":
     case "nftables-table":
+    case "kill-switch":
       if (otherHolder(change, ownJournal) === undefined) undoChange(change);
       break;
     case "resolv-conf":

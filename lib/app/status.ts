@@ -2,9 +2,10 @@
 import type { StatusOptions } from "../cli/command.ts";
 import { ControlClient } from "./control/client.ts";
 import { findInstance, type Instance, runningInstances } from "./control/instances.ts";
-import type { Status } from "./control/status.ts";
+import { blockedStatus, type Status } from "./control/status.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { takesColour, writeText } from "./output.ts";
+import { standingBlocks } from "./standing_blocks.ts";
 import { listenForStop } from "./stop_signal.ts";
 import { RateMeter } from "./status/rates.ts";
 import { screenful } from "./status/screen.ts";
@@ -19,7 +20,7 @@ const ANSWER_TIMEOUT = 2_000;
 
 /** What the instances say, and those that say nothing. */
 interface Look {
-  readonly statuses: readonly Status[];
+  readonly statuses: Status[];
   readonly silent: readonly string[];
 }
 
@@ -31,8 +32,10 @@ interface Look {
  */
 export async function runStatus(options: StatusOptions): Promise<number> {
   if (options.watch) return await watch(options);
-  const found = instancesOf(options);
+  const blocked = blockedBy(options);
+  const found = blocked.length > 0 ? instancesNow(options) : instancesOf(options);
   const first = await look(found);
+  first.statuses.push(...blocked);
   if (options.json) {
     writeText(Deno.stdout, `${JSON.stringify(first.statuses, null, 2)}\n`);
   } else if (first.statuses.length > 0) {
@@ -40,11 +43,14 @@ export async function runStatus(options: StatusOptions): Promise<number> {
     meter.rates(first.statuses);
     await new Promise((resolve) => setTimeout(resolve, MEASURED));
     const { statuses } = await look(found);
+    statuses.push(...blocked);
     const lines = viewLines(statuses, meter, { colour: takesColour(Deno.stdout) });
     writeText(Deno.stdout, `${lines.join("\n")}\n`);
   }
   for (const problem of first.silent) writeText(Deno.stderr, `vpn: warning: ${problem}\n`);
-  if (found.length > 0) return first.statuses.length > 0 ? ExitCode.ok : ExitCode.connect;
+  if (found.length + blocked.length > 0) {
+    return first.statuses.length > 0 ? ExitCode.ok : ExitCode.connect;
+  }
   throw new AppError(
     "No server or client of ours runs here: start one with `vpn server` or `vpn client`" +
       (Deno.uid() === 0 ? "" : ", or ask as root for root's"),
@@ -55,7 +61,7 @@ export async function runStatus(options: StatusOptions): Promise<number> {
 /** Shows it every second until a signal comes. Of JSON, one line each time. */
 async function watch(options: StatusOptions): Promise<number> {
   // A name that is none is said at once.
-  instancesOf(options);
+  if (blockedBy(options).length === 0) instancesOf(options);
   using stop = listenForStop();
   let isStopped = false;
   const stopped = stop.received.then(() => {
@@ -65,6 +71,7 @@ async function watch(options: StatusOptions): Promise<number> {
   using screen = options.json ? null : screenful(Deno.stdout);
   while (!isStopped) {
     const { statuses, silent } = await look(instancesNow(options));
+    statuses.push(...blockedBy(options));
     if (screen === null) {
       if (!writeText(Deno.stdout, `${JSON.stringify(statuses)}\n`)) break;
     } else {
@@ -97,6 +104,13 @@ function viewLines(
 
 function instancesOf({ interfaceName }: StatusOptions): Instance[] {
   return interfaceName === null ? runningInstances() : [findInstance(interfaceName)];
+}
+
+/** Hosts that a client has left closed. */
+function blockedBy({ interfaceName }: StatusOptions): Status[] {
+  return standingBlocks()
+    .filter(({ owner }) => interfaceName === null || owner.interfaceName === interfaceName)
+    .map(blockedStatus);
 }
 
 /** The same, but one that has ended meanwhile may come again. */

@@ -106,6 +106,8 @@ export interface TunnelToEnd {
   readonly services: AsyncDisposableStack;
   readonly journal: Journal;
   readonly dataPlane: DataPlaneHandle;
+  /** Whether a kill switch stays: it is not a person who ends the tunnel. */
+  readonly staysClosed?: boolean;
 }
 
 /**
@@ -114,7 +116,7 @@ export interface TunnelToEnd {
  * taken.
  */
 export async function endTunnel(
-  { hooks, services, journal, dataPlane }: TunnelToEnd,
+  { hooks, services, journal, dataPlane, staysClosed = false }: TunnelToEnd,
 ): Promise<void> {
   try {
     await hooks.preDown();
@@ -124,10 +126,10 @@ export async function endTunnel(
     } finally {
       try {
         // The rules before the device: while they stand, the host's traffic looks for the tunnel.
-        journal.undo({ until: "hook" });
+        journal.undo({ until: "hook", staysClosed });
       } finally {
         await dataPlane.stop();
-        journal.undo();
+        journal.undo({ staysClosed });
       }
     }
   }

@@ -40,6 +40,14 @@ export interface RunOptions extends LogOptions {
   readonly offload: boolean;
 }
 
+/** What `vpn block` closes the host for. */
+export type BlockOptions = Pick<RunOptions, "interfaceName" | "netns">;
+
+/** What `vpn cleanup` leaves. */
+export interface CleanupOptions {
+  readonly keepKillSwitch: boolean;
+}
+
 /** What `vpn relay` runs with: of the two ends, one is UDP, the other fake TCP. */
 export interface RelayOptions extends LogOptions {
   readonly listen: RelayListener;
@@ -149,7 +157,8 @@ export type Command =
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   | { readonly command: "doctor"; readonly options: DoctorOptions }
-  | { readonly command: "cleanup" }
+  | { readonly command: "block"; readonly options: BlockOptions }
+  | { readonly command: "cleanup"; readonly options: CleanupOptions }
   | { readonly command: "init"; readonly request: InitRequest }
   | { readonly command: "peer"; readonly request: PeerRequest }
   /** Text to print on standard output: help, the version, a completion script. */

@@ -24,6 +24,7 @@ const COMMAND_NAMES: readonly string[] = [
   "log",
   "demo",
   "doctor",
+  "block",
   "cleanup",
   "genkey",
   "pubkey",
@@ -82,6 +83,13 @@ export function createGrammar(argv: readonly string[]) {
     json: option("--json", about("--json", "Print JSON, whose form is stable")),
     watch: option("--watch", about("--watch", "Go on every second, until Ctrl-C")),
   });
+  const block = object(placeOptions);
+  const cleanup = object({
+    keepKillSwitch: option(
+      "--keep-kill-switch",
+      about("--keep-kill-switch", "Leave a host closed that a kill switch has closed"),
+    ),
+  });
   const capture = object(captureOptions);
   const log = object(logRequest);
   const demo = object(logOptions);
@@ -91,6 +99,8 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "status") return [...extractOptionNames(status.usage)];
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "log") return [...extractOptionNames(log.usage)];
+    if (name === "block") return [...extractOptionNames(block.usage)];
+    if (name === "cleanup") return [...extractOptionNames(cleanup.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
     return name === "demo" ? [...extractOptionNames(demo.usage)] : PEER_OPTIONS[name] ?? [];
   };
@@ -150,11 +160,18 @@ export function createGrammar(argv: readonly string[]) {
           "a tunnel that is up alone. Exit code 1 where something does not work.",
       ),
     }),
-    command("cleanup", object({ command: constant("cleanup") }), {
+    command("block", object({ command: constant("block"), block }), {
+      brief: line("Close this host until a client connects"),
+      description: line(
+        "As a client's KillSwitch = on does it, but before the first connection, as at boot: nothing but loopback and DHCP " +
+          "leaves the host until a client with KillSwitch = on connects by the same interface. `vpn cleanup` opens it.",
+      ),
+    }),
+    command("cleanup", object({ command: constant("cleanup"), cleanup }), {
       brief: line("Undo what a killed run left behind"),
       description: line(
-        "Undoes the changes that a killed server or client made in this network namespace. " +
-          "Those of running ones are left alone.",
+        "Undoes the changes that a killed server or client made in this network namespace, and opens a host that its kill " +
+          "switch has kept closed. Those of running ones are left alone.",
       ),
     }),
     command("genkey", object({ command: constant("genkey") }), {

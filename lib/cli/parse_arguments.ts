@@ -94,6 +94,15 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     }
     case "log":
       return { command: "log", request: parsed.log };
+    case "block": {
+      const { netns, ...rest } = parsed.block;
+      return {
+        command: "block",
+        options: { ...rest, ...(netns === undefined ? {} : { netns }) },
+      };
+    }
+    case "cleanup":
+      return { command: "cleanup", options: parsed.cleanup };
     case "demo":
       return { command: "demo", options: parsed.log };
     case "peer": {

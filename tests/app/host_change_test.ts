@@ -26,6 +26,11 @@ const TABLE: HostChange = {
   table: { family: "inet", name: "vpn_absent" },
 };
 
+const KILL_SWITCH: HostChange = {
+  kind: "kill-switch",
+  table: { family: "inet", name: "vpn_vpn0_killswitch" },
+  server: { name: "vpn.example.org", address: 0xc6336407 },
+};
 const HOOK: HostChange = {
   kind: "hook",
   commands: [
@@ -62,7 +67,7 @@ const RESOLVECTL: HostChange = {
   domains: ["~."],
 };
 const ALL = [
-  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, NAT_PORTS],
+  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, KILL_SWITCH, NAT_PORTS],
   ...[HOOK, DIRECTORY, SOCKET, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
 ];
 
@@ -73,6 +78,7 @@ Deno.test("describeChange() names what it is about", () => {
     `${IP_FORWARD} (back to 0)`,
     "reserved ports 20000-20002,20004",
     "nftables table inet vpn_absent",
+    "kill switch (nftables table inet vpn_vpn0_killswitch)",
     "the NAT's ports on eth0",
     "what PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",
     "/etc/netns/a",

@@ -22,6 +22,7 @@ const COMMANDS = [
   "log",
   "demo",
   "doctor",
+  "block",
   "cleanup",
   "genkey",
   "pubkey",

@@ -24,7 +24,7 @@ class ClosedHost implements Disposable {
   constructor(namespace: TestNamespace) {
     this.#namespace = namespace;
     this.#journal = namespace.inside(() => new Journal("vpn0"));
-    const options = { interfaceName: "vpn0", mark: MARK, journal: this.#journal };
+    const options = { interfaceName: "vpn0", mark: MARK, journal: this.#journal, server: null };
     this.killSwitch = namespace.inside(() => new KillSwitch(options, [UDP]));
   }
 

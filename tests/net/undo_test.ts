@@ -152,13 +152,17 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   }, { programs: PROGRAMS });
 }
 
-netTest("a client with everything takes it back when its TUN is removed", async (topology) => {
+netTest("a client takes all but its kill switch back when its TUN is removed", async (topology) => {
   const { client, server } = await lay(topology);
   await startVpn("server", server, serverConfig());
   const before = await hostState(client);
   const process = await startVpn("client", client, clientConfig(EVERYTHING));
   await client.output(["ip", "link", "delete", "vpn0"]);
   assertEquals((await process.status).code, 1);
+  const after = await hostState(client);
+  assert(after !== before);
+  assertEquals(after.replace(/table inet vpn_vpn0_killswitch \{.*?\n\}\n/s, ""), before);
+  await client.output(vpnCommand("cleanup"));
   assertEquals(await hostState(client), before);
 }, { programs: PROGRAMS });
 

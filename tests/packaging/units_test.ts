@@ -4,7 +4,8 @@ import { isInstalled } from "../support/net.ts";
 import { run } from "../support/process.ts";
 
 const PACKAGING = new URL("../../lib/packaging/", import.meta.url);
-const NAMES = ["vpn-server@.service", "vpn-client@.service"] as const;
+const SERVICES = ["vpn-server@.service", "vpn-client@.service"] as const;
+const NAMES = [...SERVICES, "vpn-killswitch@.service"] as const;
 /** systemd's measure of what a service is exposed to, in tenths: below 50 is "OK", an unrestricted one has 96. */
 const MOST_EXPOSED = 35;
 
@@ -45,9 +46,28 @@ unitTest(`leaves a service exposed by less than ${MOST_EXPOSED / 10}, of 10`, as
 });
 
 Deno.test("each unit does not start again what exit codes 2 and 5 say cannot work", async () => {
-  for (const unit of NAMES) {
+  for (const unit of SERVICES) {
     const text = await Deno.readTextFile(new URL(unit, PACKAGING));
     assert(text.includes("\nRestartPreventExitStatus=2 5\n"), unit);
     assert(text.includes("\nRestart=on-failure\n"), unit);
   }
+});
+
+Deno.test("no unit opens a host that a kill switch has closed", async () => {
+  for (const unit of NAMES) {
+    const text = await Deno.readTextFile(new URL(unit, PACKAGING));
+    for (const [line] of text.matchAll(/^Exec\w+=.* cleanup.*$/gm)) {
+      assert(line.endsWith(" --keep-kill-switch"), `${unit}: ${line}`);
+    }
+  }
+});
+
+Deno.test("the kill switch's unit stands before there is a network, and before its client", async () => {
+  const read = (unit: string) => Deno.readTextFile(new URL(unit, PACKAGING));
+  const killSwitch = await read("vpn-killswitch@.service");
+  assertMatch(killSwitch, /^Before=.*\bnetwork-pre\.target\b/m);
+  assertMatch(killSwitch, /^Wants=network-pre\.target$/m);
+  assertMatch(killSwitch, /^DefaultDependencies=no$/m);
+  assert(!/^ExecStop/m.test(killSwitch), "it opens at shutdown");
+  assertMatch(await read("vpn-client@.service"), /^After=.*\bvpn-killswitch@%i\.service\b/m);
 });

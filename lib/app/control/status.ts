@@ -5,6 +5,7 @@ import { Carrier } from "../../tunnel/endpoint.ts";
 import { formatCidr, formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { PeerStatistics } from "../data_plane_protocol.ts";
+import type { StandingBlock } from "../standing_blocks.ts";
 
 /**
  * A running instance. The form is stable: members are added, none is taken away or given another meaning. Bytes and counts
@@ -15,6 +16,11 @@ export interface Status {
   /** The network namespace that `--netns` named; null where it did not. */
   readonly netns: string | null;
   readonly role: "server" | "client";
+  /**
+   * `blocked`: nothing runs, and the kill switch that a client has left keeps the host closed; what is said of peers, port and
+   * addresses is then empty.
+   */
+  readonly state: "up" | "blocked";
   readonly pid: number;
   /** When this was true, and since when it has run: RFC 3339, UTC. */
   readonly time: string;
@@ -90,6 +96,7 @@ export async function statusOf(
     interface: frame.interfaceName,
     netns: frame.netns,
     role: frame.role,
+    state: "up",
     pid: Deno.pid,
     time: new Date(now).toISOString(),
     since: frame.since.toISOString(),
@@ -101,6 +108,28 @@ export async function statusOf(
     peers: peers.map((peer) => peerStatus(peer)),
     nat,
     drops,
+  };
+}
+
+/** What there is to say of a host that a client has left closed. */
+export function blockedStatus({ owner }: StandingBlock): Status {
+  const now = new Date().toISOString();
+  return {
+    interface: owner.interfaceName,
+    netns: owner.netns ?? null,
+    role: "client",
+    state: "blocked",
+    pid: owner.pid,
+    time: now,
+    since: now,
+    publicKey: "",
+    listenPort: 0,
+    addresses: [],
+    aead: "",
+    segmentation: false,
+    peers: [],
+    nat: { mappings: 0, sessions: 0, sendErrors: {} },
+    drops: {},
   };
 }
 

@@ -216,7 +216,7 @@ async function killClient(stage: Stage): Promise<Outcome> {
   const host = stage.topology.host("client-2");
   const left = host.changes().length;
   if (left === 0) throw new Error("the crash left nothing behind, so nothing is shown");
-  host.inside(() => cleanUp());
+  host.inside(() => cleanUp({ opensHost: true }));
   const changes = host.changes();
   if (changes.length > 0) throw new Error(changes.join("; "));
   return { text: `${left} traces of it, then none` };

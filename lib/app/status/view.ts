@@ -29,8 +29,17 @@ export interface ViewOptions {
 /** An instance as lines of text. */
 export function statusLines(status: Status, options: ViewOptions): string[] {
   const { nat, drops, netns, role, listenPort, addresses, since, time, pid } = status;
-  const name = painter(options.colour)(BOLD, status.interface);
+  const paint = painter(options.colour);
+  const name = paint(BOLD, status.interface);
   const place = netns === null ? "" : `in ${netns}, `;
+  if (status.state === "blocked") {
+    return [
+      `${name}  ${place}${
+        paint(RED, "blocked")
+      } by the kill switch of a client that has ended (process ${pid})`,
+      "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with `vpn cleanup`",
+    ];
+  }
   const up = age(seconds(since, time));
   return [
     `${name}  ${place}${role} on UDP port ${listenPort}, ${

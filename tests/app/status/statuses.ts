@@ -7,6 +7,7 @@ export function statusOf(given: Partial<Status> = {}): Status {
     interface: "vpn0",
     netns: null,
     role: "server",
+    state: "up",
     pid: 4711,
     time: "2026-11-21T11:00:00.000Z",
     since: "2026-11-21T10:00:00.000Z",

@@ -13,6 +13,13 @@ const LAPTOP = peerOf({
   sent: 3 * 1024 ** 3,
 });
 
+Deno.test("statusLines() says that a host is blocked, by whom, and what opens it", () => {
+  assertEquals(statusLines(statusOf({ role: "client", state: "blocked" }), PLAIN), [
+    "vpn0  blocked by the kill switch of a client that has ended (process 4711)",
+    "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with `vpn cleanup`",
+  ]);
+});
+
 Deno.test("statusLines() shows an instance and its peers, aligned", () => {
   const status = statusOf({
     peers: [LAPTOP, peerOf({ allowedIps: ["10.66.77.3/32", "10.9.0.0/16"] })],

@@ -1,0 +1,45 @@
+/**
+ * `vpn block`: closes the host as `KillSwitch = on` does, before there is a connection, as at boot. The next client on the
+ * same interface takes the block over; `vpn cleanup` opens the host. It reads no configuration: a mistake there must not
+ * leave a host open.
+ */
+import type { BlockOptions } from "../cli/command.ts";
+import { ExitCode } from "./errors.ts";
+import { Journal } from "./journal.ts";
+import { KillSwitch, killSwitchTable } from "./kill_switch.ts";
+import { getLogger } from "./logging.ts";
+import { requireFirewallPrivileges } from "./privileges.ts";
+import { DEFAULT_MARK } from "./route_plan.ts";
+import { otherHolder } from "./shared_change.ts";
+import { enterSurroundings } from "./tunnel_process.ts";
+
+/**
+ * Closes the host. Nothing is done where a client that runs has closed it already.
+ *
+ * @throws {AppError} where a privilege is missing
+ */
+export function runBlock({ interfaceName, netns }: BlockOptions): number {
+  const surroundings = { logLevel: "info", logFormat: "text" } as const;
+  enterSurroundings(netns === undefined ? surroundings : { ...surroundings, netns });
+  const logger = getLogger("client");
+  requireFirewallPrivileges();
+  const journal = new Journal(interfaceName, netns);
+  journal.exclusively(() => {
+    const table = killSwitchTable(interfaceName);
+    if (otherHolder({ kind: "kill-switch", table }, "") !== undefined) {
+      logger.info("the client on {interface} has closed this host already", {
+        interface: interfaceName,
+      });
+      return;
+    }
+    // Not owned: the client that is to take it over may start while this process still ends.
+    const options = { interfaceName, mark: DEFAULT_MARK, journal, server: null, isOwned: false };
+    using _killSwitch = new KillSwitch(options, []);
+    logger.info(
+      "nothing but loopback and DHCP leaves this host until a client with KillSwitch = on connects by {interface}, or " +
+        "`vpn cleanup` opens it",
+      { interface: interfaceName },
+    );
+  });
+  return ExitCode.ok;
+}

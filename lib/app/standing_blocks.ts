@@ -1,0 +1,108 @@
+/**
+ * Kill switches that stand without their client: which there are, and their take-over by the next client.
+ *
+ * A client that ends against its will leaves its table, and the entry in its journal, so that nothing leaves the host in the
+ * clear. A person opens the host, by `vpn cleanup`, or by ending the client that has taken the block over.
+ */
+import { openLibc } from "../../ffi/libc.ts";
+import { inNamespace, namespaceExists } from "../../ffi/netns.ts";
+import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
+import { SystemCallError } from "../../ffi/errno.ts";
+import type { HostChange } from "./host_change.ts";
+import {
+  allJournals,
+  type JournalEntry,
+  type JournalFile,
+  type JournalOwner,
+  removeJournal,
+  staleJournals,
+  strikeOut,
+} from "./journal_files.ts";
+import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
+import { isAlive } from "./process_identity.ts";
+
+/** What a kill switch leaves in a journal. */
+export type KillSwitchChange = Extract<HostChange, { kind: "kill-switch" }>;
+
+/** A kill switch of a process that has ended. */
+export interface StandingBlock {
+  readonly owner: JournalOwner;
+  readonly change: KillSwitchChange;
+}
+
+/** Those of this user, in all network namespaces. */
+export function standingBlocks(): StandingBlock[] {
+  const found = new Map<string, StandingBlock>();
+  for (const { owner, changes } of staleJournals()) {
+    for (const change of changes) {
+      if (change.kind !== "kill-switch" || !stands(owner, change.table)) continue;
+      found.set(`${owner.namespace} ${change.table.name}`, { owner, change });
+    }
+  }
+  return [...found.values()];
+}
+
+/** One line that says what is closed, and what opens it. */
+export function describeBlock({ owner: { interfaceName, pid } }: StandingBlock): string {
+  return `the kill switch of ${interfaceName} (process ${pid}, which has ended) blocks this host: nothing but loopback and ` +
+    "DHCP leaves it: start its client again, or open the host with `vpn cleanup`";
+}
+
+/** Those that close the network namespace of this thread. */
+export function blocksHere(): StandingBlock[] {
+  const here = currentNetworkNamespace();
+  return standingBlocks().filter(({ owner }) => isSameNamespace(owner, here));
+}
+
+/** Whether a table is in the network namespace of this thread; where that may not be asked, it counts as there. */
+export function isTableThere({ family, name }: NftablesTable): boolean {
+  try {
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    return nftables.listTables().some((table) => table.family === family && table.name === name);
+  } catch (error) {
+    if (error instanceof SystemCallError) return true;
+    throw error;
+  }
+}
+
+/** Takes a table that is another process's by now out of the journals of those that have ended. */
+export function forgetBlocks({ family, name }: NftablesTable): void {
+  const here = currentNetworkNamespace();
+  const isIt = ({ change }: JournalEntry) =>
+    change.kind === "kill-switch" && change.table.family === family && change.table.name === name;
+  for (const { path, owner, entries } of staleJournals()) {
+    if (!isSameNamespace(owner, here)) continue;
+    for (const entry of entries.filter(isIt)) strikeOut(path, entry);
+    if (entries.every(isIt)) removeJournal(path);
+  }
+}
+
+/** Whether a process that lives has the table by now. */
+function isTakenOver(from: JournalOwner, { family, name }: NftablesTable): boolean {
+  return allJournals().some(({ owner, changes }) =>
+    isAlive(owner) && isSameNamespace(owner, from) &&
+    changes.some((change) =>
+      change.kind === "kill-switch" && change.table.family === family && change.table.name === name
+    )
+  );
+}
+
+/** What a journal has beside the kill switches that stand: those stay until a person opens the host. */
+export function isNoStandingBlock({ owner }: JournalFile, change: HostChange): boolean {
+  return change.kind !== "kill-switch" || !stands(owner, change.table);
+}
+
+function stands(owner: JournalOwner, table: NftablesTable): boolean {
+  if (isTakenOver(owner, table)) return false;
+  if (isSameNamespace(owner, currentNetworkNamespace())) return isTableThere(table);
+  if (isGone(owner)) return false;
+  const { netns } = owner;
+  if (netns === undefined || !namespaceExists(netns)) return true;
+  try {
+    return inNamespace(netns, () => isTableThere(table));
+  } catch (error) {
+    // To enter a namespace takes more rights than to see that it is there.
+    if (error instanceof SystemCallError) return true;
+    throw error;
+  }
+}
