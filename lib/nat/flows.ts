@@ -1,5 +1,5 @@
 /**
- * Owns the decision whether a packet may pass: it finds or makes the mapping, and keeps mappings and sessions alive as long as
+ * The decision whether a packet may pass: finds or makes the mapping, and keeps mappings and sessions alive as long as
  * the RFCs ask for.
  *
  * Only clients' packets make anything here, or keep it alive, within quotas. What comes from outside, forged or not, costs
@@ -11,35 +11,49 @@ import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
 import { destinationAddress, sourceAddress } from "./addresses.ts";
-import { ICMP_QUERY_TIMEOUT, SESSIONS_PER_MAPPING, UDP_TIMEOUT } from "./constants.ts";
+import { Admission, FIRST_REGISTERED_PORT } from "./admission.ts";
+import {
+  ANSWERED_DNS_TIMEOUT,
+  ICMP_QUERY_TIMEOUT,
+  UDP_TIMEOUT,
+  WELL_KNOWN_UDP_TIMEOUT,
+} from "./constants.ts";
 import type { Forwarder } from "./forwarder.ts";
-import { type Mapping, MappingTable } from "./mapping_table.ts";
+import { ANY_PORT, type Mapping, MappingTable } from "./mapping_table.ts";
 import type { NatOptions } from "./nat_options.ts";
-import { ANY_PORT, type Session, SessionTable, trackInbound, trackOutbound } from "./sessions.ts";
+import type { Session, SessionTable } from "./sessions.ts";
+import { listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
 
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;
+const PORT_DNS = 53;
+/** Of the session of a UDP mapping: it has talked to another port than DNS's, or to one above the well-known. */
+const NOT_DNS = 1;
+const NOT_WELL_KNOWN = 2;
 
 /** Takes packets by their offset and that of their transport header. What may not pass is dropped here, and counted. */
 export class Flows {
   readonly mappings: MappingTable;
   readonly sessions: SessionTable;
+  readonly #admission: Admission;
   readonly #view: DataView;
   readonly #forwarder: Forwarder;
   readonly #isStrict: boolean;
+  readonly #onRefusal: (identity: unknown) => void;
 
   constructor(
     options: NatOptions & Required<Pick<NatOptions, "clientOf">>,
     forwarder: Forwarder,
   ) {
-    const quota = options.clientQuota;
     this.#view = options.memory.view;
     this.#forwarder = forwarder;
     this.#isStrict = options.filtering === "address";
-    this.mappings = new MappingTable({ ...options, quota });
-    this.sessions = new SessionTable(quota * SESSIONS_PER_MAPPING, options.random());
+    this.#onRefusal = options.onRefusal ?? (() => {});
+    this.mappings = new MappingTable(options);
+    this.#admission = new Admission(this.mappings, options.clientQuota, options.random());
+    this.sessions = this.#admission.sessions;
     for (const forward of options.forwards) {
-      this.mappings.createStatic({
-        protocol: forward.protocol === "tcp" ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP,
+      const protocol = forward.protocol === "tcp" ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
+      this.mappings.createStatic(protocol, {
         innerAddress: forward.address | 0,
         innerPort: forward.port,
         externalPort: forward.externalPort,
@@ -53,97 +67,150 @@ export class Flows {
   outboundTcp(packet: number, transport: number, now: number): Mapping | null {
     const view = this.#view;
     const flags = tcp.flags(view, transport);
+    const address = sourceAddress(view, packet);
     const port = tcp.sourcePort(view, transport);
-    // Answers to what may be a stranger's: if they made a session, so would a stranger.
-    const isAnswer = (flags & tcp.FLAG_RST) !== 0 || (flags & SYN_ACK) === SYN_ACK;
-    let mapping = this.mappings.findInner(ipv4.PROTOCOL_TCP, sourceAddress(view, packet), port);
-    if (mapping === null) {
-      if (isAnswer) return this.#drop(DropReason.natNoMapping, packet);
-      mapping = this.#create(packet, ipv4.PROTOCOL_TCP, port, now);
-      if (mapping === null) return null;
-    }
     const remoteAddress = destinationAddress(view, packet);
     const remotePort = tcp.destinationPort(view, transport);
-    let session = this.sessions.find(mapping, remoteAddress, remotePort);
-    if (session === null) {
-      if (isAnswer) return mapping;
-      session = this.sessions.create(mapping, remoteAddress, remotePort);
-      if (session === null) return this.#refuse(DropReason.natQuota, packet, now);
+    // Answers to what may be a stranger's: if they made a session, so would a stranger.
+    const isAnswer = (flags & tcp.FLAG_RST) !== 0 || (flags & SYN_ACK) === SYN_ACK;
+    const mapping = this.mappings.findOutbound(
+      ipv4.PROTOCOL_TCP,
+      address,
+      port,
+      remoteAddress,
+      remotePort,
+    );
+    let session: Session | null;
+    if (mapping === null) {
+      if (isAnswer) return this.#drop(DropReason.natNoMapping, packet);
+      session = this.#open(packet, ipv4.PROTOCOL_TCP, port, remotePort, now);
+      if (session === null) return null;
+    } else {
+      session = mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
+      if (session === null) {
+        if (isAnswer) return mapping;
+        session = this.#admission.add(mapping, remoteAddress, remotePort, now);
+        if (session === null) return this.#refuse(DropReason.natQuota, packet, now);
+      }
     }
-    // Its own session counts as one.
-    const isReachable = mapping.isStatic || mapping.connections > 1;
-    trackOutbound(session, flags, isReachable, now);
-    if (!this.#isStrict) return mapping;
-    const permission = this.#permission(mapping, packet, now);
-    if (permission === null) return null;
-    permission.expiresAt = Math.max(permission.expiresAt, session.expiresAt);
-    return mapping;
+    const used = session.mapping;
+    if (this.#isStrict && session.permission === null && !used.isShared) {
+      if (!this.#permitAsLongAs(session, now)) {
+        this.sessions.remove(session, now);
+        return this.#refuse(DropReason.natQuota, packet, now);
+      }
+    }
+    trackOutbound(session, flags, now);
+    this.sessions.keep(session, listOf(session), now);
+    return used;
+  }
+
+  /** Lets a connection's remote address answer, from any port, as long as the connection lives; false when there is no room. */
+  #permitAsLongAs(session: Session, now: number): boolean {
+    const { mapping, remoteAddress } = session;
+    const permission = this.sessions.find(mapping, remoteAddress, ANY_PORT) ??
+      this.#admission.add(mapping, remoteAddress, ANY_PORT, now);
+    if (permission === null) return false;
+    permission.references++;
+    permission.expiresAt = Infinity;
+    session.permission = permission;
+    return true;
   }
 
   /** The mapping by which a client's UDP datagram leaves. */
   outboundUdp(packet: number, transport: number, now: number): Mapping | null {
-    const port = udp.sourcePort(this.#view, transport);
-    const mapping = this.#findOrCreate(packet, ipv4.PROTOCOL_UDP, port, now);
+    const view = this.#view;
+    const port = udp.sourcePort(view, transport);
+    const remotePort = udp.destinationPort(view, transport);
+    const mapping = this.#findOrOpen(packet, ipv4.PROTOCOL_UDP, port, remotePort, now);
     if (mapping === null) return null;
-    if (!mapping.isStatic) mapping.expiresAt = now + UDP_TIMEOUT;
-    if (!this.#isStrict) return mapping;
-    const permission = this.#permission(mapping, packet, now);
-    if (permission === null) return null;
-    permission.expiresAt = now + UDP_TIMEOUT;
+    const { life } = mapping;
+    if (life !== null) this.#keepUdp(life, remotePort, now);
+    if (!this.#isStrict || mapping.isShared) return mapping;
+    const address = destinationAddress(view, packet);
+    const permission = this.sessions.find(mapping, address, ANY_PORT) ??
+      this.#admission.add(mapping, address, ANY_PORT, now);
+    // With a quota of next to nothing, the mapping itself may have ended for it.
+    if (permission === null || mapping.isRemoved) {
+      return this.#refuse(DropReason.natQuota, packet, now);
+    }
+    permission.expiresAt = life === null ? now + UDP_TIMEOUT : life.expiresAt;
+    this.sessions.keep(permission, life?.list ?? mapping.lists.lasting, now);
     return mapping;
+  }
+
+  #keepUdp(life: Session, remotePort: number, now: number): void {
+    const { lists } = life.mapping;
+    if (remotePort === PORT_DNS) life.questions++;
+    else life.seen |= remotePort < FIRST_REGISTERED_PORT ? NOT_DNS : NOT_DNS | NOT_WELL_KNOWN;
+    // Once it has talked to a port above, it is kept as long as any: who talks on knows of no other.
+    const isWellKnown = (life.seen & NOT_WELL_KNOWN) === 0;
+    life.expiresAt = now + (isWellKnown ? WELL_KNOWN_UDP_TIMEOUT : UDP_TIMEOUT);
+    this.sessions.keep(life, isWellKnown ? lists.brief : lists.lasting, now);
   }
 
   /** The mapping by which a client's ICMP echo leaves. */
   outboundEcho(packet: number, message: number, now: number): Mapping | null {
     const id = icmp.identifier(this.#view, message);
-    const mapping = this.#findOrCreate(packet, ipv4.PROTOCOL_ICMP, id, now);
-    if (mapping !== null) mapping.expiresAt = now + ICMP_QUERY_TIMEOUT;
+    const mapping = this.#findOrOpen(packet, ipv4.PROTOCOL_ICMP, id, 0, now);
+    if (mapping === null) return null;
+    const life = mapping.life!;
+    life.expiresAt = now + ICMP_QUERY_TIMEOUT;
+    this.sessions.keep(life, mapping.lists.brief, now);
     return mapping;
   }
 
-  #findOrCreate(packet: number, protocol: number, port: number, now: number): Mapping | null {
+  #findOrOpen(
+    packet: number,
+    protocol: number,
+    port: number,
+    remotePort: number,
+    now: number,
+  ): Mapping | null {
     const address = sourceAddress(this.#view, packet);
-    const mapping = this.mappings.findInner(protocol, address, port);
+    const remote = destinationAddress(this.#view, packet);
+    const mapping = this.mappings.findOutbound(protocol, address, port, remote, remotePort);
     if (mapping !== null) {
-      if (now < mapping.expiresAt) return mapping;
-      this.mappings.remove(mapping, now);
+      if (mapping.life === null || now < mapping.life.expiresAt) return mapping;
+      this.sessions.remove(mapping.life, now);
     }
-    return this.#create(packet, protocol, port, now);
+    return this.#open(packet, protocol, port, remotePort, now)?.mapping ?? null;
   }
 
-  /** Makes the mapping of an endpoint that has none. */
-  #create(packet: number, protocol: number, port: number, now: number): Mapping | null {
-    const address = sourceAddress(this.#view, packet);
-    // A mapping that gets no session would end at once, and leave one more port at rest with each packet.
-    const needsSession = protocol === ipv4.PROTOCOL_TCP ||
-      (this.#isStrict && protocol === ipv4.PROTOCOL_UDP);
-    const made = needsSession && !this.sessions.hasRoom(this.mappings.client(address))
-      ? "quota"
-      : this.mappings.create(protocol, address, port, now);
-    if (typeof made !== "string") return made;
-    const reason = made === "quota" ? DropReason.natQuota : DropReason.natPortsExhausted;
+  /** Makes the mapping, and its first session, of an endpoint that has none. */
+  #open(
+    packet: number,
+    protocol: number,
+    innerPort: number,
+    remotePort: number,
+    now: number,
+  ): Session | null {
+    const innerAddress = sourceAddress(this.#view, packet);
+    const remoteAddress = destinationAddress(this.#view, packet);
+    const ends = { protocol, innerAddress, innerPort, remoteAddress, remotePort };
+    const opened = this.#admission.open(ends, now);
+    if (typeof opened !== "string") return opened;
+    const reason = opened === "quota" ? DropReason.natQuota : DropReason.natPortsExhausted;
     return this.#refuse(reason, packet, now);
-  }
-
-  /** The session by which the packet's receiver may answer; its time-out is the caller's to set. */
-  #permission(mapping: Mapping, packet: number, now: number): Session | null {
-    const address = destinationAddress(this.#view, packet);
-    return this.sessions.find(mapping, address, ANY_PORT) ??
-      this.sessions.create(mapping, address, ANY_PORT) ??
-      this.#refuse(DropReason.natQuota, packet, now);
   }
 
   // From outside, or from another client by hairpinning.
 
-  /** The mapping that an external port stands for, or null. */
-  findExternal(protocol: number, port: number, now: number): Mapping | null {
-    const mapping = this.mappings.findExternal(protocol, port);
-    if (mapping === null || now < mapping.expiresAt) return mapping;
-    this.mappings.remove(mapping, now);
+  /** The mapping that an external port stands for towards a remote end, or null. */
+  findInbound(
+    protocol: number,
+    port: number,
+    remoteAddress: number,
+    remotePort: number,
+    now: number,
+  ): Mapping | null {
+    const mapping = this.mappings.findInbound(protocol, port, remoteAddress, remotePort);
+    if (mapping === null || mapping.life === null || now < mapping.life.expiresAt) return mapping;
+    this.sessions.remove(mapping.life, now);
     return null;
   }
 
-  /** Whether a remote endpoint may use the mapping; takes note of its TCP segment if so, and drops the packet if not. */
+  /** Whether a remote endpoint may use the mapping; takes note of its packet if so, and drops it if not. */
   admits(
     mapping: Mapping,
     packet: number,
@@ -151,36 +218,50 @@ export class Flows {
     remotePort: number,
     now: number,
   ): boolean {
-    if (mapping.protocol === ipv4.PROTOCOL_ICMP) return true;
-    if (this.#isStrict && !mapping.isStatic) {
+    const { protocol } = mapping;
+    if (protocol === ipv4.PROTOCOL_ICMP) return true;
+    if (this.#isStrict && !mapping.isStatic && !mapping.isShared) {
       const permission = this.sessions.find(mapping, remoteAddress, ANY_PORT);
       if (permission === null || now >= permission.expiresAt) {
         this.#drop(DropReason.natFiltered, packet);
         return false;
       }
     }
-    if (mapping.protocol === ipv4.PROTOCOL_TCP) {
-      const session = this.sessions.find(mapping, remoteAddress, remotePort);
+    if (protocol === ipv4.PROTOCOL_TCP) {
+      const session = mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
       const flags = tcp.flags(this.#view, packet + ipv4.headerSize(this.#view, packet));
-      if (session !== null) trackInbound(session, flags, now);
+      if (session !== null && trackInbound(session, flags, now)) {
+        this.sessions.keep(session, listOf(session), now);
+      }
+    } else if (remotePort === PORT_DNS && mapping.life !== null) {
+      this.#answered(mapping.life, now);
     }
     return true;
+  }
+
+  /** Takes note of an answer from port 53: with the last that is asked for, a mapping that only asks has done its work. */
+  #answered(life: Session, now: number): void {
+    if (life.questions > 0) life.questions--;
+    if (life.questions > 0 || (life.seen & NOT_DNS) !== 0) return;
+    life.expiresAt = Math.min(life.expiresAt, now + ANSWERED_DNS_TIMEOUT);
+    this.sessions.keep(life, life.mapping.lists.finished, now);
+  }
+
+  /** When `sweep()` finds nothing. */
+  get isIdle(): boolean {
+    return this.mappings.dynamicSize === 0 && this.sessions.isEmpty;
   }
 
   /** Removes what has expired. */
   sweep(now: number): void {
     this.sessions.sweep(now);
-    for (const mapping of this.mappings.dynamic) {
-      if (isOver(mapping, now)) this.mappings.remove(mapping, now);
-    }
+    this.mappings.sweep(now);
   }
 
   /** Removes what a client holds, sessions and mappings, but for those that are static. */
   release(identity: unknown, now: number): void {
-    for (const mapping of this.mappings.dynamic) {
-      if (mapping.client.identity === identity) this.mappings.remove(mapping, now);
-    }
-    this.sessions.sweep(now);
+    const client = this.mappings.clients.get(identity);
+    if (client !== null) this.sessions.release(client, now);
   }
 
   #drop(reason: DropReason, packet: number): null {
@@ -189,14 +270,8 @@ export class Flows {
   }
 
   #refuse(reason: DropReason, packet: number, now: number): null {
+    this.#onRefusal(this.mappings.clients.of(sourceAddress(this.#view, packet)).identity);
     this.#forwarder.refuseForQuota(packet, reason, this.#forwarder.inside, now);
     return null;
   }
-}
-
-/** A TCP mapping lives as long as its connections, others until their time-out. */
-function isOver(mapping: Mapping, now: number): boolean {
-  return mapping.protocol === ipv4.PROTOCOL_TCP
-    ? mapping.connections === 0
-    : now >= mapping.expiresAt;
 }

@@ -12,7 +12,7 @@ import * as ipv4 from "../wire/ipv4.ts";
 import { destinationAddress, sourceAddress } from "./addresses.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Link } from "./link.ts";
-import type { Mapping, MappingTable } from "./mapping_table.ts";
+import { ANY_PORT, type Mapping, type MappingTable } from "./mapping_table.ts";
 import {
   decrementTimeToLive,
   DESTINATION,
@@ -53,7 +53,12 @@ export class IcmpTranslator {
     if (quoted < 0) return;
     const { outside, inside } = this.#forwarder;
     const mapping = sourceAddress(view, quoted) === outside.address
-      ? this.#mappings.findExternal(ipv4.protocol(view, quoted), portOf(view, quoted, SOURCE))
+      ? this.#mappings.findInbound(
+        ipv4.protocol(view, quoted),
+        portOf(view, quoted, SOURCE),
+        destinationAddress(view, quoted),
+        remotePortOf(view, quoted, DESTINATION),
+      )
       : null;
     // It may be about a packet of the gateway's own, whose kernel sees it as well.
     if (mapping === null) return;
@@ -70,13 +75,8 @@ export class IcmpTranslator {
     const quoted = this.#quoted(packet, message, icmp.TYPE_ECHO_REPLY);
     if (quoted < 0) return;
     const { outside, inside } = this.#forwarder;
-    const protocol = ipv4.protocol(view, quoted);
     const receiver = destinationAddress(view, quoted);
-    const mapping = this.#mappings.findInner(
-      protocol,
-      receiver,
-      portOf(view, quoted, DESTINATION),
-    );
+    const mapping = this.#receiverOf(quoted);
     // The error goes to whom the quoted packet came from, and is about the sender's own: or a client could break up
     // another's connections.
     const isOwn = destinationAddress(view, packet) === sourceAddress(view, quoted) &&
@@ -88,7 +88,7 @@ export class IcmpTranslator {
     const end = packet + ipv4.totalLength(view, packet);
     const isHairpin = sourceAddress(view, quoted) === outside.address;
     if (isHairpin) {
-      const other = this.#hairpinned(quoted);
+      const other = this.#hairpinned(quoted, mapping);
       if (other === null) {
         this.#forwarder.drop(DropReason.natNoMapping, packet);
         return;
@@ -108,14 +108,33 @@ export class IcmpTranslator {
     const view = this.#view;
     const end = packet + ipv4.totalLength(view, packet);
     const quoted = message + icmp.HEADER_SIZE;
-    return isQuotable(view, quoted, end) && this.#hairpinned(quoted) !== null;
+    return isQuotable(view, quoted, end) &&
+      this.#hairpinned(quoted, this.#receiverOf(quoted)) !== null;
+  }
+
+  /** The mapping of a client that got a quoted packet. */
+  #receiverOf(quoted: number): Mapping | null {
+    const view = this.#view;
+    return this.#mappings.findOutbound(
+      ipv4.protocol(view, quoted),
+      destinationAddress(view, quoted),
+      portOf(view, quoted, DESTINATION),
+      sourceAddress(view, quoted),
+      remotePortOf(view, quoted, SOURCE),
+    );
   }
 
   /** The client's mapping that a quoted packet came from by hairpinning. Queries are not hairpinned: the host answers them. */
-  #hairpinned(quoted: number): Mapping | null {
-    const protocol = ipv4.protocol(this.#view, quoted);
+  #hairpinned(quoted: number, receiver: Mapping | null): Mapping | null {
+    const view = this.#view;
+    const protocol = ipv4.protocol(view, quoted);
     if (protocol === ipv4.PROTOCOL_ICMP) return null;
-    return this.#mappings.findExternal(protocol, portOf(this.#view, quoted, SOURCE));
+    return this.#mappings.findInbound(
+      protocol,
+      portOf(view, quoted, SOURCE),
+      this.#forwarder.outside.address,
+      receiver === null ? ANY_PORT : receiver.externalPort,
+    );
   }
 
   /**
@@ -176,4 +195,9 @@ function portOf(view: DataView, quoted: number, end: End): number {
   return ipv4.protocol(view, quoted) === ipv4.PROTOCOL_ICMP
     ? icmp.identifier(view, transport)
     : view.getUint16(transport + 2 * end);
+}
+
+/** The port of the remote end of a quoted packet; 0 of an ICMP query, as its mapping has it. */
+function remotePortOf(view: DataView, quoted: number, end: End): number {
+  return ipv4.protocol(view, quoted) === ipv4.PROTOCOL_ICMP ? 0 : portOf(view, quoted, end);
 }

@@ -1,69 +1,80 @@
 /**
- * Owns the mappings: which external port stands for which inner address and port, found from either side in constant time.
+ * The mappings: which external port stands for which inner address and port, found from either side in constant time.
  *
  * A mapping is endpoint-independent (RFC 4787 REQ-1): one external port for one inner (address, port, protocol), whatever
- * the destination, and never two inner endpoints on one port (REQ-3).
+ * the destination, and never two inner endpoints on one port (REQ-3). Under pressure a mapping is made for one remote end
+ * alone, on a port that is shared with others (RFC 7857 section 3): `OverlapTable` has those.
  */
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
+import { Clients, type SessionLists, type Share } from "./clients.ts";
 import { hash } from "./hash.ts";
-import { PortAllocator } from "./port_allocator.ts";
 import type { PortRange } from "./nat_options.ts";
+import { OverlapTable } from "./overlap_table.ts";
+import { PortAllocator } from "./port_allocator.ts";
+import type { Session } from "./sessions.ts";
 
 const BUCKETS = 1 << 14;
 const PORTS = 1 << 16;
 
-/** Why a mapping could not be made. */
-export type Refusal = "quota" | "ports";
-
-/** What one client holds: quotas are counted by it. */
-export class Client {
-  readonly identity: unknown;
-  mappings = 0;
-  sessions = 0;
-
-  constructor(identity: unknown) {
-    this.identity = identity;
-  }
-}
+/** In place of a remote port: all of them. */
+export const ANY_PORT = -1;
 
 export class Mapping {
-  readonly client: Client;
+  // What each packet asks for, side by side.
   readonly protocol: number;
   /** Signed. */
   readonly innerAddress: number;
   /** For ICMP, the ports are ids. */
   readonly innerPort: number;
   readonly externalPort: number;
-  /** Configured: never expires. */
-  readonly isStatic: boolean;
-  /** ms; for TCP `Infinity`: its connections decide. */
-  expiresAt = Infinity;
-  /** TCP connections that keep it alive. */
-  connections = 0;
-  isRemoved = false;
   /** The next in its bucket. */
   next: Mapping | null = null;
+  /** The one session that keeps it alive; null for one that is static, and for TCP's where each connection does. */
+  life: Session | null = null;
+  /** Where its sessions stand among its client's. */
+  readonly lists: SessionLists;
+  readonly share: Share;
+  /** Configured: never expires. */
+  readonly isStatic: boolean;
 
-  constructor(client: Client, endpoint: Endpoint, isStatic: boolean) {
-    this.client = client;
-    this.protocol = endpoint.protocol;
+  /** The only remote end of a mapping on a shared port; else 0 and `ANY_PORT`. The address is signed. */
+  readonly remoteAddress: number;
+  readonly remotePort: number;
+  /** Sessions that keep it alive. */
+  connections = 0;
+  isRemoved = false;
+  /** The next in its other bucket, by what is seen outside, of a mapping on a shared port. */
+  nextOutside: Mapping | null = null;
+
+  constructor(
+    share: Share,
+    endpoint: Endpoint,
+    isStatic: boolean,
+    remoteAddress = 0,
+    remotePort = ANY_PORT,
+  ) {
+    this.protocol = share.protocol;
     this.innerAddress = endpoint.innerAddress;
     this.innerPort = endpoint.innerPort;
     this.externalPort = endpoint.externalPort;
+    this.lists = remotePort === ANY_PORT ? share.own : share.shared;
+    this.share = share;
     this.isStatic = isStatic;
+    this.remoteAddress = remoteAddress;
+    this.remotePort = remotePort;
+  }
+
+  /** Whether it stands for its inner endpoint towards one remote end alone. */
+  get isShared(): boolean {
+    return this.remotePort !== ANY_PORT;
   }
 }
 
 /** An inner endpoint and the external port that stands for it. */
-export type Endpoint = Pick<
-  Mapping,
-  "protocol" | "innerAddress" | "innerPort" | "externalPort"
->;
+export type Endpoint = Pick<Mapping, "innerAddress" | "innerPort" | "externalPort">;
 
 export interface MappingTableOptions {
   readonly ports: PortRange;
-  /** Mappings that one client may hold. */
-  readonly quota: number;
   /** Whose an inner address (signed) is: addresses with one answer are one client's. */
   readonly clientOf: (address: number) => unknown;
   /** Draws an unsigned 32-bit number. */
@@ -72,54 +83,54 @@ export interface MappingTableOptions {
 
 /** What there is for each protocol. */
 class ProtocolTable {
-  /** By external port. */
+  /** By external port; those on shared ports are not here. */
   readonly external: (Mapping | null)[] = new Array(PORTS).fill(null);
   readonly allocator: PortAllocator;
 
-  constructor(ports: PortRange, random: () => number) {
+  constructor({ ports, random }: MappingTableOptions) {
     this.allocator = new PortAllocator(ports, random);
   }
 }
 
 export class MappingTable {
+  readonly clients: Clients;
+  readonly #overlaps: OverlapTable;
   readonly #buckets: (Mapping | null)[] = new Array(BUCKETS).fill(null);
   readonly #udp: ProtocolTable;
   readonly #tcp: ProtocolTable;
   readonly #icmp: ProtocolTable;
-  /** By what `clientOf` names them. */
-  readonly #clients = new Map<unknown, Client>();
-  readonly #clientOf: (address: number) => unknown;
-  readonly #dynamic = new Set<Mapping>();
-  readonly #quota: number;
   readonly #seed: number;
+  #count = 0;
   #staticCount = 0;
 
   constructor(options: MappingTableOptions) {
-    const { ports, random } = options;
-    this.#quota = options.quota;
-    this.#clientOf = options.clientOf;
+    const { random } = options;
+    this.clients = new Clients(options.clientOf);
     this.#seed = random();
-    this.#udp = new ProtocolTable(ports, random);
-    this.#tcp = new ProtocolTable(ports, random);
-    this.#icmp = new ProtocolTable(ports, random);
+    this.#udp = new ProtocolTable(options);
+    this.#tcp = new ProtocolTable(options);
+    this.#icmp = new ProtocolTable(options);
+    this.#overlaps = new OverlapTable(options.ports, random);
   }
 
   /** Mappings in all. */
   get size(): number {
-    return this.#dynamic.size + this.#staticCount;
+    return this.#count + this.#overlaps.size + this.#staticCount;
   }
 
-  /** Mappings that end; each may be removed while they are gone through. */
-  get dynamic(): ReadonlySet<Mapping> {
-    return this.#dynamic;
+  /** Those that are not configured. */
+  get dynamicSize(): number {
+    return this.#count + this.#overlaps.size;
   }
 
-  /** What the client that an inner address belongs to holds; null when nothing. */
-  client(address: number): Client | null {
-    return this.#clients.get(this.#clientOf(address)) ?? null;
+  /** What the client that an inner address belongs to holds of a protocol. */
+  share(protocol: number, address: number): Share {
+    return this.clients.of(address).share(protocol);
   }
 
-  /** The mapping of an inner endpoint, or null. */
+  // By inner endpoint.
+
+  /** The mapping of an inner endpoint whatever the remote end, or null. */
   findInner(protocol: number, address: number, port: number): Mapping | null {
     let mapping = this.#buckets[this.#bucket(protocol, address, port)];
     while (
@@ -130,7 +141,28 @@ export class MappingTable {
     return mapping;
   }
 
-  /** The mapping of an external port, or null. */
+  /**
+   * The mapping of an inner endpoint towards a remote one, or null. One for that remote end alone comes first: a flow keeps
+   * the port it began with.
+   */
+  findOutbound(
+    protocol: number,
+    address: number,
+    port: number,
+    remoteAddress: number,
+    remotePort: number,
+  ): Mapping | null {
+    const mapping = this.findInner(protocol, address, port);
+    if (this.#overlaps.size === 0 || (mapping !== null && mapping.share.overlaps === 0)) {
+      return mapping;
+    }
+    return this.#overlaps.findInside(protocol, address, port, remoteAddress, remotePort) ??
+      mapping;
+  }
+
+  // By external port.
+
+  /** The mapping of an external port whatever the remote end, or null. */
   findExternal(protocol: number, port: number): Mapping | null {
     switch (protocol) {
       case PROTOCOL_TCP:
@@ -144,17 +176,55 @@ export class MappingTable {
     }
   }
 
-  /**
-   * Makes the mapping of an inner endpoint that has none. Where that cannot be, nothing that exists gives way for it
-   * (RFC 6888 REQ-11D): one client could push out the others' mappings otherwise.
-   */
-  create(protocol: number, address: number, port: number, now: number): Mapping | Refusal {
-    if ((this.client(address)?.mappings ?? 0) >= this.#quota) return "quota";
-    const externalPort = this.#table(protocol).allocator.allocate(port, now);
-    if (externalPort < 0) return "ports";
-    const endpoint = { protocol, innerAddress: address, innerPort: port, externalPort };
-    const mapping = this.#insert(endpoint, false);
-    this.#dynamic.add(mapping);
+  /** The mapping of an external port towards a remote end, or null. */
+  findInbound(
+    protocol: number,
+    port: number,
+    remoteAddress: number,
+    remotePort: number,
+  ): Mapping | null {
+    const mapping = this.findExternal(protocol, port);
+    if (mapping !== null || this.#overlaps.size === 0) return mapping;
+    return this.#overlaps.findOutside(protocol, port, remoteAddress, remotePort);
+  }
+
+  // Made and removed.
+
+  /** Who has external ports of a protocol to give. */
+  allocator(protocol: number): PortAllocator {
+    return this.#table(protocol).allocator;
+  }
+
+  /** Makes the mapping of an inner endpoint that has none, on a port from the protocol's allocator. */
+  create(share: Share, endpoint: Endpoint): Mapping {
+    const mapping = new Mapping(share, endpoint, false);
+    this.#insert(mapping);
+    share.ports++;
+    this.#count++;
+    return mapping;
+  }
+
+  /** A shared port on which nobody talks to a remote end; -1 where none is found. A finished flow of the client's own ends for it. */
+  chooseShared(
+    share: Share,
+    remoteAddress: number,
+    remotePort: number,
+    end: (session: Session) => void,
+  ): number {
+    const { external } = this.#table(share.protocol);
+    return this.#overlaps.choose(share, external, remoteAddress, remotePort, end);
+  }
+
+  /** Makes the mapping of an inner endpoint towards one remote end, on a port from `chooseShared()`. */
+  createShared(
+    share: Share,
+    endpoint: Endpoint,
+    remoteAddress: number,
+    remotePort: number,
+  ): Mapping {
+    const mapping = new Mapping(share, endpoint, false, remoteAddress, remotePort);
+    this.#overlaps.insert(mapping);
+    share.overlaps++;
     return mapping;
   }
 
@@ -163,8 +233,8 @@ export class MappingTable {
    *
    * @throws {RangeError} when the external port, or the inner endpoint, has one already
    */
-  createStatic(endpoint: Endpoint): void {
-    const { protocol, innerAddress, innerPort, externalPort } = endpoint;
+  createStatic(protocol: number, endpoint: Endpoint): void {
+    const { innerAddress, innerPort, externalPort } = endpoint;
     if (
       this.findInner(protocol, innerAddress, innerPort) !== null ||
       this.findExternal(protocol, externalPort) !== null ||
@@ -172,38 +242,44 @@ export class MappingTable {
     ) {
       throw new RangeError(`Cannot forward port ${externalPort}: it, or its target, is in use`);
     }
-    this.#insert(endpoint, true);
+    const client = this.clients.of(innerAddress);
+    client.forwards++;
+    this.#insert(new Mapping(client.share(protocol), endpoint, true));
     this.#staticCount++;
   }
 
-  /** Removes a mapping that is not static; its port rests before it is given out again. */
+  /** Removes a mapping that is not static; its port rests before another client gets it. */
   remove(mapping: Mapping, now: number): void {
-    if (!this.#dynamic.delete(mapping)) return;
+    if (mapping.isRemoved || mapping.isStatic) return;
     mapping.isRemoved = true;
-    const { protocol, innerAddress, innerPort, externalPort, client } = mapping;
+    const { share, protocol, innerAddress, innerPort, externalPort } = mapping;
+    if (mapping.isShared) {
+      this.#overlaps.remove(mapping);
+      share.overlaps--;
+      return;
+    }
     this.#unlink(mapping, this.#bucket(protocol, innerAddress, innerPort));
     const table = this.#table(protocol);
     table.external[externalPort] = null;
-    table.allocator.release(externalPort, now);
-    client.mappings--;
-    if (client.mappings === 0) this.#clients.delete(client.identity);
+    share.ports--;
+    this.#count--;
+    table.allocator.release(externalPort, share, now);
   }
 
-  #insert(endpoint: Endpoint, isStatic: boolean): Mapping {
-    const { protocol, innerAddress, innerPort, externalPort } = endpoint;
-    const identity = this.#clientOf(innerAddress);
-    let client = this.#clients.get(identity);
-    if (client === undefined) {
-      client = new Client(identity);
-      this.#clients.set(identity, client);
-    }
-    client.mappings++;
-    const mapping = new Mapping(client, endpoint, isStatic);
+  /** Frees ports that have rested, and forgets clients that hold nothing any more. */
+  sweep(now: number): void {
+    this.#tcp.allocator.wake(now);
+    this.#udp.allocator.wake(now);
+    this.#icmp.allocator.wake(now);
+    this.clients.tidy();
+  }
+
+  #insert(mapping: Mapping): void {
+    const { protocol, innerAddress, innerPort } = mapping;
     const bucket = this.#bucket(protocol, innerAddress, innerPort);
     mapping.next = this.#buckets[bucket];
     this.#buckets[bucket] = mapping;
-    this.#table(protocol).external[externalPort] = mapping;
-    return mapping;
+    this.#table(protocol).external[mapping.externalPort] = mapping;
   }
 
   #unlink(mapping: Mapping, bucket: number): void {

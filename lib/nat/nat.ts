@@ -238,13 +238,14 @@ export class Nat {
 
   /** The mapping by which one client reaches another, seen with its own external endpoint (RFC 4787 REQ-9). */
   #hairpinTarget(packet: number, source: Mapping, port: number, now: number): Mapping | null {
-    const target = this.#flows.findExternal(source.protocol, port, now);
+    const { protocol, externalPort } = source;
+    const { address } = this.#outside;
+    const target = this.#flows.findInbound(protocol, port, address, externalPort, now);
     if (target === null) {
       this.#forwarder.drop(DropReason.natNoMapping, packet);
       return null;
     }
-    const { address } = this.#outside;
-    return this.#flows.admits(target, packet, address, source.externalPort, now) ? target : null;
+    return this.#flows.admits(target, packet, address, externalPort, now) ? target : null;
   }
 
   // From outside.
@@ -292,7 +293,10 @@ export class Nat {
     }
     const transport = packet + ipv4.headerSize(view, packet);
     const protocol = ipv4.protocol(view, packet);
+    const remote = sourceAddress(view, packet);
     let port: number;
+    // Of an ICMP query there is none.
+    let remotePort = 0;
     if (protocol === ipv4.PROTOCOL_ICMP) {
       const type = icmp.type(view, transport);
       if (icmp.isError(type)) this.#icmp.inbound(packet, transport);
@@ -300,17 +304,16 @@ export class Nat {
       if (type !== icmp.TYPE_ECHO_REPLY) return null;
       port = icmp.identifier(view, transport);
     } else {
+      // UDP's ports stand where TCP's do.
       port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+      remotePort = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
     }
-    const mapping = this.#flows.findExternal(protocol, port, now);
+    const mapping = this.#flows.findInbound(protocol, port, remote, remotePort, now);
     if (mapping === null) {
       // An echo reply may be for the gateway itself; a segment for nobody is met with silence (RFC 5382 REQ-4).
       if (protocol !== ipv4.PROTOCOL_ICMP) this.#forwarder.drop(DropReason.natNoMapping, packet);
       return null;
     }
-    // UDP's ports stand where TCP's do; for ICMP it is of no account.
-    const remotePort = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
-    const remote = sourceAddress(view, packet);
     // First: whom filtering keeps out is to learn nothing from our errors, not even that there is a mapping.
     if (!this.#flows.admits(mapping, packet, remote, remotePort, now)) return null;
     if (ipv4.timeToLive(view, packet) <= 1) {
@@ -371,8 +374,7 @@ export class Nat {
 
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
-    const { mappings, sessions } = this.#flows;
-    const isIdle = mappings.dynamic.size === 0 && sessions.size === 0 &&
+    const isIdle = this.#flows.isIdle &&
       this.#outboundFragments.size === 0 && this.#inboundFragments.size === 0;
     return isIdle ? Infinity : this.#sweepAt;
   }

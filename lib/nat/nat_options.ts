@@ -1,4 +1,4 @@
-/** Owns what a NAT is made from. */
+/** What a NAT is made from. */
 import type { Memory } from "../wire/memory.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
 
@@ -33,8 +33,10 @@ export interface NatOptions {
   /** `endpoint`: anybody may answer to a mapping (RFC 4787 section 5); `address`: only who was written to. */
   readonly filtering: "endpoint" | "address";
   readonly forwards: readonly PortForward[];
-  /** Mappings that one client may hold. */
+  /** Ports of each protocol that one client may hold. */
   readonly clientQuota: number;
+  /** Is told whose packet was refused because it had no room left: what `clientOf` names it. */
+  readonly onRefusal?: (identity: unknown) => void;
   /**
    * Whose an inner address (signed) is: a peer with a network behind it is one client. Left out, each address is a client
    * of its own.

@@ -1,13 +1,20 @@
 /**
- * Owns the external ports of one protocol: which are free, at rest or taken, and the choice among the free.
+ * External ports of one protocol that stand for one inner endpoint each: which are free, at rest or taken, and the choice
+ * among the free.
  *
  * The choice is random, so that a port cannot be guessed (RFC 6056, RFC 6888 REQ-15), within two bounds that applications
  * rely on: ports below 1,024 stay below where the range allows (RFC 4787 REQ-3a), and an even port stays even, an odd one
  * odd (REQ-4). Every call takes constant time, however few ports are left: clients could use up the processor otherwise
  * as soon as they have used up the ports.
+ *
+ * A port that was given back rests for two minutes while others are free (RFC 6888 REQ-8), and until then it counts against
+ * the client that used it: or a client that comes and goes would take all ports within seconds. That client may have it back
+ * at any time; others get ports at rest, the oldest first, when no other is left.
  */
+import type { Share } from "./clients.ts";
 import type { PortRange } from "./nat_options.ts";
 import { PORT_REST_TIME } from "./constants.ts";
+import { isSharedPort } from "./shared_ports.ts";
 
 const FIRST_UNPRIVILEGED = 1024;
 /** Bit of a pool's index that is set for ports from 1,024 on; the lowest bit is the parity. */
@@ -23,80 +30,139 @@ export class PortAllocator {
   readonly #first: number;
   readonly #size: number;
   readonly #pools: readonly Pool[];
-  /** Ports at rest, in a ring, and when each may be given out again, ms: as all rest alike, in the order of their release. */
-  readonly #resting: Uint16Array;
+  #free = 0;
+  /**
+   * Ports at rest, by their place in the range: whose each is, when it has rested, ms, and its neighbours (-1: none) in two
+   * lists, that of all and its owner's. As all rest alike, both are in the order of release.
+   */
+  readonly #owners: (Share | null)[];
   readonly #restedAt: Float64Array;
-  #restingHead = 0;
-  #restingCount = 0;
+  readonly #older: Int32Array;
+  readonly #newer: Int32Array;
+  readonly #ownOlder: Int32Array;
+  readonly #ownNewer: Int32Array;
+  #oldest = -1;
+  #newest = -1;
+  #resting = 0;
   readonly #random: () => number;
+  readonly #isManaged: (port: number) => boolean;
 
   /** @param random draws an unsigned 32-bit number */
   constructor(range: PortRange, random: () => number) {
     this.#first = range.first;
     this.#size = range.last - range.first + 1;
     this.#random = random;
+    this.#isManaged = (port) =>
+      port >= range.first && port <= range.last && !isSharedPort(range, port);
     this.#pools = Array.from(
       { length: 4 },
       () => ({ ports: new Uint16Array(this.#size), count: 0 }),
     );
-    this.#resting = new Uint16Array(this.#size);
+    this.#owners = new Array(this.#size).fill(null);
     this.#restedAt = new Float64Array(this.#size);
-    for (let port = range.first; port <= range.last; port++) this.#put(port);
+    this.#older = new Int32Array(this.#size);
+    this.#newer = new Int32Array(this.#size);
+    this.#ownOlder = new Int32Array(this.#size);
+    this.#ownNewer = new Int32Array(this.#size);
+    for (let port = range.first; port <= range.last; port++) {
+      if (this.#isManaged(port)) this.#put(port);
+    }
   }
 
-  /** Takes a port for the inner port `wanted`; -1 when none is free. */
+  /**
+   * Whether a client holds no more than is left for others: each then gets its part of the range without a list of who is
+   * there, the first a half, two a third each, and however many a few take, something is left for one more.
+   */
+  isWithinShare(share: Share): boolean {
+    return share.held <= this.#free + this.#resting - share.resting;
+  }
+
+  /** Takes a port for the inner port `wanted`, in need one that is at rest; -1 when all are taken. */
   allocate(wanted: number, now: number): number {
-    this.#wake(now);
+    this.wake(now);
     const best = poolOf(wanted);
-    // Where no port is as it should be, any is better than none: first gives the parity, then the class.
+    // Where no port is as it should be, any is better than none: the parity is given up first, then the class.
     for (let change = 0; change < this.#pools.length; change++) {
       const pool = this.#pools[best ^ change];
       if (pool.count > 0) return this.#draw(pool);
     }
-    return -1;
+    return this.#oldest < 0 ? -1 : this.#first + this.#rouse(this.#oldest);
   }
 
-  /** Takes a given port; false when it is not free. One outside the range is no concern of ours. */
+  /** Takes the port that a client gave back longest ago, if it is still at rest; -1 where there is none. */
+  reuse(share: Share): number {
+    return share.oldestResting < 0 ? -1 : this.#first + this.#rouse(share.oldestResting);
+  }
+
+  /** Takes a given port; false when it is not free. One outside the range, or a shared one, is no concern of ours. */
   take(port: number): boolean {
-    if (!this.#has(port)) return true;
+    if (!this.#isManaged(port)) return true;
     const pool = this.#pools[poolOf(port)];
     const at = pool.ports.subarray(0, pool.count).indexOf(port);
     if (at < 0) return false;
     pool.ports[at] = pool.ports[--pool.count];
+    this.#free--;
     return true;
   }
 
-  /** Gives a port back; it rests first. */
-  release(port: number, now: number): void {
-    if (!this.#has(port)) return;
-    const at = (this.#restingHead + this.#restingCount++) % this.#size;
-    this.#resting[at] = port;
+  /** Gives a port of a client's back; it rests first. */
+  release(port: number, share: Share, now: number): void {
+    if (!this.#isManaged(port)) return;
+    const at = port - this.#first;
+    this.#owners[at] = share;
     this.#restedAt[at] = now + PORT_REST_TIME;
+    this.#older[at] = this.#newest;
+    this.#newer[at] = -1;
+    if (this.#newest < 0) this.#oldest = at;
+    else this.#newer[this.#newest] = at;
+    this.#newest = at;
+    this.#ownOlder[at] = share.newestResting;
+    this.#ownNewer[at] = -1;
+    if (share.newestResting < 0) share.oldestResting = at;
+    else this.#ownNewer[share.newestResting] = at;
+    share.newestResting = at;
+    share.resting++;
+    this.#resting++;
   }
 
-  #has(port: number): boolean {
-    return port >= this.#first && port < this.#first + this.#size;
+  /** Puts the ports that have rested long enough back among the free. */
+  wake(now: number): void {
+    while (this.#oldest >= 0 && now >= this.#restedAt[this.#oldest]) {
+      this.#put(this.#first + this.#rouse(this.#oldest));
+    }
+  }
+
+  /** Ends a port's rest. */
+  #rouse(at: number): number {
+    const share = this.#owners[at]!;
+    const [older, newer] = [this.#older[at], this.#newer[at]];
+    if (older < 0) this.#oldest = newer;
+    else this.#newer[older] = newer;
+    if (newer < 0) this.#newest = older;
+    else this.#older[newer] = older;
+    const [ownOlder, ownNewer] = [this.#ownOlder[at], this.#ownNewer[at]];
+    if (ownOlder < 0) share.oldestResting = ownNewer;
+    else this.#ownNewer[ownOlder] = ownNewer;
+    if (ownNewer < 0) share.newestResting = ownOlder;
+    else this.#ownOlder[ownNewer] = ownOlder;
+    this.#owners[at] = null;
+    share.resting--;
+    this.#resting--;
+    return at;
   }
 
   #draw(pool: Pool): number {
     const at = this.#random() % pool.count;
     const port = pool.ports[at];
     pool.ports[at] = pool.ports[--pool.count];
+    this.#free--;
     return port;
   }
 
   #put(port: number): void {
     const pool = this.#pools[poolOf(port)];
     pool.ports[pool.count++] = port;
-  }
-
-  /** Puts the ports that have rested long enough back among the free. */
-  #wake(now: number): void {
-    while (this.#restingCount > 0 && now >= this.#restedAt[this.#restingHead]) {
-      this.#put(this.#resting[this.#restingHead]);
-      this.#restingHead = (this.#restingHead + 1) % this.#size;
-      this.#restingCount--;
-    }
+    this.#free++;
   }
 }
 

@@ -1,42 +1,49 @@
 /**
- * Owns the sessions: what a mapping has to do with one remote endpoint. For TCP, the state of the connection, which decides
- * how long the mapping is kept; for the strict kind of filtering, the remote addresses that may answer.
+ * The sessions: what keeps a mapping alive. Of TCP, each connection; of UDP and ICMP, one for the whole mapping. For the
+ * strict kind of filtering also the remote addresses that may answer.
  *
- * Only a client's packets make a session or keep it alive. A stranger's may change its state, which can only shorten its
- * life; they cost no memory, and no mapping is held for them (RFC 4787 section 4.3 says why for UDP; for TCP, whatever
- * is alive acknowledges what it gets, so that outbound packets are enough).
+ * Only a client's packets make a session or keep it alive; strangers cost no memory, and no mapping is held for them (RFC 4787
+ * section 4.3). A client that has as many as it may loses its own for a new one, never another's: those first that are
+ * finished, then those that were not used for longest. An established TCP connection that is in use is never one of them.
  */
-import * as tcp from "../wire/tcp.ts";
-import { MAX_SESSIONS, TCP_ESTABLISHED_TIMEOUT, TCP_TRANSITORY_TIMEOUT } from "./constants.ts";
+import { PROTOCOL_TCP } from "../wire/ipv4.ts";
+import type { Client, SessionList, SessionLists, Share } from "./clients.ts";
+import { MAX_SESSIONS, TCP_IN_USE_TIME } from "./constants.ts";
 import { hash } from "./hash.ts";
-import type { Client, Mapping } from "./mapping_table.ts";
+import { ANY_PORT, type Mapping, type MappingTable } from "./mapping_table.ts";
+import { SECOND, secondOf, TimerWheel } from "./timer_wheel.ts";
 
-const BUCKETS = 1 << 15;
-
-/** In place of a remote port: the session stands for all ports of its address, as what filtering goes by. */
-export const ANY_PORT = -1;
-
-/** What of a TCP connection has been seen, by direction. */
-const SYN_OUT = 1;
-const SYN_IN = 2;
-const FIN_OUT = 4;
-const FIN_IN = 8;
-const RST = 16;
-const SYN_BOTH = SYN_OUT | SYN_IN;
-const FIN_BOTH = FIN_OUT | FIN_IN;
+const BUCKETS = 1 << 16;
 
 export class Session {
+  // What each packet asks for, side by side.
   readonly mapping: Mapping;
   /** Signed. */
   readonly remoteAddress: number;
-  /** Or `ANY_PORT`. */
+  /** Or `ANY_PORT`: it stands for all ports of its address, as what filtering goes by. */
   readonly remotePort: number;
-  /** ms */
-  expiresAt = -Infinity;
-  /** Bits of `SYN_OUT` and the like. */
-  seen = 0;
   /** The next in its bucket. */
   next: Session | null = null;
+  /** ms */
+  expiresAt = -Infinity;
+  /** Of TCP and UDP, what has been seen, in bits of each protocol's own. */
+  seen = 0;
+  /** Its place among its client's, and the second in which it was put there: that of its last use, or the one before. */
+  list: SessionList | null = null;
+  usedSecond = -1;
+  /** DNS questions that wait for an answer. */
+  questions = 0;
+
+  older: Session | null = null;
+  newer: Session | null = null;
+  /** Its place in the timer wheel, and the second of that slot. */
+  slot = -1;
+  dueSecond = -1;
+  nextDue: Session | null = null;
+  previousDue: Session | null = null;
+  /** Where a connection's remote address may answer as long as it lives: that session, and its count of such. */
+  permission: Session | null = null;
+  references = 0;
 
   constructor(mapping: Mapping, remoteAddress: number, remotePort: number) {
     this.mapping = mapping;
@@ -46,22 +53,35 @@ export class Session {
 }
 
 export class SessionTable {
+  readonly #mappings: MappingTable;
   readonly #buckets: (Session | null)[] = new Array(BUCKETS).fill(null);
-  readonly #clientQuota: number;
+  readonly #wheel = new TimerWheel();
+  readonly #quota: number;
   readonly #seed: number;
+  /** All, and of these the ones that stand for a whole mapping of UDP or ICMP. */
   #size = 0;
+  #lives = 0;
+  #now = 0;
+  readonly #end = (session: Session) => this.remove(session, this.#now);
 
-  /** @param clientQuota sessions that one client may hold */
-  constructor(clientQuota: number, seed: number) {
-    this.#clientQuota = clientQuota;
+  /** @param quota sessions of one protocol that one client may hold */
+  constructor(mappings: MappingTable, quota: number, seed: number) {
+    this.#mappings = mappings;
+    this.#quota = quota;
     this.#seed = seed;
   }
 
+  /** TCP connections and permissions to answer. */
   get size(): number {
-    return this.#size;
+    return this.#size - this.#lives;
   }
 
-  /** The session, or null. It may have expired. */
+  /** Whether there is anything that may expire. */
+  get isEmpty(): boolean {
+    return this.#size === 0;
+  }
+
+  /** The session of a mapping with a remote end, but for `mapping.life`; or null. It may have expired. */
   find(mapping: Mapping, remoteAddress: number, remotePort: number): Session | null {
     let session = this.#buckets[this.#bucket(mapping, remoteAddress, remotePort)];
     while (
@@ -72,41 +92,136 @@ export class SessionTable {
     return session;
   }
 
-  /** Whether a client may have one more: what exists never gives way to a new one. `null`: a client that holds nothing. */
-  hasRoom(client: Client | null): boolean {
-    return this.#size < MAX_SESSIONS &&
-      (client === null ? 0 : client.sessions) < this.#clientQuota;
+  // What is made. Each is to be followed by `keep()`, or `permit()` by its owner's.
+
+  /**
+   * Makes room for one more session of a client's, by the end of another where it has to be; whether there is. As with ports,
+   * one client may hold as many as are left for others, so that something is always left.
+   */
+  makeRoom(share: Share, now: number): boolean {
+    if (share.sessions < this.#quota && share.sessions <= MAX_SESSIONS - this.#size) return true;
+    return this.#evict(share, now);
   }
 
-  /** Makes a session, expired as yet; null when there are too many. */
-  create(mapping: Mapping, remoteAddress: number, remotePort: number): Session | null {
-    if (!this.hasRoom(mapping.client)) return null;
-    const session = new Session(mapping, remoteAddress, remotePort);
+  /** Makes a session, expired as yet, for which there is room. */
+  create(mapping: Mapping, remoteAddress: number, remotePort: number): Session {
+    const session = this.#create(mapping, remoteAddress, remotePort);
     const bucket = this.#bucket(mapping, remoteAddress, remotePort);
     session.next = this.#buckets[bucket];
     this.#buckets[bucket] = session;
-    this.#size++;
-    mapping.client.sessions++;
     if (remotePort !== ANY_PORT) mapping.connections++;
     return session;
   }
 
-  /** Removes what has expired, and what belongs to mappings that are gone. */
+  /** Makes the one session of a mapping that has no others. */
+  createLife(mapping: Mapping): Session {
+    const session = this.#create(mapping, mapping.remoteAddress, mapping.remotePort);
+    mapping.life = session;
+    mapping.connections++;
+    if (mapping.protocol !== PROTOCOL_TCP) this.#lives++;
+    return session;
+  }
+
+  #create(mapping: Mapping, remoteAddress: number, remotePort: number): Session {
+    this.#size++;
+    mapping.share.sessions++;
+    return new Session(mapping, remoteAddress, remotePort);
+  }
+
+  // What is in use.
+
+  /**
+   * Follows a change of a session's `expiresAt`, in the list of its client's that it now belongs to. While it stays in one list,
+   * its time-out is only ever prolonged.
+   */
+  keep(session: Session, list: SessionList, now: number): void {
+    const second = secondOf(now);
+    if (session.list === list && session.usedSecond === second) return;
+    session.usedSecond = second;
+    if (session.list !== null) session.list.unlink(session);
+    list.append(session);
+    if (session.slot < 0 || secondOf(session.expiresAt) < session.dueSecond) {
+      this.#wheel.schedule(session);
+    }
+  }
+
+  // What ends.
+
+  /** Ends one that the client can spare: a finished one, or else the one that was not used for longest; whether there was one. */
+  #evict({ protocol, own, shared }: Share, now: number): boolean {
+    const finished = shared.finished.oldest ?? own.finished.oldest;
+    const session = finished ?? older(idlest(protocol, own, now), idlest(protocol, shared, now));
+    if (session === null) return false;
+    this.remove(session, now);
+    return true;
+  }
+
+  /** Ends the oldest finished session of a client's own ports; whether there was one. */
+  evictFinished({ own }: Share, now: number): boolean {
+    const session = own.finished.oldest;
+    if (session === null) return false;
+    this.remove(session, now);
+    return true;
+  }
+
+  /**
+   * Ends the session of a client's own ports that was not used for longest; whether there was one.
+   *
+   * @param minIdle ms for which it must not have been used
+   */
+  evictIdle({ protocol, own }: Share, now: number, minIdle = 0): boolean {
+    const session = idlest(protocol, own, now);
+    if (session === null || now - session.usedSecond * SECOND < minIdle) return false;
+    this.remove(session, now);
+    return true;
+  }
+
+  /** Ends a session, and its mapping with the last that keeps it alive. */
+  remove(session: Session, now: number): void {
+    const { mapping, permission } = session;
+    this.#wheel.cancel(session);
+    if (session.list !== null) session.list.unlink(session);
+    this.#size--;
+    mapping.share.sessions--;
+    if (permission !== null) {
+      session.permission = null;
+      if (--permission.references === 0) this.remove(permission, now);
+    }
+    if (mapping.life === session) {
+      if (mapping.protocol !== PROTOCOL_TCP) this.#lives--;
+    } else {
+      this.#unlink(session);
+      if (session.remotePort === ANY_PORT) return;
+    }
+    if (--mapping.connections === 0) this.#mappings.remove(mapping, now);
+  }
+
+  /** Ends what has expired. */
   sweep(now: number): void {
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      let before: Session | null = null;
-      for (let session = this.#buckets[bucket]; session !== null; session = session.next) {
-        if (now < session.expiresAt && !session.mapping.isRemoved) {
-          before = session;
-          continue;
+    this.#now = now;
+    this.#wheel.sweep(now, this.#end);
+  }
+
+  /** Ends all that a client has. */
+  release(client: Client, now: number): void {
+    for (const { own, shared } of [client.tcp, client.udp, client.icmp]) {
+      for (const { finished, brief, lasting } of [own, shared]) {
+        for (const list of [finished, brief, lasting]) {
+          while (list.oldest !== null) this.remove(list.oldest, now);
         }
-        if (before === null) this.#buckets[bucket] = session.next;
-        else before.next = session.next;
-        this.#size--;
-        session.mapping.client.sessions--;
-        if (session.remotePort !== ANY_PORT) session.mapping.connections--;
       }
     }
+  }
+
+  #unlink(session: Session): void {
+    const bucket = this.#bucket(session.mapping, session.remoteAddress, session.remotePort);
+    if (this.#buckets[bucket] === session) {
+      this.#buckets[bucket] = session.next;
+      return;
+    }
+    let before = this.#buckets[bucket];
+    while (before !== null && before.next !== session) before = before.next;
+    if (before !== null) before.next = session.next;
   }
 
   #bucket(mapping: Mapping, address: number, port: number): number {
@@ -114,53 +229,15 @@ export class SessionTable {
   }
 }
 
-/**
- * Takes note of a client's TCP segment and sets how long the session lives on (RFC 5382 REQ-5, RFC 7857 section 2).
- *
- * @param flags of the segment
- * @param isReachable whether the remote end could have opened the connection: a session that begins without a SYN of the
- * client's is then one whose handshake is over
- */
-export function trackOutbound(
-  session: Session,
-  flags: number,
-  isReachable: boolean,
-  now: number,
-): void {
-  if (now >= session.expiresAt) {
-    session.seen = (flags & tcp.FLAG_SYN) === 0 && isReachable ? SYN_BOTH : 0;
-  }
-  if ((flags & tcp.FLAG_RST) !== 0) {
-    // A client answers by RST to what a stranger sends: that must not refresh anything (RFC 7857 section 7.1).
-    session.seen |= RST;
-    hasten(session, now);
-    return;
-  }
-  if ((flags & tcp.FLAG_SYN) !== 0) {
-    if (isOver(session.seen)) session.seen = 0;
-    // A SYN with ACK answers the other end's.
-    session.seen |= (flags & tcp.FLAG_ACK) !== 0 ? SYN_BOTH : SYN_OUT;
-  } else {
-    // The client goes on: an RST that came before was forged, or not for it to heed (RFC 7857 section 2.2).
-    session.seen &= ~RST;
-  }
-  if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_OUT;
-  const isOpen = (session.seen & SYN_BOTH) === SYN_BOTH && !isOver(session.seen);
-  session.expiresAt = now + (isOpen ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT);
+/** The session that was not used for longest, but for finished ones and established TCP that is in use; null for none. */
+function idlest(protocol: number, { brief, lasting }: SessionLists, now: number): Session | null {
+  const established = protocol === PROTOCOL_TCP ? lasting.oldest : null;
+  const isInUse = established !== null &&
+    now - established.usedSecond * SECOND < TCP_IN_USE_TIME;
+  return older(brief.oldest, isInUse ? null : lasting.oldest);
 }
 
-/** Takes note of a remote end's segment. It may shorten the session's life, never prolong it, nor call it back. */
-export function trackInbound(session: Session, flags: number, now: number): void {
-  if ((flags & tcp.FLAG_SYN) !== 0) session.seen |= SYN_IN;
-  if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_IN;
-  if ((flags & tcp.FLAG_RST) !== 0) session.seen |= RST;
-  if (isOver(session.seen)) hasten(session, now);
-}
-
-function isOver(seen: number): boolean {
-  return (seen & RST) !== 0 || (seen & FIN_BOTH) === FIN_BOTH;
-}
-
-function hasten(session: Session, now: number): void {
-  session.expiresAt = Math.min(session.expiresAt, now + TCP_TRANSITORY_TIMEOUT);
+function older(a: Session | null, b: Session | null): Session | null {
+  if (a === null || b === null) return a ?? b;
+  return b.usedSecond < a.usedSecond ? b : a;
 }

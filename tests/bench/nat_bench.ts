@@ -1,9 +1,10 @@
 /** Micro-benchmarks of lib/nat: a packet's translation among few and many mappings, and what happens now and then. */
+import { Admission } from "../../lib/nat/admission.ts";
+import { Client } from "../../lib/nat/clients.ts";
 import { MAX_SESSIONS } from "../../lib/nat/constants.ts";
-import { type Mapping, MappingTable } from "../../lib/nat/mapping_table.ts";
+import { MappingTable } from "../../lib/nat/mapping_table.ts";
 import { Nat } from "../../lib/nat/nat.ts";
 import { PortAllocator } from "../../lib/nat/port_allocator.ts";
-import { SessionTable } from "../../lib/nat/sessions.ts";
 import { DropCounters } from "../../lib/wire/drop_reason.ts";
 import { PROTOCOL_TCP } from "../../lib/wire/ipv4.ts";
 import { createMemory } from "../../lib/wire/memory.ts";
@@ -111,32 +112,39 @@ for (const [protocol, build] of [["TCP", buildTcp], ["UDP", buildUdp]] as const)
   }
 }
 
-for (const count of [0, 30_000, MAX_SESSIONS]) {
+/** Of many clients, for one holds no more than it leaves to others. */
+for (const count of [0, 30_000, MAX_SESSIONS / 2]) {
   const random = new Random(1);
   const mappings = new MappingTable({
     ports: { first: 1024, last: 65_535 },
-    quota: 65_536,
     clientOf: (address) => address,
     random: () => random.uint32(),
   });
-  const sessions = new SessionTable(MAX_SESSIONS, 1);
+  const admission = new Admission(mappings, 4096, 1);
   for (let i = 0; i < count; i++) {
-    const port = i % 60_000;
-    const mapping = mappings.findInner(PROTOCOL_TCP, 1, port) ??
-      mappings.create(PROTOCOL_TCP, 1, port, NOW) as Mapping;
-    sessions.create(mapping, random.uint32() | 0, 443)!.expiresAt = Infinity;
+    const session = admission.open({
+      protocol: PROTOCOL_TCP,
+      innerAddress: i % 100,
+      innerPort: Math.floor(i / 100),
+      remoteAddress: random.uint32() | 0,
+      remotePort: 443,
+    }, NOW);
+    if (typeof session === "string") throw new Error(session);
+    session.expiresAt = NOW + 240_000;
+    admission.sessions.keep(session, session.mapping.lists.brief, NOW);
   }
   Deno.bench(`sweep() of ${count.toLocaleString("en")} sessions`, { group: "sweep" }, () => {
-    sessions.sweep(NOW);
+    admission.sessions.sweep(NOW);
   });
 }
 
 for (const size of [10, 60_000]) {
   const random = new Random(1);
   const ports = new PortAllocator({ first: 1024, last: 1023 + size }, () => random.uint32());
+  const share = new Client(null).tcp;
   let now = 0;
   Deno.bench(`a port of ${size.toLocaleString("en")}, taken and given back`, () => {
     now += 120_000;
-    ports.release(ports.allocate(40_000, now), now);
+    ports.release(ports.allocate(40_000, now), share, now);
   });
 }

@@ -74,6 +74,24 @@ for (const filtering of ["endpoint", "address"] as const) {
   }
 }
 
+Deno.test("flows on shared ports are translated without allocation", () => {
+  // The second of every protocol is beyond the quota.
+  const world = new World({ clientQuota: 1 });
+  for (const sourcePort of [40_000, 40_002]) {
+    const out = { ...OUT, sourcePort, destinationPort: 80 };
+    const syn = world.outbound(buildTcp({ ...out, flags: SYN }));
+    const destinationPort = read(only(syn, "outside")).sourcePort;
+    const answer = { source: REMOTE, destination: EXTERNAL, sourcePort: 80, destinationPort };
+    world.inbound(buildTcp({ ...answer, flags: SYN | ACK }));
+    assertFlat(world, buildTcp(out), "outbound");
+    assertFlat(world, buildTcp(answer), "inbound");
+    const datagram = buildUdp(out);
+    const sent = read(only(world.outbound(datagram), "outside"));
+    assertFlat(world, datagram, "outbound");
+    assertFlat(world, buildUdp({ ...answer, destinationPort: sent.sourcePort }), "inbound");
+  }
+});
+
 Deno.test("echoes are translated without allocation", () => {
   const world = new World();
   const packet = buildIcmp(OUT);

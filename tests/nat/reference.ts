@@ -1,8 +1,9 @@
 /**
- * Owns a slow and obvious NAT, for judging the fast one: plain maps with text for keys, packets taken apart into objects and
- * made anew, every checksum worked out in full. It has no fragments of its own to handle, no quotas and no forwards.
+ * A slow and obvious NAT, for judging the fast one: plain maps with text for keys, packets taken apart into objects and
+ * made anew, every checksum worked out in full. It has no fragments of its own to handle and no forwards.
  *
- * Two choices are the NAT's own, external ports and ids: they are taken from what the fast one sent, and checked.
+ * Two choices are the NAT's own, external ports and ids: they are taken from what the fast one sent, and checked. With a port
+ * it also chooses whether the mapping is for one remote end alone (shared ports), and what of the same client ends for it.
  */
 import { assert, assertEquals } from "../support/assert.ts";
 import { buildIcmp, type Bytes } from "../support/packet_builder.ts";
@@ -29,6 +30,12 @@ interface Mapping {
   until: number;
   readonly connections: Map<string, Connection>;
   readonly permitted: Map<string, number>;
+  /** `address:port` that its first packet went to: all that it stands for, where its port is a shared one. */
+  readonly firstRemote: string;
+  usedAt: number;
+  /** Of UDP: the ports that it has talked to, and DNS questions without an answer. */
+  readonly remotePorts: Set<number>;
+  questions: number;
 }
 
 export interface ReferenceOptions {
@@ -36,14 +43,22 @@ export interface ReferenceOptions {
   readonly externalMtu: number;
   readonly innerMtu: number;
   readonly ports: { first: number; last: number };
+  /** Ports of each protocol that a client may hold. */
+  readonly clientQuota: number;
 }
 
 export class ReferenceNat {
   readonly #options: ReferenceOptions;
+  /** By `protocol/address/port` inside, and for mappings on shared ports `/address:port` of the remote end behind it. */
   readonly #inner = new Map<string, Mapping>();
+  /** By `protocol/port` outside, and likewise. */
   readonly #outer = new Map<string, Mapping>();
-  readonly #rests = new Map<string, number>();
+  /** By `protocol/port`: until when, and whose. */
+  readonly #rests = new Map<string, { until: number; client: string }>();
   readonly #errors = new Map<string, number[]>();
+
+  /** Mappings so far that were for one remote end alone. */
+  overlaps = 0;
 
   constructor(options: ReferenceOptions) {
     this.#options = options;
@@ -54,7 +69,7 @@ export class ReferenceNat {
   }
 
   /** An inner endpoint whose first packet was dropped behind the making of its mapping, so that its port is not known yet. */
-  get hidden(): Pick<Mapping, "protocol" | "address" | "port"> | undefined {
+  get hidden(): Pick<Mapping, "protocol" | "address" | "port" | "firstRemote"> | undefined {
     return [...this.#inner.values()].find(({ external }) => external < 0);
   }
 
@@ -81,7 +96,11 @@ export class ReferenceNat {
       return this.#error(packet, "inside", { type: 3, code: 4, mtu }, now);
     }
     const target = isHairpin
-      ? this.#outer.get(`${packet.protocol}/${packet.destinationPort}`)
+      ? this.#outside(
+        packet.protocol,
+        packet.destinationPort,
+        `${EXTERNAL}:${mapping.external}`,
+      )
       : undefined;
     if (isHairpin) {
       if (target === undefined) return NOTHING;
@@ -112,7 +131,8 @@ export class ReferenceNat {
       return this.#serverError(packet);
     }
     if (packet.protocol === 1 && packet.kind !== 0) return NOTHING;
-    const mapping = this.#outer.get(`${packet.protocol}/${packet.destinationPort}`);
+    const remote = remoteEnd(packet.protocol, packet.source, packet.sourcePort);
+    const mapping = this.#outside(packet.protocol, packet.destinationPort, remote);
     if (mapping === undefined) return NOTHING;
     if (!this.#admits(mapping, packet, packet.source, packet.sourcePort, now)) return NOTHING;
     if (packet.timeToLive <= 1) return this.#error(packet, "outside", { type: 11, code: 0 }, now);
@@ -127,10 +147,20 @@ export class ReferenceNat {
     return { outside: [], inside: this.#fit(packet, mtu) };
   }
 
+  #inside(protocol: number, address: string, port: number, remote: string): Mapping | undefined {
+    const key = `${protocol}/${address}/${port}`;
+    return this.#inner.get(`${key}/${remote}`) ?? this.#inner.get(key);
+  }
+
+  #outside(protocol: number, port: number, remote: string): Mapping | undefined {
+    const key = `${protocol}/${port}`;
+    return this.#outer.get(key) ?? this.#outer.get(`${key}/${remote}`);
+  }
+
   #mapping(packet: Packet, now: number, actual: Sent): Mapping | null {
     const { protocol, source, sourcePort } = packet;
-    const key = `${protocol}/${source}/${sourcePort}`;
-    let mapping = this.#inner.get(key);
+    const remote = remoteEnd(protocol, packet.destination, packet.destinationPort);
+    let mapping = this.#inside(protocol, source, sourcePort, remote);
     if (mapping === undefined) {
       if (protocol === 6 && isAnswer(packet.kind)) return null;
       mapping = {
@@ -141,15 +171,25 @@ export class ReferenceNat {
         until: now,
         connections: new Map(),
         permitted: new Map(),
+        firstRemote: remote,
+        usedAt: now,
+        remotePorts: new Set(),
+        questions: 0,
       };
-      this.#inner.set(key, mapping);
+      this.#inner.set(`${protocol}/${source}/${sourcePort}`, mapping);
     }
     const [shown] = [...actual.outside, ...actual.inside].slice(0, 1).map(decode);
     if (mapping.external < 0 && shown?.source === EXTERNAL) {
       assertEquals(shown.protocol, protocol);
       this.#choose(mapping, shown.sourcePort, now);
     }
-    if (protocol === 17) mapping.until = now + 300 * SECOND;
+    mapping.usedAt = now;
+    if (protocol === 17) {
+      mapping.remotePorts.add(packet.destinationPort);
+      if (packet.destinationPort === 53) mapping.questions++;
+      const isWellKnown = [...mapping.remotePorts].every((port) => port < 1024);
+      mapping.until = now + (isWellKnown ? 60 : 300) * SECOND;
+    }
     if (protocol === 1) mapping.until = now + 60 * SECOND;
     if (protocol === 17) mapping.permitted.set(packet.destination, mapping.until);
     return mapping;
@@ -157,15 +197,58 @@ export class ReferenceNat {
 
   /** Takes the external port that the fast NAT chose. */
   #choose(mapping: Mapping, port: number, now: number): void {
-    const key = `${mapping.protocol}/${port}`;
+    const { protocol, address, firstRemote } = mapping;
+    const key = `${protocol}/${port}`;
     const { first, last } = this.#options.ports;
     assert(port >= first && port <= last, `port ${port} is not of the range`);
-    assert(!this.#outer.has(key), `port ${port} is taken`);
-    assert((this.#rests.get(key) ?? 0) <= now, `port ${port} is at rest`);
-    assertEquals(port & 1, mapping.port & 1, "the parity of the port");
-    assertEquals(port < 1024, mapping.port < 1024, "the class of the port");
+    const own = [...this.#inner.values()].filter((other) =>
+      other !== mapping && other.protocol === protocol && other.address === address &&
+      other.external >= 0 && !this.#isShared(other.external)
+    );
+    const rests = [...this.#rests].filter(([name, { until, client }]) =>
+      name.startsWith(`${protocol}/`) && until > now && client === address
+    );
+    const isWellKnown = protocol === 17 && Number(firstRemote.split(":")[1]) < 1024;
+    const quota = this.#options.clientQuota;
+    const limit = isWellKnown ? quota - Math.floor(quota / 4) : quota;
+    const isPressed = own.length + rests.length >= limit;
     mapping.external = port;
+    if (this.#isShared(port)) {
+      assert(isPressed, `port ${port} is shared without need`);
+      assert(!this.#outer.has(`${key}/${firstRemote}`), `port ${port} is taken for ${firstRemote}`);
+      const inner = `${protocol}/${address}/${mapping.port}`;
+      this.#inner.delete(inner);
+      this.#inner.set(`${inner}/${firstRemote}`, mapping);
+      this.#outer.set(`${key}/${firstRemote}`, mapping);
+      this.overlaps++;
+      return;
+    }
+    const other = this.#outer.get(key);
+    const rest = this.#rests.get(key);
+    if (other !== undefined) {
+      // One that was not used for two minutes, and longest of all, has ended for it.
+      const second = (each: Mapping) => Math.floor(each.usedAt / SECOND);
+      assert(
+        isPressed && own.includes(other) && !isWellKnown && protocol === 17,
+        `${key} is taken`,
+      );
+      assert(now - second(other) * SECOND >= 120 * SECOND, `${key} was in use`);
+      assert(own.every((each) => second(each) >= second(other)), `${key} is not the idlest`);
+      this.#inner.delete(`${protocol}/${address}/${other.port}`);
+    } else if (rest !== undefined && rest.until > now) {
+      assert(isPressed && rest.client === address, `port ${port} is at rest`);
+      assertEquals(rest.until, Math.min(...rests.map(([, { until }]) => until)), "rested least");
+    } else {
+      assert(!isPressed, `port ${port} is beyond the quota`);
+      assertEquals(port & 1, mapping.port & 1, "the parity of the port");
+      assertEquals(port < 1024, mapping.port < 1024, "the class of the port");
+    }
+    this.#rests.delete(key);
     this.#outer.set(key, mapping);
+  }
+
+  #isShared(port: number): boolean {
+    return (port - this.#options.ports.first) % 8 >= 6;
   }
 
   #trackClient(mapping: Mapping, packet: Packet, now: number): void {
@@ -208,13 +291,14 @@ export class ReferenceNat {
       const isEstablished = connection.clientSyn && connection.serverSyn && !isOver(connection);
       connection.until = now + (isEstablished ? 7440 : 240) * SECOND;
     }
-    const permitted = mapping.permitted.get(packet.destination) ?? 0;
-    mapping.permitted.set(packet.destination, Math.max(permitted, connection.until));
   }
 
   #admits(mapping: Mapping, packet: Packet, remote: string, port: number, now: number): boolean {
     if (packet.protocol === 1) return true;
-    const isPermitted = (mapping.permitted.get(remote) ?? 0) > now;
+    // TCP's remote ends may answer as long as a connection to them is kept.
+    const isPermitted = packet.protocol === 6
+      ? [...mapping.connections.keys()].some((key) => key.startsWith(`${remote}:`))
+      : (mapping.permitted.get(remote) ?? 0) > now;
     if (this.#options.filtering === "address" && !isPermitted) return false;
     const connection = mapping.connections.get(`${remote}:${port}`);
     if (packet.protocol === 6 && connection !== undefined) {
@@ -223,13 +307,22 @@ export class ReferenceNat {
       if ((packet.kind & 4) !== 0) connection.reset = true;
       if (isOver(connection)) connection.until = Math.min(connection.until, now + 240 * SECOND);
     }
+    if (packet.protocol === 17 && port === 53) {
+      mapping.questions = Math.max(0, mapping.questions - 1);
+      const asksOnly = [...mapping.remotePorts].every((each) => each === 53);
+      if (mapping.questions === 0 && asksOnly) {
+        mapping.until = Math.min(mapping.until, now + 20 * SECOND);
+      }
+    }
     return true;
   }
 
   #serverError(packet: Packet): Sent {
     const quoted = this.#quoted(packet, 8);
     if (quoted === null || quoted.source !== EXTERNAL || packet.timeToLive <= 1) return NOTHING;
-    const mapping = this.#outer.get(`${quoted.protocol}/${quoted.sourcePort}`);
+    const { protocol, destination, destinationPort } = quoted;
+    const remote = remoteEnd(protocol, destination, destinationPort);
+    const mapping = this.#outside(protocol, quoted.sourcePort, remote);
     if (mapping === undefined) return NOTHING;
     quoted.source = mapping.address;
     quoted.sourcePort = mapping.port;
@@ -241,13 +334,16 @@ export class ReferenceNat {
     const quoted = this.#quoted(packet, 0);
     if (quoted === null) return NOTHING;
     const { protocol, source, sourcePort, destination, destinationPort } = quoted;
-    const mapping = this.#inner.get(`${protocol}/${destination}/${destinationPort}`);
+    const remote = remoteEnd(protocol, source, sourcePort);
+    const mapping = this.#inside(protocol, destination, destinationPort, remote);
     if (mapping === undefined || packet.destination !== source || packet.source !== destination) {
       return NOTHING;
     }
     const isHairpin = source === EXTERNAL;
     if (isHairpin) {
-      const other = protocol === 1 ? undefined : this.#outer.get(`${protocol}/${sourcePort}`);
+      const other = protocol === 1
+        ? undefined
+        : this.#outside(protocol, sourcePort, `${EXTERNAL}:${mapping.external}`);
       if (other === undefined) return NOTHING;
       quoted.source = other.address;
       quoted.sourcePort = other.port;
@@ -324,10 +420,19 @@ export class ReferenceNat {
       const isOver = mapping.protocol === 6 ? mapping.connections.size === 0 : mapping.until <= now;
       if (!isOver) continue;
       this.#inner.delete(key);
-      this.#outer.delete(`${mapping.protocol}/${mapping.external}`);
-      this.#rests.set(`${mapping.protocol}/${mapping.external}`, now + 120 * SECOND);
+      const outer = `${mapping.protocol}/${mapping.external}`;
+      this.#outer.delete(`${outer}/${mapping.firstRemote}`);
+      if (this.#isShared(mapping.external)) continue;
+      this.#outer.delete(outer);
+      this.#rests.delete(outer);
+      this.#rests.set(outer, { until: now + 120 * SECOND, client: mapping.address });
     }
   }
+}
+
+/** A remote end as mappings on shared ports know it; an ICMP query has no port. */
+function remoteEnd(protocol: number, address: string, port: number): string {
+  return `${address}:${protocol === 1 ? 0 : port}`;
 }
 
 const NOTHING: Sent = { outside: [], inside: [] };

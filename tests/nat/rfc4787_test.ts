@@ -20,13 +20,23 @@ import {
 
 const PAYLOAD = Uint8Array.of(1, 2, 3);
 
+/** No well-known service's, whose mappings end sooner. */
+const REMOTE_PORT = 5000;
+
 /** The external port of a client's inner port. */
-function portOf(world: World, sourcePort: number, source = CLIENT, destination = REMOTE): number {
-  const sent = world.outbound(buildUdp({ source, destination, sourcePort, payload: PAYLOAD }));
+function portOf(
+  world: World,
+  sourcePort: number,
+  source = CLIENT,
+  destination = REMOTE,
+  destinationPort = REMOTE_PORT,
+): number {
+  const fields = { source, destination, sourcePort, destinationPort, payload: PAYLOAD };
+  const sent = world.outbound(buildUdp(fields));
   return read(only(sent, "outside")).sourcePort;
 }
 
-function answer(destinationPort: number, source = REMOTE, sourcePort = 53): Bytes {
+function answer(destinationPort: number, source = REMOTE, sourcePort = REMOTE_PORT): Bytes {
   return buildUdp({ source, destination: EXTERNAL, sourcePort, destinationPort, payload: PAYLOAD });
 }
 
@@ -38,15 +48,16 @@ Deno.test("RFC 4787 REQ-1: a client's port has one mapping, whatever the destina
   assertNotEquals(portOf(world, 40_002), port);
 });
 
-Deno.test("RFC 4787 REQ-3: no two endpoints share an external port, even when none is left", () => {
-  const world = new World({ ports: { first: 30_000, last: 30_009 } });
-  const ports = Array.from({ length: 10 }, (_, i) => portOf(world, 40_000 + i));
-  assertEquals([...ports].sort(), Array.from({ length: 10 }, (_, i) => 30_000 + i));
-  const refused = world.outbound(
-    buildUdp({ source: CLIENT, destination: REMOTE, sourcePort: 41_000 }),
-  );
-  assertEquals(read(only(refused, "inside")).type, 3);
-  assertEquals(world.dropped(DropReason.natPortsExhausted), 1);
+Deno.test("RFC 4787 REQ-3: no two endpoints have an external port and a remote end in common, however many there are", () => {
+  const world = new World({ ports: { first: 30_000, last: 30_015 } });
+  const external = new Map<number, string>();
+  for (const client of [CLIENT, CLIENT_2]) {
+    for (let i = 0; i < 8; i++) external.set(portOf(world, 40_000 + i, client), `${client}/${i}`);
+  }
+  for (const [port, owner] of external) {
+    const { destination, destinationPort } = read(only(world.inbound(answer(port)), "inside"));
+    assertEquals(`${destination}/${destinationPort - 40_000}`, owner);
+  }
 });
 
 Deno.test("RFC 4787 REQ-3a: ports below 1,024 stay below, the others above", () => {
@@ -78,6 +89,46 @@ Deno.test("RFC 4787 REQ-5: a UDP mapping lasts five minutes", () => {
   world.advance(1);
   assertSilent(world.inbound(answer(port)));
   assertEquals(world.dropped(DropReason.natNoMapping), 1);
+});
+
+Deno.test("RFC 4787 REQ-5a: a mapping that talks to well-known ports alone lasts a minute", () => {
+  for (
+    const [ports, timeout] of [[[443], 60], [[123, 443], 60], [[443, 5000, 443], 300]] as const
+  ) {
+    const world = new World();
+    let port = 0;
+    for (const remotePort of ports) port = portOf(world, 40_000, CLIENT, REMOTE, remotePort);
+    world.advance(timeout * SECOND - 1);
+    only(world.inbound(answer(port, REMOTE, 443)), "inside");
+    world.advance(1);
+    assertSilent(world.inbound(answer(port, REMOTE, 443)));
+  }
+});
+
+Deno.test("RFC 4787 REQ-5a: a DNS question's mapping ends 20 s behind the last answer", () => {
+  const world = new World();
+  const dns = (port: number) => answer(port, REMOTE, 53);
+  const port = portOf(world, 40_000, CLIENT, REMOTE, 53);
+  assertEquals(portOf(world, 40_000, CLIENT, REMOTE_2, 53), port);
+  world.advance(5 * SECOND);
+  only(world.inbound(dns(port)), "inside");
+  // One is still to come.
+  world.advance(30 * SECOND);
+  only(world.inbound(dns(port)), "inside");
+  world.advance(20 * SECOND - 1);
+  only(world.inbound(dns(port)), "inside");
+  world.advance(1);
+  assertSilent(world.inbound(dns(port)));
+  assertEquals(world.nat.mappingCount, 0);
+});
+
+Deno.test("RFC 4787 REQ-5a: what comes from port 53 shortens no mapping that talks to other ports", () => {
+  const world = new World();
+  const port = portOf(world, 40_000);
+  portOf(world, 40_000, CLIENT, REMOTE, 53);
+  only(world.inbound(answer(port, REMOTE, 53)), "inside");
+  world.advance(UDP_TIMEOUT - 1);
+  only(world.inbound(answer(port)), "inside");
 });
 
 Deno.test("RFC 4787 REQ-6: outbound packets refresh a mapping, inbound ones do not", () => {
@@ -160,7 +211,7 @@ Deno.test("RFC 4787 REQ-9: hairpinned packets are filtered like others", () => {
 Deno.test("RFC 4787 REQ-11: the same packets get the same treatment, however full the tables", () => {
   const world = new World({ ports: { first: 30_000, last: 30_099 } });
   const port = portOf(world, 40_000);
-  for (let i = 1; i < 100; i++) portOf(world, 41_000 + i);
+  for (let i = 1; i < 100; i++) portOf(world, 41_000 + i, CLIENT_2);
   assertEquals(portOf(world, 40_000), port);
   only(world.inbound(answer(port, REMOTE_2)), "inside");
 });

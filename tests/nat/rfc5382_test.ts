@@ -219,15 +219,15 @@ Deno.test("RFC 5382 REQ-5: the same endpoints may begin anew after the end", () 
   }
 });
 
-Deno.test("RFC 5382 REQ-7: no two connections' clients share an external port", () => {
-  const world = new World({ ports: { first: 30_000, last: 30_019 } });
+Deno.test("RFC 5382 REQ-7: no two connections to one remote end share an external port", () => {
+  const world = new World({ ports: { first: 30_000, last: 30_023 } });
   const ports = new Set<number>();
   for (const client of [CLIENT, CLIENT_2]) {
-    for (let clientPort = 40_000; clientPort < 40_010; clientPort++) {
+    for (let clientPort = 40_000; clientPort < 40_008; clientPort++) {
       ports.add(connect(world, { client, clientPort }).externalPort);
     }
   }
-  assertEquals(ports.size, 20);
+  assertEquals(ports.size, 16);
 });
 
 Deno.test("RFC 5382 REQ-8: a client connects to another by its external endpoint, seen with its own", () => {

@@ -1,5 +1,8 @@
 /** Tests of RFC 7857, the updates to RFCs 4787, 5382 and 5508, each named by its section. */
 import { TCP_ESTABLISHED_TIMEOUT, TCP_TRANSITORY_TIMEOUT } from "../../lib/nat/constants.ts";
+import type { NatOptions } from "../../lib/nat/nat_options.ts";
+import { isSharedPort } from "../../lib/nat/shared_ports.ts";
+import { DropReason } from "../../lib/wire/drop_reason.ts";
 import { assert, assertEquals, assertNotEquals } from "../support/assert.ts";
 import { buildIcmp, buildTcp, buildUdp } from "../support/packet_builder.ts";
 import { connect, Connection } from "./connection.ts";
@@ -11,6 +14,7 @@ import {
   EXTERNAL,
   FIN,
   only,
+  quotedBy,
   read,
   REMOTE,
   REMOTE_2,
@@ -69,6 +73,135 @@ Deno.test("RFC 7857 section 2.2: neither RST, SYN nor FIN from outside prolongs 
   }
 });
 
+/** A world whose clients have two ports of their own for each protocol, both in use. */
+function crowded(options: Partial<NatOptions> = {}): World {
+  const ports = { first: 30_000, last: 30_799 };
+  const world = new World({ clientQuota: 2, ports, ...options });
+  for (const clientPort of [1, 2]) {
+    connect(world, { clientPort });
+    const fields = { source: CLIENT, destination: REMOTE, sourcePort: clientPort };
+    only(world.outbound(buildUdp({ ...fields, destinationPort: 5000 })), "outside");
+    only(world.outbound(buildIcmp({ ...fields, identifier: clientPort })), "outside");
+  }
+  return world;
+}
+
+for (const filtering of ["endpoint", "address"] as const) {
+  Deno.test(`RFC 7857 section 3: under pressure a port is shared by flows to different remote ends, which are told apart, filtering by ${filtering}`, () => {
+    // Two ports are shared: more than two flows overlap for certain.
+    const world = crowded({ filtering, ports: { first: 30_000, last: 30_007 } });
+    const remotes = Array.from({ length: 20 }, (_, i) => `198.51.100.${i + 1}`);
+    const connections = remotes.map((remote, i) => connect(world, { clientPort: 100 + i, remote }));
+    const datagrams = remotes.map((destination, i) => {
+      const fields = { source: CLIENT, destination, sourcePort: 100 + i, destinationPort: 443 };
+      return read(only(world.outbound(buildUdp(fields)), "outside")).sourcePort;
+    });
+    const echoes = remotes.map((destination, i) => {
+      const request = buildIcmp({ source: CLIENT, destination, identifier: 100 + i });
+      return read(only(world.outbound(request), "outside")).identifier;
+    });
+    for (const ports of [connections.map((each) => each.externalPort), datagrams, echoes]) {
+      assertEquals([...new Set(ports)].sort(), [30_006, 30_007]);
+    }
+    for (const [i, source] of remotes.entries()) {
+      only(connections[i].in(ACK), "inside");
+      only(connections[i].out(ACK), "outside");
+      const datagram = { source, destination: EXTERNAL, sourcePort: 443 };
+      const got = read(
+        only(world.inbound(buildUdp({ ...datagram, destinationPort: datagrams[i] })), "inside"),
+      );
+      assertEquals([got.destination, got.destinationPort], [CLIENT, 100 + i]);
+      const reply = { source, destination: EXTERNAL, type: 0, identifier: echoes[i] };
+      assertEquals(read(only(world.inbound(buildIcmp(reply)), "inside")).identifier, 100 + i);
+    }
+  });
+}
+
+Deno.test("RFC 7857 section 3: on a shared port, nobody gets in but the remote end that was written to", () => {
+  const world = crowded();
+  const { externalPort } = connect(world, { clientPort: 100 });
+  for (const stranger of [{ remote: REMOTE_2 }, { remotePort: 81 }]) {
+    assertSilent(new Connection(world, { ...stranger, clientPort: 100, externalPort }).in(SYN));
+  }
+  assertEquals(world.dropped(DropReason.natNoMapping), 2);
+});
+
+Deno.test("RFC 7857 section 3: an error about a flow on a shared port reaches its client", () => {
+  const world = crowded({ ports: { first: 30_000, last: 30_007 } });
+  const remotes = Array.from({ length: 10 }, (_, i) => `198.51.100.${i + 1}`);
+  for (const [i, remote] of remotes.entries()) {
+    const segment = connect(world, { clientPort: 100 + i, remote }).sentBy(EXTERNAL);
+    const datagram = only(
+      world.outbound(buildUdp({ source: CLIENT, destination: remote, sourcePort: 100 + i })),
+      "outside",
+    );
+    for (const payload of [segment, datagram]) {
+      const error = { source: REMOTE_2, destination: EXTERNAL, type: 3, code: 1, payload };
+      const received = only(world.inbound(buildIcmp(error)), "inside");
+      const quoted = read(quotedBy(received), { checked: false });
+      assertEquals([read(received).destination, quoted.sourcePort], [CLIENT, 100 + i]);
+    }
+    // And the client's own about what it got.
+    const got = buildUdp({
+      source: remote,
+      destination: CLIENT,
+      sourcePort: 53,
+      destinationPort: 100 + i,
+    });
+    const own = { source: CLIENT, destination: remote, type: 3, code: 3, payload: got };
+    const sent = only(world.outbound(buildIcmp(own)), "outside");
+    const quoted = read(quotedBy(sent), { checked: false });
+    assertEquals([quoted.destination, quoted.destinationPort], [
+      EXTERNAL,
+      read(datagram).sourcePort,
+    ]);
+  }
+});
+
+Deno.test("RFC 7857 section 3: a client reaches another by hairpinning from a shared port, and is answered", () => {
+  const world = crowded();
+  const { externalPort } = connect(world, { client: CLIENT_2, clientPort: 80 });
+  const out = {
+    source: CLIENT,
+    destination: EXTERNAL,
+    sourcePort: 100,
+    destinationPort: externalPort,
+  };
+  const received = read(only(world.outbound(buildTcp({ ...out, flags: SYN })), "inside"));
+  assertEquals([received.source, received.destination], [EXTERNAL, CLIENT_2]);
+  const answer = { source: CLIENT_2, destination: EXTERNAL, sourcePort: 80 };
+  const back = buildTcp({ ...answer, destinationPort: received.sourcePort, flags: SYN | ACK });
+  const got = read(only(world.outbound(back), "inside"));
+  assertEquals([got.destination, got.destinationPort, got.sourcePort], [CLIENT, 100, externalPort]);
+});
+
+Deno.test("RFC 7857 section 3: TCP and well-known services of UDP share ports first, others once their client's idle ones are gone", () => {
+  const world = crowded();
+  const portOf = (sourcePort: number, destination: string, destinationPort: number) =>
+    read(
+      only(
+        world.outbound(buildUdp({ source: CLIENT, destination, sourcePort, destinationPort })),
+        "outside",
+      ),
+    ).sourcePort;
+  const isIndependent = (sourcePort: number, remotePort: number) =>
+    portOf(sourcePort, REMOTE, remotePort) === portOf(sourcePort, REMOTE_2, remotePort);
+  assert(!isIndependent(100, 5000));
+  world.advance(120 * SECOND);
+  assert(!isIndependent(101, 443));
+  assert(isIndependent(102, 5000));
+  assert(isIndependent(103, 5000));
+  assert(!isIndependent(104, 5000));
+});
+
+Deno.test("RFC 7857 section 3: without pressure no port is shared", () => {
+  const world = new World({ ports: { first: 20_000, last: 29_999 } });
+  for (let clientPort = 1; clientPort <= 3000; clientPort++) {
+    const { externalPort } = connect(world, { clientPort });
+    assert(!isSharedPort({ first: 20_000, last: 29_999 }, externalPort));
+  }
+});
+
 Deno.test("RFC 7857 section 5: UDP and TCP of one inner port have mappings of their own", () => {
   const world = new World();
   const tcp = connect(world).externalPort;
@@ -95,6 +228,37 @@ Deno.test("RFC 7857 section 7: what strangers send to a mapping does not refresh
   }
   world.advance(SECOND);
   assertEquals([world.nat.mappingCount, world.nat.sessionCount], [0, 0]);
+});
+
+Deno.test("RFC 7857 section 7: a new connection of the same endpoints takes over one that has ended", () => {
+  const ends: [("out" | "in"), number][][] = [
+    [["out", RST]],
+    [["in", RST]],
+    [["out", FIN | ACK], ["in", FIN | ACK], ["out", ACK]],
+  ];
+  for (const end of ends) {
+    for (const world of [new World(), crowded()]) {
+      const connection = connect(world, { clientPort: 100 });
+      const before = world.nat.sessionCount;
+      for (const [direction, flags] of end) connection[direction](flags);
+      world.advance(SECOND);
+      connection.open();
+      assertEquals(world.nat.sessionCount, before);
+      world.advance(TCP_ESTABLISHED_TIMEOUT - SECOND - 1);
+      only(connection.in(ACK), "inside");
+    }
+  }
+});
+
+Deno.test("RFC 7857 section 7: what has ended goes before anything else when its client needs room", () => {
+  const world = new World({ clientQuota: 3, ports: { first: 30_000, last: 30_005 } });
+  const [, second, third] = [1, 2, 3].map((clientPort) => connect(world, { clientPort }));
+  second.out(FIN | ACK);
+  second.in(FIN | ACK);
+  const { externalPort } = second;
+  assertEquals(connect(world, { clientPort: 4 }).externalPort, externalPort);
+  third.out(RST);
+  assertEquals(connect(world, { clientPort: 5 }).externalPort, third.externalPort);
 });
 
 Deno.test("RFC 7857 section 7.1: a client's RST and ICMP errors do not refresh its mapping", () => {

@@ -1,0 +1,158 @@
+/**
+ * Mappings on shared ports: each stands for one inner endpoint towards one remote end, and is found by either end of the flow in
+ * constant time (RFC 7857 section 3).
+ *
+ * Never do two of a protocol have one external port and one remote end: what comes from outside is told apart by just these.
+ */
+import type { Share } from "./clients.ts";
+import { hash } from "./hash.ts";
+import type { Mapping } from "./mapping_table.ts";
+import type { PortRange } from "./nat_options.ts";
+import type { Session } from "./sessions.ts";
+import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";
+
+const BUCKETS = 1 << 16;
+/** Ports that are looked at for one that is free towards a remote end: of those nine in ten are taken, one is found 999 times of 1,000. */
+const MAX_PROBES = 64;
+
+export class OverlapTable {
+  readonly #inside: (Mapping | null)[] = new Array(BUCKETS).fill(null);
+  readonly #outside: (Mapping | null)[] = new Array(BUCKETS).fill(null);
+  readonly #range: PortRange;
+  readonly #portCount: number;
+  readonly #random: () => number;
+  readonly #seed: number;
+  size = 0;
+
+  /** @param random draws an unsigned 32-bit number */
+  constructor(range: PortRange, random: () => number) {
+    this.#range = range;
+    this.#portCount = sharedPortCount(range);
+    this.#random = random;
+    this.#seed = random();
+  }
+
+  /** The mapping of an inner endpoint towards a remote one, or null. Addresses are signed. */
+  findInside(
+    protocol: number,
+    address: number,
+    port: number,
+    remoteAddress: number,
+    remotePort: number,
+  ): Mapping | null {
+    const bucket = this.#insideBucket(protocol, address, port, remoteAddress, remotePort);
+    let mapping = this.#inside[bucket];
+    while (
+      mapping !== null &&
+      (mapping.remoteAddress !== remoteAddress || mapping.innerPort !== port ||
+        mapping.innerAddress !== address || mapping.remotePort !== remotePort ||
+        mapping.protocol !== protocol)
+    ) mapping = mapping.next;
+    return mapping;
+  }
+
+  /** The mapping by which a remote end is met on an external port, or null. */
+  findOutside(
+    protocol: number,
+    port: number,
+    remoteAddress: number,
+    remotePort: number,
+  ): Mapping | null {
+    let mapping = this.#outside[this.#outsideBucket(protocol, port, remoteAddress, remotePort)];
+    while (
+      mapping !== null &&
+      (mapping.externalPort !== port || mapping.remoteAddress !== remoteAddress ||
+        mapping.remotePort !== remotePort || mapping.protocol !== protocol)
+    ) mapping = mapping.nextOutside;
+    return mapping;
+  }
+
+  /**
+   * A port on which nobody talks to a remote end, from a random one on; -1 where none is found. In place of it, one on which a
+   * finished flow of the same client's did: `end` ends that (RFC 7857 section 7, RFC 6191; the same client's clock goes on
+   * in the timestamps of its next connection, so a server in TIME-WAIT takes its SYN).
+   *
+   * @param external configured mappings by port: theirs are left alone
+   */
+  choose(
+    share: Share,
+    external: readonly (Mapping | null)[],
+    remoteAddress: number,
+    remotePort: number,
+    end: (session: Session) => void,
+  ): number {
+    if (this.#portCount === 0) return -1;
+    const start = this.#random() % this.#portCount;
+    const probes = Math.min(MAX_PROBES, this.#portCount);
+    let finished: Session | null = null;
+    for (let probe = 0; probe < probes; probe++) {
+      const port = sharedPortAt(this.#range, (start + probe) % this.#portCount);
+      if (external[port] !== null) continue;
+      const other = this.findOutside(share.protocol, port, remoteAddress, remotePort);
+      if (other === null) return port;
+      if (other.life !== null && other.life.list === share.shared.finished) finished ??= other.life;
+    }
+    if (finished === null) return -1;
+    const { externalPort } = finished.mapping;
+    end(finished);
+    return externalPort;
+  }
+
+  insert(mapping: Mapping): void {
+    const inside = this.#insideBucketOf(mapping);
+    mapping.next = this.#inside[inside];
+    this.#inside[inside] = mapping;
+    const outside = this.#outsideBucketOf(mapping);
+    mapping.nextOutside = this.#outside[outside];
+    this.#outside[outside] = mapping;
+    this.size++;
+  }
+
+  remove(mapping: Mapping): void {
+    const inside = this.#insideBucketOf(mapping);
+    if (this.#inside[inside] === mapping) this.#inside[inside] = mapping.next;
+    else {
+      let before = this.#inside[inside];
+      while (before !== null && before.next !== mapping) before = before.next;
+      if (before !== null) before.next = mapping.next;
+    }
+    const outside = this.#outsideBucketOf(mapping);
+    if (this.#outside[outside] === mapping) this.#outside[outside] = mapping.nextOutside;
+    else {
+      let before = this.#outside[outside];
+      while (before !== null && before.nextOutside !== mapping) before = before.nextOutside;
+      if (before !== null) before.nextOutside = mapping.nextOutside;
+    }
+    this.size--;
+  }
+
+  #insideBucketOf(mapping: Mapping): number {
+    const { protocol, innerAddress, innerPort, remoteAddress, remotePort } = mapping;
+    return this.#insideBucket(protocol, innerAddress, innerPort, remoteAddress, remotePort);
+  }
+
+  #outsideBucketOf({ protocol, externalPort, remoteAddress, remotePort }: Mapping): number {
+    return this.#outsideBucket(protocol, externalPort, remoteAddress, remotePort);
+  }
+
+  #insideBucket(
+    protocol: number,
+    address: number,
+    port: number,
+    remoteAddress: number,
+    remotePort: number,
+  ): number {
+    const inner = hash(address, port << 8 | protocol, this.#seed);
+    return hash(remoteAddress ^ inner, remotePort, this.#seed) & (BUCKETS - 1);
+  }
+
+  #outsideBucket(
+    protocol: number,
+    port: number,
+    remoteAddress: number,
+    remotePort: number,
+  ): number {
+    const local = hash(port, protocol, this.#seed);
+    return hash(remoteAddress ^ local, remotePort, this.#seed) & (BUCKETS - 1);
+  }
+}

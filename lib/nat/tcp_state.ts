@@ -1,0 +1,88 @@
+/**
+ * The state of TCP connections: what of each has been seen decides how long it is kept (RFC 5382 REQ-5, RFC 7857 section 2), and
+ * whether it is among the first to be evicted.
+ *
+ * Only a client's packets keep a session alive. A stranger's may change its state, which can only shorten its life (for
+ * TCP, whatever is alive acknowledges what it gets, so that outbound packets are enough).
+ */
+import * as tcp from "../wire/tcp.ts";
+import type { SessionList } from "./clients.ts";
+import { TCP_ESTABLISHED_TIMEOUT, TCP_TRANSITORY_TIMEOUT } from "./constants.ts";
+import type { Mapping } from "./mapping_table.ts";
+import type { Session } from "./sessions.ts";
+
+/** What of a TCP connection has been seen, by direction. */
+const SYN_OUT = 1;
+const SYN_IN = 2;
+const FIN_OUT = 4;
+const FIN_IN = 8;
+const RST_OUT = 16;
+const RST_IN = 32;
+const SYN_BOTH = SYN_OUT | SYN_IN;
+const FIN_BOTH = FIN_OUT | FIN_IN;
+const RST = RST_OUT | RST_IN;
+
+/** Takes note of a client's TCP segment, whose flags are given, and sets how long the session lives on. */
+export function trackOutbound(session: Session, flags: number, now: number): void {
+  if (now >= session.expiresAt) {
+    // One that begins without a SYN of the client's has its handshake behind it, if the remote end could have opened it.
+    const isOpened = (flags & tcp.FLAG_SYN) === 0 && isReachable(session.mapping);
+    session.seen = isOpened ? SYN_BOTH : 0;
+  }
+  if ((flags & tcp.FLAG_RST) !== 0) {
+    // A client answers by RST to what a stranger sends: that must not refresh anything (RFC 7857 section 7.1).
+    session.seen |= RST_OUT;
+    hasten(session, now);
+    return;
+  }
+  if ((flags & tcp.FLAG_SYN) !== 0) {
+    // The same endpoints begin again: what is left of their last connection is taken over (RFC 7857 section 7, RFC 6191).
+    if (isOver(session.seen)) session.seen = 0;
+    // A SYN with ACK answers the other end's.
+    session.seen |= (flags & tcp.FLAG_ACK) !== 0 ? SYN_BOTH : SYN_OUT;
+  } else {
+    // The client goes on: an RST that came before was forged, or the client did not take it (RFC 7857 section 2.2).
+    session.seen &= ~RST;
+  }
+  if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_OUT;
+  const isOpen = (session.seen & SYN_BOTH) === SYN_BOTH && !isOver(session.seen);
+  session.expiresAt = now + (isOpen ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT);
+}
+
+/**
+ * Takes note of a remote end's segment. It may shorten the session's life, never prolong it, nor call it back.
+ *
+ * @returns whether the session is over
+ */
+export function trackInbound(session: Session, flags: number, now: number): boolean {
+  if ((flags & tcp.FLAG_SYN) !== 0) session.seen |= SYN_IN;
+  if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_IN;
+  if ((flags & tcp.FLAG_RST) !== 0) session.seen |= RST_IN;
+  if (!isOver(session.seen)) return false;
+  hasten(session, now);
+  return true;
+}
+
+/** The list of its client's that a connection belongs to. */
+export function listOf(session: Session): SessionList {
+  const { lists } = session.mapping;
+  const { seen } = session;
+  if ((seen & RST_OUT) !== 0 || (seen & FIN_BOTH) === FIN_BOTH) return lists.finished;
+  // Anybody can forge an RST from outside: a connection whose client goes on is not among the first to be evicted for it.
+  if ((seen & RST_IN) !== 0 || (seen & SYN_BOTH) !== SYN_BOTH) return lists.brief;
+  return lists.lasting;
+}
+
+/** Whether remote ends can open connections: a port that stands for one connection alone, not yet opened, is known to nobody. */
+function isReachable({ isStatic, connections }: Mapping): boolean {
+  // The session in question counts as one.
+  return isStatic || connections > 1;
+}
+
+function isOver(seen: number): boolean {
+  return (seen & RST) !== 0 || (seen & FIN_BOTH) === FIN_BOTH;
+}
+
+function hasten(session: Session, now: number): void {
+  session.expiresAt = Math.min(session.expiresAt, now + TCP_TRANSITORY_TIMEOUT);
+}
