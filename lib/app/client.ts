@@ -74,7 +74,6 @@ export async function runClient(options: RunOptions): Promise<number> {
 
   const plan = planRoutes(config);
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
-  const deadline = performance.now() + config.interface.connectTimeout;
   const address = await resolveServer(config, block);
   const way = network.wayTo(address, plan.mark);
   requireReachableOutside(config, { plan, server: address, way });
@@ -140,6 +139,8 @@ export async function runClient(options: RunOptions): Promise<number> {
   try {
     // What is left of a client before lets out that one's datagrams alone.
     if (block !== null) closeHost();
+    // From here on: how long a busy machine takes to start threads is no silence of the server's.
+    const deadline = performance.now() + config.interface.connectTimeout;
     const outcome = await Promise.race([
       connection.connect(dataPlane, deadline),
       stop.received,

@@ -8,6 +8,7 @@ import { FakeTcpSocket } from "../../lib/app/fake_tcp_socket.ts";
 import { type HostChange, undoChange } from "../../lib/app/host_change.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { buildTcp, type Bytes, type TcpFields } from "../support/packet_builder.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import {
@@ -16,7 +17,6 @@ import {
   type Captured,
   DEVICE,
   drain,
-  eventually,
   GATEWAY,
   Injector,
   isReset,

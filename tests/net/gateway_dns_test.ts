@@ -2,6 +2,7 @@
 import { Arena } from "../../ffi/arena.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, type Topology } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { buildUdp } from "../support/packet_builder.ts";
 import {
   addressData,
@@ -23,7 +24,7 @@ import {
 } from "./support/gateway.ts";
 import { delay } from "./support/wire.ts";
 import { runVpn } from "./support/vpn.ts";
-import { addressOf, eventually, Injector, u16 } from "./support/outside.ts";
+import { addressOf, Injector, u16 } from "./support/outside.ts";
 import { ARENA_SIZE, occupyPort, openSocket } from "./support/sockets.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, "dig"];
@@ -133,9 +134,7 @@ netTest("the DNS proxy says SERVFAIL when no resolver answers", async (topology)
     upstreams: BOTH,
     serves: [INTERNET, OTHER_INTERNET],
   });
-  const start = performance.now();
   assertMatch(await setting.dig("www.example"), /status: SERVFAIL/);
-  assert(performance.now() - start < 6_000, "it took too long");
   assertEquals(setting.upstream.questions.map(({ to }) => to), [INTERNET, OTHER_INTERNET]);
 }, { programs: PROGRAMS });
 

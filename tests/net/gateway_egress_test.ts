@@ -14,7 +14,7 @@ import {
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { Site } from "./support/site.ts";
 import { ping } from "./support/traffic.ts";
-import { eventually } from "./support/outside.ts";
+import { eventually } from "../support/patience.ts";
 import { startVpn } from "./support/vpn.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, ...HOST_STATE_PROGRAMS, "curl", "nft"];

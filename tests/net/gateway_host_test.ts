@@ -1,12 +1,13 @@
 /** A gateway and the host it runs on: what it changes there and takes back, and whom it must not get in the way of. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../support/assert.ts";
-import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
+import { netTest, type TestNamespace } from "../support/net.ts";
 import { buildTcp } from "../support/packet_builder.ts";
 import { type Section } from "./support/config.ts";
 import { curl, fetchText } from "./support/everyday.ts";
 import { EXTERNAL, GATEWAY_PROGRAMS, GatewayNetwork, INSIDE, INTERNET } from "./support/gateway.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { Injector } from "./support/outside.ts";
+import { endWell } from "./support/simple_tunnel.ts";
 import { Site } from "./support/site.ts";
 import { ping } from "./support/traffic.ts";
 import { runVpn, vpnCommand } from "./support/vpn.ts";
@@ -27,16 +28,6 @@ const KINDS: Readonly<Record<string, Section>> = {
   "Egress = kernel": { Egress: "kernel" },
 };
 
-/** Ends a gateway with a signal, and fails unless it ends with 0 within two seconds. */
-async function end(process: BackgroundProcess, signal: Deno.Signal): Promise<void> {
-  const start = performance.now();
-  process.signal(signal);
-  const { code } = await process.status;
-  assertEquals(code, 0, process.stderr);
-  const elapsed = performance.now() - start;
-  assert(elapsed < 2_000, `it took ${elapsed} ms to end`);
-}
-
 async function sysctl(namespace: TestNamespace, name: string): Promise<string> {
   return (await namespace.output(["sysctl", "-n", name])).trim();
 }
@@ -54,7 +45,7 @@ for (const [kind, section] of Object.entries(KINDS)) {
         const client = await network.connect();
         assertEquals((await ping(network.client.namespace, INTERNET)).received, 3);
         await client.stop();
-        await end(process, signal);
+        await endWell(process, { signal });
         assertEquals(await hostState(gateway), before);
       },
       { programs: PROGRAMS },
@@ -91,7 +82,7 @@ netTest("a gateway undoes what a killed one left when it starts", async (topolog
   assertEquals(await sysctl(gateway, "net.ipv4.ip_forward"), "0");
   await network.connect();
   assertEquals((await ping(network.client.namespace, INTERNET)).received, 3);
-  await end(process, "SIGTERM");
+  await endWell(process);
   assertEquals(await hostState(gateway), before);
 }, { programs: PROGRAMS });
 
@@ -158,7 +149,7 @@ netTest("a gateway reserves ports that the kernel might hand out", async (topolo
   const before = await hostState(gateway);
   const process = await network.start({ NatPorts: NAT_PORTS });
   assertEquals(await sysctl(gateway, RESERVED_PORTS), "33000-34010,50000");
-  await end(process, "SIGTERM");
+  await endWell(process);
   assertEquals(await sysctl(gateway, RESERVED_PORTS), "33990-34010,50000");
   assertEquals(await hostState(gateway), before);
 }, { programs: PROGRAMS });

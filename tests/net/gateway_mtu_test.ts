@@ -1,11 +1,12 @@
 /** Packets too long for the inside of a tunnel: what tells the senders, and what keeps TCP from needing to be told. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { buildUdp } from "../support/packet_builder.ts";
 import { Arena } from "../../ffi/arena.ts";
 import { downloads } from "./support/everyday.ts";
 import { EXTERNAL, GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, UPLINK } from "./support/gateway.ts";
-import { eventually, Injector, Tap, u16, UdpSender } from "./support/outside.ts";
+import { Injector, Tap, u16, UdpSender } from "./support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { ARENA_SIZE, openSocket } from "./support/sockets.ts";
 import { Site } from "./support/site.ts";

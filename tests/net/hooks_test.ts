@@ -180,12 +180,7 @@ netTest("PreDown and PostDown that fail are warnings, and the others run", async
   assertEquals(await hostState(server), before);
 }, { programs: PROGRAMS });
 
-for (
-  const [key, limit] of [["PreUp", 2_000], ["PostUp", 2_000], ["PreDown", 4_000], [
-    "PostDown",
-    4_000,
-  ]] as const
-) {
+for (const key of ["PreUp", "PostUp", "PreDown", "PostDown"]) {
   netTest(
     `a ${key} that hangs does not keep a signal from ending the program`,
     async (topology) => {
@@ -202,7 +197,7 @@ for (
       } else {
         await process.waitFor(/listening/);
       }
-      await endWell(process, { signal: "SIGINT", limit });
+      await endWell(process, { signal: "SIGINT" });
       assertEquals(notes.lines.length, 1);
       assertEquals((await server.run(["pgrep", "--full", sleep])).stdout, "");
       assertEquals(await hostState(server), before);

@@ -22,12 +22,12 @@ netTest("IcmpSocket receives the answer with its IP header when it has sent a re
   assertEquals(packets.map((packet) => isReply(packet, request)), [false, true]);
 });
 
-netTest("IcmpSocket.receive() returns 0 in time when nothing comes", (net) => {
+netTest("IcmpSocket.receive() returns 0 after its time when nothing comes", (net) => {
   using socket = net.namespace("a").inside(() => IcmpSocket.connect(openLibc(), LOOPBACK));
   const startedAt = performance.now();
   assertEquals(socket.receive(new Uint8Array(100), 50), 0);
   const time = performance.now() - startedAt;
-  assert(time >= 49 && time < 1000, `${time} ms`);
+  assert(time >= 49, `${time} ms`);
 });
 
 netTest("IcmpSocket.connect() throws when there is no way to the address", (net) => {
@@ -45,8 +45,8 @@ netTest("ping() returns a time for each answer, and none when nobody answers", (
   );
   const pingFromHere = (address: string, count: number, timeout: number) =>
     here.inside(() => ping(openLibc(), { address: parseIpv4(address)!, count, timeout }));
-  const times = pingFromHere("192.0.2.2", 3, 2000);
+  const times = pingFromHere("192.0.2.2", 3, 20_000);
   assertEquals(times.length, 3);
-  assert(times.every((time) => time > 0 && time < 2000), times.join(", "));
+  assert(times.every((time) => time > 0), times.join(", "));
   assertEquals(pingFromHere("192.0.2.3", 2, 50), []);
 });

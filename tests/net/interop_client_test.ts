@@ -3,7 +3,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { type BackgroundProcess, netTest } from "../support/net.ts";
 import { configText, newIdentity, newPresharedKey, type Section } from "./support/config.ts";
 import { hostState } from "./support/host_state.ts";
-import { capture, type FlowResult, KEEPALIVE_FILTER, ping, tcpFlow } from "./support/traffic.ts";
+import { flowAcross, MOVING_FLOW_PROGRAMS } from "./support/moving_flow.ts";
+import { capture, KEEPALIVE_FILTER, ping, tcpFlow } from "./support/traffic.ts";
 import { runVpn, startVpn } from "./support/vpn.ts";
 import {
   CABLE,
@@ -72,8 +73,8 @@ netTest(
     assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
     assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
     for (const reverse of [false, true]) {
-      const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, { reverse });
-      assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
+      const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, { reverse, bytes: 20e6 });
+      assert(flow.receivedBytes >= 20e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
     }
     const { latestHandshake, endpoint } = await server.peer(clientIdentity.publicKey);
     assert(latestHandshake > 0);
@@ -127,7 +128,7 @@ netTest("client sends persistent keepalives that wireguard-go takes", async (top
     CABLE,
     `src host ${CLIENT_OUTSIDE} and ${KEEPALIVE_FILTER}`,
   );
-  await keepalives.waitForCount(2, 6_000);
+  await keepalives.waitForCount(2);
   const after = await server.peer(clientIdentity.publicKey);
   // All 32 bytes of each, and nothing else, counted as authenticated.
   assert(after.receivedBytes - before.receivedBytes >= 2 * 32);
@@ -139,12 +140,10 @@ netTest(
   async (topology) => {
     const wire = await layWire(topology);
     const { server, client } = await startBoth(wire);
-    const flow = tcpFlow(wire.client, wire.server, SERVER_INSIDE, { seconds: 2 });
-    await delay(600);
-    await changeAddress(wire.client);
-    await assertWentOn(flow, { server, client, from: CLIENT_ROAMED });
+    await flowAcross(wire.client, wire.server, SERVER_INSIDE, () => changeAddress(wire.client));
+    await assertRoamed({ server, client, to: CLIENT_ROAMED });
   },
-  { programs: [...PROGRAMS, "iperf3"] },
+  { programs: [...PROGRAMS, ...MOVING_FLOW_PROGRAMS] },
 );
 
 netTest(
@@ -154,23 +153,21 @@ netTest(
     const server = await startServer(wire);
     const config = clientConfig({ Endpoint: `${FAR_SERVER}:${SERVER_PORT}` });
     const client = await startVpn("client", wire.client, config);
-    const flow = tcpFlow(wire.client, wire.server, SERVER_INSIDE, { seconds: 2 });
-    await delay(600);
-    await changeNetwork(wire.client);
-    await assertWentOn(flow, { server, client, from: CLIENT_ELSEWHERE });
+    await flowAcross(wire.client, wire.server, SERVER_INSIDE, () => changeNetwork(wire.client));
+    await assertRoamed({ server, client, to: CLIENT_ELSEWHERE });
   },
-  { programs: [...PROGRAMS, "iperf3"] },
+  { programs: [...PROGRAMS, ...MOVING_FLOW_PROGRAMS] },
 );
 
-/** Fails unless the flow still carried data at its end, from the new address, after one handshake because of the change. */
-async function assertWentOn(
-  flow: Promise<FlowResult>,
-  { server, client, from }: { server: WireguardGo; client: BackgroundProcess; from: string },
+/** Fails unless the server sends to the new address, after one handshake because of the change. */
+async function assertRoamed(
+  { server, client, to }: { server: WireguardGo; client: BackgroundProcess; to: string },
 ): Promise<void> {
-  const { seconds } = await flow;
-  assert(seconds.at(-1)! > 1e6, `bytes by second: ${seconds}\n${client.stderr}`);
+  // The flow goes on under the old keys. The handshake's first message, or its answer, may be lost on the way: while the new
+  // neighbour is looked for, the kernel drops the oldest packets that wait for it. It is repeated after REKEY_TIMEOUT (5 s).
+  await client.waitFor(/handshake completed[^]*handshake completed/);
   const { endpoint } = await server.peer(clientIdentity.publicKey);
-  assert(endpoint.startsWith(`${from}:`), endpoint);
+  assert(endpoint.startsWith(`${to}:`), endpoint);
   assertEquals(client.stderr.match(/the way to the server has changed/g)?.length, 1);
   assertEquals(client.stderr.match(/handshake completed/g)?.length, 2, client.stderr);
 }

@@ -16,7 +16,6 @@ import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
 import { vpnCommand } from "./support/vpn.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, ...TRANSFER_PROGRAMS];
-const START_TIMEOUT_MS = 15_000;
 /** What a download may stand still for, in ms, on a machine that starts programs meanwhile. */
 const PAUSE = 1_500;
 
@@ -45,7 +44,7 @@ class Site implements Disposable {
   async start(): Promise<BackgroundProcess> {
     const args = ["server", "--config", this.path("server.conf")];
     const process = this.network.gateway.spawn(vpnCommand(...args));
-    await process.waitFor(/listening on UDP port/, START_TIMEOUT_MS);
+    await process.waitFor(/listening on UDP port/);
     return process;
   }
 
@@ -63,7 +62,7 @@ class Site implements Disposable {
   async connect(name: string, { namespace }: Client): Promise<BackgroundProcess> {
     const args = ["client", "--config", this.path(`server.peers/${name}.conf`)];
     const process = namespace.spawn(vpnCommand(...args));
-    await process.waitFor(/connected to/, START_TIMEOUT_MS);
+    await process.waitFor(/connected to/);
     return process;
   }
 
@@ -95,7 +94,7 @@ netTest(
 
     assertMatch(await site.peer("remove", "other"), /on vpn0 lets it in no more/);
     assertEquals((await ping(other!.namespace, INSIDE, { wait: 1 })).received, 0);
-    await client.waitFor(/is silent: connecting again/, 15_000);
+    await client.waitFor(/is silent: connecting again/);
 
     const { intact, longestPause } = await download;
     assert(intact);

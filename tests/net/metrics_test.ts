@@ -105,7 +105,7 @@ netTest(
       null,
       vpnCommand("server", "--config", config.path, "--netns", server.name),
     );
-    await process.waitFor(/listening on UDP port/, 15_000);
+    await process.waitFor(/listening on UDP port/);
     assertEquals((await scrape(server, metrics)).has("vpn_info"), true);
     assertEquals(await status(client, `http://${metrics}/metrics`), 0);
     const listening = await server.output(["ss", "-Htln", "sport = :86"]);

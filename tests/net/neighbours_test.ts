@@ -6,7 +6,8 @@ import { type Neighbour, NeighbourMonitor, NeighbourState } from "../../ffi/netl
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
-import { DEVICE, eventually, GATEWAY, layOutskirts, OUTSIDE } from "./support/outside.ts";
+import { eventually } from "../support/patience.ts";
+import { DEVICE, GATEWAY, layOutskirts, OUTSIDE } from "./support/outside.ts";
 
 const PROGRAMS = { programs: ["ip", "ping"] };
 const ABSENT = "192.0.2.200";

@@ -8,13 +8,13 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { heapGrowth } from "../support/heap_growth.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { buildIcmp, buildTcp, buildUdp, fragment } from "../support/packet_builder.ts";
 import {
   addressOf,
   type Captured,
   DEVICE,
   drain,
-  eventually,
   GATEWAY,
   hasGoodTransportChecksum,
   Injector,

@@ -7,13 +7,13 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { captureFilter } from "../../lib/app/capture_filter.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { buildTcp, buildUdp, fragment } from "../support/packet_builder.ts";
 import {
   addressOf,
   afterPing,
   DEVICE,
   ETHERNET_HEADER_SIZE,
-  eventually,
   GATEWAY,
   Injector,
   isReset,

@@ -16,10 +16,11 @@ import { SegmentSender } from "../../lib/app/segment_sender.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { heapGrowth } from "../support/heap_growth.ts";
 import { netTest, type TestNamespace, type Topology } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../support/packet_builder.ts";
 import { withoutChecksumOffload } from "./support/checksum_offload.ts";
 import { withoutIpv6Autoconfiguration } from "./support/host_state.ts";
-import { type Captured, eventually, hasGoodTransportChecksum, Tap } from "./support/outside.ts";
+import { type Captured, hasGoodTransportChecksum, Tap } from "./support/outside.ts";
 
 const PROGRAMS = { programs: ["ip", "ping", "sysctl"] };
 const CLIENT = "192.0.2.2";

@@ -10,8 +10,6 @@ import { endWell, simpleTunnel } from "./support/simple_tunnel.ts";
 import { vpnCommand } from "./support/vpn.ts";
 import { CABLE, layWire, SERVER_INSIDE } from "./support/wire.ts";
 
-const START_TIMEOUT_MS = 15_000;
-
 /** What a unit says, by key; the last one counts. */
 function readUnit(role: "server" | "client"): ReadonlyMap<string, string> {
   const url = new URL(`../../lib/packaging/vpn-${role}@.service`, import.meta.url);
@@ -63,9 +61,9 @@ netTest(
       files.command(shutIn(readUnit(role), vpnCommand(role, "--config", path)));
 
     const gateway = server.spawn(command("server", serverConfig.path));
-    await gateway.waitFor(/listening on UDP port \d+/, START_TIMEOUT_MS);
+    await gateway.waitFor(/listening on UDP port \d+/);
     const laptop = client.spawn(command("client", clientConfig.path));
-    await laptop.waitFor(/connected to \S+/, START_TIMEOUT_MS);
+    await laptop.waitFor(/connected to \S+/);
 
     await client.output(["ping", "-c", "1", "-W", "2", SERVER_INSIDE]);
     assertStringIncludes(files.resolvConf ?? "", `nameserver ${SERVER_INSIDE}`);

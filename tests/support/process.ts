@@ -3,16 +3,17 @@
  * what was started here is ever sent a signal.
  */
 import { inNamespace } from "../../ffi/netns.ts";
+import { PATIENCE } from "./patience.ts";
 
 /** How long a program may run unless a test says otherwise. */
-const RUN_TIMEOUT_MS = 30_000;
+const RUN_TIMEOUT_MS = 2 * PATIENCE;
 /** How long a background program may take to end after SIGTERM before SIGKILL. */
-const STOP_TIMEOUT_MS = 3_000;
+const STOP_TIMEOUT_MS = PATIENCE / 2;
 /**
- * How long after a program's end its output is still awaited. What it wrote is there at once; but a child that
- * outlives it keeps the pipe open for as long as it likes.
+ * How long after a program's end its output may bring nothing before it is taken for whole. What it wrote is there at
+ * once; but a child that outlives it keeps the pipe open for as long as it likes.
  */
-const DRAIN_TIMEOUT_MS = 500;
+const DRAIN_TIMEOUT_MS = 1_000;
 
 /** How a program ended and what it wrote. */
 export interface RunResult {
@@ -26,7 +27,7 @@ export interface RunOptions {
   /** What the program reads from its standard input; nothing if left out. */
   readonly stdin?: string;
   readonly env?: Record<string, string>;
-  /** SIGKILL after this time; 30 s if left out. */
+  /** SIGKILL after this time; two minutes if left out. */
   readonly timeoutMs?: number;
 }
 
@@ -92,6 +93,8 @@ export class BackgroundProcess implements AsyncDisposable {
   readonly #title: string;
   readonly #readers: Promise<unknown>;
   readonly #drained = new AbortController();
+  /** Once the program has ended: the timer that gives its output up. */
+  #draining: ReturnType<typeof setTimeout> | undefined;
   readonly #written = { stdout: "", stderr: "" };
   #ended = false;
   /** To be called when it has written something or ended. */
@@ -106,9 +109,9 @@ export class BackgroundProcess implements AsyncDisposable {
       this.#collect("stderr", child.stderr),
     ]);
     this.status = child.status.then(async (status) => {
-      const timer = setTimeout(() => this.#drained.abort(), DRAIN_TIMEOUT_MS);
+      this.#drainSoon();
       await this.#readers;
-      clearTimeout(timer);
+      clearTimeout(this.#draining);
       this.#ended = true;
       this.#wake();
       return status;
@@ -130,7 +133,7 @@ export class BackgroundProcess implements AsyncDisposable {
    *
    * @throws {Error} with everything it wrote, when it ends before or the time is up
    */
-  async waitFor(pattern: RegExp, timeoutMs = 10_000): Promise<RegExpMatchArray> {
+  async waitFor(pattern: RegExp, timeoutMs = PATIENCE): Promise<RegExpMatchArray> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const match = this.stdout.match(pattern) ?? this.stderr.match(pattern);
@@ -146,15 +149,34 @@ export class BackgroundProcess implements AsyncDisposable {
     }
   }
 
+  /**
+   * Waits until it has ended by itself.
+   *
+   * @throws {Error} with everything it wrote, when the time is up
+   */
+  async ended(timeoutMs = PATIENCE): Promise<Deno.CommandStatus> {
+    const deadline = Date.now() + timeoutMs;
+    while (!this.#ended) {
+      const left = deadline - Date.now();
+      if (left <= 0) {
+        throw new Error(
+          `Cannot wait any longer for the end of \`${this.#title}\`: ${this.stdout}${this.stderr}`,
+        );
+      }
+      await this.#change(left);
+    }
+    return await this.status;
+  }
+
   /** Sends a signal; one that has ended already is left alone. */
   signal(signal: Deno.Signal): void {
     kill(this.#child, signal);
   }
 
-  /** Ends it with SIGTERM, and SIGKILL after three seconds. */
-  async stop(): Promise<Deno.CommandStatus> {
+  /** Ends it with SIGTERM, and SIGKILL when that has not ended it in time. */
+  async stop(timeoutMs = STOP_TIMEOUT_MS): Promise<Deno.CommandStatus> {
     this.signal("SIGTERM");
-    const timer = setTimeout(() => this.signal("SIGKILL"), STOP_TIMEOUT_MS);
+    const timer = setTimeout(() => this.signal("SIGKILL"), timeoutMs);
     try {
       return await this.status;
     } finally {
@@ -174,11 +196,17 @@ export class BackgroundProcess implements AsyncDisposable {
     try {
       for await (const text of source.pipeThrough(new TextDecoderStream(), { signal })) {
         this.#written[stream] += text;
+        if (this.#draining !== undefined) this.#drainSoon();
         this.#wake();
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
+  }
+
+  #drainSoon(): void {
+    clearTimeout(this.#draining);
+    this.#draining = setTimeout(() => this.#drained.abort(), DRAIN_TIMEOUT_MS);
   }
 
   /** Resolves at the next change, or after `timeoutMs`. */

@@ -6,6 +6,8 @@ import { GATEWAY_ADDRESS, INTERNET_ADDRESS, MEMBER_NAMES, type MemberName } from
 /** WireGuard's usual one. */
 export const SERVER_PORT = 51820;
 const INNER_NETWORK = "10.66.77.0/24";
+/** In seconds. A client that UDP does not get through for waits for half of it. */
+const CONNECT_TIMEOUT = "5";
 
 /** The addresses inside the tunnel. */
 export const INNER_ADDRESSES: Readonly<Record<MemberName, string>> = {
@@ -36,6 +38,7 @@ export function createConfigurations(): Record<MemberName, string> {
       PrivateKey: client.privateKey,
       Address: address,
       Transport: "auto",
+      ConnectTimeout: CONNECT_TIMEOUT,
     }) + section("Peer", {
       PublicKey: gateway.publicKey,
       PresharedKey: presharedKey,

@@ -1,7 +1,7 @@
 /** Owns the real `server` and `client` processes of a demo: how this very program is started again, watched and ended. */
 
 /** How long a process may take to end after SIGTERM before SIGKILL, in ms. */
-const STOP_TIMEOUT = 3_000;
+const STOP_TIMEOUT = 20_000;
 /** How many of its last lines are kept. */
 const KEPT_LINES = 15;
 

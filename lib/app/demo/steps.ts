@@ -16,19 +16,15 @@ import {
   type MemberName,
 } from "./topology.ts";
 
-/** In ms. A process is given time to start on a slow machine; the client itself gives up after 2.5 s. */
-const START_TIMEOUT = 10_000;
+/**
+ * ms in which a step comes to its end, also on a machine that is slow or busy with other things: a demo that passes takes
+ * what it takes, and only one that fails waits so long.
+ */
+const PATIENCE = 60_000;
 const POLL_INTERVAL = 10;
-const PING_TIMEOUT = 1_000;
-const SERVE_TIMEOUT = 5_000;
-const VISIT_TIMEOUT = 5_000;
-const RESOLVE_TIMEOUT = 5_000;
-const DOWNLOAD_TIMEOUT = 15_000;
+const PING_TIMEOUT = 5_000;
 /** An idle time in which a client finds out that the gateway answers its beats. */
 const BEATING_TIME = 2_500;
-/** PeerTimeout, and a second for a busy machine. */
-const NOTICE_TIMEOUT = 7_000;
-const RETURN_TIMEOUT = 10_000;
 
 const PING_COUNT = 5;
 const DOWNLOAD_SIZE = 64 * 1024 * 1024;
@@ -88,8 +84,7 @@ export const STEPS: readonly Step[] = [
 export const LAST_STEP: Step = { name: "clean end", run: end };
 
 async function startGateway(stage: Stage): Promise<Outcome> {
-  const timeout = SERVE_TIMEOUT;
-  await stage.agent("internet").call("serveNames", INTERNET_ADDRESS, { timeout });
+  await stage.agent("internet").call("serveNames", INTERNET_ADDRESS, { timeout: PATIENCE });
   return await runGateway(stage);
 }
 
@@ -112,15 +107,14 @@ async function connect(stage: Stage, name: MemberName): Promise<Outcome> {
 async function connectWithoutUdp(stage: Stage): Promise<Outcome> {
   const byFakeTcp = stage.logged("client-2", /connected to \S+ by fake TCP/);
   await connect(stage, "client-2");
-  await within(START_TIMEOUT, byFakeTcp, "client-2 does not say that it uses fake TCP");
+  await within(PATIENCE, byFakeTcp, "client-2 does not say that it uses fake TCP");
   return { text: `${INNER_ADDRESSES["client-2"]}, by fake TCP` };
 }
 
 async function ping(stage: Stage, from: MemberName, to: ServedHost): Promise<Outcome> {
   const address = ipv4ToNumber(parseIp(ADDRESSES[to]));
   const options = { address, count: PING_COUNT, timeout: PING_TIMEOUT };
-  const timeout = PING_COUNT * PING_TIMEOUT + PING_TIMEOUT;
-  const times = await stage.agent(from).call("ping", options, { timeout });
+  const times = await stage.agent(from).call("ping", options, { timeout: PATIENCE });
   const answered = `${times.length} of ${PING_COUNT} answered`;
   if (times.length < PING_COUNT) throw new Error(answered);
   return { text: `${answered}, best ${formatTime(Math.min(...times))}` };
@@ -128,9 +122,9 @@ async function ping(stage: Stage, from: MemberName, to: ServedHost): Promise<Out
 
 async function page(stage: Stage, from: MemberName, to: ServedHost): Promise<Outcome> {
   const site = { port: PAGE_PORT, fileSize: 0 };
-  await stage.agent(to).call("serve", site, { timeout: SERVE_TIMEOUT });
+  await stage.agent(to).call("serve", site, { timeout: PATIENCE });
   const visit = { host: ADDRESSES[to], port: PAGE_PORT, path: "/" };
-  const visited = await stage.agent(from).call("visit", visit, { timeout: VISIT_TIMEOUT });
+  const visited = await stage.agent(from).call("visit", visit, { timeout: PATIENCE });
   requireOk(visited);
   const expected = GREETING + sourceSeenBy(to, from);
   if (visited.text !== expected) {
@@ -146,8 +140,7 @@ async function resolve(
   server: "gateway" | "internet",
 ): Promise<Outcome> {
   const question = { name: WHO_AM_I, server: ADDRESSES[server] };
-  const timeout = RESOLVE_TIMEOUT;
-  const addresses = await stage.agent(from).call("resolve", question, { timeout });
+  const addresses = await stage.agent(from).call("resolve", question, { timeout: PATIENCE });
   // The resolver gives the asker's own address: the proxy's is the gateway's, the NAT's the same.
   const text = `${WHO_AM_I} is ${addresses.join(", ")}`;
   if (addresses.join() !== GATEWAY_ADDRESS) {
@@ -158,9 +151,9 @@ async function resolve(
 
 async function download(stage: Stage, from: MemberName, to: ServedHost): Promise<Outcome> {
   const site = { port: DOWNLOAD_PORT, fileSize: DOWNLOAD_SIZE };
-  const file = await stage.agent(to).call("serve", site, { timeout: SERVE_TIMEOUT });
+  const file = await stage.agent(to).call("serve", site, { timeout: PATIENCE });
   const visit = { host: ADDRESSES[to], port: DOWNLOAD_PORT, path: "/file" };
-  const visited = await stage.agent(from).call("visit", visit, { timeout: DOWNLOAD_TIMEOUT });
+  const visited = await stage.agent(from).call("visit", visit, { timeout: PATIENCE });
   requireOk(visited);
   if (visited.bytes !== DOWNLOAD_SIZE) {
     throw new Error(`${visited.bytes} bytes came instead of ${DOWNLOAD_SIZE}`);
@@ -190,13 +183,18 @@ function summary(offences: readonly string[]): string {
   return shown.concat(more === 0 ? [] : `${more} more`).join("; ");
 }
 
-/** The client is told nothing: it has to notice by the silence of a gateway that used to answer its beats. */
+/**
+ * The client is told nothing: it has to notice by the silence of a gateway that used to answer its beats. On a busy machine
+ * none may have been answered yet: then the client notices because what it sends stays without an answer.
+ */
 async function killGateway(stage: Stage): Promise<Outcome> {
   await new Promise((resolve) => setTimeout(resolve, BEATING_TIME));
   const noticed = stage.logged("client-1", /is silent/);
   await stage.crash("gateway");
   const start = performance.now();
-  await within(NOTICE_TIMEOUT, noticed, "client-1 has not noticed");
+  const unanswered = { address: ipv4ToNumber(parseIp(ADDRESSES.gateway)), count: 1, timeout: 0 };
+  await stage.agent("client-1").call("ping", unanswered, { timeout: PATIENCE });
+  await within(PATIENCE, noticed, "client-1 has not noticed");
   return { text: `client-1 noticed after ${formatTime(performance.now() - start)}` };
 }
 
@@ -204,7 +202,7 @@ async function returnGateway(stage: Stage): Promise<Outcome> {
   const back = stage.logged("client-1", /connected again/);
   await runGateway(stage);
   const start = performance.now();
-  await within(RETURN_TIMEOUT, back, "client-1 is not back");
+  await within(PATIENCE, back, "client-1 is not back");
   const time = formatTime(performance.now() - start);
   await ping(stage, "client-1", "gateway");
   return { text: `client-1 is back by itself after ${time}` };
@@ -258,13 +256,13 @@ function sourceSeenBy(host: ServedHost, from: MemberName): string {
 
 /** Waits until a process has done the last of what it does at its start. The log would say so too, but not at every level. */
 async function until(isReady: () => boolean, tunnel: DemoProcess): Promise<void> {
-  const deadline = performance.now() + START_TIMEOUT;
+  const deadline = performance.now() + PATIENCE;
   for (;;) {
     // First, since an interrupted demo ends the process before it closes the connection that is asked next.
     if (tunnel.exitCode !== null) throw new Error(`ended with exit code ${tunnel.exitCode}`);
     if (isReady()) return;
     if (performance.now() > deadline) {
-      throw new Error(`not ready within ${START_TIMEOUT / 1000} s`);
+      throw new Error(`not ready within ${PATIENCE / 1000} s`);
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
   }

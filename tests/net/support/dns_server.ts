@@ -3,6 +3,7 @@ import { Arena } from "../../../ffi/arena.ts";
 import type { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { formatIpv4 } from "../../../lib/wire/ipv4_text.ts";
 import { questionOf } from "../../dns/messages.ts";
+import { closeQuietly } from "../../support/close.ts";
 import { type TestNamespace } from "../../support/net.ts";
 import { ARENA_SIZE, openSocket } from "./sockets.ts";
 
@@ -52,7 +53,7 @@ export class DnsServer implements Disposable {
     this.#resources.defer(() => clearInterval(timer));
     for (const address of addresses) {
       const listener = namespace.inside(() => Deno.listen({ hostname: address, port: PORT }));
-      this.#resources.defer(() => listener.close());
+      this.#resources.defer(() => closeQuietly(listener));
       void this.#serveTcp(listener, address);
     }
   }
@@ -66,7 +67,7 @@ export class DnsServer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
-    for (const connection of this.#connections) connection.close();
+    this.#connections.forEach(closeQuietly);
   }
 
   async #serveDatagram(
@@ -108,7 +109,8 @@ export class DnsServer implements Disposable {
       this.#connections.add(connection);
       // The asker may leave at any time.
       void this.#serveConnection(connection, address).catch(() => {}).finally(() => {
-        if (this.#connections.delete(connection)) connection.close();
+        this.#connections.delete(connection);
+        closeQuietly(connection);
       });
     }
   }

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { type TestNamespace } from "../../support/net.ts";
+import { PATIENCE } from "../../support/patience.ts";
 import { addressData, buildAnswer } from "../../dns/messages.ts";
 import { DnsServer } from "./dns_server.ts";
 import { EXTERNAL, GATEWAY_PROGRAMS, INSIDE, INTERNET, UPLINK } from "./gateway.ts";
@@ -24,7 +25,7 @@ const TRANSFER_SIZE = 8_000_000;
 /** ms */
 const PAUSE = 10_000;
 /** How long a page may take. */
-const CURL_SECONDS = 20;
+const CURL_SECONDS = PATIENCE / 1000;
 const NAME = "www.example";
 const ANSWER = "198.51.100.77";
 
@@ -73,15 +74,15 @@ export async function showEverydayTraffic(
   assert(intact, "an upload arrived otherwise than it was sent");
   assert(await downloads(client, site), "a download arrived otherwise than it was sent");
   for (const reverse of [false, true]) {
-    const tcp = await tcpFlow(client, internet, INTERNET, { seconds: 1, reverse });
-    assert(tcp.receivedBytes > 5e6, `TCP, reverse=${reverse}: ${tcp.receivedBytes} bytes`);
+    const tcp = await tcpFlow(client, internet, INTERNET, { bytes: 10e6, reverse });
+    assert(tcp.receivedBytes >= 10e6, `TCP, reverse=${reverse}: ${tcp.receivedBytes} bytes`);
     const udp = await udpFlow(client, internet, INTERNET, { seconds: 1, reverse });
-    assert(udp.packets > 200, `UDP, reverse=${reverse}: ${udp.packets} packets`);
-    // Where the machine is busy with other things, iperf3 itself is too slow for some.
-    assert(udp.lost < udp.packets * 0.1, `UDP, reverse=${reverse}: ${udp.lost} lost`);
+    assert(udp.packets > 20, `UDP, reverse=${reverse}: ${udp.packets} packets`);
+    // Where the machine is busy with other things, iperf3 itself is too slow for many.
+    assert(udp.lost < udp.packets * 0.5, `UDP, reverse=${reverse}: ${udp.lost} lost`);
   }
   await showParallel(client, site);
-  await idle.waitFor(/^before after$/, PAUSE);
+  await idle.waitFor(/^before after$/);
   await watch.end();
 }
 
@@ -116,7 +117,7 @@ async function showDns(client: TestNamespace, internet: TestNamespace): Promise<
   );
   for (const transport of ["+notcp", "+tcp"]) {
     const answer = await client.output(
-      ["dig", `@${INTERNET}`, "+short", "+tries=1", "+time=5", transport, NAME],
+      ["dig", `@${INTERNET}`, "+short", "+tries=1", "+time=20", transport, NAME],
     );
     assertEquals(answer, `${ANSWER}\n`);
   }
@@ -141,7 +142,7 @@ export function fetchText(
   url: string,
   seconds = CURL_SECONDS,
 ): Promise<string> {
-  return namespace.output(curl(url, seconds), { timeoutMs: seconds * 1000 + 10_000 });
+  return namespace.output(curl(url, seconds), { timeoutMs: seconds * 1000 + PATIENCE });
 }
 
 /** The command that fetches a page, without keepalives of TCP's own. */

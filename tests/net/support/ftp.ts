@@ -1,12 +1,11 @@
 /** Owns an FTP server (vsftpd) of network tests: anonymous, read only, in passive mode. */
 import { type TestNamespace } from "../../support/net.ts";
-import { delay } from "./wire.ts";
+import { eventually } from "../../support/patience.ts";
 
 /** Programs that a test with this server needs. */
 export const FTP_PROGRAMS: readonly string[] = ["vsftpd", "curl"];
 
 export const FTP_FILE = "file";
-const START_TIMEOUT_MS = 5_000;
 
 /** A running server, with one file. Disposal removes its folder; the server ends with its namespace. */
 export interface FtpServer extends AsyncDisposable {
@@ -51,10 +50,9 @@ export async function startFtp(namespace: TestNamespace, address: string): Promi
 
 /** Waits until the server takes connections: it says nothing when it does. */
 async function listening(namespace: TestNamespace, address: string): Promise<void> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
   const probe = ["curl", "--silent", "--list-only", `ftp://${address}/`];
-  while ((await namespace.run(probe)).code !== 0) {
-    if (Date.now() > deadline) throw new Error(`Cannot reach vsftpd at ${address}`);
-    await delay(50);
-  }
+  await eventually(async () => (await namespace.run(probe)).code === 0 || null, {
+    interval: 50,
+    what: `vsftpd at ${address}`,
+  });
 }

@@ -5,12 +5,10 @@
 import type { TestNamespace } from "../../support/net.ts";
 import { type BackgroundProcess } from "../../support/net.ts";
 import { temporaryFile } from "./config.ts";
-import { vpnCommand } from "./vpn.ts";
+import { patientClient, vpnCommand } from "./vpn.ts";
 
 /** Programs that tests with it need. */
 export const HOST_FILES_PROGRAMS: readonly string[] = ["unshare", "mount"];
-
-const START_TIMEOUT_MS = 15_000;
 
 export class HostFiles implements Disposable {
   readonly #folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
@@ -97,10 +95,10 @@ export class HostFiles implements Disposable {
     config: string,
     ...args: readonly string[]
   ): Promise<BackgroundProcess> {
-    using file = temporaryFile(config);
+    using file = temporaryFile(patientClient(config));
     const command = this.command(vpnCommand("client", "--config", file.path, ...args));
     const process = namespace.spawn(command, { env: this.env });
-    await process.waitFor(/connected to \S+/, START_TIMEOUT_MS);
+    await process.waitFor(/connected to \S+/);
     return process;
   }
 

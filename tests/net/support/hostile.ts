@@ -21,6 +21,7 @@ import {
   messageType,
 } from "../../../lib/wire/messages.ts";
 import { type TestNamespace } from "../../support/net.ts";
+import { eventually } from "../../support/patience.ts";
 import { ARENA_SIZE, openSocket } from "./sockets.ts";
 import { delay } from "./wire.ts";
 
@@ -56,11 +57,7 @@ export class HandshakeFlood implements AsyncDisposable {
 
   /** Waits until the server asks for cookies, which shows that it is under load. */
   async waitForCookie(): Promise<void> {
-    const deadline = Date.now() + 5_000;
-    while (this.cookieReplies === 0) {
-      if (Date.now() > deadline) throw new Error("Cannot bring the server under load");
-      await delay(20);
-    }
+    await eventually(() => this.cookieReplies > 0 || null, { what: "a server under load" });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,6 +10,7 @@ import { RawSocket } from "../../../ffi/raw_socket.ts";
 import type { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { parseIpv4 } from "../../../lib/wire/ipv4_text.ts";
 import { type TestNamespace, type Topology } from "../../support/net.ts";
+import { eventually } from "../../support/patience.ts";
 import {
   buildIcmp,
   buildTcp,
@@ -18,7 +19,7 @@ import {
 } from "../../support/packet_builder.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
 import { ARENA_SIZE as SOCKET_ARENA_SIZE, openSocket } from "./sockets.ts";
-import { CABLE, delay } from "./wire.ts";
+import { CABLE } from "./wire.ts";
 
 /** Outer addresses, from the documentation networks of RFC 5737. */
 export const GATEWAY = "192.0.2.1";
@@ -202,19 +203,6 @@ export class Tap implements Disposable {
 
   [Symbol.dispose](): void {
     this.socket[Symbol.dispose]();
-  }
-}
-
-/** Polls until there is a result; fails after five seconds. */
-export async function eventually<Result>(
-  poll: () => Result | null | Promise<Result | null>,
-): Promise<Result> {
-  const deadline = Date.now() + 5_000;
-  for (;;) {
-    const result = await poll();
-    if (result !== null) return result;
-    if (Date.now() > deadline) throw new Error(`Cannot wait any longer for: ${poll}`);
-    await delay(2);
   }
 }
 

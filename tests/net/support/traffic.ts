@@ -1,6 +1,6 @@
 /** Owns the traffic of network tests: pings, TCP flows, and the count of what passes on a wire. */
 import { type TestNamespace } from "../../support/net.ts";
-import { delay } from "./wire.ts";
+import { eventually, PATIENCE } from "../../support/patience.ts";
 
 /** What became of a series of pings. */
 export interface PingResult {
@@ -31,7 +31,7 @@ export async function ping(
     ...["-c", `${count}`, "-i", `${interval}`, "-W", `${wait}`],
     ...source === undefined ? [] : ["-I", source],
     address,
-  ], { timeoutMs: (count * interval + wait) * 1000 + 10_000 });
+  ], { timeoutMs: (count * interval + wait) * 1000 + PATIENCE });
   const match = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
   if (match === null) throw new Error(`Cannot ping ${address}: ${stdout}${stderr}`);
   return { sent: Number(match[1]), received: Number(match[2]) };
@@ -47,6 +47,8 @@ export interface FlowResult {
 
 export interface FlowOptions {
   readonly seconds?: number;
+  /** Of TCP: how much is sent, however long that takes, in place of `seconds`. */
+  readonly bytes?: number;
   /** From the listening end to the other. */
   readonly reverse?: boolean;
   /** Connections at once, of TCP. */
@@ -62,14 +64,15 @@ export async function tcpFlow(
   client: TestNamespace,
   server: TestNamespace,
   address: string,
-  { seconds = 2, reverse = false, streams = 1 }: FlowOptions = {},
+  { seconds = 2, bytes, reverse = false, streams = 1 }: FlowOptions = {},
 ): Promise<FlowResult> {
   await using listener = server.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
   await listener.waitFor(/Server listening/);
   const { stdout, stderr } = await client.run([
-    ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
+    ...["iperf3", "-c", address, "--connect-timeout", `${PATIENCE}`, "--json"],
+    ...bytes === undefined ? ["-t", `${seconds}`] : ["-n", `${bytes}`],
     ...["-P", `${streams}`, ...reverse ? ["-R"] : []],
-  ], { timeoutMs: seconds * 1000 + 15_000 });
+  ], { timeoutMs: seconds * 1000 + PATIENCE });
   const report = parseReport<FlowReport>(stdout, stderr);
   return {
     receivedBytes: report.end.sum_received.bytes,
@@ -99,10 +102,10 @@ export async function udpFlow(
   await using listener = server.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
   await listener.waitFor(/Server listening/);
   const { stdout, stderr } = await client.run([
-    ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", "3000", "--json"],
+    ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", `${PATIENCE}`, "--json"],
     ...["-u", "-b", "3M", "-l", "1200"],
     ...reverse ? ["-R"] : [],
-  ], { timeoutMs: seconds * 1000 + 15_000 });
+  ], { timeoutMs: seconds * 1000 + PATIENCE });
   const { packets, lost_packets: lost } = parseReport<DatagramReport>(stdout, stderr).end.sum;
   return { packets, lost };
 }
@@ -147,7 +150,7 @@ export interface Capture extends AsyncDisposable {
   /** Those seen so far. */
   count(): number;
   /** Waits until that many have been seen. */
-  waitForCount(count: number, timeoutMs?: number): Promise<void>;
+  waitForCount(count: number): Promise<void>;
 }
 
 /** Starts to count; what passes after this has returned is seen. */
@@ -163,14 +166,11 @@ export async function capture(
   const count = () => process.stdout.split("\n").length - 1;
   return {
     count,
-    async waitForCount(least, timeoutMs = 5_000) {
-      const deadline = Date.now() + timeoutMs;
-      while (count() < least) {
-        if (Date.now() > deadline) {
-          throw new Error(`Cannot count ${least} packets of "${filter}": ${count()} passed`);
-        }
-        await delay(20);
-      }
+    async waitForCount(least) {
+      await eventually(() => count() >= least || null, {
+        interval: 20,
+        what: `${least} packets of "${filter}"`,
+      });
     },
     [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
   };

@@ -1,5 +1,6 @@
 /** Owns the outer network of tunnel tests: a client and a server joined by a cable, and what they are called. */
 import { type TestNamespace, type Topology } from "../../support/net.ts";
+import { eventually } from "../../support/patience.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
 
 /** Outer addresses, from the documentation networks of RFC 5737. */
@@ -40,14 +41,11 @@ export async function layWire(topology: Topology): Promise<Wire> {
 
 /** Waits until the kernel has taken note of the cable: it does so some time after both ends are up. */
 export async function carrierOn(namespace: TestNamespace, device = CABLE): Promise<void> {
-  const deadline = Date.now() + 5_000;
-  for (;;) {
+  await eventually(async () => {
     const link = await namespace.output(["ip", "link", "show", "dev", device]);
     const routes = await namespace.output(["ip", "-6", "route", "show", "table", "local"]);
-    if (link.includes("state UP") && routes.includes(device)) return;
-    if (Date.now() > deadline) throw new Error(`Cannot get a carrier on ${device}: ${link}`);
-    await delay(10);
-  }
+    return link.includes("state UP") && routes.includes(device) || null;
+  }, { interval: 10, what: `a carrier on ${device}` });
 }
 
 /** Takes the client's address away and gives it another, as a network does that hands out addresses anew. */
