@@ -114,8 +114,8 @@ export class End {
   readonly events: string[] = [];
   /** Bytes received. */
   receivedBytes = 0;
-  /** Whether each datagram that comes counts as authentic. */
-  authenticates = true;
+  /** Whether a datagram that comes counts as authentic: all do, none does, or as it is judged. */
+  authenticates: boolean | ((datagram: Uint8Array) => boolean) = true;
   /** Whose a connection is that something authentic comes by. */
   clientOf: (session: Session) => object = (session) => session;
   readonly #clock: FakeClock;
@@ -193,7 +193,8 @@ export class End {
       const datagram = this.memory.bytes.subarray(start, start + Math.min(size, length - at));
       if (datagram[0] !== 0) this.received.push(new TextDecoder().decode(datagram));
       this.receivedBytes += datagram.length;
-      if (this.authenticates) {
+      const { authenticates } = this;
+      if (typeof authenticates === "boolean" ? authenticates : authenticates(datagram)) {
         carrier.authenticated(carrier.receivedFrom!, this.clientOf(carrier.receivedFrom!), now);
       }
     }
