@@ -137,6 +137,7 @@ export class DataPlane {
     this.#captures = new Captures({ memory: arena, device: this.#device, report });
     this.#egress = egress === null ? null : new Egress(this.#libc, arena, {
       config: egress,
+      clientToClient: config.clientToClient,
       offload: config.offload,
       drops: this.#drops,
       clientOf: (address) => this.#device.allowedIps.lookup(address),

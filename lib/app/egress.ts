@@ -76,8 +76,10 @@ export class Egress implements Disposable {
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, offload, drops, clientOf, mtuOf, random }: {
+    { config, clientToClient, offload, drops, clientOf, mtuOf, random }: {
       config: EgressConfig;
+      /** Whether one client may reach another by the external address. */
+      clientToClient: boolean;
       /** Whether a flow's packets may leave merged. */
       offload: boolean;
       drops: DropCounters;
@@ -97,6 +99,7 @@ export class Egress implements Disposable {
         Nat.generatedSize(Math.max(config.externalMtu, config.innerMtu)),
       ),
       clientQuota: DEFAULT_CLIENT_QUOTA,
+      clientToClient,
       clientOf,
       mtuOf,
       random,

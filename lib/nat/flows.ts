@@ -38,6 +38,7 @@ export class Flows {
   readonly #view: DataView;
   readonly #forwarder: Forwarder;
   readonly #isStrict: boolean;
+  readonly #clientToClient: boolean;
   readonly #onRefusal: (identity: unknown) => void;
 
   constructor(
@@ -47,6 +48,7 @@ export class Flows {
     this.#view = options.memory.view;
     this.#forwarder = forwarder;
     this.#isStrict = options.filtering === "address";
+    this.#clientToClient = options.clientToClient ?? true;
     this.#onRefusal = options.onRefusal ?? (() => {});
     this.mappings = new MappingTable(options);
     this.#admission = new Admission(this.mappings, options.clientQuota, options.random());
@@ -127,16 +129,20 @@ export class Flows {
     const { life } = mapping;
     if (life !== null) this.#keepUdp(life, remotePort, now);
     if (!this.#isStrict || mapping.isShared) return mapping;
-    const address = destinationAddress(view, packet);
-    const permission = this.sessions.find(mapping, address, ANY_PORT) ??
-      this.#admission.add(mapping, address, ANY_PORT, now);
+    if (this.#permit(mapping, destinationAddress(view, packet), ANY_PORT, now)) return mapping;
+    return this.#refuse(DropReason.natQuota, packet, now);
+  }
+
+  /** Lets a remote end answer to a UDP mapping as long as it is kept by what was just sent; false when there is no room. */
+  #permit(mapping: Mapping, address: number, port: number, now: number): boolean {
+    const permission = this.sessions.find(mapping, address, port) ??
+      this.#admission.add(mapping, address, port, now);
     // With a quota of next to nothing, the mapping itself may have ended for it.
-    if (permission === null || mapping.isRemoved) {
-      return this.#refuse(DropReason.natQuota, packet, now);
-    }
+    if (permission === null || mapping.isRemoved) return false;
+    const { life } = mapping;
     permission.expiresAt = life === null ? now + UDP_TIMEOUT : life.expiresAt;
     this.sessions.keep(permission, life?.list ?? mapping.lists.lasting, now);
-    return mapping;
+    return true;
   }
 
   #keepUdp(life: Session, remotePort: number, now: number): void {
@@ -237,6 +243,26 @@ export class Flows {
       this.#answered(mapping.life, now);
     }
     return true;
+  }
+
+  /**
+   * Whether a client's packet may go on to another client by the external address `external`, in hairpinning. Where clients are
+   * kept apart, only to a forwarded port, which the whole internet may write to, and from there back to who wrote.
+   */
+  mayHairpin(source: Mapping, target: Mapping, external: number, now: number): boolean {
+    if (!this.mayReach(source, target, external)) return false;
+    if (this.#clientToClient || !target.isStatic || source.isStatic) return true;
+    // The answer is to find what TCP, and a mapping on a shared port, have of themselves.
+    return source.protocol === ipv4.PROTOCOL_TCP || source.isShared ||
+      this.#permit(source, external, target.externalPort, now);
+  }
+
+  /** Whether what a client sends may reach another by the external address, as an answer or of itself. */
+  mayReach(source: Mapping, target: Mapping, external: number): boolean {
+    if (this.#clientToClient || source.share.client === target.share.client) return true;
+    if (target.isStatic) return true;
+    return source.isStatic &&
+      (target.isShared || this.sessions.find(target, external, source.externalPort) !== null);
   }
 
   /** Takes note of an answer from port 53: with the last that is asked for, a mapping that only asks has done its work. */

@@ -10,6 +10,7 @@ import { DropReason } from "../wire/drop_reason.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import { destinationAddress, sourceAddress } from "./addresses.ts";
+import type { Flows } from "./flows.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Link } from "./link.ts";
 import { ANY_PORT, type Mapping, type MappingTable } from "./mapping_table.ts";
@@ -28,7 +29,7 @@ const QUOTED_TRANSPORT_SIZE = 8;
 
 export interface IcmpTranslatorOptions {
   readonly forwarder: Forwarder;
-  readonly mappings: MappingTable;
+  readonly flows: Flows;
   readonly clientOf: (address: number) => unknown;
 }
 
@@ -36,13 +37,15 @@ export interface IcmpTranslatorOptions {
 export class IcmpTranslator {
   readonly #view: DataView;
   readonly #forwarder: Forwarder;
+  readonly #flows: Flows;
   readonly #mappings: MappingTable;
   readonly #clientOf: (address: number) => unknown;
 
   constructor(view: DataView, options: IcmpTranslatorOptions) {
     this.#view = view;
     this.#forwarder = options.forwarder;
-    this.#mappings = options.mappings;
+    this.#flows = options.flows;
+    this.#mappings = options.flows.mappings;
     this.#clientOf = options.clientOf;
   }
 
@@ -91,6 +94,10 @@ export class IcmpTranslator {
       const other = this.#hairpinned(quoted, mapping);
       if (other === null) {
         this.#forwarder.drop(DropReason.natNoMapping, packet);
+        return;
+      }
+      if (!this.#flows.mayReach(mapping, other, outside.address)) {
+        this.#forwarder.drop(DropReason.clientToClientOff, packet);
         return;
       }
       const { innerAddress, innerPort } = other;

@@ -84,8 +84,7 @@ export class Nat {
     const forwarder = new Forwarder({ ...options, outside: this.#outside, inside: this.#inside });
     this.#forwarder = forwarder;
     this.#flows = new Flows({ ...options, clientOf }, forwarder);
-    const { mappings } = this.#flows;
-    this.#icmp = new IcmpTranslator(memory.view, { forwarder, mappings, clientOf });
+    this.#icmp = new IcmpTranslator(memory.view, { forwarder, flows: this.#flows, clientOf });
     this.#identifications = new Identifications(random());
     this.#outboundFragments = new Fragments(memory, { forwarder, seed: random() });
     this.#inboundFragments = new Fragments(memory, { forwarder, seed: random() });
@@ -243,6 +242,10 @@ export class Nat {
     const target = this.#flows.findInbound(protocol, port, address, externalPort, now);
     if (target === null) {
       this.#forwarder.drop(DropReason.natNoMapping, packet);
+      return null;
+    }
+    if (!this.#flows.mayHairpin(source, target, address, now)) {
+      this.#forwarder.drop(DropReason.clientToClientOff, packet);
       return null;
     }
     return this.#flows.admits(target, packet, address, externalPort, now) ? target : null;

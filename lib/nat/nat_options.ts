@@ -33,6 +33,8 @@ export interface NatOptions {
   /** `endpoint`: anybody may answer to a mapping (RFC 4787 section 5); `address`: only who was written to. */
   readonly filtering: "endpoint" | "address";
   readonly forwards: readonly PortForward[];
+  /** Whether one client may reach another by its external endpoint; left out, it may. Forwarded ports are for everybody. */
+  readonly clientToClient?: boolean;
   /** Ports of each protocol that one client may hold. */
   readonly clientQuota: number;
   /** Is told whose packet was refused because it had no room left: what `clientOf` names it. */

@@ -1,6 +1,6 @@
 /**
  * The sessions: what keeps a mapping alive. Of TCP, each connection; of UDP and ICMP, one for the whole mapping. For the
- * strict kind of filtering also the remote addresses that may answer.
+ * strict kind of filtering also the remote addresses that may answer, and where clients are kept apart, the forwarded ports.
  *
  * Only a client's packets make a session or keep it alive; strangers cost no memory, and no mapping is held for them (RFC 4787
  * section 4.3). A client that has as many as it may loses its own for a new one, never another's: those first that are
@@ -109,7 +109,7 @@ export class SessionTable {
     const bucket = this.#bucket(mapping, remoteAddress, remotePort);
     session.next = this.#buckets[bucket];
     this.#buckets[bucket] = session;
-    if (remotePort !== ANY_PORT) mapping.connections++;
+    if (isConnection(session)) mapping.connections++;
     return session;
   }
 
@@ -191,7 +191,7 @@ export class SessionTable {
       if (mapping.protocol !== PROTOCOL_TCP) this.#lives--;
     } else {
       this.#unlink(session);
-      if (session.remotePort === ANY_PORT) return;
+      if (!isConnection(session)) return;
     }
     if (--mapping.connections === 0) this.#mappings.remove(mapping, now);
   }
@@ -227,6 +227,11 @@ export class SessionTable {
   #bucket(mapping: Mapping, address: number, port: number): number {
     return hash(address, mapping.externalPort << 16 ^ port, this.#seed) & (BUCKETS - 1);
   }
+}
+
+/** Whether a session, not the one of a whole mapping, keeps its mapping alive. */
+function isConnection({ mapping, remotePort }: Session): boolean {
+  return mapping.protocol === PROTOCOL_TCP && remotePort !== ANY_PORT;
 }
 
 /** The session that was not used for longest, but for finished ones and established TCP that is in use; null for none. */
