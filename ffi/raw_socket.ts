@@ -5,7 +5,7 @@
  * transport checksum. A packet over the MTU is refused with EMSGSIZE, never fragmented (raw(7)).
  */
 import type { Arena } from "./arena.ts";
-import { check, EAGAIN, EINTR, ENOBUFS } from "./errno.ts";
+import { check, EAGAIN, EINTR, EMSGSIZE, ENOBUFS } from "./errno.ts";
 import { cString, type Libc } from "./libc.ts";
 import { MessageHeaders } from "./message_headers.ts";
 
@@ -18,6 +18,13 @@ const SOL_SOCKET = 1;
 const SO_BINDTODEVICE = 25;
 const SO_SNDBUFFORCE = 32;
 const SO_MARK = 36;
+const SOL_IP = 0;
+const IP_MTU_DISCOVER = 10;
+/**
+ * The interface's MTU counts, and nothing that ICMP has told of the path: anybody can forge that, for any destination, by
+ * quoting a socket of this host. Whoever sends here by way of us hears of the path by himself.
+ */
+const IP_PMTUDISC_INTERFACE = 4;
 const MSG_DONTWAIT = 0x40;
 /** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
 const SOCKADDR_IN_SIZE = 16;
@@ -49,6 +56,8 @@ export class RawSocket implements Disposable {
   readonly errors: Map<number, number> = new Map();
   /** Packets refused in all. */
   errorCount = 0;
+  /** Takes the offset of a packet that is longer than the interface takes. */
+  onTooLong: ((packet: number) => void) | null = null;
 
   readonly #libc: Libc;
   readonly #view: DataView<ArrayBuffer>;
@@ -80,6 +89,12 @@ export class RawSocket implements Disposable {
       "open raw socket",
     );
     try {
+      const discovery = new Uint8Array(new Int32Array([IP_PMTUDISC_INTERFACE]).buffer);
+      check(
+        libc,
+        symbols.setsockopt(fd, SOL_IP, IP_MTU_DISCOVER, discovery, discovery.length),
+        "keep raw socket from believing ICMP",
+      );
       const mark = new Uint8Array(new Uint32Array([options.mark]).buffer);
       check(
         libc,
@@ -134,6 +149,7 @@ export class RawSocket implements Disposable {
       }
       this.errors.set(errno, (this.errors.get(errno) ?? 0) + 1);
       this.errorCount++;
+      if (errno === EMSGSIZE) this.onTooLong?.(packets.offsets[next]);
       next++;
     }
     return next;

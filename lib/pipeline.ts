@@ -337,6 +337,11 @@ export class Pipeline {
     this.#sendSplit(splitter, peer, now);
   }
 
+  /** Sends clients what the NAT has for them since its packets for outside were sent: that some of them were too long. */
+  sendRefusals(now: number): void {
+    if (this.#nat !== null && this.#nat.inside.length > 0) this.#sendInside(this.#nat, now);
+  }
+
   /** Sends what the NAT has for clients: packets, fragments, ICMP errors. */
   #sendInside(nat: Nat, now: number): void {
     const { inside } = nat;

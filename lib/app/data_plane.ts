@@ -476,7 +476,7 @@ export class DataPlane {
   /** What has changed is looked up by the main thread, which has to see the whole anyway. */
   #reportNetworkChange(now: number): void {
     if (this.#monitor.read().length === 0) return;
-    this.#egress?.sender.networkChanged();
+    this.#egress?.networkChanged();
     this.#link?.networkChanged(now);
     this.#report({ kind: "network-changed" });
   }

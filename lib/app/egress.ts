@@ -64,6 +64,8 @@ export class Egress implements Disposable {
   readonly #config: EgressConfig;
   readonly #view: DataView;
   readonly #drops: DropCounters;
+  /** Offsets of packets that the interface has turned out not to take. */
+  readonly #tooLong: number[] = [];
 
   /** Bytes of arena that an egress takes. */
   static arenaSize(config: EgressConfig): number {
@@ -111,7 +113,15 @@ export class Egress implements Disposable {
       offload,
       bufferSize: SOCKET_BUFFER_SIZE,
     });
+    this.sender.onTooLong = (packet) => this.#tooLong.push(packet);
     this.capture = openCapture(libc, arena, config);
+  }
+
+  /** Takes note that interfaces, addresses or routes have changed. */
+  networkChanged(): void {
+    this.sender.networkChanged();
+    const mtu = this.sender.linkMtu(this.#config.link);
+    if (mtu !== null) this.nat.externalMtu = mtu;
   }
 
   /** Follows a change of the gateway's address outside (host order), as DHCP makes it. */
@@ -125,7 +135,7 @@ export class Egress implements Disposable {
 
   /**
    * Sends what the NAT has for outside. What the socket has no room for is dropped, as a router's full queue drops it: the
-   * senders' own congestion control is what answers to that.
+   * senders' own congestion control is what answers to that. What this leaves for clients, `nat.inside` has.
    */
   flush(now: number): void {
     const { outside } = this.nat;
@@ -138,6 +148,14 @@ export class Egress implements Disposable {
       this.#drops.add(DropReason.sendQueueFull, outside.lengths[i]);
     }
     outside.clear();
+    if (this.#tooLong.length > 0) this.#refuseTooLong(now);
+  }
+
+  /** The interface takes less than before, and the notification has still to come: the clients are told by us. */
+  #refuseTooLong(now: number): void {
+    this.networkChanged();
+    for (const packet of this.#tooLong) this.nat.refuseSent(packet, now);
+    this.#tooLong.length = 0;
   }
 
   /** ms at which `poll()` is due. */

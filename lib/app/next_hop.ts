@@ -149,6 +149,11 @@ export class NextHops implements Disposable {
     this.#careAt = Infinity;
   }
 
+  /** Bytes that an interface (by index) takes now; null where it is not there. */
+  linkMtu(link: number): number | null {
+    return this.#netlink.links.find(link)?.mtu ?? null;
+  }
+
   /** Takes the notifications about neighbours. */
   serve(): void {
     const neighbours = this.#monitor.read();

@@ -130,7 +130,7 @@ export class PacketMover {
           now,
         );
         if (this.#sendQueue.free < MAX_MERGED) this.flushSocket(now);
-        this.#egress?.flush(now);
+        this.#flushEgress(now);
       }
       // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
       if (this.#tun === null) this.#hostQueue.clear();
@@ -149,7 +149,7 @@ export class PacketMover {
       for (let i = 0; i < count; i++) {
         link.handle(i, now);
         if (this.#sendQueue.free < MAX_MERGED) this.flushSocket(now);
-        this.#egress?.flush(now);
+        this.#flushEgress(now);
       }
       if (this.#tun === null) this.#hostQueue.clear();
       else this.#tunWriter.flush(this.#tun);
@@ -179,10 +179,17 @@ export class PacketMover {
         this.#sendSplit(now);
         if (this.#sendQueue.free < MAX_MERGED) this.flushSocket(now);
       }
-      egress.flush(now);
+      this.#flushEgress(now);
       if (count < capture.receivedOffsets.length) break;
     }
     this.flushSocket(now);
+  }
+
+  /** Sends what the NAT has for outside, and what that comes to for clients. */
+  #flushEgress(now: number): void {
+    if (this.#egress === null) return;
+    this.#egress.flush(now);
+    this.#pipeline.sendRefusals(now);
   }
 
   // From the TUN to the socket.

@@ -155,6 +155,16 @@ export class SegmentSender implements Disposable {
     return next;
   }
 
+  /** Takes the offset of a packet that is longer than its interface takes. */
+  set onTooLong(take: (packet: number) => void) {
+    this.#raw.onTooLong = take;
+  }
+
+  /** Bytes that an interface (by index) takes now; null where it is not there. */
+  linkMtu(link: number): number | null {
+    return this.#hops.linkMtu(link);
+  }
+
   /** Takes what the kernel tells of neighbours. */
   serve(): void {
     this.#hops.serve();

@@ -108,6 +108,27 @@ export class Forwarder {
     return true;
   }
 
+  /**
+   * Makes the error about a packet on its way out that `from` has turned out not to take, as if a router there had sent it.
+   *
+   * @returns its offset; -1 where none may be sent
+   */
+  tooBigError(packet: number, from: Link, now: number): number {
+    const view = this.#view;
+    if (!ipv4.dontFragment(view, packet) || !mayAnswer(view, packet)) return -1;
+    if (!from.limiter.allow(sourceAddress(view, packet), now)) return -1;
+    const slot = this.#slots.take();
+    if (slot < 0) return -1;
+    const { type, code, mtu } = fragmentationNeeded(from.mtu);
+    writeIcmpError(this.#memory, slot, packet, {
+      type,
+      code,
+      nextHopMtu: mtu,
+      source: from.address,
+    });
+    return slot;
+  }
+
   /** Refuses a packet whose time to live ends here. */
   refuseExpired(packet: number, to: Link, now: number): void {
     const type = icmp.TYPE_TIME_EXCEEDED;

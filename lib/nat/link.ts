@@ -10,7 +10,7 @@ export class Link {
   /** Packets that leave by it. */
   readonly queue: PacketQueue = new PacketQueue(QUEUE_CAPACITY);
   /** Bytes. */
-  readonly mtu: number;
+  mtu: number;
   /** The gateway's address on this side, signed. */
   address: number;
   /** Of ICMP errors to those on this side: each side has its own, so that strangers cannot use up the clients'. */

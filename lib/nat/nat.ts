@@ -114,6 +114,20 @@ export class Nat {
     this.#outboundFragments.clear();
   }
 
+  /** Follows a change of what the link outside takes, as far as there is memory for packets of that length. */
+  set externalMtu(mtu: number) {
+    this.#outside.mtu = Math.min(mtu, this.#forwarder.maxCopySize);
+  }
+
+  /**
+   * Tells the client whose packet has left the queue outside, and was refused there as too long for the link. To be called
+   * before the next packet.
+   */
+  refuseSent(packet: number, now: number): void {
+    const error = this.#forwarder.tooBigError(packet, this.#outside, now);
+    if (error >= 0) this.#icmp.inbound(error, error + ipv4.MIN_HEADER_SIZE);
+  }
+
   /**
    * Whether a client's packet to the gateway's own external address is the NAT's concern: else it is the host's. To be
    * asked once for each, for fragments follow what was answered for the first.

@@ -18,6 +18,7 @@ import {
 } from "./world.ts";
 
 const MTU = 1220;
+const FROM_CLIENT = { source: CLIENT, destination: REMOTE };
 
 /** A NAT that knows of a narrow path to the first client. */
 function narrowWorld(): World {
@@ -141,4 +142,57 @@ Deno.test("one client is told of the narrow path to another that it reaches by t
     ),
     "outside",
   );
+});
+
+Deno.test("a client is told of a packet that the link outside refuses after all, as it knows it", () => {
+  const world = new World();
+  for (const [client, build] of [[CLIENT, buildUdp], [CLIENT_2, buildTcp]] as const) {
+    const packet = build({
+      source: client,
+      destination: REMOTE,
+      dontFragment: true,
+      ...build === buildTcp ? { flags: SYN } : {},
+      payload: new Uint8Array(1_400),
+    });
+    const sent = only(world.outbound(packet), "outside");
+    world.nat.externalMtu = 1_300;
+    const error = only(world.refuseSent(sent), "inside");
+    const { source, destination, type, code, mtu } = read(error);
+    assertEquals([source, destination, type, code, mtu], [EXTERNAL, client, 3, 4, 1_300]);
+    const quoted = quotedBy(error);
+    assertEquals(quoted.slice(12, 24), packet.slice(12, 24));
+    world.nat.externalMtu = 1_500;
+  }
+});
+
+Deno.test("a client is told before a packet is sent once the link outside takes less", () => {
+  const world = new World();
+  const packet = buildUdp({
+    source: CLIENT,
+    destination: REMOTE,
+    dontFragment: true,
+    payload: new Uint8Array(1_372),
+  });
+  only(world.outbound(packet), "outside");
+  world.nat.externalMtu = 1_300;
+  assertEquals(read(only(world.outbound(packet), "inside")).mtu, 1_300);
+  const whole = world.outbound(buildUdp({ ...FROM_CLIENT, payload: new Uint8Array(1_372) }));
+  assertEquals(whole.outside.map(({ length }) => length <= 1_300), [true, true]);
+  // There is no memory for longer ones than at the start.
+  world.nat.externalMtu = 9_000;
+  world.nat.externalMtu = 1_500;
+  only(world.outbound(packet), "outside");
+});
+
+Deno.test("what may be in fragments, or is an error itself, brings no error when it is refused", () => {
+  const world = new World();
+  const sent = only(world.outbound(buildUdp({ ...FROM_CLIENT })), "outside");
+  assertEquals(world.refuseSent(sent), { outside: [], inside: [] });
+  const stranger = buildUdp({
+    source: EXTERNAL,
+    destination: REMOTE,
+    sourcePort: 9,
+    dontFragment: true,
+  });
+  assertEquals(world.refuseSent(stranger), { outside: [], inside: [] });
 });

@@ -103,6 +103,13 @@ export class World {
     return { merged, sent: this.drain() };
   }
 
+  /** A packet that the NAT has sent outside, and that the link there refuses as too long. */
+  refuseSent(packet: Bytes): Sent {
+    this.#load(packet);
+    this.nat.refuseSent(PACKET_AT, this.clock.now);
+    return this.drain();
+  }
+
   ownsExternal(packet: Bytes): boolean {
     this.#load(packet);
     return this.nat.ownsExternal(PACKET_AT, this.clock.now);

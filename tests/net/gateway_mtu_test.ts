@@ -1,15 +1,23 @@
 /** Packets too long for the inside of a tunnel: what tells the senders, and what keeps TCP from needing to be told. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { netTest } from "../support/net.ts";
+import { netTest, type TestNamespace } from "../support/net.ts";
 import { eventually } from "../support/patience.ts";
-import { buildUdp } from "../support/packet_builder.ts";
+import { buildIcmp, buildUdp } from "../support/packet_builder.ts";
 import { Arena } from "../../ffi/arena.ts";
 import { downloads } from "./support/everyday.ts";
-import { EXTERNAL, GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, UPLINK } from "./support/gateway.ts";
+import {
+  EXTERNAL,
+  GATEWAY_PROGRAMS,
+  GatewayNetwork,
+  INTERNET,
+  OTHER_INTERNET,
+  UPLINK,
+} from "./support/gateway.ts";
 import { Injector, Tap, u16, UdpSender } from "./support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { ARENA_SIZE, openSocket } from "./support/sockets.ts";
 import { Site } from "./support/site.ts";
+import { SERVER_PORT } from "./support/wire.ts";
 import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, "tcpdump"];
@@ -101,3 +109,72 @@ netTest("a client is told the MTU outside when that is the narrower one", async 
   const { intact } = await transfer(client, internet, { address: INTERNET, length: 2_000_000 });
   assert(intact, "an upload arrived otherwise than it was sent");
 }, { programs: [...PROGRAMS, ...TRANSFER_PROGRAMS] });
+
+netTest(
+  "a client is told when the MTU outside shrinks under a running gateway",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const { gateway, internet, client: { namespace: client } } = network;
+    await network.startBoth();
+    const ping = ["ping", "-n", "-c", "1", "-W", "2", "-s", "1372", INTERNET];
+    await client.output([...ping, "-M", "do"]);
+    for (const namespace of [gateway, internet]) {
+      await namespace.output(["ip", "link", "set", UPLINK, "mtu", "1300"]);
+    }
+    // The first packet may find it out, or the notification has come before.
+    assertMatch(
+      (await client.run([...ping, "-M", "do"])).stdout,
+      /Frag(?:mentation)? needed.*mtu = 1300/,
+    );
+    await client.output(["ip", "route", "flush", "cache"]);
+    await client.output([...ping, "-M", "dont"]);
+  },
+  { programs: PROGRAMS },
+);
+
+/** A router's claim that the path takes next to nothing, of a packet of the gateway's. */
+function claim(sourcePort: number): Uint8Array<ArrayBuffer> {
+  const quoted = buildUdp({
+    source: EXTERNAL,
+    destination: INTERNET,
+    sourcePort,
+    destinationPort: 443,
+    payload: new Uint8Array(100),
+  });
+  const about = { type: 3, code: 4, identifier: 0, sequenceNumber: 552 };
+  return buildIcmp({
+    ...about,
+    source: OTHER_INTERNET,
+    destination: EXTERNAL,
+    payload: quoted.subarray(0, 64),
+  });
+}
+
+/** Answers, of five, to pings of 1,328 bytes that nobody may fragment. */
+async function wholePings(client: TestNamespace): Promise<number> {
+  const { stdout } = await client.run(
+    ["ping", "-n", "-q", "-M", "do", "-s", "1300", "-c", "5", "-i", "0.05", "-W", "5", INTERNET],
+    { timeoutMs: 20_000 },
+  );
+  return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+}
+
+netTest(
+  "a forged claim about a path shrinks no packet of a client's to that host",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const { gateway, internet, client: { namespace: client } } = network;
+    await network.startBoth();
+    // A service of the host's own, which gives a forger a socket to quote.
+    using _service = openSocket(gateway, new Arena(ARENA_SIZE), 5_353);
+    assertEquals(await wholePings(client), 5);
+    using injector = new Injector(internet);
+    injector.send(...[SERVER_PORT, 5_353, 20_000, 25_000].map(claim));
+    // The kernel believes it; the gateway does not ask it.
+    await eventually(async () =>
+      (await gateway.output(["ip", "route", "get", INTERNET])).includes("mtu 552") || null
+    );
+    assertEquals(await wholePings(client), 5);
+  },
+  { programs: PROGRAMS },
+);

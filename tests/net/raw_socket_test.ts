@@ -104,7 +104,10 @@ netTest(
     // 1,500 bytes fit, 1,501 do not, be they at a batch's start, end or in the middle.
     const sizes = [1481, 1480, 8, 1481, 1481, 1480, 1481, 8, 8, 1481];
     const packets = sizes.map((size, index) => numbered(index + 1, size));
+    const tooLong: number[] = [];
+    injector.socket.onTooLong = (packet) => tooLong.push(packet);
     assertEquals(injector.send(...packets), packets.length);
+    assertEquals(new Set(tooLong).size, 5);
     const fitting = sizes.flatMap((size, index) => size <= 1480 ? [index + 1] : []);
     assertEquals((await tap.waitFor(isNumbered, fitting.length)).map(numberOf), fitting);
     assertEquals([...injector.socket.errors], [[EMSGSIZE, 5]]);
