@@ -39,10 +39,12 @@ export const MAX_SESSIONS = 262_144;
 export const TCP_IN_USE_TIME = 300_000;
 /** Sessions that end in search of a port for one packet. */
 export const MAX_EVICTIONS = 8;
-/** For each direction: fragmented packets whose way is known, those whose first fragment has not come, and their bytes. */
+/** For each direction: fragmented packets whose first fragment has come, those whose has not, and the bytes of these. */
 export const MAX_DECIDED_TRAINS = 1024;
 export const MAX_WAITING_TRAINS = 1024;
 export const MAX_WAITING_BYTES = 1024 * 1024;
+/** Of what waits, one sender may have one of so many parts. */
+export const WAITING_PARTS = 8;
 /** Fragments of one packet that may wait for its first: 64 KiB in pieces of 1,024 bytes and more. */
 export const MAX_WAITING_FRAGMENTS = 64;
 /** ICMP errors of our own: for each receiver in a second (RFC 1812 section 4.3.2.8 asks for a limit). */

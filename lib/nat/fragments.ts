@@ -1,23 +1,17 @@
 /**
- * Owns fragments on their way through the NAT, in one direction: later ones have no ports, so they follow what was decided
+ * Fragments on their way through the NAT, in one direction: later ones have no ports, so they follow what was decided
  * for the first. Out of order they are kept as copies until the first comes (RFC 4787 REQ-14).
  *
- * Anybody can send fragments whose first never comes, so memory and time are bounded, and the oldest give way to new ones
- * (REQ-14a): under a flood, fragments that come in order and close together, as they do, still pass. Trains that
- * are decided and those that wait have tables of their own, so that the latter do not push out the former; so have the
- * two directions, so that strangers do not push out clients.
+ * Packets whose first fragment has come, of which there is a mapping and so a client, are shared out among clients: in a full
+ * table the client with the most loses its oldest, whether it sends them or is sent them. Fragments that wait have a table of
+ * their own, so that they do not push out the former; so have the two directions, so that strangers do not push out clients.
  */
+import { FairShares, type Place } from "../fair_shares.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import { destinationAddress, sourceAddress } from "./addresses.ts";
-import {
-  FRAGMENT_TIMEOUT,
-  MAX_DECIDED_TRAINS,
-  MAX_WAITING_BYTES,
-  MAX_WAITING_FRAGMENTS,
-  MAX_WAITING_TRAINS,
-} from "./constants.ts";
+import { FRAGMENT_TIMEOUT, MAX_DECIDED_TRAINS } from "./constants.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { hash } from "./hash.ts";
 import type { Link } from "./link.ts";
@@ -28,6 +22,7 @@ import {
   rewriteIdentification,
   SOURCE,
 } from "./rewrite.ts";
+import { WaitingFragments, type WaitingTrain } from "./waiting_fragments.ts";
 
 /** What becomes of the fragments of one packet. Addresses are signed. */
 export interface FragmentFate {
@@ -38,38 +33,55 @@ export interface FragmentFate {
   readonly identification: number;
 }
 
-/** The fragments of one packet. */
-interface Train {
+/** What names a packet whose fragments come one by one (RFC 791 section 3.2). Addresses are signed. */
+export interface Train {
   readonly source: number;
   readonly destination: number;
   readonly protocol: number;
   readonly identification: number;
-  /** ms */
-  readonly expiresAt: number;
-  /** Null until the first fragment has come. */
-  fate: FragmentFate | null;
-  /** Copies of later fragments that wait for the first. */
-  waiting: Uint8Array[];
 }
 
-/** Trains by a hash of what names them, the oldest first. Two with one hash: the newer takes the place. */
-type Trains = Map<number, Train>;
+interface DecidedTrain {
+  readonly train: Train;
+  readonly key: number;
+  readonly fate: FragmentFate;
+  /** ms */
+  readonly expiresAt: number;
+  place: Place<unknown, DecidedTrain> | null;
+}
+
+export interface FragmentsOptions {
+  readonly forwarder: Forwarder;
+  /** Random and secret, or senders could make their trains take others' places. */
+  readonly seed: number;
+  /** Whose an inner address (signed) is. */
+  readonly clientOf: (address: number) => unknown;
+  /** Whether clients send them; else they are sent them. */
+  readonly isOutbound: boolean;
+}
 
 export class Fragments {
-  readonly #decided: Trains = new Map();
-  readonly #waiting: Trains = new Map();
-  #waitingBytes = 0;
+  /** By a hash of what names them, the oldest first. Two with one hash: the newer takes the place. */
+  readonly #decided = new Map<number, DecidedTrain>();
+  readonly #shares = new FairShares<unknown, DecidedTrain>({
+    capacity: MAX_DECIDED_TRAINS,
+    evict: ({ key }) => this.#decided.delete(key),
+  });
+  readonly #waiting = new WaitingFragments();
   readonly #forwarder: Forwarder;
   readonly #memory: Memory;
   readonly #view: DataView;
   readonly #seed: number;
+  readonly #clientOf: (address: number) => unknown;
+  readonly #isOutbound: boolean;
 
-  /** @param seed random and secret, or senders could make their trains take others' places */
-  constructor(memory: Memory, options: { forwarder: Forwarder; seed: number }) {
+  constructor(memory: Memory, options: FragmentsOptions) {
     this.#memory = memory;
     this.#view = memory.view;
     this.#forwarder = options.forwarder;
     this.#seed = options.seed;
+    this.#clientOf = options.clientOf;
+    this.#isOutbound = options.isOutbound;
   }
 
   /** Trains that are kept. */
@@ -82,16 +94,20 @@ export class Fragments {
    *
    * @returns fragments that waited: `follow()` is to have them once the first has gone
    */
-  decide(packet: number, fate: FragmentFate, now: number): Uint8Array[] {
+  decide(packet: number, fate: FragmentFate, now: number): readonly Uint8Array[] {
     const key = this.#key(packet);
-    const waiting = this.#find(this.#waiting, key, packet, now);
-    if (waiting !== null) this.#forget(key, waiting);
-    this.#decided.delete(key);
-    if (this.#decided.size >= MAX_DECIDED_TRAINS) this.#decided.delete(oldest(this.#decided));
-    const train = this.#train(packet, now);
-    train.fate = fate;
-    this.#decided.set(key, train);
-    return waiting === null ? [] : waiting.waiting;
+    const waiting = this.#findWaiting(key, packet, now);
+    if (waiting !== null) this.#waiting.remove(waiting);
+    const other = this.#decided.get(key);
+    if (other !== undefined) this.#forget(other);
+    const train = this.#train(packet);
+    const client = this.#clientOf(this.#isOutbound ? train.source : fate.destination);
+    const expiresAt = now + FRAGMENT_TIMEOUT;
+    const decided: DecidedTrain = { train, key, fate, expiresAt, place: null };
+    // Not before this: it may evict.
+    decided.place = this.#shares.add(client, decided);
+    this.#decided.set(key, decided);
+    return waiting === null ? [] : waiting.fragments;
   }
 
   /** Sends on fragments that waited. */
@@ -105,30 +121,28 @@ export class Fragments {
   /** Takes a fragment that is not the first. */
   later(packet: number, now: number): void {
     const key = this.#key(packet);
-    const train = this.#find(this.#decided, key, packet, now);
-    if (train === null) this.#wait(key, packet, now);
-    else this.#forward(packet, train.fate!);
+    const decided = this.#findDecided(key, packet, now);
+    if (decided === null) this.#wait(key, packet, now);
+    else this.#forward(packet, decided.fate);
   }
 
   /** Whether a later fragment is known to be of a packet that is not the NAT's concern. */
   isForeign(packet: number, now: number): boolean {
-    return this.#find(this.#decided, this.#key(packet), packet, now)?.fate?.link === null;
+    return this.#findDecided(this.#key(packet), packet, now)?.fate.link === null;
   }
 
   /** Forgets trains whose time is over. */
   sweep(now: number): void {
-    for (const [key, train] of this.#decided) {
-      if (now >= train.expiresAt) this.#decided.delete(key);
+    for (const decided of this.#decided.values()) {
+      if (now < decided.expiresAt) break;
+      this.#forget(decided);
     }
-    for (const [key, train] of this.#waiting) {
-      if (now >= train.expiresAt) this.#forget(key, train);
-    }
+    this.#waiting.sweep(now);
   }
 
   clear(): void {
-    this.#decided.clear();
+    for (const decided of this.#decided.values()) this.#forget(decided);
     this.#waiting.clear();
-    this.#waitingBytes = 0;
   }
 
   #forward(packet: number, { link, source, destination, identification }: FragmentFate): void {
@@ -152,54 +166,52 @@ export class Fragments {
       this.#forwarder.drop(DropReason.natFragment, packet);
       return;
     }
-    let train = this.#find(this.#waiting, key, packet, now);
-    if (train === null) {
-      const other = this.#waiting.get(key);
-      if (other !== undefined) this.#forget(key, other);
-      train = this.#train(packet, now);
-      this.#waiting.set(key, train);
-    }
-    if (train.waiting.length >= MAX_WAITING_FRAGMENTS) {
-      this.#forwarder.drop(DropReason.natFragment, packet);
-      return;
-    }
-    train.waiting.push(this.#memory.bytes.slice(packet, packet + length));
-    this.#waitingBytes += length;
-    while (this.#waiting.size > MAX_WAITING_TRAINS || this.#waitingBytes > MAX_WAITING_BYTES) {
-      const first = oldest(this.#waiting);
-      this.#forget(first, this.#waiting.get(first)!);
-      this.#forwarder.drop(DropReason.natFragment, packet);
-    }
+    const waiting = this.#findWaiting(key, packet, now) ?? this.#addWaiting(key, packet, now);
+    const copy = this.#memory.bytes.slice(packet, packet + length);
+    const lost = this.#waiting.push(waiting, copy);
+    for (let i = 0; i < lost; i++) this.#forwarder.drop(DropReason.natFragment, packet);
   }
 
-  #train(packet: number, now: number): Train {
+  #addWaiting(key: number, packet: number, now: number): WaitingTrain {
+    const train = this.#train(packet);
+    // From outside, it is not known yet whom it is for.
+    const owner = this.#isOutbound ? this.#clientOf(train.source) : train.source;
+    return this.#waiting.add(key, train, owner, now);
+  }
+
+  #train(packet: number): Train {
     const view = this.#view;
     return {
       source: sourceAddress(view, packet),
       destination: destinationAddress(view, packet),
       protocol: ipv4.protocol(view, packet),
       identification: ipv4.identification(view, packet),
-      expiresAt: now + FRAGMENT_TIMEOUT,
-      fate: null,
-      waiting: [],
     };
   }
 
-  #find(trains: Trains, key: number, packet: number, now: number): Train | null {
+  #findDecided(key: number, packet: number, now: number): DecidedTrain | null {
+    const decided = this.#decided.get(key);
+    if (decided === undefined || now >= decided.expiresAt) return null;
+    return this.#isOf(packet, decided.train) ? decided : null;
+  }
+
+  #findWaiting(key: number, packet: number, now: number): WaitingTrain | null {
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined || now >= waiting.expiresAt) return null;
+    return this.#isOf(packet, waiting.train) ? waiting : null;
+  }
+
+  #isOf(packet: number, train: Train): boolean {
     const view = this.#view;
-    const train = trains.get(key);
-    const isThis = train !== undefined && now < train.expiresAt &&
-      train.identification === ipv4.identification(view, packet) &&
+    return train.identification === ipv4.identification(view, packet) &&
       train.source === sourceAddress(view, packet) &&
       train.destination === destinationAddress(view, packet) &&
       train.protocol === ipv4.protocol(view, packet);
-    return isThis ? train : null;
   }
 
-  /** Removes a train that waits. */
-  #forget(key: number, train: Train): void {
-    for (const fragment of train.waiting) this.#waitingBytes -= fragment.length;
-    this.#waiting.delete(key);
+  #forget(decided: DecidedTrain): void {
+    this.#decided.delete(decided.key);
+    if (decided.place !== null) this.#shares.remove(decided.place);
   }
 
   #key(packet: number): number {
@@ -212,8 +224,4 @@ export class Fragments {
     const name = ipv4.identification(view, packet) << 8 | ipv4.protocol(view, packet);
     return hash(addresses, name, this.#seed);
   }
-}
-
-function oldest(trains: Trains): number {
-  return trains.keys().next().value!;
 }

@@ -86,8 +86,10 @@ export class Nat {
     this.#flows = new Flows({ ...options, clientOf }, forwarder);
     this.#icmp = new IcmpTranslator(memory.view, { forwarder, flows: this.#flows, clientOf });
     this.#identifications = new Identifications(random());
-    this.#outboundFragments = new Fragments(memory, { forwarder, seed: random() });
-    this.#inboundFragments = new Fragments(memory, { forwarder, seed: random() });
+    const fragments = (isOutbound: boolean) =>
+      new Fragments(memory, { forwarder, clientOf, isOutbound, seed: random() });
+    this.#outboundFragments = fragments(true);
+    this.#inboundFragments = fragments(false);
   }
 
   /** Bytes of packet memory that `NatOptions.generated` must name. `mtu` is the larger of the two. */

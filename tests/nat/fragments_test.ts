@@ -134,18 +134,98 @@ Deno.test("at most 64 fragments of one packet wait", () => {
   assertEquals(world.outbound(list[0]).outside.length, 65);
 });
 
-Deno.test("a mebibyte of fragments waits at most, and the oldest give way", () => {
+/** An inner address of a client of its own. */
+function inner(client: number): string {
+  return `10.66.${client >> 8}.${client & 255}`;
+}
+
+Deno.test("a mebibyte of fragments waits at most, and the oldest are evicted", () => {
+  const world = new World();
+  const later = (client: number) => parts({ source: inner(client) })[1];
+  const size = later(0).length;
+  for (let client = 0; client < 1000; client++) assertSilent(world.outbound(later(client)));
+  const room = Math.floor(1024 * 1024 / size);
+  assertEquals(world.dropped(DropReason.natFragment), 1000 - room);
+  const sent = (client: number) =>
+    world.outbound(parts({ source: inner(client) })[0]).outside.length;
+  assertEquals([sent(999 - room), sent(1000 - room), sent(999)], [1, 2, 2]);
+});
+
+Deno.test("one sender has an eighth of the room for fragments that wait at most, and loses its own oldest", () => {
   const world = new World();
   const later = (identification: number) => parts({ identification })[1];
-  const size = later(0).length;
-  for (let identification = 0; identification < 1000; identification++) {
-    assertSilent(world.outbound(later(identification)));
-  }
-  const room = Math.floor(1024 * 1024 / size);
+  const room = Math.floor(1024 * 1024 / 8 / later(0).length);
+  for (let i = 0; i < 1000; i++) assertSilent(world.outbound(later(i)));
   assertEquals(world.dropped(DropReason.natFragment), 1000 - room);
   const sent = (identification: number) =>
     world.outbound(parts({ identification })[0]).outside.length;
   assertEquals([sent(999 - room), sent(1000 - room), sent(999)], [1, 2, 2]);
+});
+
+Deno.test("fragments of a client pass in whatever order, however many others send whose first never comes", () => {
+  const world = new World();
+  const [first, second, third] = parts({ source: CLIENT_2 });
+  const flood = () => {
+    for (let client = 0; client < 5; client++) {
+      for (let identification = 0; identification < 1500; identification++) {
+        world.outbound(parts({ source: inner(0x5000 + client), identification }, 400)[1]);
+      }
+    }
+  };
+  assertSilent(world.outbound(third));
+  flood();
+  assertEquals(world.outbound(first).outside.length, 2);
+  flood();
+  only(world.outbound(second), "outside");
+});
+
+Deno.test("fragments of a client pass behind their first, however many packets others begin and do not end", () => {
+  const world = new World();
+  const [first, second] = parts({ source: CLIENT_2 });
+  only(world.outbound(first), "outside");
+  for (let identification = 0; identification < 5000; identification++) {
+    world.outbound(parts({ identification })[0]);
+  }
+  only(world.outbound(second), "outside");
+});
+
+Deno.test("fragments from outside reach a client, whatever one sender sends to others or to nobody", () => {
+  const world = new World();
+  const portOf = (source: string) =>
+    read(only(world.outbound(buildUdp({ source, destination: REMOTE })), "outside")).sourcePort;
+  const [port, other] = [portOf(CLIENT_2), portOf(CLIENT)];
+  const whole = { destination: EXTERNAL, destinationPort: port };
+  const [first, second, third] = parts({ ...whole, source: REMOTE });
+  const flood = () => {
+    for (let identification = 0; identification < 5000; identification++) {
+      const begun = parts({
+        ...whole,
+        source: "192.0.2.9",
+        destinationPort: other,
+        identification,
+      });
+      world.inbound(begun[0]);
+      world.inbound(parts({ ...whole, source: "192.0.2.10", identification })[1]);
+    }
+  };
+  assertSilent(world.inbound(third));
+  flood();
+  assertEquals(world.inbound(first).inside.length, 2);
+  flood();
+  only(world.inbound(second), "inside");
+});
+
+Deno.test("fragments from outside that wait outlast a flood from forged addresses that is shorter than the room for it", () => {
+  const world = new World();
+  const out = only(world.outbound(buildUdp({ source: CLIENT, destination: REMOTE })), "outside");
+  const whole = { destination: EXTERNAL, destinationPort: read(out).sourcePort };
+  const [first, second, third] = parts({ ...whole, source: REMOTE });
+  assertSilent(world.inbound(third));
+  assertSilent(world.inbound(second));
+  for (let i = 0; i < 700; i++) {
+    assertSilent(world.inbound(parts({ ...whole, source: `192.0.${i >> 8}.${i & 255}` })[1]));
+  }
+  assertEquals(world.inbound(first).inside.length, 3);
 });
 
 Deno.test("a fragment longer than any link takes does not wait", () => {
