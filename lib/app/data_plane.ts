@@ -285,9 +285,7 @@ export class DataPlane {
         break;
       case "set-endpoint":
         for (const peer of this.#device.peers) {
-          peer.endpoint.address = command.address;
-          peer.endpoint.port = command.port;
-          peer.endpoint.source = 0;
+          peer.configureEndpoint(command);
           if (peer.endpoint.carrier === Carrier.fakeTcp) this.#link?.connectAgain(command, now);
         }
         break;
@@ -486,8 +484,11 @@ export class DataPlane {
     for (const { kind, peer } of this.#device.events) {
       // By a command of this very turn: nothing is begun for it any more.
       if (peer.isRemoved) continue;
-      // A new session, or another way to the peer: the path may take more or less than the last one.
-      if (kind === "handshake-completed" || kind === "endpoint-changed") {
+      // A new session, or another way to the peer: the path may take more or less than the last one. Where the peer has yet
+      // to prove that it is there, a session follows.
+      if (
+        kind === "handshake-completed" || (kind === "endpoint-changed" && peer.proof.isProven)
+      ) {
         this.#prober.start(peer, now);
       }
       if (kind === "released") this.#egress?.nat.releaseClient(peer, now);

@@ -20,6 +20,7 @@ import {
   messageType,
   paddedSize,
   RESPONSE_SIZE,
+  TRANSPORT_OVERHEAD,
   TRANSPORT_PACKET_OFFSET,
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
@@ -243,8 +244,9 @@ export class Device {
     // A probe only asks whether its carrier works. Whoever asks moves when the answer has arrived.
     if (isElsewhere && (!this.#followsCarrier || isProbe(view, packet, packetLength))) {
       this.#heard(peer, now);
-    } else this.#authenticated(peer, address, port, source, now, carrier);
+    } else this.#authenticated(peer, length, address, port, source, now, carrier);
     if (confirm(this.#indices, peer, keypair)) this.#sessionConfirmed(peer, now);
+    if (peer.proof.mayAsk(now)) this.#sendInitiation(peer, now);
     // The current key, whichever one the packet came under: a late packet under the previous one renews nothing.
     if (!peer.renewalAsked && peer.current?.isStaleForReceiving(now)) {
       peer.renewalAsked = true;
@@ -328,13 +330,15 @@ export class Device {
       this.authenticatedPeer = peer;
       const { address, port, source, carrier } = this.#from;
       if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
-        this.#authenticated(peer, address, port, source, now, carrier);
+        this.#authenticated(peer, length, address, port, source, now, carrier);
       } else this.#heard(peer, now);
       peer.timers.sessionDerived(now);
       // Of the two, only the responder has just sent an authenticated message as well.
       if (peer.next !== null) {
         peer.timers.authenticatedSent(now);
         peer.lastSentAt = now;
+        peer.proof.spend(RESPONSE_SIZE);
+        peer.proof.asked(now);
       }
     }
     return result.reason;
@@ -343,6 +347,7 @@ export class Device {
   /** An authenticated message came from this endpoint: the peer is there now (roaming), and it is alive. */
   #authenticated(
     peer: Peer,
+    length: number,
     address: number,
     port: number,
     source: number,
@@ -356,8 +361,10 @@ export class Device {
       endpoint.address = address >>> 0;
       endpoint.port = port;
       endpoint.carrier = carrier;
+      peer.proof.moved(endpoint);
       this.#report("endpoint-changed", peer);
     }
+    if (!peer.proof.isProven) peer.proof.received(length);
     endpoint.source = source >>> 0;
     this.#heard(peer, now);
   }
@@ -377,7 +384,13 @@ export class Device {
   }
 
   #sessionConfirmed(peer: Peer, now: number): void {
-    this.#handshakes.gate.proven.add(peer.endpoint.address, peer.endpoint.port);
+    const { address, port } = peer.endpoint;
+    const { sentTo } = peer.current!;
+    // The handshake may have been with another endpoint than the one that its last message seems to come from.
+    if (sentTo.address === address && sentTo.port === port) {
+      peer.proof.prove(peer.endpoint);
+      this.#handshakes.gate.proven.add(address, port);
+    }
     peer.timers.handshakeCompleted();
     peer.lastHandshakeUnixTime = this.#wallClock();
     peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
@@ -427,6 +440,7 @@ export class Device {
       this.initiate(peer, now);
       return;
     }
+    if (!peer.proof.spend(TRANSPORT_OVERHEAD)) return;
     if (this.#transport.seal(keypair, 0, 0, peer.endpoint)) this.#sealed(peer, keypair, now);
   }
 
@@ -480,7 +494,10 @@ export class Device {
       return false;
     }
     const at = slot + TRANSPORT_PACKET_OFFSET;
-    if (!this.#transport.seal(keypair, at, write(at), to)) return false;
+    const length = write(at);
+    // By another carrier goes an answer that is no longer than its question, or a probe to an endpoint that we chose.
+    if (to === peer.endpoint && !peer.proof.spend(length + TRANSPORT_OVERHEAD)) return false;
+    if (!this.#transport.seal(keypair, at, length, to)) return false;
     this.#sealed(peer, keypair, now);
     return true;
   }
@@ -498,6 +515,10 @@ export class Device {
   /** Pads a packet with zeros and seals it. */
   #sendData(peer: Peer, keypair: Keypair, offset: number, length: number, now: number): void {
     const padded = paddedSize(length, peer.mtu);
+    if (!peer.proof.spend(padded + TRANSPORT_OVERHEAD)) {
+      this.#drops.add(DropReason.endpointUnproven, length);
+      return;
+    }
     const { bytes } = this.#memory;
     for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
     // Before it is sealed, which may be in place; what finds no room in the queue goes nowhere.
@@ -525,8 +546,9 @@ export class Device {
   #sendInitiation(peer: Peer, now: number): void {
     const { timers } = peer;
     if (peer.endpoint.port === 0 || peer.isRemoved) return;
-    // Should the queue be full, the timer below tries again.
-    if (this.#handshakes.sendInitiation(peer, now)) {
+    // Should the queue be full, or the endpoint have had its bytes, the timer below tries again.
+    if (peer.proof.spend(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
+      peer.proof.asked(now);
       timers.authenticatedSent(now);
       peer.lastSentAt = now;
       if (peer.askedSince === NEVER) {
@@ -589,6 +611,7 @@ export class Device {
       timers.zeroKeysAt = NEVER;
       dropHandshake(this.#indices, peer);
       dropSessions(this.#indices, peer);
+      peer.proof.forget();
       this.#report("keys-zeroed", peer);
     }
     if (now >= timers.persistentKeepaliveAt) {
@@ -626,6 +649,7 @@ export class Device {
     this.#staged.drop(peer);
     dropHandshake(this.#indices, peer);
     dropSessions(this.#indices, peer);
+    peer.proof.forget();
     peer.forgetEndpoint();
     this.#report("released", peer);
   }

@@ -91,7 +91,8 @@ export class Handshakes {
     const fields = state.writeMessage1(encodeTai64n(wallClock()));
     if (fields === null) return false;
     const localIndex = this.#allocateIndex(peer);
-    peer.handshake = { state, localIndex };
+    const { address, port } = peer.endpoint;
+    peer.handshake = { state, localIndex, sentTo: { address, port } };
 
     const message = this.#options.memory.bytes.subarray(slot, slot + INITIATION_SIZE);
     const view = this.#options.memory.view;
@@ -154,7 +155,7 @@ export class Handshakes {
     if (refused !== DropReason.none) return { reason: refused, peer: null };
 
     const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
-    const { state } = peer.handshake;
+    const { state, sentTo } = peer.handshake;
     const fields = message.subarray(RESPONSE_EPHEMERAL_OFFSET, RESPONSE_MAC1_OFFSET);
     // A forged response leaves the handshake as it was: the true one may still come.
     const payload = state.readMessage2(fields, peer.presharedKey);
@@ -170,6 +171,7 @@ export class Handshakes {
         localIndex: receiverIndex,
         remoteIndex: senderIndex,
         createdAt: now,
+        sentTo,
       }),
     );
     return { reason: DropReason.none, peer };
@@ -226,6 +228,7 @@ export class Handshakes {
         localIndex,
         remoteIndex: senderIndex,
         createdAt: now,
+        sentTo: { address: from.address, port: from.port },
       }),
     );
     return { reason: DropReason.none, peer };
@@ -234,7 +237,7 @@ export class Handshakes {
   #makeKeypair(
     peer: Peer,
     keys: TransportKeys,
-    session: Pick<Keypair, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt">,
+    session: Pick<Keypair, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo">,
   ): Keypair {
     const { aead } = this.#options;
     const sending = aead.key(keys.sending);

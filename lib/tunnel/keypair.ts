@@ -13,6 +13,12 @@ import {
 } from "./constants.ts";
 import type { Peer } from "./peer.ts";
 
+/** An IPv4 address, host order, and port. */
+export interface SentTo {
+  readonly address: number;
+  readonly port: number;
+}
+
 export interface KeypairOptions {
   readonly peer: Peer;
   readonly sending: AeadKey;
@@ -23,6 +29,8 @@ export interface KeypairOptions {
   readonly remoteIndex: number;
   /** Monotonic ms. */
   readonly createdAt: number;
+  /** Where our message of the handshake went: who has the key received it there. */
+  readonly sentTo: SentTo;
 }
 
 export class Keypair {
@@ -35,6 +43,7 @@ export class Keypair {
   /** The peer's. */
   readonly remoteIndex: number;
   readonly createdAt: number;
+  readonly sentTo: SentTo;
   readonly replay: ReplayWindow = new ReplayWindow();
   /** The counter that the next message gets, as two uint32 halves: never handed out twice. */
   counterLow = 0;
@@ -48,6 +57,7 @@ export class Keypair {
     this.localIndex = options.localIndex;
     this.remoteIndex = options.remoteIndex;
     this.createdAt = options.createdAt;
+    this.sentTo = options.sentTo;
   }
 
   /** Whether a message may still be sent under this key. */

@@ -3,7 +3,8 @@ import type { CookieGenerator } from "../noise/cookie.ts";
 import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 import { Endpoint } from "./endpoint.ts";
-import type { Keypair } from "./keypair.ts";
+import { EndpointProof } from "./endpoint_proof.ts";
+import type { Keypair, SentTo } from "./keypair.ts";
 import type { Watch } from "./liveness.ts";
 import type { Timers } from "./timers.ts";
 import { TokenBucket } from "./token_bucket.ts";
@@ -28,6 +29,8 @@ export interface PeerOptions {
 export interface PendingHandshake {
   readonly state: Initiator;
   readonly localIndex: number;
+  /** Where it went. */
+  readonly sentTo: SentTo;
 }
 
 export class Peer {
@@ -40,6 +43,8 @@ export class Peer {
   readonly timers: Timers;
   readonly cookies: CookieGenerator;
   readonly endpoint: Endpoint = new Endpoint();
+  /** Whether the peer receives at its endpoint. */
+  readonly proof: EndpointProof = new EndpointProof();
   /** Where the configuration says that it is; null where it says nothing. */
   configuredEndpoint: { readonly address: number; readonly port: number } | null = null;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
@@ -125,6 +130,7 @@ export class Peer {
     this.endpoint.address = this.configuredEndpoint?.address ?? 0;
     this.endpoint.port = this.configuredEndpoint?.port ?? 0;
     this.endpoint.source = 0;
+    this.proof.chosen();
   }
 
   /** Bounds the rate each way, bits a second, or bounds it no more; as it was, what has been saved up stays. */

@@ -149,6 +149,8 @@ export const DropReason = {
   // Where clients may go.
   /** To an address that `EgressDeny` names. */
   egressDenied: 63,
+  /** More than may be sent to where a peer seems to be, but has not shown that it receives. */
+  endpointUnproven: 64,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

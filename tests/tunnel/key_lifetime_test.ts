@@ -6,7 +6,6 @@ import { DropReason } from "../../lib/wire/drop_reason.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import {
   connectedPair,
-  deliver,
   downward,
   INITIATION,
   sentBy,
@@ -133,7 +132,7 @@ Deno.test("a late packet under the previous key renews nothing", () => {
   simulation.run(1000);
   simulation.runUntil(toGateway.previous!.createdAt + 170_000);
   pair.sent.length = 0;
-  deliver(client, late);
+  client.receive(late, gateway);
   assertEquals(client.tun.written.length, 1);
   assertEquals(sentBy(pair, client), []);
 });

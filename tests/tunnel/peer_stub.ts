@@ -48,6 +48,7 @@ export function stubKeypair(
     localIndex,
     remoteIndex: 1,
     createdAt,
+    sentTo: { address: 0, port: 0 },
   });
 }
 

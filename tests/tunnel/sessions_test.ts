@@ -110,7 +110,8 @@ Deno.test("dropHandshake() destroys the handshake and frees its index, if there 
   dropHandshake(table, peer);
   let destroyed = 0;
   const state = { destroy: () => destroyed++ } as unknown as Initiator;
-  peer.handshake = { state, localIndex: table.allocate(peer, () => 77) };
+  const sentTo = { address: 0, port: 0 };
+  peer.handshake = { state, localIndex: table.allocate(peer, () => 77), sentTo };
   dropHandshake(table, peer);
   dropHandshake(table, peer);
   assertEquals([table.peer(77), peer.handshake, destroyed], [null, null, 1]);
