@@ -17,7 +17,9 @@ export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
+export const ENOTDIR = 20;
 export const EINVAL = 22;
+export const ELOOP = 40;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
@@ -43,13 +45,14 @@ const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> 
   [EBUSY]: ["EBUSY", "device or resource busy"],
   [EEXIST]: ["EEXIST", "file exists"],
   [ENODEV]: ["ENODEV", "no such device"],
-  20: ["ENOTDIR", "not a directory"],
+  [ENOTDIR]: ["ENOTDIR", "not a directory"],
   [EINVAL]: ["EINVAL", "invalid argument"],
   24: ["EMFILE", "too many open files"],
   28: ["ENOSPC", "no space left on device"],
   32: ["EPIPE", "broken pipe"],
   34: ["ERANGE", "numerical result out of range"],
   38: ["ENOSYS", "function not implemented"],
+  [ELOOP]: ["ELOOP", "a symbolic link that is not followed"],
   [EMSGSIZE]: ["EMSGSIZE", "message too long"],
   92: ["ENOPROTOOPT", "protocol not available"],
   93: ["EPROTONOSUPPORT", "protocol not supported"],

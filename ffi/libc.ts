@@ -14,6 +14,28 @@ const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   /** `int open(const char *path, int flags)` */
   open: { parameters: ["buffer", "i32"], result: "i32" },
+  /** `int openat(int dirfd, const char *path, int flags, mode_t mode)` */
+  openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" },
+  /** `int mkdirat(int dirfd, const char *path, mode_t mode)` */
+  mkdirat: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** `int renameat(int olddirfd, const char *oldpath, int newdirfd, const char *newpath)` */
+  renameat: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" },
+  /** `int linkat(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, int flags)` */
+  linkat: { parameters: ["i32", "buffer", "i32", "buffer", "i32"], result: "i32" },
+  /** `int unlinkat(int dirfd, const char *path, int flags)` */
+  unlinkat: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  /** `ssize_t readlinkat(int dirfd, const char *path, char *buffer, size_t size)` */
+  readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "i32" },
+  /** `int fchown(int fd, uid_t owner, gid_t group)` */
+  fchown: { parameters: ["i32", "u32", "u32"], result: "i32" },
+  /** `int fchmod(int fd, mode_t mode)` */
+  fchmod: { parameters: ["i32", "u32"], result: "i32" },
+  /** `int ftruncate(int fd, off_t length)` */
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  /** `int fsync(int fd)` */
+  fsync: { parameters: ["i32"], result: "i32" },
+  /** `int flock(int fd, int operation)` */
+  flock: { parameters: ["i32", "i32"], result: "i32" },
   /** `int ioctl(int fd, unsigned long request, void *argument)`; every request used here fits 32 bits */
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
   /** `int ioctl(int fd, unsigned long request, unsigned long value)`, for requests whose argument is a number */

@@ -1,6 +1,5 @@
-/** Owns where the configurations of a gateway's clients are kept: in a folder beside the gateway's own. */
+/** Files of a gateway's clients: where their configurations are kept, in a folder beside the gateway's own. */
 import { basename, dirname, join } from "node:path";
-import { followLink, removeFile } from "./config_store.ts";
 
 /**
  * The file of the client with this name, as in `server.peers/laptop.conf` beside `server.conf`. It holds the client's
@@ -9,18 +8,18 @@ import { followLink, removeFile } from "./config_store.ts";
  * @param configPath the gateway's configuration
  */
 export function clientFilePath(configPath: string, name: string): string {
-  return join(folderOf(configPath), `${name}.conf`);
+  const file = followLink(configPath);
+  return join(dirname(file), clientFolderName(configPath), clientFileName(name));
 }
 
-/** Removes the client's file, and the folder with the last of them. @returns whether there was one */
-export function removeClientFile(configPath: string, name: string): boolean {
-  const removed = removeFile(clientFilePath(configPath, name));
-  try {
-    Deno.removeSync(folderOf(configPath));
-  } catch {
-    // There are others, or none was ever kept here.
-  }
-  return removed;
+/** The name of the folder. */
+export function clientFolderName(configPath: string): string {
+  return `${basename(followLink(configPath), ".conf")}.peers`;
+}
+
+/** The name of a client's file in it. */
+export function clientFileName(name: string): string {
+  return `${name}.conf`;
 }
 
 /** The client's file, or null where it is not kept. */
@@ -33,7 +32,12 @@ export function readClientFile(configPath: string, name: string): string | null 
   }
 }
 
-function folderOf(configPath: string): string {
-  const file = followLink(configPath);
-  return join(dirname(file), `${basename(file, ".conf")}.peers`);
+/** The file that a path stands for where it is a symbolic link: a new file must not take the link's place. */
+function followLink(path: string): string {
+  try {
+    return Deno.lstatSync(path).isSymlink ? Deno.realPathSync(path) : path;
+  } catch {
+    // Whoever reads it will say what is wrong with it.
+    return path;
+  }
 }

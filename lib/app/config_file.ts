@@ -3,8 +3,13 @@ import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { parseConfig } from "../config/parse_config.ts";
 
-/** A thousand peers take 200 KiB. */
-const MAX_BYTES = 1024 * 1024;
+/** Bytes; a thousand peers take 200 KiB. */
+export const MAX_CONFIG_SIZE: number = 1024 * 1024;
+
+export interface ReadConfig {
+  readonly text: string;
+  readonly config: Config;
+}
 
 /**
  * Reads and parses the file that `--config` names. A file that others can read is a warning.
@@ -16,8 +21,20 @@ export function loadConfig(path: string): Config {
 }
 
 /** The same, with the text as it stands in the file. */
-export function readConfig(path: string): { readonly text: string; readonly config: Config } {
-  const { bytes, mode } = readBounded(path);
+export function readConfig(path: string): ReadConfig {
+  return configOf(path, readBounded(path));
+}
+
+/**
+ * The same of a file that has been read already.
+ *
+ * @param path as messages name it
+ */
+export function configOf(
+  path: string,
+  { bytes, mode }: { readonly bytes: Uint8Array; readonly mode: number },
+): ReadConfig {
+  if (bytes.length > MAX_CONFIG_SIZE) throw unreadable(path, "it is longer than 1 MiB");
   const text = decode(bytes, path);
   const config = parseConfig(text, path);
   if ((mode & 0o077) === 0) return { text, config };
@@ -32,13 +49,12 @@ function readBounded(path: string): { bytes: Uint8Array; mode: number } {
     const info = file.statSync();
     if (info.isDirectory) throw unreadable(path, "it is a directory");
     // One byte more than allowed tells a file that is too long from one that is not, whatever its size says.
-    const bytes = new Uint8Array(MAX_BYTES + 1);
+    const bytes = new Uint8Array(MAX_CONFIG_SIZE + 1);
     let length = 0;
     for (let read: number | null = 0; read !== null && length < bytes.length;) {
       read = file.readSync(bytes.subarray(length));
       length += read ?? 0;
     }
-    if (length > MAX_BYTES) throw unreadable(path, "it is longer than 1 MiB");
     return { bytes: bytes.subarray(0, length), mode: info.isFile ? info.mode ?? 0 : 0 };
   } catch (error) {
     if (error instanceof ConfigError) throw error;

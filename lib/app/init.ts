@@ -15,7 +15,8 @@ import { shellWord } from "./shell_word.ts";
  */
 export function runInit({ endpoint, subnet, out }: InitRequest): number {
   const address = { address: subnet.address + 1, prefixLength: subnet.prefixLength };
-  createFile(out, serverText({ privateKey: newPrivateKey(), address, endpoint }));
+  const text = serverText({ privateKey: newPrivateKey(), address, endpoint });
+  createFile({ path: out, text });
   const file = shellWord(out);
   writeText(
     Deno.stdout,

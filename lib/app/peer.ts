@@ -135,13 +135,17 @@ function showCode(configPath: string, peer: PeerConfig): void {
 }
 
 async function remove({ configPath, name }: Request<"remove">): Promise<number> {
-  const { peer, server, fileRemoved } = await removePeer(configPath, name);
+  const { peer, server, fileRemoved, problem } = await removePeer(configPath, name);
   warn(server);
-  const file = fileRemoved ? ", and its own configuration is removed" : "";
-  writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
+  if (problem === null) {
+    const file = fileRemoved ? ", and its own configuration is removed" : "";
+    writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
+  }
+  // First of all it must not get in any more, whatever became of the file.
   for (const where of await heedRemoval(server, peer)) {
     writeText(Deno.stdout, `The gateway that runs on ${where} lets it in no more.\n`);
   }
+  if (problem !== null) throw problem;
   return ExitCode.ok;
 }
 

@@ -7,9 +7,8 @@ import { clientText, FULL_TUNNEL, withoutPeer, withPeer } from "../config/config
 import { parseConfig } from "../config/parse_config.ts";
 import { publicKey } from "../noise/x25519.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
-import { clientFilePath, removeClientFile } from "./client_files.ts";
-import { readConfig } from "./config_file.ts";
-import { createFile, followLink, lockFolderOf, removeFile, replaceFile } from "./config_store.ts";
+import { clientFileName, clientFilePath, clientFolderName } from "./client_files.ts";
+import { createFile, LockedConfig, removeFile } from "./config_store.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { newPresharedKey, newPrivateKey } from "./keys.ts";
 import { findPeer } from "./peer_names.ts";
@@ -36,9 +35,8 @@ export async function addPeer(
   configPath: string,
   request: Omit<PeerAddition, "action">,
 ): Promise<AddedPeer> {
-  const file = followLink(configPath);
-  using _lock = await lockFolderOf(file);
-  const { text, config } = readConfig(configPath);
+  using file = await LockedConfig.open(configPath);
+  const { text, config } = file.read();
   refuseTakenName(config, request.name);
   const address = freeAddress(config) ?? refuseFullPool(config);
   const endpoint = request.endpoint ?? config.interface.publicEndpoint ?? refuseNowhere(config);
@@ -57,34 +55,51 @@ export async function addPeer(
   // What is written can be read again, whatever the file was like.
   const server = parseConfig(ofServer, configPath);
 
-  const path = request.out === "-" ? null : request.out ?? clientFilePath(configPath, request.name);
-  if (path !== null) createFile(path, ofClient);
+  const { out = clientFilePath(configPath, request.name) } = request;
+  const path = out === "-" ? null : out;
+  const place = [clientFolderName(configPath), clientFileName(request.name)] as const;
+  if (request.out === undefined) file.createBeside(...place, { path: out, text: ofClient });
+  else if (path !== null) createFile({ path, text: ofClient });
   try {
-    replaceFile(file, ofServer);
+    file.replace(ofServer);
   } catch (error) {
-    if (path !== null) removeFile(path);
+    if (request.out === undefined) file.removeBeside(...place);
+    else if (path !== null) removeFile(path);
     throw error;
   }
   return { peer: findPeer(server, request.name), server, text: ofClient, path };
+}
+
+/** A client that was to be taken out. */
+export interface RemovedPeer {
+  readonly peer: PeerConfig;
+  readonly server: Config;
+  /** Whether its own configuration was kept, and is removed. */
+  readonly fileRemoved: boolean;
+  /** Why the gateway's file still has it; null where it has not. A gateway that runs has to be told all the same. */
+  readonly problem: AppError | null;
 }
 
 /**
  * Takes a client out of the gateway's configuration, and removes its own where it is kept.
  *
  * @param name its name or public key
- * @throws {ConfigError | AppError} with nothing changed
+ * @throws {ConfigError | AppError} where it is not known which client that is
  */
-export async function removePeer(
-  configPath: string,
-  name: string,
-): Promise<{ readonly peer: PeerConfig; readonly server: Config; readonly fileRemoved: boolean }> {
-  const file = followLink(configPath);
-  using _lock = await lockFolderOf(file);
-  const { text, config } = readConfig(configPath);
+export async function removePeer(configPath: string, name: string): Promise<RemovedPeer> {
+  using file = await LockedConfig.open(configPath);
+  const { text, config } = file.read();
   const peer = findPeer(config, name);
-  replaceFile(file, withoutPeer(text, peer));
-  const fileRemoved = peer.name !== null && removeClientFile(configPath, peer.name);
-  return { peer, server: config, fileRemoved };
+  const removed = { peer, server: config };
+  try {
+    file.replace(withoutPeer(text, peer));
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return { ...removed, fileRemoved: false, problem: error };
+  }
+  const fileRemoved = peer.name !== null &&
+    file.removeBeside(clientFolderName(configPath), clientFileName(peer.name));
+  return { ...removed, fileRemoved, problem: null };
 }
 
 function refuseTakenName({ fileName, peers }: Config, name: string): void {
