@@ -321,6 +321,12 @@ $lines
 LINES
 }
 
+# mine FOLDER: makes it, if need be. Another user's, or a link, is left alone: in /tmp anybody can put one in our way.
+mine() {
+  [ -e "$1" ] || [ -h "$1" ] || mkdir "$1" || :
+  [ -d "$1" ] && [ ! -h "$1" ] && [ -O "$1" ]
+}
+
 payload() { tail -c "+$((@HEAD_BYTES@ + 1))" "$self"; }
 sum() { sha256sum 2>/dev/null || shasum -a 256 2>/dev/null || openssl dgst -sha256 -r 2>/dev/null; }
 
@@ -328,10 +334,11 @@ sum() { sha256sum 2>/dev/null || shasum -a 256 2>/dev/null || openssl dgst -sha2
 # is the same whoever moves it. So neither two first starts at once nor a repair while it runs do any harm.
 unpack() (
   umask 022
-  mkdir -p "$1/deno" || exit 1
+  parent=${1%/*}
+  mkdir -p "${parent%/*}/" && mine "$parent" && mine "$1" && mine "$1/deno" || exit 1
   # What the engine keeps there cannot be trusted either if others could change it.
   ours "$1" ||
-    { chmod go-w "${1%/*}" "$1" && rm -rf "$1/deno" && mkdir "$1/deno" && ours "$1"; } || exit 1
+    { chmod go-w "$parent" && mine "$1" && chmod go-w "$1" && rm -rf "$1/deno" && mine "$1/deno" && ours "$1"; } || exit 1
   find "$1" -name '.new.*' -mmin +60 -exec rm -rf {} +
   new=$(mktemp -d "$1/.new.XXXXXX") || exit 1
   trap 'rm -rf "$new"' EXIT

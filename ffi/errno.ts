@@ -19,6 +19,7 @@ export const EEXIST = 17;
 export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EINVAL = 22;
+export const EPIPE = 32;
 export const ELOOP = 40;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
@@ -49,7 +50,7 @@ const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> 
   [EINVAL]: ["EINVAL", "invalid argument"],
   24: ["EMFILE", "too many open files"],
   28: ["ENOSPC", "no space left on device"],
-  32: ["EPIPE", "broken pipe"],
+  [EPIPE]: ["EPIPE", "broken pipe"],
   34: ["ERANGE", "numerical result out of range"],
   38: ["ENOSYS", "function not implemented"],
   [ELOOP]: ["ELOOP", "a symbolic link that is not followed"],

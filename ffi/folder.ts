@@ -228,6 +228,12 @@ export class Folder implements Disposable {
     return statusOf(this.#libc, this.#fd, this.path);
   }
 
+  /** Whether something has this name here. */
+  has(name: string): boolean {
+    using found = this.#look(name);
+    return found !== null;
+  }
+
   /** What has a name here, and is no link, for reading. A pipe is not waited for. */
   open(name: string): OpenFile {
     return this.#file(name, O_RDONLY | O_NONBLOCK);

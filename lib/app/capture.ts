@@ -1,4 +1,6 @@
 /** Owns `vpn capture`: has a running instance capture packets, and writes them to a file or to standard output. */
+import { EPIPE, SystemCallError } from "../../ffi/errno.ts";
+import { Folder, type OpenFile } from "../../ffi/folder.ts";
 import type { CaptureCounts } from "../capture/capture.ts";
 import type { CaptureOptions } from "../cli/command.ts";
 import { quoted } from "../config/config_error.ts";
@@ -10,6 +12,8 @@ import { listenForStop } from "./stop_signal.ts";
 
 /** Packets are nobody else's business. */
 const OWNER_ONLY = 0o600;
+/** Folders of root's, with links in one of them that no path stands for. */
+const DEVICE = /^\/(?:dev|proc)\//;
 /** In place of a file: standard output. */
 const STANDARD_OUTPUT = "-";
 
@@ -61,8 +65,8 @@ function captureParams({ peer, snapLength }: CaptureOptions): CaptureParams {
 /** Where packets go. */
 class CaptureOutput implements Disposable {
   readonly #path: string;
-  #stream: { writeSync(bytes: Uint8Array): number } | null = null;
-  #file: Deno.FsFile | null = null;
+  #write: ((bytes: Uint8Array<ArrayBuffer>) => void) | null = null;
+  #resource: Disposable | null = null;
   #error: unknown = null;
 
   constructor(path: string) {
@@ -71,17 +75,15 @@ class CaptureOutput implements Disposable {
 
   /** Whether something has been written, or was meant to be. */
   get isOpen(): boolean {
-    return this.#stream !== null || this.#error !== null;
+    return this.#write !== null || this.#error !== null;
   }
 
   /** Writes all of it. Returns false when nothing more can be written, as `failure()` tells. */
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array<ArrayBuffer>): boolean {
     if (this.#error !== null) return false;
     try {
-      const stream = this.#stream ??= this.#open();
-      for (let written = 0; written < bytes.length;) {
-        written += stream.writeSync(bytes.subarray(written));
-      }
+      const write = this.#write ??= this.#open();
+      write(bytes);
       return true;
     } catch (error) {
       this.#error = error;
@@ -93,6 +95,7 @@ class CaptureOutput implements Disposable {
   failure(): AppError | null {
     const error = this.#error;
     if (error === null || error instanceof Deno.errors.BrokenPipe) return null;
+    if (error instanceof SystemCallError && error.errno === EPIPE) return null;
     const why = error instanceof Error ? error.message : String(error);
     return new AppError(`Cannot write packets to ${quoted(this.#path)}: ${why}`, {
       exitCode: ExitCode.usage,
@@ -101,15 +104,38 @@ class CaptureOutput implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#file?.close();
+    this.#resource?.[Symbol.dispose]();
   }
 
-  #open(): { writeSync(bytes: Uint8Array): number } {
-    if (this.#path === STANDARD_OUTPUT) return Deno.stdout;
-    const options = { write: true, create: true, truncate: true, mode: OWNER_ONLY };
-    const file = this.#file = Deno.openSync(this.#path, options);
+  #open(): (bytes: Uint8Array<ArrayBuffer>) => void {
+    if (this.#path === STANDARD_OUTPUT) return (bytes) => writeAll(Deno.stdout, bytes);
+    if (DEVICE.test(this.#path)) {
+      const device = this.#resource = Deno.openSync(this.#path, { write: true });
+      return (bytes) => writeAll(device, bytes);
+    }
+    const file = this.#resource = openFile(this.#path);
+    return (bytes) => file.write(bytes);
+  }
+}
+
+/** Opens a file where others may change its folder meanwhile: nothing but it is emptied, and has its mode changed. */
+function openFile(path: string): OpenFile {
+  const { folder, name } = Folder.find(path);
+  using _folder = folder;
+  if (!folder.has(name)) return folder.create(name, OWNER_ONLY);
+  using opened = new DisposableStack();
+  const file = opened.use(folder.openToWrite(name));
+  if (file.isRegular) {
     // One that was there already has a mode of its own.
-    if (file.statSync().isFile) Deno.chmodSync(this.#path, OWNER_ONLY);
-    return file;
+    file.setMode(OWNER_ONLY);
+    file.truncate();
+  }
+  opened.move();
+  return file;
+}
+
+function writeAll(stream: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.length;) {
+    written += stream.writeSync(bytes.subarray(written));
   }
 }

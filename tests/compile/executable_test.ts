@@ -263,6 +263,31 @@ cacheTest(
   },
 );
 
+cacheTest("vpn makes and removes nothing where a link in its way leads", async (cache) => {
+  await startIn(cache);
+  const folder = unpackedIn(cache);
+  const hash = folder.slice(folder.lastIndexOf("/") + 1);
+  const victim = `${cache}-victim`;
+  // In /tmp anybody can put either link there before the first start.
+  for (const [at, target] of [["", victim], [`/${hash}`, `${victim}/${hash}`]] as const) {
+    await Deno.mkdir(`${victim}/${hash}/deno/precious`, { recursive: true });
+    await Deno.mkdir(`${victim}/kept`);
+    await Deno.chmod(victim, 0o777);
+    const temporary = `${cache}-tmp${at === "" ? 1 : 2}`;
+    const own = `${temporary}/vpn-${Deno.uid()}`;
+    await Deno.mkdir(at === "" ? temporary : own, { recursive: true });
+    await Deno.symlink(target, own + at);
+    const { code } = await run(null, [EXECUTABLE, "--version"], {
+      env: { VPN_CACHE: "/dev/null", XDG_CACHE_HOME: "/dev/null", TMPDIR: temporary },
+    });
+    assertEquals(code, 1);
+    assert(Deno.statSync(`${victim}/${hash}/deno/precious`).isDirectory);
+    assertEquals(Deno.statSync(victim).mode! & 0o777, 0o777);
+    assertEquals(Array.from(Deno.readDirSync(`${victim}/${hash}`), ({ name }) => name), ["deno"]);
+    await Deno.remove(victim, { recursive: true });
+  }
+});
+
 cacheTest("vpn says so in one line when the executable is damaged", async (cache) => {
   const copy = `${cache}-vpn`;
   await Deno.copyFile(EXECUTABLE, copy);

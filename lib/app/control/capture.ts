@@ -69,7 +69,7 @@ export function captureEvent(chunk: Uint8Array<ArrayBuffer>): CaptureEvent {
 }
 
 /** The bytes in an event, which only our own program sends. */
-export function chunkOf(event: unknown): Uint8Array {
+export function chunkOf(event: unknown): Uint8Array<ArrayBuffer> {
   if (!isObject(event) || typeof event["chunk"] !== "string") {
     throw new TypeError("Cannot read what was captured: it is of another version of vpn");
   }

@@ -4,6 +4,7 @@
  * Several of our processes may have the file in turn, and end in any order. Whoever ends while its own text is there puts
  * another living one's there, or else what was before all of them; whoever ends while it is not leaves it.
  */
+import { Folder } from "../../../ffi/folder.ts";
 import { basename, dirname, resolve } from "node:path";
 import { formatResolvConf, nameServersOf, readMarker, type Resolvers } from "./resolv_conf.ts";
 
@@ -126,22 +127,21 @@ function write(change: ResolvConfChange, text: string): void {
 }
 
 /** Atomically: who reads the file sees the old one or the new one. Where that cannot be, it is overwritten. */
-function replace(change: ResolvConfChange, bytes: Uint8Array): void {
+function replace(change: ResolvConfChange, bytes: Uint8Array<ArrayBuffer>): void {
   const { path } = change;
   const temporary = temporaryPath(change);
   const status = ifThere(() => Deno.statSync(path));
   try {
-    remove(temporary);
-    using file = Deno.openSync(temporary, { write: true, createNew: true, mode: 0o644 });
-    writeAll(file, bytes);
-    if (status !== null) {
-      Deno.chownSync(temporary, status.uid, status.gid);
-      Deno.chmodSync(temporary, status.mode! & 0o7777);
-    } else {
-      Deno.chmodSync(temporary, 0o644);
-    }
-    file.syncDataSync();
-    Deno.renameSync(temporary, path);
+    // By descriptors: the folder may be another service's, which could lead a change of owner to any file.
+    const { folder, name } = Folder.find(path, { followLast: false });
+    using _folder = folder;
+    folder.remove(basename(temporary));
+    using file = folder.create(basename(temporary), 0o644);
+    file.write(bytes);
+    if (status !== null) file.setOwner(status.uid!, status.gid!);
+    file.setMode(status === null ? 0o644 : status.mode! & 0o7777);
+    file.sync();
+    folder.rename(basename(temporary), name);
   } catch {
     // The file is a mount of its own (EBUSY), as containers have it, or only the directory cannot be written. If the
     // file itself cannot be written either, that is the error to tell of.
