@@ -16,12 +16,12 @@ const IP_PMTUDISC_PROBE = 3;
 const SOCKADDR_IN_SIZE = 16;
 
 export class DatagramSocket implements Disposable {
+  readonly fd: number;
   readonly #libc: Libc;
-  readonly #fd: number;
 
   private constructor(libc: Libc, fd: number) {
     this.#libc = libc;
-    this.#fd = fd;
+    this.fd = fd;
   }
 
   /**
@@ -67,13 +67,13 @@ export class DatagramSocket implements Disposable {
   dontFragment(): void {
     const value = new Uint8Array(Uint32Array.of(IP_PMTUDISC_PROBE).buffer);
     const { symbols } = this.#libc;
-    const set = symbols.setsockopt(this.#fd, SOL_IP, IP_MTU_DISCOVER, value, value.length);
+    const set = symbols.setsockopt(this.fd, SOL_IP, IP_MTU_DISCOVER, value, value.length);
     check(this.#libc, set, "set DF on UDP socket");
   }
 
   /** @throws {SystemCallError} */
   send(datagram: Uint8Array<ArrayBuffer>): void {
-    const result = this.#libc.symbols.send(this.#fd, datagram, BigInt(datagram.length), 0);
+    const result = this.#libc.symbols.send(this.fd, datagram, BigInt(datagram.length), 0);
     check(this.#libc, result, "send datagram");
   }
 
@@ -84,7 +84,7 @@ export class DatagramSocket implements Disposable {
    * @throws {SystemCallError} ECONNREFUSED where nobody listens there
    */
   receive(buffer: Uint8Array<ArrayBuffer>): number {
-    const length = this.#libc.symbols.recv(this.#fd, buffer, BigInt(buffer.length), 0);
+    const length = this.#libc.symbols.recv(this.fd, buffer, BigInt(buffer.length), 0);
     if (length >= 0) return length;
     const errno = this.#libc.errno();
     if (errno === EAGAIN || errno === EINTR) return -1;
@@ -92,6 +92,6 @@ export class DatagramSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#libc.symbols.close(this.#fd);
+    this.#libc.symbols.close(this.fd);
   }
 }

@@ -74,6 +74,21 @@ export class Epoll implements Disposable {
     throw new SystemCallError("wait for events", errno);
   }
 
+  /**
+   * The same on one of the runtime's threads: the calling one goes on meanwhile, and may add and remove descriptors. One at a
+   * time.
+   */
+  async waitElsewhere(timeout: number): Promise<number> {
+    const count = await this.#libc.symbols.epoll_wait_elsewhere(
+      this.fd,
+      this.#eventsPointer,
+      this.#capacity,
+      timeout,
+    );
+    // The errno is that thread's. With a set that is there, a signal is all that can have come between.
+    return Math.max(0, count);
+  }
+
   /** The descriptor of event `index` of the last `wait()`. */
   descriptor(index: number): number {
     return this.#arena.view.getInt32(this.#events + index * EVENT_SIZE + EVENT_DATA, true);

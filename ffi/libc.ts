@@ -80,6 +80,12 @@ const SYMBOLS = {
   epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   /** `int epoll_wait(int epfd, struct epoll_event *events, int count, int timeout_ms)` */
   epoll_wait: { parameters: ["i32", "pointer", "i32", "i32"], result: "i32" },
+  epoll_wait_elsewhere: {
+    name: "epoll_wait",
+    parameters: ["i32", "pointer", "i32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   /** `int clock_gettime(clockid_t clock, struct timespec *time)` */
   clock_gettime: { parameters: ["i32", "pointer"], result: "i32" },
 

@@ -194,6 +194,7 @@ export async function runClient(options: RunOptions): Promise<number> {
         aead,
         dataPlane,
         hasNat: false,
+        dnsProxy: null,
         logger,
       }),
     );

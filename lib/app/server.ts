@@ -7,7 +7,9 @@ import { CarrierGuard } from "./carrier_guard.ts";
 import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
 import { openControl } from "./control/control.ts";
+import { peersByKey } from "./control/live_peers.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
+import type { PeerNetworks } from "./dns/clients.ts";
 import { DnsProxy } from "./dns_proxy.ts";
 import { ExitCode } from "./errors.ts";
 import { Gateway } from "./gateway.ts";
@@ -92,10 +94,12 @@ export async function runServer(options: RunOptions): Promise<number> {
     network.bringUp(settings);
     network.addRoutes(settings, planPeerRoutes(config));
     gateway.open();
-    services.use(
+    let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(config.peers);
+    const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
         address: config.interface.addresses[0].address,
         upstreams: config.interface.dnsProxy,
+        peers: () => peers,
         logger: getLogger("dns"),
       }),
     );
@@ -113,6 +117,7 @@ export async function runServer(options: RunOptions): Promise<number> {
         settings,
         journal,
         log,
+        onPeersChange: (changed) => peers = changed,
       }),
     );
     services.use(
@@ -123,6 +128,7 @@ export async function runServer(options: RunOptions): Promise<number> {
         aead,
         dataPlane,
         hasNat: typeof gateway.dataPlaneConfig.egress === "object",
+        dnsProxy,
         logger,
       }),
     );

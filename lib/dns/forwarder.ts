@@ -1,16 +1,19 @@
 /**
- * Owns the forwarding of queries: from the cache, or from the first upstream that answers.
+ * DNS forwarder: answers queries from the cache, or by the first upstream that has an answer.
  *
- * Sockets, time and randomness come in from outside. An answer counts only when id and question are those that were asked
- * (RFC 5452 section 9): without that, anybody who guesses a port could plant an answer in the cache.
+ * - Equal questions under way are one question upstream: many at a time would be as many targets for a forger, and a guess
+ *   at one of them is found by the birthday paradox (RFC 5452 section 5).
+ * - Queries that wait are bounded, with fair shares: in a full table the client with the most loses its oldest.
+ *
+ * Sockets, time and randomness come in from outside.
  */
-import { DnsCache } from "./cache.ts";
+import { FairShares, type Place } from "../fair_shares.ts";
+import { type Client, DnsCache } from "./cache.ts";
 import {
   answerFor,
   cacheKey,
   failure,
   FLAG_RESPONSE,
-  FLAG_TRUNCATED,
   HEADER_SIZE,
   isQuery,
   parse,
@@ -20,99 +23,188 @@ import {
   RCODE_SERVER_FAILURE,
   responseCode,
   truncated,
-  withId,
-  withoutOptions,
 } from "./message.ts";
+import { type Exchange, Upstream, type UpstreamOptions } from "./upstream.ts";
 
-/** Queries under way at one time; more are answered with a failure at once. */
-const MAX_IN_FLIGHT = 256;
+/** Queries that wait for an answer at one time, and so the most sockets to upstreams. */
+const MAX_WAITING = 512;
 
 /** How a query came, and so how long its answer may be. */
 export type Transport = "udp" | "tcp";
 
-export interface ForwarderOptions {
+export interface ForwarderOptions extends Omit<UpstreamOptions, "address" | "onWrong"> {
   /** IPv4 addresses of the upstream resolvers, host order, in the order in which they are tried. */
   readonly upstreams: readonly number[];
-  /**
-   * Sends a query to an upstream and hands over each message that comes back to `accept`, until it returns true or time
-   * is up: then it resolves to that message, or to null.
-   */
-  readonly exchange: (
-    upstream: number,
-    query: Uint8Array<ArrayBuffer>,
-    transport: Transport,
-    accept: (answer: Uint8Array) => boolean,
-  ) => Promise<Uint8Array | null>;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Draws an unsigned 16-bit number. */
-  readonly randomId: () => number;
+}
+
+/** An answer under the id and in the spelling of whoever asked first. */
+interface Answer {
+  readonly answer: Uint8Array;
+  readonly parsed: Parsed;
+}
+
+/** A query that waits. */
+interface Waiter {
+  readonly question: PendingQuestion;
+  readonly settle: (answer: Answer | null) => void;
+}
+
+/** A question under way, with all who wait for its answer. */
+interface PendingQuestion {
+  readonly key: string;
+  readonly waiters: Set<Waiter>;
+  /** Whether nobody waits any more. */
+  isCancelled: boolean;
+  exchange: Exchange | null;
+}
+
+/** What has happened since the start. */
+export interface ForwarderCounts {
+  /** Queries of clients. */
+  queries: number;
+  /** Those that were answered from the cache. */
+  hits: number;
+  /** Those that joined an equal question under way. */
+  merged: number;
+  /** Those that lost their place to another query. */
+  evicted: number;
+  /** Messages that came for an answer and were none: late, broken or forged. */
+  wrongAnswers: number;
 }
 
 export class Forwarder {
+  readonly counts: ForwarderCounts = {
+    queries: 0,
+    hits: 0,
+    merged: 0,
+    evicted: 0,
+    wrongAnswers: 0,
+  };
   readonly #options: ForwarderOptions;
+  readonly #upstreams: readonly Upstream[];
   readonly #cache = new DnsCache();
-  #inFlight = 0;
+  readonly #pending = new Map<string, PendingQuestion>();
+  readonly #waiting: FairShares<Client, Waiter>;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    const onWrong = () => this.counts.wrongAnswers++;
+    this.#upstreams = options.upstreams
+      .map((address) => new Upstream({ ...options, address, onWrong }));
+    this.#waiting = new FairShares({
+      capacity: MAX_WAITING,
+      evict: (waiter) => {
+        this.counts.evicted++;
+        this.#leave(waiter);
+        waiter.settle(null);
+      },
+    });
   }
 
   /** The answer to a query that came by `transport`; null for what deserves none. */
-  async answer(query: Uint8Array, transport: Transport): Promise<Uint8Array | null> {
+  async answer(
+    query: Uint8Array,
+    { transport, client }: { transport: Transport; client: Client },
+  ): Promise<Uint8Array | null> {
     if (query.length < HEADER_SIZE) return null;
-    const flags = query[2] << 8 | query[3];
+    const flags = query[2]! << 8 | query[3]!;
     // An answer to an answer would go on for ever.
     if ((flags & FLAG_RESPONSE) !== 0) return null;
+    this.counts.queries++;
     const parsed = parse(query);
     if (parsed === null) return failure(query, RCODE_FORMAT_ERROR);
     if (!isQuery(flags)) return failure(query, RCODE_NOT_IMPLEMENTED);
-    const answer = await this.#resolve(query, parsed);
+    const answer = await this.#resolve(query, parsed, client);
     if (transport === "udp" && answer.length > parsed.udpSize) {
       return truncated(answer, parsed.questionEnd);
     }
     return answer;
   }
 
-  async #resolve(query: Uint8Array, parsed: Parsed): Promise<Uint8Array> {
+  async #resolve(query: Uint8Array, parsed: Parsed, client: Client): Promise<Uint8Array> {
     const key = cacheKey(parsed);
     const kept = this.#cache.find(key, this.#options.now());
-    if (kept !== null) return answerFor(query, kept.answer, kept);
-    if (this.#inFlight >= MAX_IN_FLIGHT) return failure(query, RCODE_SERVER_FAILURE);
-    this.#inFlight++;
-    try {
-      return await this.#ask(query, parsed, key);
-    } finally {
-      this.#inFlight--;
+    if (kept !== null) {
+      this.counts.hits++;
+      return answerFor(query, kept.answer, kept);
     }
+    const found = await this.#join(key, query, { parsed, client });
+    if (found === null) return failure(query, RCODE_SERVER_FAILURE);
+    return answerFor(query, found.answer, { parsed: found.parsed, age: 0 });
+  }
+
+  /** Waits for the answer to a question, which is asked unless it is under way. */
+  #join(
+    key: string,
+    query: Uint8Array,
+    { parsed, client }: { parsed: Parsed; client: Client },
+  ): Promise<Answer | null> {
+    const known = this.#pending.get(key);
+    const question = known ?? { key, waiters: new Set(), isCancelled: false, exchange: null };
+    const { promise, resolve } = Promise.withResolvers<Answer | null>();
+    let place: Place<Client, Waiter> | null = null;
+    const waiter: Waiter = {
+      question,
+      settle: (answer) => {
+        if (place !== null) this.#waiting.remove(place);
+        resolve(answer);
+      },
+    };
+    // First, as its place may be that of another one of this question, which would be given up without it.
+    question.waiters.add(waiter);
+    place = this.#waiting.add(client, waiter);
+    if (known !== undefined) {
+      this.counts.merged++;
+      return promise;
+    }
+    this.#pending.set(key, question);
+    this.#ask(question, { query, parsed, client }).then(
+      (answer) => this.#settle(question, answer),
+      (error) => {
+        this.#settle(question, null);
+        throw error;
+      },
+    ).catch(this.#options.onError);
+    return promise;
+  }
+
+  #settle(question: PendingQuestion, answer: Answer | null): void {
+    if (this.#pending.get(question.key) === question) this.#pending.delete(question.key);
+    for (const waiter of question.waiters) waiter.settle(answer);
+    question.waiters.clear();
+  }
+
+  /** Takes a waiter away; a question that nobody waits for is given up. */
+  #leave(waiter: Waiter): void {
+    const { question } = waiter;
+    question.waiters.delete(waiter);
+    if (question.waiters.size > 0) return;
+    question.isCancelled = true;
+    if (this.#pending.get(question.key) === question) this.#pending.delete(question.key);
+    question.exchange?.cancel();
   }
 
   /** Asks one upstream after the other, until one knows more than that it cannot help. */
-  async #ask(query: Uint8Array, parsed: Parsed, key: string): Promise<Uint8Array> {
-    let last: Uint8Array | null = null;
-    for (const upstream of this.#options.upstreams) {
-      const answer = await this.#askOne(upstream, query, parsed);
-      if (answer === null) continue;
-      const answerParsed = parse(answer)!;
-      last = withId(answer, parsed.id);
-      if (responseCode(answerParsed.flags) === RCODE_SERVER_FAILURE) continue;
-      this.#cache.store(key, answer, { parsed: answerParsed, now: this.#options.now() });
-      return last;
+  async #ask(
+    question: PendingQuestion,
+    { query, parsed, client }: { query: Uint8Array; parsed: Parsed; client: Client },
+  ): Promise<Answer | null> {
+    let last: Answer | null = null;
+    for (const upstream of this.#upstreams) {
+      if (question.isCancelled) return null;
+      const found = await upstream.ask(query, parsed, (exchange) => {
+        question.exchange = exchange;
+        if (question.isCancelled) exchange?.cancel();
+      });
+      if (found === null) continue;
+      last = found;
+      if (responseCode(found.parsed.flags) === RCODE_SERVER_FAILURE) continue;
+      const now = this.#options.now();
+      this.#cache.store(question.key, found.answer, { parsed: found.parsed, client, now });
+      break;
     }
-    return last ?? failure(query, RCODE_SERVER_FAILURE);
-  }
-
-  async #askOne(upstream: number, query: Uint8Array, parsed: Parsed): Promise<Uint8Array | null> {
-    const id = this.#options.randomId();
-    const asked = withId(withoutOptions(query), id);
-    const accept = (answer: Uint8Array) => {
-      const got = parse(answer);
-      return got !== null && got.id === id && got.question === parsed.question &&
-        (got.flags & FLAG_RESPONSE) !== 0;
-    };
-    const answer = await this.#options.exchange(upstream, asked, "udp", accept);
-    const isWhole = answer === null || ((answer[2] << 8 | answer[3]) & FLAG_TRUNCATED) === 0;
-    const whole = isWhole ? answer : await this.#options.exchange(upstream, asked, "tcp", accept);
-    return whole === null ? null : withoutOptions(whole);
+    return last;
   }
 }

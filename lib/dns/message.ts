@@ -17,8 +17,11 @@ export const FLAG_RESPONSE = 0x8000;
 export const FLAG_TRUNCATED = 0x0200;
 const FLAG_RECURSION_DESIRED = 0x0100;
 const FLAG_RECURSION_AVAILABLE = 0x0080;
+const FLAG_AUTHENTIC_DATA = 0x0020;
 const FLAG_CHECKING_DISABLED = 0x0010;
-const OPCODE_MASK = 0x7800;
+/** What, in a query, an answer depends on: AD asks for AD (RFC 6840 section 5.7). */
+export const RELEVANT_FLAGS = FLAG_RECURSION_DESIRED | FLAG_AUTHENTIC_DATA | FLAG_CHECKING_DISABLED;
+export const OPCODE_MASK = 0x7800;
 const RCODE_MASK = 0x000f;
 
 export const RCODE_NO_ERROR = 0;
@@ -67,7 +70,8 @@ export function parse(message: Uint8Array): Parsed | null {
   if (message.length < HEADER_SIZE) return null;
   const view = new DataView(message.buffer, message.byteOffset, message.length);
   if (view.getUint16(4) !== 1) return null;
-  const nameEnd = skipName(message, HEADER_SIZE);
+  // Nothing stands before the first name that it could point to but the header.
+  const nameEnd = skipName(message, HEADER_SIZE, false);
   if (nameEnd < 0 || nameEnd + 4 > message.length) return null;
   const questionEnd = nameEnd + 4;
   const records = readRecords(message, view, questionEnd);
@@ -112,31 +116,8 @@ export function isQuery(flags: number): boolean {
 
 /** What, besides the question, an answer depends on. */
 export function cacheKey(query: Parsed): string {
-  const relevant = query.flags & (FLAG_RECURSION_DESIRED | FLAG_CHECKING_DISABLED);
   const extension = !query.hasExtension ? "" : query.dnssecOk ? "dnssec" : "edns";
-  return `${query.question}/${relevant}/${extension}`;
-}
-
-/**
- * A copy without the options in its OPT record: they are between two neighbours and not to be passed on, nor kept (RFC 6891
- * section 6.1.1). A cookie (RFC 7873) that was another's would make an asker throw the answer away. Only a record at the
- * end, where everybody has it, can be cut: names behind it could be pointed to.
- */
-export function withoutOptions(message: Uint8Array): Uint8Array<ArrayBuffer> {
-  const view = new DataView(message.buffer, message.byteOffset, message.length);
-  const nameEnd = skipName(message, HEADER_SIZE);
-  const last = nameEnd < 0 ? undefined : readRecords(message, view, nameEnd + 4)?.at(-1);
-  if (last === undefined || last.type !== TYPE_OPT) return Uint8Array.from(message);
-  const copy = message.slice(0, last.data);
-  new DataView(copy.buffer).setUint16(last.data - 2, 0);
-  return copy;
-}
-
-/** A copy with another id. */
-export function withId(message: Uint8Array, id: number): Uint8Array<ArrayBuffer> {
-  const copy = Uint8Array.from(message);
-  new DataView(copy.buffer).setUint16(0, id);
-  return copy;
+  return `${query.question}/${query.flags & RELEVANT_FLAGS}/${extension}`;
 }
 
 /** A kept answer as the answer to `query`: its id and its spelling of the name, times to live `age` seconds shorter. */
@@ -225,13 +206,13 @@ function timeToLive(view: DataView, record: RecordFields): number {
   return value > 0x7fff_ffff ? 0 : value;
 }
 
-/** Where the name at `at` ends, a compression pointer included; -1 where it runs off the message. */
-function skipName(message: Uint8Array, at: number): number {
+/** Where the name at `at` ends, a compression pointer included; -1 where it runs off the message, or may not have one. */
+function skipName(message: Uint8Array, at: number, mayPoint = true): number {
   const start = at;
   while (at < message.length && at - start <= MAX_NAME_SIZE) {
     const length = message[at];
     if (length === 0) return at + 1;
-    if ((length & 0xc0) === 0xc0) return at + 2 <= message.length ? at + 2 : -1;
+    if ((length & 0xc0) === 0xc0) return mayPoint && at + 2 <= message.length ? at + 2 : -1;
     if ((length & 0xc0) !== 0) return -1;
     at += 1 + length;
   }

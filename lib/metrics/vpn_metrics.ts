@@ -46,6 +46,18 @@ export interface Snapshot {
     /** Packets that the kernel refused, by the name of the error. */
     readonly sendErrors: Readonly<Record<string, number>>;
   } | null;
+  /** The DNS proxy; null where there is none. */
+  readonly dns: {
+    readonly queries: number;
+    /** Answered from the cache; joined an equal question under way. */
+    readonly hits: number;
+    readonly merged: number;
+    /** Of clients with too many in a second; of those with the most under way. */
+    readonly refused: number;
+    readonly evicted: number;
+    readonly evictedConnections: number;
+    readonly wrongAnswers: number;
+  } | null;
   /** Errors inside the program that ended nothing, by what it was doing; what has had none is left out. */
   readonly faults: Readonly<Record<string, number>>;
   readonly process: {
@@ -86,6 +98,7 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
       })),
     ),
     ...snapshot.nat === null ? [] : natMetrics(snapshot.nat),
+    ...snapshot.dns === null ? [] : dnsMetrics(snapshot.dns),
     counter(
       "vpn_internal_errors_total",
       "Errors inside the program that ended nothing, by what it was doing.",
@@ -161,6 +174,36 @@ function natMetrics(
       "vpn_nat_send_errors_total",
       "Packets for outside that the kernel refused, by error.",
       Object.entries(sendErrors).map(([error, value]) => ({ labels: { error }, value })),
+    ),
+  ];
+}
+
+function dnsMetrics(dns: NonNullable<Snapshot["dns"]>): MetricFamily[] {
+  const unanswered = { rate: dns.refused, evicted: dns.evicted };
+  return [
+    counter("vpn_dns_queries_total", "Queries to the DNS proxy.", [{ value: dns.queries }]),
+    counter("vpn_dns_cache_hits_total", "Queries to the DNS proxy answered from its cache.", [
+      { value: dns.hits },
+    ]),
+    counter(
+      "vpn_dns_merged_queries_total",
+      "Queries to the DNS proxy that joined an equal question under way.",
+      [{ value: dns.merged }],
+    ),
+    counter(
+      "vpn_dns_refused_queries_total",
+      "Queries to the DNS proxy not answered: too many of one client in a second (rate), or under way (evicted).",
+      Object.entries(unanswered).map(([reason, value]) => ({ labels: { reason }, value })),
+    ),
+    counter(
+      "vpn_dns_evicted_connections_total",
+      "TCP connections to the DNS proxy closed because their client had the most.",
+      [{ value: dns.evictedConnections }],
+    ),
+    counter(
+      "vpn_dns_wrong_answers_total",
+      "Messages to the DNS proxy that answer no question of its: late, broken or forged.",
+      [{ value: dns.wrongAnswers }],
     ),
   ];
 }

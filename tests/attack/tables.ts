@@ -222,7 +222,8 @@ export const TABLE_ATTACKS: readonly Attack[] = [
         new DnsServer(
           scene.network.internet,
           [INTERNET],
-          ({ query, name }) => name.startsWith("void") ? [] : [buildAnswer(query, ANSWER)],
+          ({ query, name }) =>
+            name.toLowerCase().startsWith("void") ? [] : [buildAnswer(query, ANSWER)],
         ),
       );
       const session = await scene.rogue.handshake();

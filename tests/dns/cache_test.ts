@@ -17,8 +17,14 @@ function kept(timeToLive: number, size = 4): Kept {
   return { answer, parsed: parse(answer)! };
 }
 
-function store(cache: DnsCache, key: string, { answer, parsed }: Kept, now: number): void {
-  cache.store(key, answer, { parsed, now });
+function store(
+  cache: DnsCache,
+  key: string,
+  { answer, parsed }: Kept,
+  now: number,
+  client = "one",
+): void {
+  cache.store(key, answer, { parsed, client, now });
 }
 
 Deno.test("find() gives what was stored, and its age in whole seconds", () => {
@@ -91,4 +97,16 @@ Deno.test("store() makes room by bytes as well, also after much has come and gon
   assertEquals(cache.size, 0);
   for (let i = 0; i < 60; i++) store(cache, `again ${i}`, large, 61_000);
   assertEquals(cache.size, 60);
+});
+
+Deno.test("a client's flood of names empties the cache for nobody else, be the answers many or large", () => {
+  for (const [count, size] of [[20_000, 4], [1_000, 60_000]] as const) {
+    const cache = new DnsCache();
+    for (let i = 0; i < 100; i++) store(cache, `mine ${i}`, kept(600), 0, "honest");
+    const entry = kept(600, size);
+    for (let i = 0; i < count; i++) store(cache, `flood ${i}`, entry, 0, "hostile");
+    for (let i = 0; i < 100; i++) assert(cache.find(`mine ${i}`, 0) !== null, `${i}`);
+    assert(cache.find(`flood ${count - 1}`, 0) !== null);
+    assertEquals(cache.find("flood 0", 0), null);
+  }
 });

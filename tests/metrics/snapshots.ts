@@ -24,6 +24,15 @@ export const GATEWAY: Snapshot = {
   peers: [LAPTOP],
   drops: { no_route: 7, bad_tag: 1 },
   nat: { mappings: 5, sessions: 9, sendErrors: { EPERM: 2 } },
+  dns: {
+    queries: 100,
+    hits: 40,
+    merged: 5,
+    refused: 7,
+    evicted: 3,
+    evictedConnections: 2,
+    wrongAnswers: 9,
+  },
   faults: { "answering a DNS query": 3 },
   process: { startTime: 1_790_000_000_000, cpuTime: 1_500_000, residentMemory: 1e8 },
 };

@@ -43,6 +43,12 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_nat_mappings: [[{}, 5]],
     vpn_nat_sessions: [[{}, 9]],
     vpn_nat_send_errors_total: [[{ error: "EPERM" }, 2]],
+    vpn_dns_queries_total: [[{}, 100]],
+    vpn_dns_cache_hits_total: [[{}, 40]],
+    vpn_dns_merged_queries_total: [[{}, 5]],
+    vpn_dns_refused_queries_total: [[{ reason: "rate" }, 7], [{ reason: "evicted" }, 3]],
+    vpn_dns_evicted_connections_total: [[{}, 2]],
+    vpn_dns_wrong_answers_total: [[{}, 9]],
     vpn_internal_errors_total: [[{ entry: "answering a DNS query" }, 3]],
     process_start_time_seconds: [[{}, 1_790_000_000]],
     process_cpu_seconds_total: [[{}, 1.5]],
@@ -91,9 +97,10 @@ Deno.test("vpnMetrics() says 0 where there was no handshake", () => {
   assertEquals(peerValue({ lastHandshake: 0 }, "vpn_peer_last_handshake_timestamp_seconds"), 0);
 });
 
-Deno.test("vpnMetrics() has nothing of peers or of a NAT where there are none", () => {
+Deno.test("vpnMetrics() has nothing of peers, a NAT or a DNS proxy where there are none", () => {
   const names = Array.from(
-    parseExposition(formatExposition(vpnMetrics({ ...GATEWAY, peers: [], nat: null }))).keys(),
+    parseExposition(formatExposition(vpnMetrics({ ...GATEWAY, peers: [], nat: null, dns: null })))
+      .keys(),
   );
-  assertEquals(names.filter((name) => /_(peer|nat)_/.test(name)), []);
+  assertEquals(names.filter((name) => /_(peer|nat|dns)_/.test(name)), []);
 });

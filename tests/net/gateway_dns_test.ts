@@ -25,6 +25,8 @@ import {
 import { delay } from "./support/wire.ts";
 import { runVpn } from "./support/vpn.ts";
 import { addressOf, Injector, u16 } from "./support/outside.ts";
+import type { UdpSocket } from "../../ffi/udp_socket.ts";
+import type { Section } from "./support/config.ts";
 import { ARENA_SIZE, occupyPort, openSocket } from "./support/sockets.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, "dig"];
@@ -53,14 +55,15 @@ interface Setting extends AsyncDisposable {
 async function setUp(
   topology: Topology,
   handler: DnsHandler = answerAddress,
-  { upstreams = INTERNET, serves = [INTERNET] }: {
+  { upstreams = INTERNET, serves = [INTERNET], section = {} }: {
     readonly upstreams?: string;
     readonly serves?: readonly string[];
+    readonly section?: Section;
   } = {},
 ): Promise<Setting> {
   const network = await GatewayNetwork.lay(topology);
   const upstream = new DnsServer(network.internet, serves, handler);
-  await network.startBoth({ DnsProxy: upstreams });
+  await network.startBoth({ DnsProxy: upstreams, ...section });
   const client = network.client.namespace;
   return {
     network,
@@ -135,7 +138,9 @@ netTest("the DNS proxy says SERVFAIL when no resolver answers", async (topology)
     serves: [INTERNET, OTHER_INTERNET],
   });
   assertMatch(await setting.dig("www.example"), /status: SERVFAIL/);
-  assertEquals(setting.upstream.questions.map(({ to }) => to), [INTERNET, OTHER_INTERNET]);
+  // Each is asked twice, as the first datagram may have been lost.
+  const asked = new Set(setting.upstream.questions.map(({ to }) => to));
+  assertEquals([...asked], [INTERNET, OTHER_INTERNET]);
 }, { programs: PROGRAMS });
 
 netTest("the DNS proxy brings an answer too long for UDP by TCP", async (topology) => {
@@ -160,21 +165,94 @@ netTest("the DNS proxy brings an answer too long for UDP by TCP", async (topolog
 }, { programs: PROGRAMS });
 
 netTest(
-  "the DNS proxy takes no answer to another question or with another id",
+  "the DNS proxy takes no answer to another question, with another id or in another spelling; TCP decides, and all are counted",
   async (topology) => {
     const forged = [{ data: addressData("203.0.113.66") }];
-    await using setting = await setUp(topology, ({ query }) => {
+    await using setting = await setUp(topology, ({ name, query, transport }) => {
+      const answer = buildAnswer(query, { answers: [ADDRESS_RECORD] });
+      if (transport === "tcp") return [answer];
       const id = query[0]! << 8 | query[1]!;
       const otherName = query.slice();
       otherName[13]! ^= 1;
-      return [
+      const otherSpelling = query.slice();
+      otherSpelling[13]! ^= 0x20;
+      const wrong = [
         buildAnswer(query, { id: id ^ 1, answers: forged }),
         buildAnswer(otherName, { answers: forged }),
         Uint8Array.of(1, 2, 3),
-        buildAnswer(query, { answers: [{ data: addressData(ADDRESS) }] }),
+        buildAnswer(query, { answers: forged }),
       ];
-    });
-    assertEquals(await setting.dig("+short", "www.example"), `${ADDRESS}\n`);
+      switch (name.toLowerCase()) {
+        case "few.example":
+          return [...wrong.slice(0, 2), answer];
+        case "many.example":
+          return wrong;
+        default:
+          return [buildAnswer(otherSpelling, { answers: forged })];
+      }
+    }, { section: { Metrics: `${INSIDE}:9586` } });
+    const { network, upstream, dig } = setting;
+    for (const name of ["few", "many", "spelt"]) {
+      assertEquals(await dig("+short", `${name}.example`), `${ADDRESS}\n`);
+    }
+    const asked = upstream.questions.map(({ name, transport }) =>
+      `${name.toLowerCase()} ${transport}`
+    );
+    assertEquals(asked, [
+      ...["few.example udp", "many.example udp", "many.example tcp"],
+      ...["spelt.example udp", "spelt.example tcp"],
+    ]);
+    const metrics = await network.client.namespace.output([
+      "curl",
+      "-s",
+      `http://${INSIDE}:9586/metrics`,
+    ]);
+    assertMatch(metrics, /^vpn_dns_wrong_answers_total 6$/m);
+  },
+  { programs: [...PROGRAMS, "curl"] },
+);
+
+netTest(
+  "a client that fills the DNS proxy by UDP and TCP takes its own places: another is answered, by both",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology, { clients: 2 });
+    using _upstream = new DnsServer(
+      network.internet,
+      [INTERNET],
+      (question) => question.name.toLowerCase().startsWith("void") ? [] : answerAddress(question),
+    );
+    await network.startBoth({ DnsProxy: INTERNET });
+    const [hostile, honest] = network.clients;
+    // It opens more connections than there are places, silent ones and such as stop in the middle of a query.
+    const connections = await Promise.all(Array.from({ length: 300 }, async (_, i) => {
+      const connection = await hostile!.namespace.inside(() =>
+        Deno.connect({ hostname: INSIDE, port: 53 })
+      );
+      if (i % 2 === 0) await connection.write(Uint8Array.of(1));
+      return connection;
+    }));
+    const arena = new Arena(ARENA_SIZE);
+    using socket = openSocket(hostile!.namespace, arena);
+    const flood = () => {
+      for (let i = 0; i < 600; i++) {
+        sendTo(socket, arena, buildQuery({ id: i, name: `void${i}.example` }));
+      }
+    };
+    flood();
+    for (const [index, args] of [["+notcp"], ["+tcp"], ["+notcp"], ["+tcp"]].entries()) {
+      const command = [
+        "dig",
+        `@${INSIDE}`,
+        "+tries=1",
+        "+time=8",
+        "+short",
+        ...args,
+        `good${index}.example`,
+      ];
+      assertEquals(await honest!.namespace.output(command), `${ADDRESS}\n`);
+      flood();
+    }
+    for (const connection of connections) connection.close();
   },
   { programs: PROGRAMS },
 );
@@ -264,3 +342,20 @@ netTest("a gateway refuses to start when another service has the DNS port", asyn
   assertEquals(code, 2, stderr);
   assertMatch(stderr, /^vpn: Cannot answer DNS on 10\.66\.77\.1: port 53 is in use: [^\n]+\n$/m);
 }, { programs: PROGRAMS });
+
+/** Sends one query to the proxy, by a space at the arena's end. */
+function sendTo(socket: UdpSocket, arena: Arena, query: Uint8Array): void {
+  const offset = arena.bytes.length - 512;
+  arena.bytes.set(query, offset);
+  socket.send(
+    {
+      offsets: Int32Array.of(offset),
+      lengths: Int32Array.of(query.length),
+      addresses: Uint32Array.of(addressOf(INSIDE)),
+      ports: Uint16Array.of(53),
+      sources: new Uint32Array(1),
+    },
+    0,
+    1,
+  );
+}

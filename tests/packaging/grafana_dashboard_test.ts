@@ -128,6 +128,13 @@ Deno.test("the dashboard shows throughput by peer, handshakes, drops by reason a
     "vpn_udp_segmentation_enabled",
     "vpn_peer_rate_limited_packets_total",
     "vpn_peer_info",
+    "vpn_dns_queries_total",
+    "vpn_dns_cache_hits_total",
+    "vpn_dns_merged_queries_total",
+    "vpn_dns_refused_queries_total",
+    "vpn_dns_evicted_connections_total",
+    "vpn_dns_wrong_answers_total",
+    "vpn_internal_errors_total",
     "process_start_time_seconds",
   ]);
 });

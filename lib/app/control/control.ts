@@ -5,7 +5,7 @@ import type { Journal } from "../journal.ts";
 import { getLogger, type LogControl } from "../logging.ts";
 import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
 import { captureEvent, captureRequest } from "./capture.ts";
-import { LivePeers } from "./live_peers.ts";
+import { LivePeers, type LivePeersOptions } from "./live_peers.ts";
 import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
 import type { Handler } from "./protocol.ts";
@@ -35,6 +35,8 @@ export interface RunningTunnel {
   readonly journal: Journal;
   /** How much it logs. */
   readonly log: LogControl;
+  /** Is told of the peers when they have changed. */
+  readonly onPeersChange?: LivePeersOptions["onPeersChange"] | undefined;
 }
 
 /** Opens the control socket, and WireGuard's where `wg` would find it: that is root's alone. */

@@ -30,6 +30,8 @@ export interface LivePeersOptions {
   readonly dataPlane: DataPlaneHandle;
   readonly network: HostNetwork;
   readonly settings: InterfaceSettings;
+  /** Is told of the peers when they have changed. */
+  readonly onPeersChange?: ((peers: ReadonlyMap<string, LivePeer>) => void) | undefined;
 }
 
 export class LivePeers {
@@ -40,7 +42,7 @@ export class LivePeers {
 
   constructor(options: LivePeersOptions) {
     this.#options = options;
-    this.#peers = new Map(options.config.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
+    this.#peers = peersByKey(options.config.peers);
   }
 
   /** By public key, in base64. */
@@ -75,6 +77,7 @@ export class LivePeers {
     const after = this.#routed(peers);
     await dataPlane.changePeers(changes.map(peerChange));
     this.#peers = peers;
+    this.#options.onPeersChange?.(peers);
     this.#followRoutes(before, after);
   }
 
@@ -120,6 +123,11 @@ export class LivePeers {
     network.addRoutes(settings, { networks: missing.map(([, prefix]) => prefix), table });
     network.removeRoutes(settings, { networks: left.map(([, prefix]) => prefix), table });
   }
+}
+
+/** Peers by public key, in base64. */
+export function peersByKey(peers: readonly LivePeer[]): ReadonlyMap<string, LivePeer> {
+  return new Map(peers.map((peer) => [encodeKey(peer.publicKey), peer]));
 }
 
 /** The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. */

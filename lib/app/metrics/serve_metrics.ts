@@ -19,6 +19,7 @@ export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" 
   readonly dataPlane: { statistics(): Promise<Statistics> };
   /** Whether there is a NAT in user space. */
   readonly hasNat: boolean;
+  readonly dnsProxy: { readonly counts: NonNullable<Snapshot["dns"]> } | null;
   readonly logger: Logger;
 }
 
@@ -48,7 +49,7 @@ export async function serveMetrics(options: MetricsOptions): Promise<MetricsServ
 
 function snapshot(
   { peers, drops, segmentation, nat }: Statistics,
-  { role, interfaceName, aead, hasNat }: MetricsOptions,
+  { role, interfaceName, aead, hasNat, dnsProxy }: MetricsOptions,
 ): Snapshot {
   const { user, system } = process.cpuUsage();
   return {
@@ -60,6 +61,7 @@ function snapshot(
     peers,
     drops,
     nat: hasNat ? nat : null,
+    dns: dnsProxy?.counts ?? null,
     faults: faultCounts(),
     process: {
       startTime: performance.timeOrigin,

@@ -58,10 +58,11 @@ export class DnsServer implements Disposable {
     }
   }
 
-  /** How often a name was asked for. */
+  /** How often a name, in lower case, was asked for. */
   count(name: string, transport?: "udp" | "tcp"): number {
     return this.questions.filter((question) =>
-      question.name === name && (transport === undefined || question.transport === transport)
+      question.name.toLowerCase() === name &&
+      (transport === undefined || question.transport === transport)
     ).length;
   }
 

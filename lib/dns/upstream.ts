@@ -1,0 +1,118 @@
+/**
+ * Upstream resolver: asks it one question, by UDP, and by TCP where UDP cannot be trusted or does not suffice.
+ *
+ * TCP is beyond an off-path forger, so it decides in doubt: when wrong answers keep coming, and when the name comes back in
+ * another spelling. A server that spells it in its own manner by TCP as well is asked without that check from then on.
+ */
+import type { Parsed } from "./message.ts";
+import { relevantAnswer } from "./relevant_answer.ts";
+import { judge, randomSize, upstreamQuery } from "./upstream_query.ts";
+
+/** Wrong answers to one question after which TCP is asked: late ones are rarer, a forger sends thousands. */
+const MAX_WRONG_ANSWERS = 3;
+
+/** What becomes of a message that has come: it is the answer, the next is waited for, or no other is. */
+export type Verdict = "take" | "wait" | "abandon";
+
+/** A query under way. */
+export interface Exchange {
+  /** The message that was taken; null where there is none in time, or the exchange was abandoned or cancelled. */
+  readonly answer: Promise<Uint8Array | null>;
+  cancel(): void;
+}
+
+export interface UpstreamOptions {
+  /** IPv4, host order. */
+  readonly address: number;
+  /** Sends a query to an upstream, from a port of its own, and shows each message that it sends back to `verdict`. */
+  readonly exchange: (
+    upstream: number,
+    query: Uint8Array<ArrayBuffer>,
+    transport: "udp" | "tcp",
+    verdict: (message: Uint8Array) => Verdict,
+  ) => Exchange;
+  /** So many bytes that nobody can foresee. */
+  readonly random: (size: number) => Uint8Array;
+  /** Takes errors that are nobody's else to take. */
+  readonly onError: (error: unknown) => void;
+  /** Is called for each message that is no answer to what was asked. */
+  readonly onWrong: () => void;
+}
+
+export class Upstream {
+  readonly #options: UpstreamOptions;
+  /** Whether it has changed the spelling of a name by TCP, where nobody else can have done it. */
+  #changesCase = false;
+
+  constructor(options: UpstreamOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Asks what a client's query asks.
+   *
+   * @param onExchange is told of each query under way, and of its end with null
+   * @returns what belongs to the question; null where there is no answer
+   */
+  async ask(
+    query: Uint8Array,
+    parsed: Parsed,
+    onExchange: (exchange: Exchange | null) => void,
+  ): Promise<{ answer: Uint8Array; parsed: Parsed } | null> {
+    const random = this.#options.random(randomSize(parsed));
+    const asked = upstreamQuery(query, parsed, this.#changesCase ? random.subarray(0, 2) : random);
+    const message = await this.#askByUdp(asked, parsed, onExchange);
+    const found = message === "tcp" ? await this.#askByTcp(asked, parsed, onExchange) : message;
+    const relevant = found === null ? null : relevantAnswer(found, parsed);
+    if (found !== null && relevant === null) this.#options.onWrong();
+    return relevant;
+  }
+
+  async #askByUdp(
+    asked: Uint8Array<ArrayBuffer>,
+    parsed: Parsed,
+    onExchange: (exchange: Exchange | null) => void,
+  ): Promise<Uint8Array | "tcp" | null> {
+    let wrong = 0;
+    let needsTcp = false;
+    const answer = await this.#exchange(asked, { transport: "udp", onExchange }, (message) => {
+      const anyCase = this.#changesCase;
+      const judgement = judge(asked, message, { question: parsed, anyCase });
+      if (judgement === "right") return "take";
+      if (judgement !== "truncated") this.#options.onWrong();
+      needsTcp = judgement !== "wrong" || ++wrong >= MAX_WRONG_ANSWERS;
+      return needsTcp ? "abandon" : "wait";
+    });
+    return needsTcp ? "tcp" : answer;
+  }
+
+  async #askByTcp(
+    asked: Uint8Array<ArrayBuffer>,
+    parsed: Parsed,
+    onExchange: (exchange: Exchange | null) => void,
+  ): Promise<Uint8Array | null> {
+    return await this.#exchange(asked, { transport: "tcp", onExchange }, (message) => {
+      const judgement = judge(asked, message, { question: parsed, anyCase: false });
+      if (judgement === "misspelt") this.#changesCase = true;
+      return judgement === "right" || judgement === "misspelt" ? "take" : "abandon";
+    });
+  }
+
+  async #exchange(
+    asked: Uint8Array<ArrayBuffer>,
+    { transport, onExchange }: {
+      transport: "udp" | "tcp";
+      onExchange: (exchange: Exchange | null) => void;
+    },
+    verdict: (message: Uint8Array) => Verdict,
+  ): Promise<Uint8Array | null> {
+    const { address, exchange } = this.#options;
+    const underWay = exchange(address, asked, transport, verdict);
+    onExchange(underWay);
+    try {
+      return await underWay.answer;
+    } finally {
+      onExchange(null);
+    }
+  }
+}

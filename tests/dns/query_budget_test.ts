@@ -1,0 +1,26 @@
+/** Tests of `lib/dns/query_budget.ts`: how many queries a client has, and that they are its own. */
+import { QueryBudget } from "../../lib/dns/query_budget.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+
+Deno.test("a client's flood takes its own budget and nobody else's", () => {
+  const budget = new QueryBudget();
+  let taken = 0;
+  for (let i = 0; i < 100_000; i++) {
+    if (budget.take("hostile", i / 100)) taken++;
+    if (i % 100 === 0) assert(budget.take("honest", i / 100), `${i}`);
+  }
+  // 4,000 at once and 2,000 in the second that it takes.
+  assert(Math.abs(taken - 6_000) <= 2, `${taken}`);
+  assertEquals(budget.refused, 100_000 - taken);
+});
+
+Deno.test("a budget fills again, also when the clock was asked out of order", () => {
+  const budget = new QueryBudget();
+  for (let i = 0; i < 4_000; i++) assert(budget.take("one", 0));
+  assertEquals(budget.take("one", 0), false);
+  assertEquals([budget.take("one", 1), budget.take("one", 1), budget.take("one", 0)], [
+    true,
+    true,
+    false,
+  ]);
+});
