@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
 import { examine, listenOn, mend } from "./support/doctor.ts";
-import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "./support/gateway.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, ROUTER } from "./support/gateway.ts";
 import { simpleTunnel } from "./support/simple_tunnel.ts";
 import { startVpn } from "./support/vpn.ts";
 import { layWire, SERVER_PORT } from "./support/wire.ts";
@@ -152,6 +152,84 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
     { programs: [...GATEWAY_PROGRAMS, program] },
   );
 }
+
+/** Rules of an administrator's against a service in the internet, by a chain that another one leads to; and by whose program. */
+const OUTPUT_RULES = [
+  {
+    program: "nft",
+    title: "inet fw output",
+    command: "nft add table inet fw; nft add chain inet fw shut; " +
+      `nft add rule inet fw shut ip daddr ${INTERNET} reject; ` +
+      "nft 'add chain inet fw output { type filter hook output priority 0; }'; " +
+      "nft add rule inet fw output jump shut",
+  },
+  {
+    program: "nft",
+    title: "ip fw post",
+    command: "nft add table ip fw; " +
+      "nft 'add chain ip fw post { type filter hook postrouting priority 0; }'; " +
+      `nft add rule ip fw post ip daddr ${INTERNET} drop`,
+  },
+  {
+    program: "iptables-legacy",
+    title: "iptables' OUTPUT",
+    command: `iptables-legacy -A OUTPUT -d ${INTERNET} -j DROP`,
+  },
+] as const;
+
+for (const { program, title, command } of OUTPUT_RULES) {
+  netTest(
+    `rules of the host's that packets of clients pass by are named: ${title}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology);
+      const { gateway } = network;
+      // What accepts, and what drops elsewhere, is in nobody's way.
+      await gateway.output([
+        "sh",
+        "-ec",
+        "nft add table inet other; " +
+        "nft 'add chain inet other output { type filter hook output priority 0; }'; " +
+        "nft add rule inet other output tcp dport 80 accept; " +
+        "nft 'add chain inet other input { type filter hook input priority 0; }'; " +
+        "nft add rule inet other input tcp dport 81 drop",
+      ]);
+      const healthy = await examine(gateway, network.config());
+      assertEquals(healthy.finding("output-firewall").status, "ok");
+      await gateway.output(["sh", "-ec", command]);
+      const report = await examine(gateway, network.config());
+      const remedy = report.expect("output-firewall", {
+        status: "warn",
+        why: new RegExp(`\\(${title}\\) have no effect on packets of clients`),
+      });
+      assertStringIncludes(remedy, "EgressDeny");
+      const kernel = await examine(gateway, network.config({ Egress: "kernel" }));
+      assert(!kernel.findings.some(({ name }) => name === "output-firewall"));
+    },
+    { programs: [...GATEWAY_PROGRAMS, "nft", program] },
+  );
+}
+
+netTest(
+  "what doctor says against such rules holds: EgressDeny, and --no-offload",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const { gateway, client } = network;
+    const reaches = async () =>
+      (await client.namespace.run(["ping", "-c", "2", "-i", "0.2", "-W", "1", INTERNET])).code ===
+        0;
+    await gateway.output(["sh", "-ec", OUTPUT_RULES[0].command]);
+    await gateway.output(["ping", "-c", "1", ROUTER]);
+    const server = await network.start({}, "--no-offload");
+    const tunnel = await network.connect();
+    assertEquals(await reaches(), false);
+    await tunnel.stop();
+    await server.stop();
+    await network.start({ EgressDeny: INTERNET });
+    await network.connect();
+    assertEquals(await reaches(), false);
+  },
+  { programs: [...GATEWAY_PROGRAMS, "nft"] },
+);
 
 netTest("ip_forward that was set back under a running gateway is found", async (topology) => {
   const network = await GatewayNetwork.lay(topology);

@@ -1,8 +1,10 @@
 /** Owns what other people's firewalls do at a hook: which of their chains drop by default, and whether a rule lets us through. */
 import { openLibc } from "../../../ffi/libc.ts";
+import { NF_INET_POST_ROUTING } from "../../../ffi/netlink/nftables.ts";
 import {
   type BaseChain,
   type FirewallListing,
+  type ListedRule,
   listFirewall,
 } from "../../../ffi/netlink/nftables_listing.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
@@ -32,6 +34,15 @@ const LEGACY_CHAINS: Readonly<Record<number, string>> = { 1: "INPUT", 2: "FORWAR
 const DOCKER_USER = "DOCKER-USER";
 /** `NFTA_VERDICT_CODE`, 8 bytes with its header, of NF_ACCEPT: how a rule that accepts ends. */
 const ACCEPT = Uint8Array.of(8, 0, 1, 0, 0, 0, 0, 1);
+/** The same of NF_DROP, in the attribute that holds it (`NFTA_DATA_VERDICT`); and what else refuses, by its name. */
+const DROPPING = [
+  Uint8Array.of(12, 0, 2, 0, 8, 0, 1, 0, 0, 0, 0, 0),
+  ...["reject\0", "REJECT\0"].map((name) => new TextEncoder().encode(name)),
+];
+/** Where packets of this host pass: `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`. */
+const OUTPUT_HOOKS: ReadonlySet<number> = new Set([3, NF_INET_POST_ROUTING]);
+/** What the tables of our own instances begin with. */
+const OWN_TABLES = "vpn_";
 /** ms */
 const PROGRAM_LIMIT = 2_000;
 const LEGACY_TABLES = "/proc/thread-self/net/ip_tables_names";
@@ -47,6 +58,46 @@ export async function droppingChains(hook: number): Promise<DroppingChain[]> {
     .filter(({ table }) => table.family === "ip" || table.family === "inet")
     .map((chain) => describeNftables(chain, listing));
   return [...chains, ...await legacyChains(hook)];
+}
+
+/**
+ * The chains of others that packets of this host pass on their way out, and that drop some: as in `inet fw output`. What leaves
+ * by a packet socket passes none of them.
+ */
+export async function outputChains(): Promise<string[]> {
+  const listing = listNftables();
+  const found = listing.chains
+    .filter(({ hook, type }) => OUTPUT_HOOKS.has(hook) && (type === "filter" || type === "route"))
+    .filter(({ table }) => table.family === "ip" || table.family === "inet")
+    .filter(({ table }) => !table.name.startsWith(OWN_TABLES))
+    .filter((chain) => chain.drops || rulesReachedFrom(chain, listing).some(isDropping))
+    .map(({ table, name }) => `${table.family} ${table.name} ${name}`);
+  const legacy = (await legacyRules()).filter((line) =>
+    line === "-P OUTPUT DROP" || /^-A OUTPUT .*-j (?:DROP|REJECT)\b/.test(line)
+  );
+  return legacy.length === 0 ? found : [...found, "iptables' OUTPUT"];
+}
+
+/** The rules of a chain and of those that it leads to. */
+function rulesReachedFrom(base: BaseChain, { rules }: FirewallListing): ListedRule[] {
+  const { family, name } = base.table;
+  const own = rules.filter(({ table }) => table.family === family && table.name === name);
+  const chains = new Set([base.name]);
+  const reached: ListedRule[] = [];
+  // A set is walked to what is added on the way.
+  for (const chain of chains) {
+    for (const rule of own.filter((each) => each.chain === chain)) {
+      reached.push(rule);
+      for (const { chain: other } of own) {
+        if (includes(rule.expressions, new TextEncoder().encode(`${other}\0`))) chains.add(other);
+      }
+    }
+  }
+  return reached;
+}
+
+function isDropping({ expressions }: ListedRule): boolean {
+  return DROPPING.some((mark) => includes(expressions, mark));
 }
 
 /** None where the kernel has no netfilter, or not this part of it. */
@@ -83,17 +134,9 @@ function describeNftables(chain: BaseChain, { rules }: FirewallListing): Droppin
 /** The same by iptables' older half of the kernel, which only its program can read. */
 async function legacyChains(hook: number): Promise<DroppingChain[]> {
   const chain = LEGACY_CHAINS[hook];
-  const program = findProgram("iptables-legacy") ?? findProgram("iptables");
-  if (chain === undefined || program === null || !hasLegacyFilter()) return [];
-  const { success, stdout } = await new Deno.Command(program, {
-    args: ["-w", "1", "-t", "filter", "-S"],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-    signal: AbortSignal.timeout(PROGRAM_LIMIT),
-  }).output();
-  const lines = new TextDecoder().decode(stdout).split("\n");
-  if (!success || !lines.includes(`-P ${chain} DROP`)) return [];
+  if (chain === undefined) return [];
+  const lines = await legacyRules();
+  if (!lines.includes(`-P ${chain} DROP`)) return [];
   const accepting = lines.filter((line) => line.endsWith(" -j ACCEPT")).map((line) => `${line} `);
   return [{
     title: `iptables' ${chain}`,
@@ -103,6 +146,20 @@ async function legacyChains(hook: number): Promise<DroppingChain[]> {
     accepts: (match) => accepting.some((line) => line.includes(argumentOf(match))),
     hasDockerUser: lines.includes(`-N ${DOCKER_USER}`),
   }];
+}
+
+/** What `iptables -S` prints; nothing where there is no such firewall. */
+async function legacyRules(): Promise<string[]> {
+  const program = findProgram("iptables-legacy") ?? findProgram("iptables");
+  if (program === null || !hasLegacyFilter()) return [];
+  const { success, stdout } = await new Deno.Command(program, {
+    args: ["-w", "1", "-t", "filter", "-S"],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+    signal: AbortSignal.timeout(PROGRAM_LIMIT),
+  }).output();
+  return success ? new TextDecoder().decode(stdout).split("\n") : [];
 }
 
 function hasLegacyFilter(): boolean {

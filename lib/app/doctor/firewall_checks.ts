@@ -3,7 +3,7 @@ import { NF_INET_FORWARD, NF_INET_LOCAL_IN } from "../../../ffi/netlink/nftables
 import { readSysctl } from "../host_change.ts";
 import { listenerOn } from "../port_safety.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
-import { type DroppingChain, droppingChains } from "./firewall.ts";
+import { type DroppingChain, droppingChains, outputChains } from "./firewall.ts";
 import { isWritable } from "./route_checks.ts";
 import type { Subject } from "./subject.ts";
 
@@ -14,6 +14,7 @@ export const FIREWALL_CHECKS: readonly Check[] = [
   { name: "input-firewall", look: checkInputFirewall },
   { name: "forwarding", look: checkForwarding },
   { name: "forward-firewall", look: checkForwardFirewall },
+  { name: "output-firewall", look: checkOutputFirewall },
 ];
 
 function checkListenPort(subject: Subject): Verdict[] {
@@ -82,6 +83,24 @@ async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
         "or Egress = raw, which needs no forwarding",
     )
   );
+}
+
+/**
+ * `Egress = raw`: once the NAT knows the next hop, packets leave by a packet socket, past the host's IP layer. Only the first
+ * ones to a neighbour meet what the firewall says of packets that this host sends.
+ */
+async function checkOutputFirewall(subject: Subject): Promise<Verdict[]> {
+  if (subject.server?.interface.egress !== "raw") return [];
+  const chains = await outputChains();
+  if (chains.length === 0) return [ok("no rule of this host's firewall is passed by")];
+  return [warn(
+    `rules that drop what this host sends (${
+      chains.join("; ")
+    }) have no effect on packets of clients: ` +
+      "the NAT sends those by a packet socket, which passes no such chain",
+    `name what clients may not reach in EgressDeny (${subject.place("EgressDeny")}), ` +
+      "or start the gateway with --no-offload, and every packet passes them",
+  )];
 }
 
 /** The command that puts a rule in front which lets something through. */
