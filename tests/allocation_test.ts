@@ -6,6 +6,7 @@
 import { assert, assertEquals } from "./support/assert.ts";
 import { heapGrowth } from "./support/heap_growth.ts";
 import { packetPaths, type Path, START } from "./offload/packet_paths.ts";
+import { hostTest } from "./support/permissions.ts";
 
 /** Packets that are measured on each way, after as many that are not. */
 const PACKETS = 80_000;
@@ -19,7 +20,7 @@ const TOLERANCE = 2;
 /** Bytes of an array of one number, at least. */
 const CONTROL = 32;
 
-Deno.test("packets leave nothing on the heap", async (test) => {
+hostTest("packets leave nothing on the heap", async (test) => {
   using resources = new DisposableStack();
   const paths = packetPaths(resources);
   let turns = 0;

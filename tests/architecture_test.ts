@@ -1,6 +1,7 @@
 /** Tests that the sources keep to the architecture, and that the rules which say so can fail. */
 import { assert, assertEquals, assertStringIncludes } from "./support/assert.ts";
 import { offencesOf, partOf } from "./support/architecture.ts";
+import { hostTest } from "./support/permissions.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -53,7 +54,7 @@ function moduleUrl(source: string): string {
   return `data:application/typescript,${encodeURIComponent(source)}`;
 }
 
-Deno.test("the sources keep to the architecture", async () => {
+hostTest("the sources keep to the architecture", async () => {
   const paths = await sources();
   for (const part of ["wire", "tunnel", "app", "ffi", "main", "tests"]) {
     assert(paths.some((path) => partOf(path) === part), `no source of ${part} was found`);
@@ -65,7 +66,7 @@ Deno.test("the sources keep to the architecture", async () => {
   assertEquals(offences, []);
 });
 
-Deno.test("importing any module opens no library and needs no permission", async () => {
+hostTest("importing any module opens no library and needs no permission", async () => {
   const paths = await sources();
   for (const path of Object.keys(ACT_ON_IMPORT)) assert(paths.includes(path), `${path} is gone`);
   const modules = paths.filter((path) =>
@@ -76,7 +77,7 @@ Deno.test("importing any module opens no library and needs no permission", async
   assert(outcome.success, outcome.stderr);
 });
 
-Deno.test("importing a module that opens a library, or reads a file, is found out", async () => {
+hostTest("importing a module that opens a library, or reads a file, is found out", async () => {
   for (
     const [action, permission] of [
       [`Deno.dlopen("libc.so.6", {});`, "ffi access"],

@@ -1,5 +1,5 @@
 /** Tests of lib/fair_shares.ts: who is evicted, against a slow reference as well. */
-import fc from "fast-check";
+import fc from "./support/property.ts";
 import { FairShares, type Place } from "../lib/fair_shares.ts";
 import { assert, assertEquals } from "./support/assert.ts";
 

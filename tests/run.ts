@@ -4,7 +4,8 @@
  */
 import { writeText } from "../lib/app/output.ts";
 import { STEPS } from "./run/steps.ts";
-import { countsLine, type Outcome, summaryTable, totalOf } from "./run/summary.ts";
+import { SEED } from "./run/seed.ts";
+import { countsLine, failureLines, type Outcome, summaryTable, totalOf } from "./run/summary.ts";
 
 function print(line: string): void {
   writeText(Deno.stdout, `${line}\n`);
@@ -26,6 +27,9 @@ async function main(names: readonly string[]): Promise<number> {
     outcomes.push({ name: step.name, duration: performance.now() - start, ...result });
   }
   const total = totalOf(outcomes);
+  const failures = failureLines(outcomes, SEED);
+  if (failures.length > 0) print("");
+  failures.forEach(print);
   print(`\n${summaryTable(outcomes)}\n`);
   print(countsLine(total));
   return total.failed === 0 ? 0 : 1;

@@ -2,6 +2,7 @@
 import { loadConfig } from "../../lib/app/config_file.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const TEXT = `[Interface]\nPrivateKey = ${btoa("k".repeat(32))}\n`;
 
@@ -28,7 +29,7 @@ function messageOf(path: string): string {
   return assertThrows(() => loadConfig(path), ConfigError).message;
 }
 
-Deno.test("loadConfig() reads a file without warning when its owner alone can read it", () => {
+hostTest("loadConfig() reads a file without warning when its owner alone can read it", () => {
   for (const mode of [0o600, 0o400, 0o700]) {
     withFile(TEXT, mode, (path) => {
       const config = loadConfig(path);
@@ -38,7 +39,7 @@ Deno.test("loadConfig() reads a file without warning when its owner alone can re
   }
 });
 
-Deno.test("loadConfig() warns when others can read or write the file", () => {
+hostTest("loadConfig() warns when others can read or write the file", () => {
   for (const mode of [0o640, 0o604, 0o620, 0o602]) {
     withFile(TEXT, mode, (path) => {
       assertEquals(loadConfig(path).warnings, [
@@ -48,13 +49,13 @@ Deno.test("loadConfig() warns when others can read or write the file", () => {
   }
 });
 
-Deno.test("loadConfig() names the file as it was given when it has a mistake", () => {
+hostTest("loadConfig() names the file as it was given when it has a mistake", () => {
   withFile(`${TEXT}MTU = 1`, 0o600, (path) => {
     assertEquals(messageOf(path), `${path}:3: MTU: cannot use "1": an MTU is 576 to 65455`);
   });
 });
 
-Deno.test("loadConfig() says why when the file cannot be read", () => {
+hostTest("loadConfig() says why when the file cannot be read", () => {
   const directory = Deno.makeTempDirSync();
   try {
     assertEquals(
@@ -75,7 +76,7 @@ Deno.test("loadConfig() says why when the file cannot be read", () => {
   }
 });
 
-Deno.test("loadConfig() says why when the content is no text or too long", () => {
+hostTest("loadConfig() says why when the content is no text or too long", () => {
   withFile(Uint8Array.of(0x5b, 0xff, 0xfe), 0o600, (path) => {
     assertEquals(
       messageOf(path),
@@ -89,7 +90,7 @@ Deno.test("loadConfig() says why when the content is no text or too long", () =>
   });
 });
 
-Deno.test("loadConfig() says why when the file may not be read", async () => {
+hostTest("loadConfig() says why when the file may not be read", async () => {
   // Root reads whatever it likes, unless it gives up the capabilities for that.
   const asOwner = Deno.uid() === 0
     ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]

@@ -1,6 +1,7 @@
 /** Shows the names of a demo's traces, and its private folder. */
 import { makePrivateFolder, ownerOf, removeFolder } from "../../lib/app/demo/traces.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 Deno.test("ownerOf() reads the process id from a demo's own names alone", () => {
   assertEquals(ownerOf("vpn-demo-123-gateway"), 123);
@@ -14,20 +15,23 @@ Deno.test("ownerOf() reads the process id from a demo's own names alone", () => 
   assertEquals(others.map(ownerOf), others.map(() => null));
 });
 
-Deno.test("makePrivateFolder() lets nobody else in, removeFolder() takes its files too, twice if need be", () => {
-  const folder = makePrivateFolder();
-  try {
-    assertEquals(ownerOf(folder.split("/").at(-1)!), Deno.pid);
-    assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
-    Deno.writeTextFileSync(`${folder}/key`, "");
-  } finally {
+hostTest(
+  "makePrivateFolder() lets nobody else in, removeFolder() takes its files too, twice if need be",
+  () => {
+    const folder = makePrivateFolder();
+    try {
+      assertEquals(ownerOf(folder.split("/").at(-1)!), Deno.pid);
+      assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
+      Deno.writeTextFileSync(`${folder}/key`, "");
+    } finally {
+      removeFolder(folder);
+    }
+    assertThrows(() => Deno.statSync(folder), Deno.errors.NotFound);
     removeFolder(folder);
-  }
-  assertThrows(() => Deno.statSync(folder), Deno.errors.NotFound);
-  removeFolder(folder);
-});
+  },
+);
 
-Deno.test("removeFolder() leaves alone what a symbolic link leads to", () => {
+hostTest("removeFolder() leaves alone what a symbolic link leads to", () => {
   const folder = makePrivateFolder();
   const link = `${folder}-link`;
   try {

@@ -1,6 +1,7 @@
 /** Tests of `lib/app/hook_command.ts`: how commands run and end. */
 import { DOWN_LIMIT, runHook, runPostDown } from "../../lib/app/hook_command.ts";
 import { assert, assertEquals } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const NEVER = new Promise<never>(() => {});
 
@@ -25,12 +26,12 @@ for (
     ["kill -TERM $$", "was ended by SIGTERM"],
   ] as const
 ) {
-  Deno.test(`runHook() says how "${command}" ended`, async () => {
+  hostTest(`runHook() says how "${command}" ended`, async () => {
     assertEquals(await runHook(command, NEVER), problem);
   });
 }
 
-Deno.test("runHook() kills a command, and all that it started, when the time is over", async () => {
+hostTest("runHook() kills a command, and all that it started, when the time is over", async () => {
   using file = freshPath();
   const command = `(sleep 0.4; echo survived >>${file.path}) & sleep 30; true`;
   const start = performance.now();
@@ -40,13 +41,13 @@ Deno.test("runHook() kills a command, and all that it started, when the time is 
   assertEquals(file.text, "");
 });
 
-Deno.test("runHook() leaves what a command has put into the background", async () => {
+hostTest("runHook() leaves what a command has put into the background", async () => {
   using file = freshPath();
   assertEquals(await runHook(`(sleep 0.2; echo done >>${file.path}) &`, NEVER), null);
   while (file.text === "") await new Promise((resolve) => setTimeout(resolve, 20));
 });
 
-Deno.test("runPostDown() runs all commands in order, those that fail or hang included", () => {
+hostTest("runPostDown() runs all commands in order, those that fail or hang included", () => {
   using file = freshPath();
   const commands = [`echo 1 >>${file.path}; false`, "sleep 30; true", `echo 3 >>${file.path}`];
   const start = performance.now();

@@ -2,6 +2,7 @@
 import type { LogRecord } from "@logtape/logtape";
 import { createFormatter } from "../../lib/app/logging.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 /** A record as LogTape makes it: text and values in turn. */
 function record(message: unknown[], properties: Record<string, unknown> = {}): LogRecord {
@@ -65,9 +66,11 @@ Deno.test("createFormatter() shows an error's message in the line and its stack 
   assertMatch(parsed.properties.error.stack, /boom\n/);
 });
 
-Deno.test("configureLogging() sends the asked-for levels to standard error and nothing elsewhere", async () => {
-  const module = new URL("../../lib/app/logging.ts", import.meta.url);
-  const program = `
+hostTest(
+  "configureLogging() sends the asked-for levels to standard error and nothing elsewhere",
+  async () => {
+    const module = new URL("../../lib/app/logging.ts", import.meta.url);
+    const program = `
     import { configureLogging, getLogger } from ${JSON.stringify(module.href)};
     const logger = getLogger("server");
     logger.error("before it is set up");
@@ -77,21 +80,24 @@ Deno.test("configureLogging() sends the asked-for levels to standard error and n
     configureLogging({ level: "info", format: "json" });
     logger.info("kept {n}", { n: 2 });
   `;
-  const { stdout, stderr, code } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--quiet", program],
-    env: { NO_COLOR: "1" },
-  }).output();
-  const lines = new TextDecoder().decode(stderr).split("\n");
-  assertEquals(code, 0, lines.join("\n"));
-  assertEquals(stdout.length, 0);
-  assertEquals(lines.length, 3, lines.join("\n"));
-  assertMatch(lines[0]!, /^\S+Z warning vpn\.server: kept 1$/);
-  assertEquals(JSON.parse(lines[1]!).message, "kept 2");
-});
+    const { stdout, stderr, code } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--quiet", program],
+      env: { NO_COLOR: "1" },
+    }).output();
+    const lines = new TextDecoder().decode(stderr).split("\n");
+    assertEquals(code, 0, lines.join("\n"));
+    assertEquals(stdout.length, 0);
+    assertEquals(lines.length, 3, lines.join("\n"));
+    assertMatch(lines[0]!, /^\S+Z warning vpn\.server: kept 1$/);
+    assertEquals(JSON.parse(lines[1]!).message, "kept 2");
+  },
+);
 
-Deno.test("LogControl.change() sets the level of one category, or of all, from then on", async () => {
-  const module = new URL("../../lib/app/logging.ts", import.meta.url);
-  const program = `
+hostTest(
+  "LogControl.change() sets the level of one category, or of all, from then on",
+  async () => {
+    const module = new URL("../../lib/app/logging.ts", import.meta.url);
+    const program = `
     import { configureLogging, getLogger } from ${JSON.stringify(module.href)};
     const [control, dns] = [getLogger("control"), getLogger("dns")];
     const log = configureLogging({ level: "info", format: "text" });
@@ -104,13 +110,14 @@ Deno.test("LogControl.change() sets the level of one category, or of all, from t
     log.change([{ category: "all", level: "error" }]);
     speak("fourth");
   `;
-  const { stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--quiet", program],
-    env: { NO_COLOR: "1" },
-  }).output();
-  const lines = new TextDecoder().decode(stderr).trimEnd().split("\n");
-  assertEquals(lines.map((line) => line.replace(/^\S+ /, "")), [
-    "debug vpn.dns: second",
-    "debug vpn.control: third",
-  ]);
-});
+    const { stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--quiet", program],
+      env: { NO_COLOR: "1" },
+    }).output();
+    const lines = new TextDecoder().decode(stderr).trimEnd().split("\n");
+    assertEquals(lines.map((line) => line.replace(/^\S+ /, "")), [
+      "debug vpn.dns: second",
+      "debug vpn.control: third",
+    ]);
+  },
+);

@@ -2,6 +2,7 @@
 import { decodeKey } from "../../lib/config/key_text.ts";
 import { VERSION } from "../../lib/version.ts";
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
@@ -37,7 +38,7 @@ function assertRefused(outcome: Outcome, code: number, line: string): void {
   assertEquals(outcome, { code, stdout: "", stderr: `${line}\n` });
 }
 
-Deno.test("main exits with 2 and one line when the arguments are wrong", async () => {
+hostTest("main exits with 2 and one line when the arguments are wrong", async () => {
   assertRefused(await vpn([]), 2, 'vpn: no command given: see "vpn --help"');
   assertRefused(
     await vpn(["sevrer"]),
@@ -51,7 +52,7 @@ Deno.test("main exits with 2 and one line when the arguments are wrong", async (
   );
 });
 
-Deno.test("main exits with 2 and one line when the configuration cannot be used", async () => {
+hostTest("main exits with 2 and one line when the configuration cannot be used", async () => {
   assertRefused(
     await vpn(["server", "--config", "/nowhere/x.conf"]),
     2,
@@ -72,7 +73,7 @@ Deno.test("main exits with 2 and one line when the configuration cannot be used"
   }
 });
 
-Deno.test("main prints help and version and exits with 0 when asked", async () => {
+hostTest("main prints help and version and exits with 0 when asked", async () => {
   const help = await vpn(["--help"]);
   assertEquals([help.code, help.stderr], [0, ""]);
   assertMatch(help.stdout, /^Usage: vpn COMMAND/m);
@@ -81,40 +82,43 @@ Deno.test("main prints help and version and exits with 0 when asked", async () =
   assertMatch(version.stdout, new RegExp(`^vpn ${VERSION}( \\([0-9a-f]{12}\\))?\n$`));
 });
 
-Deno.test("main is quiet when nobody reads its output", async () => {
+hostTest("main is quiet when nobody reads its output", async () => {
   const program =
     `"$0" run --quiet --allow-all "$1" completion bash | true; exit "\${PIPESTATUS[0]}"`;
   const outcome = await run("bash", ["-c", program, Deno.execPath(), MAIN]);
   assertEquals(outcome, { code: 0, stdout: "", stderr: "" });
 });
 
-Deno.test("main makes keys whose public keys it knows when asked for genkey and pubkey", async () => {
-  const [first, second] = await Promise.all([vpn(["genkey"]), vpn(["genkey"])]);
-  assertEquals([first.code, first.stderr], [0, ""]);
-  assertNotEquals(first.stdout, second.stdout);
-  const key = decodeKey(first.stdout.trimEnd());
-  assert(key !== null && first.stdout.endsWith("\n"));
-  // Clamped as RFC 7748 section 5 has it and `wg genkey` does.
-  assertEquals([key[0]! & 7, key[31]! & 0xc0], [0, 0x40]);
-  const publicKey = await vpn(["pubkey"], first.stdout);
-  assertEquals([publicKey.code, publicKey.stderr], [0, ""]);
-  assertEquals(decodeKey(publicKey.stdout.trimEnd())?.length, 32);
-});
+hostTest(
+  "main makes keys whose public keys it knows when asked for genkey and pubkey",
+  async () => {
+    const [first, second] = await Promise.all([vpn(["genkey"]), vpn(["genkey"])]);
+    assertEquals([first.code, first.stderr], [0, ""]);
+    assertNotEquals(first.stdout, second.stdout);
+    const key = decodeKey(first.stdout.trimEnd());
+    assert(key !== null && first.stdout.endsWith("\n"));
+    // Clamped as RFC 7748 section 5 has it and `wg genkey` does.
+    assertEquals([key[0]! & 7, key[31]! & 0xc0], [0, 0x40]);
+    const publicKey = await vpn(["pubkey"], first.stdout);
+    assertEquals([publicKey.code, publicKey.stderr], [0, ""]);
+    assertEquals(decodeKey(publicKey.stdout.trimEnd())?.length, 32);
+  },
+);
 
-Deno.test("main makes preshared keys when asked for genpsk", async () => {
+hostTest("main makes preshared keys when asked for genpsk", async () => {
   const { code, stdout, stderr } = await vpn(["genpsk"]);
   assertEquals([code, stderr], [0, ""]);
   assertEquals(decodeKey(stdout.trimEnd())?.length, 32);
 });
 
-Deno.test("main exits with 2 and hides the input when pubkey is given no key", async () => {
+hostTest("main exits with 2 and hides the input when pubkey is given no key", async () => {
   const line = "vpn: Cannot read the private key: a key is 44 characters of base64, this has";
   assertRefused(await vpn(["pubkey"], "secret\n"), 2, `${line} 6`);
   assertRefused(await vpn(["pubkey"], ""), 2, `${line} 0`);
   assertRefused(await vpn(["pubkey"], "x".repeat(100_000)), 2, `${line} 256`);
 });
 
-Deno.test("main warns when a key goes to a file that others can read", async () => {
+hostTest("main warns when a key goes to a file that others can read", async () => {
   const file = await Deno.makeTempFile();
   const program = `"$0" run --quiet --allow-all "$1" genkey > "$2"`;
   const args = ["-c", program, Deno.execPath(), MAIN, file];
@@ -131,15 +135,21 @@ Deno.test("main warns when a key goes to a file that others can read", async () 
   }
 });
 
-Deno.test("main agrees with wg when either derives a public key from the other's private key", async () => {
-  if (!(await run("sh", ["-c", "command -v wg"])).stdout) {
-    // deno-lint-ignore no-console -- a test that is skipped says so
-    console.log("skipped: wg is not installed");
-    return;
-  }
-  const [ours, theirs] = await Promise.all([vpn(["genkey"]), run("wg", ["genkey"])]);
-  for (const { stdout } of [ours, theirs]) {
-    const [us, them] = await Promise.all([vpn(["pubkey"], stdout), run("wg", ["pubkey"], stdout)]);
-    assertEquals([them.code, us.stdout], [0, them.stdout]);
-  }
-});
+hostTest(
+  "main agrees with wg when either derives a public key from the other's private key",
+  async () => {
+    if (!(await run("sh", ["-c", "command -v wg"])).stdout) {
+      // deno-lint-ignore no-console -- a test that is skipped says so
+      console.log("skipped: wg is not installed");
+      return;
+    }
+    const [ours, theirs] = await Promise.all([vpn(["genkey"]), run("wg", ["genkey"])]);
+    for (const { stdout } of [ours, theirs]) {
+      const [us, them] = await Promise.all([
+        vpn(["pubkey"], stdout),
+        run("wg", ["pubkey"], stdout),
+      ]);
+      assertEquals([them.code, us.stdout], [0, them.stdout]);
+    }
+  },
+);

@@ -1,6 +1,7 @@
 /** Shows that text reaches a stream whole, or is given up quietly where nobody reads, and when colour is used. */
 import { takesColour, writeText } from "../../lib/app/output.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 /** A stream that takes at most `step` bytes a call and remembers all. */
 function slowStream(step: number): { written: number[]; writeSync(bytes: Uint8Array): number } {
@@ -40,7 +41,7 @@ Deno.test("writeText() throws when the stream fails otherwise", () => {
   assertThrows(() => writeText(failingStream(new TypeError("odd")), "x"), TypeError, "odd");
 });
 
-Deno.test("takesColour() is true on a terminal alone, and not with NO_COLOR or TERM=dumb", () => {
+hostTest("takesColour() is true on a terminal alone, and not with NO_COLOR or TERM=dumb", () => {
   const terminal = { isTerminal: () => true };
   const saved = ["NO_COLOR", "TERM"].map((name) => [name, Deno.env.get(name)] as const);
   try {

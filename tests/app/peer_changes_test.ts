@@ -10,6 +10,7 @@ import { formatIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { output } from "../support/process.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const ADDER = new URL("support/peer_adder_program.ts", import.meta.url).pathname;
 const PUBLIC_ENDPOINT = "PublicEndpoint = vpn.example.org:51820";
@@ -26,7 +27,7 @@ function folderTest(
   text: string,
   test: (folder: string, configPath: string) => Promise<void>,
 ): void {
-  Deno.test(name, async () => {
+  hostTest(name, async () => {
     const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
     try {
       await Deno.writeTextFile(`${folder}/server.conf`, text, { mode: 0o600 });

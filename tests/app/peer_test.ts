@@ -2,6 +2,7 @@
 import { default as decode } from "jsqr";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { run, type RunResult } from "../support/process.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const KEY = /[A-Za-z0-9+/]{43}=/;
@@ -11,7 +12,7 @@ function folderTest(
   name: string,
   test: (vpn: (...args: string[]) => Promise<RunResult>, folder: string) => Promise<void>,
 ): void {
-  Deno.test(name, async () => {
+  hostTest(name, async () => {
     const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
     const command = ["sh", "-c", `cd "$0" && exec "$@"`, folder];
     const program = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", MAIN];

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { RST, SYN } from "../carrier/world.ts";
 import { RelayWorld } from "./support/relay_world.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const MINUTE = 60_000;
 
@@ -14,7 +15,7 @@ function connectionsBegun({ passed }: RelayWorld): number {
   ).size;
 }
 
-Deno.test("relays carry a datagram there and the answer back", () => {
+hostTest("relays carry a datagram there and the answer back", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
@@ -22,7 +23,7 @@ Deno.test("relays carry a datagram there and the answer back", () => {
   assertEquals(world.near.reached, [true]);
 });
 
-Deno.test("relays give each client a connection, and the service another port for each", () => {
+hostTest("relays give each client a connection, and the service another port for each", () => {
   using world = new RelayWorld();
   const clients = Array.from({ length: 10 }, () => world.socket());
   const ports = clients.map((client, i) => world.exchange(client, `client ${i}`));
@@ -33,7 +34,7 @@ Deno.test("relays give each client a connection, and the service another port fo
   assertEquals(connectionsBegun(world), clients.length);
 });
 
-Deno.test("relays keep the boundaries of datagrams, whether the kernel merges them or not", () => {
+hostTest("relays keep the boundaries of datagrams, whether the kernel merges them or not", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
@@ -43,7 +44,7 @@ Deno.test("relays keep the boundaries of datagrams, whether the kernel merges th
   assertEquals(world.received(world.service).map(({ text }) => text.length), lengths);
 });
 
-Deno.test("a relay counts what it cannot carry", () => {
+hostTest("a relay counts what it cannot carry", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
@@ -54,7 +55,7 @@ Deno.test("a relay counts what it cannot carry", () => {
   assertEquals(world.near.dropped, { too_big: 1, empty: 1 });
 });
 
-Deno.test("relays end a flow after 180 s of silence, with its connection and its socket", () => {
+hostTest("relays end a flow after 180 s of silence, with its connection and its socket", () => {
   using world = new RelayWorld();
   const [client, other] = [world.socket(), world.socket()];
   const port = world.exchange(client, "first");
@@ -76,7 +77,7 @@ Deno.test("relays end a flow after 180 s of silence, with its connection and its
   assert(again !== null && again !== port);
 });
 
-Deno.test("a flow that either side uses does not end", () => {
+hostTest("a flow that either side uses does not end", () => {
   using world = new RelayWorld();
   const client = world.socket();
   const port = world.exchange(client, "hello")!;
@@ -90,7 +91,7 @@ Deno.test("a flow that either side uses does not end", () => {
   assertEquals(connectionsBegun(world), 1);
 });
 
-Deno.test("a flow whose service never answers stays on its connection", () => {
+hostTest("a flow whose service never answers stays on its connection", () => {
   using world = new RelayWorld();
   const client = world.socket();
   const ports = new Set<number>();
@@ -103,28 +104,31 @@ Deno.test("a flow whose service never answers stays on its connection", () => {
   assertEquals([ports.size, connectionsBegun(world)], [1, 1]);
 });
 
-Deno.test("with too many clients, the one idle for longest gives way, and comes back when it likes", () => {
-  using world = new RelayWorld({ capacity: 3 });
-  const clients = Array.from({ length: 4 }, () => world.socket());
-  const ports = clients.slice(0, 3).map((client) => {
+hostTest(
+  "with too many clients, the one idle for longest gives way, and comes back when it likes",
+  () => {
+    using world = new RelayWorld({ capacity: 3 });
+    const clients = Array.from({ length: 4 }, () => world.socket());
+    const ports = clients.slice(0, 3).map((client) => {
+      world.advance(100);
+      return world.exchange(client, "first");
+    });
     world.advance(100);
-    return world.exchange(client, "first");
-  });
-  world.advance(100);
-  assertEquals(world.exchange(clients[0]!, "again"), ports[0]);
-  world.advance(100);
-  assert(world.exchange(clients[3]!, "one too many") !== null);
-  assertEquals(world.near.flows.size, 3);
-  assertEquals(world.exchange(clients[0]!, "again"), ports[0]);
-  assertEquals(world.exchange(clients[2]!, "again"), ports[2]);
-  // The far relay was told, and believes it after a second.
-  world.advance(2_000);
-  assertEquals(world.far.flows.size, 3);
-  const back = world.exchange(clients[1]!, "back");
-  assert(back !== null && back !== ports[1]);
-});
+    assertEquals(world.exchange(clients[0]!, "again"), ports[0]);
+    world.advance(100);
+    assert(world.exchange(clients[3]!, "one too many") !== null);
+    assertEquals(world.near.flows.size, 3);
+    assertEquals(world.exchange(clients[0]!, "again"), ports[0]);
+    assertEquals(world.exchange(clients[2]!, "again"), ports[2]);
+    // The far relay was told, and believes it after a second.
+    world.advance(2_000);
+    assertEquals(world.far.flows.size, 3);
+    const back = world.exchange(clients[1]!, "back");
+    assert(back !== null && back !== ports[1]);
+  },
+);
 
-Deno.test("a relay says that nothing answers, and tries again with the next datagram", () => {
+hostTest("a relay says that nothing answers, and tries again with the next datagram", () => {
   using world = new RelayWorld();
   const client = world.socket();
   world.isCut = true;
@@ -141,7 +145,7 @@ Deno.test("a relay says that nothing answers, and tries again with the next data
   assertEquals(world.near.reached, [false, true]);
 });
 
-Deno.test("a few datagrams wait for a connection, the others are counted", () => {
+hostTest("a few datagrams wait for a connection, the others are counted", () => {
   using world = new RelayWorld();
   const client = world.socket();
   for (let i = 0; i < 10; i++) world.send(client, `${i}`);
@@ -153,7 +157,7 @@ Deno.test("a few datagrams wait for a connection, the others are counted", () =>
   assertEquals(world.near.dropped, { carrier_not_open: 2 });
 });
 
-Deno.test("a flow moves to a connection from the host's new address", () => {
+hostTest("a flow moves to a connection from the host's new address", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
@@ -174,7 +178,7 @@ Deno.test("a flow moves to a connection from the host's new address", () => {
   assertEquals(world.near.dropped, { carrier_no_session: 1 });
 });
 
-Deno.test("a service that does not run costs a count, and is heard once it does", () => {
+hostTest("a service that does not run costs a count, and is heard once it does", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
@@ -187,7 +191,7 @@ Deno.test("a service that does not run costs a count, and is heard once it does"
   assertEquals(connectionsBegun(world), 1);
 });
 
-Deno.test("while the way out is full, nothing is read, and nothing that waits is lost", () => {
+hostTest("while the way out is full, nothing is read, and nothing that waits is lost", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);

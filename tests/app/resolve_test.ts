@@ -1,6 +1,7 @@
 /** Tests of `lib/app/resolve.ts` without a network: what is known without asking, and what is done without an answer. */
 import { addressInHosts, resolveEndpointAgain } from "../../lib/app/resolve.ts";
 import { assertEquals } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const HOSTS = `127.0.0.1 localhost # localhost2
 # 192.0.2.1 vpn.example
@@ -23,13 +24,13 @@ Deno.test("resolveEndpointAgain() takes an address as it is", async () => {
   assertEquals(await resolveEndpointAgain(endpoint, options), 0xc0000205);
 });
 
-Deno.test("resolveEndpointAgain() goes by what is listed on this host", async () => {
+hostTest("resolveEndpointAgain() goes by what is listed on this host", async () => {
   const endpoint = { host: "localhost", address: null, port: 1 };
   const options = { last: LAST, nameServers: [], mark: 0, timeout: 10 };
   assertEquals(await resolveEndpointAgain(endpoint, options), 0x7f000001);
 });
 
-Deno.test("resolveEndpointAgain() stays with the last address when nobody answers", async () => {
+hostTest("resolveEndpointAgain() stays with the last address when nobody answers", async () => {
   const endpoint = { host: "vpn.invalid", address: null, port: 1 };
   // No resolver listens there; one that is IPv6 cannot be asked.
   const options = { last: LAST, nameServers: ["127.255.255.254", "::1"], mark: 0, timeout: 100 };

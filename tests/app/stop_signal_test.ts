@@ -1,6 +1,7 @@
 /** Shows which signals are taken for a request to stop. The test runner itself listens to some, hence the processes. */
 import { assertEquals } from "../support/assert.ts";
 import { spawn } from "../support/process.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const PROGRAM = `
   import { listenForStop } from "${new URL("../../lib/app/stop_signal.ts", import.meta.url)}";
@@ -12,7 +13,7 @@ const PROGRAM = `
 const COMMAND = [Deno.execPath(), "eval", PROGRAM];
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  Deno.test(`listenForStop() takes ${signal}`, async () => {
+  hostTest(`listenForStop() takes ${signal}`, async () => {
     await using process = spawn(null, COMMAND);
     await process.waitFor(/listening/);
     process.signal(signal);
@@ -21,12 +22,15 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   });
 }
 
-Deno.test("listenForStop() leaves a signal without effect that is ignored from the start", async () => {
-  const command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", ...COMMAND];
-  await using process = spawn(null, command);
-  await process.waitFor(/listening/);
-  process.signal("SIGHUP");
-  process.signal("SIGTERM");
-  const { code } = await process.status;
-  assertEquals([code, process.stdout], [0, "listening\nSIGTERM\n"]);
-});
+hostTest(
+  "listenForStop() leaves a signal without effect that is ignored from the start",
+  async () => {
+    const command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", ...COMMAND];
+    await using process = spawn(null, command);
+    await process.waitFor(/listening/);
+    process.signal("SIGHUP");
+    process.signal("SIGTERM");
+    const { code } = await process.status;
+    assertEquals([code, process.stdout], [0, "listening\nSIGTERM\n"]);
+  },
+);

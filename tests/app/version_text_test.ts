@@ -2,6 +2,7 @@
 import { versionText } from "../../lib/app/version_text.ts";
 import { VERSION } from "../../lib/version.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
@@ -20,7 +21,7 @@ function versionWith(files: Record<string, string>): string {
   }
 }
 
-Deno.test("versionText() finds the commit wherever Git or a build keeps it", () => {
+hostTest("versionText() finds the commit wherever Git or a build keeps it", () => {
   const expected = `vpn ${VERSION} (0123456789ab)`;
   const ref = { ".git/HEAD": "ref: refs/heads/a/b\n" };
   assertEquals(versionWith({ "commit.txt": `${COMMIT}\n` }), expected);
@@ -32,7 +33,7 @@ Deno.test("versionText() finds the commit wherever Git or a build keeps it", () 
   assertEquals(versionWith({ ...ref, ".git/packed-refs": packed }), expected);
 });
 
-Deno.test("versionText() leaves the commit out when there is none or it is odd", () => {
+hostTest("versionText() leaves the commit out when there is none or it is odd", () => {
   const expected = `vpn ${VERSION}`;
   assertEquals(versionWith({}), expected);
   assertEquals(versionWith({ "commit.txt": "unknown" }), expected);

@@ -10,6 +10,7 @@ import {
   assertThrows,
   fail,
 } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const COMMANDS = [
   "server",
@@ -284,23 +285,26 @@ Deno.test("parseArguments() suggests commands, options and values when a shell a
 });
 
 for (const shell of ["bash", "zsh", "fish"] as const) {
-  Deno.test(`parseArguments() shows a script that ${shell} takes when completion is asked for`, async () => {
-    const script = textOf("completion", shell);
-    assertStringIncludes(script, `vpn 'completion' '${shell}'`);
-    if (!await hasProgram(shell)) {
-      // deno-lint-ignore no-console -- a test that checks less than it could says so
-      console.log(`skipped "${shell} -n": ${shell} is not installed`);
-      return;
-    }
-    const file = await Deno.makeTempFile();
-    try {
-      await Deno.writeTextFile(file, script);
-      const { success, stderr } = await new Deno.Command(shell, { args: ["-n", file] }).output();
-      assert(success, new TextDecoder().decode(stderr));
-    } finally {
-      await Deno.remove(file);
-    }
-  });
+  hostTest(
+    `parseArguments() shows a script that ${shell} takes when completion is asked for`,
+    async () => {
+      const script = textOf("completion", shell);
+      assertStringIncludes(script, `vpn 'completion' '${shell}'`);
+      if (!await hasProgram(shell)) {
+        // deno-lint-ignore no-console -- a test that checks less than it could says so
+        console.log(`skipped "${shell} -n": ${shell} is not installed`);
+        return;
+      }
+      const file = await Deno.makeTempFile();
+      try {
+        await Deno.writeTextFile(file, script);
+        const { success, stderr } = await new Deno.Command(shell, { args: ["-n", file] }).output();
+        assert(success, new TextDecoder().decode(stderr));
+      } finally {
+        await Deno.remove(file);
+      }
+    },
+  );
 }
 
 async function hasProgram(name: string): Promise<boolean> {

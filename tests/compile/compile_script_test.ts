@@ -1,6 +1,7 @@
 /** Tests what ./compile.sh says when it cannot do what is asked. Building is a step of its own in tests/run/steps.ts. */
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { run, type RunResult } from "../support/process.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const SCRIPT = new URL("../../compile.sh", import.meta.url).pathname;
 
@@ -8,7 +9,7 @@ function compile(...args: readonly string[]): Promise<RunResult> {
   return run(null, [SCRIPT, ...args], { env: { DENO: Deno.execPath() } });
 }
 
-Deno.test("compile.sh refuses what it does not know, in one line, with exit code 1", async () => {
+hostTest("compile.sh refuses what it does not know, in one line, with exit code 1", async () => {
   for (
     const [args, line] of [
       [["--target", "sparc-sun-solaris"], 'cannot build for "sparc-sun-solaris": --target is'],
@@ -23,7 +24,7 @@ Deno.test("compile.sh refuses what it does not know, in one line, with exit code
   }
 });
 
-Deno.test("compile.sh says so when there is no such deno", async () => {
+hostTest("compile.sh says so when there is no such deno", async () => {
   const { code, stderr } = await run(null, [SCRIPT], { env: { DENO: "/no/such/deno" } });
   assertEquals({ code, stderr }, {
     code: 1,
@@ -31,7 +32,7 @@ Deno.test("compile.sh says so when there is no such deno", async () => {
   });
 });
 
-Deno.test("compile.sh --help names its options", async () => {
+hostTest("compile.sh --help names its options", async () => {
   const { code, stdout } = await compile("--help");
   assertEquals(code, 0);
   for (const option of ["--target", "--output", "--pack"]) assertStringIncludes(stdout, option);

@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
 import { output, run, type RunOptions, spawn } from "../support/process.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
 /** The length of a self-extracting executable's head, in bytes. */
@@ -27,7 +28,7 @@ const { built, head } = readHead();
 
 function builtTest(name: string, fn: () => Promise<void>): void {
   const reason = built ? "" : " (ignored: dist/vpn is not built, ./compile.sh does it)";
-  Deno.test({ name: name + reason, ignore: !built, fn });
+  hostTest({ name: name + reason, ignore: !built, fn });
 }
 
 /** A test of unpacking, given a cache folder that does not exist yet. */
@@ -37,7 +38,7 @@ function cacheTest(name: string, fn: (cache: string) => Promise<void>): void {
     : head === null
     ? " (ignored: `deno compile` built dist/vpn, which unpacks nothing)"
     : "";
-  Deno.test({
+  hostTest({
     name: name + reason,
     ignore: reason !== "",
     fn: async () => {

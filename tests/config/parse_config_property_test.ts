@@ -1,5 +1,5 @@
 /** Shows that no text, however odd, gets more than a one-line refusal out of the parser, and never a key. */
-import fc from "fast-check";
+import fc from "../support/property.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { encodeKey } from "../../lib/config/key_text.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "../../lib/config/keys.ts";

@@ -3,8 +3,9 @@ import { Arena } from "../../ffi/arena.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { createWakeChannel } from "../../ffi/wake_channel.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
-Deno.test("Arena.allocate() returns aligned regions that do not overlap", () => {
+hostTest("Arena.allocate() returns aligned regions that do not overlap", () => {
   const arena = new Arena(4096);
   const offsets = [
     arena.allocate(1),
@@ -15,17 +16,20 @@ Deno.test("Arena.allocate() returns aligned regions that do not overlap", () => 
   assertEquals(offsets, [0, 64, 164, 168]);
 });
 
-Deno.test("Arena.allocate() throws when there is no room and can be used up to the last byte", () => {
-  const arena = new Arena(256);
-  assertEquals(arena.allocate(200), 0);
-  const error = assertThrows(() => arena.allocate(1), RangeError);
-  assertEquals(error.message, "Cannot allocate 1 bytes: 0 of 256 are left");
-  assertThrows(() => arena.allocate(57, 4), RangeError);
-  assertEquals(arena.allocate(56, 4), 200);
-  assertThrows(() => arena.allocate(1, 1), RangeError);
-});
+hostTest(
+  "Arena.allocate() throws when there is no room and can be used up to the last byte",
+  () => {
+    const arena = new Arena(256);
+    assertEquals(arena.allocate(200), 0);
+    const error = assertThrows(() => arena.allocate(1), RangeError);
+    assertEquals(error.message, "Cannot allocate 1 bytes: 0 of 256 are left");
+    assertThrows(() => arena.allocate(57, 4), RangeError);
+    assertEquals(arena.allocate(56, 4), 200);
+    assertThrows(() => arena.allocate(1, 1), RangeError);
+  },
+);
 
-Deno.test("Arena.pointer() names the byte at the offset whatever its alignment", () => {
+hostTest("Arena.pointer() names the byte at the offset whatever its alignment", () => {
   const arena = new Arena(300);
   for (let offset = 0; offset < 300; offset++) arena.bytes[offset] = offset & 0xff;
   for (const offset of [0, 1, 2, 3, 4, 7, 100, 255, 299]) {
@@ -34,14 +38,14 @@ Deno.test("Arena.pointer() names the byte at the offset whatever its alignment",
   }
 });
 
-Deno.test("Arena.pointer() keeps the pointer of an offset that is a multiple of four", () => {
+hostTest("Arena.pointer() keeps the pointer of an offset that is a multiple of four", () => {
   const arena = new Arena(64);
   for (const offset of [0, 4, 60, 64]) {
     assertStrictEquals(arena.pointer(offset), arena.pointer(offset));
   }
 });
 
-Deno.test("Arena.writePointer() writes the address that pointer() names", () => {
+hostTest("Arena.writePointer() writes the address that pointer() names", () => {
   const arena = new Arena(1 << 20);
   for (const target of [0, 1, 63, 4096, 65_537, (1 << 20) - 1]) {
     arena.writePointer(8, target);
@@ -50,7 +54,7 @@ Deno.test("Arena.writePointer() writes the address that pointer() names", () => 
   }
 });
 
-Deno.test("Arena.writePointer() lets the kernel gather and scatter bytes of the arena", () => {
+hostTest("Arena.writePointer() lets the kernel gather and scatter bytes of the arena", () => {
   const libc = openLibc();
   const arena = new Arena(8192);
   const vectors = arena.allocate(3 * 16);
@@ -78,7 +82,7 @@ Deno.test("Arena.writePointer() lets the kernel gather and scatter bytes of the 
   assertEquals(bytes.slice(target, target + 3000), bytes.slice(source, source + 3000));
 });
 
-Deno.test("Arena stays where it is when much else is allocated", () => {
+hostTest("Arena stays where it is when much else is allocated", () => {
   const arena = new Arena(1024);
   const before = Deno.UnsafePointer.value(arena.pointer(512));
   const others: Uint8Array[] = [];

@@ -2,6 +2,7 @@
 import { Capability, hasCapability } from "../../ffi/capabilities.ts";
 import { assertEquals } from "../support/assert.ts";
 import type { CapabilityReport } from "./capabilities_worker.ts";
+import { hostTest } from "../support/permissions.ts";
 
 /** The numbers in a set of `/proc/PID/status`. */
 function setOf(status: string, name: string): number[] {
@@ -25,7 +26,7 @@ async function inThread(
   }
 }
 
-Deno.test("keepOnly() leaves a thread those kept of what it had, and no way to more", async () => {
+hostTest("keepOnly() leaves a thread those kept of what it had, and no way to more", async () => {
   // One from each half of the sets: `CAP_CHECKPOINT_RESTORE` is number 40.
   const kept = [Capability.netAdmin, Capability.chown, 40 as Capability];
   const [before, after] = await inThread(kept);
@@ -42,7 +43,7 @@ Deno.test("keepOnly() leaves a thread those kept of what it had, and no way to m
   assertEquals(/^NoNewPrivs:\s*(\d)$/m.exec(after.status)![1], "1");
 });
 
-Deno.test("keepOnly() leaves other threads alone", async () => {
+hostTest("keepOnly() leaves other threads alone", async () => {
   const before = Deno.readTextFileSync("/proc/thread-self/status").match(/^(Cap|NoNew).*$/gm);
   await inThread([]);
   assertEquals(
@@ -51,7 +52,7 @@ Deno.test("keepOnly() leaves other threads alone", async () => {
   );
 });
 
-Deno.test("hasCapability() says what is in effect", () => {
+hostTest("hasCapability() says what is in effect", () => {
   const status = Deno.readTextFileSync("/proc/thread-self/status");
   for (const capability of Object.values(Capability)) {
     assertEquals(hasCapability(capability), setOf(status, "CapEff").includes(capability));

@@ -4,6 +4,7 @@ import { DatagramSocket } from "../../ffi/datagram_socket.ts";
 import { ECONNREFUSED, SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const LOOPBACK = 0x7f000001;
 
@@ -17,7 +18,7 @@ async function receive(socket: DatagramSocket): Promise<Uint8Array> {
   }
 }
 
-Deno.test("DatagramSocket sends to one place and receives from that alone", async () => {
+hostTest("DatagramSocket sends to one place and receives from that alone", async () => {
   const there = createSocket("udp4");
   const elsewhere = createSocket("udp4");
   await new Promise<void>((resolve) => there.bind(0, "127.0.0.1", resolve));
@@ -44,7 +45,7 @@ Deno.test("DatagramSocket sends to one place and receives from that alone", asyn
   }
 });
 
-Deno.test("DatagramSocket tells when nobody listens there", async () => {
+hostTest("DatagramSocket tells when nobody listens there", async () => {
   const closed = createSocket("udp4");
   await new Promise<void>((resolve) => closed.bind(0, "127.0.0.1", resolve));
   const { port } = closed.address();

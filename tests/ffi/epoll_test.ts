@@ -5,8 +5,9 @@ import { EEXIST, SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { createWakeChannel, receiveMessage, sendMessage } from "../../ffi/wake_channel.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest, whereAllowed } from "../support/permissions.ts";
 
-const libc = openLibc();
+const libc = whereAllowed(openLibc);
 
 /** An epoll instance and descriptors to watch; all of it is closed when disposed of. */
 class Fixture implements Disposable {
@@ -42,7 +43,7 @@ class Fixture implements Disposable {
   }
 }
 
-Deno.test("Epoll.wait() reports a descriptor for as long as there is something to read", () => {
+hostTest("Epoll.wait() reports a descriptor for as long as there is something to read", () => {
   using fixture = new Fixture();
   const { sender, receiver } = fixture.channel();
   fixture.epoll.add(receiver, EPOLLIN);
@@ -54,7 +55,7 @@ Deno.test("Epoll.wait() reports a descriptor for as long as there is something t
   assertEquals(fixture.events(), []);
 });
 
-Deno.test("Epoll.wait() reports what each of several descriptors is ready for", () => {
+hostTest("Epoll.wait() reports what each of several descriptors is ready for", () => {
   using fixture = new Fixture();
   const [one, two, three] = [fixture.channel(), fixture.channel(), fixture.channel()];
   fixture.epoll.add(one.receiver, EPOLLIN);
@@ -65,7 +66,7 @@ Deno.test("Epoll.wait() reports what each of several descriptors is ready for", 
   assertEquals(events, [[one.receiver, EPOLLIN], [two.sender, EPOLLOUT]]);
 });
 
-Deno.test("Epoll.modify() takes effect at once", () => {
+hostTest("Epoll.modify() takes effect at once", () => {
   using fixture = new Fixture();
   const { sender, receiver } = fixture.channel();
   sendMessage(libc, sender, new Uint8Array(1));
@@ -77,7 +78,7 @@ Deno.test("Epoll.modify() takes effect at once", () => {
   assertEquals(fixture.events(), [[receiver, EPOLLOUT]]);
 });
 
-Deno.test("Epoll.wait() reports a hang-up even to who watches for nothing", () => {
+hostTest("Epoll.wait() reports a hang-up even to who watches for nothing", () => {
   using fixture = new Fixture();
   const { sender, receiver } = fixture.channel();
   fixture.epoll.add(receiver, 0);
@@ -87,25 +88,28 @@ Deno.test("Epoll.wait() reports a hang-up even to who watches for nothing", () =
   assert((readiness! & EPOLLHUP) !== 0);
 });
 
-Deno.test("Epoll.wait() reports no more than its capacity and none for ever when more are ready", () => {
-  using fixture = new Fixture(2);
-  const seen = new Set<number>();
-  const receivers = Array.from({ length: 5 }, () => {
-    const { sender, receiver } = fixture.channel();
-    sendMessage(libc, sender, new Uint8Array(1));
-    fixture.epoll.add(receiver, EPOLLIN);
-    return receiver;
-  });
-  // The kernel passes on to the next ones; all have had their turn after three calls.
-  for (let call = 0; call < 3; call++) {
-    const events = fixture.events();
-    assertEquals(events.length, 2);
-    for (const [fd] of events) seen.add(fd);
-  }
-  assertEquals([...seen].sort(), receivers.sort());
-});
+hostTest(
+  "Epoll.wait() reports no more than its capacity and none for ever when more are ready",
+  () => {
+    using fixture = new Fixture(2);
+    const seen = new Set<number>();
+    const receivers = Array.from({ length: 5 }, () => {
+      const { sender, receiver } = fixture.channel();
+      sendMessage(libc, sender, new Uint8Array(1));
+      fixture.epoll.add(receiver, EPOLLIN);
+      return receiver;
+    });
+    // The kernel passes on to the next ones; all have had their turn after three calls.
+    for (let call = 0; call < 3; call++) {
+      const events = fixture.events();
+      assertEquals(events.length, 2);
+      for (const [fd] of events) seen.add(fd);
+    }
+    assertEquals([...seen].sort(), receivers.sort());
+  },
+);
 
-Deno.test("Epoll.wait() returns 0 after its time-out and not before", () => {
+hostTest("Epoll.wait() returns 0 after its time-out and not before", () => {
   using fixture = new Fixture();
   fixture.epoll.add(fixture.channel().receiver, EPOLLIN);
   const start = performance.now();
@@ -113,7 +117,7 @@ Deno.test("Epoll.wait() returns 0 after its time-out and not before", () => {
   assert(performance.now() - start >= 29);
 });
 
-Deno.test("Epoll.add() throws when a descriptor is watched already or is none", () => {
+hostTest("Epoll.add() throws when a descriptor is watched already or is none", () => {
   using fixture = new Fixture();
   const { receiver } = fixture.channel();
   fixture.epoll.add(receiver, EPOLLIN);
@@ -123,14 +127,14 @@ Deno.test("Epoll.add() throws when a descriptor is watched already or is none", 
   assertEquals(none.message, "Cannot watch descriptor -1: bad file descriptor (EBADF)");
 });
 
-Deno.test("Epoll.wait() throws when the instance is closed", () => {
+hostTest("Epoll.wait() throws when the instance is closed", () => {
   const fixture = new Fixture();
   fixture[Symbol.dispose]();
   const error = assertThrows(() => fixture.epoll.wait(0), SystemCallError);
   assertEquals(error.message, "Cannot wait for events: bad file descriptor (EBADF)");
 });
 
-Deno.test("Epoll.fd is ready in another set while something in its own is", () => {
+hostTest("Epoll.fd is ready in another set while something in its own is", () => {
   using inner = new Fixture();
   using outer = new Fixture();
   const { sender, receiver } = inner.channel();

@@ -13,6 +13,7 @@ import {
 } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 /** A libc whose last call has failed with this number. */
 function failedWith(errno: number): Libc {
@@ -35,23 +36,26 @@ Deno.test("errnoName() gives the symbol of a number, or the number where it has 
   assertEquals(errnoName(4000), "errno 4000");
 });
 
-Deno.test("check() passes a result on when it is not negative", () => {
+hostTest("check() passes a result on when it is not negative", () => {
   assertEquals(check(failedWith(EPERM), 0, "do this"), 0);
   assertEquals(check(failedWith(EPERM), 7, "do this"), 7);
 });
 
-Deno.test("check() throws what was tried, why it failed and the number when the result is negative", () => {
-  const error = assertThrows(
-    () => check(failedWith(EADDRINUSE), -1, "bind UDP port 51820"),
-    SystemCallError,
-  );
-  assertEquals(error.message, "Cannot bind UDP port 51820: address already in use (EADDRINUSE)");
-  assertEquals([error.errno, error.code], [EADDRINUSE, "EADDRINUSE"]);
-  const unknown = assertThrows(() => check(failedWith(4000), -1, "do this"), SystemCallError);
-  assertEquals(unknown.message, "Cannot do this: unknown error (errno 4000)");
-});
+hostTest(
+  "check() throws what was tried, why it failed and the number when the result is negative",
+  () => {
+    const error = assertThrows(
+      () => check(failedWith(EADDRINUSE), -1, "bind UDP port 51820"),
+      SystemCallError,
+    );
+    assertEquals(error.message, "Cannot bind UDP port 51820: address already in use (EADDRINUSE)");
+    assertEquals([error.errno, error.code], [EADDRINUSE, "EADDRINUSE"]);
+    const unknown = assertThrows(() => check(failedWith(4000), -1, "do this"), SystemCallError);
+    assertEquals(unknown.message, "Cannot do this: unknown error (errno 4000)");
+  },
+);
 
-Deno.test("check() reads the thread's own errno when a call of libc fails", () => {
+hostTest("check() reads the thread's own errno when a call of libc fails", () => {
   const libc = openLibc();
   const error = assertThrows(
     () => check(libc, libc.symbols.close(-1), "close -1"),

@@ -10,9 +10,10 @@ import { testAead } from "../noise/aead_suite.ts";
 import { Random } from "../support/random.ts";
 import { heapGrowth } from "../support/heap_growth.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "../support/assert.ts";
+import { hostTest, whereAllowed } from "../support/permissions.ts";
 
 /** Made here, as making one takes the permission as well. */
-const UNUSED_ARENA = new Arena(64);
+const UNUSED_ARENA = whereAllowed(() => new Arena(64));
 /** Calls for which a single 16-byte object each would show as 320 kB. */
 const CALLS = 20_000;
 const NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"];
@@ -21,7 +22,7 @@ for (const name of NAMES) {
   const ignore = !isPresent(name);
   testAead(`openLibcrypto(${name})`, { ignore, open: () => openFixture([name]) });
 
-  Deno.test({
+  hostTest({
     name: `openLibcrypto(${name}): seal() and open() allocate nothing when a packet passes` +
       (ignore ? ` (ignored: openLibcrypto(${name}) finds no such library)` : ""),
     ignore,
@@ -42,7 +43,7 @@ for (const name of NAMES) {
   });
 }
 
-Deno.test({
+hostTest({
   name: "seal(), open() and key() keep no native memory when they are done",
   ignore: !NAMES.some(isPresent),
   fn() {
@@ -65,11 +66,11 @@ Deno.test({
   },
 });
 
-Deno.test("openLibcrypto() gives null when no name can be opened", () => {
+hostTest("openLibcrypto() gives null when no name can be opened", () => {
   assertStrictEquals(openLibcrypto(new Arena(4096), ["libcrypto.so.0", "/nonexistent"]), null);
 });
 
-Deno.test({
+hostTest({
   name: "openLibcrypto() throws when the permission is missing, for that is no missing library",
   permissions: { ffi: false },
   fn() {
@@ -77,11 +78,11 @@ Deno.test({
   },
 });
 
-Deno.test("openLibcrypto() passes over a library when it is not libcrypto", () => {
+hostTest("openLibcrypto() passes over a library when it is not libcrypto", () => {
   assertStrictEquals(openLibcrypto(new Arena(4096), ["libc.so.6"]), null);
 });
 
-Deno.test({
+hostTest({
   name: "openLibcrypto() takes the first name that works and tells it",
   ignore: !NAMES.some(isPresent),
   fn() {
@@ -92,7 +93,7 @@ Deno.test({
   },
 });
 
-Deno.test({
+hostTest({
   name: "openLibcrypto() keeps instances apart when several are open, as in several threads",
   ignore: !NAMES.some(isPresent),
   fn() {
@@ -121,7 +122,7 @@ function openFixture(names: readonly string[]) {
 }
 
 function isPresent(name: string): boolean {
-  const library = openLibcrypto(new Arena(4096), [name]);
+  const library = whereAllowed(() => openLibcrypto(new Arena(4096), [name])) ?? null;
   library?.close();
   return library !== null;
 }
@@ -129,7 +130,7 @@ function isPresent(name: string): boolean {
 const ignoreShortcut = !isPresent("libcrypto.so.3");
 const shortcutReason = ignoreShortcut ? " (ignored: there is no libcrypto.so.3)" : "";
 
-Deno.test({
+hostTest({
   name: "seal() and open() give the same bytes by the short way as by the long one" +
     shortcutReason,
   ignore: ignoreShortcut,
@@ -156,7 +157,7 @@ Deno.test({
   },
 });
 
-Deno.test({
+hostTest({
   name: "shortcutWorks() says yes of OpenSSL 3" + shortcutReason,
   ignore: ignoreShortcut,
   fn() {
@@ -178,7 +179,7 @@ for (
     "has no parameter lists, as 1.1": () => ({ EVP_CIPHER_CTX_set_params: null }),
   })
 ) {
-  Deno.test({
+  hostTest({
     name: `shortcutWorks() says no of a library that ${what}` + shortcutReason,
     ignore: ignoreShortcut,
     fn() {

@@ -6,6 +6,7 @@ import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
 import { assertEquals } from "../support/assert.ts";
 import { type Bytes, hex } from "../support/packet_builder.ts";
 import { message, ScriptedKernel } from "../support/scripted_kernel.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const QUEUE = 0x10;
 const BATCH = 4;
@@ -128,18 +129,21 @@ const verdict = (queue: number, decision: number, id: number) =>
 const DROP = 0;
 const ACCEPT = 1;
 
-Deno.test("NfQueue.open() binds both queues for whole packets, without fail-open and without GSO", () => {
-  const { configuration } = new QueueingKernel();
-  const bodies = configuration.requests.map((request) => request.slice(16));
-  const expected = (queue: string) =>
-    hex(`0000 ${queue}  0800 0100 01 00 0000  0900 0200 0000ffff 02 000000  0800 0300 00000064`);
-  assertEquals<Uint8Array[]>(bodies, [expected("0010"), expected("0011")]);
-  // SOL_NETLINK, NETLINK_NO_ENOBUFS
-  assertEquals(configuration.options.includes("270/5=1"), true);
-  assertEquals(configuration.options.includes("1/33=65536"), true);
-});
+hostTest(
+  "NfQueue.open() binds both queues for whole packets, without fail-open and without GSO",
+  () => {
+    const { configuration } = new QueueingKernel();
+    const bodies = configuration.requests.map((request) => request.slice(16));
+    const expected = (queue: string) =>
+      hex(`0000 ${queue}  0800 0100 01 00 0000  0900 0200 0000ffff 02 000000  0800 0300 00000064`);
+    assertEquals<Uint8Array[]>(bodies, [expected("0010"), expected("0011")]);
+    // SOL_NETLINK, NETLINK_NO_ENOBUFS
+    assertEquals(configuration.options.includes("270/5=1"), true);
+    assertEquals(configuration.options.includes("1/33=65536"), true);
+  },
+);
 
-Deno.test("NfQueue.receive() drops all up to the last id of a batch with one message", () => {
+hostTest("NfQueue.receive() drops all up to the last id of a batch with one message", () => {
   const kernel = new QueueingKernel([packet(5, "45000001"), packet(6, "45000002")]);
   assertEquals(kernel.receive(), ["45000001", "45000002"]);
   assertEquals(kernel.verdicts, [verdict(QUEUE, DROP, 6)]);
@@ -147,22 +151,25 @@ Deno.test("NfQueue.receive() drops all up to the last id of a batch with one mes
   assertEquals(kernel.verdicts.length, 1);
 });
 
-Deno.test("NfQueue.receive() lets the second queue's packets pass, each queue having its own ids", () => {
-  const second = { queue: QUEUE + 1 };
-  const kernel = new QueueingKernel(
-    [packet(9, "45000001"), packet(3, "45000002", second), packet(0x80000001, "45000003")],
-    [packet(4, "45000004", second)],
-  );
-  assertEquals(kernel.receive(), ["45000001", "45000002", "45000003"]);
-  assertEquals(kernel.receive(), ["45000004"]);
-  assertEquals(kernel.verdicts, [
-    verdict(QUEUE, DROP, 0x80000001),
-    verdict(QUEUE + 1, ACCEPT, 3),
-    verdict(QUEUE + 1, ACCEPT, 4),
-  ]);
-});
+hostTest(
+  "NfQueue.receive() lets the second queue's packets pass, each queue having its own ids",
+  () => {
+    const second = { queue: QUEUE + 1 };
+    const kernel = new QueueingKernel(
+      [packet(9, "45000001"), packet(3, "45000002", second), packet(0x80000001, "45000003")],
+      [packet(4, "45000004", second)],
+    );
+    assertEquals(kernel.receive(), ["45000001", "45000002", "45000003"]);
+    assertEquals(kernel.receive(), ["45000004"]);
+    assertEquals(kernel.verdicts, [
+      verdict(QUEUE, DROP, 0x80000001),
+      verdict(QUEUE + 1, ACCEPT, 3),
+      verdict(QUEUE + 1, ACCEPT, 4),
+    ]);
+  },
+);
 
-Deno.test("NfQueue.receive() marks a packet that was cut, and settles it", () => {
+hostTest("NfQueue.receive() marks a packet that was cut, and settles it", () => {
   // NFQA_CAP_LEN says that the packet has more bytes than its payload here.
   const kernel = new QueueingKernel([
     packet(1, "45000001", { more: "0800 0d00 0000ffff" }),
@@ -172,7 +179,7 @@ Deno.test("NfQueue.receive() marks a packet that was cut, and settles it", () =>
   assertEquals(kernel.verdicts, [verdict(QUEUE, DROP, 2)]);
 });
 
-Deno.test("NfQueue.receive() passes over what is no packet of its queues", () => {
+hostTest("NfQueue.receive() passes over what is no packet of its queues", () => {
   const error = netlink(0x0002, `feffffff ${"00".repeat(16)}`);
   const whole = packet(7, "45000007");
   const kernel = new QueueingKernel(
@@ -186,7 +193,7 @@ Deno.test("NfQueue.receive() passes over what is no packet of its queues", () =>
   assertEquals(kernel.verdicts, [verdict(QUEUE, DROP, 7), verdict(QUEUE, DROP, 8)]);
 });
 
-Deno.test("NfQueue.receive() stops at an attribute whose length cannot be", () => {
+hostTest("NfQueue.receive() stops at an attribute whose length cannot be", () => {
   for (const attribute of ["0000 0a00 45000001", "0300 0a00 45000001", "ff00 0a00 45000001"]) {
     const kernel = new QueueingKernel([netlink(0x0300, `02 00 0010 ${attribute}`)]);
     assertEquals(kernel.receive(), []);
@@ -194,7 +201,7 @@ Deno.test("NfQueue.receive() stops at an attribute whose length cannot be", () =
   }
 });
 
-Deno.test("NfQueue.receive() sends a verdict again that a signal interrupted, no other", () => {
+hostTest("NfQueue.receive() sends a verdict again that a signal interrupted, no other", () => {
   const kernel = new QueueingKernel([packet(1, "45000001")], [packet(2, "45000002")]);
   kernel.writeErrors.push(EINTR, EINTR);
   assertEquals(kernel.receive(), ["45000001"]);
@@ -204,7 +211,7 @@ Deno.test("NfQueue.receive() sends a verdict again that a signal interrupted, no
   assertEquals(kernel.verdicts.length, 1);
 });
 
-Deno.test("NfQueue.receive() returns the error number of a failed call", () => {
+hostTest("NfQueue.receive() returns the error number of a failed call", () => {
   const kernel = new QueueingKernel(ENOBUFS);
   assertEquals(kernel.queue.receive(), -ENOBUFS);
 });

@@ -3,6 +3,7 @@ import { EADDRINUSE, SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { ReservedPorts } from "../../ffi/reserved_ports.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 /** Two listeners on neighbouring ports. */
 function listenOnTwo(): [Deno.TcpListener, Deno.TcpListener] {
@@ -17,23 +18,26 @@ function listenOnTwo(): [Deno.TcpListener, Deno.TcpListener] {
   }
 }
 
-Deno.test("ReservedPorts.bind() takes ports that nobody can listen on until it is disposed of", () => {
-  const [one, other] = listenOnTwo();
-  const range = { first: one.addr.port, last: other.addr.port };
-  one.close();
-  other.close();
-  {
-    using ports = ReservedPorts.bind(openLibc(), range);
-    assertEquals([ports.first, ports.last], [range.first, range.last]);
-    for (const port of [range.first, range.last]) {
-      assertThrows(() => Deno.listen({ port }), Deno.errors.AddrInUse);
-      assertThrows(() => Deno.listen({ port, hostname: "127.0.0.1" }), Deno.errors.AddrInUse);
+hostTest(
+  "ReservedPorts.bind() takes ports that nobody can listen on until it is disposed of",
+  () => {
+    const [one, other] = listenOnTwo();
+    const range = { first: one.addr.port, last: other.addr.port };
+    one.close();
+    other.close();
+    {
+      using ports = ReservedPorts.bind(openLibc(), range);
+      assertEquals([ports.first, ports.last], [range.first, range.last]);
+      for (const port of [range.first, range.last]) {
+        assertThrows(() => Deno.listen({ port }), Deno.errors.AddrInUse);
+        assertThrows(() => Deno.listen({ port, hostname: "127.0.0.1" }), Deno.errors.AddrInUse);
+      }
     }
-  }
-  for (const port of [range.first, range.last]) Deno.listen({ port }).close();
-});
+    for (const port of [range.first, range.last]) Deno.listen({ port }).close();
+  },
+);
 
-Deno.test("ReservedPorts.bind() takes all ports or none", () => {
+hostTest("ReservedPorts.bind() takes all ports or none", () => {
   const [free, taken] = listenOnTwo();
   const range = { first: free.addr.port, last: taken.addr.port };
   free.close();

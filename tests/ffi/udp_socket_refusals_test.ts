@@ -6,6 +6,7 @@ import { EAGAIN, EINTR, EIO, EMSGSIZE, ENOBUFS, EPERM } from "../../ffi/errno.ts
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { assertEquals } from "../support/assert.ts";
 import { assertContents, Bench, type Outgoing } from "./udp_bench.ts";
+import { hostTest } from "../support/permissions.ts";
 
 /** Fails the calls of `sendmmsg` as the script says, by number of the call; others reach the kernel. */
 class RefusingKernel {
@@ -40,7 +41,7 @@ function twelve(port: number): Outgoing[] {
 const TWELVE_LENGTHS = new Array<number>(12).fill(300);
 
 for (const [name, errno] of [["EAGAIN", EAGAIN], ["ENOBUFS", ENOBUFS]] as const) {
-  Deno.test(`UdpSocket.send() stops and loses nothing when the kernel says ${name}`, () => {
+  hostTest(`UdpSocket.send() stops and loses nothing when the kernel says ${name}`, () => {
     using bench = new Bench();
     const receiver = bench.open();
     const kernel = new RefusingKernel([{ take: 3 }, errno]);
@@ -54,7 +55,7 @@ for (const [name, errno] of [["EAGAIN", EAGAIN], ["ENOBUFS", ENOBUFS]] as const)
   });
 }
 
-Deno.test("UdpSocket.send() goes on where the kernel stopped when it took part of a batch", () => {
+hostTest("UdpSocket.send() goes on where the kernel stopped when it took part of a batch", () => {
   using bench = new Bench();
   const receiver = bench.open();
   const kernel = new RefusingKernel([{ take: 1 }, EINTR, { take: 2 }]);
@@ -64,7 +65,7 @@ Deno.test("UdpSocket.send() goes on where the kernel stopped when it took part o
   assertEquals(kernel.offered, [8, 8, 8, 8, 1]);
 });
 
-Deno.test("UdpSocket.send() sends singly for good when the kernel refuses to segment", () => {
+hostTest("UdpSocket.send() sends singly for good when the kernel refuses to segment", () => {
   using bench = new Bench();
   const receiver = bench.open();
   const kernel = new RefusingKernel([EIO]);
@@ -77,7 +78,7 @@ Deno.test("UdpSocket.send() sends singly for good when the kernel refuses to seg
   assertEquals(kernel.offered, [1, 8, 4, 8, 4]);
 });
 
-Deno.test("UdpSocket.send() sends one run singly when that is longer than its path's MTU", () => {
+hostTest("UdpSocket.send() sends one run singly when that is longer than its path's MTU", () => {
   using bench = new Bench();
   const receiver = bench.open();
   const kernel = new RefusingKernel([EMSGSIZE]);
@@ -90,7 +91,7 @@ Deno.test("UdpSocket.send() sends one run singly when that is longer than its pa
   assertEquals(kernel.offered, [1, 8, 4, 1]);
 });
 
-Deno.test("UdpSocket.send() counts and skips what the kernel refuses, and sends the rest", () => {
+hostTest("UdpSocket.send() counts and skips what the kernel refuses, and sends the rest", () => {
   using bench = new Bench();
   const [one, other] = [bench.open(), bench.open()];
   const kernel = new RefusingKernel([EPERM]);
@@ -104,7 +105,7 @@ Deno.test("UdpSocket.send() counts and skips what the kernel refuses, and sends 
   assertEquals([sender.segmentation, sender.blocked], [true, false]);
 });
 
-Deno.test("UdpSocket sets DF for a probe and for nothing else", () => {
+hostTest("UdpSocket sets DF for a probe and for nothing else", () => {
   using bench = new Bench();
   const receiver = bench.open();
   const real = openLibc();
@@ -130,7 +131,7 @@ Deno.test("UdpSocket sets DF for a probe and for nothing else", () => {
   assertContents(bench.receive(receiver).datagrams, [1452, 100], [1, 0]);
 });
 
-Deno.test("UdpSocket.probe() takes it as it is when the kernel refuses", () => {
+hostTest("UdpSocket.probe() takes it as it is when the kernel refuses", () => {
   using bench = new Bench();
   const receiver = bench.open();
   const kernel = new RefusingKernel([EMSGSIZE]);

@@ -9,13 +9,14 @@ import {
 import { UdpSocket } from "../../ffi/udp_socket.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { assertContents, BATCH, Bench, LOOPBACK, openSocket, type Outgoing } from "./udp_bench.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const MTU_SIZED = 1452;
 
 for (const offload of [true, false]) {
   const title = offload ? "with segmentation" : "without segmentation";
 
-  Deno.test(`UdpSocket carries equal datagrams in order ${title}`, () => {
+  hostTest(`UdpSocket carries equal datagrams in order ${title}`, () => {
     using bench = new Bench();
     const sender = bench.open({ offload });
     const receiver = bench.open({ offload });
@@ -31,7 +32,7 @@ for (const offload of [true, false]) {
     assertEquals([sender.sendErrors, sender.blocked], [0, false]);
   });
 
-  Deno.test(`UdpSocket keeps the boundaries of datagrams of all sizes ${title}`, () => {
+  hostTest(`UdpSocket keeps the boundaries of datagrams of all sizes ${title}`, () => {
     using bench = new Bench();
     const sender = bench.open({ offload });
     const receiver = bench.open({ offload });
@@ -43,7 +44,7 @@ for (const offload of [true, false]) {
     assertEquals(sender.sendErrors, 0);
   });
 
-  Deno.test(`UdpSocket sends each datagram to its own destination ${title}`, () => {
+  hostTest(`UdpSocket sends each datagram to its own destination ${title}`, () => {
     using bench = new Bench();
     const sender = bench.open({ offload });
     const receivers = [bench.open({ offload }), bench.open({ offload }), bench.open({ offload })];
@@ -58,7 +59,7 @@ for (const offload of [true, false]) {
   });
 }
 
-Deno.test("UdpSocket merges equal datagrams and a shorter last one into one message", () => {
+hostTest("UdpSocket merges equal datagrams and a shorter last one into one message", () => {
   using bench = new Bench();
   const sender = bench.open();
   const receiver = bench.open();
@@ -68,7 +69,7 @@ Deno.test("UdpSocket merges equal datagrams and a shorter last one into one mess
   assertEquals([receiver.receivedLengths[0], receiver.receivedSegmentSizes[0]], [4400, 1000]);
 });
 
-Deno.test("UdpSocket.receive() never cuts a message short", () => {
+hostTest("UdpSocket.receive() never cuts a message short", () => {
   using bench = new Bench();
   const sender = bench.open();
   const receiver = bench.open();
@@ -84,12 +85,12 @@ Deno.test("UdpSocket.receive() never cuts a message short", () => {
   assertEquals(sum(seen), sum(lengths));
 });
 
-Deno.test("UdpSocket.receive() returns EAGAIN when nothing is there", () => {
+hostTest("UdpSocket.receive() returns EAGAIN when nothing is there", () => {
   using bench = new Bench();
   assertEquals(bench.open().receive(), -EAGAIN);
 });
 
-Deno.test("UdpSocket.receive() reports an empty datagram as one of length 0", () => {
+hostTest("UdpSocket.receive() reports an empty datagram as one of length 0", () => {
   using bench = new Bench();
   const sender = bench.open();
   const receiver = bench.open();
@@ -97,7 +98,7 @@ Deno.test("UdpSocket.receive() reports an empty datagram as one of length 0", ()
   assertEquals([receiver.receive(), receiver.receivedLengths[0]], [1, 0]);
 });
 
-Deno.test("UdpSocket.receive() takes no more than a batch at a time", () => {
+hostTest("UdpSocket.receive() takes no more than a batch at a time", () => {
   using bench = new Bench();
   const sender = bench.open({ offload: false });
   const receiver = bench.open({ offload: false });
@@ -107,7 +108,7 @@ Deno.test("UdpSocket.receive() takes no more than a batch at a time", () => {
   assertEquals(counts, [BATCH, BATCH, 3, -EAGAIN]);
 });
 
-Deno.test("UdpSocket.receive() tells where a datagram came from and where it was sent to", () => {
+hostTest("UdpSocket.receive() tells where a datagram came from and where it was sent to", () => {
   using bench = new Bench();
   const sender = bench.open();
   const receiver = bench.open();
@@ -122,7 +123,7 @@ Deno.test("UdpSocket.receive() tells where a datagram came from and where it was
   assertEquals([...receiver.receivedSources.subarray(0, 2)], [LOOPBACK, 0x7f000203]);
 });
 
-Deno.test("UdpSocket.receive() goes on when a port that was sent to is closed", () => {
+hostTest("UdpSocket.receive() goes on when a port that was sent to is closed", () => {
   using bench = new Bench();
   const sender = bench.open();
   const closed = openSocket(bench.arena);
@@ -135,7 +136,7 @@ Deno.test("UdpSocket.receive() goes on when a port that was sent to is closed", 
   assertEquals(sender.sendErrors, 0);
 });
 
-Deno.test("UdpSocket.send() lets the kernel choose when a source address is not the host's", () => {
+hostTest("UdpSocket.send() lets the kernel choose when a source address is not the host's", () => {
   using bench = new Bench();
   const sender = bench.open();
   const receiver = bench.open();
@@ -155,7 +156,7 @@ Deno.test("UdpSocket.send() lets the kernel choose when a source address is not 
   assertEquals([...batch.sources], [0x7f000909, ...new Array<number>(20).fill(0), 0x7f000909]);
 });
 
-Deno.test("UdpSocket.send() sends the part of a batch that it is told to", () => {
+hostTest("UdpSocket.send() sends the part of a batch that it is told to", () => {
   using bench = new Bench();
   const sender = bench.open();
   const receiver = bench.open();
@@ -166,7 +167,7 @@ Deno.test("UdpSocket.send() sends the part of a batch that it is told to", () =>
   assertEquals(receiver.receive(), -EAGAIN);
 });
 
-Deno.test("UdpSocket.bind() takes a free port for 0 and throws when a port is taken", () => {
+hostTest("UdpSocket.bind() takes a free port for 0 and throws when a port is taken", () => {
   using bench = new Bench();
   const { port } = bench.open();
   assert(port > 0);
@@ -175,7 +176,7 @@ Deno.test("UdpSocket.bind() takes a free port for 0 and throws when a port is ta
   assertEquals(error.errno, EADDRINUSE);
 });
 
-Deno.test("UdpSocket.bind() takes a port of one address, and of none that is not the host's", () => {
+hostTest("UdpSocket.bind() takes a port of one address, and of none that is not the host's", () => {
   using bench = new Bench();
   const elsewhere = LOOPBACK + 1;
   const socket = bench.open({ address: LOOPBACK });
@@ -189,7 +190,7 @@ Deno.test("UdpSocket.bind() takes a port of one address, and of none that is not
   assertEquals(error.errno, EADDRNOTAVAIL);
 });
 
-Deno.test("UdpSocket with a remote receives from that alone, and hears that nobody listens", () => {
+hostTest("UdpSocket with a remote receives from that alone, and hears that nobody listens", () => {
   using bench = new Bench();
   const [there, stranger] = [bench.open(), bench.open()];
   const remote = { address: LOOPBACK, port: there.port };
@@ -206,7 +207,7 @@ Deno.test("UdpSocket with a remote receives from that alone, and hears that nobo
   assertEquals([lost.receive(), lost.receive()], [-ECONNREFUSED, -EAGAIN]);
 });
 
-Deno.test("UdpSockets that take turns can share their buffers", () => {
+hostTest("UdpSockets that take turns can share their buffers", () => {
   using bench = new Bench();
   const buffers = UdpSocket.sharedBuffers(bench.arena, BATCH);
   const sockets = Array.from({ length: 100 }, () => bench.open({ buffers }));
@@ -220,7 +221,7 @@ Deno.test("UdpSockets that take turns can share their buffers", () => {
   }
 });
 
-Deno.test("UdpSocket frees its port when it is disposed of", () => {
+hostTest("UdpSocket frees its port when it is disposed of", () => {
   using bench = new Bench();
   const first = openSocket(bench.arena);
   first[Symbol.dispose]();

@@ -4,10 +4,11 @@ import { SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { listenerOf, peerUser } from "../../ffi/unix_socket.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest, whereAllowed } from "../support/permissions.ts";
 
-const libc = openLibc();
+const libc = whereAllowed(openLibc);
 
-Deno.test("listenerOf() tells a socket that is listened on from anything else", () => {
+hostTest("listenerOf() tells a socket that is listened on from anything else", () => {
   const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
   try {
     const path = `${folder}/a.sock`;
@@ -24,12 +25,12 @@ Deno.test("listenerOf() tells a socket that is listened on from anything else", 
   }
 });
 
-Deno.test("listenerOf() throws for a path that is too long for a socket", () => {
+hostTest("listenerOf() throws for a path that is too long for a socket", () => {
   assertEquals(listenerOf(libc, `/tmp/${"x".repeat(102)}`), null);
   assertThrows(() => listenerOf(libc, `/tmp/${"x".repeat(103)}`), RangeError, "107 bytes");
 });
 
-Deno.test("peerUser() is the user of the other end", async () => {
+hostTest("peerUser() is the user of the other end", async () => {
   const path = Deno.makeTempFileSync({ prefix: "vpn-test-" });
   Deno.removeSync(path);
   const accepted = Promise.withResolvers<Socket>();
@@ -44,6 +45,6 @@ Deno.test("peerUser() is the user of the other end", async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-Deno.test("peerUser() throws for what is no socket", () => {
+hostTest("peerUser() throws for what is no socket", () => {
   assertThrows(() => peerUser(libc, 0x7fff), SystemCallError, "EBADF");
 });

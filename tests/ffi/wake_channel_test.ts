@@ -8,8 +8,9 @@ import {
   sendMessage,
 } from "../../ffi/wake_channel.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest, whereAllowed } from "../support/permissions.ts";
 
-const libc = openLibc();
+const libc = whereAllowed(openLibc);
 const buffer = new Uint8Array(MAX_MESSAGE_SIZE);
 
 /** Both ends of a channel, closed when disposed of. */
@@ -38,31 +39,34 @@ function text(message: Uint8Array | null): string | null {
   return message === null ? null : new TextDecoder().decode(message);
 }
 
-Deno.test("receiveMessage() returns null when nothing was sent", () => {
+hostTest("receiveMessage() returns null when nothing was sent", () => {
   using channel = new Channel();
   assertEquals(receiveMessage(libc, channel.receiver, buffer), null);
 });
 
-Deno.test("receiveMessage() returns messages in order and one at a time when several were sent", () => {
-  using channel = new Channel();
-  for (const message of ["one", "two, longer", "3"]) {
-    sendMessage(libc, channel.sender, new TextEncoder().encode(message));
-  }
-  const received = Array.from(
-    { length: 4 },
-    () => text(receiveMessage(libc, channel.receiver, buffer)),
-  );
-  assertEquals(received, ["one", "two, longer", "3", null]);
-});
+hostTest(
+  "receiveMessage() returns messages in order and one at a time when several were sent",
+  () => {
+    using channel = new Channel();
+    for (const message of ["one", "two, longer", "3"]) {
+      sendMessage(libc, channel.sender, new TextEncoder().encode(message));
+    }
+    const received = Array.from(
+      { length: 4 },
+      () => text(receiveMessage(libc, channel.receiver, buffer)),
+    );
+    assertEquals(received, ["one", "two, longer", "3", null]);
+  },
+);
 
-Deno.test("sendMessage() carries the longest message whole", () => {
+hostTest("sendMessage() carries the longest message whole", () => {
   using channel = new Channel();
   const message = new Uint8Array(MAX_MESSAGE_SIZE).map((_, i) => (i * 31) & 0xff);
   sendMessage(libc, channel.sender, message);
   assertEquals(receiveMessage(libc, channel.receiver, buffer), message);
 });
 
-Deno.test("receiveMessage() returns an empty message when the other end is closed", () => {
+hostTest("receiveMessage() returns an empty message when the other end is closed", () => {
   using channel = new Channel();
   sendMessage(libc, channel.sender, new TextEncoder().encode("last"));
   channel.close(channel.sender);
@@ -70,7 +74,7 @@ Deno.test("receiveMessage() returns an empty message when the other end is close
   assertEquals(receiveMessage(libc, channel.receiver, buffer)?.length, 0);
 });
 
-Deno.test("sendMessage() throws EPIPE, and the process lives, when the other end is closed", () => {
+hostTest("sendMessage() throws EPIPE, and the process lives, when the other end is closed", () => {
   using channel = new Channel();
   channel.close(channel.receiver);
   const error = assertThrows(
@@ -80,7 +84,7 @@ Deno.test("sendMessage() throws EPIPE, and the process lives, when the other end
   assertEquals(error.code, "EPIPE");
 });
 
-Deno.test("sendMessage() throws EAGAIN rather than waiting when the channel is full", () => {
+hostTest("sendMessage() throws EAGAIN rather than waiting when the channel is full", () => {
   using channel = new Channel();
   let sent = 0;
   const error = assertThrows(() => {
@@ -94,7 +98,7 @@ Deno.test("sendMessage() throws EAGAIN rather than waiting when the channel is f
   assertEquals(received, sent);
 });
 
-Deno.test("receiveMessage() throws when the descriptor is none", () => {
+hostTest("receiveMessage() throws when the descriptor is none", () => {
   const error = assertThrows(() => receiveMessage(libc, -1, buffer), SystemCallError);
   assertEquals(error.code, "EBADF");
 });

@@ -15,9 +15,10 @@ import {
 import { Random } from "../support/random.ts";
 import { settledMemory } from "../support/settled_memory.ts";
 import { addressText, CLIENT, CLIENT_2, EXTERNAL, REMOTE, REMOTE_2, World } from "./world.ts";
+import { environment } from "../support/permissions.ts";
 
-const COUNT = Number(Deno.env.get("VPN_FUZZ_COUNT") ?? 40_000);
-const SEED = Number(Deno.env.get("VPN_FUZZ_SEED") ?? 1);
+const COUNT = Number(environment("VPN_FUZZ_COUNT") ?? 40_000);
+const SEED = Number(environment("VPN_FUZZ_SEED") ?? 1);
 const QUARTERS = 4;
 /** Bytes that live objects may grow by from the first quarter to the last. */
 const MEMORY_TOLERANCE = 2 * 1024 * 1024;

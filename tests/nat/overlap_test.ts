@@ -4,9 +4,10 @@ import { Random } from "../support/random.ts";
 import { isSharedPort } from "../../lib/nat/shared_ports.ts";
 import { type Ends, Load } from "./load.ts";
 import { ACK, address, CLIENT, FIN, REMOTE, RST, SYN, World } from "./world.ts";
+import { environment } from "../support/permissions.ts";
 
 const PORTS = { first: 30_000, last: 30_063 };
-const ROUNDS = Number(Deno.env.get("VPN_FUZZ_COUNT") ?? 60_000);
+const ROUNDS = Number(environment("VPN_FUZZ_COUNT") ?? 60_000);
 
 for (const filtering of ["endpoint", "address"] as const) {
   Deno.test(`what comes back reaches the client that wrote last from there to there, or nobody, filtering by ${filtering}`, () => {

@@ -4,12 +4,13 @@ import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../support/packet_bui
 import { Random } from "../support/random.ts";
 import { ReferenceNat, type ReferenceOptions } from "./reference.ts";
 import { EXTERNAL, read, REMOTE, REMOTE_2, World } from "./world.ts";
+import { environment } from "../support/permissions.ts";
 
 const CLIENTS = ["10.66.77.2", "10.66.77.3", "192.168.5.9"];
 const REMOTES = [REMOTE, REMOTE_2, "8.8.8.8"];
 const PORTS = [0, 53, 1023, 1024, 40_000, 65_535];
 const FLAGS = [2, 2, 18, 16, 16, 24, 17, 4, 20];
-const ROUNDS = Number(Deno.env.get("VPN_FUZZ_COUNT") ?? 6000);
+const ROUNDS = Number(environment("VPN_FUZZ_COUNT") ?? 6000);
 
 /** What traffic is drawn from: more inner endpoints than a client has ports for, or not. */
 interface TrafficKind {

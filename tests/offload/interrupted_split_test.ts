@@ -1,8 +1,9 @@
 /** Tests what becomes of a super-packet while the send queue is full. */
 import { assert, assertEquals } from "../support/assert.ts";
 import { Network, START, tcpRead, udpRead } from "./packet_paths.ts";
+import { hostTest } from "../support/permissions.ts";
 
-Deno.test("sendSplit() goes on for the same peer when a packet for another came in between", () => {
+hostTest("sendSplit() goes on for the same peer when a packet for another came in between", () => {
   const network = new Network(1420);
   const { server, client, neighbour } = network;
   // More packets than the send queue has slots.

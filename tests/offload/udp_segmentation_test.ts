@@ -9,6 +9,7 @@ import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { type DatagramBatch, RECEIVE_BUFFER_SIZE, UdpSocket } from "../../ffi/udp_socket.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { Random } from "../support/random.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const LOCALHOST = 0x7f000001;
 const BATCH = 4;
@@ -145,7 +146,7 @@ function run(receiver: number, count: number, size: number): [number, number][] 
   return Array.from({ length: count }, () => [receiver, size]);
 }
 
-Deno.test("send() puts datagrams of one size into one message when the last is shorter", () => {
+hostTest("send() puts datagrams of one size into one message when the last is shorter", () => {
   for (const size of [100, 1452, 1453]) {
     using bench = new Bench([...run(0, 20, size), [0, 33]]);
     assertEquals(bench.send(), 21);
@@ -154,7 +155,7 @@ Deno.test("send() puts datagrams of one size into one message when the last is s
   }
 });
 
-Deno.test("send() begins a new message when receiver or size change", () => {
+hostTest("send() begins a new message when receiver or size change", () => {
   using bench = new Bench([
     ...run(0, 3, 100),
     ...run(1, 2, 100),
@@ -168,7 +169,7 @@ Deno.test("send() begins a new message when receiver or size change", () => {
   assertEquals(bench.received(), bench.sent);
 });
 
-Deno.test("send() begins a new message when one has 64 datagrams or 65,507 bytes", () => {
+hostTest("send() begins a new message when one has 64 datagrams or 65,507 bytes", () => {
   using many = new Bench(run(0, 130, 40));
   many.send();
   assertEquals(many.calls.map((call) => call.map(({ count }) => count)), [[64, 64, 2]]);
@@ -179,7 +180,7 @@ Deno.test("send() begins a new message when one has 64 datagrams or 65,507 bytes
   assertEquals(large.received(), large.sent);
 });
 
-Deno.test("send() sends singly for good and loses nothing when the kernel says EIO", () => {
+hostTest("send() sends singly for good and loses nothing when the kernel says EIO", () => {
   const datagrams = [[0, 100], ...run(1, 9, 1452), [1, 9], ...run(0, 3, 64)] as const;
   using bench = new Bench(datagrams, { refusal: ({ count }) => count > 1 ? EIO : 0 });
   assert(bench.sender.segmentation);
@@ -196,7 +197,7 @@ Deno.test("send() sends singly for good and loses nothing when the kernel says E
 
 // EINVAL: what kernels before 6.14 say.
 for (const [name, errno] of Object.entries({ EMSGSIZE, EINVAL })) {
-  Deno.test(`send() sends one run singly when it is longer than its path takes (${name})`, () => {
+  hostTest(`send() sends one run singly when it is longer than its path takes (${name})`, () => {
     const datagrams = [...run(0, 5, 1452), [0, 7], ...run(1, 5, 1452), ...run(0, 3, 1452)] as const;
     using bench = new Bench(datagrams, {
       refusal: ({ port, count }, ports) => port === ports[0] && count > 1 ? errno : 0,
@@ -210,7 +211,7 @@ for (const [name, errno] of Object.entries({ EMSGSIZE, EINVAL })) {
   });
 }
 
-Deno.test("send() leaves the source out, and goes on segmenting, when the source is refused", () => {
+hostTest("send() leaves the source out, and goes on segmenting, when the source is refused", () => {
   // 192.0.2.77 is no address of this machine: the kernel's own answer, ENETUNREACH.
   using real = new Bench(run(0, 5, 100), { source: 0xc000024d });
   real.send();
@@ -229,7 +230,7 @@ Deno.test("send() leaves the source out, and goes on segmenting, when the source
   assertEquals([scripted.sender.segmentation, scripted.sender.refusedSource], [true, LOCALHOST]);
 });
 
-Deno.test("send() loses nothing when everything is random, refusals included", () => {
+hostTest("send() loses nothing when everything is random, refusals included", () => {
   const random = new Random(1);
   for (let round = 0; round < 100; round++) {
     const datagrams: [number, number][] = [];

@@ -6,9 +6,12 @@ import { INTERFACE_KEYS, PEER_KEYS } from "../../lib/config/keys.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { isInstalled } from "../support/net.ts";
 import { run } from "../support/process.ts";
+import { hostTest, whereAllowed } from "../support/permissions.ts";
 
-const FRAME = await Deno.readTextFile(new URL("../../lib/packaging/vpn.8", import.meta.url));
-const PAGE = manPage(FRAME);
+const FRAME = await whereAllowed(() =>
+  Deno.readTextFile(new URL("../../lib/packaging/vpn.8", import.meta.url))
+);
+const PAGE = whereAllowed(() => manPage(FRAME));
 
 /** What the program prints, without colours. */
 function textOf(...argv: string[]): string {
@@ -22,7 +25,7 @@ function listed(help: string, pattern: RegExp): string[] {
   return Array.from(help.matchAll(pattern), ([, word]) => word!);
 }
 
-Deno.test("manPage() has every command with its options", () => {
+hostTest("manPage() has every command with its options", () => {
   const commands = listed(textOf("--help"), /^ {2}([a-z]+) {2}/gm)
     .filter((name) => !["help", "version", "completion"].includes(name));
   assert(commands.includes("server") && commands.includes("peer"));
@@ -40,11 +43,11 @@ Deno.test("manPage() has every command with its options", () => {
   assertStringIncludes(PAGE, "Default: server.conf.\n");
 });
 
-Deno.test("manPage() throws when its commands have no place", () => {
+hostTest("manPage() throws when its commands have no place", () => {
   assertThrows(() => manPage(".Dd today\n"), RangeError, "@COMMANDS@");
 });
 
-Deno.test("the manual explains every key of a configuration, and no other", () => {
+hostTest("the manual explains every key of a configuration, and no other", () => {
   const [, section = ""] = /\.Sh CONFIGURATION\n(.*?)\n\.Sh /s.exec(FRAME) ?? [];
   const explained = Array.from(section.matchAll(/^\.It Cm (.*)$/gm))
     .flatMap(([, keys]) => keys!.split(" , "));
@@ -52,7 +55,7 @@ Deno.test("the manual explains every key of a configuration, and no other", () =
   assertEquals(explained.sort(), known.sort());
 });
 
-Deno.test("the manual explains every exit code", () => {
+hostTest("the manual explains every exit code", () => {
   const [, section = ""] = /\.Sh EXIT STATUS\n(.*?)\n\.Sh /s.exec(FRAME) ?? [];
   const explained = Array.from(section.matchAll(/^\.It (\d)$/gm), ([, code]) => Number(code));
   assertEquals(explained, Object.values(ExitCode).sort());
@@ -65,7 +68,7 @@ for (
   ]
 ) {
   const missing = isInstalled(program!) ? "" : ` (ignored: it needs the program ${program})`;
-  Deno.test({
+  hostTest({
     name: `the manual is what ${program} takes without a warning${missing}`,
     ignore: missing !== "",
     fn: async () => {

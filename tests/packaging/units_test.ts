@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { isInstalled } from "../support/net.ts";
 import { run } from "../support/process.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const PACKAGING = new URL("../../lib/packaging/", import.meta.url);
 const SERVICES = ["vpn-server@.service", "vpn-client@.service"] as const;
@@ -13,7 +14,7 @@ const MOST_EXPOSED = 35;
 function unitTest(name: string, test: (path: string) => Promise<void>): void {
   const missing = isInstalled("systemd-analyze") ? "" : " (ignored: it needs systemd-analyze)";
   for (const unit of NAMES) {
-    Deno.test({
+    hostTest({
       name: `${unit} ${name}${missing}`,
       ignore: missing !== "",
       fn: async () => {
@@ -45,7 +46,7 @@ unitTest(`leaves a service exposed by less than ${MOST_EXPOSED / 10}, of 10`, as
   assertMatch(stdout, /Overall exposure level/);
 });
 
-Deno.test("each unit does not start again what exit codes 2 and 5 say cannot work", async () => {
+hostTest("each unit does not start again what exit codes 2 and 5 say cannot work", async () => {
   for (const unit of SERVICES) {
     const text = await Deno.readTextFile(new URL(unit, PACKAGING));
     assert(text.includes("\nRestartPreventExitStatus=2 5\n"), unit);
@@ -53,7 +54,7 @@ Deno.test("each unit does not start again what exit codes 2 and 5 say cannot wor
   }
 });
 
-Deno.test("no unit opens a host that a kill switch has closed", async () => {
+hostTest("no unit opens a host that a kill switch has closed", async () => {
   for (const unit of NAMES) {
     const text = await Deno.readTextFile(new URL(unit, PACKAGING));
     for (const [line] of text.matchAll(/^Exec\w+=.* cleanup.*$/gm)) {
@@ -62,12 +63,15 @@ Deno.test("no unit opens a host that a kill switch has closed", async () => {
   }
 });
 
-Deno.test("the kill switch's unit stands before there is a network, and before its client", async () => {
-  const read = (unit: string) => Deno.readTextFile(new URL(unit, PACKAGING));
-  const killSwitch = await read("vpn-killswitch@.service");
-  assertMatch(killSwitch, /^Before=.*\bnetwork-pre\.target\b/m);
-  assertMatch(killSwitch, /^Wants=network-pre\.target$/m);
-  assertMatch(killSwitch, /^DefaultDependencies=no$/m);
-  assert(!/^ExecStop/m.test(killSwitch), "it opens at shutdown");
-  assertMatch(await read("vpn-client@.service"), /^After=.*\bvpn-killswitch@%i\.service\b/m);
-});
+hostTest(
+  "the kill switch's unit stands before there is a network, and before its client",
+  async () => {
+    const read = (unit: string) => Deno.readTextFile(new URL(unit, PACKAGING));
+    const killSwitch = await read("vpn-killswitch@.service");
+    assertMatch(killSwitch, /^Before=.*\bnetwork-pre\.target\b/m);
+    assertMatch(killSwitch, /^Wants=network-pre\.target$/m);
+    assertMatch(killSwitch, /^DefaultDependencies=no$/m);
+    assert(!/^ExecStop/m.test(killSwitch), "it opens at shutdown");
+    assertMatch(await read("vpn-client@.service"), /^After=.*\bvpn-killswitch@%i\.service\b/m);
+  },
+);

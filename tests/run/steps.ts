@@ -2,10 +2,19 @@
 import { missingPrerequisite } from "../support/net.ts";
 import { installPeers } from "./peers.ts";
 import { runStreamed } from "./streamed_command.ts";
-import { addCounts, type Counts, NO_TESTS, TestOutput } from "./test_output.ts";
+import { openLog } from "./run_log.ts";
+import { SEED } from "./seed.ts";
+import { addCounts, type Counts, type Failure, NO_TESTS, TestOutput } from "./test_output.ts";
+
+/** A test that failed, and where all that it wrote is. */
+export interface FailedTest extends Failure {
+  readonly log: string;
+}
 
 /** How a step ended. */
 export interface StepResult {
+  /** None for a step that is no test of the runtime's. */
+  readonly failures?: readonly FailedTest[];
   readonly counts: Counts;
   /** What the summary says of it besides. */
   readonly note: string;
@@ -20,6 +29,8 @@ export interface Step {
 }
 
 const MINUTE = 60_000;
+/** What one program may take, on a machine that is busy with other things: only what hangs takes so long. */
+const LIMIT = 20 * MINUTE;
 const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
 /** Tests of the built executable, and tests that need root. */
 const NOT_UNIT = ["tests/compile", "tests/net"];
@@ -30,7 +41,7 @@ export const STEPS: readonly Step[] = [
   check("types", "deno check", ["check", "--quiet", "main.ts", "lib", "ffi", "tests"]),
   tests("unit", "unit tests and vectors", {
     args: [`--ignore=${NOT_UNIT.join(",")}`, "tests"],
-    timeout: 5 * MINUTE,
+    timeout: LIMIT,
   }),
   {
     name: "peers",
@@ -43,7 +54,7 @@ export const STEPS: readonly Step[] = [
   {
     name: "net",
     title: "network tests, in namespaces",
-    run: (say) => runFiles(say, { folder: "tests/net", atOnce: 2, timeout: 5 * MINUTE }),
+    run: (say) => runFiles(say, { folder: "tests/net", atOnce: 2, timeout: LIMIT }),
   },
   {
     name: "compile",
@@ -53,11 +64,11 @@ export const STEPS: readonly Step[] = [
         program: new URL("../../compile.sh", import.meta.url).pathname,
         args: [],
         env: { DENO: Deno.execPath() },
-        timeout: 2 * MINUTE,
+        timeout: LIMIT,
       });
       if (built.counts.failed > 0) return built;
-      const tested = await runTests(say, { args: ["tests/compile"], timeout: 3 * MINUTE });
-      return { counts: addCounts(built.counts, tested.counts), note: tested.note };
+      const tested = await runTests(say, { args: ["tests/compile"], timeout: LIMIT });
+      return { ...tested, counts: addCounts(built.counts, tested.counts) };
     },
   },
   {
@@ -69,7 +80,7 @@ export const STEPS: readonly Step[] = [
         say(`skipped: ${missing}`);
         return Promise.resolve({ counts: { ...NO_TESTS, skipped: 1 }, note: missing });
       }
-      return runCounted(say, { program: EXECUTABLE, args: ["demo"], timeout: MINUTE });
+      return runCounted(say, { program: EXECUTABLE, args: ["demo"], timeout: LIMIT });
     },
   },
 ];
@@ -79,7 +90,7 @@ function check(name: string, title: string, args: readonly string[]): Step {
   return {
     name,
     title,
-    run: (say) => runCounted(say, { program: Deno.execPath(), args, timeout: 3 * MINUTE }),
+    run: (say) => runCounted(say, { program: Deno.execPath(), args, timeout: LIMIT }),
   };
 }
 
@@ -111,10 +122,19 @@ interface Program {
 }
 
 async function runCounted(say: (line: string) => void, program: Program): Promise<StepResult> {
-  const { code, timedOut } = await runStreamed({ ...program, onLine: say });
+  const name = [program.program.replace(/.*\//, ""), ...program.args].join(" ");
+  using log = openLog(name.replace(/[^\w.-]+/g, "-").slice(0, 60));
+  const { code, timedOut } = await runStreamed({
+    ...program,
+    onLine(line) {
+      log.write(line);
+      say(line);
+    },
+  });
   if (code === 0) return { counts: { ...NO_TESTS, passed: 1 }, note: "" };
   const note = timedOut ? tooLong(program.timeout) : `exit code ${code}`;
-  return { counts: { ...NO_TESTS, failed: 1 }, note };
+  const failures = [{ name: null, file: name, log: log.path }];
+  return { counts: { ...NO_TESTS, failed: 1 }, note, failures };
 }
 
 interface FilesRun {
@@ -148,6 +168,7 @@ async function runFiles(
   return {
     counts: results.map(({ counts }) => counts).reduce(addCounts),
     note: results.map(({ note }) => note).filter((note) => note !== "").join("; "),
+    failures: results.flatMap(({ failures = [] }) => failures),
   };
 }
 
@@ -160,18 +181,27 @@ async function runTests(
   { args, timeout, isApart = false }: TestRun,
 ): Promise<StepResult> {
   const output = new TestOutput();
+  using log = openLog(args.at(-1)!);
   const test = ["test", "--quiet", "--no-check", "--allow-all", ...args];
   const apart = ["--mount", "--propagation", "private", "sh", "-ec", APART, "sh", Deno.execPath()];
   const { code, timedOut } = await runStreamed({
     program: isApart ? "unshare" : Deno.execPath(),
     args: isApart ? [...apart, ...test] : test,
     timeout,
-    onLine: (line) => output.take(line).forEach(say),
+    env: { VPN_SEED: `${SEED}` },
+    onLine(line) {
+      log.write(line);
+      output.take(line).forEach(say);
+    },
   });
   if (timedOut && output.begun !== null) say(`${output.begun} did not end`);
   for (const [reason, count] of output.reasons) say(`skipped ${count}: ${reason}`);
   const counts = output.counts({ success: code === 0 });
-  return { counts, note: timedOut ? tooLong(timeout) : "" };
+  const listed = output.failures.length > 0 || code === 0
+    ? output.failures
+    : [{ name: output.begun?.replace(/ \.\.\.$/, "") ?? null, file: args.at(-1)! }];
+  const failures = listed.map((failure) => ({ ...failure, log: log.path }));
+  return { counts, note: timedOut ? tooLong(timeout) : "", failures };
 }
 
 function tooLong(timeout: number): string {

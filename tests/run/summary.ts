@@ -38,6 +38,22 @@ export function summaryTable(outcomes: readonly Outcome[]): string {
     .join("\n");
 }
 
+/** What failed, with where all that it wrote is and how to run it again; empty when nothing did. */
+export function failureLines(outcomes: readonly Outcome[], seed: number): string[] {
+  return outcomes.flatMap(({ name: step, failures = [] }) =>
+    failures.flatMap(({ name, file, log }) => [
+      `${step}: ${name ?? file} FAILED`,
+      `  all that it wrote: ${log}`,
+      ...file.endsWith(".ts")
+        ? [
+          `  once more: VPN_SEED=${seed} deno test -A ${file}` +
+          (name === null ? "" : ` --filter ${JSON.stringify(name)}`),
+        ]
+        : [],
+    ])
+  );
+}
+
 /** The last line of a run; its form is one that CI reads. */
 export function countsLine({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;

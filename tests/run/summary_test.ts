@@ -1,6 +1,6 @@
 /** Tests the closing table and line of a run. */
 import { assertEquals } from "../support/assert.ts";
-import { countsLine, type Outcome, summaryTable, totalOf } from "./summary.ts";
+import { countsLine, failureLines, type Outcome, summaryTable, totalOf } from "./summary.ts";
 
 const OUTCOMES: readonly Outcome[] = [
   { name: "format", duration: 1_234, counts: { passed: 1, failed: 0, skipped: 0 }, note: "" },
@@ -26,4 +26,20 @@ Deno.test("summaryTable() aligns names to the left, numbers to the right, and le
 Deno.test("countsLine() gives the totals in the form that CI reads", () => {
   assertEquals(countsLine(totalOf(OUTCOMES)), "41 passed, 2 failed, 3 skipped");
   assertEquals(countsLine(totalOf([])), "0 passed, 0 failed, 0 skipped");
+});
+
+Deno.test("failureLines() say what failed, where it wrote, and how to run it again", () => {
+  const counts = { passed: 0, failed: 2, skipped: 0 };
+  const failures = [
+    { name: 'says "no"', file: "tests/a_test.ts", log: "/tmp/x/tests-a_test.log" },
+    { name: null, file: "vpn demo", log: "/tmp/x/vpn-demo.log" },
+  ];
+  assertEquals(failureLines([{ name: "unit", duration: 1, counts, note: "", failures }], 7), [
+    'unit: says "no" FAILED',
+    "  all that it wrote: /tmp/x/tests-a_test.log",
+    '  once more: VPN_SEED=7 deno test -A tests/a_test.ts --filter "says \\"no\\""',
+    "unit: vpn demo FAILED",
+    "  all that it wrote: /tmp/x/vpn-demo.log",
+  ]);
+  assertEquals(failureLines(OUTCOMES, 7), []);
 });

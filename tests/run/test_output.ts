@@ -10,13 +10,26 @@ export interface Counts {
   readonly skipped: number;
 }
 
+/** A test that failed. */
+export interface Failure {
+  /** Null where the file itself failed. */
+  readonly name: string | null;
+  /** From the root of the project. */
+  readonly file: string;
+}
+
 export const NO_TESTS: Counts = { passed: 0, failed: 0, skipped: 0 };
 
 /** As in `ok | 12 passed (3 steps) | 0 failed | 1 ignored | 2 filtered out (1s)`; what is 0 may be left out. */
 const LAST_LINE = /^(?:ok|FAILED) \| \d+ passed.* \(\d.*\)$/;
 const PASSED = /\.\.\. ok \([^)]*\)$/;
-const FILE_BEGUN = /^running \d+ tests? from /;
+const FILE_BEGUN = /^running \d+ tests? from (?:\.\/)?(.*)$/;
 const IGNORED = /^(?:\S+ => )?(.*) \.\.\. ignored \([^)]*\)$/;
+/** What closes the list of errors: after it, a line for each test that failed. */
+const FAILURES = " FAILURES ";
+/** As in `name => ./tests/a_test.ts:1:6`; where a module throws, the file alone. */
+const FAILURE = /^(?:(.*) => )?(?:\.\/)?(\S+?)(?::\d+:\d+| \(uncaught error\))$/;
+const BEGUN = /^(.*?) \.\.\./;
 /** The form that `netTest()` gives to the name of a test that it leaves out. */
 const REASON = / \(ignored: (.*)\)$/;
 
@@ -26,11 +39,17 @@ export class TestOutput {
   /** The last line that says no more than that a test began. */
   #begun: string | null = null;
   readonly #reasons = new Map<string, number>();
+  #file: string | null = null;
+  /** By name of a test, the file that is being run when it begins: the runtime names the place of its registration. */
+  readonly #files = new Map<string, string>();
+  #listsFailures = false;
+  readonly #failures: Failure[] = [];
 
   /** @returns the lines to show now: those that say more than that tests began, passed or were left out */
   take(line: string): string[] {
     const begun = this.#begun;
     this.#begun = null;
+    this.#note(line);
     if (LAST_LINE.test(line)) {
       this.#counts = {
         passed: numberBefore(line, "passed"),
@@ -51,6 +70,26 @@ export class TestOutput {
       return [];
     }
     return begun === null ? [line] : [begun, line];
+  }
+
+  #note(line: string): void {
+    const file = FILE_BEGUN.exec(line);
+    if (file !== null) this.#file = file[1];
+    else if (line === FAILURES) this.#listsFailures = true;
+    else if (this.#listsFailures) {
+      const failure = FAILURE.exec(line);
+      if (failure === null) return;
+      const name = failure[1] ?? null;
+      this.#failures.push({ name, file: this.#files.get(name ?? "") ?? failure[2] });
+    } else if (this.#file !== null) {
+      const test = BEGUN.exec(line);
+      if (test !== null) this.#files.set(test[1], this.#file);
+    }
+  }
+
+  /** Those that the runtime lists at its end; none for a run that was cut short. */
+  get failures(): readonly Failure[] {
+    return this.#failures;
   }
 
   /** The test that had begun when the last line came, if nothing more was said of it: in a run cut short, it hung. */

@@ -2,6 +2,7 @@
 import { assertEquals } from "../support/assert.ts";
 import { runStreamed } from "./streamed_command.ts";
 import { TestOutput } from "./test_output.ts";
+import { hostTest } from "../support/permissions.ts";
 
 Deno.test("counts() are those of the last line when a run ends well", () => {
   const output = new TestOutput();
@@ -50,6 +51,31 @@ Deno.test("take() shows that a test began when more is said of it than that it p
   assertEquals(output.begun, "a() hangs ...");
 });
 
+Deno.test("failures name the file that was run, not that in which a helper registered the test", () => {
+  const output = new TestOutput();
+  for (
+    const line of [
+      "running 1 test from ./tests/net/a_test.ts",
+      "it works ... FAILED (1ms)",
+      "running 1 test from ./tests/net/b_test.ts",
+      "it hangs ...'it hangs' has been running for over (1m0s)",
+      " FAILED (2m53s)",
+      " FAILURES ",
+      "",
+      "it works => ./tests/support/net.ts:55:8",
+      "it hangs => ./tests/support/net.ts:55:8",
+      "./tests/net/c_test.ts (uncaught error)",
+      "",
+      "FAILED | 0 passed | 3 failed (3m)",
+    ]
+  ) output.take(line);
+  assertEquals(output.failures, [
+    { name: "it works", file: "tests/net/a_test.ts" },
+    { name: "it hangs", file: "tests/net/b_test.ts" },
+    { name: null, file: "tests/net/c_test.ts" },
+  ]);
+});
+
 Deno.test("reasons tell why tests were left out, and how many for each", () => {
   const output = new TestOutput();
   output.take("ping (ignored: it needs root) ... ignored (0ms)");
@@ -58,32 +84,39 @@ Deno.test("reasons tell why tests were left out, and how many for each", () => {
   assertEquals([...output.reasons], [["it needs root", 2], ["as marked: odd", 1]]);
 });
 
-Deno.test("counts() agree with the runtime when a test passes, fails, is ignored, or a module throws", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(
-      `${folder}/a_test.ts`,
-      `Deno.test("passes", async (t) => { await t.step("inner", () => {}); });
+hostTest(
+  "counts() agree with the runtime when a test passes, fails, is ignored, or a module throws",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await Deno.writeTextFile(
+        `${folder}/a_test.ts`,
+        `Deno.test("passes", async (t) => { await t.step("inner", () => {}); });
        Deno.test("fails", () => { throw new Error("boo"); });
        Deno.test({ name: "left out (ignored: it needs the moon)", ignore: true, fn() {} });`,
-    );
-    await Deno.writeTextFile(`${folder}/b_test.ts`, `throw new Error("module");`);
-    const output = new TestOutput();
-    const shown: string[] = [];
-    const { code } = await runStreamed({
-      program: Deno.execPath(),
-      args: ["test", "--no-check", "--no-config", folder],
-      timeout: 60_000,
-      onLine: (line) => {
-        shown.push(...output.take(line));
-      },
-    });
-    assertEquals(code, 1);
-    assertEquals(output.counts({ success: false }), { passed: 1, failed: 2, skipped: 1 });
-    assertEquals([...output.reasons], [["it needs the moon", 1]]);
-    assertEquals(shown.some((line) => line.includes("Error: boo")), true);
-    assertEquals(shown.some((line) => line.includes("passes")), false);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+      );
+      await Deno.writeTextFile(`${folder}/b_test.ts`, `throw new Error("module");`);
+      const output = new TestOutput();
+      const shown: string[] = [];
+      const { code } = await runStreamed({
+        program: Deno.execPath(),
+        args: ["test", "--no-check", "--no-config", folder],
+        timeout: 60_000,
+        onLine: (line) => {
+          shown.push(...output.take(line));
+        },
+      });
+      assertEquals(code, 1);
+      assertEquals(output.counts({ success: false }), { passed: 1, failed: 2, skipped: 1 });
+      assertEquals([...output.reasons], [["it needs the moon", 1]]);
+      assertEquals(
+        output.failures.map(({ name, file }) => [name, file.replace(/.*\//, "")]),
+        [["fails", "a_test.ts"], [null, "b_test.ts"]],
+      );
+      assertEquals(shown.some((line) => line.includes("Error: boo")), true);
+      assertEquals(shown.some((line) => line.includes("passes")), false);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);

@@ -2,14 +2,15 @@
 import { assert } from "./assert.ts";
 import { Random } from "./random.ts";
 import { settledMemory } from "./settled_memory.ts";
+import { environment } from "./permissions.ts";
 
 /** What live objects may grow by over a whole run: two bytes for each of a million inputs. */
 const MEMORY_TOLERANCE = 2 * 1024 * 1024;
 
 /** Inputs of one run: VPN_FUZZ_COUNT, or as many as an ordinary test run has time for. */
-export const FUZZ_COUNT = Number(Deno.env.get("VPN_FUZZ_COUNT") ?? 20_000);
+export const FUZZ_COUNT = Number(environment("VPN_FUZZ_COUNT") ?? 20_000);
 /** Seed of all runs: VPN_FUZZ_SEED, or 1. */
-export const FUZZ_SEED = Number(Deno.env.get("VPN_FUZZ_SEED") ?? 1);
+export const FUZZ_SEED = Number(environment("VPN_FUZZ_SEED") ?? 1);
 
 /**
  * Calls `round` FUZZ_COUNT times, after a tenth of that to warm up, with a random sequence that the number of the round

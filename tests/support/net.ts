@@ -21,6 +21,7 @@ import {
   type RunResult,
   spawn,
 } from "./process.ts";
+import { environment, missingPermission } from "./permissions.ts";
 
 export {
   BackgroundProcess,
@@ -38,6 +39,8 @@ const CLONE_NEWNET = 0x40000000;
 export interface NetTestOptions {
   /** External programs, looked up in PATH. */
   readonly programs?: readonly string[];
+  /** What else keeps it from running here, in words. */
+  readonly trouble?: string | null;
   /** It takes minutes, so it runs only where the environment variable VPN_SLOW_TESTS is set. */
   readonly slow?: boolean;
 }
@@ -64,9 +67,12 @@ export function netTest(
 
 /** What keeps network tests from running here, in words; null when nothing does. */
 export function missingPrerequisite(options: NetTestOptions = {}): string | null {
-  if (options.slow === true && !Deno.env.get("VPN_SLOW_TESTS")) {
+  if (typeof options.trouble === "string") return options.trouble;
+  if (options.slow === true && !environment("VPN_SLOW_TESTS")) {
     return "it takes minutes; set VPN_SLOW_TESTS=1 to run it";
   }
+  const permission = missingPermission();
+  if (permission !== null) return permission;
   if (Deno.uid() !== 0) return "it needs root";
   try {
     Deno.openSync("/dev/net/tun", { read: true, write: true }).close();
@@ -100,7 +106,7 @@ function leaveNamespaceAndReturn(): void {
 
 /** Whether a program is in PATH. */
 export function isInstalled(program: string): boolean {
-  return (Deno.env.get("PATH") ?? "").split(":").some((directory) => {
+  return (environment("PATH") ?? "").split(":").some((directory) => {
     try {
       return Deno.statSync(`${directory}/${program}`).isFile;
     } catch {

@@ -1,5 +1,5 @@
 /** Tests of lib/tunnel/allowed_ips.ts, mostly against a table that is searched from end to end. */
-import fc from "fast-check";
+import fc from "../support/property.ts";
 import { AllowedIps } from "../../lib/tunnel/allowed_ips.ts";
 import { formatCidr, parseCidr, parseIpv4, prefixMask } from "../../lib/wire/ipv4_text.ts";
 import { assertEquals } from "../support/assert.ts";

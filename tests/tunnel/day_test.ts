@@ -15,9 +15,10 @@ import { buildUdp, type Bytes } from "../support/packet_builder.ts";
 import { Random } from "../support/random.ts";
 import type { SimulatedDevice } from "../support/simulated_device.ts";
 import { Simulation } from "../support/simulation.ts";
+import { environment } from "../support/permissions.ts";
 
 /** Of the long run: VPN_SIMULATION_SEED, for another day or for one that failed. */
-const SEED = Number(Deno.env.get("VPN_SIMULATION_SEED") ?? 1);
+const SEED = Number(environment("VPN_SIMULATION_SEED") ?? 1);
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;

@@ -8,12 +8,15 @@ import { ControlServer } from "../../../lib/app/control/server.ts";
 import { Journal } from "../../../lib/app/journal.ts";
 import { journalDirectory } from "../../../lib/app/journal_directory.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
+import { hostTest, whereAllowed } from "../../support/permissions.ts";
 
 const INTERFACE = `t${Deno.pid}`;
 // Others' journals are where they are; whoever is not root may have no place for any.
-if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) {
-  Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
-}
+whereAllowed(() => {
+  if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) {
+    Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
+  }
+});
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
   echo: (params) => Promise.resolve(params),
@@ -68,38 +71,44 @@ async function converse(path: string, text: string | Uint8Array): Promise<unknow
   return answer.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
 }
 
-Deno.test("a control socket is its owner's alone, and found by its interface until it closes", async () => {
-  await withServer(async (path) => {
-    assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
-    assertEquals(findInstance(INTERFACE).path, path);
-    using client = await ControlClient.connect(INTERFACE);
-    assertEquals(await client.request("echo", { a: [1, "ü"] }), { a: [1, "ü"] });
-    assertEquals(await client.request("nothing"), null);
-  });
-  assertEquals(runningInstances().filter((each) => each.interfaceName === INTERFACE), []);
-  const error = assertThrows(() => findInstance(INTERFACE), AppError);
-  assertEquals(error.exitCode, ExitCode.connect);
-});
+hostTest(
+  "a control socket is its owner's alone, and found by its interface until it closes",
+  async () => {
+    await withServer(async (path) => {
+      assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+      assertEquals(findInstance(INTERFACE).path, path);
+      using client = await ControlClient.connect(INTERFACE);
+      assertEquals(await client.request("echo", { a: [1, "ü"] }), { a: [1, "ü"] });
+      assertEquals(await client.request("nothing"), null);
+    });
+    assertEquals(runningInstances().filter((each) => each.interfaceName === INTERFACE), []);
+    const error = assertThrows(() => findInstance(INTERFACE), AppError);
+    assertEquals(error.exitCode, ExitCode.connect);
+  },
+);
 
-Deno.test("requests are answered in their order, each with its id, also those behind the end", async () => {
-  await withServer(async (path) => {
-    const answers = await converse(
-      path,
-      '{"id":1,"method":"slow","params":{"a":1}}\n{"id":"two","method":"echo"}\n' +
-        '{"id":3,"method":"count","params":{"to":2}}\n{"id":4,"method":"fail"}',
-    );
-    assertEquals(answers, [
-      { id: 1, result: { a: 1 } },
-      { id: "two", result: {} },
-      { id: 3, event: 1 },
-      { id: 3, event: 2 },
-      { id: 3, result: "done" },
-      { id: 4, error: "Cannot do it: it is a test" },
-    ]);
-  });
-});
+hostTest(
+  "requests are answered in their order, each with its id, also those behind the end",
+  async () => {
+    await withServer(async (path) => {
+      const answers = await converse(
+        path,
+        '{"id":1,"method":"slow","params":{"a":1}}\n{"id":"two","method":"echo"}\n' +
+          '{"id":3,"method":"count","params":{"to":2}}\n{"id":4,"method":"fail"}',
+      );
+      assertEquals(answers, [
+        { id: 1, result: { a: 1 } },
+        { id: "two", result: {} },
+        { id: 3, event: 1 },
+        { id: 3, event: 2 },
+        { id: 3, result: "done" },
+        { id: 4, error: "Cannot do it: it is a test" },
+      ]);
+    });
+  },
+);
 
-Deno.test("many requests at once are all answered", async () => {
+hostTest("many requests at once are all answered", async () => {
   await withServer(async () => {
     using client = await ControlClient.connect(INTERFACE);
     const numbers = Array.from({ length: 200 }, (_, index) => ({ index }));
@@ -107,24 +116,27 @@ Deno.test("many requests at once are all answered", async () => {
   });
 });
 
-Deno.test("a line that is no request is answered with an error, and the next one is read", async () => {
-  await withServer(async (path) => {
-    const answers = await converse(
-      path,
-      'foo\n{"id":1,"method":"toString"}\n{"id":2,"method":"echo"}\n',
-    );
-    assertEquals(answers, [
-      { id: null, error: "Cannot read the request: it is not JSON" },
-      {
-        id: 1,
-        error: 'Cannot do "toString": the methods are echo, nothing, fail, slow, count, forever',
-      },
-      { id: 2, result: {} },
-    ]);
-  });
-});
+hostTest(
+  "a line that is no request is answered with an error, and the next one is read",
+  async () => {
+    await withServer(async (path) => {
+      const answers = await converse(
+        path,
+        'foo\n{"id":1,"method":"toString"}\n{"id":2,"method":"echo"}\n',
+      );
+      assertEquals(answers, [
+        { id: null, error: "Cannot read the request: it is not JSON" },
+        {
+          id: 1,
+          error: 'Cannot do "toString": the methods are echo, nothing, fail, slow, count, forever',
+        },
+        { id: 2, result: {} },
+      ]);
+    });
+  },
+);
 
-Deno.test("a line of over 64 KiB ends the connection, and no other", async () => {
+hostTest("a line of over 64 KiB ends the connection, and no other", async () => {
   await withServer(async (path) => {
     using other = await ControlClient.connect(INTERFACE);
     const params = { text: "x".repeat(64 * 1024 - 100) };
@@ -138,7 +150,7 @@ Deno.test("a line of over 64 KiB ends the connection, and no other", async () =>
   });
 });
 
-Deno.test("what goes on is ended when the other end goes", async () => {
+hostTest("what goes on is ended when the other end goes", async () => {
   await withServer(async () => {
     const before = ended;
     const begun = Promise.withResolvers<unknown>();
@@ -154,16 +166,19 @@ Deno.test("what goes on is ended when the other end goes", async () => {
   });
 });
 
-Deno.test("request() throws what the instance says, and when it does not answer in time", async () => {
-  await withServer(async () => {
-    using client = await ControlClient.connect(INTERFACE);
-    await assertRejects(() => client.request("fail"), AppError, "Cannot do it: it is a test");
-    const late = client.request("forever", {}, { timeout: 20 });
-    await assertRejects(() => late, AppError, 'no answer to "forever" within 0.02 s');
-  });
-});
+hostTest(
+  "request() throws what the instance says, and when it does not answer in time",
+  async () => {
+    await withServer(async () => {
+      using client = await ControlClient.connect(INTERFACE);
+      await assertRejects(() => client.request("fail"), AppError, "Cannot do it: it is a test");
+      const late = client.request("forever", {}, { timeout: 20 });
+      await assertRejects(() => late, AppError, 'no answer to "forever" within 0.02 s');
+    });
+  },
+);
 
-Deno.test("request() throws when the instance ends", async () => {
+hostTest("request() throws when the instance ends", async () => {
   let late: Promise<unknown> = Promise.resolve();
   let client: ControlClient | undefined;
   await withServer(async () => {
@@ -176,7 +191,7 @@ Deno.test("request() throws when the instance ends", async () => {
   await assertRejects(() => client!.request("echo"), AppError, "it has ended");
 });
 
-Deno.test("a socket that a dead process left is taken over", async () => {
+hostTest("a socket that a dead process left is taken over", async () => {
   const path = `${journalDirectory()}/${INTERFACE}.sock`;
   await withServer(async () => {});
   leaveSocket(path);
@@ -187,7 +202,7 @@ Deno.test("a socket that a dead process left is taken over", async () => {
   });
 });
 
-Deno.test("what is no socket, and one that somebody listens on, stay as they are", async () => {
+hostTest("what is no socket, and one that somebody listens on, stay as they are", async () => {
   const path = `${journalDirectory()}/${INTERFACE}.sock`;
   await withServer(async () => {});
   const other = `${journalDirectory()}/${INTERFACE}-${Deno.pid}.sock`;

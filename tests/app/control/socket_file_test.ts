@@ -2,6 +2,7 @@
 import { isFreeForSocket, removeDeadSocket } from "../../../lib/app/control/socket_file.ts";
 import { cString, openLibc } from "../../../ffi/libc.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { hostTest } from "../../support/permissions.ts";
 
 const OTHER = 0x7fff_fff0;
 
@@ -27,7 +28,7 @@ function leaveSocket(path: string): void {
   symbols.close(fd);
 }
 
-Deno.test("a socket that nobody listens on may be taken, and goes", () => {
+hostTest("a socket that nobody listens on may be taken, and goes", () => {
   inFolder((path) => {
     assertEquals(isFreeForSocket(path), true);
     leaveSocket(path);
@@ -38,7 +39,7 @@ Deno.test("a socket that nobody listens on may be taken, and goes", () => {
   });
 });
 
-Deno.test("a socket that is listened on goes only with the process that does", () => {
+hostTest("a socket that is listened on goes only with the process that does", () => {
   inFolder((path) => {
     using _listener = Deno.listen({ transport: "unix", path });
     assertEquals(isFreeForSocket(path), false);
@@ -49,7 +50,7 @@ Deno.test("a socket that is listened on goes only with the process that does", (
   });
 });
 
-Deno.test("what is no socket is neither taken nor removed", () => {
+hostTest("what is no socket is neither taken nor removed", () => {
   inFolder((path) => {
     Deno.writeTextFileSync(path, "mine");
     assertEquals(isFreeForSocket(path), false);

@@ -3,6 +3,7 @@ import { AppError, ExitCode } from "../../../lib/app/errors.ts";
 import { MetricsServer } from "../../../lib/app/metrics/metrics_server.ts";
 import { formatIpv4 } from "../../../lib/wire/ipv4_text.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { hostTest } from "../../support/permissions.ts";
 
 const PORT = 9586;
 /** Of loopback's network, one that no other process of these tests takes. */
@@ -31,7 +32,7 @@ async function exchange(text: string): Promise<string> {
   return await new Response(connection.readable).text();
 }
 
-Deno.test("MetricsServer answers GET /metrics with the text, whatever its query", async () => {
+hostTest("MetricsServer answers GET /metrics with the text, whatever its query", async () => {
   using _server = await open();
   for (const path of ["/metrics", "/metrics?name=vpn_up"]) {
     const { status, headers, text } = await get(path);
@@ -39,7 +40,7 @@ Deno.test("MetricsServer answers GET /metrics with the text, whatever its query"
   }
 });
 
-Deno.test("MetricsServer answers 404 for other paths and 405 for other methods", async () => {
+hostTest("MetricsServer answers 404 for other paths and 405 for other methods", async () => {
   let reads = 0;
   using _server = await open(() => Promise.resolve(`${reads++}\n`));
   for (const path of ["/", "/metrics/", "/Metrics", "/metricsx", "//metrics", "/x?/metrics"]) {
@@ -53,13 +54,13 @@ Deno.test("MetricsServer answers 404 for other paths and 405 for other methods",
   assertEquals(reads, 0);
 });
 
-Deno.test("MetricsServer answers 503 when there is nothing to be read", async () => {
+hostTest("MetricsServer answers 503 when there is nothing to be read", async () => {
   using _server = await open(() => Promise.reject(new Error("the data plane is gone")));
   const { status, text } = await get("/metrics");
   assertEquals([status, text], [503, "The data plane does not answer\n"]);
 });
 
-Deno.test("MetricsServer survives what is not HTTP, and who leaves before the answer", async () => {
+hostTest("MetricsServer survives what is not HTTP, and who leaves before the answer", async () => {
   const { promise, resolve } = Promise.withResolvers<string>();
   using _server = await open(() => promise);
   assertStringIncludes(await exchange("\x16\x03\x01 is TLS\r\n\r\n"), "400");
@@ -70,40 +71,47 @@ Deno.test("MetricsServer survives what is not HTTP, and who leaves before the an
   assertEquals((await get("/metrics")).status, 200);
 });
 
-Deno.test("MetricsServer holds sixteen connections at most, and none for long that does nothing", async () => {
-  const long = "#".repeat(30_000_000);
-  let reads = 0;
-  using _server = await open(() => Promise.resolve(reads++ < 4 ? long : ""));
-  const start = performance.now();
-  const connections: Deno.TcpConn[] = [];
-  for (let i = 0; i < 40; i++) connections.push(await Deno.connect({ hostname: HOST, port: PORT }));
-  // Four leave their answer unread, six stop in the midst of a request, one dawdles, all others say nothing at all.
-  for (const [i, connection] of connections.slice(0, 11).entries()) {
-    const text = i < 4 ? REQUEST : REQUEST.slice(0, -5);
-    await connection.write(new TextEncoder().encode(text));
-  }
-  const dawdler = connections[10]!;
-  const dawdle = setInterval(() => void dawdler.write(Uint8Array.of(65)).catch(() => {}), 500);
-  const lives = await Promise.all(
-    connections.slice(4).map(async (connection) => {
-      await new Response(connection.readable).text().catch(() => {});
-      return performance.now() - start;
-    }),
-  );
-  clearInterval(dawdle);
-  assertEquals(lives.filter((life) => life > 2_000).length, 12);
-  // All sixteen are to be had again, once those with an answer have had their time twice.
-  let free = 0;
-  while (free < 16 && performance.now() - start < 20_000) {
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    const answers = await Promise.allSettled(Array.from({ length: 16 }, () => get("/metrics")));
-    free = answers.filter(({ status }) => status === "fulfilled").length;
-  }
-  assertEquals(free, 16);
-  for (const connection of connections.slice(0, 4)) connection.close();
-});
+hostTest(
+  "MetricsServer holds sixteen connections at most, and none for long that does nothing",
+  async () => {
+    const long = "#".repeat(30_000_000);
+    let reads = 0;
+    using _server = await open(() => Promise.resolve(reads++ < 4 ? long : ""));
+    const start = performance.now();
+    const connections: Deno.TcpConn[] = [];
+    for (let i = 0; i < 40; i++) {
+      connections.push(
+        await Deno.connect({ hostname: HOST, port: PORT }),
+      );
+    }
+    // Four leave their answer unread, six stop in the midst of a request, one dawdles, all others say nothing at all.
+    for (const [i, connection] of connections.slice(0, 11).entries()) {
+      const text = i < 4 ? REQUEST : REQUEST.slice(0, -5);
+      await connection.write(new TextEncoder().encode(text));
+    }
+    const dawdler = connections[10]!;
+    const dawdle = setInterval(() => void dawdler.write(Uint8Array.of(65)).catch(() => {}), 500);
+    const lives = await Promise.all(
+      connections.slice(4).map(async (connection) => {
+        await new Response(connection.readable).text().catch(() => {});
+        return performance.now() - start;
+      }),
+    );
+    clearInterval(dawdle);
+    assertEquals(lives.filter((life) => life > 2_000).length, 12);
+    // All sixteen are to be had again, once those with an answer have had their time twice.
+    let free = 0;
+    while (free < 16 && performance.now() - start < 20_000) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const answers = await Promise.allSettled(Array.from({ length: 16 }, () => get("/metrics")));
+      free = answers.filter(({ status }) => status === "fulfilled").length;
+    }
+    assertEquals(free, 16);
+    for (const connection of connections.slice(0, 4)) connection.close();
+  },
+);
 
-Deno.test("MetricsServer.open() says who has the port, and which address is not there", async () => {
+hostTest("MetricsServer.open() says who has the port, and which address is not there", async () => {
   const usage = async (listen: { address: number; port: number }) => {
     const error = await assertRejects(
       () => MetricsServer.open({ listen, read: () => Promise.resolve("") }),
@@ -122,23 +130,26 @@ Deno.test("MetricsServer.open() says who has the port, and which address is not 
   );
 });
 
-Deno.test("MetricsServer lets go of its port, and of who is connected, when it is disposed of", async () => {
-  for (let round = 0; round < 2; round++) {
-    const asked = Promise.withResolvers<void>();
-    const server = await open(() => {
-      asked.resolve();
-      return new Promise(() => {});
-    });
-    using idle = await Deno.connect({ hostname: HOST, port: PORT });
-    using waiting = await Deno.connect({ hostname: HOST, port: PORT });
-    await waiting.write(new TextEncoder().encode(REQUEST));
-    await asked.promise;
-    const start = performance.now();
-    server[Symbol.dispose]();
-    for (const connection of [idle, waiting]) {
-      assertEquals(await connection.read(new Uint8Array(1)), null);
+hostTest(
+  "MetricsServer lets go of its port, and of who is connected, when it is disposed of",
+  async () => {
+    for (let round = 0; round < 2; round++) {
+      const asked = Promise.withResolvers<void>();
+      const server = await open(() => {
+        asked.resolve();
+        return new Promise(() => {});
+      });
+      using idle = await Deno.connect({ hostname: HOST, port: PORT });
+      using waiting = await Deno.connect({ hostname: HOST, port: PORT });
+      await waiting.write(new TextEncoder().encode(REQUEST));
+      await asked.promise;
+      const start = performance.now();
+      server[Symbol.dispose]();
+      for (const connection of [idle, waiting]) {
+        assertEquals(await connection.read(new Uint8Array(1)), null);
+      }
+      assert(performance.now() - start < 1_000);
+      await assertRejects(() => Deno.connect({ hostname: HOST, port: PORT }));
     }
-    assert(performance.now() - start < 1_000);
-    await assertRejects(() => Deno.connect({ hostname: HOST, port: PORT }));
-  }
-});
+  },
+);
