@@ -1,23 +1,27 @@
-/** Owns the notifications about links, addresses and routes: what else on the host changes the network. */
+/** Notifications about links, addresses, routes and routing rules: what else on the host changes the network. */
 import { EMSGSIZE, ENOBUFS, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
 import { decodeAddress, type InterfaceAddress, RTM_DELADDR } from "./addresses.ts";
 import { decodeLink, type Link, RTM_DELLINK } from "./links.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { decodeRoute, type Route, RTM_DELROUTE } from "./routes.ts";
+import { decodeRule, RTM_DELRULE, type Rule } from "./rules.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "./socket.ts";
 
 const RTNLGRP_LINK = 1;
 const RTNLGRP_IPV4_IFADDR = 5;
 const RTNLGRP_IPV4_ROUTE = 7;
+const RTNLGRP_IPV4_RULE = 8;
 const RTNLGRP_IPV6_IFADDR = 9;
 const RTNLGRP_IPV6_ROUTE = 11;
+const RTNLGRP_IPV6_RULE = 19;
 
 /** What a notification says. A change of something that exists comes with `removed` false. */
 export type NetworkEvent =
   | { readonly kind: "link"; readonly removed: boolean; readonly link: Link }
   | { readonly kind: "address"; readonly removed: boolean; readonly address: InterfaceAddress }
   | { readonly kind: "route"; readonly removed: boolean; readonly route: Route }
+  | { readonly kind: "rule"; readonly removed: boolean; readonly rule: Rule }
   /** The kernel had to drop notifications: whoever keeps a picture must list everything anew. */
   | { readonly kind: "overrun" };
 
@@ -42,8 +46,10 @@ export class RouteMonitor implements Disposable {
       socket.subscribe(RTNLGRP_LINK);
       socket.subscribe(RTNLGRP_IPV4_IFADDR);
       socket.subscribe(RTNLGRP_IPV4_ROUTE);
+      socket.subscribe(RTNLGRP_IPV4_RULE);
       socket.subscribe(RTNLGRP_IPV6_IFADDR);
       socket.subscribe(RTNLGRP_IPV6_ROUTE);
+      socket.subscribe(RTNLGRP_IPV6_RULE);
     } catch (error) {
       socket[Symbol.dispose]();
       throw error;
@@ -82,6 +88,8 @@ function decodeEvent(message: NetlinkMessage): NetworkEvent | null {
   if (address !== null) return { kind: "address", removed: message.type === RTM_DELADDR, address };
   const route = decodeRoute(message);
   if (route !== null) return { kind: "route", removed: message.type === RTM_DELROUTE, route };
+  const rule = decodeRule(message);
+  if (rule !== null) return { kind: "rule", removed: message.type === RTM_DELRULE, rule };
   return null;
 }
 

@@ -29,8 +29,10 @@ import {
   xtablesQueue,
 } from "./nftables_expressions.ts";
 import {
+  decodeRuleHandle,
   decodeTable,
   deleteTableRequest,
+  getRules,
   getTables,
   newEmptyTable,
   newTable,
@@ -92,10 +94,23 @@ export interface InnerTraffic {
   readonly addresses: readonly number[];
 }
 
+/** A table as it was last made. */
+interface MadeTable {
+  readonly chains: readonly NftablesChain[];
+  /** Of its rules; null where nobody has looked yet. */
+  handles: Set<bigint> | null;
+}
+
+function keyOf({ family, name }: NftablesTable): string {
+  return `${family} ${name}`;
+}
+
 export class Nftables implements Disposable {
   readonly #channel: BatchChannel & Disposable;
   /** `NFT_TABLE_F_*` of the tables that are made. */
   readonly #flags: number;
+  /** By family and name. */
+  readonly #made = new Map<string, MadeTable>();
 
   private constructor(channel: BatchChannel & Disposable, flags: number) {
     this.#channel = channel;
@@ -280,6 +295,36 @@ export class Nftables implements Disposable {
       ...(exists ? [deleteTableRequest(table)] : []),
       ...newTable(table, chains, this.#flags),
     ]);
+    this.#made.set(keyOf(table), { chains, handles: null });
+  }
+
+  /**
+   * Whether all rules of a table are still there that was made here; what others have added does not matter. True for a table
+   * that was not made here, or that was deleted.
+   */
+  isIntact(table: NftablesTable): boolean {
+    const made = this.#made.get(keyOf(table));
+    if (made === undefined) return true;
+    const handles = this.#ruleHandles(table);
+    if (made.handles !== null) return made.handles.isSubsetOf(handles);
+    const rules = made.chains.reduce((sum, chain) => sum + chain.rules.length, 0);
+    if (handles.size < rules) return false;
+    made.handles = handles;
+    return true;
+  }
+
+  /** Makes a table again as it was last made here. */
+  putBack(table: NftablesTable): void {
+    const made = this.#made.get(keyOf(table));
+    if (made !== undefined) this.replaceTable(table, ...made.chains);
+  }
+
+  /** By which the kernel tells the rules of a table from all that there ever were in it. */
+  #ruleHandles(table: NftablesTable): Set<bigint> {
+    return new Set(
+      this.#channel.dump(getRules(table), "list nftables rules")
+        .flatMap((message) => decodeRuleHandle(message, table) ?? []),
+    );
   }
 
   /** The tables of all families that there are, anybody's. */
@@ -294,6 +339,7 @@ export class Nftables implements Disposable {
    * @throws {NetlinkError} EPERM where the table is owned by another process
    */
   deleteTable(table: NftablesTable): void {
+    this.#made.delete(keyOf(table));
     try {
       this.#transact([deleteTableRequest(table)]);
     } catch (error) {

@@ -10,6 +10,7 @@ const NFT_MSG_GETTABLE = 1;
 const NFT_MSG_DELTABLE = 2;
 const NFT_MSG_NEWCHAIN = 3;
 const NFT_MSG_NEWRULE = 6;
+const NFT_MSG_GETRULE = 7;
 /** Rules go behind those that are there. */
 const NLM_F_APPEND = 0x800;
 
@@ -32,6 +33,7 @@ const NF_ACCEPT = 1;
 
 const NFTA_RULE_TABLE = 1;
 const NFTA_RULE_CHAIN = 2;
+const NFTA_RULE_HANDLE = 3;
 const NFTA_RULE_EXPRESSIONS = 4;
 
 /** `NFPROTO_*`, by the word that `nft` has for it. */
@@ -97,6 +99,20 @@ export function deleteTableRequest(table: NftablesTable): BatchedRequest {
 /** The request for the dump of all tables. */
 export function getTables(): MessageBuilder {
   return nfnetlinkMessage({ subsystem: NFNL_SUBSYS_NFTABLES, message: NFT_MSG_GETTABLE });
+}
+
+/** The request for the dump of a table's rules. */
+export function getRules(table: NftablesTable): MessageBuilder {
+  return request(NFT_MSG_GETRULE, table, 0).string(NFTA_RULE_TABLE, table.name);
+}
+
+/** The handle of the rule that a message of the dump describes; null for another table's: old kernels list all. */
+export function decodeRuleHandle(message: NetlinkMessage, table: NftablesTable): bigint | null {
+  if (NFGENMSG.read(message.body, 0).family !== FAMILIES[table.family]) return null;
+  const attributes = new Attributes(message.body, NFGENMSG.size);
+  const handle = attributes.bytes(NFTA_RULE_HANDLE);
+  if (handle === null || attributes.string(NFTA_RULE_TABLE) !== table.name) return null;
+  return new DataView(handle.buffer, handle.byteOffset).getBigUint64(0);
 }
 
 /** The table that a message of the dump describes; null for a family not known here. */

@@ -21,7 +21,8 @@ import {
   NLM_F_EXCL,
   NLM_F_REPLACE,
 } from "./message.ts";
-import type { RequestChannel } from "./socket.ts";
+import { ENOENT } from "../errno.ts";
+import { NetlinkError, type RequestChannel } from "./socket.ts";
 
 export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
@@ -92,8 +93,13 @@ export type RouteScope = (typeof RouteScope)[keyof typeof RouteScope];
 /** Deletes a route whatever its scope. */
 const RT_SCOPE_NOWHERE = 255;
 
-/** Who made a route (`RTPROT_*`): `boot` is what `ip route add` gives. */
+/**
+ * Who made a route, or a rule (`RTPROT_*`): `boot` is what `ip route add` gives. Those of `kernel` are the only ones that
+ * systemd-networkd takes for none of its business: it removes all others that it has not made (networkd.conf(5),
+ * `ManageForeignRoutes=`, `ManageForeignRoutingPolicyRules=`).
+ */
 export const RouteProtocol = { kernel: 2, boot: 3, static: 4 } as const;
+export type RouteProtocol = (typeof RouteProtocol)[keyof typeof RouteProtocol];
 
 /** A route to add; for `delete()`, what the route to delete must match. */
 export interface RouteSpec {
@@ -109,6 +115,8 @@ export interface RouteSpec {
   readonly type?: RouteType;
   /** If left out: `link` for unicast without gateway, `host` for local, else `global`. IPv6 has none. */
   readonly scope?: RouteScope;
+  /** `boot` if left out; for `delete()`, any. */
+  readonly protocol?: RouteProtocol;
   /** The source address for packets of this host that have none yet. */
   readonly preferredSource?: IpAddress;
   /** Largest packet for this route in bytes; the link's if left out. */
@@ -142,6 +150,8 @@ export interface Route {
 export interface RouteFilter {
   readonly family?: AddressFamily;
   readonly table?: number;
+  /** Index of the interface. */
+  readonly link?: number;
 }
 
 export class Routes {
@@ -156,12 +166,27 @@ export class Routes {
     const families = filter.family === undefined ? [AF_INET, AF_INET6] : [filter.family];
     const routes = families.flatMap((family) => {
       const message = new MessageBuilder(RTM_GETROUTE, 0).struct(RTMSG, { family });
-      return this.#channel.dump(message, "list routes")
+      // Heard on strict sockets alone.
+      if (filter.table !== undefined) message.u32(RTA_TABLE, filter.table);
+      if (filter.link !== undefined) message.u32(RTA_OIF, filter.link);
+      return this.#dump(message)
         .flatMap((answer) => decodeRoute(answer) ?? [])
         // A kernel without IPv6 answers the request for it with the routes of all families it has.
         .filter((route) => route.family === family);
     });
-    return routes.filter((route) => (filter.table ?? route.table) === route.table);
+    return routes.filter((route) =>
+      (filter.table ?? route.table) === route.table && (filter.link ?? route.link) === route.link
+    );
+  }
+
+  /** Of a table that is not there a strict socket says so. */
+  #dump(message: MessageBuilder): NetlinkMessage[] {
+    try {
+      return this.#channel.dump(message, "list routes");
+    } catch (error) {
+      if (error instanceof NetlinkError && error.errno === ENOENT) return [];
+      throw error;
+    }
   }
 
   /**
@@ -297,7 +322,7 @@ function encodeRoute(
       destinationLength: destination.length,
       // A table beyond one byte goes by RTA_TABLE.
       table: table < 256 ? table : 0,
-      protocol: deleting ? 0 : RouteProtocol.boot,
+      protocol: deleting ? 0 : spec.protocol ?? RouteProtocol.boot,
       scope: spec.scope ?? (deleting ? RT_SCOPE_NOWHERE : defaultScope(spec)),
       type: spec.type ?? (deleting ? 0 : RouteType.unicast),
     })

@@ -11,10 +11,11 @@ import {
   NLM_F_CREATE,
   NLM_F_EXCL,
 } from "./message.ts";
+import type { RouteProtocol } from "./routes.ts";
 import type { RequestChannel } from "./socket.ts";
 
 const RTM_NEWRULE = 32;
-const RTM_DELRULE = 33;
+export const RTM_DELRULE = 33;
 const RTM_GETRULE = 34;
 
 const FRA_DST = 1;
@@ -26,6 +27,7 @@ const FRA_SUPPRESS_PREFIXLEN = 14;
 const FRA_TABLE = 15;
 const FRA_FWMASK = 16;
 const FRA_OIFNAME = 17;
+const FRA_PROTOCOL = 21;
 
 const FIB_RULE_INVERT = 0x2;
 const FR_ACT_TO_TBL = 1;
@@ -71,6 +73,8 @@ export interface RuleSpec {
   readonly inverted?: boolean;
   /** Routes with a prefix of this length or shorter do not count: 0 leaves out the default route. */
   readonly suppressPrefixLength?: number;
+  /** Who makes it; nobody in particular if left out (Linux 4.17). For `delete()`, any if left out. */
+  readonly protocol?: RouteProtocol;
 }
 
 /** A rule as the kernel lists it. */
@@ -84,6 +88,8 @@ export interface Rule {
   readonly mark: Required<MarkMatch> | null;
   readonly inverted: boolean;
   readonly suppressPrefixLength: number | null;
+  /** A number of `RouteProtocol`; 0 for nobody in particular. */
+  readonly protocol: number;
   readonly source: IpPrefix | null;
   readonly destination: IpPrefix | null;
   /** Name. */
@@ -135,7 +141,7 @@ export class Rules {
 
 /** The rule that a message describes; null for other messages and other families. */
 export function decodeRule(message: NetlinkMessage): Rule | null {
-  if (message.type !== RTM_NEWRULE) return null;
+  if (message.type !== RTM_NEWRULE && message.type !== RTM_DELRULE) return null;
   const header = FIB_RULE_HDR.read(message.body, 0);
   const { family, action } = header;
   if (family !== AF_INET && family !== AF_INET6) return null;
@@ -155,6 +161,7 @@ export function decodeRule(message: NetlinkMessage): Rule | null {
     mark: value === 0 && mask === 0 ? null : { value, mask },
     inverted: (header.flags & FIB_RULE_INVERT) !== 0,
     suppressPrefixLength: suppressed === NO_SUPPRESSION ? null : suppressed,
+    protocol: attributes.bytes(FRA_PROTOCOL)?.[0] ?? 0,
     source: prefix(FRA_SRC, header.sourceLength),
     destination: prefix(FRA_DST, header.destinationLength),
     inputInterface: attributes.string(FRA_IIFNAME),
@@ -181,6 +188,7 @@ function encodeRule(
     message.u32(FRA_SUPPRESS_PREFIXLEN, spec.suppressPrefixLength);
   }
   if (spec.priority !== undefined) message.u32(FRA_PRIORITY, spec.priority);
+  if (spec.protocol !== undefined) message.bytes(FRA_PROTOCOL, Uint8Array.of(spec.protocol));
   if (spec.table >= 256) message.u32(FRA_TABLE, spec.table);
   return message;
 }

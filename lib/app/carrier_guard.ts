@@ -77,7 +77,7 @@ export class CarrierGuard implements Disposable {
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     const nftables = opened.use(Nftables.open(openLibc(), { owned: false }));
     const table: NftablesTable = { family: "ip", name };
-    journal.make({ kind: "nftables-table", table });
+    journal.make({ kind: "nftables-table", table }, nftables);
     const guard = new CarrierGuard(reserved, nftables, table);
     guard.setRemote(remote);
     opened.move();

@@ -20,6 +20,7 @@ import { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
+import { startUpkeep } from "./host_upkeep.ts";
 import { guardInnerAddresses } from "./inner_guard.ts";
 import { Journal } from "./journal.ts";
 import { KillSwitch } from "./kill_switch.ts";
@@ -31,6 +32,7 @@ import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
 import { watchSleep } from "./sleep_watch.ts";
+import type { Upkeep } from "./upkeep.ts";
 import { listenForStop } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
@@ -93,6 +95,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     logger,
   });
 
+  let upkeep: Upkeep | null = null;
   const reports = logReports(logger);
   let mtu = config.interface.mtu ?? DEFAULT_MTU;
   const { dataPlane, port, aead } = await startDataPlane({
@@ -118,7 +121,10 @@ export async function runClient(options: RunOptions): Promise<number> {
       connection.onPeer(report);
       reports.onPeer(report);
     },
-    onNetworkChange: () => connection.onNetworkChange(),
+    onNetworkChange: () => {
+      connection.onNetworkChange();
+      upkeep?.notice();
+    },
     onPathMtu: (report) => {
       mtu = report.mtu;
       network.setMtu(options.interfaceName, mtu);
@@ -155,7 +161,7 @@ export async function runClient(options: RunOptions): Promise<number> {
 
     const { addresses } = config.interface;
     // Noted before the hooks, so that it is undone after them and after the device has gone.
-    guardInnerAddresses({ interfaceName, addresses, journal, logger });
+    services.use(guardInnerAddresses({ interfaceName, addresses, journal, logger }));
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
     closeHost();
@@ -184,6 +190,7 @@ export async function runClient(options: RunOptions): Promise<number> {
         settings,
         journal,
         log,
+        degraded: () => upkeep?.degraded ?? [],
       }),
     );
     services.use(
@@ -199,6 +206,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       }),
     );
     await hooks.postUp();
+    const watched = upkeep = services.use(startUpkeep({ network, journal }));
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : dns?.needsProgram ? dns.by : null,
       foreignFile: dns?.foreignFile ?? null,
@@ -216,6 +224,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       stop.received,
       connection.keep(dataPlane),
       dataPlane.failed,
+      watched.failed,
       faults.failed,
     ]);
     if (signal === undefined) throw serverLost(config, connection.server);

@@ -67,7 +67,7 @@ export class Forwarding implements Disposable {
   close(): void {
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     this.#nftables = Nftables.open(openLibc(), { owned: false });
-    this.#options.journal.make({ kind: "nftables-table", table: this.#table });
+    this.#options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
     this.install();
   }
 

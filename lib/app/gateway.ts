@@ -122,7 +122,7 @@ export class Gateway implements Disposable {
       this.#nftables = Nftables.open(openLibc(), { owned: false });
       const { journal } = this.#options;
       securePorts(capturedPorts(egress), { device: external.name, journal });
-      this.#noteTables("netdev", "inet", "ip");
+      this.#noteTables(this.#nftables, "netdev", "inet", "ip");
       this.#nftables.installNotrack({ table: this.#table, mark: EGRESS_MARK });
       this.#installCapture(this.#nftables, external, egress);
     }
@@ -243,9 +243,10 @@ export class Gateway implements Disposable {
   }
 
   /** The tables outlive the process if it is killed: they go into the journal. */
-  #noteTables(...families: readonly NftablesFamily[]): void {
+  #noteTables(nftables: Nftables, ...families: readonly NftablesFamily[]): void {
     for (const family of families) {
-      this.#options.journal.make({ kind: "nftables-table", table: { family, name: this.#table } });
+      const table = { family, name: this.#table };
+      this.#options.journal.make({ kind: "nftables-table", table }, nftables);
     }
   }
 

@@ -7,7 +7,7 @@ import { openLibc } from "../../ffi/libc.ts";
 import { parsePrefix } from "../../ffi/netlink/ip_address.ts";
 import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
-import type { RouteType } from "../../ffi/netlink/routes.ts";
+import { RouteProtocol, type RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../ffi/netlink/rules.ts";
 import type { PortRange } from "../nat/nat_options.ts";
@@ -71,6 +71,9 @@ export type HostChange =
   | ResolvConfChange
   | ResolvconfChange
   | ResolvectlChange;
+
+/** A change that is a table of the firewall, which whoever makes the change puts there. */
+export type TableChange = Extract<HostChange, { readonly table: NftablesTable }>;
 
 /** What the kernel says of something that is not there any more. */
 const GONE_ERRORS: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENODEV"]);
@@ -233,7 +236,7 @@ export function withoutPorts(
   return rangesOf(portsOf(ranges).difference(portsOf(others)));
 }
 
-function portsOf(ranges: readonly PortRange[]): Set<number> {
+export function portsOf(ranges: readonly PortRange[]): Set<number> {
   const ports = new Set<number>();
   for (const { first, last } of ranges) {
     for (let port = first; port <= last; port++) ports.add(port);
@@ -263,5 +266,10 @@ function formatRanges(ports: ReadonlySet<number>): string {
 
 function routeSpec(change: Extract<HostChange, { kind: "route" }>) {
   const { table, type } = change;
-  return { destination: parsePrefix(change.destination), table, type };
+  return {
+    destination: parsePrefix(change.destination),
+    table,
+    type,
+    protocol: RouteProtocol.kernel,
+  };
 }

@@ -3,22 +3,25 @@
  *
  * Addresses and routes on the TUN vanish with it. What would outlive it goes through the journal, which undoes it.
  */
-import { EEXIST, ESRCH } from "../../ffi/errno.ts";
+import { ESRCH } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import {
   type AddressFamily,
   AF_INET,
   AF_INET6,
   defaultPrefix,
+  formatPrefix,
   ipv4FromNumber,
   ipv4ToNumber,
 } from "../../ffi/netlink/ip_address.ts";
-import { RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
+import { RouteProtocol, RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "./errors.ts";
+import type { Fixture } from "./fixture.ts";
 import type { Journal } from "./journal.ts";
+import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
 import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
@@ -37,7 +40,12 @@ export interface InterfaceSettings {
 
 export class HostNetwork implements Disposable {
   readonly #netlink = Rtnetlink.open(openLibc());
+  readonly #strictNetlink = Rtnetlink.open(openLibc(), { strict: true });
   readonly #journal: Journal;
+  /** The TUN as it is to be; null before it is set up. */
+  #link: Omit<LinkState, "routes"> | null = null;
+  readonly #routes = new Map<string, LinkRoute>();
+  #fixtures: readonly Fixture[] = [];
 
   constructor(journal: Journal) {
     this.#journal = journal;
@@ -103,12 +111,24 @@ export class HostNetwork implements Disposable {
       linkAddresses.add(index, { address: ipv4FromNumber(address), prefixLength });
     }
     links.configure(index, { up: true });
+    const link = { name, index, addresses, mtu };
+    this.#link = link;
+    this.#fixtures = linkFixtures(this.#strictNetlink, () => ({
+      ...this.#link ?? link,
+      routes: [...this.#routes.values()],
+    }));
+  }
+
+  /** What of the TUN is to be watched. */
+  get fixtures(): readonly Fixture[] {
+    return this.#fixtures;
   }
 
   /** Gives the TUN another MTU, as long as it is there. */
   setMtu(name: string, mtu: number): void {
     const link = this.#netlink.links.find(name);
     if (link !== null) this.#netlink.links.configure(link.index, { mtu });
+    if (this.#link !== null) this.#link = { ...this.#link, mtu };
   }
 
   /** Routes networks through the TUN, except those that its own addresses cover already. */
@@ -116,19 +136,9 @@ export class HostNetwork implements Disposable {
     const { index } = this.#netlink.links.get(settings.name);
     for (const network of networks) {
       if (settings.addresses.some((own) => covers(own, network))) continue;
-      try {
-        this.#netlink.routes.add({
-          destination: {
-            address: ipv4FromNumber(network.address),
-            length: network.prefixLength,
-          },
-          link: index,
-          table,
-        });
-      } catch (error) {
-        // Two of the configured networks may be one and the same.
-        if (!(error instanceof NetlinkError && error.errno === EEXIST)) throw error;
-      }
+      const { address, prefixLength } = network;
+      const destination = { address: ipv4FromNumber(address), length: prefixLength };
+      this.#addRoute(index, { destination, table });
     }
   }
 
@@ -143,6 +153,7 @@ export class HostNetwork implements Disposable {
       if (addresses.some((own) => covers(own, network))) continue;
       const { address, prefixLength } = network;
       const destination = { address: ipv4FromNumber(address), length: prefixLength };
+      this.#routes.delete(keyOf({ destination, table }));
       try {
         this.#netlink.routes.delete({ destination, link: link.index, table });
       } catch (error) {
@@ -161,7 +172,7 @@ export class HostNetwork implements Disposable {
     if (!isFullTunnel && blocked.length === 0) return;
     // Another instance would choose the same table and priorities at the same moment.
     this.#journal.exclusively(() => {
-      const { links, routes } = this.#netlink;
+      const { links } = this.#netlink;
       const table = this.#freeTable(mark === 0 ? DEFAULT_MARK : mark);
       for (const destination of blocked) {
         this.#journal.make({ kind: "route", destination, table, type: RouteType.unreachable });
@@ -170,13 +181,19 @@ export class HostNetwork implements Disposable {
       if (!isFullTunnel) return;
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
       const { index } = links.get(settings.name);
-      routes.add({ destination: defaultPrefix(AF_INET), link: index, table });
+      this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
       this.#addRules(AF_INET, { table, mark });
     });
   }
 
   [Symbol.dispose](): void {
     this.#netlink[Symbol.dispose]();
+    this.#strictNetlink[Symbol.dispose]();
+  }
+
+  #addRoute(index: number, route: LinkRoute): void {
+    this.#routes.set(keyOf(route), route);
+    addLinkRoute(this.#netlink, index, route);
   }
 
   /** The network on an interface that an address is in. */
@@ -220,6 +237,7 @@ export class HostNetwork implements Disposable {
         table: RouteTable.main,
         priority: Math.max(1, first - 2),
         suppressPrefixLength: 0,
+        protocol: RouteProtocol.kernel,
       },
     });
     this.#journal.make({
@@ -228,10 +246,15 @@ export class HostNetwork implements Disposable {
         family,
         table,
         priority: Math.max(1, first - 1),
+        protocol: RouteProtocol.kernel,
         ...mark === 0 ? {} : { mark: { value: mark }, inverted: true },
       },
     });
   }
+}
+
+function keyOf({ destination, table }: LinkRoute): string {
+  return `${formatPrefix(destination)} ${table}`;
 }
 
 /** Whether the kernel knows IPv6; where not, there is nothing to block. */

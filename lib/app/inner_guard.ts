@@ -20,20 +20,24 @@ export interface InnerGuardOptions {
 /**
  * Puts the tables there, by way of the journal; to be called before the TUN gets its addresses. Where the host has no
  * nftables, a warning says what is not protected: the tunnel works without.
+ *
+ * @returns by which they are watched; what is in the journal is undone with the rest of it
  */
-export function guardInnerAddresses(options: InnerGuardOptions): void {
+export function guardInnerAddresses(options: InnerGuardOptions): Disposable | null {
   const traffic = innerTraffic(options);
   try {
+    using opened = new DisposableStack();
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
-    using nftables = Nftables.open(openLibc(), { owned: false });
+    const nftables = opened.use(Nftables.open(openLibc(), { owned: false }));
     // Fails where the kernel has netlink for the firewall but no nftables: then there is nothing to note, nor to undo.
     nftables.listTables();
     options.journal.make({
       kind: "nftables-table",
       table: { family: "ip", name: traffic.table },
-    });
+    }, nftables);
     nftables.installInnerGuard(traffic);
     silenceArp(nftables, traffic, options);
+    return opened.move();
   } catch (error) {
     if (!(error instanceof SystemCallError)) throw error;
     options.logger.warn(
@@ -41,6 +45,7 @@ export function guardInnerAddresses(options: InnerGuardOptions): void {
         "{error}: load the kernel module nf_tables, or drop them by the host's own firewall",
       { addresses: traffic.addresses.map(formatIpv4).join(", "), error },
     );
+    return null;
   }
 }
 
@@ -51,7 +56,8 @@ function silenceArp(
   { journal, logger }: InnerGuardOptions,
 ): void {
   try {
-    journal.make({ kind: "nftables-table", table: { family: "arp", name: traffic.table } });
+    const table = { family: "arp", name: traffic.table } as const;
+    journal.make({ kind: "nftables-table", table }, nftables);
     nftables.installInnerSilence(traffic);
   } catch (error) {
     if (!(error instanceof SystemCallError)) throw error;

@@ -6,7 +6,16 @@
  * the entry, make the change; undo the change, remove the file.
  */
 import { dirname } from "node:path";
-import { describeChange, type HostChange, makeChange, readSysctl } from "./host_change.ts";
+import type { Nftables } from "../../ffi/netlink/nftables.ts";
+import { changeFixture } from "./change_fixture.ts";
+import type { Fixture } from "./fixture.ts";
+import {
+  describeChange,
+  type HostChange,
+  makeChange,
+  readSysctl,
+  type TableChange,
+} from "./host_change.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { journalDirectory } from "./journal_directory.ts";
 import {
@@ -49,6 +58,7 @@ export class Journal {
   readonly #path: string;
   readonly #owner: JournalOwner;
   readonly #entries: JournalEntry[] = [];
+  readonly #fixtures = new Map<JournalEntry, Fixture>();
   #file: Deno.FsFile | null = null;
   /** Of the file, in bytes. */
   #size = 0;
@@ -72,6 +82,11 @@ export class Journal {
     return identityText(this.#owner);
   }
 
+  /** What of the changes is to be watched, in the order in which they were made. */
+  get fixtures(): readonly Fixture[] {
+    return [...this.#fixtures.values()];
+  }
+
   /** Calls while no other instance changes the host: for what is chosen by what is there. */
   exclusively<Result>(call: () => Result): Result {
     if (this.#isExclusive) return call();
@@ -85,11 +100,15 @@ export class Journal {
     });
   }
 
-  /** Writes a change down, then makes it. */
-  make(change: HostChange): void {
+  /** Writes a change down, then makes it. A table of the firewall is put there by the caller, by `firewall`. */
+  make(change: Exclude<HostChange, TableChange>): void;
+  make(change: TableChange, firewall: Nftables): void;
+  make(change: HostChange, firewall: Nftables | null = null): void {
     const call = () => {
-      this.#append(change);
+      const entry = this.#append(change);
       makeChange(change);
+      const fixture = changeFixture(change, firewall);
+      if (fixture !== null) this.#fixtures.set(entry, fixture);
     };
     if (UNSHARED_KINDS.has(change.kind)) call();
     else this.exclusively(call);
@@ -152,12 +171,13 @@ export class Journal {
       undoApart(entry.change, () => {
         if (!tryToUndo(entry.change, this.#path)) return;
         this.#entries.splice(i, 1);
+        this.#fixtures.delete(entry);
         this.#forget(entry);
       });
     }
   }
 
-  #append(change: HostChange): void {
+  #append(change: HostChange): JournalEntry {
     if (this.#file === null) {
       Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
       this.#file = Deno.openSync(this.#path, { createNew: true, append: true, mode: 0o600 });
@@ -166,7 +186,9 @@ export class Journal {
     }
     const offset = this.#size;
     this.#write(change);
-    this.#entries.push({ change, offset });
+    const entry = { change, offset };
+    this.#entries.push(entry);
+    return entry;
   }
 
   /** Closes and removes the file: nothing is in it any more. */

@@ -81,7 +81,7 @@ export class KillSwitch implements Disposable {
     const ownership = isOwned ? { persistent: true } : { owned: false };
     this.#nftables = opened.use(Nftables.open(openLibc(), ownership));
     journal.exclusively(() => {
-      journal.make({ kind: "kill-switch", table: this.#table, server });
+      journal.make({ kind: "kill-switch", table: this.#table, server }, this.#nftables);
       this.admit(carriers);
       forgetBlocks(this.#table);
     });

@@ -15,6 +15,7 @@ import { ExitCode } from "./errors.ts";
 import { Gateway } from "./gateway.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
+import { startUpkeep } from "./host_upkeep.ts";
 import { guardInnerAddresses } from "./inner_guard.ts";
 import { Journal } from "./journal.ts";
 import { catchFaults } from "./last_resort.ts";
@@ -24,6 +25,7 @@ import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { planPeerRoutes } from "./route_plan.ts";
 import { blocksHere, describeBlock } from "./standing_blocks.ts";
 import { listenForStop } from "./stop_signal.ts";
+import type { Upkeep } from "./upkeep.ts";
 import {
   DEFAULT_MTU,
   endTunnel,
@@ -78,6 +80,7 @@ export async function runServer(options: RunOptions): Promise<number> {
   // It outlives the data plane, whose last segments the host's TCP would answer.
   using carriers = new DisposableStack();
   const services = new AsyncDisposableStack();
+  let upkeep: Upkeep | null = null;
   try {
     if (config.interface.transport !== "udp") {
       const table = `vpn_${interfaceName}_faketcp`;
@@ -86,7 +89,7 @@ export async function runServer(options: RunOptions): Promise<number> {
     }
     const { addresses } = config.interface;
     // Noted before the hooks, so that it is undone after them and after the device has gone.
-    guardInnerAddresses({ interfaceName, addresses, journal, logger });
+    services.use(guardInnerAddresses({ interfaceName, addresses, journal, logger }));
     gateway.close();
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
@@ -118,6 +121,7 @@ export async function runServer(options: RunOptions): Promise<number> {
         journal,
         log,
         onPeersChange: (changed) => peers = changed,
+        degraded: () => upkeep?.degraded ?? [],
       }),
     );
     services.use(
@@ -133,12 +137,16 @@ export async function runServer(options: RunOptions): Promise<number> {
       }),
     );
     await hooks.postUp();
+    const watched = upkeep = services.use(startUpkeep({ network, journal }));
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : null,
       foreignFile: null,
       logger,
     });
-    networkChanged = () => gateway.networkChanged(dataPlane);
+    networkChanged = () => {
+      gateway.networkChanged(dataPlane);
+      watched.notice();
+    };
     const isTcpToo = config.interface.transport !== "udp";
     logger.info(
       "listening on UDP port {port}{tcp}; {interface} has {addresses}; cipher by {aead}",
@@ -150,7 +158,12 @@ export async function runServer(options: RunOptions): Promise<number> {
         aead,
       },
     );
-    const signal = await Promise.race([stop.received, dataPlane.failed, faults.failed]);
+    const signal = await Promise.race([
+      stop.received,
+      dataPlane.failed,
+      watched.failed,
+      faults.failed,
+    ]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
     await endTunnel({ hooks, services, journal, dataPlane });

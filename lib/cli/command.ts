@@ -20,6 +20,7 @@ export const LOG_CATEGORIES = [
   "hooks",
   "journal",
   "cleanup",
+  "upkeep",
 ] as const;
 export type LogCategory = (typeof LOG_CATEGORIES)[number];
 

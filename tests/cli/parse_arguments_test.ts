@@ -211,7 +211,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["log", "dns"], 'cannot use "dns": it is CATEGORY=LEVEL, as in dataplane=debug'],
     [
       ["log", "nat=debug"],
-      'cannot use "nat": it is server, client, relay, dataplane, control, dns, hooks, journal, cleanup or all',
+      'cannot use "nat": it is server, client, relay, dataplane, control, dns, hooks, journal, cleanup, upkeep or all',
     ],
     [
       ["log", "dns=loud"],

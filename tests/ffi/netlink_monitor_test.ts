@@ -11,13 +11,13 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const BLACKHOLE = "02080000 fe030006 00000000 08000100 0a000000";
 const route = (type: number) => message(type, BLACKHOLE);
 
-Deno.test("open() subscribes to links, addresses and routes of both families", () => {
+Deno.test("open() subscribes to links, addresses, routes and rules of both families", () => {
   const kernel = new ScriptedKernel();
   RouteMonitor.open(kernel.libc());
   const joined = kernel.options.filter((option) =>
     option.startsWith(`${SOL_NETLINK}/${NETLINK_ADD_MEMBERSHIP}=`)
   );
-  assertEquals(joined.map((option) => Number(option.split("=")[1])), [1, 5, 7, 9, 11]);
+  assertEquals(joined.map((option) => Number(option.split("=")[1])), [1, 5, 7, 8, 9, 11, 19]);
 });
 
 Deno.test("read() returns events in order until nothing is there", () => {

@@ -175,6 +175,7 @@ Deno.test("decodeRule() reads marks, inversion and selectors", () => {
     mark: { value: 51820, mask: 0xffffffff },
     inverted: true,
     suppressPrefixLength: null,
+    protocol: 0,
     source: null,
     destination: null,
     inputInterface: null,

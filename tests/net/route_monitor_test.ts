@@ -13,6 +13,7 @@ import { netTest } from "../support/net.ts";
 function summary(events: NetworkEvent[]): string[] {
   return events.flatMap((event) => {
     if (event.kind === "link") return [];
+    if (event.kind === "rule") return [`${event.removed ? "-" : "+"}rule to ${event.rule.table}`];
     if (event.kind === "overrun") return ["overrun"];
     const sign = event.removed ? "-" : "+";
     if (event.kind === "address") return [`${sign}address ${formatIp(event.address.address)}`];

@@ -33,6 +33,8 @@ export interface RunningTunnel {
   readonly network: HostNetwork;
   readonly settings: InterfaceSettings;
   readonly journal: Journal;
+  /** What of it others take away again and again, in words. */
+  readonly degraded: () => readonly string[];
   /** How much it logs. */
   readonly log: LogControl;
   /** Is told of the peers when they have changed. */

@@ -17,10 +17,12 @@ export interface Status {
   readonly netns: string | null;
   readonly role: "server" | "client";
   /**
-   * `blocked`: nothing runs, and the kill switch that a client has left keeps the host closed; what is said of peers, port and
+   * `degraded`: others take away again and again what the tunnel has put on the host, see `missing`. `blocked`: nothing runs, and the kill switch that a client has left keeps the host closed; what is said of peers, port and
    * addresses is then empty.
    */
-  readonly state: "up" | "blocked";
+  readonly state: "up" | "degraded" | "blocked";
+  /** What is taken away, in words; empty but while degraded. */
+  readonly missing: readonly string[];
   readonly pid: number;
   /** When this was true, and since when it has run: RFC 3339, UTC. */
   readonly time: string;
@@ -81,6 +83,7 @@ export interface StatusFrame {
   readonly config: Config;
   readonly port: number;
   readonly aead: string;
+  readonly degraded: () => readonly string[];
   /** When it started. */
   readonly since: Date;
 }
@@ -92,11 +95,13 @@ export async function statusOf(
 ): Promise<Status> {
   const { peers, drops, nat, segmentation } = await dataPlane.statistics();
   const now = Date.now();
+  const missing = frame.degraded();
   return {
     interface: frame.interfaceName,
     netns: frame.netns,
     role: frame.role,
-    state: "up",
+    state: missing.length > 0 ? "degraded" : "up",
+    missing,
     pid: Deno.pid,
     time: new Date(now).toISOString(),
     since: frame.since.toISOString(),
@@ -119,6 +124,7 @@ export function blockedStatus({ owner }: StandingBlock): Status {
     netns: owner.netns ?? null,
     role: "client",
     state: "blocked",
+    missing: [],
     pid: owner.pid,
     time: now,
     since: now,

@@ -53,3 +53,9 @@ export function readMarker(text: string): Marker | null {
 export function nameServersOf(text: string): string[] {
   return Array.from(text.matchAll(/^[ \t]*nameserver[ \t]+(\S+)/gm), ([, address]) => address!);
 }
+
+/** The search domains that a file names; the last line of them counts (resolv.conf(5)). */
+export function searchOf(text: string): string[] {
+  const lines = Array.from(text.matchAll(/^[ \t]*search[ \t]+(.*)$/gm), ([, names]) => names!);
+  return (lines.at(-1) ?? "").split(/\s+/).filter((name) => name !== "");
+}

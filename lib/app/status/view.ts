@@ -45,6 +45,9 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
     `${name}  ${place}${role} on UDP port ${listenPort}, ${
       addresses.join(", ")
     }, up ${up}, process ${pid}`,
+    ...(status.state === "degraded"
+      ? [`  ${paint(RED, "degraded")}: other programs take away ${status.missing.join(", ")}`]
+      : []),
     `  ${meansText(status)}`,
     ...countLines("refused by the kernel", nat.sendErrors),
     ...countLines("dropped", drops),

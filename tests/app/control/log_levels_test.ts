@@ -23,6 +23,7 @@ Deno.test("changeLevels() shows the categories of a role when nothing is to be c
     hooks: "warning",
     journal: "warning",
     cleanup: "warning",
+    upkeep: "warning",
   });
   assertEquals(traces, []);
 });

@@ -8,6 +8,7 @@ export function statusOf(given: Partial<Status> = {}): Status {
     netns: null,
     role: "server",
     state: "up",
+    missing: [],
     pid: 4711,
     time: "2026-11-21T11:00:00.000Z",
     since: "2026-11-21T10:00:00.000Z",

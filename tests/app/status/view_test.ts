@@ -20,6 +20,14 @@ Deno.test("statusLines() says that a host is blocked, by whom, and what opens it
   ]);
 });
 
+Deno.test("statusLines() says what a tunnel is degraded by", () => {
+  const status = statusOf({ state: "degraded", missing: ["routing rule to table 51820"] });
+  assertEquals(
+    statusLines(status, PLAIN)[1],
+    "  degraded: other programs take away routing rule to table 51820",
+  );
+});
+
 Deno.test("statusLines() shows an instance and its peers, aligned", () => {
   const status = statusOf({
     peers: [LAPTOP, peerOf({ allowedIps: ["10.66.77.3/32", "10.9.0.0/16"] })],

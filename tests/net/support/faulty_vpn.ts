@@ -7,6 +7,7 @@
  * - `thread-throw`, `thread-end`, `thread-hang`: the thread that moves packets has an error, ends without a word, or hangs
  */
 import { errorLine, exitCodeOf } from "../../../lib/app/errors.ts";
+import type { HostChange } from "../../../lib/app/host_change.ts";
 import { Journal } from "../../../lib/app/journal.ts";
 import { runClient } from "../../../lib/app/client.ts";
 import { runRelay } from "../../../lib/app/relay/relay.ts";
@@ -33,8 +34,8 @@ function arrange(fault: string): void {
 function failAfter(entry: number): void {
   const make = Journal.prototype.make;
   let entries = 0;
-  Journal.prototype.make = function (change): void {
-    make.call(this, change);
+  Journal.prototype.make = function (this: Journal, change: HostChange, ...rest: []): void {
+    make.apply(this, [change, ...rest] as never);
     entries++;
     if (entries === entry) throw new Error(`fault after entry ${entry}: ${JSON.stringify(change)}`);
   };
