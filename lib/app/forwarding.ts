@@ -90,10 +90,10 @@ export class Forwarding implements Disposable {
   }
 
   /** Puts the table (back) into the firewall as it should be now, if it differs from the last one that was put there. */
-  install({ anew = false }: { readonly anew?: boolean } = {}): void {
+  install(): void {
     const others = this.#isClosed ? this.#otherTunnels() : [];
     const made = JSON.stringify([this.#exits, this.#isClosed, others]);
-    if (this.#nftables === null || (made === this.#made && !anew)) return;
+    if (this.#nftables === null || made === this.#made) return;
     this.#nftables.replaceTable(this.#table, ...this.#chains(others));
     this.#made = made;
   }
