@@ -465,6 +465,7 @@ export class DataPlane {
         mtu: peer.mtu,
         rateLimit: peer.fromLimit?.rate ?? null,
         rateLimited: peer.rateLimited,
+        nat: this.#egress?.usageOf(peer) ?? null,
         receivedBytes: peer.receivedBytes,
         sentBytes: peer.sentBytes,
       })),

@@ -103,6 +103,12 @@ export interface PeerStatistics {
   /** Bits a second each way; null for no limit. And how many packets it has cost. */
   readonly rateLimit: number | null;
   readonly rateLimited: number;
+  /** What of the NAT it holds, and how many of its packets were refused as it had no room left; null without a NAT. */
+  readonly nat: {
+    readonly ports: number;
+    readonly sessions: number;
+    readonly refused: number;
+  } | null;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }

@@ -6,6 +6,7 @@ import { errnoName } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
 import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
+import type { NatUsage } from "../nat/clients.ts";
 import { Nat } from "../nat/nat.ts";
 import type { NatOptions, PortForward, PortRange } from "../nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../nat/constants.ts";
@@ -61,6 +62,8 @@ export class Egress implements Disposable {
   readonly sender: SegmentSender;
   /** Takes a line for each packet handed to the kernel; null for none. */
   trace: ((line: string) => void) | null = null;
+  /** Packets refused, by client. */
+  readonly #refusals = new WeakMap<object, number>();
   readonly #config: EgressConfig;
   readonly #view: DataView;
   readonly #drops: DropCounters;
@@ -85,7 +88,7 @@ export class Egress implements Disposable {
       /** Whether a flow's packets may leave merged. */
       offload: boolean;
       drops: DropCounters;
-      clientOf: NonNullable<NatOptions["clientOf"]>;
+      clientOf: (address: number) => object | null;
       mtuOf: NonNullable<NatOptions["mtuOf"]>;
       random: () => number;
     },
@@ -102,6 +105,7 @@ export class Egress implements Disposable {
       ),
       clientQuota: DEFAULT_CLIENT_QUOTA,
       clientToClient,
+      onRefusal: (client) => this.#countRefusal(client as object | null),
       clientOf,
       mtuOf,
       random,
@@ -166,6 +170,15 @@ export class Egress implements Disposable {
   poll(now: number): void {
     this.nat.poll(now);
     this.sender.poll(now);
+  }
+
+  /** What a client holds of the NAT, and how many of its packets were refused as it had no room left. */
+  usageOf(client: object): NatUsage & { readonly refused: number } {
+    return { ...this.nat.usageOf(client), refused: this.#refusals.get(client) ?? 0 };
+  }
+
+  #countRefusal(client: object | null): void {
+    if (client !== null) this.#refusals.set(client, (this.#refusals.get(client) ?? 0) + 1);
   }
 
   /** How many packets the kernel refused, by the name of the error. */

@@ -25,6 +25,12 @@ export interface PeerSnapshot {
   readonly receivedBytes: number;
   readonly sentBytes: number;
   readonly rateLimited: number;
+  /** What of the NAT it holds, and how many of its packets were refused as it had no room left; null without a NAT. */
+  readonly nat: {
+    readonly ports: number;
+    readonly sessions: number;
+    readonly refused: number;
+  } | null;
 }
 
 /** A server or client at the time of asking. Counts are since its start. */
@@ -97,7 +103,7 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
         value: snapshot.drops[reason] ?? 0,
       })),
     ),
-    ...snapshot.nat === null ? [] : natMetrics(snapshot.nat),
+    ...snapshot.nat === null ? [] : natMetrics(snapshot.nat, snapshot.peers),
     ...snapshot.dns === null ? [] : dnsMetrics(snapshot.dns),
     counter(
       "vpn_internal_errors_total",
@@ -160,8 +166,28 @@ function isUp({ silence, isDown }: PeerSnapshot): boolean {
 
 function natMetrics(
   { mappings, sessions, sendErrors }: NonNullable<Snapshot["nat"]>,
+  peers: readonly PeerSnapshot[],
 ): MetricFamily[] {
+  const ofEach = (valueOf: (nat: NonNullable<PeerSnapshot["nat"]>) => number): Sample[] =>
+    peers.flatMap((peer) =>
+      peer.nat === null ? [] : [{ labels: peerLabels(peer), value: valueOf(peer.nat) }]
+    );
   return [
+    gauge(
+      "vpn_peer_nat_ports",
+      "Ports outside that count against the peer, those at rest after its use included.",
+      ofEach(({ ports }) => ports),
+    ),
+    gauge(
+      "vpn_peer_nat_sessions",
+      "TCP connections of the peer, and mappings of its UDP and echoes.",
+      ofEach((nat) => nat.sessions),
+    ),
+    counter(
+      "vpn_peer_nat_refused_packets_total",
+      "Packets of the peer refused as it had no port or session left for them.",
+      ofEach(({ refused }) => refused),
+    ),
     gauge("vpn_nat_mappings", "Ports outside that the NAT has given to clients.", [
       { value: mappings },
     ]),

@@ -68,6 +68,12 @@ export class Share {
   }
 }
 
+/** What a client holds in all. */
+export interface NatUsage {
+  readonly ports: number;
+  readonly sessions: number;
+}
+
 export class Client {
   readonly identity: unknown;
   readonly tcp: Share = new Share(this, PROTOCOL_TCP);
@@ -88,6 +94,15 @@ export class Client {
     const { tcp, udp, icmp } = this;
     return this.forwards + tcp.ports + udp.ports + icmp.ports + tcp.overlaps + udp.overlaps +
       icmp.overlaps;
+  }
+
+  /** Ports outside that count against it, forwarded ones and those at rest included; and its sessions. */
+  get usage(): NatUsage {
+    const { tcp, udp, icmp } = this;
+    return {
+      ports: this.forwards + tcp.held + udp.held + icmp.held,
+      sessions: tcp.sessions + udp.sessions + icmp.sessions,
+    };
   }
 
   get isEmpty(): boolean {

@@ -14,6 +14,7 @@ import type { PacketQueue } from "../wire/packet_queue.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
 import { destinationAddress, sourceAddress } from "./addresses.ts";
+import type { NatUsage } from "./clients.ts";
 import {
   ICMP_ERROR_RECEIVERS_INSIDE,
   ICMP_ERROR_RECEIVERS_OUTSIDE,
@@ -103,6 +104,11 @@ export class Nat {
 
   get sessionCount(): number {
     return this.#flows.sessions.size;
+  }
+
+  /** What a client holds; `identity` is what `clientOf` names it by. */
+  usageOf(identity: unknown): NatUsage {
+    return this.#flows.mappings.clients.get(identity)?.usage ?? { ports: 0, sessions: 0 };
   }
 
   /** Host order. */

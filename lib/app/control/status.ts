@@ -70,6 +70,14 @@ export interface PeerStatus {
   readonly rateLimit: number | null;
   /** Packets that the limit has cost. */
   readonly rateLimited: number;
+  /** Null without the gateway's own NAT. */
+  readonly nat: {
+    /** Ports outside that count against it, those at rest included. */
+    readonly ports: number;
+    readonly sessions: number;
+    /** Packets refused as it had no room left. */
+    readonly refused: number;
+  } | null;
   /** Bytes of tunnel messages from and to it. */
   readonly received: number;
   readonly sent: number;
@@ -155,6 +163,7 @@ function peerStatus(peer: PeerStatistics): PeerStatus {
     persistentKeepalive: peer.persistentKeepalive,
     rateLimit: peer.rateLimit,
     rateLimited: peer.rateLimited,
+    nat: peer.nat,
     received: peer.receivedBytes,
     sent: peer.sentBytes,
   };

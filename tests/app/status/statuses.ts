@@ -39,6 +39,7 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     persistentKeepalive: 0,
     rateLimit: null,
     rateLimited: 0,
+    nat: null,
     received: 0,
     sent: 0,
     ...given,
