@@ -1,5 +1,11 @@
 /** Files of a gateway's clients: where their configurations are kept, in a folder beside the gateway's own. */
+import { ELOOP, ENOENT, ENOTDIR, SystemCallError } from "../../ffi/errno.ts";
+import { Folder } from "../../ffi/folder.ts";
+import { MAX_CONFIG_SIZE } from "./config_file.ts";
 import { basename, dirname, join } from "node:path";
+
+/** How a file that is not there fails to open, or one that is no file. */
+const NOT_KEPT: readonly number[] = [ENOENT, ENOTDIR, ELOOP];
 
 /**
  * The file of the client with this name, as in `server.peers/laptop.conf` beside `server.conf`. It holds the client's
@@ -25,9 +31,14 @@ export function clientFileName(name: string): string {
 /** The client's file, or null where it is not kept. */
 export function readClientFile(configPath: string, name: string): string | null {
   try {
-    return Deno.readTextFileSync(clientFilePath(configPath, name));
+    const place = Folder.find(configPath);
+    using folder = place.folder;
+    using clients = folder.folder(clientFolderName(configPath));
+    using file = clients.open(clientFileName(name));
+    // What else a user may have put there is not for root to read, nor to wait for.
+    return file.isRegular ? new TextDecoder().decode(file.read(MAX_CONFIG_SIZE)) : null;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
+    if (error instanceof SystemCallError && NOT_KEPT.includes(error.errno)) return null;
     throw error;
   }
 }

@@ -4,6 +4,7 @@
  */
 import { createFile, LockedConfig } from "../../lib/app/config_store.ts";
 import { addPeer, removePeer } from "../../lib/app/peer_changes.ts";
+import { readClientFile } from "../../lib/app/client_files.ts";
 import { AppError } from "../../lib/app/errors.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../support/assert.ts";
@@ -137,6 +138,15 @@ attack("a client's file is a link to where nothing is yet", async ({ folder, for
   const out = `${folder}/out.conf`;
   putLink(out, `${foreign}/x.conf`);
   await assertRejects(() => addPeer(config, { name: "x", out }), AppError, "it is there already");
+});
+
+attack("a client's file that is a link, or a pipe, is not read", ({ folder, config, victim }) => {
+  Deno.mkdirSync(`${folder}/server.peers`);
+  putLink(`${folder}/server.peers/x.conf`, victim);
+  assertEquals(readClientFile(config, "x"), null);
+  const args = [`${folder}/server.peers/y.conf`];
+  assert(new Deno.Command("mkfifo", { args }).outputSync().success);
+  assertEquals(readClientFile(config, "y"), null);
 });
 
 attack("a pipe in the place of the configuration keeps nobody waiting", async ({ config }) => {

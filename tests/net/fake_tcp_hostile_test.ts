@@ -105,6 +105,47 @@ netTest(
   { programs: ROUTED_PATH_PROGRAMS },
 );
 
+/** Segments of a sweep: each some 190 KB further, around the sequence space. */
+const SWEEP = 22_528;
+
+netTest(
+  "a blind sweep of the sequence space, both ways, costs a busy tunnel not one packet",
+  async (topology) => {
+    // Without a firewall: what passes through one may move that one's idea of the connection.
+    const path = await RoutedPath.lay(topology);
+    const server = await path.startServer();
+    await path.startClient();
+    const port = new RegExp(`handshake completed \\(${CLIENT_ADDRESS}:(\\d+)\\)`).exec(
+      server.stderr,
+    );
+    assert(port !== null, server.stderr);
+    const random = new Random(8);
+    const up = { source: CLIENT_ADDRESS, destination: SERVER_OUTSIDE };
+    const upPorts = { sourcePort: Number(port[1]), destinationPort: SERVER_PORT };
+    const down = { source: SERVER_OUTSIDE, destination: CLIENT_ADDRESS };
+    const downPorts = { sourcePort: SERVER_PORT, destinationPort: Number(port[1]) };
+    using toServer = new Injector(path.router, { device: UPLINK, batch: BATCH });
+    using toClient = new Injector(path.router, { device: CABLE, batch: BATCH });
+    const pings = ping(path.client, SERVER_INSIDE, { count: 100, interval: 0.05 });
+    for (let sent = 0; sent < SWEEP; sent += BATCH) {
+      const segments = Array.from({ length: BATCH }, (_, i) => ({
+        flags: PSH | ACK,
+        sequenceNumber: Math.imul(sent + i, 190_651) >>> 0,
+        acknowledgmentNumber: random.below(2 ** 32),
+        payload: random.bytes(100),
+      }));
+      toServer.send(...segments.map((each) => buildTcp({ ...up, ...upPorts, ...each })));
+      toClient.send(...segments.map((each) => buildTcp({ ...down, ...downPorts, ...each })));
+      await delay(10);
+    }
+    assertEquals((await pings).received, 100);
+    assert(await path.answers());
+    // On the same connection as ever.
+    assertEquals(server.stderr.match(/handshake completed/g)?.length, 1);
+  },
+  { programs: ROUTED_PATH_PROGRAMS },
+);
+
 const CLIENTS = 100;
 const RELAY_PORT = 4500;
 /** Handshakes a client begins before the next one: a gateway asks for cookies when too many come at once. */
