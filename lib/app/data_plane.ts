@@ -31,7 +31,13 @@ import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import { Captures } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { EgressRule } from "../egress_rules.ts";
-import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
+import type {
+  Command,
+  DataPlaneConfig,
+  PeerStatistics,
+  Report,
+  Statistics,
+} from "./data_plane_protocol.ts";
 import { Egress } from "./egress.ts";
 import { FakeTcpLink } from "./fake_tcp_link.ts";
 import { MAX_MERGED, PacketMover } from "./packet_mover.ts";
@@ -50,6 +56,8 @@ const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
 /** Bytes for message headers, vectors and control blocks; what is left over costs nothing until it is touched. */
 const CONTROL_SPACE = 256 * 1024;
 
+/** Peers in one report of statistics. */
+const STATISTICS_PAGE = 256;
 /** Lines about single packets in a second. */
 const MAX_TRACE_LINES = 1_000;
 
@@ -83,6 +91,8 @@ export class DataPlane {
   #link: FakeTcpLink | null = null;
   #tun: Tun | null = null;
   #stopping = false;
+  /** What is left of the peers for the statistics that are being asked for. */
+  #unreported: Iterator<Peer> = [][Symbol.iterator]();
   #segmentationTold: boolean;
   #egressErrorsTold = "{}";
 
@@ -326,7 +336,7 @@ export class DataPlane {
         this.#report({ kind: "alive" });
         break;
       case "get-statistics":
-        this.#report({ kind: "statistics", statistics: this.#statistics(now) });
+        this.#reportStatistics(command.isFirst, now);
         break;
       case "stop":
         this.#device.sayGoodbye(now);
@@ -435,8 +445,40 @@ export class DataPlane {
     return library ?? createBuiltinAead(this.#arena);
   }
 
-  #statistics(now: number): Statistics {
-    const allowedIps = this.#device.allowedIps.byValue();
+  /** Reports of the peers in pages, for thousands of them would hold up packets, and the main thread as well. */
+  #reportStatistics(isFirst: boolean, now: number): void {
+    if (isFirst) this.#unreported = this.#device.peers[Symbol.iterator]();
+    const peers: PeerStatistics[] = [];
+    while (peers.length < STATISTICS_PAGE) {
+      const next = this.#unreported.next();
+      if (next.done) break;
+      peers.push(this.#peerStatistics(next.value, now));
+    }
+    const isLast = peers.length < STATISTICS_PAGE;
+    this.#report({ kind: "statistics", statistics: this.#statistics(peers), isLast });
+  }
+
+  #peerStatistics(peer: Peer, now: number): PeerStatistics {
+    return {
+      publicKey: peer.publicKey,
+      name: peer.name,
+      endpoint: { address: peer.endpoint.address, port: peer.endpoint.port },
+      carrier: peer.endpoint.carrier,
+      lastHandshake: peer.lastHandshakeUnixTime,
+      silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
+      isDown: peer.watch?.isDown ?? false,
+      allowedIps: this.#device.allowedIps.entries(peer),
+      persistentKeepalive: peer.timers.persistentInterval / 1000,
+      mtu: peer.mtu,
+      rateLimit: peer.fromLimit?.rate ?? null,
+      rateLimited: peer.rateLimited,
+      nat: this.#egress?.usageOf(peer) ?? null,
+      receivedBytes: peer.receivedBytes,
+      sentBytes: peer.sentBytes,
+    };
+  }
+
+  #statistics(peers: readonly PeerStatistics[]): Statistics {
     const drops: Record<string, number> = {};
     // The kernel counts these; no packet of them ever came here.
     this.#drops.counts[DropReason.captureOverflow] = (this.#egress?.capture.drops() ?? 0) +
@@ -452,23 +494,7 @@ export class DataPlane {
         sendErrors: this.#egress?.sendErrors() ?? {},
         sessions: this.#egress?.nat.sessionCount ?? 0,
       },
-      peers: Array.from(this.#device.peers, (peer) => ({
-        publicKey: peer.publicKey,
-        name: peer.name,
-        endpoint: { address: peer.endpoint.address, port: peer.endpoint.port },
-        carrier: peer.endpoint.carrier,
-        lastHandshake: peer.lastHandshakeUnixTime,
-        silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
-        isDown: peer.watch?.isDown ?? false,
-        allowedIps: allowedIps.get(peer) ?? [],
-        persistentKeepalive: peer.timers.persistentInterval / 1000,
-        mtu: peer.mtu,
-        rateLimit: peer.fromLimit?.rate ?? null,
-        rateLimited: peer.rateLimited,
-        nat: this.#egress?.usageOf(peer) ?? null,
-        receivedBytes: peer.receivedBytes,
-        sentBytes: peer.sentBytes,
-      })),
+      peers,
     };
   }
 

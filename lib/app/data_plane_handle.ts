@@ -1,13 +1,19 @@
 /** Owns the main thread's end of the data plane: starts the Worker, sends it commands, waits for what it reports. */
-import { SystemCallError } from "../../ffi/errno.ts";
+import { EAGAIN, SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
-import { createWakeChannel, MAX_MESSAGE_SIZE, sendMessage } from "../../ffi/wake_channel.ts";
+import { createWakeChannel, sendMessage } from "../../ffi/wake_channel.ts";
 import type { CaptureCounts } from "../capture/capture.ts";
 import type { EgressRule } from "../egress_rules.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
 import type { CaptureRequest } from "./captures.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
-import type { Command, DataPlaneConfig, Report, Statistics } from "./data_plane_protocol.ts";
+import type {
+  Command,
+  DataPlaneConfig,
+  PeerStatistics,
+  Report,
+  Statistics,
+} from "./data_plane_protocol.ts";
 import { type PeerChange, peerChangeTexts } from "./peer_change.ts";
 import { guarded } from "./guard.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
@@ -25,6 +31,14 @@ interface Waiter {
   readonly resolve: (report: Report) => void;
   readonly reject: (error: Error) => void;
 }
+
+/** Bytes of changes in one message: each new peer costs a Diffie-Hellman, and packets wait meanwhile. */
+const CHANGES_SIZE = 4096;
+
+/** Commands that wait for room; more than this, and the thread is as good as dead. */
+const MAX_UNSENT = 1_000;
+/** ms until what waits is offered again. */
+const RETRY_PAUSE = 5;
 
 export interface DataPlaneListener {
   onPeer(report: ReportOf<"peer">): void;
@@ -57,7 +71,12 @@ export class DataPlaneHandle {
   #failure: DataPlaneError | null = null;
   readonly #failed = Promise.withResolvers<never>();
   readonly #watch: WorkerWatch;
+  #lastStatistics: Promise<unknown> = Promise.resolve();
+  #nextStatistics: Promise<Statistics> | null = null;
+  /** Commands that the channel had no room for yet, in order. */
+  readonly #unsent: Uint8Array<ArrayBuffer>[] = [];
   #isReady = false;
+  #isClosed = false;
   #stopped = false;
 
   private constructor(libc: Libc, fds: { sender: number }, listener: DataPlaneListener) {
@@ -182,7 +201,7 @@ export class DataPlaneHandle {
   /** Changes the peers, in this order; all others go on undisturbed. */
   async changePeers(changes: readonly PeerChange[]): Promise<void> {
     // One message after the other: the channel holds few of them.
-    for (const part of peerChangeTexts(changes, MAX_MESSAGE_SIZE / 2)) {
+    for (const part of peerChangeTexts(changes, CHANGES_SIZE)) {
       const changed = this.#wait("peers-changed");
       this.#send({ kind: "change-peers", changes: part });
       await changed;
@@ -204,10 +223,28 @@ export class DataPlaneHandle {
     return await this.#captures.run(request, consumer);
   }
 
-  async statistics(): Promise<Statistics> {
-    const statistics = this.#wait("statistics");
-    this.#send({ kind: "get-statistics" });
-    return (await statistics).statistics;
+  /** What passed so far, as of now. Those who ask while an answer is under way share the next one. */
+  statistics(): Promise<Statistics> {
+    if (this.#nextStatistics === null) {
+      const last = this.#lastStatistics.catch(() => {});
+      const next = this.#nextStatistics = last.then(() => {
+        this.#nextStatistics = null;
+        return this.#readStatistics();
+      });
+      this.#lastStatistics = next;
+    }
+    return this.#nextStatistics;
+  }
+
+  async #readStatistics(): Promise<Statistics> {
+    const peers: PeerStatistics[] = [];
+    for (let isFirst = true;; isFirst = false) {
+      const page = this.#wait("statistics");
+      this.#send({ kind: "get-statistics", isFirst });
+      const { statistics, isLast } = await page;
+      peers.push(...statistics.peers);
+      if (isLast) return { ...statistics, peers };
+    }
   }
 
   /** Ends the loop and closes the TUN and the socket; safe to call again, and after a failure. */
@@ -222,18 +259,31 @@ export class DataPlaneHandle {
       await endOf(stopped);
     }
     this.#worker.terminate();
+    this.#isClosed = true;
     this.#libc.symbols.close(this.#commandFd);
   }
 
   #send(command: Command): void {
+    this.#unsent.push(new TextEncoder().encode(JSON.stringify(command)));
+    if (this.#unsent.length === 1) this.#sendAll();
+  }
+
+  /** The channel holds few messages; a thread that is busy for a moment is waited for. */
+  #sendAll(): void {
     try {
-      sendMessage(
-        this.#libc,
-        this.#commandFd,
-        new TextEncoder().encode(JSON.stringify(command)),
-      );
+      for (let message = this.#unsent[0]; message !== undefined; message = this.#unsent[0]) {
+        sendMessage(this.#libc, this.#commandFd, message);
+        this.#unsent.shift();
+      }
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
+      if (error.errno === EAGAIN && this.#unsent.length < MAX_UNSENT) {
+        const again = guarded("dataplane", "sending a command", () => {
+          if (this.#failure === null && !this.#isClosed) this.#sendAll();
+        });
+        setTimeout(again, RETRY_PAUSE);
+        return;
+      }
       this.#take({ kind: "failed", message: error.message, errno: error.errno });
     }
   }

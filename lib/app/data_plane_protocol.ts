@@ -77,8 +77,8 @@ export type Command =
   | CaptureCommand
   /** Answered by `alive`, by which the main thread sees that the loop runs. */
   | { readonly kind: "ping" }
-  /** Answered by `statistics`. */
-  | { readonly kind: "get-statistics" }
+  /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
+  | { readonly kind: "get-statistics"; readonly isFirst: boolean }
   /** End the loop; answered by `stopped`. */
   | { readonly kind: "stop" };
 
@@ -157,7 +157,7 @@ export type Report =
   }
   /** Addresses, links or routes of the host have changed. */
   | { readonly kind: "network-changed" }
-  | { readonly kind: "statistics"; readonly statistics: Statistics }
+  | { readonly kind: "statistics"; readonly statistics: Statistics; readonly isLast: boolean }
   | CaptureReport
   | { readonly kind: "stopped" }
   /** The data plane cannot go on, or could not do what was asked. `errno` is 0 when no system call failed. */

@@ -21,9 +21,14 @@ interface Node<T> {
   one: Node<T> | null;
 }
 
+/** More than there are lengths of a prefix, 0 to 32. */
+const ID_LENGTHS = 64;
+
 /** A longest-prefix-match table from IPv4 prefixes to values, which are compared by identity. */
 export class AllowedIps<T extends NonNullable<unknown>> {
   #root: Node<T> | null = null;
+  /** What each value owns, see `prefixId()`: it is found without a walk through the table. */
+  readonly #owned = new Map<T, Set<number>>();
 
   /**
    * Gives the prefix to `value`. Host bits are ignored. A prefix has one owner: if another has this very prefix, it
@@ -35,10 +40,15 @@ export class AllowedIps<T extends NonNullable<unknown>> {
   insert(address: number, prefixLength: number, value: T): void {
     const mask = prefixMask(prefixLength) | 0;
     const leaf = node<T>(address & mask, prefixLength, value);
+    const id = prefixId(leaf);
+    const owned = this.#owned.get(value);
+    if (owned === undefined) this.#owned.set(value, new Set([id]));
+    else owned.add(id);
     let parent: Node<T> | null = null;
     let child = this.#root;
     while (child !== null && child.prefixLength <= prefixLength && contains(child, address)) {
       if (child.prefixLength === prefixLength) {
+        if (child.value !== null && child.value !== value) this.#disown(child.value, id);
         child.value = value;
         return;
       }
@@ -73,23 +83,50 @@ export class AllowedIps<T extends NonNullable<unknown>> {
     return best;
   }
 
-  /** Takes all prefixes from `value`. Costs a walk through the whole table. */
+  /** Takes all prefixes from `value`. Costs a walk from the root for each of them. */
   removeByValue(value: T): void {
-    this.#root = without(this.#root, value);
+    const owned = this.#owned.get(value);
+    if (owned === undefined) return;
+    for (const id of owned) this.#remove(addressOf(id), lengthOf(id));
+    this.#owned.delete(value);
   }
 
   /** The prefixes of `value`, by address, the shorter before the longer. */
   entries(value: T): Ipv4Prefix[] {
-    const found: Ipv4Prefix[] = [];
-    collect(this.#root, value, found);
-    return found;
+    const owned = this.#owned.get(value);
+    if (owned === undefined) return [];
+    return [...owned].sort((one, other) => one - other)
+      .map((id) => ({ address: addressOf(id), prefixLength: lengthOf(id) }));
   }
 
-  /** The prefixes of all values, each value's ordered as `entries()` has them. One walk through the table. */
-  byValue(): Map<T, Ipv4Prefix[]> {
-    const found = new Map<T, Ipv4Prefix[]>();
-    collectAll(this.#root, found);
-    return found;
+  #disown(value: T, id: number): void {
+    const owned = this.#owned.get(value)!;
+    owned.delete(id);
+    if (owned.size === 0) this.#owned.delete(value);
+  }
+
+  /** Takes out a prefix that is there, and with it the fork that it leaves without a purpose. */
+  #remove(address: number, prefixLength: number): void {
+    let grandparent: Node<T> | null = null;
+    let parent: Node<T> | null = null;
+    let at = this.#root!;
+    while (at.prefixLength < prefixLength) {
+      grandparent = parent;
+      parent = at;
+      at = next(at, address)!;
+    }
+    at.value = null;
+    if (at.zero !== null && at.one !== null) return;
+    const child = at.zero ?? at.one;
+    this.#replace(parent, at, child);
+    if (child !== null || parent === null || parent.value !== null) return;
+    this.#replace(grandparent, parent, parent.zero ?? parent.one);
+  }
+
+  #replace(parent: Node<T> | null, at: Node<T>, child: Node<T> | null): void {
+    if (parent === null) this.#root = child;
+    else if (parent.zero === at) parent.zero = child;
+    else parent.one = child;
   }
 
   #attachBelow(parent: Node<T> | null, child: Node<T>): void {
@@ -115,31 +152,15 @@ function attach<T>(parent: Node<T>, child: Node<T>): void {
   else parent.zero = child;
 }
 
-/** The subtree without the values of one owner, and without the nodes that then neither hold a value nor fork. */
-function without<T>(at: Node<T> | null, value: T): Node<T> | null {
-  if (at === null) return null;
-  if (at.value === value) at.value = null;
-  at.zero = without(at.zero, value);
-  at.one = without(at.one, value);
-  if (at.value !== null || (at.zero !== null && at.one !== null)) return at;
-  return at.zero ?? at.one;
+/** A number for a prefix: in order of addresses, the shorter before the longer. */
+function prefixId<T>({ bits, prefixLength }: Node<T>): number {
+  return (bits >>> 0) * ID_LENGTHS + prefixLength;
 }
 
-function collect<T>(at: Node<T> | null, value: T, found: Ipv4Prefix[]): void {
-  if (at === null) return;
-  if (at.value === value) found.push({ address: at.bits >>> 0, prefixLength: at.prefixLength });
-  collect(at.zero, value, found);
-  collect(at.one, value, found);
+function addressOf(id: number): number {
+  return Math.floor(id / ID_LENGTHS);
 }
 
-function collectAll<T>(at: Node<T> | null, found: Map<T, Ipv4Prefix[]>): void {
-  if (at === null) return;
-  if (at.value !== null) {
-    const prefix = { address: at.bits >>> 0, prefixLength: at.prefixLength };
-    const prefixes = found.get(at.value);
-    if (prefixes === undefined) found.set(at.value, [prefix]);
-    else prefixes.push(prefix);
-  }
-  collectAll(at.zero, found);
-  collectAll(at.one, found);
+function lengthOf(id: number): number {
+  return id % ID_LENGTHS;
 }

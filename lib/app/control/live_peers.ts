@@ -10,6 +10,7 @@ import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
 import type { PeerChange } from "../peer_change.ts";
 import { planPeerRoutes } from "../route_plan.ts";
 import { peerOptions } from "../tunnel_process.ts";
+import { NetworkOwners } from "./network_owners.ts";
 import { RequestError } from "./protocol.ts";
 
 /** A peer whose endpoint, if it has one, is an address. */
@@ -90,15 +91,14 @@ export class LivePeers {
     if (role === "client" && peers.size > 1) {
       throw new RequestError("Cannot add the peer: a client has one, which is its server");
     }
+    const given = new Set(changes.map((each) => each.kind === "put" ? each.peer.name : null));
     const names = new Set<string>();
     for (const { name, allowedIps } of peers.values()) {
       if (allowedIps.length > MAX_NETWORKS) {
         throw new RequestError(`Cannot add the peer: it has over ${MAX_NETWORKS} networks`);
       }
       if (name === null) continue;
-      if (
-        names.has(name) && changes.some((each) => each.kind === "put" && each.peer.name === name)
-      ) {
+      if (names.has(name) && given.has(name)) {
         throw new RequestError(`Cannot add the peer: another is called ${name}`);
       }
       names.add(name);
@@ -130,25 +130,31 @@ export function peersByKey(peers: readonly LivePeer[]): ReadonlyMap<string, Live
   return new Map(peers.map((peer) => [encodeKey(peer.publicKey), peer]));
 }
 
-/** The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. */
+/**
+ * The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. The cost grows with
+ * the peers and changes, not with their product: thousands may come at once.
+ */
 export function changedPeers(
   peers: ReadonlyMap<string, LivePeer>,
   changes: readonly LiveChange[],
 ): ReadonlyMap<string, LivePeer> {
   const changed = new Map(peers);
+  const networks = new NetworkOwners(peers);
   for (const change of changes) {
     if (change.kind === "remove") {
-      changed.delete(encodeKey(change.publicKey));
+      const key = encodeKey(change.publicKey);
+      networks.release(key);
+      changed.delete(key);
       continue;
     }
-    const { peer } = change;
-    const taken = new Set(peer.allowedIps.map(formatCidr));
-    for (const [key, other] of changed) {
-      if (!other.allowedIps.some((network) => taken.has(formatCidr(network)))) continue;
-      const allowedIps = other.allowedIps.filter((network) => !taken.has(formatCidr(network)));
-      changed.set(key, { ...other, allowedIps });
-    }
-    changed.set(encodeKey(peer.publicKey), peer);
+    const key = encodeKey(change.peer.publicKey);
+    networks.release(key);
+    for (const network of change.peer.allowedIps) networks.give(network, key);
+    changed.set(key, change.peer);
+  }
+  for (const key of networks.bereft) {
+    const peer = changed.get(key);
+    if (peer !== undefined) changed.set(key, { ...peer, allowedIps: networks.of(key) });
   }
   return changed;
 }

@@ -6,8 +6,9 @@ import {
   UapiError,
   type UapiPeerChange,
 } from "../../config/uapi.ts";
-import { formatCidr } from "../../wire/ipv4_text.ts";
+import type { Ipv4Prefix } from "../../wire/ipv4_text.ts";
 import type { LiveChange, LivePeer } from "./live_peers.ts";
+import { NetworkOwners } from "./network_owners.ts";
 
 /** What of a tunnel cannot be changed while it runs. */
 export interface FixedSettings {
@@ -38,35 +39,83 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
 }
 
 /**
- * What is to become of the peers.
+ * What is to become of the peers: each one's last state, one change for each that is named, and a removal before it where it
+ * is removed and comes again.
  *
- * With `replace_peers`, a peer that is named again is set anew but keeps its session and where it is.
+ * With `replace_peers`, a peer that is named again is set anew but keeps its session and where it is. The cost grows with the
+ * peers and the lines, not with their product.
  */
 export function liveChanges(
   { replacePeers, peers: wanted }: UapiDeviceChange,
   before: ReadonlyMap<string, LivePeer>,
 ): LiveChange[] {
-  const changes: LiveChange[] = [];
-  /** As they are after the changes so far. */
-  const peers = new Map(replacePeers ? [] : before);
+  const removals: LiveChange[] = [];
   if (replacePeers) {
     const named = new Set(wanted.map(({ publicKey }) => encodeKey(publicKey)));
     for (const [key, { publicKey }] of before) {
-      if (!named.has(key)) changes.push({ kind: "remove", publicKey });
+      if (!named.has(key)) removals.push({ kind: "remove", publicKey });
     }
   }
+  const drafts = new Map<string, Draft>();
+  const networks = new NetworkOwners(replacePeers ? new Map() : before);
   for (const each of wanted) {
     const key = encodeKey(each.publicKey);
-    const peer = peers.get(key);
+    const known = drafts.get(key);
+    const draft = known ?? {
+      publicKey: each.publicKey,
+      peer: (replacePeers ? undefined : before.get(key)) ?? null,
+      endpoint: null,
+      isRemoved: false,
+    };
     if (each.remove) {
-      peers.delete(key);
-      changes.push({ kind: "remove", publicKey: each.publicKey });
-    } else if (peer !== undefined || !each.updateOnly) {
-      const changed = changedPeer(peer ?? newPeer(each.publicKey, before.get(key)), each);
-      peers.set(key, changed);
-      changes.push({ kind: "put", peer: changed });
-    }
+      networks.release(key);
+      draft.peer = draft.endpoint = null;
+      draft.isRemoved = true;
+    } else if (draft.peer !== null || !each.updateOnly) {
+      changeDraft(draft, each, before.get(key));
+      changeNetworks(networks, key, each);
+    } else continue;
+    drafts.set(key, draft);
   }
+  const changes = Array.from(drafts, ([key, draft]) => changesOf(draft, networks.of(key)));
+  return [...removals, ...changes.flat()];
+}
+
+/** A peer as the lines so far make it, but for its networks; null where it is not to be. */
+interface Draft {
+  readonly publicKey: Uint8Array;
+  peer: LivePeer | null;
+  /** Where it is to be looked for; null for where it was last heard, which the file does not know. */
+  endpoint: LivePeer["endpoint"];
+  isRemoved: boolean;
+}
+
+function changeDraft(draft: Draft, change: UapiPeerChange, before: LivePeer | undefined): void {
+  const peer = draft.peer ?? newPeer(draft.publicKey, before);
+  const { presharedKey = peer.presharedKey, persistentKeepalive, endpoint } = change;
+  draft.peer = {
+    ...peer,
+    presharedKey,
+    persistentKeepalive: persistentKeepalive ?? peer.persistentKeepalive,
+  };
+  if (endpoint !== undefined) draft.endpoint = { host: "", ...endpoint };
+}
+
+function changeNetworks(networks: NetworkOwners, key: string, change: UapiPeerChange): void {
+  if (change.replaceAllowedIps) networks.release(key);
+  for (const { network, remove } of change.allowedIps) {
+    if (remove) networks.take(network, key);
+    else networks.give(network, key);
+  }
+}
+
+function changesOf(
+  { publicKey, peer, endpoint, isRemoved }: Draft,
+  allowedIps: readonly Ipv4Prefix[],
+): LiveChange[] {
+  const changes: LiveChange[] = [];
+  if (isRemoved) changes.push({ kind: "remove", publicKey });
+  if (peer !== null) changes.push({ kind: "put", peer: { ...peer, allowedIps, endpoint } });
   return changes;
 }
 
@@ -80,24 +129,5 @@ function newPeer(publicKey: Uint8Array, before: LivePeer | undefined): LivePeer 
     persistentKeepalive: 0,
     name: before?.name ?? null,
     rateLimit: before?.rateLimit ?? null,
-  };
-}
-
-function changedPeer(peer: LivePeer, change: UapiPeerChange): LivePeer {
-  const { endpoint } = change;
-  const networks = new Map(
-    change.replaceAllowedIps ? [] : peer.allowedIps.map((each) => [formatCidr(each), each]),
-  );
-  for (const { network, remove } of change.allowedIps) {
-    if (remove) networks.delete(formatCidr(network));
-    else networks.set(formatCidr(network), network);
-  }
-  return {
-    ...peer,
-    presharedKey: change.presharedKey === undefined ? peer.presharedKey : change.presharedKey,
-    persistentKeepalive: change.persistentKeepalive ?? peer.persistentKeepalive,
-    allowedIps: [...networks.values()],
-    // Without a new one, the peer is where it was last heard, which the file does not know.
-    endpoint: endpoint === undefined ? null : { host: "", ...endpoint },
   };
 }

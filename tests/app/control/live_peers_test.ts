@@ -2,7 +2,7 @@
 import { changedPeers, type LivePeer } from "../../../lib/app/control/live_peers.ts";
 import { encodeKey } from "../../../lib/config/key_text.ts";
 import { formatCidr, parseCidr } from "../../../lib/wire/ipv4_text.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 
 const key = (number: number) => new Uint8Array(32).fill(number);
 
@@ -50,4 +50,28 @@ Deno.test("changedPeers() gives a network to whom it was given last, and no wide
     2: ["10.0.0.2/32"],
     3: ["10.1.0.0/16", "10.0.0.0/24"],
   });
+});
+
+/** A peer that counts how often its networks are looked at. */
+function counted(index: number, reads: { count: number }): LivePeer {
+  const publicKey = new Uint8Array(32);
+  new DataView(publicKey.buffer).setUint32(0, index);
+  const allowedIps = [{ address: 0x0a00_0000 + index, prefixLength: 32 }];
+  return Object.defineProperty({ ...peer(0), publicKey }, "allowedIps", {
+    enumerable: true,
+    get() {
+      reads.count++;
+      return allowedIps;
+    },
+  });
+}
+
+Deno.test("changedPeers() looks at each peer's networks a few times, however many peers and changes", () => {
+  const reads = { count: 0 };
+  const all = Array.from({ length: 6_000 }, (_, index) => counted(index, reads));
+  const before = new Map(all.map((each) => [encodeKey(each.publicKey), each]));
+  const changes = all.map((each) => ({ kind: "put", peer: each }) as const);
+  const changed = changedPeers(before, changes);
+  assertEquals(changed.size, 6_000);
+  assert(reads.count <= 3 * 6_000, `${reads.count} reads`);
 });

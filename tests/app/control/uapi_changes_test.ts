@@ -83,13 +83,31 @@ Deno.test("liveChanges() replaces all peers, those named again beginning with no
   assertEquals([put.peer.name, put.peer.rateLimit], ["laptop", 1000]);
 });
 
-Deno.test("liveChanges() heeds two mentions of a peer one after the other", () => {
-  const laptop = `public_key=${hex(1)}`;
+Deno.test("liveChanges() makes one change of several mentions of a peer, in their order", () => {
+  const [laptop, phone] = [`public_key=${hex(1)}`, `public_key=${hex(2)}`];
   assertEquals(summary(laptop, "allowed_ip=10.2.0.0/16", laptop, "allowed_ip=-10.0.0.1/32"), [
-    "1 10.0.0.1/32 10.1.0.0/16 10.2.0.0/16",
     "1 10.1.0.0/16 10.2.0.0/16",
   ]);
   assertEquals(summary(laptop, "remove=true", laptop, "update_only=true"), ["1 -"]);
+  assertEquals(summary(laptop, "remove=true", laptop, "allowed_ip=10.9.0.0/16"), [
+    "1 -",
+    "1 10.9.0.0/16",
+  ]);
+  // A network that another was given since does not come back.
+  assertEquals(summary(phone, "allowed_ip=10.1.0.0/16", laptop, "allowed_ip=10.3.0.0/16"), [
+    "2 10.1.0.0/16",
+    "1 10.0.0.1/32 10.3.0.0/16",
+  ]);
+});
+
+Deno.test("liveChanges() looks at each network once, however often its peer is named", () => {
+  const lines = Array.from({ length: 20_000 }, (_, i) => [
+    `public_key=${hex(1)}`,
+    `allowed_ip=10.${100 + (i >> 16)}.${i >> 8 & 255}.${i & 255}/32`,
+  ]);
+  const [put, ...others] = liveChanges(change(...lines.flat()), BEFORE);
+  assert(put?.kind === "put");
+  assertEquals([put.peer.allowedIps.length, others.length], [20_002, 0]);
 });
 
 Deno.test("refuseFixed() lets pass what the interface has anyway, and 0 for what a file leaves out", () => {
