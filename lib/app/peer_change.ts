@@ -21,28 +21,29 @@ export type PeerChangeText =
   | { readonly kind: "remove"; readonly publicKey: string };
 
 /**
- * Changes as text, in parts for a message each.
+ * Changes as text, in parts for a message each, which are made as they are asked for.
  *
  * @param limit bytes of a part's JSON; a change that is longer is a part of its own
  */
-export function peerChangeTexts(
+export function* peerChangeTexts(
   changes: readonly PeerChange[],
   limit: number,
-): PeerChangeText[][] {
-  const parts: PeerChangeText[][] = [];
-  let room = 0;
+): Generator<PeerChangeText[]> {
+  let part: PeerChangeText[] = [];
+  let room = limit;
   for (const change of changes) {
     const text = peerChangeText(change);
     // A peer's name may be in any script.
     const length = new TextEncoder().encode(JSON.stringify(text)).length + 1;
-    if (length > room) {
-      parts.push([]);
+    if (length > room && part.length > 0) {
+      yield part;
+      part = [];
       room = limit;
     }
-    parts.at(-1)!.push(text);
+    part.push(text);
     room -= length;
   }
-  return parts;
+  if (part.length > 0) yield part;
 }
 
 function peerChangeText(change: PeerChange): PeerChangeText {

@@ -118,24 +118,56 @@ type OpenPeer = Mutable<Omit<UapiPeerChange, "allowedIps" | "ignoredIps">> & {
  * @throws {UapiError}
  */
 export function parseUapiRequest(lines: readonly string[]): UapiRequest {
-  const [operation, ...settings] = lines;
-  if (operation === "get=1") {
-    if (settings.length > 0) throw new UapiError("get=1 stands alone");
-    return { kind: "get" };
+  const reader = new UapiRequestReader();
+  for (const line of lines) reader.add(line);
+  return reader.end();
+}
+
+/** Reads a request line by line, as they come: one may be about thousands of peers. */
+export class UapiRequestReader {
+  #operation = "";
+  #lines = 0;
+  readonly #peers: OpenPeer[] = [];
+  readonly #change: Mutable<UapiDeviceChange> = { replacePeers: false, peers: this.#peers };
+
+  /** Whether there has been no line yet. */
+  get isEmpty(): boolean {
+    return this.#lines === 0;
   }
-  if (operation !== "set=1") throw new UapiError("a request begins with get=1 or set=1");
-  const peers: OpenPeer[] = [];
-  const change: Mutable<UapiDeviceChange> = { replacePeers: false, peers };
-  for (const line of settings) {
+
+  /**
+   * Takes the next line, which is not empty.
+   *
+   * @throws {UapiError}
+   */
+  add(line: string): void {
+    if (this.#lines++ === 0) {
+      if (line !== "get=1" && line !== "set=1") {
+        throw new UapiError("a request begins with get=1 or set=1");
+      }
+      this.#operation = line;
+      return;
+    }
+    if (this.#operation === "get=1") throw new UapiError("get=1 stands alone");
     const at = line.indexOf("=");
     if (at < 0) throw new UapiError("a line is KEY=VALUE");
     const [key, value] = [line.slice(0, at), line.slice(at + 1)];
-    const peer = peers.at(-1);
-    if (key === "public_key") peers.push(newPeer(parseKey(value)));
-    else if (peer === undefined) setOfDevice(change, key, value);
+    const peer = this.#peers.at(-1);
+    if (key === "public_key") this.#peers.push(newPeer(parseKey(value)));
+    else if (peer === undefined) setOfDevice(this.#change, key, value);
     else setOfPeer(peer, key, value);
   }
-  return { kind: "set", change };
+
+  /**
+   * What all lines ask for together.
+   *
+   * @throws {UapiError} where there was none
+   */
+  end(): UapiRequest {
+    if (this.isEmpty) throw new UapiError("a request begins with get=1 or set=1");
+    if (this.#operation === "get=1") return { kind: "get" };
+    return { kind: "set", change: this.#change };
+  }
 }
 
 function newPeer(publicKey: Uint8Array): OpenPeer {
@@ -253,13 +285,17 @@ function parseEndpoint(value: string): { address: number; port: number } {
 
 /** The answer to `get=1`. */
 export function formatUapiDevice(device: UapiDevice): string {
-  const lines = [
-    `private_key=${device.privateKey.toHex()}`,
-    `listen_port=${device.listenPort}`,
-    ...(device.fwMark === 0 ? [] : [`fwmark=${device.fwMark}`]),
-    ...device.peers.flatMap(peerLines),
-  ];
-  return `${lines.join("\n")}\n${formatUapiResult(UapiErrno.ok)}`;
+  return [...uapiDeviceTexts(device)].join("");
+}
+
+/** The same by the peer. */
+export function* uapiDeviceTexts(
+  { privateKey, listenPort, fwMark, peers }: UapiDevice,
+): Generator<string> {
+  yield `private_key=${privateKey.toHex()}\nlisten_port=${listenPort}\n`;
+  if (fwMark !== 0) yield `fwmark=${fwMark}\n`;
+  for (const peer of peers) yield `${peerLines(peer).join("\n")}\n`;
+  yield formatUapiResult(UapiErrno.ok);
 }
 
 function peerLines(peer: UapiPeer): string[] {

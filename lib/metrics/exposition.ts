@@ -15,20 +15,25 @@ export interface MetricFamily {
   readonly type: "counter" | "gauge";
   /** One sentence. */
   readonly help: string;
-  readonly samples: readonly Sample[];
+  /** May be made as they are asked for, once. */
+  readonly samples: Iterable<Sample>;
 }
 
 /** The families as text; one without samples is left out. */
-export function formatExposition(families: readonly MetricFamily[]): string {
-  return families.map(familyText).join("");
+export function formatExposition(families: Iterable<MetricFamily>): string {
+  return [...expositionLines(families)].join("");
 }
 
-function familyText({ name, type, help, samples }: MetricFamily): string {
-  if (samples.length === 0) return "";
-  const lines = samples.map(({ labels = {}, value }) =>
-    `${name}${labelText(labels)} ${numberText(value)}\n`
-  );
-  return `# HELP ${name} ${escapeHelp(help)}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+/** The same by the line: of thousands of peers there are many, which nobody can wait for at once. */
+export function* expositionLines(families: Iterable<MetricFamily>): Generator<string> {
+  for (const { name, type, help, samples } of families) {
+    let hasHead = false;
+    for (const { labels = {}, value } of samples) {
+      if (!hasHead) yield `# HELP ${name} ${escapeHelp(help)}\n# TYPE ${name} ${type}\n`;
+      hasHead = true;
+      yield `${name}${labelText(labels)} ${numberText(value)}\n`;
+    }
+  }
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {

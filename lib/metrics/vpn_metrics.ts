@@ -115,8 +115,17 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
 }
 
 function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
-  const ofEach = (valueOf: (peer: PeerSnapshot) => number): Sample[] =>
-    peers.map((peer) => ({ labels: peerLabels(peer), value: valueOf(peer) }));
+  const labels = new Map<PeerSnapshot, Record<string, string>>();
+  function* ofEach(valueOf: (peer: PeerSnapshot) => number): Generator<Sample> {
+    for (const peer of peers) {
+      let own = labels.get(peer);
+      if (own === undefined) {
+        own = peerLabels(peer);
+        labels.set(peer, own);
+      }
+      yield { labels: own, value: valueOf(peer) };
+    }
+  }
   return [
     gauge(
       "vpn_peer_up",
@@ -146,10 +155,12 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
     gauge(
       "vpn_peer_info",
       "By which transport the peer is reached; always 1.",
-      peers.map((peer) => ({
-        labels: { ...peerLabels(peer), transport: TRANSPORTS[peer.carrier] },
-        value: 1,
-      })),
+      (function* () {
+        for (const peer of peers) {
+          const own = { ...peerLabels(peer), transport: TRANSPORTS[peer.carrier] };
+          yield { labels: own, value: 1 };
+        }
+      })(),
     ),
   ];
 }
@@ -251,10 +262,10 @@ function processMetrics(
   ];
 }
 
-function gauge(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+function gauge(name: string, help: string, samples: Iterable<Sample>): MetricFamily {
   return { name, type: "gauge", help, samples };
 }
 
-function counter(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+function counter(name: string, help: string, samples: Iterable<Sample>): MetricFamily {
   return { name, type: "counter", help, samples };
 }

@@ -44,7 +44,7 @@ netTest("a control socket closes on whoever is neither root nor its user", async
     const path = `${folder}/a.sock`;
     await using listener = await LocalSocket.listen([path], {
       journal,
-      onConnection: (connection) => void connection.write("welcome"),
+      onConnection: (connection) => void connection.send("welcome"),
     });
     assertEquals(listener?.path, path);
     Deno.chmodSync(path, 0o666);

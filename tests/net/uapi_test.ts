@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
 import { newIdentity, newPresharedKey, temporaryFile } from "./support/config.ts";
+import { statusOf } from "./support/instance.ts";
 import { endWell, killHard, simpleTunnel } from "./support/simple_tunnel.ts";
 import { ping } from "./support/traffic.ts";
 import { startVpn, vpnCommand } from "./support/vpn.ts";
@@ -140,6 +141,36 @@ netTest("a preshared key set on both ends counts from the next handshake on", as
   await setKey("client");
   await client.waitFor(/connected again/);
   assert(await isReached(wire.client, SERVER_INSIDE));
+}, { programs: PROGRAMS });
+
+netTest("a thousand peers are set, shown and removed in one request each", async (topology) => {
+  const wire = await layWire(topology);
+  const names = interfaceNames();
+  const tunnel = simpleTunnel();
+  const server = await startVpn(
+    ...["server", wire.server, tunnel.server(), "--interface", names.server] as const,
+  );
+  const original = await wg(wire.server, ["showconf", names.server]);
+  const before = fieldsOf(await wg(wire.server, ["show", names.server, "dump"]));
+  const sections = Array.from({ length: 1_000 }, (_, i) => [
+    ...["[Peer]", `PublicKey = ${newIdentity().publicKey}`],
+    `AllowedIPs = 10.9.${i >> 8}.${i & 255}/32, 10.10.0.0/16`,
+  ]);
+  const text = sections.flat().join("\n");
+  await wg(wire.server, ["addconf", names.server, "/dev/stdin"], text);
+  const after = fieldsOf(await wg(wire.server, ["show", names.server, "dump"]));
+  assertEquals(after.length, before.length + 1_000);
+  // The last one has what all were given.
+  assertEquals(after.filter(([, , , networks]) => networks!.includes("10.10.0.0/16")).length, 1);
+  assertEquals(after.at(-1)![3], "10.9.3.231/32,10.10.0.0/16");
+  assertEquals((await statusOf(server)).peers.length, 1_001);
+  const routes = async () =>
+    (await wire.server.output(["ip", "route", "show", "dev", names.server])).trim().split("\n");
+  assertEquals((await routes()).length, 1_002);
+  await wg(wire.server, ["syncconf", names.server, "/dev/stdin"], original);
+  assertEquals(await wg(wire.server, ["showconf", names.server]), original);
+  assertEquals((await routes()).length, 1);
+  await endWell(server);
 }, { programs: PROGRAMS });
 
 netTest(

@@ -4,13 +4,14 @@ import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { Journal } from "../journal.ts";
 import { getLogger, type LogControl } from "../logging.ts";
 import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
+import { chunked, paced } from "../pace.ts";
 import { captureEvent, captureRequest } from "./capture.ts";
 import { LivePeers, type LivePeersOptions } from "./live_peers.ts";
 import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
-import type { Handler } from "./protocol.ts";
+import { type Handler, JsonChunks } from "./protocol.ts";
 import { ControlServer } from "./server.ts";
-import { statusOf } from "./status.ts";
+import { statusOf, statusTexts } from "./status.ts";
 import { openUapi } from "./uapi_server.ts";
 
 /** What the system says of a folder that may not be written to. */
@@ -45,7 +46,7 @@ export interface RunningTunnel {
 export async function openControl(tunnel: RunningTunnel): Promise<AsyncDisposable> {
   const { interfaceName, journal } = tunnel;
   await using sockets = new AsyncDisposableStack();
-  const peers = new LivePeers(tunnel);
+  const peers = sockets.use(new LivePeers(tunnel));
   const handlers = controlHandlers(tunnel, peers);
   sockets.use(await ControlServer.open({ interfaceName, journal, handlers }));
   if (Deno.uid() === 0) sockets.use(await tryUapi(tunnel, peers));
@@ -70,7 +71,10 @@ function controlHandlers(
 ): Readonly<Record<string, Handler>> {
   const frame = { ...tunnel, since: new Date() };
   return {
-    "status": () => statusOf(tunnel.dataPlane, frame),
+    "status": async () => {
+      const status = await statusOf(tunnel.dataPlane, frame);
+      return new JsonChunks(await paced(chunked(statusTexts(status))));
+    },
     "add-peer": (params) => peers.change([{ kind: "put", peer: livePeer(params) }]),
     "remove-peer": (params) => peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }]),
     "capture": async (params, emit, signal) => {

@@ -7,6 +7,7 @@ import { encodeKey } from "../../config/key_text.ts";
 import { formatCidr, type Ipv4Prefix } from "../../wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
+import { paced } from "../pace.ts";
 import type { PeerChange } from "../peer_change.ts";
 import { planPeerRoutes } from "../route_plan.ts";
 import { peerOptions } from "../tunnel_process.ts";
@@ -24,6 +25,7 @@ export type LiveChange =
 
 /** Networks of one peer; more would not fit a message to the data plane. */
 const MAX_NETWORKS = 1000;
+const ROUTES_AT_ONCE = 16;
 
 export interface LivePeersOptions {
   readonly role: "server" | "client";
@@ -35,11 +37,12 @@ export interface LivePeersOptions {
   readonly onPeersChange?: ((peers: ReadonlyMap<string, LivePeer>) => void) | undefined;
 }
 
-export class LivePeers {
+export class LivePeers implements Disposable {
   readonly #options: LivePeersOptions;
   #peers: ReadonlyMap<string, LivePeer>;
   /** Changes are made one after the other, whoever asks. */
   #last: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
 
   constructor(options: LivePeersOptions) {
     this.#options = options;
@@ -61,25 +64,36 @@ export class LivePeers {
   change(
     changes:
       | readonly LiveChange[]
-      | ((peers: ReadonlyMap<string, LivePeer>) => readonly LiveChange[]),
+      | ((peers: ReadonlyMap<string, LivePeer>) => Generator<void, readonly LiveChange[]>),
   ): Promise<void> {
-    const made = this.#last.then(() =>
-      this.#make(typeof changes === "function" ? changes(this.#peers) : changes)
-    );
+    const made = this.#last.then(async () => {
+      const all = typeof changes === "function" ? await paced(changes(this.#peers)) : changes;
+      await this.#make(all);
+    });
     this.#last = made.catch(() => {});
     return made;
   }
 
+  /** Changes nothing any more. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+  }
+
   async #make(changes: readonly LiveChange[]): Promise<void> {
-    const { dataPlane } = this.#options;
-    const peers = changedPeers(this.#peers, changes);
+    const peers = await paced(changedPeers(this.#peers, changes));
     this.#refuse(peers, changes);
-    const before = this.#routed(this.#peers);
-    const after = this.#routed(peers);
-    await dataPlane.changePeers(changes.map(peerChange));
+    const before = await paced(this.#routed(this.#peers));
+    const after = await paced(this.#routed(peers));
+    this.#requireOpen();
+    await this.#options.dataPlane.changePeers(changes.map(peerChange));
     this.#peers = peers;
     this.#options.onPeersChange?.(peers);
-    this.#followRoutes(before, after);
+    await paced(this.#followRoutes(before, after));
+  }
+
+  /** What is made in slices may find the tunnel at its end. */
+  #requireOpen(): void {
+    if (this.#isClosed) throw new RequestError("Cannot change the peers: the tunnel ends");
   }
 
   #refuse(peers: ReadonlyMap<string, LivePeer>, changes: readonly LiveChange[]): void {
@@ -105,23 +119,45 @@ export class LivePeers {
     }
   }
 
-  #routed(peers: ReadonlyMap<string, LivePeer>): ReadonlyMap<string, Ipv4Prefix> {
+  *#routed(
+    peers: ReadonlyMap<string, LivePeer>,
+  ): Generator<void, ReadonlyMap<string, Ipv4Prefix>> {
     const { config, role } = this.#options;
-    if (role === "client") return new Map();
-    const { networks } = planPeerRoutes({ ...config, peers: [...peers.values()] });
-    return new Map(networks.map((network) => [formatCidr(network), network]));
+    const routed = new Map<string, Ipv4Prefix>();
+    if (role === "client") return routed;
+    for (const peer of peers.values()) {
+      const { networks } = planPeerRoutes({ ...config, peers: [peer] });
+      for (const network of networks) routed.set(formatCidr(network), network);
+      yield;
+    }
+    return routed;
   }
 
-  #followRoutes(
+  /** A few routes at a time: each is a request to the kernel. */
+  *#followRoutes(
     before: ReadonlyMap<string, Ipv4Prefix>,
     after: ReadonlyMap<string, Ipv4Prefix>,
-  ): void {
+  ): Generator<void, void> {
     const { network, settings, config } = this.#options;
     const { table } = planPeerRoutes({ ...config, peers: [] });
     const missing = [...after].filter(([text]) => !before.has(text));
     const left = [...before].filter(([text]) => !after.has(text));
-    network.addRoutes(settings, { networks: missing.map(([, prefix]) => prefix), table });
-    network.removeRoutes(settings, { networks: left.map(([, prefix]) => prefix), table });
+    const parts = (all: readonly [string, Ipv4Prefix][]) =>
+      Array.from({ length: Math.ceil(all.length / ROUTES_AT_ONCE) }, (_, part) => ({
+        networks: all.slice(part * ROUTES_AT_ONCE, (part + 1) * ROUTES_AT_ONCE)
+          .map(([, prefix]) => prefix),
+        table,
+      }));
+    for (const part of parts(missing)) {
+      this.#requireOpen();
+      network.addRoutes(settings, part);
+      yield;
+    }
+    for (const part of parts(left)) {
+      this.#requireOpen();
+      network.removeRoutes(settings, part);
+      yield;
+    }
   }
 }
 
@@ -132,15 +168,16 @@ export function peersByKey(peers: readonly LivePeer[]): ReadonlyMap<string, Live
 
 /**
  * The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. The cost grows with
- * the peers and changes, not with their product: thousands may come at once.
+ * the peers and changes, not with their product: thousands may come at once. In steps, see `paced()`.
  */
-export function changedPeers(
+export function* changedPeers(
   peers: ReadonlyMap<string, LivePeer>,
   changes: readonly LiveChange[],
-): ReadonlyMap<string, LivePeer> {
+): Generator<void, ReadonlyMap<string, LivePeer>> {
   const changed = new Map(peers);
-  const networks = new NetworkOwners(peers);
+  const networks = yield* NetworkOwners.of(peers);
   for (const change of changes) {
+    yield;
     if (change.kind === "remove") {
       const key = encodeKey(change.publicKey);
       networks.release(key);
@@ -154,7 +191,7 @@ export function changedPeers(
   }
   for (const key of networks.bereft) {
     const peer = changed.get(key);
-    if (peer !== undefined) changed.set(key, { ...peer, allowedIps: networks.of(key) });
+    if (peer !== undefined) changed.set(key, { ...peer, allowedIps: networks.networksOf(key) });
   }
   return changed;
 }

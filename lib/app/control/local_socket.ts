@@ -5,28 +5,30 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { openLibc } from "../../../ffi/libc.ts";
 import { peerUser } from "../../../ffi/unix_socket.ts";
+import { FairShares } from "../../fair_shares.ts";
 import type { Journal } from "../journal.ts";
 import { allJournals } from "../journal_files.ts";
 import { guarded } from "../guard.ts";
 import { isAlive } from "../process_identity.ts";
+import { LocalConnection } from "./local_connection.ts";
 import { isFreeForSocket, removeDeadSocket } from "./socket_file.ts";
 
-/** At once; more are for nobody's good. */
+/** At once. In a full table, the user with the most loses its oldest that waits for nothing. */
 const MAX_CONNECTIONS = 32;
 const OWNER_ONLY = 0o600;
 
 export interface LocalSocketOptions {
   readonly journal: Journal;
   /** Called with each connection whose other end may come in. */
-  readonly onConnection: (socket: Socket) => void;
+  readonly onConnection: (connection: LocalConnection) => void;
 }
 
 export class LocalSocket implements AsyncDisposable {
   readonly path: string;
   readonly #server: Server;
-  readonly #connections: Set<Socket>;
+  readonly #connections: Set<LocalConnection>;
 
-  private constructor(path: string, server: Server, connections: Set<Socket>) {
+  private constructor(path: string, server: Server, connections: Set<LocalConnection>) {
     this.path = path;
     this.#server = server;
     this.#connections = connections;
@@ -43,22 +45,42 @@ export class LocalSocket implements AsyncDisposable {
   ): Promise<LocalSocket | null> {
     const path = takePath(paths, journal);
     if (path === undefined) return null;
-    const connections = new Set<Socket>();
+    const connections = new Set<LocalConnection>();
+    const shares = new FairShares<number, LocalConnection>({
+      capacity: MAX_CONNECTIONS,
+      evict: (connection) => connection.close(),
+    });
     // What was asked before the other end closed its side is answered all the same.
     const connect = guarded("control", "taking a connection", (socket: Socket) => {
       // A connection that breaks is closed, which is all that there is to do about it.
       socket.on("error", guarded("control", "closing a connection", () => {}));
-      if (!mayEnter(socket)) {
+      const user = userOf(socket);
+      if (user === null) {
         socket.destroy();
         return;
       }
-      connections.add(socket);
-      const forget = guarded("control", "closing a connection", () => connections.delete(socket));
-      socket.on("close", forget);
-      onConnection(socket);
+      const connection = new LocalConnection(socket);
+      let place = shares.add(user, connection);
+      if (place === null) {
+        connection.close();
+        return;
+      }
+      connections.add(connection);
+      connection.onBusy = (isBusy) => {
+        if (isBusy) shares.prove(place!);
+        else if (connections.has(connection)) {
+          // It is like a new one again; there is room, for it has just left its place.
+          shares.remove(place!);
+          place = shares.add(user, connection);
+        }
+      };
+      connection.onClose(() => {
+        connections.delete(connection);
+        shares.remove(place!);
+      });
+      onConnection(connection);
     });
     const server = createServer({ allowHalfOpen: true }, connect);
-    server.maxConnections = MAX_CONNECTIONS;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(path, resolve);
@@ -76,7 +98,7 @@ export class LocalSocket implements AsyncDisposable {
   /** Ends all connections and stops listening; the journal removes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    for (const socket of this.#connections) socket.destroy();
+    for (const connection of this.#connections) connection.close();
     await closed;
   }
 }
@@ -98,14 +120,14 @@ function takePath(paths: readonly string[], journal: Journal): string | undefine
 }
 
 /**
- * Whether the other end is root's or our own user's. The file's mode says so too, but a folder's rights can be another's
- * doing, and who cannot be told stays out.
+ * Whose the other end is: root's or our own user's; null for anybody else's. The file's mode says so too, but a folder's rights
+ * can be another's doing, and who cannot be told stays out.
  */
-function mayEnter(socket: Socket): boolean {
+function userOf(socket: Socket): number | null {
   // Node's sockets have their descriptor there, and nowhere in public.
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } };
   const fd = handle?.fd ?? -1;
-  if (fd < 0) return false;
+  if (fd < 0) return null;
   const user = peerUser(openLibc(), fd);
-  return user === 0 || user === Deno.uid();
+  return user === 0 || user === Deno.uid() ? user : null;
 }

@@ -10,15 +10,21 @@ export class NetworkOwners {
   readonly #owners = new Map<number, Key>();
   readonly #networks = new Map<Key, Map<number, Ipv4Prefix>>();
 
-  constructor(peers: ReadonlyMap<Key, { readonly allowedIps: readonly Ipv4Prefix[] }>) {
+  /** Those of these peers, of whom none shares a network with another; in steps. */
+  static *of(
+    peers: ReadonlyMap<Key, { readonly allowedIps: readonly Ipv4Prefix[] }>,
+  ): Generator<void, NetworkOwners> {
+    const owners = new NetworkOwners();
     for (const [key, { allowedIps }] of peers) {
-      for (const network of allowedIps) this.give(network, key);
+      for (const network of allowedIps) owners.give(network, key);
+      yield;
     }
-    this.bereft.clear();
+    owners.bereft.clear();
+    return owners;
   }
 
   /** The networks of a peer, in the order in which it was given them. */
-  of(key: Key): Ipv4Prefix[] {
+  networksOf(key: Key): Ipv4Prefix[] {
     return [...this.#networks.get(key)?.values() ?? []];
   }
 

@@ -36,7 +36,7 @@ export type ControlAnswer =
  *
  * @param emit tells the caller something before the result; resolves when there is room for more
  * @param signal aborted when the caller has gone, or has said all that it will
- * @returns the result: anything that JSON has
+ * @returns the result: anything that JSON has, or `JsonChunks`
  * @throws {Error} whose message is meant for the caller as it stands
  */
 export type Handler = (
@@ -44,6 +44,15 @@ export type Handler = (
   emit: (event: unknown) => Promise<void>,
   signal: AbortSignal,
 ) => Promise<unknown>;
+
+/** A result that is JSON already, in chunks: megabytes of it would hold up everybody while they are made. */
+export class JsonChunks {
+  readonly chunks: readonly string[];
+
+  constructor(chunks: readonly string[]) {
+    this.chunks = chunks;
+  }
+}
 
 /** A method that was called as it cannot be. */
 export class RequestError extends Error {

@@ -1,14 +1,15 @@
 /** Owns the control socket of a running instance: takes requests, has them done in order, sends the answers. */
-import type { Socket } from "node:net";
 import type { Journal } from "../journal.ts";
 import { journalDirectory } from "../journal_directory.ts";
-import { background, guarded } from "../guard.ts";
+import { background } from "../guard.ts";
 import { getLogger } from "../logging.ts";
 import { LineSplitter } from "./lines.ts";
+import type { LocalConnection } from "./local_connection.ts";
 import { LocalSocket } from "./local_socket.ts";
 import {
   type ControlAnswer,
   type Handler,
+  JsonChunks,
   MAX_LINE,
   parseRequest,
   RequestError,
@@ -61,57 +62,58 @@ export class ControlServer implements AsyncDisposable {
 
 /** What passes on one connection. */
 class Conversation {
-  readonly #socket: Socket;
+  readonly #connection: LocalConnection;
   readonly #handlers: Readonly<Record<string, Handler>>;
   readonly #splitter = new LineSplitter(MAX_LINE);
   readonly #waiting: (string | null)[] = [];
   readonly #gone = new AbortController();
-  #isBusy = false;
   #hasEnded = false;
 
-  constructor(socket: Socket, handlers: Readonly<Record<string, Handler>>) {
-    this.#socket = socket;
+  constructor(connection: LocalConnection, handlers: Readonly<Record<string, Handler>>) {
+    this.#connection = connection;
     this.#handlers = handlers;
-    const on = (event: "data" | "end" | "close", handler: (chunk: Uint8Array) => void) =>
-      socket.on(event, guarded("control", "serving a control connection", handler));
-    on("data", (chunk) => this.#take(this.#splitter.push(chunk)));
-    on("end", () => {
+    connection.onData((chunk) => this.#take(this.#splitter.push(chunk)));
+    connection.onEnd(() => {
       this.#hasEnded = true;
       const rest = this.#splitter.rest();
       this.#take(rest === "" ? [] : [rest]);
       this.#gone.abort();
     });
-    on("close", () => this.#gone.abort());
+    connection.onClose(() => this.#gone.abort());
   }
 
   #take(lines: readonly (string | null)[]): void {
+    const connection = this.#connection;
     this.#waiting.push(...lines);
-    if (this.#waiting.length > MAX_WAITING) this.#socket.pause();
-    if (!this.#isBusy) background("control", "answering requests", this.#answerAll());
+    if (this.#waiting.length > MAX_WAITING) connection.socket.pause();
+    if (connection.isBusy || (lines.length === 0 && !this.#hasEnded)) return;
+    background("control", "answering requests", this.#answerAll());
   }
 
   async #answerAll(): Promise<void> {
-    this.#isBusy = true;
+    const { socket } = this.#connection;
+    this.#connection.isBusy = true;
     for (;;) {
       const line = this.#waiting.shift();
-      if (line === undefined || this.#socket.destroyed) break;
+      if (line === undefined || socket.destroyed) break;
       if (line === null) {
         await this.#send({
           id: null,
           error: `Cannot read the request: it has over ${MAX_LINE} bytes`,
         });
         // Where the next one would begin is not known.
-        this.#socket.destroySoon();
+        socket.destroySoon();
         return;
       }
-      await this.#send(await this.#answer(line));
-      if (this.#waiting.length === 0) this.#socket.resume();
+      for (const text of await this.#answer(line)) await this.#connection.send(text);
+      if (this.#waiting.length === 0) socket.resume();
     }
-    this.#isBusy = false;
-    if (this.#hasEnded) this.#socket.end();
+    this.#connection.isBusy = false;
+    if (this.#hasEnded) socket.end();
   }
 
-  async #answer(line: string): Promise<ControlAnswer> {
+  /** The answer's line, in chunks. */
+  async #answer(line: string): Promise<readonly string[]> {
     let id: RequestId | null = null;
     try {
       const request = parseRequest(line);
@@ -123,24 +125,19 @@ class Conversation {
       const emit = (event: unknown) => this.#send({ id: own, event });
       getLogger("control").debug("asked for {method}", { method: request.method });
       const handler = this.#handlers[request.method]!;
-      return { id, result: await handler(request.params, emit, this.#gone.signal) ?? null };
+      const result = await handler(request.params, emit, this.#gone.signal) ?? null;
+      if (!(result instanceof JsonChunks)) return [lineOf({ id, result })];
+      return [`{"id":${JSON.stringify(id)},"result":`, ...result.chunks, "}\n"];
     } catch (error) {
-      return { id, error: error instanceof Error ? error.message : String(error) };
+      return [lineOf({ id, error: error instanceof Error ? error.message : String(error) })];
     }
   }
 
-  /** Resolves when the other end has taken it, or enough of what was before, or is gone. */
   async #send(answer: ControlAnswer): Promise<void> {
-    const socket = this.#socket;
-    if (socket.destroyed || socket.write(`${JSON.stringify(answer)}\n`)) return;
-    await new Promise<void>((resolve) => {
-      const done = guarded("control", "waiting for room", () => {
-        socket.off("drain", done);
-        socket.off("close", done);
-        resolve();
-      });
-      socket.on("drain", done);
-      socket.on("close", done);
-    });
+    await this.#connection.send(lineOf(answer));
   }
+}
+
+function lineOf(answer: ControlAnswer): string {
+  return `${JSON.stringify(answer)}\n`;
 }

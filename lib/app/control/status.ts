@@ -5,6 +5,7 @@ import { Carrier } from "../../tunnel/endpoint.ts";
 import { formatCidr, formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { PeerStatistics } from "../data_plane_protocol.ts";
+import { mapped, paced } from "../pace.ts";
 import type { StandingBlock } from "../standing_blocks.ts";
 
 /**
@@ -118,7 +119,7 @@ export async function statusOf(
     addresses: frame.config.interface.addresses.map(formatCidr),
     aead: frame.aead,
     segmentation,
-    peers: peers.map((peer) => peerStatus(peer)),
+    peers: await paced(mapped(peers, peerStatus)),
     nat,
     drops,
   };
@@ -145,6 +146,15 @@ export function blockedStatus({ owner }: StandingBlock): Status {
     nat: { mappings: 0, sessions: 0, sendErrors: {} },
     drops: {},
   };
+}
+
+/** A status as JSON, by the peer. */
+export function* statusTexts({ peers, ...rest }: Status): Generator<string> {
+  yield `${JSON.stringify(rest).slice(0, -1)},"peers":[`;
+  for (const [index, peer] of peers.entries()) {
+    yield `${index === 0 ? "" : ","}${JSON.stringify(peer)}`;
+  }
+  yield "]}";
 }
 
 function peerStatus(peer: PeerStatistics): PeerStatus {

@@ -43,22 +43,28 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
  * is removed and comes again.
  *
  * With `replace_peers`, a peer that is named again is set anew but keeps its session and where it is. The cost grows with the
- * peers and the lines, not with their product.
+ * peers and the lines, not with their product. In steps, see `paced()`.
  */
-export function liveChanges(
+export function* liveChanges(
   { replacePeers, peers: wanted }: UapiDeviceChange,
   before: ReadonlyMap<string, LivePeer>,
-): LiveChange[] {
+): Generator<void, LiveChange[]> {
   const removals: LiveChange[] = [];
   if (replacePeers) {
-    const named = new Set(wanted.map(({ publicKey }) => encodeKey(publicKey)));
+    const named = new Set<string>();
+    for (const { publicKey } of wanted) {
+      named.add(encodeKey(publicKey));
+      yield;
+    }
     for (const [key, { publicKey }] of before) {
+      yield;
       if (!named.has(key)) removals.push({ kind: "remove", publicKey });
     }
   }
   const drafts = new Map<string, Draft>();
-  const networks = new NetworkOwners(replacePeers ? new Map() : before);
+  const networks = yield* NetworkOwners.of(replacePeers ? new Map() : before);
   for (const each of wanted) {
+    yield;
     const key = encodeKey(each.publicKey);
     const known = drafts.get(key);
     const draft = known ?? {
@@ -77,8 +83,12 @@ export function liveChanges(
     } else continue;
     drafts.set(key, draft);
   }
-  const changes = Array.from(drafts, ([key, draft]) => changesOf(draft, networks.of(key)));
-  return [...removals, ...changes.flat()];
+  const changes = removals;
+  for (const [key, draft] of drafts) {
+    changes.push(...changesOf(draft, networks.networksOf(key)));
+    yield;
+  }
+  return changes;
 }
 
 /** A peer as the lines so far make it, but for its networks; null where it is not to be. */

@@ -2,24 +2,27 @@
  * Owns WireGuard's own socket, `/var/run/wireguard/INTERFACE.sock`, by which `wg show`, `wg set` and whatever else speaks its
  * protocol reach a running tunnel.
  */
-import type { Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Config } from "../../config/config.ts";
 import { encodeKey } from "../../config/key_text.ts";
 import {
-  formatUapiDevice,
   formatUapiResult,
-  parseUapiRequest,
   type UapiDevice,
+  type UapiDeviceChange,
+  uapiDeviceTexts,
   UapiErrno,
   UapiError,
+  type UapiRequest,
+  UapiRequestReader,
 } from "../../config/uapi.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { Journal } from "../journal.ts";
-import { background, guarded } from "../guard.ts";
+import { chunked, paced } from "../pace.ts";
+import { background } from "../guard.ts";
 import { getLogger } from "../logging.ts";
 import { LineSplitter } from "./lines.ts";
 import type { LivePeers } from "./live_peers.ts";
+import type { LocalConnection } from "./local_connection.ts";
 import { LocalSocket } from "./local_socket.ts";
 import { RequestError } from "./protocol.ts";
 import { liveChanges, refuseFixed } from "./uapi_changes.ts";
@@ -28,8 +31,10 @@ import { liveChanges, refuseFixed } from "./uapi_changes.ts";
 const DIRECTORY = "/var/run/wireguard";
 /** Bytes; the longest there is has some 80. */
 const MAX_LINE = 1024;
-/** Lines of a request: `wg setconf` for thousands of peers. */
-const MAX_LINES = 100_000;
+/** Bytes of a request: `wg setconf` for tens of thousands of peers. */
+const MAX_REQUEST = 8 * 1024 * 1024;
+/** Networks that a line of the log names. */
+const MAX_LISTED = 10;
 
 export interface UapiOptions {
   readonly interfaceName: string;
@@ -56,8 +61,7 @@ export async function openUapi(
   journal.makeDirectory(dirname(path));
   const socket = await LocalSocket.listen([path], {
     journal,
-    onConnection: (connection) =>
-      new Conversation(connection, (lines) => answer(lines, options, peers)),
+    onConnection: (connection) => new Conversation(connection, options, peers),
   });
   if (socket === null) {
     getLogger("control").info("{path} is another process's: `wg show` does not know this tunnel", {
@@ -69,69 +73,126 @@ export async function openUapi(
 
 /** What passes on one connection: requests of lines, each ended by an empty one, answered in order. */
 class Conversation {
-  readonly #socket: Socket;
-  readonly #answer: (lines: readonly string[]) => Promise<string>;
+  readonly #connection: LocalConnection;
+  readonly #options: UapiOptions;
+  readonly #peers: LivePeers;
   readonly #splitter = new LineSplitter(MAX_LINE);
-  #lines: string[] = [];
-  #last: Promise<unknown> = Promise.resolve();
+  /** What has come and has not been read yet: no more than a chunk, since no more is taken meanwhile. */
+  #lines: (string | null)[] = [];
+  #reader = new UapiRequestReader();
+  /** Of the request that is being read: its bytes, and what is wrong with it. */
+  #size = 0;
+  #error: unknown = null;
+  #isServing = false;
+  #hasEnded = false;
 
-  constructor(socket: Socket, answer: (lines: readonly string[]) => Promise<string>) {
-    this.#socket = socket;
-    this.#answer = answer;
-    const on = (event: "data" | "end", handler: (chunk: Uint8Array) => void) =>
-      socket.on(event, guarded("control", "serving a connection of `wg`", handler));
-    on("data", (chunk) => this.#splitter.push(chunk).forEach((line) => this.#take(line)));
-    on("end", () => this.#then(() => Promise.resolve(socket.end())));
+  constructor(connection: LocalConnection, options: UapiOptions, peers: LivePeers) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#peers = peers;
+    connection.onData((chunk) => {
+      this.#lines.push(...this.#splitter.push(chunk));
+      this.#serveMore();
+    });
+    connection.onEnd(() => {
+      this.#hasEnded = true;
+      this.#serveMore();
+    });
   }
 
-  #take(line: string | null): void {
-    if (line === null || this.#lines.length === MAX_LINES) {
-      this.#socket.destroy();
-    } else if (line !== "") {
-      this.#lines.push(line);
-    } else {
-      const lines = this.#lines;
-      this.#lines = [];
-      this.#socket.pause();
-      this.#then(async () => {
-        this.#socket.write(await this.#answer(lines));
-        this.#socket.resume();
-      });
+  #serveMore(): void {
+    if (this.#isServing) return;
+    this.#isServing = true;
+    this.#connection.socket.pause();
+    background("control", "answering `wg`", this.#serve());
+  }
+
+  async #serve(): Promise<void> {
+    const connection = this.#connection;
+    for (;;) {
+      const request = await paced(this.#read());
+      if (request === null) break;
+      connection.isBusy = true;
+      for (const text of await this.#answer(request)) await connection.send(text);
+    }
+    connection.isBusy = false;
+    this.#isServing = false;
+    if (this.#hasEnded && this.#lines.length === 0) connection.socket.end();
+    else connection.socket.resume();
+  }
+
+  /** Reads lines up to the end of a request; null where that has not come yet. */
+  *#read(): Generator<
+    void,
+    { readonly request: UapiRequest } | { readonly error: unknown } | null
+  > {
+    const lines = this.#lines;
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index]!;
+      this.#size += (line?.length ?? 0) + 1;
+      if (line === null || this.#size > MAX_REQUEST) {
+        this.#connection.close();
+        break;
+      }
+      if (line !== "") this.#add(line);
+      else if (!this.#reader.isEmpty || this.#error !== null) {
+        this.#lines = lines.slice(index + 1);
+        return this.#end();
+      }
+      yield;
+    }
+    this.#lines = [];
+    return null;
+  }
+
+  #add(line: string): void {
+    try {
+      if (this.#error === null) this.#reader.add(line);
+    } catch (error) {
+      // What is left of the request is read, and its end answered.
+      this.#error = error;
     }
   }
 
-  /** Does this behind all that is to be done before. */
-  #then(work: () => Promise<unknown>): void {
-    this.#last = this.#last.then(work);
-    background("control", "answering `wg`", this.#last);
+  #end(): { readonly request: UapiRequest } | { readonly error: unknown } {
+    const [reader, error] = [this.#reader, this.#error];
+    this.#reader = new UapiRequestReader();
+    this.#size = 0;
+    this.#error = null;
+    return error === null ? { request: reader.end() } : { error };
   }
-}
 
-async function answer(
-  lines: readonly string[],
-  options: UapiOptions,
-  peers: LivePeers,
-): Promise<string> {
-  try {
-    const request = parseUapiRequest(lines);
-    if (request.kind === "get") return formatUapiDevice(await describe(options, peers));
-    const { change } = request;
-    const { config, port, mark } = options;
+  async #answer(
+    read: { readonly request: UapiRequest } | { readonly error: unknown },
+  ): Promise<readonly string[]> {
+    try {
+      if ("error" in read) throw read.error;
+      const { request } = read;
+      if (request.kind === "set") {
+        await this.#change(request.change);
+        return [formatUapiResult(UapiErrno.ok)];
+      }
+      return await paced(chunked(uapiDeviceTexts(await describe(this.#options, this.#peers))));
+    } catch (error) {
+      // `wg` shows no more than the meaning of the number.
+      getLogger("control").warn("`wg` asked for what cannot be: {error}", { error });
+      if (error instanceof UapiError) return [formatUapiResult(error.errno)];
+      if (error instanceof RequestError) return [formatUapiResult(UapiErrno.invalid)];
+      return [formatUapiResult(UapiErrno.failed)];
+    }
+  }
+
+  async #change(change: UapiDeviceChange): Promise<void> {
+    const { config, port, mark } = this.#options;
     refuseFixed(change, { privateKey: config.interface.privateKey, port, mark });
+    await this.#peers.change((before) => liveChanges(change, before));
     const ignored = change.peers.flatMap(({ ignoredIps }) => ignoredIps);
-    await peers.change((before) => liveChanges(change, before));
-    if (ignored.length > 0) {
-      getLogger("control").warn("not carried, as the tunnel has no IPv6: {networks}", {
-        networks: ignored.join(", "),
-      });
-    }
-    return formatUapiResult(UapiErrno.ok);
-  } catch (error) {
-    // `wg` shows no more than the meaning of the number.
-    getLogger("control").warn("`wg` asked for what cannot be: {error}", { error });
-    if (error instanceof UapiError) return formatUapiResult(error.errno);
-    if (error instanceof RequestError) return formatUapiResult(UapiErrno.invalid);
-    return formatUapiResult(UapiErrno.failed);
+    if (ignored.length === 0) return;
+    const more = ignored.length - MAX_LISTED;
+    getLogger("control").warn("not carried, as the tunnel has no IPv6: {networks}{more}", {
+      networks: ignored.slice(0, MAX_LISTED).join(", "),
+      more: more > 0 ? ` and ${more} more` : "",
+    });
   }
 }
 

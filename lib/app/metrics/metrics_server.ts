@@ -21,8 +21,8 @@ const CHECK_INTERVAL = 500;
 
 export interface MetricsServerOptions {
   readonly listen: SocketAddress;
-  /** All metrics as text. */
-  readonly read: () => Promise<string>;
+  /** All metrics as text, in chunks. */
+  readonly read: () => Promise<readonly string[]>;
 }
 
 export class MetricsServer implements Disposable {
@@ -71,7 +71,7 @@ export class MetricsServer implements Disposable {
 async function answer(
   { method, url = "" }: IncomingMessage,
   response: ServerResponse,
-  read: () => Promise<string>,
+  read: () => Promise<readonly string[]>,
 ): Promise<void> {
   const refuse = (status: number, why: string, headers: Record<string, string> = {}) => {
     response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8", ...headers });
@@ -79,15 +79,26 @@ async function answer(
   };
   if (url.split("?")[0] !== PATH) return refuse(404, `Metrics are at ${PATH}`);
   if (method !== "GET") return refuse(405, "Metrics are read by GET", { Allow: "GET" });
-  let text: string;
+  let chunks: readonly string[];
   try {
-    text = await read();
+    chunks = await read();
   } catch {
     // What it died of ends the process, which says so.
     return refuse(503, "The data plane does not answer");
   }
   response.writeHead(200, { "Content-Type": CONTENT_TYPE });
-  response.end(text);
+  for (const chunk of chunks) {
+    if (response.destroyed) return;
+    if (response.write(chunk)) continue;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    response.once("drain", resolve);
+    // Who does not read is closed by the server's time-out.
+    response.once("close", resolve);
+    await promise;
+    response.off("drain", resolve);
+    response.off("close", resolve);
+  }
+  response.end();
 }
 
 /** What keeps the service from listening, for the user; anything else as it is. */

@@ -1,17 +1,18 @@
 /** Owns how a server or client comes to have metrics: what of it goes into them, and how often the data plane is asked. */
 import process from "node:process";
 import type { Config } from "../../config/config.ts";
-import { formatExposition } from "../../metrics/exposition.ts";
+import { expositionLines } from "../../metrics/exposition.ts";
 import { type Snapshot, vpnMetrics } from "../../metrics/vpn_metrics.ts";
 import { VERSION } from "../../version.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { Statistics } from "../data_plane_protocol.ts";
 import { faultCounts } from "../guard.ts";
 import type { Logger } from "../logging.ts";
+import { chunked, paced } from "../pace.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { shared } from "./shared.ts";
 
-/** ms for which statistics are good for another scrape, so that no number of scrapers keeps the data plane from its work. */
+/** ms for which an answer is good for another scrape, so that no number of scrapers keeps the data plane from its work. */
 const LIFETIME = 250;
 
 export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" | "aead"> {
@@ -32,13 +33,13 @@ export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" 
 export async function serveMetrics(options: MetricsOptions): Promise<MetricsServer | null> {
   const { config: { interface: { metrics } }, dataPlane, logger } = options;
   if (metrics === null) return null;
-  const statistics = shared(() => dataPlane.statistics(), {
-    lifetime: LIFETIME,
-    now: () => performance.now(),
-  });
+  const read = async () => {
+    const families = vpnMetrics(snapshot(await dataPlane.statistics(), options));
+    return await paced(chunked(expositionLines(families)));
+  };
   const server = await MetricsServer.open({
     listen: metrics,
-    read: async () => formatExposition(vpnMetrics(snapshot(await statistics(), options))),
+    read: shared(read, { lifetime: LIFETIME, now: () => performance.now() }),
   });
   logger.info("metrics are at http://{address}:{port}/metrics", {
     address: formatIpv4(metrics.address),

@@ -1,5 +1,6 @@
 /** Shows what changes make of the peers of a running tunnel. */
 import { changedPeers, type LivePeer } from "../../../lib/app/control/live_peers.ts";
+import { atOnce } from "../../../lib/app/pace.ts";
 import { encodeKey } from "../../../lib/config/key_text.ts";
 import { formatCidr, parseCidr } from "../../../lib/wire/ipv4_text.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
@@ -31,20 +32,20 @@ function networks(peers: ReadonlyMap<string, LivePeer>): Record<string, string[]
 }
 
 Deno.test("changedPeers() adds, replaces and removes, in order", () => {
-  const changed = changedPeers(PEERS, [
+  const changed = atOnce(changedPeers(PEERS, [
     { kind: "put", peer: peer(3, "10.0.0.3/32") },
     { kind: "put", peer: peer(1, "10.0.0.9/32") },
     { kind: "remove", publicKey: key(2) },
     { kind: "remove", publicKey: key(7) },
-  ]);
+  ]));
   assertEquals(networks(changed), { 1: ["10.0.0.9/32"], 3: ["10.0.0.3/32"] });
   assertEquals(networks(PEERS), { 1: ["10.0.0.1/32", "10.1.0.0/16"], 2: ["10.0.0.2/32"] });
 });
 
 Deno.test("changedPeers() gives a network to whom it was given last, and no wider or narrower one", () => {
-  const changed = changedPeers(PEERS, [
+  const changed = atOnce(changedPeers(PEERS, [
     { kind: "put", peer: peer(3, "10.1.0.0/16", "10.0.0.0/24") },
-  ]);
+  ]));
   assertEquals(networks(changed), {
     1: ["10.0.0.1/32"],
     2: ["10.0.0.2/32"],
@@ -71,7 +72,7 @@ Deno.test("changedPeers() looks at each peer's networks a few times, however man
   const all = Array.from({ length: 6_000 }, (_, index) => counted(index, reads));
   const before = new Map(all.map((each) => [encodeKey(each.publicKey), each]));
   const changes = all.map((each) => ({ kind: "put", peer: each }) as const);
-  const changed = changedPeers(before, changes);
+  const changed = atOnce(changedPeers(before, changes));
   assertEquals(changed.size, 6_000);
   assert(reads.count <= 3 * 6_000, `${reads.count} reads`);
 });

@@ -232,3 +232,76 @@ function leaveSocket(path: string): void {
   assertEquals(symbols.bind(fd, address, address.length), 0);
   symbols.close(fd);
 }
+
+/** Connections that say nothing, or only a part of a request. */
+async function silent(path: string, count: number): Promise<Deno.UnixConn[]> {
+  const connections: Deno.UnixConn[] = [];
+  for (let i = 0; i < count; i++) {
+    const connection = await Deno.connect({ transport: "unix", path });
+    if (i % 2 === 0) await connection.write(new TextEncoder().encode('{"id":1,'));
+    connections.push(connection);
+  }
+  return connections;
+}
+
+/** Waits for the end of a connection. */
+async function untilClosed(connection: Deno.UnixConn): Promise<void> {
+  const buffer = new Uint8Array(1024);
+  try {
+    while (await connection.read(buffer) !== null);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+  }
+}
+
+hostTest(
+  "connections that ask nothing do not shut out who does: the oldest of them is closed",
+  async () => {
+    await withServer(async (path) => {
+      const connections = await silent(path, 32);
+      const asking = await ControlClient.connect(INTERFACE);
+      let begun = false;
+      const going = asking.request("forever", {}, { onEvent: () => begun = true });
+      // Who is being answered is never the one to go.
+      for (let i = 0; i < 40; i++) {
+        using client = await ControlClient.connect(INTERFACE);
+        assertEquals(await client.request("echo", { i }), { i });
+        connections.push(...await silent(path, 1));
+      }
+      await untilClosed(connections[0]!);
+      assert(begun);
+      asking.end();
+      await going;
+      asking[Symbol.dispose]();
+      for (const connection of connections) connection.close();
+    });
+  },
+);
+
+hostTest(
+  "a connection is closed that asks nothing for half a minute, or does not read its answer",
+  async () => {
+    const realSetTimeout = globalThis.setTimeout;
+    // For tests to be quick, only the limits of connections come sooner.
+    globalThis.setTimeout =
+      ((handler: () => void, ms?: number) =>
+        realSetTimeout(handler, ms === 30_000 ? 100 : ms)) as typeof setTimeout;
+    try {
+      await withServer(async (path) => {
+        const [nothing, part] = await silent(path, 2);
+        await untilClosed(nothing!);
+        await untilClosed(part!);
+        const deaf = await Deno.connect({ transport: "unix", path });
+        await deaf.write(
+          new TextEncoder().encode('{"id":1,"method":"count","params":{"to":300000}}\n'),
+        );
+        // It is closed while it still has not read: what was on its way is all that comes.
+        await new Promise((resolve) => realSetTimeout(resolve, 300));
+        await untilClosed(deaf);
+        for (const connection of [nothing!, part!, deaf]) connection.close();
+      });
+    } finally {
+      globalThis.setTimeout = realSetTimeout;
+    }
+  },
+);

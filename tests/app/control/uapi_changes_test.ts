@@ -1,11 +1,17 @@
 /** Shows what `wg set`, `wg setconf` and `wg syncconf` lead to. */
 import type { LivePeer } from "../../../lib/app/control/live_peers.ts";
-import { liveChanges, refuseFixed } from "../../../lib/app/control/uapi_changes.ts";
+import {
+  liveChanges as liveChangesInSteps,
+  refuseFixed,
+} from "../../../lib/app/control/uapi_changes.ts";
+import { atOnce } from "../../../lib/app/pace.ts";
 import { encodeKey } from "../../../lib/config/key_text.ts";
 import { parseUapiRequest, type UapiDeviceChange, UapiError } from "../../../lib/config/uapi.ts";
 import { formatCidr, parseCidr } from "../../../lib/wire/ipv4_text.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 
+const liveChanges = (...args: Parameters<typeof liveChangesInSteps>) =>
+  atOnce(liveChangesInSteps(...args));
 const key = (number: number) => new Uint8Array(32).fill(number);
 const hex = (number: number) => key(number).toHex();
 const FIXED = { privateKey: key(9), port: 51820, mark: 77 };

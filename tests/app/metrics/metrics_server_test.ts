@@ -13,7 +13,10 @@ const REQUEST = `GET /metrics HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
 const TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 function open(read = () => Promise.resolve("vpn_up 1\n")): Promise<MetricsServer> {
-  return MetricsServer.open({ listen: { address: ADDRESS, port: PORT }, read });
+  return MetricsServer.open({
+    listen: { address: ADDRESS, port: PORT },
+    read: async () => [await read()],
+  });
 }
 
 async function get(path: string, init: RequestInit = {}) {
@@ -114,7 +117,7 @@ hostTest(
 hostTest("MetricsServer.open() says who has the port, and which address is not there", async () => {
   const usage = async (listen: { address: number; port: number }) => {
     const error = await assertRejects(
-      () => MetricsServer.open({ listen, read: () => Promise.resolve("") }),
+      () => MetricsServer.open({ listen, read: () => Promise.resolve([]) }),
       AppError,
     );
     assertEquals(error.exitCode, ExitCode.usage);
@@ -153,3 +156,18 @@ hostTest(
     }
   },
 );
+
+hostTest("an answer of many chunks comes whole, also to who reads it slowly", async () => {
+  const chunks = Array.from({ length: 400 }, (_, i) => `${i}\n`.padStart(20_000, "."));
+  using _server = await MetricsServer.open({
+    listen: { address: ADDRESS, port: PORT },
+    read: () => Promise.resolve(chunks),
+  });
+  const response = await fetch(`http://${HOST}:${PORT}/metrics`);
+  let text = "";
+  for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  assertEquals(text, chunks.join(""));
+});

@@ -1,0 +1,78 @@
+/**
+ * Pace of long work on the main thread: it is done in slices of a few milliseconds, between which all others have their turn.
+ * So no request, however many peers it is about, keeps anybody waiting for longer.
+ *
+ * Work is a generator that yields often, where it may be interrupted; it knows of no time itself.
+ */
+
+/** ms of a slice; what is between two yields comes on top. */
+const SLICE = 10;
+
+export interface PaceOptions {
+  /** Monotonic ms. */
+  readonly now?: () => number;
+  /** Resolves when all that waits has had its turn. */
+  readonly rest?: () => Promise<void>;
+}
+
+/** Does work in slices; yields what is between two steps, which is nobody's. */
+export async function paced<Result>(
+  work: Generator<unknown, Result>,
+  { now = () => performance.now(), rest = nextTurn }: PaceOptions = {},
+): Promise<Result> {
+  let end = now() + SLICE;
+  for (;;) {
+    const step = work.next();
+    if (step.done) return step.value;
+    if (now() < end) continue;
+    await rest();
+    end = now() + SLICE;
+  }
+}
+
+/** Does work at once, where it is known to be little. */
+export function atOnce<Result>(work: Generator<unknown, Result>): Result {
+  for (;;) {
+    const step = work.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** Turns each item into another, in steps. */
+export function* mapped<Item, Result>(
+  items: Iterable<Item>,
+  convert: (item: Item) => Result,
+): Generator<void, Result[]> {
+  const results: Result[] = [];
+  for (const item of items) {
+    results.push(convert(item));
+    yield;
+  }
+  return results;
+}
+
+/** Characters of a chunk. */
+const CHUNK = 32 * 1024;
+
+/** Joins pieces of text to chunks that can be written one by one, in steps: megabytes at once take long to encode. */
+export function* chunked(pieces: Iterable<string>): Generator<void, string[]> {
+  const chunks: string[] = [];
+  let text: string[] = [];
+  let length = 0;
+  for (const piece of pieces) {
+    text.push(piece);
+    length += piece.length;
+    if (length >= CHUNK) {
+      chunks.push(text.join(""));
+      text = [];
+      length = 0;
+    }
+    yield;
+  }
+  if (length > 0) chunks.push(text.join(""));
+  return chunks;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
