@@ -3,6 +3,7 @@
  * bounded in time and packets, and prints what held. Needs root and `/dev/net/tun`.
  */
 import { writeText } from "../../lib/app/output.ts";
+import { apart } from "../support/apart.ts";
 import { isInstalled, missingPrerequisite, Topology } from "../support/net.ts";
 import type { Attack, Outcome } from "./attack.ts";
 import { CLOSED_ATTACKS } from "./closed.ts";
@@ -25,6 +26,8 @@ const ATTACKS: readonly Attack[] = [
 const TIME_LIMIT_MS = 240_000;
 /** How much of their length the attacks of a quick run have. */
 const QUICK = 0.1;
+/** Says that the run-time folders are its own already. */
+const APART = "--apart";
 
 interface Row {
   readonly attack: Attack;
@@ -64,19 +67,31 @@ function report(rows: readonly Row[]): void {
   }
 }
 
+/** Runs this again with run-time folders of its own: other instances on this machine are not attacked, nor in the way. */
+async function runApart(args: readonly string[]): Promise<number> {
+  const self = new URL(import.meta.url).pathname;
+  const [program, ...rest] = apart([
+    ...[Deno.execPath(), "run", "--quiet", "--allow-all", self, APART],
+    ...args,
+  ]);
+  const { code } = await new Deno.Command(program!, { args: rest }).spawn().status;
+  return code;
+}
+
 async function main(args: readonly string[]): Promise<number> {
   const missing = missingPrerequisite();
   if (missing !== null) {
     print(`Cannot attack: ${missing}`);
     return 5;
   }
-  const names = args.filter((arg) => arg !== "--quick");
+  const names = args.filter((arg) => !arg.startsWith("--"));
   const unknown = names.find((name) => !ATTACKS.some((attack) => attack.name === name));
   if (unknown !== undefined) {
     print(`There is no attack "${unknown}". The attacks are:`);
     for (const { name, title } of ATTACKS) print(`  ${name.padEnd(18)} ${title}`);
     return 2;
   }
+  if (!args.includes(APART)) return await runApart(args);
   const scale = args.includes("--quick") ? QUICK : 1;
   const rows: Row[] = [];
   for (const attack of ATTACKS) {

@@ -1,4 +1,5 @@
 /** Owns the steps of `deno task test`, in their order: what each runs, how long it may take, what it counts as. */
+import { apart } from "../support/apart.ts";
 import { missingPrerequisite } from "../support/net.ts";
 import { installPeers } from "./peers.ts";
 import { runStreamed } from "./streamed_command.ts";
@@ -102,13 +103,6 @@ interface TestRun {
   readonly isApart?: boolean;
 }
 
-/** Runs its arguments with folders of its own in place of those that all of the machine's processes share. */
-const APART = `
-for folder in /run/netns /run/vpn /run/wireguard /run/vpn-tests; do
-  mkdir -p $folder && mount -t tmpfs -o mode=755 tmpfs $folder
-done
-TMPDIR=/run/vpn-tests exec "$@"`;
-
 function tests(name: string, title: string, run: TestRun): Step {
   return { name, title, run: (say) => runTests(say, run) };
 }
@@ -182,11 +176,11 @@ async function runTests(
 ): Promise<StepResult> {
   const output = new TestOutput();
   using log = openLog(args.at(-1)!);
-  const test = ["test", "--quiet", "--no-check", "--allow-all", ...args];
-  const apart = ["--mount", "--propagation", "private", "sh", "-ec", APART, "sh", Deno.execPath()];
+  const test = [Deno.execPath(), "test", "--quiet", "--no-check", "--allow-all", ...args];
+  const [program, ...rest] = isApart ? apart(test) : test;
   const { code, timedOut } = await runStreamed({
-    program: isApart ? "unshare" : Deno.execPath(),
-    args: isApart ? [...apart, ...test] : test,
+    program: program!,
+    args: rest,
     timeout,
     env: { VPN_SEED: `${SEED}` },
     onLine(line) {
