@@ -24,6 +24,7 @@ import {
   responseCode,
   truncated,
 } from "./message.ts";
+import { QuestionBudget } from "./query_budget.ts";
 import { type Exchange, Upstream, type UpstreamOptions } from "./upstream.ts";
 
 /** Queries that wait for an answer at one time, and so the most sockets to upstreams. */
@@ -68,6 +69,8 @@ export interface ForwarderCounts {
   hits: number;
   /** Those that joined an equal question under way. */
   merged: number;
+  /** Those that would have been more questions upstream than their client may ask. */
+  overBudget: number;
   /** Those that lost their place to another query. */
   evicted: number;
   /** Messages that came for an answer and were none: late, broken or forged. */
@@ -79,6 +82,7 @@ export class Forwarder {
     queries: 0,
     hits: 0,
     merged: 0,
+    overBudget: 0,
     evicted: 0,
     wrongAnswers: 0,
   };
@@ -86,6 +90,7 @@ export class Forwarder {
   readonly #upstreams: readonly Upstream[];
   readonly #cache = new DnsCache();
   readonly #pending = new Map<string, PendingQuestion>();
+  readonly #budget = new QuestionBudget();
   readonly #waiting: FairShares<Client, Waiter>;
 
   constructor(options: ForwarderOptions) {
@@ -142,6 +147,10 @@ export class Forwarder {
     { parsed, client }: { parsed: Parsed; client: Client },
   ): Promise<Answer | null> {
     const known = this.#pending.get(key);
+    if (known === undefined && !this.#budget.take(client, this.#options.now())) {
+      this.counts.overBudget++;
+      return Promise.resolve(null);
+    }
     const question = known ?? { key, waiters: new Set(), isCancelled: false, exchange: null };
     const { promise, resolve } = Promise.withResolvers<Answer | null>();
     let place: Place<Client, Waiter> | null = null;

@@ -1,18 +1,77 @@
-/** Query budget: how many queries a client may ask in a second, so that none of them takes all of the proxy's time. */
+/**
+ * Query budgets: how many queries a client may ask in a second, so that none takes all of the proxy's time; and how many of
+ * them may become questions upstream, as public resolvers cut off whoever asks more than some 1,500 a second: that would be
+ * the gateway, and so everybody behind it.
+ */
 import type { Client } from "./cache.ts";
 
-/** Queries a second: of a site with hundreds of people behind one client; a tenth of what one thread answers. */
-const RATE = 2_000;
-/** Queries at once. */
-const BURST = 4_000;
+/** Queries a second and at once: of a site with hundreds of people behind one client; a tenth of what one thread answers. */
+const QUERIES = { rate: 2_000, burst: 4_000 };
+/** Questions upstream that each client has for itself, a second and at once. */
+const OWN_QUESTIONS = { rate: 200, burst: 500 };
+/** Those of all clients. */
+const ALL_QUESTIONS = { rate: 1_000, burst: 2_000 };
 /** Clients that are remembered; one that is forgotten starts with a full budget. */
 const MAX_CLIENTS = 16_384;
+
+interface Rate {
+  /** A second. */
+  readonly rate: number;
+  readonly burst: number;
+}
+
+class Bucket {
+  readonly #rate: Rate;
+  #left: number;
+  /** Monotonic ms. */
+  #filledAt: number;
+
+  constructor(rate: Rate, now: number) {
+    this.#rate = rate;
+    this.#left = rate.burst;
+    this.#filledAt = now;
+  }
+
+  /** What is left. */
+  fill(now: number): number {
+    const { rate, burst } = this.#rate;
+    const elapsed = Math.max(0, now - this.#filledAt);
+    this.#left = Math.min(burst, this.#left + elapsed * rate / 1000);
+    this.#filledAt = now;
+    return this.#left;
+  }
+
+  take(): void {
+    this.#left = Math.max(0, this.#left - 1);
+  }
+}
+
+/** A bucket for each client; those that were made first are forgotten first. */
+class Buckets {
+  readonly #rate: Rate;
+  readonly #buckets = new Map<Client, Bucket>();
+
+  constructor(rate: Rate) {
+    this.#rate = rate;
+  }
+
+  of(client: Client, now: number): Bucket {
+    let bucket = this.#buckets.get(client);
+    if (bucket === undefined) {
+      if (this.#buckets.size >= MAX_CLIENTS) {
+        this.#buckets.delete(this.#buckets.keys().next().value!);
+      }
+      bucket = new Bucket(this.#rate, now);
+      this.#buckets.set(client, bucket);
+    }
+    return bucket;
+  }
+}
 
 export class QueryBudget {
   /** Queries refused so far. */
   refused = 0;
-  /** Oldest first. */
-  readonly #clients = new Map<Client, { left: number; filledAt: number }>();
+  readonly #clients = new Buckets(QUERIES);
 
   /**
    * Takes one query from a client's budget.
@@ -21,22 +80,35 @@ export class QueryBudget {
    * @returns whether there was one
    */
   take(client: Client, now: number): boolean {
-    let budget = this.#clients.get(client);
-    if (budget === undefined) {
-      if (this.#clients.size >= MAX_CLIENTS) {
-        this.#clients.delete(this.#clients.keys().next().value!);
-      }
-      budget = { left: BURST, filledAt: now };
-      this.#clients.set(client, budget);
-    }
-    const elapsed = Math.max(0, now - budget.filledAt);
-    budget.left = Math.min(BURST, budget.left + elapsed * RATE / 1000);
-    budget.filledAt = now;
-    if (budget.left < 1) {
+    const bucket = this.#clients.of(client, now);
+    if (bucket.fill(now) < 1) {
       this.refused++;
       return false;
     }
-    budget.left--;
+    bucket.take();
+    return true;
+  }
+}
+
+export class QuestionBudget {
+  readonly #clients = new Buckets(OWN_QUESTIONS);
+  #all: Bucket | null = null;
+
+  /**
+   * Takes one question upstream: from the client's own budget, which is its whatever others do; beyond it, from what nobody
+   * uses.
+   *
+   * @param now monotonic ms
+   * @returns whether there was one
+   */
+  take(client: Client, now: number): boolean {
+    this.#all ??= new Bucket(ALL_QUESTIONS, now);
+    const own = this.#clients.of(client, now);
+    const all = this.#all.fill(now);
+    if (own.fill(now) >= 1) own.take();
+    // The other half is for those who have not used up their own.
+    else if (all <= ALL_QUESTIONS.burst / 2) return false;
+    this.#all.take();
     return true;
   }
 }

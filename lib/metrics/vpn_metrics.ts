@@ -58,8 +58,9 @@ export interface Snapshot {
     /** Answered from the cache; joined an equal question under way. */
     readonly hits: number;
     readonly merged: number;
-    /** Of clients with too many in a second; of those with the most under way. */
+    /** Of clients with too many in a second; with too many upstream; with the most under way. */
     readonly refused: number;
+    readonly overBudget: number;
     readonly evicted: number;
     readonly evictedConnections: number;
     readonly wrongAnswers: number;
@@ -216,7 +217,11 @@ function natMetrics(
 }
 
 function dnsMetrics(dns: NonNullable<Snapshot["dns"]>): MetricFamily[] {
-  const unanswered = { rate: dns.refused, evicted: dns.evicted };
+  const unanswered = {
+    rate: dns.refused,
+    upstream_rate: dns.overBudget,
+    evicted: dns.evicted,
+  };
   return [
     counter("vpn_dns_queries_total", "Queries to the DNS proxy.", [{ value: dns.queries }]),
     counter("vpn_dns_cache_hits_total", "Queries to the DNS proxy answered from its cache.", [
@@ -229,7 +234,8 @@ function dnsMetrics(dns: NonNullable<Snapshot["dns"]>): MetricFamily[] {
     ),
     counter(
       "vpn_dns_refused_queries_total",
-      "Queries to the DNS proxy not answered: too many of one client in a second (rate), or under way (evicted).",
+      "Queries to the DNS proxy not answered: too many of one client in a second (rate), in a second upstream " +
+        "(upstream_rate), or under way (evicted).",
       Object.entries(unanswered).map(([reason, value]) => ({ labels: { reason }, value })),
     ),
     counter(

@@ -382,7 +382,7 @@ const voidless: Script = ({ query }) =>
 Deno.test("a client's unanswered questions are refused to nobody else: it loses its own oldest", async () => {
   const script = new Stage(voidless);
   const outcomes: (number | null)[] = [];
-  const flood = Array.from({ length: 5_000 }, async (_, i) => {
+  const flood = Array.from({ length: 900 }, async (_, i) => {
     const answer = await script.ask(buildQuery({ name: `void${i}.example` }), {
       client: "hostile",
     });
@@ -416,6 +416,23 @@ Deno.test("a client's unanswered questions are refused to nobody else: it loses 
   for (const answer of await Promise.all(honest)) {
     assertEquals(responseCode(parse(answer!)!.flags), 0);
   }
+});
+
+Deno.test("a client's flood of names becomes no flood upstream, and takes nobody else's questions", async () => {
+  const script = new Stage(voidless);
+  let honest = 0;
+  for (let i = 0; i < 60_000; i++) {
+    script.clock.advance(0.1);
+    script.ask(buildQuery({ name: `void${i}.example` }), { client: "hostile" });
+    if (i % 100 !== 0) continue;
+    const query = buildQuery({ name: `good${i}.example` });
+    assertEquals(await script.ask(query, { client: "honest" }), answerTo(query));
+    honest++;
+  }
+  // Six seconds at 1,000 in each, and what may be asked at once.
+  const asked = script.exchanges.length;
+  assert(asked <= 8_100, `${asked} questions upstream`);
+  assertEquals(script.forwarder.counts.overBudget, 60_000 + honest - asked);
 });
 
 Deno.test("a question that several wait for is given up when the last of them has lost its place", async () => {

@@ -1,5 +1,5 @@
 /** Tests of `lib/dns/query_budget.ts`: how many queries a client has, and that they are its own. */
-import { QueryBudget } from "../../lib/dns/query_budget.ts";
+import { QueryBudget, QuestionBudget } from "../../lib/dns/query_budget.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 
 Deno.test("a client's flood takes its own budget and nobody else's", () => {
@@ -23,4 +23,18 @@ Deno.test("a budget fills again, also when the clock was asked out of order", ()
     true,
     false,
   ]);
+});
+
+Deno.test("a client alone has what others do not use, and each has its own whatever others do", () => {
+  const budget = new QuestionBudget();
+  const taken = (client: string, count: number, now: number) =>
+    Array.from({ length: count }, () => budget.take(client, now)).filter((each) => each).length;
+  assertEquals(taken("large", 10_000, 0), 1_000);
+  for (let i = 0; i < 10; i++) assertEquals(taken(`small ${i}`, 500, 0), 500);
+  assertEquals(taken("large", 10_000, 0), 0);
+  // Half a second: the common one is not half full, so that there is its own alone.
+  assertEquals(taken("large", 10_000, 500), 100);
+  assertEquals(taken("small 0", 10_000, 500), 100);
+  // Three seconds later it is full, and its own has as much as comes in them.
+  assertEquals(taken("large", 10_000, 3_500), 1_000);
 });

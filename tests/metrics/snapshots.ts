@@ -30,6 +30,7 @@ export const GATEWAY: Snapshot = {
     hits: 40,
     merged: 5,
     refused: 7,
+    overBudget: 4,
     evicted: 3,
     evictedConnections: 2,
     wrongAnswers: 9,

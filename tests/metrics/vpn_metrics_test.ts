@@ -49,7 +49,11 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_dns_queries_total: [[{}, 100]],
     vpn_dns_cache_hits_total: [[{}, 40]],
     vpn_dns_merged_queries_total: [[{}, 5]],
-    vpn_dns_refused_queries_total: [[{ reason: "rate" }, 7], [{ reason: "evicted" }, 3]],
+    vpn_dns_refused_queries_total: [
+      [{ reason: "rate" }, 7],
+      [{ reason: "upstream_rate" }, 4],
+      [{ reason: "evicted" }, 3],
+    ],
     vpn_dns_evicted_connections_total: [[{}, 2]],
     vpn_dns_wrong_answers_total: [[{}, 9]],
     vpn_internal_errors_total: [[{ entry: "answering a DNS query" }, 3]],
