@@ -1,6 +1,6 @@
 /** Tests of a relay's two ends together (`lib/app/relay`): flows, their connections, and what becomes of both in time. */
 import { assert, assertEquals } from "../support/assert.ts";
-import { RST, SYN } from "../carrier/world.ts";
+import { ACK, build, PSH, RST, SYN } from "../carrier/world.ts";
 import { RelayWorld } from "./support/relay_world.ts";
 import { hostTest } from "../support/permissions.ts";
 
@@ -207,4 +207,31 @@ hostTest("while the way out is full, nothing is read, and nothing that waits is 
   world.settle();
   assertEquals(world.received(world.service).map(({ text }) => text), ["one", "two", "three"]);
   assertEquals([world.near.link.blockedFd, world.near.dropped], [-1, {}]);
+});
+
+Deno.test("a flow whose connection a forger has broken has another one within seconds", () => {
+  using world = new RelayWorld();
+  const client = world.socket();
+  assert(world.exchange(client, "hello") !== null);
+  const [session] = world.near.link.carrier.sessions;
+  const { localPort, sndNxt, rcvMax } = session!;
+  // Whoever knows the numbers, which only those on the path do, moves the far end away.
+  world.far.wire.arriving.push(build({
+    flags: PSH | ACK,
+    sourcePort: localPort,
+    seq: sndNxt + 900_000,
+    ack: rcvMax,
+    payload: new Uint8Array(10),
+  }));
+  world.settle();
+  assertEquals(world.exchange(client, "nothing comes back"), null);
+  for (let ms = 0; ms < 8_000; ms += 200) {
+    world.send(client, `after ${ms}`);
+    world.advance(200);
+    for (const { port } of world.received(world.service)) world.send(world.service, "answer", port);
+    world.settle();
+  }
+  world.received(client);
+  assert(world.exchange(client, "again") !== null);
+  assertEquals(connectionsBegun(world), 2);
 });
