@@ -187,20 +187,30 @@ export class Connection {
   }
 
   async #connectAgain(dataPlane: DataPlaneHandle): Promise<void> {
-    const { config, mark, nameServers, carriers } = this.#options;
-    const { endpoint } = config.server;
-    const timeout = config.interface.connectTimeout;
+    const { logger } = this.#options;
     for (let attempt = 0;; attempt++) {
-      const last = this.#address;
-      this.#address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
-      this.#way = this.#options.traceOf(this.#address);
-      carriers.follow(this.#place);
-      dataPlane.setEndpoint(this.#place);
-      if (await this.connect(dataPlane, performance.now() + timeout)) return;
+      try {
+        if (await this.#tryToConnect(dataPlane)) return;
+      } catch (error) {
+        // The host's network may be in the midst of a change: that ends one attempt, and not the tunnel.
+        logger.warn("cannot connect now: {error}", { error });
+      }
       // An answer may come in the pause as well: the protocol's own repetitions go on.
       const pause = reconnectPause(attempt, Math.random());
       if (await this.#isConnectedBy(performance.now() + pause)) return;
     }
+  }
+
+  async #tryToConnect(dataPlane: DataPlaneHandle): Promise<boolean> {
+    const { config, mark, nameServers, carriers } = this.#options;
+    const { endpoint } = config.server;
+    const timeout = config.interface.connectTimeout;
+    const last = this.#address;
+    this.#address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
+    this.#way = this.#options.traceOf(this.#address);
+    carriers.follow(this.#place);
+    dataPlane.setEndpoint(this.#place);
+    return await this.connect(dataPlane, performance.now() + timeout);
   }
 
   async #isConnectedBy(deadline: number): Promise<boolean> {

@@ -264,6 +264,7 @@ export class DataPlaneHandle {
   }
 
   #send(command: Command): void {
+    if (this.#isClosed) return;
     this.#unsent.push(new TextEncoder().encode(JSON.stringify(command)));
     if (this.#unsent.length === 1) this.#sendAll();
   }
