@@ -6,15 +6,16 @@
  * where the environment says instead. Either opens its socket on this thread, so in this thread's network namespace.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { SocketAddress } from "../../config/config.ts";
 import { CONTENT_TYPE } from "../../metrics/exposition.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { AppError, ExitCode } from "../errors.ts";
 import { guarded } from "../guard.ts";
 import { listenerOn } from "../port_safety.ts";
+import { ConnectionShares } from "./connection_shares.ts";
 
 const PATH = "/metrics";
-const MAX_CONNECTIONS = 16;
 /** ms that a request may take to arrive, that a connection may be idle, and that who asked may leave the answer unread. */
 const TIMEOUT = 3_000;
 const CHECK_INTERVAL = 500;
@@ -50,11 +51,22 @@ export class MetricsServer implements Disposable {
       guarded(
         "control",
         "answering a request for metrics",
-        (request: IncomingMessage, response: ServerResponse) => answer(request, response, read),
+        async (request: IncomingMessage, response: ServerResponse) => {
+          shares.begin(request.socket);
+          try {
+            await answer(request, response, read);
+          } finally {
+            shares.end(request.socket);
+          }
+        },
       ),
     );
+    const shares = new ConnectionShares();
+    server.on(
+      "connection",
+      guarded("control", "taking a connection for metrics", (socket: Socket) => shares.add(socket)),
+    );
     server.timeout = TIMEOUT;
-    server.maxConnections = MAX_CONNECTIONS;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once("error", (error) => reject(explained(error, listen)));
     server.listen({ host: formatIpv4(listen.address), port: listen.port }, resolve);
