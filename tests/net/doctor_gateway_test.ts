@@ -233,8 +233,11 @@ netTest(
 
 netTest("ip_forward that was set back under a running gateway is found", async (topology) => {
   const network = await GatewayNetwork.lay(topology);
-  await network.start({ Egress: "kernel" });
-  await network.gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"]);
+  const process = await network.start({ Egress: "kernel" });
+  // Once only, and the gateway would set it again.
+  const off = "echo 0 >/proc/sys/net/ipv4/ip_forward";
+  network.gateway.spawn(["sh", "-c", `while :; do ${off}; sleep 0.05; done`]);
+  await process.waitFor(/the tunnel is degraded, without \S+ip_forward/, 15_000);
   const report = await examine(network.gateway, network.config({ Egress: "kernel" }));
   const remedy = report.expect("forwarding", { status: "fail", why: /ip_forward is 0/ });
   assertStringIncludes(remedy, "`sysctl -w net.ipv4.ip_forward=1`");

@@ -63,10 +63,12 @@ netTest(
       /is blocked while the tunnel is up/,
     );
 
-    await startVpn("client", client, full());
+    const process = await startVpn("client", client, full());
     assertMatch((await examine(client, full())).finding("ipv6-leak").why, /is blocked$/);
-    await client.output(["ip", "-6", "rule", "flush"]);
-    await client.output(["ip", "-6", "rule", "add", "table", "main"]);
+    // Once only, and the client would put it back.
+    const rule = "ip -6 rule del table 51820 2>/dev/null";
+    client.spawn(["sh", "-c", `while :; do ${rule}; sleep 0.05; done`]);
+    await process.waitFor(/the tunnel is degraded, without routing rule/, 15_000);
     (await examine(client, full())).expect("ipv6-leak", {
       status: "fail",
       why: /the rule that blocks it is gone/,
