@@ -451,6 +451,42 @@ Deno.test("a question that several wait for is given up when the last of them ha
   assertEquals(script.open, 512);
 });
 
+Deno.test("no bytes of clients or upstreams end anything, and what is answered is a message", async () => {
+  const random = new Random(11);
+  const script = new Stage(({ query }) => {
+    const answers = [
+      answerTo(query),
+      buildAnswer(query, { answers: [{ type: 5, data: [1, 97, 0xc0, 12] }] }),
+    ];
+    return Array.from({ length: 3 }, () => {
+      const message = random.mutate(random.pick(answers), 6);
+      // Some with the right id and name, so that more than their head is read.
+      if (random.below(2) === 0) message.set(query.subarray(0, Math.min(30, message.length)));
+      return message;
+    });
+  });
+  const queries = [
+    buildQuery({ name: "www.Some-name.example" }),
+    buildQuery({ udpSize: 1232, dnssecOk: true }),
+  ];
+  let answered = 0;
+  for (let round = 0; round < 5_000; round++) {
+    script.clock.advance(5);
+    const query = round % 10 === 0
+      ? random.bytes(random.below(80))
+      : random.mutate(random.pick(queries), 4);
+    const transport = random.pick(["udp", "tcp"] as const);
+    const answer = await script.ask(query, { transport });
+    if (answer === null) continue;
+    answered++;
+    assertEquals([answer[0], answer[1]], [query[0], query[1]]);
+    assert((answer[2]! & 0x80) !== 0);
+    if (parse(query) !== null) assert(parse(answer) !== null);
+  }
+  assert(answered > 1_000, `${answered} were answered`);
+  assertEquals(script.errors, []);
+});
+
 /** Lets all promises go on that can. */
 async function settled(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 0));
