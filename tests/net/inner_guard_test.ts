@@ -116,3 +116,36 @@ netTest("the inner guard is made for all inner addresses, as `nft` lists it", as
       `${silence("10.66.77.1")}${silence("10.66.78.1")}} }`,
   );
 }, { programs: PROGRAMS });
+
+netTest(
+  "a host without nftables is warned of what is open, and nothing is noted to be undone",
+  async (topology) => {
+    const namespace = topology.namespace("host");
+    const script = `
+    import { guardInnerAddresses } from "${new URL(
+      "../../lib/app/inner_guard.ts",
+      import.meta.url,
+    )}";
+    guardInnerAddresses({
+      interfaceName: "vpn0",
+      addresses: [{ address: 0x0a424d01, prefixLength: 24 }],
+      journal: { make: () => console.log("noted") },
+      logger: { warn: (text, { addresses, error }) => console.log(text, addresses, error.message) },
+    });`;
+    // Without the capability, the kernel refuses as one without nftables does.
+    const without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+    const said = await namespace.output([
+      ...without,
+      Deno.execPath(),
+      "eval",
+      "--no-check",
+      script,
+    ]);
+    assertMatch(
+      said,
+      /^neighbours on every link reach the services at [^\n]+ 10\.66\.77\.1 Cannot /,
+    );
+    assertEquals(said.includes("noted"), false);
+  },
+  { programs: ["setpriv"] },
+);
