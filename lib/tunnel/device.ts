@@ -253,7 +253,10 @@ export class Device {
       this.initiate(peer, now);
     }
     if (packetLength === 0) {
-      if (peer.watch?.keepaliveReceived(peer, now)) this.sendKeepalive(peer, now);
+      const { hasOddCounter } = this.#transport;
+      if (peer.watch?.keepaliveReceived(peer, hasOddCounter, now)) {
+        this.sendKeepalive(peer, now, true);
+      }
       return 0;
     }
     if (view.getUint8(packet) === 0) {
@@ -432,8 +435,8 @@ export class Device {
     this.#sendData(peer, keypair, offset, length, now);
   }
 
-  /** Sends an empty packet, which tells the peer and the NATs on the way that we are here. */
-  sendKeepalive(peer: Peer, now: number): void {
+  /** Sends an empty packet, which tells the peer and the NATs on the way that we are here; perhaps in answer to one. */
+  sendKeepalive(peer: Peer, now: number, isAnswer = false): void {
     if (peer.endpoint.port === 0) return;
     const keypair = peer.current;
     if (keypair === null || !keypair.canSend(now)) {
@@ -441,6 +444,7 @@ export class Device {
       return;
     }
     if (!peer.proof.spend(TRANSPORT_OVERHEAD)) return;
+    keypair.alignCounter(isAnswer);
     if (this.#transport.seal(keypair, 0, 0, peer.endpoint)) this.#sealed(peer, keypair, now);
   }
 

@@ -82,6 +82,11 @@ export class Keypair {
     }
   }
 
+  /** Leaves a number out where the next is not odd, or not even, as is wanted. */
+  alignCounter(odd: boolean): void {
+    if ((this.counterLow & 1) === 1 !== odd) this.advance();
+  }
+
   /** Whether, having sent, this end should begin a new handshake. */
   isStaleForSending(now: number): boolean {
     return this.counterHigh >= REKEY_AFTER_MESSAGES_HIGH ||

@@ -3,8 +3,12 @@
  *
  * WireGuard is silent by nature: an idle tunnel looks like a dead one. So our client beats, that is, it sends an empty
  * keepalive when nothing has passed in one of the directions for a third of `peerTimeout`, and our server answers a
- * keepalive with a keepalive, unless it has sent that client something within the last second. A client never answers:
- * nothing echoes for ever. Who answers beats is judged by the answers, who beats by the beats.
+ * keepalive with a keepalive, unless it has sent that client something within the last second. Who answers beats is judged
+ * by the answers, who beats by the beats.
+ *
+ * An answer is not answered, or two servers that face each other would echo for ever. It is known by its counter: ours
+ * give answers an odd one and all other keepalives an even one (`Keypair.alignCounter()`), for which a number is left out
+ * where need be. Any other WireGuard sees nothing of that, and its own keepalives, which may have either, need no answer.
  *
  * Any other WireGuard does neither. Towards a server of that kind silence counts only while something that we sent has
  * had no answer: then a handshake asks. A client of that kind, a phone asleep, is never found missing.
@@ -68,8 +72,8 @@ export interface WatchOptions {
 export interface Watch {
   /** Whether the peer was found missing and has not been heard since. */
   readonly isDown: boolean;
-  /** Takes note of an empty keepalive; true where it is to be answered with one. */
-  keepaliveReceived(traffic: Traffic, now: number): boolean;
+  /** Takes note of an empty keepalive, which may be an answer itself; true where it is to be answered with one. */
+  keepaliveReceived(traffic: Traffic, isAnswer: boolean, now: number): boolean;
   /** The peer was heard after it was down, or has shaken hands: what was known of its habits may be wrong. */
   renewed(now: number): void;
   /** What is due now; asked again until it is `none`. */
@@ -108,8 +112,8 @@ class ServerWatch implements Watch {
     return this.#answers >= ENOUGH_ANSWERS;
   }
 
-  keepaliveReceived(_traffic: Traffic, now: number): boolean {
-    if (this.#beatIsAnswered || now - this.#beatAt > ANSWER_TIME) return false;
+  keepaliveReceived(_traffic: Traffic, isAnswer: boolean, now: number): boolean {
+    if (!isAnswer || this.#beatIsAnswered || now - this.#beatAt > ANSWER_TIME) return false;
     this.#beatIsAnswered = true;
     if (now - this.#answeredAt > this.#peerTimeout) this.#answers = 0;
     this.#answeredAt = now;
@@ -194,7 +198,8 @@ class ClientWatch implements Watch {
     return this.#beats;
   }
 
-  keepaliveReceived({ lastSentAt }: Traffic, now: number): boolean {
+  keepaliveReceived({ lastSentAt }: Traffic, isAnswer: boolean, now: number): boolean {
+    if (isAnswer) return false;
     const interval = now - this.#keepaliveAt;
     if (interval >= MIN_BEAT_INTERVAL) {
       this.#keepaliveAt = now;

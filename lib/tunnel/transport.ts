@@ -29,8 +29,9 @@ export interface TransportOptions {
 }
 
 export class Transport {
-  /** Of the last message that `open()` took: its session, and where its packet begins. */
+  /** Of the last message that `open()` took: its session, where its packet begins, and whether its counter is odd. */
   keypair: Keypair | null = null;
+  hasOddCounter = false;
   packet = 0;
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
@@ -69,6 +70,7 @@ export class Transport {
     keypair.peer.receivedBytes += length;
     this.keypair = keypair;
     this.packet = packet;
+    this.hasOddCounter = (low & 1) === 1;
     return packetLength;
   }
 

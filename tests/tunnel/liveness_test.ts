@@ -17,7 +17,10 @@ class Watched implements Traffic {
   /** What was done, as in `2000 beat`. */
   readonly done: string[] = [];
 
+  readonly #role: "client" | "server";
+
   constructor(role: "client" | "server", { peerTimeout = 6_000, releaseAfter = 180_000 } = {}) {
+    this.#role = role;
     this.watch = createWatch({ role, peerTimeout, releaseAfter });
   }
 
@@ -27,10 +30,10 @@ class Watched implements Traffic {
     if (this.watch.isDown) this.watch.renewed(this.now);
   }
 
-  /** A keepalive comes; whether it is to be answered. */
-  receiveKeepalive(): boolean {
+  /** A keepalive comes, to a client an answer unless told otherwise; whether it is to be answered. */
+  receiveKeepalive(isAnswer = this.#role === "client"): boolean {
     this.receive();
-    const answers = this.watch.keepaliveReceived(this, this.now);
+    const answers = this.watch.keepaliveReceived(this, isAnswer, this.now);
     if (answers) this.lastSentAt = this.now;
     return answers;
   }
@@ -242,4 +245,18 @@ Deno.test("server's client that comes back must beat again before it is missed a
   server.runUntil(500_000);
   assertEquals(server.done, ["8000 down"]);
   assertEquals(server.watch.isDown, false);
+});
+
+Deno.test("an answer is never answered, and no beat; a keepalive that is none is no answer to a beat", () => {
+  const server = new Watched("server");
+  server.shakeHands();
+  for (let time = 2_000; time <= 20_000; time += 2_000) {
+    server.runUntil(time);
+    assertEquals(server.receiveKeepalive(true), false);
+  }
+  assertEquals(server.watch.isKnown, false);
+  const client = new Watched("client");
+  client.shakeHands();
+  client.runUntil(9_000, () => client.receiveKeepalive(false));
+  assertEquals(client.watch.isKnown, false);
 });

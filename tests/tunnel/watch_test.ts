@@ -153,3 +153,38 @@ Deno.test("a lossy link is no reason to find anybody missing", () => {
     assertEquals([reported(pair.client), reported(pair.gateway)], [[], []], `seed ${seed}`);
   }
 });
+
+Deno.test("two servers that face each other answer no answers, whatever the round trip", () => {
+  for (const roundTrip of [20, 1_500, 3_000]) {
+    const pair = connectedPair({ clientWatch: gatewayWatch, gatewayWatch });
+    const { simulation, client, gateway, toGateway, toClient } = pair;
+    simulation.link.conditions = { ...simulation.link.conditions, latency: roundTrip / 2 };
+    simulation.run(5_000);
+    pair.sent.length = 0;
+    // Under either parity of the next counter, from either end, and from both at once.
+    for (let round = 0; round < 4; round++) {
+      client.device.sendKeepalive(toGateway, simulation.now);
+      client.poll();
+      simulation.run(20_000 - (round % 2) * 20_000);
+      gateway.device.sendKeepalive(toClient, simulation.now);
+      gateway.poll();
+      client.send(upward("data, which has a keepalive follow after 10 s"));
+      simulation.run(20_000);
+    }
+    const keepalives = pair.sent.filter(({ bytes }) => bytes.length === KEEPALIVE_SIZE);
+    // Eight of these, each with an answer at most, and those that follow on data.
+    assert(keepalives.length <= 8 * 2 + 4 * 2, `${keepalives.length} at ${roundTrip} ms`);
+  }
+});
+
+Deno.test("a client that beats is answered under whatever counter it has", () => {
+  const pair = connectedPair({ clientWatch, gatewayWatch });
+  const { simulation, client } = pair;
+  for (let second = 0; second < 60; second++) {
+    if (second % 6 === 0) client.send(upward("one"));
+    simulation.run(1_000);
+  }
+  assertEquals(pair.toGateway.watch!.isKnown, true);
+  assertEquals(pair.toClient.watch!.isKnown, true);
+  assertEquals(reported(client), []);
+});
