@@ -107,7 +107,7 @@ export class Device {
     this.#wallClock = options.wallClock;
     this.#watch = options.watch ?? null;
     this.#followsCarrier = options.followsCarrier ?? true;
-    this.#staged = new StagedPackets(options.drops);
+    this.#staged = new StagedPackets(options.drops, options.mtu);
     this.#transport = new Transport({ ...options, indices: this.#indices });
     this.#handshakes = new Handshakes({ ...options, indices: this.#indices, peers: this.#peers });
   }

@@ -6,6 +6,7 @@ import { Endpoint } from "./endpoint.ts";
 import { EndpointProof } from "./endpoint_proof.ts";
 import type { Keypair, SentTo } from "./keypair.ts";
 import type { Watch } from "./liveness.ts";
+import type { StagedPlace } from "./staged_packets.ts";
 import type { Timers } from "./timers.ts";
 import { TokenBucket } from "./token_bucket.ts";
 
@@ -78,7 +79,7 @@ export class Peer {
   rateLimited = 0;
 
   /** Copies of packets that wait for a session, oldest first. */
-  readonly staged: Uint8Array[] = [];
+  readonly staged: StagedPlace[] = [];
 
   /** Unix ms of the last completed handshake; 0 for none. */
   lastHandshakeUnixTime = 0;

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { ipv4 } from "../support/simulated_device.ts";
 import {
   connectedPair,
+  downward,
   INITIATION,
   KEEPALIVE_SIZE,
   receivedTexts,
@@ -42,9 +43,12 @@ Deno.test("addPeer() takes allowed IPs from whom had them", () => {
 
 Deno.test("removePeer() forgets the peer, destroys its keys, and drops what waits for it", () => {
   const { client, gateway, toClient, simulation } = connectedPair();
+  // The session has run out: what is sent now waits for another.
+  simulation.clock.advance(180_000);
+  gateway.send(downward("waits"));
+  assertEquals(toClient.staged.length, 1);
   const { sending } = toClient.current!;
   const index = toClient.current!.localIndex;
-  toClient.staged.push(new Uint8Array(1));
   gateway.device.removePeer(toClient);
   assertEquals(sending.seal(0, 0, 0, 0, 9), false);
   assertEquals([...gateway.device.peers], []);

@@ -5,10 +5,12 @@ import { assertEquals } from "../support/assert.ts";
 import { receivedTexts, tunnelPair, upward } from "../support/tunnel_pair.ts";
 import { stubPeer } from "./peer_stub.ts";
 
-const MIB = 1024 * 1024;
+/** Bytes of a packet, with which 8,192 packets fit. */
+const LONGEST = 2_048;
+const CAPACITY = 8_192;
 
 Deno.test("take() gives copies of the packets, in order, once", () => {
-  const staged = new StagedPackets(new DropCounters());
+  const staged = new StagedPackets(new DropCounters(), LONGEST);
   const peer = stubPeer();
   const packet = Uint8Array.of(1);
   staged.add(peer, packet);
@@ -20,7 +22,7 @@ Deno.test("take() gives copies of the packets, in order, once", () => {
 
 Deno.test("add() keeps the newest 128 packets of a peer", () => {
   const drops = new DropCounters();
-  const staged = new StagedPackets(drops);
+  const staged = new StagedPackets(drops, LONGEST);
   const peer = stubPeer();
   for (let i = 0; i < 130; i++) staged.add(peer, Uint8Array.of(i));
   const kept = staged.take(peer);
@@ -28,25 +30,36 @@ Deno.test("add() keeps the newest 128 packets of a peer", () => {
   assertEquals(drops.counts[DropReason.noSession], 2);
 });
 
-Deno.test("add() keeps 16 MiB for all peers together, and has a peer's own packets give way first", () => {
+Deno.test("add() keeps 16 MiB for all peers together, and the longest queue loses its oldest", () => {
   const drops = new DropCounters();
-  const staged = new StagedPackets(drops);
-  const [one, other] = [stubPeer(), stubPeer()];
-  for (let i = 0; i < 15; i++) staged.add(one, new Uint8Array(MIB));
-  staged.add(other, new Uint8Array(MIB).fill(1));
-  staged.add(other, new Uint8Array(MIB).fill(2));
-  assertEquals([one.staged.length, other.staged.length], [15, 1]);
-  assertEquals(other.staged[0]![0], 2);
-  staged.add(stubPeer(), new Uint8Array(1));
-  assertEquals(drops.counts[DropReason.noSession], 2);
-  staged.drop(one);
-  assertEquals(drops.counts[DropReason.noSession], 17);
-  for (let i = 0; i < 16; i++) staged.add(one, new Uint8Array(MIB - 1));
-  assertEquals(one.staged.length, 15);
-  staged.take(one);
-  staged.take(other);
-  for (let i = 0; i < 17; i++) staged.add(one, new Uint8Array(MIB));
-  assertEquals(one.staged.length, 16);
+  const staged = new StagedPackets(drops, LONGEST);
+  // One who writes to a hundred peers that are away.
+  const away = Array.from({ length: 100 }, stubPeer);
+  for (const peer of away) for (let i = 0; i < 128; i++) staged.add(peer, Uint8Array.of(i));
+  const kept = () => away.reduce((sum, peer) => sum + peer.staged.length, 0);
+  assertEquals(kept(), CAPACITY);
+  // The others' packets find room, up to what an even part would be.
+  const other = stubPeer();
+  for (let i = 0; i < 40; i++) staged.add(other, Uint8Array.of(i));
+  assertEquals(kept(), CAPACITY - 40);
+  // And go on to have it, whatever the flood.
+  for (const peer of away) for (let i = 0; i < 128; i++) staged.add(peer, Uint8Array.of(i));
+  assertEquals(
+    staged.take(other).map(([number]) => number),
+    Array.from({ length: 40 }, (_, i) => i),
+  );
+  assertEquals(drops.counts[DropReason.noSession], 2 * 12_800 - kept());
+});
+
+Deno.test("what was taken or given up leaves its room to others", () => {
+  const drops = new DropCounters();
+  const staged = new StagedPackets(drops, LONGEST);
+  const peers = Array.from({ length: 64 }, stubPeer);
+  for (let round = 0; round < 3; round++) {
+    for (const peer of peers) for (let i = 0; i < 128; i++) staged.add(peer, Uint8Array.of(i));
+    assertEquals(drops.counts[DropReason.noSession], round * 32 * 128);
+    peers.forEach((peer, i) => i % 2 === 0 ? staged.take(peer) : staged.drop(peer));
+  }
 });
 
 Deno.test("a device sends what waited, in order, the newest 128 at most", () => {
