@@ -180,6 +180,7 @@ export class Device {
     this.#staged.drop(peer);
     dropHandshake(this.#indices, peer);
     dropSessions(this.#indices, peer);
+    peer.proof.forget(this.#handshakes.gate.proven);
     peer.timers.stop();
     peer.staticSecret?.fill(0);
     this.allowedIps.removeByValue(peer);
@@ -391,8 +392,7 @@ export class Device {
     const { sentTo } = peer.current!;
     // The handshake may have been with another endpoint than the one that its last message seems to come from.
     if (sentTo.address === address && sentTo.port === port) {
-      peer.proof.prove(peer.endpoint);
-      this.#handshakes.gate.proven.add(address, port);
+      peer.proof.prove(peer.endpoint, this.#handshakes.gate.proven);
     }
     peer.timers.handshakeCompleted();
     peer.lastHandshakeUnixTime = this.#wallClock();
@@ -615,7 +615,7 @@ export class Device {
       timers.zeroKeysAt = NEVER;
       dropHandshake(this.#indices, peer);
       dropSessions(this.#indices, peer);
-      peer.proof.forget();
+      peer.proof.forget(this.#handshakes.gate.proven);
       this.#report("keys-zeroed", peer);
     }
     if (now >= timers.persistentKeepaliveAt) {
@@ -653,7 +653,7 @@ export class Device {
     this.#staged.drop(peer);
     dropHandshake(this.#indices, peer);
     dropSessions(this.#indices, peer);
-    peer.proof.forget();
+    peer.proof.forget(this.#handshakes.gate.proven);
     peer.forgetEndpoint();
     this.#report("released", peer);
   }

@@ -17,6 +17,7 @@
  */
 import { Carrier, type Endpoint } from "./endpoint.ts";
 import { OUTER_HEADERS_SIZE } from "./path_mtu.ts";
+import type { ProvenEndpoints } from "./proven_endpoints.ts";
 
 /** RFC 9000 section 8: bytes sent for each that came. */
 const FACTOR = 3;
@@ -78,17 +79,24 @@ export class EndpointProof {
     this.#nextPause = Math.min(LONGEST_PAUSE, 2 * this.#pause);
   }
 
-  /** The peer has shown that it receives at this endpoint, where it is now. */
-  prove({ address, port }: Endpoint): void {
+  /**
+   * The peer has shown that it receives at this endpoint, where it is now. In a table of all peers' endpoints it takes the
+   * place of the oldest that this peer has had there, so that nobody takes more than its share.
+   */
+  prove({ address, port }: Endpoint, all: ProvenEndpoints): void {
     this.isProven = true;
     if (this.#isKept(address, port)) return;
+    const oldest = this.#kept.length - 2;
+    all.remove(this.#kept[oldest]!, this.#kept[oldest + 1]!);
+    all.add(address, port);
     this.#kept.copyWithin(2, 0);
     this.#kept[0] = address;
     this.#kept[1] = port;
   }
 
   /** The sessions are gone, and with them what was proven. */
-  forget(): void {
+  forget(all: ProvenEndpoints): void {
+    for (let i = 0; i < this.#kept.length; i += 2) all.remove(this.#kept[i]!, this.#kept[i + 1]!);
     this.#kept.fill(0);
   }
 

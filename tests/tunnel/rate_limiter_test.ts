@@ -114,3 +114,12 @@ Deno.test("the memory of HandshakeRateLimiter stays flat when a million addresse
   // A table that kept each address would need 500,000 x 20 bytes at the very least.
   assert(grown < 4 * 1024 * 1024, `${grown} bytes more`);
 });
+
+Deno.test("wouldAllow() says what allow() would, and pays nothing", () => {
+  const limiter = new HandshakeRateLimiter(1);
+  for (let round = 0; round < 10; round++) assert(limiter.wouldAllow(ADDRESS, 0));
+  assertEquals(burst(limiter, ADDRESS, 0), 5);
+  assertEquals(limiter.wouldAllow(ADDRESS, 0), false);
+  assertEquals(limiter.wouldAllow(ADDRESS, 49), false);
+  assert(limiter.wouldAllow(ADDRESS, 50));
+});
