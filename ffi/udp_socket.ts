@@ -5,7 +5,8 @@
  * datagrams is one system call.
  *
  * Datagrams leave without DF, as WireGuard's do: where a path is narrower than they are, routers divide them, though nobody
- * tells us. `probe()` alone sets DF, to be told (RFC 1191).
+ * tells us. What ICMP says of a path is not believed: whoever knows our port can forge it, and for ten minutes the kernel
+ * would divide everything into pieces of 552 bytes. `probe()` alone sets DF, and its answer comes from the peer.
  */
 import type { Arena } from "./arena.ts";
 import { check, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS } from "./errno.ts";
@@ -30,10 +31,10 @@ const SO_MARK = 36;
 const SOL_IP = 0;
 const IP_PKTINFO = 8;
 const IP_MTU_DISCOVER = 10;
-/** No DF; what ICMP tells of a path is believed all the same, and datagrams are divided here then. */
-const IP_PMTUDISC_DONT = 0;
-/** DF, and EMSGSIZE for what is longer than the kernel knows the path to take. */
-const IP_PMTUDISC_DO = 2;
+/** DF, whatever the kernel has been told of the path. */
+const IP_PMTUDISC_PROBE = 3;
+/** No DF, and nothing that ICMP tells of a path is taken note of; what is longer than the first link takes is divided here. */
+const IP_PMTUDISC_OMIT = 5;
 const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
@@ -175,7 +176,7 @@ export class UdpSocket implements Disposable {
       setOption(libc, fd, { ...size, option: SO_SNDBUFFORCE }) ||
         setOption(libc, fd, { ...size, option: SO_SNDBUF });
       setOption(libc, fd, { level: SOL_IP, option: IP_PKTINFO, value: 1 });
-      setOption(libc, fd, { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_DONT });
+      setOption(libc, fd, { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_OMIT });
 
       const { port, address = 0, remote } = options;
       const name = socketAddress({ address, port });
@@ -265,16 +266,13 @@ export class UdpSocket implements Disposable {
     return next;
   }
 
-  /**
-   * Sends datagram `index` with DF set, once: where it is too long for its path, a router says so to the kernel, which
-   * remembers it for the path. What the kernel has to say itself, EMSGSIZE above all, it has remembered already.
-   */
+  /** Sends datagram `index` with DF set, once: where it is too long for its path, it does not arrive. */
   probe(batch: DatagramBatch, index: number): void {
     const fragments = { level: SOL_IP, option: IP_MTU_DISCOVER };
     this.#composeMessage(batch, index, 0, 1);
-    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_DO });
+    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_PROBE });
     this.#libc.symbols.sendmmsg(this.fd, this.#sent.pointer, 1, MSG_DONTWAIT);
-    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_DONT });
+    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_OMIT });
   }
 
   [Symbol.dispose](): void {

@@ -36,6 +36,7 @@ const RTA_PRIORITY = 6;
 const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
 const RTA_MULTIPATH = 9;
+const RTA_CACHEINFO = 12;
 const RTA_TABLE = 15;
 const RTA_MARK = 16;
 const RTA_VIA = 18;
@@ -144,6 +145,8 @@ export interface Route {
   readonly preferredSource: IpAddress | null;
   /** The route's own limit in bytes; null where the link's MTU applies. */
   readonly mtu: number | null;
+  /** Whether that limit is no configured one: an ICMP message made it, which anybody may have sent, and it expires. */
+  readonly mtuIsLearnt: boolean;
 }
 
 /** Which routes `Routes.list()` returns; those of every table if empty. */
@@ -285,7 +288,14 @@ function decodeAnyRoute(message: NetlinkMessage): Route | null {
     metric: attributes.u32(RTA_PRIORITY) ?? 0,
     preferredSource: attributes.bytes(RTA_PREFSRC)?.slice() ?? null,
     mtu: attributes.nested(RTA_METRICS)?.u32(RTAX_MTU) ?? null,
+    mtuIsLearnt: expires(attributes.bytes(RTA_CACHEINFO)),
   };
+}
+
+/** Whether a `struct rta_cacheinfo { u32 clntref, lastuse; s32 expires; ... }` says that the route is there for a time. */
+function expires(info: Uint8Array | null): boolean {
+  if (info === null || info.length < 12) return false;
+  return new DataView(info.buffer, info.byteOffset).getInt32(8, true) !== 0;
 }
 
 /** The paths of a multipath route: `rtnexthop` structs, each followed by its attributes. */

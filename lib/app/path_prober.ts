@@ -1,4 +1,4 @@
-/** Owns the looking at paths to peers for the data plane: asks the kernel what it knows of their MTUs, and sends the probes. */
+/** The looking at paths to peers for the data plane: asks the kernel what their first link takes, and sends the probes. */
 import type { Libc } from "../../ffi/libc.ts";
 import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
@@ -73,12 +73,15 @@ export class PathProber implements Disposable {
     return limit === null ? least : Math.min(least, limit + PATH_OVERHEAD);
   }
 
-  /** Bytes, headers included: what ICMP told of the path, or a route says, or the first link takes; null without a way. */
+  /**
+   * Bytes, headers included: what a route is configured to take, or the first link; null without a way. What ICMP has told
+   * the kernel, of this or of any other connection to the host, does not count: it may be forged, and our probes find out.
+   */
   #kernelsMtu(peer: Peer): number | null {
     try {
       const { mark } = this.#options;
       const route = this.#netlink.routes.lookup(ipv4FromNumber(peer.endpoint.address), { mark });
-      if (route.mtu !== null) return route.mtu;
+      if (route.mtu !== null && !route.mtuIsLearnt) return route.mtu;
       return route.link === null ? null : this.#netlink.links.get(route.link).mtu;
     } catch (error) {
       if (error instanceof NetlinkError) return null;

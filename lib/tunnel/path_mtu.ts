@@ -1,10 +1,11 @@
 /**
- * Owns the search for the MTU of the path to each peer (RFC 1191): when a path is looked at, and what that means inside.
+ * The search for the MTU of the path to each peer (RFC 8899): when a path is looked at, and what that means inside.
  *
- * Data leaves without DF, as WireGuard's does, so a path that is too narrow, and on which nobody says so, costs fragments and
- * no packet. Ahead of the data go a few probes with DF. What ICMP tells of them, the kernel checks against the socket and
- * remembers for the path, ten minutes long; the next session then finds out whether the path has grown. And a peer of our
- * own kind answers those that arrive, which shows how much gets through where ICMP does not (RFC 8899).
+ * Data leaves without DF, as WireGuard's does, so a path that is too narrow costs fragments and no packet. Ahead of the data
+ * go a few probes with DF, which a peer of our own kind answers: authenticated, so that nobody else can say what a path
+ * takes. ICMP is not asked. Its "fragmentation needed" can be forged by anyone who knows our port, and what it quotes need
+ * not hold more than that port (RFC 792); so a peer that answers no probes, which may be any WireGuard, is sent as much as
+ * the first link takes, in fragments where the path is narrower.
  *
  * Inside a probe there are zeros. Every WireGuard drops what is neither IPv4 nor IPv6, once it is authenticated; so a probe
  * needs no consent, and its loss loses nothing.
@@ -26,18 +27,19 @@ export const OUTER_HEADERS_SIZE = 28;
 /** What a path carries besides the packet inside. */
 export const PATH_OVERHEAD: number = OUTER_HEADERS_SIZE + TRANSPORT_OVERHEAD;
 /**
- * The least MTU inside: what every host takes (RFC 791 section 3.1). What claims that a path is narrower still may be forged,
- * and is met by fragments.
+ * The least MTU inside: what every host takes (RFC 791 section 3.1). A path that is narrower still is met by fragments.
  */
 export const MIN_MTU = 576;
 
 /**
- * ms after a path came into use at which it is looked at. Each time but the last, the whole MTU is probed, for ICMP may be
- * lost, or held back by a router's own limit; the last probe has company if there was no answer until then.
+ * ms after a path came into use at which it is looked at. The first times the whole MTU is probed, as a probe may be lost;
+ * then probes of other lengths come along, twice; at the last look it is decided.
  */
 const LOOKS = [0, 50, 400, 2_000] as const;
-/** What paths with a narrow link commonly take: 1,450 bytes outside (VXLAN), 1,400, 1,280 (IPv6's least), and the least. */
-const COMMON_MTUS = [1390, 1340, 1220, MIN_MTU] as const;
+/** At this look and the ones after it, probes of other lengths come along. */
+const LOOK_OF_OTHERS = 1;
+/** What paths commonly take: 1,500 bytes outside (Ethernet), 1,450 (VXLAN), 1,400, 1,280 (IPv6's least), and the least. */
+const COMMON_MTUS = [1440, 1390, 1340, 1220, MIN_MTU] as const;
 
 const ANSWER_SIZE = 16;
 const ANSWER_LENGTH_OFFSET = 4;
@@ -118,7 +120,7 @@ export class PathMtuSearch {
   }
 
   /**
-   * Takes what the kernel knows of a path, and sets the peer's MTU accordingly.
+   * Takes what the first link of a path takes, and sets the peer's MTU accordingly.
    *
    * @param pathMtu bytes; null where there is no path
    * @returns the lengths of the probes to be sent now
@@ -129,7 +131,7 @@ export class PathMtuSearch {
     const limit = pathMtu === null ? peer.mtu : innerMtu(pathMtu, this.#maxMtu);
     if (limit < peer.mtu) {
       peer.mtu = limit;
-      // Behind the narrow link that is known now, there may be a narrower one.
+      // Behind that link there may be a narrower one.
       search.startedAt = now;
       search.looks = 0;
     }
@@ -140,7 +142,8 @@ export class PathMtuSearch {
       this.#searches.delete(peer);
       return [];
     }
-    const isLastProbe = search.looks === LOOKS.length - 1;
-    return isLastProbe ? [limit, ...COMMON_MTUS.filter((mtu) => mtu < limit)] : [limit];
+    return search.looks > LOOK_OF_OTHERS
+      ? [limit, ...COMMON_MTUS.filter((mtu) => mtu < limit)]
+      : [limit];
   }
 }

@@ -141,6 +141,7 @@ Deno.test("decodeRoute() reads a route with gateway, metric and MTU", () => {
     metric: 5,
     preferredSource: null,
     mtu: 1400,
+    mtuIsLearnt: false,
   });
 });
 

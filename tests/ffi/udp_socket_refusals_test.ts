@@ -127,7 +127,7 @@ hostTest("UdpSocket sets DF for a probe and for nothing else", () => {
   }]);
   sender.probe(batch, 1);
   sender.send(batch, 0, 1);
-  assertEquals(calls, ["discover 0", "discover 2", "send 1", "discover 0", "send 1"]);
+  assertEquals(calls, ["discover 5", "discover 3", "send 1", "discover 5", "send 1"]);
   assertContents(bench.receive(receiver).datagrams, [1452, 100], [1, 0]);
 });
 

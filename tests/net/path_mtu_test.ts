@@ -2,13 +2,24 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { downloads } from "./support/everyday.ts";
-import { buildUdp } from "../support/packet_builder.ts";
+import { buildIcmp, buildUdp } from "../support/packet_builder.ts";
 import { EXTERNAL, INTERNET, NARROW_PATH_PROGRAMS, NarrowPath } from "./support/narrow_path.ts";
 import { Injector, Tap, u16 } from "./support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { Site } from "./support/site.ts";
+import { simpleTunnel } from "./support/simple_tunnel.ts";
 import { transfer, TRANSFER_PROGRAMS } from "./support/transfer.ts";
-import { CABLE, CLIENT_INSIDE, delay, SERVER_INSIDE } from "./support/wire.ts";
+import { startVpn } from "./support/vpn.ts";
+import {
+  CABLE,
+  CLIENT_INSIDE,
+  CLIENT_OUTSIDE,
+  delay,
+  layWire,
+  SERVER_INSIDE,
+  SERVER_OUTSIDE,
+  SERVER_PORT,
+} from "./support/wire.ts";
 import { WIREGUARD_GO_PROGRAMS } from "./support/wireguard_go.ts";
 
 const PROGRAMS = [...NARROW_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
@@ -197,3 +208,46 @@ netTest("a path that has grown is used in full once the kernel has forgotten", a
   await ping.stop();
   assertEquals(await tunMtu(path.client), 1420);
 }, { programs: [...PROGRAMS, "ping"], slow: true });
+
+netTest(
+  "a forged 'fragmentation needed' about the tunnel narrows it at neither end",
+  async (topology) => {
+    const wire = await layWire(topology);
+    const tunnel = simpleTunnel();
+    const server = await startVpn("server", wire.server, tunnel.server());
+    const client = await startVpn("client", wire.client, tunnel.client());
+    const listed = await wire.client.output(["ss", "-Huan"]);
+    const port = Number(/:(\d+)\s/.exec(listed)?.[1]);
+    /** What a router would say to `from` of its datagrams to `to`. */
+    const forge = (from: string, to: string, ports: readonly [number, number]) =>
+      buildIcmp({
+        type: 3,
+        code: 4,
+        source: "192.0.2.77",
+        destination: from,
+        sequenceNumber: 576,
+        identifier: 0,
+        payload: buildUdp({
+          source: from,
+          destination: to,
+          sourcePort: ports[0],
+          destinationPort: ports[1],
+          payload: new Uint8Array(1_400),
+        }).subarray(0, 92),
+      });
+    using toServer = new Injector(wire.client, { device: CABLE });
+    using toClient = new Injector(wire.server, { device: CABLE });
+    await using outside = await record(wire.client, CABLE, "ip");
+    for (let i = 0; i < 10; i++) {
+      toServer.send(forge(SERVER_OUTSIDE, CLIENT_OUTSIDE, [SERVER_PORT, port]));
+      toClient.send(forge(CLIENT_OUTSIDE, SERVER_OUTSIDE, [port, SERVER_PORT]));
+      await delay(50);
+    }
+    await send(wire.client, wire.server, SERVER_INSIDE);
+    await send(wire.server, wire.client, CLIENT_INSIDE);
+    await outside.stop();
+    assertEquals(await outside.count(FRAGMENTS), 0);
+    for (const { stderr } of [server, client]) assert(!stderr.includes("the path takes"), stderr);
+  },
+  { programs: [...PROGRAMS, ...RECORDING_PROGRAMS, "ss"] },
+);

@@ -77,7 +77,7 @@ Deno.test("on a path that takes everything, one probe is answered, and that is a
   assertEquals(pair.sent, []);
 });
 
-Deno.test("what ICMP told is heeded, and the narrower path probed in turn", () => {
+Deno.test("a first link that becomes narrow counts at once, and what is behind it is probed in turn", () => {
   const pair = connectedPair();
   assertEquals(look(pair, { mtu: 1280, tells: true, known: 1500 }), [1420, 1220]);
   assertEquals(pair.toGateway.mtu, 1220);
@@ -90,10 +90,10 @@ Deno.test("a path whose first link is narrow is known at once", () => {
   assertEquals(pair.toGateway.mtu, 1240);
 });
 
-Deno.test("where ICMP does not get through, the answers of the peer show what does", () => {
+Deno.test("nobody is believed but the peer: its answers show what gets through", () => {
   const pair = connectedPair();
   const path = { mtu: 1280, tells: false, known: 1500 };
-  assertEquals(look(pair, path), [1420, 1420, 1420, 1390, 1340, 1220, 576]);
+  assertEquals(look(pair, path), [1420, 1420, 1390, 1340, 1220, 576, 1420, 1390, 1340, 1220, 576]);
   assertEquals(pair.toGateway.mtu, 1220);
   // The next session does not go back to what failed, and finds out when the path has grown.
   look(pair, path);
@@ -221,4 +221,21 @@ Deno.test("forget() ends the search for a peer that is removed", () => {
   search.forget(other);
   assertEquals(search.next(0), null);
   assertEquals(search.pollAt(), Infinity);
+});
+
+Deno.test("a peer whose path is another all the time leaves the searches of others whole", () => {
+  const search = new PathMtuSearch(MAX_MTU);
+  const [restless, other] = [stubPeer(), stubPeer()];
+  search.start(other, 0);
+  const looks: number[] = [];
+  for (let now = 0; now <= 2_000; now++) {
+    search.start(restless, now);
+    for (let peer = search.next(now); peer !== null; peer = search.next(now)) {
+      search.looked(peer, 1_500, now);
+      if (peer === other) looks.push(now);
+    }
+  }
+  assertEquals(looks, [0, 50, 400, 2_000]);
+  search.forget(restless);
+  assertEquals(search.pollAt() >= 2_000, true);
 });
