@@ -7,12 +7,16 @@ import type { Journal } from "./journal.ts";
 import { getLogger } from "./logging.ts";
 import { Upkeep } from "./upkeep.ts";
 
-/** Watches what a tunnel has put on the host, from now on, and puts it back. To be begun when all of it is there. */
+/**
+ * Watches what a tunnel has put on the host, from now on, and puts it back. To be begun when all of it is there.
+ *
+ * @param network null for a relay, which has no device
+ */
 export function startUpkeep(
-  { network, journal }: { readonly network: HostNetwork; readonly journal: Journal },
+  { network, journal }: { readonly network: HostNetwork | null; readonly journal: Journal },
 ): Upkeep {
   return new Upkeep({
-    fixtures: () => [...network.fixtures, ...journal.fixtures],
+    fixtures: () => [...network?.fixtures ?? [], ...journal.fixtures],
     firewall: openFirewallMonitor(),
     now: () => performance.now(),
     logger: getLogger("upkeep"),

@@ -11,7 +11,7 @@ import { vpnCommand } from "./support/vpn.ts";
 import { CABLE, layWire, SERVER_INSIDE } from "./support/wire.ts";
 
 /** What a unit says, by key; the last one counts. */
-function readUnit(role: "server" | "client"): ReadonlyMap<string, string> {
+function readUnit(role: "server" | "client" | "killswitch"): ReadonlyMap<string, string> {
   const url = new URL(`../../lib/packaging/vpn-${role}@.service`, import.meta.url);
   const lines = Deno.readTextFileSync(url).matchAll(/^(\w+)=(.*)$/gm);
   return new Map(Array.from(lines, ([, key, value]) => [key!, value!]));
@@ -76,3 +76,14 @@ netTest(
   },
   { programs: [...HOST_FILES_PROGRAMS, "setpriv", "mountpoint", "ip", "ping"] },
 );
+
+netTest("the kill switch's unit closes the host in its sandbox", async (topology) => {
+  const host = topology.namespace("host");
+  const unit = readUnit("killswitch");
+  const [, ...words] = unit.get("ExecStart")!.replaceAll("%i", "vpn7").split(" ");
+  await host.output(shutIn(unit, vpnCommand(...words)));
+  const listed = await host.output(["nft", "list", "ruleset"]);
+  assertMatch(listed, /table inet vpn_vpn7_killswitch \{(.|\n)*\bdrop\b/);
+  await host.output(vpnCommand("cleanup"));
+  assertEquals(await host.output(["nft", "list", "ruleset"]), "");
+}, { programs: ["unshare", "mount", "mountpoint", "setpriv", "nft"] });

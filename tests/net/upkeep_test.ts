@@ -186,3 +186,23 @@ for (
     assertEquals(await stateOf(server), before);
   }, { programs: PROGRAMS });
 }
+
+netTest(
+  "a relay puts back the table that keeps its segments from the host's TCP",
+  async (topology) => {
+    const { server } = await layWire(topology);
+    const process = server.spawn(
+      vpnCommand(
+        "relay",
+        "--listen",
+        "faketcp://0.0.0.0:443",
+        "--connect",
+        "udp://127.0.0.1:51820",
+      ),
+    );
+    await process.waitFor(/relaying/, LIMIT);
+    await takeAway(server, process, [["nft flush ruleset", /vpn_relay_faketcp_443/]]);
+    await endWell(process);
+  },
+  { programs: PROGRAMS },
+);

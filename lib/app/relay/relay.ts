@@ -7,6 +7,7 @@ import { CarrierGuard, lowPort } from "../carrier_guard.ts";
 import { cleanUp } from "../cleanup.ts";
 import { DataPlaneError } from "../data_plane_handle.ts";
 import { AppError, ExitCode } from "../errors.ts";
+import { startUpkeep } from "../host_upkeep.ts";
 import { Journal } from "../journal.ts";
 import { catchFaults } from "../last_resort.ts";
 import { getLogger, type Logger } from "../logging.ts";
@@ -51,6 +52,7 @@ export async function runRelay(options: RelayOptions): Promise<number> {
       { udp, endpoints: guard.endpoints, offload: options.offload },
       { logger, listen },
     );
+    using _upkeep = startUpkeep({ network: null, journal });
     dropPrivileges({ commands: null, foreignFile: null, logger });
     logger.info("relaying {listen} to {connect}", {
       listen: listenerText(listen),
