@@ -13,8 +13,11 @@ import {
   portsOf,
   readReservedPorts,
   readSysctl,
+  routeSpec,
   type TableChange,
 } from "./host_change.ts";
+
+type RouteChange = Extract<HostChange, { kind: "route" }>;
 
 /** How to look at a change, and to make it again. */
 interface Keeping {
@@ -45,7 +48,11 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
     case "rule":
       return { isPolled: false, isInPlace: () => isRuleThere(change.rule), putBack };
     case "route":
-      return { isPolled: false, isInPlace: () => isRouteThere(change), putBack };
+      return {
+        isPolled: false,
+        isInPlace: () => isRouteThere(change),
+        putBack: () => replaceRoute(change),
+      };
     case "sysctl":
       return { isPolled: true, isInPlace: () => readSysctl(change.path) === change.value, putBack };
     case "reserved-ports": {
@@ -88,9 +95,13 @@ function fits(rule: Rule, spec: RuleSpec): boolean {
     rule.inputInterface === null && rule.outputInterface === null;
 }
 
-function isRouteThere(
-  { destination, table, type }: Extract<HostChange, { kind: "route" }>,
-): boolean {
+/** Another one may have taken its place: that is lost, too. */
+function replaceRoute(change: RouteChange): void {
+  using netlink = Rtnetlink.open(openLibc());
+  netlink.routes.replace(routeSpec(change));
+}
+
+function isRouteThere({ destination, table, type }: RouteChange): boolean {
   using netlink = Rtnetlink.open(openLibc(), { strict: true });
   const wanted = parsePrefix(destination);
   const family = wanted.address.length === 4 ? AF_INET : AF_INET6;

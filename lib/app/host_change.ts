@@ -7,7 +7,7 @@ import { openLibc } from "../../ffi/libc.ts";
 import { parsePrefix } from "../../ffi/netlink/ip_address.ts";
 import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
-import { RouteProtocol, type RouteType } from "../../ffi/netlink/routes.ts";
+import { RouteProtocol, type RouteSpec, type RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../ffi/netlink/rules.ts";
 import type { PortRange } from "../nat/nat_options.ts";
@@ -264,7 +264,8 @@ function formatRanges(ports: ReadonlySet<number>): string {
     .join(",");
 }
 
-function routeSpec(change: Extract<HostChange, { kind: "route" }>) {
+/** The route of a change, for the kernel. */
+export function routeSpec(change: Extract<HostChange, { kind: "route" }>): RouteSpec {
   const { table, type } = change;
   return {
     destination: parsePrefix(change.destination),

@@ -10,7 +10,7 @@ import {
   type IpPrefix,
   ipv4FromNumber,
 } from "../../ffi/netlink/ip_address.ts";
-import { RouteProtocol, RouteTable } from "../../ffi/netlink/routes.ts";
+import { RouteProtocol, type RouteSpec, RouteTable } from "../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { formatCidr, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
@@ -48,12 +48,16 @@ export function linkFixtures(netlink: Rtnetlink, stateNow: () => LinkState): rea
 
 export function addLinkRoute(netlink: Rtnetlink, index: number, route: LinkRoute): void {
   try {
-    // Of the kernel's making, in name: see `RouteProtocol`.
-    netlink.routes.add({ ...route, link: index, protocol: RouteProtocol.kernel });
+    netlink.routes.add(routeSpec(index, route));
   } catch (error) {
     // Two of the configured networks may be one and the same.
     if (!(error instanceof NetlinkError && error.errno === EEXIST)) throw error;
   }
+}
+
+function routeSpec(link: number, route: LinkRoute): RouteSpec {
+  // Of the kernel's making, in name: see `RouteProtocol`.
+  return { ...route, link, protocol: RouteProtocol.kernel };
 }
 
 function linkOf(netlink: Rtnetlink, { name, index }: LinkState) {
@@ -116,7 +120,8 @@ function routes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
     isPolled: false,
     missing: () => lost().map(textOf),
     putBack: () => {
-      for (const route of lost()) addLinkRoute(netlink, stateNow().index, route);
+      // Another one may have taken its place: that is lost, too.
+      for (const route of lost()) netlink.routes.replace(routeSpec(stateNow().index, route));
     },
   };
 }

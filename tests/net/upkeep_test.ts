@@ -76,6 +76,8 @@ netTest(
       ["ip route flush dev vpn0", /route 10\.66\.77\.0\/24 in table 254/],
       ["ip route flush table 51820; ip -6 route flush table 51820", /route ::\/0 in table 51820/],
       ["ip rule del table 51820; ip -6 rule del table 51820", /routing rule to table 51820/],
+      ["ip route replace default dev eth0 table 51820", /route 0\.0\.0\.0\/0 in table 51820/],
+      ["ip route replace 198.18.0.0/16 dev eth0", /route 198\.18\.0\.0\/16 in table 254/],
       ["ip rule del table main suppress_prefixlength 0", /routing rule to table 254/],
       ["nft flush ruleset", /vpn_vpn0_faketcp(.|\n)*ip vpn_vpn0_inner(.|\n)*arp vpn_vpn0_inner/],
       ["nft flush table ip vpn_vpn0_faketcp", /table ip vpn_vpn0_faketcp/],
