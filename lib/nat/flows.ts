@@ -15,6 +15,7 @@ import { Admission, FIRST_REGISTERED_PORT } from "./admission.ts";
 import {
   ANSWERED_DNS_TIMEOUT,
   ICMP_QUERY_TIMEOUT,
+  TCP_TRANSITORY_TIMEOUT,
   UDP_TIMEOUT,
   WELL_KNOWN_UDP_TIMEOUT,
 } from "./constants.ts";
@@ -102,8 +103,9 @@ export class Flows {
         return this.#refuse(DropReason.natQuota, packet, now);
       }
     }
-    trackOutbound(session, flags, now);
-    this.sessions.keep(session, listOf(session), now);
+    const timeout = trackOutbound(session, flags, now);
+    if (timeout > 0) this.sessions.use(session, timeout, listOf(session), now);
+    else this.sessions.shorten(session, TCP_TRANSITORY_TIMEOUT, listOf(session), now);
     return used;
   }
 
@@ -114,7 +116,6 @@ export class Flows {
       this.#admission.add(mapping, remoteAddress, ANY_PORT, now);
     if (permission === null) return false;
     permission.references++;
-    permission.expiresAt = Infinity;
     session.permission = permission;
     return true;
   }
@@ -140,8 +141,8 @@ export class Flows {
     // With a quota of next to nothing, the mapping itself may have ended for it.
     if (permission === null || mapping.isRemoved) return false;
     const { life } = mapping;
-    permission.expiresAt = life === null ? now + UDP_TIMEOUT : life.expiresAt;
-    this.sessions.keep(permission, life?.list ?? mapping.lists.lasting, now);
+    const list = life?.list ?? mapping.lists.lasting;
+    this.sessions.use(permission, life?.timeout ?? UDP_TIMEOUT, list, now);
     return true;
   }
 
@@ -151,8 +152,8 @@ export class Flows {
     else life.seen |= remotePort < FIRST_REGISTERED_PORT ? NOT_DNS : NOT_DNS | NOT_WELL_KNOWN;
     // Once it has talked to a port above, it is kept as long as any: who talks on knows of no other.
     const isWellKnown = (life.seen & NOT_WELL_KNOWN) === 0;
-    life.expiresAt = now + (isWellKnown ? WELL_KNOWN_UDP_TIMEOUT : UDP_TIMEOUT);
-    this.sessions.keep(life, isWellKnown ? lists.brief : lists.lasting, now);
+    if (isWellKnown) this.sessions.use(life, WELL_KNOWN_UDP_TIMEOUT, lists.brief, now);
+    else this.sessions.use(life, UDP_TIMEOUT, lists.lasting, now);
   }
 
   /** The mapping by which a client's ICMP echo leaves. */
@@ -160,9 +161,7 @@ export class Flows {
     const id = icmp.identifier(this.#view, message);
     const mapping = this.#findOrOpen(packet, ipv4.PROTOCOL_ICMP, id, 0, now);
     if (mapping === null) return null;
-    const life = mapping.life!;
-    life.expiresAt = now + ICMP_QUERY_TIMEOUT;
-    this.sessions.keep(life, mapping.lists.brief, now);
+    this.sessions.use(mapping.life!, ICMP_QUERY_TIMEOUT, mapping.lists.brief, now);
     return mapping;
   }
 
@@ -228,7 +227,7 @@ export class Flows {
     if (protocol === ipv4.PROTOCOL_ICMP) return true;
     if (this.#isStrict && !mapping.isStatic && !mapping.isShared) {
       const permission = this.sessions.find(mapping, remoteAddress, ANY_PORT);
-      if (permission === null || now >= permission.expiresAt) {
+      if (permission === null || (permission.references === 0 && now >= permission.expiresAt)) {
         this.#drop(DropReason.natFiltered, packet);
         return false;
       }
@@ -236,8 +235,8 @@ export class Flows {
     if (protocol === ipv4.PROTOCOL_TCP) {
       const session = mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
       const flags = tcp.flags(this.#view, packet + ipv4.headerSize(this.#view, packet));
-      if (session !== null && trackInbound(session, flags, now)) {
-        this.sessions.keep(session, listOf(session), now);
+      if (session !== null && trackInbound(session, flags)) {
+        this.sessions.shorten(session, TCP_TRANSITORY_TIMEOUT, listOf(session), now);
       }
     } else if (remotePort === PORT_DNS && mapping.life !== null) {
       this.#answered(mapping.life, now);
@@ -269,8 +268,7 @@ export class Flows {
   #answered(life: Session, now: number): void {
     if (life.questions > 0) life.questions--;
     if (life.questions > 0 || (life.seen & NOT_DNS) !== 0) return;
-    life.expiresAt = Math.min(life.expiresAt, now + ANSWERED_DNS_TIMEOUT);
-    this.sessions.keep(life, life.mapping.lists.finished, now);
+    this.sessions.shorten(life, ANSWERED_DNS_TIMEOUT, life.mapping.lists.finished, now);
   }
 
   /** When `sweep()` finds nothing. */

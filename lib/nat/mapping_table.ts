@@ -101,6 +101,7 @@ export class MappingTable {
   readonly #icmp: ProtocolTable;
   readonly #seed: number;
   #count = 0;
+  #overlapCount = 0;
   #staticCount = 0;
 
   constructor(options: MappingTableOptions) {
@@ -115,12 +116,12 @@ export class MappingTable {
 
   /** Mappings in all. */
   get size(): number {
-    return this.#count + this.#overlaps.size + this.#staticCount;
+    return this.#count + this.#overlapCount + this.#staticCount;
   }
 
   /** Those that are not configured. */
   get dynamicSize(): number {
-    return this.#count + this.#overlaps.size;
+    return this.#count + this.#overlapCount;
   }
 
   /** What the client that an inner address belongs to holds of a protocol. */
@@ -153,7 +154,7 @@ export class MappingTable {
     remotePort: number,
   ): Mapping | null {
     const mapping = this.findInner(protocol, address, port);
-    if (this.#overlaps.size === 0 || (mapping !== null && mapping.share.overlaps === 0)) {
+    if (this.#overlapCount === 0 || (mapping !== null && mapping.share.overlaps === 0)) {
       return mapping;
     }
     return this.#overlaps.findInside(protocol, address, port, remoteAddress, remotePort) ??
@@ -184,7 +185,7 @@ export class MappingTable {
     remotePort: number,
   ): Mapping | null {
     const mapping = this.findExternal(protocol, port);
-    if (mapping !== null || this.#overlaps.size === 0) return mapping;
+    if (mapping !== null || this.#overlapCount === 0) return mapping;
     return this.#overlaps.findOutside(protocol, port, remoteAddress, remotePort);
   }
 
@@ -224,6 +225,7 @@ export class MappingTable {
   ): Mapping {
     const mapping = new Mapping(share, endpoint, false, remoteAddress, remotePort);
     this.#overlaps.insert(mapping);
+    this.#overlapCount++;
     share.overlaps++;
     return mapping;
   }
@@ -255,6 +257,7 @@ export class MappingTable {
     const { share, protocol, innerAddress, innerPort, externalPort } = mapping;
     if (mapping.isShared) {
       this.#overlaps.remove(mapping);
+      this.#overlapCount--;
       share.overlaps--;
       return;
     }

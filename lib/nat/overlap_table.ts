@@ -22,7 +22,6 @@ export class OverlapTable {
   readonly #portCount: number;
   readonly #random: () => number;
   readonly #seed: number;
-  size = 0;
 
   /** @param random draws an unsigned 32-bit number */
   constructor(range: PortRange, random: () => number) {
@@ -105,7 +104,6 @@ export class OverlapTable {
     const outside = this.#outsideBucketOf(mapping);
     mapping.nextOutside = this.#outside[outside];
     this.#outside[outside] = mapping;
-    this.size++;
   }
 
   remove(mapping: Mapping): void {
@@ -123,7 +121,6 @@ export class OverlapTable {
       while (before !== null && before.nextOutside !== mapping) before = before.nextOutside;
       if (before !== null) before.nextOutside = mapping.nextOutside;
     }
-    this.size--;
   }
 
   #insideBucketOf(mapping: Mapping): number {

@@ -16,7 +16,7 @@ import { SECOND, secondOf, TimerWheel } from "./timer_wheel.ts";
 const BUCKETS = 1 << 16;
 
 export class Session {
-  // What each packet asks for, side by side.
+  // What each packet asks for, side by side, and all small integers: a time in ms would be an object of its own.
   readonly mapping: Mapping;
   /** Signed. */
   readonly remoteAddress: number;
@@ -24,13 +24,14 @@ export class Session {
   readonly remotePort: number;
   /** The next in its bucket. */
   next: Session | null = null;
-  /** ms */
-  expiresAt = -Infinity;
+  /** When its client last used it, in seconds and ms on top; and ms for which it is kept from then. */
+  usedSecond = -1;
+  usedFraction = 0;
+  timeout = 0;
   /** Of TCP and UDP, what has been seen, in bits of each protocol's own. */
   seen = 0;
-  /** Its place among its client's, and the second in which it was put there: that of its last use, or the one before. */
+  /** Its place among its client's. */
   list: SessionList | null = null;
-  usedSecond = -1;
   /** DNS questions that wait for an answer. */
   questions = 0;
 
@@ -49,6 +50,14 @@ export class Session {
     this.mapping = mapping;
     this.remoteAddress = remoteAddress;
     this.remotePort = remotePort;
+  }
+
+  get usedAt(): number {
+    return this.usedSecond * SECOND + this.usedFraction;
+  }
+
+  get expiresAt(): number {
+    return this.usedAt + this.timeout;
   }
 }
 
@@ -92,7 +101,7 @@ export class SessionTable {
     return session;
   }
 
-  // What is made. Each is to be followed by `keep()`, or `permit()` by its owner's.
+  // What is made. Each is to be followed by `use()`, but for permissions that live as long as others refer to them.
 
   /**
    * Makes room for one more session of a client's, by the end of another where it has to be; whether there is. As with ports,
@@ -130,14 +139,25 @@ export class SessionTable {
 
   // What is in use.
 
-  /**
-   * Follows a change of a session's `expiresAt`, in the list of its client's that it now belongs to. While it stays in one list,
-   * its time-out is only ever prolonged.
-   */
-  keep(session: Session, list: SessionList, now: number): void {
+  /** Takes note of a use by the client: the session is kept for `timeout` ms from now, in the given one of its client's lists. */
+  use(session: Session, timeout: number, list: SessionList, now: number): void {
     const second = secondOf(now);
-    if (session.list === list && session.usedSecond === second) return;
+    session.usedFraction = (now - second * SECOND) | 0;
+    session.timeout = timeout;
+    // In one list, all are kept for one time: within a second neither the order nor what is due first changes.
+    if (session.usedSecond === second && session.list === list) return;
     session.usedSecond = second;
+    this.#enlist(session, list);
+  }
+
+  /** Keeps a session for `timeout` ms from now at most, in the given one of its client's lists. That is no use of it. */
+  shorten(session: Session, timeout: number, list: SessionList, now: number): void {
+    const latest = (now - session.usedAt + timeout) | 0;
+    if (latest < session.timeout) session.timeout = latest;
+    if (session.list !== list) this.#enlist(session, list);
+  }
+
+  #enlist(session: Session, list: SessionList): void {
     if (session.list !== null) session.list.unlink(session);
     list.append(session);
     if (session.slot < 0 || secondOf(session.expiresAt) < session.dueSecond) {

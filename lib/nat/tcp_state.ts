@@ -22,8 +22,12 @@ const SYN_BOTH = SYN_OUT | SYN_IN;
 const FIN_BOTH = FIN_OUT | FIN_IN;
 const RST = RST_OUT | RST_IN;
 
-/** Takes note of a client's TCP segment, whose flags are given, and sets how long the session lives on. */
-export function trackOutbound(session: Session, flags: number, now: number): void {
+/**
+ * Takes note of a client's TCP segment, whose flags are given.
+ *
+ * @returns ms for which the session is kept now; 0 where it is not refreshed, and over
+ */
+export function trackOutbound(session: Session, flags: number, now: number): number {
   if (now >= session.expiresAt) {
     // One that begins without a SYN of the client's has its handshake behind it, if the remote end could have opened it.
     const isOpened = (flags & tcp.FLAG_SYN) === 0 && isReachable(session.mapping);
@@ -32,8 +36,7 @@ export function trackOutbound(session: Session, flags: number, now: number): voi
   if ((flags & tcp.FLAG_RST) !== 0) {
     // A client answers by RST to what a stranger sends: that must not refresh anything (RFC 7857 section 7.1).
     session.seen |= RST_OUT;
-    hasten(session, now);
-    return;
+    return 0;
   }
   if ((flags & tcp.FLAG_SYN) !== 0) {
     // The same endpoints begin again: what is left of their last connection is taken over (RFC 7857 section 7, RFC 6191).
@@ -46,7 +49,7 @@ export function trackOutbound(session: Session, flags: number, now: number): voi
   }
   if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_OUT;
   const isOpen = (session.seen & SYN_BOTH) === SYN_BOTH && !isOver(session.seen);
-  session.expiresAt = now + (isOpen ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT);
+  return isOpen ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT;
 }
 
 /**
@@ -54,13 +57,11 @@ export function trackOutbound(session: Session, flags: number, now: number): voi
  *
  * @returns whether the session is over
  */
-export function trackInbound(session: Session, flags: number, now: number): boolean {
+export function trackInbound(session: Session, flags: number): boolean {
   if ((flags & tcp.FLAG_SYN) !== 0) session.seen |= SYN_IN;
   if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_IN;
   if ((flags & tcp.FLAG_RST) !== 0) session.seen |= RST_IN;
-  if (!isOver(session.seen)) return false;
-  hasten(session, now);
-  return true;
+  return isOver(session.seen);
 }
 
 /** The list of its client's that a connection belongs to. */
@@ -81,8 +82,4 @@ function isReachable({ isStatic, connections }: Mapping): boolean {
 
 function isOver(seen: number): boolean {
   return (seen & RST) !== 0 || (seen & FIN_BOTH) === FIN_BOTH;
-}
-
-function hasten(session: Session, now: number): void {
-  session.expiresAt = Math.min(session.expiresAt, now + TCP_TRANSITORY_TIMEOUT);
 }

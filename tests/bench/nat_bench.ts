@@ -130,8 +130,7 @@ for (const count of [0, 30_000, MAX_SESSIONS / 2]) {
       remotePort: 443,
     }, NOW);
     if (typeof session === "string") throw new Error(session);
-    session.expiresAt = NOW + 240_000;
-    admission.sessions.keep(session, session.mapping.lists.brief, NOW);
+    admission.sessions.use(session, 240_000, session.mapping.lists.brief, NOW);
   }
   Deno.bench(`sweep() of ${count.toLocaleString("en")} sessions`, { group: "sweep" }, () => {
     admission.sessions.sweep(NOW);
