@@ -23,7 +23,7 @@ import type { Forwarder } from "./forwarder.ts";
 import { ANY_PORT, type Mapping, MappingTable } from "./mapping_table.ts";
 import type { NatOptions } from "./nat_options.ts";
 import type { Session, SessionTable } from "./sessions.ts";
-import { listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
+import { isPlain, listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
 
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;
 const PORT_DNS = 53;
@@ -83,18 +83,20 @@ export class Flows {
       remoteAddress,
       remotePort,
     );
-    let session: Session | null;
+    let session = mapping === null
+      ? null
+      : mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
+    if (session !== null && isPlain(session, flags) && this.sessions.isUsedAgain(session, now)) {
+      return mapping;
+    }
     if (mapping === null) {
       if (isAnswer) return this.#drop(DropReason.natNoMapping, packet);
       session = this.#open(packet, ipv4.PROTOCOL_TCP, port, remotePort, now);
       if (session === null) return null;
-    } else {
-      session = mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
-      if (session === null) {
-        if (isAnswer) return mapping;
-        session = this.#admission.add(mapping, remoteAddress, remotePort, now);
-        if (session === null) return this.#refuse(DropReason.natQuota, packet, now);
-      }
+    } else if (session === null) {
+      if (isAnswer) return mapping;
+      session = this.#admission.add(mapping, remoteAddress, remotePort, now);
+      if (session === null) return this.#refuse(DropReason.natQuota, packet, now);
     }
     const used = session.mapping;
     if (this.#isStrict && session.permission === null && !used.isShared) {
@@ -125,7 +127,11 @@ export class Flows {
     const view = this.#view;
     const port = udp.sourcePort(view, transport);
     const remotePort = udp.destinationPort(view, transport);
-    const mapping = this.#findOrOpen(packet, ipv4.PROTOCOL_UDP, port, remotePort, now);
+    const found = this.#find(packet, ipv4.PROTOCOL_UDP, port, remotePort);
+    if (found !== null && !this.#isStrict && this.#isKeptUdp(found.life, remotePort, now)) {
+      return found;
+    }
+    const mapping = this.#renew(found, packet, ipv4.PROTOCOL_UDP, port, remotePort, now);
     if (mapping === null) return null;
     const { life } = mapping;
     if (life !== null) this.#keepUdp(life, remotePort, now);
@@ -146,10 +152,17 @@ export class Flows {
     return true;
   }
 
+  /** Whether a datagram is one more of its kind within a second, which changes nothing but the time of the last use. */
+  #isKeptUdp(life: Session | null, remotePort: number, now: number): boolean {
+    if (life === null || remotePort === PORT_DNS) return false;
+    const seen = seenBy(remotePort);
+    return (life.seen & seen) === seen && this.sessions.isUsedAgain(life, now);
+  }
+
   #keepUdp(life: Session, remotePort: number, now: number): void {
     const { lists } = life.mapping;
     if (remotePort === PORT_DNS) life.questions++;
-    else life.seen |= remotePort < FIRST_REGISTERED_PORT ? NOT_DNS : NOT_DNS | NOT_WELL_KNOWN;
+    else life.seen |= seenBy(remotePort);
     // Once it has talked to a port above, it is kept as long as any: who talks on knows of no other.
     const isWellKnown = (life.seen & NOT_WELL_KNOWN) === 0;
     if (isWellKnown) this.sessions.use(life, WELL_KNOWN_UDP_TIMEOUT, lists.brief, now);
@@ -159,25 +172,33 @@ export class Flows {
   /** The mapping by which a client's ICMP echo leaves. */
   outboundEcho(packet: number, message: number, now: number): Mapping | null {
     const id = icmp.identifier(this.#view, message);
-    const mapping = this.#findOrOpen(packet, ipv4.PROTOCOL_ICMP, id, 0, now);
+    const found = this.#find(packet, ipv4.PROTOCOL_ICMP, id, 0);
+    const mapping = this.#renew(found, packet, ipv4.PROTOCOL_ICMP, id, 0, now);
     if (mapping === null) return null;
     this.sessions.use(mapping.life!, ICMP_QUERY_TIMEOUT, mapping.lists.brief, now);
     return mapping;
   }
 
-  #findOrOpen(
+  #find(packet: number, protocol: number, port: number, remotePort: number): Mapping | null {
+    const address = sourceAddress(this.#view, packet);
+    const mapping = this.mappings.findInner(protocol, address, port);
+    if (!this.mappings.mayOverlap(mapping)) return mapping;
+    const remote = destinationAddress(this.#view, packet);
+    return this.mappings.findOutbound(protocol, address, port, remote, remotePort);
+  }
+
+  /** The mapping that was found, or in place of none, or of one that has expired, another. */
+  #renew(
+    found: Mapping | null,
     packet: number,
     protocol: number,
     port: number,
     remotePort: number,
     now: number,
   ): Mapping | null {
-    const address = sourceAddress(this.#view, packet);
-    const remote = destinationAddress(this.#view, packet);
-    const mapping = this.mappings.findOutbound(protocol, address, port, remote, remotePort);
-    if (mapping !== null) {
-      if (mapping.life === null || now < mapping.life.expiresAt) return mapping;
-      this.sessions.remove(mapping.life, now);
+    if (found !== null) {
+      if (found.life === null || now < found.life.expiresAt) return found;
+      this.sessions.remove(found.life, now);
     }
     return this.#open(packet, protocol, port, remotePort, now)?.mapping ?? null;
   }
@@ -298,4 +319,9 @@ export class Flows {
     this.#forwarder.refuseForQuota(packet, reason, this.#forwarder.inside, now);
     return null;
   }
+}
+
+/** What a mapping has talked to, by a remote port other than DNS's. */
+function seenBy(remotePort: number): number {
+  return remotePort < FIRST_REGISTERED_PORT ? NOT_DNS : NOT_DNS | NOT_WELL_KNOWN;
 }

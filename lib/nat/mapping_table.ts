@@ -143,9 +143,14 @@ export class MappingTable {
   }
 
   /**
-   * The mapping of an inner endpoint towards a remote one, or null. One for that remote end alone comes first: a flow keeps
-   * the port it began with.
+   * Whether this, what `findInner()` has found, may not be the mapping towards some remote end: one for that remote end alone
+   * comes first, for a flow keeps the port it began with.
    */
+  mayOverlap(mapping: Mapping | null): boolean {
+    return this.#overlapCount !== 0 && (mapping === null || mapping.share.overlaps !== 0);
+  }
+
+  /** The mapping of an inner endpoint towards a remote one, or null. */
   findOutbound(
     protocol: number,
     address: number,
@@ -154,9 +159,7 @@ export class MappingTable {
     remotePort: number,
   ): Mapping | null {
     const mapping = this.findInner(protocol, address, port);
-    if (this.#overlapCount === 0 || (mapping !== null && mapping.share.overlaps === 0)) {
-      return mapping;
-    }
+    if (!this.mayOverlap(mapping)) return mapping;
     return this.#overlaps.findInside(protocol, address, port, remoteAddress, remotePort) ??
       mapping;
   }

@@ -139,6 +139,14 @@ export class SessionTable {
 
   // What is in use.
 
+  /** Whether the client has used a session in this very second: then one more use, of the same kind, is noted with this. */
+  isUsedAgain(session: Session, now: number): boolean {
+    const second = secondOf(now);
+    if (session.usedSecond !== second) return false;
+    session.usedFraction = (now - second * SECOND) | 0;
+    return true;
+  }
+
   /** Takes note of a use by the client: the session is kept for `timeout` ms from now, in the given one of its client's lists. */
   use(session: Session, timeout: number, list: SessionList, now: number): void {
     const second = secondOf(now);

@@ -18,9 +18,13 @@ const FIN_OUT = 4;
 const FIN_IN = 8;
 const RST_OUT = 16;
 const RST_IN = 32;
+/** Something came in that the client's next segment may take for an answer. */
+const NEWS = 64;
 const SYN_BOTH = SYN_OUT | SYN_IN;
 const FIN_BOTH = FIN_OUT | FIN_IN;
 const RST = RST_OUT | RST_IN;
+
+const CONTROL = tcp.FLAG_SYN | tcp.FLAG_FIN | tcp.FLAG_RST;
 
 /**
  * Takes note of a client's TCP segment, whose flags are given.
@@ -47,6 +51,7 @@ export function trackOutbound(session: Session, flags: number, now: number): num
     // The client goes on: an RST that came before was forged, or the client did not take it (RFC 7857 section 2.2).
     session.seen &= ~RST;
   }
+  session.seen &= ~NEWS;
   if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_OUT;
   const isOpen = (session.seen & SYN_BOTH) === SYN_BOTH && !isOver(session.seen);
   return isOpen ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT;
@@ -58,10 +63,15 @@ export function trackOutbound(session: Session, flags: number, now: number): num
  * @returns whether the session is over
  */
 export function trackInbound(session: Session, flags: number): boolean {
-  if ((flags & tcp.FLAG_SYN) !== 0) session.seen |= SYN_IN;
-  if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_IN;
-  if ((flags & tcp.FLAG_RST) !== 0) session.seen |= RST_IN;
+  if ((flags & tcp.FLAG_SYN) !== 0) session.seen |= SYN_IN | NEWS;
+  if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_IN | NEWS;
+  if ((flags & tcp.FLAG_RST) !== 0) session.seen |= RST_IN | NEWS;
   return isOver(session.seen);
+}
+
+/** Whether a client's segment, whose flags are given, leaves the state of a connection as it is, unless that has expired. */
+export function isPlain({ seen }: Session, flags: number): boolean {
+  return (flags & CONTROL) === 0 && (seen & (RST | NEWS)) === 0;
 }
 
 /** The list of its client's that a connection belongs to. */
