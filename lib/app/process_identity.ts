@@ -2,6 +2,7 @@
  * Owns what tells one process from all others, those that had its id before included: the id together with the time it was
  * started at.
  */
+import { ESRCH } from "../../ffi/errno.ts";
 
 /** Zombie, and dead in two ways. */
 const DEAD_STATES: ReadonlySet<string> = new Set(["Z", "X", "x"]);
@@ -41,10 +42,16 @@ function startTimeOf(pid: number): string | null {
     const [state = "", ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return DEAD_STATES.has(state) ? null : fields[18] ?? null;
   } catch (error) {
-    // It may end between the opening and the reading.
-    const isGone = error instanceof Deno.errors.NotFound ||
-      error instanceof Error && "code" in error && error.code === "ESRCH";
-    if (isGone) return null;
+    if (meansGone(error)) return null;
     throw error;
   }
+}
+
+/**
+ * Whether an error in reading a file of a process under `/proc` says that the process has ended: ENOENT before the opening,
+ * ESRCH between it and the reading. The runtime has no class for the second, and sets no code: its text has the number.
+ */
+export function meansGone(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound ||
+    error instanceof Error && error.message.includes(`(os error ${ESRCH})`);
 }
