@@ -53,12 +53,10 @@ export class Unprivileged implements Disposable {
     const script = [
       `mount --bind ${cache.pathname} ${this.#folder}/cache`,
       `mount --bind ${Deno.execPath()} ${this.#folder}/deno`,
-      ...tun
-        ? [
-          `test -e ${this.#folder}/tun || mknod -m 666 ${this.#folder}/tun c 10 200`,
-          `mount --bind ${this.#folder}/tun /dev/net/tun`,
-        ]
-        : [],
+      // Both ways, as the host's own may be open to everybody, as udev makes it, or to root alone.
+      `test -e ${this.#folder}/tun || mknod ${this.#folder}/tun c 10 200`,
+      `chmod ${tun ? "666" : "600"} ${this.#folder}/tun`,
+      `mount --bind ${this.#folder}/tun /dev/net/tun`,
       'cd /; exec "$@"',
     ].join("\n");
     const sets = capabilities.map((name) => `+${name}`).join(",");
