@@ -27,7 +27,9 @@ export function sourceTo(
 export function pathMtuTo(netlink: Rtnetlink, address: number, options: PathOptions): number {
   const route = routeTo(netlink, address, options);
   const link = netlink.links.list().find(({ index }) => index === route?.link);
-  return route?.mtu ?? link?.mtu ?? DEFAULT_PATH_MTU;
+  // What ICMP has told the kernel of another connection to that host may be forged.
+  const configured = route?.mtuIsLearnt === true ? null : route?.mtu;
+  return configured ?? link?.mtu ?? DEFAULT_PATH_MTU;
 }
 
 /** The longest that any of the host's wires takes, for those who write to it from wherever. */

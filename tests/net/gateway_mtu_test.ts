@@ -4,6 +4,7 @@ import { netTest, type TestNamespace } from "../support/net.ts";
 import { eventually } from "../support/patience.ts";
 import { buildIcmp, buildUdp } from "../support/packet_builder.ts";
 import { Arena } from "../../ffi/arena.ts";
+import { listenOn } from "./support/doctor.ts";
 import { downloads } from "./support/everyday.ts";
 import {
   EXTERNAL,
@@ -11,6 +12,7 @@ import {
   GatewayNetwork,
   INTERNET,
   OTHER_INTERNET,
+  ROUTER,
   UPLINK,
 } from "./support/gateway.ts";
 import { Injector, Tap, u16, UdpSender } from "./support/outside.ts";
@@ -133,18 +135,18 @@ netTest(
 );
 
 /** A router's claim that the path takes next to nothing, of a packet of the gateway's. */
-function claim(sourcePort: number): Uint8Array<ArrayBuffer> {
+function claim(sourcePort: number, about = INTERNET): Uint8Array<ArrayBuffer> {
   const quoted = buildUdp({
     source: EXTERNAL,
-    destination: INTERNET,
+    destination: about,
     sourcePort,
     destinationPort: 443,
     payload: new Uint8Array(100),
   });
-  const about = { type: 3, code: 4, identifier: 0, sequenceNumber: 552 };
+  const tooLong = { type: 3, code: 4, identifier: 0, sequenceNumber: 552 };
   return buildIcmp({
-    ...about,
-    source: OTHER_INTERNET,
+    ...tooLong,
+    source: ROUTER,
     destination: EXTERNAL,
     payload: quoted.subarray(0, 64),
   });
@@ -166,10 +168,10 @@ netTest(
     const { gateway, internet, client: { namespace: client } } = network;
     await network.startBoth();
     // A service of the host's own, which gives a forger a socket to quote.
-    using _service = openSocket(gateway, new Arena(ARENA_SIZE), 5_353);
+    await listenOn(gateway, "udp", 5_353);
     assertEquals(await wholePings(client), 5);
     using injector = new Injector(internet);
-    injector.send(...[SERVER_PORT, 5_353, 20_000, 25_000].map(claim));
+    injector.send(...[SERVER_PORT, 5_353, 20_000, 25_000].map((port) => claim(port)));
     // The kernel believes it; the gateway does not ask it.
     await eventually(async () =>
       (await gateway.output(["ip", "route", "get", INTERNET])).includes("mtu 552") || null
@@ -178,3 +180,17 @@ netTest(
   },
   { programs: PROGRAMS },
 );
+
+netTest("a forged claim that quotes the tunnel's port is believed by nobody", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway, internet } = network;
+  await network.startBoth();
+  await listenOn(gateway, "udp", 5_353);
+  using injector = new Injector(internet);
+  // The kernel believes the second, about another service: the first has had its effect by then, if it has any.
+  injector.send(claim(SERVER_PORT), claim(5_353, OTHER_INTERNET));
+  const routeTo = (address: string) => gateway.output(["ip", "route", "get", address]);
+  await eventually(async () => (await routeTo(OTHER_INTERNET)).includes("mtu 552") || null);
+  const route = await routeTo(INTERNET);
+  assertEquals(route.includes("mtu"), false, route);
+}, { programs: PROGRAMS });

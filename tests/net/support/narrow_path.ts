@@ -121,6 +121,8 @@ export class NarrowPath {
       this.gateway,
       this.#gatewayConfig({
         Address: `${SERVER_INSIDE}/24`,
+        // The internet of these tests is a neighbour of the gateway's.
+        EgressAllow: "lan",
         ...section,
       }),
     );
