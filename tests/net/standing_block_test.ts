@@ -34,6 +34,10 @@ const ENDINGS: readonly (readonly [name: string, code: number, Ending])[] = [
   ["loses its device", 1, async (_, { client, interfaceName }) => {
     await client.output(["ip", "link", "delete", interfaceName]);
   }],
+  ["has its device renamed", 1, async (process, { client, interfaceName }) => {
+    await client.output(["ip", "link", "set", interfaceName, "down", "name", "other"]);
+    await process.waitFor(/^vpn: The device "\w+" is gone: /m, 15_000);
+  }],
   ["ends by OnPeerTimeout = exit", 4, async (_, { server }) => {
     // It says goodbye.
     await endWell(server);
