@@ -1,6 +1,7 @@
 /** `Transport = auto`: fake TCP where UDP is broken, UDP where it works, and the change from one to the other under a running tunnel. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
+import { HEARTBEAT_PROGRAMS, heartbeatsAnswered } from "./support/heartbeats.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { NO_UDP, ROUTED_PATH_PROGRAMS, RoutedPath, STRICT } from "./support/routed_path.ts";
 import { endWell, killHard } from "./support/simple_tunnel.ts";
@@ -10,11 +11,9 @@ import { runVpn, startVpn, vpnCommand } from "./support/vpn.ts";
 import { delay, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "./support/wire.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "./support/wireguard_go.ts";
 
-const PROGRAMS = [...ROUTED_PATH_PROGRAMS, ...HOST_STATE_PROGRAMS];
+const PROGRAMS = [...ROUTED_PATH_PROGRAMS, ...HEARTBEAT_PROGRAMS, ...HOST_STATE_PROGRAMS];
 /** The firewall's table that fake TCP needs on a client. */
 const TABLE = "vpn_vpn0_faketcp";
-/** ms in which either end learns that the other beats, or answers beats. */
-const LEARNING_TIME = 3_500;
 
 async function tables({ client }: RoutedPath): Promise<string> {
   return await client.output(["nft", "list", "tables"]);
@@ -50,7 +49,7 @@ netTest(
     await path.startServer();
     const client = await path.startClient({ Transport: "auto" });
     const before = await path.client.output(["ip", "link", "show", "vpn0"]);
-    await delay(LEARNING_TIME);
+    await heartbeatsAnswered(path.client);
     await path.firewall(NO_UDP);
     await client.waitFor(/connected again to \S+ by fake TCP/);
     assert(await path.answers());
@@ -114,7 +113,7 @@ netTest("the kill switch lets fake TCP pass, and what it changes over to", async
   await path.startServer();
   const client = await path.startClient({ Transport: "auto", KillSwitch: "on" });
   assert(await path.answers());
-  await delay(LEARNING_TIME);
+  await heartbeatsAnswered(path.client);
   await path.firewall(NO_UDP);
   await client.waitFor(/connected again to \S+ by fake TCP/);
   assert(await path.answers());

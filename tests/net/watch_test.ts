@@ -4,6 +4,7 @@ import { type BackgroundProcess, netTest, type TestNamespace } from "../support/
 import { eventually } from "../support/patience.ts";
 import { configText, newIdentity, type Section } from "./support/config.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
+import { HEARTBEAT_PROGRAMS, heartbeatsAnswered } from "./support/heartbeats.ts";
 import { sendJunk } from "./support/hostile.ts";
 import { capture, ping } from "./support/traffic.ts";
 import { flowAcross, MOVING_FLOW_PROGRAMS } from "./support/moving_flow.ts";
@@ -22,7 +23,7 @@ import {
   SUBNET,
 } from "./support/wire.ts";
 
-const PROGRAMS = [...HOST_STATE_PROGRAMS, "ping"];
+const PROGRAMS = [...HOST_STATE_PROGRAMS, ...HEARTBEAT_PROGRAMS, "ping"];
 
 const serverIdentity = newIdentity();
 const clientIdentity = newIdentity();
@@ -48,8 +49,6 @@ function clientConfig(section: Section = {}): string {
 
 /** Where junk is sent to. */
 const CLIENT_PORT = 51999;
-/** Long enough for either end to learn that the other beats, or answers beats. */
-const LEARNING_TIME = 3_500;
 
 /** The ms from now until the process logs `line`. */
 async function timeUntil(process: BackgroundProcess, line: RegExp): Promise<number> {
@@ -76,7 +75,7 @@ netTest(
     const { client, server } = await layWire(topology);
     const serverProcess = await startVpn("server", server, serverConfig({ ReleaseAfter: 6 }));
     const clientProcess = await startVpn("client", client, clientConfig());
-    await delay(LEARNING_TIME);
+    await heartbeatsAnswered(client);
     await cut(client);
     const [byClient, byServer, released] = await Promise.all([
       timeUntil(clientProcess, /is silent: connecting again/),
@@ -111,7 +110,7 @@ netTest(
     const { client, server } = await layWire(topology);
     const first = await startVpn("server", server, serverConfig());
     await startVpn("client", client, clientConfig());
-    await delay(LEARNING_TIME);
+    await heartbeatsAnswered(client);
     first.signal("SIGKILL");
     await first.status;
     await startVpn("server", server, serverConfig());
@@ -152,7 +151,7 @@ netTest(
       client,
       clientConfig({ OnPeerTimeout: "exit", ListenPort: CLIENT_PORT }),
     );
-    await delay(LEARNING_TIME);
+    await heartbeatsAnswered(client);
     serverProcess.signal("SIGKILL");
     await serverProcess.status;
     const junk = setInterval(() => sendJunk(server, CLIENT_OUTSIDE, CLIENT_PORT), 500);
