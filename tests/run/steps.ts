@@ -1,6 +1,7 @@
 /** Owns the steps of `deno task test`, in their order: what each runs, how long it may take, what it counts as. */
 import { apart } from "../support/apart.ts";
 import { missingPrerequisite } from "../support/net.ts";
+import { MISSING_PERMISSION } from "../support/permissions.ts";
 import { installPeers } from "./peers.ts";
 import { runStreamed } from "./streamed_command.ts";
 import { openLog } from "./run_log.ts";
@@ -40,10 +41,7 @@ export const STEPS: readonly Step[] = [
   check("format", "deno fmt --check", ["fmt", "--check"]),
   check("lint", "deno lint", ["lint", "--quiet"]),
   check("types", "deno check", ["check", "--quiet", "main.ts", "lib", "ffi", "tests"]),
-  tests("unit", "unit tests and vectors", {
-    args: [`--ignore=${NOT_UNIT.join(",")}`, "tests"],
-    timeout: LIMIT,
-  }),
+  { name: "unit", title: "unit tests and vectors", run: runUnitTests },
   {
     name: "peers",
     title: "programs the network tests compare with",
@@ -97,14 +95,14 @@ function check(name: string, title: string, args: readonly string[]): Step {
 
 interface TestRun {
   readonly args: readonly string[];
+  /** Names its log; the last of `args` if left out. */
+  readonly label?: string;
+  /** As by bare `deno test`: tests that need permissions leave themselves out, and are not counted. */
+  readonly isBare?: boolean;
   /** In ms. */
   readonly timeout: number;
   /** Whether it has run-time and temporary files of its own; needs root. */
   readonly isApart?: boolean;
-}
-
-function tests(name: string, title: string, run: TestRun): Step {
-  return { name, title, run: (say) => runTests(say, run) };
 }
 
 interface Program {
@@ -167,16 +165,35 @@ async function runFiles(
 }
 
 /**
+ * First all tests as bare `deno test` runs them, which is how people try a project; then, with permissions, the files that have
+ * tests which need these.
+ */
+async function runUnitTests(say: (line: string) => void): Promise<StepResult> {
+  const bare = await runTests(say, { args: [], label: "bare", timeout: LIMIT, isBare: true });
+  const files = bare.filesLeftOut.filter((file) =>
+    !NOT_UNIT.some((folder) => file.startsWith(`${folder}/`))
+  );
+  if (files.length === 0) return bare;
+  const others = await runTests(say, { args: files, label: "unit", timeout: LIMIT });
+  return {
+    counts: addCounts(bare.counts, others.counts),
+    note: [bare.note, others.note].filter((note) => note !== "").join("; "),
+    failures: [...bare.failures ?? [], ...others.failures ?? []],
+  };
+}
+
+/**
  * Runs tests one file after the other: some measure the memory of the whole process, or time what they see. The types are
  * checked by a step of their own.
  */
 async function runTests(
   say: (line: string) => void,
-  { args, timeout, isApart = false }: TestRun,
-): Promise<StepResult> {
+  { args, label = args.at(-1)!, timeout, isApart = false, isBare = false }: TestRun,
+): Promise<StepResult & { readonly filesLeftOut: readonly string[] }> {
   const output = new TestOutput();
-  using log = openLog(args.at(-1)!);
-  const test = [Deno.execPath(), "test", "--quiet", "--no-check", "--allow-all", ...args];
+  using log = openLog(label);
+  const permissions = isBare ? [] : ["--allow-all"];
+  const test = [Deno.execPath(), "test", "--quiet", "--no-check", ...permissions, ...args];
   const [program, ...rest] = isApart ? apart(test) : test;
   const { code, timedOut } = await runStreamed({
     program: program!,
@@ -189,13 +206,18 @@ async function runTests(
     },
   });
   if (timedOut && output.begun !== null) say(`${output.begun} did not end`);
-  for (const [reason, count] of output.reasons) say(`skipped ${count}: ${reason}`);
-  const counts = output.counts({ success: code === 0 });
+  const forPermissions = isBare ? output.reasons.get(MISSING_PERMISSION) ?? 0 : 0;
+  for (const [reason, count] of output.reasons) {
+    if (!isBare || reason !== MISSING_PERMISSION) say(`skipped ${count}: ${reason}`);
+  }
+  const all = output.counts({ success: code === 0 });
+  const counts = { ...all, skipped: all.skipped - forPermissions };
   const listed = output.failures.length > 0 || code === 0
     ? output.failures
-    : [{ name: output.begun?.replace(/ \.\.\.$/, "") ?? null, file: args.at(-1)! }];
+    : [{ name: output.begun?.replace(/ \.\.\.$/, "") ?? null, file: label }];
   const failures = listed.map((failure) => ({ ...failure, log: log.path }));
-  return { counts, note: timedOut ? tooLong(timeout) : "", failures };
+  const filesLeftOut = output.filesLeftOut(MISSING_PERMISSION);
+  return { counts, note: timedOut ? tooLong(timeout) : "", failures, filesLeftOut };
 }
 
 function tooLong(timeout: number): string {

@@ -39,6 +39,7 @@ export class TestOutput {
   /** The last line that says no more than that a test began. */
   #begun: string | null = null;
   readonly #reasons = new Map<string, number>();
+  readonly #filesByReason = new Map<string, Set<string>>();
   #file: string | null = null;
   /** By name of a test, the file that is being run when it begins: the runtime names the place of its registration. */
   readonly #files = new Map<string, string>();
@@ -62,6 +63,9 @@ export class TestOutput {
     if (ignored !== null) {
       const reason = REASON.exec(ignored[1])?.[1] ?? `as marked: ${ignored[1]}`;
       this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
+      const files = this.#filesByReason.get(reason) ?? new Set();
+      this.#filesByReason.set(reason, files);
+      if (this.#file !== null) files.add(this.#file);
       return [];
     }
     if (line === "" || PASSED.test(line) || FILE_BEGUN.test(line)) return [];
@@ -104,6 +108,11 @@ export class TestOutput {
   counts({ success }: { success: boolean }): Counts {
     const counts = this.#counts ?? NO_TESTS;
     return success ? counts : { ...counts, failed: Math.max(1, counts.failed) };
+  }
+
+  /** The files that have tests which were left out for this reason. */
+  filesLeftOut(reason: string): string[] {
+    return [...this.#filesByReason.get(reason) ?? []];
   }
 
   /** Reasons for which tests were left out, each with how many. */

@@ -78,10 +78,13 @@ Deno.test("failures name the file that was run, not that in which a helper regis
 
 Deno.test("reasons tell why tests were left out, and how many for each", () => {
   const output = new TestOutput();
+  output.take("running 1 test from ./tests/a_test.ts");
   output.take("ping (ignored: it needs root) ... ignored (0ms)");
   output.take("./tests/net/a_test.ts => iperf (ignored: it needs root) ... ignored (0ms)");
+  output.take("running 1 test from ./tests/b_test.ts");
   output.take("odd ... ignored (0ms)");
   assertEquals([...output.reasons], [["it needs root", 2], ["as marked: odd", 1]]);
+  assertEquals(output.filesLeftOut("it needs root"), ["tests/a_test.ts"]);
 });
 
 hostTest(

@@ -5,12 +5,16 @@
 
 const NEEDED = ["read", "write", "net", "env", "sys", "run", "ffi"] as const;
 
+/** Why a test is left out that needs them. */
+export const MISSING_PERMISSION =
+  "it needs permissions, as `deno test -A` or `deno test -P` gives them";
+
 /** What of the runtime's permissions is missing, in words; null when nothing is. */
 export function missingPermission(): string | null {
   const areGranted = NEEDED.every((name) =>
     Deno.permissions.querySync({ name }).state === "granted"
   );
-  return areGranted ? null : "it needs permissions, as `deno test -A` or `deno test -P` gives them";
+  return areGranted ? null : MISSING_PERMISSION;
 }
 
 /** Registers a test as `Deno.test()` does; without the permissions it is ignored, with the reason in its name. */
