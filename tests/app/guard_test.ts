@@ -1,6 +1,7 @@
 /** The guard of asynchronous entries, in processes of their own: what it does not stop would end the test runner. */
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { run, type RunResult } from "../support/process.ts";
+import { hostTest } from "../support/permissions.ts";
 
 const GUARD = new URL("../../lib/app/guard.ts", import.meta.url);
 const LOGGING = new URL("../../lib/app/logging.ts", import.meta.url);
@@ -46,17 +47,20 @@ const ENTRIES: Readonly<Record<string, string>> = {
 };
 
 for (const [name, program] of Object.entries(ENTRIES)) {
-  Deno.test(`an error in ${name} that is guarded is logged and counted, and ends nothing`, async () => {
-    const { code, stdout, stderr } = await runGuarded(`
+  hostTest(
+    `an error in ${name} that is guarded is logged and counted, and ends nothing`,
+    async () => {
+      const { code, stdout, stderr } = await runGuarded(`
       ${program}
       await pause(20);
       console.log(JSON.stringify(faultCounts()));`);
-    assertEquals([code, stdout], [0, '{"x":1}\n'], stderr);
-    assertMatch(stderr, /^\S+ error vpn\.server: error while x, all else goes on: [^\n]+\n$/);
-  });
+      assertEquals([code, stdout], [0, '{"x":1}\n'], stderr);
+      assertMatch(stderr, /^\S+ error vpn\.server: error while x, all else goes on: [^\n]+\n$/);
+    },
+  );
 }
 
-Deno.test("thousands of errors in one entry are one line", async () => {
+hostTest("thousands of errors in one entry are one line", async () => {
   const { code, stdout, stderr } = await runGuarded(`
     const fail = guarded("dns", "x", (what) => { throw new TypeError(what); });
     for (let i = 0; i < 5000; i++) fail("no " + i);

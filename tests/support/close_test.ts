@@ -1,8 +1,9 @@
 /** Tests of tests/support/close.ts. */
 import { assertThrows } from "./assert.ts";
 import { closeQuietly } from "./close.ts";
+import { hostTest } from "./permissions.ts";
 
-Deno.test("closeQuietly() closes once and does not mind what is closed already", () => {
+hostTest("closeQuietly() closes once and does not mind what is closed already", () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   closeQuietly(listener);
   closeQuietly(listener);

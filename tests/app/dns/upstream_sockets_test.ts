@@ -7,6 +7,7 @@ import { readFramed, writeFramed } from "../../../lib/app/dns/framing.ts";
 import { UpstreamSockets } from "../../../lib/app/dns/upstream_sockets.ts";
 import type { Verdict } from "../../../lib/dns/upstream.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
+import { hostTest } from "../../support/permissions.ts";
 
 const LOOPBACK = 0x7f000001;
 const QUERY = Uint8Array.of(1, 2, 3);
@@ -25,7 +26,7 @@ async function serve(answer: (query: Uint8Array) => readonly Uint8Array[]) {
   return { socket, ports, port: socket.address().port, [Symbol.dispose]: () => socket.close() };
 }
 
-Deno.test("queries go out by a port each, and come back whole", async () => {
+hostTest("queries go out by a port each, and come back whole", async () => {
   using server = await serve((query) => [query]);
   await using watcher = new ReadinessWatcher(openLibc());
   using sockets = new UpstreamSockets(openLibc(), watcher, server.port);
@@ -37,7 +38,7 @@ Deno.test("queries go out by a port each, and come back whole", async () => {
   assert(new Set(server.ports).size > 90, `${new Set(server.ports).size} ports`);
 });
 
-Deno.test("messages are shown until one is taken, or no other is wanted", async () => {
+hostTest("messages are shown until one is taken, or no other is wanted", async () => {
   using server = await serve(() => [1, 2, 3, 4].map((byte) => Uint8Array.of(byte)));
   await using watcher = new ReadinessWatcher(openLibc());
   using sockets = new UpstreamSockets(openLibc(), watcher, server.port);
@@ -53,26 +54,29 @@ Deno.test("messages are shown until one is taken, or no other is wanted", async 
   }
 });
 
-Deno.test("a message from another port than was asked is not even shown: the kernel drops it", async () => {
-  using other = await serve(() => []);
-  using server = await serve((query) => [query]);
-  const { socket } = server;
-  socket.removeAllListeners("message");
-  socket.on("message", (query, { port, address }) => {
-    other.socket.send(Uint8Array.of(66), port, address, () => socket.send(query, port, address));
-  });
-  await using watcher = new ReadinessWatcher(openLibc());
-  using sockets = new UpstreamSockets(openLibc(), watcher, server.port);
-  const seen: Uint8Array[] = [];
-  const verdict = (message: Uint8Array): Verdict => {
-    seen.push(message);
-    return "take";
-  };
-  await sockets.exchange({ upstream: LOOPBACK, message: QUERY, verdict }, "udp").answer;
-  assertEquals(seen, [QUERY]);
-});
+hostTest(
+  "a message from another port than was asked is not even shown: the kernel drops it",
+  async () => {
+    using other = await serve(() => []);
+    using server = await serve((query) => [query]);
+    const { socket } = server;
+    socket.removeAllListeners("message");
+    socket.on("message", (query, { port, address }) => {
+      other.socket.send(Uint8Array.of(66), port, address, () => socket.send(query, port, address));
+    });
+    await using watcher = new ReadinessWatcher(openLibc());
+    using sockets = new UpstreamSockets(openLibc(), watcher, server.port);
+    const seen: Uint8Array[] = [];
+    const verdict = (message: Uint8Array): Verdict => {
+      seen.push(message);
+      return "take";
+    };
+    await sockets.exchange({ upstream: LOOPBACK, message: QUERY, verdict }, "udp").answer;
+    assertEquals(seen, [QUERY]);
+  },
+);
 
-Deno.test("a port that nobody listens on is known at once, by ICMP and by RST", async () => {
+hostTest("a port that nobody listens on is known at once, by ICMP and by RST", async () => {
   const server = await serve(() => []);
   const { port } = server;
   server[Symbol.dispose]();
@@ -86,7 +90,7 @@ Deno.test("a port that nobody listens on is known at once, by ICMP and by RST", 
   }
 });
 
-Deno.test("a query that is not answered is sent once more, from the same port", async () => {
+hostTest("a query that is not answered is sent once more, from the same port", async () => {
   let count = 0;
   using server = await serve((query) => ++count < 2 ? [] : [query]);
   await using watcher = new ReadinessWatcher(openLibc());
@@ -97,7 +101,7 @@ Deno.test("a query that is not answered is sent once more, from the same port", 
   assertEquals(server.ports[0], server.ports[1]);
 });
 
-Deno.test("a query that is cancelled has no answer, and its socket is closed", async () => {
+hostTest("a query that is cancelled has no answer, and its socket is closed", async () => {
   using server = await serve(() => []);
   await using watcher = new ReadinessWatcher(openLibc());
   using sockets = new UpstreamSockets(openLibc(), watcher, server.port);
@@ -111,7 +115,7 @@ Deno.test("a query that is cancelled has no answer, and its socket is closed", a
   for (const exchange of exchanges) assertEquals(await exchange.answer, null);
 });
 
-Deno.test("TCP brings a message behind its length, and is given up when cancelled", async () => {
+hostTest("TCP brings a message behind its length, and is given up when cancelled", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   const served = (async () => {
