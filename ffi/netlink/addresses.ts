@@ -25,6 +25,7 @@ const RTM_GETADDR = 22;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_F_PERMANENT = 0x80;
 
 /**
  * ```c
@@ -61,6 +62,8 @@ export interface InterfaceAddress {
   readonly peer: IpAddress | null;
   /** A number of `RouteScope`. */
   readonly scope: number;
+  /** Whether it stays until it is taken away; one that was leased ends with its lease. */
+  readonly isPermanent: boolean;
 }
 
 /** Which addresses `Addresses.list()` returns; all if empty. */
@@ -139,7 +142,7 @@ export class Addresses {
 /** The address that a message describes; null for other messages and other families. */
 export function decodeAddress(message: NetlinkMessage): InterfaceAddress | null {
   if (message.type !== RTM_NEWADDR && message.type !== RTM_DELADDR) return null;
-  const { family, prefixLength, scope, index } = IFADDRMSG.read(message.body, 0);
+  const { family, prefixLength, flags, scope, index } = IFADDRMSG.read(message.body, 0);
   if (family !== AF_INET && family !== AF_INET6) return null;
   const attributes = new Attributes(message.body, IFADDRMSG.size);
   // IPv4 always names its own address in IFA_LOCAL; IPv6 does so only where IFA_ADDRESS is a peer.
@@ -148,7 +151,8 @@ export function decodeAddress(message: NetlinkMessage): InterfaceAddress | null 
   if (own === null) return null;
   const hasPeer = end !== null && formatIp(end) !== formatIp(own);
   const peer = hasPeer ? end.slice() : null;
-  return { family, link: index, address: own.slice(), prefixLength, peer, scope };
+  const isPermanent = (flags & IFA_F_PERMANENT) !== 0;
+  return { family, link: index, address: own.slice(), prefixLength, peer, scope, isPermanent };
 }
 
 function describe(link: number, spec: AddressSpec): string {

@@ -90,8 +90,17 @@ export interface InnerTraffic {
   readonly table: string;
   /** Name of the tunnel's interface; it need not be there yet. */
   readonly device: string;
-  /** This host's addresses in the tunnel, host order. */
+  /** This host's addresses in the tunnel and nowhere else, host order. */
   readonly addresses: readonly number[];
+  /** Services of the tunnel at addresses that another interface has as well. */
+  readonly services: readonly InnerService[];
+}
+
+export interface InnerService {
+  /** Host order. */
+  readonly address: number;
+  readonly protocol: "tcp" | "udp";
+  readonly port: number;
 }
 
 /** A table as it was last made. */
@@ -203,14 +212,23 @@ export class Nftables implements Disposable {
    * on every link would reach the services there, and could probe and forge connections inside the tunnel (CVE-2019-14899).
    * The host's own packets to its own addresses come by loopback. Replaces the table of the last call.
    */
-  installInnerGuard({ table, device, addresses }: InnerTraffic): void {
+  installInnerGuard({ table, device, addresses, services }: InnerTraffic): void {
+    const matches = [
+      ...addresses.map(destinationIs),
+      ...services.map(({ address, protocol, port }) => [
+        ...destinationIs(address),
+        ...ipv4PortsAre(protocol === "tcp" ? IPPROTO_TCP : IPPROTO_UDP, {
+          destination: { first: port, last: port },
+        }),
+      ]),
+    ];
     this.replaceTable({ family: "ip", name: table }, {
       name: "prerouting",
       hook: { type: "filter", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_RAW },
-      rules: addresses.map((address) => [
+      rules: matches.map((match) => [
         ...inputDeviceIsNot(device),
         ...inputDeviceIsNot(LOOPBACK),
-        ...destinationIs(address),
+        ...match,
         counter(),
         drop(),
       ]),

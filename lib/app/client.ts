@@ -21,7 +21,7 @@ import { AppError, ExitCode } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { startUpkeep } from "./host_upkeep.ts";
-import { guardInnerAddresses } from "./inner_guard.ts";
+import { InnerGuard, tunnelServices } from "./inner_guard.ts";
 import { Journal } from "./journal.ts";
 import { KillSwitch } from "./kill_switch.ts";
 import { catchFaults } from "./last_resort.ts";
@@ -95,6 +95,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     logger,
   });
 
+  let innerGuard: InnerGuard | null = null;
   let upkeep: Upkeep | null = null;
   const reports = logReports(logger);
   let mtu = config.interface.mtu ?? DEFAULT_MTU;
@@ -123,6 +124,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     },
     onNetworkChange: () => {
       connection.onNetworkChange();
+      innerGuard?.networkChanged();
       upkeep?.notice();
     },
     onPathMtu: (report) => {
@@ -161,7 +163,16 @@ export async function runClient(options: RunOptions): Promise<number> {
 
     const { addresses } = config.interface;
     // Noted before the hooks, so that it is undone after them and after the device has gone.
-    services.use(guardInnerAddresses({ interfaceName, addresses, journal, logger }));
+    innerGuard = services.use(
+      InnerGuard.install({
+        role: "client",
+        interfaceName,
+        addresses,
+        services: tunnelServices(config),
+        journal,
+        logger,
+      }),
+    );
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
     closeHost();

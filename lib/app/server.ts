@@ -16,7 +16,7 @@ import { Gateway } from "./gateway.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
 import { startUpkeep } from "./host_upkeep.ts";
-import { guardInnerAddresses } from "./inner_guard.ts";
+import { InnerGuard, tunnelServices } from "./inner_guard.ts";
 import { Journal } from "./journal.ts";
 import { catchFaults } from "./last_resort.ts";
 import { getLogger } from "./logging.ts";
@@ -89,7 +89,16 @@ export async function runServer(options: RunOptions): Promise<number> {
     }
     const { addresses } = config.interface;
     // Noted before the hooks, so that it is undone after them and after the device has gone.
-    services.use(guardInnerAddresses({ interfaceName, addresses, journal, logger }));
+    const innerGuard = services.use(
+      InnerGuard.install({
+        role: "server",
+        interfaceName,
+        addresses,
+        services: tunnelServices(config),
+        journal,
+        logger,
+      }),
+    );
     gateway.close();
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
@@ -144,9 +153,12 @@ export async function runServer(options: RunOptions): Promise<number> {
       logger,
     });
     networkChanged = () => {
+      innerGuard?.networkChanged();
       gateway.networkChanged(dataPlane);
       watched.notice();
     };
+    // What changed meanwhile has been told nobody.
+    innerGuard?.networkChanged();
     const isTcpToo = config.interface.transport !== "udp";
     logger.info(
       "listening on UDP port {port}{tcp}; {interface} has {addresses}; cipher by {aead}",

@@ -116,6 +116,7 @@ Deno.test("decodeAddress() reads a network address and a point-to-point one", ()
     prefixLength: 24,
     peer: null,
     scope: RouteScope.global,
+    isPermanent: true,
   });
   assertEquals(decodeAddress(messageOf(PEER_ADDRESS)), {
     family: AF_INET,
@@ -124,6 +125,7 @@ Deno.test("decodeAddress() reads a network address and a point-to-point one", ()
     prefixLength: 32,
     peer: parseIp("10.66.78.1"),
     scope: RouteScope.global,
+    isPermanent: true,
   });
 });
 

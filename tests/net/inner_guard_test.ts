@@ -9,7 +9,14 @@ import { DnsServer } from "./support/dns_server.ts";
 import { hostState } from "./support/host_state.ts";
 import { endWell, simpleTunnel } from "./support/simple_tunnel.ts";
 import { startVpn } from "./support/vpn.ts";
-import { carrierOn, CLIENT_INSIDE, layWire, SERVER_INSIDE } from "./support/wire.ts";
+import { eventually } from "../support/patience.ts";
+import {
+  carrierOn,
+  CLIENT_INSIDE,
+  CLIENT_OUTSIDE,
+  layWire,
+  SERVER_INSIDE,
+} from "./support/wire.ts";
 
 const PROGRAMS = ["ip", "sysctl", "nft", "dig", "curl"];
 /** Of curl: nobody listens, which is an answer; none came. */
@@ -96,6 +103,69 @@ netTest(
   { programs: PROGRAMS },
 );
 
+netTest(
+  "an address that the LAN has as well is the host's there, but for the tunnel's services, also when it comes later",
+  async (topology) => {
+    const { server, client } = await layWire(topology);
+    const neighbour = topology.namespace("neighbour");
+    topology.cable(
+      { namespace: neighbour, name: "eth0", address: "10.66.77.200/24" },
+      { namespace: server, name: LAN, address: "198.18.0.2/24" },
+    );
+    await carrierOn(server, LAN);
+    await carrierOn(neighbour, "eth0");
+    const lend = (host: TestNamespace, device: string, address: string, ...lease: string[]) =>
+      host.output(["ip", "address", "add", `${address}/32`, "dev", device, ...lease]);
+    // As on a router whose tunnel borrows the address of the LAN; the route back is the LAN's.
+    await lend(server, LAN, SERVER_INSIDE);
+    await server.output(["ip", "route", "add", "10.66.77.200", "dev", LAN]);
+    const tunnel = simpleTunnel();
+    const config = tunnel.server({
+      Address: `${SERVER_INSIDE}/32`,
+      DnsProxy: "198.18.0.1",
+      Metrics: `${SERVER_INSIDE}:9586`,
+    });
+    const gateway = await startVpn("server", server, config);
+
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9`), REFUSED);
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9586`), TIMED_OUT);
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:53`), TIMED_OUT);
+    assertEquals(await lookUp(neighbour), null);
+
+    // It is followed: gone from the LAN, it is guarded whole; there again, it is the host's again.
+    await server.output(["ip", "address", "delete", `${SERVER_INSIDE}/32`, "dev", LAN]);
+    await neighbour.output(["ip", "neighbour", "flush", "all"]);
+    await neighbour.output([
+      "ip",
+      "route",
+      "add",
+      SERVER_INSIDE,
+      "via",
+      "198.18.0.2",
+      "onlink",
+      "dev",
+      "eth0",
+    ]);
+    const ends = (code: number) =>
+      eventually(async () => await connect(neighbour, `${SERVER_INSIDE}:9`) === code || null);
+    await ends(TIMED_OUT);
+    await lend(server, LAN, SERVER_INSIDE);
+    await ends(REFUSED);
+    await endWell(gateway);
+
+    // Of a client, a lease on a hostile network opens nothing.
+    await startVpn("server", server, tunnel.server());
+    await startVpn("client", client, tunnel.client());
+    await lend(client, "eth0", CLIENT_INSIDE, "valid_lft", "600", "preferred_lft", "600");
+    await server.output(["ip", "route", "replace", CLIENT_INSIDE, "via", CLIENT_OUTSIDE]);
+    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`), TIMED_OUT);
+    await client.output(["ip", "address", "delete", `${CLIENT_INSIDE}/32`, "dev", "eth0"]);
+    await lend(client, "eth0", CLIENT_INSIDE);
+    await eventually(async () => await connect(server, `${CLIENT_INSIDE}:9`) === REFUSED || null);
+  },
+  { programs: PROGRAMS },
+);
+
 netTest("the inner guard is made for all inner addresses, as `nft` lists it", async (topology) => {
   const { server } = await layWire(topology);
   const { server: config } = simpleTunnel();
@@ -122,13 +192,15 @@ netTest(
   async (topology) => {
     const namespace = topology.namespace("host");
     const script = `
-    import { guardInnerAddresses } from "${new URL(
+    import { InnerGuard } from "${new URL(
       "../../lib/app/inner_guard.ts",
       import.meta.url,
     )}";
-    guardInnerAddresses({
+    InnerGuard.install({
+      role: "server",
       interfaceName: "vpn0",
       addresses: [{ address: 0x0a424d01, prefixLength: 24 }],
+      services: [],
       journal: { make: () => console.log("noted") },
       logger: { warn: (text, { addresses, error }) => console.log(text, addresses, error.message) },
     });`;
