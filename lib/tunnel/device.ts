@@ -24,14 +24,14 @@ import {
   TRANSPORT_PACKET_OFFSET,
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
-import { MAX_HANDSHAKE_ATTEMPTS } from "./constants.ts";
 import { type DeviceEvent, type DeviceEventKind, DeviceEvents } from "./device_events.ts";
+import { type PeerActions, runTimers } from "./due_timers.ts";
 import { Carrier, Endpoint } from "./endpoint.ts";
 import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
 import { IndexTable } from "./index_table.ts";
 import { isGoodbye, writeGoodbye } from "./goodbye.ts";
 import type { Keypair } from "./keypair.ts";
-import { createWatch, WatchAction, type WatchOptions } from "./liveness.ts";
+import { createWatch, type WatchOptions } from "./liveness.ts";
 import { PacketDirection, type PacketTap } from "./packet_tap.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { answeredLength, isProbe, writeAnswer, writeProbe } from "./path_mtu.ts";
@@ -95,6 +95,19 @@ export class Device {
   readonly #transport: Transport;
   readonly #watch: WatchOptions | null;
   readonly #followsCarrier: boolean;
+  /** What its timers lead to. */
+  readonly #actions: PeerActions = {
+    sendKeepalive: (peer, now) => this.sendKeepalive(peer, now),
+    initiate: (peer, now) => this.initiate(peer, now),
+    sendInitiation: (peer, now) => this.#sendInitiation(peer, now),
+    abandonHandshake: (peer) => {
+      dropHandshake(this.#indices, peer);
+      this.#staged.drop(peer);
+    },
+    zeroKeys: (peer) => this.#zeroKeys(peer),
+    release: (peer) => this.#release(peer),
+    report: (kind, peer) => this.#report(kind, peer),
+  };
 
   constructor(options: DeviceOptions) {
     this.events = this.#events.list;
@@ -178,9 +191,7 @@ export class Device {
   removePeer(peer: Peer): void {
     peer.isRemoved = true;
     this.#staged.drop(peer);
-    dropHandshake(this.#indices, peer);
-    dropSessions(this.#indices, peer);
-    peer.proof.forget(this.#handshakes.gate.proven);
+    this.#zeroKeys(peer);
     peer.timers.stop();
     peer.staticSecret?.fill(0);
     this.allowedIps.removeByValue(peer);
@@ -592,85 +603,25 @@ export class Device {
     if (now < this.#deadline.at) return;
     this.#deadline.at = NEVER;
     for (const peer of this.#peers.values()) {
-      this.#runTimers(peer, now);
+      runTimers(peer, this.#actions, now);
       const earliest = peer.timers.earliest();
       if (earliest < this.#deadline.at) this.#deadline.at = earliest;
     }
   }
 
-  #runTimers(peer: Peer, now: number): void {
-    const { timers } = peer;
-    if (now >= timers.retransmitHandshakeAt) this.#retransmitHandshake(peer, now);
-    if (now >= timers.keepaliveAt) {
-      this.sendKeepalive(peer, now);
-      timers.keepaliveFired(now);
-    }
-    if (now >= timers.newHandshakeAt) {
-      timers.newHandshakeAt = NEVER;
-      // The path may have changed under us; the kernel picks the source anew.
-      peer.endpoint.source = 0;
-      this.initiate(peer, now);
-    }
-    if (now >= timers.zeroKeysAt) {
-      timers.zeroKeysAt = NEVER;
-      dropHandshake(this.#indices, peer);
-      dropSessions(this.#indices, peer);
-      peer.proof.forget(this.#handshakes.gate.proven);
-      this.#report("keys-zeroed", peer);
-    }
-    if (now >= timers.persistentKeepaliveAt) {
-      // Armed again whatever comes of this one, lest an unanswered handshake end the keepalives for good.
-      timers.setPersistentInterval(timers.persistentInterval, now + timers.persistentInterval);
-      this.sendKeepalive(peer, now);
-    }
-    if (now >= timers.watchAt) this.#watchOver(peer, now);
-  }
-
-  #watchOver(peer: Peer, now: number): void {
-    const { timers, watch } = peer;
-    timers.watchAt = NEVER;
-    if (watch === null) return;
-    switch (watch.next(peer, now)) {
-      case WatchAction.beat:
-        this.sendKeepalive(peer, now);
-        break;
-      case WatchAction.ask:
-        this.initiate(peer, now);
-        break;
-      case WatchAction.down:
-        this.#report("down", peer);
-        break;
-      case WatchAction.release:
-        this.#release(peer);
-        break;
-    }
-    // Past times are no mistake: the next round of timers finds them due.
-    timers.watchBy(watch.nextAt(peer));
+  /** Zeroes what there is of keys, sessions' and a handshake's. */
+  #zeroKeys(peer: Peer): void {
+    dropHandshake(this.#indices, peer);
+    dropSessions(this.#indices, peer);
+    peer.proof.forget(this.#handshakes.gate.proven);
   }
 
   /** Takes from a peer that is gone what it holds: keys and endpoint here, and by the event the rest elsewhere. */
   #release(peer: Peer): void {
     this.#staged.drop(peer);
-    dropHandshake(this.#indices, peer);
-    dropSessions(this.#indices, peer);
-    peer.proof.forget(this.#handshakes.gate.proven);
+    this.#zeroKeys(peer);
     peer.forgetEndpoint();
     this.#report("released", peer);
-  }
-
-  #retransmitHandshake(peer: Peer, now: number): void {
-    const { timers } = peer;
-    if (timers.handshakeAttempts >= MAX_HANDSHAKE_ATTEMPTS) {
-      timers.handshakeAbandoned(now);
-      dropHandshake(this.#indices, peer);
-      this.#staged.drop(peer);
-      this.#report("handshake-abandoned", peer);
-      return;
-    }
-    timers.handshakeAttempts++;
-    peer.endpoint.source = 0;
-    timers.retransmitHandshakeAt = NEVER;
-    this.#sendInitiation(peer, now);
   }
 
   /** Shakes hands with every peer that there is a session with, whatever the last initiation's age. */
