@@ -1,6 +1,7 @@
 /** Tests that asynchronous entries go through the guard, and that the rule which says so can fail. */
 import { assert, assertEquals } from "./support/assert.ts";
 import { guardOffencesOf } from "./support/guard_rule.ts";
+import { hostTest } from "./support/permissions.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -24,20 +25,23 @@ async function sources(folder: string): Promise<string[]> {
   return found.sort();
 }
 
-Deno.test("every asynchronous entry of a server, client or relay goes through the guard", async () => {
-  const paths = [...await sources("lib/"), ...await sources("ffi/")];
-  assert(paths.length > 100, `only ${paths.length} sources were found`);
-  const unused = new Set(Object.keys(EXCEPTIONS));
-  const offences: string[] = [];
-  for (const path of paths) {
-    const found = guardOffencesOf(path, await Deno.readTextFile(new URL(path, ROOT)));
-    const exception = Object.keys(EXCEPTIONS).find((each) => path.startsWith(each));
-    if (exception === undefined) offences.push(...found);
-    else if (found.length > 0) unused.delete(exception);
-  }
-  assertEquals(offences, []);
-  assertEquals([...unused], [], "exceptions that nothing needs");
-});
+hostTest(
+  "every asynchronous entry of a server, client or relay goes through the guard",
+  async () => {
+    const paths = [...await sources("lib/"), ...await sources("ffi/")];
+    assert(paths.length > 100, `only ${paths.length} sources were found`);
+    const unused = new Set(Object.keys(EXCEPTIONS));
+    const offences: string[] = [];
+    for (const path of paths) {
+      const found = guardOffencesOf(path, await Deno.readTextFile(new URL(path, ROOT)));
+      const exception = Object.keys(EXCEPTIONS).find((each) => path.startsWith(each));
+      if (exception === undefined) offences.push(...found);
+      else if (found.length > 0) unused.delete(exception);
+    }
+    assertEquals(offences, []);
+    assertEquals([...unused], [], "exceptions that nothing needs");
+  },
+);
 
 /** Sources that the rule objects to. */
 const UNGUARDED: readonly string[] = [

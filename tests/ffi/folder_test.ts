@@ -2,9 +2,10 @@
 import { ELOOP, ENOENT, SystemCallError } from "../../ffi/errno.ts";
 import { Folder } from "../../ffi/folder.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { hostTest } from "../support/permissions.ts";
 
 function folderTest(name: string, test: (base: string) => void): void {
-  Deno.test(name, async () => {
+  hostTest(name, async () => {
     const base = await Deno.makeTempDir({ prefix: "vpn-test-" });
     try {
       test(base);
