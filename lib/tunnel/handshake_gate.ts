@@ -34,8 +34,8 @@ import type { SendQueue } from "./send_queue.ts";
 const STRANGERS_CHECKED = { perSecond: 30_000, burst: 512 };
 /** The same for senders at the address of a peer. */
 const PEERS_CHECKED = { perSecond: 5_000, burst: 256 };
-/** Cookie replies to strangers, some 4 % of a core, and to senders at the address of a peer. */
-const STRANGERS_COOKIES = { perSecond: 4_000, burst: 64 };
+/** Cookie replies to strangers, some 1 % of a core (10 % until the code is warm), and to senders at the address of a peer. */
+const STRANGERS_COOKIES = { perSecond: 1_000, burst: 64 };
 const PEERS_COOKIES = { perSecond: 500, burst: 64 };
 /**
  * Diffie-Hellmans that led to no peer: for messages without a cookie, whose end is what brings the device under load, and

@@ -94,7 +94,7 @@ Deno.test("60,000 forged initiations a second from ever new addresses cost a bou
   const outcome = site.flood({ count: 120_000, perMs: 60, from: null });
   const flood = outcome.get(DropReason.handshakeFlood)!;
   const cookies = outcome.get(DropReason.cookieSent)!;
-  assert(cookies > 7_000 && cookies < 8_200, `${cookies} cookie replies in two seconds`);
+  assert(cookies > 1_900 && cookies < 2_100, `${cookies} cookie replies in two seconds`);
   assertEquals(outcome.get(DropReason.none), 50);
   assertEquals(site.gate.admitted, 50);
   assertEquals(flood + cookies + 50, 120_000);
@@ -122,7 +122,7 @@ Deno.test("a flood from one address leaves the cookie replies of other addresses
 
 Deno.test("who brings a cookie is worked on whatever flood comes from other addresses", () => {
   const site = new Site();
-  site.flood({ count: 1_000, perMs: 4, from: null });
+  site.flood({ count: 1_000, perMs: 1, from: null });
   const macs = new CookieGenerator(site.publicKey);
   const client = ipv4("192.0.2.7");
   const first = site.message(macs);
@@ -144,7 +144,7 @@ Deno.test("those who bring cookies and are no peers have a bounded number of Dif
   const bots = Array.from({ length: 100 }, (_, i) => {
     const macs = new CookieGenerator(site.publicKey);
     const address = ipv4("198.51.100.0") + i;
-    site.now++;
+    site.now += 2;
     assertEquals(site.put(site.message(macs), address), DropReason.cookieSent);
     assert(macs.consumeReply(site.takeReply(), site.now));
     return { macs, address };
