@@ -20,15 +20,14 @@ import { AppError, ExitCode } from "./errors.ts";
 import { journalDirectory } from "./journal_directory.ts";
 import {
   JOURNAL_SUFFIX,
-  type JournalEntry,
   type JournalFile,
-  type JournalOwner,
   readJournal,
   removeJournal,
   strikeOut,
   withJournalsLocked,
   withJournalsLockedIfPossible,
 } from "./journal_files.ts";
+import type { JournalEntry, JournalOwner } from "./journal_text.ts";
 import { getLogger } from "./logging.ts";
 import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
 import { identityText, ownIdentity } from "./process_identity.ts";

@@ -5,25 +5,11 @@ import { removeDeadSocket } from "./control/socket_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { HostChange } from "./host_change.ts";
 import { journalDirectory } from "./journal_directory.ts";
-import type { NetworkNamespace } from "./network_namespace.ts";
-import { isAlive, type ProcessIdentity } from "./process_identity.ts";
+import { type JournalEntry, type JournalOwner, parseJournal } from "./journal_text.ts";
+import { isAlive } from "./process_identity.ts";
 
 /** What the names of journals end with. */
 export const JOURNAL_SUFFIX = ".journal";
-
-/** The first line of a journal: the process, the network namespace that it was in, and its tunnel. */
-export interface JournalOwner extends ProcessIdentity, NetworkNamespace {
-  readonly interfaceName: string;
-  /** What `--netns` named: the process was started elsewhere, and whoever started it cleans up from there. */
-  readonly netns?: string;
-}
-
-/** A change as it stands in a journal. */
-export interface JournalEntry {
-  readonly change: HostChange;
-  /** Of its first byte in the file. */
-  readonly offset: number;
-}
 
 /** A journal as it was read, of a process that lives or has died. */
 export interface JournalFile {
@@ -37,7 +23,6 @@ export interface JournalFile {
 
 /** Takes the place of the first byte of an entry that has been undone: no JSON begins with it. */
 const STRUCK_OUT = new TextEncoder().encode("#");
-const NEWLINE = 0x0a;
 
 /**
  * Calls while no other process of ours is between looking at what is there and changing it. Not to be nested: a process
@@ -140,48 +125,22 @@ export function removeJournal(path: string): void {
   }
 }
 
-/** The journal with this path; none where it is gone, is another user's, or was cut off in its first line. */
+/** The journal with this path; none where it is gone, is another user's, or no file, or has a first line that tells nothing. */
 export function readJournal(path: string): JournalFile[] {
   let bytes: Uint8Array;
   try {
-    // An entry can be a command: only our own, and so never another user's in root's eyes, is taken at its word.
-    if (Deno.statSync(path).uid !== Deno.uid()) return [];
+    const { isFile, uid } = Deno.lstatSync(path);
+    // An entry can be a command: only our own, and so never another user's in root's eyes, is taken at its word. What is no
+    // file must not be waited for, nor hinder the others.
+    if (!isFile || uid !== Deno.uid()) return [];
     bytes = Deno.readFileSync(path);
   } catch (error) {
     // Its owner ended in good order between our two looks.
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
-  const [first, ...rest] = linesOf(bytes);
-  const owner = first === undefined ? null : parseLine(first.text);
-  if (owner === null) return [];
-  const entries = rest.flatMap(({ text, offset }) => {
-    const change = parseLine(text);
-    // One entry that cannot be read must not keep the others from being undone.
-    return change === null ? [] : [{ change: change as HostChange, offset }];
-  });
-  const changes = entries.map(({ change }) => change);
-  return [{ path, owner: owner as JournalOwner, entries, changes }];
-}
-
-/** Whole lines. The last one may be cut off: the process died before it made that change. */
-function linesOf(bytes: Uint8Array): { readonly text: string; readonly offset: number }[] {
-  const decoder = new TextDecoder();
-  const lines = [];
-  for (let offset = 0;;) {
-    const end = bytes.indexOf(NEWLINE, offset);
-    if (end < 0) return lines;
-    lines.push({ text: decoder.decode(bytes.subarray(offset, end)), offset });
-    offset = end + 1;
-  }
-}
-
-/** What we wrote into a line ourselves, or null where it has been struck out, or damaged, since. */
-function parseLine(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
+  const journal = parseJournal(bytes);
+  if (journal === null) return [];
+  const { owner, entries } = journal;
+  return [{ path, owner, entries, changes: entries.map(({ change }) => change) }];
 }

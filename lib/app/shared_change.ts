@@ -4,7 +4,8 @@
  */
 import type { NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { type HostChange, undoChange, withoutPorts } from "./host_change.ts";
-import { allJournals, type JournalOwner } from "./journal_files.ts";
+import { allJournals } from "./journal_files.ts";
+import type { JournalOwner } from "./journal_text.ts";
 import { currentNetworkNamespace, isSameNamespace } from "./network_namespace.ts";
 import { isAlive } from "./process_identity.ts";
 

@@ -11,13 +11,12 @@ import { SystemCallError } from "../../ffi/errno.ts";
 import type { HostChange } from "./host_change.ts";
 import {
   allJournals,
-  type JournalEntry,
   type JournalFile,
-  type JournalOwner,
   removeJournal,
   staleJournals,
   strikeOut,
 } from "./journal_files.ts";
+import type { JournalEntry, JournalOwner } from "./journal_text.ts";
 import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
 import { isAlive } from "./process_identity.ts";
 

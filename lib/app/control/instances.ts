@@ -1,7 +1,8 @@
 /** Owns which instances run on this host, as their journals say it, and which of them is meant. */
 import { AppError, ExitCode } from "../errors.ts";
 import { journalDirectory } from "../journal_directory.ts";
-import { allJournals, type JournalOwner } from "../journal_files.ts";
+import { allJournals } from "../journal_files.ts";
+import type { JournalOwner } from "../journal_text.ts";
 import { currentNetworkNamespace, isSameNamespace } from "../network_namespace.ts";
 import { isAlive } from "../process_identity.ts";
 
