@@ -2,12 +2,16 @@
  * Inbound flows: whom outside a client may answer, though it may not go there by itself. A neighbour of the gateway's that
  * uses a forwarded port gets its answers, and nothing else of the client's.
  *
+ * The sender's address may be forged, by an accomplice of the client's: so a client may answer connections of TCP, but begin
+ * none.
+ *
  * A table of fixed size in which a newer flow takes an older one's place: its next packet from outside puts it back, so that
  * whoever fills the table delays others by a packet and cuts nobody off. Places are chosen by a secret seed.
  */
 import { hash } from "./nat/hash.ts";
 import { isLaterFragment } from "./nat/rewrite.ts";
 import * as ipv4 from "./wire/ipv4.ts";
+import * as tcp from "./wire/tcp.ts";
 import * as udp from "./wire/udp.ts";
 
 /** A power of two. */
@@ -59,9 +63,11 @@ export class InboundFlows {
     const client = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
     const remote = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
     const transport = packet + ipv4.headerSize(view, packet);
-    const ports = isLaterFragment(view, packet)
-      ? NO_PORTS
-      : view.getInt32(transport + udp.SOURCE_PORT_OFFSET);
+    const isLater = isLaterFragment(view, packet);
+    if (protocol === ipv4.PROTOCOL_TCP && !isLater && isFirst(tcp.flags(view, transport))) {
+      return false;
+    }
+    const ports = isLater ? NO_PORTS : view.getInt32(transport + udp.SOURCE_PORT_OFFSET);
     const place = this.#placeOf(client, remote, ports, protocol);
     return this.#protocols[place] === protocol && this.#clients[place] === client &&
       this.#remotes[place] === remote && this.#ports[place] === ports && now < this.#ends[place];
@@ -83,4 +89,9 @@ export class InboundFlows {
 
 function hasPorts(protocol: number): boolean {
   return protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
+}
+
+/** Whether a segment asks for a connection: SYN without ACK. */
+function isFirst(flags: number): boolean {
+  return (flags & tcp.FLAG_SYN) !== 0 && (flags & tcp.FLAG_ACK) === 0;
 }

@@ -207,6 +207,16 @@ export class Pipeline {
     if (this.#router.refuses(source)) this.#inboundFlows.note(packet, now);
   }
 
+  /**
+   * The same for one that the NAT has translated: by a forwarded port alone. By any other, the sender may claim an address that
+   * the client would like to reach, and is refused.
+   */
+  #noteForwarded(nat: Nat, packet: number, now: number): void {
+    const source = ipv4.sourceAddress(this.#view, packet) | 0;
+    if (!this.#router.refuses(source) || !nat.isForwarded(packet)) return;
+    this.#inboundFlows.note(packet, now);
+  }
+
   #fromPeer(offset: number, length: number, now: number): void {
     const reason = ipv4.checkIpv4(this.#memory, offset, length);
     if (reason !== DropReason.none) {
@@ -307,7 +317,7 @@ export class Pipeline {
     if (isMerged) this.#capturedMerged(nat, offset, packet, now);
     else nat.inbound(packet, now);
     const { inside } = nat;
-    for (let i = 0; i < inside.length; i++) this.#noteInbound(inside.offsets[i], now);
+    for (let i = 0; i < inside.length; i++) this.#noteForwarded(nat, inside.offsets[i], now);
     this.#sendInside(nat, now);
   }
 
@@ -324,7 +334,7 @@ export class Pipeline {
       splitter.abandon();
       return;
     }
-    this.#noteInbound(packet, now);
+    this.#noteForwarded(nat, packet, now);
     const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, packet) | 0);
     if (peer === null) {
       splitter.abandon();

@@ -49,6 +49,15 @@ for (const [what, build] of [["TCP", buildTcp], ["UDP", buildUdp]] as const) {
   });
 }
 
+Deno.test("a client begins no connection of TCP to who has written to it: the sender may be forged", () => {
+  const table = new Table();
+  table.note(buildTcp(question));
+  const flags = { syn: 0x02, synAck: 0x12, ack: 0x10, finAck: 0x11, rst: 0x04 };
+  const admitted = Object.entries(flags)
+    .filter(([, bits]) => table.admits(buildTcp({ ...answer, flags: bits })));
+  assertEquals(admitted.map(([name]) => name), ["synAck", "ack", "finAck", "rst"]);
+});
+
 Deno.test("an answer is due for a while only: TCP's longer than UDP's", () => {
   const table = new Table();
   table.note(buildUdp(question), 1_000);

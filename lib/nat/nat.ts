@@ -308,6 +308,18 @@ export class Nat {
     return true;
   }
 
+  /** Whether a packet, as a client is to get it, has come by a forwarded port. Of later fragments nobody knows. */
+  isForwarded(packet: number): boolean {
+    const view = this.#view;
+    const protocol = ipv4.protocol(view, packet);
+    const hasPorts = protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
+    if (!hasPorts || isLaterFragment(view, packet)) return false;
+    const transport = packet + ipv4.headerSize(view, packet);
+    const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+    const { mappings } = this.#flows;
+    return mappings.findInner(protocol, destinationAddress(view, packet), port)?.isStatic ?? false;
+  }
+
   /** The mapping that a packet from outside is for; null for one that goes no further, or is the host's, or was dealt with. */
   #receiver(packet: number, length: number, now: number): Mapping | null {
     const view = this.#view;

@@ -23,7 +23,7 @@ const ATTACKS: readonly Attack[] = [
 ];
 
 /** Of one attack, its set-up and end included. */
-const TIME_LIMIT_MS = 240_000;
+const TIME_LIMIT_MS = 300_000;
 /** How much of their length the attacks of a quick run have. */
 const QUICK = 0.1;
 /** Says that the run-time folders are its own already. */

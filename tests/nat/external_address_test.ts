@@ -1,6 +1,13 @@
 /** Tests of forwarded ports, of the external address and what belongs to it, and of time. */
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
-import { buildIcmp, buildIpv4, buildTcp, buildUdp, fragment } from "../support/packet_builder.ts";
+import {
+  buildIcmp,
+  buildIpv4,
+  buildTcp,
+  buildUdp,
+  type Bytes,
+  fragment,
+} from "../support/packet_builder.ts";
 import { connect } from "./connection.ts";
 import {
   assertSilent,
@@ -49,6 +56,26 @@ Deno.test("a forwarded port leads to its service for ever, whoever asks, even wi
   world.advance(10_000_000);
   only(world.inbound(question), "inside");
   assertEquals(world.nat.pollAt(), Infinity);
+});
+
+Deno.test("packets that came by a forwarded port are told from those by a port that a client opened", () => {
+  const world = new World({ forwards: FORWARDS });
+  const isForwarded = (packet: Bytes) => {
+    world.memory.bytes.set(packet, 0);
+    return world.nat.isForwarded(0);
+  };
+  const question = { source: CLIENT_2, destination: REMOTE, sourcePort: 4000 };
+  const opened = read(only(world.outbound(buildUdp(question)), "outside")).sourcePort;
+  const from = { source: REMOTE, destination: EXTERNAL };
+  const answer = only(
+    world.inbound(buildUdp({ ...from, destinationPort: opened })),
+    "inside",
+  );
+  assertEquals(isForwarded(answer), false);
+  const asked = buildUdp({ ...from, destinationPort: 30_005, payload: new Uint8Array(64) });
+  assertEquals(isForwarded(only(world.inbound(asked), "inside")), true);
+  const [first, later] = fragment(asked, 60).map((packet) => only(world.inbound(packet), "inside"));
+  assertEquals([isForwarded(first!), isForwarded(later!)], [true, false]);
 });
 
 Deno.test("a forwarded port of the range is given to nobody else", () => {

@@ -1,8 +1,17 @@
 /** Ways into a gateway's inside: forwarded ports, clients among each other, and what clients must not reach. */
 import { assert, assertEquals } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
+import { buildUdp } from "../support/packet_builder.ts";
 import { fetchText, watchOutside } from "./support/everyday.ts";
-import { EXTERNAL, GATEWAY_PROGRAMS, GatewayNetwork, INSIDE, ROUTER } from "./support/gateway.ts";
+import {
+  EXTERNAL,
+  GATEWAY_PROGRAMS,
+  GatewayNetwork,
+  INSIDE,
+  INTERNET,
+  ROUTER,
+} from "./support/gateway.ts";
+import { Injector, Tap } from "./support/outside.ts";
 import { RECORDING_PROGRAMS } from "./support/recording.ts";
 import { Site } from "./support/site.ts";
 import { ping } from "./support/traffic.ts";
@@ -42,6 +51,34 @@ for (const Capture of ["packet", "nfqueue"]) {
     { programs: PROGRAMS },
   );
 }
+
+netTest(
+  "who claims a neighbour's address opens no way to it for a client: only forwarded ports are answered there",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    await network.startBoth({});
+    const { internet, client: { namespace: client } } = network;
+    using outside = new Tap(internet);
+    const send = (to: string) =>
+      client.output(["bash", "-c", `exec 3<>/dev/udp/${to}/9; echo hello >&3`]);
+    await client.output(["sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=5000 5000"]);
+    await send(INTERNET);
+    const [seen] = await outside.waitFor((packet) => packet[9] === 17 && packet[23] === 9);
+    const destinationPort = seen!.packet[20]! << 8 | seen!.packet[21]!;
+    using inside = new Tap(client, { device: "vpn0", linkHeaderSize: 0 });
+    using injector = new Injector(internet);
+    injector.send(
+      buildUdp({ source: ROUTER, destination: EXTERNAL, sourcePort: 9, destinationPort }),
+    );
+    await inside.waitFor((packet) => packet[9] === 17);
+    await send(ROUTER);
+    // What was sent after it comes through, so it was not only late.
+    await send(INTERNET);
+    const sent = await outside.waitFor((packet) => packet[9] === 17 && packet[23] === 9, 2);
+    assertEquals(sent.map(({ packet }) => packet.subarray(16, 20).join(".")), [INTERNET, INTERNET]);
+  },
+  { programs: PROGRAMS },
+);
 
 netTest(
   "a client's port is not reached from outside when it is not forwarded",
