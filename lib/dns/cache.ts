@@ -72,13 +72,16 @@ export class DnsCache {
     this.#entries.set(key, entry);
     for (let size = 0; size < answer.length; size += PLACE_SIZE) {
       const place = this.#places.add(client, entry);
-      if (place !== null) entry.places.push(place);
+      if (place === null) continue;
+      entry.places.push(place);
+      // The client has no other answer left that this place could have come from: there is no room for this one.
+      if (this.#entries.get(key) !== entry) return this.#remove(entry);
     }
   }
 
   /** Of one that was evicted, the other places. */
   #remove(entry: Entry): void {
-    this.#entries.delete(entry.key);
+    if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
     for (const place of entry.places) this.#places.remove(place);
   }
 }

@@ -12,6 +12,7 @@ import { type Client, DnsCache } from "./cache.ts";
 import {
   answerFor,
   cacheKey,
+  cannotHelp,
   failure,
   FLAG_RESPONSE,
   HEADER_SIZE,
@@ -209,7 +210,7 @@ export class Forwarder {
       });
       if (found === null) continue;
       last = found;
-      if (responseCode(found.parsed.flags) === RCODE_SERVER_FAILURE) continue;
+      if (cannotHelp(responseCode(found.parsed.flags))) continue;
       const now = this.#options.now();
       this.#cache.store(question.key, found.answer, { parsed: found.parsed, client, now });
       break;

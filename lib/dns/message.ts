@@ -29,6 +29,14 @@ export const RCODE_FORMAT_ERROR = 1;
 export const RCODE_SERVER_FAILURE = 2;
 export const RCODE_NAME_ERROR = 3;
 export const RCODE_NOT_IMPLEMENTED = 4;
+const RCODE_REFUSED = 5;
+/** What says nothing of the name, only of the server: another one may know. */
+const FAILURES: ReadonlySet<number> = new Set([
+  RCODE_FORMAT_ERROR,
+  RCODE_SERVER_FAILURE,
+  RCODE_NOT_IMPLEMENTED,
+  RCODE_REFUSED,
+]);
 
 const TYPE_A = 1;
 const TYPE_SOA = 6;
@@ -107,6 +115,11 @@ export function addressesIn(message: Uint8Array, { questionEnd }: Parsed): numbe
 /** The response code of a message's flags. */
 export function responseCode(flags: number): number {
   return flags & RCODE_MASK;
+}
+
+/** Whether a server says by this code that it cannot, or will not, answer. */
+export function cannotHelp(code: number): boolean {
+  return FAILURES.has(code);
 }
 
 /** Whether this is a standard query, which alone is forwarded. */
@@ -209,7 +222,7 @@ function timeToLive(view: DataView, record: RecordFields): number {
 /** Where the name at `at` ends, a compression pointer included; -1 where it runs off the message, or may not have one. */
 function skipName(message: Uint8Array, at: number, mayPoint = true): number {
   const start = at;
-  while (at < message.length && at - start <= MAX_NAME_SIZE) {
+  while (at < message.length && at - start < MAX_NAME_SIZE) {
     const length = message[at];
     if (length === 0) return at + 1;
     if ((length & 0xc0) === 0xc0) return mayPoint && at + 2 <= message.length ? at + 2 : -1;

@@ -2,7 +2,9 @@
  * Upstream resolver: asks it one question, by UDP, and by TCP where UDP cannot be trusted or does not suffice.
  *
  * TCP is beyond an off-path forger, so it decides in doubt: when wrong answers keep coming, and when the name comes back in
- * another spelling. A server that spells it in its own manner by TCP as well is asked without that check from then on.
+ * another spelling. A server that spells it in its own manner by TCP as well is asked without that check from then on; and so
+ * is one that has no TCP, as that of many a home router, and changes the spelling of a second question, too: a forger must
+ * have guessed id and port twice.
  */
 import type { Parsed } from "./message.ts";
 import { relevantAnswer } from "./relevant_answer.ts";
@@ -41,7 +43,7 @@ export interface UpstreamOptions {
 
 export class Upstream {
   readonly #options: UpstreamOptions;
-  /** Whether it has changed the spelling of a name by TCP, where nobody else can have done it. */
+  /** Whether it has changed the spelling of names, and nobody else can have done it. */
   #changesCase = false;
 
   constructor(options: UpstreamOptions) {
@@ -59,31 +61,42 @@ export class Upstream {
     parsed: Parsed,
     onExchange: (exchange: Exchange | null) => void,
   ): Promise<{ answer: Uint8Array; parsed: Parsed } | null> {
-    const random = this.#options.random(randomSize(parsed));
-    const asked = upstreamQuery(query, parsed, this.#changesCase ? random.subarray(0, 2) : random);
+    const asked = this.#query(query, parsed);
     const message = await this.#askByUdp(asked, parsed, onExchange);
-    const found = message === "tcp" ? await this.#askByTcp(asked, parsed, onExchange) : message;
+    let found = message instanceof Uint8Array ? message : null;
+    if (typeof message === "string") found = await this.#askByTcp(asked, parsed, onExchange);
+    if (found === null && message === "misspelt") {
+      found = await this.#askInAnySpelling(this.#query(query, parsed), parsed, onExchange);
+    }
     const relevant = found === null ? null : relevantAnswer(found, parsed);
     if (found !== null && relevant === null) this.#options.onWrong();
     return relevant;
   }
 
+  #query(query: Uint8Array, parsed: Parsed): Uint8Array<ArrayBuffer> {
+    const random = this.#options.random(randomSize(parsed));
+    return upstreamQuery(query, parsed, this.#changesCase ? random.subarray(0, 2) : random);
+  }
+
+  /** @returns in a word why TCP is to be asked */
   async #askByUdp(
     asked: Uint8Array<ArrayBuffer>,
     parsed: Parsed,
     onExchange: (exchange: Exchange | null) => void,
-  ): Promise<Uint8Array | "tcp" | null> {
+  ): Promise<Uint8Array | "misspelt" | "tcp" | null> {
     let wrong = 0;
-    let needsTcp = false;
+    let why: "misspelt" | "tcp" | null = null;
     const answer = await this.#exchange(asked, { transport: "udp", onExchange }, (message) => {
       const anyCase = this.#changesCase;
       const judgement = judge(asked, message, { question: parsed, anyCase });
       if (judgement === "right") return "take";
+      if (judgement === "refused") return "abandon";
       if (judgement !== "truncated") this.#options.onWrong();
-      needsTcp = judgement !== "wrong" || ++wrong >= MAX_WRONG_ANSWERS;
-      return needsTcp ? "abandon" : "wait";
+      if (judgement === "misspelt") why = "misspelt";
+      else if (judgement === "truncated" || ++wrong >= MAX_WRONG_ANSWERS) why = "tcp";
+      return why === null ? "wait" : "abandon";
     });
-    return needsTcp ? "tcp" : answer;
+    return why ?? answer;
   }
 
   async #askByTcp(
@@ -95,6 +108,21 @@ export class Upstream {
       const judgement = judge(asked, message, { question: parsed, anyCase: false });
       if (judgement === "misspelt") this.#changesCase = true;
       return judgement === "right" || judgement === "misspelt" ? "take" : "abandon";
+    });
+  }
+
+  /** Asks by UDP where there is no TCP to decide: should this come back in another spelling again, it is the server's. */
+  async #askInAnySpelling(
+    asked: Uint8Array<ArrayBuffer>,
+    parsed: Parsed,
+    onExchange: (exchange: Exchange | null) => void,
+  ): Promise<Uint8Array | null> {
+    return await this.#exchange(asked, { transport: "udp", onExchange }, (message) => {
+      const judgement = judge(asked, message, { question: parsed, anyCase: true });
+      if (judgement !== "right") return judgement === "wrong" ? "wait" : "abandon";
+      const spelling = judge(asked, message, { question: parsed, anyCase: false });
+      if (spelling === "misspelt") this.#changesCase = true;
+      return "take";
     });
   }
 

@@ -6,6 +6,7 @@
  * honest server repeats as it came ("0x20", draft-vixie-dnsext-dns0x20): about 32 bits and one for each letter.
  */
 import {
+  cannotHelp,
   FLAG_RESPONSE,
   FLAG_TRUNCATED,
   HEADER_SIZE,
@@ -13,6 +14,7 @@ import {
   parse,
   type Parsed,
   RELEVANT_FLAGS,
+  responseCode,
 } from "./message.ts";
 
 /** What fits every path in one piece (dnsflagday.net/2020): fragments of an answer could be forged without any guess. */
@@ -28,6 +30,8 @@ export type Judgement =
   | "truncated"
   /** The answer to the question in another spelling: of a server that changes it, or of a forger. */
   | "misspelt"
+  /** A server's word that it cannot help, without the question. */
+  | "refused"
   /** Not to this question: late, broken or forged. */
   | "wrong";
 
@@ -80,6 +84,7 @@ export function judge(
   { question, anyCase }: { question: Parsed; anyCase: boolean },
 ): Judgement {
   const answer = parse(message);
+  if (answer === null && isBareFailure(asked, message)) return "refused";
   if (answer === null || answer.question !== question.question) return "wrong";
   if (message[0] !== asked[0] || message[1] !== asked[1]) return "wrong";
   if ((answer.flags & FLAG_RESPONSE) === 0 || (answer.flags & OPCODE_MASK) !== 0) return "wrong";
@@ -87,6 +92,16 @@ export function judge(
     if (message[at] !== asked[at]) return "misspelt";
   }
   return (answer.flags & FLAG_TRUNCATED) !== 0 ? "truncated" : "right";
+}
+
+/** A header with an error: what servers say that have not got as far as the question, as to EDNS that they do not know. */
+function isBareFailure(asked: Uint8Array, message: Uint8Array): boolean {
+  if (message.length < HEADER_SIZE || message[0] !== asked[0] || message[1] !== asked[1]) {
+    return false;
+  }
+  const flags = message[2]! << 8 | message[3]!;
+  const isResponse = (flags & FLAG_RESPONSE) !== 0 && (flags & OPCODE_MASK) === 0;
+  return isResponse && message[4] === 0 && message[5] === 0 && cannotHelp(responseCode(flags));
 }
 
 function isLetter(byte: number): boolean {

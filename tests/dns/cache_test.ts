@@ -110,3 +110,15 @@ Deno.test("a client's flood of names empties the cache for nobody else, be the a
     assertEquals(cache.find("flood 0", 0), null);
   }
 });
+
+Deno.test("an answer that its client has no room for is not kept, and takes nothing from those that come under its key", () => {
+  const cache = new DnsCache();
+  const small = kept(600);
+  // Each has one place, and so none has two.
+  for (let i = 0; i < 4_096; i++) store(cache, `${i}`, small, 0, `${i}`);
+  store(cache, "key", kept(600, 60_000), 0, "0");
+  assertEquals(cache.find("key", 0), null);
+  store(cache, "key", small, 0, "other");
+  for (let i = 0; i < 4_095; i++) store(cache, `later ${i}`, small, 0, `later ${i}`);
+  assert(cache.find("key", 0) !== null);
+});

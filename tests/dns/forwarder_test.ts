@@ -98,6 +98,13 @@ function answerTo(query: Uint8Array, timeToLive = 60): Uint8Array {
   return buildAnswer(query, { answers: [{ timeToLive, data: DATA }] });
 }
 
+/** Its header alone. */
+function withoutQuestion(message: Uint8Array): Uint8Array {
+  const header = message.slice(0, 12);
+  header.fill(0, 4);
+  return header;
+}
+
 function failing(query: Uint8Array): Uint8Array {
   return buildAnswer(query, { flags: ANSWER_FLAGS | SERVER_FAILURE });
 }
@@ -159,6 +166,31 @@ Deno.test("answer() asks the second upstream when the first is silent or fails",
     upstream === FIRST ? failing(query) : answerTo(query),
   ]);
   assertEquals(await failed.ask(buildQuery()), answerTo(buildQuery()));
+});
+
+Deno.test("answer() asks the second upstream when the first says that it cannot help, with the question or without", async () => {
+  // FORMERR, SERVFAIL, NOTIMP, REFUSED.
+  for (const code of [1, 2, 4, 5]) {
+    for (const isBare of [false, true]) {
+      const script = new Stage(({ upstream, query }) => {
+        if (upstream === SECOND) return [answerTo(query)];
+        const failed = buildAnswer(query, { flags: ANSWER_FLAGS | code });
+        return [isBare ? withoutQuestion(failed) : failed];
+      });
+      assertEquals(await script.ask(buildQuery()), answerTo(buildQuery()), `code ${code}`);
+      assertEquals(script.asked, ["1 udp", "2 udp"]);
+      assertEquals(script.forwarder.counts.wrongAnswers, 0);
+    }
+  }
+  // What is an answer about a name needs its question; and what has another id is nobody's answer.
+  for (const bare of [0, NAME_ERROR]) {
+    const script = new Stage(({ query }) => [
+      withoutQuestion(buildAnswer(query, { flags: ANSWER_FLAGS | bare })),
+      withoutQuestion(buildAnswer(query, { id: parse(query)!.id ^ 1, flags: ANSWER_FLAGS | 5 })),
+      answerTo(query),
+    ]);
+    assertEquals(await script.ask(buildQuery()), answerTo(buildQuery()));
+  }
 });
 
 Deno.test("answer() says SERVFAIL when no upstream answers, and keeps nothing of it", async () => {
@@ -313,6 +345,33 @@ Deno.test("a server that changes the spelling by TCP as well is asked without th
   const other = buildQuery({ name: "OTHER.example" });
   assertEquals(await script.ask(other), answerTo(other));
   assertEquals(script.asked, ["1 udp", "1 tcp", "1 udp"]);
+});
+
+Deno.test("a server that changes the spelling and has no TCP answers all the same, at once from its second question on", async () => {
+  const script = new Stage(
+    ({ query, transport }) => transport === "tcp" ? [] : [answerTo(inLowerCase(query))],
+  );
+  const query = buildQuery({ name: "WWW.Example" });
+  assertEquals(await script.ask(query), answerTo(query));
+  const other = buildQuery({ name: "OTHER.example" });
+  assertEquals(await script.ask(other), answerTo(other));
+  assertEquals(script.asked, ["1 udp", "1 tcp", "1 udp", "1 udp"]);
+});
+
+Deno.test("one forged spelling, where the server has no TCP, costs it another question and no check of later ones", async () => {
+  let isForged = true;
+  const script = new Stage(({ query, transport }) => {
+    if (transport === "tcp") return [];
+    const forged = buildAnswer(inLowerCase(query), { answers: [{ data: FORGED }] });
+    const messages = isForged ? [forged] : [answerTo(query)];
+    isForged = false;
+    return messages;
+  }, [FIRST]);
+  assertEquals(await script.ask(buildQuery()), answerTo(buildQuery()));
+  assertEquals(script.asked, ["1 udp", "1 tcp", "1 udp"]);
+  isForged = true;
+  await script.ask(buildQuery({ name: "other-name.example" }));
+  assertEquals(script.asked.slice(3), ["1 udp", "1 tcp", "1 udp"]);
 });
 
 Deno.test("wrong answers that keep coming end UDP for the question: TCP decides, and all are counted", async () => {

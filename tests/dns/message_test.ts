@@ -129,6 +129,10 @@ Deno.test("parse() takes no message that is cut short anywhere", () => {
 Deno.test("parse() takes no name that is too long or has an unknown label type", () => {
   const long = buildQuery({ name: Array.from({ length: 5 }, () => "x".repeat(60)).join(".") });
   assertEquals(parse(long), null);
+  // 255 bytes with all lengths, the last one's included (RFC 1035 section 2.3.4), and 256.
+  const labels = ["x", "x", "x"].map((letter) => letter.repeat(63));
+  assert(parse(buildQuery({ name: [...labels, "x".repeat(61)].join(".") })) !== null);
+  assertEquals(parse(buildQuery({ name: [...labels, "x".repeat(62)].join(".") })), null);
   const unknown = query.slice();
   unknown[12] = 0x41;
   assertEquals(parse(unknown), null);
