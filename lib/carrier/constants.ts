@@ -26,6 +26,8 @@ export const HINT_TIME = 1_000;
 export const CHALLENGE_INTERVAL = 1_000;
 /** A connection silent for this long gives way to a new one of the same four-tuple. */
 export const REPLACE_AFTER_SILENCE = 6_000;
+/** A silent one that nobody asked may be idle: it is asked first, and has this long to answer. */
+export const SILENCE_ANSWER_TIME = 1_000;
 
 // Of this implementation.
 
@@ -57,7 +59,11 @@ export const MAX_SESSIONS_OF_CLIENT = 4;
 /** Connections by which nothing authenticated has come yet: in all, and from one address, that of a NAT perhaps. */
 export const MAX_UNPROVEN_SESSIONS = 8_192;
 export const MAX_UNPROVEN_OF_ADDRESS = 1_024;
-/** RST in answer to segments of no connection, in one second: enough for clients to learn of a restart, no use to a reflector. */
-export const RESETS_PER_SECOND = 100;
+/**
+ * RST in answer to segments of no connection, in one second: of one address, enough for the clients behind a NAT to learn of a
+ * restart within seconds; and of one connection, should one be lost. Each is no longer than what it answers: no use to a reflector.
+ */
+export const RESETS_OF_ADDRESS = 50;
+export const RESETS_OF_CONNECTION = 8;
 /** Events kept for a caller that does not drain them. */
 export const MAX_EVENTS = 4_096;

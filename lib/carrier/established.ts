@@ -8,19 +8,16 @@ import {
   HINT_TIME,
   KEEPALIVE_TIME,
   REPLACE_AFTER_SILENCE,
+  SILENCE_ANSWER_TIME,
   SILENT_TIMEOUT,
   UNPROVEN_TIMEOUT,
   WINDOW,
 } from "./constants.ts";
+import type { DueQueue } from "./due_queue.ts";
 import type { CarrierEvent, LossReason } from "./events.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import type { Server } from "./server.ts";
 import type { Session } from "./session.ts";
-
-/** The earliest time at which any connection may have something due; shared by all of a carrier. */
-export interface Deadline {
-  at: number;
-}
 
 export interface EstablishedOptions {
   readonly view: DataView;
@@ -28,7 +25,7 @@ export interface EstablishedOptions {
   readonly writer: SegmentWriter;
   /** Answers SYNs. */
   readonly server: Server;
-  readonly deadline: Deadline;
+  readonly due: DueQueue;
   readonly report: (event: CarrierEvent) => void;
   /** Whether datagrams are authenticated inside, see `FakeTcpOptions`. */
   readonly authenticates: boolean;
@@ -39,7 +36,7 @@ export class Established {
   readonly #drops: DropCounters;
   readonly #writer: SegmentWriter;
   readonly #server: Server;
-  readonly #deadline: Deadline;
+  readonly #due: DueQueue;
   readonly #report: (event: CarrierEvent) => void;
   readonly #authenticates: boolean;
 
@@ -48,7 +45,7 @@ export class Established {
     this.#drops = options.drops;
     this.#writer = options.writer;
     this.#server = options.server;
-    this.#deadline = options.deadline;
+    this.#due = options.due;
     this.#report = options.report;
     this.#authenticates = options.authenticates;
   }
@@ -66,7 +63,7 @@ export class Established {
         this.#drops.add(DropReason.sendQueueFull, length);
       }
     }
-    this.#arm(session.stallAt);
+    this.#due.arm(session, session.stallAt);
   }
 
   /** Whether a segment of an open connection has datagrams to take. */
@@ -103,7 +100,7 @@ export class Established {
     if (session.isBehind(seq, payloadLength)) this.#suspect(session, now);
     else if (isPlausible) session.agrees();
     session.acknowledged(ack, tcp.window(view, segment), now);
-    this.#arm(session.stallAt);
+    this.#due.arm(session, session.stallAt);
     if (session.waiting.length > 0 && session.peerWindow > 0) this.sendWaiting(session, now);
     if ((flags & tcp.FLAG_FIN) !== 0) this.#receiveEnd(session, seq, now);
     if (payloadLength > 0) this.#take(session, seq, payloadLength, isPlausible, now);
@@ -116,7 +113,7 @@ export class Established {
   #acknowledgeAtOnce(session: Session, hasPayload: boolean, now: number): void {
     if (hasPayload && this.#authenticates) {
       session.ackAt = now;
-      this.#arm(now);
+      this.#due.arm(session, now);
     } else this.#writer.acknowledge(session, now);
   }
 
@@ -147,7 +144,7 @@ export class Established {
   /** Acknowledges what has come, now or later. */
   #acknowledge(session: Session, now: number): void {
     if (session.owesAcknowledgment) this.#writer.acknowledge(session, now);
-    else this.#arm(session.ackAt);
+    else this.#due.arm(session, session.ackAt);
   }
 
   /** Takes a SYN, or SYN/ACK, of an open connection. */
@@ -166,15 +163,25 @@ export class Established {
       this.#challenge(session, now);
       return;
     }
-    const isKnown = seq === session.irs;
-    if (isKnown || now - session.receivedAt >= REPLACE_AFTER_SILENCE) {
+    if (seq === session.irs) this.#server.answer(session, view, segment);
+    else if (now - session.receivedAt < REPLACE_AFTER_SILENCE) this.#challenge(session, now);
+    else if (this.#isGone(session, now)) {
       // Answered, but not believed before it goes on: the address of a SYN may be forged.
-      if (!isKnown) {
-        session.challengerIsn = seq;
-        session.hasChallenger = true;
-      }
+      session.challengerIsn = seq;
+      session.hasChallenger = true;
       this.#server.answer(session, view, segment);
-    } else this.#challenge(session, now);
+    }
+  }
+
+  /**
+   * Whether a silent client does not answer either; asks it where it was not. A SYN/ACK at once would move a firewall's idea of a
+   * connection that is just idle to the numbers of the SYN, which a forger needs no number right for.
+   */
+  #isGone(session: Session, now: number): boolean {
+    if (session.askedAt > session.receivedAt) return now - session.askedAt >= SILENCE_ANSWER_TIME;
+    session.askedAt = now;
+    this.#writer.probe(session, now);
+    return false;
   }
 
   /**
@@ -188,7 +195,7 @@ export class Established {
     }
     if (session.hintAt !== Infinity) return;
     session.hintAt = now + HINT_TIME;
-    this.#arm(session.hintAt);
+    this.#due.arm(session, session.hintAt);
   }
 
   /** Answers what cannot be with how things stand (RFC 5961 section 7 asks for a limit). */
@@ -200,7 +207,7 @@ export class Established {
 
   #suspect(session: Session, now: number): void {
     session.suspect(now);
-    this.#arm(session.probeAt);
+    this.#due.arm(session, session.probeAt);
   }
 
   /** Does what is due; returns why the connection is over, or null. */
@@ -240,10 +247,6 @@ export class Established {
       awaited,
       keepaliveAt(session),
     );
-  }
-
-  #arm(at: number): void {
-    if (at < this.#deadline.at) this.#deadline.at = at;
   }
 }
 

@@ -14,7 +14,8 @@ import * as tcp from "../wire/tcp.ts";
 import { Admission } from "./admission.ts";
 import { Client, type PortRange } from "./client.ts";
 import { HEADERS_SIZE, MAX_EVENTS, MAX_SESSIONS, MAX_WAITING } from "./constants.ts";
-import { type Deadline, Established } from "./established.ts";
+import { DueQueue } from "./due_queue.ts";
+import { Established } from "./established.ts";
 import type { CarrierEvent, LossReason } from "./events.ts";
 import { checkSegment } from "./segment.ts";
 import type { SegmentQueue } from "./segment_queue.ts";
@@ -60,7 +61,9 @@ export class FakeTcp {
   readonly #server: Server;
   readonly #refuser: Refuser;
   readonly #established: Established;
-  readonly #deadline: Deadline = { at: Infinity };
+  readonly #due = new DueQueue();
+  /** Those that `poll()` goes through, while it does. */
+  readonly #polled: Session[] = [];
 
   constructor(options: FakeTcpOptions) {
     const { memory, queue, mtu, random, secret, clientPorts } = options;
@@ -77,13 +80,13 @@ export class FakeTcp {
       ? null
       : new Client({ table, writer, ports: clientPorts, maxPayload, random });
     this.#server = new Server({ writer, secret, maxPayload });
-    this.#refuser = new Refuser(writer);
+    this.#refuser = new Refuser(writer, random);
     this.#established = new Established({
       view: memory.view,
       drops: options.drops,
       writer,
       server: this.#server,
-      deadline: this.#deadline,
+      due: this.#due,
       authenticates: options.authenticates,
       report: (event) => this.#report(event),
     });
@@ -100,7 +103,7 @@ export class FakeTcp {
   connect(remote: Omit<FourTuple, "localPort">, now: number): Session | null {
     if (this.#client === null || this.#table.size >= MAX_SESSIONS) return null;
     const session = this.#client.connect(remote, now);
-    if (session !== null) this.#arm(this.#client.synDueAt(session));
+    if (session !== null) this.#due.arm(session, this.#client.synDueAt(session));
     return session;
   }
 
@@ -146,11 +149,14 @@ export class FakeTcp {
     if (session.state === SessionState.opening || now < session.windowAwaitedUntil) {
       if (session.waiting.length >= MAX_WAITING) return DropReason.carrierNotOpen;
       session.waiting.push(this.#bytes.slice(offset, offset + length));
+      if (session.state === SessionState.established) {
+        this.#due.arm(session, session.windowAwaitedUntil);
+      }
       return DropReason.none;
     }
     if (!session.allows(length)) return DropReason.carrierWindowFull;
     if (!this.#writer.datagram(session, offset, length, now)) return DropReason.sendQueueFull;
-    this.#arm(session.stallAt);
+    this.#due.arm(session, session.stallAt);
     return DropReason.none;
   }
 
@@ -252,7 +258,7 @@ export class FakeTcp {
     if (session.isClient) this.#writer.acknowledge(session, now);
     else session.mustAcknowledge = true;
     if (now >= session.windowAwaitedUntil) this.#established.sendWaiting(session, now);
-    this.#arm(this.#dueAt(session));
+    this.#due.arm(session, this.#dueAt(session));
   }
 
   /** Takes note that a datagram which the last `receive()` brought, from this connection, was authentic: of this client. */
@@ -267,28 +273,39 @@ export class FakeTcp {
     if (session.isProven) return;
     session.isProven = true;
     this.#admission.release(session);
-    this.#arm(this.#dueAt(session));
+    this.#due.arm(session, this.#dueAt(session));
   }
 
   // Time.
 
   /** When `poll()` has something to do at the earliest; `Infinity` for never. */
   pollAt(): number {
-    return this.#deadline.at;
+    return this.#due.at;
   }
 
-  /** Does what is due. Costs one comparison when nothing is. */
+  /** Does what is due. Costs one comparison when nothing is, and else as much as is due, however many connections there are. */
   poll(now: number): void {
-    if (now < this.#deadline.at) return;
-    this.#deadline.at = Infinity;
-    for (const session of this.#table.sessions) {
-      if (session.state === SessionState.opening) {
-        if (!this.#client!.pollSyn(session, now)) this.#lose(session, "unanswered");
-      } else {
-        const reason = this.#established.poll(session, now);
-        if (reason !== null) this.#lose(session, reason);
-      }
-      if (session.state !== SessionState.closed) this.#arm(this.#dueAt(session));
+    const due = this.#due;
+    if (now < due.at) return;
+    const polled = this.#polled;
+    for (let session = due.take(now); session !== null; session = due.take(now)) {
+      polled.push(session);
+    }
+    for (const session of polled) this.#poll(session, now);
+    polled.length = 0;
+  }
+
+  #poll(session: Session, now: number): void {
+    if (session.state === SessionState.closed) return;
+    if (session.state === SessionState.opening) {
+      if (!this.#client!.pollSyn(session, now)) this.#lose(session, "unanswered");
+    } else {
+      const reason = this.#established.poll(session, now);
+      if (reason !== null) this.#lose(session, reason);
+    }
+    // As `#lose()` closes it.
+    if ((session.state as SessionState) !== SessionState.closed) {
+      this.#due.arm(session, this.#dueAt(session));
     }
   }
 
@@ -296,10 +313,6 @@ export class FakeTcp {
     return session.state === SessionState.opening
       ? this.#client!.synDueAt(session)
       : this.#established.dueAt(session);
-  }
-
-  #arm(at: number): void {
-    if (at < this.#deadline.at) this.#deadline.at = at;
   }
 
   #lose(session: Session, reason: LossReason): void {
@@ -315,6 +328,7 @@ export class FakeTcp {
   /** Takes a connection, which is over, out of all tables; false if it was already. */
   #forget(session: Session): boolean {
     this.#admission.remove(session);
+    this.#due.remove(session);
     return this.#table.remove(session);
   }
 

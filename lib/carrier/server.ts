@@ -4,7 +4,7 @@
  * Between the SYN and what answers the SYN/ACK, nothing is kept: `SynCookies` has the reasons.
  */
 import * as tcp from "../wire/tcp.ts";
-import { RESETS_PER_SECOND, WINDOW_SHIFT } from "./constants.ts";
+import { RESETS_OF_ADDRESS, RESETS_OF_CONNECTION, WINDOW_SHIFT } from "./constants.ts";
 import { readSynOptions } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import { type FourTuple, Session } from "./session.ts";
@@ -53,27 +53,61 @@ export class Server {
   }
 }
 
-/** Answers segments of no connection with RST, not too often: their senders may be forged. */
+/** Sources, and connections, are counted in so many groups; powers of two. */
+const ADDRESS_GROUPS = 1 << 10;
+const CONNECTION_GROUPS = 1 << 12;
+
+/**
+ * Answers segments of no connection with RST, not too often: their senders may be forged.
+ *
+ * Each address has its own share of a second, and so does each connection from it: a flood from one address, or the segments of
+ * one busy client behind a NAT, leave the others theirs. Groups stand for what they count, as forged addresses must not take
+ * memory; they are other ones each second, so that none shares a flooder's for long.
+ */
 export class Refuser {
   readonly #writer: SegmentWriter;
+  readonly #random: () => number;
+  readonly #ofAddress = new Uint8Array(ADDRESS_GROUPS);
+  readonly #ofConnection = new Uint8Array(CONNECTION_GROUPS);
   #second = -Infinity;
-  #count = 0;
+  #seed = 0;
 
-  constructor(writer: SegmentWriter) {
+  /** @param random draws an unsigned 32-bit number that nobody can guess */
+  constructor(writer: SegmentWriter, random: () => number) {
     this.#writer = writer;
+    this.#random = random;
   }
 
   /** RST with seq = its ack (RFC 9293 section 3.10.7.1); none to RST, nor to what acknowledges nothing. */
   refuse(tuple: FourTuple, view: DataView, segment: number, now: number): void {
     const flags = tcp.flags(view, segment);
     if ((flags & tcp.FLAG_RST) !== 0 || (flags & tcp.FLAG_ACK) === 0) return;
+    if (!this.#allows(tuple, now)) return;
+    this.#writer.refuse(tuple, tcp.acknowledgmentNumber(view, segment) | 0);
+  }
+
+  #allows({ remoteAddress, remotePort, localPort }: FourTuple, now: number): boolean {
     const second = Math.floor(now / 1000);
     if (second !== this.#second) {
       this.#second = second;
-      this.#count = 0;
+      this.#seed = this.#random() | 0;
+      this.#ofAddress.fill(0);
+      this.#ofConnection.fill(0);
     }
-    if (this.#count >= RESETS_PER_SECOND) return;
-    this.#count++;
-    this.#writer.refuse(tuple, tcp.acknowledgmentNumber(view, segment) | 0);
+    const mixed = mix(remoteAddress ^ this.#seed);
+    const address = mixed & (ADDRESS_GROUPS - 1);
+    const connection = mix(mixed ^ (remotePort << 16 | localPort)) & (CONNECTION_GROUPS - 1);
+    if (this.#ofConnection[connection] >= RESETS_OF_CONNECTION) return false;
+    if (this.#ofAddress[address] >= RESETS_OF_ADDRESS) return false;
+    this.#ofConnection[connection]++;
+    this.#ofAddress[address]++;
+    return true;
   }
+}
+
+/** The finalizer of MurmurHash3. */
+function mix(value: number): number {
+  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return mixed ^ (mixed >>> 16);
 }

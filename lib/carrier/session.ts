@@ -96,6 +96,8 @@ export class Session implements FourTuple {
   #probes = 0;
   #hasSign = false;
   challengedAt = -Infinity;
+  /** When the other end, which was silent, was asked whether it is there. */
+  askedAt = -Infinity;
   keepaliveAskedAt = -Infinity;
   /** Whether authenticated data has come. */
   isProven = false;
@@ -109,6 +111,9 @@ export class Session implements FourTuple {
   provenPlace: Place<object, Session> | null = null;
   /** The next in its bucket of the table. */
   next: Session | null = null;
+  /** When it is looked at, and its index, in the queue of what is due; `Infinity` and -1 where it is not in it. */
+  dueAt = Infinity;
+  dueIndex = -1;
 
   #stallTime = STALL_TIME;
 

@@ -9,7 +9,9 @@ import {
   build,
   type Direction,
   FIN,
+  type Middlebox,
   PSH,
+  read,
   RST,
   type Segment,
   SYN,
@@ -109,6 +111,32 @@ Deno.test("an unproven segment with the right numbers does not move the other en
   works();
   assertEquals([client.events, server.events], [["established"], ["established"]]);
   assertEquals(tracking.invalid, []);
+});
+
+Deno.test("a SYN that names an idle connection draws a question, not a SYN/ACK that a firewall would follow", () => {
+  for (const options of [{}, RELAY]) {
+    const answers: number[] = [];
+    const watch: Middlebox = (packet, direction) => {
+      if (direction === "down") answers.push(read(packet).flags);
+      return [packet];
+    };
+    const { world, strike, works, client, server } = agreed({ ...options, middleboxes: [watch] });
+    world.run(15_000);
+    answers.length = 0;
+    // As a client repeats it, and a forger may as well.
+    for (const ms of [500, 500, 1_000, 2_000, 6_000]) {
+      strike("up", { flags: SYN, seq: 77 });
+      world.run(ms);
+    }
+    assert(answers.length > 0);
+    assertEquals(answers.filter((flags) => (flags & SYN) !== 0), []);
+    works();
+    assertEquals([client.events, server.events].map((events) => events[0]), [
+      "established",
+      "established",
+    ]);
+    assert(!server.events.some((event) => event.startsWith("lost")));
+  }
 });
 
 for (const [name, flags] of [["RST", RST], ["RST|ACK", RST | ACK], ["FIN", FIN | ACK]] as const) {

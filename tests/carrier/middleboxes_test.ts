@@ -17,7 +17,20 @@ import {
   synProxy,
   thinAcks,
 } from "./middleboxes.ts";
-import { ACK, back, build, FIN, type Middlebox, read, RST, World } from "./world.ts";
+import {
+  ACK,
+  back,
+  build,
+  CLIENT_ADDRESS,
+  FIN,
+  type Middlebox,
+  read,
+  RST,
+  SERVER_ADDRESS,
+  SERVER_PORT,
+  SYN,
+  World,
+} from "./world.ts";
 
 /** A world with one kind of middlebox, and a strict firewall on either side of it. */
 class Tried extends World {
@@ -200,6 +213,29 @@ Deno.test("a SYN proxy, with window 0 and a filled ack field: nothing is lost, n
     assertEquals(world.server.session.isScaled, false);
     assertEquals(world.client.session.isScaled, false);
   }
+});
+
+Deno.test("what waits for a SYN proxy's window leaves after half a second, though nothing waited when it opened", () => {
+  const { client, clock } = new World();
+  const { iss, localPort } = client.connect();
+  client.drain();
+  const ends = { source: SERVER_ADDRESS, sourcePort: SERVER_PORT, destinationPort: localPort };
+  client.receive(build({
+    ...ends,
+    destination: CLIENT_ADDRESS,
+    flags: SYN | ACK,
+    seq: 5,
+    ack: iss + 1,
+    window: 0,
+  }));
+  client.drain();
+  clock.advance(100);
+  client.send("first");
+  assertEquals(client.drained(), []);
+  assertEquals(client.carrier.pollAt(), clock.now + 400);
+  clock.advance(400);
+  client.poll();
+  assertEquals(client.drained().map(({ payload }) => new TextDecoder().decode(payload)), ["first"]);
 });
 
 Deno.test("an injected RST or FIN is not believed while authenticated data comes", () => {

@@ -1,4 +1,5 @@
 /** Tests of the server's half of the handshake (spec/fake_tcp.md, "Server"), and of what strangers get. */
+import { RESETS_OF_ADDRESS, RESETS_OF_CONNECTION } from "../../lib/carrier/constants.ts";
 import { assert, assertEquals, assertNotEquals } from "../support/assert.ts";
 import {
   ACK,
@@ -128,17 +129,42 @@ Deno.test("a non-SYN for an unknown four-tuple: no RST in answer to RST, none to
   assertEquals(send({ flags: FIN | ACK, ack: 5 }).answers.map(({ flags }) => flags), [RST]);
 });
 
-Deno.test("RST is limited to 100 a second", () => {
+Deno.test("RST is limited by the second for each address: who floods uses up his own", () => {
   const { clock, send } = listening();
-  const flood = () => {
+  const flood = (source: number) => {
     let resets = 0;
-    for (let i = 0; i < 1_000; i++) resets += send({ sourcePort: i, ack: 77 }).answers.length;
+    for (let i = 0; i < 1_000; i++) {
+      resets += send({ source, sourcePort: i, ack: 77 }).answers.length;
+    }
     return resets;
   };
-  assertEquals(flood(), 100);
-  assertEquals(flood(), 0);
-  clock.advance(1_000);
-  assertEquals(flood(), 100);
+  for (let round = 0; round < 3; round++) {
+    assertEquals(flood(0x0a000001), RESETS_OF_ADDRESS);
+    assertEquals(flood(0x0a000001), 0);
+    assertEquals(flood(0x0a000002), RESETS_OF_ADDRESS);
+    clock.advance(1_000);
+  }
+});
+
+Deno.test("RST is limited for each connection: one busy client behind a NAT leaves the others theirs", () => {
+  const { send } = listening();
+  let resets = 0;
+  for (let i = 0; i < 1_000; i++) resets += send({ sourcePort: 5, ack: 77 }).answers.length;
+  assertEquals(resets, RESETS_OF_CONNECTION);
+  for (let port = 6; port < 16; port++) {
+    assertEquals(send({ sourcePort: port, ack: 77 }).answers.length, 1);
+  }
+});
+
+Deno.test("a flood from 10,000 forged addresses a second takes no RST from a client, but by chance", () => {
+  const { clock, send } = listening();
+  let told = 0;
+  for (let second = 0; second < 20; second++) {
+    for (let i = 0; i < 10_000; i++) send({ source: 0x0d000000 + i, ack: 77 });
+    told += send({ source: 0x0a000001, ack: 77 }).answers.length;
+    clock.advance(1_000);
+  }
+  assert(told >= 18, `told ${told} times of 20`);
 });
 
 Deno.test("a new ISN on a live four-tuple: a challenge ACK, one a second; the connection stays", () => {
@@ -160,6 +186,12 @@ Deno.test("after 6 s of silence a new ISN replaces the connection, once its clie
   clock.advance(5_999);
   assertEquals(syn({ seq: 9_999 }).map(({ flags }) => flags), [ACK]);
   clock.advance(1);
+  // It may be idle, and is asked first: by an old number, which it would answer.
+  const [question] = syn({ seq: 9_999 });
+  assertEquals([question!.flags, question!.seq, question!.ack], [ACK, ack - 1, ISN + 1]);
+  clock.advance(999);
+  assertEquals(syn({ seq: 9_999 }), []);
+  clock.advance(1);
   const [answer] = syn({ seq: 9_999 });
   assertEquals([answer!.flags, answer!.ack], [SYN | ACK, 10_000]);
   assertEquals(server.events, ["established"]);
@@ -173,6 +205,9 @@ Deno.test("a forged SYN takes nothing from a connection that was silent, should 
   const { server, clock, syn, ack, send } = accepted();
   clock.advance(10_000);
   const payload = new Uint8Array(10);
+  syn({ seq: 9_999 });
+  clock.advance(1_000);
+  assertEquals(syn({ seq: 9_999 }).map(({ flags }) => flags), [SYN | ACK]);
   for (const guess of [ack + 1, ack - 1, ack + 0x80000000]) {
     syn({ seq: 9_999 });
     send({ seq: 10_000, ack: guess, payload });

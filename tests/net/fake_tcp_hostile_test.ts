@@ -13,6 +13,7 @@ import {
   ROUTER_TO_SERVER,
   STRICT,
 } from "./support/routed_path.ts";
+import { REPLACE_AFTER_SILENCE } from "../../lib/carrier/constants.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { TrialSession } from "../../lib/app/doctor/trial_session.ts";
 import { validateClient } from "../../lib/config/roles.ts";
@@ -214,3 +215,45 @@ netTest("100 clients behind one NAT address are served, each for itself", async 
   assertEquals(new Set(Array.from(ports, ([, port]) => port)).size, CLIENTS);
   assertEquals(await path.invalidPackets(), 0);
 }, { programs: ROUTED_PATH_PROGRAMS });
+
+netTest(
+  "a SYN that names a relay's idle connection moves no firewall: the flow goes on over it at once",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    await path.firewall(STRICT + NO_UDP);
+    const server = await path.startServer();
+    const relay = path.client.spawn(vpnCommand(
+      "relay",
+      ...["--listen", `udp://127.0.0.1:${RELAY_PORT}`],
+      ...["--connect", `faketcp://${SERVER_OUTSIDE}:${SERVER_PORT}`],
+    ));
+    await relay.waitFor(/relaying/i);
+    const config = validateClient(parseConfig(
+      path.tunnel.client({}, { Endpoint: `127.0.0.1:${RELAY_PORT}` }),
+      "client.conf",
+    ));
+    using session = path.client.inside(() =>
+      new TrialSession(config, { address: parseIpv4("127.0.0.1")!, mark: 0, mtu: 1420 })
+    );
+    assertEquals((await session.handshake(5_000)).kind, "answered");
+    assertEquals(await session.probe([PROBE_LENGTH], 5_000), PROBE_LENGTH);
+    const [, port] = await server.waitFor(/handshake completed \(198\.51\.100\.2:(\d+)\)/);
+    using injector = new Injector(path.router, { device: UPLINK });
+    // The silence after which a client may have begun anew; then what it would repeat, and a forger as well.
+    await delay(REPLACE_AFTER_SILENCE + 500);
+    for (const ms of [500, 500, 500]) {
+      injector.send(buildTcp({
+        source: CLIENT_ADDRESS,
+        destination: SERVER_OUTSIDE,
+        sourcePort: Number(port),
+        destinationPort: SERVER_PORT,
+        sequenceNumber: 77,
+        flags: SYN,
+      }));
+      await delay(ms);
+    }
+    assertEquals(await session.probe([PROBE_LENGTH], 5_000), PROBE_LENGTH);
+    assertEquals(await path.invalidPackets(), 0);
+  },
+  { programs: ROUTED_PATH_PROGRAMS },
+);
