@@ -33,7 +33,7 @@ import { resolveEndpoint } from "./resolve.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
 import { watchSleep } from "./sleep_watch.ts";
 import type { Upkeep } from "./upkeep.ts";
-import { listenForStop } from "./stop_signal.ts";
+import { listenForStop, RESTART_SIGNAL } from "./stop_signal.ts";
 import {
   DEFAULT_MTU,
   endTunnel,
@@ -46,7 +46,7 @@ import {
 } from "./tunnel_process.ts";
 
 /**
- * Connects, and stays connected until SIGINT, SIGTERM or SIGHUP, or until the server is lost and `OnPeerTimeout = exit`.
+ * Connects, and stays connected until SIGINT, SIGTERM, SIGHUP or SIGUSR2, or until the server is lost and `OnPeerTimeout = exit`.
  *
  * @returns the exit code
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect; after that,
@@ -157,7 +157,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     ]);
     if (outcome === false) throw noAnswer(config, connection.server);
     if (outcome !== true) {
-      staysClosed = false;
+      staysClosed &&= outcome === RESTART_SIGNAL;
       return ExitCode.ok;
     }
 
@@ -239,7 +239,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       faults.failed,
     ]);
     if (signal === undefined) throw serverLost(config, connection.server);
-    staysClosed = false;
+    staysClosed = signal === RESTART_SIGNAL;
     logger.info("{signal} received: disconnecting", { signal });
   } finally {
     connection.close();

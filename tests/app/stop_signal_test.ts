@@ -12,7 +12,7 @@ const PROGRAM = `
   clearInterval(timer);`;
 const COMMAND = [Deno.execPath(), "eval", PROGRAM];
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const) {
   hostTest(`listenForStop() takes ${signal}`, async () => {
     await using process = spawn(null, COMMAND);
     await process.waitFor(/listening/);

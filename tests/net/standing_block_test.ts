@@ -38,6 +38,7 @@ const ENDINGS: readonly (readonly [name: string, code: number, Ending])[] = [
     await client.output(["ip", "link", "set", interfaceName, "down", "name", "other"]);
     await process.waitFor(/^vpn: The device "\w+" is gone: /m, 15_000);
   }],
+  ["is started again by its unit", 0, (client) => Promise.resolve(client.signal("SIGUSR2"))],
   ["ends by OnPeerTimeout = exit", 4, async (_, { server }) => {
     // It says goodbye.
     await endWell(server);

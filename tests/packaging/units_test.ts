@@ -64,6 +64,15 @@ hostTest("no unit opens a host that a kill switch has closed", async () => {
 });
 
 hostTest(
+  "the client's unit keeps the host closed over `systemctl restart`, and at shutdown",
+  async () => {
+    const text = await Deno.readTextFile(new URL("vpn-client@.service", PACKAGING));
+    assertMatch(text, /^RestartKillSignal=SIGUSR2$/m);
+    assertMatch(text, /^ExecStop=-.*is-system-running.*!= stopping \|\| kill -USR2 \$\{MAINPID\}/m);
+  },
+);
+
+hostTest(
   "the kill switch's unit stands before there is a network, and before its client",
   async () => {
     const read = (unit: string) => Deno.readTextFile(new URL(unit, PACKAGING));
