@@ -3,6 +3,9 @@ import { AppError, ExitCode } from "../../../lib/app/errors.ts";
 import { MetricsServer } from "../../../lib/app/metrics/metrics_server.ts";
 import { formatIpv4 } from "../../../lib/wire/ipv4_text.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { mutateText } from "../../support/grammar.ts";
+import { Random } from "../../support/random.ts";
+import { SEED } from "../../run/seed.ts";
 import { hostTest } from "../../support/permissions.ts";
 
 const PORT = 9586;
@@ -73,6 +76,31 @@ hostTest("MetricsServer survives what is not HTTP, and who leaves before the ans
   resolve("vpn_up 1\n");
   assertEquals((await get("/metrics")).status, 200);
 });
+
+hostTest(
+  "MetricsServer goes on whatever a request says, and shows metrics to GET only",
+  async () => {
+    using _server = await open();
+    const random = new Random(SEED);
+    let [shown, refused] = [0, 0];
+    const request = async () => {
+      const text = mutateText(random, REQUEST, 4);
+      using connection = await Deno.connect({ hostname: HOST, port: PORT });
+      await connection.write(new TextEncoder().encode(text));
+      await connection.closeWrite();
+      const answer = await new Response(connection.readable).text().catch(() => "");
+      if (answer.startsWith("HTTP/1.1 200 ")) {
+        shown++;
+        assertStringIncludes(text, "GET");
+      } else refused++;
+    };
+    for (let round = 0; round < 25; round++) {
+      await Promise.all(Array.from({ length: 8 }, request));
+    }
+    assert(shown > 0 && refused > 0, `${shown} shown, ${refused} refused`);
+    assertEquals((await get("/metrics")).status, 200);
+  },
+);
 
 hostTest(
   "MetricsServer holds sixteen connections at most, and none for long that does nothing",
