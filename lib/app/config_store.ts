@@ -96,22 +96,30 @@ export class LockedConfig implements Disposable {
     });
   }
 
-  /** Removes a file from a folder beside the configuration, and the folder with the last one. @returns whether there was one */
-  removeBeside(folderName: string, name: string): boolean {
-    let removed: boolean;
-    try {
-      using folder = this.#folder.folder(folderName);
-      removed = folder.remove(name);
-    } catch (error) {
-      if (error instanceof SystemCallError && error.errno === ENOENT) return false;
-      throw error;
-    }
+  /**
+   * Removes a file from a folder beside the configuration, and the folder with the last one.
+   *
+   * @param path of the file, as messages name it
+   * @returns whether there was one
+   * @throws {AppError} where it is there and cannot be removed, or something else has its folder's place
+   */
+  removeBeside(folderName: string, name: string, path: string): boolean {
+    const removed = attempt(`remove ${path}`, () => {
+      try {
+        using folder = this.#folder.folder(folderName);
+        return folder.remove(name);
+      } catch (error) {
+        if (error instanceof SystemCallError && error.errno === ENOENT) return false;
+        throw error;
+      }
+    });
+    if (!removed) return false;
     try {
       this.#folder.removeFolder(folderName);
     } catch {
       // There are others.
     }
-    return removed;
+    return true;
   }
 
   [Symbol.dispose](): void {

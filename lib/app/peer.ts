@@ -135,9 +135,9 @@ function showCode(configPath: string, peer: PeerConfig): void {
 }
 
 async function remove({ configPath, name }: Request<"remove">): Promise<number> {
-  const { peer, server, fileRemoved, problem } = await removePeer(configPath, name);
+  const { peer, server, isOut, fileRemoved, problem } = await removePeer(configPath, name);
   warn(server);
-  if (problem === null) {
+  if (isOut) {
     const file = fileRemoved ? ", and its own configuration is removed" : "";
     writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
   }

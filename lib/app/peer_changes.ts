@@ -63,7 +63,7 @@ export async function addPeer(
   try {
     file.replace(ofServer);
   } catch (error) {
-    if (request.out === undefined) file.removeBeside(...place);
+    if (request.out === undefined) file.removeBeside(...place, out);
     else if (path !== null) removeFile(path);
     throw error;
   }
@@ -76,8 +76,13 @@ export interface RemovedPeer {
   readonly server: Config;
   /** Whether its own configuration was kept, and is removed. */
   readonly fileRemoved: boolean;
-  /** Why the gateway's file still has it; null where it has not. A gateway that runs has to be told all the same. */
+  /**
+   * Why the gateway's file still has it, or its own configuration is still there; null where neither is so. A gateway that runs
+   * has to be told all the same.
+   */
   readonly problem: AppError | null;
+  /** Whether the gateway's file has it no more. */
+  readonly isOut: boolean;
 }
 
 /**
@@ -91,15 +96,22 @@ export async function removePeer(configPath: string, name: string): Promise<Remo
   const { text, config } = file.read();
   const peer = findPeer(config, name);
   const removed = { peer, server: config };
+  let isOut = false;
   try {
     file.replace(withoutPeer(text, peer));
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    return { ...removed, fileRemoved: false, problem: error };
+    isOut = true;
+    const fileRemoved = peer.name !== null && removeClientFile(file, configPath, peer.name);
+    return { ...removed, isOut, fileRemoved, problem: null };
+  } catch (problem) {
+    // Whoever has the folder decides what is in it, but not who may connect.
+    if (!(problem instanceof AppError)) throw problem;
+    return { ...removed, isOut, fileRemoved: false, problem };
   }
-  const fileRemoved = peer.name !== null &&
-    file.removeBeside(clientFolderName(configPath), clientFileName(peer.name));
-  return { ...removed, fileRemoved, problem: null };
+}
+
+function removeClientFile(file: LockedConfig, configPath: string, name: string): boolean {
+  const place = [clientFolderName(configPath), clientFileName(name)] as const;
+  return file.removeBeside(...place, clientFilePath(configPath, name));
 }
 
 function refuseTakenName({ fileName, peers }: Config, name: string): void {

@@ -26,7 +26,9 @@ async function heed(
 ): Promise<string[]> {
   try {
     const gateways = await gatewaysOf(publicKey);
-    for (const gateway of gateways) await tell(gateway);
+    // One that cannot be told keeps none of the others from it.
+    const outcomes = await Promise.allSettled(gateways.map(tell));
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     return gateways.map(({ interfaceName }) => interfaceName);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;

@@ -117,7 +117,7 @@ attack(
     putLink(folder, foreign);
     file.createBeside("server.peers", "x.conf", { path: "x", text: "key" });
     file.replace(`${text}# changed\n`);
-    assertEquals(file.removeBeside("server.peers", "x.conf"), true);
+    assertEquals(file.removeBeside("server.peers", "x.conf", "server.peers/x.conf"), true);
     assert(Deno.readTextFileSync(`${folder}.away/server.conf`).endsWith("# changed\n"));
   },
 );
@@ -128,9 +128,22 @@ attack("the clients' folder is a link to root's", async ({ folder, foreign, conf
   assertEquals(Deno.readTextFileSync(config), TEXT);
   // Nor is anything removed through it.
   using file = await LockedConfig.open(config);
-  assertThrows(() => file.removeBeside("server.peers", "server.conf"));
+  const args = ["server.peers", "server.conf", "server.peers/server.conf"] as const;
+  assertThrows(() => file.removeBeside(...args), AppError);
   assert(Deno.statSync(victim).isFile);
 });
+
+attack(
+  "where the clients' folder is a link, it is known which client has to go",
+  async ({ folder, foreign, config }) => {
+    await addPeer(config, { name: "stolen" });
+    Deno.renameSync(`${folder}/server.peers`, `${folder}/away`);
+    putLink(`${folder}/server.peers`, foreign);
+    const { peer, isOut, problem } = await removePeer(config, "stolen");
+    assertEquals([peer.name, isOut], ["stolen", true]);
+    assert(problem !== null && /Cannot remove .*stolen/.test(problem.message));
+  },
+);
 
 attack("a client's file is a link to where nothing is yet", async ({ folder, foreign, config }) => {
   Deno.mkdirSync(`${folder}/server.peers`);

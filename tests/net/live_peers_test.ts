@@ -104,6 +104,48 @@ netTest(
   { programs: PROGRAMS },
 );
 
+netTest(
+  "a peer that is removed is out at once, whatever the folder of the configuration is like",
+  async (topology) => {
+    using site = await Site.make(topology);
+    const { gateway, clients: [one] } = site.network;
+    const names = ["read-only", "locked", "linked", "stays"];
+    for (const name of names) await site.add(name, one!);
+    const server = await site.start();
+    await site.connect("read-only", one!);
+    const peers = async () => (await statusOf(server)).peers.map(({ name }) => name).sort();
+    assertEquals(await peers(), [...names].sort());
+    const config = site.path("server.conf");
+
+    const remove = vpnCommand("peer", "remove", "read-only", "--config", config);
+    const { code, stdout, stderr } = await gateway.run([
+      ...["unshare", "--mount", "sh", "-ec", 'mount -o bind,ro "$0" "$0"; exec "$@"'],
+      ...[site.folder, ...remove],
+    ]);
+    assert(code !== 0);
+    assertMatch(stderr, /Cannot write .*server\.conf/);
+    assertMatch(stdout, /on vpn0 lets it in no more/);
+    assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
+
+    {
+      using folderLock = Deno.openSync(site.folder);
+      folderLock.lockSync(true);
+      using fileLock = Deno.openSync(config);
+      fileLock.lockSync(true);
+      assertMatch(await site.peer("remove", "locked"), /on vpn0 lets it in no more/);
+    }
+
+    Deno.renameSync(site.path("server.peers"), site.path("away"));
+    Deno.symlinkSync(site.path("away"), site.path("server.peers"));
+    const linked = await gateway.run(vpnCommand("peer", "remove", "linked", "--config", config));
+    assert(linked.code !== 0);
+    assertMatch(linked.stderr, /Cannot remove .*linked\.conf/);
+    assertMatch(linked.stdout, /on vpn0 lets it in no more/);
+    assertEquals(await peers(), ["stays"]);
+  },
+  { programs: [...PROGRAMS, "unshare"] },
+);
+
 netTest("networks behind a peer get their routes with it, and lose them", async (topology) => {
   using site = await Site.make(topology);
   const { gateway, client: { identity } } = site.network;
