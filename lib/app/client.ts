@@ -17,6 +17,7 @@ import { loadConfig } from "./config_file.ts";
 import { openControl } from "./control/control.ts";
 import { CARRIER_NAMES, ClientCarriers } from "./client_carriers.ts";
 import { Connection } from "./connection.ts";
+import { DETOUR_REASON } from "./detour.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
 import { HostNetwork } from "./host_network.ts";
@@ -217,6 +218,12 @@ export async function runClient(options: RunOptions): Promise<number> {
       }),
     );
     await hooks.postUp();
+    for (const lost of network.detours.flatMap((detour) => detour.missing())) {
+      logger.warn("the tunnel is without {lost}: {reason}: remove it", {
+        lost,
+        reason: DETOUR_REASON,
+      });
+    }
     const watched = upkeep = services.use(startUpkeep({ network, journal }));
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : dns?.needsProgram ? dns.by : null,

@@ -18,11 +18,12 @@ import { RouteProtocol, RouteTable, RouteType } from "../../ffi/netlink/routes.t
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
+import { Detour } from "./detour.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Fixture } from "./fixture.ts";
 import type { Journal } from "./journal.ts";
 import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
-import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
+import { ALL_IPV6, DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
 const TX_QUEUE_LENGTH = 1000;
@@ -46,6 +47,7 @@ export class HostNetwork implements Disposable {
   #link: Omit<LinkState, "routes"> | null = null;
   readonly #routes = new Map<string, LinkRoute>();
   #fixtures: readonly Fixture[] = [];
+  #detours: readonly Detour[] = [];
 
   constructor(journal: Journal) {
     this.#journal = journal;
@@ -119,6 +121,11 @@ export class HostNetwork implements Disposable {
     }));
   }
 
+  /** By which packets might go past a full tunnel, where it is one. */
+  get detours(): readonly Detour[] {
+    return this.#detours;
+  }
+
   /** What of the TUN is to be watched. */
   get fixtures(): readonly Fixture[] {
     return this.#fixtures;
@@ -178,12 +185,27 @@ export class HostNetwork implements Disposable {
         this.#journal.make({ kind: "route", destination, table, type: RouteType.unreachable });
       }
       if (blocked.length > 0) this.#addRules(AF_INET6, { table, mark });
+      this.#watchDetours(settings.name, {
+        mark,
+        families: [
+          ...isFullTunnel ? [AF_INET] as const : [],
+          ...blocked.includes(ALL_IPV6) ? [AF_INET6] as const : [],
+        ],
+      });
       if (!isFullTunnel) return;
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
       const { index } = links.get(settings.name);
       this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
       this.#addRules(AF_INET, { table, mark });
     });
+  }
+
+  #watchDetours(
+    device: string,
+    { mark, families }: { readonly mark: number; readonly families: readonly AddressFamily[] },
+  ): void {
+    const others = () => [...this.#fixtures, ...this.#journal.fixtures];
+    this.#detours = families.map((family) => new Detour({ family, device, mark }, others));
   }
 
   [Symbol.dispose](): void {

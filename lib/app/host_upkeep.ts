@@ -16,7 +16,12 @@ export function startUpkeep(
   { network, journal }: { readonly network: HostNetwork | null; readonly journal: Journal },
 ): Upkeep {
   return new Upkeep({
-    fixtures: () => [...network?.fixtures ?? [], ...journal.fixtures],
+    fixtures: () => [
+      ...network?.fixtures ?? [],
+      ...journal.fixtures,
+      // Behind what is ours, which is in place again by then.
+      ...network?.detours ?? [],
+    ],
     firewall: openFirewallMonitor(),
     now: () => performance.now(),
     logger: getLogger("upkeep"),

@@ -10,7 +10,7 @@ import {
   type IpPrefix,
   ipv4FromNumber,
 } from "../../ffi/netlink/ip_address.ts";
-import { RouteProtocol, type RouteSpec, RouteTable } from "../../ffi/netlink/routes.ts";
+import { RouteProtocol, type RouteSpec, RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { formatCidr, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
@@ -42,6 +42,7 @@ export function linkFixtures(netlink: Rtnetlink, stateNow: () => LinkState): rea
     switchedOn(netlink, stateNow),
     mtu(netlink, stateNow),
     addresses(netlink, stateNow),
+    localRoutes(netlink, stateNow),
     routes(netlink, stateNow),
   ];
 }
@@ -99,6 +100,42 @@ function addresses(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
       for (const { address, prefixLength } of lost()) {
         const spec = { address: ipv4FromNumber(address), prefixLength };
         netlink.addresses.replace(stateNow().index, spec);
+      }
+    },
+  };
+}
+
+/** By which the host takes packets to its own addresses. The kernel makes them with an address, and not again. */
+function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  const table = RouteTable.local;
+  const lost = () => {
+    const { index, addresses } = stateNow();
+    const there = netlink.routes.list({ family: AF_INET, table, link: index })
+      .filter(({ type }) => type === RouteType.local)
+      .map(({ destination }) => formatPrefix(destination));
+    return addresses.filter(({ address }) =>
+      !there.includes(formatCidr({ address, prefixLength: 32 }))
+    );
+  };
+  return {
+    isPolled: false,
+    missing: () => lost().map((address) => `local route of ${formatCidr(address)}`),
+    putBack: () => {
+      const { index } = stateNow();
+      for (const { address, prefixLength } of lost()) {
+        const preferredSource = ipv4FromNumber(address);
+        const put = (address: number, type: RouteType) => {
+          const destination = { address: ipv4FromNumber(address), length: 32 };
+          netlink.routes.replace({
+            ...routeSpec(index, { destination, table, preferredSource }),
+            type,
+          });
+        };
+        put(address, RouteType.local);
+        // RFC 3021: a network of two addresses has none for all.
+        if (prefixLength < 31) {
+          put((address | ~prefixMask(prefixLength)) >>> 0, RouteType.broadcast);
+        }
       }
     },
   };

@@ -10,7 +10,7 @@ import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv
 export const DEFAULT_MARK = 51820;
 /** RT_TABLE_MAIN (linux/rtnetlink.h). */
 const MAIN_TABLE = 254;
-const ALL_IPV6 = "::/0";
+export const ALL_IPV6 = "::/0";
 
 export interface RoutePlan {
   /** SO_MARK of the tunnel's own datagrams; 0 for none. */

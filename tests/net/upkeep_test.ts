@@ -1,5 +1,5 @@
 /** That what a tunnel has put on the host is put back when others take it away, each kind of it, for client and server. */
-import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "./support/host_files.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
@@ -74,6 +74,7 @@ netTest(
       ["ip link set vpn0 down; ip link set vpn0 up", /route 0\.0\.0\.0\/0 in table 51820/],
       ["ip link set vpn0 down", /vpn0 being up/],
       ["ip route flush dev vpn0", /route 10\.66\.77\.0\/24 in table 254/],
+      ["ip route flush dev vpn0 table all", /local route of 10\.66\.77\.2\/24/],
       ["ip route flush table 51820; ip -6 route flush table 51820", /route ::\/0 in table 51820/],
       ["ip rule del table 51820; ip -6 rule del table 51820", /routing rule to table 51820/],
       ["ip route replace default dev eth0 table 51820", /route 0\.0\.0\.0\/0 in table 51820/],
@@ -120,6 +121,40 @@ netTest(
     assertEquals(files.resolvConf, "nameserver 192.0.2.9\n");
   },
   { programs: [...PROGRAMS, ...HOST_FILES_PROGRAMS] },
+);
+
+netTest(
+  "a rule or a route of others that leads past a full tunnel is told of, at the start as well",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    await startVpn("server", server, tunnel.server());
+    await client.output(["ip", "route", "add", "default", "via", "192.0.2.1"]);
+    await client.output(["ip", "address", "add", "2001:db8:1::2/64", "dev", "eth0", "nodad"]);
+    await client.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:1::1"]);
+    const config = tunnel.client({}, { AllowedIPs: "0.0.0.0/0, ::/0" });
+    const process = await startVpn("client", client, config);
+    assert(!process.stderr.includes("without all routing"), process.stderr);
+    await client.output(["ip", "rule", "add", "pref", "1", "lookup", "main"]);
+    await process.waitFor(
+      /is degraded, without all routing by vpn0 \(packets to \S+ go by eth0\): it cannot be/,
+      LIMIT,
+    );
+    assert(!process.stderr.includes("and put back"), process.stderr);
+    await endWell(process);
+    await client.output(["ip", "rule", "del", "pref", "1", "lookup", "main"]);
+
+    // As some VPNs replace the default route.
+    await client.output(["ip", "route", "add", "128.0.0.0/1", "via", "192.0.2.1"]);
+    await client.output(["ip", "-6", "rule", "add", "pref", "1", "lookup", "main"]);
+    const next = await startVpn("client", client, config);
+    for (const probe of ["193.0.0.1", "2001:7fd::1"]) {
+      const text = `the tunnel is without all routing by vpn0 (packets to ${probe} go by eth0)`;
+      assertStringIncludes(next.stderr, text);
+    }
+    await endWell(next);
+  },
+  { programs: PROGRAMS },
 );
 
 netTest("what a client routes by is of the kind that systemd-networkd spares", async (topology) => {
