@@ -204,9 +204,16 @@ export class Forwarder {
     let last: Answer | null = null;
     for (const upstream of this.#upstreams) {
       if (question.isCancelled) return null;
-      const found = await upstream.ask(query, parsed, (exchange) => {
-        question.exchange = exchange;
-        if (question.isCancelled) exchange?.cancel();
+      const found = await upstream.ask(query, parsed, {
+        onExchange: (exchange) => {
+          question.exchange = exchange;
+          if (question.isCancelled) exchange?.cancel();
+        },
+        mayAskByTcp: () => {
+          const may = this.#budget.takeTcp(client, this.#options.now());
+          if (!may) this.counts.overBudget++;
+          return may;
+        },
       });
       if (found === null) continue;
       last = found;

@@ -8,52 +8,108 @@ const POINTER = 0xc0;
 /** Offsets that a pointer can name. */
 const POINTER_RANGE = 0x4000;
 
-export interface Name {
-  /** One character for each byte; a name's last, empty label is not among them. */
-  readonly labels: readonly string[];
-  /** Where it ends in the message: behind its last label or its first pointer. */
-  readonly end: number;
-}
+/** A name: its first label, and the rest of it, which names that end alike in a message share. */
+export class DomainName {
+  /** One character for each byte; empty for the root. */
+  readonly label: string;
+  /** Null for the root. */
+  readonly rest: DomainName | null;
+  /** The same for two names that are the same (RFC 4343 section 3), and for no others, whatever bytes are in their labels. */
+  readonly key: string;
+  /** How many labels it has, the root's not among them. */
+  readonly count: number;
+  /** Bytes of it in a message. */
+  readonly size: number;
 
-/** The name at `at`; null where it runs off the message, is too long, or a pointer does not lead backwards. */
-export function readName(message: Uint8Array, at: number): Name | null {
-  const labels: string[] = [];
-  let size = 1;
-  let end = -1;
-  // Each pointer leads before all that was read so far: none can lead in circles.
-  for (let lowest = at; at < message.length;) {
-    const length = message[at]!;
-    if (length === 0) return { labels, end: end < 0 ? at + 1 : end };
-    if ((length & POINTER) === POINTER) {
-      if (at + 2 > message.length) return null;
-      if (end < 0) end = at + 2;
-      const target = (length & ~POINTER) << 8 | message[at + 1]!;
-      if (target >= lowest) return null;
-      lowest = at = target;
-      continue;
-    }
-    size += 1 + length;
-    if ((length & POINTER) !== 0 || size > MAX_NAME_SIZE) return null;
-    if (at + 1 + length > message.length) return null;
-    labels.push(String.fromCharCode(...message.subarray(at + 1, at + 1 + length)));
-    at += 1 + length;
+  constructor(label: string, rest: DomainName | null) {
+    this.label = label;
+    this.rest = rest;
+    this.key = rest === null ? "" : String.fromCharCode(label.length) + lowerCase(label) + rest.key;
+    this.count = rest === null ? 0 : rest.count + 1;
+    this.size = rest === null ? 1 : rest.size + 1 + label.length;
   }
-  return null;
 }
 
-/** The same for two names that are the same (RFC 4343 section 3), and for no others, whatever bytes are in their labels. */
-export function nameKey(labels: readonly string[]): string {
-  return labels.map((label) => String.fromCharCode(label.length) + lowerCase(label)).join("");
+const ROOT = new DomainName("", null);
+
+/**
+ * Reads the names of a message. What pointers lead to is read once: an answer has thousands of names of a hundred labels each
+ * if its sender likes, and must not take seconds.
+ */
+export class NameReader {
+  readonly #message: Uint8Array;
+  /** By where pointers lead. */
+  readonly #known = new Map<number, DomainName>();
+
+  constructor(message: Uint8Array) {
+    this.#message = message;
+  }
+
+  /**
+   * The name at `at`, and where it ends there: behind its last label or its first pointer.
+   *
+   * @returns null where it runs off the message, is too long, or a pointer does not lead backwards
+   */
+  read(at: number): { readonly name: DomainName; readonly end: number } | null {
+    const message = this.#message;
+    const labels: string[] = [];
+    /** Where pointers have led, and how many labels were read before. */
+    const targets: { readonly at: number; readonly index: number }[] = [];
+    let rest: DomainName | undefined;
+    let end = -1;
+    // Each pointer leads before all that was read so far: none can lead in circles.
+    for (let lowest = at; rest === undefined;) {
+      const length = message[at];
+      if (length === undefined) return null;
+      if (length === 0) {
+        if (end < 0) end = at + 1;
+        rest = ROOT;
+      } else if ((length & POINTER) === POINTER) {
+        if (at + 2 > message.length) return null;
+        if (end < 0) end = at + 2;
+        const target = (length & ~POINTER) << 8 | message[at + 1]!;
+        if (target >= lowest) return null;
+        lowest = at = target;
+        rest = this.#known.get(target);
+        if (rest === undefined) targets.push({ at: target, index: labels.length });
+      } else {
+        if ((length & POINTER) !== 0 || labels.length >= MAX_NAME_SIZE) return null;
+        if (at + 1 + length > message.length) return null;
+        labels.push(String.fromCharCode(...message.subarray(at + 1, at + 1 + length)));
+        at += 1 + length;
+      }
+    }
+    return this.#join(labels, rest, targets, end);
+  }
+
+  #join(
+    labels: readonly string[],
+    rest: DomainName,
+    targets: { readonly at: number; readonly index: number }[],
+    end: number,
+  ): { readonly name: DomainName; readonly end: number } | null {
+    let name = rest;
+    for (let index = labels.length;; index--) {
+      if (name.size > MAX_NAME_SIZE) return null;
+      for (let last = targets.at(-1); last?.index === index; last = targets.at(-1)) {
+        this.#known.set(last.at, name);
+        targets.pop();
+      }
+      if (index === 0) return { name, end };
+      name = new DomainName(labels[index - 1]!, name);
+    }
+  }
 }
 
 /** Whether a name is `ancestor`, or in the domain of that name. */
-export function isInDomain(labels: readonly string[], ancestor: readonly string[]): boolean {
-  const first = labels.length - ancestor.length;
-  return first >= 0 && nameKey(labels.slice(first)) === nameKey(ancestor);
+export function isInDomain(name: DomainName, ancestor: DomainName): boolean {
+  let end = name;
+  while (end.count > ancestor.count) end = end.rest!;
+  return end.key === ancestor.key;
 }
 
 /** ASCII's letters alone have case here. */
-export function lowerCase(text: string): string {
+function lowerCase(text: string): string {
   return text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
@@ -76,26 +132,20 @@ export class MessageWriter {
   }
 
   append(bytes: Uint8Array): void {
-    const end = this.#length + bytes.length;
-    if (end > 0xffff) {
-      this.#isWhole = false;
-      return;
-    }
-    if (end > this.#bytes.length) {
-      const grown = new Uint8Array(Math.min(0x10000, Math.max(end, this.#bytes.length * 4)));
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-    }
-    this.#bytes.set(bytes, this.#length);
-    this.#length = end;
+    const at = this.#extend(bytes.length);
+    if (at >= 0) this.#bytes.set(bytes, at);
   }
 
   u16(value: number): void {
-    this.append(Uint8Array.of(value >>> 8, value));
+    const at = this.#extend(2);
+    if (at < 0) return;
+    this.#bytes[at] = value >>> 8;
+    this.#bytes[at + 1] = value;
   }
 
   u32(value: number): void {
-    this.append(Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value));
+    this.u16(value >>> 16);
+    this.u16(value & 0xffff);
   }
 
   /**
@@ -103,20 +153,24 @@ export class MessageWriter {
    *
    * @param compressed whether pointers may stand in it: not in data of types that a reader need not know (RFC 3597 section 4)
    */
-  name(labels: readonly string[], compressed: boolean): void {
-    for (let first = 0; first < labels.length; first++) {
-      const key = nameKey(labels.slice(first));
-      const known = this.#names.get(key);
+  name(name: DomainName, compressed: boolean): void {
+    for (let end = name; end.rest !== null; end = end.rest) {
+      const known = this.#names.get(end.key);
       if (compressed && known !== undefined) {
         this.u16(POINTER << 8 | known);
         return;
       }
-      if (known === undefined && this.#length < POINTER_RANGE) this.#names.set(key, this.#length);
-      const label = labels[first]!;
-      this.append(Uint8Array.of(label.length));
-      this.append(Uint8Array.from(label, (character) => character.charCodeAt(0)));
+      if (known === undefined && this.#length < POINTER_RANGE) {
+        this.#names.set(end.key, this.#length);
+      }
+      const { label } = end;
+      const at = this.#extend(1 + label.length);
+      if (at < 0) return;
+      this.#bytes[at] = label.length;
+      for (let i = 0; i < label.length; i++) this.#bytes[at + 1 + i] = label.charCodeAt(i);
     }
-    this.append(Uint8Array.of(0));
+    const at = this.#extend(1);
+    if (at >= 0) this.#bytes[at] = 0;
   }
 
   /** Writes what `write` does behind its size in two bytes. */
@@ -135,5 +189,22 @@ export class MessageWriter {
 
   finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(0, this.#length);
+  }
+
+  /** Makes room at the end; where it is, or -1 where the message would be too long. */
+  #extend(count: number): number {
+    const at = this.#length;
+    const end = at + count;
+    if (end > 0xffff) {
+      this.#isWhole = false;
+      return -1;
+    }
+    if (end > this.#bytes.length) {
+      const grown = new Uint8Array(Math.min(0x10000, Math.max(end, this.#bytes.length * 4)));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    this.#length = end;
+    return at;
   }
 }

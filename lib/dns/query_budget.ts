@@ -11,6 +11,11 @@ const QUERIES = { rate: 2_000, burst: 4_000 };
 const OWN_QUESTIONS = { rate: 200, burst: 500 };
 /** Those of all clients. */
 const ALL_QUESTIONS = { rate: 1_000, burst: 2_000 };
+/**
+ * Questions that one by TCP counts as besides. Its answer has up to 64 KiB, thousands of records, of which each costs our time:
+ * whoever has a domain can have as many of them as he may ask for.
+ */
+const TCP_COST = 32;
 /** Clients that are remembered; one that is forgotten starts with a full budget. */
 const MAX_CLIENTS = 16_384;
 
@@ -41,8 +46,8 @@ class Bucket {
     return this.#left;
   }
 
-  take(): void {
-    this.#left = Math.max(0, this.#left - 1);
+  take(count = 1): void {
+    this.#left = Math.max(0, this.#left - count);
   }
 }
 
@@ -102,13 +107,22 @@ export class QuestionBudget {
    * @returns whether there was one
    */
   take(client: Client, now: number): boolean {
+    return this.#take(client, now, 1);
+  }
+
+  /** The same, for a question upstream that is to be asked by TCP now. */
+  takeTcp(client: Client, now: number): boolean {
+    return this.#take(client, now, TCP_COST);
+  }
+
+  #take(client: Client, now: number, count: number): boolean {
     this.#all ??= new Bucket(ALL_QUESTIONS, now);
     const own = this.#clients.of(client, now);
     const all = this.#all.fill(now);
-    if (own.fill(now) >= 1) own.take();
+    if (own.fill(now) >= count) own.take(count);
     // The other half is for those who have not used up their own.
     else if (all <= ALL_QUESTIONS.burst / 2) return false;
-    this.#all.take();
+    this.#all.take(count);
     return true;
   }
 }

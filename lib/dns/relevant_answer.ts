@@ -13,7 +13,7 @@ import {
   RCODE_NO_ERROR,
   responseCode,
 } from "./message.ts";
-import { isInDomain, MessageWriter, type Name, nameKey, readName } from "./names.ts";
+import { type DomainName, isInDomain, MessageWriter, NameReader } from "./names.ts";
 
 const TYPE_CNAME = 5;
 const TYPE_SOA = 6;
@@ -68,14 +68,29 @@ function entry(
 
 interface ResourceRecord {
   readonly section: number;
-  readonly owner: readonly string[];
-  readonly key: string;
+  readonly owner: DomainName;
   readonly type: number;
   readonly recordClass: number;
   readonly timeToLive: number;
   /** Where its data are. */
   readonly data: number;
   readonly end: number;
+}
+
+/** A message, and its names. */
+interface Source {
+  readonly message: Uint8Array;
+  readonly view: DataView;
+  readonly names: NameReader;
+}
+
+/** The names that a question leads to. */
+interface Chain {
+  /** By their keys, the question's own among them. */
+  readonly names: ReadonlySet<string>;
+  /** The keys of all domains that these are in. */
+  readonly domains: ReadonlySet<string>;
+  readonly last: DomainName;
 }
 
 const ANSWER = 0;
@@ -93,20 +108,21 @@ export function relevantAnswer(
   { dnssecOk }: { dnssecOk: boolean },
 ): { answer: Uint8Array<ArrayBuffer>; parsed: Parsed } | null {
   const view = new DataView(message.buffer, message.byteOffset, message.length);
-  const question = readName(message, HEADER_SIZE);
+  const source = { message, view, names: new NameReader(message) };
+  const question = source.names.read(HEADER_SIZE);
   if (question === null || question.end + 4 > message.length) return null;
   const type = view.getUint16(question.end);
   const recordClass = view.getUint16(question.end + 2);
-  const all = readRecords(message, view, question.end + 4);
+  const all = readRecords(source, question.end + 4);
   if (all === null) return null;
   const records = all.filter((record) =>
     record.type === TYPE_OPT || record.recordClass === recordClass || recordClass === CLASS_ANY
   );
-  const chain = followChain(message, records, { question, type });
+  const chain = followChain(source, records, { question: question.name, type });
   if (chain === null) return null;
   const kept = records.filter((record) => belongs(record, { view, chain, dnssecOk }));
   const options = kept.findIndex(({ section }) => section === ADDITIONAL);
-  const written = write(message, view, {
+  const written = write(source, {
     question,
     // One OPT record, whatever else says that it is one.
     records: kept.filter(({ section }, index) => section !== ADDITIONAL || index === options),
@@ -119,46 +135,46 @@ export function relevantAnswer(
 
 /** The names that the question leads to, its own first; null where a CNAME cannot be read. */
 function followChain(
-  message: Uint8Array,
+  { names }: Source,
   records: readonly ResourceRecord[],
-  { question, type }: { question: Name; type: number },
-): (readonly string[])[] | null {
+  { question, type }: { question: DomainName; type: number },
+): Chain | null {
   const targets = new Map<string, ResourceRecord>();
   for (const record of records) {
     if (record.section !== ANSWER || record.type !== TYPE_CNAME) continue;
-    if (!targets.has(record.key)) targets.set(record.key, record);
+    if (!targets.has(record.owner.key)) targets.set(record.owner.key, record);
   }
-  const chain = [question.labels];
+  const chain = [question];
   const isFollowed = type !== TYPE_CNAME && type !== TYPE_ANY;
-  for (let name = question.labels; isFollowed && chain.length < MAX_CHAIN;) {
-    const record = targets.get(nameKey(name));
+  for (let name = question; isFollowed && chain.length < MAX_CHAIN;) {
+    const record = targets.get(name.key);
     if (record === undefined) break;
-    targets.delete(record.key);
-    const target = readName(message, record.data);
+    targets.delete(name.key);
+    const target = names.read(record.data);
     if (target === null || target.end > record.end) return null;
-    name = target.labels;
+    name = target.name;
     chain.push(name);
   }
-  return chain;
+  const domains = new Set<string>();
+  for (const name of chain) {
+    for (let end: DomainName | null = name; end !== null; end = end.rest) domains.add(end.key);
+  }
+  return { names: new Set(chain.map(({ key }) => key)), domains, last: chain.at(-1)! };
 }
 
 function belongs(
-  { section, key, owner, type, data, end }: ResourceRecord,
-  { view, chain, dnssecOk }: {
-    view: DataView;
-    chain: readonly (readonly string[])[];
-    dnssecOk: boolean;
-  },
+  { section, owner, type, data, end }: ResourceRecord,
+  { view, chain, dnssecOk }: { view: DataView; chain: Chain; dnssecOk: boolean },
 ): boolean {
-  if (section === ADDITIONAL) return type === TYPE_OPT && owner.length === 0;
+  if (section === ADDITIONAL) return type === TYPE_OPT && owner.count === 0;
   if (type === TYPE_OPT) return false;
   const covered = type === TYPE_RRSIG && end - data >= 2 ? view.getUint16(data) : type;
   if (section === ANSWER) {
-    if (chain.some((name) => nameKey(name) === key)) return true;
+    if (chain.names.has(owner.key)) return true;
     // Of it a CNAME in the chain was made (RFC 6672 section 3.1).
-    return covered === TYPE_DNAME && chain.some((name) => isInDomain(name, owner));
+    return covered === TYPE_DNAME && chain.domains.has(owner.key);
   }
-  if (type === TYPE_SOA) return isInDomain(chain.at(-1)!, owner);
+  if (type === TYPE_SOA) return isInDomain(chain.last, owner);
   if (!dnssecOk) return false;
   return covered === TYPE_SOA || covered === TYPE_NSEC || covered === TYPE_NSEC3;
 }
@@ -167,14 +183,15 @@ function belongs(
 function timeToLiveOf(
   view: DataView,
   records: readonly ResourceRecord[],
-  { code, chain, type }: { code: number; chain: readonly (readonly string[])[]; type: number },
+  { code, chain, type }: { code: number; chain: Chain; type: number },
 ): number {
   if (code !== RCODE_NO_ERROR && code !== RCODE_NAME_ERROR) return 0;
   const answers = records.filter(({ section }) => section === ANSWER);
   const times = answers.map(({ timeToLive }) => timeToLive);
-  const last = nameKey(chain.at(-1)!);
   const isThere = code === RCODE_NO_ERROR &&
-    answers.some((record) => record.key === last && (record.type === type || type === TYPE_ANY));
+    answers.some((record) =>
+      record.owner.key === chain.last.key && (record.type === type || type === TYPE_ANY)
+    );
   if (isThere) return Math.min(...times);
   // A chain that leads nowhere is as true as that there is nothing at its end.
   const authority = records.find(({ section, type }) => section === AUTHORITY && type === TYPE_SOA);
@@ -184,24 +201,31 @@ function timeToLiveOf(
 }
 
 function write(
-  message: Uint8Array,
-  view: DataView,
-  { question, records }: { question: Name; records: readonly ResourceRecord[] },
+  source: Source,
+  { question, records }: {
+    question: { readonly name: DomainName; readonly end: number };
+    records: readonly ResourceRecord[];
+  },
 ): Uint8Array<ArrayBuffer> | null {
+  const { message, view } = source;
   const writer = new MessageWriter();
   const count = (section: number) => records.filter((record) => record.section === section).length;
   writer.append(message.subarray(0, 4));
   for (const value of [1, count(ANSWER), count(AUTHORITY), count(ADDITIONAL)]) writer.u16(value);
-  writer.name(question.labels, true);
+  writer.name(question.name, true);
   writer.append(message.subarray(question.end, question.end + 4));
   for (const record of records) {
-    if (!writeRecord(writer, message, record)) return null;
+    if (!writer.isWhole || !writeRecord(writer, source, record)) return null;
   }
   writer.patch16(2, view.getUint16(2) & ~FLAG_TRUNCATED);
   return writer.isWhole ? writer.finish() : null;
 }
 
-function writeRecord(writer: MessageWriter, message: Uint8Array, record: ResourceRecord): boolean {
+function writeRecord(
+  writer: MessageWriter,
+  { message, names: reader }: Source,
+  record: ResourceRecord,
+): boolean {
   const { owner, type, recordClass, timeToLive, data, end } = record;
   writer.name(owner, true);
   writer.u16(type);
@@ -218,10 +242,10 @@ function writeRecord(writer: MessageWriter, message: Uint8Array, record: Resourc
     let at = data + before;
     if (isRead) writer.append(message.subarray(data, at));
     for (let left = names; left > 0 && isRead; left--) {
-      const name = readName(message, at);
+      const name = reader.read(at);
       isRead = name !== null && name.end <= end;
       if (name === null || !isRead) break;
-      writer.name(name.labels, mayCompress);
+      writer.name(name.name, mayCompress);
       at = name.end;
     }
     if (isRead) writer.append(message.subarray(at, end));
@@ -229,12 +253,12 @@ function writeRecord(writer: MessageWriter, message: Uint8Array, record: Resourc
   return isRead;
 }
 
-function readRecords(message: Uint8Array, view: DataView, start: number): ResourceRecord[] | null {
+function readRecords({ message, view, names }: Source, start: number): ResourceRecord[] | null {
   const records: ResourceRecord[] = [];
   let at = start;
   for (const section of [ANSWER, AUTHORITY, ADDITIONAL]) {
     for (let left = view.getUint16(6 + 2 * section); left > 0; left--) {
-      const name = readName(message, at);
+      const name = names.read(at);
       if (name === null || name.end + 10 > message.length) return null;
       const data = name.end + 10;
       const end = data + view.getUint16(name.end + 8);
@@ -243,8 +267,7 @@ function readRecords(message: Uint8Array, view: DataView, start: number): Resour
       const value = view.getUint32(name.end + 4);
       records.push({
         section,
-        owner: name.labels,
-        key: nameKey(name.labels),
+        owner: name.name,
         type,
         recordClass: view.getUint16(name.end + 2),
         // What stands there in an OPT record are flags.

@@ -53,17 +53,22 @@ export class Upstream {
   /**
    * Asks what a client's query asks.
    *
-   * @param onExchange is told of each query under way, and of its end with null
+   * @param context `onExchange` is told of each query under way, and of its end with null; `mayAskByTcp` whether TCP may be
+   * asked, which costs more
    * @returns what belongs to the question; null where there is no answer
    */
   async ask(
     query: Uint8Array,
     parsed: Parsed,
-    onExchange: (exchange: Exchange | null) => void,
+    { onExchange, mayAskByTcp }: {
+      onExchange: (exchange: Exchange | null) => void;
+      mayAskByTcp: () => boolean;
+    },
   ): Promise<{ answer: Uint8Array; parsed: Parsed } | null> {
     const asked = this.#query(query, parsed);
     const message = await this.#askByUdp(asked, parsed, onExchange);
     let found = message instanceof Uint8Array ? message : null;
+    if (typeof message === "string" && !mayAskByTcp()) return null;
     if (typeof message === "string") found = await this.#askByTcp(asked, parsed, onExchange);
     if (found === null && message === "misspelt") {
       found = await this.#askInAnySpelling(this.#query(query, parsed), parsed, onExchange);

@@ -494,6 +494,20 @@ Deno.test("a client's flood of names becomes no flood upstream, and takes nobody
   assertEquals(script.forwarder.counts.overBudget, 60_000 + honest - asked);
 });
 
+Deno.test("a client's questions that need TCP are bounded apart, and take nobody else's", async () => {
+  const script = new Stage(({ query, transport }) => [
+    transport === "tcp" ? answerTo(query) : buildAnswer(query, { flags: ANSWER_FLAGS | TRUNCATED }),
+  ], [FIRST]);
+  for (let i = 0; i < 200; i++) {
+    await script.ask(buildQuery({ name: `${i}.hostile` }), { client: "hostile" });
+  }
+  const byTcp = script.asked.filter((each) => each === "1 tcp").length;
+  assert(byTcp > 10 && byTcp < 50, `${byTcp}`);
+  assertEquals(script.forwarder.counts.overBudget, 200 - byTcp);
+  const query = buildQuery({ name: "www.honest" });
+  assertEquals(await script.ask(query, { client: "honest" }), answerTo(query));
+});
+
 Deno.test("a question that several wait for is given up when the last of them has lost its place", async () => {
   const script = new Stage(voidless);
   const shared = buildQuery({ name: "void-shared.example" });

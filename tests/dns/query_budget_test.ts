@@ -38,3 +38,14 @@ Deno.test("a client alone has what others do not use, and each has its own whate
   // Three seconds later it is full, and its own has as much as comes in them.
   assertEquals(taken("large", 10_000, 3_500), 1_000);
 });
+
+Deno.test("questions by TCP count as many, so that one client's long answers take no more than their part", () => {
+  const budget = new QuestionBudget();
+  const taken = (client: string, count: number, now: number) =>
+    Array.from({ length: count }, () => budget.takeTcp(client, now)).filter((each) => each).length;
+  // 500 of its own and 1,000 that nobody uses, by 32.
+  assertEquals(taken("hostile", 10_000, 0), 15 + 17);
+  assertEquals(taken("honest", 10, 0), 10);
+  // What a second brings: its own, and of the common one what is above the half.
+  assertEquals(taken("hostile", 10_000, 1_000), 6 + 15);
+});
