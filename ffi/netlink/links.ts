@@ -21,6 +21,7 @@ const RTM_GETLINK = 18;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
 const IFLA_TXQLEN = 13;
 const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_FD = 28;
@@ -59,6 +60,8 @@ export interface Link {
   readonly name: string;
   /** The driver, as in `veth`, `tun`; null for hardware and the loopback. */
   readonly kind: string | null;
+  /** Index of the bridge, or the like, that it is a port of; null for none. */
+  readonly master: number | null;
   /** In bytes. */
   readonly mtu: number;
   /** In packets. */
@@ -190,6 +193,7 @@ export function decodeLink(message: NetlinkMessage): Link | null {
     index: header.index,
     name: attributes.string(IFLA_IFNAME) ?? "",
     kind: attributes.nested(IFLA_LINKINFO)?.string(IFLA_INFO_KIND) ?? null,
+    master: attributes.u32(IFLA_MASTER) ?? null,
     mtu: attributes.u32(IFLA_MTU) ?? 0,
     txQueueLength: attributes.u32(IFLA_TXQLEN) ?? 0,
     up: (header.flags & IFF_UP) !== 0,

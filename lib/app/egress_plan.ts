@@ -10,6 +10,9 @@ const ETHERNET_HEADER_SIZE = 14;
 /** No link has more: shorter prefixes are halves of a default route, which lead to the internet by a tunnel. */
 const MIN_NETWORK_LENGTH = 8;
 
+/** Kinds of a bridge's ports behind which a guest of the host is: a container, a virtual machine, one of those elsewhere. */
+const GUEST_KINDS: readonly (string | null)[] = ["veth", "tun", "vxlan"];
+
 /** The interface that leads outside. */
 export interface ExternalLink {
   readonly name: string;
@@ -89,6 +92,17 @@ export function hostSurroundings(
     ],
     routes,
   };
+}
+
+/** Names of the bridges that no link to others is a port of. */
+export function guestBridges(netlink: Rtnetlink): string[] {
+  const links = netlink.links.list();
+  return links
+    .filter(({ kind, index }) =>
+      kind === "bridge" &&
+      links.every((link) => link.master !== index || GUEST_KINDS.includes(link.kind))
+    )
+    .map(({ name }) => name);
 }
 
 /** The default route that the host prefers. */

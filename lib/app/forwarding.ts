@@ -4,8 +4,10 @@
  * Without it, `ip_forward`, on for whatever reason, makes an open router of the host: everybody on a link of it reaches the
  * clients without a key, and, where the gateway has switched it on, the networks of all other interfaces.
  *
- * From the tunnel, packets leave by the exits alone; to it come answers, and what a rule of the administrator's has sent there
- * (destination NAT). Where the host forwarded nothing before, nothing else is forwarded now either.
+ * From the tunnel, packets leave by the exits alone; to it come answers. What a rule of the administrator's has sent elsewhere
+ * (destination NAT, as Docker publishes ports) passes. Where the host forwarded nothing before, little else is forwarded now
+ * either: what guests of the host, containers and virtual machines, send by a bridge of their own, and the answers, as whoever
+ * started them relies on that, and finds forwarding switched on already.
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
@@ -33,6 +35,8 @@ import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 import type { Journal } from "./journal.ts";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+/** How many connections are tracked: of a host that tracks none, 0. */
+const TRACKED = "/proc/sys/net/netfilter/nf_conntrack_count";
 const SUFFIX = "_forward";
 
 export interface ForwardingOptions {
@@ -48,6 +52,7 @@ export class Forwarding implements Disposable {
   readonly #table: NftablesTable;
   #nftables: Nftables | null = null;
   #exits: readonly string[] = [];
+  #guests: readonly string[] = [];
   #forwards = false;
   /** Whether the host forwards for us alone. */
   #isClosed = false;
@@ -68,17 +73,26 @@ export class Forwarding implements Disposable {
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     this.#nftables = Nftables.open(openLibc(), { owned: false });
     this.#options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
-    this.install();
+    try {
+      this.install();
+    } catch (error) {
+      // Not to be tried again.
+      this.#nftables[Symbol.dispose]();
+      this.#nftables = null;
+      throw error;
+    }
   }
 
   /**
    * Opens these exits (names of interfaces), and no others any more; switches forwarding on where there are any.
    *
+   * @param guests names of bridges that nobody but guests of the host is on
    * @throws {Error} where forwarding is off and may not be switched on
    */
-  open(exits: readonly string[]): void {
+  open(exits: readonly string[], guests: readonly string[]): void {
     const { journal } = this.#options;
     this.#exits = [...exits].sort();
+    this.#guests = [...guests].sort();
     const isFirst = exits.length > 0 && !this.#forwards;
     if (isFirst) {
       this.#forwards = true;
@@ -92,9 +106,12 @@ export class Forwarding implements Disposable {
   /** Puts the table (back) into the firewall as it should be now, if it differs from the last one that was put there. */
   install(): void {
     const others = this.#isClosed ? this.#otherTunnels() : [];
-    const made = JSON.stringify([this.#exits, this.#isClosed, others]);
+    const guests = this.#isClosed ? this.#guests : [];
+    // What asks for a connection's state switches tracking on for the whole host: only where it has to be, or is already.
+    const isTracked = this.#exits.length > 0 || isTracking();
+    const made = JSON.stringify([this.#exits, this.#isClosed, others, guests, isTracked]);
     if (this.#nftables === null || made === this.#made) return;
-    this.#nftables.replaceTable(this.#table, ...this.#chains(others));
+    this.#nftables.replaceTable(this.#table, ...this.#chains({ others, guests, isTracked }));
     this.#made = made;
   }
 
@@ -102,25 +119,35 @@ export class Forwarding implements Disposable {
     this.#nftables?.[Symbol.dispose]();
   }
 
-  #chains(others: readonly string[]): NftablesChain[] {
+  #chains({ others, guests, isTracked }: {
+    readonly others: readonly string[];
+    readonly guests: readonly string[];
+    readonly isTracked: boolean;
+  }): NftablesChain[] {
     const { interfaceName: tunnel, sources } = this.#options;
     const exits = this.#exits;
+    /** Answers, and what somebody's rule has sent there. */
+    const tracked = (match: Expression[]): Expression[][] =>
+      isTracked ? [isAnswer(), isRedirected()].map((state) => [...match, ...state, accept()]) : [];
     const rules: Expression[][] = [
       ...exits.map((exit) => [...inputDeviceIs(tunnel), ...outputDeviceIs(exit), accept()]),
-      // Only with exits, as these switch connection tracking on for the whole host.
-      ...exits.length === 0 ? [] : [[...inputDeviceIs(tunnel), ...isAnswer(), accept()]],
+      // The router has let them go to the host's own addresses alone: a port that the host publishes is one of its services.
+      ...tracked(inputDeviceIs(tunnel)),
       [...inputDeviceIs(tunnel), drop()],
-      ...exits.length === 0 ? [] : [
-        [...outputDeviceIs(tunnel), ...isAnswer(), accept()],
-        [...outputDeviceIs(tunnel), ...isRedirected(), accept()],
-      ],
+      ...tracked(outputDeviceIs(tunnel)),
       [...outputDeviceIs(tunnel), drop()],
       // Other gateways of ours on this host have tables of their own, which judge their tunnels' packets.
       ...others.flatMap((other) => [
         [...inputDeviceIs(other), accept()],
         [...outputDeviceIs(other), accept()],
       ]),
-      ...this.#isClosed ? [[drop()]] : [],
+      ...this.#isClosed
+        ? [
+          ...tracked([]),
+          ...guests.map((guest) => [...inputDeviceIs(guest), accept()]),
+          [drop()],
+        ]
+        : [],
     ];
     const forward: NftablesChain = {
       name: "forward",
@@ -149,5 +176,15 @@ export class Forwarding implements Disposable {
       )
       .map(({ owner }) => owner.interfaceName)
       .sort();
+  }
+}
+
+/** Whether the host tracks connections, on whose behalf ever. */
+function isTracking(): boolean {
+  try {
+    return Number(Deno.readTextFileSync(TRACKED)) > 0;
+  } catch {
+    // Without the kernel's module there is no such file.
+    return false;
   }
 }

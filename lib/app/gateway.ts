@@ -16,7 +16,12 @@ import { type EgressRule, egressRules } from "../egress_rules.ts";
 import { type DataPlaneHandle, MAX_EGRESS_RULES } from "./data_plane_handle.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { capturedPorts, EGRESS_MARK, type EgressConfig } from "./egress.ts";
-import { type ExternalLink, findExternalLink, hostSurroundings } from "./egress_plan.ts";
+import {
+  type ExternalLink,
+  findExternalLink,
+  guestBridges,
+  hostSurroundings,
+} from "./egress_plan.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { Forwarding } from "./forwarding.ts";
 import type { Journal } from "./journal.ts";
@@ -137,7 +142,10 @@ export class Gateway implements Disposable {
   /** Follows the host's network: its interfaces and routes, and a new address outside, as DHCP brings it. */
   networkChanged(dataPlane: DataPlaneHandle): void {
     const before = this.#external;
-    if (before === null) return;
+    if (before === null) {
+      this.#forwarding.install();
+      return;
+    }
     this.#followAddress(dataPlane, before);
     this.#followNetworks(dataPlane);
   }
@@ -196,7 +204,7 @@ export class Gateway implements Disposable {
   #openExits(): void {
     const { exits } = this.#plan;
     try {
-      this.#forwarding.open(exits);
+      this.#forwarding.open(exits, guestBridges(this.#netlink));
     } catch (error) {
       if (!isForbidden(error)) throw error;
       const reason = this.dataPlaneConfig.egress === "kernel" ? "Egress = kernel" : "EgressAllow";

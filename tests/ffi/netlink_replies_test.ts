@@ -89,6 +89,7 @@ Deno.test("decodeLink() reads a veth", () => {
     index: 3,
     name: "v0",
     kind: "veth",
+    master: null,
     mtu: 1500,
     txQueueLength: 1000,
     up: true,

@@ -1,5 +1,5 @@
 /** Tests of the choice of the way outside, by the routes and addresses of a namespace of the test's own. */
-import { findExternalLink, hostSurroundings } from "../../lib/app/egress_plan.ts";
+import { findExternalLink, guestBridges, hostSurroundings } from "../../lib/app/egress_plan.ts";
 import type { ServerConfig } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
@@ -147,6 +147,27 @@ netTest(
       ).sort(),
       ["0.0.0.0/0 one", "0.0.0.0/1 two", "10.20.0.0/16 two"],
     );
+  },
+  PROGRAMS,
+);
+
+netTest(
+  "guestBridges() finds bridges that containers or nobody are on, and none with a network",
+  async (topology) => {
+    const gateway = lay(topology);
+    await ip(
+      gateway,
+      ...["empty", "full", "lan"].map((name) => `link add ${name} type bridge`),
+      "link add container type veth peer name inside",
+      "link set container master full",
+      "link add other type veth peer name there",
+      "link set other master lan",
+      "link add link one name one.7 type vlan id 7",
+      "link set one.7 master lan",
+    );
+    assertEquals(guestBridges(gateway.rtnetlink).sort(), ["empty", "full"]);
+    const { links } = gateway.rtnetlink;
+    assertEquals(links.get("card").master, links.get("lan").index);
   },
   PROGRAMS,
 );

@@ -1,6 +1,6 @@
 /** Where clients may go by a gateway: the internet, the networks of its interfaces, and what never is forwarded. */
 import { assert, assertEquals } from "../support/assert.ts";
-import { netTest, type TestNamespace } from "../support/net.ts";
+import { netTest, type TestNamespace, type Topology } from "../support/net.ts";
 import { fetchText } from "./support/everyday.ts";
 import {
   EXTERNAL,
@@ -164,6 +164,64 @@ for (const [what, section] of ROUTERS) {
     assert(await isShut(neighbour.namespace, client.inside));
     assert(await isShut(neighbour.namespace, ROUTER));
   }, { programs: PROGRAMS });
+}
+
+/** What Docker does when it starts and publishes port 8088 of a container. */
+const PUBLISH = `table ip guests {
+  chain prerouting { type nat hook prerouting priority dstnat;
+    fib daddr type local tcp dport 8088 dnat to 172.17.0.2:80
+  }
+  chain postrouting { type nat hook postrouting priority srcnat;
+    ip saddr 172.17.0.0/16 oifname != "docker0" masquerade
+  }
+}`;
+
+async function startContainer(network: GatewayNetwork, topology: Topology): Promise<TestNamespace> {
+  const { gateway } = network;
+  const guest = topology.namespace("guest");
+  await gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
+  await gateway.output(["nft", "-f", "-"], { stdin: PUBLISH });
+  topology.cable(
+    { namespace: guest, name: "eth0", address: "172.17.0.2/16" },
+    { namespace: gateway, name: "veth9" },
+  );
+  await guest.output(["ip", "route", "add", "default", "via", "172.17.0.1"]);
+  await gateway.output(["ip", "-batch", "-"], {
+    stdin: "link add docker0 type bridge\nlink set veth9 master docker0\n" +
+      "link set docker0 up\naddress add 172.17.0.1/16 dev docker0\n",
+  });
+  return guest;
+}
+
+for (const Egress of [...KINDS, "off"] as const) {
+  netTest(
+    `containers that start after the gateway reach the internet, and their ports are reached, when Egress is ${Egress}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology, { clients: 2 });
+      await layStrangers(network);
+      const { gateway, internet, client } = network;
+      await network.start({ Egress });
+      await network.connect();
+      const guest = await startContainer(network, topology);
+      await using _site = new Site(guest, 80);
+      await reaches(guest, INTERNET);
+      assertEquals(await fetchText(internet, `http://${EXTERNAL}:8088/`), `hello ${ROUTER}`);
+      const inner = `hello ${client.inside}`;
+      assertEquals(await fetchText(client.namespace, `http://${INSIDE}:8088/`), inner);
+      // Nobody gets anywhere else by that.
+      await internet.output(["ip", "route", "add", "172.17.0.0/16", "via", EXTERNAL]);
+      await reaches(gateway, "172.17.0.2");
+      for (
+        const [from, to] of [[client.namespace, "172.17.0.2"], [internet, client.inside]] as const
+      ) {
+        assert(await isShut(from, to), to);
+      }
+      if (Egress !== "kernel") return;
+      assert(await isShut(internet, "172.17.0.2"));
+      assert(await isShut(internet, network.clients[1]!.outside));
+    },
+    { programs: PROGRAMS },
+  );
 }
 
 for (const Egress of [...KINDS, "off"] as const) {

@@ -70,6 +70,7 @@ netTest("list() and get() show what `ip link` shows", async (topology) => {
     index: link.ifindex,
     name: link.ifname,
     kind: link.linkinfo?.info_kind ?? null,
+    master: null,
     mtu: link.mtu,
     txQueueLength: link.txqlen,
     up: link.flags.includes("UP"),
