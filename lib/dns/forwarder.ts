@@ -49,6 +49,7 @@ interface Answer {
 
 /** A query that waits. */
 interface Waiter {
+  readonly client: Client;
   readonly question: PendingQuestion;
   readonly settle: (answer: Answer | null) => void;
 }
@@ -156,6 +157,7 @@ export class Forwarder {
     const { promise, resolve } = Promise.withResolvers<Answer | null>();
     let place: Place<Client, Waiter> | null = null;
     const waiter: Waiter = {
+      client,
       question,
       settle: (answer) => {
         if (place !== null) this.#waiting.remove(place);
@@ -209,11 +211,7 @@ export class Forwarder {
           question.exchange = exchange;
           if (question.isCancelled) exchange?.cancel();
         },
-        mayAskByTcp: () => {
-          const may = this.#budget.takeTcp(client, this.#options.now());
-          if (!may) this.counts.overBudget++;
-          return may;
-        },
+        mayAskByTcp: () => this.#mayAskByTcp(question),
       });
       if (found === null) continue;
       last = found;
@@ -223,5 +221,14 @@ export class Forwarder {
       break;
     }
     return last;
+  }
+
+  /** Whoever waits may pay: who has asked first and has no more must not take the answer from others. */
+  #mayAskByTcp({ waiters }: PendingQuestion): boolean {
+    const now = this.#options.now();
+    const clients = new Set(Array.from(waiters, ({ client }) => client));
+    for (const client of clients) if (this.#budget.takeTcp(client, now)) return true;
+    this.counts.overBudget++;
+    return false;
   }
 }

@@ -508,6 +508,28 @@ Deno.test("a client's questions that need TCP are bounded apart, and take nobody
   assertEquals(await script.ask(query, { client: "honest" }), answerTo(query));
 });
 
+Deno.test("who has asked first and may ask by TCP no more takes the answer from nobody who joins", async () => {
+  const gate = Promise.withResolvers<void>();
+  let isHeld = false;
+  const script = new Stage(async ({ query, transport }) => {
+    if (transport === "tcp") return [answerTo(query)];
+    if (isHeld) await gate.promise;
+    return [buildAnswer(query, { flags: ANSWER_FLAGS | TRUNCATED })];
+  }, [FIRST]);
+  for (const client of ["hostile", "other"]) {
+    for (let i = 0; i < 100; i++) {
+      await script.ask(buildQuery({ name: `${i}.${client}` }), { client });
+    }
+  }
+  // By now the hostile one has questions again, but none by TCP.
+  script.clock.advance(100);
+  isHeld = true;
+  const query = buildQuery({ name: "www.honest" });
+  const answers = ["hostile", "honest"].map((client) => script.ask(query, { client }));
+  gate.resolve();
+  assertEquals(await Promise.all(answers), [answerTo(query), answerTo(query)]);
+});
+
 Deno.test("a question that several wait for is given up when the last of them has lost its place", async () => {
   const script = new Stage(voidless);
   const shared = buildQuery({ name: "void-shared.example" });

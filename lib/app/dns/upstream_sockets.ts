@@ -32,8 +32,8 @@ export class UpstreamSockets implements Disposable {
   readonly #watcher: ReadinessWatcher;
   readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
   readonly #open = new Set<Exchange>();
-
   readonly #port: number;
+  #isClosed = false;
 
   /** @param port of the upstreams */
   constructor(libc: Libc, watcher: ReadinessWatcher, port = PORT) {
@@ -44,6 +44,8 @@ export class UpstreamSockets implements Disposable {
 
   /** Sends a query by UDP or TCP; see `UpstreamOptions.exchange`. */
   exchange(query: Query, transport: "udp" | "tcp"): Exchange {
+    // Who was cancelled by the end turns to the next upstream.
+    if (this.#isClosed) return { answer: Promise.resolve(null), cancel: () => {} };
     const exchange = transport === "udp" ? this.#byUdp(query) : byTcp(query, this.#port);
     this.#open.add(exchange);
     const forget = exchange.answer.finally(() => this.#open.delete(exchange));
@@ -51,8 +53,9 @@ export class UpstreamSockets implements Disposable {
     return exchange;
   }
 
-  /** Cancels what is under way. */
+  /** Cancels what is under way; nothing is sent any more. */
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     for (const exchange of this.#open) exchange.cancel();
   }
 

@@ -139,3 +139,24 @@ hostTest("TCP brings a message behind its length, and is given up when cancelled
   assertEquals(await exchange.answer, null);
   await served;
 });
+
+hostTest(
+  "at the end all is cancelled, and who turns to the next upstream then sends nothing",
+  async () => {
+    using server = await serve((query) => [query]);
+    await using watcher = new ReadinessWatcher(openLibc());
+    const sockets = new UpstreamSockets(openLibc(), watcher, server.port);
+    const wait = (): Verdict => "wait";
+    const underWay = sockets.exchange({ upstream: LOOPBACK, message: QUERY, verdict: wait }, "udp");
+    sockets[Symbol.dispose]();
+    assertEquals(await underWay.answer, null);
+    for (const transport of ["udp", "tcp"] as const) {
+      const next = sockets.exchange(
+        { upstream: LOOPBACK, message: QUERY, verdict: take },
+        transport,
+      );
+      assertEquals(await next.answer, null);
+      next.cancel();
+    }
+  },
+);
