@@ -1,6 +1,7 @@
 /** Egress plan: the choice of a gateway's way outside, the interface, its address and MTU, and what else the host is attached to. */
 import { AF_INET, ipv4ToNumber } from "../../ffi/netlink/ip_address.ts";
 import { RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
+import type { Link } from "../../ffi/netlink/links.ts";
 import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
@@ -95,8 +96,7 @@ export function hostSurroundings(
 }
 
 /** Names of the bridges that no link to others is a port of. */
-export function guestBridges(netlink: Rtnetlink): string[] {
-  const links = netlink.links.list();
+export function guestBridges(links: readonly Link[]): string[] {
   return links
     .filter(({ kind, index }) =>
       kind === "bridge" &&

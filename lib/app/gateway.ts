@@ -204,7 +204,7 @@ export class Gateway implements Disposable {
   #openExits(): void {
     const { exits } = this.#plan;
     try {
-      this.#forwarding.open(exits, guestBridges(this.#netlink));
+      this.#forwarding.open(exits, guestBridges(this.#netlink.links.list()));
     } catch (error) {
       if (!isForbidden(error)) throw error;
       const reason = this.dataPlaneConfig.egress === "kernel" ? "Egress = kernel" : "EgressAllow";

@@ -152,7 +152,7 @@ netTest(
 );
 
 netTest(
-  "guestBridges() finds bridges that containers or nobody are on, and none with a network",
+  "guestBridges() finds those that guests or nobody are on, and none with a network",
   async (topology) => {
     const gateway = lay(topology);
     await ip(
@@ -162,12 +162,13 @@ netTest(
       "link set container master full",
       "link add other type veth peer name there",
       "link set other master lan",
-      "link add link one name one.7 type vlan id 7",
-      "link set one.7 master lan",
     );
-    assertEquals(guestBridges(gateway.rtnetlink).sort(), ["empty", "full"]);
-    const { links } = gateway.rtnetlink;
-    assertEquals(links.get("card").master, links.get("lan").index);
+    const links = gateway.rtnetlink.links.list();
+    assertEquals(guestBridges(links).sort(), ["empty", "full", "lan"]);
+    for (const kind of [null, "vlan", "bond"]) {
+      const cabled = links.map((link) => link.name === "other" ? { ...link, kind } : link);
+      assertEquals(guestBridges(cabled).sort(), ["empty", "full"]);
+    }
   },
   PROGRAMS,
 );
