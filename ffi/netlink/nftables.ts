@@ -34,6 +34,7 @@ import {
   deleteTableRequest,
   getRules,
   getTables,
+  isOwned,
   newEmptyTable,
   newTable,
   NFT_TABLE_F_OWNER,
@@ -345,9 +346,14 @@ export class Nftables implements Disposable {
     );
   }
 
-  /** The tables of all families that there are, anybody's. */
-  listTables(): NftablesTable[] {
+  /**
+   * The tables of all families that there are, anybody's.
+   *
+   * @param options `unowned`: only those that are nobody's own
+   */
+  listTables({ unowned = false } = {}): NftablesTable[] {
     return this.#channel.dump(getTables(), "list nftables tables")
+      .filter((message) => !(unowned && isOwned(message)))
       .flatMap((message) => decodeTable(message) ?? []);
   }
 

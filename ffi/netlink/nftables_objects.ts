@@ -122,6 +122,12 @@ export function decodeTable(message: NetlinkMessage): NftablesTable | null {
   return family === null || name === null ? null : { family, name };
 }
 
+/** Whether a table of a listing belongs to a socket that is open, so that nobody else may change it. */
+export function isOwned(message: NetlinkMessage): boolean {
+  const flags = new Attributes(message.body, NFGENMSG.size).bytes(NFTA_TABLE_FLAGS);
+  return flags !== null && (flags[3]! & NFT_TABLE_F_OWNER) !== 0;
+}
+
 /** The family with this `NFPROTO_*`; null for one not known here. */
 export function decodeFamily(number: number): NftablesFamily | null {
   const families = Object.keys(FAMILIES) as NftablesFamily[];

@@ -6,11 +6,12 @@
 import type { BlockOptions } from "../cli/command.ts";
 import { ExitCode } from "./errors.ts";
 import { Journal } from "./journal.ts";
-import { KillSwitch, killSwitchTable } from "./kill_switch.ts";
+import { KillSwitch } from "./kill_switch.ts";
 import { getLogger } from "./logging.ts";
 import { requireFirewallPrivileges } from "./privileges.ts";
 import { DEFAULT_MARK } from "./route_plan.ts";
 import { otherHolder } from "./shared_change.ts";
+import { killSwitchTable } from "./standing_blocks.ts";
 import { enterSurroundings } from "./tunnel_process.ts";
 
 /**

@@ -7,7 +7,12 @@ import { type JournalFile, staleJournals } from "./journal_files.ts";
 import { ExitCode } from "./errors.ts";
 import { configureLogging, getLogger } from "./logging.ts";
 import { removeLeftovers } from "./demo/traces.ts";
-import { describeBlock, isNoStandingBlock, standingBlocks } from "./standing_blocks.ts";
+import {
+  blocksWithoutJournal,
+  describeBlock,
+  isNoStandingBlock,
+  standingBlocks,
+} from "./standing_blocks.ts";
 import { isAlive, parseIdentity } from "./process_identity.ts";
 import { writeText } from "./output.ts";
 import { undoUnlessHeld } from "./shared_change.ts";
@@ -23,6 +28,10 @@ export interface CleanUpOptions {
 /** Undoes what dead processes left in this network namespace, or in one that has gone since. Returns one line for each change undone. */
 export function cleanUp(options: CleanUpOptions = {}): string[] {
   const lines = staleJournals().flatMap((journal) => undoWithLines(journal, options));
+  for (const { change, owner } of options.opensHost === true ? blocksWithoutJournal() : []) {
+    undoUnlessHeld(change, "");
+    lines.push(`undid for ${owner.interfaceName} (no journal): ${describeChange(change)}`);
+  }
   // Last, what has no journal any more: a power cut empties /run, not /etc.
   for (const change of ownResolvConfs()) {
     if (isAlive(parseIdentity(change.owner))) continue;

@@ -32,6 +32,7 @@ import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
+import { changesOfOthers } from "./shared_change.ts";
 import { watchSleep } from "./sleep_watch.ts";
 import type { Upkeep } from "./upkeep.ts";
 import { listenForStop, RESTART_SIGNAL } from "./stop_signal.ts";
@@ -63,6 +64,7 @@ export async function runClient(options: RunOptions): Promise<number> {
   for (const line of cleanUp()) logger.info("{line}", { line });
   const { interfaceName } = options;
   const block = findBlock(config, { interfaceName, logger });
+  if (config.interface.killSwitch) requireNoOtherKillSwitch(interfaceName);
   using faults = catchFaults(logger);
   using stop = listenForStop();
   const journal = new Journal(interfaceName, options.netns);
@@ -268,6 +270,22 @@ function findBlock(
     else logger.warn("{block}", { block: describeBlock(block) });
   }
   return found;
+}
+
+/**
+ * Each kill switch drops what the other's tunnel sends.
+ *
+ * @throws {AppError} with exit code 2
+ */
+function requireNoOtherKillSwitch(interfaceName: string): void {
+  const other = changesOfOthers("kill-switch", "")
+    .find(({ owner }) => owner.interfaceName !== interfaceName);
+  if (other === undefined) return;
+  throw new AppError(
+    `Cannot use KillSwitch = on: the client on "${other.owner.interfaceName}" (process ${other.owner.pid}) has closed this ` +
+      "host already, and each kill switch would cut the other's tunnel: stop that client, or set KillSwitch = off in one",
+    { exitCode: ExitCode.usage },
+  );
 }
 
 /** While the host is closed its name cannot be looked up, so the server is where it was for the client before. */

@@ -30,7 +30,7 @@ import {
 } from "../../ffi/netlink/nftables_expressions.ts";
 import type { PortRange } from "../nat/nat_options.ts";
 import type { Journal } from "./journal.ts";
-import { forgetBlocks } from "./standing_blocks.ts";
+import { forgetBlocks, killSwitchTable } from "./standing_blocks.ts";
 
 const LOOPBACK = "lo";
 /** Client and server ports of DHCP (RFC 2131 section 4.1) and of DHCPv6 (RFC 8415 section 7.2). */
@@ -56,10 +56,6 @@ export interface KillSwitchOptions {
   readonly server: { readonly name: string; readonly address: number } | null;
   /** Whether nobody else may change the table while this process lives; true if left out. */
   readonly isOwned?: boolean;
-}
-
-export function killSwitchTable(interfaceName: string): NftablesTable {
-  return { family: "inet", name: `vpn_${interfaceName}_killswitch` };
 }
 
 /**

@@ -25,6 +25,7 @@ export type KillSwitchChange = Extract<HostChange, { kind: "kill-switch" }>;
 
 /** A kill switch of a process that has ended. */
 export interface StandingBlock {
+  /** Its `pid` is 0 where no journal tells. */
   readonly owner: JournalOwner;
   readonly change: KillSwitchChange;
 }
@@ -38,12 +39,47 @@ export function standingBlocks(): StandingBlock[] {
       found.set(`${owner.namespace} ${change.table.name}`, { owner, change });
     }
   }
-  return [...found.values()];
+  return [...found.values(), ...blocksWithoutJournal()];
+}
+
+export function killSwitchTable(interfaceName: string): NftablesTable {
+  return { family: "inet", name: `vpn_${interfaceName}_killswitch` };
+}
+
+/**
+ * Kill switches of this network namespace that nobody has, and no journal: somebody has emptied `/run/vpn`, or it went with a
+ * container that shared its network with this one.
+ */
+export function blocksWithoutJournal(): StandingBlock[] {
+  const here = currentNetworkNamespace();
+  const known = new Set(
+    allJournals().filter(({ owner }) => isSameNamespace(owner, here)).flatMap(({ changes }) =>
+      changes.flatMap((change) => change.kind === "kill-switch" ? [change.table.name] : [])
+    ),
+  );
+  return unownedTables().flatMap((table) => {
+    const [, interfaceName] = /^vpn_(.+)_killswitch$/.exec(table.name) ?? [];
+    if (interfaceName === undefined || table.family !== "inet" || known.has(table.name)) return [];
+    const owner = { pid: 0, startTime: "", ...here, interfaceName };
+    return [{ owner, change: { kind: "kill-switch", table, server: null } }];
+  });
+}
+
+/** None where they may not be asked for. */
+function unownedTables(): NftablesTable[] {
+  try {
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    return nftables.listTables({ unowned: true });
+  } catch (error) {
+    if (error instanceof SystemCallError) return [];
+    throw error;
+  }
 }
 
 /** One line that says what is closed, and what opens it. */
 export function describeBlock({ owner: { interfaceName, pid } }: StandingBlock): string {
-  return `the kill switch of ${interfaceName} (process ${pid}, which has ended) blocks this host: nothing but loopback and ` +
+  const whose = pid === 0 ? "no journal of it is left" : `process ${pid}, which has ended`;
+  return `the kill switch of ${interfaceName} (${whose}) blocks this host: nothing but loopback and ` +
     "DHCP leaves it: start its client again, or open the host with `vpn cleanup`";
 }
 

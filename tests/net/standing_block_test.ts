@@ -23,6 +23,11 @@ async function stateOf(namespace: TestNamespace, interfaceName: string): Promise
   return (JSON.parse(await namespace.output(command)) as { state: unknown }[])[0]?.state;
 }
 
+function journalPaths(): string[] {
+  return Array.from(Deno.readDirSync("/run/vpn"), ({ name }) => `/run/vpn/${name}`)
+    .filter((path) => path.endsWith(".journal"));
+}
+
 type Ending = (client: BackgroundProcess, where: {
   readonly client: TestNamespace;
   readonly server: BackgroundProcess;
@@ -124,6 +129,56 @@ netTest("`vpn cleanup` opens a host that is blocked", async (topology) => {
   assertMatch(await client.output(vpnCommand("cleanup")), /^undid for vpn0 .*: kill switch /m);
   assertEquals(await hostState(client), before);
 }, { programs: PROGRAMS });
+
+netTest(
+  "a block that has lost its journal is seen, taken over, and opened by `vpn cleanup`",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const interfaceName = `l${Deno.pid % 1_000_000}`;
+    const tunnel = simpleTunnel();
+    await startVpn("server", server, tunnel.server());
+    const before = await hostState(client);
+    const block = async () => {
+      const had = new Set(journalPaths());
+      await client.output(vpnCommand("block", "--interface", interfaceName));
+      for (const path of journalPaths().filter((path) => !had.has(path))) {
+        if (Deno.readTextFileSync(path).includes(`"${interfaceName}"`)) Deno.removeSync(path);
+      }
+    };
+    await block();
+    assertEquals(await stateOf(client, interfaceName), "blocked");
+    const config = tunnel.client({ KillSwitch: "on" }, FULL);
+    await endWell(await startVpn("client", client, config, "--interface", interfaceName));
+    assertEquals(await hostState(client), before);
+
+    await block();
+    await client.output(vpnCommand("cleanup", "--keep-kill-switch"));
+    assert(await hostState(client) !== before);
+    assertMatch(await client.output(vpnCommand("cleanup")), /\(no journal\): kill switch /);
+    assertEquals(await hostState(client), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "a second kill switch on a host, which would cut both tunnels, is refused",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    await startVpn("server", server, tunnel.server());
+    const config = tunnel.client({ KillSwitch: "on" }, FULL);
+    const first = await startVpn("client", client, config);
+    using file = temporaryFile(config);
+    const { code, stderr } = await client.run(
+      vpnCommand("client", "--config", file.path, "--interface", "vpn1"),
+    );
+    assertEquals(code, 2);
+    assertMatch(stderr, /the client on "vpn0" \(process \d+\) has closed this host already/);
+    assert(await reaches(client, SERVER_INSIDE));
+    await endWell(first);
+  },
+  { programs: PROGRAMS },
+);
 
 netTest(
   "a client on a closed host finds its server where the client before it was, without a question",
