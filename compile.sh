@@ -296,23 +296,35 @@ case $0 in /*) self=$0 ;; *) self=$PWD/$0 ;; esac
 names=
 for file in $files; do names="$names ${file%:*}"; done
 
-# ours FOLDER NAME...: whether only root and this user can change the folder and these files in it. Sets `found` to the
-# files' sizes. One `ls` tells all of it.
+# ours FOLDER NAME...: whether only root and this user can change the folder and these files in it, or put another in its
+# place: so all folders above it count. Sets `within` to its path without links, `found` to the files' sizes. One `ls` tells
+# all of it.
 ours() {
   [ ! -h "$1" ] && [ ! -h "${1%/*}" ] || return 1
-  within=$1
+  within=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
   shift
+  above=${within%/*/*}
+  while [ -n "$above" ]; do
+    above=${above%/*}
+    set -- "${above:-/}" "$@"
+  done
   lines=$(cd "$within" 2>/dev/null && LC_ALL=C ls -ldn ../.. .. . deno "$@" 2>/dev/null) || return 1
   found=
+  top=0
   while read -r mode _ uid _ size _ _ _ name; do
-    [ "$uid" = 0 ] || [ -O "$within/$name" ] || return 1
+    case $name in
+      # In a user namespace, root and all others outside of it have one number.
+      /) top=$uid ;;
+      /*) [ "$uid" = 0 ] || [ "$uid" = "$top" ] || [ -O "$name" ] || return 1 ;;
+      *) [ "$uid" = 0 ] || [ -O "$within/$name" ] || return 1 ;;
+    esac
     case $name:$mode in
-      # The folder that ours is made in may be a group's, and everybody's if it is sticky, as /tmp is.
-      ../..:?????????[tT]* | ../..:????????-*) ;;
+      # The folder that ours is made in may be a group's, and everybody's if it is sticky, as /tmp is. So may those above.
+      ../..:?????????[tT]* | ../..:????????-* | /*:?????????[tT]* | /*:????????-*) ;;
       *:l* | *:?????w* | *:????????w*) return 1 ;;
     esac
     case $name in
-      *.. | . | deno) continue ;;
+      *.. | . | deno | /*) continue ;;
     esac
     [ "$within/$name" -nt "$within/verified" ] && return 1
     found="$found $name:$size"
@@ -364,8 +376,9 @@ start() {
 # try FOLDER ARGUMENT...: becomes the program if all of it is in the folder, unchanged since it was unpacked.
 try() {
   [ -f "$1/verified" ] && ours "$1" $names && [ "$found" = " $files" ] || return 1
-  export DENO_DIR="$1/deno"
-  start "$@"
+  shift
+  export DENO_DIR="$within/deno"
+  start "$within" "$@"
 }
 
 shared=${VPN_CACHE:-/var/cache/vpn}/$hash
@@ -373,8 +386,10 @@ case ${XDG_CACHE_HOME-} in
   /*) own=$XDG_CACHE_HOME/vpn/$hash ;;
   *) own=${HOME:-/nonexistent}/.cache/vpn/$hash ;;
 esac
+# `sudo -E` leaves root with a user's home, who could change what is unpacked there, and is not to find root's folders.
+[ -O "${HOME:-/nonexistent}" ] || own=
 try "$shared" "$@"
-try "$own" "$@"
+[ -z "$own" ] || try "$own" "$@"
 private=${TMPDIR:-/tmp}/vpn-$(id -u)/$hash
 try "$private" "$@"
 
@@ -387,7 +402,7 @@ case $(payload | sum) in
 esac
 [ -t 2 ] && echo 'vpn: unpacking itself, once' >&2
 troubles=
-for folder in "$shared" "$own" "$private"; do
+for folder in "$shared" ${own:+"$own"} "$private"; do
   trouble=$(unpack "$folder" 2>&1)
   try "$folder" "$@"
   troubles="$troubles${folder%/*}: ${trouble:-others can change it, or a link leads there}; "

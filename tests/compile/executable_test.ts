@@ -60,6 +60,7 @@ async function startIn(cache: string, options: RunOptions = {}): Promise<void> {
     VPN_CACHE: cache,
     XDG_CACHE_HOME: "/dev/null",
     TMPDIR: "/dev/null",
+    HOME: cache.slice(0, cache.lastIndexOf("/")),
     ...options.env,
   };
   const { code, stdout, stderr } = await run(null, [EXECUTABLE, "--version"], { ...options, env });
@@ -261,6 +262,25 @@ cacheTest(
     assertEquals(code, 1);
     assertStringIncludes(stderr, "Cannot start");
     assertStringIncludes(stderr, trap);
+  },
+);
+
+cacheTest(
+  "root's vpn neither runs from nor makes anything in a folder below another user's, nor in that user's home",
+  async (cache) => {
+    if (Deno.uid() !== 0) return;
+    const NOBODY = 65_534;
+    const home = `${cache}-home`;
+    // Root's own folders: the user cannot change them, but can put others in their place between the look and the start.
+    await Deno.mkdir(`${home}/roots/further`, { recursive: true });
+    await startIn(`${home}/roots/further/cache`, { env: { HOME: home } });
+    await Deno.chown(home, NOBODY, NOBODY);
+    const temporary = `${cache}-tmp`;
+    await Deno.mkdir(temporary);
+    const env = { HOME: home, XDG_CACHE_HOME: `${home}/roots/own`, TMPDIR: temporary };
+    await startIn(`${home}/roots/further/cache`, { env });
+    assert(Deno.statSync(`${unpackedIn(`${temporary}/vpn-0`)}/verified`).isFile);
+    assertEquals(Array.from(Deno.readDirSync(`${home}/roots`), ({ name }) => name), ["further"]);
   },
 );
 
