@@ -12,6 +12,9 @@ import type { PacketMover } from "./packet_mover.ts";
 /** Bytes by which fake TCP's headers are longer than UDP's. */
 const MORE_IN_FAKE_TCP = HEADERS_SIZE - OUTER_HEADERS_SIZE;
 
+/** Paths looked at in one turn of the loop: each costs two requests to the kernel, while packets wait. */
+const MAX_LOOKS = 16;
+
 export interface PathProberOptions {
   readonly mover: PacketMover;
   /** The firewall mark of the tunnel's datagrams; 0 for none. */
@@ -52,7 +55,9 @@ export class PathProber implements Disposable {
 
   /** Looks at the paths whose time has come. Costs one comparison when there are none. */
   poll(now: number): void {
-    for (let peer = this.#search.next(now); peer !== null; peer = this.#search.next(now)) {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const peer = this.#search.next(now);
+      if (peer === null) return;
       const before = peer.mtu;
       const probes = this.#search.looked(peer, this.#pathMtu(peer), now);
       if (peer.mtu !== before) this.#options.onChange(peer);

@@ -83,6 +83,8 @@ export class PathMtuSearch {
   readonly #maxMtu: number;
   readonly #searches = new Map<Peer, Search>();
   #pollAt = NEVER;
+  /** What the last walk through all searches found due, the latest first. */
+  #due: Peer[] = [];
 
   /** @param maxMtu bytes inside that no path makes more of */
   constructor(maxMtu: number) {
@@ -103,20 +105,28 @@ export class PathMtuSearch {
 
   /** When `next()` has something, monotonic ms; `Infinity` for never. */
   pollAt(): number {
-    return this.#pollAt;
+    return this.#due.length > 0 ? 0 : this.#pollAt;
   }
 
   /** A peer whose path is to be looked at now; `looked()` must follow. Null when there is none. */
   next(now: number): Peer | null {
-    if (now < this.#pollAt) return null;
-    let earliest = NEVER;
-    for (const [peer, { startedAt, looks }] of this.#searches) {
-      const at = startedAt + LOOKS[looks]!;
-      if (at <= now) return peer;
-      if (at < earliest) earliest = at;
+    if (this.#due.length === 0 && now >= this.#pollAt) this.#findDue(now);
+    for (let peer = this.#due.pop(); peer !== undefined; peer = this.#due.pop()) {
+      const search = this.#searches.get(peer);
+      if (search !== undefined && lookAt(search) <= now) return peer;
     }
-    this.#pollAt = earliest;
     return null;
+  }
+
+  /** One walk for all that is due: thousands of peers may shake hands at the same time. */
+  #findDue(now: number): void {
+    this.#pollAt = NEVER;
+    for (const [peer, search] of this.#searches) {
+      const at = lookAt(search);
+      if (at <= now) this.#due.push(peer);
+      else if (at < this.#pollAt) this.#pollAt = at;
+    }
+    this.#due.reverse();
   }
 
   /**
@@ -142,8 +152,14 @@ export class PathMtuSearch {
       this.#searches.delete(peer);
       return [];
     }
+    this.#pollAt = Math.min(this.#pollAt, lookAt(search));
     return search.looks > LOOK_OF_OTHERS
       ? [limit, ...COMMON_MTUS.filter((mtu) => mtu < limit)]
       : [limit];
   }
+}
+
+/** When a path is to be looked at next. */
+function lookAt({ startedAt, looks }: Search): number {
+  return startedAt + LOOKS[looks]!;
 }

@@ -1,5 +1,6 @@
 /** Tests of lib/tunnel/path_mtu.ts: what is learnt of paths, and when, and how two devices find out what gets through. */
 import { innerMtu, MIN_MTU, PATH_OVERHEAD, PathMtuSearch } from "../../lib/tunnel/path_mtu.ts";
+import type { Peer } from "../../lib/tunnel/peer.ts";
 import { DropReason } from "../../lib/wire/drop_reason.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -221,6 +222,24 @@ Deno.test("forget() ends the search for a peer that is removed", () => {
   search.forget(other);
   assertEquals(search.next(0), null);
   assertEquals(search.pollAt(), Infinity);
+});
+
+Deno.test("all paths that are due at the same time are looked at once each, and in their order", () => {
+  const search = new PathMtuSearch(1420);
+  const peers = Array.from({ length: 1_000 }, () => stubPeer());
+  for (const peer of peers) search.start(peer, 0);
+  for (const now of [0, 50, 400]) {
+    assert(search.pollAt() <= now);
+    const looked: Peer[] = [];
+    for (let peer = search.next(now); peer !== null; peer = search.next(now)) {
+      looked.push(peer);
+      search.looked(peer, 1500, now);
+      // While others are due, the loop is not to sleep.
+      if (looked.length < peers.length) assert(search.pollAt() <= now);
+    }
+    assertEquals(looked, peers);
+    assert(search.pollAt() > now);
+  }
 });
 
 Deno.test("a peer whose path is another all the time leaves the searches of others whole", () => {
