@@ -219,7 +219,12 @@ export class PacketSocket implements Disposable {
   }
 }
 
-function attachFilter(libc: Libc, fd: number, filter: readonly BpfInstruction[]): void {
+/**
+ * Has a socket take only packets that a program lets through.
+ *
+ * @throws {SystemCallError}
+ */
+export function attachFilter(libc: Libc, fd: number, filter: readonly BpfInstruction[]): void {
   const program = new DataView(new ArrayBuffer(filter.length * SOCK_FILTER_SIZE));
   filter.forEach(({ code, jt, jf, k }, index) => {
     const at = index * SOCK_FILTER_SIZE;
@@ -241,7 +246,7 @@ function attachFilter(libc: Libc, fd: number, filter: readonly BpfInstruction[])
   check(
     libc,
     libc.symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, bytes, bytes.length),
-    "attach the filter to packet socket",
+    "attach the filter to a socket",
   );
 }
 

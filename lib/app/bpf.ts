@@ -5,11 +5,13 @@
  */
 import type { BpfInstruction } from "../../ffi/packet_socket.ts";
 
-/** Load into the accumulator: 4, 2, 1 bytes at `k`; 2 bytes at `k` behind the index register. */
+/** Load into the accumulator: 4, 2, 1 bytes at `k`; the same at `k` behind the index register. */
 export const LD_W_ABS = 0x20;
 export const LD_H_ABS = 0x28;
 export const LD_B_ABS = 0x30;
+export const LD_W_IND = 0x40;
 export const LD_H_IND = 0x48;
+export const LD_B_IND = 0x50;
 /** Loads an IPv4 header's size, of the header at `k`, into the index register. */
 export const LDX_B_MSH = 0xb1;
 export const JA = 0x05;

@@ -186,6 +186,7 @@ export class DataPlane {
     });
     this.#prober = new PathProber(this.#libc, {
       mover: this.#mover,
+      port: this.#socket.port,
       mark: config.mark,
       maxMtu: config.mtu,
       linkMtu: (endpoint) => this.#link?.innerMtu(endpoint) ?? null,
@@ -195,6 +196,7 @@ export class DataPlane {
     for (const peer of config.peers) this.#device.addPeer(peer, now);
     this.#epoll.add(config.commandFd, EPOLLIN);
     this.#epoll.add(this.#monitor.fd, EPOLLIN);
+    if (this.#prober.fd >= 0) this.#epoll.add(this.#prober.fd, EPOLLIN);
     if (this.#egress !== null) this.#epoll.add(this.#egress.sender.fd, EPOLLIN);
     report({ kind: "ready", port: this.#socket.port, aead: aead.name });
   }
@@ -215,6 +217,7 @@ export class DataPlane {
         else if (fd === this.#link?.socket.sender.fd) this.#link.socket.sender.serve();
         else if (fd === this.#config.commandFd) this.#serveCommands(now);
         else if (fd === this.#monitor.fd) this.#reportNetworkChange(now);
+        else if (fd === this.#prober.fd) this.#prober.serve(now);
         else this.#mover.resume(now);
       }
       this.#link?.poll(now);

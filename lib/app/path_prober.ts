@@ -1,22 +1,35 @@
-/** The looking at paths to peers for the data plane: asks the kernel what their first link takes, and sends the probes. */
+/**
+ * The looking at paths to peers for the data plane: asks the kernel what their first link takes, sends the probes, and reads
+ * what routers say of those. Without CAP_NET_RAW no router is heard, and the answers of peers alone count.
+ */
+import { SystemCallError } from "../../ffi/errno.ts";
+import { IcmpErrorSocket } from "../../ffi/icmp_errors.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { HEADERS_SIZE } from "../carrier/constants.ts";
 import { Carrier, type Endpoint } from "../tunnel/endpoint.ts";
+import { PathClaim } from "../tunnel/path_claim.ts";
 import { OUTER_HEADERS_SIZE, PATH_OVERHEAD, PathMtuSearch } from "../tunnel/path_mtu.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import type { PacketMover } from "./packet_mover.ts";
+import { pathClaimFilter } from "./path_claim_filter.ts";
 
 /** Bytes by which fake TCP's headers are longer than UDP's. */
 const MORE_IN_FAKE_TCP = HEADERS_SIZE - OUTER_HEADERS_SIZE;
 
 /** Paths looked at in one turn of the loop: each costs two requests to the kernel, while packets wait. */
 const MAX_LOOKS = 16;
+/** ICMP messages read in one turn: they may be a flood of forged ones. */
+const MAX_CLAIMS = 16;
+/** Bytes of the longest that is read: more than routers quote (RFC 1812 section 4.3.2.3). */
+const MAX_CLAIM_SIZE = 2048;
 
 export interface PathProberOptions {
   readonly mover: PacketMover;
+  /** Ours, that the tunnel's datagrams leave from. */
+  readonly port: number;
   /** The firewall mark of the tunnel's datagrams; 0 for none. */
   readonly mark: number;
   /** The most bytes inside. */
@@ -31,11 +44,21 @@ export class PathProber implements Disposable {
   readonly #netlink: Rtnetlink;
   readonly #options: PathProberOptions;
   readonly #search: PathMtuSearch;
+  readonly #errors: IcmpErrorSocket | null;
+  readonly #message = new Uint8Array(MAX_CLAIM_SIZE);
+  readonly #messageView = new DataView(this.#message.buffer);
+  readonly #claim = new PathClaim();
 
   constructor(libc: Libc, options: PathProberOptions) {
     this.#netlink = Rtnetlink.open(libc);
+    this.#errors = openErrors(libc, options.port);
     this.#options = options;
     this.#search = new PathMtuSearch(options.maxMtu);
+  }
+
+  /** Readable when there is something to `serve()`, for an epoll set; -1 where routers are not heard. */
+  get fd(): number {
+    return this.#errors?.fd ?? -1;
   }
 
   /** Looks at the path to a peer from now on. */
@@ -46,6 +69,17 @@ export class PathProber implements Disposable {
   /** Looks at the path to a peer no more, which is removed. */
   forget(peer: Peer): void {
     this.#search.forget(peer);
+  }
+
+  /** Takes what routers say; `poll()` then looks at the paths they speak of. */
+  serve(now: number): void {
+    for (let i = 0; i < MAX_CLAIMS; i++) {
+      const length = this.#errors?.receive(this.#message) ?? 0;
+      if (length === 0) return;
+      if (this.#claim.read(this.#messageView, length, this.#options.port)) {
+        this.#search.claimed(this.#claim, now);
+      }
+    }
   }
 
   /** When `poll()` has something to do, monotonic ms. */
@@ -66,6 +100,7 @@ export class PathProber implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#errors?.[Symbol.dispose]();
     this.#netlink[Symbol.dispose]();
   }
 
@@ -80,7 +115,7 @@ export class PathProber implements Disposable {
 
   /**
    * Bytes, headers included: what a route is configured to take, or the first link; null without a way. What ICMP has told
-   * the kernel, of this or of any other connection to the host, does not count: it may be forged, and our probes find out.
+   * the kernel, of this or of any other connection to the host, does not count: it may be forged. `serve()` reads it itself.
    */
   #kernelsMtu(peer: Peer): number | null {
     try {
@@ -92,5 +127,15 @@ export class PathProber implements Disposable {
       if (error instanceof NetlinkError) return null;
       throw error;
     }
+  }
+}
+
+/** Null without CAP_NET_RAW. */
+function openErrors(libc: Libc, port: number): IcmpErrorSocket | null {
+  try {
+    return IcmpErrorSocket.open(libc, pathClaimFilter(port));
+  } catch (error) {
+    if (error instanceof SystemCallError) return null;
+    throw error;
   }
 }

@@ -2,10 +2,11 @@
  * The search for the MTU of the path to each peer (RFC 8899): when a path is looked at, and what that means inside.
  *
  * Data leaves without DF, as WireGuard's does, so a path that is too narrow costs fragments and no packet. Ahead of the data
- * go a few probes with DF, which a peer of our own kind answers: authenticated, so that nobody else can say what a path
- * takes. ICMP is not asked. Its "fragmentation needed" can be forged by anyone who knows our port, and what it quotes need
- * not hold more than that port (RFC 792); so a peer that answers no probes, which may be any WireGuard, is sent as much as
- * the first link takes, in fragments where the path is narrower.
+ * go a few probes with DF. A peer of our own kind answers those that arrive: authenticated, so that nobody else can say what
+ * a path takes. A router's "fragmentation needed" about a probe, if it is no forger's (`PathClaim`), says which length
+ * to ask for next. It is believed itself only while the peer has answered none, as any other WireGuard will not; until the next
+ * session, which finds out whether the path has grown. Where no router speaks up, such a peer is sent what the first link
+ * takes, in fragments where the path is narrower.
  *
  * Inside a probe there are zeros. Every WireGuard drops what is neither IPv4 nor IPv6, once it is authenticated; so a probe
  * needs no consent, and its loss loses nothing.
@@ -19,6 +20,7 @@
  */
 import type { Memory } from "../wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
+import type { PathClaim } from "./path_claim.ts";
 import type { Peer } from "./peer.ts";
 import { NEVER } from "./timers.ts";
 
@@ -77,11 +79,19 @@ export function writeAnswer({ bytes, view }: Memory, offset: number, length: num
 interface Search {
   startedAt: number;
   looks: number;
+  /** Whether the peer is known to answer probes: it did when the path was looked at before. */
+  readonly answers: boolean;
+  /** The peer's index of the session that probes were last sent in; -1 for none. */
+  remoteIndex: number;
+  /** Bytes inside that a router has claimed to be the most; `Infinity` for none. */
+  claimed: number;
 }
 
 export class PathMtuSearch {
   readonly #maxMtu: number;
   readonly #searches = new Map<Peer, Search>();
+  /** Who is sent probes in the session of that index: a claim costs one look-up, though it may be one of a flood. */
+  readonly #probed = new Map<number, Peer>();
   #pollAt = NEVER;
   /** What the last walk through all searches found due, the latest first. */
   #due: Peer[] = [];
@@ -93,14 +103,32 @@ export class PathMtuSearch {
 
   /** A path has come into use: the peer shook hands, or is elsewhere now. */
   start(peer: Peer, now: number): void {
+    const answers = peer.provenMtu > 0 || this.#searches.get(peer)?.answers === true;
+    this.forget(peer);
     peer.provenMtu = 0;
-    this.#searches.set(peer, { startedAt: now, looks: 0 });
+    const search = { startedAt: now, looks: 0, answers, remoteIndex: -1, claimed: Infinity };
+    this.#searches.set(peer, search);
     this.#pollAt = Math.min(this.#pollAt, now);
   }
 
-  /** The peer is no more. */
+  /** Ends the search for the path to a peer: the peer is no more, or the path is known. */
   forget(peer: Peer): void {
+    const search = this.#searches.get(peer);
+    if (search === undefined) return;
+    if (this.#probed.get(search.remoteIndex) === peer) this.#probed.delete(search.remoteIndex);
     this.#searches.delete(peer);
+  }
+
+  /** Takes what a router says of a probe; the path that it is about is looked at next. */
+  claimed(claim: PathClaim, now: number): void {
+    const peer = this.#probed.get(claim.remoteIndex);
+    if (peer === undefined || !claim.isAbout(peer.endpoint)) return;
+    const search = this.#searches.get(peer)!;
+    const mtu = innerMtu(claim.mtu, this.#maxMtu);
+    // The peer's own answer has more weight, and each router on the way counts once.
+    if (mtu < peer.provenMtu || mtu >= search.claimed) return;
+    search.claimed = mtu;
+    this.#restart(search, now);
   }
 
   /** When `next()` has something, monotonic ms; `Infinity` for never. */
@@ -139,27 +167,50 @@ export class PathMtuSearch {
     const search = this.#searches.get(peer);
     if (search === undefined) return [];
     const limit = pathMtu === null ? peer.mtu : innerMtu(pathMtu, this.#maxMtu);
-    if (limit < peer.mtu) {
-      peer.mtu = limit;
-      // Behind that link there may be a narrower one.
-      search.startedAt = now;
-      search.looks = 0;
-    }
+    // Behind that link there may be a narrower one.
+    if (limit < peer.mtu) this.#restart(search, now);
+    peer.mtu = Math.min(peer.mtu, limit, believedMtu(search, peer));
     search.looks++;
     if (peer.provenMtu >= limit || search.looks === LOOKS.length) {
       // A peer that answers none may be any WireGuard: nothing follows from that.
-      peer.mtu = peer.provenMtu === 0 ? limit : Math.min(limit, peer.provenMtu);
-      this.#searches.delete(peer);
+      peer.mtu = Math.min(limit, peer.provenMtu === 0 ? search.claimed : peer.provenMtu);
+      this.forget(peer);
       return [];
     }
     this.#pollAt = Math.min(this.#pollAt, lookAt(search));
-    return search.looks > LOOK_OF_OTHERS
-      ? [limit, ...COMMON_MTUS.filter((mtu) => mtu < limit)]
-      : [limit];
+    this.#listen(peer, search);
+    const others = search.looks > LOOK_OF_OTHERS ? COMMON_MTUS : [];
+    // A forged claim of who sees our probes ends no search: more than what is claimed is asked for as well.
+    const lengths = new Set([limit, search.claimed, ...others]);
+    return [...lengths].filter((length) => length <= limit && length > peer.provenMtu);
+  }
+
+  /** Looks at a path from the beginning, and at once. */
+  #restart(search: Search, now: number): void {
+    search.startedAt = now;
+    search.looks = 0;
+    this.#pollAt = Math.min(this.#pollAt, now);
+  }
+
+  /** Takes claims about the session that probes are sent in. */
+  #listen(peer: Peer, search: Search): void {
+    if (peer.current === null || peer.current.remoteIndex === search.remoteIndex) return;
+    if (this.#probed.get(search.remoteIndex) === peer) this.#probed.delete(search.remoteIndex);
+    search.remoteIndex = peer.current.remoteIndex;
+    this.#probed.set(search.remoteIndex, peer);
   }
 }
 
 /** When a path is to be looked at next. */
 function lookAt({ startedAt, looks }: Search): number {
   return startedAt + LOOKS[looks]!;
+}
+
+/**
+ * What to believe of a router's claim before the search ends: of a peer that answers, only what its answer bears out; of
+ * another, all of it. What the peer has proven stands above it.
+ */
+function believedMtu({ answers, claimed }: Search, { provenMtu }: Peer): number {
+  if (provenMtu > claimed) return Infinity;
+  return !answers || provenMtu === claimed ? claimed : Infinity;
 }

@@ -97,7 +97,9 @@ export const STEER_ATTACKS: readonly Attack[] = [
             destination,
             sourcePort: ports[0],
             destinationPort: ports[1],
-            payload: new Uint8Array(1_400),
+            dontFragment: true,
+            // A transport message; the session's index is what a stranger cannot know.
+            payload: Uint8Array.of(4, 0, 0, 0, 1, 2, 3, 4, ...new Uint8Array(1_400)),
           }).subarray(0, 92),
         });
       const listed = await client.namespace.output(["ss", "-Huan"]);

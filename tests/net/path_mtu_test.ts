@@ -3,7 +3,13 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { downloads } from "./support/everyday.ts";
 import { buildIcmp, buildUdp } from "../support/packet_builder.ts";
-import { EXTERNAL, INTERNET, NARROW_PATH_PROGRAMS, NarrowPath } from "./support/narrow_path.ts";
+import {
+  EXTERNAL,
+  INTERNET,
+  NARROW_CLIENT_OUTSIDE,
+  NARROW_PATH_PROGRAMS,
+  NarrowPath,
+} from "./support/narrow_path.ts";
 import { Injector, Tap, u16 } from "./support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { Site } from "./support/site.ts";
@@ -132,26 +138,28 @@ netTest("a sender on the internet is told through the kernel's NAT, too", async 
 
 for (const other of ["client", "gateway"] as const) {
   netTest(
-    `a path of 1,280 bytes carries files both ways with wireguard-go for a ${other}`,
+    `a path of 1,280 bytes carries files both ways with wireguard-go for a ${other}, ours in fragments for a moment at most`,
     async (topology) => {
       const path = await NarrowPath.lay(topology, PATH_MTU);
-      if (other === "client") {
-        await path.startGateway();
-        await path.startOtherClient();
-      } else {
-        await path.startOtherGateway();
-        await path.startClient();
-      }
+      if (other === "gateway") await path.startOtherGateway();
+      const ours = await (other === "client" ? path.startGateway() : path.startClient());
+      if (other === "client") await path.startOtherClient();
       await sendBothWays(path);
+      // It answers no probes: what the routers say of those has to do.
+      await ours.waitFor(NARROWED);
       await delay(SEARCH_TIME);
+      await using outside = await record(path[other], CABLE, "ip");
       await sendBothWays(path);
       if (other === "client") {
         await send(path.client, path.internet, INTERNET);
         await using site = new Site(path.internet, 80);
         assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
       }
+      await outside.stop();
+      const source = other === "client" ? SERVER_OUTSIDE : NARROW_CLIENT_OUTSIDE;
+      assertEquals(await outside.count(`src host ${source} and ${FRAGMENTS}`), 0);
     },
-    { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
+    { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS, ...RECORDING_PROGRAMS] },
   );
 }
 
@@ -232,7 +240,9 @@ netTest(
           destination: to,
           sourcePort: ports[0],
           destinationPort: ports[1],
-          payload: new Uint8Array(1_400),
+          dontFragment: true,
+          // A transport message; the session's index is what a stranger cannot know.
+          payload: Uint8Array.of(4, 0, 0, 0, 1, 2, 3, 4, ...new Uint8Array(1_400)),
         }).subarray(0, 92),
       });
     using toServer = new Injector(wire.client, { device: CABLE });

@@ -212,6 +212,20 @@ netTest(
   { programs: [...PROGRAMS, ...UNPRIVILEGED_PROGRAMS] },
 );
 
+netTest("a client without CAP_NET_RAW connects, though it hears no routers", async (topology) => {
+  const { client, server } = await layWire(topology);
+  const tunnel = simpleTunnel();
+  await startVpn("server", server, tunnel.server());
+  using user = new Unprivileged();
+  using file = user.file(tunnel.client());
+  const options = { capabilities: ["net_admin"], tun: true };
+  const process = client.spawn(user.command(["client", "--config", file.path], options));
+  await process.waitFor(/connected to/);
+  assertEquals(dataPlaneOf(process).effective, NET_ADMIN);
+  assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
+  await endWell(process);
+}, { programs: [...PROGRAMS, ...UNPRIVILEGED_PROGRAMS] });
+
 netTest("root does not undo what another user's journal names", async (topology) => {
   const namespace = topology.namespace("host");
   const before = await hostState(namespace);

@@ -52,8 +52,14 @@ export function runBpf(
       case 0x30:
         loaded = load(k, 1);
         break;
+      case 0x40:
+        loaded = load(index + k, 4);
+        break;
       case 0x48:
         loaded = load(index + k, 2);
+        break;
+      case 0x50:
+        loaded = load(index + k, 1);
         break;
       case 0xb1: {
         const byte = load(k, 1);

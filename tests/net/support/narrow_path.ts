@@ -25,6 +25,8 @@ import { WireguardGo } from "./wireguard_go.ts";
 export const INTERNET = "203.0.113.9";
 export const EXTERNAL = "203.0.113.1";
 const INTERNET_NETWORK = "203.0.113.0/24";
+/** The client's address on its way to the gateway. */
+export const NARROW_CLIENT_OUTSIDE = "198.51.100.2";
 /** The interfaces of the routers on the link between them, and of the gateway to the internet. */
 const NARROW = "narrow";
 const UPLINK = "eth1";
@@ -52,7 +54,7 @@ export class NarrowPath {
     this.gateway = namespace("gateway");
     this.internet = namespace("internet");
     topology.cable(
-      { namespace: this.client, name: CABLE, address: "198.51.100.2/24" },
+      { namespace: this.client, name: CABLE, address: `${NARROW_CLIENT_OUTSIDE}/24` },
       { namespace: this.near, name: CABLE, address: "198.51.100.1/24" },
     );
     topology.cable(
