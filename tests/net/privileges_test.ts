@@ -33,8 +33,9 @@ interface Privileges {
 /** What the threads of a process may do, the main thread first. */
 function threadsOf({ pid }: BackgroundProcess): Privileges[] {
   const ids = Array.from(Deno.readDirSync(`/proc/${pid}/task`), ({ name }) => Number(name));
-  return ids.sort((a, b) => a - b).map((id) => {
-    const status = Deno.readTextFileSync(`/proc/${pid}/task/${id}/status`);
+  return ids.sort((a, b) => a - b).flatMap((id) => {
+    const status = statusOf(`/proc/${pid}/task/${id}/status`);
+    if (status === null) return [];
     const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)![1]!;
     const set = (name: string) => BigInt(`0x${field(name)}`);
     return {
@@ -47,6 +48,20 @@ function threadsOf({ pid }: BackgroundProcess): Privileges[] {
       noNew: field("NoNewPrivs") === "1",
     };
   });
+}
+
+/** Null for a thread that has ended since it was listed: the runtime ends those that are idle. */
+function statusOf(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    // ESRCH: it ended between the opening of the file and the reading.
+    if (
+      error instanceof Deno.errors.NotFound ||
+      (error instanceof Error && "code" in error && error.code === "ESRCH")
+    ) return null;
+    throw error;
+  }
 }
 
 /** Fails unless a thread has these capabilities and can get no more. */
