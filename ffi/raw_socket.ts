@@ -22,7 +22,7 @@ const SOL_IP = 0;
 const IP_MTU_DISCOVER = 10;
 /**
  * The interface's MTU counts, and nothing that ICMP has told of the path: anybody can forge that, for any destination, by
- * quoting a socket of this host. Whoever sends here by way of us hears of the path by himself.
+ * quoting a socket of this host. Anyone who sends here by way of us hears of the path by himself.
  */
 const IP_PMTUDISC_INTERFACE = 4;
 const MSG_DONTWAIT = 0x40;

@@ -119,7 +119,7 @@ function entriesOf(
     entries.set(key, known);
     return known;
   };
-  // Some hosts have their address outside as a network of its own: whoever says `lan` does not mean that.
+  // Some hosts have their address outside as a network of its own: anyone who says `lan` does not mean that.
   const lan = networks.filter(({ address, prefixLength }) =>
     prefixLength < 32 || address !== external.address
   );

@@ -6,7 +6,7 @@
  * none.
  *
  * A table of fixed size in which a newer flow takes an older one's place: its next packet from outside puts it back, so that
- * whoever fills the table delays others by a packet and cuts nobody off. Places are chosen by a secret seed.
+ * one who fills the table delays others by a packet and cuts nobody off. Places are chosen by a secret seed.
  */
 import { hash } from "./nat/hash.ts";
 import { isLaterFragment } from "./nat/rewrite.ts";

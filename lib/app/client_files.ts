@@ -48,7 +48,7 @@ function followLink(path: string): string {
   try {
     return Deno.lstatSync(path).isSymlink ? Deno.realPathSync(path) : path;
   } catch {
-    // Whoever reads it will say what is wrong with it.
+    // Anyone who reads it will say what is wrong with it.
     return path;
   }
 }

@@ -181,7 +181,7 @@ function writeWhole(
 // Locks.
 
 /**
- * Has one process of root's wait for another: by a folder that is root's alone. Whoever else may open the configuration could
+ * Has one process of root's wait for another: by a folder that is root's alone. Another who may open the configuration could
  * lock that, and keep a client from being taken out.
  */
 async function lockForRoot(opened: DisposableStack, path: string): Promise<void> {

@@ -6,7 +6,7 @@
  *
  * From the tunnel, packets leave by the exits alone; to it come answers. What a rule of the administrator's has sent elsewhere
  * (destination NAT, as Docker publishes ports) passes. Where the host forwarded nothing before, little else is forwarded now
- * either: what guests of the host, containers and virtual machines, send by a bridge of their own, and the answers, as whoever
+ * either: what guests of the host, containers and virtual machines, send by a bridge of their own, and the answers, as one who
  * started them relies on that, and finds forwarding switched on already.
  */
 import { openLibc } from "../../ffi/libc.ts";

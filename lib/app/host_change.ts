@@ -72,7 +72,7 @@ export type HostChange =
   | ResolvconfChange
   | ResolvectlChange;
 
-/** A change that is a table of the firewall, which whoever makes the change puts there. */
+/** A change that is a table of the firewall, which anyone who makes the change puts there. */
 export type TableChange = Extract<HostChange, { readonly table: NftablesTable }>;
 
 /** What the kernel says of something that is not there any more. */

@@ -4,7 +4,7 @@
  *
  * An address that another interface has as well, as routers have it whose tunnels borrow the address of the LAN, is the host's
  * own there: of it only the tunnel's services are guarded. Who else has an address is followed at run time; on a client, an
- * address that was leased does not count, or whoever answers DHCP on a link could open the guard there.
+ * address that was leased does not count, or anyone who answers DHCP on a link could open the guard there.
  */
 import { SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";

@@ -107,7 +107,7 @@ export function allJournals(): JournalFile[] {
 }
 
 /**
- * Marks an entry as undone, by one byte in its place: a full file system has room for that, and whoever reads meanwhile sees
+ * Marks an entry as undone, by one byte in its place: a full file system has room for that, and a reader meanwhile sees
  * the entry or does not see it.
  */
 export function strikeOut(path: string, { offset }: JournalEntry): void {

@@ -10,7 +10,7 @@ import type { ProcessIdentity } from "./process_identity.ts";
 /** The first line of a journal: the process, the network namespace that it was in, and its tunnel. */
 export interface JournalOwner extends ProcessIdentity, NetworkNamespace {
   readonly interfaceName: string;
-  /** What `--netns` named: the process was started elsewhere, and whoever started it cleans up from there. */
+  /** What `--netns` named: the process was started elsewhere, and its caller cleans up from there. */
   readonly netns?: string;
 }
 

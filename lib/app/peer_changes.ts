@@ -103,7 +103,7 @@ export async function removePeer(configPath: string, name: string): Promise<Remo
     const fileRemoved = peer.name !== null && removeClientFile(file, configPath, peer.name);
     return { ...removed, isOut, fileRemoved, problem: null };
   } catch (problem) {
-    // Whoever has the folder decides what is in it, but not who may connect.
+    // The owner of the folder decides what is in it, but not who may connect.
     if (!(problem instanceof AppError)) throw problem;
     return { ...removed, isOut, fileRemoved: false, problem };
   }

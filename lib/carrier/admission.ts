@@ -1,7 +1,7 @@
 /**
  * Admission of connections to a server: who loses one when there are too many.
  *
- * Until something authenticated has come by a connection, it counts for its source address, and whoever opens many loses his
+ * Until something authenticated has come by a connection, it counts for its source address, and one who opens many loses his
  * own oldest. Afterwards it counts for its client, and no stranger can take it away: a NAT's address may have a hundred of them.
  */
 import { FairShares } from "../fair_shares.ts";

@@ -100,7 +100,7 @@ export class Client {
   }
 
   /**
-   * A random port (RFC 6056 section 3.3.1): whoever knows one connection's must not know the next one's. It is one of the older
+   * A random port (RFC 6056 section 3.3.1): one who knows one connection's must not know the next one's. It is one of the older
    * half of them if it can be, as the other end, or a firewall, may still have the last connection from a port.
    */
   #freePort({ remoteAddress, remotePort, localAddress }: Omit<FourTuple, "localPort">): number {

@@ -9,7 +9,7 @@ export type LossReason =
   | "reset"
   /** Nothing came for long, or never anything authenticated. */
   | "silent"
-  /** Its client has begun anew, from the same port. */
+  /** Its client has started again, from the same port. */
   | "replaced"
   /** Its address, or its client, has opened too many others since. */
   | "evicted"

@@ -2,7 +2,7 @@
  * Flows of a relay: which conversation by UDP rides on which connection, which are idle, and which are evicted when there are
  * too many. It does no I/O: flows that are over wait in `ended` for the caller to let go of what it holds for them.
  *
- * Nothing here can be authenticated, so flows count for their far end's address: whoever opens many loses his own. A flow that
+ * Nothing here can be authenticated, so flows count for their far end's address: one who opens many loses his own. A flow that
  * was answered is worth more than one that was not: a service as WireGuard's does not answer strangers.
  *
  * UDP has no end that could be seen, so a flow ends by silence, or with its connection.

@@ -52,7 +52,7 @@ export function parseEgressDeny(entry: Entry): readonly EgressItem[] {
   );
 }
 
-/** `EgressAllow`: the same, but no entry opens what is never forwarded: whoever writes one should know. */
+/** `EgressAllow`: the same, but no entry opens what is never forwarded: anyone who writes one should know. */
 export function parseEgressAllow(entry: Entry): readonly EgressItem[] {
   const parsed = parseEgressDeny(entry);
   parsed.forEach((item, index) => {

@@ -41,7 +41,7 @@ export interface ForwarderOptions extends Omit<UpstreamOptions, "address" | "onW
   readonly now: () => number;
 }
 
-/** An answer under the id and in the spelling of whoever asked first. */
+/** An answer under the id and in the spelling of anyone who asked first. */
 interface Answer {
   readonly answer: Uint8Array;
   readonly parsed: Parsed;
@@ -223,7 +223,7 @@ export class Forwarder {
     return last;
   }
 
-  /** Whoever waits may pay: who has asked first and has no more must not take the answer from others. */
+  /** Anyone who waits may pay: who has asked first and has no more must not take the answer from others. */
   #mayAskByTcp({ waiters }: PendingQuestion): boolean {
     const now = this.#options.now();
     const clients = new Set(Array.from(waiters, ({ client }) => client));

@@ -1,6 +1,6 @@
 /**
  * Query budgets: how many queries a client may ask in a second, so that none takes all of the proxy's time; and how many of
- * them may become questions upstream, as public resolvers cut off whoever asks more than some 1,500 a second: that would be
+ * them may become questions upstream, as public resolvers cut off anyone who asks more than some 1,500 a second: that would be
  * the gateway, and so everybody behind it.
  */
 import type { Client } from "./cache.ts";
@@ -13,7 +13,7 @@ const OWN_QUESTIONS = { rate: 200, burst: 500 };
 const ALL_QUESTIONS = { rate: 1_000, burst: 2_000 };
 /**
  * Questions that one by TCP counts as besides. Its answer has up to 64 KiB, thousands of records, of which each costs our time:
- * whoever has a domain can have as many of them as he may ask for.
+ * anyone who has a domain can have as many of them as he may ask for.
  */
 const TCP_COST = 32;
 /** Clients that are remembered; one that is forgotten starts with a full budget. */

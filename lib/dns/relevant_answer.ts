@@ -1,8 +1,8 @@
 /**
- * Relevant answer: makes an answer anew of what belongs to its question, and of nothing else (RFC 5452 section 6).
+ * Relevant answer: rebuilds an answer from what belongs to its question, and from nothing else (RFC 5452 section 6).
  *
  * From the answer section, the chain that leads from the question's name over CNAMEs; from the authority section, why there
- * is no answer, and what a validator needs; from the rest, the OPT record without its options. What an upstream, or whoever
+ * is no answer, and what a validator needs; from the rest, the OPT record without its options. What an upstream, or anyone who
  * speaks for it, says of other names reaches neither clients nor the cache.
  */
 import {

@@ -1,5 +1,5 @@
 /**
- * Upstream query: the message that asks an upstream, made hard to answer for whoever does not see it, and the judgement of
+ * Upstream query: the message that asks an upstream, made hard to answer for anyone who does not see it, and the judgement of
  * what comes back (RFC 5452 section 9).
  *
  * An off-path forger must guess the id, the port that the socket has drawn, and the case of each letter of the name, which an

@@ -4,7 +4,7 @@
  *
  * Anybody can send fragments whose first never comes. No sender holds more than an eighth of the room: beyond, it loses its own
  * oldest. When all is full the oldest go, whosever they are, and not those of the largest sender: source addresses can be
- * forged, one for each fragment, and then whoever sends two is the largest. So under a flood, fragments that come close
+ * forged, one for each fragment, and then a sender of two is the largest. So under a flood, fragments that come close
  * together, as they do, still pass.
  */
 import {

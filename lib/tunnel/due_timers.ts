@@ -30,7 +30,7 @@ export function runTimers(peer: Peer, actions: PeerActions, now: number): void {
   }
   if (now >= timers.newHandshakeAt) {
     timers.newHandshakeAt = NEVER;
-    // The path may have changed under us; the kernel picks the source anew.
+    // The path may have changed under us; the kernel picks the source again.
     peer.endpoint.source = 0;
     actions.initiate(peer, now);
   }

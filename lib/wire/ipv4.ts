@@ -139,7 +139,7 @@ export function checkIpv4(memory: Memory, offset: number, length: number): DropR
 
 /**
  * Whether no packet may come from or go to `address`: 0/8, 127/8, 224/4, 240/4 with the limited broadcast, and 169.254/16,
- * which no router forwards (RFC 3927 section 7): in a cloud, the service there hands the host's credentials to whoever asks.
+ * which no router forwards (RFC 3927 section 7): in a cloud, the service there hands the host's credentials to all who ask.
  */
 export function isMartian(address: number): boolean {
   const first = address >>> 24;

@@ -157,7 +157,7 @@ hostTest(
       Deno.symlinkSync(path("loop"), path("loop"));
       Deno.writeTextFileSync(path("empty"), "");
       Deno.writeTextFileSync(path("owner"), "5\n{}\n");
-      // Whoever opened it would wait for a writer.
+      // Anyone who opened it would wait for a writer.
       new Deno.Command("mkfifo", { args: [path("fifo")] }).outputSync();
       for (const name of ["folder", "link", "loop", "empty", "owner", "fifo", "none"]) {
         assertEquals(readJournal(path(name)), [], name);

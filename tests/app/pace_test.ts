@@ -20,7 +20,7 @@ Deno.test("paced() lets others have their turn whenever ten milliseconds have pa
       now: () => clock.now,
       rest: () => {
         rests.push(clock.now);
-        // However long the others take, a slice begins anew behind them.
+        // However long the others take, a slice begins again behind them.
         clock.advance(500);
         return Promise.resolve();
       },

@@ -105,7 +105,7 @@ hostTest("a flow whose service never answers stays on its connection", () => {
 });
 
 hostTest(
-  "with too many clients, the one idle for longest gives way, and comes back when it likes",
+  "with too many clients, the one idle for longest is evicted, and comes back when it likes",
   () => {
     using world = new RelayWorld({ capacity: 3 });
     const clients = Array.from({ length: 4 }, () => world.socket());
@@ -215,7 +215,7 @@ Deno.test("a flow whose connection a forger has broken has another one within se
   assert(world.exchange(client, "hello") !== null);
   const [session] = world.near.link.carrier.sessions;
   const { localPort, sndNxt, rcvMax } = session!;
-  // Whoever knows the numbers, which only those on the path do, moves the far end away.
+  // Anyone who knows the numbers, which only those on the path do, moves the far end away.
   world.far.wire.arriving.push(build({
     flags: PSH | ACK,
     sourcePort: localPort,

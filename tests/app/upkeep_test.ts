@@ -114,7 +114,7 @@ Deno.test("what is taken away at once again is put back after growing pauses, an
   const [rule, other] = [new Thing("a rule"), new Thing("a route")];
   using scene = new Scene(rule, other);
   const counts = [500, 500, 1_000, 2_000, 4_000].map((ms) => {
-    // Whoever it is takes it away in the very moment.
+    // Somebody takes it away at that very moment.
     for (let left = ms; left > 0; left -= 250) {
       rule.isThere = false;
       scene.look();

@@ -246,7 +246,7 @@ export const EXHAUST_ATTACKS: readonly Attack[] = [
   },
   {
     name: "closed-log",
-    title: "whoever reads the log goes away",
+    title: "the reader of the log goes away",
     attacker: "host",
     programs: ["sh", "head"],
     async run(topology) {

@@ -217,7 +217,7 @@ Deno.test("where nothing is authenticated, gaps are jumped over, but bounded in 
   works();
 });
 
-Deno.test("where nothing is authenticated, whoever knows the numbers moves an end a mebibyte at most", () => {
+Deno.test("where nothing is authenticated, anyone who knows the numbers moves an end a mebibyte at most", () => {
   const { strike, server } = agreed(RELAY);
   const before = server.session.rcvMax;
   for (let i = 0; i < 100; i++) {

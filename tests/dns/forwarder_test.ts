@@ -392,7 +392,7 @@ Deno.test("wrong answers that keep coming end UDP for the question: TCP decides,
   assertEquals(script.forwarder.counts.wrongAnswers, 3);
 });
 
-Deno.test("equal questions under way are one question upstream, whoever asks them in whatever spelling", async () => {
+Deno.test("equal questions under way are one question upstream, no matter who asks them in which spelling", async () => {
   const gate = Promise.withResolvers<void>();
   const script = new Stage(async ({ query }) => {
     await gate.promise;

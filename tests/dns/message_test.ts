@@ -1,4 +1,4 @@
-/** Tests of `lib/dns/message.ts`: messages taken apart and made anew. Any bytes at all: `fuzz_test.ts`. */
+/** Tests of `lib/dns/message.ts`: messages taken apart and rebuilt. Any bytes at all: `fuzz_test.ts`. */
 import {
   addressesIn,
   answerFor,

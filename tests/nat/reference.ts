@@ -1,6 +1,6 @@
 /**
  * A slow and obvious NAT, for judging the fast one: plain maps with text for keys, packets taken apart into objects and
- * made anew, every checksum worked out in full. It has no fragments of its own to handle and no forwards.
+ * rebuilt, every checksum worked out in full. It has no fragments of its own to handle and no forwards.
  *
  * Two choices are the NAT's own, external ports and ids: they are taken from what the fast one sent, and checked. With a port
  * it also chooses whether the mapping is for one remote end alone (shared ports), and what of the same client ends for it.

@@ -239,7 +239,7 @@ netTest(
     assertEquals(await session.probe([PROBE_LENGTH], 5_000), PROBE_LENGTH);
     const [, port] = await server.waitFor(/handshake completed \(198\.51\.100\.2:(\d+)\)/);
     using injector = new Injector(path.router, { device: UPLINK });
-    // The silence after which a client may have begun anew; then what it would repeat, and a forger as well.
+    // The silence after which a client may have started again; then what it would repeat, and a forger as well.
     await delay(REPLACE_AFTER_SILENCE + 500);
     for (const ms of [500, 500, 500]) {
       injector.send(buildTcp({

@@ -89,7 +89,7 @@ netTest(
     assertEquals(await connect(neighbour, `${CLIENT_INSIDE}:9`), TIMED_OUT);
     for (const host of [server, client]) assert((await dropped(host)).ip > 0);
 
-    // The other way to learn it: whoever has the address answers ARP.
+    // The other way to learn it: anyone who has the address answers ARP.
     await neighbour.output(["ip", "route", "replace", CLIENT_INSIDE, "dev", "eth1"]);
     assert(await connect(neighbour, `${CLIENT_INSIDE}:9`) !== REFUSED);
     assert((await dropped(client)).arp > 0);

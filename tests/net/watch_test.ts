@@ -105,7 +105,7 @@ netTest("an idle tunnel stays up for longer than PeerTimeout", async (topology) 
 }, { programs: PROGRAMS });
 
 netTest(
-  "client is back by itself when the server was killed and starts anew",
+  "client is back by itself when the server was killed and starts again",
   async (topology) => {
     const { client, server } = await layWire(topology);
     const first = await startVpn("server", server, serverConfig());

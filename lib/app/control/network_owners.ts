@@ -28,7 +28,7 @@ export class NetworkOwners {
     return [...this.#networks.get(key)?.values() ?? []];
   }
 
-  /** Gives a network to a peer, whoever had it. */
+  /** Gives a network to a peer, no matter who had it. */
   give(network: Ipv4Prefix, key: Key): void {
     const id = networkId(network);
     const owner = this.#owners.get(id);

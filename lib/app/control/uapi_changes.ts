@@ -42,7 +42,7 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
  * What is to become of the peers: each one's last state, one change for each that is named, and a removal before it where it
  * is removed and comes again.
  *
- * With `replace_peers`, a peer that is named again is set anew but keeps its session and where it is. The cost grows with the
+ * With `replace_peers`, a peer that is named again is replaced, but keeps its session and where it is. The cost grows with the
  * peers and the lines, not with their product. In steps, see `paced()`.
  */
 export function* liveChanges(
