@@ -16,7 +16,8 @@
  *
  * Each budget is one by the second and, its burst, one by turn. Messages beyond it are dropped unseen. Senders at an
  * address where a peer has been proven, those with a cookie, and the answers to what we sent draw on budgets apart from
- * the strangers', so that no stranger can use those up.
+ * the strangers', so that no stranger can use those up. Nor can a peer: of the peers' budgets each endpoint has a share, and
+ * what comes from it beyond that is a stranger's; of the answers each peer has one.
  */
 import type { AeadProvider } from "../noise/aead.ts";
 import { CookieChecker, type RandomBytes } from "../noise/cookie.ts";
@@ -43,8 +44,10 @@ const PEERS_COOKIES = { perSecond: 500, burst: 64 };
  */
 const WITHOUT_COOKIE = { perSecond: 250, burst: 50 };
 const WITH_COOKIE = { perSecond: 500, burst: 16 };
-/** Answers to handshakes of ours that proved to be none. */
-const ANSWERS = { perSecond: 200, burst: 50 };
+/** The same with one, at the address of a peer. */
+const PEERS_WITH_COOKIE = { perSecond: 250, burst: 16 };
+/** Answers to handshakes of ours that proved to be none. Of these a peer has a share, which it keeps (peer.ts). */
+const ANSWERS = { perSecond: 400, burst: 200 };
 
 export interface HandshakeGateOptions {
   readonly memory: Memory;
@@ -72,16 +75,20 @@ export class HandshakeGate {
   readonly #checker: CookieChecker;
   readonly #answeredAddresses: HandshakeRateLimiter;
   readonly #cookieAddresses: HandshakeRateLimiter;
-  readonly #cookieEndpoints: HandshakeRateLimiter;
+  /** By endpoint: what is looked at first. */
+  readonly #peersShares: HandshakeRateLimiter;
   readonly #strangersChecked = new Allowance(STRANGERS_CHECKED);
   readonly #peersChecked = new Allowance(PEERS_CHECKED);
   readonly #strangersCookies = new Allowance(STRANGERS_COOKIES);
   readonly #peersCookies = new Allowance(PEERS_COOKIES);
   readonly #withoutCookie = new Allowance(WITHOUT_COOKIE);
   readonly #withCookie = new Allowance(WITH_COOKIE);
+  readonly #peersWithCookie = new Allowance(PEERS_WITH_COOKIE);
   readonly #answers = new Allowance(ANSWERS);
   /** What the message that was let through last has drawn on. */
   #drawn: Allowance = this.#withoutCookie;
+  /** The address whose share it has drawn on; 0 for none. */
+  #drawnAddress = 0;
   #loadedUntil = -Infinity;
   /** What a cookie is bound to: address and port in network order. */
   readonly #source = new DataView(new ArrayBuffer(6));
@@ -91,13 +98,14 @@ export class HandshakeGate {
     this.#checker = new CookieChecker(options.identity.public, options.aead);
     this.#answeredAddresses = new HandshakeRateLimiter(randomUint32(options.random));
     this.#cookieAddresses = new HandshakeRateLimiter(randomUint32(options.random));
-    this.#cookieEndpoints = new HandshakeRateLimiter(randomUint32(options.random));
+    this.#peersShares = new HandshakeRateLimiter(randomUint32(options.random));
     this.proven = new ProvenEndpoints(randomUint32(options.random));
   }
 
   /** Whether an initiation is worked on. Under load its sender is asked for a cookie first. */
   admitInitiation(message: HandshakeMessage, from: Endpoint, now: number): DropReason {
-    const isProven = this.proven.has(from.address, from.port);
+    const isProven = this.proven.has(from.address, from.port) &&
+      this.#peersShares.allow(mixed(from.address, from.port), now);
     const { view } = this.#options.memory;
     const { offset, length } = message;
     const isLoaded = now < this.#loadedUntil;
@@ -119,49 +127,61 @@ export class HandshakeGate {
     const hasCookie = mayHaveCookie &&
       this.#checker.checkMac2(view, offset, length, this.#source, now);
     if (!hasCookie) return this.#sendCookie(message, isProven, from, now);
+    if (isProven) return this.#admit(this.#peersWithCookie, now);
     if (!this.#answeredAddresses.allow(from.address, now)) return DropReason.handshakeRateLimited;
-    return this.#admit(this.#withCookie, now);
+    return this.#admit(this.#withCookie, now, from.address);
   }
 
   /**
    * Whether a response is worked on, which names a handshake of ours that is under way. Who knows that index has had our
    * initiation, which proves as much of its address as a cookie would: so none is asked for, and what strangers send to
    * bring us under load delays no handshake of our own.
+   *
+   * @param ofPeer what the peer has of answers
    */
-  admitResponse({ offset, length }: HandshakeMessage, now: number): DropReason {
+  admitResponse({ offset, length }: HandshakeMessage, ofPeer: Allowance, now: number): DropReason {
     if (!this.#checker.checkMac1(this.#options.memory.view, offset, length)) {
       return DropReason.badMac1;
     }
-    return this.#admit(this.#answers, now);
+    return ofPeer.take(now) ? this.#admit(this.#answers, now) : DropReason.handshakeFlood;
   }
 
   /** The same for a cookie reply. It has no mac that is cheaper to check than the cookie. */
-  admitCookieReply(now: number): DropReason {
-    return this.#answers.take(now) ? DropReason.none : DropReason.handshakeFlood;
+  admitCookieReply(ofPeer: Allowance, now: number): DropReason {
+    return ofPeer.take(now) && this.#answers.take(now)
+      ? DropReason.none
+      : DropReason.handshakeFlood;
   }
 
-  /** The message that was admitted last has proven to be a peer's: it counts against no budget. */
+  /**
+   * The message that was admitted last has proven to be a peer's: it counts against no budget. Nor does the cookie that it
+   * brought, for behind one address there may be a thousand peers.
+   */
   wasGenuine(): void {
     this.#drawn.giveBack();
+    if (this.#drawnAddress === 0) return;
+    this.#answeredAddresses.giveBack(this.#drawnAddress);
+    this.#cookieAddresses.giveBack(this.#drawnAddress);
   }
 
-  #admit(allowance: Allowance, now: number): DropReason {
+  #admit(allowance: Allowance, now: number, address = 0): DropReason {
     if (!allowance.take(now)) return DropReason.handshakeFlood;
     this.#drawn = allowance;
+    this.#drawnAddress = address;
     this.admitted = (this.admitted + 1) | 0;
     return DropReason.none;
   }
 
-  /** One place's flood leaves the others' replies: an address for strangers, for peers the port as well, which is not guessed. */
-  #hasCookieFor(isProven: boolean, { address, port }: Endpoint, now: number): boolean {
+  /** Strangers share by address, so that one place's flood leaves the others' replies. Peers have had their share. */
+  #hasCookieFor(isProven: boolean, { address }: Endpoint, now: number): boolean {
     return isProven
-      ? this.#peersCookies.has(now) && this.#cookieEndpoints.wouldAllow(mixed(address, port), now)
+      ? this.#peersCookies.has(now)
       : this.#strangersCookies.has(now) && this.#cookieAddresses.wouldAllow(address, now);
   }
 
-  #takeCookieFor(isProven: boolean, { address, port }: Endpoint, now: number): boolean {
+  #takeCookieFor(isProven: boolean, { address }: Endpoint, now: number): boolean {
     return isProven
-      ? this.#cookieEndpoints.allow(mixed(address, port), now) && this.#peersCookies.take(now)
+      ? this.#peersCookies.take(now)
       : this.#cookieAddresses.allow(address, now) && this.#strangersCookies.take(now);
   }
 

@@ -151,7 +151,11 @@ export class Handshakes {
       return { reason: DropReason.unknownIndex, peer: null };
     }
     const senderIndex = memory.view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
-    const refused = this.gate.admitResponse({ offset, length: RESPONSE_SIZE, senderIndex }, now);
+    const refused = this.gate.admitResponse(
+      { offset, length: RESPONSE_SIZE, senderIndex },
+      peer.answers,
+      now,
+    );
     if (refused !== DropReason.none) return { reason: refused, peer: null };
 
     const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
@@ -184,7 +188,7 @@ export class Handshakes {
     const peer = indices.peer(index);
     if (peer === null) return DropReason.unknownIndex;
     if (!peer.cookies.awaitsReply) return DropReason.badCookie;
-    const refused = this.gate.admitCookieReply(now);
+    const refused = this.gate.admitCookieReply(peer.answers, now);
     if (refused !== DropReason.none) return refused;
     const reply = memory.bytes.subarray(offset, offset + COOKIE_REPLY_SIZE);
     return peer.cookies.consumeReply(reply, now) ? DropReason.none : DropReason.badCookie;

@@ -2,6 +2,7 @@
 import type { CookieGenerator } from "../noise/cookie.ts";
 import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import { Allowance } from "./allowance.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EndpointProof } from "./endpoint_proof.ts";
 import type { Keypair, SentTo } from "./keypair.ts";
@@ -9,6 +10,9 @@ import type { Watch } from "./liveness.ts";
 import type { StagedPlace } from "./staged_packets.ts";
 import type { Timers } from "./timers.ts";
 import { TokenBucket } from "./token_bucket.ts";
+
+/** Answers to handshakes with one peer, that peer's share of what is looked at: an honest one sends one in 5 s. */
+const ANSWERS = { perSecond: 20, burst: 50 };
 
 /** What a peer is made from. */
 export interface PeerOptions {
@@ -58,6 +62,8 @@ export class Peer {
   /** Derived as the responder; the initiator's first data packet confirms it. */
   next: Keypair | null = null;
   handshake: PendingHandshake | null = null;
+  /** What is looked at of its answers to our handshakes, or of what is sent in their place. */
+  readonly answers: Allowance = new Allowance(ANSWERS);
 
   /** TAI64N of the newest initiation taken; an older or equal one is a replay. */
   latestTimestamp: Uint8Array = new Uint8Array(12);

@@ -50,6 +50,13 @@ export class HandshakeRateLimiter {
     return allowed;
   }
 
+  /** What was paid last for `address` is given back. */
+  giveBack(address: number): void {
+    const place = this.#place(address);
+    if (this.#addresses[place] !== address) return;
+    this.#tokens[place] = Math.min(FULL, this.#tokens[place]! + COST);
+  }
+
   /** Whether `allow()` would say yes; nothing is paid. */
   wouldAllow(address: number, now: number): boolean {
     const place = this.#place(address);
