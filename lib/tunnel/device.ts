@@ -24,6 +24,7 @@ import {
   TRANSPORT_PACKET_OFFSET,
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
+import { MAX_STAGED_PACKETS } from "./constants.ts";
 import { type DeviceEvent, type DeviceEventKind, DeviceEvents } from "./device_events.ts";
 import { type PeerActions, runTimers } from "./due_timers.ts";
 import { Carrier, Endpoint } from "./endpoint.ts";
@@ -352,7 +353,7 @@ export class Device {
       if (peer.next !== null) {
         peer.timers.authenticatedSent(now);
         peer.lastSentAt = now;
-        peer.proof.spend(RESPONSE_SIZE);
+        peer.proof.spendOnQuestion(RESPONSE_SIZE);
         peer.proof.asked(now);
       }
     }
@@ -378,6 +379,9 @@ export class Device {
       endpoint.carrier = carrier;
       peer.proof.moved(endpoint);
       this.#report("endpoint-changed", peer);
+      // Back where it was proven; else it is asked, even if no packet comes at a time when it may be.
+      if (peer.proof.isProven) this.#sendStaged(peer, now);
+      else peer.timers.handshakeBy(now + peer.proof.repeatAfter);
     }
     if (!peer.proof.isProven) peer.proof.received(length);
     endpoint.source = source >>> 0;
@@ -531,7 +535,7 @@ export class Device {
   #sendData(peer: Peer, keypair: Keypair, offset: number, length: number, now: number): void {
     const padded = paddedSize(length, peer.mtu);
     if (!peer.proof.spend(padded + TRANSPORT_OVERHEAD)) {
-      this.#drops.add(DropReason.endpointUnproven, length);
+      this.#awaitProof(peer, offset, length);
       return;
     }
     const { bytes } = this.#memory;
@@ -544,6 +548,13 @@ export class Device {
     peer.timers.dataSent(now);
     if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);
     this.#sealed(peer, keypair, now);
+  }
+
+  /** Keeps a packet until the peer has shown that it is where it seems to be; the first are kept, as TCP sends the others again. */
+  #awaitProof(peer: Peer, offset: number, length: number): void {
+    if (peer.staged.length < MAX_STAGED_PACKETS) {
+      this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
+    } else this.#drops.add(DropReason.endpointUnproven, length);
   }
 
   /** What was just sent has an answer, unless the peer is gone. */
@@ -562,7 +573,7 @@ export class Device {
     const { timers } = peer;
     if (peer.endpoint.port === 0 || peer.isRemoved) return;
     // Should the queue be full, or the endpoint have had its bytes, the timer below tries again.
-    if (peer.proof.spend(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
+    if (peer.proof.spendOnQuestion(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
       peer.proof.asked(now);
       timers.authenticatedSent(now);
       peer.lastSentAt = now;
@@ -572,7 +583,7 @@ export class Device {
         timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
       }
     }
-    timers.handshakeInitiated(now);
+    timers.handshakeInitiated(now, peer.proof.repeatAfter);
   }
 
   #sendStaged(peer: Peer, now: number): void {
@@ -621,6 +632,8 @@ export class Device {
     this.#staged.drop(peer);
     this.#zeroKeys(peer);
     peer.forgetEndpoint();
+    // Only a server releases, and by another carrier it looks for nobody.
+    peer.endpoint.carrier = Carrier.udp;
     this.#report("released", peer);
   }
 

@@ -10,11 +10,15 @@
  * guessed, and our probes' answers say nothing that was not known. A handshake does: its second message depends on the
  * ephemeral key of the first, and the first data under a new key on that of the second. Every WireGuard answers an
  * initiation, so one goes to the new endpoint at once, which fits three times even an empty keepalive: an honest peer that
- * has moved waits for its download for one round trip, whatever program it runs.
+ * has moved waits for its download for one round trip, whatever program it runs. Its data waits
+ * meanwhile. Where the initiation or its answer is lost, it is sent again unasked, for which data leaves the bytes: a peer
+ * that only downloads is silent until data comes.
  *
  * An endpoint of the configuration needs no proof, nor one by fake TCP, whose connection is one. The last two that were
  * proven stay so: a peer with two paths goes back and forth between them.
  */
+import { INITIATION_SIZE } from "../wire/messages.ts";
+import { Allowance } from "./allowance.ts";
 import { Carrier, type Endpoint } from "./endpoint.ts";
 import { OUTER_HEADERS_SIZE } from "./path_mtu.ts";
 import type { ProvenEndpoints } from "./proven_endpoints.ts";
@@ -26,6 +30,12 @@ const MAX_CREDIT = 1 << 24;
 /** ms after a question before the next; each pause is twice as long, so that any round trip fits one of them. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
+/** Questions that need not wait, as the endpoint is another than the last one that was asked: a network often changes twice. */
+const AT_ONCE = { perSecond: 1, burst: 4 };
+/** ms between two of them: closer together, the second is refused, and the answer to the first comes too late (MIN_INITIATION_INTERVAL). */
+const LEAST_PAUSE = 100;
+/** Bytes of a question, which what is none leaves over. */
+const QUESTION = INITIATION_SIZE + OUTER_HEADERS_SIZE;
 /** Endpoints that stay proven. */
 const KEPT = 2;
 
@@ -37,6 +47,9 @@ export class EndpointProof {
   #askedAt = -Infinity;
   #pause = FIRST_PAUSE;
   #nextPause = FIRST_PAUSE;
+  /** Whether this endpoint was never asked, and how often that makes haste: each port would cost a handshake otherwise. */
+  #isNew = false;
+  readonly #atOnce = new Allowance(AT_ONCE);
   /** The proven ones, the newest first: address as int32, and port. */
   readonly #kept = new Int32Array(2 * KEPT);
 
@@ -49,7 +62,7 @@ export class EndpointProof {
   moved({ address, port, carrier }: Endpoint): void {
     this.isProven = carrier !== Carrier.udp || this.#isKept(address, port);
     this.#credit = 0;
-    // Not at once where another endpoint was asked just now: a packet from ever new ports would cost a handshake each.
+    this.#isNew = true;
     this.#pause = this.#nextPause = FIRST_PAUSE;
   }
 
@@ -61,19 +74,37 @@ export class EndpointProof {
   /** Whether a message of `length` bytes may be sent there; if so, it is counted. */
   spend(length: number): boolean {
     if (this.isProven) return true;
+    // Less than a question takes is of no other use.
+    return this.#take(length, this.#credit < QUESTION ? 0 : QUESTION);
+  }
+
+  /** The same for a message of a handshake. */
+  spendOnQuestion(length: number): boolean {
+    return this.isProven || this.#take(length, 0);
+  }
+
+  #take(length: number, left: number): boolean {
     const size = length + OUTER_HEADERS_SIZE;
-    if (size > this.#credit) return false;
+    if (size + left > this.#credit) return false;
     this.#credit -= size;
     return true;
   }
 
+  /** ms from one question to the next where no packet comes meanwhile; `Infinity` where there is nothing to prove. */
+  get repeatAfter(): number {
+    return this.isProven ? Infinity : this.#pause;
+  }
+
   /** Whether it is time to ask for proof, which the caller does then. */
   mayAsk(now: number): boolean {
-    return !this.isProven && now - this.#askedAt >= this.#pause;
+    if (this.isProven) return false;
+    const waited = now - this.#askedAt;
+    return this.#isNew ? waited >= LEAST_PAUSE && this.#atOnce.take(now) : waited >= this.#pause;
   }
 
   /** A message was sent there whose answer is proof. */
   asked(now: number): void {
+    this.#isNew = false;
     this.#askedAt = now;
     this.#pause = this.#nextPause;
     this.#nextPause = Math.min(LONGEST_PAUSE, 2 * this.#pause);

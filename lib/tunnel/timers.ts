@@ -81,10 +81,16 @@ export class Timers {
     this.#authenticatedPassed(now);
   }
 
-  /** An initiation was sent. */
-  handshakeInitiated(now: number): void {
+  /** An initiation was sent; it is repeated after `interval` ms where that is sooner than usual. */
+  handshakeInitiated(now: number, interval = NEVER): void {
     this.#jitter = this.#drawJitter();
-    this.retransmitHandshakeAt = this.#arm(now + this.handshakeInterval + this.#jitter);
+    const wait = Math.min(this.handshakeInterval, interval);
+    this.retransmitHandshakeAt = this.#arm(now + wait + this.#jitter);
+  }
+
+  /** An initiation is wanted by then, unless one is under way. */
+  handshakeBy(at: number): void {
+    if (this.retransmitHandshakeAt === NEVER) this.retransmitHandshakeAt = this.#arm(at);
   }
 
   /** A handshake led to a session that the other end has confirmed. */

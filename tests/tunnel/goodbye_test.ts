@@ -3,6 +3,7 @@ import { isGoodbye, writeGoodbye } from "../../lib/tunnel/goodbye.ts";
 import { createMemory } from "../../lib/wire/memory.ts";
 import { isProbe } from "../../lib/tunnel/path_mtu.ts";
 import type { WatchOptions } from "../../lib/tunnel/liveness.ts";
+import { Carrier } from "../../lib/tunnel/endpoint.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import {
   connectedPair,
@@ -10,6 +11,7 @@ import {
   INITIATION,
   sentBy,
   type TunnelPair,
+  upward,
 } from "../support/tunnel_pair.ts";
 
 Deno.test("isGoodbye() knows what writeGoodbye() wrote, and nothing that differs from it", () => {
@@ -101,4 +103,22 @@ Deno.test("a goodbye, or silence, leaves a peer where the configuration says tha
     const [initiation] = sentBy(pair, gateway, INITIATION);
     assertEquals(initiation?.destinationPort, configured.port);
   }
+});
+
+Deno.test("a gateway looks by UDP for a configured client that has said goodbye by fake TCP", () => {
+  const configured = { address: 0xcb007109, port: 1234 };
+  const pair = connectedPair({ clientWatch, gatewayWatch, toClient: { endpoint: configured } });
+  const { simulation, gateway, client, toGateway, toClient } = pair;
+  client.device.setCarrier(toGateway, Carrier.fakeTcp);
+  client.send(upward("by fake TCP"));
+  simulation.run(100);
+  assertEquals(toClient.endpoint.carrier, Carrier.fakeTcp);
+  client.device.sayGoodbye(simulation.now);
+  client.poll();
+  simulation.run(100);
+  pair.sent.length = 0;
+  gateway.send(downward("where are you?"));
+  simulation.run(10);
+  const [initiation] = sentBy(pair, gateway, INITIATION);
+  assertEquals(initiation?.carrier, Carrier.udp);
 });
