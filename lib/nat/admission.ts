@@ -60,9 +60,9 @@ export class Admission {
       : this.sessions.createLife(mapping);
   }
 
-  /** Makes one more session of a mapping; null when its client has too many that are in use. */
+  /** Makes one more session of a mapping; null when its client has too many that are in use, or it ended to make room. */
   add(mapping: Mapping, remoteAddress: number, remotePort: number, now: number): Session | null {
-    if (!this.sessions.makeRoom(mapping.share, now)) return null;
+    if (!this.sessions.makeRoom(mapping.share, now) || mapping.isRemoved) return null;
     return this.sessions.create(mapping, remoteAddress, remotePort);
   }
 

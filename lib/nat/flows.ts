@@ -96,6 +96,11 @@ export class Flows {
     } else if (session === null) {
       if (isAnswer) return mapping;
       session = this.#admission.add(mapping, remoteAddress, remotePort, now);
+      if (session === null && mapping.isRemoved) {
+        // The session that ended for this one was its last.
+        session = this.#open(packet, ipv4.PROTOCOL_TCP, port, remotePort, now);
+        if (session === null) return null;
+      }
       if (session === null) return this.#refuse(DropReason.natQuota, packet, now);
     }
     const used = session.mapping;

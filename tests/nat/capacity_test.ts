@@ -203,3 +203,16 @@ Deno.test("a connection that ends by RST or FIN, and its port, are its client's 
     assertEquals(world.drops.total, 0);
   }
 });
+
+Deno.test("a connection for which the last one of its own port had to end is answered", () => {
+  // One port, and 16 sessions of each protocol.
+  const { world, load } = stage({ clientQuota: 1 });
+  load.out("tcp", ends(A, 1024), SYN);
+  world.advance(2_000);
+  for (let i = 1; i < 16; i++) load.out("tcp", ends(A, 1024 + i, 5000, SERVER + i), SYN);
+  world.advance(2_000);
+  const flow = ends(A, 1024, 5000, SERVER + 99);
+  const port = load.out("tcp", flow, SYN);
+  assert(port >= 0 && load.in("tcp", flow, port));
+  assertEquals(load.refused, 0);
+});
