@@ -4,13 +4,25 @@
  *
  * `EgressAllow` and `EgressDeny` come first: of their entries that hold an address, the longest prefix wins, and a deny wins
  * over an allow of the same length. Where none holds it, the networks of the gateway's own interfaces are refused, those of
- * the uplink included: the neighbours there trust the gateway, not its clients. All else is the internet, and open.
+ * the uplink included: the neighbours there trust the gateway, not its clients; and so does a cloud's service for its
+ * hosts, whose address may look like any other. All else is the internet, and open.
  *
  * Whatever the entries say: the network's own and its broadcast address are nobody's (RFC 2644), and what no router forwards
  * never comes this far (`isMartian()`).
  */
 import { AllowedIps } from "./tunnel/allowed_ips.ts";
-import { formatCidr, type Ipv4Prefix, prefixMask } from "./wire/ipv4_text.ts";
+import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "./wire/ipv4_text.ts";
+
+/**
+ * Where clouds that do not use a link-local address, or not alone, tell a host about itself, its credentials included: Alibaba
+ * Cloud's metadata service, Azure's host agent, Oracle Cloud's former metadata service.
+ */
+const CLOUD_SERVICES: readonly Ipv4Prefix[] = [
+  "100.100.100.200/32",
+  "168.63.129.16/32",
+  "192.0.0.192/32",
+]
+  .map((text) => parseCidr(text)!);
 
 /**
  * What becomes of a packet: `pass`, out by the gateway's egress; `host`, to the host, which has the address or forwards to
@@ -132,6 +144,7 @@ function entriesOf(
     if (prefix.prefixLength > 30) continue;
     for (const address of endsOf(prefix)) at({ address, prefixLength: 32 }).isNobody = true;
   }
+  for (const prefix of CLOUD_SERVICES) at(prefix).isNetwork = true;
   for (const address of addresses) at({ address, prefixLength: 32 }).isNetwork = true;
   at({ address: external.address, prefixLength: 32 });
   // Where nothing is allowed but the internet, it does not matter where other routes lead.

@@ -70,6 +70,16 @@ Deno.test("by default clients reach no address of the gateway's but that outside
   );
 });
 
+Deno.test("by default, and with `lan`, clients reach no cloud's service for its hosts", () => {
+  const services = ["100.100.100.200", "168.63.129.16", "192.0.0.192"];
+  for (const allow of ["", "lan"]) {
+    assertEquals(verdicts(policy(allow), ...services), services.map(() => "private"), allow);
+  }
+  // Whoever names it means it; its neighbours are the internet's.
+  assertEquals(verdicts(policy("168.63.129.16/32"), ...services), ["private", "pass", "private"]);
+  assertEquals(verdicts(policy(), "100.100.100.201", "168.63.129.17"), ["pass", "pass"]);
+});
+
 Deno.test("`lan` opens the networks of the interfaces, each by its own", () => {
   const lan = policy("lan");
   assertEquals(verdicts(lan, UPLINK_LAN, LAN_HOST, INTERNET), ["pass", "host", "pass"]);
