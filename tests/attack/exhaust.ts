@@ -1,5 +1,6 @@
 /** Attacks that exhaust: floods by a client's own means, connections that stay, and bytes that no local socket expects. */
 
+import { holdConnections } from "../net/support/held_connections.ts";
 import { sendJunk } from "../net/support/hostile.ts";
 import { Injector } from "../net/support/outside.ts";
 import {
@@ -65,21 +66,6 @@ function flood(
       };
     },
   };
-}
-
-/** Opens `count` connections with the kernel's own TCP, which stay open; returns how many were accepted. */
-async function holdConnections(
-  path: RoutedPath,
-  address: string,
-  { port, count }: { port: number; count: number },
-): Promise<{ opened: number } & AsyncDisposable> {
-  const program = path.router.spawn([
-    ...[Deno.execPath(), "run", "--quiet", "--allow-net"],
-    new URL("./holder.ts", import.meta.url).pathname,
-    ...[address, `${port}`, `${count}`],
-  ]);
-  const [, opened] = await program.waitFor(/opened (\d+)/, 120_000);
-  return { opened: Number(opened), [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }
 
 export const EXHAUST_ATTACKS: readonly Attack[] = [

@@ -13,7 +13,7 @@ import {
   ROUTER_TO_SERVER,
   STRICT,
 } from "./support/routed_path.ts";
-import { REPLACE_AFTER_SILENCE } from "../../lib/carrier/constants.ts";
+import { MAX_SESSIONS, REPLACE_AFTER_SILENCE } from "../../lib/carrier/constants.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { TrialSession } from "../../lib/app/doctor/trial_session.ts";
 import { validateClient } from "../../lib/config/roles.ts";
@@ -21,6 +21,8 @@ import { parseIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { configText, newIdentity } from "./support/config.ts";
 import { startVpn, vpnCommand } from "./support/vpn.ts";
 import { ping } from "./support/traffic.ts";
+import { holdConnections } from "./support/held_connections.ts";
+import { endWell } from "./support/simple_tunnel.ts";
 import { CABLE, delay, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "./support/wire.ts";
 
 /** The router's interface to the server. */
@@ -61,6 +63,29 @@ netTest(
     assertEquals((await pings).received, 40);
     const grown = residentMemory(server.pid) - before;
     assert(grown < 16 * 1024 * 1024, `${grown} bytes more`);
+    assert(await path.answers());
+  },
+  { programs: ROUTED_PATH_PROGRAMS },
+);
+
+/** More than the connections that a server has room for. */
+const HELD = 17_000;
+
+netTest(
+  "17,000 idle connections of one address shut no client out, neither one that is there nor a new one",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    const server = await path.startServer();
+    const client = await path.startClient();
+    await using held = await holdConnections(path, SERVER_OUTSIDE, {
+      port: SERVER_PORT,
+      count: HELD,
+    });
+    assert(held.opened > MAX_SESSIONS, `${held.opened} were opened`);
+    assert(await path.answers());
+    assertEquals(server.stderr.match(/handshake completed/g)?.length, 1);
+    await endWell(client);
+    await path.startClient();
     assert(await path.answers());
   },
   { programs: ROUTED_PATH_PROGRAMS },
