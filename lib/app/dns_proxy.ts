@@ -132,6 +132,7 @@ export class DnsProxy implements AsyncDisposable {
   ): Promise<Uint8Array | null> {
     const answer = await this.#forwarder.answer(query, from);
     this.#tellOfWrongAnswers();
+    if (answer !== null) this.#budget.charge(from.client, answer.length, performance.now());
     return answer;
   }
 

@@ -23,7 +23,6 @@ import {
   RCODE_NOT_IMPLEMENTED,
   RCODE_SERVER_FAILURE,
   responseCode,
-  truncated,
 } from "./message.ts";
 import { QuestionBudget } from "./query_budget.ts";
 import { type Exchange, Upstream, type UpstreamOptions } from "./upstream.ts";
@@ -123,23 +122,24 @@ export class Forwarder {
     const parsed = parse(query);
     if (parsed === null) return failure(query, RCODE_FORMAT_ERROR);
     if (!isQuery(flags)) return failure(query, RCODE_NOT_IMPLEMENTED);
-    const answer = await this.#resolve(query, parsed, client);
-    if (transport === "udp" && answer.length > parsed.udpSize) {
-      return truncated(answer, parsed.questionEnd);
-    }
-    return answer;
+    return await this.#resolve(query, parsed, { transport, client });
   }
 
-  async #resolve(query: Uint8Array, parsed: Parsed, client: Client): Promise<Uint8Array> {
+  async #resolve(
+    query: Uint8Array,
+    parsed: Parsed,
+    { transport, client }: { transport: Transport; client: Client },
+  ): Promise<Uint8Array> {
+    const limit = transport === "udp" ? parsed.udpSize : Infinity;
     const key = cacheKey(parsed);
     const kept = this.#cache.find(key, this.#options.now());
     if (kept !== null) {
       this.counts.hits++;
-      return answerFor(query, kept.answer, kept);
+      return answerFor(query, kept.answer, { ...kept, limit });
     }
     const found = await this.#join(key, query, { parsed, client });
     if (found === null) return failure(query, RCODE_SERVER_FAILURE);
-    return answerFor(query, found.answer, { parsed: found.parsed, age: 0 });
+    return answerFor(query, found.answer, { parsed: found.parsed, age: 0, limit });
   }
 
   /** Waits for the answer to a question, which is asked unless it is under way. */

@@ -133,25 +133,32 @@ export function cacheKey(query: Parsed): string {
   return `${query.question}/${query.flags & RELEVANT_FLAGS}/${extension}`;
 }
 
-/** A kept answer as the answer to `query`: its id and its spelling of the name, times to live `age` seconds shorter. */
+/**
+ * A kept answer as the answer to `query`: its id and its spelling of the name, times to live `age` seconds shorter.
+ *
+ * @param limit bytes; of a longer one, only header and question, marked so that the asker comes again by TCP
+ */
 export function answerFor(
   query: Uint8Array,
   answer: Uint8Array,
-  { parsed, age }: { parsed: Parsed; age: number },
+  { parsed, age, limit = Infinity }: { parsed: Parsed; age: number; limit?: number },
 ): Uint8Array<ArrayBuffer> {
-  const copy = Uint8Array.from(answer);
-  copy.set(query.subarray(HEADER_SIZE, parsed.questionEnd), HEADER_SIZE);
+  const { questionEnd, timeToLiveOffsets } = parsed;
+  const isWhole = answer.length <= limit;
+  // A long one is not copied for every question by UDP that it is too long for.
+  const copy = isWhole ? answer.slice() : truncated(answer, questionEnd);
+  copy.set(query.subarray(HEADER_SIZE, questionEnd), HEADER_SIZE);
   copy.set(query.subarray(0, 2), 0);
   const view = new DataView(copy.buffer);
-  for (const offset of parsed.timeToLiveOffsets) {
+  for (const offset of isWhole ? timeToLiveOffsets : []) {
     view.setUint32(offset, Math.max(0, view.getUint32(offset) - age));
   }
-  return copy;
+  return copy as Uint8Array<ArrayBuffer>;
 }
 
-/** The header and question of an answer too long for UDP, marked so that the asker comes again by TCP. */
+/** The header and question of an answer, marked as cut short. */
 export function truncated(answer: Uint8Array, questionEnd: number): Uint8Array<ArrayBuffer> {
-  const copy = answer.slice(0, questionEnd);
+  const copy = answer.slice(0, questionEnd) as Uint8Array<ArrayBuffer>;
   const view = new DataView(copy.buffer);
   view.setUint16(2, view.getUint16(2) | FLAG_TRUNCATED);
   view.setUint16(6, 0);

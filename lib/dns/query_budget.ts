@@ -16,6 +16,8 @@ const ALL_QUESTIONS = { rate: 1_000, burst: 2_000 };
  * anyone who has a domain can have as many of them as he may ask for.
  */
 const TCP_COST = 32;
+/** Bytes of an answer that count as a query besides. */
+const ANSWER_COST_SIZE = 4_096;
 /** Clients that are remembered; one that is forgotten starts with a full budget. */
 const MAX_CLIENTS = 16_384;
 
@@ -48,6 +50,11 @@ class Bucket {
 
   take(count = 1): void {
     this.#left = Math.max(0, this.#left - count);
+  }
+
+  /** Takes what may not be there yet. */
+  owe(count: number): void {
+    this.#left = Math.max(-this.#rate.burst, this.#left - count);
   }
 }
 
@@ -92,6 +99,12 @@ export class QueryBudget {
     }
     bucket.take();
     return true;
+  }
+
+  /** Counts an answer: a query of a few bytes may have 64 KiB for it, again and again. */
+  charge(client: Client, size: number, now: number): void {
+    const count = Math.floor(size / ANSWER_COST_SIZE);
+    if (count > 0) this.#clients.of(client, now).owe(count);
   }
 }
 

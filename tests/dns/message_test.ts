@@ -190,6 +190,19 @@ Deno.test("answerFor() has the asker's id and spelling, and times to live that h
   assertEquals(u32(kept, offset!), 300);
 });
 
+Deno.test("answerFor() cuts what is longer than the asker takes, and copies none of it", () => {
+  const asked = buildQuery({ id: 9, name: "WWW.example" });
+  const answer = buildAnswer(query, { answers: [{ timeToLive: 60, data: DATA }] });
+  const parsed = parse(answer)!;
+  const limited = (limit: number) => answerFor(asked, answer, { parsed, age: 20, limit });
+  assertEquals(limited(answer.length - 1), buildAnswer(asked, { flags: ANSWER_FLAGS | TRUNCATED }));
+  assertEquals(limited(answer.length - 1).buffer.byteLength, parsed.questionEnd);
+  assertEquals(
+    limited(answer.length),
+    buildAnswer(asked, { answers: [{ timeToLive: 40, data: DATA }] }),
+  );
+});
+
 Deno.test("truncated() keeps the question and nothing else", () => {
   const answer = buildAnswer(query, { answers: [{ data: DATA }], additional: [COOKIE] });
   const cut = truncated(answer, parse(answer)!.questionEnd);

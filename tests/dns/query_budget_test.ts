@@ -25,6 +25,22 @@ Deno.test("a budget fills again, also when the clock was asked out of order", ()
   ]);
 });
 
+Deno.test("long answers count as many queries, of their client alone, and none for ever", () => {
+  const budget = new QueryBudget();
+  let taken = 0;
+  for (let i = 0; i < 100_000; i++) {
+    if (!budget.take("hostile", i / 100)) continue;
+    taken++;
+    budget.charge("hostile", 65_000, i / 100);
+  }
+  // 4,000 at once and 2,000 in the second that it takes, by 1 and 15 each.
+  assert(Math.abs(taken - 6_000 / 16) <= 2, `${taken}`);
+  assert(budget.take("honest", 1_000));
+  budget.charge("honest", 4_000, 1_000);
+  for (let i = 0; i < 3_999; i++) assert(budget.take("honest", 1_000));
+  assert(budget.take("hostile", 1_020));
+});
+
 Deno.test("a client alone has what others do not use, and each has its own whatever others do", () => {
   const budget = new QuestionBudget();
   const taken = (client: string, count: number, now: number) =>
