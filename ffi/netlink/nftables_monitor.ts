@@ -7,6 +7,8 @@ import { NETLINK_NETFILTER, NetlinkSocket } from "./socket.ts";
 const NFNLGRP_NFTABLES = 7;
 /** Bytes that the kernel may hold for us: what is lost counts as a change, too. */
 const RECEIVE_QUEUE_SIZE = 256 * 1024;
+/** That one call reads; the next one goes on. */
+const MAX_MESSAGES = 1_000;
 
 export class NftablesMonitor implements Disposable {
   readonly #socket: NetlinkSocket;
@@ -37,9 +39,11 @@ export class NftablesMonitor implements Disposable {
 
   /** Whether anything has changed since the last call; never waits. */
   hasChanged(): boolean {
-    for (let isChanged = false;;) {
+    let isChanged = false;
+    // Somebody who changes the firewall in a tight loop must not keep us here.
+    for (let count = 0; count < MAX_MESSAGES; count++) {
       try {
-        if (this.#socket.receive() === null) return isChanged;
+        if (this.#socket.receive() === null) break;
       } catch (error) {
         // Dropped notifications: what they said is not known, only that there was something.
         const isLoss = error instanceof SystemCallError &&
@@ -48,6 +52,7 @@ export class NftablesMonitor implements Disposable {
       }
       isChanged = true;
     }
+    return isChanged;
   }
 
   [Symbol.dispose](): void {

@@ -9,6 +9,7 @@ import { Carrier } from "../tunnel/endpoint.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { CARRIER_NAMES, type ClientCarriers } from "./client_carriers.ts";
 import type { DataPlaneHandle } from "./data_plane_handle.ts";
+import { Swarm } from "./swarm.ts";
 import type { Report } from "./data_plane_protocol.ts";
 import { background, guarded } from "./guard.ts";
 import type { Logger } from "./logging.ts";
@@ -45,7 +46,13 @@ export class Connection {
   #connected = Promise.withResolvers<void>();
   #lost = Promise.withResolvers<void>();
   #dataPlane: DataPlaneHandle | null = null;
-  #settling: ReturnType<typeof setTimeout> | undefined;
+  readonly #changes = new Swarm({
+    category: "client",
+    entry: "looking for the way to the server",
+    call: () => this.#followWay(),
+    settleTime: SETTLE_TIME,
+    pause: SETTLE_TIME,
+  });
   #udpTrial: ReturnType<typeof setTimeout> | undefined;
   #udpTrialPause = UDP_TRIAL_PAUSE;
   /** Whether the last change of carriers was back to UDP. */
@@ -76,18 +83,7 @@ export class Connection {
 
   /** The host's network has changed: shakes hands at once if that concerns the way to the server. */
   onNetworkChange(): void {
-    clearTimeout(this.#settling);
-    const look = guarded("client", "looking for the way to the server", () => {
-      const way = this.#options.traceOf(this.#address);
-      // Between two ways there may be none: the next notification brings the new one.
-      if (way === "" || way === this.#way) return;
-      this.#way = way;
-      this.#options.logger.info("the way to the server has changed: shaking hands");
-      this.#dataPlane?.renew();
-      // What broke UDP may have been the other network.
-      if (this.#options.carriers.wantsUdp) this.#dataPlane?.tryUdp();
-    });
-    this.#settling = setTimeout(look, SETTLE_TIME);
+    this.#changes.notice();
   }
 
   /** The machine has slept: what the other end, and the NATs between, know of us may be gone. */
@@ -98,7 +94,7 @@ export class Connection {
 
   /** Stops following the host. */
   close(): void {
-    clearTimeout(this.#settling);
+    this.#changes[Symbol.dispose]();
     clearTimeout(this.#udpTrial);
     this.#dataPlane = null;
   }
@@ -134,6 +130,17 @@ export class Connection {
 
   get #place(): { address: number; port: number } {
     return { address: this.#address, port: this.#options.config.server.endpoint.port };
+  }
+
+  #followWay(): void {
+    const way = this.#options.traceOf(this.#address);
+    // Between two ways there may be none: the next notification brings the new one.
+    if (way === "" || way === this.#way) return;
+    this.#way = way;
+    this.#options.logger.info("the way to the server has changed: shaking hands");
+    this.#dataPlane?.renew();
+    // What broke UDP may have been the other network.
+    if (this.#options.carriers.wantsUdp) this.#dataPlane?.tryUdp();
   }
 
   /** Asks from time to time whether UDP gets through, while something else is in use for want of it. */

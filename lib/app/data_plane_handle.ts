@@ -17,6 +17,7 @@ import type {
 import { type PeerChange, peerChangeTexts } from "./peer_change.ts";
 import { guarded } from "./guard.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
+import { Swarm } from "./swarm.ts";
 import { deathOf, endOf, WorkerWatch } from "./worker_watch.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
@@ -39,6 +40,8 @@ const CHANGES_SIZE = 4096;
 const MAX_UNSENT = 1_000;
 /** ms until what waits is offered again. */
 const RETRY_PAUSE = 5;
+/** ms between two looks at the host's network, which follow from its changes. */
+const NETWORK_PAUSE = 100;
 
 export interface DataPlaneListener {
   onPeer(report: ReportOf<"peer">): void;
@@ -71,6 +74,14 @@ export class DataPlaneHandle {
   #failure: DataPlaneError | null = null;
   readonly #failed = Promise.withResolvers<never>();
   readonly #watch: WorkerWatch;
+  /** Other programs on the host change routes as often as they like. */
+  readonly #networkChanges = new Swarm({
+    category: "dataplane",
+    entry: "following the host's network",
+    call: () => this.#listener.onNetworkChange(),
+    settleTime: 0,
+    pause: NETWORK_PAUSE,
+  });
   #lastStatistics: Promise<unknown> = Promise.resolve();
   #nextStatistics: Promise<Statistics> | null = null;
   /** Commands that the channel had no room for yet, in order. */
@@ -252,6 +263,7 @@ export class DataPlaneHandle {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#watch[Symbol.dispose]();
+    this.#networkChanges[Symbol.dispose]();
     this.#captures.fail(new Error("Cannot go on with the capture: the tunnel ends"));
     if (this.#failure === null) {
       const stopped = this.#wait("stopped");
@@ -309,7 +321,7 @@ export class DataPlaneHandle {
         this.#listener.onPathMtu(report);
         break;
       case "network-changed":
-        this.#listener.onNetworkChange();
+        if (!this.#stopped) this.#networkChanges.notice();
         break;
       case "alive":
         this.#watch.answered();
@@ -323,6 +335,7 @@ export class DataPlaneHandle {
         const failure = new DataPlaneError(this.#isReady ? deathOf("data-plane", report) : report);
         this.#failure = failure;
         this.#watch[Symbol.dispose]();
+        this.#networkChanges[Symbol.dispose]();
         this.#failed.reject(failure);
         this.#captures.fail(failure);
         for (const waiter of this.#waiters.splice(0)) waiter.reject(failure);

@@ -8,14 +8,16 @@
  */
 import type { Fixture } from "./fixture.ts";
 import { guarded } from "./guard.ts";
+import { Swarm } from "./swarm.ts";
 
 /** ms between two looks for notifications about the firewall, and at what has waited out its pause. */
 const TICK = 250;
 /** Ticks between two looks at what no notification tells of, and at everything. */
 const POLL_TICKS = 2;
 const FULL_TICKS = 40;
-/** ms between a notification and the look at the host: they come in swarms. */
+/** ms between a notification and the look at the host, as they come in swarms; and between two such looks. */
 const SETTLE_TIME = 20;
+const LOOK_PAUSE = 200;
 /** ms within which a loss is one of what was only just put back. */
 const AT_ONCE = 1_000;
 /** ms that the first pause takes, and the longest. */
@@ -58,7 +60,13 @@ export class Upkeep implements Disposable {
   readonly #leftAlone: ReadonlySet<Fixture>;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #failed = Promise.withResolvers<never>();
-  #settling: ReturnType<typeof setTimeout> | undefined;
+  readonly #changes = new Swarm({
+    category: "upkeep",
+    entry: "looking after the host's network",
+    call: () => this.check(() => true),
+    settleTime: SETTLE_TIME,
+    pause: LOOK_PAUSE,
+  });
   #ticks = 0;
 
   /** Begins, with everything as it is now. */
@@ -86,13 +94,7 @@ export class Upkeep implements Disposable {
 
   /** Takes note that links, addresses, routes or rules have changed. */
   notice(): void {
-    this.#settling ??= setTimeout(
-      guarded("upkeep", "looking after the host's network", () => {
-        this.#settling = undefined;
-        this.check(() => true);
-      }),
-      SETTLE_TIME,
-    );
+    this.#changes.notice();
   }
 
   /** Looks at what may have changed since the last time; called by a timer. */
@@ -132,7 +134,7 @@ export class Upkeep implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    clearTimeout(this.#settling);
+    this.#changes[Symbol.dispose]();
     this.#options.firewall?.[Symbol.dispose]();
   }
 
