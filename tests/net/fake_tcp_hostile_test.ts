@@ -35,6 +35,13 @@ const ACK = 16;
 const SYNS = 10_000;
 const BATCH = 100;
 
+/** The port of the client's connection, as the server has logged it. */
+function clientPort({ stderr }: { readonly stderr: string }): number {
+  const port = new RegExp(`handshake completed \\(${CLIENT_ADDRESS}:(\\d+)\\)`).exec(stderr);
+  assert(port !== null, stderr);
+  return Number(port[1]);
+}
+
 netTest(
   "10,000 SYNs from forged addresses: memory is bounded, the client notices nothing",
   async (topology) => {
@@ -97,12 +104,9 @@ netTest(
     const path = await RoutedPath.lay(topology);
     const server = await path.startServer();
     await path.startClient();
-    const port = new RegExp(`handshake completed \\(${CLIENT_ADDRESS}:(\\d+)\\)`).exec(
-      server.stderr,
-    );
-    assert(port !== null, server.stderr);
+    const port = clientPort(server);
     const ends = { source: CLIENT_ADDRESS, destination: SERVER_OUTSIDE };
-    const ports = { sourcePort: Number(port[1]), destinationPort: SERVER_PORT };
+    const ports = { sourcePort: port, destinationPort: SERVER_PORT };
     const random = new Random(7);
     using toServer = new Injector(path.router, { device: UPLINK, batch: BATCH });
     using toClient = new Injector(path.router, { device: CABLE, batch: BATCH });
@@ -141,15 +145,12 @@ netTest(
     const path = await RoutedPath.lay(topology);
     const server = await path.startServer();
     await path.startClient();
-    const port = new RegExp(`handshake completed \\(${CLIENT_ADDRESS}:(\\d+)\\)`).exec(
-      server.stderr,
-    );
-    assert(port !== null, server.stderr);
+    const port = clientPort(server);
     const random = new Random(8);
     const up = { source: CLIENT_ADDRESS, destination: SERVER_OUTSIDE };
-    const upPorts = { sourcePort: Number(port[1]), destinationPort: SERVER_PORT };
+    const upPorts = { sourcePort: port, destinationPort: SERVER_PORT };
     const down = { source: SERVER_OUTSIDE, destination: CLIENT_ADDRESS };
-    const downPorts = { sourcePort: SERVER_PORT, destinationPort: Number(port[1]) };
+    const downPorts = { sourcePort: SERVER_PORT, destinationPort: port };
     using toServer = new Injector(path.router, { device: UPLINK, batch: BATCH });
     using toClient = new Injector(path.router, { device: CABLE, batch: BATCH });
     const pings = ping(path.client, SERVER_INSIDE, { count: 100, interval: 0.05 });

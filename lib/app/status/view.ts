@@ -36,8 +36,9 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
     return [
       `${name}  ${place}${
         paint(RED, "blocked")
-      } by the kill switch of a client that has ended (process ${pid})`,
-      "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with `vpn cleanup`",
+      } by the kill switch of process ${pid}, which has ended`,
+      "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with " +
+      `\`${netns === null ? "" : `ip netns exec ${netns} `}vpn cleanup\``,
     ];
   }
   const up = age(seconds(since, time));

@@ -14,10 +14,14 @@ const LAPTOP = peerOf({
 });
 
 Deno.test("statusLines() says that a host is blocked, by whom, and what opens it", () => {
-  assertEquals(statusLines(statusOf({ role: "client", state: "blocked" }), PLAIN), [
-    "vpn0  blocked by the kill switch of a client that has ended (process 4711)",
+  const blocked = statusOf({ role: "client", state: "blocked" });
+  assertEquals(statusLines(blocked, PLAIN), [
+    "vpn0  blocked by the kill switch of process 4711, which has ended",
     "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with `vpn cleanup`",
   ]);
+  const [head, remedy] = statusLines({ ...blocked, netns: "blue" }, PLAIN);
+  assertStringIncludes(head!, "in blue, blocked");
+  assertStringIncludes(remedy!, "`ip netns exec blue vpn cleanup`");
 });
 
 Deno.test("statusLines() says what a tunnel is degraded by", () => {
