@@ -1,5 +1,6 @@
 /** Owns the `[Interface]` section: its defaults, and the rules between its keys. */
 import { publicKey } from "../noise/x25519.ts";
+import { formatIpv4 } from "../wire/ipv4_text.ts";
 import {
   egressNetworks,
   type ForwardItem,
@@ -95,8 +96,12 @@ function refuseRepeatedForwards(forwards: readonly ForwardItem[]): void {
   const lines = new Map<string, number>();
   for (const { forward, entry } of forwards) {
     const port = `${forward.protocol} port ${forward.externalPort}`;
-    const line = lines.get(port);
-    if (line !== undefined) throw badValue(entry, `line ${line} forwards ${port} already`);
-    lines.set(port, entry.line);
+    // What its target sends itself leaves by one port.
+    const target = `${forward.protocol} to ${formatIpv4(forward.address)}:${forward.port}`;
+    for (const each of [port, target]) {
+      const line = lines.get(each);
+      if (line !== undefined) throw badValue(entry, `line ${line} forwards ${each} already`);
+      lines.set(each, entry.line);
+    }
   }
 }

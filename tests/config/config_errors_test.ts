@@ -238,6 +238,8 @@ Deno.test("parseConfig() names both lines when something is given or claimed twi
       's.conf:4: Address: cannot use "10.0.0.1/24": line 3 gives it already',
     [`${HEAD}Forward = tcp:80 -> 10.0.0.2:80\nForward = tcp:80 -> 10.0.0.3:80`]:
       's.conf:4: Forward: cannot use "tcp:80 -> 10.0.0.3:80": line 3 forwards tcp port 80 already',
+    [`${HEAD}Forward = tcp:80 -> 10.0.0.2:80\nForward = tcp:81 -> 10.0.0.2:80`]:
+      's.conf:4: Forward: cannot use "tcp:81 -> 10.0.0.2:80": line 3 forwards tcp to 10.0.0.2:80 already',
     [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\n[Peer]\nPublicKey = ${PEER.publicKey}`]:
       "s.conf:6: PublicKey: the peer with the key on line 4 is the same one",
     [`${HEAD}[Peer]\nPublicKey = ${OWN.publicKey}`]:
