@@ -209,7 +209,7 @@ hostTest("while the way out is full, nothing is read, and nothing that waits is 
   assertEquals([world.near.link.blockedFd, world.near.dropped], [-1, {}]);
 });
 
-Deno.test("a flow whose connection a forger has broken has another one within seconds", () => {
+hostTest("a flow whose connection a forger has broken has another one within seconds", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
