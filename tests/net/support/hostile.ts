@@ -55,9 +55,10 @@ export class HandshakeFlood implements AsyncDisposable {
     this.#sending = this.#flood(options, this.#makeMessages(options.publicKey));
   }
 
-  /** Waits until the server asks for cookies, which shows that it is under load. */
+  /** Waits until the server asks for cookies, now and not some time before, which shows that it is under load. */
   async waitForCookie(): Promise<void> {
-    await eventually(() => this.cookieReplies > 0 || null, { what: "a server under load" });
+    const before = this.cookieReplies;
+    await eventually(() => this.cookieReplies > before || null, { what: "a server under load" });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
