@@ -460,6 +460,7 @@ export class Device {
     }
     if (!peer.proof.spend(TRANSPORT_OVERHEAD)) return;
     keypair.alignCounter(isAnswer);
+    if (!isAnswer) peer.watch?.keepaliveSent();
     if (this.#transport.seal(keypair, 0, 0, peer.endpoint)) this.#sealed(peer, keypair, now);
   }
 

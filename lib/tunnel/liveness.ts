@@ -8,7 +8,8 @@
  *
  * An answer is not answered, or two servers that face each other would echo for ever. It is known by its counter: ours
  * give answers an odd one and all other keepalives an even one (`Keypair.alignCounter()`), for which a number is left out
- * where need be. Any other WireGuard sees nothing of that, and its own keepalives, which may have either, need no answer.
+ * where need be. Any other WireGuard sees nothing of that, and neither does an older build of ours, whose beats may have
+ * either: so an odd one is an answer only to a keepalive of ours that has had none.
  *
  * Any other WireGuard does neither. Towards a server of that kind silence counts only while something that we sent has
  * had no answer: then a handshake asks. A client of that kind, a phone asleep, is never found missing.
@@ -72,6 +73,8 @@ export interface WatchOptions {
 export interface Watch {
   /** Whether the peer was found missing and has not been heard since. */
   readonly isDown: boolean;
+  /** A keepalive was sent that is no answer. */
+  keepaliveSent(): void;
   /** Takes note of an empty keepalive, which may be an answer itself; true where it is to be answered with one. */
   keepaliveReceived(traffic: Traffic, isAnswer: boolean, now: number): boolean;
   /** The peer was heard after it was down, or has shaken hands: what was known of its habits may be wrong. */
@@ -110,6 +113,10 @@ class ServerWatch implements Watch {
 
   get isKnown(): boolean {
     return this.#answers >= ENOUGH_ANSWERS;
+  }
+
+  keepaliveSent(): void {
+    // Its beats are its own to count.
   }
 
   keepaliveReceived(_traffic: Traffic, isAnswer: boolean, now: number): boolean {
@@ -188,6 +195,8 @@ class ClientWatch implements Watch {
   #keepaliveAt = -NEVER;
   #beats = false;
   #isReleased = false;
+  /** Keepalives sent, without answers, less the answers that came; some may be lost, or never be given. */
+  #unanswered = 0;
 
   constructor(peerTimeout: number, releaseAfter: number) {
     this.#peerTimeout = peerTimeout;
@@ -198,8 +207,16 @@ class ClientWatch implements Watch {
     return this.#beats;
   }
 
+  keepaliveSent(): void {
+    this.#unanswered++;
+  }
+
   keepaliveReceived({ lastSentAt }: Traffic, isAnswer: boolean, now: number): boolean {
-    if (isAnswer) return false;
+    // Each of ours has one answer at most, and each answer is used up here: so two servers' answers end, whatever is lost.
+    if (isAnswer && this.#unanswered > 0) {
+      this.#unanswered--;
+      return false;
+    }
     const interval = now - this.#keepaliveAt;
     if (interval >= MIN_BEAT_INTERVAL) {
       this.#keepaliveAt = now;

@@ -250,6 +250,8 @@ Deno.test("server's client that comes back must beat again before it is missed a
 Deno.test("an answer is never answered, and no beat; a keepalive that is none is no answer to a beat", () => {
   const server = new Watched("server");
   server.shakeHands();
+  // However late they are, and in whichever order.
+  for (let sent = 0; sent < 10; sent++) server.watch.keepaliveSent();
   for (let time = 2_000; time <= 20_000; time += 2_000) {
     server.runUntil(time);
     assertEquals(server.receiveKeepalive(true), false);
@@ -259,4 +261,16 @@ Deno.test("an answer is never answered, and no beat; a keepalive that is none is
   client.shakeHands();
   client.runUntil(9_000, () => client.receiveKeepalive(false));
   assertEquals(client.watch.isKnown, false);
+});
+
+Deno.test("what looks like an answer and follows no keepalive is an older client's beat, and is answered", () => {
+  const server = new Watched("server");
+  server.shakeHands();
+  server.watch.keepaliveSent();
+  assertEquals(server.receiveKeepalive(true), false);
+  for (let time = 2_000; time <= 20_000; time += 2_000) {
+    server.runUntil(time);
+    assertEquals(server.receiveKeepalive(true), true);
+  }
+  assertEquals(server.watch.isKnown, true);
 });
