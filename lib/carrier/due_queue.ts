@@ -7,14 +7,14 @@
 import type { Session } from "./session.ts";
 
 export class DueQueue {
+  /** When the first connection is due; `Infinity` for never. A field, as a number that a call returns may be allocated. */
+  at = Infinity;
   readonly #heap: Session[] = [];
 
-  /** When the first connection is due; `Infinity` for never. */
-  get at(): number {
-    return this.#heap.length === 0 ? Infinity : this.#heap[0].dueAt;
-  }
-
-  /** Sees to it that a connection is looked at by then. */
+  /**
+   * Sees to it that a connection is looked at by then. Callers for each packet compare with `dueAt` themselves: the time is a
+   * number that is allocated where the call is not inlined.
+   */
   arm(session: Session, at: number): void {
     if (at >= session.dueAt) return;
     session.dueAt = at;
@@ -23,6 +23,7 @@ export class DueQueue {
       this.#heap.push(session);
     }
     this.#rise(session);
+    if (at < this.at) this.at = at;
   }
 
   /** Takes out the first connection that is due; null where none is. */
@@ -40,10 +41,12 @@ export class DueQueue {
     session.dueIndex = -1;
     session.dueAt = Infinity;
     const last = this.#heap.pop()!;
-    if (last === session) return;
-    this.#put(last, index);
-    this.#rise(last);
-    this.#sink(last);
+    if (last !== session) {
+      this.#put(last, index);
+      this.#rise(last);
+      this.#sink(last);
+    }
+    this.at = this.#heap.length === 0 ? Infinity : this.#heap[0].dueAt;
   }
 
   #rise(session: Session): void {

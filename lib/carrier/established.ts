@@ -7,6 +7,7 @@ import {
   CHALLENGE_INTERVAL,
   HINT_TIME,
   KEEPALIVE_TIME,
+  MAX_UNPROVEN_JUMP,
   REPLACE_AFTER_SILENCE,
   SILENCE_ANSWER_TIME,
   SILENT_TIMEOUT,
@@ -99,8 +100,11 @@ export class Established {
     if (isPlausible) session.heard(now);
     if (session.isBehind(seq, payloadLength)) this.#suspect(session, now);
     else if (isPlausible) session.agrees();
-    session.acknowledged(ack, tcp.window(view, segment), now);
-    this.#due.arm(session, session.stallAt);
+    // A window that a forger has shut would hold up all that is to be sent.
+    const near = (seq - session.rcvMax) | 0;
+    const isNear = near <= MAX_UNPROVEN_JUMP && near >= -WINDOW;
+    session.acknowledged(ack, isNear ? tcp.window(view, segment) : -1, now);
+    if (session.stallAt < session.dueAt) this.#due.arm(session, session.stallAt);
     if (session.waiting.length > 0 && session.peerWindow > 0) this.sendWaiting(session, now);
     if ((flags & tcp.FLAG_FIN) !== 0) this.#receiveEnd(session, seq, now);
     if (payloadLength > 0) this.#take(session, seq, payloadLength, isPlausible, now);
@@ -144,7 +148,7 @@ export class Established {
   /** Acknowledges what has come, now or later. */
   #acknowledge(session: Session, now: number): void {
     if (session.owesAcknowledgment) this.#writer.acknowledge(session, now);
-    else this.#due.arm(session, session.ackAt);
+    else if (session.ackAt < session.dueAt) this.#due.arm(session, session.ackAt);
   }
 
   /** Takes a SYN, or SYN/ACK, of an open connection. */

@@ -156,7 +156,7 @@ export class FakeTcp {
     }
     if (!session.allows(length)) return DropReason.carrierWindowFull;
     if (!this.#writer.datagram(session, offset, length, now)) return DropReason.sendQueueFull;
-    this.#due.arm(session, session.stallAt);
+    if (session.stallAt < session.dueAt) this.#due.arm(session, session.stallAt);
     return DropReason.none;
   }
 

@@ -190,11 +190,11 @@ export class Session implements FourTuple {
     return ((ack - this.sndMax) | 0) <= 0 && ((ack - this.sndUna) | 0) >= -this.#window;
   }
 
-  /** Takes an acknowledgment that can be right, with the window field it came with. */
+  /** Takes an acknowledgment that can be right, with the window field it came with; -1 where that is not to be believed. */
   acknowledged(ack: number, windowField: number, now: number): void {
     const progress = (ack - this.sndUna) | 0;
     if (progress < 0) return;
-    this.peerWindow = windowField << this.peerShift;
+    if (windowField >= 0) this.peerWindow = windowField << this.peerShift;
     if (progress === 0) return;
     this.sndUna = ack;
     if (((ack - this.sndNxt) | 0) > 0) this.sndNxt = ack;

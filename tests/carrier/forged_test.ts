@@ -113,6 +113,21 @@ Deno.test("an unproven segment with the right numbers does not move the other en
   assertEquals(tracking.invalid, []);
 });
 
+Deno.test("a window of 0 swept over the sequence space shuts no window of a busy connection", () => {
+  const { strike, client, server, world } = agreed();
+  for (let i = 0; i < 100; i++) client.send(1000);
+  const { sndMax, peerWindow } = client.session;
+  for (let i = 0; i < SWEEP / 8; i++) {
+    // Even with what was sent last guessed right.
+    const seq = server.session.sndNxt + 2_000_000 + Math.imul(i, 1_000_000);
+    strike("down", { flags: ACK, seq, ack: sndMax, window: 0 });
+    assertEquals(client.session.peerWindow, peerWindow);
+    if (i % 100 === 0) assert(client.send(1000));
+  }
+  world.run(1_000);
+  assertEquals(client.dropped["carrier_window_full"], undefined);
+});
+
 Deno.test("a SYN that names an idle connection draws a question, not a SYN/ACK that a firewall would follow", () => {
   for (const options of [{}, RELAY]) {
     const answers: number[] = [];
