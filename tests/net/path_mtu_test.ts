@@ -209,6 +209,7 @@ netTest("a path that has grown is used in full once the kernel has forgotten", a
   await path.startGateway();
   const client = await path.startClient();
   await client.waitFor(NARROWED);
+  await delay(SEARCH_TIME);
   await path.setMtu(1500);
   // The next session, after 120 seconds in use, looks at the path again.
   const ping = path.client.spawn(["ping", "-n", "-i", "1", SERVER_INSIDE]);
