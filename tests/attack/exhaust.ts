@@ -15,6 +15,7 @@ import { temporaryFile } from "../net/support/config.ts";
 import { vpnCommand } from "../net/support/vpn.ts";
 import { delay } from "../net/support/wire.ts";
 import { buildIcmp, buildTcp, buildUdp } from "../support/packet_builder.ts";
+import { closeQuietly } from "../support/close.ts";
 import { Random } from "../support/random.ts";
 import { type Attack, fetches, isRunning, type Scene, setScene, SITE_ADDRESS } from "./attack.ts";
 
@@ -234,31 +235,26 @@ export const EXHAUST_ATTACKS: readonly Attack[] = [
     name: "closed-log",
     title: "the reader of the log goes away",
     attacker: "host",
-    programs: ["sh", "head"],
+    programs: ["sh", "head", "mkfifo"],
     async run(topology) {
       await using resources = new AsyncDisposableStack();
       const scene = await setScene(topology, resources);
       await scene.server.stop();
       using file = temporaryFile(scene.network.config());
       const command = vpnCommand("server", "--config", file.path, "--log-level", "debug");
-      const shell = scene.network.gateway.spawn(
-        ["sh", "-c", 'echo "pid $$"; exec "$@" 2>&1 >/dev/null | head -n 1', "sh", ...command],
-      );
+      // The shell becomes the gateway, so that it ends with the scene.
+      const log = `${Deno.makeTempDirSync({ prefix: "vpn-attack-" })}/log`;
+      resources.defer(() => Deno.removeSync(log.replace(/\/log$/, ""), { recursive: true }));
+      scene.network.gateway.spawn([
+        ...["sh", "-c", 'mkfifo "$0"; head -n 1 <"$0" >/dev/null & exec "$@" 2>"$0"', log],
+        ...command,
+      ]);
       await delay(6_000);
       const junk = scene.network.clients[1]!.namespace;
       sendJunk(junk, "198.51.100.129", SERVER_PORT);
       await delay(6_000);
       const session = await scene.rogue.handshake().then(() => true, () => false);
-      void shell;
       return { held: session, figure: session ? "the gateway serves on" : "THE GATEWAY IS GONE" };
     },
   },
 ];
-
-function closeQuietly(connection: Deno.Conn): void {
-  try {
-    connection.close();
-  } catch {
-    // The other end has closed it, and the runtime with it.
-  }
-}
