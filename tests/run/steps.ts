@@ -183,8 +183,8 @@ async function runUnitTests(say: (line: string) => void): Promise<StepResult> {
 }
 
 /**
- * Runs tests one file after the other: some measure the memory of the whole process, or time what they see. The types are
- * checked by a step of their own.
+ * Runs tests, those with permissions one file after the other: some measure the memory of the whole process, or time what
+ * they see. The types are checked by a step of their own.
  */
 async function runTests(
   say: (line: string) => void,
@@ -192,7 +192,8 @@ async function runTests(
 ): Promise<StepResult & { readonly filesLeftOut: readonly string[] }> {
   const output = new TestOutput();
   using log = openLog(label);
-  const permissions = isBare ? [] : ["--allow-all"];
+  // What only computes disturbs nobody: as many files at once as there are processors.
+  const permissions = isBare ? ["--parallel"] : ["--allow-all"];
   const test = [Deno.execPath(), "test", "--quiet", "--no-check", ...permissions, ...args];
   const [program, ...rest] = isApart ? apart(test) : test;
   const { code, timedOut } = await runStreamed({

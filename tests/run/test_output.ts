@@ -24,7 +24,9 @@ export const NO_TESTS: Counts = { passed: 0, failed: 0, skipped: 0 };
 const LAST_LINE = /^(?:ok|FAILED) \| \d+ passed.* \(\d.*\)$/;
 const PASSED = /\.\.\. ok \([^)]*\)$/;
 const FILE_BEGUN = /^running \d+ tests? from (?:\.\/)?(.*)$/;
-const IGNORED = /^(?:\S+ => )?(.*) \.\.\. ignored \([^)]*\)$/;
+/** What each line of a test begins with where several files run at once. */
+const AMONG_OTHERS = /^(?:\.\/)?(\S+\.ts) => /;
+const IGNORED = /^(.*) \.\.\. ignored \([^)]*\)$/;
 /** What closes the list of errors: after it, a line for each test that failed. */
 const FAILURES = " FAILURES ";
 /** As in `name => ./tests/a_test.ts:1:6`; where a module throws, the file alone. */
@@ -50,6 +52,8 @@ export class TestOutput {
   take(line: string): string[] {
     const begun = this.#begun;
     this.#begun = null;
+    const among = AMONG_OTHERS.exec(line);
+    const file = among?.[1] ?? this.#file;
     this.#note(line);
     if (LAST_LINE.test(line)) {
       this.#counts = {
@@ -61,11 +65,12 @@ export class TestOutput {
     }
     const ignored = IGNORED.exec(line);
     if (ignored !== null) {
-      const reason = REASON.exec(ignored[1])?.[1] ?? `as marked: ${ignored[1]}`;
+      const name = ignored[1].slice(among?.[0].length ?? 0);
+      const reason = REASON.exec(name)?.[1] ?? `as marked: ${name}`;
       this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
       const files = this.#filesByReason.get(reason) ?? new Set();
       this.#filesByReason.set(reason, files);
-      if (this.#file !== null) files.add(this.#file);
+      if (file !== null) files.add(file);
       return [];
     }
     if (line === "" || PASSED.test(line) || FILE_BEGUN.test(line)) return [];
@@ -85,9 +90,11 @@ export class TestOutput {
       if (failure === null) return;
       const name = failure[1] ?? null;
       this.#failures.push({ name, file: this.#files.get(name ?? "") ?? failure[2] });
-    } else if (this.#file !== null) {
-      const test = BEGUN.exec(line);
-      if (test !== null) this.#files.set(test[1], this.#file);
+    } else {
+      const among = AMONG_OTHERS.exec(line);
+      const test = BEGUN.exec(line.slice(among?.[0].length ?? 0));
+      const of = among?.[1] ?? this.#file;
+      if (test !== null && of !== null) this.#files.set(test[1], of);
     }
   }
 

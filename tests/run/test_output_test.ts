@@ -51,6 +51,21 @@ Deno.test("take() shows that a test began when more is said of it than that it p
   assertEquals(output.begun, "a() hangs ...");
 });
 
+Deno.test("files are told from the lines of tests where several run at once", () => {
+  const output = new TestOutput();
+  for (
+    const line of [
+      "./tests/a_test.ts => it needs root (ignored: no root) ... ignored (0ms)",
+      "./tests/b_test.ts => it works ... FAILED (1ms)",
+      "./tests/a_test.ts => all is well ... ok (1ms)",
+      " FAILURES ",
+      "it works => ./tests/support/helper.ts:1:6",
+    ]
+  ) output.take(line);
+  assertEquals(output.filesLeftOut("no root"), ["tests/a_test.ts"]);
+  assertEquals(output.failures, [{ name: "it works", file: "tests/b_test.ts" }]);
+});
+
 Deno.test("failures name the file that was run, not that in which a helper registered the test", () => {
   const output = new TestOutput();
   for (
