@@ -225,7 +225,7 @@ netTest("cleanup runs the PostDown of a killed client, once", async (topology) =
   assertEquals(notes.lines, []);
   assertMatch(
     await client.output(vpnCommand("cleanup")),
-    /: what PostDown undoes \(\S+:6: PostDown\)$/m,
+    /: what PostDown undoes \(\S+:\d+: PostDown\)$/m,
   );
   assertEquals(notes.lines, ["PostDown of vpn0"]);
   assertEquals(await hostState(client), before);

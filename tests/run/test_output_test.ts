@@ -99,7 +99,7 @@ Deno.test("reasons tell why tests were left out, and how many for each", () => {
   output.take("running 1 test from ./tests/b_test.ts");
   output.take("odd ... ignored (0ms)");
   assertEquals([...output.reasons], [["it needs root", 2], ["as marked: odd", 1]]);
-  assertEquals(output.filesLeftOut("it needs root"), ["tests/a_test.ts"]);
+  assertEquals(output.filesLeftOut("it needs root"), ["tests/a_test.ts", "tests/net/a_test.ts"]);
 });
 
 hostTest(
