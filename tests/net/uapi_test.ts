@@ -1,6 +1,7 @@
 /** That WireGuard's own tool, `wg`, shows and changes our running server and client. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
+import { eventually } from "../support/patience.ts";
 import { newIdentity, newPresharedKey, temporaryFile } from "./support/config.ts";
 import { statusOf } from "./support/instance.ts";
 import { endWell, killHard, simpleTunnel } from "./support/simple_tunnel.ts";
@@ -139,8 +140,9 @@ netTest("a preshared key set on both ends counts from the next handshake on", as
   assert(!await isReached(wire.client, SERVER_INSIDE));
   await client.waitFor(/is silent: connecting again/);
   await setKey("client");
-  await client.waitFor(/connected again/);
-  assert(await isReached(wire.client, SERVER_INSIDE));
+  // A handshake that the server began before is known for the server's own, whatever the preshared key: the client may take
+  // the server for back before the next one leads to a session.
+  await eventually(async () => await isReached(wire.client, SERVER_INSIDE) || null);
 }, { programs: PROGRAMS });
 
 netTest("a thousand peers are set, shown and removed in one request each", async (topology) => {
