@@ -6,6 +6,7 @@
 import { errorLine, ExitCode, exitCodeOf } from "./lib/app/errors.ts";
 import { takesColour, writeText } from "./lib/app/output.ts";
 import { versionText } from "./lib/app/version_text.ts";
+import { workersGone } from "./lib/app/worker_end.ts";
 import type { Command } from "./lib/cli/command.ts";
 import { parseArguments } from "./lib/cli/parse_arguments.ts";
 
@@ -94,4 +95,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  const exitCode = await main(Deno.args);
+  await workersGone();
+  Deno.exit(exitCode);
+}
