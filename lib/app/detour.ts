@@ -31,7 +31,7 @@ export class Detour implements Fixture {
   readonly #options: DetourOptions;
   readonly #others: () => readonly Fixture[];
 
-  /** @param others what is ours: while that is lost, it is no other program's route that leads past the tunnel */
+  /** @param others our own fixtures: while one of them is lost, it is no other program's route that leads past the tunnel */
   constructor(options: DetourOptions, others: () => readonly Fixture[]) {
     this.#options = options;
     this.#others = others;

@@ -19,7 +19,7 @@ export function startUpkeep(
     fixtures: () => [
       ...network?.fixtures ?? [],
       ...journal.fixtures,
-      // Behind what is ours, which is in place again by then.
+      // After our own fixtures, which are in place again by then.
       ...network?.detours ?? [],
     ],
     firewall: openFirewallMonitor(),

@@ -55,7 +55,7 @@ function attack(name: string, test: (scene: Scene) => void | Promise<void>): voi
   });
 }
 
-/** Puts a link of the user's in the place of what is there. */
+/** Puts a link of the user's in the place of the file or folder. */
 function putLink(path: string, target: string): void {
   try {
     Deno.renameSync(path, `${path}.away`);

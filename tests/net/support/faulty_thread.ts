@@ -1,5 +1,5 @@
 /**
- * Owns the entry of a worker thread for network tests: the data plane's or the relay's own, whose loop has a fault once it has
+ * Entry of a worker thread for network tests: the data plane's or the relay's own, whose loop has a fault once it has
  * run for a while. The URL's query says which: `?entry=URL&fault=throw|end|hang`.
  */
 import { BootClock } from "../../../ffi/clock.ts";
