@@ -1,8 +1,9 @@
 /**
- * Owns the names of Linux error numbers and the exception that a failed system call becomes.
+ * Linux error numbers that the program acts on, and the exception that a failed system call becomes.
  *
  * Numbers are those of `include/uapi/asm-generic/errno-base.h` and `errno.h` (x86-64 and arm64 alike).
  */
+import { ERRNO_NAMES } from "./errno_names.ts";
 import type { Libc } from "./libc.ts";
 
 export const EPERM = 1;
@@ -21,8 +22,11 @@ export const ENOTDIR = 20;
 export const EINVAL = 22;
 export const EPIPE = 32;
 export const ELOOP = 40;
+/** Of a TUN whose device is gone. */
+export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
+export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETDOWN = 100;
@@ -31,47 +35,9 @@ export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
 
-const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> = {
-  [EPERM]: ["EPERM", "operation not permitted"],
-  [ENOENT]: ["ENOENT", "no such file or directory"],
-  [ESRCH]: ["ESRCH", "no such process"],
-  [EINTR]: ["EINTR", "interrupted system call"],
-  [EIO]: ["EIO", "input/output error"],
-  [ENXIO]: ["ENXIO", "no such device or address"],
-  9: ["EBADF", "bad file descriptor"],
-  [EAGAIN]: ["EAGAIN", "resource temporarily unavailable"],
-  [ENOMEM]: ["ENOMEM", "cannot allocate memory"],
-  [EACCES]: ["EACCES", "permission denied"],
-  14: ["EFAULT", "bad address"],
-  [EBUSY]: ["EBUSY", "device or resource busy"],
-  [EEXIST]: ["EEXIST", "file exists"],
-  [ENODEV]: ["ENODEV", "no such device"],
-  [ENOTDIR]: ["ENOTDIR", "not a directory"],
-  [EINVAL]: ["EINVAL", "invalid argument"],
-  24: ["EMFILE", "too many open files"],
-  28: ["ENOSPC", "no space left on device"],
-  [EPIPE]: ["EPIPE", "broken pipe"],
-  34: ["ERANGE", "numerical result out of range"],
-  38: ["ENOSYS", "function not implemented"],
-  [ELOOP]: ["ELOOP", "a symbolic link that is not followed"],
-  [EMSGSIZE]: ["EMSGSIZE", "message too long"],
-  92: ["ENOPROTOOPT", "protocol not available"],
-  93: ["EPROTONOSUPPORT", "protocol not supported"],
-  [EOPNOTSUPP]: ["EOPNOTSUPP", "operation not supported"],
-  97: ["EAFNOSUPPORT", "address family not supported by protocol"],
-  [EADDRINUSE]: ["EADDRINUSE", "address already in use"],
-  [EADDRNOTAVAIL]: ["EADDRNOTAVAIL", "cannot assign requested address"],
-  [ENETDOWN]: ["ENETDOWN", "network is down"],
-  [ENETUNREACH]: ["ENETUNREACH", "network is unreachable"],
-  [ENOBUFS]: ["ENOBUFS", "no buffer space available"],
-  110: ["ETIMEDOUT", "connection timed out"],
-  [ECONNREFUSED]: ["ECONNREFUSED", "connection refused"],
-  [EHOSTUNREACH]: ["EHOSTUNREACH", "no route to host"],
-};
-
 /** The symbolic name of an error number, as in `EADDRINUSE`; `errno 200` for one that has none here. */
 export function errnoName(errno: number): string {
-  return NAMES[errno]?.[0] ?? `errno ${errno}`;
+  return ERRNO_NAMES.get(errno)?.[0] ?? `errno ${errno}`;
 }
 
 /** A system call that failed. `errno` is the positive number; the message names the call and the object. */
@@ -87,7 +53,7 @@ export class SystemCallError extends Error {
    * @param errno the positive error number
    */
   constructor(action: string, errno: number) {
-    const [code, meaning] = NAMES[errno] ?? [`errno ${errno}`, "unknown error"];
+    const [code, meaning] = ERRNO_NAMES.get(errno) ?? [`errno ${errno}`, "unknown error"];
     super(`Cannot ${action}: ${meaning} (${code})`);
     this.errno = errno;
     this.code = code;

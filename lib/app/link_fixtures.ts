@@ -14,8 +14,8 @@ import { RouteProtocol, type RouteSpec, RouteTable, RouteType } from "../../ffi/
 import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { formatCidr, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
+import { DeviceGone } from "./device_gone.ts";
 import type { Fixture } from "./fixture.ts";
-import { DeviceGone } from "./upkeep.ts";
 
 /** A route by the TUN. */
 export interface LinkRoute {

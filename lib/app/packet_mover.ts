@@ -8,7 +8,7 @@
  */
 import type { Arena } from "../../ffi/arena.ts";
 import { type Epoll, EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
-import { EAGAIN, EINTR, SystemCallError } from "../../ffi/errno.ts";
+import { EAGAIN, EBADFD, EINTR, SystemCallError } from "../../ffi/errno.ts";
 import type { Tun } from "../../ffi/tun.ts";
 import type { UdpSocket } from "../../ffi/udp_socket.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
@@ -19,6 +19,7 @@ import type { Peer } from "../tunnel/peer.ts";
 import type { SendQueue } from "../tunnel/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
+import { DeviceGone } from "./device_gone.ts";
 import type { Egress } from "./egress.ts";
 import type { FakeTcpLink } from "./fake_tcp_link.ts";
 import { TunWriter } from "./tun_writer.ts";
@@ -203,7 +204,8 @@ export class PacketMover {
       const length = tun.read(this.#tunBuffer, TUN_BUFFER_SIZE);
       if (length < 0) {
         if (length === -EAGAIN || length === -EINTR) break;
-        // EBADFD: the device was removed under us. There is no tunnel without it.
+        // The device was removed under us. There is no tunnel without it.
+        if (length === -EBADFD) throw new DeviceGone(tun.name);
         throw new SystemCallError(`read from TUN device "${tun.name}"`, -length);
       }
       this.#pipeline.handleHostRead(this.#tunBuffer, length, now);

@@ -6,6 +6,7 @@
  * notification said: so a change of our own is none, and one that went unnoticed is found with the next. Who takes the same
  * thing away at once again is not fought without end: the pauses grow, and the tunnel counts as degraded meanwhile.
  */
+import { DeviceGone } from "./device_gone.ts";
 import type { Fixture } from "./fixture.ts";
 import { guarded } from "./guard.ts";
 import { Swarm } from "./swarm.ts";
@@ -198,17 +199,5 @@ export class Upkeep implements Disposable {
     for (const fixture of this.#keepings.keys()) {
       if (!fixtures.has(fixture)) this.#keepings.delete(fixture);
     }
-  }
-}
-
-/** The device of the tunnel is not there any more: nothing can be put back, and the tunnel must end. */
-export class DeviceGone extends Error {
-  override readonly name = "DeviceGone";
-
-  constructor(device: string) {
-    super(
-      `The device "${device}" is gone: another program has removed or renamed it, or moved it to another namespace: ` +
-        "the tunnel ends",
-    );
   }
 }

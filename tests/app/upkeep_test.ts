@@ -1,5 +1,6 @@
 /** Tests of `lib/app/upkeep.ts`: what is lost is put back, and who takes it away again and again is not fought without end. */
-import { DeviceGone, Upkeep } from "../../lib/app/upkeep.ts";
+import { DeviceGone } from "../../lib/app/device_gone.ts";
+import { Upkeep } from "../../lib/app/upkeep.ts";
 import type { Fixture } from "../../lib/app/fixture.ts";
 import { assertEquals, assertRejects } from "../support/assert.ts";
 import { FakeClock } from "../support/fake_clock.ts";

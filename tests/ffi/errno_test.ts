@@ -36,6 +36,25 @@ Deno.test("errnoName() gives the symbol of a number, or the number where it has 
   assertEquals(errnoName(4000), "errno 4000");
 });
 
+Deno.test("every error number that the kernel defines has a name of its own, and words", () => {
+  // Of include/uapi/asm-generic/errno-base.h and errno.h; 41 and 58 are other names for 11 and 35.
+  const defined = Array.from({ length: 133 }, (_, i) => i + 1).filter((n) => n !== 41 && n !== 58);
+  // Of include/linux/errno.h.
+  const internal = Array.from({ length: 530 - 511 }, (_, i) => i + 512).filter((n) => n !== 520);
+  const names = [...defined, ...internal].map(errnoName);
+  assertEquals(names.filter((name) => !/^E[A-Z0-9_]+$/.test(name)), []);
+  assertEquals(new Set(names).size, names.length);
+  assertEquals(
+    [77, 97, 133, 524].map((number) => new SystemCallError("do this", number).message),
+    [
+      "Cannot do this: file descriptor in bad state (EBADFD)",
+      "Cannot do this: address family not supported by protocol (EAFNOSUPPORT)",
+      "Cannot do this: memory page has hardware error (EHWPOISON)",
+      "Cannot do this: operation not supported (ENOTSUPP)",
+    ],
+  );
+});
+
 hostTest("check() passes a result on when it is not negative", () => {
   assertEquals(check(failedWith(EPERM), 0, "do this"), 0);
   assertEquals(check(failedWith(EPERM), 7, "do this"), 7);
