@@ -469,7 +469,8 @@ export class DataPlane {
       carrier: peer.endpoint.carrier,
       lastHandshake: peer.lastHandshakeUnixTime,
       silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
-      isDown: peer.watch?.isDown ?? false,
+      // One whose endpoint was taken away has said goodbye, or was released after its silence.
+      isDown: (peer.watch?.isDown ?? false) || peer.endpoint.port === 0,
       allowedIps: this.#device.allowedIps.entries(peer),
       persistentKeepalive: peer.timers.persistentInterval / 1000,
       mtu: peer.mtu,

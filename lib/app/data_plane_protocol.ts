@@ -92,7 +92,7 @@ export interface PeerStatistics {
   readonly lastHandshake: number;
   /** ms since its last authenticated message; null for never. */
   readonly silence: number | null;
-  /** Whether it was found missing and has not been heard since. */
+  /** Whether it was found missing, or has said goodbye, and has not been heard since. */
   readonly isDown: boolean;
   /** As the table of allowed IPs has it now. */
   readonly allowedIps: readonly Ipv4Prefix[];

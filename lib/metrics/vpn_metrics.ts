@@ -5,23 +5,19 @@
  * others; where it is, which changes, is none of them.
  */
 import { encodeKey } from "../config/key_text.ts";
-import { REJECT_AFTER_TIME } from "../tunnel/constants.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
+import { type Hearing, presenceOf } from "../tunnel/presence.ts";
 import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
 import type { MetricFamily, Sample } from "./exposition.ts";
 
 /** What is known of a peer. */
-export interface PeerSnapshot {
+export interface PeerSnapshot extends Hearing {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
   readonly name: string | null;
   readonly carrier: Carrier;
   /** Unix ms; 0 for never. */
   readonly lastHandshake: number;
-  /** ms since its last authenticated message; null for never. */
-  readonly silence: number | null;
-  /** Whether it was found missing and has not been heard since. */
-  readonly isDown: boolean;
   readonly receivedBytes: number;
   readonly sentBytes: number;
   readonly rateLimited: number;
@@ -131,7 +127,7 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
     gauge(
       "vpn_peer_up",
       "Whether the peer was heard within the life of a session, 180 s, and not found missing since.",
-      ofEach((peer) => Number(isUp(peer))),
+      ofEach((peer) => Number(presenceOf(peer) === "up")),
     ),
     gauge(
       "vpn_peer_last_handshake_timestamp_seconds",
@@ -170,10 +166,6 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
 function peerLabels({ publicKey, name }: PeerSnapshot): Record<string, string> {
   const key = encodeKey(publicKey);
   return { peer: name ?? key, public_key: key };
-}
-
-function isUp({ silence, isDown }: PeerSnapshot): boolean {
-  return !isDown && silence !== null && silence <= REJECT_AFTER_TIME;
 }
 
 function natMetrics(

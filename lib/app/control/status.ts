@@ -2,6 +2,7 @@
 import { encodeKey } from "../../config/key_text.ts";
 import type { Config } from "../../config/config.ts";
 import { Carrier } from "../../tunnel/endpoint.ts";
+import { type Presence, presenceOf } from "../../tunnel/presence.ts";
 import { formatCidr, formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { PeerStatistics } from "../data_plane_protocol.ts";
@@ -61,7 +62,9 @@ export interface PeerStatus {
   readonly latestHandshake: string | null;
   /** Seconds since its last authenticated message; null for never. */
   readonly silence: number | null;
-  /** False where it is known to be missing. */
+  /** Whether it is there: `up` is what the metric `vpn_peer_up` counts. */
+  readonly presence: Presence;
+  /** `presence` is `up`. */
   readonly isUp: boolean;
   /** Bytes of a packet inside that the path to it takes. */
   readonly mtu: number;
@@ -157,9 +160,10 @@ export function* statusTexts({ peers, ...rest }: Status): Generator<string> {
   yield "]}";
 }
 
-function peerStatus(peer: PeerStatistics): PeerStatus {
+export function peerStatus(peer: PeerStatistics): PeerStatus {
   const { address, port } = peer.endpoint;
   const publicKey = encodeKey(peer.publicKey);
+  const presence = presenceOf(peer);
   return {
     name: peer.name,
     publicKey,
@@ -168,7 +172,8 @@ function peerStatus(peer: PeerStatistics): PeerStatus {
     allowedIps: peer.allowedIps.map(formatCidr),
     latestHandshake: peer.lastHandshake === 0 ? null : new Date(peer.lastHandshake).toISOString(),
     silence: peer.silence === null ? null : peer.silence / 1000,
-    isUp: !peer.isDown,
+    presence,
+    isUp: presence === "up",
     mtu: peer.mtu,
     persistentKeepalive: peer.persistentKeepalive,
     rateLimit: peer.rateLimit,

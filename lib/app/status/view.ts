@@ -2,6 +2,7 @@
 import { format as formatBytes } from "@std/fmt/bytes.js";
 import { sparkline } from "../../cli/sparkline.ts";
 import { tableLines } from "../../cli/table.ts";
+import type { Presence } from "../../tunnel/presence.ts";
 import type { PeerStatus, Status } from "../control/status.ts";
 import type { PeerRate } from "./rates.ts";
 
@@ -12,11 +13,16 @@ const GREEN = 32;
 const YELLOW = 33;
 const GREY = 90;
 
-/** Seconds: a session that passes data is renewed by then (REJECT_AFTER_TIME of WireGuard). */
-const FRESH = 180;
 const SPARKLINE_WIDTH = 20;
 /** Characters of a public key that stand for a peer without a name. */
 const KEY_WIDTH = 12;
+
+const SHADES: Readonly<Record<Presence, number>> = {
+  never: GREY,
+  up: GREEN,
+  silent: YELLOW,
+  down: RED,
+};
 
 export interface ViewOptions {
   readonly colour: boolean;
@@ -89,16 +95,12 @@ function peerCells(
   const paint = painter(colour);
   const rate = rates.get(peer.publicKey);
   const [address = "-", ...more] = peer.allowedIps;
-  const elapsed = peer.latestHandshake === null
-    ? Infinity
-    : seconds(peer.latestHandshake, status.time);
-  const shade = !peer.isUp ? RED : elapsed < FRESH ? GREEN : elapsed < Infinity ? YELLOW : GREY;
   return [
     peer.name ?? `${peer.publicKey.slice(0, KEY_WIDTH)}…`,
     `${address.replace(/\/32$/, "")}${more.length > 0 ? ` +${more.length}` : ""}`,
     peer.endpoint ?? "-",
     peer.endpoint === null ? "-" : peer.carrier === "faketcp" ? "fake TCP" : "UDP",
-    paint(shade, peer.isUp ? handshakeText(elapsed) : `silent ${age(peer.silence ?? 0)}`),
+    paint(SHADES[peer.presence], handshakeText(peer, status.time)),
     bytes(peer.received),
     bytes(peer.sent),
     rateText(rate?.received),
@@ -108,8 +110,14 @@ function peerCells(
   ];
 }
 
-function handshakeText(elapsed: number): string {
-  return elapsed === Infinity ? "never" : `${age(elapsed)} ago`;
+/** When a peer that is there shook hands, or for how long it has been silent. */
+function handshakeText(
+  { presence, silence, latestHandshake }: PeerStatus,
+  time: string,
+): string {
+  if (presence === "never" || silence === null) return "never heard";
+  if (presence !== "up") return `silent ${age(silence)}`;
+  return latestHandshake === null ? "under way" : `${age(seconds(latestHandshake, time))} ago`;
 }
 
 function countLines(title: string, counts: Readonly<Record<string, number>>): string[] {

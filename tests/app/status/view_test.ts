@@ -9,6 +9,8 @@ const LAPTOP = peerOf({
   endpoint: "198.51.100.7:51820",
   latestHandshake: "2026-11-21T10:59:48.000Z",
   silence: 0.5,
+  presence: "up",
+  isUp: true,
   received: 1_500_000,
   sent: 3 * 1024 ** 3,
 });
@@ -55,16 +57,16 @@ Deno.test("statusLines() shows an instance and its peers, aligned", () => {
       "  refused by the kernel: EPERM 3",
       "  dropped: bad tag 1,000, no endpoint 2",
       "",
-      "  PEER           ADDRESS        ENDPOINT            BY   HANDSHAKE  RECEIVED  SENT   IN        OUT",
-      "  laptop         10.66.77.2     198.51.100.7:51820  UDP  12 s ago   1.4 MiB   3 GiB  1 Mbit/s  100 bit/s",
-      "  AAAAAAAAAAAA…  10.66.77.3 +1  -                   -    never      0 B       0 B    -         -",
+      "  PEER           ADDRESS        ENDPOINT            BY   HANDSHAKE    RECEIVED  SENT   IN        OUT",
+      "  laptop         10.66.77.2     198.51.100.7:51820  UDP  12 s ago     1.4 MiB   3 GiB  1 Mbit/s  100 bit/s",
+      "  AAAAAAAAAAAA…  10.66.77.3 +1  -                   -    never heard  0 B       0 B    -         -",
     ],
   );
 });
 
 Deno.test("statusLines() names the carrier, and who is missing", () => {
   const text = statusLines(
-    statusOf({ peers: [{ ...LAPTOP, carrier: "faketcp", isUp: false, silence: 75 }] }),
+    statusOf({ peers: [{ ...LAPTOP, carrier: "faketcp", presence: "down", silence: 75 }] }),
     PLAIN,
   ).join("\n");
   assertStringIncludes(text, "fake TCP");
@@ -90,10 +92,16 @@ Deno.test("statusLines() says so when there are no peers", () => {
 });
 
 Deno.test("statusLines() colours a peer by its state, and the columns stay aligned", () => {
-  const peers = [LAPTOP, { ...LAPTOP, isUp: false }, { ...LAPTOP, latestHandshake: null }];
+  const peers = [
+    LAPTOP,
+    { ...LAPTOP, presence: "silent" as const, silence: 240 },
+    { ...LAPTOP, presence: "down" as const },
+    peerOf(),
+  ];
   const lines = statusLines(statusOf({ peers }), { ...PLAIN, colour: true });
-  const [live, down, never] = lines.slice(-3);
+  const [live, silent, down, never] = lines.slice(-4);
   assertStringIncludes(live!, "\x1b[32m12 s ago\x1b[0m");
+  assertStringIncludes(silent!, "\x1b[33msilent 4 min");
   assertStringIncludes(down!, "\x1b[31msilent");
   assertStringIncludes(never!, "\x1b[90mnever");
   // deno-lint-ignore no-control-regex -- they are control sequences
