@@ -8,15 +8,20 @@ const TIMESPEC_SIZE = 16;
 
 /** ms that the machine has slept since it was started: the two clocks differ by nothing else. */
 export function sleptTime(libc: Libc): number {
-  const time = new BigInt64Array(2);
-  const pointer = Deno.UnsafePointer.of(time);
-  const read = (clock: number) => {
-    libc.symbols.clock_gettime(clock, pointer);
-    return Number(time[0]) * 1000 + Number(time[1]) / 1e6;
-  };
   // Read in this order, the time between the two readings counts as no sleep.
-  const boot = read(CLOCK_BOOTTIME);
-  return Math.max(0, boot - read(CLOCK_MONOTONIC));
+  const boot = readClock(libc, CLOCK_BOOTTIME);
+  return Math.max(0, boot - readClock(libc, CLOCK_MONOTONIC));
+}
+
+/** ms of CLOCK_MONOTONIC, with a fraction, as other processes read it. */
+export function monotonicTime(libc: Libc): number {
+  return readClock(libc, CLOCK_MONOTONIC);
+}
+
+function readClock(libc: Libc, clock: number): number {
+  const time = new BigInt64Array(2);
+  libc.symbols.clock_gettime(clock, Deno.UnsafePointer.of(time));
+  return Number(time[0]) * 1000 + Number(time[1]) / 1e6;
 }
 
 export class BootClock {

@@ -32,6 +32,7 @@ import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
+import { type ServiceManager, underManager } from "./service_manager.ts";
 import { changesOfOthers } from "./shared_change.ts";
 import { watchSleep } from "./sleep_watch.ts";
 import type { Upkeep } from "./upkeep.ts";
@@ -54,7 +55,11 @@ import {
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect; after that,
  * with exit code 4, where the server is lost
  */
-export async function runClient(options: RunOptions): Promise<number> {
+export function runClient(options: RunOptions): Promise<number> {
+  return underManager((manager) => stayConnected(options, manager));
+}
+
+async function stayConnected(options: RunOptions, manager: ServiceManager): Promise<number> {
   const startedAt = performance.now();
   const log = enterSurroundings(options);
   const logger = getLogger("client");
@@ -95,6 +100,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     // The kill switch keeps those in as well.
     nameServers: config.interface.killSwitch ? [] : hostNameServers(),
     traceOf: (to) => network.traceOf(to, plan.mark),
+    onState: (state) => manager.status(state),
     logger,
   });
 
@@ -238,6 +244,7 @@ export async function runClient(options: RunOptions): Promise<number> {
       time: Math.round(performance.now() - startedAt),
       aead,
     });
+    manager.ready(`connected to ${connection.way}`);
     staysClosed = true;
     services.use(watchSleep(() => sleptTime(openLibc()), () => connection.onResume()));
     const signal = await Promise.race([
@@ -251,6 +258,7 @@ export async function runClient(options: RunOptions): Promise<number> {
     staysClosed = signal === RESTART_SIGNAL;
     logger.info("{signal} received: disconnecting", { signal });
   } finally {
+    manager.stopping();
     connection.close();
     if (staysClosed) keepClosed(killSwitch, logger);
     await endTunnel({ hooks, services, journal, dataPlane, staysClosed });

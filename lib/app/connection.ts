@@ -36,6 +36,8 @@ export interface ConnectionOptions {
   readonly nameServers: readonly string[];
   /** What stands for the way to an address (host order): it differs when packets take another. Empty for none. */
   readonly traceOf: (address: number) => string;
+  /** Is told, in words, what becomes of the connection. */
+  readonly onState: (state: string) => void;
   readonly logger: Logger;
 }
 
@@ -176,16 +178,18 @@ export class Connection {
    * @returns when the server is lost and `OnPeerTimeout = exit`; else never
    */
   async keep(dataPlane: DataPlaneHandle): Promise<void> {
-    const { config, logger } = this.#options;
+    const { config, onState, logger } = this.#options;
     const { onPeerTimeout } = config.interface;
     for (;;) {
       await this.#lost.promise;
       if (onPeerTimeout === "exit") return;
       const lostAt = performance.now();
       logger.warn("{server} is silent: connecting again", { server: this.server });
+      onState(`${this.server} is silent: connecting again`);
       this.#connected = Promise.withResolvers();
       await this.#connectAgain(dataPlane);
       this.#lost = Promise.withResolvers();
+      onState(`connected to ${this.way}`);
       logger.info("connected again to {server} after {time} s", {
         server: this.way,
         time: ((performance.now() - lostAt) / 1000).toFixed(1),

@@ -23,6 +23,7 @@ import { getLogger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { planPeerRoutes } from "./route_plan.ts";
+import { type ServiceManager, underManager } from "./service_manager.ts";
 import { blocksHere, describeBlock } from "./standing_blocks.ts";
 import { listenForStop } from "./stop_signal.ts";
 import type { Upkeep } from "./upkeep.ts";
@@ -43,7 +44,11 @@ import {
  * @returns the exit code
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run
  */
-export async function runServer(options: RunOptions): Promise<number> {
+export function runServer(options: RunOptions): Promise<number> {
+  return underManager((manager) => serve(options, manager));
+}
+
+async function serve(options: RunOptions, manager: ServiceManager): Promise<number> {
   const log = enterSurroundings(options);
   const logger = getLogger("server");
   const config = validateServer(loadConfig(options.configPath));
@@ -170,6 +175,7 @@ export async function runServer(options: RunOptions): Promise<number> {
         aead,
       },
     );
+    manager.ready(`serving on UDP port ${port}`);
     const signal = await Promise.race([
       stop.received,
       dataPlane.failed,
@@ -178,6 +184,7 @@ export async function runServer(options: RunOptions): Promise<number> {
     ]);
     logger.info("{signal} received: stopping", { signal });
   } finally {
+    manager.stopping();
     await endTunnel({ hooks, services, journal, dataPlane });
   }
   return ExitCode.ok;
