@@ -11,6 +11,7 @@ import { sourceAddress } from "./addresses.ts";
 import {
   CODE_ADMINISTRATIVELY_PROHIBITED,
   CODE_FRAGMENTATION_NEEDED,
+  CODE_PROTOCOL_UNREACHABLE,
   CODE_TIME_TO_LIVE,
   type IcmpErrorLimiter,
   mayAnswer,
@@ -134,6 +135,13 @@ export class Forwarder {
     const type = icmp.TYPE_TIME_EXCEEDED;
     this.#answer(to, packet, { type, code: CODE_TIME_TO_LIVE, mtu: 0 }, to.limiter, now);
     this.drop(DropReason.ttlExceeded, packet);
+  }
+
+  /** Refuses a packet of a protocol that is not carried: its sender would otherwise wait for answers (RFC 1812 section 5.2.7.1). */
+  refuseProtocol(packet: number, to: Link, now: number): void {
+    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
+    this.#answer(to, packet, { type, code: CODE_PROTOCOL_UNREACHABLE, mtu: 0 }, to.limiter, now);
+    this.drop(DropReason.natUnsupportedProtocol, packet);
   }
 
   /** Refuses a packet for which there are no means left (RFC 5508 REQ-8). */

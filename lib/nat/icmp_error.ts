@@ -7,6 +7,7 @@ import { sourceAddress } from "./addresses.ts";
 import { ICMP_ERRORS_PER_SECOND } from "./constants.ts";
 
 /** Codes of `icmp.TYPE_DESTINATION_UNREACHABLE`. */
+export const CODE_PROTOCOL_UNREACHABLE = 2;
 export const CODE_FRAGMENTATION_NEEDED = 4;
 export const CODE_ADMINISTRATIVELY_PROHIBITED = 13;
 /** Code of `icmp.TYPE_TIME_EXCEEDED`. */

@@ -181,7 +181,8 @@ export class Nat {
       return;
     }
     if (isLaterFragment(view, packet)) {
-      this.#outboundFragments.later(packet, now);
+      if (isCarried(ipv4.protocol(view, packet))) this.#outboundFragments.later(packet, now);
+      else this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return;
     }
     const transport = packet + ipv4.headerSize(view, packet);
@@ -203,7 +204,7 @@ export class Nat {
         this.#outboundIcmp(packet, transport, now);
         break;
       default:
-        this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
+        this.#forwarder.refuseProtocol(packet, this.#inside, now);
     }
   }
 
@@ -324,12 +325,16 @@ export class Nat {
   #receiver(packet: number, length: number, now: number): Mapping | null {
     const view = this.#view;
     if (destinationAddress(view, packet) !== this.#outside.address) return null;
+    const protocol = ipv4.protocol(view, packet);
+    if (!isCarried(protocol)) {
+      this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
+      return null;
+    }
     if (isLaterFragment(view, packet)) {
       this.#inboundFragments.later(packet, now);
       return null;
     }
     const transport = packet + ipv4.headerSize(view, packet);
-    const protocol = ipv4.protocol(view, packet);
     const remote = sourceAddress(view, packet);
     let port: number;
     // Of an ICMP query there is none.
@@ -424,4 +429,14 @@ export class Nat {
     this.#outboundFragments.sweep(now);
     this.#inboundFragments.sweep(now);
   }
+}
+
+/**
+ * Whether packets of a protocol are translated. One without ports, as GRE, ESP, 6in4, or with ports that the gateway's own
+ * stack hands out as well, as SCTP, is not: a client's could not be told from the gateway's own, so that a client could read
+ * what comes for a tunnel of the gateway's, and send into it under the gateway's address.
+ */
+function isCarried(protocol: number): boolean {
+  return protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP ||
+    protocol === ipv4.PROTOCOL_ICMP;
 }
