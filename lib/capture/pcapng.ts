@@ -12,8 +12,11 @@ const INTERFACE_STATISTICS_BLOCK = 5;
 const ENHANCED_PACKET_BLOCK = 6;
 
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
-/** Packets begin with their IP header. */
-const LINKTYPE_RAW = 101;
+/**
+ * LINKTYPE_IPV4: packets begin with their IPv4 header; the tunnel carries no others. LINKTYPE_RAW (101) would do for one
+ * interface, but libpcap compares that of each further one with DLT_RAW (12), its own number for it, and refuses the file.
+ */
+const LINKTYPE_IPV4 = 228;
 
 const OPT_ENDOFOPT = 0;
 const SHB_USERAPPL = 4;
@@ -77,7 +80,7 @@ export class PcapngWriter {
   interface({ name, description, snapLength }: InterfaceDescription): boolean {
     const body = new Uint8Array(8);
     const view = new DataView(body.buffer);
-    view.setUint16(0, LINKTYPE_RAW, true);
+    view.setUint16(0, LINKTYPE_IPV4, true);
     view.setUint32(4, snapLength, true);
     return this.#block(INTERFACE_DESCRIPTION_BLOCK, body, [
       [IF_NAME, text(name)],

@@ -25,13 +25,13 @@ Deno.test("section() writes a section header block of open length", () => {
   );
 });
 
-Deno.test("interface() writes an interface description block of link type RAW", () => {
+Deno.test("interface() writes an interface description block of link type IPV4", () => {
   const writer = new PcapngWriter(1000);
   assertEquals(writer.interface({ name: "ä", description: "key=", snapLength: 0x123456 }), true);
   assertBytes(
     writer,
     "01000000 30000000",
-    "6500 0000 56341200",
+    "e400 0000 56341200",
     // if_name in UTF-8, if_description, if_tsresol: 10^-6.
     "0200 0200 c3a4 0000",
     "0300 0400 6b65793d",
