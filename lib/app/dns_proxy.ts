@@ -61,6 +61,16 @@ export class DnsProxy implements AsyncDisposable {
         sockets.exchange({ upstream, message, verdict }, transport),
       now: () => performance.now(),
       random: (size) => randomBytes(size),
+      onHealth: (upstream, isAlive) => {
+        const address = formatIpv4(upstream);
+        if (isAlive) logger.info("the resolver {address} answers again", { address });
+        else {
+          logger.warn(
+            "the resolver {address} does not answer: others are asked first, and it is tried again now and then",
+            { address },
+          );
+        }
+      },
       onError: guarded("dns", "asking upstream", (error) => {
         throw error;
       }),

@@ -3,6 +3,8 @@
  *
  * - Equal questions under way are one question upstream: many at a time would be as many targets for a forger, and a guess
  *   at one of them is found by the birthday paradox (RFC 5452 section 5).
+ * - A dead upstream is asked after the others, see `upstream_health.ts`; where all seem dead, all are asked at once, and the
+ *   first answer counts.
  * - Queries that wait are bounded, with fair shares: in a full table the client with the most loses its oldest.
  *
  * Sockets, time and randomness come in from outside.
@@ -26,6 +28,7 @@ import {
 } from "./message.ts";
 import { QuestionBudget } from "./query_budget.ts";
 import { type Exchange, Upstream, type UpstreamOptions } from "./upstream.ts";
+import { UpstreamHealth } from "./upstream_health.ts";
 
 /** Queries that wait for an answer at one time, and so the most sockets to upstreams. */
 const MAX_WAITING = 512;
@@ -33,11 +36,13 @@ const MAX_WAITING = 512;
 /** How a query came, and so how long its answer may be. */
 export type Transport = "udp" | "tcp";
 
-export interface ForwarderOptions extends Omit<UpstreamOptions, "address" | "onWrong"> {
+export interface ForwarderOptions extends Omit<UpstreamOptions, "address" | "onWrong" | "onHeard"> {
   /** IPv4 addresses of the upstream resolvers, host order, in the order in which they are tried. */
   readonly upstreams: readonly number[];
   /** Monotonic ms. */
   readonly now: () => number;
+  /** Is told when an upstream (host order) answers no more, and when it answers again. */
+  readonly onHealth: (address: number, isAlive: boolean) => void;
 }
 
 /** An answer under the id and in the spelling of anyone who asked first. */
@@ -59,7 +64,14 @@ interface PendingQuestion {
   readonly waiters: Set<Waiter>;
   /** Whether nobody waits any more. */
   isCancelled: boolean;
-  exchange: Exchange | null;
+  readonly exchanges: Map<Upstream, Exchange>;
+}
+
+/** What is asked, and for whom first. */
+interface Asked {
+  readonly query: Uint8Array;
+  readonly parsed: Parsed;
+  readonly client: Client;
 }
 
 /** What has happened since the start. */
@@ -88,7 +100,7 @@ export class Forwarder {
     wrongAnswers: 0,
   };
   readonly #options: ForwarderOptions;
-  readonly #upstreams: readonly Upstream[];
+  readonly #health: UpstreamHealth<Upstream>;
   readonly #cache = new DnsCache();
   readonly #pending = new Map<string, PendingQuestion>();
   readonly #budget = new QuestionBudget();
@@ -97,8 +109,12 @@ export class Forwarder {
   constructor(options: ForwarderOptions) {
     this.#options = options;
     const onWrong = () => this.counts.wrongAnswers++;
-    this.#upstreams = options.upstreams
-      .map((address) => new Upstream({ ...options, address, onWrong }));
+    const onHeard = (upstream: Upstream) => this.#health.heard(upstream);
+    this.#health = new UpstreamHealth({
+      upstreams: options.upstreams
+        .map((address) => new Upstream({ ...options, address, onWrong, onHeard })),
+      onChange: ({ address }, isAlive) => options.onHealth(address, isAlive),
+    });
     this.#waiting = new FairShares({
       capacity: MAX_WAITING,
       evict: (waiter) => {
@@ -153,7 +169,8 @@ export class Forwarder {
       this.counts.overBudget++;
       return Promise.resolve(null);
     }
-    const question = known ?? { key, waiters: new Set(), isCancelled: false, exchange: null };
+    const question = known ??
+      { key, waiters: new Set(), isCancelled: false, exchanges: new Map() };
     const { promise, resolve } = Promise.withResolvers<Answer | null>();
     let place: Place<Client, Waiter> | null = null;
     const waiter: Waiter = {
@@ -195,32 +212,77 @@ export class Forwarder {
     if (question.waiters.size > 0) return;
     question.isCancelled = true;
     if (this.#pending.get(question.key) === question) this.#pending.delete(question.key);
-    question.exchange?.cancel();
+    for (const exchange of question.exchanges.values()) exchange.cancel();
   }
 
-  /** Asks one upstream after the other, until one knows more than that it cannot help. */
-  async #ask(
-    question: PendingQuestion,
-    { query, parsed, client }: { query: Uint8Array; parsed: Parsed; client: Client },
-  ): Promise<Answer | null> {
-    let last: Answer | null = null;
-    for (const upstream of this.#upstreams) {
+  /** Asks one upstream after the other, until one knows more than that it cannot help; the dead ones only if all are. */
+  async #ask(question: PendingQuestion, asked: Asked): Promise<Answer | null> {
+    const { alive, dead } = this.#health;
+    if (alive.length > 0) this.#probe(asked);
+    let found: Answer | null = null;
+    for (const upstream of alive) {
+      found = await this.#askOne(upstream, question, asked) ?? found;
       if (question.isCancelled) return null;
-      const found = await upstream.ask(query, parsed, {
-        onExchange: (exchange) => {
-          question.exchange = exchange;
-          if (question.isCancelled) exchange?.cancel();
-        },
-        mayAskByTcp: () => this.#mayAskByTcp(question),
-      });
-      if (found === null) continue;
-      last = found;
-      if (cannotHelp(responseCode(found.parsed.flags))) continue;
-      const now = this.#options.now();
-      this.#cache.store(question.key, found.answer, { parsed: found.parsed, client, now });
-      break;
+      if (found !== null && isHelpful(found)) break;
     }
-    return last;
+    if (found === null) found = await this.#askAll(dead, question, asked);
+    if (found !== null && isHelpful(found)) {
+      const { parsed, answer } = found;
+      const now = this.#options.now();
+      this.#cache.store(question.key, answer, { parsed, client: asked.client, now });
+    }
+    return found;
+  }
+
+  /** Asks several at once, and takes the first answer that helps; else the last one. */
+  #askAll(
+    upstreams: readonly Upstream[],
+    question: PendingQuestion,
+    asked: Asked,
+  ): Promise<Answer | null> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer | null>();
+    let last: Answer | null = null;
+    let open = upstreams.length;
+    if (open === 0) resolve(null);
+    for (const upstream of upstreams) {
+      this.#askOne(upstream, question, asked).then((found) => {
+        last = found ?? last;
+        open--;
+        if (open === 0 || found !== null && isHelpful(found)) resolve(last);
+      }, reject);
+    }
+    return promise;
+  }
+
+  async #askOne(
+    upstream: Upstream,
+    question: PendingQuestion,
+    { query, parsed }: Asked,
+  ): Promise<Answer | null> {
+    const { answers } = upstream;
+    const found = await upstream.ask(query, parsed, {
+      onExchange: (exchange) => {
+        if (exchange === null) question.exchanges.delete(upstream);
+        else question.exchanges.set(upstream, exchange);
+        if (question.isCancelled) exchange?.cancel();
+      },
+      mayAskByTcp: () => this.#mayAskByTcp(question),
+    });
+    // One that nobody waited for any more was cut short.
+    if (!question.isCancelled && upstream.answers === answers) {
+      this.#health.missed(upstream, this.#options.now());
+    }
+    return found;
+  }
+
+  /** Sends the question to dead upstreams whose time has come as well; nobody waits for what they say. */
+  #probe({ query, parsed }: Asked): void {
+    for (const upstream of this.#health.takeDue(this.#options.now())) {
+      const { answers } = upstream;
+      upstream.ask(query, parsed, { onExchange: () => {}, mayAskByTcp: () => false }).then(() => {
+        if (upstream.answers === answers) this.#health.missed(upstream, this.#options.now());
+      }).catch(this.#options.onError);
+    }
   }
 
   /** Anyone who waits may pay: who has asked first and has no more must not take the answer from others. */
@@ -231,4 +293,9 @@ export class Forwarder {
     this.counts.overBudget++;
     return false;
   }
+}
+
+/** Whether an answer says more than that its server cannot help. */
+function isHelpful({ parsed }: Answer): boolean {
+  return !cannotHelp(responseCode(parsed.flags));
 }

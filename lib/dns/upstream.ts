@@ -8,7 +8,7 @@
  */
 import type { Parsed } from "./message.ts";
 import { relevantAnswer } from "./relevant_answer.ts";
-import { judge, randomSize, upstreamQuery } from "./upstream_query.ts";
+import { judge, type Judgement, randomSize, upstreamQuery } from "./upstream_query.ts";
 
 /** Wrong answers to one question after which TCP is asked: late ones are rarer, a forger sends thousands. */
 const MAX_WRONG_ANSWERS = 3;
@@ -39,15 +39,24 @@ export interface UpstreamOptions {
   readonly onError: (error: unknown) => void;
   /** Is called for each message that is no answer to what was asked. */
   readonly onWrong: () => void;
+  /** Is called for each message that is an answer, whatever it says. */
+  readonly onHeard: (upstream: Upstream) => void;
 }
 
 export class Upstream {
+  /** Answers so far, whatever they say. */
+  answers = 0;
   readonly #options: UpstreamOptions;
   /** Whether it has changed the spelling of names, and nobody else can have done it. */
   #changesCase = false;
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
+  }
+
+  /** IPv4, host order. */
+  get address(): number {
+    return this.#options.address;
   }
 
   /**
@@ -93,7 +102,7 @@ export class Upstream {
     let why: "misspelt" | "tcp" | null = null;
     const answer = await this.#exchange(asked, { transport: "udp", onExchange }, (message) => {
       const anyCase = this.#changesCase;
-      const judgement = judge(asked, message, { question: parsed, anyCase });
+      const judgement = this.#judge(asked, message, { question: parsed, anyCase });
       if (judgement === "right") return "take";
       if (judgement === "refused") return "abandon";
       if (judgement !== "truncated") this.#options.onWrong();
@@ -110,7 +119,7 @@ export class Upstream {
     onExchange: (exchange: Exchange | null) => void,
   ): Promise<Uint8Array | null> {
     return await this.#exchange(asked, { transport: "tcp", onExchange }, (message) => {
-      const judgement = judge(asked, message, { question: parsed, anyCase: false });
+      const judgement = this.#judge(asked, message, { question: parsed, anyCase: false });
       if (judgement === "misspelt") this.#changesCase = true;
       return judgement === "right" || judgement === "misspelt" ? "take" : "abandon";
     });
@@ -123,12 +132,25 @@ export class Upstream {
     onExchange: (exchange: Exchange | null) => void,
   ): Promise<Uint8Array | null> {
     return await this.#exchange(asked, { transport: "udp", onExchange }, (message) => {
-      const judgement = judge(asked, message, { question: parsed, anyCase: true });
+      const judgement = this.#judge(asked, message, { question: parsed, anyCase: true });
       if (judgement !== "right") return judgement === "wrong" ? "wait" : "abandon";
       const spelling = judge(asked, message, { question: parsed, anyCase: false });
       if (spelling === "misspelt") this.#changesCase = true;
       return "take";
     });
+  }
+
+  #judge(
+    asked: Uint8Array,
+    message: Uint8Array,
+    options: { question: Parsed; anyCase: boolean },
+  ): Judgement {
+    const judgement = judge(asked, message, options);
+    if (judgement !== "wrong") {
+      this.answers++;
+      this.#options.onHeard(this);
+    }
+    return judgement;
   }
 
   async #exchange(

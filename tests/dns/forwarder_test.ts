@@ -41,6 +41,8 @@ class Stage {
   readonly clock = new FakeClock();
   readonly exchanges: Asked[] = [];
   readonly errors: unknown[] = [];
+  /** What was told of upstreams. */
+  readonly health: string[] = [];
   readonly forwarder: Forwarder;
   /** Exchanges under way. */
   open = 0;
@@ -54,6 +56,7 @@ class Stage {
       now: () => this.clock.now,
       random: (size) => random.bytes(size),
       onError: (error) => this.errors.push(error),
+      onHealth: (address, isAlive) => this.health.push(`${address} ${isAlive ? "alive" : "dead"}`),
     });
   }
 
@@ -199,6 +202,93 @@ Deno.test("answer() says SERVFAIL when no upstream answers, and keeps nothing of
   assertEquals(await script.ask(query), failing(query));
   await script.ask(query);
   assertEquals(script.exchanges.length, 4);
+});
+
+Deno.test("a dead upstream costs its time once: the next question goes to the second at once", async () => {
+  const script = new Stage(({ upstream, query }) => upstream === FIRST ? [] : [answerTo(query)]);
+  for (let i = 0; i < 4; i++) await script.ask(buildQuery({ name: `${i}.example` }));
+  assertEquals(script.asked, ["1 udp", "2 udp", "2 udp", "2 udp", "2 udp"]);
+});
+
+Deno.test("a dead upstream is probed beside the one that answers, and comes first again once it answers", async () => {
+  let isDead = true;
+  const script = new Stage(({ upstream, query }) =>
+    isDead && upstream === FIRST ? [] : [answerTo(query)]
+  );
+  await script.ask(buildQuery());
+  script.clock.advance(2_500);
+  await script.ask(buildQuery({ name: "1.example" }));
+  await settled();
+  assertEquals(script.asked.slice(2), ["1 udp", "2 udp"]);
+  isDead = false;
+  script.clock.advance(5_000);
+  await script.ask(buildQuery({ name: "2.example" }));
+  await settled();
+  assertEquals(script.asked.slice(4), ["1 udp", "2 udp"]);
+  await script.ask(buildQuery({ name: "3.example" }));
+  assertEquals(script.asked.slice(6), ["1 udp"]);
+});
+
+Deno.test("a client waits for no probe of a dead upstream", async () => {
+  let isProbe = false;
+  const script = new Stage(({ upstream, query }) => {
+    if (upstream === SECOND) return [answerTo(query)];
+    return isProbe ? new Promise<never>(() => {}) : [];
+  });
+  await script.ask(buildQuery());
+  isProbe = true;
+  script.clock.advance(2_500);
+  const query = buildQuery({ name: "1.example" });
+  assertEquals(await script.ask(query), answerTo(query));
+});
+
+Deno.test("where all upstreams are dead, all are asked at once, and the first that answers is alive", async () => {
+  let isDead = true;
+  const held = new Promise<never>(() => {});
+  const script = new Stage(({ upstream, query }) =>
+    isDead ? [] : upstream === FIRST ? held : [answerTo(query)]
+  );
+  assertEquals(await script.ask(buildQuery()), failing(buildQuery()));
+  assertEquals(script.asked, ["1 udp", "2 udp"]);
+  isDead = false;
+  assertEquals(await script.ask(buildQuery()), answerTo(buildQuery()));
+  assertEquals(script.asked.slice(2), ["1 udp", "2 udp"]);
+  await script.ask(buildQuery({ name: "1.example" }));
+  assertEquals(script.asked.slice(4), ["2 udp"]);
+});
+
+Deno.test("a name that takes too long makes no dead upstream of one that answers others meanwhile", async () => {
+  const gate = Promise.withResolvers<void>();
+  const script = new Stage(async ({ upstream, query }) => {
+    if (upstream === FIRST && questionOf(query).name.toLowerCase() === "slow.example") {
+      await gate.promise;
+      return [];
+    }
+    return [answerTo(query)];
+  });
+  const slow = script.ask(buildQuery({ name: "slow.example" }));
+  await script.ask(buildQuery());
+  gate.resolve();
+  await slow;
+  await script.ask(buildQuery({ name: "1.example" }));
+  assertEquals(script.asked.at(-1), "1 udp");
+  assertEquals(script.health, []);
+});
+
+Deno.test("a question that nobody waits for any more says nothing of its upstream's health", async () => {
+  const script = new Stage(voidless);
+  for (let i = 0; i < 520; i++) script.ask(buildQuery({ name: `void${i}.example` }));
+  await settled();
+  const query = buildQuery({ name: "good.example" });
+  assertEquals(await script.ask(query, { client: "other" }), answerTo(query));
+  assertEquals(script.asked.at(-1), "1 udp");
+});
+
+Deno.test("a client is told of a failure at once where only a dead upstream is left to ask", async () => {
+  const script = new Stage(({ upstream, query }) => upstream === FIRST ? [] : [failing(query)]);
+  await script.ask(buildQuery());
+  assertEquals(await script.ask(buildQuery()), failing(buildQuery()));
+  assertEquals(script.asked, ["1 udp", "2 udp", "2 udp"]);
 });
 
 Deno.test("answer() asks by TCP when the answer by UDP was cut short", async () => {

@@ -107,6 +107,8 @@ export class Connection {
   #onAnswered: () => void = () => {};
   #lastWrite: Promise<void> = Promise.resolve();
   #readTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the next query is waited for, none of whose bytes has come. */
+  #isIdle = false;
 
   constructor(stream: Stream, options: ConnectionOptions) {
     this.#stream = stream;
@@ -117,12 +119,13 @@ export class Connection {
   async serve(): Promise<void> {
     try {
       for (;;) {
+        this.#isIdle = true;
         this.#expect(IDLE_TIMEOUT);
-        const query = await readFramed(
-          this.#stream,
-          MAX_QUERY_SIZE,
-          () => this.#expect(MESSAGE_TIMEOUT),
-        );
+        const query = await readFramed(this.#stream, MAX_QUERY_SIZE, () => {
+          this.#isIdle = false;
+          this.#expect(MESSAGE_TIMEOUT);
+        });
+        this.#isIdle = false;
         clearTimeout(this.#readTimer);
         if (query === null) break;
         this.#pending++;
@@ -139,6 +142,7 @@ export class Connection {
   }
 
   close(): void {
+    this.#isIdle = false;
     clearTimeout(this.#readTimer);
     closeQuietly(this.#stream);
   }
@@ -147,8 +151,8 @@ export class Connection {
   #expect(time: number): void {
     clearTimeout(this.#readTimer);
     const late = guarded("dns", "closing an idle connection", () => {
-      if (time === IDLE_TIMEOUT && this.#pending > 0) this.#expect(time);
-      else this.close();
+      // Idle is who has had its answers: the time begins with the last of them.
+      if (!this.#isIdle || this.#pending === 0) this.close();
     });
     this.#readTimer = setTimeout(late, time);
   }
@@ -168,6 +172,7 @@ export class Connection {
       this.close();
     } finally {
       this.#pending--;
+      if (this.#isIdle && this.#pending === 0) this.#expect(IDLE_TIMEOUT);
       this.#onAnswered();
     }
   }
