@@ -55,14 +55,14 @@ export type { NftablesChain, NftablesFamily, NftablesTable } from "./nftables_ob
 
 const NF_NETDEV_INGRESS = 0;
 const NF_ARP_IN = 0;
-const NF_INET_PRE_ROUTING = 0;
+export const NF_INET_PRE_ROUTING = 0;
 export const NF_INET_LOCAL_IN = 1;
 export const NF_INET_FORWARD = 2;
 const NF_INET_LOCAL_OUT = 3;
 export const NF_INET_POST_ROUTING = 4;
 const LOOPBACK = "lo";
 /** Before connection tracking (-200), behind the assembly of fragments (-400) where tracking does that. */
-const PRIORITY_RAW = -300;
+export const PRIORITY_RAW = -300;
 export const PRIORITY_FILTER = 0;
 export const PRIORITY_SOURCE_NAT = 100;
 

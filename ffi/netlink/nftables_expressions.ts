@@ -28,12 +28,21 @@ const NFT_REG_1 = 1;
 
 const NFTA_META_DREG = 1;
 const NFTA_META_KEY = 2;
+const NFTA_META_SREG = 3;
 const NFT_META_PROTOCOL = 1;
 const NFT_META_MARK = 3;
 const NFT_META_IIFNAME = 6;
 const NFT_META_OIFNAME = 7;
 const NFT_META_NFPROTO = 15;
 const NFT_META_L4PROTO = 16;
+
+const NFTA_FIB_DREG = 1;
+const NFTA_FIB_RESULT = 2;
+const NFTA_FIB_FLAGS = 3;
+const NFT_FIB_RESULT_ADDRTYPE = 3;
+const NFTA_FIB_F_DADDR = 1 << 1;
+/** `RTN_LOCAL` (linux/rtnetlink.h). */
+const RTN_LOCAL = 2;
 
 const NFTA_PAYLOAD_DREG = 1;
 const NFTA_PAYLOAD_BASE = 2;
@@ -91,6 +100,13 @@ const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length:
 const ARP_TARGET = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 4 };
 const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
 const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
+const ICMP_TYPE = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 };
+/**
+ * Of the packet that an ICMP error quotes behind its own eight bytes (RFC 792): protocol, and source port behind a header of
+ * 20 bytes.
+ */
+const QUOTED_PROTOCOL = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 9, length: 1 };
+const QUOTED_SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 20, length: 2 };
 const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
 const IFNAMSIZ = 16;
 
@@ -155,10 +171,49 @@ export function isLaterFragment(): Expression[] {
   return fragmentOffset(NFT_CMP_NEQ);
 }
 
+/** `icmp type T`, with a quotation of an IPv4 packet that was sent by a protocol from one of these ports. */
+export function isErrorAbout(type: number, protocol: number, ports: PortRange): Expression[] {
+  return [
+    ...fragmentOffset(NFT_CMP_EQ),
+    ...transportIs(IPPROTO_ICMP),
+    payload(ICMP_TYPE),
+    compare(NFT_CMP_EQ, Uint8Array.of(type)),
+    payload(QUOTED_PROTOCOL),
+    compare(NFT_CMP_EQ, Uint8Array.of(protocol)),
+    ...isInRange(payload(QUOTED_SOURCE_PORT), ports),
+  ];
+}
+
+/** `fib daddr type local`: the packet is for this host itself, as far as is known before it is routed. */
+export function destinationIsLocal(): Expression[] {
+  return [
+    expression("fib", (data) =>
+      data.be32(NFTA_FIB_DREG, NFT_REG_1)
+        .be32(NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE)
+        .be32(NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR)),
+    compare(NFT_CMP_EQ, hostOrder(RTN_LOCAL)),
+  ];
+}
+
 /** `meta mark M`. */
 export function markIs(mark: number): Expression[] {
-  const value = new Uint8Array(Uint32Array.of(mark).buffer);
-  return [meta(NFT_META_MARK), compare(NFT_CMP_EQ, value)];
+  return [meta(NFT_META_MARK), compare(NFT_CMP_EQ, hostOrder(mark))];
+}
+
+/** `meta mark set M`. */
+export function setMark(mark: number): Expression[] {
+  return [
+    expression("immediate", (data) =>
+      data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_1)
+        .nested(
+          NFTA_IMMEDIATE_DATA,
+          (value) => value.bytes(NFTA_DATA_VALUE, hostOrder(mark)),
+        )),
+    expression(
+      "meta",
+      (data) => data.be32(NFTA_META_KEY, NFT_META_MARK).be32(NFTA_META_SREG, NFT_REG_1),
+    ),
+  ];
 }
 
 /** `iifname "N"`. */
@@ -287,12 +342,17 @@ function compare(operation: number, value: Uint8Array): Expression {
 
 /** Whether connection tracking has one of these bits under a key. */
 function connectionHas(key: number, bits: number): Expression[] {
-  const value = new Uint8Array(Uint32Array.of(bits).buffer);
+  const value = hostOrder(bits);
   return [
     expression("ct", (data) => data.be32(NFTA_CT_KEY, key).be32(NFTA_CT_DREG, NFT_REG_1)),
     mask(value),
     compare(NFT_CMP_NEQ, new Uint8Array(value.length)),
   ];
+}
+
+/** A number as the kernel has it in a register. */
+function hostOrder(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 function mask(bits: Uint8Array): Expression {

@@ -31,6 +31,7 @@ import { getLogger, type Logger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { resolveEndpoint } from "./resolve.ts";
+import { ReturnPath } from "./return_path.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
 import { type ServiceManager, underManager } from "./service_manager.ts";
 import { changesOfOthers } from "./shared_change.ts";
@@ -149,7 +150,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     const server = { name: config.server.endpoint.host, address };
     const options = { interfaceName, mark: plan.mark, journal, server };
     killSwitch = services.use(new KillSwitch(options, carriers.ports(port)));
-    carriers.protectBy(killSwitch, port);
+    carriers.followedBy(killSwitch, port);
   };
   // Once the host counts as closed, nobody but a person opens it.
   let staysClosed = block !== null;
@@ -188,6 +189,11 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     const settings = { name: options.interfaceName, addresses, mtu };
     network.bringUp(settings);
     network.addRoutes(settings, plan.plain);
+    if (plan.isFullTunnel) {
+      const path = { interfaceName, mark: plan.mark, journal, device: way?.device ?? null, logger };
+      const returnPath = ReturnPath.install(path, carriers.ports(port));
+      if (returnPath !== null) carriers.followedBy(services.use(returnPath), port);
+    }
     network.addPolicy(settings, plan);
     if (plan.blocked6.length > 0) {
       logger.info("IPv6 to {networks} is blocked", { networks: plan.blocked6.join(", ") });

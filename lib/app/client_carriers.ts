@@ -9,7 +9,7 @@ import { Carrier } from "../tunnel/endpoint.ts";
 import { CarrierGuard } from "./carrier_guard.ts";
 import type { DataPlaneHandle } from "./data_plane_handle.ts";
 import type { Journal } from "./journal.ts";
-import type { CarrierPorts, KillSwitch } from "./kill_switch.ts";
+import type { CarrierPorts } from "./kill_switch.ts";
 
 /** How the carriers are called in what the user reads. */
 export const CARRIER_NAMES: Readonly<Record<Carrier, string>> = {
@@ -34,7 +34,7 @@ export class ClientCarriers implements Disposable {
   current: Carrier;
   readonly #options: ClientCarriersOptions;
   #guard: CarrierGuard | null = null;
-  #admit = () => {};
+  readonly #followers: (() => void)[] = [];
 
   constructor(options: ClientCarriersOptions) {
     this.#options = options;
@@ -53,7 +53,7 @@ export class ClientCarriers implements Disposable {
     return this.#options.transport === "auto" && this.current === Carrier.fakeTcp;
   }
 
-  /** What leaves the host for the tunnel, for a kill switch to let pass. */
+  /** What leaves the host for the tunnel, and comes back to it. */
   ports(udpPort: number): readonly CarrierPorts[] {
     const ports: CarrierPorts[] = [];
     if (this.#options.transport !== "faketcp") {
@@ -63,9 +63,9 @@ export class ClientCarriers implements Disposable {
     return ports;
   }
 
-  /** Has the kill switch follow from now on. */
-  protectBy(killSwitch: KillSwitch, udpPort: number): void {
-    this.#admit = () => killSwitch.admit(this.ports(udpPort));
+  /** Has the firewall's part in it follow from now on: the kill switch, say. */
+  followedBy(table: { admit(carriers: readonly CarrierPorts[]): void }, udpPort: number): void {
+    this.#followers.push(() => table.admit(this.ports(udpPort)));
   }
 
   /** The server has moved: what the host does for fake TCP has to, before the first SYN goes there. */
@@ -92,7 +92,7 @@ export class ClientCarriers implements Disposable {
       table: `vpn_${interfaceName}_faketcp`,
       journal,
     });
-    this.#admit();
+    for (const follow of this.#followers) follow();
     await dataPlane.openFakeTcp(this.#guard.endpoints);
   }
 
