@@ -219,6 +219,26 @@ export class Attributes {
     return new TextDecoder().decode(end < 0 ? payload : payload.subarray(0, end));
   }
 
+  /** The attributes inside each element of a list, in their order; none where there is no such attribute. */
+  list(type: number): Attributes[] {
+    const payload = this.bytes(type);
+    if (payload === null) return [];
+    const elements: Attributes[] = [];
+    for (let at = 0; at + NLATTR.size <= payload.length;) {
+      const { length } = NLATTR.read(payload, at);
+      if (length < NLATTR.size || at + length > payload.length) {
+        throw new Error(
+          `Cannot read a list of netlink attributes: an element's length is ${length} with ${
+            payload.length - at
+          } bytes left`,
+        );
+      }
+      elements.push(new Attributes(payload.subarray(at + NLATTR.size, at + length), 0));
+      at = alignTo(at + length, ALIGNMENT);
+    }
+    return elements;
+  }
+
   /** The attributes inside an attribute; null where there is none. */
   nested(type: number): Attributes | null {
     const payload = this.bytes(type);

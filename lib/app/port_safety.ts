@@ -29,6 +29,8 @@ export interface NatPorts {
 interface Listener {
   readonly protocol: "tcp" | "udp";
   readonly port: number;
+  /** As in the kernel's table: hexadecimal, in host order of its parts. */
+  readonly address: string;
   readonly inode: string;
 }
 
@@ -93,6 +95,20 @@ export function listenerOn(protocol: "tcp" | "udp", port: number): string | null
   return found === undefined ? null : ownerOf(found.inode);
 }
 
+/** Who listens on a port where packets for an address (host order) arrive: by that address, or by any. Null for nobody. */
+export function listenerAt(
+  protocol: "tcp" | "udp",
+  { address, port }: { readonly address: number; readonly port: number },
+): string | null {
+  const bytes = [24, 16, 8, 0].map((shift) => address >>> shift & 0xff).reverse();
+  const own = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("").toUpperCase();
+  const found = listeners().find((other) =>
+    other.protocol === protocol && other.port === port &&
+    (other.address === own || /^0+$/.test(other.address))
+  );
+  return found === undefined ? null : ownerOf(found.inode);
+}
+
 /** The ports that the kernel hands out to connections of the host's own. */
 export function ephemeralPorts(): PortRange {
   const [first, last] = readSysctl(EPHEMERAL_RANGE).split(/\s+/).map(Number);
@@ -105,8 +121,8 @@ function listeners(): Listener[] {
       // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
       const fields = line.trim().split(/\s+/);
       if (fields[3] !== listening) return [];
-      const port = parseInt(fields[1].slice(fields[1].lastIndexOf(":") + 1), 16);
-      return [{ protocol, port, inode: fields[9] }];
+      const [address, port] = fields[1].split(":");
+      return [{ protocol, port: parseInt(port, 16), address, inode: fields[9] }];
     })
   );
 }

@@ -110,8 +110,8 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
       const tunnel = simpleTunnel();
       for (const command of input) await server.output(["sh", "-ec", command]);
       const remedy = (await examine(server, tunnel.server())).expect("input-firewall", {
-        status: "warn",
-        why: /drops by default, and no rule of its own for UDP port 51820/,
+        status: "fail",
+        why: /drops what clients send to UDP port 51820: the policy of .*, as no rule accepts it/,
       });
       assertStringIncludes(remedy, mends.input);
       await startVpn("server", server, tunnel.server());
@@ -134,7 +134,7 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
       const config = network.config({ Egress: "kernel" });
       const remedy = (await examine(gateway, config)).expect("forward-firewall", {
         status: "fail",
-        why: /drops what is forwarded, and no rule lets vpn0 through/,
+        why: /drops what the kernel forwards for vpn0/,
       });
       assertStringIncludes(remedy, mends.forward);
       await network.start({ Egress: "kernel" });

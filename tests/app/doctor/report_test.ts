@@ -1,7 +1,7 @@
 /** Tests of `lib/app/doctor/report.ts`: what people read, and the JSON, whose form is stable. */
-import { assert, assertEquals } from "../support/assert.ts";
-import { fail, type Finding, ok, warn } from "../../lib/app/doctor/check.ts";
-import { formatJson, formatReport, hasFailed } from "../../lib/app/doctor/report.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+import { fail, type Finding, ok, warn } from "../../../lib/app/doctor/check.ts";
+import { formatJson, formatReport, hasFailed } from "../../../lib/app/doctor/report.ts";
 
 const FINDINGS: readonly Finding[] = [
   { name: "clock", ...ok("it is noon") },

@@ -1,8 +1,8 @@
 /** Tests of `roleOf()`: what a configuration is for, where nobody says. */
-import { assertEquals } from "../support/assert.ts";
-import { roleOf } from "../../lib/app/doctor/subject.ts";
-import { parseConfig } from "../../lib/config/parse_config.ts";
-import { configText, newIdentity, type Section } from "../net/support/config.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { roleOf } from "../../../lib/app/doctor/subject.ts";
+import { parseConfig } from "../../../lib/config/parse_config.ts";
+import { configText, newIdentity, type Section } from "../../net/support/config.ts";
 
 const ENDPOINT = { Endpoint: "192.0.2.1:51820" };
 
