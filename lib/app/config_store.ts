@@ -76,7 +76,7 @@ export class LockedConfig implements Disposable {
     attempt(
       `write ${this.#path}`,
       () =>
-        writeWhole(this.#folder, this.#name, text, (temporary, file) => {
+        writeWhole(this.#folder, this.#name, encoded(text), (temporary, file) => {
           if (uid !== Deno.uid() || gid !== Deno.gid()) file.setOwner(uid, gid);
           this.#folder.rename(temporary, this.#name);
         }),
@@ -145,6 +145,31 @@ export function createFile({ path, text }: NewFile): void {
   });
 }
 
+/** A file with keys that is no configuration. */
+export interface KeyFile {
+  readonly path: string;
+  readonly content: Uint8Array<ArrayBuffer>;
+  /** Whether it may take the place of another. */
+  readonly overwrite: boolean;
+}
+
+/**
+ * Writes a file for its owner alone; a symbolic link in its place is replaced, never followed.
+ *
+ * @throws {AppError} where it cannot, or the file exists and is to stay
+ */
+export function createKeyFile({ path, content, overwrite }: KeyFile): void {
+  const exists = { [EEXIST]: "it is there already: name another, or add --overwrite" };
+  attempt(`write ${path}`, () => {
+    const { folder, name } = Folder.find(path, { followLast: false });
+    using _folder = folder;
+    writeWhole(folder, name, content, (temporary) => {
+      if (overwrite) folder.rename(temporary, name);
+      else folder.link(temporary, name);
+    });
+  }, exists);
+}
+
 /** Removes what `createFile()` has made, where something else went wrong. */
 export function removeFile(path: string): void {
   const { folder, name } = Folder.find(path, { followLast: false });
@@ -154,21 +179,25 @@ export function removeFile(path: string): void {
 
 function createIn(folder: Folder, name: string, text: string): void {
   // Unlike a renaming, a link never takes another file's place.
-  writeWhole(folder, name, text, (temporary) => folder.link(temporary, name));
+  writeWhole(folder, name, encoded(text), (temporary) => folder.link(temporary, name));
 }
 
-/** Has `place` move a file with this text, all of it on the disk, to where it belongs. */
+function encoded(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
+}
+
+/** Has `place` move a file with this content, all of it on the disk, to where it belongs. */
 function writeWhole(
   folder: Folder,
   name: string,
-  text: string,
+  content: Uint8Array<ArrayBuffer>,
   place: (temporary: string, file: OpenFile) => void,
 ): void {
   const temporary = `.${name}.${randomBytes(8).toString("hex")}`;
   {
     using file = folder.create(temporary, OWNER_ONLY);
     try {
-      file.write(new TextEncoder().encode(text));
+      file.write(content);
       file.sync();
       place(temporary, file);
     } finally {
@@ -244,17 +273,24 @@ function locked(path: string, what: string): AppError {
   );
 }
 
-/** Calls, with what goes wrong put into one line. */
-function attempt<Result>(action: string, call: () => Result): Result {
+/** Calls, with what goes wrong put into one line; `reasons` come before those of all files. */
+function attempt<Result>(
+  action: string,
+  call: () => Result,
+  reasons: Readonly<Record<number, string>> = {},
+): Result {
   try {
     return call();
   } catch (cause) {
     if (!(cause instanceof SystemCallError)) throw cause;
     const privilege = cause.errno === EACCES || cause.errno === EPERM;
-    throw new AppError(`Cannot ${action}: ${REASONS[cause.errno] ?? cause.message}`, {
-      exitCode: privilege ? ExitCode.privilege : ExitCode.usage,
-      cause,
-    });
+    throw new AppError(
+      `Cannot ${action}: ${reasons[cause.errno] ?? REASONS[cause.errno] ?? cause.message}`,
+      {
+        exitCode: privilege ? ExitCode.privilege : ExitCode.usage,
+        cause,
+      },
+    );
   }
 }
 

@@ -1,6 +1,5 @@
 /** Owns `vpn peer`: what it does with a gateway's clients, and what it says. */
 import type { PeerRequest } from "../cli/command.ts";
-import { qrCode } from "../cli/qr.ts";
 import { tableLines } from "../cli/table.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
 import { encodeKey } from "../config/key_text.ts";
@@ -8,10 +7,11 @@ import { formatCidr, formatIpv4 } from "../wire/ipv4_text.ts";
 import { clientFilePath, readClientFile } from "./client_files.ts";
 import { loadConfig } from "./config_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
-import { takesColour, writeText } from "./output.ts";
+import { writeText } from "./output.ts";
 import { heedAddition, heedRemoval } from "./peer_live.ts";
 import { addPeer, removePeer } from "./peer_changes.ts";
 import { findPeer, peerTitle } from "./peer_names.ts";
+import { showCode as showQr } from "./peer_qr.ts";
 import { shellWord } from "./shell_word.ts";
 
 type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
@@ -90,12 +90,13 @@ function list({ configPath, json }: Request<"list">): number {
   return ExitCode.ok;
 }
 
-function show({ configPath, name, qr }: Request<"show">): number {
+function show(request: Request<"show">): number {
+  const { configPath, name, qr } = request;
   const config = loadConfig(configPath);
   warn(config);
   const peer = findPeer(config, name);
   if (qr) {
-    showCode(configPath, peer);
+    showCode(request, peer);
     return ExitCode.ok;
   }
   const rows = [
@@ -109,8 +110,8 @@ function show({ configPath, name, qr }: Request<"show">): number {
   return ExitCode.ok;
 }
 
-/** The client's configuration as a code that the WireGuard apps scan. */
-function showCode(configPath: string, peer: PeerConfig): void {
+/** The client's configuration, where it is kept, as a code that the WireGuard apps scan. */
+function showCode({ configPath, file, overwrite }: Request<"show">, peer: PeerConfig): void {
   const text = peer.name === null ? null : readClientFile(configPath, peer.name);
   const title = peerTitle(peer);
   if (text === null) {
@@ -121,17 +122,7 @@ function showCode(configPath: string, peer: PeerConfig): void {
       { exitCode: ExitCode.usage },
     );
   }
-  const width = qrCode(text, { colour: false })[0]!.length;
-  const columns = Deno.stdout.isTerminal() ? Deno.consoleSize().columns : Infinity;
-  if (width > columns) {
-    throw new AppError(
-      `Cannot show ${title} as a QR code: it is ${width} columns wide, this terminal ${columns}: ` +
-        "widen it or make its font smaller",
-      { exitCode: ExitCode.usage },
-    );
-  }
-  const lines = qrCode(text, { colour: takesColour(Deno.stdout) });
-  writeText(Deno.stdout, `${lines.join("\n")}\n`);
+  showQr({ title, text, file, overwrite });
 }
 
 async function remove({ configPath, name }: Request<"remove">): Promise<number> {

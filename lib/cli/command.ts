@@ -111,9 +111,21 @@ export type PeerRequest =
   & (
     | PeerAddition
     | { readonly action: "list"; readonly json: boolean }
-    | { readonly action: "show"; readonly name: string; readonly qr: boolean }
+    | PeerView
     | { readonly action: "remove"; readonly name: string }
   );
+
+/** What `vpn peer show` shows. */
+export interface PeerView {
+  readonly action: "show";
+  readonly name: string;
+  /** Its configuration as a QR code, in place of what the gateway knows of it. */
+  readonly qr: boolean;
+  /** Where the code goes: `.png` or `.svg`; null for the terminal. */
+  readonly file: string | null;
+  /** Whether another file may lose its place to it. */
+  readonly overwrite: boolean;
+}
 
 /** The client that `vpn peer add` is to make. */
 export interface PeerAddition {

@@ -3,7 +3,7 @@ import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../config/config.ts";
 import { FULL_TUNNEL } from "../config/config_writer.ts";
-import type { Command, PeerAddition, RelayOptions, RunOptions } from "./command.ts";
+import type { Command, PeerAddition, PeerView, RelayOptions, RunOptions } from "./command.ts";
 import { createGrammar } from "./grammar.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -107,7 +107,9 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       return { command: "demo", options: parsed.log };
     case "peer": {
       const { request } = parsed;
-      return { command: "peer", request: request.action === "add" ? addition(request) : request };
+      if (request.action === "add") return { command: "peer", request: addition(request) };
+      if (request.action === "show") return { command: "peer", request: view(request) };
+      return { command: "peer", request };
     }
     default:
       return parsed;
@@ -145,6 +147,22 @@ function addition(
     ...(networks === undefined ? {} : { allowedIps: networks }),
     ...(dns === undefined ? {} : { dns }),
   };
+}
+
+/** What `vpn peer show` is asked for. */
+function view(
+  { file, ...rest }: Omit<PeerView, "file"> & {
+    readonly file: string | undefined;
+    readonly configPath: string;
+  },
+): PeerView & { readonly configPath: string } {
+  if (file !== undefined && !rest.qr) {
+    throw new UsageError(`what is to be written to "${file}"? Only --qr goes to a file`);
+  }
+  if (rest.overwrite && file === undefined) {
+    throw new UsageError("--overwrite is for --qr FILE: name the file");
+  }
+  return { ...rest, file: file ?? null };
 }
 
 function oneLine(text: string): string {

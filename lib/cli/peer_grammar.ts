@@ -5,9 +5,11 @@ import { argument, command, constant, option } from "@optique/core/primitives";
 import { parseAllowedIps, parseDns, parseEndpoint, parseSubnet } from "../config/addresses.ts";
 import type { Entry } from "../config/config_document.ts";
 import type { Endpoint } from "../config/config.ts";
+import { quoted } from "../config/config_error.ts";
 import { decodeKey } from "../config/key_text.ts";
 import { DEFAULT_LISTEN_PORT } from "../config/roles.ts";
 import { parsePeerName } from "../config/values.ts";
+import { QR_IMAGES } from "./qr.ts";
 import { about, filePath, keyValue, line } from "./values.ts";
 
 /** Where `vpn init` writes and `vpn peer` looks unless told otherwise. */
@@ -23,7 +25,7 @@ export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   init: ["--endpoint", "--subnet", "--out"],
   add: ["--config", "--out", "--endpoint", "--full-tunnel", "--allowed-ips", "--dns"],
   list: ["--config", "--json"],
-  show: ["--config", "--qr"],
+  show: ["--config", "--qr", "--overwrite"],
   remove: ["--config"],
 };
 
@@ -96,8 +98,16 @@ export function peerGrammar() {
   const show = object({
     action: constant("show"),
     name: nameArgument(nameOrKey, "Its name, or its public key"),
+    file: optional(argument(imagePath, {
+      description: line("Where the QR code goes, a .png or .svg; left out: into the terminal"),
+      errors: { invalidValue: (error) => error, multiple: line("one FILE at a time") },
+    })),
     configPath,
     qr: option("--qr", about("--qr", "Show its configuration as a QR code, keys and all")),
+    overwrite: option(
+      "--overwrite",
+      about("--overwrite", "With FILE: put it in the place of one that is there"),
+    ),
   });
   const remove = object({
     action: constant("remove"),
@@ -141,6 +151,18 @@ const nameOrKey = keyValue(
   (entry) => decodeKey(entry.value) === null ? parsePeerName(entry) : entry.value,
   "laptop",
 );
+
+/** The file of an image of a code. */
+const imagePath: typeof filePath = {
+  ...filePath,
+  parse: (path) =>
+    QR_IMAGES.some((kind) => path.toLowerCase().endsWith(`.${kind}`))
+      ? { success: true, value: path }
+      : {
+        success: false,
+        error: line(`cannot use ${quoted(path)}: the file of a QR code ends in .png or .svg`),
+      },
+};
 
 function allowedIpsText(entry: Entry): string {
   return parseAllowedIps(entry).map(({ text }) => text).join(", ");

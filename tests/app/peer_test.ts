@@ -119,6 +119,55 @@ folderTest("vpn peer show --qr is read by a scanner as the client's file", async
   assertEquals(scan(code), await Deno.readTextFile(`${folder}/server.peers/phone.conf`));
 });
 
+folderTest(
+  "vpn peer show --qr FILE writes for its owner alone, and over nothing unless asked to",
+  async (vpn, folder) => {
+    said(await vpn("init", "--endpoint", "vpn.example.org"));
+    said(await vpn("peer", "add", "phone"));
+    const text = said(await vpn("peer", "show", "phone", "--qr", "phone.svg"));
+    assertStringIncludes(text, "phone's configuration, with its keys, as a QR code: phone.svg");
+    assertEquals(KEY.test(text), false);
+    const path = `${folder}/phone.svg`;
+    assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+    assertStringIncludes(await Deno.readTextFile(path), "<svg ");
+
+    await Deno.writeTextFile(`${folder}/precious`, "precious");
+    await Deno.symlink("precious", `${folder}/link.png`);
+    for (const name of ["phone.svg", "link.png"]) {
+      const { code, stderr } = await vpn("peer", "show", "phone", "--qr", name);
+      assertEquals([code, stderr], [
+        2,
+        `vpn: Cannot write ${name}: it is there already: name another, or add --overwrite\n`,
+      ]);
+    }
+    said(await vpn("peer", "show", "phone", "--qr", "link.png", "--overwrite"));
+    assertEquals(await Deno.readTextFile(`${folder}/precious`), "precious");
+    const { isFile, mode } = Deno.lstatSync(`${folder}/link.png`);
+    assertEquals([isFile, mode! & 0o777], [true, 0o600]);
+    assertEquals(
+      Array.from(Deno.readDirSync(folder), ({ name }) => name).sort(),
+      ["link.png", "phone.svg", "precious", "server.conf", "server.peers"],
+    );
+  },
+);
+
+folderTest(
+  "vpn peer show --qr says so where a configuration is too long for a code",
+  async (vpn, folder) => {
+    said(await vpn("init", "--endpoint", "vpn.example.org"));
+    said(await vpn("peer", "add", "phone"));
+    await Deno.writeTextFile(`${folder}/server.peers/phone.conf`, `# ${"x".repeat(3000)}\n`, {
+      append: true,
+    });
+    const { code, stdout, stderr } = await vpn("peer", "show", "phone", "--qr");
+    assertEquals([code, stdout], [2, ""]);
+    assertMatch(
+      stderr,
+      /^vpn: Cannot show phone as a QR code: its configuration has 3\d+ bytes, a code 2953 at most: /,
+    );
+  },
+);
+
 folderTest("vpn peer remove takes both ends away", async (vpn, folder) => {
   said(await vpn("init", "--endpoint", "vpn.example.org"));
   const before = await Deno.readTextFile(`${folder}/server.conf`);

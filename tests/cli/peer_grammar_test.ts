@@ -40,12 +40,26 @@ Deno.test("parseArguments() fills in port, network and file of vpn init", () => 
 Deno.test("parseArguments() reads what vpn peer is to do", () => {
   const { publicKey } = sampleKeys(1);
   const configPath = "server.conf";
+  const view = {
+    action: "show" as const,
+    name: "laptop",
+    qr: true,
+    file: null,
+    overwrite: false,
+    configPath,
+  };
   const cases: [argv: string[], request: PeerRequest][] = [
     [["add", "laptop"], { action: "add", name: "laptop", configPath }],
     [["list"], { action: "list", json: false, configPath }],
     [["list", "--json", "--config", "a"], { action: "list", json: true, configPath: "a" }],
-    [["show", "laptop"], { action: "show", name: "laptop", qr: false, configPath }],
-    [["show", "--qr", "laptop"], { action: "show", name: "laptop", qr: true, configPath }],
+    [["show", "laptop"], { ...view, qr: false }],
+    [["show", "--qr", "laptop"], view],
+    [["show", "laptop", "--qr", "a b.PNG"], { ...view, file: "a b.PNG" }],
+    [["show", "--qr", "laptop", "x.svg", "--overwrite"], {
+      ...view,
+      file: "x.svg",
+      overwrite: true,
+    }],
     [["remove", "laptop"], { action: "remove", name: "laptop", configPath }],
     [["remove", publicKey], { action: "remove", name: publicKey, configPath }],
   ];
@@ -123,6 +137,16 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
       ["peer", "add", "x", "--full-tunnel", "--allowed-ips", "10.0.0.0/8"],
       "--full-tunnel and --allowed-ips exclude each other: give one of them",
     ],
+    [
+      ["peer", "show", "x", "--qr", "x.jpg"],
+      'cannot use "x.jpg": the file of a QR code ends in .png or .svg',
+    ],
+    [["peer", "show", "x", "x.png"], 'what is to be written to "x.png"? Only --qr goes to a file'],
+    [
+      ["peer", "show", "x", "--qr", "--overwrite"],
+      "--overwrite is for --qr FILE: name the file",
+    ],
+    [["peer", "show", "x", "--qr", "x.png", "y.png"], '"vpn peer show" takes no argument "y.png"'],
     [
       ["peer", "add", "x", "--dns", "1.2.3"],
       '--dns: cannot use "1.2.3": it is an address or a search domain',

@@ -1,8 +1,9 @@
 /** Shows that a QR code in a terminal is read by a scanner, on dark and on light. */
+import { crc32, inflateSync } from "node:zlib";
 import { default as decode } from "jsqr";
 import { clientText } from "../../lib/config/config_writer.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
-import { qrCode } from "../../lib/cli/qr.ts";
+import { qrCode, qrImage, whyNotShown } from "../../lib/cli/qr.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 
@@ -113,4 +114,69 @@ Deno.test("qrCode() resets the colours at the end of each line", () => {
 
 Deno.test("qrCode() throws when the text is longer than any code", () => {
   assertThrows(() => qrCode("x".repeat(2954), { colour: false }), RangeError);
+});
+
+Deno.test("qrImage() as PNG is read as the configuration, each chunk whole", () => {
+  const bytes = qrImage(configuration(), "png");
+  assertEquals(bytes.subarray(0, 8).toHex(), "89504e470d0a1a0a");
+  const view = new DataView(bytes.buffer);
+  const chunks = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (let at = 8; at < bytes.length;) {
+    const size = view.getUint32(at);
+    const body = bytes.subarray(at + 4, at + 8 + size);
+    assertEquals(view.getUint32(at + 8 + size), crc32(body));
+    chunks.set(new TextDecoder().decode(body.subarray(0, 4)), body.slice(4));
+    at += 12 + size;
+  }
+  assertEquals([...chunks.keys()], ["IHDR", "IDAT", "IEND"]);
+  const header = new DataView(chunks.get("IHDR")!.buffer);
+  const [width, height] = [header.getUint32(0), header.getUint32(4)];
+  // One bit of grey, deflate, no filter, not interlaced.
+  assertEquals(chunks.get("IHDR")!.subarray(8).toHex(), "0100000000");
+  const data = inflateSync(chunks.get("IDAT")!);
+  const rowSize = 1 + Math.ceil(width / 8);
+  assertEquals(data.length, rowSize * height);
+  const image = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let y = 0; y < height; y++) {
+    assertEquals(data[y * rowSize], 0);
+    for (let x = 0; x < width; x++) {
+      const bit = data[y * rowSize + 1 + (x >> 3)]! >> (7 - (x & 7)) & 1;
+      image.fill(bit * 255, (y * width + x) * 4, (y * width + x) * 4 + 3);
+    }
+  }
+  assertEquals(decode.default(image, width, height)?.data, configuration());
+});
+
+Deno.test("qrImage() as SVG has the modules of the code in a terminal, and white around them", () => {
+  const text = new TextDecoder().decode(qrImage(configuration(), "svg"));
+  const pixelsPerModule = 8;
+  const modules = (pixels: string | undefined) => Number(pixels) / pixelsPerModule;
+  const size = modules(/viewBox="0 0 (\d+) \1"/.exec(text)![1]);
+  const pixels = Array.from({ length: size }, () => new Array<number>(size).fill(255));
+  for (const [, x, y, run] of text.matchAll(/M(\d+) (\d+)h(\d+)v8h-\3z/g)) {
+    pixels[modules(y)]!.fill(0, modules(x), modules(x) + modules(run));
+  }
+  assertEquals(scan(pixels), configuration());
+});
+
+Deno.test("whyNotShown() finds a code that fits its terminal, the prompt below it included", () => {
+  const lines = qrCode(configuration(), { colour: false });
+  const [width, height] = [lines[0]!.length, lines.length];
+  assertEquals(whyNotShown(lines, { columns: width, rows: height + 1 }), null);
+  assertEquals(
+    whyNotShown(lines, { columns: width - 1, rows: height + 1 }),
+    `it takes ${width} columns and ${height + 1} rows, this terminal has ${width - 1} and ${
+      height + 1
+    }`,
+  );
+  assertMatch(whyNotShown(lines, { columns: 200, rows: height })!, /^it takes /);
+});
+
+Deno.test("whyNotShown() counts on 80 columns where a terminal has no size, or there is none", () => {
+  const short = qrCode(configuration(), { colour: false });
+  const long = qrCode("x".repeat(1200), { colour: false });
+  for (const place of [null, { columns: 0, rows: 0 }]) {
+    assertEquals(whyNotShown(short, place), null);
+    assertMatch(whyNotShown(long, place)!, /does not say how many it has$/);
+  }
 });

@@ -18,6 +18,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "ping": "iputils-ping",
   "traceroute": "traceroute",
   "vsftpd": "vsftpd",
+  "zbarimg": "zbar-tools",
+  "zsh": "zsh",
 };
 
 /** Programs whose package starts them as a service at once, where systemd does that: no test is worth it there. */

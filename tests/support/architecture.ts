@@ -66,7 +66,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 /** Which modules from outside the project a part may import; a name that ends in `/` stands for all under it. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   noise: ["node:crypto", "node:buffer", "@noble/ciphers/", "@noble/hashes/"],
-  cli: ["@optique/core", "@optique/core/", "@optique/run", "uqr"],
+  cli: ["@optique/core", "@optique/core/", "@optique/run", "uqr", "node:zlib"],
   app: ["@logtape/logtape", "@optique/run", "@std/", "node:"],
 };
 
