@@ -54,13 +54,20 @@ export interface BpfInstruction {
   readonly k: number;
 }
 
+/** The program that lets nothing through: `ret #0`. */
+const NOTHING: readonly BpfInstruction[] = [{ code: 0x06, jt: 0, jf: 0, k: 0 }];
+
+/** One interface: its index, and the bytes of its link-layer header, 14 on Ethernet and 0 where there is none. */
+export interface PacketSocketLink {
+  readonly link: number;
+  readonly linkHeaderSize: number;
+}
+
 /**
- * On which interface: its index, and the bytes of its link-layer header, 14 on Ethernet and 0 where there is none. Or on all,
- * of which the filter should take only those with headers like Ethernet's (the loopback's is one) or with none.
+ * On which interface. Or on all, of which the filter should take only those with headers like Ethernet's (the loopback's is
+ * one) or with none. Or on none yet.
  */
-export type PacketSocketPlace =
-  | { readonly link: number; readonly linkHeaderSize: number }
-  | { readonly link: "all" };
+export type PacketSocketPlace = PacketSocketLink | { readonly link: "all" | "none" };
 
 export type PacketSocketOptions = PacketSocketPlace & {
   readonly filter: readonly BpfInstruction[];
@@ -82,9 +89,10 @@ export class PacketSocket implements Disposable {
   readonly #batch: number;
   readonly #view: DataView<ArrayBuffer>;
   /** Bytes, or `BY_TYPE`. */
-  readonly #linkHeaderSize: number;
+  #linkHeaderSize: number;
   /** Of each virtio-net header, as the kernel writes it: before the link-layer header. */
   readonly #starts: Int32Array;
+  readonly #buffers: number;
   readonly #statistics = new Uint32Array(2);
   #drops = 0;
 
@@ -108,12 +116,17 @@ export class PacketSocket implements Disposable {
       controlSize: 0,
       vectors: 1,
     });
-    const buffers = arena.allocate(socket.batch * CAPTURE_BUFFER_SIZE);
-    // The packet itself shall begin on a multiple of 4, where the cipher wants it, if only on Ethernet.
-    const linkHeaderSize = byType ? ETHERNET_HEADER_SIZE : socket.linkHeaderSize;
+    this.#buffers = arena.allocate(socket.batch * CAPTURE_BUFFER_SIZE);
+    this.#placeBuffers();
+  }
+
+  /** The packet itself shall begin on a multiple of 4, where the cipher wants it, if only on Ethernet. */
+  #placeBuffers(): void {
+    const size = this.#linkHeaderSize;
+    const linkHeaderSize = size === BY_TYPE ? ETHERNET_HEADER_SIZE : size;
     const start = -(VNET_HEADER_SIZE + linkHeaderSize) & 3;
-    for (let i = 0; i < socket.batch; i++) {
-      this.#starts[i] = buffers + i * CAPTURE_BUFFER_SIZE + start;
+    for (let i = 0; i < this.#batch; i++) {
+      this.#starts[i] = this.#buffers + i * CAPTURE_BUFFER_SIZE + start;
       this.receivedOffsets[i] = this.#starts[i] + linkHeaderSize;
       this.#headers.setPiece(i, 0, this.#starts[i], CAPTURE_BUFFER_SIZE - PADDING_ROOM);
     }
@@ -134,16 +147,12 @@ export class PacketSocket implements Disposable {
       setFlag(libc, fd, PACKET_IGNORE_OUTGOING, "leave outgoing packets out of packet socket");
       const size = new Uint8Array(new Int32Array([options.bufferSize]).buffer);
       symbols.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length);
-      const address = new DataView(new ArrayBuffer(SOCKADDR_LL_SIZE));
-      address.setUint16(0, AF_PACKET, true);
-      address.setUint16(2, ETH_P_ALL);
-      address.setInt32(4, options.link === "all" ? 0 : options.link, true);
-      check(
-        libc,
-        symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_LL_SIZE),
-        `bind packet socket to interface ${options.link}`,
-      );
-      const linkHeaderSize = options.link === "all" ? BY_TYPE : options.linkHeaderSize;
+      if (options.link !== "none") bindTo(libc, fd, options.link === "all" ? 0 : options.link);
+      const linkHeaderSize = "linkHeaderSize" in options
+        ? options.linkHeaderSize
+        : options.link === "all"
+        ? BY_TYPE
+        : ETHERNET_HEADER_SIZE;
       return new PacketSocket(libc, arena, { fd, batch: options.batch, linkHeaderSize });
     } catch (error) {
       symbols.close(fd);
@@ -201,6 +210,22 @@ export class PacketSocket implements Disposable {
     attachFilter(this.#libc, this.fd, filter);
   }
 
+  /**
+   * Listens on another interface from now on, or on the same one after it had gone; what waits is lost.
+   *
+   * @throws {SystemCallError} ENODEV where there is no such interface, ENETDOWN for one that is down
+   */
+  move(to: PacketSocketLink, filter: readonly BpfInstruction[]): void {
+    // What has come by the last interface has another link-layer header: none of it passes any more.
+    attachFilter(this.#libc, this.fd, NOTHING);
+    // The first error may be that the interface has gone, with packets behind it.
+    for (let errors = 0; errors < 2;) if (this.receive() < 0) errors++;
+    this.#linkHeaderSize = to.linkHeaderSize;
+    this.#placeBuffers();
+    bindTo(this.#libc, this.fd, to.link);
+    attachFilter(this.#libc, this.fd, filter);
+  }
+
   /** Packets lost so far because the socket's buffer was full. */
   drops(): number {
     // struct tpacket_stats { unsigned tp_packets, tp_drops; }: reading it sets it to zero.
@@ -217,6 +242,19 @@ export class PacketSocket implements Disposable {
   [Symbol.dispose](): void {
     this.#libc.symbols.close(this.fd);
   }
+}
+
+/** Index 0 stands for all interfaces. */
+function bindTo(libc: Libc, fd: number, link: number): void {
+  const address = new DataView(new ArrayBuffer(SOCKADDR_LL_SIZE));
+  address.setUint16(0, AF_PACKET, true);
+  address.setUint16(2, ETH_P_ALL);
+  address.setInt32(4, link, true);
+  check(
+    libc,
+    libc.symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_LL_SIZE),
+    `bind packet socket to interface ${link}`,
+  );
 }
 
 /**

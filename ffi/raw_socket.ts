@@ -101,14 +101,7 @@ export class RawSocket implements Disposable {
         symbols.setsockopt(fd, SOL_SOCKET, SO_MARK, mark, mark.length),
         `set firewall mark ${options.mark} on raw socket`,
       );
-      if (options.device !== null) {
-        const device = cString(options.device);
-        check(
-          libc,
-          symbols.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length),
-          `bind raw socket to interface "${options.device}"`,
-        );
-      }
+      if (options.device !== null) bindToDevice(libc, fd, options.device);
       const size = new Uint8Array(new Int32Array([options.bufferSize]).buffer);
       symbols.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
       return new RawSocket(libc, arena, { fd, batch: options.batch });
@@ -116,6 +109,15 @@ export class RawSocket implements Disposable {
       symbols.close(fd);
       throw error;
     }
+  }
+
+  /**
+   * Has packets leave by another interface from now on, or by the one that has this name now.
+   *
+   * @throws {SystemCallError} ENODEV where there is no such interface
+   */
+  setDevice(name: string): void {
+    bindToDevice(this.#libc, this.fd, name);
   }
 
   /**
@@ -158,4 +160,13 @@ export class RawSocket implements Disposable {
   [Symbol.dispose](): void {
     this.#libc.symbols.close(this.fd);
   }
+}
+
+function bindToDevice(libc: Libc, fd: number, name: string): void {
+  const device = cString(name);
+  check(
+    libc,
+    libc.symbols.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length),
+    `bind raw socket to interface "${name}"`,
+  );
 }

@@ -26,9 +26,10 @@ const CLOUD_SERVICES: readonly Ipv4Prefix[] = [
 
 /**
  * What becomes of a packet: `pass`, out by the gateway's egress; `host`, to the host, which has the address or forwards to
- * another interface; `private`, refused as a network of the gateway's; `denied`, refused by `EgressDeny`.
+ * another interface; `private`, refused as a network of the gateway's; `denied`, refused by `EgressDeny`; `nowhere`, for the
+ * internet while the gateway has no interface that leads there.
  */
-export type EgressVerdict = "pass" | "host" | "private" | "denied";
+export type EgressVerdict = "pass" | "host" | "private" | "denied" | "nowhere";
 
 export interface EgressRule extends Ipv4Prefix {
   readonly verdict: EgressVerdict;
@@ -42,8 +43,8 @@ export interface EgressPolicy {
 
 /** What the host's interfaces and routes are now, without those of the tunnel. Addresses are in host order. */
 export interface HostSurroundings {
-  /** The address that the egress sends from, and the index of its interface. */
-  readonly external: { readonly address: number; readonly link: number };
+  /** The address that the egress sends from, and the index of its interface; null while there is none. */
+  readonly external: { readonly address: number; readonly link: number } | null;
   /** All of the host's own. */
   readonly addresses: readonly number[];
   /** Of all interfaces; host bits do not matter. */
@@ -79,6 +80,9 @@ export function egressRules(
   policy: EgressPolicy,
   host: HostSurroundings,
 ): { rules: EgressRule[]; exits: number[] } {
+  const { external } = host;
+  /** Of the internet. */
+  const open: EgressVerdict = external === null ? "nowhere" : "pass";
   const own = new Set(host.addresses);
   const explicit = new AllowedIps<Explicit>();
   const networks = new AllowedIps<Entry>();
@@ -91,18 +95,23 @@ export function egressRules(
     const { address, prefixLength } = prefix;
     const entry = explicit.lookup(address);
     // Forwarded ports and hairpinning go by this address: only an entry for it alone takes it away.
-    const isExternal = prefixLength === 32 && address === host.external.address;
+    const isExternal = prefixLength === 32 && address === external?.address;
     if (isExternal) return named === "deny" ? "denied" : "pass";
     if (entry === "deny") return "denied";
     if (isNobody) return "private";
-    if (entry === null) return networks.lookup(address) === null ? "pass" : "private";
+    if (entry === null) return networks.lookup(address) === null ? open : "private";
     if (prefixLength === 32 && own.has(address)) return "host";
     const route = routes.lookup(address);
-    if (route === null || route.link === host.external.link) return "pass";
+    if (route === null || route.link === external?.link) return open;
     exits.add(route.link);
     return "host";
   };
 
+  if (external === null) {
+    const rule: EgressRule = { address: 0, prefixLength: 0, verdict: "nowhere" };
+    compiled.insert(0, 0, rule);
+    rules.push(rule);
+  }
   // In this order, a look-up finds what holds the whole prefix, and never what is within it.
   for (const entry of entriesOf(policy, host)) {
     const { address, prefixLength } = entry.prefix;
@@ -133,7 +142,7 @@ function entriesOf(
   };
   // Some hosts have their address outside as a network of its own: anyone who says `lan` does not mean that.
   const lan = networks.filter(({ address, prefixLength }) =>
-    prefixLength < 32 || address !== external.address
+    prefixLength < 32 || address !== external?.address
   );
   const named = (targets: EgressPolicy["allow"]) =>
     targets.flatMap((target) => target === "lan" ? lan : [target]);
@@ -146,7 +155,7 @@ function entriesOf(
   }
   for (const prefix of CLOUD_SERVICES) at(prefix).isNetwork = true;
   for (const address of addresses) at({ address, prefixLength: 32 }).isNetwork = true;
-  at({ address: external.address, prefixLength: 32 });
+  if (external !== null) at({ address: external.address, prefixLength: 32 });
   // Where nothing is allowed but the internet, it does not matter where other routes lead.
   if (policy.allow.length > 0) { for (const route of routes) at(route).route ??= route; }
   return [...entries.values()].sort((a, b) => a.prefix.prefixLength - b.prefix.prefixLength);

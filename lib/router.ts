@@ -67,6 +67,7 @@ export class Router {
       host: { verdict: Verdict.host, reason: DropReason.none },
       private: { verdict: Verdict.drop, reason: DropReason.privateDestination },
       denied: { verdict: Verdict.drop, reason: DropReason.egressDenied },
+      nowhere: { verdict: Verdict.drop, reason: DropReason.noEgress },
     };
     const table = new AllowedIps<Exit>();
     table.insert(0, 0, exits.pass);

@@ -213,3 +213,14 @@ Deno.test("the compiled rules say what the reference says of random rules and ho
     }
   }
 });
+
+Deno.test("without an interface outside clients reach allowed networks, and the internet nowhere", () => {
+  const routes = HOST.routes.filter(({ prefixLength }) => prefixLength > 0);
+  const host = { ...HOST, external: null, routes };
+  const allowed = egressRules(policy("10.20.0.0/16, 198.51.100.0/24", "172.16.0.0/12"), host);
+  const judged = [INTERNET, "198.51.100.7", LAN_HOST, UPLINK_LAN, BEHIND_ROUTER].map((address) =>
+    judge(allowed.rules, ipv4(address))
+  );
+  assertEquals(judged, ["nowhere", "nowhere", "host", "private", "denied"]);
+  assertEquals(allowed.exits, [LAN]);
+});

@@ -30,6 +30,7 @@ const RTM_GETROUTE = 26;
 
 const RTA_DST = 1;
 const RTA_SRC = 2;
+const RTA_IIF = 3;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
@@ -231,13 +232,19 @@ export class Routes {
    * the route. Its `mtu` is a route's or a learnt one: where null, the link's counts.
    *
    * @param options `mark`: the firewall mark of the packet, 0 if left out; `source`: its source address where it has one
-   * already, which routing rules may look at; `link`: index of the interface that it must leave by
+   * already, which routing rules may look at; `link`: index of the interface that it must leave by; `inputLink`: index of
+   * the interface that it came by, for one that this host forwards, whose `source` is another host's then
    * @throws {NetlinkError} ENETUNREACH where there is no way, EHOSTUNREACH for type `unreachable`, EACCES for
-   * `prohibit`, EINVAL for `blackhole` and where `source` is no address of this host
+   * `prohibit`, EINVAL for `blackhole` and where `source` is no address of this host; EHOSTUNREACH, too, where this host does not forward
    */
   lookup(
     destination: IpAddress,
-    options: { readonly mark?: number; readonly source?: IpAddress; readonly link?: number } = {},
+    options: {
+      readonly mark?: number;
+      readonly source?: IpAddress;
+      readonly link?: number;
+      readonly inputLink?: number;
+    } = {},
   ): Route {
     const { source } = options;
     const message = new MessageBuilder(RTM_GETROUTE, 0)
@@ -249,6 +256,7 @@ export class Routes {
       })
       .bytes(RTA_DST, destination);
     if (source !== undefined) message.bytes(RTA_SRC, source);
+    if (options.inputLink !== undefined) message.u32(RTA_IIF, options.inputLink);
     if (options.link !== undefined) message.u32(RTA_OIF, options.link);
     if (options.mark !== undefined) message.u32(RTA_MARK, options.mark);
     const action = `look up the route to ${formatIp(destination)}`;

@@ -316,8 +316,8 @@ export class DataPlane {
       case "renew":
         this.#device.renew(now);
         break;
-      case "set-external-address":
-        this.#egress?.setExternalAddress(command.address);
+      case "set-external":
+        this.#egress?.setExternal(command.external);
         break;
       case "set-egress-rules":
         this.#egressRules.push(...command.rules);
@@ -504,7 +504,11 @@ export class DataPlane {
 
   /** What has changed is looked up by the main thread, which has to see the whole anyway. */
   #reportNetworkChange(now: number): void {
-    if (this.#monitor.read().length === 0) return;
+    const events = this.#monitor.read();
+    if (events.length === 0) return;
+    for (const event of events) {
+      if (event.kind === "link" && event.removed) this.#egress?.linkRemoved(event.link.index);
+    }
     this.#egress?.networkChanged();
     this.#link?.networkChanged(now);
     this.#report({ kind: "network-changed" });

@@ -14,6 +14,7 @@ import type {
   Report,
   Statistics,
 } from "./data_plane_protocol.ts";
+import type { ExternalLink } from "./egress_plan.ts";
 import { type PeerChange, peerChangeTexts } from "./peer_change.ts";
 import { guarded } from "./guard.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
@@ -194,9 +195,9 @@ export class DataPlaneHandle {
     this.#send({ kind: "renew" });
   }
 
-  /** Tells the NAT of a new address outside, host order. */
-  setExternalAddress(address: number): void {
-    this.#send({ kind: "set-external-address", address });
+  /** Tells the NAT of the interface outside, or that there is none. */
+  setExternal(external: ExternalLink | null): void {
+    this.#send({ kind: "set-external", external });
   }
 
   /** Judges by these rules from now on which addresses outside peers reach; at most `MAX_EGRESS_RULES`. */

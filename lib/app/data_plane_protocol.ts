@@ -7,6 +7,7 @@ import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { EgressRule } from "../egress_rules.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import type { EgressConfig } from "./egress.ts";
+import type { ExternalLink } from "./egress_plan.ts";
 import type { PeerChangeText } from "./peer_change.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
@@ -62,8 +63,8 @@ export type Command =
   | { readonly kind: "try-udp" }
   /** Shake hands at once with every peer that there is a session with: the way to it may be another. */
   | { readonly kind: "renew" }
-  /** The gateway's address outside (host order) has changed. */
-  | { readonly kind: "set-external-address"; readonly address: number }
+  /** This is the interface outside now, and the gateway's address there; null for none. */
+  | { readonly kind: "set-external"; readonly external: ExternalLink | null }
   /** Which addresses outside peers reach, and how: all rules together, from the part on that is the last. */
   | {
     readonly kind: "set-egress-rules";

@@ -1,10 +1,11 @@
 /**
- * Owns a gateway's way outside within the data plane: the NAT, the sockets that it sends by, the capture of the answers.
+ * Egress: a gateway's path to the internet within the data plane: the NAT, the sockets that it sends by, the capture of the
+ * answers. The interface outside may come, go, and be another one while the gateway runs.
  */
 import type { Arena } from "../../ffi/arena.ts";
-import { errnoName } from "../../ffi/errno.ts";
+import { errnoName, SystemCallError } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/libc.ts";
-import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
+import { type BpfInstruction, CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
 import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
 import type { NatUsage } from "../nat/clients.ts";
 import { Nat } from "../nat/nat.ts";
@@ -12,31 +13,32 @@ import type { NatOptions, PortForward, PortRange } from "../nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../nat/constants.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { captureFilter } from "./capture_filter.ts";
+import type { ExternalLink } from "./egress_plan.ts";
 import { describePacket } from "./packet_trace.ts";
 import { SegmentSender } from "./segment_sender.ts";
 
 /** Packets captured in one call; each may be a super-packet of 64 KiB. */
 const CAPTURE_BATCH = 16;
+/** Bytes of the longest packet outside that there is memory for, where the interfaces at the start take less: Ethernet's. */
+const LEAST_MTU = 1500;
 const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
 /** Packets that a netfilter queue holds for us. */
 const QUEUE_LENGTH = 4096;
 /** Bytes for message headers and vectors. */
 const CONTROL_SPACE = 64 * 1024;
 
+/** Stands for the interface outside where there is none. */
+const NOWHERE = { address: 0, linkHeaderSize: 0 };
+
 /** The mark of packets that the NAT sends: exempt from connection tracking, and kept off the tunnel's own routes. */
 export const EGRESS_MARK = 0x5650;
 
 export interface EgressConfig {
-  /** The external interface. */
-  readonly device: string;
-  readonly link: number;
-  /** Bytes of its link-layer header. */
-  readonly linkHeaderSize: number;
+  /** The interface outside; null while there is none. */
+  readonly external: ExternalLink | null;
   /** Bytes. */
-  readonly externalMtu: number;
   readonly innerMtu: number;
   /** Host order. */
-  readonly externalAddress: number;
   readonly innerAddress: number;
   readonly ports: PortRange;
   readonly filtering: "endpoint" | "address";
@@ -67,14 +69,16 @@ export class Egress implements Disposable {
   readonly #config: EgressConfig;
   readonly #view: DataView;
   readonly #drops: DropCounters;
+  /** What the sockets are bound to; null for nothing. */
+  #external: ExternalLink | null;
   /** Offsets of packets that the interface has turned out not to take. */
   readonly #tooLong: number[] = [];
 
   /** Bytes of arena that an egress takes. */
   static arenaSize(config: EgressConfig): number {
-    const mtu = Math.max(config.externalMtu, config.innerMtu);
     const capture = Math.max(CAPTURE_BATCH * CAPTURE_BUFFER_SIZE, NfQueue.arenaSize(CAPTURE_BATCH));
-    return Nat.generatedSize(mtu) + capture + SegmentSender.arenaSize + CONTROL_SPACE;
+    return Nat.generatedSize(greatestMtu(config)) + capture + SegmentSender.arenaSize +
+      CONTROL_SPACE;
   }
 
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where the interface is gone */
@@ -96,13 +100,15 @@ export class Egress implements Disposable {
     this.#drops = drops;
     this.#view = arena.view;
     this.#config = config;
+    const { external } = config;
+    this.#external = external;
     this.nat = new Nat({
       ...config,
+      externalMtu: greatestMtu(config),
+      externalAddress: external?.address ?? 0,
       memory: arena,
       drops,
-      generated: arena.allocate(
-        Nat.generatedSize(Math.max(config.externalMtu, config.innerMtu)),
-      ),
+      generated: arena.allocate(Nat.generatedSize(greatestMtu(config))),
       clientQuota: DEFAULT_CLIENT_QUOTA,
       clientToClient,
       onRefusal: (client) => this.#countRefusal(client as object | null),
@@ -110,9 +116,10 @@ export class Egress implements Disposable {
       mtuOf,
       random,
     });
+    if (external !== null) this.nat.externalMtu = external.mtu;
     this.sender = SegmentSender.open(libc, arena, {
       mark: EGRESS_MARK,
-      device: { name: config.device, link: config.link },
+      device: external,
       own: false,
       offload,
       bufferSize: SOCKET_BUFFER_SIZE,
@@ -124,17 +131,44 @@ export class Egress implements Disposable {
   /** Takes note that interfaces, addresses or routes have changed. */
   networkChanged(): void {
     this.sender.networkChanged();
-    const mtu = this.sender.linkMtu(this.#config.link);
+    const mtu = this.#external === null ? null : this.sender.linkMtu(this.#external.link);
     if (mtu !== null) this.nat.externalMtu = mtu;
   }
 
-  /** Follows a change of the gateway's address outside (host order), as DHCP makes it. */
-  setExternalAddress(address: number): void {
-    this.nat.externalAddress = address;
-    const { linkHeaderSize } = this.#config;
-    if (this.capture instanceof PacketSocket) {
-      this.capture.setFilter(captureFilter(address, capturedPorts(this.#config), linkHeaderSize));
+  /** An interface (by index) has gone: what was bound to it serves nothing any more, not even one of the same name. */
+  linkRemoved(link: number): void {
+    if (this.#external?.link === link) this.#external = null;
+  }
+
+  /**
+   * Follows the gateway to another interface or address outside, as DHCP, a redial or a failover makes it; null while there
+   * is none. Mappings keep their ports. Does nothing where all is so already.
+   */
+  setExternal(external: ExternalLink | null): void {
+    const before = this.#external;
+    const isSameLink = before?.link === external?.link && before?.name === external?.name;
+    if (isSameLink && before?.address === external?.address) return;
+    this.#external = null;
+    if (external === null) return;
+    try {
+      if (!isSameLink) this.sender.setDevice(external);
+      this.#setCapture(external, isSameLink);
+    } catch (error) {
+      // It has gone, or down, again: the next notification says what there is then.
+      if (error instanceof SystemCallError) return;
+      throw error;
     }
+    this.nat.externalAddress = external.address;
+    this.#external = external;
+    this.networkChanged();
+  }
+
+  #setCapture(external: ExternalLink, isSameLink: boolean): void {
+    // The queues are not an interface's: the firewall's rules say what comes by them.
+    if (!(this.capture instanceof PacketSocket)) return;
+    const filter = filterFor(this.#config, external);
+    if (isSameLink) this.capture.setFilter(filter);
+    else this.capture.move(external, filter);
   }
 
   /**
@@ -144,6 +178,14 @@ export class Egress implements Disposable {
   flush(now: number): void {
     const { outside } = this.nat;
     if (outside.length === 0) return;
+    if (this.#external === null) {
+      // Unbound, or bound to what has gone: they must not leave by any other interface.
+      for (let i = 0; i < outside.length; i++) {
+        this.#drops.add(DropReason.noEgress, outside.lengths[i]);
+      }
+      outside.clear();
+      return;
+    }
     const errors = this.sender.errorCount;
     const sent = this.sender.send(outside, 0, outside.length, now);
     if (this.trace !== null) this.#traceSent(this.trace, errors === this.sender.errorCount);
@@ -208,9 +250,24 @@ function openCapture(libc: Libc, arena: Arena, config: EgressConfig): Capture {
   if (config.capture !== "packet") {
     return NfQueue.open(libc, arena, { ...shared, ...config.capture, length: QUEUE_LENGTH });
   }
-  const { externalAddress, link, linkHeaderSize } = config;
-  const filter = captureFilter(externalAddress, capturedPorts(config), linkHeaderSize);
-  return PacketSocket.open(libc, arena, { ...shared, link, linkHeaderSize, filter });
+  const { external } = config;
+  return PacketSocket.open(libc, arena, {
+    ...shared,
+    ...external ?? { link: "none" },
+    filter: filterFor(config, external ?? NOWHERE),
+  });
+}
+
+function filterFor(
+  config: EgressConfig,
+  { address, linkHeaderSize }: Pick<ExternalLink, "address" | "linkHeaderSize">,
+): BpfInstruction[] {
+  return captureFilter(address, capturedPorts(config), linkHeaderSize);
+}
+
+/** Bytes of the longest packet that the NAT has memory for. */
+function greatestMtu({ external, innerMtu }: EgressConfig): number {
+  return Math.max(external?.mtu ?? 0, innerMtu, LEAST_MTU);
 }
 
 /** The ports, by protocol, whose packets are the NAT's and must not reach the host's stack. */

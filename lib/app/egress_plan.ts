@@ -1,8 +1,14 @@
 /** Egress plan: the choice of a gateway's way outside, the interface, its address and MTU, and what else the host is attached to. */
-import { AF_INET, ipv4ToNumber } from "../../ffi/netlink/ip_address.ts";
+import {
+  AF_INET,
+  type IpAddress,
+  ipv4FromNumber,
+  ipv4ToNumber,
+} from "../../ffi/netlink/ip_address.ts";
 import { RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
 import type { Link } from "../../ffi/netlink/links.ts";
 import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
+import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import type { HostSurroundings } from "../egress_rules.ts";
@@ -10,6 +16,13 @@ import type { HostSurroundings } from "../egress_rules.ts";
 const ETHERNET_HEADER_SIZE = 14;
 /** No link has more: shorter prefixes are halves of a default route, which lead to the internet by a tunnel. */
 const MIN_NETWORK_LENGTH = 8;
+
+/** Addresses far apart in the internet: nobody is asked anything there, only the host's routing tables are. */
+const INTERNET: readonly IpAddress[] = [
+  Uint8Array.of(45, 0, 0, 1),
+  Uint8Array.of(101, 0, 0, 1),
+  Uint8Array.of(185, 0, 0, 1),
+];
 
 /** Kinds of a bridge's ports behind which a guest of the host is: a container, a virtual machine, one of those elsewhere. */
 const GUEST_KINDS: readonly (string | null)[] = ["veth", "tun", "vxlan"];
@@ -27,45 +40,114 @@ export interface ExternalLink {
   readonly mtu: number;
 }
 
+/** What clients' packets have on their way outside, which routing rules look at. */
+export interface EgressTraffic {
+  /** Of packets that this host makes itself, as its own NAT does. */
+  readonly mark?: number;
+  /** Where packets that it forwards are from, host order; they come by the tunnel. */
+  readonly source?: number;
+  /** The tunnel's name: it never leads outside. */
+  readonly tunnel?: string;
+}
+
 /**
- * The interface named by `EgressInterface`, or else the one with the default route.
+ * The interface named by `EgressInterface`, or else the one by which the kernel would send clients' packets to the internet now,
+ * be it by the default route or by a routing rule to another table, as another VPN of this host's makes it.
  *
- * @returns null where nothing is configured and there is no default route: the gateway then leads nowhere
+ * @returns null where nothing is configured and no route leads there: the gateway then leads nowhere
  * @throws {ConfigError} where the configured interface is not there, or has no address
  */
-export function findExternalLink(config: ServerConfig, netlink: Rtnetlink): ExternalLink | null {
+export function findExternalLink(
+  config: ServerConfig,
+  netlink: Rtnetlink,
+  traffic: EgressTraffic = {},
+): ExternalLink | null {
   const wanted = config.interface.egressInterface;
-  const route = defaultRoute(netlink);
-  const found = wanted !== null
-    ? netlink.links.find(wanted)
-    : route === undefined || route.link === null
-    ? null
-    : netlink.links.find(route.link);
-  if (found === null) {
-    if (wanted === null) return null;
-    throw unusable(config, wanted, "there is no such interface");
+  if (wanted === null) {
+    const route = routeOutside(netlink, traffic);
+    const link = route === null ? null : netlink.links.find(route.link);
+    const address = route?.preferredSource ?? (link === null ? null : firstAddress(netlink, link));
+    return link === null || address === null ? null : describeLink(link, address);
   }
-  const preferred = route?.link === found.index ? route.preferredSource : null;
-  const first = netlink.addresses.list({ family: AF_INET, link: found.index })[0]?.address;
-  const address = preferred ?? first;
-  if (address === undefined) {
-    if (wanted === null) return null;
-    throw unusable(config, wanted, "it has no IPv4 address");
-  }
+  const link = netlink.links.find(wanted);
+  if (link === null) throw unusable(config, wanted, "there is no such interface");
+  const first = firstAddress(netlink, link);
+  if (first === null) throw unusable(config, wanted, "it has no IPv4 address");
+  const { mark = 0 } = traffic;
+  const route = routeOutside(netlink, { mark }, link.index);
+  return describeLink(link, route?.preferredSource ?? first);
+}
+
+function firstAddress(netlink: Rtnetlink, { index }: Link): IpAddress | null {
+  return netlink.addresses.list({ family: AF_INET, link: index })[0]?.address ?? null;
+}
+
+function describeLink(link: Link, address: IpAddress): ExternalLink {
   return {
-    name: found.name,
-    link: found.index,
+    name: link.name,
+    link: link.index,
     // Links without hardware addresses (PPP, tunnels) have no header that a packet socket would show.
-    linkHeaderSize: found.hardwareAddress === null ? 0 : ETHERNET_HEADER_SIZE,
+    linkHeaderSize: link.hardwareAddress === null ? 0 : ETHERNET_HEADER_SIZE,
     address: ipv4ToNumber(address),
-    mtu: found.mtu,
+    mtu: link.mtu,
   };
+}
+
+interface RouteOutside {
+  /** Index of the interface. */
+  readonly link: number;
+  readonly preferredSource: IpAddress | null;
+}
+
+/** By which most of some addresses of the internet are reached, so that a route to one of them alone decides nothing. */
+function routeOutside(
+  netlink: Rtnetlink,
+  traffic: EgressTraffic,
+  link: number | null = null,
+): RouteOutside | null {
+  const { mark = 0, source, tunnel } = traffic;
+  const inputLink = tunnel === undefined ? null : netlink.links.find(tunnel)?.index ?? null;
+  const routes = INTERNET.map((destination) => {
+    const forwarded = source === undefined || inputLink === null
+      ? null
+      : lookUp(netlink, destination, { inputLink, source: ipv4FromNumber(source) });
+    // As long as nothing is forwarded, the kernel answers for packets of this host's own alone.
+    if (forwarded === null) {
+      return lookUp(netlink, destination, { mark, ...link !== null && { link } });
+    }
+    // Of a packet that is forwarded it says no address of this host's.
+    const own = lookUp(netlink, destination, { link: forwarded.link });
+    return { ...forwarded, preferredSource: own?.preferredSource ?? null };
+  });
+  const found = routes.filter((route) => route !== null).filter(({ link }) => link !== inputLink);
+  const count = ({ link }: RouteOutside) => found.filter((other) => other.link === link).length;
+  return found.toSorted((a, b) => count(b) - count(a)).at(0) ?? null;
+}
+
+/** The kernel's own answer; null where no route leads there. */
+function lookUp(
+  netlink: Rtnetlink,
+  destination: IpAddress,
+  options: {
+    readonly mark?: number;
+    readonly link?: number;
+    readonly inputLink?: number;
+    readonly source?: IpAddress;
+  },
+): RouteOutside | null {
+  try {
+    const { type, link, preferredSource } = netlink.routes.lookup(destination, options);
+    return type === RouteType.unicast && link !== null ? { link, preferredSource } : null;
+  } catch (error) {
+    if (error instanceof NetlinkError) return null;
+    throw error;
+  }
 }
 
 /** What the host is attached to, and where its routes lead, but for the tunnel: what the egress rules are made from. */
 export function hostSurroundings(
   netlink: Rtnetlink,
-  { external, tunnel }: { readonly external: ExternalLink; readonly tunnel: string },
+  { external, tunnel }: { readonly external: ExternalLink | null; readonly tunnel: string },
 ): HostSurroundings {
   const tunnelLink = netlink.links.find(tunnel)?.index ?? null;
   const addresses = netlink.addresses.list({ family: AF_INET })
@@ -74,12 +156,14 @@ export function hostSurroundings(
     .filter(({ type }) => type === RouteType.unicast)
     .sort((a, b) => a.metric - b.metric)
     .flatMap(({ destination: { address, length }, link, gateway }) =>
-      link === null || link === tunnelLink
+      link === null || link === tunnelLink ||
+        // A routing rule may have the internet elsewhere than this table does.
+        (length === 0 && link !== external?.link)
         ? []
         : [{ address: ipv4ToNumber(address), prefixLength: length, link, gateway }]
     );
   return {
-    external: { address: external.address, link: external.link },
+    external: external === null ? null : { address: external.address, link: external.link },
     addresses: addresses.map(({ address }) => ipv4ToNumber(address)),
     networks: [
       ...addresses.map(({ address, prefixLength, peer }) => ({
@@ -103,14 +187,6 @@ export function guestBridges(links: readonly Link[]): string[] {
       links.every((link) => link.master !== index || GUEST_KINDS.includes(link.kind))
     )
     .map(({ name }) => name);
-}
-
-/** The default route that the host prefers. */
-function defaultRoute(netlink: Rtnetlink) {
-  return netlink.routes.list({ family: AF_INET, table: RouteTable.main })
-    .filter(({ destination, link }) => destination.length === 0 && link !== null)
-    .sort((a, b) => a.metric - b.metric)
-    .at(0);
 }
 
 function unusable(config: ServerConfig, name: string, reason: string): ConfigError {

@@ -1,5 +1,8 @@
 /**
- * Gateway: what it does on the host besides its tunnel: the way outside, the ports it takes, the firewall's part in it.
+ * Gateway: what it does on the host besides its tunnel: the path to the internet, the ports it takes, the firewall's part in it.
+ *
+ * Which interface leads outside, the kernel's own route look-up says, now and whenever interfaces, addresses, routes or routing
+ * rules change: it need not be there at the start, and may be another one later.
  *
  * `Egress = raw`: our own NAT; the firewall keeps packets for its ports from the host's stack, which would answer them with
  * RST and ICMP unreachable, and keeps its own packets from being tracked. The NAT has one interface: to networks behind
@@ -11,7 +14,7 @@ import { Nftables, type NftablesFamily } from "../../ffi/netlink/nftables.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
-import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { type EgressRule, egressRules } from "../egress_rules.ts";
 import { type DataPlaneHandle, MAX_EGRESS_RULES } from "./data_plane_handle.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
@@ -60,22 +63,27 @@ export class Gateway implements Disposable {
   readonly #table: string;
   readonly #forwarding: Forwarding;
   #nftables: Nftables | null = null;
+  /** The interface outside that is open, or to be opened; null while there is none. */
   #external: ExternalLink | null;
+  /** The last one that was open. */
+  #last: ExternalLink | null = null;
+  /** Whose packets the firewall keeps from the host's stack. */
+  #captured: ExternalLink | null = null;
   #plan: EgressPlan = NOWHERE;
+  /** The last failure to follow, in words, so that it is told once. */
+  #failure = "";
 
   /**
-   * Chooses the way outside. Nothing is changed yet.
+   * Chooses the interface outside. Nothing is changed yet.
    *
-   * @throws {ConfigError} for an `EgressInterface` that cannot be used
    * @throws {AppError} with exit code 5 where raw sockets may not be opened
    */
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#table = `vpn_${options.interfaceName}`;
     const { egress } = options.config.interface;
-    this.#external = egress === "off" ? null : findExternalLink(options.config, this.#netlink);
-    const external = this.#external;
-    if (external !== null && egress === "raw") requireNatPrivileges();
+    this.#external = this.#findExternal();
+    if (egress === "raw") requireNatPrivileges();
     this.#forwarding = new Forwarding({
       interfaceName: options.interfaceName,
       sources: options.config.interface.addresses,
@@ -84,13 +92,16 @@ export class Gateway implements Disposable {
     this.#plan = this.#newPlan();
     requireFewRules(options.config, this.#plan.rules);
     this.dataPlaneConfig = {
-      egress: external === null
-        ? "off"
-        : egress === "raw"
-        ? this.#egressConfig(external)
-        : "kernel",
+      egress: egress === "raw" ? this.#egressConfig() : egress,
       egressRules: this.#plan.rules,
     };
+  }
+
+  /** What it is without, in words; empty where all is well. */
+  get degraded(): readonly string[] {
+    return this.dataPlaneConfig.egress !== "off" && this.#external === null
+      ? ["a route to the internet"]
+      : [];
   }
 
   /** Keeps the kernel from forwarding to and from the tunnel; to be called before that is there. */
@@ -99,7 +110,7 @@ export class Gateway implements Disposable {
       this.#forwarding.close();
     } catch (error) {
       // A gateway that leads nowhere needs no netfilter for anything else.
-      if (this.dataPlaneConfig.egress !== "off" || !(error instanceof SystemCallError)) throw error;
+      if (this.#external !== null || !(error instanceof SystemCallError)) throw error;
       this.#options.logger.warn(
         "cannot keep the kernel from forwarding to clients, as it has no nftables: {reason}: " +
           "set net.ipv4.ip_forward = 0 unless this host is to be a router",
@@ -109,29 +120,60 @@ export class Gateway implements Disposable {
   }
 
   /**
-   * Opens the way outside, once the tunnel is there.
+   * Opens the path to the internet, once the tunnel is there.
    *
    * @throws {AppError} where a service is in the way of the NAT's ports
    */
-  open(): void {
-    const external = this.#external;
-    if (external === null) {
-      if (this.#options.config.interface.egress !== "off") {
-        this.#options.logger.warn("no default route: packets for the internet are dropped");
-      }
+  open(dataPlane: DataPlaneHandle): void {
+    if (this.dataPlaneConfig.egress === "off") return;
+    if (this.#external === null) this.#tellNowhere();
+    else this.#openTo(dataPlane, this.#external);
+    this.#openExits();
+    // Now that packets are forwarded, the kernel says where those of clients go.
+    this.networkChanged(dataPlane);
+  }
+
+  /** Follows the host's network: its interfaces, addresses, routes and routing rules, wherever they lead by now. */
+  networkChanged(dataPlane: DataPlaneHandle): void {
+    if (this.dataPlaneConfig.egress === "off") {
+      this.#forwarding.install();
       return;
     }
-    const { egress } = this.dataPlaneConfig;
-    if (typeof egress === "object") {
-      // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
-      this.#nftables = Nftables.open(openLibc(), { owned: false });
-      const { journal } = this.#options;
-      securePorts(capturedPorts(egress), { device: external.name, journal });
-      this.#noteTables(this.#nftables, "netdev", "inet", "ip");
-      this.#nftables.installNotrack({ table: this.#table, mark: EGRESS_MARK });
-      this.#installCapture(this.#nftables, external, egress);
+    try {
+      this.#followExternal(dataPlane);
+    } catch (error) {
+      if (!(error instanceof AppError || error instanceof SystemCallError)) throw error;
+      this.#fail(dataPlane, error);
     }
-    this.#openExits();
+    this.#followNetworks(dataPlane);
+  }
+
+  #followExternal(dataPlane: DataPlaneHandle): void {
+    const before = this.#external;
+    const now = this.#findExternal();
+    if (now !== null && (before === null || !isSame(before, now))) this.#openTo(dataPlane, now);
+    else this.#external = now;
+    this.#failure = "";
+    // Whether or not it is another: it may have gone, and come back, unseen.
+    this.#tell(dataPlane);
+    if (now !== null) return;
+    if (before !== null) this.#tellNowhere();
+    this.#forgetLostLink();
+  }
+
+  /** Makes an interface the one outside. */
+  #openTo(dataPlane: DataPlaneHandle, external: ExternalLink): void {
+    const { egress } = this.dataPlaneConfig;
+    if (typeof egress === "object") this.#takePorts(external, egress);
+    const last = this.#last;
+    this.#external = this.#last = external;
+    this.#tell(dataPlane);
+    if (last?.link === external.link && last.address !== external.address) {
+      this.#options.logger.info("the address outside is {address} now", {
+        address: formatIpv4(external.address),
+      });
+      return;
+    }
     this.#options.logger.info("packets for the internet leave by {device} as {address} ({how})", {
       device: external.name,
       address: formatIpv4(external.address),
@@ -139,41 +181,82 @@ export class Gateway implements Disposable {
     });
   }
 
-  /** Follows the host's network: its interfaces and routes, and a new address outside, as DHCP brings it. */
-  networkChanged(dataPlane: DataPlaneHandle): void {
-    const before = this.#external;
-    if (before === null) {
-      this.#forwarding.install();
-      return;
+  /** Nothing of the NAT's comes to the host's stack by this interface, before it sends anything there. */
+  #takePorts(external: ExternalLink, egress: EgressConfig): void {
+    const { journal } = this.#options;
+    const isFirst = this.#nftables === null;
+    // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
+    this.#nftables ??= Nftables.open(openLibc(), { owned: false });
+    if (this.#captured?.name !== external.name) {
+      securePorts(capturedPorts(egress), { device: external.name, journal });
     }
-    this.#followAddress(dataPlane, before);
-    this.#followNetworks(dataPlane);
+    if (isFirst) {
+      this.#noteTables(this.#nftables, "netdev", "inet", "ip");
+      this.#nftables.installNotrack({ table: this.#table, mark: EGRESS_MARK });
+    }
+    this.#installCapture(this.#nftables, external, egress);
+    this.#captured = external;
   }
 
-  /** The new address is the NAT's from now on. */
-  #followAddress(dataPlane: DataPlaneHandle, before: ExternalLink): void {
-    const { egress } = this.dataPlaneConfig;
-    const now = this.#externalNow();
-    // Between two addresses there may be none: the next notification brings the new one.
-    if (now === null) return;
-    // The kernel finds another interface by itself; the NAT keeps to its own.
-    if (egress === "kernel") this.#external = now;
-    if (now.link !== before.link || now.address === before.address) return;
-    this.#external = now;
-    if (typeof egress !== "object" || this.#nftables === null) return;
-    this.#installCapture(this.#nftables, now, egress);
-    dataPlane.setExternalAddress(now.address);
-    this.#options.logger.info("the address outside is {address} now", {
-      address: formatIpv4(now.address),
-    });
+  /** The kernel takes away the rules at the ingress of an interface that has gone: they are not to be put back there. */
+  #forgetLostLink(): void {
+    const lost = this.#captured;
+    if (lost === null || this.#netlink.links.find(lost.link) !== null) return;
+    this.#nftables?.deleteTable({ family: "netdev", name: this.#table });
+    this.#captured = null;
   }
 
-  /** Null where the configured interface is not there now, or has no address. */
-  #externalNow(): ExternalLink | null {
+  #tell(dataPlane: DataPlaneHandle): void {
+    if (typeof this.dataPlaneConfig.egress === "object") dataPlane.setExternal(this.#external);
+  }
+
+  #tellNowhere(): void {
+    this.#options.logger.warn(
+      "{reason}: packets for the internet are dropped until that changes",
+      { reason: this.#unusable() ?? "no route to the internet" },
+    );
+  }
+
+  /** It cannot be the one outside: there is none until something changes. */
+  #fail(dataPlane: DataPlaneHandle, { message }: Error): void {
+    this.#external = null;
+    this.#tell(dataPlane);
+    if (message === this.#failure) return;
+    this.#failure = message;
+    this.#options.logger.error(
+      "{reason}: packets for the internet are dropped until that changes",
+      {
+        reason: message,
+      },
+    );
+  }
+
+  /** Null where there is none, or the configured one is not there now, or has no address. */
+  #findExternal(): ExternalLink | null {
+    const { config, interfaceName: tunnel } = this.#options;
+    const { egress, addresses } = config.interface;
+    if (egress === "off") return null;
     try {
-      return findExternalLink(this.#options.config, this.#netlink);
+      return findExternalLink(
+        config,
+        this.#netlink,
+        egress === "raw"
+          ? { tunnel, mark: EGRESS_MARK }
+          : { tunnel, source: neighbourOf(addresses[0]) },
+      );
     } catch (error) {
       if (error instanceof ConfigError) return null;
+      throw error;
+    }
+  }
+
+  /** Why the configured interface cannot be used; null where it can, or none is configured. */
+  #unusable(): string | null {
+    try {
+      findExternalLink(this.#options.config, this.#netlink);
+      return null;
+    } catch (error) {
+      if (error instanceof ConfigError) return error.message;
       throw error;
     }
   }
@@ -220,15 +303,18 @@ export class Gateway implements Disposable {
 
   #newPlan(): EgressPlan {
     const external = this.#external;
-    if (external === null) return NOWHERE;
     const { egress, egressAllow: allow, egressDeny: deny } = this.#options.config.interface;
+    if (egress === "off") return NOWHERE;
     const tunnel = this.#options.interfaceName;
     const plan = egressRules(
       { allow, deny },
       hostSurroundings(this.#netlink, { external, tunnel }),
     );
     const others = plan.exits.flatMap((link) => this.#netlink.links.find(link)?.name ?? []);
-    return { rules: plan.rules, exits: egress === "kernel" ? [external.name, ...others] : others };
+    return {
+      rules: plan.rules,
+      exits: egress === "kernel" && external !== null ? [external.name, ...others] : others,
+    };
   }
 
   /** Closes the way outside. What is in the journal is undone with the rest of it. */
@@ -258,15 +344,11 @@ export class Gateway implements Disposable {
     }
   }
 
-  #egressConfig(external: ExternalLink): EgressConfig {
+  #egressConfig(): EgressConfig {
     const { natPorts, natFiltering, forwards, capture, addresses } = this.#options.config.interface;
     return {
-      device: external.name,
-      link: external.link,
-      linkHeaderSize: external.linkHeaderSize,
-      externalMtu: external.mtu,
+      external: this.#external,
       innerMtu: this.#options.innerMtu,
-      externalAddress: external.address,
       innerAddress: addresses[0].address,
       ports: natPorts,
       filtering: natFiltering,
@@ -274,6 +356,18 @@ export class Gateway implements Disposable {
       capture: capture === "packet" ? "packet" : { queue: queueNumber() },
     };
   }
+}
+
+/** Whether nothing about the sockets and the firewall's rules changes. */
+function isSame(a: ExternalLink, b: ExternalLink): boolean {
+  return a.link === b.link && a.name === b.name && a.address === b.address;
+}
+
+/** Another address of the same network: a client's, as far as routing rules can tell. */
+function neighbourOf({ address, prefixLength }: Ipv4Prefix): number {
+  const host = ~prefixMask(prefixLength);
+  const isLast = ((address + 1) & host) === host;
+  return (isLast ? address - 1 : address + 1) >>> 0;
 }
 
 /** @throws {ConfigError} */

@@ -166,14 +166,27 @@ export class Journal {
     for (let i = this.#entries.length - 1; i >= first; i--) {
       const entry = this.#entries[i]!;
       if (staysClosed && entry.change.kind === "kill-switch") continue;
-      // Struck out at once: of two instances that end together, one must see that the other holds the change no more.
-      undoApart(entry.change, () => {
-        if (!tryToUndo(entry.change, this.#path)) return;
-        this.#entries.splice(i, 1);
-        this.#fixtures.delete(entry);
-        this.#forget(entry);
-      });
+      this.#undoEntry(entry);
     }
+  }
+
+  /** Undoes the changes of one kind, before their time: something else takes their place. */
+  release(kind: HostChange["kind"]): void {
+    for (const entry of this.#entries.filter(({ change }) => change.kind === kind).reverse()) {
+      this.#undoEntry(entry);
+    }
+  }
+
+  #undoEntry(entry: JournalEntry): void {
+    const call = () => {
+      if (!tryToUndo(entry.change, this.#path)) return;
+      // Struck out at once: of two instances that end together, one must see that the other holds the change no more.
+      this.#entries.splice(this.#entries.indexOf(entry), 1);
+      this.#fixtures.delete(entry);
+      this.#forget(entry);
+    };
+    if (this.#isExclusive) call();
+    else undoApart(entry.change, call);
   }
 
   #append(change: HostChange): JournalEntry {

@@ -66,7 +66,9 @@ interface Hop {
 export class NextHops implements Disposable {
   readonly #netlink: Rtnetlink;
   readonly #monitor: NeighbourMonitor;
-  readonly #options: NextHopsOptions;
+  readonly #mark: number;
+  /** Index of the interface that everything leaves by; null for that of the route. */
+  #only: number | null;
   /** By place: a destination and a source address, and 1 more than the index of its hop. */
   readonly #destinations = new Int32Array(PLACES);
   readonly #sources = new Int32Array(PLACES);
@@ -82,7 +84,8 @@ export class NextHops implements Disposable {
   private constructor(netlink: Rtnetlink, monitor: NeighbourMonitor, options: NextHopsOptions) {
     this.#netlink = netlink;
     this.#monitor = monitor;
-    this.#options = options;
+    this.#mark = options.mark;
+    this.#only = options.link;
   }
 
   /**
@@ -147,6 +150,12 @@ export class NextHops implements Disposable {
     this.#count = 0;
     this.#hops = [null];
     this.#careAt = Infinity;
+  }
+
+  /** Everything leaves by this interface (index) from now on. */
+  setLink(link: number): void {
+    this.#only = link;
+    this.forget();
   }
 
   /** Bytes that an interface (by index) takes now; null where it is not there. */
@@ -219,9 +228,9 @@ export class NextHops implements Disposable {
   #lookUp(source: number, destination: number): { link: Link; gateway: IpAddress } | null {
     const address = ipv4FromNumber(destination);
     try {
-      const { mark, link: only } = this.#options;
+      const only = this.#only;
       const route = this.#netlink.routes.lookup(address, {
-        mark,
+        mark: this.#mark,
         source: ipv4FromNumber(source),
         ...only === null ? {} : { link: only },
       });

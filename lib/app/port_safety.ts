@@ -36,7 +36,7 @@ interface Listener {
 
 /**
  * Makes sure of the ports on an interface: refuses those that a service or another gateway has, reserves those that the
- * kernel might hand out.
+ * kernel might hand out. Called again when the gateway has moved to another interface, where it takes them instead.
  *
  * @throws {AppError} with exit code 2, which names who is in the way
  */
@@ -55,6 +55,7 @@ export function securePorts(
   }
   journal.exclusively(() => {
     refuseOtherGateways(ports, { device, journal });
+    journal.release("nat-ports");
     journal.make({ kind: "nat-ports", device, ...ports });
     reserve([...ports.tcp, ...ports.udp], journal);
   });

@@ -160,6 +160,16 @@ export class SegmentSender implements Disposable {
     this.#raw.onTooLong = take;
   }
 
+  /**
+   * Has packets leave by this interface from now on.
+   *
+   * @throws {SystemCallError} ENODEV where there is no such interface
+   */
+  setDevice({ name, link }: { readonly name: string; readonly link: number }): void {
+    this.#raw.setDevice(name);
+    this.#hops.setLink(link);
+  }
+
   /** Bytes that an interface (by index) takes now; null where it is not there. */
   linkMtu(link: number): number | null {
     return this.#hops.linkMtu(link);

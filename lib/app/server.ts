@@ -110,7 +110,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     const settings = { name: options.interfaceName, addresses, mtu: innerMtu };
     network.bringUp(settings);
     network.addRoutes(settings, planPeerRoutes(config));
-    gateway.open();
+    gateway.open(dataPlane);
     let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(config.peers);
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
@@ -135,7 +135,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         journal,
         log,
         onPeersChange: (changed) => peers = changed,
-        degraded: () => upkeep?.degraded ?? [],
+        degraded: () => [...gateway.degraded, ...upkeep?.degraded ?? []],
       }),
     );
     services.use(

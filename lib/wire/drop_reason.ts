@@ -86,7 +86,7 @@ export const DropReason = {
   sendQueueFull: 35,
   /** Longer than the inner MTU. */
   tooBig: 36,
-  /** For the internet, with no egress configured. */
+  /** For the internet, with no egress configured, or while no interface leads there. */
   noEgress: 37,
   /** From one client to another where `ClientToClient = off`. */
   clientToClientOff: 38,

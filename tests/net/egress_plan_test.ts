@@ -1,5 +1,11 @@
 /** Tests of the choice of the way outside, by the routes and addresses of a namespace of the test's own. */
-import { findExternalLink, guestBridges, hostSurroundings } from "../../lib/app/egress_plan.ts";
+import { ipv4ToNumber } from "../../ffi/netlink/ip_address.ts";
+import {
+  type EgressTraffic,
+  findExternalLink,
+  guestBridges,
+  hostSurroundings,
+} from "../../lib/app/egress_plan.ts";
 import type { ServerConfig } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
@@ -64,6 +70,50 @@ netTest("findExternalLink() takes the address that the default route prefers", a
   assertEquals(found(gateway), "one 192.0.2.77");
 }, PROGRAMS);
 
+netTest("findExternalLink() follows routing rules to other tables", async (topology) => {
+  const gateway = lay(topology);
+  const by = (traffic: EgressTraffic) =>
+    findExternalLink(config(), gateway.rtnetlink, traffic)?.name ?? null;
+  await ip(gateway, "route add default via 198.51.100.9 table 77");
+  assertEquals(by({}), null);
+  // As wg-quick does it for a tunnel of the gateway's own.
+  await ip(gateway, "route add default via 192.0.2.9", "rule add not fwmark 0x1234 lookup 77");
+  assertEquals([by({}), by({ mark: 0x5650 }), by({ mark: 0x1234 })], ["two", "two", "one"]);
+  // OpenVPN's way, and a route to a single host that decides nothing.
+  await ip(
+    gateway,
+    "rule delete not fwmark 0x1234 lookup 77",
+    "route add 0.0.0.0/1 via 198.51.100.9",
+    "route add 128.0.0.0/1 via 198.51.100.9",
+    "route add 45.0.0.1 via 192.0.2.9",
+  );
+  assertEquals(by({}), "two");
+}, PROGRAMS);
+
+netTest("findExternalLink() asks for packets of clients that are forwarded", async (topology) => {
+  const gateway = lay(topology);
+  const source = ipv4ToNumber(Uint8Array.of(10, 66, 77, 2));
+  const by = () =>
+    findExternalLink(config(), gateway.rtnetlink, { tunnel: "vpn0", source })?.name ?? null;
+  await gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
+  await ip(
+    gateway,
+    "tuntap add dev vpn0 mode tun",
+    "address add 10.66.77.1/24 dev vpn0",
+    "link set vpn0 up",
+    "route add default via 192.0.2.9",
+    "route add default via 198.51.100.9 table 77",
+  );
+  assertEquals(by(), "one");
+  await ip(gateway, "rule add from 10.66.77.0/24 lookup 77");
+  assertEquals(by(), "two");
+  await ip(gateway, "rule delete from 10.66.77.0/24", "rule add iif vpn0 lookup 77");
+  assertEquals(by(), "two");
+  // Back into the tunnel does not lead outside.
+  await ip(gateway, "route replace default dev vpn0 table 77");
+  assertEquals(by(), null);
+}, { programs: ["ip", "sysctl"] });
+
 netTest("findExternalLink() takes the interface that is configured", async (topology) => {
   const gateway = lay(topology);
   await ip(gateway, "route add default via 192.0.2.9", "link set two mtu 1400");
@@ -106,9 +156,10 @@ netTest(
   "hostSurroundings() are the networks of all interfaces but the tunnel's",
   async (topology) => {
     const gateway = lay(topology);
+    await ip(gateway, "route add default via 192.0.2.9");
+    const external = findExternalLink(config(), gateway.rtnetlink)!;
     await ip(
       gateway,
-      "route add default via 192.0.2.9",
       "address add 172.16.5.1/12 dev two",
       "route add 10.20.0.0/16 via 198.51.100.9",
       "route add 203.0.113.7 dev two",
@@ -120,7 +171,6 @@ netTest(
       "address add 10.66.77.1/24 dev vpn0",
       "link set vpn0 up",
     );
-    const external = findExternalLink(config(), gateway.rtnetlink)!;
     const found = hostSurroundings(gateway.rtnetlink, { external, tunnel: "vpn0" });
     assertEquals(
       [...new Set(found.networks.map(formatCidr))].sort(),

@@ -86,17 +86,6 @@ netTest("a gateway undoes what a killed one left when it starts", async (topolog
   assertEquals(await hostState(gateway), before);
 }, { programs: PROGRAMS });
 
-netTest("a gateway that cannot open its way outside leaves nothing behind", async (topology) => {
-  const network = await GatewayNetwork.lay(topology);
-  const { gateway } = network;
-  const before = await hostState(gateway);
-  const section = { EgressInterface: "nowhere0" };
-  const { code, stderr } = await runVpn("server", gateway, network.config(section));
-  assertEquals(code, 2);
-  assertMatch(stderr, /^vpn: \S+:\d+: EgressInterface: cannot use "nowhere0": [^\n]+\n$/m);
-  assertEquals(await hostState(gateway), before);
-}, { programs: PROGRAMS });
-
 for (const protocol of ["tcp", "udp"] as const) {
   netTest(
     `a gateway refuses to start when a service has a ${protocol} port of its NAT`,

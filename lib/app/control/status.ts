@@ -19,11 +19,11 @@ export interface Status {
   readonly netns: string | null;
   readonly role: "server" | "client";
   /**
-   * `degraded`: others take away again and again what the tunnel has put on the host, see `missing`. `blocked`: nothing runs, and the kill switch that a client has left keeps the host closed; what is said of peers, port and
+   * `degraded`: something is lacking on the host, see `missing`: what others take away again and again of what the tunnel has put there, or a gateway's route to the internet. `blocked`: nothing runs, and the kill switch that a client has left keeps the host closed; what is said of peers, port and
    * addresses is then empty.
    */
   readonly state: "up" | "degraded" | "blocked";
-  /** What is taken away, in words; empty but while degraded. */
+  /** What is lacking, in words; empty but while degraded. */
   readonly missing: readonly string[];
   readonly pid: number;
   /** When this was true, and since when it has run: RFC 3339, UTC. */

@@ -53,7 +53,7 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
       addresses.join(", ")
     }, up ${up}, process ${pid}`,
     ...(status.state === "degraded"
-      ? [`  ${paint(RED, "degraded")}: other programs take away ${status.missing.join(", ")}`]
+      ? [`  ${paint(RED, "degraded")}: without ${status.missing.join(", ")}`]
       : []),
     `  ${meansText(status)}`,
     ...countLines("refused by the kernel", nat.sendErrors),

@@ -30,7 +30,7 @@ Deno.test("statusLines() says what a tunnel is degraded by", () => {
   const status = statusOf({ state: "degraded", missing: ["routing rule to table 51820"] });
   assertEquals(
     statusLines(status, PLAIN)[1],
-    "  degraded: other programs take away routing rule to table 51820",
+    "  degraded: without routing rule to table 51820",
   );
 });
 
