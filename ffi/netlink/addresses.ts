@@ -1,5 +1,6 @@
 /** Owns the addresses of network interfaces (`RTM_*ADDR`, `include/uapi/linux/if_addr.h`). */
 import { struct } from "../layout.ts";
+import { dumpOfFamily } from "./families.ts";
 import {
   type AddressFamily,
   AF_INET,
@@ -85,7 +86,7 @@ export class Addresses {
   list(filter: AddressFilter = {}): InterfaceAddress[] {
     const message = new MessageBuilder(RTM_GETADDR, 0)
       .struct(IFADDRMSG, { family: filter.family ?? AF_UNSPEC });
-    return this.#channel.dump(message, "list addresses")
+    return dumpOfFamily(this.#channel, message, "list addresses")
       .flatMap((answer) => decodeAddress(answer) ?? [])
       .filter((address) =>
         (filter.link ?? address.link) === address.link &&

@@ -4,6 +4,7 @@
  */
 import { EINVAL, ENOENT, EOPNOTSUPP } from "../errno.ts";
 import type { Libc } from "../libc.ts";
+import { isUnsupported } from "./families.ts";
 import { ipv4FromNumber } from "./ip_address.ts";
 import { nfnetlinkBatch, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
 import {
@@ -40,6 +41,7 @@ import {
   NFT_TABLE_F_OWNER,
   NFT_TABLE_F_PERSIST,
   type NftablesChain,
+  type NftablesFamily,
   type NftablesTable,
 } from "./nftables_objects.ts";
 import {
@@ -176,7 +178,9 @@ export class Nftables implements Disposable {
    * packets out of order (INVALID), which a firewall may drop.
    */
   installNotrack({ table, mark }: { readonly table: string; readonly mark: number }): void {
-    this.replaceTable({ family: "inet", name: table }, {
+    // A kernel that was built without IPv6 has no tables of both families.
+    const family = this.supports("inet") ? "inet" : "ip";
+    this.replaceTable({ family, name: table }, {
       name: "output",
       hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
       rules: [[...markIs(mark), notrack()]],
@@ -306,6 +310,18 @@ export class Nftables implements Disposable {
     this.#transact([...newTable(table, [chain], 0), deleteTableRequest(table)]);
   }
 
+  /** Whether the kernel knows tables of a family: makes one and deletes it in one transaction, which nobody sees. */
+  supports(family: NftablesFamily): boolean {
+    const table: NftablesTable = { family, name: "vpn_family_probe" };
+    try {
+      this.#transact([newEmptyTable(table, 0), deleteTableRequest(table)]);
+      return true;
+    } catch (error) {
+      if (isUnsupported(error)) return false;
+      throw error;
+    }
+  }
+
   /** Makes a table, in place of the one with its name, without a moment in between. */
   replaceTable(table: NftablesTable, ...chains: readonly NftablesChain[]): void {
     const exists = this.listTables()
@@ -378,7 +394,7 @@ export class Nftables implements Disposable {
 
   /** Makes and deletes a table with these flags in one transaction: nobody sees it. */
   #knowsFlags(flags: number): boolean {
-    const probe: NftablesTable = { family: "inet", name: "vpn_ownership_probe" };
+    const probe: NftablesTable = { family: "ip", name: "vpn_ownership_probe" };
     try {
       this.#transact([newEmptyTable(probe, flags), deleteTableRequest(probe)]);
       return true;

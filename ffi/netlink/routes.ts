@@ -3,6 +3,7 @@
  * (`RTM_*ROUTE`, `include/uapi/linux/rtnetlink.h`).
  */
 import { struct } from "../layout.ts";
+import { dumpOfFamily } from "./families.ts";
 import {
   type AddressFamily,
   AF_INET,
@@ -186,7 +187,7 @@ export class Routes {
   /** Of a table that is not there a strict socket says so. */
   #dump(message: MessageBuilder): NetlinkMessage[] {
     try {
-      return this.#channel.dump(message, "list routes");
+      return dumpOfFamily(this.#channel, message, "list routes");
     } catch (error) {
       if (error instanceof NetlinkError && error.errno === ENOENT) return [];
       throw error;

@@ -3,6 +3,7 @@
  * (`RTM_*RULE`, `include/uapi/linux/fib_rules.h`).
  */
 import { struct } from "../layout.ts";
+import { dumpOfFamily, isUnsupported } from "./families.ts";
 import { type AddressFamily, AF_INET, AF_INET6, type IpPrefix } from "./ip_address.ts";
 import {
   Attributes,
@@ -12,7 +13,7 @@ import {
   NLM_F_EXCL,
 } from "./message.ts";
 import type { RouteProtocol } from "./routes.ts";
-import type { RequestChannel } from "./socket.ts";
+import { NetlinkError, type RequestChannel } from "./socket.ts";
 
 const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
@@ -105,12 +106,12 @@ export class Rules {
     this.#channel = channel;
   }
 
-  /** The rules of one family, or of both, in the order in which they are tried. */
+  /** The rules of one family, or of both, in the order in which they are tried; none of a family that the kernel lacks. */
   list(filter: { readonly family?: AddressFamily } = {}): Rule[] {
     const families = filter.family === undefined ? [AF_INET, AF_INET6] : [filter.family];
     return families.flatMap((family) => {
       const message = new MessageBuilder(RTM_GETRULE, 0).struct(FIB_RULE_HDR, { family });
-      return this.#channel.dump(message, "list routing rules")
+      return dumpOfFamily(this.#channel, message, "list routing rules")
         .flatMap((answer) => decodeRule(answer) ?? [])
         // A kernel without IPv6 answers the request for it with the rules of all families it has.
         .filter((rule) => rule.family === family);
@@ -121,11 +122,19 @@ export class Rules {
    * Adds a rule.
    *
    * @throws {NetlinkError} EEXIST when there is one like it with the same priority; without `priority` the new one
-   * gets one of its own, so the same rule can be there twice
+   * gets one of its own, so the same rule can be there twice; EAFNOSUPPORT or EOPNOTSUPP where the kernel has no rules of
+   * the family
    */
   add(spec: RuleSpec): void {
     const message = encodeRule(spec, { type: RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL });
-    this.#channel.request(message, `add ${describe(spec)}`);
+    const action = `add ${describe(spec)}`;
+    try {
+      this.#channel.request(message, action);
+    } catch (error) {
+      if (!isUnsupported(error)) throw error;
+      const option = `CONFIG_${spec.family === AF_INET ? "IP" : "IPV6"}_MULTIPLE_TABLES`;
+      throw new NetlinkError(action, error.errno, `the kernel lacks policy routing (${option})`);
+    }
   }
 
   /**

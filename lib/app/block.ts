@@ -3,6 +3,8 @@
  * same interface takes the block over; `vpn cleanup` opens the host. It reads no configuration: a mistake there must not
  * leave a host open.
  */
+import { openLibc } from "../../ffi/libc.ts";
+import { Nftables } from "../../ffi/netlink/nftables.ts";
 import type { BlockOptions } from "../cli/command.ts";
 import { ExitCode } from "./errors.ts";
 import { Journal } from "./journal.ts";
@@ -26,7 +28,8 @@ export function runBlock({ interfaceName, netns }: BlockOptions): number {
   requireFirewallPrivileges();
   const journal = new Journal(interfaceName, netns);
   journal.exclusively(() => {
-    const table = killSwitchTable(interfaceName);
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    const table = killSwitchTable(interfaceName, nftables);
     if (otherHolder({ kind: "kill-switch", table }, "") !== undefined) {
       logger.info("the client on {interface} has closed this host already", {
         interface: interfaceName,

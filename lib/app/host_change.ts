@@ -75,8 +75,14 @@ export type HostChange =
 /** A change that is a table of the firewall, which anyone who makes the change puts there. */
 export type TableChange = Extract<HostChange, { readonly table: NftablesTable }>;
 
-/** What the kernel says of something that is not there any more. */
-const GONE_ERRORS: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENODEV"]);
+/** What the kernel says of something that is not there any more, also as it has not its like at all. */
+const GONE_ERRORS: ReadonlySet<string> = new Set([
+  "ENOENT",
+  "ESRCH",
+  "ENODEV",
+  "EAFNOSUPPORT",
+  "EOPNOTSUPP",
+]);
 
 /** Makes a change in the thread's network namespace. */
 export function makeChange(change: HostChange): void {

@@ -21,6 +21,7 @@ import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { Detour } from "./detour.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Fixture } from "./fixture.ts";
+import { hasIpv6 } from "./ipv6_presence.ts";
 import type { Journal } from "./journal.ts";
 import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
 import { ALL_IPV6, DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
@@ -277,16 +278,6 @@ export class HostNetwork implements Disposable {
 
 function keyOf({ destination, table }: LinkRoute): string {
   return `${formatPrefix(destination)} ${table}`;
-}
-
-/** Whether the kernel knows IPv6; where not, there is nothing to block. */
-function hasIpv6(): boolean {
-  try {
-    return Deno.statSync("/proc/sys/net/ipv6").isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** The tunnel carries IPv4 alone: without this, the kernel would send router solicitations into it. */

@@ -34,10 +34,8 @@ import { forgetBlocks, killSwitchTable } from "./standing_blocks.ts";
 
 const LOOPBACK = "lo";
 /** Client and server ports of DHCP (RFC 2131 section 4.1) and of DHCPv6 (RFC 8415 section 7.2). */
-const DHCP: readonly Expression[][] = [
-  [...familyIs(AF_INET), ...ipv4PortsAre(IPPROTO_UDP, { source: only(68), destination: only(67) })],
-  ipv6PortsAre(IPPROTO_UDP, { source: only(546), destination: only(547) }),
-];
+const DHCP = ipv4PortsAre(IPPROTO_UDP, { source: only(68), destination: only(67) });
+const DHCPV6 = ipv6PortsAre(IPPROTO_UDP, { source: only(546), destination: only(547) });
 
 /** What a carrier's own packets have in common besides the mark. */
 export interface CarrierPorts {
@@ -72,10 +70,10 @@ export class KillSwitch implements Disposable {
   constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
     const { interfaceName, journal, server, isOwned = true } = options;
     this.#options = options;
-    this.#table = killSwitchTable(interfaceName);
     using opened = new DisposableStack();
     const ownership = isOwned ? { persistent: true } : { owned: false };
     this.#nftables = opened.use(Nftables.open(openLibc(), ownership));
+    this.#table = killSwitchTable(interfaceName, this.#nftables);
     journal.exclusively(() => {
       journal.make({ kind: "kill-switch", table: this.#table, server }, this.#nftables);
       this.admit(carriers);
@@ -86,7 +84,8 @@ export class KillSwitch implements Disposable {
 
   /** Lets these carriers pass, and no others any more: without a moment in which all, or none, pass. */
   admit(carriers: readonly CarrierPorts[]): void {
-    this.#nftables.replaceTable(this.#table, ...chains(this.#options, carriers));
+    const hasIpv6 = this.#table.family === "inet";
+    this.#nftables.replaceTable(this.#table, ...chains({ ...this.#options, hasIpv6 }, carriers));
   }
 
   /** Has the table stay when the tunnel ends, for nothing but loopback and DHCP. */
@@ -106,19 +105,21 @@ export class KillSwitch implements Disposable {
  * forwards, before that already, so that none of it passes for the host's own DHCP.
  */
 function chains(
-  { interfaceName, mark }: KillSwitchOptions,
+  { interfaceName, mark, hasIpv6 }: KillSwitchOptions & { readonly hasIpv6: boolean },
   carriers: readonly CarrierPorts[],
 ): NftablesChain[] {
+  const isIpv4 = hasIpv6 ? familyIs(AF_INET) : [];
   const rules: Expression[][] = [
     [...outputDeviceIs(interfaceName), accept()],
     [...outputDeviceIs(LOOPBACK), accept()],
     ...carriers.map(({ protocol, ports }) => [
       ...markIs(mark),
-      ...familyIs(AF_INET),
+      ...isIpv4,
       ...ipv4PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),
       accept(),
     ]),
-    ...DHCP.map((match) => [...match, accept()]),
+    [...isIpv4, ...DHCP, accept()],
+    ...hasIpv6 ? [[...DHCPV6, accept()]] : [],
     [drop()],
   ];
   return [

@@ -6,9 +6,11 @@
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { inNamespace, namespaceExists } from "../../ffi/netns.ts";
-import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
+import { Nftables, type NftablesFamily, type NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { SystemCallError } from "../../ffi/errno.ts";
+import { AppError, ExitCode } from "./errors.ts";
 import type { HostChange } from "./host_change.ts";
+import { hasIpv6 } from "./ipv6_presence.ts";
 import {
   allJournals,
   type JournalFile,
@@ -19,6 +21,9 @@ import {
 import type { JournalEntry, JournalOwner } from "./journal_text.ts";
 import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
 import { isAlive } from "./process_identity.ts";
+
+/** Of a kill switch's table. */
+const FAMILIES: readonly NftablesFamily[] = ["inet", "ip"];
 
 /** What a kill switch leaves in a journal. */
 export type KillSwitchChange = Extract<HostChange, { kind: "kill-switch" }>;
@@ -42,8 +47,20 @@ export function standingBlocks(): StandingBlock[] {
   return [...found.values(), ...blocksWithoutJournal()];
 }
 
-export function killSwitchTable(interfaceName: string): NftablesTable {
-  return { family: "inet", name: `vpn_${interfaceName}_killswitch` };
+/**
+ * The table of both families. A kernel that was built without IPv6 has no such tables, and needs none.
+ *
+ * @throws {AppError} with exit code 5 where it has IPv6 all the same, which would then leave in the clear
+ */
+export function killSwitchTable(interfaceName: string, nftables: Nftables): NftablesTable {
+  const name = `vpn_${interfaceName}_killswitch`;
+  if (nftables.supports("inet")) return { family: "inet", name };
+  if (!hasIpv6()) return { family: "ip", name };
+  throw new AppError(
+    "Cannot close the host: the kernel has no nftables tables of family inet, without which IPv6 would leave in the clear: " +
+      "load or build nf_tables with NF_TABLES_INET, or set KillSwitch = off",
+    { exitCode: ExitCode.privilege },
+  );
 }
 
 /**
@@ -59,7 +76,8 @@ export function blocksWithoutJournal(): StandingBlock[] {
   );
   return unownedTables().flatMap((table) => {
     const [, interfaceName] = /^vpn_(.+)_killswitch$/.exec(table.name) ?? [];
-    if (interfaceName === undefined || table.family !== "inet" || known.has(table.name)) return [];
+    if (interfaceName === undefined || !FAMILIES.includes(table.family)) return [];
+    if (known.has(table.name)) return [];
     const owner = { pid: 0, startTime: "", ...here, interfaceName };
     return [{ owner, change: { kind: "kill-switch", table, server: null } }];
   });

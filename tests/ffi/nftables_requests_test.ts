@@ -2,7 +2,7 @@
  * Tests of the requests that `ffi/netlink/nftables*.ts` make, byte by byte. What is expected was taken with strace from nft
  * 1.0.6 adding the same; the order of a chain's attributes is our own, and `bitwise` names its default operation there.
  */
-import { EAGAIN, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from "../../ffi/errno.ts";
+import { EAFNOSUPPORT, EAGAIN, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from "../../ffi/errno.ts";
 import { Nftables } from "../../ffi/netlink/nftables.ts";
 import { xtablesQueue } from "../../ffi/netlink/nftables_expressions.ts";
 import { MessageBuilder, NLMSGHDR } from "../../ffi/netlink/message.ts";
@@ -126,14 +126,26 @@ Deno.test("xtablesQueue() names the target of iptables and never asks for bypass
 
 for (const [name, errno] of [["EINVAL", EINVAL], ["EOPNOTSUPP", EOPNOTSUPP]] as const) {
   Deno.test(`Nftables makes tables without an owner where the kernel says ${name} to one`, () => {
-    const kernel = new ScriptedKernel(answer(1, errno), NO_TABLES, acknowledge(3));
+    const supported = acknowledge(PROBE_REQUESTS);
+    const kernel = new ScriptedKernel(answer(1, errno), supported, NO_TABLES, acknowledge(3));
     const nftables = open(kernel);
     assertEquals(nftables.ownsTables, false);
     nftables.installNotrack({ table: "t", mark: 1 });
-    const [, newTable] = split(kernel.requests[2]!);
+    const [, newTable] = split(kernel.requests[3]!);
     assertEquals<Uint8Array>(newTable!.slice(-8), hex("0800 0200 00000000"));
   });
 }
+
+Deno.test("installNotrack() takes a table of IPv4 where the kernel has none of both families", () => {
+  for (const errno of [EOPNOTSUPP, EAFNOSUPPORT]) {
+    const refused = answer(1, errno);
+    const kernel = new ScriptedKernel(refused, NO_TABLES, acknowledge(3));
+    Nftables.open(kernel.libc(), { owned: false }).installNotrack({ table: "t", mark: 1 });
+    const [, newTable] = split(kernel.requests[2]!);
+    // NFPROTO_IPV4.
+    assertEquals(newTable![NLMSGHDR.size], 2);
+  }
+});
 
 Deno.test("Nftables.open() without ownership asks nothing", () => {
   const kernel = new ScriptedKernel();

@@ -4,8 +4,13 @@
  *
  * - a number: right after the journal's entry of this number, counted from 1, the change that it notes fails
  * - `exception`, `rejection`: a listener that no guard knows of fails some time after the start
+ * - `no-ipv6`: the kernel is as with `ipv6.disable=1`: no rules, routes or addresses of that family, and no file that tells of it
  * - `thread-throw`, `thread-end`, `thread-hang`: the thread that moves packets has an error, ends without a word, or hangs
  */
+import { EAFNOSUPPORT } from "../../../ffi/errno.ts";
+import { AF_INET6 } from "../../../ffi/netlink/ip_address.ts";
+import { type MessageBuilder, NLMSGHDR } from "../../../ffi/netlink/message.ts";
+import { NetlinkError, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { errorLine, exitCodeOf } from "../../../lib/app/errors.ts";
 import type { HostChange } from "../../../lib/app/host_change.ts";
 import { Journal } from "../../../lib/app/journal.ts";
@@ -21,6 +26,7 @@ const HASTE = 10;
 
 function arrange(fault: string): void {
   if (/^\d+$/.test(fault)) failAfter(Number(fault));
+  else if (fault === "no-ipv6") withoutIpv6();
   else if (fault === "exception") {
     setTimeout(() => {
       throw new TypeError("fault of a listener");
@@ -38,6 +44,29 @@ function failAfter(entry: number): void {
     make.apply(this, [change, ...rest] as never);
     entries++;
     if (entries === entry) throw new Error(`fault after entry ${entry}: ${JSON.stringify(change)}`);
+  };
+}
+
+/** Answers for IPv6 as a kernel without it (net/core/rtnetlink.c, net/core/fib_rules.c). */
+function withoutIpv6(): void {
+  const RTM_GETRULE = 34;
+  const { dump, request } = NetlinkSocket.prototype;
+  const isIpv6 = (message: MessageBuilder) => message.finish(0, 0)[NLMSGHDR.size] === AF_INET6;
+  NetlinkSocket.prototype.dump = function (message, action) {
+    const bytes = message.finish(0, 0);
+    if (NLMSGHDR.read(bytes, 0).type === RTM_GETRULE && isIpv6(message)) {
+      throw new NetlinkError(action, EAFNOSUPPORT, "");
+    }
+    return dump.call(this, message, action);
+  };
+  NetlinkSocket.prototype.request = function (message, action) {
+    if (isIpv6(message)) throw new NetlinkError(action, EAFNOSUPPORT, "");
+    return request.call(this, message, action);
+  };
+  const { statSync } = Deno;
+  Deno.statSync = (path) => {
+    if (/\/if_inet6$|\/sys\/net\/ipv6/.test(`${path}`)) throw new Deno.errors.NotFound();
+    return statSync(path);
   };
 }
 
