@@ -42,13 +42,19 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
  * What is to become of the peers: each one's last state, one change for each that is named, and a removal before it where it
  * is removed and comes again.
  *
+ * The device's own key is no peer, and what is said of it is passed over, as the kernel does: so one list of peers can serve
+ * all the hosts in it.
+ *
  * With `replace_peers`, a peer that is named again is replaced, but keeps its session and where it is. The cost grows with the
  * peers and the lines, not with their product. In steps, see `paced()`.
  */
 export function* liveChanges(
-  { replacePeers, peers: wanted }: UapiDeviceChange,
+  { replacePeers, peers }: UapiDeviceChange,
   before: ReadonlyMap<string, LivePeer>,
+  ownKey: Uint8Array,
 ): Generator<void, LiveChange[]> {
+  const own = encodeKey(ownKey);
+  const wanted = peers.filter(({ publicKey }) => encodeKey(publicKey) !== own);
   const removals: LiveChange[] = [];
   if (replacePeers) {
     const named = new Set<string>();

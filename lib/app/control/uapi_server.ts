@@ -185,7 +185,8 @@ class Conversation {
   async #change(change: UapiDeviceChange): Promise<void> {
     const { config, port, mark } = this.#options;
     refuseFixed(change, { privateKey: config.interface.privateKey, port, mark });
-    await this.#peers.change((before) => liveChanges(change, before));
+    const { publicKey } = config.interface;
+    await this.#peers.change((before) => liveChanges(change, before, publicKey));
     const ignored = change.peers.flatMap(({ ignoredIps }) => ignoredIps);
     if (ignored.length === 0) return;
     const more = ignored.length - MAX_LISTED;

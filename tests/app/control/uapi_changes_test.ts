@@ -10,8 +10,11 @@ import { parseUapiRequest, type UapiDeviceChange, UapiError } from "../../../lib
 import { formatCidr, parseCidr } from "../../../lib/wire/ipv4_text.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 
-const liveChanges = (...args: Parameters<typeof liveChangesInSteps>) =>
-  atOnce(liveChangesInSteps(...args));
+const liveChanges = (
+  wanted: UapiDeviceChange,
+  before: Parameters<typeof liveChangesInSteps>[1],
+  ownKey = key(8),
+) => atOnce(liveChangesInSteps(wanted, before, ownKey));
 const key = (number: number) => new Uint8Array(32).fill(number);
 const hex = (number: number) => key(number).toHex();
 const FIXED = { privateKey: key(9), port: 51820, mark: 77 };
@@ -72,6 +75,13 @@ Deno.test("liveChanges() adds networks, replaces them, and takes single ones awa
     "1 10.0.0.1/32",
   ]);
   assertEquals(summary(laptop, "replace_allowed_ips=true"), ["1 "]);
+});
+
+Deno.test("liveChanges() passes over the device's own key, whatever is said of it", () => {
+  const own = [`public_key=${hex(8)}`, "allowed_ip=10.0.0.1/32", `public_key=${hex(8)}`];
+  assertEquals(summary(...own, "remove=true"), []);
+  // What it would have been given stays with the peer that has it.
+  assertEquals(summary(...own, `public_key=${hex(1)}`), ["1 10.0.0.1/32 10.1.0.0/16"]);
 });
 
 Deno.test("liveChanges() removes a peer, and does nothing to one that is only to be updated and is not there", () => {
