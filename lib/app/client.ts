@@ -10,6 +10,7 @@ import type { RunOptions } from "../cli/command.ts";
 import type { ClientConfig } from "../config/config.ts";
 import { validateClient } from "../config/roles.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
+import type { PeerOptions } from "../tunnel/peer.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
 import { hostNameServers, setClientDns } from "./client_dns.ts";
@@ -85,7 +86,10 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
 
   const plan = planRoutes(config);
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
-  const address = await resolveServer(config, block);
+  const [address, others] = await Promise.all([
+    resolveServer(config, block),
+    optionsOfOthers(config, logger),
+  ]);
   const way = network.wayTo(address, plan.mark);
   requireReachableOutside(config, { plan, server: address, way });
   using carriers = new ClientCarriers({
@@ -124,7 +128,8 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     clientToClient: false,
     egress: "off",
     egressRules: [],
-    peers: [peerOptions(config.server, address)],
+    // The server is the first: that is the one which commands about "the server" mean.
+    peers: [peerOptions(config.server, address), ...others],
     watch: { role: "client", ...watchTimes(config) },
   }, {
     ...reports,
@@ -138,9 +143,11 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       upkeep?.notice();
     },
     onPathMtu: (report) => {
+      reports.onPathMtu(report);
+      // One device has one MTU: packets for another peer that are too long for its path go in fragments.
+      if (!connection.isServer(report)) return;
       mtu = report.mtu;
       network.setMtu(options.interfaceName, mtu);
-      reports.onPathMtu(report);
     },
   });
   const services = new AsyncDisposableStack();
@@ -328,6 +335,26 @@ function keepClosed(killSwitch: KillSwitch | null, logger: Logger): void {
     "the kill switch stays: nothing but loopback and DHCP leaves this host until `vpn client` starts again, or " +
       "`vpn cleanup` opens it",
   );
+}
+
+/** The other peers, found once, as WireGuard does it. One that is not found may still call. */
+async function optionsOfOthers(config: ClientConfig, logger: Logger): Promise<PeerOptions[]> {
+  const { connectTimeout } = config.interface;
+  return await Promise.all(config.otherPeers.map(async (peer) => {
+    const { endpoint, line } = peer;
+    if (endpoint === null) return peerOptions(peer, null);
+    try {
+      return peerOptions(peer, await resolveEndpoint(endpoint, connectTimeout));
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      logger.warn("{file}:{line}: [Peer]: is not called, but may call: {error}", {
+        file: config.fileName,
+        line,
+        error: error.message,
+      });
+      return peerOptions(peer, null);
+    }
+  }));
 }
 
 /** By `Transport`, what is tried. */

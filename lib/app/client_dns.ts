@@ -10,6 +10,7 @@ import { openLibc } from "../../ffi/libc.ts";
 import { currentNamespaceIs, listNamespaces } from "../../ffi/netns.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ClientConfig } from "../config/config.ts";
+import { isAllIpv4 } from "../config/networks.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { findProgram } from "./dns/programs.ts";
 import type { Resolvers } from "./dns/resolv_conf.ts";
@@ -23,7 +24,6 @@ import {
 } from "./dns/resolv_conf_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Journal } from "./journal.ts";
-import { isAllIpv4 } from "./route_plan.ts";
 
 /** What systemd-resolved has there while it runs; in the last file, the resolvers that it asks itself. */
 const RESOLVED_DIRECTORY = "/run/systemd/resolve";
@@ -89,7 +89,7 @@ function setByResolved(servers: readonly string[], options: ClientDnsOptions): C
   const domains = new Set(config.interface.dnsSearch);
   // All traffic through the tunnel is every name, too. Else these resolvers are asked for their domains, or for all
   // names beside the others, as systemd-resolved sees fit.
-  if (isAllIpv4(config.server.allowedIps)) domains.add("~.");
+  if (isAllIpv4(config.allowedIps)) domains.add("~.");
   using netlink = Rtnetlink.open(openLibc());
   const { index } = netlink.links.get(interfaceName);
   journal.make({ kind: "resolvectl", interfaceName, index, servers, domains: [...domains] });

@@ -2,6 +2,7 @@
 import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { parseConfig } from "../config/parse_config.ts";
+import { hostNames } from "./host_names.ts";
 
 /** Bytes; a thousand peers take 200 KiB. */
 export const MAX_CONFIG_SIZE: number = 1024 * 1024;
@@ -36,7 +37,7 @@ export function configOf(
 ): ReadConfig {
   if (bytes.length > MAX_CONFIG_SIZE) throw unreadable(path, "it is longer than 1 MiB");
   const text = decode(bytes, path);
-  const config = parseConfig(text, path);
+  const config = parseConfig(text, path, { names: hostNames() });
   if ((mode & 0o077) === 0) return { text, config };
   const warning = `${path}: others can read or write this file, which holds keys: chmod 600 it`;
   return { text, config: { ...config, warnings: [warning, ...config.warnings] } };

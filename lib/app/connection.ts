@@ -5,6 +5,7 @@
  * and the protection from leaks stay as they are, so that nothing of what the host sends takes another way.
  */
 import type { ClientConfig } from "../config/config.ts";
+import { encodeKey } from "../config/key_text.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { CARRIER_NAMES, type ClientCarriers } from "./client_carriers.ts";
@@ -43,6 +44,7 @@ export interface ConnectionOptions {
 
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #serverKey: string;
   #address: number;
   #way: string;
   #connected = Promise.withResolvers<void>();
@@ -62,6 +64,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#serverKey = encodeKey(options.config.server.publicKey);
     this.#address = options.address;
     this.#way = options.traceOf(options.address);
   }
@@ -76,8 +79,15 @@ export class Connection {
     return `${formatIpv4(this.#address)}:${this.#options.config.server.endpoint.port}`;
   }
 
-  /** Takes note of what the data plane reports of the server. */
-  onPeer({ event }: PeerReport): void {
+  /** Whether what is reported is of the server. */
+  isServer({ publicKey }: { readonly publicKey: Uint8Array }): boolean {
+    return encodeKey(publicKey) === this.#serverKey;
+  }
+
+  /** Takes note of what the data plane reports of the server; other peers are nobody's to connect to. */
+  onPeer(report: PeerReport): void {
+    if (!this.isServer(report)) return;
+    const { event } = report;
     if (event === "handshake-completed" || event === "up") this.#connected.resolve();
     if (event === "down") this.#lost.resolve();
     if (event === "carrier-works") this.#comeBack();

@@ -289,6 +289,8 @@ export class DataPlane {
         break;
       case "connect":
         for (const peer of this.#device.peers) {
+          // That a client's server is lost says nothing of its other peers.
+          if (peer.lastHandshakeUnixTime > 0 && peer !== this.#serverPeer) continue;
           peer.timers.handshakeInterval = command.interval;
           this.#device.initiate(peer, now);
         }
@@ -297,9 +299,9 @@ export class DataPlane {
         for (const peer of this.#device.peers) peer.timers.handshakeInterval = REKEY_TIMEOUT;
         break;
       case "set-endpoint":
-        for (const peer of this.#device.peers) {
-          peer.configureEndpoint(command);
-          if (peer.endpoint.carrier === Carrier.fakeTcp) this.#link?.connectAgain(command, now);
+        this.#serverPeer?.configureEndpoint(command);
+        if (this.#serverPeer?.endpoint.carrier === Carrier.fakeTcp) {
+          this.#link?.connectAgain(command, now);
         }
         break;
       case "open-fake-tcp":
@@ -309,8 +311,8 @@ export class DataPlane {
         this.#setCarrier(command.carrier, now);
         break;
       case "try-udp":
-        for (const peer of this.#device.peers) {
-          this.#device.sendProbe(peer, MIN_MTU, now, Carrier.udp);
+        if (this.#serverPeer !== undefined) {
+          this.#device.sendProbe(this.#serverPeer, MIN_MTU, now, Carrier.udp);
         }
         break;
       case "renew":
@@ -348,6 +350,12 @@ export class DataPlane {
         this.#stopping = true;
         break;
     }
+  }
+
+  /** Of a client: the peer that is its server. `wg` may have taken it out. */
+  get #serverPeer(): Peer | undefined {
+    const [server] = this.#config.peers;
+    return server === undefined ? undefined : this.#device.peer(server.publicKey);
   }
 
   #setTrace(trace: boolean): void {
@@ -423,11 +431,11 @@ export class DataPlane {
   }
 
   #setCarrier(carrier: Carrier, now: number): void {
-    for (const peer of this.#device.peers) {
-      if (carrier === Carrier.fakeTcp) this.#link?.connect(peer.endpoint, now);
-      else this.#link?.disconnect(now);
-      this.#device.setCarrier(peer, carrier);
-    }
+    const peer = this.#serverPeer;
+    if (peer === undefined) return;
+    if (carrier === Carrier.fakeTcp) this.#link?.connect(peer.endpoint, now);
+    else this.#link?.disconnect(now);
+    this.#device.setCarrier(peer, carrier);
   }
 
   /** Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2). */

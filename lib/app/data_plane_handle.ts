@@ -165,12 +165,12 @@ export class DataPlaneHandle {
     await opened;
   }
 
-  /** Reaches the only peer by this carrier from now on; a handshake is to follow. */
+  /** Reaches a client's server by this carrier from now on; a handshake is to follow. */
   setCarrier(carrier: Carrier): void {
     this.#send({ kind: "set-carrier", carrier });
   }
 
-  /** Asks the only peer by UDP, while fake TCP is in use; the listener is told of an answer. */
+  /** Asks a client's server by UDP, while fake TCP is in use; the listener is told of an answer. */
   tryUdp(): void {
     this.#send({ kind: "try-udp" });
   }
@@ -185,7 +185,7 @@ export class DataPlaneHandle {
     this.#send({ kind: "connected" });
   }
 
-  /** Looks for the only peer at this address, host order, and port. */
+  /** Looks for a client's server at this address, host order, and port. */
   setEndpoint(endpoint: { address: number; port: number }): void {
     this.#send({ kind: "set-endpoint", address: endpoint.address, port: endpoint.port });
   }

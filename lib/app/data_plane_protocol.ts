@@ -38,6 +38,7 @@ export interface DataPlaneConfig {
   readonly egress: EgressConfig | "kernel" | "off";
   /** Which addresses outside peers reach, and how. */
   readonly egressRules: readonly EgressRule[];
+  /** Of a client, the first is its server. */
   readonly peers: readonly PeerOptions[];
   /** Whether there may be fake TCP besides UDP. */
   readonly hasFakeTcp: boolean;
@@ -53,13 +54,13 @@ export type Command =
   | { readonly kind: "connect"; readonly interval: number }
   /** Go back to the ordinary interval between handshakes. */
   | { readonly kind: "connected" }
-  /** Look for the only peer there, host order; whatever its packets say later counts as ever. */
+  /** Look for a client's server there, host order; whatever its packets say later counts as ever. */
   | { readonly kind: "set-endpoint"; readonly address: number; readonly port: number }
   /** Begin to carry by fake TCP as well, what `CarrierGuard` has made room for; answered by `fake-tcp-opened` or `failed`. */
   | { readonly kind: "open-fake-tcp"; readonly endpoints: CarrierEndpoints }
-  /** Reach the only peer in this way from now on; `connect` or `renew` is to follow. */
+  /** Reach a client's server in this way from now on; `connect` or `renew` is to follow. */
   | { readonly kind: "set-carrier"; readonly carrier: Carrier }
-  /** Ask the only peer by UDP whether that gets through; an answer is reported as `carrier-works`. */
+  /** Ask a client's server by UDP whether that gets through; an answer is reported as `carrier-works`. */
   | { readonly kind: "try-udp" }
   /** Shake hands at once with every peer that there is a session with: the way to it may be another. */
   | { readonly kind: "renew" }

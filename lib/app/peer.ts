@@ -118,7 +118,7 @@ function showCode({ configPath, file, overwrite }: Request<"show">, peer: PeerCo
     const place = peer.name === null ? "here" : clientFilePath(configPath, peer.name);
     throw new AppError(
       `Cannot show ${title} as a QR code: its configuration is not at ${place}, and its private key is known to it ` +
-        `alone: \`vpn peer remove ${title}\`, and add it anew`,
+        `alone: \`vpn peer remove ${shellWord(title)}\`, and add it anew`,
       { exitCode: ExitCode.usage },
     );
   }

@@ -8,10 +8,12 @@ import { parseConfig } from "../config/parse_config.ts";
 import { publicKey } from "../noise/x25519.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { clientFileName, clientFilePath, clientFolderName } from "./client_files.ts";
+import { hostNames } from "./host_names.ts";
 import { createFile, LockedConfig, removeFile } from "./config_store.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { newPresharedKey, newPrivateKey } from "./keys.ts";
 import { findPeer } from "./peer_names.ts";
+import { shellWord } from "./shell_word.ts";
 
 /** A client that was added. */
 export interface AddedPeer {
@@ -53,7 +55,7 @@ export async function addPeer(
   const ofClient = clientText(config, { privateKey, peer, endpoint, allowedIps, dns });
   const ofServer = withPeer(text, peer);
   // What is written can be read again, whatever the file was like.
-  const server = parseConfig(ofServer, configPath);
+  const server = parseConfig(ofServer, configPath, { names: hostNames() });
 
   const { out = clientFilePath(configPath, request.name) } = request;
   const path = out === "-" ? null : out;
@@ -119,7 +121,7 @@ function refuseTakenName({ fileName, peers }: Config, name: string): void {
   if (taken === undefined) return;
   throw new AppError(
     `Cannot add ${name}: the peer on line ${taken.line} of ${fileName} has this name: ` +
-      `choose another, or \`vpn peer remove ${name}\` first`,
+      `choose another, or \`vpn peer remove ${shellWord(name)}\` first`,
     { exitCode: ExitCode.usage },
   );
 }

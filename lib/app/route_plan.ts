@@ -4,7 +4,8 @@
  */
 import type { ClientConfig, PeerConfig, ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
-import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
+import { isAllIpv4, isWithin, outermostOf, withoutRepetitions } from "../config/networks.ts";
+import { formatCidr, formatIpv4, type Ipv4Prefix } from "../wire/ipv4_text.ts";
 
 /** The mark of the tunnel's own datagrams where `FwMark` gives none: the number that wg-quick starts from. */
 export const DEFAULT_MARK = 51820;
@@ -34,8 +35,8 @@ export interface WayOutside {
 /** What the configuration asks for. */
 export function planRoutes(config: ClientConfig): RoutePlan {
   const { table, fwMark, killSwitch, allowIpv6 } = config.interface;
-  const { allowedIps6 } = config.server;
-  const allowedIps = withoutRepetitions(config.server.allowedIps);
+  const { allowedIps6 } = config;
+  const allowedIps = withoutRepetitions(config.allowedIps);
   const given = fwMark ?? 0;
   // As in wg-quick, `off` and a table of one's own mean routing of one's own choice: a default route is then one like others.
   if (table !== "auto") {
@@ -109,7 +110,8 @@ export function requireReachableOutside(
 ): void {
   const own = { address: server, prefixLength: 32 };
   const refuse = (key: string, prefix: Ipv4Prefix, remedy: string) => {
-    const line = key === "Address" ? config.interface.lines.get(key) : config.server.line;
+    const owner = config.peers.find(({ allowedIps }) => allowedIps.includes(prefix));
+    const line = key === "Address" ? config.interface.lines.get(key) : owner?.line;
     const place = `${config.fileName}:${line}: ${key}: cannot use "${formatCidr(prefix)}"`;
     if (isWithin(own, prefix)) {
       throw new ConfigError(
@@ -134,31 +136,4 @@ export function requireReachableOutside(
   for (const network of plan.plain.networks) {
     refuse("AllowedIPs", network, "leave it out, or use 0.0.0.0/0 for a full tunnel");
   }
-}
-
-function withoutRepetitions(networks: readonly Ipv4Prefix[]): Ipv4Prefix[] {
-  return [...new Map(networks.map((network) => [formatCidr(network), network])).values()];
-}
-
-/** Whether all of `inner` lies in `outer`; host bits do not matter. */
-function isWithin(inner: Ipv4Prefix, outer: Ipv4Prefix): boolean {
-  if (inner.prefixLength < outer.prefixLength) return false;
-  return ((inner.address ^ outer.address) & prefixMask(outer.prefixLength)) === 0;
-}
-
-/** Those that are not within another one. */
-function outermostOf(networks: readonly Ipv4Prefix[]): Ipv4Prefix[] {
-  return networks.filter((network) =>
-    !networks.some((other) => other !== network && isWithin(network, other))
-  );
-}
-
-/**
- * Whether networks are all of IPv4 together: `0.0.0.0/0` itself, or its parts, such as the two halves by which some
- * configurations spare the default route.
- */
-export function isAllIpv4(networks: readonly Ipv4Prefix[]): boolean {
-  const sizes = outermostOf(withoutRepetitions(networks))
-    .map(({ prefixLength }) => 2 ** (32 - prefixLength));
-  return sizes.reduce((sum, size) => sum + size, 0) === 2 ** 32;
 }

@@ -38,12 +38,9 @@ export function enterSurroundings(
   return log;
 }
 
-/**
- * Tells what the configuration has that is not heeded.
- *
- * @throws {ConfigError} where it must not run without that
- */
+/** Tells what the configuration has that is of no effect. */
 export function logWarnings(logger: Logger, config: Config): void {
+  for (const note of config.notes) logger.info("{note}", { note });
   for (const warning of config.warnings) {
     logger.warn("{warning}", { warning });
   }
@@ -51,7 +48,7 @@ export function logWarnings(logger: Logger, config: Config): void {
 
 /** What the data plane needs to know of a configured peer. */
 export function peerOptions(
-  peer: Omit<PeerConfig, "allowedIps6" | "line">,
+  peer: Omit<PeerConfig, "allowedIps6" | "endpoint6" | "line">,
   address: number | null,
 ): PeerOptions {
   return {

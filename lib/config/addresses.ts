@@ -11,7 +11,7 @@ import type { Endpoint, PortForward, SocketAddress } from "./config.ts";
 import type { Entry } from "./config_document.ts";
 import type { Notes } from "./notes.ts";
 import { badValue } from "./section.ts";
-import { fail, integer } from "./values.ts";
+import { fail, integer, portOf } from "./values.ts";
 
 /** An address or a network of either version, with the line it stands on. */
 export interface Prefix {
@@ -120,22 +120,42 @@ export function parseResolvers(entry: Entry): readonly number[] {
   });
 }
 
-/** `HOST:PORT`. */
+/** What IPv6 endpoints cannot be used for. */
+export const IPV6_ENDPOINT_RULE =
+  "IPv6 endpoints are not carried: give an IPv4 address or a host name";
+
+/** `Endpoint` of a peer: `HOST:PORT`, or an IPv6 address in canonical text with its port, which is not carried. */
+export function parsePeerEndpoint(entry: Entry): Endpoint | string {
+  // As `wg` has it, brackets may be left away: the last colon is the port's. A zone names a link of this host.
+  const [, bracketed, unbracketed, portText] =
+    /^(?:\[([^\]%]*)(?:%[^\]]*)?\]|(.*:.*)):([^:]*)$/.exec(entry.value) ?? [];
+  const ipv6 = canonicalIpv6(bracketed ?? unbracketed ?? "");
+  if (ipv6 !== null) return `[${ipv6}]:${portOf(entry, portText!)}`;
+  return parseEndpoint(entry);
+}
+
+/** `HOST:PORT`, where a host is an IPv4 address or a name, in any language. */
 export function parseEndpoint(entry: Entry): Endpoint {
   const rule = "an endpoint is HOST:PORT, as in vpn.example.org:51820";
   const bracketed = /^\[(.*)\](?::\d+)?$/.exec(entry.value)?.[1];
   const unbracketed = /^(.*:.*):\d+$/.exec(entry.value)?.[1];
   if ([entry.value, bracketed, unbracketed].some((text = "") => canonicalIpv6(text) !== null)) {
-    fail(entry, "IPv6 endpoints are not carried: give an IPv4 address or a host name");
+    fail(entry, IPV6_ENDPOINT_RULE);
   }
-  const [, host, portText] = /^([^:\s]+):(\d+)$/.exec(entry.value) ?? fail(entry, rule);
-  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
-  const address = parseIpv4(host!);
+  const [, hostText, portText] = /^([^:\s]+):([^:\s]+)$/.exec(entry.value) ?? fail(entry, rule);
+  const host = asciiHost(hostText!);
+  const address = parseIpv4(host);
   if (address !== null && !isUnicastOrLoopback(address)) {
     fail(entry, "no host can have this address");
   }
-  if (address === null && !isHostName(host!)) fail(entry, rule);
-  return { host: host!, address, port };
+  if (address === null && !isHostName(host)) fail(entry, rule);
+  return { host, address, port: portOf(entry, portText!) };
+}
+
+/** A name in another script as DNS has it (RFC 5891): the URL standard's host parser knows how. */
+function asciiHost(text: string): string {
+  const isOther = /[^!-~]/.test(text) && /^[\p{L}\p{M}\p{N}.\u3002-]+$/u.test(text);
+  return isOther ? URL.parse(`http://${text}/`)?.hostname ?? text : text;
 }
 
 /** `ADDRESS:PORT` of this host, IPv4 only; 0.0.0.0 is all of its addresses. */
@@ -183,7 +203,8 @@ export function parseForward(entry: Entry): readonly ForwardItem[] {
 }
 
 function items(entry: Entry): readonly string[] {
-  return entry.value.split(/[\s,]+/).filter((item) => item !== "");
+  // `wg` drops all blanks, those around a slash included.
+  return entry.value.replace(/\s*\/\s*/g, "/").split(/[\s,]+/).filter((item) => item !== "");
 }
 
 function parsePrefix(entry: Entry, item: string, rule: string): Prefix {

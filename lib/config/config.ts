@@ -7,8 +7,10 @@ export interface Config {
   readonly fileName: string;
   readonly interface: InterfaceConfig;
   readonly peers: readonly PeerConfig[];
-  /** What is accepted but not heeded; one line each, beginning with file and line. */
+  /** What is accepted without effect; one line each, beginning with file and line. */
   readonly warnings: readonly string[];
+  /** The same of what is no mistake and can be had in any good file, as IPv6 addresses. */
+  readonly notes: readonly string[];
 }
 
 /** What a gateway runs from: `listenPort` has its default. */
@@ -17,11 +19,17 @@ export interface ServerConfig extends Config {
   readonly listenPort: number;
 }
 
-/** What a client runs from: one server, with an endpoint. */
+/** What a client runs from: a server, with an endpoint, and what other peers there are. */
 export interface ClientConfig extends Config {
   /** Host order; 0 (the default) lets the kernel choose. */
   readonly listenPort: number;
+  /** The peer that the client connects to, and without which it is not connected. */
   readonly server: PeerConfig & { readonly endpoint: Endpoint };
+  /** The others: reached as plain WireGuard does it, when there is something to send. */
+  readonly otherPeers: readonly PeerConfig[];
+  /** Networks of all peers together. */
+  readonly allowedIps: readonly Ipv4Prefix[];
+  readonly allowedIps6: readonly string[];
 }
 
 /** The `[Interface]` section. Times are in ms; `null` means "not given" where no default fits every role. */
@@ -107,13 +115,15 @@ export interface PeerConfig {
   /** IPv6 networks in canonical text; not carried. */
   readonly allowedIps6: readonly string[];
   readonly endpoint: Endpoint | null;
+  /** `Endpoint` where it is an IPv6 address, in canonical text with its port; not carried. */
+  readonly endpoint6: string | null;
   /** Seconds between persistent keepalives; 0 is off. */
   readonly persistentKeepalive: number;
   /** Unique among the peers of a file. */
   readonly name: string | null;
   /** Bits a second; `null` for no limit. */
   readonly rateLimit: number | null;
-  /** The line of the `[Peer]` header. */
+  /** The line of the `[Peer]` header, the first of several for one key. */
   readonly line: number;
 }
 

@@ -5,6 +5,14 @@ import { nearestName } from "./nearest.ts";
 const SECTION_NAMES = ["Interface", "Peer"] as const;
 export type SectionName = (typeof SECTION_NAMES)[number];
 
+/** What the host calls things by number, as files in /etc have it. */
+export interface HostNames {
+  /** The port of a service, as in `https`; undefined for an unknown one. */
+  service(name: string): number | undefined;
+  /** The number of a routing table; undefined for an unknown one. */
+  table(name: string): number | undefined;
+}
+
 /** A `Key = value` line. */
 export interface Entry {
   readonly fileName: string;
@@ -14,6 +22,8 @@ export interface Entry {
   readonly key: string;
   /** Without the space around it and without a comment. */
   readonly value: string;
+  /** Left out where no names of the host's are known. */
+  readonly names?: HostNames | undefined;
 }
 
 /** A `[Name]` line and the entries under it. */
@@ -22,29 +32,46 @@ export interface Section {
   readonly line: number;
   readonly name: SectionName;
   readonly entries: readonly Entry[];
+  /** Comments on the lines right above the header, without an empty line between, and on lines above one of its keys. */
+  readonly above: readonly string[];
+  readonly comments: readonly string[];
 }
 
 /**
  * Splits a file into sections. As with `wg` and `wg-quick`, `#` begins a comment wherever it stands, and names are
- * matched without regard to capitals.
+ * matched without regard to capitals, or to blanks in them, which `wg` drops.
  *
  * @throws {ConfigError} for a line that is none of blank, comment, `[Section]` and `Key = value`, for an unknown
  *   section, and for a key outside a section
  */
-export function parseDocument(text: string, fileName: string): readonly Section[] {
-  const sections: (Section & { entries: Entry[] })[] = [];
+export function parseDocument(
+  text: string,
+  fileName: string,
+  names?: HostNames,
+): readonly Section[] {
+  const sections: (Section & { entries: Entry[]; comments: string[] })[] = [];
+  let comments: string[] = [];
+  let above: string[] = [];
   const lines = text.replace(/^\ufeff/, "").split("\n");
   for (const [index, content] of lines.entries()) {
     const stripped = content.replace(/#.*$/s, "").trim();
-    if (stripped === "") continue;
+    if (stripped === "") {
+      const comment = content.trim();
+      comments.push(comment);
+      above = comment === "" ? [] : [...above, comment];
+      continue;
+    }
     const line = index + 1;
     const at = `${fileName}:${line}`;
     if (stripped.startsWith("[")) {
-      sections.push({ fileName, line, name: sectionName(stripped, at), entries: [] });
+      const name = sectionName(stripped, at);
+      sections.push({ fileName, line, name, entries: [], above, comments: [] });
+      above = [];
+      comments = [];
       continue;
     }
     const equals = stripped.indexOf("=");
-    const key = stripped.slice(0, Math.max(equals, 0)).trim();
+    const key = stripped.slice(0, Math.max(equals, 0)).replace(/\s/g, "");
     // What is not a plain word is not shown: it may be a key pasted without its name.
     if (!/^[A-Za-z][A-Za-z0-9_-]{0,29}$/.test(key)) {
       throw new ConfigError(`${at}: cannot read this line: it is not of the form "Key = value"`);
@@ -53,13 +80,16 @@ export function parseDocument(text: string, fileName: string): readonly Section[
     if (section === undefined) {
       throw new ConfigError(`${at}: ${key} stands in no section: begin with a line "[Interface]"`);
     }
-    section.entries.push({ fileName, line, key, value: stripped.slice(equals + 1).trim() });
+    section.entries.push({ fileName, line, key, value: stripped.slice(equals + 1).trim(), names });
+    section.comments.push(...comments.filter((comment) => comment !== ""));
+    above = [];
+    comments = [];
   }
   return sections;
 }
 
 function sectionName(header: string, at: string): SectionName {
-  const name = /^\[\s*([^\]]*?)\s*\]$/.exec(header)?.[1];
+  const name = /^\[([^\]]*)\]$/.exec(header.replace(/\s/g, ""))?.[1];
   if (name === undefined) {
     throw new ConfigError(`${at}: cannot read ${quoted(header)}: a section begins with "[Name]"`);
   }

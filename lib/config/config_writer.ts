@@ -4,7 +4,7 @@
  */
 import { formatCidr, formatIpv4, type Ipv4Prefix } from "../wire/ipv4_text.ts";
 import type { Config, Endpoint, PeerConfig } from "./config.ts";
-import { parseDocument } from "./config_document.ts";
+import { parseDocument, type Section } from "./config_document.ts";
 import { encodeKey } from "./key_text.ts";
 
 /** A gateway that `vpn init` makes. */
@@ -58,20 +58,30 @@ export function withPeer(text: string, peer: NewPeer): string {
 }
 
 /**
- * The gateway's file without a peer's section: from its header, with the comment right above it, to its last key. An
+ * The gateway's file without a peer's sections: each from its header, with the comment right above it, to its last key. An
  * empty line above goes with it, as `withPeer()` put one there. Other comments stay.
  *
  * @param peer a peer of this very text
  */
 export function withoutPeer(text: string, peer: PeerConfig): string {
-  const section = parseDocument(text, "").find(({ line }) => line === peer.line);
-  if (section === undefined) throw new RangeError(`Cannot find a [Peer] on line ${peer.line}`);
+  const key = encodeKey(peer.publicKey);
+  const sections = parseDocument(text, "").filter((section) => publicKeyOf(section) === key);
+  if (sections.length === 0) throw new RangeError(`Cannot find a [Peer] with the key ${key}`);
   const lines = text.split(/(?<=\n)/);
-  let first = section.line - 1;
-  while (/^\s*#/.test(lines[first - 1] ?? "")) first--;
-  if (/^\s*$/.test(lines[first - 1] ?? "-")) first--;
-  lines.splice(first, section.entries.at(-1)!.line - first);
+  // From the last one on, so that the lines of those before stay where they are.
+  for (const section of sections.reverse()) {
+    let first = section.line - 1;
+    while (/^\s*#/.test(lines[first - 1] ?? "")) first--;
+    if (/^\s*$/.test(lines[first - 1] ?? "-")) first--;
+    lines.splice(first, section.entries.at(-1)!.line - first);
+  }
   return lines.join("");
+}
+
+/** As `wg` reads it: the last one, without blanks. */
+function publicKeyOf({ name, entries }: Section): string | undefined {
+  if (name !== "Peer") return undefined;
+  return entries.findLast(({ key }) => key.toLowerCase() === "publickey")?.value.replace(/\s/g, "");
 }
 
 /**

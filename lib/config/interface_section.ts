@@ -13,6 +13,7 @@ import type { Section } from "./config_document.ts";
 import { ConfigError } from "./config_error.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "./keys.ts";
 import type { Notes } from "./notes.ts";
+import type { Host } from "./parse_config.ts";
 import { badValue, readSection } from "./section.ts";
 
 /**
@@ -20,15 +21,22 @@ import { badValue, readSection } from "./section.ts";
  *
  * @throws {ConfigError}
  */
-export function readInterface(section: Section, notes: Notes): InterfaceConfig {
-  const { values, entries } = readSection(section, INTERFACE_KEYS, PEER_KEYS);
-  const privateKey = values.PrivateKey;
-  if (privateKey === undefined) {
+export function readInterface(
+  section: Section,
+  { notes, host }: { readonly notes: Notes; readonly host: Host },
+): InterfaceConfig {
+  const { values, entries } = readSection(section, INTERFACE_KEYS, {
+    otherTable: PEER_KEYS,
+    notes,
+  });
+  const privateKey = values.PrivateKey ??
+    host.keyOfHooks?.([...values.PreUp, ...values.PostUp]) ?? null;
+  if (privateKey === null) {
     throw new ConfigError(
       `${section.fileName}: [Interface]: PrivateKey is missing: make one with \`vpn genkey\``,
     );
   }
-  refuseRepeatedAddresses(values.Address);
+  const addresses = withoutRepetitions(values.Address);
   refuseRepeatedForwards(values.Forward);
 
   const peerTimeout = values.PeerTimeout ?? 6_000;
@@ -46,8 +54,8 @@ export function readInterface(section: Section, notes: Notes): InterfaceConfig {
     privateKey,
     publicKey: publicKey(privateKey),
     listenPort: values.ListenPort ?? null,
-    addresses: ipv4Prefixes(values.Address),
-    addresses6: ipv6Texts(values.Address, notes),
+    addresses: ipv4Prefixes(addresses),
+    addresses6: ipv6Texts(addresses, notes),
     dns: values.DNS.flatMap(({ ipv4 }) => ipv4 ?? []),
     dns6: values.DNS.flatMap(({ ipv6 }) => ipv6 ?? []),
     dnsSearch: values.DNS.flatMap(({ search }) => search ?? []),
@@ -83,13 +91,8 @@ export function readInterface(section: Section, notes: Notes): InterfaceConfig {
   };
 }
 
-function refuseRepeatedAddresses(addresses: readonly Prefix[]): void {
-  const lines = new Map<string, number>();
-  for (const { text, entry } of addresses) {
-    const line = lines.get(text);
-    if (line !== undefined) throw badValue(entry, `line ${line} gives it already`, text);
-    lines.set(text, entry.line);
-  }
+function withoutRepetitions(addresses: readonly Prefix[]): readonly Prefix[] {
+  return [...new Map(addresses.map((address) => [address.text, address])).values()];
 }
 
 function refuseRepeatedForwards(forwards: readonly ForwardItem[]): void {

@@ -7,12 +7,14 @@ import {
   parseEgressDeny,
   parseEndpoint,
   parseForward,
+  parsePeerEndpoint,
   parseResolvers,
   parseSocketAddress,
 } from "./addresses.ts";
 import { list, single } from "./section.ts";
 import {
   oneOf,
+  orNothing,
   parseBoolean,
   parseCommand,
   parseFwMark,
@@ -27,22 +29,23 @@ import {
   parseSwitch,
   parseTable,
   secondsBetween,
+  withoutBlanks,
 } from "./values.ts";
 
 export const INTERFACE_KEYS = {
   // Those of wg and wg-quick.
-  PrivateKey: single(parseKey),
-  ListenPort: single(parseListenPort),
+  PrivateKey: single(withoutBlanks(parseKey)),
+  ListenPort: single(withoutBlanks(parseListenPort)),
   Address: list(parseAddresses),
   DNS: list(parseDns),
-  MTU: single(parseMtu),
-  Table: single(parseTable),
-  FwMark: single(parseFwMark),
+  MTU: single(orNothing(parseMtu)),
+  Table: single(orNothing(parseTable)),
+  FwMark: single(withoutBlanks(parseFwMark)),
   PreUp: list(parseCommand),
   PostUp: list(parseCommand),
   PreDown: list(parseCommand),
   PostDown: list(parseCommand),
-  SaveConfig: single(parseBoolean),
+  SaveConfig: single(orNothing(parseBoolean)),
   // Ours.
   PublicEndpoint: single(parseEndpoint),
   Egress: single(oneOf("raw", "kernel", "off")),
@@ -68,11 +71,11 @@ export const INTERFACE_KEYS = {
 
 export const PEER_KEYS = {
   // Those of wg.
-  PublicKey: single(parseKey),
-  PresharedKey: single(parseKey),
+  PublicKey: single(withoutBlanks(parseKey)),
+  PresharedKey: single(withoutBlanks(parseKey)),
   AllowedIPs: list(parseAllowedIps),
-  Endpoint: single(parseEndpoint),
-  PersistentKeepalive: single(parseKeepalive),
+  Endpoint: single(withoutBlanks(parsePeerEndpoint)),
+  PersistentKeepalive: single(withoutBlanks(parseKeepalive)),
   // Ours.
   Name: single(parsePeerName),
   RateLimit: single(parseRateLimit),

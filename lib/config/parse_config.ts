@@ -1,10 +1,18 @@
-/** Owns turning the text of a configuration file into a `Config`. */
-import type { Config } from "./config.ts";
-import { parseDocument } from "./config_document.ts";
+/** How the text of a configuration file becomes a `Config`. */
+import type { Config, HookCommand } from "./config.ts";
+import { type HostNames, parseDocument, type Section } from "./config_document.ts";
 import { ConfigError } from "./config_error.ts";
 import { readInterface } from "./interface_section.ts";
 import { Notes } from "./notes.ts";
 import { PeerReader } from "./peer_section.ts";
+
+/** What of the host a configuration may refer to. */
+export interface Host {
+  /** By which ports and routing tables may be given; left out, there are none. */
+  readonly names?: HostNames;
+  /** The private key that these commands, `PreUp` and `PostUp`, would set; null where none does. */
+  readonly keyOfHooks?: (hooks: readonly HookCommand[]) => Uint8Array | null;
+}
 
 /**
  * Reads a configuration in wg-quick's format with our keys besides. What a role demands is left to
@@ -13,24 +21,25 @@ import { PeerReader } from "./peer_section.ts";
  * @param fileName the file's name, for messages
  * @throws {ConfigError} for the first mistake found; one line, and never with a key in it
  */
-export function parseConfig(text: string, fileName: string): Config {
-  const sections = parseDocument(text, fileName);
-  const [own, second] = sections.filter(({ name }) => name === "Interface");
-  if (own === undefined) throw new ConfigError(`${fileName}: there is no [Interface] section`);
-  if (second !== undefined) {
-    throw new ConfigError(
-      `${fileName}:${second.line}: a second [Interface] section: the first is on line ${own.line}`,
-    );
-  }
+export function parseConfig(text: string, fileName: string, host: Host = {}): Config {
+  const sections = parseDocument(text, fileName, host.names);
   const notes = new Notes();
-  const interfaceConfig = readInterface(own, notes);
+  const interfaceConfig = readInterface(interfaceOf(sections, fileName), { notes, host });
   const peerReader = new PeerReader(notes);
   for (const section of sections) if (section.name === "Peer") peerReader.read(section);
-  peerReader.refuseOwnKey(interfaceConfig.publicKey);
+  const peers = peerReader.peers(interfaceConfig.publicKey);
   return {
     fileName,
     interface: interfaceConfig,
-    peers: peerReader.peers,
+    peers,
     warnings: notes.warnings(),
+    notes: notes.notes(),
   };
+}
+
+/** All `[Interface]` sections as one, as for `wg` and `wg-quick`. */
+function interfaceOf(sections: readonly Section[], fileName: string): Section {
+  const own = sections.filter(({ name }) => name === "Interface");
+  if (own.length === 0) throw new ConfigError(`${fileName}: there is no [Interface] section`);
+  return { ...own[0]!, entries: own.flatMap(({ entries }) => entries) };
 }

@@ -1,95 +1,143 @@
-/** Owns the `[Peer]` sections: their defaults, and that no two peers claim the same thing. */
+/** The `[Peer]` sections: their defaults, those of one peer put together, and that each network is one peer's. */
 import { ipv4Prefixes, ipv6Texts, type Prefix } from "./addresses.ts";
+import { nameInComments } from "./comment_names.ts";
 import type { PeerConfig } from "./config.ts";
 import type { Entry, Section } from "./config_document.ts";
 import { ConfigError } from "./config_error.ts";
 import { encodeKey } from "./key_text.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "./keys.ts";
 import type { Notes } from "./notes.ts";
-import { badValue, readSection } from "./section.ts";
+import { badValue, readSection, type Values } from "./section.ts";
+
+/** A peer as the sections so far make it, but for its networks. */
+interface Draft {
+  readonly publicKey: Uint8Array;
+  readonly keyEntry: Entry;
+  readonly line: number;
+  values: Values<typeof PEER_KEYS>;
+  /** From a comment: used where no other peer has it. */
+  commentName: string | null;
+}
 
 /** Reads the sections in turn. */
 export class PeerReader {
-  readonly peers: PeerConfig[] = [];
   readonly #notes: Notes;
-  /** Who has what: entries by public key, by name and by network, all as text. */
-  readonly #keys = new Map<string, Entry>();
-  readonly #names = new Map<string, Entry>();
-  readonly #networks = new Map<string, Entry>();
+  /** By public key, as text, in the order of the file. */
+  readonly #drafts = new Map<string, Draft>();
+  readonly #names = new Map<string, Draft>();
+  /** Each network once, by its text, with the peer that has it. */
+  readonly #networks = new Map<string, { readonly prefix: Prefix; readonly owner: Draft }>();
 
   constructor(notes: Notes) {
     this.#notes = notes;
   }
 
   /**
-   * Reads the next section.
+   * Reads the next section. One with the key of an earlier one adds to it, and what both give counts as the later has it.
    *
    * @throws {ConfigError}
    */
   read(section: Section): void {
-    const { values, entries } = readSection(section, PEER_KEYS, INTERFACE_KEYS);
-    if (values.PublicKey === undefined) {
+    const { values, entries } = readSection(section, PEER_KEYS, {
+      otherTable: INTERFACE_KEYS,
+      notes: this.#notes,
+    });
+    const { PublicKey: publicKey } = values;
+    if (publicKey === undefined) {
       throw new ConfigError(
         `${section.fileName}:${section.line}: [Peer]: PublicKey is missing: the other end prints it with \`vpn pubkey\``,
       );
     }
-    this.#claimKey(values.PublicKey, entries.get("PublicKey")!);
-    if (values.Name !== undefined) this.#claimName(values.Name, entries.get("Name")!);
-    const networks = this.#claimNetworks(values.AllowedIPs, section);
-    this.peers.push({
-      publicKey: values.PublicKey,
-      presharedKey: values.PresharedKey ?? null,
-      allowedIps: ipv4Prefixes(networks),
-      allowedIps6: ipv6Texts(networks, this.#notes),
-      endpoint: values.Endpoint ?? null,
-      persistentKeepalive: values.PersistentKeepalive ?? 0,
-      name: values.Name ?? null,
-      rateLimit: values.RateLimit ?? null,
+    const key = encodeKey(publicKey);
+    const earlier = this.#drafts.get(key);
+    const commentName = nameInComments(section.above, section.comments);
+    const draft = earlier ?? {
+      publicKey,
+      keyEntry: entries.get("PublicKey")!,
       line: section.line,
-    });
+      values,
+      commentName,
+    };
+    if (earlier === undefined) this.#drafts.set(key, draft);
+    else {
+      const given = Object.entries(values).filter(([, value]) => value !== undefined);
+      draft.values = { ...draft.values, ...Object.fromEntries(given) };
+      draft.commentName ??= commentName;
+    }
+    if (values.Name !== undefined) this.#claimName(values.Name, entries.get("Name")!, draft);
+    for (const prefix of values.AllowedIPs) this.#give(prefix, draft);
+    if (typeof values.Endpoint === "string") this.#notes.ipv6(entries.get("Endpoint")!);
   }
 
   /**
-   * To be called last.
+   * The peers, once all sections are read. The interface's own key among several is no peer, as for the kernel: so one list
+   * of peers can serve all the hosts in it.
    *
-   * @throws {ConfigError} if a peer has the interface's own key
+   * @throws {ConfigError} where it is the key of the only peer, which is a mistake
    */
-  refuseOwnKey(publicKey: Uint8Array): void {
-    const entry = this.#keys.get(encodeKey(publicKey));
-    if (entry === undefined) return;
-    throw new ConfigError(
-      `${entry.fileName}:${entry.line}: PublicKey: this is the key of [Interface] itself: a peer has the other end's`,
-    );
+  peers(ownKey: Uint8Array): readonly PeerConfig[] {
+    const own = encodeKey(ownKey);
+    const ownEntry = this.#drafts.get(own)?.keyEntry;
+    if (ownEntry !== undefined) {
+      if (this.#drafts.size === 1) {
+        throw new ConfigError(
+          `${ownEntry.fileName}:${ownEntry.line}: PublicKey: this is the key of [Interface] itself: a peer has the other end's`,
+        );
+      }
+      this.#notes.warn(ownEntry, "this is the key of [Interface] itself, and no peer of its own");
+      this.#drafts.delete(own);
+    }
+    const networks = new Map<Draft, Prefix[]>();
+    for (const { prefix, owner } of this.#networks.values()) {
+      const given = networks.get(owner);
+      if (given === undefined) networks.set(owner, [prefix]);
+      else given.push(prefix);
+    }
+    return [...this.#drafts.values()].map((draft) => this.#peer(draft, networks.get(draft) ?? []));
   }
 
-  #claimKey(publicKey: Uint8Array, entry: Entry): void {
-    const text = encodeKey(publicKey);
-    const earlier = this.#keys.get(text);
-    if (earlier !== undefined) {
-      throw new ConfigError(
-        `${entry.fileName}:${entry.line}: PublicKey: the peer with the key on line ${earlier.line} is the same one`,
+  #peer(draft: Draft, networks: readonly Prefix[]): PeerConfig {
+    const { publicKey, values, line } = draft;
+    const { Endpoint: endpoint } = values;
+    return {
+      publicKey,
+      presharedKey: values.PresharedKey ?? null,
+      allowedIps: ipv4Prefixes(networks),
+      allowedIps6: ipv6Texts(networks, this.#notes),
+      endpoint: typeof endpoint === "string" ? null : endpoint ?? null,
+      endpoint6: typeof endpoint === "string" ? endpoint : null,
+      persistentKeepalive: values.PersistentKeepalive ?? 0,
+      name: values.Name ?? this.#freeName(draft),
+      rateLimit: values.RateLimit ?? null,
+      line,
+    };
+  }
+
+  /** Two peers with one name could not be told apart; what a comment says is no mistake then. */
+  #freeName(draft: Draft): string | null {
+    const { commentName } = draft;
+    if (commentName === null || this.#names.has(commentName)) return null;
+    this.#names.set(commentName, draft);
+    return commentName;
+  }
+
+  #claimName(name: string, entry: Entry, draft: Draft): void {
+    const owner = this.#names.get(name) ?? draft;
+    if (owner !== draft) throw badValue(entry, `the peer on line ${owner.line} has this name`);
+    this.#names.set(name, draft);
+  }
+
+  /** A network is the peer's that was given it last, as in the kernel. */
+  #give(prefix: Prefix, owner: Draft): void {
+    const earlier = this.#networks.get(prefix.text);
+    if (earlier !== undefined && earlier.owner !== owner && prefix.ipv4 !== null) {
+      this.#notes.warn(
+        prefix.entry,
+        `${prefix.text} is this peer's, no more the one's on line ${earlier.owner.line}`,
       );
     }
-    this.#keys.set(text, entry);
-  }
-
-  #claimName(name: string, entry: Entry): void {
-    const earlier = this.#names.get(name);
-    if (earlier !== undefined) {
-      throw badValue(entry, `the peer on line ${earlier.line} has this name`);
-    }
-    this.#names.set(name, entry);
-  }
-
-  /** Each network once; one that a peer repeats is that peer's all the same. */
-  #claimNetworks(networks: readonly Prefix[], section: Section): readonly Prefix[] {
-    return networks.filter(({ text, entry }) => {
-      const earlier = this.#networks.get(text);
-      if (earlier === undefined) this.#networks.set(text, entry);
-      else if (earlier.line < section.line) {
-        throw badValue(entry, `it belongs to the peer on line ${earlier.line} already`, text);
-      }
-      return earlier === undefined;
-    });
+    if (earlier?.owner !== owner) this.#networks.delete(prefix.text);
+    else if (earlier !== undefined) return;
+    this.#networks.set(prefix.text, { prefix, owner });
   }
 }

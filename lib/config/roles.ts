@@ -1,7 +1,9 @@
 /** Owns what a configuration must have to serve as a gateway's or as a client's. */
-import type { ClientConfig, Config, ServerConfig } from "./config.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { IPV6_ENDPOINT_RULE } from "./addresses.ts";
+import type { ClientConfig, Config, ServerConfig } from "./config.ts";
 import { BadValueError, ConfigError, quoted } from "./config_error.ts";
+import { isAllIpv4 } from "./networks.ts";
 
 /** WireGuard's customary port. */
 export const DEFAULT_LISTEN_PORT = 51820;
@@ -47,6 +49,7 @@ export function validateServer(config: Config): ServerConfig {
     listenPort,
     warnings: [
       ...config.warnings,
+      ...withoutNetworks(config),
       ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway"),
       ...config.interface.egress === "off"
         ? withoutEffect(config, EGRESS_KEYS, "a gateway with Egress = off")
@@ -58,32 +61,55 @@ export function validateServer(config: Config): ServerConfig {
 /**
  * A configuration as a client runs from it.
  *
- * @throws {ConfigError} unless there is an address and one peer, with an endpoint
+ * @throws {ConfigError} unless there is an address and a peer with an endpoint
  */
 export function validateClient(config: Config): ClientConfig {
   requireAddress(config, "a client has one inside, as in Address = 10.66.77.2/32");
-  const [server, second] = config.peers;
-  if (server === undefined) {
-    throw new ConfigError(
-      `${config.fileName}: there is no [Peer] section: a client has its server there`,
-    );
-  }
-  if (second !== undefined) {
-    throw new ConfigError(
-      `${config.fileName}:${second.line}: a second [Peer] section: a client has one peer, its server (line ${server.line})`,
-    );
-  }
-  if (server.endpoint === null) {
-    throw new ConfigError(
-      `${config.fileName}:${server.line}: [Peer]: Endpoint is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820`,
-    );
-  }
+  const server = serverOf(config);
   return {
     ...config,
     listenPort: config.interface.listenPort ?? 0,
-    server: { ...server, endpoint: server.endpoint },
-    warnings: [...config.warnings, ...withoutEffect(config, SERVER_ONLY_KEYS, "a client")],
+    server,
+    otherPeers: config.peers.filter(({ line }) => line !== server.line),
+    allowedIps: config.peers.flatMap(({ allowedIps }) => allowedIps),
+    allowedIps6: config.peers.flatMap(({ allowedIps6 }) => allowedIps6),
+    warnings: [
+      ...config.warnings,
+      ...withoutNetworks(config),
+      ...withoutEffect(config, SERVER_ONLY_KEYS, "a client"),
+    ],
   };
+}
+
+/** A peer that can be called. */
+type Server = ClientConfig["server"];
+
+/** The first peer with an endpoint that everything goes to, or else the first with an endpoint. */
+function serverOf({ peers, fileName }: Config): Server {
+  const [first] = peers;
+  if (first === undefined) {
+    throw new ConfigError(`${fileName}: there is no [Peer] section: a client has its server there`);
+  }
+  const servers = peers.flatMap((peer): Server[] =>
+    peer.endpoint === null ? [] : [{ ...peer, endpoint: peer.endpoint }]
+  );
+  const server = servers.find(({ allowedIps }) => isAllIpv4(allowedIps)) ?? servers[0];
+  if (server !== undefined) return server;
+  const peer = peers.find(({ endpoint6 }) => endpoint6 !== null) ?? first;
+  const place = `${fileName}:${peer.line}: [Peer]: Endpoint`;
+  if (peer.endpoint6 !== null) {
+    throw new BadValueError(place, `cannot use ${quoted(peer.endpoint6)}: ${IPV6_ENDPOINT_RULE}`);
+  }
+  throw new ConfigError(
+    `${place} is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820`,
+  );
+}
+
+/** Peers that nothing goes to, and nothing is taken from. */
+function withoutNetworks({ fileName, peers }: Config): readonly string[] {
+  return peers.filter(({ allowedIps }) => allowedIps.length === 0).map(({ line }) =>
+    `${fileName}:${line}: [Peer]: carries nothing: its AllowedIPs have no IPv4 network`
+  );
 }
 
 function requireAddress(config: Config, why: string): void {

@@ -1,7 +1,9 @@
 /** Owns reading one section by a table of its keys: unknown keys, repeated keys, and values by their line. */
 import type { Entry, Section } from "./config_document.ts";
 import { BadValueError, ConfigError, quoted } from "./config_error.ts";
+import { takeForeignKey } from "./foreign_keys.ts";
 import { nearestName } from "./nearest.ts";
+import type { Notes } from "./notes.ts";
 
 /** A key that may stand once in a section. */
 export interface SingleKey<T> {
@@ -34,16 +36,17 @@ export function list<T>(parse: (entry: Entry) => readonly T[]): ListKey<T> {
 }
 
 /**
- * Reads a section line by line, so that the first mistake in it is the one reported.
+ * Reads a section line by line, so that the first mistake in it is the one reported. Of a key that is given twice the last
+ * counts, as for `wg`.
  *
  * @param otherTable the keys of the other section, to tell a misplaced key from a mistyped one
- * @returns the values, and the entry that first gave each key
+ * @returns the values, and the entry that gave each key, the first one of a list
  * @throws {ConfigError}
  */
 export function readSection<Table extends KeyTable>(
   section: Section,
   table: Table,
-  otherTable: KeyTable,
+  { otherTable, notes }: { readonly otherTable: KeyTable; readonly notes: Notes },
 ): { values: Values<Table>; entries: ReadonlyMap<string, Entry> } {
   const names = Object.keys(table);
   const entries = new Map<string, Entry>();
@@ -53,20 +56,20 @@ export function readSection<Table extends KeyTable>(
   for (const entry of section.entries) {
     const name = names.find((each) => each.toLowerCase() === entry.key.toLowerCase());
     if (name === undefined) {
+      if (takeForeignKey(section.name, entry, notes)) continue;
       throw unknownKey(entry, section, { names, otherNames: Object.keys(otherTable) });
     }
     const key = table[name]!;
     const first = entries.get(name);
     if (key.repeats) {
       (values[name] as unknown[]).push(...key.parse({ ...entry, key: name }));
-    } else if (first === undefined) {
-      values[name] = key.parse({ ...entry, key: name });
     } else {
-      throw new ConfigError(
-        `${entry.fileName}:${entry.line}: ${name} is given twice: line ${first.line} has it already`,
-      );
+      if (first !== undefined) {
+        notes.warn({ ...entry, key: name }, `counts instead of the one on line ${first.line}`);
+      }
+      values[name] = key.parse({ ...entry, key: name });
     }
-    if (first === undefined) entries.set(name, { ...entry, key: name });
+    if (first === undefined || !key.repeats) entries.set(name, { ...entry, key: name });
   }
   return { values: values as Values<Table>, entries };
 }

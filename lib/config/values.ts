@@ -6,6 +6,16 @@ import { decodeKey, keyProblem } from "./key_text.ts";
 import { badValue } from "./section.ts";
 import type { HookCommand, PortRange } from "./config.ts";
 
+/** How a value is read from which `wg` drops all blanks, those inside included. */
+export function withoutBlanks<T>(parse: (entry: Entry) => T): (entry: Entry) => T {
+  return (entry) => parse({ ...entry, value: entry.value.replace(/\s/g, "") });
+}
+
+/** How a value is read that may be left out behind the `=`, as in files that programs write. */
+export function orNothing<T>(parse: (entry: Entry) => T): (entry: Entry) => T | undefined {
+  return (entry) => entry.value === "" ? undefined : parse(entry);
+}
+
 /** A key; no part of it is ever shown in the error. */
 export function parseKey(entry: Entry): Uint8Array {
   const key = decodeKey(entry.value);
@@ -21,7 +31,14 @@ export function parseKey(entry: Entry): Uint8Array {
 
 /** A port or 0, for "let the kernel choose". */
 export function parseListenPort(entry: Entry): number {
-  return integer(entry.value, 0, 65535) ?? fail(entry, "a port is 1 to 65535");
+  return integer(entry.value, 0, 65535) ?? entry.names?.service(entry.value) ??
+    fail(entry, "a port is 1 to 65535");
+}
+
+/** A port behind a colon, by its number or by the name of a service, as `wg` takes them. */
+export function portOf(entry: Entry, text: string): number {
+  return integer(text, 1, 65535) ?? entry.names?.service(text) ??
+    fail(entry, "a port is 1 to 65535");
 }
 
 /** `20000-29999`; the first may equal the last. */
@@ -33,17 +50,25 @@ export function parsePortRange(entry: Entry): PortRange {
   return { first, last };
 }
 
-/** 65,535 is the longest IPv4 packet; 80 bytes are left for the outer headers, as wg-quick does. */
-export function parseMtu(entry: Entry): number {
-  return integer(entry.value, 576, 65455) ?? fail(entry, "an MTU is 576 to 65455");
+/**
+ * 65,535 is the longest IPv4 packet; 80 bytes are left for the outer headers, as wg-quick does. 0 leaves the choice to the
+ * program, as in every WireGuard app.
+ */
+export function parseMtu(entry: Entry): number | undefined {
+  const mtu = integer(entry.value, 0, 65455);
+  if (mtu === 0) return undefined;
+  return mtu !== undefined && mtu >= 576 ? mtu : fail(entry, "an MTU is 576 to 65455");
 }
 
 export function parseTable(entry: Entry): "auto" | "off" | number {
   const value = entry.value.toLowerCase();
   if (value === "auto" || value === "off") return value;
-  return integer(value, 1, 0xffffffff) ??
-    fail(entry, 'a table is "auto", "off" or a number from 1 to 4294967295');
+  return integer(value, 1, 0xffffffff) ?? MAIN_TABLES[value] ?? entry.names?.table(entry.value) ??
+    fail(entry, 'a table is "auto", "off", "main" or a number from 1 to 4294967295');
 }
+
+/** Those that the kernel begins with (linux/rtnetlink.h). */
+const MAIN_TABLES: Readonly<Record<string, number>> = { default: 253, main: 254, local: 255 };
 
 /** `off` is 0. */
 export function parseFwMark(entry: Entry): number {
@@ -90,18 +115,23 @@ export function parseInterfaceName(entry: Entry): string {
   return isInterfaceName(entry.value) ? entry.value : fail(entry, INTERFACE_NAME_RULE);
 }
 
-/** A shell command: the rest of the line as it stands. */
+/** A shell command: the rest of the line as it stands. None, where nothing stands there, as wg-easy writes it. */
 export function parseCommand(entry: Entry): readonly HookCommand[] {
-  if (entry.value === "") fail(entry, "it is a shell command");
-  return [{ command: entry.value, line: entry.line }];
+  return entry.value === "" ? [] : [{ command: entry.value, line: entry.line }];
 }
 
-/** A name that is a word on a command line. */
+/** A name that a file can have as well, and that no shell takes for an option. */
 export function parsePeerName(entry: Entry): string {
-  return /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,62}$/u.test(entry.value) ? entry.value : fail(
+  const name = entry.value.replace(/\s+/g, " ");
+  return isPeerName(name) ? name : fail(
     entry,
-    'a name is 1 to 63 letters, digits, ".", "_", "@", "+" and "-", a letter or digit first',
+    "a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit",
   );
+}
+
+/** Whether a peer may have this name: nothing that leads to another folder, or ends in a blank that nobody sees. */
+export function isPeerName(name: string): boolean {
+  return /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._@+\-&'(),]{0,62}$/u.test(name) && !name.endsWith(" ");
 }
 
 /** Bits a second, as in `500k`, `10M` or `1.5G`, powers of 1,000; `off` is `null`. */

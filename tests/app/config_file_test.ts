@@ -49,6 +49,13 @@ hostTest("loadConfig() warns when others can read or write the file", () => {
   }
 });
 
+hostTest("loadConfig() knows the host's names of ports and routing tables", () => {
+  withFile(`${TEXT}ListenPort = domain\nTable = default`, 0o600, (path) => {
+    const { listenPort, table } = loadConfig(path).interface;
+    assertEquals([listenPort, table], [53, 253]);
+  });
+});
+
 hostTest("loadConfig() names the file as it was given when it has a mistake", () => {
   withFile(`${TEXT}MTU = 1`, 0o600, (path) => {
     assertEquals(messageOf(path), `${path}:3: MTU: cannot use "1": an MTU is 576 to 65455`);

@@ -75,7 +75,7 @@ PresharedKey = ${encodeKey(PEER.presharedKey)}
 AllowedIPs = 10.66.77.2/32
 `,
   );
-  assertEquals(read(text).peers.map(({ name }) => name), [null, "phone", "laptop"]);
+  assertEquals(read(text).peers.map(({ name }) => name), ["Ann's", "phone", "laptop"]);
   assertEquals(read(text).interface.metrics, { address: 0x7f000001, port: 9586 });
 });
 
@@ -114,9 +114,19 @@ Deno.test("withoutPeer() removes the last peer of a file that does not end its l
   assertEquals(text, UNTIDY.replace(/\n\[Peer\]\nName = phone[^]*$/, ""));
 });
 
-Deno.test("withoutPeer() throws when the text has no peer there", () => {
-  const peer = { ...read(UNTIDY).peers[0]!, line: 3 };
-  assertThrows(() => withoutPeer(UNTIDY, peer), RangeError, "line 3");
+Deno.test("withoutPeer() removes all sections of a peer that has several", () => {
+  const one = withPeer(`${UNTIDY}\n`, PEER);
+  const more = `${one}\n[peer]\nallowedips = 10.66.78.0/24\npublic key = ${
+    sampleKeys(2).publicKey
+  }\n`;
+  const [, , peer] = read(more).peers;
+  assertEquals(peer!.allowedIps.length, 2);
+  assertEquals(withoutPeer(more, peer!), `${UNTIDY}\n`);
+});
+
+Deno.test("withoutPeer() throws when the text has no such peer", () => {
+  const peer = { ...read(UNTIDY).peers[0]!, publicKey: new Uint8Array(32) };
+  assertThrows(() => withoutPeer(UNTIDY, peer), RangeError, "AAAA");
 });
 
 Deno.test("clientText() has standard keys alone and reads back as a client of the gateway", () => {

@@ -71,6 +71,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     },
     peers: [],
     warnings: [],
+    notes: [],
   });
   assertEquals(parsePeer().peers, [{
     publicKey: decodeKey(PEER.publicKey)!,
@@ -78,6 +79,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     allowedIps: [],
     allowedIps6: [],
     endpoint: null,
+    endpoint6: null,
     persistentKeepalive: 0,
     name: null,
     rateLimit: null,
@@ -282,13 +284,19 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
   ]);
 });
 
-Deno.test("parseConfig() warns once when IPv6 occurs anywhere", () => {
-  const warning = (line: number) => [
-    `t.conf:${line}: IPv6 is not carried: the IPv6 addresses in this file have no effect`,
+Deno.test("parseConfig() notes once, and does not warn, when IPv6 occurs anywhere", () => {
+  const cases: [line: number, config: Config][] = [
+    [3, parseInterface("Address = fd00::1/64", "DNS = fd00::53")],
+    [3, parseInterface("DNS = fd00::53")],
+    [5, parsePeer("AllowedIPs = 0.0.0.0/0, ::/0")],
+    [5, parsePeer("Endpoint = [2001:db8::1]:51820")],
   ];
-  assertEquals(parseInterface("Address = fd00::1/64", "DNS = fd00::53").warnings, warning(3));
-  assertEquals(parseInterface("DNS = fd00::53").warnings, warning(3));
-  assertEquals(parsePeer("AllowedIPs = 0.0.0.0/0, ::/0").warnings, warning(5));
+  for (const [line, { notes, warnings }] of cases) {
+    assertEquals(warnings, []);
+    assertEquals(notes, [
+      `t.conf:${line}: IPv6 is not carried: the IPv6 addresses in this file have no effect`,
+    ]);
+  }
 });
 
 Deno.test("parseConfig() warns when SaveConfig is on", () => {

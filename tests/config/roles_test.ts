@@ -7,7 +7,7 @@ import { sampleKeys } from "./sample_keys.ts";
 
 const HEAD = `[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}\n`;
 const ADDRESS = "Address = 10.66.77.2/24\n";
-const PEER = `[Peer]\nPublicKey = ${sampleKeys(2).publicKey}\n`;
+const PEER = `[Peer]\nPublicKey = ${sampleKeys(2).publicKey}\nAllowedIPs = 10.66.77.0/24\n`;
 const ENDPOINT = "Endpoint = vpn.example.org:51820\n";
 
 Deno.test("validateServer() takes port 51820 when none is given", () => {
@@ -91,20 +91,54 @@ Deno.test("validateClient() gives the server and any port when there is one peer
   assertEquals(config.warnings, []);
 });
 
-Deno.test("validateClient() throws when something that it needs is missing or doubled", () => {
-  const second = `[Peer]\nPublicKey = ${sampleKeys(3).publicKey}\n`;
+Deno.test("validateClient() throws when something that it needs is missing", () => {
   const cases = {
     [HEAD + PEER + ENDPOINT]:
       "c.conf: [Interface]: Address is missing: a client has one inside, as in Address = 10.66.77.2/32",
     [HEAD + ADDRESS]: "c.conf: there is no [Peer] section: a client has its server there",
     [HEAD + ADDRESS + PEER]:
       "c.conf:4: [Peer]: Endpoint is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820",
-    [HEAD + ADDRESS + PEER + ENDPOINT + second]:
-      "c.conf:7: a second [Peer] section: a client has one peer, its server (line 4)",
+    [`${HEAD}${ADDRESS}${PEER}Endpoint = [2001:DB8::1]:51820`]:
+      'c.conf:4: [Peer]: Endpoint: cannot use "[2001:db8::1]:51820": IPv6 endpoints are not carried: give an IPv4 address or a host name',
   };
   for (const [text, message] of Object.entries(cases)) {
     const error = assertThrows(() => validateClient(parseConfig(text, "c.conf")), ConfigError);
     assertEquals(error.message, message);
+  }
+});
+
+Deno.test("validateClient() connects to the first peer that everything goes to, or else the first that has a place", () => {
+  const peer = (byte: number, ...lines: string[]) =>
+    [`[Peer]`, `PublicKey = ${sampleKeys(byte).publicKey}`, ...lines, ""].join("\n");
+  const office = peer(3, "AllowedIPs = 10.1.0.0/16", "Endpoint = 192.0.2.3:1");
+  const halves = peer(4, "AllowedIPs = 0.0.0.0/1, 128.0.0.0/1", "Endpoint = 192.0.2.4:1");
+  const all = peer(5, "AllowedIPs = 0.0.0.0/0", "Endpoint = 192.0.2.5:1");
+  const friend = peer(6, "AllowedIPs = 10.2.0.0/16");
+  const cases: [peers: string[], server: number][] = [
+    [[office, friend], 3],
+    [[friend, office], 3],
+    [[office, halves, all], 4],
+    [[friend, office, all], 5],
+  ];
+  for (const [peers, server] of cases) {
+    const config = validateClient(parseConfig(HEAD + ADDRESS + peers.join(""), "c.conf"));
+    assertEquals(config.server.endpoint.host, `192.0.2.${server}`);
+    assertEquals(config.otherPeers.length, peers.length - 1);
+    assertEquals(config.otherPeers.some(({ line }) => line === config.server.line), false);
+    assertEquals(
+      config.allowedIps.length,
+      config.peers.reduce((sum, { allowedIps }) => sum + allowedIps.length, 0),
+    );
+  }
+});
+
+Deno.test("validateClient() and validateServer() warn of a peer that carries nothing", () => {
+  const peer = `[Peer]\nPublicKey = ${sampleKeys(2).publicKey}\n`;
+  const warning = ["c.conf:4: [Peer]: carries nothing: its AllowedIPs have no IPv4 network"];
+  for (const networks of ["", "AllowedIPs =\n", "AllowedIPs = ::/0\n"]) {
+    const config = parseConfig(HEAD + ADDRESS + peer + networks + ENDPOINT, "c.conf");
+    assertEquals(validateClient(config).warnings, warning);
+    assertEquals(validateServer(config).warnings, warning);
   }
 });
 

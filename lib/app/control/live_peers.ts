@@ -15,7 +15,7 @@ import { NetworkOwners } from "./network_owners.ts";
 import { RequestError } from "./protocol.ts";
 
 /** A peer whose endpoint, if it has one, is an address. */
-export type LivePeer = Omit<PeerConfig, "allowedIps6" | "line">;
+export type LivePeer = Omit<PeerConfig, "allowedIps6" | "endpoint6" | "line">;
 
 /** A change that is asked for. */
 export type LiveChange =
@@ -97,13 +97,9 @@ export class LivePeers implements Disposable {
   }
 
   #refuse(peers: ReadonlyMap<string, LivePeer>, changes: readonly LiveChange[]): void {
-    const { role, config } = this.#options;
+    const { config } = this.#options;
     if (peers.has(encodeKey(config.interface.publicKey))) {
       throw new RequestError("Cannot add the peer: its key is this end's own");
-    }
-    // Who the server is, the host's routes and the looking after the connection depend on.
-    if (role === "client" && peers.size > 1) {
-      throw new RequestError("Cannot add the peer: a client has one, which is its server");
     }
     const given = new Set(changes.map((each) => each.kind === "put" ? each.peer.name : null));
     const names = new Set<string>();

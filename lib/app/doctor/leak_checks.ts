@@ -3,9 +3,10 @@ import { AF_INET, AF_INET6, ipv4ToNumber, parseIp } from "../../../ffi/netlink/i
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ClientConfig } from "../../config/config.ts";
+import { isAllIpv4 } from "../../config/networks.ts";
 import { formatIpv4, parseIpv4, prefixMask } from "../../wire/ipv4_text.ts";
 import { hostNameServers } from "../client_dns.ts";
-import { isAllIpv4, planRoutes } from "../route_plan.ts";
+import { planRoutes } from "../route_plan.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
@@ -24,7 +25,7 @@ function checkDns(subject: Subject): Verdict[] {
   if (client === null) return [];
   const { dns } = client.interface;
   if (dns.length > 0) return checkConfiguredDns(client, subject);
-  if (!isAllIpv4(client.server.allowedIps)) {
+  if (!isAllIpv4(client.allowedIps)) {
     return [ok("names are looked up as without the tunnel: no DNS is set")];
   }
   const servers = hostNameServers();
@@ -48,7 +49,7 @@ function checkDns(subject: Subject): Verdict[] {
 
 function checkConfiguredDns(client: ClientConfig, subject: Subject): Verdict[] {
   const { dns } = client.interface;
-  const networks = client.server.allowedIps;
+  const networks = client.allowedIps;
   const outside = dns.filter((address) =>
     !networks.some((network) =>
       ((network.address ^ address) & prefixMask(network.prefixLength)) === 0
@@ -87,7 +88,7 @@ function isIn(address: number, { destination }: Route): boolean {
 /** The tunnel carries IPv4 alone; what a site offers by IPv6, too, would go past it. */
 function checkIpv6(subject: Subject): Verdict[] {
   const { client, instance, netlink, options: { interfaceName } } = subject;
-  if (client === null || !isAllIpv4(client.server.allowedIps)) return [];
+  if (client === null || !isAllIpv4(client.allowedIps)) return [];
   const isBlocked = planRoutes(client).blocked6.length > 0 || client.interface.killSwitch;
   const isUp = instance?.isOurs === true && netlink.links.find(interfaceName) !== null;
   const hasWay = isUp && isBlocked ? hasWay6(subject) : hasDefaultRoute6(subject);

@@ -4,6 +4,7 @@ import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { Role } from "../../cli/command.ts";
 import type { ClientConfig, Config, ServerConfig } from "../../config/config.ts";
 import { ConfigError } from "../../config/config_error.ts";
+import { isAllIpv4 } from "../../config/networks.ts";
 import { validateClient, validateServer } from "../../config/roles.ts";
 import { loadConfig } from "../config_file.ts";
 import { findInstance, type Instance } from "./instance.ts";
@@ -89,9 +90,13 @@ export class Subject implements Disposable {
   }
 }
 
-/** A client has one peer, whose place it knows, and seldom a port of its own that others know. */
-export function roleOf(config: Config): Role {
-  const [peer, second] = config.peers;
-  const knowsServer = peer !== undefined && second === undefined && peer.endpoint !== null;
-  return knowsServer && config.interface.listenPort === null ? "client" : "server";
+/**
+ * A client knows the place of a peer that everything goes to, or of all its peers while it has seldom a port of its own that
+ * others know.
+ */
+export function roleOf({ peers, interface: { listenPort } }: Config): Role {
+  const called = peers.filter(({ endpoint, endpoint6 }) => (endpoint ?? endpoint6) !== null);
+  if (called.some(({ allowedIps }) => isAllIpv4(allowedIps))) return "client";
+  const callsAll = called.length > 0 && called.length === peers.length;
+  return callsAll && listenPort === null ? "client" : "server";
 }
