@@ -479,6 +479,7 @@ export class DataPlane {
       silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
       // One whose endpoint was taken away has said goodbye, or was released after its silence.
       isDown: (peer.watch?.isDown ?? false) || peer.endpoint.port === 0,
+      otherPlace: peer.sharedKey.otherPlace(now),
       allowedIps: this.#device.allowedIps.entries(peer),
       persistentKeepalive: peer.timers.persistentInterval / 1000,
       mtu: peer.mtu,
@@ -547,7 +548,9 @@ export class DataPlane {
       return;
     }
     const { address, port } = peer.endpoint;
-    this.#report({ kind: "peer", event: kind, publicKey, name, endpoint: { address, port } });
+    const otherPlace = kind === "key-shared" ? peer.sharedKey.otherPlace(performance.now()) : null;
+    const endpoint = { address, port };
+    this.#report({ kind: "peer", event: kind, publicKey, name, endpoint, otherPlace });
   }
 
   #reportDrops(now: number): void {

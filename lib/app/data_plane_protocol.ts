@@ -96,6 +96,8 @@ export interface PeerStatistics {
   readonly silence: number | null;
   /** Whether it was found missing, or has said goodbye, and has not been heard since. */
   readonly isDown: boolean;
+  /** Where else its key is in use, host order; null where only one host was seen. */
+  readonly otherPlace: { readonly address: number; readonly port: number } | null;
   /** As the table of allowed IPs has it now. */
   readonly allowedIps: readonly Ipv4Prefix[];
   /** Seconds; 0 is off. */
@@ -143,6 +145,8 @@ export type Report =
     readonly publicKey: Uint8Array;
     readonly name: string | null;
     readonly endpoint: { readonly address: number; readonly port: number };
+    /** Of `key-shared`: where the other host is. */
+    readonly otherPlace: { readonly address: number; readonly port: number } | null;
   }
   /** The path to a peer takes packets of this many bytes inside, less or more than before; as rarely. */
   | {

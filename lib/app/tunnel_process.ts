@@ -148,7 +148,19 @@ export function logReports(logger: Logger): DataPlaneListener {
       else if (level === "info") dataPlaneLogger.info("{message}", { message });
       else dataPlaneLogger.warn("{message}", { message });
     },
-    onPeer: ({ event, publicKey, name, endpoint }) => {
+    onPeer: ({ event, publicKey, name, endpoint, otherPlace }) => {
+      if (otherPlace !== null) {
+        logger.warn(
+          "peer {peer}: two hosts use its key, at {here} and {there}, and cut each other off: " +
+            "give each a key of its own",
+          {
+            peer: name ?? encodeKey(publicKey),
+            here: formatPlace(endpoint),
+            there: formatPlace(otherPlace),
+          },
+        );
+        return;
+      }
       const line = "peer {peer}: {event} ({address}:{port})";
       const values = {
         peer: name ?? encodeKey(publicKey),
@@ -161,4 +173,10 @@ export function logReports(logger: Logger): DataPlaneListener {
       else logger.info(line, values);
     },
   };
+}
+
+function formatPlace(
+  { address, port }: { readonly address: number; readonly port: number },
+): string {
+  return `${formatIpv4(address)}:${port}`;
 }

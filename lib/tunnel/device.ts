@@ -252,6 +252,9 @@ export class Device {
     const { peer } = keypair;
     this.authenticatedCount = (this.authenticatedCount + 1) | 0;
     this.authenticatedPeer = peer;
+    if (keypair === peer.previous && this.#isKeyShared(peer, address, port, now)) {
+      this.#report("key-shared", peer);
+    }
     const isElsewhere = carrier !== peer.endpoint.carrier;
     if (isElsewhere) this.#setFrom(address, port, source, carrier);
     // A probe only asks whether its carrier works. Whoever asks moves when the answer has arrived.
@@ -280,6 +283,12 @@ export class Device {
     this.receivedFrom = peer;
     this.receivedOffset = packet;
     return packetLength;
+  }
+
+  #isKeyShared(peer: Peer, address: number, port: number, now: number): boolean {
+    const { current, endpoint, sharedKey } = peer;
+    return current !== null &&
+      sharedKey.heardUnderOldSession(current, address, port, endpoint, now);
   }
 
   /** Answers a probe of the path, or takes note of an answer or a goodbye; false for what is none of them. */

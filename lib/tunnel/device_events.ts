@@ -8,6 +8,8 @@ export type DeviceEventKind =
   /** A probe by another carrier than the one in use was answered. */
   | "carrier-works"
   | "keys-zeroed"
+  /** Two hosts use the peer's key, see `SharedKey`. */
+  | "key-shared"
   /** By the watch: missing, heard again, deprived of what it held. */
   | "down"
   | "up"
@@ -29,6 +31,7 @@ const BITS: Readonly<Record<DeviceEventKind, number>> = {
   "down": 32,
   "up": 64,
   "released": 128,
+  "key-shared": 256,
 };
 
 export class DeviceEvents {

@@ -7,6 +7,7 @@ import { Endpoint } from "./endpoint.ts";
 import { EndpointProof } from "./endpoint_proof.ts";
 import type { Keypair, SentTo } from "./keypair.ts";
 import type { Watch } from "./liveness.ts";
+import { SharedKey } from "./shared_key.ts";
 import type { StagedPlace } from "./staged_packets.ts";
 import type { Timers } from "./timers.ts";
 import { TokenBucket } from "./token_bucket.ts";
@@ -50,6 +51,8 @@ export class Peer {
   readonly endpoint: Endpoint = new Endpoint();
   /** Whether the peer receives at its endpoint. */
   readonly proof: EndpointProof = new EndpointProof();
+  /** Whether two hosts use its key. */
+  readonly sharedKey: SharedKey = new SharedKey();
   /** Where the configuration says that it is; null where it says nothing. */
   configuredEndpoint: { readonly address: number; readonly port: number } | null = null;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */

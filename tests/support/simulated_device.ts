@@ -47,6 +47,8 @@ export interface SimulatedDeviceOptions {
   readonly clientToClient?: boolean;
   readonly egress?: RouterOptions["egress"];
   readonly mtu?: number;
+  /** Its keys; some of its own if left out. */
+  readonly identity?: KeyPair;
   readonly watch?: WatchOptions;
   /** Makes the cipher; the real one that is always there unless told otherwise. */
   readonly aead?: (memory: Memory) => AeadProvider;
@@ -81,7 +83,7 @@ export class SimulatedDevice {
     this.#clock = clock;
     this.address = ipv4(options.address);
     this.port = options.port ?? 51_820;
-    this.identity = keyPair(random.bytes(32));
+    this.identity = options.identity ?? keyPair(random.bytes(32));
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     this.memory = createMemory(SEND_OFFSET + SEND_SLOTS * slotSize);
     this.sendQueue = new SendQueue({ offset: SEND_OFFSET, slots: SEND_SLOTS, slotSize });

@@ -60,6 +60,18 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
     ...countLines("dropped", drops),
     "",
     ...peerTable(status, options).map((line) => `  ${line}`),
+    ...status.peers.flatMap((peer) => sharedKeyLines(peer, options.colour)),
+  ];
+}
+
+/** A client's file that was copied to a second device is found by nothing else. */
+function sharedKeyLines(peer: PeerStatus, colour: boolean): string[] {
+  if (peer.otherPlace === null) return [];
+  return [
+    `  ${painter(colour)(RED, "key in two places")}: ${nameOf(peer)} is at ${
+      peer.endpoint ?? "-"
+    } ` +
+    `and at ${peer.otherPlace}, and each cuts the other off: give each device a key of its own`,
   ];
 }
 
@@ -96,7 +108,7 @@ function peerCells(
   const rate = rates.get(peer.publicKey);
   const [address = "-", ...more] = peer.allowedIps;
   return [
-    peer.name ?? `${peer.publicKey.slice(0, KEY_WIDTH)}…`,
+    nameOf(peer),
     `${address.replace(/\/32$/, "")}${more.length > 0 ? ` +${more.length}` : ""}`,
     peer.endpoint ?? "-",
     peer.endpoint === null ? "-" : peer.carrier === "faketcp" ? "fake TCP" : "UDP",
@@ -108,6 +120,10 @@ function peerCells(
     ...(isLimited ? [peer.rateLimit === null ? "-" : bits(peer.rateLimit)] : []),
     ...(sparklines ? [paint(GREEN, sparkline(rate?.history ?? [], SPARKLINE_WIDTH))] : []),
   ];
+}
+
+function nameOf({ name, publicKey }: PeerStatus): string {
+  return name ?? `${publicKey.slice(0, KEY_WIDTH)}…`;
 }
 
 /** When a peer that is there shook hands, or for how long it has been silent. */

@@ -11,6 +11,7 @@ const PEER: PeerStatistics = {
   ...LAPTOP,
   endpoint: { address: 0xc6336407, port: 51820 },
   lastHandshake: Date.parse("2026-11-21T10:59:48.000Z"),
+  otherPlace: null,
   allowedIps: [],
   persistentKeepalive: 0,
   mtu: 1420,

@@ -30,6 +30,7 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     name: null,
     publicKey: "Npjl0pvEUFdO0M7Dx8bENSDhfqKHKLucyb8FBSYUezI=",
     endpoint: null,
+    otherPlace: null,
     carrier: "udp",
     allowedIps: ["10.66.77.2/32"],
     latestHandshake: null,

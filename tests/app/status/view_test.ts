@@ -87,6 +87,26 @@ Deno.test("statusLines() names the namespace that an instance was sent into", ()
   assertStringIncludes(line!, "vpn0  in blue, server on UDP port");
 });
 
+Deno.test("statusLines() says that a key is used in two places, and where", () => {
+  const peer = peerOf({
+    name: "laptop",
+    endpoint: "198.51.100.7:40000",
+    otherPlace: "203.0.113.9:51820",
+  });
+  const lines = statusLines(statusOf({ peers: [peer, peerOf()] }), {
+    colour: false,
+    rates: new Map(),
+    sparklines: false,
+  });
+  assertEquals(
+    lines.filter((line) => line.includes("two places")),
+    [
+      "  key in two places: laptop is at 198.51.100.7:40000 and at 203.0.113.9:51820, and each cuts the " +
+      "other off: give each device a key of its own",
+    ],
+  );
+});
+
 Deno.test("statusLines() says so when there are no peers", () => {
   assertEquals(statusLines(statusOf(), PLAIN).at(-1), "  no peers");
 });
