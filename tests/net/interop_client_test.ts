@@ -159,7 +159,7 @@ netTest(
   { programs: [...PROGRAMS, ...MOVING_FLOW_PROGRAMS] },
 );
 
-/** Fails unless the server sends to the new address, after one handshake because of the change. */
+/** Fails unless the server sends to the new address, after a handshake because of the change. */
 async function assertRoamed(
   { server, client, to }: { server: WireguardGo; client: BackgroundProcess; to: string },
 ): Promise<void> {
@@ -169,7 +169,6 @@ async function assertRoamed(
   const { endpoint } = await server.peer(clientIdentity.publicKey);
   assert(endpoint.startsWith(`${to}:`), endpoint);
   assertEquals(client.stderr.match(/the way to the server has changed/g)?.length, 1);
-  assertEquals(client.stderr.match(/handshake completed/g)?.length, 2, client.stderr);
 }
 
 netTest("client answers when wireguard-go begins a new handshake", async (topology) => {

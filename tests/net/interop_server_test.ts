@@ -146,8 +146,8 @@ netTest(
     await server.waitFor(new RegExp(`endpoint changed \\(${CLIENT_ELSEWHERE}:`));
     // The other way round, too: the server knows where the client is now.
     assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
-    // The second one shows that the client receives there.
-    assertEquals(server.stderr.match(/handshake completed/g)?.length, 2, server.stderr);
+    // The second one shows that the client receives there; one whose answer is late is followed by a third.
+    assert((server.stderr.match(/handshake completed/g)?.length ?? 0) >= 2, server.stderr);
   },
   { programs: [...PROGRAMS, ...MOVING_FLOW_PROGRAMS] },
 );

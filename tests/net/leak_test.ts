@@ -11,7 +11,13 @@ import {
 } from "../support/net.ts";
 import { eventually } from "../support/patience.ts";
 import { chat } from "./support/chatter.ts";
-import { record, type Recording, RECORDING_PROGRAMS } from "./support/recording.ts";
+import {
+  record,
+  recordedAll,
+  recordedKinds,
+  type Recording,
+  RECORDING_PROGRAMS,
+} from "./support/recording.ts";
 import { killHard, type SimpleTunnel, simpleTunnel } from "./support/simple_tunnel.ts";
 import { ping } from "./support/traffic.ts";
 import { startVpn, vpnCommand } from "./support/vpn.ts";
@@ -156,22 +162,11 @@ class Site {
     return await record(this.server, CABLE, `ether src ${address}`, { immediate: true });
   }
 
-  /** The same for a second and a half, by name of what it was; empty for nothing but ARP. */
-  async sees(kinds: Readonly<Record<string, string>>): Promise<string[]> {
+  /** Waits until the host sends each kind outside. */
+  async sees(kinds: Readonly<Record<string, string>>): Promise<void> {
     await using recording = await this.record();
-    await delay(1_500);
-    await recording.stop();
-    return await named(recording, kinds);
+    await recordedAll(recording, kinds);
   }
-}
-
-/** The kinds that a recording has packets of. */
-async function named(
-  recording: Recording,
-  kinds: Readonly<Record<string, string>>,
-): Promise<string[]> {
-  const counts = await Promise.all(Object.values(kinds).map((filter) => recording.count(filter)));
-  return Object.keys(kinds).filter((_, index) => counts[index]! > 0);
 }
 
 async function assertOnlyOwn(recording: Recording, own: string): Promise<void> {
@@ -186,8 +181,7 @@ for (const [transport, own] of Object.entries(OWN)) {
     async (topology) => {
       const site = await Site.lay(topology);
       // All of it leaves without a tunnel: what is not seen later is not missed for want of a sender or a recorder.
-      await delay(1_000);
-      assertEquals(await site.sees(ALL_TRAFFIC), Object.keys(ALL_TRAFFIC));
+      await site.sees(ALL_TRAFFIC);
 
       const process = await site.startClient({ KillSwitch: "on", Transport: transport });
       await using recording = await site.record();
@@ -202,7 +196,7 @@ for (const [transport, own] of Object.entries(OWN)) {
       await closed.stop();
       assertEquals(await closed.describe(`not arp and not ${own}`), "");
       await site.client.output(vpnCommand("cleanup"));
-      assertEquals(await site.sees(ALL_TRAFFIC), Object.keys(ALL_TRAFFIC));
+      await site.sees(ALL_TRAFFIC);
     },
     { programs: PROGRAMS },
   );
@@ -212,17 +206,16 @@ netTest(
   "nothing that follows the routes leaves a full tunnel without KillSwitch",
   async (topology) => {
     const site = await Site.lay(topology);
-    await delay(1_000);
-    assertEquals(await site.sees(FAR_TRAFFIC), Object.keys(FAR_TRAFFIC));
+    await site.sees(FAR_TRAFFIC);
     const process = await site.startClient();
     await using recording = await site.record();
     await site.interrupt();
     await recording.stop();
-    assertEquals(await named(recording, FAR_TRAFFIC), []);
+    assertEquals(await recordedKinds(recording, FAR_TRAFFIC), []);
     // Neighbours stay reachable, and who chooses the interface himself leaves: that takes KillSwitch.
-    assertEquals(await named(recording, NEAR_TRAFFIC), Object.keys(NEAR_TRAFFIC));
+    assertEquals(await recordedKinds(recording, NEAR_TRAFFIC), Object.keys(NEAR_TRAFFIC));
     await process.stop();
-    assertEquals(await site.sees(FAR_TRAFFIC), Object.keys(FAR_TRAFFIC));
+    await site.sees(FAR_TRAFFIC);
   },
   { programs: PROGRAMS },
 );

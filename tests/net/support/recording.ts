@@ -1,5 +1,6 @@
 /** Owns recordings of what passes on an interface, whole packets, to be judged by tcpdump afterwards. */
 import { type TestNamespace } from "../../support/net.ts";
+import { eventually } from "../../support/patience.ts";
 import { delay } from "./wire.ts";
 
 /** Programs that a test with a recording needs. */
@@ -52,8 +53,13 @@ export async function record(
     ...["-w", path, filter],
   ]);
   await process.waitFor(/listening on/);
-  const read = (options: readonly string[], readFilter: string) =>
-    namespace.output(["tcpdump", "-r", path, "-n", "-t", ...options, readFilter]);
+  const read = async (options: readonly string[], readFilter: string) => {
+    const command = ["tcpdump", "-r", path, "-n", "-t", ...options, readFilter];
+    const { code, stdout, stderr } = await namespace.run(command);
+    // Of a recording that goes on, the last packet may be half written.
+    if (code === 0 || stderr.includes("truncated dump file")) return stdout;
+    throw new Error(`Cannot read a recording of ${interfaceName}: ${stderr}`);
+  };
   return {
     async stop() {
       // The kernel hands packets over by the block, a second at the latest after the first of them (packet(7)).
@@ -100,4 +106,26 @@ export async function record(
       await Deno.remove(path);
     },
   };
+}
+
+/** Waits until a recording has packets of each kind, which are filters by name. */
+export async function recordedAll(
+  recording: Recording,
+  kinds: Readonly<Record<string, string>>,
+): Promise<void> {
+  for (const [name, filter] of Object.entries(kinds)) {
+    await eventually(async () => await recording.count(filter) > 0 || null, {
+      interval: 100,
+      what: name,
+    });
+  }
+}
+
+/** The kinds that a recording has packets of. */
+export async function recordedKinds(
+  recording: Recording,
+  kinds: Readonly<Record<string, string>>,
+): Promise<string[]> {
+  const counts = await Promise.all(Object.values(kinds).map((filter) => recording.count(filter)));
+  return Object.keys(kinds).filter((_, index) => counts[index]! > 0);
 }
