@@ -4,7 +4,7 @@ import { AF_INET, AF_INET6, formatPrefix, parsePrefix } from "../../ffi/netlink/
 import type { Nftables } from "../../ffi/netlink/nftables.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { Rule, RuleSpec } from "../../ffi/netlink/rules.ts";
-import { isResolvConfInPlace, renewedResolvConf } from "./dns/resolv_conf_upkeep.ts";
+import { isResolvConfInPlace, putBackResolvConf } from "./dns/resolv_conf_upkeep.ts";
 import type { Fixture } from "./fixture.ts";
 import {
   describeChange,
@@ -62,12 +62,16 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
     case "nftables-table":
     case "kill-switch":
       return firewall === null ? null : tableKeeping(change, firewall);
-    case "resolv-conf":
+    case "resolv-conf": {
+      let place = change.path;
       return {
         isPolled: true,
         isInPlace: () => isResolvConfInPlace(change),
-        putBack: () => makeChange(renewedResolvConf(change)),
+        putBack: () => {
+          place = putBackResolvConf(change, place);
+        },
       };
+    }
     default:
       return null;
   }

@@ -35,7 +35,19 @@ export function cleanUp(options: CleanUpOptions = {}): string[] {
   // Last, what has no journal any more: a power cut empties /run, not /etc.
   for (const change of ownResolvConfs()) {
     if (isAlive(parseIdentity(change.owner))) continue;
-    undoUnlessHeld(change, "");
+    try {
+      undoUnlessHeld(change, "");
+    } catch (error) {
+      // It may have become read-only: no reason not to start, nor to leave the rest undone.
+      getLogger("cleanup").warn(
+        "cannot undo {change}: {error}: make it writable, then run `vpn cleanup`",
+        {
+          change: describeChange(change),
+          error,
+        },
+      );
+      continue;
+    }
     lines.push(`undid for process ${change.owner}: ${describeChange(change)}`);
   }
   return lines;

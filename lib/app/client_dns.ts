@@ -12,15 +12,17 @@ import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ClientConfig } from "../config/config.ts";
 import { isAllIpv4 } from "../config/networks.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { isImmutable } from "../../ffi/file_flags.ts";
 import { findProgram } from "./dns/programs.ts";
-import type { Resolvers } from "./dns/resolv_conf.ts";
+import { hasSameResolvers, type Resolvers } from "./dns/resolv_conf.ts";
 import {
   fileOfNamespace,
   followLinks,
   HOST_FILE,
+  NoFileError,
   readNameServers,
-  readText,
   resolvConfChange,
+  tryToRead,
 } from "./dns/resolv_conf_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Journal } from "./journal.ts";
@@ -30,6 +32,8 @@ const RESOLVED_DIRECTORY = "/run/systemd/resolve";
 const RESOLVED_UPSTREAMS = `${RESOLVED_DIRECTORY}/resolv.conf`;
 /** Where systemd-resolved answers (systemd-resolved.service(8)). */
 const RESOLVED_ADDRESSES: ReadonlySet<string> = new Set(["127.0.0.53", "127.0.0.54"]);
+
+const OWNER_WRITES = 0o200;
 
 export interface ClientDnsOptions {
   readonly config: ClientConfig;
@@ -111,41 +115,79 @@ function setByFile(
   name: string,
   { journal, resolvers }: ClientDnsOptions & { resolvers: Resolvers },
 ): ClientDns {
-  const path = followLinks(name);
-  const directory = dirname(path);
   try {
+    const directory = dirname(followLinks(name));
     journal.makeDirectory(directory);
-    journal.make(resolvConfChange(name, { ...resolvers, owner: journal.id }));
+    const change = resolvConfChange(name, { ...resolvers, owner: journal.id });
+    journal.make(change);
+    return { by: name, needsProgram: false, foreignFile: foreignFile(directory, change.path) };
   } catch (error) {
-    throw cannotWrite(path, error);
+    // As where a container was started with these resolvers.
+    const isSetAlready = hasSameResolvers(tryToRead(name) ?? "", resolvers);
+    if (!isSetAlready) throw cannotSet(name, error);
+    return { by: `${name}, which names them already`, needsProgram: false, foreignFile: null };
   }
-  const foreignFile = [directory, path].find((file) => Deno.statSync(file).uid !== Deno.uid());
-  return { by: name, needsProgram: false, foreignFile: foreignFile ?? null };
 }
 
-function cannotWrite(path: string, error: unknown): unknown {
-  if (!(error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable)) {
-    return error;
+/** The file, or its directory, if it takes more to write it than to be its owner. */
+function foreignFile(directory: string, path: string): string | null {
+  if (Deno.statSync(directory).uid !== Deno.uid()) return directory;
+  const { uid, mode } = Deno.statSync(path);
+  return uid !== Deno.uid() || (mode! & OWNER_WRITES) === 0 ? path : null;
+}
+
+/** What to say of a file that cannot be written, by what keeps it from that. */
+function cannotSet(name: string, error: unknown): unknown {
+  const leaveOut = "or leave DNS out of the configuration";
+  if (error instanceof NoFileError) {
+    return new AppError(`Cannot set DNS: ${error.message}: remove it, ${leaveOut}`, {
+      exitCode: ExitCode.usage,
+      cause: error,
+    });
   }
-  return new AppError(
-    `Cannot set DNS: ${path} cannot be written: permission denied: ` +
-      "run as root, or leave DNS out of the configuration",
-    { exitCode: ExitCode.privilege, cause: error },
-  );
+  const because = whyNot(followLinks(name), error);
+  if (because === null) return error;
+  return new AppError(`Cannot set DNS: ${name} cannot be written: ${because}, ${leaveOut}`, {
+    exitCode: ExitCode.privilege,
+    cause: error,
+  });
+}
+
+/** What keeps a file from being written, and the remedy; null where it is nothing of the kind. */
+function whyNot(path: string, error: unknown): string | null {
+  if (error instanceof Error && "code" in error && error.code === "EROFS") {
+    return "it is read-only: mount it writable, start the container with these resolvers (`--dns`, or `dns:` of compose)";
+  }
+  const isRefused = error instanceof Deno.errors.PermissionDenied ||
+    error instanceof Deno.errors.NotCapable;
+  if (!isRefused) return null;
+  for (const each of [path, dirname(path)]) {
+    if (isImmutable(each)) return `${each} is immutable: \`chattr -i ${each}\``;
+  }
+  return "permission denied: run as root";
 }
 
 /** Whether this host looks names up by systemd-resolved: that it runs is not enough. */
 function isResolvedInUse(): boolean {
   if (findProgram("resolvectl") === null) return false;
-  return followLinks(HOST_FILE).startsWith(`${RESOLVED_DIRECTORY}/`) ||
+  return isResolvedsLink() ||
     readNameServers(HOST_FILE).some((address) => RESOLVED_ADDRESSES.has(address)) ||
     isResolvedFirst();
 }
 
+/** Whether the host's file is one of systemd-resolved's; a link to one that is not there is left of a system that ran it. */
+function isResolvedsLink(): boolean {
+  try {
+    return Deno.realPathSync(HOST_FILE).startsWith(`${RESOLVED_DIRECTORY}/`);
+  } catch {
+    return false;
+  }
+}
+
 /** Whether libc asks it directly, by nss-resolve(8), whatever resolv.conf says. */
 function isResolvedFirst(): boolean {
-  const hosts = /^\s*hosts:(.*)$/m.exec(readText("/etc/nsswitch.conf") ?? "")?.[1] ?? "";
-  return /\bresolve\b/.test(hosts) && readText(RESOLVED_UPSTREAMS) !== null;
+  const hosts = /^\s*hosts:(.*)$/m.exec(tryToRead("/etc/nsswitch.conf") ?? "")?.[1] ?? "";
+  return /\bresolve\b/.test(hosts) && tryToRead(RESOLVED_UPSTREAMS) !== null;
 }
 
 /** The name of the network namespace that we are in; null for that of the host, and for one without a name. */

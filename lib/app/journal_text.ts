@@ -89,7 +89,14 @@ const CHANGES: Readonly<Record<HostChange["kind"], Shape>> = {
   "hook": object({ commands: list(object({ command: text, place: text })) }),
   "directory": object({ path }),
   "socket": object({ path, pid: uint(2 ** 31) }),
-  "resolv-conf": object({ path, directory: text, owner: text, text, inPlace: flag }),
+  "resolv-conf": object({
+    name: either(absent, path),
+    path,
+    directory: text,
+    owner: text,
+    text,
+    inPlace: flag,
+  }),
   "resolvconf": object({ record: text, text }),
   "resolvectl": object({
     interfaceName: text,

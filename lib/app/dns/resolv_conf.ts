@@ -59,3 +59,10 @@ export function searchOf(text: string): string[] {
   const lines = Array.from(text.matchAll(/^[ \t]*search[ \t]+(.*)$/gm), ([, names]) => names!);
   return (lines.at(-1) ?? "").split(/\s+/).filter((name) => name !== "");
 }
+
+/** Whether a file names just these resolvers, and all of these search domains. */
+export function hasSameResolvers(text: string, { servers, search }: Resolvers): boolean {
+  const named = searchOf(text);
+  return (servers.length === 0 || nameServersOf(text).join() === servers.join()) &&
+    search.every((domain) => named.includes(domain));
+}

@@ -11,7 +11,9 @@ import { formatResolvConf, nameServersOf, readMarker, type Resolvers } from "./r
 /** A file of ours in the place of another. */
 export interface ResolvConfChange {
   readonly kind: "resolv-conf";
-  /** Without symbolic links at its end. */
+  /** Where it is looked for; left out in journals of earlier versions. */
+  readonly name?: string;
+  /** Where that led when it was made ours: without symbolic links at its end. */
   readonly path: string;
   /** Device and inode of its directory: the same path may be another file in another mount namespace. */
   readonly directory: string;
@@ -59,7 +61,7 @@ export function resolvConfChange(
 export function ownResolvConfs(): ResolvConfChange[] {
   const names = ifThere(() => Array.from(Deno.readDirSync(NAMESPACES), ({ name }) => name)) ?? [];
   return [HOST_FILE, ...names.map(fileOfNamespace)].flatMap((name) => {
-    const text = readText(followLinks(name)) ?? "";
+    const text = tryToRead(name) ?? "";
     const marker = readMarker(text);
     return marker === null ? [] : placed(name, { owner: marker.owner, text });
   });
@@ -68,7 +70,18 @@ export function ownResolvConfs(): ResolvConfChange[] {
 function placed(name: string, what: Pick<ResolvConfChange, "owner" | "text">): ResolvConfChange {
   const path = followLinks(name);
   const directory = identityOf(dirname(path));
-  return { kind: "resolv-conf", path, directory, ...what, inPlace: name !== HOST_FILE };
+  return { kind: "resolv-conf", name, path, directory, ...what, inPlace: name !== HOST_FILE };
+}
+
+/** Where the file is now: somebody may have put another link in its place. */
+export function placeNow({ name, path }: ResolvConfChange): string {
+  if (name === undefined) return path;
+  try {
+    return followLinks(name);
+  } catch {
+    // It leads round in a circle by now: there is no other place.
+    return path;
+  }
 }
 
 /** The file that a path leads to, be it there or not. */
@@ -78,7 +91,7 @@ export function followLinks(path: string): string {
     if (status === null || !status.isSymlink) return path;
     path = resolve(dirname(path), Deno.readLinkSync(path));
   }
-  throw new Error(`Cannot follow ${path}: too many symbolic links`);
+  throw new NoFileError(`${path}, by too many symbolic links,`);
 }
 
 /** What tells one directory from all others. */
@@ -87,15 +100,41 @@ function identityOf(directory: string): string {
   return `${dev}:${ino}`;
 }
 
-/** The content of a file, one character for each byte; null where it is not there. */
+/**
+ * The content of a file, one character for each byte; null where it is not there.
+ *
+ * @throws where it cannot be read, or is no file: a folder, as container engines make one for the mount of a file that is
+ * not there, or a pipe, which would be waited for
+ */
 export function readText(path: string): string | null {
+  const status = ifThere(() => Deno.statSync(path));
+  if (status === null) return null;
+  if (!status.isFile) throw new NoFileError(path);
   const bytes = ifThere(() => Deno.readFileSync(path));
   return bytes === null ? null : Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
-/** The addresses of the resolvers that a file names, or named before it was one of ours; none where it is not there. */
+/** The content of what a path leads to; null where that cannot be read, for whatever reason. */
+export function tryToRead(path: string): string | null {
+  try {
+    return readText(followLinks(path));
+  } catch {
+    return null;
+  }
+}
+
+/** What is there is no file. */
+export class NoFileError extends Error {
+  override readonly name = "NoFileError";
+
+  constructor(path: string) {
+    super(`${path} is no file`);
+  }
+}
+
+/** The addresses of the resolvers that a file names, or named before it was one of ours; none where it cannot be read. */
 export function readNameServers(path: string): string[] {
-  const text = readText(path) ?? "";
+  const text = tryToRead(path) ?? "";
   const marker = readMarker(text);
   return nameServersOf(marker === null ? text : marker.before ?? "");
 }
@@ -106,18 +145,34 @@ export function makeResolvConf(change: ResolvConfChange): void {
 }
 
 /**
- * Takes our file away, if it is there.
+ * Takes our file away, if it is there: from where it was put, and from where its name leads now.
  *
  * @param successor the text of another living process of ours that has the file, too; null for none
  */
 export function undoResolvConf(change: ResolvConfChange, successor: string | null): void {
+  for (const path of new Set([change.path, placeNow(change)])) {
+    undoAt({ ...change, path }, successor);
+  }
+}
+
+/** Takes our file away from one place, if it is there. */
+export function undoAt(change: ResolvConfChange, successor: string | null): void {
   const { path, owner } = change;
-  remove(temporaryPath(change));
-  const marker = readMarker(readText(path) ?? "");
+  removeIfThere(temporaryPath(change));
+  const marker = readMarker(tryToRead(path) ?? "");
   if (marker?.owner !== owner) return;
   const text = successor ?? marker.before;
-  if (text === null) remove(path);
+  if (text === null) removeOrEmpty(path);
   else write(change, text);
+}
+
+/** An empty file stands for no file (resolv.conf(5)) where it is a mount of its own, which cannot be removed (EBUSY). */
+function removeOrEmpty(path: string): void {
+  try {
+    removeIfThere(path);
+  } catch {
+    overwrite(path, new Uint8Array(0));
+  }
 }
 
 function write(change: ResolvConfChange, text: string): void {
@@ -145,7 +200,7 @@ function replace(change: ResolvConfChange, bytes: Uint8Array<ArrayBuffer>): void
   } catch {
     // The file is a mount of its own (EBUSY), as containers have it, or only the directory cannot be written. If the
     // file itself cannot be written either, that is the error to tell of.
-    remove(temporary);
+    removeIfThere(temporary);
     overwrite(path, bytes);
   }
 }
@@ -184,8 +239,9 @@ function temporaryPath({ path, owner }: ResolvConfChange): string {
   return `${dirname(path)}/.${basename(path)}.vpn-${owner}`;
 }
 
-function remove(path: string): void {
-  ifThere(() => Deno.removeSync(path));
+/** Removes a file. On a read-only file system, removing what is not there would be EROFS, and no success. */
+function removeIfThere(path: string): void {
+  if (ifThere(() => Deno.lstatSync(path)) !== null) ifThere(() => Deno.removeSync(path));
 }
 
 function ifThere<Result>(call: () => Result): Result | null {

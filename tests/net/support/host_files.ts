@@ -14,8 +14,11 @@ export class HostFiles implements Disposable {
   readonly #folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
   readonly #mounts: string;
 
-  /** @param options `fileIsMount`: `resolv.conf` is a mount of its own, as in containers */
-  constructor(resolvConf: string | null, options: { readonly fileIsMount?: boolean } = {}) {
+  /** @param options `fileIsMount`: `resolv.conf` is a mount of its own, as in containers; `isReadOnly`: and a read-only one */
+  constructor(
+    resolvConf: string | null,
+    options: { readonly fileIsMount?: boolean; readonly isReadOnly?: boolean } = {},
+  ) {
     Deno.chmodSync(this.#folder, 0o755);
     for (const name of ["etc", "bin"]) Deno.mkdirSync(`${this.#folder}/${name}`);
     for (const name of ["passwd", "group", "hosts", "nsswitch.conf", "ld.so.cache"]) {
@@ -28,6 +31,10 @@ export class HostFiles implements Disposable {
       Deno.renameSync(this.path("resolv.conf"), outside);
       Deno.writeTextFileSync(this.path("resolv.conf"), "");
       this.#mounts += `mount --bind ${outside} /etc/resolv.conf;`;
+      if (options.isReadOnly === true) {
+        this.#mounts +=
+          "mount -o remount,bind,ro /etc /etc; mount -o remount,bind,ro /etc/resolv.conf;";
+      }
       this.resolvConfPath = outside;
     } else {
       this.resolvConfPath = this.path("resolv.conf");
