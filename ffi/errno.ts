@@ -25,6 +25,7 @@ export const ELOOP = 40;
 /** Of a TUN whose device is gone. */
 export const EBADFD = 77;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;

@@ -1,4 +1,5 @@
 /** Owns what all subsystems of netfilter's netlink share: the message's second header and the batch (`linux/netfilter/nfnetlink.h`). */
+import { SystemCallError } from "../errno.ts";
 import { struct } from "../layout.ts";
 import { MessageBuilder } from "./message.ts";
 import type { Batch, BatchedRequest } from "./socket.ts";
@@ -16,6 +17,17 @@ export const NFGENMSG = struct({
   resourceHigh: "u8",
   resourceLow: "u8",
 });
+
+/** The kernel has no nftables, and cannot load it: no table of ours is there, nor can be. */
+export class NoNftablesError extends SystemCallError {
+  /** @param errno what the kernel said */
+  constructor(errno: number) {
+    super("use the firewall", errno);
+    this.message =
+      `Cannot use the firewall: this kernel has no nftables (${this.code}): load it with \`modprobe nf_tables\`, ` +
+      "on the host where this is a container";
+  }
+}
 
 /** What the headers of a message say. */
 export interface NfnetlinkHeader {

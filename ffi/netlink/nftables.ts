@@ -2,11 +2,11 @@
  * Owns a gateway's part in the host's firewall: nftables tables of its own, each made and replaced as a whole, in one
  * transaction of the kernel. No `nft` or `iptables` program is involved, and nobody else's table is touched.
  */
-import { EINVAL, ENOENT, EOPNOTSUPP } from "../errno.ts";
+import { EINVAL, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
 import { isUnsupported } from "./families.ts";
 import { ipv4FromNumber } from "./ip_address.ts";
-import { nfnetlinkBatch, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
+import { nfnetlinkBatch, NFNL_SUBSYS_NFTABLES, NoNftablesError } from "./nfnetlink.ts";
 import {
   arpTargetIs,
   counter,
@@ -44,6 +44,7 @@ import {
   type NftablesFamily,
   type NftablesTable,
 } from "./nftables_objects.ts";
+import type { NetlinkMessage } from "./message.ts";
 import {
   type BatchChannel,
   type BatchedRequest,
@@ -141,7 +142,7 @@ export class Nftables implements Disposable {
    * this object, also when the process is killed; `persistent`: they are anybody's then, but stay. Tables that are not
    * owned are anybody's, and stay.
    * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
-   * @throws {SystemCallError} EPROTONOSUPPORT where the kernel has no netfilter
+   * @throws {NoNftablesError} where the kernel has no netfilter
    */
   static open(
     libc: Libc,
@@ -149,7 +150,7 @@ export class Nftables implements Disposable {
   ): Nftables {
     const persistence = options.persistent === true ? NFT_TABLE_F_PERSIST : 0;
     const flags = options.owned === false ? 0 : NFT_TABLE_F_OWNER | persistence;
-    const socket = NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER });
+    const socket = openSocket(libc);
     try {
       return new Nftables(socket, flags);
     } catch (error) {
@@ -366,11 +367,24 @@ export class Nftables implements Disposable {
    * The tables of all families that there are, anybody's.
    *
    * @param options `unowned`: only those that are nobody's own
+   * @throws {NoNftablesError} where the kernel has netfilter, but no nftables
    */
   listTables({ unowned = false } = {}): NftablesTable[] {
-    return this.#channel.dump(getTables(), "list nftables tables")
+    return this.#dumpTables()
       .filter((message) => !(unowned && isOwned(message)))
       .flatMap((message) => decodeTable(message) ?? []);
+  }
+
+  #dumpTables(): NetlinkMessage[] {
+    try {
+      return this.#channel.dump(getTables(), "list nftables tables");
+    } catch (error) {
+      // Of a subsystem that is not there, netfilter says this (nfnetlink_rcv_msg()).
+      if (error instanceof NetlinkError && error.errno === EINVAL) {
+        throw new NoNftablesError(EINVAL);
+      }
+      throw error;
+    }
   }
 
   /**
@@ -383,7 +397,10 @@ export class Nftables implements Disposable {
     try {
       this.#transact([deleteTableRequest(table)]);
     } catch (error) {
-      if (!(error instanceof NetlinkError) || error.errno !== ENOENT) throw error;
+      // EOPNOTSUPP: there is no nftables (nfnetlink_rcv_batch()), and so no table.
+      const isGone = error instanceof NetlinkError &&
+        (error.errno === ENOENT || error.errno === EOPNOTSUPP);
+      if (!isGone) throw error;
     }
   }
 
@@ -409,6 +426,17 @@ export class Nftables implements Disposable {
 
   #transact(requests: readonly BatchedRequest[]): void {
     this.#channel.batch(nfnetlinkBatch(NFNL_SUBSYS_NFTABLES, requests));
+  }
+}
+
+function openSocket(libc: Libc): NetlinkSocket {
+  try {
+    return NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER });
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === EPROTONOSUPPORT) {
+      throw new NoNftablesError(error.errno);
+    }
+    throw error;
   }
 }
 

@@ -7,10 +7,11 @@
  */
 import { EACCES, EADDRINUSE, SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
-import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
+import type { Nftables, NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { ReservedPorts } from "../../ffi/reserved_ports.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import { AppError, ExitCode } from "./errors.ts";
+import { openFirewall } from "./firewall.ts";
 import { readReservedPorts } from "./host_change.ts";
 import type { Journal } from "./journal.ts";
 import { ephemeralPorts, listenerOn } from "./port_safety.ts";
@@ -18,6 +19,8 @@ import { randomInt } from "node:crypto";
 
 /** Ports that a client takes at once, to have fresh ones for its next connections; the fewest that it does with. */
 const CLIENT_PORTS = 16;
+/** What to do where there is no firewall. */
+const WITHOUT_FAKE_TCP = "use UDP alone";
 /** Random ranges that are tried. */
 const ATTEMPTS = 64;
 
@@ -75,7 +78,9 @@ export class CarrierGuard implements Disposable {
     using opened = new DisposableStack();
     opened.use(reserved);
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
-    const nftables = opened.use(Nftables.open(openLibc(), { owned: false }));
+    const nftables = opened.use(
+      openFirewall({ purpose: "use fake TCP", otherwise: WITHOUT_FAKE_TCP, owned: false }),
+    );
     const table: NftablesTable = { family: "ip", name };
     journal.make({ kind: "nftables-table", table }, nftables);
     const guard = new CarrierGuard(reserved, nftables, table);

@@ -12,10 +12,10 @@ import {
   makeChange,
   portsOf,
   readReservedPorts,
-  readSysctl,
   routeSpec,
   type TableChange,
 } from "./host_change.ts";
+import { readSysctl } from "./sysctl.ts";
 
 type RouteChange = Extract<HostChange, { kind: "route" }>;
 

@@ -1,5 +1,6 @@
 /** Owns the exit codes, the exception that carries one, and what any exception means to the user. */
 import { EACCES, EPERM, SystemCallError } from "../../ffi/errno.ts";
+import { NoNftablesError } from "../../ffi/netlink/nfnetlink.ts";
 import { UsageError } from "../cli/usage_error.ts";
 import { ConfigError } from "../config/config_error.ts";
 
@@ -35,6 +36,7 @@ export class AppError extends Error {
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof AppError) return error.exitCode;
   if (error instanceof UsageError || error instanceof ConfigError) return ExitCode.usage;
+  if (error instanceof NoNftablesError) return ExitCode.privilege;
   if (error instanceof SystemCallError && (error.errno === EPERM || error.errno === EACCES)) {
     return ExitCode.privilege;
   }

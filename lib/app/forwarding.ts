@@ -67,13 +67,15 @@ export class Forwarding implements Disposable {
   /**
    * Closes the tunnel to all that the kernel forwards. To be called before the TUN is there.
    *
-   * @throws {SystemCallError} where the kernel has no netfilter, or not all of it
+   * @throws {SystemCallError} where the kernel has no nftables, or not all of it
    */
   close(): void {
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     this.#nftables = Nftables.open(openLibc(), { owned: false });
-    this.#options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
     try {
+      // Fails where there is no nftables: then there is nothing to note, nor to undo.
+      this.#nftables.listTables();
+      this.#options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
       this.install();
     } catch (error) {
       // Not to be tried again.

@@ -10,6 +10,7 @@
  */
 import { SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
+import { NoNftablesError } from "../../ffi/netlink/nfnetlink.ts";
 import { Nftables, type NftablesFamily } from "../../ffi/netlink/nftables.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../config/config.ts";
@@ -31,6 +32,7 @@ import type { Journal } from "./journal.ts";
 import type { Logger } from "./logging.ts";
 import { requireNatPrivileges } from "./privileges.ts";
 import { securePorts } from "./port_safety.ts";
+import { SysctlError } from "./sysctl.ts";
 
 /** Netfilter queues have 16 bits; people give their own small numbers. */
 const FIRST_QUEUE = 20_000;
@@ -110,7 +112,8 @@ export class Gateway implements Disposable {
       this.#forwarding.close();
     } catch (error) {
       // A gateway that leads nowhere needs no netfilter for anything else.
-      if (this.#external !== null || !(error instanceof SystemCallError)) throw error;
+      if (!(error instanceof SystemCallError)) throw error;
+      if (this.#external !== null) throw withoutFirewall(error);
       this.#options.logger.warn(
         "cannot keep the kernel from forwarding to clients, as it has no nftables: {reason}: " +
           "set net.ipv4.ip_forward = 0 unless this host is to be a router",
@@ -289,14 +292,11 @@ export class Gateway implements Disposable {
     try {
       this.#forwarding.open(exits, guestBridges(this.#netlink.links.list()));
     } catch (error) {
-      if (!isForbidden(error)) throw error;
+      if (!(error instanceof SysctlError)) throw error;
       const reason = this.dataPlaneConfig.egress === "kernel" ? "Egress = kernel" : "EgressAllow";
       throw new AppError(
-        `Cannot forward to ${
-          exits.join(", ")
-        }, as ${reason} asks: net.ipv4.ip_forward is 0 and cannot be written: ` +
-          "set it to 1 on the host (a container: start it with `--sysctl net.ipv4.ip_forward=1`)",
-        { exitCode: ExitCode.privilege },
+        `Cannot forward to ${exits.join(", ")}, as ${reason} asks: ${error.reason}`,
+        { exitCode: ExitCode.privilege, cause: error },
       );
     }
   }
@@ -383,11 +383,15 @@ function requireFewRules(config: ServerConfig, rules: readonly EgressRule[]): vo
   );
 }
 
-/** Whether a file under `/proc/sys` may not be written, by this process or by anybody in this container. */
-function isForbidden(error: unknown): boolean {
-  return error instanceof Deno.errors.PermissionDenied ||
-    error instanceof Deno.errors.NotCapable ||
-    (error instanceof Error && "code" in error && error.code === "EROFS");
+/** What to say of a kernel that has no nftables; any other error as it is. */
+function withoutFirewall(error: SystemCallError): Error {
+  if (!(error instanceof NoNftablesError)) return error;
+  return new AppError(
+    `${
+      error.message.replace("use the firewall", "open the way to the internet")
+    }, or set Egress = off`,
+    { exitCode: ExitCode.privilege, cause: error },
+  );
 }
 
 /** Two queues for each process, so that two gateways in one namespace do not read each other's. */

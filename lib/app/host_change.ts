@@ -5,6 +5,7 @@
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { parsePrefix } from "../../ffi/netlink/ip_address.ts";
+import { NoNftablesError } from "../../ffi/netlink/nfnetlink.ts";
 import { Nftables, type NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { RouteProtocol, type RouteSpec, type RouteType } from "../../ffi/netlink/routes.ts";
@@ -22,6 +23,7 @@ import {
 } from "./dns/programs.ts";
 import { makeResolvConf, type ResolvConfChange, undoResolvConf } from "./dns/resolv_conf_file.ts";
 import { type PreparedHook, runPostDown } from "./hook_command.ts";
+import { readSysctl, writeSysctl } from "./sysctl.ts";
 
 const RESERVED_PORTS = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
@@ -95,7 +97,7 @@ export function makeChange(change: HostChange): void {
       netlink.routes.add(routeSpec(change));
       break;
     case "sysctl":
-      Deno.writeTextFileSync(change.path, change.value);
+      writeSysctl(change.path, change.value);
       break;
     case "reserved-ports":
       writeReservedPorts(readReservedPorts().union(portsOf(change.ranges)));
@@ -138,7 +140,7 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
         break;
       case "sysctl":
         if (readSysctl(change.path) !== change.value) return;
-        Deno.writeTextFileSync(change.path, change.before);
+        writeSysctl(change.path, change.before);
         break;
       case "reserved-ports":
         writeReservedPorts(readReservedPorts().difference(portsOf(change.ranges)));
@@ -175,7 +177,7 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
     }
   } catch (error) {
     if (error instanceof NetlinkError && GONE_ERRORS.has(error.code)) return;
-    if (error instanceof Deno.errors.NotFound) return;
+    if (error instanceof Deno.errors.NotFound || error instanceof NoNftablesError) return;
     throw error;
   }
 }
@@ -214,11 +216,6 @@ function removeIfEmpty(path: string): void {
   if (Deno.readDirSync(path)[Symbol.iterator]().next().done === true) Deno.removeSync(path);
 }
 
-/** The value of a file under `/proc/sys`. */
-export function readSysctl(path: string): string {
-  return Deno.readTextFileSync(path).trim();
-}
-
 /** Ports that the kernel does not hand out to connections of the host's own. */
 export function readReservedPorts(): Set<number> {
   const text = readSysctl(RESERVED_PORTS);
@@ -229,9 +226,10 @@ export function readReservedPorts(): Set<number> {
   return portsOf(ranges);
 }
 
+/** Where nothing changes, nothing is written: where it cannot be written (a container), there is nothing to undo, either. */
 function writeReservedPorts(ports: ReadonlySet<number>): void {
-  // An empty list is written as a line of its own: of nothing at all, the kernel takes no note.
-  Deno.writeTextFileSync(RESERVED_PORTS, `${formatRanges(ports)}\n`);
+  if (ports.symmetricDifference(readReservedPorts()).size === 0) return;
+  writeSysctl(RESERVED_PORTS, formatRanges(ports));
 }
 
 /** Ranges of the ports of `ranges` that `others` have not. */

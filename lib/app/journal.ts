@@ -9,13 +9,7 @@ import { dirname } from "node:path";
 import type { Nftables } from "../../ffi/netlink/nftables.ts";
 import { changeFixture } from "./change_fixture.ts";
 import type { Fixture } from "./fixture.ts";
-import {
-  describeChange,
-  type HostChange,
-  makeChange,
-  readSysctl,
-  type TableChange,
-} from "./host_change.ts";
+import { describeChange, type HostChange, makeChange, type TableChange } from "./host_change.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { journalDirectory } from "./journal_directory.ts";
 import {
@@ -31,6 +25,7 @@ import type { JournalEntry, JournalOwner } from "./journal_text.ts";
 import { getLogger } from "./logging.ts";
 import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
 import { identityText, ownIdentity } from "./process_identity.ts";
+import { readSysctl } from "./sysctl.ts";
 import {
   changesOfOthers,
   otherHolder,

@@ -6,12 +6,11 @@
  * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
  * person, or until `vpn cleanup`.
  */
-import { openLibc } from "../../ffi/libc.ts";
 import { AF_INET } from "../../ffi/netlink/ip_address.ts";
 import {
   NF_INET_FORWARD,
   NF_INET_POST_ROUTING,
-  Nftables,
+  type Nftables,
   type NftablesChain,
   type NftablesTable,
   PRIORITY_FILTER,
@@ -29,6 +28,7 @@ import {
   outputDeviceIs,
 } from "../../ffi/netlink/nftables_expressions.ts";
 import type { PortRange } from "../nat/nat_options.ts";
+import { openFirewall } from "./firewall.ts";
 import type { Journal } from "./journal.ts";
 import { forgetBlocks, killSwitchTable } from "./standing_blocks.ts";
 
@@ -72,7 +72,10 @@ export class KillSwitch implements Disposable {
     this.#options = options;
     using opened = new DisposableStack();
     const ownership = isOwned ? { persistent: true } : { owned: false };
-    this.#nftables = opened.use(Nftables.open(openLibc(), ownership));
+    const otherwise = "set KillSwitch = off";
+    this.#nftables = opened.use(
+      openFirewall({ purpose: "use KillSwitch = on", otherwise, ...ownership }),
+    );
     this.#table = killSwitchTable(interfaceName, this.#nftables);
     journal.exclusively(() => {
       journal.make({ kind: "kill-switch", table: this.#table, server }, this.#nftables);

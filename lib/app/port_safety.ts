@@ -6,8 +6,9 @@
  */
 import type { PortRange } from "../nat/nat_options.ts";
 import { AppError, ExitCode } from "./errors.ts";
-import { readReservedPorts, readSysctl } from "./host_change.ts";
+import { readReservedPorts } from "./host_change.ts";
 import type { Journal } from "./journal.ts";
+import { readSysctl, SysctlError } from "./sysctl.ts";
 
 const EPHEMERAL_RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 
@@ -167,7 +168,17 @@ function reserve(ranges: readonly PortRange[], journal: Journal): void {
   const missing = ranges
     .filter((range) => range.first <= last && range.last >= first)
     .flatMap((range) => unreserved(range, reserved));
-  if (missing.length > 0) journal.make({ kind: "reserved-ports", ranges: missing });
+  if (missing.length === 0) return;
+  try {
+    journal.make({ kind: "reserved-ports", ranges: missing });
+  } catch (error) {
+    if (!(error instanceof SysctlError)) throw error;
+    throw new AppError(
+      `Cannot keep the NAT's ports from the kernel, which hands out ${first} to ${last}: ${error.reason}, ` +
+        "or choose NatPorts outside of these",
+      { exitCode: ExitCode.privilege, cause: error },
+    );
+  }
 }
 
 /** The parts of a range that are not reserved yet: only those are ours to give back. */

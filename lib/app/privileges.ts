@@ -7,40 +7,62 @@ import { AppError, ExitCode } from "./errors.ts";
 import { requireJournalDirectory } from "./journal_directory.ts";
 import type { Logger } from "./logging.ts";
 
+/** Those that the program may be started without, by name. */
+const CAPABILITIES = {
+  CAP_NET_ADMIN: Capability.netAdmin,
+  CAP_NET_RAW: Capability.netRaw,
+  CAP_SYS_ADMIN: Capability.sysAdmin,
+} as const;
+
 /**
  * Makes sure of CAP_NET_ADMIN, of `/dev/net/tun` and of a place for the journal.
  *
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireTunnelPrivileges(): void {
-  if (!hasCapability(Capability.netAdmin)) {
-    throw missing(
-      "Cannot create a tunnel: CAP_NET_ADMIN is missing: run as root, or grant it with " +
-        `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``,
-    );
-  }
-  let file: Deno.FsFile;
+  requireCapabilities("create a tunnel", ["CAP_NET_ADMIN"]);
   try {
-    file = Deno.openSync("/dev/net/tun", { read: true, write: true });
+    Deno.openSync("/dev/net/tun", { read: true, write: true }).close();
   } catch (error) {
-    if (error instanceof Deno.errors.PermissionDenied) {
-      throw missing(
-        "Cannot open /dev/net/tun: permission denied: run as root, or let this user open it with " +
-          `\`setfacl -m u:${Deno.uid()}:rw /dev/net/tun\``,
-      );
-    }
-    const reason = error instanceof Deno.errors.NotFound
-      ? "no such device"
-      : error instanceof Error
-      ? error.message
-      : String(error);
-    throw missing(
-      `Cannot open /dev/net/tun: ${reason}: load it with \`modprobe tun\`, ` +
-        "or give a container the device (`--device /dev/net/tun`)",
-    );
+    throw missing(`Cannot open /dev/net/tun: ${tunTrouble(error)}`);
   }
-  file.close();
   requireJournalDirectory();
+}
+
+/** What keeps the TUN driver from being opened, and the remedy. */
+function tunTrouble(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) {
+    return "it is not there: give a container the device (`--device /dev/net/tun`), or make it with " +
+      "`mkdir -p /dev/net && mknod /dev/net/tun c 10 200`";
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    // Root is refused by a container's rules for devices alone.
+    return Deno.uid() === 0
+      ? "this container may not: give it the device (`--device /dev/net/tun`)"
+      : "permission denied: run as root, or let this user open it with " +
+        `\`setfacl -m u:${Deno.uid()}:rw /dev/net/tun\``;
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  return `${reason}: load the driver with \`modprobe tun\`, on the host where this is a container`;
+}
+
+/** @throws {AppError} with exit code 5 and the remedy, where the thread lacks one of them */
+function requireCapabilities(
+  purpose: string,
+  names: readonly (keyof typeof CAPABILITIES)[],
+  otherwise = "",
+): void {
+  const lacking = names.filter((name) => !hasCapability(CAPABILITIES[name]));
+  if (lacking.length === 0) return;
+  const are = lacking.length === 1 ? "is" : "are";
+  const added = lacking.map((name) => `--cap-add ${name.slice("CAP_".length)}`).join(" ");
+  // Root lacks one where it was started with less than all: there is no point in telling to be root.
+  const remedy = Deno.uid() === 0
+    ? `root was started without: a container gets it by \`${added}\` (\`cap_add:\` of compose)`
+    : `run as root, or grant it with \`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``;
+  throw missing(
+    `Cannot ${purpose}: ${lacking.join(" and ")} ${are} missing: ${remedy}${otherwise}`,
+  );
 }
 
 /**
@@ -49,10 +71,10 @@ export function requireTunnelPrivileges(): void {
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireNatPrivileges(): void {
-  if (hasCapability(Capability.netRaw)) return;
-  throw missing(
-    "Cannot open the way to the internet: CAP_NET_RAW is missing: run as root, or grant it with " +
-      `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\`, or set Egress = kernel or off`,
+  requireCapabilities(
+    "open the way to the internet",
+    ["CAP_NET_ADMIN", "CAP_NET_RAW"],
+    ", or set Egress = kernel or off",
   );
 }
 
@@ -62,18 +84,7 @@ export function requireNatPrivileges(): void {
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireRelayPrivileges(): void {
-  for (
-    const [name, capability] of [
-      ["CAP_NET_ADMIN", Capability.netAdmin],
-      ["CAP_NET_RAW", Capability.netRaw],
-    ] as const
-  ) {
-    if (hasCapability(capability)) continue;
-    throw missing(
-      `Cannot relay: ${name} is missing: run as root, or grant it with ` +
-        `\`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``,
-    );
-  }
+  requireCapabilities("relay", ["CAP_NET_ADMIN", "CAP_NET_RAW"]);
   requireJournalDirectory();
 }
 
@@ -84,19 +95,7 @@ export function requireRelayPrivileges(): void {
  */
 export function requireDemoPrivileges(): void {
   requireTunnelPrivileges();
-  for (
-    const [name, capability] of [
-      ["CAP_SYS_ADMIN", Capability.sysAdmin],
-      ["CAP_NET_RAW", Capability.netRaw],
-    ] as const
-  ) {
-    if (!hasCapability(capability)) {
-      throw missing(
-        `Cannot run the demo: ${name} is missing: run as root, ` +
-          `or give a container the capability (\`--cap-add ${name.slice(4)}\`)`,
-      );
-    }
-  }
+  requireCapabilities("run the demo", ["CAP_SYS_ADMIN", "CAP_NET_RAW"]);
 }
 
 /**
@@ -105,12 +104,7 @@ export function requireDemoPrivileges(): void {
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireFirewallPrivileges(): void {
-  if (!hasCapability(Capability.netAdmin)) {
-    throw missing(
-      "Cannot close this host: CAP_NET_ADMIN is missing: run as root, or grant it with " +
-        `\`setcap cap_net_admin+ep ${Deno.execPath()}\``,
-    );
-  }
+  requireCapabilities("close this host", ["CAP_NET_ADMIN"]);
   requireJournalDirectory();
 }
 

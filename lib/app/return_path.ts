@@ -32,7 +32,7 @@ import {
   setMark,
   transportIs,
 } from "../../ffi/netlink/nftables_expressions.ts";
-import { readSysctl } from "./host_change.ts";
+import { readSysctl } from "./sysctl.ts";
 import type { Journal } from "./journal.ts";
 import type { CarrierPorts } from "./kill_switch.ts";
 import type { Logger } from "./logging.ts";

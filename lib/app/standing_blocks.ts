@@ -6,6 +6,7 @@
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { inNamespace, namespaceExists } from "../../ffi/netns.ts";
+import { NoNftablesError } from "../../ffi/netlink/nfnetlink.ts";
 import { Nftables, type NftablesFamily, type NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { SystemCallError } from "../../ffi/errno.ts";
 import { AppError, ExitCode } from "./errors.ts";
@@ -113,6 +114,7 @@ export function isTableThere({ family, name }: NftablesTable): boolean {
     using nftables = Nftables.open(openLibc(), { owned: false });
     return nftables.listTables().some((table) => table.family === family && table.name === name);
   } catch (error) {
+    if (error instanceof NoNftablesError) return false;
     if (error instanceof SystemCallError) return true;
     throw error;
   }

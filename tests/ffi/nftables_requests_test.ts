@@ -2,11 +2,22 @@
  * Tests of the requests that `ffi/netlink/nftables*.ts` make, byte by byte. What is expected was taken with strace from nft
  * 1.0.6 adding the same; the order of a chain's attributes is our own, and `bitwise` names its default operation there.
  */
-import { EAFNOSUPPORT, EAGAIN, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from "../../ffi/errno.ts";
+import {
+  EAFNOSUPPORT,
+  EAGAIN,
+  EINVAL,
+  ENOENT,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTONOSUPPORT,
+} from "../../ffi/errno.ts";
+import type { Libc } from "../../ffi/libc.ts";
+import { NoNftablesError } from "../../ffi/netlink/nfnetlink.ts";
 import { Nftables } from "../../ffi/netlink/nftables.ts";
 import { xtablesQueue } from "../../ffi/netlink/nftables_expressions.ts";
 import { MessageBuilder, NLMSGHDR } from "../../ffi/netlink/message.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
+import { exitCodeOf } from "../../lib/app/errors.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { hex } from "../support/packet_builder.ts";
 import { message, type Reply, ScriptedKernel, together } from "../support/scripted_kernel.ts";
@@ -151,6 +162,28 @@ Deno.test("Nftables.open() without ownership asks nothing", () => {
   const kernel = new ScriptedKernel();
   assertEquals(Nftables.open(kernel.libc(), { owned: false }).ownsTables, false);
   assertEquals(kernel.requests, []);
+});
+
+Deno.test("Nftables says that the kernel has no nftables, and deletes nothing there", () => {
+  // What netfilter says of a subsystem that is not there, to a request and to a batch as a whole.
+  const kernel = new ScriptedKernel(
+    message(ERROR, `eaffffff ${"00".repeat(16)}`),
+    answer(0, EOPNOTSUPP),
+  );
+  const nftables = Nftables.open(kernel.libc(), { owned: false });
+  const error = assertThrows(() => nftables.listTables(), NoNftablesError);
+  assertMatch(
+    error.message,
+    /^Cannot use the firewall: this kernel has no nftables .*modprobe nf_tables/,
+  );
+  nftables.deleteTable({ family: "ip", name: "t" });
+  assert(kernel.finished);
+});
+
+Deno.test("Nftables.open() says that the kernel has no nftables where it has no netfilter at all", () => {
+  const symbols = { socket: () => -1 };
+  const libc = { symbols, errno: () => EPROTONOSUPPORT } as unknown as Libc;
+  assertEquals(exitCodeOf(assertThrows(() => Nftables.open(libc), NoNftablesError)), 5);
 });
 
 Deno.test("Nftables.open() throws and closes its socket when the kernel refuses all of a batch", () => {

@@ -217,6 +217,8 @@ netTest("demo exits with 5 and one line when a privilege is missing", async () =
     const { code, stdout, stderr } = await run(null, command);
     assertEquals([code, stdout], [5, ""], stderr);
     assertMatch(stderr, /^vpn: Cannot [^\n]+\n$/);
-    assertStringIncludes(stderr, `CAP_${capability.toUpperCase()} is missing: run as root`);
+    const name = capability.toUpperCase();
+    assertStringIncludes(stderr, `CAP_${name} is missing: `);
+    assertStringIncludes(stderr, `--cap-add ${name}`);
   }
 }, { programs: ["setpriv"] });

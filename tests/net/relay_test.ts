@@ -311,7 +311,7 @@ netTest(
     const low = ["relay", "--listen", "udp://127.0.0.1:53", "--connect", "faketcp://127.0.0.1:1"];
     const lowTcp = ["relay", "--listen", "faketcp://0.0.0.0:443", "--connect", "udp://127.0.0.1:1"];
     const cases = [
-      [high, [], /^vpn: Cannot relay: CAP_NET_ADMIN is missing: run as root, or grant it with /],
+      [high, [], /^vpn: Cannot relay: CAP_NET_ADMIN and CAP_NET_RAW are missing: run as root, or /],
       [high, ["net_admin"], /^vpn: Cannot relay: CAP_NET_RAW is missing: run as root, or grant/],
       [
         low,

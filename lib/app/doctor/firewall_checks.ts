@@ -2,8 +2,8 @@
 import { ConfigError } from "../../config/config_error.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { findExternalLink } from "../egress_plan.ts";
-import { readSysctl } from "../host_change.ts";
 import { listenerAt, listenerOn } from "../port_safety.ts";
+import { readSysctl } from "../sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import { Firewall, type Obstacle } from "./firewall/firewall.ts";
 import { CLIENT_PORT, SupposedPacket } from "./firewall/packet.ts";

@@ -3,7 +3,7 @@ import { AF_INET, ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_a
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../wire/ipv4_text.ts";
-import { readSysctl } from "../host_change.ts";
+import { readSysctl } from "../sysctl.ts";
 import { planPeerRoutes, planRoutes } from "../route_plan.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
