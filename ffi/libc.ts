@@ -10,6 +10,8 @@
  */
 
 const SYMBOLS = {
+  /** `pid_t waitpid(pid_t pid, int *status, int options)` */
+  waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   /** `int close(int fd)` */
   close: { parameters: ["i32"], result: "i32" },
   /** `int open(const char *path, int flags)` */

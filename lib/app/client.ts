@@ -63,6 +63,8 @@ export function runClient(options: RunOptions): Promise<number> {
 
 async function stayConnected(options: RunOptions, manager: ServiceManager): Promise<number> {
   const startedAt = performance.now();
+  // First of all: process 1 of a container gets no signal that it has no listener for.
+  using stop = listenForStop();
   const log = enterSurroundings(options);
   const logger = getLogger("client");
   const config = validateClient(loadConfig(options.configPath));
@@ -73,7 +75,6 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   const block = findBlock(config, { interfaceName, logger });
   if (config.interface.killSwitch) requireNoOtherKillSwitch(interfaceName);
   using faults = catchFaults(logger);
-  using stop = listenForStop();
   const journal = new Journal(interfaceName, options.netns);
   const hooks = new Hooks({
     config,

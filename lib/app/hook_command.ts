@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { getLogger } from "./logging.ts";
+import { leaveToRuntime } from "./orphans.ts";
 
 /** ms that each command has on the way down, where it must not hold up the end. On the way up it is the user who waits. */
 export const DOWN_LIMIT = 2_000;
@@ -52,10 +53,11 @@ export async function runHook(command: string, limit: Promise<unknown>): Promise
     stdout: "inherit",
     stderr: "inherit",
   }).spawn();
-  const outcome = await Promise.race([child.status, limit.then(() => null)]);
+  const status = leaveToRuntime(child.pid, child.status);
+  const outcome = await Promise.race([status, limit.then(() => null)]);
   if (outcome !== null) return outcome.success ? null : ended(outcome.code, outcome.signal);
   killGroup(child.pid);
-  await child.status;
+  await status;
   return TOO_LATE;
 }
 

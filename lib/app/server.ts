@@ -49,6 +49,8 @@ export function runServer(options: RunOptions): Promise<number> {
 }
 
 async function serve(options: RunOptions, manager: ServiceManager): Promise<number> {
+  // First of all: process 1 of a container gets no signal that it has no listener for.
+  using stop = listenForStop();
   const log = enterSurroundings(options);
   const logger = getLogger("server");
   const config = validateServer(loadConfig(options.configPath));
@@ -57,7 +59,6 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   for (const line of cleanUp()) logger.info("{line}", { line });
   for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
   using faults = catchFaults(logger);
-  using stop = listenForStop();
   const { interfaceName } = options;
   const journal = new Journal(interfaceName, options.netns);
   const hooks = new Hooks({

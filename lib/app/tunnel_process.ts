@@ -13,6 +13,7 @@ import { AppError, ExitCode } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Journal } from "./journal.ts";
 import { configureLogging, getLogger, type LogControl, type Logger } from "./logging.ts";
+import { adoptOrphans } from "./orphans.ts";
 
 /** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
 export const DEFAULT_MTU = 1420;
@@ -26,6 +27,7 @@ export function enterSurroundings(
   options: Pick<RunOptions, "logLevel" | "logFormat" | "netns">,
 ): LogControl {
   const log = configureLogging({ level: options.logLevel, format: options.logFormat });
+  adoptOrphans();
   if (options.netns === undefined) return log;
   if (!namespaceExists(options.netns)) {
     throw new AppError(

@@ -30,12 +30,13 @@ const RESOLVE_TIMEOUT = 10_000;
  * @throws {AppError} where it cannot run
  */
 export async function runRelay(options: RelayOptions): Promise<number> {
+  // First of all: process 1 of a container gets no signal that it has no listener for.
+  using stop = listenForStop();
   enterSurroundings(options);
   const logger = getLogger("relay");
   requireRelayPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
   using faults = catchFaults(logger);
-  using stop = listenForStop();
   const { listen, connect, netns } = options;
   const address = await Promise.race([
     resolveEndpoint(connect, RESOLVE_TIMEOUT, { setting: "--connect" }),
