@@ -8,6 +8,7 @@ import { takesColour, writeText } from "./lib/app/output.ts";
 import { versionText } from "./lib/app/version_text.ts";
 import { workersGone } from "./lib/app/worker_end.ts";
 import type { Command } from "./lib/cli/command.ts";
+import type { KnownNames } from "./lib/cli/completion.ts";
 import { parseArguments } from "./lib/cli/parse_arguments.ts";
 
 async function run(command: Command): Promise<number> {
@@ -77,6 +78,14 @@ function helpWidth(): number {
   return Deno.stdout.isTerminal() ? Math.min(Deno.consoleSize().columns, 120) : 100;
 }
 
+/** The names that a shell which completes a command line may offer. */
+async function namesFor([command, shell, ...words]: readonly string[]): Promise<KnownNames> {
+  // With one word, what is asked for is the shell's script.
+  if (command !== "completion" || shell === undefined || words.length === 0) return {};
+  const { knownNames } = await import("./lib/app/known_names.ts");
+  return await knownNames(words);
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   let debug = false;
   try {
@@ -84,6 +93,7 @@ async function main(argv: readonly string[]): Promise<number> {
       colour: takesColour(Deno.stdout),
       width: helpWidth(),
       version: versionText(new URL(".", import.meta.url)),
+      names: await namesFor(argv),
     });
     debug = "options" in command && "logLevel" in command.options &&
       ["debug", "trace"].includes(command.options.logLevel);

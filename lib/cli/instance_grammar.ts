@@ -4,6 +4,7 @@ import { argument, option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
 import { quoted } from "../config/config_error.ts";
 import { LOG_CATEGORIES, LOG_LEVELS, type LogLevelChange } from "./command.ts";
+import { suggestNames } from "./completion.ts";
 import { about, filePath, interfaceName, line, notOneOf } from "./values.ts";
 
 const CATEGORIES = [...LOG_CATEGORIES, "all"] as const;
@@ -66,6 +67,7 @@ function peerName(): ValueParser<"sync", string> {
     placeholder: "",
     parse: (input) => ({ success: true, value: input }),
     format: (name) => name,
+    suggest: (prefix) => suggestNames("peer", prefix),
   };
 }
 

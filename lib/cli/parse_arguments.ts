@@ -4,6 +4,7 @@ import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../config/config.ts";
 import { FULL_TUNNEL } from "../config/config_writer.ts";
 import type { Command, PeerAddition, PeerView, RelayOptions, RunOptions } from "./command.ts";
+import { type KnownNames, shellsWith } from "./completion.ts";
 import { createGrammar } from "./grammar.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -13,6 +14,8 @@ export interface Presentation {
   /** Columns. */
   readonly width: number;
   readonly version: string;
+  /** Names that may be completed, where a shell asks; left out: none. */
+  readonly names?: KnownNames;
 }
 
 /**
@@ -32,6 +35,7 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     version: { command: true, option: true, value: presentation.version, onShow: showLines },
     completion: {
       command: true,
+      shells: shellsWith(presentation.names ?? {}),
       // Suggestions come in pieces that the shell's script expects without anything between.
       onShow: () => {
         text = output.join("");

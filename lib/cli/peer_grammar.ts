@@ -9,6 +9,7 @@ import { quoted } from "../config/config_error.ts";
 import { decodeKey } from "../config/key_text.ts";
 import { DEFAULT_LISTEN_PORT } from "../config/roles.ts";
 import { parsePeerName } from "../config/values.ts";
+import { suggestNames } from "./completion.ts";
 import { QR_IMAGES } from "./qr.ts";
 import { about, filePath, keyValue, line } from "./values.ts";
 
@@ -146,11 +147,14 @@ function parseHost(entry: Entry): Endpoint {
 }
 
 /** A peer by its name or, as for one without, by its public key. */
-const nameOrKey = keyValue(
-  "NAME",
-  (entry) => decodeKey(entry.value) === null ? parsePeerName(entry) : entry.value,
-  "laptop",
-);
+const nameOrKey: ReturnType<typeof keyValue<string>> = {
+  ...keyValue(
+    "NAME",
+    (entry) => decodeKey(entry.value) === null ? parsePeerName(entry) : entry.value,
+    "laptop",
+  ),
+  suggest: (prefix) => suggestNames("peer", prefix),
+};
 
 /** The file of an image of a code. */
 const imagePath: typeof filePath = {
@@ -162,6 +166,10 @@ const imagePath: typeof filePath = {
         success: false,
         error: line(`cannot use ${quoted(path)}: the file of a QR code ends in .png or .svg`),
       },
+  *suggest(prefix) {
+    const extensions = QR_IMAGES.map((kind) => `.${kind}`);
+    yield { kind: "file", type: "file", extensions, pattern: prefix };
+  },
 };
 
 function allowedIpsText(entry: Entry): string {

@@ -5,6 +5,7 @@ import type { ValueParser } from "@optique/core/valueparser";
 import type { Entry } from "../config/config_document.ts";
 import { BadValueError, quoted } from "../config/config_error.ts";
 import { INTERFACE_NAME_RULE, isInterfaceName } from "../config/interface_name.ts";
+import { type NameKind, suggestNames } from "./completion.ts";
 
 /** A path, completed by the shell. */
 export const filePath: ValueParser<"sync", string> = {
@@ -19,15 +20,17 @@ export const filePath: ValueParser<"sync", string> = {
 };
 
 /** A name that Linux takes for an interface. */
-export const interfaceName = nameParser("vpn0", isInterfaceName, INTERFACE_NAME_RULE);
+export const interfaceName = nameParser("interface", "vpn0", isInterfaceName, INTERFACE_NAME_RULE);
 /** It becomes a file's name in `/run/netns`. */
 export const netnsName = nameParser(
+  "netns",
   "vpn",
   (name) => /^[^/\0]{1,255}$/.test(name) && name !== "." && name !== "..",
   'the name of a network namespace has no "/"',
 );
 
 function nameParser(
+  kind: NameKind,
   placeholder: string,
   accepts: (name: string) => boolean,
   rule: string,
@@ -41,6 +44,7 @@ function nameParser(
         ? { success: true, value: input }
         : { success: false, error: line(`cannot use ${quoted(input)}: ${rule}`) },
     format: (name) => name,
+    suggest: (prefix) => suggestNames(kind, prefix),
   };
 }
 

@@ -284,6 +284,37 @@ Deno.test("parseArguments() suggests commands, options and values when a shell a
   assertStringIncludes(suggestions("client", "--config", "et").join(), "__FILE__:file");
 });
 
+Deno.test("parseArguments() suggests names that the host knows, where names of their kind may stand", () => {
+  const names = {
+    interface: ["vpn0", "vpn1", "wan"],
+    netns: ["blue"],
+    peer: ["laptop", "Living room"],
+  };
+  const suggestions = (...words: string[]) => {
+    const argv = ["completion", "bash", ...words];
+    const command = parseArguments(argv, { colour: false, width: 80, version: "vpn 1", names });
+    return (command.command === "show" ? command.text : "").split("\n");
+  };
+  assertEquals(suggestions("status", "--interface", "vpn"), ["vpn0", "vpn1"]);
+  assertEquals(suggestions("status", "--interface=w"), ["--interface=wan"]);
+  assertEquals(suggestions("client", "--netns", ""), ["blue"]);
+  assertEquals(suggestions("capture", "--peer", "L"), ["Living room"]);
+  assertEquals(suggestions("peer", "remove", "l"), ["laptop"]);
+  assertEquals(suggestions("peer", "add", "l"), [""]);
+  assertEquals(textOf("completion", "bash", "status", "--interface", ""), "");
+});
+
+Deno.test("parseArguments() gives zsh a line for each suggestion, as its script reads them", () => {
+  const lines = textOf("completion", "zsh", "peer", "").split("\n").slice(0, -1);
+  assertEquals(lines.slice(0, 4).map((line) => line.split("\0")[0]), [
+    "add",
+    "list",
+    "show",
+    "remove",
+  ]);
+  for (const line of lines) assertEquals(line.split("\0").length, 3);
+});
+
 for (const shell of ["bash", "zsh", "fish"] as const) {
   hostTest(
     `parseArguments() shows a script that ${shell} takes when completion is asked for`,

@@ -52,6 +52,13 @@ netTest(
     assert(Math.abs(Date.parse(peer!.latestHandshake!) - Date.now()) < 30_000);
     assert(peer!.received > 0 && peer!.sent > 0 && peer!.silence! < 30);
 
+    const complete = (...words: string[]) =>
+      network.gateway.output(vpnCommand("completion", "bash", ...words));
+    assertEquals((await complete("status", "--interface", "vp")).split("\n")[0], "vpn0");
+    // It has no name, and is called by its key.
+    const { publicKey } = identity;
+    assertEquals(await complete("capture", "--peer", publicKey.slice(0, 4)), publicKey);
+
     // From outside both, the name alone does not tell which.
     const { code, stderr } = await network.internet.run(
       vpnCommand("status", "--interface", "vpn0"),
