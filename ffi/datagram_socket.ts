@@ -1,6 +1,7 @@
 /** Owns the small UDP socket: a few datagrams to one place and back, with a mark, which Deno's own sockets cannot have. */
 import { check, EAGAIN, EINTR, SystemCallError } from "./errno.ts";
 import type { Libc } from "./libc.ts";
+import { boundPort } from "./udp_socket.ts";
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
@@ -56,6 +57,11 @@ export class DatagramSocket implements Disposable {
       throw error;
     }
     return new DatagramSocket(libc, fd);
+  }
+
+  /** Ours, which the kernel drew. */
+  get port(): number {
+    return boundPort(this.#libc, this.fd);
   }
 
   /**

@@ -403,7 +403,8 @@ function hasOption(libc: Libc, fd: number, option: number): boolean {
   return libc.symbols.getsockopt(fd, SOL_UDP, option, new Uint8Array(4), length) === 0;
 }
 
-function boundPort(libc: Libc, fd: number): number {
+/** The port that a socket is bound to. */
+export function boundPort(libc: Libc, fd: number): number {
   const address = new Uint8Array(SOCKADDR_IN_SIZE);
   const length = new Uint8Array(new Uint32Array([SOCKADDR_IN_SIZE]).buffer);
   check(libc, libc.symbols.getsockname(fd, address, length), "read the UDP socket's port");

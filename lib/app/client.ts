@@ -11,6 +11,7 @@ import type { ClientConfig } from "../config/config.ts";
 import { validateClient } from "../config/roles.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
+import { DROP_REASON_NAMES, DropReason } from "../wire/drop_reason.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
 import { hostNameServers, setClientDns } from "./client_dns.ts";
@@ -31,12 +32,14 @@ import { blocksHere, describeBlock, type StandingBlock } from "./standing_blocks
 import { getLogger, type Logger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
+import { Refusals } from "./refusals.ts";
 import { resolveEndpoint } from "./resolve.ts";
 import { ReturnPath } from "./return_path.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
 import { type ServiceManager, underManager } from "./service_manager.ts";
 import { changesOfOthers } from "./shared_change.ts";
 import { watchSleep } from "./sleep_watch.ts";
+import { explainSilence, type Silence } from "./unanswered.ts";
 import type { Upkeep } from "./upkeep.ts";
 import { listenForStop, RESTART_SIGNAL } from "./stop_signal.ts";
 import {
@@ -167,13 +170,19 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     if (block !== null) closeHost();
     // From here on: how long a busy machine takes to start threads is no silence of the server's.
     const deadline = performance.now() + config.interface.connectTimeout;
+    using refusals = Refusals.open(port);
     const outcome = await Promise.race([
       connection.connect(dataPlane, deadline),
       stop.received,
       dataPlane.failed,
       faults.failed,
     ]);
-    if (outcome === false) throw noAnswer(config, connection.server);
+    if (outcome === false) {
+      const { sendError, drops } = await dataPlane.statistics();
+      const refusal = refusals?.latest(connection.place) ?? null;
+      const unfitting = drops[DROP_REASON_NAMES[DropReason.badHandshake]!] ?? 0;
+      throw noAnswer(config, connection.server, { refusal, sendError, unfitting });
+    }
     if (outcome !== true) {
       staysClosed &&= outcome === RESTART_SIGNAL;
       return ExitCode.ok;
@@ -365,15 +374,18 @@ const TRIED = {
   auto: [CARRIER_NAMES[Carrier.udp], CARRIER_NAMES[Carrier.fakeTcp]],
 } as const;
 
-function noAnswer(config: ClientConfig, server: string): AppError {
+function noAnswer(
+  config: ClientConfig,
+  server: string,
+  seen: Pick<Silence, "refusal" | "sendError" | "unfitting">,
+): AppError {
   const { connectTimeout, transport } = config.interface;
   const carriers = TRIED[transport];
   const protocols = carriers.map((name) => name.replace("fake ", ""));
+  const { port } = config.server.endpoint;
   return new AppError(
     `Cannot connect: no valid answer from ${server} (${carriers.join(", then ")}) within ` +
-      `${connectTimeout / 1000} s: check that the server runs, ` +
-      "that both public keys and the preshared key match, " +
-      `and that no firewall drops ${protocols.join(" or ")} to that port`,
+      `${connectTimeout / 1000} s: ${explainSilence({ ...seen, protocols, port })}`,
     { exitCode: ExitCode.connect },
   );
 }

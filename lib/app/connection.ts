@@ -130,7 +130,7 @@ export class Connection {
           carrier: CARRIER_NAMES[carrier],
         });
       }
-      await carriers.use(carrier, dataPlane, this.#place);
+      await carriers.use(carrier, dataPlane, this.place);
       dataPlane.connect(CONNECT_INTERVAL);
       isConnected = await this.#isConnectedBy(performance.now() + left);
       if (isConnected) break;
@@ -140,7 +140,8 @@ export class Connection {
     return isConnected;
   }
 
-  get #place(): { address: number; port: number } {
+  /** Where the server is looked for, host order. */
+  get place(): { address: number; port: number } {
     return { address: this.#address, port: this.#options.config.server.endpoint.port };
   }
 
@@ -178,7 +179,7 @@ export class Connection {
     this.#cameBack = true;
     logger.info("UDP gets through: using it again");
     const dataPlane = this.#dataPlane;
-    const change = carriers.use(Carrier.udp, dataPlane, this.#place).then(() => dataPlane.renew());
+    const change = carriers.use(Carrier.udp, dataPlane, this.place).then(() => dataPlane.renew());
     background("client", "going back to UDP", change);
   }
 
@@ -229,8 +230,8 @@ export class Connection {
     const last = this.#address;
     this.#address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
     this.#way = this.#options.traceOf(this.#address);
-    carriers.follow(this.#place);
-    dataPlane.setEndpoint(this.#place);
+    carriers.follow(this.place);
+    dataPlane.setEndpoint(this.place);
     return await this.connect(dataPlane, performance.now() + timeout);
   }
 

@@ -94,6 +94,7 @@ export class DataPlane {
   /** What is left of the peers for the statistics that are being asked for. */
   #unreported: Iterator<Peer> = [][Symbol.iterator]();
   #segmentationTold: boolean;
+  #toldSendError: string | null = null;
   #egressErrorsTold = "{}";
 
   /**
@@ -502,6 +503,7 @@ export class DataPlane {
     return {
       drops,
       segmentation: this.#socket.segmentation,
+      sendError: this.#sendError(),
       nat: {
         mappings: this.#egress?.nat.mappingCount ?? 0,
         sendErrors: this.#egress?.sendErrors() ?? {},
@@ -553,13 +555,19 @@ export class DataPlane {
     this.#report({ kind: "peer", event: kind, publicKey, name, endpoint, otherPlace });
   }
 
+  #sendError(): string | null {
+    const { lastSendError } = this.#socket;
+    return lastSendError === 0 ? this.#toldSendError : errnoName(lastSendError);
+  }
+
   #reportDrops(now: number): void {
     const lines = this.#dropLog.lines(now);
     for (const line of lines) this.#log("info", line);
     // The cause goes with the line about the drop, and is throttled with it.
     if (lines.length > 0 && this.#socket.lastSendError !== 0) {
-      this.#log("warning", `cannot send to a peer: ${errnoName(this.#socket.lastSendError)}`);
+      this.#toldSendError = errnoName(this.#socket.lastSendError);
       this.#socket.lastSendError = 0;
+      this.#log("warning", `cannot send to a peer: ${this.#toldSendError}`);
     }
     const refused = this.#egress?.sendErrors() ?? {};
     const counts = JSON.stringify(refused);

@@ -123,6 +123,8 @@ export interface Statistics {
   /** Drops by the name of their reason; those that are 0 are left out. */
   readonly drops: Readonly<Record<string, number>>;
   readonly segmentation: boolean;
+  /** Why the kernel refused to send to a peer, the last time, by the name of its error; null where it never did. */
+  readonly sendError: string | null;
   /** Mappings and sessions of the NAT, and how many packets the kernel refused, by the name of the error. */
   readonly nat: {
     readonly mappings: number;

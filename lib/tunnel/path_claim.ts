@@ -70,7 +70,7 @@ export class PathClaim {
 }
 
 /** Where an IPv4 header ends; -1 where it is none, or cut off. */
-function headerEnd(view: DataView, at: number, length: number): number {
+export function headerEnd(view: DataView, at: number, length: number): number {
   if (length < at + ipv4.MIN_HEADER_SIZE || ipv4.version(view, at) !== 4) return -1;
   const size = ipv4.headerSize(view, at);
   return size < ipv4.MIN_HEADER_SIZE || length < at + size ? -1 : at + size;

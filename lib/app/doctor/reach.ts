@@ -1,6 +1,8 @@
 /** Owns the trial of a client's way to its server: the name, the handshake, the length of what passes. */
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
-import { SystemCallError } from "../../../ffi/errno.ts";
+import { DatagramSocket } from "../../../ffi/datagram_socket.ts";
+import { ECONNREFUSED, SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
@@ -15,6 +17,10 @@ import { type HandshakeOutcome, TrialSession } from "./trial_session.ts";
 /** ms for each of name and handshake; a configuration may ask for more than somebody who waits for a report has. */
 const LONGEST_WAIT = 3_000;
 const PROBE_TIME = 1_000;
+/** ms between two looks for an answer. */
+const POLL_INTERVAL = 10;
+/** Where traceroute expects nobody, as well. */
+const CLOSED_PORT = 33_523;
 /** Bytes of the packets, IP header included, that are tried on a path that does not take the longest. */
 const COMMON_PATHS: readonly number[] = [1450, 1400, 1280, MIN_MTU + PATH_OVERHEAD];
 /** Bytes of a ping that fits any path. */
@@ -44,6 +50,8 @@ export type Reach =
     readonly handshake: HandshakeOutcome;
     /** Whether the server's host answers pings; null where this user may not ping. */
     readonly pings: boolean | null;
+    /** Whether the server's host says that another port is closed. */
+    readonly refusesOthers: boolean;
     /** Null where there was no handshake. */
     readonly path: PathTrial | null;
   };
@@ -76,11 +84,45 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
       isPingable: pings !== null && pings.longest > 0,
       learnt: () => knownMtu(netlink, address, mark),
     });
-    return { kind: "tried", address, handshake, pings: pings && pings.longest > 0, path };
+    const refusesOthers = handshake.kind === "silent" &&
+      await isClosed(address, { port: config.server.endpoint.port, mark });
+    return {
+      kind: "tried",
+      address,
+      handshake,
+      pings: pings && pings.longest > 0,
+      refusesOthers,
+      path,
+    };
   } catch (error) {
     if (!(error instanceof SystemCallError)) throw error;
     const handshake = { kind: "unreachable", reason: error.message } as const;
-    return { kind: "tried", address, handshake, pings: false, path: null };
+    return { kind: "tried", address, handshake, pings: false, refusesOthers: false, path: null };
+  }
+}
+
+/** Whether the host says of a port beside the server's, that hardly anybody uses, that nobody listens there. */
+async function isClosed(
+  address: number,
+  { port, mark }: { readonly port: number; readonly mark: number },
+): Promise<boolean> {
+  const other = port === CLOSED_PORT ? CLOSED_PORT - 1 : CLOSED_PORT;
+  try {
+    using socket = DatagramSocket.connect(openLibc(), { address, port: other }, mark);
+    const deadline = performance.now() + PROBE_TIME;
+    for (let sentAt = -Infinity; performance.now() < deadline;) {
+      // A host refuses but a few a second (RFC 1812 section 4.3.2.8).
+      if (performance.now() - sentAt >= PROBE_TIME / 3) {
+        sentAt = performance.now();
+        socket.send(new Uint8Array(1));
+      }
+      socket.receive(new Uint8Array(1));
+      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
+    }
+    return false;
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    return error.errno === ECONNREFUSED;
   }
 }
 

@@ -73,7 +73,7 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
       return [ok(`${server} answered in ${reach.handshake.time.toFixed(0)} ms: the keys match`)];
     case "refused":
       return [fail(
-        `nobody listens at ${server}: its host says so (ICMP port unreachable)`,
+        `nobody listens at ${server}: ${reach.handshake.reason}`,
         `start the server there (\`vpn server --config FILE\`), or correct the port in ${endpoint}`,
       )];
     case "forbidden":
@@ -86,9 +86,15 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
       )];
     case "unreachable":
       return [fail(
-        `there is no way to ${server}: ${reach.handshake.reason}`,
+        `there is no path to ${server}: ${reach.handshake.reason}`,
         `connect this host to a network, or correct ${endpoint}; ` +
           `\`ip route get ${formatIpv4(reach.address)}\` shows the way`,
+      )];
+    case "prohibited":
+      return [fail(
+        `a firewall forbids ${server}: ${reach.handshake.reason}`,
+        `have UDP port ${client.server.endpoint.port} opened there, or use a network that lets UDP pass` +
+          (client.interface.transport === "udp" ? ", or `Transport = auto` on both sides" : ""),
       )];
     case "unfitting":
       return [fail(
@@ -100,21 +106,29 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
   }
 }
 
-/** WireGuard answers nobody whom it does not know: all that can be told apart is whether the host is there. */
-function silent(client: ClientConfig, server: string, { pings }: Tried): Verdict {
+/**
+ * WireGuard answers nobody whom it does not know. What can be told apart is whether the host is there, and whether it refuses
+ * another port: then it would refuse this one, too, if nobody listened and no firewall dropped.
+ */
+function silent(client: ClientConfig, server: string, { pings, refusesOthers }: Tried): Verdict {
   const own = encodeKey(client.interface.publicKey);
   const theirs = encodeKey(client.server.publicKey);
-  const host = pings === null
+  const host = refusesOthers
+    ? "its host refuses other ports and not this one: a server listens there and the keys do not match, " +
+      "or a firewall drops this port alone"
+    : pings === null
     ? "nothing more can be told: a server is silent towards strangers"
     : pings
-    ? "its host answers pings and does not say that the port is closed, so the keys do not match, " +
+    ? "its host answers pings and does not say that a port is closed, so the keys do not match, " +
       "or a firewall drops UDP"
     : "its host answers no ping either: it is down, or a firewall drops everything, or the keys do not match";
+  const keys = `its [Peer] for this client must have PublicKey = ${own}; ` +
+    `\`vpn pubkey\` of its PrivateKey must print ${theirs}; both sides' PresharedKey and clock must agree`;
+  const service =
+    "on the server: `vpn status` (does it run?), `vpn doctor` (does its firewall drop the port?)";
   return fail(
     `no valid answer from ${server}: ${host}`,
-    "on the server: `vpn status` (does it run?), `vpn doctor` (does its firewall drop the port?); " +
-      `its [Peer] for this client must have PublicKey = ${own}; ` +
-      `\`vpn pubkey\` of its PrivateKey must print ${theirs}; both sides' PresharedKey and clock must agree` +
+    (refusesOthers ? `on the server, ${keys}; ${service}` : `${service}; ${keys}`) +
       (client.interface.transport === "udp"
         ? "; if networks on the way drop UDP: `Transport = auto` on both sides"
         : "; with `Transport = auto`, `vpn client` tries fake TCP besides, which this does not"),

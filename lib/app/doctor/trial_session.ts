@@ -17,6 +17,8 @@ import { SendQueue } from "../../tunnel/send_queue.ts";
 import { DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import { createMemory } from "../../wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../wire/messages.ts";
+import { formatIpv4 } from "../../wire/ipv4_text.ts";
+import { Refusals } from "../refusals.ts";
 import { peerOptions } from "../tunnel_process.ts";
 
 /** ms between initiations, as our client has it while it connects. */
@@ -34,11 +36,13 @@ const SEND_OFFSET = RECEIVE_OFFSET + RECEIVE_SIZE;
 export type HandshakeOutcome =
   | { readonly kind: "answered"; readonly time: number }
   /** ICMP says that nobody listens there. */
-  | { readonly kind: "refused" }
+  | { readonly kind: "refused"; readonly reason: string }
   /** This host's own firewall lets nothing out. */
   | { readonly kind: "forbidden" }
-  /** ICMP, or this host, says that there is no way. */
+  /** ICMP, or this host, says that there is no path. */
   | { readonly kind: "unreachable"; readonly reason: string }
+  /** ICMP says that a firewall forbids it. */
+  | { readonly kind: "prohibited"; readonly reason: string }
   /** An answer came that only the holder of the server's key can give, but does not decrypt: the preshared keys differ. */
   | { readonly kind: "unfitting" }
   | { readonly kind: "silent" };
@@ -47,6 +51,7 @@ export class TrialSession implements Disposable {
   /** Whether a router has said that a probe was too long. */
   wasTold = false;
   readonly #socket: DatagramSocket;
+  readonly #refusals: Refusals | null;
   readonly #memory;
   readonly #queue: SendQueue;
   readonly #drops = new DropCounters();
@@ -67,6 +72,7 @@ export class TrialSession implements Disposable {
   ) {
     this.#to = { address, port: config.server.endpoint.port };
     this.#socket = DatagramSocket.connect(openLibc(), this.#to, mark);
+    this.#refusals = Refusals.open(this.#socket.port);
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     this.#memory = createMemory(SEND_OFFSET + SEND_SLOTS * slotSize);
     this.#receiveBuffer = this.#memory.bytes.subarray(RECEIVE_OFFSET, SEND_OFFSET);
@@ -103,13 +109,26 @@ export class TrialSession implements Disposable {
         if (this.#drops.counts[DropReason.badHandshake]! > 0) return { kind: "unfitting" };
         await delay(POLL_INTERVAL);
       }
-      return { kind: "silent" };
+      return this.#refusal() ?? { kind: "silent" };
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
-      if (error.errno === ECONNREFUSED) return { kind: "refused" };
       if (error.errno === EPERM) return { kind: "forbidden" };
-      return { kind: "unreachable", reason: error.message };
+      // The socket is told that there was ICMP, and not always which.
+      const refusal = this.#refusal();
+      if (refusal !== null) return refusal;
+      return {
+        kind: error.errno === ECONNREFUSED ? "refused" : "unreachable",
+        reason: error.message,
+      };
     }
+  }
+
+  /** What ICMP has said; null for nothing, or where it may not be heard. */
+  #refusal(): HandshakeOutcome | null {
+    const refusal = this.#refusals?.latest(this.#to) ?? null;
+    if (refusal === null) return null;
+    const { kind, words, from } = refusal;
+    return { kind, reason: `${formatIpv4(from)} says so (ICMP ${words})` };
   }
 
   /**
@@ -148,6 +167,7 @@ export class TrialSession implements Disposable {
       if (!(error instanceof SystemCallError)) throw error;
     } finally {
       this.#device.removePeer(this.#peer);
+      this.#refusals?.[Symbol.dispose]();
       this.#socket[Symbol.dispose]();
     }
   }
