@@ -63,6 +63,10 @@ async function run(command: Command): Promise<number> {
       const { runDoctor } = await import("./lib/app/doctor.ts");
       return await runDoctor(command.options);
     }
+    case "strip": {
+      const { runStrip } = await import("./lib/app/strip.ts");
+      return runStrip(command.name);
+    }
     case "cleanup": {
       const { runCleanup } = await import("./lib/app/cleanup.ts");
       return runCleanup(command.options);

@@ -169,6 +169,8 @@ export type Command =
   | { readonly command: "log"; readonly request: LogRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
+  /** By the name of a tunnel or the path of a file. */
+  | { readonly command: "strip"; readonly name: string }
   | { readonly command: "doctor"; readonly options: DoctorOptions }
   | { readonly command: "block"; readonly options: BlockOptions }
   | { readonly command: "cleanup"; readonly options: CleanupOptions }

@@ -1,7 +1,7 @@
 /** Owns the grammar of the command line: commands, options, their defaults, help and error texts. */
 import { object, or } from "@optique/core/constructs";
 import { optional, withDefault } from "@optique/core/modifiers";
-import { command, constant, option } from "@optique/core/primitives";
+import { argument, command, constant, option } from "@optique/core/primitives";
 import { extractOptionNames } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { quoted } from "../config/config_error.ts";
@@ -26,6 +26,7 @@ const COMMAND_NAMES: readonly string[] = [
   "doctor",
   "block",
   "cleanup",
+  "strip",
   "genkey",
   "pubkey",
   "genpsk",
@@ -174,6 +175,25 @@ export function createGrammar(argv: readonly string[]) {
           "switch has kept closed. Those of running ones are left alone.",
       ),
     }),
+    wgCommands(),
+    {
+      errors: {
+        noMatch: line('no command given: see "vpn --help"'),
+        unexpectedInput: (token) => line(unexpected(token, { argv, optionsOf })),
+      },
+    },
+  );
+}
+
+/** As `wg` and `wg-quick` have them; apart, as one `or()` takes fifteen at most. */
+function wgCommands() {
+  return or(
+    command("strip", object({ command: constant("strip"), name: configName }), {
+      brief: line("Print what wg takes of a configuration"),
+      description: line(
+        "As `wg-quick strip`: without the keys that are not WireGuard's own, as in `wg syncconf vpn0 <(vpn strip vpn0)`.",
+      ),
+    }),
     command("genkey", object({ command: constant("genkey") }), {
       brief: line("Print a new private key"),
     }),
@@ -183,12 +203,6 @@ export function createGrammar(argv: readonly string[]) {
     command("genpsk", object({ command: constant("genpsk") }), {
       brief: line("Print a new preshared key"),
     }),
-    {
-      errors: {
-        noMatch: line('no command given: see "vpn --help"'),
-        unexpectedInput: (token) => line(unexpected(token, { argv, optionsOf })),
-      },
-    },
   );
 }
 
@@ -202,6 +216,14 @@ const placeOptions = {
     option("--netns", netnsName, about("--netns", "Run inside this network namespace")),
   ),
 };
+
+const configName = argument(filePath, {
+  description: line("A file, or the name of a tunnel whose file is /etc/vpn/NAME.conf"),
+  errors: {
+    endOfInput: line("NAME is missing: it names a file, or a tunnel of /etc/vpn"),
+    multiple: line("one NAME at a time"),
+  },
+});
 
 const noOffload = option(
   "--no-offload",

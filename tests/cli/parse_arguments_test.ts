@@ -25,6 +25,7 @@ const COMMANDS = [
   "doctor",
   "block",
   "cleanup",
+  "strip",
   "genkey",
   "pubkey",
   "genpsk",
@@ -116,6 +117,7 @@ Deno.test("parseArguments() reads the commands that take little or nothing", () 
   for (const command of ["genkey", "pubkey", "genpsk"] as const) {
     assertEquals(parse(command), { command });
   }
+  assertEquals(parse("strip", "vpn0"), { command: "strip", name: "vpn0" });
 });
 
 Deno.test("parseArguments() shows all instances once, for people, unless told otherwise", () => {
