@@ -45,6 +45,10 @@ async function run(command: Command): Promise<number> {
       const { runLog } = await import("./lib/app/log.ts");
       return await runLog(command.request);
     }
+    case "reload": {
+      const { runReload } = await import("./lib/app/reload_request.ts");
+      return await runReload(command.request);
+    }
     case "demo": {
       const { runDemo } = await import("./lib/app/demo.ts");
       return await runDemo(command.options);

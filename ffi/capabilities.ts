@@ -13,6 +13,8 @@ export const Capability = {
   chown: 0,
   /** Reading and writing any file. */
   dacOverride: 1,
+  /** Reading any file. */
+  dacReadSearch: 2,
   /** Modes of any file. */
   fowner: 3,
   setpcap: 8,

@@ -44,7 +44,7 @@ export class Router {
 
   readonly #allowedIps: AllowedIps<Peer>;
   readonly #isGateway: boolean;
-  readonly #clientToClient: boolean;
+  #clientToClient: boolean;
   readonly #egress: RouterOptions["egress"];
   readonly #hostAddresses: Uint32Array;
   readonly #inside: Networks;
@@ -58,6 +58,11 @@ export class Router {
     this.#hostAddresses = Uint32Array.from(options.addresses, (prefix) => prefix.address);
     this.#inside = new Networks(options.addresses);
     this.setEgressRules(options.egressRules);
+  }
+
+  /** Whether one client may reach another, from now on. */
+  setClientToClient(clientToClient: boolean): void {
+    this.#clientToClient = clientToClient;
   }
 
   /** Judges by these rules from now on. */

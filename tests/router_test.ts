@@ -80,6 +80,14 @@ Deno.test("fromPeer() forwards to another peer where clients may reach each othe
   );
 });
 
+Deno.test("fromPeer() follows a change of whether one client may reach another", () => {
+  const router = gateway();
+  router.setClientToClient(false);
+  assertEquals(fromAlice(router, "10.66.77.3"), dropped(DropReason.clientToClientOff));
+  router.setClientToClient(true);
+  assertEquals(fromAlice(router, "10.66.77.3")[0], Verdict.peer);
+});
+
 Deno.test("fromPeer() sends nothing back to where it came from", () => {
   assertEquals(fromAlice(gateway(), "10.66.77.2"), dropped(DropReason.noRoute));
 });

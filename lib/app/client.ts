@@ -14,9 +14,11 @@ import type { PeerOptions } from "../tunnel/peer.ts";
 import { DROP_REASON_NAMES, DropReason } from "../wire/drop_reason.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
-import { hostNameServers, setClientDns } from "./client_dns.ts";
+import { hostNameServers, resetClientDns, setClientDns } from "./client_dns.ts";
 import { loadConfig } from "./config_file.ts";
+import { ClientReload } from "./client_reload.ts";
 import { openControl } from "./control/control.ts";
+import { LivePeers } from "./control/live_peers.ts";
 import { CARRIER_NAMES, ClientCarriers } from "./client_carriers.ts";
 import { Connection } from "./connection.ts";
 import { DETOUR_REASON } from "./detour.ts";
@@ -34,6 +36,7 @@ import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { Refusals } from "./refusals.ts";
 import { resolveEndpoint } from "./resolve.ts";
+import { Reloader, ReloadRequests } from "./reload.ts";
 import { ReturnPath } from "./return_path.ts";
 import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
 import { type ServiceManager, underManager } from "./service_manager.ts";
@@ -54,7 +57,7 @@ import {
 } from "./tunnel_process.ts";
 
 /**
- * Connects, and stays connected until SIGINT, SIGTERM, SIGHUP or SIGUSR2, or until the server is lost and `OnPeerTimeout = exit`.
+ * Connects, and stays connected until SIGINT, SIGTERM or SIGUSR2, or until the server is lost and `OnPeerTimeout = exit`.
  *
  * @returns the exit code
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect; after that,
@@ -67,7 +70,8 @@ export function runClient(options: RunOptions): Promise<number> {
 async function stayConnected(options: RunOptions, manager: ServiceManager): Promise<number> {
   const startedAt = performance.now();
   // First of all: process 1 of a container gets no signal that it has no listener for.
-  using stop = listenForStop();
+  const reloads = new ReloadRequests();
+  using stop = listenForStop({ onHangup: () => reloads.notice() });
   const log = enterSurroundings(options);
   const logger = getLogger("client");
   const config = validateClient(loadConfig(options.configPath));
@@ -116,7 +120,9 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   let innerGuard: InnerGuard | null = null;
   let upkeep: Upkeep | null = null;
   const reports = logReports(logger);
-  let mtu = config.interface.mtu ?? DEFAULT_MTU;
+  const mtuCapacity = config.interface.mtu ?? DEFAULT_MTU;
+  let mtuLimit = mtuCapacity;
+  let pathMtu = mtuCapacity;
   const { dataPlane, port, aead } = await startDataPlane({
     isGateway: false,
     interfaceName,
@@ -124,7 +130,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     privateKey: config.interface.privateKey,
     listenPort: config.listenPort,
     mark: plan.mark,
-    mtu,
+    mtu: mtuCapacity,
     offload: options.offload,
     aead: config.interface.aead,
     trace: options.logLevel === "trace",
@@ -150,8 +156,8 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       reports.onPathMtu(report);
       // One device has one MTU: packets for another peer that are too long for its path go in fragments.
       if (!connection.isServer(report)) return;
-      mtu = report.mtu;
-      network.setMtu(options.interfaceName, mtu);
+      pathMtu = report.mtu;
+      network.setMtu(options.interfaceName, Math.min(pathMtu, mtuLimit));
     },
   });
   const services = new AsyncDisposableStack();
@@ -203,7 +209,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
     closeHost();
-    const settings = { name: options.interfaceName, addresses, mtu };
+    const settings = { name: options.interfaceName, addresses, mtu: pathMtu };
     network.bringUp(settings);
     network.addRoutes(settings, plan.plain);
     if (plan.isFullTunnel) {
@@ -219,6 +225,30 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     if (dns !== null) {
       logger.info("names are looked up through the tunnel, by {by}", { by: dns.by });
     }
+    const livePeers = services.use(
+      new LivePeers({ role: "client", config, dataPlane, network, settings }),
+    );
+    const reloader = new Reloader({
+      path: options.configPath,
+      config,
+      role: new ClientReload({
+        connection,
+        wayTo: (to) => network.wayTo(to, plan.mark),
+        changeRoutes: ({ added, removed }) => {
+          network.addRoutes(settings, added);
+          network.removeRoutes(settings, removed);
+        },
+        setDns: (changed) => resetClientDns({ config: changed, interfaceName, journal }),
+        mtuCapacity,
+        setMtuLimit: (limit) => {
+          mtuLimit = limit;
+          network.setMtu(interfaceName, Math.min(pathMtu, mtuLimit));
+        },
+      }),
+      peers: livePeers,
+      manager,
+      logger,
+    });
     services.use(
       await openControl({
         role: "client",
@@ -233,6 +263,8 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
         settings,
         journal,
         log,
+        peers: livePeers,
+        reload: () => reloader.reload(),
         degraded: () => upkeep?.degraded ?? [],
       }),
     );
@@ -259,6 +291,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : dns?.needsProgram ? dns.by : null,
       foreignFile: dns?.foreignFile ?? null,
+      configPath: options.configPath,
       logger,
     });
     logger.info("connected to {server} as {address} in {time} ms; cipher by {aead}", {
@@ -268,6 +301,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       aead,
     });
     manager.ready(`connected to ${connection.way}`);
+    reloads.serveBy(reloader);
     staysClosed = true;
     services.use(watchSleep(() => sleptTime(openLibc()), () => connection.onResume()));
     const signal = await Promise.race([
@@ -277,7 +311,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       watched.failed,
       faults.failed,
     ]);
-    if (signal === undefined) throw serverLost(config, connection.server);
+    if (signal === undefined) throw serverLost(reloader.config, connection.server);
     staysClosed = signal === RESTART_SIGNAL;
     logger.info("{signal} received: disconnecting", { signal });
   } finally {

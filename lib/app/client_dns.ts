@@ -76,6 +76,18 @@ export function setClientDns(options: ClientDnsOptions): ClientDns | null {
 }
 
 /**
+ * Sets the resolvers of another configuration in the place of those that were set, in one go: nobody sees the host's own.
+ *
+ * @throws {AppError} where they cannot be set: the host's own are there then
+ */
+export function resetClientDns(options: ClientDnsOptions): void {
+  for (const kind of ["resolvectl", "resolvconf", "resolv-conf"] as const) {
+    options.journal.release(kind);
+  }
+  setClientDns(options);
+}
+
+/**
  * The addresses of the resolvers that this host has before the tunnel changes that: by which the server's name can be found
  * while the tunnel is down.
  */

@@ -44,7 +44,7 @@ export interface ConnectionOptions {
 
 export class Connection {
   readonly #options: ConnectionOptions;
-  readonly #serverKey: string;
+  #config: ClientConfig;
   #address: number;
   #way: string;
   #connected = Promise.withResolvers<void>();
@@ -59,12 +59,14 @@ export class Connection {
   });
   #udpTrial: ReturnType<typeof setTimeout> | undefined;
   #udpTrialPause = UDP_TRIAL_PAUSE;
+  /** Whether the server is lost, and is being connected to again. */
+  #isLost = false;
   /** Whether the last change of carriers was back to UDP. */
   #cameBack = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#serverKey = encodeKey(options.config.server.publicKey);
+    this.#config = options.config;
     this.#address = options.address;
     this.#way = options.traceOf(options.address);
   }
@@ -74,14 +76,19 @@ export class Connection {
     return `${this.server} by ${CARRIER_NAMES[this.#options.carriers.current]}`;
   }
 
+  /** Where the server is, host order. */
+  get address(): number {
+    return this.#address;
+  }
+
   /** As in `198.51.100.1:51820`. */
   get server(): string {
-    return `${formatIpv4(this.#address)}:${this.#options.config.server.endpoint.port}`;
+    return `${formatIpv4(this.#address)}:${this.#config.server.endpoint.port}`;
   }
 
   /** Whether what is reported is of the server. */
   isServer({ publicKey }: { readonly publicKey: Uint8Array }): boolean {
-    return encodeKey(publicKey) === this.#serverKey;
+    return encodeKey(publicKey) === encodeKey(this.#config.server.publicKey);
   }
 
   /** Takes note of what the data plane reports of the server; other peers are nobody's to connect to. */
@@ -140,9 +147,36 @@ export class Connection {
     return isConnected;
   }
 
+  /** Is kept by this configuration from now on, whose server is the one that there was. */
+  reconfigure(config: ClientConfig): void {
+    this.#config = config;
+  }
+
+  /**
+   * Leaves for another server, or for the same one elsewhere.
+   *
+   * @param address where it is, host order
+   * @returns whether it has answered within `ConnectTimeout`; where not, it is tried on as one that was lost
+   */
+  async moveTo(config: ClientConfig, address: number): Promise<boolean> {
+    this.#config = config;
+    this.#address = address;
+    // Where the last one was lost, this one is tried next.
+    if (this.#dataPlane === null) return false;
+    this.#dataPlane.setServer(config.server.publicKey);
+    if (this.#isLost) return false;
+    this.#connected = Promise.withResolvers();
+    if (!await this.#connectThere(this.#dataPlane)) {
+      this.#lost.resolve();
+      return false;
+    }
+    this.#options.onState(`connected to ${this.way}`);
+    return true;
+  }
+
   /** Where the server is looked for, host order. */
   get place(): { address: number; port: number } {
-    return { address: this.#address, port: this.#options.config.server.endpoint.port };
+    return { address: this.#address, port: this.#config.server.endpoint.port };
   }
 
   #followWay(): void {
@@ -189,17 +223,18 @@ export class Connection {
    * @returns when the server is lost and `OnPeerTimeout = exit`; else never
    */
   async keep(dataPlane: DataPlaneHandle): Promise<void> {
-    const { config, onState, logger } = this.#options;
-    const { onPeerTimeout } = config.interface;
+    const { onState, logger } = this.#options;
     for (;;) {
       await this.#lost.promise;
-      if (onPeerTimeout === "exit") return;
+      if (this.#config.interface.onPeerTimeout === "exit") return;
+      this.#isLost = true;
       const lostAt = performance.now();
       logger.warn("{server} is silent: connecting again", { server: this.server });
       onState(`${this.server} is silent: connecting again`);
       this.#connected = Promise.withResolvers();
       await this.#connectAgain(dataPlane);
       this.#lost = Promise.withResolvers();
+      this.#isLost = false;
       onState(`connected to ${this.way}`);
       logger.info("connected again to {server} after {time} s", {
         server: this.way,
@@ -224,15 +259,23 @@ export class Connection {
   }
 
   async #tryToConnect(dataPlane: DataPlaneHandle): Promise<boolean> {
-    const { config, mark, nameServers, carriers } = this.#options;
-    const { endpoint } = config.server;
-    const timeout = config.interface.connectTimeout;
+    const { mark, nameServers } = this.#options;
+    const { endpoint } = this.#config.server;
+    const timeout = this.#config.interface.connectTimeout;
     const last = this.#address;
-    this.#address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
+    const address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
+    // Meanwhile the configuration may have named another server.
+    if (this.#config.server.endpoint === endpoint) this.#address = address;
+    return await this.#connectThere(dataPlane);
+  }
+
+  /** Shakes hands with the server at the place where it is looked for now. */
+  async #connectThere(dataPlane: DataPlaneHandle): Promise<boolean> {
     this.#way = this.#options.traceOf(this.#address);
-    carriers.follow(this.place);
+    this.#options.carriers.follow(this.place);
     dataPlane.setEndpoint(this.place);
-    return await this.connect(dataPlane, performance.now() + timeout);
+    const { connectTimeout } = this.#config.interface;
+    return await this.connect(dataPlane, performance.now() + connectTimeout);
   }
 
   async #isConnectedBy(deadline: number): Promise<boolean> {

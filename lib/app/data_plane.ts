@@ -11,6 +11,7 @@ import { openLibcrypto } from "../../ffi/libcrypto.ts";
 import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/tun.ts";
 import { RECEIVE_BUFFER_SIZE, UdpSocket } from "../../ffi/udp_socket.ts";
 import { MAX_MESSAGE_SIZE, receiveMessage } from "../../ffi/wake_channel.ts";
+import { decodeKey } from "../config/key_text.ts";
 import { DropLog } from "../drop_log.ts";
 import { LineBudget } from "../line_budget.ts";
 import type { AeadProvider } from "../noise/aead.ts";
@@ -91,6 +92,8 @@ export class DataPlane {
   #link: FakeTcpLink | null = null;
   #tun: Tun | null = null;
   #stopping = false;
+  /** Of the peer that is a client's server. */
+  #serverKey: Uint8Array | null;
   /** What is left of the peers for the statistics that are being asked for. */
   #unreported: Iterator<Peer> = [][Symbol.iterator]();
   #segmentationTold: boolean;
@@ -104,6 +107,7 @@ export class DataPlane {
    */
   constructor(config: DataPlaneConfig, report: Reporter) {
     this.#config = config;
+    this.#serverKey = config.peers[0]?.publicKey ?? null;
     this.#report = report;
     this.#libc = openLibc();
     this.#monitor = RouteMonitor.open(this.#libc);
@@ -299,6 +303,9 @@ export class DataPlane {
       case "connected":
         for (const peer of this.#device.peers) peer.timers.handshakeInterval = REKEY_TIMEOUT;
         break;
+      case "set-server":
+        this.#serverKey = decodeKey(command.publicKey);
+        break;
       case "set-endpoint":
         this.#serverPeer?.configureEndpoint(command);
         if (this.#serverPeer?.endpoint.carrier === Carrier.fakeTcp) {
@@ -325,6 +332,10 @@ export class DataPlane {
       case "set-egress-rules":
         this.#egressRules.push(...command.rules);
         if (command.isLast) this.#router.setEgressRules(this.#egressRules.splice(0));
+        break;
+      case "set-client-to-client":
+        this.#router.setClientToClient(command.allowed);
+        if (this.#egress !== null) this.#egress.nat.clientToClient = command.allowed;
         break;
       case "change-peers":
         for (const change of command.changes) this.#changePeer(parsePeerChange(change), now);
@@ -355,8 +366,7 @@ export class DataPlane {
 
   /** Of a client: the peer that is its server. `wg` may have taken it out. */
   get #serverPeer(): Peer | undefined {
-    const [server] = this.#config.peers;
-    return server === undefined ? undefined : this.#device.peer(server.publicKey);
+    return this.#serverKey === null ? undefined : this.#device.peer(this.#serverKey);
   }
 
   #setTrace(trace: boolean): void {

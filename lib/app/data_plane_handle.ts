@@ -2,6 +2,7 @@
 import { EAGAIN, SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../ffi/wake_channel.ts";
+import { encodeKey } from "../config/key_text.ts";
 import type { CaptureCounts } from "../capture/capture.ts";
 import type { EgressRule } from "../egress_rules.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
@@ -185,6 +186,11 @@ export class DataPlaneHandle {
     this.#send({ kind: "connected" });
   }
 
+  /** Takes the peer with this key for a client's server from now on. */
+  setServer(publicKey: Uint8Array): void {
+    this.#send({ kind: "set-server", publicKey: encodeKey(publicKey) });
+  }
+
   /** Looks for a client's server at this address, host order, and port. */
   setEndpoint(endpoint: { address: number; port: number }): void {
     this.#send({ kind: "set-endpoint", address: endpoint.address, port: endpoint.port });
@@ -208,6 +214,11 @@ export class DataPlaneHandle {
       from += part.length;
       this.#send({ kind: "set-egress-rules", rules: part, isLast: from >= rules.length });
     } while (from < rules.length);
+  }
+
+  /** Says whether one client may reach another from now on. */
+  setClientToClient(allowed: boolean): void {
+    this.#send({ kind: "set-client-to-client", allowed });
   }
 
   /** Changes the peers, in this order; all others go on undisturbed. */

@@ -54,6 +54,8 @@ export type Command =
   | { readonly kind: "connect"; readonly interval: number }
   /** Go back to the ordinary interval between handshakes. */
   | { readonly kind: "connected" }
+  /** This peer, by its key as text, is a client's server from now on. */
+  | { readonly kind: "set-server"; readonly publicKey: string }
   /** Look for a client's server there, host order; whatever its packets say later counts as ever. */
   | { readonly kind: "set-endpoint"; readonly address: number; readonly port: number }
   /** Begin to carry by fake TCP as well, what `CarrierGuard` has made room for; answered by `fake-tcp-opened` or `failed`. */
@@ -72,6 +74,8 @@ export type Command =
     readonly rules: readonly EgressRule[];
     readonly isLast: boolean;
   }
+  /** Whether one client may reach another, from now on. */
+  | { readonly kind: "set-client-to-client"; readonly allowed: boolean }
   /** Change the peers, in this order, while all others go on; answered by `peers-changed`. */
   | { readonly kind: "change-peers"; readonly changes: readonly PeerChangeText[] }
   /** Log each packet that goes outside from now on, or no more. */

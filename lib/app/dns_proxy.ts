@@ -132,6 +132,11 @@ export class DnsProxy implements AsyncDisposable {
     };
   }
 
+  /** Asks these resolvers from now on, host order. */
+  setUpstreams(addresses: readonly number[]): void {
+    this.#forwarder.setUpstreams(addresses);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }

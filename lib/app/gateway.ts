@@ -45,6 +45,9 @@ interface EgressPlan {
   readonly exits: readonly string[];
 }
 
+/** By which the configuration says it. */
+type EgressNetworks = Pick<ServerConfig["interface"], "egressAllow" | "egressDeny">;
+
 const NOWHERE: EgressPlan = { rules: [], exits: [] };
 
 export interface GatewayOptions {
@@ -74,6 +77,7 @@ export class Gateway implements Disposable {
   #plan: EgressPlan = NOWHERE;
   /** The last failure to follow, in words, so that it is told once. */
   #failure = "";
+  #networks: EgressNetworks;
 
   /**
    * Chooses the interface outside. Nothing is changed yet.
@@ -82,6 +86,7 @@ export class Gateway implements Disposable {
    */
   constructor(options: GatewayOptions) {
     this.#options = options;
+    this.#networks = options.config.interface;
     this.#table = `vpn_${options.interfaceName}`;
     const { egress } = options.config.interface;
     this.#external = this.#findExternal();
@@ -91,7 +96,7 @@ export class Gateway implements Disposable {
       sources: options.config.interface.addresses,
       journal: options.journal,
     });
-    this.#plan = this.#newPlan();
+    this.#plan = this.#newPlan(this.#networks);
     requireFewRules(options.config, this.#plan.rules);
     this.dataPlaneConfig = {
       egress: egress === "raw" ? this.#egressConfig() : egress,
@@ -201,6 +206,31 @@ export class Gateway implements Disposable {
     this.#captured = external;
   }
 
+  /**
+   * Makes sure that networks of another configuration can be followed.
+   *
+   * @throws {ConfigError}
+   */
+  requireFollowable(config: ServerConfig): void {
+    requireFewRules(config, this.#newPlan(config.interface).rules);
+  }
+
+  /**
+   * Judges by these networks from now on where clients may go.
+   *
+   * @throws {AppError} where forwarding is off and may not be switched on: what is denied is denied by then
+   */
+  setNetworks(
+    networks: EgressNetworks,
+    dataPlane: Pick<DataPlaneHandle, "setEgressRules">,
+  ): void {
+    this.#networks = networks;
+    if (this.dataPlaneConfig.egress === "off") return;
+    this.#plan = this.#newPlan(networks);
+    dataPlane.setEgressRules(this.#plan.rules);
+    this.#openExits();
+  }
+
   /** The kernel takes away the rules at the ingress of an interface that has gone: they are not to be put back there. */
   #forgetLostLink(): void {
     const lost = this.#captured;
@@ -267,7 +297,7 @@ export class Gateway implements Disposable {
   /** What clients may reach is another set of addresses, by other exits. */
   #followNetworks(dataPlane: DataPlaneHandle): void {
     const { logger } = this.#options;
-    const plan = this.#newPlan();
+    const plan = this.#newPlan(this.#networks);
     if (plan.rules.length > MAX_EGRESS_RULES) {
       logger.error("{count} networks and routes are more than the {most} that can be followed", {
         count: plan.rules.length,
@@ -301,9 +331,9 @@ export class Gateway implements Disposable {
     }
   }
 
-  #newPlan(): EgressPlan {
+  #newPlan({ egressAllow: allow, egressDeny: deny }: EgressNetworks): EgressPlan {
     const external = this.#external;
-    const { egress, egressAllow: allow, egressDeny: deny } = this.#options.config.interface;
+    const { egress } = this.#options.config.interface;
     if (egress === "off") return NOWHERE;
     const tunnel = this.#options.interfaceName;
     const plan = egressRules(

@@ -2,6 +2,7 @@
  * Owns what this process may do: the checks, before anything is changed, that it may do what a tunnel needs, and giving up
  * what it needs no more once everything is set up.
  */
+import { dirname } from "node:path";
 import { Capability, hasCapability, keepOnly } from "../../ffi/capabilities.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { requireJournalDirectory } from "./journal_directory.ts";
@@ -130,11 +131,13 @@ export function dropDataPlanePrivileges(): void {
  * the one that waits for signals.
  */
 export function dropPrivileges(
-  { commands, foreignFile, logger }: {
+  { commands, foreignFile, configPath, logger }: {
     /** What names the commands that are still to run and may do anything; null for none. */
     commands: string | null;
     /** A file of another user's that is still to be written; null for none. */
     foreignFile: string | null;
+    /** Of the configuration, which is read again when it has been edited; null for none. */
+    configPath: string | null;
     logger: Logger;
   },
 ): void {
@@ -142,7 +145,24 @@ export function dropPrivileges(
     logger.info("keeping all capabilities, as {commands} may need them at the end", { commands });
     return;
   }
-  keepOnly([Capability.netAdmin, ...foreignFile === null ? [] : FILE_CAPABILITIES]);
+  keepOnly([
+    Capability.netAdmin,
+    ...foreignFile === null ? [] : FILE_CAPABILITIES,
+    ...configPath !== null && isForeign(configPath) ? [Capability.dacReadSearch] : [],
+  ]);
+}
+
+/** Whether a file is another user's, or lies in such a folder: root without capabilities may not be able to read it. */
+function isForeign(path: string): boolean {
+  try {
+    for (let part = Deno.realPathSync(path);; part = dirname(part)) {
+      if (Deno.statSync(part).uid !== Deno.uid()) return true;
+      if (part === dirname(part)) return false;
+    }
+  } catch {
+    // A pipe, or a file that has gone: it cannot be read again anyhow.
+    return false;
+  }
 }
 
 function missing(message: string): AppError {

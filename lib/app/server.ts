@@ -7,7 +7,7 @@ import { CarrierGuard } from "./carrier_guard.ts";
 import { cleanUp } from "./cleanup.ts";
 import { loadConfig } from "./config_file.ts";
 import { openControl } from "./control/control.ts";
-import { peersByKey } from "./control/live_peers.ts";
+import { LivePeers, peersByKey } from "./control/live_peers.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import type { PeerNetworks } from "./dns/clients.ts";
 import { DnsProxy } from "./dns_proxy.ts";
@@ -23,6 +23,8 @@ import { getLogger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { planPeerRoutes } from "./route_plan.ts";
+import { Reloader, ReloadRequests } from "./reload.ts";
+import { ServerReload } from "./server_reload.ts";
 import { type ServiceManager, underManager } from "./service_manager.ts";
 import { blocksHere, describeBlock } from "./standing_blocks.ts";
 import { listenForStop } from "./stop_signal.ts";
@@ -39,7 +41,7 @@ import {
 } from "./tunnel_process.ts";
 
 /**
- * Runs a gateway until SIGINT, SIGTERM or SIGHUP.
+ * Runs a gateway until SIGINT, SIGTERM or SIGUSR2.
  *
  * @returns the exit code
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run
@@ -50,7 +52,8 @@ export function runServer(options: RunOptions): Promise<number> {
 
 async function serve(options: RunOptions, manager: ServiceManager): Promise<number> {
   // First of all: process 1 of a container gets no signal that it has no listener for.
-  using stop = listenForStop();
+  const reloads = new ReloadRequests();
+  using stop = listenForStop({ onHangup: () => reloads.notice() });
   const log = enterSurroundings(options);
   const logger = getLogger("server");
   const config = validateServer(loadConfig(options.configPath));
@@ -121,6 +124,24 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         logger: getLogger("dns"),
       }),
     );
+    const livePeers = services.use(
+      new LivePeers({
+        role: "server",
+        config,
+        dataPlane,
+        network,
+        settings,
+        onPeersChange: (changed) => peers = changed,
+      }),
+    );
+    const reloader = new Reloader({
+      path: options.configPath,
+      config,
+      role: new ServerReload({ gateway, dataPlane, dnsProxy }),
+      peers: livePeers,
+      manager,
+      logger,
+    });
     services.use(
       await openControl({
         role: "server",
@@ -135,7 +156,8 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         settings,
         journal,
         log,
-        onPeersChange: (changed) => peers = changed,
+        peers: livePeers,
+        reload: () => reloader.reload(),
         degraded: () => [...gateway.degraded, ...upkeep?.degraded ?? []],
       }),
     );
@@ -156,6 +178,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : null,
       foreignFile: null,
+      configPath: options.configPath,
       logger,
     });
     networkChanged = () => {
@@ -177,6 +200,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       },
     );
     manager.ready(`serving on UDP port ${port}`);
+    reloads.serveBy(reloader);
     const signal = await Promise.race([
       stop.received,
       dataPlane.failed,

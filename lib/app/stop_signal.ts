@@ -1,7 +1,13 @@
 /**
- * Owns the wait for a signal to stop: SIGINT, SIGTERM, or SIGHUP, which comes when the terminal is closed; and SIGUSR2, by which
- * a service manager says that the program is to be started again, or that the host shuts down.
+ * Owns the wait for a signal to stop: SIGINT, SIGTERM; SIGUSR2, by which a service manager says that the program is to be started
+ * again, or that the host shuts down; and SIGHUP, unless it means something else to the program.
+ *
+ * What runs from a configuration reads that again on SIGHUP, as daemons do. The signal also comes when a terminal is closed: it
+ * cannot be told apart, and a tunnel that ended then would open a host that its kill switch keeps closed. So one that was
+ * started in a terminal outlives it, as under `nohup`; it logs to nowhere from then on.
  */
+
+import { guarded } from "./guard.ts";
 
 /** Numbers as in `/proc/PID/status` (signal(7)); the same on all machines that Deno runs on. */
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGUSR2: 12, SIGTERM: 15 } as const;
@@ -13,14 +19,23 @@ export interface StopSignal extends Disposable {
   readonly received: Promise<Deno.Signal>;
 }
 
-/** Listens from now on, and until disposed of. A signal that was ignored before, as `nohup` does it, stays without effect. */
-export function listenForStop(): StopSignal {
+/**
+ * Listens from now on, and until disposed of. A signal that was ignored before, as `nohup` does it, stays without effect.
+ *
+ * @param options `onHangup` is called for each SIGHUP, which then is no signal to stop
+ */
+export function listenForStop(
+  { onHangup }: { readonly onHangup?: () => void } = {},
+): StopSignal {
   const { promise, resolve } = Promise.withResolvers<Deno.Signal>();
   const ignored = ignoredSignals();
   const listeners = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).map((signal) => {
     const isIgnored = (ignored >> BigInt(SIGNALS[signal] - 1) & 1n) === 1n;
+    const heard = signal === "SIGHUP" && onHangup !== undefined
+      ? guarded("control", "taking SIGHUP", onHangup)
+      : () => resolve(signal);
     // Where nobody listens, Deno lets these end the process, ignored or not.
-    return { signal, listener: isIgnored ? () => {} : () => resolve(signal) };
+    return { signal, listener: isIgnored ? () => {} : heard };
   });
   for (const { signal, listener } of listeners) Deno.addSignalListener(signal, listener);
   return {

@@ -94,6 +94,12 @@ export interface LogRequest {
   readonly changes: readonly LogLevelChange[];
 }
 
+/** What `vpn reload` is to reload. */
+export interface ReloadRequest {
+  /** Name of the TUN device; null for the only one there is. */
+  readonly interfaceName: string | null;
+}
+
 /** What `vpn demo` runs with. */
 export type DemoOptions = LogOptions;
 
@@ -167,6 +173,7 @@ export type Command =
   | { readonly command: "status"; readonly options: StatusOptions }
   | { readonly command: "capture"; readonly options: CaptureOptions }
   | { readonly command: "log"; readonly request: LogRequest }
+  | { readonly command: "reload"; readonly request: ReloadRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   /** By the name of a tunnel or the path of a file. */

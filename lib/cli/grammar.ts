@@ -7,7 +7,7 @@ import { choice } from "@optique/core/valueparser";
 import { quoted } from "../config/config_error.ts";
 import { nearestName } from "../config/nearest.ts";
 import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
-import { captureOptions, logRequest } from "./instance_grammar.ts";
+import { captureOptions, logRequest, reloadRequest } from "./instance_grammar.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
 import { about, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
@@ -22,6 +22,7 @@ const COMMAND_NAMES: readonly string[] = [
   "status",
   "capture",
   "log",
+  "reload",
   "demo",
   "doctor",
   "block",
@@ -93,6 +94,7 @@ export function createGrammar(argv: readonly string[]) {
   });
   const capture = object(captureOptions);
   const log = object(logRequest);
+  const reload = object(reloadRequest);
   const demo = object(logOptions);
   const optionsOf = (name: string) => {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
@@ -100,6 +102,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "status") return [...extractOptionNames(status.usage)];
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "log") return [...extractOptionNames(log.usage)];
+    if (name === "reload") return [...extractOptionNames(reload.usage)];
     if (name === "block") return [...extractOptionNames(block.usage)];
     if (name === "cleanup") return [...extractOptionNames(cleanup.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
@@ -108,12 +111,14 @@ export function createGrammar(argv: readonly string[]) {
   return or(
     command("server", object({ command: constant("server"), run }), {
       brief: line("Run a gateway"),
-      description: line("Runs until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN."),
+      description: line(
+        "Runs until SIGINT or SIGTERM; SIGHUP reloads its file. Needs root, or CAP_NET_ADMIN.",
+      ),
     }),
     command("client", object({ command: constant("client"), run }), {
       brief: line("Connect to a gateway"),
       description: line(
-        "Stays connected until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN.",
+        "Stays connected until SIGINT or SIGTERM; SIGHUP reloads its file. Needs root, or CAP_NET_ADMIN.",
       ),
     }),
     initGrammar(),
@@ -145,6 +150,14 @@ export function createGrammar(argv: readonly string[]) {
       description: line(
         "Of a server or client that runs, until it ends: the least level that is logged of each category. " +
           "Without changes, shows the levels.",
+      ),
+    }),
+    command("reload", object({ command: constant("reload"), request: reload }), {
+      brief: line("Have what runs follow its edited configuration"),
+      description: line(
+        "Peers, where clients may go, resolvers and the like change at once, and sessions that they do not concern go on. What " +
+          "cannot change is named, and stays as it was: exit code 2 then, and for a file with a mistake, which changes " +
+          "nothing. SIGHUP does the same.",
       ),
     }),
     command("demo", object({ command: constant("demo"), log: demo }), {

@@ -1,4 +1,4 @@
-/** Owns the grammar of `vpn capture` and `vpn log`, which ask something of a server or client that runs. */
+/** Owns the grammar of `vpn capture`, `vpn log` and `vpn reload`, which ask something of a server or client that runs. */
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
@@ -43,6 +43,19 @@ export const captureOptions = {
       snapLength(),
       about("--snaplen", "Keep this many bytes of a packet at most"),
     ),
+  ),
+};
+
+/** What is particular to `vpn reload`. */
+export const reloadRequest = {
+  name: optional(
+    argument(interfaceName, {
+      description: line("Its TUN device; left out: the only server or client that runs"),
+      errors: { invalidValue: (error) => error },
+    }),
+  ),
+  interfaceName: optional(
+    option("--interface", interfaceName, about("--interface", "The same as NAME")),
   ),
 };
 

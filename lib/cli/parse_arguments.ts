@@ -98,6 +98,13 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     }
     case "log":
       return { command: "log", request: parsed.log };
+    case "reload": {
+      const { name, interfaceName } = parsed.request;
+      if (name !== undefined && interfaceName !== undefined) {
+        throw new UsageError("NAME and --interface mean the same: give one of them");
+      }
+      return { command: "reload", request: { interfaceName: name ?? interfaceName ?? null } };
+    }
     case "block": {
       const { netns, ...rest } = parsed.block;
       return {

@@ -62,6 +62,8 @@ export interface ConfigChange {
   /** Public keys of peers that are there no more. */
   readonly removed: readonly Uint8Array[];
   readonly put: readonly PutPeer[];
+  /** All peers in their order, as whose first one may be a client's server, and where they stand in the file. */
+  readonly layout: readonly Pick<PeerConfig, "publicKey" | "line">[];
 }
 
 /** What makes `after` of `before`. The cost grows with the peers, not with their square: there may be thousands. */
@@ -84,21 +86,23 @@ export function configChange(
     const isMoved = !isSame(earlier.endpoint, peer.endpoint);
     return isSame(earlier, peer) ? [] : [{ peer, isNew: false, isMoved }];
   });
-  return { settings, removed, put };
+  return { settings, removed, put, layout: after.peers };
 }
 
 /** The configuration as a change makes it. */
 export function changedConfig<Kind extends Config>(
   before: Kind,
-  { settings, removed, put }: ConfigChange,
+  { settings, put, layout }: ConfigChange,
 ): Kind {
   const peers = new Map(peersByKey(before.peers));
-  for (const publicKey of removed) peers.delete(encodeKey(publicKey));
   for (const { peer } of put) peers.set(encodeKey(peer.publicKey), peer);
   return {
     ...before,
     interface: { ...before.interface, ...settings },
-    peers: [...peers.values()],
+    peers: layout.flatMap(({ publicKey, line }) => {
+      const peer = peers.get(encodeKey(publicKey));
+      return peer === undefined ? [] : [{ ...peer, line }];
+    }),
   };
 }
 

@@ -8,7 +8,7 @@ import { isAllIpv4 } from "./networks.ts";
 /** WireGuard's customary port. */
 export const DEFAULT_LISTEN_PORT = 51820;
 
-const SERVER_ONLY_KEYS = [
+export const SERVER_ONLY_KEYS: readonly string[] = [
   "PublicEndpoint",
   "Egress",
   "EgressInterface",
@@ -22,7 +22,13 @@ const SERVER_ONLY_KEYS = [
   "Forward",
   "ReleaseAfter",
 ];
-const CLIENT_ONLY_KEYS = ["DNS", "ConnectTimeout", "OnPeerTimeout", "KillSwitch", "AllowIPv6"];
+export const CLIENT_ONLY_KEYS: readonly string[] = [
+  "DNS",
+  "ConnectTimeout",
+  "OnPeerTimeout",
+  "KillSwitch",
+  "AllowIPv6",
+];
 
 /** Of no use to a gateway that leads nowhere. */
 const EGRESS_KEYS = ["EgressAllow", "EgressDeny"];
@@ -70,7 +76,7 @@ export function validateClient(config: Config): ClientConfig {
     ...config,
     listenPort: config.interface.listenPort ?? 0,
     server,
-    otherPeers: config.peers.filter(({ line }) => line !== server.line),
+    otherPeers: config.peers.filter(({ publicKey }) => publicKey !== server.publicKey),
     allowedIps: config.peers.flatMap(({ allowedIps }) => allowedIps),
     allowedIps6: config.peers.flatMap(({ allowedIps6 }) => allowedIps6),
     warnings: [

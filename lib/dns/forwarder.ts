@@ -100,7 +100,7 @@ export class Forwarder {
     wrongAnswers: 0,
   };
   readonly #options: ForwarderOptions;
-  readonly #health: UpstreamHealth<Upstream>;
+  #health: UpstreamHealth<Upstream>;
   readonly #cache = new DnsCache();
   readonly #pending = new Map<string, PendingQuestion>();
   readonly #budget = new QuestionBudget();
@@ -108,13 +108,7 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    const onWrong = () => this.counts.wrongAnswers++;
-    const onHeard = (upstream: Upstream) => this.#health.heard(upstream);
-    this.#health = new UpstreamHealth({
-      upstreams: options.upstreams
-        .map((address) => new Upstream({ ...options, address, onWrong, onHeard })),
-      onChange: ({ address }, isAlive) => options.onHealth(address, isAlive),
-    });
+    this.#health = this.#healthOf(options.upstreams);
     this.#waiting = new FairShares({
       capacity: MAX_WAITING,
       evict: (waiter) => {
@@ -123,6 +117,28 @@ export class Forwarder {
         waiter.settle(null);
       },
     });
+  }
+
+  /** Asks these from now on (IPv4, host order); what is cached stays, and what is under way goes on. */
+  setUpstreams(addresses: readonly number[]): void {
+    this.#health = this.#healthOf(addresses);
+  }
+
+  #healthOf(addresses: readonly number[]): UpstreamHealth<Upstream> {
+    const options = this.#options;
+    const onWrong = () => this.counts.wrongAnswers++;
+    const health = new UpstreamHealth({
+      upstreams: addresses.map((address) =>
+        new Upstream({
+          ...options,
+          address,
+          onWrong,
+          onHeard: (upstream) => health.heard(upstream),
+        })
+      ),
+      onChange: ({ address }, isAlive) => options.onHealth(address, isAlive),
+    });
+    return health;
   }
 
   /** The answer to a query that came by `transport`; null for what deserves none. */

@@ -67,7 +67,9 @@ export class UpstreamHealth<Upstream> {
 
   /** It has answered nothing while an exchange with it lasted. */
   missed(upstream: Upstream, now: number): void {
-    const state = this.#states.get(upstream)!;
+    const state = this.#states.get(upstream);
+    // It was asked before others took its place.
+    if (state === undefined) return;
     state.misses++;
     if (state.misses === 1) this.#postpone(state, now);
     if (state.misses === TOLD_AFTER) this.#options.onChange(upstream, false);

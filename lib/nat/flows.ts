@@ -35,11 +35,12 @@ const NOT_WELL_KNOWN = 2;
 export class Flows {
   readonly mappings: MappingTable;
   readonly sessions: SessionTable;
+  /** Whether one client may reach another by the external address. */
+  clientToClient: boolean;
   readonly #admission: Admission;
   readonly #view: DataView;
   readonly #forwarder: Forwarder;
   readonly #isStrict: boolean;
-  readonly #clientToClient: boolean;
   readonly #onRefusal: (identity: unknown) => void;
 
   constructor(
@@ -49,7 +50,7 @@ export class Flows {
     this.#view = options.memory.view;
     this.#forwarder = forwarder;
     this.#isStrict = options.filtering === "address";
-    this.#clientToClient = options.clientToClient ?? true;
+    this.clientToClient = options.clientToClient ?? true;
     this.#onRefusal = options.onRefusal ?? (() => {});
     this.mappings = new MappingTable(options);
     this.#admission = new Admission(this.mappings, options.clientQuota, options.random());
@@ -276,7 +277,7 @@ export class Flows {
    */
   mayHairpin(source: Mapping, target: Mapping, external: number, now: number): boolean {
     if (!this.mayReach(source, target, external)) return false;
-    if (this.#clientToClient || !target.isStatic || source.isStatic) return true;
+    if (this.clientToClient || !target.isStatic || source.isStatic) return true;
     // The answer is to find what TCP, and a mapping on a shared port, have of themselves.
     return source.protocol === ipv4.PROTOCOL_TCP || source.isShared ||
       this.#permit(source, external, target.externalPort, now);
@@ -284,7 +285,7 @@ export class Flows {
 
   /** Whether what a client sends may reach another by the external address, as an answer or of itself. */
   mayReach(source: Mapping, target: Mapping, external: number): boolean {
-    if (this.#clientToClient || source.share.client === target.share.client) return true;
+    if (this.clientToClient || source.share.client === target.share.client) return true;
     if (target.isStatic) return true;
     return source.isStatic &&
       (target.isShared || this.sessions.find(target, external, source.externalPort) !== null);

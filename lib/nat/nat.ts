@@ -111,6 +111,11 @@ export class Nat {
     return this.#flows.mappings.clients.get(identity)?.usage ?? { ports: 0, sessions: 0 };
   }
 
+  /** Whether one client may reach another by the external address, from now on. */
+  set clientToClient(allowed: boolean) {
+    this.#flows.clientToClient = allowed;
+  }
+
   /** Host order. */
   get externalAddress(): number {
     return this.#outside.address >>> 0;

@@ -22,6 +22,20 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const) {
   });
 }
 
+hostTest("listenForStop() takes SIGHUP for something else where that is wanted", async () => {
+  const program = PROGRAM.replace(
+    "listenForStop()",
+    'listenForStop({ onHangup: () => console.log("hung up") })',
+  );
+  await using process = spawn(null, [Deno.execPath(), "eval", program]);
+  await process.waitFor(/listening/);
+  process.signal("SIGHUP");
+  await process.waitFor(/hung up/);
+  process.signal("SIGTERM");
+  const { code } = await process.status;
+  assertEquals([code, process.stdout], [0, "listening\nhung up\nSIGTERM\n"]);
+});
+
 hostTest(
   "listenForStop() leaves a signal without effect that is ignored from the start",
   async () => {

@@ -21,6 +21,7 @@ const COMMANDS = [
   "status",
   "capture",
   "log",
+  "reload",
   "demo",
   "doctor",
   "block",
@@ -263,6 +264,17 @@ Deno.test("parseArguments() shows each option when a command's help is asked for
     for (const name of names) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
     assertEquals(help.match(/^ {2}--/gm)?.length ?? 0, names.length, command);
   }
+});
+
+Deno.test("parseArguments() reads which tunnel vpn reload is about, by its name or the option", () => {
+  const reload = (interfaceName: string | null) => ({
+    command: "reload" as const,
+    request: { interfaceName },
+  });
+  assertEquals(parse("reload"), reload(null));
+  assertEquals(parse("reload", "laptop"), reload("laptop"));
+  assertEquals(parse("reload", "--interface", "laptop"), reload("laptop"));
+  assertThrows(() => parse("reload", "a", "--interface", "b"), UsageError, "NAME and --interface");
 });
 
 Deno.test("parseArguments() colours help when colour is asked for", () => {

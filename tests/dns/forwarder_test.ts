@@ -119,6 +119,22 @@ Deno.test("answer() brings the first upstream's answer under the asker's id", as
   assertEquals(script.asked, ["1 udp"]);
 });
 
+Deno.test("setUpstreams() has others asked from then on, while what is under way goes on", async () => {
+  const late = Promise.withResolvers<Uint8Array[]>();
+  const stage = new Stage((asked) => asked.upstream === FIRST ? late.promise : right(asked), [
+    FIRST,
+  ]);
+  const waiting = stage.ask(buildQuery({ id: 1, name: "a.example" }));
+  stage.forwarder.setUpstreams([SECOND]);
+  const query = buildQuery({ id: 2, name: "b.example" });
+  assertEquals(await stage.ask(query), answerTo(query));
+  late.resolve([]);
+  // The one from before has nothing to say: that is no fault, and no verdict on the new one.
+  await waiting;
+  assertEquals(stage.asked.at(-1), "2 udp");
+  assertEquals([stage.errors, stage.health], [[], []]);
+});
+
 Deno.test("answer() asks under ids of its own, which differ", async () => {
   const script = new Stage(right);
   for (let i = 0; i < 20; i++) {

@@ -4,9 +4,10 @@ import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { Journal } from "../journal.ts";
 import { getLogger, type LogControl } from "../logging.ts";
 import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
+import type { ReloadResult } from "../reload.ts";
 import { chunked, paced } from "../pace.ts";
 import { captureEvent, captureRequest } from "./capture.ts";
-import { LivePeers, type LivePeersOptions } from "./live_peers.ts";
+import type { LivePeers } from "./live_peers.ts";
 import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
 import { type Handler, JsonChunks } from "./protocol.ts";
@@ -38,25 +39,25 @@ export interface RunningTunnel {
   readonly degraded: () => readonly string[];
   /** How much it logs. */
   readonly log: LogControl;
-  /** Is told of the peers when they have changed. */
-  readonly onPeersChange?: LivePeersOptions["onPeersChange"] | undefined;
+  readonly peers: LivePeers;
+  /** Reads the configuration again. */
+  readonly reload: () => Promise<ReloadResult>;
 }
 
 /** Opens the control socket, and WireGuard's where `wg` would find it: that is root's alone. */
 export async function openControl(tunnel: RunningTunnel): Promise<AsyncDisposable> {
   const { interfaceName, journal } = tunnel;
   await using sockets = new AsyncDisposableStack();
-  const peers = sockets.use(new LivePeers(tunnel));
-  const handlers = controlHandlers(tunnel, peers);
+  const handlers = controlHandlers(tunnel);
   sockets.use(await ControlServer.open({ interfaceName, journal, handlers }));
-  if (Deno.uid() === 0) sockets.use(await tryUapi(tunnel, peers));
+  if (Deno.uid() === 0) sockets.use(await tryUapi(tunnel));
   return sockets.move();
 }
 
 /** A tunnel is of use without `wg`, and a sandbox may have that folder read-only. */
-async function tryUapi(tunnel: RunningTunnel, peers: LivePeers): Promise<AsyncDisposable | null> {
+async function tryUapi(tunnel: RunningTunnel): Promise<AsyncDisposable | null> {
   try {
-    return await openUapi(tunnel, peers);
+    return await openUapi(tunnel, tunnel.peers);
   } catch (error) {
     if (!(error instanceof Error && "code" in error && REFUSALS.has(error.code))) throw error;
     getLogger("control").warn("`wg show` will not know this tunnel: {error}", { error });
@@ -65,10 +66,8 @@ async function tryUapi(tunnel: RunningTunnel, peers: LivePeers): Promise<AsyncDi
 }
 
 /** What the control socket offers, by the method's name. */
-function controlHandlers(
-  tunnel: RunningTunnel,
-  peers: LivePeers,
-): Readonly<Record<string, Handler>> {
+function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler>> {
+  const { peers } = tunnel;
   const frame = { ...tunnel, since: new Date() };
   return {
     "status": async () => {
@@ -90,6 +89,7 @@ function controlHandlers(
       });
       return counts;
     },
+    "reload": () => tunnel.reload(),
     "log": (params) => Promise.resolve(changeLevels(params, tunnel)),
   };
 }

@@ -39,6 +39,20 @@ export function isHere({ owner }: Instance): boolean {
 }
 
 /**
+ * The instance that is meant where none need be named: the only one in this network namespace, or anywhere, or else that of
+ * `fallback`.
+ *
+ * @throws {AppError} as `findInstance()` does
+ */
+export function findNamedOrOnly(interfaceName: string | null, fallback: string): Instance {
+  if (interfaceName !== null) return findInstance(interfaceName);
+  const all = runningInstances();
+  const here = all.filter(isHere);
+  const [only, other] = here.length > 0 ? here : all;
+  return only !== undefined && other === undefined ? only : findInstance(fallback);
+}
+
+/**
  * The instance with this interface: that of this network namespace, or else the only one there is.
  *
  * @throws {AppError} with exit code 3 where there is none, 2 where several are meant

@@ -54,7 +54,7 @@ export async function runRelay(options: RelayOptions): Promise<number> {
       { logger, listen },
     );
     using _upkeep = startUpkeep({ network: null, journal });
-    dropPrivileges({ commands: null, foreignFile: null, logger });
+    dropPrivileges({ commands: null, foreignFile: null, configPath: null, logger });
     logger.info("relaying {listen} to {connect}", {
       listen: listenerText(listen),
       connect: targetText(connect, address),
