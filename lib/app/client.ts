@@ -33,6 +33,7 @@ import { catchFaults } from "./last_resort.ts";
 import { blocksHere, describeBlock, type StandingBlock } from "./standing_blocks.ts";
 import { getLogger, type Logger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
+import { NetworkConflict } from "./network_conflict.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { Refusals } from "./refusals.ts";
 import { resolveEndpoint } from "./resolve.ts";
@@ -117,6 +118,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     logger,
   });
 
+  using conflict = new NetworkConflict({ config, plan, interfaceName, network, logger });
   let innerGuard: InnerGuard | null = null;
   let upkeep: Upkeep | null = null;
   const reports = logReports(logger);
@@ -151,6 +153,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       connection.onNetworkChange();
       innerGuard?.networkChanged();
       upkeep?.notice();
+      if (upkeep !== null) conflict.notice();
     },
     onPathMtu: (report) => {
       reports.onPathMtu(report);
@@ -218,6 +221,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       if (returnPath !== null) carriers.followedBy(services.use(returnPath), port);
     }
     network.addPolicy(settings, plan);
+    conflict.look();
     if (plan.blocked6.length > 0) {
       logger.info("IPv6 to {networks} is blocked", { networks: plan.blocked6.join(", ") });
     }

@@ -11,11 +11,13 @@ import {
   AF_INET6,
   defaultPrefix,
   formatPrefix,
+  type IpPrefix,
   ipv4FromNumber,
   ipv4ToNumber,
 } from "../../ffi/netlink/ip_address.ts";
 import { RouteProtocol, RouteTable, RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
+import type { RuleSpec } from "../../ffi/netlink/rules.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { Detour } from "./detour.ts";
@@ -24,6 +26,7 @@ import type { Fixture } from "./fixture.ts";
 import { hasIpv6 } from "./ipv6_presence.ts";
 import type { Journal } from "./journal.ts";
 import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
+import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
 import { ALL_IPV6, DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
@@ -104,6 +107,11 @@ export class HostNetwork implements Disposable {
     }
   }
 
+  /** By which networks of the host's the tunnel's numbers are used as well, a line for each. */
+  conflicts(tunnel: TunnelNumbers): string[] {
+    return conflictsOf(this.#strictNetlink, tunnel);
+  }
+
   /** Gives the TUN its addresses and MTU and switches it on. */
   bringUp({ name, addresses, mtu }: InterfaceSettings): void {
     const { links, addresses: linkAddresses } = this.#netlink;
@@ -173,9 +181,13 @@ export class HostNetwork implements Disposable {
   /**
    * Routes by policy, as wg-quick does: all IPv4 traffic through the TUN, and what IPv6 the plan blocks, nowhere. The host's
    * default route stays as it is. Packets with the mark, which are the tunnel's own, and networks more specific than the
-   * default route keep to the main table.
+   * default route keep to the main table; the latter but for single addresses inside, which a network that the host happens to
+   * be in must not take from the tunnel.
    */
-  addPolicy(settings: InterfaceSettings, { mark, isFullTunnel, blocked6 }: RoutePlan): void {
+  addPolicy(
+    settings: InterfaceSettings,
+    { mark, isFullTunnel, inside, blocked6 }: RoutePlan,
+  ): void {
     const blocked = hasIpv6() ? blocked6 : [];
     if (!isFullTunnel && blocked.length === 0) return;
     // Another instance would choose the same table and priorities at the same moment.
@@ -197,7 +209,10 @@ export class HostNetwork implements Disposable {
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
       const { index } = links.get(settings.name);
       this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
-      this.#addRules(AF_INET, { table, mark });
+      for (const address of inside) {
+        this.#addRoute(index, { destination: hostPrefix(address), table });
+      }
+      this.#addRules(AF_INET, { table, mark, hasInside: inside.length > 0 });
     });
   }
 
@@ -250,30 +265,29 @@ export class HostNetwork implements Disposable {
    * Rules with priorities of their own, in front of all others but that for local addresses, where the kernel would put
    * them, too. Of rules that differ in nothing but priority, the end of one tunnel must not take another's.
    */
-  #addRules(family: AddressFamily, { table, mark }: { table: number; mark: number }): void {
+  #addRules(
+    family: AddressFamily,
+    { table, mark, hasInside = false }: { table: number; mark: number; hasInside?: boolean },
+  ): void {
+    const isOwn = mark === 0 ? {} : { mark: { value: mark }, inverted: true };
+    const rules: Omit<RuleSpec, "family" | "priority" | "protocol">[] = [
+      // The default route of the table does not count yet.
+      ...hasInside ? [{ table, ...isOwn, suppressPrefixLength: 0 }] : [],
+      { table: RouteTable.main, suppressPrefixLength: 0 },
+      { table, ...isOwn },
+    ];
     const used = this.#netlink.rules.list({ family }).map(({ priority }) => priority);
     const first = Math.min(MAIN_PRIORITY, ...used.filter((priority) => priority > 0));
-    this.#journal.make({
-      kind: "rule",
-      rule: {
-        family,
-        table: RouteTable.main,
-        priority: Math.max(1, first - 2),
-        suppressPrefixLength: 0,
-        protocol: RouteProtocol.kernel,
-      },
-    });
-    this.#journal.make({
-      kind: "rule",
-      rule: {
-        family,
-        table,
-        priority: Math.max(1, first - 1),
-        protocol: RouteProtocol.kernel,
-        ...mark === 0 ? {} : { mark: { value: mark }, inverted: true },
-      },
+    rules.forEach((rule, index) => {
+      const priority = Math.max(1, first - rules.length + index);
+      const protocol = RouteProtocol.kernel;
+      this.#journal.make({ kind: "rule", rule: { family, priority, protocol, ...rule } });
     });
   }
+}
+
+function hostPrefix(address: number): IpPrefix {
+  return { address: ipv4FromNumber(address), length: 32 };
 }
 
 function keyOf({ destination, table }: LinkRoute): string {

@@ -50,7 +50,7 @@ export async function addPeer(
     presharedKey: newPresharedKey(),
     address,
   };
-  const allowedIps = request.allowedIps ?? defaultNetworks(config);
+  const allowedIps = withGateway(request.allowedIps ?? defaultNetworks(config), config);
   const dns = request.dns ?? defaultDns(config, allowedIps);
   const ofClient = clientText(config, { privateKey, peer, endpoint, allowedIps, dns });
   const ofServer = withPeer(text, peer);
@@ -146,6 +146,16 @@ function refuseNowhere({ fileName }: Config): never {
 function defaultNetworks({ interface: { egress, addresses } }: Config): string {
   if (egress !== "off") return FULL_TUNNEL;
   return addresses.map((address) => formatCidr(networkOf(address))).join(", ");
+}
+
+/**
+ * What sends everything through the tunnel names the gateway's inner address as well: in a LAN that uses the same numbers, as a
+ * hotel's may, the longer prefix keeps that the tunnel's.
+ */
+function withGateway(allowedIps: string, { interface: { addresses } }: Config): string {
+  return allowedIps === FULL_TUNNEL
+    ? `${formatIpv4(addresses[0]!.address)}/32, ${FULL_TUNNEL}`
+    : allowedIps;
 }
 
 function networkOf({ address, prefixLength }: Ipv4Prefix): Ipv4Prefix {

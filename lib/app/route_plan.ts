@@ -12,12 +12,19 @@ export const DEFAULT_MARK = 51820;
 /** RT_TABLE_MAIN (linux/rtnetlink.h). */
 const MAIN_TABLE = 254;
 export const ALL_IPV6 = "::/0";
+/** A resolver on this host. */
+const LOOPBACK_NETWORK = 127;
 
 export interface RoutePlan {
   /** SO_MARK of the tunnel's own datagrams; 0 for none. */
   readonly mark: number;
   /** Whether all IPv4 traffic is sent through the tunnel, by policy routing. */
   readonly isFullTunnel: boolean;
+  /**
+   * Single addresses, host order, that a full tunnel leads to whatever networks the host is in: those that `AllowedIPs` names,
+   * as the gateway's inner one, and the resolvers.
+   */
+  readonly inside: readonly number[];
   /** The networks that get plain routes by the TUN, and where. */
   readonly plain: { readonly networks: readonly Ipv4Prefix[]; readonly table: number };
   /** IPv6 networks, as text, that are made unreachable: the tunnel does not carry them, and nothing else shall. */
@@ -43,6 +50,7 @@ export function planRoutes(config: ClientConfig): RoutePlan {
     return {
       mark: given === 0 && killSwitch ? DEFAULT_MARK : given,
       isFullTunnel: false,
+      inside: [],
       plain: table === "off"
         ? { networks: [], table: MAIN_TABLE }
         : { networks: allowedIps, table },
@@ -54,14 +62,24 @@ export function planRoutes(config: ClientConfig): RoutePlan {
   return {
     mark: given === 0 && (isFullTunnel || killSwitch) ? DEFAULT_MARK : given,
     isFullTunnel,
+    inside: isFullTunnel ? insideOf(config) : [],
     plain: {
       networks: isFullTunnel
-        ? allowedIps.filter((prefix) => !outermost.includes(prefix))
+        ? allowedIps.filter((prefix) => !outermost.includes(prefix) && prefix.prefixLength < 32)
         : allowedIps,
       table: MAIN_TABLE,
     },
     blocked6: allowIpv6 ? [] : isFullTunnel ? [ALL_IPV6] : allowedIps6,
   };
+}
+
+function insideOf(
+  { interface: { addresses, dns }, server: { allowedIps } }: ClientConfig,
+): number[] {
+  const named = allowedIps.filter(({ prefixLength }) => prefixLength === 32);
+  const own = new Set(addresses.map(({ address }) => address));
+  return [...new Set([...named.map(({ address }) => address), ...dns])]
+    .filter((address) => !own.has(address) && address >>> 24 !== LOOPBACK_NETWORK);
 }
 
 /**

@@ -6,7 +6,7 @@ import { ConfigError } from "../../lib/config/config_error.ts";
 import { encodeKey } from "../../lib/config/key_text.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { validateClient } from "../../lib/config/roles.ts";
-import { formatIpv4 } from "../../lib/wire/ipv4_text.ts";
+import { formatCidr, formatIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { output } from "../support/process.ts";
@@ -76,7 +76,8 @@ folderTest(
     assertEquals(peer?.allowedIps, client.interface.addresses);
     assertEquals(client.server.publicKey, server.interface.publicKey);
     assertEquals(client.server.endpoint, server.interface.publicEndpoint);
-    assertEquals(client.server.allowedIps, [{ address: 0, prefixLength: 0 }]);
+    // The gateway by its own address as well: whatever LAN the client comes into, that stays the tunnel's.
+    assertEquals(client.server.allowedIps.map(formatCidr), ["10.66.77.1/32", "0.0.0.0/0"]);
     assertEquals(client.interface.dns.map(formatIpv4), ["10.66.77.1"]);
   },
 );

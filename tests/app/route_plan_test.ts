@@ -10,7 +10,7 @@ import { type ClientConfig } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { validateClient, validateServer } from "../../lib/config/roles.ts";
-import { formatCidr, parseCidr, parseIpv4 } from "../../lib/wire/ipv4_text.ts";
+import { formatCidr, formatIpv4, parseCidr, parseIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../support/assert.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
 
@@ -29,8 +29,13 @@ function client(allowedIps: string, lines = "", address = "10.66.77.2/32"): Clie
 
 /** The plan, its networks as text. */
 function planned(...args: Parameters<typeof client>) {
-  const { plain, ...plan } = planRoutes(client(...args));
-  return { ...plan, networks: plain.networks.map(formatCidr), table: plain.table };
+  const { plain, inside, ...plan } = planRoutes(client(...args));
+  return {
+    ...plan,
+    ...inside.length === 0 ? {} : { inside: inside.map(formatIpv4) },
+    networks: plain.networks.map(formatCidr),
+    table: plain.table,
+  };
 }
 
 Deno.test("planRoutes() gives networks plain routes in the main table, and no mark", () => {
@@ -65,6 +70,17 @@ Deno.test("planRoutes() takes parts that are all of IPv4 together for 0.0.0.0/0"
 Deno.test("planRoutes() gives what is within a full tunnel plain routes, as wg-quick does", () => {
   assertEquals(planned("0.0.0.0/0, 10.1.0.0/16").networks, ["10.1.0.0/16"]);
   assertEquals(planned(`${HALVES}, 10.1.0.0/16`).networks, ["10.1.0.0/16"]);
+});
+
+Deno.test("planRoutes() has a full tunnel lead to single addresses and resolvers whatever the LAN is", () => {
+  const { inside, networks } = planned(
+    "10.66.77.1/32, 0.0.0.0/0, 10.66.77.2/32, 10.1.0.0/16",
+    "DNS = 10.66.77.1, 9.9.9.9, 127.0.0.53",
+  );
+  // Neither its own address, nor a resolver on this host.
+  assertEquals(inside, ["10.66.77.1", "9.9.9.9"]);
+  assertEquals(networks, ["10.1.0.0/16"]);
+  assertEquals(planned("10.66.77.1/32, 10.1.0.0/16", "DNS = 10.66.77.1").inside, undefined);
 });
 
 Deno.test("planRoutes() leaves routing to the user when Table is off or a number", () => {

@@ -3,8 +3,9 @@ import { AF_INET, ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_a
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../wire/ipv4_text.ts";
-import { readSysctl } from "../sysctl.ts";
+import { conflictsOf } from "../network_conflict.ts";
 import { planPeerRoutes, planRoutes } from "../route_plan.ts";
+import { readSysctl } from "../sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
@@ -64,6 +65,12 @@ function checkOverlap(subject: Subject): Verdict[] {
       );
     }
   }
+  if (client !== null) {
+    const tunnel = { config: client, plan: planRoutes(client), interfaceName };
+    for (const conflict of conflictsOf(netlink, tunnel)) {
+      verdicts.set(conflict, warn(conflict, "give the tunnel another network at the gateway"));
+    }
+  }
   if (verdicts.size > 0) return [...verdicts.values()];
   return [ok("the tunnel's networks are nobody else's on this host")];
 }
@@ -118,8 +125,9 @@ function checkRoutes(
   const device = netlink.links.find(interfaceName)?.index;
   if (client === null || instance?.isOurs !== true || device === undefined) return [];
   if (client.interface.table === "off") return [];
-  const { isFullTunnel, plain } = planRoutes(client);
-  const destinations = plain.table !== RouteTable.main ? [] : plain.networks.map(networkOf);
+  const { isFullTunnel, inside, plain } = planRoutes(client);
+  const networks = plain.table !== RouteTable.main ? [] : plain.networks;
+  const destinations = [...networks.map(networkOf), ...inside];
   const astray = [...destinations, ...isFullTunnel ? [ANYWHERE] : []]
     .filter((address) => linkTo(address) !== device);
   if (astray.length === 0) return [ok(`what AllowedIPs names goes into ${interfaceName}`)];
