@@ -50,7 +50,7 @@ export async function runCapture(options: CaptureOptions): Promise<number> {
   if (problem !== null) throw problem;
   writeText(
     Deno.stderr,
-    `${packets} packets captured${dropped === 0 ? "" : `, ${dropped} lost for want of room`}\n`,
+    `${packets} packets captured${dropped === 0 ? "" : `, ${dropped} lost as there was no room`}\n`,
   );
   return ExitCode.ok;
 }

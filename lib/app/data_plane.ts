@@ -268,7 +268,10 @@ export class DataPlane {
     const { segmentation } = this.#socket;
     if (segmentation !== this.#segmentationTold) {
       this.#segmentationTold = segmentation;
-      this.#log("warning", "UDP segmentation offload was refused: datagrams are sent singly now");
+      this.#log(
+        "warning",
+        "UDP segmentation offload was refused: datagrams are sent one by one now",
+      );
     }
   }
 
@@ -453,7 +456,10 @@ export class DataPlane {
   #enableTunOffload(tun: Tun): void {
     const tcp = TUN_F_CSUM | TUN_F_TSO4;
     if (tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6) || tun.setOffload(tcp)) return;
-    this.#log("warning", "this kernel's TUN has no segmentation offload: packets are read singly");
+    this.#log(
+      "warning",
+      "this kernel's TUN has no segmentation offload: packets are read one by one",
+    );
   }
 
   #openAead(): AeadProvider {

@@ -8,7 +8,7 @@ import { clientFilePath, readClientFile } from "./client_files.ts";
 import { loadConfig } from "./config_file.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { writeText } from "./output.ts";
-import { heedAddition, heedRemoval } from "./peer_live.ts";
+import { applyAddition, applyRemoval } from "./peer_live.ts";
 import { addPeer, removePeer } from "./peer_changes.ts";
 import { findPeer, peerTitle } from "./peer_names.ts";
 import { showCode as showQr } from "./peer_qr.ts";
@@ -39,10 +39,10 @@ async function add(request: Request<"add">): Promise<number> {
   const { peer, server, text, path } = await addPeer(configPath, request);
   warn(server);
   const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
-  const heeded = await heedAddition(server, peer);
+  const applied = await applyAddition(server, peer);
   const about = [
-    `${name} is ${addressText(peer)} inside, and ${configPath} lets it in.`,
-    ...heeded.map((where) => `The gateway that runs on ${where} lets it in as well.`),
+    `${name} is ${addressText(peer)} inside, and ${configPath} has it as a peer.`,
+    ...applied.map((where) => `The gateway that runs on ${where} has added it as well.`),
   ].join("\n");
   if (path === null) {
     writeText(Deno.stdout, text);
@@ -118,7 +118,7 @@ function showCode({ configPath, file, overwrite }: Request<"show">, peer: PeerCo
     const place = peer.name === null ? "here" : clientFilePath(configPath, peer.name);
     throw new AppError(
       `Cannot show ${title} as a QR code: its configuration is not at ${place}, and its private key is known to it ` +
-        `alone: \`vpn peer remove ${shellWord(title)}\`, and add it anew`,
+        `alone: \`vpn peer remove ${shellWord(title)}\`, and add it again`,
       { exitCode: ExitCode.usage },
     );
   }
@@ -133,8 +133,8 @@ async function remove({ configPath, name }: Request<"remove">): Promise<number> 
     writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
   }
   // First of all it must not get in any more, whatever became of the file.
-  for (const where of await heedRemoval(server, peer)) {
-    writeText(Deno.stdout, `The gateway that runs on ${where} lets it in no more.\n`);
+  for (const where of await applyRemoval(server, peer)) {
+    writeText(Deno.stdout, `The gateway that runs on ${where} refuses it from now on.\n`);
   }
   if (problem !== null) throw problem;
   return ExitCode.ok;

@@ -11,12 +11,12 @@ import { writeText } from "./output.ts";
  * @returns the names of the interfaces that it runs on; none where it does not run
  * @throws {AppError} where it runs and cannot be told: the file is changed by then
  */
-export async function heedAddition(server: Config, peer: PeerConfig): Promise<string[]> {
+export async function applyAddition(server: Config, peer: PeerConfig): Promise<string[]> {
   return await heed(server, (gateway) => addPeer(gateway, peer));
 }
 
 /** Lets it in no more. The same otherwise. */
-export async function heedRemoval(server: Config, peer: PeerConfig): Promise<string[]> {
+export async function applyRemoval(server: Config, peer: PeerConfig): Promise<string[]> {
   return await heed(server, (gateway) => removePeer(gateway, peer.publicKey));
 }
 

@@ -168,7 +168,7 @@ export function createGrammar(argv: readonly string[]) {
       ),
     }),
     command("doctor", object({ command: constant("doctor"), doctor }), {
-      brief: line("Say what is wrong, and how to mend it"),
+      brief: line("Say what is wrong, and how to fix it"),
       description: line(
         "Examines this host and a configuration, and tries to reach the server. Changes nothing, and leaves " +
           "a tunnel that is up alone. Exit code 1 where something does not work.",

@@ -117,7 +117,7 @@ export function peerGrammar() {
   });
   const request = or(
     command("add", add, {
-      brief: line("Make keys and a configuration for a client, and let it in"),
+      brief: line("Make keys and a configuration for a client, and add it"),
       description: line(
         "Everything goes through the tunnel where the gateway leads to the internet; " +
           "otherwise only its network does. The file is for vpn, wg-quick and the WireGuard apps.",
@@ -125,13 +125,13 @@ export function peerGrammar() {
     }),
     command("list", list, { brief: line("List the clients") }),
     command("show", show, { brief: line("Show a client, or the QR code for its app") }),
-    command("remove", remove, { brief: line("Let a client in no more") }),
+    command("remove", remove, { brief: line("Remove a client, which cannot connect any more") }),
     { errors: { noMatch: line(`say what to do with peers: ${PEER_ACTIONS.join(", ")}`) } },
   );
   return command("peer", object({ command: constant("peer"), request }), {
     brief: line("Add, list, show and remove the clients of a gateway"),
     description: line(
-      "A gateway that runs heeds a change at once, and goes on with its other clients undisturbed.",
+      "A gateway that runs applies a change at once, without an interruption for its other clients.",
     ),
   });
 }

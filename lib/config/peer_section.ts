@@ -133,7 +133,7 @@ export class PeerReader {
     if (earlier !== undefined && earlier.owner !== owner && prefix.ipv4 !== null) {
       this.#notes.warn(
         prefix.entry,
-        `${prefix.text} is this peer's, no more the one's on line ${earlier.owner.line}`,
+        `${prefix.text} is this peer's, no longer that of the one on line ${earlier.owner.line}`,
       );
     }
     if (earlier?.owner !== owner) this.#networks.delete(prefix.text);

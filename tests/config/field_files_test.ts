@@ -213,7 +213,7 @@ Deno.test("a network that two peers have is the last one's, as in the kernel, wi
   const config = two("10.0.0.1/24, 10.1.0.0/16", "10.2.0.0/16, 10.0.0.2/24");
   assertEquals(networksOf(config), ["10.1.0.0/16", "10.2.0.0/16 10.0.0.0/24"]);
   assertEquals(config.warnings, [
-    "f.conf:8: AllowedIPs: 10.0.0.0/24 is this peer's, no more the one's on line 3",
+    "f.conf:8: AllowedIPs: 10.0.0.0/24 is this peer's, no longer that of the one on line 3",
   ]);
   const ipv6 = two("fd00::/64", "FD00:0::/64");
   assertEquals(ipv6.peers.map(({ allowedIps6 }) => allowedIps6), [[], ["fd00::/64"]]);

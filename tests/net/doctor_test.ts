@@ -65,8 +65,8 @@ netTest(
     assert(!stdout.includes("\x1b"), stdout);
     assertMatch(stdout, /^ok {4}tun-device {2,}\/dev\/net\/tun opens$/m);
     assertMatch(stdout, /^warn {2}egress {2,}this host has no default route/m);
-    assertMatch(stdout, /^ {8,}mend: `ip route add default via ROUTER`/m);
-    const texts = ["/dev/net/tun opens", "this host has no default route", "mend: "];
+    assertMatch(stdout, /^ {8,}fix: `ip route add default via ROUTER`/m);
+    const texts = ["/dev/net/tun opens", "this host has no default route", "fix: "];
     const columns = texts.map((text) =>
       stdout.split("\n").find((line) => line.includes(text))!.indexOf(text)
     );

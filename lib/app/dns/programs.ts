@@ -81,7 +81,7 @@ function run(program: string, args: readonly string[], input = ""): void {
     : `exit code ${status}: ${stderr.trim()}`;
   throw new AppError(
     `Cannot change this host's resolvers: \`${program} ${args.join(" ")}\` failed: ${reason}: ` +
-      "mend that, or leave DNS out of the configuration",
+      "fix that, or leave DNS out of the configuration",
     { exitCode: ExitCode.unexpected },
   );
 }

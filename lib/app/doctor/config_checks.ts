@@ -44,7 +44,7 @@ function checkFileMode({ options: { configPath } }: Subject): Verdict[] {
   if ((mode & 0o077) === 0) return [ok("nobody but its owner can read the private key")];
   const bits = (mode & 0o777).toString(8).padStart(4, "0");
   return [warn(
-    `others can read or write ${configPath} (mode ${bits}), and whoever has the key is you`,
+    `others can read or write ${configPath} (mode ${bits}), and who has the key can connect in your place`,
     `\`chmod 600 ${configPath}\``,
   )];
 }

@@ -29,7 +29,7 @@ export function formatReport(findings: readonly Finding[], colour: boolean): str
     const line = `${label}${name.padEnd(width)}${why}`;
     return remedy === null
       ? [line]
-      : [line, `${" ".repeat(STATUS_WIDTH + width)}${paint("1", "mend:")} ${remedy}`];
+      : [line, `${" ".repeat(STATUS_WIDTH + width)}${paint("1", "fix:")} ${remedy}`];
   });
   const counts = (["ok", "warn", "fail"] as const)
     .map((status) => `${findings.filter((finding) => finding.status === status).length} ${status}`);

@@ -14,16 +14,16 @@ Deno.test("formatReport() aligns names and reasons, and puts remedies below them
     formatReport(FINDINGS, false),
     "ok    clock       it is noon\n" +
       "fail  tun-device  it is not there\n" +
-      "                  mend: `modprobe tun`\n" +
+      "                  fix: `modprobe tun`\n" +
       "warn  dns         it leaks\n" +
-      "                  mend: DNS = 10.66.77.1\n" +
+      "                  fix: DNS = 10.66.77.1\n" +
       "1 ok, 1 warn, 1 fail\n",
   );
 });
 
 Deno.test("formatReport() colours nothing but the status and the label, so that columns stay", () => {
   const coloured = formatReport(FINDINGS, true);
-  for (const code of ["32mok", "33mwarn", "31mfail", "1mmend:"]) {
+  for (const code of ["32mok", "33mwarn", "31mfail", "1mfix:"]) {
     assert(coloured.includes(`\x1b[${code}\x1b[0m`), code);
   }
   // deno-lint-ignore no-control-regex -- the sequences begin with one
