@@ -75,7 +75,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   using stop = listenForStop({ onHangup: () => reloads.notice() });
   const log = enterSurroundings(options);
   const logger = getLogger("client");
-  const config = validateClient(loadConfig(options.configPath));
+  const config = validateClient(loadConfig(options.configPath, options));
   logWarnings(logger, config);
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });

@@ -1,8 +1,10 @@
 /** Owns reading a configuration file from the disk. */
-import type { Config } from "../config/config.ts";
+import type { Config, HookCommand } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
+import { KEY_LENGTH } from "../config/key_text.ts";
 import { parseConfig } from "../config/parse_config.ts";
 import { hostNames } from "./host_names.ts";
+import { keyFromHooks, refuseHookKey } from "./hook_key.ts";
 
 /** Bytes; a thousand peers take 200 KiB. */
 export const MAX_CONFIG_SIZE: number = 1024 * 1024;
@@ -15,29 +17,34 @@ export interface ReadConfig {
 /**
  * Reads and parses the file that `--config` names. A file that others can read is a warning.
  *
+ * @param hookKey what becomes of a key that a command sets
  * @throws {ConfigError} when it cannot be read, is no text of at most 1 MiB, or has a mistake
  */
-export function loadConfig(path: string): Config {
-  return readConfig(path).config;
+export function loadConfig(path: string, hookKey: HookKeyUse = "refuse"): Config {
+  return configOf(path, readBounded(path), hookKey).config;
 }
 
-/** The same, with the text as it stands in the file. */
-export function readConfig(path: string): ReadConfig {
-  return configOf(path, readBounded(path));
-}
+/** Whether a command that would set the private key is asked for it, for this interface; or whether it does not matter. */
+export type HookKeyUse = { readonly interfaceName: string } | "refuse" | "leave";
 
 /**
- * The same of a file that has been read already.
+ * The same of a file that has been read already, with its text.
  *
  * @param path as messages name it
  */
 export function configOf(
   path: string,
   { bytes, mode }: { readonly bytes: Uint8Array; readonly mode: number },
+  hookKey: HookKeyUse = "refuse",
 ): ReadConfig {
   if (bytes.length > MAX_CONFIG_SIZE) throw unreadable(path, "it is longer than 1 MiB");
   const text = decode(bytes, path);
-  const config = parseConfig(text, path, { names: hostNames() });
+  const keyOfHooks = (hooks: readonly HookCommand[]) => {
+    if (hookKey === "refuse") return refuseHookKey(hooks, path);
+    if (hookKey === "leave") return { privateKey: new Uint8Array(KEY_LENGTH), done: [] };
+    return keyFromHooks(hooks, { fileName: path, ...hookKey });
+  };
+  const config = parseConfig(text, path, { names: hostNames(), keyOfHooks });
   if ((mode & 0o077) === 0) return { text, config };
   const warning = `${path}: others can read or write this file, which holds keys: chmod 600 it`;
   return { text, config: { ...config, warnings: [warning, ...config.warnings] } };

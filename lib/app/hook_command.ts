@@ -66,7 +66,7 @@ function ended(code: number | null, signal: string | null): string {
 }
 
 /** bash, which wg-quick promises, or what there is. */
-function shell(): string {
+export function shell(): string {
   for (const path of ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"]) {
     try {
       if (Deno.statSync(path).isFile) return path;

@@ -56,7 +56,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   using stop = listenForStop({ onHangup: () => reloads.notice() });
   const log = enterSurroundings(options);
   const logger = getLogger("server");
-  const config = validateServer(loadConfig(options.configPath));
+  const config = validateServer(loadConfig(options.configPath, options));
   logWarnings(logger, config);
   requireTunnelPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });

@@ -7,7 +7,7 @@ import { writeText } from "./output.ts";
 
 /** @throws {ConfigError} where the file cannot be read or has a mistake */
 export function runStrip(name: string): number {
-  const config = loadConfig(configPathOf(name));
+  const config = loadConfig(configPathOf(name), "leave");
   for (const warning of config.warnings) writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
   writeText(Deno.stdout, wgText(config));
   return ExitCode.ok;

@@ -8,7 +8,7 @@ import {
   ipv6Texts,
   type Prefix,
 } from "./addresses.ts";
-import type { InterfaceConfig } from "./config.ts";
+import type { HookCommand, InterfaceConfig } from "./config.ts";
 import type { Section } from "./config_document.ts";
 import { ConfigError } from "./config_error.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "./keys.ts";
@@ -29,13 +29,16 @@ export function readInterface(
     otherTable: PEER_KEYS,
     notes,
   });
-  const privateKey = values.PrivateKey ??
-    host.keyOfHooks?.([...values.PreUp, ...values.PostUp]) ?? null;
-  if (privateKey === null) {
+  const hookKey = values.PrivateKey === undefined
+    ? host.keyOfHooks?.([...values.PreUp, ...values.PostUp]) ?? null
+    : null;
+  const privateKey = values.PrivateKey ?? hookKey?.privateKey;
+  if (privateKey === undefined) {
     throw new ConfigError(
       `${section.fileName}: [Interface]: PrivateKey is missing: make one with \`vpn genkey\``,
     );
   }
+  const isToDo = (hook: HookCommand) => !hookKey?.done.includes(hook);
   const addresses = withoutRepetitions(values.Address);
   refuseRepeatedForwards(values.Forward);
 
@@ -62,8 +65,8 @@ export function readInterface(
     mtu: values.MTU ?? null,
     table: values.Table ?? "auto",
     fwMark: values.FwMark ?? null,
-    preUp: values.PreUp,
-    postUp: values.PostUp,
+    preUp: values.PreUp.filter(isToDo),
+    postUp: values.PostUp.filter(isToDo),
     preDown: values.PreDown,
     postDown: values.PostDown,
 

@@ -10,8 +10,16 @@ import { PeerReader } from "./peer_section.ts";
 export interface Host {
   /** By which ports and routing tables may be given; left out, there are none. */
   readonly names?: HostNames;
-  /** The private key that these commands, `PreUp` and `PostUp`, would set; null where none does. */
-  readonly keyOfHooks?: (hooks: readonly HookCommand[]) => Uint8Array | null;
+  /** Asked where there is no `PrivateKey`: the one that these commands, `PreUp` and `PostUp`, would set; null where none does. */
+  readonly keyOfHooks?: (hooks: readonly HookCommand[]) => HookKey | null;
+}
+
+/** A private key that commands would set. */
+export interface HookKey {
+  /** 32 bytes. */
+  readonly privateKey: Uint8Array;
+  /** The commands that need not run any more. */
+  readonly done: readonly HookCommand[];
 }
 
 /**

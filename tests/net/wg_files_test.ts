@@ -84,7 +84,7 @@ netTest(
         const theirs = stripped.code === 0 ? await deviceBy(peer, host, stripped.stdout) : null;
         assertEquals(theirs === null, REFUSED.includes(text), text);
         if (theirs === null) continue;
-        const keyOfHooks = () => new Uint8Array(32);
+        const keyOfHooks = () => ({ privateKey: new Uint8Array(32), done: [] });
         const config = parseConfig(text, "f.conf", { names, keyOfHooks });
         assertEquals(await deviceBy(peer, host, wgText(config)), theirs, text);
       }
