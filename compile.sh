@@ -268,7 +268,7 @@ SCRIPT
   put 644 completion.bash "$prefix/share/bash-completion/completions/vpn"
   put 644 completion.zsh "$prefix/share/zsh/site-functions/_vpn"
   put 644 completion.fish "$prefix/share/fish/vendor_completions.d/vpn.fish"
-  for unit in vpn-server@.service vpn-client@.service vpn-killswitch@.service; do
+  for unit in vpn@.service vpn-server@.service vpn-client@.service vpn-killswitch@.service; do
     sed "s|@BINDIR@|$prefix/bin|" "$root/lib/packaging/$unit" >"$unit"
     put 644 "$unit" "$prefix/lib/systemd/system/$unit"
   done

@@ -45,6 +45,14 @@ async function run(command: Command): Promise<number> {
       const { runLog } = await import("./lib/app/log.ts");
       return await runLog(command.request);
     }
+    case "up": {
+      const { runUp } = await import("./lib/app/up.ts");
+      return await runUp(command.request);
+    }
+    case "down": {
+      const { runDown } = await import("./lib/app/up.ts");
+      return await runDown(command.name);
+    }
     case "reload": {
       const { runReload } = await import("./lib/app/reload_request.ts");
       return await runReload(command.request);

@@ -2,7 +2,9 @@
 import type { KnownNames } from "../cli/completion.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { encodeKey } from "../config/key_text.ts";
+import { isInterfaceName } from "../config/interface_name.ts";
 import { loadConfig } from "./config_file.ts";
+import { CONFIG_DIRECTORY } from "./config_place.ts";
 import { ControlClient } from "./control/client.ts";
 import { findInstance, runningInstances } from "./control/instances.ts";
 import type { Status } from "./control/status.ts";
@@ -25,7 +27,17 @@ export async function knownNames(words: readonly string[]): Promise<KnownNames> 
     ]),
     netns: await orNone(() => Array.from(Deno.readDirSync(NAMESPACES), ({ name }) => name).sort()),
     peer: await orNone(() => peerNames(words)),
+    config: await orNone(configNames),
   };
+}
+
+/** Those that `vpn up NAME` takes. */
+function configNames(): string[] {
+  return Array.from(Deno.readDirSync(CONFIG_DIRECTORY), ({ name }) => name)
+    .filter((name) => name.endsWith(".conf"))
+    .map((name) => name.slice(0, -".conf".length))
+    .filter(isInterfaceName)
+    .sort();
 }
 
 /** What peers are called: one without a name by its public key. */

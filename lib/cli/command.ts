@@ -94,6 +94,14 @@ export interface LogRequest {
   readonly changes: readonly LogLevelChange[];
 }
 
+/** What `vpn up` brings up, and how. */
+export interface UpRequest extends LogOptions {
+  /** A file, or the name of one in `/etc/vpn`. */
+  readonly name: string;
+  /** Whether it runs here, until a signal ends it. */
+  readonly foreground: boolean;
+}
+
 /** What `vpn reload` is to reload. */
 export interface ReloadRequest {
   /** Name of the TUN device; null for the only one there is. */
@@ -174,6 +182,8 @@ export type Command =
   | { readonly command: "capture"; readonly options: CaptureOptions }
   | { readonly command: "log"; readonly request: LogRequest }
   | { readonly command: "reload"; readonly request: ReloadRequest }
+  | { readonly command: "up"; readonly request: UpRequest }
+  | { readonly command: "down"; readonly name: string }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   /** By the name of a tunnel or the path of a file. */

@@ -7,8 +7,11 @@
 import { bash, fish, type ShellCompletion, zsh } from "@optique/core/completion";
 import type { Suggestion } from "@optique/core/parser";
 
-/** Kinds of names that the host knows: TUN devices of what runs, network namespaces, peers of the gateway that is meant. */
-export type NameKind = "interface" | "netns" | "peer";
+/**
+ * Kinds of names that the host knows: TUN devices of what runs, network namespaces, peers of the gateway that is meant,
+ * configurations in `/etc/vpn`.
+ */
+export type NameKind = "interface" | "netns" | "peer" | "config";
 
 /** The names of the host, so far as they were asked for. */
 export type KnownNames = Readonly<Partial<Record<NameKind, readonly string[]>>>;

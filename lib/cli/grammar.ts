@@ -10,7 +10,7 @@ import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
 import { captureOptions, logRequest, reloadRequest } from "./instance_grammar.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
-import { about, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
+import { about, configName, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
 
 /** The commands as `parseArguments()` knows them, in the order of the help page. */
 const COMMAND_NAMES: readonly string[] = [
@@ -27,6 +27,8 @@ const COMMAND_NAMES: readonly string[] = [
   "doctor",
   "block",
   "cleanup",
+  "up",
+  "down",
   "strip",
   "genkey",
   "pubkey",
@@ -103,6 +105,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "log") return [...extractOptionNames(log.usage)];
     if (name === "reload") return [...extractOptionNames(reload.usage)];
+    if (name === "up") return ["--foreground", ...extractOptionNames(demo.usage)];
     if (name === "block") return [...extractOptionNames(block.usage)];
     if (name === "cleanup") return [...extractOptionNames(cleanup.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
@@ -188,6 +191,7 @@ export function createGrammar(argv: readonly string[]) {
           "switch has kept closed. Those of running ones are left alone.",
       ),
     }),
+    quickCommands(),
     wgCommands(),
     {
       errors: {
@@ -198,10 +202,36 @@ export function createGrammar(argv: readonly string[]) {
   );
 }
 
+/** As `wg-quick` has them. */
+function quickCommands() {
+  const request = object({
+    name: tunnelName,
+    foreground: option(
+      "--foreground",
+      about("--foreground", "Run it here until SIGINT or SIGTERM, for a service manager"),
+    ),
+    ...logOptions,
+  });
+  return or(
+    command("up", object({ command: constant("up"), request }), {
+      brief: line("Bring up the tunnel of a file, and leave it running"),
+      description: line(
+        "Returns when the tunnel is connected, or serves; where it fails, with its error and its exit code. The device is called " +
+          "as the file. A file in which all peers have an Endpoint, and nothing a ListenPort, or in which everything goes " +
+          "to a peer with one, is a client's. By vpn@NAME of systemd where that runs and the file is in /etc/vpn; else in the " +
+          "background, its log in /var/log/vpn/NAME.log.",
+      ),
+    }),
+    command("down", object({ command: constant("down"), name: tunnelName }), {
+      brief: line("End a tunnel, and wait until it has"),
+    }),
+  );
+}
+
 /** As `wg` and `wg-quick` have them; apart, as one `or()` takes fifteen at most. */
 function wgCommands() {
   return or(
-    command("strip", object({ command: constant("strip"), name: configName }), {
+    command("strip", object({ command: constant("strip"), name: tunnelName }), {
       brief: line("Print what wg takes of a configuration"),
       description: line(
         "As `wg-quick strip`: without the keys that are not WireGuard's own, as in `wg syncconf vpn0 <(vpn strip vpn0)`.",
@@ -230,7 +260,7 @@ const placeOptions = {
   ),
 };
 
-const configName = argument(filePath, {
+const tunnelName = argument(configName, {
   description: line("A file, or the name of a tunnel whose file is /etc/vpn/NAME.conf"),
   errors: {
     endOfInput: line("NAME is missing: it names a file, or a tunnel of /etc/vpn"),

@@ -19,6 +19,16 @@ export const filePath: ValueParser<"sync", string> = {
   },
 };
 
+/** A path, or the name of a file in `/etc/vpn`. */
+export const configName: ValueParser<"sync", string> = {
+  ...filePath,
+  metavar: "NAME",
+  *suggest(prefix) {
+    yield* suggestNames("config", prefix);
+    yield { kind: "file", type: "file", pattern: prefix };
+  },
+};
+
 /** A name that Linux takes for an interface. */
 export const interfaceName = nameParser("interface", "vpn0", isInterfaceName, INTERFACE_NAME_RULE);
 /** It becomes a file's name in `/run/netns`. */

@@ -26,6 +26,8 @@ const COMMANDS = [
   "doctor",
   "block",
   "cleanup",
+  "up",
+  "down",
   "strip",
   "genkey",
   "pubkey",
@@ -264,6 +266,23 @@ Deno.test("parseArguments() shows each option when a command's help is asked for
     for (const name of names) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
     assertEquals(help.match(/^ {2}--/gm)?.length ?? 0, names.length, command);
   }
+});
+
+Deno.test("parseArguments() reads which tunnel is to go up or down, and how it logs", () => {
+  const request = {
+    name: "laptop",
+    foreground: false,
+    logLevel: "info",
+    logFormat: "text",
+  } as const;
+  assertEquals(parse("up", "laptop"), { command: "up", request });
+  assertEquals(parse("up", "--foreground", "./a b.conf", "--log-format", "json"), {
+    command: "up",
+    request: { ...request, name: "./a b.conf", foreground: true, logFormat: "json" },
+  });
+  assertEquals(parse("down", "laptop"), { command: "down", name: "laptop" });
+  assertThrows(() => parse("up"), UsageError, "NAME is missing");
+  assertThrows(() => parse("down", "a", "b"), UsageError);
 });
 
 Deno.test("parseArguments() reads which tunnel vpn reload is about, by its name or the option", () => {

@@ -5,7 +5,9 @@ import { run } from "../support/process.ts";
 import { hostTest } from "../support/permissions.ts";
 
 const PACKAGING = new URL("../../lib/packaging/", import.meta.url);
-const SERVICES = ["vpn-server@.service", "vpn-client@.service"] as const;
+const SERVICES = ["vpn@.service", "vpn-server@.service", "vpn-client@.service"] as const;
+/** Those that may run a client. */
+const CLIENTS = ["vpn@.service", "vpn-client@.service"] as const;
 const NAMES = [...SERVICES, "vpn-killswitch@.service"] as const;
 /** systemd's measure of what a service is exposed to, in tenths: below 50 is "OK", an unrestricted one has 96. */
 const MOST_EXPOSED = 35;
@@ -54,6 +56,15 @@ hostTest("each unit does not start again what exit codes 2 and 5 say cannot work
   }
 });
 
+hostTest("a unit has started when its tunnel is up, and reloads without a restart", async () => {
+  for (const unit of SERVICES) {
+    const text = await Deno.readTextFile(new URL(unit, PACKAGING));
+    for (const line of ["Type=notify", "ExecReload=@BINDIR@/vpn reload %i"]) {
+      assert(text.includes(`\n${line}\n`), `${unit}: ${line}`);
+    }
+  }
+});
+
 hostTest("no unit opens a host that a kill switch has closed", async () => {
   for (const unit of NAMES) {
     const text = await Deno.readTextFile(new URL(unit, PACKAGING));
@@ -66,9 +77,14 @@ hostTest("no unit opens a host that a kill switch has closed", async () => {
 hostTest(
   "the client's unit keeps the host closed over `systemctl restart`, and at shutdown",
   async () => {
-    const text = await Deno.readTextFile(new URL("vpn-client@.service", PACKAGING));
-    assertMatch(text, /^RestartKillSignal=SIGUSR2$/m);
-    assertMatch(text, /^ExecStop=-.*is-system-running.*!= stopping \|\| kill -USR2 \$\{MAINPID\}/m);
+    for (const unit of CLIENTS) {
+      const text = await Deno.readTextFile(new URL(unit, PACKAGING));
+      assertMatch(text, /^RestartKillSignal=SIGUSR2$/m);
+      assertMatch(
+        text,
+        /^ExecStop=-.*is-system-running.*!= stopping \|\| kill -USR2 \$\{MAINPID\}/m,
+      );
+    }
   },
 );
 
@@ -81,6 +97,8 @@ hostTest(
     assertMatch(killSwitch, /^Wants=network-pre\.target$/m);
     assertMatch(killSwitch, /^DefaultDependencies=no$/m);
     assert(!/^ExecStop/m.test(killSwitch), "it opens at shutdown");
-    assertMatch(await read("vpn-client@.service"), /^After=.*\bvpn-killswitch@%i\.service\b/m);
+    for (const unit of CLIENTS) {
+      assertMatch(await read(unit), /^After=.*\bvpn-killswitch@%i\.service\b/m);
+    }
   },
 );

@@ -1,5 +1,5 @@
-/** Shows how the demo finds the command line that starts this program again. */
-import { runtimeArguments } from "../../lib/app/demo/processes.ts";
+/** Shows how the command line that starts this program again is found. */
+import { runtimeArguments } from "../../lib/app/own_command.ts";
 import { assertEquals } from "../support/assert.ts";
 
 Deno.test("runtimeArguments() is what stands between the runtime and the program's arguments", () => {
