@@ -238,9 +238,10 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       role: new ClientReload({
         connection,
         wayTo: (to) => network.wayTo(to, plan.mark),
-        changeRoutes: ({ added, removed }) => {
+        changeRoutes: ({ added, removed, inside }) => {
           network.addRoutes(settings, added);
           network.removeRoutes(settings, removed);
+          network.setInside(interfaceName, inside);
         },
         setDns: (changed) => resetClientDns({ config: changed, interfaceName, journal }),
         mtuCapacity,

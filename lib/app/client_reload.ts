@@ -26,9 +26,13 @@ export interface ClientReloadOptions {
   readonly connection: Pick<Connection, "reconfigure" | "moveTo" | "address" | "server">;
   /** How the host reaches an address (host order); null where it does not. */
   readonly wayTo: (address: number) => WayOutside | null;
-  /** Adds and removes plain routes by the TUN. */
+  /** Adds and removes plain routes by the TUN; a full tunnel leads to what is inside from now on. */
   readonly changeRoutes: (
-    routes: { readonly added: RoutePlan["plain"]; readonly removed: RoutePlan["plain"] },
+    routes: {
+      readonly added: RoutePlan["plain"];
+      readonly removed: RoutePlan["plain"];
+      readonly inside: RoutePlan["inside"];
+    },
   ) => void;
   /** Sets the host's resolvers in the place of those that were set before. */
   readonly setDns: (config: ClientConfig) => void;
@@ -116,7 +120,12 @@ export class ClientReload implements ReloadRole<ClientConfig> {
       { key: null, run: () => connection.reconfigure(config) },
       {
         key: null,
-        run: () => changeRoutes({ added: without(plan, oldPlan), removed: without(oldPlan, plan) }),
+        run: () =>
+          changeRoutes({
+            added: without(plan, oldPlan),
+            removed: without(oldPlan, plan),
+            inside: plan.inside,
+          }),
       },
     ];
     if (keys.includes("MTU")) {

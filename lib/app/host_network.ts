@@ -50,6 +50,9 @@ export class HostNetwork implements Disposable {
   /** The TUN as it is to be; null before it is set up. */
   #link: Omit<LinkState, "routes"> | null = null;
   readonly #routes = new Map<string, LinkRoute>();
+  /** The table that a full tunnel's default route is in; null without one. */
+  #fullTunnelTable: number | null = null;
+  readonly #inside = new Set<number>();
   #fixtures: readonly Fixture[] = [];
   #detours: readonly Detour[] = [];
 
@@ -169,12 +172,7 @@ export class HostNetwork implements Disposable {
       if (addresses.some((own) => covers(own, network))) continue;
       const { address, prefixLength } = network;
       const destination = { address: ipv4FromNumber(address), length: prefixLength };
-      this.#routes.delete(keyOf({ destination, table }));
-      try {
-        this.#netlink.routes.delete({ destination, link: link.index, table });
-      } catch (error) {
-        if (!(error instanceof NetlinkError && error.errno === ESRCH)) throw error;
-      }
+      this.#deleteRoute(link.index, { destination, table });
     }
   }
 
@@ -209,11 +207,27 @@ export class HostNetwork implements Disposable {
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
       const { index } = links.get(settings.name);
       this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
-      for (const address of inside) {
-        this.#addRoute(index, { destination: hostPrefix(address), table });
-      }
-      this.#addRules(AF_INET, { table, mark, hasInside: inside.length > 0 });
+      this.#fullTunnelTable = table;
+      this.setInside(settings.name, inside);
+      this.#addRules(AF_INET, { table, mark });
     });
+  }
+
+  /** Has a full tunnel lead to these single addresses (host order) in front of the host's own networks, and to no others. */
+  setInside(interfaceName: string, addresses: readonly number[]): void {
+    const table = this.#fullTunnelTable;
+    const link = this.#netlink.links.find(interfaceName);
+    if (table === null || link === null) return;
+    for (const address of addresses) {
+      if (this.#inside.has(address)) continue;
+      this.#inside.add(address);
+      this.#addRoute(link.index, { destination: hostPrefix(address), table });
+    }
+    for (const address of this.#inside) {
+      if (addresses.includes(address)) continue;
+      this.#inside.delete(address);
+      this.#deleteRoute(link.index, { destination: hostPrefix(address), table });
+    }
   }
 
   #watchDetours(
@@ -227,6 +241,15 @@ export class HostNetwork implements Disposable {
   [Symbol.dispose](): void {
     this.#netlink[Symbol.dispose]();
     this.#strictNetlink[Symbol.dispose]();
+  }
+
+  #deleteRoute(link: number, route: LinkRoute): void {
+    this.#routes.delete(keyOf(route));
+    try {
+      this.#netlink.routes.delete({ ...route, link });
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.errno === ESRCH)) throw error;
+    }
   }
 
   #addRoute(index: number, route: LinkRoute): void {
@@ -267,12 +290,12 @@ export class HostNetwork implements Disposable {
    */
   #addRules(
     family: AddressFamily,
-    { table, mark, hasInside = false }: { table: number; mark: number; hasInside?: boolean },
+    { table, mark }: { table: number; mark: number },
   ): void {
     const isOwn = mark === 0 ? {} : { mark: { value: mark }, inverted: true };
     const rules: Omit<RuleSpec, "family" | "priority" | "protocol">[] = [
-      // The default route of the table does not count yet.
-      ...hasInside ? [{ table, ...isOwn, suppressPrefixLength: 0 }] : [],
+      // The tunnel's own default route does not count yet.
+      ...family === AF_INET ? [{ table, ...isOwn, suppressPrefixLength: 0 }] : [],
       { table: RouteTable.main, suppressPrefixLength: 0 },
       { table, ...isOwn },
     ];

@@ -62,7 +62,7 @@ export function planRoutes(config: ClientConfig): RoutePlan {
   return {
     mark: given === 0 && (isFullTunnel || killSwitch) ? DEFAULT_MARK : given,
     isFullTunnel,
-    inside: isFullTunnel ? insideOf(config) : [],
+    inside: isFullTunnel ? insideOf(config.interface, allowedIps) : [],
     plain: {
       networks: isFullTunnel
         ? allowedIps.filter((prefix) => !outermost.includes(prefix) && prefix.prefixLength < 32)
@@ -74,7 +74,8 @@ export function planRoutes(config: ClientConfig): RoutePlan {
 }
 
 function insideOf(
-  { interface: { addresses, dns }, server: { allowedIps } }: ClientConfig,
+  { addresses, dns }: ClientConfig["interface"],
+  allowedIps: readonly Ipv4Prefix[],
 ): number[] {
   const named = allowedIps.filter(({ prefixLength }) => prefixLength === 32);
   const own = new Set(addresses.map(({ address }) => address));

@@ -19,7 +19,7 @@ import type { Config } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { encodeKey } from "../../lib/config/key_text.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
-import { formatCidr, parseIpv4 } from "../../lib/wire/ipv4_text.ts";
+import { formatCidr, formatIpv4, parseIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { hostTest } from "../support/permissions.ts";
@@ -283,8 +283,9 @@ function clientRole({ answers = true, dnsFails = false } = {}) {
       device: "eth0",
       network: { address: parseIpv4("192.0.2.0")!, prefixLength: 24 },
     }),
-    changeRoutes: ({ added, removed }) =>
+    changeRoutes: ({ added, removed, inside }) =>
       asked.push(
+        ...inside.map((address) => `inside ${formatIpv4(address)}`),
         ...added.networks.map((network) => `+${formatCidr(network)}`),
         ...removed.networks.map((network) => `-${formatCidr(network)}`),
       ),
@@ -315,6 +316,16 @@ hostTest(
     assertEquals([result.restart, result.exitCode], [[], ExitCode.ok]);
     assertEquals(site.reloader.config.interface.onPeerTimeout, "exit");
     assertEquals(site.reloader.config.server.persistentKeepalive, 25);
+  },
+);
+
+hostTest(
+  "a full tunnel leads to the addresses and resolvers of the edited file, whatever the LAN is",
+  async () => {
+    const { role, asked } = clientRole();
+    using site = new Site(section() + networks("10.66.77.1/32, 0.0.0.0/0"), role);
+    await site.edit(section("DNS = 9.9.9.9") + networks("10.66.77.3/32, 0.0.0.0/0"));
+    assertEquals(asked, ["inside 10.66.77.3", "inside 9.9.9.9", "dns 1"]);
   },
 );
 
