@@ -12,7 +12,7 @@ import { validateClient } from "../config/roles.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
 import { DROP_REASON_NAMES, DropReason } from "../wire/drop_reason.ts";
-import { formatCidr } from "../wire/ipv4_text.ts";
+import { formatCidr, formatIpv4 } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
 import { hostNameServers, resetClientDns, setClientDns } from "./client_dns.ts";
 import { loadConfig } from "./config_file.ts";
@@ -36,10 +36,15 @@ import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { NetworkConflict } from "./network_conflict.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { Refusals } from "./refusals.ts";
-import { resolveEndpoint } from "./resolve.ts";
+import { resolveAll, resolveEndpoint } from "./resolve.ts";
 import { Reloader, ReloadRequests } from "./reload.ts";
 import { ReturnPath } from "./return_path.ts";
-import { planRoutes, requireReachableOutside, routeWarnings } from "./route_plan.ts";
+import {
+  planRoutes,
+  reachableOutside,
+  requireReachableOutside,
+  routeWarnings,
+} from "./route_plan.ts";
 import { type ServiceManager, underManager } from "./service_manager.ts";
 import { changesOfOthers } from "./shared_change.ts";
 import { watchSleep } from "./sleep_watch.ts";
@@ -95,24 +100,28 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
 
   const plan = planRoutes(config);
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
-  const [address, others] = await Promise.all([
+  const [found, others] = await Promise.all([
     resolveServer(config, block),
     optionsOfOthers(config, logger),
   ]);
-  const way = network.wayTo(address, plan.mark);
-  requireReachableOutside(config, { plan, server: address, way });
+  const addresses = reachableOutside(found, (address) => {
+    const way = network.wayTo(address, plan.mark);
+    requireReachableOutside(config, { plan, server: address, way });
+  });
   using carriers = new ClientCarriers({
     transport: config.interface.transport,
     interfaceName,
     journal,
   });
+  let killSwitch: KillSwitch | null = null;
   const connection = new Connection({
     config,
-    address,
+    addresses,
     mark: plan.mark,
     carriers,
-    // The kill switch keeps those in as well.
-    nameServers: config.interface.killSwitch ? [] : hostNameServers(),
+    nameServers: nameServersNow(),
+    whileAsking: (resolvers, call) =>
+      killSwitch === null ? call() : killSwitch.whileAsking(resolvers, call),
     traceOf: (to) => network.traceOf(to, plan.mark),
     onState: (state) => manager.status(state),
     logger,
@@ -141,7 +150,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     egress: "off",
     egressRules: [],
     // The server is the first: that is the one which commands about "the server" mean.
-    peers: [peerOptions(config.server, address), ...others],
+    peers: [peerOptions(config.server, connection.address), ...others],
     watch: { role: "client", ...watchTimes(config) },
   }, {
     ...reports,
@@ -164,10 +173,9 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     },
   });
   const services = new AsyncDisposableStack();
-  let killSwitch: KillSwitch | null = null;
   const closeHost = () => {
     if (!config.interface.killSwitch || killSwitch !== null) return;
-    const server = { name: config.server.endpoint.host, address };
+    const server = { name: config.server.endpoint.host, address: connection.address };
     const options = { interfaceName, mark: plan.mark, journal, server };
     killSwitch = services.use(new KillSwitch(options, carriers.ports(port)));
     carriers.followedBy(killSwitch, port);
@@ -176,7 +184,11 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   let staysClosed = block !== null;
   try {
     // What is left of a client before lets out that one's datagrams alone.
-    if (block !== null) closeHost();
+    if (block !== null) {
+      closeHost();
+      // It was found where the client before had it.
+      await Promise.race([connection.lookUpAgain(), stop.received]);
+    }
     // From here on: how long a busy machine takes to start threads is no silence of the server's.
     const deadline = performance.now() + config.interface.connectTimeout;
     using refusals = Refusals.open(port);
@@ -190,7 +202,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       const { sendError, drops } = await dataPlane.statistics();
       const refusal = refusals?.latest(connection.place) ?? null;
       const unfitting = drops[DROP_REASON_NAMES[DropReason.badHandshake]!] ?? 0;
-      throw noAnswer(config, connection.server, { refusal, sendError, unfitting });
+      throw noAnswer(config, connection.servers, { refusal, sendError, unfitting });
     }
     if (outcome !== true) {
       staysClosed &&= outcome === RESTART_SIGNAL;
@@ -216,7 +228,8 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     network.bringUp(settings);
     network.addRoutes(settings, plan.plain);
     if (plan.isFullTunnel) {
-      const path = { interfaceName, mark: plan.mark, journal, device: way?.device ?? null, logger };
+      const device = network.wayTo(connection.address, plan.mark)?.device ?? null;
+      const path = { interfaceName, mark: plan.mark, journal, device, logger };
       const returnPath = ReturnPath.install(path, carriers.ports(port));
       if (returnPath !== null) carriers.followedBy(services.use(returnPath), port);
     }
@@ -358,15 +371,28 @@ function requireNoOtherKillSwitch(interfaceName: string): void {
   );
 }
 
+/** Tells the host's resolvers as they are now, as far as they are not the tunnel's: a host that moves gets others. */
+function nameServersNow(): (config: ClientConfig) => readonly string[] {
+  const before = hostNameServers();
+  return (config) => {
+    const ours = config.interface.dns.map(formatIpv4);
+    const now = hostNameServers().filter((address) => !ours.includes(address));
+    return now.length > 0 ? now : before;
+  };
+}
+
 /** While the host is closed its name cannot be looked up, so the server is where it was for the client before. */
-async function resolveServer(config: ClientConfig, block: StandingBlock | null): Promise<number> {
+async function resolveServer(
+  config: ClientConfig,
+  block: StandingBlock | null,
+): Promise<readonly number[]> {
   const { endpoint } = config.server;
   const known = block?.change.server ?? null;
   if (known !== null && endpoint.address === null && known.name === endpoint.host) {
-    return known.address;
+    return [known.address];
   }
   try {
-    return await resolveEndpoint(endpoint, config.interface.connectTimeout);
+    return await resolveAll(endpoint, config.interface.connectTimeout);
   } catch (error) {
     if (block === null || !(error instanceof AppError)) throw error;
     throw new AppError(

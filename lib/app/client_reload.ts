@@ -13,10 +13,11 @@ import { formatCidr, type Ipv4Prefix } from "../wire/ipv4_text.ts";
 import type { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { ReloadPlan, ReloadRole, ReloadStep } from "./reload.ts";
-import { resolveEndpoint } from "./resolve.ts";
+import { resolveAll, resolveEndpoint } from "./resolve.ts";
 import { DEFAULT_MTU } from "./tunnel_process.ts";
 import {
   planRoutes,
+  reachableOutside,
   requireReachableOutside,
   type RoutePlan,
   type WayOutside,
@@ -75,16 +76,19 @@ export class ClientReload implements ReloadRole<ClientConfig> {
     const config = made(before, change);
     const { server } = config;
     const isMoved = !isSamePlace(before.server, server);
-    const address = isMoved
-      ? await resolveEndpoint(server.endpoint, connectTimeout)
-      : this.#options.connection.address;
+    const found = isMoved
+      ? await resolveAll(server.endpoint, connectTimeout)
+      : [this.#options.connection.address];
     const plan = planRoutes(config);
-    requireReachableOutside(config, { plan, server: address, way: this.#options.wayTo(address) });
+    const addresses = reachableOutside(found, (address) => {
+      const way = this.#options.wayTo(address);
+      requireReachableOutside(config, { plan, server: address, way });
+    });
     return {
       change,
       restart,
       places: await this.#placesOf(change, config),
-      steps: this.#steps(config, { change, oldPlan, plan, isMoved, address }),
+      steps: this.#steps(config, { change, oldPlan, plan, isMoved, addresses }),
     };
   }
 
@@ -106,12 +110,12 @@ export class ClientReload implements ReloadRole<ClientConfig> {
 
   #steps(
     config: ClientConfig,
-    { change, oldPlan, plan, isMoved, address }: {
+    { change, oldPlan, plan, isMoved, addresses }: {
       readonly change: ConfigChange;
       readonly oldPlan: RoutePlan;
       readonly plan: RoutePlan;
       readonly isMoved: boolean;
-      readonly address: number;
+      readonly addresses: readonly number[];
     },
   ): readonly ReloadStep[] {
     const { connection, changeRoutes, setDns, setMtuLimit } = this.#options;
@@ -134,7 +138,7 @@ export class ClientReload implements ReloadRole<ClientConfig> {
     if (keys.includes("DNS")) steps.push({ key: "DNS", run: () => setDns(config) });
     if (isMoved) {
       const run = async () => {
-        if (await connection.moveTo(config, address)) return;
+        if (await connection.moveTo(config, addresses)) return;
         throw new AppError(
           `no valid answer from ${connection.server} yet: it is tried on, check Endpoint and PublicKey`,
           { exitCode: ExitCode.connect },

@@ -15,7 +15,7 @@ import type { Report } from "./data_plane_protocol.ts";
 import { background, guarded } from "./guard.ts";
 import type { Logger } from "./logging.ts";
 import { reconnectPause } from "./reconnect_pause.ts";
-import { resolveEndpointAgain } from "./resolve.ts";
+import { type AgainOptions, resolveAgain } from "./resolve.ts";
 
 /** ms between initiations while connecting: three fit the time-out of 2.5 s, jitter included. */
 const CONNECT_INTERVAL = 700;
@@ -29,12 +29,13 @@ type PeerReport = Extract<Report, { kind: "peer" }>;
 
 export interface ConnectionOptions {
   readonly config: ClientConfig;
-  /** Where the server is first looked for, host order. */
-  readonly address: number;
+  /** Where the server is first looked for, host order, one after the other. */
+  readonly addresses: readonly number[];
   readonly mark: number;
   readonly carriers: ClientCarriers;
-  /** Resolvers that may be asked outside the tunnel while it is down. */
-  readonly nameServers: readonly string[];
+  /** Resolvers that may be asked outside the tunnel while it is down, as they are now. */
+  readonly nameServers: (config: ClientConfig) => readonly string[];
+  readonly whileAsking: AgainOptions["whileAsking"];
   /** What stands for the way to an address (host order): it differs when packets take another. Empty for none. */
   readonly traceOf: (address: number) => string;
   /** Is told, in words, what becomes of the connection. */
@@ -45,6 +46,10 @@ export interface ConnectionOptions {
 export class Connection {
   readonly #options: ConnectionOptions;
   #config: ClientConfig;
+  /** All that the server may have, the one that worked last first, where it still has it. */
+  #addresses: readonly number[];
+  #worked: number;
+  /** The one in use. */
   #address: number;
   #way: string;
   #connected = Promise.withResolvers<void>();
@@ -67,8 +72,9 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#config = options.config;
-    this.#address = options.address;
-    this.#way = options.traceOf(options.address);
+    this.#addresses = options.addresses;
+    this.#address = this.#worked = options.addresses[0]!;
+    this.#way = options.traceOf(this.#address);
   }
 
   /** As in `198.51.100.1:51820 by UDP`. */
@@ -86,6 +92,12 @@ export class Connection {
     return `${formatIpv4(this.#address)}:${this.#config.server.endpoint.port}`;
   }
 
+  /** All that are tried, as in `198.51.100.1:51820 and 198.51.100.2:51820`. */
+  get servers(): string {
+    const { port } = this.#config.server.endpoint;
+    return this.#addresses.map((address) => `${formatIpv4(address)}:${port}`).join(" and ");
+  }
+
   /** Whether what is reported is of the server. */
   isServer({ publicKey }: { readonly publicKey: Uint8Array }): boolean {
     return encodeKey(publicKey) === encodeKey(this.#config.server.publicKey);
@@ -94,7 +106,8 @@ export class Connection {
   /** Takes note of what the data plane reports of the server; other peers are nobody's to connect to. */
   onPeer(report: PeerReport): void {
     if (!this.isServer(report)) return;
-    const { event } = report;
+    const { event, endpoint } = report;
+    if (event === "handshake-completed") this.#remember(endpoint.address);
     if (event === "handshake-completed" || event === "up") this.#connected.resolve();
     if (event === "down") this.#lost.resolve();
     if (event === "carrier-works") this.#comeBack();
@@ -118,8 +131,23 @@ export class Connection {
     this.#dataPlane = null;
   }
 
+  /** An answer may come late, from an address that was tried before the present one. */
+  #remember(address: number): void {
+    if (!this.#addresses.includes(address)) return;
+    this.#address = this.#worked = address;
+    this.#prefer(this.#addresses);
+  }
+
+  /** Takes these addresses, with the one that worked last before the others, or as the last resort if it is not among them. */
+  #prefer(addresses: readonly number[]): void {
+    const others = addresses.filter((address) => address !== this.#worked);
+    this.#addresses = others.length < addresses.length
+      ? [this.#worked, ...others]
+      : [...others, this.#worked];
+  }
+
   /**
-   * Shakes hands, by each carrier that there may be in turn.
+   * Shakes hands, by each carrier that there may be in turn, with each address of the server.
    *
    * @param deadline ms, as of `performance.now()`
    * @returns whether the server has answered by then
@@ -127,16 +155,19 @@ export class Connection {
   async connect(dataPlane: DataPlaneHandle, deadline: number): Promise<boolean> {
     this.#dataPlane = dataPlane;
     const { carriers, logger } = this.#options;
-    const { order } = carriers;
+    const tries = carriers.order.flatMap((carrier) =>
+      this.#addresses.map((address) => ({ carrier, address }))
+    );
     let isConnected = false;
-    for (const [index, carrier] of order.entries()) {
-      const left = (deadline - performance.now()) / (order.length - index);
+    for (const [index, { carrier, address }] of tries.entries()) {
+      const left = (deadline - performance.now()) / (tries.length - index);
       if (index > 0) {
-        logger.info("no answer by {last}: trying {carrier}", {
-          last: CARRIER_NAMES[carriers.current],
-          carrier: CARRIER_NAMES[carrier],
+        logger.info("no answer by {last}: trying {next}", {
+          last: this.#nameOfTry(tries[index - 1]!),
+          next: this.#nameOfTry({ carrier, address }),
         });
       }
+      if (address !== this.#address) this.#lookAt(address, dataPlane);
       await carriers.use(carrier, dataPlane, this.place);
       dataPlane.connect(CONNECT_INTERVAL);
       isConnected = await this.#isConnectedBy(performance.now() + left);
@@ -155,12 +186,13 @@ export class Connection {
   /**
    * Leaves for another server, or for the same one elsewhere.
    *
-   * @param address where it is, host order
+   * @param addresses where it may be, host order
    * @returns whether it has answered within `ConnectTimeout`; where not, it is tried on as one that was lost
    */
-  async moveTo(config: ClientConfig, address: number): Promise<boolean> {
+  async moveTo(config: ClientConfig, addresses: readonly number[]): Promise<boolean> {
     this.#config = config;
-    this.#address = address;
+    this.#addresses = addresses;
+    this.#address = this.#worked = addresses[0]!;
     // Where the last one was lost, this one is tried next.
     if (this.#dataPlane === null) return false;
     this.#dataPlane.setServer(config.server.publicKey);
@@ -172,6 +204,20 @@ export class Connection {
     }
     this.#options.onState(`connected to ${this.way}`);
     return true;
+  }
+
+  /** As in `UDP`, or `UDP to 198.51.100.2` where there are several addresses. */
+  #nameOfTry({ carrier, address }: { carrier: Carrier; address: number }): string {
+    const name = CARRIER_NAMES[carrier];
+    return this.#addresses.length > 1 ? `${name} to ${formatIpv4(address)}` : name;
+  }
+
+  /** Looks for the server there. */
+  #lookAt(address: number, dataPlane: DataPlaneHandle): void {
+    this.#address = address;
+    this.#way = this.#options.traceOf(address);
+    this.#options.carriers.follow(this.place);
+    dataPlane.setEndpoint(this.place);
   }
 
   /** Where the server is looked for, host order. */
@@ -259,23 +305,30 @@ export class Connection {
   }
 
   async #tryToConnect(dataPlane: DataPlaneHandle): Promise<boolean> {
-    const { mark, nameServers } = this.#options;
-    const { endpoint } = this.#config.server;
-    const timeout = this.#config.interface.connectTimeout;
-    const last = this.#address;
-    const address = await resolveEndpointAgain(endpoint, { last, nameServers, mark, timeout });
-    // Meanwhile the configuration may have named another server.
-    if (this.#config.server.endpoint === endpoint) this.#address = address;
+    await this.lookUpAgain();
     return await this.#connectThere(dataPlane);
   }
 
-  /** Shakes hands with the server at the place where it is looked for now. */
+  /** Shakes hands with the server at the places where it is looked for now. */
   async #connectThere(dataPlane: DataPlaneHandle): Promise<boolean> {
-    this.#way = this.#options.traceOf(this.#address);
-    this.#options.carriers.follow(this.place);
-    dataPlane.setEndpoint(this.place);
+    this.#lookAt(this.#addresses[0]!, dataPlane);
     const { connectTimeout } = this.#config.interface;
     return await this.connect(dataPlane, performance.now() + connectTimeout);
+  }
+
+  /** Finds the server's addresses anew: it may have moved. The tunnel need not be up. */
+  async lookUpAgain(): Promise<void> {
+    const { mark, nameServers, whileAsking } = this.#options;
+    const { endpoint } = this.#config.server;
+    const found = await resolveAgain(endpoint, {
+      last: this.#addresses,
+      nameServers: nameServers(this.#config),
+      mark,
+      timeout: this.#config.interface.connectTimeout,
+      whileAsking,
+    });
+    // Meanwhile the configuration may have named another server.
+    if (this.#config.server.endpoint === endpoint) this.#prefer(found);
   }
 
   async #isConnectedBy(deadline: number): Promise<boolean> {

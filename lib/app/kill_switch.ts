@@ -2,7 +2,8 @@
  * Owns `KillSwitch`: a firewall table that lets nothing out of the host but by the tunnel.
  *
  * By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
- * the address that the tunnel stands on. Neighbour discovery, of IPv6, does not. However the process ends, but for a person
+ * the address that the tunnel stands on; and, while the server's name is looked up anew, the tunnel's own questions to the
+ * host's resolvers. Neighbour discovery, of IPv6, does not. However the process ends, but for a person
  * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
  * person, or until `vpn cleanup`.
  */
@@ -17,6 +18,7 @@ import {
 } from "../../ffi/netlink/nftables.ts";
 import {
   accept,
+  destinationIs,
   drop,
   type Expression,
   familyIs,
@@ -65,6 +67,10 @@ export class KillSwitch implements Disposable {
   readonly #table: NftablesTable;
   readonly #nftables: Nftables;
   #staysClosed = false;
+  #isDisposed = false;
+  #carriers: readonly CarrierPorts[] = [];
+  /** Host order. */
+  #resolvers: readonly number[] = [];
 
   /** Closes the host, or takes over the block that a client before left on it: without a moment in between. */
   constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
@@ -87,8 +93,33 @@ export class KillSwitch implements Disposable {
 
   /** Lets these carriers pass, and no others any more: without a moment in which all, or none, pass. */
   admit(carriers: readonly CarrierPorts[]): void {
+    this.#carriers = carriers;
+    this.#install();
+  }
+
+  /**
+   * Calls while questions to these resolvers (host order) pass as well: the tunnel's own, to find a server that has moved.
+   * Nobody else's do: to set the mark takes CAP_NET_ADMIN.
+   */
+  async whileAsking<Result>(
+    resolvers: readonly number[],
+    call: () => Promise<Result>,
+  ): Promise<Result> {
+    this.#resolvers = resolvers;
+    this.#install();
+    try {
+      return await call();
+    } finally {
+      this.#resolvers = [];
+      this.#install();
+    }
+  }
+
+  #install(): void {
+    if (this.#isDisposed) return;
     const hasIpv6 = this.#table.family === "inet";
-    this.#nftables.replaceTable(this.#table, ...chains({ ...this.#options, hasIpv6 }, carriers));
+    const options = { ...this.#options, hasIpv6, resolvers: this.#resolvers };
+    this.#nftables.replaceTable(this.#table, ...chains(options, this.#carriers));
   }
 
   /** Has the table stay when the tunnel ends, for nothing but loopback and DHCP. */
@@ -98,7 +129,10 @@ export class KillSwitch implements Disposable {
 
   /** Leaves the table to whoever undoes the journal; the host stays closed. */
   [Symbol.dispose](): void {
+    this.#resolvers = [];
     if (this.#staysClosed) this.admit([]);
+    // A question may still be under way.
+    this.#isDisposed = true;
     this.#nftables[Symbol.dispose]();
   }
 }
@@ -108,7 +142,10 @@ export class KillSwitch implements Disposable {
  * forwards, before that already, so that none of it passes for the host's own DHCP.
  */
 function chains(
-  { interfaceName, mark, hasIpv6 }: KillSwitchOptions & { readonly hasIpv6: boolean },
+  { interfaceName, mark, hasIpv6, resolvers }: KillSwitchOptions & {
+    readonly hasIpv6: boolean;
+    readonly resolvers: readonly number[];
+  },
   carriers: readonly CarrierPorts[],
 ): NftablesChain[] {
   const isIpv4 = hasIpv6 ? familyIs(AF_INET) : [];
@@ -119,6 +156,13 @@ function chains(
       ...markIs(mark),
       ...isIpv4,
       ...ipv4PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),
+      accept(),
+    ]),
+    ...resolvers.map((address) => [
+      ...markIs(mark),
+      ...isIpv4,
+      ...destinationIs(address),
+      ...ipv4PortsAre(IPPROTO_UDP, { destination: only(53) }),
       accept(),
     ]),
     [...isIpv4, ...DHCP, accept()],

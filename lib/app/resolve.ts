@@ -8,6 +8,9 @@ import { AppError, ExitCode } from "./errors.ts";
 
 const HOSTS_FILE = "/etc/hosts";
 
+/** Addresses of one name that are tried: more would leave each too little time. */
+const MAX_ADDRESSES = 8;
+
 /**
  * The IPv4 address of an endpoint, host order. A name is looked up as the host does it (`/etc/hosts`, then DNS).
  *
@@ -18,19 +21,28 @@ const HOSTS_FILE = "/etc/hosts";
 export async function resolveEndpoint(
   endpoint: Endpoint,
   timeout: number,
-  { setting = "Endpoint" }: { readonly setting?: string } = {},
+  options: { readonly setting?: string } = {},
 ): Promise<number> {
-  if (endpoint.address !== null) return endpoint.address;
+  return (await resolveAll(endpoint, timeout, options))[0]!;
+}
+
+/** The same for all addresses of a name, in the order in which the host prefers them. */
+export async function resolveAll(
+  endpoint: Endpoint,
+  timeout: number,
+  { setting = "Endpoint" }: { readonly setting?: string } = {},
+): Promise<readonly number[]> {
+  if (endpoint.address !== null) return [endpoint.address];
   const { host } = endpoint;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${timeout / 1000} s`)), timeout);
   });
   try {
-    const { address } = await Promise.race([lookup(host, { family: 4 }), late]);
-    const parsed = parseIpv4(address);
-    if (parsed === null) throw new Error(`"${address}" is not an IPv4 address`);
-    return parsed;
+    const found = await Promise.race([lookup(host, { family: 4, all: true }), late]);
+    const addresses = found.flatMap(({ address }) => parseIpv4(address) ?? []);
+    if (addresses.length === 0) throw new Error("it has no IPv4 address");
+    return distinct(addresses);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new AppError(
@@ -44,33 +56,42 @@ export async function resolveEndpoint(
 }
 
 export interface AgainOptions {
-  /** The address that was found last, host order. */
-  readonly last: number;
-  /** Resolvers outside the tunnel, as text; empty where none may be asked, as under `KillSwitch`. */
+  /** The addresses that were found last, host order. */
+  readonly last: readonly number[];
+  /** Resolvers outside the tunnel, as text. */
   readonly nameServers: readonly string[];
   /** Mark of the tunnel's own datagrams; 0 for none. */
   readonly mark: number;
   /** ms */
   readonly timeout: number;
+  /** Calls while questions to these resolvers (host order) may leave the host. */
+  readonly whileAsking: <Result>(
+    resolvers: readonly number[],
+    call: () => Promise<Result>,
+  ) => Promise<Result>;
 }
 
 /**
  * The same while the tunnel is down. What the host looks names up by may lie behind it, so the resolvers from before are
  * asked, outside the tunnel. Where nothing gives an address, the server is taken to be where it was.
  */
-export async function resolveEndpointAgain(
+export async function resolveAgain(
   endpoint: Endpoint,
-  { last, nameServers, mark, timeout }: AgainOptions,
-): Promise<number> {
-  if (endpoint.address !== null) return endpoint.address;
+  { last, nameServers, mark, timeout, whileAsking }: AgainOptions,
+): Promise<readonly number[]> {
+  if (endpoint.address !== null) return [endpoint.address];
   const { host } = endpoint;
   const listed = addressInHosts(readText(HOSTS_FILE) ?? "", host);
-  if (listed !== null) return listed;
+  if (listed !== null) return [listed];
   const servers = nameServers.map(parseIpv4).filter((address) => address !== null);
-  if (servers.length > 0) {
-    return await lookUpDirectly(host, { nameServers: servers, mark, timeout }) ?? last;
-  }
-  return await resolveEndpoint(endpoint, timeout).catch(() => last);
+  if (servers.length === 0) return await resolveAll(endpoint, timeout).catch(() => last);
+  const options = { nameServers: servers, mark, timeout };
+  const found = await whileAsking(servers, () => lookUpDirectly(host, options));
+  return found.length > 0 ? distinct(found) : last;
+}
+
+function distinct(addresses: readonly number[]): readonly number[] {
+  return [...new Set(addresses)].slice(0, MAX_ADDRESSES);
 }
 
 /** The IPv4 address of a name, host order, in a text like that of `/etc/hosts` (hosts(5)); null where it is not there. */

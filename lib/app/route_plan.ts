@@ -156,3 +156,27 @@ export function requireReachableOutside(
     refuse("AllowedIPs", network, "leave it out, or use 0.0.0.0/0 for a full tunnel");
   }
 }
+
+/**
+ * The addresses that the tunnel would not take away from itself.
+ *
+ * @param require throws for one that it would
+ * @throws {Error} what it throws for the first, where it would all
+ */
+export function reachableOutside(
+  addresses: readonly number[],
+  require: (address: number) => void,
+): readonly number[] {
+  const errors: unknown[] = [];
+  const reachable = addresses.filter((address) => {
+    try {
+      require(address);
+      return true;
+    } catch (error) {
+      errors.push(error);
+      return false;
+    }
+  });
+  if (reachable.length === 0) throw errors[0];
+  return reachable;
+}

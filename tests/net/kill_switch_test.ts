@@ -67,6 +67,27 @@ netTest("KillSwitch makes the table that `nft` lists, and takes it back", async 
   assertEquals(await ruleset(namespace), "");
 }, { programs: ["nft"] });
 
+netTest(
+  "KillSwitch lets out questions to the resolvers in use, while they are asked",
+  async (topology) => {
+    const namespace = topology.namespace("host");
+    using host = new ClosedHost(namespace);
+    const within = await host.killSwitch.whileAsking(
+      [parseIpv4("192.0.2.53")!],
+      () => ruleset(namespace),
+    );
+    const hole = "meta mark 0x0000ca6c ip daddr 192.0.2.53 " +
+      `${FIRST_FRAGMENT} udp dport 53 accept `;
+    assertEquals(within.replace(hole, ""), table("udp sport 4242"));
+    assertEquals(within.includes(hole), true, within);
+    assertEquals(await ruleset(namespace), table("udp sport 4242"));
+    // One that fails closes it as well.
+    await host.killSwitch.whileAsking([1], () => Promise.reject(new Error("lost"))).catch(() => {});
+    assertEquals(await ruleset(namespace), table("udp sport 4242"));
+  },
+  { programs: ["nft"] },
+);
+
 netTest("KillSwitch stays when a firewall loads its rules anew", async (topology) => {
   const namespace = topology.namespace("host");
   using _host = new ClosedHost(namespace);

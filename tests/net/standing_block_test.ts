@@ -181,7 +181,7 @@ netTest(
 );
 
 netTest(
-  "a client on a closed host finds its server where the client before it was, without a question",
+  "a client on a closed host finds its server where the client before it was, when no resolver answers",
   async (topology) => {
     const { client, server } = await layWire(topology);
     const tunnel = simpleTunnel();

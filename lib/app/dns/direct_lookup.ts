@@ -18,7 +18,7 @@ const REPETITION = 1_000;
 /**
  * Asks all of the resolvers at once; the first answer with an address counts.
  *
- * @returns an IPv4 address, host order; null where none of them gives one in time
+ * @returns the IPv4 addresses, host order; none where no resolver gives one in time
  */
 export async function lookUpDirectly(
   name: string,
@@ -30,24 +30,24 @@ export async function lookUpDirectly(
     /** ms */
     readonly timeout: number;
   },
-): Promise<number | null> {
+): Promise<readonly number[]> {
   const deadline = performance.now() + timeout;
   const asked = nameServers.map(async (server) => {
-    const address = await ask(name, { server, mark, deadline });
-    if (address === null) throw new Error("no address");
-    return address;
+    const addresses = await ask(name, { server, mark, deadline });
+    if (addresses.length === 0) throw new Error("no address");
+    return addresses;
   });
-  return await Promise.any(asked).catch(() => null);
+  return await Promise.any(asked).catch(() => []);
 }
 
 async function ask(
   name: string,
   { server, mark, deadline }: { server: number; mark: number; deadline: number },
-): Promise<number | null> {
+): Promise<readonly number[]> {
   const id = randomBytes(2).readUInt16BE();
   const query = addressQuery(name, id);
   const question = query === null ? null : parse(query);
-  if (query === null || question === null) return null;
+  if (query === null || question === null) return [];
   const buffer = new Uint8Array(PLAIN_UDP_SIZE);
   try {
     using socket = DatagramSocket.connect(openLibc(), { address: server, port: PORT }, mark);
@@ -62,14 +62,14 @@ async function ask(
         // Anybody can send something from that address; only the resolver knows the id, and the port that was drawn.
         if (answer?.id !== id || answer.question !== question.question) continue;
         if ((answer.flags & FLAG_RESPONSE) === 0) continue;
-        return addressesIn(message, answer)[0] ?? null;
+        return addressesIn(message, answer);
       }
       await new Promise((resolve) => setTimeout(resolve, INTERVAL));
     }
-    return null;
+    return [];
   } catch (error) {
     // Refused, or no way there now: another resolver may do.
-    if (error instanceof SystemCallError) return null;
+    if (error instanceof SystemCallError) return [];
     throw error;
   }
 }
