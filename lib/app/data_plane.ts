@@ -195,6 +195,7 @@ export class DataPlane {
       mark: config.mark,
       maxMtu: config.mtu,
       linkMtu: (endpoint) => this.#link?.innerMtu(endpoint) ?? null,
+      peers: () => this.#device.peers,
       onChange: (peer) => this.#reports.add("path-mtu", peer, this.#clock.now()),
     });
     const now = this.#clock.now();
@@ -538,6 +539,7 @@ export class DataPlane {
     }
     this.#egress?.networkChanged();
     this.#link?.networkChanged(now);
+    this.#prober.networkChanged();
     this.#report({ kind: "network-changed" });
   }
 

@@ -12,6 +12,7 @@ import { HEADERS_SIZE } from "../carrier/constants.ts";
 import { Carrier, type Endpoint } from "../tunnel/endpoint.ts";
 import { PathClaim } from "../tunnel/path_claim.ts";
 import { OUTER_HEADERS_SIZE, PATH_OVERHEAD, PathMtuSearch } from "../tunnel/path_mtu.ts";
+import { PathWatch } from "../tunnel/path_watch.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import type { PacketMover } from "./packet_mover.ts";
 import { pathClaimFilter } from "./path_claim_filter.ts";
@@ -36,6 +37,8 @@ export interface PathProberOptions {
   readonly maxMtu: number;
   /** Bytes inside that a connection of fake TCP takes; null without one. */
   readonly linkMtu: (endpoint: Endpoint) => number | null;
+  /** All peers. */
+  readonly peers: () => Iterable<Peer>;
   /** Takes a peer whose MTU is another now. */
   readonly onChange: (peer: Peer) => void;
 }
@@ -44,6 +47,7 @@ export class PathProber implements Disposable {
   readonly #netlink: Rtnetlink;
   readonly #options: PathProberOptions;
   readonly #search: PathMtuSearch;
+  readonly #watch: PathWatch;
   readonly #errors: IcmpErrorSocket | null;
   readonly #message = new Uint8Array(MAX_CLAIM_SIZE);
   readonly #messageView = new DataView(this.#message.buffer);
@@ -54,6 +58,7 @@ export class PathProber implements Disposable {
     this.#errors = openErrors(libc, options.port);
     this.#options = options;
     this.#search = new PathMtuSearch(options.maxMtu);
+    this.#watch = new PathWatch(this.#search, options.peers);
   }
 
   /** Readable when there is something to `serve()`, for an epoll set; -1 where routers are not heard. */
@@ -71,6 +76,11 @@ export class PathProber implements Disposable {
     this.#search.forget(peer);
   }
 
+  /** Interfaces, addresses or routes have changed: so may have what the first links take. */
+  networkChanged(): void {
+    this.#watch.networkChanged();
+  }
+
   /** Takes what routers say; `poll()` then looks at the paths they speak of. */
   serve(now: number): void {
     for (let i = 0; i < MAX_CLAIMS; i++) {
@@ -84,16 +94,24 @@ export class PathProber implements Disposable {
 
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
-    return this.#search.pollAt();
+    return Math.min(this.#search.pollAt(), this.#watch.pollAt());
   }
 
   /** Looks at the paths whose time has come. Costs one comparison when there are none. */
   poll(now: number): void {
+    this.#watch.poll(now);
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const peer = this.#watch.next();
+      if (peer === null) break;
+      this.#watch.asked(peer, this.#pathMtu(peer), now);
+    }
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const peer = this.#search.next(now);
       if (peer === null) return;
       const before = peer.mtu;
-      const probes = this.#search.looked(peer, this.#pathMtu(peer), now);
+      const pathMtu = this.#pathMtu(peer);
+      this.#watch.looked(peer, pathMtu, now);
+      const probes = this.#search.looked(peer, pathMtu, now);
       if (peer.mtu !== before) this.#options.onChange(peer);
       for (const length of probes) this.#options.mover.sendProbe(peer, length, now);
     }

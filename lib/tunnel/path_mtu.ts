@@ -40,8 +40,11 @@ export const MIN_MTU = 576;
 const LOOKS = [0, 50, 400, 2_000] as const;
 /** At this look and the ones after it, probes of other lengths come along. */
 const LOOK_OF_OTHERS = 1;
-/** What paths commonly take: 1,500 bytes outside (Ethernet), 1,450 (VXLAN), 1,400, 1,280 (IPv6's least), and the least. */
-const COMMON_MTUS = [1440, 1390, 1340, 1220, MIN_MTU] as const;
+/**
+ * What paths commonly take: 9,000 bytes outside (jumbo frames), 8,896 (a cloud's), 1,500 (Ethernet), 1,460 (that cloud's by
+ * default), 1,450 (VXLAN), 1,400, 1,280 (IPv6's least), and the least.
+ */
+const COMMON_MTUS = [8940, 8836, 1440, 1400, 1390, 1340, 1220, MIN_MTU] as const;
 
 const ANSWER_SIZE = 16;
 const ANSWER_LENGTH_OFFSET = 4;
@@ -81,6 +84,8 @@ interface Search {
   looks: number;
   /** Whether the peer is known to answer probes: it did when the path was looked at before. */
   readonly answers: boolean;
+  /** Bytes inside that the path took when it was looked at before, and may still; 0 for a path that has come into use. */
+  readonly known: number;
   /** The peer's index of the session that probes were last sent in; -1 for none. */
   remoteIndex: number;
   /** Bytes inside that a router has claimed to be the most; `Infinity` for none. */
@@ -103,10 +108,22 @@ export class PathMtuSearch {
 
   /** A path has come into use: the peer shook hands, or is elsewhere now. */
   start(peer: Peer, now: number): void {
+    this.#begin(peer, { known: 0, now });
+  }
+
+  /** A path in use may have changed behind its first link: is asked whether it still takes what it took, or more. */
+  confirm(peer: Peer, now: number): void {
+    // Whether a peer that answers no probes gets our packets whole, nobody says.
+    if (peer.provenMtu > 0 && !this.#searches.has(peer)) {
+      this.#begin(peer, { known: peer.provenMtu, now });
+    }
+  }
+
+  #begin(peer: Peer, { known, now }: { readonly known: number; readonly now: number }): void {
     const answers = peer.provenMtu > 0 || this.#searches.get(peer)?.answers === true;
     this.forget(peer);
     peer.provenMtu = 0;
-    const search = { startedAt: now, looks: 0, answers, remoteIndex: -1, claimed: Infinity };
+    const search = { startedAt: now, looks: 0, answers, known, remoteIndex: -1, claimed: Infinity };
     this.#searches.set(peer, search);
     this.#pollAt = Math.min(this.#pollAt, now);
   }
@@ -179,9 +196,10 @@ export class PathMtuSearch {
     }
     this.#pollAt = Math.min(this.#pollAt, lookAt(search));
     this.#listen(peer, search);
-    const others = search.looks > LOOK_OF_OTHERS ? COMMON_MTUS : [];
+    const isKnown = search.known > 0 && peer.provenMtu >= search.known;
+    const others = search.looks > LOOK_OF_OTHERS && !isKnown ? COMMON_MTUS : [];
     // A forged claim of who sees our probes ends no search: more than what is claimed is asked for as well.
-    const lengths = new Set([limit, search.claimed, ...others]);
+    const lengths = new Set([limit, search.claimed, search.known, ...others]);
     return [...lengths].filter((length) => length <= limit && length > peer.provenMtu);
   }
 

@@ -10,6 +10,7 @@ import {
   NARROW_PATH_PROGRAMS,
   NarrowPath,
 } from "./support/narrow_path.ts";
+import { eventually } from "../support/patience.ts";
 import { Injector, Tap, u16 } from "./support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "./support/recording.ts";
 import { Site } from "./support/site.ts";
@@ -262,3 +263,42 @@ netTest(
   },
   { programs: [...PROGRAMS, ...RECORDING_PROGRAMS, "ss"] },
 );
+
+netTest("a path in use that changes in the midst of a session is noticed", async (topology) => {
+  const path = await NarrowPath.lay(topology, 1500);
+  const gateway = await path.startGateway();
+  const client = await path.startClient();
+  await delay(SEARCH_TIME);
+  const setMtu = (mtu: number) => path.client.output(["ip", "link", "set", CABLE, "mtu", `${mtu}`]);
+  const clientHas = (mtu: number) =>
+    eventually(async () => await tunMtu(path.client) === mtu || null);
+  // The first link, on an idle tunnel.
+  await setMtu(1300);
+  await clientHas(1240);
+  await setMtu(1500);
+  await clientHas(1420);
+  // One behind it, of which nobody tells: data is cut up there, and arrives.
+  await path.setMtu(PATH_MTU);
+  const ping = path.client.spawn(["ping", "-n", "-q", "-i", "0.1", SERVER_INSIDE]);
+  await clientHas(INNER_MTU);
+  await gateway.waitFor(NARROWED);
+  await ping.stop();
+  await client.stop();
+}, { programs: [...PROGRAMS, "ping"] });
+
+netTest("a jumbo path is used in full where MTU allows it", async (topology) => {
+  const path = await NarrowPath.lay(topology, 9000);
+  for (const [namespace, device] of path.cables) {
+    await namespace.output(["ip", "link", "set", device, "mtu", "9000"]);
+  }
+  await path.startGateway({ MTU: 8900 });
+  await path.startClient({ MTU: 8900 });
+  await delay(SEARCH_TIME);
+  assertEquals([await tunMtu(path.client), await tunMtu(path.gateway)], [8900, 8900]);
+  await sendBothWays(path);
+  // Behind a router that takes less, it falls back.
+  await path.setMtu(1500);
+  const ping = path.client.spawn(["ping", "-n", "-q", "-i", "0.1", SERVER_INSIDE]);
+  await eventually(async () => await tunMtu(path.client) === 1440 || null);
+  await ping.stop();
+}, { programs: [...PROGRAMS, "ping"] });

@@ -31,6 +31,8 @@ interface Path {
   /** Whether a router says itself, by ICMP, what it takes; and then something else than the truth. */
   readonly claims?: boolean;
   readonly lie?: number;
+  /** Whether the path is in use already, and is only to be looked at again. */
+  readonly isInUse?: boolean;
   /** Whether the peer is of another kind: nothing answers. */
   readonly isStock?: boolean;
 }
@@ -50,7 +52,8 @@ function claimAbout({ endpoint, current }: Peer, mtu: number): PathClaim {
 function look({ client, gateway, toGateway, simulation }: TunnelPair, path: Path): number[] {
   const search = new PathMtuSearch(MAX_MTU);
   const lengths: number[] = [];
-  search.start(toGateway, simulation.now);
+  if (path.isInUse) search.confirm(toGateway, simulation.now);
+  else search.start(toGateway, simulation.now);
   while (search.pollAt() < Infinity) {
     simulation.run(Math.max(0, search.pollAt() - simulation.now));
     for (
@@ -112,10 +115,37 @@ Deno.test("a path whose first link is narrow is known at once", () => {
   assertEquals(pair.toGateway.mtu, 1240);
 });
 
+Deno.test("a path in use is found to take less, or more, without another session", () => {
+  const pair = connectedPair();
+  look(pair, { mtu: 1500, tells: false, known: 1500 });
+  // Nothing has changed: that costs one probe.
+  assertEquals(look(pair, { mtu: 1500, tells: false, known: 1500, isInUse: true }), [1420]);
+  look(pair, { mtu: 1300, tells: false, known: 1500, isInUse: true });
+  assertEquals(pair.toGateway.mtu, 1220);
+  look(pair, { mtu: 1300, tells: false, claims: true, known: 1500, isInUse: true });
+  assertEquals(pair.toGateway.mtu, 1240);
+  // What a narrow path takes is confirmed with no more than the greatest length beside it.
+  const again = look(pair, { mtu: 1300, tells: false, known: 1500, isInUse: true });
+  assertEquals([...new Set(again)], [1420, 1240]);
+  assertEquals(pair.toGateway.mtu, 1240);
+  look(pair, { mtu: 1500, tells: false, known: 1500, isInUse: true });
+  assertEquals(pair.toGateway.mtu, 1420);
+});
+
+Deno.test("a path in use to a peer that answers no probes is sent none", () => {
+  const pair = connectedPair();
+  look(pair, { mtu: 1500, tells: false, known: 1500, isStock: true });
+  assertEquals(
+    look(pair, { mtu: 1300, tells: false, known: 1500, isStock: true, isInUse: true }),
+    [],
+  );
+  assertEquals(pair.toGateway.mtu, 1420);
+});
+
 Deno.test("nobody is believed but the peer: its answers show what gets through", () => {
   const pair = connectedPair();
   const path = { mtu: 1280, tells: false, known: 1500 };
-  assertEquals(look(pair, path), [1420, 1420, 1390, 1340, 1220, 576, 1420, 1390, 1340]);
+  assertEquals(look(pair, path), [1420, 1420, 1400, 1390, 1340, 1220, 576, 1420, 1400, 1390, 1340]);
   assertEquals(pair.toGateway.mtu, 1220);
   // The next session does not go back to what failed, and finds out when the path has grown.
   look(pair, path);

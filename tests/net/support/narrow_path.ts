@@ -92,6 +92,15 @@ export class NarrowPath {
     return path;
   }
 
+  /** The ends of the cables between client and gateway. */
+  get cables(): readonly (readonly [TestNamespace, string])[] {
+    const { client, near, far, gateway } = this;
+    return [
+      ...[client, near, far, gateway].map((namespace) => [namespace, CABLE] as const),
+      ...[near, far].map((namespace) => [namespace, NARROW] as const),
+    ];
+  }
+
   /** Makes the link between the routers take packets of this many bytes. */
   async setMtu(mtu: number): Promise<void> {
     for (const router of [this.near, this.far]) {
