@@ -15,6 +15,7 @@ import { openFirewall } from "./firewall.ts";
 import { readReservedPorts } from "./host_change.ts";
 import type { Journal } from "./journal.ts";
 import { ephemeralPorts, listenerOn } from "./port_safety.ts";
+import { lowPort } from "./privileges.ts";
 import { randomInt } from "node:crypto";
 
 /** Ports that a client takes at once, to have fresh ones for its next connections; the fewest that it does with. */
@@ -123,15 +124,6 @@ function reservePort(port: number): ReservedPorts {
       { exitCode: ExitCode.usage, cause: error },
     );
   }
-}
-
-/** What to say of a port that not everybody may take. */
-export function lowPort(protocol: "TCP" | "UDP", port: number): AppError {
-  return new AppError(
-    `Cannot use ${protocol} port ${port}: CAP_NET_BIND_SERVICE is missing: run as root, grant it, ` +
-      "or choose a port from 1024 on",
-    { exitCode: ExitCode.privilege },
-  );
 }
 
 function reserveRandomPorts(wanted: number): ReservedPorts {

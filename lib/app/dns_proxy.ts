@@ -14,6 +14,7 @@ import { UpstreamSockets } from "./dns/upstream_sockets.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { guarded } from "./guard.ts";
 import type { Logger } from "./logging.ts";
+import { lowPort } from "./privileges.ts";
 
 const PORT = 53;
 /** Wrong answers from upstream that are a line of the log: the first one, and then each time they have become tenfold. */
@@ -103,7 +104,7 @@ export class DnsProxy implements AsyncDisposable {
   /**
    * Starts to answer. The address must be the host's already.
    *
-   * @throws {AppError} with exit code 2 where another service has the port
+   * @throws {AppError} with exit code 2 where another service has the port, 5 without CAP_NET_BIND_SERVICE
    */
   static async start(options: DnsProxyOptions): Promise<DnsProxy> {
     const hostname = formatIpv4(options.address);
@@ -115,6 +116,7 @@ export class DnsProxy implements AsyncDisposable {
       proxy.#resources = resources.move();
       return proxy;
     } catch (error) {
+      if (error instanceof Deno.errors.PermissionDenied) throw lowPort("TCP", PORT);
       if (!isAddressInUse(error)) throw error;
       throw new AppError(
         `Cannot answer DNS on ${hostname}: port ${PORT} is in use: ` +

@@ -97,6 +97,20 @@ export function requireRelayPrivileges(): void {
 export function requireDemoPrivileges(): void {
   requireTunnelPrivileges();
   requireCapabilities("run the demo", ["CAP_SYS_ADMIN", "CAP_NET_RAW"]);
+  requireWritableSysctls();
+}
+
+/** The demo's hosts are routers, and no setting of a container's reaches into the namespaces that they are in. */
+function requireWritableSysctls(): void {
+  try {
+    Deno.openSync("/proc/sys/net/ipv4/ip_forward", { write: true }).close();
+  } catch (error) {
+    throw missing(
+      `Cannot run the demo: /proc/sys cannot be written (${
+        error instanceof Error && "code" in error ? error.code : error
+      }): start the container with \`--privileged\``,
+    );
+  }
 }
 
 /**
@@ -107,6 +121,17 @@ export function requireDemoPrivileges(): void {
 export function requireFirewallPrivileges(): void {
   requireCapabilities("close this host", ["CAP_NET_ADMIN"]);
   requireJournalDirectory();
+}
+
+/** What to say of a port that not everybody may take. */
+export function lowPort(protocol: "TCP" | "UDP", port: number): AppError {
+  const remedy = Deno.uid() === 0
+    ? "a container gets it by `--cap-add NET_BIND_SERVICE`"
+    : "run as root, grant it";
+  return missing(
+    `Cannot use ${protocol} port ${port}: CAP_NET_BIND_SERVICE is missing: ${remedy}, ` +
+      "or choose a port from 1024 on",
+  );
 }
 
 /** What the data plane's thread may need while it runs: its sockets, their marks, and the TUN. */

@@ -1,5 +1,5 @@
 /** Owns what `vpn server` and `vpn client` have in common: the steps before a tunnel, the reports during it, its end. */
-import { EADDRINUSE, EPERM } from "../../ffi/errno.ts";
+import { EACCES, EADDRINUSE, EPERM } from "../../ffi/errno.ts";
 import { enterNamespace, namespaceExists } from "../../ffi/netns.ts";
 import type { RunOptions } from "../cli/command.ts";
 import type { Config, PeerConfig } from "../config/config.ts";
@@ -14,9 +14,13 @@ import type { Hooks } from "./hooks.ts";
 import type { Journal } from "./journal.ts";
 import { configureLogging, getLogger, type LogControl, type Logger } from "./logging.ts";
 import { adoptOrphans } from "./orphans.ts";
+import { lowPort } from "./privileges.ts";
 
 /** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
 export const DEFAULT_MTU = 1420;
+
+/** From which on anybody may listen. */
+const FIRST_FREE_PORT = 1024;
 
 /**
  * Starts logging and moves this thread, and with it all that it starts, into the namespace asked for.
@@ -91,6 +95,9 @@ export async function startDataPlane(
           "stop what uses it, or choose another ListenPort",
         { exitCode: ExitCode.usage, cause: error },
       );
+    }
+    if (error.errno === EACCES && config.listenPort < FIRST_FREE_PORT) {
+      throw lowPort("UDP", config.listenPort);
     }
     if (error.errno === EPERM) {
       throw new AppError(error.message, { exitCode: ExitCode.privilege, cause: error });

@@ -143,3 +143,27 @@ netTest(
   },
   { programs: [...MOUNTS, "mknod"] },
 );
+
+netTest(
+  "a gateway without CAP_NET_BIND_SERVICE names it, for its DNS proxy and for a low port",
+  async (topology) => {
+    const { server } = await layWire(topology);
+    const unbound = (command: readonly string[]) => [
+      "setpriv",
+      "--bounding-set=-net_bind_service",
+      ...command,
+    ];
+    using proxy = temporaryFile(simpleTunnel().server({ Egress: "off", DnsProxy: "9.9.9.9" }));
+    using low = temporaryFile(simpleTunnel().server({ Egress: "off", ListenPort: 443 }));
+    for (const [config, port] of [[proxy, "TCP port 53"], [low, "UDP port 443"]] as const) {
+      assertRefused(
+        await runIn(server, unbound, "server", "--config", config.path),
+        new RegExp(
+          `^vpn: Cannot use ${port}: CAP_NET_BIND_SERVICE is missing: .*--cap-add NET_BIND_SERVICE`,
+          "m",
+        ),
+      );
+    }
+  },
+  { programs: ["setpriv"] },
+);

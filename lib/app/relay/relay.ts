@@ -3,7 +3,7 @@ import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EPERM } from "../../../ffi/errno.ts"
 import type { RelayOptions } from "../../cli/command.ts";
 import type { RelayListener, RelayTarget } from "../../config/relay_url.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
-import { CarrierGuard, lowPort } from "../carrier_guard.ts";
+import { CarrierGuard } from "../carrier_guard.ts";
 import { cleanUp } from "../cleanup.ts";
 import { DataPlaneError } from "../data_plane_handle.ts";
 import { AppError, ExitCode } from "../errors.ts";
@@ -11,7 +11,7 @@ import { startUpkeep } from "../host_upkeep.ts";
 import { Journal } from "../journal.ts";
 import { catchFaults } from "../last_resort.ts";
 import { getLogger, type Logger } from "../logging.ts";
-import { dropPrivileges, requireRelayPrivileges } from "../privileges.ts";
+import { dropPrivileges, lowPort, requireRelayPrivileges } from "../privileges.ts";
 import { resolveEndpoint } from "../resolve.ts";
 import { listenForStop } from "../stop_signal.ts";
 import { enterSurroundings } from "../tunnel_process.ts";
