@@ -18,11 +18,13 @@ head_bytes=8192
 
 usage() {
   cat <<'TEXT'
-Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack] [--install [PREFIX]]
+Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack] [--oci] [--install [PREFIX]]
 
   --target TARGET  x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; default: this machine's
   --output FILE    where the executable goes; default: dist/vpn
   --pack           make it self-extracting, even where `deno compile` could be used
+  --oci            make a container image as well, FILE.oci.tar, with the libraries of this machine: for `podman load` and
+                   `docker load`
   --install        put it below PREFIX (default: /usr/local) as well, with its manual, completions, systemd units and
                    Grafana dashboard
 
@@ -37,7 +39,7 @@ fail() {
 }
 
 main() {
-  local result=$root/dist/vpn pack_only=false prefix=
+  local result=$root/dist/vpn pack_only=false has_image=false prefix=
   target=
   while (($# > 0)); do
     [[ $1 != --target && $1 != --output || -n ${2-} ]] || fail "$1 needs a value"
@@ -45,6 +47,7 @@ main() {
       --target) target=$2 && shift 2 ;;
       --output) result=$(realpath -m -- "$2") && shift 2 ;;
       --pack) pack_only=true && shift ;;
+      --oci) has_image=true && shift ;;
       --install)
         prefix=/usr/local && shift
         [[ ${1--} == -* ]] || { prefix=$1 && shift; }
@@ -60,6 +63,10 @@ main() {
     x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) ;;
     *) fail "cannot build for \"$target\": --target is x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu" ;;
   esac
+
+  if $has_image && [[ $target != "$host_target" ]]; then
+    fail "cannot make an image for \"$target\" here: its libraries are this machine's: run this on a machine of that kind"
+  fi
 
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -77,6 +84,7 @@ main() {
   mv "$work/result" "$result"
   say "built $result by $way, $reason"
   measure "$result"
+  ! $has_image || make_image "$result" "$result.oci.tar"
   [[ -z $prefix ]] || install_below "$prefix" "$result"
 }
 
@@ -247,6 +255,24 @@ measure() {
     );
   ' "$result" "$deno" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only \
     $permissions "$bundled/main.js" --version || fail "cannot run $result"
+}
+
+# --- A container image.
+
+# make_image EXECUTABLE ARCHIVE
+make_image() {
+  local program=$bundled architecture=amd64
+  # shellcheck source=lib/packaging/oci_image.sh
+  source "$root/lib/packaging/oci_image.sh"
+  if [[ $way == 'deno compile' ]]; then
+    program=$work/program
+    install -D -m 755 "$1" "$program/vpn"
+  fi
+  [[ $target != aarch64-* ]] || architecture=arm64
+  image_root "$work/image" "$program" "$permissions"
+  image_archive "$work/image" "$work/image.tar" "$architecture" "$(sed 's/^vpn \([^ ]*\).*/\1/' <<<"$title")"
+  mv "$work/image.tar" "$2"
+  say "made the image $2, called $image_name"
 }
 
 # --- Where it is installed.

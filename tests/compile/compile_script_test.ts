@@ -35,5 +35,7 @@ hostTest("compile.sh says so when there is no such deno", async () => {
 hostTest("compile.sh --help names its options", async () => {
   const { code, stdout } = await compile("--help");
   assertEquals(code, 0);
-  for (const option of ["--target", "--output", "--pack"]) assertStringIncludes(stdout, option);
+  for (const option of ["--target", "--output", "--pack", "--oci"]) {
+    assertStringIncludes(stdout, option);
+  }
 });

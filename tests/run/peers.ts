@@ -18,6 +18,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "ping": "iputils-ping",
   "traceroute": "traceroute",
   "vsftpd": "vsftpd",
+  "crun": "crun",
+  "runc": "runc",
   "zbarimg": "zbar-tools",
   "zsh": "zsh",
 };

@@ -57,11 +57,11 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: "compile",
-    title: "./compile.sh, and tests of dist/vpn",
+    title: "./compile.sh --oci, and tests of dist/vpn and its image",
     async run(say) {
       const built = await runCounted(say, {
         program: new URL("../../compile.sh", import.meta.url).pathname,
-        args: [],
+        args: ["--oci"],
         env: { DENO: Deno.execPath() },
         timeout: LIMIT,
       });
