@@ -10,7 +10,6 @@ import type { RunOptions } from "../cli/command.ts";
 import type { ClientConfig } from "../config/config.ts";
 import { validateClient } from "../config/roles.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
-import type { PeerOptions } from "../tunnel/peer.ts";
 import { DROP_REASON_NAMES, DropReason } from "../wire/drop_reason.ts";
 import { formatCidr, formatIpv4 } from "../wire/ipv4_text.ts";
 import { cleanUp } from "./cleanup.ts";
@@ -34,9 +33,10 @@ import { blocksHere, describeBlock, type StandingBlock } from "./standing_blocks
 import { getLogger, type Logger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { NetworkConflict } from "./network_conflict.ts";
+import { locatedPeers } from "./peer_places.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { Refusals } from "./refusals.ts";
-import { resolveAll, resolveEndpoint } from "./resolve.ts";
+import { resolveAll } from "./resolve.ts";
 import { Reloader, ReloadRequests } from "./reload.ts";
 import { ReturnPath } from "./return_path.ts";
 import {
@@ -102,7 +102,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
   const [found, others] = await Promise.all([
     resolveServer(config, block),
-    optionsOfOthers(config, logger),
+    locatedPeers(config.otherPeers, { config, logger }),
   ]);
   const addresses = reachableOutside(found, (address) => {
     const way = network.wayTo(address, plan.mark);
@@ -247,6 +247,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     );
     const reloader = new Reloader({
       path: options.configPath,
+      interfaceName,
       config,
       role: new ClientReload({
         connection,
@@ -410,26 +411,6 @@ function keepClosed(killSwitch: KillSwitch | null, logger: Logger): void {
     "the kill switch stays: nothing but loopback and DHCP leaves this host until `vpn client` starts again, or " +
       "`vpn cleanup` opens it",
   );
-}
-
-/** The other peers, found once, as WireGuard does it. One that is not found may still call. */
-async function optionsOfOthers(config: ClientConfig, logger: Logger): Promise<PeerOptions[]> {
-  const { connectTimeout } = config.interface;
-  return await Promise.all(config.otherPeers.map(async (peer) => {
-    const { endpoint, line } = peer;
-    if (endpoint === null) return peerOptions(peer, null);
-    try {
-      return peerOptions(peer, await resolveEndpoint(endpoint, connectTimeout));
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      logger.warn("{file}:{line}: [Peer]: is not called, but may call: {error}", {
-        file: config.fileName,
-        line,
-        error: error.message,
-      });
-      return peerOptions(peer, null);
-    }
-  }));
 }
 
 /** By `Transport`, what is tried. */

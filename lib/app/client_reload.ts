@@ -1,5 +1,5 @@
 /** Client reload: what of a client's configuration may change while it is connected, and how. */
-import type { ClientConfig, Endpoint } from "../config/config.ts";
+import type { ClientConfig } from "../config/config.ts";
 import {
   changedConfig,
   changedKeys,
@@ -13,7 +13,8 @@ import { formatCidr, type Ipv4Prefix } from "../wire/ipv4_text.ts";
 import type { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { ReloadPlan, ReloadRole, ReloadStep } from "./reload.ts";
-import { resolveAll, resolveEndpoint } from "./resolve.ts";
+import { movedPlaces } from "./peer_places.ts";
+import { resolveAll } from "./resolve.ts";
 import { DEFAULT_MTU } from "./tunnel_process.ts";
 import {
   planRoutes,
@@ -87,25 +88,16 @@ export class ClientReload implements ReloadRole<ClientConfig> {
     return {
       change,
       restart,
-      places: await this.#placesOf(change, config),
+      // The connection looks for the server.
+      places: new Map([
+        ...await movedPlaces(
+          change.put.filter(({ peer }) => peer.publicKey !== server.publicKey),
+          connectTimeout,
+        ),
+        [encodeKey(server.publicKey), null],
+      ]),
       steps: this.#steps(config, { change, oldPlan, plan, isMoved, addresses }),
     };
-  }
-
-  /** Where the other peers are that have moved; as at the start, one that is not found may still call. */
-  async #placesOf(
-    { put }: ConfigChange,
-    { server, interface: { connectTimeout } }: ClientConfig,
-  ): Promise<ReadonlyMap<string, Endpoint | null>> {
-    const found = put.map(async ({ peer, isMoved }): Promise<[string, Endpoint | null]> => {
-      const key = encodeKey(peer.publicKey);
-      const { endpoint } = peer;
-      // The connection looks for the server.
-      if (!isMoved || endpoint === null || peer.publicKey === server.publicKey) return [key, null];
-      const address = await resolveEndpoint(endpoint, connectTimeout).catch(() => null);
-      return [key, address === null ? null : { ...endpoint, address }];
-    });
-    return new Map(await Promise.all(found));
   }
 
   #steps(

@@ -24,8 +24,14 @@ export function loadConfig(path: string, hookKey: HookKeyUse = "refuse"): Config
   return configOf(path, readBounded(path), hookKey).config;
 }
 
-/** Whether a command that would set the private key is asked for it, for this interface; or whether it does not matter. */
-export type HookKeyUse = { readonly interfaceName: string } | "refuse" | "leave";
+/**
+ * What becomes of a private key that a command sets: the command is asked for it, for this interface, unless it is known
+ * already; or such a file is refused; or the key does not matter.
+ */
+export type HookKeyUse =
+  | { readonly interfaceName: string; readonly known?: Uint8Array }
+  | "refuse"
+  | "leave";
 
 /**
  * The same of a file that has been read already, with its text.

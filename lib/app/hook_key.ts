@@ -15,16 +15,23 @@ const ANY = "%i";
 /**
  * Runs the command that gives the key, as its user, who runs the file's other commands as well.
  *
+ * @param options `known`: the key that it has given before, when it is not run again
  * @throws {ConfigError} where it gives none; nothing of what it printed is shown
  */
 export function keyFromHooks(
   hooks: readonly HookCommand[],
-  { fileName, interfaceName }: { readonly fileName: string; readonly interfaceName: string },
+  { fileName, interfaceName, known }: {
+    readonly fileName: string;
+    readonly interfaceName: string;
+    readonly known?: Uint8Array;
+  },
 ): HookKey | null {
   for (const hook of hooks) {
     const command = hook.command.replaceAll("%i", () => interfaceName);
     const source = keySource(command, interfaceName);
     if (source === null) continue;
+    const done = source.isAll ? [hook] : [];
+    if (known !== undefined) return { privateKey: known, done };
     const { status, stdout, error } = spawnSync(shell(), ["-c", source.script], {
       stdio: ["ignore", "pipe", "inherit"],
       timeout: LIMIT,
@@ -40,7 +47,7 @@ export function keyFromHooks(
     }
     const privateKey = decodeKey(stdout.trim());
     if (privateKey === null) throw new ConfigError(`${place}: ${keyProblem(stdout.trim())}`);
-    return { privateKey, done: source.isAll ? [hook] : [] };
+    return { privateKey, done };
   }
   return null;
 }

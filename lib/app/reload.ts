@@ -74,6 +74,7 @@ export interface ReloadRole<Kind extends Config> {
 
 export interface ReloaderOptions<Kind extends Config> {
   readonly path: string;
+  readonly interfaceName: string;
   /** What runs. */
   readonly config: Kind;
   readonly role: ReloadRole<Kind>;
@@ -122,11 +123,13 @@ export class Reloader<Kind extends Config> {
   }
 
   async #follow(): Promise<ReloadResult> {
-    const { path, role, peers, logger } = this.#options;
-    const after = role.validate(loadConfig(path));
-    const known = new Set(this.#running.warnings);
+    const { path, interfaceName, role, peers, logger } = this.#options;
+    // The key cannot change, and what could be run to be told it may need a person.
+    const known = this.#running.interface.privateKey;
+    const after = role.validate(loadConfig(path, { interfaceName, known }));
+    const told = new Set(this.#running.warnings);
     for (const warning of after.warnings) {
-      if (!known.has(warning)) logger.warn("{warning}", { warning });
+      if (!told.has(warning)) logger.warn("{warning}", { warning });
     }
     const before = { ...this.#running, peers: mergedPeers(this.#running, peers.peers) };
     const whole = ofKeys(configChange(before, after), (key) => !role.foreignKeys.includes(key));

@@ -153,7 +153,10 @@ export function requireReachableOutside(
   }
   if (plan.plain.table !== MAIN_TABLE) return;
   for (const network of plan.plain.networks) {
-    refuse("AllowedIPs", network, "leave it out, or use 0.0.0.0/0 for a full tunnel");
+    const remedy = network.prefixLength === 0
+      ? `take Table out (line ${config.interface.lines.get("Table")}) for a full tunnel`
+      : "leave it out, or use 0.0.0.0/0 for a full tunnel";
+    refuse("AllowedIPs", network, remedy);
   }
 }
 

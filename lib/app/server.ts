@@ -2,6 +2,7 @@
 import type { RunOptions } from "../cli/command.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { validateServer } from "../config/roles.ts";
+import type { PeerOptions } from "../tunnel/peer.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
 import { CarrierGuard } from "./carrier_guard.ts";
 import { cleanUp } from "./cleanup.ts";
@@ -21,6 +22,7 @@ import { Journal } from "./journal.ts";
 import { catchFaults } from "./last_resort.ts";
 import { getLogger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
+import { locatedPeers } from "./peer_places.ts";
 import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { planPeerRoutes } from "./route_plan.ts";
 import { Reloader, ReloadRequests } from "./reload.ts";
@@ -35,7 +37,6 @@ import {
   enterSurroundings,
   logReports,
   logWarnings,
-  peerOptions,
   startDataPlane,
   watchTimes,
 } from "./tunnel_process.ts";
@@ -83,7 +84,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   });
   let networkChanged = () => {};
   const { dataPlane, port, aead } = await startDataPlane(
-    { ...dataPlaneConfig(config, options), ...gateway.dataPlaneConfig },
+    {
+      ...dataPlaneConfig(config, options, await locatedPeers(config.peers, { config, logger })),
+      ...gateway.dataPlaneConfig,
+    },
     { ...logReports(logger), onNetworkChange: () => networkChanged() },
   );
   // It outlives the data plane, whose last segments the host's TCP would answer.
@@ -136,6 +140,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     );
     const reloader = new Reloader({
       path: options.configPath,
+      interfaceName,
       config,
       role: new ServerReload({ gateway, dataPlane, dnsProxy }),
       peers: livePeers,
@@ -218,6 +223,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
 function dataPlaneConfig(
   config: ServerConfig,
   options: RunOptions,
+  peers: readonly PeerOptions[],
 ): Omit<DataPlaneConfig, "commandFd" | "egress" | "egressRules"> {
   const section = config.interface;
   return {
@@ -233,7 +239,7 @@ function dataPlaneConfig(
     trace: options.logLevel === "trace",
     addresses: section.addresses,
     clientToClient: section.clientToClient,
-    peers: config.peers.map((peer) => peerOptions(peer, peer.endpoint?.address ?? null)),
+    peers,
     watch: { role: "server", ...watchTimes(config) },
   };
 }

@@ -5,6 +5,7 @@ import { CLIENT_ONLY_KEYS, validateServer } from "../config/roles.ts";
 import type { DataPlaneHandle } from "./data_plane_handle.ts";
 import type { DnsProxy } from "./dns_proxy.ts";
 import type { Gateway } from "./gateway.ts";
+import { movedPlaces } from "./peer_places.ts";
 import type { ReloadPlan, ReloadRole, ReloadStep } from "./reload.ts";
 
 export interface ServerReloadOptions {
@@ -30,7 +31,6 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     this.#options = options;
   }
 
-  // deno-lint-ignore require-await -- a client's looks names up
   async plan(
     change: ConfigChange,
     { after }: { readonly after: ServerConfig },
@@ -61,8 +61,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     return {
       change: ofKeys(change, (key) => !restart.includes(key)),
       restart,
-      // A gateway looks up no names.
-      places: new Map(),
+      places: await movedPlaces(change.put, after.interface.connectTimeout),
       steps,
     };
   }

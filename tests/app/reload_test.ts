@@ -21,7 +21,13 @@ import { encodeKey } from "../../lib/config/key_text.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { formatCidr, formatIpv4, parseIpv4 } from "../../lib/wire/ipv4_text.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "../support/assert.ts";
 import { hostTest } from "../support/permissions.ts";
 
 /** Peers that run, without a data plane; and what was asked of them. */
@@ -56,6 +62,7 @@ class Site<Kind extends Config> implements Disposable {
     this.peers = new StubPeers(config);
     this.reloader = new Reloader({
       path: this.path,
+      interfaceName: "vpn0",
       config,
       role,
       peers: this.peers,
@@ -141,6 +148,26 @@ hostTest("a reload changes the peers that differ, and no others", async () => {
       peer(2, "AllowedIPs = 10.66.77.3/32", "RateLimit = 10M"),
   );
   assertEquals(changed.changes, ["2 peers changed"]);
+});
+
+hostTest("a peer of a gateway that the file gives a name as its place is looked up", async () => {
+  const { role } = serverRole();
+  using site = new Site(section() + peer(0, "AllowedIPs = 10.66.77.2/32"), role);
+  await site.edit(section() + peer(0, "AllowedIPs = 10.66.77.2/32", "Endpoint = localhost:7"));
+  const [change] = site.peers.asked;
+  assert(change?.kind === "put");
+  assertEquals(change.peer.endpoint, { host: "localhost", address: 0x7f000001, port: 7 });
+});
+
+hostTest("a reload runs no command for a key that one has given at the start", async () => {
+  const { role } = serverRole();
+  using site = new Site(section(), role);
+  const ran = `${site.path}.ran`;
+  const command = `PostUp = wg set %i private-key <(touch ${ran})`;
+  const text = ["[Interface]", command, "Address = 10.66.77.1/24", "EgressDeny = lan", ""];
+  const result = await site.edit(text.join("\n"));
+  assertEquals([result.changes, result.restart, result.problems], [["EgressDeny"], [], []]);
+  assertThrows(() => Deno.statSync(ran), Deno.errors.NotFound);
 });
 
 hostTest("a peer whose endpoint the file has as before stays where it has roamed to", async () => {

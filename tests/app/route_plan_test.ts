@@ -198,3 +198,39 @@ Deno.test("with a table of one's own, networks may overlap as they like", () => 
   // Unless that is the main table after all, whose default route stays the host's.
   assertEquals(refusal(client("0.0.0.0/0", "Table = 254"))?.includes("0.0.0.0/0"), true);
 });
+
+Deno.test("planRoutes() takes the networks of all peers together", () => {
+  const office = `0.0.0.0/1\n[Peer]\nPublicKey = ${sampleKeys(3).publicKey}\nAllowedIPs = `;
+  assertEquals(planned(`${office}128.0.0.0/1, 10.1.0.0/16, ::/0`), {
+    mark: 51820,
+    isFullTunnel: true,
+    networks: ["10.1.0.0/16"],
+    table: MAIN,
+    blocked6: ["::/0"],
+  });
+  assertEquals(planned(`${office}10.1.0.0/16`).networks, ["0.0.0.0/1", "10.1.0.0/16"]);
+});
+
+Deno.test("requireReachableOutside() names the peer that has the network, and Table where that makes it one", () => {
+  const check = (config: ClientConfig) =>
+    assertThrows(
+      () =>
+        requireReachableOutside(config, {
+          plan: planRoutes(config),
+          server: parseIpv4("203.0.113.1")!,
+          way: null,
+        }),
+      ConfigError,
+    ).message;
+  const second = `10.1.0.0/16\n[Peer]\nPublicKey = ${sampleKeys(3).publicKey}\nAllowedIPs = `;
+  assertEquals(
+    check(client(`${second}203.0.113.0/24`)),
+    'a.conf:9: AllowedIPs: cannot use "203.0.113.0/24": it contains the server\'s own address 203.0.113.1; leave it out, ' +
+      "or use 0.0.0.0/0 for a full tunnel",
+  );
+  assertEquals(
+    check(client("0.0.0.0/0", "Table = main")),
+    'a.conf:5: AllowedIPs: cannot use "0.0.0.0/0": it contains the server\'s own address 203.0.113.1; take Table out ' +
+      "(line 4) for a full tunnel",
+  );
+});
