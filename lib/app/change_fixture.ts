@@ -27,7 +27,8 @@ interface Keeping {
 }
 
 /**
- * The fixture that a change is; null for what goes its own way: what programs manage, commands, files of sockets.
+ * The fixture that a change is; null for what goes its own way: what programs manage, commands; and files of sockets, which
+ * `LocalSocket` alone can make again.
  *
  * @param firewall by which a table is made
  */

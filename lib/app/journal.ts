@@ -53,6 +53,8 @@ export class Journal {
   readonly #owner: JournalOwner;
   readonly #entries: JournalEntry[] = [];
   readonly #fixtures = new Map<JournalEntry, Fixture>();
+  /** What belongs to a change, and whose owner alone can put it back. */
+  readonly #kept = new Set<Fixture>();
   #file: Deno.FsFile | null = null;
   /** Of the file, in bytes. */
   #size = 0;
@@ -78,7 +80,17 @@ export class Journal {
 
   /** What of the changes is to be watched, in the order in which they were made. */
   get fixtures(): readonly Fixture[] {
-    return [...this.#fixtures.values()];
+    return [...this.#fixtures.values(), ...this.#kept];
+  }
+
+  /** Has one more thing watched, until what is returned is disposed of. */
+  keep(fixture: Fixture): Disposable {
+    this.#kept.add(fixture);
+    return {
+      [Symbol.dispose]: () => {
+        this.#kept.delete(fixture);
+      },
+    };
   }
 
   /** Calls while no other instance changes the host: for what is chosen by what is there. */

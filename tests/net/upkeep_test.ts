@@ -180,6 +180,13 @@ netTest(
     const config = tunnel.client({}, { AllowedIPs: "0.0.0.0/0" });
     const process = await startVpn("client", client, config, "--interface", name);
     const before = await stateOf(client);
+    // That the first of them is back, the status below shows.
+    for (const folder of ["/run/vpn", "/var/run/wireguard"]) {
+      const path = `${folder}/${name}.sock`;
+      Deno.removeSync(path);
+      await process.waitFor(new RegExp(`put back: socket ${path}$`, "m"), LIMIT);
+      assert(Deno.lstatSync(path).isSocket);
+    }
     const other = client.spawn([
       ...["sh", "-c", "while :; do ip rule del table 51820 2>/dev/null; sleep 0.05; done"],
     ]);

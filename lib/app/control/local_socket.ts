@@ -3,6 +3,7 @@
  * one is killed, and whom it lets in: root, and the user that this process runs as.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
 import { openLibc } from "../../../ffi/libc.ts";
 import { peerUser } from "../../../ffi/unix_socket.ts";
 import { FairShares } from "../../fair_shares.ts";
@@ -11,7 +12,7 @@ import { allJournals } from "../journal_files.ts";
 import { guarded } from "../guard.ts";
 import { isAlive } from "../process_identity.ts";
 import { LocalConnection } from "./local_connection.ts";
-import { isFreeForSocket, removeDeadSocket } from "./socket_file.ts";
+import { isFreeForSocket, isThere, removeDeadSocket } from "./socket_file.ts";
 
 /** At once. In a full table, the user with the most loses its oldest that waits for nothing. */
 const MAX_CONNECTIONS = 32;
@@ -25,13 +26,19 @@ export interface LocalSocketOptions {
 
 export class LocalSocket implements AsyncDisposable {
   readonly path: string;
-  readonly #server: Server;
-  readonly #connections: Set<LocalConnection>;
+  readonly #onConnection: LocalSocketOptions["onConnection"];
+  readonly #connections = new Set<LocalConnection>();
+  readonly #shares = new FairShares<number, LocalConnection>({
+    capacity: MAX_CONNECTIONS,
+    evict: (connection) => connection.close(),
+  });
+  readonly #resources = new DisposableStack();
+  #server: Server;
 
-  private constructor(path: string, server: Server, connections: Set<LocalConnection>) {
+  private constructor(path: string, { onConnection }: LocalSocketOptions) {
     this.path = path;
-    this.#server = server;
-    this.#connections = connections;
+    this.#onConnection = onConnection;
+    this.#server = this.#create();
   }
 
   /**
@@ -41,62 +48,94 @@ export class LocalSocket implements AsyncDisposable {
    */
   static async listen(
     paths: readonly string[],
-    { journal, onConnection }: LocalSocketOptions,
+    options: LocalSocketOptions,
   ): Promise<LocalSocket | null> {
+    const { journal } = options;
     const path = takePath(paths, journal);
     if (path === undefined) return null;
-    const connections = new Set<LocalConnection>();
-    const shares = new FairShares<number, LocalConnection>({
-      capacity: MAX_CONNECTIONS,
-      evict: (connection) => connection.close(),
-    });
-    // What was asked before the other end closed its side is answered all the same.
-    const connect = guarded("control", "taking a connection", (socket: Socket) => {
-      // A connection that breaks is closed, which is all that there is to do about it.
-      socket.on("error", guarded("control", "closing a connection", () => {}));
-      const user = userOf(socket);
-      if (user === null) {
-        socket.destroy();
-        return;
-      }
-      const connection = new LocalConnection(socket);
-      let place = shares.add(user, connection);
-      if (place === null) {
-        connection.close();
-        return;
-      }
-      connections.add(connection);
-      connection.onBusy = (isBusy) => {
-        if (isBusy) shares.prove(place!);
-        else if (connections.has(connection)) {
-          // It is like a new one again; there is room, for it has just left its place.
-          shares.remove(place!);
-          place = shares.add(user, connection);
-        }
-      };
-      connection.onClose(() => {
-        connections.delete(connection);
-        shares.remove(place!);
-      });
-      onConnection(connection);
-    });
-    const server = createServer({ allowHalfOpen: true }, connect);
+    const socket = new LocalSocket(path, options);
+    const server = socket.#server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(path, resolve);
     });
-    server.on(
+    socket.#watch();
+    socket.#resources.use(journal.keep({
+      // The kernel tells of it only those who watch the folder.
+      isPolled: true,
+      missing: () => isThere(path) ? [] : [`socket ${path}`],
+      putBack: () => socket.#listenAgain(),
+    }));
+    return socket;
+  }
+
+  #create(): Server {
+    const connect = guarded("control", "taking a connection", (socket: Socket) => {
+      this.#take(socket);
+    });
+    return createServer({ allowHalfOpen: true }, connect);
+  }
+
+  /** To be called when the file is there. */
+  #watch(): void {
+    this.#server.on(
       "error",
       guarded("control", "listening for connections", (error) => {
         throw error;
       }),
     );
-    Deno.chmodSync(path, OWNER_ONLY);
-    return new LocalSocket(path, server, connections);
+    Deno.chmodSync(this.path, OWNER_ONLY);
+  }
+
+  /**
+   * The file is gone, and nobody can connect any more: makes it again, with a socket of its own. Connections go on.
+   *
+   * @throws {Error} where it cannot be made
+   */
+  #listenAgain(): void {
+    // First, as it removes the file.
+    this.#server.close();
+    Deno.mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
+    this.#server = this.#create();
+    // The file is there when this returns; were it not, the next line would say so.
+    this.#server.listen(this.path);
+    this.#watch();
+  }
+
+  #take(socket: Socket): void {
+    // A connection that breaks is closed, which is all that there is to do about it.
+    socket.on("error", guarded("control", "closing a connection", () => {}));
+    const user = userOf(socket);
+    if (user === null) {
+      socket.destroy();
+      return;
+    }
+    const shares = this.#shares;
+    const connection = new LocalConnection(socket);
+    let place = shares.add(user, connection);
+    if (place === null) {
+      connection.close();
+      return;
+    }
+    this.#connections.add(connection);
+    connection.onBusy = (isBusy) => {
+      if (isBusy) shares.prove(place!);
+      else if (this.#connections.has(connection)) {
+        // It is like a new one again; there is room, for it has just left its place.
+        shares.remove(place!);
+        place = shares.add(user, connection);
+      }
+    };
+    connection.onClose(() => {
+      this.#connections.delete(connection);
+      shares.remove(place!);
+    });
+    this.#onConnection(connection);
   }
 
   /** Ends all connections and stops listening; the journal removes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#resources.dispose();
     const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const connection of this.#connections) connection.close();
     await closed;

@@ -26,7 +26,8 @@ function isSocket(path: string): boolean {
   return infoOf(path)?.isSocket === true;
 }
 
-function isThere(path: string): boolean {
+/** Whether there is anything at a path. */
+export function isThere(path: string): boolean {
   return infoOf(path) !== null;
 }
 

@@ -305,3 +305,54 @@ hostTest(
     }
   },
 );
+
+hostTest(
+  "a control socket whose file is removed is put back, and its connections go on",
+  async () => {
+    const journal = new Journal(INTERFACE);
+    try {
+      await using server = await ControlServer.open({
+        interfaceName: INTERFACE,
+        journal,
+        handlers: HANDLERS,
+      });
+      const { path } = server;
+      using before = await ControlClient.connect(findInstance(INTERFACE));
+      assertEquals(journal.fixtures.flatMap((fixture) => fixture.missing()), []);
+      Deno.removeSync(path);
+      for (const fixture of journal.fixtures) {
+        const missing = fixture.missing();
+        assertEquals(missing, [`socket ${path}`]);
+        fixture.putBack();
+        assertEquals(fixture.missing(), []);
+      }
+      assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+      using after = await ControlClient.connect(findInstance(INTERFACE));
+      assertEquals(await after.request("echo", { a: 1 }), { a: 1 });
+      assertEquals(await before.request("echo", { b: 2 }), { b: 2 });
+    } finally {
+      journal.undo();
+    }
+    assertEquals(journal.fixtures, []);
+  },
+);
+
+hostTest("what another has put in the place of a control socket is left alone", async () => {
+  const journal = new Journal(INTERFACE);
+  let path = "";
+  try {
+    await using server = await ControlServer.open({
+      interfaceName: INTERFACE,
+      journal,
+      handlers: HANDLERS,
+    });
+    path = server.path;
+    Deno.removeSync(path);
+    Deno.writeTextFileSync(path, "another's");
+    assertEquals(journal.fixtures.flatMap((fixture) => fixture.missing()), []);
+    assertEquals(Deno.readTextFileSync(path), "another's");
+    Deno.removeSync(path);
+  } finally {
+    journal.undo();
+  }
+});
