@@ -54,6 +54,7 @@ export class Connection {
   #way: string;
   #connected = Promise.withResolvers<void>();
   #lost = Promise.withResolvers<void>();
+  #isEstablished = false;
   #dataPlane: DataPlaneHandle | null = null;
   readonly #changes = new Swarm({
     category: "client",
@@ -108,9 +109,36 @@ export class Connection {
     if (!this.isServer(report)) return;
     const { event, endpoint } = report;
     if (event === "handshake-completed") this.#remember(endpoint.address);
-    if (event === "handshake-completed" || event === "up") this.#connected.resolve();
-    if (event === "down") this.#lost.resolve();
+    if (event === "handshake-completed" || event === "up") this.#established();
+    if (event === "down") this.#missed();
     if (event === "carrier-works") this.#comeBack();
+  }
+
+  /** A session stands: it is this one that can be lost from now on. */
+  #established(): void {
+    if (this.#isEstablished) return;
+    this.#isEstablished = true;
+    if (this.#isLost) this.#lost = Promise.withResolvers();
+    this.#isLost = false;
+    this.#connected.resolve();
+  }
+
+  /** The server does not answer. Before a session stands that loses nothing: the next attempt, by another transport, may succeed. */
+  #missed(): void {
+    if (!this.#isEstablished) return;
+    this.#connectAnew();
+    this.#lose();
+  }
+
+  /** What comes from now on counts as connected, and nothing before it. */
+  #connectAnew(): void {
+    this.#isEstablished = false;
+    this.#connected = Promise.withResolvers();
+  }
+
+  #lose(): void {
+    this.#isLost = true;
+    this.#lost.resolve();
   }
 
   /** The host's network has changed: shakes hands at once if that concerns the way to the server. */
@@ -169,8 +197,10 @@ export class Connection {
       }
       if (address !== this.#address) this.#lookAt(address, dataPlane);
       await carriers.use(carrier, dataPlane, this.place);
+      // Of this attempt: it may be lost again before anybody looks.
+      const connected = this.#connected.promise;
       dataPlane.connect(CONNECT_INTERVAL);
-      isConnected = await this.#isConnectedBy(performance.now() + left);
+      isConnected = await isResolvedBy(connected, performance.now() + left);
       if (isConnected) break;
     }
     dataPlane.connected();
@@ -197,9 +227,9 @@ export class Connection {
     if (this.#dataPlane === null) return false;
     this.#dataPlane.setServer(config.server.publicKey);
     if (this.#isLost) return false;
-    this.#connected = Promise.withResolvers();
+    this.#connectAnew();
     if (!await this.#connectThere(this.#dataPlane)) {
-      this.#lost.resolve();
+      this.#lose();
       return false;
     }
     this.#options.onState(`connected to ${this.way}`);
@@ -273,14 +303,10 @@ export class Connection {
     for (;;) {
       await this.#lost.promise;
       if (this.#config.interface.onPeerTimeout === "exit") return;
-      this.#isLost = true;
       const lostAt = performance.now();
       logger.warn("{server} is silent: connecting again", { server: this.server });
       onState(`${this.server} is silent: connecting again`);
-      this.#connected = Promise.withResolvers();
       await this.#connectAgain(dataPlane);
-      this.#lost = Promise.withResolvers();
-      this.#isLost = false;
       onState(`connected to ${this.way}`);
       logger.info("connected again to {server} after {time} s", {
         server: this.way,
@@ -300,7 +326,7 @@ export class Connection {
       }
       // An answer may come in the pause as well: the protocol's own repetitions go on.
       const pause = reconnectPause(attempt, Math.random());
-      if (await this.#isConnectedBy(performance.now() + pause)) return;
+      if (await isResolvedBy(this.#connected.promise, performance.now() + pause)) return;
     }
   }
 
@@ -330,16 +356,17 @@ export class Connection {
     // Meanwhile the configuration may have named another server.
     if (this.#config.server.endpoint === endpoint) this.#prefer(found);
   }
+}
 
-  async #isConnectedBy(deadline: number): Promise<boolean> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const timeout = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
-    });
-    try {
-      return await Promise.race([this.#connected.promise.then(() => true), timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
+/** Whether this happens by then, ms as of `performance.now()`. */
+async function isResolvedBy(promise: Promise<void>, deadline: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
+  });
+  try {
+    return await Promise.race([promise.then(() => true), timeout]);
+  } finally {
+    clearTimeout(timer);
   }
 }
