@@ -44,6 +44,7 @@ import { FakeTcpLink } from "./fake_tcp_link.ts";
 import { MAX_MERGED, PacketMover } from "./packet_mover.ts";
 import { parsePeerChange, type PeerChange } from "./peer_change.ts";
 import { PathProber } from "./path_prober.ts";
+import { VERSION } from "../version.ts";
 import { randomBytes } from "node:crypto";
 
 /** Messages that one receive or send call handles; each may hold many datagrams. */
@@ -147,6 +148,7 @@ export class DataPlane {
       random: (length) => new Uint8Array(randomBytes(length)),
       wallClock: Date.now,
       watch: config.watch,
+      software: `vpn/${VERSION}`,
       followsCarrier: config.isGateway,
     });
     this.#captures = new Captures({ memory: arena, device: this.#device, report });
@@ -498,6 +500,7 @@ export class DataPlane {
       // One whose endpoint was taken away has said goodbye, or was released after its silence.
       isDown: (peer.watch?.isDown ?? false) || peer.endpoint.port === 0,
       otherPlace: peer.sharedKey.otherPlace(now),
+      ...extensionStatistics(peer),
       allowedIps: this.#device.allowedIps.entries(peer),
       persistentKeepalive: peer.timers.persistentInterval / 1000,
       mtu: peer.mtu,
@@ -549,9 +552,10 @@ export class DataPlane {
       // By a command of this very turn: nothing is begun for it any more.
       if (peer.isRemoved) continue;
       // A new session, or another way to the peer: the path may take more or less than the last one. Where the peer has yet
-      // to prove that it is there, a session follows.
+      // to prove that it is there, a session follows. What may be asked of it depends on what runs there.
       if (
-        kind === "handshake-completed" || (kind === "endpoint-changed" && peer.proof.isProven)
+        kind === "handshake-completed" || kind === "recognized" ||
+        (kind === "endpoint-changed" && peer.proof.isProven)
       ) {
         this.#prober.start(peer, now);
       }
@@ -599,4 +603,12 @@ export class DataPlane {
   #log(level: "trace" | "info" | "warning", message: string): void {
     this.#report({ kind: "log", level, category: "dataplane", message });
   }
+}
+
+/** What is known by the extensions. */
+function extensionStatistics(
+  { watch }: Peer,
+): Pick<PeerStatistics, "software" | "roundTrip" | "hello" | "clockOffset"> {
+  const { software, hello, clockOffset } = watch!.recognition;
+  return { software, roundTrip: watch!.roundTrip.smoothed, hello, clockOffset };
 }

@@ -1,8 +1,10 @@
 /** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
 import type { DeviceEventKind } from "../tunnel/device_events.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
+import type { Hello } from "../tunnel/hello.ts";
 import type { WatchOptions } from "../tunnel/liveness.ts";
 import type { PeerOptions } from "../tunnel/peer.ts";
+import type { Software } from "../tunnel/recognition.ts";
 import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { EgressRule } from "../egress_rules.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
@@ -102,6 +104,14 @@ export interface PeerStatistics {
   readonly isDown: boolean;
   /** Where else its key is in use, host order; null where only one host was seen. */
   readonly otherPlace: { readonly address: number; readonly port: number } | null;
+  /** What runs at the other end. */
+  readonly software: Software;
+  /** ms, smoothed; null before it was measured. */
+  readonly roundTrip: number | null;
+  /** What the peer says of itself; null for one that says nothing. */
+  readonly hello: Hello | null;
+  /** ms by which its clock is ahead of ours, where it said so. */
+  readonly clockOffset: number;
   /** As the table of allowed IPs has it now. */
   readonly allowedIps: readonly Ipv4Prefix[];
   /** Seconds; 0 is off. */

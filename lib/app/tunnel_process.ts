@@ -177,8 +177,8 @@ export function logReports(logger: Logger): DataPlaneListener {
         address: formatIpv4(endpoint.address),
         port: endpoint.port,
       };
-      // A client may move as often as it likes.
-      if (event === "endpoint-changed") logger.debug(line, values);
+      // A client may move as often as it likes, and what runs there is in the status.
+      if (event === "endpoint-changed" || event === "recognized") logger.debug(line, values);
       else logger.info(line, values);
     },
   };

@@ -32,6 +32,9 @@ import {
   withoutBlanks,
 } from "./values.ts";
 
+/** Of a time after which a peer counts as lost. */
+const TOO_SHORT = "less is silence that any path has now and then";
+
 export const INTERFACE_KEYS = {
   // Those of wg and wg-quick.
   PrivateKey: single(withoutBlanks(parseKey)),
@@ -60,7 +63,7 @@ export const INTERFACE_KEYS = {
   Forward: list(parseForward),
   Transport: single(oneOf("udp", "faketcp", "auto")),
   ConnectTimeout: single(secondsBetween(0.1, 60)),
-  PeerTimeout: single(secondsBetween(1, 3600)),
+  PeerTimeout: single(secondsBetween(2, 3600, TOO_SHORT)),
   ReleaseAfter: single(secondsBetween(1, 86400)),
   OnPeerTimeout: single(oneOf("reconnect", "exit")),
   KillSwitch: single(parseSwitch),

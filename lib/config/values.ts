@@ -84,12 +84,17 @@ export function parseKeepalive(entry: Entry): number {
     fail(entry, 'a keepalive interval is "off" or 1 to 65535 seconds');
 }
 
-/** Seconds, with a fraction if need be, as ms. */
-export function secondsBetween(least: number, most: number): (entry: Entry) => number {
+/** Seconds, with a fraction if need be, as ms; `why` says what is wrong with any other. */
+export function secondsBetween(
+  least: number,
+  most: number,
+  why: string | null = null,
+): (entry: Entry) => number {
   return (entry) => {
     const seconds = /^\d{1,9}(\.\d{1,9})?$/.test(entry.value) ? Number(entry.value) : NaN;
     if (seconds >= least && seconds <= most) return Math.round(seconds * 1000);
-    throw badValue(entry, `a time is ${least} to ${most} seconds`);
+    const rule = `a time is ${least} to ${most} seconds`;
+    throw badValue(entry, why === null ? rule : `${rule}: ${why}`);
   };
 }
 

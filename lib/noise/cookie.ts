@@ -31,6 +31,8 @@ export type RandomBytes = (length: number) => Uint8Array;
 const SIGMA = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
 /** The first bytes of an XChaCha20-Poly1305 nonce give a key (HChaCha20), the others are that key's nonce. */
 const SUBKEY_NONCE_SIZE = 16;
+/** Messages that a reply may answer: a client that connects sends its initiations closer together than a long round trip. */
+const MAX_AWAITING = 6;
 
 /** What a cookie reply depends on. */
 export interface CookieReplyOptions {
@@ -139,8 +141,8 @@ export class CookieChecker {
 export class CookieGenerator {
   readonly #mac1Key: Uint8Array;
   readonly #cookieKey: Uint8Array;
-  /** Of the last message sent, while no reply to it has been taken. */
-  #lastMac1: Uint8Array | null = null;
+  /** Of the last messages sent, oldest first, while no reply to them has been taken. */
+  readonly #mac1s: Uint8Array[] = [];
   #cookie = new Uint8Array(MAC_SIZE);
   #cookieTime = -Infinity;
 
@@ -161,7 +163,8 @@ export class CookieGenerator {
     const mac2At = message.length - MAC_SIZE;
     const mac1 = mac(this.#mac1Key, message.subarray(0, mac1At));
     message.set(mac1, mac1At);
-    this.#lastMac1 = mac1;
+    this.#mac1s.push(mac1);
+    if (this.#mac1s.length > MAX_AWAITING) this.#mac1s.shift();
     if (now - this.#cookieTime < COOKIE_LIFETIME) {
       message.set(mac(this.#cookie, message.subarray(0, mac2At)), mac2At);
     } else {
@@ -171,29 +174,32 @@ export class CookieGenerator {
 
   /** Whether a reply could be taken: a message was sent, and none has been taken for it. */
   get awaitsReply(): boolean {
-    return this.#lastMac1 !== null;
+    return this.#mac1s.length > 0;
   }
 
   /**
    * Takes the cookie out of a 64-byte cookie reply, for the messages that follow.
    *
    * @param now ms
-   * @returns false, with nothing changed, where the reply does not answer the last message: only one reply is taken
-   * for each, so that an old one cannot be played again
+   * @returns false, with nothing changed, where the reply answers none of the last messages: only one reply is taken
+   * for each, and none for those before it, so that an old one cannot be played again
    */
   consumeReply(reply: Uint8Array, now: number): boolean {
-    if (this.#lastMac1 === null || reply.length !== COOKIE_REPLY_SIZE) return false;
+    if (reply.length !== COOKIE_REPLY_SIZE) return false;
     const nonce = reply.subarray(COOKIE_REPLY_NONCE_OFFSET, COOKIE_REPLY_COOKIE_OFFSET);
-    const cipher = xchacha20poly1305(this.#cookieKey, nonce, this.#lastMac1);
-    try {
-      this.#cookie = Uint8Array.from(cipher.decrypt(reply.subarray(COOKIE_REPLY_COOKIE_OFFSET)));
-    } catch {
-      // noble reports a wrong tag by throwing; with sizes fixed there is no other cause.
-      return false;
+    for (let i = this.#mac1s.length - 1; i >= 0; i--) {
+      const cipher = xchacha20poly1305(this.#cookieKey, nonce, this.#mac1s[i]);
+      try {
+        this.#cookie = Uint8Array.from(cipher.decrypt(reply.subarray(COOKIE_REPLY_COOKIE_OFFSET)));
+      } catch {
+        // noble reports a wrong tag by throwing; with sizes fixed there is no other cause.
+        continue;
+      }
+      this.#cookieTime = now;
+      this.#mac1s.splice(0, i + 1);
+      return true;
     }
-    this.#cookieTime = now;
-    this.#lastMac1 = null;
-    return true;
+    return false;
   }
 }
 

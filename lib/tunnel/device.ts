@@ -24,19 +24,21 @@ import {
   TRANSPORT_PACKET_OFFSET,
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
+import { Control } from "./control.ts";
 import { MAX_STAGED_PACKETS } from "./constants.ts";
 import { type DeviceEvent, type DeviceEventKind, DeviceEvents } from "./device_events.ts";
 import { type PeerActions, runTimers } from "./due_timers.ts";
 import { Carrier, Endpoint } from "./endpoint.ts";
 import { type HandshakeResult, Handshakes, peerKey } from "./handshakes.ts";
 import { IndexTable } from "./index_table.ts";
-import { isGoodbye, writeGoodbye } from "./goodbye.ts";
+import { writeGoodbye } from "./goodbye.ts";
 import type { Keypair } from "./keypair.ts";
-import { createWatch, type WatchOptions } from "./liveness.ts";
+import { Watch, type WatchOptions } from "./liveness.ts";
 import { PacketDirection, type PacketTap } from "./packet_tap.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
-import { answeredLength, isProbe, writeAnswer, writeProbe } from "./path_mtu.ts";
+import { isProbe, writeProbe } from "./path_mtu.ts";
 import type { SendQueue } from "./send_queue.ts";
+import { Software } from "./recognition.ts";
 import { confirm, dropHandshake, dropSessions } from "./sessions.ts";
 import { StagedPackets } from "./staged_packets.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
@@ -61,8 +63,10 @@ export interface DeviceOptions {
    * packets overtake each other.
    */
   readonly followsCarrier?: boolean;
-  /** How peers are watched; left out, they are not: plain WireGuard. */
+  /** How peers are watched; left out, they are not, and nothing tells this from plain WireGuard but its answers to probes. */
   readonly watch?: WatchOptions;
+  /** Name and version of the program, for the peers that ask. */
+  readonly software?: string;
 }
 
 export class Device {
@@ -94,11 +98,14 @@ export class Device {
   readonly #from = new Endpoint();
   readonly #staged: StagedPackets;
   readonly #transport: Transport;
+  readonly #control: Control;
   readonly #watch: WatchOptions | null;
   readonly #followsCarrier: boolean;
   /** What its timers lead to. */
   readonly #actions: PeerActions = {
     sendKeepalive: (peer, now) => this.sendKeepalive(peer, now),
+    sendHeartbeat: (peer, now) => this.#control.sendHeartbeat(peer, now),
+    sendHello: (peer, now) => this.#control.sendHello(peer, now),
     initiate: (peer, now) => this.initiate(peer, now),
     sendInitiation: (peer, now) => this.#sendInitiation(peer, now),
     abandonHandshake: (peer) => {
@@ -123,7 +130,21 @@ export class Device {
     this.#followsCarrier = options.followsCarrier ?? true;
     this.#staged = new StagedPackets(options.drops, options.mtu);
     this.#transport = new Transport({ ...options, indices: this.#indices });
-    this.#handshakes = new Handshakes({ ...options, indices: this.#indices, peers: this.#peers });
+    this.#handshakes = new Handshakes({
+      ...options,
+      isMarked: this.#watch !== null,
+      indices: this.#indices,
+      peers: this.#peers,
+    });
+    this.#control = new Control({
+      memory: options.memory,
+      watch: this.#watch,
+      software: options.software ?? "",
+      wallClock: options.wallClock,
+      send: (peer, write, now, to) => this.#sendUnasked(peer, write, now, to),
+      release: (peer) => this.#release(peer),
+      report: (kind, peer) => this.#report(kind, peer),
+    });
   }
 
   // Peers.
@@ -155,7 +176,7 @@ export class Device {
       cookies: new CookieGenerator(options.publicKey),
       staticSecret: sharedSecret(this.#identity.secret, options.publicKey),
       mtu: this.#mtu,
-      watch: this.#watch === null ? null : createWatch(this.#watch),
+      watch: this.#watch === null ? null : new Watch(this.#watch),
     });
     this.#peers.set(key, peer);
     for (const { address, prefixLength } of options.allowedIps) {
@@ -260,24 +281,22 @@ export class Device {
     // A probe only asks whether its carrier works. Whoever asks moves when the answer has arrived.
     if (isElsewhere && (!this.#followsCarrier || isProbe(view, packet, packetLength))) {
       this.#heard(peer, now);
-    } else this.#authenticated(peer, length, address, port, source, now, carrier);
+    } else {
+      this.#locate(peer, length, address, port, source, now, carrier);
+      this.#heard(peer, now);
+    }
     if (confirm(this.#indices, peer, keypair)) this.#sessionConfirmed(peer, now);
+    if (!keypair.isHeard) this.#heardFirst(peer, keypair, now);
     if (peer.proof.mayAsk(now)) this.#sendInitiation(peer, now);
     // The current key, whichever one the packet came under: a late packet under the previous one renews nothing.
     if (!peer.renewalAsked && peer.current?.isStaleForReceiving(now)) {
       peer.renewalAsked = true;
       this.initiate(peer, now);
     }
-    if (packetLength === 0) {
-      const { hasOddCounter } = this.#transport;
-      if (peer.watch?.keepaliveReceived(peer, hasOddCounter, now)) {
-        this.sendKeepalive(peer, now, true);
-      }
-      return 0;
-    }
+    if (packetLength === 0) return 0;
     if (view.getUint8(packet) === 0) {
-      const to = isElsewhere ? this.#from : peer.endpoint;
-      if (this.#receiveControl(peer, packet, packetLength, to, now)) return 0;
+      const from = isElsewhere ? this.#from : peer.endpoint;
+      if (this.#control.receive(peer, keypair, packet, packetLength, from, now)) return 0;
     }
     peer.timers.dataReceived(now);
     this.receivedFrom = peer;
@@ -291,34 +310,20 @@ export class Device {
       sharedKey.heardUnderOldSession(current, address, port, endpoint, now);
   }
 
-  /** Answers a probe of the path, or takes note of an answer or a goodbye; false for what is none of them. */
-  #receiveControl(
-    peer: Peer,
-    packet: number,
-    length: number,
-    from: Endpoint,
-    now: number,
-  ): boolean {
-    const { view } = this.#memory;
-    if (isGoodbye(view, packet, length)) {
-      // A late one ends the session that it was said in, and not the one that a new start of the same peer has opened since.
-      if (this.#transport.keypair !== peer.current || peer.next !== null) return true;
-      // A client's server is asked for again, by its name; what a client held is free at once.
-      if (this.#watch?.role === "server") this.#release(peer);
-      else if (this.#watch?.role === "client") this.#report("down", peer);
-      return true;
+  /** The first packet of a session has come: its counter tells what runs at the other end. */
+  #heardFirst(peer: Peer, keypair: Keypair, now: number): void {
+    keypair.isHeard = true;
+    if (keypair !== peer.current) return;
+    // Initiations after the one that was answered, of which nobody needs the response any more.
+    if (peer.timers.retransmitHandshakeAt === NEVER) dropHandshake(this.#indices, peer);
+    const { watch } = peer;
+    if (watch === null) return;
+    if (!keypair.isInitiator) {
+      // From our response to the first packet under its key, which the initiator sends at once.
+      watch.roundTrip.measured(now - keypair.createdAt);
     }
-    if (isProbe(view, packet, length)) {
-      this.#sendUnasked(peer, (at) => writeAnswer(this.#memory, at, length), now, from);
-      return true;
-    }
-    const proven = answeredLength(view, packet, length);
-    if (proven > 0 && from.carrier !== peer.endpoint.carrier) {
-      this.#report("carrier-works", peer);
-      return true;
-    }
-    if (proven > peer.provenMtu) peer.provenMtu = proven;
-    return proven > 0;
+    if (watch.recognition.heard(this.#transport.counterHigh)) this.#report("recognized", peer);
+    peer.timers.watchBy(watch.nextAt(peer));
   }
 
   #receiveHandshake(type: number, offset: number, length: number, now: number): DropReason {
@@ -326,12 +331,12 @@ export class Device {
       case MESSAGE_INITIATION: {
         if (length !== INITIATION_SIZE) return DropReason.badMessageLength;
         const result = this.#handshakes.receiveInitiation(offset, this.#from, now);
-        return this.#handshakeReceived(result, length, now);
+        return this.#handshakeReceived(result, length, now, false);
       }
       case MESSAGE_RESPONSE: {
         if (length !== RESPONSE_SIZE) return DropReason.badMessageLength;
         const result = this.#handshakes.receiveResponse(offset, now);
-        const reason = this.#handshakeReceived(result, length, now);
+        const reason = this.#handshakeReceived(result, length, now, true);
         if (result.peer !== null) {
           this.#sessionConfirmed(result.peer, now);
           // The responder may not use the new key before a packet under it has come.
@@ -347,30 +352,38 @@ export class Device {
     }
   }
 
-  #handshakeReceived(result: HandshakeResult, length: number, now: number): DropReason {
-    const { peer } = result;
-    if (peer !== null) {
-      peer.receivedBytes += length;
-      this.authenticatedCount = (this.authenticatedCount + 1) | 0;
-      this.authenticatedPeer = peer;
-      const { address, port, source, carrier } = this.#from;
-      if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
-        this.#authenticated(peer, length, address, port, source, now, carrier);
-      } else this.#heard(peer, now);
-      peer.timers.sessionDerived(now);
-      // Of the two, only the responder has just sent an authenticated message as well.
-      if (peer.next !== null) {
-        peer.timers.authenticatedSent(now);
-        peer.lastSentAt = now;
-        peer.proof.spendOnQuestion(RESPONSE_SIZE);
-        peer.proof.asked(now);
-      }
+  #handshakeReceived(
+    { peer, reason }: HandshakeResult,
+    length: number,
+    now: number,
+    isResponse: boolean,
+  ): DropReason {
+    if (peer === null) return reason;
+    peer.receivedBytes += length;
+    this.authenticatedCount = (this.authenticatedCount + 1) | 0;
+    this.authenticatedPeer = peer;
+    const { address, port, source, carrier } = this.#from;
+    if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
+      this.#locate(peer, length, address, port, source, now, carrier);
     }
-    return result.reason;
+    peer.timers.sessionDerived(now);
+    if (isResponse) {
+      peer.watch?.recognition.sessionBegan(true, now);
+      this.#heard(peer, now);
+      return reason;
+    }
+    // An initiation shows that the peer sends, and not that it receives: no session stands until data under its key comes.
+    peer.timers.authenticatedReceived(now);
+    peer.timers.authenticatedSent(now);
+    peer.lastSentAt = now;
+    peer.proof.spendOnQuestion(RESPONSE_SIZE);
+    peer.proof.answered(now);
+    if (!peer.proof.isProven) peer.timers.postponeHandshake(now + peer.proof.repeatAfter);
+    return reason;
   }
 
-  /** An authenticated message came from this endpoint: the peer is there now (roaming), and it is alive. */
-  #authenticated(
+  /** An authenticated message came from this endpoint: the peer is there now (roaming). */
+  #locate(
     peer: Peer,
     length: number,
     address: number,
@@ -394,9 +407,9 @@ export class Device {
     }
     if (!peer.proof.isProven) peer.proof.received(length);
     endpoint.source = source >>> 0;
-    this.#heard(peer, now);
   }
 
+  /** A message came that shows a session: the peer is alive. */
   #heard(peer: Peer, now: number): void {
     peer.lastReceivedAt = now;
     peer.unansweredSince = NEVER;
@@ -405,7 +418,7 @@ export class Device {
     const { watch } = peer;
     if (watch === null) return;
     if (watch.isDown) {
-      watch.renewed(now);
+      watch.renewed();
       this.#report("up", peer);
     }
     if (peer.timers.watchAt === NEVER) peer.timers.watchBy(watch.nextAt(peer));
@@ -420,6 +433,7 @@ export class Device {
     }
     peer.timers.handshakeCompleted();
     peer.lastHandshakeUnixTime = this.#wallClock();
+    peer.watch?.recognition.sessionBegan(peer.current!.isInitiator, now);
     peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
     this.#report("handshake-completed", peer);
     this.#sendStaged(peer, now);
@@ -459,8 +473,8 @@ export class Device {
     this.#sendData(peer, keypair, offset, length, now);
   }
 
-  /** Sends an empty packet, which tells the peer and the NATs on the way that we are here; perhaps in answer to one. */
-  sendKeepalive(peer: Peer, now: number, isAnswer = false): void {
+  /** Sends an empty packet, which tells the peer and the NATs on the path that we are here. */
+  sendKeepalive(peer: Peer, now: number): void {
     if (peer.endpoint.port === 0) return;
     const keypair = peer.current;
     if (keypair === null || !keypair.canSend(now)) {
@@ -468,17 +482,17 @@ export class Device {
       return;
     }
     if (!peer.proof.spend(TRANSPORT_OVERHEAD)) return;
-    keypair.alignCounter(isAnswer);
-    if (!isAnswer) peer.watch?.keepaliveSent();
     if (this.#transport.seal(keypair, 0, 0, peer.endpoint)) this.#sealed(peer, keypair, now);
   }
 
   /**
-   * Sends a probe of the path to `peer`, see `PathMtuSearch`.
+   * Sends a probe of the path to `peer`, see `PathMtuSearch`. Stock peers count an error for what is no packet inside; they get a
+   * message of that length which is not sealed, and which they drop without a word: only routers can answer it. As long as it
+   * is not known what runs there, nothing is sent.
    *
    * @param length bytes, at most the MTU
    * @param carrier by which to send it, to the peer's address and port
-   * @returns whether there was a session to send it in
+   * @returns whether it was sent
    */
   sendProbe(
     peer: Peer,
@@ -486,12 +500,22 @@ export class Device {
     now: number,
     carrier: Carrier = peer.endpoint.carrier,
   ): boolean {
+    const software = peer.watch?.recognition.software ?? Software.ours;
+    if (software === Software.unknown) return false;
+    if (software === Software.stock) return this.#sendBlindProbe(peer, length, now);
     let to = peer.endpoint;
     if (carrier !== to.carrier) {
       this.#setFrom(to.address, to.port, 0, carrier);
       to = this.#from;
     }
     return this.#sendUnasked(peer, (at) => writeProbe(this.#memory, at, length), now, to);
+  }
+
+  #sendBlindProbe(peer: Peer, length: number, now: number): boolean {
+    const { current: keypair, endpoint, proof } = peer;
+    if (endpoint.port === 0 || keypair === null || !keypair.canSend(now)) return false;
+    if (!proof.spend(length + TRANSPORT_OVERHEAD)) return false;
+    return this.#transport.putBlind(keypair.remoteIndex, length, endpoint);
   }
 
   /** Reaches a peer by this carrier from now on; a handshake, which may follow at once, shows whether it does. */
@@ -503,9 +527,10 @@ export class Device {
     peer.initiationSentAt = -Infinity;
   }
 
-  /** Tells all peers with a session that this end closes. */
+  /** Tells all peers of ours with a session that this end closes; any other would count it as an error. */
   sayGoodbye(now: number): void {
     for (const peer of this.#peers.values()) {
+      if (peer.watch !== null && !peer.watch.isOurs) continue;
       this.#sendUnasked(peer, (at) => writeGoodbye(this.#memory, at), now);
     }
   }
@@ -586,7 +611,6 @@ export class Device {
     if (peer.proof.spendOnQuestion(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
       peer.proof.asked(now);
       timers.authenticatedSent(now);
-      peer.lastSentAt = now;
       if (peer.askedSince === NEVER) {
         peer.askedSince = now;
         if (peer.unansweredSince === NEVER) peer.unansweredSince = now;
@@ -642,6 +666,7 @@ export class Device {
     this.#staged.drop(peer);
     this.#zeroKeys(peer);
     peer.forgetEndpoint();
+    peer.watch?.forget();
     // Only a server releases, and by another carrier it looks for nobody.
     peer.endpoint.carrier = Carrier.udp;
     this.#report("released", peer);

@@ -10,6 +10,8 @@ export type DeviceEventKind =
   | "keys-zeroed"
   /** Two hosts use the peer's key, see `SharedKey`. */
   | "key-shared"
+  /** It is known now whether the peer's program is ours, or that another runs there. */
+  | "recognized"
   /** By the watch: missing, heard again, deprived of what it held. */
   | "down"
   | "up"
@@ -32,6 +34,7 @@ const BITS: Readonly<Record<DeviceEventKind, number>> = {
   "up": 64,
   "released": 128,
   "key-shared": 256,
+  "recognized": 512,
 };
 
 export class DeviceEvents {

@@ -8,6 +8,8 @@ import { NEVER } from "./timers.ts";
 /** What a device does for a peer. */
 export interface PeerActions {
   sendKeepalive(peer: Peer, now: number): void;
+  sendHeartbeat(peer: Peer, now: number): void;
+  sendHello(peer: Peer, now: number): void;
   /** Asks for a handshake, unless one was asked for just now. */
   initiate(peer: Peer, now: number): void;
   /** Goes on with a handshake. */
@@ -66,8 +68,17 @@ function watchOver(peer: Peer, actions: PeerActions, now: number): void {
   timers.watchAt = NEVER;
   if (watch === null) return;
   switch (watch.next(peer, now)) {
-    case WatchAction.beat:
+    case WatchAction.heartbeat:
+      actions.sendHeartbeat(peer, now);
+      break;
+    case WatchAction.hello:
+      actions.sendHello(peer, now);
+      break;
+    case WatchAction.confirm:
       actions.sendKeepalive(peer, now);
+      break;
+    case WatchAction.verdict:
+      actions.report("recognized", peer);
       break;
     case WatchAction.ask:
       actions.initiate(peer, now);

@@ -30,6 +30,8 @@ const MAX_CREDIT = 1 << 24;
 /** ms after a question before the next; each pause is twice as long, so that any round trip fits one of them. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
+/** ms after our response before a question: longer than a round trip takes. */
+const PAUSE_AFTER_ANSWER = 4_000;
 /** Questions that need not wait, as the endpoint is another than the last one that was asked: a network often changes twice. */
 const AT_ONCE = { perSecond: 1, burst: 4 };
 /** ms between two of them: closer together, the second is refused, and the answer to the first comes too late (MIN_INITIATION_INTERVAL). */
@@ -108,6 +110,15 @@ export class EndpointProof {
     this.#askedAt = now;
     this.#pause = this.#nextPause;
     this.#nextPause = Math.min(LONGEST_PAUSE, 2 * this.#pause);
+  }
+
+  /**
+   * Its own handshake was answered, and the first packet of that session is proof. Who connects asks again by itself: a question
+   * of ours on a long path would cross with that, and each end would keep the session that the other drops.
+   */
+  answered(now: number): void {
+    this.asked(now);
+    this.#pause = Math.max(this.#pause, PAUSE_AFTER_ANSWER);
   }
 
   /**

@@ -35,8 +35,15 @@ import { HandshakeGate, randomUint32 } from "./handshake_gate.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Keypair } from "./keypair.ts";
 import type { Peer } from "./peer.ts";
+import { MARK_HIGH } from "./recognition.ts";
 import type { SendQueue } from "./send_queue.ts";
-import { dropHandshake, installInitiated, installResponded } from "./sessions.ts";
+import {
+  addHandshake,
+  handshakeOf,
+  installInitiated,
+  installResponded,
+  takeHandshake,
+} from "./sessions.ts";
 
 const IDENTIFIER = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
 const NO_PAYLOAD = new Uint8Array(0);
@@ -50,6 +57,8 @@ export interface HandshakesOptions {
   /** Unix ms, for the timestamp in initiations. */
   readonly wallClock: () => number;
   readonly indices: IndexTable;
+  /** Whether counters begin where those of ours do (recognition.ts). */
+  readonly isMarked: boolean;
   /** Peers by the `peerKey()` of their public key. */
   readonly peers: ReadonlyMap<string, Peer>;
 }
@@ -79,7 +88,6 @@ export class Handshakes {
     const { aead, identity, indices, random, sendQueue, wallClock } = this.#options;
     const slot = sendQueue.reserve();
     if (slot < 0 || peer.staticSecret === null) return false;
-    dropHandshake(indices, peer);
     const state = new Initiator({
       aead,
       prologue: IDENTIFIER,
@@ -92,7 +100,7 @@ export class Handshakes {
     if (fields === null) return false;
     const localIndex = this.#allocateIndex(peer);
     const { address, port } = peer.endpoint;
-    peer.handshake = { state, localIndex, sentTo: { address, port } };
+    addHandshake(indices, peer, { state, localIndex, sentTo: { address, port }, sentAt: now });
 
     const message = this.#options.memory.bytes.subarray(slot, slot + INITIATION_SIZE);
     const view = this.#options.memory.view;
@@ -147,7 +155,8 @@ export class Handshakes {
     const { indices, memory } = this.#options;
     const receiverIndex = memory.view.getUint32(offset + RESPONSE_RECEIVER_OFFSET, true);
     const peer = indices.peer(receiverIndex);
-    if (peer === null || peer.handshake?.localIndex !== receiverIndex) {
+    const pending = peer === null ? null : handshakeOf(peer, receiverIndex);
+    if (peer === null || pending === null) {
       return { reason: DropReason.unknownIndex, peer: null };
     }
     const senderIndex = memory.view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
@@ -159,14 +168,15 @@ export class Handshakes {
     if (refused !== DropReason.none) return { reason: refused, peer: null };
 
     const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
-    const { state, sentTo } = peer.handshake;
+    const { state, sentTo, sentAt } = pending;
     const fields = message.subarray(RESPONSE_EPHEMERAL_OFFSET, RESPONSE_MAC1_OFFSET);
     // A forged response leaves the handshake as it was: the true one may still come.
     const payload = state.readMessage2(fields, peer.presharedKey);
     const keys = payload === null ? null : state.split();
     if (keys === null) return { reason: DropReason.badHandshake, peer: null };
     this.gate.wasGenuine();
-    peer.handshake = null;
+    takeHandshake(indices, peer, pending);
+    peer.watch?.roundTrip.measured(now - sentAt);
     installInitiated(
       indices,
       peer,
@@ -243,12 +253,13 @@ export class Handshakes {
     keys: TransportKeys,
     session: Pick<Keypair, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo">,
   ): Keypair {
-    const { aead } = this.#options;
+    const { aead, isMarked } = this.#options;
     const sending = aead.key(keys.sending);
     const receiving = aead.key(keys.receiving);
     keys.sending.fill(0);
     keys.receiving.fill(0);
-    return new Keypair({ peer, sending, receiving, ...session });
+    const counterHigh = isMarked ? MARK_HIGH : 0;
+    return new Keypair({ peer, sending, receiving, counterHigh, ...session });
   }
 
   #sendWithMacs(

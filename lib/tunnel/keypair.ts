@@ -31,6 +31,8 @@ export interface KeypairOptions {
   readonly createdAt: number;
   /** Where our message of the handshake went: who has the key received it there. */
   readonly sentTo: SentTo;
+  /** High half of the first counter; 0, but where ours show themselves by it (recognition.ts). */
+  readonly counterHigh?: number;
 }
 
 export class Keypair {
@@ -47,7 +49,9 @@ export class Keypair {
   readonly replay: ReplayWindow = new ReplayWindow();
   /** The counter that the next message gets, as two uint32 halves: never handed out twice. */
   counterLow = 0;
-  counterHigh = 0;
+  counterHigh: number;
+  /** Whether a packet has come under this key. */
+  isHeard = false;
 
   constructor(options: KeypairOptions) {
     this.peer = options.peer;
@@ -58,6 +62,7 @@ export class Keypair {
     this.remoteIndex = options.remoteIndex;
     this.createdAt = options.createdAt;
     this.sentTo = options.sentTo;
+    this.counterHigh = options.counterHigh ?? 0;
   }
 
   /** Whether a message may still be sent under this key. */
@@ -80,11 +85,6 @@ export class Keypair {
     } else {
       this.counterLow++;
     }
-  }
-
-  /** Leaves a number out where the next is not odd, or not even, as is wanted. */
-  alignCounter(odd: boolean): void {
-    if ((this.counterLow & 1) === 1 !== odd) this.advance();
   }
 
   /** Whether, having sent, this end should begin a new handshake. */

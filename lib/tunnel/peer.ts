@@ -14,6 +14,8 @@ import { TokenBucket } from "./token_bucket.ts";
 
 /** Answers to handshakes with one peer, that peer's share of what is looked at: an honest one sends one in 5 s. */
 const ANSWERS = { perSecond: 20, burst: 50 };
+/** Answers of ours to its control messages: probes of the path come in bursts, heartbeats 15 a second at most. */
+const REPLIES = { perSecond: 40, burst: 64 };
 
 /** What a peer is made from. */
 export interface PeerOptions {
@@ -35,8 +37,9 @@ export interface PeerOptions {
 export interface PendingHandshake {
   readonly state: Initiator;
   readonly localIndex: number;
-  /** Where it went. */
+  /** Where it went, and when, monotonic ms. */
   readonly sentTo: SentTo;
+  readonly sentAt: number;
 }
 
 export class Peer {
@@ -64,9 +67,17 @@ export class Peer {
   previous: Keypair | null = null;
   /** Derived as the responder; the initiator's first data packet confirms it. */
   next: Keypair | null = null;
+  /** The newest initiation that waits for its response. */
   handshake: PendingHandshake | null = null;
+  /**
+   * Those before it, oldest first: while a client connects it sends them closer together than a long round trip takes, and the
+   * response to the first must count.
+   */
+  readonly earlierHandshakes: PendingHandshake[] = [];
   /** What is looked at of its answers to our handshakes, or of what is sent in their place. */
   readonly answers: Allowance = new Allowance(ANSWERS);
+  /** What it is answered of its hellos, heartbeats and probes. */
+  readonly replies: Allowance = new Allowance(REPLIES);
 
   /** TAI64N of the newest initiation taken; an older or equal one is a replay. */
   latestTimestamp: Uint8Array = new Uint8Array(12);

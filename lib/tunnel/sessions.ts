@@ -6,7 +6,12 @@
  */
 import type { IndexTable } from "./index_table.ts";
 import type { Keypair } from "./keypair.ts";
-import type { Peer } from "./peer.ts";
+import type { Peer, PendingHandshake } from "./peer.ts";
+
+/** Initiations besides the newest that may have their response yet: at 0.7 s each, those of 3.5 s. */
+const MAX_EARLIER_HANDSHAKES = 5;
+/** ms after which no response comes; less than REKEY_TIMEOUT, so that in ordinary use a peer has one initiation under way. */
+const LONGEST_ROUND_TRIP = 4_000;
 
 /** Puts the session that we initiated in use. */
 export function installInitiated(table: IndexTable, peer: Peer, keypair: Keypair): void {
@@ -47,12 +52,46 @@ export function confirm(table: IndexTable, peer: Peer, keypair: Keypair): boolea
   return true;
 }
 
-/** Ends a handshake of ours, if one is under way, and zeroes its secrets. */
+/** An initiation of ours has been sent; those before it may have their response yet, but for the oldest of too many. */
+export function addHandshake(table: IndexTable, peer: Peer, handshake: PendingHandshake): void {
+  if (peer.handshake !== null) peer.earlierHandshakes.push(peer.handshake);
+  peer.handshake = handshake;
+  const { earlierHandshakes: earlier } = peer;
+  while (
+    earlier.length > MAX_EARLIER_HANDSHAKES ||
+    (earlier.length > 0 && handshake.sentAt - earlier[0].sentAt > LONGEST_ROUND_TRIP)
+  ) releaseHandshake(table, earlier.shift()!);
+}
+
+/** The initiation of ours with this index that waits for its response; null for none. */
+export function handshakeOf(peer: Peer, localIndex: number): PendingHandshake | null {
+  if (peer.handshake?.localIndex === localIndex) return peer.handshake;
+  return peer.earlierHandshakes.find((each) => each.localIndex === localIndex) ?? null;
+}
+
+/**
+ * The response to an initiation of ours has come: those before it are of no use. Those after it are: the responder may have
+ * answered them as well by now, and keeps the newest session alone.
+ */
+export function takeHandshake(table: IndexTable, peer: Peer, taken: PendingHandshake): void {
+  const { earlierHandshakes: earlier } = peer;
+  const place = earlier.indexOf(taken);
+  const older = place < 0 ? earlier.splice(0) : earlier.splice(0, place + 1).slice(0, -1);
+  for (const each of older) releaseHandshake(table, each);
+  if (place < 0) peer.handshake = null;
+}
+
+/** Ends the handshakes of ours that are under way, and zeroes their secrets. */
 export function dropHandshake(table: IndexTable, peer: Peer): void {
+  for (const each of peer.earlierHandshakes.splice(0)) releaseHandshake(table, each);
   if (peer.handshake === null) return;
-  peer.handshake.state.destroy();
-  table.release(peer.handshake.localIndex);
+  releaseHandshake(table, peer.handshake);
   peer.handshake = null;
+}
+
+function releaseHandshake(table: IndexTable, { state, localIndex }: PendingHandshake): void {
+  state.destroy();
+  table.release(localIndex);
 }
 
 /** Zeroes all keys of a peer. */

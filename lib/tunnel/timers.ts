@@ -19,6 +19,9 @@ export interface Deadline {
   at: number;
 }
 
+/** Initiations sent again at the short interval of a client that connects, before the intervals grow. */
+const QUICK_ATTEMPTS = 3;
+
 export class Timers {
   /** The initiation that was sent has had no answer. */
   retransmitHandshakeAt = NEVER;
@@ -84,13 +87,20 @@ export class Timers {
   /** An initiation was sent; it is repeated after `interval` ms where that is sooner than usual. */
   handshakeInitiated(now: number, interval = NEVER): void {
     this.#jitter = this.#drawJitter();
-    const wait = Math.min(this.handshakeInterval, interval);
+    // While a client connects, twice as long each time once the first few have had no answer.
+    const growth = 2 ** Math.max(0, this.handshakeAttempts - QUICK_ATTEMPTS);
+    const wait = Math.min(REKEY_TIMEOUT, this.handshakeInterval * growth, interval);
     this.retransmitHandshakeAt = this.#arm(now + wait + this.#jitter);
   }
 
   /** An initiation is wanted by then, unless one is under way. */
   handshakeBy(at: number): void {
     if (this.retransmitHandshakeAt === NEVER) this.retransmitHandshakeAt = this.#arm(at);
+  }
+
+  /** The initiation that is wanted is not wanted before then. */
+  postponeHandshake(at: number): void {
+    if (this.retransmitHandshakeAt < at) this.retransmitHandshakeAt = this.#arm(at);
   }
 
   /** A handshake led to a session that the other end has confirmed. */

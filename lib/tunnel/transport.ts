@@ -29,9 +29,9 @@ export interface TransportOptions {
 }
 
 export class Transport {
-  /** Of the last message that `open()` took: its session, where its packet begins, and whether its counter is odd. */
+  /** Of the last message that `open()` took: its session, where its packet begins, and the high half of its counter. */
   keypair: Keypair | null = null;
-  hasOddCounter = false;
+  counterHigh = 0;
   packet = 0;
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
@@ -70,7 +70,7 @@ export class Transport {
     keypair.peer.receivedBytes += length;
     this.keypair = keypair;
     this.packet = packet;
-    this.hasOddCounter = (low & 1) === 1;
+    this.counterHigh = high;
     return packetLength;
   }
 
@@ -123,6 +123,25 @@ export class Transport {
     // As int32, which are no objects on the heap where an address of 128.0.0.0 and above would be.
     this.#sendQueue.commit(messageLength, to.address | 0, to.port, to.source | 0, to.carrier);
     keypair.peer.sentBytes += messageLength;
+    return true;
+  }
+
+  /**
+   * Puts what only looks like a message into the next slot of the send queue: zeros in place of what is sealed. WireGuard drops it,
+   * as nobody can have made it; routers on the path do not see that.
+   *
+   * @param length bytes of the packet that it would hold
+   * @returns false where the queue is full
+   */
+  putBlind(remoteIndex: number, length: number, to: Endpoint): boolean {
+    const slot = this.#sendQueue.reserve();
+    if (slot < 0) return false;
+    const messageLength = length + TRANSPORT_OVERHEAD;
+    const { bytes, view } = this.#memory;
+    bytes.fill(0, slot, slot + messageLength);
+    view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_TRANSPORT, true);
+    view.setUint32(slot + TRANSPORT_RECEIVER_OFFSET, remoteIndex, true);
+    this.#sendQueue.commit(messageLength, to.address | 0, to.port, to.source | 0, to.carrier);
     return true;
   }
 }

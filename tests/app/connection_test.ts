@@ -7,6 +7,7 @@ import { assert, assertEquals } from "../support/assert.ts";
 type Event = Parameters<Connection["onPeer"]>[0]["event"];
 
 const SILENT = { info() {}, warn() {}, debug() {}, error() {}, trace() {}, fatal() {} };
+const SERVER = new Uint8Array(32).fill(7);
 const FAR = () => performance.now() + 60_000;
 
 class Subject {
@@ -31,7 +32,10 @@ class Subject {
     this.connection = new Connection({
       config: {
         interface: { onPeerTimeout, connectTimeout: 60_000 },
-        server: { endpoint: { host: "192.0.2.1", address: 0xc000_0201, port: 51_820 } },
+        server: {
+          publicKey: SERVER,
+          endpoint: { host: "192.0.2.1", address: 0xc000_0201, port: 51_820 },
+        },
       },
       addresses: [0xc000_0201],
       mark: 0,
@@ -48,9 +52,10 @@ class Subject {
     this.connection.onPeer({
       kind: "peer",
       event,
-      publicKey: new Uint8Array(32),
+      publicKey: SERVER,
       name: null,
       endpoint,
+      otherPlace: null,
     });
   }
 

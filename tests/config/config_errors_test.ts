@@ -25,6 +25,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const mark = 'a mark is "off" or a number up to 4294967295 or 0xffffffff';
   const range = "a range of ports is FIRST-LAST, as in 20000-29999, within 1 to 65535";
   const onOff = "it is on or off";
+  const peerTimeout = "a time is 2 to 3600 seconds: less is silence that any path has now and then";
   const name = "an interface name has 1 to 15 letters, digits or characters of _ = + . -";
   const forward = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
   const metrics = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
@@ -92,8 +93,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["ConnectTimeout", "0", "a time is 0.1 to 60 seconds"],
     ["ConnectTimeout", "2,5", "a time is 0.1 to 60 seconds"],
     ["ConnectTimeout", "1e1", "a time is 0.1 to 60 seconds"],
-    ["PeerTimeout", "0.9", "a time is 1 to 3600 seconds"],
-    ["PeerTimeout", "6s", "a time is 1 to 3600 seconds"],
+    ["PeerTimeout", "1.9", peerTimeout],
+    ["PeerTimeout", "6s", peerTimeout],
     ["ReleaseAfter", "86401", "a time is 1 to 86400 seconds"],
     ["ReleaseAfter", "5", "it is at least PeerTimeout, here 6 seconds"],
     ["OnPeerTimeout", "stop", "it is reconnect or exit"],

@@ -117,6 +117,28 @@ netTest(
   { programs: [...PROGRAMS, "sysctl"] },
 );
 
+netTest(
+  "client sends wireguard-go nothing that is no packet, from its handshake to its end",
+  async (topology) => {
+    const wire = await layWire(topology);
+    await using probes = await capture(
+      wire.client,
+      CABLE,
+      `src host ${CLIENT_OUTSIDE} and udp[4:2] > ${8 + 1400}`,
+    );
+    const { server, client } = await startBoth(wire);
+    assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+    // The path is looked at all the same.
+    await probes.waitForCount(1);
+    client.signal("SIGTERM");
+    await client.status;
+    // It takes what comes in order, so by now it has had all.
+    await server.peer(clientIdentity.publicKey);
+    assert(!/invalid IP|invalid size/i.test(server.process.stderr), server.process.stderr);
+  },
+  { programs: [...PROGRAMS, "tcpdump"] },
+);
+
 netTest("client sends persistent keepalives that wireguard-go takes", async (topology) => {
   const wire = await layWire(topology);
   const { server } = await startBoth(wire, { PersistentKeepalive: 1 });

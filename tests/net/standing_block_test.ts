@@ -57,7 +57,7 @@ for (const [index, [name, code, end]] of ENDINGS.entries()) {
       const { client, server } = await layWire(topology);
       const interfaceName = `b${index}x${Deno.pid % 1_000_000}`;
       const tunnel = simpleTunnel();
-      const section = { KillSwitch: "on", PeerTimeout: "1", OnPeerTimeout: "exit" };
+      const section = { KillSwitch: "on", PeerTimeout: "2", OnPeerTimeout: "exit" };
       const start = () =>
         startVpn("client", client, tunnel.client(section, FULL), "--interface", interfaceName);
       const gateway = await startVpn("server", server, tunnel.server());

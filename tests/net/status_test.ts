@@ -87,7 +87,10 @@ netTest(
       text,
       new RegExp(`^vpn0  server on UDP port 51820, .*, process ${gateway.pid}$`, "m"),
     );
-    assertMatch(text, /^ {2}PEER +ADDRESS +ENDPOINT +BY +HANDSHAKE +RECEIVED +SENT +IN +OUT$/m);
+    assertMatch(
+      text,
+      /^ {2}PEER +ADDRESS +ENDPOINT +BY +HANDSHAKE( +RTT)? +RECEIVED +SENT +IN +OUT$/m,
+    );
     assertMatch(
       text,
       /… +10\.66\.77\.2 +198\.51\.100\.2:\d+ +UDP +\d+ s ago .* [\d.]+ k?bit\/s +[\d.]+ k?bit\/s$/m,

@@ -268,7 +268,7 @@ Deno.test("consumeReply() refuses when nothing was sent, or the reply is played 
   assertEquals(new CookieGenerator(PUBLIC_KEY).consumeReply(reply, 0), false);
 });
 
-Deno.test("consumeReply() refuses when the reply answers an earlier message or another device made it", () => {
+Deno.test("consumeReply() takes an answer to one of the last messages, and then none to it or those before it, or of another device", () => {
   const checker = makeChecker();
   const generator = new CookieGenerator(PUBLIC_KEY);
   const options = { source: viewOf(SOURCE), receiverIndex: 7, now: 0, random: fixedRandom };
@@ -276,8 +276,19 @@ Deno.test("consumeReply() refuses when the reply answers an earlier message or a
   generator.addMacs(first, 0);
   const second = unsignedMessage(148, 2);
   generator.addMacs(second, 1);
-  assertEquals(generator.consumeReply(checker.createReply(first, options), 1), false);
+  const third = unsignedMessage(148, 3);
+  generator.addMacs(third, 1);
   const stranger = makeChecker(SECRET);
   assertEquals(generator.consumeReply(stranger.createReply(second, options), 1), false);
+  // The round trip may be longer than the time between two initiations of a client that connects.
   assert(generator.consumeReply(checker.createReply(second, options), 1));
+  for (const old of [first, second]) {
+    assertEquals(generator.consumeReply(checker.createReply(old, options), 1), false);
+  }
+  assert(generator.consumeReply(checker.createReply(third, options), 1));
+  assertEquals(generator.awaitsReply, false);
+  // Of more than six, the oldest are not waited for any more.
+  generator.addMacs(first, 2);
+  for (let i = 0; i < 6; i++) generator.addMacs(unsignedMessage(148, 4 + i), 2);
+  assertEquals(generator.consumeReply(checker.createReply(first, options), 2), false);
 });

@@ -2,18 +2,19 @@
 import type { AeadKey } from "../../lib/noise/aead.ts";
 import { CookieGenerator } from "../../lib/noise/cookie.ts";
 import { Keypair } from "../../lib/tunnel/keypair.ts";
+import type { Watch } from "../../lib/tunnel/liveness.ts";
 import { Peer } from "../../lib/tunnel/peer.ts";
 import { NEVER, Timers } from "../../lib/tunnel/timers.ts";
 
-/** A peer whose timers nobody asks. */
-export function stubPeer(): Peer {
+/** A peer whose timers nobody asks, watched or not. */
+export function stubPeer(watch: Watch | null = null): Peer {
   const publicKey = new Uint8Array(32).fill(9);
   return new Peer({ publicKey, allowedIps: [] }, {
     timers: new Timers({ at: NEVER }, () => 0),
     cookies: new CookieGenerator(publicKey),
     staticSecret: null,
     mtu: 1420,
-    watch: null,
+    watch,
   });
 }
 

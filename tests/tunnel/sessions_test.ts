@@ -111,7 +111,7 @@ Deno.test("dropHandshake() destroys the handshake and frees its index, if there 
   let destroyed = 0;
   const state = { destroy: () => destroyed++ } as unknown as Initiator;
   const sentTo = { address: 0, port: 0 };
-  peer.handshake = { state, localIndex: table.allocate(peer, () => 77), sentTo };
+  peer.handshake = { state, localIndex: table.allocate(peer, () => 77), sentTo, sentAt: 0 };
   dropHandshake(table, peer);
   dropHandshake(table, peer);
   assertEquals([table.peer(77), peer.handshake, destroyed], [null, null, 1]);

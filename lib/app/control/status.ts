@@ -2,7 +2,9 @@
 import { encodeKey } from "../../config/key_text.ts";
 import type { Config } from "../../config/config.ts";
 import { Carrier } from "../../tunnel/endpoint.ts";
+import type { Hello } from "../../tunnel/hello.ts";
 import { type Presence, presenceOf } from "../../tunnel/presence.ts";
+import { Software } from "../../tunnel/recognition.ts";
 import { formatCidr, formatIpv4 } from "../../wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../data_plane_handle.ts";
 import type { PeerStatistics } from "../data_plane_protocol.ts";
@@ -68,6 +70,22 @@ export interface PeerStatus {
   readonly presence: Presence;
   /** `presence` is `up`. */
   readonly isUp: boolean;
+  /** Whether its program speaks our extensions of WireGuard; `unknown` until something has come in a session. */
+  readonly kind: "ours" | "stock" | "unknown";
+  /** Seconds there and back, smoothed (RFC 6298); null before it was measured, which it is with peers of ours. */
+  readonly roundTrip: number | null;
+  /** What a peer of ours says of itself and of us; null for one that says nothing. */
+  readonly hello: {
+    /** Version of the extensions. */
+    readonly version: number;
+    /** Name and version of its program, as in `vpn/0.1.0`. */
+    readonly software: string;
+    readonly role: "client" | "server" | null;
+    /** Where it sees us, as in `203.0.113.7:51820`; null where it does not say. */
+    readonly seenAt: string | null;
+    /** Seconds by which its clock is ahead of ours; null where it does not say. */
+    readonly clockOffset: number | null;
+  } | null;
   /** Bytes of a packet inside that the path to it takes. */
   readonly mtu: number;
   /** Seconds; 0 for none. */
@@ -162,6 +180,23 @@ export function* statusTexts({ peers, ...rest }: Status): Generator<string> {
   yield "]}";
 }
 
+const KINDS: Readonly<Record<Software, PeerStatus["kind"]>> = {
+  [Software.unknown]: "unknown",
+  [Software.ours]: "ours",
+  [Software.stock]: "stock",
+};
+
+function helloStatus(hello: Hello, clockOffset: number): PeerStatus["hello"] {
+  const { version, software, role, seenAt } = hello;
+  return {
+    version,
+    software,
+    role,
+    seenAt: seenAt === null ? null : `${formatIpv4(seenAt.address)}:${seenAt.port}`,
+    clockOffset: hello.time === 0 ? null : clockOffset / 1000,
+  };
+}
+
 export function peerStatus(peer: PeerStatistics): PeerStatus {
   const { address, port } = peer.endpoint;
   const publicKey = encodeKey(peer.publicKey);
@@ -179,6 +214,9 @@ export function peerStatus(peer: PeerStatistics): PeerStatus {
     silence: peer.silence === null ? null : peer.silence / 1000,
     presence,
     isUp: presence === "up",
+    kind: KINDS[peer.software],
+    roundTrip: peer.roundTrip === null ? null : peer.roundTrip / 1000,
+    hello: peer.hello === null ? null : helloStatus(peer.hello, peer.clockOffset),
     mtu: peer.mtu,
     persistentKeepalive: peer.persistentKeepalive,
     rateLimit: peer.rateLimit,

@@ -16,6 +16,7 @@ import type { Peer } from "../../tunnel/peer.ts";
 import { SendQueue } from "../../tunnel/send_queue.ts";
 import { DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import { createMemory } from "../../wire/memory.ts";
+import { VERSION } from "../../version.ts";
 import { TRANSPORT_OVERHEAD } from "../../wire/messages.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { Refusals } from "../refusals.ts";
@@ -27,6 +28,8 @@ const RETRY_INTERVAL = 700;
 const POLL_INTERVAL = 5;
 /** ms after which probes are sent again: one may be lost. */
 const PROBE_INTERVAL = 300;
+/** ms; longer than any trial takes. */
+const PEER_TIMEOUT = 60_000;
 const SEND_SLOTS = 16;
 /** Room for any datagram, and for what decryption moves in front of it. */
 const RECEIVE_OFFSET = 64;
@@ -86,6 +89,9 @@ export class TrialSession implements Disposable {
       mtu,
       random: (length) => new Uint8Array(randomBytes(length)),
       wallClock: Date.now,
+      // So that a server of our kind is known, and only such a one is sent what is no packet.
+      watch: { role: "client", peerTimeout: PEER_TIMEOUT, releaseAfter: PEER_TIMEOUT },
+      software: `vpn-doctor/${VERSION}`,
     });
     const options = { ...peerOptions(config.server, address), persistentKeepalive: 0 };
     this.#peer = this.#device.addPeer(options, performance.now());
@@ -146,8 +152,10 @@ export class TrialSession implements Disposable {
     while (performance.now() - startedAt < timeout && this.#peer.provenMtu < longest) {
       const now = performance.now();
       if (now - sentAt >= PROBE_INTERVAL) {
-        for (const length of lengths) this.#device.sendProbe(this.#peer, length, now);
-        sentAt = now;
+        // None is sent before the server is known.
+        for (const length of lengths) {
+          if (this.#device.sendProbe(this.#peer, length, now)) sentAt = now;
+        }
       }
       this.#exchange();
       await delay(POLL_INTERVAL);

@@ -88,20 +88,27 @@ function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status):
 function peerTable(status: Status, options: ViewOptions): string[] {
   if (status.peers.length === 0) return ["no peers"];
   const isLimited = status.peers.some(({ rateLimit }) => rateLimit !== null);
+  // Of peers that are not ours it never is.
+  const isMeasured = status.peers.some(({ roundTrip }) => roundTrip !== null);
   const headings = [
-    ...["PEER", "ADDRESS", "ENDPOINT", "BY", "HANDSHAKE", "RECEIVED", "SENT", "IN", "OUT"],
+    ...["PEER", "ADDRESS", "ENDPOINT", "BY", "HANDSHAKE"],
+    ...(isMeasured ? ["RTT"] : []),
+    ...["RECEIVED", "SENT", "IN", "OUT"],
     ...(isLimited ? ["LIMIT"] : []),
     ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} LOOKS`] : []),
   ];
-  const rows = status.peers.map((peer) => peerCells(peer, { status, isLimited, ...options }));
+  const rows = status.peers.map((peer) =>
+    peerCells(peer, { status, isLimited, isMeasured, ...options })
+  );
   return tableLines([headings, ...rows]);
 }
 
 function peerCells(
   peer: PeerStatus,
-  { status, isLimited, rates, sparklines, colour }: ViewOptions & {
+  { status, isLimited, isMeasured, rates, sparklines, colour }: ViewOptions & {
     readonly status: Status;
     readonly isLimited: boolean;
+    readonly isMeasured: boolean;
   },
 ): string[] {
   const paint = painter(colour);
@@ -113,6 +120,7 @@ function peerCells(
     peer.endpoint ?? "-",
     peer.endpoint === null ? "-" : peer.carrier === "faketcp" ? "fake TCP" : "UDP",
     paint(SHADES[peer.presence], handshakeText(peer, status.time)),
+    ...(isMeasured ? [roundTripText(peer)] : []),
     bytes(peer.received),
     bytes(peer.sent),
     rateText(rate?.received),
@@ -134,6 +142,11 @@ function handshakeText(
   if (presence === "never" || silence === null) return "never heard";
   if (presence !== "up") return `silent ${age(silence)}`;
   return latestHandshake === null ? "under way" : `${age(seconds(latestHandshake, time))} ago`;
+}
+
+function roundTripText({ presence, roundTrip }: PeerStatus): string {
+  if (roundTrip === null || presence !== "up") return "-";
+  return `${(roundTrip * 1000).toPrecision(roundTrip < 1 ? 2 : 4)} ms`;
 }
 
 function countLines(title: string, counts: Readonly<Record<string, number>>): string[] {

@@ -2,6 +2,7 @@
 import { peerStatus } from "../../../lib/app/control/status.ts";
 import type { PeerStatistics } from "../../../lib/app/data_plane_protocol.ts";
 import { statusLines } from "../../../lib/app/status/view.ts";
+import { Software } from "../../../lib/tunnel/recognition.ts";
 import { vpnMetrics } from "../../../lib/metrics/vpn_metrics.ts";
 import { GATEWAY, LAPTOP } from "../../metrics/snapshots.ts";
 import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
@@ -15,6 +16,10 @@ const PEER: PeerStatistics = {
   allowedIps: [],
   persistentKeepalive: 0,
   mtu: 1420,
+  software: Software.unknown,
+  roundTrip: null,
+  hello: null,
+  clockOffset: 0,
   rateLimit: null,
 };
 

@@ -1,4 +1,5 @@
 /** Shows what `vpn status` prints of an instance. */
+import type { PeerStatus } from "../../../lib/app/control/status.ts";
 import { age, statusLines, type ViewOptions } from "../../../lib/app/status/view.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { peerOf, statusOf } from "./statuses.ts";
@@ -80,6 +81,16 @@ Deno.test("statusLines() shows limits where there are any, and how rates went wh
   assertStringIncludes(text, "10 Mbit/s");
   assertStringIncludes(text, "▂█");
   assert(!statusLines(statusOf({ peers: [LAPTOP] }), PLAIN).join().includes("LIMIT"));
+});
+
+Deno.test("statusLines() shows round trips where one was measured, and none of a peer that is missing", () => {
+  const shown = (given: Partial<PeerStatus>) =>
+    statusLines(statusOf({ peers: [{ ...LAPTOP, ...given }] }), PLAIN).join("\n");
+  assertStringIncludes(shown({ roundTrip: 0.0123456 }), "12 ms");
+  assertStringIncludes(shown({ roundTrip: 1.2345 }), "1235 ms");
+  assertStringIncludes(shown({ roundTrip: 0.000_25 }), "0.25 ms");
+  assert(!shown({ roundTrip: 0.1, presence: "down", silence: 9 }).includes(" ms"));
+  assert(!shown({ roundTrip: null }).includes("RTT"));
 });
 
 Deno.test("statusLines() names the namespace that an instance was sent into", () => {

@@ -145,6 +145,9 @@ export function messageFilter(type: number): string {
 /** Filter for empty transport messages, 32 bytes: keepalives. */
 export const KEEPALIVE_FILTER = `${messageFilter(4)} and udp[4:2] = ${8 + 32}`;
 
+/** Filter for transport messages of 48 bytes: heartbeats of ours, and their answers. */
+export const HEARTBEAT_FILTER = `${messageFilter(4)} and udp[4:2] = ${8 + 48}`;
+
 /** A count of the packets that pass on an interface and match a filter of tcpdump's. */
 export interface Capture extends AsyncDisposable {
   /** Those seen so far. */
