@@ -8,6 +8,7 @@ import { QueryBudget } from "../dns/query_budget.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { ClientDirectory, type PeerNetworks } from "./dns/clients.ts";
 import { closeQuietly } from "./dns/framing.ts";
+import { LoopProbe } from "./dns/loop_probe.ts";
 import { TcpService } from "./dns/tcp_service.ts";
 import { UdpService } from "./dns/udp_service.ts";
 import { UpstreamSockets } from "./dns/upstream_sockets.ts";
@@ -42,6 +43,7 @@ export class DnsProxy implements AsyncDisposable {
   readonly #forwarder: Forwarder;
   readonly #logger: Logger;
   readonly #budget = new QueryBudget();
+  readonly #loopProbe = new LoopProbe();
   readonly #tcp: TcpService;
   #resources: AsyncDisposableStack;
   #toldWrongAnswers = 0;
@@ -104,7 +106,8 @@ export class DnsProxy implements AsyncDisposable {
   /**
    * Starts to answer. The address must be the host's already.
    *
-   * @throws {AppError} with exit code 2 where another service has the port, 5 without CAP_NET_BIND_SERVICE
+   * @throws {AppError} with exit code 2 where another service has the port or a resolver leads back to the proxy, 5 without
+   * CAP_NET_BIND_SERVICE
    */
   static async start(options: DnsProxyOptions): Promise<DnsProxy> {
     const hostname = formatIpv4(options.address);
@@ -113,6 +116,7 @@ export class DnsProxy implements AsyncDisposable {
       const listener = Deno.listen({ hostname, port: PORT });
       resources.defer(() => closeQuietly(listener));
       const proxy = new DnsProxy(options, { listener, resources });
+      await proxy.#loopProbe.refuseLoops(options.upstreams);
       proxy.#resources = resources.move();
       return proxy;
     } catch (error) {
@@ -134,8 +138,13 @@ export class DnsProxy implements AsyncDisposable {
     };
   }
 
-  /** Asks these resolvers from now on, host order. */
-  setUpstreams(addresses: readonly number[]): void {
+  /**
+   * Asks these resolvers from now on, host order.
+   *
+   * @throws {AppError} where one of them leads back to the proxy: the former ones are asked on
+   */
+  async setUpstreams(addresses: readonly number[]): Promise<void> {
+    await this.#loopProbe.refuseLoops(addresses);
     this.#forwarder.setUpstreams(addresses);
   }
 
@@ -147,6 +156,7 @@ export class DnsProxy implements AsyncDisposable {
     query: Uint8Array,
     from: { transport: Transport; client: Client },
   ): Promise<Uint8Array | null> {
+    this.#loopProbe.see(query);
     const answer = await this.#forwarder.answer(query, from);
     this.#tellOfWrongAnswers();
     if (answer !== null) this.#budget.charge(from.client, answer.length, performance.now());

@@ -46,6 +46,7 @@ export function validateServer(config: Config): ServerConfig {
     const value = `${formatIpv4(address)}:${port}`;
     refuseInNat(config, { key: "Metrics", protocol: "tcp", port, value });
   }
+  refuseOwnResolver(config);
   const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
   for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
     refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
@@ -124,6 +125,18 @@ function requireAddress(config: Config, why: string): void {
 }
 
 /** Packets for the NAT's ports never reach a service of the host: this one has to have another. */
+/** The proxy would ask itself. */
+function refuseOwnResolver({ fileName, interface: { addresses, dnsProxy, lines } }: Config): void {
+  const own = addresses[0]?.address;
+  if (own === undefined || !dnsProxy.includes(own)) return;
+  throw new BadValueError(
+    `${fileName}:${lines.get("DnsProxy")}: DnsProxy`,
+    `cannot use ${
+      quoted(formatIpv4(own))
+    }: the proxy itself answers there: name a resolver elsewhere, as in 9.9.9.9`,
+  );
+}
+
 function refuseInNat(
   { fileName, interface: section }: Config,
   service: { key: "ListenPort" | "Metrics"; protocol: "tcp" | "udp"; port: number; value: string },

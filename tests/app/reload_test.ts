@@ -109,7 +109,9 @@ function serverRole({ hasProxy = true, refusal = null as Error | null } = {}) {
       setClientToClient: (allowed) => asked.push(allowed),
       setEgressRules: () => {},
     },
-    dnsProxy: hasProxy ? { setUpstreams: (upstreams) => asked.push(upstreams) } : null,
+    dnsProxy: hasProxy
+      ? { setUpstreams: (upstreams) => Promise.resolve(void asked.push(upstreams)) }
+      : null,
   });
   return { role, asked };
 }

@@ -31,6 +31,15 @@ Deno.test("validateServer() throws when there is no IPv4 address", () => {
   }
 });
 
+Deno.test("validateServer() throws when the DNS proxy is to ask itself", () => {
+  const text = `${HEAD}${ADDRESS}DnsProxy = 9.9.9.9, 10.66.77.2\n`;
+  const error = assertThrows(() => validateServer(parseConfig(text, "s.conf")), ConfigError);
+  assertEquals(
+    error.message,
+    's.conf:4: DnsProxy: cannot use "10.66.77.2": the proxy itself answers there: name a resolver elsewhere, as in 9.9.9.9',
+  );
+});
+
 Deno.test("validateServer() warns when a key is a client's", () => {
   const lines =
     "DNS = 1.1.1.1\nConnectTimeout = 1\nOnPeerTimeout = exit\nKillSwitch = on\nAllowIPv6 = on";

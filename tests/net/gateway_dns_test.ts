@@ -22,6 +22,7 @@ import {
   INTERNET,
   OTHER_INTERNET,
 } from "./support/gateway.ts";
+import { hostState } from "./support/host_state.ts";
 import { delay } from "./support/wire.ts";
 import { runVpn } from "./support/vpn.ts";
 import { addressOf, Injector, u16 } from "./support/outside.ts";
@@ -342,6 +343,28 @@ netTest("a gateway refuses to start when another service has the DNS port", asyn
   assertEquals(code, 2, stderr);
   assertMatch(stderr, /^vpn: Cannot answer DNS on 10\.66\.77\.1: port 53 is in use: [^\n]+\n$/m);
 }, { programs: PROGRAMS });
+
+netTest(
+  "a gateway refuses a resolver of its host that asks the DNS proxy in its turn",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    // In the place of a forwarder that was told of the gateway.
+    await network.gateway.output(["nft", "-f", "-"], {
+      stdin: `table ip forwarder { chain out { type nat hook output priority -100;
+      ip daddr ${EXTERNAL} udp dport 53 dnat to ${INSIDE}; }; }`,
+    });
+    const config = network.config({ DnsProxy: `${INTERNET}, ${EXTERNAL}` });
+    const before = await hostState(network.gateway);
+    const { code, stderr } = await runVpn("server", network.gateway, config);
+    assertEquals(code, 2, stderr);
+    assertMatch(
+      stderr,
+      /^vpn: Cannot use DnsProxy = \S+: that resolver [^\n]+ asks the proxy [^\n]+\n$/m,
+    );
+    assertEquals(await hostState(network.gateway), before);
+  },
+  { programs: [...PROGRAMS, "nft"] },
+);
 
 /** Sends one query to the proxy, by a space at the arena's end. */
 function sendTo(socket: UdpSocket, arena: Arena, query: Uint8Array): void {
