@@ -100,6 +100,13 @@ export function hostNameServers(): string[] {
     : servers;
 }
 
+/** The `resolv.conf` that programs have in this network namespace. */
+export function hostResolvConf(): string {
+  const namespace = namespaceName();
+  const own = namespace === null ? null : fileOfNamespace(namespace);
+  return own !== null && tryToRead(own) !== null ? own : HOST_FILE;
+}
+
 function setByResolved(servers: readonly string[], options: ClientDnsOptions): ClientDns {
   const { config, interfaceName, journal } = options;
   const domains = new Set(config.interface.dnsSearch);

@@ -8,7 +8,9 @@ import { LEAK_CHECKS } from "./doctor/leak_checks.ts";
 import { NAT_CHECKS } from "./doctor/nat_checks.ts";
 import { REACH_CHECKS } from "./doctor/reach_checks.ts";
 import { formatJson, formatReport, hasFailed } from "./doctor/report.ts";
+import { NAME_CHECKS } from "./doctor/name_checks.ts";
 import { ROUTE_CHECKS } from "./doctor/route_checks.ts";
+import { RUNNING_CHECKS } from "./doctor/running_checks.ts";
 import { Subject } from "./doctor/subject.ts";
 import { ExitCode } from "./errors.ts";
 import { takesColour, writeText } from "./output.ts";
@@ -18,10 +20,12 @@ import { enterSurroundings } from "./tunnel_process.ts";
 const CHECKS: readonly Check[] = [
   ...HOST_CHECKS,
   ...CONFIG_CHECKS,
+  ...RUNNING_CHECKS,
   ...ROUTE_CHECKS,
   ...FIREWALL_CHECKS,
   ...NAT_CHECKS,
   ...REACH_CHECKS,
+  ...NAME_CHECKS,
   ...LEAK_CHECKS,
 ];
 

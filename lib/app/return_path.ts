@@ -59,7 +59,7 @@ export class ReturnPath implements Disposable {
 
   private constructor(options: ReturnPathOptions, carriers: readonly CarrierPorts[]) {
     this.#options = options;
-    this.#table = { family: "ip", name: `vpn_${options.interfaceName}_return` };
+    this.#table = returnTable(options.interfaceName);
     using opened = new DisposableStack();
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     this.#nftables = opened.use(Nftables.open(openLibc(), { owned: false }));
@@ -105,6 +105,11 @@ export class ReturnPath implements Disposable {
   [Symbol.dispose](): void {
     this.#nftables[Symbol.dispose]();
   }
+}
+
+/** The table of a tunnel's interface. */
+export function returnTable(interfaceName: string): NftablesTable {
+  return { family: "ip", name: `vpn_${interfaceName}_return` };
 }
 
 /** Whether packets that come by an interface pass a strict filter of the kernel's: the greater one of two settings counts. */

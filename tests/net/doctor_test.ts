@@ -6,11 +6,13 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
 import { configText, temporaryFile } from "./support/config.ts";
 import { examine } from "./support/doctor.ts";
-import { GATEWAY_PROGRAMS, GatewayNetwork } from "./support/gateway.ts";
+import { buildAnswer } from "../dns/messages.ts";
+import { DnsServer } from "./support/dns_server.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "./support/gateway.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { killHard, simpleTunnel } from "./support/simple_tunnel.ts";
 import { startVpn, vpnCommand } from "./support/vpn.ts";
-import { delay, layWire } from "./support/wire.ts";
+import { layWire } from "./support/wire.ts";
 
 netTest(
   "healthy ends have nothing that fails, before they start and while they run, and are not disturbed",
@@ -21,14 +23,18 @@ netTest(
       { PrivateKey: client.identity.privateKey, Address: `${client.inside}/32`, DNS: "10.66.77.1" },
       { PublicKey: network.identity.publicKey, Endpoint: client.endpoint, AllowedIPs: "0.0.0.0/0" },
     );
+    using _resolver = new DnsServer(network.internet, [INTERNET], ({ query }) => [
+      buildAnswer(query, { answers: [] }),
+    ]);
+    const section = { DnsProxy: INTERNET };
     const before = await hostState(gateway);
-    const asServer = await examine(gateway, network.config());
+    const asServer = await examine(gateway, network.config(section));
     asServer.expectHealth();
     assertEquals(asServer.role, "server");
     assertMatch(asServer.finding("nat").why, /192\.0\.2\.9, and its answer was captured/);
     assertEquals(await hostState(gateway), before);
 
-    const server = await network.start();
+    const server = await network.start(section);
     const clientBefore = await hostState(client.namespace);
     const asClient = await examine(client.namespace, clientConfig);
     asClient.expectHealth();
@@ -38,18 +44,21 @@ netTest(
     assertEquals(await hostState(client.namespace), clientBefore);
 
     await startVpn("client", client.namespace, clientConfig);
-    await delay(500);
+    await server.waitFor(/handshake completed/);
     const said = server.stderr.length;
     const running = await examine(client.namespace, clientConfig);
     running.expectHealth();
     assertMatch(running.finding("handshake").why, /vpn0 .* is not disturbed/);
     assertMatch(running.finding("interface").why, /vpn0 is up: .*process \d+/);
     assertMatch(running.finding("routes").why, /goes into vpn0/);
-    const serving = await examine(gateway, network.config());
+    assertMatch(running.finding("resolver").why, /answer: 10\.66\.77\.1 /);
+    const serving = await examine(gateway, network.config(section));
     serving.expectHealth();
     assertMatch(serving.finding("listen-port").why, /UDP port 51820 is open/);
-    // No handshake, no new endpoint: the server did not notice.
-    assertEquals(server.stderr.slice(said), "");
+    assertMatch(serving.finding("dns-port").why, /answered by the gateway/);
+    assertEquals(serving.finding("running-peers").why, "1 of 1 peers are up");
+    // The server did not notice.
+    assertEquals(server.stderr.slice(said).match(/handshake|endpoint/g), null);
     await client.namespace.output(["ping", "-c", "1", "-W", "2", "10.66.77.1"]);
   },
   { programs: [...GATEWAY_PROGRAMS, ...HOST_STATE_PROGRAMS] },

@@ -6,6 +6,7 @@ import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { capturedPorts } from "../egress.ts";
 import { type ExternalLink, findExternalLink } from "../egress_plan.ts";
 import { readReservedPorts } from "../host_change.ts";
+import { journalsOf } from "../journal_files.ts";
 import { ephemeralPorts, listenerAmong } from "../port_safety.ts";
 import { changesOfOthers } from "../shared_change.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
@@ -36,6 +37,14 @@ function checkEgress(subject: Subject): Verdict[] {
           `EgressInterface (${subject.place("EgressInterface")})`,
       )];
     }
+    const moved = deviceOfRunning(subject);
+    if (moved !== null && moved !== external.name) {
+      return [fail(
+        `the gateway that runs takes packets from outside by ${moved}, but this host's route to the internet ` +
+          `leads by ${external.name} now`,
+        `put the route back to ${moved}, or end the gateway and start it again`,
+      )];
+    }
     return [ok(
       `packets for the internet leave by ${external.name} as ${formatIpv4(external.address)}`,
     )];
@@ -45,6 +54,13 @@ function checkEgress(subject: Subject): Verdict[] {
       .map(({ name }) => name);
     return [fail(error.message, `choose one of ${names.join(", ")}, or take the line out`)];
   }
+}
+
+/** The interface outside of the gateway's NAT that runs, as its journal has it; null where none runs. */
+function deviceOfRunning({ instance }: Subject): string | null {
+  if (instance?.isOurs !== true) return null;
+  const changes = journalsOf(instance.pid).flatMap((journal) => journal.changes);
+  return changes.findLast((change) => change.kind === "nat-ports")?.device ?? null;
 }
 
 /** Packets for these ports never reach the host's stack: whatever else uses one of them is cut off. */

@@ -59,9 +59,14 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
   const reach = await subject.reach();
   if (client === null || reach === null || reach.kind === "unresolved") return [];
   if (reach.kind === "up") {
-    return [
-      ok(`${reach.device} has the tunnel's address: it is up, and is not disturbed by a trial`),
-    ];
+    const state = await subject.running();
+    const server = state.kind === "known" ? state.status.peers[0] : undefined;
+    const up =
+      `${reach.device} has the tunnel's address: it is up, and is not disturbed by a trial`;
+    if (server === undefined) return [ok(up)];
+    // What is wrong with it is told by another check.
+    if (server.presence !== "up") return [];
+    return [ok(`${up}; its last handshake was at ${server.latestHandshake}`)];
   }
   if (reach.kind === "untried") {
     return [ok("Transport = faketcp: the handshake is not tried here; `vpn client` tells")];

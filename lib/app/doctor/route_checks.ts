@@ -1,15 +1,20 @@
-/** Owns the checks of routing: whose networks the tunnel's collide with, what the reverse-path filter drops, what is routed past. */
+/** Checks of routing: whose networks the tunnel's collide with, what the reverse-path filter drops, what is routed past. */
+import { SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
 import { AF_INET, ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { Nftables } from "../../../ffi/netlink/nftables.ts";
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../wire/ipv4_text.ts";
 import { conflictsOf } from "../network_conflict.ts";
+import { returnTable } from "../return_path.ts";
 import { planPeerRoutes, planRoutes } from "../route_plan.ts";
 import { readSysctl } from "../sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
 const IPV4_SETTINGS = "/proc/sys/net/ipv4/conf";
+const HOST_LENGTH = 32;
 /** Of rp_filter: the way back must lead by the interface that a packet came by (RFC 3704 section 2.2). */
 const STRICT = 1;
 /** An address of the internet at large; only routes to it are looked up. */
@@ -28,7 +33,7 @@ function checkOverlap(subject: Subject): Verdict[] {
   const plain = client !== null ? planRoutes(client).plain : planPeerRoutes(server!);
   const own = [
     ...config.interface.addresses
-      .filter(({ prefixLength }) => prefixLength < 32)
+      .filter(({ prefixLength }) => prefixLength < HOST_LENGTH)
       .map((prefix) => ({ key: "Address", place: subject.place("Address"), prefix })),
     ...plain.table !== RouteTable.main ? [] : plain.networks.map((prefix) => ({
       key: "AllowedIPs",
@@ -104,38 +109,77 @@ function checkReversePath(subject: Subject): Verdict[] {
   );
 }
 
+/** Marked answers pass it: a table of ours marks them, and the kernel has to be told that marks count. */
 function checkMarkedReversePath(subject: Subject): Verdict[] {
+  const { netlink, instance, options: { interfaceName } } = subject;
   const path = `${IPV4_SETTINGS}/all/src_valid_mark`;
-  const isStrict = subject.netlink.links.list()
-    .some(({ name, loopback }) => !loopback && reversePathFilter(name) === STRICT);
-  if (!isStrict) return [ok("the reverse-path filter drops none of the server's answers")];
-  if (readSysctl(path) === "1" || (subject.instance === null && isWritable(path))) {
-    return [ok("rp_filter is strict, and src_valid_mark lets the server's answers pass it")];
+  const strict = netlink.links.list()
+    .filter(({ name, loopback }) =>
+      !loopback && name !== interfaceName && reversePathFilter(name) === STRICT
+    ).map(({ name }) => name);
+  if (strict.length === 0) {
+    return [ok("the reverse-path filter drops none of the server's answers")];
   }
-  return [fail(
-    "rp_filter is strict and src_valid_mark is 0: with a full tunnel, the server's answers are dropped",
-    subject.command("sysctl -w net.ipv4.conf.all.src_valid_mark=1"),
-  )];
+  const where = `rp_filter is strict on ${strict.join(", ")}`;
+  const loosen = strict.map((name) =>
+    subject.command(`sysctl -w net.ipv4.conf.${name}.rp_filter=2`)
+  );
+  if (readSysctl(path) !== "1" && (instance !== null || !isWritable(path))) {
+    return [fail(
+      `${where} and src_valid_mark is 0: with a full tunnel, the server's answers are dropped`,
+      subject.command("sysctl -w net.ipv4.conf.all.src_valid_mark=1"),
+    )];
+  }
+  const table = returnTable(interfaceName);
+  const isThere = tablesThere();
+  if (isThere === null) {
+    return [fail(
+      `${where}, and this kernel has no nf_tables to mark the server's answers by: with a full tunnel, they are dropped`,
+      `\`modprobe nf_tables\`, or ${loosen.join(" and ")}`,
+    )];
+  }
+  if (instance?.isOurs === true && !isThere.has(`${table.family} ${table.name}`)) {
+    return [fail(
+      `${where}, and the table ${table.family} ${table.name} that marks the server's answers is gone: they are dropped`,
+      `end the client and start it again, or ${loosen.join(" and ")}`,
+    )];
+  }
+  return [
+    ok(`${where}, and the server's answers pass it, marked by ${table.family} ${table.name}`),
+  ];
 }
 
-/** While a client runs: whether the kernel sends by the tunnel what is to go through it. */
+/** Nftables' tables, as in `ip fw`; null where the kernel has none. */
+function tablesThere(): Set<string> | null {
+  try {
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    return new Set(nftables.listTables().map(({ family, name }) => `${family} ${name}`));
+  } catch (error) {
+    if (error instanceof SystemCallError && error.code !== "EPERM") return null;
+    throw error;
+  }
+}
+
+/** While it runs: whether the kernel sends by the tunnel what is to go through it. */
 function checkRoutes(
-  { client, instance, netlink, options: { interfaceName } }: Subject,
+  { client, server, config, instance, netlink, options: { interfaceName } }: Subject,
 ): Verdict[] {
   const device = netlink.links.find(interfaceName)?.index;
-  if (client === null || instance?.isOurs !== true || device === undefined) return [];
-  if (client.interface.table === "off") return [];
-  const { isFullTunnel, inside, plain } = planRoutes(client);
+  if (config === null || instance?.isOurs !== true || device === undefined) return [];
+  if (config.interface.table === "off") return [];
+  const plan = client === null ? null : planRoutes(client);
+  const plain = plan?.plain ?? planPeerRoutes(server!);
   const networks = plain.table !== RouteTable.main ? [] : plain.networks;
-  const destinations = [...networks.map(networkOf), ...inside];
-  const astray = [...destinations, ...isFullTunnel ? [ANYWHERE] : []]
+  const destinations = [...networks.map(networkOf), ...plan?.inside ?? []];
+  const astray = [...destinations, ...plan?.isFullTunnel ? [ANYWHERE] : []]
     .filter((address) => linkTo(address) !== device);
   if (astray.length === 0) return [ok(`what AllowedIPs names goes into ${interfaceName}`)];
   return astray.map((address) =>
     fail(
       `packets to ${formatIpv4(address)} do not go into ${interfaceName}, as AllowedIPs says`,
-      "something changed the routes or rules: end the client and start it again, and see `ip route get " +
-        `${formatIpv4(address)}\``,
+      `something changed the routes or rules, or this network has that address as well: see \`ip route get ${
+        formatIpv4(address)
+      }\`, and start it again`,
     )
   );
 

@@ -9,6 +9,7 @@ import { validateClient, validateServer } from "../../config/roles.ts";
 import { loadConfig } from "../config_file.ts";
 import { findInstance, type Instance } from "./instance.ts";
 import { type Reach, tryReach } from "./reach.ts";
+import { askRunning, type Running } from "./running.ts";
 
 export interface SubjectOptions {
   /** Null to examine the host alone. */
@@ -35,6 +36,7 @@ export class Subject implements Disposable {
   /** Ours, or anybody's, that has the interface; null where nobody has. */
   readonly instance: Instance | null;
   #reach: Promise<Reach> | null = null;
+  #running: Promise<Running> | null = null;
 
   constructor(options: SubjectOptions) {
     this.options = options;
@@ -60,6 +62,11 @@ export class Subject implements Disposable {
   reach(): Promise<Reach | null> {
     if (this.client === null) return Promise.resolve(null);
     return this.#reach ??= tryReach(this.client, this.netlink);
+  }
+
+  /** What the instance of ours says that has the interface; it is asked once. */
+  running(): Promise<Running> {
+    return this.#running ??= askRunning(this.options.interfaceName);
   }
 
   /**
