@@ -333,6 +333,8 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     if (signal === undefined) throw serverLost(reloader.config, connection.server);
     staysClosed = signal === RESTART_SIGNAL;
     logger.info("{signal} received: disconnecting", { signal });
+  } catch (error) {
+    throw await dataPlane.causeOf(error);
   } finally {
     manager.stopping();
     connection.close();

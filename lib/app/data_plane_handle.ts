@@ -1,5 +1,5 @@
 /** Owns the main thread's end of the data plane: starts the Worker, sends it commands, waits for what it reports. */
-import { EAGAIN, SystemCallError } from "../../ffi/errno.ts";
+import { EAGAIN, EBADFD, ENODEV, SystemCallError } from "../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../ffi/wake_channel.ts";
 import { encodeKey } from "../config/key_text.ts";
@@ -42,6 +42,8 @@ const CHANGES_SIZE = 4096;
 const MAX_UNSENT = 1_000;
 /** ms until what waits is offered again. */
 const RETRY_PAUSE = 5;
+/** ms within which the report of a thread's death follows what it leads to. */
+const REPORT_LIMIT = 2_000;
 /** ms between two looks at the host's network, which follow from its changes. */
 const NETWORK_PAUSE = 100;
 
@@ -113,7 +115,8 @@ export class DataPlaneHandle {
       category: "dataplane",
       ask: () => this.#send({ kind: "ping" }),
       onSilence: (seconds) => {
-        const message = `it has not answered for ${seconds} s`;
+        const subject = this.#isReady ? "it" : "Cannot start: the data-plane thread";
+        const message = `${subject} has not answered for ${seconds} s`;
         this.#take({ kind: "failed", message, errno: 0 });
       },
     });
@@ -142,6 +145,22 @@ export class DataPlaneHandle {
   /** Rejects when the data plane dies; never resolves. */
   get failed(): Promise<never> {
     return this.#failed.promise;
+  }
+
+  /**
+   * What an error comes of. With the data plane its device dies, and whatever else uses that may fail before the report
+   * about the thread is here.
+   */
+  async causeOf(error: unknown): Promise<unknown> {
+    const { errno } = error as { errno?: number };
+    if (errno !== ENODEV && errno !== EBADFD) return error;
+    const { promise: late, resolve } = Promise.withResolvers<unknown>();
+    const timer = setTimeout(resolve, REPORT_LIMIT, error);
+    try {
+      return await Promise.race([this.failed.catch((failure) => failure), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**

@@ -213,6 +213,8 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       faults.failed,
     ]);
     logger.info("{signal} received: stopping", { signal });
+  } catch (error) {
+    throw await dataPlane.causeOf(error);
   } finally {
     manager.stopping();
     await endTunnel({ hooks, services, journal, dataPlane });

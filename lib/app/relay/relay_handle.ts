@@ -42,7 +42,8 @@ export class RelayHandle implements AsyncDisposable {
       category: "relay",
       ask: () => sendMessage(this.#libc, this.#wakeFd, PING),
       onSilence: (seconds) => {
-        const message = `it has not answered for ${seconds} s`;
+        const subject = this.#isReady ? "it" : "Cannot start: the relay thread";
+        const message = `${subject} has not answered for ${seconds} s`;
         this.#take({ kind: "failed", message, errno: 0 });
       },
     });
