@@ -373,7 +373,10 @@ export class DataPlaneHandle {
         break;
       }
       default: {
-        if (report.kind === "ready") this.#isReady = true;
+        if (report.kind === "ready") {
+          this.#isReady = true;
+          this.#watch.answered();
+        }
         const index = this.#waiters.findIndex((waiter) => waiter.kind === report.kind);
         if (index >= 0) this.#waiters.splice(index, 1)[0].resolve(report);
       }

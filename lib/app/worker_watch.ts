@@ -9,6 +9,8 @@ import { guarded } from "./guard.ts";
 const INTERVAL = 5_000;
 /** Intervals without an answer after which it counts as dead. They are counted, since this thread may be late itself. */
 const LIMIT = 6;
+/** The same until the first answer: a small or busy machine takes long to load what the thread runs. */
+const START_LIMIT = 24;
 /** ms that a thread has to end when it is told to. */
 const END_LIMIT = 5_000;
 
@@ -23,6 +25,7 @@ export interface WorkerWatchOptions {
 export class WorkerWatch implements Disposable {
   readonly #options: WorkerWatchOptions;
   readonly #timer: ReturnType<typeof setInterval>;
+  #limit = START_LIMIT;
   /** Intervals since a question that has no answer; -1 where none is open. */
   #unanswered = -1;
 
@@ -37,15 +40,16 @@ export class WorkerWatch implements Disposable {
   /** Takes note of an answer. */
   answered(): void {
     this.#unanswered = -1;
+    this.#limit = LIMIT;
   }
 
   #look(): void {
     if (this.#unanswered < 0) {
       this.#unanswered = 0;
       this.#options.ask();
-    } else if (++this.#unanswered === LIMIT) {
+    } else if (++this.#unanswered === this.#limit) {
       this[Symbol.dispose]();
-      this.#options.onSilence(LIMIT * INTERVAL / 1000);
+      this.#options.onSilence(this.#limit * INTERVAL / 1000);
     }
   }
 

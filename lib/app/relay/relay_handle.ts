@@ -87,6 +87,7 @@ export class RelayHandle implements AsyncDisposable {
     switch (report.kind) {
       case "ready":
         this.#isReady = true;
+        this.#watch.answered();
         this.#ready.resolve();
         break;
       case "log":

@@ -1,0 +1,56 @@
+/** Tests of `lib/app/worker_watch.ts`: after how many questions without an answer a thread counts as dead. */
+import { WorkerWatch } from "../../lib/app/worker_watch.ts";
+import { assertEquals } from "../support/assert.ts";
+
+/** Runs with an interval that passes when `tick` is called. */
+function withTicks(run: (tick: () => void) => void): void {
+  const { setInterval, clearInterval } = globalThis;
+  let handler: (() => void) | null = null;
+  globalThis.setInterval = ((callback: () => void) => {
+    handler = callback;
+    return 1;
+  }) as unknown as typeof setInterval;
+  globalThis.clearInterval = () => handler = null;
+  try {
+    run(() => handler?.());
+  } finally {
+    Object.assign(globalThis, { setInterval, clearInterval });
+  }
+}
+
+function watchWith(seen: number[], ask: () => void): WorkerWatch {
+  return new WorkerWatch({
+    category: "dataplane",
+    ask,
+    onSilence: (seconds) => seen.push(seconds),
+  });
+}
+
+Deno.test("a thread that starts has two minutes until it counts as dead", () => {
+  withTicks((tick) => {
+    const seen: number[] = [];
+    using _watch = watchWith(seen, () => {});
+    for (let ticks = 0; ticks < 24; ticks++) tick();
+    assertEquals(seen, []);
+    tick();
+    assertEquals(seen, [120]);
+    tick();
+    assertEquals(seen, [120]);
+  });
+});
+
+Deno.test("a thread that has answered once is asked again, and has half a minute", () => {
+  withTicks((tick) => {
+    const seen: number[] = [];
+    let questions = 0;
+    using watch = watchWith(seen, () => questions++);
+    tick();
+    watch.answered();
+    tick();
+    assertEquals(questions, 2);
+    for (let ticks = 0; ticks < 5; ticks++) tick();
+    assertEquals(seen, []);
+    tick();
+    assertEquals(seen, [30]);
+  });
+});
