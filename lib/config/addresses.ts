@@ -204,7 +204,8 @@ export function parseForward(entry: Entry): readonly ForwardItem[] {
 
 function items(entry: Entry): readonly string[] {
   // `wg` drops all blanks, those around a slash included.
-  return entry.value.replace(/\s*\/\s*/g, "/").split(/[\s,]+/).filter((item) => item !== "");
+  const text = entry.value.replace(/\s+/g, " ").replace(/ ?\/ ?/g, "/");
+  return text.split(/[ ,]+/).filter((item) => item !== "");
 }
 
 function parsePrefix(entry: Entry, item: string, rule: string): Prefix {

@@ -57,8 +57,11 @@ export function parseDocument(
     const stripped = content.replace(/#.*$/s, "").trim();
     if (stripped === "") {
       const comment = content.trim();
-      comments.push(comment);
-      above = comment === "" ? [] : [...above, comment];
+      if (comment === "") above = [];
+      else {
+        comments.push(comment);
+        above.push(comment);
+      }
       continue;
     }
     const line = index + 1;
@@ -81,7 +84,7 @@ export function parseDocument(
       throw new ConfigError(`${at}: ${key} stands in no section: begin with a line "[Interface]"`);
     }
     section.entries.push({ fileName, line, key, value: stripped.slice(equals + 1).trim(), names });
-    section.comments.push(...comments.filter((comment) => comment !== ""));
+    for (const comment of comments) section.comments.push(comment);
     above = [];
     comments = [];
   }

@@ -68,14 +68,14 @@ export function withoutPeer(text: string, peer: PeerConfig): string {
   const sections = parseDocument(text, "").filter((section) => publicKeyOf(section) === key);
   if (sections.length === 0) throw new RangeError(`Cannot find a [Peer] with the key ${key}`);
   const lines = text.split(/(?<=\n)/);
-  // From the last one on, so that the lines of those before stay where they are.
-  for (const section of sections.reverse()) {
+  const removed = new Set<number>();
+  for (const section of sections) {
     let first = section.line - 1;
     while (/^\s*#/.test(lines[first - 1] ?? "")) first--;
     if (/^\s*$/.test(lines[first - 1] ?? "-")) first--;
-    lines.splice(first, section.entries.at(-1)!.line - first);
+    for (let at = first; at < section.entries.at(-1)!.line; at++) removed.add(at);
   }
-  return lines.join("");
+  return lines.filter((_, at) => !removed.has(at)).join("");
 }
 
 /** As `wg` reads it: the last one, without blanks. */

@@ -4,6 +4,8 @@
  * read out of the command.
  */
 
+const MAX_LENGTH = 4096;
+
 /** Where a command takes the private key from. */
 export interface KeySource {
   /** A shell command that prints the key. */
@@ -18,6 +20,8 @@ export interface KeySource {
  * @param command with `%i` replaced
  */
 export function keySource(command: string, interfaceName: string): KeySource | null {
+  // Another user's file must not keep who reads it busy for minutes.
+  if (command.length > MAX_LENGTH) return null;
   const name = interfaceName.replace(/[.+]/g, "\\$&");
   const set = new RegExp(
     `(?<before>^|[;&|(]\\s*|\\s)(?:/\\S*/)?wg\\s+set\\s+(["']?)${name}\\2\\s(?<more>[^;&|<>]*\\s|)private-key\\s+`,

@@ -1,5 +1,7 @@
 /** Shows `vpn init` and `vpn peer` from outside: what they print, and that what they print is right. */
 import { default as decode } from "jsqr";
+import { loadConfig } from "../../lib/app/config_file.ts";
+import { validateClient } from "../../lib/config/roles.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { run, type RunResult } from "../support/process.ts";
 import { hostTest } from "../support/permissions.ts";
@@ -56,6 +58,24 @@ folderTest("vpn init overwrites nothing", async (vpn, folder) => {
   assertStringIncludes(other, "vpn peer add laptop --config 'new/a b.conf'");
   assertEquals(Deno.statSync(`${folder}/new`).mode! & 0o777, 0o700);
 });
+
+folderTest(
+  "vpn peer adds, shows and removes a client whose name has blanks, and says its commands for a shell",
+  async (vpn, folder) => {
+    said(await vpn("init", "--endpoint", "vpn.example.org"));
+    const name = "Ann's phone (new)";
+    const added = said(await vpn("peer", "add", name));
+    assertStringIncludes(added, "vpn client --config 'Ann'\\''s phone (new).conf'");
+    assertStringIncludes(added, "vpn peer show 'Ann'\\''s phone (new)' --qr");
+    const config = loadConfig(`${folder}/server.peers/${name}.conf`);
+    assertEquals(validateClient(config).warnings, []);
+    const [peer] = JSON.parse(said(await vpn("peer", "list", "--json")));
+    assertEquals([peer.name, peer.file], [name, `server.peers/${name}.conf`]);
+    assertStringIncludes(said(await vpn("peer", "show", name)), `name           ${name}\n`);
+    assertStringIncludes(said(await vpn("peer", "remove", name)), "is out of server.conf");
+    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["server.conf"]);
+  },
+);
 
 folderTest(
   "vpn peer lists and shows what it added, and no private or preshared key",

@@ -155,6 +155,8 @@ PersistentKeepalive = 25
 `,
   );
   const client = validateClient(parseConfig(text, "laptop.conf"));
+  // What we write gives rise to no warning, its IPv6 included.
+  assertEquals(client.warnings, []);
   assertEquals(client.interface.publicKey, PEER.publicKey);
   assertEquals(client.server.publicKey, server.interface.publicKey);
   assertEquals(client.server.presharedKey, PEER.presharedKey);

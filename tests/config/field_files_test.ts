@@ -2,6 +2,7 @@
 import type { Config } from "../../lib/config/config.ts";
 import type { HostNames } from "../../lib/config/config_document.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
+import { withoutPeer } from "../../lib/config/config_writer.ts";
 import { encodeKey } from "../../lib/config/key_text.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { validateClient, validateServer } from "../../lib/config/roles.ts";
@@ -329,4 +330,21 @@ Deno.test("WARP's Reserved is refused by name, unless it is WireGuard's zeros", 
         "vpn does not speak that: take the line out to try without it",
     );
   }
+});
+
+Deno.test("a megabyte of one kind of line, which another user may have written, holds nobody up", () => {
+  const size = 1024 * 1024;
+  const peer = `[Peer]\nPublicKey = ${PEER.publicKey}\n`;
+  const fill = (text: string) => text.repeat(Math.floor(size / text.length));
+  const taken = [
+    ["#\n", fill("#\n") + peer],
+    ["a comment", `# client ${fill(" #")}x\n${peer}`],
+    ["comments in a section", `[Peer]\n${fill("# x\n")}PublicKey = ${PEER.publicKey}\n`],
+    ["blanks in a list", `${peer}AllowedIPs = 10.0.0.1,${fill(" ")}10.0.0.2\n`],
+    ["one peer", fill(peer)],
+    ["a command", `PostUp = ${fill("wg set %i ")}\n${peer}`],
+  ] as const;
+  for (const [what, text] of taken) assertEquals(parse(text).peers.length, 1, what);
+  const again = `[Interface]\nPrivateKey = ${OWN.privateKey}\n${fill(peer)}`;
+  assertEquals(parseConfig(withoutPeer(again, parsePeer()), "f.conf").peers, []);
 });

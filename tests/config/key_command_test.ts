@@ -36,6 +36,10 @@ Deno.test("keySource() finds none where the key is another's, or not where it ca
     "wg set wg0 private-key /dev/stdin",
     "true && pass | wg set wg0 private-key /dev/stdin",
     "echo wg show wg0 private-key",
+    // Too long to look through.
+    `${"wg set wg0 ".repeat(100_000)}private-key /k`,
   ];
-  for (const command of commands) assertEquals(keySource(command, "wg0"), null, command);
+  for (const command of commands) {
+    assertEquals(keySource(command, "wg0"), null, command.slice(0, 99));
+  }
 });
