@@ -160,6 +160,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     },
     onNetworkChange: () => {
       connection.onNetworkChange();
+      killSwitch?.setGuests(network.guestBridges());
       innerGuard?.networkChanged();
       upkeep?.notice();
       if (upkeep !== null) conflict.notice();
@@ -178,6 +179,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     const server = { name: config.server.endpoint.host, address: connection.address };
     const options = { interfaceName, mark: plan.mark, journal, server };
     killSwitch = services.use(new KillSwitch(options, carriers.ports(port)));
+    killSwitch.setGuests(network.guestBridges());
     carriers.followedBy(killSwitch, port);
   };
   // Once the host counts as closed, nobody but a person opens it.

@@ -21,6 +21,7 @@ import type { RuleSpec } from "../../ffi/netlink/rules.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { Detour } from "./detour.ts";
+import { guestBridges } from "./egress_plan.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import type { Fixture } from "./fixture.ts";
 import { hasIpv6 } from "./ipv6_presence.ts";
@@ -108,6 +109,11 @@ export class HostNetwork implements Disposable {
       if (error instanceof NetlinkError) return null;
       throw error;
     }
+  }
+
+  /** Names of bridges that nobody but guests of the host is on: containers, virtual machines. */
+  guestBridges(): string[] {
+    return guestBridges(this.#netlink.links.list());
   }
 
   /** By which networks of the host's the tunnel's numbers are used as well, a line for each. */

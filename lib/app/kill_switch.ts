@@ -1,7 +1,8 @@
 /**
  * Owns `KillSwitch`: a firewall table that lets nothing out of the host but by the tunnel.
  *
- * By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
+ * Guests of the host, containers and virtual machines on bridges without a network card, talk with the host and each other, and
+ * with others through the tunnel or not at all. By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
  * the address that the tunnel stands on; and, while the server's name is looked up anew, the tunnel's own questions to the
  * host's resolvers. Neighbour discovery, of IPv6, does not. However the process ends, but for a person
  * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
@@ -22,10 +23,12 @@ import {
   drop,
   type Expression,
   familyIs,
+  inputDeviceIs,
   IPPROTO_TCP,
   IPPROTO_UDP,
   ipv4PortsAre,
   ipv6PortsAre,
+  isAnswer,
   markIs,
   outputDeviceIs,
 } from "../../ffi/netlink/nftables_expressions.ts";
@@ -71,6 +74,7 @@ export class KillSwitch implements Disposable {
   #carriers: readonly CarrierPorts[] = [];
   /** Host order. */
   #resolvers: readonly number[] = [];
+  #guests: readonly string[] = [];
 
   /** Closes the host, or takes over the block that a client before left on it: without a moment in between. */
   constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
@@ -98,6 +102,18 @@ export class KillSwitch implements Disposable {
   }
 
   /**
+   * Lets guests of the host, containers and virtual machines, talk with it, with each other and through the tunnel, from now on.
+   *
+   * @param bridges names of bridges that nobody but guests is on
+   */
+  setGuests(bridges: readonly string[]): void {
+    const guests = [...bridges].sort();
+    if (guests.join() === this.#guests.join()) return;
+    this.#guests = guests;
+    this.#install();
+  }
+
+  /**
    * Calls while questions to these resolvers (host order) pass as well: the tunnel's own, to find a server that has moved.
    * Nobody else's do: to set the mark takes CAP_NET_ADMIN.
    */
@@ -118,7 +134,12 @@ export class KillSwitch implements Disposable {
   #install(): void {
     if (this.#isDisposed) return;
     const hasIpv6 = this.#table.family === "inet";
-    const options = { ...this.#options, hasIpv6, resolvers: this.#resolvers };
+    const options = {
+      ...this.#options,
+      hasIpv6,
+      resolvers: this.#resolvers,
+      guests: this.#guests,
+    };
     this.#nftables.replaceTable(this.#table, ...chains(options, this.#carriers));
   }
 
@@ -130,6 +151,8 @@ export class KillSwitch implements Disposable {
   /** Leaves the table to whoever undoes the journal; the host stays closed. */
   [Symbol.dispose](): void {
     this.#resolvers = [];
+    // Nobody looks any more whether a network card joins one of the bridges.
+    this.#guests = [];
     if (this.#staysClosed) this.admit([]);
     // A question may still be under way.
     this.#isDisposed = true;
@@ -142,9 +165,10 @@ export class KillSwitch implements Disposable {
  * forwards, before that already, so that none of it passes for the host's own DHCP.
  */
 function chains(
-  { interfaceName, mark, hasIpv6, resolvers }: KillSwitchOptions & {
+  { interfaceName, mark, hasIpv6, resolvers, guests }: KillSwitchOptions & {
     readonly hasIpv6: boolean;
     readonly resolvers: readonly number[];
+    readonly guests: readonly string[];
   },
   carriers: readonly CarrierPorts[],
 ): NftablesChain[] {
@@ -152,6 +176,7 @@ function chains(
   const rules: Expression[][] = [
     [...outputDeviceIs(interfaceName), accept()],
     [...outputDeviceIs(LOOPBACK), accept()],
+    ...guests.map((guest) => [...outputDeviceIs(guest), accept()]),
     ...carriers.map(({ protocol, ports }) => [
       ...markIs(mark),
       ...isIpv4,
@@ -178,7 +203,20 @@ function chains(
     {
       name: "forward",
       hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
-      rules: [[...outputDeviceIs(interfaceName), accept()], [drop()]],
+      rules: [
+        [...outputDeviceIs(interfaceName), accept()],
+        ...guests.flatMap((guest) => [
+          // Answers alone: nobody behind the tunnel begins to talk with a guest.
+          [...inputDeviceIs(interfaceName), ...outputDeviceIs(guest), ...isAnswer(), accept()],
+          // What stays on a bridge comes here as well where netfilter looks at bridges, as Docker has it.
+          ...guests.map((other) => [
+            ...inputDeviceIs(guest),
+            ...outputDeviceIs(other),
+            accept(),
+          ]),
+        ]),
+        [drop()],
+      ],
     },
   ];
 }
