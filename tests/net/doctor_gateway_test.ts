@@ -237,7 +237,7 @@ netTest("ip_forward that was set back under a running gateway is found", async (
   // Once only, and the gateway would set it again.
   const off = "echo 0 >/proc/sys/net/ipv4/ip_forward";
   network.gateway.spawn(["sh", "-c", `while :; do ${off}; sleep 0.05; done`]);
-  await process.waitFor(/the tunnel is degraded, without \S+ip_forward/, 15_000);
+  await process.waitFor(/the tunnel is degraded, without \S+ip_forward/);
   const report = await examine(network.gateway, network.config({ Egress: "kernel" }));
   const remedy = report.expect("forwarding", { status: "fail", why: /ip_forward is 0/ });
   assertStringIncludes(remedy, "`sysctl -w net.ipv4.ip_forward=1`");

@@ -68,7 +68,7 @@ netTest(
     // Once only, and the client would put it back.
     const rule = "ip -6 rule del table 51820 2>/dev/null";
     client.spawn(["sh", "-c", `while :; do ${rule}; sleep 0.05; done`]);
-    await process.waitFor(/the tunnel is degraded, without routing rule/, 15_000);
+    await process.waitFor(/the tunnel is degraded, without routing rule/);
     (await examine(client, full())).expect("ipv6-leak", {
       status: "fail",
       why: /the rule that blocks it is gone/,

@@ -1,7 +1,7 @@
 /** Packets too long for the inside of a tunnel: what tells the senders, and what keeps TCP from needing to be told. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
-import { eventually } from "../support/patience.ts";
+import { eventually, PATIENCE } from "../support/patience.ts";
 import { buildIcmp, buildUdp } from "../support/packet_builder.ts";
 import { Arena } from "../../ffi/arena.ts";
 import { listenOn } from "./support/doctor.ts";
@@ -155,8 +155,8 @@ function claim(sourcePort: number, about = INTERNET): Uint8Array<ArrayBuffer> {
 /** Answers, of five, to pings of 1,328 bytes that nobody may fragment. */
 async function wholePings(client: TestNamespace): Promise<number> {
   const { stdout } = await client.run(
-    ["ping", "-n", "-q", "-M", "do", "-s", "1300", "-c", "5", "-i", "0.05", "-W", "5", INTERNET],
-    { timeoutMs: 20_000 },
+    ["ping", "-n", "-q", "-M", "do", "-s", "1300", "-c", "5", "-i", "0.05", "-W", "10", INTERNET],
+    { timeoutMs: PATIENCE },
   );
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 }

@@ -1,6 +1,7 @@
 /** The NAT's capacity for real: one client opens more connections than it may hold ports, and neither it nor another is refused. */
 import { assert, assertEquals } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
+import { PATIENCE } from "../support/patience.ts";
 import { fetchText } from "./support/everyday.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "./support/gateway.ts";
 import { Site } from "./support/site.ts";
@@ -18,7 +19,7 @@ async function connections(client: TestNamespace): Promise<{ opened: number; fai
   const stdout = await client.output([
     ...[Deno.execPath(), "run", "--quiet", "--allow-net", CONNECTOR],
     ...[INTERNET, `${RATE}`, `${SECONDS}`],
-  ], { timeoutMs: 60_000 });
+  ], { timeoutMs: 2 * PATIENCE });
   return JSON.parse(stdout);
 }
 

@@ -1,5 +1,5 @@
 /** `RateLimit`: a peer's rate is bounded each way, whatever it runs, and nobody else's. */
-import { assert, assertEquals } from "../support/assert.ts";
+import { assert, assertEquals, fail } from "../support/assert.ts";
 import { netTest, type TestNamespace } from "../support/net.ts";
 import { configText, newIdentity } from "./support/config.ts";
 import {
@@ -36,12 +36,28 @@ async function rate(
   return flow.receivedBytes * 8 / SECONDS;
 }
 
-function assertNearLimit(bits: number, what: string): void {
-  assert(
-    bits > 0.6 * RATE && bits < 1.02 * RATE * (SECONDS + BURST) / SECONDS,
-    `${what}: ${bits / 1e6} Mbit/s`,
-  );
+/** How often a flow is run again that was too slow: the machine may be busy with other things, which makes none faster. */
+const TRIES = 5;
+
+/** Runs flows until each has its least rate; fails where one passes its greatest. */
+async function assertRates(
+  what: string,
+  run: () => Promise<readonly number[]>,
+  limits: readonly { readonly least: number; readonly greatest: number }[],
+): Promise<void> {
+  let bits: readonly number[] = [];
+  for (let tries = 0; tries < TRIES; tries++) {
+    bits = await run();
+    for (const [index, { greatest }] of limits.entries()) {
+      assert(bits[index]! < greatest, `${what}: ${bits[index]! / 1e6} Mbit/s`);
+    }
+    if (limits.every(({ least }, index) => bits[index]! > least)) return;
+  }
+  fail(`${what}: ${bits.map((each) => each / 1e6)} Mbit/s`);
 }
+
+const NEAR_LIMIT = { least: 0.6 * RATE, greatest: 1.02 * RATE * (SECONDS + BURST) / SECONDS };
+const UNLIMITED = { least: 3 * RATE, greatest: Infinity };
 
 const server = newIdentity();
 const client = newIdentity();
@@ -83,8 +99,11 @@ for (const [label, start] of Object.entries(CLIENTS)) {
       await start(wire.client);
       for (const streams of [1, 4]) {
         for (const reverse of [false, true]) {
-          const bits = await rate(wire.client, wire.server, { reverse, streams });
-          assertNearLimit(bits, `${streams} ${reverse ? "down" : "up"}`);
+          await assertRates(
+            `${streams} ${reverse ? "down" : "up"}`,
+            async () => [await rate(wire.client, wire.server, { reverse, streams })],
+            [NEAR_LIMIT],
+          );
         }
       }
       const status = JSON.parse(await wire.server.output(vpnCommand("status", "--json")));
@@ -109,10 +128,11 @@ netTest(
         RateLimit: "20M",
       }),
     );
-    assertNearLimit(await rate(wire.client, wire.server), "up");
+    const up = async () => [await rate(wire.client, wire.server)];
+    await assertRates("limited", up, [NEAR_LIMIT]);
     await limited.stop();
     await CLIENTS["our client"]!(wire.client);
-    assert(await rate(wire.client, wire.server) > 3 * RATE);
+    await assertRates("unlimited", up, [UNLIMITED]);
   },
   { programs: ["iperf3"] },
 );
@@ -139,12 +159,12 @@ netTest(
     await startVpn("server", network.gateway, config);
     for (const client of [limited, free]) await network.connect(client);
     for (const reverse of [false, true]) {
-      const [bits, others] = await Promise.all([
-        rate(limited.namespace, network.internet, { address: INTERNET, reverse }),
-        rate(free.namespace, network.gateway, { address: INSIDE, reverse }),
-      ]);
-      assertNearLimit(bits, reverse ? "down" : "up");
-      assert(others > 3 * RATE, `the other: ${others / 1e6} Mbit/s`);
+      const both = () =>
+        Promise.all([
+          rate(limited.namespace, network.internet, { address: INTERNET, reverse }),
+          rate(free.namespace, network.gateway, { address: INSIDE, reverse }),
+        ]);
+      await assertRates(reverse ? "down" : "up", both, [NEAR_LIMIT, UNLIMITED]);
     }
     const status = JSON.parse(await network.gateway.output(vpnCommand("status", "--json")));
     const counts = new Map<string, number>(

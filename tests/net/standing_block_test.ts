@@ -41,7 +41,7 @@ const ENDINGS: readonly (readonly [name: string, code: number, Ending])[] = [
   }],
   ["has its device renamed", 1, async (process, { client, interfaceName }) => {
     await client.output(["ip", "link", "set", interfaceName, "down", "name", "other"]);
-    await process.waitFor(/^vpn: The device "\w+" is gone: /m, 15_000);
+    await process.waitFor(/^vpn: The device "\w+" is gone: /m);
   }],
   ["is started again by its unit", 0, (client) => Promise.resolve(client.signal("SIGUSR2"))],
   ["ends by OnPeerTimeout = exit", 4, async (_, { server }) => {
@@ -57,12 +57,14 @@ for (const [index, [name, code, end]] of ENDINGS.entries()) {
       const { client, server } = await layWire(topology);
       const interfaceName = `b${index}x${Deno.pid % 1_000_000}`;
       const tunnel = simpleTunnel();
-      const section = { KillSwitch: "on", PeerTimeout: "2", OnPeerTimeout: "exit" };
-      const start = () =>
-        startVpn("client", client, tunnel.client(section, FULL), "--interface", interfaceName);
+      const start = (section = {}) => {
+        const all = { KillSwitch: "on", OnPeerTimeout: "exit", ...section };
+        return startVpn("client", client, tunnel.client(all, FULL), "--interface", interfaceName);
+      };
       const gateway = await startVpn("server", server, tunnel.server());
       const before = await hostState(client);
-      const first = await start();
+      // On a busy machine, silence of two seconds ends a client whose server is well.
+      const first = await start(code === 4 ? { PeerTimeout: "2" } : {});
       await end(first, { client, server: gateway, interfaceName });
       assertEquals((await first.status).code, code, first.stderr);
       if (code !== 137) {

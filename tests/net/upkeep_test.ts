@@ -1,6 +1,7 @@
 /** That what a tunnel has put on the host is put back when others take it away, each kind of it, for client and server. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../support/net.ts";
+import { PATIENCE } from "../support/patience.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "./support/host_files.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
 import { endWell, type SimpleTunnel, simpleTunnel } from "./support/simple_tunnel.ts";
@@ -8,8 +9,6 @@ import { startVpn, vpnCommand } from "./support/vpn.ts";
 import { delay, layWire } from "./support/wire.ts";
 
 const PROGRAMS = [...HOST_STATE_PROGRAMS, "nft"];
-/** ms; what is promised is a second, on a machine that does nothing else. */
-const LIMIT = 15_000;
 /** In the listing of nftables. */
 const TABLE = /^table .*?^\}\n/gms;
 
@@ -25,7 +24,7 @@ async function stateOf(namespace: TestNamespace): Promise<string> {
 
 /** Waits until the host is again as it was. */
 async function putBack(namespace: TestNamespace, before: string): Promise<void> {
-  const deadline = performance.now() + LIMIT;
+  const deadline = performance.now() + PATIENCE;
   for (;;) {
     const now = await stateOf(namespace);
     if (now === before) return;
@@ -113,7 +112,7 @@ netTest(
       const other = `${files.resolvConfPath}.dhcp`;
       Deno.writeTextFileSync(other, `nameserver ${address}\n`);
       Deno.renameSync(other, files.resolvConfPath);
-      await process.waitFor(/put back: \/etc\/resolv\.conf$/m, LIMIT);
+      await process.waitFor(/put back: \/etc\/resolv\.conf$/m);
       while (resolvers() !== ours) await delay(20);
       await delay(1_100);
     }
@@ -138,7 +137,6 @@ netTest(
     await client.output(["ip", "rule", "add", "pref", "1", "lookup", "main"]);
     await process.waitFor(
       /is degraded, without all routing by vpn0 \(packets to \S+ go by eth0\): it cannot be/,
-      LIMIT,
     );
     assert(!process.stderr.includes("and put back"), process.stderr);
     await endWell(process);
@@ -184,13 +182,13 @@ netTest(
     for (const folder of ["/run/vpn", "/var/run/wireguard"]) {
       const path = `${folder}/${name}.sock`;
       Deno.removeSync(path);
-      await process.waitFor(new RegExp(`put back: socket ${path}$`, "m"), LIMIT);
+      await process.waitFor(new RegExp(`put back: socket ${path}$`, "m"));
       assert(Deno.lstatSync(path).isSocket);
     }
     const other = client.spawn([
       ...["sh", "-c", "while :; do ip rule del table 51820 2>/dev/null; sleep 0.05; done"],
     ]);
-    await process.waitFor(/the tunnel is degraded, without routing rule to table 51820: /, LIMIT);
+    await process.waitFor(/the tunnel is degraded, without routing rule to table 51820: /);
     const status = JSON.parse(
       await client.output(vpnCommand("status", "--json", "--interface", name)),
     ) as { state: string; missing: string[] }[];
@@ -244,7 +242,7 @@ netTest(
         "udp://127.0.0.1:51820",
       ),
     );
-    await process.waitFor(/relaying/, LIMIT);
+    await process.waitFor(/relaying/);
     await takeAway(server, process, [["nft flush ruleset", /vpn_relay_faketcp_443/]]);
     await endWell(process);
   },

@@ -12,7 +12,7 @@ export interface PingOptions {
   readonly count?: number;
   /** Seconds between two. */
   readonly interval?: number;
-  /** Seconds to wait for the last answer. */
+  /** Seconds to wait for the last answer; a few where none is expected. */
   readonly wait?: number;
   /** The address to send from, or the interface. */
   readonly source?: string;
@@ -22,7 +22,7 @@ export interface PingOptions {
 export async function ping(
   namespace: TestNamespace,
   address: string,
-  { count = 3, interval = 0.05, wait = 2, source }: PingOptions = {},
+  { count = 3, interval = 0.05, wait = 10, source }: PingOptions = {},
 ): Promise<PingResult> {
   const { stdout, stderr } = await namespace.run([
     "ping",
