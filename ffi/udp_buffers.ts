@@ -31,6 +31,7 @@ export class UdpBuffers {
   readonly receivedAddresses: Int32Array;
   readonly receivedPorts: Uint16Array;
   readonly receivedSources: Int32Array;
+  readonly receivedEcns: Uint8Array;
 
   readonly received: MessageHeaders;
   readonly sent: MessageHeaders;
@@ -45,6 +46,7 @@ export class UdpBuffers {
     this.receivedAddresses = new Int32Array(batch);
     this.receivedPorts = new Uint16Array(batch);
     this.receivedSources = new Int32Array(batch);
+    this.receivedEcns = new Uint8Array(batch);
     this.sendCounts = new Int32Array(batch);
 
     const shape = { count: batch, nameSize: SOCKADDR_IN_SIZE, controlSize };

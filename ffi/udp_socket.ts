@@ -30,8 +30,10 @@ const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_MARK = 36;
 const SOL_IP = 0;
+const IP_TOS = 1;
 const IP_PKTINFO = 8;
 const IP_MTU_DISCOVER = 10;
+const IP_RECVTOS = 13;
 /** DF, whatever the kernel has been told of the path. */
 const IP_PMTUDISC_PROBE = 3;
 /** No DF, and nothing that ICMP tells of a path is taken note of; what is longer than the first link takes is divided here. */
@@ -47,7 +49,11 @@ const PKTINFO_LENGTH = CMSG_HEADER_SIZE + 12;
 const PKTINFO_SPACE = CMSG_HEADER_SIZE + 16;
 /** `u16 gso_size` on send, `int gso_size` on receive. */
 const SEGMENT_SPACE = CMSG_HEADER_SIZE + 8;
-const CONTROL_SPACE = PKTINFO_SPACE + SEGMENT_SPACE;
+/** `int` on send, `u8` on receive: the type of service, of which ECN is two bits. */
+const TOS_LENGTH = CMSG_HEADER_SIZE + 4;
+const TOS_SPACE = CMSG_HEADER_SIZE + 8;
+const ECN_MASK = 0b11;
+const CONTROL_SPACE = PKTINFO_SPACE + SEGMENT_SPACE + TOS_SPACE;
 
 /** The most bytes of one send: 65,535 less the IPv4 and UDP headers. */
 const MAX_SEND_BYTES = 65507;
@@ -64,6 +70,8 @@ export interface DatagramBatch {
   readonly ports: Uint16Array;
   /** Source IPv4 address, host order; 0 lets the kernel choose. */
   readonly sources: Uint32Array;
+  /** ECN bits of the IP header; all 0 if left out. */
+  readonly ecns?: Uint8Array;
 }
 
 export interface UdpSocketOptions {
@@ -100,6 +108,8 @@ export class UdpSocket implements Disposable {
   readonly receivedPorts: Uint16Array;
   /** The local address that the datagram was sent to: what an answer must come from on a host with several. */
   readonly receivedSources: Int32Array;
+  /** ECN bits of the IP header: the kernel merges only datagrams that have the same. */
+  readonly receivedEcns: Uint8Array;
 
   /** True after `send()` stopped because the socket's buffer was full. */
   blocked = false;
@@ -141,6 +151,7 @@ export class UdpSocket implements Disposable {
     this.receivedAddresses = buffers.receivedAddresses;
     this.receivedPorts = buffers.receivedPorts;
     this.receivedSources = buffers.receivedSources;
+    this.receivedEcns = buffers.receivedEcns;
   }
 
   /** Memory for sockets that take turns: what one has received is gone when another receives. */
@@ -177,6 +188,7 @@ export class UdpSocket implements Disposable {
       setOption(libc, fd, { ...size, option: SO_SNDBUFFORCE }) ||
         setOption(libc, fd, { ...size, option: SO_SNDBUF });
       setOption(libc, fd, { level: SOL_IP, option: IP_PKTINFO, value: 1 });
+      setOption(libc, fd, { level: SOL_IP, option: IP_RECVTOS, value: 1 });
       setOption(libc, fd, { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_OMIT });
 
       const { port, address = 0, remote } = options;
@@ -294,6 +306,7 @@ export class UdpSocket implements Disposable {
     const end = at + length;
     this.receivedSegmentSizes[index] = 0;
     this.receivedSources[index] = 0;
+    this.receivedEcns[index] = 0;
     while (at + CMSG_HEADER_SIZE <= end) {
       const messageLength = view.getUint32(at, true);
       if (messageLength < CMSG_HEADER_SIZE) return;
@@ -304,14 +317,16 @@ export class UdpSocket implements Disposable {
         this.receivedSegmentSizes[index] = view.getInt32(data, true);
       } else if (level === SOL_IP && type === IP_PKTINFO) {
         this.receivedSources[index] = view.getInt32(data + 4);
+      } else if (level === SOL_IP && type === IP_TOS) {
+        this.receivedEcns[index] = view.getUint8(data) & ECN_MASK;
       }
       at += (messageLength + 7) & ~7;
     }
   }
 
   /**
-   * Describes as many datagrams as fit one `sendmmsg` call. Neighbours with one destination and equal sizes (the last may
-   * be shorter, as UDP_SEGMENT has it) share a message.
+   * Describes as many datagrams as fit one `sendmmsg` call. Neighbours with one destination, equal ECN bits and equal
+   * sizes (the last may be shorter, as UDP_SEGMENT has it) share a message.
    *
    * @param singlyUpTo datagrams before this index share no message
    * @returns the count of messages; `#sendCounts` has the datagrams of each
@@ -350,6 +365,14 @@ export class UdpSocket implements Disposable {
       view.setUint32(control + CMSG_HEADER_SIZE + 8, 0);
       controlLength = PKTINFO_SPACE;
     }
+    const ecn = batch.ecns === undefined ? 0 : batch.ecns[first];
+    if (ecn !== 0) {
+      view.setUint32(control + controlLength, TOS_LENGTH, true);
+      view.setInt32(control + controlLength + 8, SOL_IP, true);
+      view.setInt32(control + controlLength + 12, IP_TOS, true);
+      view.setInt32(control + controlLength + CMSG_HEADER_SIZE, ecn, true);
+      controlLength += TOS_SPACE;
+    }
     if (run > 1) {
       view.setUint32(control + controlLength, CMSG_HEADER_SIZE + 2, true);
       view.setInt32(control + controlLength + 8, SOL_UDP, true);
@@ -365,12 +388,14 @@ export class UdpSocket implements Disposable {
 function runLength(batch: DatagramBatch, first: number, to: number): number {
   const size = batch.lengths[first];
   const limit = Math.min(to - first, MAX_SEGMENTS, (MAX_SEND_BYTES / size) | 0);
+  const { ecns } = batch;
   let run = 1;
   while (run < limit) {
     const i = first + run;
     if (
       batch.addresses[i] !== batch.addresses[first] || batch.ports[i] !== batch.ports[first] ||
-      batch.sources[i] !== batch.sources[first] || batch.lengths[i] > size
+      batch.sources[i] !== batch.sources[first] || batch.lengths[i] > size ||
+      (ecns !== undefined && ecns[i] !== ecns[first])
     ) break;
     run++;
     if (batch.lengths[i] < size) break;

@@ -11,6 +11,7 @@
  * No I/O, no clock: bytes and the time come in, effects are left in the two queues, drops are counted by reason.
  */
 import { DropCounters, DropReason } from "./wire/drop_reason.ts";
+import { Ecn, takeOverEcn } from "./wire/ecn.ts";
 import * as ipv4 from "./wire/ipv4.ts";
 import type { Memory } from "./wire/memory.ts";
 import { InboundFlows } from "./inbound_flows.ts";
@@ -45,6 +46,8 @@ export interface PipelineOptions {
 export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE;
 
 export class Pipeline {
+  /** The ECN bits of the datagrams that `handleDatagrams()` is given next: those of one message are alike. */
+  outerEcn: number = Ecn.notEct;
   readonly #memory: Memory;
   readonly #view: DataView;
   readonly #device: Device;
@@ -221,6 +224,10 @@ export class Pipeline {
     const reason = ipv4.checkIpv4(this.#memory, offset, length);
     if (reason !== DropReason.none) {
       this.#drops.add(reason, length);
+      return;
+    }
+    if (this.outerEcn !== Ecn.notEct && !takeOverEcn(this.#view, offset, this.outerEcn)) {
+      this.#drops.add(DropReason.congestionMark, length);
       return;
     }
     const peer = this.#device.receivedFrom!;

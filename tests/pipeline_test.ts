@@ -1,5 +1,6 @@
 /** Tests of lib/pipeline.ts: packets from a socket to the host and to other peers, and from the host to peers. */
 import { DropReason } from "../lib/wire/drop_reason.ts";
+import { Ecn } from "../lib/wire/ecn.ts";
 import { assert, assertEquals } from "./support/assert.ts";
 import { buildIpv4, buildTcp, buildUdp, fragment } from "./support/packet_builder.ts";
 import { ipv4, type SimulatedDevice } from "./support/simulated_device.ts";
@@ -278,4 +279,21 @@ Deno.test("packets of both directions in one run keep their order", () => {
   pair.simulation.run(100);
   assertEquals(receivedTexts(pair.gateway), numbers);
   assertEquals(receivedTexts(pair.client), numbers);
+});
+
+Deno.test("what routers mark on a datagram is taken over by the packet in it, or costs it", () => {
+  const { simulation, gateway, alice } = gatewayWithTwo(true);
+  const send = (ecn: number) => {
+    const packet = { source: ALICE, destination: "10.66.77.1", typeOfService: 0xb8 | ecn };
+    alice.send(buildUdp(packet));
+    simulation.run(100);
+  };
+  gateway.pipeline.outerEcn = Ecn.ce;
+  send(Ecn.ect0);
+  send(Ecn.notEct);
+  assertEquals(gateway.tun.written.map((packet) => packet[1]), [0xb8 | Ecn.ce]);
+  assertEquals(gateway.dropped(DropReason.congestionMark), 1);
+  gateway.pipeline.outerEcn = Ecn.notEct;
+  send(Ecn.ect0);
+  assertEquals(gateway.tun.written.at(-1)![1], 0xb8 | Ecn.ect0);
 });

@@ -23,6 +23,8 @@ import { Carrier, type Endpoint } from "../tunnel/endpoint.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import type { SendQueue } from "../tunnel/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { ecnOf } from "../wire/ecn.ts";
+import { TYPE_OF_SERVICE_OFFSET } from "../wire/ipv4.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import type { CarrierEndpoints } from "./carrier_filter.ts";
 import { pathMtuTo, sourceTo, widestMtu } from "./carrier_path.ts";
@@ -205,11 +207,14 @@ export class FakeTcpLink implements Disposable {
    * @returns whether they have left; if not, call `flush()` when `socket.sender.blockedFd` is writable
    */
   send(from: number, to: number, now: number): boolean {
-    const { offsets, lengths, addresses, ports, sources } = this.#sendQueue;
+    const { offsets, lengths, addresses, ports, sources, ecns } = this.#sendQueue;
     for (let i = Math.max(from, this.#taken); i < to; i++) {
       const session = this.#sessionTo(addresses[i] | 0, ports[i], sources[i] | 0);
       if (session === null) this.#drops.add(DropReason.carrierNoSession, lengths[i]);
-      else this.#carrier.send(session, offsets[i], lengths[i], now);
+      else if (this.#carrier.send(session, offsets[i], lengths[i], now)) {
+        // Into the header that stands before the datagram now; of one that waits, which was copied, it says nothing.
+        this.#view.setUint8(offsets[i] - HEADERS_SIZE + TYPE_OF_SERVICE_OFFSET, ecns[i]);
+      }
     }
     const left = this.flush(now);
     this.#taken = left ? 0 : to;
@@ -264,6 +269,7 @@ export class FakeTcpLink implements Disposable {
     if (length === 0) return;
     const session = carrier.receivedFrom!;
     const authenticated = this.#device.authenticatedCount;
+    this.#pipeline.outerEcn = ecnOf(this.#view, header + VNET_HEADER_SIZE);
     this.#pipeline.handleDatagrams(
       carrier.receivedOffset,
       length,

@@ -120,6 +120,7 @@ export class PacketMover {
       const count = socket.receive();
       if (count <= 0) return;
       for (let i = 0; i < count; i++) {
+        this.#pipeline.outerEcn = socket.receivedEcns[i];
         this.#pipeline.handleDatagrams(
           socket.receivedOffsets[i],
           socket.receivedLengths[i],

@@ -9,6 +9,7 @@ import type { AeadProvider } from "../noise/aead.ts";
 import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
 import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { ecnOf } from "../wire/ecn.ts";
 import type { Memory } from "../wire/memory.ts";
 import {
   COOKIE_REPLY_SIZE,
@@ -573,13 +574,15 @@ export class Device {
       this.#awaitProof(peer, offset, length);
       return;
     }
-    const { bytes } = this.#memory;
+    const { bytes, view } = this.#memory;
     for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
+    const ecn = ecnOf(view, offset);
     // Before it is sealed, which may be in place; what finds no room in the queue goes nowhere.
     if (this.tap !== null && this.#sendQueue.free > 0) {
       this.tap.take(peer, PacketDirection.outbound, offset, length);
     }
     if (!this.#transport.seal(keypair, offset, padded, peer.endpoint)) return;
+    this.#sendQueue.setEcn(ecn);
     peer.timers.dataSent(now);
     if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);
     this.#sealed(peer, keypair, now);

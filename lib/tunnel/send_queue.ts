@@ -31,6 +31,8 @@ export class SendQueue {
   /** Source IPv4 address, host order; 0 for the kernel's choice. */
   readonly sources: Uint32Array;
   readonly carriers: Uint8Array;
+  /** ECN bits of each datagram's IP header. */
+  readonly ecns: Uint8Array;
   /** Datagrams committed since the queue was empty; those before `head` have been sent. */
   tail = 0;
   head = 0;
@@ -44,6 +46,7 @@ export class SendQueue {
     this.ports = new Uint16Array(region.slots);
     this.sources = new Uint32Array(region.slots);
     this.carriers = new Uint8Array(region.slots);
+    this.ecns = new Uint8Array(region.slots);
     for (let i = 0; i < region.slots; i++) {
       this.offsets[i] = region.offset + i * region.slotSize + HEADROOM;
     }
@@ -69,10 +72,16 @@ export class SendQueue {
   ): void {
     const i = this.tail++;
     this.carriers[i] = carrier;
+    this.ecns[i] = 0;
     this.lengths[i] = length;
     this.addresses[i] = address;
     this.ports[i] = port;
     this.sources[i] = source;
+  }
+
+  /** Gives the datagram that was committed last these ECN bits. */
+  setEcn(ecn: number): void {
+    this.ecns[this.tail - 1] = ecn;
   }
 
   /** The index behind the first datagrams that wait and travel alike. */

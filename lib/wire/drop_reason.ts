@@ -151,6 +151,8 @@ export const DropReason = {
   egressDenied: 63,
   /** More than may be sent to where a peer seems to be, but has not shown that it receives. */
   endpointUnproven: 64,
+  /** Marked by a router as one that met congestion, though its transport does not take marks: a drop is what it answers to. */
+  congestionMark: 65,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -81,8 +81,9 @@ class Bench implements Disposable {
   /** @param datagrams receiver and size in bytes of each datagram to be sent, in order */
   constructor(
     datagrams: readonly (readonly [receiver: number, size: number])[],
-    { refusal = () => 0, source = 0 }: {
+    { refusal = () => 0, source = 0, ecns = datagrams.map(() => 0) }: {
       refusal?: (message: Message, ports: readonly number[]) => number;
+      ecns?: readonly number[];
       source?: number;
     } = {},
   ) {
@@ -102,6 +103,7 @@ class Bench implements Disposable {
       addresses: new Uint32Array(datagrams.length).fill(LOCALHOST),
       ports: Uint16Array.from(datagrams, ([receiver]) => ports[receiver]!),
       sources: new Uint32Array(datagrams.length).fill(source),
+      ecns: Uint8Array.from(ecns),
     };
     datagrams.forEach(([, size], index) => {
       this.#arenas[0]!.bytes.fill(
@@ -167,6 +169,20 @@ hostTest("send() begins a new message when receiver or size change", () => {
   // Four messages are a batch. The shorter one ends the third.
   assertEquals(bench.calls.map((call) => call.map(({ count }) => count)), [[3, 2, 3, 2]]);
   assertEquals(bench.received(), bench.sent);
+});
+
+hostTest("send() begins a new message when the ECN bits change, which arrive", () => {
+  const ecns = [0, 0, 2, 2, 2, 3, 1, 0];
+  using bench = new Bench(run(0, ecns.length, 100), { ecns, source: LOCALHOST });
+  assertEquals(bench.send(), ecns.length);
+  const sizes = bench.calls.flat().map(({ count }) => count);
+  assertEquals(sizes, [2, 3, 1, 1, 1]);
+  const [receiver] = bench.receivers;
+  const arrived: number[] = [];
+  for (let count = receiver!.receive(); count > 0; count = receiver!.receive()) {
+    arrived.push(...receiver!.receivedEcns.subarray(0, count));
+  }
+  assertEquals(arrived, ecns);
 });
 
 hostTest("send() begins a new message when one has 64 datagrams or 65,507 bytes", () => {
