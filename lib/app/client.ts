@@ -34,7 +34,7 @@ import { getLogger, type Logger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { NetworkConflict } from "./network_conflict.ts";
 import { locatedPeers } from "./peer_places.ts";
-import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
+import { dropPrivileges, requireFakeTcpPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { Refusals } from "./refusals.ts";
 import { resolveAll } from "./resolve.ts";
 import { Reloader, ReloadRequests } from "./reload.ts";
@@ -83,6 +83,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   const config = validateClient(loadConfig(options.configPath, options));
   logWarnings(logger, config);
   requireTunnelPrivileges();
+  if (config.interface.transport === "faketcp") requireFakeTcpPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
   const { interfaceName } = options;
   const block = findBlock(config, { interfaceName, logger });

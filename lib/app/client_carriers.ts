@@ -4,12 +4,14 @@
  * What fake TCP needs of the host, ports and a firewall table, is made when it is first used: a client for which UDP works
  * changes nothing for it.
  */
+import { EPERM } from "../../ffi/errno.ts";
 import type { ClientConfig } from "../config/config.ts";
 import { Carrier } from "../tunnel/endpoint.ts";
 import { CarrierGuard } from "./carrier_guard.ts";
-import type { DataPlaneHandle } from "./data_plane_handle.ts";
+import { DataPlaneError, type DataPlaneHandle } from "./data_plane_handle.ts";
 import type { Journal } from "./journal.ts";
 import type { CarrierPorts } from "./kill_switch.ts";
+import { withoutFakeTcp } from "./privileges.ts";
 
 /** How the carriers are called in what the user reads. */
 export const CARRIER_NAMES: Readonly<Record<Carrier, string>> = {
@@ -76,7 +78,7 @@ export class ClientCarriers implements Disposable {
   /**
    * Reaches the server by this carrier from now on; a handshake is to follow.
    *
-   * @throws {AppError} where there are no ports for it
+   * @throws {AppError} where there are no ports for it, or CAP_NET_RAW is missing
    * @throws {DataPlaneError} where its sockets cannot be opened
    */
   async use(carrier: Carrier, dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
@@ -93,7 +95,12 @@ export class ClientCarriers implements Disposable {
       journal,
     });
     for (const follow of this.#followers) follow();
-    await dataPlane.openFakeTcp(this.#guard.endpoints);
+    try {
+      await dataPlane.openFakeTcp(this.#guard.endpoints);
+    } catch (error) {
+      if (error instanceof DataPlaneError && error.errno === EPERM) throw withoutFakeTcp();
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

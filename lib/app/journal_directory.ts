@@ -18,15 +18,19 @@ export function requireJournalDirectory(): void {
     Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
     Deno.removeSync(Deno.makeTempFileSync({ dir: path }));
   } catch (error) {
-    const reason = error instanceof Deno.errors.PermissionDenied
-      ? "permission denied"
-      : error instanceof Error
-      ? error.message
-      : String(error);
-    throw new AppError(
-      `Cannot write the journal of changes to ${path}: ${reason}: run as root, ` +
-        "or set XDG_RUNTIME_DIR to a directory of this user's, as a login does",
-      { exitCode: ExitCode.privilege, cause: error },
-    );
+    const isReadOnly = error instanceof Error && "code" in error && error.code === "EROFS";
+    const reason = isReadOnly
+      ? "it is read-only: mount a file system there, as by `--tmpfs /run` where a container's root is read-only"
+      : `${
+        error instanceof Deno.errors.PermissionDenied
+          ? "permission denied"
+          : error instanceof Error
+          ? error.message
+          : String(error)
+      }: run as root, or set XDG_RUNTIME_DIR to a directory of this user's, as a login does`;
+    throw new AppError(`Cannot write the journal of changes to ${path}: ${reason}`, {
+      exitCode: ExitCode.privilege,
+      cause: error,
+    });
   }
 }

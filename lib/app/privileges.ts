@@ -54,14 +54,17 @@ function requireCapabilities(
   otherwise = "",
 ): void {
   const lacking = names.filter((name) => !hasCapability(CAPABILITIES[name]));
-  if (lacking.length === 0) return;
+  if (lacking.length > 0) throw lacks(lacking, purpose, otherwise);
+}
+
+function lacks(lacking: readonly string[], purpose: string, otherwise: string): AppError {
   const are = lacking.length === 1 ? "is" : "are";
   const added = lacking.map((name) => `--cap-add ${name.slice("CAP_".length)}`).join(" ");
   // Root lacks one where it was started with less than all: there is no point in telling to be root.
   const remedy = Deno.uid() === 0
     ? `root was started without: a container gets it by \`${added}\` (\`cap_add:\` of compose)`
     : `run as root, or grant it with \`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``;
-  throw missing(
+  return missing(
     `Cannot ${purpose}: ${lacking.join(" and ")} ${are} missing: ${remedy}${otherwise}`,
   );
 }
@@ -77,6 +80,20 @@ export function requireNatPrivileges(): void {
     ["CAP_NET_ADMIN", "CAP_NET_RAW"],
     ", or set Egress = kernel or off",
   );
+}
+
+/**
+ * Makes sure of what fake TCP needs: raw and packet sockets.
+ *
+ * @throws {AppError} with exit code 5 and the remedy
+ */
+export function requireFakeTcpPrivileges(): void {
+  if (!hasCapability(Capability.netRaw)) throw withoutFakeTcp();
+}
+
+/** What to say where fake TCP's sockets are refused. */
+export function withoutFakeTcp(): AppError {
+  return lacks(["CAP_NET_RAW"], "use fake TCP", ", or set Transport = udp");
 }
 
 /**

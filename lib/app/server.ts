@@ -23,7 +23,7 @@ import { catchFaults } from "./last_resort.ts";
 import { getLogger } from "./logging.ts";
 import { serveMetrics } from "./metrics/serve_metrics.ts";
 import { locatedPeers } from "./peer_places.ts";
-import { dropPrivileges, requireTunnelPrivileges } from "./privileges.ts";
+import { dropPrivileges, requireFakeTcpPrivileges, requireTunnelPrivileges } from "./privileges.ts";
 import { planPeerRoutes } from "./route_plan.ts";
 import { Reloader, ReloadRequests } from "./reload.ts";
 import { ServerReload } from "./server_reload.ts";
@@ -60,6 +60,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   const config = validateServer(loadConfig(options.configPath, options));
   logWarnings(logger, config);
   requireTunnelPrivileges();
+  if (config.interface.transport !== "udp") requireFakeTcpPrivileges();
   for (const line of cleanUp()) logger.info("{line}", { line });
   for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
   using faults = catchFaults(logger);

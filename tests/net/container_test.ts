@@ -145,25 +145,43 @@ netTest(
 );
 
 netTest(
-  "a gateway without CAP_NET_BIND_SERVICE names it, for its DNS proxy and for a low port",
+  "a gateway names the capability that it lacks: for its DNS proxy, for a low port, for fake TCP",
   async (topology) => {
     const { server } = await layWire(topology);
-    const unbound = (command: readonly string[]) => [
-      "setpriv",
-      "--bounding-set=-net_bind_service",
-      ...command,
-    ];
-    using proxy = temporaryFile(simpleTunnel().server({ Egress: "off", DnsProxy: "9.9.9.9" }));
-    using low = temporaryFile(simpleTunnel().server({ Egress: "off", ListenPort: 443 }));
-    for (const [config, port] of [[proxy, "TCP port 53"], [low, "UDP port 443"]] as const) {
+    for (
+      const [section, name, what] of [
+        [{ DnsProxy: "9.9.9.9" }, "NET_BIND_SERVICE", "TCP port 53"],
+        [{ ListenPort: 443 }, "NET_BIND_SERVICE", "UDP port 443"],
+        [{ Transport: "auto" }, "NET_RAW", "fake TCP"],
+      ] as const
+    ) {
+      const without = (command: readonly string[]) => [
+        "setpriv",
+        `--bounding-set=-${name.toLowerCase()}`,
+        ...command,
+      ];
+      using config = temporaryFile(simpleTunnel().server({ Egress: "off", ...section }));
       assertRefused(
-        await runIn(server, unbound, "server", "--config", config.path),
-        new RegExp(
-          `^vpn: Cannot use ${port}: CAP_NET_BIND_SERVICE is missing: .*--cap-add NET_BIND_SERVICE`,
-          "m",
-        ),
+        await runIn(server, without, "server", "--config", config.path),
+        new RegExp(`^vpn: Cannot use ${what}: CAP_${name} is missing: .*--cap-add ${name}`, "m"),
       );
     }
   },
   { programs: ["setpriv"] },
 );
+
+netTest("where /run is read-only, the file system to mount is named", async (topology) => {
+  const { client } = await layWire(topology);
+  using config = temporaryFile(simpleTunnel().client());
+  const mounts = "mount -t tmpfs tmpfs /run; mount -o remount,ro /run";
+  assertRefused(
+    await runIn(
+      client,
+      (command) => withMounts(mounts, command),
+      "client",
+      "--config",
+      config.path,
+    ),
+    /^vpn: Cannot write the journal of changes to \/run\/vpn: it is read-only: .*`--tmpfs \/run`/m,
+  );
+}, { programs: MOUNTS });
