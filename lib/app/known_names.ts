@@ -44,7 +44,7 @@ function configNames(): string[] {
 async function peerNames(words: readonly string[]): Promise<string[]> {
   const [command, action] = words;
   if (command === "peer" && (action === "show" || action === "remove")) {
-    const { peers } = loadConfig(valueOf(words, "--config") ?? "server.conf");
+    const { peers } = loadConfig(valueOf(words, "--config") ?? "server.conf", "leave");
     return peers.map(({ name, publicKey }) => name ?? encodeKey(publicKey));
   }
   if (command !== "capture") return [];

@@ -62,7 +62,7 @@ A phone:                    vpn peer show ${shellWord(name)} --qr${config}
 }
 
 function list({ configPath, json }: Request<"list">): number {
-  const config = loadConfig(configPath);
+  const config = loadConfig(configPath, "leave");
   const peers = config.peers.map((peer) => ({
     name: peer.name,
     publicKey: encodeKey(peer.publicKey),
@@ -92,7 +92,7 @@ function list({ configPath, json }: Request<"list">): number {
 
 function show(request: Request<"show">): number {
   const { configPath, name, qr } = request;
-  const config = loadConfig(configPath);
+  const config = loadConfig(configPath, "leave");
   warn(config);
   const peer = findPeer(config, name);
   if (qr) {

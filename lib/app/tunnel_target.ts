@@ -37,5 +37,5 @@ export function isOfUnits({ path, interfaceName }: TunnelTarget): boolean {
 
 /** @throws {ConfigError} where the file cannot be read or has a mistake */
 export function roleOfTarget({ path }: TunnelTarget): Role {
-  return roleOf(loadConfig(path));
+  return roleOf(loadConfig(path, "leave"));
 }

@@ -1,5 +1,6 @@
 /** A private key that a command of the configuration sets: it is had before the handshake, and no reader runs the command. */
 import { loadConfig } from "../../lib/app/config_file.ts";
+import { roleOfTarget } from "../../lib/app/tunnel_target.ts";
 import { ConfigError } from "../../lib/config/config_error.ts";
 import { encodeKey } from "../../lib/config/key_text.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
@@ -103,3 +104,15 @@ hostTest(
     );
   },
 );
+
+hostTest("roleOfTarget() needs no key to say what such a file is for, and runs nothing", () => {
+  withConfig((folder) => [
+    `PostUp = wg set %i private-key <(touch ${folder}/ran)`,
+    "[Peer]",
+    `PublicKey = ${KEY}`,
+    "Endpoint = 192.0.2.1:7",
+  ], (path, folder) => {
+    assertEquals(roleOfTarget({ path, interfaceName: "vpn7" }), "client");
+    assert(!Array.from(Deno.readDirSync(folder), ({ name }) => name).includes("ran"));
+  });
+});

@@ -18,6 +18,13 @@ Deno.test("roleOf() takes one peer with an endpoint, and no port of its own, for
   assertEquals(role({}, ENDPOINT), "client");
 });
 
+Deno.test("roleOf() takes a client for one that has several peers, or a port of its own and everything goes to a peer", () => {
+  assertEquals(role({}, ENDPOINT, ENDPOINT), "client");
+  const all = { ...ENDPOINT, AllowedIPs: "0.0.0.0/0, ::/0" };
+  assertEquals(role({ ListenPort: 51820 }, all), "client");
+  assertEquals(role({}, {}, { ...all, AllowedIPs: "0.0.0.0/1, 128.0.0.0/1" }), "client");
+});
+
 Deno.test("roleOf() takes everything else for a server", () => {
   assertEquals(role({}), "server");
   assertEquals(role({}, {}), "server");
