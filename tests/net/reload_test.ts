@@ -6,6 +6,7 @@ import { type BackgroundProcess, netTest } from "../support/net.ts";
 import { eventually } from "../support/patience.ts";
 import { newIdentity, temporaryFile } from "./support/config.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INSIDE } from "./support/gateway.ts";
+import { HOST_FILES_PROGRAMS, HostFiles } from "./support/host_files.ts";
 import { statusOf } from "./support/instance.ts";
 import { endWell, simpleTunnel } from "./support/simple_tunnel.ts";
 import { ping } from "./support/traffic.ts";
@@ -116,7 +117,9 @@ netTest(
       patientClient(tunnel.client({ KillSwitch: "on" }, more));
     using file = temporaryFile(config({}));
     using manager = new Manager();
-    const laptop: BackgroundProcess = client.spawn(vpnCommand("client", "--config", file.path), {
+    using files = new HostFiles("nameserver 192.0.2.53\n");
+    const command = files.command(vpnCommand("client", "--config", file.path));
+    const laptop: BackgroundProcess = client.spawn(command, {
       env: { NOTIFY_SOCKET: manager.path },
     });
     await manager.waitFor("READY=1");
@@ -138,8 +141,17 @@ netTest(
     assertEquals([moved.code, moved.stdout], [0, "vpn0: 1 peer changed\n"], moved.stderr);
     assertEquals((await statusOf(laptop)).peers[0]!.endpoint, "192.0.2.77:51820");
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
+
+    const ours = Deno.readTextFileSync(file.path);
+    for (const server of ["192.0.2.1", "192.0.2.2"]) {
+      edit(file.path, ours.replace("[Interface]", `$&\nDNS = ${server}`));
+      const { code, stdout, stderr } = await client.run(vpnCommand("reload", "vpn0"));
+      assertEquals([code, stdout], [0, "vpn0: DNS\n"], stderr);
+      assertMatch(files.resolvConf ?? "", new RegExp(`^nameserver ${server}$`, "m"));
+    }
     await endWell(laptop);
+    assertEquals(files.resolvConf, "nameserver 192.0.2.53\n");
     assertEquals(await client.output(["nft", "list", "tables"]), "");
   },
-  { programs: ["ip", "ping", "nft"] },
+  { programs: [...HOST_FILES_PROGRAMS, "ip", "ping", "nft"] },
 );
