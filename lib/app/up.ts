@@ -1,10 +1,11 @@
 /** `vpn up` and `vpn down`: a tunnel by the name of its file, as wg-quick has it, by systemd where that runs. */
 import type { UpRequest } from "../cli/command.ts";
 import { logPathOf, startInBackground } from "./background_start.ts";
-import { findInstance, isHere, runningInstances } from "./control/instances.ts";
+import { findInstance, type Instance, isHere, runningInstances } from "./control/instances.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { writeText } from "./output.ts";
 import { isAlive } from "./process_identity.ts";
+import { blocksHere, describeBlock } from "./standing_blocks.ts";
 import { hasUnit, startUnit, stopUnits, type Systemctl, systemctl } from "./systemd.ts";
 import { isOfUnits, roleOfTarget, targetOf, type TunnelTarget } from "./tunnel_target.ts";
 
@@ -65,7 +66,7 @@ export async function runDown(
 }
 
 async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
-  const { owner } = findInstance(interfaceName);
+  const { owner } = findRunning(interfaceName);
   try {
     Deno.kill(owner.pid, "SIGTERM");
   } catch (error) {
@@ -88,6 +89,20 @@ async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
       );
     }
     await new Promise((resolve) => setTimeout(resolve, END_PAUSE));
+  }
+}
+
+/** @throws {AppError} with exit code 3 where none runs; it says so if what is left of one keeps the host closed */
+function findRunning(interfaceName: string): Instance {
+  try {
+    return findInstance(interfaceName);
+  } catch (error) {
+    const block = blocksHere().find(({ owner }) => owner.interfaceName === interfaceName);
+    if (block === undefined || !(error instanceof AppError)) throw error;
+    throw new AppError(`"${interfaceName}" does not run: ${describeBlock(block)}`, {
+      exitCode: error.exitCode,
+      cause: error,
+    });
   }
 }
 

@@ -99,4 +99,11 @@ netTest("vpn up fails with the tunnel's own words and exit code", async (topolog
   const mistake = await client.run(vpnCommand("up", broken.path));
   assertEquals(mistake.code, 2);
   assertMatch(mistake.stderr, /:2: MTU: cannot use "x"/);
-}, { programs: ["ip", "sh"] });
+
+  // What is left of a client keeps the host closed: down is not enough, and says so.
+  await client.output(vpnCommand("block", "--interface", nobody.device));
+  const closed = await client.run(vpnCommand("down", nobody.path));
+  assertEquals(closed.code, 3);
+  assertMatch(closed.stderr, /^vpn: "c\d+" does not run: .*`vpn cleanup`/);
+  await client.output(vpnCommand("cleanup"));
+}, { programs: ["ip", "sh", "nft"] });
