@@ -27,6 +27,7 @@ import type { Fixture } from "./fixture.ts";
 import { hasIpv6 } from "./ipv6_presence.ts";
 import type { Journal } from "./journal.ts";
 import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
+import { getLogger } from "./logging.ts";
 import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
 import { ALL_IPV6, DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
@@ -259,8 +260,15 @@ export class HostNetwork implements Disposable {
   }
 
   #addRoute(index: number, route: LinkRoute): void {
-    this.#routes.set(keyOf(route), route);
-    addLinkRoute(this.#netlink, index, route);
+    if (addLinkRoute(this.#strictNetlink, index, route)) {
+      this.#routes.set(keyOf(route), route);
+      return;
+    }
+    getLogger("upkeep").warn(
+      "{network} is not reached through the tunnel: another interface has a route to the same network: " +
+        "give one of the two another network, or take it out of AllowedIPs",
+      { network: formatPrefix(route.destination) },
+    );
   }
 
   /** The network on an interface that an address is in. */

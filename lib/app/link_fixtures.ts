@@ -47,12 +47,20 @@ export function linkFixtures(netlink: Rtnetlink, stateNow: () => LinkState): rea
   ];
 }
 
-export function addLinkRoute(netlink: Rtnetlink, index: number, route: LinkRoute): void {
+/**
+ * Adds a route, unless it is there.
+ *
+ * @returns false where another interface has the network: the kernel takes no second route to it
+ */
+export function addLinkRoute(netlink: Rtnetlink, index: number, route: LinkRoute): boolean {
   try {
     netlink.routes.add(routeSpec(index, route));
+    return true;
   } catch (error) {
-    // Two of the configured networks may be one and the same.
     if (!(error instanceof NetlinkError && error.errno === EEXIST)) throw error;
+    // Two of the configured networks may be one and the same.
+    return netlink.routes.list({ family: AF_INET, table: route.table, link: index })
+      .some((there) => textOf(there) === textOf(route));
   }
 }
 

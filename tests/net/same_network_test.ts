@@ -1,12 +1,22 @@
 /** That a full tunnel works in a LAN that uses the tunnel's own network, as a hotel's may. */
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest } from "../support/net.ts";
-import { HOST_STATE_PROGRAMS, hostState } from "./support/host_state.ts";
-import { withoutIpv6Autoconfiguration } from "./support/host_state.ts";
+import {
+  HOST_STATE_PROGRAMS,
+  hostState,
+  withoutIpv6Autoconfiguration,
+} from "./support/host_state.ts";
 import { endWell, simpleTunnel } from "./support/simple_tunnel.ts";
 import { ping } from "./support/traffic.ts";
 import { startVpn } from "./support/vpn.ts";
-import { CABLE, carrierOn, SERVER_INSIDE, SERVER_OUTSIDE } from "./support/wire.ts";
+import {
+  CABLE,
+  carrierOn,
+  layWire,
+  SERVER_INSIDE,
+  SERVER_OUTSIDE,
+  SUBNET,
+} from "./support/wire.ts";
 
 const PROGRAMS = [...HOST_STATE_PROGRAMS, "nft", "ping"];
 
@@ -54,6 +64,33 @@ netTest(
       await endWell(process);
       assertEquals(await hostState(client!), before);
     }
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "a network that another interface has is named, and the tunnel's other routes are watched as ever",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    topology.cable(
+      { namespace: client, name: "eth1", address: "10.1.0.1/16" },
+      { namespace: server, name: "eth1" },
+    );
+    const tunnel = simpleTunnel();
+    await startVpn("server", server, tunnel.server());
+    const before = await hostState(client);
+    const config = tunnel.client({}, { AllowedIPs: `${SUBNET}, 10.1.0.0/16, ${SUBNET}` });
+    const process = await startVpn("client", client, config);
+    assertMatch(
+      process.stderr,
+      /10\.1\.0\.0\/16 is not reached through the tunnel: another interface/,
+    );
+    assertEquals(process.stderr.match(/is not reached through the tunnel/g)?.length, 1);
+    await client.output(["ip", "route", "del", SUBNET, "dev", "vpn0"]);
+    await process.waitFor(/put back: route 10\.66\.77\.0\/24/);
+    assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
+    await endWell(process);
+    assertEquals(await hostState(client), before);
   },
   { programs: PROGRAMS },
 );
