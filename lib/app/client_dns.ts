@@ -62,17 +62,21 @@ export function setClientDns(options: ClientDnsOptions): ClientDns | null {
   const search = dnsSearch.filter((name) => !name.startsWith("~"));
   const resolvers = { servers: dns.map(formatIpv4), search };
   if (dns.length + dnsSearch.length === 0) return null;
+  const manager = resolverManager();
+  if (manager === "systemd-resolved") return setByResolved(resolvers.servers, options);
+  if (manager === "resolvconf") return setByResolvconf(resolvers, options);
+  return setByFile(manager.file, { ...options, resolvers });
+}
+
+/** Who is asked to set the resolvers here; where nobody manages them, the file that has them. */
+export function resolverManager(): "systemd-resolved" | "resolvconf" | { readonly file: string } {
   const namespace = namespaceName();
-  if (namespace !== null) {
-    return setByFile(fileOfNamespace(namespace), { ...options, resolvers });
-  }
-  if (isResolvedInUse()) return setByResolved(resolvers.servers, options);
+  if (namespace !== null) return { file: fileOfNamespace(namespace) };
+  if (isResolvedInUse()) return "systemd-resolved";
   const program = findProgram("resolvconf");
   // systemd has a program of that name, too; it is of no use where systemd-resolved does not run.
-  if (program !== null && basename(Deno.realPathSync(program)) !== "resolvectl") {
-    return setByResolvconf(resolvers, options);
-  }
-  return setByFile(HOST_FILE, { ...options, resolvers });
+  const isOwn = program !== null && basename(Deno.realPathSync(program)) !== "resolvectl";
+  return isOwn ? "resolvconf" : { file: HOST_FILE };
 }
 
 /**

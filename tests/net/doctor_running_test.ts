@@ -40,7 +40,7 @@ netTest("what runs is asked, not the file: another file, a lost server", async (
   const { client, server } = await layWire(topology);
   const tunnel = simpleTunnel();
   const gateway = await startVpn("server", server, tunnel.server());
-  const config = tunnel.client({}, { AllowedIPs: "0.0.0.0/0" });
+  const config = tunnel.client({ KillSwitch: "on" }, { AllowedIPs: "0.0.0.0/0" });
   await client.output(["sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=1"]);
   const process = await startVpn("client", client, config);
   const healthy = await examine(client, config);
@@ -51,6 +51,8 @@ netTest("what runs is asked, not the file: another file, a lost server", async (
     healthy.finding("reverse-path").why,
     /answers pass it, marked by ip vpn_vpn0_return$/,
   );
+
+  assertEquals(healthy.finding("kill-switch").why, "the kill switch is there");
 
   const edited = await examine(client, config.replace("10.66.77.2", "10.66.77.99"));
   edited.expect("running-file", { status: "warn", why: /differs from .*: it has the address 10/ });

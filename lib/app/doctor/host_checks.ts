@@ -54,7 +54,8 @@ function checkTunDevice(): Verdict[] {
     if (error instanceof Deno.errors.NotFound) {
       return [fail(
         `${TUN_DEVICE} is not there`,
-        "`modprobe tun`; in a container, start it with `--device /dev/net/tun`",
+        "`modprobe tun`; in a container, start it with `--device /dev/net/tun`, or " +
+          "`mkdir -p /dev/net && mknod /dev/net/tun c 10 200`",
       )];
     }
     if (error instanceof Deno.errors.PermissionDenied) {

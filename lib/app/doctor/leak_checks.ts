@@ -1,12 +1,17 @@
-/** Owns the checks of what goes past a client's tunnel: names looked up in the clear, and IPv6. */
+/** Checks of what goes past a client's tunnel: names looked up in the clear, IPv6, and what a kill switch is to stop. */
+import { SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
 import { AF_INET, AF_INET6, ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { Nftables } from "../../../ffi/netlink/nftables.ts";
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ClientConfig } from "../../config/config.ts";
 import { isAllIpv4 } from "../../config/networks.ts";
 import { formatIpv4, parseIpv4, prefixMask } from "../../wire/ipv4_text.ts";
 import { hostNameServers } from "../client_dns.ts";
+import { AppError } from "../errors.ts";
 import { planRoutes } from "../route_plan.ts";
+import { killSwitchTable } from "../standing_blocks.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
@@ -17,7 +22,38 @@ const LOOPBACK_NETWORK = 127;
 export const LEAK_CHECKS: readonly Check[] = [
   { name: "dns", look: checkDns },
   { name: "ipv6-leak", look: checkIpv6 },
+  { name: "kill-switch", look: checkKillSwitch },
 ];
+
+/** A kill switch is a table of the firewall's: some kernels cannot have it, and other programs may flush it. */
+function checkKillSwitch(subject: Subject): Verdict[] {
+  const { client, instance, netlink, options: { interfaceName } } = subject;
+  if (client?.interface.killSwitch !== true) return [];
+  try {
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    const table = killSwitchTable(interfaceName, nftables);
+    const isThere = nftables.listTables()
+      .some(({ family, name }) => family === table.family && name === table.name);
+    const isUp = instance?.isOurs === true && netlink.links.find(interfaceName) !== null;
+    if (isUp && !isThere) {
+      return [fail(
+        `the tunnel is up, but the kill switch (table ${table.family} ${table.name}) is gone: ` +
+          "what the tunnel does not take leaves in the clear",
+        "keep other programs from flushing the firewall, and end the client and start it again",
+      )];
+    }
+    return [ok(isUp ? "the kill switch is there" : "this kernel can have the kill switch")];
+  } catch (error) {
+    if (error instanceof AppError) {
+      return [fail(error.message, "`modprobe nf_tables`, or KillSwitch = off")];
+    }
+    if (!(error instanceof SystemCallError) || error.code === "EPERM") throw error;
+    return [fail(
+      `KillSwitch = on, but this kernel has no nf_tables: ${error.message}`,
+      "`modprobe nf_tables` on the host, or KillSwitch = off",
+    )];
+  }
+}
 
 /** Whether names are asked for outside the tunnel, by whoever is asked. */
 function checkDns(subject: Subject): Verdict[] {

@@ -6,9 +6,9 @@ import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { addressQuery } from "../../dns/address_query.ts";
 import { cannotHelp, FLAG_RESPONSE, PLAIN_UDP_SIZE, responseCode } from "../../dns/message.ts";
-import { hostResolvConf } from "../client_dns.ts";
-import { nameServersOf } from "../dns/resolv_conf.ts";
-import { HOST_FILE, readText } from "../dns/resolv_conf_file.ts";
+import { hostResolvConf, resolverManager } from "../client_dns.ts";
+import { hasSameResolvers, nameServersOf, type Resolvers } from "../dns/resolv_conf.ts";
+import { followLinks, HOST_FILE, tryToRead } from "../dns/resolv_conf_file.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
@@ -27,6 +27,7 @@ const ANY_NAME = "vpn-doctor.invalid";
 export const NAME_CHECKS: readonly Check[] = [
   { name: "resolver", look: checkResolver },
   { name: "dns-upstream", look: checkUpstreams },
+  { name: "dns-file", look: checkFile },
 ];
 
 /** What came of a question to a resolver. */
@@ -41,7 +42,7 @@ async function checkResolver(subject: Subject): Promise<Verdict[]> {
   if (!isRunning && address !== null) return [];
   const file = hostResolvConf();
   const isResolved = file === HOST_FILE && isResolvedThere();
-  const source = sourceOf(readText(SWITCH_FILE), { file, text: readText(file), isResolved });
+  const source = sourceOf(tryToRead(SWITCH_FILE), { file, text: tryToRead(file), isResolved });
   if (source.kind === "none") return [fail(source.why, source.remedy)];
   const name = address === null ? host : ANY_NAME;
   const asked = await Promise.all(
@@ -79,6 +80,43 @@ async function checkUpstreams(subject: Subject): Promise<Verdict[]> {
   return silent.length === asked.length
     ? [fail(`clients have no names: of the resolvers in DnsProxy, ${list}`, remedy)]
     : [warn(`of the resolvers in DnsProxy, ${list}`, remedy)];
+}
+
+/** Whether `DNS` can be set, where that means to write a file: containers have it read-only, and some hosts make it immutable. */
+function checkFile(subject: Subject): Verdict[] {
+  const { client, instance } = subject;
+  if (client === null || instance?.isOurs === true || client.interface.dns.length === 0) return [];
+  const manager = resolverManager();
+  if (typeof manager === "string") return [ok(`DNS is set by way of ${manager}`)];
+  return judgeFile(manager.file, {
+    servers: client.interface.dns.map(formatIpv4),
+    search: client.interface.dnsSearch.filter((name) => !name.startsWith("~")),
+  }, subject.place("DNS"));
+}
+
+/** Tries to open it for writing, which changes nothing. */
+export function judgeFile(file: string, resolvers: Resolvers, place: string): Verdict[] {
+  if (hasSameResolvers(tryToRead(file) ?? "", resolvers)) {
+    return [ok(`${file} names the resolvers of DNS already`)];
+  }
+  try {
+    Deno.openSync(followLinks(file), { write: true }).close();
+    return [ok(`DNS is set by ${file}, which can be written`)];
+  } catch (error) {
+    // One that is not there is made.
+    if (error instanceof Deno.errors.NotFound) return [ok(`DNS is set by ${file}, which is made`)];
+    return [fail(
+      `DNS (${place}) cannot be set, as ${file} cannot be written: ${reasonOf(error)}`,
+      `\`chattr -i ${file}\` if it is immutable; in a container, start it with ` +
+        `${
+          resolvers.servers.map((server) => `\`--dns ${server}\``).join(" ")
+        }; or take DNS out (${place})`,
+    )];
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Which resolvers the host uses, and who says so. */

@@ -17,6 +17,7 @@ type Name = keyof typeof recorded;
 
 const PORT = 51_820;
 const NO_LEGACY: LegacyTables = new Map();
+const NOTHING = { chains: [], rules: [], sets: [] };
 
 function firewall(name: Name): Firewall {
   const bodies = (texts: readonly string[]) => texts.map((text) => Uint8Array.fromBase64(text));
@@ -129,6 +130,18 @@ Deno.test("what is forwarded needs a rule for each direction", () => {
   assertEquals(fates("firewalld"), ["rejected", "accepted"]);
 });
 
+Deno.test("chains that refuse what this host sends are named, and others are not", () => {
+  assertEquals(firewall("output by another chain").refusingOutput(), ["inet fw output"]);
+  assertEquals(firewall("output by a map").refusingOutput(), ["inet fw output"]);
+  assertEquals(firewall("output behind routing").refusingOutput(), ["ip fw post"]);
+  assertEquals(firewall("output that refuses nothing").refusingOutput(), []);
+  assertEquals(firewall("a tunnel of ours").refusingOutput(), []);
+  const legacy = (line: string) =>
+    new Firewall(NOTHING, new Map([["filter", ["-P OUTPUT ACCEPT", line]]])).refusingOutput();
+  assertEquals(legacy("-A OUTPUT -d 203.0.113.9/32 -j DROP"), ["iptables' OUTPUT"]);
+  assertEquals(legacy("-A OUTPUT -d 203.0.113.9/32 -j ACCEPT"), []);
+});
+
 Deno.test("an obstacle is named by its chain, the rule that decides, and who keeps it", () => {
   const name = (listed: Name) => {
     const [obstacle] = firewall(listed).obstacles("in", packet());
@@ -178,16 +191,12 @@ const LEGACY = [
 
 Deno.test("iptables' older half is read as it is printed", () => {
   for (const [expected, lines] of LEGACY) {
-    const subject = new Firewall(
-      { chains: [], rules: [], sets: [] },
-      new Map([["filter", lines]]),
-    );
+    const subject = new Firewall(NOTHING, new Map([["filter", lines]]));
     assertEquals(fate(subject), expected, lines.join("; "));
   }
 });
 
 Deno.test("tables that cannot be read are named", () => {
-  const empty = { chains: [], rules: [], sets: [] };
-  assertEquals(new Firewall(empty, new Map([["filter", null]])).unread, ["filter"]);
-  assertEquals(new Firewall(empty, new Map([["filter", []]])).unread, []);
+  assertEquals(new Firewall(NOTHING, new Map([["filter", null]])).unread, ["filter"]);
+  assertEquals(new Firewall(NOTHING, new Map([["filter", []]])).unread, []);
 });

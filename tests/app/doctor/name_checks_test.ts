@@ -5,6 +5,7 @@ import { hostTest } from "../../support/permissions.ts";
 import {
   ask,
   type Asked,
+  judgeFile,
   judgeResolvers,
   judgeUsed,
   outcomeOf,
@@ -95,3 +96,31 @@ hostTest("ask() tells a resolver that answers from a port that nobody listens at
   assertEquals(await ask("example.org", { server: "127.0.0.1", port }), "refused");
   assertEquals(await ask("example.org", { server: "2001:db8::1", port }), null);
 });
+
+hostTest(
+  "judgeFile() finds a resolv.conf that cannot be written, and takes one that is right or is not there",
+  () => {
+    const folder = Deno.makeTempDirSync();
+    try {
+      const file = `${folder}/resolv.conf`;
+      const judge = (path: string) =>
+        judgeFile(path, { servers: ["10.66.77.1"], search: [] }, "client.conf:4")[0]!;
+      assertEquals(judge(file).status, "ok");
+      Deno.writeTextFileSync(file, "nameserver 192.0.2.53\n");
+      assertEquals(judge(file).status, "ok");
+      // What a container engine makes of the mount of a file that is not there.
+      Deno.mkdirSync(`${folder}/mounted`);
+      const broken = judge(`${folder}/mounted`);
+      assertEquals(broken.status, "fail");
+      assertMatch(
+        broken.why,
+        /^DNS \(client\.conf:4\) cannot be set, as .*mounted cannot be written/,
+      );
+      assertMatch(broken.remedy!, /`--dns 10\.66\.77\.1`/);
+      Deno.writeTextFileSync(file, "nameserver 10.66.77.1\n");
+      assertMatch(judge(file).why, /names the resolvers of DNS already$/);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+);

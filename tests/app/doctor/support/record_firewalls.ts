@@ -193,6 +193,25 @@ const FIREWALLS: Readonly<Record<string, readonly ["nft" | "iptables", string]>>
     "table ip fw { chain across { type filter hook forward priority 0; policy drop; " +
     'iifname "vpn0" accept; oifname "vpn0" ct state established,related accept; } }',
   ],
+  "output by another chain": [
+    "nft",
+    "table inet fw { chain shut { ip daddr 203.0.113.9 reject; } " +
+    "chain output { type filter hook output priority 0; jump shut; } }",
+  ],
+  "output by a map": [
+    "nft",
+    "table inet fw { chain output { type filter hook output priority 0; " +
+    "tcp dport vmap { 25 : drop, 80 : accept }; } }",
+  ],
+  "output behind routing": [
+    "nft",
+    "table ip fw { chain post { type filter hook postrouting priority 0; ip daddr 203.0.113.9 drop; } }",
+  ],
+  "output that refuses nothing": [
+    "nft",
+    "table inet other { chain output { type filter hook output priority 0; tcp dport 80 accept; } " +
+    "chain input { type filter hook input priority 0; tcp dport 81 drop; } }",
+  ],
   "ufw": ["iptables", [...UFW, "COMMIT"].join("\n")],
   "ufw with the port": [
     "iptables",
