@@ -21,6 +21,11 @@ export interface Deadline {
 
 /** Initiations sent again at the short interval of a client that connects, before the intervals grow. */
 const QUICK_ATTEMPTS = 3;
+/**
+ * The first interval is longer: most servers answer within a second. One that has the next initiation before our packets under
+ * the session drops that session for the next, and what was sent under it with it.
+ */
+const FIRST_GROWTH = 1.4;
 
 export class Timers {
   /** The initiation that was sent has had no answer. */
@@ -88,7 +93,9 @@ export class Timers {
   handshakeInitiated(now: number, interval = NEVER): void {
     this.#jitter = this.#drawJitter();
     // While a client connects, twice as long each time once the first few have had no answer.
-    const growth = 2 ** Math.max(0, this.handshakeAttempts - QUICK_ATTEMPTS);
+    const growth = this.handshakeAttempts === 0
+      ? FIRST_GROWTH
+      : 2 ** Math.max(0, this.handshakeAttempts - QUICK_ATTEMPTS);
     const wait = Math.min(REKEY_TIMEOUT, this.handshakeInterval * growth, interval);
     this.retransmitHandshakeAt = this.#arm(now + wait + this.#jitter);
   }

@@ -62,7 +62,7 @@ Deno.test("data passes both ways soon after, though the server has answered late
 
 Deno.test("the response to a later initiation connects where the first is lost", () => {
   const pair = connecting(1_600, (count) => count === 0);
-  pair.simulation.run(700 + 400 + 1_600);
+  pair.simulation.run(980 + 340 + 1_600);
   assert(pair.toGateway.current !== null);
 });
 
@@ -71,7 +71,7 @@ Deno.test("intervals grow while a client that connects has no answer, and never 
   pair.simulation.run(40_000);
   const times = sentBy(pair, pair.client, INITIATION).map(({ at }) => at);
   const pauses = times.slice(1).map((at, index) => at - times[index]!);
-  const expected = [700, 700, 700, 700, 1_400, 2_800, 5_000, 5_000];
+  const expected = [980, 700, 700, 700, 1_400, 2_800, 5_000, 5_000];
   for (const [index, pause] of expected.entries()) {
     assert(pauses[index]! >= pause && pauses[index]! < pause + 340, `${pauses}`);
   }
