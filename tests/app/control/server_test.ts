@@ -320,12 +320,10 @@ hostTest(
       using before = await ControlClient.connect(findInstance(INTERFACE));
       assertEquals(journal.fixtures.flatMap((fixture) => fixture.missing()), []);
       Deno.removeSync(path);
-      for (const fixture of journal.fixtures) {
-        const missing = fixture.missing();
-        assertEquals(missing, [`socket ${path}`]);
-        fixture.putBack();
-        assertEquals(fixture.missing(), []);
-      }
+      const lost = journal.fixtures.filter((fixture) => fixture.missing().length > 0);
+      assertEquals(lost.flatMap((fixture) => fixture.missing()), [`socket ${path}`]);
+      for (const fixture of lost) fixture.putBack();
+      assertEquals(journal.fixtures.flatMap((fixture) => fixture.missing()), []);
       assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
       using after = await ControlClient.connect(findInstance(INTERFACE));
       assertEquals(await after.request("echo", { a: 1 }), { a: 1 });
