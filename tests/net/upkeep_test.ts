@@ -180,10 +180,9 @@ netTest(
     const before = await stateOf(client);
     // That the first of them is back, and the journal by which it is found, the status below shows.
     const journal = Array.from(Deno.readDirSync("/run/vpn"), (entry) => `/run/vpn/${entry.name}`)
-      .filter((path) => path.endsWith(".journal"))
-      .find((path) => Deno.readTextFileSync(path).includes(`"interfaceName":"${name}"`))!;
+      .find((path) => path.startsWith(`/run/vpn/${process.pid}-`))!;
     Deno.removeSync(journal);
-    await process.waitFor(new RegExp(`put back: journal ${journal}$`, "m"), LIMIT);
+    await process.waitFor(new RegExp(`put back: journal ${journal}$`, "m"));
     for (const folder of ["/run/vpn", "/var/run/wireguard"]) {
       const path = `${folder}/${name}.sock`;
       Deno.removeSync(path);
