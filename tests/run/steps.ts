@@ -35,7 +35,16 @@ const MINUTE = 60_000;
 const LIMIT = 20 * MINUTE;
 const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
 /** Files that take the longest, which begin first: else the step waits for one of them in the end. */
-const LONG = ["undo", "lifecycle", "standing_block", "upkeep", "demo", "gateway_egress"]
+const LONG = [
+  "undo",
+  "lifecycle",
+  "standing_block",
+  "upkeep",
+  "demo",
+  "gateway_egress",
+  "offload",
+  "path_mtu",
+]
   .map((name) => `${name}_test.ts`);
 /** Tests of the built executable, and tests that need root. */
 const NOT_UNIT = ["tests/compile", "tests/net"];
