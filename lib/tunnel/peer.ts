@@ -144,6 +144,8 @@ export class Peer {
   configureEndpoint(endpoint: { readonly address: number; readonly port: number }): void {
     this.configuredEndpoint = { address: endpoint.address, port: endpoint.port };
     this.forgetEndpoint();
+    // What was sent elsewhere puts off nothing.
+    this.initiationSentAt = -Infinity;
   }
 
   /** It is no more where it was last heard of; where the configuration says, it may be found again. */

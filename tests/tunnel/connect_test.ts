@@ -77,6 +77,16 @@ Deno.test("intervals grow while a client that connects has no answer, and never 
   }
 });
 
+Deno.test("a server that is to be elsewhere is shaken hands with there at once, however young the session is", () => {
+  const pair = connecting(20);
+  pair.simulation.run(20);
+  assert(pair.toGateway.current !== null);
+  const { address, port } = pair.toGateway.endpoint;
+  pair.toGateway.configureEndpoint({ address, port });
+  pair.client.initiate(pair.toGateway);
+  assertEquals(sentBy(pair, pair.client, INITIATION).length, 2);
+});
+
 Deno.test("few initiations wait for their responses, and none when the peer is removed", () => {
   const pair = connecting(20, () => true);
   const { simulation, toGateway, client } = pair;
