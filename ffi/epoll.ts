@@ -2,6 +2,7 @@
 import type { Arena } from "./arena.ts";
 import { check, EINTR, SystemCallError } from "./errno.ts";
 import type { Libc } from "./libc.ts";
+import { MACHINE } from "./machine.ts";
 
 export const EPOLLIN = 0x001;
 export const EPOLLOUT = 0x004;
@@ -13,29 +14,29 @@ const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLL_CTL_MOD = 3;
 
-/**
- * `struct epoll_event { uint32_t events; uint64_t data; }`: packed on x86-64 (12 bytes), naturally aligned
- * elsewhere (16 bytes, data at 8). The descriptor is kept in the low half of `data`.
- */
-const PACKED = Deno.build.arch === "x86_64";
-const EVENT_SIZE = PACKED ? 12 : 16;
-const EVENT_DATA = PACKED ? 4 : 8;
-
 export class Epoll implements Disposable {
   /** Readable while a descriptor of the set is ready: sets may be in other sets. */
   readonly fd: number;
   readonly #libc: Libc;
   readonly #arena: Arena;
+  /** Of a `struct epoll_event`, and where its data is, in whose low half the descriptor is kept. */
+  readonly #eventSize: number;
+  readonly #eventData: number;
   readonly #events: number;
   readonly #eventsPointer: Deno.PointerObject;
   readonly #capacity: number;
 
-  /** @param capacity the most events that one `wait()` reports */
-  constructor(libc: Libc, arena: Arena, capacity = 16) {
+  /**
+   * @param capacity the most events that one `wait()` reports
+   * @param layout of an event, by the machine
+   */
+  constructor(libc: Libc, arena: Arena, capacity = 16, layout = MACHINE.epollEvent) {
     this.#libc = libc;
     this.#arena = arena;
     this.#capacity = capacity;
-    this.#events = arena.allocate(capacity * EVENT_SIZE);
+    this.#eventSize = layout.size;
+    this.#eventData = layout.data;
+    this.#events = arena.allocate(capacity * layout.size);
     this.#eventsPointer = arena.pointer(this.#events);
     this.fd = check(libc, libc.symbols.epoll_create1(EPOLL_CLOEXEC), "create epoll instance");
   }
@@ -91,12 +92,15 @@ export class Epoll implements Disposable {
 
   /** The descriptor of event `index` of the last `wait()`. */
   descriptor(index: number): number {
-    return this.#arena.view.getInt32(this.#events + index * EVENT_SIZE + EVENT_DATA, true);
+    return this.#arena.view.getInt32(
+      this.#events + index * this.#eventSize + this.#eventData,
+      true,
+    );
   }
 
   /** The EPOLL bits of event `index` of the last `wait()`. */
   readiness(index: number): number {
-    return this.#arena.view.getUint32(this.#events + index * EVENT_SIZE, true);
+    return this.#arena.view.getUint32(this.#events + index * this.#eventSize, true);
   }
 
   [Symbol.dispose](): void {
@@ -104,9 +108,9 @@ export class Epoll implements Disposable {
   }
 
   #control(operation: number, fd: number, interest: number): void {
-    const event = new DataView(new ArrayBuffer(EVENT_SIZE));
+    const event = new DataView(new ArrayBuffer(this.#eventSize));
     event.setUint32(0, interest, true);
-    event.setInt32(EVENT_DATA, fd, true);
+    event.setInt32(this.#eventData, fd, true);
     check(
       this.#libc,
       this.#libc.symbols.epoll_ctl(this.fd, operation, fd, new Uint8Array(event.buffer)),

@@ -8,6 +8,7 @@
 import { check, EEXIST, ELOOP, ENOENT, ENOTDIR, SystemCallError } from "./errno.ts";
 import { struct } from "./layout.ts";
 import { cString, type Libc, openLibc } from "./libc.ts";
+import { MACHINE } from "./machine.ts";
 
 const O_RDONLY = 0;
 const O_WRONLY = 1;
@@ -16,10 +17,7 @@ const O_EXCL = 0o200;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
-/** These two are other numbers on arm64 (arch/arm64/include/uapi/asm/fcntl.h). */
-const IS_ARM = Deno.build.arch === "aarch64";
-const O_DIRECTORY = IS_ARM ? 0o40000 : 0o200000;
-const O_NOFOLLOW = IS_ARM ? 0o100000 : 0o400000;
+const { O_DIRECTORY, O_NOFOLLOW } = MACHINE;
 const AT_FDCWD = -100;
 const AT_REMOVEDIR = 0x200;
 const AT_EMPTY_PATH = 0x1000;
