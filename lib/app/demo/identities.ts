@@ -1,13 +1,14 @@
 /** Owns who is who in the demo: inner addresses, keys made for this one run, and the configuration files from them. */
 import { encodeKey, KEY_LENGTH } from "../../config/key_text.ts";
 import { clamp, publicKey } from "../../noise/x25519.ts";
+import { patient } from "./patience.ts";
 import { GATEWAY_ADDRESS, INTERNET_ADDRESS, MEMBER_NAMES, type MemberName } from "./topology.ts";
 
 /** WireGuard's usual one. */
 export const SERVER_PORT = 51820;
 const INNER_NETWORK = "10.66.77.0/24";
-/** In seconds. A client that UDP does not get through for waits for half of it. */
-const CONNECT_TIMEOUT = "5";
+/** In seconds, of which 60 may be set. A client that UDP does not get through for waits for half of it. */
+const CONNECT_TIMEOUT = String(Math.min(60, patient(5)));
 
 /** The addresses inside the tunnel. */
 export const INNER_ADDRESSES: Readonly<Record<MemberName, string>> = {

@@ -1,9 +1,10 @@
 /** Owns the real `server` and `client` processes of a demo: how this very program is started again, watched and ended. */
 
 import { ownCommand } from "../own_command.ts";
+import { patient } from "./patience.ts";
 
 /** How long a process may take to end after SIGTERM before SIGKILL, in ms. */
-const STOP_TIMEOUT = 20_000;
+const STOP_TIMEOUT = patient(20_000);
 /** How many of its last lines are kept. */
 const KEPT_LINES = 15;
 

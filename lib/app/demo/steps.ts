@@ -4,6 +4,7 @@ import { namespaceExists } from "../../../ffi/netns.ts";
 import { cleanUp } from "../cleanup.ts";
 import { INNER_ADDRESSES, SERVER_PORT } from "./identities.ts";
 import type { DemoProcess } from "./processes.ts";
+import { patient } from "./patience.ts";
 import { formatTime, type Outcome } from "./report.ts";
 import { WHO_AM_I } from "./resolver.ts";
 import { GREETING, type Visited } from "./services.ts";
@@ -20,9 +21,9 @@ import {
  * ms in which a step comes to its end, also on a machine that is slow or busy with other things: a demo that passes takes
  * what it takes, and only one that fails waits so long.
  */
-const PATIENCE = 60_000;
+const PATIENCE = patient(60_000);
 const POLL_INTERVAL = 10;
-const PING_TIMEOUT = 5_000;
+const PING_TIMEOUT = patient(5_000);
 /** An idle time in which a client finds out that the gateway answers its beats. */
 const BEATING_TIME = 2_500;
 
