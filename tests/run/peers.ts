@@ -31,22 +31,38 @@ const SERVICES: ReadonlySet<string> = new Set(["vsftpd"]);
 const APT_TIMEOUT = 240_000;
 
 /**
- * Installs the programs that are missing, by apt, when root on Debian or one of its kin. Failing is no error: the tests
- * that need a missing program are left out and say so.
+ * Installs the programs that are missing for the network tests. Failing is no error: the tests that need a missing program
+ * are left out and say so.
  *
  * @param say is called with each line for the user
  * @returns what is missing still, and why; null when nothing is
  */
-export async function installPeers(say: (line: string) => void): Promise<string | null> {
-  const missing = missingPrograms();
+export function installPeers(say: (line: string) => void): Promise<string | null> {
+  return installPrograms(PACKAGES, "the network tests", say);
+}
+
+/**
+ * Installs the programs that are missing, by apt, when root on Debian or one of its kin.
+ *
+ * @param table programs, each with the Debian package that has it
+ * @param user what they are for
+ * @param say is called with each line for the user
+ * @returns what is missing still, and why; null when nothing is
+ */
+export async function installPrograms(
+  table: Readonly<Record<string, string>>,
+  user: string,
+  say: (line: string) => void,
+): Promise<string | null> {
+  const missing = missingPrograms(table);
   if (missing.length === 0) return null;
   const list = missing.join(", ");
   if (Deno.uid() !== 0) return `${list} missing: only root can install them`;
   if (!isDebian()) {
     return `${list} missing: install them by hand, this is neither Debian nor Ubuntu`;
   }
-  const packages = missing.map((program) => PACKAGES[program]);
-  say(`installing by apt, for the network tests: ${packages.join(" ")}`);
+  const packages = missing.map((program) => table[program]!);
+  say(`installing by apt, for ${user}: ${packages.join(" ")}`);
   for (
     const args of [
       ["-qq", "update"],
@@ -69,13 +85,13 @@ export async function installPeers(say: (line: string) => void): Promise<string 
     const how = timedOut ? `took over ${APT_TIMEOUT / 60_000} minutes` : "failed";
     return `${list} missing: \`apt-get ${args.slice(0, 2).join(" ")} ...\` ${how}`;
   }
-  const still = missingPrograms();
+  const still = missingPrograms(table);
   return still.length === 0 ? null : `${still.join(", ")} missing even so`;
 }
 
-function missingPrograms(): string[] {
+function missingPrograms(table: Readonly<Record<string, string>>): string[] {
   const startsServices = isSystemd();
-  return Object.keys(PACKAGES).filter((program) =>
+  return Object.keys(table).filter((program) =>
     !isInstalled(program) && !(startsServices && SERVICES.has(program))
   );
 }

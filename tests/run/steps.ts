@@ -7,6 +7,7 @@ import { runStreamed } from "./streamed_command.ts";
 import { openLog } from "./run_log.ts";
 import { SEED } from "./seed.ts";
 import { addCounts, type Counts, type Failure, NO_TESTS, TestOutput } from "./test_output.ts";
+import { runGuests } from "../vm/run_guests.ts";
 
 /** A test that failed, and where all that it wrote is. */
 export interface FailedTest extends Failure {
@@ -26,6 +27,8 @@ export interface Step {
   readonly name: string;
   /** What it does, in a few words. */
   readonly title: string;
+  /** Whether it is run only where it is named. */
+  readonly isOptional?: boolean;
   /** @param say shows a line to the user */
   run(say: (line: string) => void): Promise<StepResult>;
 }
@@ -93,6 +96,12 @@ export const STEPS: readonly Step[] = [
       }
       return runCounted(say, { program: EXECUTABLE, args: ["demo"], timeout: LIMIT });
     },
+  },
+  {
+    name: "vm",
+    title: "the executable on other kernels and on arm64, emulated; only if named",
+    isOptional: true,
+    run: runGuests,
   },
 ];
 

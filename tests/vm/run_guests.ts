@@ -1,0 +1,145 @@
+/**
+ * Step `vm`: starts emulated machines with kernels of several releases of Debian, one of them an arm64, and runs the built
+ * executable in each. Takes about ten minutes a guest, at the lowest priority.
+ */
+import { installPrograms } from "../run/peers.ts";
+import { openLog } from "../run/run_log.ts";
+import { runStreamed } from "../run/streamed_command.ts";
+import type { FailedTest, StepResult } from "../run/steps.ts";
+import { addCounts, NO_TESTS } from "../run/test_output.ts";
+import { getPackages, type GuestPackages } from "./debian_archive.ts";
+import { type GuestImage, makeImage } from "./guest_image.ts";
+import { GuestOutput } from "./guest_output.ts";
+import { EMULATORS, type Guest, guestName, GUESTS } from "./guests.ts";
+
+const MINUTE = 60_000;
+/** Of one guest, on a machine that is busy with other things. */
+const GUEST_LIMIT = 40 * MINUTE;
+const COMPILE_LIMIT = 10 * MINUTE;
+const COMPILE = new URL("../../compile.sh", import.meta.url).pathname;
+/** What this takes, each by the Debian package that has it. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  "qemu-system-x86_64": "qemu-system-x86",
+  "qemu-system-aarch64": "qemu-system-arm",
+  "apt-get": "apt",
+  "dpkg-deb": "dpkg",
+  "cpio": "cpio",
+  "depmod": "kmod",
+  "xz": "xz-utils",
+};
+
+type Say = (line: string) => void;
+
+/**
+ * Runs all guests, or those that VPN_VM names, as in `VPN_VM="trixie-arm64 bookworm-amd64"`; and in each all tests, or the one
+ * whose function in guest.sh VPN_VM_ONLY names.
+ */
+export async function runGuests(say: Say): Promise<StepResult> {
+  const chosen = Deno.env.get("VPN_VM")?.split(/[\s,]+/) ?? null;
+  const guests = GUESTS.filter((guest) => chosen === null || chosen.includes(guestName(guest)));
+  const missing = await installPrograms(PROGRAMS, "the emulated machines", say);
+  if (missing !== null) {
+    say(`skipped ${guests.length}: ${missing}`);
+    return { counts: { ...NO_TESTS, skipped: guests.length }, note: missing };
+  }
+  const executables = new Executables();
+  const results: StepResult[] = [];
+  try {
+    for (const guest of guests) results.push(await runGuest(guest, executables, say));
+  } finally {
+    executables[Symbol.dispose]();
+  }
+  return {
+    counts: results.map(({ counts }) => counts).reduce(addCounts, NO_TESTS),
+    note: results.map(({ note }) => note).filter((note) => note !== "").join("; "),
+    failures: results.flatMap(({ failures = [] }) => failures),
+  };
+}
+
+/** Our program for each machine, built once. */
+class Executables implements Disposable {
+  readonly #folder = Deno.makeTempDirSync({ prefix: "vpn-vm-" });
+  readonly #built = new Map<string, string>();
+
+  /** @throws {Error} with the last line of compile.sh */
+  async build({ architecture }: Guest): Promise<string> {
+    const { target } = EMULATORS[architecture];
+    const path = this.#built.get(target) ?? `${this.#folder}/${target}`;
+    if (this.#built.has(target)) return path;
+    let last = "";
+    const { code } = await runStreamed({
+      program: "nice",
+      args: ["-n", "19", COMPILE, "--target", target, "--output", path],
+      env: { DENO: Deno.execPath() },
+      timeout: COMPILE_LIMIT,
+      onLine: (line) => last = line,
+    });
+    if (code !== 0) throw new Error(last);
+    this.#built.set(target, path);
+    return path;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.#folder, { recursive: true });
+  }
+}
+
+async function runGuest(guest: Guest, executables: Executables, say: Say): Promise<StepResult> {
+  const name = guestName(guest);
+  let packages: GuestPackages;
+  let executable: string;
+  try {
+    say(`${name}: getting its packages, building the executable`);
+    executable = await executables.build(guest);
+    packages = await getPackages(guest);
+  } catch (error) {
+    const note = `${name} cannot be had: ${reasonOf(error)}`;
+    say(`skipped 1: ${note}`);
+    return { counts: { ...NO_TESTS, skipped: 1 }, note };
+  }
+  const folder = Deno.makeTempDirSync({ prefix: "vpn-vm-" });
+  try {
+    return await emulate(guest, await makeImage(folder, packages, executable), say);
+  } catch (error) {
+    const note = `${name} cannot be started: ${reasonOf(error)}`;
+    say(note);
+    return { counts: { ...NO_TESTS, failed: 1 }, note };
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+async function emulate(guest: Guest, image: GuestImage, say: Say): Promise<StepResult> {
+  const name = guestName(guest);
+  const { command, console } = EMULATORS[guest.architecture];
+  const output = new GuestOutput(name);
+  using log = openLog(`vm-${name}`);
+  const { timedOut } = await runStreamed({
+    program: "nice",
+    // deno-fmt-ignore
+    args: [
+      "-n", "19", ...command, "-accel", "tcg,thread=multi", "-smp", "2", "-m", "2G", "-no-reboot", "-nic", "none",
+      "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image.kernel, "-initrd", image.initramfs,
+      "-append", `console=${console} panic=-1 loglevel=2 vpn.only=${Deno.env.get("VPN_VM_ONLY") ?? ""}`,
+    ],
+    timeout: GUEST_LIMIT,
+    onLine(line) {
+      log.write(line);
+      const shown = output.take(line);
+      if (shown !== null) say(shown);
+    },
+  });
+  const failures = output.failures.map((failure): FailedTest => ({
+    name: failure,
+    file: name,
+    log: log.path,
+  }));
+  const note = timedOut ? `${name} ended after ${GUEST_LIMIT / MINUTE} min` : "";
+  return { counts: output.counts, note, failures };
+}
+
+/** The first line of apt's or compile.sh's that says what is wrong. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return /(?<=^|[ \n])E: .*/.exec(text)?.[0] ?? text.split("\n")[0]!;
+}
