@@ -315,8 +315,12 @@ export class Device {
   #heardFirst(peer: Peer, keypair: Keypair, now: number): void {
     keypair.isHeard = true;
     if (keypair !== peer.current) return;
-    // Initiations after the one that was answered, of which nobody needs the response any more.
-    if (peer.timers.retransmitHandshakeAt === NEVER) dropHandshake(this.#indices, peer);
+    if (keypair.isTentative) {
+      keypair.isTentative = false;
+      // Nobody needs the responses to the initiations after it any more.
+      dropHandshake(this.#indices, peer);
+      this.#sessionConfirmed(peer, now);
+    }
     const { watch } = peer;
     if (watch === null) return;
     if (!keypair.isInitiator) {
@@ -339,7 +343,8 @@ export class Device {
         const result = this.#handshakes.receiveResponse(offset, now);
         const reason = this.#handshakeReceived(result, length, now, true);
         if (result.peer !== null) {
-          this.#sessionConfirmed(result.peer, now);
+          // A responder that has answered a later initiation as well has dropped this session: what is sent would be lost.
+          if (!result.peer.current!.isTentative) this.#sessionConfirmed(result.peer, now);
           // The responder may not use the new key before a packet under it has come.
           if (result.peer.current?.counterLow === 0) this.sendKeepalive(result.peer, now);
         }

@@ -45,6 +45,9 @@ import {
   takeHandshake,
 } from "./sessions.ts";
 
+/** ms besides two round trips that the response to the newest of several initiations may take. */
+const RESPONSE_MARGIN = 500;
+
 const IDENTIFIER = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
 const NO_PAYLOAD = new Uint8Array(0);
 
@@ -177,17 +180,19 @@ export class Handshakes {
     this.gate.wasGenuine();
     takeHandshake(indices, peer, pending);
     peer.watch?.roundTrip.measured(now - sentAt);
-    installInitiated(
-      indices,
-      peer,
-      this.#makeKeypair(peer, keys, {
-        isInitiator: true,
-        localIndex: receiverIndex,
-        remoteIndex: senderIndex,
-        createdAt: now,
-        sentTo,
-      }),
-    );
+    const keypair = this.#makeKeypair(peer, keys, {
+      isInitiator: true,
+      localIndex: receiverIndex,
+      remoteIndex: senderIndex,
+      createdAt: now,
+      sentTo,
+    });
+    installInitiated(indices, peer, keypair);
+    if (peer.handshake !== null) {
+      keypair.isTentative = true;
+      const roundTrip = now - sentAt;
+      peer.timers.awaitNewestResponse(peer.handshake.sentAt + 2 * roundTrip + RESPONSE_MARGIN);
+    }
     return { reason: DropReason.none, peer };
   }
 

@@ -52,6 +52,8 @@ export class Keypair {
   counterHigh: number;
   /** Whether a packet has come under this key. */
   isHeard = false;
+  /** Whether the responder may have put the session of a later initiation of ours in its place by now. */
+  isTentative = false;
 
   constructor(options: KeypairOptions) {
     this.peer = options.peer;

@@ -105,6 +105,11 @@ export class Timers {
     if (this.retransmitHandshakeAt === NEVER) this.retransmitHandshakeAt = this.#arm(at);
   }
 
+  /** The response to an earlier initiation has come; that to the newest should be here by then, else another is sent. */
+  awaitNewestResponse(by: number): void {
+    this.retransmitHandshakeAt = this.#arm(by);
+  }
+
   /** The initiation that is wanted is not wanted before then. */
   postponeHandshake(at: number): void {
     if (this.retransmitHandshakeAt < at) this.retransmitHandshakeAt = this.#arm(at);

@@ -4,6 +4,7 @@ import {
   downward,
   INITIATION,
   receivedTexts,
+  RESPONSE,
   sentBy,
   tunnelPair,
   upward,
@@ -34,6 +35,41 @@ Deno.test("the response to the first initiation connects, however many have foll
     assert(pair.toGateway.current !== null, `no session after ${roundTrip} ms`);
     assertEquals(pair.client.dropReport(), "");
   }
+});
+
+Deno.test("a handshake counts as completed once what is sent from then on arrives, whatever the round trip", () => {
+  for (const roundTrip of [20, 600, 800, 1_100, 1_350, 1_600, 2_400, 3_000]) {
+    const pair = connecting(roundTrip);
+    const { simulation, client, gateway } = pair;
+    const completed = () => client.events.some(({ kind }) => kind === "handshake-completed");
+    for (let ms = 0; !completed() && ms < 20_000; ms += 10) simulation.run(10);
+    client.send(upward("up"));
+    simulation.run(roundTrip);
+    assertEquals(receivedTexts(gateway), ["up"], `at ${roundTrip} ms`);
+  }
+});
+
+Deno.test("where the response to the newest initiation is lost, another is sent", () => {
+  const responses: number[] = [];
+  const pair = connecting(1_600);
+  const { onDatagram, now: start } = pair.simulation;
+  pair.simulation.onDatagram = (datagram, sender) => {
+    onDatagram!(datagram, sender);
+    // A handshake of the gateway's own would do as well.
+    if (datagram.bytes[0] === INITIATION) return sender === pair.client;
+    if (datagram.bytes[0] !== RESPONSE) return;
+    responses.push(pair.simulation.now);
+    // The first alone gets through, and the one to the initiation that follows all of this.
+    return responses.length === 1 || pair.simulation.now - start > 4_500;
+  };
+  const completed = () => pair.client.events.some(({ kind }) => kind === "handshake-completed");
+  pair.simulation.run(4_500);
+  assertEquals(completed(), false);
+  pair.simulation.run(10_000);
+  assert(completed());
+  pair.client.send(upward("up"));
+  pair.simulation.run(1_600);
+  assertEquals(receivedTexts(pair.gateway), ["up"]);
 });
 
 Deno.test("data passes both ways soon after, though the server has answered later initiations as well", () => {
