@@ -136,21 +136,6 @@ refusalTest("main refuses a port beyond 65535 and a network that is none", [
   })),
 ]);
 
-refusalTest("main refuses a key given twice and a peer given twice", [
-  {
-    role: "server",
-    config: configFor("server").replace(/(ListenPort.*\n)/, "$1$1"),
-    code: 2,
-    line: /FILE:4: ListenPort is given twice: line 3 has it already/,
-  },
-  {
-    role: "server",
-    config: `${configFor("server")}\n[Peer]\nPublicKey = ${other.publicKey}\n`,
-    code: 2,
-    line: /FILE:11: PublicKey: the peer with the key on line 7 is the same one/,
-  },
-]);
-
 refusalTest("main refuses an unknown key and suggests the nearest", [
   {
     role: "client",

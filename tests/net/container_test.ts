@@ -173,14 +173,17 @@ netTest(
 netTest("where /run is read-only, the file system to mount is named", async (topology) => {
   const { client } = await layWire(topology);
   using config = temporaryFile(simpleTunnel().client());
-  const mounts = "mount -t tmpfs tmpfs /run; mount -o remount,ro /run";
+  // The file may stand below /run itself.
+  const mounts =
+    `mkdir -p /mnt && mount -t tmpfs tmpfs /mnt && cp ${config.path} /mnt/client.conf && ` +
+    "mount -t tmpfs tmpfs /run && mount -o remount,ro /run";
   assertRefused(
     await runIn(
       client,
       (command) => withMounts(mounts, command),
       "client",
       "--config",
-      config.path,
+      "/mnt/client.conf",
     ),
     /^vpn: Cannot write the journal of changes to \/run\/vpn: it is read-only: .*`--tmpfs \/run`/m,
   );

@@ -18,10 +18,10 @@ import { CABLE, CLIENT_INSIDE, delay, SERVER_INSIDE, SERVER_PORT } from "./suppo
 
 const PROGRAMS = [...ROUTED_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
 const MEGABYTE = 1024 * 1024;
-/** A stall that a user would notice; ms. */
-const LONGEST_PAUSE = 3_000;
+/** A stall that a busy machine does not explain; ms. */
+const LONGEST_PAUSE = 10_000;
 /** The same for a connection inside of which packets are lost: of its own retransmission time-outs, five double in a row. */
-const LONGEST_PAUSE_WITH_LOSS = 8_000;
+const LONGEST_PAUSE_WITH_LOSS = 15_000;
 
 /** Ten megabytes each way arrive as they were sent, and never stand still. */
 async function assertCarries(

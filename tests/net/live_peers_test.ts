@@ -17,7 +17,7 @@ import { vpnCommand } from "./support/vpn.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, ...TRANSFER_PROGRAMS];
 /** What a download may stand still for, in ms, on a machine that starts programs meanwhile. */
-const PAUSE = 1_500;
+const PAUSE = 10_000;
 
 /** A gateway that runs from a file of its own, where `vpn peer` can be told to look. */
 class Site implements Disposable {

@@ -31,7 +31,7 @@ const SIZE = 24_000_000;
 /** Where datagrams are lost or reordered, TCP is slower. */
 const SMALL_SIZE = 6_000_000;
 /** ms in which something must arrive, whatever the path does. */
-const STALL = 2_000;
+const STALL = 10_000;
 const NO_OFFLOAD = "--no-offload";
 const TUN = "vpn0";
 const INNER_MTU = 1420;
