@@ -16,10 +16,10 @@ export interface GuestPackages {
   readonly kernel: string;
 }
 
-/** Where packages are kept from run to run. */
-export function cacheFolder(): string {
+/** Where a guest's packages are kept from run to run, and its files while it runs. */
+export function guestFolder(guest: Guest): string {
   const cache = Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME") ?? "/root"}/.cache`;
-  return `${cache}/vpn-vm`;
+  return `${cache}/vpn-vm/${guestName(guest)}`;
 }
 
 /**
@@ -28,7 +28,7 @@ export function cacheFolder(): string {
  * @throws {Error} where they cannot be had
  */
 export async function getPackages(guest: Guest): Promise<GuestPackages> {
-  const folder = `${cacheFolder()}/${guestName(guest)}`;
+  const folder = guestFolder(guest);
   const apt = layFolder(guest, folder);
   await apt("apt-get", "-qq", "update");
   // What is outdated goes: all that is left is unpacked.

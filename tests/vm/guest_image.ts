@@ -3,6 +3,7 @@ import { output } from "../support/process.ts";
 import type { GuestPackages } from "./debian_archive.ts";
 
 const TESTS = new URL("guest.sh", import.meta.url).pathname;
+const PROJECT = new URL("../../", import.meta.url).pathname;
 
 /** Folders and modules below `kernel/` that are taken along; what they need comes with them. */
 const MODULES = [
@@ -26,7 +27,7 @@ export interface GuestImage {
 /**
  * Makes the files that the emulator starts from.
  *
- * @param folder an empty one, to make them in
+ * @param folder to make them in, which is not there yet
  * @param executable our program, made for the guest's machine
  */
 export async function makeImage(
@@ -45,6 +46,7 @@ export async function makeImage(
   Deno.copyFileSync(executable, `${root}/usr/local/bin/vpn`);
   Deno.copyFileSync(TESTS, `${root}/init`);
   for (const path of ["usr/local/bin/vpn", "init"]) Deno.chmodSync(`${root}/${path}`, 0o755);
+  await putSystemCallTests(`${root}/opt/project`);
   const initramfs = `${folder}/initramfs`;
   await shell(
     'cd "$1" && find . | nice -n 19 cpio --quiet -o -H newc -R 0:0 >"$2"',
@@ -93,6 +95,24 @@ async function putModules(kernel: string, release: string, root: string): Promis
     root,
     release,
     ...MODULES,
+  );
+}
+
+/**
+ * Puts the tests of the system calls, without the npm packages that they are written with, at the place where they find the
+ * files that they read.
+ */
+async function putSystemCallTests(project: string): Promise<void> {
+  await shell(
+    `mkdir -p "$2/tests/ffi"
+    cd "$1"
+    cp -R ffi "$2"
+    cp -R tests/vectors "$2/tests"
+    cp tests/ffi/*_worker.ts "$2/tests/ffi"
+    nice -n 19 "$3" bundle --quiet --platform deno -o "$2/tests/ffi/system_calls.js" tests/vm/system_calls.ts`,
+    PROJECT,
+    project,
+    Deno.execPath(),
   );
 }
 

@@ -1,13 +1,13 @@
 /**
  * Step `vm`: starts emulated machines with kernels of several releases of Debian, one of them an arm64, and runs the built
- * executable in each. Takes about ten minutes a guest, at the lowest priority.
+ * executable in each, at the lowest priority.
  */
 import { installPrograms } from "../run/peers.ts";
 import { openLog } from "../run/run_log.ts";
 import { runStreamed } from "../run/streamed_command.ts";
 import type { FailedTest, StepResult } from "../run/steps.ts";
 import { addCounts, NO_TESTS } from "../run/test_output.ts";
-import { getPackages, type GuestPackages } from "./debian_archive.ts";
+import { getPackages, guestFolder, type GuestPackages } from "./debian_archive.ts";
 import { type GuestImage, makeImage } from "./guest_image.ts";
 import { GuestOutput } from "./guest_output.ts";
 import { EMULATORS, type Guest, guestName, GUESTS } from "./guests.ts";
@@ -42,13 +42,9 @@ export async function runGuests(say: Say): Promise<StepResult> {
     say(`skipped ${guests.length}: ${missing}`);
     return { counts: { ...NO_TESTS, skipped: guests.length }, note: missing };
   }
-  const executables = new Executables();
+  const executables: Executables = new Map();
   const results: StepResult[] = [];
-  try {
-    for (const guest of guests) results.push(await runGuest(guest, executables, say));
-  } finally {
-    executables[Symbol.dispose]();
-  }
+  for (const guest of guests) results.push(await runGuest(guest, executables, say));
   return {
     counts: results.map(({ counts }) => counts).reduce(addCounts, NO_TESTS),
     note: results.map(({ note }) => note).filter((note) => note !== "").join("; "),
@@ -56,32 +52,26 @@ export async function runGuests(say: Say): Promise<StepResult> {
   };
 }
 
-/** Our program for each machine, built once. */
-class Executables implements Disposable {
-  readonly #folder = Deno.makeTempDirSync({ prefix: "vpn-vm-" });
-  readonly #built = new Map<string, string>();
+/** Our program for each machine, built once; by target. */
+type Executables = Map<string, string>;
 
-  /** @throws {Error} with the last line of compile.sh */
-  async build({ architecture }: Guest): Promise<string> {
-    const { target } = EMULATORS[architecture];
-    const path = this.#built.get(target) ?? `${this.#folder}/${target}`;
-    if (this.#built.has(target)) return path;
-    let last = "";
-    const { code } = await runStreamed({
-      program: "nice",
-      args: ["-n", "19", COMPILE, "--target", target, "--output", path],
-      env: { DENO: Deno.execPath() },
-      timeout: COMPILE_LIMIT,
-      onLine: (line) => last = line,
-    });
-    if (code !== 0) throw new Error(last);
-    this.#built.set(target, path);
-    return path;
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.#folder, { recursive: true });
-  }
+/** @throws {Error} with the last line of compile.sh */
+async function build(guest: Guest, executables: Executables): Promise<string> {
+  const { target } = EMULATORS[guest.architecture];
+  const built = executables.get(target);
+  if (built !== undefined) return built;
+  const path = `${guestFolder(guest)}/vpn`;
+  let last = "";
+  const { code } = await runStreamed({
+    program: "nice",
+    args: ["-n", "19", COMPILE, "--target", target, "--output", path],
+    env: { DENO: Deno.execPath() },
+    timeout: COMPILE_LIMIT,
+    onLine: (line) => last = line,
+  });
+  if (code !== 0) throw new Error(last);
+  executables.set(target, path);
+  return path;
 }
 
 async function runGuest(guest: Guest, executables: Executables, say: Say): Promise<StepResult> {
@@ -90,22 +80,32 @@ async function runGuest(guest: Guest, executables: Executables, say: Say): Promi
   let executable: string;
   try {
     say(`${name}: getting its packages, building the executable`);
-    executable = await executables.build(guest);
+    executable = await build(guest, executables);
     packages = await getPackages(guest);
   } catch (error) {
     const note = `${name} cannot be had: ${reasonOf(error)}`;
     say(`skipped 1: ${note}`);
     return { counts: { ...NO_TESTS, skipped: 1 }, note };
   }
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-vm-" });
+  // By a fixed name, so that what a killed run leaves is removed by the next.
+  const folder = `${guestFolder(guest)}/image`;
   try {
+    removeFolder(folder);
     return await emulate(guest, await makeImage(folder, packages, executable), say);
   } catch (error) {
     const note = `${name} cannot be started: ${reasonOf(error)}`;
     say(note);
     return { counts: { ...NO_TESTS, failed: 1 }, note };
   } finally {
-    Deno.removeSync(folder, { recursive: true });
+    removeFolder(folder);
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
 
@@ -118,7 +118,7 @@ async function emulate(guest: Guest, image: GuestImage, say: Say): Promise<StepR
     program: "nice",
     // deno-fmt-ignore
     args: [
-      "-n", "19", ...command, "-accel", "tcg,thread=multi", "-smp", "2", "-m", "2G", "-no-reboot", "-nic", "none",
+      "-n", "19", ...command, "-smp", "2", "-m", "2G", "-no-reboot", "-nic", "none",
       "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", image.kernel, "-initrd", image.initramfs,
       "-append", `console=${console} panic=-1 loglevel=2 vpn.only=${Deno.env.get("VPN_VM_ONLY") ?? ""}`,
     ],

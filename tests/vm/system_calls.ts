@@ -1,0 +1,24 @@
+/** Tests of the system calls in one module, as they are bundled for a guest, which has no sources. */
+import "../ffi/arena_test.ts";
+import "../ffi/capabilities_test.ts";
+import "../ffi/datagram_socket_test.ts";
+import "../ffi/epoll_test.ts";
+import "../ffi/errno_test.ts";
+import "../ffi/folder_test.ts";
+import "../ffi/layout_test.ts";
+import "../ffi/libcrypto_test.ts";
+import "../ffi/netlink_families_test.ts";
+import "../ffi/netlink_ip_address_test.ts";
+import "../ffi/netlink_message_test.ts";
+import "../ffi/netlink_monitor_test.ts";
+import "../ffi/netlink_replies_test.ts";
+import "../ffi/netlink_requests_test.ts";
+import "../ffi/netlink_socket_test.ts";
+import "../ffi/nfqueue_test.ts";
+import "../ffi/nftables_requests_test.ts";
+import "../ffi/reserved_ports_test.ts";
+import "../ffi/udp_socket_refusals_test.ts";
+import "../ffi/udp_socket_test.ts";
+import "../ffi/unix_datagram_test.ts";
+import "../ffi/unix_socket_test.ts";
+import "../ffi/wake_channel_test.ts";
