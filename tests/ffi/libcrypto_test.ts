@@ -56,13 +56,15 @@ hostTest({
         provider.open(key, nonce, nonce, provider.seal(key, nonce, nonce, nonce));
       }
     };
-    run();
-    const before = Deno.memoryUsage().rss;
-    run();
-    const grown = Deno.memoryUsage().rss - before;
+    // What is kept is kept each time; what the engine takes for itself, at a time of its own, is not.
+    const grown = Array.from({ length: 5 }, () => {
+      const before = Deno.memoryUsage().rss;
+      run();
+      return Deno.memoryUsage().rss - before;
+    });
     close();
     // 20,000 contexts would take 15 MB.
-    assert(grown < 8e6, `${grown} bytes`);
+    assert(Math.min(...grown) < 8e6, `${grown.join(", ")} bytes`);
   },
 });
 
