@@ -43,7 +43,7 @@ function epollKernel(architecture: Architecture, arena: Arena): Libc {
 }
 
 for (const architecture of ARCHITECTURES) {
-  Deno.test(`Epoll tells descriptors and bits apart in the events of ${architecture}`, () => {
+  hostTest(`Epoll tells descriptors and bits apart in the events of ${architecture}`, () => {
     const arena = new Arena(4096);
     const libc = epollKernel(architecture, arena);
     using epoll = new Epoll(libc, arena, 4, machineOf(architecture).epollEvent);
