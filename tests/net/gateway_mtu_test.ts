@@ -155,7 +155,24 @@ function claim(sourcePort: number, about = INTERNET): Uint8Array<ArrayBuffer> {
 /** Answers, of five, to pings of 1,328 bytes that nobody may fragment. */
 async function wholePings(client: TestNamespace): Promise<number> {
   const { stdout } = await client.run(
-    ["ping", "-n", "-q", "-M", "do", "-s", "1300", "-c", "5", "-i", "0.05", "-W", "10", INTERNET],
+    [
+      "ping",
+      "-n",
+      "-q",
+      "-M",
+      "do",
+      "-s",
+      "1300",
+      "-c",
+      "5",
+      "-l",
+      "5",
+      "-i",
+      "5",
+      "-W",
+      "10",
+      INTERNET,
+    ],
     { timeoutMs: PATIENCE },
   );
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);

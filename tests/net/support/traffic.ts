@@ -10,7 +10,7 @@ export interface PingResult {
 
 export interface PingOptions {
   readonly count?: number;
-  /** Seconds between two. */
+  /** Seconds between two; all at once if left out. */
   readonly interval?: number;
   /** Seconds to wait for the last answer; a few where none is expected. */
   readonly wait?: number;
@@ -18,20 +18,28 @@ export interface PingOptions {
   readonly source?: string;
 }
 
+/** Seconds that an answer may take where others have come. */
+const LINGER = 5;
+
 /** Pings `address`; that nothing answers is a result, not an error. */
 export async function ping(
   namespace: TestNamespace,
   address: string,
-  { count = 3, interval = 0.05, wait = 10, source }: PingOptions = {},
+  { count = 3, interval, wait = 10, source }: PingOptions = {},
 ): Promise<PingResult> {
+  // Once it has had an answer, `ping` waits for the last ones no longer than `-i` or two round trips, which is too short on a
+  // busy machine. All at once, it can wait without the others being late.
+  const pace = interval === undefined
+    ? ["-l", `${count}`, "-i", `${LINGER}`]
+    : ["-i", `${interval}`];
   const { stdout, stderr } = await namespace.run([
     "ping",
     "-n",
     "-q",
-    ...["-c", `${count}`, "-i", `${interval}`, "-W", `${wait}`],
+    ...["-c", `${count}`, ...pace, "-W", `${wait}`],
     ...source === undefined ? [] : ["-I", source],
     address,
-  ], { timeoutMs: (count * interval + wait) * 1000 + PATIENCE });
+  ], { timeoutMs: (count * (interval ?? 0) + wait + LINGER) * 1000 + PATIENCE });
   const match = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
   if (match === null) throw new Error(`Cannot ping ${address}: ${stdout}${stderr}`);
   return { sent: Number(match[1]), received: Number(match[2]) };
