@@ -11,7 +11,7 @@ import { layWire } from "./support/wire.ts";
 /** Process ids are counted anew in it, and journals of process 1 are nobody else's. */
 const AS_PROCESS_ONE = [
   ...["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"],
-  ...["sh", "-ec", 'mount -t tmpfs none /run; exec "$@"', "sh"],
+  ...["sh", "-ec", 'mkdir -p /run/vpn; mount -t tmpfs none /run/vpn; exec "$@"', "sh"],
 ];
 
 interface Process {
