@@ -113,12 +113,9 @@ export class DataPlaneHandle {
     });
     this.#watch = new WorkerWatch({
       category: "dataplane",
+      thread: "data-plane",
       ask: () => this.#send({ kind: "ping" }),
-      onSilence: (seconds) => {
-        const subject = this.#isReady ? "it" : "Cannot start: the data-plane thread";
-        const message = `${subject} has not answered for ${seconds} s`;
-        this.#take({ kind: "failed", message, errno: 0 });
-      },
+      onSilence: (message) => this.#take({ kind: "failed", message, errno: 0 }),
     });
     // Whoever is interested waits for it; that nobody does is no error of its own.
     this.#failed.promise.catch(() => {});

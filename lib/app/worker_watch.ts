@@ -16,10 +16,12 @@ const END_LIMIT = 5_000;
 
 export interface WorkerWatchOptions {
   readonly category: LogCategory;
+  /** What the thread is called in messages. */
+  readonly thread: string;
   /** Puts the question, which `answered()` is to follow. */
   readonly ask: () => void;
-  /** Called once, when the thread has been silent for too long. */
-  readonly onSilence: (seconds: number) => void;
+  /** Called once, with words for it, when the thread has been silent for too long. */
+  readonly onSilence: (message: string) => void;
 }
 
 export class WorkerWatch implements Disposable {
@@ -49,7 +51,10 @@ export class WorkerWatch implements Disposable {
       this.#options.ask();
     } else if (++this.#unanswered === this.#limit) {
       this[Symbol.dispose]();
-      this.#options.onSilence(this.#limit * INTERVAL / 1000);
+      const subject = this.#limit === LIMIT
+        ? "it"
+        : `Cannot start: the ${this.#options.thread} thread`;
+      this.#options.onSilence(`${subject} has not answered for ${this.#limit * INTERVAL / 1000} s`);
     }
   }
 

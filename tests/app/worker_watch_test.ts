@@ -18,30 +18,31 @@ function withTicks(run: (tick: () => void) => void): void {
   }
 }
 
-function watchWith(seen: number[], ask: () => void): WorkerWatch {
+function watchWith(seen: string[], ask: () => void): WorkerWatch {
   return new WorkerWatch({
     category: "dataplane",
+    thread: "test",
     ask,
-    onSilence: (seconds) => seen.push(seconds),
+    onSilence: (message) => seen.push(message),
   });
 }
 
 Deno.test("a thread that starts has two minutes until it counts as dead", () => {
   withTicks((tick) => {
-    const seen: number[] = [];
+    const seen: string[] = [];
     using _watch = watchWith(seen, () => {});
     for (let ticks = 0; ticks < 24; ticks++) tick();
     assertEquals(seen, []);
     tick();
-    assertEquals(seen, [120]);
+    assertEquals(seen, ["Cannot start: the test thread has not answered for 120 s"]);
     tick();
-    assertEquals(seen, [120]);
+    assertEquals(seen, ["Cannot start: the test thread has not answered for 120 s"]);
   });
 });
 
 Deno.test("a thread that has answered once is asked again, and has half a minute", () => {
   withTicks((tick) => {
-    const seen: number[] = [];
+    const seen: string[] = [];
     let questions = 0;
     using watch = watchWith(seen, () => questions++);
     tick();
@@ -51,6 +52,6 @@ Deno.test("a thread that has answered once is asked again, and has half a minute
     for (let ticks = 0; ticks < 5; ticks++) tick();
     assertEquals(seen, []);
     tick();
-    assertEquals(seen, [30]);
+    assertEquals(seen, ["it has not answered for 30 s"]);
   });
 });

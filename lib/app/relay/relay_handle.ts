@@ -40,12 +40,9 @@ export class RelayHandle implements AsyncDisposable {
     });
     this.#watch = new WorkerWatch({
       category: "relay",
+      thread: "relay",
       ask: () => sendMessage(this.#libc, this.#wakeFd, PING),
-      onSilence: (seconds) => {
-        const subject = this.#isReady ? "it" : "Cannot start: the relay thread";
-        const message = `${subject} has not answered for ${seconds} s`;
-        this.#take({ kind: "failed", message, errno: 0 });
-      },
+      onSilence: (message) => this.#take({ kind: "failed", message, errno: 0 }),
     });
     // Whoever is interested waits for it; that nobody does is no error of its own.
     this.#failed.promise.catch(() => {});
