@@ -7,6 +7,7 @@ import { simpleTunnel } from "../net/support/simple_tunnel.ts";
 import { ping } from "../net/support/traffic.ts";
 import { startVpn } from "../net/support/vpn.ts";
 import { CLIENT_OUTSIDE, layWire, SERVER_INSIDE } from "../net/support/wire.ts";
+import { withFolder } from "../support/folder.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const ARCHIVE = `${ROOT}dist/vpn.oci.tar`;
@@ -38,15 +39,6 @@ interface Image {
   readonly config: ImageConfig;
   /** The path of its layer. */
   readonly layer: string;
-}
-
-async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 async function digestOf(path: string): Promise<string> {

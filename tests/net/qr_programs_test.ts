@@ -3,16 +3,7 @@ import { qrImage } from "../../lib/cli/qr.ts";
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, output, run } from "../support/net.ts";
 import { vpnCommand } from "./support/vpn.ts";
-
-/** Gives a folder that is removed at the end. */
-async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { withFolder } from "../support/folder.ts";
 
 netTest("zbarimg reads the PNG and the SVG of a QR code", async () => {
   await withFolder(async (folder) => {
