@@ -572,7 +572,7 @@ export class DataPlane {
       return;
     }
     const { address, port } = peer.endpoint;
-    const otherPlace = kind === "key-shared" ? peer.sharedKey.otherPlace(performance.now()) : null;
+    const otherPlace = kind === "key-shared" ? peer.sharedKey.otherPlace(this.#clock.now()) : null;
     const endpoint = { address, port };
     this.#report({ kind: "peer", event: kind, publicKey, name, endpoint, otherPlace });
   }
