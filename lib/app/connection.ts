@@ -342,7 +342,7 @@ export class Connection {
     return await this.connect(dataPlane, performance.now() + connectTimeout);
   }
 
-  /** Finds the server's addresses anew: it may have moved. The tunnel need not be up. */
+  /** Looks up the server's addresses again: it may have moved. The tunnel need not be up. */
   async lookUpAgain(): Promise<void> {
     const { mark, nameServers, whileAsking } = this.#options;
     const { endpoint } = this.#config.server;

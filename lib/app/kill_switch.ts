@@ -3,7 +3,7 @@
  *
  * Guests of the host, containers and virtual machines on bridges without a network card, talk with the host and each other, and
  * with others through the tunnel or not at all. By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
- * the address that the tunnel stands on; and, while the server's name is looked up anew, the tunnel's own questions to the
+ * the address that the tunnel stands on; and, while the server's name is looked up again, the tunnel's own questions to the
  * host's resolvers. Neighbour discovery, of IPv6, does not. However the process ends, but for a person
  * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
  * person, or until `vpn cleanup`.

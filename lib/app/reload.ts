@@ -98,7 +98,7 @@ export class Reloader<Kind extends Config> {
     return this.#running;
   }
 
-  /** Reads the file and follows it; one time after the other, whoever asks. Never rejects. */
+  /** Reads the file and follows it; one time after the other, whatever asks. Never rejects. */
   reload(): Promise<ReloadResult> {
     const result = this.#last.then(() => this.#reload());
     this.#last = result;

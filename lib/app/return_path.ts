@@ -101,7 +101,7 @@ export class ReturnPath implements Disposable {
     this.#nftables.replaceTable(this.#table, ...chains(this.#options, carriers));
   }
 
-  /** Leaves the table to whoever undoes the journal. */
+  /** Leaves the table to the one that undoes the journal. */
   [Symbol.dispose](): void {
     this.#nftables[Symbol.dispose]();
   }

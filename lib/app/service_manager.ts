@@ -1,5 +1,5 @@
 /**
- * Service manager: tells whoever started this program, by the protocol of sd_notify(3), how far it is: systemd for a unit of
+ * Service manager: tells the program that started this one, by the protocol of sd_notify(3), how far it is: systemd for a unit of
  * `Type=notify`, `vpn up` where no systemd runs.
  *
  * Started means connected (a client) or serving (a gateway), so that what is ordered behind the unit finds the tunnel there.

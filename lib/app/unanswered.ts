@@ -35,7 +35,7 @@ export function explainSilence(silence: Silence): string {
     `and that no firewall drops ${protocols.join(" or ")} to that port`;
 }
 
-/** Whoever says so may be lying, so that is said as well. */
+/** ICMP can be forged, so that is said as well. */
 function explainRefusal({ kind, words, from }: Refusal, port: number): string {
   const source = `says ${formatIpv4(from)} (ICMP ${words})`;
   switch (kind) {

@@ -16,7 +16,7 @@ export type NameKind = "interface" | "netns" | "peer" | "config";
 /** The names of the host, so far as they were asked for. */
 export type KnownNames = Readonly<Partial<Record<NameKind, readonly string[]>>>;
 
-/** Before a placeholder's kind, and between it and what is there of the name: no argument of a process has it. */
+/** Before a placeholder's kind, and between it and what has been typed of the name: no argument of a process has it. */
 const MARK = "\0";
 
 /** Suggests the names of a kind that begin with `prefix`. */

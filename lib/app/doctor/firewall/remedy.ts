@@ -17,7 +17,7 @@ export type Opening =
   | { readonly protocol: "udp"; readonly sourcePort: number; readonly device: null }
   | { readonly through: string };
 
-/** The commands that open a chain, each in quotes and put in front of what is there. */
+/** The commands that open a chain, each in quotes and put in front of its rules. */
 export function remedyFor(
   subject: Subject,
   obstacle: Obstacle,
