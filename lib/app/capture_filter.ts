@@ -1,6 +1,6 @@
 /** Owns the BPF program that lets through what the NAT may have a use for, and nothing else, before it costs anything. */
+import type { PortRange } from "../wire/port_range.ts";
 import type { BpfInstruction } from "../../ffi/packet_socket.ts";
-import type { PortRange } from "../nat/nat_options.ts";
 import { FRAGMENT_OFFSET_MASK, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import {
   ETH_P_IP,

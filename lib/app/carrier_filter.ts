@@ -1,6 +1,6 @@
 /** Owns the BPF program that lets through the carrier's TCP segments that are for us, on the interfaces that are ours. */
 import type { BpfInstruction } from "../../ffi/packet_socket.ts";
-import type { PortRange } from "../nat/nat_options.ts";
+import type { CarrierEndpoints } from "../carrier/endpoints.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import {
@@ -24,14 +24,6 @@ import {
   statement,
   WHOLE_PACKET,
 } from "./bpf.ts";
-
-/** What a carrier's segments have in common. Addresses and ports in host order. */
-export interface CarrierEndpoints {
-  /** Our ports. */
-  readonly ports: PortRange;
-  /** Whose port they come from; null for anybody's. */
-  readonly remote: { readonly address: number; readonly port: number } | null;
-}
 
 /** Where they arrive. */
 export interface CarrierPlaces {

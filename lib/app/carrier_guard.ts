@@ -9,7 +9,7 @@ import { EACCES, EADDRINUSE, SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import type { Nftables, NftablesTable } from "../../ffi/netlink/nftables.ts";
 import { ReservedPorts } from "../../ffi/reserved_ports.ts";
-import type { CarrierEndpoints } from "./carrier_filter.ts";
+import type { CarrierEndpoints } from "../carrier/endpoints.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { openFirewall } from "./firewall.ts";
 import { readReservedPorts } from "./host_change.ts";

@@ -57,10 +57,10 @@ import {
   enterSurroundings,
   logReports,
   logWarnings,
-  peerOptions,
   startDataPlane,
   watchTimes,
 } from "./tunnel_process.ts";
+import { peerOptions } from "./peer_options.ts";
 
 /**
  * Connects, and stays connected until SIGINT, SIGTERM or SIGUSR2, or until the server is lost and `OnPeerTimeout = exit`.

@@ -30,7 +30,7 @@ import { SendQueue } from "../tunnel/send_queue.ts";
 import { DROP_REASON_NAMES, DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
 import { Captures } from "./captures.ts";
-import type { CarrierEndpoints } from "./carrier_filter.ts";
+import type { CarrierEndpoints } from "../carrier/endpoints.ts";
 import type { EgressRule } from "../egress_rules.ts";
 import type {
   Command,

@@ -7,7 +7,7 @@ import type { CaptureCounts } from "../capture/capture.ts";
 import type { EgressRule } from "../egress_rules.ts";
 import type { Carrier } from "../tunnel/endpoint.ts";
 import type { CaptureRequest } from "./captures.ts";
-import type { CarrierEndpoints } from "./carrier_filter.ts";
+import type { CarrierEndpoints } from "../carrier/endpoints.ts";
 import type {
   Command,
   DataPlaneConfig,
@@ -15,7 +15,7 @@ import type {
   Report,
   Statistics,
 } from "./data_plane_protocol.ts";
-import type { ExternalLink } from "./egress_plan.ts";
+import type { ExternalLink } from "../nat/external_link.ts";
 import { type PeerChange, peerChangeTexts } from "./peer_change.ts";
 import { guarded } from "./guard.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";

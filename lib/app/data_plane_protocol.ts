@@ -7,9 +7,9 @@ import type { PeerOptions } from "../tunnel/peer.ts";
 import type { Software } from "../tunnel/recognition.ts";
 import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { EgressRule } from "../egress_rules.ts";
-import type { CarrierEndpoints } from "./carrier_filter.ts";
+import type { CarrierEndpoints } from "../carrier/endpoints.ts";
 import type { EgressConfig } from "./egress.ts";
-import type { ExternalLink } from "./egress_plan.ts";
+import type { ExternalLink } from "../nat/external_link.ts";
 import type { PeerChangeText } from "./peer_change.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 

@@ -2,6 +2,7 @@
  * Egress: a gateway's path to the internet within the data plane: the NAT, the sockets that it sends by, the capture of the
  * answers. The interface outside may come, go, and be another one while the gateway runs.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import type { Arena } from "../../ffi/arena.ts";
 import { errnoName, SystemCallError } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/libc.ts";
@@ -9,11 +10,11 @@ import { type BpfInstruction, CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ff
 import { NfQueue } from "../../ffi/netlink/nfqueue.ts";
 import type { NatUsage } from "../nat/clients.ts";
 import { Nat } from "../nat/nat.ts";
-import type { NatOptions, PortForward, PortRange } from "../nat/nat_options.ts";
+import type { NatOptions, PortForward } from "../nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../nat/constants.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { captureFilter } from "./capture_filter.ts";
-import type { ExternalLink } from "./egress_plan.ts";
+import type { ExternalLink } from "../nat/external_link.ts";
 import { describePacket } from "./packet_trace.ts";
 import { SegmentSender } from "./segment_sender.ts";
 

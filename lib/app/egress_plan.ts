@@ -10,6 +10,7 @@ import type { Link } from "../../ffi/netlink/links.ts";
 import type { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import type { ServerConfig } from "../config/config.ts";
+import type { ExternalLink } from "../nat/external_link.ts";
 import { ConfigError } from "../config/config_error.ts";
 import type { HostSurroundings } from "../egress_rules.ts";
 
@@ -26,19 +27,6 @@ const INTERNET: readonly IpAddress[] = [
 
 /** Kinds of a bridge's ports behind which a guest of the host is: a container, a virtual machine, one of those elsewhere. */
 const GUEST_KINDS: readonly (string | null)[] = ["veth", "tun", "vxlan"];
-
-/** The interface that leads outside. */
-export interface ExternalLink {
-  readonly name: string;
-  /** Its index. */
-  readonly link: number;
-  /** Bytes of its link-layer header. */
-  readonly linkHeaderSize: number;
-  /** Host order. */
-  readonly address: number;
-  /** Bytes. */
-  readonly mtu: number;
-}
 
 /** What clients' packets have on their way outside, which routing rules look at. */
 export interface EgressTraffic {

@@ -26,7 +26,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
 import { TYPE_OF_SERVICE_OFFSET } from "../wire/ipv4.ts";
 import { TRANSPORT_OVERHEAD } from "../wire/messages.ts";
-import type { CarrierEndpoints } from "./carrier_filter.ts";
+import type { CarrierEndpoints } from "../carrier/endpoints.ts";
 import { pathMtuTo, sourceTo, widestMtu } from "./carrier_path.ts";
 import { FakeTcpSocket } from "./fake_tcp_socket.ts";
 import { randomBytes } from "node:crypto";

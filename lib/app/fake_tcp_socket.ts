@@ -9,7 +9,8 @@ import { HardwareType, type Link } from "../../ffi/netlink/links.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../ffi/packet_socket.ts";
 import type { PacketBatch } from "../../ffi/raw_socket.ts";
-import { type CarrierEndpoints, carrierFilter, type CarrierPlaces } from "./carrier_filter.ts";
+import type { CarrierEndpoints } from "../carrier/endpoints.ts";
+import { carrierFilter, type CarrierPlaces } from "./carrier_filter.ts";
 import { ETHERNET_HEADER_SIZE } from "./next_hop.ts";
 import { SegmentSender } from "./segment_sender.ts";
 

@@ -14,18 +14,14 @@ import { NoNftablesError } from "../../ffi/netlink/nfnetlink.ts";
 import { Nftables, type NftablesFamily } from "../../ffi/netlink/nftables.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../config/config.ts";
+import type { ExternalLink } from "../nat/external_link.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { formatIpv4, type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import { type EgressRule, egressRules } from "../egress_rules.ts";
 import { type DataPlaneHandle, MAX_EGRESS_RULES } from "./data_plane_handle.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
 import { capturedPorts, EGRESS_MARK, type EgressConfig } from "./egress.ts";
-import {
-  type ExternalLink,
-  findExternalLink,
-  guestBridges,
-  hostSurroundings,
-} from "./egress_plan.ts";
+import { findExternalLink, guestBridges, hostSurroundings } from "./egress_plan.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { Forwarding } from "./forwarding.ts";
 import type { Journal } from "./journal.ts";

@@ -3,6 +3,7 @@
  *
  * Addresses and routes on the TUN are not among them: they vanish with the device, and the device with the process.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { parsePrefix } from "../../ffi/netlink/ip_address.ts";
 import { NoNftablesError } from "../../ffi/netlink/nfnetlink.ts";
@@ -11,7 +12,6 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { RouteProtocol, type RouteSpec, type RouteType } from "../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../ffi/netlink/rules.ts";
-import type { PortRange } from "../nat/nat_options.ts";
 import { removeDeadSocket } from "./control/socket_file.ts";
 import {
   makeResolvconf,

@@ -8,6 +8,7 @@
  * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
  * person, or until `vpn cleanup`.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import { AF_INET } from "../../ffi/netlink/ip_address.ts";
 import {
   NF_INET_FORWARD,
@@ -32,7 +33,6 @@ import {
   markIs,
   outputDeviceIs,
 } from "../../ffi/netlink/nftables_expressions.ts";
-import type { PortRange } from "../nat/nat_options.ts";
 import { openFirewall } from "./firewall.ts";
 import type { Journal } from "./journal.ts";
 import { forgetBlocks, killSwitchTable } from "./standing_blocks.ts";

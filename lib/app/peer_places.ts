@@ -6,7 +6,7 @@ import type { PeerOptions } from "../tunnel/peer.ts";
 import { AppError } from "./errors.ts";
 import type { Logger } from "./logging.ts";
 import { resolveEndpoint } from "./resolve.ts";
-import { peerOptions } from "./tunnel_process.ts";
+import { peerOptions } from "./peer_options.ts";
 
 /** The peers as the data plane begins with them. One that is not found may still call, and is warned of. */
 export async function locatedPeers(

@@ -4,7 +4,7 @@
  * Packets for these ports never reach the host's stack, so a service on one of them would fall silent, and a connection
  * of the host's own that got one would never see an answer.
  */
-import type { PortRange } from "../nat/nat_options.ts";
+import type { PortRange } from "../wire/port_range.ts";
 import { AppError, ExitCode } from "./errors.ts";
 import { readReservedPorts } from "./host_change.ts";
 import type { Journal } from "./journal.ts";

@@ -2,10 +2,9 @@
 import { EACCES, EADDRINUSE, EPERM } from "../../ffi/errno.ts";
 import { enterNamespace, namespaceExists } from "../../ffi/netns.ts";
 import type { RunOptions } from "../cli/command.ts";
-import type { Config, PeerConfig } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { encodeKey } from "../config/key_text.ts";
 import type { WatchOptions } from "../tunnel/liveness.ts";
-import type { PeerOptions } from "../tunnel/peer.ts";
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { DataPlaneError, DataPlaneHandle, type DataPlaneListener } from "./data_plane_handle.ts";
 import type { DataPlaneConfig } from "./data_plane_protocol.ts";
@@ -50,24 +49,6 @@ export function logWarnings(logger: Logger, config: Config): void {
   for (const warning of config.warnings) {
     logger.warn("{warning}", { warning });
   }
-}
-
-/** What the data plane needs to know of a configured peer. */
-export function peerOptions(
-  peer: Omit<PeerConfig, "allowedIps6" | "endpoint6" | "line">,
-  address: number | null,
-): PeerOptions {
-  return {
-    publicKey: peer.publicKey,
-    presharedKey: peer.presharedKey,
-    allowedIps: peer.allowedIps,
-    endpoint: peer.endpoint === null || address === null
-      ? null
-      : { address, port: peer.endpoint.port },
-    persistentKeepalive: peer.persistentKeepalive,
-    name: peer.name,
-    rateLimit: peer.rateLimit,
-  };
 }
 
 /** The times by which peers are watched, ms. */

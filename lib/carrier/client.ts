@@ -1,4 +1,5 @@
 /** Owns the client's half of the handshake (spec/fake_tcp.md, "Client"): CLOSED, SYN_SENT, ESTABLISHED. */
+import type { PortRange } from "../wire/port_range.ts";
 import * as tcp from "../wire/tcp.ts";
 import {
   CHALLENGE_INTERVAL,
@@ -10,12 +11,6 @@ import { readSynOptions } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import { type FourTuple, Session } from "./session.ts";
 import type { SessionTable } from "./session_table.ts";
-
-/** Ports, both ends included. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
-}
 
 export interface ClientOptions {
   readonly table: SessionTable;

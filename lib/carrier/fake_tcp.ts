@@ -7,12 +7,13 @@
  *
  * Segments carry datagrams and are never sent again, nor put in order: that is for the connections inside the tunnel.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import * as tcp from "../wire/tcp.ts";
 import { Admission } from "./admission.ts";
-import { Client, type PortRange } from "./client.ts";
+import { Client } from "./client.ts";
 import { HEADERS_SIZE, MAX_EVENTS, MAX_SESSIONS, MAX_WAITING } from "./constants.ts";
 import { DueQueue } from "./due_queue.ts";
 import { Established } from "./established.ts";

@@ -1,4 +1,5 @@
 /** Owns the shape of a configuration: what a file in wg-quick's format says, with types, defaults and units. */
+import type { PortRange } from "../wire/port_range.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
 /** A whole file. Role-dependent rules are not checked yet: see `validateServer()` and `validateClient()`. */
@@ -143,12 +144,6 @@ export interface SocketAddress {
   readonly address: number;
   /** Host order, 1 to 65535. */
   readonly port: number;
-}
-
-/** Ports in host order, both ends included. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
 }
 
 /** An external port handed to a client's service. */

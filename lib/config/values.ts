@@ -1,10 +1,11 @@
 /** Owns how the value of each kind of key is read: numbers, durations, choices, names, commands. */
+import type { PortRange } from "../wire/port_range.ts";
 import type { Entry } from "./config_document.ts";
 import { ConfigError } from "./config_error.ts";
 import { INTERFACE_NAME_RULE, isInterfaceName } from "./interface_name.ts";
 import { decodeKey, keyProblem } from "./key_text.ts";
 import { badValue } from "./section.ts";
-import type { HookCommand, PortRange } from "./config.ts";
+import type { HookCommand } from "./config.ts";
 
 /** How a value is read from which `wg` drops all blanks, those inside included. */
 export function withoutBlanks<T>(parse: (entry: Entry) => T): (entry: Entry) => T {

@@ -5,10 +5,10 @@
  * the destination, and never two inner endpoints on one port (REQ-3). Under pressure a mapping is made for one remote end
  * alone, on a port that is shared with others (RFC 7857 section 3): `OverlapTable` has those.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import { Clients, type SessionLists, type Share } from "./clients.ts";
 import { hash } from "./hash.ts";
-import type { PortRange } from "./nat_options.ts";
 import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
 import type { Session } from "./sessions.ts";

@@ -7,6 +7,7 @@
  *
  * Whatever comes from outside, forged or not, makes no mapping and no session, and keeps none alive.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
@@ -27,7 +28,7 @@ import { IcmpTranslator } from "./icmp_translation.ts";
 import { Identifications } from "./identifications.ts";
 import { Link } from "./link.ts";
 import type { Mapping } from "./mapping_table.ts";
-import type { NatOptions, PortRange } from "./nat_options.ts";
+import type { NatOptions } from "./nat_options.ts";
 import { PacketSlots } from "./packet_slots.ts";
 import {
   clampMss,

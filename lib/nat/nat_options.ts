@@ -1,12 +1,7 @@
 /** What a NAT is made from. */
+import type { PortRange } from "../wire/port_range.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
-
-/** Ports in host order, both ends included. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
-}
 
 /** An external port that always leads to one client's service. */
 export interface PortForward {

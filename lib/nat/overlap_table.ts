@@ -4,10 +4,10 @@
  *
  * Never do two of a protocol have one external port and one remote end: what comes from outside is told apart by just these.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import type { Share } from "./clients.ts";
 import { hash } from "./hash.ts";
 import type { Mapping } from "./mapping_table.ts";
-import type { PortRange } from "./nat_options.ts";
 import type { Session } from "./sessions.ts";
 import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";
 

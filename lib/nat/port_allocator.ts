@@ -11,8 +11,8 @@
  * the client that used it: or a client that comes and goes would take all ports within seconds. That client may have it back
  * at any time; others get ports at rest, the oldest first, when no other is left.
  */
+import type { PortRange } from "../wire/port_range.ts";
 import type { Share } from "./clients.ts";
-import type { PortRange } from "./nat_options.ts";
 import { PORT_REST_TIME } from "./constants.ts";
 import { isSharedPort } from "./shared_ports.ts";
 

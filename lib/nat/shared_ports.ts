@@ -6,7 +6,7 @@
  * so no flow ever comes between such a mapping and a remote end that it has yet to talk to. Two neighbours of every eight, so
  * that both parities and every part of the range are there.
  */
-import type { PortRange } from "./nat_options.ts";
+import type { PortRange } from "../wire/port_range.ts";
 
 const GROUP = 8;
 /** The first of a group that is shared. */

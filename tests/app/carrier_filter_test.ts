@@ -1,9 +1,6 @@
 /** Tests of the carrier's filter: its program is run, instruction by instruction, over packets. */
-import {
-  type CarrierEndpoints,
-  carrierFilter,
-  type CarrierPlaces,
-} from "../../lib/app/carrier_filter.ts";
+import { carrierFilter, type CarrierPlaces } from "../../lib/app/carrier_filter.ts";
+import type { CarrierEndpoints } from "../../lib/carrier/endpoints.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { type BpfSurroundings, runBpf } from "../support/bpf.ts";
 import { buildTcp, buildUdp, type Bytes, fragment } from "../support/packet_builder.ts";

@@ -2,7 +2,7 @@
 import { Arena } from "../../ffi/arena.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { CarrierGuard } from "../../lib/app/carrier_guard.ts";
-import type { CarrierEndpoints } from "../../lib/app/carrier_filter.ts";
+import type { CarrierEndpoints } from "../../lib/carrier/endpoints.ts";
 import { AppError } from "../../lib/app/errors.ts";
 import { FakeTcpSocket } from "../../lib/app/fake_tcp_socket.ts";
 import { type HostChange, undoChange } from "../../lib/app/host_change.ts";

@@ -10,7 +10,7 @@ import type { HostNetwork, InterfaceSettings } from "../host_network.ts";
 import { paced } from "../pace.ts";
 import type { PeerChange } from "../peer_change.ts";
 import { planPeerRoutes } from "../route_plan.ts";
-import { peerOptions } from "../tunnel_process.ts";
+import { peerOptions } from "../peer_options.ts";
 import { NetworkOwners } from "./network_owners.ts";
 import { RequestError } from "./protocol.ts";
 

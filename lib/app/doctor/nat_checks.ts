@@ -1,10 +1,11 @@
 /** Owns the checks of a gateway's way to the internet: the interface, the ports that its NAT takes, and whether it works at all. */
+import type { PortRange } from "../../wire/port_range.ts";
 import { ConfigError } from "../../config/config_error.ts";
 import type { ServerConfig } from "../../config/config.ts";
-import type { PortRange } from "../../nat/nat_options.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { capturedPorts } from "../egress.ts";
-import { type ExternalLink, findExternalLink } from "../egress_plan.ts";
+import type { ExternalLink } from "../../nat/external_link.ts";
+import { findExternalLink } from "../egress_plan.ts";
 import { readReservedPorts } from "../host_change.ts";
 import { journalsOf } from "../journal_files.ts";
 import { ephemeralPorts, listenerAmong } from "../port_safety.ts";

@@ -14,7 +14,7 @@ import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { type CapturedPorts, captureFilter } from "../capture_filter.ts";
 import { echoRequest, isReply } from "../demo/ping.ts";
 import { EGRESS_MARK } from "../egress.ts";
-import type { ExternalLink } from "../egress_plan.ts";
+import type { ExternalLink } from "../../nat/external_link.ts";
 
 /** ms to wait for an answer, and between two looks for one. */
 const LIMIT = 1_000;

@@ -20,7 +20,7 @@ import { VERSION } from "../../version.ts";
 import { TRANSPORT_OVERHEAD } from "../../wire/messages.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { Refusals } from "../refusals.ts";
-import { peerOptions } from "../tunnel_process.ts";
+import { peerOptions } from "../peer_options.ts";
 
 /** ms between initiations, as our client has it while it connects. */
 const RETRY_INTERVAL = 700;

@@ -13,7 +13,7 @@ import {
 } from "../../offload/virtio_net_header.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";
-import type { CarrierEndpoints } from "../carrier_filter.ts";
+import type { CarrierEndpoints } from "../../carrier/endpoints.ts";
 import type { FakeTcpSocket } from "../fake_tcp_socket.ts";
 import type { SegmentSender } from "../segment_sender.ts";
 import { randomBytes } from "node:crypto";

@@ -1,5 +1,5 @@
 /** Owns what the main thread and a relay's own thread say to each other. */
-import type { CarrierEndpoints } from "../carrier_filter.ts";
+import type { CarrierEndpoints } from "../../carrier/endpoints.ts";
 
 /** All that a relay needs to begin. Sent once, by `postMessage`, before its loop starts. */
 export interface RelayConfig {
