@@ -3,10 +3,10 @@
  *
  * What a command needs is imported when it is called for, so that `vpn genkey` does not load the data plane.
  */
-import { errorLine, ExitCode, exitCodeOf } from "./lib/app/errors.ts";
-import { takesColour, writeText } from "./lib/app/output.ts";
-import { versionText } from "./lib/app/version_text.ts";
-import { workersGone } from "./lib/app/worker_end.ts";
+import { errorLine, ExitCode, exitCodeOf } from "./lib/process/errors.ts";
+import { takesColour, writeText } from "./lib/process/output.ts";
+import { versionText } from "./lib/process/version_text.ts";
+import { workersGone } from "./lib/process/worker_end.ts";
 import type { Command } from "./lib/cli/command.ts";
 import type { KnownNames } from "./lib/cli/completion.ts";
 import { parseArguments } from "./lib/cli/parse_arguments.ts";
@@ -14,73 +14,73 @@ import { parseArguments } from "./lib/cli/parse_arguments.ts";
 async function run(command: Command): Promise<number> {
   switch (command.command) {
     case "server": {
-      const { runServer } = await import("./lib/app/server.ts");
+      const { runServer } = await import("./lib/commands/server/server.ts");
       return await runServer(command.options);
     }
     case "client": {
-      const { runClient } = await import("./lib/app/client.ts");
+      const { runClient } = await import("./lib/commands/client/client.ts");
       return await runClient(command.options);
     }
     case "init": {
-      const { runInit } = await import("./lib/app/init.ts");
+      const { runInit } = await import("./lib/commands/init.ts");
       return runInit(command.request);
     }
     case "peer": {
-      const { runPeer } = await import("./lib/app/peer.ts");
+      const { runPeer } = await import("./lib/commands/peer/peer.ts");
       return await runPeer(command.request);
     }
     case "relay": {
-      const { runRelay } = await import("./lib/app/relay/relay.ts");
+      const { runRelay } = await import("./lib/commands/relay.ts");
       return await runRelay(command.options);
     }
     case "status": {
-      const { runStatus } = await import("./lib/app/status.ts");
+      const { runStatus } = await import("./lib/commands/status/status.ts");
       return await runStatus(command.options);
     }
     case "capture": {
-      const { runCapture } = await import("./lib/app/capture.ts");
+      const { runCapture } = await import("./lib/commands/capture.ts");
       return await runCapture(command.options);
     }
     case "log": {
-      const { runLog } = await import("./lib/app/log.ts");
+      const { runLog } = await import("./lib/commands/log.ts");
       return await runLog(command.request);
     }
     case "up": {
-      const { runUp } = await import("./lib/app/up.ts");
+      const { runUp } = await import("./lib/commands/up/up.ts");
       return await runUp(command.request);
     }
     case "down": {
-      const { runDown } = await import("./lib/app/up.ts");
+      const { runDown } = await import("./lib/commands/up/up.ts");
       return await runDown(command.name);
     }
     case "reload": {
-      const { runReload } = await import("./lib/app/reload_request.ts");
+      const { runReload } = await import("./lib/commands/reload_request.ts");
       return await runReload(command.request);
     }
     case "demo": {
-      const { runDemo } = await import("./lib/app/demo.ts");
+      const { runDemo } = await import("./lib/commands/demo/demo.ts");
       return await runDemo(command.options);
     }
     case "block": {
-      const { runBlock } = await import("./lib/app/block.ts");
+      const { runBlock } = await import("./lib/commands/block.ts");
       return runBlock(command.options);
     }
     case "genkey":
     case "pubkey":
     case "genpsk": {
-      const { runKeyCommand } = await import("./lib/app/keys.ts");
+      const { runKeyCommand } = await import("./lib/commands/keys.ts");
       return await runKeyCommand(command.command);
     }
     case "doctor": {
-      const { runDoctor } = await import("./lib/app/doctor.ts");
+      const { runDoctor } = await import("./lib/commands/doctor/doctor.ts");
       return await runDoctor(command.options);
     }
     case "strip": {
-      const { runStrip } = await import("./lib/app/strip.ts");
+      const { runStrip } = await import("./lib/commands/strip.ts");
       return runStrip(command.name);
     }
     case "cleanup": {
-      const { runCleanup } = await import("./lib/app/cleanup.ts");
+      const { runCleanup } = await import("./lib/commands/cleanup.ts");
       return runCleanup(command.options);
     }
     case "show":
@@ -98,7 +98,7 @@ function helpWidth(): number {
 async function namesFor([command, shell, ...words]: readonly string[]): Promise<KnownNames> {
   // With one word, what is asked for is the shell's script.
   if (command !== "completion" || shell === undefined || words.length === 0) return {};
-  const { knownNames } = await import("./lib/app/known_names.ts");
+  const { knownNames } = await import("./lib/commands/known_names.ts");
   return await knownNames(words);
 }
 

@@ -5,7 +5,7 @@
 import { Arena } from "./arena.ts";
 import { Epoll, EPOLLIN } from "./epoll.ts";
 import type { Libc } from "./libc.ts";
-import { createWakeChannel, sendMessage } from "./wake_channel.ts";
+import { createWakeChannel, sendMessage } from "./sockets/wake_channel.ts";
 
 /** Descriptors that one wait tells of. */
 const BATCH = 64;

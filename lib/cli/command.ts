@@ -1,7 +1,7 @@
 /** Owns what a command line means once it is parsed: one of these commands, with its options. */
-import type { Subnet } from "../config/address_pool.ts";
-import type { Endpoint } from "../config/config.ts";
-import type { RelayListener, RelayTarget } from "../config/relay_url.ts";
+import type { Subnet } from "../core/config/address_pool.ts";
+import type { Endpoint } from "../core/config/config.ts";
+import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

@@ -2,7 +2,7 @@
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
-import { quoted } from "../config/config_error.ts";
+import { quoted } from "../core/config/config_error.ts";
 import { LOG_CATEGORIES, LOG_LEVELS, type LogLevelChange } from "./command.ts";
 import { suggestNames } from "./completion.ts";
 import { about, filePath, interfaceName, line, notOneOf } from "./values.ts";

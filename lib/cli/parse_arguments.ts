@@ -1,8 +1,8 @@
 /** Owns turning the arguments of the process into a `Command`. Nothing here prints or exits. */
 import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
-import type { Endpoint } from "../config/config.ts";
-import { FULL_TUNNEL } from "../config/config_writer.ts";
+import type { Endpoint } from "../core/config/config.ts";
+import { FULL_TUNNEL } from "../core/config/text/config_writer.ts";
 import type { Command, PeerAddition, PeerView, RelayOptions, RunOptions } from "./command.ts";
 import { type KnownNames, shellsWith } from "./completion.ts";
 import { createGrammar } from "./grammar.ts";

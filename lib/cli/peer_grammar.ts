@@ -2,13 +2,18 @@
 import { object, or } from "@optique/core/constructs";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
-import { parseAllowedIps, parseDns, parseEndpoint, parseSubnet } from "../config/addresses.ts";
-import type { Entry } from "../config/config_document.ts";
-import type { Endpoint } from "../config/config.ts";
-import { quoted } from "../config/config_error.ts";
-import { decodeKey } from "../config/key_text.ts";
-import { DEFAULT_LISTEN_PORT } from "../config/roles.ts";
-import { parsePeerName } from "../config/values.ts";
+import {
+  parseAllowedIps,
+  parseDns,
+  parseEndpoint,
+  parseSubnet,
+} from "../core/config/values/addresses.ts";
+import type { Entry } from "../core/config/text/config_document.ts";
+import type { Endpoint } from "../core/config/config.ts";
+import { quoted } from "../core/config/config_error.ts";
+import { decodeKey } from "../core/config/values/key_text.ts";
+import { DEFAULT_LISTEN_PORT } from "../core/config/roles.ts";
+import { parsePeerName } from "../core/config/values/values.ts";
 import { suggestNames } from "./completion.ts";
 import { QR_IMAGES } from "./qr.ts";
 import { about, filePath, keyValue, line } from "./values.ts";

@@ -1,6 +1,6 @@
 /** Owns the grammar of `vpn relay`. */
 import { option } from "@optique/core/primitives";
-import { parseRelayListener, parseRelayTarget } from "../config/relay_url.ts";
+import { parseRelayListener, parseRelayTarget } from "../core/config/values/relay_url.ts";
 import { about, keyValue, line } from "./values.ts";
 
 /** What is particular to `vpn relay`. */

@@ -2,9 +2,9 @@
 import { type Message, message, text } from "@optique/core/message";
 import type { OptionOptions } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
-import type { Entry } from "../config/config_document.ts";
-import { BadValueError, quoted } from "../config/config_error.ts";
-import { INTERFACE_NAME_RULE, isInterfaceName } from "../config/interface_name.ts";
+import type { Entry } from "../core/config/text/config_document.ts";
+import { BadValueError, quoted } from "../core/config/config_error.ts";
+import { INTERFACE_NAME_RULE, isInterfaceName } from "../core/config/values/interface_name.ts";
 import { type NameKind, suggestNames } from "./completion.ts";
 
 /** A path, completed by the shell. */

@@ -3,7 +3,7 @@ import type { BackgroundProcess, TestNamespace, Topology } from "../support/net.
 import type { Section } from "../net/support/config.ts";
 import { Tap } from "../net/support/outside.ts";
 import { simpleTunnel } from "../net/support/simple_tunnel.ts";
-import { startVpn, vpnCommand } from "../net/support/vpn.ts";
+import { startVpn, vpnCommand } from "../net/support/programs/vpn.ts";
 import { CABLE, delay, layWire, SERVER_OUTSIDE } from "../net/support/wire.ts";
 import { type Attack, isRunning, type Outcome } from "./attack.ts";
 

@@ -1,5 +1,5 @@
 /** A program that opens and closes TCP connections at a rate: `connector.ts ADDRESS PER-SECOND SECONDS`; prints what came of it. */
-import { writeText } from "../../lib/app/output.ts";
+import { writeText } from "../../lib/process/output.ts";
 
 const PORT = 80;
 /** ms between two bursts. */

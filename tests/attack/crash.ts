@@ -1,17 +1,17 @@
 /** Attacks that try to end or stall a process: packets no program expects, and floods of them. */
-import { buildQuery } from "../dns/messages.ts";
+import { buildQuery } from "../support/dns/messages.ts";
 import { residentMemory } from "../bench/measures/process_stats.ts";
 import { median } from "../bench/samples.ts";
 import { measurePing } from "../bench/measures/ping.ts";
-import { DnsServer } from "../net/support/dns_server.ts";
-import { HandshakeFlood, sendJunk } from "../net/support/hostile.ts";
+import { DnsServer } from "../net/support/programs/dns_server.ts";
+import { HandshakeFlood, sendJunk } from "../net/support/traffic/hostile.ts";
 import { newIdentity } from "../net/support/config.ts";
 import { EXTERNAL, INSIDE, INTERNET, ROUTER } from "../net/support/gateway.ts";
 import { Injector } from "../net/support/outside.ts";
-import { tcpFlow } from "../net/support/traffic.ts";
-import { vpnCommand } from "../net/support/vpn.ts";
+import { tcpFlow } from "../net/support/traffic/traffic.ts";
+import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { delay, SERVER_PORT } from "../net/support/wire.ts";
-import { buildUdp } from "../support/packet_builder.ts";
+import { buildUdp } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
 import { type Attack, fetches, isRunning, setScene, SITE_ADDRESS } from "./attack.ts";
 

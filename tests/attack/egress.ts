@@ -3,10 +3,10 @@ import { Arena } from "../../ffi/arena.ts";
 import { EXTERNAL, INTERNET, ROUTER } from "../net/support/gateway.ts";
 import { Injector, Tap } from "../net/support/outside.ts";
 import { CABLE, delay } from "../net/support/wire.ts";
-import { ARENA_SIZE, openSocket } from "../net/support/sockets.ts";
+import { ARENA_SIZE, openSocket } from "../net/support/traffic/sockets.ts";
 import { Site } from "../net/support/site.ts";
 import type { Topology } from "../support/net.ts";
-import { buildUdp, fragment } from "../support/packet_builder.ts";
+import { buildUdp, fragment } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
 import { type Attack, fetches, type Outcome, setScene } from "./attack.ts";
 

@@ -1,7 +1,7 @@
 /** Attacks that exhaust: floods by a client's own means, connections that stay, and bytes that no local socket expects. */
 
-import { holdConnections } from "../net/support/held_connections.ts";
-import { sendJunk } from "../net/support/hostile.ts";
+import { holdConnections } from "../net/support/traffic/held_connections.ts";
+import { sendJunk } from "../net/support/traffic/hostile.ts";
 import { Injector } from "../net/support/outside.ts";
 import {
   FAR,
@@ -12,9 +12,9 @@ import {
 } from "../net/support/relays.ts";
 import { RoutedPath, SERVER_OUTSIDE, SERVER_PORT } from "../net/support/routed_path.ts";
 import { temporaryFile } from "../net/support/config.ts";
-import { vpnCommand } from "../net/support/vpn.ts";
+import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { delay } from "../net/support/wire.ts";
-import { buildIcmp, buildTcp, buildUdp } from "../support/packet_builder.ts";
+import { buildIcmp, buildTcp, buildUdp } from "../support/packets/packet_builder.ts";
 import { closeQuietly } from "../support/close.ts";
 import { Random } from "../support/random.ts";
 import { type Attack, fetches, isRunning, type Scene, setScene, SITE_ADDRESS } from "./attack.ts";

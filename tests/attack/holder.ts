@@ -1,5 +1,5 @@
 /** A program that opens TCP connections and holds them: `holder.ts ADDRESS PORT COUNT`; says how many were accepted, and waits. */
-import { writeText } from "../../lib/app/output.ts";
+import { writeText } from "../../lib/process/output.ts";
 
 /** Connections that are being opened at one time. */
 const AT_ONCE = 100;

@@ -2,7 +2,7 @@
  * `deno task attack [--quick] [NAME...]`: attacks a gateway and its clients in namespaces of this machine, each attack
  * bounded in time and packets, and prints what held. Needs root and `/dev/net/tun`.
  */
-import { writeText } from "../../lib/app/output.ts";
+import { writeText } from "../../lib/process/output.ts";
 import { apart } from "../support/apart.ts";
 import { isInstalled, missingPrerequisite, Topology } from "../support/net.ts";
 import type { Attack, Outcome } from "./attack.ts";

@@ -5,15 +5,15 @@
  * which outer source address is up to the attack.
  */
 import { Arena } from "../../ffi/arena.ts";
-import type { UdpSocket } from "../../ffi/udp_socket.ts";
-import { decodeKey } from "../../lib/config/key_text.ts";
-import type { AeadKey } from "../../lib/noise/aead.ts";
-import { createBuiltinAead } from "../../lib/noise/aead_builtin.ts";
-import { CookieGenerator } from "../../lib/noise/cookie.ts";
-import { Initiator } from "../../lib/noise/handshake.ts";
-import { encodeTai64n } from "../../lib/noise/tai64n.ts";
-import { keyPair } from "../../lib/noise/x25519.ts";
-import { parseIpv4 } from "../../lib/wire/ipv4_text.ts";
+import type { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
+import { decodeKey } from "../../lib/core/config/values/key_text.ts";
+import type { AeadKey } from "../../lib/core/noise/aead.ts";
+import { createBuiltinAead } from "../../lib/core/noise/aead_builtin.ts";
+import { CookieGenerator } from "../../lib/core/noise/cookie.ts";
+import { Initiator } from "../../lib/core/noise/handshake.ts";
+import { encodeTai64n } from "../../lib/core/noise/tai64n.ts";
+import { keyPair } from "../../lib/core/noise/x25519.ts";
+import { parseIpv4 } from "../../lib/core/wire/ipv4_text.ts";
 import {
   INITIATION_EPHEMERAL_OFFSET,
   INITIATION_SIZE,
@@ -30,9 +30,9 @@ import {
   TRANSPORT_OVERHEAD,
   TRANSPORT_PACKET_OFFSET,
   TRANSPORT_RECEIVER_OFFSET,
-} from "../../lib/wire/messages.ts";
+} from "../../lib/core/wire/messages.ts";
 import type { TestNamespace } from "../support/net.ts";
-import { openSocket } from "../net/support/sockets.ts";
+import { openSocket } from "../net/support/traffic/sockets.ts";
 import { delay } from "../net/support/wire.ts";
 
 const IDENTIFIER = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");

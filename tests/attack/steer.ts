@@ -1,13 +1,13 @@
 /** Attacks that steer: forged reports and sources, and messages that come late. */
 import { EXTERNAL, INSIDE, INTERNET, ROUTER } from "../net/support/gateway.ts";
-import { addressData, buildAnswer, buildQuery } from "../dns/messages.ts";
-import { DnsServer } from "../net/support/dns_server.ts";
+import { addressData, buildAnswer, buildQuery } from "../support/dns/messages.ts";
+import { DnsServer } from "../net/support/programs/dns_server.ts";
 import { Injector, Tap } from "../net/support/outside.ts";
 import { CABLE, delay, SERVER_PORT } from "../net/support/wire.ts";
 import { RoutedPath, SERVER_OUTSIDE } from "../net/support/routed_path.ts";
-import { buildIcmp, buildTcp, buildUdp } from "../support/packet_builder.ts";
+import { buildIcmp, buildTcp, buildUdp } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
-import { tcpFlow } from "../net/support/traffic.ts";
+import { tcpFlow } from "../net/support/traffic/traffic.ts";
 import { type Attack, fetches, setScene, SITE_ADDRESS } from "./attack.ts";
 
 const INNER = "10.66.77.3";

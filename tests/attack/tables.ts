@@ -1,16 +1,16 @@
 /** Attacks that fill a table: what one client, or one address, takes from the others. */
-import { addressData, buildAnswer, buildQuery } from "../dns/messages.ts";
-import { DnsServer } from "../net/support/dns_server.ts";
+import { addressData, buildAnswer, buildQuery } from "../support/dns/messages.ts";
+import { DnsServer } from "../net/support/programs/dns_server.ts";
 import { INSIDE, INTERNET } from "../net/support/gateway.ts";
-import { vpnCommand } from "../net/support/vpn.ts";
+import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { delay } from "../net/support/wire.ts";
-import { buildIpv4, buildUdp } from "../support/packet_builder.ts";
+import { buildIpv4, buildUdp } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
 import { type Attack, drops, fetches, type Scene, setScene, SITE_ADDRESS } from "./attack.ts";
 
 const INNER = "10.66.77.3";
 const STATUS = vpnCommand("status", "--json");
-/** What `vpn doctor`'s and the demo's client says in good order; see lib/tunnel/goodbye.ts. */
+/** What `vpn doctor`'s and the demo's client says in good order; see lib/core/wireguard/liveness/goodbye.ts. */
 const GOODBYE = Uint8Array.of(0, 0, 0, 0, 0x65, 0x6e, 0x64, 0);
 const ANSWER = { answers: [{ data: addressData("198.51.100.77"), timeToLive: 300 }] };
 

@@ -1,8 +1,8 @@
 /** Micro-benchmarks of the ciphers: a packet sealed and opened, by each provider. */
 import { Arena } from "../../ffi/arena.ts";
-import { openLibcrypto } from "../../ffi/libcrypto.ts";
-import type { AeadProvider } from "../../lib/noise/aead.ts";
-import { createBuiltinAead } from "../../lib/noise/aead_builtin.ts";
+import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
+import type { AeadProvider } from "../../lib/core/noise/aead.ts";
+import { createBuiltinAead } from "../../lib/core/noise/aead_builtin.ts";
 import { FULL_SIZE, pattern, SMALL_SIZE } from "./packets.ts";
 
 const arena = new Arena(64 * 1024);

@@ -5,8 +5,8 @@
 import { Topology } from "../support/net.ts";
 import { configText } from "../net/support/config.ts";
 import { GatewayNetwork, INSIDE, INTERNET, UPLINK } from "../net/support/gateway.ts";
-import { tcpFlow } from "../net/support/traffic.ts";
-import { WireguardGo } from "../net/support/wireguard_go.ts";
+import { tcpFlow } from "../net/support/traffic/traffic.ts";
+import { WireguardGo } from "../net/support/programs/wireguard_go.ts";
 import { SERVER_PORT } from "../net/support/wire.ts";
 import { Samples } from "./samples.ts";
 import { formatNumber, formatTable } from "./table.ts";

@@ -1,11 +1,11 @@
 /** Micro-benchmarks of a handshake: what a gateway can answer in a second if it does nothing else. */
-import { createBuiltinAead } from "../../lib/noise/aead_builtin.ts";
-import { CookieChecker, CookieGenerator } from "../../lib/noise/cookie.ts";
-import { Initiator, Responder } from "../../lib/noise/handshake.ts";
-import { encodeTai64n } from "../../lib/noise/tai64n.ts";
-import { keyPair, sharedSecret } from "../../lib/noise/x25519.ts";
-import { createMemory } from "../../lib/wire/memory.ts";
-import { INITIATION_SIZE } from "../../lib/wire/messages.ts";
+import { createBuiltinAead } from "../../lib/core/noise/aead_builtin.ts";
+import { CookieChecker, CookieGenerator } from "../../lib/core/noise/cookie.ts";
+import { Initiator, Responder } from "../../lib/core/noise/handshake.ts";
+import { encodeTai64n } from "../../lib/core/noise/tai64n.ts";
+import { keyPair, sharedSecret } from "../../lib/core/noise/x25519.ts";
+import { createMemory } from "../../lib/core/wire/memory.ts";
+import { INITIATION_SIZE } from "../../lib/core/wire/messages.ts";
 
 const randomBytes = (length: number) => crypto.getRandomValues(new Uint8Array(length));
 const aead = createBuiltinAead(createMemory(64));

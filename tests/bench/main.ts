@@ -1,5 +1,5 @@
 /** Owns `deno task bench`: from the command line to the table and the exit code. */
-import { writeText } from "../../lib/app/output.ts";
+import { writeText } from "../../lib/process/output.ts";
 import { Topology } from "../support/net.ts";
 import { type BenchResult, runBench } from "./course.ts";
 import { type BenchOptions, parseOptions, USAGE } from "./options.ts";

@@ -1,14 +1,14 @@
 /** Micro-benchmarks of lib/nat: a packet's translation among few and many mappings, and what happens now and then. */
-import { Admission } from "../../lib/nat/admission.ts";
-import { Client } from "../../lib/nat/clients.ts";
-import { MAX_SESSIONS } from "../../lib/nat/constants.ts";
-import { MappingTable } from "../../lib/nat/mapping_table.ts";
-import { Nat } from "../../lib/nat/nat.ts";
-import { PortAllocator } from "../../lib/nat/port_allocator.ts";
-import { DropCounters } from "../../lib/wire/drop_reason.ts";
-import { PROTOCOL_TCP } from "../../lib/wire/ipv4.ts";
-import { createMemory } from "../../lib/wire/memory.ts";
-import { buildTcp, buildUdp, type Bytes } from "../support/packet_builder.ts";
+import { Admission } from "../../lib/core/nat/admission.ts";
+import { Client } from "../../lib/core/nat/clients.ts";
+import { MAX_SESSIONS } from "../../lib/core/nat/constants.ts";
+import { MappingTable } from "../../lib/core/nat/mapping_table.ts";
+import { Nat } from "../../lib/core/nat/nat.ts";
+import { PortAllocator } from "../../lib/core/nat/port_allocator.ts";
+import { DropCounters } from "../../lib/core/wire/drop_reason.ts";
+import { PROTOCOL_TCP } from "../../lib/core/wire/ipv4.ts";
+import { createMemory } from "../../lib/core/wire/memory.ts";
+import { buildTcp, buildUdp, type Bytes } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
 
 const EXTERNAL = "203.0.113.1";

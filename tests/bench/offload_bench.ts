@@ -1,11 +1,11 @@
 /** Micro-benchmarks of lib/offload: a super-packet of 64 KiB split, and as many packets merged. */
-import { Coalescer } from "../../lib/offload/coalescer.ts";
-import { Splitter, SPLITTER_SCRATCH_SIZE } from "../../lib/offload/splitter.ts";
-import { VNET_HEADER_SIZE } from "../../lib/offload/virtio_net_header.ts";
-import { createMemory } from "../../lib/wire/memory.ts";
-import { PacketQueue } from "../../lib/wire/packet_queue.ts";
-import { virtioHeader } from "../offload/reference.ts";
-import { buildTcp } from "../support/packet_builder.ts";
+import { Coalescer } from "../../lib/core/offload/coalescer.ts";
+import { Splitter, SPLITTER_SCRATCH_SIZE } from "../../lib/core/offload/splitter.ts";
+import { VNET_HEADER_SIZE } from "../../lib/core/offload/virtio_net_header.ts";
+import { createMemory } from "../../lib/core/wire/memory.ts";
+import { PacketQueue } from "../../lib/core/wire/packet_queue.ts";
+import { virtioHeader } from "../support/offload/reference.ts";
+import { buildTcp } from "../support/packets/packet_builder.ts";
 import { pattern, SEGMENT_SIZE, TIMESTAMPS } from "./packets.ts";
 
 const ACK = 0x10;

@@ -1,7 +1,7 @@
 /** Micro-benchmarks of lookups on a packet's way: allowed IPs by the number of peers, the replay window. */
-import { ReplayWindow } from "../../lib/noise/replay_window.ts";
-import { AllowedIps } from "../../lib/tunnel/allowed_ips.ts";
-import { parseIpv4 } from "../../lib/wire/ipv4_text.ts";
+import { ReplayWindow } from "../../lib/core/noise/replay_window.ts";
+import { AllowedIps } from "../../lib/core/wireguard/allowed_ips.ts";
+import { parseIpv4 } from "../../lib/core/wire/ipv4_text.ts";
 import { peerAddress } from "./load/peer_address.ts";
 
 for (const peers of [1, 10, 100, 1000]) {

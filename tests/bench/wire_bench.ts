@@ -1,8 +1,8 @@
 /** Micro-benchmarks of lib/wire: checksums, and the check that every inner packet passes. */
-import { sum } from "../../lib/wire/checksum.ts";
-import { checkIpv4 } from "../../lib/wire/ipv4.ts";
-import { createMemory } from "../../lib/wire/memory.ts";
-import { buildTcp, buildUdp } from "../support/packet_builder.ts";
+import { sum } from "../../lib/core/wire/checksum.ts";
+import { checkIpv4 } from "../../lib/core/wire/ipv4.ts";
+import { createMemory } from "../../lib/core/wire/memory.ts";
+import { buildTcp, buildUdp } from "../support/packets/packet_builder.ts";
 import { FULL_SIZE, pattern, SEGMENT_SIZE, SMALL_SIZE, TIMESTAMPS } from "./packets.ts";
 
 const memory = createMemory(65_536);

@@ -4,8 +4,8 @@ import { netTest, output, run, type RunResult, type TestNamespace } from "../sup
 import { hostTest, whereAllowed } from "../support/permissions.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "../net/support/host_state.ts";
 import { simpleTunnel } from "../net/support/simple_tunnel.ts";
-import { ping } from "../net/support/traffic.ts";
-import { startVpn } from "../net/support/vpn.ts";
+import { ping } from "../net/support/traffic/traffic.ts";
+import { startVpn } from "../net/support/programs/vpn.ts";
 import { CLIENT_OUTSIDE, layWire, SERVER_INSIDE } from "../net/support/wire.ts";
 import { withFolder } from "../support/folder.ts";
 

@@ -1,8 +1,8 @@
 /** Tests that the Grafana dashboard is whole and asks for nothing but metrics and labels that there are. */
-import { formatExposition } from "../../lib/metrics/exposition.ts";
-import { vpnMetrics } from "../../lib/metrics/vpn_metrics.ts";
-import { parseExposition } from "../metrics/exposition_parser.ts";
-import { GATEWAY } from "../metrics/snapshots.ts";
+import { formatExposition } from "../../lib/core/metrics/exposition.ts";
+import { vpnMetrics } from "../../lib/core/metrics/vpn_metrics.ts";
+import { parseExposition } from "../support/metrics/exposition_parser.ts";
+import { GATEWAY } from "../support/metrics/snapshots.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { hostTest, whereAllowed } from "../support/permissions.ts";
 

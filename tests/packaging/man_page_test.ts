@@ -1,8 +1,8 @@
 /** Tests that the manual is whole: its commands, keys and exit codes are the program's, and roff takes it. */
-import { ExitCode } from "../../lib/app/errors.ts";
+import { ExitCode } from "../../lib/process/errors.ts";
 import { manPage } from "../../lib/cli/man_page.ts";
 import { parseArguments } from "../../lib/cli/parse_arguments.ts";
-import { INTERFACE_KEYS, PEER_KEYS } from "../../lib/config/keys.ts";
+import { INTERFACE_KEYS, PEER_KEYS } from "../../lib/core/config/values/keys.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { isInstalled } from "../support/net.ts";
 import { run } from "../support/process.ts";

@@ -3,7 +3,7 @@
  * what was started here is ever sent a signal.
  */
 import { inNamespace } from "../../ffi/netns.ts";
-import { PATIENCE } from "./patience.ts";
+import { PATIENCE } from "./time/patience.ts";
 
 /** How long a program may run unless a test says otherwise. */
 const RUN_TIMEOUT_MS = 2 * PATIENCE;

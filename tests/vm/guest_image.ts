@@ -2,7 +2,7 @@
 import { output } from "../support/process.ts";
 import type { GuestPackages } from "./debian_archive.ts";
 
-const TESTS = new URL("guest.sh", import.meta.url).pathname;
+const TESTS = new URL("./guest.sh", import.meta.url).pathname;
 const PROJECT = new URL("../../", import.meta.url).pathname;
 
 /** Folders and modules below `kernel/` that are taken along; what they need comes with them. */

@@ -1,6 +1,6 @@
 /** Owns this project as a contender: the real program, from its command line. */
 import { temporaryFile } from "../../net/support/config.ts";
-import { vpnCommand } from "../../net/support/vpn.ts";
+import { vpnCommand } from "../../net/support/programs/vpn.ts";
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { ContenderName } from "../figures.ts";
 import { type Contender, tunnelOf } from "./contender.ts";

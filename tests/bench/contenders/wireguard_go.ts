@@ -1,5 +1,5 @@
 /** Owns Debian's wireguard-go as a contender, and this project's client at a wireguard-go server. */
-import { WireguardGo } from "../../net/support/wireguard_go.ts";
+import { WireguardGo } from "../../net/support/programs/wireguard_go.ts";
 import { CLIENT_INSIDE, SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
 import { ContenderName } from "../figures.ts";
 import { type Contender, tunnelOf } from "./contender.ts";

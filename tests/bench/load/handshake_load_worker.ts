@@ -3,13 +3,13 @@ import { Arena } from "../../../ffi/arena.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace } from "../../../ffi/netns.ts";
-import { type DatagramBatch, UdpSocket } from "../../../ffi/udp_socket.ts";
-import { decodeKey } from "../../../lib/config/key_text.ts";
-import { createBuiltinAead } from "../../../lib/noise/aead_builtin.ts";
-import { CookieGenerator } from "../../../lib/noise/cookie.ts";
-import { Initiator } from "../../../lib/noise/handshake.ts";
-import { encodeTai64n } from "../../../lib/noise/tai64n.ts";
-import { keyPair, sharedSecret } from "../../../lib/noise/x25519.ts";
+import { type DatagramBatch, UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { decodeKey } from "../../../lib/core/config/values/key_text.ts";
+import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
+import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
+import { Initiator } from "../../../lib/core/noise/handshake.ts";
+import { encodeTai64n } from "../../../lib/core/noise/tai64n.ts";
+import { keyPair, sharedSecret } from "../../../lib/core/noise/x25519.ts";
 import {
   COOKIE_REPLY_RECEIVER_OFFSET,
   COOKIE_REPLY_SIZE,
@@ -23,7 +23,7 @@ import {
   messageType,
   RESPONSE_RECEIVER_OFFSET,
   RESPONSE_SIZE,
-} from "../../../lib/wire/messages.ts";
+} from "../../../lib/core/wire/messages.ts";
 import type { HandshakeRequest, HandshakeResult } from "./handshake_load.ts";
 import { peerOutside } from "./peer_address.ts";
 import { answerRequests } from "./worker_scope.ts";

@@ -1,5 +1,5 @@
 /** Owns the addresses of peers that are many: inner ones for allowed IPs, outer ones for a storm of handshakes. */
-import { formatIpv4, parseIpv4 } from "../../../lib/wire/ipv4_text.ts";
+import { formatIpv4, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 
 /** Inner addresses, from RFC 1918. */
 const INSIDE = parseIpv4("10.77.0.0")!;

@@ -1,5 +1,5 @@
 /** Owns small datagrams through a tunnel at a given rate. */
-import { parseIpv4 } from "../../../lib/wire/ipv4_text.ts";
+import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
 import { WorkerClient } from "./worker_client.ts";
 

@@ -8,7 +8,7 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace } from "../../../ffi/netns.ts";
-import { type DatagramBatch, UdpSocket } from "../../../ffi/udp_socket.ts";
+import { type DatagramBatch, UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { UdpLoadRequest, UdpTrial } from "./udp_load.ts";
 import { answerRequests, sleep } from "./worker_scope.ts";
 

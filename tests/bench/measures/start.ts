@@ -1,7 +1,7 @@
 /** Owns the time from the start of `vpn client` until a packet has come through the tunnel. */
 import { Arena } from "../../../ffi/arena.ts";
-import { parseIpv4 } from "../../../lib/wire/ipv4_text.ts";
-import { ARENA_SIZE, openSocket } from "../../net/support/sockets.ts";
+import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
+import { ARENA_SIZE, openSocket } from "../../net/support/traffic/sockets.ts";
 import { temporaryFile } from "../../net/support/config.ts";
 import { delay, SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
 import { type Program, startVpn } from "../contenders/vpn.ts";

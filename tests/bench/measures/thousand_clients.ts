@@ -1,5 +1,5 @@
 /** Owns what a server does with a thousand clients: the handshakes it answers, the memory it takes. */
-import { parseIpv4 } from "../../../lib/wire/ipv4_text.ts";
+import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { type Identity, newIdentity, type Section } from "../../net/support/config.ts";
 import {
   CLIENT_OUTSIDE,
@@ -8,7 +8,7 @@ import {
   SERVER_PORT,
   type Wire,
 } from "../../net/support/wire.ts";
-import { WireguardGo } from "../../net/support/wireguard_go.ts";
+import { WireguardGo } from "../../net/support/programs/wireguard_go.ts";
 import type { BackgroundProcess } from "../../support/net.ts";
 import { type Program, startVpn } from "../contenders/vpn.ts";
 import { IDENTITIES, serverConfigWith } from "../contenders/wireguard_config.ts";

@@ -73,7 +73,7 @@ export function activityOf({ frames }: Sample): Activity {
   }
   if (/perf-\d+\.map/.test(object)) {
     if (!symbol.startsWith("JS:")) return "Deno and V8 (calls into C, builtins)";
-    // There is one function of WebAssembly's: lib/wire/simd_sum.ts.
+    // There is one function of WebAssembly's: lib/core/wire/simd_sum.ts.
     return /\/lib\/offload\/|\/lib\/wire\/(checksum|simd_sum)\.ts|wasm-function/.test(symbol)
       ? "JavaScript: split, merge, checksums"
       : "JavaScript: all else";

@@ -1,6 +1,6 @@
 /** Owns the keys and configuration files that network tests make up. */
-import { encodeKey } from "../../../lib/config/key_text.ts";
-import { keyPair } from "../../../lib/noise/x25519.ts";
+import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
+import { keyPair } from "../../../lib/core/noise/x25519.ts";
 
 /** A pair of keys as they stand in a configuration. */
 export interface Identity {

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "../../support/assert.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import { temporaryFile } from "./config.ts";
-import { vpnCommand } from "./vpn.ts";
+import { vpnCommand } from "./programs/vpn.ts";
 
 /** As in `--json`. */
 export interface Finding {

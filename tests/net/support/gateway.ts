@@ -13,9 +13,9 @@
 import { type BackgroundProcess, type TestNamespace, type Topology } from "../../support/net.ts";
 import { configText, type Identity, newIdentity, type Section } from "./config.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
-import { startVpn } from "./vpn.ts";
+import { startVpn } from "./programs/vpn.ts";
 import { CABLE, carrierOn, SERVER_INSIDE, SERVER_PORT } from "./wire.ts";
-import { WireguardGo } from "./wireguard_go.ts";
+import { WireguardGo } from "./programs/wireguard_go.ts";
 
 /** The gateway's only address outside, and the internet's end of that cable. */
 export const EXTERNAL = "192.0.2.1";

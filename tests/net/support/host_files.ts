@@ -5,7 +5,7 @@
 import type { TestNamespace } from "../../support/net.ts";
 import { type BackgroundProcess } from "../../support/net.ts";
 import { temporaryFile } from "./config.ts";
-import { patientClient, vpnCommand } from "./vpn.ts";
+import { patientClient, vpnCommand } from "./programs/vpn.ts";
 
 /** Programs that tests with it need. */
 export const HOST_FILES_PROGRAMS: readonly string[] = ["unshare", "mount"];

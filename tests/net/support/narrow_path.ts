@@ -9,7 +9,7 @@
 import { type BackgroundProcess, type TestNamespace, type Topology } from "../../support/net.ts";
 import { configText, newIdentity, type Section } from "./config.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
-import { startVpn } from "./vpn.ts";
+import { startVpn } from "./programs/vpn.ts";
 import {
   CABLE,
   carrierOn,
@@ -19,7 +19,7 @@ import {
   SERVER_OUTSIDE,
   SERVER_PORT,
 } from "./wire.ts";
-import { WireguardGo } from "./wireguard_go.ts";
+import { WireguardGo } from "./programs/wireguard_go.ts";
 
 /** Where the internet is, the gateway's address there, and the network of both. */
 export const INTERNET = "203.0.113.9";

@@ -5,20 +5,20 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { check, EAGAIN } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
-import { type BpfInstruction, PacketSocket } from "../../../ffi/packet_socket.ts";
-import { RawSocket } from "../../../ffi/raw_socket.ts";
-import type { UdpSocket } from "../../../ffi/udp_socket.ts";
-import { parseIpv4 } from "../../../lib/wire/ipv4_text.ts";
+import { type BpfInstruction, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
+import { RawSocket } from "../../../ffi/sockets/raw_socket.ts";
+import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { type TestNamespace, type Topology } from "../../support/net.ts";
-import { eventually } from "../../support/patience.ts";
+import { eventually } from "../../support/time/patience.ts";
 import {
   buildIcmp,
   buildTcp,
   type Bytes,
   referenceChecksum,
-} from "../../support/packet_builder.ts";
+} from "../../support/packets/packet_builder.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
-import { ARENA_SIZE as SOCKET_ARENA_SIZE, openSocket } from "./sockets.ts";
+import { ARENA_SIZE as SOCKET_ARENA_SIZE, openSocket } from "./traffic/sockets.ts";
 import { CABLE } from "./wire.ts";
 
 /** Outer addresses, from the documentation networks of RFC 5737. */

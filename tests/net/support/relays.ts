@@ -1,7 +1,7 @@
 /** Owns the network of relay tests: two hosts, a router between them that lets no UDP through, and a relay on each. */
 import type { BackgroundProcess, TestNamespace, Topology } from "../../support/net.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
-import { vpnCommand } from "./vpn.ts";
+import { vpnCommand } from "./programs/vpn.ts";
 import { carrierOn } from "./wire.ts";
 
 /** Programs that a test with such a network needs. */

@@ -10,7 +10,7 @@ import { type BackgroundProcess, type TestNamespace, type Topology } from "../..
 import type { Section } from "./config.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
 import { type SimpleTunnel, simpleTunnel } from "./simple_tunnel.ts";
-import { startVpn } from "./vpn.ts";
+import { startVpn } from "./programs/vpn.ts";
 import { CABLE, carrierOn, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "./wire.ts";
 
 export const ROUTED_PATH_PROGRAMS: readonly string[] = ["ip", "nft", "sysctl", "ping"];

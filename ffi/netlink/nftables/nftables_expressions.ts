@@ -1,0 +1,386 @@
+/**
+ * Owns the expressions of which nftables rules are made: loads into a register, comparisons, statements
+ * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
+ */
+import { type AddressFamily, AF_INET6, type IpPrefix, ipv4FromNumber } from "../ip_address.ts";
+import type { MessageBuilder } from "../message.ts";
+
+/** Both ends included, host order. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Appends an expression to a rule's list. */
+export type Expression = (list: MessageBuilder) => void;
+
+export const IPPROTO_ICMP = 1;
+export const IPPROTO_TCP = 6;
+export const IPPROTO_UDP = 17;
+
+const NFTA_LIST_ELEM = 1;
+const NFTA_EXPR_NAME = 1;
+const NFTA_EXPR_DATA = 2;
+
+/** The register that decides about the packet, and the one that values are loaded into. */
+const NFT_REG_VERDICT = 0;
+const NFT_REG_1 = 1;
+
+const NFTA_META_DREG = 1;
+const NFTA_META_KEY = 2;
+const NFTA_META_SREG = 3;
+const NFT_META_PROTOCOL = 1;
+const NFT_META_MARK = 3;
+const NFT_META_IIFNAME = 6;
+const NFT_META_OIFNAME = 7;
+const NFT_META_NFPROTO = 15;
+const NFT_META_L4PROTO = 16;
+
+const NFTA_FIB_DREG = 1;
+const NFTA_FIB_RESULT = 2;
+const NFTA_FIB_FLAGS = 3;
+const NFT_FIB_RESULT_ADDRTYPE = 3;
+const NFTA_FIB_F_DADDR = 1 << 1;
+/** `RTN_LOCAL` (linux/rtnetlink.h). */
+const RTN_LOCAL = 2;
+
+const NFTA_PAYLOAD_DREG = 1;
+const NFTA_PAYLOAD_BASE = 2;
+const NFTA_PAYLOAD_OFFSET = 3;
+const NFTA_PAYLOAD_LEN = 4;
+const NFT_PAYLOAD_NETWORK_HEADER = 1;
+const NFT_PAYLOAD_TRANSPORT_HEADER = 2;
+
+const NFTA_CMP_SREG = 1;
+const NFTA_CMP_OP = 2;
+const NFTA_CMP_DATA = 3;
+const NFT_CMP_EQ = 0;
+const NFT_CMP_NEQ = 1;
+const NFT_CMP_LTE = 3;
+const NFT_CMP_GTE = 5;
+
+const NFTA_CT_DREG = 1;
+const NFTA_CT_KEY = 2;
+const NFT_CT_STATE = 0;
+const NFT_CT_STATUS = 2;
+/** Bits of the state: established and related (`NF_CT_STATE_BIT()`); of the status: `IPS_DST_NAT`. Host order. */
+const CT_ESTABLISHED_OR_RELATED = 1 << 1 | 1 << 2;
+const CT_DESTINATION_NAT = 1 << 5;
+
+const NFTA_BITWISE_SREG = 1;
+const NFTA_BITWISE_DREG = 2;
+const NFTA_BITWISE_LEN = 3;
+const NFTA_BITWISE_MASK = 4;
+const NFTA_BITWISE_XOR = 5;
+
+const NFTA_DATA_VALUE = 1;
+const NFTA_DATA_VERDICT = 2;
+const NFTA_VERDICT_CODE = 1;
+const NFTA_IMMEDIATE_DREG = 1;
+const NFTA_IMMEDIATE_DATA = 2;
+const NF_DROP = 0;
+const NF_ACCEPT = 1;
+
+const NFTA_QUEUE_NUM = 1;
+const NFTA_QUEUE_TOTAL = 2;
+const NFTA_QUEUE_FLAGS = 3;
+const NFTA_TARGET_NAME = 1;
+const NFTA_TARGET_REV = 2;
+const NFTA_TARGET_INFO = 3;
+/** `struct xt_NFQ_info_v3 { u16 queuenum, queues_total, flags; }`, host order, padded to a multiple of 8. */
+const XT_NFQ_INFO_SIZE = 8;
+const XT_NFQ_REVISION = 3;
+
+const ETH_P_IP = Uint8Array.of(0x08, 0x00);
+/** Offsets and lengths in an IPv4 header, and of the port in TCP's and UDP's. */
+const IPV4_FRAGMENT = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2 };
+const IPV4_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 };
+const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4 };
+/** Behind the kinds and sizes of addresses, the operation, the sender's two addresses and the target's hardware address. */
+const ARP_TARGET = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 4 };
+const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
+const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
+const ICMP_TYPE = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 };
+/**
+ * Of the packet that an ICMP error quotes behind its own eight bytes (RFC 792): protocol, and source port behind a header of
+ * 20 bytes.
+ */
+const QUOTED_PROTOCOL = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 9, length: 1 };
+const QUOTED_SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 20, length: 2 };
+const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
+const IFNAMSIZ = 16;
+
+/** `meta protocol ip`: needed before looking at IPv4 headers where other protocols pass as well. */
+export function isIpv4(): Expression[] {
+  return [meta(NFT_META_PROTOCOL), compare(NFT_CMP_EQ, ETH_P_IP)];
+}
+
+/** `meta nfproto ipv4` or `ipv6`: the same in tables of family inet. */
+export function familyIs(family: AddressFamily): Expression[] {
+  return [meta(NFT_META_NFPROTO), compare(NFT_CMP_EQ, Uint8Array.of(family))];
+}
+
+/** `ip daddr A` (host order). */
+export function destinationIs(address: number): Expression[] {
+  return [payload(IPV4_DESTINATION), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
+}
+
+/** `arp daddr ip A` (host order), of ARP for Ethernet and IPv4 (RFC 826): the address that is asked for. */
+export function arpTargetIs(address: number): Expression[] {
+  return [payload(ARP_TARGET), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
+}
+
+/** `ip saddr A/N`, of four bytes. */
+export function sourceIsIn({ address, length }: IpPrefix): Expression[] {
+  const bits = length === 0 ? 0 : -1 << (32 - length);
+  const prefixMask = ipv4FromNumber(bits);
+  const network = address.map((byte, i) => byte & prefixMask[i]!);
+  const load = payload(IPV4_SOURCE);
+  if (length === 32) return [load, compare(NFT_CMP_EQ, network)];
+  return [load, mask(prefixMask), compare(NFT_CMP_EQ, network)];
+}
+
+/** `meta l4proto P`. */
+export function transportIs(protocol: number): Expression[] {
+  return [meta(NFT_META_L4PROTO), compare(NFT_CMP_EQ, Uint8Array.of(protocol))];
+}
+
+/** Ports at both ends; those of an end that is left out do not matter. */
+export interface TransportPorts {
+  readonly source?: PortRange | undefined;
+  readonly destination?: PortRange | undefined;
+}
+
+/**
+ * `ip frag-off & 0x1fff == 0 meta l4proto P th sport F-L th dport F-L`, of IPv4 alone.
+ *
+ * The fragment offset comes first: a fragment other than a packet's first has no ports, and the kernel compares whatever
+ * bytes stand in their place (at netdev ingress, seen from 5.10 to 6.18), so that it would hit the fragments of others.
+ */
+export function ipv4PortsAre(protocol: number, ports: TransportPorts): Expression[] {
+  return [...fragmentOffset(NFT_CMP_EQ), ...transportIs(protocol), ...portsAre(ports)];
+}
+
+/** `meta nfproto ipv6 meta l4proto P th sport F-L th dport F-L`, in tables of family inet. */
+export function ipv6PortsAre(protocol: number, ports: TransportPorts): Expression[] {
+  return [...familyIs(AF_INET6), ...transportIs(protocol), ...portsAre(ports)];
+}
+
+/** `ip frag-off & 0x1fff != 0`: a fragment that is not the first. */
+export function isLaterFragment(): Expression[] {
+  return fragmentOffset(NFT_CMP_NEQ);
+}
+
+/** `icmp type T`, with a quotation of an IPv4 packet that was sent by a protocol from one of these ports. */
+export function isErrorAbout(type: number, protocol: number, ports: PortRange): Expression[] {
+  return [
+    ...fragmentOffset(NFT_CMP_EQ),
+    ...transportIs(IPPROTO_ICMP),
+    payload(ICMP_TYPE),
+    compare(NFT_CMP_EQ, Uint8Array.of(type)),
+    payload(QUOTED_PROTOCOL),
+    compare(NFT_CMP_EQ, Uint8Array.of(protocol)),
+    ...isInRange(payload(QUOTED_SOURCE_PORT), ports),
+  ];
+}
+
+/** `fib daddr type local`: the packet is for this host itself, as far as is known before it is routed. */
+export function destinationIsLocal(): Expression[] {
+  return [
+    expression("fib", (data) =>
+      data.be32(NFTA_FIB_DREG, NFT_REG_1)
+        .be32(NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE)
+        .be32(NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR)),
+    compare(NFT_CMP_EQ, hostOrder(RTN_LOCAL)),
+  ];
+}
+
+/** `meta mark M`. */
+export function markIs(mark: number): Expression[] {
+  return [meta(NFT_META_MARK), compare(NFT_CMP_EQ, hostOrder(mark))];
+}
+
+/** `meta mark set M`. */
+export function setMark(mark: number): Expression[] {
+  return [
+    expression("immediate", (data) =>
+      data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_1)
+        .nested(
+          NFTA_IMMEDIATE_DATA,
+          (value) => value.bytes(NFTA_DATA_VALUE, hostOrder(mark)),
+        )),
+    expression(
+      "meta",
+      (data) => data.be32(NFTA_META_KEY, NFT_META_MARK).be32(NFTA_META_SREG, NFT_REG_1),
+    ),
+  ];
+}
+
+/** `iifname "N"`. */
+export function inputDeviceIs(name: string): Expression[] {
+  return [meta(NFT_META_IIFNAME), compare(NFT_CMP_EQ, interfaceName(name))];
+}
+
+/** `iifname != "N"`. */
+export function inputDeviceIsNot(name: string): Expression[] {
+  return [meta(NFT_META_IIFNAME), compare(NFT_CMP_NEQ, interfaceName(name))];
+}
+
+/** `oifname "N"`. */
+export function outputDeviceIs(name: string): Expression[] {
+  return [meta(NFT_META_OIFNAME), compare(NFT_CMP_EQ, interfaceName(name))];
+}
+
+/** `counter`. */
+export function counter(): Expression {
+  return expression("counter");
+}
+
+/** `ct state established,related`. */
+export function isAnswer(): Expression[] {
+  return connectionHas(NFT_CT_STATE, CT_ESTABLISHED_OR_RELATED);
+}
+
+/** `ct status dnat`: a rule of somebody's has sent the connection there. */
+export function isRedirected(): Expression[] {
+  return connectionHas(NFT_CT_STATUS, CT_DESTINATION_NAT);
+}
+
+/** `drop`. */
+export function drop(): Expression {
+  return verdict(NF_DROP);
+}
+
+/** `accept`: no later rule of the chain is asked, those of other chains are. */
+export function accept(): Expression {
+  return verdict(NF_ACCEPT);
+}
+
+/** `notrack`. */
+export function notrack(): Expression {
+  return expression("notrack");
+}
+
+/** `masquerade`. */
+export function masquerade(): Expression {
+  return expression("masq");
+}
+
+/** `queue num N`, never bypassed. */
+export function queue(number: number): Expression {
+  return expression(
+    "queue",
+    (data) => data.be16(NFTA_QUEUE_NUM, number).be16(NFTA_QUEUE_TOTAL, 1).be16(NFTA_QUEUE_FLAGS, 0),
+  );
+}
+
+/** The same by the NFQUEUE target of iptables, for kernels without nftables' own statement (nft_compat). */
+export function xtablesQueue(number: number): Expression {
+  const info = new Uint8Array(XT_NFQ_INFO_SIZE);
+  info.set(new Uint8Array(Uint16Array.of(number, 1, 0).buffer));
+  return expression("target", (data) =>
+    data.string(NFTA_TARGET_NAME, "NFQUEUE")
+      .be32(NFTA_TARGET_REV, XT_NFQ_REVISION)
+      .bytes(NFTA_TARGET_INFO, info));
+}
+
+function verdict(code: number): Expression {
+  return expression("immediate", (data) =>
+    data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
+      .nested(
+        NFTA_IMMEDIATE_DATA,
+        (value) =>
+          value.nested(NFTA_DATA_VERDICT, (content) => content.be32(NFTA_VERDICT_CODE, code)),
+      ));
+}
+
+/** Compares a fragment's offset with 0. */
+function fragmentOffset(operation: number): Expression[] {
+  return [
+    payload(IPV4_FRAGMENT),
+    mask(FRAGMENT_OFFSET_MASK),
+    compare(operation, new Uint8Array(FRAGMENT_OFFSET_MASK.length)),
+  ];
+}
+
+function portsAre({ source, destination }: TransportPorts): Expression[] {
+  return [
+    ...source === undefined ? [] : isInRange(payload(SOURCE_PORT), source),
+    ...destination === undefined ? [] : isInRange(payload(DESTINATION_PORT), destination),
+  ];
+}
+
+function isInRange(load: Expression, { first, last }: PortRange): Expression[] {
+  const port = (value: number) => Uint8Array.of(value >>> 8, value);
+  if (first === last) return [load, compare(NFT_CMP_EQ, port(first))];
+  return [load, compare(NFT_CMP_GTE, port(first)), compare(NFT_CMP_LTE, port(last))];
+}
+
+function meta(key: number): Expression {
+  return expression(
+    "meta",
+    (data) => data.be32(NFTA_META_KEY, key).be32(NFTA_META_DREG, NFT_REG_1),
+  );
+}
+
+function payload(
+  { base, offset, length }: { base: number; offset: number; length: number },
+): Expression {
+  return expression("payload", (data) =>
+    data.be32(NFTA_PAYLOAD_DREG, NFT_REG_1)
+      .be32(NFTA_PAYLOAD_BASE, base)
+      .be32(NFTA_PAYLOAD_OFFSET, offset)
+      .be32(NFTA_PAYLOAD_LEN, length));
+}
+
+function compare(operation: number, value: Uint8Array): Expression {
+  return expression("cmp", (data) =>
+    data.be32(NFTA_CMP_SREG, NFT_REG_1)
+      .be32(NFTA_CMP_OP, operation)
+      .nested(NFTA_CMP_DATA, (content) => content.bytes(NFTA_DATA_VALUE, value)));
+}
+
+/** Whether connection tracking has one of these bits under a key. */
+function connectionHas(key: number, bits: number): Expression[] {
+  const value = hostOrder(bits);
+  return [
+    expression("ct", (data) => data.be32(NFTA_CT_KEY, key).be32(NFTA_CT_DREG, NFT_REG_1)),
+    mask(value),
+    compare(NFT_CMP_NEQ, new Uint8Array(value.length)),
+  ];
+}
+
+/** A number as the kernel has it in a register. */
+function hostOrder(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+function mask(bits: Uint8Array): Expression {
+  return expression("bitwise", (data) =>
+    data.be32(NFTA_BITWISE_SREG, NFT_REG_1)
+      .be32(NFTA_BITWISE_DREG, NFT_REG_1)
+      .be32(NFTA_BITWISE_LEN, bits.length)
+      .nested(NFTA_BITWISE_MASK, (content) => content.bytes(NFTA_DATA_VALUE, bits))
+      .nested(
+        NFTA_BITWISE_XOR,
+        (content) => content.bytes(NFTA_DATA_VALUE, new Uint8Array(bits.length)),
+      ));
+}
+
+function expression(name: string, fill?: (data: MessageBuilder) => void): Expression {
+  return (list) =>
+    list.nested(NFTA_LIST_ELEM, (element) => {
+      element.string(NFTA_EXPR_NAME, name);
+      if (fill !== undefined) element.nested(NFTA_EXPR_DATA, fill);
+    });
+}
+
+/** The name in all 16 bytes that the kernel's register has for it. */
+function interfaceName(name: string): Uint8Array {
+  const bytes = new Uint8Array(IFNAMSIZ);
+  const { read } = new TextEncoder().encodeInto(name, bytes.subarray(0, IFNAMSIZ - 1));
+  if (read < name.length) {
+    throw new TypeError(`Cannot use interface name "${name}": it is too long`);
+  }
+  return bytes;
+}

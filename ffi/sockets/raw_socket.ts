@@ -1,0 +1,172 @@
+/**
+ * Owns the raw socket, `socket(AF_INET, SOCK_RAW, IPPROTO_RAW)`: whole IPv4 packets out, of any protocol; nothing comes in.
+ *
+ * The kernel writes the total length and the IP checksum itself, the id only where it is 0 and DF is off, never a
+ * transport checksum. A packet over the MTU is refused with EMSGSIZE, never fragmented (raw(7)).
+ */
+import type { Arena } from "../arena.ts";
+import { check, EAGAIN, EINTR, EMSGSIZE, ENOBUFS } from "../errno.ts";
+import { cString, type Libc } from "../libc.ts";
+import { MessageHeaders } from "./message_headers.ts";
+
+const AF_INET = 2;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const IPPROTO_RAW = 255;
+const SOL_SOCKET = 1;
+const SO_BINDTODEVICE = 25;
+const SO_SNDBUFFORCE = 32;
+const SO_MARK = 36;
+const SOL_IP = 0;
+const IP_MTU_DISCOVER = 10;
+/**
+ * The interface's MTU counts, and nothing that ICMP has told of the path: anybody can forge that, for any destination, by
+ * quoting a socket of this host. Anyone who sends here by way of us hears of the path by himself.
+ */
+const IP_PMTUDISC_INTERFACE = 4;
+const MSG_DONTWAIT = 0x40;
+/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
+const SOCKADDR_IN_SIZE = 16;
+/** Offset of the destination in an IPv4 header: raw(7) routes by the socket address, so it must say the same. */
+const IPV4_DESTINATION_OFFSET = 16;
+
+export interface RawSocketOptions {
+  /** SO_MARK of each packet. */
+  readonly mark: number;
+  /** Name of the interface that packets leave by; null for that of their route. */
+  readonly device: string | null;
+  /** Packets that one send call handles. */
+  readonly batch: number;
+  /** Wanted size of the socket's buffer in bytes. */
+  readonly bufferSize: number;
+}
+
+/** Packets to send: parallel arrays of arena offsets and lengths in bytes. */
+export interface PacketBatch {
+  readonly offsets: Int32Array;
+  readonly lengths: Int32Array;
+}
+
+export class RawSocket implements Disposable {
+  readonly fd: number;
+  /** True after `send()` stopped because the socket's buffer was full. */
+  blocked = false;
+  /** By errno: how many packets the kernel refused so. */
+  readonly errors: Map<number, number> = new Map();
+  /** Packets refused in all. */
+  errorCount = 0;
+  /** Takes the offset of a packet that is longer than the interface takes. */
+  onTooLong: ((packet: number) => void) | null = null;
+
+  readonly #libc: Libc;
+  readonly #view: DataView<ArrayBuffer>;
+  readonly #headers: MessageHeaders;
+  readonly #batch: number;
+
+  private constructor(libc: Libc, arena: Arena, socket: { fd: number; batch: number }) {
+    this.#libc = libc;
+    this.#view = arena.view;
+    this.#batch = socket.batch;
+    this.fd = socket.fd;
+    this.#headers = new MessageHeaders(arena, {
+      count: socket.batch,
+      nameSize: SOCKADDR_IN_SIZE,
+      controlSize: 0,
+      vectors: 1,
+    });
+    for (let i = 0; i < socket.batch; i++) {
+      arena.view.setUint16(this.#headers.name(i), AF_INET, true);
+    }
+  }
+
+  /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where there is no such interface */
+  static open(libc: Libc, arena: Arena, options: RawSocketOptions): RawSocket {
+    const { symbols } = libc;
+    const fd = check(
+      libc,
+      symbols.socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW),
+      "open raw socket",
+    );
+    try {
+      const discovery = new Uint8Array(new Int32Array([IP_PMTUDISC_INTERFACE]).buffer);
+      check(
+        libc,
+        symbols.setsockopt(fd, SOL_IP, IP_MTU_DISCOVER, discovery, discovery.length),
+        "keep raw socket from believing ICMP",
+      );
+      const mark = new Uint8Array(new Uint32Array([options.mark]).buffer);
+      check(
+        libc,
+        symbols.setsockopt(fd, SOL_SOCKET, SO_MARK, mark, mark.length),
+        `set firewall mark ${options.mark} on raw socket`,
+      );
+      if (options.device !== null) bindToDevice(libc, fd, options.device);
+      const size = new Uint8Array(new Int32Array([options.bufferSize]).buffer);
+      symbols.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
+      return new RawSocket(libc, arena, { fd, batch: options.batch });
+    } catch (error) {
+      symbols.close(fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Has packets leave by another interface from now on, or by the one that has this name now.
+   *
+   * @throws {SystemCallError} ENODEV where there is no such interface
+   */
+  setDevice(name: string): void {
+    bindToDevice(this.#libc, this.fd, name);
+  }
+
+  /**
+   * Sends packets `from` (inclusive) to `to` (exclusive). One that the kernel refuses is counted and skipped.
+   *
+   * @returns the index of the first packet that is still to be sent: `to`, or less with `blocked` set
+   */
+  send(packets: PacketBatch, from: number, to: number): number {
+    this.blocked = false;
+    let next = from;
+    while (next < to) {
+      const count = to - next < this.#batch ? to - next : this.#batch;
+      for (let i = 0; i < count; i++) {
+        const offset = packets.offsets[next + i];
+        this.#headers.setPiece(i, 0, offset, packets.lengths[next + i]);
+        this.#view.setUint32(
+          this.#headers.name(i) + 4,
+          this.#view.getUint32(offset + IPV4_DESTINATION_OFFSET),
+        );
+      }
+      const sent = this.#libc.symbols.sendmmsg(this.fd, this.#headers.pointer, count, MSG_DONTWAIT);
+      if (sent > 0) {
+        next += sent;
+        continue;
+      }
+      const errno = this.#libc.errno();
+      if (errno === EINTR) continue;
+      if (errno === EAGAIN || errno === ENOBUFS) {
+        this.blocked = true;
+        return next;
+      }
+      this.errors.set(errno, (this.errors.get(errno) ?? 0) + 1);
+      this.errorCount++;
+      if (errno === EMSGSIZE) this.onTooLong?.(packets.offsets[next]);
+      next++;
+    }
+    return next;
+  }
+
+  [Symbol.dispose](): void {
+    this.#libc.symbols.close(this.fd);
+  }
+}
+
+function bindToDevice(libc: Libc, fd: number, name: string): void {
+  const device = cString(name);
+  check(
+    libc,
+    libc.symbols.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length),
+    `bind raw socket to interface "${name}"`,
+  );
+}

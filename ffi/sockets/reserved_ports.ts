@@ -1,0 +1,66 @@
+/**
+ * Owns TCP ports that are taken and used for nothing: while sockets that neither listen nor connect are bound to them, the
+ * kernel hands them to nobody else, and lets nobody else have them.
+ */
+import { check } from "../errno.ts";
+import type { Libc } from "../libc.ts";
+
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
+const SOCKADDR_IN_SIZE = 16;
+
+export class ReservedPorts implements Disposable {
+  /** Both ends included. */
+  readonly first: number;
+  readonly last: number;
+  readonly #libc: Libc;
+  readonly #sockets: number[] = [];
+
+  private constructor(libc: Libc, { first, last }: { first: number; last: number }) {
+    this.#libc = libc;
+    this.first = first;
+    this.last = last;
+  }
+
+  /**
+   * Takes TCP ports `first` to `last`, of all IPv4 addresses, in the network namespace that the thread is in now: all or none.
+   *
+   * @throws {SystemCallError} EADDRINUSE where one is in use, also by a connection, EACCES for one below 1,024 without
+   * CAP_NET_BIND_SERVICE
+   */
+  static bind(libc: Libc, range: { readonly first: number; readonly last: number }): ReservedPorts {
+    const ports = new ReservedPorts(libc, range);
+    try {
+      for (let port = range.first; port <= range.last; port++) ports.#bindOne(port);
+      return ports;
+    } catch (error) {
+      ports[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #bindOne(port: number): void {
+    const { symbols } = this.#libc;
+    const fd = check(
+      this.#libc,
+      symbols.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+      "open TCP socket",
+    );
+    this.#sockets.push(fd);
+    const address = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
+    address.setUint16(0, AF_INET, true);
+    address.setUint16(2, port);
+    check(
+      this.#libc,
+      symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_IN_SIZE),
+      `reserve TCP port ${port}`,
+    );
+  }
+
+  /** Gives the ports back. */
+  [Symbol.dispose](): void {
+    for (const fd of this.#sockets.splice(0)) this.#libc.symbols.close(fd);
+  }
+}

@@ -1,0 +1,50 @@
+/** Unanswered handshakes: why a server may be silent, as far as this host knows, with what to do about it, in words. */
+import type { Refusal } from "../../core/wireguard/liveness/refusal.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+
+/** What was seen while no valid answer came. */
+export interface Silence {
+  /** The latest that ICMP has said; null for nothing, or where it may not be heard. */
+  readonly refusal: Refusal | null;
+  /** Why the kernel refused to send, by the name of its error; null where it did not. */
+  readonly sendError: string | null;
+  /** Answers to our handshakes that did not decrypt. */
+  readonly unfitting: number;
+  /** By which it was tried. */
+  readonly protocols: readonly string[];
+  /** UDP port of the server. */
+  readonly port: number;
+}
+
+/** As in `nobody listens there, says 192.0.2.1 (ICMP port unreachable): start the server, ...`. */
+export function explainSilence(silence: Silence): string {
+  const { refusal, sendError, unfitting, protocols, port } = silence;
+  if (unfitting > 0) {
+    return "an answer came, but does not decrypt: the preshared keys differ: " +
+      "give both sides the same PresharedKey, or none";
+  }
+  if (sendError === "EPERM") {
+    return "this host's own firewall lets nothing out to it (EPERM): let UDP out, " +
+      "or `vpn cleanup`, if a killed run left its kill switch";
+  }
+  if (sendError === "ENETUNREACH" || sendError === "EHOSTUNREACH") {
+    return `this host has no route to it (${sendError}): connect it to a network, or correct Endpoint`;
+  }
+  if (refusal !== null) return explainRefusal(refusal, port);
+  return "check that the server runs, that both public keys and the preshared key match, " +
+    `and that no firewall drops ${protocols.join(" or ")} to that port`;
+}
+
+/** ICMP can be forged, so that is said as well. */
+function explainRefusal({ kind, words, from }: Refusal, port: number): string {
+  const source = `says ${formatIpv4(from)} (ICMP ${words})`;
+  switch (kind) {
+    case "refused":
+      return `nobody listens there, ${source}: start the server, or correct the port in Endpoint`;
+    case "unreachable":
+      return `its host or network is not reached, ${source}: ` +
+        "check that the host is up, and the address in Endpoint";
+    case "prohibited":
+      return `a firewall forbids it, ${source}: have UDP port ${port} opened there`;
+  }
+}

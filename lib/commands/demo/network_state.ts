@@ -1,0 +1,59 @@
+/** Owns the question whether a namespace's network is as it was: all of it as lines, to be compared as sets. */
+import { openLibc } from "../../../ffi/libc.ts";
+import { AF_INET6, formatIp, formatPrefix } from "../../../ffi/netlink/ip_address.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { RouteProtocol, RouteScope } from "../../../ffi/netlink/routes.ts";
+import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+
+const IPV4_SYSCTLS = "/proc/sys/net/ipv4";
+
+/** The network of the namespace that the thread is in, a line for each thing. */
+export function networkState(): Set<string> {
+  using rtnetlink = Rtnetlink.open(openLibc());
+  using nftables = Nftables.open(openLibc(), { owned: false });
+  return new Set([
+    ...linkLines(rtnetlink),
+    ...nftables.listTables().map(({ family, name }) => `nftables table ${family} ${name}`),
+    ...sysctlLines(IPV4_SYSCTLS, (name) => name.startsWith("ip_")),
+    ...sysctlLines(`${IPV4_SYSCTLS}/conf/all`, () => true),
+  ]);
+}
+
+/**
+ * Links, addresses, routes of all tables and rules. IPv6 link-local addresses and the kernel's own IPv6 routes are left
+ * out: they come by themselves, some time after an interface is switched on.
+ */
+function linkLines({ links, addresses, routes, rules }: Rtnetlink): string[] {
+  const all = links.list();
+  const nameOf = (index: number | null) =>
+    all.find((link) => link.index === index)?.name ?? `link ${index}`;
+  return [
+    ...all.map(({ name, up }) => `interface ${name}, ${up ? "up" : "down"}`),
+    ...addresses.list()
+      .filter(({ family, scope }) => family !== AF_INET6 || scope !== RouteScope.link)
+      .map(({ address, prefixLength, link }) =>
+        `address ${formatIp(address)}/${prefixLength} of ${nameOf(link)}`
+      ),
+    ...routes.list()
+      .filter(({ family, protocol }) => family !== AF_INET6 || protocol !== RouteProtocol.kernel)
+      .map(({ destination, link, table, type }) =>
+        `route ${formatPrefix(destination)} by ${nameOf(link)} in table ${table}, type ${type}`
+      ),
+    ...rules.list().map((rule) => `rule ${rule.priority} of family ${rule.family}`),
+  ];
+}
+
+/** The sysctls of a folder, those in folders below it left out. */
+function sysctlLines(folder: string, isWanted: (name: string) => boolean): string[] {
+  return [...Deno.readDirSync(folder)]
+    .filter(({ name, isFile }) => isFile && isWanted(name))
+    .map(({ name }) => `${folder}/${name} = ${Deno.readTextFileSync(`${folder}/${name}`).trim()}`);
+}
+
+/** What `after` has more or less than `before`, a line each. */
+export function difference(before: ReadonlySet<string>, after: ReadonlySet<string>): string[] {
+  return [
+    ...[...after.difference(before)].map((line) => `left behind: ${line}`),
+    ...[...before.difference(after)].map((line) => `lost: ${line}`),
+  ];
+}

@@ -1,0 +1,100 @@
+/** Owns the real `server` and `client` processes of a demo: how this very program is started again, watched and ended. */
+
+import { ownCommand } from "../../process/own_command.ts";
+import { patient } from "./patience.ts";
+
+/** How long a process may take to end after SIGTERM before SIGKILL, in ms. */
+const STOP_TIMEOUT = patient(20_000);
+/** How many of its last lines are kept. */
+const KEPT_LINES = 15;
+
+export interface ProcessOptions {
+  /** Names it in messages. */
+  readonly title: string;
+  /** The program's arguments, from the name of the command on. */
+  readonly args: readonly string[];
+  /** Is called with each line of its log. */
+  readonly onLine: (line: string) => void;
+}
+
+export class DemoProcess implements AsyncDisposable {
+  readonly title: string;
+  readonly pid: number;
+  /** Resolves with the exit code, 128 and the signal's number after a signal, once it has ended and its log is read. */
+  readonly ended: Promise<number>;
+  readonly #child: Deno.ChildProcess;
+  readonly #lines: string[] = [];
+  #exitCode: number | null = null;
+
+  constructor({ title, args, onLine }: ProcessOptions) {
+    this.title = title;
+    const self = ownCommand();
+    this.#child = new Deno.Command(self.program, {
+      args: [...self.args, ...args],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    this.pid = this.#child.pid;
+    const read = this.#readLog(onLine);
+    this.ended = this.#child.status.then(async ({ code }) => {
+      await read;
+      this.#exitCode = code;
+      return code;
+    });
+  }
+
+  /** Null while it runs. */
+  get exitCode(): number | null {
+    return this.#exitCode;
+  }
+
+  /** Ends it as a crash would, without a chance to clean up. */
+  async crash(): Promise<void> {
+    this.#signal("SIGKILL");
+    await this.ended;
+  }
+
+  /** The last lines of its log since the previous call. */
+  takeLog(): string[] {
+    return this.#lines.splice(0);
+  }
+
+  /** Ends it, with SIGKILL if SIGTERM does not help, and returns the exit code; safe to call again. */
+  async stop(): Promise<number> {
+    this.#signal("SIGTERM");
+    const timer = setTimeout(() => this.#signal("SIGKILL"), STOP_TIMEOUT);
+    try {
+      return await this.ended;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #signal(signal: Deno.Signal): void {
+    if (this.#exitCode !== null) return;
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It has ended, and we have yet to be told.
+      if (!(error instanceof Deno.errors.NotFound) && !(error instanceof TypeError)) throw error;
+    }
+  }
+
+  async #readLog(onLine: (line: string) => void): Promise<void> {
+    let rest = "";
+    for await (const text of this.#child.stderr.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        this.#lines.push(line);
+        if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+        onLine(line);
+      }
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** Owns what a check of `vpn doctor` is: a look at one thing, and what came of it. */
+import { ExitCode, exitCodeOf } from "../../process/errors.ts";
+import type { Subject } from "./subject.ts";
+
+/** `ok`: nothing to do. `warn`: works, but not as one would wish, or could not be found out. `fail`: does not work. */
+export type Status = "ok" | "warn" | "fail";
+
+/** What came of a look. */
+export interface Verdict {
+  readonly status: Status;
+  /** What was found, and what follows from it. */
+  readonly why: string;
+  /** The command or the line of the configuration that mends it; null where nothing is to be mended. */
+  readonly remedy: string | null;
+}
+
+/** A check by its name, which is stable: it is in `--json`. */
+export interface Check {
+  readonly name: string;
+  /** Several verdicts where several things are wrong, none where the check does not apply. */
+  readonly look: (subject: Subject) => readonly Verdict[] | Promise<readonly Verdict[]>;
+}
+
+/** A verdict with the name of its check. */
+export interface Finding extends Verdict {
+  readonly name: string;
+}
+
+export function ok(why: string): Verdict {
+  return { status: "ok", why, remedy: null };
+}
+
+export function warn(why: string, remedy: string): Verdict {
+  return { status: "warn", why, remedy };
+}
+
+export function fail(why: string, remedy: string): Verdict {
+  return { status: "fail", why, remedy };
+}
+
+/** Carries a check out. That it cannot be carried out is a warning: nothing is known then, and nothing else is kept from being found. */
+export async function carryOut(check: Check, subject: Subject): Promise<Finding[]> {
+  let verdicts: readonly Verdict[];
+  try {
+    verdicts = await check.look(subject);
+  } catch (error) {
+    verdicts = [notFoundOut(error)];
+  }
+  return verdicts.map((verdict) => ({ name: check.name, ...verdict }));
+}
+
+function notFoundOut(error: unknown): Verdict {
+  const message = error instanceof Error ? error.message : String(error);
+  const isForbidden = error instanceof Deno.errors.PermissionDenied ||
+    exitCodeOf(error) === ExitCode.privilege;
+  return warn(
+    `could not be found out: ${message}`,
+    isForbidden ? "run `vpn doctor` as root" : "run `vpn doctor --log-level debug` and report this",
+  );
+}

@@ -1,0 +1,162 @@
+/** Owns the checks of the configuration itself: that it can be read, by whom, its keys, and the clock against its date. */
+import type { Config, PeerConfig } from "../../core/config/config.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
+import { constantTimeEqual } from "../../core/noise/constant_time.ts";
+import { formatIpv4, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { planRoutes, routeWarnings } from "../../host/network/route_plan.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { Subject } from "./subject.ts";
+
+const DAY = 86_400_000;
+/** ms; what a file system, a time zone set wrong in an archive, or a second machine may be off. */
+const TOLERANCE = DAY;
+/** No clock that is right shows less: it is before the first release. */
+const EARLIEST = Date.UTC(2026, 0, 1);
+/** What the protocol takes for a preshared key where there is none. */
+const NO_KEY = new Uint8Array(32);
+
+export const CONFIG_CHECKS: readonly Check[] = [
+  { name: "configuration", look: checkConfiguration },
+  { name: "file-mode", look: checkFileMode },
+  { name: "keys", look: checkKeys },
+  { name: "clock", look: checkClock },
+];
+
+function checkConfiguration(subject: Subject): Verdict[] {
+  const { problem, config, client, role } = subject;
+  if (problem !== null) return [fail(problem.message, "correct that line, or that file's name")];
+  if (config === null) return [];
+  const routing = client === null ? [] : routeWarnings(client, planRoutes(client));
+  // Those about a line; the one about the file's mode has a check of its own.
+  const warnings = [...config.warnings, ...routing]
+    .filter((warning) => /:\d+: /.test(warning));
+  if (warnings.length > 0) {
+    return warnings.map((warning) => warn(warning, "take the line out, or leave it as it is"));
+  }
+  return [ok(`${config.fileName} is right, for a ${role}`)];
+}
+
+function checkFileMode({ options: { configPath } }: Subject): Verdict[] {
+  if (configPath === null) return [];
+  const mode = modeOf(configPath);
+  if (mode === null) return [];
+  if ((mode & 0o077) === 0) return [ok("nobody but its owner can read the private key")];
+  const bits = (mode & 0o777).toString(8).padStart(4, "0");
+  return [warn(
+    `others can read or write ${configPath} (mode ${bits}), and who has the key can connect in your place`,
+    `\`chmod 600 ${configPath}\``,
+  )];
+}
+
+function checkKeys(subject: Subject): Verdict[] {
+  const { config } = subject;
+  if (config === null) return [];
+  const own = encodeKey(config.interface.publicKey);
+  try {
+    const other = subject.other();
+    if (other !== null) return compareSides(subject, { config, other });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [fail(error.message, "correct that line, or the file that --other-config names")];
+  }
+  return [ok(`this side's public key is ${own}: that is what the other side must have`)];
+}
+
+/** What both sides must say alike, or of each other. */
+function compareSides(
+  { role }: Subject,
+  { config, other }: { readonly config: Config; readonly other: Config },
+): Verdict[] {
+  const here = config.interface;
+  const there = other.interface;
+  const ours = config.peers.find((peer) => constantTimeEqual(peer.publicKey, there.publicKey));
+  const theirs = other.peers.find((peer) => constantTimeEqual(peer.publicKey, here.publicKey));
+  const verdicts: Verdict[] = [];
+  for (
+    const [known, knower, owner] of [[ours, config, other], [theirs, other, config]] as const
+  ) {
+    if (known !== undefined) continue;
+    const key = encodeKey(owner.interface.publicKey);
+    verdicts.push(fail(
+      `no [Peer] of ${knower.fileName} has the public key of ${owner.fileName}, ${key}`,
+      `\`PublicKey = ${key}\` in its [Peer] of ${knower.fileName}`,
+    ));
+  }
+  if (ours === undefined || theirs === undefined) return verdicts;
+  if (!constantTimeEqual(ours.presharedKey ?? NO_KEY, theirs.presharedKey ?? NO_KEY)) {
+    verdicts.push(fail(
+      `the preshared keys differ (${config.fileName}:${ours.line}, ${other.fileName}:${theirs.line})`,
+      "give both the same PresharedKey, as `vpn genpsk` prints it, or none",
+    ));
+  }
+  verdicts.push(
+    ...role === "client"
+      ? strangers(config, { known: theirs, by: other })
+      : strangers(other, { known: ours, by: config }),
+  );
+  if (verdicts.length > 0) return verdicts;
+  return [ok(`${config.fileName} and ${other.fileName} know each other, and their keys match`)];
+}
+
+/** Addresses of a client that its gateway takes no packets from, and sends none to. */
+function strangers(
+  { interface: { addresses }, fileName }: Config,
+  { known, by }: { readonly known: PeerConfig; readonly by: Config },
+): Verdict[] {
+  return addresses
+    .filter(({ address }) =>
+      !known.allowedIps.some((network) =>
+        ((network.address ^ address) & prefixMask(network.prefixLength)) === 0
+      )
+    )
+    .map(({ address }) =>
+      fail(
+        `AllowedIPs at ${by.fileName}:${known.line} do not have ${formatIpv4(address)}, ` +
+          `the Address of ${fileName}: its packets are dropped`,
+        `add ${formatIpv4(address)}/32 to AllowedIPs there`,
+      )
+    );
+}
+
+/**
+ * Each handshake carries the time (TAI64N), and a server takes none that is not later than the last: a clock that was right
+ * once and is behind now shuts its host out.
+ */
+function checkClock({ options: { configPath } }: Subject): Verdict[] {
+  const now = Date.now();
+  const remedy = "`timedatectl set-ntp true`, or `date -s` with the right time";
+  const shown = new Date(now).toISOString().slice(0, 16).replace("T", " ");
+  const written = configPath === null ? null : timeOf(configPath);
+  const refused = "a server refuses handshakes older than one it has seen";
+  if (now < EARLIEST) {
+    return [fail(`the clock shows ${shown} UTC, in the past: ${refused}`, remedy)];
+  }
+  if (written !== null && written - now > TOLERANCE) {
+    const days = Math.round((written - now) / DAY);
+    return [warn(
+      `the clock shows ${shown} UTC, but ${configPath} was written ${days} days later: ${refused}`,
+      remedy,
+    )];
+  }
+  return [ok(`the clock shows ${shown} UTC`)];
+}
+
+/** The permission bits of a regular file; null for others, and for none. */
+function modeOf(path: string): number | null {
+  try {
+    const { isFile, mode } = Deno.statSync(path);
+    return isFile ? mode : null;
+  } catch {
+    return null;
+  }
+}
+
+/** When a file was written, Unix ms; null for none. */
+function timeOf(path: string): number | null {
+  try {
+    return Deno.statSync(path).mtime?.getTime() ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,251 @@
+/** Firewalls of others on this host: what they do with a packet that comes to it or passes through, and by which rule. */
+import { openLibc } from "../../../../ffi/libc.ts";
+import { NF_INET_POST_ROUTING } from "../../../../ffi/netlink/nftables/nftables.ts";
+import {
+  type BaseChain,
+  dumpFirewall,
+  type FirewallListing,
+  type ListedRule,
+  readFirewall,
+} from "../../../../ffi/netlink/nftables/nftables_listing.ts";
+import { NetlinkError } from "../../../../ffi/netlink/socket.ts";
+import { SystemCallError } from "../../../../ffi/errno.ts";
+import { findProgram } from "../../../host/dns/programs.ts";
+import { iptablesEntry } from "./iptables_text.ts";
+import { actionsOf, nftRule } from "./nft_rule.ts";
+import type { SupposedPacket } from "./packet.ts";
+import { type Action, type Decision, type Entry, type Rule, walk, type WalkState } from "./walk.ts";
+
+/** Who keeps a firewall, and has commands of its own for it. */
+export type Manager = "ufw" | "firewalld" | "docker" | null;
+
+/** A chain that does not let a packet pass. */
+export interface Obstacle {
+  readonly decision: Decision;
+  /** As in `inet fw input`. */
+  readonly title: string;
+  readonly chain: string;
+  /** The program that changes it, up to the chain's name; what is matched and done follows. */
+  readonly insert: "nft" | "iptables" | "iptables-legacy";
+  /** As in `inet fw`; for nft. */
+  readonly table: string;
+  readonly manager: Manager;
+}
+
+/** How a packet goes: to this host, or through it. */
+export type Journey = "in" | "through";
+
+/** Rules of iptables' older half, by table, as `iptables -S` prints them; null where they cannot be read. */
+export type LegacyTables = ReadonlyMap<string, readonly string[] | null>;
+
+interface Stop extends Omit<Obstacle, "decision"> {
+  readonly entry: Entry;
+}
+
+/** Chains at hooks of IPv4 by `NF_INET_*`, in the order in which a packet meets them, and iptables' names for them. */
+const JOURNEYS: Readonly<Record<Journey, readonly number[]>> = { in: [0, 1], through: [0, 2, 4] };
+const LEGACY_CHAINS: Readonly<Record<number, string>> = {
+  0: "PREROUTING",
+  1: "INPUT",
+  2: "FORWARD",
+  4: "POSTROUTING",
+};
+/** In the order of their priorities. */
+const LEGACY_TABLES = ["raw", "mangle", "nat", "filter"];
+const NETDEV_INGRESS = 0;
+/** Where packets of this host pass: `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`. */
+const OUTPUT_HOOKS: ReadonlySet<number> = new Set([3, NF_INET_POST_ROUTING]);
+/** What the tables of our own instances begin with. */
+const OWN_TABLES = "vpn_";
+/** ms */
+const PROGRAM_LIMIT = 2_000;
+const LEGACY_NAMES = "/proc/thread-self/net/ip_tables_names";
+
+/** What there is, at one time. */
+export class Firewall {
+  readonly #listing: FirewallListing;
+  readonly #legacy: LegacyTables;
+
+  constructor(listing: FirewallListing, legacy: LegacyTables) {
+    this.#listing = listing;
+    this.#legacy = legacy;
+  }
+
+  /**
+   * Reads what there is in the network namespace that the thread is in.
+   *
+   * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
+   */
+  static async read(): Promise<Firewall> {
+    return new Firewall(listNftables(), await legacyTables());
+  }
+
+  /** Tables of which nothing is known but that they are there. */
+  get unread(): string[] {
+    return [...this.#legacy].flatMap(([table, lines]) => lines === null ? [table] : []);
+  }
+
+  /** The chains that keep a packet from its journey: each is enough, whatever others accept. */
+  obstacles(journey: Journey, packet: SupposedPacket, mark = 0): Obstacle[] {
+    const state: WalkState = { mark };
+    return this.#stops(journey, packet).flatMap(({ entry, ...stop }) => {
+      const decision = walk(entry, packet, state);
+      return decision.fate === "accepted" ? [] : [{ ...stop, decision }];
+    });
+  }
+
+  /**
+   * The chains of others that packets of this host pass on their way out, and that refuse some: as in `inet fw output`. What
+   * leaves by a packet socket passes none of them.
+   */
+  refusingOutput(): string[] {
+    const found = this.#baseChains()
+      .filter(({ hook, type }) => OUTPUT_HOOKS.has(hook) && (type === "filter" || type === "route"))
+      .filter((chain) => chain.drops || this.#actionsReachedFrom(chain).some(refuses))
+      .map(({ table, name }) => `${table.family} ${table.name} ${name}`);
+    const legacy = (this.#legacy.get("filter") ?? []).filter((line) =>
+      line === "-P OUTPUT DROP" || /^-A OUTPUT .*-j (?:DROP|REJECT)\b/.test(line)
+    );
+    return legacy.length === 0 ? found : [...found, "iptables' OUTPUT"];
+  }
+
+  #stops(journey: Journey, packet: SupposedPacket): Stop[] {
+    const { input } = packet.options;
+    const ingress = this.#listing.chains.filter((chain) =>
+      chain.table.family === "netdev" && chain.hook === NETDEV_INGRESS &&
+      chain.device !== null && chain.device === input &&
+      !chain.table.name.startsWith(OWN_TABLES)
+    );
+    return [
+      ...ingress.map((chain) => this.#nftStop(chain)),
+      ...JOURNEYS[journey].flatMap((hook) => [
+        ...this.#baseChains()
+          .filter((chain) => chain.hook === hook && chain.type !== "route")
+          .sort((a, b) => a.priority - b.priority)
+          .map((chain) => this.#nftStop(chain)),
+        ...this.#legacyStops(hook),
+      ]),
+    ];
+  }
+
+  /** Those of others that packets of IPv4 pass. */
+  #baseChains(): BaseChain[] {
+    return this.#listing.chains.filter(({ table }) =>
+      (table.family === "ip" || table.family === "inet") && !table.name.startsWith(OWN_TABLES)
+    );
+  }
+
+  #nftStop(base: BaseChain): Stop {
+    const { family, name } = base.table;
+    const chains = new Map<string, Rule[]>();
+    for (const rule of this.#rulesOf(base)) {
+      const rules = chains.get(rule.chain) ?? [];
+      rules.push(nftRule(rule, this.#listing.sets));
+      chains.set(rule.chain, rules);
+    }
+    // What `iptables` makes by way of nftables has its names, and should be changed by it.
+    const isIptables = family === "ip" && LEGACY_TABLES.includes(name) &&
+      Object.values(LEGACY_CHAINS).includes(base.name);
+    const title = `${family} ${name} ${base.name}`;
+    return {
+      entry: { title, chain: base.name, chains, policy: base.drops ? "dropped" : "accepted" },
+      title,
+      chain: base.name,
+      insert: isIptables ? "iptables" : "nft",
+      table: `${family} ${name}`,
+      manager: name === "firewalld" ? "firewalld" : managerOf(chains.keys()),
+    };
+  }
+
+  #legacyStops(hook: number): Stop[] {
+    const chain = LEGACY_CHAINS[hook];
+    return LEGACY_TABLES.flatMap((table) => {
+      const lines = this.#legacy.get(table) ?? [];
+      if (chain === undefined || !lines.some((line) => line.startsWith(`-P ${chain} `))) return [];
+      const title = table === "filter" ? `iptables' ${chain}` : `iptables' ${table} ${chain}`;
+      const entry = iptablesEntry(lines, { chain, title });
+      const manager = managerOf(entry.chains.keys());
+      return [{ entry, title, chain, insert: "iptables-legacy" as const, table: "", manager }];
+    });
+  }
+
+  #rulesOf({ table: { family, name } }: BaseChain): ListedRule[] {
+    return this.#listing.rules.filter(({ table }) =>
+      table.family === family && table.name === name
+    );
+  }
+
+  /** What the rules of a chain, and of those that it leads to, may do. */
+  #actionsReachedFrom(base: BaseChain): Action[] {
+    const own = this.#rulesOf(base);
+    const chains = new Set([base.name]);
+    const reached: Action[] = [];
+    // A set is walked to what is added on the way.
+    for (const chain of chains) {
+      for (const rule of own.filter((each) => each.chain === chain)) {
+        for (const action of actionsOf(rule, this.#listing.sets)) {
+          reached.push(action);
+          if (action !== null && "chain" in action) chains.add(action.chain);
+        }
+      }
+    }
+    return reached;
+  }
+}
+
+function refuses(action: Action): boolean {
+  return action?.kind === "decide" && (action.fate === "dropped" || action.fate === "rejected");
+}
+
+/** Whose chains these are, by names that only they have. */
+function managerOf(chains: Iterable<string>): Manager {
+  const names = [...chains];
+  if (names.some((name) => name.startsWith("ufw-"))) return "ufw";
+  if (names.some((name) => name === "INPUT_ZONES" || name.startsWith("IN_public"))) {
+    return "firewalld";
+  }
+  return names.some((name) => name === "DOCKER-USER") ? "docker" : null;
+}
+
+/** None where the kernel has no netfilter, or not this part of it. */
+function listNftables(): FirewallListing {
+  try {
+    return readFirewall(dumpFirewall(openLibc()));
+  } catch (error) {
+    const unknown = error instanceof NetlinkError && error.code === "EINVAL" ||
+      error instanceof SystemCallError && error.code === "EPROTONOSUPPORT";
+    if (unknown) return { chains: [], rules: [], sets: [] };
+    throw error;
+  }
+}
+
+/** What iptables' older half of the kernel has, which only its program can read. */
+async function legacyTables(): Promise<LegacyTables> {
+  const tables = legacyNames().filter((name) => LEGACY_TABLES.includes(name));
+  return new Map(
+    await Promise.all(tables.map(async (table) => [table, await printed(table)] as const)),
+  );
+}
+
+/** What `iptables -S` prints; null where it fails, or there is no such program. */
+async function printed(table: string): Promise<string[] | null> {
+  const program = findProgram("iptables-legacy") ?? findProgram("iptables");
+  if (program === null) return null;
+  const { success, stdout } = await new Deno.Command(program, {
+    args: ["-w", "1", "-t", table, "-S"],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+    signal: AbortSignal.timeout(PROGRAM_LIMIT),
+  }).output();
+  return success ? new TextDecoder().decode(stdout).split("\n") : null;
+}
+
+function legacyNames(): string[] {
+  try {
+    return Deno.readTextFileSync(LEGACY_NAMES).trim().split("\n");
+  } catch {
+    // The kernel has none, or it is not loaded, or not ours to see.
+    return [];
+  }
+}

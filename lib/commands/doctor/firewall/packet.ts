@@ -1,0 +1,80 @@
+/** Supposed packet: what is known of a packet that a firewall is asked about; the rest is like nothing that a rule names. */
+import * as ipv4 from "../../../core/wire/ipv4.ts";
+
+const TIME_TO_LIVE = 64;
+/** A port that a client may have: none of a service, and none that programs bind. */
+export const CLIENT_PORT = 49_999;
+
+export interface PacketOptions {
+  readonly protocol: "udp" | "tcp";
+  /** Host order; null for somebody of whom nothing is known. */
+  readonly source: number | null;
+  readonly destination: number | null;
+  readonly sourcePort?: number;
+  readonly destinationPort: number;
+  /** Names of interfaces; null for none, or one of which nothing is known. */
+  readonly input: string | null;
+  readonly output: string | null;
+  /** Whether connection tracking knows the connection already. */
+  readonly isEstablished?: boolean;
+  /** Whether the destination is this host. */
+  readonly isLocal: boolean;
+}
+
+/** Bytes, of which some are known. */
+export interface PartlyKnown {
+  readonly bytes: Uint8Array;
+  /** 0xff where the byte is known, 0 where it may be anything. */
+  readonly known: Uint8Array;
+}
+
+/** A packet without payload. */
+export class SupposedPacket {
+  readonly options: PacketOptions;
+  /** Its IPv4 header. */
+  readonly network: PartlyKnown;
+  /** The header of UDP or TCP: what both have in the same place. */
+  readonly transport: PartlyKnown;
+  /** `IPPROTO_*`. */
+  readonly protocol: number;
+  readonly sourcePort: number;
+
+  constructor(options: PacketOptions) {
+    this.options = options;
+    this.protocol = options.protocol === "udp" ? ipv4.PROTOCOL_UDP : ipv4.PROTOCOL_TCP;
+    this.sourcePort = options.sourcePort ?? CLIENT_PORT;
+    this.network = networkHeader(options, this.protocol);
+    const ports = new Uint8Array(20);
+    const view = new DataView(ports.buffer);
+    view.setUint16(0, this.sourcePort);
+    view.setUint16(2, options.destinationPort);
+    const known = new Uint8Array(20).fill(0xff, 0, 4);
+    if (options.protocol === "tcp") {
+      // Flags: SYN begins a connection, ACK goes on with it (RFC 9293 section 3.1).
+      ports[13] = options.isEstablished === true ? 0x10 : 0x02;
+      known[13] = 0xff;
+    }
+    this.transport = { bytes: ports, known };
+  }
+}
+
+function networkHeader({ source, destination }: PacketOptions, protocol: number): PartlyKnown {
+  const bytes = new Uint8Array(ipv4.MIN_HEADER_SIZE);
+  const known = new Uint8Array(ipv4.MIN_HEADER_SIZE).fill(0xff);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = 0x45;
+  view.setUint8(ipv4.TIME_TO_LIVE_OFFSET, TIME_TO_LIVE);
+  view.setUint8(ipv4.PROTOCOL_OFFSET, protocol);
+  for (
+    const [offset, address] of [
+      [ipv4.SOURCE_ADDRESS_OFFSET, source],
+      [ipv4.DESTINATION_ADDRESS_OFFSET, destination],
+    ] as const
+  ) {
+    if (address === null) known.fill(0, offset, offset + 4);
+    else view.setUint32(offset, address);
+  }
+  // Length, identification and checksum may be anything.
+  for (const offset of [2, 3, 4, 5, 10, 11]) known[offset] = 0;
+  return { bytes, known };
+}

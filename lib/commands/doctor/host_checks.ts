@@ -1,0 +1,141 @@
+/** Owns the checks of what any tunnel needs of the host: privileges, devices, room for the journal, a cipher. */
+import { Arena } from "../../../ffi/arena.ts";
+import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
+import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
+import { ownResolvConfs } from "../../host/dns/resolv_conf_file.ts";
+import { AppError } from "../../process/errors.ts";
+import { describeChange } from "../../host/journal/host_change.ts";
+import { requireJournalDirectory } from "../../process/journal_directory.ts";
+import { staleJournals } from "../../host/journal/journal_files.ts";
+import {
+  currentNetworkNamespace,
+  isGone,
+  isSameNamespace,
+} from "../../host/journal/network_namespace.ts";
+import { isAlive, parseIdentity } from "../../process/process_identity.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { Subject } from "./subject.ts";
+
+const TUN_DEVICE = "/dev/net/tun";
+/** Bytes; only to see whether the library opens. */
+const ARENA_SIZE = 64 * 1024;
+
+export const HOST_CHECKS: readonly Check[] = [
+  { name: "capabilities", look: checkCapabilities },
+  { name: "tun-device", look: checkTunDevice },
+  { name: "journal", look: checkJournalDirectory },
+  { name: "leftovers", look: checkLeftovers },
+  { name: "interface", look: checkInterface },
+  { name: "cipher", look: checkCipher },
+];
+
+function checkCapabilities(subject: Subject): Verdict[] {
+  const section = subject.server?.interface;
+  const isNat = section !== undefined && section.egress === "raw";
+  const missing = [
+    ...hasCapability(Capability.netAdmin) ? [] : ["CAP_NET_ADMIN"],
+    // A client does without: it takes no packets but those of its TUN and its own socket.
+    ...!isNat || hasCapability(Capability.netRaw) ? [] : ["CAP_NET_RAW"],
+  ];
+  if (missing.length > 0) {
+    return [fail(
+      `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing`,
+      `run as root, or grant it with \`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``,
+    )];
+  }
+  return [ok(
+    Deno.uid() === 0
+      ? "this is root"
+      : `this user has CAP_NET_ADMIN${isNat ? ", CAP_NET_RAW" : ""}`,
+  )];
+}
+
+function checkTunDevice(): Verdict[] {
+  try {
+    Deno.openSync(TUN_DEVICE, { read: true, write: true }).close();
+    return [ok(`${TUN_DEVICE} opens`)];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      return [fail(
+        `${TUN_DEVICE} is not there`,
+        "`modprobe tun`; in a container, start it with `--device /dev/net/tun`, or " +
+          "`mkdir -p /dev/net && mknod /dev/net/tun c 10 200`",
+      )];
+    }
+    if (error instanceof Deno.errors.PermissionDenied) {
+      return [fail(
+        `${TUN_DEVICE} may not be opened by this user`,
+        `run as root, or \`setfacl -m u:${Deno.uid()}:rw ${TUN_DEVICE}\``,
+      )];
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    return [fail(
+      `${TUN_DEVICE} does not open: ${reason}`,
+      "`modprobe tun`; in a container, start it with `--device /dev/net/tun`",
+    )];
+  }
+}
+
+function checkJournalDirectory(): Verdict[] {
+  try {
+    requireJournalDirectory();
+    return [ok("changes to the host can be written down, so that they are undone after a crash")];
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return [fail(
+      error.message,
+      "run as root, or set XDG_RUNTIME_DIR to a directory of this user's, as a login does",
+    )];
+  }
+}
+
+/** What `vpn cleanup`, or the next start, would undo. */
+function checkLeftovers(subject: Subject): Verdict[] {
+  const here = currentNetworkNamespace();
+  const verdicts = staleJournals()
+    .filter(({ owner }) => isSameNamespace(owner, here) || isGone(owner))
+    .map(({ owner, changes }) => {
+      const what = changes.map(describeChange).join(", ");
+      return `a killed run (process ${owner.pid}, ${owner.interfaceName}) left behind: ` +
+        (what === "" ? "its journal" : what);
+    });
+  for (const change of ownResolvConfs()) {
+    if (isAlive(parseIdentity(change.owner))) continue;
+    verdicts.push(`a killed run (process ${change.owner}) left behind: ${describeChange(change)}`);
+  }
+  if (verdicts.length === 0) return [ok("no killed run left anything behind")];
+  return verdicts.map((why) => warn(why, subject.command("vpn cleanup")));
+}
+
+function checkInterface({ instance, netlink, options: { interfaceName } }: Subject): Verdict[] {
+  const link = netlink.links.find(interfaceName);
+  if (link === null) return [ok(`no interface is called ${interfaceName} yet`)];
+  if (instance?.isOurs) {
+    return [ok(`${interfaceName} is up: ${instance.title} runs it`)];
+  }
+  const holder = instance === null
+    ? `another interface (${link.kind ?? "of unknown kind"}) has it`
+    : `${instance.title} has it`;
+  return [fail(
+    `the name ${interfaceName} is taken: ${holder}`,
+    `choose another with \`--interface ${otherName(interfaceName)}\`` +
+      (instance === null ? `, or \`ip link delete ${interfaceName}\`` : ", or end that process"),
+  )];
+}
+
+/** The next name of the same kind: `vpn1` after `vpn0`. */
+function otherName(name: string): string {
+  const [, stem, number] = /^(.*?)(\d*)$/.exec(name)!;
+  return `${stem}${Number(number) + 1}`;
+}
+
+function checkCipher({ config }: Subject): Verdict[] {
+  const wanted = config?.interface.aead ?? "auto";
+  if (wanted === "builtin") return [ok("Aead = builtin: slower than libcrypto, as configured")];
+  const library = openLibcrypto(new Arena(ARENA_SIZE));
+  if (library !== null) return [ok("libcrypto is there: ChaCha20-Poly1305 at full speed")];
+  const remedy = "`apt install libssl3`, or what brings libcrypto.so.3 on this system";
+  return wanted === "libcrypto"
+    ? [fail("Aead = libcrypto, but neither libcrypto.so.3 nor libcrypto.so.1.1 is there", remedy)]
+    : [warn("libcrypto.so.3 is not there: the cipher takes several times as long", remedy)];
+}

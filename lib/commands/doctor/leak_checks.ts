@@ -1,0 +1,170 @@
+/** Checks of what goes past a client's tunnel: names looked up in the clear, IPv6, and what a kill switch is to stop. */
+import { SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import { AF_INET, AF_INET6, ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import type { ClientConfig } from "../../core/config/config.ts";
+import { isAllIpv4 } from "../../core/config/values/networks.ts";
+import { formatIpv4, parseIpv4, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { hostNameServers } from "../../host/dns/client_dns.ts";
+import { AppError } from "../../process/errors.ts";
+import { planRoutes } from "../../host/network/route_plan.ts";
+import { killSwitchTable } from "../../host/firewall/standing_blocks.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { Subject } from "./subject.ts";
+
+/** An address of the IPv6 internet at large; only the route to it is looked up. */
+const ANYWHERE6 = "2606:4700:4700::1111";
+const LOOPBACK_NETWORK = 127;
+
+export const LEAK_CHECKS: readonly Check[] = [
+  { name: "dns", look: checkDns },
+  { name: "ipv6-leak", look: checkIpv6 },
+  { name: "kill-switch", look: checkKillSwitch },
+];
+
+/** A kill switch is a table of the firewall's: some kernels cannot have it, and other programs may flush it. */
+function checkKillSwitch(subject: Subject): Verdict[] {
+  const { client, instance, netlink, options: { interfaceName } } = subject;
+  if (client?.interface.killSwitch !== true) return [];
+  try {
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    const table = killSwitchTable(interfaceName, nftables);
+    const isThere = nftables.listTables()
+      .some(({ family, name }) => family === table.family && name === table.name);
+    const isUp = instance?.isOurs === true && netlink.links.find(interfaceName) !== null;
+    if (isUp && !isThere) {
+      return [fail(
+        `the tunnel is up, but the kill switch (table ${table.family} ${table.name}) is gone: ` +
+          "what the tunnel does not take leaves in the clear",
+        "keep other programs from flushing the firewall, and end the client and start it again",
+      )];
+    }
+    return [ok(isUp ? "the kill switch is there" : "this kernel can have the kill switch")];
+  } catch (error) {
+    if (error instanceof AppError) {
+      return [fail(error.message, "`modprobe nf_tables`, or KillSwitch = off")];
+    }
+    if (!(error instanceof SystemCallError) || error.code === "EPERM") throw error;
+    return [fail(
+      `KillSwitch = on, but this kernel has no nf_tables: ${error.message}`,
+      "`modprobe nf_tables` on the host, or KillSwitch = off",
+    )];
+  }
+}
+
+/** Whether names are asked for outside the tunnel, by whoever is asked. */
+function checkDns(subject: Subject): Verdict[] {
+  const { client } = subject;
+  if (client === null) return [];
+  const { dns } = client.interface;
+  if (dns.length > 0) return checkConfiguredDns(client, subject);
+  if (!isAllIpv4(client.allowedIps)) {
+    return [ok("names are looked up as without the tunnel: no DNS is set")];
+  }
+  const servers = hostNameServers();
+  const remedy = `add \`DNS = 10.66.77.1\`, or a resolver that you trust, to ${
+    subject.place("DNS")
+  }`;
+  if (servers.length === 0) {
+    return [warn("no resolver is known to this host, and no DNS is set", remedy)];
+  }
+  const outside = servers.filter((server) => isReachedBesides(server, subject));
+  if (outside.length > 0) {
+    return [warn(
+      `all traffic goes through the tunnel, but names are asked of ${
+        outside.join(", ")
+      } outside it: ` + "that network sees every name (a DNS leak)",
+      remedy,
+    )];
+  }
+  return [ok(`names are asked of ${servers.join(", ")}, through the tunnel`)];
+}
+
+function checkConfiguredDns(client: ClientConfig, subject: Subject): Verdict[] {
+  const { dns } = client.interface;
+  const networks = client.allowedIps;
+  const outside = dns.filter((address) =>
+    !networks.some((network) =>
+      ((network.address ^ address) & prefixMask(network.prefixLength)) === 0
+    )
+  );
+  const list = dns.map(formatIpv4).join(", ");
+  if (outside.length === 0) return [ok(`names are asked of ${list}, through the tunnel`)];
+  const missing = outside.map((address) => `${formatIpv4(address)}/32`).join(", ");
+  return [warn(
+    `${subject.place("DNS")}: AllowedIPs do not cover ${outside.map(formatIpv4).join(", ")}: ` +
+      "names are asked outside the tunnel",
+    `add ${missing} to AllowedIPs (${client.fileName}:${client.server.line})`,
+  )];
+}
+
+/** Whether a resolver is on a network of this host's own, or behind a route of its own: the default route's way alone changes. */
+function isReachedBesides(
+  server: string,
+  { netlink, options: { interfaceName } }: Subject,
+): boolean {
+  const address = parseIpv4(server);
+  // Of an IPv6 one, the other check tells.
+  if (address === null || address >>> 24 === LOOPBACK_NETWORK) return false;
+  const device = netlink.links.find(interfaceName)?.index;
+  return netlink.routes.list({ family: AF_INET, table: RouteTable.main }).some((route) =>
+    route.destination.length > 0 && route.link !== device && route.type === RouteType.unicast &&
+    isIn(address, route)
+  );
+}
+
+function isIn(address: number, { destination }: Route): boolean {
+  const network = ipv4ToNumber(destination.address);
+  return ((network ^ address) & prefixMask(destination.length)) === 0;
+}
+
+/** The tunnel carries IPv4 alone; what a site offers by IPv6, too, would go past it. */
+function checkIpv6(subject: Subject): Verdict[] {
+  const { client, instance, netlink, options: { interfaceName } } = subject;
+  if (client === null || !isAllIpv4(client.allowedIps)) return [];
+  const isBlocked = planRoutes(client).blocked6.length > 0 || client.interface.killSwitch;
+  const isUp = instance?.isOurs === true && netlink.links.find(interfaceName) !== null;
+  const hasWay = isUp && isBlocked ? hasWay6(subject) : hasDefaultRoute6(subject);
+  if (!hasWay) {
+    return [ok(
+      isUp && isBlocked
+        ? "IPv6 to the internet is blocked"
+        : "this host has no IPv6 to the internet",
+    )];
+  }
+  if (!isBlocked) {
+    const { allowIpv6 } = client.interface;
+    const key = allowIpv6 ? "AllowIPv6" : "Table";
+    return [warn(
+      `all IPv4 goes through the tunnel, but IPv6 goes past it (${key} at ${
+        subject.place(key)
+      }): ` +
+        "sites that have IPv6 see this host's own address (an IPv6 leak)",
+      `take ${key} out (${subject.place(key)}): IPv6 is then blocked while the tunnel is up`,
+    )];
+  }
+  if (!isUp) return [ok("this host has IPv6, which is blocked while the tunnel is up")];
+  return [fail(
+    "the tunnel is up, but IPv6 goes past it: the rule that blocks it is gone",
+    "end the client and start it again",
+  )];
+}
+
+function hasDefaultRoute6({ netlink }: Subject): boolean {
+  return netlink.routes.list({ family: AF_INET6 }).some(({ destination, link, type }) =>
+    destination.length === 0 && link !== null && type === RouteType.unicast
+  );
+}
+
+/** What the kernel would do now, rules and all. */
+function hasWay6({ netlink }: Subject): boolean {
+  try {
+    return netlink.routes.lookup(parseIp(ANYWHERE6)).type === RouteType.unicast;
+  } catch (error) {
+    if (error instanceof NetlinkError) return false;
+    throw error;
+  }
+}

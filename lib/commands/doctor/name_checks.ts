@@ -1,0 +1,297 @@
+/** Checks of how this host looks names up: whether the resolvers that it uses answer, and that it uses those that are meant. */
+import { randomBytes } from "node:crypto";
+import { formatIpv4, parseIpv4 } from "../../core/wire/ipv4_text.ts";
+import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
+import { SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import { addressQuery } from "../../core/dns/address_query.ts";
+import { cannotHelp, FLAG_RESPONSE, PLAIN_UDP_SIZE, responseCode } from "../../core/dns/message.ts";
+import { hostResolvConf, resolverManager } from "../../host/dns/client_dns.ts";
+import { hasSameResolvers, nameServersOf, type Resolvers } from "../../host/dns/resolv_conf.ts";
+import { followLinks, HOST_FILE, tryToRead } from "../../host/dns/resolv_conf_file.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { Subject } from "./subject.ts";
+
+const PORT = 53;
+/** ms */
+const TIMEOUT = 2_000;
+const REPETITION = 600;
+const INTERVAL = 10;
+const SWITCH_FILE = "/etc/nsswitch.conf";
+/** Where systemd-resolved answers (systemd-resolved.service(8)), and the directory that it has while it runs. */
+const RESOLVED_STUB = "127.0.0.53";
+const RESOLVED_DIRECTORY = "/run/systemd/resolve";
+/** Asked for where the configuration names no host: that nobody has it is an answer as well (RFC 6761 section 6.4). */
+const ANY_NAME = "vpn-doctor.invalid";
+
+export const NAME_CHECKS: readonly Check[] = [
+  { name: "resolver", look: checkResolver },
+  { name: "dns-upstream", look: checkUpstreams },
+  { name: "dns-file", look: checkFile },
+];
+
+/** What came of a question to a resolver. */
+export type Asked = "answered" | "silent" | "failing" | "refused";
+
+/** Asks all resolvers that programs of this host would, where the tunnel needs them, or changes them. */
+async function checkResolver(subject: Subject): Promise<Verdict[]> {
+  const { client, instance } = subject;
+  if (client === null) return [];
+  const isRunning = instance?.isOurs === true;
+  const { address, host } = client.server.endpoint;
+  if (!isRunning && address !== null) return [];
+  const file = hostResolvConf();
+  const isResolved = file === HOST_FILE && isResolvedThere();
+  const source = sourceOf(tryToRead(SWITCH_FILE), { file, text: tryToRead(file), isResolved });
+  if (source.kind === "none") return [fail(source.why, source.remedy)];
+  const name = address === null ? host : ANY_NAME;
+  const asked = await Promise.all(
+    source.servers.map(async (server) => ({
+      server,
+      outcome: await ask(name, { server, port: PORT }),
+    })),
+  );
+  const missing = isRunning ? await missingServers(subject, source) : [];
+  return [
+    ...missing,
+    ...judgeResolvers(asked, {
+      by: source.by,
+      // Those of the host's own are no part of the tunnel.
+      isOurs: isRunning && client.interface.dns.length > 0,
+    }),
+  ];
+}
+
+/** Those that `DnsProxy` asks: without them, clients have no names. */
+async function checkUpstreams(subject: Subject): Promise<Verdict[]> {
+  const { server } = subject;
+  if (server === null || server.interface.dnsProxy.length === 0) return [];
+  const asked = await Promise.all(
+    server.interface.dnsProxy.map(formatIpv4).map(async (upstream) => ({
+      server: upstream,
+      outcome: await ask(ANY_NAME, { server: upstream, port: PORT }),
+    })),
+  );
+  const silent = asked.filter(({ outcome }) => outcome !== "answered");
+  const place = subject.place("DnsProxy");
+  if (silent.length === 0) return [ok("the resolvers that DnsProxy asks answer")];
+  const list = silent.map((each) => `${each.server} ${WORDS[each.outcome ?? "silent"]}`).join(", ");
+  const remedy = `name resolvers that this host reaches in DnsProxy (${place})`;
+  return silent.length === asked.length
+    ? [fail(`clients have no names: of the resolvers in DnsProxy, ${list}`, remedy)]
+    : [warn(`of the resolvers in DnsProxy, ${list}`, remedy)];
+}
+
+/** Whether `DNS` can be set, where that means to write a file: containers have it read-only, and some hosts make it immutable. */
+function checkFile(subject: Subject): Verdict[] {
+  const { client, instance } = subject;
+  if (client === null || instance?.isOurs === true || client.interface.dns.length === 0) return [];
+  const manager = resolverManager();
+  if (typeof manager === "string") return [ok(`DNS is set by way of ${manager}`)];
+  return judgeFile(manager.file, {
+    servers: client.interface.dns.map(formatIpv4),
+    search: client.interface.dnsSearch.filter((name) => !name.startsWith("~")),
+  }, subject.place("DNS"));
+}
+
+/** Tries to open it for writing, which changes nothing. */
+export function judgeFile(file: string, resolvers: Resolvers, place: string): Verdict[] {
+  if (hasSameResolvers(tryToRead(file) ?? "", resolvers)) {
+    return [ok(`${file} names the resolvers of DNS already`)];
+  }
+  try {
+    Deno.openSync(followLinks(file), { write: true }).close();
+    return [ok(`DNS is set by ${file}, which can be written`)];
+  } catch (error) {
+    // One that is not there is made.
+    if (error instanceof Deno.errors.NotFound) return [ok(`DNS is set by ${file}, which is made`)];
+    return [fail(
+      `DNS (${place}) cannot be set, as ${file} cannot be written: ${reasonOf(error)}`,
+      `\`chattr -i ${file}\` if it is immutable; in a container, start it with ` +
+        `${
+          resolvers.servers.map((server) => `\`--dns ${server}\``).join(" ")
+        }; or take DNS out (${place})`,
+    )];
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Which resolvers the host uses, and who says so. */
+export type Source =
+  | { readonly kind: "none"; readonly why: string; readonly remedy: string }
+  | { readonly kind: "some"; readonly by: string; readonly servers: readonly string[] };
+
+/**
+ * What the C library does: the services of nsswitch.conf in turn, `resolve` being systemd-resolved and `dns` what resolv.conf
+ * names (nsswitch.conf(5), resolv.conf(5)).
+ *
+ * @param resolvers `file` and its text; `isResolved`: whether systemd-resolved runs
+ */
+export function sourceOf(
+  switchText: string | null,
+  { file, text, isResolved }: {
+    readonly file: string;
+    readonly text: string | null;
+    readonly isResolved: boolean;
+  },
+): Source {
+  const line = /^\s*hosts:(.*)$/m.exec(switchText ?? "")?.[1];
+  const services = line === undefined ? ["files", "dns"] : line.replace(/#.*/, "")
+    .replaceAll(/\[[^\]]*\]/g, " ").trim().split(/\s+/);
+  if (services.includes("resolve") && isResolved) {
+    return { kind: "some", by: `${SWITCH_FILE} and systemd-resolved`, servers: [RESOLVED_STUB] };
+  }
+  if (!services.includes("dns")) {
+    return {
+      kind: "none",
+      why: `${SWITCH_FILE} has no \`dns\` among \`hosts:${line}\`: programs look no name up`,
+      remedy: `add \`dns\` to the line \`hosts:\` of ${SWITCH_FILE}`,
+    };
+  }
+  if (text === null) {
+    return {
+      kind: "none",
+      why: `${file} is not there, or leads nowhere: no name can be looked up`,
+      remedy: `put a \`nameserver\` into ${file}`,
+    };
+  }
+  const servers = nameServersOf(text);
+  // Without any, the C library asks this host itself.
+  return { kind: "some", by: file, servers: servers.length > 0 ? servers : ["127.0.0.1"] };
+}
+
+/**
+ * What the answers of resolvers mean.
+ *
+ * @param options `isOurs`: whether the tunnel is to have set them
+ */
+export function judgeResolvers(
+  asked: readonly { readonly server: string; readonly outcome: Asked | null }[],
+  { by, isOurs }: { readonly by: string; readonly isOurs: boolean },
+): Verdict[] {
+  const known = asked.filter(({ outcome }) => outcome !== null);
+  const good = known.filter(({ outcome }) => outcome === "answered");
+  const bad = known.filter(({ outcome }) => outcome !== "answered")
+    .map(({ server, outcome }) => `${server} ${WORDS[outcome!]}`);
+  if (bad.length === 0) {
+    const list = good.map(({ server }) => server).join(", ");
+    return good.length === 0
+      ? [ok(`${by} names only resolvers of IPv6, which are not tried`)]
+      : [ok(`the resolvers that this host uses answer: ${list} (${by})`)];
+  }
+  const remedy =
+    `\`getent ahostsv4 example.com\` shows what programs see; correct the resolvers (${by})`;
+  return good.length === 0
+    ? [(isOurs ? fail : warn)(`no name can be looked up: ${bad.join(", ")} (${by})`, remedy)]
+    : [warn(`each look-up may take seconds longer: ${bad.join(", ")} (${by})`, remedy)];
+}
+
+const WORDS: Readonly<Record<Asked, string>> = {
+  answered: "answers",
+  silent: "does not answer",
+  failing: "answers that it cannot (SERVFAIL or REFUSED)",
+  refused: "is not reached, or has no resolver",
+};
+
+/** `DNS` of a tunnel that is up, and not in use: another program has set other resolvers since. */
+async function missingServers(
+  subject: Subject,
+  source: Extract<Source, { kind: "some" }>,
+): Promise<Verdict[]> {
+  const { client } = subject;
+  if (client === null) return [];
+  const used = source.servers.includes(RESOLVED_STUB)
+    ? await resolvedServers(subject.options.interfaceName)
+    : source.servers;
+  const wanted = client.interface.dns.map(formatIpv4);
+  return judgeUsed(wanted, { used, by: source.by, place: subject.place("DNS") });
+}
+
+/** Whether the resolvers that a host uses are those that its tunnel has set. */
+export function judgeUsed(
+  wanted: readonly string[],
+  { used, by, place }: {
+    readonly used: readonly string[];
+    readonly by: string;
+    readonly place: string;
+  },
+): Verdict[] {
+  // Another resolver on this host, such as dnsmasq, asks whomever it was told to.
+  if (used.length > 0 && used.every((server) => server.startsWith("127."))) return [];
+  if (wanted.every((server) => used.includes(server))) return [];
+  return [fail(
+    `DNS (${place}) is ${wanted.join(", ")}, but this host asks ${used.join(", ") || "nobody"} ` +
+      `(${by}): another program has set that since`,
+    "end the client and start it again, and keep the other program from it",
+  )];
+}
+
+/** What systemd-resolved asks for a link, by its program: there is no file that says so. */
+async function resolvedServers(interfaceName: string): Promise<string[]> {
+  try {
+    const { stdout } = await new Deno.Command("resolvectl", {
+      args: ["dns", interfaceName],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+      signal: AbortSignal.timeout(TIMEOUT),
+    }).output();
+    return new TextDecoder().decode(stdout).replace(/^[^:]*:/, "").trim().split(/\s+/);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** Null for a resolver of IPv6: our small socket has no such addresses. */
+export async function ask(
+  name: string,
+  { server, port }: { readonly server: string; readonly port: number },
+): Promise<Asked | null> {
+  const address = parseIpv4(server);
+  const id = randomBytes(2).readUInt16BE();
+  const query = addressQuery(name, id);
+  if (address === null || query === null) return null;
+  const answer = new Uint8Array(PLAIN_UDP_SIZE);
+  const deadline = performance.now() + TIMEOUT;
+  try {
+    using socket = DatagramSocket.connect(openLibc(), { address, port }, 0);
+    for (let sentAt = -Infinity; performance.now() < deadline;) {
+      if (performance.now() - sentAt >= REPETITION) {
+        socket.send(query);
+        sentAt = performance.now();
+      }
+      const length = socket.receive(answer);
+      if (length > 0) {
+        const outcome = outcomeOf(answer.subarray(0, length), id);
+        if (outcome !== null) return outcome;
+      } else await new Promise((resolve) => setTimeout(resolve, INTERVAL));
+    }
+    return "silent";
+  } catch (error) {
+    if (error instanceof SystemCallError) return "refused";
+    throw error;
+  }
+}
+
+const HEADER_SIZE = 12;
+
+/** What an answer says; null for none to this question. That there is no such name is an answer. */
+export function outcomeOf(message: Uint8Array, id: number): Asked | null {
+  if (message.length < HEADER_SIZE) return null;
+  const view = new DataView(message.buffer, message.byteOffset, message.length);
+  const flags = view.getUint16(2);
+  if (view.getUint16(0) !== id || (flags & FLAG_RESPONSE) === 0) return null;
+  return cannotHelp(responseCode(flags)) ? "failing" : "answered";
+}
+
+function isResolvedThere(): boolean {
+  try {
+    return Deno.statSync(RESOLVED_DIRECTORY).isDirectory;
+  } catch {
+    return false;
+  }
+}

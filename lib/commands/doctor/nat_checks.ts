@@ -1,0 +1,183 @@
+/** Owns the checks of a gateway's way to the internet: the interface, the ports that its NAT takes, and whether it works at all. */
+import type { PortRange } from "../../core/wire/port_range.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
+import type { ServerConfig } from "../../core/config/config.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { capturedPorts } from "../../dataplane/egress/egress.ts";
+import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { findExternalLink } from "../../host/network/egress_plan.ts";
+import { readReservedPorts } from "../../host/journal/host_change.ts";
+import { journalsOf } from "../../host/journal/journal_files.ts";
+import { ephemeralPorts, listenerAmong } from "../../host/network/port_safety.ts";
+import { changesOfOthers } from "../../host/journal/shared_change.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import { tryNat } from "./nat_trial.ts";
+import { isWritable } from "./route_checks.ts";
+import type { Subject } from "./subject.ts";
+
+const RESERVED_PORTS = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+
+export const NAT_CHECKS: readonly Check[] = [
+  { name: "egress", look: checkEgress },
+  { name: "nat-ports", look: checkNatPorts },
+  { name: "nat", look: checkNat },
+];
+
+function checkEgress(subject: Subject): Verdict[] {
+  const { server } = subject;
+  if (server === null) return [];
+  if (server.interface.egress === "off") {
+    return [ok("Egress = off: clients reach one another, and not the internet")];
+  }
+  try {
+    const external = findExternalLink(server, subject.netlink);
+    if (external === null) {
+      return [warn(
+        "this host has no default route: packets of clients for the internet are dropped",
+        `${subject.command("ip route add default via ROUTER")}, or name the way out with ` +
+          `EgressInterface (${subject.place("EgressInterface")})`,
+      )];
+    }
+    const moved = deviceOfRunning(subject);
+    if (moved !== null && moved !== external.name) {
+      return [fail(
+        `the gateway that runs takes packets from outside by ${moved}, but this host's route to the internet ` +
+          `leads by ${external.name} now`,
+        `put the route back to ${moved}, or end the gateway and start it again`,
+      )];
+    }
+    return [ok(
+      `packets for the internet leave by ${external.name} as ${formatIpv4(external.address)}`,
+    )];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const names = subject.netlink.links.list().filter(({ loopback }) => !loopback)
+      .map(({ name }) => name);
+    return [fail(error.message, `choose one of ${names.join(", ")}, or take the line out`)];
+  }
+}
+
+/** The interface outside of the gateway's NAT that runs, as its journal has it; null where none runs. */
+function deviceOfRunning({ instance }: Subject): string | null {
+  if (instance?.isOurs !== true) return null;
+  const changes = journalsOf(instance.pid).flatMap((journal) => journal.changes);
+  return changes.findLast((change) => change.kind === "nat-ports")?.device ?? null;
+}
+
+/** Packets for these ports never reach the host's stack: whatever else uses one of them is cut off. */
+function checkNatPorts(subject: Subject): Verdict[] {
+  const { instance } = subject;
+  const nat = natOf(subject);
+  if (nat === null) return [];
+  const { first, last } = nat.server.interface.natPorts;
+  const ports = portsOf(nat.server);
+  const remedy = `choose other ports with NatPorts (${subject.place("NatPorts")})`;
+  const listener = listenerAmong(ports);
+  if (listener !== null) {
+    const { protocol, port, owner } = listener;
+    return [fail(
+      `the NAT takes ${protocol} port ${port}, but ${owner} listens on it, and would fall silent`,
+      `end that, or ${remedy}`,
+    )];
+  }
+  const other = changesOfOthers("nat-ports", "").find(({ owner, change }) =>
+    owner.pid !== instance?.pid && change.device === nat.external.name &&
+    (meet(ports.tcp, change.tcp) || meet(ports.udp, change.udp))
+  );
+  if (other !== undefined) {
+    const { interfaceName, pid } = other.owner;
+    return [fail(
+      `the gateway ${interfaceName} (process ${pid}) has some of the NAT's ports on ${nat.external.name}`,
+      `end that, or ${remedy}`,
+    )];
+  }
+  if (isHandedOut([...ports.tcp, ...ports.udp]) && !isWritable(RESERVED_PORTS)) {
+    return [fail(
+      `the kernel may hand out ports of the NAT (${first} to ${last}) to this host's own connections, ` +
+        `and ${RESERVED_PORTS} cannot be written`,
+      `choose ports outside ip_local_port_range (${formatRange(ephemeralPorts())}) ` +
+        `with NatPorts (${subject.place("NatPorts")})`,
+    )];
+  }
+  return [ok(`ports ${first} to ${last} are free for the NAT`)];
+}
+
+/** Sends a packet as the NAT would, and sees whether the answer is captured. */
+async function checkNat(subject: Subject): Promise<Verdict[]> {
+  const nat = natOf(subject);
+  if (nat === null) return [];
+  const { external, server } = nat;
+  const trial = await tryNat(subject.netlink, { external, ports: portsOf(server) });
+  switch (trial.outcome) {
+    case "answered":
+      return [ok(
+        `a packet sent as the NAT sends reached ${trial.target}, and its answer was captured (${
+          trial.time.toFixed(1)
+        } ms)`,
+      )];
+    case "silent":
+      return [ok(
+        `a packet sent as the NAT sends left by ${external.name}; ${trial.target} answers no ping, ` +
+          "so the way back is not shown",
+      )];
+    case "alone":
+      return [ok(`the NAT's sockets open on ${external.name}; nobody is there to try them with`)];
+    case "refused":
+      return [fail(
+        `this host's firewall or routing refuses what the NAT sends by ${external.name}: ${trial.reason}`,
+        "let packets with the mark 0x5650 out: " +
+          `${
+            subject.command("iptables -I OUTPUT -m mark --mark 0x5650 -j ACCEPT")
+          }, or Egress = kernel`,
+      )];
+    case "no-ingress":
+      return [fail(
+        `the kernel cannot drop packets at ${external.name} for the NAT: ${trial.reason}`,
+        `\`modprobe nf_tables\`, or Capture = nfqueue or Egress = kernel (${
+          subject.place("Egress")
+        })`,
+      )];
+  }
+}
+
+/** What a gateway with a NAT of its own has; null where there is none, or no way out: another check tells of that. */
+function natOf({ server, netlink }: Subject): {
+  readonly server: ServerConfig;
+  readonly external: ExternalLink;
+} | null {
+  if (server?.interface.egress !== "raw") return null;
+  try {
+    const external = findExternalLink(server, netlink);
+    return external === null ? null : { server, external };
+  } catch (error) {
+    if (error instanceof ConfigError) return null;
+    throw error;
+  }
+}
+
+function portsOf({ interface: { natPorts, forwards } }: ServerConfig) {
+  return capturedPorts({ ports: natPorts, forwards });
+}
+
+/** Whether the kernel chooses from some of these ports. */
+function isHandedOut(ranges: readonly PortRange[]): boolean {
+  const chosen = ephemeralPorts();
+  const reserved = readReservedPorts();
+  return ranges.some((range) => {
+    const last = Math.min(range.last, chosen.last);
+    for (let port = Math.max(range.first, chosen.first); port <= last; port++) {
+      if (!reserved.has(port)) return true;
+    }
+    return false;
+  });
+}
+
+function meet(ranges: readonly PortRange[], others: readonly PortRange[]): boolean {
+  return ranges.some((range) =>
+    others.some(({ first, last }) => first <= range.last && last >= range.first)
+  );
+}
+
+function formatRange({ first, last }: PortRange): string {
+  return `${first} to ${last}`;
+}

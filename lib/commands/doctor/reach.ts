@@ -1,0 +1,192 @@
+/** Owns the trial of a client's way to its server: the name, the handshake, the length of what passes. */
+import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
+import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
+import { ECONNREFUSED, SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import type { ClientConfig } from "../../core/config/config.ts";
+import { innerMtu, MIN_MTU, PATH_OVERHEAD } from "../../core/wireguard/path/path_mtu.ts";
+import { resolveEndpoint } from "../../host/dns/resolve.ts";
+import { planRoutes } from "../../host/network/route_plan.ts";
+import { DEFAULT_MTU } from "../tunnel_lifecycle.ts";
+import { type EchoTrial, tryEcho } from "./echo_trial.ts";
+import { type HandshakeOutcome, TrialSession } from "./trial_session.ts";
+
+/** ms for each of name and handshake; a configuration may ask for more than somebody who waits for a report has. */
+const LONGEST_WAIT = 3_000;
+const PROBE_TIME = 1_000;
+/** ms between two looks for an answer. */
+const POLL_INTERVAL = 10;
+/** Where traceroute expects nobody, as well. */
+const CLOSED_PORT = 33_523;
+/** Bytes of the packets, IP header included, that are tried on a path that does not take the longest. */
+const COMMON_PATHS: readonly number[] = [1450, 1400, 1280, MIN_MTU + PATH_OVERHEAD];
+/** Bytes of a ping that fits any path. */
+const SHORT = 84;
+
+/** What datagrams pass. */
+export interface PathTrial {
+  /** Bytes of the longest that a tunnel with this configuration sends, IP header included. */
+  readonly wanted: number;
+  /** Bytes of the longest that arrived; null where nothing answered that could tell. */
+  readonly passed: number | null;
+  /** Whether this host knows of that limit: a router said so, now or before, or it is the MTU of the first link. */
+  readonly isKnown: boolean;
+}
+
+/** What came of it. */
+export type Reach =
+  /** The tunnel is up here, by whatever program: it must not be disturbed. */
+  | { readonly kind: "up"; readonly device: string }
+  | { readonly kind: "unresolved"; readonly error: unknown }
+  /** The trial is by UDP, which the tunnel does not use. */
+  | { readonly kind: "untried"; readonly address: number }
+  | {
+    readonly kind: "tried";
+    /** Of the server, host order. */
+    readonly address: number;
+    readonly handshake: HandshakeOutcome;
+    /** Whether the server's host answers pings; null where this user may not ping. */
+    readonly pings: boolean | null;
+    /** Whether the server's host says that another port is closed. */
+    readonly refusesOthers: boolean;
+    /** Null where there was no handshake. */
+    readonly path: PathTrial | null;
+  };
+
+/** Carries the trial out. */
+export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promise<Reach> {
+  const device = deviceWith(config, netlink);
+  if (device !== null) return { kind: "up", device };
+  const timeout = Math.min(LONGEST_WAIT, config.interface.connectTimeout);
+  let address: number;
+  try {
+    address = await resolveEndpoint(config.server.endpoint, timeout);
+  } catch (error) {
+    return { kind: "unresolved", error };
+  }
+  if (config.interface.transport === "faketcp") return { kind: "untried", address };
+  // Without the capability to mark its datagrams, a client does not run either; but the answer is worth something.
+  const mark = hasCapability(Capability.netAdmin) ? planRoutes(config).mark : 0;
+  const wanted = (config.interface.mtu ?? DEFAULT_MTU) + PATH_OVERHEAD;
+  const limit = Math.min(wanted, knownMtu(netlink, address, mark) ?? wanted);
+  const pinging = pingable(address, [SHORT]);
+  try {
+    using session = new TrialSession(config, { address, mark, mtu: wanted - PATH_OVERHEAD });
+    const handshake = await session.handshake(timeout);
+    const pings = await pinging;
+    const path = handshake.kind !== "answered" ? null : await tryPath(session, {
+      wanted,
+      limit,
+      address,
+      isPingable: pings !== null && pings.longest > 0,
+      learnt: () => knownMtu(netlink, address, mark),
+    });
+    const refusesOthers = handshake.kind === "silent" &&
+      await isClosed(address, { port: config.server.endpoint.port, mark });
+    return {
+      kind: "tried",
+      address,
+      handshake,
+      pings: pings && pings.longest > 0,
+      refusesOthers,
+      path,
+    };
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    const handshake = { kind: "unreachable", reason: error.message } as const;
+    return { kind: "tried", address, handshake, pings: false, refusesOthers: false, path: null };
+  }
+}
+
+/** Whether the host says of a port beside the server's, that hardly anybody uses, that nobody listens there. */
+async function isClosed(
+  address: number,
+  { port, mark }: { readonly port: number; readonly mark: number },
+): Promise<boolean> {
+  const other = port === CLOSED_PORT ? CLOSED_PORT - 1 : CLOSED_PORT;
+  try {
+    using socket = DatagramSocket.connect(openLibc(), { address, port: other }, mark);
+    const deadline = performance.now() + PROBE_TIME;
+    for (let sentAt = -Infinity; performance.now() < deadline;) {
+      // A host refuses but a few a second (RFC 1812 section 4.3.2.8).
+      if (performance.now() - sentAt >= PROBE_TIME / 3) {
+        sentAt = performance.now();
+        socket.send(new Uint8Array(1));
+      }
+      socket.receive(new Uint8Array(1));
+      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
+    }
+    return false;
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    return error.errno === ECONNREFUSED;
+  }
+}
+
+/** By probes within the tunnel, which only a server of our kind answers; else by pings. */
+async function tryPath(
+  session: TrialSession,
+  { wanted, limit, address, isPingable, learnt }: {
+    readonly wanted: number;
+    readonly limit: number;
+    readonly address: number;
+    readonly isPingable: boolean;
+    /** What this host knows of the path by now. */
+    readonly learnt: () => number | null;
+  },
+): Promise<PathTrial> {
+  const inside = (length: number) => innerMtu(length, wanted - PATH_OVERHEAD);
+  const isKnown = (length: number) => session.wasTold || length >= limit;
+  const lengths = [limit, ...COMMON_PATHS.filter((length) => length < limit)];
+  // Of what a router said, the kernel has the number.
+  const told = (passed: number) => {
+    const length = Math.min(learnt() ?? 0, limit);
+    return length > passed ? length : null;
+  };
+  const proven = await session.probe(lengths.map(inside), PROBE_TIME);
+  if (proven > 0) {
+    const exact = told(proven + PATH_OVERHEAD);
+    const again = exact === null ? proven : await session.probe([inside(exact)], PROBE_TIME);
+    const passed = again + PATH_OVERHEAD;
+    return { wanted, passed, isKnown: isKnown(passed) };
+  }
+  const echo = isPingable ? await pingable(address, lengths) : null;
+  if (echo === null || echo.longest === 0) return { wanted, passed: null, isKnown: false };
+  const exact = told(echo.longest);
+  const again = exact === null ? null : await pingable(address, [exact]);
+  const passed = Math.max(echo.longest, again?.longest ?? 0);
+  return { wanted, passed, isKnown: echo.wasTold || isKnown(passed) };
+}
+
+/** The interface that has one of the tunnel's addresses; null where none has. */
+function deviceWith(config: ClientConfig, netlink: Rtnetlink): string | null {
+  const own = new Set(config.interface.addresses.map(({ address }) => address));
+  const found = netlink.addresses.list()
+    .find(({ address }) => address.length === 4 && own.has(ipv4ToNumber(address)));
+  return found === undefined ? null : netlink.links.find(found.link)?.name ?? null;
+}
+
+/** Bytes that the way to an address takes, as far as this host knows; null where it knows no way. */
+function knownMtu(netlink: Rtnetlink, address: number, mark: number): number | null {
+  try {
+    const route = netlink.routes.lookup(ipv4FromNumber(address), { mark });
+    if (route.mtu !== null) return route.mtu;
+    return route.link === null ? null : netlink.links.get(route.link).mtu;
+  } catch (error) {
+    if (error instanceof NetlinkError) return null;
+    throw error;
+  }
+}
+
+/** Null where this user may not ping, or there is no way. */
+async function pingable(address: number, lengths: readonly number[]): Promise<EchoTrial | null> {
+  try {
+    return await tryEcho(address, { lengths, timeout: PROBE_TIME });
+  } catch (error) {
+    if (error instanceof SystemCallError) return null;
+    throw error;
+  }
+}

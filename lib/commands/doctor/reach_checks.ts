@@ -1,0 +1,170 @@
+/** Owns the checks of a client's way to its server, and what each outcome of the trial means. */
+import type { ClientConfig } from "../../core/config/config.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
+import { PATH_OVERHEAD } from "../../core/wireguard/path/path_mtu.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { HostNetwork } from "../../host/network/host_network.ts";
+import { Journal } from "../../host/journal/journal.ts";
+import { planRoutes, requireReachableOutside } from "../../host/network/route_plan.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { PathTrial, Reach } from "./reach.ts";
+import type { Subject } from "./subject.ts";
+
+type Tried = Extract<Reach, { kind: "tried" }>;
+
+export const REACH_CHECKS: readonly Check[] = [
+  { name: "server-name", look: checkName },
+  { name: "server-network", look: checkNetwork },
+  { name: "handshake", look: checkHandshake },
+  { name: "path-mtu", look: checkPath },
+];
+
+async function checkName(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach === null || reach.kind === "up") return [];
+  const { host, address } = client.server.endpoint;
+  if (address !== null) return [];
+  if (reach.kind !== "unresolved") return [ok(`${host} is ${formatIpv4(reach.address)}`)];
+  const { error } = reach;
+  return [fail(
+    error instanceof Error ? error.message : String(error),
+    `correct Endpoint (${client.fileName}:${client.server.line}), or give the address in its place; ` +
+      `\`getent ahostsv4 ${host}\` shows what this host finds`,
+  )];
+}
+
+/** The tunnel must not swallow the way to its own server. */
+async function checkNetwork(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach === null || !("address" in reach)) return [];
+  const plan = planRoutes(client);
+  using network = new HostNetwork(new Journal(subject.options.interfaceName));
+  const way = network.wayTo(reach.address, plan.mark);
+  try {
+    requireReachableOutside(client, { plan, server: reach.address, way });
+    return [ok(`${formatIpv4(reach.address)} is reached outside the tunnel`)];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [
+      fail(error.message, "take that network out of the line, or use 0.0.0.0/0 for a full tunnel"),
+    ];
+  }
+}
+
+async function checkHandshake(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach === null || reach.kind === "unresolved") return [];
+  if (reach.kind === "up") {
+    const state = await subject.running();
+    const server = state.kind === "known" ? state.status.peers[0] : undefined;
+    const up =
+      `${reach.device} has the tunnel's address: it is up, and is not disturbed by a trial`;
+    if (server === undefined) return [ok(up)];
+    // What is wrong with it is told by another check.
+    if (server.presence !== "up") return [];
+    return [ok(`${up}; its last handshake was at ${server.latestHandshake}`)];
+  }
+  if (reach.kind === "untried") {
+    return [ok("Transport = faketcp: the handshake is not tried here; `vpn client` tells")];
+  }
+  const server = `${formatIpv4(reach.address)}:${client.server.endpoint.port} (UDP)`;
+  const endpoint = `Endpoint (${client.fileName}:${client.server.line})`;
+  switch (reach.handshake.kind) {
+    case "answered":
+      return [ok(`${server} answered in ${reach.handshake.time.toFixed(0)} ms: the keys match`)];
+    case "refused":
+      return [fail(
+        `nobody listens at ${server}: ${reach.handshake.reason}`,
+        `start the server there (\`vpn server --config FILE\`), or correct the port in ${endpoint}`,
+      )];
+    case "forbidden":
+      return [fail(
+        `this host's own firewall lets nothing out to ${server} (EPERM)`,
+        `${
+          subject.command("vpn cleanup")
+        }, if a killed run left its kill switch behind; else let UDP out: ` +
+          subject.command(`iptables -I OUTPUT -d ${formatIpv4(reach.address)} -p udp -j ACCEPT`),
+      )];
+    case "unreachable":
+      return [fail(
+        `there is no path to ${server}: ${reach.handshake.reason}`,
+        `connect this host to a network, or correct ${endpoint}; ` +
+          `\`ip route get ${formatIpv4(reach.address)}\` shows the way`,
+      )];
+    case "prohibited":
+      return [fail(
+        `a firewall forbids ${server}: ${reach.handshake.reason}`,
+        `have UDP port ${client.server.endpoint.port} opened there, or use a network that lets UDP pass` +
+          (client.interface.transport === "udp" ? ", or `Transport = auto` on both sides" : ""),
+      )];
+    case "unfitting":
+      return [fail(
+        `${server} answered, but the answer does not fit: the preshared keys differ`,
+        `give both sides the same PresharedKey (${client.fileName}:${client.server.line}), or none`,
+      )];
+    case "silent":
+      return [silent(client, server, reach)];
+  }
+}
+
+/**
+ * WireGuard answers nobody whom it does not know. What can be told apart is whether the host is there, and whether it refuses
+ * another port: then it would refuse this one, too, if nobody listened and no firewall dropped.
+ */
+function silent(client: ClientConfig, server: string, { pings, refusesOthers }: Tried): Verdict {
+  const own = encodeKey(client.interface.publicKey);
+  const theirs = encodeKey(client.server.publicKey);
+  const host = refusesOthers
+    ? "its host refuses other ports and not this one: a server listens there and the keys do not match, " +
+      "or a firewall drops this port alone"
+    : pings === null
+    ? "nothing more can be told: a server is silent towards strangers"
+    : pings
+    ? "its host answers pings and does not say that a port is closed, so the keys do not match, " +
+      "or a firewall drops UDP"
+    : "its host answers no ping either: it is down, or a firewall drops everything, or the keys do not match";
+  const keys = `its [Peer] for this client must have PublicKey = ${own}; ` +
+    `\`vpn pubkey\` of its PrivateKey must print ${theirs}; both sides' PresharedKey and clock must agree`;
+  const service =
+    "on the server: `vpn status` (does it run?), `vpn doctor` (does its firewall drop the port?)";
+  return fail(
+    `no valid answer from ${server}: ${host}`,
+    (refusesOthers ? `on the server, ${keys}; ${service}` : `${service}; ${keys}`) +
+      (client.interface.transport === "udp"
+        ? "; if networks on the way drop UDP: `Transport = auto` on both sides"
+        : "; with `Transport = auto`, `vpn client` tries fake TCP besides, which this does not"),
+  );
+}
+
+async function checkPath(subject: Subject): Promise<Verdict[]> {
+  const { client } = subject;
+  const reach = await subject.reach();
+  if (client === null || reach?.kind !== "tried" || reach.path === null) return [];
+  return [judgePath(subject, client, reach.path)];
+}
+
+function judgePath(subject: Subject, client: ClientConfig, path: PathTrial): Verdict {
+  const { wanted, passed, isKnown } = path;
+  if (passed === null) {
+    return ok("the server answers no probe and no ping: the path's MTU is not shown");
+  }
+  if (passed >= wanted) return ok(`the path takes packets of ${passed} bytes whole`);
+  const mtu = passed - PATH_OVERHEAD;
+  const remedy = `MTU = ${mtu} (${subject.place("MTU")})`;
+  if (!isKnown) {
+    return warn(
+      `MTU black hole: of packets with DF, ${passed} bytes arrive and ${wanted} vanish, ` +
+        "and no router says so (ICMP is filtered): what relies on being told hangs",
+      `${remedy}, or let ICMP type 3 code 4 through on the way`,
+    );
+  }
+  return client.interface.mtu === null
+    ? ok(
+      `the path takes ${passed} bytes, and says so: the client lowers its MTU to ${mtu} by itself`,
+    )
+    : warn(`the path takes ${passed} bytes, not ${wanted}: long packets go in fragments`, remedy);
+}

@@ -1,0 +1,225 @@
+/** Checks of routing: whose networks the tunnel's collide with, what the reverse-path filter drops, what is routed past. */
+import { SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import { AF_INET, ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { conflictsOf } from "../../host/network/network_conflict.ts";
+import { returnTable } from "../../host/firewall/return_path.ts";
+import { planPeerRoutes, planRoutes } from "../../host/network/route_plan.ts";
+import { readSysctl } from "../../host/network/sysctl.ts";
+import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { Subject } from "./subject.ts";
+
+const IPV4_SETTINGS = "/proc/sys/net/ipv4/conf";
+const HOST_LENGTH = 32;
+/** Of rp_filter: the way back must lead by the interface that a packet came by (RFC 3704 section 2.2). */
+const STRICT = 1;
+/** An address of the internet at large; only routes to it are looked up. */
+const ANYWHERE = 0x01010101;
+
+export const ROUTE_CHECKS: readonly Check[] = [
+  { name: "overlap", look: checkOverlap },
+  { name: "reverse-path", look: checkReversePath },
+  { name: "routes", look: checkRoutes },
+];
+
+/** The networks of the tunnel against those that the host reaches by other interfaces. */
+function checkOverlap(subject: Subject): Verdict[] {
+  const { config, client, server, netlink, options: { interfaceName } } = subject;
+  if (config === null) return [];
+  const plain = client !== null ? planRoutes(client).plain : planPeerRoutes(server!);
+  const own = [
+    ...config.interface.addresses
+      .filter(({ prefixLength }) => prefixLength < HOST_LENGTH)
+      .map((prefix) => ({ key: "Address", place: subject.place("Address"), prefix })),
+    ...plain.table !== RouteTable.main ? [] : plain.networks.map((prefix) => ({
+      key: "AllowedIPs",
+      place: `[Peer] of ${config.fileName}`,
+      prefix,
+    })),
+  ];
+  const device = netlink.links.find(interfaceName)?.index;
+  const others = netlink.routes.list({ family: AF_INET, table: RouteTable.main })
+    .filter(({ link, destination, type }) =>
+      link !== null && link !== device && destination.length > 0 && type === RouteType.unicast
+    );
+  const verdicts = new Map<string, Verdict>();
+  for (const { key, place, prefix } of own) {
+    for (const route of others) {
+      const other = prefixOf(route);
+      if (!overlap(prefix, other)) continue;
+      const network = formatCidr({ ...prefix, address: networkOf(prefix) });
+      const by = netlink.links.find(route.link!)?.name ?? "another interface";
+      const what = `${place}: ${key}: ${network} overlaps ${
+        formatCidr(other)
+      }, which ${by} leads to`;
+      const remedy = `give the tunnel another network (${key} at ${place}), ` +
+        `or take that route away: ${subject.command(`ip route delete ${formatCidr(other)}`)}`;
+      const difference = other.prefixLength - prefix.prefixLength;
+      verdicts.set(
+        `${network} ${formatCidr(other)}`,
+        // The longer prefix wins; of two equal ones, the one that was there first, or the kernel refuses the second.
+        difference === 0
+          ? fail(`${what}: only one of the two can have it`, remedy)
+          : difference > 0
+          ? warn(`${what}: that part does not go into the tunnel`, remedy)
+          : warn(`${what}: that part of it goes into the tunnel`, remedy),
+      );
+    }
+  }
+  if (client !== null) {
+    const tunnel = { config: client, plan: planRoutes(client), interfaceName };
+    for (const conflict of conflictsOf(netlink, tunnel)) {
+      verdicts.set(conflict, warn(conflict, "give the tunnel another network at the gateway"));
+    }
+  }
+  if (verdicts.size > 0) return [...verdicts.values()];
+  return [ok("the tunnel's networks are nobody else's on this host")];
+}
+
+/**
+ * Strict filtering drops what comes in by another interface than the answer would leave by: on a host with two ways outside,
+ * all that comes by the second; under a full tunnel, the server's own answers, unless marks count.
+ */
+function checkReversePath(subject: Subject): Verdict[] {
+  const { client, server, netlink } = subject;
+  if (client !== null) {
+    if (!planRoutes(client).isFullTunnel) return [];
+    return checkMarkedReversePath(subject);
+  }
+  if (server === null) return [];
+  const defaults = netlink.routes.list({ family: AF_INET, table: RouteTable.main })
+    .filter(({ destination, link }) => destination.length === 0 && link !== null)
+    .sort((a, b) => a.metric - b.metric);
+  const preferred = defaults[0]?.link ?? null;
+  const shut = [...new Set(defaults.map(({ link }) => link!))]
+    .filter((link) => link !== preferred)
+    .map((link) => netlink.links.get(link).name)
+    .filter((name) => reversePathFilter(name) === STRICT);
+  if (shut.length === 0) return [ok("the reverse-path filter drops no client's datagrams")];
+  return shut.map((name) =>
+    warn(
+      `rp_filter is strict on ${name}, which is not the way of the preferred default route: ` +
+        `what clients on the internet send to its address is dropped`,
+      subject.command(`sysctl -w net.ipv4.conf.${name}.rp_filter=2`),
+    )
+  );
+}
+
+/** Marked answers pass it: a table of ours marks them, and the kernel has to be told that marks count. */
+function checkMarkedReversePath(subject: Subject): Verdict[] {
+  const { netlink, instance, options: { interfaceName } } = subject;
+  const path = `${IPV4_SETTINGS}/all/src_valid_mark`;
+  const strict = netlink.links.list()
+    .filter(({ name, loopback }) =>
+      !loopback && name !== interfaceName && reversePathFilter(name) === STRICT
+    ).map(({ name }) => name);
+  if (strict.length === 0) {
+    return [ok("the reverse-path filter drops none of the server's answers")];
+  }
+  const where = `rp_filter is strict on ${strict.join(", ")}`;
+  const loosen = strict.map((name) =>
+    subject.command(`sysctl -w net.ipv4.conf.${name}.rp_filter=2`)
+  );
+  if (readSysctl(path) !== "1" && (instance !== null || !isWritable(path))) {
+    return [fail(
+      `${where} and src_valid_mark is 0: with a full tunnel, the server's answers are dropped`,
+      subject.command("sysctl -w net.ipv4.conf.all.src_valid_mark=1"),
+    )];
+  }
+  const table = returnTable(interfaceName);
+  const isThere = tablesThere();
+  if (isThere === null) {
+    return [fail(
+      `${where}, and this kernel has no nf_tables to mark the server's answers by: with a full tunnel, they are dropped`,
+      `\`modprobe nf_tables\`, or ${loosen.join(" and ")}`,
+    )];
+  }
+  if (instance?.isOurs === true && !isThere.has(`${table.family} ${table.name}`)) {
+    return [fail(
+      `${where}, and the table ${table.family} ${table.name} that marks the server's answers is gone: they are dropped`,
+      `end the client and start it again, or ${loosen.join(" and ")}`,
+    )];
+  }
+  return [
+    ok(`${where}, and the server's answers pass it, marked by ${table.family} ${table.name}`),
+  ];
+}
+
+/** Nftables' tables, as in `ip fw`; null where the kernel has none. */
+function tablesThere(): Set<string> | null {
+  try {
+    using nftables = Nftables.open(openLibc(), { owned: false });
+    return new Set(nftables.listTables().map(({ family, name }) => `${family} ${name}`));
+  } catch (error) {
+    if (error instanceof SystemCallError && error.code !== "EPERM") return null;
+    throw error;
+  }
+}
+
+/** While it runs: whether the kernel sends by the tunnel what is to go through it. */
+function checkRoutes(
+  { client, server, config, instance, netlink, options: { interfaceName } }: Subject,
+): Verdict[] {
+  const device = netlink.links.find(interfaceName)?.index;
+  if (config === null || instance?.isOurs !== true || device === undefined) return [];
+  if (config.interface.table === "off") return [];
+  const plan = client === null ? null : planRoutes(client);
+  const plain = plan?.plain ?? planPeerRoutes(server!);
+  const networks = plain.table !== RouteTable.main ? [] : plain.networks;
+  const destinations = [...networks.map(networkOf), ...plan?.inside ?? []];
+  const astray = [...destinations, ...plan?.isFullTunnel ? [ANYWHERE] : []]
+    .filter((address) => linkTo(address) !== device);
+  if (astray.length === 0) return [ok(`what AllowedIPs names goes into ${interfaceName}`)];
+  return astray.map((address) =>
+    fail(
+      `packets to ${formatIpv4(address)} do not go into ${interfaceName}, as AllowedIPs says`,
+      `something changed the routes or rules, or this network has that address as well: see \`ip route get ${
+        formatIpv4(address)
+      }\`, and start it again`,
+    )
+  );
+
+  function linkTo(address: number): number | null {
+    try {
+      return netlink.routes.lookup(ipv4FromNumber(address)).link;
+    } catch (error) {
+      if (error instanceof NetlinkError) return null;
+      throw error;
+    }
+  }
+}
+
+/** What is in force on an interface: the greater of its own setting and that of all (ip-sysctl.rst). */
+function reversePathFilter(name: string): number {
+  return Math.max(
+    Number(readSysctl(`${IPV4_SETTINGS}/all/rp_filter`)),
+    Number(readSysctl(`${IPV4_SETTINGS}/${name}/rp_filter`)),
+  );
+}
+
+/** Whether this process may write a file: `/proc/sys` is read-only in most containers. */
+export function isWritable(path: string): boolean {
+  try {
+    Deno.openSync(path, { write: true }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function prefixOf({ destination }: Route): Ipv4Prefix {
+  return { address: ipv4ToNumber(destination.address), prefixLength: destination.length };
+}
+
+function networkOf({ address, prefixLength }: Ipv4Prefix): number {
+  return (address & prefixMask(prefixLength)) >>> 0;
+}
+
+function overlap(one: Ipv4Prefix, other: Ipv4Prefix): boolean {
+  const mask = prefixMask(Math.min(one.prefixLength, other.prefixLength));
+  return ((one.address ^ other.address) & mask) === 0;
+}

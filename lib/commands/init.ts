@@ -1,0 +1,31 @@
+/** Owns `vpn init`: the keys and the configuration of a new gateway. */
+import type { InitRequest } from "../cli/command.ts";
+import { formatEndpoint, serverText } from "../core/config/text/config_writer.ts";
+import { formatCidr } from "../core/wire/ipv4_text.ts";
+import { createFile } from "../host/files/config_store.ts";
+import { ExitCode } from "../process/errors.ts";
+import { newPrivateKey } from "./keys.ts";
+import { writeText } from "../process/output.ts";
+import { shellWord } from "../process/shell_word.ts";
+
+/**
+ * Writes the file and says what comes next.
+ *
+ * @throws {AppError} where it cannot; a file that is there is left alone
+ */
+export function runInit({ endpoint, subnet, out }: InitRequest): number {
+  const address = { address: subnet.address + 1, prefixLength: subnet.prefixLength };
+  const text = serverText({ privateKey: newPrivateKey(), address, endpoint });
+  createFile({ path: out, text });
+  const file = shellWord(out);
+  writeText(
+    Deno.stdout,
+    `${out}: a gateway that is ${formatCidr(address)} inside and ${formatEndpoint(endpoint)} ` +
+      `(UDP) outside
+
+Add clients:   vpn peer add laptop${out === "server.conf" ? "" : ` --config ${file}`}
+Run it:        vpn server --config ${file}      (as root)
+`,
+  );
+  return ExitCode.ok;
+}

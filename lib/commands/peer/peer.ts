@@ -1,0 +1,155 @@
+/** Owns `vpn peer`: what it does with a gateway's clients, and what it says. */
+import type { PeerRequest } from "../../cli/command.ts";
+import { tableLines } from "../../cli/table.ts";
+import type { Config, PeerConfig } from "../../core/config/config.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
+import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { clientFilePath, readClientFile } from "../../host/files/client_files.ts";
+import { loadConfig } from "../../host/files/config_file.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { writeText } from "../../process/output.ts";
+import { applyAddition, applyRemoval } from "./peer_live.ts";
+import { addPeer, removePeer } from "./peer_changes.ts";
+import { findPeer, peerTitle } from "./peer_names.ts";
+import { showCode as showQr } from "./peer_qr.ts";
+import { shellWord } from "../../process/shell_word.ts";
+
+type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
+
+/**
+ * Does what is asked for.
+ *
+ * @throws {ConfigError | AppError} where it cannot
+ */
+export async function runPeer(request: PeerRequest): Promise<number> {
+  switch (request.action) {
+    case "add":
+      return await add(request);
+    case "list":
+      return list(request);
+    case "show":
+      return show(request);
+    case "remove":
+      return await remove(request);
+  }
+}
+
+async function add(request: Request<"add">): Promise<number> {
+  const { configPath, name } = request;
+  const { peer, server, text, path } = await addPeer(configPath, request);
+  warn(server);
+  const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
+  const applied = await applyAddition(server, peer);
+  const about = [
+    `${name} is ${addressText(peer)} inside, and ${configPath} has it as a peer.`,
+    ...applied.map((where) => `The gateway that runs on ${where} has added it as well.`),
+  ].join("\n");
+  if (path === null) {
+    writeText(Deno.stdout, text);
+    writeText(Deno.stderr, `${about} Its keys are kept nowhere here.\n`);
+    return ExitCode.ok;
+  }
+  writeText(
+    Deno.stdout,
+    `${about}
+Its configuration, with its keys: ${path}
+
+Take the file there, and:   vpn client --config ${shellWord(`${name}.conf`)}      (as root)
+A phone:                    vpn peer show ${shellWord(name)} --qr${config}
+`,
+  );
+  return ExitCode.ok;
+}
+
+function list({ configPath, json }: Request<"list">): number {
+  const config = loadConfig(configPath, "leave");
+  const peers = config.peers.map((peer) => ({
+    name: peer.name,
+    publicKey: encodeKey(peer.publicKey),
+    allowedIps: peer.allowedIps.map(formatCidr),
+    hasPresharedKey: peer.presharedKey !== null,
+    file: fileOf(configPath, peer),
+  }));
+  if (json) {
+    writeText(Deno.stdout, `${JSON.stringify(peers, null, 2)}\n`);
+    return ExitCode.ok;
+  }
+  warn(config);
+  if (peers.length === 0) {
+    writeText(Deno.stdout, `${configPath} has no peers: \`vpn peer add NAME\` adds one\n`);
+    return ExitCode.ok;
+  }
+  const rows = peers.map(({ name, publicKey, allowedIps, file }) => [
+    name ?? "-",
+    allowedIps.join(", ") || "-",
+    publicKey,
+    file ?? "-",
+  ]);
+  const table = tableLines([["NAME", "ADDRESSES", "PUBLIC KEY", "FILE"], ...rows]);
+  writeText(Deno.stdout, `${table.join("\n")}\n`);
+  return ExitCode.ok;
+}
+
+function show(request: Request<"show">): number {
+  const { configPath, name, qr } = request;
+  const config = loadConfig(configPath, "leave");
+  warn(config);
+  const peer = findPeer(config, name);
+  if (qr) {
+    showCode(request, peer);
+    return ExitCode.ok;
+  }
+  const rows = [
+    ["name", peer.name ?? "-"],
+    ["public key", encodeKey(peer.publicKey)],
+    ["preshared key", peer.presharedKey === null ? "none" : "yes"],
+    ["addresses", peer.allowedIps.map(formatCidr).join(", ") || "-"],
+    ["configuration", fileOf(configPath, peer) ?? "not kept here"],
+  ];
+  writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
+  return ExitCode.ok;
+}
+
+/** The client's configuration, where it is kept, as a code that the WireGuard apps scan. */
+function showCode({ configPath, file, overwrite }: Request<"show">, peer: PeerConfig): void {
+  const text = peer.name === null ? null : readClientFile(configPath, peer.name);
+  const title = peerTitle(peer);
+  if (text === null) {
+    const place = peer.name === null ? "here" : clientFilePath(configPath, peer.name);
+    throw new AppError(
+      `Cannot show ${title} as a QR code: its configuration is not at ${place}, and its private key is known to it ` +
+        `alone: \`vpn peer remove ${shellWord(title)}\`, and add it again`,
+      { exitCode: ExitCode.usage },
+    );
+  }
+  showQr({ title, text, file, overwrite });
+}
+
+async function remove({ configPath, name }: Request<"remove">): Promise<number> {
+  const { peer, server, isOut, fileRemoved, problem } = await removePeer(configPath, name);
+  warn(server);
+  if (isOut) {
+    const file = fileRemoved ? ", and its own configuration is removed" : "";
+    writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
+  }
+  // First of all it must not get in any more, whatever became of the file.
+  for (const where of await applyRemoval(server, peer)) {
+    writeText(Deno.stdout, `The gateway that runs on ${where} refuses it from now on.\n`);
+  }
+  if (problem !== null) throw problem;
+  return ExitCode.ok;
+}
+
+/** The client's file, if it is kept. */
+function fileOf(configPath: string, { name }: PeerConfig): string | null {
+  if (name === null || readClientFile(configPath, name) === null) return null;
+  return clientFilePath(configPath, name);
+}
+
+function addressText({ allowedIps }: PeerConfig): string {
+  return allowedIps.map(({ address }) => formatIpv4(address)).join(", ");
+}
+
+function warn({ warnings }: Config): void {
+  for (const warning of warnings) writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
+}

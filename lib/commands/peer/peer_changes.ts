@@ -1,0 +1,174 @@
+/** Owns adding a client to a gateway's configuration and taking one out of it. */
+import type { PeerAddition } from "../../cli/command.ts";
+import { freeAddress } from "../../core/config/address_pool.ts";
+import type { Config, PeerConfig } from "../../core/config/config.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
+import {
+  clientText,
+  FULL_TUNNEL,
+  withoutPeer,
+  withPeer,
+} from "../../core/config/text/config_writer.ts";
+import { parseConfig } from "../../core/config/parse_config.ts";
+import { publicKey } from "../../core/noise/x25519.ts";
+import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { clientFileName, clientFilePath, clientFolderName } from "../../host/files/client_files.ts";
+import { hostNames } from "../../host/dns/host_names.ts";
+import { createFile, LockedConfig, removeFile } from "../../host/files/config_store.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { newPresharedKey, newPrivateKey } from "../keys.ts";
+import { findPeer } from "./peer_names.ts";
+import { shellWord } from "../../process/shell_word.ts";
+
+/** A client that was added. */
+export interface AddedPeer {
+  /** As the gateway's file has it. */
+  readonly peer: PeerConfig;
+  /** What the gateway's file says now. */
+  readonly server: Config;
+  /** The client's configuration, with its private key. */
+  readonly text: string;
+  /** Where that was written; null for nowhere. */
+  readonly path: string | null;
+}
+
+/**
+ * Makes a client's keys, gives it the next free address and writes both ends' configurations.
+ *
+ * @param configPath the gateway's configuration
+ * @throws {ConfigError | AppError} with nothing changed
+ */
+export async function addPeer(
+  configPath: string,
+  request: Omit<PeerAddition, "action">,
+): Promise<AddedPeer> {
+  using file = await LockedConfig.open(configPath);
+  const { text, config } = file.read();
+  refuseTakenName(config, request.name);
+  const address = freeAddress(config) ?? refuseFullPool(config);
+  const endpoint = request.endpoint ?? config.interface.publicEndpoint ?? refuseNowhere(config);
+
+  const privateKey = newPrivateKey();
+  const peer = {
+    name: request.name,
+    publicKey: publicKey(privateKey),
+    presharedKey: newPresharedKey(),
+    address,
+  };
+  const allowedIps = withGateway(request.allowedIps ?? defaultNetworks(config), config);
+  const dns = request.dns ?? defaultDns(config, allowedIps);
+  const ofClient = clientText(config, { privateKey, peer, endpoint, allowedIps, dns });
+  const ofServer = withPeer(text, peer);
+  // What is written can be read again, whatever the file was like.
+  const server = parseConfig(ofServer, configPath, { names: hostNames() });
+
+  const { out = clientFilePath(configPath, request.name) } = request;
+  const path = out === "-" ? null : out;
+  const place = [clientFolderName(configPath), clientFileName(request.name)] as const;
+  if (request.out === undefined) file.createBeside(...place, { path: out, text: ofClient });
+  else if (path !== null) createFile({ path, text: ofClient });
+  try {
+    file.replace(ofServer);
+  } catch (error) {
+    if (request.out === undefined) file.removeBeside(...place, out);
+    else if (path !== null) removeFile(path);
+    throw error;
+  }
+  return { peer: findPeer(server, request.name), server, text: ofClient, path };
+}
+
+/** A client that was to be taken out. */
+export interface RemovedPeer {
+  readonly peer: PeerConfig;
+  readonly server: Config;
+  /** Whether its own configuration was kept, and is removed. */
+  readonly fileRemoved: boolean;
+  /**
+   * Why the gateway's file still has it, or its own configuration is still there; null where neither is so. A gateway that runs
+   * has to be told all the same.
+   */
+  readonly problem: AppError | null;
+  /** Whether the gateway's file has it no more. */
+  readonly isOut: boolean;
+}
+
+/**
+ * Takes a client out of the gateway's configuration, and removes its own where it is kept.
+ *
+ * @param name its name or public key
+ * @throws {ConfigError | AppError} where it is not known which client that is
+ */
+export async function removePeer(configPath: string, name: string): Promise<RemovedPeer> {
+  using file = await LockedConfig.open(configPath);
+  const { text, config } = file.read();
+  const peer = findPeer(config, name);
+  const removed = { peer, server: config };
+  let isOut = false;
+  try {
+    file.replace(withoutPeer(text, peer));
+    isOut = true;
+    const fileRemoved = peer.name !== null && removeClientFile(file, configPath, peer.name);
+    return { ...removed, isOut, fileRemoved, problem: null };
+  } catch (problem) {
+    // The owner of the folder decides what is in it, but not who may connect.
+    if (!(problem instanceof AppError)) throw problem;
+    return { ...removed, isOut, fileRemoved: false, problem };
+  }
+}
+
+function removeClientFile(file: LockedConfig, configPath: string, name: string): boolean {
+  const place = [clientFolderName(configPath), clientFileName(name)] as const;
+  return file.removeBeside(...place, clientFilePath(configPath, name));
+}
+
+function refuseTakenName({ fileName, peers }: Config, name: string): void {
+  const taken = peers.find((peer) => peer.name === name);
+  if (taken === undefined) return;
+  throw new AppError(
+    `Cannot add ${name}: the peer on line ${taken.line} of ${fileName} has this name: ` +
+      `choose another, or \`vpn peer remove ${shellWord(name)}\` first`,
+    { exitCode: ExitCode.usage },
+  );
+}
+
+function refuseFullPool(config: Config): never {
+  const { addresses, lines } = config.interface;
+  const place = `${config.fileName}:${lines.get("Address") ?? 1}: Address`;
+  throw new ConfigError(
+    `${place}: no address is free in ${addresses.map(formatCidr).join(", ") || "it"}: ` +
+      "remove a peer, or give the gateway a wider network, as in 10.66.77.1/24",
+  );
+}
+
+function refuseNowhere({ fileName }: Config): never {
+  throw new ConfigError(
+    `${fileName}: [Interface]: PublicEndpoint is missing: clients are told by it where the gateway is, as in ` +
+      "PublicEndpoint = vpn.example.org:51820; or give --endpoint HOST[:PORT]",
+  );
+}
+
+/** All, where the gateway leads to the internet; otherwise its own networks. */
+function defaultNetworks({ interface: { egress, addresses } }: Config): string {
+  if (egress !== "off") return FULL_TUNNEL;
+  return addresses.map((address) => formatCidr(networkOf(address))).join(", ");
+}
+
+/**
+ * What sends everything through the tunnel names the gateway's inner address as well: in a LAN that uses the same numbers, as a
+ * hotel's may, the longer prefix keeps that the tunnel's.
+ */
+function withGateway(allowedIps: string, { interface: { addresses } }: Config): string {
+  return allowedIps === FULL_TUNNEL
+    ? `${formatIpv4(addresses[0]!.address)}/32, ${FULL_TUNNEL}`
+    : allowedIps;
+}
+
+function networkOf({ address, prefixLength }: Ipv4Prefix): Ipv4Prefix {
+  return { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
+}
+
+/** The gateway's proxy, for a client that could not reach another resolver but through it. */
+function defaultDns({ interface: { dnsProxy, addresses } }: Config, allowedIps: string) {
+  const isFull = allowedIps.split(", ").includes("0.0.0.0/0");
+  return isFull && dnsProxy.length > 0 ? formatIpv4(addresses[0]!.address) : null;
+}

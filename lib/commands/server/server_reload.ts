@@ -1,0 +1,68 @@
+/** Server reload: what of a gateway's configuration may change while it runs, and how. */
+import type { ServerConfig } from "../../core/config/config.ts";
+import { changedKeys, type ConfigChange, ofKeys } from "../../core/config/config_change.ts";
+import { CLIENT_ONLY_KEYS, validateServer } from "../../core/config/roles.ts";
+import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
+import type { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
+import type { Gateway } from "./gateway.ts";
+import { movedPlaces } from "../../host/dns/peer_places.ts";
+import type { ReloadPlan, ReloadRole, ReloadStep } from "../../control/reload.ts";
+
+export interface ServerReloadOptions {
+  readonly gateway: Pick<Gateway, "requireFollowable" | "setNetworks">;
+  readonly dataPlane: Pick<DataPlaneHandle, "setClientToClient" | "setEgressRules">;
+  /** Null where the gateway was started without one: the port needs a privilege that is given up since. */
+  readonly dnsProxy: Pick<DnsProxy, "setUpstreams"> | null;
+}
+
+export class ServerReload implements ReloadRole<ServerConfig> {
+  readonly liveKeys: ReadonlySet<string> = new Set([
+    "PublicEndpoint",
+    "EgressAllow",
+    "EgressDeny",
+    "ClientToClient",
+    "DnsProxy",
+  ]);
+  readonly foreignKeys: readonly string[] = CLIENT_ONLY_KEYS;
+  readonly validate = validateServer;
+  readonly #options: ServerReloadOptions;
+
+  constructor(options: ServerReloadOptions) {
+    this.#options = options;
+  }
+
+  async plan(
+    change: ConfigChange,
+    { after }: { readonly after: ServerConfig },
+  ): Promise<ReloadPlan> {
+    const { gateway, dataPlane, dnsProxy } = this.#options;
+    const { egressAllow, egressDeny, clientToClient, dnsProxy: upstreams } = after.interface;
+    const keys = changedKeys(change);
+    const steps: ReloadStep[] = [];
+    const restart: string[] = [];
+    const networkKey = keys.find((key) => key === "EgressAllow" || key === "EgressDeny");
+    if (networkKey !== undefined) {
+      gateway.requireFollowable(after);
+      steps.push({
+        key: networkKey,
+        run: () => gateway.setNetworks({ egressAllow, egressDeny }, dataPlane),
+      });
+    }
+    if (keys.includes("ClientToClient")) {
+      steps.push({
+        key: "ClientToClient",
+        run: () => dataPlane.setClientToClient(clientToClient),
+      });
+    }
+    if (keys.includes("DnsProxy")) {
+      if (dnsProxy === null || upstreams.length === 0) restart.push("DnsProxy");
+      else steps.push({ key: "DnsProxy", run: () => dnsProxy.setUpstreams(upstreams) });
+    }
+    return {
+      change: ofKeys(change, (key) => !restart.includes(key)),
+      restart,
+      places: await movedPlaces(change.put, after.interface.connectTimeout),
+      steps,
+    };
+  }
+}

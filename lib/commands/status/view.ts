@@ -1,0 +1,197 @@
+/** Owns how a running instance is shown to a person: a few lines about it, and a table of its peers. */
+import { format as formatBytes } from "@std/fmt/bytes.js";
+import { sparkline } from "../../cli/sparkline.ts";
+import { tableLines } from "../../cli/table.ts";
+import type { Presence } from "../../core/wireguard/liveness/presence.ts";
+import type { PeerStatus, Status } from "../../control/status.ts";
+import type { PeerRate } from "./rates.ts";
+
+/** SGR codes (ECMA-48). */
+const BOLD = 1;
+const RED = 31;
+const GREEN = 32;
+const YELLOW = 33;
+const GREY = 90;
+
+const SPARKLINE_WIDTH = 20;
+/** Characters of a public key that stand for a peer without a name. */
+const KEY_WIDTH = 12;
+
+const SHADES: Readonly<Record<Presence, number>> = {
+  never: GREY,
+  up: GREEN,
+  silent: YELLOW,
+  down: RED,
+};
+
+export interface ViewOptions {
+  readonly colour: boolean;
+  /** What passes with each peer, by its public key; none where it is not known. */
+  readonly rates: ReadonlyMap<string, PeerRate>;
+  /** Whether to show how the rates went. */
+  readonly sparklines: boolean;
+}
+
+/** An instance as lines of text. */
+export function statusLines(status: Status, options: ViewOptions): string[] {
+  const { nat, drops, netns, role, listenPort, addresses, since, time, pid } = status;
+  const paint = painter(options.colour);
+  const name = paint(BOLD, status.interface);
+  const place = netns === null ? "" : `in ${netns}, `;
+  if (status.state === "blocked") {
+    return [
+      `${name}  ${place}${
+        paint(RED, "blocked")
+      } by the kill switch of process ${pid}, which has ended`,
+      "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with " +
+      `\`${netns === null ? "" : `ip netns exec ${netns} `}vpn cleanup\``,
+    ];
+  }
+  const up = age(seconds(since, time));
+  return [
+    `${name}  ${place}${role} on UDP port ${listenPort}, ${
+      addresses.join(", ")
+    }, up ${up}, process ${pid}`,
+    ...(status.state === "degraded"
+      ? [`  ${paint(RED, "degraded")}: without ${status.missing.join(", ")}`]
+      : []),
+    `  ${meansText(status)}`,
+    ...countLines("refused by the kernel", nat.sendErrors),
+    ...countLines("dropped", drops),
+    "",
+    ...peerTable(status, options).map((line) => `  ${line}`),
+    ...status.peers.flatMap((peer) => sharedKeyLines(peer, options.colour)),
+  ];
+}
+
+/** A client's file that was copied to a second device is found by nothing else. */
+function sharedKeyLines(peer: PeerStatus, colour: boolean): string[] {
+  if (peer.otherPlace === null) return [];
+  return [
+    `  ${painter(colour)(RED, "key in two places")}: ${nameOf(peer)} is at ${
+      peer.endpoint ?? "-"
+    } ` +
+    `and at ${peer.otherPlace}, and each cuts the other off: give each device a key of its own`,
+  ];
+}
+
+function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status): string {
+  return [
+    `cipher ${aead}`,
+    `segmentation offload ${segmentation ? "on" : "off"}`,
+    ...(mappings + sessions === 0
+      ? []
+      : [`NAT ${counted(mappings, "mapping")} ${counted(sessions, "session")}`]),
+  ].join(", ");
+}
+
+function peerTable(status: Status, options: ViewOptions): string[] {
+  if (status.peers.length === 0) return ["no peers"];
+  const isLimited = status.peers.some(({ rateLimit }) => rateLimit !== null);
+  // Of peers that are not ours it never is.
+  const isMeasured = status.peers.some(({ roundTrip }) => roundTrip !== null);
+  const headings = [
+    ...["PEER", "ADDRESS", "ENDPOINT", "BY", "HANDSHAKE"],
+    ...(isMeasured ? ["RTT"] : []),
+    ...["RECEIVED", "SENT", "IN", "OUT"],
+    ...(isLimited ? ["LIMIT"] : []),
+    ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} LOOKS`] : []),
+  ];
+  const rows = status.peers.map((peer) =>
+    peerCells(peer, { status, isLimited, isMeasured, ...options })
+  );
+  return tableLines([headings, ...rows]);
+}
+
+function peerCells(
+  peer: PeerStatus,
+  { status, isLimited, isMeasured, rates, sparklines, colour }: ViewOptions & {
+    readonly status: Status;
+    readonly isLimited: boolean;
+    readonly isMeasured: boolean;
+  },
+): string[] {
+  const paint = painter(colour);
+  const rate = rates.get(peer.publicKey);
+  const [address = "-", ...more] = peer.allowedIps;
+  return [
+    nameOf(peer),
+    `${address.replace(/\/32$/, "")}${more.length > 0 ? ` +${more.length}` : ""}`,
+    peer.endpoint ?? "-",
+    peer.endpoint === null ? "-" : peer.carrier === "faketcp" ? "fake TCP" : "UDP",
+    paint(SHADES[peer.presence], handshakeText(peer, status.time)),
+    ...(isMeasured ? [roundTripText(peer)] : []),
+    bytes(peer.received),
+    bytes(peer.sent),
+    rateText(rate?.received),
+    rateText(rate?.sent),
+    ...(isLimited ? [peer.rateLimit === null ? "-" : bits(peer.rateLimit)] : []),
+    ...(sparklines ? [paint(GREEN, sparkline(rate?.history ?? [], SPARKLINE_WIDTH))] : []),
+  ];
+}
+
+function nameOf({ name, publicKey }: PeerStatus): string {
+  return name ?? `${publicKey.slice(0, KEY_WIDTH)}…`;
+}
+
+/** When a peer that is there shook hands, or for how long it has been silent. */
+function handshakeText(
+  { presence, silence, latestHandshake }: PeerStatus,
+  time: string,
+): string {
+  if (presence === "never" || silence === null) return "never heard";
+  if (presence !== "up") return `silent ${age(silence)}`;
+  return latestHandshake === null ? "under way" : `${age(seconds(latestHandshake, time))} ago`;
+}
+
+function roundTripText({ presence, roundTrip }: PeerStatus): string {
+  if (roundTrip === null || presence !== "up") return "-";
+  return `${(roundTrip * 1000).toPrecision(roundTrip < 1 ? 2 : 4)} ms`;
+}
+
+function countLines(title: string, counts: Readonly<Record<string, number>>): string[] {
+  const named = Object.entries(counts).sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => `${name.replaceAll("_", " ")} ${count.toLocaleString("en")}`);
+  return named.length === 0 ? [] : [`  ${title}: ${named.join(", ")}`];
+}
+
+function counted(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function seconds(from: string, to: string): number {
+  return Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
+}
+
+/** As in `3 d 4 h`, the two greatest units. */
+export function age(total: number): string {
+  const units = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]] as const;
+  let left = Math.floor(total);
+  const parts = units.map(([unit, size]) => {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    return { unit, count };
+  });
+  const first = parts.findIndex(({ count }) => count > 0);
+  if (first < 0) return "0 s";
+  return parts.slice(first, first + 2).filter(({ count }) => count > 0)
+    .map(({ unit, count }) => `${count} ${unit}`).join(" ");
+}
+
+function bytes(count: number): string {
+  return formatBytes(count, { binary: true, maximumFractionDigits: 1 });
+}
+
+function rateText(bytesPerSecond: number | undefined): string {
+  return bytesPerSecond === undefined ? "-" : bits(bytesPerSecond * 8);
+}
+
+/** Networks are measured in bits. */
+function bits(perSecond: number): string {
+  const text = formatBytes(Math.round(perSecond), { bits: true, maximumFractionDigits: 1 });
+  return `${text.replace(/ b$/, " bit")}/s`;
+}
+
+function painter(colour: boolean): (code: number, text: string) => string {
+  return (code, text) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
+}

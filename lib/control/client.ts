@@ -1,0 +1,134 @@
+/** Owns the other end of a control socket: asks a running instance and waits for its answers. */
+import { createConnection, type Socket } from "node:net";
+import { AppError, ExitCode } from "../process/errors.ts";
+import { findInstance, type Instance } from "./instances.ts";
+import { LineSplitter } from "./lines.ts";
+import type { ControlAnswer, Params, RequestId } from "./protocol.ts";
+
+/** Bytes of the longest answer: that of a gateway with thousands of peers. */
+const MAX_ANSWER = 64 * 1024 * 1024;
+
+export interface RequestOptions {
+  /** Called with each event before the result. */
+  readonly onEvent?: (event: unknown) => void;
+  /** ms to wait for the result; without end if left out. */
+  readonly timeout?: number;
+}
+
+interface Asked {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly onEvent: (event: unknown) => void;
+}
+
+export class ControlClient implements Disposable {
+  readonly #socket: Socket;
+  readonly #interfaceName: string;
+  readonly #splitter = new LineSplitter(MAX_ANSWER);
+  readonly #asked = new Map<RequestId, Asked>();
+  #lastId = 0;
+  #end: Error | null = null;
+
+  private constructor(socket: Socket, interfaceName: string) {
+    this.#socket = socket;
+    this.#interfaceName = interfaceName;
+    socket.on("data", (chunk) => this.#splitter.push(chunk).forEach((line) => this.#take(line)));
+    socket.on("close", () => this.#fail(`Cannot go on with "${interfaceName}": it has ended`));
+    // "close" follows.
+    socket.on("error", () => {});
+  }
+
+  /**
+   * Connects to a running instance.
+   *
+   * @param instance it, or the name of its interface
+   * @throws {AppError} with exit code 3 where nothing runs or answers, 5 where it is another user's
+   */
+  static async connect(instance: string | Instance): Promise<ControlClient> {
+    const { path, interfaceName } = typeof instance === "string"
+      ? findInstance(instance)
+      : instance;
+    const socket = createConnection({ path });
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("error", (error) => reject(refusal(error, { path, interfaceName })));
+    });
+    return new ControlClient(socket, interfaceName);
+  }
+
+  /**
+   * Asks for something. Several requests may wait at once.
+   *
+   * @throws {AppError} with what the instance says of a request that it refuses, or when it ends before its answer
+   */
+  request(method: string, params: Params = {}, options: RequestOptions = {}): Promise<unknown> {
+    if (this.#end !== null) return Promise.reject(this.#end);
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const id = ++this.#lastId;
+    this.#asked.set(id, { resolve, reject, onEvent: options.onEvent ?? (() => {}) });
+    this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
+    const { timeout } = options;
+    if (timeout === undefined) return promise;
+    const timer = setTimeout(() => {
+      this.#asked.delete(id);
+      const problem = `no answer to "${method}" within ${timeout / 1000} s`;
+      reject(
+        new AppError(`Cannot reach "${this.#interfaceName}": ${problem}`, {
+          exitCode: ExitCode.connect,
+        }),
+      );
+    }, timeout);
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  /** Says that nothing more will be asked: methods that go on until then end, and their results are still to come. */
+  end(): void {
+    this.#socket.end();
+  }
+
+  /** Closes the connection: what has not been answered is not waited for. */
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+
+  #take(line: string | null): void {
+    if (line === null) {
+      this.#socket.destroy();
+      return;
+    }
+    // Only our own program listens there.
+    const answer = JSON.parse(line) as ControlAnswer;
+    const asked = answer.id === null ? undefined : this.#asked.get(answer.id);
+    if (asked === undefined) return;
+    if ("event" in answer) {
+      asked.onEvent(answer.event);
+      return;
+    }
+    this.#asked.delete(answer.id!);
+    if ("result" in answer) asked.resolve(answer.result);
+    else asked.reject(new AppError(answer.error, { exitCode: ExitCode.unexpected }));
+  }
+
+  #fail(message: string): void {
+    this.#end = new AppError(message, { exitCode: ExitCode.connect });
+    for (const { reject } of this.#asked.values()) reject(this.#end);
+    this.#asked.clear();
+  }
+}
+
+function refusal(
+  error: Error,
+  { path, interfaceName }: { readonly path: string; readonly interfaceName: string },
+): AppError {
+  const code = "code" in error ? error.code : "";
+  if (code === "EACCES" || code === "EPERM") {
+    return new AppError(
+      `Cannot reach "${interfaceName}": ${path}: permission denied: run as root, or as the user that started it`,
+      { exitCode: ExitCode.privilege, cause: error },
+    );
+  }
+  return new AppError(`Cannot reach "${interfaceName}": ${path}: ${error.message}`, {
+    exitCode: ExitCode.connect,
+    cause: error,
+  });
+}

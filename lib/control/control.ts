@@ -1,0 +1,95 @@
+/** Owns the ways in which a running server or client can be talked to, and what it does when it is. */
+import type { Config } from "../core/config/config.ts";
+import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
+import type { Journal } from "../host/journal/journal.ts";
+import { getLogger, type LogControl } from "../process/logging.ts";
+import type { HostNetwork, InterfaceSettings } from "../host/network/host_network.ts";
+import type { ReloadResult } from "./reload.ts";
+import { chunked, paced } from "../process/pace.ts";
+import { captureEvent, captureRequest } from "./capture.ts";
+import type { LivePeers } from "./live_peers.ts";
+import { changeLevels } from "./log_levels.ts";
+import { livePeer, publicKeyOf } from "./peer_params.ts";
+import { type Handler, JsonChunks } from "./protocol.ts";
+import { ControlServer } from "./server.ts";
+import { statusOf, statusTexts } from "./status.ts";
+import { openUapi } from "./uapi/uapi_server.ts";
+
+/** What the system says of a folder that may not be written to. */
+const REFUSALS: ReadonlySet<unknown> = new Set(["EACCES", "EPERM", "EROFS"]);
+
+/** A tunnel that is up. */
+export interface RunningTunnel {
+  readonly role: "server" | "client";
+  readonly interfaceName: string;
+  /** What `--netns` named; null for the namespace that it was started in. */
+  readonly netns: string | null;
+  readonly config: Config;
+  /** The UDP port that it listens on. */
+  readonly port: number;
+  /** The mark of its own datagrams; 0 for none. */
+  readonly mark: number;
+  /** What ciphers. */
+  readonly aead: string;
+  readonly dataPlane: DataPlaneHandle;
+  readonly network: HostNetwork;
+  readonly settings: InterfaceSettings;
+  readonly journal: Journal;
+  /** What of it others take away again and again, in words. */
+  readonly degraded: () => readonly string[];
+  /** How much it logs. */
+  readonly log: LogControl;
+  readonly peers: LivePeers;
+  /** Reads the configuration again. */
+  readonly reload: () => Promise<ReloadResult>;
+}
+
+/** Opens the control socket, and WireGuard's where `wg` would find it: that is root's alone. */
+export async function openControl(tunnel: RunningTunnel): Promise<AsyncDisposable> {
+  const { interfaceName, journal } = tunnel;
+  await using sockets = new AsyncDisposableStack();
+  const handlers = controlHandlers(tunnel);
+  sockets.use(await ControlServer.open({ interfaceName, journal, handlers }));
+  if (Deno.uid() === 0) sockets.use(await tryUapi(tunnel));
+  return sockets.move();
+}
+
+/** A tunnel is of use without `wg`, and a sandbox may have that folder read-only. */
+async function tryUapi(tunnel: RunningTunnel): Promise<AsyncDisposable | null> {
+  try {
+    return await openUapi(tunnel, tunnel.peers);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && REFUSALS.has(error.code))) throw error;
+    getLogger("control").warn("`wg show` will not know this tunnel: {error}", { error });
+    return null;
+  }
+}
+
+/** What the control socket offers, by the method's name. */
+function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler>> {
+  const { peers } = tunnel;
+  const frame = { ...tunnel, since: new Date() };
+  return {
+    "status": async () => {
+      const status = await statusOf(tunnel.dataPlane, frame);
+      return new JsonChunks(await paced(chunked(statusTexts(status))));
+    },
+    "add-peer": (params) => peers.change([{ kind: "put", peer: livePeer(params) }]),
+    "remove-peer": (params) => peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }]),
+    "capture": async (params, emit, signal) => {
+      const request = captureRequest(params, peers.peers);
+      const logger = getLogger("control");
+      const of = request.publicKey === null ? "all peers" : `peer ${params["peer"]}`;
+      logger.info("capturing packets of {of}", { of });
+      const onChunk = (chunk: Uint8Array<ArrayBuffer>) => emit(captureEvent(chunk));
+      const counts = await tunnel.dataPlane.capture(request, { onChunk, signal });
+      logger.info("captured {packets} packets of {of}, {dropped} more were lost", {
+        of,
+        ...counts,
+      });
+      return counts;
+    },
+    "reload": () => tunnel.reload(),
+    "log": (params) => Promise.resolve(changeLevels(params, tunnel)),
+  };
+}

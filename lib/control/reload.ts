@@ -1,0 +1,254 @@
+/**
+ * Reload: has a tunnel that runs follow its configuration file after an edit, without touching what has not changed.
+ *
+ * What is compared with the file is what runs: peers that `vpn peer` or `wg set` changed meanwhile become what the file says,
+ * as with `wg syncconf`. A file with a mistake, or with peers that cannot be, changes nothing. What cannot change at run time
+ * stays as it was, is named each time, and counts from the next start.
+ */
+import type { Config, Endpoint, PeerConfig } from "../core/config/config.ts";
+import {
+  changedConfig,
+  changedKeys,
+  type ConfigChange,
+  configChange,
+  ofKeys,
+} from "../core/config/config_change.ts";
+import { encodeKey } from "../core/config/values/key_text.ts";
+import { loadConfig } from "../host/files/config_file.ts";
+import type { LiveChange, LivePeer, LivePeers } from "./live_peers.ts";
+import { RequestError } from "./protocol.ts";
+import { ExitCode, exitCodeOf } from "../process/errors.ts";
+import { background } from "../process/guard.ts";
+import type { Logger } from "../process/logging.ts";
+import type { ServiceManager } from "../process/service_manager.ts";
+
+/** What came of a reload. Plain data: it is the control socket's answer. */
+export interface ReloadResult {
+  /** The file that was read. */
+  readonly file: string;
+  /** What is in effect now that was not before, in words. */
+  readonly changes: readonly string[];
+  /** Keys that stay as they were, with their lines, as in `ListenPort (line 4)`. */
+  readonly restart: readonly string[];
+  /** What is wrong, a line each; with a mistake in the file nothing has changed. */
+  readonly problems: readonly string[];
+  readonly exitCode: number;
+}
+
+/** Something that a reload does, once the peers are as the file has them. */
+export interface ReloadStep {
+  /** The key of `[Interface]` that it is for; null for a peer's. */
+  readonly key: string | null;
+  readonly run: () => void | Promise<void>;
+}
+
+/** What a change comes to for one role. */
+export interface ReloadPlan {
+  /** The part of the change that comes into effect. */
+  readonly change: ConfigChange;
+  /** The keys that do not, besides those that never do while a tunnel runs. */
+  readonly restart: readonly string[];
+  /** Where peers that have moved are, by their keys as text, where that is not as the file says; null: somebody else sees to it. */
+  readonly places: ReadonlyMap<string, Endpoint | null>;
+  readonly steps: readonly ReloadStep[];
+}
+
+/** What a server and a client each know of reloading. */
+export interface ReloadRole<Kind extends Config> {
+  /** Keys of `[Interface]` that may change at run time. */
+  readonly liveKeys: ReadonlySet<string>;
+  /** Keys that are the other role's, and of no effect on this one. */
+  readonly foreignKeys: readonly string[];
+  /** @throws {ConfigError} */
+  validate(config: Config): Kind;
+  /**
+   * Makes the plan, and all the checks that may fail; changes nothing.
+   *
+   * @throws {ConfigError | AppError}
+   */
+  plan(
+    change: ConfigChange,
+    configs: { readonly before: Kind; readonly after: Kind },
+  ): Promise<ReloadPlan>;
+}
+
+export interface ReloaderOptions<Kind extends Config> {
+  readonly path: string;
+  readonly interfaceName: string;
+  /** What runs. */
+  readonly config: Kind;
+  readonly role: ReloadRole<Kind>;
+  readonly peers: Pick<LivePeers, "peers" | "change">;
+  readonly manager: Pick<ServiceManager, "reloading" | "reloaded">;
+  readonly logger: Logger;
+}
+
+export class Reloader<Kind extends Config> {
+  readonly #options: ReloaderOptions<Kind>;
+  #running: Kind;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ReloaderOptions<Kind>) {
+    this.#options = options;
+    this.#running = options.config;
+  }
+
+  /** What runs now. */
+  get config(): Kind {
+    return this.#running;
+  }
+
+  /** Reads the file and follows it; one time after the other, whatever asks. Never rejects. */
+  reload(): Promise<ReloadResult> {
+    const result = this.#last.then(() => this.#reload());
+    this.#last = result;
+    return result;
+  }
+
+  async #reload(): Promise<ReloadResult> {
+    const { path, manager, logger } = this.#options;
+    manager.reloading();
+    try {
+      const result = await this.#follow();
+      tell(result, logger);
+      return result;
+    } catch (error) {
+      const message = messageOf(error);
+      logger.error("not reloaded, all goes on as before: {message}", { message });
+      const exitCode = error instanceof RequestError ? ExitCode.usage : exitCodeOf(error);
+      return { file: path, changes: [], restart: [], problems: [message], exitCode };
+    } finally {
+      manager.reloaded();
+    }
+  }
+
+  async #follow(): Promise<ReloadResult> {
+    const { path, interfaceName, role, peers, logger } = this.#options;
+    // The key cannot change, and what could be run to be told it may need a person.
+    const known = this.#running.interface.privateKey;
+    const after = role.validate(loadConfig(path, { interfaceName, known }));
+    const told = new Set(this.#running.warnings);
+    for (const warning of after.warnings) {
+      if (!told.has(warning)) logger.warn("{warning}", { warning });
+    }
+    const before = { ...this.#running, peers: mergedPeers(this.#running, peers.peers) };
+    const whole = ofKeys(configChange(before, after), (key) => !role.foreignKeys.includes(key));
+    const never = changedKeys(whole).filter((key) => !role.liveKeys.has(key));
+    const live = ofKeys(whole, (key) => role.liveKeys.has(key));
+    const plan = await role.plan(live, { before, after });
+
+    await peers.change(liveChanges(plan));
+    const problems: unknown[] = [];
+    const failed = new Set<string>();
+    for (const { key, run } of plan.steps) {
+      try {
+        await run();
+      } catch (error) {
+        problems.push(error);
+        if (key !== null) failed.add(key);
+      }
+    }
+    const made = ofKeys(plan.change, (key) => !failed.has(key));
+    this.#running = role.validate({
+      ...changedConfig<Config>(before, made),
+      warnings: after.warnings,
+      notes: after.notes,
+    });
+    const restart = [...never, ...plan.restart].map((key) => placed(key, { before, after }));
+    const code = restart.length === 0 ? ExitCode.ok : ExitCode.usage;
+    return {
+      file: path,
+      changes: described(made),
+      restart,
+      problems: problems.map(messageOf),
+      exitCode: problems.length === 0 ? code : exitCodeOf(problems[0]),
+    };
+  }
+}
+
+/** What came of a reload, as one text for a person; without the problems. */
+export function summaryOf({ changes, problems }: ReloadResult): string {
+  if (changes.length > 0) return changes.join(", ");
+  return problems.length > 0 ? "not reloaded" : "nothing to change";
+}
+
+/** What stays as it was, in one line with the remedy; null where nothing does. */
+export function restartLine({ file, restart }: ReloadResult): string | null {
+  if (restart.length === 0) return null;
+  return `${file}: ${restart.join(", ")}: this cannot change while it runs and stays as it was: ` +
+    "stop it and start it again";
+}
+
+function tell(result: ReloadResult, logger: Logger): void {
+  logger.info("reloaded {file}: {summary}", { file: result.file, summary: summaryOf(result) });
+  const restart = restartLine(result);
+  if (restart !== null) logger.warn("{restart}", { restart });
+  for (const problem of result.problems) logger.error("{problem}", { problem });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The peers that run, as a file would have them: where each is to be looked for, only the file knows. */
+function mergedPeers(file: Config, live: ReadonlyMap<string, LivePeer>): readonly PeerConfig[] {
+  const byKey = new Map(file.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
+  return Array.from(live, ([key, peer]) => {
+    const known = byKey.get(key);
+    const { endpoint = null, endpoint6 = null, allowedIps6 = [], line = 0 } = known ?? {};
+    return { ...peer, endpoint, endpoint6, allowedIps6, line };
+  });
+}
+
+/** In the order in which a network, or a name, is free before another peer gets it. */
+function liveChanges({ change: { removed, put }, places }: ReloadPlan): readonly LiveChange[] {
+  const placeOf = (peer: PeerConfig) => {
+    const place = places.get(encodeKey(peer.publicKey));
+    return place === undefined ? peer.endpoint : place;
+  };
+  return [
+    ...removed.map((publicKey): LiveChange => ({ kind: "remove", publicKey })),
+    // A peer that is to be looked for where it was stays where it has roamed to.
+    ...put.map(({ peer, isMoved }): LiveChange => ({
+      kind: "put",
+      peer: { ...peer, endpoint: isMoved ? placeOf(peer) : null },
+    })),
+  ];
+}
+
+function described(change: ConfigChange): string[] {
+  const added = change.put.filter(({ isNew }) => isNew).length;
+  const count = (number: number, what: string) =>
+    number === 0 ? [] : [`${number} ${number === 1 ? "peer" : "peers"} ${what}`];
+  return [
+    ...count(added, "added"),
+    ...count(change.put.length - added, "changed"),
+    ...count(change.removed.length, "removed"),
+    ...changedKeys(change),
+  ];
+}
+
+function placed(key: string, { before, after }: { before: Config; after: Config }): string {
+  const line = after.interface.lines.get(key);
+  if (line !== undefined) return `${key} (line ${line})`;
+  return before.interface.lines.has(key) ? `${key} (taken out)` : key;
+}
+
+/** Requests by SIGHUP: those that come before a tunnel is up are kept until then. */
+export class ReloadRequests {
+  #reloader: { reload(): Promise<unknown> } | null = null;
+  #isAsked = false;
+
+  /** Takes note of one. */
+  notice(): void {
+    if (this.#reloader === null) this.#isAsked = true;
+    else background("control", "reloading the configuration", this.#reloader.reload());
+  }
+
+  /** Has this one do them from now on. */
+  serveBy(reloader: { reload(): Promise<unknown> }): void {
+    this.#reloader = reloader;
+    if (this.#isAsked) this.notice();
+    this.#isAsked = false;
+  }
+}

@@ -1,0 +1,228 @@
+/** Owns what `vpn status --json`, and the control method "status" it comes from, say of a running instance. */
+import { encodeKey } from "../core/config/values/key_text.ts";
+import type { Config } from "../core/config/config.ts";
+import { Carrier } from "../core/transport/endpoint.ts";
+import type { Hello } from "../core/wireguard/liveness/hello.ts";
+import { type Presence, presenceOf } from "../core/wireguard/liveness/presence.ts";
+import { Software } from "../core/wireguard/liveness/recognition.ts";
+import { formatCidr, formatIpv4 } from "../core/wire/ipv4_text.ts";
+import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
+import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
+import { mapped, paced } from "../process/pace.ts";
+import type { StandingBlock } from "../host/firewall/standing_blocks.ts";
+
+/**
+ * A running instance. The form is stable: members are added, none is taken away or given another meaning. Bytes and counts
+ * are since the start.
+ */
+export interface Status {
+  readonly interface: string;
+  /** The network namespace that `--netns` named; null where it did not. */
+  readonly netns: string | null;
+  readonly role: "server" | "client";
+  /**
+   * `degraded`: something is lacking on the host, see `missing`: what others take away again and again of what the tunnel has put there, or a gateway's route to the internet. `blocked`: nothing runs, and the kill switch that a client has left keeps the host closed; what is said of peers, port and
+   * addresses is then empty.
+   */
+  readonly state: "up" | "degraded" | "blocked";
+  /** What is lacking, in words; empty but while degraded. */
+  readonly missing: readonly string[];
+  readonly pid: number;
+  /** When this was true, and since when it has run: RFC 3339, UTC. */
+  readonly time: string;
+  readonly since: string;
+  /** Base64, as all keys. */
+  readonly publicKey: string;
+  readonly listenPort: number;
+  /** Inner addresses, as in `10.66.77.1/24`. */
+  readonly addresses: readonly string[];
+  /** What ciphers: `libcrypto` with its version, or `builtin`. */
+  readonly aead: string;
+  /** Whether several datagrams are handed to the kernel as one (UDP segmentation offload). */
+  readonly segmentation: boolean;
+  readonly peers: readonly PeerStatus[];
+  /** Of the gateway's own NAT; 0 without it. */
+  readonly nat: {
+    readonly mappings: number;
+    readonly sessions: number;
+    /** Packets that the kernel refused, by the name of its error. */
+    readonly sendErrors: Readonly<Record<string, number>>;
+  };
+  /** Dropped packets by reason; reasons that have not occurred are left out. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface PeerStatus {
+  readonly name: string | null;
+  readonly publicKey: string;
+  /** As in `198.51.100.7:51820`; null while it is not known. */
+  readonly endpoint: string | null;
+  /** Where else its key is in use, as in `203.0.113.9:51820`; null where only one host was seen. */
+  readonly otherPlace: string | null;
+  /** How datagrams travel to it. */
+  readonly carrier: "udp" | "faketcp";
+  readonly allowedIps: readonly string[];
+  /** RFC 3339, UTC; null for never. */
+  readonly latestHandshake: string | null;
+  /** Seconds since its last authenticated message; null for never. */
+  readonly silence: number | null;
+  /** Whether it is there: `up` is what the metric `vpn_peer_up` counts. */
+  readonly presence: Presence;
+  /** `presence` is `up`. */
+  readonly isUp: boolean;
+  /** Whether its program speaks our extensions of WireGuard; `unknown` until something has come in a session. */
+  readonly kind: "ours" | "stock" | "unknown";
+  /** Seconds there and back, smoothed (RFC 6298); null before it was measured, which it is with peers of ours. */
+  readonly roundTrip: number | null;
+  /** What a peer of ours says of itself and of us; null for one that says nothing. */
+  readonly hello: {
+    /** Version of the extensions. */
+    readonly version: number;
+    /** Name and version of its program, as in `vpn/0.1.0`. */
+    readonly software: string;
+    readonly role: "client" | "server" | null;
+    /** Where it sees us, as in `203.0.113.7:51820`; null where it does not say. */
+    readonly seenAt: string | null;
+    /** Seconds by which its clock is ahead of ours; null where it does not say. */
+    readonly clockOffset: number | null;
+  } | null;
+  /** Bytes of a packet inside that the path to it takes. */
+  readonly mtu: number;
+  /** Seconds; 0 for none. */
+  readonly persistentKeepalive: number;
+  /** Bits a second; null for no limit. */
+  readonly rateLimit: number | null;
+  /** Packets that the limit has cost. */
+  readonly rateLimited: number;
+  /** Null without the gateway's own NAT. */
+  readonly nat: {
+    /** Ports outside that count against it, those at rest included. */
+    readonly ports: number;
+    readonly sessions: number;
+    /** Packets refused as it had no room left. */
+    readonly refused: number;
+  } | null;
+  /** Bytes of tunnel messages from and to it. */
+  readonly received: number;
+  readonly sent: number;
+}
+
+/** What of a status does not change while an instance runs. */
+export interface StatusFrame {
+  readonly interfaceName: string;
+  readonly netns: string | null;
+  readonly role: "server" | "client";
+  readonly config: Config;
+  readonly port: number;
+  readonly aead: string;
+  readonly degraded: () => readonly string[];
+  /** When it started. */
+  readonly since: Date;
+}
+
+/** Asks the data plane how things are. */
+export async function statusOf(
+  dataPlane: DataPlaneHandle,
+  frame: StatusFrame,
+): Promise<Status> {
+  const { peers, drops, nat, segmentation } = await dataPlane.statistics();
+  const now = Date.now();
+  const missing = frame.degraded();
+  return {
+    interface: frame.interfaceName,
+    netns: frame.netns,
+    role: frame.role,
+    state: missing.length > 0 ? "degraded" : "up",
+    missing,
+    pid: Deno.pid,
+    time: new Date(now).toISOString(),
+    since: frame.since.toISOString(),
+    publicKey: encodeKey(frame.config.interface.publicKey),
+    listenPort: frame.port,
+    addresses: frame.config.interface.addresses.map(formatCidr),
+    aead: frame.aead,
+    segmentation,
+    peers: await paced(mapped(peers, peerStatus)),
+    nat,
+    drops,
+  };
+}
+
+/** What there is to say of a host that a client has left closed. */
+export function blockedStatus({ owner }: StandingBlock): Status {
+  const now = new Date().toISOString();
+  return {
+    interface: owner.interfaceName,
+    netns: owner.netns ?? null,
+    role: "client",
+    state: "blocked",
+    missing: [],
+    pid: owner.pid,
+    time: now,
+    since: now,
+    publicKey: "",
+    listenPort: 0,
+    addresses: [],
+    aead: "",
+    segmentation: false,
+    peers: [],
+    nat: { mappings: 0, sessions: 0, sendErrors: {} },
+    drops: {},
+  };
+}
+
+/** A status as JSON, by the peer. */
+export function* statusTexts({ peers, ...rest }: Status): Generator<string> {
+  yield `${JSON.stringify(rest).slice(0, -1)},"peers":[`;
+  for (const [index, peer] of peers.entries()) {
+    yield `${index === 0 ? "" : ","}${JSON.stringify(peer)}`;
+  }
+  yield "]}";
+}
+
+const KINDS: Readonly<Record<Software, PeerStatus["kind"]>> = {
+  [Software.unknown]: "unknown",
+  [Software.ours]: "ours",
+  [Software.stock]: "stock",
+};
+
+function helloStatus(hello: Hello, clockOffset: number): PeerStatus["hello"] {
+  const { version, software, role, seenAt } = hello;
+  return {
+    version,
+    software,
+    role,
+    seenAt: seenAt === null ? null : `${formatIpv4(seenAt.address)}:${seenAt.port}`,
+    clockOffset: hello.time === 0 ? null : clockOffset / 1000,
+  };
+}
+
+export function peerStatus(peer: PeerStatistics): PeerStatus {
+  const { address, port } = peer.endpoint;
+  const publicKey = encodeKey(peer.publicKey);
+  const presence = presenceOf(peer);
+  return {
+    name: peer.name,
+    publicKey,
+    endpoint: port === 0 ? null : `${formatIpv4(address)}:${port}`,
+    otherPlace: peer.otherPlace === null
+      ? null
+      : `${formatIpv4(peer.otherPlace.address)}:${peer.otherPlace.port}`,
+    carrier: peer.carrier === Carrier.fakeTcp ? "faketcp" : "udp",
+    allowedIps: peer.allowedIps.map(formatCidr),
+    latestHandshake: peer.lastHandshake === 0 ? null : new Date(peer.lastHandshake).toISOString(),
+    silence: peer.silence === null ? null : peer.silence / 1000,
+    presence,
+    isUp: presence === "up",
+    kind: KINDS[peer.software],
+    roundTrip: peer.roundTrip === null ? null : peer.roundTrip / 1000,
+    hello: peer.hello === null ? null : helloStatus(peer.hello, peer.clockOffset),
+    mtu: peer.mtu,
+    persistentKeepalive: peer.persistentKeepalive,
+    rateLimit: peer.rateLimit,
+    rateLimited: peer.rateLimited,
+    nat: peer.nat,
+    received: peer.receivedBytes,
+    sent: peer.sentBytes,
+  };
+}

@@ -1,0 +1,53 @@
+/** How the text of a configuration file becomes a `Config`. */
+import type { Config, HookCommand } from "./config.ts";
+import { type HostNames, parseDocument, type Section } from "./text/config_document.ts";
+import { ConfigError } from "./config_error.ts";
+import { readInterface } from "./text/interface_section.ts";
+import { Notes } from "./text/notes.ts";
+import { PeerReader } from "./text/peer_section.ts";
+
+/** What of the host a configuration may refer to. */
+export interface Host {
+  /** By which ports and routing tables may be given; left out, there are none. */
+  readonly names?: HostNames;
+  /** Asked where there is no `PrivateKey`: the one that these commands, `PreUp` and `PostUp`, would set; null where none does. */
+  readonly keyOfHooks?: (hooks: readonly HookCommand[]) => HookKey | null;
+}
+
+/** A private key that commands would set. */
+export interface HookKey {
+  /** 32 bytes. */
+  readonly privateKey: Uint8Array;
+  /** The commands that need not run any more. */
+  readonly done: readonly HookCommand[];
+}
+
+/**
+ * Reads a configuration in wg-quick's format with our keys besides. What a role demands is left to
+ * `validateServer()` and `validateClient()`.
+ *
+ * @param fileName the file's name, for messages
+ * @throws {ConfigError} for the first mistake found; one line, and never with a key in it
+ */
+export function parseConfig(text: string, fileName: string, host: Host = {}): Config {
+  const sections = parseDocument(text, fileName, host.names);
+  const notes = new Notes();
+  const interfaceConfig = readInterface(interfaceOf(sections, fileName), { notes, host });
+  const peerReader = new PeerReader(notes);
+  for (const section of sections) if (section.name === "Peer") peerReader.read(section);
+  const peers = peerReader.peers(interfaceConfig.publicKey);
+  return {
+    fileName,
+    interface: interfaceConfig,
+    peers,
+    warnings: notes.warnings(),
+    notes: notes.notes(),
+  };
+}
+
+/** All `[Interface]` sections as one, as for `wg` and `wg-quick`. */
+function interfaceOf(sections: readonly Section[], fileName: string): Section {
+  const own = sections.filter(({ name }) => name === "Interface");
+  if (own.length === 0) throw new ConfigError(`${fileName}: there is no [Interface] section`);
+  return { ...own[0]!, entries: own.flatMap(({ entries }) => entries) };
+}

@@ -1,0 +1,164 @@
+/** Owns what a configuration must have to serve as a gateway's or as a client's. */
+import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { IPV6_ENDPOINT_RULE } from "./values/addresses.ts";
+import type { ClientConfig, Config, ServerConfig } from "./config.ts";
+import { BadValueError, ConfigError, quoted } from "./config_error.ts";
+import { isAllIpv4 } from "./values/networks.ts";
+
+/** WireGuard's customary port. */
+export const DEFAULT_LISTEN_PORT = 51820;
+
+export const SERVER_ONLY_KEYS: readonly string[] = [
+  "PublicEndpoint",
+  "Egress",
+  "EgressInterface",
+  "EgressAllow",
+  "EgressDeny",
+  "NatPorts",
+  "NatFiltering",
+  "Capture",
+  "ClientToClient",
+  "DnsProxy",
+  "Forward",
+  "ReleaseAfter",
+];
+export const CLIENT_ONLY_KEYS: readonly string[] = [
+  "DNS",
+  "ConnectTimeout",
+  "OnPeerTimeout",
+  "KillSwitch",
+  "AllowIPv6",
+];
+
+/** Of no use to a gateway that leads nowhere. */
+const EGRESS_KEYS = ["EgressAllow", "EgressDeny"];
+
+/**
+ * A configuration as a gateway runs from it.
+ *
+ * @throws {ConfigError} if the gateway would have no address, or a service of its own on a port of its NAT
+ */
+export function validateServer(config: Config): ServerConfig {
+  requireAddress(config, "a gateway has one inside, as in Address = 10.66.77.1/24");
+  const { metrics, transport } = config.interface;
+  if (metrics !== null) {
+    const { address, port } = metrics;
+    const value = `${formatIpv4(address)}:${port}`;
+    refuseInNat(config, { key: "Metrics", protocol: "tcp", port, value });
+  }
+  refuseOwnResolver(config);
+  const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
+  for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
+    refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
+  }
+  return {
+    ...config,
+    listenPort,
+    warnings: [
+      ...config.warnings,
+      ...withoutNetworks(config),
+      ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway"),
+      ...config.interface.egress === "off"
+        ? withoutEffect(config, EGRESS_KEYS, "a gateway with Egress = off")
+        : [],
+    ],
+  };
+}
+
+/**
+ * A configuration as a client runs from it.
+ *
+ * @throws {ConfigError} unless there is an address and a peer with an endpoint
+ */
+export function validateClient(config: Config): ClientConfig {
+  requireAddress(config, "a client has one inside, as in Address = 10.66.77.2/32");
+  const server = serverOf(config);
+  return {
+    ...config,
+    listenPort: config.interface.listenPort ?? 0,
+    server,
+    otherPeers: config.peers.filter(({ publicKey }) => publicKey !== server.publicKey),
+    allowedIps: config.peers.flatMap(({ allowedIps }) => allowedIps),
+    allowedIps6: config.peers.flatMap(({ allowedIps6 }) => allowedIps6),
+    warnings: [
+      ...config.warnings,
+      ...withoutNetworks(config),
+      ...withoutEffect(config, SERVER_ONLY_KEYS, "a client"),
+    ],
+  };
+}
+
+/** A peer that can be called. */
+type Server = ClientConfig["server"];
+
+/** The first peer with an endpoint that everything goes to, or else the first with an endpoint. */
+function serverOf({ peers, fileName }: Config): Server {
+  const [first] = peers;
+  if (first === undefined) {
+    throw new ConfigError(`${fileName}: there is no [Peer] section: a client has its server there`);
+  }
+  const servers = peers.flatMap((peer): Server[] =>
+    peer.endpoint === null ? [] : [{ ...peer, endpoint: peer.endpoint }]
+  );
+  const server = servers.find(({ allowedIps }) => isAllIpv4(allowedIps)) ?? servers[0];
+  if (server !== undefined) return server;
+  const peer = peers.find(({ endpoint6 }) => endpoint6 !== null) ?? first;
+  const place = `${fileName}:${peer.line}: [Peer]: Endpoint`;
+  if (peer.endpoint6 !== null) {
+    throw new BadValueError(place, `cannot use ${quoted(peer.endpoint6)}: ${IPV6_ENDPOINT_RULE}`);
+  }
+  throw new ConfigError(
+    `${place} is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820`,
+  );
+}
+
+/** Peers that nothing goes to, and nothing is taken from. */
+function withoutNetworks({ fileName, peers }: Config): readonly string[] {
+  return peers.filter(({ allowedIps }) => allowedIps.length === 0).map(({ line }) =>
+    `${fileName}:${line}: [Peer]: carries nothing: its AllowedIPs have no IPv4 network`
+  );
+}
+
+function requireAddress(config: Config, why: string): void {
+  if (config.interface.addresses.length > 0) return;
+  throw new ConfigError(`${config.fileName}: [Interface]: Address is missing: ${why}`);
+}
+
+/** Packets for the NAT's ports never reach a service of the host: this one has to have another. */
+/** The proxy would ask itself. */
+function refuseOwnResolver({ fileName, interface: { addresses, dnsProxy, lines } }: Config): void {
+  const own = addresses[0]?.address;
+  if (own === undefined || !dnsProxy.includes(own)) return;
+  throw new BadValueError(
+    `${fileName}:${lines.get("DnsProxy")}: DnsProxy`,
+    `cannot use ${
+      quoted(formatIpv4(own))
+    }: the proxy itself answers there: name a resolver elsewhere, as in 9.9.9.9`,
+  );
+}
+
+function refuseInNat(
+  { fileName, interface: section }: Config,
+  service: { key: "ListenPort" | "Metrics"; protocol: "tcp" | "udp"; port: number; value: string },
+): void {
+  const { egress, natPorts, forwards, lines } = section;
+  if (egress !== "raw") return;
+  const { key, protocol, port, value } = service;
+  const isForwarded = forwards.some((forward) =>
+    forward.protocol === protocol && forward.externalPort === port
+  );
+  if (!isForwarded && (port < natPorts.first || port > natPorts.last)) return;
+  const owner = isForwarded ? "a Forward" : `NatPorts, ${natPorts.first}-${natPorts.last},`;
+  // The port that is not named is the default one, which the other key is in the way of.
+  const [where, what] = lines.has(key)
+    ? [`${fileName}:${lines.get(key)}: ${key}`, quoted(value)]
+    : [`${fileName}: ${key}`, `the default ${quoted(value)}`];
+  throw new BadValueError(where, `cannot use ${what}: ${owner} has that port: give another`);
+}
+
+function withoutEffect(config: Config, keys: readonly string[], role: string): readonly string[] {
+  return keys.flatMap((key) => {
+    const line = config.interface.lines.get(key);
+    return line === undefined ? [] : `${config.fileName}:${line}: ${key}: has no effect on ${role}`;
+  });
+}

@@ -1,0 +1,130 @@
+/**
+ * Owns the text of configurations that we write: a gateway's, a client's, and a gateway's with a peer more or less, all
+ * else of which stays as it is, byte for byte.
+ */
+import { formatCidr, formatIpv4, type Ipv4Prefix } from "../../wire/ipv4_text.ts";
+import type { Config, Endpoint, PeerConfig } from "../config.ts";
+import { parseDocument, type Section } from "./config_document.ts";
+import { encodeKey } from "../values/key_text.ts";
+
+/** A gateway that `vpn init` makes. */
+export interface NewServer {
+  /** 32 bytes. */
+  readonly privateKey: Uint8Array;
+  /** The gateway's address inside, with the network's prefix length. */
+  readonly address: Ipv4Prefix;
+  /** Where clients reach it; its port is also the one listened on. */
+  readonly endpoint: Endpoint;
+}
+
+/** The file of a new gateway. */
+export function serverText({ privateKey, address, endpoint }: NewServer): string {
+  return `[Interface]
+PrivateKey = ${encodeKey(privateKey)}
+Address = ${formatCidr(address)}
+ListenPort = ${endpoint.port}
+# Where clients reach this gateway; \`vpn peer add\` writes it into their files.
+PublicEndpoint = ${formatEndpoint(endpoint)}
+# Clients ask the gateway for names, and it asks these resolvers.
+DnsProxy = 9.9.9.9, 1.1.1.1
+`;
+}
+
+/** A client that `vpn peer add` makes, as both ends' files have it. */
+export interface NewPeer {
+  readonly name: string;
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** 32 bytes. */
+  readonly presharedKey: Uint8Array;
+  /** Inside, uint32 in host order. */
+  readonly address: number;
+}
+
+/** The gateway's file with a section for the peer at its end, behind an empty line. */
+export function withPeer(text: string, peer: NewPeer): string {
+  const newline = text.includes("\r\n") ? "\r\n" : "\n";
+  const lines = [
+    "",
+    "[Peer]",
+    `Name = ${peer.name}`,
+    `PublicKey = ${encodeKey(peer.publicKey)}`,
+    `PresharedKey = ${encodeKey(peer.presharedKey)}`,
+    `AllowedIPs = ${formatIpv4(peer.address)}/32`,
+    "",
+  ];
+  const ended = text === "" || text.endsWith("\n") ? text : text + newline;
+  return ended + lines.join(newline);
+}
+
+/**
+ * The gateway's file without a peer's sections: each from its header, with the comment right above it, to its last key. An
+ * empty line above goes with it, as `withPeer()` put one there. Other comments stay.
+ *
+ * @param peer a peer of this very text
+ */
+export function withoutPeer(text: string, peer: PeerConfig): string {
+  const key = encodeKey(peer.publicKey);
+  const sections = parseDocument(text, "").filter((section) => publicKeyOf(section) === key);
+  if (sections.length === 0) throw new RangeError(`Cannot find a [Peer] with the key ${key}`);
+  const lines = text.split(/(?<=\n)/);
+  const removed = new Set<number>();
+  for (const section of sections) {
+    let first = section.line - 1;
+    while (/^\s*#/.test(lines[first - 1] ?? "")) first--;
+    if (/^\s*$/.test(lines[first - 1] ?? "-")) first--;
+    for (let at = first; at < section.entries.at(-1)!.line; at++) removed.add(at);
+  }
+  return lines.filter((_, at) => !removed.has(at)).join("");
+}
+
+/** As `wg` reads it: the last one, without blanks. */
+function publicKeyOf({ name, entries }: Section): string | undefined {
+  if (name !== "Peer") return undefined;
+  return entries.findLast(({ key }) => key.toLowerCase() === "publickey")?.value.replace(/\s/g, "");
+}
+
+/**
+ * AllowedIPs of a client that sends everything through the tunnel. IPv6, which is not carried, ends there: left out, the
+ * stock apps would send it past the tunnel.
+ */
+export const FULL_TUNNEL = "0.0.0.0/0, ::/0";
+
+/** What a client's file says besides what its gateway's does. */
+export interface NewClient {
+  /** 32 bytes. */
+  readonly privateKey: Uint8Array;
+  readonly peer: NewPeer;
+  readonly endpoint: Endpoint;
+  /** As they stand in the file. */
+  readonly allowedIps: string;
+  /** As it stands in the file; `null` for none. */
+  readonly dns: string | null;
+}
+
+/** The file of a client of `server`: standard keys alone, so that any WireGuard takes it, unless a transport needs more. */
+export function clientText(server: Config, client: NewClient): string {
+  const { transport, mtu } = server.interface;
+  return [
+    "[Interface]",
+    `PrivateKey = ${encodeKey(client.privateKey)}`,
+    `Address = ${formatIpv4(client.peer.address)}/32`,
+    ...(client.dns === null ? [] : [`DNS = ${client.dns}`]),
+    ...(mtu === null ? [] : [`MTU = ${mtu}`]),
+    ...(transport === "faketcp" ? [`Transport = ${transport}`] : []),
+    "",
+    "[Peer]",
+    `PublicKey = ${encodeKey(server.interface.publicKey)}`,
+    `PresharedKey = ${encodeKey(client.peer.presharedKey)}`,
+    `AllowedIPs = ${client.allowedIps}`,
+    `Endpoint = ${formatEndpoint(client.endpoint)}`,
+    // Keeps the way back open through the NAT that a client is usually behind.
+    "PersistentKeepalive = 25",
+    "",
+  ].join("\n");
+}
+
+/** `HOST:PORT`. */
+export function formatEndpoint({ host, port }: Endpoint): string {
+  return `${host}:${port}`;
+}

@@ -1,0 +1,113 @@
+/** Owns the `[Interface]` section: its defaults, and the rules between its keys. */
+import { publicKey } from "../../noise/x25519.ts";
+import { formatIpv4 } from "../../wire/ipv4_text.ts";
+import {
+  egressNetworks,
+  type ForwardItem,
+  ipv4Prefixes,
+  ipv6Texts,
+  type Prefix,
+} from "../values/addresses.ts";
+import type { HookCommand, InterfaceConfig } from "../config.ts";
+import type { Section } from "./config_document.ts";
+import { ConfigError } from "../config_error.ts";
+import { INTERFACE_KEYS, PEER_KEYS } from "../values/keys.ts";
+import type { Notes } from "./notes.ts";
+import type { Host } from "../parse_config.ts";
+import { badValue, readSection } from "./section.ts";
+
+/**
+ * Reads the section.
+ *
+ * @throws {ConfigError}
+ */
+export function readInterface(
+  section: Section,
+  { notes, host }: { readonly notes: Notes; readonly host: Host },
+): InterfaceConfig {
+  const { values, entries } = readSection(section, INTERFACE_KEYS, {
+    otherTable: PEER_KEYS,
+    notes,
+  });
+  const hookKey = values.PrivateKey === undefined
+    ? host.keyOfHooks?.([...values.PreUp, ...values.PostUp]) ?? null
+    : null;
+  const privateKey = values.PrivateKey ?? hookKey?.privateKey;
+  if (privateKey === undefined) {
+    throw new ConfigError(
+      `${section.fileName}: [Interface]: PrivateKey is missing: make one with \`vpn genkey\``,
+    );
+  }
+  const isToDo = (hook: HookCommand) => !hookKey?.done.includes(hook);
+  const addresses = withoutRepetitions(values.Address);
+  refuseRepeatedForwards(values.Forward);
+
+  const peerTimeout = values.PeerTimeout ?? 6_000;
+  const releaseAfter = values.ReleaseAfter ?? Math.max(180_000, peerTimeout);
+  if (releaseAfter < peerTimeout) {
+    const rule = `it is at least PeerTimeout, here ${peerTimeout / 1000} seconds`;
+    throw badValue(entries.get("ReleaseAfter")!, rule);
+  }
+  if (values.SaveConfig) {
+    notes.warn(entries.get("SaveConfig")!, "has no effect: a run never rewrites this file");
+  }
+  for (const { ipv6, entry } of values.DNS) if (ipv6 !== undefined) notes.ipv6(entry);
+
+  return {
+    privateKey,
+    publicKey: publicKey(privateKey),
+    listenPort: values.ListenPort ?? null,
+    addresses: ipv4Prefixes(addresses),
+    addresses6: ipv6Texts(addresses, notes),
+    dns: values.DNS.flatMap(({ ipv4 }) => ipv4 ?? []),
+    dns6: values.DNS.flatMap(({ ipv6 }) => ipv6 ?? []),
+    dnsSearch: values.DNS.flatMap(({ search }) => search ?? []),
+    mtu: values.MTU ?? null,
+    table: values.Table ?? "auto",
+    fwMark: values.FwMark ?? null,
+    preUp: values.PreUp.filter(isToDo),
+    postUp: values.PostUp.filter(isToDo),
+    preDown: values.PreDown,
+    postDown: values.PostDown,
+
+    publicEndpoint: values.PublicEndpoint ?? null,
+    egress: values.Egress ?? "raw",
+    egressInterface: values.EgressInterface ?? null,
+    egressAllow: egressNetworks(values.EgressAllow, notes),
+    egressDeny: egressNetworks(values.EgressDeny, notes),
+    natPorts: values.NatPorts ?? { first: 20000, last: 29999 },
+    natFiltering: values.NatFiltering ?? "endpoint",
+    capture: values.Capture ?? "packet",
+    clientToClient: values.ClientToClient ?? true,
+    dnsProxy: values.DnsProxy,
+    forwards: values.Forward.map(({ forward }) => forward),
+    transport: values.Transport ?? "udp",
+    connectTimeout: values.ConnectTimeout ?? 2_500,
+    peerTimeout,
+    releaseAfter,
+    onPeerTimeout: values.OnPeerTimeout ?? "reconnect",
+    killSwitch: values.KillSwitch ?? false,
+    allowIpv6: values.AllowIPv6 ?? false,
+    aead: values.Aead ?? "auto",
+    metrics: values.Metrics ?? null,
+    lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
+  };
+}
+
+function withoutRepetitions(addresses: readonly Prefix[]): readonly Prefix[] {
+  return [...new Map(addresses.map((address) => [address.text, address])).values()];
+}
+
+function refuseRepeatedForwards(forwards: readonly ForwardItem[]): void {
+  const lines = new Map<string, number>();
+  for (const { forward, entry } of forwards) {
+    const port = `${forward.protocol} port ${forward.externalPort}`;
+    // What its target sends itself leaves by one port.
+    const target = `${forward.protocol} to ${formatIpv4(forward.address)}:${forward.port}`;
+    for (const each of [port, target]) {
+      const line = lines.get(each);
+      if (line !== undefined) throw badValue(entry, `line ${line} forwards ${each} already`);
+      lines.set(each, entry.line);
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/** The `[Peer]` sections: their defaults, those of one peer put together, and that each network is one peer's. */
+import { ipv4Prefixes, ipv6Texts, type Prefix } from "../values/addresses.ts";
+import { nameInComments } from "./comment_names.ts";
+import type { PeerConfig } from "../config.ts";
+import type { Entry, Section } from "./config_document.ts";
+import { ConfigError } from "../config_error.ts";
+import { encodeKey } from "../values/key_text.ts";
+import { INTERFACE_KEYS, PEER_KEYS } from "../values/keys.ts";
+import type { Notes } from "./notes.ts";
+import { badValue, readSection, type Values } from "./section.ts";
+
+/** A peer as the sections so far make it, but for its networks. */
+interface Draft {
+  readonly publicKey: Uint8Array;
+  readonly keyEntry: Entry;
+  readonly line: number;
+  values: Values<typeof PEER_KEYS>;
+  /** From a comment: used where no other peer has it. */
+  commentName: string | null;
+}
+
+/** Reads the sections in turn. */
+export class PeerReader {
+  readonly #notes: Notes;
+  /** By public key, as text, in the order of the file. */
+  readonly #drafts = new Map<string, Draft>();
+  readonly #names = new Map<string, Draft>();
+  /** Each network once, by its text, with the peer that has it. */
+  readonly #networks = new Map<string, { readonly prefix: Prefix; readonly owner: Draft }>();
+
+  constructor(notes: Notes) {
+    this.#notes = notes;
+  }
+
+  /**
+   * Reads the next section. One with the key of an earlier one adds to it, and what both give counts as the later has it.
+   *
+   * @throws {ConfigError}
+   */
+  read(section: Section): void {
+    const { values, entries } = readSection(section, PEER_KEYS, {
+      otherTable: INTERFACE_KEYS,
+      notes: this.#notes,
+    });
+    const { PublicKey: publicKey } = values;
+    if (publicKey === undefined) {
+      throw new ConfigError(
+        `${section.fileName}:${section.line}: [Peer]: PublicKey is missing: the other end prints it with \`vpn pubkey\``,
+      );
+    }
+    const key = encodeKey(publicKey);
+    const earlier = this.#drafts.get(key);
+    const commentName = nameInComments(section.above, section.comments);
+    const draft = earlier ?? {
+      publicKey,
+      keyEntry: entries.get("PublicKey")!,
+      line: section.line,
+      values,
+      commentName,
+    };
+    if (earlier === undefined) this.#drafts.set(key, draft);
+    else {
+      const given = Object.entries(values).filter(([, value]) => value !== undefined);
+      draft.values = { ...draft.values, ...Object.fromEntries(given) };
+      draft.commentName ??= commentName;
+    }
+    if (values.Name !== undefined) this.#claimName(values.Name, entries.get("Name")!, draft);
+    for (const prefix of values.AllowedIPs) this.#give(prefix, draft);
+    if (typeof values.Endpoint === "string") this.#notes.ipv6(entries.get("Endpoint")!);
+  }
+
+  /**
+   * The peers, once all sections are read. The interface's own key among several is no peer, as for the kernel: so one list
+   * of peers can serve all the hosts in it.
+   *
+   * @throws {ConfigError} where it is the key of the only peer, which is a mistake
+   */
+  peers(ownKey: Uint8Array): readonly PeerConfig[] {
+    const own = encodeKey(ownKey);
+    const ownEntry = this.#drafts.get(own)?.keyEntry;
+    if (ownEntry !== undefined) {
+      if (this.#drafts.size === 1) {
+        throw new ConfigError(
+          `${ownEntry.fileName}:${ownEntry.line}: PublicKey: this is the key of [Interface] itself: a peer has the other end's`,
+        );
+      }
+      this.#notes.warn(ownEntry, "this is the key of [Interface] itself, and no peer of its own");
+      this.#drafts.delete(own);
+    }
+    const networks = new Map<Draft, Prefix[]>();
+    for (const { prefix, owner } of this.#networks.values()) {
+      const given = networks.get(owner);
+      if (given === undefined) networks.set(owner, [prefix]);
+      else given.push(prefix);
+    }
+    return [...this.#drafts.values()].map((draft) => this.#peer(draft, networks.get(draft) ?? []));
+  }
+
+  #peer(draft: Draft, networks: readonly Prefix[]): PeerConfig {
+    const { publicKey, values, line } = draft;
+    const { Endpoint: endpoint } = values;
+    return {
+      publicKey,
+      presharedKey: values.PresharedKey ?? null,
+      allowedIps: ipv4Prefixes(networks),
+      allowedIps6: ipv6Texts(networks, this.#notes),
+      endpoint: typeof endpoint === "string" ? null : endpoint ?? null,
+      endpoint6: typeof endpoint === "string" ? endpoint : null,
+      persistentKeepalive: values.PersistentKeepalive ?? 0,
+      name: values.Name ?? this.#freeName(draft),
+      rateLimit: values.RateLimit ?? null,
+      line,
+    };
+  }
+
+  /** Two peers with one name could not be told apart; what a comment says is no mistake then. */
+  #freeName(draft: Draft): string | null {
+    const { commentName } = draft;
+    if (commentName === null || this.#names.has(commentName)) return null;
+    this.#names.set(commentName, draft);
+    return commentName;
+  }
+
+  #claimName(name: string, entry: Entry, draft: Draft): void {
+    const owner = this.#names.get(name) ?? draft;
+    if (owner !== draft) throw badValue(entry, `the peer on line ${owner.line} has this name`);
+    this.#names.set(name, draft);
+  }
+
+  /** A network is the peer's that was given it last, as in the kernel. */
+  #give(prefix: Prefix, owner: Draft): void {
+    const earlier = this.#networks.get(prefix.text);
+    if (earlier !== undefined && earlier.owner !== owner && prefix.ipv4 !== null) {
+      this.#notes.warn(
+        prefix.entry,
+        `${prefix.text} is this peer's, no longer that of the one on line ${earlier.owner.line}`,
+      );
+    }
+    if (earlier?.owner !== owner) this.#networks.delete(prefix.text);
+    else if (earlier !== undefined) return;
+    this.#networks.set(prefix.text, { prefix, owner });
+  }
+}

@@ -1,0 +1,254 @@
+/** Owns how values with addresses are read: networks, resolvers, endpoints, port forwards. */
+import { isMartian } from "../../wire/ipv4.ts";
+import {
+  formatCidr,
+  type Ipv4Prefix,
+  parseCidr,
+  parseIpv4,
+  prefixMask,
+} from "../../wire/ipv4_text.ts";
+import type { Endpoint, PortForward, SocketAddress } from "../config.ts";
+import type { Entry } from "../text/config_document.ts";
+import type { Notes } from "../text/notes.ts";
+import { badValue } from "../text/section.ts";
+import { fail, integer, portOf } from "./values.ts";
+
+/** An address or a network of either version, with the line it stands on. */
+export interface Prefix {
+  /** Canonical text: equal for equal prefixes. */
+  readonly text: string;
+  /** `null` for IPv6. */
+  readonly ipv4: Ipv4Prefix | null;
+  readonly entry: Entry;
+}
+
+/** `Address`: comma-separated, host bits kept, no length meaning one address alone. */
+export function parseAddresses(entry: Entry): readonly Prefix[] {
+  const rule = "an address is ADDRESS/LENGTH, as in 10.66.77.1/24";
+  return items(entry).map((item) => {
+    const prefix = parsePrefix(entry, item, rule);
+    if (prefix.ipv4 !== null && !isUnicast(prefix.ipv4.address)) {
+      throw badValue(entry, "a host cannot have this address", item);
+    }
+    return prefix;
+  });
+}
+
+/** `AllowedIPs`: comma-separated, may be empty; host bits are cleared, as `wg` does. */
+export function parseAllowedIps(entry: Entry): readonly Prefix[] {
+  const rule = "a network is ADDRESS/LENGTH, as in 10.66.77.0/24";
+  return items(entry).map((item) => withoutHostBits(parsePrefix(entry, item, rule)));
+}
+
+/** One item of `EgressAllow` or `EgressDeny`: `lan`, or a network. */
+export type EgressItem = "lan" | Prefix;
+
+/** `EgressDeny`: comma-separated; host bits are cleared. */
+export function parseEgressDeny(entry: Entry): readonly EgressItem[] {
+  const rule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
+  if (entry.value === "") throw badValue(entry, rule);
+  return items(entry).map((item) =>
+    item.toLowerCase() === "lan" ? "lan" : withoutHostBits(parsePrefix(entry, item, rule))
+  );
+}
+
+/** `EgressAllow`: the same, but no entry opens what is never forwarded: anyone who writes one should know. */
+export function parseEgressAllow(entry: Entry): readonly EgressItem[] {
+  const parsed = parseEgressDeny(entry);
+  parsed.forEach((item, index) => {
+    const network = item === "lan" ? null : item.ipv4;
+    if (network === null || network.prefixLength < 8 || !isMartian(network.address)) return;
+    const rule = "such addresses are never forwarded: take it out";
+    throw badValue(entry, rule, items(entry)[index]!);
+  });
+  return parsed;
+}
+
+/** The IPv4 networks of such a key; IPv6 ones are noted as not carried. */
+export function egressNetworks(
+  items: readonly EgressItem[],
+  notes: Notes,
+): readonly (Ipv4Prefix | "lan")[] {
+  return items.flatMap((item) => {
+    if (item === "lan") return item;
+    if (item.ipv4 === null) notes.ipv6(item.entry);
+    return item.ipv4 ?? [];
+  });
+}
+
+/** The IPv4 ones. */
+export function ipv4Prefixes(prefixes: readonly Prefix[]): readonly Ipv4Prefix[] {
+  return prefixes.flatMap(({ ipv4 }) => ipv4 ?? []);
+}
+
+/** The IPv6 ones, which are noted as not carried. */
+export function ipv6Texts(prefixes: readonly Prefix[], notes: Notes): readonly string[] {
+  const ipv6 = prefixes.filter(({ ipv4 }) => ipv4 === null);
+  for (const { entry } of ipv6) notes.ipv6(entry);
+  return ipv6.map(({ text }) => text);
+}
+
+/** One item of `DNS`: exactly one of the three is set. */
+export interface DnsItem {
+  readonly ipv4?: number;
+  readonly ipv6?: string;
+  readonly search?: string;
+  readonly entry: Entry;
+}
+
+/** `DNS`: comma-separated resolvers and search domains, told apart as wg-quick does. */
+export function parseDns(entry: Entry): readonly DnsItem[] {
+  return items(entry).map((item): DnsItem => {
+    const ipv4 = parseIpv4(item);
+    if (ipv4 !== null) return { ipv4, entry };
+    const ipv6 = canonicalIpv6(item);
+    if (ipv6 !== null) return { ipv6, entry };
+    // "~example.org" and "~." are systemd-resolved's routing domains.
+    if (item === "~." || isHostName(item.replace(/^~/, ""))) return { search: item, entry };
+    throw badValue(entry, "it is an address or a search domain", item);
+  });
+}
+
+/** `DnsProxy`: comma-separated IPv4 addresses of resolvers. */
+export function parseResolvers(entry: Entry): readonly number[] {
+  return items(entry).map((item) => {
+    const address = parseIpv4(item);
+    if (address === null || !isUnicast(address)) {
+      throw badValue(entry, "a resolver is an IPv4 address, as in 9.9.9.9", item);
+    }
+    return address;
+  });
+}
+
+/** What IPv6 endpoints cannot be used for. */
+export const IPV6_ENDPOINT_RULE =
+  "IPv6 endpoints are not carried: give an IPv4 address or a host name";
+
+/** `Endpoint` of a peer: `HOST:PORT`, or an IPv6 address in canonical text with its port, which is not carried. */
+export function parsePeerEndpoint(entry: Entry): Endpoint | string {
+  // As `wg` has it, brackets may be left away: the last colon is the port's. A zone names a link of this host.
+  const [, bracketed, unbracketed, portText] =
+    /^(?:\[([^\]%]*)(?:%[^\]]*)?\]|(.*:.*)):([^:]*)$/.exec(entry.value) ?? [];
+  const ipv6 = canonicalIpv6(bracketed ?? unbracketed ?? "");
+  if (ipv6 !== null) return `[${ipv6}]:${portOf(entry, portText!)}`;
+  return parseEndpoint(entry);
+}
+
+/** `HOST:PORT`, where a host is an IPv4 address or a name, in any language. */
+export function parseEndpoint(entry: Entry): Endpoint {
+  const rule = "an endpoint is HOST:PORT, as in vpn.example.org:51820";
+  const bracketed = /^\[(.*)\](?::\d+)?$/.exec(entry.value)?.[1];
+  const unbracketed = /^(.*:.*):\d+$/.exec(entry.value)?.[1];
+  if ([entry.value, bracketed, unbracketed].some((text = "") => canonicalIpv6(text) !== null)) {
+    fail(entry, IPV6_ENDPOINT_RULE);
+  }
+  const [, hostText, portText] = /^([^:\s]+):([^:\s]+)$/.exec(entry.value) ?? fail(entry, rule);
+  const host = asciiHost(hostText!);
+  const address = parseIpv4(host);
+  if (address !== null && !isUnicastOrLoopback(address)) {
+    fail(entry, "no host can have this address");
+  }
+  if (address === null && !isHostName(host)) fail(entry, rule);
+  return { host, address, port: portOf(entry, portText!) };
+}
+
+/** A name in another script as DNS has it (RFC 5891): the URL standard's host parser knows how. */
+function asciiHost(text: string): string {
+  const isOther = /[^!-~]/.test(text) && /^[\p{L}\p{M}\p{N}.\u3002-]+$/u.test(text);
+  return isOther ? URL.parse(`http://${text}/`)?.hostname ?? text : text;
+}
+
+/** `ADDRESS:PORT` of this host, IPv4 only; 0.0.0.0 is all of its addresses. */
+export function parseSocketAddress(entry: Entry): SocketAddress {
+  const rule = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
+  const [, addressText, portText] = /^([\d.]+):(\d+)$/.exec(entry.value) ?? fail(entry, rule);
+  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
+  const address = parseIpv4(addressText!) ?? fail(entry, rule);
+  if (address !== 0 && !isUnicastOrLoopback(address)) fail(entry, "no host can have this address");
+  return { address, port };
+}
+
+/** The network that a new gateway gives its clients addresses of: room for two hosts at least, host bits clear. */
+export function parseSubnet(entry: Entry): Ipv4Prefix {
+  const prefix = parseCidr(entry.value);
+  if (
+    prefix === null || prefix.prefixLength < 8 || prefix.prefixLength > 30 ||
+    !isUnicast(prefix.address)
+  ) {
+    fail(entry, "a network is ADDRESS/LENGTH with a length of 8 to 30, as in 10.66.77.0/24");
+  }
+  const network = (prefix.address & prefixMask(prefix.prefixLength)) >>> 0;
+  if (network === prefix.address) return prefix;
+  const { prefixLength } = prefix;
+  return fail(entry, `the network is ${formatCidr({ address: network, prefixLength })}`);
+}
+
+/** One `Forward`, with its entry for messages. */
+export interface ForwardItem {
+  readonly forward: PortForward;
+  readonly entry: Entry;
+}
+
+/** `tcp:8080 -> 10.66.77.2:80`. */
+export function parseForward(entry: Entry): readonly ForwardItem[] {
+  const rule = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
+  const [, protocolText, externalText, addressText, portText] =
+    /^(tcp|udp)\s*:\s*(\d+)\s*->\s*([\d.]+):(\d+)$/i.exec(entry.value) ?? fail(entry, rule);
+  const protocol = protocolText!.toLowerCase() === "tcp" ? "tcp" : "udp";
+  const externalPort = integer(externalText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
+  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
+  const address = parseIpv4(addressText!);
+  if (address === null || !isUnicast(address)) fail(entry, rule);
+  return [{ forward: { protocol, externalPort, address, port }, entry }];
+}
+
+function items(entry: Entry): readonly string[] {
+  // `wg` drops all blanks, those around a slash included.
+  const text = entry.value.replace(/\s+/g, " ").replace(/ ?\/ ?/g, "/");
+  return text.split(/[ ,]+/).filter((item) => item !== "");
+}
+
+function parsePrefix(entry: Entry, item: string, rule: string): Prefix {
+  const ipv4 = parseCidr(item);
+  if (ipv4 !== null) return { text: formatCidr(ipv4), ipv4, entry };
+  const [addressText, lengthText, more] = item.split("/");
+  const address = canonicalIpv6(addressText!);
+  const length = lengthText === undefined
+    ? 128
+    : /^\d+$/.test(lengthText)
+    ? Number(lengthText)
+    : NaN;
+  if (address === null || !(length <= 128) || more !== undefined) throw badValue(entry, rule, item);
+  return { text: `${address}/${length}`, ipv4: null, entry };
+}
+
+function withoutHostBits(prefix: Prefix): Prefix {
+  if (prefix.ipv4 === null) return prefix;
+  const { address, prefixLength } = prefix.ipv4;
+  const ipv4 = { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
+  return { text: formatCidr(ipv4), ipv4, entry: prefix.entry };
+}
+
+/** The one spelling of an IPv6 address (RFC 5952), or `null`. The URL standard's host parser knows it. */
+function canonicalIpv6(text: string): string | null {
+  if (!/^[0-9A-Fa-f:.]{2,45}$/.test(text)) return null;
+  return URL.parse(`http://[${text}]/`)?.hostname.slice(1, -1) ?? null;
+}
+
+/** RFC 1123 labels, and "_"; a last label of digits alone would be a mistyped address. */
+function isHostName(text: string): boolean {
+  return text.length <= 253 &&
+    /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$/i
+      .test(text) &&
+    !/(?:^|\.)\d+\.?$/.test(text);
+}
+
+/** Not "this network", loopback, multicast, class E or broadcast (RFC 6890). */
+function isUnicast(address: number): boolean {
+  return isUnicastOrLoopback(address) && address >>> 24 !== 127;
+}
+
+function isUnicastOrLoopback(address: number): boolean {
+  const first = address >>> 24;
+  return first > 0 && first < 224;
+}

@@ -1,0 +1,85 @@
+/** Owns the keys that a configuration file may have, and how the value of each is read. */
+import {
+  parseAddresses,
+  parseAllowedIps,
+  parseDns,
+  parseEgressAllow,
+  parseEgressDeny,
+  parseEndpoint,
+  parseForward,
+  parsePeerEndpoint,
+  parseResolvers,
+  parseSocketAddress,
+} from "./addresses.ts";
+import { list, single } from "../text/section.ts";
+import {
+  oneOf,
+  orNothing,
+  parseBoolean,
+  parseCommand,
+  parseFwMark,
+  parseInterfaceName,
+  parseKeepalive,
+  parseKey,
+  parseListenPort,
+  parseMtu,
+  parsePeerName,
+  parsePortRange,
+  parseRateLimit,
+  parseSwitch,
+  parseTable,
+  secondsBetween,
+  withoutBlanks,
+} from "./values.ts";
+
+/** Of a time after which a peer counts as lost. */
+const TOO_SHORT = "less is silence that any path has now and then";
+
+export const INTERFACE_KEYS = {
+  // Those of wg and wg-quick.
+  PrivateKey: single(withoutBlanks(parseKey)),
+  ListenPort: single(withoutBlanks(parseListenPort)),
+  Address: list(parseAddresses),
+  DNS: list(parseDns),
+  MTU: single(orNothing(parseMtu)),
+  Table: single(orNothing(parseTable)),
+  FwMark: single(withoutBlanks(parseFwMark)),
+  PreUp: list(parseCommand),
+  PostUp: list(parseCommand),
+  PreDown: list(parseCommand),
+  PostDown: list(parseCommand),
+  SaveConfig: single(orNothing(parseBoolean)),
+  // Ours.
+  PublicEndpoint: single(parseEndpoint),
+  Egress: single(oneOf("raw", "kernel", "off")),
+  EgressInterface: single(parseInterfaceName),
+  EgressAllow: list(parseEgressAllow),
+  EgressDeny: list(parseEgressDeny),
+  NatPorts: single(parsePortRange),
+  NatFiltering: single(oneOf("endpoint", "address")),
+  Capture: single(oneOf("packet", "nfqueue")),
+  ClientToClient: single(parseSwitch),
+  DnsProxy: list(parseResolvers),
+  Forward: list(parseForward),
+  Transport: single(oneOf("udp", "faketcp", "auto")),
+  ConnectTimeout: single(secondsBetween(0.1, 60)),
+  PeerTimeout: single(secondsBetween(2, 3600, TOO_SHORT)),
+  ReleaseAfter: single(secondsBetween(1, 86400)),
+  OnPeerTimeout: single(oneOf("reconnect", "exit")),
+  KillSwitch: single(parseSwitch),
+  AllowIPv6: single(parseSwitch),
+  Aead: single(oneOf("auto", "libcrypto", "builtin")),
+  Metrics: single(parseSocketAddress),
+};
+
+export const PEER_KEYS = {
+  // Those of wg.
+  PublicKey: single(withoutBlanks(parseKey)),
+  PresharedKey: single(withoutBlanks(parseKey)),
+  AllowedIPs: list(parseAllowedIps),
+  Endpoint: single(withoutBlanks(parsePeerEndpoint)),
+  PersistentKeepalive: single(withoutBlanks(parseKeepalive)),
+  // Ours.
+  Name: single(parsePeerName),
+  RateLimit: single(parseRateLimit),
+};

@@ -1,0 +1,48 @@
+/** Owns how the two ends of a relay are read: `udp://HOST:PORT` and `faketcp://HOST:PORT`. */
+import { parseIpv4 } from "../../wire/ipv4_text.ts";
+import { parseEndpoint } from "./addresses.ts";
+import type { Endpoint } from "../config.ts";
+import type { Entry } from "../text/config_document.ts";
+import { fail, integer } from "./values.ts";
+
+export const RELAY_SCHEMES = ["udp", "faketcp"] as const;
+export type RelayScheme = (typeof RELAY_SCHEMES)[number];
+
+/** Where a relay sends what it takes. */
+export interface RelayTarget extends Endpoint {
+  readonly scheme: RelayScheme;
+}
+
+/** Where a relay takes what it sends on. */
+export interface RelayListener {
+  readonly scheme: RelayScheme;
+  /** A local IPv4 address, host order; 0 for all. */
+  readonly address: number;
+  readonly port: number;
+}
+
+/** Where datagrams come from: an address of this host; of fake TCP, all of them. */
+export function parseRelayListener(entry: Entry): RelayListener {
+  const rule = "it is udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT";
+  const { scheme, rest } = split(entry, rule);
+  const [, host, portText] = /^([\d.]+):(\d+)$/.exec(rest) ?? fail(entry, rule);
+  const address = parseIpv4(host!) ?? fail(entry, rule);
+  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
+  if (scheme === "faketcp" && address !== 0) {
+    fail(entry, `fake TCP is listened for on all addresses: give faketcp://0.0.0.0:${port}`);
+  }
+  if (address >>> 24 >= 224) fail(entry, "no host can have this address");
+  return { scheme, address, port };
+}
+
+/** Where datagrams go: an address or a name. */
+export function parseRelayTarget(entry: Entry): RelayTarget {
+  const { scheme, rest } = split(entry, "it is udp://HOST:PORT or faketcp://HOST:PORT");
+  return { scheme, ...parseEndpoint({ ...entry, value: rest }) };
+}
+
+function split(entry: Entry, rule: string): { scheme: RelayScheme; rest: string } {
+  const [, name, rest] = /^([a-z]+):\/\/([^/]+)\/?$/i.exec(entry.value) ?? fail(entry, rule);
+  const scheme = RELAY_SCHEMES.find((known) => known === name!.toLowerCase()) ?? fail(entry, rule);
+  return { scheme, rest: rest! };
+}

@@ -1,0 +1,168 @@
+/** Owns how the value of each kind of key is read: numbers, durations, choices, names, commands. */
+import type { PortRange } from "../../wire/port_range.ts";
+import type { Entry } from "../text/config_document.ts";
+import { ConfigError } from "../config_error.ts";
+import { INTERFACE_NAME_RULE, isInterfaceName } from "./interface_name.ts";
+import { decodeKey, keyProblem } from "./key_text.ts";
+import { badValue } from "../text/section.ts";
+import type { HookCommand } from "../config.ts";
+
+/** How a value is read from which `wg` drops all blanks, those inside included. */
+export function withoutBlanks<T>(parse: (entry: Entry) => T): (entry: Entry) => T {
+  return (entry) => parse({ ...entry, value: entry.value.replace(/\s/g, "") });
+}
+
+/** How a value is read that may be left out behind the `=`, as in files that programs write. */
+export function orNothing<T>(parse: (entry: Entry) => T): (entry: Entry) => T | undefined {
+  return (entry) => entry.value === "" ? undefined : parse(entry);
+}
+
+/** A key; no part of it is ever shown in the error. */
+export function parseKey(entry: Entry): Uint8Array {
+  const key = decodeKey(entry.value);
+  if (key === null) {
+    throw new ConfigError(
+      `${entry.fileName}:${entry.line}: ${entry.key}: cannot use this value: ${
+        keyProblem(entry.value)
+      }`,
+    );
+  }
+  return key;
+}
+
+/** A port or 0, for "let the kernel choose". */
+export function parseListenPort(entry: Entry): number {
+  return integer(entry.value, 0, 65535) ?? entry.names?.service(entry.value) ??
+    fail(entry, "a port is 1 to 65535");
+}
+
+/** A port behind a colon, by its number or by the name of a service, as `wg` takes them. */
+export function portOf(entry: Entry, text: string): number {
+  return integer(text, 1, 65535) ?? entry.names?.service(text) ??
+    fail(entry, "a port is 1 to 65535");
+}
+
+/** `20000-29999`; the first may equal the last. */
+export function parsePortRange(entry: Entry): PortRange {
+  const rule = "a range of ports is FIRST-LAST, as in 20000-29999, within 1 to 65535";
+  const [, firstText, lastText] = /^(\d+)\s*-\s*(\d+)$/.exec(entry.value) ?? fail(entry, rule);
+  const first = integer(firstText!, 1, 65535) ?? fail(entry, rule);
+  const last = integer(lastText!, first, 65535) ?? fail(entry, rule);
+  return { first, last };
+}
+
+/**
+ * 65,535 is the longest IPv4 packet; 80 bytes are left for the outer headers, as wg-quick does. 0 leaves the choice to the
+ * program, as in every WireGuard app.
+ */
+export function parseMtu(entry: Entry): number | undefined {
+  const mtu = integer(entry.value, 0, 65455);
+  if (mtu === 0) return undefined;
+  return mtu !== undefined && mtu >= 576 ? mtu : fail(entry, "an MTU is 576 to 65455");
+}
+
+export function parseTable(entry: Entry): "auto" | "off" | number {
+  const value = entry.value.toLowerCase();
+  if (value === "auto" || value === "off") return value;
+  return integer(value, 1, 0xffffffff) ?? MAIN_TABLES[value] ?? entry.names?.table(entry.value) ??
+    fail(entry, 'a table is "auto", "off", "main" or a number from 1 to 4294967295');
+}
+
+/** Those that the kernel begins with (linux/rtnetlink.h). */
+const MAIN_TABLES: Readonly<Record<string, number>> = { default: 253, main: 254, local: 255 };
+
+/** `off` is 0. */
+export function parseFwMark(entry: Entry): number {
+  if (entry.value.toLowerCase() === "off") return 0;
+  return integer(entry.value, 0, 0xffffffff) ??
+    fail(entry, 'a mark is "off" or a number up to 4294967295 or 0xffffffff');
+}
+
+/** Seconds; `off` is 0. */
+export function parseKeepalive(entry: Entry): number {
+  if (entry.value.toLowerCase() === "off") return 0;
+  return integer(entry.value, 0, 65535) ??
+    fail(entry, 'a keepalive interval is "off" or 1 to 65535 seconds');
+}
+
+/** Seconds, with a fraction if need be, as ms; `why` says what is wrong with any other. */
+export function secondsBetween(
+  least: number,
+  most: number,
+  why: string | null = null,
+): (entry: Entry) => number {
+  return (entry) => {
+    const seconds = /^\d{1,9}(\.\d{1,9})?$/.test(entry.value) ? Number(entry.value) : NaN;
+    if (seconds >= least && seconds <= most) return Math.round(seconds * 1000);
+    const rule = `a time is ${least} to ${most} seconds`;
+    throw badValue(entry, why === null ? rule : `${rule}: ${why}`);
+  };
+}
+
+/** One of `choices`, in whatever capitals. */
+export function oneOf<const Choice extends string>(
+  ...choices: readonly Choice[]
+): (entry: Entry) => Choice {
+  return (entry) =>
+    choices.find((choice) => choice === entry.value.toLowerCase()) ??
+      fail(entry, `it is ${orList(choices)}`);
+}
+
+export function parseSwitch(entry: Entry): boolean {
+  return oneOf("on", "off")(entry) === "on";
+}
+
+/** wg-quick's `SaveConfig`. */
+export function parseBoolean(entry: Entry): boolean {
+  return oneOf("true", "false")(entry) === "true";
+}
+
+export function parseInterfaceName(entry: Entry): string {
+  return isInterfaceName(entry.value) ? entry.value : fail(entry, INTERFACE_NAME_RULE);
+}
+
+/** A shell command: the rest of the line as it stands. None, where nothing stands there, as wg-easy writes it. */
+export function parseCommand(entry: Entry): readonly HookCommand[] {
+  return entry.value === "" ? [] : [{ command: entry.value, line: entry.line }];
+}
+
+/** A name that a file can have as well, and that no shell takes for an option. */
+export function parsePeerName(entry: Entry): string {
+  const name = entry.value.replace(/\s+/g, " ");
+  return isPeerName(name) ? name : fail(
+    entry,
+    "a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit",
+  );
+}
+
+/** Whether a peer may have this name: nothing that leads to another folder, or ends in a blank that nobody sees. */
+export function isPeerName(name: string): boolean {
+  return /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._@+\-&'(),]{0,62}$/u.test(name) && !name.endsWith(" ");
+}
+
+/** Bits a second, as in `500k`, `10M` or `1.5G`, powers of 1,000; `off` is `null`. */
+export function parseRateLimit(entry: Entry): number | null {
+  if (entry.value.toLowerCase() === "off") return null;
+  const rule = 'a rate is "off" or bits a second, as in 500k, 10M or 1G, from 1k to 1000G';
+  const [, digits, unit] = /^(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)$/i.exec(entry.value) ??
+    fail(entry, rule);
+  const factor = { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit!.toLowerCase()]!;
+  const rate = Math.round(Number(digits) * factor);
+  return rate >= 1e3 && rate <= 1e12 ? rate : fail(entry, rule);
+}
+
+/** The number, decimal or hexadecimal behind `0x`, if it is one and lies within the bounds. */
+export function integer(text: string, least: number, most: number): number | undefined {
+  if (!/^(\d{1,10}|0x[0-9a-f]{1,8})$/i.test(text)) return undefined;
+  const value = Number(text);
+  return value >= least && value <= most ? value : undefined;
+}
+
+/** Throws the error for a value that breaks `rule`: an expression, for the right side of `??`. */
+export function fail(entry: Entry, rule: string): never {
+  throw badValue(entry, rule);
+}
+
+function orList(choices: readonly string[]): string {
+  return `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
+}

@@ -1,0 +1,269 @@
+/**
+ * Owns which metrics a server or client has: their names, by Prometheus's conventions, their labels and their meaning.
+ *
+ * Names and labels are what dashboards and alerts are made of: they stay. The two labels of a peer tell it from all
+ * others; where it is, which changes, is none of them.
+ */
+import { encodeKey } from "../config/values/key_text.ts";
+import { Carrier } from "../transport/endpoint.ts";
+import { type Hearing, presenceOf } from "../wireguard/liveness/presence.ts";
+import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
+import type { MetricFamily, Sample } from "./exposition.ts";
+
+/** What is known of a peer. */
+export interface PeerSnapshot extends Hearing {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  readonly name: string | null;
+  readonly carrier: Carrier;
+  /** Unix ms; 0 for never. */
+  readonly lastHandshake: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  readonly rateLimited: number;
+  /** What of the NAT it holds, and how many of its packets were refused as it had no room left; null without a NAT. */
+  readonly nat: {
+    readonly ports: number;
+    readonly sessions: number;
+    readonly refused: number;
+  } | null;
+}
+
+/** A server or client at the time of asking. Counts are since its start. */
+export interface Snapshot {
+  readonly version: string;
+  readonly role: "server" | "client";
+  readonly interfaceName: string;
+  /** Who encrypts. */
+  readonly aead: string;
+  /** Whether the kernel segments what is sent by UDP. */
+  readonly segmentation: boolean;
+  readonly peers: readonly PeerSnapshot[];
+  /** Packets by the name of the reason; those that are 0 may be left out. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** The NAT in user space; null where there is none. */
+  readonly nat: {
+    readonly mappings: number;
+    readonly sessions: number;
+    /** Packets that the kernel refused, by the name of the error. */
+    readonly sendErrors: Readonly<Record<string, number>>;
+  } | null;
+  /** The DNS proxy; null where there is none. */
+  readonly dns: {
+    readonly queries: number;
+    /** Answered from the cache; joined an equal question under way. */
+    readonly hits: number;
+    readonly merged: number;
+    /** Of clients with too many in a second; with too many upstream; with the most under way. */
+    readonly refused: number;
+    readonly overBudget: number;
+    readonly evicted: number;
+    readonly evictedConnections: number;
+    readonly wrongAnswers: number;
+  } | null;
+  /** Errors inside the program that ended nothing, by what it was doing; what has had none is left out. */
+  readonly faults: Readonly<Record<string, number>>;
+  readonly process: {
+    /** Unix ms. */
+    readonly startTime: number;
+    /** Of all threads, user and system, microseconds. */
+    readonly cpuTime: number;
+    /** Bytes. */
+    readonly residentMemory: number;
+  };
+}
+
+/** By carrier, what `Transport` calls it. */
+const TRANSPORTS: Readonly<Record<Carrier, string>> = {
+  [Carrier.udp]: "udp",
+  [Carrier.fakeTcp]: "faketcp",
+};
+
+/** All metrics, in the order in which they are shown. */
+export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
+  const { version, role, interfaceName, aead } = snapshot;
+  return [
+    gauge("vpn_info", "What runs here; always 1.", [
+      { labels: { version, role, interface: interfaceName, aead }, value: 1 },
+    ]),
+    gauge(
+      "vpn_udp_segmentation_enabled",
+      "Whether the kernel segments what is sent by UDP (UDP_SEGMENT).",
+      [{ value: Number(snapshot.segmentation) }],
+    ),
+    ...peerMetrics(snapshot.peers),
+    counter(
+      "vpn_drops_total",
+      "Packets dropped, by reason.",
+      DROP_REASON_NAMES.slice(1).map((reason) => ({
+        labels: { reason },
+        value: snapshot.drops[reason] ?? 0,
+      })),
+    ),
+    ...snapshot.nat === null ? [] : natMetrics(snapshot.nat, snapshot.peers),
+    ...snapshot.dns === null ? [] : dnsMetrics(snapshot.dns),
+    counter(
+      "vpn_internal_errors_total",
+      "Errors inside the program that ended nothing, by what it was doing.",
+      Object.entries(snapshot.faults).map(([entry, value]) => ({ labels: { entry }, value })),
+    ),
+    ...processMetrics(snapshot.process),
+  ];
+}
+
+function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
+  const labels = new Map<PeerSnapshot, Record<string, string>>();
+  function* ofEach(valueOf: (peer: PeerSnapshot) => number): Generator<Sample> {
+    for (const peer of peers) {
+      let own = labels.get(peer);
+      if (own === undefined) {
+        own = peerLabels(peer);
+        labels.set(peer, own);
+      }
+      yield { labels: own, value: valueOf(peer) };
+    }
+  }
+  return [
+    gauge(
+      "vpn_peer_up",
+      "Whether the peer was heard within the life of a session, 180 s, and not found missing since.",
+      ofEach((peer) => Number(presenceOf(peer) === "up")),
+    ),
+    gauge(
+      "vpn_peer_last_handshake_timestamp_seconds",
+      "When the last handshake with the peer was completed, Unix time; 0 for never.",
+      ofEach(({ lastHandshake }) => lastHandshake / 1000),
+    ),
+    counter(
+      "vpn_peer_receive_bytes_total",
+      "Bytes received from the peer, as WireGuard counts them.",
+      ofEach(({ receivedBytes }) => receivedBytes),
+    ),
+    counter(
+      "vpn_peer_transmit_bytes_total",
+      "Bytes sent to the peer, as WireGuard counts them.",
+      ofEach(({ sentBytes }) => sentBytes),
+    ),
+    counter(
+      "vpn_peer_rate_limited_packets_total",
+      "Packets from and to the peer dropped for its RateLimit.",
+      ofEach(({ rateLimited }) => rateLimited),
+    ),
+    gauge(
+      "vpn_peer_info",
+      "By which transport the peer is reached; always 1.",
+      (function* () {
+        for (const peer of peers) {
+          const own = { ...peerLabels(peer), transport: TRANSPORTS[peer.carrier] };
+          yield { labels: own, value: 1 };
+        }
+      })(),
+    ),
+  ];
+}
+
+/** One without a name is called by its key: an empty label is the same as none. */
+function peerLabels({ publicKey, name }: PeerSnapshot): Record<string, string> {
+  const key = encodeKey(publicKey);
+  return { peer: name ?? key, public_key: key };
+}
+
+function natMetrics(
+  { mappings, sessions, sendErrors }: NonNullable<Snapshot["nat"]>,
+  peers: readonly PeerSnapshot[],
+): MetricFamily[] {
+  const ofEach = (valueOf: (nat: NonNullable<PeerSnapshot["nat"]>) => number): Sample[] =>
+    peers.flatMap((peer) =>
+      peer.nat === null ? [] : [{ labels: peerLabels(peer), value: valueOf(peer.nat) }]
+    );
+  return [
+    gauge(
+      "vpn_peer_nat_ports",
+      "Ports outside that count against the peer, those at rest after its use included.",
+      ofEach(({ ports }) => ports),
+    ),
+    gauge(
+      "vpn_peer_nat_sessions",
+      "TCP connections of the peer, and mappings of its UDP and echoes.",
+      ofEach((nat) => nat.sessions),
+    ),
+    counter(
+      "vpn_peer_nat_refused_packets_total",
+      "Packets of the peer refused as it had no port or session left for them.",
+      ofEach(({ refused }) => refused),
+    ),
+    gauge("vpn_nat_mappings", "Ports outside that the NAT has given to clients.", [
+      { value: mappings },
+    ]),
+    gauge(
+      "vpn_nat_sessions",
+      "TCP connections through the NAT, and with NatFiltering = address whom clients wrote to.",
+      [{ value: sessions }],
+    ),
+    counter(
+      "vpn_nat_send_errors_total",
+      "Packets for outside that the kernel refused, by error.",
+      Object.entries(sendErrors).map(([error, value]) => ({ labels: { error }, value })),
+    ),
+  ];
+}
+
+function dnsMetrics(dns: NonNullable<Snapshot["dns"]>): MetricFamily[] {
+  const unanswered = {
+    rate: dns.refused,
+    upstream_rate: dns.overBudget,
+    evicted: dns.evicted,
+  };
+  return [
+    counter("vpn_dns_queries_total", "Queries to the DNS proxy.", [{ value: dns.queries }]),
+    counter("vpn_dns_cache_hits_total", "Queries to the DNS proxy answered from its cache.", [
+      { value: dns.hits },
+    ]),
+    counter(
+      "vpn_dns_merged_queries_total",
+      "Queries to the DNS proxy that joined an equal question under way.",
+      [{ value: dns.merged }],
+    ),
+    counter(
+      "vpn_dns_refused_queries_total",
+      "Queries to the DNS proxy not answered: too many of one client in a second (rate), in a second upstream " +
+        "(upstream_rate), or under way (evicted).",
+      Object.entries(unanswered).map(([reason, value]) => ({ labels: { reason }, value })),
+    ),
+    counter(
+      "vpn_dns_evicted_connections_total",
+      "TCP connections to the DNS proxy closed because their client had the most.",
+      [{ value: dns.evictedConnections }],
+    ),
+    counter(
+      "vpn_dns_wrong_answers_total",
+      "Messages to the DNS proxy that answer no question of its: late, broken or forged.",
+      [{ value: dns.wrongAnswers }],
+    ),
+  ];
+}
+
+/** Named as in Prometheus's own client libraries. */
+function processMetrics(
+  { startTime, cpuTime, residentMemory }: Snapshot["process"],
+): MetricFamily[] {
+  return [
+    gauge("process_start_time_seconds", "When the process was started, Unix time.", [
+      { value: startTime / 1000 },
+    ]),
+    counter("process_cpu_seconds_total", "Processor time of all threads, user and system.", [
+      { value: cpuTime / 1e6 },
+    ]),
+    gauge("process_resident_memory_bytes", "Memory of the process that is in RAM.", [
+      { value: residentMemory },
+    ]),
+  ];
+}
+
+function gauge(name: string, help: string, samples: Iterable<Sample>): MetricFamily {
+  return { name, type: "gauge", help, samples };
+}
+
+function counter(name: string, help: string, samples: Iterable<Sample>): MetricFamily {
+  return { name, type: "counter", help, samples };
+}

@@ -1,0 +1,217 @@
+/**
+ * Owns the last step of every packet: into the queue of the link it leaves by, whole or in fragments, or back to its sender
+ * as an ICMP error. What a router does, translation or not (RFC 1812).
+ */
+import { finish, sum } from "../wire/checksum.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import * as icmp from "../wire/icmp.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import type { Memory } from "../wire/memory.ts";
+import { sourceAddress } from "./addresses.ts";
+import {
+  CODE_ADMINISTRATIVELY_PROHIBITED,
+  CODE_FRAGMENTATION_NEEDED,
+  CODE_PROTOCOL_UNREACHABLE,
+  CODE_TIME_TO_LIVE,
+  type IcmpErrorLimiter,
+  mayAnswer,
+  writeIcmpError,
+} from "./icmp/icmp_error.ts";
+import type { Link } from "./link.ts";
+import { PacketSlots } from "./fragments/packet_slots.ts";
+
+const HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
+
+export interface ForwarderOptions {
+  readonly memory: Memory;
+  readonly drops: DropCounters;
+  readonly outside: Link;
+  readonly inside: Link;
+  /** Offset of `PacketSlots.size()` bytes, for the longer of the links' MTUs. */
+  readonly generated: number;
+}
+
+export class Forwarder {
+  readonly outside: Link;
+  readonly inside: Link;
+  readonly #memory: Memory;
+  readonly #view: DataView;
+  readonly #drops: DropCounters;
+  readonly #slots: PacketSlots;
+
+  constructor(options: ForwarderOptions) {
+    const { memory, outside, inside } = options;
+    this.outside = outside;
+    this.inside = inside;
+    this.#memory = memory;
+    this.#view = memory.view;
+    this.#drops = options.drops;
+    this.#slots = new PacketSlots(options.generated, Math.max(outside.mtu, inside.mtu));
+  }
+
+  /** To be called before each packet: once both queues have been drained, the memory of what was made is free. */
+  begin(): void {
+    if (this.outside.queue.length === 0 && this.inside.queue.length === 0) this.#slots.clear();
+  }
+
+  /** Sends a packet by `link`, in fragments where it is too long and may be (RFC 4787 REQ-13a). */
+  forward(link: Link, packet: number): void {
+    const view = this.#view;
+    if (ipv4.totalLength(view, packet) <= link.mtu) this.#push(link, packet);
+    // A first fragment has been refused by `refuseTooBig()`, and about later ones there are no errors.
+    else if (ipv4.dontFragment(view, packet)) this.drop(DropReason.fragmentationNeeded, packet);
+    else this.#fragment(link, packet);
+  }
+
+  /** Bytes of the longest packet that `restore()` takes. */
+  get maxCopySize(): number {
+    return this.#slots.maxSize;
+  }
+
+  /** A copy of `packet`, in memory that is good until the queues are drained; -1 when there is none left. */
+  restore(packet: Uint8Array): number {
+    const slot = this.#slots.take();
+    if (slot >= 0) this.#memory.bytes.set(packet, slot);
+    else this.#drops.add(DropReason.sendQueueFull, packet.length);
+    return slot;
+  }
+
+  drop(reason: DropReason, packet: number): void {
+    this.#drops.add(reason, ipv4.totalLength(this.#view, packet));
+  }
+
+  // Refusals: the packet is dropped, and its sender, who is on link `to`, told.
+
+  /**
+   * Refuses a packet with DF that `onward` does not take (RFC 4787 REQ-13).
+   *
+   * @param length bytes; of a super-packet, those of each packet that it stands for
+   * @returns whether it was refused
+   */
+  refuseTooBig(packet: number, length: number, onward: Link, to: Link, now: number): boolean {
+    if (length <= onward.mtu || !ipv4.dontFragment(this.#view, packet)) return false;
+    this.#answer(to, packet, fragmentationNeeded(onward.mtu), to.limiter, now);
+    this.drop(DropReason.fragmentationNeeded, packet);
+    return true;
+  }
+
+  /**
+   * Refuses a packet with DF that the path to a client does not take in one piece, if its sender may be told so now; else it
+   * goes on, in fragments outside the tunnel, lest one who never hears of it be cut off.
+   *
+   * @param mtu bytes of that path
+   * @returns whether it was refused
+   */
+  refuseForPath(packet: number, mtu: number, to: Link, now: number): boolean {
+    if (!ipv4.dontFragment(this.#view, packet)) return false;
+    if (!this.#answer(to, packet, fragmentationNeeded(mtu), to.pathLimiter, now)) return false;
+    this.drop(DropReason.fragmentationNeeded, packet);
+    return true;
+  }
+
+  /**
+   * Makes the error about a packet on its way out that `from` has turned out not to take, as if a router there had sent it.
+   *
+   * @returns its offset; -1 where none may be sent
+   */
+  tooBigError(packet: number, from: Link, now: number): number {
+    const view = this.#view;
+    if (!ipv4.dontFragment(view, packet) || !mayAnswer(view, packet)) return -1;
+    if (!from.limiter.allow(sourceAddress(view, packet), now)) return -1;
+    const slot = this.#slots.take();
+    if (slot < 0) return -1;
+    const { type, code, mtu } = fragmentationNeeded(from.mtu);
+    writeIcmpError(this.#memory, slot, packet, {
+      type,
+      code,
+      nextHopMtu: mtu,
+      source: from.address,
+    });
+    return slot;
+  }
+
+  /** Refuses a packet whose time to live ends here. */
+  refuseExpired(packet: number, to: Link, now: number): void {
+    const type = icmp.TYPE_TIME_EXCEEDED;
+    this.#answer(to, packet, { type, code: CODE_TIME_TO_LIVE, mtu: 0 }, to.limiter, now);
+    this.drop(DropReason.ttlExceeded, packet);
+  }
+
+  /** Refuses a packet of a protocol that is not carried: its sender would otherwise wait for answers (RFC 1812 section 5.2.7.1). */
+  refuseProtocol(packet: number, to: Link, now: number): void {
+    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
+    this.#answer(to, packet, { type, code: CODE_PROTOCOL_UNREACHABLE, mtu: 0 }, to.limiter, now);
+    this.drop(DropReason.natUnsupportedProtocol, packet);
+  }
+
+  /** Refuses a packet for which there are no means left (RFC 5508 REQ-8). */
+  refuseForQuota(packet: number, reason: DropReason, to: Link, now: number): void {
+    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
+    const code = CODE_ADMINISTRATIVELY_PROHIBITED;
+    this.#answer(to, packet, { type, code, mtu: 0 }, to.limiter, now);
+    this.drop(reason, packet);
+  }
+
+  /** Tells the sender of a packet, who is on link `to`, if it may be told; whether it was. */
+  #answer(
+    to: Link,
+    packet: number,
+    { type, code, mtu }: { type: number; code: number; mtu: number },
+    limiter: IcmpErrorLimiter,
+    now: number,
+  ): boolean {
+    if (!mayAnswer(this.#view, packet)) return false;
+    if (!limiter.allow(sourceAddress(this.#view, packet), now)) return false;
+    const slot = this.#slots.take();
+    if (slot < 0) return false;
+    const error = { type, code, nextHopMtu: mtu, source: to.address };
+    writeIcmpError(this.#memory, slot, packet, error);
+    this.#push(to, slot);
+    return true;
+  }
+
+  /**
+   * Divides a packet without DF (RFC 791 section 3.2). One with options, which would have to be divided up by their kind,
+   * is dropped: nobody sends such, and many networks drop all options.
+   */
+  #fragment(link: Link, packet: number): void {
+    const view = this.#view;
+    if (ipv4.headerSize(view, packet) !== HEADER_SIZE) {
+      this.drop(DropReason.tooBig, packet);
+      return;
+    }
+    const flags = view.getUint16(packet + ipv4.FLAGS_OFFSET);
+    const payloadSize = ipv4.totalLength(view, packet) - HEADER_SIZE;
+    const step = (link.mtu - HEADER_SIZE) & ~7;
+    for (let at = 0; at < payloadSize; at += step) {
+      const slot = this.#slots.take();
+      if (slot < 0) {
+        this.drop(DropReason.sendQueueFull, packet);
+        return;
+      }
+      const isLast = at + step >= payloadSize;
+      const size = isLast ? payloadSize - at : step;
+      const payload = packet + HEADER_SIZE + at;
+      this.#memory.bytes.copyWithin(slot, packet, packet + HEADER_SIZE);
+      this.#memory.bytes.copyWithin(slot + HEADER_SIZE, payload, payload + size);
+      // A fragment that is divided once more keeps its own offset, and its last piece its "more fragments".
+      const more = isLast ? flags & ipv4.FLAG_MORE_FRAGMENTS : ipv4.FLAG_MORE_FRAGMENTS;
+      const units = (flags & ipv4.FRAGMENT_OFFSET_MASK) + (at >>> 3);
+      view.setUint16(slot + ipv4.TOTAL_LENGTH_OFFSET, HEADER_SIZE + size);
+      view.setUint16(slot + ipv4.FLAGS_OFFSET, more | units);
+      view.setUint16(slot + ipv4.HEADER_CHECKSUM_OFFSET, 0);
+      const checksum = finish(sum(view, slot, HEADER_SIZE));
+      view.setUint16(slot + ipv4.HEADER_CHECKSUM_OFFSET, checksum);
+      this.#push(link, slot);
+    }
+  }
+
+  #push(link: Link, packet: number): void {
+    const length = ipv4.totalLength(this.#view, packet);
+    if (!link.queue.push(packet, length)) this.#drops.add(DropReason.sendQueueFull, length);
+  }
+}
+
+function fragmentationNeeded(mtu: number): { type: number; code: number; mtu: number } {
+  return { type: icmp.TYPE_DESTINATION_UNREACHABLE, code: CODE_FRAGMENTATION_NEEDED, mtu };
+}

@@ -1,0 +1,227 @@
+/**
+ * Fragments on their way through the NAT, in one direction: later ones have no ports, so they follow what was decided
+ * for the first. Out of order they are kept as copies until the first comes (RFC 4787 REQ-14).
+ *
+ * Packets whose first fragment has come, of which there is a mapping and so a client, are shared out among clients: in a full
+ * table the client with the most loses its oldest, whether it sends them or is sent them. Fragments that wait have a table of
+ * their own, so that they do not push out the former; so have the two directions, so that strangers do not push out clients.
+ */
+import { FairShares, type Place } from "../../limits/fair_shares.ts";
+import { DropReason } from "../../wire/drop_reason.ts";
+import * as ipv4 from "../../wire/ipv4.ts";
+import type { Memory } from "../../wire/memory.ts";
+import { destinationAddress, sourceAddress } from "../addresses.ts";
+import { FRAGMENT_TIMEOUT, MAX_DECIDED_TRAINS } from "../constants.ts";
+import type { Forwarder } from "../forwarder.ts";
+import { hash } from "../hash.ts";
+import type { Link } from "../link.ts";
+import {
+  decrementTimeToLive,
+  DESTINATION,
+  rewriteAddress,
+  rewriteIdentification,
+  SOURCE,
+} from "../rewrite.ts";
+import { WaitingFragments, type WaitingTrain } from "./waiting_fragments.ts";
+
+/** What becomes of the fragments of one packet. Addresses are signed. */
+export interface FragmentFate {
+  /** The link to leave by; null when the packet is not the NAT's concern. */
+  readonly link: Link | null;
+  readonly source: number;
+  readonly destination: number;
+  readonly identification: number;
+}
+
+/** What names a packet whose fragments come one by one (RFC 791 section 3.2). Addresses are signed. */
+export interface Train {
+  readonly source: number;
+  readonly destination: number;
+  readonly protocol: number;
+  readonly identification: number;
+}
+
+interface DecidedTrain {
+  readonly train: Train;
+  readonly key: number;
+  readonly fate: FragmentFate;
+  /** ms */
+  readonly expiresAt: number;
+  place: Place<unknown, DecidedTrain> | null;
+}
+
+export interface FragmentsOptions {
+  readonly forwarder: Forwarder;
+  /** Random and secret, or senders could make their trains take others' places. */
+  readonly seed: number;
+  /** Whose an inner address (signed) is. */
+  readonly clientOf: (address: number) => unknown;
+  /** Whether clients send them; else they are sent them. */
+  readonly isOutbound: boolean;
+}
+
+export class Fragments {
+  /** By a hash of what names them, the oldest first. Two with one hash: the newer takes the place. */
+  readonly #decided = new Map<number, DecidedTrain>();
+  readonly #shares = new FairShares<unknown, DecidedTrain>({
+    capacity: MAX_DECIDED_TRAINS,
+    evict: ({ key }) => this.#decided.delete(key),
+  });
+  readonly #waiting = new WaitingFragments();
+  readonly #forwarder: Forwarder;
+  readonly #memory: Memory;
+  readonly #view: DataView;
+  readonly #seed: number;
+  readonly #clientOf: (address: number) => unknown;
+  readonly #isOutbound: boolean;
+
+  constructor(memory: Memory, options: FragmentsOptions) {
+    this.#memory = memory;
+    this.#view = memory.view;
+    this.#forwarder = options.forwarder;
+    this.#seed = options.seed;
+    this.#clientOf = options.clientOf;
+    this.#isOutbound = options.isOutbound;
+  }
+
+  /** Trains that are kept. */
+  get size(): number {
+    return this.#decided.size + this.#waiting.size;
+  }
+
+  /**
+   * Decides a packet's fate when its first fragment has come. To be called while the headers are still as they came.
+   *
+   * @returns fragments that waited: `follow()` is to have them once the first has gone
+   */
+  decide(packet: number, fate: FragmentFate, now: number): readonly Uint8Array[] {
+    const key = this.#key(packet);
+    const waiting = this.#findWaiting(key, packet, now);
+    if (waiting !== null) this.#waiting.remove(waiting);
+    const other = this.#decided.get(key);
+    if (other !== undefined) this.#forget(other);
+    const train = this.#train(packet);
+    const client = this.#clientOf(this.#isOutbound ? train.source : fate.destination);
+    const expiresAt = now + FRAGMENT_TIMEOUT;
+    const decided: DecidedTrain = { train, key, fate, expiresAt, place: null };
+    // Not before this: it may evict.
+    decided.place = this.#shares.add(client, decided);
+    this.#decided.set(key, decided);
+    return waiting === null ? [] : waiting.fragments;
+  }
+
+  /** Sends on fragments that waited. */
+  follow(fragments: readonly Uint8Array[], fate: FragmentFate): void {
+    for (const fragment of fragments) {
+      const packet = this.#forwarder.restore(fragment);
+      if (packet >= 0) this.#forward(packet, fate);
+    }
+  }
+
+  /** Takes a fragment that is not the first. */
+  later(packet: number, now: number): void {
+    const key = this.#key(packet);
+    const decided = this.#findDecided(key, packet, now);
+    if (decided === null) this.#wait(key, packet, now);
+    else this.#forward(packet, decided.fate);
+  }
+
+  /** Whether a later fragment is known to be of a packet that is not the NAT's concern. */
+  isForeign(packet: number, now: number): boolean {
+    return this.#findDecided(this.#key(packet), packet, now)?.fate.link === null;
+  }
+
+  /** Forgets trains whose time is over. */
+  sweep(now: number): void {
+    for (const decided of this.#decided.values()) {
+      if (now < decided.expiresAt) break;
+      this.#forget(decided);
+    }
+    this.#waiting.sweep(now);
+  }
+
+  clear(): void {
+    for (const decided of this.#decided.values()) this.#forget(decided);
+    this.#waiting.clear();
+  }
+
+  #forward(packet: number, { link, source, destination, identification }: FragmentFate): void {
+    const view = this.#view;
+    if (link === null) {
+      this.#forwarder.drop(DropReason.natFragment, packet);
+    } else if (ipv4.timeToLive(view, packet) <= 1) {
+      this.#forwarder.drop(DropReason.ttlExceeded, packet);
+    } else {
+      rewriteAddress(view, packet, SOURCE, source);
+      rewriteAddress(view, packet, DESTINATION, destination);
+      rewriteIdentification(view, packet, identification);
+      decrementTimeToLive(view, packet);
+      this.#forwarder.forward(link, packet);
+    }
+  }
+
+  #wait(key: number, packet: number, now: number): void {
+    const length = ipv4.totalLength(this.#view, packet);
+    if (length > this.#forwarder.maxCopySize) {
+      this.#forwarder.drop(DropReason.natFragment, packet);
+      return;
+    }
+    const waiting = this.#findWaiting(key, packet, now) ?? this.#addWaiting(key, packet, now);
+    const copy = this.#memory.bytes.slice(packet, packet + length);
+    const lost = this.#waiting.push(waiting, copy);
+    for (let i = 0; i < lost; i++) this.#forwarder.drop(DropReason.natFragment, packet);
+  }
+
+  #addWaiting(key: number, packet: number, now: number): WaitingTrain {
+    const train = this.#train(packet);
+    // From outside, it is not known yet whom it is for.
+    const owner = this.#isOutbound ? this.#clientOf(train.source) : train.source;
+    return this.#waiting.add(key, train, owner, now);
+  }
+
+  #train(packet: number): Train {
+    const view = this.#view;
+    return {
+      source: sourceAddress(view, packet),
+      destination: destinationAddress(view, packet),
+      protocol: ipv4.protocol(view, packet),
+      identification: ipv4.identification(view, packet),
+    };
+  }
+
+  #findDecided(key: number, packet: number, now: number): DecidedTrain | null {
+    const decided = this.#decided.get(key);
+    if (decided === undefined || now >= decided.expiresAt) return null;
+    return this.#isOf(packet, decided.train) ? decided : null;
+  }
+
+  #findWaiting(key: number, packet: number, now: number): WaitingTrain | null {
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined || now >= waiting.expiresAt) return null;
+    return this.#isOf(packet, waiting.train) ? waiting : null;
+  }
+
+  #isOf(packet: number, train: Train): boolean {
+    const view = this.#view;
+    return train.identification === ipv4.identification(view, packet) &&
+      train.source === sourceAddress(view, packet) &&
+      train.destination === destinationAddress(view, packet) &&
+      train.protocol === ipv4.protocol(view, packet);
+  }
+
+  #forget(decided: DecidedTrain): void {
+    this.#decided.delete(decided.key);
+    if (decided.place !== null) this.#shares.remove(decided.place);
+  }
+
+  #key(packet: number): number {
+    const view = this.#view;
+    const addresses = hash(
+      sourceAddress(view, packet),
+      destinationAddress(view, packet),
+      this.#seed,
+    );
+    const name = ipv4.identification(view, packet) << 8 | ipv4.protocol(view, packet);
+    return hash(addresses, name, this.#seed);
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * Owns the ids of packets that leave with the shared external address. Clients number their packets on their own, and two
+ * that send to one host could use one id at one time: the host would put together fragments of different packets. So what
+ * may be fragmented gets an id from here (RFC 7857 section 10, RFC 6864 section 5.3.1).
+ */
+import { hash } from "../hash.ts";
+
+const COUNTERS = 4096;
+
+export class Identifications {
+  /** One for each hash of destination and protocol: each pair's ids then come round as late as possible. */
+  readonly #counters = new Uint16Array(COUNTERS);
+  readonly #seed: number;
+
+  /** @param seed random and secret: neither a counter's start nor who shares it is to be known outside */
+  constructor(seed: number) {
+    this.#seed = seed;
+    for (let i = 0; i < COUNTERS; i++) this.#counters[i] = hash(i, COUNTERS, seed);
+  }
+
+  /** The next id for packets to `destination`. Never 0, which the raw socket would replace, in each fragment by another. */
+  next(destination: number, protocol: number): number {
+    const index = hash(destination, protocol, this.#seed) & (COUNTERS - 1);
+    this.#counters[index]++;
+    if (this.#counters[index] === 0) this.#counters[index] = 1;
+    return this.#counters[index];
+  }
+}

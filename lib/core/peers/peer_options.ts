@@ -1,0 +1,21 @@
+/** Peer options: a configured peer as the device takes it. */
+import type { PeerConfig } from "../config/config.ts";
+import type { PeerOptions } from "../wireguard/peer.ts";
+
+/** What the data plane needs to know of a configured peer. */
+export function peerOptions(
+  peer: Omit<PeerConfig, "allowedIps6" | "endpoint6" | "line">,
+  address: number | null,
+): PeerOptions {
+  return {
+    publicKey: peer.publicKey,
+    presharedKey: peer.presharedKey,
+    allowedIps: peer.allowedIps,
+    endpoint: peer.endpoint === null || address === null
+      ? null
+      : { address, port: peer.endpoint.port },
+    persistentKeepalive: peer.persistentKeepalive,
+    name: peer.name,
+    rateLimit: peer.rateLimit,
+  };
+}

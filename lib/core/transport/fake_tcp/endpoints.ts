@@ -1,0 +1,10 @@
+/** Endpoints of fake TCP: which ports are ours, and whose segments are meant for us. */
+import type { PortRange } from "../../wire/port_range.ts";
+
+/** What a carrier's segments have in common. Addresses and ports in host order. */
+export interface CarrierEndpoints {
+  /** Our ports. */
+  readonly ports: PortRange;
+  /** Whose port they come from; null for anybody's. */
+  readonly remote: { readonly address: number; readonly port: number } | null;
+}

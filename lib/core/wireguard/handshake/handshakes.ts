@@ -1,0 +1,283 @@
+/**
+ * The device's handshakes: initiations sent and answered, responses and cookies taken. Which messages are worked on at all
+ * is handshake_gate.ts's to say.
+ *
+ * Functions stand in the order in which messages meet them: what we send first, what comes in, what that leads to.
+ * These are a few messages in two minutes for each peer, so plain objects and arrays are in order here.
+ */
+import type { AeadProvider } from "../../noise/aead.ts";
+import type { RandomBytes } from "../../noise/cookie.ts";
+import { Initiator, Responder, type TransportKeys } from "../../noise/handshake.ts";
+import { compareTai64n, encodeTai64n } from "../../noise/tai64n.ts";
+import { type KeyPair, keyPair } from "../../noise/x25519.ts";
+import { DropReason } from "../../wire/drop_reason.ts";
+import type { Memory } from "../../wire/memory.ts";
+import {
+  COOKIE_REPLY_RECEIVER_OFFSET,
+  COOKIE_REPLY_SIZE,
+  INITIATION_EPHEMERAL_OFFSET,
+  INITIATION_MAC1_OFFSET,
+  INITIATION_SENDER_OFFSET,
+  INITIATION_SIZE,
+  KEY_SIZE,
+  MESSAGE_INITIATION,
+  MESSAGE_RESPONSE,
+  MESSAGE_TYPE_OFFSET,
+  RESPONSE_EPHEMERAL_OFFSET,
+  RESPONSE_MAC1_OFFSET,
+  RESPONSE_RECEIVER_OFFSET,
+  RESPONSE_SENDER_OFFSET,
+  RESPONSE_SIZE,
+} from "../../wire/messages.ts";
+import { MIN_INITIATION_INTERVAL } from "../constants.ts";
+import type { Endpoint } from "../../transport/endpoint.ts";
+import { HandshakeGate, randomUint32 } from "./handshake_gate.ts";
+import type { IndexTable } from "./index_table.ts";
+import { Keypair } from "../session/keypair.ts";
+import type { Peer } from "../peer.ts";
+import { MARK_HIGH } from "../liveness/recognition.ts";
+import type { SendQueue } from "../../transport/send_queue.ts";
+import {
+  addHandshake,
+  handshakeOf,
+  installInitiated,
+  installResponded,
+  takeHandshake,
+} from "../session/sessions.ts";
+
+/** ms besides two round trips that the response to the newest of several initiations may take. */
+const RESPONSE_MARGIN = 500;
+
+const IDENTIFIER = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
+const NO_PAYLOAD = new Uint8Array(0);
+
+export interface HandshakesOptions {
+  readonly memory: Memory;
+  readonly sendQueue: SendQueue;
+  readonly identity: KeyPair;
+  readonly aead: AeadProvider;
+  readonly random: RandomBytes;
+  /** Unix ms, for the timestamp in initiations. */
+  readonly wallClock: () => number;
+  readonly indices: IndexTable;
+  /** Whether counters begin where those of ours do (recognition.ts). */
+  readonly isMarked: boolean;
+  /** Peers by the `peerKey()` of their public key. */
+  readonly peers: ReadonlyMap<string, Peer>;
+}
+
+/** What came of a handshake message: the peer that it authenticated, or why it was dropped. */
+export interface HandshakeResult {
+  readonly reason: DropReason;
+  readonly peer: Peer | null;
+}
+
+/** The key of a public key in a map. */
+export function peerKey(publicKey: Uint8Array): string {
+  return String.fromCharCode(...publicKey);
+}
+
+export class Handshakes {
+  readonly gate: HandshakeGate;
+  readonly #options: HandshakesOptions;
+
+  constructor(options: HandshakesOptions) {
+    this.#options = options;
+    this.gate = new HandshakeGate(options);
+  }
+
+  /** Sends a first message to `peer`; false when the send queue is full or the peer's key is of low order. */
+  sendInitiation(peer: Peer, now: number): boolean {
+    const { aead, identity, indices, random, sendQueue, wallClock } = this.#options;
+    const slot = sendQueue.reserve();
+    if (slot < 0 || peer.staticSecret === null) return false;
+    const state = new Initiator({
+      aead,
+      prologue: IDENTIFIER,
+      localStatic: identity,
+      remoteStatic: peer.publicKey,
+      staticStatic: peer.staticSecret,
+      ephemeral: keyPair(random(KEY_SIZE)),
+    });
+    const fields = state.writeMessage1(encodeTai64n(wallClock()));
+    if (fields === null) return false;
+    const localIndex = this.#allocateIndex(peer);
+    const { address, port } = peer.endpoint;
+    addHandshake(indices, peer, { state, localIndex, sentTo: { address, port }, sentAt: now });
+
+    const message = this.#options.memory.bytes.subarray(slot, slot + INITIATION_SIZE);
+    const view = this.#options.memory.view;
+    view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_INITIATION, true);
+    view.setUint32(slot + INITIATION_SENDER_OFFSET, localIndex, true);
+    message.set(fields, INITIATION_EPHEMERAL_OFFSET);
+    this.#sendWithMacs(peer, message, { to: peer.endpoint, now });
+    peer.initiationSentAt = now;
+    return true;
+  }
+
+  /** Takes a handshake initiation that begins at `offset` and has the right size. Answers it. */
+  receiveInitiation(offset: number, from: Endpoint, now: number): HandshakeResult {
+    const { aead, identity, memory, peers } = this.#options;
+    const senderIndex = memory.view.getUint32(offset + INITIATION_SENDER_OFFSET, true);
+    const refused = this.gate.admitInitiation(
+      { offset, length: INITIATION_SIZE, senderIndex },
+      from,
+      now,
+    );
+    if (refused !== DropReason.none) return { reason: refused, peer: null };
+
+    const message = memory.bytes.subarray(offset, offset + INITIATION_SIZE);
+    const responder = new Responder({ aead, prologue: IDENTIFIER, localStatic: identity });
+    const fields = message.subarray(INITIATION_EPHEMERAL_OFFSET, INITIATION_MAC1_OFFSET);
+    const remoteStatic = responder.readStatic(fields);
+    if (remoteStatic === null) return { reason: DropReason.badHandshake, peer: null };
+    const peer = peers.get(peerKey(remoteStatic));
+    if (peer === undefined || peer.staticSecret === null) {
+      responder.destroy();
+      return { reason: DropReason.unknownPeer, peer: null };
+    }
+    const timestamp = responder.readPayload(peer.staticSecret);
+    if (timestamp === null) return { reason: DropReason.badHandshake, peer: null };
+    const reason = compareTai64n(timestamp, peer.latestTimestamp) <= 0
+      ? DropReason.staleTimestamp
+      : now - peer.initiationReceivedAt < MIN_INITIATION_INTERVAL
+      ? DropReason.handshakeTooSoon
+      : DropReason.none;
+    if (reason !== DropReason.none) {
+      responder.destroy();
+      return { reason, peer: null };
+    }
+    this.gate.wasGenuine();
+    peer.latestTimestamp = timestamp;
+    peer.initiationReceivedAt = now;
+    return this.#respond(responder, { peer, senderIndex, from, now });
+  }
+
+  /** Takes a handshake response that begins at `offset` and has the right size. */
+  receiveResponse(offset: number, now: number): HandshakeResult {
+    const { indices, memory } = this.#options;
+    const receiverIndex = memory.view.getUint32(offset + RESPONSE_RECEIVER_OFFSET, true);
+    const peer = indices.peer(receiverIndex);
+    const pending = peer === null ? null : handshakeOf(peer, receiverIndex);
+    if (peer === null || pending === null) {
+      return { reason: DropReason.unknownIndex, peer: null };
+    }
+    const senderIndex = memory.view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
+    const refused = this.gate.admitResponse(
+      { offset, length: RESPONSE_SIZE, senderIndex },
+      peer.answers,
+      now,
+    );
+    if (refused !== DropReason.none) return { reason: refused, peer: null };
+
+    const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
+    const { state, sentTo, sentAt } = pending;
+    const fields = message.subarray(RESPONSE_EPHEMERAL_OFFSET, RESPONSE_MAC1_OFFSET);
+    // A forged response leaves the handshake as it was: the true one may still come.
+    const payload = state.readMessage2(fields, peer.presharedKey);
+    const keys = payload === null ? null : state.split();
+    if (keys === null) return { reason: DropReason.badHandshake, peer: null };
+    this.gate.wasGenuine();
+    takeHandshake(indices, peer, pending);
+    peer.watch?.roundTrip.measured(now - sentAt);
+    const keypair = this.#makeKeypair(peer, keys, {
+      isInitiator: true,
+      localIndex: receiverIndex,
+      remoteIndex: senderIndex,
+      createdAt: now,
+      sentTo,
+    });
+    installInitiated(indices, peer, keypair);
+    if (peer.handshake !== null) {
+      keypair.isTentative = true;
+      const roundTrip = now - sentAt;
+      peer.timers.awaitNewestResponse(peer.handshake.sentAt + 2 * roundTrip + RESPONSE_MARGIN);
+    }
+    return { reason: DropReason.none, peer };
+  }
+
+  /** Takes a cookie reply that begins at `offset` and has the right size: the next initiation carries the cookie. */
+  receiveCookieReply(offset: number, now: number): DropReason {
+    const { indices, memory } = this.#options;
+    const index = memory.view.getUint32(offset + COOKIE_REPLY_RECEIVER_OFFSET, true);
+    const peer = indices.peer(index);
+    if (peer === null) return DropReason.unknownIndex;
+    if (!peer.cookies.awaitsReply) return DropReason.badCookie;
+    const refused = this.gate.admitCookieReply(peer.answers, now);
+    if (refused !== DropReason.none) return refused;
+    const reply = memory.bytes.subarray(offset, offset + COOKIE_REPLY_SIZE);
+    return peer.cookies.consumeReply(reply, now) ? DropReason.none : DropReason.badCookie;
+  }
+
+  /** Sends the second message and keeps the session that it makes. */
+  #respond(
+    responder: Responder,
+    { peer, senderIndex, from, now }: {
+      peer: Peer;
+      senderIndex: number;
+      from: Endpoint;
+      now: number;
+    },
+  ): HandshakeResult {
+    const { indices, memory, random, sendQueue } = this.#options;
+    const slot = sendQueue.reserve();
+    const fields = responder.writeMessage2({
+      ephemeral: keyPair(random(KEY_SIZE)),
+      presharedKey: peer.presharedKey,
+      payload: NO_PAYLOAD,
+    });
+    const keys = fields === null ? null : responder.split();
+    if (slot < 0 || fields === null || keys === null) {
+      responder.destroy();
+      return { reason: slot < 0 ? DropReason.sendQueueFull : DropReason.badHandshake, peer: null };
+    }
+    const localIndex = this.#allocateIndex(peer);
+    const message = memory.bytes.subarray(slot, slot + RESPONSE_SIZE);
+    memory.view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_RESPONSE, true);
+    memory.view.setUint32(slot + RESPONSE_SENDER_OFFSET, localIndex, true);
+    memory.view.setUint32(slot + RESPONSE_RECEIVER_OFFSET, senderIndex, true);
+    message.set(fields, RESPONSE_EPHEMERAL_OFFSET);
+    // To where the initiation came from, which is the peer's endpoint from now on.
+    this.#sendWithMacs(peer, message, { to: from, now });
+    installResponded(
+      indices,
+      peer,
+      this.#makeKeypair(peer, keys, {
+        isInitiator: false,
+        localIndex,
+        remoteIndex: senderIndex,
+        createdAt: now,
+        sentTo: { address: from.address, port: from.port },
+      }),
+    );
+    return { reason: DropReason.none, peer };
+  }
+
+  #makeKeypair(
+    peer: Peer,
+    keys: TransportKeys,
+    session: Pick<Keypair, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo">,
+  ): Keypair {
+    const { aead, isMarked } = this.#options;
+    const sending = aead.key(keys.sending);
+    const receiving = aead.key(keys.receiving);
+    keys.sending.fill(0);
+    keys.receiving.fill(0);
+    const counterHigh = isMarked ? MARK_HIGH : 0;
+    return new Keypair({ peer, sending, receiving, counterHigh, ...session });
+  }
+
+  #sendWithMacs(
+    peer: Peer,
+    message: Uint8Array,
+    { to, now }: { to: Endpoint; now: number },
+  ): void {
+    peer.cookies.addMacs(message, now);
+    this.#options.sendQueue.commit(message.length, to.address, to.port, to.source, to.carrier);
+    peer.sentBytes += message.length;
+  }
+
+  #allocateIndex(peer: Peer): number {
+    return this.#options.indices.allocate(peer, () => randomUint32(this.#options.random));
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * The watch over a peer: the judgement whether it is still there, on the grounds of authenticated packets alone; junk proves
+ * nothing.
+ *
+ * WireGuard is silent by nature: an idle tunnel looks like a dead one. Ends of ours (recognition.ts) therefore send each other a
+ * heartbeat when they have sent nothing for the interval that the other asks for, and answer the other's, so each hears something
+ * at every interval whatever the round trip, and the silence of `peerTimeout` means that the peer is gone. Each end chooses
+ * its interval such that no loss of 10 % makes silence of that length (one false alarm in 100 hours is the aim):
+ *
+ * - where a question can be answered in time, every third of `peerTimeout`; who misses something asks, again and again, and ten
+ *   answers would have to be lost;
+ * - where the round trip is longer than an eighth of `peerTimeout`, every tenth, and that many would have to be lost in a row.
+ *
+ * Any other WireGuard is judged by its own rules: data unanswered for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, and then no answer to the
+ * handshake with which the protocol asks. A client of that kind, a phone asleep, is never found missing.
+ */
+import { KEEPALIVE_TIMEOUT, REKEY_TIMEOUT } from "../constants.ts";
+import type { Role } from "./hello.ts";
+import { Recognition, Software } from "./recognition.ts";
+import { RoundTrip } from "./round_trip.ts";
+
+const NEVER = Infinity;
+
+/** Of `peerTimeout`: the interval between heartbeats where a question can be answered in time, and where it cannot. */
+const INTERVAL = 1 / 3;
+const DENSE_INTERVAL = 1 / 10;
+/** Of `peerTimeout`: the longest round trip at which a question is worth while. */
+const LONG_ROUND_TRIP = 1 / 8;
+/** Of `peerTimeout`: what is late by this much is asked for, at this interval. */
+const LATENESS = 1 / 12;
+const QUESTION_INTERVAL = 1 / 30;
+/** Of `peerTimeout`: a silent server is asked by a handshake as well, as one that was started anew has no session. */
+const HANDSHAKE_QUESTION = 0.6;
+/** A server waits longer by this factor: the answers to its client's heartbeats are all that it sends. */
+const SERVER_FACTOR = 1.25;
+/** ms: what a peer may ask for; more often would be a load, and more rarely no heartbeat. */
+const LEAST_INTERVAL = 150;
+const MOST_INTERVAL = 60_000;
+/** The least ms that a stock server has for the answer to a handshake: two attempts. */
+const STOCK_ANSWER_TIME = REKEY_TIMEOUT + 1_000;
+/** ms; deadlines are rounded up to these, so that not each of a thousand peers wakes the device by itself. */
+const GRAIN = 25;
+
+/** When what passed between us and a peer, monotonic ms; the peer keeps it. */
+export interface Traffic {
+  /** The last authenticated message each way, initiations left out: they show no session. */
+  readonly lastReceivedAt: number;
+  readonly lastSentAt: number;
+  /** The first message that asks for an answer, data or an initiation, since then received; `Infinity` for none. */
+  readonly unansweredSince: number;
+  /** The first initiation since then received; `Infinity` for none. */
+  readonly askedSince: number;
+  /** The last initiation. */
+  readonly initiationSentAt: number;
+}
+
+/** What a watch wants done. */
+export const WatchAction = {
+  none: 0,
+  /** Send a heartbeat. */
+  heartbeat: 1,
+  /** Begin a handshake. */
+  ask: 2,
+  /** The peer is not there any more. */
+  down: 3,
+  /** What the peer held is to be released. */
+  release: 4,
+  /** Send a hello. */
+  hello: 5,
+  /** Send a keepalive: the session may not have been confirmed. */
+  confirm: 6,
+  /** The peer is not ours. */
+  verdict: 7,
+} as const;
+export type WatchAction = (typeof WatchAction)[keyof typeof WatchAction];
+
+/** How a device watches its peers. */
+export interface WatchOptions {
+  readonly role: Role;
+  /** ms of silence after which a peer that should be heard is down. */
+  readonly peerTimeout: number;
+  /** ms after its last authenticated packet at which a peer that is down loses what it held; at least `peerTimeout`. */
+  readonly releaseAfter: number;
+}
+
+/** The watch over one peer. */
+export class Watch {
+  /** Whether the peer was found missing and has not been heard since. */
+  isDown = false;
+  readonly recognition: Recognition = new Recognition();
+  readonly roundTrip: RoundTrip = new RoundTrip();
+  readonly #role: Role;
+  readonly #peerTimeout: number;
+  readonly #releaseAfter: number;
+  /** ms at which the peer asks to be sent something. */
+  #peersInterval: number;
+  #heartbeatAt = -NEVER;
+  #triedToAskAt = -NEVER;
+  #isReleased = false;
+
+  constructor({ role, peerTimeout, releaseAfter }: WatchOptions) {
+    this.#role = role;
+    this.#peerTimeout = peerTimeout;
+    this.#releaseAfter = releaseAfter;
+    this.#peersInterval = peerTimeout * INTERVAL;
+  }
+
+  /** Whether the peer is known to speak the extensions. */
+  get isOurs(): boolean {
+    return this.recognition.software === Software.ours;
+  }
+
+  /** ms at which we ask to be sent something. */
+  get interval(): number {
+    const { smoothed, variation } = this.roundTrip;
+    const isLong = smoothed === null ||
+      smoothed + 2 * variation > this.#peerTimeout * LONG_ROUND_TRIP;
+    return this.#peerTimeout * (isLong ? DENSE_INTERVAL : INTERVAL);
+  }
+
+  /** The peer asks to be sent something every `interval` ms; 0 for no wish. */
+  askedFor(interval: number): void {
+    if (interval === 0) return;
+    this.#peersInterval = Math.min(MOST_INTERVAL, Math.max(LEAST_INTERVAL, interval));
+  }
+
+  /** The peer was heard in a session after it was down. */
+  renewed(): void {
+    this.isDown = false;
+    this.#isReleased = false;
+    this.recognition.found();
+  }
+
+  /** The peer has gone in good order, or was released. */
+  forget(): void {
+    this.recognition.forget();
+    this.roundTrip.forget();
+  }
+
+  /** What is due now; asked again until it is `none`. */
+  next(traffic: Traffic, now: number): WatchAction {
+    if (this.isDown) {
+      if (now < this.#releaseAt(traffic)) return WatchAction.none;
+      this.#isReleased = true;
+      return WatchAction.release;
+    }
+    if (now >= this.#downAt(traffic)) {
+      this.isDown = true;
+      this.recognition.lost();
+      this.roundTrip.forget();
+      return WatchAction.down;
+    }
+    const { recognition } = this;
+    if (now >= recognition.verdictAt()) {
+      recognition.giveUp();
+      return WatchAction.verdict;
+    }
+    if (now >= recognition.confirmAt()) {
+      recognition.confirmed();
+      return WatchAction.confirm;
+    }
+    if (now >= recognition.helloAt()) return WatchAction.hello;
+    if (now >= this.#askAt(traffic)) {
+      this.#triedToAskAt = now;
+      return WatchAction.ask;
+    }
+    if (now >= this.#nextHeartbeatAt(traffic)) {
+      this.#heartbeatAt = now;
+      return WatchAction.heartbeat;
+    }
+    return WatchAction.none;
+  }
+
+  /** When `next()` may have something; `Infinity` for not before something passes. */
+  nextAt(traffic: Traffic): number {
+    const { recognition } = this;
+    const at = this.isDown ? this.#releaseAt(traffic) : Math.min(
+      this.#downAt(traffic),
+      recognition.verdictAt(),
+      recognition.confirmAt(),
+      recognition.helloAt(),
+      this.#askAt(traffic),
+      this.#nextHeartbeatAt(traffic),
+    );
+    return Math.ceil(at / GRAIN) * GRAIN;
+  }
+
+  /** By the silence of a peer that speaks at every interval, or by that of a server that was asked and has had time to answer. */
+  #downAt({ lastReceivedAt, unansweredSince, askedSince }: Traffic): number {
+    // Before the first session there is nobody to miss: who connects has a limit of its own.
+    if (lastReceivedAt === -NEVER) return NEVER;
+    if (this.isOurs) return lastReceivedAt + this.#peerTimeout;
+    if (this.#role === "server") return NEVER;
+    const askedAt = Math.max(askedSince, unansweredSince + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT);
+    return askedAt + Math.max(this.#peerTimeout, STOCK_ANSWER_TIME);
+  }
+
+  /** A server's clients lose what they held; whom a client looks for holds nothing. */
+  #releaseAt({ lastReceivedAt }: Traffic): number {
+    if (this.#role === "client" || this.#isReleased) return NEVER;
+    return lastReceivedAt + this.#releaseAfter;
+  }
+
+  /** No more often than the protocol allows, and not where an initiation under way asks already. */
+  #askAt({ lastReceivedAt, askedSince, initiationSentAt }: Traffic): number {
+    if (this.#role === "server" || !this.isOurs || askedSince !== NEVER) return NEVER;
+    const at = lastReceivedAt + this.#peerTimeout * HANDSHAKE_QUESTION;
+    // An initiation that found no room was not sent, and is tried again no sooner than the next would be.
+    return Math.max(at, Math.max(initiationSentAt, this.#triedToAskAt) + REKEY_TIMEOUT);
+  }
+
+  /** What the peer asks for, or a question of our own when something is late. */
+  #nextHeartbeatAt({ lastReceivedAt, lastSentAt }: Traffic): number {
+    if (!this.isOurs) return NEVER;
+    const factor = this.#role === "server" ? SERVER_FACTOR : 1;
+    const wanted = Math.max(lastSentAt, this.#heartbeatAt) + this.#peersInterval * factor;
+    const late = lastReceivedAt + this.interval + this.#peerTimeout * LATENESS;
+    const question = this.#heartbeatAt + this.#peerTimeout * QUESTION_INTERVAL;
+    return Math.min(wanted, Math.max(late, question));
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * Presence of a peer: the one judgement that `vpn status`, its JSON and the metrics show, so that none of them disagrees.
+ */
+import { REJECT_AFTER_TIME } from "../constants.ts";
+
+/**
+ * `never`: not one authenticated message since the start. `up`: heard within the life of a session. `silent`: longer ago than
+ * that, which a phone that sleeps may be for days. `down`: found missing, or gone with a goodbye, and not heard since.
+ */
+export type Presence = "never" | "up" | "silent" | "down";
+
+/** What is known of when a peer was heard. */
+export interface Hearing {
+  /** ms since its last authenticated message; null for never. */
+  readonly silence: number | null;
+  /** Whether it was found missing, or has said goodbye, and has not been heard since. */
+  readonly isDown: boolean;
+}
+
+export function presenceOf({ silence, isDown }: Hearing): Presence {
+  if (silence === null) return "never";
+  if (isDown) return "down";
+  return silence <= REJECT_AFTER_TIME ? "up" : "silent";
+}

@@ -1,0 +1,166 @@
+/**
+ * Recognition of a peer: whether its program speaks the extensions, and when a hello is due (lib/core/wireguard/EXTENSIONS.md).
+ *
+ * Any other WireGuard counts a frame error for what is no packet inside, so nothing of that kind goes to a peer that might be
+ * one. Ours show themselves by the counter: they begin each session at 0x5600 << 32 rather than 0, which no sender
+ * reaches within the 180 s that a session lasts, and to which no receiver objects. The counter is the nonce of the cipher, so
+ * nobody but the peer can have chosen it. The first packet of each session thus tells what runs at the other end now; only who
+ * shows the mark is sent a hello, and who then answers, or sends one itself, is ours.
+ *
+ * A marked peer that leaves hellos unanswered, which is none of ours, gets one an hour, whatever handshakes pass.
+ */
+import type { Hello } from "./hello.ts";
+
+const NEVER = Infinity;
+
+/** What runs at the other end. */
+export const Software = {
+  /** Not known yet: nothing has come in a session. */
+  unknown: 0,
+  ours: 1,
+  /** Any other WireGuard. */
+  stock: 2,
+} as const;
+export type Software = (typeof Software)[keyof typeof Software];
+
+/** The high half of the counter at which a session of ours begins; its low byte is left to the counting. */
+export const MARK_HIGH = 0x5600;
+const MARK_SHIFT = 8;
+
+/** Hellos sent in a row without a sign from the peer, at these distances in ms; the first goes at once. */
+const HELLO_PAUSES = [0, 1_000, 2_000, 4_000, 8_000] as const;
+/** After that many: one try in this time. ms. */
+const RETRY_PAUSE = 3_600_000;
+/**
+ * The packet that confirms a session to its responder may be lost, and an idle initiator sends no other: it sends a keepalive
+ * again this long after the handshake. ms.
+ */
+const CONFIRM_TIMES = [1_000, 2_000, 4_000] as const;
+/** ms after a handshake without anything received by which a peer of ours would have said something, at a round trip of 3 s. */
+const VERDICT_TIME = 7_500;
+
+/** Whether this is the high half of a counter that ours use. */
+export function isMarked(counterHigh: number): boolean {
+  return counterHigh >>> MARK_SHIFT === MARK_HIGH >>> MARK_SHIFT;
+}
+
+export class Recognition {
+  software: Software = Software.unknown;
+  /** What the peer said of itself last; null before, and for what is not ours. */
+  hello: Hello | null = null;
+  /** ms by which the peer's clock was ahead of ours when it said so, as far as one can know. */
+  clockOffset = 0;
+  /** In the session in use: whether we began it, since when it is there, whether anything has come, whether a hello has. */
+  #isInitiator = false;
+  #sessionAt = -NEVER;
+  #isHeard = false;
+  #isMarked = false;
+  #isExchanged = false;
+  #confirmations = 0;
+  /** Over all sessions. */
+  #unanswered = 0;
+  #helloSentAt = -NEVER;
+  #number = 0;
+
+  /** A handshake has led to a session. */
+  sessionBegan(isInitiator: boolean, now: number): void {
+    this.#isInitiator = isInitiator;
+    this.#sessionAt = now;
+    this.#isHeard = this.#isMarked = this.#isExchanged = false;
+    this.#confirmations = 0;
+  }
+
+  /**
+   * The first packet of the session in use has come.
+   *
+   * @returns whether it shows that what runs at the other end is not ours, which was not known
+   */
+  heard(counterHigh: number): boolean {
+    this.#isHeard = true;
+    this.#isMarked = isMarked(counterHigh);
+    return !this.#isMarked && this.#become(Software.stock);
+  }
+
+  /**
+   * A control message has come.
+   *
+   * @returns whether it shows that the peer is ours, which was not known
+   */
+  controlReceived(): boolean {
+    this.#unanswered = 0;
+    return this.#become(Software.ours);
+  }
+
+  /** A hello has come, or the answer to one. */
+  helloReceived(hello: Hello, clockOffset: number): void {
+    this.hello = hello;
+    this.clockOffset = clockOffset;
+    this.#isExchanged = true;
+  }
+
+  /** The number of a hello that is sent now. */
+  helloSent(now: number): number {
+    this.#helloSentAt = now;
+    this.#unanswered++;
+    this.#number = (this.#number + 1) >>> 0;
+    return this.#number;
+  }
+
+  /** Whether an answer is one to a hello that has had none: where the round trip is long, that may not be the last. */
+  isAwaited(number: number): boolean {
+    return (this.#number - number) >>> 0 < this.#unanswered;
+  }
+
+  /** The peer was missing: another program may run there by now. */
+  lost(): void {
+    this.software = Software.unknown;
+  }
+
+  /** It is there after all, in the session that it was ours in. */
+  found(): void {
+    if (this.#isExchanged) this.software = Software.ours;
+  }
+
+  /** When a hello is due; `Infinity` for not before something comes. */
+  helloAt(): number {
+    if (!this.#isHeard || !this.#isMarked || this.#isExchanged) return NEVER;
+    return this.#helloSentAt + (HELLO_PAUSES[this.#unanswered] ?? RETRY_PAUSE);
+  }
+
+  /** When the session is to be confirmed once more. */
+  confirmAt(): number {
+    const isOpen = this.#isInitiator && !this.#isHeard && this.software !== Software.stock;
+    return isOpen ? this.#sessionAt + (CONFIRM_TIMES[this.#confirmations] ?? NEVER) : NEVER;
+  }
+
+  confirmed(): void {
+    this.#confirmations++;
+  }
+
+  /** When a peer that has said nothing counts as stock. */
+  verdictAt(): number {
+    const isOpen = !this.#isHeard && this.software === Software.unknown &&
+      this.#sessionAt !== -NEVER;
+    return isOpen ? this.#sessionAt + VERDICT_TIME : NEVER;
+  }
+
+  /** Nothing has come in all that time. */
+  giveUp(): void {
+    this.#become(Software.stock);
+  }
+
+  /** The peer is gone, and with it what was known. */
+  forget(): void {
+    this.software = Software.unknown;
+    this.hello = null;
+    this.#sessionAt = -NEVER;
+    this.#isHeard = this.#isMarked = this.#isExchanged = false;
+  }
+
+  #become(software: Software): boolean {
+    if (this.software === software) return false;
+    this.software = software;
+    if (software === Software.stock) this.hello = null;
+    return true;
+  }
+}

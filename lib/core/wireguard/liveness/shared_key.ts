@@ -1,0 +1,54 @@
+/**
+ * Detection of a key that two hosts use at once, as when a client's file was copied: their sessions take turns, and with them
+ * the peer's endpoint, so that each host is cut off again and again.
+ *
+ * A host that moves, as a phone does from network to network, uses its newest session wherever it is; packets under the one
+ * before it still come, late, for seconds. Of two hosts with one key, each knows only the sessions that it shook hands for:
+ * packets go on to come under the session of the one, from elsewhere, when that of the other is long in use. One such packet
+ * for a session is a sign, and signs for several sessions, one soon after the other, are what no single host gives. It is
+ * for people to know, and steers nothing.
+ */
+import type { Endpoint } from "../../transport/endpoint.ts";
+import type { Keypair, SentTo } from "../session/keypair.ts";
+
+/** ms that a packet may be late: under an old session, from where the peer was before it moved. */
+const LATE = 3_000;
+/** Sessions in turn that are needed: two could be a host that moves while its network holds packets back. */
+const SIGNS = 3;
+/** ms after which a sign has nothing to do with the one before, and the trouble counts as over. */
+const MEMORY = 300_000;
+
+export class SharedKey {
+  /** The index of the newer session of the last sign; -1 for none. */
+  #session = -1;
+  #signs = 0;
+  #signedAt = -Infinity;
+  #other: SentTo | null = null;
+
+  /**
+   * An authenticated packet has come from an address (host order) and port under the session before the current one.
+   *
+   * @param at where the peer was until then
+   * @returns whether this shows, for the first time in a while, that two hosts use the key
+   */
+  heardUnderOldSession(
+    current: Keypair,
+    address: number,
+    port: number,
+    at: Endpoint,
+    now: number,
+  ): boolean {
+    if (at.address === address >>> 0 && at.port === port) return false;
+    if (current.localIndex === this.#session || now - current.createdAt < LATE) return false;
+    if (now - this.#signedAt > MEMORY) this.#signs = 0;
+    this.#session = current.localIndex;
+    this.#signedAt = now;
+    this.#other = { address: at.address, port: at.port };
+    return ++this.#signs === SIGNS;
+  }
+
+  /** Where the other host was last, while two are there; null otherwise. */
+  otherPlace(now: number): SentTo | null {
+    return this.#signs >= SIGNS && now - this.#signedAt <= MEMORY ? this.#other : null;
+  }
+}

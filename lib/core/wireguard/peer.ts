@@ -1,0 +1,165 @@
+/** Owns what a device knows of one peer: keys, endpoint, sessions, timers, waiting packets, counts. */
+import type { CookieGenerator } from "../noise/cookie.ts";
+import type { Initiator } from "../noise/handshake.ts";
+import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import { Allowance } from "../limits/allowance.ts";
+import { Endpoint } from "../transport/endpoint.ts";
+import { EndpointProof } from "./path/endpoint_proof.ts";
+import type { Keypair, SentTo } from "./session/keypair.ts";
+import type { Watch } from "./liveness/liveness.ts";
+import { SharedKey } from "./liveness/shared_key.ts";
+import type { StagedPlace } from "./session/staged_packets.ts";
+import type { Timers } from "./timers.ts";
+import { TokenBucket } from "../limits/token_bucket.ts";
+
+/** Answers to handshakes with one peer, that peer's share of what is looked at: an honest one sends one in 5 s. */
+const ANSWERS = { perSecond: 20, burst: 50 };
+/** Answers of ours to its control messages: probes of the path come in bursts, heartbeats 15 a second at most. */
+const REPLIES = { perSecond: 40, burst: 64 };
+
+/** What a peer is made from. */
+export interface PeerOptions {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** 32 bytes; left out, the protocol uses 32 zero bytes. */
+  readonly presharedKey?: Uint8Array | null;
+  readonly allowedIps: readonly Ipv4Prefix[];
+  /** Where the peer is first looked for. */
+  readonly endpoint?: { readonly address: number; readonly port: number } | null;
+  /** Seconds; 0 is off. */
+  readonly persistentKeepalive?: number;
+  readonly name?: string | null;
+  /** Bits a second inside, each way; null for no limit. */
+  readonly rateLimit?: number | null;
+}
+
+/** An initiation of ours that waits for its response. */
+export interface PendingHandshake {
+  readonly state: Initiator;
+  readonly localIndex: number;
+  /** Where it went, and when, monotonic ms. */
+  readonly sentTo: SentTo;
+  readonly sentAt: number;
+}
+
+export class Peer {
+  readonly publicKey: Uint8Array;
+  /** 32 bytes; those of the next handshake. */
+  presharedKey: Uint8Array;
+  /** X25519 of our static key and theirs, computed once; null for a key of low order, which never shakes hands. */
+  readonly staticSecret: Uint8Array | null;
+  name: string | null;
+  readonly timers: Timers;
+  readonly cookies: CookieGenerator;
+  readonly endpoint: Endpoint = new Endpoint();
+  /** Whether the peer receives at its endpoint. */
+  readonly proof: EndpointProof = new EndpointProof();
+  /** Whether two hosts use its key. */
+  readonly sharedKey: SharedKey = new SharedKey();
+  /** Where the configuration says that it is; null where it says nothing. */
+  configuredEndpoint: { readonly address: number; readonly port: number } | null = null;
+  /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
+  isRemoved = false;
+
+  /** In use until the next one is confirmed. */
+  current: Keypair | null = null;
+  /** Good for packets that were under way when the current one took over. */
+  previous: Keypair | null = null;
+  /** Derived as the responder; the initiator's first data packet confirms it. */
+  next: Keypair | null = null;
+  /** The newest initiation that waits for its response. */
+  handshake: PendingHandshake | null = null;
+  /**
+   * Those before it, oldest first: while a client connects it sends them closer together than a long round trip takes, and the
+   * response to the first must count.
+   */
+  readonly earlierHandshakes: PendingHandshake[] = [];
+  /** What is looked at of its answers to our handshakes, or of what is sent in their place. */
+  readonly answers: Allowance = new Allowance(ANSWERS);
+  /** What it is answered of its hellos, heartbeats and probes. */
+  readonly replies: Allowance = new Allowance(REPLIES);
+
+  /** TAI64N of the newest initiation taken; an older or equal one is a replay. */
+  latestTimestamp: Uint8Array = new Uint8Array(12);
+  /** Monotonic ms of the newest initiation taken and of the last one sent. */
+  initiationReceivedAt = -Infinity;
+  initiationSentAt = -Infinity;
+  /** This receiving key has already asked for its successor. */
+  renewalAsked = false;
+
+  /** Bytes of the longest packet inside that fits the path to it; at most the device's MTU. */
+  mtu: number;
+  /** Bytes of the longest probe of that path which the peer has answered; 0 for none. */
+  provenMtu = 0;
+
+  /** What bounds the rate of packets from the peer and to it; null without a limit. */
+  fromLimit: TokenBucket | null = null;
+  toLimit: TokenBucket | null = null;
+  /** Packets dropped for that, from the peer and to it. */
+  rateLimited = 0;
+
+  /** Copies of packets that wait for a session, oldest first. */
+  readonly staged: StagedPlace[] = [];
+
+  /** Unix ms of the last completed handshake; 0 for none. */
+  lastHandshakeUnixTime = 0;
+  /** Monotonic ms of the last authenticated message each way. */
+  lastReceivedAt = -Infinity;
+  lastSentAt = -Infinity;
+  /** Monotonic ms of the first data or initiation, and of the first initiation, sent since then received. */
+  unansweredSince = Infinity;
+  askedSince = Infinity;
+  /** The watch over it; null where the device keeps none. */
+  readonly watch: Watch | null;
+  /** Kinds of events in the device's list, and which list that is, see `DeviceEvents`. */
+  eventBits = 0;
+  eventTurn = 0;
+  /** Bytes of authenticated messages, headers included, as `wg show` counts them. */
+  receivedBytes = 0;
+  sentBytes = 0;
+
+  constructor(
+    options: PeerOptions,
+    made: {
+      timers: Timers;
+      cookies: CookieGenerator;
+      staticSecret: Uint8Array | null;
+      mtu: number;
+      watch: Watch | null;
+    },
+  ) {
+    this.publicKey = options.publicKey;
+    this.presharedKey = options.presharedKey ?? new Uint8Array(32);
+    this.name = options.name ?? null;
+    this.timers = made.timers;
+    this.cookies = made.cookies;
+    this.staticSecret = made.staticSecret;
+    this.mtu = made.mtu;
+    this.watch = made.watch;
+    this.limitRate(options.rateLimit ?? null);
+    if (options.endpoint) this.configureEndpoint(options.endpoint);
+  }
+
+  /** Looks for it there from now on. */
+  configureEndpoint(endpoint: { readonly address: number; readonly port: number }): void {
+    this.configuredEndpoint = { address: endpoint.address, port: endpoint.port };
+    this.forgetEndpoint();
+    // What was sent elsewhere puts off nothing.
+    this.initiationSentAt = -Infinity;
+  }
+
+  /** It is no more where it was last heard of; where the configuration says, it may be found again. */
+  forgetEndpoint(): void {
+    this.endpoint.address = this.configuredEndpoint?.address ?? 0;
+    this.endpoint.port = this.configuredEndpoint?.port ?? 0;
+    this.endpoint.source = 0;
+    this.proof.chosen();
+  }
+
+  /** Bounds the rate each way, bits a second, or bounds it no more; as it was, what has been saved up stays. */
+  limitRate(rate: number | null): void {
+    if (rate === (this.fromLimit?.rate ?? null)) return;
+    this.fromLimit = rate === null ? null : new TokenBucket(rate);
+    this.toLimit = rate === null ? null : new TokenBucket(rate);
+  }
+}

@@ -1,0 +1,108 @@
+/** Owns a session's pair of transport keys: the counter of the one, the replay window of the other, their age. */
+import type { AeadKey } from "../../noise/aead.ts";
+import {
+  REJECT_AFTER_MESSAGES_HIGH,
+  REJECT_AFTER_MESSAGES_LOW,
+  ReplayWindow,
+} from "../../noise/replay_window.ts";
+import {
+  REJECT_AFTER_TIME,
+  REKEY_AFTER_MESSAGES_HIGH,
+  REKEY_AFTER_TIME,
+  REKEY_AFTER_TIME_RECEIVING,
+} from "../constants.ts";
+import type { Peer } from "../peer.ts";
+
+/** An IPv4 address, host order, and port. */
+export interface SentTo {
+  readonly address: number;
+  readonly port: number;
+}
+
+export interface KeypairOptions {
+  readonly peer: Peer;
+  readonly sending: AeadKey;
+  readonly receiving: AeadKey;
+  /** True on the end that sent the initiation; only that end renews keys by time and count. */
+  readonly isInitiator: boolean;
+  readonly localIndex: number;
+  readonly remoteIndex: number;
+  /** Monotonic ms. */
+  readonly createdAt: number;
+  /** Where our message of the handshake went: who has the key received it there. */
+  readonly sentTo: SentTo;
+  /** High half of the first counter; 0, but where ours show themselves by it (recognition.ts). */
+  readonly counterHigh?: number;
+}
+
+export class Keypair {
+  readonly peer: Peer;
+  readonly sending: AeadKey;
+  readonly receiving: AeadKey;
+  readonly isInitiator: boolean;
+  /** Ours: what the peer puts into its messages to name this session. */
+  readonly localIndex: number;
+  /** The peer's. */
+  readonly remoteIndex: number;
+  readonly createdAt: number;
+  readonly sentTo: SentTo;
+  readonly replay: ReplayWindow = new ReplayWindow();
+  /** The counter that the next message gets, as two uint32 halves: never handed out twice. */
+  counterLow = 0;
+  counterHigh: number;
+  /** Whether a packet has come under this key. */
+  isHeard = false;
+  /** Whether the responder may have put the session of a later initiation of ours in its place by now. */
+  isTentative = false;
+
+  constructor(options: KeypairOptions) {
+    this.peer = options.peer;
+    this.sending = options.sending;
+    this.receiving = options.receiving;
+    this.isInitiator = options.isInitiator;
+    this.localIndex = options.localIndex;
+    this.remoteIndex = options.remoteIndex;
+    this.createdAt = options.createdAt;
+    this.sentTo = options.sentTo;
+    this.counterHigh = options.counterHigh ?? 0;
+  }
+
+  /** Whether a message may still be sent under this key. */
+  canSend(now: number): boolean {
+    return now - this.createdAt < REJECT_AFTER_TIME &&
+      (this.counterHigh < REJECT_AFTER_MESSAGES_HIGH ||
+        this.counterLow < REJECT_AFTER_MESSAGES_LOW);
+  }
+
+  /** Whether a message may still be taken under this key. */
+  canReceive(now: number): boolean {
+    return now - this.createdAt < REJECT_AFTER_TIME;
+  }
+
+  /** Moves the counter on; call once for each message, before anything else can be sealed. */
+  advance(): void {
+    if (this.counterLow === 0xffff_ffff) {
+      this.counterLow = 0;
+      this.counterHigh++;
+    } else {
+      this.counterLow++;
+    }
+  }
+
+  /** Whether, having sent, this end should begin a new handshake. */
+  isStaleForSending(now: number): boolean {
+    return this.counterHigh >= REKEY_AFTER_MESSAGES_HIGH ||
+      (this.isInitiator && now - this.createdAt >= REKEY_AFTER_TIME);
+  }
+
+  /** Whether, having received, this end should begin a new handshake lest the key runs out under it. */
+  isStaleForReceiving(now: number): boolean {
+    return this.isInitiator && now - this.createdAt >= REKEY_AFTER_TIME_RECEIVING;
+  }
+
+  /** Zeroes both keys. */
+  destroy(): void {
+    this.sending.destroy();
+    this.receiving.destroy();
+  }
+}

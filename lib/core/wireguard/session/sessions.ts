@@ -1,0 +1,114 @@
+/**
+ * Owns the three key slots of a peer: how a new session comes in, is confirmed, takes over and goes.
+ *
+ * The rules are the reference implementation's: the initiator may use a new key at once, the responder only when the first
+ * packet under it has shown that the initiator has it; what was current serves as previous for packets under way.
+ */
+import type { IndexTable } from "../handshake/index_table.ts";
+import type { Keypair } from "./keypair.ts";
+import type { Peer, PendingHandshake } from "../peer.ts";
+
+/** Initiations besides the newest that may have their response yet: at 0.7 s each, those of 3.5 s. */
+const MAX_EARLIER_HANDSHAKES = 5;
+/** ms after which no response comes; less than REKEY_TIMEOUT, so that in ordinary use a peer has one initiation under way. */
+const LONGEST_ROUND_TRIP = 4_000;
+
+/** Puts the session that we initiated in use. */
+export function installInitiated(table: IndexTable, peer: Peer, keypair: Keypair): void {
+  if (peer.next !== null) {
+    // We answered the peer's handshake too; the older session goes, so that no more than three are kept.
+    release(table, peer.current);
+    release(table, peer.previous);
+    peer.previous = peer.next;
+    peer.next = null;
+  } else {
+    release(table, peer.previous);
+    peer.previous = peer.current;
+  }
+  install(table, keypair);
+  peer.current = keypair;
+}
+
+/** Keeps the session that the peer initiated until a packet under it arrives. */
+export function installResponded(table: IndexTable, peer: Peer, keypair: Keypair): void {
+  release(table, peer.next);
+  release(table, peer.previous);
+  peer.previous = null;
+  install(table, keypair);
+  peer.next = keypair;
+}
+
+/**
+ * Takes note of an authenticated packet under `keypair`.
+ *
+ * @returns true when this confirmed the next session, which is now the current one
+ */
+export function confirm(table: IndexTable, peer: Peer, keypair: Keypair): boolean {
+  if (keypair !== peer.next) return false;
+  release(table, peer.previous);
+  peer.previous = peer.current;
+  peer.current = keypair;
+  peer.next = null;
+  return true;
+}
+
+/** An initiation of ours has been sent; those before it may have their response yet, but for the oldest of too many. */
+export function addHandshake(table: IndexTable, peer: Peer, handshake: PendingHandshake): void {
+  if (peer.handshake !== null) peer.earlierHandshakes.push(peer.handshake);
+  peer.handshake = handshake;
+  const { earlierHandshakes: earlier } = peer;
+  while (
+    earlier.length > MAX_EARLIER_HANDSHAKES ||
+    (earlier.length > 0 && handshake.sentAt - earlier[0].sentAt > LONGEST_ROUND_TRIP)
+  ) releaseHandshake(table, earlier.shift()!);
+}
+
+/** The initiation of ours with this index that waits for its response; null for none. */
+export function handshakeOf(peer: Peer, localIndex: number): PendingHandshake | null {
+  if (peer.handshake?.localIndex === localIndex) return peer.handshake;
+  return peer.earlierHandshakes.find((each) => each.localIndex === localIndex) ?? null;
+}
+
+/**
+ * The response to an initiation of ours has come: those before it are of no use. Those after it are: the responder may have
+ * answered them as well by now, and keeps the newest session alone.
+ */
+export function takeHandshake(table: IndexTable, peer: Peer, taken: PendingHandshake): void {
+  const { earlierHandshakes: earlier } = peer;
+  const place = earlier.indexOf(taken);
+  const older = place < 0 ? earlier.splice(0) : earlier.splice(0, place + 1).slice(0, -1);
+  for (const each of older) releaseHandshake(table, each);
+  if (place < 0) peer.handshake = null;
+}
+
+/** Ends the handshakes of ours that are under way, and zeroes their secrets. */
+export function dropHandshake(table: IndexTable, peer: Peer): void {
+  for (const each of peer.earlierHandshakes.splice(0)) releaseHandshake(table, each);
+  if (peer.handshake === null) return;
+  releaseHandshake(table, peer.handshake);
+  peer.handshake = null;
+}
+
+function releaseHandshake(table: IndexTable, { state, localIndex }: PendingHandshake): void {
+  state.destroy();
+  table.release(localIndex);
+}
+
+/** Zeroes all keys of a peer. */
+export function dropSessions(table: IndexTable, peer: Peer): void {
+  release(table, peer.previous);
+  release(table, peer.current);
+  release(table, peer.next);
+  peer.previous = peer.current = peer.next = null;
+}
+
+function install(table: IndexTable, keypair: Keypair): void {
+  table.attach(keypair.localIndex, keypair);
+  keypair.peer.renewalAsked = false;
+}
+
+function release(table: IndexTable, keypair: Keypair | null): void {
+  if (keypair === null) return;
+  table.release(keypair.localIndex);
+  keypair.destroy();
+}

@@ -1,0 +1,186 @@
+/** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
+import type { DeviceEventKind } from "../core/wireguard/device_events.ts";
+import type { Carrier } from "../core/transport/endpoint.ts";
+import type { Hello } from "../core/wireguard/liveness/hello.ts";
+import type { WatchOptions } from "../core/wireguard/liveness/liveness.ts";
+import type { PeerOptions } from "../core/wireguard/peer.ts";
+import type { Software } from "../core/wireguard/liveness/recognition.ts";
+import type { CaptureCommand, CaptureReport } from "./captures.ts";
+import type { EgressRule } from "../core/access/egress_rules.ts";
+import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import type { EgressConfig } from "./egress/egress.ts";
+import type { ExternalLink } from "../core/nat/external_link.ts";
+import type { PeerChangeText } from "../core/peers/peer_change.ts";
+import type { Ipv4Prefix } from "../core/wire/ipv4_text.ts";
+
+/** All that the data plane needs to begin. Sent once, by `postMessage`, before its loop starts. */
+export interface DataPlaneConfig {
+  /** Descriptor of the wake channel's receiving end. */
+  readonly commandFd: number;
+  readonly isGateway: boolean;
+  /** 32 bytes. */
+  readonly privateKey: Uint8Array;
+  /** Name that the TUN will have. */
+  readonly interfaceName: string;
+  /** 0 takes a free port. */
+  readonly listenPort: number;
+  /** SO_MARK of the tunnel's own datagrams; 0 for none. */
+  readonly mark: number;
+  /** Inner MTU in bytes. */
+  readonly mtu: number;
+  /** Whether segmentation offloads may be used. */
+  readonly offload: boolean;
+  readonly aead: "auto" | "libcrypto" | "builtin";
+  /** Whether to log each packet that goes outside. */
+  readonly trace: boolean;
+  /** Inner addresses of this end. */
+  readonly addresses: readonly Ipv4Prefix[];
+  readonly clientToClient: boolean;
+  /** What becomes of a gateway's packets for outside: translated by us, left to the kernel, or dropped. */
+  readonly egress: EgressConfig | "kernel" | "off";
+  /** Which addresses outside peers reach, and how. */
+  readonly egressRules: readonly EgressRule[];
+  /** Of a client, the first is its server. */
+  readonly peers: readonly PeerOptions[];
+  /** Whether there may be fake TCP besides UDP. */
+  readonly hasFakeTcp: boolean;
+  /** How peers are watched. */
+  readonly watch: WatchOptions;
+}
+
+/** From the main thread, as JSON over the wake channel. */
+export type Command =
+  /** Create the TUN device of this name; answered by `tun-opened` or `failed`. */
+  | { readonly kind: "open-tun"; readonly name: string }
+  /** Begin a handshake with every peer whose endpoint is known, and repeat it at this interval in ms. */
+  | { readonly kind: "connect"; readonly interval: number }
+  /** Go back to the ordinary interval between handshakes. */
+  | { readonly kind: "connected" }
+  /** This peer, by its key as text, is a client's server from now on. */
+  | { readonly kind: "set-server"; readonly publicKey: string }
+  /** Look for a client's server there, host order; whatever its packets say later counts as ever. */
+  | { readonly kind: "set-endpoint"; readonly address: number; readonly port: number }
+  /** Begin to carry by fake TCP as well, what `CarrierGuard` has made room for; answered by `fake-tcp-opened` or `failed`. */
+  | { readonly kind: "open-fake-tcp"; readonly endpoints: CarrierEndpoints }
+  /** Reach a client's server in this way from now on; `connect` or `renew` is to follow. */
+  | { readonly kind: "set-carrier"; readonly carrier: Carrier }
+  /** Ask a client's server by UDP whether that gets through; an answer is reported as `carrier-works`. */
+  | { readonly kind: "try-udp" }
+  /** Shake hands at once with every peer that there is a session with: the way to it may be another. */
+  | { readonly kind: "renew" }
+  /** This is the interface outside now, and the gateway's address there; null for none. */
+  | { readonly kind: "set-external"; readonly external: ExternalLink | null }
+  /** Which addresses outside peers reach, and how: all rules together, from the part on that is the last. */
+  | {
+    readonly kind: "set-egress-rules";
+    readonly rules: readonly EgressRule[];
+    readonly isLast: boolean;
+  }
+  /** Whether one client may reach another, from now on. */
+  | { readonly kind: "set-client-to-client"; readonly allowed: boolean }
+  /** Change the peers, in this order, while all others go on; answered by `peers-changed`. */
+  | { readonly kind: "change-peers"; readonly changes: readonly PeerChangeText[] }
+  /** Log each packet that goes outside from now on, or no more. */
+  | { readonly kind: "set-trace"; readonly trace: boolean }
+  | CaptureCommand
+  /** Answered by `alive`, by which the main thread sees that the loop runs. */
+  | { readonly kind: "ping" }
+  /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
+  | { readonly kind: "get-statistics"; readonly isFirst: boolean }
+  /** End the loop; answered by `stopped`. */
+  | { readonly kind: "stop" };
+
+export interface PeerStatistics {
+  readonly publicKey: Uint8Array;
+  readonly name: string | null;
+  /** Host order; port 0 when not known. */
+  readonly endpoint: { readonly address: number; readonly port: number };
+  readonly carrier: Carrier;
+  /** Unix ms; 0 for never. */
+  readonly lastHandshake: number;
+  /** ms since its last authenticated message; null for never. */
+  readonly silence: number | null;
+  /** Whether it was found missing, or has said goodbye, and has not been heard since. */
+  readonly isDown: boolean;
+  /** Where else its key is in use, host order; null where only one host was seen. */
+  readonly otherPlace: { readonly address: number; readonly port: number } | null;
+  /** What runs at the other end. */
+  readonly software: Software;
+  /** ms, smoothed; null before it was measured. */
+  readonly roundTrip: number | null;
+  /** What the peer says of itself; null for one that says nothing. */
+  readonly hello: Hello | null;
+  /** ms by which its clock is ahead of ours, where it said so. */
+  readonly clockOffset: number;
+  /** As the table of allowed IPs has it now. */
+  readonly allowedIps: readonly Ipv4Prefix[];
+  /** Seconds; 0 is off. */
+  readonly persistentKeepalive: number;
+  /** Bytes of the longest packet inside that fits the path to it. */
+  readonly mtu: number;
+  /** Bits a second each way; null for no limit. And how many packets it has cost. */
+  readonly rateLimit: number | null;
+  readonly rateLimited: number;
+  /** What of the NAT it holds, and how many of its packets were refused as it had no room left; null without a NAT. */
+  readonly nat: {
+    readonly ports: number;
+    readonly sessions: number;
+    readonly refused: number;
+  } | null;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** What passed so far. Counts are float64 numbers. */
+export interface Statistics {
+  readonly peers: readonly PeerStatistics[];
+  /** Drops by the name of their reason; those that are 0 are left out. */
+  readonly drops: Readonly<Record<string, number>>;
+  readonly segmentation: boolean;
+  /** Why the kernel refused to send to a peer, the last time, by the name of its error; null where it never did. */
+  readonly sendError: string | null;
+  /** Mappings and sessions of the NAT, and how many packets the kernel refused, by the name of the error. */
+  readonly nat: {
+    readonly mappings: number;
+    readonly sessions: number;
+    readonly sendErrors: Readonly<Record<string, number>>;
+  };
+}
+
+/** From the data plane, by `postMessage`. */
+export type Report =
+  | { readonly kind: "ready"; readonly port: number; readonly aead: string }
+  | { readonly kind: "tun-opened"; readonly name: string }
+  | { readonly kind: "fake-tcp-opened" }
+  | { readonly kind: "peers-changed" }
+  | { readonly kind: "alive" }
+  /** What happened to a peer: each kind at most once a second, with the peer's state at that time, see `PeerReports`. */
+  | {
+    readonly kind: "peer";
+    readonly event: DeviceEventKind;
+    readonly publicKey: Uint8Array;
+    readonly name: string | null;
+    readonly endpoint: { readonly address: number; readonly port: number };
+    /** Of `key-shared`: where the other host is. */
+    readonly otherPlace: { readonly address: number; readonly port: number } | null;
+  }
+  /** The path to a peer takes packets of this many bytes inside, less or more than before; as rarely. */
+  | {
+    readonly kind: "path-mtu";
+    readonly publicKey: Uint8Array;
+    readonly name: string | null;
+    readonly mtu: number;
+  }
+  | {
+    readonly kind: "log";
+    readonly level: "trace" | "info" | "warning";
+    readonly category: string;
+    readonly message: string;
+  }
+  /** Addresses, links or routes of the host have changed. */
+  | { readonly kind: "network-changed" }
+  | { readonly kind: "statistics"; readonly statistics: Statistics; readonly isLast: boolean }
+  | CaptureReport
+  | { readonly kind: "stopped" }
+  /** The data plane cannot go on, or could not do what was asked. `errno` is 0 when no system call failed. */
+  | { readonly kind: "failed"; readonly message: string; readonly errno: number };

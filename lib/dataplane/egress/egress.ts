@@ -1,0 +1,290 @@
+/**
+ * Egress: a gateway's path to the internet within the data plane: the NAT, the sockets that it sends by, the capture of the
+ * answers. The interface outside may come, go, and be another one while the gateway runs.
+ */
+import type { PortRange } from "../../core/wire/port_range.ts";
+import type { Arena } from "../../../ffi/arena.ts";
+import { errnoName, SystemCallError } from "../../../ffi/errno.ts";
+import type { Libc } from "../../../ffi/libc.ts";
+import {
+  type BpfInstruction,
+  CAPTURE_BUFFER_SIZE,
+  PacketSocket,
+} from "../../../ffi/sockets/packet_socket.ts";
+import { NfQueue } from "../../../ffi/netlink/nftables/nfqueue.ts";
+import type { NatUsage } from "../../core/nat/clients.ts";
+import { Nat } from "../../core/nat/nat.ts";
+import type { NatOptions, PortForward } from "../../core/nat/nat_options.ts";
+import { DEFAULT_CLIENT_QUOTA } from "../../core/nat/constants.ts";
+import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
+import { captureFilter } from "../filters/capture_filter.ts";
+import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { describePacket } from "./packet_trace.ts";
+import { SegmentSender } from "./segment_sender.ts";
+
+/** Packets captured in one call; each may be a super-packet of 64 KiB. */
+const CAPTURE_BATCH = 16;
+/** Bytes of the longest packet outside that there is memory for, where the interfaces at the start take less: Ethernet's. */
+const LEAST_MTU = 1500;
+const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
+/** Packets that a netfilter queue holds for us. */
+const QUEUE_LENGTH = 4096;
+/** Bytes for message headers and vectors. */
+const CONTROL_SPACE = 64 * 1024;
+
+/** Stands for the interface outside where there is none. */
+const NOWHERE = { address: 0, linkHeaderSize: 0 };
+
+/** The mark of packets that the NAT sends: exempt from connection tracking, and kept off the tunnel's own routes. */
+export const EGRESS_MARK = 0x5650;
+
+export interface EgressConfig {
+  /** The interface outside; null while there is none. */
+  readonly external: ExternalLink | null;
+  /** Bytes. */
+  readonly innerMtu: number;
+  /** Host order. */
+  readonly innerAddress: number;
+  readonly ports: PortRange;
+  readonly filtering: "endpoint" | "address";
+  readonly forwards: readonly PortForward[];
+  /** A packet socket, or the netfilter queue of this number and the one after it. */
+  readonly capture: "packet" | { readonly queue: number };
+}
+
+/** Where captured packets come from: `PacketSocket` or `NfQueue`. */
+interface Capture extends Disposable {
+  readonly fd: number;
+  readonly receivedOffsets: Int32Array;
+  readonly receivedLengths: Int32Array;
+  receive(): number;
+  /** Packets lost so far because we were too slow. */
+  drops(): number;
+}
+
+export class Egress implements Disposable {
+  readonly nat: Nat;
+  readonly capture: Capture;
+  /** Its `fd` is readable when there is something for it to `serve()`. */
+  readonly sender: SegmentSender;
+  /** Takes a line for each packet handed to the kernel; null for none. */
+  trace: ((line: string) => void) | null = null;
+  /** Packets refused, by client. */
+  readonly #refusals = new WeakMap<object, number>();
+  readonly #config: EgressConfig;
+  readonly #view: DataView;
+  readonly #drops: DropCounters;
+  /** What the sockets are bound to; null for nothing. */
+  #external: ExternalLink | null;
+  /** Offsets of packets that the interface has turned out not to take. */
+  readonly #tooLong: number[] = [];
+
+  /** Bytes of arena that an egress takes. */
+  static arenaSize(config: EgressConfig): number {
+    const capture = Math.max(CAPTURE_BATCH * CAPTURE_BUFFER_SIZE, NfQueue.arenaSize(CAPTURE_BATCH));
+    return Nat.generatedSize(greatestMtu(config)) + capture + SegmentSender.arenaSize +
+      CONTROL_SPACE;
+  }
+
+  /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where the interface is gone */
+  constructor(
+    libc: Libc,
+    arena: Arena,
+    { config, clientToClient, offload, drops, clientOf, mtuOf, random }: {
+      config: EgressConfig;
+      /** Whether one client may reach another by the external address. */
+      clientToClient: boolean;
+      /** Whether a flow's packets may leave merged. */
+      offload: boolean;
+      drops: DropCounters;
+      clientOf: (address: number) => object | null;
+      mtuOf: NonNullable<NatOptions["mtuOf"]>;
+      random: () => number;
+    },
+  ) {
+    this.#drops = drops;
+    this.#view = arena.view;
+    this.#config = config;
+    const { external } = config;
+    this.#external = external;
+    this.nat = new Nat({
+      ...config,
+      externalMtu: greatestMtu(config),
+      externalAddress: external?.address ?? 0,
+      memory: arena,
+      drops,
+      generated: arena.allocate(Nat.generatedSize(greatestMtu(config))),
+      clientQuota: DEFAULT_CLIENT_QUOTA,
+      clientToClient,
+      onRefusal: (client) => this.#countRefusal(client as object | null),
+      clientOf,
+      mtuOf,
+      random,
+    });
+    if (external !== null) this.nat.externalMtu = external.mtu;
+    this.sender = SegmentSender.open(libc, arena, {
+      mark: EGRESS_MARK,
+      device: external,
+      own: false,
+      offload,
+      bufferSize: SOCKET_BUFFER_SIZE,
+    });
+    this.sender.onTooLong = (packet) => this.#tooLong.push(packet);
+    this.capture = openCapture(libc, arena, config);
+  }
+
+  /** Takes note that interfaces, addresses or routes have changed. */
+  networkChanged(): void {
+    this.sender.networkChanged();
+    const mtu = this.#external === null ? null : this.sender.linkMtu(this.#external.link);
+    if (mtu !== null) this.nat.externalMtu = mtu;
+  }
+
+  /** An interface (by index) has gone: what was bound to it serves nothing any more, not even one of the same name. */
+  linkRemoved(link: number): void {
+    if (this.#external?.link === link) this.#external = null;
+  }
+
+  /**
+   * Follows the gateway to another interface or address outside, as DHCP, a redial or a failover makes it; null while there
+   * is none. Mappings keep their ports. Does nothing where all is so already.
+   */
+  setExternal(external: ExternalLink | null): void {
+    const before = this.#external;
+    const isSameLink = before?.link === external?.link && before?.name === external?.name;
+    if (isSameLink && before?.address === external?.address) return;
+    this.#external = null;
+    if (external === null) return;
+    try {
+      if (!isSameLink) this.sender.setDevice(external);
+      this.#setCapture(external, isSameLink);
+    } catch (error) {
+      // It has gone, or down, again: the next notification says what there is then.
+      if (error instanceof SystemCallError) return;
+      throw error;
+    }
+    this.nat.externalAddress = external.address;
+    this.#external = external;
+    this.networkChanged();
+  }
+
+  #setCapture(external: ExternalLink, isSameLink: boolean): void {
+    // The queues are not an interface's: the firewall's rules say what comes by them.
+    if (!(this.capture instanceof PacketSocket)) return;
+    const filter = filterFor(this.#config, external);
+    if (isSameLink) this.capture.setFilter(filter);
+    else this.capture.move(external, filter);
+  }
+
+  /**
+   * Sends what the NAT has for outside. What the socket has no room for is dropped, as a router's full queue drops it: the
+   * senders' own congestion control is what answers to that. What this leaves for clients, `nat.inside` has.
+   */
+  flush(now: number): void {
+    const { outside } = this.nat;
+    if (outside.length === 0) return;
+    if (this.#external === null) {
+      // Unbound, or bound to what has gone: they must not leave by any other interface.
+      for (let i = 0; i < outside.length; i++) {
+        this.#drops.add(DropReason.noEgress, outside.lengths[i]);
+      }
+      outside.clear();
+      return;
+    }
+    const errors = this.sender.errorCount;
+    const sent = this.sender.send(outside, 0, outside.length, now);
+    if (this.trace !== null) this.#traceSent(this.trace, errors === this.sender.errorCount);
+    for (let i = errors; i < this.sender.errorCount; i++) this.#drops.add(DropReason.sendError);
+    for (let i = sent; i < outside.length; i++) {
+      this.#drops.add(DropReason.sendQueueFull, outside.lengths[i]);
+    }
+    outside.clear();
+    if (this.#tooLong.length > 0) this.#refuseTooLong(now);
+  }
+
+  /** The interface takes less than before, and the notification has still to come: the clients are told by us. */
+  #refuseTooLong(now: number): void {
+    this.networkChanged();
+    for (const packet of this.#tooLong) this.nat.refuseSent(packet, now);
+    this.#tooLong.length = 0;
+  }
+
+  /** ms at which `poll()` is due. */
+  pollAt(): number {
+    return Math.min(this.nat.pollAt(), this.sender.pollAt());
+  }
+
+  poll(now: number): void {
+    this.nat.poll(now);
+    this.sender.poll(now);
+  }
+
+  /** What a client holds of the NAT, and how many of its packets were refused as it had no room left. */
+  usageOf(client: object): NatUsage & { readonly refused: number } {
+    return { ...this.nat.usageOf(client), refused: this.#refusals.get(client) ?? 0 };
+  }
+
+  #countRefusal(client: object | null): void {
+    if (client !== null) this.#refusals.set(client, (this.#refusals.get(client) ?? 0) + 1);
+  }
+
+  /** How many packets the kernel refused, by the name of the error. */
+  sendErrors(): Record<string, number> {
+    return Object.fromEntries(
+      Array.from(this.sender.errors, ([errno, count]) => [errnoName(errno), count]),
+    );
+  }
+
+  /** The kernel has put total length, id and checksum into its own copies; all else is as it stands here. */
+  #traceSent(trace: (line: string) => void, allTaken: boolean): void {
+    const { outside } = this.nat;
+    for (let i = 0; i < outside.length; i++) {
+      const packet = describePacket(this.#view, outside.offsets[i], outside.lengths[i]);
+      trace(`${allTaken ? "sent" : "sent, or refused,"} ${packet}`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.sender[Symbol.dispose]();
+    this.capture[Symbol.dispose]();
+  }
+}
+
+function openCapture(libc: Libc, arena: Arena, config: EgressConfig): Capture {
+  const shared = { batch: CAPTURE_BATCH, bufferSize: SOCKET_BUFFER_SIZE };
+  if (config.capture !== "packet") {
+    return NfQueue.open(libc, arena, { ...shared, ...config.capture, length: QUEUE_LENGTH });
+  }
+  const { external } = config;
+  return PacketSocket.open(libc, arena, {
+    ...shared,
+    ...external ?? { link: "none" },
+    filter: filterFor(config, external ?? NOWHERE),
+  });
+}
+
+function filterFor(
+  config: EgressConfig,
+  { address, linkHeaderSize }: Pick<ExternalLink, "address" | "linkHeaderSize">,
+): BpfInstruction[] {
+  return captureFilter(address, capturedPorts(config), linkHeaderSize);
+}
+
+/** Bytes of the longest packet that the NAT has memory for. */
+function greatestMtu({ external, innerMtu }: EgressConfig): number {
+  return Math.max(external?.mtu ?? 0, innerMtu, LEAST_MTU);
+}
+
+/** The ports, by protocol, whose packets are the NAT's and must not reach the host's stack. */
+export function capturedPorts(
+  config: Pick<EgressConfig, "ports" | "forwards">,
+): { tcp: PortRange[]; udp: PortRange[] } {
+  const of = (protocol: "tcp" | "udp") => [
+    config.ports,
+    ...config.forwards
+      .filter((forward) => forward.protocol === protocol)
+      .filter(({ externalPort: port }) => port < config.ports.first || port > config.ports.last)
+      .map(({ externalPort: port }) => ({ first: port, last: port })),
+  ];
+  return { tcp: of("tcp"), udp: of("udp") };
+}

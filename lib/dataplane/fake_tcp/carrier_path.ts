@@ -1,0 +1,50 @@
+/** Owns what the host's routing says of the way to the carrier's other end: our address on it, and how long packets may be. */
+import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { HardwareType } from "../../../ffi/netlink/links.ts";
+import type { Route } from "../../../ffi/netlink/routes.ts";
+import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+
+/** Bytes of a path's MTU where no interface has any. */
+const DEFAULT_PATH_MTU = 1500;
+
+export interface PathOptions {
+  /** Mark of the carrier's segments; 0 for none. */
+  readonly mark: number;
+}
+
+/** Our address on the way to another (host order), int32; null without a way. */
+export function sourceTo(
+  netlink: Rtnetlink,
+  address: number,
+  options: PathOptions,
+): number | null {
+  const source = routeTo(netlink, address, options)?.preferredSource ?? null;
+  return source === null ? null : ipv4ToNumber(source) | 0;
+}
+
+/** The longest packet in bytes that the way to an address (host order) takes at first sight. */
+export function pathMtuTo(netlink: Rtnetlink, address: number, options: PathOptions): number {
+  const route = routeTo(netlink, address, options);
+  const link = netlink.links.list().find(({ index }) => index === route?.link);
+  // What ICMP has told the kernel of another connection to that host may be forged.
+  const configured = route?.mtuIsLearnt === true ? null : route?.mtu;
+  return configured ?? link?.mtu ?? DEFAULT_PATH_MTU;
+}
+
+/** The longest that any of the host's wires takes, for those who write to it from wherever. */
+export function widestMtu(netlink: Rtnetlink): number {
+  const wires = netlink.links.list().filter(({ hardwareType }) =>
+    hardwareType === HardwareType.ethernet
+  );
+  return wires.length === 0 ? DEFAULT_PATH_MTU : Math.max(...wires.map(({ mtu }) => mtu));
+}
+
+function routeTo(netlink: Rtnetlink, address: number, { mark }: PathOptions): Route | null {
+  try {
+    return netlink.routes.lookup(ipv4FromNumber(address), { mark });
+  } catch (error) {
+    if (error instanceof NetlinkError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,108 @@
+/** Owns the BPF program that lets through the carrier's TCP segments that are for us, on the interfaces that are ours. */
+import type { BpfInstruction } from "../../../ffi/sockets/packet_socket.ts";
+import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import * as ipv4 from "../../core/wire/ipv4.ts";
+import * as tcp from "../../core/wire/tcp.ts";
+import {
+  ETH_P_IP,
+  JA,
+  JEQ,
+  JGE,
+  JGT,
+  JSET,
+  jump,
+  LD_B_ABS,
+  LD_H_ABS,
+  LD_H_IND,
+  LD_W_ABS,
+  LDX_B_MSH,
+  MAX_INSTRUCTIONS,
+  RET,
+  SKF_AD_IFINDEX,
+  SKF_AD_PROTOCOL,
+  SKF_AD_VLAN_TAG_PRESENT,
+  statement,
+  WHOLE_PACKET,
+} from "./bpf.ts";
+
+/** Where they arrive. */
+export interface CarrierPlaces {
+  /** Our addresses. */
+  readonly addresses: readonly number[];
+  /** The interfaces that IPv4 is spoken on, and the bytes of their link-layer headers. */
+  readonly links: readonly { readonly index: number; readonly linkHeaderSize: number }[];
+}
+
+const REFUSE = statement(RET, 0);
+/** All but DF: that it is a fragment, or may be. */
+const FRAGMENT_BITS = ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK;
+
+/**
+ * Makes the program for a packet socket on all interfaces: whole TCP segments to one of our addresses, from and to the right
+ * ports. What a bridge's port, or the interface below a VLAN's, shows of a packet before it comes up is left out: it would
+ * be seen twice.
+ *
+ * @throws {RangeError} where there are more addresses and interfaces than a program can name
+ */
+export function carrierFilter(
+  endpoints: CarrierEndpoints,
+  places: CarrierPlaces,
+): BpfInstruction[] {
+  const sizes = [...new Set(places.links.map(({ linkHeaderSize }) => linkHeaderSize))];
+  const blocks = sizes.map((size) => segmentBlock(endpoints, places.addresses, size));
+  const program = [
+    statement(LD_H_ABS, SKF_AD_PROTOCOL),
+    jump(JEQ, ETH_P_IP, 1, 0),
+    REFUSE,
+    statement(LD_B_ABS, SKF_AD_VLAN_TAG_PRESENT),
+    jump(JEQ, 0, 1, 0),
+    REFUSE,
+    statement(LD_W_ABS, SKF_AD_IFINDEX),
+  ];
+  const blocksStart = program.length + places.links.length * 2 + 1;
+  for (const { index, linkHeaderSize } of places.links) {
+    const block = sizes.indexOf(linkHeaderSize);
+    const before = blocks.slice(0, block).reduce((sum, { length }) => sum + length, 0);
+    program.push(jump(JEQ, index, 0, 1));
+    program.push(statement(JA, blocksStart + before - (program.length + 1)));
+  }
+  program.push(REFUSE, ...blocks.flat());
+  if (program.length > MAX_INSTRUCTIONS) {
+    throw new RangeError("Cannot filter for that many addresses and interfaces");
+  }
+  return program;
+}
+
+/** Decides by the headers of a packet that begins at `start`. */
+function segmentBlock(
+  { ports, remote }: CarrierEndpoints,
+  addresses: readonly number[],
+  start: number,
+): BpfInstruction[] {
+  const isEqual = (k: number) => [jump(JEQ, k, 1, 0), REFUSE];
+  return [
+    statement(LD_B_ABS, start + ipv4.PROTOCOL_OFFSET),
+    ...isEqual(ipv4.PROTOCOL_TCP),
+    statement(LD_H_ABS, start + ipv4.FLAGS_OFFSET),
+    jump(JSET, FRAGMENT_BITS, 0, 1),
+    REFUSE,
+    statement(LD_W_ABS, start + ipv4.DESTINATION_ADDRESS_OFFSET),
+    ...addresses.flatMap((address, index) => [
+      jump(JEQ, address >>> 0, 0, 1),
+      statement(JA, (addresses.length - index - 1) * 2 + 1),
+    ]),
+    REFUSE,
+    statement(LDX_B_MSH, start),
+    ...remote === null ? [] : [
+      statement(LD_W_ABS, start + ipv4.SOURCE_ADDRESS_OFFSET),
+      ...isEqual(remote.address >>> 0),
+      statement(LD_H_IND, start + tcp.SOURCE_PORT_OFFSET),
+      ...isEqual(remote.port),
+    ],
+    statement(LD_H_IND, start + tcp.DESTINATION_PORT_OFFSET),
+    jump(JGE, ports.first, 0, 1),
+    jump(JGT, ports.last, 0, 1),
+    REFUSE,
+    statement(RET, WHOLE_PACKET),
+  ];
+}

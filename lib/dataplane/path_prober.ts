@@ -1,0 +1,163 @@
+/**
+ * The looking at paths to peers for the data plane: asks the kernel what their first link takes, sends the probes, and reads
+ * what routers say of those. Without CAP_NET_RAW no router is heard, and the answers of peers alone count.
+ */
+import { SystemCallError } from "../../ffi/errno.ts";
+import { IcmpErrorSocket } from "../../ffi/sockets/icmp_errors.ts";
+import type { Libc } from "../../ffi/libc.ts";
+import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
+import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
+import { NetlinkError } from "../../ffi/netlink/socket.ts";
+import { HEADERS_SIZE } from "../core/transport/fake_tcp/constants.ts";
+import { Carrier, type Endpoint } from "../core/transport/endpoint.ts";
+import { PathClaim } from "../core/wireguard/path/path_claim.ts";
+import {
+  OUTER_HEADERS_SIZE,
+  PATH_OVERHEAD,
+  PathMtuSearch,
+} from "../core/wireguard/path/path_mtu.ts";
+import { PathWatch } from "../core/wireguard/path/path_watch.ts";
+import type { Peer } from "../core/wireguard/peer.ts";
+import type { PacketMover } from "./packet_mover.ts";
+import { pathClaimFilter } from "./filters/path_claim_filter.ts";
+
+/** Bytes by which fake TCP's headers are longer than UDP's. */
+const MORE_IN_FAKE_TCP = HEADERS_SIZE - OUTER_HEADERS_SIZE;
+
+/** Paths looked at in one turn of the loop: each costs two requests to the kernel, while packets wait. */
+const MAX_LOOKS = 16;
+/** ICMP messages read in one turn: they may be a flood of forged ones. */
+const MAX_CLAIMS = 16;
+/** Bytes of the longest that is read: more than routers quote (RFC 1812 section 4.3.2.3). */
+const MAX_CLAIM_SIZE = 2048;
+
+export interface PathProberOptions {
+  readonly mover: PacketMover;
+  /** Ours, that the tunnel's datagrams leave from. */
+  readonly port: number;
+  /** The firewall mark of the tunnel's datagrams; 0 for none. */
+  readonly mark: number;
+  /** The most bytes inside. */
+  readonly maxMtu: number;
+  /** Bytes inside that a connection of fake TCP takes; null without one. */
+  readonly linkMtu: (endpoint: Endpoint) => number | null;
+  /** All peers. */
+  readonly peers: () => Iterable<Peer>;
+  /** Takes a peer whose MTU is another now. */
+  readonly onChange: (peer: Peer) => void;
+}
+
+export class PathProber implements Disposable {
+  readonly #netlink: Rtnetlink;
+  readonly #options: PathProberOptions;
+  readonly #search: PathMtuSearch;
+  readonly #watch: PathWatch;
+  readonly #errors: IcmpErrorSocket | null;
+  readonly #message = new Uint8Array(MAX_CLAIM_SIZE);
+  readonly #messageView = new DataView(this.#message.buffer);
+  readonly #claim = new PathClaim();
+
+  constructor(libc: Libc, options: PathProberOptions) {
+    this.#netlink = Rtnetlink.open(libc);
+    this.#errors = openErrors(libc, options.port);
+    this.#options = options;
+    this.#search = new PathMtuSearch(options.maxMtu);
+    this.#watch = new PathWatch(this.#search, options.peers);
+  }
+
+  /** Readable when there is something to `serve()`, for an epoll set; -1 where routers are not heard. */
+  get fd(): number {
+    return this.#errors?.fd ?? -1;
+  }
+
+  /** Looks at the path to a peer from now on. */
+  start(peer: Peer, now: number): void {
+    this.#search.start(peer, now);
+  }
+
+  /** Looks at the path to a peer no more, which is removed. */
+  forget(peer: Peer): void {
+    this.#search.forget(peer);
+  }
+
+  /** Interfaces, addresses or routes have changed: so may have what the first links take. */
+  networkChanged(): void {
+    this.#watch.networkChanged();
+  }
+
+  /** Takes what routers say; `poll()` then looks at the paths they speak of. */
+  serve(now: number): void {
+    for (let i = 0; i < MAX_CLAIMS; i++) {
+      const length = this.#errors?.receive(this.#message) ?? 0;
+      if (length === 0) return;
+      if (this.#claim.read(this.#messageView, length, this.#options.port)) {
+        this.#search.claimed(this.#claim, now);
+      }
+    }
+  }
+
+  /** When `poll()` has something to do, monotonic ms. */
+  pollAt(): number {
+    return Math.min(this.#search.pollAt(), this.#watch.pollAt());
+  }
+
+  /** Looks at the paths whose time has come. Costs one comparison when there are none. */
+  poll(now: number): void {
+    this.#watch.poll(now);
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const peer = this.#watch.next();
+      if (peer === null) break;
+      this.#watch.asked(peer, this.#pathMtu(peer), now);
+    }
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const peer = this.#search.next(now);
+      if (peer === null) return;
+      const before = peer.mtu;
+      const pathMtu = this.#pathMtu(peer);
+      this.#watch.looked(peer, pathMtu, now);
+      const probes = this.#search.looked(peer, pathMtu, now);
+      if (peer.mtu !== before) this.#options.onChange(peer);
+      for (const length of probes) this.#options.mover.sendProbe(peer, length, now);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#errors?.[Symbol.dispose]();
+    this.#netlink[Symbol.dispose]();
+  }
+
+  /** Bytes that a datagram of UDP may have with its headers, were the path to this peer by UDP; null without a way. */
+  #pathMtu(peer: Peer): number | null {
+    const pathMtu = this.#kernelsMtu(peer);
+    if (peer.endpoint.carrier === Carrier.udp || pathMtu === null) return pathMtu;
+    const limit = this.#options.linkMtu(peer.endpoint);
+    const least = pathMtu - MORE_IN_FAKE_TCP;
+    return limit === null ? least : Math.min(least, limit + PATH_OVERHEAD);
+  }
+
+  /**
+   * Bytes, headers included: what a route is configured to take, or the first link; null without a way. What ICMP has told
+   * the kernel, of this or of any other connection to the host, does not count: it may be forged. `serve()` reads it itself.
+   */
+  #kernelsMtu(peer: Peer): number | null {
+    try {
+      const { mark } = this.#options;
+      const route = this.#netlink.routes.lookup(ipv4FromNumber(peer.endpoint.address), { mark });
+      if (route.mtu !== null && !route.mtuIsLearnt) return route.mtu;
+      return route.link === null ? null : this.#netlink.links.get(route.link).mtu;
+    } catch (error) {
+      if (error instanceof NetlinkError) return null;
+      throw error;
+    }
+  }
+}
+
+/** Null without CAP_NET_RAW. */
+function openErrors(libc: Libc, port: number): IcmpErrorSocket | null {
+  try {
+    return IcmpErrorSocket.open(libc, pathClaimFilter(port));
+  } catch (error) {
+    if (error instanceof SystemCallError) return null;
+    throw error;
+  }
+}

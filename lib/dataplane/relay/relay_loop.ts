@@ -1,0 +1,205 @@
+/** Owns a relay's thread: what it is made of, and the loop that sleeps in `epoll_wait` and never awaits. */
+import { Arena } from "../../../ffi/arena.ts";
+import { BootClock } from "../../../ffi/clock.ts";
+import { Epoll, EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
+import { errnoName } from "../../../ffi/errno.ts";
+import { type Libc, openLibc } from "../../../ffi/libc.ts";
+import { RouteMonitor } from "../../../ffi/netlink/monitor.ts";
+import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import { receiveMessage } from "../../../ffi/sockets/wake_channel.ts";
+import { IDLE_TIMEOUT, RelayFlows } from "../../core/relay/relay_flows.ts";
+import { DropLog } from "../../core/engine/drop_log.ts";
+import { DropCounters } from "../../core/wire/drop_reason.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { pathMtuTo, sourceTo, widestMtu } from "../fake_tcp/carrier_path.ts";
+import { FakeTcpSocket } from "../fake_tcp/fake_tcp_socket.ts";
+import { RelayLink } from "./relay_link.ts";
+import { RelayMover } from "./relay_mover.ts";
+import type { RelayConfig, RelayReport } from "./relay_protocol.ts";
+import { UdpSockets } from "./udp_sockets.ts";
+import { randomBytes } from "node:crypto";
+
+/** Wanted socket buffers in bytes. */
+const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
+/** Flows before a service, each with a socket: beyond, the one idle for longest gives way. */
+const MAX_ACCEPTED_FLOWS = 4096;
+/** One in so many ports is left to connections that follow others: the last ones' ports are not fresh. */
+const FRESH_PORTS_SHARE = 16;
+/** Bytes: longer packets than jumbo frames are only loopback's. */
+const MAX_MTU = 9000;
+/** Bytes of arena for what is small. */
+const CONTROL_SPACE = 16 * 1024;
+
+export class RelayLoop {
+  readonly #resources = new DisposableStack();
+  readonly #libc: Libc;
+  readonly #messageBuffer = new Uint8Array(16);
+  readonly #clock: BootClock;
+  readonly #epoll: Epoll;
+  readonly #monitor: RouteMonitor;
+  readonly #socket: FakeTcpSocket;
+  readonly #link: RelayLink;
+  readonly #sockets: UdpSockets;
+  readonly #mover: RelayMover;
+  readonly #drops = new DropCounters();
+  readonly #dropLog = new DropLog(this.#drops);
+  readonly #config: RelayConfig;
+  readonly #report: (report: RelayReport) => void;
+  /** What was last told of the other end; null while nothing is known. */
+  #isReached: boolean | null = null;
+  /** The socket whose room is waited for; -1 for none. */
+  #awaitedFd = -1;
+
+  /**
+   * Opens the sockets.
+   *
+   * @throws {SystemCallError} when the port is taken, the address is not this host's, or a privilege is missing
+   */
+  constructor(config: RelayConfig, report: (report: RelayReport) => void) {
+    this.#config = config;
+    this.#report = report;
+    using opened = new DisposableStack();
+    const { endpoints, offload, udp } = config;
+    const { remote } = endpoints;
+    const libc = this.#libc = openLibc();
+    const netlink = opened.use(Rtnetlink.open(libc));
+    this.#monitor = opened.use(RouteMonitor.open(libc));
+    const mtu = Math.min(
+      remote === null ? widestMtu(netlink) : pathMtuTo(netlink, remote.address, { mark: 0 }),
+      MAX_MTU,
+    );
+    const queueSize = RelayLink.queueSize(mtu);
+    const arena = new Arena(
+      FakeTcpSocket.arenaSize + UdpSockets.arenaSize + queueSize + CONTROL_SPACE,
+    );
+    this.#clock = new BootClock(libc, arena);
+    this.#epoll = opened.use(new Epoll(libc, arena));
+    const kind = { offload, bufferSize: SOCKET_BUFFER_SIZE };
+    this.#sockets = opened.use(new UdpSockets(libc, arena, { ...kind, udp }));
+    this.#socket = opened.use(
+      new FakeTcpSocket(libc, arena, { ...kind, endpoints, mark: 0, tunnel: "" }),
+    );
+    this.#link = new RelayLink(arena, {
+      sockets: this.#socket,
+      queueOffset: arena.allocate(queueSize),
+      endpoints,
+      findLocalAddress: () =>
+        remote === null ? null : sourceTo(netlink, remote.address, { mark: 0 }),
+      drops: this.#drops,
+      mtu,
+    });
+    this.#mover = new RelayMover({
+      link: this.#link,
+      sockets: this.#sockets,
+      flows: new RelayFlows({
+        capacity: capacityOf(config),
+        idleTimeout: IDLE_TIMEOUT,
+        seed: randomBytes(4).readUInt32LE(),
+      }),
+      drops: this.#drops,
+      onReach: (isReached) => this.#tellReach(isReached),
+    });
+    const { capture, sender } = this.#socket;
+    for (
+      const fd of [config.commandFd, this.#monitor.fd, this.#sockets.fd, capture.fd, sender.fd]
+    ) this.#epoll.add(fd, EPOLLIN);
+    this.#resources.use(opened.move());
+    report({ kind: "ready" });
+  }
+
+  /** Moves datagrams until the main thread closes its end of the wake channel. */
+  run(): void {
+    const { capture, sender } = this.#socket;
+    let now = this.#clock.now();
+    for (;;) {
+      const count = this.#epoll.wait(this.#timeout(now));
+      now = this.#clock.now();
+      for (let i = 0; i < count; i++) {
+        const fd = this.#epoll.descriptor(i);
+        if (fd === this.#sockets.fd) this.#mover.readUdp(now);
+        else if (fd === capture.fd) this.#mover.readLink(now);
+        else if (fd === sender.fd) sender.serve();
+        else if (fd === this.#monitor.fd) {
+          if (this.#monitor.read().length > 0) this.#mover.networkChanged();
+        } else if (fd === this.#config.commandFd && this.#isToldToEnd()) {
+          this.#link.close(now);
+          return;
+        }
+      }
+      this.#mover.poll(now);
+      if (this.#link.blockedFd !== this.#awaitedFd) this.#await(this.#link.blockedFd);
+      if (this.#dropLog.hasNews()) this.#tellDrops(now);
+    }
+  }
+
+  /** Answers the main thread's questions whether this one runs; true when it has closed its end. */
+  #isToldToEnd(): boolean {
+    for (;;) {
+      const { commandFd } = this.#config;
+      const message = receiveMessage(this.#libc, commandFd, this.#messageBuffer);
+      if (message === null) return false;
+      if (message.length === 0) return true;
+      this.#report({ kind: "alive" });
+    }
+  }
+
+  close(): void {
+    this.#resources.dispose();
+  }
+
+  /** ms until something is due, for `epoll_wait`: rounded up, so that it is due when we wake. */
+  #timeout(now: number): number {
+    const at = this.#mover.pollAt();
+    if (at === Infinity) return -1;
+    return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
+  }
+
+  /** Waits for room in this socket, and reads no UDP meanwhile; at -1, goes on. */
+  #await(fd: number): void {
+    if (this.#awaitedFd >= 0) this.#epoll.remove(this.#awaitedFd);
+    if (fd >= 0) this.#epoll.add(fd, EPOLLOUT);
+    this.#awaitedFd = fd;
+    this.#epoll.modify(this.#sockets.fd, fd >= 0 ? 0 : EPOLLIN);
+  }
+
+  // What the log is told.
+
+  /** Clients come and go; that a server does not answer is worth a line, and so is that it does. */
+  #tellReach(isReached: boolean): void {
+    const { remote } = this.#config.endpoints;
+    if (remote === null || this.#isReached === isReached) return;
+    this.#isReached = isReached;
+    const other = `${formatIpv4(remote.address)}:${remote.port}`;
+    if (isReached) this.#log("info", `connected to ${other}`);
+    else {
+      this.#log(
+        "warning",
+        `nothing answers at ${other}: see that the other relay runs, and that firewalls let TCP through`,
+      );
+    }
+  }
+
+  #tellDrops(now: number): void {
+    const lines = this.#dropLog.lines(now);
+    for (const line of lines) this.#log("info", line);
+    if (lines.length === 0) return;
+    // The causes go with the lines about drops, and are throttled with them.
+    const { outgoing } = this.#mover;
+    if (outgoing.lastError !== 0) {
+      this.#log("warning", `cannot send by UDP: ${errnoName(outgoing.lastError)}`);
+      outgoing.lastError = 0;
+    }
+    if (this.#sockets.refusal !== null) this.#log("warning", this.#sockets.refusal.message);
+    this.#sockets.refusal = null;
+  }
+
+  #log(level: "info" | "warning", message: string): void {
+    this.#report({ kind: "log", level, message });
+  }
+}
+
+function capacityOf({ endpoints: { ports, remote } }: RelayConfig): number {
+  if (remote === null) return MAX_ACCEPTED_FLOWS;
+  const count = ports.last - ports.first + 1;
+  return count - Math.ceil(count / FRESH_PORTS_SHARE);
+}

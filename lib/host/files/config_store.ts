@@ -1,0 +1,313 @@
+/**
+ * Files with keys: at every moment a file is absent or whole, only its owner can read it, and of two processes that want to
+ * change it one waits.
+ *
+ * Their folder may be another user's when root writes, so all is done by descriptors, see ffi/folder.ts.
+ */
+import {
+  EACCES,
+  EEXIST,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  EPERM,
+  SystemCallError,
+} from "../../../ffi/errno.ts";
+import { Folder, type OpenFile, type Status } from "../../../ffi/folder.ts";
+import { configOf, MAX_CONFIG_SIZE, type ReadConfig } from "./config_file.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { journalDirectory } from "../../process/journal_directory.ts";
+import { writeText } from "../../process/output.ts";
+import { randomBytes } from "node:crypto";
+
+/** A change takes milliseconds. */
+const LOCK_TIMEOUT_MS = 10_000;
+/** Of a lock that another user can hold for as long as he likes, while root has to take a client out. */
+const FOREIGN_LOCK_TIMEOUT_MS = 2_000;
+const LOCK_RETRY_MS = 20;
+const OWNER_ONLY = 0o600;
+
+/** A configuration that nobody else changes until this is disposed of. */
+export class LockedConfig implements Disposable {
+  readonly #path: string;
+  readonly #folder: Folder;
+  readonly #name: string;
+  readonly #file: OpenFile;
+  readonly #status: Status;
+  readonly #resources: DisposableStack;
+
+  private constructor(
+    path: string,
+    { folder, name, file }: { folder: Folder; name: string; file: OpenFile },
+    resources: DisposableStack,
+  ) {
+    this.#path = path;
+    this.#folder = folder;
+    this.#name = name;
+    this.#file = file;
+    this.#status = file.status();
+    this.#resources = resources;
+  }
+
+  /**
+   * @param path of the file, or of a link to it, which stays
+   * @throws {AppError} where it cannot be opened, or another process does not let go of it
+   */
+  static async open(path: string): Promise<LockedConfig> {
+    using opened = new DisposableStack();
+    const { folder, name } = attempt(`open ${path}`, () => Folder.find(path));
+    opened.use(folder);
+    if (Deno.uid() === 0) await lockForRoot(opened, path);
+    const file = opened.use(await lockFile(folder, name, path));
+    if (!file.isRegular) {
+      throw new AppError(`Cannot change ${path}: it is no regular file`, {
+        exitCode: ExitCode.usage,
+      });
+    }
+    return new LockedConfig(path, { folder, name, file }, opened.move());
+  }
+
+  /** @throws {ConfigError} */
+  read(): ReadConfig {
+    // One byte more than allowed tells a file that is too long from one that is not.
+    const bytes = attempt(`read ${this.#path}`, () => this.#file.read(MAX_CONFIG_SIZE + 1));
+    return configOf(this.#path, { bytes, mode: this.#status.mode });
+  }
+
+  /**
+   * Puts a file with this text in the place of the one that is there. Its owner stays.
+   *
+   * @throws {AppError}
+   */
+  replace(text: string): void {
+    const { uid, gid } = this.#status;
+    attempt(
+      `write ${this.#path}`,
+      () =>
+        writeWhole(this.#folder, this.#name, encoded(text), (temporary, file) => {
+          if (uid !== Deno.uid() || gid !== Deno.gid()) file.setOwner(uid, gid);
+          this.#folder.rename(temporary, this.#name);
+        }),
+    );
+  }
+
+  /**
+   * Writes a new file in a folder beside the configuration.
+   *
+   * @param path of the file, as messages name it
+   * @throws {AppError} where it cannot, or the file exists
+   */
+  createBeside(folderName: string, name: string, { path, text }: NewFile): void {
+    attempt(`write ${path}`, () => {
+      using folder = this.#folder.makeFolder(folderName);
+      createIn(folder, name, text);
+    });
+  }
+
+  /**
+   * Removes a file from a folder beside the configuration, and the folder with the last one.
+   *
+   * @param path of the file, as messages name it
+   * @returns whether there was one
+   * @throws {AppError} where it is there and cannot be removed, or something else has its folder's place
+   */
+  removeBeside(folderName: string, name: string, path: string): boolean {
+    const removed = attempt(`remove ${path}`, () => {
+      try {
+        using folder = this.#folder.folder(folderName);
+        return folder.remove(name);
+      } catch (error) {
+        if (error instanceof SystemCallError && error.errno === ENOENT) return false;
+        throw error;
+      }
+    });
+    if (!removed) return false;
+    try {
+      this.#folder.removeFolder(folderName);
+    } catch {
+      // There are others.
+    }
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#resources.dispose();
+  }
+}
+
+export interface NewFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/**
+ * Writes a file that must not be there yet, its folder with it, if need be.
+ *
+ * @throws {AppError} where it cannot, or the file exists
+ */
+export function createFile({ path, text }: NewFile): void {
+  attempt(`write ${path}`, () => {
+    const { folder, name } = Folder.find(path, { create: true, followLast: false });
+    using _folder = folder;
+    createIn(folder, name, text);
+  });
+}
+
+/** A file with keys that is no configuration. */
+export interface KeyFile {
+  readonly path: string;
+  readonly content: Uint8Array<ArrayBuffer>;
+  /** Whether it may take the place of another. */
+  readonly overwrite: boolean;
+}
+
+/**
+ * Writes a file for its owner alone; a symbolic link in its place is replaced, never followed.
+ *
+ * @throws {AppError} where it cannot, or the file exists and is to stay
+ */
+export function createKeyFile({ path, content, overwrite }: KeyFile): void {
+  const exists = { [EEXIST]: "it is there already: name another, or add --overwrite" };
+  attempt(`write ${path}`, () => {
+    const { folder, name } = Folder.find(path, { followLast: false });
+    using _folder = folder;
+    writeWhole(folder, name, content, (temporary) => {
+      if (overwrite) folder.rename(temporary, name);
+      else folder.link(temporary, name);
+    });
+  }, exists);
+}
+
+/** Removes what `createFile()` has made, where something else went wrong. */
+export function removeFile(path: string): void {
+  const { folder, name } = Folder.find(path, { followLast: false });
+  using _folder = folder;
+  folder.remove(name);
+}
+
+function createIn(folder: Folder, name: string, text: string): void {
+  // Unlike a renaming, a link never takes another file's place.
+  writeWhole(folder, name, encoded(text), (temporary) => folder.link(temporary, name));
+}
+
+function encoded(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
+}
+
+/** Has `place` move a file with this content, all of it on the disk, to where it belongs. */
+function writeWhole(
+  folder: Folder,
+  name: string,
+  content: Uint8Array<ArrayBuffer>,
+  place: (temporary: string, file: OpenFile) => void,
+): void {
+  const temporary = `.${name}.${randomBytes(8).toString("hex")}`;
+  {
+    using file = folder.create(temporary, OWNER_ONLY);
+    try {
+      file.write(content);
+      file.sync();
+      place(temporary, file);
+    } finally {
+      folder.remove(temporary);
+    }
+  }
+  folder.sync();
+}
+
+// Locks.
+
+/**
+ * Has one process of root's wait for another: by a folder that is root's alone. Another who may open the configuration could
+ * lock that, and keep a client from being taken out.
+ */
+async function lockForRoot(opened: DisposableStack, path: string): Promise<void> {
+  const directory = journalDirectory();
+  let lock: OpenFile;
+  try {
+    const { folder, name } = Folder.find(directory, { create: true });
+    opened.use(folder);
+    opened.use(folder.makeFolder(name));
+    lock = opened.use(folder.open(name));
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    // The other lock is left.
+    return;
+  }
+  if (!await tryFor(LOCK_TIMEOUT_MS, () => lock.tryLock())) throw locked(path, directory);
+}
+
+/** Locks the file itself, which others than its owner cannot open. Each change puts another one in its place. */
+async function lockFile(folder: Folder, name: string, path: string): Promise<OpenFile> {
+  const isRoot = Deno.uid() === 0;
+  for (let waited = 0;; waited += LOCK_RETRY_MS) {
+    using opened = new DisposableStack();
+    const file = opened.use(attempt(`open ${path}`, () => folder.open(name)));
+    const isLate = waited >= (isRoot ? FOREIGN_LOCK_TIMEOUT_MS : LOCK_TIMEOUT_MS);
+    const isLocked = file.tryLock();
+    if (isLocked || (isLate && isRoot)) {
+      using current = attempt(`open ${path}`, () => folder.open(name));
+      if (current.status().identity === file.status().identity) {
+        if (!isLocked) {
+          const warning = `another process keeps ${path} locked: going on without the lock`;
+          writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
+        }
+        opened.move();
+        return file;
+      }
+    } else if (isLate) throw locked(path, path);
+    await pause();
+  }
+}
+
+async function tryFor(timeout: number, call: () => boolean): Promise<boolean> {
+  for (let waited = 0; !call(); waited += LOCK_RETRY_MS) {
+    if (waited >= timeout) return false;
+    await pause();
+  }
+  return true;
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
+}
+
+function locked(path: string, what: string): AppError {
+  return new AppError(
+    `Cannot change ${path}: another process has kept ${what} locked for ${
+      LOCK_TIMEOUT_MS / 1000
+    } s: see which one by \`fuser ${what}\``,
+    { exitCode: ExitCode.unexpected },
+  );
+}
+
+/** Calls, with what goes wrong put into one line; `reasons` come before those of all files. */
+function attempt<Result>(
+  action: string,
+  call: () => Result,
+  reasons: Readonly<Record<number, string>> = {},
+): Result {
+  try {
+    return call();
+  } catch (cause) {
+    if (!(cause instanceof SystemCallError)) throw cause;
+    const privilege = cause.errno === EACCES || cause.errno === EPERM;
+    throw new AppError(
+      `Cannot ${action}: ${reasons[cause.errno] ?? REASONS[cause.errno] ?? cause.message}`,
+      {
+        exitCode: privilege ? ExitCode.privilege : ExitCode.usage,
+        cause,
+      },
+    );
+  }
+}
+
+const DENIED = "permission denied: run as the owner of its folder or as root";
+const REASONS: Readonly<Record<number, string>> = {
+  [EEXIST]: "it is there already and holds keys: remove it, or name another by --out FILE",
+  [EACCES]: DENIED,
+  [EPERM]: DENIED,
+  [ENOENT]: "no such file or folder",
+  [ENOTDIR]: "a part of its path is not a folder, or a symbolic link where none may be",
+  [ELOOP]: "a symbolic link stands there, or another user's leads there: name the file itself",
+};

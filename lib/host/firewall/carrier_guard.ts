@@ -1,0 +1,157 @@
+/**
+ * Owns the host's part in a carrier that looks like TCP: ports that nobody else gets, and a firewall table that keeps the
+ * carrier's segments from the host's own TCP, which would answer each with RST.
+ *
+ * The client's local ports are named as well as the server's address and port: should a web server stand there, browsers on
+ * this host still reach it.
+ */
+import { EACCES, EADDRINUSE, SystemCallError } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import type { Nftables, NftablesTable } from "../../../ffi/netlink/nftables/nftables.ts";
+import { ReservedPorts } from "../../../ffi/sockets/reserved_ports.ts";
+import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { openFirewall } from "./firewall.ts";
+import { readReservedPorts } from "../journal/host_change.ts";
+import type { Journal } from "../journal/journal.ts";
+import { ephemeralPorts, listenerOn } from "../network/port_safety.ts";
+import { lowPort } from "../../process/privileges.ts";
+import { randomInt } from "node:crypto";
+
+/** Ports that a client takes at once, to have fresh ones for its next connections; the fewest that it does with. */
+const CLIENT_PORTS = 16;
+/** What to do where there is no firewall. */
+const WITHOUT_FAKE_TCP = "use UDP alone";
+/** Random ranges that are tried. */
+const ATTEMPTS = 64;
+
+export interface CarrierGuardOptions {
+  /** Name of the firewall's table: another one for each guard on a host. */
+  readonly table: string;
+  readonly journal: Pick<Journal, "make">;
+  /** Ports that a client with many connections would like to have; a busy host may not have as many free in a row. */
+  readonly ports?: number;
+}
+
+export class CarrierGuard implements Disposable {
+  readonly #reserved: ReservedPorts;
+  readonly #nftables: Nftables;
+  readonly #table: NftablesTable;
+  #endpoints: CarrierEndpoints;
+
+  private constructor(reserved: ReservedPorts, nftables: Nftables, table: NftablesTable) {
+    this.#reserved = reserved;
+    this.#nftables = nftables;
+    this.#table = table;
+    const { first, last } = reserved;
+    this.#endpoints = { ports: { first, last }, remote: null };
+  }
+
+  /**
+   * Takes a TCP port to be reached at, on all of the host's addresses.
+   *
+   * @throws {AppError} with exit code 2 where a service or a connection has it, 5 without CAP_NET_BIND_SERVICE
+   * @throws {SystemCallError} EPERM without CAP_NET_ADMIN
+   */
+  static forServer(port: number, options: CarrierGuardOptions): CarrierGuard {
+    return CarrierGuard.#open(reservePort(port), null, options);
+  }
+
+  /**
+   * Takes random ports to reach a server from.
+   *
+   * @param server its address and port, host order
+   * @throws {AppError} where there are no free ports
+   * @throws {SystemCallError} EPERM without CAP_NET_ADMIN
+   */
+  static forClient(
+    server: NonNullable<CarrierEndpoints["remote"]>,
+    options: CarrierGuardOptions,
+  ): CarrierGuard {
+    return CarrierGuard.#open(reserveRandomPorts(options.ports ?? CLIENT_PORTS), server, options);
+  }
+
+  static #open(
+    reserved: ReservedPorts,
+    remote: CarrierEndpoints["remote"],
+    { table: name, journal }: CarrierGuardOptions,
+  ): CarrierGuard {
+    using opened = new DisposableStack();
+    opened.use(reserved);
+    // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
+    const nftables = opened.use(
+      openFirewall({ purpose: "use fake TCP", otherwise: WITHOUT_FAKE_TCP, owned: false }),
+    );
+    const table: NftablesTable = { family: "ip", name };
+    journal.make({ kind: "nftables-table", table }, nftables);
+    const guard = new CarrierGuard(reserved, nftables, table);
+    guard.setRemote(remote);
+    opened.move();
+    return guard;
+  }
+
+  /** Whose segments are kept from the host's TCP, and so are the carrier's. */
+  get endpoints(): CarrierEndpoints {
+    return this.#endpoints;
+  }
+
+  /** Follows the server to another address, without a moment in between. */
+  setRemote(remote: CarrierEndpoints["remote"]): void {
+    this.#endpoints = { ...this.#endpoints, remote };
+    this.#nftables.installCarrier({ table: this.#table.name, ...this.#endpoints });
+  }
+
+  /** Lets the host's TCP have its segments again, then the ports. What is in the journal does no harm when it is undone. */
+  [Symbol.dispose](): void {
+    this.#nftables.deleteTable(this.#table);
+    this.#nftables[Symbol.dispose]();
+    this.#reserved[Symbol.dispose]();
+  }
+}
+
+function reservePort(port: number): ReservedPorts {
+  try {
+    return ReservedPorts.bind(openLibc(), { first: port, last: port });
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === EACCES) throw lowPort("TCP", port);
+    if (!(error instanceof SystemCallError) || error.errno !== EADDRINUSE) throw error;
+    const listener = listenerOn("tcp", port);
+    throw new AppError(
+      listener === null
+        ? `Cannot use TCP port ${port}: connections have it, or had it until a minute ago: ` +
+          "wait until they have ended, or choose another port"
+        : `Cannot use TCP port ${port}: ${listener} listens on it: stop it, or choose another port`,
+      { exitCode: ExitCode.usage, cause: error },
+    );
+  }
+}
+
+function reserveRandomPorts(wanted: number): ReservedPorts {
+  for (let count = wanted; count >= CLIENT_PORTS; count >>= 1) {
+    const reserved = tryRandomPorts(count);
+    if (reserved !== null) return reserved;
+  }
+  const { first, last } = ephemeralPorts();
+  throw new AppError(
+    `Cannot find ${CLIENT_PORTS} free TCP ports in a row between ${first} and ${last}: ` +
+      "widen net.ipv4.ip_local_port_range",
+    { exitCode: ExitCode.unexpected },
+  );
+}
+
+function tryRandomPorts(count: number): ReservedPorts | null {
+  const { first, last } = ephemeralPorts();
+  const kept = readReservedPorts();
+  for (let attempt = 0; attempt < ATTEMPTS && last - first >= count; attempt++) {
+    const start = randomInt(first, last - count + 2);
+    const range = { first: start, last: start + count - 1 };
+    // Reserved ports are somebody's: of a NAT, for example.
+    if (Array.from({ length: count }, (_, i) => start + i).some((port) => kept.has(port))) continue;
+    try {
+      return ReservedPorts.bind(openLibc(), range);
+    } catch (error) {
+      if (!(error instanceof SystemCallError) || error.errno !== EADDRINUSE) throw error;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,192 @@
+/**
+ * Forwarding: what the host's kernel may forward to and from the tunnel, as a firewall table of the gateway's own.
+ *
+ * Without it, `ip_forward`, on for whatever reason, makes an open router of the host: everybody on a link of it reaches the
+ * clients without a key, and, where the gateway has switched it on, the networks of all other interfaces.
+ *
+ * From the tunnel, packets leave by the exits alone; to it come answers. What a rule of the administrator's has sent elsewhere
+ * (destination NAT, as Docker publishes ports) passes. Where the host forwarded nothing before, little else is forwarded now
+ * either: what guests of the host, containers and virtual machines, send by a bridge of their own, and the answers, as one who
+ * started them relies on that, and finds forwarding switched on already.
+ */
+import { openLibc } from "../../../ffi/libc.ts";
+import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
+import {
+  NF_INET_FORWARD,
+  NF_INET_POST_ROUTING,
+  Nftables,
+  type NftablesChain,
+  type NftablesTable,
+  PRIORITY_FILTER,
+  PRIORITY_SOURCE_NAT,
+} from "../../../ffi/netlink/nftables/nftables.ts";
+import {
+  accept,
+  drop,
+  type Expression,
+  inputDeviceIs,
+  isAnswer,
+  isRedirected,
+  masquerade,
+  outputDeviceIs,
+  sourceIsIn,
+} from "../../../ffi/netlink/nftables/nftables_expressions.ts";
+import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+import type { Journal } from "../journal/journal.ts";
+
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+/** How many connections are tracked: of a host that tracks none, 0. */
+const TRACKED = "/proc/sys/net/netfilter/nf_conntrack_count";
+const SUFFIX = "_forward";
+
+export interface ForwardingOptions {
+  /** Name of the TUN; it need not be there yet. */
+  readonly interfaceName: string;
+  /** Inner networks, whose packets leave as the exit's address. */
+  readonly sources: readonly Ipv4Prefix[];
+  readonly journal: Journal;
+}
+
+export class Forwarding implements Disposable {
+  readonly #options: ForwardingOptions;
+  readonly #table: NftablesTable;
+  #nftables: Nftables | null = null;
+  #exits: readonly string[] = [];
+  #guests: readonly string[] = [];
+  #forwards = false;
+  /** Whether the host forwards for us alone. */
+  #isClosed = false;
+  /** What the table was made from. */
+  #made = "";
+
+  constructor(options: ForwardingOptions) {
+    this.#options = options;
+    this.#table = { family: "ip", name: `vpn_${options.interfaceName}${SUFFIX}` };
+  }
+
+  /**
+   * Closes the tunnel to all that the kernel forwards. To be called before the TUN is there.
+   *
+   * @throws {SystemCallError} where the kernel has no nftables, or not all of it
+   */
+  close(): void {
+    // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
+    this.#nftables = Nftables.open(openLibc(), { owned: false });
+    try {
+      // Fails where there is no nftables: then there is nothing to note, nor to undo.
+      this.#nftables.listTables();
+      this.#options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
+      this.install();
+    } catch (error) {
+      // Not to be tried again.
+      this.#nftables[Symbol.dispose]();
+      this.#nftables = null;
+      throw error;
+    }
+  }
+
+  /**
+   * Opens these exits (names of interfaces), and no others any more; switches forwarding on where there are any.
+   *
+   * @param guests names of bridges that nobody but guests of the host is on
+   * @throws {Error} where forwarding is off and may not be switched on
+   */
+  open(exits: readonly string[], guests: readonly string[]): void {
+    const { journal } = this.#options;
+    this.#exits = [...exits].sort();
+    this.#guests = [...guests].sort();
+    const isFirst = exits.length > 0 && !this.#forwards;
+    if (isFirst) {
+      this.#forwards = true;
+      this.#isClosed = journal.sysctlBefore(IP_FORWARD) === "0";
+    }
+    // Before forwarding is on, not after: there must be no moment in which the host is an open router.
+    this.install();
+    if (isFirst) journal.makeSysctl(IP_FORWARD, "1");
+  }
+
+  /** Puts the table (back) into the firewall as it should be now, if it differs from the last one that was put there. */
+  install(): void {
+    const others = this.#isClosed ? this.#otherTunnels() : [];
+    const guests = this.#isClosed ? this.#guests : [];
+    // What asks for a connection's state switches tracking on for the whole host: only where it has to be, or is already.
+    const isTracked = this.#exits.length > 0 || isTracking();
+    const made = JSON.stringify([this.#exits, this.#isClosed, others, guests, isTracked]);
+    if (this.#nftables === null || made === this.#made) return;
+    this.#nftables.replaceTable(this.#table, ...this.#chains({ others, guests, isTracked }));
+    this.#made = made;
+  }
+
+  [Symbol.dispose](): void {
+    this.#nftables?.[Symbol.dispose]();
+  }
+
+  #chains({ others, guests, isTracked }: {
+    readonly others: readonly string[];
+    readonly guests: readonly string[];
+    readonly isTracked: boolean;
+  }): NftablesChain[] {
+    const { interfaceName: tunnel, sources } = this.#options;
+    const exits = this.#exits;
+    /** Answers, and what somebody's rule has sent there. */
+    const tracked = (match: Expression[]): Expression[][] =>
+      isTracked ? [isAnswer(), isRedirected()].map((state) => [...match, ...state, accept()]) : [];
+    const rules: Expression[][] = [
+      ...exits.map((exit) => [...inputDeviceIs(tunnel), ...outputDeviceIs(exit), accept()]),
+      // The router has let them go to the host's own addresses alone: a port that the host publishes is one of its services.
+      ...tracked(inputDeviceIs(tunnel)),
+      [...inputDeviceIs(tunnel), drop()],
+      ...tracked(outputDeviceIs(tunnel)),
+      [...outputDeviceIs(tunnel), drop()],
+      // Other gateways of ours on this host have tables of their own, which judge their tunnels' packets.
+      ...others.flatMap((other) => [
+        [...inputDeviceIs(other), accept()],
+        [...outputDeviceIs(other), accept()],
+      ]),
+      ...this.#isClosed
+        ? [
+          ...tracked([]),
+          ...guests.map((guest) => [...inputDeviceIs(guest), accept()]),
+          [drop()],
+        ]
+        : [],
+    ];
+    const forward: NftablesChain = {
+      name: "forward",
+      hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
+      rules,
+    };
+    if (exits.length === 0) return [forward];
+    return [forward, {
+      name: "postrouting",
+      hook: { type: "nat", hook: NF_INET_POST_ROUTING, priority: PRIORITY_SOURCE_NAT },
+      rules: exits.flatMap((exit) =>
+        sources.map(({ address, prefixLength }) => [
+          ...sourceIsIn({ address: ipv4FromNumber(address), length: prefixLength }),
+          ...outputDeviceIs(exit),
+          masquerade(),
+        ])
+      ),
+    }];
+  }
+
+  /** The tunnels of other gateways that live in this network namespace. */
+  #otherTunnels(): string[] {
+    return this.#options.journal.ofOthers("nftables-table")
+      .filter(({ owner, change: { table } }) =>
+        table.family === this.#table.family && table.name === `vpn_${owner.interfaceName}${SUFFIX}`
+      )
+      .map(({ owner }) => owner.interfaceName)
+      .sort();
+  }
+}
+
+/** Whether the host tracks connections, on whose behalf ever. */
+function isTracking(): boolean {
+  try {
+    return Number(Deno.readTextFileSync(TRACKED)) > 0;
+  } catch {
+    // Without the kernel's module there is no such file.
+    return false;
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * Owns `KillSwitch`: a firewall table that lets nothing out of the host but by the tunnel.
+ *
+ * Guests of the host, containers and virtual machines on bridges without a network card, talk with the host and each other, and
+ * with others through the tunnel or not at all. By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
+ * the address that the tunnel stands on; and, while the server's name is looked up again, the tunnel's own questions to the
+ * host's resolvers. Neighbour discovery, of IPv6, does not. However the process ends, but for a person
+ * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
+ * person, or until `vpn cleanup`.
+ */
+import type { PortRange } from "../../core/wire/port_range.ts";
+import { AF_INET } from "../../../ffi/netlink/ip_address.ts";
+import {
+  NF_INET_FORWARD,
+  NF_INET_POST_ROUTING,
+  type Nftables,
+  type NftablesChain,
+  type NftablesTable,
+  PRIORITY_FILTER,
+} from "../../../ffi/netlink/nftables/nftables.ts";
+import {
+  accept,
+  destinationIs,
+  drop,
+  type Expression,
+  familyIs,
+  inputDeviceIs,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  ipv4PortsAre,
+  ipv6PortsAre,
+  isAnswer,
+  markIs,
+  outputDeviceIs,
+} from "../../../ffi/netlink/nftables/nftables_expressions.ts";
+import { openFirewall } from "./firewall.ts";
+import type { Journal } from "../journal/journal.ts";
+import { forgetBlocks, killSwitchTable } from "./standing_blocks.ts";
+
+const LOOPBACK = "lo";
+/** Client and server ports of DHCP (RFC 2131 section 4.1) and of DHCPv6 (RFC 8415 section 7.2). */
+const DHCP = ipv4PortsAre(IPPROTO_UDP, { source: only(68), destination: only(67) });
+const DHCPV6 = ipv6PortsAre(IPPROTO_UDP, { source: only(546), destination: only(547) });
+
+/** What a carrier's own packets have in common besides the mark. */
+export interface CarrierPorts {
+  readonly protocol: "udp" | "tcp";
+  /** At this end. */
+  readonly ports: PortRange;
+}
+
+export interface KillSwitchOptions {
+  /** Name of the TUN; it need not be there yet, nor still. */
+  readonly interfaceName: string;
+  /** SO_MARK of the tunnel's own datagrams; not 0. */
+  readonly mark: number;
+  readonly journal: Journal;
+  /** What `Endpoint` names and where that is, host order, for the client after this one; null where it is not known. */
+  readonly server: { readonly name: string; readonly address: number } | null;
+  /** Whether nobody else may change the table while this process lives; true if left out. */
+  readonly isOwned?: boolean;
+}
+
+/**
+ * While it is there, nobody else can remove the table, not even by `nft flush ruleset`, as firewalls do it when they load
+ * their rules anew (from Linux 6.9 on). To be disposed of before the journal is undone, which opens the host again.
+ */
+export class KillSwitch implements Disposable {
+  readonly #options: KillSwitchOptions;
+  readonly #table: NftablesTable;
+  readonly #nftables: Nftables;
+  #staysClosed = false;
+  #isDisposed = false;
+  #carriers: readonly CarrierPorts[] = [];
+  /** Host order. */
+  #resolvers: readonly number[] = [];
+  #guests: readonly string[] = [];
+
+  /** Closes the host, or takes over the block that a client before left on it: without a moment in between. */
+  constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
+    const { interfaceName, journal, server, isOwned = true } = options;
+    this.#options = options;
+    using opened = new DisposableStack();
+    const ownership = isOwned ? { persistent: true } : { owned: false };
+    const otherwise = "set KillSwitch = off";
+    this.#nftables = opened.use(
+      openFirewall({ purpose: "use KillSwitch = on", otherwise, ...ownership }),
+    );
+    this.#table = killSwitchTable(interfaceName, this.#nftables);
+    journal.exclusively(() => {
+      journal.make({ kind: "kill-switch", table: this.#table, server }, this.#nftables);
+      this.admit(carriers);
+      forgetBlocks(this.#table);
+    });
+    opened.move();
+  }
+
+  /** Lets these carriers pass, and no others any more: without a moment in which all, or none, pass. */
+  admit(carriers: readonly CarrierPorts[]): void {
+    this.#carriers = carriers;
+    this.#install();
+  }
+
+  /**
+   * Lets guests of the host, containers and virtual machines, talk with it, with each other and through the tunnel, from now on.
+   *
+   * @param bridges names of bridges that nobody but guests is on
+   */
+  setGuests(bridges: readonly string[]): void {
+    const guests = [...bridges].sort();
+    if (guests.join() === this.#guests.join()) return;
+    this.#guests = guests;
+    this.#install();
+  }
+
+  /**
+   * Calls while questions to these resolvers (host order) pass as well: the tunnel's own, to find a server that has moved.
+   * Nobody else's do: to set the mark takes CAP_NET_ADMIN.
+   */
+  async whileAsking<Result>(
+    resolvers: readonly number[],
+    call: () => Promise<Result>,
+  ): Promise<Result> {
+    this.#resolvers = resolvers;
+    this.#install();
+    try {
+      return await call();
+    } finally {
+      this.#resolvers = [];
+      this.#install();
+    }
+  }
+
+  #install(): void {
+    if (this.#isDisposed) return;
+    const hasIpv6 = this.#table.family === "inet";
+    const options = {
+      ...this.#options,
+      hasIpv6,
+      resolvers: this.#resolvers,
+      guests: this.#guests,
+    };
+    this.#nftables.replaceTable(this.#table, ...chains(options, this.#carriers));
+  }
+
+  /** Has the table stay when the tunnel ends, for nothing but loopback and DHCP. */
+  stayClosed(): void {
+    this.#staysClosed = true;
+  }
+
+  /** Leaves the table to whoever undoes the journal; the host stays closed. */
+  [Symbol.dispose](): void {
+    this.#resolvers = [];
+    // Nobody looks any more whether a network card joins one of the bridges.
+    this.#guests = [];
+    if (this.#staysClosed) this.admit([]);
+    // A question may still be under way.
+    this.#isDisposed = true;
+    this.#nftables[Symbol.dispose]();
+  }
+}
+
+/**
+ * What is sent by this host is judged behind routing, where a firewall's mark can change the interface no more; what it
+ * forwards, before that already, so that none of it passes for the host's own DHCP.
+ */
+function chains(
+  { interfaceName, mark, hasIpv6, resolvers, guests }: KillSwitchOptions & {
+    readonly hasIpv6: boolean;
+    readonly resolvers: readonly number[];
+    readonly guests: readonly string[];
+  },
+  carriers: readonly CarrierPorts[],
+): NftablesChain[] {
+  const isIpv4 = hasIpv6 ? familyIs(AF_INET) : [];
+  const rules: Expression[][] = [
+    [...outputDeviceIs(interfaceName), accept()],
+    [...outputDeviceIs(LOOPBACK), accept()],
+    ...guests.map((guest) => [...outputDeviceIs(guest), accept()]),
+    ...carriers.map(({ protocol, ports }) => [
+      ...markIs(mark),
+      ...isIpv4,
+      ...ipv4PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),
+      accept(),
+    ]),
+    ...resolvers.map((address) => [
+      ...markIs(mark),
+      ...isIpv4,
+      ...destinationIs(address),
+      ...ipv4PortsAre(IPPROTO_UDP, { destination: only(53) }),
+      accept(),
+    ]),
+    [...isIpv4, ...DHCP, accept()],
+    ...hasIpv6 ? [[...DHCPV6, accept()]] : [],
+    [drop()],
+  ];
+  return [
+    {
+      name: "postrouting",
+      hook: { type: "filter", hook: NF_INET_POST_ROUTING, priority: PRIORITY_FILTER },
+      rules,
+    },
+    {
+      name: "forward",
+      hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
+      rules: [
+        [...outputDeviceIs(interfaceName), accept()],
+        ...guests.flatMap((guest) => [
+          // Answers alone: nobody behind the tunnel begins to talk with a guest.
+          [...inputDeviceIs(interfaceName), ...outputDeviceIs(guest), ...isAnswer(), accept()],
+          // What stays on a bridge comes here as well where netfilter looks at bridges, as Docker has it.
+          ...guests.map((other) => [
+            ...inputDeviceIs(guest),
+            ...outputDeviceIs(other),
+            accept(),
+          ]),
+        ]),
+        [drop()],
+      ],
+    },
+  ];
+}
+
+function only(port: number): PortRange {
+  return { first: port, last: port };
+}

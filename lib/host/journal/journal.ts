@@ -1,0 +1,368 @@
+/**
+ * Owns the journal: a file that names every change to the host before it is made, for whoever comes after us.
+ *
+ * One file for each process, named by its id and start time, so that two instances never undo each other's work and a
+ * recycled process id is not taken for a living owner. A file that can be removed has been undone: the order is write
+ * the entry, make the change; undo the change, remove the file.
+ */
+import { dirname } from "node:path";
+import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { changeFixture } from "./change_fixture.ts";
+import { isThere } from "./socket_file.ts";
+import type { Fixture } from "../upkeep/fixture.ts";
+import { describeChange, type HostChange, makeChange, type TableChange } from "./host_change.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { journalDirectory } from "../../process/journal_directory.ts";
+import {
+  JOURNAL_SUFFIX,
+  type JournalFile,
+  readJournal,
+  removeJournal,
+  strikeOut,
+  withJournalsLocked,
+  withJournalsLockedIfPossible,
+} from "./journal_files.ts";
+import type { JournalEntry, JournalOwner } from "./journal_text.ts";
+import { getLogger } from "../../process/logging.ts";
+import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
+import { identityText, ownIdentity } from "../../process/process_identity.ts";
+import { readSysctl } from "../network/sysctl.ts";
+import {
+  changesOfOthers,
+  otherHolder,
+  type OthersChange,
+  undoUnlessHeld,
+} from "./shared_change.ts";
+
+/** Changes by programs, which take their time, and which no other instance looks at. */
+const UNSHARED_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
+  "hook",
+  "resolvconf",
+  "resolvectl",
+]);
+
+/** Changes to files, which do not go with a network namespace. */
+const FILE_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
+  "directory",
+  "socket",
+  "resolv-conf",
+  "resolvconf",
+]);
+
+/** An entry of a file that may be written again, where its place is another. */
+interface OwnEntry extends JournalEntry {
+  offset: number;
+}
+
+export class Journal {
+  readonly #path: string;
+  readonly #owner: JournalOwner;
+  readonly #entries: OwnEntry[] = [];
+  readonly #fixtures = new Map<JournalEntry, Fixture>();
+  /** What belongs to a change, and whose owner alone can put it back. */
+  readonly #kept = new Set<Fixture>();
+  /** The file itself: without it, nobody undoes what a crash leaves, and `vpn status` does not find the tunnel. */
+  readonly #ownFile: Fixture = {
+    isPolled: true,
+    missing: () => isThere(this.#path) ? [] : [`journal ${this.#path}`],
+    putBack: () => this.#writeAgain(),
+  };
+  #file: Deno.FsFile | null = null;
+  /** Of the file, in bytes. */
+  #size = 0;
+  #isExclusive = false;
+
+  /**
+   * Nothing is written before the first change.
+   *
+   * @param interfaceName of the tunnel, for messages
+   * @param netns the name of the network namespace that the process went into; undefined where it is in its own
+   */
+  constructor(interfaceName: string, netns?: string) {
+    const identity = ownIdentity();
+    this.#path = `${journalDirectory()}/${identityText(identity)}${JOURNAL_SUFFIX}`;
+    const owner = { ...identity, ...currentNetworkNamespace(), interfaceName };
+    this.#owner = netns === undefined ? owner : { ...owner, netns };
+  }
+
+  /** What tells this process from all others, as one word. */
+  get id(): string {
+    return identityText(this.#owner);
+  }
+
+  /** What of the changes is to be watched, in the order in which they were made. */
+  get fixtures(): readonly Fixture[] {
+    const ownFile = this.#file === null ? [] : [this.#ownFile];
+    return [...ownFile, ...this.#fixtures.values(), ...this.#kept];
+  }
+
+  /** Has one more thing watched, until what is returned is disposed of. */
+  keep(fixture: Fixture): Disposable {
+    this.#kept.add(fixture);
+    return {
+      [Symbol.dispose]: () => {
+        this.#kept.delete(fixture);
+      },
+    };
+  }
+
+  /** Calls while no other instance changes the host: for what is chosen by what is there. */
+  exclusively<Result>(call: () => Result): Result {
+    if (this.#isExclusive) return call();
+    return withJournalsLocked(() => {
+      this.#isExclusive = true;
+      try {
+        return call();
+      } finally {
+        this.#isExclusive = false;
+      }
+    });
+  }
+
+  /** Writes a change down, then makes it. A table of the firewall is put there by the caller, by `firewall`. */
+  make(change: Exclude<HostChange, TableChange>): void;
+  make(change: TableChange, firewall: Nftables): void;
+  make(change: HostChange, firewall: Nftables | null = null): void {
+    const call = () => {
+      const entry = this.#append(change);
+      makeChange(change);
+      const fixture = changeFixture(change, firewall);
+      if (fixture !== null) this.#fixtures.set(entry, fixture);
+    };
+    if (UNSHARED_KINDS.has(change.kind)) call();
+    else this.exclusively(call);
+  }
+
+  /** The changes of one kind that other living instances have made in this network namespace. */
+  ofOthers<Kind extends HostChange["kind"]>(kind: Kind): OthersChange<Kind>[] {
+    return changesOfOthers(kind, this.#path);
+  }
+
+  /**
+   * Gives a file under `/proc/sys` a value. Where another of our processes did so before, its note of the former value
+   * is taken over: whoever ends last puts that back.
+   */
+  makeSysctl(path: string, value: string): void {
+    this.exclusively(() => {
+      const current = readSysctl(path);
+      const inherited = otherHolder({ kind: "sysctl", path }, this.#path)?.before;
+      if (current === value && inherited === undefined) return;
+      this.make({ kind: "sysctl", path, value, before: inherited ?? current });
+    });
+  }
+
+  /** What a file under `/proc/sys` held before we, or another of our processes that still runs, gave it a value. */
+  sysctlBefore(path: string): string {
+    for (const { change } of this.#entries) {
+      if (change.kind === "sysctl" && change.path === path) return change.before;
+    }
+    return otherHolder({ kind: "sysctl", path }, this.#path)?.before ?? readSysctl(path);
+  }
+
+  /** Makes a directory with those that it lies in, as far as they are not there. Of several processes, the last takes it away. */
+  makeDirectory(path: string): void {
+    this.exclusively(() => {
+      const isThere = isDirectory(path);
+      if (isThere && otherHolder({ kind: "directory", path }, this.#path) === undefined) return;
+      this.makeDirectory(dirname(path));
+      this.make({ kind: "directory", path });
+    });
+  }
+
+  /**
+   * Undoes all changes, the last one first, and removes the file. Safe to call again. What cannot be undone is a warning,
+   * keeps nothing else from being undone, and stays in the file for `vpn cleanup`.
+   *
+   * @param until the last change of this kind, and what was made before it, are left for a later call
+   * @param staysClosed the kill switch is left to the next client, or to `vpn cleanup`
+   */
+  undo(
+    { until, staysClosed = false }: {
+      readonly until?: HostChange["kind"];
+      readonly staysClosed?: boolean;
+    } = {},
+  ): void {
+    const first = this.#entries.findLastIndex(({ change }) => change.kind === until) + 1;
+    for (let i = this.#entries.length - 1; i >= first; i--) {
+      const entry = this.#entries[i]!;
+      if (staysClosed && entry.change.kind === "kill-switch") continue;
+      this.#undoEntry(entry);
+    }
+  }
+
+  /** Undoes the changes of one kind, before their time: something else takes their place. */
+  release(kind: HostChange["kind"]): void {
+    for (const entry of this.#entries.filter(({ change }) => change.kind === kind).reverse()) {
+      this.#undoEntry(entry);
+    }
+  }
+
+  #undoEntry(entry: JournalEntry): void {
+    const call = () => {
+      if (!tryToUndo(entry.change, this.#path)) return;
+      // Struck out at once: of two instances that end together, one must see that the other holds the change no more.
+      this.#entries.splice(this.#entries.indexOf(entry), 1);
+      this.#fixtures.delete(entry);
+      this.#forget(entry);
+    };
+    if (this.#isExclusive) call();
+    else undoApart(entry.change, call);
+  }
+
+  #append(change: HostChange): JournalEntry {
+    if (this.#file === null) {
+      Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
+      this.#file = Deno.openSync(this.#path, { createNew: true, append: true, mode: 0o600 });
+      this.#size = 0;
+      this.#write(this.#owner);
+    }
+    const offset = this.#size;
+    this.#write(change);
+    const entry = { change, offset };
+    this.#entries.push(entry);
+    return entry;
+  }
+
+  /**
+   * Writes the file again that another program has removed, all of it at once.
+   *
+   * @throws {Error} where it cannot be written
+   */
+  #writeAgain(): void {
+    Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
+    const lines = [this.#owner, ...this.#entries.map(({ change }) => change)].map(lineOf);
+    const temporary = `${this.#path}.new`;
+    using file = Deno.openSync(temporary, {
+      write: true,
+      create: true,
+      truncate: true,
+      mode: 0o600,
+    });
+    for (const line of lines) {
+      if (file.writeSync(line) !== line.length) throw new Error("no space is left");
+    }
+    Deno.renameSync(temporary, this.#path);
+    this.#file?.close();
+    this.#file = Deno.openSync(this.#path, { append: true });
+    this.#size = 0;
+    for (const [index, { length }] of lines.entries()) {
+      if (index > 0) this.#entries[index - 1]!.offset = this.#size;
+      this.#size += length;
+    }
+  }
+
+  /** Closes and removes the file: nothing is in it any more. */
+  #remove(): void {
+    this.#file?.close();
+    this.#file = null;
+    tryToForget(() => removeJournal(this.#path));
+  }
+
+  /** @throws {AppError} where there is no room for the whole line: the file is then as before */
+  #write(line: JournalOwner | HostChange): void {
+    const file = this.#file!;
+    const bytes = lineOf(line);
+    try {
+      const written = file.writeSync(bytes);
+      if (written !== bytes.length) throw new Error("no space is left");
+    } catch (error) {
+      // A part of a line would spoil the next one as well.
+      if (this.#entries.length > 0) file.truncateSync(this.#size);
+      else this.#remove();
+      throw new AppError(
+        `Cannot write the journal of changes to ${this.#path}: ${
+          error instanceof Error ? error.message : error
+        }: nothing is changed without it: make room there`,
+        { exitCode: ExitCode.unexpected, cause: error },
+      );
+    }
+    this.#size += bytes.length;
+  }
+
+  /** Takes an entry that has been undone out of the file, or the file away with the last one. A failure stops no undoing. */
+  #forget(entry: JournalEntry): void {
+    if (this.#entries.length > 0) tryToForget(() => strikeOut(this.#path, entry));
+    else this.#remove();
+  }
+}
+
+function lineOf(line: JournalOwner | HostChange): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+}
+
+/** As `undoUnlessHeld()`; false, with a warning, where it fails. */
+function tryToUndo(change: HostChange, ownJournal: string): boolean {
+  try {
+    undoUnlessHeld(change, ownJournal);
+    return true;
+  } catch (error) {
+    getLogger("journal").warn("cannot undo {change}, `vpn cleanup` will try again: {error}", {
+      change: describeChange(change),
+      error,
+    });
+    return false;
+  }
+}
+
+/**
+ * Undoes what a dead process of this network namespace left, and removes its journal. Where its namespace has gone, and
+ * what was changed there with it, files are put back all the same; commands are not run anywhere else.
+ *
+ * @param isUndone whether a change is to be undone; the others stay in the journal
+ * @returns what was undone; nothing of another namespace that is still there
+ */
+export function undoStale(
+  { path, owner }: JournalFile,
+  isUndone: (change: HostChange) => boolean = () => true,
+): HostChange[] {
+  const isHere = isSameNamespace(owner, currentNetworkNamespace());
+  if (!isHere && !isGone(owner)) return [];
+  using file = openIfThere(path);
+  if (file === null) return [];
+  // Of two that start together, the second finds nothing left to do.
+  file.lockSync(true);
+  const entries = readJournal(path).flatMap((journal) => journal.entries)
+    .filter(({ change }) => isHere || FILE_KINDS.has(change.kind));
+  const undone = entries.toReversed().filter((entry) =>
+    isUndone(entry.change) && undoApart(entry.change, () => {
+      if (!tryToUndo(entry.change, path)) return false;
+      tryToForget(() => strikeOut(path, entry));
+      return true;
+    })
+  );
+  if (undone.length === entries.length) tryToForget(() => removeJournal(path));
+  return undone.reverse().map(({ change }) => change);
+}
+
+/** Calls while no other instance changes what it shares with this one. */
+function undoApart<Result>(change: HostChange, call: () => Result): Result {
+  return UNSHARED_KINDS.has(change.kind) ? call() : withJournalsLockedIfPossible(call);
+}
+
+/** What is undone is harmless in a journal, as undoing it again is: that it stays there must stop nothing. */
+function tryToForget(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    getLogger("journal").warn("cannot strike out what is undone: {error}", { error });
+  }
+}
+
+function openIfThere(path: string): Deno.FsFile | null {
+  try {
+    return Deno.openSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

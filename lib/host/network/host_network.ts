@@ -1,0 +1,348 @@
+/**
+ * Owns the changes that a tunnel makes to the host's network: the interface's settings, routes, routing rules.
+ *
+ * Addresses and routes on the TUN vanish with it. What would outlive it goes through the journal, which undoes it.
+ */
+import { ESRCH } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import {
+  type AddressFamily,
+  AF_INET,
+  AF_INET6,
+  defaultPrefix,
+  formatPrefix,
+  type IpPrefix,
+  ipv4FromNumber,
+  ipv4ToNumber,
+} from "../../../ffi/netlink/ip_address.ts";
+import { RouteProtocol, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
+import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import type { RuleSpec } from "../../../ffi/netlink/rules.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { Detour } from "./detour.ts";
+import { guestBridges } from "./egress_plan.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import type { Fixture } from "../upkeep/fixture.ts";
+import { hasIpv6 } from "./ipv6_presence.ts";
+import type { Journal } from "../journal/journal.ts";
+import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
+import { getLogger } from "../../process/logging.ts";
+import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
+import { ALL_IPV6, DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
+
+/** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
+const TX_QUEUE_LENGTH = 1000;
+/** Of the rule that leads to the main table (net/ipv4/fib_rules.c). */
+const MAIN_PRIORITY = 32766;
+/** Lets the reverse-path filter take the mark into account, so that answers to marked packets pass it. */
+const SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+
+export interface InterfaceSettings {
+  readonly name: string;
+  readonly addresses: readonly Ipv4Prefix[];
+  /** In bytes. */
+  readonly mtu: number;
+}
+
+export class HostNetwork implements Disposable {
+  readonly #netlink = Rtnetlink.open(openLibc());
+  readonly #strictNetlink = Rtnetlink.open(openLibc(), { strict: true });
+  readonly #journal: Journal;
+  /** The TUN as it is to be; null before it is set up. */
+  #link: Omit<LinkState, "routes"> | null = null;
+  readonly #routes = new Map<string, LinkRoute>();
+  /** The table that a full tunnel's default route is in; null without one. */
+  #fullTunnelTable: number | null = null;
+  readonly #inside = new Set<number>();
+  #fixtures: readonly Fixture[] = [];
+  #detours: readonly Detour[] = [];
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+  }
+
+  /**
+   * Makes sure that an interface name is free.
+   *
+   * @throws {AppError} with exit code 2
+   */
+  requireFreeName(name: string): void {
+    if (this.#netlink.links.find(name) === null) return;
+    throw new AppError(
+      `Cannot create interface "${name}": the name is taken: stop what uses it, ` +
+        "or choose another with --interface",
+      { exitCode: ExitCode.usage },
+    );
+  }
+
+  /** A text that differs when packets of this mark to an address (host order) take another way, or leave by another of ours. */
+  traceOf(destination: number, mark: number): string {
+    try {
+      const { link, gateway, preferredSource } = this.#netlink.routes.lookup(
+        ipv4FromNumber(destination),
+        { mark },
+      );
+      return `${link} ${gateway} ${preferredSource}`;
+    } catch (error) {
+      if (error instanceof NetlinkError) return "";
+      throw error;
+    }
+  }
+
+  /** How the host reaches an address (host order) with packets of this mark; null where it does not. */
+  wayTo(destination: number, mark: number): WayOutside | null {
+    const { routes, links } = this.#netlink;
+    try {
+      const { link, gateway } = routes.lookup(ipv4FromNumber(destination), { mark });
+      if (link === null) return null;
+      // A gateway may have an IPv6 address (RFC 5549): then it is in no network of ours.
+      const nextHop = gateway === null
+        ? destination
+        : gateway.length === 4
+        ? ipv4ToNumber(gateway)
+        : null;
+      return {
+        device: links.get(link).name,
+        network: nextHop === null ? null : this.#networkOf(nextHop, link),
+      };
+    } catch (error) {
+      if (error instanceof NetlinkError) return null;
+      throw error;
+    }
+  }
+
+  /** Names of bridges that nobody but guests of the host is on: containers, virtual machines. */
+  guestBridges(): string[] {
+    return guestBridges(this.#netlink.links.list());
+  }
+
+  /** By which networks of the host's the tunnel's numbers are used as well, a line for each. */
+  conflicts(tunnel: TunnelNumbers): string[] {
+    return conflictsOf(this.#strictNetlink, tunnel);
+  }
+
+  /** Gives the TUN its addresses and MTU and switches it on. */
+  bringUp({ name, addresses, mtu }: InterfaceSettings): void {
+    const { links, addresses: linkAddresses } = this.#netlink;
+    const { index } = links.get(name);
+    links.configure(index, { mtu, txQueueLength: TX_QUEUE_LENGTH });
+    disableIpv6(name);
+    for (const { address, prefixLength } of addresses) {
+      linkAddresses.add(index, { address: ipv4FromNumber(address), prefixLength });
+    }
+    links.configure(index, { up: true });
+    const link = { name, index, addresses, mtu };
+    this.#link = link;
+    this.#fixtures = linkFixtures(this.#strictNetlink, () => ({
+      ...this.#link ?? link,
+      routes: [...this.#routes.values()],
+    }));
+  }
+
+  /** By which packets might go past a full tunnel, where it is one. */
+  get detours(): readonly Detour[] {
+    return this.#detours;
+  }
+
+  /** What of the TUN is to be watched. */
+  get fixtures(): readonly Fixture[] {
+    return this.#fixtures;
+  }
+
+  /** Gives the TUN another MTU, as long as it is there. */
+  setMtu(name: string, mtu: number): void {
+    const link = this.#netlink.links.find(name);
+    if (link !== null) this.#netlink.links.configure(link.index, { mtu });
+    if (this.#link !== null) this.#link = { ...this.#link, mtu };
+  }
+
+  /** Routes networks through the TUN, except those that its own addresses cover already. */
+  addRoutes(settings: InterfaceSettings, { networks, table }: RoutePlan["plain"]): void {
+    const { index } = this.#netlink.links.get(settings.name);
+    for (const network of networks) {
+      if (settings.addresses.some((own) => covers(own, network))) continue;
+      const { address, prefixLength } = network;
+      const destination = { address: ipv4FromNumber(address), length: prefixLength };
+      this.#addRoute(index, { destination, table });
+    }
+  }
+
+  /** Takes such routes away again; that one is not there, or the TUN is gone, is no error. */
+  removeRoutes(
+    { name, addresses }: InterfaceSettings,
+    { networks, table }: RoutePlan["plain"],
+  ): void {
+    const link = this.#netlink.links.find(name);
+    if (link === null) return;
+    for (const network of networks) {
+      if (addresses.some((own) => covers(own, network))) continue;
+      const { address, prefixLength } = network;
+      const destination = { address: ipv4FromNumber(address), length: prefixLength };
+      this.#deleteRoute(link.index, { destination, table });
+    }
+  }
+
+  /**
+   * Routes by policy, as wg-quick does: all IPv4 traffic through the TUN, and what IPv6 the plan blocks, nowhere. The host's
+   * default route stays as it is. Packets with the mark, which are the tunnel's own, and networks more specific than the
+   * default route keep to the main table; the latter but for single addresses inside, which a network that the host happens to
+   * be in must not take from the tunnel.
+   */
+  addPolicy(
+    settings: InterfaceSettings,
+    { mark, isFullTunnel, inside, blocked6 }: RoutePlan,
+  ): void {
+    const blocked = hasIpv6() ? blocked6 : [];
+    if (!isFullTunnel && blocked.length === 0) return;
+    // Another instance would choose the same table and priorities at the same moment.
+    this.#journal.exclusively(() => {
+      const { links } = this.#netlink;
+      const table = this.#freeTable(mark === 0 ? DEFAULT_MARK : mark);
+      for (const destination of blocked) {
+        this.#journal.make({ kind: "route", destination, table, type: RouteType.unreachable });
+      }
+      if (blocked.length > 0) this.#addRules(AF_INET6, { table, mark });
+      this.#watchDetours(settings.name, {
+        mark,
+        families: [
+          ...isFullTunnel ? [AF_INET] as const : [],
+          ...blocked.includes(ALL_IPV6) ? [AF_INET6] as const : [],
+        ],
+      });
+      if (!isFullTunnel) return;
+      this.#journal.makeSysctl(SRC_VALID_MARK, "1");
+      const { index } = links.get(settings.name);
+      this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
+      this.#fullTunnelTable = table;
+      this.setInside(settings.name, inside);
+      this.#addRules(AF_INET, { table, mark });
+    });
+  }
+
+  /** Has a full tunnel lead to these single addresses (host order) in front of the host's own networks, and to no others. */
+  setInside(interfaceName: string, addresses: readonly number[]): void {
+    const table = this.#fullTunnelTable;
+    const link = this.#netlink.links.find(interfaceName);
+    if (table === null || link === null) return;
+    for (const address of addresses) {
+      if (this.#inside.has(address)) continue;
+      this.#inside.add(address);
+      this.#addRoute(link.index, { destination: hostPrefix(address), table });
+    }
+    for (const address of this.#inside) {
+      if (addresses.includes(address)) continue;
+      this.#inside.delete(address);
+      this.#deleteRoute(link.index, { destination: hostPrefix(address), table });
+    }
+  }
+
+  #watchDetours(
+    device: string,
+    { mark, families }: { readonly mark: number; readonly families: readonly AddressFamily[] },
+  ): void {
+    const others = () => [...this.#fixtures, ...this.#journal.fixtures];
+    this.#detours = families.map((family) => new Detour({ family, device, mark }, others));
+  }
+
+  [Symbol.dispose](): void {
+    this.#netlink[Symbol.dispose]();
+    this.#strictNetlink[Symbol.dispose]();
+  }
+
+  #deleteRoute(link: number, route: LinkRoute): void {
+    this.#routes.delete(keyOf(route));
+    try {
+      this.#netlink.routes.delete({ ...route, link });
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.errno === ESRCH)) throw error;
+    }
+  }
+
+  #addRoute(index: number, route: LinkRoute): void {
+    if (addLinkRoute(this.#strictNetlink, index, route)) {
+      this.#routes.set(keyOf(route), route);
+      return;
+    }
+    getLogger("upkeep").warn(
+      "{network} is not reached through the tunnel: another interface has a route to the same network: " +
+        "give one of the two another network, or take it out of AllowedIPs",
+      { network: formatPrefix(route.destination) },
+    );
+  }
+
+  /** The network on an interface that an address is in. */
+  #networkOf(address: number, link: number): Ipv4Prefix | null {
+    const networks = this.#netlink.routes.list({ family: AF_INET, table: RouteTable.main })
+      .filter((route) => route.link === link && route.gateway === null)
+      .map(({ destination }) => ({
+        address: ipv4ToNumber(destination.address),
+        prefixLength: destination.length,
+      }))
+      .filter((network) =>
+        network.prefixLength > 0 && covers(network, { address, prefixLength: 32 })
+      )
+      .sort((a, b) => b.prefixLength - a.prefixLength);
+    return networks[0] ?? null;
+  }
+
+  /** The first table from this number on that has no routes, and no rule that points at it. */
+  #freeTable(first: number): number {
+    const { routes, rules } = this.#netlink;
+    const taken = new Set([
+      ...[...routes.list(), ...rules.list()].map(({ table }) => table),
+      ...[RouteTable.default, RouteTable.main, RouteTable.local],
+    ]);
+    let table = first;
+    while (taken.has(table)) table++;
+    return table;
+  }
+
+  /**
+   * Rules with priorities of their own, in front of all others but that for local addresses, where the kernel would put
+   * them, too. Of rules that differ in nothing but priority, the end of one tunnel must not take another's.
+   */
+  #addRules(
+    family: AddressFamily,
+    { table, mark }: { table: number; mark: number },
+  ): void {
+    const isOwn = mark === 0 ? {} : { mark: { value: mark }, inverted: true };
+    const rules: Omit<RuleSpec, "family" | "priority" | "protocol">[] = [
+      // The tunnel's own default route does not count yet.
+      ...family === AF_INET ? [{ table, ...isOwn, suppressPrefixLength: 0 }] : [],
+      { table: RouteTable.main, suppressPrefixLength: 0 },
+      { table, ...isOwn },
+    ];
+    const used = this.#netlink.rules.list({ family }).map(({ priority }) => priority);
+    const first = Math.min(MAIN_PRIORITY, ...used.filter((priority) => priority > 0));
+    rules.forEach((rule, index) => {
+      const priority = Math.max(1, first - rules.length + index);
+      const protocol = RouteProtocol.kernel;
+      this.#journal.make({ kind: "rule", rule: { family, priority, protocol, ...rule } });
+    });
+  }
+}
+
+function hostPrefix(address: number): IpPrefix {
+  return { address: ipv4FromNumber(address), length: 32 };
+}
+
+function keyOf({ destination, table }: LinkRoute): string {
+  return `${formatPrefix(destination)} ${table}`;
+}
+
+/** The tunnel carries IPv4 alone: without this, the kernel would send router solicitations into it. */
+function disableIpv6(name: string): void {
+  try {
+    Deno.writeTextFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
+  } catch {
+    // A kernel without IPv6, or a container that may not: then those packets come, and are dropped and counted.
+  }
+}
+
+/** Whether all of `inner` lies in the network of `outer`. */
+function covers(outer: Ipv4Prefix, inner: Ipv4Prefix): boolean {
+  if (inner.prefixLength < outer.prefixLength) return false;
+  const mask = prefixMask(outer.prefixLength);
+  return ((outer.address ^ inner.address) & mask) === 0;
+}

@@ -1,0 +1,192 @@
+/**
+ * The TUN as fixtures: that it is up, its MTU, its addresses, and the routes by it. They vanish with the device, so that the
+ * journal has none of them.
+ */
+import { EEXIST } from "../../../ffi/errno.ts";
+import {
+  AF_INET,
+  formatPrefix,
+  type IpAddress,
+  type IpPrefix,
+  ipv4FromNumber,
+} from "../../../ffi/netlink/ip_address.ts";
+import {
+  RouteProtocol,
+  type RouteSpec,
+  RouteTable,
+  RouteType,
+} from "../../../ffi/netlink/routes.ts";
+import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import { formatCidr, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { DeviceGone } from "../../process/device_gone.ts";
+import type { Fixture } from "../upkeep/fixture.ts";
+
+/** A route by the TUN. */
+export interface LinkRoute {
+  readonly destination: IpPrefix;
+  readonly table: number;
+  /** Of the route that comes with an address. */
+  readonly preferredSource?: IpAddress;
+}
+
+/** What the TUN is to be like. */
+export interface LinkState {
+  readonly name: string;
+  /** It may be renamed, and another get its name. */
+  readonly index: number;
+  readonly addresses: readonly Ipv4Prefix[];
+  /** Bytes. */
+  readonly mtu: number;
+  readonly routes: readonly LinkRoute[];
+}
+
+/** @param stateNow what is asked for at the moment */
+export function linkFixtures(netlink: Rtnetlink, stateNow: () => LinkState): readonly Fixture[] {
+  return [
+    switchedOn(netlink, stateNow),
+    mtu(netlink, stateNow),
+    addresses(netlink, stateNow),
+    localRoutes(netlink, stateNow),
+    routes(netlink, stateNow),
+  ];
+}
+
+/**
+ * Adds a route, unless it is there.
+ *
+ * @returns false where another interface has the network: the kernel takes no second route to it
+ */
+export function addLinkRoute(netlink: Rtnetlink, index: number, route: LinkRoute): boolean {
+  try {
+    netlink.routes.add(routeSpec(index, route));
+    return true;
+  } catch (error) {
+    if (!(error instanceof NetlinkError && error.errno === EEXIST)) throw error;
+    // Two of the configured networks may be one and the same.
+    return netlink.routes.list({ family: AF_INET, table: route.table, link: index })
+      .some((there) => textOf(there) === textOf(route));
+  }
+}
+
+function routeSpec(link: number, route: LinkRoute): RouteSpec {
+  // Of the kernel's making, in name: see `RouteProtocol`.
+  return { ...route, link, protocol: RouteProtocol.kernel };
+}
+
+function linkOf(netlink: Rtnetlink, { name, index }: LinkState) {
+  const link = netlink.links.find(index);
+  if (link?.name !== name) throw new DeviceGone(name);
+  return link;
+}
+
+function switchedOn(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  return {
+    isPolled: false,
+    missing: () => linkOf(netlink, stateNow()).up ? [] : [`${stateNow().name} being up`],
+    putBack: () => netlink.links.configure(stateNow().index, { up: true }),
+  };
+}
+
+function mtu(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  return {
+    isPolled: false,
+    missing: () => {
+      const state = stateNow();
+      return linkOf(netlink, state).mtu === state.mtu ? [] : [`MTU ${state.mtu} of ${state.name}`];
+    },
+    putBack: () => netlink.links.configure(stateNow().index, { mtu: stateNow().mtu }),
+  };
+}
+
+function addresses(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  const lost = () => {
+    const state = stateNow();
+    const there = netlink.addresses.list({ family: AF_INET, link: state.index })
+      .map(({ address, prefixLength }) => formatPrefix({ address, length: prefixLength }));
+    return state.addresses.filter((address) => !there.includes(formatCidr(address)));
+  };
+  return {
+    isPolled: false,
+    missing: () => lost().map((address) => `address ${formatCidr(address)}`),
+    putBack: () => {
+      for (const { address, prefixLength } of lost()) {
+        const spec = { address: ipv4FromNumber(address), prefixLength };
+        netlink.addresses.replace(stateNow().index, spec);
+      }
+    },
+  };
+}
+
+/** By which the host takes packets to its own addresses. The kernel makes them with an address, and not again. */
+function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  const table = RouteTable.local;
+  const lost = () => {
+    const { index, addresses } = stateNow();
+    const there = netlink.routes.list({ family: AF_INET, table, link: index })
+      .filter(({ type }) => type === RouteType.local)
+      .map(({ destination }) => formatPrefix(destination));
+    return addresses.filter(({ address }) =>
+      !there.includes(formatCidr({ address, prefixLength: 32 }))
+    );
+  };
+  return {
+    isPolled: false,
+    missing: () => lost().map((address) => `local route of ${formatCidr(address)}`),
+    putBack: () => {
+      const { index } = stateNow();
+      for (const { address, prefixLength } of lost()) {
+        const preferredSource = ipv4FromNumber(address);
+        const put = (address: number, type: RouteType) => {
+          const destination = { address: ipv4FromNumber(address), length: 32 };
+          netlink.routes.replace({
+            ...routeSpec(index, { destination, table, preferredSource }),
+            type,
+          });
+        };
+        put(address, RouteType.local);
+        // RFC 3021: a network of two addresses has none for all.
+        if (prefixLength < 31) {
+          put((address | ~prefixMask(prefixLength)) >>> 0, RouteType.broadcast);
+        }
+      }
+    },
+  };
+}
+
+function routes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  const lost = () => {
+    const { index, addresses, routes: added } = stateNow();
+    const routes = [...addresses.flatMap(routeOf), ...added];
+    const tables = new Set(routes.map(({ table }) => table));
+    const there = new Set(
+      [...tables].flatMap((table) =>
+        netlink.routes.list({ family: AF_INET, table, link: index }).map(textOf)
+      ),
+    );
+    return routes.filter((route) => !there.has(textOf(route)));
+  };
+  return {
+    isPolled: false,
+    missing: () => lost().map(textOf),
+    putBack: () => {
+      // Another one may have taken its place: that is lost, too.
+      for (const route of lost()) netlink.routes.replace(routeSpec(stateNow().index, route));
+    },
+  };
+}
+
+/** The route that the kernel makes with an address, but not again when somebody has removed it. */
+function routeOf({ address, prefixLength }: Ipv4Prefix): LinkRoute[] {
+  if (prefixLength === 32) return [];
+  const network = (address & prefixMask(prefixLength)) >>> 0;
+  return [{
+    destination: { address: ipv4FromNumber(network), length: prefixLength },
+    table: RouteTable.main,
+    preferredSource: ipv4FromNumber(address),
+  }];
+}
+
+function textOf({ destination, table }: Pick<LinkRoute, "destination" | "table">): string {
+  return `route ${formatPrefix(destination)} in table ${table}`;
+}

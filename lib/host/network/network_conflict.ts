@@ -1,0 +1,93 @@
+/**
+ * Conflict of a full tunnel's addresses with a network that the host is in, as a hotel's LAN of the same numbers: said once for
+ * each, at the start and when the host moves into one.
+ */
+import { AF_INET, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
+import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
+import type { ClientConfig } from "../../core/config/config.ts";
+import { formatCidr, formatIpv4, prefixMask } from "../../core/wire/ipv4_text.ts";
+import type { RoutePlan } from "./route_plan.ts";
+import { Swarm } from "../../process/swarm.ts";
+
+/** ms between a change and the look at it, as changes come in swarms; and between two such looks. */
+const SETTLE_TIME = 200;
+const LOOK_PAUSE = 1_000;
+
+export interface TunnelNumbers {
+  readonly config: { readonly interface: Pick<ClientConfig["interface"], "addresses"> };
+  readonly plan: Pick<RoutePlan, "isFullTunnel" | "inside">;
+  readonly interfaceName: string;
+}
+
+export interface NetworkConflictOptions extends TunnelNumbers {
+  readonly network: { conflicts(tunnel: TunnelNumbers): readonly string[] };
+  readonly logger: { warn(message: string, values: Record<string, unknown>): void };
+}
+
+export class NetworkConflict implements Disposable {
+  readonly #options: NetworkConflictOptions;
+  readonly #changes = new Swarm({
+    category: "client",
+    entry: "looking for networks of the tunnel's numbers",
+    call: () => this.look(),
+    settleTime: SETTLE_TIME,
+    pause: LOOK_PAUSE,
+  });
+  #told: ReadonlySet<string> = new Set();
+
+  constructor(options: NetworkConflictOptions) {
+    this.#options = options;
+  }
+
+  /** Takes note that addresses or routes have changed. */
+  notice(): void {
+    this.#changes.notice();
+  }
+
+  /** Looks at the host's networks, and warns of those that were not there the last time. */
+  look(): void {
+    const { network, logger } = this.#options;
+    const conflicts = network.conflicts(this.#options);
+    for (const conflict of conflicts) {
+      if (!this.#told.has(conflict)) logger.warn("{conflict}", { conflict });
+    }
+    this.#told = new Set(conflicts);
+  }
+
+  [Symbol.dispose](): void {
+    this.#changes[Symbol.dispose]();
+  }
+}
+
+/** Networks that the host reaches by other interfaces and that have addresses of the tunnel in them; the default route is none. */
+export function conflictsOf(
+  netlink: Pick<Rtnetlink, "links" | "routes">,
+  { config, plan, interfaceName }: TunnelNumbers,
+): string[] {
+  if (!plan.isFullTunnel) return [];
+  const own = netlink.links.find(interfaceName)?.index;
+  const addresses = [...config.interface.addresses.map(({ address }) => address), ...plan.inside];
+  return netlink.routes.list({ family: AF_INET, table: RouteTable.main }).flatMap((route) => {
+    const { link, destination, type } = route;
+    if (link === null || link === own || type !== RouteType.unicast) return [];
+    if (destination.length === 0) return [];
+    const network = {
+      address: ipv4ToNumber(destination.address),
+      prefixLength: destination.length,
+    };
+    const mask = prefixMask(destination.length);
+    const within = addresses.filter((address) => ((address ^ network.address) & mask) === 0);
+    if (within.length === 0) return [];
+    const device = netlink.links.find(link)?.name ?? `link ${link}`;
+    const reached = within.filter((address) => plan.inside.includes(address)).map(formatIpv4);
+    return [
+      `the network ${formatCidr(network)} on ${device} has addresses of the tunnel in it, ` +
+      `${[...new Set(within)].map(formatIpv4).join(", ")}: ` +
+      (reached.length === 0
+        ? `all of it is reached by ${device}: add the gateway's inner address to AllowedIPs, as in 10.66.77.1/32`
+        : `${reached.join(", ")} by the tunnel, the rest by ${device}`) +
+      "; a tunnel with another network has no such conflict (`vpn init --subnet`)",
+    ];
+  });
+}

@@ -1,0 +1,190 @@
+/**
+ * Owns the decision what goes through the tunnel, and by which kind of routing, and the refusal of networks that would cut
+ * a client's tunnel off from its own server.
+ */
+import type { ClientConfig, PeerConfig, ServerConfig } from "../../core/config/config.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
+import {
+  isAllIpv4,
+  isWithin,
+  outermostOf,
+  withoutRepetitions,
+} from "../../core/config/values/networks.ts";
+import { formatCidr, formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+
+/** The mark of the tunnel's own datagrams where `FwMark` gives none: the number that wg-quick starts from. */
+export const DEFAULT_MARK = 51820;
+/** RT_TABLE_MAIN (linux/rtnetlink.h). */
+const MAIN_TABLE = 254;
+export const ALL_IPV6 = "::/0";
+/** A resolver on this host. */
+const LOOPBACK_NETWORK = 127;
+
+export interface RoutePlan {
+  /** SO_MARK of the tunnel's own datagrams; 0 for none. */
+  readonly mark: number;
+  /** Whether all IPv4 traffic is sent through the tunnel, by policy routing. */
+  readonly isFullTunnel: boolean;
+  /**
+   * Single addresses, host order, that a full tunnel leads to whatever networks the host is in: those that `AllowedIPs` names,
+   * as the gateway's inner one, and the resolvers.
+   */
+  readonly inside: readonly number[];
+  /** The networks that get plain routes by the TUN, and where. */
+  readonly plain: { readonly networks: readonly Ipv4Prefix[]; readonly table: number };
+  /** IPv6 networks, as text, that are made unreachable: the tunnel does not carry them, and nothing else shall. */
+  readonly blocked6: readonly string[];
+}
+
+/** How the host reaches the server before anything is changed. */
+export interface WayOutside {
+  /** Name of the interface. */
+  readonly device: string;
+  /** The network on that interface which the server, or the gateway to it, is in; null where there is none. */
+  readonly network: Ipv4Prefix | null;
+}
+
+/** What the configuration asks for. */
+export function planRoutes(config: ClientConfig): RoutePlan {
+  const { table, fwMark, killSwitch, allowIpv6 } = config.interface;
+  const { allowedIps6 } = config;
+  const allowedIps = withoutRepetitions(config.allowedIps);
+  const given = fwMark ?? 0;
+  // As in wg-quick, `off` and a table of one's own mean routing of one's own choice: a default route is then one like others.
+  if (table !== "auto") {
+    return {
+      mark: given === 0 && killSwitch ? DEFAULT_MARK : given,
+      isFullTunnel: false,
+      inside: [],
+      plain: table === "off"
+        ? { networks: [], table: MAIN_TABLE }
+        : { networks: allowedIps, table },
+      blocked6: [],
+    };
+  }
+  const outermost = outermostOf(allowedIps);
+  const isFullTunnel = isAllIpv4(allowedIps);
+  return {
+    mark: given === 0 && (isFullTunnel || killSwitch) ? DEFAULT_MARK : given,
+    isFullTunnel,
+    inside: isFullTunnel ? insideOf(config.interface, allowedIps) : [],
+    plain: {
+      networks: isFullTunnel
+        ? allowedIps.filter((prefix) => !outermost.includes(prefix) && prefix.prefixLength < 32)
+        : allowedIps,
+      table: MAIN_TABLE,
+    },
+    blocked6: allowIpv6 ? [] : isFullTunnel ? [ALL_IPV6] : allowedIps6,
+  };
+}
+
+function insideOf(
+  { addresses, dns }: ClientConfig["interface"],
+  allowedIps: readonly Ipv4Prefix[],
+): number[] {
+  const named = allowedIps.filter(({ prefixLength }) => prefixLength === 32);
+  const own = new Set(addresses.map(({ address }) => address));
+  return [...new Set([...named.map(({ address }) => address), ...dns])]
+    .filter((address) => !own.has(address) && address >>> 24 !== LOOPBACK_NETWORK);
+}
+
+/**
+ * The routes of a gateway to its peers' networks. A default route is not among them: the host's own is never replaced, and
+ * it is what the gateway is reached by.
+ */
+export function planPeerRoutes(
+  config: {
+    readonly interface: Pick<ServerConfig["interface"], "table">;
+    readonly peers: readonly Pick<PeerConfig, "allowedIps">[];
+  },
+): RoutePlan["plain"] {
+  const { table } = config.interface;
+  if (table === "off") return { networks: [], table: MAIN_TABLE };
+  const networks = config.peers.flatMap(({ allowedIps }) => allowedIps);
+  if (table !== "auto" && table !== MAIN_TABLE) return { networks, table };
+  return { networks: networks.filter(({ prefixLength }) => prefixLength > 0), table: MAIN_TABLE };
+}
+
+/** What a user may not expect of the plan, one line each, beginning with file and line. */
+export function routeWarnings(config: ClientConfig, plan: RoutePlan): string[] {
+  const { killSwitch, allowIpv6, lines } = config.interface;
+  if (!killSwitch) return [];
+  const warning = (key: string, text: string) =>
+    `${config.fileName}:${lines.get(key)}: ${key}: ${text}`;
+  return [
+    ...plan.isFullTunnel ? [] : [warning("KillSwitch", "blocks all that AllowedIPs do not cover")],
+    ...allowIpv6 ? [warning("AllowIPv6", "has no effect with KillSwitch = on")] : [],
+  ];
+}
+
+/**
+ * Refuses what would lead the tunnel's datagrams into the tunnel: a plain route that covers the server, and one that
+ * overlaps the network which the server is reached through. Policy routing and tables of one's own are no danger.
+ *
+ * @param server its address, host order
+ * @throws {ConfigError} that names both
+ */
+export function requireReachableOutside(
+  config: ClientConfig,
+  { plan, server, way }: {
+    readonly plan: RoutePlan;
+    readonly server: number;
+    readonly way: WayOutside | null;
+  },
+): void {
+  const own = { address: server, prefixLength: 32 };
+  const refuse = (key: string, prefix: Ipv4Prefix, remedy: string) => {
+    const owner = config.peers.find(({ allowedIps }) => allowedIps.includes(prefix));
+    const line = key === "Address" ? config.interface.lines.get(key) : owner?.line;
+    const place = `${config.fileName}:${line}: ${key}: cannot use "${formatCidr(prefix)}"`;
+    if (isWithin(own, prefix)) {
+      throw new ConfigError(
+        `${place}: it contains the server's own address ${formatIpv4(server)}; ${remedy}`,
+      );
+    }
+    const network = way?.network ?? null;
+    if (network === null || !(isWithin(prefix, network) || isWithin(network, prefix))) return;
+    throw new ConfigError(
+      `${place}: it overlaps ${formatCidr(network)} on ${
+        way!.device
+      }, the network that the server ` +
+        `${formatIpv4(server)} is reached through; ${remedy}`,
+    );
+  };
+  // The kernel makes a route of each address that is more than one.
+  for (const address of config.interface.addresses) {
+    if (address.prefixLength === 32) continue;
+    refuse("Address", address, "give the tunnel another network, or a /32");
+  }
+  if (plan.plain.table !== MAIN_TABLE) return;
+  for (const network of plan.plain.networks) {
+    const remedy = network.prefixLength === 0
+      ? `take Table out (line ${config.interface.lines.get("Table")}) for a full tunnel`
+      : "leave it out, or use 0.0.0.0/0 for a full tunnel";
+    refuse("AllowedIPs", network, remedy);
+  }
+}
+
+/**
+ * The addresses that the tunnel would not take away from itself.
+ *
+ * @param require throws for one that it would
+ * @throws {Error} what it throws for the first, where it would all
+ */
+export function reachableOutside(
+  addresses: readonly number[],
+  require: (address: number) => void,
+): readonly number[] {
+  const errors: unknown[] = [];
+  const reachable = addresses.filter((address) => {
+    try {
+      require(address);
+      return true;
+    } catch (error) {
+      errors.push(error);
+      return false;
+    }
+  });
+  if (reachable.length === 0) throw errors[0];
+  return reachable;
+}

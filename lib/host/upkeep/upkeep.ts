@@ -1,0 +1,203 @@
+/**
+ * Upkeep of what a tunnel has put on the host: routes and rules, tables of the firewall, addresses, `resolv.conf`, sysctls.
+ *
+ * A full tunnel whose rule or route somebody removes leaks in the clear, with a healthy session. So what is lost is put back
+ * at once, with one warning that names it. The state of the host is compared with what it should be, whatever the
+ * notification said: so a change of our own is none, and one that went unnoticed is found with the next. Who takes the same
+ * thing away at once again is not fought without end: the pauses grow, and the tunnel counts as degraded meanwhile.
+ */
+import { DeviceGone } from "../../process/device_gone.ts";
+import type { Fixture } from "./fixture.ts";
+import { guarded } from "../../process/guard.ts";
+import { Swarm } from "../../process/swarm.ts";
+
+/** ms between two looks for notifications about the firewall, and at what has waited out its pause. */
+const TICK = 250;
+/** Ticks between two looks at what no notification tells of, and at everything. */
+const POLL_TICKS = 2;
+const FULL_TICKS = 40;
+/** ms between a notification and the look at the host, as they come in swarms; and between two such looks. */
+const SETTLE_TIME = 20;
+const LOOK_PAUSE = 200;
+/** ms within which a loss is one of what was only just put back. */
+const AT_ONCE = 1_000;
+/** ms that the first pause takes, and the longest. */
+const FIRST_PAUSE = 500;
+const MAX_PAUSE = 30_000;
+/** ms that something must stay in place to be trusted again. */
+const CALM = 15_000;
+
+/** What the outcome of the last tries was. */
+interface Keeping {
+  readonly fixture: Fixture;
+  putBackAt: number;
+  /** When it is tried again; 0 where it does not wait. */
+  waitsUntil: number;
+  pause: number;
+  /** What is lost again and again; empty where all is well. */
+  lost: readonly string[];
+}
+
+export interface UpkeepOptions {
+  /** What is to stay, in the order in which it is put back; more may come, and some go. */
+  readonly fixtures: () => readonly Fixture[];
+  /** Tells whether the firewall has changed since the last call; null where there is none. Disposed of with the upkeep. */
+  readonly firewall: { hasChanged(): boolean } & Disposable | null;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  readonly logger: UpkeepLogger;
+}
+
+/** What it tells. */
+export interface UpkeepLogger {
+  info(message: string, values: Record<string, unknown>): void;
+  warn(message: string, values: Record<string, unknown>): void;
+}
+
+export class Upkeep implements Disposable {
+  readonly #options: UpkeepOptions;
+  readonly #keepings = new Map<Fixture, Keeping>();
+  /** What was otherwise from the start: a `PostUp`, say, has its reasons. */
+  readonly #leftAlone: ReadonlySet<Fixture>;
+  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #changes = new Swarm({
+    category: "upkeep",
+    entry: "looking after the host's network",
+    call: () => this.check(() => true),
+    settleTime: SETTLE_TIME,
+    pause: LOOK_PAUSE,
+  });
+  #ticks = 0;
+
+  /** Begins, with everything as it is now. */
+  constructor(options: UpkeepOptions) {
+    this.#options = options;
+    this.#leftAlone = new Set(
+      options.fixtures().filter((fixture) => fixture.missing().length > 0),
+    );
+    this.#failed.promise.catch(() => {});
+    this.#timer = setInterval(
+      guarded("upkeep", "looking after the host's network", () => this.tick()),
+      TICK,
+    );
+  }
+
+  /** Rejects when the device of the tunnel is gone, which nothing can put back; never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  /** What others take away again and again, in words; empty where all is well. */
+  get degraded(): readonly string[] {
+    return [...this.#keepings.values()].flatMap(({ lost }) => lost);
+  }
+
+  /** Takes note that links, addresses, routes or rules have changed. */
+  notice(): void {
+    this.#changes.notice();
+  }
+
+  /** Looks at what may have changed since the last time; called by a timer. */
+  tick(): void {
+    this.#ticks++;
+    const all = (this.#options.firewall?.hasChanged() ?? false) || this.#ticks % FULL_TICKS === 0;
+    const polled = this.#ticks % POLL_TICKS === 0;
+    this.check((fixture) =>
+      all || polled && fixture.isPolled || (this.#keepings.get(fixture)?.lost.length ?? 0) > 0
+    );
+  }
+
+  /** Looks at the fixtures that are chosen, and puts back what is lost of them. */
+  check(isChosen: (fixture: Fixture) => boolean): void {
+    const fixtures = this.#options.fixtures();
+    this.#forget(new Set(fixtures));
+    const now = this.#options.now();
+    const putBack: string[] = [];
+    const errors: unknown[] = [];
+    for (const fixture of fixtures) {
+      if (this.#leftAlone.has(fixture) || !isChosen(fixture)) continue;
+      try {
+        putBack.push(...this.#keep(fixture, now));
+      } catch (error) {
+        if (error instanceof DeviceGone) return this.#failed.reject(error);
+        // What cannot be looked at keeps nothing else from being looked after.
+        errors.push(error);
+      }
+    }
+    if (putBack.length > 0) {
+      this.#options.logger.warn("taken away by another program, and put back: {lost}", {
+        lost: putBack.join(", "),
+      });
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#changes[Symbol.dispose]();
+    this.#options.firewall?.[Symbol.dispose]();
+  }
+
+  /** @returns what was put back that is not lost again and again */
+  #keep(fixture: Fixture, now: number): readonly string[] {
+    const keeping = this.#keepings.get(fixture) ??
+      { fixture, putBackAt: -Infinity, waitsUntil: 0, pause: 0, lost: [] };
+    if (keeping.waitsUntil > now) return [];
+    const lost = fixture.missing();
+    if (lost.length === 0) {
+      keeping.waitsUntil = 0;
+      this.#trustAgain(keeping, now);
+      return [];
+    }
+    this.#keepings.set(fixture, keeping);
+    if (keeping.waitsUntil === 0 && now - keeping.putBackAt < AT_ONCE) {
+      this.#backOff(keeping, { lost, now, reason: "taken away again at once" });
+      return [];
+    }
+    keeping.waitsUntil = 0;
+    keeping.putBackAt = now;
+    try {
+      fixture.putBack();
+    } catch (error) {
+      if (error instanceof DeviceGone) throw error;
+      const reason = `it cannot be put back (${error instanceof Error ? error.message : error})`;
+      this.#backOff(keeping, { lost, now, reason });
+      return [];
+    }
+    return keeping.lost.length > 0 ? [] : lost;
+  }
+
+  #backOff(
+    keeping: Keeping,
+    { lost, now, reason }: {
+      readonly lost: readonly string[];
+      readonly now: number;
+      readonly reason: string;
+    },
+  ): void {
+    keeping.pause = Math.min(MAX_PAUSE, Math.max(FIRST_PAUSE, 2 * keeping.pause));
+    keeping.waitsUntil = now + keeping.pause;
+    const isNew = keeping.lost.length === 0;
+    keeping.lost = lost;
+    if (!isNew) return;
+    this.#options.logger.warn(
+      "the tunnel is degraded, without {lost}: {reason}: find the program that does it; trying on, with pauses of up to {most} s",
+      { lost: lost.join(", "), reason, most: MAX_PAUSE / 1000 },
+    );
+  }
+
+  #trustAgain(keeping: Keeping, now: number): void {
+    if (keeping.lost.length === 0 || now - keeping.putBackAt < CALM) return;
+    const back = keeping.lost.join(", ");
+    keeping.lost = [];
+    keeping.pause = 0;
+    this.#options.logger.info("in place again, and left there: {back}", { back });
+  }
+
+  #forget(fixtures: ReadonlySet<Fixture>): void {
+    for (const fixture of this.#keepings.keys()) {
+      if (!fixtures.has(fixture)) this.#keepings.delete(fixture);
+    }
+  }
+}

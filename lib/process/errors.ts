@@ -1,0 +1,50 @@
+/** Owns the exit codes, the exception that carries one, and what any exception means to the user. */
+import { EACCES, EPERM, SystemCallError } from "../../ffi/errno.ts";
+import { NoNftablesError } from "../../ffi/netlink/nftables/nfnetlink.ts";
+import { UsageError } from "../cli/usage_error.ts";
+import { ConfigError } from "../core/config/config_error.ts";
+
+/** What the process ends with. */
+export const ExitCode = {
+  /** Ended by request. */
+  ok: 0,
+  unexpected: 1,
+  /** Wrong arguments or a configuration that cannot be used. */
+  usage: 2,
+  /** No connection came about. */
+  connect: 3,
+  /** The connection was lost and `OnPeerTimeout = exit`. */
+  peerLost: 4,
+  /** A privilege or a device is missing. */
+  privilege: 5,
+} as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+/** An error whose message is meant for the user as it stands, and which decides the exit code. */
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly exitCode: ExitCode;
+
+  /** @param message one line: what could not be done, why, and what to do about it */
+  constructor(message: string, options: { exitCode: ExitCode; cause?: unknown }) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.exitCode = options.exitCode;
+  }
+}
+
+/** The exit code that an exception stands for. A system call refused for want of privilege is `privilege`. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof AppError) return error.exitCode;
+  if (error instanceof UsageError || error instanceof ConfigError) return ExitCode.usage;
+  if (error instanceof NoNftablesError) return ExitCode.privilege;
+  if (error instanceof SystemCallError && (error.errno === EPERM || error.errno === EACCES)) {
+    return ExitCode.privilege;
+  }
+  return ExitCode.unexpected;
+}
+
+/** The one line for standard error, without its newline; `vpn: ` first. */
+export function errorLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return `vpn: ${text.trim().replace(/\s*\n\s*/g, "; ")}`;
+}

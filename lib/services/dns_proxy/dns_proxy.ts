@@ -1,0 +1,181 @@
+/** DNS proxy: answers by UDP and TCP on the gateway's inner address, by asking the configured resolvers. */
+import { randomBytes } from "node:crypto";
+import { openLibc } from "../../../ffi/libc.ts";
+import { ReadinessWatcher } from "../../../ffi/readiness.ts";
+import type { Client } from "../../core/dns/cache.ts";
+import { Forwarder, type ForwarderCounts, type Transport } from "../../core/dns/forwarder.ts";
+import { QueryBudget } from "../../core/dns/query_budget.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { ClientDirectory, type PeerNetworks } from "./clients.ts";
+import { closeQuietly } from "./framing.ts";
+import { LoopProbe } from "./loop_probe.ts";
+import { TcpService } from "./tcp_service.ts";
+import { UdpService } from "./udp_service.ts";
+import { UpstreamSockets } from "./upstream_sockets.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { guarded } from "../../process/guard.ts";
+import type { Logger } from "../../process/logging.ts";
+import { lowPort } from "../../process/privileges.ts";
+
+const PORT = 53;
+/** Wrong answers from upstream that are a line of the log: the first one, and then each time they have become tenfold. */
+const WRONG_ANSWERS_FACTOR = 10;
+
+export interface DnsProxyOptions {
+  /** The gateway's inner address, host order. */
+  readonly address: number;
+  /** Upstream resolvers, host order. */
+  readonly upstreams: readonly number[];
+  /** By their keys, as they are now: another map when they have changed. */
+  readonly peers: () => ReadonlyMap<string, PeerNetworks>;
+  readonly logger: Logger;
+}
+
+/** What has happened since the start. */
+export interface DnsProxyCounts extends Readonly<ForwarderCounts> {
+  /** Queries dropped because their client had asked too many in a second. */
+  readonly refused: number;
+  /** TCP connections that lost their place to another one. */
+  readonly evictedConnections: number;
+}
+
+export class DnsProxy implements AsyncDisposable {
+  readonly #forwarder: Forwarder;
+  readonly #logger: Logger;
+  readonly #budget = new QueryBudget();
+  readonly #loopProbe = new LoopProbe();
+  readonly #tcp: TcpService;
+  #resources: AsyncDisposableStack;
+  #toldWrongAnswers = 0;
+
+  private constructor(
+    options: DnsProxyOptions,
+    { listener, resources }: { listener: Deno.TcpListener; resources: AsyncDisposableStack },
+  ) {
+    const { address, upstreams, logger } = options;
+    this.#logger = logger;
+    this.#resources = resources;
+    const libc = openLibc();
+    const watcher = resources.use(new ReadinessWatcher(libc));
+    const sockets = resources.use(new UpstreamSockets(libc, watcher));
+    this.#forwarder = new Forwarder({
+      upstreams,
+      exchange: (upstream, message, transport, verdict) =>
+        sockets.exchange({ upstream, message, verdict }, transport),
+      now: () => performance.now(),
+      random: (size) => randomBytes(size),
+      onHealth: (upstream, isAlive) => {
+        const address = formatIpv4(upstream);
+        if (isAlive) logger.info("the resolver {address} answers again", { address });
+        else {
+          logger.warn(
+            "the resolver {address} does not answer: others are asked first, and it is tried again now and then",
+            { address },
+          );
+        }
+      },
+      onError: guarded("dns", "asking upstream", (error) => {
+        throw error;
+      }),
+    });
+    const clients = new ClientDirectory(options.peers);
+    const clientOf = (at: number) => clients.at(at);
+    const admit = (client: Client) => this.#budget.take(client, performance.now());
+    const answer = (query: Uint8Array, transport: Transport, client: Client) =>
+      this.#answer(query, { transport, client });
+    resources.use(
+      new UdpService(libc, watcher, {
+        address,
+        port: PORT,
+        clientOf,
+        admit,
+        answer: (query, client) => answer(query, "udp", client),
+      }),
+    );
+    this.#tcp = resources.use(
+      new TcpService({
+        listener,
+        clientOf,
+        admit,
+        answer: (query, client) => answer(query, "tcp", client),
+        logger,
+      }),
+    );
+  }
+
+  /**
+   * Starts to answer. The address must be the host's already.
+   *
+   * @throws {AppError} with exit code 2 where another service has the port or a resolver leads back to the proxy, 5 without
+   * CAP_NET_BIND_SERVICE
+   */
+  static async start(options: DnsProxyOptions): Promise<DnsProxy> {
+    const hostname = formatIpv4(options.address);
+    await using resources = new AsyncDisposableStack();
+    try {
+      const listener = Deno.listen({ hostname, port: PORT });
+      resources.defer(() => closeQuietly(listener));
+      const proxy = new DnsProxy(options, { listener, resources });
+      await proxy.#loopProbe.refuseLoops(options.upstreams);
+      proxy.#resources = resources.move();
+      return proxy;
+    } catch (error) {
+      if (error instanceof Deno.errors.PermissionDenied) throw lowPort("TCP", PORT);
+      if (!isAddressInUse(error)) throw error;
+      throw new AppError(
+        `Cannot answer DNS on ${hostname}: port ${PORT} is in use: ` +
+          "keep the other service from that address, or leave out DnsProxy",
+        { exitCode: ExitCode.usage, cause: error },
+      );
+    }
+  }
+
+  get counts(): DnsProxyCounts {
+    return {
+      ...this.#forwarder.counts,
+      refused: this.#budget.refused,
+      evictedConnections: this.#tcp.evicted,
+    };
+  }
+
+  /**
+   * Asks these resolvers from now on, host order.
+   *
+   * @throws {AppError} where one of them leads back to the proxy: the former ones are asked on
+   */
+  async setUpstreams(addresses: readonly number[]): Promise<void> {
+    await this.#loopProbe.refuseLoops(addresses);
+    this.#forwarder.setUpstreams(addresses);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+
+  async #answer(
+    query: Uint8Array,
+    from: { transport: Transport; client: Client },
+  ): Promise<Uint8Array | null> {
+    this.#loopProbe.see(query);
+    const answer = await this.#forwarder.answer(query, from);
+    this.#tellOfWrongAnswers();
+    if (answer !== null) this.#budget.charge(from.client, answer.length, performance.now());
+    return answer;
+  }
+
+  #tellOfWrongAnswers(): void {
+    const { wrongAnswers } = this.#forwarder.counts;
+    if (wrongAnswers === 0 || wrongAnswers < this.#toldWrongAnswers * WRONG_ANSWERS_FACTOR) return;
+    this.#toldWrongAnswers = wrongAnswers;
+    this.#logger.warn(
+      "{count} messages that claim to be from the resolvers answer no question of ours: " +
+        "they are late, or somebody forges answers; none was taken",
+      { count: wrongAnswers },
+    );
+  }
+}
+
+function isAddressInUse(error: unknown): boolean {
+  return error instanceof Deno.errors.AddrInUse ||
+    (error instanceof Error && "code" in error && error.code === "EADDRINUSE");
+}

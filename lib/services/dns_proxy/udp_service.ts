@@ -1,0 +1,111 @@
+/**
+ * UDP service of the DNS proxy: takes queries by the batch, and drops those of clients that have asked too many before they
+ * cost anything. Its buffer in the kernel is large, as it is one for all clients: a burst of one must not fill it before
+ * this thread has turned to it.
+ */
+import { Arena } from "../../../ffi/arena.ts";
+import type { Libc } from "../../../ffi/libc.ts";
+import type { ReadinessWatcher } from "../../../ffi/readiness.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import type { Client } from "../../core/dns/cache.ts";
+import { HEADER_SIZE } from "../../core/dns/message.ts";
+import { background, guarded } from "../../process/guard.ts";
+
+const ARENA_SIZE = 4 * 1024 * 1024;
+/** Bytes; the kernel counts about 1 KiB for a query. */
+const BUFFER_SIZE = 8 * 1024 * 1024;
+/** Datagrams of one call, and calls of one turn: other work comes between two turns. */
+const BATCH = 32;
+const MAX_CALLS = 8;
+const MAX_ANSWER_SIZE = 65_507;
+
+export interface UdpServiceOptions {
+  /** Host order. */
+  readonly address: number;
+  readonly port: number;
+  /** Who is at an address (host order). */
+  readonly clientOf: (address: number) => Client;
+  /** Whether one more query of this client is answered. */
+  readonly admit: (client: Client) => boolean;
+  /** The answer to a query; null for what deserves none. */
+  readonly answer: (query: Uint8Array, client: Client) => Promise<Uint8Array | null>;
+}
+
+export class UdpService implements Disposable {
+  readonly #options: UdpServiceOptions;
+  readonly #watcher: ReadinessWatcher;
+  readonly #arena = new Arena(ARENA_SIZE);
+  readonly #socket: UdpSocket;
+  /** Where an answer stands while it is sent. */
+  readonly #space = this.#arena.allocate(MAX_ANSWER_SIZE);
+  #isClosed = false;
+
+  /**
+   * Answers until disposed of.
+   *
+   * @throws {SystemCallError} EADDRINUSE where another service has the port
+   */
+  constructor(libc: Libc, watcher: ReadinessWatcher, options: UdpServiceOptions) {
+    this.#options = options;
+    this.#watcher = watcher;
+    const { address, port } = options;
+    this.#socket = UdpSocket.bind(libc, this.#arena, {
+      address,
+      port,
+      mark: 0,
+      offload: false,
+      bufferSize: BUFFER_SIZE,
+      batch: BATCH,
+    });
+    watcher.add(this.#socket.fd, guarded("dns", "taking DNS queries", () => this.#receive()));
+  }
+
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    this.#watcher.remove(this.#socket.fd);
+    this.#socket[Symbol.dispose]();
+  }
+
+  #receive(): void {
+    for (let call = 0; call < MAX_CALLS && !this.#isClosed; call++) {
+      const count = this.#socket.receive();
+      for (let i = 0; i < count; i++) this.#take(i);
+      if (count < BATCH) return;
+    }
+  }
+
+  #take(index: number): void {
+    const { receivedOffsets, receivedLengths, receivedAddresses, receivedPorts } = this.#socket;
+    const length = receivedLengths[index]!;
+    const port = receivedPorts[index]!;
+    // RFC 768: a source port of 0 says that no answer is wanted; none could be sent there.
+    if (length < HEADER_SIZE || port === 0) return;
+    const address = receivedAddresses[index]! >>> 0;
+    const client = this.#options.clientOf(address);
+    if (!this.#options.admit(client)) return;
+    const offset = receivedOffsets[index]!;
+    const query = this.#arena.bytes.slice(offset, offset + length);
+    background("dns", "answering a DNS query", this.#answer(query, { client, address, port }));
+  }
+
+  async #answer(
+    query: Uint8Array,
+    { client, address, port }: { client: Client; address: number; port: number },
+  ): Promise<void> {
+    const answer = await this.#options.answer(query, client);
+    if (answer === null || this.#isClosed || answer.length > MAX_ANSWER_SIZE) return;
+    this.#arena.bytes.set(answer, this.#space);
+    // What the socket has no room for is lost, as anywhere on the way: the asker asks again.
+    this.#socket.send(
+      {
+        offsets: Int32Array.of(this.#space),
+        lengths: Int32Array.of(answer.length),
+        addresses: Uint32Array.of(address),
+        ports: Uint16Array.of(port),
+        sources: new Uint32Array(1),
+      },
+      0,
+      1,
+    );
+  }
+}

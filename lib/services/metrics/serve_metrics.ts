@@ -1,0 +1,73 @@
+/** Owns how a server or client comes to have metrics: what of it goes into them, and how often the data plane is asked. */
+import process from "node:process";
+import type { Config } from "../../core/config/config.ts";
+import { expositionLines } from "../../core/metrics/exposition.ts";
+import { type Snapshot, vpnMetrics } from "../../core/metrics/vpn_metrics.ts";
+import { VERSION } from "../../process/version.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
+import { faultCounts } from "../../process/guard.ts";
+import type { Logger } from "../../process/logging.ts";
+import { chunked, paced } from "../../process/pace.ts";
+import { MetricsServer } from "./metrics_server.ts";
+import { shared } from "./shared.ts";
+
+/** ms for which an answer is good for another scrape, so that no number of scrapers keeps the data plane from its work. */
+const LIFETIME = 250;
+
+export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" | "aead"> {
+  readonly config: Config;
+  readonly dataPlane: { statistics(): Promise<Statistics> };
+  /** Whether there is a NAT in user space. */
+  readonly hasNat: boolean;
+  readonly dnsProxy: { readonly counts: NonNullable<Snapshot["dns"]> } | null;
+  readonly logger: Logger;
+}
+
+/**
+ * Serves metrics where `Metrics` says, until disposed of. Call it while the process may still bind any port.
+ *
+ * @returns null where nobody wants them
+ * @throws {AppError} as `MetricsServer.open()` does
+ */
+export async function serveMetrics(options: MetricsOptions): Promise<MetricsServer | null> {
+  const { config: { interface: { metrics } }, dataPlane, logger } = options;
+  if (metrics === null) return null;
+  const read = async () => {
+    const families = vpnMetrics(snapshot(await dataPlane.statistics(), options));
+    return await paced(chunked(expositionLines(families)));
+  };
+  const server = await MetricsServer.open({
+    listen: metrics,
+    read: shared(read, { lifetime: LIFETIME, now: () => performance.now() }),
+  });
+  logger.info("metrics are at http://{address}:{port}/metrics", {
+    address: formatIpv4(metrics.address),
+    port: metrics.port,
+  });
+  return server;
+}
+
+function snapshot(
+  { peers, drops, segmentation, nat }: Statistics,
+  { role, interfaceName, aead, hasNat, dnsProxy }: MetricsOptions,
+): Snapshot {
+  const { user, system } = process.cpuUsage();
+  return {
+    version: VERSION,
+    role,
+    interfaceName,
+    aead,
+    segmentation,
+    peers,
+    drops,
+    nat: hasNat ? nat : null,
+    dns: dnsProxy?.counts ?? null,
+    faults: faultCounts(),
+    process: {
+      startTime: performance.timeOrigin,
+      cpuTime: user + system,
+      residentMemory: Deno.memoryUsage().rss,
+    },
+  };
+}

@@ -1,0 +1,258 @@
+/** Shows the exact message for each mistake that a configuration can have. */
+import { ConfigError } from "../../../lib/core/config/config_error.ts";
+import { parseConfig } from "../../../lib/core/config/parse_config.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { sampleKeys } from "../../support/config/sample_keys.ts";
+
+const OWN = sampleKeys(1);
+const PEER = sampleKeys(2);
+const OTHER = sampleKeys(3);
+const HEAD = `[Interface]\nPrivateKey = ${OWN.privateKey}\n`;
+const TWO_PEERS = (first: string, second: string) =>
+  `${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\n${first}\n[Peer]\nPublicKey = ${OTHER.publicKey}\n${second}`;
+
+/** The message for `text` as `s.conf`. */
+function messageOf(text: string): string {
+  return assertThrows(() => parseConfig(text, "s.conf"), ConfigError).message;
+}
+
+Deno.test("parseConfig() names file, line, key, value and rule when a value of [Interface] is wrong", () => {
+  const port = "a port is 1 to 65535";
+  const address = "an address is ADDRESS/LENGTH, as in 10.66.77.1/24";
+  const host = "a host cannot have this address";
+  const mtu = "an MTU is 576 to 65455";
+  const table = 'a table is "auto", "off", "main" or a number from 1 to 4294967295';
+  const mark = 'a mark is "off" or a number up to 4294967295 or 0xffffffff';
+  const range = "a range of ports is FIRST-LAST, as in 20000-29999, within 1 to 65535";
+  const onOff = "it is on or off";
+  const peerTimeout = "a time is 2 to 3600 seconds: less is silence that any path has now and then";
+  const name = "an interface name has 1 to 15 letters, digits or characters of _ = + . -";
+  const forward = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
+  const metrics = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
+  const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
+  const neverForwarded = "such addresses are never forwarded: take it out";
+  const cases: [key: string, value: string, rule: string][] = [
+    ["ListenPort", "70000", port],
+    ["ListenPort", "-1", port],
+    ["ListenPort", "", port],
+    ["ListenPort", "5e3", port],
+    ["ListenPort", "51820udp", port],
+    ["ListenPort", "wireguard", port],
+    ["Address", "10.66.77.1/33", address],
+    ["Address", "10.66.77.256/24", address],
+    ["Address", "10.66.77/24", address],
+    ["Address", "10.66.77.1/255.255.255.0", address],
+    ["Address", "10.66.77.1/", address],
+    ["Address", "fd00::1/129", address],
+    ["Address", "fd00::1::2/64", address],
+    ["Address", "fd00::1/64/64", address],
+    ["Address", "router", address],
+    ["Address", "127.0.0.1/8", host],
+    ["Address", "0.0.0.0/0", host],
+    ["Address", "224.0.0.1/24", host],
+    ["Address", "255.255.255.255/32", host],
+    ["DNS", "1.1.1", "it is an address or a search domain"],
+    ["DNS", "not_a/domain", "it is an address or a search domain"],
+    ["MTU", "575", mtu],
+    ["MTU", "65456", mtu],
+    ["MTU", "auto", mtu],
+    ["Table", "vpn", table],
+    ["Table", "0", table],
+    ["Table", "4294967296", table],
+    ["FwMark", "on", mark],
+    ["FwMark", "0x100000000", mark],
+    ["FwMark", "4294967296", mark],
+    ["SaveConfig", "yes", "it is true or false"],
+    ["Egress", "nat", "it is raw, kernel or off"],
+    ["EgressAllow", "", egressRule],
+    ["EgressAllow", "wan", egressRule],
+    ["EgressAllow", "10.20.0.0/33", egressRule],
+    ["EgressAllow", "169.254.169.254", neverForwarded],
+    ["EgressAllow", "127.0.0.0/8", neverForwarded],
+    ["EgressAllow", "224.0.0.0/24", neverForwarded],
+    ["EgressDeny", "all", egressRule],
+    ["EgressInterface", "a name", name],
+    ["EgressInterface", "sixteen-letters-", name],
+    ["NatPorts", "20000", range],
+    ["NatPorts", "0-5", range],
+    ["NatPorts", "30000-20000", range],
+    ["NatPorts", "1-65536", range],
+    ["NatFiltering", "port", "it is endpoint or address"],
+    ["Capture", "pcap", "it is packet or nfqueue"],
+    ["ClientToClient", "yes", onOff],
+    ["DnsProxy", "dns.example", "a resolver is an IPv4 address, as in 9.9.9.9"],
+    ["DnsProxy", "2620:fe::fe", "a resolver is an IPv4 address, as in 9.9.9.9"],
+    ["DnsProxy", "127.0.0.53", "a resolver is an IPv4 address, as in 9.9.9.9"],
+    ["Forward", "8080 -> 10.66.77.2:80", forward],
+    ["Forward", "sctp:1 -> 10.66.77.2:80", forward],
+    ["Forward", "tcp:1 -> 10.66.77.2", forward],
+    ["Forward", "tcp:1 -> 10.66.77.300:80", forward],
+    ["Forward", "tcp:0 -> 10.66.77.2:80", port],
+    ["Forward", "tcp:80 -> 10.66.77.2:0", port],
+    ["Transport", "tcp", "it is udp, faketcp or auto"],
+    ["ConnectTimeout", "0", "a time is 0.1 to 60 seconds"],
+    ["ConnectTimeout", "2,5", "a time is 0.1 to 60 seconds"],
+    ["ConnectTimeout", "1e1", "a time is 0.1 to 60 seconds"],
+    ["PeerTimeout", "1.9", peerTimeout],
+    ["PeerTimeout", "6s", peerTimeout],
+    ["ReleaseAfter", "86401", "a time is 1 to 86400 seconds"],
+    ["ReleaseAfter", "5", "it is at least PeerTimeout, here 6 seconds"],
+    ["OnPeerTimeout", "stop", "it is reconnect or exit"],
+    ["KillSwitch", "true", onOff],
+    ["AllowIPv6", "1", onOff],
+    ["Aead", "openssl", "it is auto, libcrypto or builtin"],
+    ["Metrics", "", metrics],
+    ["Metrics", "on", metrics],
+    ["Metrics", "9586", metrics],
+    ["Metrics", "127.0.0.1", metrics],
+    ["Metrics", "localhost:9586", metrics],
+    ["Metrics", "[::1]:9586", metrics],
+    ["Metrics", "127.0.0.256:9586", metrics],
+    ["Metrics", "127.0.0.1:9586/metrics", metrics],
+    ["Metrics", "127.0.0.1:0", port],
+    ["Metrics", "127.0.0.1:65536", port],
+    ["Metrics", "224.0.0.1:9586", "no host can have this address"],
+  ];
+  for (const [key, value, rule] of cases) {
+    assertEquals(
+      messageOf(`${HEAD}${key} = ${value}`),
+      `s.conf:3: ${key}: cannot use ${JSON.stringify(value)}: ${rule}`,
+    );
+  }
+});
+
+Deno.test("parseConfig() names file, line, key, value and rule when a value of [Peer] is wrong", () => {
+  const network = "a network is ADDRESS/LENGTH, as in 10.66.77.0/24";
+  const endpoint = "an endpoint is HOST:PORT, as in vpn.example.org:51820";
+  const keepalive = 'a keepalive interval is "off" or 1 to 65535 seconds';
+  const name =
+    "a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit";
+  const rate = 'a rate is "off" or bits a second, as in 500k, 10M or 1G, from 1k to 1000G';
+  const cases: [key: string, value: string, rule: string][] = [
+    ["AllowedIPs", "10.0.0.0/33", network],
+    ["AllowedIPs", "any", network],
+    ["AllowedIPs", "::/-1", network],
+    ["Endpoint", "vpn.example.org", endpoint],
+    ["Endpoint", ":51820", endpoint],
+    ["Endpoint", "-vpn.example.org:51820", endpoint],
+    ["Endpoint", "192.0.2:51820", endpoint],
+    ["Endpoint", "192.0.2.256:51820", endpoint],
+    ["Endpoint", "a:b:1", endpoint],
+    ["Endpoint", "b\u00fccher/x.example:1", endpoint],
+    ["Endpoint", "vpn.example.org:https", "a port is 1 to 65535"],
+    ["Endpoint", "vpn.example.org:0", "a port is 1 to 65535"],
+    ["Endpoint", "vpn.example.org:65536", "a port is 1 to 65535"],
+    ["Endpoint", "0.0.0.0:51820", "no host can have this address"],
+    ["Endpoint", "239.1.1.1:51820", "no host can have this address"],
+    ["Endpoint", "[2001:db8::1]:0", "a port is 1 to 65535"],
+    ["Endpoint", "[2001:db8::g]:51820", endpoint],
+    ["PersistentKeepalive", "65536", keepalive],
+    ["PersistentKeepalive", "25s", keepalive],
+    ["Name", "", name],
+    ["Name", "../../etc/passwd", name],
+    ["Name", "two\tlines?", name],
+    ["Name", "-x", name],
+    ["RateLimit", "10T", rate],
+    ["RateLimit", "999", rate],
+    ["RateLimit", "1001G", rate],
+    ["RateLimit", "fast", rate],
+  ];
+  for (const [key, value, rule] of cases) {
+    assertEquals(
+      messageOf(`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\n${key} = ${value}`),
+      `s.conf:5: ${key}: cannot use ${JSON.stringify(value)}: ${rule}`,
+    );
+  }
+});
+
+Deno.test("parseConfig() names the item when one of several is wrong", () => {
+  assertEquals(
+    messageOf(`${HEAD}Address = 10.0.0.1/24, 10.0.0.2/40`),
+    's.conf:3: Address: cannot use "10.0.0.2/40": an address is ADDRESS/LENGTH, as in 10.66.77.1/24',
+  );
+});
+
+Deno.test("parseConfig() tells the length and never the text when a key is wrong", () => {
+  const cut = OWN.privateKey.slice(1);
+  const cases = {
+    [`[Interface]\nPrivateKey = ${cut}`]:
+      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this has 43",
+    [`[Interface]\nPrivateKey = ${cut}?`]:
+      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this is not base64 of 32 bytes",
+    [`[Interface]\nPrivateKey =`]:
+      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this has 0",
+    [`${HEAD}[Peer]\nPublicKey = short`]:
+      "s.conf:4: PublicKey: cannot use this value: a key is 44 characters of base64, this has 5",
+    [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nPresharedKey = x`]:
+      "s.conf:5: PresharedKey: cannot use this value: a key is 44 characters of base64, this has 1",
+    // A key behind the wrong name, and one without a name.
+    [`${HEAD}ListenPort = ${OWN.privateKey}`]:
+      "s.conf:3: ListenPort: cannot use this value (not shown, it may hold a key): a port is 1 to 65535",
+    [`[Interface]\nPrivateKey ${OWN.privateKey}`]:
+      's.conf:2: cannot read this line: it is not of the form "Key = value"',
+    [`[Interface]\n${OWN.privateKey}`]:
+      's.conf:2: cannot read this line: it is not of the form "Key = value"',
+    [`[${OWN.privateKey}]`]:
+      "s.conf:1: unknown section this value (not shown, it may hold a key): there are [Interface] and [Peer]",
+  };
+  for (const [text, message] of Object.entries(cases)) assertEquals(messageOf(text), message);
+});
+
+Deno.test("parseConfig() names the line when it is no section, no key, or no known one", () => {
+  const cases = {
+    "": "s.conf: there is no [Interface] section",
+    [`[Peer]\nPublicKey = ${PEER.publicKey}`]: "s.conf: there is no [Interface] section",
+    "[Interface]\nListenPort = 1":
+      "s.conf: [Interface]: PrivateKey is missing: make one with `vpn genkey`",
+    [`${HEAD}[Peer]\nAllowedIPs = 10.0.0.0/8`]:
+      "s.conf:3: [Peer]: PublicKey is missing: the other end prints it with `vpn pubkey`",
+    "ListenPort = 1": 's.conf:1: ListenPort stands in no section: begin with a line "[Interface]"',
+    "[Interface]\nListenPort 1":
+      's.conf:2: cannot read this line: it is not of the form "Key = value"',
+    "[Interface]\n= 1": 's.conf:2: cannot read this line: it is not of the form "Key = value"',
+    "[Interface": 's.conf:1: cannot read "[Interface": a section begins with "[Name]"',
+    "[Interface] x": 's.conf:1: cannot read "[Interface] x": a section begins with "[Name]"',
+    "[Interfaec]": 's.conf:1: unknown section "Interfaec": did you mean "[Interface]"?',
+    "[Peers]": 's.conf:1: unknown section "Peers": did you mean "[Peer]"?',
+    "[Relay]": 's.conf:1: unknown section "Relay": there are [Interface] and [Peer]',
+    "[]": 's.conf:1: unknown section "": there are [Interface] and [Peer]',
+    [`${HEAD}ListenProt = 1`]: 's.conf:3: unknown key "ListenProt": did you mean "ListenPort"?',
+    [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nAlowedIP = 10.0.0.0/8`]:
+      's.conf:5: unknown key "AlowedIP": did you mean "AllowedIPs"?',
+    [`${HEAD}[Peer]\nWhatever = 1`]:
+      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit',
+    [`${HEAD}publickey = x`]: "s.conf:3: PublicKey belongs in a section [Peer]",
+    [`${HEAD}[Peer]\nDNS = x`]: "s.conf:4: DNS belongs in a section [Interface]",
+  };
+  for (const [text, message] of Object.entries(cases)) assertEquals(messageOf(text), message);
+});
+
+Deno.test("parseConfig() names both lines when something is given or claimed twice", () => {
+  const cases = {
+    [`${HEAD}Forward = tcp:80 -> 10.0.0.2:80\nForward = tcp:80 -> 10.0.0.3:80`]:
+      's.conf:4: Forward: cannot use "tcp:80 -> 10.0.0.3:80": line 3 forwards tcp port 80 already',
+    [`${HEAD}Forward = tcp:80 -> 10.0.0.2:80\nForward = tcp:81 -> 10.0.0.2:80`]:
+      's.conf:4: Forward: cannot use "tcp:81 -> 10.0.0.2:80": line 3 forwards tcp to 10.0.0.2:80 already',
+    [`${HEAD}[Peer]\nPublicKey = ${OWN.publicKey}`]:
+      "s.conf:4: PublicKey: this is the key of [Interface] itself: a peer has the other end's",
+    [TWO_PEERS("Name = a", "Name = a")]:
+      's.conf:8: Name: cannot use "a": the peer on line 3 has this name',
+  };
+  for (const [text, message] of Object.entries(cases)) assertEquals(messageOf(text), message);
+});
+
+Deno.test("parseConfig() reports the first when several lines of a section are wrong", () => {
+  assertEquals(
+    messageOf(`${HEAD}MTU = 1\nNope = 1\nListenPort = x`),
+    's.conf:3: MTU: cannot use "1": an MTU is 576 to 65455',
+  );
+});
+
+Deno.test("parseConfig() keeps a message on one printable line when the value is hostile", () => {
+  assertEquals(
+    messageOf(`${HEAD}MTU = \u001b[2J\u0085\u2028${"x ".repeat(80)}`),
+    `s.conf:3: MTU: cannot use "\\u001b[2J\\u0085\\u2028${
+      "x ".repeat(25)
+    }x...": an MTU is 576 to 65455`,
+  );
+});

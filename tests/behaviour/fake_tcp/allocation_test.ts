@@ -1,0 +1,57 @@
+/** Tests that datagrams of an open connection leave nothing on the heap, in either direction. */
+import { assert, assertEquals } from "../../support/assert.ts";
+import { heapGrowth } from "../../support/heap_growth.ts";
+import { ACK, build, PSH, World } from "../../support/fake_tcp/world.ts";
+
+const CALLS = 100_000;
+const CAPTURE_AT = 64;
+const DATAGRAM_AT = 8_192;
+
+Deno.test("datagrams are received, acknowledged and sent without allocation", () => {
+  const world = new World();
+  // Near where int32 changes its sign, and where it wraps around.
+  for (const ahead of [0, 0x7fff0000, 0xffff0000]) {
+    world.client.carrier.closeAll();
+    world.server.carrier.closeAll();
+    const session = world.open();
+    const { client: { carrier, queue, memory, drops } } = world;
+    const size = 1_000;
+    const packet = build({
+      source: session.remoteAddress,
+      destination: session.localAddress,
+      sourcePort: session.remotePort,
+      destinationPort: session.localPort,
+      flags: PSH | ACK,
+      seq: session.rcvMax,
+      payload: new Uint8Array(size),
+    });
+    session.rcvMax = (session.rcvMax + ahead) | 0;
+    memory.bytes.set(packet, CAPTURE_AT);
+    let received = 0;
+    let calls = 0;
+    // No whole number, as the data plane's time; made once for a batch there.
+    const now = world.clock.now + 0.25;
+    const droppedBefore = drops.total;
+    const grown = heapGrowth(CALLS, () => {
+      calls++;
+      memory.view.setInt32(CAPTURE_AT + 24, session.rcvMax);
+      memory.view.setInt32(CAPTURE_AT + 28, session.sndMax);
+      // The IP checksum stays right; that of TCP is the kernel's business here.
+      if (carrier.receive(CAPTURE_AT, packet.length, 0, true, now) === size) received++;
+      carrier.authenticated(session, session, now);
+      if (
+        carrier.find(
+          session.remoteAddress,
+          session.remotePort,
+          session.localAddress,
+          session.localPort,
+        ) !== session
+      ) return;
+      carrier.send(session, DATAGRAM_AT, size, now);
+      carrier.poll(now);
+      queue.sentUpTo(queue.tail);
+    });
+    assertEquals([received, drops.total - droppedBefore], [calls, 0]);
+    assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
+  }
+});

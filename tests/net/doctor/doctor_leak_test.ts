@@ -1,0 +1,77 @@
+/**
+ * Tests of `vpn doctor` on leaks: each plants a fault, and asks that it is found, and that the remedy is right; commands among the
+ * remedies are carried out, and must mend it.
+ */
+import { assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
+import { netTest } from "../../support/net.ts";
+import { type Section, temporaryFile } from "../support/config.ts";
+import { ask, examine } from "../support/doctor.ts";
+import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
+import { simpleTunnel } from "../support/simple_tunnel.ts";
+import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+
+netTest(
+  "a full tunnel that asks a resolver beside it leaks names; DNS mends it",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    using files = new HostFiles(`nameserver ${SERVER_OUTSIDE}\n`);
+    const examineWithNames = async (config: string) => {
+      using file = temporaryFile(config);
+      return await ask(
+        client,
+        files.command(vpnCommand("doctor", "--config", file.path, "--json")),
+      );
+    };
+    await startVpn("server", server, tunnel.server());
+    const full = (section: Section = {}) => tunnel.client(section, { AllowedIPs: "0.0.0.0/0" });
+    const report = await examineWithNames(full());
+    const remedy = report.expect("dns", {
+      status: "warn",
+      why: /192\.0\.2\.1 outside it.*DNS leak/,
+    });
+    assertMatch(remedy, /add `DNS = 10\.66\.77\.1`/);
+    assertEquals((await examineWithNames(full({ DNS: "10.66.77.1" }))).finding("dns").status, "ok");
+    const part = tunnel.client({ DNS: "10.9.9.9" });
+    (await examineWithNames(part)).expect("dns", {
+      status: "warn",
+      why: /AllowedIPs do not cover 10\.9\.9\.9/,
+    });
+  },
+  { programs: HOST_FILES_PROGRAMS },
+);
+
+netTest(
+  "IPv6 that goes past a full tunnel is found, and is blocked without AllowIPv6",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    await client.output(["ip", "-6", "-batch", "-"], {
+      stdin: "address add 2001:db8::2/64 dev eth0 nodad\nroute add default via 2001:db8::1\n",
+    });
+    await startVpn("server", server, tunnel.server());
+    const full = (section: Section = {}) => tunnel.client(section, { AllowedIPs: "0.0.0.0/0" });
+    const report = await examine(client, full({ AllowIPv6: "on" }));
+    const remedy = report.expect("ipv6-leak", {
+      status: "warn",
+      why: /IPv6 goes past it \(AllowIPv6/,
+    });
+    assertStringIncludes(remedy, "take AllowIPv6 out");
+    assertMatch(
+      (await examine(client, full())).finding("ipv6-leak").why,
+      /is blocked while the tunnel is up/,
+    );
+
+    const process = await startVpn("client", client, full());
+    assertMatch((await examine(client, full())).finding("ipv6-leak").why, /is blocked$/);
+    // Once only, and the client would put it back.
+    const rule = "ip -6 rule del table 51820 2>/dev/null";
+    client.spawn(["sh", "-c", `while :; do ${rule}; sleep 0.05; done`]);
+    await process.waitFor(/the tunnel is degraded, without routing rule/);
+    (await examine(client, full())).expect("ipv6-leak", {
+      status: "fail",
+      why: /the rule that blocks it is gone/,
+    });
+  },
+);

@@ -1,0 +1,173 @@
+/**
+ * Tests of `vpn doctor` on the way to the server: each plants a fault, and asks that it is found, and that the remedy is right; commands among the
+ * remedies are carried out, and must mend it.
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
+import { netTest, type TestNamespace } from "../../support/net.ts";
+import { newIdentity, newPresharedKey } from "../support/config.ts";
+import { examine } from "../support/doctor.ts";
+import { NARROW_PATH_PROGRAMS, NarrowPath } from "../support/narrow_path.ts";
+import { simpleTunnel } from "../support/simple_tunnel.ts";
+import { startVpn } from "../support/programs/vpn.ts";
+import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
+import { layWire, SERVER_PORT } from "../support/wire.ts";
+
+const PATH_MTU = 1280;
+const INNER_MTU = 1220;
+
+/** Blocks the client's datagrams to the server's port without a word. */
+async function dropPort(server: TestNamespace): Promise<void> {
+  await server.output(["nft", "-f", "-"], {
+    stdin: "add table ip shut\n" +
+      "add chain ip shut prerouting { type filter hook prerouting priority -350; }\n" +
+      `add rule ip shut prerouting udp dport ${SERVER_PORT} drop\n`,
+  });
+}
+
+netTest("a server that does not run is told from one that is silent", async (topology) => {
+  const { client } = await layWire(topology);
+  const report = await examine(client, simpleTunnel().client());
+  const remedy = report.expect("handshake", {
+    status: "fail",
+    why: /nobody listens at 192\.0\.2\.1:51820 .*ICMP port unreachable/,
+  });
+  assertStringIncludes(remedy, "start the server there");
+});
+
+netTest(
+  "a firewall that drops the port, and a host that is not there, are silence of two kinds",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    await startVpn("server", server, tunnel.server());
+    await dropPort(server);
+    const dropped = await examine(client, tunnel.client());
+    const remedy = dropped.expect("handshake", {
+      status: "fail",
+      why: /refuses other ports and not this one: .* a firewall drops this port alone/,
+    });
+    assertStringIncludes(remedy, "does its firewall drop the port?");
+
+    const absent = await examine(client, tunnel.client({}, { Endpoint: "192.0.2.77:51820" }));
+    absent.expect("handshake", { status: "fail", why: /answers no ping either|there is no path/ });
+  },
+  { programs: ["nft"] },
+);
+
+netTest(
+  "a host that lets nothing out itself is told from a server that is silent",
+  async (topology) => {
+    const { client } = await layWire(topology);
+    await client.output(["nft", "-f", "-"], {
+      stdin: "add table ip fw\n" +
+        "add chain ip fw output { type filter hook output priority 0; policy accept; }\n" +
+        "add rule ip fw output udp dport 51820 drop\n",
+    });
+    const report = await examine(client, simpleTunnel().client());
+    const remedy = report.expect("handshake", {
+      status: "fail",
+      why: /own firewall lets nothing out/,
+    });
+    assertMatch(remedy, /`vpn cleanup`.*`iptables -I OUTPUT -d 192\.0\.2\.1 -p udp -j ACCEPT`/);
+  },
+  { programs: ["nft"] },
+);
+
+netTest(
+  "a report does not wait for an answer as long as the configuration does",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    await server.output(["ip", "link", "set", "eth0", "down"]);
+    const startedAt = performance.now();
+    const report = await examine(client, simpleTunnel().client({ ConnectTimeout: 60 }));
+    assert(performance.now() - startedAt < 60_000, "it took longer");
+    assertEquals(report.finding("handshake").status, "fail");
+  },
+);
+
+netTest("keys that do not match are named, with those that would", async (topology) => {
+  const { client, server } = await layWire(topology);
+  const tunnel = simpleTunnel();
+  await startVpn("server", server, tunnel.server());
+  const stranger = newIdentity();
+  const wrongServer = await examine(client, tunnel.client({}, { PublicKey: stranger.publicKey }));
+  const remedy = wrongServer.expect("handshake", { status: "fail", why: /the keys do not match/ });
+  assertStringIncludes(remedy, `must print ${stranger.publicKey}`);
+
+  const unknownClient = await examine(client, tunnel.client({ PrivateKey: stranger.privateKey }));
+  const theirs = unknownClient.expect("handshake", {
+    status: "fail",
+    why: /the keys do not match/,
+  });
+  assertStringIncludes(theirs, `must have PublicKey = ${stranger.publicKey}`);
+
+  const preshared = await examine(client, tunnel.client({}, { PresharedKey: newPresharedKey() }));
+  const psk = preshared.expect("handshake", { status: "fail", why: /the preshared keys differ/ });
+  assertStringIncludes(psk, "the same PresharedKey");
+});
+
+netTest(
+  "a name that cannot be looked up is told from a server that does not answer",
+  async (topology) => {
+    const { client } = await layWire(topology);
+    const config = simpleTunnel().client({}, { Endpoint: "no-such-host.invalid:51820" });
+    const remedy = (await examine(client, config)).expect("server-name", {
+      status: "fail",
+      why: /looking up "no-such-host\.invalid" failed/,
+    });
+    assertStringIncludes(remedy, "`getent ahostsv4 no-such-host.invalid`");
+  },
+);
+
+const SERVERS = [
+  ["our server", (path: NarrowPath) => path.startGateway(), []],
+  ["wireguard-go", (path: NarrowPath) => path.startOtherGateway(), WIREGUARD_GO_PROGRAMS],
+] as const;
+
+for (const [label, start, programs] of SERVERS) {
+  netTest(
+    `an MTU black hole on the way to ${label} is found, with the MTU that gets through`,
+    async (topology) => {
+      const path = await NarrowPath.lay(topology, PATH_MTU);
+      await path.silence();
+      // What the host sets DF on by itself must not matter.
+      await path.client.output(["sysctl", "-q", "-w", "net.ipv4.ip_no_pmtu_disc=1"]);
+      await start(path);
+      const config = path.clientConfig({ Address: "10.66.77.2/24" });
+      const report = await examine(path.client, config);
+      const remedy = report.expect("path-mtu", {
+        status: "warn",
+        why: /black hole.* 1280 bytes arrive and 1480 vanish/,
+      });
+      assertMatch(remedy, new RegExp(`^MTU = ${INNER_MTU} `));
+      const mended = await examine(
+        path.client,
+        path.clientConfig({ Address: "10.66.77.2/24", MTU: INNER_MTU }),
+      );
+      assertMatch(mended.finding("path-mtu").why, /1280 bytes whole/);
+    },
+    { programs: [...NARROW_PATH_PROGRAMS, ...programs] },
+  );
+}
+
+for (const [label, start, programs] of SERVERS) {
+  netTest(
+    `a path to ${label} that routers say is narrow is no black hole, whatever its MTU`,
+    async (topology) => {
+      const path = await NarrowPath.lay(topology, 700);
+      // So that there are two probes: what is told of the first must not keep the second from being sent.
+      await path.client.output(["ip", "link", "set", "eth0", "mtu", "1280"]);
+      await start(path);
+      const config = path.clientConfig({ Address: "10.66.77.2/24" });
+      const { status, why } = (await examine(path.client, config)).finding("path-mtu");
+      assertEquals([status, why], [
+        "ok",
+        "the path takes 700 bytes, and says so: the client lowers its MTU to 640 by itself",
+      ]);
+      const fixed = await examine(path.client, `${config.replace("[Peer]", "MTU = 1420\n[Peer]")}`);
+      const remedy = fixed.expect("path-mtu", { status: "warn", why: /takes 700 bytes, not 1480/ });
+      assertMatch(remedy, /^MTU = 640 /);
+    },
+    { programs: [...NARROW_PATH_PROGRAMS, ...programs] },
+  );
+}

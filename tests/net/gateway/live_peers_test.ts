@@ -1,0 +1,210 @@
+/** That `vpn peer` works on a gateway that runs, and disturbs nobody else there. */
+import { AppError } from "../../../lib/process/errors.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
+import { type BackgroundProcess, netTest, type Topology } from "../../support/net.ts";
+import { newIdentity } from "../support/config.ts";
+import {
+  type Client,
+  GATEWAY_PROGRAMS,
+  GatewayNetwork,
+  INSIDE,
+  INTERNET,
+} from "../support/gateway.ts";
+import { ask, statusOf } from "../support/programs/instance.ts";
+import { ping } from "../support/traffic/traffic.ts";
+import { transfer, TRANSFER_PROGRAMS } from "../support/traffic/transfer.ts";
+import { vpnCommand } from "../support/programs/vpn.ts";
+
+const PROGRAMS = [...GATEWAY_PROGRAMS, ...TRANSFER_PROGRAMS];
+/** What a download may stand still for, in ms, on a machine that starts programs meanwhile. */
+const PAUSE = 10_000;
+
+/** A gateway that runs from a file of its own, where `vpn peer` can be told to look. */
+class Site implements Disposable {
+  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly network: GatewayNetwork;
+
+  constructor(network: GatewayNetwork) {
+    this.network = network;
+  }
+
+  static async make(topology: Topology): Promise<Site> {
+    const site = new Site(await GatewayNetwork.lay(topology, { clients: 2 }));
+    const { gateway } = site.network;
+    await gateway.output(
+      vpnCommand("init", "--endpoint", "198.51.100.1", "--out", site.path("server.conf")),
+    );
+    return site;
+  }
+
+  path(name: string): string {
+    return `${this.folder}/${name}`;
+  }
+
+  async start(): Promise<BackgroundProcess> {
+    const args = ["server", "--config", this.path("server.conf")];
+    const process = this.network.gateway.spawn(vpnCommand(...args));
+    await process.waitFor(/listening on UDP port/);
+    return process;
+  }
+
+  /** Says `vpn peer ARGS` on the gateway. */
+  async peer(...args: readonly string[]): Promise<string> {
+    const config = ["--config", this.path("server.conf")];
+    return await this.network.gateway.output(vpnCommand("peer", ...args, ...config));
+  }
+
+  /** Adds a client that reaches nothing but the gateway. */
+  async add(name: string, { endpoint }: Client): Promise<string> {
+    return await this.peer("add", name, "--endpoint", endpoint, "--allowed-ips", "10.66.77.0/24");
+  }
+
+  async connect(name: string, { namespace }: Client): Promise<BackgroundProcess> {
+    const args = ["client", "--config", this.path(`server.peers/${name}.conf`)];
+    const process = namespace.spawn(vpnCommand(...args));
+    await process.waitFor(/connected to/);
+    return process;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.folder, { recursive: true });
+  }
+}
+
+netTest(
+  "a peer that is added connects at once, one that is removed is out at once, and a download by another goes on",
+  async (topology) => {
+    using site = await Site.make(topology);
+    const { gateway, clients: [one, other] } = site.network;
+    await site.add("one", one!);
+    await site.start();
+    await site.connect("one", one!);
+
+    const download = transfer(gateway, one!.namespace, {
+      address: "10.66.77.2",
+      length: 120e6,
+      rate: "12M",
+    });
+    assertMatch(
+      await site.add("other", other!),
+      /The gateway that runs on vpn0 has added it as well/,
+    );
+    const client = await site.connect("other", other!);
+    assertEquals(await ping(other!.namespace, INSIDE), { sent: 3, received: 3 });
+
+    assertMatch(await site.peer("remove", "other"), /on vpn0 refuses it from now on/);
+    assertEquals((await ping(other!.namespace, INSIDE, { wait: 1 })).received, 0);
+    await client.waitFor(/is silent: connecting again/);
+
+    const { intact, longestPause } = await download;
+    assert(intact);
+    assert(longestPause < PAUSE, `nothing came for ${longestPause} ms`);
+    assertEquals(await ping(one!.namespace, INSIDE), { sent: 3, received: 3 });
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "a peer that is removed is out at once, whatever the folder of the configuration is like",
+  async (topology) => {
+    using site = await Site.make(topology);
+    const { gateway, clients: [one] } = site.network;
+    const names = ["read-only", "locked", "linked", "stays"];
+    for (const name of names) await site.add(name, one!);
+    const server = await site.start();
+    await site.connect("read-only", one!);
+    const peers = async () => (await statusOf(server)).peers.map(({ name }) => name).sort();
+    assertEquals(await peers(), [...names].sort());
+    const config = site.path("server.conf");
+
+    const remove = vpnCommand("peer", "remove", "read-only", "--config", config);
+    const { code, stdout, stderr } = await gateway.run([
+      ...["unshare", "--mount", "sh", "-ec", 'mount -o bind,ro "$0" "$0"; exec "$@"'],
+      ...[site.folder, ...remove],
+    ]);
+    assert(code !== 0);
+    assertMatch(stderr, /Cannot write .*server\.conf/);
+    assertMatch(stdout, /on vpn0 refuses it from now on/);
+    assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
+
+    {
+      using folderLock = Deno.openSync(site.folder);
+      folderLock.lockSync(true);
+      using fileLock = Deno.openSync(config);
+      fileLock.lockSync(true);
+      assertMatch(await site.peer("remove", "locked"), /on vpn0 refuses it from now on/);
+    }
+
+    Deno.renameSync(site.path("server.peers"), site.path("away"));
+    Deno.symlinkSync(site.path("away"), site.path("server.peers"));
+    const linked = await gateway.run(vpnCommand("peer", "remove", "linked", "--config", config));
+    assert(linked.code !== 0);
+    assertMatch(linked.stderr, /Cannot remove .*linked\.conf/);
+    assertMatch(linked.stdout, /on vpn0 refuses it from now on/);
+    assertEquals(await peers(), ["stays"]);
+  },
+  { programs: [...PROGRAMS, "unshare"] },
+);
+
+netTest("networks behind a peer get their routes with it, and lose them", async (topology) => {
+  using site = await Site.make(topology);
+  const { gateway, client: { identity } } = site.network;
+  const server = await site.start();
+  const routes = async () =>
+    (await gateway.output(["ip", "-o", "route", "show", "dev", "vpn0"]))
+      .trim().split("\n").map((line) => line.split(" ")[0]);
+  const before = await routes();
+  const PublicKey = identity.publicKey;
+  // The last is the tunnel's own network, whose route is the kernel's.
+  await ask(server, "add-peer", {
+    PublicKey,
+    AllowedIPs: "10.9.0.0/16, 10.8.0.0/16, 10.66.77.0/24",
+  });
+  assertEquals((await routes()).sort(), [...before, "10.8.0.0/16", "10.9.0.0/16"].sort());
+  await ask(server, "add-peer", { PublicKey, AllowedIPs: "10.9.0.0/16, 10.66.77.0/24" });
+  assertEquals((await routes()).sort(), [...before, "10.9.0.0/16"].sort());
+  await ask(server, "remove-peer", { PublicKey });
+  assertEquals(await routes(), before);
+}, { programs: PROGRAMS });
+
+netTest("a gateway refuses a change that cannot be, and goes on as before", async (topology) => {
+  using site = await Site.make(topology);
+  const { client: { identity } } = site.network;
+  const server = await site.start();
+  await ask(server, "add-peer", {
+    PublicKey: identity.publicKey,
+    Name: "one",
+    AllowedIPs: "10.9.0.0/16",
+  });
+  const before = (await statusOf(server)).peers;
+  const own = (await statusOf(server)).publicKey;
+  for (
+    const [params, problem] of [
+      [{}, "PublicKey is missing"],
+      [{ PublicKey: "x" }, "PublicKey: cannot use this value: a key is 44"],
+      [{ PublicKey: 7 }, "Cannot read PublicKey: it is not a string"],
+      [{ PublicKey: own }, "its key is this end's own"],
+      [{ PublicKey: newIdentity().publicKey, Name: "one" }, "another is called one"],
+      [
+        { PublicKey: newIdentity().publicKey, AllowedIPs: "10.9.0.0/33" },
+        "AllowedIPs: cannot use ",
+      ],
+    ] as const
+  ) {
+    await assertRejects(() => ask(server, "add-peer", params), AppError, problem);
+  }
+  assertEquals((await statusOf(server)).peers, before);
+}, { programs: PROGRAMS });
+
+netTest("what a removed peer held in the NAT is free at once", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { client: { namespace, identity } } = network;
+  const server = await network.start();
+  await network.connect();
+  assertEquals((await ping(namespace, INTERNET)).received, 3);
+  assert((await statusOf(server)).nat.mappings > 0);
+  await ask(server, "remove-peer", { PublicKey: identity.publicKey });
+  const { nat, peers } = await statusOf(server);
+  assertEquals([nat.mappings, nat.sessions, peers], [0, 0, []]);
+  assertEquals((await ping(namespace, INTERNET, { wait: 1 })).received, 0);
+}, { programs: PROGRAMS });

@@ -1,0 +1,79 @@
+/** Tests of looking a name up past a full tunnel, by resolvers that the test writes. */
+import { lookUpDirectly } from "../../../lib/host/dns/direct_lookup.ts";
+import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
+import { addressData, buildAnswer, buildQuery } from "../../support/dns/messages.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { netTest } from "../../support/net.ts";
+import { DnsServer } from "../support/programs/dns_server.ts";
+import { layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+
+const NAME = "vpn.example";
+const ADDRESS = parseIpv4("203.0.113.7")!;
+const SERVER = parseIpv4(SERVER_OUTSIDE)!;
+const MARK = 0xca6c;
+const GOOD = { answers: [{ data: addressData("203.0.113.7") }] };
+
+netTest("lookUpDirectly() asks past a full tunnel, by the mark", async (topology) => {
+  const { client, server } = await layWire(topology);
+  using dns = new DnsServer(server, [SERVER_OUTSIDE], ({ query }) => [buildAnswer(query, GOOD)]);
+  // As a full tunnel has it: without the mark, nothing gets out.
+  await client.output(["ip", "rule", "add", "not", "fwmark", `${MARK}`, "table", "51820"]);
+  await client.output(["ip", "route", "add", "blackhole", "default", "table", "51820"]);
+  const ask = (mark: number) =>
+    client.inside(() => lookUpDirectly(NAME, { nameServers: [SERVER], mark, timeout: 2_000 }));
+  assertEquals(await ask(0), []);
+  assertEquals(dns.questions.length, 0);
+  assertEquals(await ask(MARK), [ADDRESS]);
+  assertEquals(dns.questions.map(({ name, type }) => [name, type]), [[NAME, 1]]);
+}, { programs: ["ip"] });
+
+netTest("lookUpDirectly() takes no answer but that to its question", async (topology) => {
+  const { client, server } = await layWire(topology);
+  const evil = { answers: [{ data: addressData("198.51.100.66") }] };
+  using _dns = new DnsServer(server, [SERVER_OUTSIDE], ({ query }) => [
+    Uint8Array.of(1, 2, 3),
+    buildAnswer(query, { ...evil, id: (query[0]! << 8 | query[1]!) ^ 1 }),
+    buildAnswer(buildQuery({ name: "other.example", id: query[0]! << 8 | query[1]! }), evil),
+    buildAnswer(query, { ...evil, flags: 0x0100 }),
+    buildAnswer(query, GOOD),
+  ]);
+  const options = { nameServers: [SERVER], mark: 0, timeout: 2_000 };
+  assertEquals(await client.inside(() => lookUpDirectly(NAME, options)), [ADDRESS]);
+}, { programs: ["ip"] });
+
+netTest(
+  "lookUpDirectly() asks again, and every resolver, when questions are lost",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    let count = 0;
+    using _dns = new DnsServer(
+      server,
+      [SERVER_OUTSIDE],
+      ({ query }) => count++ === 0 ? [] : [buildAnswer(query, GOOD)],
+    );
+    const nobody = parseIpv4("192.0.2.99")!;
+    const options = { nameServers: [nobody, SERVER], mark: 0, timeout: 4_000 };
+    assertEquals(
+      await client.inside(() => lookUpDirectly(NAME, options)),
+      [ADDRESS],
+    );
+    assertEquals(count, 2);
+  },
+  { programs: ["ip"] },
+);
+
+netTest("lookUpDirectly() gives up in time when there is no address", async (topology) => {
+  const { client, server } = await layWire(topology);
+  using _dns = new DnsServer(
+    server,
+    [SERVER_OUTSIDE],
+    ({ query }) => [buildAnswer(query, { flags: 0x8183 })],
+  );
+  const options = { nameServers: [SERVER], mark: 0, timeout: 500 };
+  assertEquals(await client.inside(() => lookUpDirectly(NAME, options)), []);
+  assertEquals(await client.inside(() => lookUpDirectly("a..b", options)), []);
+  assertEquals(
+    await client.inside(() => lookUpDirectly(NAME, { ...options, nameServers: [] })),
+    [],
+  );
+}, { programs: ["ip"] });

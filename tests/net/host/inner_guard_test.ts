@@ -1,0 +1,223 @@
+/**
+ * Tests of `lib/host/firewall/inner_guard.ts`: inner addresses, and the services there, are reached from the tunnel and from the host
+ * itself, and by no other interface.
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
+import { netTest, type TestNamespace } from "../../support/net.ts";
+import { addressData, buildAnswer } from "../../support/dns/messages.ts";
+import { DnsServer } from "../support/programs/dns_server.ts";
+import { hostState } from "../support/host_state.ts";
+import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
+import { startVpn } from "../support/programs/vpn.ts";
+import { eventually } from "../../support/time/patience.ts";
+import {
+  carrierOn,
+  CLIENT_INSIDE,
+  CLIENT_OUTSIDE,
+  layWire,
+  SERVER_INSIDE,
+} from "../support/wire.ts";
+
+const PROGRAMS = ["ip", "sysctl", "nft", "dig", "curl"];
+/** Of curl: nobody listens, which is an answer; none came. */
+const REFUSED = 7;
+const TIMED_OUT = 28;
+const ADDRESS = "198.51.100.77";
+/** By which a neighbour is joined to each end. */
+const LAN = "lan0";
+
+/** Asks the DNS service at the server's inner address; what it says, or null where nothing comes back. */
+async function lookUp(from: TestNamespace): Promise<string | null> {
+  const command = ["dig", `@${SERVER_INSIDE}`, "+short", "+tries=1", "+time=1", "www.example"];
+  const { code, stdout } = await from.run(command);
+  return code === 0 ? stdout.trim() : null;
+}
+
+/** What curl ends with. */
+async function connect(from: TestNamespace, target: string): Promise<number> {
+  const command = ["curl", "-s", "-o", "/dev/null", "-m", "1", `http://${target}/metrics`];
+  return (await from.run(command)).code;
+}
+
+/** How many packets each rule of a host's inner guard has dropped, by family. */
+async function dropped(host: TestNamespace): Promise<{ ip: number; arp: number }> {
+  const count = async (family: string) => {
+    const text = await host.output(["nft", "list", "table", family, "vpn_vpn0_inner"]);
+    return Number(/counter packets (\d+)/.exec(text)?.[1]);
+  };
+  return { ip: await count("ip"), arp: await count("arp") };
+}
+
+netTest(
+  "a neighbour on a link reaches no service at an inner address, nor learns who has it",
+  async (topology) => {
+    const { server, client } = await layWire(topology);
+    const neighbour = topology.namespace("neighbour");
+    for (const [index, host] of [server, client].entries()) {
+      const [there, here] = [`198.18.${index}.1/24`, `198.18.${index}.2/24`];
+      topology.cable(
+        { namespace: neighbour, name: `eth${index}`, address: there },
+        { namespace: host, name: LAN, address: here },
+      );
+      await carrierOn(host, LAN);
+      await carrierOn(neighbour, `eth${index}`);
+    }
+    await neighbour.output(["ip", "-batch", "-"], {
+      stdin:
+        `route add ${SERVER_INSIDE} via 198.18.0.2\nroute add ${CLIENT_INSIDE} via 198.18.1.2\n`,
+    });
+    using _upstream = new DnsServer(neighbour, ["198.18.0.1"], ({ query }) => [
+      buildAnswer(query, { answers: [{ data: addressData(ADDRESS) }] }),
+    ]);
+    const before = await Promise.all([server, client].map(hostState));
+    const tunnel = simpleTunnel();
+    const metrics = `${SERVER_INSIDE}:9586`;
+    const services = { DnsProxy: "198.18.0.1", Metrics: metrics };
+    const gateway = await startVpn("server", server, tunnel.server(services));
+    const laptop = await startVpn("client", client, tunnel.client());
+
+    for (const host of [client, server]) {
+      assertEquals(await lookUp(host), ADDRESS);
+      assertEquals(await connect(host, metrics), 0);
+    }
+    assertEquals(await dropped(server), { ip: 0, arp: 0 });
+    assertEquals(await lookUp(neighbour), null);
+    assertEquals(await connect(neighbour, metrics), TIMED_OUT);
+    // A closed port of the client: without the guard its host refuses, which tells that the address is there.
+    assertEquals(await connect(client, `${CLIENT_INSIDE}:9`), REFUSED);
+    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`), REFUSED);
+    assertEquals(await connect(neighbour, `${CLIENT_INSIDE}:9`), TIMED_OUT);
+    for (const host of [server, client]) assert((await dropped(host)).ip > 0);
+
+    // The other way to learn it: anyone who has the address answers ARP.
+    await neighbour.output(["ip", "route", "replace", CLIENT_INSIDE, "dev", "eth1"]);
+    assert(await connect(neighbour, `${CLIENT_INSIDE}:9`) !== REFUSED);
+    assert((await dropped(client)).arp > 0);
+    const known = await neighbour.output(["ip", "neighbour", "show", CLIENT_INSIDE]);
+    assertMatch(known, /INCOMPLETE|FAILED/);
+
+    await endWell(laptop);
+    await endWell(gateway);
+    assertEquals(await Promise.all([server, client].map(hostState)), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "an address that the LAN has as well is the host's there, but for the tunnel's services, also when it comes later",
+  async (topology) => {
+    const { server, client } = await layWire(topology);
+    const neighbour = topology.namespace("neighbour");
+    topology.cable(
+      { namespace: neighbour, name: "eth0", address: "10.66.77.200/24" },
+      { namespace: server, name: LAN, address: "198.18.0.2/24" },
+    );
+    await carrierOn(server, LAN);
+    await carrierOn(neighbour, "eth0");
+    const lend = (host: TestNamespace, device: string, address: string, ...lease: string[]) =>
+      host.output(["ip", "address", "add", `${address}/32`, "dev", device, ...lease]);
+    // As on a router whose tunnel borrows the address of the LAN; the route back is the LAN's.
+    await lend(server, LAN, SERVER_INSIDE);
+    await server.output(["ip", "route", "add", "10.66.77.200", "dev", LAN]);
+    const tunnel = simpleTunnel();
+    const config = tunnel.server({
+      Address: `${SERVER_INSIDE}/32`,
+      DnsProxy: "198.18.0.1",
+      Metrics: `${SERVER_INSIDE}:9586`,
+    });
+    const gateway = await startVpn("server", server, config);
+
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9`), REFUSED);
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9586`), TIMED_OUT);
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:53`), TIMED_OUT);
+    assertEquals(await lookUp(neighbour), null);
+
+    // It is followed: gone from the LAN, it is guarded whole; there again, it is the host's again.
+    await server.output(["ip", "address", "delete", `${SERVER_INSIDE}/32`, "dev", LAN]);
+    await neighbour.output(["ip", "neighbour", "flush", "all"]);
+    await neighbour.output([
+      "ip",
+      "route",
+      "add",
+      SERVER_INSIDE,
+      "via",
+      "198.18.0.2",
+      "onlink",
+      "dev",
+      "eth0",
+    ]);
+    const ends = (code: number) =>
+      eventually(async () => await connect(neighbour, `${SERVER_INSIDE}:9`) === code || null);
+    await ends(TIMED_OUT);
+    await lend(server, LAN, SERVER_INSIDE);
+    await ends(REFUSED);
+    await endWell(gateway);
+
+    // Of a client, a lease on a hostile network opens nothing.
+    await startVpn("server", server, tunnel.server());
+    await startVpn("client", client, tunnel.client());
+    await lend(client, "eth0", CLIENT_INSIDE, "valid_lft", "600", "preferred_lft", "600");
+    await server.output(["ip", "route", "replace", CLIENT_INSIDE, "via", CLIENT_OUTSIDE]);
+    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`), TIMED_OUT);
+    await client.output(["ip", "address", "delete", `${CLIENT_INSIDE}/32`, "dev", "eth0"]);
+    await lend(client, "eth0", CLIENT_INSIDE);
+    await eventually(async () => await connect(server, `${CLIENT_INSIDE}:9`) === REFUSED || null);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest("the inner guard is made for all inner addresses, as `nft` lists it", async (topology) => {
+  const { server } = await layWire(topology);
+  const { server: config } = simpleTunnel();
+  await startVpn("server", server, config({ Address: "10.66.77.1/24, 10.66.78.1/24" }));
+  const text = (await server.output(["nft", "list", "ruleset"])).replaceAll(/\s+/g, " ");
+  const rule = (address: string) =>
+    `iifname != "vpn0" iifname != "lo" ip daddr ${address} counter packets 0 bytes 0 drop `;
+  const silence = (address: string) =>
+    `iifname != "vpn0" arp daddr ip ${address} counter packets 0 bytes 0 drop `;
+  assertStringIncludes(
+    text,
+    "table ip vpn_vpn0_inner { chain prerouting { type filter hook prerouting priority raw; policy accept; " +
+      `${rule("10.66.77.1")}${rule("10.66.78.1")}} }`,
+  );
+  assertStringIncludes(
+    text,
+    "table arp vpn_vpn0_inner { chain input { type filter hook input priority filter; policy accept; " +
+      `${silence("10.66.77.1")}${silence("10.66.78.1")}} }`,
+  );
+}, { programs: PROGRAMS });
+
+netTest(
+  "a host without nftables is warned of what is open, and nothing is noted to be undone",
+  async (topology) => {
+    const namespace = topology.namespace("host");
+    const script = `
+    import { InnerGuard } from "${new URL(
+      "../../lib/app/inner_guard.ts",
+      import.meta.url,
+    )}";
+    InnerGuard.install({
+      role: "server",
+      interfaceName: "vpn0",
+      addresses: [{ address: 0x0a424d01, prefixLength: 24 }],
+      services: [],
+      journal: { make: () => console.log("noted") },
+      logger: { warn: (text, { addresses, error }) => console.log(text, addresses, error.message) },
+    });`;
+    // Without the capability, the kernel refuses as one without nftables does.
+    const without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+    const said = await namespace.output([
+      ...without,
+      Deno.execPath(),
+      "eval",
+      "--no-check",
+      script,
+    ]);
+    assertMatch(
+      said,
+      /^neighbours on every link reach the services at [^\n]+ 10\.66\.77\.1 Cannot /,
+    );
+    assertEquals(said.includes("noted"), false);
+  },
+  { programs: ["setpriv"] },
+);

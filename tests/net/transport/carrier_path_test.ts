@@ -1,0 +1,30 @@
+/** Tests of `lib/dataplane/fake_tcp/carrier_path.ts` against the kernel's routing. */
+import { pathMtuTo, sourceTo, widestMtu } from "../../../lib/dataplane/fake_tcp/carrier_path.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { netTest } from "../../support/net.ts";
+import { addressOf } from "../support/outside.ts";
+import { CABLE, CLIENT_OUTSIDE, layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+
+const FAR = addressOf("203.0.113.5");
+const OPTIONS = { mark: 0 };
+
+netTest("the way to the carrier's other end is the kernel's", async (topology) => {
+  const { client } = await layWire(topology);
+  const { rtnetlink } = client;
+  assertEquals(
+    sourceTo(rtnetlink, addressOf(SERVER_OUTSIDE), OPTIONS),
+    addressOf(CLIENT_OUTSIDE) | 0,
+  );
+  assertEquals(pathMtuTo(rtnetlink, addressOf(SERVER_OUTSIDE), OPTIONS), 1500);
+  assertEquals(sourceTo(rtnetlink, FAR, OPTIONS), null, "there is no way");
+  assertEquals(pathMtuTo(rtnetlink, FAR, OPTIONS), 1500);
+  await client.output(["ip", "route", "add", "default", "via", SERVER_OUTSIDE, "mtu", "1400"]);
+  assertEquals(sourceTo(rtnetlink, FAR, OPTIONS), addressOf(CLIENT_OUTSIDE) | 0);
+  assertEquals(pathMtuTo(rtnetlink, FAR, OPTIONS), 1400);
+  assertEquals(widestMtu(rtnetlink), 1500, "loopback does not count");
+  await client.output(["ip", "link", "set", CABLE, "mtu", "9000"]);
+  assertEquals(widestMtu(rtnetlink), 9000);
+  // A mark may lead another way.
+  await client.output(["ip", "rule", "add", "fwmark", "7", "prohibit"]);
+  assertEquals(sourceTo(rtnetlink, FAR, { mark: 7 }), null);
+}, { programs: ["ip"] });

@@ -1,0 +1,170 @@
+/** `Transport = auto`: fake TCP where UDP is broken, UDP where it works, and the change from one to the other under a running tunnel. */
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { netTest } from "../../support/net.ts";
+import { HEARTBEAT_PROGRAMS, heartbeatsAnswered } from "../support/traffic/heartbeats.ts";
+import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
+import { NO_UDP, ROUTED_PATH_PROGRAMS, RoutedPath, STRICT } from "../support/routed_path.ts";
+import { endWell, killHard } from "../support/simple_tunnel.ts";
+import { ping } from "../support/traffic/traffic.ts";
+import { configText, newIdentity } from "../support/config.ts";
+import { runVpn, startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { delay, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "../support/wire.ts";
+import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+
+const PROGRAMS = [...ROUTED_PATH_PROGRAMS, ...HEARTBEAT_PROGRAMS, ...HOST_STATE_PROGRAMS];
+/** The firewall's table that fake TCP needs on a client. */
+const TABLE = "vpn_vpn0_faketcp";
+
+async function tables({ client }: RoutedPath): Promise<string> {
+  return await client.output(["nft", "list", "tables"]);
+}
+
+netTest("where UDP works, it is used, and nothing is done for fake TCP", async (topology) => {
+  const path = await RoutedPath.lay(topology);
+  await path.startServer();
+  const client = await path.startClient({ Transport: "auto" });
+  assertMatch(client.stderr, /connected to \S+ by UDP/);
+  assert(await path.answers());
+  assert(!(await tables(path)).includes(TABLE));
+}, { programs: PROGRAMS });
+
+netTest(
+  "where UDP is dropped, the client connects by fake TCP within its time-out",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    await path.firewall(STRICT + NO_UDP);
+    await path.startServer();
+    const client = await path.startClient({ Transport: "auto" });
+    assertMatch(client.stderr, /connected to \S+ by fake TCP as \S+ in \d+ ms/);
+    assert(await path.answers());
+    assertEquals(await path.invalidPackets(), 0);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "UDP breaks under the tunnel, and works again: the same tunnel changes over, and back",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    await path.startServer();
+    const client = await path.startClient({ Transport: "auto" });
+    const before = await path.client.output(["ip", "link", "show", "vpn0"]);
+    await heartbeatsAnswered(path.client);
+    await path.firewall(NO_UDP);
+    await client.waitFor(/connected again to \S+ by fake TCP/);
+    assert(await path.answers());
+    await path.removeTable("noudp");
+    await client.waitFor(/UDP gets through: using it again/);
+    assertEquals((await ping(path.client, SERVER_INSIDE, { count: 20 })).received, 20);
+    // The connection of fake TCP is over a second later, and its end changes nothing.
+    await delay(1_500);
+    assertEquals((await ping(path.client, SERVER_INSIDE, { count: 20 })).received, 20);
+    await path.router.output(["nft", "-f", "-"], {
+      stdin: "table ip notcp {\nchain forward {\ntype filter hook forward priority filter\n" +
+        "meta l4proto tcp drop\n}\n}\n",
+    });
+    assert(await path.answers());
+    assertEquals(await path.client.output(["ip", "link", "show", "vpn0"]), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "no server: exit code 3, nothing changed, both carriers named",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    for (const transport of ["auto", "faketcp"]) {
+      const before = await hostState(path.client);
+      const { code, stderr } = await runVpn(
+        "client",
+        path.client,
+        path.tunnel.client({ Transport: transport }),
+      );
+      assertEquals(code, 3);
+      assertMatch(stderr, transport === "auto" ? /\(UDP, then fake TCP\)/ : /\(fake TCP\)/);
+      assertEquals(await hostState(path.client), before);
+    }
+  },
+  { programs: PROGRAMS },
+);
+
+netTest("client and server of fake TCP leave nothing behind, killed or not", async (topology) => {
+  const path = await RoutedPath.lay(topology);
+  const before = [await hostState(path.client), await hostState(path.server)];
+  const state = async () => [await hostState(path.client), await hostState(path.server)];
+  await endWell(await startBoth());
+  assertEquals(await state(), before);
+  await killHard(await startBoth());
+  assert((await tables(path)).includes(TABLE));
+  await path.client.output(vpnCommand("cleanup"));
+  assertEquals(await state(), before);
+
+  async function startBoth() {
+    await using _server = await path.startServer({ Transport: "faketcp" });
+    const client = await path.startClient();
+    assert(await path.answers());
+    await endWell(_server);
+    return client;
+  }
+}, { programs: PROGRAMS });
+
+netTest("the kill switch lets fake TCP pass, and what it changes over to", async (topology) => {
+  const path = await RoutedPath.lay(topology);
+  await path.startServer();
+  const client = await path.startClient({ Transport: "auto", KillSwitch: "on" });
+  assert(await path.answers());
+  await heartbeatsAnswered(path.client);
+  await path.firewall(NO_UDP);
+  await client.waitFor(/connected again to \S+ by fake TCP/);
+  assert(await path.answers());
+  // And nothing else: the router next door is not reached.
+  const { received } = await ping(path.client, "198.51.100.1", { count: 2, wait: 1 });
+  assertEquals(received, 0);
+}, { programs: PROGRAMS });
+
+netTest(
+  "the server carries a stock client by UDP and ours by fake TCP, at once",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    const { server, client } = path;
+    const [gateway, ours, stock] = [newIdentity(), newIdentity(), newIdentity()];
+    await startVpn(
+      "server",
+      server,
+      configText(
+        {
+          PrivateKey: gateway.privateKey,
+          ListenPort: SERVER_PORT,
+          Address: `${SERVER_INSIDE}/24`,
+          Transport: "auto",
+        },
+        { PublicKey: ours.publicKey, AllowedIPs: "10.66.77.2/32" },
+        { PublicKey: stock.publicKey, AllowedIPs: "10.66.77.3/32" },
+      ),
+    );
+    // The stock client's host is the router.
+    const stockConfig = configText({ PrivateKey: stock.privateKey }, {
+      PublicKey: gateway.publicKey,
+      Endpoint: `${SERVER_OUTSIDE}:${SERVER_PORT}`,
+      AllowedIPs: `${SERVER_INSIDE}/32`,
+    });
+    await WireguardGo.start(path.router, stockConfig, ["10.66.77.3/24"]);
+    await startVpn(
+      "client",
+      client,
+      configText(
+        { PrivateKey: ours.privateKey, Address: "10.66.77.2/24", Transport: "faketcp" },
+        {
+          PublicKey: gateway.publicKey,
+          Endpoint: `${SERVER_OUTSIDE}:${SERVER_PORT}`,
+          AllowedIPs: "10.66.77.0/24",
+        },
+      ),
+    );
+    const results = await Promise.all(
+      [path.router, client].map((host) => ping(host, SERVER_INSIDE, { count: 20 })),
+    );
+    assertEquals(results.map(({ received }) => received), [20, 20]);
+  },
+  { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
+);

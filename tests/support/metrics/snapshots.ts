@@ -1,0 +1,40 @@
+/** Owns made-up states of a server for tests of its metrics. */
+import type { PeerSnapshot, Snapshot } from "../../../lib/core/metrics/vpn_metrics.ts";
+import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+
+export const LAPTOP: PeerSnapshot = {
+  publicKey: new Uint8Array(32).fill(1),
+  name: "laptop",
+  carrier: Carrier.udp,
+  lastHandshake: 1_790_000_000_500,
+  silence: 20,
+  isDown: false,
+  receivedBytes: 2 ** 40,
+  sentBytes: 148,
+  rateLimited: 7,
+  nat: { ports: 12, sessions: 34, refused: 56 },
+};
+
+/** A gateway with one client, where something of everything has happened. */
+export const GATEWAY: Snapshot = {
+  version: "1.2.3",
+  role: "server",
+  interfaceName: "vpn0",
+  aead: "libcrypto",
+  segmentation: true,
+  peers: [LAPTOP],
+  drops: { no_route: 7, bad_tag: 1 },
+  nat: { mappings: 5, sessions: 9, sendErrors: { EPERM: 2 } },
+  dns: {
+    queries: 100,
+    hits: 40,
+    merged: 5,
+    refused: 7,
+    overBudget: 4,
+    evicted: 3,
+    evictedConnections: 2,
+    wrongAnswers: 9,
+  },
+  faults: { "answering a DNS query": 3 },
+  process: { startTime: 1_790_000_000_000, cpuTime: 1_500_000, residentMemory: 1e8 },
+};

@@ -1,0 +1,235 @@
+/**
+ * Owns a whole core for tests: device, router and pipeline over a memory of their own, with a fake TUN at one end and a
+ * callback for datagrams at the other. It does what `lib/dataplane/data_plane.ts` does around them, without a kernel.
+ */
+import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
+import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
+import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
+import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
+import { Device } from "../../../lib/core/wireguard/device.ts";
+import type { DeviceEvent } from "../../../lib/core/wireguard/device_events.ts";
+import type { WatchOptions } from "../../../lib/core/wireguard/liveness/liveness.ts";
+import type { Peer, PeerOptions } from "../../../lib/core/wireguard/peer.ts";
+import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
+import {
+  DROP_REASON_NAMES,
+  DropCounters,
+  type DropReason,
+} from "../../../lib/core/wire/drop_reason.ts";
+import { parseCidr, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
+import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
+import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
+import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
+import type { FakeClock } from "../time/fake_clock.ts";
+import type { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { FakeTun } from "./fake_tun.ts";
+import type { Datagram } from "./memory_link.ts";
+import type { Random } from "../random.ts";
+
+/** Unix ms when a fake clock shows 0. */
+const WALL_CLOCK_START = 1_700_000_000_000;
+/** As in the data plane: a read may bring 64 datagrams, and a quarter of the queue is kept free for it. */
+const SEND_SLOTS = 256;
+const MAX_MERGED = 64;
+const BUFFER_SIZE = 66_048;
+const RECEIVE_OFFSET = 1024;
+const TUN_OFFSET = RECEIVE_OFFSET + BUFFER_SIZE;
+const SCRATCH_OFFSET = TUN_OFFSET + BUFFER_SIZE;
+const SEND_OFFSET = (SCRATCH_OFFSET + PIPELINE_SCRATCH_SIZE + 63) & -64;
+
+export interface SimulatedDeviceOptions {
+  readonly name: string;
+  readonly clock: FakeClock;
+  readonly random: Random;
+  /** Outer address, dotted decimal, and port. */
+  readonly address: string;
+  readonly port?: number;
+  /** Inner address with its network. */
+  readonly tunnelAddress: string;
+  readonly isGateway?: boolean;
+  readonly clientToClient?: boolean;
+  readonly egress?: RouterOptions["egress"];
+  readonly mtu?: number;
+  /** Its keys; some of its own if left out. */
+  readonly identity?: KeyPair;
+  readonly watch?: WatchOptions;
+  /** Makes the cipher; the real one that is always there unless told otherwise. */
+  readonly aead?: (memory: Memory) => AeadProvider;
+}
+
+export class SimulatedDevice {
+  readonly name: string;
+  readonly identity: KeyPair;
+  readonly tun: FakeTun = new FakeTun();
+  readonly drops: DropCounters = new DropCounters();
+  readonly memory: Memory;
+  readonly device: Device;
+  readonly pipeline: Pipeline;
+  /** Empty between calls: whatever is sent goes to `onDatagram` at once. */
+  readonly sendQueue: SendQueue;
+  /** All that the device reported, oldest first. */
+  readonly events: DeviceEvent[] = [];
+  /** Outer address and port, host order; a test may change them: the device then has moved. */
+  address: number;
+  port: number;
+  /** Added to the wall clock, which may be set at any time. */
+  wallClockOffset = 0;
+  /** Takes what the device sends. */
+  onDatagram: ((datagram: Datagram) => void) | null = null;
+
+  readonly #clock: FakeClock;
+  readonly #hostQueue = new PacketQueue(MAX_MERGED);
+
+  constructor(options: SimulatedDeviceOptions) {
+    const { clock, random, mtu = 1420 } = options;
+    this.name = options.name;
+    this.#clock = clock;
+    this.address = ipv4(options.address);
+    this.port = options.port ?? 51_820;
+    this.identity = options.identity ?? keyPair(random.bytes(32));
+    const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
+    this.memory = createMemory(SEND_OFFSET + SEND_SLOTS * slotSize);
+    this.sendQueue = new SendQueue({ offset: SEND_OFFSET, slots: SEND_SLOTS, slotSize });
+    this.device = new Device({
+      memory: this.memory,
+      sendQueue: this.sendQueue,
+      identity: this.identity,
+      aead: (options.aead ?? createBuiltinAead)(this.memory),
+      drops: this.drops,
+      mtu,
+      random: (length) => random.bytes(length),
+      wallClock: () => WALL_CLOCK_START + clock.now + this.wallClockOffset,
+      followsCarrier: options.isGateway ?? false,
+      ...(options.watch && { watch: options.watch }),
+    });
+    this.pipeline = new Pipeline({
+      memory: this.memory,
+      device: this.device,
+      router: new Router({
+        allowedIps: this.device.allowedIps,
+        isGateway: options.isGateway ?? false,
+        addresses: [parseCidr(options.tunnelAddress)!],
+        clientToClient: options.clientToClient ?? true,
+        egress: options.egress ?? "off",
+        egressRules: [],
+      }),
+      nat: null,
+      sendQueue: this.sendQueue,
+      hostQueue: this.#hostQueue,
+      drops: this.drops,
+      scratch: SCRATCH_OFFSET,
+      seed: 7,
+    });
+  }
+
+  /** Adds `other` as a peer with these allowed IPs. */
+  addPeer(
+    other: { readonly identity: KeyPair },
+    allowedIps: readonly string[],
+    options: Partial<PeerOptions> = {},
+  ): Peer {
+    return this.device.addPeer({
+      publicKey: other.identity.public,
+      allowedIps: allowedIps.map((cidr) => parseCidr(cidr)!),
+      ...options,
+    }, this.#clock.now);
+  }
+
+  /** What has been dropped for `reason`. */
+  dropped(reason: DropReason): number {
+    return this.drops.counts[reason]!;
+  }
+
+  /** All drops by name, for messages. */
+  dropReport(): string {
+    const parts = Array.from(
+      this.drops.counts,
+      (count, reason) => `${DROP_REASON_NAMES[reason]} ${count}`,
+    );
+    return parts.filter((part) => !part.endsWith(" 0")).join(", ");
+  }
+
+  /** The host sends packets into the tunnel. */
+  send(...packets: Uint8Array[]): void {
+    for (const packet of packets) {
+      this.tun.send(packet);
+      this.readTun();
+    }
+  }
+
+  /** Reads what the host has sent. */
+  readTun(): void {
+    for (;;) {
+      const length = this.tun.read(this.memory, TUN_OFFSET);
+      if (length === 0) break;
+      this.pipeline.handleHostRead(TUN_OFFSET, length, this.#clock.now);
+      this.#flush();
+      while (this.pipeline.hasSplit) {
+        this.pipeline.sendSplit(this.#clock.now);
+        this.#flush();
+      }
+    }
+  }
+
+  /** A datagram arrives, or several of `segmentSize` bytes that the kernel merged. */
+  receive(
+    bytes: Uint8Array,
+    from: { readonly address: number; readonly port: number; readonly carrier?: Carrier },
+    segmentSize = 0,
+  ): void {
+    this.memory.bytes.set(bytes, RECEIVE_OFFSET);
+    this.pipeline.handleDatagrams(
+      RECEIVE_OFFSET,
+      bytes.length,
+      segmentSize,
+      from.address,
+      from.port,
+      this.address,
+      this.#clock.now,
+      from.carrier,
+    );
+    this.#flush();
+  }
+
+  /** Does what is due. */
+  poll(): void {
+    this.device.poll(this.#clock.now);
+    this.#flush();
+  }
+
+  /** Asks for a handshake now, as the application does when it connects. */
+  initiate(peer: Peer): void {
+    this.device.initiate(peer, this.#clock.now);
+    this.#flush();
+  }
+
+  #flush(): void {
+    const send = this.sendQueue;
+    for (let i = send.head; i < send.tail; i++) {
+      const at = send.offsets[i]!;
+      this.onDatagram?.({
+        bytes: this.memory.bytes.slice(at, at + send.lengths[i]!),
+        sourceAddress: this.address,
+        sourcePort: this.port,
+        destinationAddress: send.addresses[i]!,
+        destinationPort: send.ports[i]!,
+        carrier: send.carriers[i] as Carrier,
+      });
+    }
+    send.sentUpTo(send.tail);
+    const host = this.#hostQueue;
+    for (let i = 0; i < host.length; i++) {
+      this.tun.write(this.memory, host.offsets[i]!, host.lengths[i]!);
+    }
+    host.clear();
+    this.events.push(...this.device.events.splice(0));
+  }
+}
+
+/** An address in dotted decimal as a number in host order. */
+export function ipv4(text: string): number {
+  const address = parseIpv4(text);
+  if (address === null) throw new Error(`Cannot read the address "${text}"`);
+  return address;
+}

@@ -1,0 +1,10 @@
+/** Owns a program for tests: adds peers to a gateway's file one after the other, by the arguments `FILE PREFIX COUNT`. */
+import { addPeer } from "../../../lib/commands/peer/peer_changes.ts";
+
+async function main([configPath = "", prefix = "", count = ""]: readonly string[]): Promise<void> {
+  for (let number = 1; number <= Number(count); number++) {
+    await addPeer(configPath, { name: `${prefix}${number}` });
+  }
+}
+
+if (import.meta.main) await main(Deno.args);

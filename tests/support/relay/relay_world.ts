@@ -1,0 +1,300 @@
+/** Owns two relays without a network between them: real sockets of UDP on loopback, segments passed on in memory, a fake clock. */
+import { Arena } from "../../../ffi/arena.ts";
+import { EAGAIN } from "../../../ffi/errno.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import type { PacketBatch } from "../../../ffi/sockets/raw_socket.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { RelayLink, type SegmentSockets } from "../../../lib/dataplane/relay/relay_link.ts";
+import { RelayMover } from "../../../lib/dataplane/relay/relay_mover.ts";
+import type { RelayConfig } from "../../../lib/dataplane/relay/relay_protocol.ts";
+import { UdpSockets } from "../../../lib/dataplane/relay/udp_sockets.ts";
+import { IDLE_TIMEOUT, RelayFlows } from "../../../lib/core/relay/relay_flows.ts";
+import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
+import { DROP_REASON_NAMES, DropCounters } from "../../../lib/core/wire/drop_reason.ts";
+import {
+  CLIENT_ADDRESS,
+  CLIENT_PORTS,
+  completed,
+  MTU,
+  read,
+  type Segment,
+  SERVER_ADDRESS,
+  SERVER_PORT,
+} from "../fake_tcp/world.ts";
+import { FakeClock } from "../time/fake_clock.ts";
+import type { Bytes } from "../packets/packet_builder.ts";
+
+const LOOPBACK = 0x7f000001;
+const BATCH = 16;
+const PLACE_SIZE = 2048;
+
+/** What has come to a socket. */
+export interface Received {
+  readonly text: string;
+  readonly port: number;
+}
+
+/** A wire's end: what is sent waits in `sent`, what is put into `arriving` is captured. */
+class MemorySockets implements SegmentSockets {
+  readonly sent: Bytes[] = [];
+  readonly arriving: Bytes[] = [];
+  readonly capture;
+  readonly sender = {
+    errorCount: 0,
+    blockedFd: 99,
+    poll: (): void => {},
+    pollAt: (): number => Infinity,
+  };
+  /** How many packets are taken before the socket counts as full. */
+  room = Infinity;
+  readonly #arena: Arena;
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+    const places = arena.allocate(BATCH * PLACE_SIZE);
+    const receivedOffsets = Int32Array.from({ length: BATCH }, (_, i) => places + i * PLACE_SIZE);
+    const receivedLengths = new Int32Array(BATCH);
+    const receive = () => {
+      const packets = this.arriving.splice(0, BATCH);
+      packets.forEach((packet, i) => {
+        arena.bytes.fill(0, receivedOffsets[i]!, receivedOffsets[i]! + VNET_HEADER_SIZE);
+        arena.bytes.set(packet, receivedOffsets[i]! + VNET_HEADER_SIZE);
+        receivedLengths[i] = VNET_HEADER_SIZE + packet.length;
+      });
+      return packets.length === 0 ? -EAGAIN : packets.length;
+    };
+    this.capture = { receivedOffsets, receivedLengths, receive };
+  }
+
+  send({ offsets, lengths }: PacketBatch, from: number, to: number): number {
+    let next = from;
+    for (; next < to && this.room > 0; next++, this.room--) {
+      this.sent.push(
+        completed(this.#arena.bytes.slice(offsets[next], offsets[next]! + lengths[next]!)),
+      );
+    }
+    return next;
+  }
+
+  networkChanged(): void {}
+}
+
+/** A relay, less its thread. */
+export class Relay implements Disposable {
+  readonly wire: MemorySockets;
+  readonly mover: RelayMover;
+  readonly link: RelayLink;
+  readonly flows: RelayFlows;
+  /** What was told of the other end, in order. */
+  readonly reached: boolean[] = [];
+  /** Where the way to the other end begins. */
+  localAddress: number | null = CLIENT_ADDRESS;
+  readonly #drops = new DropCounters();
+  readonly #sockets: UdpSockets;
+
+  constructor(
+    { udp, endpoints, capacity }: Pick<RelayConfig, "udp" | "endpoints"> & {
+      readonly capacity: number;
+    },
+  ) {
+    const queueSize = RelayLink.queueSize(MTU);
+    const arena = new Arena(
+      UdpSockets.arenaSize + queueSize + BATCH * PLACE_SIZE + 16 * 1024,
+    );
+    this.#sockets = new UdpSockets(openLibc(), arena, {
+      udp,
+      offload: true,
+      bufferSize: 1024 * 1024,
+    });
+    this.wire = new MemorySockets(arena);
+    this.link = new RelayLink(arena, {
+      sockets: this.wire,
+      queueOffset: arena.allocate(queueSize),
+      endpoints,
+      findLocalAddress: () => this.localAddress,
+      drops: this.#drops,
+      mtu: MTU,
+    });
+    this.flows = new RelayFlows({ capacity, idleTimeout: IDLE_TIMEOUT, seed: 5 });
+    this.mover = new RelayMover({
+      link: this.link,
+      sockets: this.#sockets,
+      flows: this.flows,
+      drops: this.#drops,
+      onReach: (isReached) => void this.reached.push(isReached),
+    });
+  }
+
+  /** A turn of the loop. */
+  turn(now: number): void {
+    this.mover.readLink(now);
+    this.mover.readUdp(now);
+    this.mover.poll(now);
+  }
+
+  /** What was dropped, by name. */
+  get dropped(): Record<string, number> {
+    const dropped: Record<string, number> = {};
+    this.#drops.counts.forEach((count, reason) => {
+      if (count > 0) dropped[DROP_REASON_NAMES[reason]!] = count;
+    });
+    return dropped;
+  }
+
+  [Symbol.dispose](): void {
+    this.#sockets[Symbol.dispose]();
+  }
+}
+
+/** Clients, a relay before them, a relay before a service, and that service. */
+export class RelayWorld implements Disposable {
+  readonly clock = new FakeClock();
+  readonly near: Relay;
+  readonly far: Relay;
+  service: UdpSocket;
+  /** All segments that have passed, by the near relay's view: sent, or received. */
+  readonly passed: Segment[] = [];
+  /** Whether segments are lost. */
+  isCut = false;
+  readonly #listenPort: number;
+  readonly #arena = new Arena(2 * 1024 * 1024);
+  readonly #buffers = UdpSocket.sharedBuffers(this.#arena, BATCH);
+  readonly #space = this.#arena.allocate(65_536);
+  readonly #resources = new DisposableStack();
+  readonly #sockets = new Set<UdpSocket>();
+
+  /** @param capacity flows that the near relay has at most */
+  constructor({ capacity = 15 }: { readonly capacity?: number } = {}) {
+    this.service = this.socket();
+    this.#listenPort = freePort();
+    const ports = CLIENT_PORTS;
+    const remote = { address: SERVER_ADDRESS >>> 0, port: SERVER_PORT };
+    this.near = this.#resources.use(
+      new Relay({
+        udp: { role: "listen", address: LOOPBACK, port: this.#listenPort },
+        endpoints: { ports, remote },
+        capacity,
+      }),
+    );
+    this.far = this.#resources.use(this.#far());
+  }
+
+  #far(): Relay {
+    return new Relay({
+      udp: { role: "connect", address: LOOPBACK, port: this.service.port },
+      endpoints: { ports: { first: SERVER_PORT, last: SERVER_PORT }, remote: null },
+      capacity: 100,
+    });
+  }
+
+  /** A socket of a client's, or on this port. */
+  socket(port = 0): UdpSocket {
+    const socket = UdpSocket.bind(openLibc(), this.#arena, {
+      port,
+      address: LOOPBACK,
+      mark: 0,
+      offload: false,
+      bufferSize: 1024 * 1024,
+      batch: BATCH,
+      buffers: this.#buffers,
+    });
+    this.#sockets.add(socket);
+    return socket;
+  }
+
+  close(socket: UdpSocket): void {
+    this.#sockets.delete(socket);
+    socket[Symbol.dispose]();
+  }
+
+  /** Sends a text, or so many bytes, to the near relay, or to a port. */
+  send(from: UdpSocket, content: string | number, port: number = this.#listenPort): void {
+    const bytes = typeof content === "number"
+      ? new Uint8Array(content)
+      : new TextEncoder().encode(content);
+    this.#arena.bytes.set(bytes, this.#space);
+    const batch = {
+      offsets: Int32Array.of(this.#space),
+      lengths: Int32Array.of(bytes.length),
+      addresses: Uint32Array.of(LOOPBACK),
+      ports: Uint16Array.of(port),
+      sources: Uint32Array.of(0),
+    };
+    from.send(batch, 0, 1);
+  }
+
+  /** What has come to a socket. */
+  received(socket: UdpSocket): Received[] {
+    const received: Received[] = [];
+    for (let count = socket.receive(); count > 0; count = socket.receive()) {
+      for (let i = 0; i < count; i++) {
+        const at = socket.receivedOffsets[i]!;
+        const bytes = this.#arena.bytes.slice(at, at + socket.receivedLengths[i]!);
+        received.push({
+          text: new TextDecoder().decode(bytes),
+          port: socket.receivedPorts[i]!,
+        });
+      }
+    }
+    return received;
+  }
+
+  /** Has both relays do what is to be done now, until nothing is left. */
+  settle(): void {
+    const { near, far } = this;
+    let isBusy = true;
+    while (isBusy) {
+      near.turn(this.clock.now);
+      far.turn(this.clock.now);
+      const [up, down] = [near.wire.sent.splice(0), far.wire.sent.splice(0)];
+      isBusy = up.length + down.length > 0;
+      this.passed.push(...[...up, ...down].map((packet) => read(packet)));
+      if (this.isCut) continue;
+      far.wire.arriving.push(...up);
+      near.wire.arriving.push(...down);
+    }
+  }
+
+  /** Moves on in time, and does all that becomes due. */
+  advance(ms: number): void {
+    const end = this.clock.now + ms;
+    for (;;) {
+      const due = Math.min(this.near.mover.pollAt(), this.far.mover.pollAt());
+      if (due > end) break;
+      this.clock.advanceTo(Math.max(due, this.clock.now));
+      this.settle();
+    }
+    this.clock.advanceTo(end);
+    this.settle();
+  }
+
+  /** Carries a text there and another back; returns the port that the service saw. */
+  exchange(client: UdpSocket, text: string): number | null {
+    this.send(client, text);
+    this.settle();
+    const [question] = this.received(this.service);
+    if (question === undefined) return null;
+    this.send(this.service, `re: ${question.text}`, question.port);
+    this.settle();
+    const [answer] = this.received(client);
+    return answer?.text === `re: ${text}` ? question.port : null;
+  }
+
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets) socket[Symbol.dispose]();
+    this.#resources.dispose();
+  }
+}
+
+/** A port of UDP that nobody has. */
+function freePort(): number {
+  const arena = new Arena(2 * 1024 * 1024);
+  using socket = UdpSocket.bind(openLibc(), arena, {
+    port: 0,
+    mark: 0,
+    offload: false,
+    bufferSize: 0,
+    batch: 1,
+  });
+  return socket.port;
+}

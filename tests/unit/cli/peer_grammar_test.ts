@@ -1,0 +1,183 @@
+/** Shows what the command lines of `vpn init` and `vpn peer` mean, and what is said of wrong ones. */
+import type { Command, PeerRequest } from "../../../lib/cli/command.ts";
+import { parseArguments } from "../../../lib/cli/parse_arguments.ts";
+import { PEER_ACTIONS, PEER_OPTIONS } from "../../../lib/cli/peer_grammar.ts";
+import { UsageError } from "../../../lib/cli/usage_error.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { sampleKeys } from "../../support/config/sample_keys.ts";
+
+function parse(...argv: string[]): Command {
+  return parseArguments(argv, { colour: false, width: 100, version: "vpn 1.2.3" });
+}
+
+/** What a command line prints. */
+function textOf(...argv: string[]): string {
+  const command = parse(...argv);
+  assert(command.command === "show");
+  return command.text;
+}
+
+Deno.test("parseArguments() fills in port, network and file of vpn init", () => {
+  assertEquals(parse("init", "--endpoint", "vpn.example.org"), {
+    command: "init",
+    request: {
+      endpoint: { host: "vpn.example.org", address: null, port: 51820 },
+      subnet: { address: 0x0a424d00, prefixLength: 24 },
+      out: "server.conf",
+    },
+  });
+  const given = ["--endpoint", "192.0.2.1:443", "--subnet", "172.16.0.0/12", "--out", "a b.conf"];
+  assertEquals(parse("init", ...given), {
+    command: "init",
+    request: {
+      endpoint: { host: "192.0.2.1", address: 0xc0000201, port: 443 },
+      subnet: { address: 0xac100000, prefixLength: 12 },
+      out: "a b.conf",
+    },
+  });
+});
+
+Deno.test("parseArguments() reads what vpn peer is to do", () => {
+  const { publicKey } = sampleKeys(1);
+  const configPath = "server.conf";
+  const view = {
+    action: "show" as const,
+    name: "laptop",
+    qr: true,
+    file: null,
+    overwrite: false,
+    configPath,
+  };
+  const cases: [argv: string[], request: PeerRequest][] = [
+    [["add", "laptop"], { action: "add", name: "laptop", configPath }],
+    [["list"], { action: "list", json: false, configPath }],
+    [["list", "--json", "--config", "a"], { action: "list", json: true, configPath: "a" }],
+    [["show", "laptop"], { ...view, qr: false }],
+    [["show", "--qr", "laptop"], view],
+    [["show", "laptop", "--qr", "a b.PNG"], { ...view, file: "a b.PNG" }],
+    [["show", "--qr", "laptop", "x.svg", "--overwrite"], {
+      ...view,
+      file: "x.svg",
+      overwrite: true,
+    }],
+    [["remove", "laptop"], { action: "remove", name: "laptop", configPath }],
+    [["remove", publicKey], { action: "remove", name: publicKey, configPath }],
+  ];
+  for (const [argv, request] of cases) {
+    assertEquals(parse("peer", ...argv), { command: "peer", request }, argv.join(" "));
+  }
+});
+
+Deno.test("parseArguments() reads every option of vpn peer add, and writes lists one way", () => {
+  const argv = [
+    "add",
+    "--config=a",
+    "--out=-",
+    "--endpoint=192.0.2.1",
+    "--dns=9.9.9.9,example.org",
+  ];
+  const endpoint = { host: "192.0.2.1", address: 0xc0000201, port: 51820 };
+  const request: PeerRequest = {
+    action: "add",
+    name: "x",
+    configPath: "a",
+    out: "-",
+    endpoint,
+    dns: "9.9.9.9, example.org",
+  };
+  assertEquals(parse("peer", ...argv, "--allowed-ips", "10.1.2.3/8,192.0.2.1", "x"), {
+    command: "peer",
+    request: { ...request, allowedIps: "10.0.0.0/8, 192.0.2.1/32" },
+  });
+  assertEquals(parse("peer", ...argv, "--full-tunnel", "x"), {
+    command: "peer",
+    request: { ...request, allowedIps: "0.0.0.0/0, ::/0" },
+  });
+});
+
+Deno.test("parseArguments() throws one line that says what to do when init or peer is called wrongly", () => {
+  const cases: [argv: string[], message: string][] = [
+    [["init"], "--endpoint HOST[:PORT] is missing: it is where clients reach this gateway"],
+    [
+      ["init", "--endpoint", "a b"],
+      '--endpoint: cannot use "a b:51820": an endpoint is HOST:PORT, as in vpn.example.org:51820',
+    ],
+    [["init", "--endpoint", "a:0"], '--endpoint: cannot use "a:0": a port is 1 to 65535'],
+    [
+      ["init", "--endpoint", "2001:db8::1"],
+      '--endpoint: cannot use "2001:db8::1": IPv6 endpoints are not carried: give an IPv4 address or a host name',
+    ],
+    [
+      ["init", "--endpoint", "a", "--subnet", "10.0.0.1/24"],
+      '--subnet: cannot use "10.0.0.1/24": the network is 10.0.0.0/24',
+    ],
+    [
+      ["init", "--endpoint", "a", "--subnet", "10.0.0.0/31"],
+      '--subnet: cannot use "10.0.0.0/31": a network is ADDRESS/LENGTH with a length of 8 to 30, as in 10.66.77.0/24',
+    ],
+    [
+      ["init", "--endpiont", "a"],
+      '"vpn init" has no option "--endpiont": did you mean "--endpoint"?',
+    ],
+    [["peer"], "say what to do with peers: add, list, show, remove"],
+    [["peer", "ad"], '"vpn peer" does not "ad": did you mean "add"?'],
+    [["peer", "frobnicate"], '"vpn peer" does not "frobnicate": see "vpn peer --help"'],
+    [["peer", "add"], "NAME is missing: it names the client"],
+    [["peer", "add", "a", "b"], '"vpn peer add" takes no argument "b"'],
+    [
+      ["peer", "add", "a/b"],
+      `cannot use "a/b": a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit`,
+    ],
+    [
+      ["peer", "add", "x", "--quik"],
+      '"vpn peer add" has no option "--quik": see "vpn peer add --help"',
+    ],
+    [["peer", "list", "--jsno"], '"vpn peer list" has no option "--jsno": did you mean "--json"?'],
+    [
+      ["peer", "add", "x", "--full-tunnel", "--allowed-ips", "10.0.0.0/8"],
+      "--full-tunnel and --allowed-ips exclude each other: give one of them",
+    ],
+    [
+      ["peer", "show", "x", "--qr", "x.jpg"],
+      'cannot use "x.jpg": the file of a QR code ends in .png or .svg',
+    ],
+    [["peer", "show", "x", "x.png"], 'what is to be written to "x.png"? Only --qr goes to a file'],
+    [
+      ["peer", "show", "x", "--qr", "--overwrite"],
+      "--overwrite is for --qr FILE: name the file",
+    ],
+    [["peer", "show", "x", "--qr", "x.png", "y.png"], '"vpn peer show" takes no argument "y.png"'],
+    [
+      ["peer", "add", "x", "--dns", "1.2.3"],
+      '--dns: cannot use "1.2.3": it is an address or a search domain',
+    ],
+  ];
+  for (const [argv, message] of cases) {
+    const error = assertThrows(() => parse(...argv), UsageError);
+    assertEquals(error.message, message, argv.join(" "));
+  }
+});
+
+Deno.test("parseArguments() refuses the name of a peer that would be a path or an option", () => {
+  for (const name of ["..", ".hidden", "a/../b", "", " a", "a\n", "x".repeat(64)]) {
+    assertThrows(() => parse("peer", "add", name), UsageError, "cannot use");
+  }
+  assertThrows(() => parse("peer", "add", "-x"), UsageError);
+});
+
+Deno.test("parseArguments() shows the options of init and of each action of peer in help and completion", () => {
+  const { init, ...actions } = PEER_OPTIONS;
+  assertEquals(Object.keys(actions), [...PEER_ACTIONS]);
+  for (const [words, options] of [["init", init!], ...Object.entries(actions)] as const) {
+    const argv = words === "init" ? ["init"] : ["peer", words];
+    const help = textOf(...argv, "--help");
+    assertEquals(Array.from(help.matchAll(/^ {2}(--[a-z-]+)/gm), ([, name]) => name), options);
+    const suggested = textOf("completion", "bash", ...argv, "--").split("\n");
+    for (const option of options) assert(suggested.includes(option), `${option} is not suggested`);
+  }
+  assertEquals(textOf("completion", "bash", "peer", "").split("\n").slice(0, 4), [...PEER_ACTIONS]);
+  assertStringIncludes(
+    textOf("completion", "bash", "peer", "list", "--config", "s"),
+    "__FILE__:file",
+  );
+});

@@ -1,0 +1,46 @@
+/** Tests of `explainSilence()`: each reason why nobody answers has its own words, and says what to do. */
+import { explainSilence, type Silence } from "../../../../lib/commands/client/unanswered.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
+
+const NOTHING: Silence = {
+  refusal: null,
+  sendError: null,
+  unfitting: 0,
+  protocols: ["UDP"],
+  port: 51_820,
+};
+const FROM = 0xc0000201;
+
+function explain(seen: Partial<Silence>): string {
+  return explainSilence({ ...NOTHING, ...seen });
+}
+
+const CASES: readonly (readonly [Partial<Silence>, RegExp])[] = [
+  [{}, /^check that the server runs, .* no firewall drops UDP to that port$/],
+  [{ unfitting: 1 }, /^an answer came, but does not decrypt: the preshared keys differ: /],
+  [{ sendError: "EPERM" }, /^this host's own firewall lets nothing out to it \(EPERM\): /],
+  [{ sendError: "ENETUNREACH" }, /^this host has no route to it \(ENETUNREACH\): /],
+  [
+    { refusal: { kind: "refused", words: "port unreachable", from: FROM } },
+    /^nobody listens there, says 192\.0\.2\.1 \(ICMP port unreachable\): start the server/,
+  ],
+  [
+    { refusal: { kind: "unreachable", words: "host unreachable", from: FROM } },
+    /^its host or network is not reached, says 192\.0\.2\.1 \(ICMP host unreachable\): /,
+  ],
+  [
+    { refusal: { kind: "prohibited", words: "host administratively prohibited", from: FROM } },
+    /^a firewall forbids it, says 192\.0\.2\.1 .*: have UDP port 51820 opened there$/,
+  ],
+];
+
+Deno.test("explainSilence() has words of its own for each reason", () => {
+  for (const [seen, words] of CASES) assertMatch(explain(seen), words);
+  assertEquals(new Set(CASES.map(([seen]) => explain(seen))).size, CASES.length);
+});
+
+Deno.test("explainSilence() believes an answer, and this host's kernel, more than ICMP", () => {
+  const refusal = { kind: "refused", words: "port unreachable", from: FROM } as const;
+  assertMatch(explain({ refusal, unfitting: 1 }), /preshared keys differ/);
+  assertMatch(explain({ refusal, sendError: "EPERM" }), /own firewall/);
+});

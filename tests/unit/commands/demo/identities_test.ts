@@ -1,0 +1,29 @@
+/** Shows that the configurations made for the demo fit each other and pass their own checks. */
+import { createConfigurations } from "../../../../lib/commands/demo/identities.ts";
+import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { validateClient, validateServer } from "../../../../lib/core/config/roles.ts";
+import { formatCidr, formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
+import { assertEquals, assertNotEquals } from "../../../support/assert.ts";
+
+Deno.test("createConfigurations() makes files that server and clients run from", () => {
+  const texts = createConfigurations();
+  const server = validateServer(parseConfig(texts.gateway, "gateway.conf"));
+  const clients = (["client-1", "client-2"] as const).map((name) =>
+    validateClient(parseConfig(texts[name], `${name}.conf`))
+  );
+  assertEquals(server.peers.map(({ name }) => name), ["client-1", "client-2"]);
+  for (const [i, client] of clients.entries()) {
+    assertEquals(client.warnings, []);
+    assertEquals(client.server.publicKey, server.interface.publicKey);
+    assertEquals(client.server.presharedKey, server.peers[i]!.presharedKey);
+    assertEquals(client.interface.publicKey, server.peers[i]!.publicKey);
+    assertEquals(client.interface.addresses, server.peers[i]!.allowedIps);
+    assertEquals(client.server.endpoint.port, server.listenPort);
+    assertEquals(client.server.allowedIps.map(formatCidr), ["0.0.0.0/0"]);
+  }
+  assertEquals(server.warnings, []);
+  assertEquals(server.interface.egress, "raw");
+  assertEquals(server.interface.dnsProxy.map(formatIpv4), ["192.0.2.1"]);
+  assertNotEquals(clients[0]!.server.presharedKey, clients[1]!.server.presharedKey);
+  assertNotEquals(createConfigurations().gateway, texts.gateway);
+});

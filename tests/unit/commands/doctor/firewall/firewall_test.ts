@@ -1,0 +1,205 @@
+/**
+ * Tests of `lib/app/doctor/firewall/`: what firewalls do with a packet, as the kernel lists them. The listings are recorded, see
+ * `support/record_firewalls.ts`, where their rules are to be read.
+ */
+import { assertEquals, assertMatch } from "../../../../support/assert.ts";
+import { readFirewall } from "../../../../../ffi/netlink/nftables/nftables_listing.ts";
+import {
+  Firewall,
+  type Journey,
+  type LegacyTables,
+} from "../../../../../lib/commands/doctor/firewall/firewall.ts";
+import {
+  type PacketOptions,
+  SupposedPacket,
+} from "../../../../../lib/commands/doctor/firewall/packet.ts";
+import { parseIpv4 } from "../../../../../lib/core/wire/ipv4_text.ts";
+import recorded from "../../../../support/doctor/firewalls.json" with { type: "json" };
+
+type Name = keyof typeof recorded;
+
+const PORT = 51_820;
+const NO_LEGACY: LegacyTables = new Map();
+const NOTHING = { chains: [], rules: [], sets: [] };
+
+function firewall(name: Name): Firewall {
+  const bodies = (texts: readonly string[]) => texts.map((text) => Uint8Array.fromBase64(text));
+  const { chains, rules, sets, elements } = recorded[name];
+  const listing = readFirewall({
+    chains: bodies(chains),
+    rules: bodies(rules),
+    sets: bodies(sets),
+    elements: bodies(elements),
+  });
+  return new Firewall(listing, NO_LEGACY);
+}
+
+function packet(options: Partial<PacketOptions> = {}): SupposedPacket {
+  return new SupposedPacket({
+    protocol: "udp",
+    source: null,
+    destination: parseIpv4("192.0.2.1"),
+    destinationPort: PORT,
+    input: "eth0",
+    output: null,
+    isLocal: true,
+    ...options,
+  });
+}
+
+/** What becomes of it: "accepted", or the fate at the first obstacle, with "but some" where a rule accepts particular ones. */
+function fate(subject: Firewall, supposed = packet(), journey: Journey = "in"): string {
+  const [obstacle] = subject.obstacles(journey, supposed);
+  if (obstacle === undefined) return "accepted";
+  const isPartial = obstacle.decision.exceptions.some((each) => each.fate === "accepted");
+  return `${obstacle.decision.fate}${isPartial ? " but some" : ""}`;
+}
+
+const INPUT_FATES: Readonly<Partial<Record<Name, string>>> = {
+  "a policy of drop": "dropped",
+  "a policy of drop with the port": "accepted",
+  "a rule that rejects the rest": "rejected",
+  "a rule that drops the port": "dropped",
+  "a rule that drops what is behind it": "dropped",
+  "a chain that is gone to": "dropped",
+  "a chain that is jumped to and returns": "accepted",
+  "a map of verdicts": "accepted",
+  "a set without the port": "dropped",
+  "a set with the port in an interval": "accepted",
+  "sources that may come in": "dropped but some",
+  "sources that may not come in": "accepted",
+  "all but some sources": "dropped",
+  "any source": "accepted",
+  "a limit": "accepted",
+  "a limit beyond which is dropped": "accepted",
+  "another interface": "dropped",
+  "a mark": "dropped",
+  "an early chain": "dropped",
+  "a tunnel of ours": "accepted",
+  "ufw": "dropped",
+  "ufw with the port": "accepted",
+  "ufw with several ports": "accepted",
+  "firewalld": "rejected",
+  "firewalld with the port": "accepted",
+  "Docker": "redirected",
+};
+
+for (const [name, expected] of Object.entries(INPUT_FATES)) {
+  Deno.test(`what comes to the port is ${expected} by ${name}`, () => {
+    assertEquals(fate(firewall(name as Name)), expected);
+  });
+}
+
+Deno.test("an answer is accepted where connection tracking knows the connection, whatever the port", () => {
+  const answer = packet({ isEstablished: true, destinationPort: 40_000 });
+  for (const name of ["a policy of drop", "a rule that rejects the rest", "ufw", "firewalld"]) {
+    assertEquals(fate(firewall(name as Name), answer), "accepted", name);
+  }
+});
+
+Deno.test("a rule that names an interface decides for packets of that interface alone", () => {
+  const subject = firewall("another interface");
+  assertEquals(fate(subject, packet({ input: "lan3" })), "accepted");
+  assertEquals(fate(subject, packet({ input: null })), "dropped but some");
+});
+
+Deno.test("a rule that names a source decides for packets of that source alone", () => {
+  const from = (address: string) => packet({ source: parseIpv4(address) });
+  assertEquals(fate(firewall("sources that may come in"), from("10.1.2.3")), "accepted");
+  assertEquals(fate(firewall("sources that may come in"), from("11.1.2.3")), "dropped");
+  assertEquals(fate(firewall("sources that may not come in"), from("198.51.100.255")), "dropped");
+  assertEquals(fate(firewall("sources that may not come in"), from("198.51.101.0")), "accepted");
+});
+
+Deno.test("what clients ask a resolver on the tunnel's interface is decided by rules for it", () => {
+  const ask = (protocol: "udp" | "tcp") => packet({ protocol, input: "vpn0", destinationPort: 53 });
+  const both = firewall("the tunnel's interface for DNS");
+  assertEquals([fate(both, ask("udp")), fate(both, ask("tcp"))], ["accepted", "accepted"]);
+  const one = firewall("DNS by UDP alone");
+  assertEquals([fate(one, ask("udp")), fate(one, ask("tcp"))], ["accepted", "dropped"]);
+  for (const name of ["ufw with the port", "firewalld with the port"] as const) {
+    assertEquals(fate(firewall(name), ask("udp")) === "accepted", false, name);
+  }
+});
+
+Deno.test("what is forwarded needs a rule for each direction", () => {
+  const there = packet({ input: "vpn0", output: "eth0", isLocal: false, destinationPort: 443 });
+  const back = packet({ input: "eth0", output: "vpn0", isLocal: false, isEstablished: true });
+  const fates = (name: Name) => [there, back].map((each) => fate(firewall(name), each, "through"));
+  assertEquals(fates("a way there and none back"), ["accepted", "dropped"]);
+  assertEquals(fates("a way there and back"), ["accepted", "accepted"]);
+  assertEquals(fates("Docker"), ["dropped", "dropped"]);
+  assertEquals(fates("ufw"), ["dropped", "accepted"]);
+  assertEquals(fates("firewalld"), ["rejected", "accepted"]);
+});
+
+Deno.test("chains that refuse what this host sends are named, and others are not", () => {
+  assertEquals(firewall("output by another chain").refusingOutput(), ["inet fw output"]);
+  assertEquals(firewall("output by a map").refusingOutput(), ["inet fw output"]);
+  assertEquals(firewall("output behind routing").refusingOutput(), ["ip fw post"]);
+  assertEquals(firewall("output that refuses nothing").refusingOutput(), []);
+  assertEquals(firewall("a tunnel of ours").refusingOutput(), []);
+  const legacy = (line: string) =>
+    new Firewall(NOTHING, new Map([["filter", ["-P OUTPUT ACCEPT", line]]])).refusingOutput();
+  assertEquals(legacy("-A OUTPUT -d 203.0.113.9/32 -j DROP"), ["iptables' OUTPUT"]);
+  assertEquals(legacy("-A OUTPUT -d 203.0.113.9/32 -j ACCEPT"), []);
+});
+
+Deno.test("an obstacle is named by its chain, the rule that decides, and who keeps it", () => {
+  const name = (listed: Name) => {
+    const [obstacle] = firewall(listed).obstacles("in", packet());
+    return [obstacle?.title, obstacle?.manager, obstacle?.insert];
+  };
+  assertEquals(name("ufw"), ["ip filter INPUT", "ufw", "iptables"]);
+  assertEquals(name("firewalld"), ["inet firewalld filter_INPUT", "firewalld", "nft"]);
+  assertEquals(name("Docker"), ["ip nat PREROUTING", null, "iptables"]);
+  const [dropped] = firewall("a rule that drops the port").obstacles("in", packet());
+  assertMatch(dropped!.decision.by, /^rule \d+ of inet fw input$/);
+  const [policy] = firewall("a policy of drop").obstacles("in", packet());
+  assertEquals(policy!.decision.by, "the policy of inet fw input");
+});
+
+/** What `iptables -S` prints of the table `filter`, by what it is, and what becomes of a packet to the port. */
+const LEGACY = [
+  ["accepted", ["-P INPUT ACCEPT"]],
+  ["dropped", ["-P INPUT DROP", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"]],
+  ["accepted", ["-P INPUT DROP", "-A INPUT -p udp -m udp --dport 51820 -j ACCEPT"]],
+  ["rejected", ["-P INPUT ACCEPT", "-A INPUT -j REJECT --reject-with icmp-port-unreachable"]],
+  [
+    "dropped",
+    [
+      "-P INPUT ACCEPT",
+      "-N wan",
+      "-A INPUT -i eth+ -g wan",
+      "-A INPUT -j ACCEPT",
+      "-A wan -j DROP",
+    ],
+  ],
+  [
+    "accepted",
+    [
+      "-P INPUT DROP",
+      "-N open",
+      "-A INPUT -j open",
+      '-A open -p udp -m multiport --dports 53,51820:51830 -m comment --comment "-j DROP" -j ACCEPT',
+    ],
+  ],
+  ["dropped but some", ["-P INPUT DROP", "-A INPUT -s 10.0.0.0/8 -p udp -j ACCEPT"]],
+  ["dropped", ["-P INPUT ACCEPT", "-A INPUT ! -s 10.0.0.0/8 -p udp -j DROP"]],
+  ["dropped", ["-P INPUT DROP", "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]],
+  ["dropped", ["-P INPUT DROP", '-A INPUT -j LOG --log-prefix "in --dport 51820 "']],
+  ["accepted", ["-P INPUT DROP", "-A INPUT -p udp -m limit --limit 9/sec -j ACCEPT"]],
+  ["dropped but some", ["-P INPUT DROP", "-A INPUT -p udp -m set --match-set ok src -j ACCEPT"]],
+] as const;
+
+Deno.test("iptables' older half is read as it is printed", () => {
+  for (const [expected, lines] of LEGACY) {
+    const subject = new Firewall(NOTHING, new Map([["filter", lines]]));
+    assertEquals(fate(subject), expected, lines.join("; "));
+  }
+});
+
+Deno.test("tables that cannot be read are named", () => {
+  assertEquals(new Firewall(NOTHING, new Map([["filter", null]])).unread, ["filter"]);
+  assertEquals(new Firewall(NOTHING, new Map([["filter", []]])).unread, []);
+});

@@ -1,0 +1,126 @@
+/** Tests of `lib/commands/doctor/name_checks.ts`: which resolvers a host uses, and what their answers mean. */
+import { createSocket } from "node:dgram";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { hostTest } from "../../../support/permissions.ts";
+import {
+  ask,
+  type Asked,
+  judgeFile,
+  judgeResolvers,
+  judgeUsed,
+  outcomeOf,
+  sourceOf,
+} from "../../../../lib/commands/doctor/name_checks.ts";
+
+const FILE = "/etc/resolv.conf";
+const ID = 0x1234;
+
+function source(switchText: string | null, text: string | null, isResolved = false) {
+  const found = sourceOf(switchText, { file: FILE, text, isResolved });
+  return found.kind === "some" ? found.servers.join(" ") : found.why;
+}
+
+function answer(flags: number, id = ID): Uint8Array {
+  const message = new Uint8Array(12);
+  const view = new DataView(message.buffer);
+  view.setUint16(0, id);
+  view.setUint16(2, flags);
+  return message;
+}
+
+Deno.test("sourceOf() takes what resolv.conf names, where nsswitch.conf says dns or nothing", () => {
+  const text = "search example.org\nnameserver 192.0.2.53\nnameserver 192.0.2.54\n";
+  for (
+    const line of ["hosts: files dns\n", "hosts:\tfiles mdns4_minimal [NOTFOUND=return] dns\n"]
+  ) {
+    assertEquals(source(line, text), "192.0.2.53 192.0.2.54");
+  }
+  assertEquals(source(null, text), "192.0.2.53 192.0.2.54");
+  assertEquals(source(null, "# nothing\n"), "127.0.0.1");
+});
+
+Deno.test("sourceOf() takes systemd-resolved where nsswitch.conf asks it first and it runs", () => {
+  const line = "hosts: files resolve [!UNAVAIL=return] dns\n";
+  assertEquals(source(line, "nameserver 192.0.2.53\n", true), "127.0.0.53");
+  assertEquals(source(line, "nameserver 192.0.2.53\n", false), "192.0.2.53");
+});
+
+Deno.test("sourceOf() says what is lacking where no name can be looked up", () => {
+  assertMatch(source("hosts: files\n", "nameserver 192.0.2.53\n"), /nsswitch\.conf has no `dns`/);
+  assertMatch(source(null, null), /resolv\.conf is not there, or leads nowhere/);
+});
+
+Deno.test("judgeResolvers() fails where a tunnel's resolvers do not answer, and warns of each dead one", () => {
+  const judge = (outcomes: readonly (Asked | null)[], isOurs = true) =>
+    judgeResolvers(
+      outcomes.map((outcome, index) => ({ server: `192.0.2.${index}`, outcome })),
+      { by: FILE, isOurs },
+    ).map(({ status }) => status);
+  assertEquals(judge(["answered", "answered"]), ["ok"]);
+  for (const bad of ["silent", "failing", "refused"] as const) {
+    assertEquals(judge([bad]), ["fail"], bad);
+    assertEquals(judge([bad], false), ["warn"], bad);
+    assertEquals(judge([bad, "answered"]), ["warn"], bad);
+  }
+  assertEquals(judge([null]), ["ok"]);
+});
+
+Deno.test("judgeUsed() finds that another program has overwritten the tunnel's resolver", () => {
+  const judge = (used: readonly string[]) =>
+    judgeUsed(["10.66.77.1"], { used, by: FILE, place: "client.conf:4" });
+  assertEquals(judge(["10.66.77.1"]), []);
+  assertEquals(judge(["127.0.0.1"]), []);
+  assertMatch(judge(["192.0.2.53"])[0]!.why, /is 10\.66\.77\.1, but this host asks 192\.0\.2\.53 /);
+  assertMatch(judge([])[0]!.why, /asks nobody/);
+});
+
+Deno.test("outcomeOf() takes no such name for an answer, a server's failure for none, and no other's", () => {
+  assertEquals(outcomeOf(answer(0x8180), ID), "answered");
+  assertEquals(outcomeOf(answer(0x8183), ID), "answered");
+  assertEquals(outcomeOf(answer(0x8182), ID), "failing");
+  assertEquals(outcomeOf(answer(0x8185), ID), "failing");
+  assertEquals(outcomeOf(answer(0x0100), ID), null);
+  assertEquals(outcomeOf(answer(0x8180, ID + 1), ID), null);
+  assertEquals(outcomeOf(new Uint8Array(11), ID), null);
+});
+
+hostTest("ask() tells a resolver that answers from a port that nobody listens at", async () => {
+  const socket = createSocket("udp4", (query, from) => {
+    query[2] = 0x81;
+    socket.send(query, from.port, from.address);
+  });
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  const { port } = socket.address();
+  assertEquals(await ask("example.org", { server: "127.0.0.1", port }), "answered");
+  await new Promise<void>((resolve) => socket.close(resolve));
+  assertEquals(await ask("example.org", { server: "127.0.0.1", port }), "refused");
+  assertEquals(await ask("example.org", { server: "2001:db8::1", port }), null);
+});
+
+hostTest(
+  "judgeFile() finds a resolv.conf that cannot be written, and takes one that is right or is not there",
+  () => {
+    const folder = Deno.makeTempDirSync();
+    try {
+      const file = `${folder}/resolv.conf`;
+      const judge = (path: string) =>
+        judgeFile(path, { servers: ["10.66.77.1"], search: [] }, "client.conf:4")[0]!;
+      assertEquals(judge(file).status, "ok");
+      Deno.writeTextFileSync(file, "nameserver 192.0.2.53\n");
+      assertEquals(judge(file).status, "ok");
+      // What a container engine makes of the mount of a file that is not there.
+      Deno.mkdirSync(`${folder}/mounted`);
+      const broken = judge(`${folder}/mounted`);
+      assertEquals(broken.status, "fail");
+      assertMatch(
+        broken.why,
+        /^DNS \(client\.conf:4\) cannot be set, as .*mounted cannot be written/,
+      );
+      assertMatch(broken.remedy!, /`--dns 10\.66\.77\.1`/);
+      Deno.writeTextFileSync(file, "nameserver 10.66.77.1\n");
+      assertMatch(judge(file).why, /names the resolvers of DNS already$/);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+);

@@ -1,0 +1,62 @@
+/** Tests of `lib/commands/doctor/running_checks.ts`: what is made of what a running instance says of itself. */
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { differencesOf, judgePeers } from "../../../../lib/commands/doctor/running_checks.ts";
+import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
+import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { configText, newIdentity } from "../../../net/support/config.ts";
+import { peerOf, statusOf } from "../../../support/status/statuses.ts";
+
+const OWN = newIdentity();
+const PEER = newIdentity();
+
+function config(address = "10.66.77.1/24", port = 51_820) {
+  const text = configText(
+    { PrivateKey: OWN.privateKey, Address: address, ListenPort: port },
+    { PublicKey: PEER.publicKey, AllowedIPs: "10.66.77.2/32" },
+  );
+  return parseConfig(text, "server.conf");
+}
+
+const STATUS = statusOf({
+  publicKey: encodeKey(config().interface.publicKey),
+  peers: [peerOf({ publicKey: PEER.publicKey })],
+});
+
+Deno.test("a file that was edited since the start is told from one that still says what runs", () => {
+  assertEquals(differencesOf(config(), STATUS), []);
+  assertEquals(differencesOf(config("10.9.9.1/24"), STATUS), ["it has the address 10.66.77.1/24"]);
+  assertEquals(differencesOf(config("10.66.77.1/24", 4_500), STATUS), ["it listens on port 51820"]);
+  assertEquals(differencesOf(config(), { ...STATUS, publicKey: newIdentity().publicKey }), [
+    "it has another PrivateKey",
+  ]);
+  const other = peerOf({ publicKey: newIdentity().publicKey });
+  assertEquals(differencesOf(config(), { ...STATUS, peers: [other] }), [
+    "1 of the file's peers are not there",
+    "1 of its peers are not in the file",
+  ]);
+});
+
+Deno.test("a client whose server is silent, or was never heard, is not ok", () => {
+  const judge = (given: Parameters<typeof peerOf>[0]) =>
+    judgePeers(statusOf({ role: "client", peers: [peerOf(given)] }));
+  assertEquals(judge({ presence: "up", silence: 1 }).map(({ status }) => status), ["ok"]);
+  for (const presence of ["silent", "down"] as const) {
+    const [verdict] = judge({ presence, silence: 42 });
+    assertEquals(verdict!.status, "fail");
+    assertMatch(verdict!.why, /has been silent for 42 s/);
+  }
+  assertMatch(judge({ presence: "never" })[0]!.why, /was never heard/);
+});
+
+Deno.test("a gateway's peers may be away; a key in two places is a failure of that peer", () => {
+  const [away, shared] = [
+    peerOf({ presence: "never" }),
+    peerOf({ name: "laptop", presence: "up", otherPlace: "203.0.113.9:51820" }),
+  ];
+  assertEquals(judgePeers(statusOf({ peers: [away] })).map(({ why }) => why), [
+    "0 of 1 peers are up",
+  ]);
+  const verdicts = judgePeers(statusOf({ peers: [away, shared] }));
+  assertEquals(verdicts.map(({ status }) => status), ["fail"]);
+  assertMatch(verdicts[0]!.why, /^laptop's key is used by two hosts, .*203\.0\.113\.9:51820/);
+});

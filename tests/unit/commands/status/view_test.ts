@@ -1,0 +1,147 @@
+/** Shows what `vpn status` prints of an instance. */
+import type { PeerStatus } from "../../../../lib/control/status.ts";
+import { age, statusLines, type ViewOptions } from "../../../../lib/commands/status/view.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
+import { peerOf, statusOf } from "../../../support/status/statuses.ts";
+
+const PLAIN: ViewOptions = { colour: false, rates: new Map(), sparklines: false };
+const LAPTOP = peerOf({
+  name: "laptop",
+  endpoint: "198.51.100.7:51820",
+  latestHandshake: "2026-11-21T10:59:48.000Z",
+  silence: 0.5,
+  presence: "up",
+  isUp: true,
+  received: 1_500_000,
+  sent: 3 * 1024 ** 3,
+});
+
+Deno.test("statusLines() says that a host is blocked, by whom, and what opens it", () => {
+  const blocked = statusOf({ role: "client", state: "blocked" });
+  assertEquals(statusLines(blocked, PLAIN), [
+    "vpn0  blocked by the kill switch of process 4711, which has ended",
+    "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with `vpn cleanup`",
+  ]);
+  const [head, remedy] = statusLines({ ...blocked, netns: "blue" }, PLAIN);
+  assertStringIncludes(head!, "in blue, blocked");
+  assertStringIncludes(remedy!, "`ip netns exec blue vpn cleanup`");
+});
+
+Deno.test("statusLines() says what a tunnel is degraded by", () => {
+  const status = statusOf({ state: "degraded", missing: ["routing rule to table 51820"] });
+  assertEquals(
+    statusLines(status, PLAIN)[1],
+    "  degraded: without routing rule to table 51820",
+  );
+});
+
+Deno.test("statusLines() shows an instance and its peers, aligned", () => {
+  const status = statusOf({
+    peers: [LAPTOP, peerOf({ allowedIps: ["10.66.77.3/32", "10.9.0.0/16"] })],
+    nat: { mappings: 1, sessions: 1200, sendErrors: { EPERM: 3 } },
+    drops: { no_endpoint: 2, bad_tag: 1000 },
+  });
+  const rates = new Map([
+    [LAPTOP.publicKey, { received: 125_000, sent: 12.5, history: [1, 2] }],
+  ]);
+  assertEquals(
+    statusLines(
+      { ...status, peers: [LAPTOP, { ...status.peers[1]!, publicKey: "A".repeat(44) }] },
+      {
+        ...PLAIN,
+        rates,
+      },
+    ),
+    [
+      "vpn0  server on UDP port 51820, 10.66.77.1/24, up 1 h, process 4711",
+      "  cipher libcrypto.so.3, segmentation offload on, NAT 1 mapping 1,200 sessions",
+      "  refused by the kernel: EPERM 3",
+      "  dropped: bad tag 1,000, no endpoint 2",
+      "",
+      "  PEER           ADDRESS        ENDPOINT            BY   HANDSHAKE    RECEIVED  SENT   IN        OUT",
+      "  laptop         10.66.77.2     198.51.100.7:51820  UDP  12 s ago     1.4 MiB   3 GiB  1 Mbit/s  100 bit/s",
+      "  AAAAAAAAAAAA…  10.66.77.3 +1  -                   -    never heard  0 B       0 B    -         -",
+    ],
+  );
+});
+
+Deno.test("statusLines() names the carrier, and who is missing", () => {
+  const text = statusLines(
+    statusOf({ peers: [{ ...LAPTOP, carrier: "faketcp", presence: "down", silence: 75 }] }),
+    PLAIN,
+  ).join("\n");
+  assertStringIncludes(text, "fake TCP");
+  assertStringIncludes(text, "silent 1 min 15 s");
+});
+
+Deno.test("statusLines() shows limits where there are any, and how rates went when asked", () => {
+  const rates = new Map([[LAPTOP.publicKey, { received: 1, sent: 1, history: [1, 8] }]]);
+  const status = statusOf({ peers: [{ ...LAPTOP, rateLimit: 10_000_000 }] });
+  const text = statusLines(status, { ...PLAIN, rates, sparklines: true }).join("\n");
+  assertStringIncludes(text, "10 Mbit/s");
+  assertStringIncludes(text, "▂█");
+  assert(!statusLines(statusOf({ peers: [LAPTOP] }), PLAIN).join().includes("LIMIT"));
+});
+
+Deno.test("statusLines() shows round trips where one was measured, and none of a peer that is missing", () => {
+  const shown = (given: Partial<PeerStatus>) =>
+    statusLines(statusOf({ peers: [{ ...LAPTOP, ...given }] }), PLAIN).join("\n");
+  assertStringIncludes(shown({ roundTrip: 0.0123456 }), "12 ms");
+  assertStringIncludes(shown({ roundTrip: 1.2345 }), "1235 ms");
+  assertStringIncludes(shown({ roundTrip: 0.000_25 }), "0.25 ms");
+  assert(!shown({ roundTrip: 0.1, presence: "down", silence: 9 }).includes(" ms"));
+  assert(!shown({ roundTrip: null }).includes("RTT"));
+});
+
+Deno.test("statusLines() names the namespace that an instance was sent into", () => {
+  const [line] = statusLines(statusOf({ netns: "blue" }), PLAIN);
+  assertStringIncludes(line!, "vpn0  in blue, server on UDP port");
+});
+
+Deno.test("statusLines() says that a key is used in two places, and where", () => {
+  const peer = peerOf({
+    name: "laptop",
+    endpoint: "198.51.100.7:40000",
+    otherPlace: "203.0.113.9:51820",
+  });
+  const lines = statusLines(statusOf({ peers: [peer, peerOf()] }), {
+    colour: false,
+    rates: new Map(),
+    sparklines: false,
+  });
+  assertEquals(
+    lines.filter((line) => line.includes("two places")),
+    [
+      "  key in two places: laptop is at 198.51.100.7:40000 and at 203.0.113.9:51820, and each cuts the " +
+      "other off: give each device a key of its own",
+    ],
+  );
+});
+
+Deno.test("statusLines() says so when there are no peers", () => {
+  assertEquals(statusLines(statusOf(), PLAIN).at(-1), "  no peers");
+});
+
+Deno.test("statusLines() colours a peer by its state, and the columns stay aligned", () => {
+  const peers = [
+    LAPTOP,
+    { ...LAPTOP, presence: "silent" as const, silence: 240 },
+    { ...LAPTOP, presence: "down" as const },
+    peerOf(),
+  ];
+  const lines = statusLines(statusOf({ peers }), { ...PLAIN, colour: true });
+  const [live, silent, down, never] = lines.slice(-4);
+  assertStringIncludes(live!, "\x1b[32m12 s ago\x1b[0m");
+  assertStringIncludes(silent!, "\x1b[33msilent 4 min");
+  assertStringIncludes(down!, "\x1b[31msilent");
+  assertStringIncludes(never!, "\x1b[90mnever");
+  // deno-lint-ignore no-control-regex -- they are control sequences
+  const plain = lines.map((line) => line.replace(/\x1b\[\d+m/g, ""));
+  assertEquals(plain, statusLines(statusOf({ peers }), PLAIN));
+});
+
+Deno.test("age() has the two greatest units", () => {
+  assertEquals([0, 0.9, 59, 60, 61, 3600, 3661, 86_400 * 2 + 3_600 * 3 + 59].map(age), [
+    ...["0 s", "0 s", "59 s", "1 min", "1 min 1 s", "1 h", "1 h 1 min", "2 d 3 h"],
+  ]);
+});

@@ -1,0 +1,226 @@
+/** Tests of lib/core/access/egress_rules.ts: which addresses clients reach, and by which exit, against a slow reference. */
+import {
+  type EgressPolicy,
+  type EgressRule,
+  egressRules,
+  type EgressVerdict,
+  type HostSurroundings,
+} from "../../../../lib/core/access/egress_rules.ts";
+import { type Ipv4Prefix, parseCidr, prefixMask } from "../../../../lib/core/wire/ipv4_text.ts";
+import { assertEquals } from "../../../support/assert.ts";
+import { Random } from "../../../support/random.ts";
+import { ipv4 } from "../../../support/packets/simulated_device.ts";
+
+const UPLINK = 2;
+const LAN = 3;
+const OTHER = 4;
+
+/** An uplink, a network behind another interface, and one behind a router there. */
+const HOST: HostSurroundings = {
+  external: { address: ipv4("192.0.2.1"), link: UPLINK },
+  addresses: ["127.0.0.1", "192.0.2.1", "192.0.2.77", "10.20.0.1"].map(ipv4),
+  networks: ["192.0.2.1/24", "10.20.0.1/16"].map((text) => parseCidr(text)!),
+  routes: [
+    { ...parseCidr("0.0.0.0/0")!, link: UPLINK },
+    { ...parseCidr("192.0.2.0/24")!, link: UPLINK },
+    { ...parseCidr("10.20.0.0/16")!, link: LAN },
+    { ...parseCidr("172.16.0.0/12")!, link: LAN },
+    { ...parseCidr("172.20.0.0/16")!, link: UPLINK },
+  ],
+};
+
+function policy(allow = "", deny = ""): EgressPolicy {
+  const read = (text: string) =>
+    text.split(", ").filter((item) => item !== "")
+      .map((item) => item === "lan" ? "lan" : parseCidr(item)!);
+  return { allow: read(allow), deny: read(deny) };
+}
+
+function holds(prefix: Ipv4Prefix, address: number): boolean {
+  return ((prefix.address ^ address) & prefixMask(prefix.prefixLength)) === 0;
+}
+
+/** What a table says of an address. */
+function judge(rules: readonly EgressRule[], address: number): EgressVerdict {
+  const best = rules.filter((rule) => holds(rule, address))
+    .sort((a, b) => b.prefixLength - a.prefixLength)[0];
+  return best?.verdict ?? "pass";
+}
+
+function verdicts(rules: EgressPolicy, ...addresses: string[]): EgressVerdict[] {
+  const compiled = egressRules(rules, HOST);
+  return addresses.map((address) => judge(compiled.rules, ipv4(address)));
+}
+
+const INTERNET = "203.0.113.9";
+const UPLINK_LAN = "192.0.2.9";
+const LAN_HOST = "10.20.3.4";
+const BEHIND_ROUTER = "172.16.1.1";
+
+Deno.test("by default clients reach the internet, and no network of the gateway's interfaces", () => {
+  assertEquals(verdicts(policy(), INTERNET, "8.8.8.8", "172.20.0.1"), ["pass", "pass", "pass"]);
+  assertEquals(verdicts(policy(), UPLINK_LAN, LAN_HOST), ["private", "private"]);
+  assertEquals(egressRules(policy(), HOST).exits, []);
+});
+
+Deno.test("by default clients reach no address of the gateway's but that outside", () => {
+  assertEquals(
+    verdicts(policy(), "192.0.2.1", "192.0.2.77", "10.20.0.1"),
+    ["pass", "private", "private"],
+  );
+});
+
+Deno.test("by default, and with `lan`, clients reach no cloud's service for its hosts", () => {
+  const services = ["100.100.100.200", "168.63.129.16", "192.0.0.192"];
+  for (const allow of ["", "lan"]) {
+    assertEquals(verdicts(policy(allow), ...services), services.map(() => "private"), allow);
+  }
+  // Whoever names it means it; its neighbours are the internet's.
+  assertEquals(verdicts(policy("168.63.129.16/32"), ...services), ["private", "pass", "private"]);
+  assertEquals(verdicts(policy(), "100.100.100.201", "168.63.129.17"), ["pass", "pass"]);
+});
+
+Deno.test("`lan` opens the networks of the interfaces, each by its own", () => {
+  const lan = policy("lan");
+  assertEquals(verdicts(lan, UPLINK_LAN, LAN_HOST, INTERNET), ["pass", "host", "pass"]);
+  assertEquals(verdicts(lan, "192.0.2.1", "192.0.2.77", "10.20.0.1"), ["pass", "host", "host"]);
+  assertEquals(egressRules(lan, HOST).exits, [LAN]);
+});
+
+Deno.test("nobody's addresses, a network's own and its broadcast, stay shut", () => {
+  for (const allow of ["", "lan", "0.0.0.0/0", "192.0.2.255/32, 10.20.0.0/32, 10.20.255.255/32"]) {
+    assertEquals(
+      verdicts(policy(allow), "192.0.2.0", "192.0.2.255", "10.20.0.0", "10.20.255.255"),
+      ["private", "private", "private", "private"],
+      allow,
+    );
+  }
+});
+
+Deno.test("a network opens what it holds, also of the interfaces' networks, and no more", () => {
+  assertEquals(
+    verdicts(policy("10.20.3.0/24"), LAN_HOST, "10.20.4.1", UPLINK_LAN),
+    ["host", "private", "private"],
+  );
+  assertEquals(verdicts(policy("10.0.0.0/8"), LAN_HOST, "10.9.9.9"), ["host", "pass"]);
+  assertEquals(verdicts(policy("0.0.0.0/0"), LAN_HOST, UPLINK_LAN), ["host", "pass"]);
+});
+
+Deno.test("what is named goes by the interface that the host's routes have for it", () => {
+  const named = policy("172.16.0.0/12");
+  assertEquals(verdicts(named, BEHIND_ROUTER, "172.20.0.1"), ["host", "pass"]);
+  assertEquals(egressRules(named, HOST).exits, [LAN]);
+  // Not named, it is the internet's: the NAT has one interface.
+  assertEquals(verdicts(policy("lan"), BEHIND_ROUTER), ["pass"]);
+});
+
+Deno.test("the longest prefix wins, and a deny where they are as long", () => {
+  const rules = policy("10.20.0.0/16, 10.20.5.5/32", "10.20.5.0/24, 10.0.0.0/8");
+  assertEquals(
+    verdicts(rules, "10.20.4.4", "10.20.5.4", "10.20.5.5", "10.9.9.9"),
+    ["host", "denied", "host", "denied"],
+  );
+  assertEquals(verdicts(policy("10.20.0.0/16", "10.20.0.0/16"), LAN_HOST), ["denied"]);
+  assertEquals(verdicts(policy("lan", "10.0.0.0/8"), LAN_HOST), ["host"]);
+  assertEquals(verdicts(policy("10.0.0.0/8", "lan"), LAN_HOST, "10.9.9.9"), ["denied", "pass"]);
+});
+
+Deno.test("a deny shuts the internet, or parts of it", () => {
+  assertEquals(verdicts(policy("", "203.0.113.0/24"), INTERNET, "8.8.8.8"), ["denied", "pass"]);
+  assertEquals(
+    verdicts(policy("198.51.100.0/24", "0.0.0.0/0"), INTERNET, "198.51.100.7", LAN_HOST),
+    ["denied", "pass", "denied"],
+  );
+});
+
+Deno.test("only an entry for it alone shuts the address outside, by which hairpinning goes", () => {
+  assertEquals(verdicts(policy("", "192.0.2.0/24"), "192.0.2.1", UPLINK_LAN), ["pass", "denied"]);
+  assertEquals(verdicts(policy("", "0.0.0.0/0"), "192.0.2.1"), ["pass"]);
+  assertEquals(verdicts(policy("", "192.0.2.1/32"), "192.0.2.1"), ["denied"]);
+  const alone = { ...HOST, networks: [parseCidr("192.0.2.1/32")!] };
+  assertEquals(judge(egressRules(policy("", "lan"), alone).rules, ipv4("192.0.2.1")), "pass");
+});
+
+/** The specification, address by address. */
+function reference(
+  { allow, deny }: EgressPolicy,
+  host: HostSurroundings,
+  address: number,
+): EgressVerdict {
+  const longest = (prefixes: readonly Ipv4Prefix[]) =>
+    prefixes.filter((prefix) => holds(prefix, address))
+      .reduce((best, { prefixLength }) => Math.max(best, prefixLength), -1);
+  const expand = (targets: EgressPolicy["allow"]) =>
+    targets.flatMap((target) =>
+      target === "lan"
+        ? host.networks.filter((network) =>
+          network.prefixLength < 32 || network.address !== host.external?.address
+        )
+        : [target]
+    );
+  const [allowed, denied] = [longest(expand(allow)), longest(expand(deny))];
+  if (address === host.external?.address) return denied === 32 ? "denied" : "pass";
+  if (denied >= 0 && denied >= allowed) return "denied";
+  const isEnd = host.networks.some((network) =>
+    network.prefixLength <= 30 && holds(network, address) &&
+    [0, ~prefixMask(network.prefixLength) >>> 0]
+      .includes((address & ~prefixMask(network.prefixLength)) >>> 0)
+  );
+  if (isEnd) return "private";
+  const isOwn = host.addresses.includes(address);
+  if (allowed < 0) return isOwn || longest(host.networks) >= 0 ? "private" : "pass";
+  if (isOwn) return "host";
+  const route = host.routes.filter((each) => holds(each, address))
+    .sort((a, b) => b.prefixLength - a.prefixLength)[0];
+  return route === undefined || route.link === host.external?.link ? "pass" : "host";
+}
+
+Deno.test("the compiled rules say what the reference says of random rules and hosts", () => {
+  const random = new Random(11);
+  // Few bits differ, so that prefixes meet.
+  const address = () => (0x0a000000 | random.below(256)) >>> 0;
+  const prefix = (least: number): Ipv4Prefix => {
+    const prefixLength = random.between(least, 32);
+    return { address: (address() & prefixMask(prefixLength)) >>> 0, prefixLength };
+  };
+  const several = <T>(most: number, make: () => T): T[] =>
+    Array.from({ length: random.below(most + 1) }, make);
+  for (let round = 0; round < 1_500; round++) {
+    const host: HostSurroundings = {
+      external: { address: address(), link: UPLINK },
+      addresses: several(3, address),
+      networks: several(3, () => prefix(26)),
+      routes: several(4, () => ({ ...prefix(24), link: random.pick([UPLINK, LAN, OTHER]) })),
+    };
+    // Of two routes of one prefix, the kernel takes one.
+    const known = new Set<string>();
+    const routes = host.routes.filter((route) => {
+      const key = `${route.address}/${route.prefixLength}`;
+      return !known.has(key) && known.add(key);
+    });
+    const rules: EgressPolicy = {
+      allow: several(3, () => random.below(4) === 0 ? "lan" : prefix(24)),
+      deny: several(3, () => random.below(4) === 0 ? "lan" : prefix(24)),
+    };
+    const compiled = egressRules(rules, { ...host, routes }).rules;
+    for (let at = 0; at < 256; at++) {
+      const each = (0x0a000000 | at) >>> 0;
+      assertEquals(
+        judge(compiled, each),
+        reference(rules, { ...host, routes }, each),
+        JSON.stringify({ at, rules, host, compiled }),
+      );
+    }
+  }
+});
+
+Deno.test("without an interface outside clients reach allowed networks, and the internet nowhere", () => {
+  const routes = HOST.routes.filter(({ prefixLength }) => prefixLength > 0);
+  const host = { ...HOST, external: null, routes };
+  const allowed = egressRules(policy("10.20.0.0/16, 198.51.100.0/24", "172.16.0.0/12"), host);
+  const judged = [INTERNET, "198.51.100.7", LAN_HOST, UPLINK_LAN, BEHIND_ROUTER].map((address) =>
+    judge(allowed.rules, ipv4(address))
+  );
+  assertEquals(judged, ["nowhere", "nowhere", "host", "private", "denied"]);
+  assertEquals(allowed.exits, [LAN]);
+});

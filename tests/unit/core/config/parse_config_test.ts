@@ -1,0 +1,307 @@
+/** Shows what every key of a configuration means, and the defaults. */
+import type { Config } from "../../../../lib/core/config/config.ts";
+import { decodeKey } from "../../../../lib/core/config/values/key_text.ts";
+import { INTERFACE_KEYS, PEER_KEYS } from "../../../../lib/core/config/values/keys.ts";
+import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
+import { assertEquals } from "../../../support/assert.ts";
+import { sampleKeys } from "../../../support/config/sample_keys.ts";
+
+const OWN = sampleKeys(1);
+const PEER = sampleKeys(2);
+const OTHER = sampleKeys(3);
+
+function ipv4(text: string): number {
+  return parseIpv4(text)!;
+}
+
+/** Parses the lines as an `[Interface]` section with a private key. */
+function parseInterface(...lines: string[]): Config {
+  return parseConfig(
+    ["[Interface]", `PrivateKey = ${OWN.privateKey}`, ...lines].join("\n"),
+    "t.conf",
+  );
+}
+
+/** Parses the lines as a `[Peer]` section with a public key. */
+function parsePeer(...lines: string[]): Config {
+  return parseInterface("[Peer]", `PublicKey = ${PEER.publicKey}`, ...lines);
+}
+
+Deno.test("parseConfig() fills in the defaults when a file says the least it can", () => {
+  assertEquals(parseInterface(), {
+    fileName: "t.conf",
+    interface: {
+      privateKey: decodeKey(OWN.privateKey)!,
+      publicKey: decodeKey(OWN.publicKey)!,
+      listenPort: null,
+      addresses: [],
+      addresses6: [],
+      dns: [],
+      dns6: [],
+      dnsSearch: [],
+      mtu: null,
+      table: "auto",
+      fwMark: null,
+      preUp: [],
+      postUp: [],
+      preDown: [],
+      postDown: [],
+      publicEndpoint: null,
+      egress: "raw",
+      egressInterface: null,
+      egressAllow: [],
+      egressDeny: [],
+      natPorts: { first: 20000, last: 29999 },
+      natFiltering: "endpoint",
+      capture: "packet",
+      clientToClient: true,
+      dnsProxy: [],
+      forwards: [],
+      transport: "udp",
+      connectTimeout: 2500,
+      peerTimeout: 6000,
+      releaseAfter: 180_000,
+      onPeerTimeout: "reconnect",
+      killSwitch: false,
+      allowIpv6: false,
+      aead: "auto",
+      metrics: null,
+      lines: new Map([["PrivateKey", 2]]),
+    },
+    peers: [],
+    warnings: [],
+    notes: [],
+  });
+  assertEquals(parsePeer().peers, [{
+    publicKey: decodeKey(PEER.publicKey)!,
+    presharedKey: null,
+    allowedIps: [],
+    allowedIps6: [],
+    endpoint: null,
+    endpoint6: null,
+    persistentKeepalive: 0,
+    name: null,
+    rateLimit: null,
+    line: 3,
+  }]);
+});
+
+Deno.test("parseConfig() reads every key of [Interface]", () => {
+  const cases: [line: string, expected: Partial<Config["interface"]>][] = [
+    ["ListenPort = 51820", { listenPort: 51820 }],
+    ["ListenPort = 0", { listenPort: 0 }],
+    ["ListenPort = 65535", { listenPort: 65535 }],
+    ["Address = 10.66.77.1/24", { addresses: [{ address: ipv4("10.66.77.1"), prefixLength: 24 }] }],
+    ["Address = 10.66.77.1", { addresses: [{ address: ipv4("10.66.77.1"), prefixLength: 32 }] }],
+    ["Address = FD00:0::1/64", { addresses6: ["fd00::1/64"] }],
+    ["Address = fd00::1", { addresses6: ["fd00::1/128"] }],
+    ["DNS = 9.9.9.9", { dns: [ipv4("9.9.9.9")] }],
+    ["DNS = 2620:FE::FE", { dns6: ["2620:fe::fe"] }],
+    ["DNS = corp.example, ~., ~lan", { dnsSearch: ["corp.example", "~.", "~lan"] }],
+    ["MTU = 576", { mtu: 576 }],
+    ["MTU = 65455", { mtu: 65455 }],
+    ["Table = off", { table: "off" }],
+    ["Table = AUTO", { table: "auto" }],
+    ["Table = 1000", { table: 1000 }],
+    ["FwMark = off", { fwMark: 0 }],
+    ["FwMark = 51820", { fwMark: 51820 }],
+    ["FwMark = 0xCA6C", { fwMark: 0xca6c }],
+    ["FwMark = 0xffffffff", { fwMark: 0xffffffff }],
+    ["PreUp = echo a, b = %i", { preUp: [{ command: "echo a, b = %i", line: 3 }] }],
+    ["PostUp = iptables -A x; true", { postUp: [{ command: "iptables -A x; true", line: 3 }] }],
+    ["PreDown = a", { preDown: [{ command: "a", line: 3 }] }],
+    ["PostDown = a", { postDown: [{ command: "a", line: 3 }] }],
+    ["PublicEndpoint = 192.0.2.1:443", {
+      publicEndpoint: { host: "192.0.2.1", address: 0xc0000201, port: 443 },
+    }],
+    ["Egress = raw", { egress: "raw" }],
+    ["Egress = Kernel", { egress: "kernel" }],
+    ["Egress = off", { egress: "off" }],
+    ["EgressInterface = eth0", { egressInterface: "eth0" }],
+    ["EgressAllow = lan", { egressAllow: ["lan"] }],
+    ["EgressAllow = LAN, 10.20.30.40/16", {
+      egressAllow: ["lan", { address: ipv4("10.20.0.0"), prefixLength: 16 }],
+    }],
+    ["EgressDeny = 198.51.100.7", {
+      egressDeny: [{ address: ipv4("198.51.100.7"), prefixLength: 32 }],
+    }],
+    ["EgressDeny = 0.0.0.0/0", { egressDeny: [{ address: 0, prefixLength: 0 }] }],
+    ["NatPorts = 1024-65535", { natPorts: { first: 1024, last: 65535 } }],
+    ["NatPorts = 5 - 5", { natPorts: { first: 5, last: 5 } }],
+    ["NatFiltering = address", { natFiltering: "address" }],
+    ["NatFiltering = endpoint", { natFiltering: "endpoint" }],
+    ["Capture = nfqueue", { capture: "nfqueue" }],
+    ["Capture = packet", { capture: "packet" }],
+    ["ClientToClient = off", { clientToClient: false }],
+    ["ClientToClient = on", { clientToClient: true }],
+    ["DnsProxy = 1.1.1.1, 9.9.9.9", { dnsProxy: [ipv4("1.1.1.1"), ipv4("9.9.9.9")] }],
+    ["Transport = udp", { transport: "udp" }],
+    ["Transport = faketcp", { transport: "faketcp" }],
+    ["Transport = auto", { transport: "auto" }],
+    ["ConnectTimeout = 0.1", { connectTimeout: 100 }],
+    ["ConnectTimeout = 60", { connectTimeout: 60_000 }],
+    ["PeerTimeout = 2.5", { peerTimeout: 2500 }],
+    ["PeerTimeout = 3600", { peerTimeout: 3_600_000, releaseAfter: 3_600_000 }],
+    ["ReleaseAfter = 6", { releaseAfter: 6000 }],
+    ["ReleaseAfter = 86400", { releaseAfter: 86_400_000 }],
+    ["OnPeerTimeout = exit", { onPeerTimeout: "exit" }],
+    ["OnPeerTimeout = reconnect", { onPeerTimeout: "reconnect" }],
+    ["KillSwitch = on", { killSwitch: true }],
+    ["KillSwitch = off", { killSwitch: false }],
+    ["AllowIPv6 = on", { allowIpv6: true }],
+    ["Aead = libcrypto", { aead: "libcrypto" }],
+    ["Aead = builtin", { aead: "builtin" }],
+    ["Aead = auto", { aead: "auto" }],
+    ["Metrics = 127.0.0.1:9586", { metrics: { address: ipv4("127.0.0.1"), port: 9586 } }],
+    ["Metrics = 10.66.77.1:1", { metrics: { address: ipv4("10.66.77.1"), port: 1 } }],
+    ["Metrics = 0.0.0.0:65535", { metrics: { address: 0, port: 65535 } }],
+    [
+      "Forward = tcp:8080 -> 10.66.77.2:80",
+      {
+        forwards: [{ protocol: "tcp", externalPort: 8080, address: ipv4("10.66.77.2"), port: 80 }],
+      },
+    ],
+    [
+      "Forward = UDP:53->10.66.77.2:5353",
+      {
+        forwards: [{ protocol: "udp", externalPort: 53, address: ipv4("10.66.77.2"), port: 5353 }],
+      },
+    ],
+    ["SaveConfig = false", {}],
+  ];
+  assertEquals(
+    new Set(["PrivateKey", ...cases.map(([line]) => line.split(" ")[0]!)]),
+    new Set(Object.keys(INTERFACE_KEYS)),
+  );
+  const plain = parseInterface().interface;
+  for (const [line, expected] of cases) {
+    const key = line.slice(0, line.indexOf(" "));
+    const lines = new Map([["PrivateKey", 2], [key, 3]]);
+    assertEquals(parseInterface(line).interface, { ...plain, ...expected, lines }, line);
+  }
+});
+
+Deno.test("parseConfig() reads every key of [Peer]", () => {
+  const endpoint = (host: string, address: string | null, port: number) => ({
+    endpoint: { host, address: address === null ? null : ipv4(address), port },
+  });
+  const cases: [line: string, expected: Partial<Config["peers"][number]>][] = [
+    [`PresharedKey = ${OTHER.privateKey}`, { presharedKey: decodeKey(OTHER.privateKey)! }],
+    ["AllowedIPs = 0.0.0.0/0", { allowedIps: [{ address: 0, prefixLength: 0 }] }],
+    // Host bits are cleared.
+    ["AllowedIPs = 10.66.77.9/24", {
+      allowedIps: [{ address: ipv4("10.66.77.0"), prefixLength: 24 }],
+    }],
+    ["AllowedIPs = 192.168.1.1", {
+      allowedIps: [{ address: ipv4("192.168.1.1"), prefixLength: 32 }],
+    }],
+    ["AllowedIPs = ::/0", { allowedIps6: ["::/0"] }],
+    ["AllowedIPs =", {}],
+    ["Endpoint = 192.0.2.1:51820", endpoint("192.0.2.1", "192.0.2.1", 51820)],
+    ["Endpoint = 127.0.0.1:1", endpoint("127.0.0.1", "127.0.0.1", 1)],
+    ["Endpoint = vpn.example.org:443", endpoint("vpn.example.org", null, 443)],
+    ["Endpoint = localhost:65535", endpoint("localhost", null, 65535)],
+    ["PersistentKeepalive = 25", { persistentKeepalive: 25 }],
+    ["PersistentKeepalive = off", { persistentKeepalive: 0 }],
+    ["PersistentKeepalive = 65535", { persistentKeepalive: 65535 }],
+    ["Name = laptop.anna", { name: "laptop.anna" }],
+    ["RateLimit = 64000", { rateLimit: 64_000 }],
+    ["RateLimit = 500k", { rateLimit: 500_000 }],
+    ["RateLimit = 10M", { rateLimit: 10_000_000 }],
+    ["RateLimit = 1.5 g", { rateLimit: 1_500_000_000 }],
+    ["RateLimit = off", { rateLimit: null }],
+  ];
+  assertEquals(
+    new Set(["PublicKey", ...cases.map(([line]) => line.split(" ")[0]!)]),
+    new Set(Object.keys(PEER_KEYS)),
+  );
+  const plain = parsePeer().peers[0]!;
+  for (const [line, expected] of cases) {
+    assertEquals(parsePeer(line).peers, [{ ...plain, ...expected }], line);
+  }
+});
+
+Deno.test("parseConfig() takes names in any capitals, comments anywhere, CRLF and a byte order mark", () => {
+  const text = [
+    "\ufeff# a gateway",
+    "  [ interface ] # ours",
+    `privatekey=${OWN.privateKey}# secret`,
+    "",
+    "\tLISTENPORT =\t1234  # = 5",
+    "PostUp = echo 'one' # two",
+    "[PEER]",
+    `PUBLICKEY = ${PEER.publicKey}`,
+    "allowedips=10.0.0.2/32",
+    "[Peer]",
+    `PublicKey = ${OTHER.publicKey}`,
+  ].join("\r\n");
+  const config = parseConfig(text, "t.conf");
+  assertEquals(config.interface.privateKey, decodeKey(OWN.privateKey)!);
+  assertEquals(config.interface.listenPort, 1234);
+  assertEquals(config.interface.postUp, [{ command: "echo 'one'", line: 6 }]);
+  assertEquals(config.peers.map(({ line }) => line), [7, 10]);
+  assertEquals(config.peers[0]!.allowedIps, [{ address: ipv4("10.0.0.2"), prefixLength: 32 }]);
+});
+
+Deno.test("parseConfig() reads peers when they stand before [Interface]", () => {
+  const text = `[Peer]\nPublicKey = ${PEER.publicKey}\n[Interface]\nPrivateKey = ${OWN.privateKey}`;
+  assertEquals(parseConfig(text, "t.conf").peers.length, 1);
+});
+
+Deno.test("parseConfig() gathers values when a key that repeats is repeated", () => {
+  const config = parseInterface(
+    "Address = 10.0.0.1/24, 10.1.0.1/24",
+    "Address = fd00::1/64 10.2.0.1/24",
+    "DNS = 1.1.1.1",
+    "DNS = 9.9.9.9, lan",
+    "PostUp = a",
+    "PostUp = b",
+    "DnsProxy = 1.1.1.1",
+    "DnsProxy = 9.9.9.9",
+    "Forward = tcp:80 -> 10.0.0.2:80",
+    "Forward = udp:80 -> 10.0.0.2:80",
+    "[Peer]",
+    `PublicKey = ${PEER.publicKey}`,
+    "AllowedIPs = 10.0.0.2/32, 10.0.9.0/24",
+    "AllowedIPs = 10.0.8.0/24, 10.0.9.3/24",
+  );
+  assertEquals(config.interface.addresses.map(({ address }) => address), [
+    ipv4("10.0.0.1"),
+    ipv4("10.1.0.1"),
+    ipv4("10.2.0.1"),
+  ]);
+  assertEquals(config.interface.dns, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
+  assertEquals(config.interface.dnsSearch, ["lan"]);
+  assertEquals(config.interface.postUp, [{ command: "a", line: 7 }, { command: "b", line: 8 }]);
+  assertEquals(config.interface.dnsProxy, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
+  assertEquals(config.interface.forwards.map(({ protocol }) => protocol), ["tcp", "udp"]);
+  // A network that a peer repeats is taken once.
+  assertEquals(config.peers[0]!.allowedIps.map(({ address }) => address), [
+    ipv4("10.0.0.2"),
+    ipv4("10.0.9.0"),
+    ipv4("10.0.8.0"),
+  ]);
+});
+
+Deno.test("parseConfig() notes once, and does not warn, when IPv6 occurs anywhere", () => {
+  const cases: [line: number, config: Config][] = [
+    [3, parseInterface("Address = fd00::1/64", "DNS = fd00::53")],
+    [3, parseInterface("DNS = fd00::53")],
+    [5, parsePeer("AllowedIPs = 0.0.0.0/0, ::/0")],
+    [5, parsePeer("Endpoint = [2001:db8::1]:51820")],
+  ];
+  for (const [line, { notes, warnings }] of cases) {
+    assertEquals(warnings, []);
+    assertEquals(notes, [
+      `t.conf:${line}: IPv6 is not carried: the IPv6 addresses in this file have no effect`,
+    ]);
+  }
+});
+
+Deno.test("parseConfig() warns when SaveConfig is on", () => {
+  assertEquals(parseInterface("SaveConfig = true").warnings, [
+    "t.conf:3: SaveConfig: has no effect: a run never rewrites this file",
+  ]);
+  assertEquals(parseInterface("SaveConfig = false").warnings, []);
+});

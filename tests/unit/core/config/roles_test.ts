@@ -1,0 +1,183 @@
+/** Shows what a gateway and a client demand of a configuration. */
+import { ConfigError } from "../../../../lib/core/config/config_error.ts";
+import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { validateClient, validateServer } from "../../../../lib/core/config/roles.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { sampleKeys } from "../../../support/config/sample_keys.ts";
+
+const HEAD = `[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}\n`;
+const ADDRESS = "Address = 10.66.77.2/24\n";
+const PEER = `[Peer]\nPublicKey = ${sampleKeys(2).publicKey}\nAllowedIPs = 10.66.77.0/24\n`;
+const ENDPOINT = "Endpoint = vpn.example.org:51820\n";
+
+Deno.test("validateServer() takes port 51820 when none is given", () => {
+  assertEquals(validateServer(parseConfig(HEAD + ADDRESS, "s.conf")).listenPort, 51820);
+  assertEquals(
+    validateServer(parseConfig(`${HEAD}${ADDRESS}ListenPort = 0`, "s.conf")).listenPort,
+    0,
+  );
+});
+
+Deno.test("validateServer() throws when there is no IPv4 address", () => {
+  for (const address of ["", "Address = fd00::1/64\n"]) {
+    const error = assertThrows(
+      () => validateServer(parseConfig(HEAD + address, "s.conf")),
+      ConfigError,
+    );
+    assertEquals(
+      error.message,
+      "s.conf: [Interface]: Address is missing: a gateway has one inside, as in Address = 10.66.77.1/24",
+    );
+  }
+});
+
+Deno.test("validateServer() throws when the DNS proxy is to ask itself", () => {
+  const text = `${HEAD}${ADDRESS}DnsProxy = 9.9.9.9, 10.66.77.2\n`;
+  const error = assertThrows(() => validateServer(parseConfig(text, "s.conf")), ConfigError);
+  assertEquals(
+    error.message,
+    's.conf:4: DnsProxy: cannot use "10.66.77.2": the proxy itself answers there: name a resolver elsewhere, as in 9.9.9.9',
+  );
+});
+
+Deno.test("validateServer() warns when a key is a client's", () => {
+  const lines =
+    "DNS = 1.1.1.1\nConnectTimeout = 1\nOnPeerTimeout = exit\nKillSwitch = on\nAllowIPv6 = on";
+  assertEquals(
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines}`, "s.conf")).warnings,
+    ["DNS", "ConnectTimeout", "OnPeerTimeout", "KillSwitch", "AllowIPv6"].map((key, index) =>
+      `s.conf:${index + 4}: ${key}: has no effect on a gateway`
+    ),
+  );
+});
+
+Deno.test("validateServer() throws when metrics are to be on a port that its NAT has", () => {
+  const validate = (...lines: string[]) =>
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}`, "s.conf"));
+  const nat = 'cannot use "127.0.0.1:25000": NatPorts, 20000-29999, has that port: give another';
+  const forward = 'cannot use "127.0.0.1:8080": a Forward has that port: give another';
+  const cases: [lines: string[], message: string][] = [
+    [["Metrics = 127.0.0.1:25000"], `s.conf:4: Metrics: ${nat}`],
+    [
+      ["Forward = tcp:8080 -> 10.66.77.2:80", "Metrics = 127.0.0.1:8080"],
+      `s.conf:5: Metrics: ${forward}`,
+    ],
+  ];
+  for (const [lines, message] of cases) {
+    assertEquals(assertThrows(() => validate(...lines), ConfigError).message, message);
+  }
+  for (const port of [19999, 30000]) validate(`Metrics = 127.0.0.1:${port}`);
+  validate("Metrics = 127.0.0.1:25000", "Egress = kernel");
+  validate("Metrics = 127.0.0.1:25000", "NatPorts = 30000-39999");
+  validate("Metrics = 127.0.0.1:8080", "Forward = udp:8080 -> 10.66.77.2:80");
+});
+
+Deno.test("validateServer() throws when it is to listen on a port that its NAT has, TCP's for fake TCP", () => {
+  const validate = (...lines: string[]) =>
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}`, "s.conf"));
+  const forward = "Forward = tcp:51820 -> 10.66.77.2:80";
+  const cases: [lines: string[], message: string][] = [
+    [
+      ["ListenPort = 20005"],
+      's.conf:4: ListenPort: cannot use "20005": NatPorts, 20000-29999, has that port: give another',
+    ],
+    [
+      [forward, "Transport = auto"],
+      's.conf: ListenPort: cannot use the default "51820": a Forward has that port: give another',
+    ],
+  ];
+  for (const [lines, message] of cases) {
+    assertEquals(assertThrows(() => validate(...lines), ConfigError).message, message);
+  }
+  validate(forward);
+  validate("ListenPort = 20005", "Egress = off");
+});
+
+Deno.test("validateClient() gives the server and any port when there is one peer with an endpoint", () => {
+  const config = validateClient(parseConfig(HEAD + ADDRESS + PEER + ENDPOINT, "c.conf"));
+  assertEquals(config.listenPort, 0);
+  assertEquals(config.server.endpoint, { host: "vpn.example.org", address: null, port: 51820 });
+  assertEquals(config.warnings, []);
+});
+
+Deno.test("validateClient() throws when something that it needs is missing", () => {
+  const cases = {
+    [HEAD + PEER + ENDPOINT]:
+      "c.conf: [Interface]: Address is missing: a client has one inside, as in Address = 10.66.77.2/32",
+    [HEAD + ADDRESS]: "c.conf: there is no [Peer] section: a client has its server there",
+    [HEAD + ADDRESS + PEER]:
+      "c.conf:4: [Peer]: Endpoint is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820",
+    [`${HEAD}${ADDRESS}${PEER}Endpoint = [2001:DB8::1]:51820`]:
+      'c.conf:4: [Peer]: Endpoint: cannot use "[2001:db8::1]:51820": IPv6 endpoints are not carried: give an IPv4 address or a host name',
+  };
+  for (const [text, message] of Object.entries(cases)) {
+    const error = assertThrows(() => validateClient(parseConfig(text, "c.conf")), ConfigError);
+    assertEquals(error.message, message);
+  }
+});
+
+Deno.test("validateClient() connects to the first peer that everything goes to, or else the first that has a place", () => {
+  const peer = (byte: number, ...lines: string[]) =>
+    [`[Peer]`, `PublicKey = ${sampleKeys(byte).publicKey}`, ...lines, ""].join("\n");
+  const office = peer(3, "AllowedIPs = 10.1.0.0/16", "Endpoint = 192.0.2.3:1");
+  const halves = peer(4, "AllowedIPs = 0.0.0.0/1, 128.0.0.0/1", "Endpoint = 192.0.2.4:1");
+  const all = peer(5, "AllowedIPs = 0.0.0.0/0", "Endpoint = 192.0.2.5:1");
+  const friend = peer(6, "AllowedIPs = 10.2.0.0/16");
+  const cases: [peers: string[], server: number][] = [
+    [[office, friend], 3],
+    [[friend, office], 3],
+    [[office, halves, all], 4],
+    [[friend, office, all], 5],
+  ];
+  for (const [peers, server] of cases) {
+    const config = validateClient(parseConfig(HEAD + ADDRESS + peers.join(""), "c.conf"));
+    assertEquals(config.server.endpoint.host, `192.0.2.${server}`);
+    assertEquals(config.otherPeers.length, peers.length - 1);
+    assertEquals(config.otherPeers.some(({ line }) => line === config.server.line), false);
+    assertEquals(
+      config.allowedIps.length,
+      config.peers.reduce((sum, { allowedIps }) => sum + allowedIps.length, 0),
+    );
+  }
+});
+
+Deno.test("validateClient() and validateServer() warn of a peer that carries nothing", () => {
+  const peer = `[Peer]\nPublicKey = ${sampleKeys(2).publicKey}\n`;
+  const warning = ["c.conf:4: [Peer]: carries nothing: its AllowedIPs have no IPv4 network"];
+  for (const networks of ["", "AllowedIPs =\n", "AllowedIPs = ::/0\n"]) {
+    const config = parseConfig(HEAD + ADDRESS + peer + networks + ENDPOINT, "c.conf");
+    assertEquals(validateClient(config).warnings, warning);
+    assertEquals(validateServer(config).warnings, warning);
+  }
+});
+
+Deno.test("validateClient() warns when a key is a gateway's", () => {
+  const lines = [
+    "Egress = raw",
+    "EgressInterface = eth0",
+    "EgressAllow = lan",
+    "EgressDeny = 10.0.0.0/8",
+    "NatPorts = 20000-29999",
+    "NatFiltering = address",
+    "Capture = packet",
+    "ClientToClient = off",
+    "DnsProxy = 1.1.1.1",
+    "Forward = tcp:80 -> 10.66.77.2:80",
+    "ReleaseAfter = 60",
+  ];
+  const text = `${HEAD}${ADDRESS}${lines.join("\n")}\n${PEER}${ENDPOINT}`;
+  assertEquals(
+    validateClient(parseConfig(text, "c.conf")).warnings,
+    lines.map((line, index) =>
+      `c.conf:${index + 4}: ${line.split(" ")[0]}: has no effect on a client`
+    ),
+  );
+});
+
+Deno.test("validateServer() warns when it leads nowhere and is told where not to lead", () => {
+  const text = `${HEAD}${ADDRESS}Egress = off\nEgressAllow = lan\nEgressDeny = 10.0.0.0/8\n`;
+  assertEquals(validateServer(parseConfig(text, "c.conf")).warnings, [
+    "c.conf:5: EgressAllow: has no effect on a gateway with Egress = off",
+    "c.conf:6: EgressDeny: has no effect on a gateway with Egress = off",
+  ]);
+});

@@ -1,0 +1,117 @@
+/** Tests which metrics there are and what they say of a server or client. */
+import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
+import { formatExposition } from "../../../../lib/core/metrics/exposition.ts";
+import {
+  type PeerSnapshot,
+  type Snapshot,
+  vpnMetrics,
+} from "../../../../lib/core/metrics/vpn_metrics.ts";
+import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { DROP_REASON_NAMES } from "../../../../lib/core/wire/drop_reason.ts";
+import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
+import { type ParsedSample, parseExposition } from "../../../support/metrics/exposition_parser.ts";
+import { GATEWAY, LAPTOP } from "../../../support/metrics/snapshots.ts";
+
+const LAPTOP_LABELS = { peer: "laptop", public_key: encodeKey(LAPTOP.publicKey) };
+
+/** The samples of one name. */
+function samples(snapshot: Snapshot, name: string): ParsedSample[] | undefined {
+  return parseExposition(formatExposition(vpnMetrics(snapshot))).get(name)?.samples;
+}
+
+/** The only value of `name` where `peer` is the only peer. */
+function peerValue(peer: Partial<PeerSnapshot>, name: string): number | undefined {
+  return samples({ ...GATEWAY, peers: [{ ...LAPTOP, ...peer }] }, name)?.[0]?.value;
+}
+
+Deno.test("vpnMetrics() tells all that is known, in base units", () => {
+  const families = parseExposition(formatExposition(vpnMetrics(GATEWAY)));
+  const { drops, ...rest } = Object.fromEntries(
+    Array.from(families, ([name, family]) => [
+      name === "vpn_drops_total" ? "drops" : name,
+      family.samples.map(({ labels, value }) => [labels, value]),
+    ]),
+  );
+  assertEquals(drops!.length, DROP_REASON_NAMES.length - 1);
+  assertEquals(rest, {
+    vpn_info: [
+      [{ version: "1.2.3", role: "server", interface: "vpn0", aead: "libcrypto" }, 1],
+    ],
+    vpn_udp_segmentation_enabled: [[{}, 1]],
+    vpn_peer_up: [[LAPTOP_LABELS, 1]],
+    vpn_peer_last_handshake_timestamp_seconds: [[LAPTOP_LABELS, 1_790_000_000.5]],
+    vpn_peer_receive_bytes_total: [[LAPTOP_LABELS, 2 ** 40]],
+    vpn_peer_transmit_bytes_total: [[LAPTOP_LABELS, 148]],
+    vpn_peer_rate_limited_packets_total: [[LAPTOP_LABELS, 7]],
+    vpn_peer_info: [[{ ...LAPTOP_LABELS, transport: "udp" }, 1]],
+    vpn_peer_nat_ports: [[LAPTOP_LABELS, 12]],
+    vpn_peer_nat_sessions: [[LAPTOP_LABELS, 34]],
+    vpn_peer_nat_refused_packets_total: [[LAPTOP_LABELS, 56]],
+    vpn_nat_mappings: [[{}, 5]],
+    vpn_nat_sessions: [[{}, 9]],
+    vpn_nat_send_errors_total: [[{ error: "EPERM" }, 2]],
+    vpn_dns_queries_total: [[{}, 100]],
+    vpn_dns_cache_hits_total: [[{}, 40]],
+    vpn_dns_merged_queries_total: [[{}, 5]],
+    vpn_dns_refused_queries_total: [
+      [{ reason: "rate" }, 7],
+      [{ reason: "upstream_rate" }, 4],
+      [{ reason: "evicted" }, 3],
+    ],
+    vpn_dns_evicted_connections_total: [[{}, 2]],
+    vpn_dns_wrong_answers_total: [[{}, 9]],
+    vpn_internal_errors_total: [[{ entry: "answering a DNS query" }, 3]],
+    process_start_time_seconds: [[{}, 1_790_000_000]],
+    process_cpu_seconds_total: [[{}, 1.5]],
+    process_resident_memory_bytes: [[{}, 1e8]],
+  });
+});
+
+Deno.test("vpnMetrics() names as Prometheus's conventions say", () => {
+  for (const { name, type, help } of vpnMetrics(GATEWAY)) {
+    assertMatch(name, /^(vpn|process)_[a-z]+(_[a-z]+)*$/);
+    assertEquals(name.endsWith("_total"), type === "counter", name);
+    assertMatch(help, /^[A-Z].*\.$/);
+    const units = name.match(/milliseconds|seconds|bytes|bits|kilobytes|percent|ratio/g) ?? [];
+    assert(units.length <= 1, name);
+    for (const unit of units) {
+      assert(["seconds", "bytes"].includes(unit), name);
+      assertMatch(name, new RegExp(`_${unit}(_total)?$`));
+    }
+  }
+});
+
+Deno.test("vpnMetrics() has every reason for a drop from the start, so that the first one shows as a rate", () => {
+  const drops = samples(GATEWAY, "vpn_drops_total")!;
+  assertEquals(drops.map(({ labels }) => labels["reason"]), DROP_REASON_NAMES.slice(1));
+  const counted = drops.filter(({ value }) => value > 0)
+    .map(({ labels, value }) => [labels["reason"], value]);
+  assertEquals(counted.sort(), [["bad_tag", 1], ["no_route", 7]]);
+});
+
+Deno.test("vpnMetrics() takes a peer for up that was heard within 180 s and not missed since", () => {
+  assertEquals(peerValue({ silence: 180_000 }, "vpn_peer_up"), 1);
+  assertEquals(peerValue({ silence: 180_001 }, "vpn_peer_up"), 0);
+  assertEquals(peerValue({ silence: null }, "vpn_peer_up"), 0);
+  assertEquals(peerValue({ isDown: true }, "vpn_peer_up"), 0);
+});
+
+Deno.test("vpnMetrics() calls a peer without a name by its key, and tells its transport", () => {
+  const peer = { ...LAPTOP, name: null, carrier: Carrier.fakeTcp };
+  const key = LAPTOP_LABELS.public_key;
+  assertEquals(samples({ ...GATEWAY, peers: [peer] }, "vpn_peer_info"), [
+    { labels: { peer: key, public_key: key, transport: "faketcp" }, value: 1 },
+  ]);
+});
+
+Deno.test("vpnMetrics() says 0 where there was no handshake", () => {
+  assertEquals(peerValue({ lastHandshake: 0 }, "vpn_peer_last_handshake_timestamp_seconds"), 0);
+});
+
+Deno.test("vpnMetrics() has nothing of peers, a NAT or a DNS proxy where there are none", () => {
+  const names = Array.from(
+    parseExposition(formatExposition(vpnMetrics({ ...GATEWAY, peers: [], nat: null, dns: null })))
+      .keys(),
+  );
+  assertEquals(names.filter((name) => /_(peer|nat|dns)_/.test(name)), []);
+});

@@ -1,0 +1,122 @@
+/** Tests of BLAKE2s and what is built on it. */
+import { hash, hmac, kdf1, kdf2, kdf3, mac, MacKey } from "../../../../lib/core/noise/blake2s.ts";
+import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import { Random } from "../../../support/random.ts";
+import { referenceBlake2s, referenceHmac } from "../../../support/noise/blake2s_reference.ts";
+import { concat } from "../../../support/noise/vectors.ts";
+
+const LENGTHS = [0, 1, 3, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 1024];
+
+Deno.test("referenceBlake2s() passes the self-test of RFC 7693 appendix E", () => {
+  const digests: Uint8Array[] = [];
+  for (const size of [16, 20, 28, 32]) {
+    for (const length of [0, 3, 64, 65, 255, 1024]) {
+      const input = selfTestSequence(length);
+      digests.push(referenceBlake2s(input, { size }));
+      digests.push(referenceBlake2s(input, { size, key: selfTestSequence(size) }));
+    }
+  }
+  assertEquals(
+    referenceBlake2s(concat(...digests)).toHex(),
+    "6a411f08ce25adcdfb02aba641451cec53c598b24f4fc787fbdc88797f4c1dfe",
+  );
+});
+
+Deno.test("hash() gives the digest of RFC 7693 appendix B", () => {
+  assertEquals(
+    hash(new TextEncoder().encode("abc")).toHex(),
+    "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982",
+  );
+});
+
+Deno.test("hash() agrees with the reference when input comes in one part or more", () => {
+  const random = new Random(1);
+  for (const length of LENGTHS) {
+    const input = random.bytes(length);
+    const cut = random.below(length + 1);
+    const expected: Uint8Array = referenceBlake2s(input);
+    assertEquals(hash(input), expected, `${length} bytes`);
+    assertEquals(hash(input.subarray(0, cut), input.subarray(cut)), expected, `${length} bytes`);
+  }
+  assertEquals<Uint8Array>(hash(), referenceBlake2s(new Uint8Array(0)));
+});
+
+Deno.test("mac() agrees with the reference when keys have 1 to 32 bytes", () => {
+  const random = new Random(2);
+  for (const length of LENGTHS.slice(1)) {
+    const input = random.bytes(length);
+    for (const key of [random.bytes(32), random.bytes(16), random.bytes(random.between(1, 32))]) {
+      const expected: Uint8Array = referenceBlake2s(input, { size: 16, key });
+      assertEquals(mac(key, input), expected, `${length} bytes`);
+    }
+  }
+});
+
+Deno.test("mac() refuses an empty input rather than give a wrong answer", () => {
+  assertThrows(() => mac(new Uint8Array(32), new Uint8Array(0)), RangeError);
+});
+
+Deno.test("MacKey.check() reads the message where it lies and refuses when any bit of the MAC differs", () => {
+  const random = new Random(5);
+  for (const length of [1, 6, 60, 63, 64, 65, 76, 116, 128, 132]) {
+    const offset = random.below(5);
+    const input = random.bytes(length);
+    const key = random.bytes(32);
+    const memory = random.bytes(offset + length + 16);
+    const view = new DataView(memory.buffer);
+    memory.set(input, offset);
+    memory.set(referenceBlake2s(input, { size: 16, key }), offset + length);
+    const keyed = new MacKey(random.bytes(16));
+    keyed.replace(key);
+    assert(keyed.check(view, offset, length, offset + length), `${length} bytes`);
+    for (let bit = 0; bit < 128; bit++) {
+      memory[offset + length + (bit >> 3)]! ^= 1 << (bit & 7);
+      assert(!keyed.check(view, offset, length, offset + length), `${length} bytes, bit ${bit}`);
+      memory[offset + length + (bit >> 3)]! ^= 1 << (bit & 7);
+    }
+    keyed.destroy();
+    assert(!keyed.check(view, offset, length, offset + length), "the key was overwritten");
+  }
+});
+
+Deno.test("hmac() agrees with the reference when keys have 0 to 64 bytes", () => {
+  const random = new Random(3);
+  for (const length of LENGTHS) {
+    const input = random.bytes(length);
+    for (const keySize of [0, 1, 32, 63, 64]) {
+      const key = random.bytes(keySize);
+      const kept = key.slice();
+      const expected: Uint8Array = referenceHmac(key, input);
+      assertEquals(hmac(key, input), expected, `${length} bytes, key of ${keySize}`);
+      assertEquals(hmac(key, input.subarray(0, 1), input.subarray(1)), expected);
+      assertEquals(key, kept);
+    }
+  }
+});
+
+Deno.test("kdf1(), kdf2() and kdf3() are HKDF when written out", () => {
+  const random = new Random(4);
+  for (const length of [0, 32, 33]) {
+    const key = random.bytes(32);
+    const input = random.bytes(length);
+    const extracted = referenceHmac(key, input);
+    const first: Uint8Array = referenceHmac(extracted, Uint8Array.of(1));
+    const second: Uint8Array = referenceHmac(extracted, concat(first, Uint8Array.of(2)));
+    const third: Uint8Array = referenceHmac(extracted, concat(second, Uint8Array.of(3)));
+    assertEquals(kdf1(key, input), first);
+    assertEquals(kdf2(key, input), [first, second]);
+    assertEquals(kdf3(key, input), [first, second, third]);
+  }
+});
+
+/** `selftest_seq` of the appendix: a Fibonacci sequence from a seed, the top byte of each. */
+function selfTestSequence(length: number): Uint8Array<ArrayBuffer> {
+  let previous = Math.imul(0xdead4bad, length) >>> 0;
+  let current = 1;
+  return Uint8Array.from({ length }, () => {
+    const next = (previous + current) >>> 0;
+    previous = current;
+    current = next;
+    return next >>> 24;
+  });
+}

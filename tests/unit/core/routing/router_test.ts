@@ -1,0 +1,156 @@
+/** Tests of lib/core/routing/router.ts: each verdict, in the order in which they are reached. */
+import { Router, type RouterOptions, Verdict } from "../../../../lib/core/routing/router.ts";
+import { AllowedIps } from "../../../../lib/core/wireguard/allowed_ips.ts";
+import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
+import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
+import { parseCidr } from "../../../../lib/core/wire/ipv4_text.ts";
+import { assertEquals } from "../../../support/assert.ts";
+import { ipv4 } from "../../../support/packets/simulated_device.ts";
+import { stubPeer } from "../../../support/wireguard/peer_stub.ts";
+
+const ALICE = stubPeer();
+const BOB = stubPeer();
+
+function gateway(options: Partial<RouterOptions> = {}): Router {
+  const allowedIps = new AllowedIps<Peer>();
+  allowedIps.insert(ipv4("10.66.77.2"), 32, ALICE);
+  allowedIps.insert(ipv4("10.66.77.3"), 32, BOB);
+  allowedIps.insert(ipv4("192.168.50.0"), 24, BOB);
+  return new Router({
+    allowedIps,
+    isGateway: true,
+    addresses: [parseCidr("10.66.77.1/24")!],
+    clientToClient: true,
+    egress: "nat",
+    egressRules: [{ ...parseCidr("172.31.0.0/16")!, verdict: "private" }],
+    ...options,
+  });
+}
+
+/** The verdict on a packet from Alice, and its reason for a drop. */
+function fromAlice(router: Router, destination: string): [Verdict, DropReason] {
+  router.reason = DropReason.none;
+  return [router.fromPeer(ALICE, ipv4(destination)), router.reason];
+}
+
+const dropped = (reason: DropReason): [Verdict, DropReason] => [Verdict.drop, reason];
+const HOST: [Verdict, DropReason] = [Verdict.host, DropReason.none];
+const EXTERNAL: [Verdict, DropReason] = [Verdict.external, DropReason.none];
+
+Deno.test("fromHost() finds the peer by the longest prefix, or drops", () => {
+  const router = gateway();
+  assertEquals(router.fromHost(ipv4("10.66.77.2")), Verdict.peer);
+  assertEquals(router.peer, ALICE);
+  assertEquals(router.fromHost(ipv4("192.168.50.200")), Verdict.peer);
+  assertEquals(router.peer, BOB);
+  for (const nobody of ["10.66.77.4", "10.66.77.255", "8.8.8.8"]) {
+    assertEquals(router.fromHost(ipv4(nobody)), Verdict.drop);
+    assertEquals(router.reason, DropReason.noRoute);
+  }
+});
+
+Deno.test("fromPeer() hands a client all that it receives", () => {
+  const router = gateway({ isGateway: false, egress: "off" });
+  for (const destination of ["10.66.77.2", "10.66.77.3", "8.8.8.8", "172.31.0.1"]) {
+    assertEquals(fromAlice(router, destination), HOST);
+  }
+});
+
+Deno.test("fromPeer() keeps the gateway's own address, though a peer's allowed IPs cover it", () => {
+  const allowedIps = new AllowedIps<Peer>();
+  allowedIps.insert(0, 0, BOB);
+  allowedIps.insert(ipv4("10.66.77.1"), 32, BOB);
+  assertEquals(fromAlice(gateway({ allowedIps }), "10.66.77.1"), HOST);
+});
+
+Deno.test("fromPeer() knows each of several addresses of the gateway", () => {
+  const addresses = [parseCidr("10.66.77.1/24")!, parseCidr("10.99.0.1/16")!];
+  const router = gateway({ addresses });
+  assertEquals(fromAlice(router, "10.99.0.1"), HOST);
+  assertEquals(fromAlice(router, "10.99.200.1"), dropped(DropReason.noRoute));
+});
+
+Deno.test("fromPeer() forwards to another peer where clients may reach each other", () => {
+  const router = gateway();
+  assertEquals(fromAlice(router, "10.66.77.3"), [Verdict.peer, DropReason.none]);
+  assertEquals(router.peer, BOB);
+  assertEquals(
+    fromAlice(gateway({ clientToClient: false }), "10.66.77.3"),
+    dropped(DropReason.clientToClientOff),
+  );
+});
+
+Deno.test("fromPeer() follows a change of whether one client may reach another", () => {
+  const router = gateway();
+  router.setClientToClient(false);
+  assertEquals(fromAlice(router, "10.66.77.3"), dropped(DropReason.clientToClientOff));
+  router.setClientToClient(true);
+  assertEquals(fromAlice(router, "10.66.77.3")[0], Verdict.peer);
+});
+
+Deno.test("fromPeer() sends nothing back to where it came from", () => {
+  assertEquals(fromAlice(gateway(), "10.66.77.2"), dropped(DropReason.noRoute));
+});
+
+Deno.test("fromPeer() lets nothing of the VPN's own network out", () => {
+  for (const nobody of ["10.66.77.4", "10.66.77.0", "10.66.77.255"]) {
+    assertEquals(fromAlice(gateway(), nobody), dropped(DropReason.noRoute));
+  }
+});
+
+Deno.test("fromPeer() judges by the longest prefix of the egress rules", () => {
+  const router = gateway({
+    egressRules: [
+      { ...parseCidr("10.0.0.0/8")!, verdict: "denied" },
+      { ...parseCidr("10.20.0.0/16")!, verdict: "host" },
+      { ...parseCidr("10.20.30.0/24")!, verdict: "pass" },
+      { ...parseCidr("10.20.30.255/32")!, verdict: "private" },
+    ],
+  });
+  assertEquals(fromAlice(router, "10.1.2.3"), dropped(DropReason.egressDenied));
+  assertEquals(fromAlice(router, "10.20.1.1"), HOST);
+  assertEquals(fromAlice(router, "10.20.30.1"), EXTERNAL);
+  assertEquals(fromAlice(router, "10.20.30.255"), dropped(DropReason.privateDestination));
+  assertEquals(fromAlice(router, "11.0.0.1"), EXTERNAL);
+  router.setEgressRules([{ ...parseCidr("0.0.0.0/0")!, verdict: "denied" }]);
+  assertEquals(fromAlice(router, "10.20.30.1"), dropped(DropReason.egressDenied));
+  // Peers and the gateway itself are no matter of the egress.
+  assertEquals(fromAlice(router, "10.66.77.3"), [Verdict.peer, DropReason.none]);
+  assertEquals(fromAlice(router, "10.66.77.1"), HOST);
+  router.setEgressRules([]);
+  assertEquals(fromAlice(router, "10.20.30.1"), EXTERNAL);
+});
+
+Deno.test("fromPeer() keeps the gateway's private networks from peers", () => {
+  for (const egress of ["nat", "kernel"] as const) {
+    const router = gateway({ egress });
+    assertEquals(fromAlice(router, "172.31.255.1"), dropped(DropReason.privateDestination));
+    assertEquals(fromAlice(router, "172.30.255.1")[0] !== Verdict.drop, true);
+  }
+});
+
+Deno.test("fromPeer() sends the rest outside as the egress has it", () => {
+  assertEquals(fromAlice(gateway({ egress: "nat" }), "8.8.8.8"), EXTERNAL);
+  assertEquals(fromAlice(gateway({ egress: "kernel" }), "8.8.8.8"), HOST);
+  assertEquals(fromAlice(gateway({ egress: "off" }), "8.8.8.8"), dropped(DropReason.noEgress));
+});
+
+Deno.test("fromPeer() compares networks at and above 128.0.0.0 as unsigned numbers", () => {
+  const router = gateway({
+    addresses: [parseCidr("203.0.113.1/24")!],
+    egressRules: [{ ...parseCidr("192.168.0.0/16")!, verdict: "private" }],
+  });
+  assertEquals(fromAlice(router, "203.0.113.1"), HOST);
+  assertEquals(fromAlice(router, "203.0.113.9"), dropped(DropReason.noRoute));
+  assertEquals(fromAlice(router, "192.168.1.1"), dropped(DropReason.privateDestination));
+});
+
+Deno.test("isInside() knows the peers' networks and the gateway's own", () => {
+  const router = gateway();
+  for (const inside of ["10.66.77.1", "10.66.77.2", "10.66.77.99", "192.168.50.7"]) {
+    assertEquals([router.isInside(ipv4(inside)), router.isInside(ipv4(inside) | 0)], [true, true]);
+  }
+  for (const outside of ["10.66.78.1", "172.31.0.1", "192.168.51.7", "203.0.113.9"]) {
+    assertEquals(router.isInside(ipv4(outside) | 0), false);
+  }
+});

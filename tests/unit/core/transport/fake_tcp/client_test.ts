@@ -1,0 +1,258 @@
+/** Tests of the client's half of the handshake (spec/fake_tcp.md, "Client", and "Wire" for what its segments look like). */
+import { assert, assertEquals } from "../../../../support/assert.ts";
+import {
+  ACK,
+  back,
+  build,
+  CLIENT_ADDRESS,
+  CLIENT_PORTS,
+  FIN,
+  PSH,
+  read,
+  RST,
+  type Segment,
+  SERVER_ADDRESS,
+  SERVER_PORT,
+  SYN,
+  World,
+} from "../../../../support/fake_tcp/world.ts";
+
+/** The client and the SYN that it has just sent. */
+function calling(options: ConstructorParameters<typeof World>[0] = {}) {
+  const world = new World(options);
+  const { client, clock } = world;
+  const session = client.connect();
+  const [syn, ...others] = client.drained();
+  assert(syn !== undefined && others.length === 0);
+  const answer = (fields: Partial<Segment> = {}) =>
+    client.receive(build({
+      ...back(syn),
+      flags: SYN | ACK,
+      seq: 7_000,
+      ack: syn.seq + 1,
+      options: Uint8Array.of(2, 4, 5, 180, 1, 3, 3, 14),
+      ...fields,
+    }));
+  return { client, clock, session, syn, answer };
+}
+
+Deno.test("connect() sends a SYN of 28 bytes: MSS = path MTU - 40, NOP, window scale 14", () => {
+  const { client } = calling();
+  client.connect();
+  const [packet] = client.drain();
+  assert(packet !== undefined);
+  const view = new DataView(packet.buffer);
+  assertEquals(packet.length, 48);
+  // Version, header size, no type of service; DF; time to live 64, TCP.
+  assertEquals([packet[0], packet[1], view.getUint16(6)], [0x45, 0, 0x4000]);
+  assertEquals([packet[8], packet[9]], [64, 6]);
+  const syn = read(packet);
+  assertEquals([syn.source, syn.destination], [CLIENT_ADDRESS, SERVER_ADDRESS]);
+  assertEquals(syn.destinationPort, SERVER_PORT);
+  assertEquals([syn.flags, syn.window, syn.ack], [SYN, 65_535, 0]);
+  // No urgent pointer.
+  assertEquals(view.getUint16(38), 0);
+  assertEquals([...syn.options], [2, 4, 1460 >> 8, 1460 & 255, 1, 3, 3, 14]);
+});
+
+Deno.test("connect() takes the MSS from the path MTU", () => {
+  const { syn } = calling({ client: { mtu: 1280 } });
+  assertEquals([...syn.options.subarray(0, 4)], [2, 4, 1240 >> 8, 1240 & 255]);
+});
+
+Deno.test("connect() takes a fresh random port and a random ISN each time, until all ports are in use", () => {
+  const first = new Set<number>();
+  for (let seed = 1; seed <= 20; seed++) first.add(calling({ seed }).syn.sourcePort);
+  assert(first.size > 5, `${first.size} ports in 20 beginnings`);
+
+  const { client, clock, syn } = calling();
+  const [ports, isns] = [new Set([syn.sourcePort]), new Set([syn.seq])];
+  for (let i = 1; i < 16; i++) {
+    client.connect();
+    const [next] = client.drained();
+    ports.add(next!.sourcePort);
+    isns.add(next!.seq);
+  }
+  assertEquals([ports.size, isns.size], [16, 16]);
+  for (const port of ports) assert(port >= CLIENT_PORTS.first && port <= CLIENT_PORTS.last);
+  const remote = { remoteAddress: SERVER_ADDRESS, remotePort: SERVER_PORT };
+  const again = { localAddress: CLIENT_ADDRESS, ...remote };
+  assertEquals(client.carrier.connect(again, clock.now), null);
+  const [oldest] = client.carrier.sessions;
+  client.carrier.close(oldest!);
+  assertEquals(client.connect().localPort, oldest!.localPort);
+});
+
+Deno.test("ports follow one another at random (RFC 6056), and none comes again soon", () => {
+  const count = CLIENT_PORTS.last - CLIENT_PORTS.first + 1;
+  const steps = new Map<number, number>();
+  const { client } = calling();
+  const last: number[] = [];
+  for (let i = 0; i < 2_000; i++) {
+    for (const session of client.carrier.sessions) client.carrier.close(session);
+    const { localPort } = client.connect();
+    client.drain();
+    assert(!last.includes(localPort), `port ${localPort} after ${last}`);
+    const step = (localPort - (last.at(-1) ?? localPort) + count) % count;
+    steps.set(step, (steps.get(step) ?? 0) + 1);
+    last.push(localPort);
+    if (last.length > count / 2 - 1) last.shift();
+  }
+  // Each distance, but none at all, comes up, and none more than three times as often as by chance.
+  assertEquals(steps.size, count);
+  for (const [step, times] of steps) assert(times < 3 * 2_000 / count, `${step}: ${times} times`);
+});
+
+Deno.test("the identical SYN is sent again after 0.5, 1 and 2 s", () => {
+  const { client, clock, syn } = calling();
+  const sent: number[] = [];
+  const start = clock.now;
+  for (let ms = 0; ms < 3_900; ms += 10) {
+    clock.advance(10);
+    client.poll();
+    for (const again of client.drained()) {
+      assertEquals(again, syn);
+      sent.push(clock.now - start);
+    }
+  }
+  assertEquals(sent, [500, 1_000, 2_000]);
+  assertEquals(client.events, []);
+  clock.advance(100);
+  client.poll();
+  assertEquals(client.events, ["lost: unanswered"]);
+  assertEquals(client.carrier.sessions.size, 0);
+});
+
+Deno.test("a SYN/ACK with ack = ISN + 1 is answered with a pure ACK: ESTABLISHED", () => {
+  const { client, syn, answer } = calling();
+  answer();
+  const [ack, ...others] = client.drained();
+  assertEquals(others, []);
+  assertEquals([ack!.flags, ack!.payload.length, ack!.window], [ACK, 0, 65_535]);
+  assertEquals([ack!.seq, ack!.ack], [(syn.seq + 1) >>> 0, 7_001]);
+  assertEquals(client.events, ["established"]);
+});
+
+Deno.test("a SYN/ACK counts whatever its window; without one, datagrams wait for it, half a second at most", () => {
+  for (const opens of [true, false]) {
+    const { client, clock, syn, session, answer } = calling();
+    answer({ window: 0 });
+    assertEquals(client.events, ["established"]);
+    assertEquals(client.drained().length, 1);
+    client.send("waits");
+    assertEquals(client.drained(), []);
+    clock.advance(opens ? 100 : 499);
+    client.poll();
+    assertEquals(client.drained(), []);
+    if (opens) client.receive(build({ ...back(syn), seq: 7_001, ack: session.sndNxt }));
+    else {
+      clock.advance(1);
+      client.poll();
+    }
+    assertEquals(client.drained().map(({ payload }) => payload.length), [5]);
+  }
+});
+
+Deno.test("a SYN/ACK with another ack, or that also ends, opens nothing", () => {
+  for (
+    const wrong of [{ ack: 0 }, { ack: 1 }, { flags: SYN }, { flags: SYN | ACK | RST }, {
+      flags: SYN | ACK | FIN,
+    }]
+  ) {
+    const { client, answer, syn } = calling();
+    answer({
+      ...wrong,
+      ...wrong.ack === undefined ? {} : { ack: syn.seq + 1 + (wrong.ack || -1) },
+    });
+    assertEquals(client.drained(), []);
+    assertEquals(client.events, []);
+  }
+});
+
+Deno.test("RST and FIN while the connection is being opened are ignored: the SYN is repeated", () => {
+  const { client, clock, answer } = calling();
+  for (const flags of [RST, RST | ACK, FIN | ACK]) answer({ flags });
+  clock.advance(500);
+  client.poll();
+  assertEquals(client.drained().map(({ flags }) => flags), [SYN]);
+  answer();
+  assertEquals(client.events, ["established"]);
+});
+
+Deno.test("a challenge ACK, of a connection from before a restart, is answered with RST, one a second", () => {
+  const { client, clock, answer } = calling();
+  answer({ flags: ACK, ack: 12_345 });
+  answer({ flags: ACK, ack: 12_345 });
+  const [reset, ...others] = client.drained();
+  assertEquals(others, []);
+  assertEquals([reset!.flags, reset!.seq], [RST, 12_345]);
+  clock.advance(1_000);
+  answer({ flags: ACK, ack: 12_345 });
+  assertEquals(client.drained().length, 1);
+});
+
+Deno.test("a duplicate SYN/ACK is answered with the ACK again", () => {
+  const { client, answer } = calling();
+  answer();
+  const [first] = client.drained();
+  answer();
+  assertEquals(client.drained(), [first!]);
+  assertEquals(client.events, ["established"]);
+});
+
+Deno.test("up to 8 datagrams wait for the SYN/ACK, and leave in order behind the ACK", () => {
+  const { client, answer } = calling();
+  for (let i = 0; i < 10; i++) assertEquals(client.send(`datagram ${i}`), i < 8);
+  assertEquals(client.dropped, { carrier_not_open: 2 });
+  answer();
+  const [ack, ...datagrams] = client.drained();
+  assertEquals(ack!.flags, ACK);
+  const texts = datagrams.map(({ payload }) => new TextDecoder().decode(payload));
+  assertEquals(texts, Array.from({ length: 8 }, (_, i) => `datagram ${i}`));
+});
+
+Deno.test("scaling is on only if the SYN/ACK carried it, as received", () => {
+  for (
+    const [options, isScaled] of [
+      [[2, 4, 5, 180, 1, 3, 3, 14], true],
+      [[2, 4, 5, 180], false],
+      [[], false],
+      // Cut off, or of no length: as if it were not there.
+      [[2, 4, 5, 180, 1, 1, 3, 9], false],
+      [[2, 0, 5, 180, 1, 3, 3, 14], false],
+    ] as const
+  ) {
+    const { session, answer } = calling();
+    answer({ options: Uint8Array.from(options) });
+    assertEquals(session.isScaled, isScaled);
+  }
+});
+
+Deno.test("payloads are bounded by the path MTU - 40 and by the MSS received", () => {
+  for (const [mss, maxPayload] of [[1300, 1300], [1460, 1460], [9000, 1460]] as const) {
+    const { client, session, answer } = calling();
+    answer({ options: Uint8Array.of(2, 4, mss >> 8, mss & 255) });
+    client.drain();
+    assertEquals(session.maxPayload, maxPayload);
+    assertEquals(client.send(maxPayload + 1), false);
+    assertEquals(client.send(maxPayload), true);
+    assertEquals(client.drained()[0]!.payload.length, maxPayload);
+    assertEquals(client.dropped, { too_big: 1 });
+  }
+});
+
+Deno.test("one datagram is one segment, PSH|ACK", () => {
+  const { client, session, answer } = calling();
+  answer();
+  client.drain();
+  const seq = session.sndNxt >>> 0;
+  client.send("one");
+  client.send("and two");
+  const segments = client.drained();
+  assertEquals(segments.map(({ flags }) => flags), [PSH | ACK, PSH | ACK]);
+  assertEquals(segments.map((each) => each.seq), [seq, (seq + 3) >>> 0]);
+  assertEquals(segments.map(({ ack, window }) => [ack, window]), [[7_001, 65_535], [
+    7_001,
+    65_535,
+  ]]);
+});

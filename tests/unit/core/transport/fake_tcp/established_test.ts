@@ -1,0 +1,426 @@
+/** Tests of open connections (spec/fake_tcp.md, "Arithmetic" and what follows it): acknowledgments, windows, stalls, ends. */
+import { assert, assertEquals } from "../../../../support/assert.ts";
+import {
+  ACK,
+  build,
+  FIN,
+  PSH,
+  RST,
+  type Segment,
+  SYN,
+  World,
+  type WorldOptions,
+} from "../../../../support/fake_tcp/world.ts";
+import { stripWindowScale } from "../../../../support/fake_tcp/middleboxes.ts";
+
+const SCALED = [true, false] as const;
+
+/** A client whose connection is open; `receive` gives it a segment of the server's that is `ahead` of what it expects. */
+function opened(isScaled = true, options: WorldOptions = {}) {
+  const world = new World({
+    ...options,
+    ...isScaled ? {} : { middleboxes: [stripWindowScale()] },
+  });
+  const session = world.open();
+  const { client, clock } = world;
+  const [iss, irs] = [session.sndNxt, session.rcvMax];
+  const receive = (
+    fields: Partial<Segment> & { ahead?: number; acked?: number; size?: number },
+  ) => {
+    const { ahead = 0, acked = 0, size = 0, ...others } = fields;
+    return client.receive(build({
+      source: session.remoteAddress,
+      destination: session.localAddress,
+      sourcePort: session.remotePort,
+      destinationPort: session.localPort,
+      seq: irs + ahead,
+      ack: iss + acked,
+      payload: new Uint8Array(size),
+      ...others,
+    }));
+  };
+  /** What was sent, relative to what the connection began with. */
+  const sent = () =>
+    client.drained().map(({ flags, seq, ack, payload }) => ({
+      flags,
+      seq: (seq - iss) | 0,
+      ack: (ack - irs) | 0,
+      size: payload.length,
+    }));
+  const advance = (ms: number) => {
+    clock.advance(ms);
+    client.poll();
+  };
+  return { world, client, clock, session, receive, sent, advance };
+}
+
+const pureAck = (ack: number, seq = 0) => [{ flags: ACK, seq, ack, size: 0 }];
+
+Deno.test("snd_nxt += len, and each datagram acknowledges rcv_max", () => {
+  const { client, receive, sent } = opened();
+  receive({ size: 100 });
+  client.send(10);
+  client.send(1000);
+  client.send(1);
+  assertEquals(sent(), [
+    { flags: PSH | ACK, seq: 0, ack: 100, size: 10 },
+    { flags: PSH | ACK, seq: 10, ack: 100, size: 1000 },
+    { flags: PSH | ACK, seq: 1010, ack: 100, size: 1 },
+  ]);
+});
+
+Deno.test("rcv_max = max(rcv_max, seq + len), and never goes back", () => {
+  const { client, receive, sent } = opened();
+  for (const [ahead, expected] of [[0, 100], [500, 600], [100, 600], [50, 600], [600, 700]]) {
+    assertEquals(receive({ ahead: ahead!, size: 100 }), 100);
+    client.send(1);
+    assertEquals(sent()[0]!.ack, expected);
+  }
+});
+
+Deno.test("late data within the window is taken, data outside of it is not", () => {
+  for (const isScaled of SCALED) {
+    const window = isScaled ? 65_535 << 14 : 65_535;
+    const { client, receive } = opened(isScaled);
+    for (const [ahead, taken] of [[-window - 100, 100], [-window - 101, 0]] as const) {
+      assertEquals(receive({ ahead, size: 100 }), taken);
+    }
+    assertEquals(receive({ ahead: window + 1, size: 100 }), 0);
+    assertEquals(receive({ ahead: window, size: 100 }), 100);
+    assertEquals(client.dropped, { carrier_out_of_window: 2 });
+  }
+});
+
+Deno.test("what is outside of the window is answered with an ACK, one a second", () => {
+  const { receive, sent, advance } = opened(false);
+  for (let i = 0; i < 3; i++) receive({ ahead: 100_000, size: 100 });
+  assertEquals(sent(), pureAck(0));
+  receive({});
+  advance(1_000);
+  for (let i = 0; i < 3; i++) receive({ acked: 1, size: 100 });
+  assertEquals(sent(), pureAck(0));
+});
+
+Deno.test("a pure ACK after 16 KiB unacknowledged without window scale, 1 MiB with", () => {
+  for (const isScaled of SCALED) {
+    const { receive, sent } = opened(isScaled);
+    const size = 1024;
+    const limit = isScaled ? 1024 * 1024 : 16 * 1024;
+    for (let round = 0; round < 2; round++) {
+      for (let at = size; at < limit; at += size) {
+        receive({ ahead: round * limit + at - size, size });
+        assertEquals(sent(), []);
+      }
+      receive({ ahead: (round + 1) * limit - size, size });
+      assertEquals(sent(), pureAck((round + 1) * limit));
+    }
+  }
+});
+
+Deno.test("a pure ACK 200 ms after unacknowledged data, however little, and only one", () => {
+  const { receive, sent, advance, client } = opened();
+  receive({ size: 1 });
+  advance(100);
+  receive({ ahead: 1, size: 1 });
+  advance(99);
+  assertEquals(sent(), []);
+  advance(1);
+  assertEquals(sent(), pureAck(2));
+  advance(1_000);
+  assertEquals(sent(), []);
+  // Data that comes again is unacknowledged, too: our acknowledgment may have been lost.
+  receive({ size: 1 });
+  advance(200);
+  assertEquals(sent(), pureAck(2));
+  assertEquals(client.events, ["established"]);
+});
+
+Deno.test("no pure ACK where a datagram has said it already", () => {
+  const { client, receive, sent, advance } = opened();
+  receive({ size: 100 });
+  advance(100);
+  client.send(1);
+  assertEquals(sent().map(({ ack }) => ack), [100]);
+  advance(200);
+  assertEquals(sent(), []);
+});
+
+Deno.test("merged segments are datagrams of one size, the last perhaps shorter", () => {
+  const { client, session, sent, advance } = opened();
+  const packet = build({
+    source: session.remoteAddress,
+    destination: session.localAddress,
+    sourcePort: session.remotePort,
+    destinationPort: session.localPort,
+    seq: session.rcvMax,
+    ack: session.sndNxt,
+    payload: new TextEncoder().encode("aaaabbbbcc"),
+  });
+  assertEquals(client.receive(packet, 4), 10);
+  assertEquals(client.received, ["aaaa", "bbbb", "cc"]);
+  advance(200);
+  assertEquals(sent(), pureAck(10));
+  // One is one, whatever the kernel says its size is.
+  assertEquals(client.receive(packet, 10), 10);
+  assertEquals(client.carrier.receivedSegmentSize, 0);
+});
+
+Deno.test("beyond the peer's window datagrams are dropped and counted, until it acknowledges", () => {
+  for (const isScaled of SCALED) {
+    const { client, receive, sent } = opened(isScaled);
+    const window = isScaled ? 1000 << 14 : 1000;
+    receive({ window: 1000 });
+    let flight = 0;
+    while (client.send(1000)) {
+      flight += 1000;
+      sent();
+    }
+    assertEquals(flight, Math.floor(window / 1000) * 1000);
+    assertEquals(client.dropped, { carrier_window_full: 1 });
+    receive({ acked: 1000, window: 1000 });
+    assertEquals([client.send(1000), client.send(1000)], [true, false]);
+  }
+});
+
+Deno.test("an older ACK changes neither what is acknowledged nor the window", () => {
+  const { client, receive, session } = opened(false);
+  for (let i = 0; i < 10; i++) client.send(1000);
+  receive({ acked: 5000 });
+  receive({ acked: 4000, window: 1 });
+  assertEquals([session.sndNxt - session.sndUna, session.peerWindow], [5000, 65_535]);
+});
+
+Deno.test("an ACK of what was never sent is not believed", () => {
+  const { client, receive, session } = opened();
+  client.send(1000);
+  const before = session.sndUna;
+  assertEquals(receive({ acked: 1001, size: 10 }), 0);
+  assertEquals(session.sndUna, before);
+  assertEquals(client.dropped, { carrier_out_of_window: 1 });
+});
+
+Deno.test("no progress of acks for 1 s: snd_nxt goes back to the highest ack, once", () => {
+  const { client, receive, sent, advance } = opened();
+  client.send(100);
+  client.send(100);
+  receive({ acked: 100 });
+  advance(999);
+  client.send(100);
+  assertEquals(sent().map(({ seq }) => seq), [0, 100, 200]);
+  advance(1);
+  client.send(100);
+  client.send(100);
+  assertEquals(sent().map(({ seq }) => seq), [100, 200]);
+  advance(1_000);
+  client.send(100);
+  assertEquals(sent().map(({ seq }) => seq), [300]);
+  // What was sent before the going back is acknowledged: it goes on behind that.
+  client.send(100);
+  receive({ acked: 500 });
+  client.send(100);
+  assertEquals(sent().map(({ seq }) => seq), [400, 500]);
+});
+
+Deno.test("acks that go beyond what was sent again are taken: all of it had arrived", () => {
+  const { client, receive, sent, advance } = opened();
+  for (let i = 0; i < 5; i++) client.send(100);
+  sent();
+  advance(1_000);
+  receive({ acked: 500 });
+  client.send(100);
+  assertEquals(sent().map(({ seq }) => seq), [500]);
+});
+
+Deno.test("it goes back again after 2, 4 and 8 s at most: a path that was dead for long comes to life", () => {
+  const { client, sent, clock, advance } = opened(false);
+  const start = clock.now;
+  const backs: number[] = [];
+  let last = -1;
+  for (let ms = 0; ms < 29_000; ms += 100) {
+    client.send(1000);
+    for (const { seq, size } of sent()) {
+      if (size === 0) continue;
+      if (seq < last) backs.push(clock.now - start);
+      last = seq;
+    }
+    advance(100);
+  }
+  assertEquals(backs, [1_000, 3_000, 7_000, 15_000, 23_000]);
+});
+
+Deno.test("with nothing on its way, one datagram may go whatever the window", () => {
+  const { client, receive } = opened();
+  receive({ window: 0 });
+  assertEquals([client.send(100), client.send(100)], [true, false]);
+});
+
+Deno.test("RST or FIN, and no authenticated data for 1 s: the connection is over", () => {
+  for (const flags of [RST, RST | ACK, FIN | ACK, FIN | PSH | ACK]) {
+    const { client, receive, advance, session } = opened();
+    receive({ flags });
+    advance(500);
+    receive({ flags });
+    advance(499);
+    assertEquals(client.events, ["established"]);
+    advance(1);
+    assertEquals(client.events, ["established", "lost: reset"]);
+    assertEquals(client.send("no more", session), false);
+    assertEquals(client.dropped, { carrier_no_session: 1 });
+  }
+});
+
+Deno.test("RST or FIN, and authenticated data within 1 s: nothing happens", () => {
+  const { client, receive, advance } = opened();
+  receive({ flags: RST });
+  advance(999);
+  receive({ size: 10 });
+  advance(5_000);
+  assertEquals(client.events, ["established"]);
+});
+
+Deno.test("data that does not authenticate does not help against RST", () => {
+  const { client, receive, advance } = opened();
+  client.authenticates = false;
+  receive({ flags: RST });
+  advance(500);
+  receive({ size: 10 });
+  advance(500);
+  assertEquals(client.events, ["established", "lost: reset"]);
+});
+
+Deno.test("close() sends one RST|ACK at snd_nxt; what comes then is answered with RST", () => {
+  const { client, session, receive, sent } = opened();
+  receive({ size: 100 });
+  client.send(50);
+  sent();
+  client.carrier.close(session);
+  assertEquals(sent(), [{ flags: RST | ACK, seq: 50, ack: 100, size: 0 }]);
+  client.carrier.close(session);
+  assertEquals(sent(), []);
+  assertEquals(client.events, ["established"]);
+  assertEquals(receive({ size: 100 }), 0);
+  assertEquals(sent().map(({ flags }) => flags), [RST]);
+});
+
+Deno.test("closeAll() closes what is open, and forgets what is not yet", () => {
+  const { client } = opened();
+  client.connect();
+  client.drain();
+  client.carrier.closeAll();
+  assertEquals(client.drained().map(({ flags }) => flags), [RST | ACK]);
+  assertEquals(client.carrier.sessions.size, 0);
+  assertEquals(client.carrier.find(0, 0, 0, 0), null);
+});
+
+Deno.test("after 20 s without anything sent, a keepalive is asked for; not by a connection that is not proven", () => {
+  for (const isProven of [true, false]) {
+    const { client, receive, advance, sent } = opened();
+    client.authenticates = isProven;
+    receive({ size: 1 });
+    advance(200);
+    sent();
+    advance(19_999);
+    assertEquals(client.events, ["established"]);
+    advance(1);
+    const asked = isProven ? ["keepalive"] : [];
+    assertEquals(client.events, ["established", ...asked]);
+    // Once for each 20 s, whether or not it was heeded.
+    advance(5_000);
+    assertEquals(client.events.length, 1 + asked.length);
+  }
+});
+
+Deno.test("a keepalive that is sent puts off the next one by 20 s", () => {
+  const { client, receive, advance } = opened();
+  receive({ size: 1 });
+  for (let i = 0; i < 5; i++) {
+    advance(15_000);
+    client.send(32);
+  }
+  advance(19_999);
+  assertEquals(client.events, ["established"]);
+  advance(1);
+  assertEquals(client.events, ["established", "keepalive"]);
+});
+
+Deno.test("a connection that nothing authenticated came by is forgotten after 30 s, another after 300 s of silence", () => {
+  for (const [isProven, time] of [[false, 30_000], [true, 300_000]] as const) {
+    const { client, receive, advance, clock, session } = opened();
+    client.authenticates = isProven;
+    receive({ size: 1 });
+    const start = isProven ? clock.now : session.establishedAt;
+    advance(start + time - 1 - clock.now);
+    assert(!client.events.includes("lost: silent"));
+    advance(1);
+    assertEquals(client.events.at(-1), "lost: silent");
+  }
+});
+
+Deno.test("SYN, or a SYN/ACK with other numbers, on an open connection: a challenge ACK, one a second", () => {
+  const { receive, sent } = opened();
+  receive({ flags: SYN, ahead: 5 });
+  receive({ flags: SYN | ACK, ahead: 5 });
+  assertEquals(sent(), pureAck(0));
+});
+
+Deno.test("a segment without ACK is dropped", () => {
+  const { client, receive } = opened();
+  assertEquals(receive({ flags: PSH, size: 10 }), 0);
+  assertEquals(client.dropped, { carrier_bad_segment: 1 });
+});
+
+Deno.test("a middlebox that asks whether the connection is alive, by an old byte or none, is told so", () => {
+  const { receive, sent } = opened();
+  receive({ ahead: -1 });
+  assertEquals(sent(), pureAck(0));
+});
+
+Deno.test("a full queue drops datagrams, and what they would have numbered is not used up", () => {
+  const { client, session } = opened();
+  let count = 0;
+  while (client.send(10)) count++;
+  assertEquals(count, client.queue.capacity);
+  assertEquals(client.dropped, { send_queue_full: 1 });
+  const next = session.sndNxt;
+  const segments = client.drained();
+  assertEquals((segments.at(-1)!.seq + 10) | 0, next);
+  assert(client.send(10));
+});
+
+Deno.test("pollAt() is when something is due: never early, never late", () => {
+  const { world, client } = opened();
+  client.send(1);
+  let polls = 0;
+  while (world.clock.now < 1_020_000) {
+    const at = Math.min(client.carrier.pollAt(), world.server.carrier.pollAt());
+    assert(at > world.clock.now, `due at ${at}, now is ${world.clock.now}`);
+    world.run(at - world.clock.now);
+    assert(++polls < 100);
+  }
+});
+
+Deno.test("segments that are not proven never move what is acknowledged, in turn or ahead", () => {
+  for (const isScaled of SCALED) {
+    const { client, receive, sent, session } = opened(isScaled);
+    client.authenticates = false;
+    for (const ahead of [0, 100, 60_000, ...isScaled ? [1_000_000, 900_000_000] : []]) {
+      assertEquals(receive({ ahead, size: 100 }), 100);
+      client.send(1);
+      assertEquals(sent().map(({ ack }) => ack), [0]);
+    }
+    // Proven, all of a segment counts, behind whatever gap.
+    client.authenticates = true;
+    receive({ ahead: 50_000, size: 100 });
+    client.send(1);
+    assertEquals(sent().at(-1)!.ack, 50_100);
+    assertEquals(session.isProven, true);
+  }
+});
+
+Deno.test("nothing is acknowledged for what is not proven, however much", () => {
+  const { client, receive, sent, advance } = opened(false);
+  client.authenticates = false;
+  for (let i = 0; i < 100; i++) receive({ ahead: i * 500, size: 500 });
+  advance(1_000);
+  assertEquals(sent(), []);
+});

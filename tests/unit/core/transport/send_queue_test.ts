@@ -1,0 +1,58 @@
+/** Tests of lib/core/transport/send_queue.ts. */
+import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
+import { assertEquals } from "../../../support/assert.ts";
+
+function queue(slots = 3): SendQueue {
+  return new SendQueue({ offset: 128, slots, slotSize: SendQueue.slotSize(100) });
+}
+
+Deno.test("slotSize() rounds up to whole cache lines, and leaves one for headers before the message", () => {
+  assertEquals([1, 64, 65, 1452].map(SendQueue.slotSize), [128, 128, 192, 1536]);
+});
+
+Deno.test("reserve() names the same slot until it is committed", () => {
+  const sendQueue = queue();
+  assertEquals([sendQueue.reserve(), sendQueue.reserve()], [192, 192]);
+  sendQueue.commit(32, 1, 2, 3);
+  assertEquals(sendQueue.reserve(), 192 + SendQueue.slotSize(100));
+});
+
+Deno.test("reserve() gives -1 when all slots are taken", () => {
+  const sendQueue = queue();
+  for (let i = 0; i < 3; i++) sendQueue.commit(32, 1, 2, 3);
+  assertEquals([sendQueue.reserve(), sendQueue.free, sendQueue.length], [-1, 0, 3]);
+});
+
+Deno.test("commit() keeps destination and source, the highest values included", () => {
+  const sendQueue = queue();
+  sendQueue.commit(32, 0xffff_ffff, 65_535, 0xffff_fffe);
+  sendQueue.commit(0, 0, 0, 0);
+  const { offsets, lengths, addresses, ports, sources } = sendQueue;
+  assertEquals([offsets[0], lengths[0], addresses[0]], [192, 32, 0xffff_ffff]);
+  assertEquals([ports[0], sources[0]], [65_535, 0xffff_fffe]);
+  assertEquals([offsets[1], lengths[1], addresses[1], ports[1], sources[1]], [384, 0, 0, 0, 0]);
+});
+
+Deno.test("sentUpTo() frees the slots when all datagrams have left, and not before", () => {
+  const sendQueue = queue();
+  for (let i = 0; i < 3; i++) sendQueue.commit(32, i, 2, 3);
+  sendQueue.sentUpTo(2);
+  assertEquals([sendQueue.head, sendQueue.length, sendQueue.free], [2, 1, 0]);
+  assertEquals(sendQueue.reserve(), -1);
+  sendQueue.sentUpTo(3);
+  assertEquals([sendQueue.head, sendQueue.length, sendQueue.free], [0, 0, 3]);
+  assertEquals(sendQueue.reserve(), 192);
+});
+
+Deno.test("runEnd() ends where datagrams travel in another way", () => {
+  const { udp, fakeTcp } = Carrier;
+  const sendQueue = queue(5);
+  for (const carrier of [udp, udp, fakeTcp, udp]) sendQueue.commit(32, 1, 2, 3, carrier);
+  const ends: number[] = [];
+  while (sendQueue.length > 0) {
+    ends.push(sendQueue.runEnd());
+    sendQueue.sentUpTo(ends.at(-1)!);
+  }
+  assertEquals(ends, [2, 3, 4]);
+});

@@ -1,0 +1,127 @@
+/** Tests of lib/core/wireguard/session/sessions.ts: which session stands in which slot, and which keys are destroyed. */
+import type { Initiator } from "../../../../../lib/core/noise/handshake.ts";
+import { IndexTable } from "../../../../../lib/core/wireguard/handshake/index_table.ts";
+import type { Keypair } from "../../../../../lib/core/wireguard/session/keypair.ts";
+import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
+import {
+  confirm,
+  dropHandshake,
+  dropSessions,
+  installInitiated,
+  installResponded,
+} from "../../../../../lib/core/wireguard/session/sessions.ts";
+import { assert, assertEquals } from "../../../../support/assert.ts";
+import { isDestroyed, stubKeypair, stubPeer } from "../../../../support/wireguard/peer_stub.ts";
+
+/** A peer with its table, and sessions made by number: session `n` has index `n`. */
+class Slots {
+  readonly table = new IndexTable();
+  readonly peer: Peer = stubPeer();
+  readonly keypairs: Keypair[] = [];
+
+  make(): Keypair {
+    const index = this.keypairs.length;
+    this.table.allocate(this.peer, () => index);
+    const keypair = stubKeypair(this.peer, index);
+    this.keypairs.push(keypair);
+    return keypair;
+  }
+
+  initiated(): void {
+    installInitiated(this.table, this.peer, this.make());
+  }
+
+  responded(): void {
+    installResponded(this.table, this.peer, this.make());
+  }
+
+  confirm(number: number): boolean {
+    return confirm(this.table, this.peer, this.keypairs[number]!);
+  }
+
+  /** The numbers of the sessions in the slots. Checks that just these are found by index and have their keys. */
+  get numbers(): (number | null)[] {
+    const { previous, current, next } = this.peer;
+    const held = [previous, current, next];
+    for (const keypair of this.keypairs) {
+      assertEquals(isDestroyed(keypair), !held.includes(keypair));
+      assertEquals(this.table.keypair(keypair.localIndex) === keypair, held.includes(keypair));
+    }
+    return held.map((keypair) => keypair?.localIndex ?? null);
+  }
+}
+
+Deno.test("installInitiated() takes the session into use and keeps the one before it", () => {
+  const slots = new Slots();
+  slots.initiated();
+  assertEquals(slots.numbers, [null, 0, null]);
+  slots.initiated();
+  assertEquals(slots.numbers, [0, 1, null]);
+  slots.initiated();
+  assertEquals(slots.numbers, [1, 2, null]);
+});
+
+Deno.test("installResponded() leaves the current session in use until the next is confirmed", () => {
+  const slots = new Slots();
+  slots.initiated();
+  slots.initiated();
+  slots.responded();
+  assertEquals(slots.numbers, [null, 1, 2]);
+  slots.responded();
+  assertEquals(slots.numbers, [null, 1, 3]);
+  assertEquals(slots.confirm(3), true);
+  assertEquals(slots.numbers, [1, 3, null]);
+});
+
+Deno.test("confirm() changes nothing for a session that is not the next one", () => {
+  const slots = new Slots();
+  slots.initiated();
+  slots.initiated();
+  slots.responded();
+  assertEquals([slots.confirm(1), slots.confirm(0)], [false, false]);
+  assertEquals(slots.numbers, [null, 1, 2]);
+  slots.confirm(2);
+  assertEquals(slots.confirm(2), false);
+  assertEquals(slots.numbers, [1, 2, null]);
+});
+
+Deno.test("installInitiated() keeps an unconfirmed session as previous: both ends began at once", () => {
+  const slots = new Slots();
+  slots.initiated();
+  slots.initiated();
+  slots.responded();
+  slots.initiated();
+  assertEquals(slots.numbers, [2, 3, null]);
+});
+
+Deno.test("dropSessions() destroys all keys and frees their indices", () => {
+  const slots = new Slots();
+  slots.responded();
+  slots.confirm(0);
+  slots.initiated();
+  slots.responded();
+  dropSessions(slots.table, slots.peer);
+  assertEquals(slots.numbers, [null, null, null]);
+  assert(slots.keypairs.every(isDestroyed));
+});
+
+Deno.test("dropHandshake() destroys the handshake and frees its index, if there is one", () => {
+  const { table, peer } = new Slots();
+  dropHandshake(table, peer);
+  let destroyed = 0;
+  const state = { destroy: () => destroyed++ } as unknown as Initiator;
+  const sentTo = { address: 0, port: 0 };
+  peer.handshake = { state, localIndex: table.allocate(peer, () => 77), sentTo, sentAt: 0 };
+  dropHandshake(table, peer);
+  dropHandshake(table, peer);
+  assertEquals([table.peer(77), peer.handshake, destroyed], [null, null, 1]);
+});
+
+Deno.test("a new session may ask for its renewal again", () => {
+  const slots = new Slots();
+  for (const install of ["initiated", "responded"] as const) {
+    slots.peer.renewalAsked = true;
+    slots[install]();
+    assertEquals(slots.peer.renewalAsked, false);
+  }
+});

@@ -1,0 +1,164 @@
+/** Tests of the capture filter: its program is run, instruction by instruction, over packets. */
+import type { BpfInstruction } from "../../../../ffi/sockets/packet_socket.ts";
+import {
+  type CapturedPorts,
+  captureFilter,
+} from "../../../../lib/dataplane/filters/capture_filter.ts";
+import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import { runBpf } from "../../../support/packets/bpf.ts";
+import {
+  buildIcmp,
+  buildIpv4,
+  buildTcp,
+  buildUdp,
+  type Bytes,
+  fragment,
+} from "../../../support/packets/packet_builder.ts";
+import { Random } from "../../../support/random.ts";
+
+const ETH_P_IP = 0x0800;
+const ETHERNET_HEADER_SIZE = 14;
+const EXTERNAL = "203.0.113.1";
+const ADDRESS = 0xcb007101;
+
+/** The program for packets without a link-layer header. */
+function filterFor(address: number, ports: CapturedPorts): BpfInstruction[] {
+  return captureFilter(address, ports, 0);
+}
+
+/** What the program says of a packet: the same without a link-layer header and behind one. */
+function accepts(ports: CapturedPorts, packet: Bytes, etherType = ETH_P_IP): boolean {
+  const result = runBpf(filterFor(ADDRESS, ports), packet, { etherType });
+  assert(result === 0 || result === 0xffff_ffff);
+  const framed = new Uint8Array([...new Uint8Array(ETHERNET_HEADER_SIZE).fill(0x45), ...packet]);
+  const program = captureFilter(ADDRESS, ports, ETHERNET_HEADER_SIZE);
+  assertEquals(runBpf(program, framed, { etherType }), result);
+  return result !== 0;
+}
+
+const PORTS: CapturedPorts = {
+  tcp: [{ first: 30_000, last: 39_999 }, { first: 8080, last: 8080 }],
+  udp: [{ first: 30_000, last: 39_999 }, { first: 53, last: 53 }],
+};
+
+Deno.test("captureFilter() lets through TCP and UDP to the ports of their ranges, both ends included", () => {
+  for (const [build, single, other] of [[buildTcp, 8080, 53], [buildUdp, 53, 8080]] as const) {
+    const to = (destinationPort: number) =>
+      accepts(PORTS, build({ destination: EXTERNAL, destinationPort, sourcePort: 30_005 }));
+    for (const port of [30_000, 30_001, 39_998, 39_999, single]) assert(to(port), `${port}`);
+    for (const port of [0, 1, 29_999, 40_000, 65_535, single - 1, single + 1, other]) {
+      assert(!to(port), `${port}`);
+    }
+  }
+});
+
+Deno.test("captureFilter() lets through ICMP of any kind, and no other protocol", () => {
+  for (let protocol = 0; protocol < 256; protocol++) {
+    if (protocol === 6 || protocol === 17) continue;
+    const payload = new Uint8Array(8);
+    const packet = buildIpv4({ destination: EXTERNAL, protocol, payload });
+    assertEquals(accepts(PORTS, packet), protocol === 1, `protocol ${protocol}`);
+  }
+  for (const type of [0, 3, 8, 11]) {
+    assert(accepts(PORTS, buildIcmp({ destination: EXTERNAL, type })));
+  }
+});
+
+Deno.test("captureFilter() drops what is for another address, or is not IPv4", () => {
+  const packet = buildUdp({ destination: EXTERNAL, destinationPort: 53 });
+  assert(accepts(PORTS, packet));
+  for (const etherType of [0x86dd, 0x0806, 0x8100, 0, 0x0801]) {
+    assert(!accepts(PORTS, packet, etherType));
+  }
+  for (const destination of ["203.0.113.2", "75.0.113.1", "255.255.255.255"]) {
+    assert(!accepts(PORTS, buildUdp({ destination, destinationPort: 53 })));
+    assert(!accepts(PORTS, buildIcmp({ destination })));
+  }
+});
+
+Deno.test("captureFilter() finds the port behind IP options", () => {
+  for (const size of [1, 4, 8, 39, 40]) {
+    const options = new Uint8Array(size).fill(1);
+    const to = (destinationPort: number) =>
+      accepts(PORTS, buildTcp({ destination: EXTERNAL, destinationPort, options }));
+    assert(to(8080) && to(30_000) && !to(8081) && !to(257));
+  }
+});
+
+Deno.test("captureFilter() lets through all later fragments, and first ones by their port", () => {
+  for (const [destinationPort, expected] of [[53, true], [54, false]] as const) {
+    const packet = buildUdp({
+      destination: EXTERNAL,
+      destinationPort,
+      payload: new Uint8Array(3000),
+    });
+    const [first, second, third] = fragment(packet, 1400);
+    assertEquals(accepts(PORTS, first), expected);
+    assert(accepts(PORTS, second) && accepts(PORTS, third));
+  }
+  // DF and the reserved bit stand beside the offset.
+  const plain = { destination: EXTERNAL, destinationPort: 54, dontFragment: true };
+  assert(!accepts(PORTS, buildUdp(plain)));
+});
+
+Deno.test("captureFilter() drops packets that are cut off", () => {
+  const packet = buildUdp({ destination: EXTERNAL, destinationPort: 53 });
+  for (let length = 0; length < 24; length++) assert(!accepts(PORTS, packet.slice(0, length)));
+  assert(accepts(PORTS, packet.slice(0, 24)));
+});
+
+Deno.test("captureFilter() takes hundreds of forwards", () => {
+  const ports = (count: number, first: number) =>
+    Array.from({ length: count }, (_, i) => ({ first: first + 3 * i, last: first + 3 * i + 1 }));
+  const many: CapturedPorts = { tcp: ports(700, 1000), udp: ports(600, 40_000) };
+  for (const [build, first, count] of [[buildTcp, 1000, 700], [buildUdp, 40_000, 600]] as const) {
+    for (let port = first - 2; port < first + 3 * count + 2; port++) {
+      const expected = port >= first && port < first + 3 * count && (port - first) % 3 !== 2;
+      const packet = build({ destination: EXTERNAL, destinationPort: port });
+      assertEquals(runBpf(filterFor(ADDRESS, many), packet) !== 0, expected);
+      if (port % 7 !== 0) port += 5;
+    }
+  }
+  assertThrows(
+    () => filterFor(ADDRESS, { tcp: ports(700, 1), udp: ports(700, 1) }),
+    RangeError,
+    "that many forwarded ports",
+  );
+});
+
+Deno.test("captureFilter() agrees with a plain reading of random packets", () => {
+  const random = new Random(7);
+  for (let round = 0; round < 3000; round++) {
+    const build = random.pick([buildTcp, buildUdp]);
+    const destinationPort = random.pick([53, 8080, 29_999, 30_000, 39_999, 40_000, 7]);
+    const packet = random.mutate(
+      build({ destination: EXTERNAL, destinationPort, options: random.bytes(4 * random.below(3)) }),
+    );
+    assertEquals(accepts(PORTS, packet), plainly(packet));
+  }
+});
+
+function plainly(packet: Bytes): boolean {
+  const view = new DataView(packet.buffer);
+  if (packet.length < 20 || view.getUint32(16) !== ADDRESS) return false;
+  const protocol = packet[9];
+  if (protocol === 1) return true;
+  if (protocol !== 6 && protocol !== 17) return false;
+  if ((view.getUint16(6) & 0x1fff) !== 0) return true;
+  const at = (packet[0] & 15) * 4 + 2;
+  if (at + 2 > packet.length) return false;
+  const port = view.getUint16(at);
+  return (protocol === 6 ? PORTS.tcp : PORTS.udp)
+    .some(({ first, last }) => port >= first && port <= last);
+}
+
+Deno.test("captureFilter() reads behind a link-layer header when there is one", () => {
+  const ports = { tcp: [{ first: 80, last: 80 }], udp: [] };
+  const program = captureFilter(ADDRESS, ports, 14);
+  const accepted = buildTcp({ destination: EXTERNAL, destinationPort: 80 });
+  const framed = new Uint8Array(14 + accepted.length);
+  framed.set(accepted, 14);
+  assert(runBpf(program, framed) > 0);
+  framed[14 + 16] ^= 1;
+  assertEquals(runBpf(program, framed), 0);
+});

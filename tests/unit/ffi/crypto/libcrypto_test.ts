@@ -1,0 +1,220 @@
+/** Tests of ChaCha20-Poly1305 by libcrypto, with each version of it that the host has. */
+import { Arena } from "../../../../ffi/arena.ts";
+import { openLibcrypto } from "../../../../ffi/crypto/libcrypto.ts";
+import {
+  LibcryptoCipher,
+  type LibcryptoSymbols,
+  loadLibrary,
+} from "../../../../ffi/crypto/libcrypto_cipher.ts";
+import { LibcryptoKey } from "../../../../ffi/crypto/libcrypto_key.ts";
+import { LibcryptoShortcut } from "../../../../ffi/crypto/libcrypto_shortcut.ts";
+import { shortcutWorks } from "../../../../ffi/crypto/libcrypto_trial.ts";
+import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
+import { testAead } from "../../../support/noise/aead_suite.ts";
+import { Random } from "../../../support/random.ts";
+import { heapGrowth } from "../../../support/heap_growth.ts";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "../../../support/assert.ts";
+import { hostTest, whereAllowed } from "../../../support/permissions.ts";
+
+/** Made here, as making one takes the permission as well. */
+const UNUSED_ARENA = whereAllowed(() => new Arena(64));
+/** Calls for which a single 16-byte object each would show as 320 kB. */
+const CALLS = 20_000;
+const NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"];
+
+for (const name of NAMES) {
+  const ignore = !isPresent(name);
+  testAead(`openLibcrypto(${name})`, { ignore, open: () => openFixture([name]) });
+
+  hostTest({
+    name: `openLibcrypto(${name}): seal() and open() allocate nothing when a packet passes` +
+      (ignore ? ` (ignored: openLibcrypto(${name}) finds no such library)` : ""),
+    ignore,
+    fn() {
+      const { provider, close } = openFixture([name]);
+      const key = provider.key(new Uint8Array(32));
+      let good = true;
+      let counter = 0;
+      const grown = heapGrowth(CALLS, () => {
+        counter++;
+        good &&= key.seal(4096, 4096, 1420, counter, 0) && key.open(4096, 4096, 1420, counter, 0);
+      });
+      key.destroy();
+      close();
+      assert(good);
+      assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
+    },
+  });
+}
+
+hostTest({
+  name: "seal(), open() and key() keep no native memory when they are done",
+  ignore: !NAMES.some(isPresent),
+  fn() {
+    const { provider, close } = openFixture(NAMES);
+    const key = new Uint8Array(32);
+    const nonce = new Uint8Array(12);
+    const run = () => {
+      for (let round = 0; round < 20_000; round++) {
+        provider.key(key).destroy();
+        provider.open(key, nonce, nonce, provider.seal(key, nonce, nonce, nonce));
+      }
+    };
+    // What is kept is kept each time; what the engine takes for itself, at a time of its own, is not.
+    const grown = Array.from({ length: 5 }, () => {
+      const before = Deno.memoryUsage().rss;
+      run();
+      return Deno.memoryUsage().rss - before;
+    });
+    close();
+    // 20,000 contexts would take 15 MB.
+    assert(Math.min(...grown) < 8e6, `${grown.join(", ")} bytes`);
+  },
+});
+
+hostTest("openLibcrypto() gives null when no name can be opened", () => {
+  assertStrictEquals(openLibcrypto(new Arena(4096), ["libcrypto.so.0", "/nonexistent"]), null);
+});
+
+hostTest({
+  name: "openLibcrypto() throws when the permission is missing, for that is no missing library",
+  permissions: { ffi: false },
+  fn() {
+    assertThrows(() => openLibcrypto(UNUSED_ARENA), Deno.errors.NotCapable);
+  },
+});
+
+hostTest("openLibcrypto() passes over a library when it is not libcrypto", () => {
+  assertStrictEquals(openLibcrypto(new Arena(4096), ["libc.so.6"]), null);
+});
+
+hostTest({
+  name: "openLibcrypto() takes the first name that works and tells it",
+  ignore: !NAMES.some(isPresent),
+  fn() {
+    const expected = NAMES.find(isPresent);
+    const { provider, close } = openFixture(["libcrypto.so.0", ...NAMES]);
+    assertEquals<string | undefined>(provider.name, expected);
+    close();
+  },
+});
+
+hostTest({
+  name: "openLibcrypto() keeps instances apart when several are open, as in several threads",
+  ignore: !NAMES.some(isPresent),
+  fn() {
+    const one = openFixture(NAMES);
+    const two = openFixture(NAMES);
+    const key = one.provider.key(new Uint8Array(32).fill(1));
+    const same = two.provider.key(new Uint8Array(32).fill(1));
+    assert(key.seal(4096, 4096, 100, 1, 0));
+    two.memory.bytes.set(one.memory.bytes.subarray(4096, 4212), 4096);
+    one.memory.bytes.fill(0);
+    assert(same.open(4096, 4096, 100, 1, 0));
+    key.destroy();
+    same.destroy();
+    one.close();
+    two.close();
+  },
+});
+
+function openFixture(names: readonly string[]) {
+  const memory = new Arena(16_384);
+  memory.allocate(12_288);
+  const library = openLibcrypto(memory, names);
+  assert(library !== null);
+  const provider: AeadProvider = library;
+  return { memory, provider, close: () => library.close() };
+}
+
+function isPresent(name: string): boolean {
+  const library = whereAllowed(() => openLibcrypto(new Arena(4096), [name])) ?? null;
+  library?.close();
+  return library !== null;
+}
+
+const ignoreShortcut = !isPresent("libcrypto.so.3");
+const shortcutReason = ignoreShortcut ? " (ignored: there is no libcrypto.so.3)" : "";
+
+hostTest({
+  name: "seal() and open() give the same bytes by the short way as by the long one" +
+    shortcutReason,
+  ignore: ignoreShortcut,
+  fn() {
+    using fixture = openKeys();
+    const { arena, long, short } = fixture;
+    const random = new Random(2);
+    for (let round = 0; round < 5_000; round++) {
+      const length = random.between(0, 1500);
+      const counter = random.between(0, 0xffff_ffff);
+      for (let i = 0; i < length; i++) arena.bytes[4096 + i] = random.between(0, 255);
+      const from = round % 2 === 0 ? short : long;
+      const to = round % 2 === 0 ? long : short;
+      // Directions, failures and good packets follow one another in every order.
+      assert(from.seal(8192, 4096, length, counter, round));
+      if (round % 7 === 0) arena.bytes[8192 + random.between(0, length + 15)] ^= 1;
+      assertEquals(to.open(8192, 8192, length, counter, round), round % 7 !== 0, `round ${round}`);
+      if (round % 7 === 0) continue;
+      assertEquals(
+        arena.bytes.subarray(8192, 8192 + length),
+        arena.bytes.subarray(4096, 4096 + length),
+      );
+    }
+  },
+});
+
+hostTest({
+  name: "shortcutWorks() says yes of OpenSSL 3" + shortcutReason,
+  ignore: ignoreShortcut,
+  fn() {
+    using fixture = openKeys();
+    assert(shortcutWorks(fixture.symbols));
+  },
+});
+
+for (
+  const [what, lie] of Object.entries<(symbols: LibcryptoSymbols) => Partial<LibcryptoSymbols>>({
+    "does not take the nonce": () => ({ EVP_CIPHER_CTX_set_params: () => 1 }),
+    "accepts every tag": ({ EVP_CipherFinal_ex }) => ({
+      EVP_CipherFinal_ex: (context, out, length) => {
+        EVP_CipherFinal_ex(context, out, length);
+        return 1;
+      },
+    }),
+    "gives an old tag": () => ({ EVP_CIPHER_CTX_get_params: () => 1 }),
+    "has no parameter lists, as 1.1": () => ({ EVP_CIPHER_CTX_set_params: null }),
+  })
+) {
+  hostTest({
+    name: `shortcutWorks() says no of a library that ${what}` + shortcutReason,
+    ignore: ignoreShortcut,
+    fn() {
+      using fixture = openKeys();
+      const { symbols } = fixture;
+      assertEquals(shortcutWorks({ ...symbols, ...lie(symbols) }), false);
+    },
+  });
+}
+
+/** Two keys of the same secret: one that takes the short way where it can, one that never does. */
+function openKeys() {
+  const library = loadLibrary("libcrypto.so.3");
+  assert(library !== null);
+  const arena = new Arena(16384);
+  const cipher = new LibcryptoCipher(library.symbols, arena);
+  const secret = new Uint8Array(32).fill(9);
+  const shortcut = new LibcryptoShortcut(library.symbols, { cipher, arena });
+  const long = new LibcryptoKey(secret, { cipher, shortcut: null });
+  const short = new LibcryptoKey(secret, { cipher, shortcut });
+  return {
+    arena,
+    symbols: library.symbols,
+    long,
+    short,
+    [Symbol.dispose]() {
+      long.destroy();
+      short.destroy();
+      library.close();
+    },
+  };
+}

@@ -1,0 +1,118 @@
+/** A private key that a command of the configuration sets: it is had before the handshake, and no reader runs the command. */
+import { loadConfig } from "../../../../lib/host/files/config_file.ts";
+import { roleOfTarget } from "../../../../lib/commands/up/tunnel_target.ts";
+import { ConfigError } from "../../../../lib/core/config/config_error.ts";
+import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
+import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import { hostTest } from "../../../support/permissions.ts";
+
+const KEY = encodeKey(new Uint8Array(32).fill(7));
+const RUN = { interfaceName: "vpn7" };
+
+/** Runs `test` with the path of a configuration with these lines, in a folder of its own that is gone afterwards. */
+function withConfig(
+  lines: (folder: string) => readonly string[],
+  test: (path: string, folder: string) => void,
+): void {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const path = `${folder}/a.conf`;
+    Deno.writeTextFileSync(path, ["[Interface]", ...lines(folder)].join("\n"), { mode: 0o600 });
+    Deno.writeTextFileSync(`${folder}/vpn7.key`, `${KEY}\n`);
+    test(path, folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+hostTest(
+  "loadConfig() has the key that a command sets, from a file, a substitution or a pipe, and that command is done",
+  () => {
+    const commands = [
+      (folder: string) => `wg set %i private-key ${folder}/%i.key`,
+      (folder: string) => `wg set %i private-key <(cat "${folder}/%i.key")`,
+      (folder: string) => `cat ${folder}/vpn7.key | wg set vpn7 private-key /dev/stdin`,
+    ];
+    for (const command of commands) {
+      for (const key of ["PreUp", "PostUp"]) {
+        withConfig((folder) => [`${key} = true`, `${key} = ${command(folder)}`], (path) => {
+          const section = loadConfig(path, RUN).interface;
+          assertEquals(encodeKey(section.privateKey), KEY);
+          assertEquals([...section.preUp, ...section.postUp].map(({ command }) => command), [
+            "true",
+          ]);
+        });
+      }
+    }
+  },
+);
+
+hostTest(
+  "loadConfig() leaves a command to run that does more than to set the key, and one beside PrivateKey",
+  () => {
+    withConfig((folder) => [`PostUp = true; wg set %i private-key ${folder}/vpn7.key`], (path) => {
+      const section = loadConfig(path, RUN).interface;
+      assertEquals([encodeKey(section.privateKey), section.postUp.length], [KEY, 1]);
+    });
+    withConfig(() => [`PrivateKey = ${KEY}`, "PostUp = wg set %i private-key /none"], (path) => {
+      assertEquals(loadConfig(path, RUN).interface.postUp.length, 1);
+    });
+  },
+);
+
+hostTest("loadConfig() runs no command unless the tunnel is to run", () => {
+  withConfig(
+    (folder) => [`PostUp = wg set %i private-key <(touch ${folder}/ran)`],
+    (path, folder) => {
+      assertEquals(
+        assertThrows(() => loadConfig(path), ConfigError).message,
+        `${path}:2: the private key is set by this command, which \`vpn server\` and \`vpn client\` alone run: put PrivateKey ` +
+          "into the file for what else is to be done with it",
+      );
+      assertEquals(loadConfig(path, "leave").interface.lines.has("PrivateKey"), false);
+      assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).includes("ran"), false);
+    },
+  );
+});
+
+hostTest(
+  "loadConfig() says in one line why a command gives no key, and shows nothing of what it printed",
+  () => {
+    const messageOf = (command: string) => {
+      let message = "";
+      withConfig(() => [`PostUp = ${command}`], (path) => {
+        message = assertThrows(() => loadConfig(path, RUN), ConfigError).message.replace(
+          path,
+          "a.conf",
+        );
+      });
+      assert(!message.includes("secret") && !message.includes("\n"), message);
+      return message;
+    };
+    const place = "a.conf:2: cannot read the private key that this command sets";
+    assertEquals(
+      messageOf("wg set %i private-key <(echo secret)"),
+      `${place}: a key is 44 characters of base64, this has 6`,
+    );
+    assertEquals(
+      messageOf("(echo secret; exit 3) | wg set %i private-key /dev/stdin"),
+      "a.conf: [Interface]: PrivateKey is missing: make one with `vpn genkey`",
+    );
+    assertEquals(
+      messageOf("exit 3 | wg set %i private-key /dev/stdin"),
+      `${place}: what prints it ended with exit code 3: set PrivateKey, or correct the command`,
+    );
+  },
+);
+
+hostTest("roleOfTarget() needs no key to say what such a file is for, and runs nothing", () => {
+  withConfig((folder) => [
+    `PostUp = wg set %i private-key <(touch ${folder}/ran)`,
+    "[Peer]",
+    `PublicKey = ${KEY}`,
+    "Endpoint = 192.0.2.1:7",
+  ], (path, folder) => {
+    assertEquals(roleOfTarget({ path, interfaceName: "vpn7" }), "client");
+    assert(!Array.from(Deno.readDirSync(folder), ({ name }) => name).includes("ran"));
+  });
+});

@@ -1,0 +1,56 @@
+/** Tests of the journal's file itself: one that another program removes is written again, and goes with the last change. */
+import { Journal } from "../../../../lib/host/journal/journal.ts";
+import { allJournals } from "../../../../lib/host/journal/journal_files.ts";
+import { journalDirectory } from "../../../../lib/process/journal_directory.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
+import { hostTest, whereAllowed } from "../../../support/permissions.ts";
+
+// Whoever is not root may have no place for journals.
+whereAllowed(() => {
+  if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) {
+    Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
+  }
+});
+
+/** What the journal of this process says, and the path of its file; null where there is none. */
+function ownJournal(): { readonly path: string; readonly places: string[] } | null {
+  const own = allJournals().find(({ owner }) => owner.pid === Deno.pid);
+  if (own === undefined) return null;
+  const places = own.changes.map((change) =>
+    change.kind === "directory" ? change.path : change.kind
+  );
+  return { path: own.path, places };
+}
+
+hostTest(
+  "a journal whose file is removed is written again, and takes and strikes out changes",
+  () => {
+    const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    const place = (name: string) => `${root}/${name}-ä`;
+    const journal = new Journal("t");
+    try {
+      for (const name of ["a", "b"]) journal.make({ kind: "directory", path: place(name) });
+      const { path } = ownJournal()!;
+      Deno.removeSync(path);
+      const [file] = journal.fixtures.filter((fixture) => fixture.missing().length > 0);
+      assertEquals(file!.missing(), [`journal ${path}`]);
+      file!.putBack();
+      assertEquals(file!.missing(), []);
+      assertEquals(ownJournal()!.places, [place("a"), place("b")]);
+      assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+      // Its end and the places of its entries are where they are looked for.
+      journal.make({ kind: "socket", path: `${root}/none.sock`, pid: Deno.pid });
+      assertEquals(ownJournal()!.places, [place("a"), place("b"), "socket"]);
+      journal.undo({ until: "directory" });
+      assertEquals(ownJournal()!.places, [place("a"), place("b")]);
+      Deno.writeTextFileSync(`${place("a")}/in`, "the way");
+    } finally {
+      journal.undo();
+      Deno.removeSync(root, { recursive: true });
+    }
+    assertEquals(ownJournal(), null);
+    assertEquals(journal.fixtures, []);
+    const left = Array.from(Deno.readDirSync(journalDirectory()), ({ name }) => name);
+    assert(left.every((name) => !name.startsWith(`${Deno.pid}-`)), left.join());
+  },
+);

@@ -1,0 +1,184 @@
+/** Tests of `lib/host/upkeep/upkeep.ts`: what is lost is put back, and who takes it away again and again is not fought without end. */
+import { DeviceGone } from "../../../../lib/process/device_gone.ts";
+import { Upkeep } from "../../../../lib/host/upkeep/upkeep.ts";
+import type { Fixture } from "../../../../lib/host/upkeep/fixture.ts";
+import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { FakeClock } from "../../../support/time/fake_clock.ts";
+
+/** Something that can be taken away. */
+class Thing implements Fixture {
+  isThere = true;
+  /** How often it was put back. */
+  count = 0;
+  refusal: Error | null = null;
+  error: Error | null = null;
+
+  constructor(readonly name: string, readonly isPolled = false) {}
+
+  missing(): readonly string[] {
+    if (this.error !== null) throw this.error;
+    return this.isThere ? [] : [this.name];
+  }
+
+  putBack(): void {
+    if (this.refusal !== null) throw this.refusal;
+    this.isThere = true;
+    this.count++;
+  }
+}
+
+/** An upkeep whose time goes by as it is told. */
+class Scene implements Disposable {
+  readonly clock = new FakeClock();
+  readonly warnings: string[] = [];
+  readonly upkeep: Upkeep;
+  firewallChanged = false;
+
+  constructor(...things: readonly Thing[]) {
+    const note = (text: string, values: Readonly<Record<string, unknown>> = {}) => {
+      this.warnings.push(text.replaceAll(/\{(\w+)\}/g, (_, name) => `${values[name]}`));
+    };
+    const quiet = () => {};
+    this.upkeep = new Upkeep({
+      fixtures: () => things,
+      firewall: {
+        hasChanged: () => {
+          const { firewallChanged } = this;
+          this.firewallChanged = false;
+          return firewallChanged;
+        },
+        [Symbol.dispose]: quiet,
+      },
+      now: () => this.clock.now,
+      logger: { info: note, warn: note },
+    });
+  }
+
+  /** As if the kernel had told of a change. */
+  look(): void {
+    this.upkeep.check(() => true);
+  }
+
+  /** Lets time go by, with the looks that it brings. */
+  pass(ms: number): void {
+    for (let left = ms; left > 0; left -= 250) {
+      this.clock.advance(250);
+      this.upkeep.tick();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.upkeep[Symbol.dispose]();
+  }
+}
+
+Deno.test("what is lost is put back at once, with one warning that names all of it", () => {
+  const things = [new Thing("a rule"), new Thing("a route"), new Thing("a table")];
+  using scene = new Scene(...things);
+  scene.look();
+  assertEquals(scene.warnings, []);
+  things[0]!.isThere = things[2]!.isThere = false;
+  scene.look();
+  assertEquals(things.map(({ count }) => count), [1, 0, 1]);
+  assertEquals(scene.warnings, ["taken away by another program, and put back: a rule, a table"]);
+  assertEquals(scene.upkeep.degraded, []);
+});
+
+Deno.test("a change that was there before the upkeep began is left alone", () => {
+  const thing = new Thing("MTU 1420");
+  thing.isThere = false;
+  using scene = new Scene(thing);
+  scene.look();
+  assertEquals([thing.count, scene.warnings.length], [0, 0]);
+});
+
+Deno.test("what no notification tells of is looked at twice a second, the rest when told", () => {
+  const [sysctl, rule, table] = [new Thing("a sysctl", true), new Thing("a rule"), new Thing("t")];
+  using scene = new Scene(sysctl, rule, table);
+  sysctl.isThere = rule.isThere = false;
+  scene.pass(500);
+  assertEquals([sysctl.isThere, rule.isThere], [true, false]);
+  scene.firewallChanged = true;
+  scene.pass(250);
+  assertEquals(rule.isThere, true);
+});
+
+Deno.test("a loss that no notification told of is found within ten seconds", () => {
+  const rule = new Thing("a rule");
+  using scene = new Scene(rule);
+  rule.isThere = false;
+  scene.pass(10_000);
+  assertEquals(rule.isThere, true);
+});
+
+Deno.test("what is taken away at once again is put back after growing pauses, and said to be degraded", () => {
+  const [rule, other] = [new Thing("a rule"), new Thing("a route")];
+  using scene = new Scene(rule, other);
+  const counts = [500, 500, 1_000, 2_000, 4_000].map((ms) => {
+    // Somebody takes it away at that very moment.
+    for (let left = ms; left > 0; left -= 250) {
+      rule.isThere = false;
+      scene.look();
+      scene.pass(250);
+    }
+    return rule.count;
+  });
+  assertEquals(counts.at(-1)! < 8, true, `${counts}`);
+  assertEquals(scene.upkeep.degraded, ["a rule"]);
+  assertEquals(scene.warnings.length, 2);
+  assertEquals(
+    scene.warnings[1]!.startsWith(
+      "the tunnel is degraded, without a rule: taken away again at once",
+    ),
+    true,
+  );
+  // Others are looked after as ever.
+  other.isThere = false;
+  scene.look();
+  assertEquals(other.count, 1);
+  // Left in peace, it is put back after the pause, and trusted again later.
+  scene.pass(30_000);
+  assertEquals(rule.isThere, true);
+  scene.pass(30_000);
+  assertEquals(scene.upkeep.degraded, []);
+  assertEquals(scene.warnings.at(-1), "in place again, and left there: a rule");
+});
+
+Deno.test("what cannot be put back is degraded, tried again, and keeps nothing else from it", () => {
+  const [table, rule] = [new Thing("a table"), new Thing("a rule")];
+  using scene = new Scene(table, rule);
+  table.refusal = new Error("no such device");
+  table.isThere = rule.isThere = false;
+  scene.look();
+  assertEquals([rule.isThere, scene.upkeep.degraded], [true, ["a table"]]);
+  assertEquals(
+    scene.warnings[0]!.startsWith(
+      "the tunnel is degraded, without a table: it cannot be put back (no such device)",
+    ),
+    true,
+  );
+  table.refusal = null;
+  scene.pass(500);
+  assertEquals(table.isThere, true);
+});
+
+Deno.test("what cannot be looked at keeps nothing else from being put back", () => {
+  const [table, rule] = [new Thing("a table"), new Thing("a rule")];
+  using scene = new Scene(table, rule);
+  table.error = new Error("out of buffers");
+  rule.isThere = false;
+  try {
+    scene.look();
+  } catch (error) {
+    assertEquals(error, table.error);
+  }
+  assertEquals(rule.isThere, true);
+});
+
+Deno.test("a device that is gone ends the upkeep", async () => {
+  const link = new Thing("vpn0");
+  using scene = new Scene(link);
+  link.error = new DeviceGone("vpn0");
+  scene.look();
+  await assertRejects(() => scene.upkeep.failed, DeviceGone, 'The device "vpn0" is gone');
+});

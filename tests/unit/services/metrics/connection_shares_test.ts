@@ -1,0 +1,66 @@
+/** Tests who loses a connection when there are too many. */
+import type { Socket } from "node:net";
+import { ConnectionShares } from "../../../../lib/services/metrics/connection_shares.ts";
+import { assertEquals } from "../../../support/assert.ts";
+
+class FakeSocket {
+  readonly remoteAddress: string;
+  isClosed = false;
+  #onClose = () => {};
+
+  constructor(remoteAddress: string) {
+    this.remoteAddress = remoteAddress;
+  }
+
+  on(_event: "close", handler: () => void): void {
+    this.#onClose = handler;
+  }
+
+  destroy(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#onClose();
+  }
+}
+
+/** Takes so many connections from an address. */
+function connect(shares: ConnectionShares, address: string, count: number): FakeSocket[] {
+  return Array.from({ length: count }, () => {
+    const socket = new FakeSocket(address);
+    shares.add(socket as unknown as Socket);
+    return socket;
+  });
+}
+
+function open(sockets: readonly FakeSocket[]): number {
+  return sockets.filter(({ isClosed }) => !isClosed).length;
+}
+
+Deno.test("a client with all connections loses its oldest to another, and to itself", () => {
+  const shares = new ConnectionShares();
+  const hostile = connect(shares, "10.66.77.3", 100);
+  assertEquals(open(hostile), 16);
+  const other = connect(shares, "10.66.77.2", 2);
+  assertEquals([open(hostile), open(other)], [14, 2]);
+  connect(shares, "10.66.77.3", 100);
+  assertEquals(open(other), 2);
+});
+
+Deno.test("a connection that is answered stays while there is one that asks nothing", () => {
+  const shares = new ConnectionShares();
+  const [asking] = connect(shares, "10.66.77.2", 1);
+  shares.begin(asking as unknown as Socket);
+  connect(shares, "10.66.77.2", 40);
+  connect(shares, "10.66.77.3", 40);
+  assertEquals(asking!.isClosed, false);
+  shares.end(asking as unknown as Socket);
+  for (let i = 4; i < 40; i++) connect(shares, `10.66.77.${i}`, 1);
+  assertEquals(asking!.isClosed, true);
+});
+
+Deno.test("a connection that closes leaves its place", () => {
+  const shares = new ConnectionShares();
+  for (const socket of connect(shares, "10.66.77.2", 16)) socket.destroy();
+  const others = connect(shares, "10.66.77.3", 16);
+  assertEquals(open(others), 16);
+});
