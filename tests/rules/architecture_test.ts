@@ -56,7 +56,7 @@ function moduleUrl(source: string): string {
 
 hostTest("the sources keep to the architecture", async () => {
   const paths = await sources();
-  for (const part of ["wire", "tunnel", "app", "ffi", "main", "tests"]) {
+  for (const part of ["core/wire", "core/wireguard", "commands", "ffi", "main", "tests"]) {
     assert(paths.some((path) => partOf(path) === part), `no source of ${part} was found`);
   }
   const offences: string[] = [];
@@ -94,9 +94,9 @@ hostTest("importing a module that opens a library, or reads a file, is found out
 
 Deno.test("partOf() takes folders of lib and files in it for parts", () => {
   assertEquals(partOf("main.ts"), "main");
-  assertEquals(partOf("lib/core/routing/router.ts"), "router");
-  assertEquals(partOf("lib/core/wire/ipv4.ts"), "wire");
-  assertEquals(partOf("lib/app/deep/file.ts"), "app");
+  assertEquals(partOf("lib/core/routing/router.ts"), "core/routing");
+  assertEquals(partOf("lib/core/wire/ipv4.ts"), "core/wire");
+  assertEquals(partOf("lib/host/deep/file.ts"), "host");
   assertEquals(partOf("ffi/netlink/links.ts"), "ffi");
   assertEquals(partOf("tests/unit/core/wire/ipv4_test.ts"), "tests");
   assertEquals(partOf("deno.json"), null);
@@ -104,52 +104,88 @@ Deno.test("partOf() takes folders of lib and files in it for parts", () => {
 
 const DOC = "/** Owns something. */\n";
 const offenders: [path: string, source: string, offence: string][] = [
-  ["lib/wire/a.ts", "// Owns something.\n", "first line is no doc comment"],
+  ["lib/core/wire/a.ts", "// Owns something.\n", "first line is no doc comment"],
   ["tests/wire/a_test.ts", "import './b.ts';\n", "first line is no doc comment"],
   ["lib/new/a.ts", DOC, 'no row in the table of arrows for "new"'],
 
-  ["lib/wire/a.ts", `${DOC}import { a } from "../noise/a.ts";`, "wire may not import noise"],
-  ["lib/noise/a.ts", `${DOC}import "../tunnel/a.ts";`, "noise may not import tunnel"],
-  ["lib/noise/a.ts", `${DOC}export * from "../tunnel/a.ts";`, "noise may not import tunnel"],
-  ["lib/tunnel/a.ts", `${DOC}import a from "../../ffi/a.ts";`, "tunnel may not import ffi"],
-  ["lib/tunnel/a.ts", `${DOC}import type { A } from "../app/a.ts";`, "tunnel may not import app"],
-  ["lib/tunnel/a.ts", `${DOC}type A = import("../app/a.ts").A;`, "tunnel may not import app"],
-  ["lib/nat/a.ts", `${DOC}await import("../app/a.ts");`, "nat may not import app"],
-  ["lib/core/routing/router.ts", `${DOC}import "./app/a.ts";`, "router may not import app"],
-  ["lib/app/a.ts", `${DOC}import "../../tests/a.ts";`, "app may not import tests"],
-  ["lib/app/a.ts", `${DOC}import "../../main.ts";`, "app may not import main"],
-  ["ffi/a.ts", `${DOC}import "../lib/wire/a.ts";`, "ffi may not import wire"],
-  ["main.ts", `${DOC}import "./ffi/a.ts";`, "main may not import ffi"],
-  ["lib/app/a.ts", `${DOC}import "../../../elsewhere.ts";`, "may not import what lies outside"],
-  ["lib/app/a.ts", `${DOC}import("../" + name);`, "cannot be checked"],
-  ["lib/wire/a.ts", `${DOC}import "node:crypto";`, 'may not import the package "node:crypto"'],
-  ["lib/noise/a.ts", `${DOC}import "node:fs";`, 'may not import the package "node:fs"'],
-  ["lib/config/a.ts", `${DOC}import "npm:x";`, 'may not import the package "npm:x"'],
-
-  ["lib/wire/a.ts", `${DOC}Deno.readFileSync(a);`, "lib/wire/a.ts:2: wire may not name Deno"],
-  ["lib/wire/a.ts", `${DOC}\nconst d = Deno;`, "lib/wire/a.ts:3: wire may not name Deno"],
-  ["lib/tunnel/a.ts", `${DOC}const now = Date.now();`, "may not name Date"],
-  ["lib/tunnel/a.ts", `${DOC}const now = new Date();`, "may not name Date"],
-  ["lib/tunnel/a.ts", `${DOC}a(performance.now());`, "may not name performance"],
-  ["lib/tunnel/a.ts", `${DOC}a(performance\n  ?.now());`, "may not name performance"],
-  ["lib/tunnel/a.ts", `${DOC}setTimeout(a, 1);`, "may not name setTimeout"],
-  ["lib/tunnel/a.ts", `${DOC}a(setInterval);`, "may not name setInterval"],
-  ["lib/nat/a.ts", `${DOC}a(Math.random());`, "may not name Math.random"],
-  ["lib/nat/a.ts", `${DOC}a(Math\n  .random());`, "may not name Math.random"],
-  ["lib/nat/a.ts", `${DOC}crypto.getRandomValues(a);`, "may not name getRandomValues"],
   [
-    "lib/noise/a.ts",
+    "lib/core/wire/a.ts",
+    `${DOC}import { a } from "../noise/a.ts";`,
+    "core/wire may not import core/noise",
+  ],
+  [
+    "lib/core/noise/a.ts",
+    `${DOC}import "../wireguard/a.ts";`,
+    "core/noise may not import core/wireguard",
+  ],
+  [
+    "lib/core/noise/a.ts",
+    `${DOC}export * from "../wireguard/a.ts";`,
+    "core/noise may not import core/wireguard",
+  ],
+  [
+    "lib/core/wireguard/a.ts",
+    `${DOC}import a from "../../../ffi/a.ts";`,
+    "core/wireguard may not import ffi",
+  ],
+  [
+    "lib/core/wireguard/a.ts",
+    `${DOC}import type { A } from "../../host/a.ts";`,
+    "core/wireguard may not import host",
+  ],
+  [
+    "lib/core/wireguard/a.ts",
+    `${DOC}type A = import("../../host/a.ts").A;`,
+    "core/wireguard may not import host",
+  ],
+  ["lib/core/nat/a.ts", `${DOC}await import("../../host/a.ts");`, "core/nat may not import host"],
+  [
+    "lib/core/routing/router.ts",
+    `${DOC}import "../../host/a.ts";`,
+    "core/routing may not import host",
+  ],
+  ["lib/host/a.ts", `${DOC}import "../../tests/a.ts";`, "host may not import tests"],
+  ["lib/host/a.ts", `${DOC}import "../../main.ts";`, "host may not import main"],
+  ["ffi/a.ts", `${DOC}import "../lib/core/wire/a.ts";`, "ffi may not import core/wire"],
+  ["main.ts", `${DOC}import "./ffi/a.ts";`, "main may not import ffi"],
+  ["lib/host/a.ts", `${DOC}import "../../../elsewhere.ts";`, "may not import what lies outside"],
+  ["lib/host/a.ts", `${DOC}import("../" + name);`, "cannot be checked"],
+  ["lib/core/wire/a.ts", `${DOC}import "node:crypto";`, 'may not import the package "node:crypto"'],
+  ["lib/core/noise/a.ts", `${DOC}import "node:fs";`, 'may not import the package "node:fs"'],
+  ["lib/core/config/a.ts", `${DOC}import "npm:x";`, 'may not import the package "npm:x"'],
+
+  [
+    "lib/core/wire/a.ts",
+    `${DOC}Deno.readFileSync(a);`,
+    "lib/core/wire/a.ts:2: core/wire may not name Deno",
+  ],
+  [
+    "lib/core/wire/a.ts",
+    `${DOC}\nconst d = Deno;`,
+    "lib/core/wire/a.ts:3: core/wire may not name Deno",
+  ],
+  ["lib/core/wireguard/a.ts", `${DOC}const now = Date.now();`, "may not name Date"],
+  ["lib/core/wireguard/a.ts", `${DOC}const now = new Date();`, "may not name Date"],
+  ["lib/core/wireguard/a.ts", `${DOC}a(performance.now());`, "may not name performance"],
+  ["lib/core/wireguard/a.ts", `${DOC}a(performance\n  ?.now());`, "may not name performance"],
+  ["lib/core/wireguard/a.ts", `${DOC}setTimeout(a, 1);`, "may not name setTimeout"],
+  ["lib/core/wireguard/a.ts", `${DOC}a(setInterval);`, "may not name setInterval"],
+  ["lib/core/nat/a.ts", `${DOC}a(Math.random());`, "may not name Math.random"],
+  ["lib/core/nat/a.ts", `${DOC}a(Math\n  .random());`, "may not name Math.random"],
+  ["lib/core/nat/a.ts", `${DOC}crypto.getRandomValues(a);`, "may not name getRandomValues"],
+  [
+    "lib/core/noise/a.ts",
     `${DOC}import { randomBytes } from "node:crypto";`,
     "may not name randomBytes",
   ],
-  ["lib/noise/a.ts", `${DOC}crypto.subtle;`, "may not name crypto"],
-  ["lib/config/a.ts", `${DOC}await fetch(a);`, "may not name fetch"],
-  ["lib/config/a.ts", `${DOC}console.log(a);`, "may not name console"],
-  ["lib/config/a.ts", `${DOC}a(process.env);`, "may not name process"],
-  ["lib/config/a.ts", `${DOC}a(globalThis["Deno"]);`, "may not name globalThis"],
-  ["lib/config/a.ts", DOC + "a(`${Deno.pid}`);", "may not name Deno"],
-  ["lib/app/a.ts", `${DOC}Deno.exit(1);`, "app may not name Deno.exit"],
-  ["lib/app/a.ts", `${DOC}Deno.exitCode = 1;`, "app may not name Deno.exitCode"],
+  ["lib/core/noise/a.ts", `${DOC}crypto.subtle;`, "may not name crypto"],
+  ["lib/core/config/a.ts", `${DOC}await fetch(a);`, "may not name fetch"],
+  ["lib/core/config/a.ts", `${DOC}console.log(a);`, "may not name console"],
+  ["lib/core/config/a.ts", `${DOC}a(process.env);`, "may not name process"],
+  ["lib/core/config/a.ts", `${DOC}a(globalThis["Deno"]);`, "may not name globalThis"],
+  ["lib/core/config/a.ts", DOC + "a(`${Deno.pid}`);", "may not name Deno"],
+  ["lib/host/a.ts", `${DOC}Deno.exit(1);`, "host may not name Deno.exit"],
+  ["lib/host/a.ts", `${DOC}Deno.exitCode = 1;`, "host may not name Deno.exitCode"],
   ["ffi/a.ts", `${DOC}process\n  .exit();`, "ffi may not name process.exit"],
 ];
 
@@ -170,9 +206,9 @@ Deno.test("offencesOf() finds nothing where all is well", () => {
     const d = c.process.length + c.Date + this.#fetch + myDate + Math.max(1, 2);
     const f = "import x from '../app/x.ts'";
   `;
-  assertEquals(offencesOf("lib/tunnel/a.ts", core), []);
-  assertEquals(offencesOf("main.ts", `${DOC}import "./lib/app/a.ts";\nDeno.exit(0);`), []);
-  assertEquals(offencesOf("lib/app/a.ts", `${DOC}import "../../ffi/a.ts";\nDate.now();`), []);
-  assertEquals(offencesOf("lib/noise/a.ts", `${DOC}import "@noble/hashes/blake2.js";`), []);
+  assertEquals(offencesOf("lib/core/wireguard/a.ts", core), []);
+  assertEquals(offencesOf("main.ts", `${DOC}import "./lib/commands/a.ts";\nDeno.exit(0);`), []);
+  assertEquals(offencesOf("lib/host/a.ts", `${DOC}import "../../ffi/a.ts";\nDate.now();`), []);
+  assertEquals(offencesOf("lib/core/noise/a.ts", `${DOC}import "@noble/hashes/blake2.js";`), []);
   assertEquals(offencesOf("ffi/netlink/a.ts", `${DOC}import "../b.ts";\nDeno.dlopen(a, b);`), []);
 });

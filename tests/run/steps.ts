@@ -1,4 +1,5 @@
 /** Owns the steps of `deno task test`, in their order: what each runs, how long it may take, what it counts as. */
+import { basename } from "node:path";
 import { apart } from "../support/apart.ts";
 import { missingPrerequisite } from "../support/net.ts";
 import { MISSING_PERMISSION } from "../support/permissions.ts";
@@ -168,14 +169,14 @@ async function runFiles(
   say: (line: string) => void,
   { folder, atOnce, timeout }: FilesRun,
 ): Promise<StepResult> {
-  const files = Array.from(Deno.readDirSync(new URL(`../../${folder}`, import.meta.url)))
-    .map(({ name }) => name).filter((name) => name.endsWith("_test.ts"))
-    .sort((a, b) => Number(LONG.includes(b)) - Number(LONG.includes(a)) || (a < b ? -1 : 1));
+  const files = testFilesIn(folder).sort((a, b) =>
+    Number(LONG.includes(basename(b))) - Number(LONG.includes(basename(a))) || (a < b ? -1 : 1)
+  );
   const isApart = missingPrerequisite() === null;
   const results: StepResult[] = [];
   const work = async () => {
     for (let name = files.shift(); name !== undefined; name = files.shift()) {
-      results.push(await runTests(say, { args: [`${folder}/${name}`], timeout, isApart }));
+      results.push(await runTests(say, { args: [name], timeout, isApart }));
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));
@@ -184,6 +185,17 @@ async function runFiles(
     note: results.map(({ note }) => note).filter((note) => note !== "").join("; "),
     failures: results.flatMap(({ failures = [] }) => failures),
   };
+}
+
+/** The paths of the test files in a folder and those below it, from the root. */
+function testFilesIn(folder: string): string[] {
+  return Array.from(Deno.readDirSync(new URL(`../../${folder}`, import.meta.url))).flatMap(
+    (entry) => {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory) return testFilesIn(path);
+      return path.endsWith("_test.ts") ? [path] : [];
+    },
+  );
 }
 
 /**

@@ -166,7 +166,7 @@ examines_host() { vpn doctor; }
 calls_the_system() {
   cd /opt/project || return 1
   DENO_DIR=/tmp/deno "$(echo /var/cache/vpn/*/vpn)" test --allow-all --no-config --no-lock --no-npm --no-remote --no-check \
-    --quiet tests/ffi/system_calls.js
+    --quiet tests/unit/ffi/system_calls.js
 }
 
 shows_demo() { vpn demo; }

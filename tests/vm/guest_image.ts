@@ -104,12 +104,12 @@ async function putModules(kernel: string, release: string, root: string): Promis
  */
 async function putSystemCallTests(project: string): Promise<void> {
   await shell(
-    `mkdir -p "$2/tests/ffi"
+    `mkdir -p "$2/tests/unit/ffi" "$2/tests/support/ffi"
     cd "$1"
     cp -R ffi "$2"
     cp -R tests/vectors "$2/tests"
-    cp tests/ffi/*_worker.ts "$2/tests/ffi"
-    nice -n 19 "$3" bundle --quiet --platform deno -o "$2/tests/ffi/system_calls.js" tests/vm/system_calls.ts`,
+    cp tests/support/ffi/*_worker.ts "$2/tests/support/ffi"
+    nice -n 19 "$3" bundle --quiet --platform deno -o "$2/tests/unit/ffi/system_calls.js" tests/vm/system_calls.ts`,
     PROJECT,
     project,
     Deno.execPath(),

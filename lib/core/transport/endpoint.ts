@@ -3,7 +3,7 @@
 /** How datagrams travel. */
 export const Carrier = {
   udp: 0,
-  /** In segments that look like TCP's, see lib/carrier/. */
+  /** In segments that look like TCP's, see lib/core/transport/fake_tcp/. */
   fakeTcp: 1,
 } as const;
 

@@ -193,7 +193,7 @@ netTest(
     const namespace = topology.namespace("host");
     const script = `
     import { InnerGuard } from "${new URL(
-      "../../lib/app/inner_guard.ts",
+      "../../../lib/host/firewall/inner_guard.ts",
       import.meta.url,
     )}";
     InnerGuard.install({

@@ -5,73 +5,60 @@
 import { importsOf, stripSource } from "./source_text.ts";
 
 /**
- * Which parts of the project a part may import, itself aside. A part is a folder of `lib/`, a file straight in `lib/` by
- * its name, `ffi`, `main` or `tests`. A new part needs a row.
+ * Which rooms of the project a room may import, itself aside. A room is a folder of `lib/` or of `lib/core/`, `ffi`, `main` or
+ * `tests`; a name that ends in `/` stands for all below it. A new room needs a row.
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  wire: [],
-  version: [],
-  drop_log: ["wire"],
-  line_budget: [],
-  fair_shares: [],
-  noise: ["wire"],
-  offload: ["wire"],
-  nat: ["wire", "fair_shares"],
-  carrier: ["wire", "fair_shares"],
-  dns: ["wire", "fair_shares"],
-  tunnel: ["wire", "noise", "fair_shares"],
-  capture: ["wire", "tunnel"],
-  config: ["wire", "noise"],
-  cli: ["config", "version"],
-  metrics: ["wire", "tunnel", "config"],
-  egress_rules: ["wire", "tunnel"],
-  router: ["wire", "tunnel", "egress_rules"],
-  path_advice: ["wire", "nat"],
-  inbound_flows: ["wire", "nat"],
-  pipeline: [
-    "wire",
-    "tunnel",
-    "router",
-    "offload",
-    "nat",
-    "drop_log",
-    "path_advice",
-    "inbound_flows",
+  "core/wire": [],
+  "core/limits": [],
+  "core/noise": ["core/wire"],
+  "core/offload": ["core/wire"],
+  "core/dns": ["core/limits"],
+  "core/nat": ["core/limits", "core/wire"],
+  "core/transport": ["core/limits", "core/wire"],
+  "core/relay": ["core/limits", "core/transport"],
+  "core/wireguard": ["core/limits", "core/noise", "core/transport", "core/wire"],
+  "core/capture": ["core/wire", "core/wireguard"],
+  "core/config": ["core/noise", "core/wire"],
+  "core/peers": ["core/config", "core/wire", "core/wireguard"],
+  "core/metrics": ["core/config", "core/transport", "core/wire", "core/wireguard"],
+  "core/access": ["core/nat", "core/wire", "core/wireguard"],
+  "core/routing": ["core/access", "core/nat", "core/wire", "core/wireguard"],
+  "core/engine": [
+    "core/access",
+    "core/nat",
+    "core/offload",
+    "core/routing",
+    "core/transport",
+    "core/wire",
+    "core/wireguard",
   ],
+  "core/client": [],
   ffi: [],
-  app: [
-    "wire",
-    "version",
-    "drop_log",
-    "line_budget",
-    "fair_shares",
-    "noise",
-    "offload",
-    "nat",
-    "carrier",
-    "dns",
-    "tunnel",
-    "capture",
-    "config",
-    "cli",
-    "metrics",
-    "egress_rules",
-    "router",
-    "pipeline",
-    "ffi",
-  ],
-  main: ["app", "cli", "config", "version"],
+  cli: ["core/config"],
+  process: ["cli", "core/config", "ffi"],
+  dataplane: ["core/", "ffi", "process"],
+  host: ["core/", "ffi", "process"],
+  control: ["core/", "ffi", "process", "cli", "dataplane", "host"],
+  services: ["core/", "ffi", "process", "dataplane", "host"],
+  commands: ["core/", "ffi", "process", "cli", "dataplane", "host", "control", "services"],
+  main: ["cli", "commands", "process"],
 };
 
 /** Which modules from outside the project a part may import; a name that ends in `/` stands for all under it. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  noise: ["node:crypto", "node:buffer", "@noble/ciphers/", "@noble/hashes/"],
+  "core/noise": ["node:crypto", "node:buffer", "@noble/ciphers/", "@noble/hashes/"],
   cli: ["@optique/core", "@optique/core/", "@optique/run", "uqr", "node:zlib"],
-  app: ["@logtape/logtape", "@optique/run", "@std/", "node:"],
+  process: ["@logtape/logtape", "node:"],
+  dataplane: ["node:"],
+  host: ["node:"],
+  control: ["node:"],
+  services: ["node:"],
+  commands: ["@optique/run", "@std/", "node:"],
 };
 
-/** Parts that may see the world: system calls, the clock, chance. All others are the core. */
-const OUTSIDE_THE_CORE = ["ffi", "app", "main"];
+/** Without I/O, as the core is, though it is no part of it. */
+const LIKE_THE_CORE = ["cli"];
 
 /**
  * What the core may not name, because time, chance and effects come in as arguments there. Word characters, `$`, `.` and
@@ -89,13 +76,19 @@ const FORBIDDEN_IN_CORE: readonly RegExp[] = [
 /** What only `main.ts` may name; tests run in processes of their own and are free. */
 const EXITS = /(?<![\w$.#])(?:Deno|process)\s*\.\s*exit(?:Code)?\b/g;
 
-/** The part of the project that a path (from the root, with slashes) belongs to, or null outside of all. */
+/** The room of the project that a path (from the root, with slashes) belongs to, or null outside of all. */
 export function partOf(path: string): string | null {
   if (path === "main.ts") return "main";
   const [top, next, ...rest] = path.split("/");
   if (top === "ffi" || top === "tests") return top;
-  if (top !== "lib" || next === undefined) return null;
-  return rest.length > 0 ? next : next.replace(/\.ts$/, "");
+  if (top !== "lib" || next === undefined || rest.length === 0) return null;
+  if (next !== "core") return next;
+  return rest.length > 1 ? `core/${rest[0]}` : null;
+}
+
+/** Whether a room may see nothing of the world: system calls, the clock, chance. */
+function isCore(part: string): boolean {
+  return part.startsWith("core/") || LIKE_THE_CORE.includes(part);
 }
 
 /** What is wrong with one source file, a line each, naming file and line where there is one; nothing where all is well. */
@@ -113,7 +106,7 @@ export function offencesOf(path: string, source: string): string[] {
     if (offence !== null) offences.push(`${path}: ${offence}`);
   }
   const forbidden = [
-    ...(OUTSIDE_THE_CORE.includes(part) ? [] : FORBIDDEN_IN_CORE),
+    ...(isCore(part) ? FORBIDDEN_IN_CORE : []),
     ...(part === "main" ? [] : [EXITS]),
   ];
   for (const match of forbidden.flatMap((pattern) => [...stripped.matchAll(pattern)])) {
@@ -134,6 +127,9 @@ function importOffence(path: string, part: string, specifier: string | null): st
   }
   const target = new URL(specifier, `file:///${path}`).pathname.slice(1);
   const targetPart = partOf(target);
-  if (targetPart === part || ARROWS[part]!.includes(targetPart ?? "")) return null;
+  const isAllowed = ARROWS[part]!.some((each) =>
+    each === targetPart || (each.endsWith("/") && targetPart?.startsWith(each))
+  );
+  if (targetPart === part || isAllowed) return null;
   return `${part} may not import ${targetPart ?? "what lies outside"} ("${specifier}")`;
 }

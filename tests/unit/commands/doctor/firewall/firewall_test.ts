@@ -1,5 +1,5 @@
 /**
- * Tests of `lib/app/doctor/firewall/`: what firewalls do with a packet, as the kernel lists them. The listings are recorded, see
+ * Tests of `lib/commands/doctor/firewall/`: what firewalls do with a packet, as the kernel lists them. The listings are recorded, see
  * `support/record_firewalls.ts`, where their rules are to be read.
  */
 import { assertEquals, assertMatch } from "../../../../support/assert.ts";
