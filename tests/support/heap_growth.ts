@@ -1,15 +1,30 @@
-/** Owns measuring what a call leaves on the JavaScript heap, for tests that a path allocates nothing. */
+/** Heap growth: measures what a call leaves on the JavaScript heap, for tests that a path allocates nothing. */
 
 /** Parts into which the calls are divided; odd, so that there is a middle one. */
 const SLICES = 21;
 
+/** Measurements, of which the smallest counts. */
+const ROUNDS = 5;
+
 /**
  * The bytes that `calls` calls put on the heap, once the engine has optimised them.
  *
- * The calls are counted out in slices, and the middle one of what the slices grew by stands for all: a collection in
- * between makes one slice look like nothing, the engine's own work makes another look like much.
+ * A machine that is busy may delay the compiler's thread beyond a whole measurement, so it is repeated while there is growth:
+ * a call that allocates does so in each round.
  */
 export function heapGrowth(calls: number, call: () => void): number {
+  let least = Infinity;
+  for (let round = 0; round < ROUNDS && least > 0; round++) {
+    least = Math.min(least, growthOf(calls, call));
+  }
+  return least;
+}
+
+/**
+ * One measurement. The calls are counted out in slices, and the middle one of what the slices grew by stands for all: a
+ * collection in between makes one slice look like nothing, the engine's own work makes another look like much.
+ */
+function growthOf(calls: number, call: () => void): number {
   for (let round = 0; round < calls; round++) call();
   const size = Math.ceil(calls / SLICES);
   const grown: number[] = [];
