@@ -1,4 +1,4 @@
-/** Owns what is measured and what it must reach: the last table of the specification's dataplane.md. */
+/** Figures of the benchmark: what is measured, in which unit, and what it must reach against the other contenders. */
 import type { Samples, Summary } from "./samples.ts";
 
 /** How the figures name the contenders. */

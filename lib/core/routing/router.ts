@@ -1,7 +1,7 @@
 /**
  * Router: where an inner packet goes: to a peer, to this host, to the world outside, or nowhere.
  *
- * The order is that of the specification (nat.md, "Routing inside"): the gateway's own inner addresses before the peers',
+ * The order is that of lib/core/nat/README.md, "Routing inside": the gateway's own inner addresses before the peers',
  * so that no peer's allowed IPs can take an address of the gateway; the peers before the outside, so that traffic from
  * one client to another never leaves.
  */

@@ -9,7 +9,7 @@ export const DropReason = {
   /** The packet is good. */
   none: 0,
 
-  // Inner packets, in the order in which `checkIpv4` looks (spec/nat.md, "Boundaries").
+  // Inner packets, in the order in which `checkIpv4` looks (lib/core/nat/README.md, "Boundaries").
   /** Nothing there: zero bytes. In the tunnel an empty packet is a keepalive and never comes this far. */
   empty: 1,
   /** Version 6: never sent, never translated. */

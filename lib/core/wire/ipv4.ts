@@ -107,7 +107,7 @@ export function destinationAddress(view: DataView, offset: number): number {
 
 /**
  * Judges `length` received bytes at `offset`: `DropReason.none` for an IPv4 packet that may travel on, in its first
- * `totalLength` bytes. The order is that of spec/nat.md, "Boundaries". Two checks there need to know more than the
+ * `totalLength` bytes. The order is that of lib/core/nat/README.md, "Boundaries". Two checks there need to know more than the
  * packet and are made by others: that the source belongs to the peer, and that the destination is not one of the
  * gateway's private networks.
  */

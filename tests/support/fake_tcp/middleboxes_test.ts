@@ -1,4 +1,4 @@
-/** Tests that the carrier lives with what middleboxes do to TCP (issue 6, item 1), and that firewalls see nothing amiss. */
+/** Tests that the carrier lives with what middleboxes do to TCP, and that firewalls see nothing amiss. */
 import { assert, assertEquals } from "../assert.ts";
 import { Random } from "../random.ts";
 import { ConnectionTracking } from "./connection_tracking.ts";

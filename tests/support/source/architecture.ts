@@ -1,6 +1,6 @@
 /**
- * Owns the rules of the architecture (spec/architecture.md, "Arrows point one way") as a function from a source file to
- * its offences, so that the rules can themselves be tested on made-up files.
+ * Rules of the architecture (CONTRIBUTING.md, "Where things are") as a function from a source file to its offences, so that the
+ * rules can themselves be tested on made-up files.
  */
 import { importsOf, stripSource } from "./source_text.ts";
 

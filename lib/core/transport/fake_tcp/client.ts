@@ -1,4 +1,4 @@
-/** Owns the client's half of the handshake (spec/fake_tcp.md, "Client"): CLOSED, SYN_SENT, ESTABLISHED. */
+/** Owns the client's half of the handshake (README.md, "Client"): CLOSED, SYN_SENT, ESTABLISHED. */
 import type { PortRange } from "../../wire/port_range.ts";
 import * as tcp from "../../wire/tcp.ts";
 import {

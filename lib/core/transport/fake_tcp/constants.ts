@@ -1,8 +1,8 @@
-/** Owns the carrier's numbers: those of the specification (spec/fake_tcp.md) first, those of this implementation apart. Times in ms. */
+/** Numbers of fake TCP: those of README.md first, those of this implementation apart. Times in ms. */
 import * as ipv4 from "../../wire/ipv4.ts";
 import * as tcp from "../../wire/tcp.ts";
 
-// From the specification.
+// From README.md.
 
 /** The window field of each segment, and window scale: with it, a gigabyte may be on its way. */
 export const WINDOW = 65_535;

@@ -1,5 +1,5 @@
 /**
- * Owns one connection's arithmetic (spec/fake_tcp.md, "Arithmetic"): what it sends next, what it has received, what it may send.
+ * Owns one connection's arithmetic (README.md, "Arithmetic"): what it sends next, what it has received, what it may send.
  * It is the same for both ends.
  *
  * Sequence numbers are int32, and compared by the sign of their difference (RFC 9293 section 3.4); that holds as long as

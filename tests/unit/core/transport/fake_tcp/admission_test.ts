@@ -1,4 +1,4 @@
-/** Tests of who loses a connection where there are too many (spec/fake_tcp.md: "Tables"). */
+/** Tests of who loses a connection where there are too many (lib/core/transport/fake_tcp/README.md: "Tables"). */
 import {
   MAX_SESSIONS_OF_CLIENT,
   MAX_UNPROVEN_OF_ADDRESS,

@@ -1,4 +1,4 @@
-/** Tests of open connections (spec/fake_tcp.md, "Arithmetic" and what follows it): acknowledgments, windows, stalls, ends. */
+/** Tests of open connections (lib/core/transport/fake_tcp/README.md, "Arithmetic" and what follows it): acknowledgments, windows, stalls, ends. */
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import {
   ACK,
