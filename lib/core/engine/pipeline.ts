@@ -25,6 +25,7 @@ import { Carrier } from "../transport/endpoint.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
 import type { Peer } from "../wireguard/peer.ts";
+import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 
 export interface PipelineOptions {
@@ -89,6 +90,7 @@ export class Pipeline {
    * @param address,port,source,carrier where it came from, what local address it was sent to and how, as `Device.receive()`
    * takes them
    * @param now monotonic ms
+   * @returns the index of the peer that the last authentic datagram of them was from; 0 where none was
    */
   handleDatagrams(
     offset: number,
@@ -99,17 +101,18 @@ export class Pipeline {
     source: number,
     now: number,
     carrier: Carrier = Carrier.udp,
-  ): void {
+  ): number {
     if (length < 0) {
       this.#drops.add(DropReason.truncatedDatagram);
-      return;
+      return 0;
     }
+    let peerIndex = 0;
     const size = segmentSize > 0 ? segmentSize : length;
     let at = offset;
     const end = offset + length;
     do {
       const datagramLength = end - at < size ? end - at : size;
-      const packetLength = this.#device.receive(
+      const result = this.#device.receive(
         at,
         datagramLength,
         address,
@@ -118,9 +121,14 @@ export class Pipeline {
         now,
         carrier,
       );
-      if (packetLength > 0) this.#fromPeer(this.#device.receivedOffset, packetLength, now);
+      if (result > 0) {
+        peerIndex = receivedPeer(result);
+        const packetLength = receivedLength(result);
+        if (packetLength > 0) this.#fromPeer(peerIndex, receivedOffset(at), packetLength, now);
+      }
       at += datagramLength;
     } while (at < end);
+    return peerIndex;
   }
 
   /**
@@ -220,7 +228,7 @@ export class Pipeline {
     this.#inboundFlows.note(packet, now);
   }
 
-  #fromPeer(offset: number, length: number, now: number): void {
+  #fromPeer(peerIndex: number, offset: number, length: number, now: number): void {
     const reason = ipv4.checkIpv4(this.#memory, offset, length);
     if (reason !== DropReason.none) {
       this.#drops.add(reason, length);
@@ -230,7 +238,7 @@ export class Pipeline {
       this.#drops.add(DropReason.congestionMark, length);
       return;
     }
-    const peer = this.#device.receivedFrom!;
+    const peer = this.#device.peerAt(peerIndex)!;
     // Addresses go from function to function as int32: as uint32, those above 2^31 would be objects on the heap.
     const source = ipv4.sourceAddress(this.#view, offset) | 0;
     // Cryptokey routing: without this, any peer could speak for any other, or for the gateway itself.

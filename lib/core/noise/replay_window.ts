@@ -63,6 +63,11 @@ export class ReplayWindow {
     return behind > REPLAY_WINDOW_SIZE ? REPLAY_WINDOW_SIZE + 1 : behind;
   }
 
+  /** The high half of the greatest counter seen. */
+  get greatestHigh(): number {
+    return this.#greatest[1]!;
+  }
+
   /** Moves the window up to a new greatest counter and clears the words that come into it. */
   #advance(low: number, high: number): void {
     const halves = high - this.#greatest[1]!;

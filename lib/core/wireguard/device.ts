@@ -21,8 +21,10 @@ import {
   messageType,
   paddedSize,
   RESPONSE_SIZE,
+  TRANSPORT_MIN_SIZE,
   TRANSPORT_OVERHEAD,
   TRANSPORT_PACKET_OFFSET,
+  TRANSPORT_RECEIVER_OFFSET,
 } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { Control } from "./liveness/control.ts";
@@ -30,13 +32,15 @@ import { MAX_STAGED_PACKETS } from "./constants.ts";
 import { type DeviceEvent, type DeviceEventKind, DeviceEvents } from "./device_events.ts";
 import { type PeerActions, runTimers } from "./due_timers.ts";
 import { Carrier, Endpoint } from "../transport/endpoint.ts";
-import { type HandshakeResult, Handshakes, peerKey } from "./handshake/handshakes.ts";
+import { Handshakes } from "./handshake/handshakes.ts";
 import { IndexTable } from "./handshake/index_table.ts";
 import { writeGoodbye } from "./liveness/goodbye.ts";
 import type { Keypair } from "./session/keypair.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { PacketDirection, type PacketTap } from "./packet_tap.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
+import { PeerTable } from "./peer_table.ts";
+import { received, receivedOffset } from "./received.ts";
 import { isProbe, writeProbe } from "./path/path_mtu.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import { Software } from "./liveness/recognition.ts";
@@ -74,13 +78,6 @@ export class Device {
   readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
   /** What happened since the caller last emptied it, see `DeviceEvents`. */
   readonly events: DeviceEvent[];
-  /** Messages that proved to be a peer's, since the start; an int32 that may wrap around. */
-  authenticatedCount = 0;
-  /** Whose the last of them was. */
-  authenticatedPeer: Peer | null = null;
-  /** The peer that the last packet returned by `receive()` came from, and the offset at which it begins. */
-  receivedFrom: Peer | null = null;
-  receivedOffset = 0;
   /** Watches the packets; null for nobody. */
   tap: PacketTap | null = null;
 
@@ -92,7 +89,7 @@ export class Device {
   readonly #mtu: number;
   readonly #random: RandomBytes;
   readonly #wallClock: () => number;
-  readonly #peers = new Map<string, Peer>();
+  readonly #peers = new PeerTable();
   readonly #indices = new IndexTable();
   readonly #handshakes: Handshakes;
   readonly #deadline: Deadline = { at: NEVER };
@@ -130,7 +127,7 @@ export class Device {
     this.#watch = options.watch ?? null;
     this.#followsCarrier = options.followsCarrier ?? true;
     this.#staged = new StagedPackets(options.drops, options.mtu);
-    this.#transport = new Transport({ ...options, indices: this.#indices });
+    this.#transport = new Transport(options);
     this.#handshakes = new Handshakes({
       ...options,
       isMarked: this.#watch !== null,
@@ -151,7 +148,7 @@ export class Device {
   // Peers.
 
   get peers(): Iterable<Peer> {
-    return this.#peers.values();
+    return this.#peers;
   }
 
   /** Handshake messages that were worth a Diffie-Hellman, since the start; an int32 that may wrap around. */
@@ -161,25 +158,32 @@ export class Device {
 
   /** The peer with this 32-byte public key. */
   peer(publicKey: Uint8Array): Peer | undefined {
-    return this.#peers.get(peerKey(publicKey));
+    return this.#peers.byKey(publicKey);
+  }
+
+  /** The peer with this index, as results have it; null for none. */
+  peerAt(index: number): Peer | null {
+    return this.#peers.byIndex(index);
   }
 
   /**
    * Adds a peer. Its allowed IPs are taken from any peer that had them, as WireGuard does.
    *
-   * @throws {RangeError} when the public key is already a peer's
+   * @throws {RangeError} when the public key is already a peer's, or there are too many peers
    */
   addPeer(options: PeerOptions, now: number): Peer {
-    const key = peerKey(options.publicKey);
-    if (this.#peers.has(key)) throw new RangeError("Cannot add peer: its public key is in use");
+    if (this.#peers.byKey(options.publicKey) !== undefined) {
+      throw new RangeError("Cannot add peer: its public key is in use");
+    }
     const peer = new Peer(options, {
+      index: this.#peers.nextIndex(),
       timers: new Timers(this.#deadline, () => this.#random(1)[0] / 256),
       cookies: new CookieGenerator(options.publicKey),
       staticSecret: sharedSecret(this.#identity.secret, options.publicKey),
       mtu: this.#mtu,
       watch: this.#watch === null ? null : new Watch(this.#watch),
     });
-    this.#peers.set(key, peer);
+    this.#peers.add(peer);
     for (const { address, prefixLength } of options.allowedIps) {
       this.allowedIps.insert(address, prefixLength, peer);
     }
@@ -218,7 +222,7 @@ export class Device {
     peer.timers.stop();
     peer.staticSecret?.fill(0);
     this.allowedIps.removeByValue(peer);
-    this.#peers.delete(peerKey(peer.publicKey));
+    this.#peers.remove(peer);
   }
 
   // From the network.
@@ -229,8 +233,7 @@ export class Device {
    * @param address,port,source where it came from and our address it was sent to, host order; addresses best as int32,
    * since a uint32 of 2^31 and above is an object on the heap wherever it is passed on
    * @param carrier how it came
-   * @returns the bytes of the inner packet, padding included, which came from `receivedFrom` and begins at
-   * `receivedOffset`; 0 when there is none
+   * @returns as in received.ts: whose it was and the bytes of its packet, which begins at `receivedOffset(offset)`
    */
   receive(
     offset: number,
@@ -246,8 +249,13 @@ export class Device {
       return this.#receiveTransport(offset, length, address, port, source, now, carrier);
     }
     this.#setFrom(address, port, source, carrier);
-    this.#drops.add(this.#receiveHandshake(type, offset, length, now), length);
-    return 0;
+    const peerOrReason = this.#receiveHandshake(type, offset, length, now);
+    return peerOrReason < 0 ? this.#refuse(-peerOrReason, length) : received(peerOrReason, 0);
+  }
+
+  #refuse(reason: number, length: number): number {
+    this.#drops.add(reason as DropReason, length);
+    return -reason;
   }
 
   #setFrom(address: number, port: number, source: number, carrier: Carrier): void {
@@ -266,14 +274,14 @@ export class Device {
     now: number,
     carrier: Carrier,
   ): number {
-    const packetLength = this.#transport.open(offset, length, now);
-    if (packetLength < 0) return 0;
+    if (length < TRANSPORT_MIN_SIZE) return this.#refuse(DropReason.badMessageLength, length);
     const { view } = this.#memory;
-    const { packet } = this.#transport;
-    const keypair = this.#transport.keypair!;
+    const keypair = this.#indices.keypair(view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true));
+    if (keypair === null) return this.#refuse(DropReason.unknownIndex, length);
+    const packetLength = this.#transport.open(keypair, offset, length, now);
+    if (packetLength < 0) return this.#refuse(-packetLength, length);
+    const packet = receivedOffset(offset);
     const { peer } = keypair;
-    this.authenticatedCount = (this.authenticatedCount + 1) | 0;
-    this.authenticatedPeer = peer;
     if (keypair === peer.previous && this.#isKeyShared(peer, address, port, now)) {
       this.#report("key-shared", peer);
     }
@@ -294,15 +302,16 @@ export class Device {
       peer.renewalAsked = true;
       this.initiate(peer, now);
     }
-    if (packetLength === 0) return 0;
+    const { index } = peer;
+    if (packetLength === 0) return received(index, 0);
     if (view.getUint8(packet) === 0) {
       const from = isElsewhere ? this.#from : peer.endpoint;
-      if (this.#control.receive(peer, keypair, packet, packetLength, from, now)) return 0;
+      if (this.#control.receive(peer, keypair, packet, packetLength, from, now)) {
+        return received(index, 0);
+      }
     }
     peer.timers.dataReceived(now);
-    this.receivedFrom = peer;
-    this.receivedOffset = packet;
-    return packetLength;
+    return received(index, packetLength);
   }
 
   #isKeyShared(peer: Peer, address: number, port: number, now: number): boolean {
@@ -327,57 +336,35 @@ export class Device {
       // From our response to the first packet under its key, which the initiator sends at once.
       watch.roundTrip.measured(now - keypair.createdAt);
     }
-    if (watch.recognition.heard(this.#transport.counterHigh)) this.#report("recognized", peer);
+    if (watch.recognition.heard(keypair.replay.greatestHigh)) this.#report("recognized", peer);
     peer.timers.watchBy(watch.nextAt(peer));
   }
 
-  #receiveHandshake(type: number, offset: number, length: number, now: number): DropReason {
+  /** Returns the index of the peer that a message proved to be from, 0 for none, or minus the drop reason. */
+  #receiveHandshake(type: number, offset: number, length: number, now: number): number {
     switch (type) {
       case MESSAGE_INITIATION: {
-        if (length !== INITIATION_SIZE) return DropReason.badMessageLength;
+        if (length !== INITIATION_SIZE) return -DropReason.badMessageLength;
         const result = this.#handshakes.receiveInitiation(offset, this.#from, now);
-        return this.#handshakeReceived(result, length, now, false);
+        if (result > 0) this.#initiationReceived(this.#peers.byIndex(result)!, length, now);
+        return result;
       }
       case MESSAGE_RESPONSE: {
-        if (length !== RESPONSE_SIZE) return DropReason.badMessageLength;
+        if (length !== RESPONSE_SIZE) return -DropReason.badMessageLength;
         const result = this.#handshakes.receiveResponse(offset, now);
-        const reason = this.#handshakeReceived(result, length, now, true);
-        if (result.peer !== null) {
-          // A responder that has answered a later initiation as well has dropped this session: what is sent would be lost.
-          if (!result.peer.current!.isTentative) this.#sessionConfirmed(result.peer, now);
-          // The responder may not use the new key before a packet under it has come.
-          if (result.peer.current?.counterLow === 0) this.sendKeepalive(result.peer, now);
-        }
-        return reason;
+        if (result > 0) this.#responseReceived(this.#peers.byIndex(result)!, length, now);
+        return result;
       }
       case MESSAGE_COOKIE_REPLY:
-        if (length !== COOKIE_REPLY_SIZE) return DropReason.badMessageLength;
-        return this.#handshakes.receiveCookieReply(offset, now);
+        if (length !== COOKIE_REPLY_SIZE) return -DropReason.badMessageLength;
+        return 0 - this.#handshakes.receiveCookieReply(offset, now);
       default:
-        return DropReason.unknownMessage;
+        return -DropReason.unknownMessage;
     }
   }
 
-  #handshakeReceived(
-    { peer, reason }: HandshakeResult,
-    length: number,
-    now: number,
-    isResponse: boolean,
-  ): DropReason {
-    if (peer === null) return reason;
-    peer.receivedBytes += length;
-    this.authenticatedCount = (this.authenticatedCount + 1) | 0;
-    this.authenticatedPeer = peer;
-    const { address, port, source, carrier } = this.#from;
-    if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
-      this.#locate(peer, length, address, port, source, now, carrier);
-    }
-    peer.timers.sessionDerived(now);
-    if (isResponse) {
-      peer.watch?.recognition.sessionBegan(true, now);
-      this.#heard(peer, now);
-      return reason;
-    }
+  #initiationReceived(peer: Peer, length: number, now: number): void {
+    this.#handshakeReceived(peer, length, now);
     // An initiation shows that the peer sends, and not that it receives: no session stands until data under its key comes.
     peer.timers.authenticatedReceived(now);
     peer.timers.authenticatedSent(now);
@@ -385,7 +372,25 @@ export class Device {
     peer.proof.spendOnQuestion(RESPONSE_SIZE);
     peer.proof.answered(now);
     if (!peer.proof.isProven) peer.timers.postponeHandshake(now + peer.proof.repeatAfter);
-    return reason;
+  }
+
+  #responseReceived(peer: Peer, length: number, now: number): void {
+    this.#handshakeReceived(peer, length, now);
+    peer.watch?.recognition.sessionBegan(true, now);
+    this.#heard(peer, now);
+    // A responder that has answered a later initiation as well has dropped this session: what is sent would be lost.
+    if (!peer.current!.isTentative) this.#sessionConfirmed(peer, now);
+    // The responder may not use the new key before a packet under it has come.
+    if (peer.current?.counterLow === 0) this.sendKeepalive(peer, now);
+  }
+
+  #handshakeReceived(peer: Peer, length: number, now: number): void {
+    peer.receivedBytes += length;
+    const { address, port, source, carrier } = this.#from;
+    if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
+      this.#locate(peer, length, address, port, source, now, carrier);
+    }
+    peer.timers.sessionDerived(now);
   }
 
   /** An authenticated message came from this endpoint: the peer is there now (roaming). */
@@ -535,7 +540,7 @@ export class Device {
 
   /** Tells all peers of ours with a session that this end closes; any other would count it as an error. */
   sayGoodbye(now: number): void {
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers) {
       if (peer.watch !== null && !peer.watch.isOurs) continue;
       this.#sendUnasked(peer, (at) => writeGoodbye(this.#memory, at), now);
     }
@@ -655,7 +660,7 @@ export class Device {
   poll(now: number): void {
     if (now < this.#deadline.at) return;
     this.#deadline.at = NEVER;
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers) {
       runTimers(peer, this.#actions, now);
       const earliest = peer.timers.earliest();
       if (earliest < this.#deadline.at) this.#deadline.at = earliest;
@@ -682,7 +687,7 @@ export class Device {
 
   /** Shakes hands with every peer that there is a session with, whatever the last initiation's age. */
   renew(now: number): void {
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers) {
       peer.endpoint.source = 0;
       if (peer.current === null) continue;
       peer.timers.handshakeAttempts = 0;
@@ -692,7 +697,7 @@ export class Device {
 
   /** Stops using a local address that the host no longer has. */
   forgetSource(source: number): void {
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers) {
       if (peer.endpoint.source === source) peer.endpoint.source = 0;
     }
   }

@@ -43,6 +43,8 @@ export interface PendingHandshake {
 }
 
 export class Peer {
+  /** Its number among the device's peers, from 1 on. */
+  readonly index: number;
   readonly publicKey: Uint8Array;
   /** 32 bytes; those of the next handshake. */
   presharedKey: Uint8Array;
@@ -121,6 +123,7 @@ export class Peer {
   constructor(
     options: PeerOptions,
     made: {
+      index: number;
       timers: Timers;
       cookies: CookieGenerator;
       staticSecret: Uint8Array | null;
@@ -128,6 +131,7 @@ export class Peer {
       watch: Watch | null;
     },
   ) {
+    this.index = made.index;
     this.publicKey = options.publicKey;
     this.presharedKey = options.presharedKey ?? new Uint8Array(32);
     this.name = options.name ?? null;

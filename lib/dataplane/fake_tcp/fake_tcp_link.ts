@@ -268,9 +268,8 @@ export class FakeTcpLink implements Disposable {
     );
     if (length === 0) return;
     const session = carrier.receivedFrom!;
-    const authenticated = this.#device.authenticatedCount;
     this.#pipeline.outerEcn = ecnOf(this.#view, header + VNET_HEADER_SIZE);
-    this.#pipeline.handleDatagrams(
+    const peerIndex = this.#pipeline.handleDatagrams(
       carrier.receivedOffset,
       length,
       carrier.receivedSegmentSize,
@@ -280,9 +279,8 @@ export class FakeTcpLink implements Disposable {
       now,
       Carrier.fakeTcp,
     );
-    if (this.#device.authenticatedCount !== authenticated) {
-      carrier.authenticated(session, this.#device.authenticatedPeer!, now);
-    }
+    const peer = this.#device.peerAt(peerIndex);
+    if (peer !== null) carrier.authenticated(session, peer, now);
   }
 
   // Time.

@@ -33,7 +33,8 @@ const WALL_CLOCK_START = 1_700_000_000_000;
 const SEND_SLOTS = 256;
 const MAX_MERGED = 64;
 const BUFFER_SIZE = 66_048;
-const RECEIVE_OFFSET = 1024;
+/** Where a datagram lies that `receive()` is given. */
+export const RECEIVE_OFFSET = 1024;
 const TUN_OFFSET = RECEIVE_OFFSET + BUFFER_SIZE;
 const SCRATCH_OFFSET = TUN_OFFSET + BUFFER_SIZE;
 const SEND_OFFSET = (SCRATCH_OFFSET + PIPELINE_SCRATCH_SIZE + 63) & -64;

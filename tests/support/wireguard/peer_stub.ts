@@ -7,9 +7,10 @@ import { Peer } from "../../../lib/core/wireguard/peer.ts";
 import { NEVER, Timers } from "../../../lib/core/wireguard/timers.ts";
 
 /** A peer whose timers nobody asks, watched or not. */
-export function stubPeer(watch: Watch | null = null): Peer {
+export function stubPeer(watch: Watch | null = null, index = 1): Peer {
   const publicKey = new Uint8Array(32).fill(9);
   return new Peer({ publicKey, allowedIps: [] }, {
+    index,
     timers: new Timers({ at: NEVER }, () => 0),
     cookies: new CookieGenerator(publicKey),
     staticSecret: null,

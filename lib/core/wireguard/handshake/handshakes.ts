@@ -35,6 +35,7 @@ import { HandshakeGate, randomUint32 } from "./handshake_gate.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Keypair } from "../session/keypair.ts";
 import type { Peer } from "../peer.ts";
+import type { PeerTable } from "../peer_table.ts";
 import { MARK_HIGH } from "../liveness/recognition.ts";
 import type { SendQueue } from "../../transport/send_queue.ts";
 import {
@@ -62,19 +63,7 @@ export interface HandshakesOptions {
   readonly indices: IndexTable;
   /** Whether counters begin where those of ours do (recognition.ts). */
   readonly isMarked: boolean;
-  /** Peers by the `peerKey()` of their public key. */
-  readonly peers: ReadonlyMap<string, Peer>;
-}
-
-/** What came of a handshake message: the peer that it authenticated, or why it was dropped. */
-export interface HandshakeResult {
-  readonly reason: DropReason;
-  readonly peer: Peer | null;
-}
-
-/** The key of a public key in a map. */
-export function peerKey(publicKey: Uint8Array): string {
-  return String.fromCharCode(...publicKey);
+  readonly peers: PeerTable;
 }
 
 export class Handshakes {
@@ -115,8 +104,12 @@ export class Handshakes {
     return true;
   }
 
-  /** Takes a handshake initiation that begins at `offset` and has the right size. Answers it. */
-  receiveInitiation(offset: number, from: Endpoint, now: number): HandshakeResult {
+  /**
+   * Takes a handshake initiation that begins at `offset` and has the right size, and answers it.
+   *
+   * @returns the index of the peer that it proved to be from, or minus the drop reason
+   */
+  receiveInitiation(offset: number, from: Endpoint, now: number): number {
     const { aead, identity, memory, peers } = this.#options;
     const senderIndex = memory.view.getUint32(offset + INITIATION_SENDER_OFFSET, true);
     const refused = this.gate.admitInitiation(
@@ -124,20 +117,20 @@ export class Handshakes {
       from,
       now,
     );
-    if (refused !== DropReason.none) return { reason: refused, peer: null };
+    if (refused !== DropReason.none) return -refused;
 
     const message = memory.bytes.subarray(offset, offset + INITIATION_SIZE);
     const responder = new Responder({ aead, prologue: IDENTIFIER, localStatic: identity });
     const fields = message.subarray(INITIATION_EPHEMERAL_OFFSET, INITIATION_MAC1_OFFSET);
     const remoteStatic = responder.readStatic(fields);
-    if (remoteStatic === null) return { reason: DropReason.badHandshake, peer: null };
-    const peer = peers.get(peerKey(remoteStatic));
+    if (remoteStatic === null) return -DropReason.badHandshake;
+    const peer = peers.byKey(remoteStatic);
     if (peer === undefined || peer.staticSecret === null) {
       responder.destroy();
-      return { reason: DropReason.unknownPeer, peer: null };
+      return -DropReason.unknownPeer;
     }
     const timestamp = responder.readPayload(peer.staticSecret);
-    if (timestamp === null) return { reason: DropReason.badHandshake, peer: null };
+    if (timestamp === null) return -DropReason.badHandshake;
     const reason = compareTai64n(timestamp, peer.latestTimestamp) <= 0
       ? DropReason.staleTimestamp
       : now - peer.initiationReceivedAt < MIN_INITIATION_INTERVAL
@@ -145,7 +138,7 @@ export class Handshakes {
       : DropReason.none;
     if (reason !== DropReason.none) {
       responder.destroy();
-      return { reason, peer: null };
+      return -reason;
     }
     this.gate.wasGenuine();
     peer.latestTimestamp = timestamp;
@@ -153,14 +146,18 @@ export class Handshakes {
     return this.#respond(responder, { peer, senderIndex, from, now });
   }
 
-  /** Takes a handshake response that begins at `offset` and has the right size. */
-  receiveResponse(offset: number, now: number): HandshakeResult {
+  /**
+   * Takes a handshake response that begins at `offset` and has the right size.
+   *
+   * @returns the index of the peer that it proved to be from, or minus the drop reason
+   */
+  receiveResponse(offset: number, now: number): number {
     const { indices, memory } = this.#options;
     const receiverIndex = memory.view.getUint32(offset + RESPONSE_RECEIVER_OFFSET, true);
     const peer = indices.peer(receiverIndex);
     const pending = peer === null ? null : handshakeOf(peer, receiverIndex);
     if (peer === null || pending === null) {
-      return { reason: DropReason.unknownIndex, peer: null };
+      return -DropReason.unknownIndex;
     }
     const senderIndex = memory.view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
     const refused = this.gate.admitResponse(
@@ -168,7 +165,7 @@ export class Handshakes {
       peer.answers,
       now,
     );
-    if (refused !== DropReason.none) return { reason: refused, peer: null };
+    if (refused !== DropReason.none) return -refused;
 
     const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
     const { state, sentTo, sentAt } = pending;
@@ -176,7 +173,7 @@ export class Handshakes {
     // A forged response leaves the handshake as it was: the true one may still come.
     const payload = state.readMessage2(fields, peer.presharedKey);
     const keys = payload === null ? null : state.split();
-    if (keys === null) return { reason: DropReason.badHandshake, peer: null };
+    if (keys === null) return -DropReason.badHandshake;
     this.gate.wasGenuine();
     takeHandshake(indices, peer, pending);
     peer.watch?.roundTrip.measured(now - sentAt);
@@ -193,7 +190,7 @@ export class Handshakes {
       const roundTrip = now - sentAt;
       peer.timers.awaitNewestResponse(peer.handshake.sentAt + 2 * roundTrip + RESPONSE_MARGIN);
     }
-    return { reason: DropReason.none, peer };
+    return peer.index;
   }
 
   /** Takes a cookie reply that begins at `offset` and has the right size: the next initiation carries the cookie. */
@@ -218,7 +215,7 @@ export class Handshakes {
       from: Endpoint;
       now: number;
     },
-  ): HandshakeResult {
+  ): number {
     const { indices, memory, random, sendQueue } = this.#options;
     const slot = sendQueue.reserve();
     const fields = responder.writeMessage2({
@@ -229,7 +226,7 @@ export class Handshakes {
     const keys = fields === null ? null : responder.split();
     if (slot < 0 || fields === null || keys === null) {
       responder.destroy();
-      return { reason: slot < 0 ? DropReason.sendQueueFull : DropReason.badHandshake, peer: null };
+      return slot < 0 ? -DropReason.sendQueueFull : -DropReason.badHandshake;
     }
     const localIndex = this.#allocateIndex(peer);
     const message = memory.bytes.subarray(slot, slot + RESPONSE_SIZE);
@@ -250,7 +247,7 @@ export class Handshakes {
         sentTo: { address: from.address, port: from.port },
       }),
     );
-    return { reason: DropReason.none, peer };
+    return peer.index;
   }
 
   #makeKeypair(

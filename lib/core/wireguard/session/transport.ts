@@ -8,86 +8,56 @@ import {
   MESSAGE_TRANSPORT,
   MESSAGE_TYPE_OFFSET,
   TRANSPORT_COUNTER_OFFSET,
-  TRANSPORT_MIN_SIZE,
   TRANSPORT_OVERHEAD,
   TRANSPORT_PACKET_OFFSET,
   TRANSPORT_RECEIVER_OFFSET,
 } from "../../wire/messages.ts";
 import type { Endpoint } from "../../transport/endpoint.ts";
-import type { IndexTable } from "../handshake/index_table.ts";
+import { POINTER_ALIGN, receivedOffset } from "../received.ts";
 import type { Keypair } from "./keypair.ts";
 import type { SendQueue } from "../../transport/send_queue.ts";
-
-/** Packets that the cipher reads or writes begin on a multiple of this, so that nothing is allocated for a pointer. */
-const POINTER_ALIGN = 4;
 
 export interface TransportOptions {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
   readonly drops: DropCounters;
-  readonly indices: IndexTable;
 }
 
 export class Transport {
-  /** Of the last message that `open()` took: its session, where its packet begins, and the high half of its counter. */
-  keypair: Keypair | null = null;
-  counterHigh = 0;
-  packet = 0;
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
   readonly #drops: DropCounters;
-  readonly #indices: IndexTable;
 
-  constructor({ memory, sendQueue, drops, indices }: TransportOptions) {
+  constructor({ memory, sendQueue, drops }: TransportOptions) {
     this.#memory = memory;
     this.#sendQueue = sendQueue;
     this.#drops = drops;
-    this.#indices = indices;
   }
 
   /**
-   * Opens a message. Up to three bytes before it may be overwritten.
+   * Opens a message of a session, at least `TRANSPORT_MIN_SIZE` bytes long. Its packet begins at `receivedOffset(offset)` then:
+   * up to three bytes before the message may be overwritten.
    *
    * @param length bytes of the message
-   * @returns bytes of the packet at `packet`, padding included, of session `keypair`; -1 for a message that was dropped
+   * @returns bytes of the packet, padding included, or minus the drop reason, which the caller counts
    */
-  open(offset: number, length: number, now: number): number {
-    if (length < TRANSPORT_MIN_SIZE) return this.#refuse(DropReason.badMessageLength, length);
+  open(keypair: Keypair, offset: number, length: number, now: number): number {
+    if (!keypair.canReceive(now)) return -DropReason.expiredKey;
     const view = this.#memory.view;
-    const keypair = this.#indices.keypair(view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true));
-    if (keypair === null) return this.#refuse(DropReason.unknownIndex, length);
-    if (!keypair.canReceive(now)) return this.#refuse(DropReason.expiredKey, length);
     const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
     const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);
-    if (!keypair.replay.check(low, high)) return this.#refuse(DropReason.replayed, length);
-    const packet = this.#align(offset + TRANSPORT_PACKET_OFFSET, length - TRANSPORT_PACKET_OFFSET);
+    if (!keypair.replay.check(low, high)) return -DropReason.replayed;
+    const packet = receivedOffset(offset);
+    // Datagrams that the kernel merged stand at any offset when their size is odd. What is overwritten is the message's own
+    // header, or a tag before it that has been checked.
+    const sealed = offset + TRANSPORT_PACKET_OFFSET;
+    if (packet !== sealed) this.#memory.bytes.copyWithin(packet, sealed, offset + length);
     const packetLength = length - TRANSPORT_OVERHEAD;
-    if (!keypair.receiving.open(packet, packet, packetLength, low, high)) {
-      return this.#refuse(DropReason.badTag, length);
-    }
+    if (!keypair.receiving.open(packet, packet, packetLength, low, high)) return -DropReason.badTag;
     // Only now is the counter known to be the peer's own: a forged one must not move the window.
     keypair.replay.commit(low, high);
     keypair.peer.receivedBytes += length;
-    this.keypair = keypair;
-    this.packet = packet;
-    this.counterHigh = high;
     return packetLength;
-  }
-
-  /**
-   * Moves a sealed packet down to a multiple of 4, where the cipher finds a pointer without making one. Datagrams that the
-   * kernel merged stand at any offset when their size is odd; what is overwritten is the message's own header, or a
-   * tag before it that has been checked.
-   */
-  #align(packet: number, length: number): number {
-    const aligned = packet & ~(POINTER_ALIGN - 1);
-    if (aligned !== packet) this.#memory.bytes.copyWithin(aligned, packet, packet + length);
-    return aligned;
-  }
-
-  #refuse(reason: DropReason, length: number): number {
-    this.#drops.add(reason, length);
-    return -1;
   }
 
   /**

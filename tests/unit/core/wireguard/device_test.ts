@@ -1,8 +1,9 @@
 /** Tests of lib/core/wireguard/device.ts: its peers, its queue, its events. Handshakes, timers and transport have files of their own. */
 import { MAX_HANDSHAKE_ATTEMPTS } from "../../../../lib/core/wireguard/constants.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
-import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
-import { ipv4 } from "../../../support/packets/simulated_device.ts";
+import { receivedLength, receivedPeer } from "../../../../lib/core/wireguard/received.ts";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
+import { ipv4, type SimulatedDevice } from "../../../support/packets/simulated_device.ts";
 import {
   connectedPair,
   downward,
@@ -200,4 +201,45 @@ Deno.test("events that nobody takes do not pile up, and a peer that moves hides 
   gateway.device.poll(simulation.now + 3_600_000);
   assert(kinds().includes("keys-zeroed"));
   assertEquals(gateway.device.events.every(({ peer }) => peer === toClient), true);
+});
+
+Deno.test("receive() returns whose packet it was and how long, minus the drop reason, or 0 for neither", () => {
+  const pair = tunnelPair();
+  const { client, gateway, toClient, toGateway, simulation, sent } = pair;
+  /** The result of the last datagram sent to `to`, which the link does not carry. */
+  const taken = (to: SimulatedDevice, from: SimulatedDevice) => {
+    const { bytes } = sent.pop()!;
+    to.memory.bytes.set(bytes, 0);
+    const { address, port } = from;
+    const result = to.device.receive(0, bytes.length, address | 0, port, 0, simulation.now);
+    return { peer: receivedPeer(result), length: receivedLength(result), result };
+  };
+  simulation.link.isDown = true;
+  client.initiate(toGateway);
+  const initiation = taken(gateway, client);
+  assertEquals([initiation.peer, initiation.length], [toClient.index, 0]);
+  assertEquals(gateway.device.peerAt(initiation.peer), toClient);
+  gateway.poll();
+  gateway.receive(Uint8Array.of(9, 0, 0, 0), client);
+  const response = taken(client, gateway);
+  assertEquals(
+    [response.peer, response.length],
+    [toGateway.index, 0],
+    "the response proves the gateway",
+  );
+  client.send(upward("a packet"));
+  const data = taken(gateway, client);
+  assertEquals([data.peer, data.length], [toClient.index, 48], "28 + 8 bytes, padded");
+  gateway.memory.bytes.set(Uint8Array.of(7, 0, 0, 0), 0);
+  assertEquals(gateway.device.receive(0, 4, 1, 1, 0, simulation.now), -DropReason.unknownMessage);
+  assertEquals(gateway.dropped(DropReason.unknownMessage), 2, "a result is counted by then");
+});
+
+Deno.test("peerAt() finds a peer by the index that results carry, and nobody once it is removed", () => {
+  const { client, gateway, toClient } = tunnelPair();
+  assertEquals(gateway.device.peerAt(toClient.index), toClient);
+  assertEquals(gateway.device.peerAt(0), null);
+  gateway.device.removePeer(toClient);
+  assertEquals(gateway.device.peerAt(toClient.index), null);
+  assertNotEquals(gateway.addPeer(client, []).index, toClient.index);
 });

@@ -1,7 +1,9 @@
 /** Tests of transport messages: what they look like, which are taken, and what becomes of the key slots under them. */
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
+import { receivedOffset } from "../../../../../lib/core/wireguard/received.ts";
 import { assert, assertEquals, assertNotEquals } from "../../../../support/assert.ts";
 import { buildUdp, type Bytes } from "../../../../support/packets/packet_builder.ts";
+import { RECEIVE_OFFSET } from "../../../../support/packets/simulated_device.ts";
 import {
   connectedPair,
   deliver,
@@ -60,8 +62,8 @@ Deno.test("padding is zeros, whatever lay behind the packet", () => {
   const pair = connectedPair();
   pair.client.send(buildUdp({ payload: new Uint8Array(200).fill(0xff) }));
   pair.gateway.receive(sealed(pair, "x"), pair.client);
-  const { device, memory } = pair.gateway;
-  const packet = memory.bytes.slice(device.receivedOffset, device.receivedOffset + 32);
+  const at = receivedOffset(RECEIVE_OFFSET);
+  const packet = pair.gateway.memory.bytes.slice(at, at + 32);
   assertEquals(packet.subarray(28), Uint8Array.of("x".charCodeAt(0), 0, 0, 0));
 });
 
