@@ -4,7 +4,7 @@ import { logPathOf, startInBackground } from "./background_start.ts";
 import { findInstance, type Instance, isHere, runningInstances } from "../../control/instances.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
-import { isAlive } from "../../process/process_identity.ts";
+import { isAlive, isOfThisPidNamespace } from "../../process/process_identity.ts";
 import { blocksHere, describeBlock } from "../../host/firewall/standing_blocks.ts";
 import { hasUnit, startUnit, stopUnits, type Systemctl, systemctl } from "./systemd.ts";
 import { isOfUnits, roleOfTarget, targetOf, type TunnelTarget } from "./tunnel_target.ts";
@@ -67,6 +67,13 @@ export async function runDown(
 
 async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
   const { owner } = findRunning(interfaceName);
+  if (!isOfThisPidNamespace(owner)) {
+    throw new AppError(
+      `Cannot end "${interfaceName}": it runs in another container, as process ${owner.pid} there: stop that container, ` +
+        "or say it in there",
+      { exitCode: ExitCode.usage },
+    );
+  }
   try {
     Deno.kill(owner.pid, "SIGTERM");
   } catch (error) {

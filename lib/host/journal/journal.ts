@@ -14,7 +14,6 @@ import { describeChange, type HostChange, makeChange, type TableChange } from ".
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import {
-  JOURNAL_SUFFIX,
   type JournalFile,
   readJournal,
   removeJournal,
@@ -25,7 +24,7 @@ import {
 import type { JournalEntry, JournalOwner } from "./journal_text.ts";
 import { getLogger } from "../../process/logging.ts";
 import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
-import { identityText, ownIdentity } from "../../process/process_identity.ts";
+import { identityText, journalPath, ownIdentity } from "../../process/process_identity.ts";
 import { readSysctl } from "../network/sysctl.ts";
 import {
   changesOfOthers,
@@ -80,7 +79,7 @@ export class Journal {
    */
   constructor(interfaceName: string, netns?: string) {
     const identity = ownIdentity();
-    this.#path = `${journalDirectory()}/${identityText(identity)}${JOURNAL_SUFFIX}`;
+    this.#path = journalPath(identity);
     const owner = { ...identity, ...currentNetworkNamespace(), interfaceName };
     this.#owner = netns === undefined ? owner : { ...owner, netns };
   }
@@ -212,7 +211,7 @@ export class Journal {
   #append(change: HostChange): JournalEntry {
     if (this.#file === null) {
       Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
-      this.#file = Deno.openSync(this.#path, { createNew: true, append: true, mode: 0o600 });
+      this.#file = createLocked(this.#path);
       this.#size = 0;
       this.#write(this.#owner);
     }
@@ -232,18 +231,16 @@ export class Journal {
     Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
     const lines = [this.#owner, ...this.#entries.map(({ change }) => change)].map(lineOf);
     const temporary = `${this.#path}.new`;
-    using file = Deno.openSync(temporary, {
-      write: true,
-      create: true,
-      truncate: true,
-      mode: 0o600,
-    });
+    removeJournal(temporary);
+    using opened = new DisposableStack();
+    const file = opened.use(createLocked(temporary));
     for (const line of lines) {
       if (file.writeSync(line) !== line.length) throw new Error("no space is left");
     }
     Deno.renameSync(temporary, this.#path);
+    opened.move();
     this.#file?.close();
-    this.#file = Deno.openSync(this.#path, { append: true });
+    this.#file = file;
     this.#size = 0;
     for (const [index, { length }] of lines.entries()) {
       if (index > 0) this.#entries[index - 1]!.offset = this.#size;
@@ -284,6 +281,18 @@ export class Journal {
     if (this.#entries.length > 0) tryToForget(() => strikeOut(this.#path, entry));
     else this.#remove();
   }
+}
+
+/**
+ * A new file, with a lock on it for as long as this process has it: processes of other PID namespaces see nothing else of its
+ * owner. Before the owner's line is in it, it counts as no journal.
+ */
+function createLocked(path: string): Deno.FsFile {
+  using opened = new DisposableStack();
+  const file = opened.use(Deno.openSync(path, { createNew: true, append: true, mode: 0o600 }));
+  file.lockSync(true);
+  opened.move();
+  return file;
 }
 
 function lineOf(line: JournalOwner | HostChange): Uint8Array<ArrayBuffer> {

@@ -6,10 +6,7 @@ import { AppError, ExitCode } from "../../process/errors.ts";
 import type { HostChange } from "./host_change.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import { type JournalEntry, type JournalOwner, parseJournal } from "./journal_text.ts";
-import { isAlive } from "../../process/process_identity.ts";
-
-/** What the names of journals end with. */
-export const JOURNAL_SUFFIX = ".journal";
+import { isAlive, isOfThisPidNamespace, JOURNAL_SUFFIX } from "../../process/process_identity.ts";
 
 /** A journal as it was read, of a process that lives or has died. */
 export interface JournalFile {
@@ -60,9 +57,9 @@ function lockJournals(): Deno.FsFile {
   }
 }
 
-/** The journals of a process, dead or alive. */
+/** The journals of a process of this PID namespace, dead or alive. */
 export function journalsOf(pid: number): JournalFile[] {
-  return allJournals().filter(({ owner }) => owner.pid === pid);
+  return allJournals().filter(({ owner }) => owner.pid === pid && isOfThisPidNamespace(owner));
 }
 
 /** The journals of processes that have died. */

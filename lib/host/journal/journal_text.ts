@@ -58,6 +58,7 @@ const mark = object({ value: uint(UINT32), mask: either(absent, uint(UINT32)) })
 const OWNER = object({
   pid: uint(2 ** 31),
   startTime: text,
+  pidNamespace: either(absent, text),
   namespace: text,
   cookie: either(absent, text),
   interfaceName: text,

@@ -8,11 +8,8 @@ import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { layWire } from "../support/wire.ts";
 
-/** Process ids are counted anew in it, and journals of process 1 are nobody else's. */
-const AS_PROCESS_ONE = [
-  ...["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"],
-  ...["sh", "-ec", 'mkdir -p /run/vpn; mount -t tmpfs none /run/vpn; exec "$@"', "sh"],
-];
+/** Process ids are counted anew in it. */
+const AS_PROCESS_ONE = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
 
 interface Process {
   readonly pid: number;
@@ -76,4 +73,33 @@ netTest(
     assertEquals(await hostState(server), before);
   },
   { programs: [...HOST_STATE_PROGRAMS, "unshare", "mount", "mkfifo", "setsid"] },
+);
+
+netTest(
+  "of two containers with /run/vpn in common, none undoes what the other does while it lives, and each what a killed one left",
+  async (topology) => {
+    const { server } = await layWire(topology);
+    const before = await hostState(server);
+    using config = temporaryFile(simpleTunnel().server({ Egress: "off" }));
+    const process = server.spawn([
+      ...AS_PROCESS_ONE,
+      ...vpnCommand("server", "--config", config.path),
+    ]);
+    await process.waitFor(/listening on UDP port/);
+    const pid = serverOf(process);
+    const served = await hostState(server);
+    for (const surroundings of [[], AS_PROCESS_ONE]) {
+      await server.output([...surroundings, ...vpnCommand("cleanup")]);
+      assertEquals(await hostState(server), served);
+    }
+    // Process 1 is another one here.
+    const { code, stderr } = await server.run(vpnCommand("down", "vpn0"));
+    assertMatch(stderr, /^vpn: Cannot end "vpn0": it runs in another container, as process 1 there/m);
+    assertEquals(code, 2);
+    Deno.kill(pid, "SIGKILL");
+    await process.status;
+    await server.output([...AS_PROCESS_ONE, ...vpnCommand("cleanup")]);
+    assertEquals(await hostState(server), before);
+  },
+  { programs: [...HOST_STATE_PROGRAMS, "unshare"] },
 );

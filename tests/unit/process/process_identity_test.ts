@@ -1,5 +1,13 @@
 /** Tests of `lib/process/process_identity.ts`. */
-import { isAlive, meansGone, ownIdentity } from "../../../lib/process/process_identity.ts";
+import {
+  identityText,
+  isAlive,
+  journalPath,
+  meansGone,
+  ownIdentity,
+  parseIdentity,
+} from "../../../lib/process/process_identity.ts";
+import { dirname } from "node:path";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { hostTest } from "../../support/permissions.ts";
 
@@ -35,4 +43,29 @@ hostTest(
 hostTest("an error that says nothing of the process is none that it has ended", () => {
   assertEquals(meansGone(new Error("Input/output error (os error 5)")), false);
   assertEquals(meansGone(new Error("Owner died (os error 130)")), false);
+});
+
+hostTest("an identity is the same after it was a word", () => {
+  const own = ownIdentity();
+  assertEquals(parseIdentity(identityText(own)), own);
+  assertEquals(parseIdentity("12-345"), { pid: 12, startTime: "345" });
+});
+
+hostTest("a process of another PID namespace lives as long as its journal is locked", () => {
+  // The same process id and start time as ours: it is another one all the same.
+  const other = { ...ownIdentity(), pidNamespace: "1" };
+  if (Deno.uid() !== 0) Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
+  assertEquals(isAlive(other), false);
+  const path = journalPath(other);
+  Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    using file = Deno.openSync(path, { write: true, createNew: true });
+    assertEquals(isAlive(other), false);
+    file.lockSync(true);
+    assertEquals(isAlive(other), true);
+    // Whoever looks changes nothing.
+    assertEquals(isAlive(other), true);
+  } finally {
+    Deno.removeSync(path);
+  }
 });
