@@ -121,6 +121,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     transport: config.interface.transport,
     interfaceName,
     journal,
+    hasOthers: config.otherPeers.length > 0,
   });
   let killSwitch: KillSwitch | null = null;
   const connection = new Connection({
@@ -254,7 +255,15 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       logger.info("names are looked up through the tunnel, by {by}", { by: dns.by });
     }
     const livePeers = services.use(
-      new LivePeers({ role: "client", config, dataPlane, network, settings }),
+      new LivePeers({
+        role: "client",
+        config,
+        dataPlane,
+        network,
+        settings,
+        // One of them is the server.
+        onPeersChange: (peers) => carriers.setOthers(peers.size > 1),
+      }),
     );
     const reloader = new Reloader({
       path: options.configPath,

@@ -23,6 +23,8 @@ export interface ClientCarriersOptions {
   readonly transport: ClientConfig["interface"]["transport"];
   readonly interfaceName: string;
   readonly journal: Journal;
+  /** Whether there are peers besides the server, which are reached by UDP whatever the server is reached by. */
+  readonly hasOthers: boolean;
 }
 
 /** Where the server is: host order. */
@@ -36,10 +38,12 @@ export class ClientCarriers implements Disposable {
   current: Carrier;
   readonly #options: ClientCarriersOptions;
   #guard: CarrierGuard | null = null;
+  #hasOthers: boolean;
   readonly #followers: (() => void)[] = [];
 
   constructor(options: ClientCarriersOptions) {
     this.#options = options;
+    this.#hasOthers = options.hasOthers;
     this.current = options.transport === "faketcp" ? Carrier.fakeTcp : Carrier.udp;
   }
 
@@ -58,7 +62,7 @@ export class ClientCarriers implements Disposable {
   /** What leaves the host for the tunnel, and comes back to it. */
   ports(udpPort: number): readonly CarrierPorts[] {
     const ports: CarrierPorts[] = [];
-    if (this.#options.transport !== "faketcp") {
+    if (this.#options.transport !== "faketcp" || this.#hasOthers) {
       ports.push({ protocol: "udp", ports: { first: udpPort, last: udpPort } });
     }
     if (this.#guard !== null) ports.push({ protocol: "tcp", ports: this.#guard.endpoints.ports });
@@ -68,6 +72,13 @@ export class ClientCarriers implements Disposable {
   /** Has the firewall's part in it follow from now on: the kill switch, say. */
   followedBy(table: { admit(carriers: readonly CarrierPorts[]): void }, udpPort: number): void {
     this.#followers.push(() => table.admit(this.ports(udpPort)));
+  }
+
+  /** Takes note whether there are peers besides the server, which may come and go. */
+  setOthers(hasOthers: boolean): void {
+    if (hasOthers === this.#hasOthers) return;
+    this.#hasOthers = hasOthers;
+    for (const follow of this.#followers) follow();
   }
 
   /** The server has moved: what the host does for fake TCP has to, before the first SYN goes there. */

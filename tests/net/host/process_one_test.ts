@@ -94,7 +94,10 @@ netTest(
     }
     // Process 1 is another one here.
     const { code, stderr } = await server.run(vpnCommand("down", "vpn0"));
-    assertMatch(stderr, /^vpn: Cannot end "vpn0": it runs in another container, as process 1 there/m);
+    assertMatch(
+      stderr,
+      /^vpn: Cannot end "vpn0": it runs in another container, as process 1 there/m,
+    );
     assertEquals(code, 2);
     Deno.kill(pid, "SIGKILL");
     await process.status;
