@@ -10,6 +10,7 @@ import { check, EINVAL, ENOENT, EPERM, SystemCallError } from "./errno.ts";
 import { struct } from "./layout.ts";
 import { cString, type Libc, openLibc } from "./libc.ts";
 import { Rtnetlink } from "./netlink/rtnetlink.ts";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./socket_constants.ts";
 
 const DIRECTORY = "/run/netns";
 /** The namespace of the calling thread; `/proc/self` would be that of the process's first thread. */
@@ -22,10 +23,6 @@ const MS_REC = 0x4000n;
 const MS_SHARED = 0x100000n;
 const MNT_DETACH = 2;
 const AT_FDCWD = -100;
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = O_CLOEXEC;
-const SOL_SOCKET = 1;
 const SO_NETNS_COOKIE = 71;
 const ENOPROTOOPT = 92;
 const STATX_INO = 0x100;

@@ -1,15 +1,8 @@
 /** Owns the addresses of network interfaces (`RTM_*ADDR`, `include/uapi/linux/if_addr.h`). */
 import { struct } from "../layout.ts";
 import { dumpOfFamily } from "./families.ts";
-import {
-  type AddressFamily,
-  AF_INET,
-  AF_INET6,
-  AF_UNSPEC,
-  familyOf,
-  formatIp,
-  type IpAddress,
-} from "./ip_address.ts";
+import { type AddressFamily, familyOf, formatIp, type IpAddress } from "./ip_address.ts";
+import { AF_INET, AF_INET6, AF_UNSPEC } from "../socket_constants.ts";
 import {
   Attributes,
   MessageBuilder,

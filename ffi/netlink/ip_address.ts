@@ -2,6 +2,7 @@
  * Owns the form in which addresses pass through netlink: bytes in network order, four for IPv4, sixteen
  * for IPv6, so that one function serves both families and the length says which it is.
  */
+import { AF_INET, AF_INET6 } from "../socket_constants.ts";
 
 /** An address in network order: 4 bytes are IPv4, 16 are IPv6. */
 export type IpAddress = Uint8Array;
@@ -12,10 +13,6 @@ export interface IpPrefix {
   /** 0 to 32, or to 128. */
   readonly length: number;
 }
-
-export const AF_UNSPEC = 0;
-export const AF_INET = 2;
-export const AF_INET6 = 10;
 
 /** The two families that carry IP: `AF_INET`, `AF_INET6`. */
 export type AddressFamily = typeof AF_INET | typeof AF_INET6;

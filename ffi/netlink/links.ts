@@ -4,7 +4,7 @@
  */
 import { ENODEV } from "../errno.ts";
 import { struct } from "../layout.ts";
-import { AF_UNSPEC } from "./ip_address.ts";
+import { AF_UNSPEC } from "../socket_constants.ts";
 import {
   Attributes,
   MessageBuilder,

@@ -5,8 +5,8 @@
 import { EMSGSIZE, ENOBUFS, ENOENT, SystemCallError } from "../errno.ts";
 import { struct } from "../layout.ts";
 import type { Libc } from "../libc.ts";
-import { type AddressFamily, AF_INET, AF_INET6, familyOf, formatIp } from "./ip_address.ts";
-import type { IpAddress } from "./ip_address.ts";
+import { type AddressFamily, familyOf, formatIp, type IpAddress } from "./ip_address.ts";
+import { AF_INET, AF_INET6 } from "../socket_constants.ts";
 import { Attributes, MessageBuilder, type NetlinkMessage, NLM_F_CREATE } from "./message.ts";
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket, type RequestChannel } from "./socket.ts";
 

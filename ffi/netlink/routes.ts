@@ -6,14 +6,13 @@ import { struct } from "../layout.ts";
 import { dumpOfFamily } from "./families.ts";
 import {
   type AddressFamily,
-  AF_INET,
-  AF_INET6,
   familyOf,
   formatIp,
   formatPrefix,
   type IpAddress,
   type IpPrefix,
 } from "./ip_address.ts";
+import { AF_INET, AF_INET6 } from "../socket_constants.ts";
 import {
   Attributes,
   MessageBuilder,

@@ -6,7 +6,8 @@ import { Links } from "./links.ts";
 import { Neighbours } from "./neighbours.ts";
 import { Routes } from "./routes.ts";
 import { Rules } from "./rules.ts";
-import { NETLINK_ROUTE, NetlinkSocket, SOL_NETLINK } from "./socket.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "./socket.ts";
+import { SOL_NETLINK } from "../socket_constants.ts";
 
 const NETLINK_GET_STRICT_CHK = 12;
 

@@ -4,7 +4,8 @@
  */
 import { struct } from "../layout.ts";
 import { dumpOfFamily, isUnsupported } from "./families.ts";
-import { type AddressFamily, AF_INET, AF_INET6, type IpPrefix } from "./ip_address.ts";
+import type { AddressFamily, IpPrefix } from "./ip_address.ts";
+import { AF_INET, AF_INET6 } from "../socket_constants.ts";
 import {
   Attributes,
   MessageBuilder,

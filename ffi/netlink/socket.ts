@@ -7,6 +7,18 @@
 import { check, EAGAIN, EINTR, EMSGSIZE, EPERM, SystemCallError } from "../errno.ts";
 import { struct } from "../layout.ts";
 import type { Libc } from "../libc.ts";
+import { setOption, type SocketOption } from "../socket_options.ts";
+import {
+  AF_NETLINK,
+  MSG_TRUNC,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_NETLINK,
+  SOL_SOCKET,
+} from "../socket_constants.ts";
 import {
   Attributes,
   type MessageBuilder,
@@ -26,16 +38,6 @@ import {
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_TRUNC = 0x20;
-
-const SOL_SOCKET = 1;
-const SO_RCVBUF = 8;
-const SO_RCVBUFFORCE = 33;
-export const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
@@ -262,9 +264,8 @@ export class NetlinkSocket implements Disposable {
   }
 
   /** Sets an option of four bytes. False when the kernel refuses. */
-  setOption({ level, option, value }: { level: number; option: number; value: number }): boolean {
-    const bytes = new Uint8Array(new Int32Array([value]).buffer);
-    return this.#libc.symbols.setsockopt(this.fd, level, option, bytes, bytes.length) === 0;
+  setOption(option: SocketOption): boolean {
+    return setOption(this.#libc, this.fd, option);
   }
 
   [Symbol.dispose](): void {

@@ -1,20 +1,19 @@
-/** Owns the small UDP socket: a few datagrams to one place and back, with a mark, which Deno's own sockets cannot have. */
+/** Small UDP socket: a few datagrams to one address and back, with a mark, which Deno's own sockets cannot have. */
 import { check, EAGAIN, EINTR, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
-import { boundPort } from "./udp_socket.ts";
-
-const AF_INET = 2;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
-const SO_MARK = 36;
-const SOL_IP = 0;
-const IP_MTU_DISCOVER = 10;
-/** DF, whatever the kernel knows of the path already. */
-const IP_PMTUDISC_PROBE = 3;
-/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
-const SOCKADDR_IN_SIZE = 16;
+import {
+  AF_INET,
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_PROBE,
+  SO_MARK,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_IP,
+  SOL_SOCKET,
+} from "../socket_constants.ts";
+import { boundPort, socketAddress } from "./ipv4_address.ts";
+import { requireOption } from "../socket_options.ts";
 
 export class DatagramSocket implements Disposable {
   readonly fd: number;
@@ -30,7 +29,7 @@ export class DatagramSocket implements Disposable {
    *
    * @param to IPv4 address and port, host order
    * @param mark SO_MARK; 0 for none
-   * @throws {SystemCallError} EPERM for a mark without CAP_NET_ADMIN, ENETUNREACH where there is no way to the address
+   * @throws {SystemCallError} EPERM for a mark without CAP_NET_ADMIN, ENETUNREACH where there is no route to the address
    */
   static connect(
     libc: Libc,
@@ -42,16 +41,11 @@ export class DatagramSocket implements Disposable {
     const fd = check(libc, symbols.socket(AF_INET, type, 0), "open UDP socket");
     try {
       if (mark !== 0) {
-        const value = new Uint8Array(Uint32Array.of(mark).buffer);
-        const set = symbols.setsockopt(fd, SOL_SOCKET, SO_MARK, value, value.length);
-        check(libc, set, "mark UDP socket");
+        const option = { level: SOL_SOCKET, option: SO_MARK, value: mark };
+        requireOption(libc, fd, option, "mark UDP socket");
       }
-      const name = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
-      name.setUint16(0, AF_INET, true);
-      name.setUint16(2, to.port);
-      name.setUint32(4, to.address);
-      const connected = symbols.connect(fd, new Uint8Array(name.buffer), SOCKADDR_IN_SIZE);
-      check(libc, connected, "connect UDP socket");
+      const name = socketAddress(to);
+      check(libc, symbols.connect(fd, name, name.length), "connect UDP socket");
     } catch (error) {
       symbols.close(fd);
       throw error;
@@ -71,10 +65,8 @@ export class DatagramSocket implements Disposable {
    * @throws {SystemCallError}
    */
   dontFragment(): void {
-    const value = new Uint8Array(Uint32Array.of(IP_PMTUDISC_PROBE).buffer);
-    const { symbols } = this.#libc;
-    const set = symbols.setsockopt(this.fd, SOL_IP, IP_MTU_DISCOVER, value, value.length);
-    check(this.#libc, set, "set DF on UDP socket");
+    const option = { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_PROBE };
+    requireOption(this.#libc, this.fd, option, "set DF on UDP socket");
   }
 
   /** @throws {SystemCallError} */

@@ -4,18 +4,21 @@
  */
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";
-import { attachFilter, type BpfInstruction } from "./packet_socket.ts";
+import {
+  AF_INET,
+  IPPROTO_ICMP,
+  MSG_DONTWAIT,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+} from "../socket_constants.ts";
+import { attachFilter, type BpfInstruction } from "./packet_filter.ts";
+import { requireOption } from "../socket_options.ts";
 
-const AF_INET = 2;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const IPPROTO_ICMP = 1;
 const SOL_RAW = 255;
 const ICMP_FILTER = 1;
 /** A bit for each type that is not wanted. */
 const ALL_BUT_UNREACHABLE = ~(1 << 3);
-const MSG_DONTWAIT = 0x40;
 
 export class IcmpErrorSocket implements Disposable {
   /** Readable when there is something to `receive()`; for an epoll set. */
@@ -39,9 +42,8 @@ export class IcmpErrorSocket implements Disposable {
     const fd = check(libc, symbols.socket(AF_INET, type, IPPROTO_ICMP), "open ICMP socket");
     try {
       attachFilter(libc, fd, filter);
-      const types = new Uint8Array(Int32Array.of(ALL_BUT_UNREACHABLE).buffer);
-      const set = symbols.setsockopt(fd, SOL_RAW, ICMP_FILTER, types, types.length);
-      check(libc, set, "choose the types of ICMP");
+      const types = { level: SOL_RAW, option: ICMP_FILTER, value: ALL_BUT_UNREACHABLE };
+      requireOption(libc, fd, types, "choose the types of ICMP");
       return new IcmpErrorSocket(libc, fd);
     } catch (error) {
       symbols.close(fd);

@@ -1,10 +1,11 @@
 /**
- * Owns arrays of `mmsghdr`, laid out once in the arena, by which `recvmmsg` and `sendmmsg` move many datagrams in one call.
+ * Message headers: arrays of `mmsghdr`, laid out once in the arena, by which `recvmmsg` and `sendmmsg` move many datagrams in one call.
  *
  * `struct mmsghdr { struct msghdr { void *name; u32 namelen; iovec *iov; size_t iovlen; void *control; size_t controllen;
  * int flags; } hdr; unsigned len; }`, with the padding of a 64-bit ABI.
  */
 import type { Arena } from "../arena.ts";
+import { MSG_TRUNC } from "../socket_constants.ts";
 
 const MMSGHDR_SIZE = 64;
 const MSG_NAME = 0;
@@ -21,9 +22,6 @@ const IOVEC_SIZE = 16;
 /** The regions that a set of headers takes of the arena, and how each is aligned there. */
 const REGIONS = 4;
 const REGION_ALIGN = 64;
-
-/** The kernel cut the datagram short: the buffer was too small. */
-const MSG_TRUNC = 0x20;
 
 export interface MessageHeadersShape {
   /** Messages in the array. */

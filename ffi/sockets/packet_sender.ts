@@ -1,5 +1,5 @@
 /**
- * Owns the packet socket that frames are sent by: past the host's IP layer and its firewall, straight to an interface's queue.
+ * Packet sender: sends whole frames by a packet socket, past the host's IP layer and its firewall, straight to an interface's queue.
  *
  * PACKET_VNET_HDR lets one frame stand for many TCP segments: the interface cuts it up, or the kernel does on the way to
  * it (`validate_xmit_skb()`, net/core/dev.c). PACKET_QDISC_BYPASS is left off: that path drops a frame that the kernel would
@@ -8,23 +8,22 @@
 import type { Arena } from "../arena.ts";
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";
+import {
+  AF_PACKET,
+  ETH_P_IP,
+  MSG_DONTWAIT,
+  PACKET_VNET_HDR,
+  SO_MARK,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_PACKET,
+  SOL_SOCKET,
+} from "../socket_constants.ts";
 import { MessageHeaders } from "./message_headers.ts";
-
-const AF_PACKET = 17;
-/** With the link-layer header: PACKET_VNET_HDR is refused to SOCK_DGRAM (net/packet/af_packet.c). */
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
-const SO_SNDBUFFORCE = 32;
-const SO_MARK = 36;
-const SOL_PACKET = 263;
-const PACKET_VNET_HDR = 15;
-const MSG_DONTWAIT = 0x40;
-const ETH_P_IP = 0x0800;
-/** `struct sockaddr_ll { u16 family; be16 protocol; int ifindex; u16 hatype; u8 pkttype; u8 halen; u8 addr[8]; }` */
-const SOCKADDR_LL_SIZE = 20;
-const SOCKADDR_LL_IFINDEX = 4;
+import { requireOption, setOption } from "../socket_options.ts";
+import { SOCKADDR_LL_IFINDEX, SOCKADDR_LL_PROTOCOL, SOCKADDR_LL_SIZE } from "./link_address.ts";
 
 export interface PacketSenderOptions {
   /** SO_MARK of each frame, for what looks at it behind the IP layer: traffic control. */
@@ -64,7 +63,7 @@ export class PacketSender implements Disposable {
     });
     for (let i = 0; i < socket.frames; i++) {
       arena.view.setUint16(this.#headers.name(i), AF_PACKET, true);
-      arena.view.setUint16(this.#headers.name(i) + 2, ETH_P_IP);
+      arena.view.setUint16(this.#headers.name(i) + SOCKADDR_LL_PROTOCOL, ETH_P_IP);
     }
   }
 
@@ -87,26 +86,18 @@ export class PacketSender implements Disposable {
    */
   static open(libc: Libc, arena: Arena, options: PacketSenderOptions): PacketSender {
     const { symbols } = libc;
+    // With the link-layer header: PACKET_VNET_HDR is refused to SOCK_DGRAM (net/packet/af_packet.c).
     const fd = check(
       libc,
       symbols.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
       "open packet socket",
     );
     try {
-      const one = new Uint8Array(new Int32Array([1]).buffer);
-      check(
-        libc,
-        symbols.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, one, one.length),
-        "give virtio-net headers to packet socket",
-      );
-      const mark = new Uint8Array(new Uint32Array([options.mark]).buffer);
-      check(
-        libc,
-        symbols.setsockopt(fd, SOL_SOCKET, SO_MARK, mark, mark.length),
-        `set firewall mark ${options.mark} on packet socket`,
-      );
-      const size = new Uint8Array(new Int32Array([options.bufferSize]).buffer);
-      symbols.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
+      const vnetHeader = { level: SOL_PACKET, option: PACKET_VNET_HDR, value: 1 };
+      requireOption(libc, fd, vnetHeader, "give virtio-net headers to packet socket");
+      const mark = { level: SOL_SOCKET, option: SO_MARK, value: options.mark };
+      requireOption(libc, fd, mark, `set firewall mark ${options.mark} on packet socket`);
+      setOption(libc, fd, { level: SOL_SOCKET, option: SO_SNDBUFFORCE, value: options.bufferSize });
       return new PacketSender(libc, arena, { fd, ...options });
     } catch (error) {
       symbols.close(fd);

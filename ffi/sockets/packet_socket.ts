@@ -1,5 +1,5 @@
 /**
- * Owns the packet socket that sees what arrives on an interface, before the host's stack and its firewall do.
+ * Packet socket: takes what arrives on an interface, before the host's stack and its firewall do.
  *
  * It is bound with ETH_P_ALL: those sockets are the tap that stands before netdev ingress (net/core/dev.c,
  * `__netif_receive_skb_core`), so a drop there keeps packets from the stack but not from us; ETH_P_IP sockets stand behind
@@ -9,33 +9,36 @@
 import type { Arena } from "../arena.ts";
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";
+import {
+  AF_PACKET,
+  MSG_DONTWAIT,
+  PACKET_VNET_HDR,
+  SO_RCVBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_PACKET,
+  SOL_SOCKET,
+} from "../socket_constants.ts";
 import { MessageHeaders } from "./message_headers.ts";
+import { requireOption, setOption } from "../socket_options.ts";
+import {
+  SOCKADDR_LL_HATYPE,
+  SOCKADDR_LL_IFINDEX,
+  SOCKADDR_LL_PROTOCOL,
+  SOCKADDR_LL_SIZE,
+} from "./link_address.ts";
+import { attachFilter, type BpfInstruction } from "./packet_filter.ts";
 
-const AF_PACKET = 17;
-/** Packets with their link-layer header: PACKET_VNET_HDR is refused to SOCK_DGRAM (net/packet/af_packet.c). */
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const ETH_P_ALL = 0x0003;
-const SOL_SOCKET = 1;
-const SO_ATTACH_FILTER = 26;
-const SO_RCVBUFFORCE = 33;
-const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
-const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
-const MSG_DONTWAIT = 0x40;
-/** `struct sockaddr_ll { u16 family; be16 protocol; int ifindex; u16 hatype; u8 pkttype; u8 halen; u8 addr[8]; }` */
-const SOCKADDR_LL_SIZE = 20;
-const SOCKADDR_LL_HATYPE = 8;
 /** The types of interface (`linux/if_arp.h`) whose link-layer header is Ethernet's. */
 const ARPHRD_ETHER = 1;
 const ARPHRD_LOOPBACK = 772;
 const ETHERNET_HEADER_SIZE = 14;
 /** Given as the size of link-layer headers: it is another from packet to packet. */
 const BY_TYPE = -1;
-/** `struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; }` */
-const SOCK_FILTER_SIZE = 8;
 
 /** `struct virtio_net_hdr { u8 flags, gso_type; u16 hdr_len, gso_size, csum_start, csum_offset; }`, host order. */
 const VNET_HEADER_SIZE = 10;
@@ -44,15 +47,6 @@ const VNET_CHECKSUM_START = 6;
 export const CAPTURE_BUFFER_SIZE = 65_664;
 /** Bytes at the end of a buffer that a packet never reaches, and that sealing may overwrite with padding. */
 const PADDING_ROOM = 64;
-
-/** One instruction of a classic BPF program (include/uapi/linux/filter.h). */
-export interface BpfInstruction {
-  readonly code: number;
-  /** Instructions to skip if true, and if false. */
-  readonly jt: number;
-  readonly jf: number;
-  readonly k: number;
-}
 
 /** The program that lets nothing through: `ret #0`. */
 const NOTHING: readonly BpfInstruction[] = [{ code: 0x06, jt: 0, jf: 0, k: 0 }];
@@ -135,6 +129,7 @@ export class PacketSocket implements Disposable {
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where there is no such interface */
   static open(libc: Libc, arena: Arena, options: PacketSocketOptions): PacketSocket {
     const { symbols } = libc;
+    // With the link-layer header: PACKET_VNET_HDR is refused to SOCK_DGRAM (net/packet/af_packet.c).
     // Protocol 0 receives nothing: no packet may slip in before the filter is there. `bind` names the protocol.
     const fd = check(
       libc,
@@ -143,10 +138,11 @@ export class PacketSocket implements Disposable {
     );
     try {
       attachFilter(libc, fd, options.filter);
-      setFlag(libc, fd, PACKET_VNET_HDR, "get virtio-net headers from packet socket");
-      setFlag(libc, fd, PACKET_IGNORE_OUTGOING, "leave outgoing packets out of packet socket");
-      const size = new Uint8Array(new Int32Array([options.bufferSize]).buffer);
-      symbols.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length);
+      const vnetHeader = { level: SOL_PACKET, option: PACKET_VNET_HDR, value: 1 };
+      requireOption(libc, fd, vnetHeader, "get virtio-net headers from packet socket");
+      const incoming = { level: SOL_PACKET, option: PACKET_IGNORE_OUTGOING, value: 1 };
+      requireOption(libc, fd, incoming, "leave outgoing packets out of packet socket");
+      setOption(libc, fd, { level: SOL_SOCKET, option: SO_RCVBUFFORCE, value: options.bufferSize });
       if (options.link !== "none") bindTo(libc, fd, options.link === "all" ? 0 : options.link);
       const linkHeaderSize = "linkHeaderSize" in options
         ? options.linkHeaderSize
@@ -248,47 +244,11 @@ export class PacketSocket implements Disposable {
 function bindTo(libc: Libc, fd: number, link: number): void {
   const address = new DataView(new ArrayBuffer(SOCKADDR_LL_SIZE));
   address.setUint16(0, AF_PACKET, true);
-  address.setUint16(2, ETH_P_ALL);
-  address.setInt32(4, link, true);
+  address.setUint16(SOCKADDR_LL_PROTOCOL, ETH_P_ALL);
+  address.setInt32(SOCKADDR_LL_IFINDEX, link, true);
   check(
     libc,
     libc.symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_LL_SIZE),
     `bind packet socket to interface ${link}`,
   );
-}
-
-/**
- * Has a socket take only packets that a program lets through.
- *
- * @throws {SystemCallError}
- */
-export function attachFilter(libc: Libc, fd: number, filter: readonly BpfInstruction[]): void {
-  const program = new DataView(new ArrayBuffer(filter.length * SOCK_FILTER_SIZE));
-  filter.forEach(({ code, jt, jf, k }, index) => {
-    const at = index * SOCK_FILTER_SIZE;
-    program.setUint16(at, code, true);
-    program.setUint8(at + 2, jt);
-    program.setUint8(at + 3, jf);
-    program.setUint32(at + 4, k, true);
-  });
-  const instructions = new Uint8Array(program.buffer);
-  // struct sock_fprog { unsigned short len; struct sock_filter *filter; }
-  const header = new DataView(new ArrayBuffer(16));
-  header.setUint16(0, filter.length, true);
-  header.setBigUint64(
-    8,
-    Deno.UnsafePointer.value(Deno.UnsafePointer.of(instructions)),
-    true,
-  );
-  const bytes = new Uint8Array(header.buffer);
-  check(
-    libc,
-    libc.symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, bytes, bytes.length),
-    "attach the filter to a socket",
-  );
-}
-
-function setFlag(libc: Libc, fd: number, option: number, action: string): void {
-  const one = new Uint8Array(new Int32Array([1]).buffer);
-  check(libc, libc.symbols.setsockopt(fd, SOL_PACKET, option, one, one.length), action);
 }

@@ -1,5 +1,5 @@
 /**
- * Owns the raw socket, `socket(AF_INET, SOCK_RAW, IPPROTO_RAW)`: whole IPv4 packets out, of any protocol; nothing comes in.
+ * Raw socket, `socket(AF_INET, SOCK_RAW, IPPROTO_RAW)`: whole IPv4 packets out, of any protocol; nothing comes in.
  *
  * The kernel writes the total length and the IP checksum itself, the id only where it is 0 and DF is off, never a
  * transport checksum. A packet over the MTU is refused with EMSGSIZE, never fragmented (raw(7)).
@@ -7,27 +7,29 @@
 import type { Arena } from "../arena.ts";
 import { check, EAGAIN, EINTR, EMSGSIZE, ENOBUFS } from "../errno.ts";
 import { cString, type Libc } from "../libc.ts";
+import {
+  AF_INET,
+  IP_MTU_DISCOVER,
+  IPPROTO_RAW,
+  MSG_DONTWAIT,
+  SO_MARK,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_IP,
+  SOL_SOCKET,
+} from "../socket_constants.ts";
 import { MessageHeaders } from "./message_headers.ts";
+import { requireOption, setOption } from "../socket_options.ts";
+import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_SIZE } from "./ipv4_address.ts";
 
-const AF_INET = 2;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const IPPROTO_RAW = 255;
-const SOL_SOCKET = 1;
 const SO_BINDTODEVICE = 25;
-const SO_SNDBUFFORCE = 32;
-const SO_MARK = 36;
-const SOL_IP = 0;
-const IP_MTU_DISCOVER = 10;
 /**
  * The interface's MTU counts, and nothing that ICMP has told of the path: anybody can forge that, for any destination, by
- * quoting a socket of this host. Anyone who sends here by way of us hears of the path by himself.
+ * quoting a socket of this host. A sender whose packets we forward learns of the path by itself.
  */
 const IP_PMTUDISC_INTERFACE = 4;
-const MSG_DONTWAIT = 0x40;
-/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
-const SOCKADDR_IN_SIZE = 16;
 /** Offset of the destination in an IPv4 header: raw(7) routes by the socket address, so it must say the same. */
 const IPV4_DESTINATION_OFFSET = 16;
 
@@ -89,21 +91,12 @@ export class RawSocket implements Disposable {
       "open raw socket",
     );
     try {
-      const discovery = new Uint8Array(new Int32Array([IP_PMTUDISC_INTERFACE]).buffer);
-      check(
-        libc,
-        symbols.setsockopt(fd, SOL_IP, IP_MTU_DISCOVER, discovery, discovery.length),
-        "keep raw socket from believing ICMP",
-      );
-      const mark = new Uint8Array(new Uint32Array([options.mark]).buffer);
-      check(
-        libc,
-        symbols.setsockopt(fd, SOL_SOCKET, SO_MARK, mark, mark.length),
-        `set firewall mark ${options.mark} on raw socket`,
-      );
+      const discovery = { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_INTERFACE };
+      requireOption(libc, fd, discovery, "keep raw socket from believing ICMP");
+      const mark = { level: SOL_SOCKET, option: SO_MARK, value: options.mark };
+      requireOption(libc, fd, mark, `set firewall mark ${options.mark} on raw socket`);
       if (options.device !== null) bindToDevice(libc, fd, options.device);
-      const size = new Uint8Array(new Int32Array([options.bufferSize]).buffer);
-      symbols.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
+      setOption(libc, fd, { level: SOL_SOCKET, option: SO_SNDBUFFORCE, value: options.bufferSize });
       return new RawSocket(libc, arena, { fd, batch: options.batch });
     } catch (error) {
       symbols.close(fd);
@@ -134,7 +127,7 @@ export class RawSocket implements Disposable {
         const offset = packets.offsets[next + i];
         this.#headers.setPiece(i, 0, offset, packets.lengths[next + i]);
         this.#view.setUint32(
-          this.#headers.name(i) + 4,
+          this.#headers.name(i) + SOCKADDR_IN_ADDRESS,
           this.#view.getUint32(offset + IPV4_DESTINATION_OFFSET),
         );
       }

@@ -1,15 +1,11 @@
 /**
- * Owns TCP ports that are taken and used for nothing: while sockets that neither listen nor connect are bound to them, the
+ * Reserved ports: TCP ports that are taken and used for nothing: while sockets that neither listen nor connect are bound to them, the
  * kernel hands them to nobody else, and lets nobody else have them.
  */
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";
-
-const AF_INET = 2;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
-/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
-const SOCKADDR_IN_SIZE = 16;
+import { AF_INET, SOCK_CLOEXEC, SOCK_STREAM } from "../socket_constants.ts";
+import { socketAddress } from "./ipv4_address.ts";
 
 export class ReservedPorts implements Disposable {
   /** Both ends included. */
@@ -49,14 +45,8 @@ export class ReservedPorts implements Disposable {
       "open TCP socket",
     );
     this.#sockets.push(fd);
-    const address = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
-    address.setUint16(0, AF_INET, true);
-    address.setUint16(2, port);
-    check(
-      this.#libc,
-      symbols.bind(fd, new Uint8Array(address.buffer), SOCKADDR_IN_SIZE),
-      `reserve TCP port ${port}`,
-    );
+    const name = socketAddress({ port });
+    check(this.#libc, symbols.bind(fd, name, name.length), `reserve TCP port ${port}`);
   }
 
   /** Gives the ports back. */

@@ -1,27 +1,25 @@
 /**
- * Owns the memory by which UDP sockets exchange datagrams with the kernel: buffers, message headers, and the arrays that tell
- * what came. Sockets of one thread that take turns may share it, so that a thousand of them cost no more than one.
+ * UDP buffers: the memory by which UDP sockets exchange datagrams with the kernel, and the form that both give it. Sockets of one
+ * thread that take turns may share it, so that a thousand of them cost no more than one.
  */
 import type { Arena } from "../arena.ts";
+import { AF_INET } from "../socket_constants.ts";
+import {
+  CONTROL_SIZE,
+  readControl,
+  writeEcn,
+  writeSegmentSize,
+  writeSource,
+} from "./control_messages.ts";
+import { type DatagramBatch, MAX_SEGMENTS, runLength } from "./datagram_batch.ts";
+import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_PORT, SOCKADDR_IN_SIZE } from "./ipv4_address.ts";
 import { MessageHeaders } from "./message_headers.ts";
 
-/** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
-export const SOCKADDR_IN_SIZE = 16;
 /** Room for the largest merged receive. */
 export const RECEIVE_BUFFER_SIZE = 65536;
-/** `UDP_MAX_SEGMENTS` of kernels before 6.9; newer ones take 128. */
-export const MAX_SEGMENTS = 64;
-
-const AF_INET = 2;
-
-export interface UdpBuffersShape {
-  /** Messages that one receive or send call handles. */
-  readonly batch: number;
-  /** Bytes of room for the control messages of each. */
-  readonly controlSize: number;
-}
 
 export class UdpBuffers {
+  /** Messages that one receive or send call handles. */
   readonly batch: number;
 
   /** What the last receive brought, index by index; see `UdpSocket`. */
@@ -38,7 +36,10 @@ export class UdpBuffers {
   /** How many datagrams each composed message carries. */
   readonly sendCounts: Int32Array;
 
-  constructor(arena: Arena, { batch, controlSize }: UdpBuffersShape) {
+  readonly #view: DataView<ArrayBuffer>;
+
+  constructor(arena: Arena, batch: number) {
+    this.#view = arena.view;
     this.batch = batch;
     this.receivedOffsets = new Int32Array(batch);
     this.receivedLengths = new Int32Array(batch);
@@ -49,7 +50,7 @@ export class UdpBuffers {
     this.receivedEcns = new Uint8Array(batch);
     this.sendCounts = new Int32Array(batch);
 
-    const shape = { count: batch, nameSize: SOCKADDR_IN_SIZE, controlSize };
+    const shape = { count: batch, nameSize: SOCKADDR_IN_SIZE, controlSize: CONTROL_SIZE };
     this.received = new MessageHeaders(arena, { ...shape, vectors: 1 });
     this.sent = new MessageHeaders(arena, { ...shape, vectors: MAX_SEGMENTS });
     const buffers = arena.allocate(batch * RECEIVE_BUFFER_SIZE);
@@ -58,5 +59,60 @@ export class UdpBuffers {
       this.received.setPiece(i, 0, this.receivedOffsets[i], RECEIVE_BUFFER_SIZE);
       arena.view.setUint16(this.sent.name(i), AF_INET, true);
     }
+  }
+
+  /** Reads what the kernel has written of `count` messages into the `received...` arrays, and makes room for the next. */
+  readReceived(count: number): void {
+    const view = this.#view;
+    const headers = this.received;
+    for (let i = 0; i < count; i++) {
+      const name = headers.name(i);
+      this.receivedLengths[i] = headers.receivedLength(i);
+      this.receivedPorts[i] = view.getUint16(name + SOCKADDR_IN_PORT);
+      this.receivedAddresses[i] = view.getInt32(name + SOCKADDR_IN_ADDRESS);
+      const control = headers.control(i);
+      readControl(view, control, control + headers.controlLength(i), this, i);
+      headers.reset(i);
+    }
+  }
+
+  /**
+   * Describes as many datagrams as fit one `sendmmsg` call. Neighbours that make a run (`runLength()`) share a message, from
+   * `mergeFrom` on.
+   *
+   * @param mergeFrom datagrams before this index share no message
+   * @returns the count of messages; `sendCounts` has the datagrams of each
+   */
+  compose(batch: DatagramBatch, from: number, to: number, mergeFrom: number): number {
+    let next = from;
+    let message = 0;
+    while (next < to && message < this.batch) {
+      const run = next >= mergeFrom ? runLength(batch, next, to) : 1;
+      this.composeMessage(batch, next, message, run);
+      this.sendCounts[message++] = run;
+      next += run;
+    }
+    return message;
+  }
+
+  /** Describes `run` datagrams from `first` on as message `message`. */
+  composeMessage(batch: DatagramBatch, first: number, message: number, run: number): void {
+    const view = this.#view;
+    const headers = this.sent;
+    const name = headers.name(message);
+    view.setUint16(name + SOCKADDR_IN_PORT, batch.ports[first]);
+    view.setUint32(name + SOCKADDR_IN_ADDRESS, batch.addresses[first]);
+    for (let i = 0; i < run; i++) {
+      headers.setPiece(message, i, batch.offsets[first + i], batch.lengths[first + i]);
+    }
+    headers.setPieces(message, run);
+
+    const control = headers.control(message);
+    const ecn = batch.ecns === undefined ? 0 : batch.ecns[first];
+    let length = 0;
+    if (batch.sources[first] !== 0) length += writeSource(view, control, batch.sources[first]);
+    if (ecn !== 0) length += writeEcn(view, control + length, ecn);
+    if (run > 1) length += writeSegmentSize(view, control + length, batch.lengths[first]);
+    headers.setControlLength(message, length);
   }
 }

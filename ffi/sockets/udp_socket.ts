@@ -1,5 +1,5 @@
 /**
- * Owns the UDP socket: datagrams in and out by the batch, with the kernel's segmentation offloads where it has them.
+ * UDP socket: datagrams in and out by the batch, with the kernel's segmentation offloads where it has them.
  *
  * One socket serves every peer, so it is never connected; each message carries its address. A send or a receive of many
  * datagrams is one system call.
@@ -12,67 +12,34 @@
 import type { Arena } from "../arena.ts";
 import { check, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS } from "../errno.ts";
 import type { Libc } from "../libc.ts";
-import type { MessageHeaders } from "./message_headers.ts";
-import { MAX_SEGMENTS, SOCKADDR_IN_SIZE, UdpBuffers } from "./udp_buffers.ts";
+import {
+  AF_INET,
+  IP_MTU_DISCOVER,
+  IP_PKTINFO,
+  IP_PMTUDISC_PROBE,
+  IP_RECVTOS,
+  MSG_DONTWAIT,
+  SO_MARK,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_IP,
+  SOL_SOCKET,
+  SOL_UDP,
+  UDP_GRO,
+  UDP_SEGMENT,
+} from "../socket_constants.ts";
+import { requireOption, setOption } from "../socket_options.ts";
+import type { DatagramBatch } from "./datagram_batch.ts";
+import { boundPort, socketAddress } from "./ipv4_address.ts";
+import { UdpBuffers } from "./udp_buffers.ts";
 
-export { RECEIVE_BUFFER_SIZE } from "./udp_buffers.ts";
-
-const AF_INET = 2;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_DONTWAIT = 0x40;
-
-const SOL_SOCKET = 1;
-const SO_SNDBUF = 7;
-const SO_RCVBUF = 8;
-const SO_SNDBUFFORCE = 32;
-const SO_RCVBUFFORCE = 33;
-const SO_MARK = 36;
-const SOL_IP = 0;
-const IP_TOS = 1;
-const IP_PKTINFO = 8;
-const IP_MTU_DISCOVER = 10;
-const IP_RECVTOS = 13;
-/** DF, whatever the kernel has been told of the path. */
-const IP_PMTUDISC_PROBE = 3;
-/** No DF, and nothing that ICMP tells of a path is taken note of; what is longer than the first link takes is divided here. */
+/** No DF, and what ICMP tells of a path is not stored; what is longer than the first link takes is divided here. */
 const IP_PMTUDISC_OMIT = 5;
-const SOL_UDP = 17;
-const UDP_SEGMENT = 103;
-const UDP_GRO = 104;
-
-/** `struct cmsghdr { size_t len; int level; int type; }`, its data behind it, padded to 8 bytes. */
-const CMSG_HEADER_SIZE = 16;
-/** `struct in_pktinfo { int ipi_ifindex; be32 ipi_spec_dst; be32 ipi_addr; }` */
-const PKTINFO_LENGTH = CMSG_HEADER_SIZE + 12;
-const PKTINFO_SPACE = CMSG_HEADER_SIZE + 16;
-/** `u16 gso_size` on send, `int gso_size` on receive. */
-const SEGMENT_SPACE = CMSG_HEADER_SIZE + 8;
-/** `int` on send, `u8` on receive: the type of service, of which ECN is two bits. */
-const TOS_LENGTH = CMSG_HEADER_SIZE + 4;
-const TOS_SPACE = CMSG_HEADER_SIZE + 8;
-const ECN_MASK = 0b11;
-const CONTROL_SPACE = PKTINFO_SPACE + SEGMENT_SPACE + TOS_SPACE;
-
-/** The most bytes of one send: 65,535 less the IPv4 and UDP headers. */
-const MAX_SEND_BYTES = 65507;
-
-/** Datagrams to send: parallel arrays, index by index. */
-export interface DatagramBatch {
-  /** Arena offset of each datagram. */
-  readonly offsets: Int32Array;
-  /** Length of each in bytes, at least 1: UDP_SEGMENT has no empty segments. */
-  readonly lengths: Int32Array;
-  /** Destination IPv4 address, host order. */
-  readonly addresses: Uint32Array;
-  /** Destination port, host order. */
-  readonly ports: Uint16Array;
-  /** Source IPv4 address, host order; 0 lets the kernel choose. */
-  readonly sources: Uint32Array;
-  /** ECN bits of the IP header; all 0 if left out. */
-  readonly ecns?: Uint8Array;
-}
 
 export interface UdpSocketOptions {
   /** Local port; 0 takes a free one. */
@@ -89,7 +56,7 @@ export interface UdpSocketOptions {
   readonly bufferSize: number;
   /** Messages that one receive or send call handles. */
   readonly batch: number;
-  /** From `UdpSocket.sharedBuffers()`, in place of its own. */
+  /** In place of its own; for sockets that take turns: what one has received is gone when another receives. */
   readonly buffers?: UdpBuffers;
 }
 
@@ -124,27 +91,23 @@ export class UdpSocket implements Disposable {
   readonly receiveOffload: boolean;
 
   readonly #libc: Libc;
-  readonly #view: DataView<ArrayBuffer>;
-  readonly #batch: number;
-  readonly #received: MessageHeaders;
-  readonly #sent: MessageHeaders;
-  /** How many datagrams each composed message carries. */
-  readonly #sendCounts: Int32Array;
+  readonly #buffers: UdpBuffers;
+  /** The messages of a receive and of a send, for the system calls. */
+  readonly #received: Deno.PointerObject;
+  readonly #sent: Deno.PointerObject;
 
   private constructor(libc: Libc, arena: Arena, socket: { fd: number } & UdpSocketOptions) {
     this.#libc = libc;
-    this.#view = arena.view;
     this.fd = socket.fd;
     this.port = boundPort(libc, socket.fd);
     this.segmentation = socket.offload && hasOption(libc, socket.fd, UDP_SEGMENT);
     this.receiveOffload = socket.offload &&
       setOption(libc, socket.fd, { level: SOL_UDP, option: UDP_GRO, value: 1 });
 
-    const buffers = socket.buffers ?? UdpSocket.sharedBuffers(arena, socket.batch);
-    this.#batch = buffers.batch;
-    this.#received = buffers.received;
-    this.#sent = buffers.sent;
-    this.#sendCounts = buffers.sendCounts;
+    const buffers = socket.buffers ?? new UdpBuffers(arena, socket.batch);
+    this.#buffers = buffers;
+    this.#received = buffers.received.pointer;
+    this.#sent = buffers.sent.pointer;
     this.receivedOffsets = buffers.receivedOffsets;
     this.receivedLengths = buffers.receivedLengths;
     this.receivedSegmentSizes = buffers.receivedSegmentSizes;
@@ -152,11 +115,6 @@ export class UdpSocket implements Disposable {
     this.receivedPorts = buffers.receivedPorts;
     this.receivedSources = buffers.receivedSources;
     this.receivedEcns = buffers.receivedEcns;
-  }
-
-  /** Memory for sockets that take turns: what one has received is gone when another receives. */
-  static sharedBuffers(arena: Arena, batch: number): UdpBuffers {
-    return new UdpBuffers(arena, { batch, controlSize: CONTROL_SPACE });
   }
 
   /**
@@ -174,14 +132,10 @@ export class UdpSocket implements Disposable {
     );
     try {
       if (options.mark !== 0) {
-        const set = setOption(libc, fd, {
-          level: SOL_SOCKET,
-          option: SO_MARK,
-          value: options.mark,
-        });
-        check(libc, set ? 0 : -1, `set firewall mark ${options.mark} on UDP socket`);
+        const mark = { level: SOL_SOCKET, option: SO_MARK, value: options.mark };
+        requireOption(libc, fd, mark, `set firewall mark ${options.mark} on UDP socket`);
       }
-      // The forced forms pass net.core.[rw]mem_max but want CAP_NET_ADMIN; the others are cut to the maximum.
+      // Without CAP_NET_ADMIN the forced forms fail, and the size is cut to net.core.[rw]mem_max.
       const size = { level: SOL_SOCKET, value: options.bufferSize };
       setOption(libc, fd, { ...size, option: SO_RCVBUFFORCE }) ||
         setOption(libc, fd, { ...size, option: SO_RCVBUF });
@@ -213,21 +167,13 @@ export class UdpSocket implements Disposable {
   receive(): number {
     const count = this.#libc.symbols.recvmmsg(
       this.fd,
-      this.#received.pointer,
-      this.#batch,
+      this.#received,
+      this.#buffers.batch,
       MSG_DONTWAIT,
       null,
     );
     if (count < 0) return -this.#libc.errno();
-    const received = this.#received;
-    for (let i = 0; i < count; i++) {
-      const name = received.name(i);
-      this.receivedLengths[i] = received.receivedLength(i);
-      this.receivedPorts[i] = this.#view.getUint16(name + 2);
-      this.receivedAddresses[i] = this.#view.getInt32(name + 4);
-      this.#readControl(i, received.controlLength(i));
-      received.reset(i);
-    }
+    this.#buffers.readReceived(count);
     return count;
   }
 
@@ -238,13 +184,14 @@ export class UdpSocket implements Disposable {
    */
   send(batch: DatagramBatch, from: number, to: number): number {
     this.blocked = false;
+    const { sendCounts } = this.#buffers;
     let next = from;
-    let singlyUpTo = from;
+    let mergeFrom = this.segmentation ? from : to;
     while (next < to) {
-      const messages = this.#compose(batch, next, to, singlyUpTo);
-      const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sent.pointer, messages, MSG_DONTWAIT);
+      const messages = this.#buffers.compose(batch, next, to, mergeFrom);
+      const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sent, messages, MSG_DONTWAIT);
       if (sent > 0) {
-        for (let i = 0; i < sent; i++) next += this.#sendCounts[i];
+        for (let i = 0; i < sent; i++) next += sendCounts[i];
         continue;
       }
       const errno = this.#libc.errno();
@@ -259,19 +206,20 @@ export class UdpSocket implements Disposable {
         this.#refuseSource(batch, next, to);
         continue;
       }
-      const run = this.#sendCounts[0];
+      const run = sendCounts[0];
       if (run > 1 && (errno === EMSGSIZE || errno === EINVAL)) {
         // Longer than the path takes, which UDP_SEGMENT never fragments (`udp_send_skb()`; before Linux 6.14 it says
-        // EINVAL); singly, the kernel does. This is about one path: the others go on being segmented.
-        singlyUpTo = next + run;
+        // EINVAL); one at a time, the kernel does. This is about one path: the others go on being segmented.
+        mergeFrom = next + run;
         continue;
       }
       if (run > 1 && errno === EIO) {
-        // This interface does not segment: the same datagrams go out singly.
+        // This interface does not segment: the same datagrams go out one at a time.
         this.segmentation = false;
+        mergeFrom = to;
         continue;
       }
-      // What is refused now (by a firewall, or for want of a route) is refused for the destination, not for a datagram.
+      // What is refused now (by a firewall, or because there is no route) is refused for the destination, not for a datagram.
       this.sendErrors += run;
       this.lastSendError = errno;
       next += run;
@@ -282,9 +230,9 @@ export class UdpSocket implements Disposable {
   /** Sends datagram `index` with DF set, once: where it is too long for its path, it does not arrive. */
   probe(batch: DatagramBatch, index: number): void {
     const fragments = { level: SOL_IP, option: IP_MTU_DISCOVER };
-    this.#composeMessage(batch, index, 0, 1);
+    this.#buffers.composeMessage(batch, index, 0, 1);
     setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_PROBE });
-    this.#libc.symbols.sendmmsg(this.fd, this.#sent.pointer, 1, MSG_DONTWAIT);
+    this.#libc.symbols.sendmmsg(this.fd, this.#sent, 1, MSG_DONTWAIT);
     setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_OMIT });
   }
 
@@ -299,139 +247,10 @@ export class UdpSocket implements Disposable {
     for (let i = first; i < to; i++) if (sources[i] === refused) sources[i] = 0;
     this.refusedSource = refused;
   }
-
-  #readControl(index: number, length: number): void {
-    const view = this.#view;
-    let at = this.#received.control(index);
-    const end = at + length;
-    this.receivedSegmentSizes[index] = 0;
-    this.receivedSources[index] = 0;
-    this.receivedEcns[index] = 0;
-    while (at + CMSG_HEADER_SIZE <= end) {
-      const messageLength = view.getUint32(at, true);
-      if (messageLength < CMSG_HEADER_SIZE) return;
-      const level = view.getInt32(at + 8, true);
-      const type = view.getInt32(at + 12, true);
-      const data = at + CMSG_HEADER_SIZE;
-      if (level === SOL_UDP && type === UDP_GRO) {
-        this.receivedSegmentSizes[index] = view.getInt32(data, true);
-      } else if (level === SOL_IP && type === IP_PKTINFO) {
-        this.receivedSources[index] = view.getInt32(data + 4);
-      } else if (level === SOL_IP && type === IP_TOS) {
-        this.receivedEcns[index] = view.getUint8(data) & ECN_MASK;
-      }
-      at += (messageLength + 7) & ~7;
-    }
-  }
-
-  /**
-   * Describes as many datagrams as fit one `sendmmsg` call. Neighbours with one destination, equal ECN bits and equal
-   * sizes (the last may be shorter, as UDP_SEGMENT has it) share a message.
-   *
-   * @param singlyUpTo datagrams before this index share no message
-   * @returns the count of messages; `#sendCounts` has the datagrams of each
-   */
-  #compose(batch: DatagramBatch, from: number, to: number, singlyUpTo: number): number {
-    let next = from;
-    let message = 0;
-    while (next < to && message < this.#batch) {
-      const run = this.segmentation && next >= singlyUpTo ? runLength(batch, next, to) : 1;
-      this.#composeMessage(batch, next, message, run);
-      this.#sendCounts[message++] = run;
-      next += run;
-    }
-    return message;
-  }
-
-  #composeMessage(batch: DatagramBatch, first: number, message: number, run: number): void {
-    const view = this.#view;
-    const headers = this.#sent;
-    const name = headers.name(message);
-    const control = headers.control(message);
-    view.setUint16(name + 2, batch.ports[first]);
-    view.setUint32(name + 4, batch.addresses[first]);
-    for (let i = 0; i < run; i++) {
-      headers.setPiece(message, i, batch.offsets[first + i], batch.lengths[first + i]);
-    }
-    headers.setPieces(message, run);
-
-    let controlLength = 0;
-    if (batch.sources[first] !== 0) {
-      view.setUint32(control, PKTINFO_LENGTH, true);
-      view.setInt32(control + 8, SOL_IP, true);
-      view.setInt32(control + 12, IP_PKTINFO, true);
-      view.setInt32(control + CMSG_HEADER_SIZE, 0, true);
-      view.setUint32(control + CMSG_HEADER_SIZE + 4, batch.sources[first]);
-      view.setUint32(control + CMSG_HEADER_SIZE + 8, 0);
-      controlLength = PKTINFO_SPACE;
-    }
-    const ecn = batch.ecns === undefined ? 0 : batch.ecns[first];
-    if (ecn !== 0) {
-      view.setUint32(control + controlLength, TOS_LENGTH, true);
-      view.setInt32(control + controlLength + 8, SOL_IP, true);
-      view.setInt32(control + controlLength + 12, IP_TOS, true);
-      view.setInt32(control + controlLength + CMSG_HEADER_SIZE, ecn, true);
-      controlLength += TOS_SPACE;
-    }
-    if (run > 1) {
-      view.setUint32(control + controlLength, CMSG_HEADER_SIZE + 2, true);
-      view.setInt32(control + controlLength + 8, SOL_UDP, true);
-      view.setInt32(control + controlLength + 12, UDP_SEGMENT, true);
-      view.setUint16(control + controlLength + CMSG_HEADER_SIZE, batch.lengths[first], true);
-      controlLength += SEGMENT_SPACE;
-    }
-    headers.setControlLength(message, controlLength);
-  }
-}
-
-/** How many datagrams from `first` on can be one message with UDP_SEGMENT. */
-function runLength(batch: DatagramBatch, first: number, to: number): number {
-  const size = batch.lengths[first];
-  const limit = Math.min(to - first, MAX_SEGMENTS, (MAX_SEND_BYTES / size) | 0);
-  const { ecns } = batch;
-  let run = 1;
-  while (run < limit) {
-    const i = first + run;
-    if (
-      batch.addresses[i] !== batch.addresses[first] || batch.ports[i] !== batch.ports[first] ||
-      batch.sources[i] !== batch.sources[first] || batch.lengths[i] > size ||
-      (ecns !== undefined && ecns[i] !== ecns[first])
-    ) break;
-    run++;
-    if (batch.lengths[i] < size) break;
-  }
-  return run;
-}
-
-function socketAddress(
-  { address, port }: { address: number; port: number },
-): Uint8Array<ArrayBuffer> {
-  const name = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
-  name.setUint16(0, AF_INET, true);
-  name.setUint16(2, port);
-  name.setUint32(4, address);
-  return new Uint8Array(name.buffer);
-}
-
-function setOption(
-  libc: Libc,
-  fd: number,
-  { level, option, value }: { level: number; option: number; value: number },
-): boolean {
-  const bytes = new Uint8Array(new Int32Array([value]).buffer);
-  return libc.symbols.setsockopt(fd, level, option, bytes, bytes.length) === 0;
 }
 
 /** Whether the kernel knows this UDP option at all. */
 function hasOption(libc: Libc, fd: number, option: number): boolean {
   const length = new Uint8Array(new Uint32Array([4]).buffer);
   return libc.symbols.getsockopt(fd, SOL_UDP, option, new Uint8Array(4), length) === 0;
-}
-
-/** The port that a socket is bound to. */
-export function boundPort(libc: Libc, fd: number): number {
-  const address = new Uint8Array(SOCKADDR_IN_SIZE);
-  const length = new Uint8Array(new Uint32Array([SOCKADDR_IN_SIZE]).buffer);
-  check(libc, libc.symbols.getsockname(fd, address, length), "read the UDP socket's port");
-  return new DataView(address.buffer).getUint16(2);
 }

@@ -1,17 +1,17 @@
-/** Local datagram sockets (AF_UNIX, SOCK_DGRAM), which the runtime does not have: what sd_notify(3) is spoken over. */
+/** Local datagram sockets (AF_UNIX, SOCK_DGRAM), which the runtime does not have: sd_notify(3) goes over them. */
 import { check, EAGAIN, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
+import {
+  AF_UNIX,
+  MSG_NOSIGNAL,
+  SO_SNDTIMEO,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+} from "../socket_constants.ts";
+import { limitTime } from "../socket_options.ts";
+import { unixAddress } from "./unix_address.ts";
 
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_NOSIGNAL = 0x4000;
-const SOL_SOCKET = 1;
-const SO_SNDTIMEO = 21;
-/** `struct sockaddr_un { u16 sun_family; char sun_path[108]; }` */
-const SUN_PATH_OFFSET = 2;
-const SUN_PATH_SIZE = 108;
 /** The longest message that is received, in bytes; longer ones are cut off. */
 const MAX_MESSAGE = 4096;
 
@@ -36,13 +36,11 @@ export class UnixDatagramSender implements Disposable {
     name: string,
     { timeout }: { readonly timeout: number },
   ): UnixDatagramSender {
-    const address = addressOf(name);
+    const address = unixAddress(name);
     const fd = open(libc, 0);
     try {
-      // struct timeval { long tv_sec; long tv_usec; }
-      const time = new Uint8Array(BigInt64Array.of(BigInt(timeout), 0n).buffer);
-      const set = libc.symbols.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, time, time.length);
-      check(libc, set, "set the time limit of a local socket");
+      const limit = { option: SO_SNDTIMEO, milliseconds: timeout * 1000 };
+      limitTime(libc, fd, limit, "set the time limit of a local socket");
       check(libc, libc.symbols.connect(fd, address, address.length), `connect to ${name}`);
     } catch (error) {
       libc.symbols.close(fd);
@@ -80,7 +78,7 @@ export class UnixDatagramReceiver implements Disposable {
    * @throws {SystemCallError} EADDRINUSE where the name is taken
    */
   static bind(libc: Libc, name: string): UnixDatagramReceiver {
-    const address = addressOf(name);
+    const address = unixAddress(name);
     const fd = open(libc, SOCK_NONBLOCK);
     try {
       check(libc, libc.symbols.bind(fd, address, address.length), `bind to ${name}`);
@@ -109,24 +107,4 @@ export class UnixDatagramReceiver implements Disposable {
 function open(libc: Libc, flags: number): number {
   const fd = libc.symbols.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | flags, 0);
   return check(libc, fd, "open a local socket");
-}
-
-function addressOf(name: string): Uint8Array<ArrayBuffer> {
-  const isAbstract = name.startsWith("@");
-  const path = new TextEncoder().encode(name);
-  // An abstract name begins with a zero byte and ends where the address does; a path ends with one.
-  if (isAbstract) path[0] = 0;
-  const length = path.length + (isAbstract ? 0 : 1);
-  if (path.length < 2 || length > SUN_PATH_SIZE || !(isAbstract || name.startsWith("/"))) {
-    throw new RangeError(
-      `Cannot use ${
-        JSON.stringify(name)
-      } as a local socket: it is a path from the root, or a name behind "@", ` +
-        `of at most ${SUN_PATH_SIZE - 1} bytes`,
-    );
-  }
-  const address = new Uint8Array(SUN_PATH_OFFSET + length);
-  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  address.set(path, SUN_PATH_OFFSET);
-  return address;
 }

@@ -1,17 +1,19 @@
 /**
- * Owns the socket pair by which the main thread reaches the data-plane thread, which sleeps in `epoll_wait` and so cannot
+ * Wake channel: the socket pair by which the main thread reaches the data-plane thread, which sleeps in `epoll_wait` and so cannot
  * take messages in JavaScript. Each message is one packet of a SOCK_SEQPACKET pair: boundaries are kept, order too.
  */
 import { check, EAGAIN, EINTR, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
-
-const AF_UNIX = 1;
-const SOCK_SEQPACKET = 5;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_NOSIGNAL = 0x4000;
-const SOL_SOCKET = 1;
-const SO_SNDBUFFORCE = 32;
+import {
+  AF_UNIX,
+  MSG_NOSIGNAL,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_SEQPACKET,
+  SOL_SOCKET,
+} from "../socket_constants.ts";
+import { setOption } from "../socket_options.ts";
 
 /** The longest message in bytes; a command is far shorter. */
 export const MAX_MESSAGE_SIZE = 65536;
@@ -29,8 +31,8 @@ export function createWakeChannel(libc: Libc): { sender: number; receiver: numbe
     ),
     "create socket pair",
   );
-  const size = new Uint8Array(new Int32Array([4 * MAX_MESSAGE_SIZE]).buffer);
-  libc.symbols.setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
+  const size = { level: SOL_SOCKET, option: SO_SNDBUFFORCE, value: 4 * MAX_MESSAGE_SIZE };
+  setOption(libc, pair[0]!, size);
   return { sender: pair[0], receiver: pair[1] };
 }
 

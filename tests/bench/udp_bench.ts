@@ -1,11 +1,8 @@
 /** Owns the bench of UDP socket tests: sockets on the loopback interface, and datagrams that say which they are. */
 import { Arena } from "../../ffi/arena.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
-import {
-  type DatagramBatch,
-  UdpSocket,
-  type UdpSocketOptions,
-} from "../../ffi/sockets/udp_socket.ts";
+import { UdpSocket, type UdpSocketOptions } from "../../ffi/sockets/udp_socket.ts";
+import type { DatagramBatch } from "../../ffi/sockets/datagram_batch.ts";
 import { assertEquals } from "../support/assert.ts";
 
 /** Messages that a call of the sockets here handles. */

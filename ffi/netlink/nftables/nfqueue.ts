@@ -11,10 +11,11 @@
 import type { Arena } from "../../arena.ts";
 import { EINTR, EPERM } from "../../errno.ts";
 import type { Libc } from "../../libc.ts";
+import { MSG_DONTWAIT, SOL_NETLINK } from "../../socket_constants.ts";
 import { MessageHeaders } from "../../sockets/message_headers.ts";
 import { type MessageBuilder, NLM_F_REQUEST, NLMSGHDR } from "../message.ts";
 import { NFGENMSG, nfnetlinkMessage, NFNL_SUBSYS_QUEUE } from "./nfnetlink.ts";
-import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket, SOL_NETLINK } from "../socket.ts";
+import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from "../socket.ts";
 
 const NFQNL_MSG_PACKET = 0;
 const NFQNL_MSG_CONFIG = 2;
@@ -39,7 +40,6 @@ const COPY_WHOLE_PACKETS = Uint8Array.of(0, 0, 0xff, 0xff, 2);
 const NF_DROP = 0;
 const NF_ACCEPT = 1;
 const NETLINK_NO_ENOBUFS = 5;
-const MSG_DONTWAIT = 0x40;
 
 const ATTRIBUTES_OFFSET = NLMSGHDR.size + NFGENMSG.size;
 const ATTRIBUTE_HEADER_SIZE = 4;

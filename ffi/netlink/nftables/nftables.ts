@@ -15,9 +15,6 @@ import {
   type Expression,
   inputDeviceIs,
   inputDeviceIsNot,
-  IPPROTO_ICMP,
-  IPPROTO_TCP,
-  IPPROTO_UDP,
   ipv4PortsAre,
   isIpv4,
   isLaterFragment,
@@ -29,6 +26,7 @@ import {
   transportIs,
   xtablesQueue,
 } from "./nftables_expressions.ts";
+import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP } from "../../socket_constants.ts";
 import {
   decodeRuleHandle,
   decodeTable,

@@ -2,7 +2,8 @@
  * Owns the expressions of which nftables rules are made: loads into a register, comparisons, statements
  * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
  */
-import { type AddressFamily, AF_INET6, type IpPrefix, ipv4FromNumber } from "../ip_address.ts";
+import { AF_INET6, ETH_P_IP, IPPROTO_ICMP } from "../../socket_constants.ts";
+import { type AddressFamily, type IpPrefix, ipv4FromNumber } from "../ip_address.ts";
 import type { MessageBuilder } from "../message.ts";
 
 /** Both ends included, host order. */
@@ -13,10 +14,6 @@ export interface PortRange {
 
 /** Appends an expression to a rule's list. */
 export type Expression = (list: MessageBuilder) => void;
-
-export const IPPROTO_ICMP = 1;
-export const IPPROTO_TCP = 6;
-export const IPPROTO_UDP = 17;
 
 const NFTA_LIST_ELEM = 1;
 const NFTA_EXPR_NAME = 1;
@@ -91,7 +88,6 @@ const NFTA_TARGET_INFO = 3;
 const XT_NFQ_INFO_SIZE = 8;
 const XT_NFQ_REVISION = 3;
 
-const ETH_P_IP = Uint8Array.of(0x08, 0x00);
 /** Offsets and lengths in an IPv4 header, and of the port in TCP's and UDP's. */
 const IPV4_FRAGMENT = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2 };
 const IPV4_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 };
@@ -112,7 +108,10 @@ const IFNAMSIZ = 16;
 
 /** `meta protocol ip`: needed before looking at IPv4 headers where other protocols pass as well. */
 export function isIpv4(): Expression[] {
-  return [meta(NFT_META_PROTOCOL), compare(NFT_CMP_EQ, ETH_P_IP)];
+  return [
+    meta(NFT_META_PROTOCOL),
+    compare(NFT_CMP_EQ, Uint8Array.of(ETH_P_IP >> 8, ETH_P_IP & 0xff)),
+  ];
 }
 
 /** `meta nfproto ipv4` or `ipv6`: the same in tables of family inet. */

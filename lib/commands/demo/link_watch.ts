@@ -7,11 +7,9 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { EAGAIN, SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import {
-  type BpfInstruction,
-  CAPTURE_BUFFER_SIZE,
-  PacketSocket,
-} from "../../../ffi/sockets/packet_socket.ts";
+import { ETH_P_IP } from "../../../ffi/socket_constants.ts";
+import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { VNET_HEADER_SIZE } from "../../core/offload/virtio_net_header.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
@@ -136,7 +134,6 @@ const JEQ = 0x15;
 const JSET = 0x45;
 const RET = 0x06;
 const SKF_AD_PROTOCOL = 0xfffff000;
-const ETH_P_IP = 0x0800;
 const WHOLE_PACKET = 0xffff_ffff;
 
 /** Takes IPv4, but of TCP from `address` only what has SYN or RST. Jumps lead to the last two lines. */

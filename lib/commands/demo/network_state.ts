@@ -1,6 +1,7 @@
 /** Owns the question whether a namespace's network is as it was: all of it as lines, to be compared as sets. */
 import { openLibc } from "../../../ffi/libc.ts";
-import { AF_INET6, formatIp, formatPrefix } from "../../../ffi/netlink/ip_address.ts";
+import { formatIp, formatPrefix } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { RouteProtocol, RouteScope } from "../../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";

@@ -12,17 +12,14 @@
  * needed for that: what gets from a client to the internet and back, our own gateway has carried.
  */
 import { openLibc } from "../../../ffi/libc.ts";
-import { AF_INET, defaultPrefix, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
+import { defaultPrefix, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import {
   NF_INET_FORWARD,
   Nftables,
   PRIORITY_FILTER,
 } from "../../../ffi/netlink/nftables/nftables.ts";
-import {
-  drop,
-  IPPROTO_UDP,
-  transportIs,
-} from "../../../ffi/netlink/nftables/nftables_expressions.ts";
+import { drop, transportIs } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import {
   createNamespace,

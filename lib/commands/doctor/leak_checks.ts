@@ -1,7 +1,8 @@
 /** Checks of what goes past a client's tunnel: names looked up in the clear, IPv6, and what a kill switch is to stop. */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { AF_INET, AF_INET6, ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";

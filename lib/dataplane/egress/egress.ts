@@ -6,11 +6,8 @@ import type { PortRange } from "../../core/wire/port_range.ts";
 import type { Arena } from "../../../ffi/arena.ts";
 import { errnoName, SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import {
-  type BpfInstruction,
-  CAPTURE_BUFFER_SIZE,
-  PacketSocket,
-} from "../../../ffi/sockets/packet_socket.ts";
+import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { NfQueue } from "../../../ffi/netlink/nftables/nfqueue.ts";
 import type { NatUsage } from "../../core/nat/clients.ts";
 import { Nat } from "../../core/nat/nat.ts";

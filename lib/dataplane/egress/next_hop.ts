@@ -17,12 +17,12 @@ import {
 import { RouteType } from "../../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import { ETH_P_IP } from "../../../ffi/socket_constants.ts";
 import { hash } from "../../core/nat/hash.ts";
 import { randomInt } from "node:crypto";
 
 export const ETHERNET_HEADER_SIZE = 14;
 const HARDWARE_ADDRESS_SIZE = 6;
-const ETH_P_IP = 0x0800;
 /** ms between looks at the hops in use: well under the time after which the kernel forgets an entry (gc_stale_time, 60 s). */
 const CARE_INTERVAL = 5_000;
 /** ms after which routes are asked for anew though nobody told of a change: learnt ones (ICMP redirects) are not told of. */

@@ -4,7 +4,8 @@
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import { AF_INET, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { HardwareType, type Link } from "../../../ffi/netlink/links.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";

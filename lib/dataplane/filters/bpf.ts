@@ -3,7 +3,7 @@
  *
  * A load beyond the packet's end ends the program, and the packet is not taken. Conditional jumps reach 255 instructions.
  */
-import type { BpfInstruction } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 
 /** Load into the accumulator: 4, 2, 1 bytes at `k`; the same at `k` behind the index register. */
 export const LD_W_ABS = 0x20;

@@ -1,6 +1,6 @@
 /** Owns the BPF program that lets through what the NAT may have a use for, and nothing else, before it costs anything. */
 import type { PortRange } from "../../core/wire/port_range.ts";
-import type { BpfInstruction } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import {
   FRAGMENT_OFFSET_MASK,
   PROTOCOL_ICMP,
@@ -8,7 +8,6 @@ import {
   PROTOCOL_UDP,
 } from "../../core/wire/ipv4.ts";
 import {
-  ETH_P_IP,
   JA,
   JEQ,
   JGE,
@@ -24,6 +23,7 @@ import {
   SKF_AD_PROTOCOL,
   WHOLE_PACKET,
 } from "./bpf.ts";
+import { ETH_P_IP } from "../../../ffi/socket_constants.ts";
 
 /** Which ports of each protocol lead to clients; both ends of a range included, host order. */
 export interface CapturedPorts {

@@ -1,10 +1,9 @@
 /** Owns the BPF program that lets through the carrier's TCP segments that are for us, on the interfaces that are ours. */
-import type { BpfInstruction } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import * as tcp from "../../core/wire/tcp.ts";
 import {
-  ETH_P_IP,
   JA,
   JEQ,
   JGE,
@@ -24,6 +23,7 @@ import {
   statement,
   WHOLE_PACKET,
 } from "./bpf.ts";
+import { ETH_P_IP } from "../../../ffi/socket_constants.ts";
 
 /** Where they arrive. */
 export interface CarrierPlaces {

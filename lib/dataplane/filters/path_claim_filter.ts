@@ -2,7 +2,7 @@
  * Path claims' filter: has the kernel keep all ICMP messages from us but those that could be claims, see `PathClaim`, which
  * checks the rest.
  */
-import type { BpfInstruction } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import { MESSAGE_TRANSPORT } from "../../core/wire/messages.ts";

@@ -1,5 +1,6 @@
 /** Owns the datagrams on their way out of a relay by UDP: named where they were captured, until one call sends them all. */
-import type { DatagramBatch, UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import type { DatagramBatch } from "../../../ffi/sockets/datagram_batch.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 
 /** Datagrams that wait at most: a merged segment of 64 KiB holds 45 of full size. */

@@ -6,8 +6,8 @@ import type { Arena } from "../../../ffi/arena.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import type { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
-import { RECEIVE_BUFFER_SIZE, UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { RECEIVE_BUFFER_SIZE, UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { RelayFlow } from "../../core/relay/relay_flows.ts";
 import type { RelayConfig } from "./relay_protocol.ts";
 
@@ -51,7 +51,7 @@ export class UdpSockets implements Disposable {
     this.#libc = libc;
     this.#arena = arena;
     this.#offload = options.offload;
-    this.#buffers = UdpSocket.sharedBuffers(arena, BATCH);
+    this.#buffers = new UdpBuffers(arena, BATCH);
     this.target = role === "listen" ? null : { address, port };
     using opened = new DisposableStack();
     this.#epoll = opened.use(new Epoll(libc, arena));

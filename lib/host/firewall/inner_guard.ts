@@ -8,7 +8,8 @@
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { AF_INET, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
 import {
   type InnerService,
   type InnerTraffic,

@@ -9,7 +9,7 @@
  * person, or until `vpn cleanup`.
  */
 import type { PortRange } from "../../core/wire/port_range.ts";
-import { AF_INET } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import {
   NF_INET_FORWARD,
   NF_INET_POST_ROUTING,
@@ -25,8 +25,6 @@ import {
   type Expression,
   familyIs,
   inputDeviceIs,
-  IPPROTO_TCP,
-  IPPROTO_UDP,
   ipv4PortsAre,
   ipv6PortsAre,
   isAnswer,

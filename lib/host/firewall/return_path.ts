@@ -24,14 +24,13 @@ import {
   destinationIsLocal,
   type Expression,
   inputDeviceIsNot,
-  IPPROTO_TCP,
-  IPPROTO_UDP,
   ipv4PortsAre,
   isErrorAbout,
   isLaterFragment,
   setMark,
   transportIs,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
+import { IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import { readSysctl } from "../network/sysctl.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { CarrierPorts } from "./kill_switch.ts";

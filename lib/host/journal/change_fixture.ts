@@ -1,6 +1,7 @@
 /** Changes in the journal as fixtures: how each is seen to be in place, and how it is made again. */
 import { openLibc } from "../../../ffi/libc.ts";
-import { AF_INET, AF_INET6, formatPrefix, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
+import { formatPrefix, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { Rule, RuleSpec } from "../../../ffi/netlink/rules.ts";

@@ -3,7 +3,8 @@
  * clear. Nothing of ours is lost then, and whose it is cannot be known: it is told of, and left to a person.
  */
 import { openLibc } from "../../../ffi/libc.ts";
-import { type AddressFamily, AF_INET, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { type AddressFamily, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { Fixture } from "../upkeep/fixture.ts";

@@ -1,10 +1,6 @@
 /** Egress plan: the choice of a gateway's way outside, the interface, its address and MTU, and what else the host is attached to. */
-import {
-  AF_INET,
-  type IpAddress,
-  ipv4FromNumber,
-  ipv4ToNumber,
-} from "../../../ffi/netlink/ip_address.ts";
+import { type IpAddress, ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import type { Link } from "../../../ffi/netlink/links.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";

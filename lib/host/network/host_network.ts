@@ -7,14 +7,13 @@ import { ESRCH } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import {
   type AddressFamily,
-  AF_INET,
-  AF_INET6,
   defaultPrefix,
   formatPrefix,
   type IpPrefix,
   ipv4FromNumber,
   ipv4ToNumber,
 } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { RouteProtocol, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../../ffi/netlink/rules.ts";

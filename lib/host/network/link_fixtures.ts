@@ -4,12 +4,12 @@
  */
 import { EEXIST } from "../../../ffi/errno.ts";
 import {
-  AF_INET,
   formatPrefix,
   type IpAddress,
   type IpPrefix,
   ipv4FromNumber,
 } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
 import {
   RouteProtocol,
   type RouteSpec,

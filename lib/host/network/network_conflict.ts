@@ -2,7 +2,8 @@
  * Conflict of a full tunnel's addresses with a network that the host is in, as a hotel's LAN of the same numbers: said once for
  * each, at the start and when the host moves into one.
  */
-import { AF_INET, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ClientConfig } from "../../core/config/config.ts";

@@ -6,11 +6,9 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { EINVAL, EIO, EMSGSIZE } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
-import {
-  type DatagramBatch,
-  RECEIVE_BUFFER_SIZE,
-  UdpSocket,
-} from "../../../ffi/sockets/udp_socket.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import type { DatagramBatch } from "../../../ffi/sockets/datagram_batch.ts";
+import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { Random } from "../../support/random.ts";
 import { hostTest } from "../../support/permissions.ts";

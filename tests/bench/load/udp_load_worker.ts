@@ -8,7 +8,8 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace } from "../../../ffi/netns.ts";
-import { type DatagramBatch, UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import type { DatagramBatch } from "../../../ffi/sockets/datagram_batch.ts";
 import type { UdpLoadRequest, UdpTrial } from "./udp_load.ts";
 import { answerRequests, sleep } from "./worker_scope.ts";
 

@@ -5,7 +5,7 @@ import {
   readReservedPorts,
   undoChange,
 } from "../../../lib/host/journal/host_change.ts";
-import { AF_INET } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";

@@ -2,7 +2,8 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { EAGAIN, ENODEV, SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { type BpfInstruction, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
+import { PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { Tun } from "../../../ffi/tun.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import { heapGrowth } from "../../support/heap_growth.ts";

@@ -9,20 +9,18 @@ import {
   ESRCH,
 } from "../../../ffi/errno.ts";
 import {
-  AF_INET,
-  AF_INET6,
   defaultPrefix,
   formatIp,
   formatPrefix,
   parseIp,
   parsePrefix,
 } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { type Route, RouteScope, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
-import { netTest } from "../../support/net.ts";
-import type { TestNamespace, Topology } from "../../support/net.ts";
+import { netTest, type TestNamespace, type Topology } from "../../support/net.ts";
 
 const WITH_IP = { programs: ["ip"] };
 const MARK = 51820;

@@ -1,13 +1,12 @@
 /** Tests of links and addresses in `ffi/netlink/`, compared with what `ip` shows. */
 import { HardwareType } from "../../../ffi/netlink/links.ts";
 import { EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP } from "../../../ffi/errno.ts";
-import { AF_INET, AF_INET6, formatIp, parseIp } from "../../../ffi/netlink/ip_address.ts";
-import type { IpAddress } from "../../../ffi/netlink/ip_address.ts";
+import { formatIp, type IpAddress, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { openNamespace } from "../../../ffi/netns.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
-import { netTest, run } from "../../support/net.ts";
-import type { TestNamespace } from "../../support/net.ts";
+import { netTest, run, type TestNamespace } from "../../support/net.ts";
 
 const WITH_IP = { programs: ["ip"] };
 

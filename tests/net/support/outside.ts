@@ -5,7 +5,8 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { check, EAGAIN } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
-import { type BpfInstruction, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
+import { PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { RawSocket } from "../../../ffi/sockets/raw_socket.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";

@@ -1,7 +1,8 @@
 /** Owns a relay for UDP that delivers datagrams in another order: what two paths of different length do to a flow. */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { RECEIVE_BUFFER_SIZE, UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { type TestNamespace } from "../../support/net.ts";
 import { Random } from "../../support/random.ts";

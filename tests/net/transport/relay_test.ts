@@ -1,6 +1,7 @@
 /** `vpn relay`, through a router that drops all UDP: stock WireGuard, DNS, many flows at once, what goes wrong, and the end. */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
+import { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { ExitCode } from "../../../lib/process/errors.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
@@ -37,7 +38,7 @@ const BATCH = 8;
 /** UDP sockets of the test's own in one namespace. */
 class Conversations implements Disposable {
   readonly #arena = new Arena(2 * 1024 * 1024);
-  readonly #buffers = UdpSocket.sharedBuffers(this.#arena, BATCH);
+  readonly #buffers = new UdpBuffers(this.#arena, BATCH);
   readonly #space = this.#arena.allocate(65_536);
   readonly #sockets: UdpSocket[] = [];
   readonly #namespace: TestNamespace;

@@ -3,6 +3,7 @@ import { Arena } from "../../../ffi/arena.ts";
 import { EAGAIN } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import type { PacketBatch } from "../../../ffi/sockets/raw_socket.ts";
+import { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { RelayLink, type SegmentSockets } from "../../../lib/dataplane/relay/relay_link.ts";
 import { RelayMover } from "../../../lib/dataplane/relay/relay_mover.ts";
@@ -158,7 +159,7 @@ export class RelayWorld implements Disposable {
   isCut = false;
   readonly #listenPort: number;
   readonly #arena = new Arena(2 * 1024 * 1024);
-  readonly #buffers = UdpSocket.sharedBuffers(this.#arena, BATCH);
+  readonly #buffers = new UdpBuffers(this.#arena, BATCH);
   readonly #space = this.#arena.allocate(65_536);
   readonly #resources = new DisposableStack();
   readonly #sockets = new Set<UdpSocket>();

@@ -7,6 +7,7 @@ import {
   readBe32,
 } from "../../../../ffi/netlink/nftables/nftables_listing.ts";
 import type { Attributes } from "../../../../ffi/netlink/message.ts";
+import { ETH_P_IP } from "../../../../ffi/socket_constants.ts";
 import { lookUp, setOf } from "./nft_sets.ts";
 import type { PartlyKnown, SupposedPacket } from "./packet.ts";
 import type { Action, Match, Opinion, Rule, WalkState } from "./walk.ts";
@@ -39,7 +40,6 @@ const FIB_DADDR = 2;
 const RTN_LOCAL = 2;
 const NAT_DESTINATION = 1;
 const NFPROTO_IPV4 = 2;
-const ETH_P_IP = 0x0800;
 const STATE_ESTABLISHED = 2;
 export const STATE_NEW = 8;
 /** `IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED` and nothing of NAT's: what a tracked connection has. */

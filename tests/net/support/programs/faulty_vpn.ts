@@ -8,7 +8,7 @@
  * - `thread-throw`, `thread-end`, `thread-hang`: the thread that moves packets has an error, ends without a word, or hangs
  */
 import { EAFNOSUPPORT } from "../../../../ffi/errno.ts";
-import { AF_INET6 } from "../../../../ffi/netlink/ip_address.ts";
+import { AF_INET6 } from "../../../../ffi/socket_constants.ts";
 import { type MessageBuilder, NLMSGHDR } from "../../../../ffi/netlink/message.ts";
 import { NetlinkError, NetlinkSocket } from "../../../../ffi/netlink/socket.ts";
 import { errorLine, exitCodeOf } from "../../../../lib/process/errors.ts";

@@ -1,5 +1,6 @@
 /** Tests of the capture filter: its program is run, instruction by instruction, over packets. */
-import type { BpfInstruction } from "../../../../ffi/sockets/packet_socket.ts";
+import { ETH_P_IP } from "../../../../ffi/socket_constants.ts";
+import type { BpfInstruction } from "../../../../ffi/sockets/packet_filter.ts";
 import {
   type CapturedPorts,
   captureFilter,
@@ -16,7 +17,6 @@ import {
 } from "../../../support/packets/packet_builder.ts";
 import { Random } from "../../../support/random.ts";
 
-const ETH_P_IP = 0x0800;
 const ETHERNET_HEADER_SIZE = 14;
 const EXTERNAL = "203.0.113.1";
 const ADDRESS = 0xcb007101;

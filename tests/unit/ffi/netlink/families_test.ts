@@ -1,7 +1,7 @@
 /** Tests of `ffi/netlink/families.ts`: a kernel without IPv6 (`ipv6.disable=1`), or without policy routing. */
 import { EAFNOSUPPORT, EOPNOTSUPP, EPERM } from "../../../../ffi/errno.ts";
 import { Addresses } from "../../../../ffi/netlink/addresses.ts";
-import { AF_INET, AF_INET6 } from "../../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../../ffi/socket_constants.ts";
 import { Routes } from "../../../../ffi/netlink/routes.ts";
 import { Rules } from "../../../../ffi/netlink/rules.ts";
 import { NetlinkError, type RequestChannel } from "../../../../ffi/netlink/socket.ts";

@@ -1,7 +1,5 @@
 /** Tests of the address forms in `ffi/netlink/ip_address.ts`. */
 import {
-  AF_INET,
-  AF_INET6,
   defaultPrefix,
   familyOf,
   formatIp,
@@ -11,6 +9,7 @@ import {
   parseIp,
   parsePrefix,
 } from "../../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../../ffi/socket_constants.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 Deno.test("ipv4FromNumber() and ipv4ToNumber() convert both ways", () => {

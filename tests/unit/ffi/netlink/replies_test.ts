@@ -1,12 +1,7 @@
 /** Tests of how `ffi/netlink/` reads the kernel's messages. The bytes were taken with strace from Linux 6.18. */
 import { decodeAddress } from "../../../../ffi/netlink/addresses.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  defaultPrefix,
-  parseIp,
-  parsePrefix,
-} from "../../../../ffi/netlink/ip_address.ts";
+import { defaultPrefix, parseIp, parsePrefix } from "../../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../../ffi/socket_constants.ts";
 import { decodeLink, HardwareType } from "../../../../ffi/netlink/links.ts";
 import { type NetlinkMessage, readMessages } from "../../../../ffi/netlink/message.ts";
 import {

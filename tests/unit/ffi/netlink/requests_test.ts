@@ -3,13 +3,8 @@
  * 6.1 doing the same; where ours differ on purpose the line says so.
  */
 import { Addresses } from "../../../../ffi/netlink/addresses.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  defaultPrefix,
-  parseIp,
-  parsePrefix,
-} from "../../../../ffi/netlink/ip_address.ts";
+import { defaultPrefix, parseIp, parsePrefix } from "../../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../../ffi/socket_constants.ts";
 import { Links } from "../../../../ffi/netlink/links.ts";
 import { type MessageBuilder, NLM_F_ACK, NLM_F_REQUEST } from "../../../../ffi/netlink/message.ts";
 import { Routes, RouteType } from "../../../../ffi/netlink/routes.ts";

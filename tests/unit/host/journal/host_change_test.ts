@@ -4,7 +4,7 @@ import {
   type HostChange,
   withoutPorts,
 } from "../../../../lib/host/journal/host_change.ts";
-import { AF_INET } from "../../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../../ffi/socket_constants.ts";
 import { RouteType } from "../../../../ffi/netlink/routes.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
