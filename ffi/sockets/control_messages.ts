@@ -90,6 +90,8 @@ function writeHeader(
   type: number,
 ): void {
   view.setUint32(at, length, true);
+  // What an earlier message with other parts had here would make the length too large: EINVAL for the datagram.
+  view.setUint32(at + 4, 0);
   view.setInt32(at + LEVEL, level, true);
   view.setInt32(at + TYPE, type, true);
 }
