@@ -86,6 +86,8 @@ export class Peer {
   /** Monotonic ms of the newest initiation taken and of the last one sent. */
   initiationReceivedAt = -Infinity;
   initiationSentAt = -Infinity;
+  /** Unix ms of the timestamp in the last one sent, which never falls. */
+  initiationUnixTime = -Infinity;
   /** This receiving key has already asked for its successor. */
   renewalAsked = false;
 

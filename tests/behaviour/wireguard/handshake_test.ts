@@ -101,10 +101,23 @@ Deno.test("an initiation that is played again is refused, at once and later", ()
   }
 });
 
-Deno.test("an initiation with an older timestamp is refused: the client's clock was set back", () => {
+Deno.test("a clock that is set back in a running client costs no handshake", () => {
+  const pair = connectedPair();
+  pair.simulation.run(10_000);
+  pair.client.wallClockOffset = -3_600_000;
+  for (let round = 1; round <= 3; round++) {
+    pair.client.initiate(pair.toGateway);
+    pair.simulation.run(10_000);
+    assertEquals(sentBy(pair, pair.gateway, RESPONSE).length, round);
+  }
+  assertEquals(pair.gateway.dropReport(), "");
+});
+
+Deno.test("an initiation with an older timestamp is refused: the client was started again with its clock set back", () => {
   const pair = connectedPair();
   pair.simulation.run(10_000);
   pair.client.wallClockOffset = -60_000;
+  pair.toGateway.initiationUnixTime = -Infinity;
   pair.client.initiate(pair.toGateway);
   pair.simulation.run(100);
   assertEquals(pair.gateway.dropped(DropReason.staleTimestamp), 1);

@@ -49,6 +49,9 @@ import {
 /** ms besides two round trips that the response to the newest of several initiations may take. */
 const RESPONSE_MARGIN = 500;
 
+/** ms by which a timestamp is later than the one before it at the least: they are told apart in steps of 17 ms. */
+const TIMESTAMP_STEP = 20;
+
 const IDENTIFIER = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
 const NO_PAYLOAD = new Uint8Array(0);
 
@@ -88,8 +91,11 @@ export class Handshakes {
       staticStatic: peer.staticSecret,
       ephemeral: keyPair(random(KEY_SIZE)),
     });
-    const fields = state.writeMessage1(encodeTai64n(wallClock()));
+    // A clock that is set back must not make our initiations replays to the peer until it has caught up.
+    const time = Math.max(wallClock(), peer.initiationUnixTime + TIMESTAMP_STEP);
+    const fields = state.writeMessage1(encodeTai64n(time));
     if (fields === null) return false;
+    peer.initiationUnixTime = time;
     const localIndex = this.#allocateIndex(peer);
     const { address, port } = peer.endpoint;
     addHandshake(indices, peer, { state, localIndex, sentTo: { address, port }, sentAt: now });
