@@ -322,8 +322,11 @@ export class Device {
 
   /** The first packet of a session has come: its counter tells what runs at the other end. */
   #heardFirst(peer: Peer, keypair: Keypair, now: number): void {
+    if (!peer.sendsUnder(keypair)) {
+      keypair.isHeard = true;
+      return;
+    }
     keypair.isHeard = true;
-    if (keypair !== peer.current) return;
     if (keypair.isTentative) {
       keypair.isTentative = false;
       // Nobody needs the responses to the initiations after it any more.
@@ -431,6 +434,8 @@ export class Device {
     if (watch.isDown) {
       watch.renewed();
       this.#report("up", peer);
+      // Of a peer that was down, the watch looked forward to its release.
+      peer.timers.watchBy(watch.nextAt(peer));
     }
     if (peer.timers.watchAt === NEVER) peer.timers.watchBy(watch.nextAt(peer));
   }
@@ -513,7 +518,10 @@ export class Device {
   ): boolean {
     const software = peer.watch?.recognition.software ?? Software.ours;
     if (software === Software.unknown) return false;
-    if (software === Software.stock) return this.#sendBlindProbe(peer, length, now);
+    // Nor is it before the first packet of the session has come: another program may run there by now.
+    if (software === Software.stock || peer.watch?.recognition.isHeard === false) {
+      return this.#sendBlindProbe(peer, length, now);
+    }
     let to = peer.endpoint;
     if (carrier !== to.carrier) {
       this.#setFrom(to.address, to.port, 0, carrier);

@@ -146,6 +146,16 @@ export class Peer {
     if (options.endpoint) this.configureEndpoint(options.endpoint);
   }
 
+  /**
+   * Whether the peer sends under `keypair` now, as far as that shows. Where both ends began handshakes at once, each uses the
+   * session that it began itself, which is the other's previous one.
+   */
+  sendsUnder(keypair: Keypair): boolean {
+    const { current, previous } = this;
+    return keypair === current ||
+      (keypair === previous && current !== null && current.isCrossed && !current.isHeard);
+  }
+
   /** Looks for it there from now on. */
   configureEndpoint(endpoint: { readonly address: number; readonly port: number }): void {
     this.configuredEndpoint = { address: endpoint.address, port: endpoint.port };

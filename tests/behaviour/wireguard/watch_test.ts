@@ -263,6 +263,28 @@ Deno.test("a server that is killed is missed after PeerTimeout, whenever that is
   }
 });
 
+Deno.test("a client that was missing is watched as before once it is heard again in the same session", () => {
+  const pair = connectedPair({
+    clientWatch,
+    gatewayWatch: { ...gatewayWatch, releaseAfter: 180_000 },
+  });
+  const { simulation, client, gateway } = pair;
+  simulation.run(10_000);
+  const late = sentBy(pair, client, TRANSPORT).length;
+  // The client's are held up for 7 s, its handshakes are lost.
+  const held: Uint8Array[] = [];
+  simulation.onDatagram = ({ bytes }, sender) => {
+    if (sender !== client) return true;
+    if (bytes[0] === TRANSPORT) held.push(bytes);
+    return false;
+  };
+  simulation.run(7_000);
+  assertEquals(reported(gateway), ["down"], `after ${late} messages`);
+  gateway.receive(held.at(-1)!, client);
+  simulation.run(6_050);
+  assertEquals(reported(gateway), ["down", "up", "down"]);
+});
+
 Deno.test("an initiation of the server's does not make it up: a session does", () => {
   const pair = connectedPair({ clientWatch, gatewayWatch });
   const { simulation, client, gateway, toClient } = pair;

@@ -73,7 +73,7 @@ export class Control {
         const hello = readHello(view, at, length);
         if (hello === null) return true;
         if (kind === ControlKind.hello) this.#answerHello(peer, hello, now);
-        else if (!watch.recognition.isAwaited(hello.number)) return true;
+        else if (!watch.recognition.helloAnswered(hello.number)) return true;
         this.#takeHello(peer, watch, hello);
         return true;
       }
@@ -105,7 +105,7 @@ export class Control {
     const { view } = memory;
     if (isGoodbye(view, at, length)) {
       // A late one ends the session that it was said in, and not the one that a new start of the same peer has opened since.
-      if (keypair !== peer.current || peer.next !== null) return true;
+      if (!peer.sendsUnder(keypair) || peer.next !== null) return true;
       // A client's server is asked for again, by its name; what a client held is free at once.
       if (watch?.role === "server") this.#options.release(peer);
       else if (watch?.role === "client") report("down", peer);
@@ -174,10 +174,14 @@ export class Control {
     peer.timers.watchBy(watch.nextAt(peer));
   }
 
-  /** Sends a heartbeat. */
+  /** Sends a heartbeat, or a keepalive for as long as another program may run there: it would count a heartbeat as an error. */
   sendHeartbeat(peer: Peer, now: number): void {
     const { watch } = peer;
     if (watch === null) return;
+    if (!watch.recognition.isHeard) {
+      this.#options.send(peer, () => 0, now);
+      return;
+    }
     this.#beat(peer, watch, ControlKind.heartbeat, watch.roundTrip.next(now), now);
   }
 

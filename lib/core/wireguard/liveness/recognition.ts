@@ -8,6 +8,10 @@
  * shows the mark is sent a hello, and who then answers, or sends one itself, is ours.
  *
  * A marked peer that leaves hellos unanswered, which is none of ours, gets one an hour, whatever handshakes pass.
+ *
+ * Another program may run there since the last session, with the same key. So before the first packet of a session has come, a
+ * peer of ours is sent nothing that another WireGuard would count as an error, and where handshakes alone are answered
+ * for long, it is ours no more.
  */
 import type { Hello } from "./hello.ts";
 
@@ -29,14 +33,15 @@ const MARK_SHIFT = 8;
 
 /** Hellos sent in a row without a sign from the peer, at these distances in ms; the first goes at once. */
 const HELLO_PAUSES = [0, 1_000, 2_000, 4_000, 8_000] as const;
-/** After that many: one try in this time. ms. */
+/** After that many: one at this distance to a peer that shows itself by its heartbeats, and one try in this time else. ms. */
+const LONGEST_HELLO_PAUSE = 8_000;
 const RETRY_PAUSE = 3_600_000;
 /**
  * The packet that confirms a session to its responder may be lost, and an idle initiator sends no other: it sends a keepalive
  * again this long after the handshake. ms.
  */
 const CONFIRM_TIMES = [1_000, 2_000, 4_000] as const;
-/** ms after a handshake without anything received by which a peer of ours would have said something, at a round trip of 3 s. */
+/** ms after a handshake without a packet by which a peer of ours would have sent one, at a round trip of 3 s. */
 const VERDICT_TIME = 7_500;
 
 /** Whether this is the high half of a counter that ours use. */
@@ -53,17 +58,26 @@ export class Recognition {
   /** In the session in use: whether we began it, since when it is there, whether anything has come, whether a hello has. */
   #isInitiator = false;
   #sessionAt = -NEVER;
+  /** When the first of the sessions began, up to the one in use, in which no packet has come. */
+  #unheardSince = -NEVER;
   #isHeard = false;
   #isMarked = false;
   #isExchanged = false;
   #confirmations = 0;
-  /** Over all sessions. */
+  /** Over all sessions: hellos since the last one of the peer's, and the number of the last one, and of the last one answered. */
   #unanswered = 0;
   #helloSentAt = -NEVER;
   #number = 0;
+  #answered = 0;
+
+  /** Whether a packet has come in the session in use. */
+  get isHeard(): boolean {
+    return this.#isHeard;
+  }
 
   /** A handshake has led to a session. */
   sessionBegan(isInitiator: boolean, now: number): void {
+    if (this.#isHeard || this.#unheardSince === -NEVER) this.#unheardSince = now;
     this.#isInitiator = isInitiator;
     this.#sessionAt = now;
     this.#isHeard = this.#isMarked = this.#isExchanged = false;
@@ -87,7 +101,6 @@ export class Recognition {
    * @returns whether it shows that the peer is ours, which was not known
    */
   controlReceived(): boolean {
-    this.#unanswered = 0;
     return this.#become(Software.ours);
   }
 
@@ -96,6 +109,7 @@ export class Recognition {
     this.hello = hello;
     this.clockOffset = clockOffset;
     this.#isExchanged = true;
+    this.#unanswered = 0;
   }
 
   /** The number of a hello that is sent now. */
@@ -106,14 +120,22 @@ export class Recognition {
     return this.#number;
   }
 
-  /** Whether an answer is one to a hello that has had none: where the round trip is long, that may not be the last. */
-  isAwaited(number: number): boolean {
-    return (this.#number - number) >>> 0 < this.#unanswered;
+  /**
+   * The answer to the hello of this number has come. Where the round trip is long, that may not be the last one.
+   *
+   * @returns false for one that was not sent, or is answered
+   */
+  helloAnswered(number: number): boolean {
+    const age = (this.#number - number) >>> 0;
+    if (age >= (this.#number - this.#answered) >>> 0) return false;
+    this.#answered = number;
+    return true;
   }
 
   /** The peer was missing: another program may run there by now. */
   lost(): void {
     this.software = Software.unknown;
+    this.#unheardSince = -NEVER;
   }
 
   /** It is there after all, in the session that it was ours in. */
@@ -124,7 +146,8 @@ export class Recognition {
   /** When a hello is due; `Infinity` for not before something comes. */
   helloAt(): number {
     if (!this.#isHeard || !this.#isMarked || this.#isExchanged) return NEVER;
-    return this.#helloSentAt + (HELLO_PAUSES[this.#unanswered] ?? RETRY_PAUSE);
+    const last = this.software === Software.ours ? LONGEST_HELLO_PAUSE : RETRY_PAUSE;
+    return this.#helloSentAt + (HELLO_PAUSES[this.#unanswered] ?? last);
   }
 
   /** When the session is to be confirmed once more. */
@@ -139,9 +162,16 @@ export class Recognition {
 
   /** When a peer that has said nothing counts as stock. */
   verdictAt(): number {
-    const isOpen = !this.#isHeard && this.software === Software.unknown &&
-      this.#sessionAt !== -NEVER;
-    return isOpen ? this.#sessionAt + VERDICT_TIME : NEVER;
+    if (this.#isHeard || this.#sessionAt === -NEVER) return NEVER;
+    switch (this.software) {
+      case Software.unknown:
+        return this.#sessionAt + VERDICT_TIME;
+      case Software.ours:
+        // Who has answered another handshake since is there. Otherwise it is missing, which the watch finds.
+        return this.#sessionAt > this.#unheardSince ? this.#unheardSince + VERDICT_TIME : NEVER;
+      default:
+        return NEVER;
+    }
   }
 
   /** Nothing has come in all that time. */
@@ -153,7 +183,7 @@ export class Recognition {
   forget(): void {
     this.software = Software.unknown;
     this.hello = null;
-    this.#sessionAt = -NEVER;
+    this.#sessionAt = this.#unheardSince = -NEVER;
     this.#isHeard = this.#isMarked = this.#isExchanged = false;
   }
 

@@ -40,6 +40,8 @@ export class SharedKey {
   ): boolean {
     if (at.address === address >>> 0 && at.port === port) return false;
     if (current.localIndex === this.#session || now - current.createdAt < LATE) return false;
+    // Where both ends began handshakes at once, the peer may use the old session alone (`Peer.sendsUnder()`).
+    if (!current.isHeard) return false;
     if (now - this.#signedAt > MEMORY) this.#signs = 0;
     this.#session = current.localIndex;
     this.#signedAt = now;

@@ -52,6 +52,8 @@ export class Keypair {
   counterHigh: number;
   /** Whether a packet has come under this key. */
   isHeard = false;
+  /** Whether the other end began a session at the same time, and may use that one. */
+  isCrossed = false;
   /** Whether the responder may have put the session of a later initiation of ours in its place by now. */
   isTentative = false;
 

@@ -17,6 +17,7 @@ const LONGEST_ROUND_TRIP = 4_000;
 export function installInitiated(table: IndexTable, peer: Peer, keypair: Keypair): void {
   if (peer.next !== null) {
     // We answered the peer's handshake too; the older session goes, so that no more than three are kept.
+    keypair.isCrossed = true;
     release(table, peer.current);
     release(table, peer.previous);
     peer.previous = peer.next;

@@ -12,7 +12,7 @@ import {
 } from "../../../../../lib/core/wireguard/liveness/hello.ts";
 import { Watch } from "../../../../../lib/core/wireguard/liveness/liveness.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
-import { Software } from "../../../../../lib/core/wireguard/liveness/recognition.ts";
+import { MARK_HIGH, Software } from "../../../../../lib/core/wireguard/liveness/recognition.ts";
 import { createMemory } from "../../../../../lib/core/wire/memory.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { fuzz } from "../../../../support/fuzz.ts";
@@ -28,6 +28,7 @@ class Subject {
   readonly watch = new Watch(OPTIONS);
   readonly peer: Peer = stubPeer(this.watch);
   readonly sent: number[] = [];
+  readonly lengths: number[] = [];
   readonly reported: string[] = [];
   readonly control = new Control({
     memory: this.memory,
@@ -36,6 +37,7 @@ class Subject {
     wallClock: () => 1_700_000_000_000,
     send: (_peer, write) => {
       const length = write(OUT);
+      this.lengths.push(length);
       this.sent.push(controlKind(this.memory.view, OUT, length));
       return true;
     },
@@ -95,7 +97,8 @@ Deno.test("an answer to a hello that was not sent tells nothing", () => {
 
 Deno.test("an answer to a heartbeat counts once, and only to one that was sent", () => {
   const subject = new Subject();
-  const { roundTrip } = subject.watch;
+  const { roundTrip, recognition } = subject.watch;
+  recognition.heard(MARK_HIGH);
   subject.receiveHeartbeat(100, ControlKind.heartbeatAnswer, 1);
   assertEquals(roundTrip.smoothed, null);
   subject.control.sendHeartbeat(subject.peer, 1_000);
@@ -103,6 +106,41 @@ Deno.test("an answer to a heartbeat counts once, and only to one that was sent",
   subject.receiveHeartbeat(9_000, ControlKind.heartbeatAnswer, 1);
   subject.receiveHeartbeat(9_000, ControlKind.heartbeatAnswer, 2 ** 32 - 1);
   assertEquals(roundTrip.smoothed, 100);
+});
+
+Deno.test("before a packet has come in a session a keepalive goes in place of a heartbeat: another program may run there", () => {
+  const subject = new Subject();
+  subject.watch.recognition.controlReceived();
+  subject.watch.recognition.sessionBegan(true, 0);
+  subject.control.sendHeartbeat(subject.peer, 0);
+  assertEquals(subject.lengths.splice(0), [0]);
+  subject.watch.recognition.heard(MARK_HIGH);
+  subject.control.sendHeartbeat(subject.peer, 0);
+  assertEquals(subject.lengths, [16]);
+});
+
+Deno.test("an answer to a hello counts though heartbeats have come since it was sent", () => {
+  const subject = new Subject();
+  subject.control.sendHello(subject.peer, 0);
+  subject.control.sendHello(subject.peer, 1_000);
+  subject.receiveHeartbeat(1_500);
+  subject.receiveHello(3_000, ControlKind.helloAnswer, 1);
+  assert(subject.watch.recognition.hello !== null);
+});
+
+Deno.test("a peer that answers heartbeats and no hello is sent a hello every eight seconds at the most", () => {
+  const subject = new Subject();
+  const { recognition } = subject.watch;
+  recognition.sessionBegan(false, 0);
+  recognition.heard(MARK_HIGH);
+  const sentAt: number[] = [];
+  for (let now = 0; now < 60_000; now += 100) {
+    subject.receiveHeartbeat(now);
+    if (now < recognition.helloAt()) continue;
+    subject.control.sendHello(subject.peer, now);
+    sentAt.push(now / 1000);
+  }
+  assertEquals(sentAt, [0, 1, 3, 7, 15, 23, 31, 39, 47, 55]);
 });
 
 Deno.test("a peer that asks without end has a share of answers", () => {
