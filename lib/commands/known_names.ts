@@ -3,7 +3,7 @@ import type { KnownNames } from "../cli/completion.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { isInterfaceName } from "../core/config/values/interface_name.ts";
-import { loadConfig } from "../host/files/config_file.ts";
+import { loadConfigAgain } from "../host/files/config_file.ts";
 import { CONFIG_DIRECTORY } from "../host/files/config_place.ts";
 import { ControlClient } from "../control/client.ts";
 import { findInstance, runningInstances } from "../control/instances.ts";
@@ -44,7 +44,7 @@ function configNames(): string[] {
 async function peerNames(words: readonly string[]): Promise<string[]> {
   const [command, action] = words;
   if (command === "peer" && (action === "show" || action === "remove")) {
-    const { peers } = loadConfig(valueOf(words, "--config") ?? "server.conf", "leave");
+    const { peers } = loadConfigAgain(valueOf(words, "--config") ?? "server.conf", "leave");
     return peers.map(({ name, publicKey }) => name ?? encodeKey(publicKey));
   }
   if (command !== "capture") return [];

@@ -14,7 +14,7 @@ import {
   ofKeys,
 } from "../core/config/config_change.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
-import { loadConfig } from "../host/files/config_file.ts";
+import { loadConfigAgain } from "../host/files/config_file.ts";
 import type { LiveChange, LivePeer, LivePeers } from "./live_peers.ts";
 import { RequestError } from "./protocol.ts";
 import { ExitCode, exitCodeOf } from "../process/errors.ts";
@@ -124,9 +124,12 @@ export class Reloader<Kind extends Config> {
 
   async #follow(): Promise<ReloadResult> {
     const { path, interfaceName, role, peers, logger } = this.#options;
-    // The key cannot change, and what could be run to be told it may need a person.
-    const known = this.#running.interface.privateKey;
-    const after = role.validate(loadConfig(path, { interfaceName, known }));
+    // What could be run to be told keys that commands have set may need a person.
+    const known = {
+      privateKey: this.#running.interface.privateKey,
+      presharedKeys: presharedKeys(peers.peers),
+    };
+    const after = role.validate(loadConfigAgain(path, { interfaceName, known }));
     const told = new Set(this.#running.warnings);
     for (const warning of after.warnings) {
       if (!told.has(warning)) logger.warn("{warning}", { warning });
@@ -198,6 +201,15 @@ function mergedPeers(file: Config, live: ReadonlyMap<string, LivePeer>): readonl
     const { endpoint = null, endpoint6 = null, allowedIps6 = [], line = 0 } = known ?? {};
     return { ...peer, endpoint, endpoint6, allowedIps6, line };
   });
+}
+
+/** The preshared keys of the peers that have one. */
+function presharedKeys(live: ReadonlyMap<string, LivePeer>): ReadonlyMap<string, Uint8Array> {
+  return new Map(
+    Array.from(live).flatMap(([key, { presharedKey }]): [string, Uint8Array][] =>
+      presharedKey === null ? [] : [[key, presharedKey]]
+    ),
+  );
 }
 
 /** In the order in which a network, or a name, is free before another peer gets it. */

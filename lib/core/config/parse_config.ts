@@ -10,14 +10,24 @@ import { PeerReader } from "./text/peer_section.ts";
 export interface Host {
   /** By which ports and routing tables may be given; left out, there are none. */
   readonly names?: HostNames;
-  /** Asked where there is no `PrivateKey`: the one that these commands, `PreUp` and `PostUp`, would set; null where none does. */
-  readonly keyOfHooks?: (hooks: readonly HookCommand[]) => HookKey | null;
+  /** Asked for the keys that these commands, `PreUp` and `PostUp`, would set. */
+  readonly keysOfHooks?: (hooks: readonly HookCommand[], wanted: WantedKeys) => HookKeys;
 }
 
-/** A private key that commands would set. */
-export interface HookKey {
-  /** 32 bytes. */
-  readonly privateKey: Uint8Array;
+/** Which keys are asked for. */
+export interface WantedKeys {
+  /** Whether the file has no `PrivateKey`. */
+  readonly privateKey: boolean;
+  /** Whether the file has this peer. */
+  readonly isPeer: (publicKey: string) => boolean;
+}
+
+/** Keys that commands would set. */
+export interface HookKeys {
+  /** 32 bytes; null where no command sets it, or it is not wanted. */
+  readonly privateKey: Uint8Array | null;
+  /** By the public key of the peer, as text; null for none. */
+  readonly presharedKeys: ReadonlyMap<string, Uint8Array | null>;
   /** The commands that need not run any more. */
   readonly done: readonly HookCommand[];
 }
@@ -32,10 +42,16 @@ export interface HookKey {
 export function parseConfig(text: string, fileName: string, host: Host = {}): Config {
   const sections = parseDocument(text, fileName, host.names);
   const notes = new Notes();
-  const interfaceConfig = readInterface(interfaceOf(sections, fileName), { notes, host });
+  const draft = readInterface(interfaceOf(sections, fileName), notes);
   const peerReader = new PeerReader(notes);
   for (const section of sections) if (section.name === "Peer") peerReader.read(section);
-  const peers = peerReader.peers(interfaceConfig.publicKey);
+  // Last: no command runs for a file that has a mistake.
+  const keys = host.keysOfHooks?.(draft.hooks, {
+    privateKey: !draft.hasPrivateKey,
+    isPeer: (publicKey) => peerReader.has(publicKey),
+  });
+  const interfaceConfig = draft.config(keys ?? null);
+  const peers = peerReader.peers(interfaceConfig.publicKey, keys?.presharedKeys ?? new Map());
   return {
     fileName,
     interface: interfaceConfig,

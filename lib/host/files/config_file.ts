@@ -2,9 +2,9 @@
 import type { Config, HookCommand } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { KEY_LENGTH } from "../../core/config/values/key_text.ts";
-import { parseConfig } from "../../core/config/parse_config.ts";
+import { type HookKeys, parseConfig, type WantedKeys } from "../../core/config/parse_config.ts";
 import { hostNames } from "../dns/host_names.ts";
-import { keyFromHooks, refuseHookKey } from "../hooks/hook_key.ts";
+import { keysFromHooks, type KnownKeys, refuseHookKey } from "../hooks/hook_key.ts";
 
 /** Bytes; a thousand peers take 200 KiB. */
 export const MAX_CONFIG_SIZE: number = 1024 * 1024;
@@ -17,48 +17,84 @@ export interface ReadConfig {
 /**
  * Reads and parses the file that `--config` names. A file that others can read is a warning.
  *
- * @param hookKey what becomes of a key that a command sets
+ * @param hookKeys what becomes of keys that commands set
  * @throws {ConfigError} when it cannot be read, is no text of at most 1 MiB, or has a mistake
  */
-export function loadConfig(path: string, hookKey: HookKeyUse = "refuse"): Config {
-  return configOf(path, readBounded(path), hookKey).config;
+export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Config {
+  return configIn(path, readBounded(path), { hookKeys, decode: decodeToRead }).config;
 }
 
 /**
- * What becomes of a private key that a command sets: the command is asked for it, for this interface, unless it is known
- * already; or such a file is refused; or the key does not matter.
+ * The same of a file that has been read before: a pipe that was its content then is empty now, and nobody may ever write into
+ * a named one, while the tunnel waits for it.
+ *
+ * @throws {ConfigError} also where it is no regular file
+ */
+export function loadConfigAgain(path: string, hookKeys: HookKeyUse): Config {
+  const file = readBounded(path, { isRegular: true });
+  return configIn(path, file, { hookKeys, decode: decodeToRead }).config;
+}
+
+/**
+ * What becomes of keys that commands set: the commands are asked for them, for this interface, unless they are known already;
+ * or a file without a private key is refused; or the keys do not matter.
  */
 export type HookKeyUse =
-  | { readonly interfaceName: string; readonly known?: Uint8Array }
+  | { readonly interfaceName: string; readonly known?: KnownKeys }
   | "refuse"
   | "leave";
 
 /**
- * The same of a file that has been read already, with its text.
+ * The same of a file that has been read already and is to be changed, with its text.
  *
  * @param path as messages name it
  */
-export function configOf(
+export function configOf(path: string, file: FileContent): ReadConfig {
+  return configIn(path, file, { hookKeys: "refuse", decode: decodeToChange });
+}
+
+interface FileContent {
+  readonly bytes: Uint8Array;
+  readonly mode: number;
+}
+
+function configIn(
   path: string,
-  { bytes, mode }: { readonly bytes: Uint8Array; readonly mode: number },
-  hookKey: HookKeyUse = "refuse",
+  { bytes, mode }: FileContent,
+  { hookKeys, decode }: {
+    readonly hookKeys: HookKeyUse;
+    readonly decode: (bytes: Uint8Array, path: string) => string;
+  },
 ): ReadConfig {
   if (bytes.length > MAX_CONFIG_SIZE) throw unreadable(path, "it is longer than 1 MiB");
   const text = decode(bytes, path);
-  const keyOfHooks = (hooks: readonly HookCommand[]) => {
-    if (hookKey === "refuse") return refuseHookKey(hooks, path);
-    if (hookKey === "leave") return { privateKey: new Uint8Array(KEY_LENGTH), done: [] };
-    return keyFromHooks(hooks, { fileName: path, ...hookKey });
+  const keysOfHooks = (hooks: readonly HookCommand[], wanted: WantedKeys): HookKeys => {
+    if (hookKeys === "refuse" && wanted.privateKey) refuseHookKey(hooks, path);
+    if (typeof hookKeys === "object") {
+      return keysFromHooks(hooks, { fileName: path, wanted, ...hookKeys });
+    }
+    const privateKey = hookKeys === "leave" ? new Uint8Array(KEY_LENGTH) : null;
+    return { privateKey, presharedKeys: new Map(), done: [] };
   };
-  const config = parseConfig(text, path, { names: hostNames(), keyOfHooks });
+  const config = parseConfig(text, path, { names: hostNames(), keysOfHooks });
   if ((mode & 0o077) === 0) return { text, config };
   const warning = `${path}: others can read or write this file, which holds keys: chmod 600 it`;
   return { text, config: { ...config, warnings: [warning, ...config.warnings] } };
 }
 
 /** The file's content, and its permission bits if it is a regular file: a pipe has no lasting ones. */
-function readBounded(path: string): { bytes: Uint8Array; mode: number } {
+function readBounded(
+  path: string,
+  { isRegular = false } = {},
+): FileContent {
   try {
+    // Before it is opened, which a pipe keeps waiting.
+    if (isRegular && !Deno.statSync(path).isFile) {
+      throw unreadable(
+        path,
+        "it is no regular file, and a pipe's content is there only once: start again with it",
+      );
+    }
     using file = Deno.openSync(path);
     const info = file.statSync();
     if (info.isDirectory) throw unreadable(path, "it is a directory");
@@ -92,10 +128,22 @@ function unreadable(path: string, why: string, cause?: unknown): ConfigError {
   return new ConfigError(`Cannot read configuration ${JSON.stringify(path)}: ${why}`, { cause });
 }
 
-function decode(bytes: Uint8Array, path: string): string {
+/** All of it, as all that is not changed is written again. */
+function decodeToChange(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw unreadable(path, "it is not text in UTF-8", cause);
+    throw notText(path, cause);
   }
+}
+
+/** Comments may be in any encoding, as for `wg` and `wg-quick`. */
+function decodeToRead(bytes: Uint8Array, path: string): string {
+  const text = new TextDecoder().decode(bytes);
+  if (/^[^#\n]*\ufffd/m.test(text)) throw notText(path);
+  return text;
+}
+
+function notText(path: string, cause?: unknown): ConfigError {
+  return unreadable(path, "it is not text in UTF-8: save it as that", cause);
 }

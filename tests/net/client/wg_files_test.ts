@@ -84,8 +84,12 @@ netTest(
         const theirs = stripped.code === 0 ? await deviceBy(peer, host, stripped.stdout) : null;
         assertEquals(theirs === null, REFUSED.includes(text), text);
         if (theirs === null) continue;
-        const keyOfHooks = () => ({ privateKey: new Uint8Array(32), done: [] });
-        const config = parseConfig(text, "f.conf", { names, keyOfHooks });
+        const keysOfHooks = () => ({
+          privateKey: new Uint8Array(32),
+          presharedKeys: new Map(),
+          done: [],
+        });
+        const config = parseConfig(text, "f.conf", { names, keysOfHooks });
         assertEquals(await deviceBy(peer, host, wgText(config)), theirs, text);
       }
     } finally {

@@ -172,6 +172,28 @@ hostTest("a reload runs no command for a key that one has given at the start", a
   assertThrows(() => Deno.statSync(ran), Deno.errors.NotFound);
 });
 
+hostTest("a reload leaves a peer the preshared key that a command has set", async () => {
+  const { role } = serverRole();
+  using site = new Site(section() + peer(0, "AllowedIPs = 10.66.77.2/32"), role);
+  const [only] = site.peers.peers.values();
+  const presharedKey = new Uint8Array(32).fill(7);
+  await site.peers.change([{ kind: "put", peer: { ...only!, presharedKey } }]);
+  const command = `PostUp = wg set %i peer ${PEERS[0]} preshared-key <(exit 1)`;
+  const result = await site.edit(section(command) + peer(0, "AllowedIPs = 10.66.77.2/32"));
+  assertEquals([result.changes, result.restart, result.problems], [[], [], []]);
+});
+
+hostTest("a reload waits for no pipe that has taken the place of the file", async () => {
+  const { role } = serverRole();
+  const text = section() + peer(0, "AllowedIPs = 10.66.77.2/32");
+  using site = new Site(text, role);
+  Deno.removeSync(site.path);
+  assert(new Deno.Command("mkfifo", { args: [site.path] }).outputSync().success);
+  const { changes, problems, exitCode } = await site.reloader.reload();
+  assertEquals([changes, exitCode], [[], ExitCode.usage]);
+  assertStringIncludes(problems[0]!, "it is no regular file");
+});
+
 hostTest("a peer whose endpoint the file has as before stays where it has roamed to", async () => {
   const { role } = serverRole();
   const text = (endpoint: string, keepalive: number) =>

@@ -13,32 +13,28 @@ import type { Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "../values/keys.ts";
 import type { Notes } from "./notes.ts";
-import type { Host } from "../parse_config.ts";
+import type { HookKeys } from "../parse_config.ts";
 import { badValue, readSection } from "./section.ts";
+
+/** The section, but for the keys that commands would set. */
+export interface InterfaceDraft {
+  /** The commands that may set keys before the tunnel is up. */
+  readonly hooks: readonly HookCommand[];
+  readonly hasPrivateKey: boolean;
+  /** @throws {ConfigError} where there is no private key */
+  config(keys: HookKeys | null): InterfaceConfig;
+}
 
 /**
  * Reads the section.
  *
  * @throws {ConfigError}
  */
-export function readInterface(
-  section: Section,
-  { notes, host }: { readonly notes: Notes; readonly host: Host },
-): InterfaceConfig {
+export function readInterface(section: Section, notes: Notes): InterfaceDraft {
   const { values, entries } = readSection(section, INTERFACE_KEYS, {
     otherTable: PEER_KEYS,
     notes,
   });
-  const hookKey = values.PrivateKey === undefined
-    ? host.keyOfHooks?.([...values.PreUp, ...values.PostUp]) ?? null
-    : null;
-  const privateKey = values.PrivateKey ?? hookKey?.privateKey;
-  if (privateKey === undefined) {
-    throw new ConfigError(
-      `${section.fileName}: [Interface]: PrivateKey is missing: make one with \`vpn genkey\``,
-    );
-  }
-  const isToDo = (hook: HookCommand) => !hookKey?.done.includes(hook);
   const addresses = withoutRepetitions(values.Address);
   refuseRepeatedForwards(values.Forward);
 
@@ -53,7 +49,7 @@ export function readInterface(
   }
   for (const { ipv6, entry } of values.DNS) if (ipv6 !== undefined) notes.ipv6(entry);
 
-  return {
+  const config = (privateKey: Uint8Array, done: readonly HookCommand[]): InterfaceConfig => ({
     privateKey,
     publicKey: publicKey(privateKey),
     listenPort: values.ListenPort ?? null,
@@ -65,8 +61,8 @@ export function readInterface(
     mtu: values.MTU ?? null,
     table: values.Table ?? "auto",
     fwMark: values.FwMark ?? null,
-    preUp: values.PreUp.filter(isToDo),
-    postUp: values.PostUp.filter(isToDo),
+    preUp: values.PreUp.filter((hook) => !done.includes(hook)),
+    postUp: values.PostUp.filter((hook) => !done.includes(hook)),
     preDown: values.PreDown,
     postDown: values.PostDown,
 
@@ -91,6 +87,17 @@ export function readInterface(
     aead: values.Aead ?? "auto",
     metrics: values.Metrics ?? null,
     lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
+  });
+  return {
+    hooks: [...values.PreUp, ...values.PostUp],
+    hasPrivateKey: values.PrivateKey !== undefined,
+    config: (keys) => {
+      const privateKey = values.PrivateKey ?? keys?.privateKey ?? null;
+      if (privateKey !== null) return config(privateKey, keys?.done ?? []);
+      throw new ConfigError(
+        `${section.fileName}: [Interface]: PrivateKey is missing: make one with \`vpn genkey\``,
+      );
+    },
   };
 }
 

@@ -69,13 +69,21 @@ export class PeerReader {
     if (typeof values.Endpoint === "string") this.#notes.ipv6(entries.get("Endpoint")!);
   }
 
+  /** Whether a section has this public key, as text. */
+  has(publicKey: string): boolean {
+    return this.#drafts.has(publicKey);
+  }
+
   /**
-   * The peers, once all sections are read. The interface's own key among several is no peer, as for the kernel: so one list
+   * The peers, once all sections are read, with the preshared keys that commands set in place of the file's, by the public keys. The interface's own key among several is no peer, as for the kernel: so one list
    * of peers can serve all the hosts in it.
    *
    * @throws {ConfigError} where it is the key of the only peer, which is a mistake
    */
-  peers(ownKey: Uint8Array): readonly PeerConfig[] {
+  peers(
+    ownKey: Uint8Array,
+    presharedKeys: ReadonlyMap<string, Uint8Array | null>,
+  ): readonly PeerConfig[] {
     const own = encodeKey(ownKey);
     const ownEntry = this.#drafts.get(own)?.keyEntry;
     if (ownEntry !== undefined) {
@@ -93,7 +101,11 @@ export class PeerReader {
       if (given === undefined) networks.set(owner, [prefix]);
       else given.push(prefix);
     }
-    return [...this.#drafts.values()].map((draft) => this.#peer(draft, networks.get(draft) ?? []));
+    return Array.from(this.#drafts, ([key, draft]) => {
+      const peer = this.#peer(draft, networks.get(draft) ?? []);
+      const presharedKey = presharedKeys.get(key);
+      return presharedKey === undefined ? peer : { ...peer, presharedKey };
+    });
   }
 
   #peer(draft: Draft, networks: readonly Prefix[]): PeerConfig {
@@ -101,7 +113,7 @@ export class PeerReader {
     const { Endpoint: endpoint } = values;
     return {
       publicKey,
-      presharedKey: values.PresharedKey ?? null,
+      presharedKey: isNone(values.PresharedKey) ? null : values.PresharedKey,
       allowedIps: ipv4Prefixes(networks),
       allowedIps6: ipv6Texts(networks, this.#notes),
       endpoint: typeof endpoint === "string" ? null : endpoint ?? null,
@@ -140,4 +152,9 @@ export class PeerReader {
     else if (earlier !== undefined) return;
     this.#networks.set(prefix.text, { prefix, owner });
   }
+}
+
+/** Zeros are how WireGuard writes that there is no key. */
+function isNone(key: Uint8Array | undefined): key is undefined {
+  return key === undefined || key.every((byte) => byte === 0);
 }

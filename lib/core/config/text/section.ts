@@ -62,7 +62,10 @@ export function readSection<Table extends KeyTable>(
     const key = table[name]!;
     const first = entries.get(name);
     if (key.repeats) {
-      (values[name] as unknown[]).push(...key.parse({ ...entry, key: name }));
+      // One line may have more values than a call can have arguments.
+      for (const value of key.parse({ ...entry, key: name })) {
+        (values[name] as unknown[]).push(value);
+      }
     } else {
       if (first !== undefined) {
         notes.warn({ ...entry, key: name }, `counts instead of the one on line ${first.line}`);

@@ -126,6 +126,7 @@ export const IPV6_ENDPOINT_RULE =
 
 /** `Endpoint` of a peer: `HOST:PORT`, or an IPv6 address in canonical text with its port, which is not carried. */
 export function parsePeerEndpoint(entry: Entry): Endpoint | string {
+  if (entry.value.length > MAX_ENDPOINT) return parseEndpoint(entry);
   // As `wg` has it, brackets may be left away: the last colon is the port's. A zone names a link of this host.
   const [, bracketed, unbracketed, portText] =
     /^(?:\[([^\]%]*)(?:%[^\]]*)?\]|(.*:.*)):([^:]*)$/.exec(entry.value) ?? [];
@@ -134,9 +135,13 @@ export function parsePeerEndpoint(entry: Entry): Endpoint | string {
   return parseEndpoint(entry);
 }
 
+/** A name of 253 letters in another script is shorter than in DNS. What is longer takes minutes to look through. */
+const MAX_ENDPOINT = 300;
+
 /** `HOST:PORT`, where a host is an IPv4 address or a name, in any language. */
 export function parseEndpoint(entry: Entry): Endpoint {
   const rule = "an endpoint is HOST:PORT, as in vpn.example.org:51820";
+  if (entry.value.length > MAX_ENDPOINT) fail(entry, rule);
   const bracketed = /^\[(.*)\](?::\d+)?$/.exec(entry.value)?.[1];
   const unbracketed = /^(.*:.*):\d+$/.exec(entry.value)?.[1];
   if ([entry.value, bracketed, unbracketed].some((text = "") => canonicalIpv6(text) !== null)) {

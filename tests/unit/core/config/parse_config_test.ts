@@ -4,7 +4,8 @@ import { decodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "../../../../lib/core/config/values/keys.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 
 const OWN = sampleKeys(1);
@@ -85,6 +86,18 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     rateLimit: null,
     line: 3,
   }]);
+});
+
+Deno.test("parseConfig() ends soon, whatever a value that is as long as the file may be is made of", () => {
+  for (const part of [":", ".", "::1,"]) {
+    const value = part.repeat(600_000 / part.length);
+    for (const key of Object.keys(INTERFACE_KEYS)) parsed(`[Interface]\n${key} = ${value}`);
+    for (const key of Object.keys(PEER_KEYS)) parsed(`[Interface]\n[Peer]\n${key} = ${value}x`);
+  }
+
+  function parsed(text: string): void {
+    assertThrows(() => parseConfig(text, "a.conf"), ConfigError);
+  }
 });
 
 Deno.test("parseConfig() reads every key of [Interface]", () => {

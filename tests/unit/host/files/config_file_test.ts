@@ -1,7 +1,12 @@
 /** Shows what reading a configuration file refuses and warns of. */
-import { loadConfig } from "../../../../lib/host/files/config_file.ts";
+import { loadConfig, loadConfigAgain } from "../../../../lib/host/files/config_file.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
-import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const TEXT = `[Interface]\nPrivateKey = ${btoa("k".repeat(32))}\n`;
@@ -87,7 +92,7 @@ hostTest("loadConfig() says why when the content is no text or too long", () => 
   withFile(Uint8Array.of(0x5b, 0xff, 0xfe), 0o600, (path) => {
     assertEquals(
       messageOf(path),
-      `Cannot read configuration "${path}": it is not text in UTF-8`,
+      `Cannot read configuration "${path}": it is not text in UTF-8: save it as that`,
     );
   });
   const limit = 1024 * 1024;
@@ -95,6 +100,32 @@ hostTest("loadConfig() says why when the content is no text or too long", () => 
   withFile(TEXT.padEnd(limit + 1, "#"), 0o600, (path) => {
     assertEquals(messageOf(path), `Cannot read configuration "${path}": it is longer than 1 MiB`);
   });
+});
+
+hostTest("loadConfig() takes comments in any encoding, as wg-quick does", () => {
+  const latin1 = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+  withFile(latin1(`# B\u00fcro\n${TEXT}\nMTU = 1400 # B\u00fcro\n`), 0o600, (path) => {
+    assertEquals(loadConfig(path).interface.mtu, 1400);
+  });
+  withFile(latin1(`${TEXT}\nPostUp = echo B\u00fcro\n`), 0o600, (path) => {
+    assertStringIncludes(messageOf(path), "it is not text in UTF-8");
+  });
+});
+
+hostTest("loadConfigAgain() waits for no pipe, and reads none twice", () => {
+  const path = Deno.makeTempFileSync({ suffix: ".conf" });
+  try {
+    Deno.writeTextFileSync(path, TEXT, { mode: 0o600 });
+    assert(loadConfigAgain(path, "leave"));
+    Deno.removeSync(path);
+    assert(new Deno.Command("mkfifo", { args: [path] }).outputSync().success);
+    assertStringIncludes(
+      assertThrows(() => loadConfigAgain(path, "leave"), ConfigError).message,
+      "it is no regular file",
+    );
+  } finally {
+    Deno.removeSync(path);
+  }
 });
 
 hostTest("loadConfig() says why when the file may not be read", async () => {
@@ -111,7 +142,7 @@ hostTest("loadConfig() says why when the file may not be read", async () => {
   const path = await Deno.makeTempFile({ suffix: ".conf" });
   const module = new URL("../../../../lib/host/files/config_file.ts", import.meta.url);
   const program = `
-    import { loadConfig } from ${JSON.stringify(module.href)};
+    import { loadConfig, loadConfigAgain } from ${JSON.stringify(module.href)};
     try { loadConfig(${JSON.stringify(path)}); } catch (error) { console.log(error.message); }
   `;
   try {

@@ -1,4 +1,4 @@
-/** A private key that a command of the configuration sets: it is had before the handshake, and no reader runs the command. */
+/** Keys that commands of the configuration set: they are had before the handshake, and no reader runs the commands. */
 import { loadConfig } from "../../../../lib/host/files/config_file.ts";
 import { roleOfTarget } from "../../../../lib/commands/up/tunnel_target.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
@@ -59,6 +59,51 @@ hostTest(
     });
   },
 );
+
+hostTest(
+  "loadConfig() has the preshared keys that commands set, in the place of the file's, for the peers in it",
+  () => {
+    const peer = encodeKey(new Uint8Array(32).fill(9));
+    const stranger = encodeKey(new Uint8Array(32).fill(8));
+    const cases: [command: string, key: string | null, left: number][] = [
+      ["wg set %i peer PEER preshared-key FOLDER/%i.key", KEY, 0],
+      ["cat FOLDER/vpn7.key | wg set %i peer PEER preshared-key /dev/stdin", KEY, 0],
+      ["wg set %i peer PEER preshared-key <(cat FOLDER/%i.key); true", KEY, 1],
+      // As `wg` has it, an empty file takes the key away.
+      ["wg set %i peer PEER preshared-key /dev/null", null, 0],
+      ["wg set %i peer PEER preshared-key /none || true", peer, 1],
+      [`wg set %i peer ${stranger} preshared-key FOLDER/%i.key`, peer, 1],
+    ];
+    for (const [command, key, left] of cases) {
+      withConfig((folder) => [
+        `PrivateKey = ${KEY}`,
+        `PostUp = ${command.replace("PEER", peer).replace("FOLDER", folder)}`,
+        "[Peer]",
+        `PublicKey = ${peer}`,
+        `PresharedKey = ${peer}`,
+      ], (path) => {
+        const { interface: { postUp }, peers } = loadConfig(path, RUN);
+        const { presharedKey } = peers[0]!;
+        assertEquals(presharedKey === null ? null : encodeKey(presharedKey), key, command);
+        assertEquals(postUp.length, left, command);
+        const [read] = loadConfig(path, "leave").peers;
+        assertEquals(encodeKey(read!.presharedKey!), peer);
+      });
+    }
+  },
+);
+
+hostTest("loadConfig() asks no command for a key where the file has a mistake", () => {
+  withConfig((folder) => [
+    `PostUp = wg set %i private-key <(touch ${folder}/ran)`,
+    "[Peer]",
+    `PublicKey = ${KEY}`,
+    "AllowedIPs = nonsense",
+  ], (path, folder) => {
+    assertThrows(() => loadConfig(path, RUN), ConfigError, "nonsense");
+    assert(!Array.from(Deno.readDirSync(folder), ({ name }) => name).includes("ran"));
+  });
+});
 
 hostTest("loadConfig() runs no command unless the tunnel is to run", () => {
   withConfig(

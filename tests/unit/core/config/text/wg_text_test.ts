@@ -52,7 +52,7 @@ Endpoint = [2001:db8::1]:7
 
 Deno.test("wgText() leaves a private key out that a command sets", () => {
   const config = parseConfig("[Interface]\nListenPort = 7", "a.conf", {
-    keyOfHooks: () => ({ privateKey: new Uint8Array(32), done: [] }),
+    keysOfHooks: () => ({ privateKey: new Uint8Array(32), presharedKeys: new Map(), done: [] }),
   });
   assertEquals(wgText(config), "[Interface]\nListenPort = 7\n");
 });
