@@ -89,11 +89,10 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
 });
 
 Deno.test("parseConfig() ends soon, whatever a value that is as long as the file may be is made of", () => {
-  for (const part of [":", ".", "::1,"]) {
-    const value = part.repeat(600_000 / part.length);
-    for (const key of Object.keys(INTERFACE_KEYS)) parsed(`[Interface]\n${key} = ${value}`);
-    for (const key of Object.keys(PEER_KEYS)) parsed(`[Interface]\n[Peer]\n${key} = ${value}x`);
-  }
+  const value = ":".repeat(600_000);
+  for (const key of Object.keys(INTERFACE_KEYS)) parsed(`[Interface]\n${key} = ${value}`);
+  for (const key of Object.keys(PEER_KEYS)) parsed(`[Interface]\n[Peer]\n${key} = ${value}x`);
+  parsed(`[Interface]\nDNS = ${"1.1.1.1,".repeat(130_000)}x:x`);
 
   function parsed(text: string): void {
     assertThrows(() => parseConfig(text, "a.conf"), ConfigError);
