@@ -199,7 +199,7 @@ netTest("a listener opened in inNamespace() belongs to the namespace", (topology
 netTest("a Worker started in inNamespace() runs in the namespace", async (topology) => {
   const { name } = topology.namespace("worker");
   const source = `
-    import { currentNamespaceIs } from "${import.meta.resolve("../../ffi/netns.ts")}";
+    import { currentNamespaceIs } from "${import.meta.resolve("../../../ffi/netns.ts")}";
     self.postMessage(currentNamespaceIs(${JSON.stringify(name)}));`;
   const worker = inNamespace(name, () => {
     return new Worker(`data:application/javascript,${encodeURIComponent(source)}`, {
@@ -243,7 +243,7 @@ netTest(
     const { name } = topology.namespace("guarded");
     const fresh = uniqueName("denied");
     const source = `
-    import * as netns from "${import.meta.resolve("../../ffi/netns.ts")}";
+    import * as netns from "${import.meta.resolve("../../../ffi/netns.ts")}";
     const attempts = [
       () => netns.createNamespace("${fresh}"),
       () => netns.enterNamespace("${name}"),

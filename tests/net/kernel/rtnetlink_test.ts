@@ -70,6 +70,7 @@ netTest("list() and get() show what `ip link` shows", async (topology) => {
     name: link.ifname,
     kind: link.linkinfo?.info_kind ?? null,
     master: null,
+    lower: shown.find(({ ifname }) => ifname === link.link)?.ifindex ?? null,
     mtu: link.mtu,
     txQueueLength: link.txqlen,
     up: link.flags.includes("UP"),
@@ -258,8 +259,8 @@ netTest("a list of 300 interfaces with addresses arrives whole, in several parts
 netTest("requests without CAP_NET_ADMIN say what is missing; lists work", async (topology) => {
   const namespace = pairedNamespace(topology.namespace("denied"));
   const source = `
-    import { openLibc } from "${import.meta.resolve("../../ffi/libc.ts")}";
-    import { Rtnetlink } from "${import.meta.resolve("../../ffi/netlink/rtnetlink.ts")}";
+    import { openLibc } from "${import.meta.resolve("../../../ffi/libc.ts")}";
+    import { Rtnetlink } from "${import.meta.resolve("../../../ffi/netlink/rtnetlink.ts")}";
     const { links } = Rtnetlink.open(openLibc());
     console.log(links.list().length);
     try { links.configure("v0", { up: true }); } catch (error) { console.log(error.message); }`;
