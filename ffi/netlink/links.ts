@@ -21,11 +21,13 @@ const RTM_GETLINK = 18;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_TXQLEN = 13;
 const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_FD = 28;
 const IFLA_CARRIER = 33;
+const IFLA_LINK_NETNSID = 37;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
@@ -62,6 +64,8 @@ export interface Link {
   readonly kind: string | null;
   /** Index of the bridge, or the like, that it is a port of; null for none. */
   readonly master: number | null;
+  /** Index of the link that it is on (a VLAN) or joined to (a veth); null for none, and for one of another namespace. */
+  readonly lower: number | null;
   /** In bytes. */
   readonly mtu: number;
   /** In packets. */
@@ -194,6 +198,7 @@ export function decodeLink(message: NetlinkMessage): Link | null {
     name: attributes.string(IFLA_IFNAME) ?? "",
     kind: attributes.nested(IFLA_LINKINFO)?.string(IFLA_INFO_KIND) ?? null,
     master: attributes.u32(IFLA_MASTER) ?? null,
+    lower: attributes.bytes(IFLA_LINK_NETNSID) === null ? attributes.u32(IFLA_LINK) ?? null : null,
     mtu: attributes.u32(IFLA_MTU) ?? 0,
     txQueueLength: attributes.u32(IFLA_TXQLEN) ?? 0,
     up: (header.flags & IFF_UP) !== 0,

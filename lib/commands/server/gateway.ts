@@ -21,11 +21,8 @@ import { type EgressRule, egressRules } from "../../core/access/egress_rules.ts"
 import { type DataPlaneHandle, MAX_EGRESS_RULES } from "../../dataplane/data_plane_handle.ts";
 import type { DataPlaneConfig } from "../../dataplane/data_plane_protocol.ts";
 import { capturedPorts, EGRESS_MARK, type EgressConfig } from "../../dataplane/egress/egress.ts";
-import {
-  findExternalLink,
-  guestBridges,
-  hostSurroundings,
-} from "../../host/network/egress_plan.ts";
+import { findExternalLink, hostSurroundings } from "../../host/network/egress_plan.ts";
+import { guestBridges } from "../../host/network/guest_bridges.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { Forwarding } from "../../host/firewall/forwarding.ts";
 import type { Journal } from "../../host/journal/journal.ts";
@@ -320,7 +317,7 @@ export class Gateway implements Disposable {
   #openExits(): void {
     const { exits } = this.#plan;
     try {
-      this.#forwarding.open(exits, guestBridges(this.#netlink.links.list()));
+      this.#forwarding.open(exits, guestBridges(this.#netlink));
     } catch (error) {
       if (!(error instanceof SysctlError)) throw error;
       const reason = this.dataPlaneConfig.egress === "kernel" ? "Egress = kernel" : "EgressAllow";

@@ -12,7 +12,7 @@ import type { HostSurroundings } from "../../core/access/egress_rules.ts";
 
 const ETHERNET_HEADER_SIZE = 14;
 /** No link has more: shorter prefixes are halves of a default route, which lead to the internet by a tunnel. */
-const MIN_NETWORK_LENGTH = 8;
+export const MIN_NETWORK_LENGTH = 8;
 
 /** Addresses far apart in the internet: nobody is asked anything there, only the host's routing tables are. */
 const INTERNET: readonly IpAddress[] = [
@@ -20,9 +20,6 @@ const INTERNET: readonly IpAddress[] = [
   Uint8Array.of(101, 0, 0, 1),
   Uint8Array.of(185, 0, 0, 1),
 ];
-
-/** Kinds of a bridge's ports behind which a guest of the host is: a container, a virtual machine, one of those elsewhere. */
-const GUEST_KINDS: readonly (string | null)[] = ["veth", "tun", "vxlan"];
 
 /** What clients' packets have on their way outside, which routing rules look at. */
 export interface EgressTraffic {
@@ -161,16 +158,6 @@ export function hostSurroundings(
     ],
     routes,
   };
-}
-
-/** Names of the bridges that no link to others is a port of. */
-export function guestBridges(links: readonly Link[]): string[] {
-  return links
-    .filter(({ kind, index }) =>
-      kind === "bridge" &&
-      links.every((link) => link.master !== index || GUEST_KINDS.includes(link.kind))
-    )
-    .map(({ name }) => name);
 }
 
 function unusable(config: ServerConfig, name: string, reason: string): ConfigError {

@@ -20,7 +20,7 @@ import type { RuleSpec } from "../../../ffi/netlink/rules.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 import { Detour } from "./detour.ts";
-import { guestBridges } from "./egress_plan.ts";
+import { guestBridges } from "./guest_bridges.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
 import { hasIpv6 } from "./ipv6_presence.ts";
@@ -113,7 +113,7 @@ export class HostNetwork implements Disposable {
 
   /** Names of bridges that nobody but guests of the host is on: containers, virtual machines. */
   guestBridges(): string[] {
-    return guestBridges(this.#netlink.links.list());
+    return guestBridges(this.#strictNetlink);
   }
 
   /** By which networks of the host's the tunnel's numbers are used as well, a line for each. */

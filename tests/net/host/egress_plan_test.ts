@@ -3,7 +3,6 @@ import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import {
   type EgressTraffic,
   findExternalLink,
-  guestBridges,
   hostSurroundings,
 } from "../../../lib/host/network/egress_plan.ts";
 import type { ServerConfig } from "../../../lib/core/config/config.ts";
@@ -197,28 +196,6 @@ netTest(
       ).sort(),
       ["0.0.0.0/0 one", "0.0.0.0/1 two", "10.20.0.0/16 two"],
     );
-  },
-  PROGRAMS,
-);
-
-netTest(
-  "guestBridges() finds those that guests or nobody are on, and none with a network",
-  async (topology) => {
-    const gateway = lay(topology);
-    await ip(
-      gateway,
-      ...["empty", "full", "lan"].map((name) => `link add ${name} type bridge`),
-      "link add container type veth peer name inside",
-      "link set container master full",
-      "link add other type veth peer name there",
-      "link set other master lan",
-    );
-    const links = gateway.rtnetlink.links.list();
-    assertEquals(guestBridges(links).sort(), ["empty", "full", "lan"]);
-    for (const kind of [null, "vlan", "bond"]) {
-      const cabled = links.map((link) => link.name === "other" ? { ...link, kind } : link);
-      assertEquals(guestBridges(cabled).sort(), ["empty", "full"]);
-    }
   },
   PROGRAMS,
 );

@@ -85,6 +85,7 @@ Deno.test("decodeLink() reads a veth", () => {
     name: "v0",
     kind: "veth",
     master: null,
+    lower: 2,
     mtu: 1500,
     txQueueLength: 1000,
     up: true,
