@@ -112,5 +112,5 @@ function hexField(test: Record<string, unknown>, field: string): Uint8Array {
 }
 
 function readJson(name: string): unknown {
-  return JSON.parse(Deno.readTextFileSync(new URL(`../vectors/${name}`, import.meta.url)));
+  return JSON.parse(Deno.readTextFileSync(new URL(`../../vectors/${name}`, import.meta.url)));
 }
