@@ -1,32 +1,12 @@
 /**
- * Owns a gateway's part in the host's firewall: nftables tables of its own, each made and replaced as a whole, in one
- * transaction of the kernel. No `nft` or `iptables` program is involved, and nobody else's table is touched.
+ * Nftables: tables of the host's firewall, each made, replaced and deleted as a whole, in one transaction of the kernel. No `nft`
+ * or `iptables` program is involved, and nobody else's table is touched.
  */
 import { EINVAL, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT, SystemCallError } from "../../errno.ts";
 import type { Libc } from "../../libc.ts";
 import { isUnsupported } from "../families.ts";
-import { ipv4FromNumber } from "../ip_address.ts";
+import { NF_NETDEV_INGRESS, PRIORITY_FILTER } from "./hooks.ts";
 import { nfnetlinkBatch, NFNL_SUBSYS_NFTABLES, NoNftablesError } from "./nfnetlink.ts";
-import {
-  arpTargetIs,
-  counter,
-  destinationIs,
-  drop,
-  type Expression,
-  inputDeviceIs,
-  inputDeviceIsNot,
-  ipv4PortsAre,
-  isIpv4,
-  isLaterFragment,
-  markIs,
-  notrack,
-  type PortRange,
-  queue,
-  sourceIsIn,
-  transportIs,
-  xtablesQueue,
-} from "./nftables_expressions.ts";
-import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP } from "../../socket_constants.ts";
 import {
   decodeRuleHandle,
   decodeTable,
@@ -51,64 +31,10 @@ import {
   NetlinkSocket,
 } from "../socket.ts";
 
-export type { PortRange } from "./nftables_expressions.ts";
-export type { NftablesChain, NftablesFamily, NftablesTable } from "./nftables_objects.ts";
-
-const NF_NETDEV_INGRESS = 0;
-const NF_ARP_IN = 0;
-export const NF_INET_PRE_ROUTING = 0;
-export const NF_INET_LOCAL_IN = 1;
-export const NF_INET_FORWARD = 2;
-const NF_INET_LOCAL_OUT = 3;
-export const NF_INET_POST_ROUTING = 4;
-const LOOPBACK = "lo";
-/** Before connection tracking (-200), behind the assembly of fragments (-400) where tracking does that. */
-export const PRIORITY_RAW = -300;
-export const PRIORITY_FILTER = 0;
-export const PRIORITY_SOURCE_NAT = 100;
-
-/** Which packets of the outside belong to the NAT. */
-export interface CapturedTraffic {
-  /** Name of the interface. */
-  readonly device: string;
-  /** The gateway's address outside, host order. */
-  readonly address: number;
-  readonly ports: {
-    readonly tcp: readonly PortRange[];
-    readonly udp: readonly PortRange[];
-  };
-}
-
-/** Which TCP segments belong to a carrier that looks like TCP. */
-export interface CarrierTraffic {
-  /** Our ports. */
-  readonly ports: PortRange;
-  /** Whose port, host order, they are talking to; null for anybody's. */
-  readonly remote: { readonly address: number; readonly port: number } | null;
-}
-
-/** What belongs to a tunnel's inside alone. */
-export interface InnerTraffic {
-  readonly table: string;
-  /** Name of the tunnel's interface; it need not be there yet. */
-  readonly device: string;
-  /** This host's addresses in the tunnel and nowhere else, host order. */
-  readonly addresses: readonly number[];
-  /** Services of the tunnel at addresses that another interface has as well. */
-  readonly services: readonly InnerService[];
-}
-
-export interface InnerService {
-  /** Host order. */
-  readonly address: number;
-  readonly protocol: "tcp" | "udp";
-  readonly port: number;
-}
-
 /** A table as it was last made. */
 interface MadeTable {
   readonly chains: readonly NftablesChain[];
-  /** Of its rules; null where nobody has looked yet. */
+  /** Of its rules; null where they were not listed yet. */
   handles: Set<bigint> | null;
 }
 
@@ -155,140 +81,6 @@ export class Nftables implements Disposable {
       socket[Symbol.dispose]();
       throw error;
     }
-  }
-
-  /**
-   * Keeps packets for the NAT's ports from the host's stack, which would answer them with RST and ICMP unreachable. Packet
-   * sockets of ETH_P_ALL stand before this hook and still see them. Later fragments have no port and pass, be they the host's
-   * own or the NAT's: of those, the stack never sees the first, so it assembles nothing, and is silent about it. Replaces
-   * the table of the last call.
-   */
-  installIngressDrop(spec: { readonly table: string } & CapturedTraffic): void {
-    const { table, device, address, ports } = spec;
-    this.replaceTable({ family: "netdev", name: table }, {
-      name: "ingress",
-      hook: { type: "filter", hook: NF_NETDEV_INGRESS, priority: PRIORITY_FILTER, device },
-      rules: portRules([...isIpv4(), ...destinationIs(address)], ports, drop()),
-    });
-  }
-
-  /**
-   * Keeps packets with this mark from being tracked: of a connection whose answers the stack never sees, tracking makes
-   * packets out of order (INVALID), which a firewall may drop.
-   */
-  installNotrack({ table, mark }: { readonly table: string; readonly mark: number }): void {
-    // A kernel that was built without IPv6 has no tables of both families.
-    const family = this.supports("inet") ? "inet" : "ip";
-    this.replaceTable({ family, name: table }, {
-      name: "output",
-      hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
-      rules: [[...markIs(mark), notrack()]],
-    });
-  }
-
-  /**
-   * Keeps a carrier's segments from the host's TCP, which would answer them with RST, and those that it sends from being
-   * tracked: what leaves by a packet socket, tracking does not see, and would take the rest for INVALID. By the hook for
-   * packets to this host, on all interfaces and addresses, so that nothing that is only forwarded is touched. Replaces the
-   * table of the last call.
-   */
-  installCarrier({ table, ports, remote }: { readonly table: string } & CarrierTraffic): void {
-    const remotePort = remote === null ? undefined : { first: remote.port, last: remote.port };
-    const remoteAddress = remote === null
-      ? null
-      : { address: ipv4FromNumber(remote.address), length: 32 };
-    const input = ipv4PortsAre(IPPROTO_TCP, { source: remotePort, destination: ports });
-    const output = ipv4PortsAre(IPPROTO_TCP, { source: ports, destination: remotePort });
-    this.replaceTable({ family: "ip", name: table }, {
-      name: "input",
-      hook: { type: "filter", hook: NF_INET_LOCAL_IN, priority: PRIORITY_RAW },
-      rules: [[...remoteAddress === null ? [] : sourceIsIn(remoteAddress), ...input, drop()]],
-    }, {
-      name: "output",
-      hook: { type: "filter", hook: NF_INET_LOCAL_OUT, priority: PRIORITY_RAW },
-      rules: [[...remote === null ? [] : destinationIs(remote.address), ...output, notrack()]],
-    });
-  }
-
-  /**
-   * Keeps packets for this host's addresses inside a tunnel from arriving by any other interface: Linux takes a packet for
-   * whichever of the host's addresses by whichever interface (the weak host model, RFC 1122 section 3.3.4.2), so neighbours
-   * on every link would reach the services there, and could probe and forge connections inside the tunnel (CVE-2019-14899).
-   * The host's own packets to its own addresses come by loopback. Replaces the table of the last call.
-   */
-  installInnerGuard({ table, device, addresses, services }: InnerTraffic): void {
-    const matches = [
-      ...addresses.map(destinationIs),
-      ...services.map(({ address, protocol, port }) => [
-        ...destinationIs(address),
-        ...ipv4PortsAre(protocol === "tcp" ? IPPROTO_TCP : IPPROTO_UDP, {
-          destination: { first: port, last: port },
-        }),
-      ]),
-    ];
-    this.replaceTable({ family: "ip", name: table }, {
-      name: "prerouting",
-      hook: { type: "filter", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_RAW },
-      rules: matches.map((match) => [
-        ...inputDeviceIsNot(device),
-        ...inputDeviceIsNot(LOOPBACK),
-        ...match,
-        counter(),
-        drop(),
-      ]),
-    });
-  }
-
-  /** Answers nobody on a link who asks by ARP who has one of these addresses: that would tell him which they are. */
-  installInnerSilence({ table, device, addresses }: InnerTraffic): void {
-    this.replaceTable({ family: "arp", name: table }, {
-      name: "input",
-      hook: { type: "filter", hook: NF_ARP_IN, priority: PRIORITY_FILTER },
-      rules: addresses.map((address) => [
-        ...inputDeviceIsNot(device),
-        ...arpTargetIs(address),
-        counter(),
-        drop(),
-      ]),
-    });
-  }
-
-  /**
-   * Sends packets for the NAT's ports to netfilter queue `queue`, for an `NfQueue` that drops them; ICMP and later fragments,
-   * which may be the host's own, to the queue after it, for an `NfQueue` that takes a copy and lets them pass. Never
-   * bypassed: without a reader the kernel drops what is queued.
-   *
-   * @throws {Error} where the kernel has neither nftables' queue statement nor the NFQUEUE target of iptables
-   */
-  installQueue(
-    spec: { readonly table: string; readonly queue: number } & CapturedTraffic,
-  ): void {
-    const { table, device, address, ports } = spec;
-    const match = [...inputDeviceIs(device), ...destinationIs(address)];
-    const chain = (statement: (number: number) => Expression): NftablesChain => ({
-      name: "prerouting",
-      hook: { type: "filter", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_RAW },
-      rules: [
-        [...match, ...isLaterFragment(), statement(spec.queue + 1)],
-        [...match, ...transportIs(IPPROTO_ICMP), statement(spec.queue + 1)],
-        ...portRules(match, ports, statement(spec.queue)),
-      ],
-    });
-    const refusals: string[] = [];
-    for (const statement of [queue, xtablesQueue]) {
-      try {
-        this.replaceTable({ family: "ip", name: table }, chain(statement));
-        return;
-      } catch (error) {
-        // An expression that the kernel does not know, also as a module, is ENOENT.
-        if (!(error instanceof NetlinkError) || error.errno !== ENOENT) throw error;
-        refusals.push(error.message);
-      }
-    }
-    throw new Error(
-      "Cannot queue packets: the kernel has neither nftables' queue statement (NFT_QUEUE) nor the NFQUEUE target " +
-        `with nft_compat: ${refusals.join("; ")}`,
-    );
   }
 
   /**
@@ -436,19 +228,4 @@ function openSocket(libc: Libc): NetlinkSocket {
     }
     throw error;
   }
-}
-
-/** One rule for each range of ports. */
-function portRules(
-  match: readonly Expression[],
-  ports: CapturedTraffic["ports"],
-  statement: Expression,
-): Expression[][] {
-  const rules = (protocol: number, ranges: readonly PortRange[]) =>
-    ranges.map((range) => [
-      ...match,
-      ...ipv4PortsAre(protocol, { destination: range }),
-      statement,
-    ]);
-  return [...rules(IPPROTO_TCP, ports.tcp), ...rules(IPPROTO_UDP, ports.udp)];
 }

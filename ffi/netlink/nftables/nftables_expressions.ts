@@ -7,7 +7,7 @@ import { type AddressFamily, type IpPrefix, ipv4FromNumber } from "../ip_address
 import type { MessageBuilder } from "../message.ts";
 
 /** Both ends included, host order. */
-export interface PortRange {
+interface Ports {
   readonly first: number;
   readonly last: number;
 }
@@ -146,8 +146,8 @@ export function transportIs(protocol: number): Expression[] {
 
 /** Ports at both ends; those of an end that is left out do not matter. */
 export interface TransportPorts {
-  readonly source?: PortRange | undefined;
-  readonly destination?: PortRange | undefined;
+  readonly source?: Ports | undefined;
+  readonly destination?: Ports | undefined;
 }
 
 /**
@@ -171,7 +171,7 @@ export function isLaterFragment(): Expression[] {
 }
 
 /** `icmp type T`, with a quotation of an IPv4 packet that was sent by a protocol from one of these ports. */
-export function isErrorAbout(type: number, protocol: number, ports: PortRange): Expression[] {
+export function isErrorAbout(type: number, protocol: number, ports: Ports): Expression[] {
   return [
     ...fragmentOffset(NFT_CMP_EQ),
     ...transportIs(IPPROTO_ICMP),
@@ -309,7 +309,7 @@ function portsAre({ source, destination }: TransportPorts): Expression[] {
   ];
 }
 
-function isInRange(load: Expression, { first, last }: PortRange): Expression[] {
+function isInRange(load: Expression, { first, last }: Ports): Expression[] {
   const port = (value: number) => Uint8Array.of(value >>> 8, value);
   if (first === last) return [load, compare(NFT_CMP_EQ, port(first))];
   return [load, compare(NFT_CMP_GTE, port(first)), compare(NFT_CMP_LTE, port(last))];

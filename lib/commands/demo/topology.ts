@@ -14,11 +14,8 @@
 import { openLibc } from "../../../ffi/libc.ts";
 import { defaultPrefix, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
-import {
-  NF_INET_FORWARD,
-  Nftables,
-  PRIORITY_FILTER,
-} from "../../../ffi/netlink/nftables/nftables.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { NF_INET_FORWARD, PRIORITY_FILTER } from "../../../ffi/netlink/nftables/hooks.ts";
 import { drop, transportIs } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import {

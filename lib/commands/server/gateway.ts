@@ -11,7 +11,8 @@
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
-import { Nftables, type NftablesFamily } from "../../../ffi/netlink/nftables/nftables.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import type { NftablesFamily } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
@@ -30,6 +31,11 @@ import type { Logger } from "../../process/logging.ts";
 import { requireNatPrivileges } from "../../process/privileges.ts";
 import { securePorts } from "../../host/network/port_safety.ts";
 import { SysctlError } from "../../host/network/sysctl.ts";
+import {
+  installIngressDrop,
+  installNotrack,
+  installQueue,
+} from "../../host/firewall/gateway_tables.ts";
 
 /** Netfilter queues have 16 bits; people give their own small numbers. */
 const FIRST_QUEUE = 20_000;
@@ -197,7 +203,7 @@ export class Gateway implements Disposable {
     }
     if (isFirst) {
       this.#noteTables(this.#nftables, "netdev", "inet", "ip");
-      this.#nftables.installNotrack({ table: this.#table, mark: EGRESS_MARK });
+      installNotrack(this.#nftables, { table: this.#table, mark: EGRESS_MARK });
     }
     this.#installCapture(this.#nftables, external, egress);
     this.#captured = external;
@@ -359,8 +365,8 @@ export class Gateway implements Disposable {
       address: external.address,
       ports: capturedPorts(egress),
     };
-    if (egress.capture === "packet") nftables.installIngressDrop(traffic);
-    else nftables.installQueue({ ...traffic, ...egress.capture });
+    if (egress.capture === "packet") installIngressDrop(nftables, traffic);
+    else installQueue(nftables, { ...traffic, ...egress.capture });
   }
 
   /** The tables outlive the process if it is killed: they go into the journal. */

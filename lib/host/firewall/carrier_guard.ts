@@ -1,5 +1,5 @@
 /**
- * Owns the host's part in a carrier that looks like TCP: ports that nobody else gets, and a firewall table that keeps the
+ * Host's part in a transport that looks like TCP: ports that nobody else gets, and a firewall table that keeps the
  * carrier's segments from the host's own TCP, which would answer each with RST.
  *
  * The client's local ports are named as well as the server's address and port: should a web server stand there, browsers on
@@ -7,7 +7,8 @@
  */
 import { EACCES, EADDRINUSE, SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import type { Nftables, NftablesTable } from "../../../ffi/netlink/nftables/nftables.ts";
+import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { ReservedPorts } from "../../../ffi/sockets/reserved_ports.ts";
 import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -17,6 +18,7 @@ import type { Journal } from "../journal/journal.ts";
 import { ephemeralPorts, listenerOn } from "../network/port_safety.ts";
 import { lowPort } from "../../process/privileges.ts";
 import { randomInt } from "node:crypto";
+import { installFakeTcpTable } from "./fake_tcp_table.ts";
 
 /** Ports that a client takes at once, to have fresh ones for its next connections; the fewest that it does with. */
 const CLIENT_PORTS = 16;
@@ -98,7 +100,7 @@ export class CarrierGuard implements Disposable {
   /** Follows the server to another address, without a moment in between. */
   setRemote(remote: CarrierEndpoints["remote"]): void {
     this.#endpoints = { ...this.#endpoints, remote };
-    this.#nftables.installCarrier({ table: this.#table.name, ...this.#endpoints });
+    installFakeTcpTable(this.#nftables, { table: this.#table.name, ...this.#endpoints });
   }
 
   /** Lets the host's TCP have its segments again, then the ports. What is in the journal does no harm when it is undone. */

@@ -11,15 +11,17 @@
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import {
   NF_INET_FORWARD,
   NF_INET_POST_ROUTING,
-  Nftables,
-  type NftablesChain,
-  type NftablesTable,
   PRIORITY_FILTER,
   PRIORITY_SOURCE_NAT,
-} from "../../../ffi/netlink/nftables/nftables.ts";
+} from "../../../ffi/netlink/nftables/hooks.ts";
+import type {
+  NftablesChain,
+  NftablesTable,
+} from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import {
   accept,
   drop,

@@ -1,6 +1,6 @@
 /**
  * Inner guard: keeps what is for the tunnel's inner addresses, and so every service there (the DNS proxy, metrics, the
- * host's own), from arriving by any interface but the tunnel's. See `Nftables.installInnerGuard()`.
+ * host's own), from arriving by any interface but the tunnel's.
  *
  * An address that another interface has as well, as routers have it whose tunnels borrow the address of the LAN, is the host's
  * own there: of it only the tunnel's services are guarded. Who else has an address is followed at run time; on a client, an
@@ -10,16 +10,18 @@ import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
-import {
-  type InnerService,
-  type InnerTraffic,
-  Nftables,
-} from "../../../ffi/netlink/nftables/nftables.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { Config } from "../../core/config/config.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Logger } from "../../process/logging.ts";
+import {
+  type InnerService,
+  type InnerTraffic,
+  installInnerGuard,
+  installInnerSilence,
+} from "./inner_tables.ts";
 
 export interface InnerGuardOptions {
   readonly role: "server" | "client";
@@ -55,7 +57,7 @@ export class InnerGuard implements Disposable {
       kind: "nftables-table",
       table: { family: "ip", name: this.#table },
     }, this.#nftables);
-    this.#nftables.installInnerGuard(this.#traffic);
+    installInnerGuard(this.#nftables, this.#traffic);
     this.#silenceArp();
     this.#opened = opened.move();
   }
@@ -91,8 +93,8 @@ export class InnerGuard implements Disposable {
     if (shared.join() === this.#shared.join()) return;
     this.#shared = shared;
     this.#tellOfShared();
-    this.#nftables.installInnerGuard(this.#traffic);
-    if (this.#isArpSilent) this.#nftables.installInnerSilence(this.#traffic);
+    installInnerGuard(this.#nftables, this.#traffic);
+    if (this.#isArpSilent) installInnerSilence(this.#nftables, this.#traffic);
   }
 
   [Symbol.dispose](): void {
@@ -122,7 +124,7 @@ export class InnerGuard implements Disposable {
     try {
       const table = { family: "arp", name: this.#table } as const;
       journal.make({ kind: "nftables-table", table }, this.#nftables);
-      this.#nftables.installInnerSilence(this.#traffic);
+      installInnerSilence(this.#nftables, this.#traffic);
       this.#isArpSilent = true;
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;

@@ -8,16 +8,19 @@
  * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
  * person, or until `vpn cleanup`.
  */
+import { LOOPBACK } from "../../../ffi/netlink/links.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
 import { AF_INET, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import {
   NF_INET_FORWARD,
   NF_INET_POST_ROUTING,
-  type Nftables,
-  type NftablesChain,
-  type NftablesTable,
   PRIORITY_FILTER,
-} from "../../../ffi/netlink/nftables/nftables.ts";
+} from "../../../ffi/netlink/nftables/hooks.ts";
+import type {
+  NftablesChain,
+  NftablesTable,
+} from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import {
   accept,
   destinationIs,
@@ -35,7 +38,6 @@ import { openFirewall } from "./firewall.ts";
 import type { Journal } from "../journal/journal.ts";
 import { forgetBlocks, killSwitchTable } from "./standing_blocks.ts";
 
-const LOOPBACK = "lo";
 /** Client and server ports of DHCP (RFC 2131 section 4.1) and of DHCPv6 (RFC 8415 section 7.2). */
 const DHCP = ipv4PortsAre(IPPROTO_UDP, { source: only(68), destination: only(67) });
 const DHCPV6 = ipv6PortsAre(IPPROTO_UDP, { source: only(546), destination: only(547) });

@@ -12,14 +12,16 @@
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import {
   NF_INET_PRE_ROUTING,
-  Nftables,
-  type NftablesChain,
-  type NftablesTable,
   PRIORITY_FILTER,
   PRIORITY_RAW,
-} from "../../../ffi/netlink/nftables/nftables.ts";
+} from "../../../ffi/netlink/nftables/hooks.ts";
+import type {
+  NftablesChain,
+  NftablesTable,
+} from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import {
   destinationIsLocal,
   type Expression,

@@ -7,11 +7,11 @@
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace, namespaceExists } from "../../../ffi/netns.ts";
 import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
-import {
-  Nftables,
-  type NftablesFamily,
-  type NftablesTable,
-} from "../../../ffi/netlink/nftables/nftables.ts";
+import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import type {
+  NftablesFamily,
+  NftablesTable,
+} from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import type { HostChange } from "../journal/host_change.ts";

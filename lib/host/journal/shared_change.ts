@@ -2,7 +2,7 @@
  * Owns what several instances on one host have in common: a sysctl that two of them need, a port that both keep. Whoever
  * ends last takes it back.
  */
-import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables.ts";
+import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { type HostChange, undoChange, withoutPorts } from "./host_change.ts";
 import { allJournals } from "./journal_files.ts";
 import type { JournalOwner } from "./journal_text.ts";

@@ -15,6 +15,7 @@ import {
   OUTSIDE,
   Tap,
 } from "../support/outside.ts";
+import { installIngressDrop } from "../../../lib/host/firewall/gateway_tables.ts";
 
 const WITH_PING = { programs: ["ping"] };
 const PORT = 20_000;
@@ -61,7 +62,7 @@ netTest(
 
     using nftables = gateway.inside(() => Nftables.open(openLibc()));
     const range = { first: PORT, last: PORT };
-    nftables.installIngressDrop({
+    installIngressDrop(nftables, {
       table: "vpn_test",
       device: DEVICE,
       address: addressOf(GATEWAY),

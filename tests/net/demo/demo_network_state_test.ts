@@ -4,6 +4,7 @@ import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { difference, networkState } from "../../../lib/commands/demo/network_state.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
+import { installNotrack } from "../../../lib/host/firewall/gateway_tables.ts";
 
 function write(namespace: TestNamespace, sysctl: string, value: string): void {
   namespace.inside(() => Deno.writeTextFileSync(`/proc/sys/net/ipv4/${sysctl}`, value));
@@ -25,7 +26,7 @@ netTest(
     write(namespace, "ip_local_reserved_ports", "20000-20009");
     write(namespace, "conf/all/src_valid_mark", "1");
     using nftables = namespace.inside(() => Nftables.open(openLibc()));
-    nftables.installNotrack({ table: "vpn_test", mark: 1 });
+    installNotrack(nftables, { table: "vpn_test", mark: 1 });
     assertEquals(difference(before, namespace.inside(networkState)).sort(), [
       "left behind: /proc/sys/net/ipv4/conf/all/src_valid_mark = 1",
       "left behind: /proc/sys/net/ipv4/ip_local_reserved_ports = 20000-20009",

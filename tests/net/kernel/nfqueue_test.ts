@@ -1,4 +1,4 @@
-/** Tests of `ffi/netlink/nftables/nfqueue.ts` with the rules that `Nftables.installQueue()` makes. */
+/** Tests of `ffi/netlink/nftables/nfqueue.ts` with the rules that `installQueue()` makes. */
 import { Arena } from "../../../ffi/arena.ts";
 import { EAGAIN, EPERM } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -29,6 +29,7 @@ import {
   u16,
   VNET_HEADER_SIZE,
 } from "../support/outside.ts";
+import { installQueue } from "../../../lib/host/firewall/gateway_tables.ts";
 
 const WITH_PING = { programs: ["ping"] };
 const QUEUE = 0x5650;
@@ -50,7 +51,7 @@ class Reader implements Disposable {
     const libc = openLibc();
     this.#namespace = namespace;
     this.#nftables = namespace.inside(() => Nftables.open(libc));
-    this.#nftables.installQueue({
+    installQueue(this.#nftables, {
       table: "vpn_wg0",
       device: DEVICE,
       address: addressOf(GATEWAY),

@@ -1,6 +1,6 @@
 /** Firewalls of others on this host: what they do with a packet that comes to it or passes through, and by which rule. */
 import { openLibc } from "../../../../ffi/libc.ts";
-import { NF_INET_POST_ROUTING } from "../../../../ffi/netlink/nftables/nftables.ts";
+import { NF_INET_POST_ROUTING } from "../../../../ffi/netlink/nftables/hooks.ts";
 import {
   type BaseChain,
   dumpFirewall,

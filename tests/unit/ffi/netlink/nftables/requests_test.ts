@@ -3,7 +3,6 @@
  * 1.0.6 adding the same; the order of a chain's attributes is our own, and `bitwise` names its default operation there.
  */
 import {
-  EAFNOSUPPORT,
   EAGAIN,
   EINVAL,
   ENOENT,
@@ -20,53 +19,25 @@ import { NetlinkError } from "../../../../../ffi/netlink/socket.ts";
 import { exitCodeOf } from "../../../../../lib/process/errors.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../../../support/assert.ts";
 import { hex } from "../../../../support/packets/packet_builder.ts";
+import { message, ScriptedKernel, together } from "../../../../support/packets/scripted_kernel.ts";
 import {
-  message,
-  type Reply,
-  ScriptedKernel,
-  together,
-} from "../../../../support/packets/scripted_kernel.ts";
-
-const ERROR = 2;
-const DONE = 3;
-const NO_TABLES = message(DONE, "00000000", { flags: 2 });
-/** One of the requests in the batch of an opening `Nftables`: the table that it makes, the table that it deletes. */
-const PROBE_REQUESTS = 2;
-
-/** The answer to the message that stands `index` places behind the first of the batch. */
-function answer(index: number, errno = 0): Reply {
-  const error = (-errno >>> 0).toString(16).padStart(8, "0").match(/../g)!.reverse().join("");
-  return message(ERROR, `${error} ${"00".repeat(16)}`, { flags: 0x100, offset: index });
-}
-
-/** Acknowledges the `count` requests of a batch; the first message only begins it. */
-function acknowledge(count: number): Reply {
-  return together(...Array.from({ length: count }, (_, i) => answer(i + 1)));
-}
-
-const open = (kernel: ScriptedKernel) => Nftables.open(kernel.libc());
-
-/** The messages of a datagram. */
-function split(datagram: Uint8Array): Uint8Array[] {
-  const messages: Uint8Array[] = [];
-  for (let at = 0; at < datagram.length;) {
-    const { length } = NLMSGHDR.read(datagram, at);
-    messages.push(datagram.subarray(at, at + length));
-    at += length;
-  }
-  return messages;
-}
-
-const DROP = {
-  table: "t",
-  device: "v0",
-  address: 0xc0000201,
-  ports: { tcp: [{ first: 40_000, last: 60_000 }], udp: [] },
-};
+  installIngressDrop,
+  installNotrack,
+} from "../../../../../lib/host/firewall/gateway_tables.ts";
+import {
+  acknowledge,
+  answer,
+  DROP,
+  ERROR,
+  NO_TABLES,
+  open,
+  PROBE_REQUESTS,
+  split,
+} from "../../../../support/packets/nftables_kernel.ts";
 
 Deno.test("installIngressDrop() asks in one batch, as `nft add table; add chain; add rule`", () => {
   const kernel = new ScriptedKernel(acknowledge(PROBE_REQUESTS), NO_TABLES, acknowledge(3));
-  open(kernel).installIngressDrop(DROP);
+  installIngressDrop(open(kernel), DROP);
   assert(kernel.finished);
   const messages = split(kernel.requests[2]!);
   const sequence = NLMSGHDR.read(messages[0]!, 0).sequence;
@@ -122,7 +93,7 @@ Deno.test("installIngressDrop() deletes the table of its name and family in the 
     message(0x0a00, `${family}000000 0600 0100 ${name}00 0000`, { flags: 2 });
   const tables = together(table("01", "74"), table("05", "75"), table("05", "74"), NO_TABLES);
   const kernel = new ScriptedKernel(acknowledge(PROBE_REQUESTS), tables, acknowledge(4));
-  open(kernel).installIngressDrop(DROP);
+  installIngressDrop(open(kernel), DROP);
   const [, first, second] = split(kernel.requests[2]!);
   assertEquals(NLMSGHDR.read(first!, 0).type, 0x0a02);
   assertEquals<Uint8Array>(first!.slice(16), hex("05000000 0600 0100 7400 0000"));
@@ -146,22 +117,11 @@ for (const [name, errno] of [["EINVAL", EINVAL], ["EOPNOTSUPP", EOPNOTSUPP]] as 
     const kernel = new ScriptedKernel(answer(1, errno), supported, NO_TABLES, acknowledge(3));
     const nftables = open(kernel);
     assertEquals(nftables.ownsTables, false);
-    nftables.installNotrack({ table: "t", mark: 1 });
+    installNotrack(nftables, { table: "t", mark: 1 });
     const [, newTable] = split(kernel.requests[3]!);
     assertEquals<Uint8Array>(newTable!.slice(-8), hex("0800 0200 00000000"));
   });
 }
-
-Deno.test("installNotrack() takes a table of IPv4 where the kernel has none of both families", () => {
-  for (const errno of [EOPNOTSUPP, EAFNOSUPPORT]) {
-    const refused = answer(1, errno);
-    const kernel = new ScriptedKernel(refused, NO_TABLES, acknowledge(3));
-    Nftables.open(kernel.libc(), { owned: false }).installNotrack({ table: "t", mark: 1 });
-    const [, newTable] = split(kernel.requests[2]!);
-    // NFPROTO_IPV4.
-    assertEquals(newTable![NLMSGHDR.size], 2);
-  }
-});
 
 Deno.test("Nftables.open() without ownership asks nothing", () => {
   const kernel = new ScriptedKernel();
@@ -210,7 +170,7 @@ Deno.test("a batch fails with the first error, and its late answers are not take
     together(answer(3 - 5, EPERM), answer(1)),
   );
   const nftables = open(kernel);
-  const error = assertThrows(() => nftables.installIngressDrop(DROP), NetlinkError);
+  const error = assertThrows(() => installIngressDrop(nftables, DROP), NetlinkError);
   assertEquals(error.errno, ENOENT);
   assertEquals(
     error.message,
@@ -218,26 +178,5 @@ Deno.test("a batch fails with the first error, and its late answers are not take
       "no such file or directory (ENOENT)",
   );
   nftables.deleteTable({ family: "netdev", name: "t" });
-  assert(kernel.finished);
-});
-
-Deno.test("installQueue() takes the NFQUEUE target where nftables has no queue, and says when there is neither", () => {
-  const spec = { ...DROP, queue: 7 };
-  const refused = () => answer(3, ENOENT);
-  const kernel = new ScriptedKernel(
-    acknowledge(PROBE_REQUESTS),
-    ...[NO_TABLES, refused(), NO_TABLES, acknowledge(5)],
-    ...[NO_TABLES, refused(), NO_TABLES, refused()],
-    ...[NO_TABLES, answer(3, EINVAL)],
-  );
-  const nftables = open(kernel);
-  nftables.installQueue(spec);
-  const text = (request: number) => new TextDecoder("latin1").decode(kernel.requests[request]);
-  assert(text(2).includes("queue\0") && !text(2).includes("NFQUEUE"));
-  assert(text(4).includes("NFQUEUE\0"));
-  const neither = assertThrows(() => nftables.installQueue(spec), Error);
-  assertMatch(neither.message, /^Cannot queue packets: the kernel has neither .*NFT_QUEUE/);
-  // Any other refusal is no reason to try something else.
-  assertEquals(assertThrows(() => nftables.installQueue(spec), NetlinkError).errno, EINVAL);
   assert(kernel.finished);
 });

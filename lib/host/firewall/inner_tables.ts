@@ -1,0 +1,85 @@
+/** Inner tables: keeps packets for a tunnel's inner addresses from arriving by other interfaces, and ARP from telling of them. */
+import {
+  NF_ARP_IN,
+  NF_INET_PRE_ROUTING,
+  PRIORITY_FILTER,
+  PRIORITY_RAW,
+} from "../../../ffi/netlink/nftables/hooks.ts";
+import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import {
+  arpTargetIs,
+  counter,
+  destinationIs,
+  drop,
+  inputDeviceIsNot,
+  ipv4PortsAre,
+} from "../../../ffi/netlink/nftables/nftables_expressions.ts";
+import { IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import { LOOPBACK } from "../../../ffi/netlink/links.ts";
+
+/** What belongs to a tunnel's inside alone. */
+export interface InnerTraffic {
+  readonly table: string;
+  /** Name of the tunnel's interface; it need not be there yet. */
+  readonly device: string;
+  /** This host's addresses in the tunnel and nowhere else, host order. */
+  readonly addresses: readonly number[];
+  /** Services of the tunnel at addresses that another interface has as well. */
+  readonly services: readonly InnerService[];
+}
+
+export interface InnerService {
+  /** Host order. */
+  readonly address: number;
+  readonly protocol: "tcp" | "udp";
+  readonly port: number;
+}
+
+/**
+ * Keeps packets for this host's addresses inside a tunnel from arriving by any other interface: Linux takes a packet for
+ * whichever of the host's addresses by whichever interface (the weak host model, RFC 1122 section 3.3.4.2), so neighbours
+ * on every link would reach the services there, and could probe and forge connections inside the tunnel (CVE-2019-14899).
+ * The host's own packets to its own addresses come by loopback. Replaces the table of the last call.
+ */
+export function installInnerGuard(
+  nftables: Nftables,
+  { table, device, addresses, services }: InnerTraffic,
+): void {
+  const matches = [
+    ...addresses.map(destinationIs),
+    ...services.map(({ address, protocol, port }) => [
+      ...destinationIs(address),
+      ...ipv4PortsAre(protocol === "tcp" ? IPPROTO_TCP : IPPROTO_UDP, {
+        destination: { first: port, last: port },
+      }),
+    ]),
+  ];
+  nftables.replaceTable({ family: "ip", name: table }, {
+    name: "prerouting",
+    hook: { type: "filter", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_RAW },
+    rules: matches.map((match) => [
+      ...inputDeviceIsNot(device),
+      ...inputDeviceIsNot(LOOPBACK),
+      ...match,
+      counter(),
+      drop(),
+    ]),
+  });
+}
+
+/** Answers nobody on a link who asks by ARP who has one of these addresses: that would tell him which they are. */
+export function installInnerSilence(
+  nftables: Nftables,
+  { table, device, addresses }: InnerTraffic,
+): void {
+  nftables.replaceTable({ family: "arp", name: table }, {
+    name: "input",
+    hook: { type: "filter", hook: NF_ARP_IN, priority: PRIORITY_FILTER },
+    rules: addresses.map((address) => [
+      ...inputDeviceIsNot(device),
+      ...arpTargetIs(address),
+      counter(),
+      drop(),
+    ]),
+  });
+}
