@@ -3,21 +3,33 @@
 interface Timer {
   readonly at: number;
   readonly call: () => void;
+  /** ms after which it is due again; null for once. */
+  readonly interval: number | null;
 }
 
 export class FakeTimers implements Disposable {
-  readonly #real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+  readonly #real = {
+    setTimeout: globalThis.setTimeout,
+    clearTimeout: globalThis.clearTimeout,
+    setInterval: globalThis.setInterval,
+    clearInterval: globalThis.clearInterval,
+  };
   readonly #timers = new Map<number, Timer>();
   #now = 0;
   #last = 0;
 
   constructor() {
-    const set = (call: () => void, delay = 0) => {
-      this.#timers.set(++this.#last, { at: this.#now + delay, call });
+    const set = (call: () => void, delay: number, interval: number | null) => {
+      this.#timers.set(++this.#last, { at: this.#now + delay, call, interval });
       return this.#last;
     };
     const clear = (id?: number) => void this.#timers.delete(id ?? 0);
-    Object.assign(globalThis, { setTimeout: set, clearTimeout: clear });
+    Object.assign(globalThis, {
+      setTimeout: (call: () => void, delay = 0) => set(call, delay, null),
+      clearTimeout: clear,
+      setInterval: (call: () => void, delay = 0) => set(call, delay, delay),
+      clearInterval: clear,
+    });
   }
 
   /** Timers that wait. */
@@ -34,8 +46,9 @@ export class FakeTimers implements Disposable {
       const [next] = [...this.#timers].filter(([, { at }]) => at <= end)
         .sort(([, a], [, b]) => a.at - b.at);
       if (next === undefined) break;
-      const [id, { at, call }] = next;
-      this.#timers.delete(id);
+      const [id, { at, call, interval }] = next;
+      if (interval === null) this.#timers.delete(id);
+      else this.#timers.set(id, { at: at + interval, call, interval });
       this.#now = at;
       call();
     }
