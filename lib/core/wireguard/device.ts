@@ -33,6 +33,7 @@ import { type DeviceEvent, type DeviceEventKind, DeviceEvents } from "./device_e
 import { type PeerActions, runTimers } from "./due_timers.ts";
 import { Carrier, Endpoint } from "../transport/endpoint.ts";
 import { Handshakes } from "./handshake/handshakes.ts";
+import { randomUint32 } from "./handshake/handshake_gate.ts";
 import { IndexTable } from "./handshake/index_table.ts";
 import { writeGoodbye } from "./liveness/goodbye.ts";
 import type { Keypair } from "./session/keypair.ts";
@@ -138,6 +139,7 @@ export class Device {
       memory: options.memory,
       watch: this.#watch,
       software: options.software ?? "",
+      instance: this.#watch === null ? 0 : randomUint32(options.random),
       wallClock: options.wallClock,
       send: (peer, write, now, to) => this.#sendUnasked(peer, write, now, to),
       release: (peer) => this.#release(peer),

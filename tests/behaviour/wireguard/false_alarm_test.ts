@@ -54,6 +54,7 @@ const HELLO = {
   seenAt: null,
   mtu: 0,
   time: 0,
+  instance: 0,
 };
 
 /** An idle tunnel. */

@@ -26,6 +26,8 @@ export interface ControlOptions {
   readonly watch: WatchOptions | null;
   /** Name and version of the program. */
   readonly software: string;
+  /** Of this start of the program, see `Hello`. */
+  readonly instance: number;
   /** Unix ms. */
   readonly wallClock: () => number;
   /** Seals what `write` puts where it is told, and sends it; false where that cannot be. */
@@ -75,6 +77,10 @@ export class Control {
         if (kind === ControlKind.hello) this.#answerHello(peer, hello, now);
         else if (!watch.recognition.helloAnswered(hello.number)) return true;
         this.#takeHello(peer, watch, hello);
+        // A late one may be of the program that ran there before.
+        if (peer.sendsUnder(keypair) && peer.sharedKey.greeted(hello.instance, from, now)) {
+          this.#options.report("key-shared", peer);
+        }
         return true;
       }
       case ControlKind.heartbeat:
@@ -143,7 +149,7 @@ export class Control {
     number: number,
     now: number,
   ): void {
-    const { memory, software, wallClock, send } = this.#options;
+    const { memory, software, wallClock, instance, send } = this.#options;
     const { address, port } = peer.endpoint;
     const hello: Hello = {
       version: HELLO_VERSION,
@@ -155,6 +161,7 @@ export class Control {
       seenAt: { address, port },
       mtu: peer.mtu,
       time: wallClock(),
+      instance,
     };
     send(peer, (at) => writeHello(memory, at, kind, hello), now);
   }

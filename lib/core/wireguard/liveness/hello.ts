@@ -49,6 +49,8 @@ export interface Hello {
   readonly mtu: number;
   /** Unix ms by the sender's clock; 0 where it was not said. */
   readonly time: number;
+  /** Drawn by the sender's program when it starts: tells two hosts with one key from each other; 0 where it was not said. */
+  readonly instance: number;
 }
 
 const ROLES: readonly (Role | null)[] = [null, "client", "server"];
@@ -68,6 +70,7 @@ const Field = {
   seenAt: 4,
   mtu: 5,
   time: 6,
+  instance: 7,
 } as const;
 
 /** Bytes of the name of a program that are sent, and taken. */
@@ -110,6 +113,7 @@ export function writeHello(
   const value = field(Field.time, 8);
   view.setUint32(value, Math.floor(time / 2 ** 32));
   view.setUint32(value + 4, time % 2 ** 32);
+  view.setUint32(field(Field.instance, 4), hello.instance);
   return frame(memory, offset, kind, at - offset - BODY_OFFSET);
 }
 
@@ -119,7 +123,7 @@ export function readHello(view: DataView, offset: number, length: number): Hello
   if (size < FIXED_SIZE) return null;
   const version = view.getUint8(offset + VERSION_OFFSET);
   if (version === 0) return null;
-  let [capabilities, heartbeatInterval, software, mtu, time] = [0, 0, "", 0, 0];
+  let [capabilities, heartbeatInterval, software, mtu, time, instance] = [0, 0, "", 0, 0, 0];
   let seenAt: Hello["seenAt"] = null;
   const end = offset + BODY_OFFSET + size;
   for (let at = offset + FIELDS_OFFSET; at < end;) {
@@ -149,6 +153,9 @@ export function readHello(view: DataView, offset: number, length: number): Hello
       case Field.time:
         if (fieldSize >= 8) time = wallTime(view, value);
         break;
+      case Field.instance:
+        if (fieldSize >= 4) instance = view.getUint32(value);
+        break;
     }
     at = value + fieldSize;
   }
@@ -162,6 +169,7 @@ export function readHello(view: DataView, offset: number, length: number): Hello
     seenAt,
     mtu,
     time,
+    instance,
   };
 }
 

@@ -7,6 +7,10 @@
  * packets go on to come under the session of the one, from elsewhere, when that of the other is long in use. One such packet
  * for a session is a sign, and signs for several sessions, one soon after the other, are what no single host gives. It is
  * for people to know, and steers nothing.
+ *
+ * Two hosts of ours show no such sign when they are idle: each misses the other's answers within seconds, and shakes hands before
+ * a packet counts as late. But each says in its hellos which start of the program it is. Another start may follow one, and
+ * only of two hosts does the first come back after that.
  */
 import type { Endpoint } from "../../transport/endpoint.ts";
 import type { Keypair, SentTo } from "../session/keypair.ts";
@@ -24,6 +28,11 @@ export class SharedKey {
   #signs = 0;
   #signedAt = -Infinity;
   #other: SentTo | null = null;
+  /** The start of the program that greeted last, and the one before it; 0 for none. Where and when the last one did. */
+  #instance = 0;
+  #earlierInstance = 0;
+  #greetedFrom: SentTo | null = null;
+  #greetedAt = -Infinity;
 
   /**
    * An authenticated packet has come from an address (host order) and port under the session before the current one.
@@ -47,6 +56,27 @@ export class SharedKey {
     this.#signedAt = now;
     this.#other = { address: at.address, port: at.port };
     return ++this.#signs === SIGNS;
+  }
+
+  /**
+   * A hello has come from this start of the peer's program; 0 where it does not say.
+   *
+   * @returns whether this shows, for the first time in a while, that two hosts use the key
+   */
+  greeted(instance: number, { address, port }: SentTo, now: number): boolean {
+    if (instance === 0) return false;
+    const isBack = instance === this.#earlierInstance && now - this.#greetedAt <= MEMORY;
+    const isNews = isBack && this.otherPlace(now) === null;
+    if (isBack) {
+      this.#signs = Math.max(this.#signs, SIGNS);
+      this.#signedAt = now;
+      this.#other = this.#greetedFrom;
+    }
+    if (instance !== this.#instance) this.#earlierInstance = this.#instance;
+    this.#instance = instance;
+    this.#greetedFrom = { address, port };
+    this.#greetedAt = now;
+    return isNews;
   }
 
   /** Where the other host was last, while two are there; null otherwise. */

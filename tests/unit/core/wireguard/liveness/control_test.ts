@@ -34,6 +34,7 @@ class Subject {
     memory: this.memory,
     watch: OPTIONS,
     software: "vpn/test",
+    instance: 77,
     wallClock: () => 1_700_000_000_000,
     send: (_peer, write) => {
       const length = write(OUT);
@@ -67,6 +68,7 @@ class Subject {
       seenAt: null,
       mtu: 0,
       time: 0,
+      instance: 0,
     } as const;
     assert(this.receive(writeHello(this.memory, IN, kind, hello), now));
   }

@@ -29,6 +29,7 @@ const HELLO: Hello = {
   seenAt: { address: 0xc000_0202, port: 40_000 },
   mtu: 1_420,
   time: 1_764_320_000_123,
+  instance: 0x8765_4321,
 };
 
 /** A message by itself, so that a read beyond it throws. */
@@ -61,9 +62,9 @@ Deno.test("a hello is read as it was written, and its bytes are those of lib/cor
   assertEquals(read(written(least)), least);
   assertEquals(
     written(HELLO).toHex(),
-    "00" + "01" + "0035" + "01" + "02" + "0000" + "fedcba98" + "0104" + "00000007" + "0204" +
+    "00" + "01" + "003b" + "01" + "02" + "0000" + "fedcba98" + "0104" + "00000007" + "0204" +
       "000007d0" + "0309" + "76706e2f302e312e30" + "0406" + "c00002029c40" + "0502" + "058c" +
-      "0608" + "0000019ac9aab87b" + "00000000000000",
+      "0608" + "0000019ac9aab87b" + "0704" + "87654321" + "00",
   );
 });
 

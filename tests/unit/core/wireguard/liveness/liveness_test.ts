@@ -100,6 +100,7 @@ const HELLO = {
   seenAt: null,
   mtu: 0,
   time: 0,
+  instance: 0,
 };
 
 /** A client of a server of ours. */

@@ -1,4 +1,6 @@
 /** Tests of the detection of a key that two hosts use at once, and of its silence about hosts that only move. */
+import type { WatchOptions } from "../../../../../lib/core/wireguard/liveness/liveness.ts";
+import { SharedKey } from "../../../../../lib/core/wireguard/liveness/shared_key.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { ipv4, type SimulatedDevice } from "../../../../support/packets/simulated_device.ts";
 import {
@@ -13,13 +15,17 @@ import {
 const MINUTE = 60_000;
 
 /** The client's file was copied: another host has its key, and sends as well. */
-function copyOf({ simulation, client, gateway }: TunnelPair): SimulatedDevice {
+function copyOf(
+  { simulation, client, gateway }: TunnelPair,
+  watch?: WatchOptions,
+): SimulatedDevice {
   const copy = simulation.addDevice({
     name: "copy",
     address: "203.0.113.9",
     port: 41_000,
     tunnelAddress: "10.66.77.2/24",
     identity: client.identity,
+    ...(watch && { watch }),
   });
   const toGateway = copy.addPeer(gateway, [`${GATEWAY_INNER}/24`], {
     endpoint: { address: gateway.address, port: gateway.port },
@@ -66,6 +72,45 @@ Deno.test("two hosts that use one key are reported once, with both places, and n
   assertEquals(reports(pair), 1);
   pair.simulation.run(6 * MINUTE);
   assertEquals(sharedKey.otherPlace(pair.simulation.now), null);
+});
+
+Deno.test("two idle hosts of ours with one key are reported, with both places", () => {
+  const times = { peerTimeout: 6_000, releaseAfter: 180_000 };
+  const clientWatch: WatchOptions = { role: "client", ...times };
+  const pair = connectedPair({ clientWatch, gatewayWatch: { role: "server", ...times } });
+  const copy = copyOf(pair, clientWatch);
+  pair.simulation.run(MINUTE);
+  assertEquals(reports(pair), 1);
+  const other = pair.toClient.sharedKey.otherPlace(pair.simulation.now);
+  assert(other !== null);
+  const hosts = [pair.client, copy].map(({ address, port }) => `${address}:${port}`);
+  assert(hosts.includes(`${other.address}:${other.port}`));
+});
+
+Deno.test("a program that is started again, and again, is one host; so is one that takes over from another for long", () => {
+  const shared = new SharedKey();
+  const place = { address: 1, port: 2 };
+  for (let start = 1; start < 100; start++) {
+    for (let hello = 0; hello < 3; hello++) {
+      assertEquals(shared.greeted(start, place, start * 1_000 + hello), false);
+    }
+    // Who does not say is nobody else.
+    assertEquals(shared.greeted(0, place, start * 1_000 + 10), false);
+  }
+  assertEquals(shared.greeted(98, place, 99_000 + 6 * MINUTE), false);
+  assertEquals(shared.otherPlace(99_000 + 6 * MINUTE), null);
+});
+
+Deno.test("a start of the program that comes back after another one shows two hosts, once in a while", () => {
+  const shared = new SharedKey();
+  const [one, two] = [{ address: 1, port: 11 }, { address: 2, port: 22 }];
+  assertEquals(shared.greeted(7, one, 0), false);
+  assertEquals(shared.greeted(8, two, 1_000), false);
+  assertEquals(shared.greeted(7, one, 2_000), true);
+  assertEquals(shared.otherPlace(2_000), two);
+  assertEquals(shared.greeted(8, two, 3_000), false);
+  assertEquals(shared.otherPlace(3_000), one);
+  assertEquals(shared.otherPlace(3_000 + 6 * MINUTE), null);
 });
 
 Deno.test("a phone that goes to and fro between two networks, with handshakes, is one host", () => {
