@@ -24,14 +24,9 @@ import {
   resolvConfChange,
   tryToRead,
 } from "./resolv_conf_file.ts";
+import { isResolvedInUse, RESOLVED_ADDRESSES, RESOLVED_UPSTREAMS } from "./resolved.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import type { Journal } from "../journal/journal.ts";
-
-/** What systemd-resolved has there while it runs; in the last file, the resolvers that it asks itself. */
-const RESOLVED_DIRECTORY = "/run/systemd/resolve";
-const RESOLVED_UPSTREAMS = `${RESOLVED_DIRECTORY}/resolv.conf`;
-/** Where systemd-resolved answers (systemd-resolved.service(8)). */
-const RESOLVED_ADDRESSES: ReadonlySet<string> = new Set(["127.0.0.53", "127.0.0.54"]);
 
 const OWNER_WRITES = 0o200;
 
@@ -188,29 +183,6 @@ function whyNot(path: string, error: unknown): string | null {
     if (isImmutable(each)) return `${each} is immutable: \`chattr -i ${each}\``;
   }
   return "permission denied: run as root";
-}
-
-/** Whether this host looks names up by systemd-resolved: that it runs is not enough. */
-function isResolvedInUse(): boolean {
-  if (findProgram("resolvectl") === null) return false;
-  return isResolvedsLink() ||
-    readNameServers(HOST_FILE).some((address) => RESOLVED_ADDRESSES.has(address)) ||
-    isResolvedFirst();
-}
-
-/** Whether the host's file is one of systemd-resolved's; a link to one that is not there is left of a system that ran it. */
-function isResolvedsLink(): boolean {
-  try {
-    return Deno.realPathSync(HOST_FILE).startsWith(`${RESOLVED_DIRECTORY}/`);
-  } catch {
-    return false;
-  }
-}
-
-/** Whether libc asks it directly, by nss-resolve(8), whatever resolv.conf says. */
-function isResolvedFirst(): boolean {
-  const hosts = /^\s*hosts:(.*)$/m.exec(tryToRead("/etc/nsswitch.conf") ?? "")?.[1] ?? "";
-  return /\bresolve\b/.test(hosts) && tryToRead(RESOLVED_UPSTREAMS) !== null;
 }
 
 /** The name of the network namespace that we are in; null for that of the host, and for one without a name. */

@@ -5,6 +5,7 @@ import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { Rule, RuleSpec } from "../../../ffi/netlink/rules.ts";
+import { resolvconfKeeping, resolvectlKeeping } from "../dns/managed_upkeep.ts";
 import { isResolvConfInPlace, putBackResolvConf } from "../dns/resolv_conf_upkeep.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
 import {
@@ -28,8 +29,8 @@ interface Keeping {
 }
 
 /**
- * The fixture that a change is; null for what goes its own way: what programs manage, commands; and files of sockets, which
- * `LocalSocket` alone can make again.
+ * The fixture that a change is; null for commands, and for files of sockets, which `LocalSocket` alone can make again. To be
+ * called when the change has been made.
  *
  * @param firewall by which a table is made
  */
@@ -74,6 +75,10 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
         },
       };
     }
+    case "resolvectl":
+      return { isPolled: true, ...resolvectlKeeping(change) };
+    case "resolvconf":
+      return { isPolled: true, ...resolvconfKeeping(change) };
     default:
       return null;
   }
