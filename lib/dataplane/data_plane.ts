@@ -2,8 +2,7 @@
  * Owns the data plane: one thread that sleeps in `epoll_wait` and never awaits; what it is made of, its commands and reports.
  */
 import { Arena } from "../../ffi/arena.ts";
-import { BootClock } from "../../ffi/clock.ts";
-import { Epoll, EPOLLIN } from "../../ffi/epoll.ts";
+import { EPOLLOUT } from "../../ffi/epoll.ts";
 import { errnoName, SystemCallError } from "../../ffi/errno.ts";
 import { RouteMonitor } from "../../ffi/netlink/monitor.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
@@ -14,6 +13,7 @@ import { RECEIVE_BUFFER_SIZE } from "../../ffi/sockets/udp_buffers.ts";
 import { MAX_MESSAGE_SIZE, receiveMessage } from "../../ffi/sockets/wake_channel.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
 import { DropLog } from "../core/engine/drop_log.ts";
+import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../core/engine/engine.ts";
 import { LineBudget } from "../core/limits/line_budget.ts";
 import type { AeadProvider } from "../core/noise/aead.ts";
 import { createBuiltinAead } from "../core/noise/aead_builtin.ts";
@@ -42,7 +42,10 @@ import type {
 } from "./data_plane_protocol.ts";
 import { Egress } from "./egress/egress.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
-import { MAX_MERGED, PacketMover } from "./packet_mover.ts";
+import { EventLoop } from "./event_loop.ts";
+import { EgressPort } from "./ports/egress_port.ts";
+import { TunDevice } from "./ports/tun_device.ts";
+import { UdpPort } from "./ports/udp_port.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
 import { PathProber } from "./path_prober.ts";
 import { VERSION } from "../process/version.ts";
@@ -70,15 +73,14 @@ export type Reporter = (report: Report, transfer?: Transferable[]) => void;
 export class DataPlane {
   readonly #libc: Libc;
   readonly #arena: Arena;
-  readonly #clock: BootClock;
-  readonly #epoll: Epoll;
+  readonly #loop: EventLoop;
   readonly #socket: UdpSocket;
   readonly #device: Device;
   readonly #drops = new DropCounters();
   readonly #dropLog = new DropLog(this.#drops);
   readonly #config: DataPlaneConfig;
   readonly #report: Reporter;
-  readonly #mover: PacketMover;
+  readonly #engine: Engine;
   readonly #commandBuffer = new Uint8Array(MAX_MESSAGE_SIZE);
   readonly #egress: Egress | null;
   readonly #monitor: RouteMonitor;
@@ -86,14 +88,11 @@ export class DataPlane {
   readonly #router: Router;
   /** Parts of a set of rules of which the last has still to come. */
   readonly #egressRules: EgressRule[] = [];
-  readonly #pipeline: Pipeline;
-  readonly #sendQueue: SendQueue;
   readonly #captures: Captures;
   readonly #reports = new PeerReports((kind, peer) => this.#reportPeer(kind, peer));
   readonly #traceBudget = new LineBudget(MAX_TRACE_LINES);
   #link: FakeTcpLink | null = null;
   #tun: Tun | null = null;
-  #stopping = false;
   /** Of the peer that is a client's server. */
   #serverKey: Uint8Array | null;
   /** What is left of the peers for the statistics that are being asked for. */
@@ -116,14 +115,13 @@ export class DataPlane {
     const slotSize = SendQueue.slotSize(config.mtu + TRANSPORT_OVERHEAD);
     const egress = typeof config.egress === "object" ? config.egress : null;
     const arena = new Arena(
-      BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + PacketMover.arenaSize + CONTROL_SPACE +
+      BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ENGINE_SCRATCH_SIZE + CONTROL_SPACE +
         (egress === null ? 0 : Egress.arenaSize(egress)) +
         (config.hasFakeTcp ? FakeTcpLink.arenaSize(config.mtu, SEND_SLOTS) : 0),
     );
     this.#arena = arena;
-    this.#clock = new BootClock(this.#libc, arena);
-    this.#epoll = new Epoll(this.#libc, arena);
-    const sendQueue = this.#sendQueue = new SendQueue({
+    const loop = this.#loop = new EventLoop(this.#libc, arena);
+    const sendQueue = new SendQueue({
       offset: arena.allocate(SEND_SLOTS * slotSize),
       slots: SEND_SLOTS,
       slotSize,
@@ -168,7 +166,7 @@ export class DataPlane {
       egress: typeof config.egress === "object" ? "nat" : config.egress,
       allowedIps: this.#device.allowedIps,
     });
-    const pipeline = this.#pipeline = new Pipeline({
+    const pipeline = new Pipeline({
       memory: arena,
       device: this.#device,
       router: this.#router,
@@ -179,67 +177,79 @@ export class DataPlane {
       scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
       seed: randomBytes(4).readUInt32LE(),
     });
-    this.#mover = new PacketMover({
-      arena,
-      epoll: this.#epoll,
-      socket: this.#socket,
-      egress: this.#egress,
+    const outside = this.#egress === null ? null : new EgressPort(this.#egress, loop);
+    const engine = this.#engine = new Engine({
+      memory: arena,
+      scratch: arena.allocate(ENGINE_SCRATCH_SIZE),
       device: this.#device,
       pipeline,
       sendQueue,
       hostQueue,
       drops: this.#drops,
+      outside,
       offload: config.offload,
-      keepSource: config.isGateway,
     });
+    const udp = new UdpPort(this.#socket, {
+      loop,
+      drops: this.#drops,
+      keepsSource: config.isGateway,
+      onSourceRefused: (source) => this.#device.forgetSource(source),
+    });
+    engine.attach(udp);
     this.#prober = new PathProber(this.#libc, {
-      mover: this.#mover,
+      engine,
       port: this.#socket.port,
       mark: config.mark,
       maxMtu: config.mtu,
       linkMtu: (endpoint) => this.#link?.innerMtu(endpoint) ?? null,
       peers: () => this.#device.peers,
-      onChange: (peer) => this.#reports.add("path-mtu", peer, this.#clock.now()),
+      onChange: (peer) => this.#reports.add("path-mtu", peer, this.#loop.now()),
     });
-    const now = this.#clock.now();
+    const now = this.#loop.now();
     for (const peer of config.peers) this.#device.addPeer(peer, now);
-    this.#epoll.add(config.commandFd, EPOLLIN);
-    this.#epoll.add(this.#monitor.fd, EPOLLIN);
-    if (this.#prober.fd >= 0) this.#epoll.add(this.#prober.fd, EPOLLIN);
-    if (this.#egress !== null) this.#epoll.add(this.#egress.sender.fd, EPOLLIN);
+    loop.add(this.#socket.fd, (readiness, now) => {
+      if ((readiness & EPOLLOUT) !== 0) engine.resume(now);
+      if ((readiness & ~EPOLLOUT) !== 0) engine.receive(udp, now);
+    });
+    loop.add(config.commandFd, (_, now) => this.#serveCommands(now));
+    loop.add(this.#monitor.fd, (_, now) => this.#reportNetworkChange(now));
+    if (this.#prober.fd >= 0) loop.add(this.#prober.fd, (_, now) => this.#prober.serve(now));
+    if (this.#egress !== null) {
+      const { capture, sender } = this.#egress;
+      loop.add(capture.fd, (_, now) => engine.readCapture(now));
+      loop.add(sender.fd, () => sender.serve());
+    }
     report({ kind: "ready", port: this.#socket.port, aead: aead.name });
   }
 
   /** Moves packets until told to stop. */
   run(): void {
-    let now = this.#clock.now();
-    while (!this.#stopping) {
-      const count = this.#epoll.wait(this.#timeout(now));
-      now = this.#clock.now();
-      for (let i = 0; i < count; i++) {
-        const fd = this.#epoll.descriptor(i);
-        if (fd === this.#socket.fd) this.#mover.serveSocket(this.#epoll.readiness(i), now);
-        else if (fd === this.#tun?.fd) this.#mover.readTun(now);
-        else if (fd === this.#egress?.capture.fd) this.#mover.readCapture(now);
-        else if (fd === this.#egress?.sender.fd) this.#egress.sender.serve();
-        else if (fd === this.#link?.socket.capture.fd) this.#mover.readLink(now);
-        else if (fd === this.#link?.socket.sender.fd) this.#link.socket.sender.serve();
-        else if (fd === this.#config.commandFd) this.#serveCommands(now);
-        else if (fd === this.#monitor.fd) this.#reportNetworkChange(now);
-        else if (fd === this.#prober.fd) this.#prober.serve(now);
-        else this.#mover.resume(now);
-      }
-      this.#link?.poll(now);
-      this.#device.poll(now);
-      this.#egress?.poll(now);
-      this.#mover.flushSocket(now);
-      this.#tellFallBack();
-      if (this.#device.events.length > 0) this.#takeEvents(now);
-      this.#prober.poll(now);
-      this.#reports.poll(now);
-      this.#captures.poll(now);
-      if (this.#dropLog.hasNews()) this.#reportDrops(now);
-    }
+    this.#loop.run({ pollAt: () => this.#pollAt(), poll: (now) => this.#poll(now) });
+  }
+
+  /** When there is something to do though nothing is ready, monotonic ms. */
+  #pollAt(): number {
+    return Math.min(
+      this.#device.pollAt(),
+      this.#prober.pollAt(),
+      this.#reports.pollAt(),
+      this.#egress?.pollAt() ?? Infinity,
+      this.#link?.pollAt() ?? Infinity,
+      this.#captures.pollAt(),
+    );
+  }
+
+  #poll(now: number): void {
+    this.#link?.poll(now);
+    this.#device.poll(now);
+    this.#egress?.poll(now);
+    this.#engine.flush(now);
+    this.#tellFallBack();
+    if (this.#device.events.length > 0) this.#takeEvents(now);
+    this.#prober.poll(now);
+    this.#reports.poll(now);
+    this.#captures.poll(now);
+    if (this.#dropLog.hasNews()) this.#reportDrops(now);
   }
 
   /** Closes the TUN, which takes the interface off the host, and the socket. */
@@ -250,21 +260,7 @@ export class DataPlane {
     this.#egress?.[Symbol.dispose]();
     this.#link?.[Symbol.dispose]();
     this.#socket[Symbol.dispose]();
-    this.#epoll[Symbol.dispose]();
-  }
-
-  /** ms until the core has something to do, for `epoll_wait`: rounded up, so that it is due when we wake. */
-  #timeout(now: number): number {
-    const at = Math.min(
-      this.#device.pollAt(),
-      this.#prober.pollAt(),
-      this.#reports.pollAt(),
-      this.#egress?.pollAt() ?? Infinity,
-      this.#link?.pollAt() ?? Infinity,
-      this.#captures.pollAt(),
-    );
-    if (at === Infinity) return -1;
-    return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
+    this.#loop[Symbol.dispose]();
   }
 
   /** Says once what the socket had to give up. */
@@ -287,7 +283,7 @@ export class DataPlane {
       if (message === null) return;
       if (message.length === 0) {
         // The main thread closed its end without a word: it is gone, and so are we.
-        this.#stopping = true;
+        this.#loop.stop();
         return;
       }
       this.#obey(JSON.parse(new TextDecoder().decode(message)), now);
@@ -364,9 +360,9 @@ export class DataPlane {
         break;
       case "stop":
         this.#device.sayGoodbye(now);
-        this.#mover.flushSocket(now);
+        this.#engine.flush(now);
         this.#link?.close(now);
-        this.#stopping = true;
+        this.#loop.stop();
         break;
     }
   }
@@ -382,7 +378,7 @@ export class DataPlane {
 
   /** One line for each packet is more than anybody can write. */
   #trace(line: string): void {
-    if (!this.#traceBudget.take(this.#clock.now())) return;
+    if (!this.#traceBudget.take(this.#loop.now())) return;
     const suppressed = this.#traceBudget.takeSuppressed();
     this.#log(
       "trace",
@@ -420,7 +416,8 @@ export class DataPlane {
       return;
     }
     if (this.#config.offload) this.#enableTunOffload(this.#tun);
-    this.#mover.attach(this.#tun);
+    this.#loop.add(this.#tun.fd, (_, now) => this.#engine.readTun(now));
+    this.#engine.attachTun(new TunDevice(this.#tun, this.#loop));
     this.#report({ kind: "tun-opened", name });
   }
 
@@ -429,8 +426,9 @@ export class DataPlane {
     try {
       this.#link = new FakeTcpLink(this.#libc, this.#arena, {
         device: this.#device,
-        pipeline: this.#pipeline,
-        sendQueue: this.#sendQueue,
+        loop: this.#loop,
+        onRoom: (_, now) => this.#engine.resume(now),
+        sendSlots: SEND_SLOTS,
         drops: this.#drops,
         endpoints,
         mark,
@@ -444,7 +442,10 @@ export class DataPlane {
       this.#report({ kind: "failed", message: error.message, errno: error.errno });
       return;
     }
-    this.#mover.attachLink(this.#link);
+    const { port, socket: { capture, sender } } = this.#link;
+    this.#loop.add(capture.fd, (_, now) => this.#engine.receive(port, now));
+    this.#loop.add(sender.fd, () => sender.serve());
+    this.#engine.attach(port);
     this.#report({ kind: "fake-tcp-opened" });
   }
 
@@ -573,7 +574,7 @@ export class DataPlane {
       return;
     }
     const { address, port } = peer.endpoint;
-    const otherPlace = kind === "key-shared" ? peer.sharedKey.otherPlace(this.#clock.now()) : null;
+    const otherPlace = kind === "key-shared" ? peer.sharedKey.otherPlace(this.#loop.now()) : null;
     const endpoint = { address, port };
     this.#report({ kind: "peer", event: kind, publicKey, name, endpoint, otherPlace });
   }

@@ -18,7 +18,7 @@ import {
 } from "../core/wireguard/path/path_mtu.ts";
 import { PathWatch } from "../core/wireguard/path/path_watch.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
-import type { PacketMover } from "./packet_mover.ts";
+import type { Engine } from "../core/engine/engine.ts";
 import { pathClaimFilter } from "./filters/path_claim_filter.ts";
 
 /** Bytes by which fake TCP's headers are longer than UDP's. */
@@ -32,7 +32,7 @@ const MAX_CLAIMS = 16;
 const MAX_CLAIM_SIZE = 2048;
 
 export interface PathProberOptions {
-  readonly mover: PacketMover;
+  readonly engine: Engine;
   /** Ours, that the tunnel's datagrams leave from. */
   readonly port: number;
   /** The firewall mark of the tunnel's datagrams; 0 for none. */
@@ -117,7 +117,7 @@ export class PathProber implements Disposable {
       this.#watch.looked(peer, pathMtu, now);
       const probes = this.#search.looked(peer, pathMtu, now);
       if (peer.mtu !== before) this.#options.onChange(peer);
-      for (const length of probes) this.#options.mover.sendProbe(peer, length, now);
+      for (const length of probes) this.#options.engine.sendProbe(peer, length, now);
     }
   }
 

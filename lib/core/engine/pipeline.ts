@@ -21,12 +21,13 @@ import { completeChecksum, Splitter, SPLITTER_SCRATCH_SIZE } from "../offload/sp
 import { PATH_ADVICE_SIZE, PathAdvice } from "../routing/path_advice.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import type { Device } from "../wireguard/device.ts";
-import { Carrier } from "../transport/endpoint.ts";
+import type { Carrier } from "../transport/endpoint.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
 import type { Peer } from "../wireguard/peer.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
+import type { ReceivedMessages } from "./ports.ts";
 
 export interface PipelineOptions {
   readonly memory: Memory;
@@ -47,8 +48,6 @@ export interface PipelineOptions {
 export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE;
 
 export class Pipeline {
-  /** The ECN bits of the datagrams that `handleDatagrams()` is given next: those of one message are alike. */
-  outerEcn: number = Ecn.notEct;
   readonly #memory: Memory;
   readonly #view: DataView;
   readonly #device: Device;
@@ -83,48 +82,40 @@ export class Pipeline {
   }
 
   /**
-   * Takes one receive: a datagram, or several equal ones that the kernel merged, the last perhaps shorter.
+   * Takes one message: a datagram, or several equal ones that the kernel merged, the last perhaps shorter.
    *
-   * @param length bytes; -1 for a datagram that the kernel cut short
-   * @param segmentSize bytes of each merged datagram but the last; 0 for a single one
-   * @param address,port,source,carrier where it came from, what local address it was sent to and how, as `Device.receive()`
-   * takes them
+   * @param index in `messages`
+   * @param carrier how it came
    * @param now monotonic ms
    * @returns the index of the peer that the last authentic datagram of them was from; 0 where none was
    */
   handleDatagrams(
-    offset: number,
-    length: number,
-    segmentSize: number,
-    address: number,
-    port: number,
-    source: number,
+    messages: ReceivedMessages,
+    index: number,
+    carrier: Carrier,
     now: number,
-    carrier: Carrier = Carrier.udp,
   ): number {
+    const length = messages.lengths[index];
     if (length < 0) {
       this.#drops.add(DropReason.truncatedDatagram);
       return 0;
     }
-    let peerIndex = 0;
+    const address = messages.addresses[index];
+    const port = messages.ports[index];
+    const source = messages.sources[index];
+    const ecn = messages.ecns[index];
+    const segmentSize = messages.segmentSizes[index];
     const size = segmentSize > 0 ? segmentSize : length;
-    let at = offset;
-    const end = offset + length;
+    let peerIndex = 0;
+    let at = messages.offsets[index];
+    const end = at + length;
     do {
       const datagramLength = end - at < size ? end - at : size;
-      const result = this.#device.receive(
-        at,
-        datagramLength,
-        address,
-        port,
-        source,
-        now,
-        carrier,
-      );
+      const result = this.#device.receive(at, datagramLength, address, port, source, now, carrier);
       if (result > 0) {
         peerIndex = receivedPeer(result);
         const packetLength = receivedLength(result);
-        if (packetLength > 0) this.#fromPeer(peerIndex, receivedOffset(at), packetLength, now);
+        if (packetLength > 0) this.#fromPeer(peerIndex, receivedOffset(at), packetLength, ecn, now);
       }
       at += datagramLength;
     } while (at < end);
@@ -228,13 +219,19 @@ export class Pipeline {
     this.#inboundFlows.note(packet, now);
   }
 
-  #fromPeer(peerIndex: number, offset: number, length: number, now: number): void {
+  #fromPeer(
+    peerIndex: number,
+    offset: number,
+    length: number,
+    outerEcn: number,
+    now: number,
+  ): void {
     const reason = ipv4.checkIpv4(this.#memory, offset, length);
     if (reason !== DropReason.none) {
       this.#drops.add(reason, length);
       return;
     }
-    if (this.outerEcn !== Ecn.notEct && !takeOverEcn(this.#view, offset, this.outerEcn)) {
+    if (outerEcn !== Ecn.notEct && !takeOverEcn(this.#view, offset, outerEcn)) {
       this.#drops.add(DropReason.congestionMark, length);
       return;
     }

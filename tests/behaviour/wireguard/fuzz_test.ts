@@ -135,7 +135,10 @@ class Target {
       to.receive(bytes, FORGER);
     } else if (kind === 14) {
       const parts = [random.mutate(bytes), bytes, random.bytes(random.below(200))];
-      to.receive(Uint8Array.from(parts.flatMap((part) => [...part])), FORGER, random.below(200));
+      to.receive(Uint8Array.from(parts.flatMap((part) => [...part])), {
+        ...FORGER,
+        segmentSize: random.below(200),
+      });
     } else {
       this.deliverGenuine(to, random);
     }

@@ -1,8 +1,4 @@
-/**
- * Owns a network in memory, and the ways that packets take through it and through sockets, to be measured and tested.
- *
- * What the application does between the parts is done here as well, and in the same manner.
- */
+/** Packet paths: a network in memory, whose ends are engines, and the paths of packets through it and through sockets, to be measured. */
 import { Arena } from "../../../ffi/arena.ts";
 import { BootClock } from "../../../ffi/clock.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
@@ -12,10 +8,12 @@ import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
-import { Coalescer } from "../../../lib/core/offload/coalescer.ts";
+import { Engine, ENGINE_SCRATCH_SIZE } from "../../../lib/core/engine/engine.ts";
+import type { DatagramPort, ReceivedMessages, TunPort } from "../../../lib/core/engine/ports.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { Router } from "../../../lib/core/routing/router.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
+import { Carrier } from "../../../lib/core/transport/endpoint.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
 import { type Ipv4Prefix, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
@@ -27,9 +25,9 @@ import { virtioHeader } from "./reference.ts";
 
 const SLOTS = 256;
 const QUEUE_CAPACITY = 1024;
-/** As in the application: ten bytes of virtio-net header, and the packet behind them is aligned. */
-const TUN_BUFFER_START = 6;
-const MAX_MERGED = 65_535;
+const MAX_PACKET_SIZE = 65_535;
+/** Messages that one end has room for. */
+const MESSAGES = 16;
 const LOCALHOST = 0x7f000001;
 
 // Addresses and indices of 2^31 and more do not fit the engine's small integers, so they would show.
@@ -40,57 +38,181 @@ const NEIGHBOUR = { inside: "192.168.77.3", outside: 0xcb007103, port: 51822 };
 /** Monotonic ms at which everything begins, with a fraction as the real clock has it. */
 export const START = 1_000_000.25;
 
-/** One end of a tunnel, without sockets: its queues, and what the application does with them. */
+/** A TUN that hands out one packet again and again, and counts what is written; it allocates nothing. */
+class TemplateTun implements TunPort {
+  /** Packets that were handed to the host, those of a super-packet one by one. */
+  delivered = 0;
+  /** Reads that are left. */
+  reads = 0;
+  readonly #bytes: Uint8Array;
+  readonly #template: number;
+  #templateLength = 0;
+  #pieces = 0;
+
+  constructor(arena: Arena) {
+    this.#bytes = arena.bytes;
+    this.#template = arena.allocate(MAX_PACKET_SIZE + 100);
+  }
+
+  /** Hands out these bytes from now on: a virtio-net header and a packet. */
+  prepare(read: Uint8Array): void {
+    this.#bytes.set(read, this.#template);
+    this.#templateLength = read.length;
+  }
+
+  read(offset: number): number {
+    if (this.reads === 0) return 0;
+    this.reads--;
+    this.#bytes.copyWithin(offset, this.#template, this.#template + this.#templateLength);
+    return this.#templateLength;
+  }
+
+  beginWrite(): void {
+    this.#pieces = 0;
+  }
+
+  addPiece(): void {
+    this.#pieces++;
+  }
+
+  endWrite(): number {
+    // Behind the virtio-net header, each piece is a packet.
+    this.delivered += this.#pieces - 1;
+    return this.#pieces;
+  }
+
+  awaitPackets(): void {}
+}
+
+/** A wire's end: neighbours of one size that are sent arrive in one message, as UDP_GRO merges them. It allocates nothing. */
+class WireEnd implements DatagramPort {
+  readonly carrier = Carrier.udp;
+  readonly batch = MESSAGES;
+  readonly messages: ReceivedMessages;
+  /** The other ends. */
+  readonly others: WireEnd[] = [];
+  readonly #bytes: Uint8Array;
+  /** Its address outside, int32, and port. */
+  readonly #address: number;
+  readonly #port: number;
+  #waiting = 0;
+
+  constructor(arena: Arena, place: typeof SERVER) {
+    this.#bytes = arena.bytes;
+    this.#address = place.outside | 0;
+    this.#port = place.port;
+    const buffers = arena.allocate(MESSAGES * RECEIVE_BUFFER_SIZE);
+    this.messages = {
+      offsets: Int32Array.from({ length: MESSAGES }, (_, i) => buffers + i * RECEIVE_BUFFER_SIZE),
+      lengths: new Int32Array(MESSAGES),
+      segmentSizes: new Int32Array(MESSAGES),
+      addresses: new Int32Array(MESSAGES),
+      ports: new Uint16Array(MESSAGES),
+      sources: new Int32Array(MESSAGES).fill(this.#address),
+      ecns: new Uint8Array(MESSAGES),
+    };
+  }
+
+  receive(): number {
+    const count = this.#waiting;
+    this.#waiting = 0;
+    return count;
+  }
+
+  take(): boolean {
+    return true;
+  }
+
+  authenticated(): void {}
+
+  send(queue: SendQueue, from: number, to: number): number {
+    let next = from;
+    while (next < to) {
+      const address = queue.addresses[next]! | 0;
+      for (let i = 0; i < this.others.length; i++) {
+        const other = this.others[i]!;
+        if (other.#address === address) next = other.#arrive(this, queue, next, to);
+      }
+    }
+    return next;
+  }
+
+  /** Takes what makes one message. Returns the index behind it. */
+  #arrive(sender: WireEnd, { addresses, lengths, offsets }: SendQueue, from: number, to: number) {
+    const { messages } = this;
+    const i = this.#waiting++;
+    const size = lengths[from]!;
+    const start = messages.offsets[i]!;
+    const limit = start + RECEIVE_BUFFER_SIZE;
+    const address = addresses[from]!;
+    let at = start;
+    let next = from;
+    let last = size;
+    while (
+      next < to && last === size && lengths[next]! <= size && at + size <= limit &&
+      addresses[next] === address
+    ) {
+      last = lengths[next]!;
+      this.#bytes.copyWithin(at, offsets[next]!, offsets[next]! + last);
+      at += last;
+      next++;
+    }
+    messages.lengths[i] = at - start;
+    messages.segmentSizes[i] = size;
+    messages.addresses[i] = sender.#address;
+    messages.ports[i] = sender.#port;
+    return next;
+  }
+
+  probe(): boolean {
+    return false;
+  }
+
+  flush(): boolean {
+    return true;
+  }
+
+  awaitRoom(): void {}
+}
+
+/** One end of a tunnel: the engine on ports of memory. */
 class End {
   readonly place: typeof SERVER;
   readonly identity: KeyPair;
-  /** Its address outside, as the socket says it: reading it from an array allocates nothing. */
-  readonly address: Uint32Array;
-  readonly sendQueue: SendQueue;
-  readonly hostQueue = new PacketQueue(QUEUE_CAPACITY);
   readonly drops = new DropCounters();
   readonly device: Device;
-  readonly pipeline: Pipeline;
-  /** Packets that were handed to the host. */
-  delivered = 0;
-  readonly #arena: Arena;
-  readonly #coalescer: Coalescer;
-  readonly #virtioHeader: number;
-  readonly #tunBuffer: number;
-  readonly #template: number;
-  #templateLength = 0;
+  readonly engine: Engine;
+  readonly tun: TemplateTun;
+  readonly wire: WireEnd;
 
   constructor(arena: Arena, aead: AeadProvider, place: typeof SERVER, mtu: number) {
-    const identity = keyPair(new Uint8Array(32).fill(place.port));
     const random = new Random(place.port);
     const slotSize = SendQueue.slotSize(mtu + 32);
+    const { drops } = this;
     this.place = place;
-    this.identity = identity;
-    this.address = Uint32Array.of(place.outside);
-    this.#arena = arena;
-    this.sendQueue = new SendQueue({
+    this.identity = keyPair(new Uint8Array(32).fill(place.port));
+    this.tun = new TemplateTun(arena);
+    this.wire = new WireEnd(arena, place);
+    const sendQueue = new SendQueue({
       offset: arena.allocate(SLOTS * slotSize),
       slots: SLOTS,
       slotSize,
     });
-    this.#virtioHeader = arena.allocate(10);
-    this.#tunBuffer = arena.allocate(MAX_MERGED + 100) + TUN_BUFFER_START;
-    this.#template = arena.allocate(MAX_MERGED + 100);
-    this.#coalescer = new Coalescer(arena, QUEUE_CAPACITY);
-    const { sendQueue, hostQueue, drops } = this;
+    const hostQueue = new PacketQueue(QUEUE_CAPACITY);
     this.device = new Device({
       memory: arena,
       sendQueue,
-      identity,
+      identity: this.identity,
       aead,
       drops,
       mtu,
       random: (length) => random.bytes(length),
       wallClock: Date.now,
     });
-    this.pipeline = new Pipeline({
+    const { device } = this;
+    const pipeline = new Pipeline({
       memory: arena,
-      device: this.device,
+      device,
       router: new Router({
         allowedIps: this.device.allowedIps,
         isGateway: place === SERVER,
@@ -106,42 +228,34 @@ class End {
       scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
       seed: 7,
     });
+    this.engine = new Engine({
+      memory: arena,
+      scratch: arena.allocate(ENGINE_SCRATCH_SIZE),
+      device,
+      pipeline,
+      sendQueue,
+      hostQueue,
+      drops,
+      outside: null,
+      offload: true,
+    });
+    this.engine.attachTun(this.tun);
+    this.engine.attach(this.wire);
   }
 
-  /** What `readTun()` reads from now on: a virtio-net header and a packet. */
-  prepare(read: Uint8Array): void {
-    this.#arena.bytes.set(read, this.#template);
-    this.#templateLength = read.length;
-  }
-
-  /** Reads one packet or super-packet from the TUN. */
-  readTun(now: number): void {
-    const { bytes } = this.#arena;
-    bytes.copyWithin(this.#tunBuffer, this.#template, this.#template + this.#templateLength);
-    this.pipeline.handleHostRead(this.#tunBuffer, this.#templateLength, now);
-  }
-
-  /** Merges the packets for the host and prepares their headers, as the writing to the TUN does. */
-  writeTun(): void {
-    const coalescer = this.#coalescer;
-    coalescer.group(this.hostQueue);
-    for (let group = 0; group < coalescer.count; group++) {
-      if (coalescer.isMerged(group)) coalescer.prepare(group, this.#virtioHeader);
-      for (let i = coalescer.firstPacket(group); i >= 0; i = coalescer.nextPacket(i)) {
-        this.delivered++;
-      }
-    }
-    this.hostQueue.clear();
+  /** Takes what has come by the wire, and sends what follows. */
+  receive(now: number): void {
+    this.engine.receive(this.wire, now);
+    this.engine.flush(now);
   }
 }
 
-/** A server, two clients, sessions between them, and wires that merge datagrams as UDP_GRO does. */
-export class Network {
+/** A server, two clients, sessions between them, and wires. */
+class Network {
   readonly server: End;
   readonly client: End;
   readonly neighbour: End;
-  readonly #arena = new Arena(4 << 20);
-  readonly #receiveBuffer = this.#arena.allocate(RECEIVE_BUFFER_SIZE);
+  readonly #arena = new Arena(10 << 20);
 
   /** @param rateLimit of both clients at the server, bits a second; null for none */
   constructor(mtu: number, rateLimit: number | null = null) {
@@ -155,6 +269,8 @@ export class Network {
   #connect(client: End, rateLimit: number | null): End {
     const { server } = this;
     const now = START;
+    client.wire.others.push(server.wire);
+    server.wire.others.push(client.wire);
     server.device.addPeer({
       publicKey: client.identity.public,
       allowedIps: [hostPrefix(client.place)],
@@ -166,40 +282,10 @@ export class Network {
       endpoint: { address: SERVER.outside, port: SERVER.port },
     }, now);
     client.device.initiate(peer, now);
-    this.carry(client, server, now);
-    this.carry(server, client, now);
-    this.carry(client, server, now);
+    client.engine.flush(now);
+    for (const end of [server, client, server]) end.receive(now);
     server.device.events.length = client.device.events.length = 0;
     return client;
-  }
-
-  /** Carries what one end has sent to the other: neighbours of one size in one receive, the last perhaps shorter. */
-  carry(from: End, to: End, now: number): void {
-    const { lengths, offsets, tail } = from.sendQueue;
-    let next = 0;
-    while (next < tail) {
-      const size = lengths[next]!;
-      const limit = this.#receiveBuffer + RECEIVE_BUFFER_SIZE;
-      let at = this.#receiveBuffer;
-      let last = size;
-      while (next < tail && last === size && lengths[next]! <= size && at + size <= limit) {
-        last = lengths[next]!;
-        this.#arena.bytes.copyWithin(at, offsets[next]!, offsets[next]! + last);
-        at += last;
-        next++;
-      }
-      to.pipeline.handleDatagrams(
-        this.#receiveBuffer,
-        at - this.#receiveBuffer,
-        size,
-        from.address[0]! | 0,
-        from.place.port,
-        to.address[0]! | 0,
-        now,
-      );
-      to.writeTun();
-    }
-    from.sendQueue.sentUpTo(tail);
   }
 }
 
@@ -213,7 +299,6 @@ export interface Path {
 
 /** A path through a network: `reads` reads from the TUN of the first end in one turn, carried from end to end. */
 function path(
-  network: Network,
   ends: readonly [End, End, ...End[]],
   { read, reads, packets }: { read: Uint8Array; reads: number; packets: number },
 ): Path {
@@ -222,16 +307,17 @@ function path(
   return {
     packets,
     turn(now) {
-      first.prepare(read);
-      for (let i = 0; i < reads; i++) first.readTun(now);
-      for (let i = 1; i < ends.length; i++) network.carry(ends[i - 1]!, ends[i]!, now);
+      first.tun.prepare(read);
+      first.tun.reads = reads;
+      first.engine.readTun(now);
+      for (let i = 1; i < ends.length; i++) ends[i]!.receive(now);
     },
-    delivered: () => last.delivered,
+    delivered: () => last.tun.delivered,
   };
 }
 
 /** A super-packet of TCP in `count` packets of `mtu` bytes, the last of which is one byte shorter. */
-export function tcpRead(from: End, to: End, { mtu, count }: { mtu: number; count: number }): Bytes {
+function tcpRead(from: End, to: End, { mtu, count }: { mtu: number; count: number }): Bytes {
   return Uint8Array.from([
     ...virtioHeader({ flags: 1, type: 1, segmentSize: mtu - 52 }),
     ...buildTcp({
@@ -246,7 +332,7 @@ export function tcpRead(from: End, to: End, { mtu, count }: { mtu: number; count
 }
 
 /** A super-packet of UDP, or with no segment size a datagram whose checksum is to be completed. */
-export function udpRead(from: End, to: End, payloadSize: number, segmentSize = 0): Bytes {
+function udpRead(from: End, to: End, payloadSize: number, segmentSize = 0): Bytes {
   const type = segmentSize > 0 ? 5 : 0;
   return Uint8Array.from([
     ...virtioHeader({ flags: 1, type, segmentSize, checksumStart: 20, checksumOffset: 6 }),
@@ -267,7 +353,7 @@ function droppedPath(network: Network): Path {
   const { client, server } = network;
   const packet = buildUdp({ source: CLIENT.inside, destination: "198.51.100.1" });
   const read = Uint8Array.from([...virtioHeader({}), ...packet]);
-  const pushed = path(network, [client, server], { read, reads: 32, packets: 32 });
+  const pushed = path([client, server], { read, reads: 32, packets: 32 });
   return { ...pushed, delivered: () => server.drops.total };
 }
 
@@ -332,19 +418,18 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
     packets: 64,
   });
   return {
-    "TCP super-packets to the server": path(network, up, tcp(up, even)),
-    "TCP super-packets to the client": path(network, down, tcp(down, even)),
-    "TCP super-packets whose datagrams have an odd size": path(oddNetwork, oddUp, tcp(oddUp, odd)),
-    "UDP super-packets": path(network, up, {
+    "TCP super-packets to the server": path(up, tcp(up, even)),
+    "TCP super-packets to the client": path(down, tcp(down, even)),
+    "TCP super-packets whose datagrams have an odd size": path(oddUp, tcp(oddUp, odd)),
+    "UDP super-packets": path(up, {
       read: udpRead(client, server, 40 * 1001 - 1, 1001),
       reads: 1,
       packets: 40,
     }),
-    "single datagrams with a partial checksum": path(network, up, single(client, server, 64)),
-    "single datagrams of an odd size": path(oddNetwork, oddUp, single(...oddUp, 1401 - 28)),
-    "packets from client to client": path(network, through, single(client, neighbour, 500)),
+    "single datagrams with a partial checksum": path(up, single(client, server, 64)),
+    "single datagrams of an odd size": path(oddUp, single(...oddUp, 1401 - 28)),
+    "packets from client to client": path(through, single(client, neighbour, 500)),
     "packets from client to client, both with a limit": path(
-      limited,
       [limited.client, limited.server, limited.neighbour],
       single(limited.client, limited.neighbour, 500),
     ),

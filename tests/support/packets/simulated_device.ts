@@ -1,10 +1,11 @@
 /**
- * Owns a whole core for tests: device, router and pipeline over a memory of their own, with a fake TUN at one end and a
- * callback for datagrams at the other. It does what `lib/dataplane/data_plane.ts` does around them, without a kernel.
+ * Simulated device: a whole core for tests, engine, device, router and pipeline over a memory of their own, on fake ports: a
+ * TUN at one end and a callback for datagrams at the other.
  */
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
+import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
@@ -22,22 +23,21 @@ import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import type { FakeClock } from "../time/fake_clock.ts";
-import type { Carrier } from "../../../lib/core/transport/endpoint.ts";
-import { FakeTun } from "./fake_tun.ts";
+import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { type Arrival, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
 import type { Datagram } from "./memory_link.ts";
 import type { Random } from "../random.ts";
 
 /** Unix ms when a fake clock shows 0. */
 const WALL_CLOCK_START = 1_700_000_000_000;
 /** As in the data plane: a read may bring 64 datagrams, and a quarter of the queue is kept free for it. */
-const SEND_SLOTS = 256;
-const MAX_MERGED = 64;
-const BUFFER_SIZE = 66_048;
+const SEND_SLOTS = 4 * MAX_MERGED;
 /** Where a datagram lies that `receive()` is given. */
 export const RECEIVE_OFFSET = 1024;
-const TUN_OFFSET = RECEIVE_OFFSET + BUFFER_SIZE;
-const SCRATCH_OFFSET = TUN_OFFSET + BUFFER_SIZE;
-const SEND_OFFSET = (SCRATCH_OFFSET + PIPELINE_SCRATCH_SIZE + 63) & -64;
+const FAKE_TCP_OFFSET = RECEIVE_OFFSET + FakeDatagramPort.arenaSize();
+const PIPELINE_OFFSET = (FAKE_TCP_OFFSET + FakeDatagramPort.arenaSize() + 63) & -64;
+const ENGINE_OFFSET = (PIPELINE_OFFSET + PIPELINE_SCRATCH_SIZE + 63) & -64;
+const SEND_OFFSET = (ENGINE_OFFSET + ENGINE_SCRATCH_SIZE + 63) & -64;
 
 export interface SimulatedDeviceOptions {
   readonly name: string;
@@ -62,11 +62,11 @@ export interface SimulatedDeviceOptions {
 export class SimulatedDevice {
   readonly name: string;
   readonly identity: KeyPair;
-  readonly tun: FakeTun = new FakeTun();
+  readonly tun: FakeTun;
   readonly drops: DropCounters = new DropCounters();
   readonly memory: Memory;
   readonly device: Device;
-  readonly pipeline: Pipeline;
+  readonly engine: Engine;
   /** Empty between calls: whatever is sent goes to `onDatagram` at once. */
   readonly sendQueue: SendQueue;
   /** All that the device reported, oldest first. */
@@ -80,7 +80,8 @@ export class SimulatedDevice {
   onDatagram: ((datagram: Datagram) => void) | null = null;
 
   readonly #clock: FakeClock;
-  readonly #hostQueue = new PacketQueue(MAX_MERGED);
+  readonly #udp: FakeDatagramPort;
+  readonly #fakeTcp: FakeDatagramPort;
 
   constructor(options: SimulatedDeviceOptions) {
     const { clock, random, mtu = 1420 } = options;
@@ -104,7 +105,8 @@ export class SimulatedDevice {
       followsCarrier: options.isGateway ?? false,
       ...(options.watch && { watch: options.watch }),
     });
-    this.pipeline = new Pipeline({
+    const hostQueue = new PacketQueue(MAX_MERGED);
+    const pipeline = new Pipeline({
       memory: this.memory,
       device: this.device,
       router: new Router({
@@ -117,11 +119,33 @@ export class SimulatedDevice {
       }),
       nat: null,
       sendQueue: this.sendQueue,
-      hostQueue: this.#hostQueue,
+      hostQueue,
       drops: this.drops,
-      scratch: SCRATCH_OFFSET,
+      scratch: PIPELINE_OFFSET,
       seed: 7,
     });
+    this.engine = new Engine({
+      memory: this.memory,
+      scratch: ENGINE_OFFSET,
+      device: this.device,
+      pipeline,
+      sendQueue: this.sendQueue,
+      hostQueue,
+      drops: this.drops,
+      outside: null,
+      offload: false,
+    });
+    this.tun = new FakeTun(this.memory);
+    this.engine.attachTun(this.tun);
+    this.#udp = this.#attach(Carrier.udp, RECEIVE_OFFSET);
+    this.#fakeTcp = this.#attach(Carrier.fakeTcp, FAKE_TCP_OFFSET);
+  }
+
+  #attach(carrier: Carrier, offset: number): FakeDatagramPort {
+    const port = new FakeDatagramPort(this.memory, { offset, carrier });
+    port.onSent = (queue, index) => this.#sent(queue, index);
+    this.engine.attach(port);
+    return port;
   }
 
   /** Adds `other` as a peer with these allowed IPs. */
@@ -161,35 +185,23 @@ export class SimulatedDevice {
 
   /** Reads what the host has sent. */
   readTun(): void {
-    for (;;) {
-      const length = this.tun.read(this.memory, TUN_OFFSET);
-      if (length === 0) break;
-      this.pipeline.handleHostRead(TUN_OFFSET, length, this.#clock.now);
-      this.#flush();
-      while (this.pipeline.hasSplit) {
-        this.pipeline.sendSplit(this.#clock.now);
-        this.#flush();
-      }
-    }
+    while (this.tun.waiting > 0) this.engine.readTun(this.#clock.now);
+    this.#flush();
   }
 
-  /** A datagram arrives, or several of `segmentSize` bytes that the kernel merged. */
-  receive(
-    bytes: Uint8Array,
-    from: { readonly address: number; readonly port: number; readonly carrier?: Carrier },
-    segmentSize = 0,
-  ): void {
-    this.memory.bytes.set(bytes, RECEIVE_OFFSET);
-    this.pipeline.handleDatagrams(
-      RECEIVE_OFFSET,
-      bytes.length,
+  /** A datagram arrives, or several that the kernel merged. */
+  receive(bytes: Uint8Array, from: Arrival & { readonly carrier?: Carrier }): void {
+    const port = from.carrier === Carrier.fakeTcp ? this.#fakeTcp : this.#udp;
+    const { address, port: sourcePort, segmentSize = 0, ecn = 0, length = bytes.length } = from;
+    port.arrive(bytes, {
+      address,
+      port: sourcePort,
+      source: this.address,
       segmentSize,
-      from.address,
-      from.port,
-      this.address,
-      this.#clock.now,
-      from.carrier,
-    );
+      ecn,
+      length,
+    });
+    this.engine.receive(port, this.#clock.now);
     this.#flush();
   }
 
@@ -206,25 +218,20 @@ export class SimulatedDevice {
   }
 
   #flush(): void {
-    const send = this.sendQueue;
-    for (let i = send.head; i < send.tail; i++) {
-      const at = send.offsets[i]!;
-      this.onDatagram?.({
-        bytes: this.memory.bytes.slice(at, at + send.lengths[i]!),
-        sourceAddress: this.address,
-        sourcePort: this.port,
-        destinationAddress: send.addresses[i]!,
-        destinationPort: send.ports[i]!,
-        carrier: send.carriers[i] as Carrier,
-      });
-    }
-    send.sentUpTo(send.tail);
-    const host = this.#hostQueue;
-    for (let i = 0; i < host.length; i++) {
-      this.tun.write(this.memory, host.offsets[i]!, host.lengths[i]!);
-    }
-    host.clear();
+    this.engine.flush(this.#clock.now);
     this.events.push(...this.device.events.splice(0));
+  }
+
+  #sent(queue: SendQueue, index: number): void {
+    const at = queue.offsets[index]!;
+    this.onDatagram?.({
+      bytes: this.memory.bytes.slice(at, at + queue.lengths[index]!),
+      sourceAddress: this.address,
+      sourcePort: this.port,
+      destinationAddress: queue.addresses[index]!,
+      destinationPort: queue.ports[index]!,
+      carrier: queue.carriers[index] as Carrier,
+    });
   }
 }
 

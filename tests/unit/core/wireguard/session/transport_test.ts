@@ -291,7 +291,11 @@ Deno.test("datagrams that the kernel merged are taken one by one, at whatever of
     const messages = [...texts.map((text) => sealed(pair, text)), sealed(pair, "last")];
     const merged = new Uint8Array(messages.reduce((sum, { length }) => sum + length, 0));
     messages.forEach((message, i) => merged.set(message, i * (mtu + 32)));
-    pair.gateway.receive(merged, pair.client, mtu + 32);
+    pair.gateway.receive(merged, {
+      address: pair.client.address,
+      port: pair.client.port,
+      segmentSize: mtu + 32,
+    });
     assertEquals(receivedTexts(pair.gateway), [...texts, "last"]);
   }
 });

@@ -1,10 +1,23 @@
-/** Owns the way of received packets into the TUN: merged into super-packets where segmentation offload is on. */
-import type { Arena } from "../../ffi/arena.ts";
-import type { Tun } from "../../ffi/tun.ts";
-import { Coalescer } from "../core/offload/coalescer.ts";
-import { VNET_HEADER_SIZE } from "../core/offload/virtio_net_header.ts";
-import type { PacketQueue } from "../core/wire/packet_queue.ts";
-import { type DropCounters, DropReason } from "../core/wire/drop_reason.ts";
+/** TUN writer: hands received packets to the TUN, merged into super-packets where segmentation offload is on. */
+import { Coalescer } from "../offload/coalescer.ts";
+import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import type { Memory } from "../wire/memory.ts";
+import type { PacketQueue } from "../wire/packet_queue.ts";
+import type { TunPort } from "./ports.ts";
+
+/** Each header at a multiple of 64. */
+const HEADER_SPACE = 64;
+
+export const TUN_WRITER_SCRATCH_SIZE: number = 2 * HEADER_SPACE;
+
+export interface TunWriterOptions {
+  /** Offset of `TUN_WRITER_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
+  readonly scratch: number;
+  readonly queue: PacketQueue;
+  readonly drops: DropCounters;
+  readonly offload: boolean;
+}
 
 export class TunWriter {
   readonly #queue: PacketQueue;
@@ -14,25 +27,23 @@ export class TunWriter {
   readonly #plainHeader: number;
   readonly #mergedHeader: number;
 
-  constructor(
-    arena: Arena,
-    { queue, drops, offload }: { queue: PacketQueue; drops: DropCounters; offload: boolean },
-  ) {
+  constructor(memory: Memory, { scratch, queue, drops, offload }: TunWriterOptions) {
     this.#queue = queue;
     this.#drops = drops;
-    this.#coalescer = offload ? new Coalescer(arena, queue.capacity) : null;
-    this.#plainHeader = arena.allocate(VNET_HEADER_SIZE);
-    this.#mergedHeader = arena.allocate(VNET_HEADER_SIZE);
+    this.#coalescer = offload ? new Coalescer(memory, queue.capacity) : null;
+    this.#plainHeader = scratch;
+    this.#mergedHeader = scratch + HEADER_SPACE;
+    memory.bytes.fill(0, this.#plainHeader, this.#plainHeader + VNET_HEADER_SIZE);
   }
 
   /** Writes the queued packets and empties the queue. What the kernel refuses is counted. */
-  flush(tun: Tun): void {
+  flush(tun: TunPort): void {
     if (this.#coalescer !== null) this.#writeGroups(tun, this.#coalescer);
     else for (let i = 0; i < this.#queue.length; i++) this.#writePacket(tun, i);
     this.#queue.clear();
   }
 
-  #writeGroups(tun: Tun, coalescer: Coalescer): void {
+  #writeGroups(tun: TunPort, coalescer: Coalescer): void {
     const { offsets, lengths } = this.#queue;
     coalescer.group(this.#queue);
     for (let group = 0; group < coalescer.count; group++) {
@@ -52,14 +63,14 @@ export class TunWriter {
     }
   }
 
-  #writePacket(tun: Tun, index: number): void {
+  #writePacket(tun: TunPort, index: number): void {
     tun.beginWrite();
     tun.addPiece(this.#plainHeader, VNET_HEADER_SIZE);
     tun.addPiece(this.#queue.offsets[index], this.#queue.lengths[index]);
     this.#endWrite(tun, this.#queue.lengths[index]);
   }
 
-  #endWrite(tun: Tun, length: number): void {
+  #endWrite(tun: TunPort, length: number): void {
     if (tun.endWrite() < 0) this.#drops.add(DropReason.tunWriteError, length);
   }
 }

@@ -1,0 +1,239 @@
+/**
+ * Engine: one turn of the data plane's loop, against ports. What is ready is read, handed to the pipeline, and what that left
+ * in its queues is handed to the ports before buffers are used again.
+ *
+ * Each call does a bounded amount of work, so that no port starves another. When a datagram port is full, neither the TUN nor
+ * the capture is read until it has room: the kernel's queue on the TUN then fills and slows the senders down, which is what a
+ * queue is for.
+ */
+import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
+import type { SendQueue } from "../transport/send_queue.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import type { Memory } from "../wire/memory.ts";
+import type { PacketQueue } from "../wire/packet_queue.ts";
+import type { Device } from "../wireguard/device.ts";
+import type { Peer } from "../wireguard/peer.ts";
+import type { Pipeline } from "./pipeline.ts";
+import type { CapturePort, DatagramPort, TunPort } from "./ports.ts";
+import { TUN_WRITER_SCRATCH_SIZE, TunWriter } from "./tun_writer.ts";
+
+/** The most datagrams that the kernel merges into one, and that UDP_SEGMENT takes. */
+export const MAX_MERGED = 64;
+/** Receives of one port in one turn of the loop. */
+export const RECEIVE_ROUNDS = 4;
+/** Diffie-Hellmans after which a turn ends, so that packets under way are not kept waiting by a storm of handshakes. */
+export const HANDSHAKES = 8;
+/** Packets read from the TUN in one turn of the loop. */
+export const TUN_READS = 64;
+/** A super-packet of 64 KiB, its virtio-net header, and room for padding behind it. */
+const TUN_BUFFER_SIZE = VNET_HEADER_SIZE + 65536 + 64;
+/** The virtio-net header has ten bytes: this far into the buffer, the packet behind it is aligned. */
+const TUN_BUFFER_START = 6;
+/** Where the buffer stands in the scratch: behind the writer's part, on a multiple of 64. */
+const TUN_BUFFER_OFFSET = (TUN_WRITER_SCRATCH_SIZE + 63) & -64;
+
+export const ENGINE_SCRATCH_SIZE: number = TUN_BUFFER_OFFSET + TUN_BUFFER_START + TUN_BUFFER_SIZE;
+
+export interface EngineOptions {
+  readonly memory: Memory;
+  /** Offset of `ENGINE_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
+  readonly scratch: number;
+  readonly device: Device;
+  readonly pipeline: Pipeline;
+  readonly sendQueue: SendQueue;
+  readonly hostQueue: PacketQueue;
+  readonly drops: DropCounters;
+  /** The network outside; null where nothing is translated. */
+  readonly outside: CapturePort | null;
+  /** Whether packets may be merged on their way into the TUN. */
+  readonly offload: boolean;
+}
+
+export class Engine {
+  readonly #device: Device;
+  readonly #pipeline: Pipeline;
+  readonly #sendQueue: SendQueue;
+  readonly #hostQueue: PacketQueue;
+  readonly #drops: DropCounters;
+  readonly #outside: CapturePort | null;
+  readonly #tunWriter: TunWriter;
+  readonly #tunBuffer: number;
+  #tun: TunPort | null = null;
+  /** By `Carrier`. */
+  readonly #ports: (DatagramPort | null)[] = [null, null];
+  /** The port whose room is waited for. */
+  #full: DatagramPort | null = null;
+
+  constructor(options: EngineOptions) {
+    const { memory, scratch } = options;
+    this.#device = options.device;
+    this.#pipeline = options.pipeline;
+    this.#sendQueue = options.sendQueue;
+    this.#hostQueue = options.hostQueue;
+    this.#drops = options.drops;
+    this.#outside = options.outside;
+    this.#tunWriter = new TunWriter(memory, {
+      scratch,
+      queue: options.hostQueue,
+      drops: options.drops,
+      offload: options.offload,
+    });
+    this.#tunBuffer = scratch + TUN_BUFFER_OFFSET + TUN_BUFFER_START;
+  }
+
+  /** Begins to serve a TUN. */
+  attachTun(tun: TunPort): void {
+    this.#tun = tun;
+    tun.awaitPackets(this.#full === null);
+  }
+
+  /** Begins to send by a port what travels as its datagrams do. */
+  attach(port: DatagramPort): void {
+    this.#ports[port.carrier] = port;
+  }
+
+  // From the network to the TUN, to another peer, or outside.
+
+  /** Takes what has come to a port. */
+  receive(port: DatagramPort, now: number): void {
+    const { admittedHandshakes } = this.#device;
+    for (let round = 0; round < RECEIVE_ROUNDS; round++) {
+      const count = port.receive();
+      if (count === 0) return;
+      for (let i = 0; i < count; i++) {
+        if (!port.take(i, now)) continue;
+        const peerIndex = this.#pipeline.handleDatagrams(port.messages, i, port.carrier, now);
+        const peer = this.#device.peerAt(peerIndex);
+        if (peer !== null) port.authenticated(i, peer, now);
+        if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+        this.#flushOutside(now);
+      }
+      // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
+      if (this.#tun === null) this.#hostQueue.clear();
+      else this.#tunWriter.flush(this.#tun);
+      if (count < port.batch) return;
+      if (((this.#device.admittedHandshakes - admittedHandshakes) | 0) >= HANDSHAKES) return;
+    }
+  }
+
+  // From outside to the network.
+
+  /** Takes what was captured outside. */
+  readCapture(now: number): void {
+    const outside = this.#outside;
+    if (outside === null) return;
+    this.#sendSplit(now);
+    for (let round = 0; round < RECEIVE_ROUNDS && this.#full === null; round++) {
+      const count = outside.receive();
+      for (let i = 0; i < count; i++) {
+        const length = outside.lengths[i];
+        if (this.#pipeline.hasSplit) {
+          // The port is full, and a super-packet waits already: the others of this batch are what a full queue drops.
+          this.#drops.add(DropReason.sendQueueFull, length);
+          continue;
+        }
+        this.#pipeline.handleCaptured(outside.offsets[i], length, now);
+        this.#sendSplit(now);
+        if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+      }
+      this.#flushOutside(now);
+      if (count < outside.batch) break;
+    }
+    this.flush(now);
+  }
+
+  /** Sends what the NAT has for outside, and what that comes to for clients. */
+  #flushOutside(now: number): void {
+    if (this.#outside === null) return;
+    this.#outside.flush(now);
+    this.#pipeline.sendRefusals(now);
+  }
+
+  // From the TUN to the network.
+
+  /** Takes what the host sent into the TUN. */
+  readTun(now: number): void {
+    const tun = this.#tun;
+    if (tun === null) return;
+    this.#sendSplit(now);
+    for (let reads = 0; reads < TUN_READS && this.#full === null; reads++) {
+      const length = tun.read(this.#tunBuffer, TUN_BUFFER_SIZE);
+      if (length === 0) break;
+      this.#pipeline.handleHostRead(this.#tunBuffer, length, now);
+      if (this.#hostQueue.length > 0) this.#tunWriter.flush(tun);
+      this.#sendSplit(now);
+      if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+    }
+    this.flush(now);
+  }
+
+  /** Sends what is left of a super-packet that had more packets than the send queue had room for. */
+  #sendSplit(now: number): void {
+    while (this.#pipeline.hasSplit && this.#full === null) {
+      this.flush(now);
+      this.#pipeline.sendSplit(now);
+    }
+  }
+
+  /** Sends a probe of the path to `peer`: alone, so that the port can send it as one. */
+  sendProbe(peer: Peer, length: number, now: number): void {
+    this.flush(now);
+    // With the port full, there is nothing that a path could be asked.
+    const queue = this.#sendQueue;
+    if (this.#full !== null || !this.#device.sendProbe(peer, length, now)) return;
+    if (this.#ports[peer.endpoint.carrier]?.probe(queue, queue.head)) {
+      queue.sentUpTo(queue.head + 1);
+    }
+    // The probe may have led to a handshake.
+    this.flush(now);
+  }
+
+  /** Goes on after a port was full. */
+  resume(now: number): void {
+    this.flush(now);
+    this.#sendSplit(now);
+  }
+
+  /** Sends what the core has for peers: neighbours in the queue that travel alike, together. */
+  flush(now: number): void {
+    const queue = this.#sendQueue;
+    let full = this.#flushPorts(now);
+    while (queue.length > 0 && full === null) {
+      const { head } = queue;
+      const end = queue.runEnd();
+      const port = this.#ports[queue.carriers[head]];
+      const next = port === null ? this.#dropRun(head, end) : port.send(queue, head, end, now);
+      queue.sentUpTo(next);
+      if (next < end) full = port;
+    }
+    if (full !== null || this.#full !== null) this.#setFull(full);
+  }
+
+  /** Sends what ports have of their own. Returns one that is full. */
+  #flushPorts(now: number): DatagramPort | null {
+    for (let i = 0; i < this.#ports.length; i++) {
+      const port = this.#ports[i];
+      if (port !== null && !port.flush(now)) return port;
+    }
+    return null;
+  }
+
+  /** Drops datagrams that nothing is open for. */
+  #dropRun(from: number, to: number): number {
+    for (let i = from; i < to; i++) {
+      this.#drops.add(DropReason.carrierNoSession, this.#sendQueue.lengths[i]);
+    }
+    return to;
+  }
+
+  /** Waits until this port has room again, and reads nothing meanwhile that is sent by it; at null, goes on. */
+  #setFull(full: DatagramPort | null): void {
+    const last = this.#full;
+    this.#full = full;
+    if (last !== full) last?.awaitRoom(false);
+    full?.awaitRoom(true);
+    if ((last === null) === (full === null)) return;
+    this.#tun?.awaitPackets(full === null);
+    this.#outside?.awaitPackets(full === null);
+  }
+}

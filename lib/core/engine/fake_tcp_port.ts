@@ -1,0 +1,180 @@
+/**
+ * Fake-TCP port: joins the connections of `FakeTcp` to the loop: captured segments are its messages, datagrams leave as
+ * segments. The sockets are a port of their own.
+ */
+import {
+  FLAG_DATA_VALID,
+  FLAG_NEEDS_CHECKSUM,
+  FLAGS_OFFSET,
+  GSO_SIZE_OFFSET,
+  VNET_HEADER_SIZE,
+} from "../offload/virtio_net_header.ts";
+import { Carrier } from "../transport/endpoint.ts";
+import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
+import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
+import type { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
+import type { Session } from "../transport/fake_tcp/session.ts";
+import type { SendQueue } from "../transport/send_queue.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { ecnOf } from "../wire/ecn.ts";
+import { TYPE_OF_SERVICE_OFFSET } from "../wire/ipv4.ts";
+import type { Memory } from "../wire/memory.ts";
+import type { DatagramPort, ReceivedMessages } from "./ports.ts";
+
+/** The kernel, or the interface, has checked the checksum; or it never left this host, and is not complete. */
+const FLAGS_CHECKSUM_IS_RIGHT = FLAG_NEEDS_CHECKSUM | FLAG_DATA_VALID;
+
+/** Where segments are captured, and sent by. */
+export interface SegmentPort {
+  /** The most packets that one `receive()` brings: fewer, and there are no more. */
+  readonly batch: number;
+  /** What the last `receive()` brought: the offset of each virtio-net header, the IP packet right behind it. */
+  readonly offsets: Int32Array;
+  /** Bytes, the header included; -1 when the kernel had to cut the packet short. */
+  readonly lengths: Int32Array;
+  /** Takes what has arrived, up to a batch. Returns the count of packets; 0 for none. */
+  receive(): number;
+  /**
+   * Sends segments `from` (inclusive) to `to` (exclusive). What is refused is counted, and skipped.
+   *
+   * @returns the index of the first that has not left: `to`, or less where there is no room for more
+   */
+  send(segments: SegmentQueue, from: number, to: number, now: number): number;
+  /** Has the loop woken, or no more, when there is room again; may be said again while there is none. */
+  awaitRoom(isAwaited: boolean): void;
+}
+
+export interface FakeTcpPortOptions {
+  readonly memory: Memory;
+  readonly connections: FakeTcp;
+  /** That of `connections`. */
+  readonly queue: SegmentQueue;
+  readonly segments: SegmentPort;
+  /** The port at which connections are accepted; null for a client's end. */
+  readonly listenPort: number | null;
+  readonly drops: DropCounters;
+}
+
+export class FakeTcpPort implements DatagramPort {
+  readonly carrier: Carrier = Carrier.fakeTcp;
+  readonly batch: number;
+  readonly messages: ReceivedMessages;
+  readonly connections: FakeTcp;
+  /** A client's connection, by which all datagrams leave; null while it needs none. */
+  session: Session | null = null;
+  readonly #view: DataView;
+  readonly #queue: SegmentQueue;
+  readonly #segments: SegmentPort;
+  readonly #listenPort: number | null;
+  readonly #drops: DropCounters;
+  /** By message. */
+  readonly #sessions: (Session | null)[];
+  /** Of the send queue, how many datagrams the segment queue has taken without having sent them all. */
+  #taken = 0;
+
+  constructor(options: FakeTcpPortOptions) {
+    const { batch } = options.segments;
+    this.batch = batch;
+    this.connections = options.connections;
+    this.#view = options.memory.view;
+    this.#queue = options.queue;
+    this.#segments = options.segments;
+    this.#listenPort = options.listenPort;
+    this.#drops = options.drops;
+    this.#sessions = new Array(batch).fill(null);
+    this.messages = {
+      offsets: new Int32Array(batch),
+      lengths: new Int32Array(batch),
+      segmentSizes: new Int32Array(batch),
+      addresses: new Int32Array(batch),
+      ports: new Uint16Array(batch),
+      sources: new Int32Array(batch),
+      ecns: new Uint8Array(batch),
+    };
+  }
+
+  // From the network.
+
+  receive(): number {
+    return this.#segments.receive();
+  }
+
+  take(index: number, now: number): boolean {
+    const header = this.#segments.offsets[index];
+    const captured = this.#segments.lengths[index];
+    if (captured < 0) {
+      this.#drops.add(DropReason.truncatedDatagram);
+      return false;
+    }
+    const view = this.#view;
+    const { connections, messages } = this;
+    const packet = header + VNET_HEADER_SIZE;
+    const length = connections.receive(
+      packet,
+      captured - VNET_HEADER_SIZE,
+      view.getUint16(header + GSO_SIZE_OFFSET, true),
+      (view.getUint8(header + FLAGS_OFFSET) & FLAGS_CHECKSUM_IS_RIGHT) !== 0,
+      now,
+    );
+    if (length === 0) return false;
+    const session = connections.receivedFrom!;
+    this.#sessions[index] = session;
+    messages.offsets[index] = connections.receivedOffset;
+    messages.lengths[index] = length;
+    messages.segmentSizes[index] = connections.receivedSegmentSize;
+    messages.addresses[index] = session.remoteAddress;
+    messages.ports[index] = session.remotePort;
+    messages.sources[index] = this.#listenPort === null ? 0 : session.localAddress;
+    messages.ecns[index] = ecnOf(view, packet);
+    return true;
+  }
+
+  /** The connection that message `index`, which was taken, came by. */
+  sessionOf(index: number): Session {
+    return this.#sessions[index]!;
+  }
+
+  authenticated(index: number, peer: object, now: number): void {
+    this.connections.authenticated(this.sessionOf(index), peer, now);
+  }
+
+  // To the network.
+
+  /** The connection by which an address is reached, int32; a client has only one. */
+  sessionTo(address: number, port: number, source: number): Session | null {
+    if (this.#listenPort === null) return this.session;
+    return this.connections.find(address, port, source, this.#listenPort);
+  }
+
+  send(datagrams: SendQueue, from: number, to: number, now: number): number {
+    const { offsets, lengths, addresses, ports, sources, ecns } = datagrams;
+    for (let i = Math.max(from, this.#taken); i < to; i++) {
+      const session = this.sessionTo(addresses[i] | 0, ports[i], sources[i] | 0);
+      if (session === null) this.#drops.add(DropReason.carrierNoSession, lengths[i]);
+      else if (this.connections.send(session, offsets[i], lengths[i], now)) {
+        // Into the header that stands before the datagram now; of one that waits, which was copied, it says nothing.
+        this.#view.setUint8(offsets[i] - HEADERS_SIZE + TYPE_OF_SERVICE_OFFSET, ecns[i]);
+      }
+    }
+    // The segments stand where the datagrams do: those stay in their queue until all have left.
+    const haveLeft = this.flush(now);
+    this.#taken = haveLeft ? 0 : to;
+    return haveLeft ? to : from;
+  }
+
+  /** All segments have DF. */
+  probe(): boolean {
+    return false;
+  }
+
+  flush(now: number): boolean {
+    const queue = this.#queue;
+    if (queue.length === 0) return true;
+    queue.sentUpTo(this.#segments.send(queue, queue.head, queue.tail, now));
+    return queue.length === 0;
+  }
+
+  awaitRoom(isAwaited: boolean): void {
+    this.#segments.awaitRoom(isAwaited);
+  }
+}

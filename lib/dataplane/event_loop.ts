@@ -1,0 +1,80 @@
+/** Event loop: one thread that sleeps in `epoll_wait`, hands on what is ready, and never awaits. */
+import type { Arena } from "../../ffi/arena.ts";
+import { BootClock } from "../../ffi/clock.ts";
+import { Epoll, EPOLLIN } from "../../ffi/epoll.ts";
+import type { Libc } from "../../ffi/libc.ts";
+
+/** The longest time-out in ms that `epoll_wait` takes. */
+const MAX_TIMEOUT = 0x7fff_ffff;
+
+/** Takes the EPOLL bits that a descriptor is ready for, and the time, monotonic ms. */
+export type ReadyHandler = (readiness: number, now: number) => void;
+
+/** What is done in each turn, when what was ready has been handed on. */
+export interface LoopTurn {
+  /** When `poll()` has something to do though nothing is ready, monotonic ms; `Infinity` for never. */
+  pollAt(): number;
+  poll(now: number): void;
+}
+
+export class EventLoop implements Disposable {
+  readonly #clock: BootClock;
+  readonly #epoll: Epoll;
+  readonly #handlers = new Map<number, ReadyHandler>();
+  #isStopping = false;
+
+  constructor(libc: Libc, arena: Arena) {
+    this.#clock = new BootClock(libc, arena);
+    this.#epoll = new Epoll(libc, arena);
+  }
+
+  /** Monotonic ms. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Hands on when `fd` is ready for what it is watched for (EPOLL bits; 0 leaves errors and hang-ups alone). */
+  add(fd: number, handler: ReadyHandler, interest: number = EPOLLIN): void {
+    this.#epoll.add(fd, interest);
+    this.#handlers.set(fd, handler);
+  }
+
+  /** Changes what `fd` is watched for. */
+  modify(fd: number, interest: number): void {
+    this.#epoll.modify(fd, interest);
+  }
+
+  /** Watches `fd` no more. */
+  remove(fd: number): void {
+    this.#epoll.remove(fd);
+    this.#handlers.delete(fd);
+  }
+
+  /** Takes turns until `stop()`. */
+  run(turn: LoopTurn): void {
+    let now = this.now();
+    while (!this.#isStopping) {
+      const count = this.#epoll.wait(timeoutUntil(turn.pollAt(), now));
+      now = this.now();
+      for (let i = 0; i < count; i++) {
+        this.#handlers.get(this.#epoll.descriptor(i))?.(this.#epoll.readiness(i), now);
+      }
+      turn.poll(now);
+    }
+  }
+
+  /** Ends `run()` after this turn. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#epoll[Symbol.dispose]();
+  }
+}
+
+/** ms for `epoll_wait`, -1 for no limit: rounded up, so that what is due at `at` is due when we wake. */
+function timeoutUntil(at: number, now: number): number {
+  if (at === Infinity) return -1;
+  return Math.max(0, Math.min(Math.ceil(at - now), MAX_TIMEOUT));
+}
