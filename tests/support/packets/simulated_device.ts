@@ -6,6 +6,7 @@ import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
+import { Nat } from "../../../lib/core/nat/nat.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
@@ -24,7 +25,7 @@ import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import type { FakeClock } from "../time/fake_clock.ts";
 import { Carrier } from "../../../lib/core/transport/endpoint.ts";
-import { type Arrival, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
+import { type Arrival, FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
 import type { Datagram } from "./memory_link.ts";
 import type { Random } from "../random.ts";
 
@@ -34,10 +35,8 @@ const WALL_CLOCK_START = 1_700_000_000_000;
 const SEND_SLOTS = 4 * MAX_MERGED;
 /** Where a datagram lies that `receive()` is given. */
 export const RECEIVE_OFFSET = 1024;
-const FAKE_TCP_OFFSET = RECEIVE_OFFSET + FakeDatagramPort.arenaSize();
-const PIPELINE_OFFSET = (FAKE_TCP_OFFSET + FakeDatagramPort.arenaSize() + 63) & -64;
-const ENGINE_OFFSET = (PIPELINE_OFFSET + PIPELINE_SCRATCH_SIZE + 63) & -64;
-const SEND_OFFSET = (ENGINE_OFFSET + ENGINE_SCRATCH_SIZE + 63) & -64;
+/** Packets outside; more than inside, as usual. */
+const EXTERNAL_MTU = 1500;
 
 export interface SimulatedDeviceOptions {
   readonly name: string;
@@ -52,6 +51,12 @@ export interface SimulatedDeviceOptions {
   readonly clientToClient?: boolean;
   readonly egress?: RouterOptions["egress"];
   readonly mtu?: number;
+  /** Its address outside, dotted decimal, where it translates; `egress` is "nat" then. */
+  readonly external?: string;
+  /** Messages that one receive brings. */
+  readonly batch?: number;
+  /** Whether nothing is open for fake TCP. */
+  readonly hasUdpAlone?: boolean;
   /** Its keys; some of its own if left out. */
   readonly identity?: KeyPair;
   readonly watch?: WatchOptions;
@@ -80,19 +85,35 @@ export class SimulatedDevice {
   onDatagram: ((datagram: Datagram) => void) | null = null;
 
   readonly #clock: FakeClock;
-  readonly #udp: FakeDatagramPort;
-  readonly #fakeTcp: FakeDatagramPort;
+  readonly udp: FakeDatagramPort;
+  readonly fakeTcp: FakeDatagramPort;
+  /** The network outside of a gateway that translates. */
+  readonly capture: FakeCapture | null;
+  readonly nat: Nat | null;
 
   constructor(options: SimulatedDeviceOptions) {
-    const { clock, random, mtu = 1420 } = options;
+    const { clock, random, mtu = 1420, batch = 1, external } = options;
     this.name = options.name;
     this.#clock = clock;
     this.address = ipv4(options.address);
     this.port = options.port ?? 51_820;
     this.identity = options.identity ?? keyPair(random.bytes(32));
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
-    this.memory = createMemory(SEND_OFFSET + SEND_SLOTS * slotSize);
-    this.sendQueue = new SendQueue({ offset: SEND_OFFSET, slots: SEND_SLOTS, slotSize });
+    let end = RECEIVE_OFFSET;
+    const allocate = (size: number) => {
+      const offset = end;
+      end = (end + size + 63) & -64;
+      return offset;
+    };
+    const udpOffset = allocate(FakeDatagramPort.arenaSize(batch));
+    const fakeTcpOffset = allocate(FakeDatagramPort.arenaSize(batch));
+    const scratch = allocate(PIPELINE_SCRATCH_SIZE);
+    const engineScratch = allocate(ENGINE_SCRATCH_SIZE);
+    const queueOffset = allocate(SEND_SLOTS * slotSize);
+    const captureOffset = allocate(FakeDatagramPort.arenaSize(external === undefined ? 0 : batch));
+    const generated = allocate(external === undefined ? 0 : Nat.generatedSize(EXTERNAL_MTU));
+    this.memory = createMemory(end);
+    this.sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
     this.device = new Device({
       memory: this.memory,
       sendQueue: this.sendQueue,
@@ -105,7 +126,24 @@ export class SimulatedDevice {
       followsCarrier: options.isGateway ?? false,
       ...(options.watch && { watch: options.watch }),
     });
-    const hostQueue = new PacketQueue(MAX_MERGED);
+    this.capture = external === undefined
+      ? null
+      : new FakeCapture(this.memory, { offset: captureOffset, batch });
+    this.nat = external === undefined ? null : new Nat({
+      memory: this.memory,
+      drops: this.drops,
+      generated,
+      externalAddress: ipv4(external),
+      innerAddress: parseCidr(options.tunnelAddress)!.address,
+      externalMtu: EXTERNAL_MTU,
+      innerMtu: mtu,
+      ports: { first: 512, last: 65_535 },
+      filtering: "endpoint",
+      forwards: [],
+      clientQuota: 4096,
+      random: () => random.uint32(),
+    });
+    const hostQueue = new PacketQueue(MAX_MERGED * batch);
     const pipeline = new Pipeline({
       memory: this.memory,
       device: this.device,
@@ -114,38 +152,40 @@ export class SimulatedDevice {
         isGateway: options.isGateway ?? false,
         addresses: [parseCidr(options.tunnelAddress)!],
         clientToClient: options.clientToClient ?? true,
-        egress: options.egress ?? "off",
+        egress: options.egress ?? (external === undefined ? "off" : "nat"),
         egressRules: [],
       }),
-      nat: null,
+      nat: this.nat,
       sendQueue: this.sendQueue,
       hostQueue,
       drops: this.drops,
-      scratch: PIPELINE_OFFSET,
+      scratch,
       seed: 7,
     });
     this.engine = new Engine({
       memory: this.memory,
-      scratch: ENGINE_OFFSET,
+      scratch: engineScratch,
       device: this.device,
       pipeline,
       sendQueue: this.sendQueue,
       hostQueue,
       drops: this.drops,
-      outside: null,
+      outside: this.capture,
       offload: false,
     });
     this.tun = new FakeTun(this.memory);
     this.engine.attachTun(this.tun);
-    this.#udp = this.#attach(Carrier.udp, RECEIVE_OFFSET);
-    this.#fakeTcp = this.#attach(Carrier.fakeTcp, FAKE_TCP_OFFSET);
-  }
-
-  #attach(carrier: Carrier, offset: number): FakeDatagramPort {
-    const port = new FakeDatagramPort(this.memory, { offset, carrier });
-    port.onSent = (queue, index) => this.#sent(queue, index);
-    this.engine.attach(port);
-    return port;
+    this.udp = new FakeDatagramPort(this.memory, { offset: udpOffset, batch });
+    this.fakeTcp = new FakeDatagramPort(this.memory, {
+      offset: fakeTcpOffset,
+      batch,
+      carrier: Carrier.fakeTcp,
+    });
+    const ports = options.hasUdpAlone ? [this.udp] : [this.udp, this.fakeTcp];
+    for (const port of ports) {
+      port.onSent = (queue, index) => this.#sent(queue, index);
+      this.engine.attach(port);
+    }
   }
 
   /** Adds `other` as a peer with these allowed IPs. */
@@ -185,13 +225,13 @@ export class SimulatedDevice {
 
   /** Reads what the host has sent. */
   readTun(): void {
-    while (this.tun.waiting > 0) this.engine.readTun(this.#clock.now);
+    while (this.tun.waiting > 0 && this.tun.isAwaited) this.engine.readTun(this.#clock.now);
     this.#flush();
   }
 
   /** A datagram arrives, or several that the kernel merged. */
   receive(bytes: Uint8Array, from: Arrival & { readonly carrier?: Carrier }): void {
-    const port = from.carrier === Carrier.fakeTcp ? this.#fakeTcp : this.#udp;
+    const port = from.carrier === Carrier.fakeTcp ? this.fakeTcp : this.udp;
     const { address, port: sourcePort, segmentSize = 0, ecn = 0, length = bytes.length } = from;
     port.arrive(bytes, {
       address,

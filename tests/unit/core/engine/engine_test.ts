@@ -1,0 +1,322 @@
+/** Tests of lib/core/engine/engine.ts: the loop on fake ports: back-pressure, splits under way, bounded rounds. */
+import { HANDSHAKES, RECEIVE_ROUNDS, TUN_READS } from "../../../../lib/core/engine/engine.ts";
+import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
+import { buildTcp, buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
+import type {
+  SimulatedDevice,
+  SimulatedDeviceOptions,
+} from "../../../support/packets/simulated_device.ts";
+import { Simulation } from "../../../support/packets/simulation.ts";
+
+const GATEWAY = "10.66.77.1";
+const EXTERNAL = "203.0.113.1";
+const REMOTE = "198.51.100.7";
+/** Slots of the send queue. */
+const SLOTS = 256;
+
+interface Site {
+  readonly simulation: Simulation;
+  readonly gateway: SimulatedDevice;
+  readonly clients: readonly SimulatedDevice[];
+}
+
+/** A gateway and clients of it, all connected; the gateway's hosts and clients send each other packets. */
+function site(
+  count: number,
+  options: Partial<SimulatedDeviceOptions> = {},
+  isConnected = true,
+): Site {
+  const simulation = new Simulation();
+  const gateway = simulation.addDevice({
+    name: "gateway",
+    address: "198.51.100.1",
+    tunnelAddress: `${GATEWAY}/24`,
+    isGateway: true,
+    ...options,
+  });
+  const clients = Array.from({ length: count }, (_, i) => {
+    const client = simulation.addDevice({
+      name: `client ${i}`,
+      address: `192.0.2.${i + 2}`,
+      tunnelAddress: `${inner(i)}/24`,
+    });
+    const { address, port } = gateway;
+    const peer = client.addPeer(gateway, ["0.0.0.0/0"], { endpoint: { address, port } });
+    gateway.addPeer(client, [`${inner(i)}/32`]);
+    if (isConnected) client.initiate(peer);
+    return client;
+  });
+  simulation.run(100);
+  return { simulation, gateway, clients };
+}
+
+/** The inner address of a client. */
+function inner(index: number): string {
+  return `10.66.77.${index + 2}`;
+}
+
+/** A packet from the gateway's host to a client. */
+function toClient(index: number, text = "x"): Bytes {
+  const payload = new TextEncoder().encode(text);
+  return buildUdp({ source: GATEWAY, destination: inner(index), payload });
+}
+
+/** A super-packet of TCP of `count` packets with 100 bytes each, as the host writes it, with its virtio-net header. */
+function superPacket(source: string, destination: string, count: number): [Bytes, Bytes] {
+  const packet = buildTcp({
+    source,
+    destination,
+    payload: new Uint8Array(count * 100),
+    flags: 0x18,
+  });
+  return [packet, Uint8Array.of(1, 1, 40, 0, 100, 0, 20, 0, 16, 0)];
+}
+
+/** Lets a full port have room again, and the loop be woken by that. */
+function makeRoom({ gateway, simulation }: Site, port = gateway.udp): void {
+  port.room = Infinity;
+  assert(port.isRoomAwaited, "nobody waits for room");
+  gateway.engine.resume(simulation.now);
+}
+
+Deno.test("while a port is full the TUN is not read, and nothing is lost: what waits leaves once there is room", () => {
+  const the = site(1);
+  const { gateway, clients: [client], simulation } = the;
+  gateway.udp.room = 10;
+  for (let i = 0; i < 200; i++) gateway.tun.send(toClient(0, `${i}`));
+  gateway.engine.readTun(simulation.now);
+  assertEquals([gateway.tun.waiting, gateway.tun.isAwaited], [200 - TUN_READS, false]);
+  // Woken all the same, by an event that came with the others.
+  gateway.engine.readTun(simulation.now);
+  assertEquals(gateway.tun.waiting, 200 - TUN_READS);
+  makeRoom(the);
+  assertEquals([gateway.tun.isAwaited, gateway.udp.isRoomAwaited], [true, false]);
+  gateway.readTun();
+  simulation.run(100);
+  assertEquals(client!.tun.written.length, 200);
+  assertEquals([gateway.drops.total, client!.drops.total], [0, 0]);
+});
+
+Deno.test("a turn reads a bounded number of packets from the TUN", () => {
+  const { gateway, simulation } = site(1);
+  for (let i = 0; i < 2 * TUN_READS + 1; i++) gateway.tun.send(toClient(0));
+  for (const left of [TUN_READS + 1, 1, 0]) {
+    gateway.engine.readTun(simulation.now);
+    assertEquals(gateway.tun.waiting, left);
+  }
+});
+
+Deno.test("a turn receives a bounded number of batches from a port, and all that there is where that is less", () => {
+  const batch = 16;
+  const { gateway, simulation } = site(1, { batch });
+  for (const port of [gateway.udp, gateway.fakeTcp]) {
+    for (let i = 0; i < RECEIVE_ROUNDS * batch + 5; i++) {
+      port.arrive(new Uint8Array(40), { address: 1, port: 2 });
+    }
+    port.receives = 0;
+    gateway.engine.receive(port, simulation.now);
+    assertEquals([port.waiting, port.receives], [5, RECEIVE_ROUNDS]);
+    gateway.engine.receive(port, simulation.now);
+    // A batch that is not full was the last: it is not asked again.
+    assertEquals([port.waiting, port.receives], [0, RECEIVE_ROUNDS + 1]);
+  }
+});
+
+for (const carrier of [Carrier.udp, Carrier.fakeTcp]) {
+  Deno.test(`a storm of handshakes ends a turn, so that packets under way are not kept waiting: carrier ${carrier}`, () => {
+    const batch = HANDSHAKES;
+    const { gateway, clients, simulation } = site(3 * HANDSHAKES, { batch }, false);
+    const port = carrier === Carrier.udp ? gateway.udp : gateway.fakeTcp;
+    simulation.onDatagram = ({ bytes, sourceAddress: address, sourcePort }) => {
+      port.arrive(bytes, { address, port: sourcePort });
+      return false;
+    };
+    for (const client of clients) client.initiate([...client.device.peers][0]!);
+    assertEquals(port.waiting, 3 * HANDSHAKES);
+    simulation.onDatagram = () => false;
+    gateway.engine.receive(port, simulation.now);
+    assertEquals(port.waiting, 2 * HANDSHAKES);
+  });
+}
+
+Deno.test("a super-packet is sent in parts where the port is full meanwhile, to the same peer though a packet for another came in between", () => {
+  const the = site(2);
+  const { gateway, clients: [alice, bob], simulation } = the;
+  gateway.udp.room = 0;
+  // More packets than the send queue has slots.
+  gateway.tun.send(...superPacket(GATEWAY, inner(0), 300));
+  gateway.engine.readTun(simulation.now);
+  bob!.send(buildUdp({ source: inner(1), destination: inner(0) }));
+  bob!.send(buildUdp({ source: inner(1), destination: GATEWAY }));
+  simulation.run(100);
+  assertEquals(gateway.tun.written.length, 1);
+  // The queue was full for what another peer sent there.
+  assertEquals(gateway.dropped(DropReason.sendQueueFull), 1);
+  gateway.udp.room = SLOTS + 10;
+  gateway.engine.resume(simulation.now);
+  gateway.engine.flush(simulation.now);
+  makeRoom(the);
+  simulation.run(100);
+  assertEquals([alice!.tun.written.length, bob!.tun.written.length], [300, 0]);
+  assertEquals(gateway.drops.total, 1);
+});
+
+Deno.test("while a super-packet waits for room, the next one is not read", () => {
+  const the = site(1);
+  const { gateway, clients: [client], simulation } = the;
+  gateway.udp.room = 0;
+  for (let i = 0; i < 3; i++) gateway.tun.send(...superPacket(GATEWAY, inner(0), 300));
+  gateway.engine.readTun(simulation.now);
+  assertEquals(gateway.tun.waiting, 2);
+  makeRoom(the);
+  gateway.readTun();
+  simulation.run(100);
+  assertEquals([client!.tun.written.length, gateway.drops.total], [900, 0]);
+});
+
+Deno.test("a full port stops the capture, too; of a batch that was received already, what is merged waits, and the rest is dropped", () => {
+  const the = site(1, { external: EXTERNAL, batch: 4 });
+  const { gateway, clients: [client], simulation } = the;
+  const capture = gateway.capture!;
+  const outside: Bytes[] = [];
+  capture.onFlush = () => {
+    const { outside: queue } = gateway.nat!;
+    for (let i = 0; i < queue.length; i++) {
+      const at = queue.offsets[i]!;
+      outside.push(gateway.memory.bytes.slice(at, at + queue.lengths[i]!));
+    }
+    queue.clear();
+  };
+  client!.send(buildTcp({
+    source: inner(0),
+    sourcePort: 1000,
+    destination: REMOTE,
+    destinationPort: 80,
+    flags: 2,
+  }));
+  simulation.run(100);
+  assertEquals(outside.length, 1, gateway.dropReport());
+  const externalPort = outside[0]![20]! << 8 | outside[0]![21]!;
+  const answer = (count: number): [Bytes, Bytes] => [
+    buildTcp({
+      source: REMOTE,
+      sourcePort: 80,
+      destination: EXTERNAL,
+      destinationPort: externalPort,
+      payload: new Uint8Array(count * 100),
+      flags: 0x18,
+    }),
+    Uint8Array.of(1, 1, 40, 0, 100, 0, 20, 0, 16, 0),
+  ];
+  gateway.udp.room = 0;
+  for (let i = 0; i < 6; i++) capture.arrive(...answer(300));
+  gateway.engine.readCapture(simulation.now);
+  assertEquals([capture.waiting, capture.isAwaited, capture.receives], [2, false, 1]);
+  assertEquals(gateway.dropped(DropReason.sendQueueFull), 3);
+  gateway.engine.readCapture(simulation.now);
+  assertEquals(capture.waiting, 2);
+  makeRoom(the);
+  assert(capture.isAwaited);
+  gateway.engine.readCapture(simulation.now);
+  simulation.run(100);
+  assertEquals(client!.tun.written.length, 900);
+});
+
+Deno.test("what came by a port is taken while it is full for sending: packets for the host arrive, and no turn is lost", () => {
+  const the = site(2);
+  const { gateway, clients: [alice, bob], simulation } = the;
+  gateway.udp.room = 0;
+  for (let i = 0; i < 300; i++) {
+    alice!.send(buildUdp({ source: inner(0), destination: GATEWAY }));
+    alice!.send(buildUdp({ source: inner(0), destination: inner(1) }));
+  }
+  simulation.run(100);
+  assertEquals(gateway.tun.written.length, 300);
+  // A full queue drops, and does not grow.
+  const dropped = gateway.dropped(DropReason.sendQueueFull);
+  assert(dropped >= 300 - SLOTS, `${dropped}`);
+  makeRoom(the);
+  simulation.run(100);
+  assertEquals(bob!.tun.written.length, 300 - dropped);
+});
+
+Deno.test("datagrams of two ports leave in order, each by its own; one that is full holds up those behind it", () => {
+  const the = site(2);
+  const { gateway, clients, simulation } = the;
+  const { udp, fakeTcp } = gateway;
+  const [, peer] = [...gateway.device.peers];
+  peer!.endpoint.carrier = Carrier.fakeTcp;
+  [udp.sent, fakeTcp.sent] = [0, 0];
+  const send = () => [0, 0, 1, 0].forEach((index) => gateway.tun.send(toClient(index)));
+  send();
+  gateway.readTun();
+  assertEquals([udp.sent, fakeTcp.sent], [3, 1]);
+  fakeTcp.room = 0;
+  send();
+  gateway.engine.readTun(simulation.now);
+  assertEquals([udp.sent, fakeTcp.sent, fakeTcp.isRoomAwaited], [5, 1, true]);
+  // Another one is full now.
+  udp.room = 0;
+  fakeTcp.room = Infinity;
+  gateway.engine.resume(simulation.now);
+  assertEquals([fakeTcp.sent, fakeTcp.isRoomAwaited, udp.isRoomAwaited], [2, false, true]);
+  makeRoom(the);
+  assertEquals(udp.sent, 6);
+  simulation.run(100);
+  assertEquals(clients[0]!.tun.written.length, 6);
+});
+
+Deno.test("datagrams that nothing is open for are dropped, and hold up no others", () => {
+  const { gateway, simulation, clients } = site(2, { hasUdpAlone: true });
+  const [, peer] = [...gateway.device.peers];
+  peer!.endpoint.carrier = Carrier.fakeTcp;
+  for (const index of [1, 0, 1, 0]) gateway.tun.send(toClient(index));
+  gateway.readTun();
+  simulation.run(100);
+  assertEquals(gateway.dropped(DropReason.carrierNoSession), 2);
+  assertEquals(clients.map(({ tun }) => tun.written.length), [2, 0]);
+});
+
+Deno.test("a probe of the path leaves alone, behind what waits, and not at all while the port is full", () => {
+  const the = site(1);
+  const { gateway, simulation } = the;
+  const [peer] = [...gateway.device.peers];
+  const { udp } = gateway;
+  udp.sent = 0;
+  gateway.device.sendKeepalive(peer!, simulation.now);
+  gateway.engine.sendProbe(peer!, 1300, simulation.now);
+  assertEquals([udp.sent, udp.probes], [2, 1]);
+  udp.room = 0;
+  gateway.device.sendKeepalive(peer!, simulation.now);
+  gateway.engine.sendProbe(peer!, 1300, simulation.now);
+  assertEquals([udp.sent, udp.probes], [2, 1]);
+  makeRoom(the);
+  assertEquals([udp.sent, udp.probes], [3, 1]);
+});
+
+Deno.test("a message that proved to be a peer's is told to its port, and no other", () => {
+  const { gateway, clients: [client], simulation } = site(1);
+  const { udp } = gateway;
+  udp.authentic = 0;
+  gateway.receive(new Uint8Array(100), { address: 1, port: 2 });
+  assertEquals(udp.authentic, 0);
+  client!.send(buildUdp({ source: inner(0), destination: GATEWAY }));
+  simulation.run(100);
+  assertEquals(udp.authentic, 1);
+});
+
+Deno.test("packets that the host refuses are counted, and the others arrive", () => {
+  const { gateway, clients: [client], simulation } = site(1);
+  const send = () => {
+    client!.send(buildUdp({ source: inner(0), destination: GATEWAY }));
+    simulation.run(100);
+  };
+  gateway.tun.isRefusing = true;
+  send();
+  gateway.tun.isRefusing = false;
+  send();
+  assertEquals(gateway.dropped(DropReason.tunWriteError), 1);
+  assertEquals(gateway.tun.written.length, 1);
+});
