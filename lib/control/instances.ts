@@ -64,7 +64,7 @@ export function findInstance(interfaceName: string): Instance {
   if (found === undefined) {
     throw new AppError(
       `Cannot reach "${interfaceName}": no server or client of ours with that interface runs: ` +
-        "start one, or choose another with --interface",
+        "start one, or name another: `vpn status` lists them",
       { exitCode: ExitCode.connect },
     );
   }

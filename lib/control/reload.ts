@@ -13,6 +13,7 @@ import {
   configChange,
   ofKeys,
 } from "../core/config/config_change.ts";
+import { ConfigError } from "../core/config/config_error.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { loadConfigAgain } from "../host/files/config_file.ts";
 import type { LiveChange, LivePeer, LivePeers } from "./live_peers.ts";
@@ -136,6 +137,12 @@ export class Reloader<Kind extends Config> {
     }
     const before = { ...this.#running, peers: mergedPeers(this.#running, peers.peers) };
     const whole = ofKeys(configChange(before, after), (key) => !role.foreignKeys.includes(key));
+    if (isOfAnotherTunnel(whole, before)) {
+      throw new ConfigError(
+        `${path}: PrivateKey, and all that runs of [Peer], are others: this is the file of another tunnel: stop this one ` +
+          "and start that, or put its own file back",
+      );
+    }
     const never = changedKeys(whole).filter((key) => !role.liveKeys.has(key));
     const live = ofKeys(whole, (key) => role.liveKeys.has(key));
     const plan = await role.plan(live, { before, after });
@@ -191,6 +198,15 @@ function tell(result: ReloadResult, logger: Logger): void {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Whether nothing of a tunnel but its name stays, as where a client's file has taken the place of its gateway's: the peers that
+ * run would be cut off for others that do not know this end's key.
+ */
+function isOfAnotherTunnel({ settings, removed }: ConfigChange, before: Config): boolean {
+  return settings.privateKey !== undefined && removed.length > 0 &&
+    removed.length === before.peers.length;
 }
 
 /** The peers that run, as a file would have them: where each is to be looked for, only the file knows. */

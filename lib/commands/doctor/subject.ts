@@ -5,7 +5,12 @@ import type { Role } from "../../cli/command.ts";
 import type { ClientConfig, Config, ServerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { isAllIpv4 } from "../../core/config/values/networks.ts";
-import { validateClient, validateServer } from "../../core/config/roles.ts";
+import {
+  CLIENT_ONLY_KEYS,
+  SERVER_ONLY_KEYS,
+  validateClient,
+  validateServer,
+} from "../../core/config/roles.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
 import { findInstance, type Instance } from "./instance.ts";
 import { type Reach, tryReach } from "./reach.ts";
@@ -98,12 +103,17 @@ export class Subject implements Disposable {
 }
 
 /**
- * A client knows the place of a peer that everything goes to, or of all its peers while it has seldom a port of its own that
- * others know.
+ * A client knows the place of a peer that everything goes to, or of all its peers; then it has seldom a port that others know.
+ * One that it has nevertheless may be what wg-quick saved of a run: what only a client has, or that it keeps the way to its only
+ * peer open, tells it from a gateway.
  */
-export function roleOf({ peers, interface: { listenPort } }: Config): Role {
+export function roleOf({ peers, interface: { listenPort, lines } }: Config): Role {
   const called = peers.filter(({ endpoint, endpoint6 }) => (endpoint ?? endpoint6) !== null);
   if (called.some(({ allowedIps }) => isAllIpv4(allowedIps))) return "client";
-  const callsAll = called.length > 0 && called.length === peers.length;
-  return callsAll && listenPort === null ? "client" : "server";
+  if (called.length === 0 || called.length < peers.length) return "server";
+  if (listenPort === null) return "client";
+  const has = (keys: readonly string[]) => keys.some((key) => lines.has(key));
+  if (has(SERVER_ONLY_KEYS)) return "server";
+  const keepsOpen = peers.length === 1 && peers[0]!.persistentKeepalive > 0;
+  return keepsOpen || has(CLIENT_ONLY_KEYS) ? "client" : "server";
 }

@@ -30,16 +30,21 @@ export function logPathOf(interfaceName: string): string {
 }
 
 /**
- * Starts this program with these arguments, and waits until its tunnel is up.
+ * Starts this program with these arguments, and waits until its tunnel is up. Of two starts with one log, the second waits for
+ * the first.
  *
  * @param log the file for its log; the one before is kept, with `.1` behind its name
+ * @param refuse throws where, when it is its turn, nothing is to be started
  * @throws {AppError} with what it says of its end, and its exit code
  */
 export async function startInBackground(
   args: readonly string[],
-  { log }: { readonly log: string },
+  { log, refuse }: { readonly log: string; readonly refuse: () => void },
 ): Promise<Started> {
-  makeRoomForLog(log);
+  makeFolder(log);
+  using _turn = await lock(`${log}.lock`);
+  refuse();
+  keepLogBefore(log);
   const folder = Deno.makeTempDirSync({ prefix: "vpn-up-" });
   try {
     const socket = `${folder}/notify`;
@@ -95,12 +100,44 @@ function failure(
   });
 }
 
-/** @throws {AppError} where no log can be written there */
-function makeRoomForLog(log: string): void {
-  const folder = log.slice(0, log.lastIndexOf("/"));
+/** Waits for the lock of this name; its file is there only as long as somebody holds it. */
+async function lock(path: string): Promise<Disposable> {
+  for (;;) {
+    using opened = new DisposableStack();
+    const file = opened.use(Deno.openSync(path, { create: true, write: true, mode: 0o600 }));
+    await file.lock(true);
+    // Whoever held it before has taken its file away.
+    if (file.statSync().ino !== inodeOf(path)) continue;
+    opened.defer(() => Deno.removeSync(path));
+    return opened.move();
+  }
+}
+
+function inodeOf(path: string): number | null {
   try {
+    return Deno.statSync(path).ino;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+/** @throws {AppError} where no log can be written there */
+function makeFolder(log: string): void {
+  attempt(log, () => {
+    const folder = log.slice(0, log.lastIndexOf("/"));
     Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
-    Deno.renameSync(log, `${log}.1`);
+    Deno.removeSync(Deno.makeTempFileSync({ dir: folder }));
+  });
+}
+
+function keepLogBefore(log: string): void {
+  attempt(log, () => Deno.renameSync(log, `${log}.1`));
+}
+
+function attempt(log: string, call: () => void): void {
+  try {
+    call();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw new AppError(

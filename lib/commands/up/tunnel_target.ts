@@ -3,7 +3,7 @@ import { basename, resolve } from "node:path";
 import type { Role } from "../../cli/command.ts";
 import { quoted } from "../../core/config/config_error.ts";
 import { INTERFACE_NAME_RULE, isInterfaceName } from "../../core/config/values/interface_name.ts";
-import { loadConfig } from "../../host/files/config_file.ts";
+import { loadConfigAgain } from "../../host/files/config_file.ts";
 import { CONFIG_DIRECTORY, configPathOf } from "../../host/files/config_place.ts";
 import { roleOf } from "../doctor/subject.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -35,7 +35,11 @@ export function isOfUnits({ path, interfaceName }: TunnelTarget): boolean {
   return path === `${CONFIG_DIRECTORY}/${interfaceName}.conf` && /^[\w.-]+$/.test(interfaceName);
 }
 
-/** @throws {ConfigError} where the file cannot be read or has a mistake */
+/**
+ * The tunnel reads the file once more.
+ *
+ * @throws {ConfigError} where it cannot be read, or not twice, or has a mistake
+ */
 export function roleOfTarget({ path }: TunnelTarget): Role {
-  return roleOf(loadConfig(path, "leave"));
+  return roleOf(loadConfigAgain(path, "leave"));
 }

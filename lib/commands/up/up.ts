@@ -1,10 +1,13 @@
 /** `vpn up` and `vpn down`: a tunnel by the name of its file, as wg-quick has it, by systemd where that runs. */
 import type { UpRequest } from "../../cli/command.ts";
+import { cleanUp } from "../cleanup.ts";
 import { logPathOf, startInBackground } from "./background_start.ts";
 import { findInstance, type Instance, isHere, runningInstances } from "../../control/instances.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { isAlive, isOfThisPidNamespace } from "../../process/process_identity.ts";
+import { staleJournals } from "../../host/journal/journal_files.ts";
+import type { JournalOwner } from "../../host/journal/journal_text.ts";
 import { blocksHere, describeBlock } from "../../host/firewall/standing_blocks.ts";
 import { hasUnit, startUnit, stopUnits, type Systemctl, systemctl } from "./systemd.ts";
 import { isOfUnits, roleOfTarget, targetOf, type TunnelTarget } from "./tunnel_target.ts";
@@ -42,6 +45,7 @@ export async function runUp(
   const logging = ["--log-level", logLevel, "--log-format", logFormat];
   const { pid, status } = await startInBackground(["up", "--foreground", ...logging, path], {
     log,
+    refuse: () => refuseRunning(interfaceName),
   });
   tell(`${interfaceName}: ${status || "up"}; process ${pid}, log in ${log}`);
   return ExitCode.ok;
@@ -60,9 +64,23 @@ export async function runDown(
   const units = call === null || !isOfUnits(target)
     ? []
     : await stopUnits(call, target.interfaceName);
-  if (units.length === 0) await endProcess(target);
+  if (units.length === 0 && !cleanUpAfter(target)) await endProcess(target);
   tell(`${target.interfaceName}: down`);
   return ExitCode.ok;
+}
+
+/**
+ * Undoes what a tunnel that was killed has left, as a person who says `down` wants it; but its kill switch, which is told of.
+ *
+ * @returns whether that is all that there was of it
+ */
+function cleanUpAfter({ interfaceName }: TunnelTarget): boolean {
+  const isOf = ({ owner }: { readonly owner: JournalOwner }) =>
+    owner.interfaceName === interfaceName;
+  if (runningInstances().some(isOf) || !staleJournals().some(isOf)) return false;
+  const undone = cleanUp();
+  for (const line of undone) tell(line);
+  return undone.length > 0 && !blocksHere().some(isOf);
 }
 
 async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {

@@ -18,8 +18,8 @@ export interface FixedSettings {
 }
 
 /**
- * Makes sure that what is set of the interface itself is what it has. `wg setconf` and `wg syncconf` send 0 for a port and a
- * mark that their file does not have; these stay as they are.
+ * Makes sure that what is set of the interface itself is what it has. `wg setconf` and `wg syncconf` send zeros for a key, a port
+ * and a mark that their file does not have; these stay as they are.
  *
  * @throws {UapiError}
  */
@@ -31,7 +31,8 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
       UapiErrno.notSupported,
     );
   };
-  if (privateKey !== undefined && encodeKey(privateKey) !== encodeKey(fixed.privateKey)) {
+  const isKeyGiven = privateKey?.some((byte) => byte !== 0) ?? false;
+  if (isKeyGiven && encodeKey(privateKey!) !== encodeKey(fixed.privateKey)) {
     refuse("the private key");
   }
   if (listenPort !== 0 && listenPort !== fixed.port) refuse("the port");

@@ -190,7 +190,7 @@ class Conversation {
     const ignored = change.peers.flatMap(({ ignoredIps }) => ignoredIps);
     if (ignored.length === 0) return;
     const more = ignored.length - MAX_LISTED;
-    getLogger("control").warn("not carried, as the tunnel has no IPv6: {networks}{more}", {
+    getLogger("control").warn("not carried, as IPv6 is not: {networks}{more}", {
       networks: ignored.slice(0, MAX_LISTED).join(", "),
       more: more > 0 ? ` and ${more} more` : "",
     });

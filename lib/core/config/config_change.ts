@@ -131,5 +131,8 @@ function isSame(one: unknown, other: unknown): boolean {
 
 function withoutPlace(name: string, value: unknown): unknown {
   if (name === "line") return undefined;
-  return value instanceof Uint8Array ? encodeKey(value) : value;
+  if (value instanceof Uint8Array) return encodeKey(value);
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  // A peer that was added while the tunnel runs has its properties in another order than one of a file.
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1));
 }

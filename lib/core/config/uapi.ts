@@ -72,7 +72,7 @@ export interface UapiPeerChange {
   readonly replaceAllowedIps: boolean;
   /** What comes and goes, in order. */
   readonly allowedIps: readonly UapiAllowedIp[];
-  /** IPv6 networks, as they came: the tunnel carries none. */
+  /** IPv6 networks, and endpoints among the rest of a peer, as they came: the tunnel carries none. */
   readonly ignoredIps: readonly string[];
 }
 
@@ -107,6 +107,8 @@ export interface UapiPeer {
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 type OpenPeer = Mutable<Omit<UapiPeerChange, "allowedIps" | "ignoredIps">> & {
+  /** An endpoint with an IPv6 address, as it came. */
+  endpoint6?: string;
   readonly allowedIps: UapiAllowedIp[];
   readonly ignoredIps: string[];
 };
@@ -166,6 +168,7 @@ export class UapiRequestReader {
   end(): UapiRequest {
     if (this.isEmpty) throw new UapiError("a request begins with get=1 or set=1");
     if (this.#operation === "get=1") return { kind: "get" };
+    for (const peer of this.#peers) takeEndpoint6(peer);
     return { kind: "set", change: this.#change };
   }
 }
@@ -218,7 +221,8 @@ function setOfPeer(peer: OpenPeer, key: string, value: string): void {
       break;
     }
     case "endpoint":
-      peer.endpoint = parseEndpoint(value);
+      if (/^\[[0-9a-f:.]{2,45}(?:%[^\]]{1,15})?\]:\d{1,5}$/i.test(value)) peer.endpoint6 = value;
+      else peer.endpoint = parseEndpoint(value);
       break;
     case "persistent_keepalive_interval":
       peer.persistentKeepalive = parseNumber(key, value, MAX_KEEPALIVE);
@@ -236,6 +240,21 @@ function setOfPeer(peer: OpenPeer, key: string, value: string): void {
     default:
       throw new UapiError(`${JSON.stringify(key.slice(0, 40))} is no key of a peer`);
   }
+}
+
+/**
+ * One among all that a file says of the peer, as `wg syncconf` sends it, or as a name had it that has IPv4 addresses as well, is
+ * passed over, as in a file of ours: the rest is to come into effect. One that is asked for by itself cannot be had.
+ */
+function takeEndpoint6({ endpoint6, replaceAllowedIps, ignoredIps }: OpenPeer): void {
+  if (endpoint6 === undefined) return;
+  if (!replaceAllowedIps) {
+    throw new UapiError(
+      `${endpoint6}: endpoints with IPv6 are not carried: give an IPv4 address`,
+      UapiErrno.noSuchFamily,
+    );
+  }
+  ignoredIps.push(endpoint6);
 }
 
 function addAllowedIp(peer: OpenPeer, value: string): void {
@@ -272,9 +291,6 @@ function requireTrue(key: string, value: string): void {
 }
 
 function parseEndpoint(value: string): { address: number; port: number } {
-  if (value.startsWith("[")) {
-    throw new UapiError("endpoints with IPv6 are not carried", UapiErrno.noSuchFamily);
-  }
   const [, addressText = "", portText = ""] = /^([\d.]+):(\d+)$/.exec(value) ?? [];
   const address = parseIpv4(addressText);
   if (address === null) throw new UapiError("endpoint is ADDRESS:PORT");

@@ -25,8 +25,8 @@ export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Confi
 }
 
 /**
- * The same of a file that has been read before: a pipe that was its content then is empty now, and nobody may ever write into
- * a named one, while the tunnel waits for it.
+ * The same of a file that is read more than once: a pipe is empty the second time, or nobody ever writes into it, while a
+ * tunnel waits for it.
  *
  * @throws {ConfigError} also where it is no regular file
  */
@@ -89,10 +89,10 @@ function readBounded(
 ): FileContent {
   try {
     // Before it is opened, which a pipe keeps waiting.
-    if (isRegular && !Deno.statSync(path).isFile) {
+    if (isRegular && isPipe(path)) {
       throw unreadable(
         path,
-        "it is no regular file, and a pipe's content is there only once: start again with it",
+        "it is no regular file, and what a pipe has given cannot be read again: put it into a file",
       );
     }
     using file = Deno.openSync(path);
@@ -110,6 +110,12 @@ function readBounded(
     if (error instanceof ConfigError) throw error;
     throw unreadable(path, reason(error), error);
   }
+}
+
+/** Or a device, or a socket. */
+function isPipe(path: string): boolean {
+  const { isFile, isDirectory } = Deno.statSync(path);
+  return !isFile && !isDirectory;
 }
 
 function reason(error: unknown): string {

@@ -1,7 +1,15 @@
 /** That `vpn up` and `vpn down` run tunnels by their files, in the background where no systemd runs. */
 import { findInstance } from "../../../lib/control/instances.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
+import { isAlive } from "../../../lib/process/process_identity.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "../../support/assert.ts";
 import { netTest, type TestNamespace, uniqueName } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { patientClient, vpnCommand } from "../support/programs/vpn.ts";
 import { layWire, SERVER_INSIDE } from "../support/wire.ts";
@@ -107,3 +115,31 @@ netTest("vpn up fails with the tunnel's own words and exit code", async (topolog
   assertMatch(closed.stderr, /^vpn: "c\d+" does not run: .*`vpn cleanup`/);
   await client.output(vpnCommand("cleanup"));
 }, { programs: ["ip", "sh", "nft"] });
+
+netTest(
+  "of two vpn up at once one brings the tunnel up, and vpn down undoes what one that was killed has left",
+  async (topology) => {
+    const { server } = await layWire(topology);
+    using folder = new Folder();
+    const { path, device } = folder.write("k", simpleTunnel().server());
+    try {
+      const both = await Promise.all([1, 2].map(() => server.run(vpnCommand("up", path))));
+      assertEquals(both.map(({ code }) => code).sort(), [0, 2], both[1]!.stderr);
+      assertStringIncludes(both.find(({ code }) => code === 2)!.stderr, "is up already");
+      const log = `/var/log/vpn/${device}.log`;
+      assertStringIncludes(Deno.readTextFileSync(log), "listening on UDP port");
+      assertThrows(() => Deno.statSync(`${log}.lock`), Deno.errors.NotFound);
+
+      const { owner } = findInstance(device);
+      Deno.kill(owner.pid, "SIGKILL");
+      await eventually(() => !isAlive(owner), { what: "the end of the process" });
+      const { code, stdout } = await server.run(vpnCommand("down", path));
+      assertEquals(code, 0);
+      assertMatch(stdout, /^undid for k\d+ /);
+      assertEquals(await server.output(vpnCommand("cleanup")), "nothing to undo\n");
+    } finally {
+      await down(server, path);
+    }
+  },
+  { programs: ["ip", "sh"] },
+);

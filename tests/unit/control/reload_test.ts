@@ -2,6 +2,7 @@
 import { ClientReload } from "../../../lib/commands/client/client_reload.ts";
 import { type LiveChange, type LivePeer, peersByKey } from "../../../lib/control/live_peers.ts";
 import { changedPeers } from "../../../lib/control/live_peers.ts";
+import { livePeer } from "../../../lib/control/peer_params.ts";
 import { RequestError } from "../../../lib/control/protocol.ts";
 import { AppError, ExitCode } from "../../../lib/process/errors.ts";
 import { getLogger } from "../../../lib/process/logging.ts";
@@ -172,6 +173,22 @@ hostTest("a reload runs no command for a key that one has given at the start", a
   assertThrows(() => Deno.statSync(ran), Deno.errors.NotFound);
 });
 
+hostTest("a peer that was added meanwhile, as the file has it, is none that changes", async () => {
+  const { role } = serverRole();
+  using site = new Site(section(), role);
+  const added = peer(0, "Name = ann", "AllowedIPs = 10.66.77.2/32");
+  const params = {
+    PublicKey: PEERS[0]!,
+    Name: "ann",
+    AllowedIPs: "10.66.77.2/32",
+    PersistentKeepalive: "0",
+  };
+  await site.peers.change([{ kind: "put", peer: livePeer(params) }]);
+  site.peers.asked.length = 0;
+  assertEquals((await site.edit(section() + added)).changes, []);
+  assertEquals(site.peers.asked, []);
+});
+
 hostTest("a reload leaves a peer the preshared key that a command has set", async () => {
   const { role } = serverRole();
   using site = new Site(section() + peer(0, "AllowedIPs = 10.66.77.2/32"), role);
@@ -182,6 +199,23 @@ hostTest("a reload leaves a peer the preshared key that a command has set", asyn
   const result = await site.edit(section(command) + peer(0, "AllowedIPs = 10.66.77.2/32"));
   assertEquals([result.changes, result.restart, result.problems], [[], [], []]);
 });
+
+hostTest(
+  "a reload follows no file of another tunnel, and names a key that is another alone",
+  async () => {
+    const { role } = serverRole();
+    const text = section() + peer(0, "AllowedIPs = 10.66.77.2/32");
+    using site = new Site(text, role);
+    const other = (file: string) =>
+      file.replace(sampleKeys(1).privateKey, sampleKeys(9).privateKey);
+    const refused = await site.edit(other(section("EgressDeny = lan") + peer(1)));
+    assertEquals([refused.changes, refused.exitCode], [[], ExitCode.usage]);
+    assertStringIncludes(refused.problems[0]!, "this is the file of another tunnel");
+    assertEquals(site.peers.asked, []);
+    const named = await site.edit(other(text + peer(1)));
+    assertEquals([named.changes, named.restart], [["1 peer added"], ["PrivateKey (line 2)"]]);
+  },
+);
 
 hostTest("a reload waits for no pipe that has taken the place of the file", async () => {
   const { role } = serverRole();

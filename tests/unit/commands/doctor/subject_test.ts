@@ -25,6 +25,15 @@ Deno.test("roleOf() takes a client for one that has several peers, or a port of 
   assertEquals(role({}, {}, { ...all, AllowedIPs: "0.0.0.0/1, 128.0.0.0/1" }), "client");
 });
 
+Deno.test("roleOf() takes a client for one whose port wg-quick has saved, unless it has what only a gateway has", () => {
+  const saved = { ListenPort: 34512, SaveConfig: "true" };
+  assertEquals(role({ ...saved, DNS: "10.66.77.1" }, ENDPOINT), "client");
+  assertEquals(role(saved, { ...ENDPOINT, PersistentKeepalive: 25 }), "client");
+  const gateway = { ...saved, DnsProxy: "9.9.9.9" };
+  assertEquals(role(gateway, { ...ENDPOINT, PersistentKeepalive: 25 }), "server");
+  assertEquals(role({ ...saved, DNS: "10.66.77.1" }, ENDPOINT, {}), "server");
+});
+
 Deno.test("roleOf() takes everything else for a server", () => {
   assertEquals(role({}), "server");
   assertEquals(role({}, {}), "server");

@@ -130,12 +130,12 @@ Deno.test("liveChanges() looks at each network once, however often its peer is n
   assertEquals([put.peer.allowedIps.length, others.length], [20_002, 0]);
 });
 
-Deno.test("refuseFixed() lets pass what the interface has anyway, and 0 for what a file leaves out", () => {
+Deno.test("refuseFixed() lets pass what the interface has anyway, and zeros for what a file leaves out", () => {
   refuseFixed(change(), FIXED);
   refuseFixed(change(`private_key=${hex(9)}`, "listen_port=51820", "fwmark=77"), FIXED);
-  refuseFixed(change("listen_port=0", "fwmark=0"), FIXED);
+  refuseFixed(change(`private_key=${"0".repeat(64)}`, "listen_port=0", "fwmark=0"), FIXED);
   for (
-    const line of [`private_key=${hex(8)}`, `private_key=${hex(0)}`, "listen_port=7", "fwmark=1"]
+    const line of [`private_key=${hex(8)}`, "listen_port=7", "fwmark=1"]
   ) {
     const { errno } = assertThrows(() => refuseFixed(change(line), FIXED), UapiError);
     assertEquals(errno, 95, line);

@@ -123,6 +123,18 @@ Deno.test("parseUapiRequest() says by the error's number what is not carried", (
   assertEquals(errnoOf(PEER, "protocol_version=2"), UapiErrno.notSupported);
 });
 
+Deno.test("parseUapiRequest() passes over an IPv6 endpoint among all that a file says of a peer, as wg syncconf sends it", () => {
+  const { peers } = parseSet(
+    PEER,
+    "endpoint=[2001:db8::1]:51820",
+    "replace_allowed_ips=true",
+    "allowed_ip=10.0.0.0/8",
+  );
+  assertEquals(peers[0]!.endpoint, undefined);
+  assertEquals(peers[0]!.ignoredIps, ["[2001:db8::1]:51820"]);
+  assertEquals(peers[0]!.allowedIps.length, 1);
+});
+
 Deno.test("parseUapiRequest() takes any lines without another exception, and what it takes is in bounds", () => {
   const words = [
     ...["get", "set", "private_key", "listen_port", "fwmark", "replace_peers", "public_key"],
