@@ -1,9 +1,7 @@
 /** Flags of files that go beyond their mode, as `lsattr` shows them: what makes root's writing fail. */
+import { O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "./file_constants.ts";
 import { cString, openLibc } from "./libc.ts";
 
-const O_RDONLY = 0;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 /** `_IOR('f', 1, long)` (include/uapi/linux/fs.h), on 64-bit machines. */
 const FS_IOC_GETFLAGS = 0x80086601;
 const FS_IMMUTABLE_FL = 0x10;

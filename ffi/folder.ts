@@ -6,32 +6,29 @@
  * descriptor. A link on the path counts only if it is root's, our own, or of the owner of what it leads to.
  */
 import { check, EEXIST, ELOOP, ENOENT, ENOTDIR, SystemCallError } from "./errno.ts";
+import {
+  AT_FDCWD,
+  identityIn,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDONLY,
+  STATX_SIZE,
+} from "./file_constants.ts";
 import { struct } from "./layout.ts";
 import { cString, type Libc, openLibc } from "./libc.ts";
 import { MACHINE } from "./machine.ts";
 
-const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
 const { O_DIRECTORY, O_NOFOLLOW } = MACHINE;
-const AT_FDCWD = -100;
 const AT_REMOVEDIR = 0x200;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
-const STATX_SIZE = 256;
 /** `__u32 stx_uid, stx_gid; __u16 stx_mode` */
 const STX_OWNER_OFFSET = 20;
 const STX_OWNER = struct({ uid: "u32", gid: "u32", mode: "u16" });
-/** `__u64 stx_ino`, in halves. */
-const STX_INO_OFFSET = 32;
-const STX_INO = struct({ low: "u32", high: "u32" });
-/** `__u32 stx_dev_major, stx_dev_minor` */
-const STX_DEV_OFFSET = 136;
-const STX_DEV = struct({ major: "u32", minor: "u32" });
 const TYPE_MASK = 0o170000;
 const TYPE_LINK = 0o120000;
 const TYPE_FOLDER = 0o040000;
@@ -328,13 +325,11 @@ function statusOf(libc: Libc, fd: number, what: string): Status {
   const result = libc.symbols.statx(fd, cString(""), AT_EMPTY_PATH, STATX_BASIC_STATS, bytes);
   check(libc, result, `look at ${what}`);
   const { uid, gid, mode } = STX_OWNER.read(bytes, STX_OWNER_OFFSET);
-  const { low, high } = STX_INO.read(bytes, STX_INO_OFFSET);
-  const { major, minor } = STX_DEV.read(bytes, STX_DEV_OFFSET);
   return {
     uid,
     gid,
     mode: mode & 0o7777,
     type: mode & TYPE_MASK,
-    identity: `${major}:${minor}:${high}:${low}`,
+    identity: identityIn(bytes),
   };
 }

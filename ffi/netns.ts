@@ -7,7 +7,7 @@
  * has left.
  */
 import { check, EINVAL, ENOENT, EPERM, SystemCallError } from "./errno.ts";
-import { struct } from "./layout.ts";
+import { AT_FDCWD, identityIn, O_CLOEXEC, STATX_SIZE } from "./file_constants.ts";
 import { cString, type Libc, openLibc } from "./libc.ts";
 import { Rtnetlink } from "./netlink/rtnetlink.ts";
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./socket_constants.ts";
@@ -16,25 +16,14 @@ const DIRECTORY = "/run/netns";
 /** The namespace of the calling thread; `/proc/self` would be that of the process's first thread. */
 const CURRENT = "/proc/thread-self/ns/net";
 
-const O_CLOEXEC = 0o2000000;
 const CLONE_NEWNET = 0x40000000;
 const MS_BIND = 0x1000n;
 const MS_REC = 0x4000n;
 const MS_SHARED = 0x100000n;
 const MNT_DETACH = 2;
-const AT_FDCWD = -100;
 const SO_NETNS_COOKIE = 71;
 const ENOPROTOOPT = 92;
 const STATX_INO = 0x100;
-
-/** The fields of `struct statx` that tell one namespace from another, as pieces of the kernel's layout. */
-const STATX_SIZE = 256;
-/** `__u64 stx_ino`, in halves. */
-const STX_INO_OFFSET = 32;
-const STX_INO = struct({ low: "u32", high: "u32" });
-/** `__u32 stx_dev_major, stx_dev_minor` */
-const STX_DEV_OFFSET = 136;
-const STX_DEV = struct({ major: "u32", minor: "u32" });
 
 /** How a namespace is made. */
 export interface NamespaceOptions {
@@ -250,9 +239,7 @@ function identityOf(libc: Libc, path: string): string | null {
   const result = libc.symbols.statx(AT_FDCWD, cString(path), 0, STATX_INO, status);
   if (result < 0 && libc.errno() === ENOENT) return null;
   check(libc, result, `look at ${path}`);
-  const { low, high } = STX_INO.read(status, STX_INO_OFFSET);
-  const { major, minor } = STX_DEV.read(status, STX_DEV_OFFSET);
-  return `${major}:${minor}:${high}:${low}`;
+  return identityIn(status);
 }
 
 function held(libc: Libc, fd: number): OpenNamespace {

@@ -62,3 +62,9 @@ export const PACKET_VNET_HDR = 15;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
+
+/** An interface name with its NUL (include/uapi/linux/if.h). */
+export const IFNAMSIZ = 16;
+
+/** `struct iovec { void *iov_base; size_t iov_len; }` */
+export const IOVEC_SIZE = 16;

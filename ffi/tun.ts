@@ -6,7 +6,9 @@
  */
 import type { Arena } from "./arena.ts";
 import { check, SystemCallError } from "./errno.ts";
+import { O_CLOEXEC, O_NONBLOCK } from "./file_constants.ts";
 import { cString, type Libc } from "./libc.ts";
+import { IFNAMSIZ, IOVEC_SIZE } from "./socket_constants.ts";
 
 // include/uapi/linux/if_tun.h
 const TUNSETIFF = 0x400454ca;
@@ -22,17 +24,11 @@ export const TUN_F_TSO4 = 0x02;
 export const TUN_F_USO4 = 0x20;
 export const TUN_F_USO6 = 0x40;
 
-/** `IFNAMSIZ`: an interface name with its NUL. */
-const IFNAMSIZ = 16;
 /** `struct ifreq { char ifr_name[IFNAMSIZ]; union { short ifr_flags; ... }; }` on 64-bit machines. */
 const IFREQ_SIZE = 40;
 
 const O_RDWR = 0o2;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 
-/** `struct iovec { void *iov_base; size_t iov_len; }` */
-const IOVEC_SIZE = 16;
 /** `UIO_MAXIOV` is 1,024; a super-packet needs one vector for the header and one for each of up to 64 segments. */
 const MAX_WRITE_VECTORS = 130;
 

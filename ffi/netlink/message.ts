@@ -45,7 +45,7 @@ export const NLMSG_DONE = 3;
 /** Header, struct and attributes all start at multiples of 4 (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`). */
 const ALIGNMENT = 4;
 /** The upper two bits of an attribute's type are `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`. */
-const ATTRIBUTE_TYPE_MASK = 0x3fff;
+export const ATTRIBUTE_TYPE_MASK = 0x3fff;
 const NLA_F_NESTED = 0x8000;
 
 /** A message as it came: `body` is what follows the header. */

@@ -5,7 +5,7 @@
  * int flags; } hdr; unsigned len; }`, with the padding of a 64-bit ABI.
  */
 import type { Arena } from "../arena.ts";
-import { MSG_TRUNC } from "../socket_constants.ts";
+import { IOVEC_SIZE, MSG_TRUNC } from "../socket_constants.ts";
 
 const MMSGHDR_SIZE = 64;
 const MSG_NAME = 0;
@@ -16,8 +16,6 @@ const MSG_CONTROL = 32;
 const MSG_CONTROLLEN = 40;
 const MSG_FLAGS = 48;
 const MSG_LEN = 56;
-/** `struct iovec { void *iov_base; size_t iov_len; }` */
-const IOVEC_SIZE = 16;
 
 /** The regions that a set of headers takes of the arena, and how each is aligned there. */
 const REGIONS = 4;

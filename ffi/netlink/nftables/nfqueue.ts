@@ -13,7 +13,8 @@ import { EINTR, EPERM } from "../../errno.ts";
 import type { Libc } from "../../libc.ts";
 import { MSG_DONTWAIT, SOL_NETLINK } from "../../socket_constants.ts";
 import { MessageHeaders } from "../../sockets/message_headers.ts";
-import { type MessageBuilder, NLM_F_REQUEST, NLMSGHDR } from "../message.ts";
+import { ATTRIBUTE_TYPE_MASK, type MessageBuilder, NLM_F_REQUEST, NLMSGHDR } from "../message.ts";
+import { NF_ACCEPT, NF_DROP } from "./attributes.ts";
 import { NFGENMSG, nfnetlinkMessage, NFNL_SUBSYS_QUEUE } from "./nfnetlink.ts";
 import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from "../socket.ts";
 
@@ -27,8 +28,6 @@ const NFQA_VERDICT_HDR = 2;
 const NFQA_PAYLOAD = 10;
 /** The packet's whole length; there only when the payload is cut. */
 const NFQA_CAP_LEN = 13;
-/** Without the two bits for nesting and byte order. */
-const ATTRIBUTE_TYPE_MASK = 0x3fff;
 
 const NFQA_CFG_CMD = 1;
 const NFQA_CFG_PARAMS = 2;
@@ -37,8 +36,6 @@ const NFQNL_CFG_CMD_BIND = 1;
 /** `struct nfqnl_msg_config_params { be32 copy_range; u8 copy_mode; }`: all bytes of each packet, NFQNL_COPY_PACKET. */
 const COPY_WHOLE_PACKETS = Uint8Array.of(0, 0, 0xff, 0xff, 2);
 
-const NF_DROP = 0;
-const NF_ACCEPT = 1;
 const NETLINK_NO_ENOBUFS = 5;
 
 const ATTRIBUTES_OFFSET = NLMSGHDR.size + NFGENMSG.size;

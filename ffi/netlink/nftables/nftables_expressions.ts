@@ -2,9 +2,19 @@
  * Owns the expressions of which nftables rules are made: loads into a register, comparisons, statements
  * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
  */
-import { AF_INET6, ETH_P_IP, IPPROTO_ICMP } from "../../socket_constants.ts";
+import { AF_INET6, ETH_P_IP, IFNAMSIZ, IPPROTO_ICMP } from "../../socket_constants.ts";
 import { type AddressFamily, type IpPrefix, ipv4FromNumber } from "../ip_address.ts";
 import type { MessageBuilder } from "../message.ts";
+import {
+  NF_ACCEPT,
+  NF_DROP,
+  NFTA_DATA_VALUE,
+  NFTA_DATA_VERDICT,
+  NFTA_EXPR_DATA,
+  NFTA_EXPR_NAME,
+  NFTA_VERDICT_CODE,
+  RTN_LOCAL,
+} from "./attributes.ts";
 
 /** Both ends included, host order. */
 interface Ports {
@@ -16,8 +26,6 @@ interface Ports {
 export type Expression = (list: MessageBuilder) => void;
 
 const NFTA_LIST_ELEM = 1;
-const NFTA_EXPR_NAME = 1;
-const NFTA_EXPR_DATA = 2;
 
 /** The register that decides about the packet, and the one that values are loaded into. */
 const NFT_REG_VERDICT = 0;
@@ -38,8 +46,6 @@ const NFTA_FIB_RESULT = 2;
 const NFTA_FIB_FLAGS = 3;
 const NFT_FIB_RESULT_ADDRTYPE = 3;
 const NFTA_FIB_F_DADDR = 1 << 1;
-/** `RTN_LOCAL` (linux/rtnetlink.h). */
-const RTN_LOCAL = 2;
 
 const NFTA_PAYLOAD_DREG = 1;
 const NFTA_PAYLOAD_BASE = 2;
@@ -70,13 +76,8 @@ const NFTA_BITWISE_LEN = 3;
 const NFTA_BITWISE_MASK = 4;
 const NFTA_BITWISE_XOR = 5;
 
-const NFTA_DATA_VALUE = 1;
-const NFTA_DATA_VERDICT = 2;
-const NFTA_VERDICT_CODE = 1;
 const NFTA_IMMEDIATE_DREG = 1;
 const NFTA_IMMEDIATE_DATA = 2;
-const NF_DROP = 0;
-const NF_ACCEPT = 1;
 
 const NFTA_QUEUE_NUM = 1;
 const NFTA_QUEUE_TOTAL = 2;
@@ -104,7 +105,6 @@ const ICMP_TYPE = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 };
 const QUOTED_PROTOCOL = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 9, length: 1 };
 const QUOTED_SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 20, length: 2 };
 const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
-const IFNAMSIZ = 16;
 
 /** `meta protocol ip`: needed before looking at IPv4 headers where other protocols pass as well. */
 export function isIpv4(): Expression[] {

@@ -1,33 +1,37 @@
 /** Listing of what others have in nftables, iptables' own translations included: chains at hooks, rules, and sets. */
 import type { Libc } from "../../libc.ts";
 import { Attributes, type NetlinkMessage } from "../message.ts";
+import {
+  NF_DROP,
+  NFT_MSG_GETRULE,
+  NFTA_CHAIN_HOOK,
+  NFTA_CHAIN_NAME,
+  NFTA_CHAIN_POLICY,
+  NFTA_CHAIN_TABLE,
+  NFTA_CHAIN_TYPE,
+  NFTA_DATA_VALUE,
+  NFTA_EXPR_DATA,
+  NFTA_EXPR_NAME,
+  NFTA_HOOK_DEV,
+  NFTA_HOOK_HOOKNUM,
+  NFTA_HOOK_PRIORITY,
+  NFTA_RULE_CHAIN,
+  NFTA_RULE_EXPRESSIONS,
+  NFTA_RULE_HANDLE,
+  NFTA_RULE_TABLE,
+} from "./attributes.ts";
 import { NFGENMSG, nfnetlinkMessage, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
 import { decodeFamily, type NftablesTable } from "./nftables_objects.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../socket.ts";
 
 // include/uapi/linux/netfilter/nf_tables.h
 const NFT_MSG_GETCHAIN = 4;
-const NFT_MSG_GETRULE = 7;
 const NFT_MSG_GETSET = 10;
 const NFT_MSG_GETSETELEM = 13;
-const NFTA_CHAIN_TABLE = 1;
-const NFTA_CHAIN_NAME = 3;
-const NFTA_CHAIN_HOOK = 4;
-const NFTA_CHAIN_POLICY = 5;
-const NFTA_CHAIN_TYPE = 7;
-const NFTA_HOOK_HOOKNUM = 1;
-const NFTA_HOOK_PRIORITY = 2;
-const NFTA_HOOK_DEV = 3;
-const NFTA_RULE_TABLE = 1;
-const NFTA_RULE_CHAIN = 2;
-const NFTA_RULE_HANDLE = 3;
-const NFTA_RULE_EXPRESSIONS = 4;
 const NFTA_SET_TABLE = 1;
 const NFTA_SET_NAME = 2;
 const NFTA_SET_FLAGS = 3;
 const NFT_SET_INTERVAL = 4;
-const NFTA_EXPR_NAME = 1;
-const NFTA_EXPR_DATA = 2;
 const NFTA_SET_ELEM_LIST_TABLE = 1;
 const NFTA_SET_ELEM_LIST_SET = 2;
 const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
@@ -37,8 +41,6 @@ const NFTA_SET_ELEM_FLAGS = 3;
 const NFTA_SET_ELEM_KEY_END = 10;
 const NFT_SET_ELEM_INTERVAL_END = 1;
 const NFT_SET_ELEM_CATCHALL = 2;
-export const NFTA_DATA_VALUE = 1;
-const NF_DROP = 0;
 
 /** A chain that packets enter by a hook. */
 export interface BaseChain {

@@ -1,5 +1,21 @@
 /** Owns the messages that make and delete nftables' tables, chains and rules (`linux/netfilter/nf_tables.h`). */
 import { Attributes, type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL } from "../message.ts";
+import {
+  NF_ACCEPT,
+  NFT_MSG_GETRULE,
+  NFTA_CHAIN_HOOK,
+  NFTA_CHAIN_NAME,
+  NFTA_CHAIN_POLICY,
+  NFTA_CHAIN_TABLE,
+  NFTA_CHAIN_TYPE,
+  NFTA_HOOK_DEV,
+  NFTA_HOOK_HOOKNUM,
+  NFTA_HOOK_PRIORITY,
+  NFTA_RULE_CHAIN,
+  NFTA_RULE_EXPRESSIONS,
+  NFTA_RULE_HANDLE,
+  NFTA_RULE_TABLE,
+} from "./attributes.ts";
 import { NFGENMSG, nfnetlinkMessage, NFNL_SUBSYS_NFTABLES } from "./nfnetlink.ts";
 import type { MessageBuilder } from "../message.ts";
 import type { BatchedRequest } from "../socket.ts";
@@ -10,7 +26,6 @@ const NFT_MSG_GETTABLE = 1;
 const NFT_MSG_DELTABLE = 2;
 const NFT_MSG_NEWCHAIN = 3;
 const NFT_MSG_NEWRULE = 6;
-const NFT_MSG_GETRULE = 7;
 /** Rules go behind those that are there. */
 const NLM_F_APPEND = 0x800;
 
@@ -20,21 +35,6 @@ const NFTA_TABLE_FLAGS = 2;
 export const NFT_TABLE_F_OWNER = 0x2;
 /** With it: the table stays then, and is anybody's (Linux 6.9). */
 export const NFT_TABLE_F_PERSIST = 0x4;
-
-const NFTA_CHAIN_TABLE = 1;
-const NFTA_CHAIN_NAME = 3;
-const NFTA_CHAIN_HOOK = 4;
-const NFTA_CHAIN_POLICY = 5;
-const NFTA_CHAIN_TYPE = 7;
-const NFTA_HOOK_HOOKNUM = 1;
-const NFTA_HOOK_PRIORITY = 2;
-const NFTA_HOOK_DEV = 3;
-const NF_ACCEPT = 1;
-
-const NFTA_RULE_TABLE = 1;
-const NFTA_RULE_CHAIN = 2;
-const NFTA_RULE_HANDLE = 3;
-const NFTA_RULE_EXPRESSIONS = 4;
 
 /** `NFPROTO_*`, by the word that `nft` has for it. */
 const FAMILIES = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 } as const;

@@ -26,7 +26,6 @@ export const SKF_AD_PROTOCOL = 0xfffff000;
 export const SKF_AD_IFINDEX = 0xfffff008;
 export const SKF_AD_VLAN_TAG_PRESENT = 0xfffff030;
 
-export const ETH_P_IP = 0x0800;
 /** What a program returns: all of the packet, or none. */
 export const WHOLE_PACKET = 0xffff_ffff;
 /** BPF_MAXINSNS: the kernel takes no more. */

@@ -1,9 +1,16 @@
 /** Rules of nftables: what a rule, as the kernel lists it, does with a supposed packet. */
 import {
+  NF_ACCEPT,
+  NF_DROP,
+  NFTA_DATA_VALUE,
+  NFTA_DATA_VERDICT,
+  NFTA_VERDICT_CODE,
+  RTN_LOCAL,
+} from "../../../../ffi/netlink/nftables/attributes.ts";
+import {
   type ListedExpression,
   type ListedRule,
   type ListedSet,
-  NFTA_DATA_VALUE,
   readBe32,
 } from "../../../../ffi/netlink/nftables/nftables_listing.ts";
 import type { Attributes } from "../../../../ffi/netlink/message.ts";
@@ -14,11 +21,7 @@ import type { Action, Match, Opinion, Rule, WalkState } from "./walk.ts";
 import { matchOfXtables, targetOfXtables } from "./xtables.ts";
 
 // include/uapi/linux/netfilter/nf_tables.h; in each kind of expression, attributes are counted from 1.
-const NFTA_DATA_VERDICT = 2;
-const NFTA_VERDICT_CODE = 1;
 const NFTA_VERDICT_CHAIN = 2;
-const NF_DROP = 0;
-const NF_ACCEPT = 1;
 const NFT_JUMP = -3;
 const NFT_GOTO = -4;
 const NFT_RETURN = -5;
@@ -37,7 +40,6 @@ const CT_MARK = 3;
 const CT_PROTO_DST = 12;
 const FIB_RESULT_ADDRTYPE = 3;
 const FIB_DADDR = 2;
-const RTN_LOCAL = 2;
 const NAT_DESTINATION = 1;
 const NFPROTO_IPV4 = 2;
 const STATE_ESTABLISHED = 2;
