@@ -33,7 +33,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/wire",
     "core/wireguard",
   ],
-  "core/client": [],
+  "core/client": ["core/transport"],
   ffi: [],
   cli: ["core/config"],
   process: ["cli", "core/config", "ffi"],

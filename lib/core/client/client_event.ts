@@ -1,0 +1,45 @@
+/** Client events: everything that the state machine of a client's connection is told, as values. */
+import type { Carrier } from "../transport/endpoint.ts";
+import type { ClientAction } from "./client_action.ts";
+
+/** The part of a configuration that decides about the connection. */
+export interface ClientSettings {
+  /** ms in which a server must answer, all its addresses and transports together. */
+  readonly connectTimeout: number;
+  readonly onPeerTimeout: "reconnect" | "exit";
+}
+
+export type ClientEvent =
+  /** Connect; where the addresses at hand may be old, look the server's name up first. */
+  | { readonly kind: "start"; readonly lookUpFirst: boolean }
+  /** The host is set up: a loss is acted on from now on. One that came before is remembered until now. */
+  | { readonly kind: "host-ready" }
+  /** The server has authenticated itself: `address` (host order) where it completed a handshake, null where it was heard. */
+  | { readonly kind: "peer-up"; readonly address: number | null }
+  /** The server is silent, or said goodbye. */
+  | { readonly kind: "peer-down" }
+  /** The server has answered by UDP while fake TCP is in use. */
+  | { readonly kind: "udp-works" }
+  /** Addresses, links, routes or rules of the host have changed. */
+  | { readonly kind: "network-changed" }
+  /** The answer to `read-path`: a text that differs when packets take another path; empty for none. */
+  | { readonly kind: "path-read"; readonly address: number; readonly path: string }
+  /** The machine has slept. */
+  | { readonly kind: "woke" }
+  /** The answer to `look-up`. */
+  | { readonly kind: "looked-up"; readonly id: number; readonly addresses: readonly number[] }
+  /** The answer to `use-transport`. */
+  | { readonly kind: "transport-ready"; readonly id: number; readonly transport: Carrier }
+  /** An action could not be performed. */
+  | { readonly kind: "action-failed"; readonly action: ClientAction; readonly error: unknown }
+  /** The configuration has changed; the server is the same at the same place. */
+  | { readonly kind: "reconfigured"; readonly settings: ClientSettings }
+  /** The configuration names another server, or another place of it; answered by `moved` or `move-failed`. */
+  | {
+    readonly kind: "server-moved";
+    readonly settings: ClientSettings;
+    readonly addresses: readonly number[];
+  }
+  | { readonly kind: "stop" }
+  /** `dueAt` is reached. */
+  | { readonly kind: "time" };

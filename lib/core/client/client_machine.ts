@@ -1,0 +1,394 @@
+/**
+ * Client machine: the life of a client's connection as a state machine without clock, timers or I/O. Events and the time
+ * go in, actions come out; the caller performs them in order and answers those that ask for an answer.
+ *
+ * idle -> [looking-up ->] preparing -> trying -> up, and after a loss looking-up -> preparing -> trying -> pausing and so
+ * on until it is up again. Each state in which it connects ends by an answer to an action or at a time: that is why a client
+ * is never stuck. An attempt tries each transport with each address of the server, within `ConnectTimeout`.
+ */
+import type { ClientAction, ClientMessage, Route } from "./client_action.ts";
+import type { ClientEvent, ClientSettings } from "./client_event.ts";
+import { PathWatch } from "./path_watch.ts";
+import { reconnectPause } from "./reconnect_pause.ts";
+import { ServerAddresses } from "./server_addresses.ts";
+import { TransportChoice } from "./transport_choice.ts";
+
+/** ms between initiations while connecting: three fit the default time-out of 2.5 s, jitter included. */
+export const CONNECT_INTERVAL = 700;
+
+/** Why it connects, which decides what follows when it has, and when it has not. */
+type Purpose = "first" | "again" | "move";
+
+/** One attempt: the routes, tried one after the other, share the time until the deadline. */
+interface Attempt {
+  readonly routes: readonly Route[];
+  readonly deadline: number;
+  /** Of the route that is tried now. */
+  readonly index: number;
+}
+
+type State =
+  | { readonly kind: "idle" }
+  | { readonly kind: "looking-up"; readonly id: number }
+  /** The transport of the route is being prepared. */
+  | {
+    readonly kind: "preparing";
+    readonly id: number;
+    readonly attempt: Attempt;
+    readonly time: number;
+  }
+  | { readonly kind: "trying"; readonly attempt: Attempt; readonly until: number }
+  /** The last attempt failed; an answer may still come, as the protocol's own repetitions go on. */
+  | { readonly kind: "pausing"; readonly until: number }
+  | { readonly kind: "up" }
+  /** Lost before the host was set up: acted on when it is. */
+  | { readonly kind: "lost-early" }
+  | { readonly kind: "ended" };
+
+export interface ClientMachineOptions {
+  /** Where the server may be, host order; at least one. */
+  readonly addresses: readonly number[];
+  readonly transport: "udp" | "faketcp" | "auto";
+  readonly settings: ClientSettings;
+  /** A number from 0 to 1, drawn at random, so that many clients do not come at once. */
+  readonly random: () => number;
+}
+
+export class ClientMachine {
+  readonly #random: () => number;
+  readonly #transports: TransportChoice;
+  readonly #path = new PathWatch();
+  #addresses: ServerAddresses;
+  #settings: ClientSettings;
+  #state: State = { kind: "idle" };
+  #purpose: Purpose = "first";
+  #isHostReady = false;
+  /** Whether the server was heard before the start. */
+  #isUpEarly = false;
+  /** When the server was lost. */
+  #lostAt = 0;
+  /** Attempts since then. */
+  #attempts = 0;
+  #lastId = 0;
+  #actions: ClientAction[] = [];
+
+  constructor({ addresses, transport, settings, random }: ClientMachineOptions) {
+    this.#addresses = new ServerAddresses(addresses);
+    this.#transports = new TransportChoice(transport);
+    this.#settings = settings;
+    this.#random = random;
+  }
+
+  /** By which the server is, or is looked for. */
+  get route(): Route {
+    return { address: this.#addresses.current, transport: this.#transports.current };
+  }
+
+  /** All that are tried, host order. */
+  get addresses(): readonly number[] {
+    return this.#addresses.all;
+  }
+
+  /** When `time` is to be told; `Infinity` for never. */
+  get dueAt(): number {
+    if (this.#state.kind === "ended") return Infinity;
+    const until = "until" in this.#state ? this.#state.until : Infinity;
+    return Math.min(until, this.#path.readAt, this.#transports.trialAt);
+  }
+
+  /**
+   * Takes an event in.
+   *
+   * @param now monotonic time in ms
+   * @returns what is to be done, in this order
+   */
+  take(event: ClientEvent, now: number): readonly ClientAction[] {
+    if (this.#state.kind === "ended") return [];
+    this.#actions = [];
+    switch (event.kind) {
+      case "start":
+        if (this.#state.kind === "idle") this.#start(event.lookUpFirst, now);
+        break;
+      case "host-ready":
+        this.#isHostReady = true;
+        if (this.#state.kind === "lost-early") this.#reconnect(now);
+        break;
+      case "peer-up":
+        if (event.address !== null) this.#addresses.answered(event.address);
+        this.#up(now);
+        break;
+      case "peer-down":
+        // While it connects a server that is not there loses nothing: the next route may reach it.
+        this.#isUpEarly = false;
+        if (this.#state.kind === "up") this.#lose(now);
+        break;
+      case "udp-works":
+        this.#returnToUdp();
+        break;
+      case "network-changed":
+        if (this.#state.kind !== "idle") this.#path.networkChanged(now);
+        break;
+      case "path-read":
+        this.#comparePath(event);
+        break;
+      case "woke":
+        this.#wake();
+        break;
+      case "looked-up":
+        this.#lookedUp(event, now);
+        break;
+      case "transport-ready":
+        this.#transportReady(event, now);
+        break;
+      case "action-failed":
+        this.#actionFailed(event, now);
+        break;
+      case "reconfigured":
+        this.#settings = event.settings;
+        break;
+      case "server-moved":
+        this.#move(event, now);
+        break;
+      case "stop":
+        this.#state = { kind: "ended" };
+        break;
+      case "time":
+        this.#timePassed(now);
+        break;
+    }
+    return this.#actions;
+  }
+
+  // Connecting: look-up, attempt, one route after the other, pause.
+
+  #start(lookUpFirst: boolean, now: number): void {
+    this.#act({ kind: "read-path", address: this.#addresses.current });
+    if (lookUpFirst && !this.#isUpEarly) return this.#lookUp();
+    this.#attempt(now);
+    if (this.#isUpEarly) this.#up(now);
+  }
+
+  #lookUp(): void {
+    const id = ++this.#lastId;
+    this.#state = { kind: "looking-up", id };
+    this.#act({ kind: "look-up", id });
+  }
+
+  #lookedUp({ id, addresses }: Extract<ClientEvent, { kind: "looked-up" }>, now: number): void {
+    // Meanwhile the server may have answered, or the configuration may have named another one.
+    if (this.#state.kind !== "looking-up" || this.#state.id !== id) return;
+    this.#addresses.lookedUp(addresses);
+    this.#attempt(now);
+  }
+
+  #attempt(now: number): void {
+    const routes = this.#transports.order.flatMap((transport) =>
+      this.#addresses.all.map((address) => ({ transport, address }))
+    );
+    const deadline = now + this.#settings.connectTimeout;
+    // At the start the data plane has the first address already.
+    if (this.#purpose !== "first") this.#setEndpoint(routes[0]!.address);
+    this.#try({ routes, deadline, index: 0 }, now);
+  }
+
+  #try(attempt: Attempt, now: number): void {
+    const { routes, deadline, index } = attempt;
+    const next = routes[index]!;
+    if (index > 0) {
+      const hasSeveral = this.#addresses.all.length > 1;
+      this.#say({ about: "no-answer", last: routes[index - 1]!, next, hasSeveral });
+    }
+    if (next.address !== this.#addresses.current) this.#setEndpoint(next.address);
+    const id = ++this.#lastId;
+    const time = Math.max(0, deadline - now) / (routes.length - index);
+    this.#state = { kind: "preparing", id, attempt, time };
+    this.#act({ kind: "use-transport", id, ...next });
+  }
+
+  #transportReady(
+    { id, transport }: Extract<ClientEvent, { kind: "transport-ready" }>,
+    now: number,
+  ): void {
+    this.#transports.current = transport;
+    if (this.#state.kind !== "preparing" || this.#state.id !== id) {
+      // The server has answered meanwhile, or UDP is used again: a handshake moves the session to this transport.
+      return this.#act({ kind: "re-handshake" });
+    }
+    const { attempt, time } = this.#state;
+    this.#act({ kind: "initiate", interval: CONNECT_INTERVAL });
+    this.#state = { kind: "trying", attempt, until: now + time };
+  }
+
+  #noAnswer(attempt: Attempt, now: number): void {
+    const index = attempt.index + 1;
+    if (index < attempt.routes.length) return this.#try({ ...attempt, index }, now);
+    this.#act({ kind: "stop-repeating" });
+    if (this.#purpose === "first") return this.#end({ kind: "no-answer" });
+    if (this.#purpose === "again") return this.#pause(now);
+    this.#act({ kind: "moved", isConnected: false });
+    this.#lose(now);
+  }
+
+  #pause(now: number): void {
+    const until = now + reconnectPause(this.#attempts++, this.#random());
+    this.#state = { kind: "pausing", until };
+  }
+
+  /** An action of an attempt failed: the host's network may be changing, which ends one attempt and not the tunnel. */
+  #actionFailed(
+    { action, error }: Extract<ClientEvent, { kind: "action-failed" }>,
+    now: number,
+  ): void {
+    if (!this.#dependsOn(action)) {
+      return this.#say({ about: "fault", action: action.kind, error });
+    }
+    this.#act({ kind: "stop-repeating" });
+    if (this.#purpose === "first") return this.#end({ kind: "start-failed", error });
+    if (this.#purpose === "again") {
+      this.#say({ about: "attempt-failed", error });
+      return this.#pause(now);
+    }
+    this.#act({ kind: "move-failed", error });
+    this.#lose(now);
+  }
+
+  /** Whether the attempt that is under way cannot go on without this action. */
+  #dependsOn(action: ClientAction): boolean {
+    const state = this.#state;
+    switch (action.kind) {
+      case "look-up":
+        return state.kind === "looking-up" && state.id === action.id;
+      case "use-transport":
+        return state.kind === "preparing" && state.id === action.id;
+      case "set-server":
+      case "set-endpoint":
+      case "initiate":
+        return state.kind === "preparing" || state.kind === "trying";
+      default:
+        return false;
+    }
+  }
+
+  // Connected, and lost.
+
+  /** The server has authenticated itself: from now on it can be lost. */
+  #up(now: number): void {
+    const before = this.#state.kind;
+    if (before === "up") return;
+    if (before === "idle") {
+      this.#isUpEarly = true;
+      return;
+    }
+    this.#state = { kind: "up" };
+    this.#transports.planTrial(now);
+    if (before === "lost-early") return;
+    if (before === "preparing" || before === "trying") this.#act({ kind: "stop-repeating" });
+    const { route } = this;
+    if (this.#purpose === "first") return this.#act({ kind: "connected" });
+    if (this.#purpose === "again") {
+      return this.#say({ about: "connected-again", route, after: now - this.#lostAt });
+    }
+    this.#act({ kind: "moved", isConnected: true });
+    this.#say({ about: "moved", route });
+  }
+
+  #lose(now: number): void {
+    if (this.#isHostReady) this.#reconnect(now);
+    else this.#state = { kind: "lost-early" };
+  }
+
+  #reconnect(now: number): void {
+    if (this.#settings.onPeerTimeout === "exit") return this.#end({ kind: "peer-lost" });
+    this.#purpose = "again";
+    this.#lostAt = now;
+    this.#attempts = 0;
+    this.#say({ about: "lost", address: this.#addresses.current });
+    this.#lookUp();
+  }
+
+  // The configuration names another server, or the same one elsewhere.
+
+  #move(
+    { settings, addresses }: Extract<ClientEvent, { kind: "server-moved" }>,
+    now: number,
+  ): void {
+    this.#settings = settings;
+    this.#addresses = new ServerAddresses(addresses);
+    const { kind } = this.#state;
+    if (kind === "up") this.#purpose = "move";
+    const isIdle = kind === "idle" || kind === "lost-early";
+    // While the last one is lost, or the client connects for the first time, nobody waits for this one.
+    if (isIdle || this.#purpose !== "move") this.#act({ kind: "moved", isConnected: false });
+    if (kind === "idle") return;
+    this.#act({ kind: "set-server" });
+    if (kind === "lost-early") return;
+    this.#attempts = 0;
+    this.#attempt(now);
+  }
+
+  // What happens to the host meanwhile.
+
+  #setEndpoint(address: number): void {
+    this.#addresses.current = address;
+    this.#path.forget();
+    this.#act({ kind: "set-endpoint", address });
+    this.#act({ kind: "read-path", address });
+  }
+
+  #comparePath({ address, path }: Extract<ClientEvent, { kind: "path-read" }>): void {
+    if (address !== this.#addresses.current) return;
+    const isOther = this.#path.isOther(path);
+    this.#path.learn(path);
+    if (!isOther) return;
+    this.#say({ about: "path-changed" });
+    this.#act({ kind: "re-handshake" });
+    // What broke UDP may have been the other network.
+    if (this.#transports.wantsUdp) this.#act({ kind: "try-udp" });
+  }
+
+  /** What the server, and the NATs between, know of this host may be gone. */
+  #wake(): void {
+    if (this.#state.kind === "idle") return;
+    this.#say({ about: "awake" });
+    this.#act({ kind: "re-handshake" });
+  }
+
+  #returnToUdp(): void {
+    if (this.#state.kind === "idle" || !this.#transports.wantsUdp) return;
+    this.#transports.comeBack();
+    this.#say({ about: "back-to-udp" });
+    const id = ++this.#lastId;
+    this.#act({ kind: "use-transport", id, ...this.route });
+  }
+
+  #timePassed(now: number): void {
+    if (now >= this.#path.readAt) {
+      this.#path.reading(now);
+      this.#act({ kind: "read-path", address: this.#addresses.current });
+    }
+    if (now >= this.#transports.trialAt) {
+      this.#transports.planTrial(now);
+      if (this.#transports.wantsUdp) this.#act({ kind: "try-udp" });
+    }
+    const state = this.#state;
+    if (!("until" in state) || now < state.until) return;
+    if (state.kind === "trying") this.#noAnswer(state.attempt, now);
+    else this.#lookUp();
+  }
+
+  // Actions.
+
+  #act(action: ClientAction): void {
+    this.#actions.push(action);
+  }
+
+  #say(message: ClientMessage): void {
+    this.#act({ kind: "say", message });
+  }
+
+  /** Nothing comes after it. */
+  #end(action: ClientAction): void {
+    this.#act(action);
+    this.#state = { kind: "ended" };
+  }
+}
