@@ -9,7 +9,6 @@ import { openLibc } from "../../../ffi/libc.ts";
 import type { RunOptions } from "../../cli/command.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { validateClient } from "../../core/config/roles.ts";
-import { Carrier } from "../../core/transport/endpoint.ts";
 import { DROP_REASON_NAMES, DropReason } from "../../core/wire/drop_reason.ts";
 import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { cleanUp } from "../cleanup.ts";
@@ -18,8 +17,9 @@ import { loadConfig } from "../../host/files/config_file.ts";
 import { ClientReload } from "./client_reload.ts";
 import { openControl } from "../../control/control.ts";
 import { LivePeers } from "../../control/live_peers.ts";
-import { CARRIER_NAMES, ClientCarriers } from "./client_carriers.ts";
+import { ClientTransports } from "./client_transports.ts";
 import { Connection } from "./connection.ts";
+import { noAnswer, serverLost } from "./connection_errors.ts";
 import { DETOUR_REASON } from "../../host/network/detour.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { Hooks } from "../../host/hooks/hooks.ts";
@@ -56,7 +56,6 @@ import {
 import { type ServiceManager, underManager } from "../../process/service_manager.ts";
 import { changesOfOthers } from "../../host/journal/shared_change.ts";
 import { watchSleep } from "../../process/sleep_watch.ts";
-import { explainSilence, type Silence } from "./unanswered.ts";
 import type { Upkeep } from "../../host/upkeep/upkeep.ts";
 import { listenForStop, RESTART_SIGNAL } from "../../process/stop_signal.ts";
 import {
@@ -117,7 +116,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     const way = network.wayTo(address, plan.mark);
     requireReachableOutside(config, { plan, server: address, way });
   });
-  using carriers = new ClientCarriers({
+  using transports = new ClientTransports({
     transport: config.interface.transport,
     interfaceName,
     journal,
@@ -128,11 +127,11 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     config,
     addresses,
     mark: plan.mark,
-    carriers,
+    transports,
     nameServers: nameServersNow(),
     whileAsking: (resolvers, call) =>
       killSwitch === null ? call() : killSwitch.whileAsking(resolvers, call),
-    traceOf: (to) => network.traceOf(to, plan.mark),
+    pathTo: (to) => network.traceOf(to, plan.mark),
     onState: (state) => manager.status(state),
     logger,
   });
@@ -188,24 +187,19 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     if (!config.interface.killSwitch || killSwitch !== null) return;
     const server = { name: config.server.endpoint.host, address: connection.address };
     const options = { interfaceName, mark: plan.mark, journal, server };
-    killSwitch = services.use(new KillSwitch(options, carriers.ports(port)));
+    killSwitch = services.use(new KillSwitch(options, transports.ports(port)));
     killSwitch.setGuests(network.guestBridges());
-    carriers.followedBy(killSwitch, port);
+    transports.followedBy(killSwitch, port);
   };
   // Once the host counts as closed, nobody but a person opens it.
   let staysClosed = block !== null;
   try {
     // What is left of a client before lets out that one's datagrams alone.
-    if (block !== null) {
-      closeHost();
-      // It was found where the client before had it.
-      await Promise.race([connection.lookUpAgain(), stop.received]);
-    }
-    // From here on: how long a busy machine takes to start threads is no silence of the server's.
-    const deadline = performance.now() + config.interface.connectTimeout;
+    if (block !== null) closeHost();
     using refusals = Refusals.open(port);
     const outcome = await Promise.race([
-      connection.connect(dataPlane, deadline),
+      // Then the server was found where the client before had it.
+      connection.connect(dataPlane, { lookUpFirst: block !== null }),
       stop.received,
       dataPlane.failed,
       faults.failed,
@@ -242,8 +236,8 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     if (plan.isFullTunnel) {
       const device = network.wayTo(connection.address, plan.mark)?.device ?? null;
       const path = { interfaceName, mark: plan.mark, journal, device, logger };
-      const returnPath = ReturnPath.install(path, carriers.ports(port));
-      if (returnPath !== null) carriers.followedBy(services.use(returnPath), port);
+      const returnPath = ReturnPath.install(path, transports.ports(port));
+      if (returnPath !== null) transports.followedBy(services.use(returnPath), port);
     }
     network.addPolicy(settings, plan);
     conflict.look();
@@ -262,7 +256,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
         network,
         settings,
         // One of them is the server.
-        onPeersChange: (peers) => carriers.setOthers(peers.size > 1),
+        onPeersChange: (peers) => transports.setOthers(peers.size > 1),
       }),
     );
     const reloader = new Reloader({
@@ -334,18 +328,18 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       logger,
     });
     logger.info("connected to {server} as {address} in {time} ms; cipher by {aead}", {
-      server: connection.way,
+      server: connection.route,
       address: config.interface.addresses.map(formatCidr).join(", "),
       time: Math.round(performance.now() - startedAt),
       aead,
     });
-    manager.ready(`connected to ${connection.way}`);
+    manager.ready(`connected to ${connection.route}`);
     reloads.serveBy(reloader);
     staysClosed = true;
     services.use(watchSleep(() => sleptTime(openLibc()), () => connection.onResume()));
     const signal = await Promise.race([
       stop.received,
-      connection.keep(dataPlane),
+      connection.keep(),
       dataPlane.failed,
       watched.failed,
       faults.failed,
@@ -432,37 +426,5 @@ function keepClosed(killSwitch: KillSwitch | null, logger: Logger): void {
   logger.warn(
     "the kill switch stays: nothing but loopback and DHCP leaves this host until `vpn client` starts again, or " +
       "`vpn cleanup` opens it",
-  );
-}
-
-/** By `Transport`, what is tried. */
-const TRIED = {
-  udp: [CARRIER_NAMES[Carrier.udp]],
-  faketcp: [CARRIER_NAMES[Carrier.fakeTcp]],
-  auto: [CARRIER_NAMES[Carrier.udp], CARRIER_NAMES[Carrier.fakeTcp]],
-} as const;
-
-function noAnswer(
-  config: ClientConfig,
-  server: string,
-  seen: Pick<Silence, "refusal" | "sendError" | "unfitting">,
-): AppError {
-  const { connectTimeout, transport } = config.interface;
-  const carriers = TRIED[transport];
-  const protocols = carriers.map((name) => name.replace("fake ", ""));
-  const { port } = config.server.endpoint;
-  return new AppError(
-    `Cannot connect: no valid answer from ${server} (${carriers.join(", then ")}) within ` +
-      `${connectTimeout / 1000} s: ${explainSilence({ ...seen, protocols, port })}`,
-    { exitCode: ExitCode.connect },
-  );
-}
-
-function serverLost(config: ClientConfig, server: string): AppError {
-  const { peerTimeout } = config.interface;
-  return new AppError(
-    `Connection lost: nothing from ${server} for ${peerTimeout / 1000} s, or it said goodbye: ` +
-      "start again when it is there, or set OnPeerTimeout = reconnect",
-    { exitCode: ExitCode.peerLost },
   );
 }

@@ -1,37 +1,43 @@
-/** Tests of when a client counts as connected and when as lost, with a data plane that does nothing. */
+/** Tests of what performs the client machine's actions: with a data plane that does nothing, on timers of the test's own. */
 import { Connection, type ConnectionOptions } from "../../../../lib/commands/client/connection.ts";
 import type { DataPlaneHandle } from "../../../../lib/dataplane/data_plane_handle.ts";
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
-import { assert, assertEquals } from "../../../support/assert.ts";
+import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 
 type Event = Parameters<Connection["onPeer"]>[0]["event"];
 
-const SILENT = { info() {}, warn() {}, debug() {}, error() {}, trace() {}, fatal() {} };
 const SERVER = new Uint8Array(32).fill(7);
-const FAR = () => performance.now() + 60_000;
+const OTHER = new Uint8Array(32).fill(8);
 
-class Subject {
-  /** What is done when a transport is tried. */
-  onConnect: () => void = () => {};
-  readonly dataPlane = {
-    connect: () => this.onConnect(),
-    connected() {},
-    setEndpoint() {},
-  } as unknown as DataPlaneHandle;
-  readonly connection: Connection;
+interface SubjectOptions {
+  readonly onPeerTimeout?: "exit" | "reconnect";
+  readonly transport?: "udp" | "faketcp" | "auto";
+  readonly use?: () => Promise<void>;
+  readonly pathTo?: () => string;
+}
+
+class Subject implements Disposable {
+  /** What the data plane was told. */
+  readonly asked: string[] = [];
   readonly states: string[] = [];
+  readonly lines: string[] = [];
+  readonly connection: Connection;
+  readonly dataPlane = {
+    connect: () => void this.asked.push("connect"),
+    connected: () => void this.asked.push("connected"),
+    setEndpoint: () => void this.asked.push("set-endpoint"),
+    setServer: () => void this.asked.push("set-server"),
+    renew: () => void this.asked.push("renew"),
+    tryUdp: () => void this.asked.push("try-udp"),
+  } as unknown as DataPlaneHandle;
 
-  constructor(onPeerTimeout: "exit" | "reconnect" = "exit") {
-    const carriers = {
-      order: [Carrier.udp],
-      current: Carrier.udp,
-      wantsUdp: false,
-      use: () => Promise.resolve(),
-      follow() {},
-    };
+  constructor(
+    { onPeerTimeout = "exit", transport = "udp", use, pathTo }: SubjectOptions = {},
+  ) {
+    const say = (text: string, values: Record<string, unknown> = {}) =>
+      this.lines.push(text.replace(/\{(\w+)\}/g, (_, name) => `${values[name]}`));
     this.connection = new Connection({
       config: {
-        interface: { onPeerTimeout, connectTimeout: 60_000 },
+        interface: { onPeerTimeout, transport, connectTimeout: 60_000 },
         server: {
           publicKey: SERVER,
           endpoint: { host: "192.0.2.1", address: 0xc000_0201, port: 51_820 },
@@ -39,73 +45,126 @@ class Subject {
       },
       addresses: [0xc000_0201],
       mark: 0,
-      carriers,
+      transports: { use: use ?? (() => Promise.resolve()), follow() {} },
       nameServers: () => [],
-      traceOf: () => "",
+      pathTo: pathTo ?? (() => ""),
       onState: (state: string) => this.states.push(state),
-      logger: SILENT,
+      logger: { info: say, warn: say, debug: say, error: say },
     } as unknown as ConnectionOptions);
   }
 
-  report(event: Event): void {
+  connect(): Promise<boolean> {
+    return this.connection.connect(this.dataPlane, { lookUpFirst: false });
+  }
+
+  report(event: Event, publicKey = SERVER): void {
     const endpoint = { address: 0, port: 0 };
     this.connection.onPeer({
       kind: "peer",
       event,
-      publicKey: SERVER,
+      publicKey,
       name: null,
       endpoint,
       otherPlace: null,
     });
   }
 
-  /** Whether the server is given up, once all that is due has been done. */
-  async isLost(): Promise<boolean> {
-    let isLost = false;
-    this.connection.keep(this.dataPlane).then(() => isLost = true);
-    for (let i = 0; i < 20; i++) await Promise.resolve();
-    return isLost;
+  [Symbol.dispose](): void {
+    this.connection.close();
   }
 }
 
-Deno.test("a server that was missing while the client connected is not lost when it has connected", async () => {
-  const subject = new Subject();
-  subject.onConnect = () => {
-    subject.report("down");
-    subject.report("handshake-completed");
-  };
-  assert(await subject.connection.connect(subject.dataPlane, FAR()));
-  assertEquals(await subject.isLost(), false);
+/** Lets all happen that waits for nothing but its turn. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+Deno.test("a client is connected by its server's answer, and by no other peer's", async () => {
+  using subject = new Subject();
+  const connected = subject.connect();
+  let isOver = false;
+  connected.then(() => isOver = true);
+  subject.report("handshake-completed", OTHER);
+  await turns();
+  assertEquals([isOver, subject.asked], [false, ["connect"]]);
+  subject.report("handshake-completed");
+  assert(await connected);
 });
 
-Deno.test("a server that is missing right after the client has connected is lost", async () => {
-  const subject = new Subject();
-  subject.onConnect = () => {
-    subject.report("handshake-completed");
-    subject.report("down");
-  };
-  assert(await subject.connection.connect(subject.dataPlane, FAR()));
-  assertEquals(await subject.isLost(), true);
-});
-
-Deno.test("a client that connects again is connected by a session that came after the loss alone", async () => {
-  const subject = new Subject("reconnect");
-  subject.onConnect = () => subject.report("handshake-completed");
-  assert(await subject.connection.connect(subject.dataPlane, FAR()));
-  let attempts = 0;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  subject.onConnect = () => {
-    attempts++;
-    resolve();
-  };
-  subject.connection.keep(subject.dataPlane);
+Deno.test("a loss that comes while the host is set up is told to the one who keeps the connection then", async () => {
+  using subject = new Subject();
+  const connected = subject.connect();
+  subject.report("handshake-completed");
+  assert(await connected);
   subject.report("down");
-  await promise;
-  for (let i = 0; i < 20; i++) await Promise.resolve();
+  await subject.connection.keep();
+});
+
+Deno.test("a client that connects again says so when it is lost, and when it is back", async () => {
+  using subject = new Subject({ onPeerTimeout: "reconnect" });
+  const connected = subject.connect();
+  subject.report("handshake-completed");
+  await connected;
+  subject.connection.keep();
+  subject.report("down");
+  await turns();
   const lost = "192.0.2.1:51820 is silent: connecting again";
-  assertEquals([attempts, subject.states], [1, [lost]]);
+  assertEquals(subject.states, [lost]);
+  assertEquals(subject.asked.slice(-2), ["set-endpoint", "connect"]);
   subject.report("up");
-  for (let i = 0; i < 20; i++) await Promise.resolve();
   assertEquals(subject.states, [lost, "connected to 192.0.2.1:51820 by UDP"]);
+  assertEquals(subject.lines.map((line) => line.replace(/[\d.]+ s$/, "SECONDS")), [
+    lost,
+    "connected again to 192.0.2.1:51820 by UDP after SECONDS",
+  ]);
+});
+
+Deno.test("a transport that cannot be used ends the first attempt with its own error", async () => {
+  using subject = new Subject({ use: () => Promise.reject(new Error("no CAP_NET_RAW")) });
+  await assertRejects(() => subject.connect(), Error, "no CAP_NET_RAW");
+});
+
+Deno.test("a path that cannot be read ends nothing", async () => {
+  using subject = new Subject({
+    pathTo() {
+      throw new Error("no netlink");
+    },
+  });
+  const connected = subject.connect();
+  subject.report("up");
+  assert(await connected);
+});
+
+Deno.test("a reload to another server is answered when that one is, or when a later reload overtakes it", async () => {
+  using subject = new Subject();
+  const connected = subject.connect();
+  subject.report("up");
+  await connected;
+  subject.connection.keep();
+  const config = {
+    interface: { onPeerTimeout: "exit", connectTimeout: 60_000 },
+    server: { publicKey: OTHER, endpoint: { host: "", address: 5, port: 1 } },
+  } as unknown as ConnectionOptions["config"];
+  const first = subject.connection.moveTo(config, [5]);
+  const second = subject.connection.moveTo(config, [6]);
+  assertEquals(await first, false);
+  subject.report("up");
+  subject.report("handshake-completed", OTHER);
+  assertEquals(await second, true);
+  assertEquals(subject.connection.route, "0.0.0.6:1 by UDP");
+});
+
+Deno.test("once closed, a connection does nothing more", async () => {
+  const subject = new Subject({ onPeerTimeout: "reconnect" });
+  const connected = subject.connect();
+  subject.report("up");
+  await connected;
+  subject.connection.keep();
   subject.connection.close();
+  const asked = subject.asked.length;
+  subject.report("down");
+  subject.connection.onResume();
+  subject.connection.onNetworkChange();
+  await turns();
+  assertEquals([subject.asked.length, subject.states], [asked, []]);
 });

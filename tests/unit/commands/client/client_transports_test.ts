@@ -1,5 +1,5 @@
-/** Tests of `lib/commands/client/client_carriers.ts`. */
-import { ClientCarriers } from "../../../../lib/commands/client/client_carriers.ts";
+/** Tests of `lib/commands/client/client_transports.ts`. */
+import { ClientTransports } from "../../../../lib/commands/client/client_transports.ts";
 import type { CarrierPorts } from "../../../../lib/host/firewall/kill_switch.ts";
 import type { Journal } from "../../../../lib/host/journal/journal.ts";
 import { assertEquals } from "../../../support/assert.ts";
@@ -8,11 +8,11 @@ const UDP_PORT = 40_000;
 const BY_UDP: CarrierPorts = { protocol: "udp", ports: { first: UDP_PORT, last: UDP_PORT } };
 
 /** A client's; nothing is opened before fake TCP is used. */
-function carriersFor(
+function transportsFor(
   transport: "udp" | "faketcp" | "auto",
   { hasOthers }: { readonly hasOthers: boolean },
-): ClientCarriers {
-  return new ClientCarriers({
+): ClientTransports {
+  return new ClientTransports({
     transport,
     interfaceName: "vpn0",
     journal: {} as Journal,
@@ -21,19 +21,19 @@ function carriersFor(
 }
 
 Deno.test("the firewall admits UDP where the server may be reached by it", () => {
-  assertEquals(carriersFor("udp", { hasOthers: false }).ports(UDP_PORT), [BY_UDP]);
-  assertEquals(carriersFor("auto", { hasOthers: false }).ports(UDP_PORT), [BY_UDP]);
+  assertEquals(transportsFor("udp", { hasOthers: false }).ports(UDP_PORT), [BY_UDP]);
+  assertEquals(transportsFor("auto", { hasOthers: false }).ports(UDP_PORT), [BY_UDP]);
 });
 
 Deno.test("with fake TCP alone, the firewall admits UDP for peers besides the server, while there are any", () => {
-  assertEquals(carriersFor("faketcp", { hasOthers: true }).ports(UDP_PORT), [BY_UDP]);
-  const carriers = carriersFor("faketcp", { hasOthers: false });
-  assertEquals(carriers.ports(UDP_PORT), []);
+  assertEquals(transportsFor("faketcp", { hasOthers: true }).ports(UDP_PORT), [BY_UDP]);
+  const transports = transportsFor("faketcp", { hasOthers: false });
+  assertEquals(transports.ports(UDP_PORT), []);
   const admitted: (readonly CarrierPorts[])[] = [];
-  carriers.followedBy({ admit: (ports) => admitted.push(ports) }, UDP_PORT);
-  carriers.setOthers(false);
-  carriers.setOthers(true);
-  carriers.setOthers(true);
-  carriers.setOthers(false);
+  transports.followedBy({ admit: (ports) => admitted.push(ports) }, UDP_PORT);
+  transports.setOthers(false);
+  transports.setOthers(true);
+  transports.setOthers(true);
+  transports.setOthers(false);
   assertEquals(admitted, [[BY_UDP], []]);
 });

@@ -1,8 +1,8 @@
 /**
- * Owns a client's carriers: which there are by `Transport`, which one is in use, and what the host has to do for each.
+ * Client transports: what the host has to do for each transport that a client uses.
  *
- * What fake TCP needs of the host, ports and a firewall table, is made when it is first used: a client for which UDP works
- * changes nothing for it.
+ * What fake TCP needs, ports and a firewall table, is made when it is first used: a client for which UDP works changes
+ * nothing for it.
  */
 import { EPERM } from "../../../ffi/errno.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
@@ -13,13 +13,7 @@ import type { Journal } from "../../host/journal/journal.ts";
 import type { CarrierPorts } from "../../host/firewall/kill_switch.ts";
 import { withoutFakeTcp } from "../../process/privileges.ts";
 
-/** How the carriers are called in what the user reads. */
-export const CARRIER_NAMES: Readonly<Record<Carrier, string>> = {
-  [Carrier.udp]: "UDP",
-  [Carrier.fakeTcp]: "fake TCP",
-};
-
-export interface ClientCarriersOptions {
+export interface ClientTransportsOptions {
   readonly transport: ClientConfig["interface"]["transport"];
   readonly interfaceName: string;
   readonly journal: Journal;
@@ -33,30 +27,15 @@ export interface ServerPlace {
   readonly port: number;
 }
 
-export class ClientCarriers implements Disposable {
-  /** The one in use: the last that a connection came about by, or was tried. */
-  current: Carrier;
-  readonly #options: ClientCarriersOptions;
+export class ClientTransports implements Disposable {
+  readonly #options: ClientTransportsOptions;
   #guard: CarrierGuard | null = null;
   #hasOthers: boolean;
   readonly #followers: (() => void)[] = [];
 
-  constructor(options: ClientCarriersOptions) {
+  constructor(options: ClientTransportsOptions) {
     this.#options = options;
     this.#hasOthers = options.hasOthers;
-    this.current = options.transport === "faketcp" ? Carrier.fakeTcp : Carrier.udp;
-  }
-
-  /** Those to be tried, the one in use first. */
-  get order(): readonly Carrier[] {
-    if (this.#options.transport !== "auto") return [this.current];
-    const other = this.current === Carrier.udp ? Carrier.fakeTcp : Carrier.udp;
-    return [this.current, other];
-  }
-
-  /** Whether UDP is to be used again as soon as it gets through. */
-  get wantsUdp(): boolean {
-    return this.#options.transport === "auto" && this.current === Carrier.fakeTcp;
   }
 
   /** What leaves the host for the tunnel, and comes back to it. */
@@ -69,8 +48,8 @@ export class ClientCarriers implements Disposable {
     return ports;
   }
 
-  /** Has the firewall's part in it follow from now on: the kill switch, say. */
-  followedBy(table: { admit(carriers: readonly CarrierPorts[]): void }, udpPort: number): void {
+  /** Keeps a firewall table up to date with the ports in use from now on: the kill switch's, say. */
+  followedBy(table: { admit(ports: readonly CarrierPorts[]): void }, udpPort: number): void {
     this.#followers.push(() => table.admit(this.ports(udpPort)));
   }
 
@@ -81,21 +60,20 @@ export class ClientCarriers implements Disposable {
     for (const follow of this.#followers) follow();
   }
 
-  /** The server has moved: what the host does for fake TCP has to, before the first SYN goes there. */
+  /** The server is looked for elsewhere: the table for fake TCP names that place before the first SYN goes there. */
   follow(server: ServerPlace): void {
     this.#guard?.setRemote(server);
   }
 
   /**
-   * Reaches the server by this carrier from now on; a handshake is to follow.
+   * Uses this transport from now on; a handshake is to follow.
    *
    * @throws {AppError} where there are no ports for it, or CAP_NET_RAW is missing
    * @throws {DataPlaneError} where its sockets cannot be opened
    */
-  async use(carrier: Carrier, dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
-    if (carrier === Carrier.fakeTcp) await this.#prepareFakeTcp(dataPlane, server);
-    this.current = carrier;
-    dataPlane.setCarrier(carrier);
+  async use(transport: Carrier, dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
+    if (transport === Carrier.fakeTcp) await this.#prepareFakeTcp(dataPlane, server);
+    dataPlane.setCarrier(transport);
   }
 
   async #prepareFakeTcp(dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {

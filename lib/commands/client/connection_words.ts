@@ -1,0 +1,89 @@
+/** Connection words: what the log and the service manager are told of a client's connection. */
+import type { ClientAction, ClientMessage, Route } from "../../core/client/client_action.ts";
+import { Carrier } from "../../core/transport/endpoint.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { background } from "../../process/guard.ts";
+import type { Logger } from "../../process/logging.ts";
+
+/** The transports as a person reads them. */
+export const TRANSPORT_NAMES: Readonly<Record<Carrier, string>> = {
+  [Carrier.udp]: "UDP",
+  [Carrier.fakeTcp]: "fake TCP",
+};
+
+/** What an action does, where its failure ends nothing. */
+const FAULT_ENTRIES: Partial<Readonly<Record<ClientAction["kind"], string>>> = {
+  "read-path": "looking for the way to the server",
+  "try-udp": "asking whether UDP gets through",
+  "use-transport": "going back to UDP",
+};
+
+export interface Listeners {
+  readonly logger: Logger;
+  /** Is told, in words, what becomes of the connection. */
+  readonly onState: (state: string) => void;
+}
+
+/** As in `198.51.100.1:51820`. */
+export function serverText(address: number, port: number): string {
+  return `${formatIpv4(address)}:${port}`;
+}
+
+/** As in `198.51.100.1:51820 by UDP`. */
+export function routeText({ address, transport }: Route, port: number): string {
+  return `${serverText(address, port)} by ${TRANSPORT_NAMES[transport]}`;
+}
+
+/** Tells it. `port`: the server's. */
+export function tell(message: ClientMessage, port: number, { logger, onState }: Listeners): void {
+  switch (message.about) {
+    case "no-answer": {
+      const { last, next, hasSeveral } = message;
+      logger.info("no answer by {last}: trying {next}", {
+        last: triedText(last, hasSeveral),
+        next: triedText(next, hasSeveral),
+      });
+      break;
+    }
+    case "lost": {
+      const server = serverText(message.address, port);
+      logger.warn("{server} is silent: connecting again", { server });
+      onState(`${server} is silent: connecting again`);
+      break;
+    }
+    case "attempt-failed":
+      logger.warn("cannot connect now: {error}", { error: message.error });
+      break;
+    case "connected-again": {
+      const server = routeText(message.route, port);
+      onState(`connected to ${server}`);
+      logger.info("connected again to {server} after {time} s", {
+        server,
+        time: (message.after / 1000).toFixed(1),
+      });
+      break;
+    }
+    case "moved":
+      onState(`connected to ${routeText(message.route, port)}`);
+      break;
+    case "path-changed":
+      logger.info("the way to the server has changed: shaking hands");
+      break;
+    case "awake":
+      logger.info("awake again: shaking hands");
+      break;
+    case "back-to-udp":
+      logger.info("UDP gets through: using it again");
+      break;
+    case "fault": {
+      const { action, error } = message;
+      background("client", FAULT_ENTRIES[action] ?? "connecting", Promise.reject(error));
+    }
+  }
+}
+
+/** As in `UDP`, or `UDP to 198.51.100.2` where there are several addresses. */
+function triedText({ address, transport }: Route, hasSeveral: boolean): string {
+  const name = TRANSPORT_NAMES[transport];
+  return hasSeveral ? `${name} to ${formatIpv4(address)}` : name;
+}
