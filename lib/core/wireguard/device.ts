@@ -380,6 +380,10 @@ export class Device {
   }
 
   #responseReceived(peer: Peer, length: number, now: number): void {
+    // A client on a long path has left this transport for another before the response came.
+    if (!this.#followsCarrier && this.#from.carrier !== peer.endpoint.carrier) {
+      this.#report("carrier-works", peer);
+    }
     this.#handshakeReceived(peer, length, now);
     peer.watch?.recognition.sessionBegan(true, now);
     this.#heard(peer, now);

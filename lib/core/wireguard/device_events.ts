@@ -5,7 +5,7 @@ export type DeviceEventKind =
   | "handshake-completed"
   | "handshake-abandoned"
   | "endpoint-changed"
-  /** A probe by another carrier than the one in use was answered. */
+  /** A probe or an initiation by another transport than the one in use was answered. */
   | "carrier-works"
   | "keys-zeroed"
   /** Two hosts use the peer's key, see `SharedKey`. */

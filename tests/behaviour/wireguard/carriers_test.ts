@@ -8,6 +8,7 @@ import {
   receivedTexts,
   sentBy,
   type TunnelPair,
+  tunnelPair,
   upward,
 } from "../../support/packets/tunnel_pair.ts";
 
@@ -71,5 +72,17 @@ Deno.test("a probe by another carrier is answered there, moves nobody, and the a
   assertEquals(client.events.map(({ kind }) => kind), ["carrier-works"]);
   // It says nothing of the path by the carrier in use.
   assertEquals(toGateway.provenMtu, 0);
+  assertEquals(gateway.events.filter(({ kind }) => kind === "carrier-works"), []);
+});
+
+Deno.test("a response by UDP that comes after the client has gone on to fake TCP shows that UDP works", () => {
+  const pair = tunnelPair();
+  const { client, gateway, toGateway, simulation } = pair;
+  client.initiate(toGateway);
+  simulation.run(15);
+  client.device.setCarrier(toGateway, fakeTcp);
+  simulation.run(15);
+  assertEquals(client.events.map(({ kind }) => kind), ["carrier-works", "handshake-completed"]);
+  assertEquals(toGateway.endpoint.carrier, fakeTcp);
   assertEquals(gateway.events.filter(({ kind }) => kind === "carrier-works"), []);
 });
