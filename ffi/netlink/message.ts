@@ -214,16 +214,23 @@ export class Attributes {
   /** The text up to the first NUL; null where there is none. */
   string(type: number): string | null {
     const payload = this.bytes(type);
-    if (payload === null) return null;
-    const end = payload.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? payload : payload.subarray(0, end));
+    return payload === null ? null : textOf(payload);
   }
 
   /** The attributes inside each element of a list, in their order; none where there is no such attribute. */
   list(type: number): Attributes[] {
+    return this.#elements(type).map((payload) => new Attributes(payload, 0));
+  }
+
+  /** The texts of a list, in their order; none where there is no such attribute. */
+  strings(type: number): string[] {
+    return this.#elements(type).map(textOf);
+  }
+
+  #elements(type: number): Uint8Array[] {
     const payload = this.bytes(type);
     if (payload === null) return [];
-    const elements: Attributes[] = [];
+    const elements: Uint8Array[] = [];
     for (let at = 0; at + NLATTR.size <= payload.length;) {
       const { length } = NLATTR.read(payload, at);
       if (length < NLATTR.size || at + length > payload.length) {
@@ -233,7 +240,7 @@ export class Attributes {
           } bytes left`,
         );
       }
-      elements.push(new Attributes(payload.subarray(at + NLATTR.size, at + length), 0));
+      elements.push(payload.subarray(at + NLATTR.size, at + length));
       at = alignTo(at + length, ALIGNMENT);
     }
     return elements;
@@ -244,4 +251,9 @@ export class Attributes {
     const payload = this.bytes(type);
     return payload === null ? null : new Attributes(payload, 0);
   }
+}
+
+function textOf(payload: Uint8Array): string {
+  const end = payload.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? payload : payload.subarray(0, end));
 }

@@ -13,6 +13,7 @@ import {
   NFTA_EXPR_DATA,
   NFTA_EXPR_NAME,
   NFTA_HOOK_DEV,
+  NFTA_HOOK_DEVS,
   NFTA_HOOK_HOOKNUM,
   NFTA_HOOK_PRIORITY,
   NFTA_RULE_CHAIN,
@@ -52,8 +53,8 @@ export interface BaseChain {
   readonly hook: number;
   /** Chains of lower numbers are walked first. */
   readonly priority: number;
-  /** The interface at whose ingress it is; null for another kind. */
-  readonly device: string | null;
+  /** The interfaces at which it is; none for a chain of the IP layer. */
+  readonly devices: readonly string[];
   /** Whether what no rule decides on is dropped. */
   readonly drops: boolean;
 }
@@ -163,9 +164,16 @@ export function decodeBaseChain(body: Uint8Array): BaseChain | null {
     type: attributes.string(NFTA_CHAIN_TYPE) ?? "",
     hook: readBe32(hook),
     priority: priority === null ? 0 : readBe32(priority) | 0,
-    device: hooked?.string(NFTA_HOOK_DEV) ?? null,
+    devices: devicesOf(hooked!),
     drops: policy !== null && readBe32(policy) === NF_DROP,
   };
+}
+
+/** A chain of one interface names it in both attributes; kernels before 5.5 know the first alone. */
+function devicesOf(hook: Attributes): string[] {
+  const several = hook.strings(NFTA_HOOK_DEVS);
+  const single = hook.string(NFTA_HOOK_DEV);
+  return several.length > 0 || single === null ? several : [single];
 }
 
 function decodeRule(body: Uint8Array): ListedRule | null {
