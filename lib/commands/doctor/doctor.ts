@@ -6,6 +6,7 @@ import { FIREWALL_CHECKS } from "./firewall_checks.ts";
 import { HOST_CHECKS } from "./host_checks.ts";
 import { LEAK_CHECKS } from "./leak_checks.ts";
 import { NAT_CHECKS } from "./nat_checks.ts";
+import { PORT_CHECKS } from "./port_checks.ts";
 import { REACH_CHECKS } from "./reach_checks.ts";
 import { formatJson, formatReport, hasFailed } from "./report.ts";
 import { NAME_CHECKS } from "./name_checks.ts";
@@ -22,6 +23,7 @@ const CHECKS: readonly Check[] = [
   ...CONFIG_CHECKS,
   ...RUNNING_CHECKS,
   ...ROUTE_CHECKS,
+  ...PORT_CHECKS,
   ...FIREWALL_CHECKS,
   ...NAT_CHECKS,
   ...REACH_CHECKS,

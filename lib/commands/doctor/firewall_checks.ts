@@ -1,122 +1,94 @@
-/** Checks of what keeps packets from a tunnel: ports in use, and the firewalls of others. */
-import { ConfigError } from "../../core/config/config_error.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
-import { findExternalLink } from "../../host/network/egress_plan.ts";
-import { listenerAt, listenerOn } from "../../host/network/port_safety.ts";
+/** Checks of the firewalls of others: what keeps packets from a tunnel, or from going through it. */
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
-import { Firewall, type Obstacle } from "./firewall/firewall.ts";
-import { CLIENT_PORT, SupposedPacket } from "./firewall/packet.ts";
+import type { Firewall } from "./firewall/firewall.ts";
 import { FATES, type Opening, remedyFor } from "./firewall/remedy.ts";
+import {
+  DNS_PORT,
+  externalOf,
+  forwarded,
+  fromGateway,
+  proxyAddress,
+  questions,
+  throughTunnel,
+  toGateway,
+  type Travelling,
+  WEB_PORT,
+  withServer,
+} from "./firewall_packets.ts";
 import { isWritable } from "./route_checks.ts";
 import type { Subject } from "./subject.ts";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
-const DNS_PORT = 53;
-/** A service outside, for a packet that is forwarded. */
-const WEB_PORT = 443;
 
 export const FIREWALL_CHECKS: readonly Check[] = [
-  { name: "listen-port", look: checkListenPort },
-  { name: "dns-port", look: checkDnsPort },
   { name: "input-firewall", look: checkInputFirewall },
+  { name: "answer-firewall", look: checkAnswerFirewall },
+  { name: "tunnel-firewall", look: checkTunnelFirewall },
   { name: "dns-firewall", look: checkDnsFirewall },
   { name: "forwarding", look: checkForwarding },
   { name: "forward-firewall", look: checkForwardFirewall },
   { name: "output-firewall", look: checkOutputFirewall },
 ];
 
-function checkListenPort(subject: Subject): Verdict[] {
-  const { config, instance } = subject;
-  const port = config?.listenPort ?? 0;
-  if (port === 0) return [];
-  const listener = listenerOn("udp", port);
-  if (listener === null && instance?.isOurs) {
-    return [fail(
-      `${instance.title} runs, but nobody listens on UDP port ${port}`,
-      `end it and start it again: it may have another ListenPort (${subject.place("ListenPort")})`,
-    )];
-  }
-  if (listener === null) return [ok(`UDP port ${port} is free`)];
-  if (instance?.isOurs && listener.endsWith(`(process ${instance.pid})`)) {
-    return [ok(`UDP port ${port} is open: ${listener} listens`)];
-  }
-  return [fail(
-    `UDP port ${port} is in use: ${listener} listens on it`,
-    `end that, or choose another ListenPort (${
-      subject.place("ListenPort")
-    }) and give clients the new Endpoint`,
-  )];
-}
-
-/** `DnsProxy` answers on the gateway's inner address, by both protocols. */
-function checkDnsPort(subject: Subject): Verdict[] {
-  const { instance } = subject;
-  const address = proxyAddress(subject);
-  if (address === null) return [];
-  const place = subject.place("DnsProxy");
-  const at = `port ${DNS_PORT} of ${formatIpv4(address)}`;
-  for (const protocol of ["udp", "tcp"] as const) {
-    const listener = listenerAt(protocol, { address, port: DNS_PORT });
-    const isOwn = instance?.isOurs === true && listener?.endsWith(`(process ${instance.pid})`);
-    if (listener === null && instance?.isOurs) {
-      return [fail(
-        `DnsProxy (${place}): ${instance.title} runs, but nobody answers at ${protocol} ${at}`,
-        "end the gateway and start it again with this configuration",
-      )];
-    }
-    if (listener === null || isOwn) continue;
-    return [fail(
-      `DnsProxy (${place}) needs ${protocol} ${at}, but ${listener} listens there`,
-      `keep that program from the address (dnsmasq: \`bind-dynamic\` and \`except-interface=${subject.options.interfaceName}\`; ` +
-        `others: name the addresses that they listen at), or take DnsProxy out (${place})`,
-    )];
-  }
-  return [ok(`${at} is ${instance?.isOurs ? "answered by the gateway" : "free"} for DnsProxy`)];
-}
-
 /** Of a gateway: what clients send to its port. Of a client: what the server answers. */
 async function checkInputFirewall(subject: Subject): Promise<Verdict[]> {
   const { server, client } = subject;
-  const firewall = await Firewall.read();
   if (server !== null) {
     const { listenPort: port } = server;
-    const external = externalOf(subject);
-    const packet = new SupposedPacket({
-      protocol: "udp",
-      source: null,
-      destination: external?.address ?? null,
-      destinationPort: port,
-      input: external?.name ?? null,
-      output: null,
-      isLocal: true,
-    });
-    return judge(subject, firewall, {
-      obstacles: firewall.obstacles("in", packet),
+    return judge(subject, await subject.firewall(), {
+      packets: [["in", toGateway(subject, server)]],
       what: `what clients send to UDP port ${port}`,
       openings: [{ protocol: "udp", port, device: null }],
       good: `this host's firewall lets UDP port ${port} in`,
     });
   }
   if (client === null || client.interface.transport === "faketcp") return [];
-  const { address, port } = client.server.endpoint;
-  const packet = new SupposedPacket({
-    protocol: "udp",
-    source: address,
-    destination: null,
-    sourcePort: port,
-    destinationPort: client.listenPort === 0 ? CLIENT_PORT : client.listenPort,
-    input: null,
-    output: null,
-    isEstablished: true,
-    isLocal: true,
-  });
-  return judge(subject, firewall, {
-    obstacles: firewall.obstacles("in", packet),
+  const { answer } = await withServer(subject, client);
+  return judge(subject, await subject.firewall(), {
+    packets: [["in", answer]],
     what: "the server's answers",
-    openings: [{ protocol: "udp", sourcePort: port, device: null }],
+    openings: [{ protocol: "udp", sourcePort: client.server.endpoint.port, device: null }],
     good: "this host's firewall lets the server's answers in",
   });
+}
+
+/** A policy that drops what this host sends drops answers as well, unless a rule accepts what belongs to a connection. */
+async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
+  const { server, client } = subject;
+  if (server !== null) {
+    const { listenPort: port } = server;
+    return judge(subject, await subject.firewall(), {
+      packets: [["out", fromGateway(subject, server)]],
+      what: `what the gateway answers from UDP port ${port}`,
+      openings: [{ protocol: "udp", sourcePort: port, device: null }],
+      good: `this host's firewall lets answers from UDP port ${port} out`,
+    });
+  }
+  if (client === null || client.interface.transport === "faketcp") return [];
+  const { request, mark } = await withServer(subject, client);
+  const { port } = client.server.endpoint;
+  return judge(subject, await subject.firewall(), {
+    packets: [["out", request]],
+    mark,
+    what: `what the client sends to the server's UDP port ${port}`,
+    openings: [{ protocol: "udp", port, device: null }],
+    good: "this host's firewall lets what the client sends out",
+  });
+}
+
+/** A rule for the server's port alone connects a tunnel that carries nothing: what goes into it passes the firewall by itself. */
+async function checkTunnelFirewall(subject: Subject): Promise<Verdict[]> {
+  const { client, options: { interfaceName: device } } = subject;
+  if (client === null) return [];
+  const verdicts = judge(subject, await subject.firewall(), {
+    packets: throughTunnel(device),
+    what: `what programs send and receive by ${device} (tried with TCP port ${WEB_PORT})`,
+    openings: [{ through: device }],
+    good: `this host's firewall lets programs use ${device}`,
+  });
+  // It may be meant for some services alone.
+  return verdicts.map((each) => each.status === "fail" ? { ...each, status: "warn" } : each);
 }
 
 /** What clients ask the proxy comes in by the tunnel's interface, which most firewalls have no rule for. */
@@ -124,20 +96,8 @@ async function checkDnsFirewall(subject: Subject): Promise<Verdict[]> {
   const address = proxyAddress(subject);
   if (address === null) return [];
   const device = subject.options.interfaceName;
-  const firewall = await Firewall.read();
-  const packets = (["udp", "tcp"] as const).map((protocol) =>
-    new SupposedPacket({
-      protocol,
-      source: null,
-      destination: address,
-      destinationPort: DNS_PORT,
-      input: device,
-      output: null,
-      isLocal: true,
-    })
-  );
-  return judge(subject, firewall, {
-    obstacles: packets.flatMap((packet) => firewall.obstacles("in", packet)),
+  return judge(subject, await subject.firewall(), {
+    packets: questions(address, device),
     what: `what clients ask DnsProxy at port ${DNS_PORT} by ${device}`,
     openings: (["udp", "tcp"] as const).map((protocol) => ({ protocol, port: DNS_PORT, device })),
     good: `this host's firewall lets clients ask DnsProxy by ${device}`,
@@ -162,27 +122,8 @@ function checkForwarding({ server, instance }: Subject): Verdict[] {
 async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
   const { server, options: { interfaceName: device } } = subject;
   if (server?.interface.egress !== "kernel") return [];
-  const firewall = await Firewall.read();
-  const external = externalOf(subject)?.name ?? null;
-  const forwarded = { protocol: "tcp", source: null, destination: null, isLocal: false } as const;
-  const packets = [
-    new SupposedPacket({
-      ...forwarded,
-      destinationPort: WEB_PORT,
-      input: device,
-      output: external,
-    }),
-    new SupposedPacket({
-      ...forwarded,
-      sourcePort: WEB_PORT,
-      destinationPort: CLIENT_PORT,
-      input: external,
-      output: device,
-      isEstablished: true,
-    }),
-  ];
-  return judge(subject, firewall, {
-    obstacles: packets.flatMap((packet) => firewall.obstacles("through", packet)),
+  return judge(subject, await subject.firewall(), {
+    packets: forwarded(device, externalOf(subject)?.name ?? null),
     what: `what the kernel forwards for ${device} (Egress = kernel)`,
     openings: [{ through: device }],
     good: "no firewall keeps the kernel from forwarding",
@@ -196,7 +137,7 @@ async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
  */
 async function checkOutputFirewall(subject: Subject): Promise<Verdict[]> {
   if (subject.server?.interface.egress !== "raw") return [];
-  const chains = (await Firewall.read()).refusingOutput();
+  const chains = (await subject.firewall()).refusingOutput();
   if (chains.length === 0) return [ok("no rule of this host's firewall is passed by")];
   return [warn(
     `rules that drop what this host sends (${
@@ -212,8 +153,9 @@ async function checkOutputFirewall(subject: Subject): Promise<Verdict[]> {
 function judge(
   subject: Subject,
   firewall: Firewall,
-  { obstacles, what, openings, good, other = "" }: {
-    readonly obstacles: readonly Obstacle[];
+  { packets, mark = 0, what, openings, good, other = "" }: {
+    readonly packets: readonly Travelling[];
+    readonly mark?: number;
     readonly what: string;
     readonly openings: readonly Opening[];
     readonly good: string;
@@ -221,21 +163,24 @@ function judge(
   },
 ): Verdict[] {
   const verdicts = new Map<string, Verdict>();
+  const obstacles = packets.flatMap(([journey, packet]) =>
+    firewall.obstacles(journey, packet, mark)
+  );
   for (const obstacle of obstacles) {
     const { title, decision: { fate, by, exceptions } } = obstacle;
     if (verdicts.has(title)) continue;
     const remedy = [remedyFor(subject, obstacle, openings), other].filter(Boolean).join(", ");
     const rule = by.startsWith("the policy") ? `${by}, as no rule accepts it` : by;
     const [exception] = exceptions.filter((each) => each.fate === "accepted");
+    const why = `the firewall (${title}) ${FATES[fate]} ${what}: ${rule}`;
     verdicts.set(
       title,
-      exception === undefined
-        ? fail(`the firewall (${title}) ${FATES[fate]} ${what}: ${rule}`, remedy)
+      fate === "queued"
+        ? warn(`${why}: that program decides, by rules of its own`, remedy)
+        : exception === undefined
+        ? fail(why, remedy)
         : warn(
-          `the firewall (${title}) ${
-            FATES[fate]
-          } ${what}: ${rule}; ${exception.by} accepts some, ` +
-            "by what they have besides, such as where they come from",
+          `${why}; ${exception.by} accepts some, by what they have besides, such as where they come from`,
           remedy,
         ),
     );
@@ -250,21 +195,4 @@ function judge(
     )];
   }
   return [ok(good)];
-}
-
-/** The gateway's address that `DnsProxy` answers at; null for none. */
-function proxyAddress({ server }: Subject): number | null {
-  if (server === null || server.interface.dnsProxy.length === 0) return null;
-  return server.interface.addresses[0]?.address ?? null;
-}
-
-/** How a gateway reaches outside; null where it does not: another check tells of that. */
-function externalOf({ server, netlink }: Subject) {
-  if (server === null) return null;
-  try {
-    return findExternalLink(server, netlink);
-  } catch (error) {
-    if (error instanceof ConfigError) return null;
-    throw error;
-  }
 }

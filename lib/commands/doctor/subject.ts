@@ -12,6 +12,7 @@ import {
   validateServer,
 } from "../../core/config/roles.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
+import { Firewall } from "./firewall/firewall.ts";
 import { findInstance, type Instance } from "./instance.ts";
 import { type Reach, tryReach } from "./reach.ts";
 import { askRunning, type Running } from "./running.ts";
@@ -42,6 +43,7 @@ export class Subject implements Disposable {
   readonly instance: Instance | null;
   #reach: Promise<Reach> | null = null;
   #running: Promise<Running> | null = null;
+  #firewall: Promise<Firewall> | null = null;
 
   constructor(options: SubjectOptions) {
     this.options = options;
@@ -72,6 +74,15 @@ export class Subject implements Disposable {
   /** What the instance of ours says that has the interface; it is asked once. */
   running(): Promise<Running> {
     return this.#running ??= askRunning(this.options.interfaceName);
+  }
+
+  /**
+   * The firewalls of others on this host, read once.
+   *
+   * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
+   */
+  firewall(): Promise<Firewall> {
+    return this.#firewall ??= Firewall.read(this.netlink.links);
   }
 
   /**

@@ -7,6 +7,7 @@
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { dumpFirewall } from "../../../ffi/netlink/nftables/nftables_listing.ts";
+import { CONDITIONS, input } from "./conditions.ts";
 
 /** How ufw 0.36 has it after `ufw enable`: its own `before.rules` in short, and the chains around it. */
 const UFW = [
@@ -99,12 +100,6 @@ const DOCKER = [
   "-A DOCKER-USER -j RETURN",
   "COMMIT",
 ];
-
-/** A chain of nftables at the hook for this host's packets. */
-function input(rules: string, policy = "accept", around = ""): string {
-  return `table inet fw { ${around} chain input { type filter hook input priority 0; ` +
-    `policy ${policy}; ct state established,related accept; ${rules}; } }`;
-}
 
 /** By a name: the program that makes it, and what is given to it. */
 const FIREWALLS: Readonly<Record<string, readonly ["nft" | "iptables", string]>> = {
@@ -228,14 +223,20 @@ const FIREWALLS: Readonly<Record<string, readonly ["nft" | "iptables", string]>>
     FIREWALLD.join("\n").replace("PORT", "udp dport 51820 accept"),
   ],
   "Docker": ["iptables", DOCKER.join("\n")],
+  ...CONDITIONS,
 };
 
 const libc = openLibc();
+// Rules may name it by its index, and chains at an interface need one.
+await feed(["ip", "-batch", "-"], "link add eth0 index 7 type veth peer name eth1\n");
 const recorded: Record<string, unknown> = {};
 for (const [name, [program, text]] of Object.entries(FIREWALLS)) {
   await feed(["nft", "-f", "-"], "flush ruleset");
   // nft wants each bracket that closes a chain or a table at the end of a line.
-  const lines = text.replaceAll("; }", ";\n}\n").replaceAll("} table", "}\ntable");
+  const lines = text.replaceAll("; }", ";\n}\n").replaceAll("} table", "}\ntable").replaceAll(
+    "} chain",
+    "}\nchain",
+  );
   await feed(program === "nft" ? ["nft", "-f", "-"] : ["iptables-restore"], `${lines}\n`);
   const dump = dumpFirewall(libc);
   recorded[name] = Object.fromEntries(

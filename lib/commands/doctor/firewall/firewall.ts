@@ -1,6 +1,7 @@
 /** Firewalls of others on this host: what they do with a packet that comes to it or passes through, and by which rule. */
 import { openLibc } from "../../../../ffi/libc.ts";
 import { NF_INET_POST_ROUTING } from "../../../../ffi/netlink/nftables/hooks.ts";
+import type { Links } from "../../../../ffi/netlink/links.ts";
 import {
   type BaseChain,
   dumpFirewall,
@@ -12,7 +13,9 @@ import { NetlinkError } from "../../../../ffi/netlink/socket.ts";
 import { SystemCallError } from "../../../../ffi/errno.ts";
 import { findProgram } from "../../../host/dns/programs.ts";
 import { iptablesEntry } from "./iptables_text.ts";
-import { actionsOf, nftRule } from "./nft_rule.ts";
+import type { LinkIndexes } from "./nft_fields.ts";
+import { nftRule } from "./nft_rule.ts";
+import { actionsOf, refuses } from "./nft_verdict.ts";
 import type { SupposedPacket } from "./packet.ts";
 import { type Action, type Decision, type Entry, type Rule, walk, type WalkState } from "./walk.ts";
 
@@ -32,27 +35,44 @@ export interface Obstacle {
   readonly manager: Manager;
 }
 
-/** How a packet goes: to this host, or through it. */
-export type Journey = "in" | "through";
+/** How a packet goes: to this host, through it, or from it. */
+export type Journey = "in" | "through" | "out";
 
 /** Rules of iptables' older half, by table, as `iptables -S` prints them; null where they cannot be read. */
 export type LegacyTables = ReadonlyMap<string, readonly string[] | null>;
 
 interface Stop extends Omit<Obstacle, "decision"> {
   readonly entry: Entry;
+  /** Whether connection tracking has seen the packet by then. */
+  readonly isTracked: boolean;
 }
 
 /** Chains at hooks of IPv4 by `NF_INET_*`, in the order in which a packet meets them, and iptables' names for them. */
-const JOURNEYS: Readonly<Record<Journey, readonly number[]>> = { in: [0, 1], through: [0, 2, 4] };
+const JOURNEYS: Readonly<Record<Journey, readonly number[]>> = {
+  in: [0, 1],
+  through: [0, 2, 4],
+  out: [3, 4],
+};
 const LEGACY_CHAINS: Readonly<Record<number, string>> = {
   0: "PREROUTING",
   1: "INPUT",
   2: "FORWARD",
+  3: "OUTPUT",
   4: "POSTROUTING",
 };
-/** In the order of their priorities. */
-const LEGACY_TABLES = ["raw", "mangle", "nat", "filter"];
+/** By the priorities of their chains in front of routing; behind it, that of `nat` is another, which changes nothing here. */
+const LEGACY_PRIORITIES: Readonly<Record<string, number>> = {
+  raw: -300,
+  mangle: -150,
+  nat: -100,
+  filter: 0,
+};
+const LEGACY_TABLES = Object.keys(LEGACY_PRIORITIES);
+/** Chains of lower priorities see packets that connection tracking has not (NF_IP_PRI_CONNTRACK). */
+const CONNTRACK_PRIORITY = -200;
 const NETDEV_INGRESS = 0;
+const NETDEV_EGRESS = 1;
+const INET_INGRESS = 5;
 /** Where packets of this host pass: `NF_INET_LOCAL_OUT`, `NF_INET_POST_ROUTING`. */
 const OUTPUT_HOOKS: ReadonlySet<number> = new Set([3, NF_INET_POST_ROUTING]);
 /** What the tables of our own instances begin with. */
@@ -65,10 +85,12 @@ const LEGACY_NAMES = "/proc/thread-self/net/ip_tables_names";
 export class Firewall {
   readonly #listing: FirewallListing;
   readonly #legacy: LegacyTables;
+  readonly #links: LinkIndexes;
 
-  constructor(listing: FirewallListing, legacy: LegacyTables) {
+  constructor(listing: FirewallListing, legacy: LegacyTables, links: LinkIndexes = new Map()) {
     this.#listing = listing;
     this.#legacy = legacy;
+    this.#links = links;
   }
 
   /**
@@ -76,8 +98,9 @@ export class Firewall {
    *
    * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
    */
-  static async read(): Promise<Firewall> {
-    return new Firewall(listNftables(), await legacyTables());
+  static async read(links: Pick<Links, "list">): Promise<Firewall> {
+    const indexes = new Map(links.list().map(({ name, index }) => [name, index]));
+    return new Firewall(listNftables(), await legacyTables(), indexes);
   }
 
   /** Tables of which nothing is known but that they are there. */
@@ -87,8 +110,9 @@ export class Firewall {
 
   /** The chains that keep a packet from its journey: each is enough, whatever others accept. */
   obstacles(journey: Journey, packet: SupposedPacket, mark = 0): Obstacle[] {
-    const state: WalkState = { mark };
-    return this.#stops(journey, packet).flatMap(({ entry, ...stop }) => {
+    const state: WalkState = { mark, tracking: "before" };
+    return this.#stops(journey, packet).flatMap(({ entry, isTracked, ...stop }) => {
+      if (isTracked && state.tracking === "before") state.tracking = "tracked";
       const decision = walk(entry, packet, state);
       return decision.fate === "accepted" ? [] : [{ ...stop, decision }];
     });
@@ -110,22 +134,35 @@ export class Firewall {
   }
 
   #stops(journey: Journey, packet: SupposedPacket): Stop[] {
-    const { input } = packet.options;
-    const ingress = this.#listing.chains.filter((chain) =>
-      chain.table.family === "netdev" && chain.hook === NETDEV_INGRESS &&
-      chain.device !== null && chain.device === input &&
-      !chain.table.name.startsWith(OWN_TABLES)
+    const { input, output, isEstablished = false } = packet.options;
+    const hooks = JOURNEYS[journey];
+    const stops = hooks.flatMap((hook) =>
+      [
+        ...this.#baseChains()
+          .filter((chain) => chain.hook === hook)
+          // NAT sees the first packet of a connection alone.
+          .filter(({ type }) => type !== "nat" || !isEstablished)
+          .map((chain) => ({ chain: this.#nftStop(chain, hook !== hooks[0]), at: chain.priority })),
+        ...this.#legacyStops(hook, isEstablished, hook !== hooks[0]),
+      ].sort((a, b) => a.at - b.at).map(({ chain }) => chain)
     );
     return [
-      ...ingress.map((chain) => this.#nftStop(chain)),
-      ...JOURNEYS[journey].flatMap((hook) => [
-        ...this.#baseChains()
-          .filter((chain) => chain.hook === hook && chain.type !== "route")
-          .sort((a, b) => a.priority - b.priority)
-          .map((chain) => this.#nftStop(chain)),
-        ...this.#legacyStops(hook),
-      ]),
+      ...journey === "out" ? [] : this.#deviceStops(input, false),
+      ...stops,
+      ...journey === "in" ? [] : this.#deviceStops(output, true),
     ];
+  }
+
+  /** Chains at an interface itself. */
+  #deviceStops(device: string | null, isEgress: boolean): Stop[] {
+    const isThere = ({ table: { family, name }, hook, devices }: BaseChain) =>
+      device !== null && devices.includes(device) && !name.startsWith(OWN_TABLES) &&
+      (family === "netdev"
+        ? hook === (isEgress ? NETDEV_EGRESS : NETDEV_INGRESS)
+        : family === "inet" && hook === INET_INGRESS && !isEgress);
+    return this.#listing.chains.filter(isThere)
+      .sort((a, b) => a.priority - b.priority)
+      .map((chain) => this.#nftStop(chain, isEgress));
   }
 
   /** Those of others that packets of IPv4 pass. */
@@ -135,12 +172,13 @@ export class Firewall {
     );
   }
 
-  #nftStop(base: BaseChain): Stop {
+  /** @param isBehind whether it is behind the first hook, and with that behind connection tracking */
+  #nftStop(base: BaseChain, isBehind: boolean): Stop {
     const { family, name } = base.table;
     const chains = new Map<string, Rule[]>();
     for (const rule of this.#rulesOf(base)) {
       const rules = chains.get(rule.chain) ?? [];
-      rules.push(nftRule(rule, this.#listing.sets));
+      rules.push(nftRule(rule, { sets: this.#listing.sets, links: this.#links }));
       chains.set(rule.chain, rules);
     }
     // What `iptables` makes by way of nftables has its names, and should be changed by it.
@@ -150,6 +188,7 @@ export class Firewall {
     return {
       entry: { title, chain: base.name, chains, policy: base.drops ? "dropped" : "accepted" },
       title,
+      isTracked: isBehind || base.priority > CONNTRACK_PRIORITY,
       chain: base.name,
       insert: isIptables ? "iptables" : "nft",
       table: `${family} ${name}`,
@@ -157,15 +196,24 @@ export class Firewall {
     };
   }
 
-  #legacyStops(hook: number): Stop[] {
+  #legacyStops(hook: number, isEstablished: boolean, isBehind: boolean) {
     const chain = LEGACY_CHAINS[hook];
-    return LEGACY_TABLES.flatMap((table) => {
+    return Object.entries(LEGACY_PRIORITIES).flatMap(([table, at]) => {
       const lines = this.#legacy.get(table) ?? [];
       if (chain === undefined || !lines.some((line) => line.startsWith(`-P ${chain} `))) return [];
+      if (table === "nat" && isEstablished) return [];
       const title = table === "filter" ? `iptables' ${chain}` : `iptables' ${table} ${chain}`;
       const entry = iptablesEntry(lines, { chain, title });
-      const manager = managerOf(entry.chains.keys());
-      return [{ entry, title, chain, insert: "iptables-legacy" as const, table: "", manager }];
+      const stop: Stop = {
+        entry,
+        title,
+        isTracked: isBehind || at > CONNTRACK_PRIORITY,
+        chain,
+        insert: "iptables-legacy",
+        table: "",
+        manager: managerOf(entry.chains.keys()),
+      };
+      return [{ chain: stop, at }];
     });
   }
 
@@ -191,10 +239,6 @@ export class Firewall {
     }
     return reached;
   }
-}
-
-function refuses(action: Action): boolean {
-  return action?.kind === "decide" && (action.fate === "dropped" || action.fate === "rejected");
 }
 
 /** Whose chains these are, by names that only they have. */
@@ -231,14 +275,21 @@ async function legacyTables(): Promise<LegacyTables> {
 async function printed(table: string): Promise<string[] | null> {
   const program = findProgram("iptables-legacy") ?? findProgram("iptables");
   if (program === null) return null;
+  // Of today's `iptables` most write to nftables, and print that in place of these tables.
+  const version = await output(program, "-V");
+  if (version === null || version.includes("nf_tables")) return null;
+  return (await output(program, "-w", "1", "-t", table, "-S"))?.split("\n") ?? null;
+}
+
+async function output(program: string, ...args: readonly string[]): Promise<string | null> {
   const { success, stdout } = await new Deno.Command(program, {
-    args: ["-w", "1", "-t", table, "-S"],
+    args: [...args],
     stdin: "null",
     stdout: "piped",
     stderr: "null",
     signal: AbortSignal.timeout(PROGRAM_LIMIT),
   }).output();
-  return success ? new TextDecoder().decode(stdout).split("\n") : null;
+  return success ? new TextDecoder().decode(stdout) : null;
 }
 
 function legacyNames(): string[] {

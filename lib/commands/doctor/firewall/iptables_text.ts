@@ -1,8 +1,18 @@
 /** Rules of iptables' older half of the kernel, as `iptables -S` prints them: that is the only form that others can read. */
 import { parseIpv4, prefixMask } from "../../../core/wire/ipv4_text.ts";
 import type { SupposedPacket } from "./packet.ts";
-import type { Action, Entry, Match, Rule, WalkState } from "./walk.ts";
-import { actionOfTarget, STATE_BITS } from "./xtables.ts";
+import { STATUS_ESTABLISHED, trackedState } from "./tracking.ts";
+import {
+  type Action,
+  both,
+  type Entry,
+  type Match,
+  matchOfKnown,
+  matchOfParticular,
+  type Rule,
+  type WalkState,
+} from "./walk.ts";
+import { actionOfTarget, leaveUntracked, setMark } from "./xtables.ts";
 
 /** An option of a rule with its values, as in `! -s 10.0.0.0/8`. */
 interface Option {
@@ -11,11 +21,18 @@ interface Option {
   readonly isInverted: boolean;
 }
 
-/** Options that only load a match, or that hold for any packet which is no part of a flood. */
-const NEUTRAL: ReadonlySet<string> = new Set([
-  ...["-A", "-m", "--comment", "--limit", "--limit-burst", "--hashlimit-upto", "--hashlimit-mode"],
-  ...["--hashlimit-burst", "--hashlimit-name"],
-]);
+/** What a rule asks for by one of its matches, as in `-m limit --limit 9/sec`; those of no match have the name "". */
+interface Condition {
+  readonly match: string;
+  readonly options: readonly Option[];
+}
+
+/** Matches that hold for any packet which is no part of a flood. */
+const NEUTRAL: ReadonlySet<string> = new Set(["comment", "limit"]);
+const PROTOCOL_NUMBERS = { udp: "17", tcp: "6" } as const;
+/** Of `IPS_*`, those that a connection may have here. */
+const STATUSES: Readonly<Record<string, number>> = { SEEN_REPLY: 2, ASSURED: 4, CONFIRMED: 8 };
+const TCP_FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
 
 /**
  * The entry of a chain at a hook.
@@ -44,25 +61,80 @@ export function iptablesEntry(
 function ruleOf(line: string, words: readonly string[], chains: ReadonlySet<string>): Rule {
   const options = optionsOf(words);
   // What stands behind the target is the target's.
-  const end = options.findIndex(({ name }) => name === "-j" || name === "-g");
+  const found = options.findIndex(({ name }) => name === "-j" || name === "-g");
+  const end = found < 0 ? options.length : found;
   const target = options[end]?.values[0] ?? "";
+  const settings = options.slice(end + 1);
   const action: Action = chains.has(target)
     ? { kind: options[end]!.name === "-g" ? "goto" : "jump", chain: target }
     : actionOfTarget(target);
-  const conditions = options.slice(0, Math.max(0, end)).filter(({ name }) => !NEUTRAL.has(name));
+  const conditions = conditionsOf(options.slice(0, end));
   return {
     title: `iptables' rule \`${line}\``,
     judge: (packet, state) => {
       let match: Match = "yes";
       for (const condition of conditions) {
-        const each = judge(condition, packet, state);
-        if (each === "no") return { match: "no", action: null };
-        if (each === "unlikely" || match === "unlikely") match = "unlikely";
-        else if (each === "likely") match = "likely";
+        match = both(match, judgeCondition(condition, packet, state));
+        if (match === "no") return { match, action: null };
       }
+      if (match !== "unlikely") apply(target, settings, state);
       return { match, action };
     },
   };
+}
+
+/** What targets change of a packet. */
+function apply(target: string, settings: readonly Option[], state: WalkState): void {
+  const [setting] = settings;
+  if (target === "MARK" && setting?.name === "--set-xmark") {
+    const [value = 0, mask = 0xffffffff] = setting.values[0]!.split("/").map(Number);
+    setMark(state, value, mask);
+  }
+  if (target === "NOTRACK" || target === "CT" && setting?.name === "--notrack") {
+    leaveUntracked(state);
+  }
+}
+
+/** Options belong to the match that was named last before them. */
+function conditionsOf(options: readonly Option[]): Condition[] {
+  const conditions: { match: string; options: Option[] }[] = [{ match: "", options: [] }];
+  for (const option of options) {
+    if (option.name === "-m") conditions.push({ match: option.values[0] ?? "", options: [] });
+    else if (option.name !== "-A") conditions.at(-1)!.options.push(option);
+  }
+  return conditions;
+}
+
+function judgeCondition(
+  { match, options }: Condition,
+  packet: SupposedPacket,
+  state: WalkState,
+): Match {
+  const has = (name: string) => options.find((option) => option.name === name);
+  if (NEUTRAL.has(match)) return "yes";
+  switch (match) {
+    case "hashlimit":
+      return has("--hashlimit-above") ? "unlikely" : "yes";
+    case "connlimit":
+      return has("--connlimit-upto") ? "yes" : "unlikely";
+    case "policy":
+      return matchOfKnown(has("--pol")?.values[0] === "none");
+    case "recent": {
+      if (has("--set")) return "yes";
+      return matchOfParticular(options.some(({ isInverted }) => isInverted));
+    }
+    case "connmark": {
+      // None has been set.
+      const mark = has("--mark");
+      return holds(Number(mark?.values[0]?.split("/")[0]) === 0, mark?.isInverted === true);
+    }
+    case "rpfilter": {
+      const passes = packet.options.needsMark !== true || has("--loose") || has("--validmark");
+      return matchOfKnown(Boolean(passes) === (has("--invert") === undefined));
+    }
+    default:
+      return options.reduce((sum: Match, each) => both(sum, judge(each, packet, state)), "yes");
+  }
 }
 
 function judge(
@@ -74,7 +146,10 @@ function judge(
   const { options, sourcePort } = packet;
   switch (name) {
     case "-p":
-      return holds(value === options.protocol || value === "all", isInverted);
+      return holds(
+        ["all", "0", options.protocol, PROTOCOL_NUMBERS[options.protocol]].includes(value),
+        isInverted,
+      );
     case "-s":
       return ofAddress(options.source, value, isInverted);
     case "-d":
@@ -90,23 +165,42 @@ function judge(
     case "--dports":
       return holds(hasPort(value, options.destinationPort), isInverted);
     case "--ctstate":
-    case "--state": {
-      const bit = options.isEstablished === true ? STATE_BITS.ESTABLISHED : STATE_BITS.NEW;
-      const names = value.split(",") as (keyof typeof STATE_BITS)[];
-      return holds(names.some((each) => STATE_BITS[each] === bit), isInverted);
+    case "--state":
+      return holds(value.split(",").includes(trackedState(packet, state)), isInverted);
+    case "--ctstatus": {
+      const has = options.isEstablished === true &&
+        value.split(",").some((each) => (STATUSES[each] ?? 0) & STATUS_ESTABLISHED);
+      return holds(has, isInverted);
     }
+    case "--ctdir":
+      return holds((value === "REPLY") === (options.isEstablished === true), isInverted);
     case "--dst-type":
-      return holds((value === "LOCAL") === options.isLocal, isInverted);
+      return holds(value.split(",").includes(options.isLocal ? "LOCAL" : "UNICAST"), isInverted);
+    case "--src-type":
+      return holds(value.split(",").includes("UNICAST"), isInverted);
+    case "--limit-iface-in":
+      return "yes";
+    case "--pkt-type":
+      return holds(value === "unicast", isInverted);
+    // What this host sends here is the work of root.
+    case "--uid-owner":
+    case "--gid-owner":
+      return holds(value === "0" || value === "root", isInverted);
+    case "-f":
+      return holds(false, isInverted);
     case "--mark": {
-      if (state.mark === null) return isInverted ? "likely" : "unlikely";
+      if (state.mark === null) return matchOfParticular(isInverted);
       const [mark, mask = 0xffffffff] = value.split("/").map(Number);
       return holds(((state.mark & mask) >>> 0) === mark, isInverted);
     }
-    case "--tcp-flags":
-      // How `--syn` is printed: FIN,SYN,RST,ACK SYN.
-      return holds(values[1] === "SYN" && options.isEstablished !== true, isInverted);
+    case "--tcp-flags": {
+      const [mask = "", wanted = ""] = values;
+      const own = options.isEstablished === true ? "ACK" : "SYN";
+      const found = flagsOf(mask).filter((flag) => flag === own);
+      return holds(found.join() === flagsOf(wanted).join(), isInverted);
+    }
     default:
-      return isInverted ? "likely" : "unlikely";
+      return matchOfParticular(isInverted);
   }
 }
 
@@ -116,14 +210,14 @@ function ofAddress(address: number | null, text: string, isInverted: boolean): M
   if (wanted === null) return "unlikely";
   const mask = prefixMask(Number(length));
   if (mask === 0) return holds(true, isInverted);
-  if (address === null) return isInverted ? "likely" : "unlikely";
+  if (address === null) return matchOfParticular(isInverted);
   return holds(((address ^ wanted) & mask) === 0, isInverted);
 }
 
 /** A name that ends with `+` is all names that begin so. */
 function ofDevice(device: string | null, text: string, isInverted: boolean): Match {
   if (text === "+") return holds(true, isInverted);
-  if (device === null) return isInverted ? "likely" : "unlikely";
+  if (device === null) return matchOfParticular(isInverted);
   const isSame = text.endsWith("+") ? device.startsWith(text.slice(0, -1)) : device === text;
   return holds(isSame, isInverted);
 }
@@ -136,8 +230,13 @@ function hasPort(text: string, port: number): boolean {
   });
 }
 
+function flagsOf(text: string): readonly string[] {
+  if (text === "ALL") return TCP_FLAGS;
+  return text === "NONE" ? [] : text.split(",");
+}
+
 function holds(value: boolean, isInverted: boolean): Match {
-  return value !== isInverted ? "yes" : "no";
+  return matchOfKnown(value !== isInverted);
 }
 
 /** The options of a line: each takes the words up to the next. */

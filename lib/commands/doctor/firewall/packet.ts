@@ -19,6 +19,11 @@ export interface PacketOptions {
   readonly isEstablished?: boolean;
   /** Whether the destination is this host. */
   readonly isLocal: boolean;
+  /**
+   * Whether an answer would leave by the interface that it came by only if it had the mark of the packet: so it is under a full
+   * tunnel.
+   */
+  readonly needsMark?: boolean;
 }
 
 /** Bytes, of which some are known. */

@@ -9,6 +9,7 @@ export const FATES: Readonly<Record<Fate, string>> = {
   dropped: "drops",
   rejected: "rejects",
   redirected: "sends elsewhere",
+  queued: "hands to another program",
 };
 
 /** What is to pass: packets for a port, by whatever interface or by one; answers from a port; or all that is forwarded for a device. */
@@ -25,6 +26,10 @@ export function remedyFor(
 ): string {
   if (obstacle.decision.fate === "redirected") {
     return `take ${obstacle.decision.by} away, or choose another port`;
+  }
+  if (obstacle.decision.fate === "queued") {
+    return `let the program behind ${obstacle.decision.by} accept it (\`cat /proc/net/netfilter/nfnetlink_queue\` ` +
+      "shows whether one is there)";
   }
   const commands = new Set(openings.flatMap((opening) => commandsFor(obstacle, opening)));
   return [...commands].map((command) => subject.command(command))

@@ -1,8 +1,11 @@
 /** Walk of a packet through chains of rules, to where it is decided on; rules of nftables and of iptables are walked alike. */
 import type { SupposedPacket } from "./packet.ts";
 
-/** What becomes of a packet. `redirected`: it goes on to another address or port than it was sent to. */
-export type Fate = "accepted" | "dropped" | "rejected" | "redirected";
+/**
+ * What becomes of a packet. `redirected`: it goes on to another address or port than it was sent to. `queued`: a program
+ * decides, by rules that only that program knows.
+ */
+export type Fate = "accepted" | "dropped" | "rejected" | "redirected" | "queued";
 
 /** What a rule does with what it matches; null for nothing that decides. */
 export type Action =
@@ -29,10 +32,12 @@ export interface Rule {
   readonly judge: (packet: SupposedPacket, state: WalkState) => Opinion;
 }
 
-/** What rules change of a packet on its way. */
+/** What chains and rules change of a packet on its path. */
 export interface WalkState {
   /** Its mark; null where it may be anything. */
   mark: number | null;
+  /** `before`: connection tracking has not seen it yet, and rules find it invalid. `untracked`: a rule keeps it from being seen. */
+  tracking: "before" | "tracked" | "untracked";
 }
 
 /** Where packets come in, with all chains that it may lead to. */
@@ -68,6 +73,27 @@ interface Decided {
 
 /** Chains within chains: the kernel has no loops, and 16 levels (NFT_JUMP_STACK_SIZE). */
 const MAX_DEPTH = 16;
+
+/**
+ * How a condition holds that asks for something which only particular packets have, such as a source that a rule names.
+ *
+ * @param isInverted whether it asks for all others
+ */
+export function matchOfParticular(isInverted: boolean): Match {
+  return isInverted ? "likely" : "unlikely";
+}
+
+/** How a condition holds of which everything is known. */
+export function matchOfKnown(holds: boolean): Match {
+  return holds ? "yes" : "no";
+}
+
+/** How conditions hold together. */
+export function both(one: Match, other: Match): Match {
+  if (one === "no" || other === "no") return "no";
+  if (one === "unlikely" || other === "unlikely") return "unlikely";
+  return one === "likely" || other === "likely" ? "likely" : "yes";
+}
 
 /** Walks a packet through the chains of an entry. */
 export function walk(entry: Entry, packet: SupposedPacket, state: WalkState): Decision {

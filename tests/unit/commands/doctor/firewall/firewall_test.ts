@@ -3,59 +3,24 @@
  * `support/record_firewalls.ts`, where their rules are to be read.
  */
 import { assertEquals, assertMatch } from "../../../../support/assert.ts";
-import { readFirewall } from "../../../../../ffi/netlink/nftables/nftables_listing.ts";
-import {
-  Firewall,
-  type Journey,
-  type LegacyTables,
-} from "../../../../../lib/commands/doctor/firewall/firewall.ts";
-import {
-  type PacketOptions,
-  SupposedPacket,
-} from "../../../../../lib/commands/doctor/firewall/packet.ts";
 import { parseIpv4 } from "../../../../../lib/core/wire/ipv4_text.ts";
-import recorded from "../../../../support/doctor/firewalls.json" with { type: "json" };
-
-type Name = keyof typeof recorded;
-
-const PORT = 51_820;
-const NO_LEGACY: LegacyTables = new Map();
-const NOTHING = { chains: [], rules: [], sets: [] };
-
-function firewall(name: Name): Firewall {
-  const bodies = (texts: readonly string[]) => texts.map((text) => Uint8Array.fromBase64(text));
-  const { chains, rules, sets, elements } = recorded[name];
-  const listing = readFirewall({
-    chains: bodies(chains),
-    rules: bodies(rules),
-    sets: bodies(sets),
-    elements: bodies(elements),
-  });
-  return new Firewall(listing, NO_LEGACY);
-}
-
-function packet(options: Partial<PacketOptions> = {}): SupposedPacket {
-  return new SupposedPacket({
-    protocol: "udp",
-    source: null,
-    destination: parseIpv4("192.0.2.1"),
-    destinationPort: PORT,
-    input: "eth0",
-    output: null,
-    isLocal: true,
-    ...options,
-  });
-}
-
-/** What becomes of it: "accepted", or the fate at the first obstacle, with "but some" where a rule accepts particular ones. */
-function fate(subject: Firewall, supposed = packet(), journey: Journey = "in"): string {
-  const [obstacle] = subject.obstacles(journey, supposed);
-  if (obstacle === undefined) return "accepted";
-  const isPartial = obstacle.decision.exceptions.some((each) => each.fate === "accepted");
-  return `${obstacle.decision.fate}${isPartial ? " but some" : ""}`;
-}
+import {
+  fate,
+  firewall,
+  legacyFirewall,
+  type Name,
+  packet,
+  sent,
+} from "../../../../support/doctor/recorded.ts";
 
 const INPUT_FATES: Readonly<Partial<Record<Name, string>>> = {
+  "an interface by its index, dropped": "dropped",
+  "an interface by its index, accepted": "accepted",
+  "ingress of two interfaces": "dropped",
+  "ingress of inet": "dropped",
+  "ingress of another interface": "accepted",
+  "NAT that redirects the port": "redirected",
+  "a program's queue": "queued",
   "a policy of drop": "dropped",
   "a policy of drop with the port": "accepted",
   "a rule that rejects the rest": "rejected",
@@ -140,7 +105,7 @@ Deno.test("chains that refuse what this host sends are named, and others are not
   assertEquals(firewall("output that refuses nothing").refusingOutput(), []);
   assertEquals(firewall("a tunnel of ours").refusingOutput(), []);
   const legacy = (line: string) =>
-    new Firewall(NOTHING, new Map([["filter", ["-P OUTPUT ACCEPT", line]]])).refusingOutput();
+    legacyFirewall(new Map([["filter", ["-P OUTPUT ACCEPT", line]]])).refusingOutput();
   assertEquals(legacy("-A OUTPUT -d 203.0.113.9/32 -j DROP"), ["iptables' OUTPUT"]);
   assertEquals(legacy("-A OUTPUT -d 203.0.113.9/32 -j ACCEPT"), []);
 });
@@ -159,47 +124,36 @@ Deno.test("an obstacle is named by its chain, the rule that decides, and who kee
   assertEquals(policy!.decision.by, "the policy of inet fw input");
 });
 
-/** What `iptables -S` prints of the table `filter`, by what it is, and what becomes of a packet to the port. */
-const LEGACY = [
-  ["accepted", ["-P INPUT ACCEPT"]],
-  ["dropped", ["-P INPUT DROP", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"]],
-  ["accepted", ["-P INPUT DROP", "-A INPUT -p udp -m udp --dport 51820 -j ACCEPT"]],
-  ["rejected", ["-P INPUT ACCEPT", "-A INPUT -j REJECT --reject-with icmp-port-unreachable"]],
-  [
-    "dropped",
-    [
-      "-P INPUT ACCEPT",
-      "-N wan",
-      "-A INPUT -i eth+ -g wan",
-      "-A INPUT -j ACCEPT",
-      "-A wan -j DROP",
-    ],
-  ],
-  [
-    "accepted",
-    [
-      "-P INPUT DROP",
-      "-N open",
-      "-A INPUT -j open",
-      '-A open -p udp -m multiport --dports 53,51820:51830 -m comment --comment "-j DROP" -j ACCEPT',
-    ],
-  ],
-  ["dropped but some", ["-P INPUT DROP", "-A INPUT -s 10.0.0.0/8 -p udp -j ACCEPT"]],
-  ["dropped", ["-P INPUT ACCEPT", "-A INPUT ! -s 10.0.0.0/8 -p udp -j DROP"]],
-  ["dropped", ["-P INPUT DROP", "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]],
-  ["dropped", ["-P INPUT DROP", '-A INPUT -j LOG --log-prefix "in --dport 51820 "']],
-  ["accepted", ["-P INPUT DROP", "-A INPUT -p udp -m limit --limit 9/sec -j ACCEPT"]],
-  ["dropped but some", ["-P INPUT DROP", "-A INPUT -p udp -m set --match-set ok src -j ACCEPT"]],
-] as const;
-
-Deno.test("iptables' older half is read as it is printed", () => {
-  for (const [expected, lines] of LEGACY) {
-    const subject = new Firewall(NOTHING, new Map([["filter", lines]]));
-    assertEquals(fate(subject), expected, lines.join("; "));
-  }
+Deno.test("tables that cannot be read are named", () => {
+  assertEquals(legacyFirewall(new Map([["filter", null]])).unread, ["filter"]);
+  assertEquals(legacyFirewall(new Map([["filter", []]])).unread, []);
 });
 
-Deno.test("tables that cannot be read are named", () => {
-  assertEquals(new Firewall(NOTHING, new Map([["filter", null]])).unread, ["filter"]);
-  assertEquals(new Firewall(NOTHING, new Map([["filter", []]])).unread, []);
+Deno.test("NAT decides on the first packet of a connection alone: what goes on with one passes it by", () => {
+  const subject = firewall("NAT that redirects the port");
+  assertEquals(fate(subject, packet({ isEstablished: true })), "accepted");
+  const legacy = legacyFirewall(
+    new Map([["nat", ["-P PREROUTING ACCEPT", "-A PREROUTING -p udp -j REDIRECT"]]]),
+  );
+  assertEquals(fate(legacy), "redirected");
+  assertEquals(fate(legacy, packet({ isEstablished: true })), "accepted");
+});
+
+Deno.test("what this host sends passes the chains for that, by hooks, by routes, and at the interface", () => {
+  const fates = (name: Name) => [fate(firewall(name), sent(), "out"), fate(firewall(name))];
+  assertEquals(fates("output without what is established"), ["dropped", "accepted"]);
+  assertEquals(fates("output with what is established"), ["accepted", "accepted"]);
+  assertEquals(fates("output by the user"), ["accepted", "accepted"]);
+  assertEquals(fates("output by a chain for routes"), ["dropped", "accepted"]);
+  assertEquals(fates("egress of an interface"), ["dropped", "accepted"]);
+  assertEquals(fates("a policy of drop"), ["accepted", "dropped"]);
+});
+
+Deno.test("an answer under a full tunnel fails where the way back is asked for without the mark", () => {
+  const answer = packet({ isEstablished: true, needsMark: true });
+  const fates = (name: Name) => [fate(firewall(name), answer), fate(firewall(name))];
+  assertEquals(fates("the way back"), ["dropped", "accepted"]);
+  assertEquals(fates("the way back by the mark"), ["accepted", "accepted"]);
+  assertEquals(fates("rpfilter"), ["dropped", "accepted"]);
+  assertEquals(fates("rpfilter by the mark"), ["accepted", "accepted"]);
 });

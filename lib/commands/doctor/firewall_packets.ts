@@ -1,0 +1,187 @@
+/** Packets that a tunnel lives by, as a firewall of this host meets them. */
+import { ConfigError } from "../../core/config/config_error.ts";
+import type { ClientConfig, ServerConfig } from "../../core/config/config.ts";
+import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { findExternalLink } from "../../host/network/egress_plan.ts";
+import { planRoutes } from "../../host/network/route_plan.ts";
+import type { Journey } from "./firewall/firewall.ts";
+import { CLIENT_PORT, SupposedPacket } from "./firewall/packet.ts";
+import type { Subject } from "./subject.ts";
+
+export const DNS_PORT = 53;
+/** A service outside, for a packet that goes there through the tunnel. */
+export const WEB_PORT = 443;
+
+/** A packet, and how it goes. */
+export type Travelling = readonly [Journey, SupposedPacket];
+
+/** What a client sends to its server, with its mark, and what comes back. */
+export interface Exchange {
+  readonly request: SupposedPacket;
+  readonly mark: number;
+  readonly answer: SupposedPacket;
+}
+
+/** What clients send to a gateway. */
+export function toGateway(subject: Subject, { listenPort }: ServerConfig): SupposedPacket {
+  const external = externalOf(subject);
+  return new SupposedPacket({
+    protocol: "udp",
+    source: null,
+    destination: external?.address ?? null,
+    destinationPort: listenPort,
+    input: external?.name ?? null,
+    output: null,
+    isLocal: true,
+  });
+}
+
+/** What a gateway answers. */
+export function fromGateway(subject: Subject, { listenPort }: ServerConfig): SupposedPacket {
+  const external = externalOf(subject);
+  return new SupposedPacket({
+    protocol: "udp",
+    source: external?.address ?? null,
+    destination: null,
+    sourcePort: listenPort,
+    destinationPort: CLIENT_PORT,
+    input: null,
+    output: external?.name ?? null,
+    isEstablished: true,
+    isLocal: false,
+  });
+}
+
+export async function withServer(subject: Subject, client: ClientConfig): Promise<Exchange> {
+  const { port, address: given } = client.server.endpoint;
+  const reach = given === null ? await subject.reach() : null;
+  const server = given ?? (reach !== null && "address" in reach ? reach.address : null);
+  const { mark, isFullTunnel } = planRoutes(client);
+  const { device, address } = placeTowards(subject, server, mark);
+  const own = client.listenPort === 0 ? CLIENT_PORT : client.listenPort;
+  const request = new SupposedPacket({
+    protocol: "udp",
+    source: address,
+    destination: server,
+    sourcePort: own,
+    destinationPort: port,
+    input: null,
+    output: device,
+    isLocal: false,
+  });
+  const answer = new SupposedPacket({
+    protocol: "udp",
+    source: server,
+    destination: address,
+    sourcePort: port,
+    destinationPort: own,
+    input: device,
+    output: null,
+    isEstablished: true,
+    isLocal: true,
+    needsMark: isFullTunnel,
+  });
+  return { request, answer, mark };
+}
+
+/** What programs of a client send through its tunnel, and what they receive. */
+export function throughTunnel(device: string): Travelling[] {
+  const packet = { protocol: "tcp", source: null, destination: null } as const;
+  return [
+    [
+      "out",
+      new SupposedPacket({
+        ...packet,
+        destinationPort: WEB_PORT,
+        input: null,
+        output: device,
+        isLocal: false,
+      }),
+    ],
+    [
+      "in",
+      new SupposedPacket({
+        ...packet,
+        sourcePort: WEB_PORT,
+        destinationPort: CLIENT_PORT,
+        input: device,
+        output: null,
+        isEstablished: true,
+        isLocal: true,
+      }),
+    ],
+  ];
+}
+
+/** What clients ask `DnsProxy`. */
+export function questions(address: number, device: string): Travelling[] {
+  return (["udp", "tcp"] as const).map((protocol) => [
+    "in",
+    new SupposedPacket({
+      protocol,
+      source: null,
+      destination: address,
+      destinationPort: DNS_PORT,
+      input: device,
+      output: null,
+      isLocal: true,
+    }),
+  ]);
+}
+
+/** What the kernel forwards for clients, there and back. */
+export function forwarded(device: string, external: string | null): Travelling[] {
+  const packet = { protocol: "tcp", source: null, destination: null, isLocal: false } as const;
+  return [
+    [
+      "through",
+      new SupposedPacket({ ...packet, destinationPort: WEB_PORT, input: device, output: external }),
+    ],
+    [
+      "through",
+      new SupposedPacket({
+        ...packet,
+        sourcePort: WEB_PORT,
+        destinationPort: CLIENT_PORT,
+        input: external,
+        output: device,
+        isEstablished: true,
+      }),
+    ],
+  ];
+}
+
+/** The gateway's address that `DnsProxy` answers at; null for none. */
+export function proxyAddress({ server }: Subject): number | null {
+  if (server === null || server.interface.dnsProxy.length === 0) return null;
+  return server.interface.addresses[0]?.address ?? null;
+}
+
+/** How a gateway reaches outside; null where it does not: another check tells of that. */
+export function externalOf({ server, netlink }: Subject): ExternalLink | null {
+  if (server === null) return null;
+  try {
+    return findExternalLink(server, netlink);
+  } catch (error) {
+    if (error instanceof ConfigError) return null;
+    throw error;
+  }
+}
+
+/** The interface, and the address of it, that leads to a server; null for what is not known. */
+function placeTowards({ netlink }: Subject, server: number | null, mark: number) {
+  const nowhere = { device: null, address: null };
+  if (server === null) return nowhere;
+  try {
+    const { link, preferredSource } = netlink.routes.lookup(ipv4FromNumber(server), { mark });
+    return {
+      device: link === null ? null : netlink.links.find(link)?.name ?? null,
+      address: preferredSource === null ? null : ipv4ToNumber(preferredSource),
+    };
+  } catch (error) {
+    if (error instanceof NetlinkError) return nowhere;
+    throw error;
+  }
+}

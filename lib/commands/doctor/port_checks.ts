@@ -1,0 +1,60 @@
+/** Checks of the ports that a tunnel listens on: whether another program has them, and whether a running one has. */
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { listenerAt, listenerOn } from "../../host/network/port_safety.ts";
+import { type Check, fail, ok, type Verdict } from "./check.ts";
+import { DNS_PORT, proxyAddress } from "./firewall_packets.ts";
+import type { Subject } from "./subject.ts";
+
+export const PORT_CHECKS: readonly Check[] = [
+  { name: "listen-port", look: checkListenPort },
+  { name: "dns-port", look: checkDnsPort },
+];
+
+function checkListenPort(subject: Subject): Verdict[] {
+  const { config, instance } = subject;
+  const port = config?.listenPort ?? 0;
+  if (port === 0) return [];
+  const listener = listenerOn("udp", port);
+  if (listener === null && instance?.isOurs) {
+    return [fail(
+      `${instance.title} runs, but nobody listens on UDP port ${port}`,
+      `end it and start it again: it may have another ListenPort (${subject.place("ListenPort")})`,
+    )];
+  }
+  if (listener === null) return [ok(`UDP port ${port} is free`)];
+  if (instance?.isOurs && listener.endsWith(`(process ${instance.pid})`)) {
+    return [ok(`UDP port ${port} is open: ${listener} listens`)];
+  }
+  return [fail(
+    `UDP port ${port} is in use: ${listener} listens on it`,
+    `end that, or choose another ListenPort (${
+      subject.place("ListenPort")
+    }) and give clients the new Endpoint`,
+  )];
+}
+
+/** `DnsProxy` answers on the gateway's inner address, by both protocols. */
+function checkDnsPort(subject: Subject): Verdict[] {
+  const { instance } = subject;
+  const address = proxyAddress(subject);
+  if (address === null) return [];
+  const place = subject.place("DnsProxy");
+  const at = `port ${DNS_PORT} of ${formatIpv4(address)}`;
+  for (const protocol of ["udp", "tcp"] as const) {
+    const listener = listenerAt(protocol, { address, port: DNS_PORT });
+    const isOwn = instance?.isOurs === true && listener?.endsWith(`(process ${instance.pid})`);
+    if (listener === null && instance?.isOurs) {
+      return [fail(
+        `DnsProxy (${place}): ${instance.title} runs, but nobody answers at ${protocol} ${at}`,
+        "end the gateway and start it again with this configuration",
+      )];
+    }
+    if (listener === null || isOwn) continue;
+    return [fail(
+      `DnsProxy (${place}) needs ${protocol} ${at}, but ${listener} listens there`,
+      `keep that program from the address (dnsmasq: \`bind-dynamic\` and \`except-interface=${subject.options.interfaceName}\`; ` +
+        `others: name the addresses that they listen at), or take DnsProxy out (${place})`,
+    )];
+  }
+  return [ok(`${at} is ${instance?.isOurs ? "answered by the gateway" : "free"} for DnsProxy`)];
+}
