@@ -159,7 +159,12 @@ class Conversation {
     this.#reader = new UapiRequestReader();
     this.#size = 0;
     this.#error = null;
-    return error === null ? { request: reader.end() } : { error };
+    if (error !== null) return { error };
+    try {
+      return { request: reader.end() };
+    } catch (error) {
+      return { error };
+    }
   }
 
   async #answer(
