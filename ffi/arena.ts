@@ -1,5 +1,5 @@
 /**
- * Owns the arena: the one memory that packets, message headers and control structures live in. It is WebAssembly's, so that
+ * Arena: the one memory that packets, message headers and control structures live in. It is WebAssembly's, so that
  * functions in 128-bit lanes reach it as well.
  *
  * It is allocated once, never grows and so never moves, so that the address of an offset can be

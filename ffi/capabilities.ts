@@ -1,5 +1,5 @@
 /**
- * Owns a thread's capabilities: which it has, and giving up for good those that it does not need.
+ * Capabilities: reads which ones a thread has, and drops for good those that it does not need.
  *
  * They are a property of the thread, not of the process. A thread takes over those of the thread that makes it, and so does
  * a child process, as far as its program and user are not given others (capabilities(7)).

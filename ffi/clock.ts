@@ -1,4 +1,4 @@
-/** Owns the clock of the data plane: CLOCK_BOOTTIME, which goes on while the machine sleeps, as the ages of keys must. */
+/** Clock of the data plane: CLOCK_BOOTTIME, which goes on while the machine sleeps, as the ages of keys must. */
 import type { Arena } from "./arena.ts";
 import type { Libc } from "./libc.ts";
 

@@ -1,4 +1,4 @@
-/** Owns epoll: a set of descriptors, and the one call in which the data-plane thread sleeps. */
+/** Epoll: a set of descriptors, and the one call in which the data-plane thread sleeps. */
 import type { Arena } from "./arena.ts";
 import { check, EINTR, SystemCallError } from "./errno.ts";
 import type { Libc } from "./libc.ts";

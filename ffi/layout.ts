@@ -1,6 +1,6 @@
 /**
- * Owns the description of C structs: a struct's fields are listed once, in their C order, and both
- * directions (numbers to bytes, bytes to numbers) follow from the list.
+ * Layout of C structs: a struct's fields are listed once, in their C order, and both directions (numbers to bytes,
+ * bytes to numbers) follow from the list.
  *
  * Byte order is little-endian, the native one of x86-64 and arm64, the machines this program is built for.
  * Not for packets: reading makes an object. A hot path takes `offsets` and its own `DataView`.

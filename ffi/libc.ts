@@ -1,5 +1,5 @@
 /**
- * Owns the table of libc functions that the program calls, each beside its C prototype.
+ * Libc: the table of functions that the program calls, each beside its C prototype.
  *
  * Nothing is opened on import: `openLibc()` does the `dlopen`, once for each thread.
  *

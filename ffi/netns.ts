@@ -1,6 +1,6 @@
 /**
- * Owns named network namespaces, in the form that `ip netns` uses: a namespace lives while a file under `/run/netns`
- * has its `nsfs` entry mounted on it, so each tool sees what the other made.
+ * Named network namespaces, in the form that `ip netns` uses: a namespace lives while a file under `/run/netns` has its
+ * `nsfs` entry mounted on it, so each tool sees what the other made.
  *
  * A namespace is a property of the thread, not of the process. What a thread makes while it is inside one
  * (sockets, child processes, threads and thus Workers) belongs to it for good and stays in it when the thread

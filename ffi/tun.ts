@@ -1,5 +1,5 @@
 /**
- * Owns the TUN device: creation by ioctl, and reads and writes of packets behind a `virtio_net_hdr`.
+ * TUN device: creation by ioctl, and reads and writes of packets behind a `virtio_net_hdr`.
  *
  * The device lives as long as its descriptor: when the process ends, however it ends, the kernel removes the interface
  * and with it the addresses and routes on it (IFF_PERSIST is never set).

@@ -1,6 +1,6 @@
 /**
- * Owns ChaCha20-Poly1305 through OpenSSL's libcrypto as a provider: packets in the arena, handshake fields in arrays.
- * The library is the host's own; where there is none, lib/core/noise/aead_builtin.ts takes its place.
+ * Libcrypto provider: ChaCha20-Poly1305 through OpenSSL, for packets in the arena and handshake fields in arrays. The
+ * library is the host's own; where there is none, lib/core/noise/aead_builtin.ts takes its place.
  */
 import type { Arena } from "../arena.ts";
 import {

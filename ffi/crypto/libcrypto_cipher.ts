@@ -1,5 +1,5 @@
 /**
- * Owns the calls into OpenSSL's libcrypto (3.x or 1.1) that do ChaCha20-Poly1305, as its manual has them.
+ * Libcrypto cipher: the calls into OpenSSL (3.x or 1.1) that do ChaCha20-Poly1305, as its manual has them.
  *
  * A packet costs four calls: nonce, data, end, tag. They take `pointer` and `i32` arguments only (see libc.ts), and
  * nonce and tag pass through scratch space of the arena, so that nothing is allocated and no pointer is needed but those

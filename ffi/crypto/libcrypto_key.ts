@@ -1,4 +1,4 @@
-/** Owns one transport key in libcrypto: its context, and which way through the library each packet takes. */
+/** Libcrypto key: the context of one transport key, and the route that each packet takes through the library. */
 import { DECRYPT, ENCRYPT, type LibcryptoCipher } from "./libcrypto_cipher.ts";
 import type { LibcryptoShortcut } from "./libcrypto_shortcut.ts";
 

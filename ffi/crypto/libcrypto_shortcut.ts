@@ -1,5 +1,6 @@
 /**
- * Owns the short way through libcrypto 3.x for a packet: 0.84 us for 1,420 bytes where the manual's takes 1.03 us.
+ * Libcrypto shortcut: a packet takes 0.84 us for 1,420 bytes in libcrypto 3.x, where the calls of the manual take 1.03
+ * us.
  *
  * `EVP_CipherInit_ex` asks the provider for lengths that never change. Instead, one parameter list sets the nonce, and
  * to open the tag as well: `tlsivfixed` (provider-cipher(7)) is all 12 bytes of it with this cipher, which then begins

@@ -1,4 +1,6 @@
-/** Owns the trial that decides whether the short way through libcrypto may be taken: byte for byte against the long one. */
+/**
+ * Libcrypto trial: decides whether the shortcut may be taken, by comparing its results with the manual's byte for byte.
+ */
 import { Arena } from "../arena.ts";
 import { KEY_SIZE, LibcryptoCipher, type LibcryptoSymbols, TAG_SIZE } from "./libcrypto_cipher.ts";
 import { LibcryptoKey } from "./libcrypto_key.ts";

@@ -1,4 +1,4 @@
-/** Owns the addresses of network interfaces (`RTM_*ADDR`, `include/uapi/linux/if_addr.h`). */
+/** Interface addresses: list, add, delete (`RTM_*ADDR`, `include/uapi/linux/if_addr.h`). */
 import { struct } from "../layout.ts";
 import { dumpOfFamily } from "./families.ts";
 import { type AddressFamily, familyOf, formatIp, type IpAddress } from "./ip_address.ts";

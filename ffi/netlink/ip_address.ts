@@ -1,6 +1,6 @@
 /**
- * Owns the form in which addresses pass through netlink: bytes in network order, four for IPv4, sixteen
- * for IPv6, so that one function serves both families and the length says which it is.
+ * IP addresses as netlink has them: bytes in network order, four for IPv4, sixteen for IPv6, so that one function
+ * serves both families and the length says which it is.
  */
 import { AF_INET, AF_INET6 } from "../socket_constants.ts";
 

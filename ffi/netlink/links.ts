@@ -1,6 +1,6 @@
 /**
- * Owns network interfaces: their list, their settings, and the creation of veth pairs
- * (`RTM_*LINK`, `include/uapi/linux/if_link.h`).
+ * Network interfaces: their list, their settings, and the creation of veth pairs (`RTM_*LINK`,
+ * `include/uapi/linux/if_link.h`).
  */
 import { ENODEV } from "../errno.ts";
 import { struct } from "../layout.ts";

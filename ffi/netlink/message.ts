@@ -1,6 +1,6 @@
 /**
- * Owns the bytes of netlink messages: the header, the fixed struct behind it, and attributes with nesting
- * (RFC 3549 section 2.2 and `include/uapi/linux/netlink.h`). It knows no message type of any protocol.
+ * Netlink messages as bytes: the header, the fixed struct behind it, and attributes with nesting (RFC 3549 section 2.2
+ * and `include/uapi/linux/netlink.h`). It knows no message type of any protocol.
  */
 import { alignTo, struct } from "../layout.ts";
 import type { Struct } from "../layout.ts";

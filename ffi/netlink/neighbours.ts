@@ -1,6 +1,7 @@
 /**
- * Owns the neighbour tables: which link-layer address a host on the link has, how sure the kernel is of it, and the
- * notifications about that (`RTM_*NEIGH`, `include/uapi/linux/neighbour.h`; the states are those of RFC 4861 section 7.3.2).
+ * Neighbour tables: which link-layer address a host on the link has, how sure the kernel is of it, and the
+ * notifications about that (`RTM_*NEIGH`, `include/uapi/linux/neighbour.h`; the states are those of RFC 4861 section
+ * 7.3.2).
  */
 import { EMSGSIZE, ENOBUFS, ENOENT, SystemCallError } from "../errno.ts";
 import { struct } from "../layout.ts";

@@ -1,6 +1,6 @@
 /**
- * Owns the routing tables: their routes and the kernel's answer to "which way would this go"
- * (`RTM_*ROUTE`, `include/uapi/linux/rtnetlink.h`).
+ * Routing tables: their routes, and the kernel's answer to the question which route a packet takes (`RTM_*ROUTE`,
+ * `include/uapi/linux/rtnetlink.h`).
  */
 import { struct } from "../layout.ts";
 import { dumpOfFamily } from "./families.ts";

@@ -1,5 +1,7 @@
-/** Owns the connection through which a network namespace's links, addresses, routes, rules and neighbours are
- * managed. */
+/**
+ * Rtnetlink: the connection through which a network namespace's links, addresses, routes, rules and neighbours are
+ * managed.
+ */
 import type { Libc } from "../libc.ts";
 import { Addresses } from "./addresses.ts";
 import { Links } from "./links.ts";

@@ -1,7 +1,4 @@
-/**
- * Owns the rules of policy routing: which table is asked for which packet
- * (`RTM_*RULE`, `include/uapi/linux/fib_rules.h`).
- */
+/** Policy routing rules: which table is asked for which packet (`RTM_*RULE`, `include/uapi/linux/fib_rules.h`). */
 import { struct } from "../layout.ts";
 import { dumpOfFamily, isUnsupported } from "./families.ts";
 import type { AddressFamily, IpPrefix } from "./ip_address.ts";

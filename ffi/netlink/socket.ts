@@ -1,6 +1,6 @@
 /**
- * Owns the netlink socket: requests with their acknowledgement, dumps, subscriptions, and the exception that
- * the kernel's refusal becomes. It serves any netlink protocol; `rtnetlink.ts` is built on it.
+ * Netlink socket: requests with their acknowledgement, dumps, subscriptions, and the exception that the kernel's
+ * refusal becomes. It serves any netlink protocol; `rtnetlink.ts` is built on it.
  *
  * A socket belongs for life to the network namespace its thread was in when it was opened.
  */

@@ -1,4 +1,4 @@
-/** Owns what a command line means once it is parsed: one of these commands, with its options. */
+/** Command: a command line once it is parsed, with its options. */
 import type { Subnet } from "../core/config/address_pool.ts";
 import type { Endpoint } from "../core/config/config.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";

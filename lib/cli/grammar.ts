@@ -1,4 +1,4 @@
-/** Owns the grammar of the command line: commands, options, their defaults, help and error texts. */
+/** Grammar of the command line: commands, options, their defaults, help and error texts. */
 import { object, or } from "@optique/core/constructs";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";

@@ -1,4 +1,4 @@
-/** Owns the grammar of `vpn capture`, `vpn log` and `vpn reload`, which ask something of a server or client that runs. */
+/** Grammar of `vpn capture`, `vpn log` and `vpn reload`, which ask a running server or client. */
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";

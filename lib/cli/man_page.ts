@@ -1,4 +1,4 @@
-/** Owns the manual's part about the commands, made from their grammar so that it never lags behind. */
+/** Man page: the part about the commands, made from their grammar so that it never lags behind. */
 import type { DocEntry, DocSection } from "@optique/core/doc";
 import { formatMessage, type Message } from "@optique/core/message";
 import { getDocPageSync } from "@optique/core/parser";

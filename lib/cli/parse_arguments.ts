@@ -1,4 +1,4 @@
-/** Owns turning the arguments of the process into a `Command`. Nothing here prints or exits. */
+/** Arguments: turns those of the process into a `Command`. Nothing here prints or exits. */
 import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../core/config/config.ts";

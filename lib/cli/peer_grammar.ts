@@ -1,4 +1,4 @@
-/** Owns the grammar of `vpn init` and `vpn peer`. */
+/** Grammar of `vpn init` and `vpn peer`. */
 import { object, or } from "@optique/core/constructs";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";

@@ -1,4 +1,4 @@
-/** Owns the grammar of `vpn relay`. */
+/** Grammar of `vpn relay`. */
 import { option } from "@optique/core/primitives";
 import { parseRelayListener, parseRelayTarget } from "../core/config/values/relay_url.ts";
 import { about, keyValue, line } from "./values.ts";

@@ -1,4 +1,4 @@
-/** Owns lines of little bars, which show how a value went in the last while. */
+/** Sparkline: a line of little bars, which shows how a value changed in the last while. */
 
 /** From an eighth of the height to all of it (Unicode, block elements). */
 const BARS = "▁▂▃▄▅▆▇█";

@@ -1,4 +1,4 @@
-/** Owns tables of text: columns as wide as they need to be. */
+/** Table: text in columns as wide as they need to be. */
 
 /** Select Graphic Rendition (ECMA-48, 8.3.117). */
 // deno-lint-ignore no-control-regex -- it is a control sequence

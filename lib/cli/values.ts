@@ -1,4 +1,4 @@
-/** Owns what the options of all commands are made of: kinds of values, descriptions, error texts. */
+/** Option values: kinds of values, descriptions and error texts that the options of all commands are made of. */
 import { type Message, message, text } from "@optique/core/message";
 import type { OptionOptions } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";

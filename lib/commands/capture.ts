@@ -1,4 +1,4 @@
-/** Owns `vpn capture`: has a running instance capture packets, and writes them to a file or to standard output. */
+/** Command `vpn capture`: has a running instance capture packets, and writes them to a file or to standard output. */
 import { EPIPE, SystemCallError } from "../../ffi/errno.ts";
 import { Folder, type OpenFile } from "../../ffi/folder.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";

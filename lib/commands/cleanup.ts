@@ -1,4 +1,4 @@
-/** Owns `vpn cleanup`, and the same at each start: undoing what a killed run left behind. */
+/** Command `vpn cleanup`, and the same at each start: undoes what a killed run left behind. */
 import { inNamespace, namespaceExists } from "../../ffi/netns.ts";
 import { describeChange } from "../host/journal/host_change.ts";
 import { ownResolvConfs } from "../host/dns/resolv_conf_file.ts";

@@ -1,4 +1,4 @@
-/** Owns `vpn init`: the keys and the configuration of a new gateway. */
+/** Command `vpn init`: makes the keys and the configuration of a new gateway. */
 import type { InitRequest } from "../cli/command.ts";
 import { formatEndpoint, serverText } from "../core/config/text/config_writer.ts";
 import { formatCidr } from "../core/wire/ipv4_text.ts";

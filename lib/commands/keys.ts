@@ -1,4 +1,6 @@
-/** Owns new keys, and `vpn genkey`, `vpn pubkey` and `vpn genpsk`, which read and write what `wg` does. */
+/**
+ * Commands `vpn genkey`, `vpn pubkey` and `vpn genpsk`, which read and write what `wg` does, and new keys for others.
+ */
 import { decodeKey, encodeKey, KEY_LENGTH, keyProblem } from "../core/config/values/key_text.ts";
 import { clamp, publicKey } from "../core/noise/x25519.ts";
 import { AppError, ExitCode } from "../process/errors.ts";

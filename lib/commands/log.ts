@@ -1,4 +1,4 @@
-/** Owns `vpn log`: shows what a running instance logs, and changes it. */
+/** Command `vpn log`: shows what a running instance logs, and changes it. */
 import type { LogRequest } from "../cli/command.ts";
 import { tableLines } from "../cli/table.ts";
 import { ControlClient } from "../control/client.ts";

@@ -1,4 +1,4 @@
-/** Owns `vpn relay`: the life of a relay from its command line to its end. */
+/** Command `vpn relay`: the life of a relay from its command line to its end. */
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EPERM } from "../../ffi/errno.ts";
 import type { RelayOptions } from "../cli/command.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";

@@ -1,4 +1,7 @@
-/** Owns what `vpn server` and `vpn client` have in common: the steps before a tunnel, the reports during it, its end. */
+/**
+ * Tunnel life cycle, which `vpn server` and `vpn client` share: the steps before a tunnel, the reports during it, its
+ * end.
+ */
 import { EACCES, EADDRINUSE, EPERM } from "../../ffi/errno.ts";
 import { enterNamespace, namespaceExists } from "../../ffi/netns.ts";
 import type { RunOptions } from "../cli/command.ts";

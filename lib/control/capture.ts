@@ -1,4 +1,4 @@
-/** Owns the control method "capture": packets inside the tunnel, as a file in pcapng that comes in events. */
+/** Control method "capture": packets inside the tunnel, as a file in pcapng that comes in events. */
 import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
 import { VERSION } from "../process/version.ts";

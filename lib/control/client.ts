@@ -1,4 +1,4 @@
-/** Owns the other end of a control socket: asks a running instance and waits for its answers. */
+/** Control client: asks a running instance over its control socket and waits for the answers. */
 import { createConnection, type Socket } from "node:net";
 import { AppError, ExitCode } from "../process/errors.ts";
 import { findInstance, type Instance } from "./instances.ts";

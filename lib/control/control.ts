@@ -1,4 +1,4 @@
-/** Owns the ways in which a running server or client can be talked to, and what it does when it is. */
+/** Control: the sockets by which a running server or client is asked, and its answer to each method. */
 import type { Config } from "../core/config/config.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { Journal } from "../host/journal/journal.ts";

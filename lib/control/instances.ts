@@ -1,4 +1,4 @@
-/** Owns which instances run on this host, as their journals say it, and which of them is meant. */
+/** Instances: finds those that run on this host, by their journals, and the one that a command means. */
 import { AppError, ExitCode } from "../process/errors.ts";
 import { journalDirectory } from "../process/journal_directory.ts";
 import { allJournals } from "../host/journal/journal_files.ts";

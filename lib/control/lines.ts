@@ -1,4 +1,4 @@
-/** Owns cutting a stream of bytes into lines, none of which may be longer than is allowed. */
+/** Lines: cuts a stream of bytes into lines, none of which may be longer than is allowed. */
 
 /** Cuts what it is given at newlines, and keeps what comes behind the last one for the next time. */
 export class LineSplitter {

@@ -1,6 +1,6 @@
 /**
- * Owns the peers of a running tunnel as they are now: as the file had them, and as they were changed since. It changes them
- * in the data plane and, on a gateway, with their routes.
+ * Live peers: the peers of a running tunnel, as the file had them and as they were changed since. It changes them in
+ * the data plane and, on a gateway, with their routes.
  */
 import { type Config, type PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";

@@ -1,6 +1,6 @@
 /**
- * Owns listening on a local stream socket: its file, which the journal notes and which the next process replaces when this
- * one is killed, and whom it lets in: root, and the user that this process runs as.
+ * Local socket: listens on a local stream socket; its file is in the journal, and the next process replaces it when
+ * this one is killed; only root and the user that this process runs as may connect.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";

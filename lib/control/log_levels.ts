@@ -1,4 +1,4 @@
-/** Owns the control method "log": what is logged, shown and changed. */
+/** Control method "log": shows and changes what is logged. */
 import {
   LOG_CATEGORIES,
   LOG_LEVELS,

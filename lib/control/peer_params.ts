@@ -1,4 +1,4 @@
-/** Owns the form of a peer in the parameters of the control protocol: as the keys of a configuration have it. */
+/** Peer parameters: the form of a peer in the control protocol, with the keys of a configuration. */
 import { ipv4Prefixes, parseAllowedIps, parseEndpoint } from "../core/config/values/addresses.ts";
 import type { Entry } from "../core/config/text/config_document.ts";
 import { ConfigError } from "../core/config/config_error.ts";

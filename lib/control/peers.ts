@@ -1,4 +1,4 @@
-/** Owns what `vpn peer` asks of a gateway that runs: to let a client in, or no more, at once. */
+/** Control methods of `vpn peer`: a running gateway accepts a client, or no longer does, at once. */
 import type { PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { AppError, ExitCode } from "../process/errors.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the control protocol: one JSON object a line, each way, over the local socket of a running instance.
+ * Control protocol: one JSON object a line, in both directions, over the local socket of a running instance.
  *
  * ```text
  * -> {"id":1,"method":"status","params":{}}

@@ -1,4 +1,4 @@
-/** Owns the control socket of a running instance: takes requests, has them done in order, sends the answers. */
+/** Control server: takes requests, has them done in order, sends the answers. */
 import type { Journal } from "../host/journal/journal.ts";
 import { journalDirectory } from "../process/journal_directory.ts";
 import { background } from "../process/guard.ts";

@@ -1,4 +1,4 @@
-/** Owns what `vpn status --json`, and the control method "status" it comes from, say of a running instance. */
+/** Control method "status", and `vpn status --json`: what they say of a running instance. */
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Config } from "../core/config/config.ts";
 import { Carrier } from "../core/transport/endpoint.ts";

@@ -1,4 +1,4 @@
-/** Owns the exit codes, the exception that carries one, and what any exception means to the user. */
+/** Errors: the exit codes, the exception that carries one, and what any exception means to the user. */
 import { EACCES, EPERM, SystemCallError } from "../../ffi/errno.ts";
 import { NoNftablesError } from "../../ffi/netlink/nftables/nfnetlink.ts";
 import { UsageError } from "../cli/usage_error.ts";

@@ -1,4 +1,4 @@
-/** Owns where journals are: `/run/vpn`, and `$XDG_RUNTIME_DIR/vpn` for those who are not root. */
+/** Journal directory: `/run/vpn`, and `$XDG_RUNTIME_DIR/vpn` for users other than root. */
 import { AppError, ExitCode } from "./errors.ts";
 
 /** Where journals are: in memory, as what they name does not outlive the kernel either. Users have their own. */

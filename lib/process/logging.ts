@@ -1,5 +1,5 @@
 /**
- * Owns the set-up of logging: levels, the two formats, and standard error as the one place logs go.
+ * Logging: levels, the two formats, and standard error as the one place logs go.
  *
  * Import it lazily: commands that log nothing (`vpn genkey`) should not pay for loading LogTape.
  */

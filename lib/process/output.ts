@@ -1,4 +1,4 @@
-/** Owns writing text to the process's standard streams. */
+/** Output: writes text to the process's standard streams. */
 
 /** A standard stream, as Deno has it. */
 export interface TextStream {

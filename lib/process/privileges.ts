@@ -1,6 +1,6 @@
 /**
- * Owns what this process may do: the checks, before anything is changed, that it may do what a tunnel needs, and giving up
- * what it needs no more once everything is set up.
+ * Privileges: checks, before anything is changed, that the process may do what a tunnel needs, and drops what it no
+ * longer needs once everything is set up.
  */
 import { dirname } from "node:path";
 import { Capability, hasCapability, keepOnly } from "../../ffi/capabilities.ts";

@@ -1,4 +1,4 @@
-/** Owns how a word is written so that a shell takes it for one. */
+/** Shell words: quotes a word so that a shell takes it for one. */
 
 /** The word, in single quotes where it needs them. */
 export function shellWord(word: string): string {

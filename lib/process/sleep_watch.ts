@@ -1,4 +1,6 @@
-/** Owns the notice that the machine has slept: CLOCK_BOOTTIME has gone on meanwhile, CLOCK_MONOTONIC has not. */
+/**
+ * Sleep watch: notices that the machine has slept, as CLOCK_BOOTTIME has gone on meanwhile and CLOCK_MONOTONIC has not.
+ */
 import { guarded } from "./guard.ts";
 
 /** ms between looks. */

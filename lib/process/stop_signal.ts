@@ -1,5 +1,5 @@
 /**
- * Owns the wait for a signal to stop: SIGINT, SIGTERM; SIGUSR2, by which a service manager says that the program is to be started
+ * Stop signal: waits for SIGINT or SIGTERM; SIGUSR2, by which a service manager says that the program is to be started
  * again, or that the host shuts down; and SIGHUP, unless it means something else to the program.
  *
  * What runs from a configuration reads that again on SIGHUP, as daemons do. The signal also comes when a terminal is closed: it

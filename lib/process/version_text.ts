@@ -1,4 +1,4 @@
-/** Owns the line that `vpn --version` prints. */
+/** Version text: the line that `vpn --version` prints. */
 import { VERSION } from "./version.ts";
 
 /**

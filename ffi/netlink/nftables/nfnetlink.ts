@@ -1,4 +1,7 @@
-/** Owns what all subsystems of netfilter's netlink share: the message's second header and the batch (`linux/netfilter/nfnetlink.h`). */
+/**
+ * Nfnetlink: the message's second header and the batch, which all subsystems of netfilter's netlink share
+ * (`linux/netfilter/nfnetlink.h`).
+ */
 import { SystemCallError } from "../../errno.ts";
 import { struct } from "../../layout.ts";
 import { MessageBuilder } from "../message.ts";

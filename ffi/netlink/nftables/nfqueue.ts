@@ -1,9 +1,9 @@
 /**
- * Owns the reader of netfilter queues (`linux/netfilter/nfnetlink_queue.h`): packets that a firewall rule queued are taken
- * here, out of the host's stack's reach.
+ * Netfilter queue reader (`linux/netfilter/nfnetlink_queue.h`): takes packets that a firewall rule queued, before the
+ * host's stack gets them.
  *
  * Two queues with successive numbers share the socket: packets of the first are dropped once they are read, those of the
- * second go on, so that of them we have a copy. `Nftables.installQueue()` makes the rules for both.
+ * second go on, so that of them we have a copy. `installQueue()` of lib/host/firewall makes the rules for both.
  *
  * The kernel splits what GRO merged and completes checksums before it queues (`NFQA_CFG_F_GSO` is off). There is no fail-open
  * flag: what we are too slow for is dropped, never answered by the host.

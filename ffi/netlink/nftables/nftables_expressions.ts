@@ -1,5 +1,5 @@
 /**
- * Owns the expressions of which nftables rules are made: loads into a register, comparisons, statements
+ * Nftables expressions: rules are made of loads into a register, comparisons and statements
  * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
  */
 import { AF_INET6, ETH_P_IP, IFNAMSIZ, IPPROTO_ICMP } from "../../socket_constants.ts";

@@ -1,4 +1,4 @@
-/** Owns the messages that make and delete nftables' tables, chains and rules (`linux/netfilter/nf_tables.h`). */
+/** Nftables requests: messages that make, list and delete tables, chains and rules (`linux/netfilter/nf_tables.h`). */
 import { Attributes, type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL } from "../message.ts";
 import {
   NF_ACCEPT,

@@ -1,5 +1,5 @@
 /**
- * Owns the demo's end of a thread that lives in a namespace and does there what a user would do.
+ * Agent: the demo's end of a thread that lives in a namespace and does there what a user would do.
  *
  * It is a Worker because a namespace belongs to a thread: `Deno.connect()`, `fetch()` and the like make their sockets when
  * the event loop comes to it, so on this thread, which visits a namespace for the length of one call, they would be made

@@ -1,4 +1,4 @@
-/** Owns the messages between the demo and its threads in the namespaces. */
+/** Agent protocol: the messages between the demo and its threads in the namespaces. */
 import type { services } from "./services.ts";
 
 export type Services = typeof services;

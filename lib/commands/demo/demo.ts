@@ -1,5 +1,6 @@
 /**
- * Owns `vpn demo`: the real server and clients in network namespaces of their own, and traffic through them, step by step.
+ * Command `vpn demo`: the real server and clients in network namespaces of their own, and traffic through them, step by
+ * step.
  *
  * It takes no program but itself and changes nothing outside its namespaces; whatever happens, it takes them away again.
  */

@@ -1,4 +1,4 @@
-/** Owns the entry of a demo's thread in a namespace: takes calls, runs them, answers. */
+/** Demo worker: the entry of a demo's thread in a namespace, which takes calls, runs them, answers. */
 import type { Answer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";
 import { services } from "./services.ts";
 

@@ -1,4 +1,4 @@
-/** Owns who is who in the demo: inner addresses, keys made for this one run, and the configuration files from them. */
+/** Identities of the demo: inner addresses, keys made for this one run, and the configuration files from them. */
 import { encodeKey, KEY_LENGTH } from "../../core/config/values/key_text.ts";
 import { clamp, publicKey } from "../../core/noise/x25519.ts";
 import { patient } from "./patience.ts";

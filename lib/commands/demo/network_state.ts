@@ -1,4 +1,4 @@
-/** Owns the question whether a namespace's network is as it was: all of it as lines, to be compared as sets. */
+/** Network state: all of a namespace's network as lines, to be compared as sets before and after. */
 import { openLibc } from "../../../ffi/libc.ts";
 import { formatIp, formatPrefix } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET6 } from "../../../ffi/socket_constants.ts";

@@ -1,4 +1,4 @@
-/** Owns an ICMP echo (RFC 792) as `ping` does it: one request at a time, each answer checked and timed. */
+/** Ping: an ICMP echo (RFC 792), one request at a time, each answer checked and timed. */
 import { IcmpSocket } from "../../../ffi/sockets/icmp_socket.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { finish, sum } from "../../core/wire/checksum.ts";

@@ -1,4 +1,6 @@
-/** Owns the real `server` and `client` processes of a demo: how this very program is started again, watched and ended. */
+/**
+ * Processes: the real `server` and `client` of a demo, and how this very program is started again, watched and ended.
+ */
 
 import { ownCommand } from "../../process/own_command.ts";
 import { patient } from "./patience.ts";

@@ -1,4 +1,4 @@
-/** Owns what `vpn demo` prints on standard output: a line for each step, and the count at the end. */
+/** Report of `vpn demo` on standard output: a line for each step, and the count at the end. */
 import { format as formatBytes } from "@std/fmt/bytes.js";
 import { ExitCode } from "../../process/errors.ts";
 import { type TextStream, writeText } from "../../process/output.ts";

@@ -1,4 +1,4 @@
-/** Owns the internet's resolver: it knows one name, and that name's address is that of whoever asks. */
+/** Resolver of the demo's internet: it knows one name, and that name's address is that of the host that asks. */
 import { createSocket } from "node:dgram";
 import {
   failure,

@@ -1,4 +1,4 @@
-/** Owns what the demo runs inside its namespaces: a small web site and its visitor, a resolver and its asker, ping. */
+/** Services inside the demo's namespaces: a small web site and its visitor, a resolver and its client, ping. */
 import { Buffer } from "node:buffer";
 import { createHash, randomFillSync } from "node:crypto";
 import { get, type IncomingMessage } from "node:http";

@@ -1,4 +1,4 @@
-/** Owns all that a demo has while it runs - namespaces, threads in them, processes, files - and its removal. */
+/** Stage: all that a demo has while it runs - namespaces, threads in them, processes, files - and its removal. */
 import { openLibc } from "../../../ffi/libc.ts";
 import type { DemoOptions } from "../../cli/command.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";

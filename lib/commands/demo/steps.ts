@@ -1,4 +1,4 @@
-/** Owns the steps of a demo, in the order in which they are shown. */
+/** Steps of a demo, in the order in which they are shown. */
 import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { namespaceExists } from "../../../ffi/netns.ts";
 import { cleanUp } from "../cleanup.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the demo's networks: namespaces that only this machine sees, and the cables between them.
+ * Topology: the demo's networks, namespaces that only this machine sees, and the cables between them.
  *
  * ```text
  *  client-1  198.51.100.2 ------------------------------------------ 198.51.100.1

@@ -1,6 +1,6 @@
 /**
- * Owns what a running demo has outside its process: namespaces and a private folder, named by its process id, and the
- * removal of those that a demo left which was killed with SIGKILL and so could not clean up.
+ * Traces of a demo outside its process: namespaces and a private folder, named by its process id, and the removal of
+ * those that a demo left which was killed with SIGKILL and so could not clean up.
  */
 import { tmpdir } from "node:os";
 import {

@@ -1,4 +1,4 @@
-/** Owns what a check of `vpn doctor` is: a look at one thing, and what came of it. */
+/** Check of `vpn doctor`: examines one thing, and says the outcome. */
 import { ExitCode, exitCodeOf } from "../../process/errors.ts";
 import type { Subject } from "./subject.ts";
 

@@ -1,4 +1,6 @@
-/** Owns the checks of the configuration itself: that it can be read, by whom, its keys, and the clock against its date. */
+/**
+ * Checks of the configuration itself: that it can be read, by which users, its keys, and the clock against its date.
+ */
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";

@@ -1,4 +1,7 @@
-/** Owns `vpn doctor`: examines a host, and the configuration that it is to run, and says what is wrong and how to mend it. */
+/**
+ * Command `vpn doctor`: examines a host, and the configuration that it is to run, and says what is wrong and how to fix
+ * it.
+ */
 import type { DoctorOptions } from "../../cli/command.ts";
 import { carryOut, type Check, type Finding } from "./check.ts";
 import { CONFIG_CHECKS } from "./config_checks.ts";

@@ -1,4 +1,4 @@
-/** Owns pings of several lengths with DF at once, and which of them come back. */
+/** Echo trial: pings of several lengths with DF at once, and which of them come back. */
 import { EMSGSIZE, SystemCallError } from "../../../ffi/errno.ts";
 import { IcmpSocket } from "../../../ffi/sockets/icmp_socket.ts";
 import { openLibc } from "../../../ffi/libc.ts";

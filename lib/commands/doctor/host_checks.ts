@@ -1,4 +1,4 @@
-/** Owns the checks of what any tunnel needs of the host: privileges, devices, room for the journal, a cipher. */
+/** Checks of the host for any tunnel: privileges, devices, room for the journal, a cipher. */
 import { Arena } from "../../../ffi/arena.ts";
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";

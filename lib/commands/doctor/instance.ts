@@ -1,4 +1,4 @@
-/** Owns finding out who has a tunnel interface: a process of ours, another VPN, or nobody. */
+/** Instance of a tunnel interface: finds out whether a process of ours has it, another VPN, or nobody. */
 import { AppError } from "../../process/errors.ts";
 import { allJournals, type JournalFile } from "../../host/journal/journal_files.ts";
 import { currentNetworkNamespace, isSameNamespace } from "../../host/journal/network_namespace.ts";

@@ -1,4 +1,6 @@
-/** Owns the checks of a gateway's way to the internet: the interface, the ports that its NAT takes, and whether it works at all. */
+/**
+ * Checks of a gateway's path to the internet: the interface, the ports that its NAT takes, and whether it works at all.
+ */
 import type { PortRange } from "../../core/wire/port_range.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import type { ServerConfig } from "../../core/config/config.ts";

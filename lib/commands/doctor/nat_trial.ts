@@ -1,4 +1,4 @@
-/** Owns trying the NAT's way out and back: a ping to the next router, sent by its kind of socket and captured by its kind. */
+/** NAT trial: a ping to the next router, sent by the NAT's kind of socket and captured by its kind. */
 import { Arena } from "../../../ffi/arena.ts";
 import { errnoName } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";

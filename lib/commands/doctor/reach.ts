@@ -1,4 +1,4 @@
-/** Owns the trial of a client's way to its server: the name, the handshake, the length of what passes. */
+/** Reach trial of a client's path to its server: the name, the handshake, the length of what passes. */
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
 import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
 import { ECONNREFUSED, SystemCallError } from "../../../ffi/errno.ts";

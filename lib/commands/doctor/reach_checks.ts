@@ -1,4 +1,4 @@
-/** Owns the checks of a client's way to its server, and what each outcome of the trial means. */
+/** Checks of a client's path to its server, and what each outcome of the trial means. */
 import type { ClientConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";

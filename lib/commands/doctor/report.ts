@@ -1,4 +1,4 @@
-/** Owns how what `vpn doctor` found is shown: a table for people, JSON for programs. */
+/** Report of `vpn doctor`: a table for people, JSON for programs. */
 import type { Finding, Status } from "./check.ts";
 
 /** What the JSON says besides the findings. */

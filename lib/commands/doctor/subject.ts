@@ -1,4 +1,4 @@
-/** Owns what is examined: a configuration, the role that it is for, and the host's network where it is to run. */
+/** Subject of `vpn doctor`: a configuration, the role that it is for, and the host's network where it is to run. */
 import { openLibc } from "../../../ffi/libc.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { Role } from "../../cli/command.ts";

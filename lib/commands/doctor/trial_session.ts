@@ -1,5 +1,5 @@
 /**
- * Owns a throw-away session with a server: a real handshake by the real core, over a socket of its own, and probes of the path.
+ * Trial session with a server: a real handshake by the real core, over a socket of its own, and probes of the path.
  *
  * It is for a tunnel that is not up. The server sends its answers to where a peer was heard of last, so a session of a running
  * client with the same key would be cut off.

@@ -1,4 +1,4 @@
-/** Owns `vpn peer`: what it does with a gateway's clients, and what it says. */
+/** Command `vpn peer`: what it does with a gateway's clients, and what it says. */
 import type { PeerRequest } from "../../cli/command.ts";
 import { tableLines } from "../../cli/table.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";

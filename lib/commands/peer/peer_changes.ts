@@ -1,4 +1,4 @@
-/** Owns adding a client to a gateway's configuration and taking one out of it. */
+/** Peer changes in a gateway's configuration: adds a client and removes one. */
 import type { PeerAddition } from "../../cli/command.ts";
 import { freeAddress } from "../../core/config/address_pool.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";

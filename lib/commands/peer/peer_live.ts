@@ -1,4 +1,4 @@
-/** Owns having a gateway that runs heed a change of its configuration's peers. */
+/** Live peer changes: a running gateway applies a change of its configuration's peers. */
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import type { Instance } from "../../control/instances.ts";
 import { addPeer, gatewaysOf, removePeer } from "../../control/peers.ts";

@@ -1,4 +1,4 @@
-/** Owns how a gateway's peers are called on the command line: by name, or by public key where they have none. */
+/** Peer names: a gateway's peers on the command line, by name, or by public key where they have none. */
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { nearestName } from "../../core/config/text/nearest.ts";

@@ -1,4 +1,4 @@
-/** Owns `vpn server`: the life of a gateway from its configuration to its end. */
+/** Command `vpn server`: the life of a gateway from its configuration to its end. */
 import type { RunOptions } from "../../cli/command.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import { validateServer } from "../../core/config/roles.ts";

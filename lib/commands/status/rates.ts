@@ -1,4 +1,4 @@
-/** Owns rates: what passed between two looks at a running instance, and how that went in the last while. */
+/** Rates: what passed between two samples of a running instance, and how that changed in the last while. */
 import type { Status } from "../../control/status.ts";
 
 /** Looks that are remembered for each peer. */

@@ -1,4 +1,4 @@
-/** Owns showing text that changes: in place on a terminal, one text after the other elsewhere. */
+/** Screen: shows text that changes, in place on a terminal, one text after the other elsewhere. */
 import { type TextStream, writeText } from "../../process/output.ts";
 
 /** The other screen, which leaves what was on the terminal as it was (xterm, DECSET 1049), without a cursor (DECTCEM). */

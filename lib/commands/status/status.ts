@@ -1,4 +1,4 @@
-/** Owns `vpn status`: asks the instances that run, and shows what they say, once or every second. */
+/** Command `vpn status`: asks the instances that run, and shows what they say, once or every second. */
 import type { StatusOptions } from "../../cli/command.ts";
 import { ControlClient } from "../../control/client.ts";
 import { findInstance, type Instance, runningInstances } from "../../control/instances.ts";

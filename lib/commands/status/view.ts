@@ -1,4 +1,4 @@
-/** Owns how a running instance is shown to a person: a few lines about it, and a table of its peers. */
+/** View of a running instance for a person: a few lines about it, and a table of its peers. */
 import { format as formatBytes } from "@std/fmt/bytes.js";
 import { sparkline } from "../../cli/sparkline.ts";
 import { tableLines } from "../../cli/table.ts";

@@ -1,4 +1,4 @@
-/** Owns what `wg set` and its like lead to on a running tunnel: changes to peers, and what cannot be had. */
+/** UAPI changes: what `wg set` and its like change in the peers of a running tunnel, and what they cannot. */
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import {
   type UapiDeviceChange,

@@ -1,6 +1,6 @@
 /**
- * Owns WireGuard's own socket, `/var/run/wireguard/INTERFACE.sock`, by which `wg show`, `wg set` and whatever else speaks its
- * protocol reach a running tunnel.
+ * UAPI server: WireGuard's own socket, `/var/run/wireguard/INTERFACE.sock`, by which `wg show`, `wg set` and other
+ * programs with its protocol reach a running tunnel.
  */
 import { dirname } from "node:path";
 import type { Config } from "../../core/config/config.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns one capture: packets of one peer or of all become blocks of pcapng, which are handed over by the chunk.
+ * Capture: packets of one peer or of all become blocks of pcapng, which are handed over by the chunk.
  *
  * There is room for so many chunks and no more. Who does not take them as fast as packets come misses packets, which are
  * counted; the tunnel waits for nobody.

@@ -1,5 +1,5 @@
 /**
- * Owns the writing of pcapng (draft-ietf-opsawg-pcapng): blocks, each of them whole or not at all, into a buffer.
+ * Pcapng writer (draft-ietf-opsawg-pcapng): blocks, each of them whole or not at all, into a buffer.
  *
  * Little-endian, times in microseconds. A block is its type, its length, its body and its length again, each part padded to
  * four bytes; options within it are code, length and value, and end with a code of 0.

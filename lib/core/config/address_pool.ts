@@ -1,4 +1,4 @@
-/** Owns which address of a gateway's networks a new peer gets: the lowest one that nobody has. */
+/** Address pool: gives a new peer the lowest address of a gateway's networks that nobody has. */
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import type { Config } from "./config.ts";
 

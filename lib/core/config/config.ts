@@ -1,4 +1,4 @@
-/** Owns the shape of a configuration: what a file in wg-quick's format says, with types, defaults and units. */
+/** Configuration: what a file in wg-quick's format says, with types, defaults and units. */
 import type { PortRange } from "../wire/port_range.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 

@@ -1,4 +1,4 @@
-/** Owns the exception that a configuration which cannot be used becomes, and how values are quoted in it. */
+/** Configuration error: the exception that an unusable configuration becomes, and how values are quoted in it. */
 
 /**
  * A configuration that cannot be used (exit code 2). The message is one line that begins with the file's name,

@@ -1,4 +1,4 @@
-/** Owns what a configuration must have to serve as a gateway's or as a client's. */
+/** Roles: what a configuration must have to serve as a gateway's or as a client's. */
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { IPV6_ENDPOINT_RULE } from "./values/addresses.ts";
 import type { ClientConfig, Config, ServerConfig } from "./config.ts";

@@ -1,6 +1,7 @@
 /**
- * Owns WireGuard's configuration protocol for implementations in user space (https://www.wireguard.com/xplatform/), which
- * `wg` speaks: what a request asks for, and how an answer is written. Lines of `key=value`, keys of peers in hexadecimal.
+ * UAPI text: WireGuard's configuration protocol for implementations in user space
+ * (https://www.wireguard.com/xplatform/), which `wg` speaks: what a request asks for, and how an answer is written.
+ * Lines of `key=value`, keys of peers in hexadecimal.
  */
 import {
   formatCidr,

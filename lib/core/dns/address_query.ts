@@ -1,4 +1,7 @@
-/** Owns the question for a host's IPv4 addresses, for a program that asks a resolver itself (RFC 1035 section 4). */
+/**
+ * Address query: the question for a host's IPv4 addresses, for a program that asks a resolver itself (RFC 1035 section
+ * 4).
+ */
 import { HEADER_SIZE } from "./message.ts";
 
 const TYPE_A = 1;

@@ -1,5 +1,6 @@
 /**
- * Owns what a forwarding proxy needs to know of a DNS message (RFC 1035 section 4): its question, its size, its times to live.
+ * DNS message: what a forwarding proxy needs to know of one (RFC 1035 section 4): its question, its size, its times to
+ * live.
  *
  * ```text
  *  0 id 2   2 flags 2   4 questions 2   6 answers 2   8 authorities 2   10 additional 2   12 sections

@@ -1,5 +1,5 @@
 /**
- * Owns the token bucket that bounds a peer's rate in one direction, as a policer does (RFC 2697 with one rate): a packet for which
+ * Token bucket: bounds a peer's rate in one direction, as a policer does (RFC 2697 with one rate): a packet for which
  * there are tokens passes at once, another is dropped, and the connections inside slow down to what passes.
  */
 

@@ -1,4 +1,6 @@
-/** Owns Prometheus's text format for metrics, version 0.0.4, from families of samples to the bytes of an answer. */
+/**
+ * Exposition: Prometheus's text format for metrics, version 0.0.4, from families of samples to the bytes of an answer.
+ */
 
 /** What an answer in this format says of itself. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";

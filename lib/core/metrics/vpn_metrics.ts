@@ -1,5 +1,5 @@
 /**
- * Owns which metrics a server or client has: their names, by Prometheus's conventions, their labels and their meaning.
+ * Metrics: those of a server or client, with names by Prometheus's conventions, labels and meaning.
  *
  * Names and labels are what dashboards and alerts are made of: they stay. The two labels of a peer tell it from all
  * others; where it is, which changes, is none of them.

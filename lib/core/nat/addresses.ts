@@ -1,5 +1,5 @@
 /**
- * Owns addresses as the NAT keeps and compares them: signed 32-bit numbers. An unsigned one of 2^31 or more is no small
+ * NAT addresses: signed 32-bit numbers, as the NAT keeps and compares them. An unsigned one of 2^31 or more is no small
  * integer for V8: it would be an object on the heap wherever it is stored or handed on. `address | 0` makes one of a
  * host-order address, `address >>> 0` goes back.
  */

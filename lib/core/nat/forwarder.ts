@@ -1,6 +1,6 @@
 /**
- * Owns the last step of every packet: into the queue of the link it leaves by, whole or in fragments, or back to its sender
- * as an ICMP error. What a router does, translation or not (RFC 1812).
+ * Forwarder: the last step of every packet, into the queue of the link it leaves by, whole or in fragments, or back to
+ * its sender as an ICMP error. What a router does, translation or not (RFC 1812).
  */
 import { finish, sum } from "../wire/checksum.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";

@@ -1,4 +1,4 @@
-/** Owns the hash of the NAT's tables. */
+/** Hash of the NAT's tables. */
 
 /**
  * A 32-bit hash, signed, of two numbers. Clients choose much of what is hashed, and strangers some: `seed`, a secret, keeps

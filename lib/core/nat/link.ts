@@ -1,4 +1,4 @@
-/** Owns what the NAT knows of one of its two sides. */
+/** Link: what the NAT knows of one of its two sides. */
 import { PacketQueue } from "../wire/packet_queue.ts";
 import { PATH_ERRORS_PER_SECOND } from "./constants.ts";
 import { IcmpErrorLimiter } from "./icmp/icmp_error.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the NAT: packets of clients on their way out and the answers on their way in, rewritten in place.
+ * NAT: packets of clients on their way out and the answers on their way in, rewritten in place.
  *
  * Endpoint-independent mapping and, by default, filtering (RFC 4787), TCP by RFC 5382 and 7857, ICMP by RFC 5508, quotas by
  * RFC 6888. No I/O and no clock: packets are offsets in the packet memory, what becomes of them is left in two queues,

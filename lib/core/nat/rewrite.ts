@@ -1,4 +1,4 @@
-/** Owns the rewriting of headers in place, checksums kept right incrementally (RFC 1624). */
+/** Rewrite: changes headers in place, and keeps their checksums right incrementally (RFC 1624). */
 import { udpChecksum, update16, update32 } from "../wire/checksum.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";

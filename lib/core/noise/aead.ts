@@ -1,5 +1,5 @@
 /**
- * Owns the interface to ChaCha20-Poly1305 (RFC 8439): packets in the packet memory, handshake fields as plain arrays.
+ * AEAD interface: ChaCha20-Poly1305 (RFC 8439) for packets in the packet memory and handshake fields as plain arrays.
  *
  * `aead_builtin.ts` implements it with `node:crypto`; `ffi/crypto/libcrypto.ts`, which may not import from here, has the
  * same shape.

@@ -1,5 +1,5 @@
 /**
- * Owns ChaCha20-Poly1305 by `node:crypto`, which is inside the executable: what is left on a host without libcrypto.
+ * Built-in AEAD: ChaCha20-Poly1305 by `node:crypto`, which is inside the executable, for a host without libcrypto.
  *
  * A packet of 1,420 bytes takes 9-13 us here against 1.0-1.7 us in libcrypto, and some objects on the heap.
  */

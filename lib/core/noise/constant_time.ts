@@ -1,6 +1,4 @@
-/**
- * Owns comparison of secrets: how long it takes says nothing about where two values differ.
- */
+/** Constant-time comparison of secrets: how long it takes says nothing about where two values differ. */
 
 /** Whether two arrays hold the same bytes. The time depends on their lengths, which are not secret, alone. */
 export function constantTimeEqual(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,5 +1,6 @@
 /**
- * Owns the strings that WireGuard feeds to its hashes (WireGuard paper, section 5.4): ASCII without a terminator.
+ * Noise constants: the strings that WireGuard feeds to its hashes (WireGuard paper, section 5.4), ASCII without a
+ * terminator.
  */
 
 /** Noise's name for the protocol. */

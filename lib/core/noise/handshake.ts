@@ -1,5 +1,5 @@
 /**
- * Owns the handshake Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s, both sides of it:
+ * Handshake Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s, both sides of it:
  *
  * ```text
  *   <- s                      the initiator knows the responder's static public key

@@ -1,6 +1,6 @@
 /**
- * Owns the window of packet counters already received for one key (RFC 6479: a ring of words, of which the ones
- * that the window moves onto are cleared; nothing is shifted).
+ * Replay window: packet counters already received for one key (RFC 6479: a ring of words, of which the ones that the
+ * window moves onto are cleared; nothing is shifted).
  *
  * A counter is a uint64 given as two uint32 numbers, (low, high): a JavaScript number holds only 53 bits. Called
  * for every packet, so nothing here allocates.

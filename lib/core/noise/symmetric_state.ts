@@ -1,6 +1,6 @@
 /**
- * Owns the running hash, chaining key and cipher key of a Noise handshake (The Noise Protocol Framework, revision 34,
- * section 5.2 "SymmetricState") with ChaCha20-Poly1305 and BLAKE2s.
+ * Symmetric state: the running hash, chaining key and cipher key of a Noise handshake (The Noise Protocol Framework,
+ * revision 34, section 5.2 "SymmetricState") with ChaCha20-Poly1305 and BLAKE2s.
  *
  * In IKpsk2 each cipher key encrypts once before the next is mixed in, so its nonce is always zero.
  */

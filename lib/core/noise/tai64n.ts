@@ -1,7 +1,7 @@
 /**
- * Owns the TAI64N timestamp of a handshake initiation: 8 bytes of seconds and 4 of nanoseconds, big-endian
- * (https://cr.yp.to/libtai/tai64.html). A responder takes only one that is greater than the last, which stops replay
- * of initiations.
+ * TAI64N: the timestamp of a handshake initiation, 8 bytes of seconds and 4 of nanoseconds, big-endian
+ * (https://cr.yp.to/libtai/tai64.html). A responder takes only one that is greater than the last, which stops replay of
+ * initiations.
  */
 import { TIMESTAMP_SIZE } from "../wire/messages.ts";
 

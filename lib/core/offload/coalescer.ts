@@ -1,5 +1,5 @@
 /**
- * Owns the merging of received packets into super-packets, so that the host's stack is entered once for many of them.
+ * Coalescer: merges received packets into super-packets, so that the host's stack is entered once for many of them.
  *
  * It merges what the kernel's own GRO would (net/ipv4/tcp_offload.c, af_inet.c): neighbours in one TCP flow with
  * consecutive sequence numbers, equal headers and sizes, plain ACK or PSH|ACK, and right checksums. A packet

@@ -1,5 +1,5 @@
 /**
- * Owns the splitting of a super-packet, as a TUN with segmentation offload hands it over, into packets that fit the MTU.
+ * Splitter: divides a super-packet, as a TUN with segmentation offload hands it over, into packets that fit the MTU.
  *
  * Nothing is copied but headers. Packet k's header is written right before its payload, over the end of payload k - 1,
  * which has been sealed and sent by then: so each packet is contiguous where it lies, at the price that the packets

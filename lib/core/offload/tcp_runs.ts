@@ -1,7 +1,7 @@
 /**
- * Owns the finding of TCP segments that follow one another in a queue of packets and can leave as one super-packet, and that
- * packet's headers. The kernel's segmentation (net/ipv4/tcp_offload.c) must make of it what went in: equal headers,
- * sequence numbers that count on, equal sizes but for the last.
+ * TCP runs: finds TCP segments that follow one another in a queue of packets and can leave as one super-packet, and
+ * writes that packet's headers. The kernel's segmentation (net/ipv4/tcp_offload.c) must make of it what went in: equal
+ * headers, sequence numbers that count on, equal sizes but for the last.
  *
  * Unlike the coalescer, which sorts flows out of a mixture and may take its time, this looks at neighbours only: they are
  * sent in the order in which they stand.

@@ -1,5 +1,6 @@
 /**
- * Owns the header that stands before each packet of a TUN with IFF_VNET_HDR (include/uapi/linux/virtio_net.h), in host order:
+ * Virtio-net header, which stands before each packet of a TUN with IFF_VNET_HDR (include/uapi/linux/virtio_net.h), in
+ * host order:
  *
  * ```text
  *   0 flags 1      1 gso_type 1     2 hdr_len 2

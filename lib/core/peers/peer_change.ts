@@ -1,4 +1,4 @@
-/** Owns changes to the peers of a running tunnel, and their form as JSON on the way to the data plane. */
+/** Peer changes: those of a running tunnel, and their form as JSON on the way to the data plane. */
 import { decodeKey, encodeKey } from "../config/values/key_text.ts";
 import type { PeerOptions } from "../wireguard/peer.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Owns what a sender inside is told when its packet is longer than the path to a peer takes: ICMP "fragmentation needed"
+ * Path advice: a sender inside whose packet is longer than the path to a peer takes gets ICMP "fragmentation needed"
  * (RFC 1191), in place of the packet.
  *
  * Each sender is told once a second for each destination. What it sends in the meantime goes on, in fragments outside: so

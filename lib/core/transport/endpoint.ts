@@ -1,4 +1,4 @@
-/** Owns where a peer is: its address and port, and the carrier by which datagrams travel there and back. */
+/** Endpoint: a peer's outer address and port, and the transport by which datagrams travel there and back. */
 
 /** How datagrams travel. */
 export const Carrier = {

@@ -1,5 +1,5 @@
 /**
- * Owns the queue of datagrams on their way to the socket: the core's effect "send these bytes there".
+ * Send queue: datagrams on their way to the socket, the core's effect "send these bytes there".
  *
  * A datagram is made where it is sent from: `reserve()` names a free slot of the packet memory, the message is sealed
  * straight into it, `commit()` appends it with its destination. The caller drains the queue in batches; the parallel

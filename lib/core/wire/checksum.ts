@@ -1,5 +1,5 @@
 /**
- * Owns the Internet checksum (RFC 1071), its pseudo-header for TCP and UDP, and its incremental update (RFC 1624).
+ * Internet checksum (RFC 1071), its pseudo-header for TCP and UDP, and its incremental update (RFC 1624).
  *
  * A "sum" here is an unfinished one: 16 bits, network order, folded, not yet complemented. `sum` takes the sum so far,
  * so that a pseudo-header and several pieces (all but the last of even length) add up; `finish` makes the checksum.

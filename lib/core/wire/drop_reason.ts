@@ -1,5 +1,5 @@
 /**
- * Owns the reasons for which a packet is dropped, their names in status and metrics, and the counters.
+ * Drop reasons: why a packet is dropped, the names of that in status and metrics, and the counters.
  *
  * Bad input is a value, never an exception: what judges a packet returns a `DropReason`, and 0 means "good". The
  * numbers index an array and may change between versions; the names are the stable ones.

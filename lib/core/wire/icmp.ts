@@ -1,5 +1,5 @@
 /**
- * Owns the ICMP header (RFC 792). Check `isWhole` once, then use the accessors; import as a namespace.
+ * ICMP header (RFC 792). Check `isWhole` once, then use the accessors; import as a namespace.
  *
  * ```text
  *  0 type 1   1 code 1   2 checksum 2   4 rest of header 4: identifier 2 and sequence number 2 of a query, next-hop

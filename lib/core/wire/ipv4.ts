@@ -1,5 +1,5 @@
 /**
- * Owns the IPv4 header (RFC 791 section 3.1) and the checks that a packet passes at both boundaries of the tunnel.
+ * IPv4 header (RFC 791 section 3.1) and the checks that a packet passes at both boundaries of the tunnel.
  *
  * Call `checkIpv4` once; behind it every accessor here, and those of the transport header, read bytes that are there.
  * Import as a namespace: the accessors have the names of the fields.

@@ -1,5 +1,5 @@
 /**
- * Owns IPv4 addresses and prefixes as text: dotted decimal and CIDR, read strictly and written one way.
+ * IPv4 text: addresses and prefixes in dotted decimal and CIDR, read strictly and written in one form.
  *
  * Strict because `010.0.0.1` is 8.0.0.1 to some readers and 10.0.0.1 to others, and a rule read in two ways is a hole.
  */

@@ -1,5 +1,5 @@
 /**
- * Owns the shape of the packet memory: what every view, checksum and cipher here is handed.
+ * Packet memory: the shape of what every view, checksum and cipher here is handed.
  *
  * A packet is never an object of its own. It is an offset and a length in the one memory, so that it can be read
  * once, rewritten in place and written once, and nothing is allocated for it.

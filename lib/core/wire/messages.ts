@@ -1,5 +1,5 @@
 /**
- * Owns the byte layout of WireGuard's four messages (https://www.wireguard.com/protocol/): types, offsets, sizes.
+ * WireGuard's four messages as bytes (https://www.wireguard.com/protocol/): types, offsets, sizes.
  *
  * ```text
  *  handshake initiation, 148 bytes          handshake response, 92 bytes

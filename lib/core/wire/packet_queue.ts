@@ -1,5 +1,5 @@
 /**
- * Owns the queue of inner packets on their way to the TUN: the core's effect "write these bytes to the host".
+ * Packet queue: inner packets on their way to the TUN, the core's effect "write these bytes to the host".
  *
  * A packet stays where it was decrypted, so the queue must be drained before the receive buffers are used again.
  */

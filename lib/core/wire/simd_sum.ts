@@ -1,6 +1,6 @@
 /**
- * Owns the sum of the Internet checksum (RFC 1071) in 128-bit lanes: a WebAssembly function, written out here instruction by
- * instruction, that reads the packet memory where it lies. It takes a third of the time of `sum()`.
+ * SIMD sum: the Internet checksum (RFC 1071) in 128-bit lanes, by a WebAssembly function, written out here instruction
+ * by instruction, that reads the packet memory where it lies. It takes a third of the time of `sum()`.
  *
  * Each step adds the eight 16-bit words of 16 bytes, by pairs, to four 32-bit lanes. That cannot overflow below 512 KiB.
  */

@@ -1,5 +1,5 @@
 /**
- * Owns the TCP header (RFC 9293 section 3.1). Check `isWhole` once, then use the accessors; import as a namespace.
+ * TCP header (RFC 9293 section 3.1). Check `isWhole` once, then use the accessors; import as a namespace.
  *
  * ```text
  *   0 source port 2         2 destination port 2

@@ -1,5 +1,5 @@
 /**
- * Owns the UDP header (RFC 768). Check `isWhole` once, then use the accessors; import as a namespace.
+ * UDP header (RFC 768). Check `isWhole` once, then use the accessors; import as a namespace.
  *
  * ```text
  *  0 source port 2   2 destination port 2   4 length 2   6 checksum 2   8 payload

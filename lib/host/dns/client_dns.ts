@@ -1,5 +1,5 @@
 /**
- * Owns what a client's `DNS` does: the host's names are looked up by the resolvers of the tunnel while it is up.
+ * Client DNS: while the tunnel is up, the host's names are looked up by the resolvers of `DNS`.
  *
  * Whoever manages the host's resolvers is asked: systemd-resolved, else `resolvconf`. Where nobody does, `/etc/resolv.conf`
  * is replaced. A network namespace with a name has `/etc/netns/NAME/resolv.conf`, which `ip netns exec` puts in the place

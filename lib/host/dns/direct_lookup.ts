@@ -1,5 +1,5 @@
 /**
- * Owns asking certain resolvers for a name's address, past whatever the host is set up to do: through a socket with the
+ * Direct look-up: asks certain resolvers for a name's address, past the host's own set-up: through a socket with the
  * tunnel's mark, a question leaves outside the tunnel though everything else goes through it.
  */
 import { randomBytes } from "node:crypto";

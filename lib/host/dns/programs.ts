@@ -1,4 +1,4 @@
-/** Owns the programs that manage a host's resolvers: `resolvectl` of systemd-resolved, and `resolvconf`. */
+/** DNS programs: run `resolvectl` of systemd-resolved, and `resolvconf`, which manage a host's resolvers. */
 import { spawnSync } from "node:child_process";
 import { AppError, ExitCode } from "../../process/errors.ts";
 

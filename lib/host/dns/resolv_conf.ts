@@ -1,5 +1,5 @@
 /**
- * Owns the text of a `resolv.conf` of ours: a marker that says whose it is, what stood there before as comments, and the
+ * Text of a `resolv.conf` of ours: a marker that says whose it is, what stood there before as comments, and the
  * resolvers. So one file is both the change and its backup: they cannot be told apart by a crash, and a file on a disk
  * can be put back even after a power cut has emptied `/run`.
  *

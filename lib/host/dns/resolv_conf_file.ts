@@ -1,5 +1,5 @@
 /**
- * Owns replacing a `resolv.conf` by ours, and putting back what was there: never half a file, never over somebody else's.
+ * File `resolv.conf`: replaces it by ours and puts back what was there: never half a file, never over somebody else's.
  *
  * Several of our processes may have the file in turn, and end in any order. Whoever ends while its own text is there puts
  * another living one's there, or else what was before all of them; whoever ends while it is not leaves it.

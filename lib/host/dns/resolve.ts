@@ -1,4 +1,4 @@
-/** Owns the look-up of a server's address by its name, the first time and when its tunnel is down. */
+/** Resolve: looks up a server's address by its name, the first time and when its tunnel is down. */
 import { lookup } from "node:dns/promises";
 import type { Endpoint } from "../../core/config/config.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";

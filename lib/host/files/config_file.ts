@@ -1,4 +1,4 @@
-/** Owns reading a configuration file from the disk. */
+/** Configuration file: reads one from the disk. */
 import type { Config, HookCommand } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { KEY_LENGTH } from "../../core/config/values/key_text.ts";

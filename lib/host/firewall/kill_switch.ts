@@ -1,5 +1,5 @@
 /**
- * Owns `KillSwitch`: a firewall table that lets nothing out of the host but by the tunnel.
+ * Kill switch: a firewall table that lets nothing leave the host except by the tunnel (`KillSwitch`).
  *
  * Guests of the host, containers and virtual machines on bridges without a network card, talk with the host and each other, and
  * with others through the tunnel or not at all. By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose

@@ -1,7 +1,7 @@
 /**
- * Owns how a command of the configuration runs: by bash, as wg-quick promises, in a process group of its own, so that Ctrl-C
- * reaches us alone, with our environment, standard output and standard error, and in the network namespace of the tunnel: a
- * child belongs to that of the thread that starts it.
+ * Hook command: runs a command of the configuration by bash, as wg-quick promises, in a process group of its own, so
+ * that Ctrl-C reaches us alone, with our environment, standard output and standard error, and in the network namespace
+ * of the tunnel: a child belongs to that of the thread that starts it.
  */
 import { spawnSync } from "node:child_process";
 import { getLogger } from "../../process/logging.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the commands of the configuration that run at the turns of a tunnel's life, in wg-quick's order:
+ * Hooks: commands of the configuration that run at the turns of a tunnel's life, in wg-quick's order:
  *
  * - `PreUp` when the device is there, but neither configured nor switched on
  * - `PostUp` when everything is set up

@@ -1,5 +1,5 @@
 /**
- * Owns the changes to the host that outlive the process: what each is, in a form that can be written down, and its undoing.
+ * Host changes: those that outlive the process, each in a form that can be written down, and how each is undone.
  *
  * Addresses and routes on the TUN are not among them: they vanish with the device, and the device with the process.
  */

@@ -1,5 +1,5 @@
 /**
- * Owns the journal: a file that names every change to the host before it is made, for whoever comes after us.
+ * Journal: a file that names every change to the host before it is made, for the process that undoes them.
  *
  * One file for each process, named by its id and start time, so that two instances never undo each other's work and a
  * recycled process id is not taken for a living owner. A file that can be removed has been undone: the order is write

@@ -1,6 +1,6 @@
 /**
- * Owns which network namespace a note in a journal is about. The inode of one that has gone is given to another, so where
- * the kernel has cookies, which it never uses twice, they count, too.
+ * Network namespace of a journal: names the one that a note is about. The inode of one that has gone is given to
+ * another, so where the kernel has cookies, which it never uses twice, they count, too.
  */
 import { namespaceCookie } from "../../../ffi/netns.ts";
 

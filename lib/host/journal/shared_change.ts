@@ -1,6 +1,6 @@
 /**
- * Owns what several instances on one host have in common: a sysctl that two of them need, a port that both keep. Whoever
- * ends last takes it back.
+ * Shared changes: what several instances on one host have in common, as a sysctl that two of them need or a port that
+ * both keep. Whoever ends last takes it back.
  */
 import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { type HostChange, undoChange, withoutPorts } from "./host_change.ts";

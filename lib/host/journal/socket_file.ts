@@ -1,4 +1,4 @@
-/** Owns the files of local sockets: which may be taken, and the removal of those that nobody listens on any more. */
+/** Socket files: which files of local sockets may be taken, and the removal of those without a listener. */
 import { openLibc } from "../../../ffi/libc.ts";
 import { listenerOf } from "../../../ffi/sockets/unix_socket.ts";
 

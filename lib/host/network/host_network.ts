@@ -1,5 +1,5 @@
 /**
- * Owns the changes that a tunnel makes to the host's network: the interface's settings, routes, routing rules.
+ * Host network: the changes that a tunnel makes there, to the interface's settings, routes and routing rules.
  *
  * Addresses and routes on the TUN vanish with it. What would outlive it goes through the journal, which undoes it.
  */

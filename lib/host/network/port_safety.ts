@@ -1,5 +1,6 @@
 /**
- * Owns the checks that the NAT's external ports are nobody else's: neither the kernel's to hand out, nor a service's.
+ * Port safety: checks that the NAT's external ports belong to nobody else, neither the kernel to hand out, nor a
+ * service.
  *
  * Packets for these ports never reach the host's stack, so a service on one of them would fall silent, and a connection
  * of the host's own that got one would never see an answer.

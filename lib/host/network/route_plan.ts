@@ -1,6 +1,6 @@
 /**
- * Owns the decision what goes through the tunnel, and by which kind of routing, and the refusal of networks that would cut
- * a client's tunnel off from its own server.
+ * Route plan: decides what goes through the tunnel and by which kind of routing, and refuses networks that would cut a
+ * client's tunnel off from its own server.
  */
 import type { ClientConfig, PeerConfig, ServerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";

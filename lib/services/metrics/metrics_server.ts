@@ -1,6 +1,6 @@
 /**
- * Owns the HTTP service that Prometheus reads metrics from: its socket, what it answers to which request, and the bounds
- * on what strangers can make it hold.
+ * Metrics server: the HTTP service that Prometheus reads from, its answers, and the bounds on what strangers can make
+ * it hold.
  *
  * `node:http` rather than `Deno.serve()`, which bounds neither connections nor the time that a request may take, and listens
  * where the environment says instead. Either opens its socket on this thread, so in this thread's network namespace.

@@ -1,4 +1,4 @@
-/** Owns how a server or client comes to have metrics: what of it goes into them, and how often the data plane is asked. */
+/** Metrics of a server or client: what of it goes into them, and how often the data plane is asked. */
 import process from "node:process";
 import type { Config } from "../../core/config/config.ts";
 import { expositionLines } from "../../core/metrics/exposition.ts";

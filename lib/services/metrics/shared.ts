@@ -1,4 +1,4 @@
-/** Owns sharing the answers to a question between those who ask it at about the same time. */
+/** Shared answers: callers who ask the same question at about the same time get one answer. */
 
 /**
  * The question, put only where no answer is under way and the last one is older than `lifetime` ms. An error is an answer, too.

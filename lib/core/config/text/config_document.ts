@@ -1,4 +1,4 @@
-/** Owns a configuration file as lines: sections, and the keys with their values that stand in them. */
+/** Configuration document: a file as lines, with sections and the keys and values that stand in them. */
 import { ConfigError, quoted } from "../config_error.ts";
 import { nearestName } from "./nearest.ts";
 

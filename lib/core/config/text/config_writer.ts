@@ -1,6 +1,6 @@
 /**
- * Owns the text of configurations that we write: a gateway's, a client's, and a gateway's with a peer more or less, all
- * else of which stays as it is, byte for byte.
+ * Configuration writer: the text of a gateway's file, of a client's, and of a gateway's with a peer added or removed,
+ * where every other byte stays as it is.
  */
 import { formatCidr, formatIpv4, type Ipv4Prefix } from "../../wire/ipv4_text.ts";
 import type { Config, Endpoint, PeerConfig } from "../config.ts";

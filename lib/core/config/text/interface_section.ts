@@ -1,4 +1,4 @@
-/** Owns the `[Interface]` section: its defaults, and the rules between its keys. */
+/** Section `[Interface]`: its defaults, and the rules between its keys. */
 import { publicKey } from "../../noise/x25519.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import {

@@ -1,4 +1,4 @@
-/** Owns the "did you mean" of a configuration: the known name nearest to a mistyped one. */
+/** Nearest name: the "did you mean" of a configuration finds the known name closest to a mistyped one. */
 
 /**
  * The name in `names` that differs least from `text`, capitals aside, or `undefined` where none is near: more

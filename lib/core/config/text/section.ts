@@ -1,4 +1,4 @@
-/** Owns reading one section by a table of its keys: unknown keys, repeated keys, and values by their line. */
+/** Section reader: reads one section by a table of its keys: unknown keys, repeated keys, and values by their line. */
 import type { Entry, Section } from "./config_document.ts";
 import { BadValueError, ConfigError, quoted } from "../config_error.ts";
 import { takeForeignKey } from "./foreign_keys.ts";

@@ -1,4 +1,4 @@
-/** Owns how values with addresses are read: networks, resolvers, endpoints, port forwards. */
+/** Address values: reads networks, resolvers, endpoints and port forwards. */
 import { isMartian } from "../../wire/ipv4.ts";
 import {
   formatCidr,

@@ -1,4 +1,4 @@
-/** Owns keys as text: 32 bytes in the 44 characters of base64 that `wg` reads and writes. */
+/** Keys as text: 32 bytes in the 44 characters of base64 that `wg` reads and writes. */
 
 /** Bytes of a private, public or preshared key. */
 export const KEY_LENGTH = 32;

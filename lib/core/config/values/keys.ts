@@ -1,4 +1,4 @@
-/** Owns the keys that a configuration file may have, and how the value of each is read. */
+/** Configuration keys: those that a file may have, and how the value of each is read. */
 import {
   parseAddresses,
   parseAllowedIps,

@@ -1,4 +1,4 @@
-/** Owns how the two ends of a relay are read: `udp://HOST:PORT` and `faketcp://HOST:PORT`. */
+/** Relay URLs: reads the two ends of a relay, `udp://HOST:PORT` and `faketcp://HOST:PORT`. */
 import { parseIpv4 } from "../../wire/ipv4_text.ts";
 import { parseEndpoint } from "./addresses.ts";
 import type { Endpoint } from "../config.ts";

@@ -1,4 +1,4 @@
-/** Owns how the value of each kind of key is read: numbers, durations, choices, names, commands. */
+/** Values: reads numbers, durations, choices, names and commands. */
 import type { PortRange } from "../../wire/port_range.ts";
 import type { Entry } from "../text/config_document.ts";
 import { ConfigError } from "../config_error.ts";

@@ -1,7 +1,7 @@
 /**
- * Owns the ids of packets that leave with the shared external address. Clients number their packets on their own, and two
- * that send to one host could use one id at one time: the host would put together fragments of different packets. So what
- * may be fragmented gets an id from here (RFC 7857 section 10, RFC 6864 section 5.3.1).
+ * Identifications: the ids of packets that leave with the shared external address. Clients number their packets on
+ * their own, and two that send to one host could use one id at one time: the host would put together fragments of
+ * different packets. So what may be fragmented gets an id from here (RFC 7857 section 10, RFC 6864 section 5.3.1).
  */
 import { hash } from "../hash.ts";
 

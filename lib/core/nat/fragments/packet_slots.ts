@@ -1,5 +1,5 @@
 /**
- * Owns the memory for packets that the NAT itself makes: ICMP errors, fragments, fragments that waited.
+ * Packet slots: the memory for packets that the NAT itself makes: ICMP errors, fragments, fragments that waited.
  *
  * Slots are used in turn until all are; they are free again, all at once, when the queues that name them have been drained.
  */

@@ -1,4 +1,4 @@
-/** Owns the ICMP errors that the gateway sends as a router (RFC 792, RFC 1812 section 4.3.2), and when it may not. */
+/** ICMP errors that the gateway sends as a router (RFC 792, RFC 1812 section 4.3.2), and when it may not. */
 import { finish, sum } from "../../wire/checksum.ts";
 import * as icmp from "../../wire/icmp.ts";
 import * as ipv4 from "../../wire/ipv4.ts";

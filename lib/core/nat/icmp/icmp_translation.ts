@@ -1,6 +1,6 @@
 /**
- * Owns the translation of ICMP errors that pass through (RFC 5508 section 4): each quotes the beginning of the packet that
- * it is about, which has to be put back as its sender knows it, and is addressed by that.
+ * ICMP translation of errors that pass through (RFC 5508 section 4): each quotes the beginning of the packet that it is
+ * about, which has to be put back as its sender knows it, and is addressed by that.
  *
  * An error neither makes nor ends nor refreshes a mapping, whatever it says (REQ-6; RFC 4787 REQ-12; RFC 5382 REQ-10):
  * anybody can forge one.

@@ -1,4 +1,4 @@
-/** Owns the client's half of the handshake (README.md, "Client"): CLOSED, SYN_SENT, ESTABLISHED. */
+/** Fake-TCP client: its half of the handshake (README.md, "Client"): CLOSED, SYN_SENT, ESTABLISHED. */
 import type { PortRange } from "../../wire/port_range.ts";
 import * as tcp from "../../wire/tcp.ts";
 import {

@@ -1,5 +1,5 @@
 /**
- * Owns the fake-TCP carrier (README.md): connections that take and give datagrams, of a client, a server or both.
+ * Fake TCP (README.md): connections that take and give datagrams, of a client, a server or both.
  *
  * Like the device, it does no I/O and reads no clock. Captured packets come in with the time; what it wants sent is left in the
  * segment queue, what it wants known or done in `events`. `poll(now)` does what is due, `pollAt()` says when that is.

@@ -1,5 +1,5 @@
 /**
- * Owns the bytes of the carrier's segments: how its own are written, and which of those that arrive are looked at further.
+ * Fake-TCP segments as bytes: how ours are written, and which of those that arrive are examined further.
  *
  * Checksums are left at zero: whoever sends a segment knows whether the kernel, or the interface, will compute them.
  */

@@ -1,4 +1,7 @@
-/** Owns the sending of a connection's segments: each is written into, or into the room before, what the queue then names. */
+/**
+ * Segment writer: sends a connection's segments; each is written into, or into the room before, what the queue then
+ * names.
+ */
 import type { Memory } from "../../wire/memory.ts";
 import { FLAG_ACK, FLAG_PSH, FLAG_RST, FLAG_SYN } from "../../wire/tcp.ts";
 import { HEADERS_SIZE } from "./constants.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the server's half of the handshake (README.md, "Server"), and the answer to segments of no connection.
+ * Fake-TCP server: its half of the handshake (README.md, "Server"), and the answer to segments of no connection.
  *
  * Between the SYN and what answers the SYN/ACK, nothing is kept: `SynCookies` has the reasons.
  */

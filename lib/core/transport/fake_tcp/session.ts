@@ -1,6 +1,6 @@
 /**
- * Owns one connection's arithmetic (README.md, "Arithmetic"): what it sends next, what it has received, what it may send.
- * It is the same for both ends.
+ * Fake-TCP session: one connection's arithmetic (README.md, "Arithmetic"): what it sends next, has received, and may
+ * send. It is the same for both ends.
  *
  * Sequence numbers are int32, and compared by the sign of their difference (RFC 9293 section 3.4); that holds as long as
  * nothing is 2^31 apart, and the largest window is half of that. What they begin with means nothing: firewalls rewrite them.

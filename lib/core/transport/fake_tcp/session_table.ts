@@ -1,4 +1,4 @@
-/** Owns the table of connections, found by their four-tuples in constant time. */
+/** Session table: finds connections by their four-tuples in constant time. */
 import { type FourTuple, type Session, SessionState } from "./session.ts";
 
 const BUCKETS = 1 << 12;

@@ -1,6 +1,6 @@
 /**
- * Owns SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) of messages of 16 bytes: a keyed hash that
- * cannot be guessed without the key, at a cost that a flood of forged segments may cause.
+ * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) of messages of 16 bytes: a keyed hash
+ * that cannot be guessed without the key, at a cost that a flood of forged segments may cause.
  *
  * Each 64-bit word is two int32.
  */

@@ -1,6 +1,6 @@
 /**
- * Owns the server's initial sequence numbers, which are SYN cookies (RFC 4987 section 3.6): a connection takes no memory before
- * its client has answered, so that a flood of SYNs, from forged addresses mostly, costs none.
+ * SYN cookies (RFC 4987 section 3.6) as the server's initial sequence numbers: a connection takes no memory before its
+ * client has answered, so that a flood of SYNs, from forged addresses mostly, costs none.
  *
  * ```text
  *   27 bits of a keyed hash over the four-tuple and what follows   4 bits MSS, by table   1 bit window scale
