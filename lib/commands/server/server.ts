@@ -16,6 +16,7 @@ import { ExitCode } from "../../process/errors.ts";
 import { Gateway } from "./gateway.ts";
 import { Hooks } from "../../host/hooks/hooks.ts";
 import { HostNetwork } from "../../host/network/host_network.ts";
+import { NetworkConflict } from "../../host/network/network_conflict.ts";
 import { startUpkeep } from "../../host/upkeep/host_upkeep.ts";
 import { InnerGuard, tunnelServices } from "../../host/firewall/inner_guard.ts";
 import { Journal } from "../../host/journal/journal.ts";
@@ -44,6 +45,9 @@ import {
   startDataPlane,
   watchTimes,
 } from "../tunnel_lifecycle.ts";
+
+/** Of a gateway's tunnel, the network of its own addresses alone can be another's, too. */
+const NO_ROUTES = { isFullTunnel: false, inside: [], plain: { networks: [] } };
 
 /**
  * Runs a gateway until SIGINT, SIGTERM or SIGUSR2.
@@ -87,6 +91,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     journal,
     logger,
   });
+  using conflict = new NetworkConflict({ config, plan: NO_ROUTES, interfaceName, network, logger });
   let networkChanged = () => {};
   const { dataPlane, port, aead } = await startDataPlane(
     {
@@ -123,6 +128,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     const settings = { name: options.interfaceName, addresses, mtu: innerMtu };
     network.bringUp(settings);
     network.addRoutes(settings, planPeerRoutes(config));
+    conflict.look();
     gateway.open(dataPlane);
     let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(config.peers);
     const dnsProxy = services.use(
@@ -195,6 +201,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       innerGuard?.networkChanged();
       gateway.networkChanged(dataPlane);
       watched.notice();
+      conflict.notice();
     };
     // What changed meanwhile has been told nobody.
     innerGuard?.networkChanged();

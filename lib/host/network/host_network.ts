@@ -51,8 +51,8 @@ export class HostNetwork implements Disposable {
   /** The TUN as it is to be; null before it is set up. */
   #link: Omit<LinkState, "routes"> | null = null;
   readonly #routes = new Map<string, LinkRoute>();
-  /** The table that a full tunnel's default route is in; null without one. */
-  #fullTunnelTable: number | null = null;
+  /** The table that the tunnel's own routes are in, a full tunnel's default route among them; null before that is known. */
+  #insideTable: number | null = null;
   readonly #inside = new Set<number>();
   #fixtures: readonly Fixture[] = [];
   #detours: readonly Detour[] = [];
@@ -193,6 +193,10 @@ export class HostNetwork implements Disposable {
     { mark, isFullTunnel, inside, blocked6 }: RoutePlan,
   ): void {
     const blocked = hasIpv6() ? blocked6 : [];
+    if (!isFullTunnel) {
+      this.#insideTable = RouteTable.main;
+      this.setInside(settings.name, inside);
+    }
     if (!isFullTunnel && blocked.length === 0) return;
     // Another instance would choose the same table and priorities at the same moment.
     this.#journal.exclusively(() => {
@@ -213,15 +217,15 @@ export class HostNetwork implements Disposable {
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
       const { index } = links.get(settings.name);
       this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
-      this.#fullTunnelTable = table;
+      this.#insideTable = table;
       this.setInside(settings.name, inside);
       this.#addRules(AF_INET, { table, mark });
     });
   }
 
-  /** Has a full tunnel lead to these single addresses (host order) in front of the host's own networks, and to no others. */
+  /** Has the tunnel lead to these single addresses (host order) in front of the host's own networks, and to no others. */
   setInside(interfaceName: string, addresses: readonly number[]): void {
-    const table = this.#fullTunnelTable;
+    const table = this.#insideTable;
     const link = this.#netlink.links.find(interfaceName);
     if (table === null || link === null) return;
     for (const address of addresses) {

@@ -1,13 +1,13 @@
 /**
- * Conflict of a full tunnel's addresses with a network that the host is in, as a hotel's LAN of the same numbers: said once for
- * each, at the start and when the host moves into one.
+ * Conflict of a tunnel's addresses with a network that the host is in, as a hotel's LAN of the same numbers, or another tunnel:
+ * said once for each, at the start and when the host moves into one.
  */
 import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
-import { formatCidr, formatIpv4, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 import type { RoutePlan } from "./route_plan.ts";
 import { Swarm } from "../../process/swarm.ts";
 
@@ -17,7 +17,9 @@ const LOOK_PAUSE = 1_000;
 
 export interface TunnelNumbers {
   readonly config: { readonly interface: Pick<ClientConfig["interface"], "addresses"> };
-  readonly plan: Pick<RoutePlan, "isFullTunnel" | "inside">;
+  readonly plan: Pick<RoutePlan, "isFullTunnel" | "inside"> & {
+    readonly plain: Pick<RoutePlan["plain"], "networks">;
+  };
   readonly interfaceName: string;
 }
 
@@ -29,7 +31,7 @@ export interface NetworkConflictOptions extends TunnelNumbers {
 export class NetworkConflict implements Disposable {
   readonly #options: NetworkConflictOptions;
   readonly #changes = new Swarm({
-    category: "client",
+    category: "upkeep",
     entry: "looking for networks of the tunnel's numbers",
     call: () => this.look(),
     settleTime: SETTLE_TIME,
@@ -61,14 +63,25 @@ export class NetworkConflict implements Disposable {
   }
 }
 
-/** Networks that the host reaches by other interfaces and that have addresses of the tunnel in them; the default route is none. */
+/**
+ * Networks that the host reaches by other interfaces and that have addresses of the tunnel in them, to which they take
+ * precedence; the default route is none. A tunnel that is no full one is in front of shorter prefixes than its own.
+ */
 export function conflictsOf(
   netlink: Pick<Rtnetlink, "links" | "routes">,
   { config, plan, interfaceName }: TunnelNumbers,
 ): string[] {
-  if (!plan.isFullTunnel) return [];
+  const { addresses } = config.interface;
   const own = netlink.links.find(interfaceName)?.index;
-  const addresses = [...config.interface.addresses.map(({ address }) => address), ...plan.inside];
+  const numbers = [...new Set([...addresses.map(({ address }) => address), ...plan.inside])];
+  const ours = [
+    ...addresses.filter(({ prefixLength }) => prefixLength < 32),
+    ...plan.plain.networks,
+  ];
+  const isLost = (address: number, to: Ipv4Prefix) =>
+    plan.isFullTunnel ||
+    ours.some((network) => isIn(address, network)) &&
+      ours.every((network) => !isIn(address, network) || network.prefixLength <= to.prefixLength);
   return netlink.routes.list({ family: AF_INET, table: RouteTable.main }).flatMap((route) => {
     const { link, destination, type } = route;
     if (link === null || link === own || type !== RouteType.unicast) return [];
@@ -77,18 +90,23 @@ export function conflictsOf(
       address: ipv4ToNumber(destination.address),
       prefixLength: destination.length,
     };
-    const mask = prefixMask(destination.length);
-    const within = addresses.filter((address) => ((address ^ network.address) & mask) === 0);
+    const within = numbers.filter((address) => isIn(address, network) && isLost(address, network));
     if (within.length === 0) return [];
     const device = netlink.links.find(link)?.name ?? `link ${link}`;
     const reached = within.filter((address) => plan.inside.includes(address)).map(formatIpv4);
     return [
       `the network ${formatCidr(network)} on ${device} has addresses of the tunnel in it, ` +
-      `${[...new Set(within)].map(formatIpv4).join(", ")}: ` +
-      (reached.length === 0
-        ? `all of it is reached by ${device}: add the gateway's inner address to AllowedIPs, as in 10.66.77.1/32`
-        : `${reached.join(", ")} by the tunnel, the rest by ${device}`) +
+      `${within.map(formatIpv4).join(", ")}: ` +
+      (reached.length > 0
+        ? `${reached.join(", ")} by the tunnel, the rest by ${device}`
+        : `all of it is reached by ${device}` + (plan.isFullTunnel
+          ? ": add the gateway's inner address to AllowedIPs, as in 10.66.77.1/32"
+          : ", and nobody in it by the tunnel")) +
       "; a tunnel with another network has no such conflict (`vpn init --subnet`)",
     ];
   });
+}
+
+function isIn(address: number, network: Ipv4Prefix): boolean {
+  return ((address ^ network.address) & prefixMask(network.prefixLength)) === 0;
 }

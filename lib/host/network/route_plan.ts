@@ -26,8 +26,8 @@ export interface RoutePlan {
   /** Whether all IPv4 traffic is sent through the tunnel, by policy routing. */
   readonly isFullTunnel: boolean;
   /**
-   * Single addresses, host order, that a full tunnel leads to whatever networks the host is in: those that `AllowedIPs` names,
-   * as the gateway's inner one, and the resolvers.
+   * Single addresses, host order, that the tunnel leads to whatever networks the host is in: the resolvers, and under a full
+   * tunnel those that `AllowedIPs` names, as the gateway's inner one.
    */
   readonly inside: readonly number[];
   /** The networks that get plain routes by the TUN, and where. */
@@ -67,7 +67,7 @@ export function planRoutes(config: ClientConfig): RoutePlan {
   return {
     mark: given === 0 && (isFullTunnel || killSwitch) ? DEFAULT_MARK : given,
     isFullTunnel,
-    inside: isFullTunnel ? insideOf(config.interface, allowedIps) : [],
+    inside: insideOf(config.interface, { allowedIps, isFullTunnel }),
     plain: {
       networks: isFullTunnel
         ? allowedIps.filter((prefix) => !outermost.includes(prefix) && prefix.prefixLength < 32)
@@ -80,12 +80,21 @@ export function planRoutes(config: ClientConfig): RoutePlan {
 
 function insideOf(
   { addresses, dns }: ClientConfig["interface"],
-  allowedIps: readonly Ipv4Prefix[],
+  { allowedIps, isFullTunnel }: {
+    readonly allowedIps: readonly Ipv4Prefix[];
+    readonly isFullTunnel: boolean;
+  },
 ): number[] {
-  const named = allowedIps.filter(({ prefixLength }) => prefixLength === 32);
-  const own = new Set(addresses.map(({ address }) => address));
-  return [...new Set([...named.map(({ address }) => address), ...dns])]
-    .filter((address) => !own.has(address) && address >>> 24 !== LOOPBACK_NETWORK);
+  const named = allowedIps.filter(({ prefixLength }) => prefixLength === 32)
+    .map(({ address }) => address);
+  const own = addresses.map(({ address }) => address);
+  // Without a full tunnel, those that are named have routes already, and a resolver may be outside.
+  const isInside = (address: number) =>
+    isFullTunnel ||
+    !named.includes(address) &&
+      allowedIps.some((network) => isWithin({ address, prefixLength: 32 }, network));
+  return [...new Set([...isFullTunnel ? named : [], ...dns.filter(isInside)])]
+    .filter((address) => !own.includes(address) && address >>> 24 !== LOOPBACK_NETWORK);
 }
 
 /**

@@ -69,22 +69,31 @@ netTest(
 );
 
 netTest(
-  "a network that another interface has is named, and the tunnel's other routes are watched as ever",
+  "a network that another interface has is named, resolvers excepted, and the tunnel's other routes are watched as ever",
   async (topology) => {
     const { client, server } = await layWire(topology);
     topology.cable(
       { namespace: client, name: "eth1", address: "10.1.0.1/16" },
       { namespace: server, name: "eth1" },
     );
+    // More exact than the tunnel's own network, which it takes a half of: the resolver stays the tunnel's all the same.
+    await client.output(["ip", "address", "add", "10.66.77.50/25", "dev", "eth1"]);
     const tunnel = simpleTunnel();
     await startVpn("server", server, tunnel.server());
     const before = await hostState(client);
-    const config = tunnel.client({}, { AllowedIPs: `${SUBNET}, 10.1.0.0/16, ${SUBNET}` });
+    const config = tunnel.client({ DNS: SERVER_INSIDE }, {
+      AllowedIPs: `${SUBNET}, 10.1.0.0/16, ${SUBNET}`,
+    });
     const process = await startVpn("client", client, config);
     assertMatch(
       process.stderr,
       /10\.1\.0\.0\/16 is not reached through the tunnel: another interface/,
     );
+    assertMatch(
+      process.stderr,
+      /the network 10\.66\.77\.0\/25 on eth1 has .*: 10\.66\.77\.1 by the tunnel, the rest by eth1/,
+    );
+    assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     assertEquals(process.stderr.match(/is not reached through the tunnel/g)?.length, 1);
     await client.output(["ip", "route", "del", SUBNET, "dev", "vpn0"]);
     await process.waitFor(/put back: route 10\.66\.77\.0\/24/);

@@ -30,7 +30,11 @@ function host(...routes: readonly (readonly [network: string, link: number])[]) 
 
 const TUNNEL = {
   config: { interface: { addresses: [parseCidr("10.66.77.2/32")!] } },
-  plan: { isFullTunnel: true, inside: [parseIpv4("10.66.77.1")!, parseIpv4("9.9.9.9")!] },
+  plan: {
+    isFullTunnel: true,
+    inside: [parseIpv4("10.66.77.1")!, parseIpv4("9.9.9.9")!],
+    plain: { networks: [] },
+  },
   interfaceName: "vpn0",
 };
 
@@ -44,7 +48,7 @@ Deno.test("a LAN with the tunnel's numbers is named, with what of it is reached 
 });
 
 Deno.test("a LAN with the tunnel's own address alone is named, with what to do for the gateway's", () => {
-  const tunnel = { ...TUNNEL, plan: { isFullTunnel: true, inside: [] } };
+  const tunnel = { ...TUNNEL, plan: { ...TUNNEL.plan, inside: [] } };
   const [line] = conflictsOf(host(["10.66.0.0/16", 2]), tunnel);
   assertMatch(line!, /10\.66\.77\.2: all of it is reached by eth0: add .* to AllowedIPs/);
 });
@@ -52,8 +56,64 @@ Deno.test("a LAN with the tunnel's own address alone is named, with what to do f
 Deno.test("other networks, the tunnel's own routes and the default route are no conflict", () => {
   const routes = host(["192.168.1.0/24", 2], ["0.0.0.0/0", 2], ["10.66.77.0/24", 1]);
   assertEquals(conflictsOf(routes, TUNNEL), []);
-  const split = { ...TUNNEL, plan: { ...TUNNEL.plan, isFullTunnel: false } };
-  assertEquals(conflictsOf(host(["10.66.77.0/24", 2]), split), []);
+});
+
+/** What of a tunnel that is no full one is named. */
+function conflictsOfSplit(
+  route: string,
+  { address, networks, inside = [] }: {
+    readonly address: string;
+    readonly networks: readonly string[];
+    readonly inside?: readonly string[];
+  },
+): string[] {
+  return conflictsOf(host([route, 2]), {
+    config: { interface: { addresses: [parseCidr(address)!] } },
+    plan: {
+      isFullTunnel: false,
+      inside: inside.map((each) => parseIpv4(each)!),
+      plain: { networks: networks.map((each) => parseCidr(each)!) },
+    },
+    interfaceName: "vpn0",
+  });
+}
+
+Deno.test("a network that takes a split tunnel's own numbers, or a gateway's, is named", () => {
+  for (
+    const [address, networks] of [
+      ["10.66.77.2/32", ["10.66.77.0/24"]],
+      ["10.66.77.2/32", ["10.0.0.0/8"]],
+      ["10.66.77.1/24", []],
+    ] as const
+  ) {
+    const [line] = conflictsOfSplit("10.66.77.0/24", { address, networks });
+    assertMatch(
+      line!,
+      /^the network 10\.66\.77\.0\/24 on eth0 .*, and nobody in it by the tunnel;/,
+    );
+  }
+  const [line] = conflictsOfSplit("10.66.77.0/25", {
+    address: "10.66.77.200/32",
+    networks: ["10.66.77.0/24"],
+    inside: ["10.66.77.1"],
+  });
+  assertMatch(
+    line!,
+    /^the network 10\.66\.77\.0\/25 on eth0 .* 10\.66\.77\.1 by the tunnel, the rest/,
+  );
+});
+
+Deno.test("a network of which the tunnel's routes are the more exact ones, or without its numbers, is no conflict", () => {
+  const split = { address: "10.66.77.2/32", networks: ["10.66.77.0/24"] };
+  assertEquals(conflictsOfSplit("10.66.0.0/16", split), []);
+  assertEquals(conflictsOfSplit("10.66.78.0/24", split), []);
+  // A home within what a company's tunnel leads to.
+  const company = { address: "10.200.0.5/32", networks: ["10.0.0.0/8", "192.168.0.0/16"] };
+  assertEquals(conflictsOfSplit("10.1.2.0/24", company), []);
+  assertEquals(conflictsOfSplit("192.168.1.0/24", company), []);
+  // Nothing in the network of its own address goes by the tunnel.
+  const other = { address: "10.66.77.2/32", networks: ["192.168.5.0/24"] };
+  assertEquals(conflictsOfSplit("10.66.77.0/24", other), []);
 });
 
 Deno.test("a conflict is told of once, and again when the host comes back into that network", () => {

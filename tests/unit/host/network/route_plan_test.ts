@@ -88,6 +88,12 @@ Deno.test("planRoutes() has a full tunnel lead to single addresses and resolvers
   assertEquals(planned("10.66.77.1/32, 10.1.0.0/16", "DNS = 10.66.77.1").inside, undefined);
 });
 
+Deno.test("planRoutes() has any tunnel lead to the resolvers within AllowedIPs, and to no others", () => {
+  const dns = "DNS = 10.66.77.1, 10.1.0.53, 9.9.9.9, 10.66.77.2";
+  assertEquals(planned("10.66.77.0/24, 10.1.0.53/32", dns).inside, ["10.66.77.1"]);
+  assertEquals(planned("10.66.77.0/24", `${dns}\nTable = 1234`).inside, undefined);
+});
+
 Deno.test("planRoutes() leaves routing to the user when Table is off or a number", () => {
   const plan = { mark: 0, isFullTunnel: false, blocked6: [] };
   assertEquals(planned("0.0.0.0/0, ::/0", "Table = off"), { ...plan, networks: [], table: MAIN });
