@@ -25,6 +25,7 @@ import { capturedPorts, EGRESS_MARK, type EgressConfig } from "../../dataplane/e
 import { findExternalLink, hostSurroundings } from "../../host/network/egress_plan.ts";
 import { guestBridges } from "../../host/network/guest_bridges.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
+import { guarded } from "../../process/guard.ts";
 import { Forwarding } from "../../host/firewall/forwarding.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import type { Logger } from "../../process/logging.ts";
@@ -40,6 +41,9 @@ import {
 /** Netfilter queues have 16 bits; people give their own small numbers. */
 const FIRST_QUEUE = 20_000;
 const QUEUE_PAIRS = 20_000;
+
+/** ms until the way outside is tried again that something else was in the way of: its end is no change of the network. */
+const RETRY_PAUSE = 2_000;
 
 /** Where clients may go now. */
 interface EgressPlan {
@@ -81,6 +85,8 @@ export class Gateway implements Disposable {
   /** The last failure to follow, in words, so that it is told once. */
   #failure = "";
   #networks: EgressNetworks;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #isEnding = false;
 
   /**
    * Chooses the interface outside. Nothing is changed yet.
@@ -146,6 +152,7 @@ export class Gateway implements Disposable {
 
   /** Follows the host's network: its interfaces, addresses, routes and routing rules, wherever they lead by now. */
   networkChanged(dataPlane: DataPlaneHandle): void {
+    if (this.#isEnding) return;
     if (this.dataPlaneConfig.egress === "off") {
       this.#forwarding.install();
       return;
@@ -157,6 +164,12 @@ export class Gateway implements Disposable {
       this.#fail(dataPlane, error);
     }
     this.#followNetworks(dataPlane);
+  }
+
+  /** Follows nothing any more: a table of the firewall that was made again after the undoing would stay on the host. */
+  end(): void {
+    this.#isEnding = true;
+    clearTimeout(this.#retry);
   }
 
   #followExternal(dataPlane: DataPlaneHandle): void {
@@ -257,6 +270,11 @@ export class Gateway implements Disposable {
   #fail(dataPlane: DataPlaneHandle, { message }: Error): void {
     this.#external = null;
     this.#tell(dataPlane);
+    clearTimeout(this.#retry);
+    const again = guarded("server", "opening the way to the internet again", () => {
+      this.networkChanged(dataPlane);
+    });
+    this.#retry = setTimeout(again, RETRY_PAUSE);
     if (message === this.#failure) return;
     this.#failure = message;
     this.#options.logger.error(
@@ -352,6 +370,7 @@ export class Gateway implements Disposable {
 
   /** Closes the way outside. What is in the journal is undone with the rest of it. */
   [Symbol.dispose](): void {
+    this.end();
     this.#nftables?.[Symbol.dispose]();
     this.#forwarding[Symbol.dispose]();
     this.#netlink[Symbol.dispose]();

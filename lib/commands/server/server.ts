@@ -229,6 +229,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     throw await dataPlane.causeOf(error);
   } finally {
     manager.stopping();
+    gateway.end();
     await endTunnel({ hooks, services, journal, dataPlane });
   }
   return ExitCode.ok;

@@ -102,3 +102,23 @@ for (
     PROGRAMS,
   );
 }
+
+netTest(
+  "a gateway whose way outside something is in the way of takes it when that has gone",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const { gateway } = network;
+    await ip(gateway, "route delete default");
+    const server = await network.start({ NatPorts: "20000-20999" });
+    await server.waitFor(/no route to the internet/);
+    {
+      using _service = gateway.inside(() => Deno.listen({ hostname: "0.0.0.0", port: 20_777 }));
+      await ip(gateway, `route add default via ${ROUTER}`);
+      await server.waitFor(/Cannot use tcp port 20777 for the NAT: .* listens on it/);
+    }
+    await server.waitFor(new RegExp(`packets for the internet leave by \\S+ as ${EXTERNAL}`));
+    assertEquals(server.stderr.match(/Cannot use tcp port 20777/g)?.length, 1);
+    assertEquals((await server.stop()).code, 0);
+  },
+  PROGRAMS,
+);
