@@ -1,5 +1,5 @@
 /**
- * Owns the way from the command line to a command and from its result to the exit code: the only place that exits.
+ * Entry of the program: from the command line to a command, and from its result to the exit code; it alone exits.
  *
  * What a command needs is imported when it is called for, so that `vpn genkey` does not load the data plane.
  */

@@ -1,6 +1,6 @@
 /**
- * Owns `deno task test [STEP...]`: runs the steps but the optional ones, or those named, one after the other, and sums up. A
- * step that fails does not keep the later ones from running.
+ * Command `deno task test [STEP...]`: runs the steps but the optional ones, or those named, one after the other, and
+ * sums up. A step that fails does not keep the later ones from running.
  */
 import { writeText } from "../lib/process/output.ts";
 import { STEPS } from "./run/steps.ts";

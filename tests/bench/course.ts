@@ -1,4 +1,4 @@
-/** Owns the course of a run: which contender is measured when, and what for. */
+/** Course of a run: which contender is measured when, and what for. */
 import type { Topology } from "../support/net.ts";
 import { delay, layWire, type Wire } from "../net/support/wire.ts";
 import type { Contender } from "./contenders/contender.ts";

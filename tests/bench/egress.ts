@@ -1,5 +1,5 @@
 /**
- * Owns the bench of a gateway's way to the internet: our NAT and the kernel's behind our tunnel, beside wireguard-go with the
+ * Bench of a gateway's path to the internet: our NAT and the kernel's behind our tunnel, beside wireguard-go with the
  * kernel's masquerade, in turn, round by round: `deno task bench:egress`. Needs root, wireguard-go, iperf3 and nft.
  */
 import { Topology } from "../support/net.ts";

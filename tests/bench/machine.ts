@@ -1,4 +1,4 @@
-/** Owns what the bench needs of the machine, and how it describes it. */
+/** Machine: what the bench needs of it, and how it describes it. */
 import { isInstalled, missingPrerequisite } from "../support/net.ts";
 import { run } from "../support/process.ts";
 

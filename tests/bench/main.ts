@@ -1,4 +1,4 @@
-/** Owns `deno task bench`: from the command line to the table and the exit code. */
+/** Command `deno task bench`: from the command line to the table and the exit code. */
 import { writeText } from "../../lib/process/output.ts";
 import { Topology } from "../support/net.ts";
 import { type BenchResult, runBench } from "./course.ts";

@@ -1,4 +1,4 @@
-/** Owns the command line of the bench. */
+/** Command line of the bench. */
 import { parseArgs } from "node:util";
 
 /** What can be asked for by itself: contenders and groups of figures. */

@@ -1,4 +1,4 @@
-/** Owns the packets of the micro-benchmarks. */
+/** Packets of the micro-benchmarks. */
 
 /** Bytes of a packet that fills a tunnel's MTU. */
 export const FULL_SIZE = 1420;

@@ -1,4 +1,4 @@
-/** Owns how the results look: the table for people, the object for programs. */
+/** Report: the results as text: the table for people, the object for programs. */
 import { type Figure, FIGURES, type Result, resultsOf } from "./figures.ts";
 import type { Samples } from "./samples.ts";
 import { formatNumber, formatTable } from "./table.ts";

@@ -1,4 +1,4 @@
-/** Owns the numbers that a run collects, and what is said of several of them: median and spread. */
+/** Numbers that a run collects, and what is said of several of them: median and spread. */
 
 /** What became of several rounds. */
 export interface Summary {

@@ -1,4 +1,4 @@
-/** Owns tables of text: columns as wide as their widest cell. */
+/** Tables of text: columns as wide as their widest cell. */
 
 /** How a column stands. */
 export type Alignment = "left" | "right";

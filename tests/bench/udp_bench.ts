@@ -1,4 +1,4 @@
-/** Owns the bench of UDP socket tests: sockets on the loopback interface, and datagrams that say which they are. */
+/** Bench of UDP socket tests: sockets on the loopback interface, and datagrams that say which they are. */
 import { Arena } from "../../ffi/arena.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { UdpSocket, type UdpSocketOptions } from "../../ffi/sockets/udp_socket.ts";

@@ -1,4 +1,4 @@
-/** Owns the outside programs that tests compare with or look on with, and installing them where that can be done. */
+/** Outside programs that tests compare with or look on with, and installing them where that can be done. */
 import { isInstalled } from "../support/net.ts";
 import { runStreamed } from "./streamed_command.ts";
 

@@ -1,4 +1,4 @@
-/** Owns the steps of `deno task test`, in their order: what each runs, how long it may take, what it counts as. */
+/** Steps of `deno task test`, in their order: what each runs, how long it may take, what it counts as. */
 import { basename } from "node:path";
 import { apart } from "../support/apart.ts";
 import { missingPrerequisite } from "../support/net.ts";

@@ -1,4 +1,4 @@
-/** Owns a program that a step runs: its lines as they come, its exit code, and its end when it takes too long. */
+/** Program that a step runs: its lines as they come, its exit code, and its end when it takes too long. */
 
 /** Between SIGTERM and SIGKILL, in ms. */
 const GRACE = 5_000;

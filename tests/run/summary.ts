@@ -1,4 +1,4 @@
-/** Owns the table that closes a run, and the line that says how many tests passed. */
+/** Table that closes a run, and the line that says how many tests passed. */
 import type { StepResult } from "./steps.ts";
 import { addCounts, type Counts, NO_TESTS } from "./test_output.ts";
 

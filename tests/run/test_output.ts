@@ -1,6 +1,6 @@
 /**
- * Owns reading what `deno test` writes: which lines are worth showing, how many tests passed, and which were left out
- * for what reason.
+ * Test output: reads what `deno test` writes: which lines are worth showing, how many tests passed, and which were left
+ * out for what reason.
  */
 
 /** How many tests, and why those left out were. */

@@ -1,6 +1,6 @@
 /**
- * Owns the typed face of the assertions: the npm copy of `@std/assert` has no declarations, so all its functions are
- * `any`. Each wrapper gives one of them its type and adds nothing.
+ * Typed face of the assertions: the npm copy of `@std/assert` has no declarations, so all its functions are `any`. Each
+ * wrapper gives one of them its type and adds nothing.
  */
 import * as std from "@std/assert/mod.js";
 

@@ -1,4 +1,4 @@
-/** Owns a run of many random inputs: how many, from which seed, and what is watched over meanwhile. */
+/** Run of many random inputs: how many, from which seed, and what is watched over meanwhile. */
 import { assert } from "./assert.ts";
 import { Random } from "./random.ts";
 import { settledMemory } from "./settled_memory.ts";

@@ -1,6 +1,6 @@
 /**
- * Owns what network tests share: their registration, and namespaces joined by cables with programs running in
- * them. Everything made here is taken away again when the test ends, however it ends; nothing else is touched.
+ * Base of network tests: their registration, and namespaces joined by cables with programs running in them. Everything
+ * made here is taken away again when the test ends, however it ends; nothing else is touched.
  */
 import { check } from "../../ffi/errno.ts";
 import { cString, openLibc } from "../../ffi/libc.ts";

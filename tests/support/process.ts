@@ -1,6 +1,6 @@
 /**
- * Owns external programs run by tests: started inside a network namespace if need be, read, and ended again. Only
- * what was started here is ever sent a signal.
+ * External programs run by tests: started inside a network namespace if need be, read, and ended again. Only what was
+ * started here is ever sent a signal.
  */
 import { inNamespace } from "../../ffi/netns.ts";
 import { PATIENCE } from "./time/patience.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns seeded randomness for tests: the same seed gives the same run on every machine, so a failure comes again.
+ * Seeded randomness for tests: the same seed gives the same run on every machine, so a failure comes again.
  *
  * The generator is a Weyl sequence through a 32-bit mixing function: 2^32 numbers long, well spread, of no cryptographic
  * worth. It is a source of test data and of simulated loss, nothing else.

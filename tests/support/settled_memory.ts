@@ -1,4 +1,4 @@
-/** Owns the measuring of memory that is really in use, for tests that something which goes on for long keeps it flat. */
+/** Measuring of memory that is really in use, for tests that something which goes on for long keeps it flat. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 

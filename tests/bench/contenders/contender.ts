@@ -1,4 +1,4 @@
-/** Owns what the bench knows of a contender: how to start it on a wire, and how to end it. */
+/** Contender: what the bench knows of one: how to start it on a wire, and how to end it. */
 import type { BackgroundProcess } from "../../support/net.ts";
 import type { Wire } from "../../net/support/wire.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Owns OpenVPN 2.6 as a contender: TLS by self-signed certificates that each end knows the fingerprint of, data by
+ * OpenVPN 2.6 as a contender: TLS by self-signed certificates that each end knows the fingerprint of, data by
  * ChaCha20-Poly1305 over UDP, no compression, nothing tuned, and all of it in user space (no ovpn-dco).
  */
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";

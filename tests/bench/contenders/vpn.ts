@@ -1,4 +1,4 @@
-/** Owns this project as a contender: the real program, from its command line. */
+/** This project as a contender: the real program, from its command line. */
 import { temporaryFile } from "../../net/support/config.ts";
 import { vpnCommand } from "../../net/support/programs/vpn.ts";
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";

@@ -1,4 +1,4 @@
-/** Owns the configurations of the bench's WireGuard tunnels: one pair of identities, and peers that never come. */
+/** Configurations of the bench's WireGuard tunnels: one pair of identities, and peers that never come. */
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { configText, type Identity, newIdentity, type Section } from "../../net/support/config.ts";
 import {

@@ -1,4 +1,4 @@
-/** Owns Debian's wireguard-go as a contender, and this project's client at a wireguard-go server. */
+/** Debian's wireguard-go as a contender, and this project's client at a wireguard-go server. */
 import { WireguardGo } from "../../net/support/programs/wireguard_go.ts";
 import { CLIENT_INSIDE, SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
 import { ContenderName } from "../figures.ts";

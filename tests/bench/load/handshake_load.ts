@@ -1,4 +1,6 @@
-/** Owns a storm of handshakes from many clients, each with a key and an address of its own, that all know how to use a cookie. */
+/**
+ * Storm of handshakes from many clients, each with a key and an address of its own, that all know how to use a cookie.
+ */
 import type { Identity } from "../../net/support/config.ts";
 import { WorkerClient } from "./worker_client.ts";
 

@@ -1,4 +1,4 @@
-/** Owns the Worker that sends handshake initiations and counts what comes back. */
+/** Worker that sends handshake initiations and counts what comes back. */
 import { Arena } from "../../../ffi/arena.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { openLibc } from "../../../ffi/libc.ts";

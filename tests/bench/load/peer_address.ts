@@ -1,4 +1,4 @@
-/** Owns the addresses of peers that are many: inner ones for allowed IPs, outer ones for a storm of handshakes. */
+/** Addresses of peers that are many: inner ones for allowed IPs, outer ones for a storm of handshakes. */
 import { formatIpv4, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 
 /** Inner addresses, from RFC 1918. */

@@ -1,4 +1,4 @@
-/** Owns small datagrams through a tunnel at a given rate. */
+/** Small datagrams through a tunnel at a given rate. */
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
 import { WorkerClient } from "./worker_client.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the Worker that sends small datagrams at a steady rate in one namespace and counts them in another.
+ * Worker that sends small datagrams at a steady rate in one namespace and counts them in another.
  *
  * It sends what is due once a millisecond by `sendmmsg`, without UDP_SEGMENT: each datagram meets the tunnel by itself,
  * as from as many programs. Both ends are one thread, so that as much of the machine as can be is left to the tunnel;

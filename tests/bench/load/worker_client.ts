@@ -1,4 +1,4 @@
-/** Owns talking to a Worker that does one thing at a time: a request out, an answer back. */
+/** Worker client: talks to a Worker that does one thing at a time: a request out, an answer back. */
 
 /** What a Worker answers: a result, or the text of an error. */
 export type Answer<Result> = { readonly result: Result } | { readonly error: string };

@@ -1,4 +1,4 @@
-/** Owns a Worker's side of `WorkerClient`. */
+/** Worker's side of `WorkerClient`. */
 import type { Answer } from "./worker_client.ts";
 
 /** The global scope of a Worker, as far as it is used here. */

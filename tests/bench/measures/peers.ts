@@ -1,4 +1,4 @@
-/** Owns throughput by the number of peers that the server has configured. */
+/** Throughput by the number of peers that the server has configured. */
 import type { Wire } from "../../net/support/wire.ts";
 import { tunnelOf } from "../contenders/contender.ts";
 import { type Program, startVpn } from "../contenders/vpn.ts";

@@ -1,4 +1,4 @@
-/** Owns the round trip through an idle tunnel. */
+/** Round trip through an idle tunnel. */
 import type { TestNamespace } from "../../support/net.ts";
 import { SERVER_INSIDE } from "../../net/support/wire.ts";
 import { median } from "../samples.ts";

@@ -1,4 +1,4 @@
-/** Owns what /proc tells of a running program: its memory and its processor time. */
+/** Process statistics: what /proc tells of a running program: its memory and its processor time. */
 
 /** Kernel's unit of processor time in /proc (USER_HZ, which is 100 on every Linux that Deno runs on). */
 const TICKS_PER_SECOND = 100;

@@ -1,4 +1,4 @@
-/** Owns the search for the highest rate at which a tunnel delivers what it is given. */
+/** Search for the highest rate at which a tunnel delivers what it is given. */
 import type { UdpTrial } from "../load/udp_load.ts";
 
 /** Share of the datagrams that may be lost. */

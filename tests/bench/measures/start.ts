@@ -1,4 +1,4 @@
-/** Owns the time from the start of `vpn client` until a packet has come through the tunnel. */
+/** Time from the start of `vpn client` until a packet has come through the tunnel. */
 import { Arena } from "../../../ffi/arena.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { ARENA_SIZE, openSocket } from "../../net/support/traffic/sockets.ts";

@@ -1,4 +1,4 @@
-/** Owns TCP throughput through a tunnel, by iperf3. */
+/** TCP throughput through a tunnel, by iperf3. */
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { delay, SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
 

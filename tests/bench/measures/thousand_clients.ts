@@ -1,4 +1,4 @@
-/** Owns what a server does with a thousand clients: the handshakes it answers, the memory it takes. */
+/** Thousand clients: what a server does with them: the handshakes it answers, the memory it takes. */
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { type Identity, newIdentity, type Section } from "../../net/support/config.ts";
 import {

@@ -1,4 +1,4 @@
-/** Owns the reading of perf's samples: what each one was busy with. */
+/** Reading of perf's samples: what each one was busy with. */
 
 /** What a sample can be busy with, in the order in which it is shown. */
 export const ACTIVITIES = [

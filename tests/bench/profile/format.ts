@@ -1,4 +1,4 @@
-/** Owns how the profile looks as text. */
+/** Format: the profile as text. */
 import { formatNumber, formatTable } from "../table.ts";
 import type { EndProfile, Profile } from "./profile.ts";
 

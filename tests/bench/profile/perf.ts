@@ -1,4 +1,4 @@
-/** Owns the calls of perf: samples of where processes are, and counts of their system calls. */
+/** Calls of perf: samples of where processes are, and counts of their system calls. */
 import { isInstalled } from "../../support/net.ts";
 import { run } from "../../support/process.ts";
 import { parseSamples, type Sample } from "./classify.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the profile: where the processor time of one megabyte through the tunnel goes, at its sender and at its receiver.
+ * Profile: where the processor time of one megabyte through the tunnel goes, at its sender and at its receiver.
  *
  * Processor time comes from /proc. It is divided by perf's samples of the clock, with the names of JavaScript functions
  * from V8 (`--perf-basic-prof`); calls are counted by tracepoints. Without perf, /proc's own division into user and

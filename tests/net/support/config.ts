@@ -1,4 +1,4 @@
-/** Owns the keys and configuration files that network tests make up. */
+/** Keys and configuration files that network tests make up. */
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { keyPair } from "../../../lib/core/noise/x25519.ts";
 

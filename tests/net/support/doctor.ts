@@ -1,4 +1,4 @@
-/** Owns how network tests ask `vpn doctor`, and read what it says. */
+/** Doctor in network tests: asks `vpn doctor` and reads what it says. */
 import { assert, assertEquals } from "../../support/assert.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import { temporaryFile } from "./config.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the network of gateway tests: clients, a gateway, and an internet behind it.
+ * Network of gateway tests: clients, a gateway, and an internet behind it.
  *
  * ```text
  *  client-1  198.51.100.2 ---- 198.51.100.1

@@ -1,6 +1,6 @@
 /**
- * Owns a host's files about names, for tests that must not touch those of the real host: `/etc` is a folder of the test in
- * a mount namespace, and network namespaces have no names there, so that a program takes its own for the host's.
+ * Host's files about names, for tests that must not touch those of the real host: `/etc` is a folder of the test in a
+ * mount namespace, and network namespaces have no names there, so that a program takes its own for the host's.
  */
 import type { TestNamespace } from "../../support/net.ts";
 import { type BackgroundProcess } from "../../support/net.ts";

@@ -1,4 +1,4 @@
-/** Owns the picture of a host's network that shows whether a program left anything behind. */
+/** Picture of a host's network that shows whether a program left anything behind. */
 import { isInstalled, type TestNamespace } from "../../support/net.ts";
 
 /** Everything about the network that this project changes and must change back. */

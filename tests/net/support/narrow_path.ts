@@ -1,6 +1,6 @@
 /**
- * Owns the network of the tests of path MTU: a client and a gateway who see links of 1,500 bytes, with a narrower one between
- * two routers on their way, and an internet behind the gateway.
+ * Network of the tests of path MTU: a client and a gateway who see links of 1,500 bytes, with a narrower one between
+ * two routers on their path, and an internet behind the gateway.
  *
  * ```text
  *  client  198.51.100.2 -- 198.51.100.1  near  ==== narrow ====  far  192.0.2.2 -- 192.0.2.1  gateway  -- internet

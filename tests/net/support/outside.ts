@@ -1,6 +1,6 @@
 /**
- * Owns what tests of a gateway's way outside share: a gateway joined to a host outside, packets put on that wire as they
- * are, and packet sockets that show what comes over it.
+ * Outside of a gateway in tests: a gateway joined to a host outside, packets put on that wire as they are, and packet
+ * sockets that show what comes over it.
  */
 import { Arena } from "../../../ffi/arena.ts";
 import { check, EAGAIN } from "../../../ffi/errno.ts";

@@ -1,4 +1,4 @@
-/** Owns the network of relay tests: two hosts, a router between them that lets no UDP through, and a relay on each. */
+/** Network of relay tests: two hosts, a router between them that lets no UDP through, and a relay on each. */
 import type { BackgroundProcess, TestNamespace, Topology } from "../../support/net.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
 import { vpnCommand } from "./programs/vpn.ts";

@@ -1,4 +1,4 @@
-/** Owns a relay for UDP that delivers datagrams in another order: what two paths of different length do to a flow. */
+/** Relay for UDP that delivers datagrams in another order: what two paths of different length do to a flow. */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";

@@ -1,6 +1,6 @@
 /**
- * Owns the network of the tests of fake TCP: a client and a server, and between them a router whose firewall does what routers of
- * ships and hotels do.
+ * Network of the tests of fake TCP: a client and a server, and between them a router whose firewall does what routers
+ * of ships and hotels do.
  *
  * ```text
  *  client  198.51.100.2 -- 198.51.100.1  router  192.0.2.254 -- 192.0.2.1  server

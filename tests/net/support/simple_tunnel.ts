@@ -1,4 +1,4 @@
-/** Owns the configurations of the simplest tunnel: one client, one server, on the wire that `layWire()` lays. */
+/** Configurations of the simplest tunnel: one client, one server, on the wire that `layWire()` lays. */
 import { assertEquals } from "../../support/assert.ts";
 import type { BackgroundProcess } from "../../support/net.ts";
 import { configText, newIdentity, type Section } from "./config.ts";

@@ -1,4 +1,4 @@
-/** Owns a small web site of the network tests: it says who its visitors are, keeps them waiting, brings them together. */
+/** Small web site of the network tests: it says who its visitors are, keeps them waiting, brings them together. */
 import { randomBytes } from "node:crypto";
 import { type TestNamespace } from "../../support/net.ts";
 

@@ -1,4 +1,4 @@
-/** Owns the outer network of tunnel tests: a client and a server joined by a cable, and what they are called. */
+/** Outer network of tunnel tests: a client and a server joined by a cable, and what they are called. */
 import { type TestNamespace, type Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";

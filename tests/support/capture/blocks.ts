@@ -1,4 +1,4 @@
-/** Owns a reader of pcapng for tests: slow, obvious, and strict about what a block is. */
+/** Reader of pcapng for tests: slow, obvious, and strict about what a block is. */
 
 export const SECTION_HEADER = 0x0a0d0d0a;
 export const INTERFACE_DESCRIPTION = 1;

@@ -1,4 +1,4 @@
-/** Owns key pairs for configuration tests, as text. They protect nothing. */
+/** Key pairs for configuration tests, as text. They protect nothing. */
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { publicKey } from "../../../lib/core/noise/x25519.ts";
 

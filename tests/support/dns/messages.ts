@@ -1,4 +1,4 @@
-/** Owns the making of DNS messages for tests, byte by byte, so that the code under test is never its own judge. */
+/** Making of DNS messages for tests, byte by byte, so that the code under test is never its own judge. */
 
 export const TYPE_A = 1;
 export const TYPE_SOA = 6;

@@ -1,7 +1,8 @@
 /**
- * Owns a slow, obvious model of a strict firewall's connection tracking: the four rules of lib/core/transport/fake_tcp/README.md ("What strict
- * connection tracking demands"), as Linux applies them (net/netfilter/nf_conntrack_proto_tcp.c), with
- * `nf_conntrack_tcp_be_liberal=0` and `tcp_loose=0`. It judges; it drops nothing by itself.
+ * Slow, obvious model of a strict firewall's connection tracking: the four rules of
+ * lib/core/transport/fake_tcp/README.md ("What strict connection tracking demands"), as Linux applies them
+ * (net/netfilter/nf_conntrack_proto_tcp.c), with `nf_conntrack_tcp_be_liberal=0` and `tcp_loose=0`. It judges; it drops
+ * nothing by itself.
  *
  * It is stricter than Linux in one thing: what goes beyond the window by less than another window is invalid here, too.
  */

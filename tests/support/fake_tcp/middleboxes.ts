@@ -1,4 +1,7 @@
-/** Owns simulated middleboxes, each with one of the ways in which real ones treat TCP (lib/core/transport/fake_tcp/README.md). */
+/**
+ * Simulated middleboxes, each with one of the ways in which real ones treat TCP
+ * (lib/core/transport/fake_tcp/README.md).
+ */
 import type { Bytes } from "../packets/packet_builder.ts";
 import type { Random } from "../random.ts";
 import type { ConnectionTracking } from "./connection_tracking.ts";

@@ -1,4 +1,6 @@
-/** Owns two ends of the carrier and what lies between them: a network of seeded delay and loss, with middleboxes in a row. */
+/**
+ * Two ends of the carrier and what lies between them: a network of seeded delay and loss, with middleboxes in a row.
+ */
 import { FakeTcp, type FakeTcpOptions } from "../../../lib/core/transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../../../lib/core/transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../../../lib/core/transport/fake_tcp/session.ts";

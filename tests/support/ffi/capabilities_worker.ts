@@ -1,4 +1,4 @@
-/** Owns the thread that gives up its capabilities for the test of that: there is no way back for it. */
+/** Thread that gives up its capabilities for the test of that: there is no way back for it. */
 import { type Capability, hasCapability, keepOnly } from "../../../ffi/capabilities.ts";
 
 /** What the thread says: what the kernel and we think of it, before or after. */

@@ -1,5 +1,5 @@
 /**
- * Owns a strict reader of Prometheus's text format 0.0.4: what Prometheus would let pass, such as a family in pieces or
+ * Strict reader of Prometheus's text format 0.0.4: what Prometheus would let pass, such as a family in pieces or
  * without its HELP, is an error here.
  */
 

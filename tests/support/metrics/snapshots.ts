@@ -1,4 +1,4 @@
-/** Owns made-up states of a server for tests of its metrics. */
+/** Made-up states of a server for tests of its metrics. */
 import type { PeerSnapshot, Snapshot } from "../../../lib/core/metrics/vpn_metrics.ts";
 import { Carrier } from "../../../lib/core/transport/endpoint.ts";
 

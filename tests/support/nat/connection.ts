@@ -1,4 +1,4 @@
-/** Owns a TCP connection through the NAT, segment by segment, for tests. */
+/** TCP connection through the NAT, segment by segment, for tests. */
 import { assertEquals } from "../assert.ts";
 import { buildTcp, type Bytes, type TcpFields } from "../packets/packet_builder.ts";
 import { ACK, CLIENT, EXTERNAL, only, read, REMOTE, type Sent, SYN, type World } from "./world.ts";

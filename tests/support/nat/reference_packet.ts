@@ -1,4 +1,7 @@
-/** Owns packets as objects, for the reference NAT: taken apart, changed, and made anew with every checksum worked out in full. */
+/**
+ * Packets as objects, for the reference NAT: taken apart, changed, and made anew with every checksum worked out in
+ * full.
+ */
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
 import { addressText } from "./world.ts";
 

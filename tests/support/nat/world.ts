@@ -1,4 +1,6 @@
-/** Owns the stage for tests of the NAT: a NAT with its memory, time and chance, packets as bytes in and out, read the slow way. */
+/**
+ * Stage for tests of the NAT: a NAT with its memory, time and chance, packets as bytes in and out, read the slow way.
+ */
 import { Nat } from "../../../lib/core/nat/nat.ts";
 import type { NatOptions } from "../../../lib/core/nat/nat_options.ts";
 import { DropCounters, type DropReason } from "../../../lib/core/wire/drop_reason.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns what every ChaCha20-Poly1305 provider must pass: Wycheproof's cases, and agreement of its two interfaces with
+ * Suite that every ChaCha20-Poly1305 provider must pass: Wycheproof's cases, and agreement of its two interfaces with
  * each other and with `@noble/ciphers`, which neither provider uses.
  */
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";

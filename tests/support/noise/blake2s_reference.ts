@@ -1,6 +1,6 @@
 /**
- * Owns a slow BLAKE2s, written after RFC 7693 section 3 step by step, to check the fast ones. It is itself checked with
- * the self-test of the RFC's appendix E (blake2s_test.ts).
+ * Slow BLAKE2s, written after RFC 7693 section 3 step by step, to check the fast ones. It is itself checked with the
+ * self-test of the RFC's appendix E (blake2s_test.ts).
  */
 import { concat } from "./vectors.ts";
 

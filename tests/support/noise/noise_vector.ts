@@ -1,4 +1,4 @@
-/** Owns running Noise's vector through the handshake and a provider's transport keys. */
+/** Noise's vector: runs it through the handshake and a provider's transport keys. */
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { Initiator, Responder } from "../../../lib/core/noise/handshake.ts";
 import { keyPair } from "../../../lib/core/noise/x25519.ts";

@@ -1,6 +1,6 @@
 /**
- * Owns reading the vectors in tests/vectors: Wycheproof's (https://github.com/C2SP/wycheproof, schemas
- * aead_test_schema_v1 and xdh_comp_schema_v1) and Noise's. All byte strings in them are hexadecimal.
+ * Vectors: reads those in tests/vectors: Wycheproof's (https://github.com/C2SP/wycheproof, schemas aead_test_schema_v1
+ * and xdh_comp_schema_v1) and Noise's. All byte strings in them are hexadecimal.
  */
 
 /** One case of an AEAD. */

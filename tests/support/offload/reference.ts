@@ -1,5 +1,5 @@
 /**
- * Owns a slow and obvious statement of what splitting and merging have to do, for judging the fast ones.
+ * Slow and obvious statement of what splitting and merging have to do, for judging the fast ones.
  *
  * It is written from RFC 791, 768 and 9293 and from what the kernel's segmentation (GSO) and receive offload (GRO) are
  * documented and seen to do. It shares no code with `lib/`: packets are arrays of bytes, each made anew.

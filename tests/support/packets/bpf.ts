@@ -1,4 +1,4 @@
-/** Owns the running of classic BPF programs over packets, to test them instruction by instruction. */
+/** Running of classic BPF programs over packets, to test them instruction by instruction. */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { assert } from "../assert.ts";
 import type { Bytes } from "./packet_builder.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns a cipher that is none: quick, and just good enough to notice a wrong key, counter, length or byte.
+ * Cipher that is none: quick, and just good enough to notice a wrong key, counter, length or byte.
  *
  * It lets a simulated day run in seconds. Handshake fields are sealed by the real one.
  */

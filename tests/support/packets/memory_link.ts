@@ -1,4 +1,4 @@
-/** Owns a network in memory: datagrams go in, and come out late, twice, out of order or not at all, as a seed has it. */
+/** Network in memory: datagrams go in, and come out late, twice, out of order or not at all, as a seed has it. */
 import type { Carrier } from "../../../lib/core/transport/endpoint.ts";
 import type { Bytes } from "./packet_builder.ts";
 import type { Random } from "../random.ts";

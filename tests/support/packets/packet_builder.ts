@@ -1,5 +1,5 @@
 /**
- * Owns the making of packets for tests: right in every field by default, wrong in those that are given.
+ * Making of packets for tests: right in every field by default, wrong in those that are given.
  *
  * Nothing here comes from `lib/wire`: lengths and checksums are made the slow and obvious way, so that the code under
  * test is never its own judge.

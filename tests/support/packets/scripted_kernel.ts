@@ -1,4 +1,4 @@
-/** Owns a fake of the kernel's end of a netlink socket: it follows a script. */
+/** Fake of the kernel's end of a netlink socket: it follows a script. */
 import type { Libc } from "../../../ffi/libc.ts";
 import { NLMSGHDR } from "../../../ffi/netlink/message.ts";
 import { hex } from "./packet_builder.ts";

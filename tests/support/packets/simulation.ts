@@ -1,6 +1,6 @@
 /**
- * Owns a world of simulated devices: one clock, one network between them, events at set times. Time does not pass, it
- * jumps to the next thing that happens: an arrival, a timer of a device, an event of the test.
+ * World of simulated devices: one clock, one network between them, events at set times. Time does not pass, it jumps to
+ * the next thing that happens: an arrival, a timer of a device, an event of the test.
  */
 import { FakeClock } from "../time/fake_clock.ts";
 import { type Datagram, type LinkConditions, MemoryLink, PERFECT_LINK } from "./memory_link.ts";

@@ -1,4 +1,6 @@
-/** Owns the usual world of a tunnel test: a client that knows its gateway's endpoint, and a gateway that knows its client's key. */
+/**
+ * Usual world of a tunnel test: a client that knows its gateway's endpoint, and a gateway that knows its client's key.
+ */
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import type { WatchOptions } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import type { Peer, PeerOptions } from "../../../lib/core/wireguard/peer.ts";

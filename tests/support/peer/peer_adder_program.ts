@@ -1,4 +1,4 @@
-/** Owns a program for tests: adds peers to a gateway's file one after the other, by the arguments `FILE PREFIX COUNT`. */
+/** Program for tests: adds peers to a gateway's file one after the other, by the arguments `FILE PREFIX COUNT`. */
 import { addPeer } from "../../../lib/commands/peer/peer_changes.ts";
 
 async function main([configPath = "", prefix = "", count = ""]: readonly string[]): Promise<void> {

@@ -1,4 +1,7 @@
-/** Owns two relays without a network between them: real sockets of UDP on loopback, segments passed on in memory, a fake clock. */
+/**
+ * Two relays without a network between them: real sockets of UDP on loopback, segments passed on in memory, a fake
+ * clock.
+ */
 import { Arena } from "../../../ffi/arena.ts";
 import { EAGAIN } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the reading of TypeScript source as text, for tests that look for words and imports in it.
+ * Reading of TypeScript source as text, for tests that look for words and imports in it.
  *
  * It is a scanner, not a parser. It knows comments, strings, templates with code in them, and regular expressions; it takes
  * a slash for the start of one by what stands before it, and after `)` or `]` always for a division.

@@ -1,4 +1,4 @@
-/** Owns made-up states of instances, for tests of how they are shown. */
+/** Made-up states of instances, for tests of how they are shown. */
 import type { PeerStatus, Status } from "../../../lib/control/status.ts";
 
 /** A gateway that has run for an hour, with what is given instead. */

@@ -1,4 +1,4 @@
-/** Owns time in tests: a monotonic clock that moves only when it is told to. */
+/** Time in tests: a monotonic clock that moves only when it is told to. */
 
 /** A clock in milliseconds. */
 export class FakeClock {

@@ -1,4 +1,7 @@
-/** Owns what is to happen at a time in a simulation: a heap, earliest first, those of one time in the order they were put in. */
+/**
+ * Schedule of what happens when in a simulation: a heap, earliest first, those of one time in the order they were put
+ * in.
+ */
 
 interface Entry<T> {
   readonly at: number;

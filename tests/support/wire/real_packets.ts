@@ -1,5 +1,5 @@
 /**
- * Owns packets that a Linux kernel sent, captured on a veth pair with checksum offload switched off: 10.66.77.2 asks,
+ * Packets that a Linux kernel sent, captured on a veth pair with checksum offload switched off: 10.66.77.2 asks,
  * 10.66.77.1 answers. They keep the parsers and the packet builder honest, for neither had a hand in them.
  */
 import { hex } from "../packets/packet_builder.ts";

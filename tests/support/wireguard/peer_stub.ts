@@ -1,4 +1,4 @@
-/** Owns peers and sessions without a device around them, for tests of the tables that hold them. */
+/** Peers and sessions without a device around them, for tests of the tables that hold them. */
 import type { AeadKey } from "../../../lib/core/noise/aead.ts";
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import { Keypair } from "../../../lib/core/wireguard/session/keypair.ts";

@@ -1,4 +1,4 @@
-/** Owns programs that send all the time inside a namespace, for tests of what gets out. */
+/** Programs that send all the time inside a namespace, for tests of what gets out. */
 import { type BackgroundProcess, type TestNamespace } from "../../../support/net.ts";
 
 const PROGRAM = new URL("./chatter_program.ts", import.meta.url).pathname;

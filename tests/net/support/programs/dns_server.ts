@@ -1,4 +1,4 @@
-/** Owns a DNS server whose answers the test writes: UDP and TCP, with a record of what it was asked. */
+/** DNS server whose answers the test writes: UDP and TCP, with a record of what it was asked. */
 import { Arena } from "../../../../ffi/arena.ts";
 import type { UdpSocket } from "../../../../ffi/sockets/udp_socket.ts";
 import { formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns a program for network tests: `vpn server`, `client` or `relay` with a fault, by the arguments `FAULT ROLE ARGS`. The
+ * Program for network tests: `vpn server`, `client` or `relay` with a fault, by the arguments `FAULT ROLE ARGS`. The
  * product itself has no such switch: what fails is replaced from here. The fault is one of these:
  *
  * - a number: right after the journal's entry of this number, counted from 1, the change that it notes fails

@@ -1,4 +1,4 @@
-/** Owns an FTP server (vsftpd) of network tests: anonymous, read only, in passive mode. */
+/** FTP server (vsftpd) of network tests: anonymous, read only, in passive mode. */
 import { type TestNamespace } from "../../../support/net.ts";
 import { eventually } from "../../../support/time/patience.ts";
 

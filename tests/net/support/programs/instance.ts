@@ -1,4 +1,4 @@
-/** Owns talking to a server or client of a network test over its control socket. */
+/** Instance: talks to a server or client of a network test over its control socket. */
 import { ControlClient } from "../../../../lib/control/client.ts";
 import { runningInstances } from "../../../../lib/control/instances.ts";
 import type { Params } from "../../../../lib/control/protocol.ts";

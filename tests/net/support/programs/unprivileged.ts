@@ -1,6 +1,6 @@
 /**
- * Owns running this project's program as a user who is nobody else: the runtime and its cache, which only root may reach in
- * root's home, are mounted where that user may.
+ * Unprivileged runs of this project's program as a user who is nobody else: the runtime and its cache, which only root
+ * may reach in root's home, are mounted where that user may.
  */
 import { temporaryFile } from "../config.ts";
 

@@ -1,4 +1,4 @@
-/** Owns how network tests run this project's own program: the real process, from its command line. */
+/** This project's own program in network tests: the real process, from its command line. */
 import type {
   BackgroundProcess,
   RunOptions,

@@ -1,4 +1,4 @@
-/** Owns Debian's wireguard-go as the other end of a tunnel: a WireGuard that nobody here wrote. */
+/** Debian's wireguard-go as the other end of a tunnel: a WireGuard that nobody here wrote. */
 import { type BackgroundProcess, type TestNamespace } from "../../../support/net.ts";
 
 /** Programs that a test with this peer needs. */

@@ -1,5 +1,5 @@
 /**
- * Owns a program for network tests that becomes another, given by its arguments, on a kernel without nftables: by seccomp,
+ * Program for network tests that becomes another, given by its arguments, on a kernel without nftables: by seccomp,
  * netlink's sockets for netfilter are EPROTONOSUPPORT, as where the kernel was built without.
  */
 import { cString } from "../../../../ffi/libc.ts";

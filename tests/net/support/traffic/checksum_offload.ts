@@ -1,4 +1,6 @@
-/** Owns taking checksum offload from a virtual cable: what leaves it then is whole, and of the size that it has on a wire. */
+/**
+ * Checksum offload is taken from a virtual cable: what leaves it then is whole, and of the size that it has on a wire.
+ */
 import { check } from "../../../../ffi/errno.ts";
 import { openLibc } from "../../../../ffi/libc.ts";
 import { type TestNamespace } from "../../../support/net.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns hostile datagrams: a flood of handshake initiations, as from somebody who knows the server's public key and nothing
+ * Hostile datagrams: a flood of handshake initiations, as from somebody who knows the server's public key and nothing
  * else, and plain junk.
  */
 import { Arena } from "../../../../ffi/arena.ts";

@@ -1,4 +1,4 @@
-/** Owns recordings of what passes on an interface, whole packets, to be judged by tcpdump afterwards. */
+/** Recordings of what passes on an interface, whole packets, to be judged by tcpdump afterwards. */
 import { type TestNamespace } from "../../../support/net.ts";
 import { eventually } from "../../../support/time/patience.ts";
 import { delay } from "../wire.ts";

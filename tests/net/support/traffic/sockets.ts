@@ -1,4 +1,4 @@
-/** Owns UDP sockets that the test's own process holds inside its namespaces. */
+/** UDP sockets that the test's own process holds inside its namespaces. */
 import { Arena } from "../../../../ffi/arena.ts";
 import { openLibc } from "../../../../ffi/libc.ts";
 import { UdpSocket } from "../../../../ffi/sockets/udp_socket.ts";

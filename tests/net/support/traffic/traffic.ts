@@ -1,4 +1,4 @@
-/** Owns the traffic of network tests: pings, TCP flows, and the count of what passes on a wire. */
+/** Traffic of network tests: pings, TCP flows, and the count of what passes on a wire. */
 import { type TestNamespace } from "../../../support/net.ts";
 import { eventually, PATIENCE } from "../../../support/time/patience.ts";
 

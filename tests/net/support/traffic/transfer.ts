@@ -1,4 +1,4 @@
-/** Owns transfers of files in network tests: whether every byte arrives as it was sent, and without standing still. */
+/** Transfers of files in network tests: whether every byte arrives as it was sent, and without standing still. */
 import { createHash, randomBytes } from "node:crypto";
 import { type TestNamespace } from "../../../support/net.ts";
 
