@@ -5,7 +5,7 @@ import type { ValueParser } from "@optique/core/valueparser";
 import { quoted } from "../core/config/config_error.ts";
 import { LOG_CATEGORIES, LOG_LEVELS, type LogLevelChange } from "./command.ts";
 import { suggestNames } from "./completion.ts";
-import { about, filePath, interfaceName, line, notOneOf } from "./values.ts";
+import { about, filePath, interfaceName, line, notOneOf, tunnelName } from "./values.ts";
 
 const CATEGORIES = [...LOG_CATEGORIES, "all"] as const;
 /** Bytes; what tools that read packets take for the longest. */
@@ -49,8 +49,10 @@ export const captureOptions = {
 /** What is particular to `vpn reload`. */
 export const reloadRequest = {
   name: optional(
-    argument(interfaceName, {
-      description: line("Its TUN device; left out: the only server or client that runs"),
+    argument(tunnelName, {
+      description: line(
+        "Its TUN device, or its file; left out: the only server or client that runs",
+      ),
       errors: { invalidValue: (error) => error },
     }),
   ),

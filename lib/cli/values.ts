@@ -31,6 +31,15 @@ export const configName: ValueParser<"sync", string> = {
 
 /** A name that Linux takes for an interface. */
 export const interfaceName = nameParser("interface", "vpn0", isInterfaceName, INTERFACE_NAME_RULE);
+/** The same where a tunnel may also be called by its file, whose name its device has. */
+export const tunnelName: typeof interfaceName = {
+  ...interfaceName,
+  parse: (input) => interfaceName.parse(input.replace(/^.*\//s, "").replace(/\.conf$/, "")),
+  *suggest(prefix) {
+    yield* suggestNames("interface", prefix);
+    yield { kind: "file", type: "file", extensions: [".conf"], pattern: prefix };
+  },
+};
 /** It becomes a file's name in `/run/netns`. */
 export const netnsName = nameParser(
   "netns",

@@ -292,6 +292,9 @@ Deno.test("parseArguments() reads which tunnel vpn reload is about, by its name 
   });
   assertEquals(parse("reload"), reload(null));
   assertEquals(parse("reload", "laptop"), reload("laptop"));
+  assertEquals(parse("reload", "./laptop.conf"), reload("laptop"));
+  assertEquals(parse("reload", "/etc/vpn/home.conf"), reload("home"));
+  assertThrows(() => parse("reload", "./my laptop.conf"), UsageError, "an interface name has");
   assertEquals(parse("reload", "--interface", "laptop"), reload("laptop"));
   assertThrows(() => parse("reload", "a", "--interface", "b"), UsageError, "NAME and --interface");
 });
