@@ -16,6 +16,9 @@ export interface Silence {
   readonly port: number;
 }
 
+/** What the kernel says without a route, and with one by an interface that is down. */
+const NO_ROUTE: ReadonlySet<string> = new Set(["ENETUNREACH", "EHOSTUNREACH", "ENETDOWN"]);
+
 /** As in `nobody listens there, says 192.0.2.1 (ICMP port unreachable): start the server, ...`. */
 export function explainSilence(silence: Silence): string {
   const { refusal, sendError, unfitting, protocols, port } = silence;
@@ -27,7 +30,12 @@ export function explainSilence(silence: Silence): string {
     return "this host's own firewall lets nothing out to it (EPERM): let UDP out, " +
       "or `vpn cleanup`, if a killed run left its kill switch";
   }
-  if (sendError === "ENETUNREACH" || sendError === "EHOSTUNREACH") {
+  // What the kernel says of a route that leads nowhere, by its type (ip-route(8)): prohibit, blackhole.
+  if (sendError === "EACCES" || sendError === "EINVAL") {
+    return `a route of this host forbids it (${sendError}): see \`ip route get\` with its address, ` +
+      "and take away the route of type prohibit or blackhole";
+  }
+  if (sendError !== null && NO_ROUTE.has(sendError)) {
     return `this host has no route to it (${sendError}): connect it to a network, or correct Endpoint`;
   }
   if (refusal !== null) return explainRefusal(refusal, port);

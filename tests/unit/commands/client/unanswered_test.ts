@@ -20,6 +20,15 @@ const CASES: readonly (readonly [Partial<Silence>, RegExp])[] = [
   [{ unfitting: 1 }, /^an answer came, but does not decrypt: the preshared keys differ: /],
   [{ sendError: "EPERM" }, /^this host's own firewall lets nothing out to it \(EPERM\): /],
   [{ sendError: "ENETUNREACH" }, /^this host has no route to it \(ENETUNREACH\): /],
+  [{ sendError: "ENETDOWN" }, /^this host has no route to it \(ENETDOWN\): /],
+  [
+    { sendError: "EACCES" },
+    /^a route of this host forbids it \(EACCES\): .* prohibit or blackhole$/,
+  ],
+  [
+    { sendError: "EINVAL" },
+    /^a route of this host forbids it \(EINVAL\): .* prohibit or blackhole$/,
+  ],
   [
     { refusal: { kind: "refused", words: "port unreachable", from: FROM } },
     /^nobody listens there, says 192\.0\.2\.1 \(ICMP port unreachable\): start the server/,
