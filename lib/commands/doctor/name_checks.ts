@@ -1,22 +1,15 @@
 /** Checks of how this host looks names up: whether the resolvers that it uses answer, and that it uses those that are meant. */
-import { randomBytes } from "node:crypto";
-import { formatIpv4, parseIpv4 } from "../../core/wire/ipv4_text.ts";
-import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
-import { SystemCallError } from "../../../ffi/errno.ts";
-import { openLibc } from "../../../ffi/libc.ts";
-import { addressQuery } from "../../core/dns/address_query.ts";
-import { cannotHelp, FLAG_RESPONSE, PLAIN_UDP_SIZE, responseCode } from "../../core/dns/message.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { hostResolvConf, resolverManager } from "../../host/dns/client_dns.ts";
 import { hasSameResolvers, nameServersOf, type Resolvers } from "../../host/dns/resolv_conf.ts";
 import { followLinks, HOST_FILE, tryToRead } from "../../host/dns/resolv_conf_file.ts";
+import { ask, type Asked } from "./ask_resolver.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
 const PORT = 53;
 /** ms */
 const TIMEOUT = 2_000;
-const REPETITION = 600;
-const INTERVAL = 10;
 const SWITCH_FILE = "/etc/nsswitch.conf";
 /** Where systemd-resolved answers (systemd-resolved.service(8)), and the directory that it has while it runs. */
 const RESOLVED_STUB = "127.0.0.53";
@@ -29,9 +22,6 @@ export const NAME_CHECKS: readonly Check[] = [
   { name: "dns-upstream", look: checkUpstreams },
   { name: "dns-file", look: checkFile },
 ];
-
-/** What came of a question to a resolver. */
-export type Asked = "answered" | "silent" | "failing" | "refused";
 
 /** Asks all resolvers that programs of this host would, where the tunnel needs them, or changes them. */
 async function checkResolver(subject: Subject): Promise<Verdict[]> {
@@ -179,7 +169,7 @@ export function judgeResolvers(
   if (bad.length === 0) {
     const list = good.map(({ server }) => server).join(", ");
     return good.length === 0
-      ? [ok(`${by} names only resolvers of IPv6, which are not tried`)]
+      ? [ok(`${by} names only resolvers that cannot be tried`)]
       : [ok(`the resolvers that this host uses answer: ${list} (${by})`)];
   }
   const remedy =
@@ -244,48 +234,6 @@ async function resolvedServers(interfaceName: string): Promise<string[]> {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
-}
-
-/** Null for a resolver of IPv6: our small socket has no such addresses. */
-export async function ask(
-  name: string,
-  { server, port }: { readonly server: string; readonly port: number },
-): Promise<Asked | null> {
-  const address = parseIpv4(server);
-  const id = randomBytes(2).readUInt16BE();
-  const query = addressQuery(name, id);
-  if (address === null || query === null) return null;
-  const answer = new Uint8Array(PLAIN_UDP_SIZE);
-  const deadline = performance.now() + TIMEOUT;
-  try {
-    using socket = DatagramSocket.connect(openLibc(), { address, port }, 0);
-    for (let sentAt = -Infinity; performance.now() < deadline;) {
-      if (performance.now() - sentAt >= REPETITION) {
-        socket.send(query);
-        sentAt = performance.now();
-      }
-      const length = socket.receive(answer);
-      if (length > 0) {
-        const outcome = outcomeOf(answer.subarray(0, length), id);
-        if (outcome !== null) return outcome;
-      } else await new Promise((resolve) => setTimeout(resolve, INTERVAL));
-    }
-    return "silent";
-  } catch (error) {
-    if (error instanceof SystemCallError) return "refused";
-    throw error;
-  }
-}
-
-const HEADER_SIZE = 12;
-
-/** What an answer says; null for none to this question. That there is no such name is an answer. */
-export function outcomeOf(message: Uint8Array, id: number): Asked | null {
-  if (message.length < HEADER_SIZE) return null;
-  const view = new DataView(message.buffer, message.byteOffset, message.length);
-  const flags = view.getUint16(2);
-  if (view.getUint16(0) !== id || (flags & FLAG_RESPONSE) === 0) return null;
-  return cannotHelp(responseCode(flags)) ? "failing" : "answered";
 }
 
 function isResolvedThere(): boolean {

@@ -1,31 +1,19 @@
 /** Tests of `lib/commands/doctor/name_checks.ts`: which resolvers a host uses, and what their answers mean. */
-import { createSocket } from "node:dgram";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
+import type { Asked } from "../../../../lib/commands/doctor/ask_resolver.ts";
 import {
-  ask,
-  type Asked,
   judgeFile,
   judgeResolvers,
   judgeUsed,
-  outcomeOf,
   sourceOf,
 } from "../../../../lib/commands/doctor/name_checks.ts";
 
 const FILE = "/etc/resolv.conf";
-const ID = 0x1234;
 
 function source(switchText: string | null, text: string | null, isResolved = false) {
   const found = sourceOf(switchText, { file: FILE, text, isResolved });
   return found.kind === "some" ? found.servers.join(" ") : found.why;
-}
-
-function answer(flags: number, id = ID): Uint8Array {
-  const message = new Uint8Array(12);
-  const view = new DataView(message.buffer);
-  view.setUint16(0, id);
-  view.setUint16(2, flags);
-  return message;
 }
 
 Deno.test("sourceOf() takes what resolv.conf names, where nsswitch.conf says dns or nothing", () => {
@@ -72,29 +60,6 @@ Deno.test("judgeUsed() finds that another program has overwritten the tunnel's r
   assertEquals(judge(["127.0.0.1"]), []);
   assertMatch(judge(["192.0.2.53"])[0]!.why, /is 10\.66\.77\.1, but this host asks 192\.0\.2\.53 /);
   assertMatch(judge([])[0]!.why, /asks nobody/);
-});
-
-Deno.test("outcomeOf() takes no such name for an answer, a server's failure for none, and no other's", () => {
-  assertEquals(outcomeOf(answer(0x8180), ID), "answered");
-  assertEquals(outcomeOf(answer(0x8183), ID), "answered");
-  assertEquals(outcomeOf(answer(0x8182), ID), "failing");
-  assertEquals(outcomeOf(answer(0x8185), ID), "failing");
-  assertEquals(outcomeOf(answer(0x0100), ID), null);
-  assertEquals(outcomeOf(answer(0x8180, ID + 1), ID), null);
-  assertEquals(outcomeOf(new Uint8Array(11), ID), null);
-});
-
-hostTest("ask() tells a resolver that answers from a port that nobody listens at", async () => {
-  const socket = createSocket("udp4", (query, from) => {
-    query[2] = 0x81;
-    socket.send(query, from.port, from.address);
-  });
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-  const { port } = socket.address();
-  assertEquals(await ask("example.org", { server: "127.0.0.1", port }), "answered");
-  await new Promise<void>((resolve) => socket.close(resolve));
-  assertEquals(await ask("example.org", { server: "127.0.0.1", port }), "refused");
-  assertEquals(await ask("example.org", { server: "2001:db8::1", port }), null);
 });
 
 hostTest(
