@@ -59,14 +59,22 @@ function requireCapabilities(
 
 function lacks(lacking: readonly string[], purpose: string, otherwise: string): AppError {
   const are = lacking.length === 1 ? "is" : "are";
+  return missing(
+    `Cannot ${purpose}: ${lacking.join(" and ")} ${are} missing: ${
+      capabilityRemedy(lacking)
+    }${otherwise}`,
+  );
+}
+
+/**
+ * How a process comes by capabilities that it lacks. Root lacks one where it was started with less than all: there is no point
+ * in telling to be root.
+ */
+export function capabilityRemedy(lacking: readonly string[], uid = Deno.uid()): string {
   const added = lacking.map((name) => `--cap-add ${name.slice("CAP_".length)}`).join(" ");
-  // Root lacks one where it was started with less than all: there is no point in telling to be root.
-  const remedy = Deno.uid() === 0
+  return uid === 0
     ? `root was started without: a container gets it by \`${added}\` (\`cap_add:\` of compose)`
     : `run as root, or grant it with \`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``;
-  return missing(
-    `Cannot ${purpose}: ${lacking.join(" and ")} ${are} missing: ${remedy}${otherwise}`,
-  );
 }
 
 /**

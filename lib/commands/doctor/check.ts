@@ -49,12 +49,19 @@ export async function carryOut(check: Check, subject: Subject): Promise<Finding[
   return verdicts.map((verdict) => ({ name: check.name, ...verdict }));
 }
 
+/** Root lacks a capability where it was started with less than all, as in a container: there is no point in telling to be root. */
+export function privilegeRemedy(uid = Deno.uid()): string {
+  return uid === 0
+    ? "root was started without the capability for it: a container gets it by `--cap-add NET_ADMIN` (`cap_add:` of compose)"
+    : "run `vpn doctor` as root";
+}
+
 function notFoundOut(error: unknown): Verdict {
   const message = error instanceof Error ? error.message : String(error);
   const isForbidden = error instanceof Deno.errors.PermissionDenied ||
     exitCodeOf(error) === ExitCode.privilege;
   return warn(
     `could not be found out: ${message}`,
-    isForbidden ? "run `vpn doctor` as root" : "run `vpn doctor --log-level debug` and report this",
+    isForbidden ? privilegeRemedy() : "run `vpn doctor --log-level debug` and report this",
   );
 }

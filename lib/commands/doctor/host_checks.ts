@@ -5,6 +5,7 @@ import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { ownResolvConfs } from "../../host/dns/resolv_conf_file.ts";
 import { AppError } from "../../process/errors.ts";
 import { describeChange } from "../../host/journal/host_change.ts";
+import { capabilityRemedy } from "../../process/privileges.ts";
 import { requireJournalDirectory } from "../../process/journal_directory.ts";
 import { staleJournals } from "../../host/journal/journal_files.ts";
 import {
@@ -40,7 +41,7 @@ function checkCapabilities(subject: Subject): Verdict[] {
   if (missing.length > 0) {
     return [fail(
       `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing`,
-      `run as root, or grant it with \`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``,
+      capabilityRemedy(missing),
     )];
   }
   return [ok(
@@ -65,7 +66,10 @@ function checkTunDevice(): Verdict[] {
     if (error instanceof Deno.errors.PermissionDenied) {
       return [fail(
         `${TUN_DEVICE} may not be opened by this user`,
-        `run as root, or \`setfacl -m u:${Deno.uid()}:rw ${TUN_DEVICE}\``,
+        // Root is refused by a container's rules for devices alone.
+        Deno.uid() === 0
+          ? `give this container the device (\`--device ${TUN_DEVICE}\`)`
+          : `run as root, or \`setfacl -m u:${Deno.uid()}:rw ${TUN_DEVICE}\``,
       )];
     }
     const reason = error instanceof Error ? error.message : String(error);
