@@ -13,6 +13,9 @@
  *
  * Any other WireGuard is judged by its own rules: data unanswered for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, and then no answer to the
  * handshake with which the protocol asks. A client of that kind, a phone asleep, is never found missing.
+ *
+ * Time in which this program did not run, stopped or as part of a virtual machine that was, is no silence of the peer's: what it
+ * sent may wait in a buffer, or is lost. Who would be down by that alone is given `peerTimeout` once more.
  */
 import { KEEPALIVE_TIMEOUT, REKEY_TIMEOUT } from "../constants.ts";
 import type { Role } from "./hello.ts";
@@ -41,6 +44,8 @@ const MOST_INTERVAL = 60_000;
  * a server that is only sent data is called missing once an hour at a loss of 10 %.
  */
 const STOCK_ANSWER_TIME = 2 * REKEY_TIMEOUT + 1_000;
+/** ms by which the watch is called late where the program did not run meanwhile. */
+const STANDSTILL = 1_000;
 /** ms; deadlines are rounded up to these, so that not each of a thousand peers wakes the device by itself. */
 const GRAIN = 25;
 
@@ -100,6 +105,9 @@ export class Watch {
   #heartbeatAt = -NEVER;
   #triedToAskAt = -NEVER;
   #isReleased = false;
+  /** Until when nobody is missed after a standstill, and when the peer was last heard before it. */
+  #excusedUntil = -NEVER;
+  #excusedFor = -NEVER;
 
   constructor({ role, peerTimeout, releaseAfter }: WatchOptions) {
     this.#role = role;
@@ -148,10 +156,14 @@ export class Watch {
       return WatchAction.release;
     }
     if (now >= this.#downAt(traffic)) {
-      this.isDown = true;
-      this.recognition.lost();
-      this.roundTrip.forget();
-      return WatchAction.down;
+      if (!this.#hasStoodStill(traffic, now)) {
+        this.isDown = true;
+        this.recognition.lost();
+        this.roundTrip.forget();
+        return WatchAction.down;
+      }
+      this.#excusedFor = traffic.lastReceivedAt;
+      this.#excusedUntil = now + this.#peerTimeout;
     }
     const { recognition } = this;
     if (now >= recognition.verdictAt()) {
@@ -174,6 +186,12 @@ export class Watch {
     return WatchAction.none;
   }
 
+  /** Whether a standstill of this program is what made the silence; once for each silence, as a host may be slow for ever. */
+  #hasStoodStill(traffic: Traffic, now: number): boolean {
+    return now >= this.#downAt(traffic) + STANDSTILL &&
+      traffic.lastReceivedAt !== this.#excusedFor;
+  }
+
   /** When `next()` may have something; `Infinity` for not before something passes. */
   nextAt(traffic: Traffic): number {
     const { recognition } = this;
@@ -192,11 +210,11 @@ export class Watch {
   #downAt({ lastReceivedAt, unansweredSince, askedSince }: Traffic): number {
     // Before the first session there is nobody to miss: who connects has a limit of its own.
     if (lastReceivedAt === -NEVER) return NEVER;
-    if (this.isOurs) return lastReceivedAt + this.#peerTimeout;
+    if (this.isOurs) return Math.max(this.#excusedUntil, lastReceivedAt + this.#peerTimeout);
     if (this.#role === "server") return NEVER;
     const askedAt = Math.max(askedSince, unansweredSince + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT);
     const answerTime = STOCK_ANSWER_TIME + (this.roundTrip.smoothed ?? 0);
-    return askedAt + Math.max(this.#peerTimeout, answerTime);
+    return Math.max(this.#excusedUntil, askedAt + Math.max(this.#peerTimeout, answerTime));
   }
 
   /** A server's clients lose what they held; whom a client looks for holds nothing. */

@@ -253,6 +253,38 @@ Deno.test("client counts a handshake by itself for nothing while a stock server 
   assertEquals(client.done, []);
 });
 
+Deno.test("time in which the program did not run is no silence of the peer's, whose answer is waited for", () => {
+  for (const role of ["client", "server"] as const) {
+    for (const standstill of [8_000, 600_000]) {
+      const end = new Watched(role);
+      end.shakeHands();
+      end.recognize();
+      end.runUntil(1_000);
+      end.now += standstill;
+      end.done.length = 0;
+      const { now } = end;
+      // It is asked at once, and answers.
+      end.runUntil(now + 100, () => end.receive());
+      assert(end.done.some((step) => step.endsWith("heartbeat")), `${end.done}`);
+      assertEquals(end.watch.isDown, false);
+      // Where it does not, it is missed PeerTimeout later.
+      const { lastReceivedAt } = end;
+      end.runUntil(now + 20_000);
+      assertEquals(end.done.at(-1), `${Math.ceil(lastReceivedAt / 25) * 25 + 6_000} down`);
+    }
+  }
+});
+
+Deno.test("a peer that is gone is missed on a host that stands still again and again", () => {
+  const client = knowingClient();
+  client.runUntil(1_000);
+  while (!client.watch.isDown && client.now < 60_000) {
+    client.now += 3_000;
+    client.runUntil(client.now);
+  }
+  assert(client.now <= 20_000, `${client.now}`);
+});
+
 Deno.test("nobody is missed before the first session", () => {
   const client = new Watched("client");
   client.initiate();
