@@ -419,7 +419,7 @@ export class Device {
       endpoint.address = address >>> 0;
       endpoint.port = port;
       endpoint.carrier = carrier;
-      peer.proof.moved(endpoint);
+      peer.proof.moved(endpoint, peer.watch?.roundTrip.smoothed ?? 0);
       this.#report("endpoint-changed", peer);
       // Back where it was proven; else it is asked, even if no packet comes at a time when it may be.
       if (peer.proof.isProven) this.#sendStaged(peer, now);

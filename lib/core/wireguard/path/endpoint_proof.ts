@@ -30,6 +30,8 @@ const MAX_CREDIT = 1 << 24;
 /** ms after a question before the next; each pause is twice as long, so that any round trip fits one of them. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
+/** Of the round trip, where it is known: a question sooner would make the answer to the one before it void. */
+const PATIENCE_FACTOR = 1.5;
 /** ms after our response before a question: longer than a round trip takes. */
 const PAUSE_AFTER_ANSWER = 4_000;
 /** Questions that need not wait, as the endpoint is another than the last one that was asked: a network often changes twice. */
@@ -61,11 +63,14 @@ export class EndpointProof {
   }
 
   /** A packet has moved the peer to this endpoint. */
-  moved({ address, port, carrier }: Endpoint): void {
+  moved({ address, port, carrier }: Endpoint, roundTrip = 0): void {
     this.isProven = carrier !== Carrier.udp || this.#isKept(address, port);
     this.#credit = 0;
     this.#isNew = true;
-    this.#pause = this.#nextPause = FIRST_PAUSE;
+    this.#pause = this.#nextPause = Math.min(
+      LONGEST_PAUSE,
+      Math.max(FIRST_PAUSE, PATIENCE_FACTOR * roundTrip),
+    );
   }
 
   /** `length` bytes of an authenticated message have come from the endpoint. */

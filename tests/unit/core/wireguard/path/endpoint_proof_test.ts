@@ -186,6 +186,22 @@ Deno.test("the question is asked again while packets come, until a round trip fi
   }
 });
 
+Deno.test("a client on a long path is asked again only when its answer could have come, which a second question would make void", () => {
+  const watch = { peerTimeout: 6_000, releaseAfter: 180_000 };
+  const pair = connectedPair({
+    clientWatch: { role: "client", ...watch },
+    gatewayWatch: { role: "server", ...watch },
+  });
+  const { simulation, client, gateway, sent } = pair;
+  simulation.link.conditions = { ...simulation.link.conditions, latency: 1_000 };
+  simulation.run(60_000);
+  sent.length = 0;
+  client.port = 2_000;
+  simulation.run(10_000);
+  assertEquals(sentBy(pair, gateway, INITIATION).length, 1);
+  assertEquals(client.dropReport(), "");
+});
+
 Deno.test("a client with two paths goes back and forth between them unasked once both are proven", () => {
   const pair = connectedPair();
   const { simulation, client, gateway, toClient } = pair;
