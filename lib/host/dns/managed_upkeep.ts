@@ -42,7 +42,7 @@ export function resolvectlKeeping(
     putBack: () => {
       if (!isInUse()) {
         throw new Error(
-          `${HOST_FILE} leads to systemd-resolved no more: link it to its stub-resolv.conf again`,
+          `${HOST_FILE} no longer leads to systemd-resolved: link it to its stub-resolv.conf again`,
         );
       }
       makeResolvectl(change);
