@@ -20,6 +20,7 @@ export class Swarm implements Disposable {
   readonly #options: SwarmOptions;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #calledAt = -Infinity;
+  #isClosed = false;
 
   constructor(options: SwarmOptions) {
     this.#options = options;
@@ -27,6 +28,7 @@ export class Swarm implements Disposable {
 
   /** Takes note of one. */
   notice(): void {
+    if (this.#isClosed) return;
     const { category, entry, call, settleTime, pause } = this.#options;
     this.#timer ??= setTimeout(
       guarded(category, entry, () => {
@@ -38,8 +40,9 @@ export class Swarm implements Disposable {
     );
   }
 
-  /** Forgets what was noticed. */
+  /** Forgets what was noticed, and takes note of nothing more: the undoing of a tunnel is a swarm itself. */
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

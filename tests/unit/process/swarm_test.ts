@@ -35,13 +35,13 @@ Deno.test("a swarm that does not end is answered while it goes on, with a pause 
   }
 });
 
-Deno.test("what was noticed before the end is forgotten with it", async () => {
+Deno.test("what was noticed before the end is forgotten with it, and nothing is noticed after", async () => {
   let count = 0;
   const options = { category: "upkeep", entry: "a test", settleTime: 0, pause: 0 } as const;
-  {
-    using swarm = new Swarm({ ...options, call: () => count++ });
-    swarm.notice();
-  }
+  const ended = new Swarm({ ...options, call: () => count++ });
+  ended.notice();
+  ended[Symbol.dispose]();
+  ended.notice();
   const later = Promise.withResolvers<void>();
   using other = new Swarm({ ...options, call: () => later.resolve() });
   other.notice();
