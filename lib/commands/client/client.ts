@@ -108,10 +108,16 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
 
   const plan = planRoutes(config);
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
-  const [found, others] = await Promise.all([
-    resolveServer(config, block),
-    locatedPeers(config.otherPeers, { config, logger }),
+  const located = await Promise.race([
+    Promise.all([
+      resolveServer(config, block),
+      locatedPeers(config.otherPeers, { config, logger }),
+    ]),
+    // A look-up may take as long as `ConnectTimeout`, and nothing is changed yet.
+    stop.received,
   ]);
+  if (typeof located === "string") return ExitCode.ok;
+  const [found, others] = located;
   const addresses = reachableOutside(found, (address) => {
     const way = network.wayTo(address, plan.mark);
     requireReachableOutside(config, { plan, server: address, way });

@@ -91,11 +91,17 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     journal,
     logger,
   });
+  const peersAtStart = await Promise.race([
+    locatedPeers(config.peers, { config, logger }),
+    // A look-up may take as long as `ConnectTimeout`, and nothing is changed yet.
+    stop.received,
+  ]);
+  if (typeof peersAtStart === "string") return ExitCode.ok;
   using conflict = new NetworkConflict({ config, plan: NO_ROUTES, interfaceName, network, logger });
   let networkChanged = () => {};
   const { dataPlane, port, aead } = await startDataPlane(
     {
-      ...dataPlaneConfig(config, options, await locatedPeers(config.peers, { config, logger })),
+      ...dataPlaneConfig(config, options, peersAtStart),
       ...gateway.dataPlaneConfig,
     },
     { ...logReports(logger), onNetworkChange: () => networkChanged() },

@@ -3,9 +3,11 @@ import { addressData, buildAnswer } from "../../support/dns/messages.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { DnsServer } from "../support/programs/dns_server.ts";
+import { temporaryFile } from "../support/config.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
 import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
-import { startVpn } from "../support/programs/vpn.ts";
+import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE, CLIENT_OUTSIDE, layWire, SERVER_OUTSIDE, SERVER_PORT } from "../support/wire.ts";
 
 const NAME = "vpn.example";
@@ -64,4 +66,39 @@ netTest(
     await endWell(process);
   },
   { programs: ["ip", "nft", "sysctl", ...HOST_FILES_PROGRAMS] },
+);
+
+netTest(
+  "SIGTERM ends a client that waits for a resolver, and a server that does",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    await server.output(["ip", "address", "add", `${RESOLVER}/32`, "dev", CABLE]);
+    using silent = new DnsServer(server, [RESOLVER], () => []);
+    using files = new HostFiles(`nameserver ${RESOLVER}\n`);
+    const tunnel = simpleTunnel();
+    const peer = { Endpoint: `${NAME}:${SERVER_PORT}` };
+    for (
+      const [role, text] of [
+        ["client", tunnel.client({ ConnectTimeout: 60 }, peer)],
+        [
+          "server",
+          `${tunnel.server({ ConnectTimeout: 60, Egress: "off" })}\nEndpoint = ${peer.Endpoint}\n`,
+        ],
+      ] as const
+    ) {
+      const before = silent.questions.length;
+      using config = temporaryFile(text);
+      const process = client.spawn(
+        files.command(vpnCommand(role, "--config", config.path)),
+        { env: files.env },
+      );
+      await eventually(() => Promise.resolve(silent.questions.length > before || null), {
+        what: "a question",
+      });
+      await endWell(process);
+      // It did not wait for the resolver to fail.
+      assertEquals(/Cannot find the server/.test(process.stderr), false, process.stderr);
+    }
+  },
+  { programs: ["ip", ...HOST_FILES_PROGRAMS] },
 );
