@@ -45,10 +45,10 @@ import { received, receivedOffset } from "./received.ts";
 import { isProbe, writeProbe } from "./path/path_mtu.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import { Software } from "./liveness/recognition.ts";
-import { confirm, dropHandshake, dropSessions } from "./session/sessions.ts";
+import { confirm, dropHandshake, dropSessions } from "./session/key_slots.ts";
 import { StagedPackets } from "./session/staged_packets.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
-import { Transport } from "./session/transport.ts";
+import { TransportMessages } from "./session/transport_messages.ts";
 
 /** Smallest handshake message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
@@ -96,7 +96,7 @@ export class Device {
   readonly #deadline: Deadline = { at: NEVER };
   readonly #from = new Endpoint();
   readonly #staged: StagedPackets;
-  readonly #transport: Transport;
+  readonly #messages: TransportMessages;
   readonly #control: Control;
   readonly #watch: WatchOptions | null;
   readonly #followsCarrier: boolean;
@@ -128,7 +128,7 @@ export class Device {
     this.#watch = options.watch ?? null;
     this.#followsCarrier = options.followsCarrier ?? true;
     this.#staged = new StagedPackets(options.drops, options.mtu);
-    this.#transport = new Transport(options);
+    this.#messages = new TransportMessages(options);
     this.#handshakes = new Handshakes({
       ...options,
       isMarked: this.#watch !== null,
@@ -280,7 +280,7 @@ export class Device {
     const { view } = this.#memory;
     const keypair = this.#indices.keypair(view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true));
     if (keypair === null) return this.#refuse(DropReason.unknownIndex, length);
-    const packetLength = this.#transport.open(keypair, offset, length, now);
+    const packetLength = this.#messages.open(keypair, offset, length, now);
     if (packetLength < 0) return this.#refuse(-packetLength, length);
     const packet = receivedOffset(offset);
     const { peer } = keypair;
@@ -504,7 +504,7 @@ export class Device {
       return;
     }
     if (!peer.proof.spend(TRANSPORT_OVERHEAD)) return;
-    if (this.#transport.seal(keypair, 0, 0, peer.endpoint)) this.#sealed(peer, keypair, now);
+    if (this.#messages.seal(keypair, 0, 0, peer.endpoint)) this.#sealed(peer, keypair, now);
   }
 
   /**
@@ -540,7 +540,7 @@ export class Device {
     const { current: keypair, endpoint, proof } = peer;
     if (endpoint.port === 0 || keypair === null || !keypair.canSend(now)) return false;
     if (!proof.spend(length + TRANSPORT_OVERHEAD)) return false;
-    return this.#transport.putBlind(keypair.remoteIndex, length, endpoint);
+    return this.#messages.putBlind(keypair.remoteIndex, length, endpoint);
   }
 
   /** Reaches a peer by this carrier from now on; a handshake, which may follow at once, shows whether it does. */
@@ -576,7 +576,7 @@ export class Device {
     const length = write(at);
     // By another carrier goes an answer that is no longer than its question, or a probe to an endpoint that we chose.
     if (to === peer.endpoint && !peer.proof.spend(length + TRANSPORT_OVERHEAD)) return false;
-    if (!this.#transport.seal(keypair, at, length, to)) return false;
+    if (!this.#messages.seal(keypair, at, length, to)) return false;
     this.#sealed(peer, keypair, now);
     return true;
   }
@@ -605,7 +605,7 @@ export class Device {
     if (this.tap !== null && this.#sendQueue.free > 0) {
       this.tap.take(peer, PacketDirection.outbound, offset, length);
     }
-    if (!this.#transport.seal(keypair, offset, padded, peer.endpoint)) return;
+    if (!this.#messages.seal(keypair, offset, padded, peer.endpoint)) return;
     this.#sendQueue.setEcn(ecn);
     peer.timers.dataSent(now);
     if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);

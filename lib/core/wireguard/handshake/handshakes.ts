@@ -44,7 +44,7 @@ import {
   installInitiated,
   installResponded,
   takeHandshake,
-} from "../session/sessions.ts";
+} from "../session/key_slots.ts";
 
 /** ms besides two round trips that the response to the newest of several initiations may take. */
 const RESPONSE_MARGIN = 500;

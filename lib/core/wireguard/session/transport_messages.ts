@@ -17,18 +17,18 @@ import { POINTER_ALIGN, receivedOffset } from "../received.ts";
 import type { Keypair } from "./keypair.ts";
 import type { SendQueue } from "../../transport/send_queue.ts";
 
-export interface TransportOptions {
+export interface TransportMessagesOptions {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
   readonly drops: DropCounters;
 }
 
-export class Transport {
+export class TransportMessages {
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
   readonly #drops: DropCounters;
 
-  constructor({ memory, sendQueue, drops }: TransportOptions) {
+  constructor({ memory, sendQueue, drops }: TransportMessagesOptions) {
     this.#memory = memory;
     this.#sendQueue = sendQueue;
     this.#drops = drops;

@@ -1,4 +1,4 @@
-/** Tests of lib/core/wireguard/session/sessions.ts: which session stands in which slot, and which keys are destroyed. */
+/** Tests of lib/core/wireguard/session/key_slots.ts: which session stands in which slot, and which keys are destroyed. */
 import type { Initiator } from "../../../../../lib/core/noise/handshake.ts";
 import { IndexTable } from "../../../../../lib/core/wireguard/handshake/index_table.ts";
 import type { Keypair } from "../../../../../lib/core/wireguard/session/keypair.ts";
@@ -9,7 +9,7 @@ import {
   dropSessions,
   installInitiated,
   installResponded,
-} from "../../../../../lib/core/wireguard/session/sessions.ts";
+} from "../../../../../lib/core/wireguard/session/key_slots.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { isDestroyed, stubKeypair, stubPeer } from "../../../../support/wireguard/peer_stub.ts";
 
