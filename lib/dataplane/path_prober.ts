@@ -11,11 +11,8 @@ import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { HEADERS_SIZE } from "../core/transport/fake_tcp/constants.ts";
 import { Carrier, type Endpoint } from "../core/transport/endpoint.ts";
 import { PathClaim } from "../core/wireguard/path/path_claim.ts";
-import {
-  OUTER_HEADERS_SIZE,
-  PATH_OVERHEAD,
-  PathMtuSearch,
-} from "../core/wireguard/path/path_mtu.ts";
+import { OUTER_HEADERS_SIZE } from "../core/wireguard/constants.ts";
+import { PATH_OVERHEAD, PathMtuSearch } from "../core/wireguard/path/path_mtu.ts";
 import { PathWatch } from "../core/wireguard/path/path_watch.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
 import type { Engine } from "../core/engine/engine.ts";

@@ -1,4 +1,4 @@
-/** Owns the numbers of the tunnel: those of the WireGuard paper (section 6.1) first, those of this implementation apart. */
+/** Numbers of the tunnel: those of the WireGuard paper (section 6.1) first, those of this implementation apart. */
 
 // From the specification. Times in ms.
 
@@ -24,7 +24,9 @@ export const ZERO_KEYS_AFTER_TIME = 3 * REJECT_AFTER_TIME;
 export const MIN_INITIATION_INTERVAL = 20;
 /** How long a device is under load, and asks for cookies, after the last initiation that was too many. */
 export const UNDER_LOAD_TIME = 1_000;
-/** Packets that wait for one peer's handshake; beyond it the oldest gives way, for TCP will have sent it again. */
+/** Packets that wait for one peer's handshake; beyond it the oldest is dropped, for TCP will have sent it again. */
 export const MAX_STAGED_PACKETS = 128;
 /** Bytes that wait for all handshakes together, so that many silent peers cannot fill the memory. */
 export const MAX_STAGED_BYTES = 16 * 1024 * 1024;
+/** Bytes that UDP and IPv4 put in front of a message. */
+export const OUTER_HEADERS_SIZE = 28;

@@ -5,7 +5,7 @@ import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 import { Allowance } from "../limits/allowance.ts";
 import { Endpoint } from "../transport/endpoint.ts";
 import { EndpointProof } from "./path/endpoint_proof.ts";
-import type { Keypair, SentTo } from "./session/keypair.ts";
+import type { SentTo, Session } from "./session/session.ts";
 import type { Watch } from "./liveness/liveness.ts";
 import { SharedKey } from "./liveness/shared_key.ts";
 import type { StagedPlace } from "./session/staged_packets.ts";
@@ -64,11 +64,11 @@ export class Peer {
   isRemoved = false;
 
   /** In use until the next one is confirmed. */
-  current: Keypair | null = null;
+  current: Session | null = null;
   /** Good for packets that were under way when the current one took over. */
-  previous: Keypair | null = null;
+  previous: Session | null = null;
   /** Derived as the responder; the initiator's first data packet confirms it. */
-  next: Keypair | null = null;
+  next: Session | null = null;
   /** The newest initiation that waits for its response. */
   handshake: PendingHandshake | null = null;
   /**
@@ -147,13 +147,13 @@ export class Peer {
   }
 
   /**
-   * Whether the peer sends under `keypair` now, as far as that shows. Where both ends began handshakes at once, each uses the
+   * Whether the peer sends under `session` now, as far as that shows. Where both ends began handshakes at once, each uses the
    * session that it began itself, which is the other's previous one.
    */
-  sendsUnder(keypair: Keypair): boolean {
+  sendsUnder(session: Session): boolean {
     const { current, previous } = this;
-    return keypair === current ||
-      (keypair === previous && current !== null && current.isCrossed && !current.isHeard);
+    return session === current ||
+      (session === previous && current !== null && current.isCrossed && !current.isHeard);
   }
 
   /** Looks for it there from now on. */

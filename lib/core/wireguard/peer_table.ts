@@ -1,26 +1,50 @@
 /**
- * Peer table: a device's peers by public key and by index.
+ * Peer table: a device's peers by public key and by index, their allowed IPs, and how a configuration makes and changes them.
  *
  * An index is a small integer from 1 on; 0 names nobody. It is what results carry in place of a peer. One that has come
  * free is used again last, so that whoever holds a stale index for a moment finds nobody rather than another peer.
  */
-import type { Peer } from "./peer.ts";
+import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
+import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
+import { Carrier } from "../transport/endpoint.ts";
+import { AllowedIps } from "./allowed_ips.ts";
+import { Watch, type WatchOptions } from "./liveness/liveness.ts";
+import { Peer, type PeerOptions } from "./peer.ts";
+import { type Deadline, NEVER, Timers } from "./timers.ts";
 
 /** Bounded by the index table, of which each peer takes four places, and by the bits of a result (received.ts). */
 export const MAX_PEERS = 8192;
 
+export interface PeerTableOptions {
+  readonly identity: KeyPair;
+  /** Inner MTU in bytes; that of a peer, whose path may be narrower, begins with it. */
+  readonly mtu: number;
+  readonly random: RandomBytes;
+  /** Null for a device that watches no peers. */
+  readonly watch: WatchOptions | null;
+  readonly followsCarrier: boolean;
+  /** The most peers; `MAX_PEERS` if left out. */
+  readonly capacity?: number;
+}
+
 export class PeerTable {
+  readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
+  /** The earliest time at which a timer of any peer is due. */
+  readonly deadline: Deadline = { at: NEVER };
+  readonly #options: PeerTableOptions;
   readonly #byKey = new Map<string, Peer>();
   readonly #byIndex: (Peer | null)[] = [null];
   readonly #free: number[] = [];
+  readonly #capacity: number;
+
+  constructor(options: PeerTableOptions) {
+    this.#options = options;
+    this.#capacity = options.capacity ?? MAX_PEERS;
+  }
 
   /** All peers, in the order in which they were added. */
   [Symbol.iterator](): IterableIterator<Peer> {
     return this.#byKey.values();
-  }
-
-  get size(): number {
-    return this.#byKey.size;
   }
 
   /** The peer with this 32-byte public key. */
@@ -34,31 +58,74 @@ export class PeerTable {
   }
 
   /**
-   * The index that the next peer gets.
+   * Adds a peer. Its allowed IPs are taken from any peer that had them, as WireGuard does.
    *
-   * @throws {RangeError} when there are `MAX_PEERS` peers
+   * @throws {RangeError} when the public key is already a peer's, or there are as many as can be
    */
-  nextIndex(): number {
-    if (this.#byIndex.length <= MAX_PEERS) return this.#byIndex.length;
-    const [index] = this.#free;
-    if (index === undefined) {
-      throw new RangeError(`Cannot add peer: there are ${MAX_PEERS} already; remove one first`);
+  add(options: PeerOptions, now: number): Peer {
+    const { identity, mtu, random, watch } = this.#options;
+    if (this.byKey(options.publicKey) !== undefined) {
+      throw new RangeError("Cannot add peer: its public key is in use");
     }
-    return index;
-  }
-
-  /** Adds a peer whose index is `nextIndex()`. */
-  add(peer: Peer): void {
-    if (peer.index === this.#byIndex.length) this.#byIndex.push(peer);
-    else {
-      this.#free.shift();
-      this.#byIndex[peer.index] = peer;
+    if (this.#byKey.size === this.#capacity) {
+      throw new RangeError(
+        `Cannot add peer: there are ${this.#capacity} already: remove one first`,
+      );
     }
+    const peer = new Peer(options, {
+      index: this.#takeIndex(),
+      timers: new Timers(this.deadline, () => random(1)[0] / 256),
+      cookies: new CookieGenerator(options.publicKey),
+      staticSecret: sharedSecret(identity.secret, options.publicKey),
+      mtu,
+      watch: watch === null ? null : new Watch(watch),
+    });
+    this.#byIndex[peer.index] = peer;
     this.#byKey.set(textOf(peer.publicKey), peer);
+    this.#insertAllowedIps(peer, options);
+    peer.timers.setPersistentInterval((options.persistentKeepalive ?? 0) * 1000, now);
+    return peer;
   }
 
+  #takeIndex(): number {
+    const isNew = this.#byIndex.length <= this.#capacity;
+    return isNew ? this.#byIndex.length : this.#free.shift()!;
+  }
+
+  #insertAllowedIps(peer: Peer, { allowedIps }: PeerOptions): void {
+    for (const { address, prefixLength } of allowedIps) {
+      this.allowedIps.insert(address, prefixLength, peer);
+    }
+  }
+
+  /**
+   * Gives a peer other settings than it was made with. Its session stays; a preshared key counts from the next handshake on,
+   * and where no endpoint is given it stays where it is.
+   */
+  update(peer: Peer, options: PeerOptions, now: number): void {
+    peer.name = options.name ?? null;
+    peer.presharedKey = options.presharedKey ?? new Uint8Array(32);
+    peer.limitRate(options.rateLimit ?? null);
+    this.allowedIps.removeByValue(peer);
+    this.#insertAllowedIps(peer, options);
+    const interval = (options.persistentKeepalive ?? 0) * 1000;
+    if (interval !== peer.timers.persistentInterval) {
+      peer.timers.setPersistentInterval(interval, now);
+    }
+    if (options.endpoint) {
+      peer.configureEndpoint(options.endpoint);
+      // A server looks for nobody by another transport: it is found.
+      if (this.#options.followsCarrier) peer.endpoint.carrier = Carrier.udp;
+    }
+  }
+
+  /** Forgets a peer, whose keys are zeroed by then. */
   remove(peer: Peer): void {
     if (this.#byIndex[peer.index] !== peer) return;
+    peer.isRemoved = true;
+    peer.timers.stop();
+    peer.staticSecret?.fill(0);
+    this.allowedIps.removeByValue(peer);
     this.#byKey.delete(textOf(peer.publicKey));
     this.#byIndex[peer.index] = null;
     this.#free.push(peer.index);

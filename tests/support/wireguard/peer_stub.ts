@@ -1,7 +1,8 @@
 /** Peers and sessions without a device around them, for tests of the tables that hold them. */
 import type { AeadKey } from "../../../lib/core/noise/aead.ts";
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
-import { Keypair } from "../../../lib/core/wireguard/session/keypair.ts";
+import type { Keypair } from "../../../lib/core/wireguard/session/keypair.ts";
+import { Session } from "../../../lib/core/wireguard/session/session.ts";
 import type { Watch } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import { Peer } from "../../../lib/core/wireguard/peer.ts";
 import { NEVER, Timers } from "../../../lib/core/wireguard/timers.ts";
@@ -37,13 +38,13 @@ export class StubKey implements AeadKey {
 }
 
 /** A session of `peer` with this index. */
-export function stubKeypair(
+export function stubSession(
   peer: Peer,
   localIndex: number,
   { isInitiator = true, createdAt = 0 }: { isInitiator?: boolean; createdAt?: number } = {},
-): Keypair {
-  return new Keypair({
-    peer,
+): Session {
+  return new Session({
+    peerIndex: peer.index,
     sending: new StubKey(),
     receiving: new StubKey(),
     isInitiator,

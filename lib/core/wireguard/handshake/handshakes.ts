@@ -33,7 +33,7 @@ import { MIN_INITIATION_INTERVAL } from "../constants.ts";
 import type { Endpoint } from "../../transport/endpoint.ts";
 import { HandshakeGate, randomUint32 } from "./handshake_gate.ts";
 import type { IndexTable } from "./index_table.ts";
-import { Keypair } from "../session/keypair.ts";
+import { Session } from "../session/session.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTable } from "../peer_table.ts";
 import { MARK_HIGH } from "../liveness/recognition.ts";
@@ -160,7 +160,7 @@ export class Handshakes {
   receiveResponse(offset: number, now: number): number {
     const { indices, memory } = this.#options;
     const receiverIndex = memory.view.getUint32(offset + RESPONSE_RECEIVER_OFFSET, true);
-    const peer = indices.peer(receiverIndex);
+    const peer = this.#options.peers.byIndex(indices.peerIndex(receiverIndex));
     const pending = peer === null ? null : handshakeOf(peer, receiverIndex);
     if (peer === null || pending === null) {
       return -DropReason.unknownIndex;
@@ -183,16 +183,16 @@ export class Handshakes {
     this.gate.wasGenuine();
     takeHandshake(indices, peer, pending);
     peer.watch?.roundTrip.measured(now - sentAt);
-    const keypair = this.#makeKeypair(peer, keys, {
+    const made = this.#makeSession(peer, keys, {
       isInitiator: true,
       localIndex: receiverIndex,
       remoteIndex: senderIndex,
       createdAt: now,
       sentTo,
     });
-    installInitiated(indices, peer, keypair);
+    installInitiated(indices, peer, made);
     if (peer.handshake !== null) {
-      keypair.isTentative = true;
+      made.isTentative = true;
       const roundTrip = now - sentAt;
       peer.timers.awaitNewestResponse(peer.handshake.sentAt + 2 * roundTrip + RESPONSE_MARGIN);
     }
@@ -203,7 +203,7 @@ export class Handshakes {
   receiveCookieReply(offset: number, now: number): DropReason {
     const { indices, memory } = this.#options;
     const index = memory.view.getUint32(offset + COOKIE_REPLY_RECEIVER_OFFSET, true);
-    const peer = indices.peer(index);
+    const peer = this.#options.peers.byIndex(indices.peerIndex(index));
     if (peer === null) return DropReason.unknownIndex;
     if (!peer.cookies.awaitsReply) return DropReason.badCookie;
     const refused = this.gate.admitCookieReply(peer.answers, now);
@@ -245,7 +245,7 @@ export class Handshakes {
     installResponded(
       indices,
       peer,
-      this.#makeKeypair(peer, keys, {
+      this.#makeSession(peer, keys, {
         isInitiator: false,
         localIndex,
         remoteIndex: senderIndex,
@@ -256,18 +256,18 @@ export class Handshakes {
     return peer.index;
   }
 
-  #makeKeypair(
+  #makeSession(
     peer: Peer,
     keys: TransportKeys,
-    session: Pick<Keypair, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo">,
-  ): Keypair {
+    session: Pick<Session, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo">,
+  ): Session {
     const { aead, isMarked } = this.#options;
     const sending = aead.key(keys.sending);
     const receiving = aead.key(keys.receiving);
     keys.sending.fill(0);
     keys.receiving.fill(0);
     const counterHigh = isMarked ? MARK_HIGH : 0;
-    return new Keypair({ peer, sending, receiving, counterHigh, ...session });
+    return new Session({ peerIndex: peer.index, sending, receiving, counterHigh, ...session });
   }
 
   #sendWithMacs(
@@ -281,6 +281,6 @@ export class Handshakes {
   }
 
   #allocateIndex(peer: Peer): number {
-    return this.#options.indices.allocate(peer, () => randomUint32(this.#options.random));
+    return this.#options.indices.allocate(peer.index, () => randomUint32(this.#options.random));
   }
 }

@@ -15,7 +15,7 @@ import type { DeviceEventKind } from "../device_events.ts";
 import type { Endpoint } from "../../transport/endpoint.ts";
 import { isGoodbye } from "./goodbye.ts";
 import { CAPABILITIES, type Hello, HELLO_VERSION, readHello, writeHello } from "./hello.ts";
-import type { Keypair } from "../session/keypair.ts";
+import type { Session } from "../session/session.ts";
 import type { Watch, WatchOptions } from "./liveness.ts";
 import { answeredLength, isProbe, writeAnswer } from "../path/path_mtu.ts";
 import type { Peer } from "../peer.ts";
@@ -56,7 +56,7 @@ export class Control {
    */
   receive(
     peer: Peer,
-    keypair: Keypair,
+    session: Session,
     at: number,
     length: number,
     from: Endpoint,
@@ -65,7 +65,7 @@ export class Control {
     const { view } = this.#options.memory;
     const kind = controlKind(view, at, length);
     if (kind === ControlKind.unframed) {
-      return this.#receiveUnframed(peer, keypair, at, length, from, now);
+      return this.#receiveUnframed(peer, session, at, length, from, now);
     }
     const { watch } = peer;
     if (watch === null) return false;
@@ -78,7 +78,7 @@ export class Control {
         else if (!watch.recognition.helloAnswered(hello.number)) return true;
         this.#takeHello(peer, watch, hello);
         // A late one may be of the program that ran there before.
-        if (peer.sendsUnder(keypair) && peer.sharedKey.greeted(hello.instance, from, now)) {
+        if (peer.sendsUnder(session) && peer.sharedKey.greeted(hello.instance, from, now)) {
           this.#options.report("key-shared", peer);
         }
         return true;
@@ -101,7 +101,7 @@ export class Control {
 
   #receiveUnframed(
     peer: Peer,
-    keypair: Keypair,
+    session: Session,
     at: number,
     length: number,
     from: Endpoint,
@@ -111,7 +111,7 @@ export class Control {
     const { view } = memory;
     if (isGoodbye(view, at, length)) {
       // A late one ends the session that it was said in, and not the one that a new start of the same peer has opened since.
-      if (!peer.sendsUnder(keypair) || peer.next !== null) return true;
+      if (!peer.sendsUnder(session) || peer.next !== null) return true;
       // A client's server is asked for again, by its name; what a client held is free at once.
       if (watch?.role === "server") this.#options.release(peer);
       else if (watch?.role === "client") report("down", peer);

@@ -13,7 +13,7 @@
  * only of two hosts does the first come back after that.
  */
 import type { Endpoint } from "../../transport/endpoint.ts";
-import type { Keypair, SentTo } from "../session/keypair.ts";
+import type { SentTo, Session } from "../session/session.ts";
 
 /** ms that a packet may be late: under an old session, from where the peer was before it moved. */
 const LATE = 3_000;
@@ -41,7 +41,7 @@ export class SharedKey {
    * @returns whether this shows, for the first time in a while, that two hosts use the key
    */
   heardUnderOldSession(
-    current: Keypair,
+    current: Session,
     address: number,
     port: number,
     at: Endpoint,

@@ -20,7 +20,7 @@
 import { INITIATION_SIZE } from "../../wire/messages.ts";
 import { Allowance } from "../../limits/allowance.ts";
 import { Carrier, type Endpoint } from "../../transport/endpoint.ts";
-import { OUTER_HEADERS_SIZE } from "./path_mtu.ts";
+import { OUTER_HEADERS_SIZE } from "../constants.ts";
 import type { ProvenEndpoints } from "../handshake/proven_endpoints.ts";
 
 /** RFC 9000 section 8: bytes sent for each that came. */

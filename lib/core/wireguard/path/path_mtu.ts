@@ -22,10 +22,9 @@ import type { Memory } from "../../wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../wire/messages.ts";
 import type { PathClaim } from "./path_claim.ts";
 import type { Peer } from "../peer.ts";
+import { OUTER_HEADERS_SIZE } from "../constants.ts";
 import { NEVER } from "../timers.ts";
 
-/** Bytes that UDP and IPv4 put in front of a message. */
-export const OUTER_HEADERS_SIZE = 28;
 /** What a path carries besides the packet inside. */
 export const PATH_OVERHEAD: number = OUTER_HEADERS_SIZE + TRANSPORT_OVERHEAD;
 /**

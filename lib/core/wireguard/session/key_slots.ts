@@ -1,12 +1,12 @@
 /**
- * Owns the three key slots of a peer: how a new session comes in, is confirmed, takes over and goes.
+ * Key slots: the three sessions of a peer, how a new session comes in, is confirmed, takes over and goes.
  *
  * The rules are the reference implementation's: the initiator may use a new key at once, the responder only when the first
  * packet under it has shown that the initiator has it; what was current serves as previous for packets under way.
  */
 import type { IndexTable } from "../handshake/index_table.ts";
-import type { Keypair } from "./keypair.ts";
 import type { Peer, PendingHandshake } from "../peer.ts";
+import type { Session } from "./session.ts";
 
 /** Initiations besides the newest that may have their response yet: at 0.7 s each, those of 3.5 s. */
 const MAX_EARLIER_HANDSHAKES = 5;
@@ -14,10 +14,10 @@ const MAX_EARLIER_HANDSHAKES = 5;
 const LONGEST_ROUND_TRIP = 4_000;
 
 /** Puts the session that we initiated in use. */
-export function installInitiated(table: IndexTable, peer: Peer, keypair: Keypair): void {
+export function installInitiated(table: IndexTable, peer: Peer, session: Session): void {
   if (peer.next !== null) {
     // We answered the peer's handshake too; the older session goes, so that no more than three are kept.
-    keypair.isCrossed = true;
+    session.isCrossed = true;
     release(table, peer.current);
     release(table, peer.previous);
     peer.previous = peer.next;
@@ -26,29 +26,29 @@ export function installInitiated(table: IndexTable, peer: Peer, keypair: Keypair
     release(table, peer.previous);
     peer.previous = peer.current;
   }
-  install(table, keypair);
-  peer.current = keypair;
+  install(table, peer, session);
+  peer.current = session;
 }
 
 /** Keeps the session that the peer initiated until a packet under it arrives. */
-export function installResponded(table: IndexTable, peer: Peer, keypair: Keypair): void {
+export function installResponded(table: IndexTable, peer: Peer, session: Session): void {
   release(table, peer.next);
   release(table, peer.previous);
   peer.previous = null;
-  install(table, keypair);
-  peer.next = keypair;
+  install(table, peer, session);
+  peer.next = session;
 }
 
 /**
- * Takes note of an authenticated packet under `keypair`.
+ * Takes note of an authenticated packet under `session`.
  *
  * @returns true when this confirmed the next session, which is now the current one
  */
-export function confirm(table: IndexTable, peer: Peer, keypair: Keypair): boolean {
-  if (keypair !== peer.next) return false;
+export function confirm(table: IndexTable, peer: Peer, session: Session): boolean {
+  if (session !== peer.next) return false;
   release(table, peer.previous);
   peer.previous = peer.current;
-  peer.current = keypair;
+  peer.current = session;
   peer.next = null;
   return true;
 }
@@ -103,13 +103,13 @@ export function dropSessions(table: IndexTable, peer: Peer): void {
   peer.previous = peer.current = peer.next = null;
 }
 
-function install(table: IndexTable, keypair: Keypair): void {
-  table.attach(keypair.localIndex, keypair);
-  keypair.peer.renewalAsked = false;
+function install(table: IndexTable, peer: Peer, session: Session): void {
+  table.attach(session.localIndex, session);
+  peer.renewalAsked = false;
 }
 
-function release(table: IndexTable, keypair: Keypair | null): void {
-  if (keypair === null) return;
-  table.release(keypair.localIndex);
-  keypair.destroy();
+function release(table: IndexTable, session: Session | null): void {
+  if (session === null) return;
+  table.release(session.localIndex);
+  session.destroy();
 }

@@ -1,4 +1,7 @@
-/** Owns a session's pair of transport keys: the counter of the one, the replay window of the other, their age. */
+/**
+ * Keypair: what the packets of a session need, and nothing else: both transport keys, the counter of the one, the replay window
+ * of the other, the indices, their age. Whoever has it can open and seal; what follows for the peer is `Session`'s.
+ */
 import type { AeadKey } from "../../noise/aead.ts";
 import {
   REJECT_AFTER_MESSAGES_HIGH,
@@ -11,16 +14,10 @@ import {
   REKEY_AFTER_TIME,
   REKEY_AFTER_TIME_RECEIVING,
 } from "../constants.ts";
-import type { Peer } from "../peer.ts";
-
-/** An IPv4 address, host order, and port. */
-export interface SentTo {
-  readonly address: number;
-  readonly port: number;
-}
 
 export interface KeypairOptions {
-  readonly peer: Peer;
+  /** The index of the peer at the other end. */
+  readonly peerIndex: number;
   readonly sending: AeadKey;
   readonly receiving: AeadKey;
   /** True on the end that sent the initiation; only that end renews keys by time and count. */
@@ -29,14 +26,12 @@ export interface KeypairOptions {
   readonly remoteIndex: number;
   /** Monotonic ms. */
   readonly createdAt: number;
-  /** Where our message of the handshake went: who has the key received it there. */
-  readonly sentTo: SentTo;
   /** High half of the first counter; 0, but where ours show themselves by it (recognition.ts). */
   readonly counterHigh?: number;
 }
 
 export class Keypair {
-  readonly peer: Peer;
+  readonly peerIndex: number;
   readonly sending: AeadKey;
   readonly receiving: AeadKey;
   readonly isInitiator: boolean;
@@ -45,27 +40,19 @@ export class Keypair {
   /** The peer's. */
   readonly remoteIndex: number;
   readonly createdAt: number;
-  readonly sentTo: SentTo;
   readonly replay: ReplayWindow = new ReplayWindow();
   /** The counter that the next message gets, as two uint32 halves: never handed out twice. */
   counterLow = 0;
   counterHigh: number;
-  /** Whether a packet has come under this key. */
-  isHeard = false;
-  /** Whether the other end began a session at the same time, and may use that one. */
-  isCrossed = false;
-  /** Whether the responder may have put the session of a later initiation of ours in its place by now. */
-  isTentative = false;
 
   constructor(options: KeypairOptions) {
-    this.peer = options.peer;
+    this.peerIndex = options.peerIndex;
     this.sending = options.sending;
     this.receiving = options.receiving;
     this.isInitiator = options.isInitiator;
     this.localIndex = options.localIndex;
     this.remoteIndex = options.remoteIndex;
     this.createdAt = options.createdAt;
-    this.sentTo = options.sentTo;
     this.counterHigh = options.counterHigh ?? 0;
   }
 
@@ -76,7 +63,7 @@ export class Keypair {
         this.counterLow < REJECT_AFTER_MESSAGES_LOW);
   }
 
-  /** Whether a message may still be taken under this key. */
+  /** Whether a message may still be received under this key. */
   canReceive(now: number): boolean {
     return now - this.createdAt < REJECT_AFTER_TIME;
   }
@@ -97,7 +84,7 @@ export class Keypair {
       (this.isInitiator && now - this.createdAt >= REKEY_AFTER_TIME);
   }
 
-  /** Whether, having received, this end should begin a new handshake lest the key runs out under it. */
+  /** Whether, having received, this end should begin a new handshake before the key runs out under it. */
   isStaleForReceiving(now: number): boolean {
     return this.isInitiator && now - this.createdAt >= REKEY_AFTER_TIME_RECEIVING;
   }

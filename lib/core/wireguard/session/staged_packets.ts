@@ -8,20 +8,25 @@
 import { FairShares, type Place } from "../../limits/fair_shares.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import { MAX_STAGED_BYTES, MAX_STAGED_PACKETS } from "../constants.ts";
-import type { Peer } from "../peer.ts";
 
 /** A packet that waits for its peer. */
 interface Staged {
-  readonly peer: Peer;
+  readonly peer: StagedFor;
   readonly packet: Uint8Array;
 }
 
 /** A packet's place among those of all peers, which its peer keeps. */
-export type StagedPlace = Place<Peer, Staged>;
+export type StagedPlace = Place<StagedFor, Staged>;
+
+/** A peer, as far as it is used here. */
+export interface StagedFor {
+  /** Copies of packets that wait for a session, oldest first. */
+  readonly staged: StagedPlace[];
+}
 
 export class StagedPackets {
   readonly #drops: DropCounters;
-  readonly #shares: FairShares<Peer, Staged>;
+  readonly #shares: FairShares<StagedFor, Staged>;
 
   /** @param longest bytes that a packet may have */
   constructor(drops: DropCounters, longest: number) {
@@ -38,14 +43,14 @@ export class StagedPackets {
   }
 
   /** Keeps a copy of `packet` until `peer` has a session. */
-  add(peer: Peer, packet: Uint8Array<ArrayBuffer>): void {
+  add(peer: StagedFor, packet: Uint8Array<ArrayBuffer>): void {
     const place = this.#shares.add(peer, { peer, packet: packet.slice() });
     if (place === null) this.#drops.add(DropReason.noSession, packet.length);
     else peer.staged.push(place);
   }
 
   /** Takes all packets that wait for `peer`, oldest first. */
-  take(peer: Peer): Uint8Array[] {
+  take(peer: StagedFor): Uint8Array[] {
     return peer.staged.splice(0).map((place) => {
       this.#shares.remove(place);
       return place.item.packet;
@@ -53,7 +58,7 @@ export class StagedPackets {
   }
 
   /** Gives up on the packets that wait for `peer`; each is counted. */
-  drop(peer: Peer): void {
+  drop(peer: StagedFor): void {
     for (const packet of this.take(peer)) this.#drops.add(DropReason.noSession, packet.length);
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Owns transport messages: what arrives is opened where it lies, what leaves is sealed where it is sent from. What follows from
- * either, for the peer and its timers, is the device's.
+ * Transport messages: what arrives is opened where it lies, what leaves is sealed where it is sent from. A keypair and the memory
+ * is all that this takes: what follows from either, for the peer and its timers, is for `Receiver` and `Sender`.
  */
-import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
+import { DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";
 import {
   MESSAGE_TRANSPORT,
@@ -20,18 +20,15 @@ import type { SendQueue } from "../../transport/send_queue.ts";
 export interface TransportMessagesOptions {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
-  readonly drops: DropCounters;
 }
 
 export class TransportMessages {
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
-  readonly #drops: DropCounters;
 
-  constructor({ memory, sendQueue, drops }: TransportMessagesOptions) {
+  constructor({ memory, sendQueue }: TransportMessagesOptions) {
     this.#memory = memory;
     this.#sendQueue = sendQueue;
-    this.#drops = drops;
   }
 
   /**
@@ -56,7 +53,6 @@ export class TransportMessages {
     if (!keypair.receiving.open(packet, packet, packetLength, low, high)) return -DropReason.badTag;
     // Only now is the counter known to be the peer's own: a forged one must not move the window.
     keypair.replay.commit(low, high);
-    keypair.peer.receivedBytes += length;
     return packetLength;
   }
 
@@ -64,14 +60,11 @@ export class TransportMessages {
    * Seals a packet into the next slot of the send queue.
    *
    * @param source offset of the packet, padding included
-   * @returns false when that cannot be, which is counted
+   * @returns bytes of the message, or minus the drop reason, which the caller counts
    */
-  seal(keypair: Keypair, source: number, length: number, to: Endpoint): boolean {
+  seal(keypair: Keypair, source: number, length: number, to: Endpoint): number {
     const slot = this.#sendQueue.reserve();
-    if (slot < 0) {
-      this.#drops.add(DropReason.sendQueueFull, length);
-      return false;
-    }
+    if (slot < 0) return -DropReason.sendQueueFull;
     const { counterLow, counterHigh } = keypair;
     keypair.advance();
     const view = this.#memory.view;
@@ -86,14 +79,12 @@ export class TransportMessages {
       from = packet;
     }
     if (!keypair.sending.seal(packet, from, length, counterLow, counterHigh)) {
-      this.#drops.add(DropReason.sealError, length);
-      return false;
+      return -DropReason.sealError;
     }
     const messageLength = length + TRANSPORT_OVERHEAD;
     // As int32, which are no objects on the heap where an address of 128.0.0.0 and above would be.
     this.#sendQueue.commit(messageLength, to.address | 0, to.port, to.source | 0, to.carrier);
-    keypair.peer.sentBytes += messageLength;
-    return true;
+    return messageLength;
   }
 
   /**

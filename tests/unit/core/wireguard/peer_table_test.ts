@@ -1,20 +1,31 @@
-/** Tests of lib/core/wireguard/peer_table.ts: peers by key and by index. */
-import { MAX_PEERS, PeerTable } from "../../../../lib/core/wireguard/peer_table.ts";
+/** Tests of lib/core/wireguard/peer_table.ts: peers by key and by index, and their settings. */
+import { keyPair } from "../../../../lib/core/noise/x25519.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
+import { PeerTable } from "../../../../lib/core/wireguard/peer_table.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { ipv4 } from "../../../support/packets/simulated_device.ts";
+import { Random } from "../../../support/random.ts";
 
-/** Adds a peer whose key begins with the number. */
-function add(table: PeerTable, number: number): Peer {
-  const publicKey = new Uint8Array(32);
-  new DataView(publicKey.buffer).setUint32(0, number);
-  const peer = { publicKey, index: table.nextIndex() } as Peer;
-  table.add(peer);
-  return peer;
+const random = new Random(3);
+
+function makeTable(capacity = 8): PeerTable {
+  return new PeerTable({
+    identity: keyPair(random.bytes(32)),
+    mtu: 1420,
+    random: (length) => random.bytes(length),
+    watch: null,
+    followsCarrier: true,
+    capacity,
+  });
+}
+
+function add(table: PeerTable): Peer {
+  return table.add({ publicKey: random.bytes(32), allowedIps: [] }, 0);
 }
 
 Deno.test("a peer is found by its key and by its index, from 1 on", () => {
-  const table = new PeerTable();
-  const [first, second] = [add(table, 1), add(table, 2)];
+  const table = makeTable();
+  const [first, second] = [add(table), add(table)];
   assertEquals([first.index, second.index], [1, 2]);
   assertEquals(table.byIndex(2), second);
   assertEquals(table.byIndex(0), null);
@@ -24,22 +35,48 @@ Deno.test("a peer is found by its key and by its index, from 1 on", () => {
 });
 
 Deno.test("a removed peer is found no more, and removing it twice does nothing", () => {
-  const table = new PeerTable();
-  const [first, second] = [add(table, 1), add(table, 2)];
+  const table = makeTable(2);
+  const [first, second] = [add(table), add(table)];
   table.remove(first);
   table.remove(first);
   assertEquals(table.byIndex(1), null);
   assertEquals(table.byKey(first.publicKey), undefined);
   assertEquals([...table], [second]);
-  assertEquals(table.size, 1);
+  assertEquals(add(table).index, 1);
+  assertThrows(() => add(table), RangeError, "Cannot add peer: there are 2 already");
 });
 
 Deno.test("an index that has come free is used again last, the one free for longest first", () => {
-  const table = new PeerTable();
-  const peers = Array.from({ length: MAX_PEERS - 1 }, (_, i) => add(table, i));
+  const table = makeTable(6);
+  const peers = Array.from({ length: 5 }, () => add(table));
   table.remove(peers[4]!);
   table.remove(peers[1]!);
-  assertEquals(add(table, MAX_PEERS).index, MAX_PEERS, "one that nobody has had");
-  assertEquals([add(table, 4).index, add(table, 1).index], [5, 2]);
-  assertThrows(() => table.nextIndex(), RangeError, "Cannot add peer: there are 8192 already");
+  assertEquals(add(table).index, 6, "one that nobody has had");
+  assertEquals([add(table).index, add(table).index], [5, 2]);
+});
+
+Deno.test("a public key is taken once, and the second try costs nothing", () => {
+  const table = makeTable();
+  const { publicKey } = add(table);
+  assertThrows(() => table.add({ publicKey, allowedIps: [] }, 0), RangeError, "its public key");
+  assertEquals(add(table).index, 2);
+});
+
+Deno.test("allowed IPs go to the peer that was added or changed last", () => {
+  const table = makeTable();
+  const network = { address: ipv4("10.7.0.0"), prefixLength: 24 };
+  const at = () => table.allowedIps.lookup(ipv4("10.7.0.9"));
+  const first = table.add({ publicKey: random.bytes(32), allowedIps: [network] }, 0);
+  assertEquals(at(), first);
+  const second = add(table);
+  table.update(second, { publicKey: second.publicKey, allowedIps: [network] }, 0);
+  assertEquals(at(), second);
+  table.remove(second);
+  assertEquals(at(), null);
+});
+
+Deno.test("the deadline is that of the earliest timer of all peers", () => {
+  const table = makeTable();
+  table.add({ publicKey: random.bytes(32), allowedIps: [], persistentKeepalive: 25 }, 500);
+  assertEquals(table.deadline.at, 500, "a persistent keepalive goes out at once");
 });

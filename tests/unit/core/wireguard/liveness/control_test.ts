@@ -16,7 +16,7 @@ import { MARK_HIGH, Software } from "../../../../../lib/core/wireguard/liveness/
 import { createMemory } from "../../../../../lib/core/wire/memory.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { fuzz } from "../../../../support/fuzz.ts";
-import { stubKeypair, stubPeer } from "../../../../support/wireguard/peer_stub.ts";
+import { stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
 
 const OPTIONS = { role: "server", peerTimeout: 6_000, releaseAfter: 180_000 } as const;
 const IN = 64;
@@ -45,7 +45,7 @@ class Subject {
     release: () => this.reported.push("release"),
     report: (kind) => this.reported.push(kind),
   });
-  readonly #keypair = stubKeypair(this.peer, 1);
+  readonly #keypair = stubSession(this.peer, 1);
 
   receive(length: number, now: number): boolean {
     const { endpoint } = this.peer;

@@ -1,6 +1,8 @@
 /** Tests of what may be sent to an endpoint that a packet has named, before the peer has shown that it receives there. */
-import { OUTER_HEADERS_SIZE } from "../../../../../lib/core/wireguard/path/path_mtu.ts";
-import { MAX_STAGED_PACKETS } from "../../../../../lib/core/wireguard/constants.ts";
+import {
+  MAX_STAGED_PACKETS,
+  OUTER_HEADERS_SIZE,
+} from "../../../../../lib/core/wireguard/constants.ts";
 import type { WatchOptions } from "../../../../../lib/core/wireguard/liveness/liveness.ts";
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";

@@ -5,7 +5,7 @@ import {
   PATH_OVERHEAD,
   PathMtuSearch,
 } from "../../../../../lib/core/wireguard/path/path_mtu.ts";
-import { Keypair } from "../../../../../lib/core/wireguard/session/keypair.ts";
+import { Session } from "../../../../../lib/core/wireguard/session/session.ts";
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
@@ -21,7 +21,7 @@ import {
   type TunnelPair,
   upward,
 } from "../../../../support/packets/tunnel_pair.ts";
-import { stubKeypair, stubPeer } from "../../../../support/wireguard/peer_stub.ts";
+import { stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
 
 const MAX_MTU = 1420;
 
@@ -354,7 +354,7 @@ Deno.test("a claim counts under the index of the session that was probed alone, 
   search.start(peer, 20);
   search.claimed(claim, 20);
   assertEquals(search.looked(peer, 1500, 20), [1420]);
-  peer.current = new Keypair({ ...peer.current!, remoteIndex: 9 });
+  peer.current = new Session({ ...peer.current!, remoteIndex: 9 });
   search.looked(peer, 1500, 70);
   search.claimed(claim, 80);
   assertEquals(search.next(80), null);
@@ -379,7 +379,7 @@ Deno.test("a claim lowers the MTU no further than 576", () => {
 function probed(search: PathMtuSearch): Peer {
   const peer = stubPeer();
   Object.assign(peer.endpoint, { address: 0xc633_6402, port: 40_000 });
-  peer.current = new Keypair({ ...stubKeypair(peer, 1), remoteIndex: 7 });
+  peer.current = new Session({ ...stubSession(peer, 1), remoteIndex: 7 });
   search.start(peer, 0);
   assertEquals(search.next(0), peer);
   assertEquals(search.looked(peer, 1500, 0), [1420]);

@@ -2,12 +2,12 @@
 import { PathMtuSearch } from "../../../../../lib/core/wireguard/path/path_mtu.ts";
 import { PathWatch } from "../../../../../lib/core/wireguard/path/path_watch.ts";
 import { assertEquals } from "../../../../support/assert.ts";
-import { stubKeypair, stubPeer } from "../../../../support/wireguard/peer_stub.ts";
+import { stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
 
 /** A watch of one peer whose path has been looked at, at 0, and takes 1,500 bytes. */
 function watched() {
   const peer = stubPeer();
-  peer.current = stubKeypair(peer, 1);
+  peer.current = stubSession(peer, 1);
   const search = new PathMtuSearch(1420);
   const watch = new PathWatch(search, () => [peer]);
   watch.looked(peer, 1500, 0);

@@ -1,7 +1,7 @@
 /** Tests of lib/core/wireguard/session/key_slots.ts: which session stands in which slot, and which keys are destroyed. */
 import type { Initiator } from "../../../../../lib/core/noise/handshake.ts";
 import { IndexTable } from "../../../../../lib/core/wireguard/handshake/index_table.ts";
-import type { Keypair } from "../../../../../lib/core/wireguard/session/keypair.ts";
+import type { Session } from "../../../../../lib/core/wireguard/session/session.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
 import {
   confirm,
@@ -11,20 +11,20 @@ import {
   installResponded,
 } from "../../../../../lib/core/wireguard/session/key_slots.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
-import { isDestroyed, stubKeypair, stubPeer } from "../../../../support/wireguard/peer_stub.ts";
+import { isDestroyed, stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
 
 /** A peer with its table, and sessions made by number: session `n` has index `n`. */
 class Slots {
   readonly table = new IndexTable();
   readonly peer: Peer = stubPeer();
-  readonly keypairs: Keypair[] = [];
+  readonly sessions: Session[] = [];
 
-  make(): Keypair {
-    const index = this.keypairs.length;
-    this.table.allocate(this.peer, () => index);
-    const keypair = stubKeypair(this.peer, index);
-    this.keypairs.push(keypair);
-    return keypair;
+  make(): Session {
+    const index = this.sessions.length;
+    this.table.allocate(this.peer.index, () => index);
+    const session = stubSession(this.peer, index);
+    this.sessions.push(session);
+    return session;
   }
 
   initiated(): void {
@@ -36,18 +36,18 @@ class Slots {
   }
 
   confirm(number: number): boolean {
-    return confirm(this.table, this.peer, this.keypairs[number]!);
+    return confirm(this.table, this.peer, this.sessions[number]!);
   }
 
   /** The numbers of the sessions in the slots. Checks that just these are found by index and have their keys. */
   get numbers(): (number | null)[] {
     const { previous, current, next } = this.peer;
     const held = [previous, current, next];
-    for (const keypair of this.keypairs) {
-      assertEquals(isDestroyed(keypair), !held.includes(keypair));
-      assertEquals(this.table.keypair(keypair.localIndex) === keypair, held.includes(keypair));
+    for (const session of this.sessions) {
+      assertEquals(isDestroyed(session), !held.includes(session));
+      assertEquals(this.table.session(session.localIndex) === session, held.includes(session));
     }
-    return held.map((keypair) => keypair?.localIndex ?? null);
+    return held.map((session) => session?.localIndex ?? null);
   }
 }
 
@@ -102,7 +102,7 @@ Deno.test("dropSessions() destroys all keys and frees their indices", () => {
   slots.responded();
   dropSessions(slots.table, slots.peer);
   assertEquals(slots.numbers, [null, null, null]);
-  assert(slots.keypairs.every(isDestroyed));
+  assert(slots.sessions.every(isDestroyed));
 });
 
 Deno.test("dropHandshake() destroys the handshake and frees its index, if there is one", () => {
@@ -111,10 +111,10 @@ Deno.test("dropHandshake() destroys the handshake and frees its index, if there 
   let destroyed = 0;
   const state = { destroy: () => destroyed++ } as unknown as Initiator;
   const sentTo = { address: 0, port: 0 };
-  peer.handshake = { state, localIndex: table.allocate(peer, () => 77), sentTo, sentAt: 0 };
+  peer.handshake = { state, localIndex: table.allocate(peer.index, () => 77), sentTo, sentAt: 0 };
   dropHandshake(table, peer);
   dropHandshake(table, peer);
-  assertEquals([table.peer(77), peer.handshake, destroyed], [null, null, 1]);
+  assertEquals([table.peerIndex(77), peer.handshake, destroyed], [0, null, 1]);
 });
 
 Deno.test("a new session may ask for its renewal again", () => {

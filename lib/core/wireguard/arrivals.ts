@@ -1,0 +1,63 @@
+/** Arrivals: what an authenticated message says of its peer, that it is alive and where it is (roaming). */
+import type { Carrier } from "../transport/endpoint.ts";
+import type { DeviceEventKind } from "./device_events.ts";
+import type { Peer } from "./peer.ts";
+import { NEVER } from "./timers.ts";
+
+export interface ArrivalsOptions {
+  readonly report: (kind: DeviceEventKind, peer: Peer) => void;
+  /** Sends what waits for the peer, which has been found where it had been before. */
+  readonly sendStaged: (peer: Peer, now: number) => void;
+}
+
+export class Arrivals {
+  readonly #options: ArrivalsOptions;
+
+  constructor(options: ArrivalsOptions) {
+    this.#options = options;
+  }
+
+  /** A message came that shows a session: the peer is alive. */
+  markAlive(peer: Peer, now: number): void {
+    peer.lastReceivedAt = now;
+    peer.unansweredSince = NEVER;
+    peer.askedSince = NEVER;
+    peer.timers.authenticatedReceived(now);
+    const { watch } = peer;
+    if (watch === null) return;
+    if (watch.isDown) {
+      watch.renewed();
+      this.#options.report("up", peer);
+      // Of a peer that was down, the watch looked forward to its release.
+      peer.timers.watchBy(watch.nextAt(peer));
+    }
+    if (peer.timers.watchAt === NEVER) peer.timers.watchBy(watch.nextAt(peer));
+  }
+
+  /** An authenticated message of `length` bytes came from this endpoint: the peer is there now. */
+  locate(
+    peer: Peer,
+    length: number,
+    address: number,
+    port: number,
+    source: number,
+    now: number,
+    carrier: Carrier,
+  ): void {
+    const { endpoint } = peer;
+    if (
+      endpoint.address !== address >>> 0 || endpoint.port !== port || endpoint.carrier !== carrier
+    ) {
+      endpoint.address = address >>> 0;
+      endpoint.port = port;
+      endpoint.carrier = carrier;
+      peer.proof.moved(endpoint, peer.watch?.roundTrip.smoothed ?? 0);
+      this.#options.report("endpoint-changed", peer);
+      // Back where it was proven; else it is asked, even if no packet comes at a time when it may be.
+      if (peer.proof.isProven) this.#options.sendStaged(peer, now);
+      else peer.timers.handshakeBy(now + peer.proof.repeatAfter);
+    }
+    if (!peer.proof.isProven) peer.proof.received(length);
+    endpoint.source = source >>> 0;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * Handshake driver: when a handshake begins, and what its messages lead to: the session, the peer's place, the timers. The
+ * messages themselves are handshakes.ts's.
+ */
+import type { Endpoint } from "../../transport/endpoint.ts";
+import { DropReason } from "../../wire/drop_reason.ts";
+import {
+  COOKIE_REPLY_SIZE,
+  INITIATION_SIZE,
+  MESSAGE_COOKIE_REPLY,
+  MESSAGE_INITIATION,
+  MESSAGE_RESPONSE,
+  RESPONSE_SIZE,
+} from "../../wire/messages.ts";
+import type { Arrivals } from "../arrivals.ts";
+import type { DeviceEventKind } from "../device_events.ts";
+import type { Peer } from "../peer.ts";
+import type { PeerTable } from "../peer_table.ts";
+import type { Sender } from "../sender.ts";
+import { dropHandshake, dropSessions } from "../session/key_slots.ts";
+import { NEVER } from "../timers.ts";
+import { Handshakes, type HandshakesOptions } from "./handshakes.ts";
+import type { IndexTable } from "./index_table.ts";
+
+export interface HandshakeDriverOptions extends HandshakesOptions {
+  readonly arrivals: Arrivals;
+  readonly sender: Sender;
+  /** Whether a peer's transport follows its packets as its address does. */
+  readonly followsCarrier: boolean;
+  readonly report: (kind: DeviceEventKind, peer: Peer) => void;
+}
+
+export class HandshakeDriver {
+  readonly #handshakes: Handshakes;
+  readonly #peers: PeerTable;
+  readonly #indices: IndexTable;
+  readonly #arrivals: Arrivals;
+  readonly #sender: Sender;
+  readonly #followsCarrier: boolean;
+  readonly #wallClock: () => number;
+  readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
+
+  constructor(options: HandshakeDriverOptions) {
+    this.#handshakes = new Handshakes(options);
+    this.#peers = options.peers;
+    this.#indices = options.indices;
+    this.#arrivals = options.arrivals;
+    this.#sender = options.sender;
+    this.#followsCarrier = options.followsCarrier;
+    this.#wallClock = options.wallClock;
+    this.#report = options.report;
+  }
+
+  /** Messages that were worth a Diffie-Hellman, since the start; an int32 that may wrap around. */
+  get admitted(): number {
+    return this.#handshakes.gate.admitted;
+  }
+
+  // Our own.
+
+  /**
+   * Asks for a handshake with `peer`: sends an initiation unless one was sent less than REKEY_TIMEOUT ago, or the
+   * endpoint is not known. Whoever asks starts the count of attempts anew, as the paper has it (section 6.4).
+   */
+  initiate(peer: Peer, now: number): void {
+    const { timers } = peer;
+    timers.handshakeAttempts = 0;
+    if (now - peer.initiationSentAt >= timers.handshakeInterval) this.sendInitiation(peer, now);
+  }
+
+  /** Sends an initiation, unless the endpoint is not known; it is repeated until it has an answer. */
+  sendInitiation(peer: Peer, now: number): void {
+    const { timers } = peer;
+    if (peer.endpoint.port === 0 || peer.isRemoved) return;
+    // Should the queue be full, or the endpoint have had its bytes, the timer below tries again.
+    if (peer.proof.spendOnQuestion(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
+      peer.proof.asked(now);
+      timers.authenticatedSent(now);
+      if (peer.askedSince === NEVER) {
+        peer.askedSince = now;
+        if (peer.unansweredSince === NEVER) peer.unansweredSince = now;
+        timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
+      }
+    }
+    timers.handshakeInitiated(now, peer.proof.repeatAfter);
+  }
+
+  // What comes in.
+
+  /**
+   * Takes a message of another type than 4.
+   *
+   * @returns the index of the peer that it proved to be from, 0 for none, or minus the drop reason
+   */
+  receive(type: number, offset: number, length: number, from: Endpoint, now: number): number {
+    switch (type) {
+      case MESSAGE_INITIATION: {
+        if (length !== INITIATION_SIZE) return -DropReason.badMessageLength;
+        const result = this.#handshakes.receiveInitiation(offset, from, now);
+        if (result > 0) this.#initiationReceived(this.#peers.byIndex(result)!, length, from, now);
+        return result;
+      }
+      case MESSAGE_RESPONSE: {
+        if (length !== RESPONSE_SIZE) return -DropReason.badMessageLength;
+        const result = this.#handshakes.receiveResponse(offset, now);
+        if (result > 0) this.#responseReceived(this.#peers.byIndex(result)!, length, from, now);
+        return result;
+      }
+      case MESSAGE_COOKIE_REPLY:
+        if (length !== COOKIE_REPLY_SIZE) return -DropReason.badMessageLength;
+        return 0 - this.#handshakes.receiveCookieReply(offset, now);
+      default:
+        return -DropReason.unknownMessage;
+    }
+  }
+
+  #initiationReceived(peer: Peer, length: number, from: Endpoint, now: number): void {
+    this.#received(peer, length, from, now);
+    // An initiation shows that the peer sends, and not that it receives: no session stands until data under its key comes.
+    peer.timers.authenticatedReceived(now);
+    peer.timers.authenticatedSent(now);
+    peer.lastSentAt = now;
+    peer.proof.spendOnQuestion(RESPONSE_SIZE);
+    peer.proof.answered(now);
+    if (!peer.proof.isProven) peer.timers.postponeHandshake(now + peer.proof.repeatAfter);
+  }
+
+  #responseReceived(peer: Peer, length: number, from: Endpoint, now: number): void {
+    // A client on a long path has left this transport for another before the response came.
+    if (!this.#followsCarrier && from.carrier !== peer.endpoint.carrier) {
+      this.#report("carrier-works", peer);
+    }
+    this.#received(peer, length, from, now);
+    peer.watch?.recognition.sessionBegan(true, now);
+    this.#arrivals.markAlive(peer, now);
+    // A responder that has answered a later initiation as well has dropped this session: what is sent would be lost.
+    if (!peer.current!.isTentative) this.completed(peer, now);
+    // The responder may not use the new key before a packet under it has come.
+    if (peer.current?.counterLow === 0) this.#sender.sendKeepalive(peer, now);
+  }
+
+  #received(peer: Peer, length: number, from: Endpoint, now: number): void {
+    peer.receivedBytes += length;
+    const { address, port, source, carrier } = from;
+    if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
+      this.#arrivals.locate(peer, length, address, port, source, now, carrier);
+    }
+    peer.timers.sessionDerived(now);
+  }
+
+  /** Both ends have the current session of `peer` now. */
+  completed(peer: Peer, now: number): void {
+    const { address, port } = peer.endpoint;
+    const { sentTo } = peer.current!;
+    // The handshake may have been with another endpoint than the one that its last message seems to come from.
+    if (sentTo.address === address && sentTo.port === port) {
+      peer.proof.prove(peer.endpoint, this.#handshakes.gate.proven);
+    }
+    peer.timers.handshakeCompleted();
+    peer.lastHandshakeUnixTime = this.#wallClock();
+    peer.watch?.recognition.sessionBegan(peer.current!.isInitiator, now);
+    peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
+    this.#report("handshake-completed", peer);
+    this.#sender.sendStaged(peer, now);
+  }
+
+  // The end of them.
+
+  /** Ends the handshakes of ours that are under way. */
+  drop(peer: Peer): void {
+    dropHandshake(this.#indices, peer);
+  }
+
+  /** Zeroes the keys of `peer`, sessions' and a handshake's. */
+  zeroKeys(peer: Peer): void {
+    dropHandshake(this.#indices, peer);
+    dropSessions(this.#indices, peer);
+    peer.proof.forget(this.#handshakes.gate.proven);
+  }
+}

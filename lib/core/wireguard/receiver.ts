@@ -1,0 +1,147 @@
+/**
+ * Receiver: transport messages on their way in: the session they name, the opening, and what follows for the peer; control
+ * messages go no further, packets are the result.
+ */
+import { Carrier, Endpoint } from "../transport/endpoint.ts";
+import { DropReason } from "../wire/drop_reason.ts";
+import type { Memory } from "../wire/memory.ts";
+import { TRANSPORT_MIN_SIZE, TRANSPORT_RECEIVER_OFFSET } from "../wire/messages.ts";
+import type { Arrivals } from "./arrivals.ts";
+import type { DeviceEventKind } from "./device_events.ts";
+import type { HandshakeDriver } from "./handshake/handshake_driver.ts";
+import type { IndexTable } from "./handshake/index_table.ts";
+import type { Control } from "./liveness/control.ts";
+import { isProbe } from "./path/path_mtu.ts";
+import type { Peer } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
+import { received, receivedOffset } from "./received.ts";
+import { confirm } from "./session/key_slots.ts";
+import type { Session } from "./session/session.ts";
+import type { TransportMessages } from "./session/transport_messages.ts";
+
+export interface ReceiverOptions {
+  readonly memory: Memory;
+  readonly peers: PeerTable;
+  readonly indices: IndexTable;
+  readonly messages: TransportMessages;
+  readonly arrivals: Arrivals;
+  readonly handshakes: HandshakeDriver;
+  readonly control: Control;
+  /** Whether a peer's transport follows its packets as its address does. */
+  readonly followsCarrier: boolean;
+  readonly report: (kind: DeviceEventKind, peer: Peer) => void;
+}
+
+export class Receiver {
+  readonly #view: DataView;
+  readonly #peers: PeerTable;
+  readonly #indices: IndexTable;
+  readonly #messages: TransportMessages;
+  readonly #arrivals: Arrivals;
+  readonly #handshakes: HandshakeDriver;
+  readonly #control: Control;
+  readonly #followsCarrier: boolean;
+  readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
+  readonly #from = new Endpoint();
+
+  constructor(options: ReceiverOptions) {
+    this.#view = options.memory.view;
+    this.#peers = options.peers;
+    this.#indices = options.indices;
+    this.#messages = options.messages;
+    this.#arrivals = options.arrivals;
+    this.#handshakes = options.handshakes;
+    this.#control = options.control;
+    this.#followsCarrier = options.followsCarrier;
+    this.#report = options.report;
+  }
+
+  /** Takes a transport message, see `Device.receive()`; the caller counts a drop. */
+  receive(
+    offset: number,
+    length: number,
+    address: number,
+    port: number,
+    source: number,
+    now: number,
+    carrier: Carrier,
+  ): number {
+    if (length < TRANSPORT_MIN_SIZE) return -DropReason.badMessageLength;
+    const session = this.#indices.session(
+      this.#view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true),
+    );
+    if (session === null) return -DropReason.unknownIndex;
+    const packetLength = this.#messages.open(session, offset, length, now);
+    if (packetLength < 0) return packetLength;
+    const packet = receivedOffset(offset);
+    const peer = this.#peers.byIndex(session.peerIndex)!;
+    peer.receivedBytes += length;
+    if (session === peer.previous && this.#isKeyShared(peer, address, port, now)) {
+      this.#report("key-shared", peer);
+    }
+    const isElsewhere = carrier !== peer.endpoint.carrier;
+    // A probe only asks whether its transport works. Whoever asks moves when the answer has arrived.
+    const stays = isElsewhere &&
+      (!this.#followsCarrier || isProbe(this.#view, packet, packetLength));
+    if (isElsewhere) this.#setFrom(address, port, source, carrier);
+    if (!stays) this.#arrivals.locate(peer, length, address, port, source, now, carrier);
+    this.#arrivals.markAlive(peer, now);
+    this.#advance(peer, session, now);
+    if (packetLength === 0) return received(peer.index, 0);
+    if (this.#view.getUint8(packet) === 0) {
+      const from = isElsewhere ? this.#from : peer.endpoint;
+      if (this.#control.receive(peer, session, packet, packetLength, from, now)) {
+        return received(peer.index, 0);
+      }
+    }
+    peer.timers.dataReceived(now);
+    return received(peer.index, packetLength);
+  }
+
+  #setFrom(address: number, port: number, source: number, carrier: Carrier): void {
+    this.#from.address = address >>> 0;
+    this.#from.port = port;
+    this.#from.source = source >>> 0;
+    this.#from.carrier = carrier;
+  }
+
+  #isKeyShared(peer: Peer, address: number, port: number, now: number): boolean {
+    const { current, endpoint, sharedKey } = peer;
+    return current !== null &&
+      sharedKey.heardUnderOldSession(current, address, port, endpoint, now);
+  }
+
+  /** What a message leads to for the session it came in, and for the one after it. */
+  #advance(peer: Peer, session: Session, now: number): void {
+    const handshakes = this.#handshakes;
+    if (confirm(this.#indices, peer, session)) handshakes.completed(peer, now);
+    if (!session.isHeard) this.#firstReceived(peer, session, now);
+    if (peer.proof.mayAsk(now)) handshakes.sendInitiation(peer, now);
+    // The current key, whichever one the packet came under: a late packet under the previous one renews nothing.
+    if (!peer.renewalAsked && peer.current?.isStaleForReceiving(now)) {
+      peer.renewalAsked = true;
+      handshakes.initiate(peer, now);
+    }
+  }
+
+  /** The first packet of a session has come: its counter tells what program runs at the other end. */
+  #firstReceived(peer: Peer, session: Session, now: number): void {
+    const isSentUnder = peer.sendsUnder(session);
+    session.isHeard = true;
+    if (!isSentUnder) return;
+    if (session.isTentative) {
+      session.isTentative = false;
+      // Nobody needs the responses to the initiations after it any more.
+      this.#handshakes.drop(peer);
+      this.#handshakes.completed(peer, now);
+    }
+    const { watch } = peer;
+    if (watch === null) return;
+    if (!session.isInitiator) {
+      // From our response to the first packet under its key, which the initiator sends at once.
+      watch.roundTrip.measured(now - session.createdAt);
+    }
+    if (watch.recognition.heard(session.replay.greatestHigh)) this.#report("recognized", peer);
+    peer.timers.watchBy(watch.nextAt(peer));
+  }
+}

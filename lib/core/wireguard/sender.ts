@@ -1,0 +1,217 @@
+/**
+ * Sender: what leaves for peers in sessions, in the order in which a packet meets it: whether it may leave, whether it waits for a
+ * handshake, the sealing; then keepalives, control messages and probes of the path, which nobody inside asked for.
+ */
+import { Carrier, Endpoint } from "../transport/endpoint.ts";
+import type { SendQueue } from "../transport/send_queue.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { ecnOf } from "../wire/ecn.ts";
+import type { Memory } from "../wire/memory.ts";
+import { paddedSize, TRANSPORT_OVERHEAD, TRANSPORT_PACKET_OFFSET } from "../wire/messages.ts";
+import { MAX_STAGED_PACKETS } from "./constants.ts";
+import { Software } from "./liveness/recognition.ts";
+import { PacketDirection, type PacketTap } from "./packet_tap.ts";
+import { writeProbe } from "./path/path_mtu.ts";
+import type { Peer } from "./peer.ts";
+import type { Keypair } from "./session/keypair.ts";
+import type { StagedPackets } from "./session/staged_packets.ts";
+import type { TransportMessages } from "./session/transport_messages.ts";
+import { NEVER } from "./timers.ts";
+
+export interface SenderOptions {
+  readonly memory: Memory;
+  readonly sendQueue: SendQueue;
+  readonly drops: DropCounters;
+  /** Inner MTU in bytes. */
+  readonly mtu: number;
+  readonly staged: StagedPackets;
+  readonly messages: TransportMessages;
+  /** Asks for a handshake. */
+  readonly initiate: (peer: Peer, now: number) => void;
+}
+
+export class Sender {
+  /** Watches the packets; null for nobody. */
+  tap: PacketTap | null = null;
+  readonly #memory: Memory;
+  readonly #sendQueue: SendQueue;
+  readonly #drops: DropCounters;
+  readonly #mtu: number;
+  readonly #staged: StagedPackets;
+  readonly #messages: TransportMessages;
+  readonly #initiate: (peer: Peer, now: number) => void;
+  readonly #to = new Endpoint();
+
+  constructor(options: SenderOptions) {
+    this.#memory = options.memory;
+    this.#sendQueue = options.sendQueue;
+    this.#drops = options.drops;
+    this.#mtu = options.mtu;
+    this.#staged = options.staged;
+    this.#messages = options.messages;
+    this.#initiate = options.initiate;
+  }
+
+  // Packets.
+
+  /** Seals a packet for `peer` into the send queue, see `Device.send()`. */
+  send(peer: Peer, offset: number, length: number, now: number): void {
+    if (length > this.#mtu) {
+      this.#drops.add(DropReason.tooBig, length);
+      return;
+    }
+    if (peer.endpoint.port === 0) {
+      this.#drops.add(DropReason.noEndpoint, length);
+      return;
+    }
+    if (peer.toLimit !== null && !peer.toLimit.take(length, now)) {
+      peer.rateLimited++;
+      this.#drops.add(DropReason.rateLimited, length);
+      return;
+    }
+    const session = peer.current;
+    if (session === null || !session.canSend(now)) {
+      // A super-packet may be under way to a peer that is removed meanwhile.
+      if (peer.isRemoved) {
+        this.#drops.add(DropReason.noRoute, length);
+        return;
+      }
+      this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
+      this.#initiate(peer, now);
+      return;
+    }
+    this.#sendData(peer, session, offset, length, now);
+  }
+
+  /** Pads a packet with zeros and seals it. */
+  #sendData(peer: Peer, keypair: Keypair, offset: number, length: number, now: number): void {
+    const padded = paddedSize(length, peer.mtu);
+    if (!peer.proof.spend(padded + TRANSPORT_OVERHEAD)) {
+      this.#awaitProof(peer, offset, length);
+      return;
+    }
+    const { bytes, view } = this.#memory;
+    for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
+    const ecn = ecnOf(view, offset);
+    // Before it is sealed, which may be in place; a packet for which the queue has no room leaves no trace.
+    if (this.tap !== null && this.#sendQueue.free > 0) {
+      this.tap.take(peer, PacketDirection.outbound, offset, length);
+    }
+    const sealed = this.#messages.seal(keypair, offset, padded, peer.endpoint);
+    if (sealed < 0) {
+      this.#drops.add(-sealed as DropReason, padded);
+      return;
+    }
+    this.#sendQueue.setEcn(ecn);
+    peer.timers.dataSent(now);
+    if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);
+    this.#sealed(peer, keypair, sealed, now);
+  }
+
+  /** Keeps a packet until the peer has shown that it is where it seems to be; the first are kept, as TCP sends the others again. */
+  #awaitProof(peer: Peer, offset: number, length: number): void {
+    if (peer.staged.length < MAX_STAGED_PACKETS) {
+      this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
+    } else this.#drops.add(DropReason.endpointUnproven, length);
+  }
+
+  /** The packet just sent has an answer, unless the peer is gone. */
+  #awaitAnswer(peer: Peer, now: number): void {
+    peer.unansweredSince = now;
+    peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
+  }
+
+  #sealed(peer: Peer, keypair: Keypair, length: number, now: number): void {
+    peer.sentBytes += length;
+    peer.lastSentAt = now;
+    peer.timers.authenticatedSent(now);
+    if (keypair.isStaleForSending(now)) this.#initiate(peer, now);
+  }
+
+  /** Sends the packets that wait for `peer`, if there is a session by now. */
+  sendStaged(peer: Peer, now: number): void {
+    const session = peer.current;
+    if (peer.staged.length === 0 || session === null || !session.canSend(now)) return;
+    for (const packet of this.#staged.take(peer)) {
+      const slot = this.#sendQueue.reserve();
+      if (slot < 0) {
+        this.#drops.add(DropReason.sendQueueFull, packet.length);
+        continue;
+      }
+      // Staged packets lie outside the packet memory, so they are sealed where they are sent from.
+      const at = slot + TRANSPORT_PACKET_OFFSET;
+      this.#memory.bytes.set(packet, at);
+      this.#sendData(peer, session, at, packet.length, now);
+    }
+  }
+
+  // What is no packet.
+
+  /** Sends an empty packet, which tells the peer and the NATs on the path that we are here. */
+  sendKeepalive(peer: Peer, now: number): void {
+    if (peer.endpoint.port === 0) return;
+    const session = peer.current;
+    if (session === null || !session.canSend(now)) {
+      this.#initiate(peer, now);
+      return;
+    }
+    if (!peer.proof.spend(TRANSPORT_OVERHEAD)) return;
+    const sealed = this.#messages.seal(session, 0, 0, peer.endpoint);
+    if (sealed < 0) this.#drops.add(-sealed as DropReason);
+    else this.#sealed(peer, session, sealed, now);
+  }
+
+  /**
+   * Seals a control message, which asks for no answer of WireGuard's, written where it is sent from.
+   *
+   * @returns false where there is no session, or no room
+   */
+  sendControl(
+    peer: Peer,
+    write: (at: number) => number,
+    now: number,
+    to: Endpoint = peer.endpoint,
+  ): boolean {
+    const session = peer.current;
+    const slot = this.#sendQueue.reserve();
+    if (peer.endpoint.port === 0 || session === null || !session.canSend(now) || slot < 0) {
+      return false;
+    }
+    const at = slot + TRANSPORT_PACKET_OFFSET;
+    const length = write(at);
+    // By another transport goes an answer that is no longer than its question, or a probe to an endpoint that we chose.
+    if (to === peer.endpoint && !peer.proof.spend(length + TRANSPORT_OVERHEAD)) return false;
+    const sealed = this.#messages.seal(session, at, length, to);
+    if (sealed < 0) {
+      this.#drops.add(-sealed as DropReason, length);
+      return false;
+    }
+    this.#sealed(peer, session, sealed, now);
+    return true;
+  }
+
+  /** Sends a probe of the path to `peer`, see `Device.sendProbe()`. */
+  sendProbe(peer: Peer, length: number, now: number, carrier: Carrier): boolean {
+    const software = peer.watch?.recognition.software ?? Software.ours;
+    if (software === Software.unknown) return false;
+    // Nor is it before the first packet of the session has come: another program may run there by now.
+    if (software === Software.stock || peer.watch?.recognition.isHeard === false) {
+      return this.#sendBlindProbe(peer, length, now);
+    }
+    let to = peer.endpoint;
+    if (carrier !== to.carrier) {
+      this.#to.address = to.address;
+      this.#to.port = to.port;
+      this.#to.carrier = carrier;
+      to = this.#to;
+    }
+    return this.sendControl(peer, (at) => writeProbe(this.#memory, at, length), now, to);
+  }
+
+  #sendBlindProbe(peer: Peer, length: number, now: number): boolean {
+    const { current: session, endpoint, proof } = peer;
+    if (endpoint.port === 0 || session === null || !session.canSend(now)) return false;
+    if (!proof.spend(length + TRANSPORT_OVERHEAD)) return false;
+    return this.#messages.putBlind(session.remoteIndex, length, endpoint);
+  }
+}
