@@ -22,6 +22,12 @@ function ownJournal(): { readonly path: string; readonly places: string[] } | nu
   return { path: own.path, places };
 }
 
+/** Whether somebody holds the lock on a file, by which processes of other PID namespaces see that its owner lives. */
+function isLocked(path: string): boolean {
+  using file = Deno.openSync(path);
+  return !file.tryLockSync(false);
+}
+
 hostTest(
   "a journal whose file is removed is written again, and takes and strikes out changes",
   () => {
@@ -31,11 +37,13 @@ hostTest(
     try {
       for (const name of ["a", "b"]) journal.make({ kind: "directory", path: place(name) });
       const { path } = ownJournal()!;
+      assert(isLocked(path));
       Deno.removeSync(path);
       const [file] = journal.fixtures.filter((fixture) => fixture.missing().length > 0);
       assertEquals(file!.missing(), [`journal ${path}`]);
       file!.putBack();
       assertEquals(file!.missing(), []);
+      assert(isLocked(path));
       assertEquals(ownJournal()!.places, [place("a"), place("b")]);
       assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
       // Its end and the places of its entries are where they are looked for.
