@@ -14,7 +14,7 @@ import { requireFirewallPrivileges } from "../process/privileges.ts";
 import { DEFAULT_MARK } from "../host/network/route_plan.ts";
 import { otherHolder } from "../host/journal/shared_change.ts";
 import { killSwitchTable } from "../host/firewall/standing_blocks.ts";
-import { enterSurroundings } from "./tunnel_lifecycle.ts";
+import { enterSurroundings } from "./surroundings.ts";
 
 /**
  * Closes the host. Nothing is done where a client that runs has closed it already.

@@ -14,7 +14,7 @@ import { getLogger, type Logger } from "../process/logging.ts";
 import { dropPrivileges, lowPort, requireRelayPrivileges } from "../process/privileges.ts";
 import { resolveEndpoint } from "../host/dns/resolve.ts";
 import { listenForStop } from "../process/stop_signal.ts";
-import { enterSurroundings } from "./tunnel_lifecycle.ts";
+import { enterSurroundings } from "./surroundings.ts";
 import { RelayHandle } from "../dataplane/relay/relay_handle.ts";
 import type { RelayConfig } from "../dataplane/relay/relay_protocol.ts";
 

@@ -1,26 +1,35 @@
 /**
- * Tunnel life cycle, which `vpn server` and `vpn client` share: the steps before a tunnel, the reports during it, its
- * end.
+ * Tunnel life cycle: what `vpn server` and `vpn client` have in common, in the order in which it happens: the start, the
+ * data plane, the services, the end.
  */
 import { EACCES, EADDRINUSE, EPERM } from "../../ffi/errno.ts";
-import { enterNamespace, namespaceExists } from "../../ffi/netns.ts";
 import type { RunOptions } from "../cli/command.ts";
+import { openControl, type RunningTunnel } from "../control/control.ts";
+import { type Reloader, ReloadRequests } from "../control/reload.ts";
 import type { Config } from "../core/config/config.ts";
-import { encodeKey } from "../core/config/values/key_text.ts";
-import type { WatchOptions } from "../core/wireguard/liveness/liveness.ts";
-import { formatIpv4 } from "../core/wire/ipv4_text.ts";
 import {
   DataPlaneError,
   DataPlaneHandle,
   type DataPlaneListener,
 } from "../dataplane/data_plane_handle.ts";
 import type { DataPlaneConfig } from "../dataplane/data_plane_protocol.ts";
+import { loadConfig } from "../host/files/config_file.ts";
+import { InnerGuard, tunnelServices } from "../host/firewall/inner_guard.ts";
+import { Hooks } from "../host/hooks/hooks.ts";
+import { Journal } from "../host/journal/journal.ts";
+import { HostNetwork } from "../host/network/host_network.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
-import type { Hooks } from "../host/hooks/hooks.ts";
-import type { Journal } from "../host/journal/journal.ts";
-import { configureLogging, getLogger, type LogControl, type Logger } from "../process/logging.ts";
-import { adoptOrphans } from "../process/orphans.ts";
-import { lowPort } from "../process/privileges.ts";
+import { catchFaults, type LastResort } from "../process/last_resort.ts";
+import { getLogger, type LogControl, type Logger } from "../process/logging.ts";
+import {
+  lowPort,
+  requireFakeTcpPrivileges,
+  requireTunnelPrivileges,
+} from "../process/privileges.ts";
+import { listenForStop, type StopSignal } from "../process/stop_signal.ts";
+import { type MetricsOptions, serveMetrics } from "../services/metrics/serve_metrics.ts";
+import { cleanUp } from "./cleanup.ts";
+import { enterSurroundings } from "./surroundings.ts";
 
 /** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
 export const DEFAULT_MTU = 1420;
@@ -28,40 +37,114 @@ export const DEFAULT_MTU = 1420;
 /** From which on anybody may listen. */
 const FIRST_FREE_PORT = 1024;
 
+/** Of one command: what it is, and what its configuration must be. */
+export interface TunnelRole<Kind extends Config> {
+  readonly role: "server" | "client";
+  /** @throws {ConfigError} */
+  readonly validate: (config: Config) => Kind;
+  /** Whether it cannot do without fake TCP. */
+  readonly needsFakeTcp: (config: Kind) => boolean;
+}
+
+/** A tunnel that has been started, with nothing on the host changed yet. */
+export interface TunnelStart<Kind extends Config> extends Disposable {
+  readonly role: "server" | "client";
+  readonly options: RunOptions;
+  readonly config: Kind;
+  readonly log: LogControl;
+  readonly logger: Logger;
+  readonly stop: StopSignal;
+  /** SIGHUPs, from the start on. */
+  readonly reloads: ReloadRequests;
+  readonly faults: LastResort;
+  readonly journal: Journal;
+  readonly hooks: Hooks;
+  readonly network: HostNetwork;
+}
+
 /**
- * Starts logging and moves this thread, and with it all that it starts, into the namespace asked for.
+ * Starts a tunnel: signals, log, configuration, privileges; undoes what killed tunnels have left.
  *
- * @throws {AppError} with exit code 2 for a namespace that is not there
+ * @throws {ConfigError | AppError} where it cannot run
  */
-export function enterSurroundings(
-  options: Pick<RunOptions, "logLevel" | "logFormat" | "netns">,
-): LogControl {
-  const log = configureLogging({ level: options.logLevel, format: options.logFormat });
-  adoptOrphans();
-  if (options.netns === undefined) return log;
-  if (!namespaceExists(options.netns)) {
-    throw new AppError(
-      `Cannot enter network namespace "${options.netns}": there is none of that name: ` +
-        `create it with \`ip netns add ${options.netns}\``,
-      { exitCode: ExitCode.usage },
-    );
-  }
-  enterNamespace(options.netns);
-  return log;
+export function startTunnel<Kind extends Config>(
+  options: RunOptions,
+  { role, validate, needsFakeTcp }: TunnelRole<Kind>,
+): TunnelStart<Kind> {
+  const { interfaceName } = options;
+  using opened = new DisposableStack();
+  // First of all: process 1 of a container gets no signal that it has no listener for.
+  const reloads = new ReloadRequests();
+  const stop = opened.use(listenForStop({ onHangup: () => reloads.notice() }));
+  const log = enterSurroundings(options);
+  const logger = getLogger(role);
+  const config = validate(loadConfig(options.configPath, options));
+  logWarnings(logger, config);
+  requireTunnelPrivileges();
+  if (needsFakeTcp(config)) requireFakeTcpPrivileges();
+  for (const line of cleanUp()) logger.info("{line}", { line });
+  const faults = opened.use(catchFaults(logger));
+  const journal = new Journal(interfaceName, options.netns);
+  const hooks = new Hooks({
+    config,
+    interfaceName,
+    journal,
+    stop: Promise.race([stop.received, faults.struck]),
+  });
+  const network = opened.use(new HostNetwork(journal));
+  network.requireFreeName(interfaceName);
+  const owned = opened.move();
+  return {
+    role,
+    options,
+    config,
+    log,
+    logger,
+    stop,
+    reloads,
+    faults,
+    journal,
+    hooks,
+    network,
+    [Symbol.dispose]: () => owned.dispose(),
+  };
 }
 
 /** Tells what the configuration has that is of no effect. */
-export function logWarnings(logger: Logger, config: Config): void {
+function logWarnings(logger: Logger, config: Config): void {
   for (const note of config.notes) logger.info("{note}", { note });
   for (const warning of config.warnings) {
     logger.warn("{warning}", { warning });
   }
 }
 
-/** The times by which peers are watched, ms. */
-export function watchTimes(config: Config): Pick<WatchOptions, "peerTimeout" | "releaseAfter"> {
-  const { peerTimeout, releaseAfter } = config.interface;
-  return { peerTimeout, releaseAfter };
+/** What a server's and a client's data plane are configured by alike. */
+export function commonDataPlaneConfig(
+  { role, options, config }: TunnelStart<Config & { readonly listenPort: number }>,
+): Pick<
+  DataPlaneConfig,
+  | "interfaceName"
+  | "privateKey"
+  | "listenPort"
+  | "mtu"
+  | "offload"
+  | "aead"
+  | "trace"
+  | "addresses"
+  | "watch"
+> {
+  const { privateKey, mtu, aead, addresses, peerTimeout, releaseAfter } = config.interface;
+  return {
+    interfaceName: options.interfaceName,
+    privateKey,
+    listenPort: config.listenPort,
+    mtu: mtu ?? DEFAULT_MTU,
+    offload: options.offload,
+    aead,
+    trace: options.logLevel === "trace",
+    addresses,
+    watch: { role, peerTimeout, releaseAfter },
+  };
 }
 
 /**
@@ -92,6 +175,65 @@ export async function startDataPlane(
     }
     throw error;
   }
+}
+
+/** Has the firewall protect the inner addresses. Noted before the hooks, so that it is undone after them and the device. */
+export function guardInnerAddresses(
+  { role, options, config, journal, logger }: TunnelStart<Config>,
+): ReturnType<typeof InnerGuard.install> {
+  return InnerGuard.install({
+    role,
+    interfaceName: options.interfaceName,
+    addresses: config.interface.addresses,
+    services: tunnelServices(config),
+    journal,
+    logger,
+  });
+}
+
+/** What a tunnel is asked about, and what it is asked for. */
+export interface ServedTunnel<Kind extends Config> extends
+  Pick<
+    RunningTunnel,
+    "port" | "mark" | "aead" | "dataPlane" | "settings" | "peers" | "degraded"
+  >,
+  Pick<MetricsOptions, "hasNat" | "dnsProxy"> {
+  readonly reloader: Reloader<Kind>;
+}
+
+/** Answers `vpn status`, `wg` and scrapers from now on, until the services are disposed of. */
+export async function serveTunnel<Kind extends Config>(
+  services: AsyncDisposableStack,
+  { role, options, config, journal, log, logger, network }: TunnelStart<Kind>,
+  { reloader, hasNat, dnsProxy, ...tunnel }: ServedTunnel<Kind>,
+): Promise<void> {
+  const { interfaceName, netns = null } = options;
+  const { aead, dataPlane } = tunnel;
+  services.use(
+    await openControl({
+      ...tunnel,
+      role,
+      interfaceName,
+      netns,
+      config,
+      network,
+      journal,
+      log,
+      reload: () => reloader.reload(),
+    }),
+  );
+  services.use(
+    await serveMetrics({
+      role,
+      interfaceName,
+      config,
+      aead,
+      dataPlane,
+      hasNat,
+      dnsProxy,
+      logger,
+    }),
+  );
 }
 
 export interface TunnelToEnd {
@@ -127,53 +269,4 @@ export async function endTunnel(
       }
     }
   }
-}
-
-/** Passes what the data plane reports on to the log. */
-export function logReports(logger: Logger): DataPlaneListener {
-  const dataPlaneLogger = getLogger("dataplane");
-  return {
-    onNetworkChange: () => {},
-    onPathMtu: ({ publicKey, name, mtu }) => {
-      logger.info("peer {peer}: the path takes packets of {mtu} bytes inside", {
-        peer: name ?? encodeKey(publicKey),
-        mtu,
-      });
-    },
-    onLog: ({ level, message }) => {
-      if (level === "trace") dataPlaneLogger.trace("{message}", { message });
-      else if (level === "info") dataPlaneLogger.info("{message}", { message });
-      else dataPlaneLogger.warn("{message}", { message });
-    },
-    onPeer: ({ event, publicKey, name, endpoint, otherPlace }) => {
-      if (otherPlace !== null) {
-        logger.warn(
-          "peer {peer}: two hosts use its key, at {here} and {there}, and cut each other off: " +
-            "give each a key of its own",
-          {
-            peer: name ?? encodeKey(publicKey),
-            here: formatPlace(endpoint),
-            there: formatPlace(otherPlace),
-          },
-        );
-        return;
-      }
-      const line = "peer {peer}: {event} ({address}:{port})";
-      const values = {
-        peer: name ?? encodeKey(publicKey),
-        event: event.replace("-", " "),
-        address: formatIpv4(endpoint.address),
-        port: endpoint.port,
-      };
-      // A client may move as often as it likes, and what runs there is in the status.
-      if (event === "endpoint-changed" || event === "recognized") logger.debug(line, values);
-      else logger.info(line, values);
-    },
-  };
-}
-
-function formatPlace(
-  { address, port }: { readonly address: number; readonly port: number },
-): string {
-  return `${formatIpv4(address)}:${port}`;
 }

@@ -18,7 +18,7 @@ import { RUNNING_CHECKS } from "./running_checks.ts";
 import { Subject } from "./subject.ts";
 import { ExitCode } from "../../process/errors.ts";
 import { takesColour, writeText } from "../../process/output.ts";
-import { enterSurroundings } from "../tunnel_lifecycle.ts";
+import { enterSurroundings } from "../surroundings.ts";
 
 /** In the order of the report: what everything else needs comes first. */
 const CHECKS: readonly Check[] = [

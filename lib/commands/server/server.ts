@@ -1,50 +1,34 @@
 /** Command `vpn server`: the life of a gateway from its configuration to its end. */
 import type { RunOptions } from "../../cli/command.ts";
-import type { ServerConfig } from "../../core/config/config.ts";
-import { validateServer } from "../../core/config/roles.ts";
-import type { PeerOptions } from "../../core/wireguard/peer.ts";
-import { formatCidr } from "../../core/wire/ipv4_text.ts";
-import { CarrierGuard } from "../../host/firewall/carrier_guard.ts";
-import { cleanUp } from "../cleanup.ts";
-import { loadConfig } from "../../host/files/config_file.ts";
-import { openControl } from "../../control/control.ts";
 import { LivePeers, peersByKey } from "../../control/live_peers.ts";
-import type { DataPlaneConfig } from "../../dataplane/data_plane_protocol.ts";
+import { Reloader } from "../../control/reload.ts";
+import { validateServer } from "../../core/config/roles.ts";
+import { formatCidr } from "../../core/wire/ipv4_text.ts";
+import { locatedPeers } from "../../host/dns/peer_places.ts";
+import { CarrierGuard } from "../../host/firewall/carrier_guard.ts";
+import { blocksHere, describeBlock } from "../../host/firewall/standing_blocks.ts";
+import { NetworkConflict } from "../../host/network/network_conflict.ts";
+import { planPeerRoutes } from "../../host/network/route_plan.ts";
+import { startUpkeep } from "../../host/upkeep/host_upkeep.ts";
+import type { Upkeep } from "../../host/upkeep/upkeep.ts";
+import { ExitCode } from "../../process/errors.ts";
+import { getLogger } from "../../process/logging.ts";
+import { dropPrivileges } from "../../process/privileges.ts";
+import { type ServiceManager, underManager } from "../../process/service_manager.ts";
 import type { PeerNetworks } from "../../services/dns_proxy/clients.ts";
 import { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
-import { ExitCode } from "../../process/errors.ts";
-import { Gateway } from "./gateway.ts";
-import { Hooks } from "../../host/hooks/hooks.ts";
-import { HostNetwork } from "../../host/network/host_network.ts";
-import { NetworkConflict } from "../../host/network/network_conflict.ts";
-import { startUpkeep } from "../../host/upkeep/host_upkeep.ts";
-import { InnerGuard, tunnelServices } from "../../host/firewall/inner_guard.ts";
-import { Journal } from "../../host/journal/journal.ts";
-import { catchFaults } from "../../process/last_resort.ts";
-import { getLogger } from "../../process/logging.ts";
-import { serveMetrics } from "../../services/metrics/serve_metrics.ts";
-import { locatedPeers } from "../../host/dns/peer_places.ts";
 import {
-  dropPrivileges,
-  requireFakeTcpPrivileges,
-  requireTunnelPrivileges,
-} from "../../process/privileges.ts";
-import { planPeerRoutes } from "../../host/network/route_plan.ts";
-import { Reloader, ReloadRequests } from "../../control/reload.ts";
-import { ServerReload } from "./server_reload.ts";
-import { type ServiceManager, underManager } from "../../process/service_manager.ts";
-import { blocksHere, describeBlock } from "../../host/firewall/standing_blocks.ts";
-import { listenForStop } from "../../process/stop_signal.ts";
-import type { Upkeep } from "../../host/upkeep/upkeep.ts";
-import {
+  commonDataPlaneConfig,
   DEFAULT_MTU,
   endTunnel,
-  enterSurroundings,
-  logReports,
-  logWarnings,
+  guardInnerAddresses,
+  serveTunnel,
   startDataPlane,
-  watchTimes,
+  startTunnel,
 } from "../tunnel_lifecycle.ts";
+import { logReports } from "../tunnel_reports.ts";
+import { Gateway } from "./gateway.ts";
+import { ServerReload } from "./server_reload.ts";
 
 /** Of a gateway's tunnel, the network of its own addresses alone can be another's, too. */
 const NO_ROUTES = { isFullTunnel: false, inside: [], plain: { networks: [] } };
@@ -60,28 +44,14 @@ export function runServer(options: RunOptions): Promise<number> {
 }
 
 async function serve(options: RunOptions, manager: ServiceManager): Promise<number> {
-  // First of all: process 1 of a container gets no signal that it has no listener for.
-  const reloads = new ReloadRequests();
-  using stop = listenForStop({ onHangup: () => reloads.notice() });
-  const log = enterSurroundings(options);
-  const logger = getLogger("server");
-  const config = validateServer(loadConfig(options.configPath, options));
-  logWarnings(logger, config);
-  requireTunnelPrivileges();
-  if (config.interface.transport !== "udp") requireFakeTcpPrivileges();
-  for (const line of cleanUp()) logger.info("{line}", { line });
-  for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
-  using faults = catchFaults(logger);
-  const { interfaceName } = options;
-  const journal = new Journal(interfaceName, options.netns);
-  const hooks = new Hooks({
-    config,
-    interfaceName,
-    journal,
-    stop: Promise.race([stop.received, faults.struck]),
+  using start = startTunnel(options, {
+    role: "server",
+    validate: validateServer,
+    needsFakeTcp: ({ interface: { transport } }) => transport !== "udp",
   });
-  using network = new HostNetwork(journal);
-  network.requireFreeName(options.interfaceName);
+  const { config, logger, stop, faults, journal, hooks, network } = start;
+  const { interfaceName } = options;
+  for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
 
   const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
   using gateway = new Gateway({
@@ -101,7 +71,12 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   let networkChanged = () => {};
   const { dataPlane, port, aead } = await startDataPlane(
     {
-      ...dataPlaneConfig(config, options, peersAtStart),
+      ...commonDataPlaneConfig(start),
+      isGateway: true,
+      hasFakeTcp: config.interface.transport !== "udp",
+      mark: config.interface.fwMark ?? 0,
+      clientToClient: config.interface.clientToClient,
+      peers: peersAtStart,
       ...gateway.dataPlaneConfig,
     },
     { ...logReports(logger), onNetworkChange: () => networkChanged() },
@@ -117,17 +92,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       await dataPlane.openFakeTcp(guard.endpoints);
     }
     const { addresses } = config.interface;
-    // Noted before the hooks, so that it is undone after them and after the device has gone.
-    const innerGuard = services.use(
-      InnerGuard.install({
-        role: "server",
-        interfaceName,
-        addresses,
-        services: tunnelServices(config),
-        journal,
-        logger,
-      }),
-    );
+    const innerGuard = services.use(guardInnerAddresses(start));
     gateway.close();
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
@@ -164,37 +129,18 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       manager,
       logger,
     });
-    services.use(
-      await openControl({
-        role: "server",
-        interfaceName,
-        netns: options.netns ?? null,
-        config,
-        port,
-        mark: config.interface.fwMark ?? 0,
-        aead,
-        dataPlane,
-        network,
-        settings,
-        journal,
-        log,
-        peers: livePeers,
-        reload: () => reloader.reload(),
-        degraded: () => [...gateway.degraded, ...upkeep?.degraded ?? []],
-      }),
-    );
-    services.use(
-      await serveMetrics({
-        config,
-        role: "server",
-        interfaceName,
-        aead,
-        dataPlane,
-        hasNat: typeof gateway.dataPlaneConfig.egress === "object",
-        dnsProxy,
-        logger,
-      }),
-    );
+    await serveTunnel(services, start, {
+      port,
+      mark: config.interface.fwMark ?? 0,
+      aead,
+      dataPlane,
+      settings,
+      peers: livePeers,
+      reloader,
+      degraded: () => [...gateway.degraded, ...upkeep?.degraded ?? []],
+      hasNat: typeof gateway.dataPlaneConfig.egress === "object",
+      dnsProxy,
+    });
     await hooks.postUp();
     const watched = upkeep = services.use(startUpkeep({ network, journal }));
     dropPrivileges({
@@ -223,7 +169,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       },
     );
     manager.ready(`serving on UDP port ${port}`);
-    reloads.serveBy(reloader);
+    start.reloads.serveBy(reloader);
     const signal = await Promise.race([
       stop.received,
       dataPlane.failed,
@@ -239,28 +185,4 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     await endTunnel({ hooks, services, journal, dataPlane });
   }
   return ExitCode.ok;
-}
-
-function dataPlaneConfig(
-  config: ServerConfig,
-  options: RunOptions,
-  peers: readonly PeerOptions[],
-): Omit<DataPlaneConfig, "commandFd" | "egress" | "egressRules"> {
-  const section = config.interface;
-  return {
-    isGateway: true,
-    interfaceName: options.interfaceName,
-    hasFakeTcp: section.transport !== "udp",
-    privateKey: section.privateKey,
-    listenPort: config.listenPort,
-    mark: section.fwMark ?? 0,
-    mtu: section.mtu ?? DEFAULT_MTU,
-    offload: options.offload,
-    aead: section.aead,
-    trace: options.logLevel === "trace",
-    addresses: section.addresses,
-    clientToClient: section.clientToClient,
-    peers,
-    watch: { role: "server", ...watchTimes(config) },
-  };
 }
