@@ -49,8 +49,8 @@ export function createGrammar(argv: readonly string[]) {
     configPath: option(
       "--config",
       filePath,
-      about("--config", "The configuration, in the format of wg-quick", {
-        missing: line("--config FILE is missing: it names the configuration"),
+      about("--config", "Configuration file, in the format of wg-quick", {
+        missing: line("--config FILE is missing: give the path of the configuration file"),
       }),
     ),
     ...placeOptions,
@@ -60,19 +60,19 @@ export function createGrammar(argv: readonly string[]) {
   const relay = object({ ...relayOptions, netns: placeOptions.netns, noOffload, ...logOptions });
   const doctor = object({
     configPath: optional(
-      option("--config", filePath, about("--config", "The configuration that is to run here")),
+      option("--config", filePath, about("--config", "Configuration file of this host")),
     ),
     otherConfigPath: optional(option(
       "--other-config",
       filePath,
-      about("--other-config", "The other side's configuration, to compare with"),
+      about("--other-config", "Configuration file of the other side, to compare with"),
     )),
     role: optional(option(
       "--role",
       choice(ROLES, { metavar: "ROLE", errors: { invalidChoice: notOneOf } }),
-      about("--role", `What it is for, where that cannot be told: ${ROLES.join(" or ")}`),
+      about("--role", `Role of this host, if the file does not tell: ${ROLES.join(" or ")}`),
     )),
-    json: option("--json", about("--json", "Print JSON, whose form is stable")),
+    json: option("--json", about("--json", "Print JSON (stable format)")),
     ...placeOptions,
     ...logOptions,
   });
@@ -81,17 +81,17 @@ export function createGrammar(argv: readonly string[]) {
       option(
         "--interface",
         interfaceName,
-        about("--interface", "Only the server or client with this TUN device"),
+        about("--interface", "Show only the tunnel with this TUN device"),
       ),
     ),
-    json: option("--json", about("--json", "Print JSON, whose form is stable")),
-    watch: option("--watch", about("--watch", "Go on every second, until Ctrl-C")),
+    json: option("--json", about("--json", "Print JSON (stable format)")),
+    watch: option("--watch", about("--watch", "Update every second until Ctrl-C")),
   });
   const block = object(placeOptions);
   const cleanup = object({
     keepKillSwitch: option(
       "--keep-kill-switch",
-      about("--keep-kill-switch", "Leave a host closed that a kill switch has closed"),
+      about("--keep-kill-switch", "Do not open a host that a kill switch has closed"),
     ),
   });
   const capture = object(captureOptions);
@@ -115,80 +115,81 @@ export function createGrammar(argv: readonly string[]) {
     command("server", object({ command: constant("server"), run }), {
       brief: line("Run a gateway"),
       description: line(
-        "Runs until SIGINT or SIGTERM; SIGHUP reloads its file. Needs root, or CAP_NET_ADMIN.",
+        "Runs in the foreground until SIGINT or SIGTERM. SIGHUP reloads the configuration file. Requires root, or CAP_NET_ADMIN and CAP_NET_RAW.",
       ),
     }),
     command("client", object({ command: constant("client"), run }), {
       brief: line("Connect to a gateway"),
       description: line(
-        "Stays connected until SIGINT or SIGTERM; SIGHUP reloads its file. Needs root, or CAP_NET_ADMIN.",
+        "Runs in the foreground, and reconnects when needed, until SIGINT or SIGTERM. SIGHUP reloads the configuration file. Requires root, or CAP_NET_ADMIN.",
       ),
     }),
     initGrammar(),
     peerGrammar(),
     command("relay", object({ command: constant("relay"), relay }), {
-      brief: line("Carry any UDP service through networks that break UDP"),
+      brief: line("Forward a UDP service through networks that block UDP"),
       description: line(
-        "One relay beside the service's clients, one beside the service: between them, datagrams look like a TCP " +
-          "connection. Runs until SIGINT, SIGTERM or SIGHUP. Needs root, or CAP_NET_ADMIN and CAP_NET_RAW.",
+        "Run one relay on the side of the clients and one on the side of the service. Between the two, datagrams travel as " +
+          "fake TCP: in segments that look like a TCP connection. A relay does not encrypt or authenticate. " +
+          "Runs until SIGINT, SIGTERM or SIGHUP. Requires root, or CAP_NET_ADMIN and CAP_NET_RAW.",
       ),
     }),
     command("status", object({ command: constant("status"), status }), {
-      brief: line("Show what runs, and what passes"),
+      brief: line("Show running tunnels, their peers and traffic"),
       description: line(
-        "Servers and clients of this user, in all network namespaces: their peers, what passes, what is dropped. " +
-          "JSON is a list of them, bytes and counts since the start; with --watch, a line each second. " +
-          "Exit code 3 where none runs.",
+        "Shows the servers and clients of this user in all network namespaces, with their peers, transfer and drops by " +
+          "reason. JSON is a list of tunnels with totals since the start; with --watch, one line each second. " +
+          "The exit code is 3 if no tunnel is running.",
       ),
     }),
     command("capture", object({ command: constant("capture"), capture }), {
-      brief: line("Write down the packets inside the tunnel"),
+      brief: line("Capture packets inside a tunnel"),
       description: line(
-        "Of a server or client that runs: packets from and to its peers as they are inside, in pcapng, which Wireshark and " +
-          "tcpdump open; each peer is an interface there. Until SIGINT, SIGTERM or SIGHUP.",
+        "Writes the decrypted packets of a running server or client in pcapng format, for Wireshark and tcpdump. Each peer " +
+          "is an interface of the capture file. Runs until SIGINT, SIGTERM or SIGHUP.",
       ),
     }),
     command("log", object({ command: constant("log"), log }), {
-      brief: line("Show or change what is logged"),
+      brief: line("Show or change the log levels of a running tunnel"),
       description: line(
-        "Of a server or client that runs, until it ends: the least level that is logged of each category. " +
-          "Without changes, shows the levels.",
+        "Sets the lowest level that a running server or client logs, for each category. A change lasts until the process " +
+          "ends. Without arguments, shows the levels.",
       ),
     }),
     command("reload", object({ command: constant("reload"), request: reload }), {
-      brief: line("Have what runs follow its edited configuration"),
+      brief: line("Apply an edited configuration file to a running tunnel"),
       description: line(
-        "Peers, where clients may go, resolvers and the like change at once, and sessions that they do not concern go on. What " +
-          "cannot change is named, and stays as it was: exit code 2 then, and for a file with a mistake, which changes " +
-          "nothing. SIGHUP does the same.",
+        "Changes of peers, of the networks that clients may reach, and of resolvers take effect at once; other sessions are " +
+          "not interrupted. A change that needs a restart is named and not applied, and the exit code is 2. A file with an " +
+          "error changes nothing, and the exit code is 2. SIGHUP does the same.",
       ),
     }),
     command("demo", object({ command: constant("demo"), log: demo }), {
-      brief: line("Show the whole thing on this machine"),
+      brief: line("Demonstrate the VPN on this machine"),
       description: line(
-        "Runs a client and a gateway in network namespaces of their own and shows that traffic passes. " +
-          "Needs root and leaves nothing behind.",
+        "Runs a gateway and clients in temporary network namespaces and checks that traffic passes. " +
+          "Requires root, and removes everything when it ends.",
       ),
     }),
     command("doctor", object({ command: constant("doctor"), doctor }), {
-      brief: line("Say what is wrong, and how to fix it"),
+      brief: line("Check the host and a configuration, and suggest fixes"),
       description: line(
-        "Examines this host and a configuration, and tries to reach the server. Changes nothing, and leaves " +
-          "a tunnel that is up alone. Exit code 1 where something does not work.",
+        "Checks this host and a configuration file, and tries to reach the server. Changes nothing, and does not disturb " +
+          "a running tunnel. The exit code is 1 if a check fails.",
       ),
     }),
     command("block", object({ command: constant("block"), block }), {
-      brief: line("Close this host until a client connects"),
+      brief: line("Block all traffic of this host until a client connects"),
       description: line(
-        "As a client's KillSwitch = on does it, but before the first connection, as at boot: nothing but loopback and DHCP " +
-          "leaves the host until a client with KillSwitch = on connects by the same interface. `vpn cleanup` opens it.",
+        "Does what KillSwitch = on does, but before the first connection, for example at boot: only loopback and DHCP leave " +
+          "the host until a client with KillSwitch = on connects on the same interface. `vpn cleanup` removes the block.",
       ),
     }),
     command("cleanup", object({ command: constant("cleanup"), cleanup }), {
-      brief: line("Undo what a killed run left behind"),
+      brief: line("Undo changes left behind by a killed process"),
       description: line(
-        "Undoes the changes that a killed server or client made in this network namespace, and opens a host that its kill " +
-          "switch has kept closed. Those of running ones are left alone.",
+        "Undoes the changes of a killed server or client in this network namespace, and opens a host that its kill switch " +
+          "still blocks. Changes of running tunnels are kept.",
       ),
     }),
     quickCommands(),
@@ -202,39 +203,39 @@ export function createGrammar(argv: readonly string[]) {
   );
 }
 
-/** As `wg-quick` has them. */
+/** Commands that `wg-quick` has too. */
 function quickCommands() {
   const request = object({
     name: tunnelName,
     foreground: option(
       "--foreground",
-      about("--foreground", "Run it here until SIGINT or SIGTERM, for a service manager"),
+      about("--foreground", "Run in the foreground until SIGINT or SIGTERM, for a service manager"),
     ),
     ...logOptions,
   });
   return or(
     command("up", object({ command: constant("up"), request }), {
-      brief: line("Bring up the tunnel of a file, and leave it running"),
+      brief: line("Start a tunnel in the background"),
       description: line(
-        "Returns when the tunnel is connected, or serves; where it fails, with its error and its exit code. The device is called " +
-          "as the file. A file in which all peers have an Endpoint, and nothing a ListenPort, or in which everything goes " +
-          "to a peer with one, is a client's. By vpn@NAME of systemd where that runs and the file is in /etc/vpn; else in the " +
-          "background, its log in /var/log/vpn/NAME.log.",
+        "Returns when the client is connected or the server is ready. If the start fails, prints the error and ends with its " +
+          "exit code. The device has the name of the file. A file describes a client if all its peers have an Endpoint and it has no " +
+          "ListenPort, or if all traffic goes to a peer with an Endpoint. For a file in /etc/vpn, the systemd unit vpn@NAME is " +
+          "started if systemd is running. Otherwise the tunnel runs in the background and logs to /var/log/vpn/NAME.log.",
       ),
     }),
     command("down", object({ command: constant("down"), name: tunnelName }), {
-      brief: line("End a tunnel, and wait until it has"),
+      brief: line("Stop a tunnel and wait until it has ended"),
     }),
   );
 }
 
-/** As `wg` and `wg-quick` have them; apart, as one `or()` takes fifteen at most. */
+/** Commands that `wg` and `wg-quick` have too; in a group of their own, as one `or()` takes fifteen at most. */
 function wgCommands() {
   return or(
     command("strip", object({ command: constant("strip"), name: tunnelName }), {
-      brief: line("Print what wg takes of a configuration"),
+      brief: line("Print a configuration file without the keys that wg does not know"),
       description: line(
-        "As `wg-quick strip`: without the keys that are not WireGuard's own, as in `wg syncconf vpn0 <(vpn strip vpn0)`.",
+        "Does what `wg-quick strip` does, for use as in `wg syncconf vpn0 <(vpn strip vpn0)`.",
       ),
     }),
     command("genkey", object({ command: constant("genkey") }), {
@@ -249,28 +250,28 @@ function wgCommands() {
   );
 }
 
-/** Where a tunnel is, or is to be. */
+/** Device and network namespace of a tunnel. */
 const placeOptions = {
   interfaceName: withDefault(
     option("--interface", interfaceName, about("--interface", "Name of the TUN device")),
     "vpn0",
   ),
   netns: optional(
-    option("--netns", netnsName, about("--netns", "Run inside this network namespace")),
+    option("--netns", netnsName, about("--netns", "Network namespace to use")),
   ),
 };
 
 const tunnelName = argument(configName, {
-  description: line("A file, or the name of a tunnel whose file is /etc/vpn/NAME.conf"),
+  description: line("Path of a configuration file, or a name: NAME stands for /etc/vpn/NAME.conf"),
   errors: {
-    endOfInput: line("NAME is missing: it names a file, or a tunnel of /etc/vpn"),
+    endOfInput: line("NAME is missing: give a configuration file, or the name of one in /etc/vpn"),
     multiple: line("one NAME at a time"),
   },
 });
 
 const noOffload = option(
   "--no-offload",
-  about("--no-offload", "Do without segmentation offload"),
+  about("--no-offload", "Do not use segmentation offload"),
 );
 
 const logOptions = {
@@ -278,7 +279,7 @@ const logOptions = {
     option(
       "--log-level",
       choice(LOG_LEVELS, { metavar: "LEVEL", errors: { invalidChoice: notOneOf } }),
-      about("--log-level", `Least level to log: ${LOG_LEVELS.join(", ")}`),
+      about("--log-level", `Lowest level to log: ${LOG_LEVELS.join(", ")}`),
     ),
     "info",
   ),
@@ -286,13 +287,13 @@ const logOptions = {
     option(
       "--log-format",
       choice(LOG_FORMATS, { metavar: "FORMAT", errors: { invalidChoice: notOneOf } }),
-      about("--log-format", `How a log line looks: ${LOG_FORMATS.join(" or ")}`),
+      about("--log-format", `Format of log lines: ${LOG_FORMATS.join(" or ")}`),
     ),
     "text",
   ),
 };
 
-/** What is wrong with a word that fits nowhere, and which word may have been meant. */
+/** The error for an unexpected word, with the nearest known word. */
 function unexpected(
   token: string,
   { argv, optionsOf }: {
@@ -309,7 +310,7 @@ function unexpected(
   }
   const [, action = ""] = argv;
   if (first === "peer" && !PEER_ACTIONS.includes(action)) {
-    return `"vpn peer" does not ${withSuggestion(token, PEER_ACTIONS, "vpn peer --help")}`;
+    return `"vpn peer" has no action ${withSuggestion(token, PEER_ACTIONS, "vpn peer --help")}`;
   }
   const [name, last] = first === "peer" ? [`vpn peer ${action}`, action] : [`vpn ${first}`, first];
   if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;

@@ -16,7 +16,7 @@ const instance = {
     option(
       "--interface",
       interfaceName,
-      about("--interface", "The server or client with this TUN device"),
+      about("--interface", "TUN device of the server or client"),
     ),
     "vpn0",
   ),
@@ -29,11 +29,11 @@ export const captureOptions = {
     option(
       "--peer",
       peerName(),
-      about("--peer", "Only packets from and to this peer: its name or public key"),
+      about("--peer", "Capture only packets from and to this peer (name or public key)"),
     ),
   ),
   write: withDefault(
-    option("-w", "--write", filePath, about("--write", "The file; - is standard output")),
+    option("-w", "--write", filePath, about("--write", "File to write; - is standard output")),
     "-",
   ),
   snapLength: optional(
@@ -41,7 +41,7 @@ export const captureOptions = {
       "-s",
       "--snaplen",
       snapLength(),
-      about("--snaplen", "Keep this many bytes of a packet at most"),
+      about("--snaplen", "Maximum number of bytes to keep of each packet"),
     ),
   ),
 };
@@ -51,13 +51,13 @@ export const reloadRequest = {
   name: optional(
     argument(tunnelName, {
       description: line(
-        "Its TUN device, or its file; left out: the only server or client that runs",
+        "TUN device or configuration file of the tunnel. Default: the only running tunnel",
       ),
       errors: { invalidValue: (error) => error },
     }),
   ),
   interfaceName: optional(
-    option("--interface", interfaceName, about("--interface", "The same as NAME")),
+    option("--interface", interfaceName, about("--interface", "Same as NAME")),
   ),
 };
 
@@ -67,7 +67,7 @@ export const logRequest = {
   changes: multiple(
     argument(logLevelChange(), {
       description: line(
-        `What is to be logged of what: levels are ${LOG_LEVELS.join(", ")}; categories are ` +
+        `New level for a category. Levels: ${LOG_LEVELS.join(", ")}. Categories: ` +
           `${CATEGORIES.slice(0, -1).join(", ")}, or ${CATEGORIES.at(-1)}`,
       ),
       errors: { invalidValue: (error) => error },
@@ -96,7 +96,7 @@ function snapLength(): ValueParser<"sync", number> {
       if (value >= 1 && value <= MAX_SNAP_LENGTH) return { success: true, value };
       return {
         success: false,
-        error: line(`cannot use ${quoted(input)}: it is 1 to ${MAX_SNAP_LENGTH}`),
+        error: line(`cannot use ${quoted(input)}: the value must be 1 to ${MAX_SNAP_LENGTH}`),
       };
     },
     format: (value) => `${value}`,
@@ -113,7 +113,9 @@ function logLevelChange(): ValueParser<"sync", LogLevelChange> {
       if (level === undefined || rest.length > 0) {
         return {
           success: false,
-          error: line(`cannot use ${quoted(input)}: it is CATEGORY=LEVEL, as in dataplane=debug`),
+          error: line(
+            `cannot use ${quoted(input)}: the form is CATEGORY=LEVEL, for example dataplane=debug`,
+          ),
         };
       }
       const foundCategory = CATEGORIES.find((each) => each === category);

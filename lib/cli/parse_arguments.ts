@@ -41,7 +41,7 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
         text = output.join("");
       },
     },
-    footer: message`"vpn COMMAND --help" shows the options of a command.`,
+    footer: message`Use "vpn COMMAND --help" for more information about a command.`,
     usageLine: [{ type: "command", name: "COMMAND" }, { type: "ellipsis" }],
     colors: presentation.colour,
     maxWidth: presentation.width,
@@ -101,7 +101,7 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     case "reload": {
       const { name, interfaceName } = parsed.request;
       if (name !== undefined && interfaceName !== undefined) {
-        throw new UsageError("NAME and --interface mean the same: give one of them");
+        throw new UsageError("NAME and --interface mean the same: give only one of them");
       }
       return { command: "reload", request: { interfaceName: name ?? interfaceName ?? null } };
     }
@@ -130,7 +130,7 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
 function refuseLikeEnds({ listen, connect }: RelayOptions): void {
   if (listen.scheme !== connect.scheme) return;
   throw new UsageError(
-    `--listen and --connect are both ${listen.scheme}: make one of them udp://, the other faketcp://`,
+    `--listen and --connect are both ${listen.scheme}: one must be udp://, the other faketcp://`,
   );
 }
 
@@ -148,7 +148,9 @@ function addition(
   },
 ): PeerAddition & { readonly configPath: string } {
   if (fullTunnel && allowedIps !== undefined) {
-    throw new UsageError("--full-tunnel and --allowed-ips exclude each other: give one of them");
+    throw new UsageError(
+      "--full-tunnel and --allowed-ips exclude each other: give only one of them",
+    );
   }
   const networks = fullTunnel ? FULL_TUNNEL : allowedIps;
   return {
@@ -168,10 +170,10 @@ function view(
   },
 ): PeerView & { readonly configPath: string } {
   if (file !== undefined && !rest.qr) {
-    throw new UsageError(`what is to be written to "${file}"? Only --qr goes to a file`);
+    throw new UsageError(`cannot write "${file}": FILE is only for --qr`);
   }
   if (rest.overwrite && file === undefined) {
-    throw new UsageError("--overwrite is for --qr FILE: name the file");
+    throw new UsageError("--overwrite needs --qr FILE: give the file");
   }
   return { ...rest, file: file ?? null };
 }

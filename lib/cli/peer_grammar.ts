@@ -43,22 +43,30 @@ export function initGrammar() {
     endpoint: option(
       "--endpoint",
       endpoint,
-      about("--endpoint", "Where clients reach this gateway; port 51820 if left out", {
-        missing: line("--endpoint HOST[:PORT] is missing: it is where clients reach this gateway"),
+      about("--endpoint", "Public address of this gateway for clients (default port: 51820)", {
+        missing: line(
+          "--endpoint HOST[:PORT] is missing: give the public address of this gateway for clients",
+        ),
       }),
     ),
     subnet: withDefault(
-      option("--subnet", subnet, about("--subnet", "The network inside the tunnel")),
+      option("--subnet", subnet, about("--subnet", "Network inside the tunnel")),
       subnet.placeholder,
     ),
     out: withDefault(
-      option("--out", filePath, about("--out", "The file to write; none is overwritten")),
+      option(
+        "--out",
+        filePath,
+        about("--out", "File to write; an existing file is not overwritten"),
+      ),
       DEFAULT_CONFIG_PATH,
     ),
   });
   return command("init", object({ command: constant("init"), request }), {
-    brief: line("Make keys and a configuration for a gateway"),
-    description: line('Then "vpn peer add NAME" adds clients, and "vpn server" runs it.'),
+    brief: line("Create keys and a configuration file for a gateway"),
+    description: line(
+      'Then add clients with "vpn peer add NAME", and start the gateway with "vpn server".',
+    ),
   });
 }
 
@@ -66,34 +74,41 @@ export function initGrammar() {
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function peerGrammar() {
   const configPath = withDefault(
-    option("--config", filePath, about("--config", "The gateway's configuration")),
+    option("--config", filePath, about("--config", "Configuration file of the gateway")),
     DEFAULT_CONFIG_PATH,
   );
   const add = object({
     action: constant("add"),
-    name: nameArgument(keyValue("NAME", parsePeerName, "laptop"), "What to call it"),
+    name: nameArgument(keyValue("NAME", parsePeerName, "laptop"), "Name of the new client"),
     configPath,
     out: optional(option(
       "--out",
       filePath,
-      about("--out", 'Where its configuration goes, "-" for standard output'),
+      about("--out", 'File for the configuration of the client; "-" is standard output'),
     )),
     endpoint: optional(
-      option("--endpoint", endpoint, about("--endpoint", "Where it reaches the gateway")),
+      option(
+        "--endpoint",
+        endpoint,
+        about("--endpoint", "Address at which this client reaches the gateway"),
+      ),
     ),
     fullTunnel: option(
       "--full-tunnel",
-      about("--full-tunnel", "Everything goes through the tunnel, also IPv6, which ends there"),
+      about("--full-tunnel", "Send all traffic through the tunnel; IPv6 is blocked"),
     ),
     allowedIps: optional(option(
       "--allowed-ips",
       keyValue("NETWORKS", allowedIpsText, "10.66.77.0/24"),
-      about("--allowed-ips", "Only this goes through the tunnel; commas between"),
+      about(
+        "--allowed-ips",
+        "Send only traffic to these networks through the tunnel (comma-separated)",
+      ),
     )),
     dns: optional(option(
       "--dns",
       keyValue("ADDRESSES", dnsText, "10.66.77.1"),
-      about("--dns", "Its resolvers and search domains; commas between"),
+      about("--dns", "DNS resolvers and search domains of the client (comma-separated)"),
     )),
   });
   const list = object({
@@ -103,40 +118,43 @@ export function peerGrammar() {
   });
   const show = object({
     action: constant("show"),
-    name: nameArgument(nameOrKey, "Its name, or its public key"),
+    name: nameArgument(nameOrKey, "Name or public key of the client"),
     file: optional(argument(imagePath, {
-      description: line("Where the QR code goes, a .png or .svg; left out: into the terminal"),
+      description: line("Image file for the QR code, .png or .svg. Default: the terminal"),
       errors: { invalidValue: (error) => error, multiple: line("one FILE at a time") },
     })),
     configPath,
-    qr: option("--qr", about("--qr", "Show its configuration as a QR code, keys and all")),
+    qr: option(
+      "--qr",
+      about("--qr", "Show the configuration of the client, with its private key, as a QR code"),
+    ),
     overwrite: option(
       "--overwrite",
-      about("--overwrite", "With FILE: put it in the place of one that is there"),
+      about("--overwrite", "Replace FILE if it exists"),
     ),
   });
   const remove = object({
     action: constant("remove"),
-    name: nameArgument(nameOrKey, "Its name, or its public key"),
+    name: nameArgument(nameOrKey, "Name or public key of the client"),
     configPath,
   });
   const request = or(
     command("add", add, {
-      brief: line("Make keys and a configuration for a client, and add it"),
+      brief: line("Create keys and a configuration file for a client, and add the client"),
       description: line(
-        "Everything goes through the tunnel where the gateway leads to the internet; " +
-          "otherwise only its network does. The file is for vpn, wg-quick and the WireGuard apps.",
+        "By default, the client sends all traffic through the tunnel if the gateway forwards to the internet, and otherwise " +
+          "only traffic to the network of the gateway. The file works with vpn, wg-quick and the WireGuard apps.",
       ),
     }),
     command("list", list, { brief: line("List the clients") }),
-    command("show", show, { brief: line("Show a client, or the QR code for its app") }),
-    command("remove", remove, { brief: line("Remove a client, which cannot connect any more") }),
-    { errors: { noMatch: line(`say what to do with peers: ${PEER_ACTIONS.join(", ")}`) } },
+    command("show", show, { brief: line("Show a client, or its QR code for the WireGuard app") }),
+    command("remove", remove, { brief: line("Remove a client") }),
+    { errors: { noMatch: line(`no action given: use one of ${PEER_ACTIONS.join(", ")}`) } },
   );
   return command("peer", object({ command: constant("peer"), request }), {
-    brief: line("Add, list, show and remove the clients of a gateway"),
+    brief: line("Add, list, show and remove clients of a gateway"),
     description: line(
-      "A gateway that runs applies a change at once, without an interruption for its other clients.",
+      "A running gateway applies a change at once, without interrupting other clients.",
     ),
   });
 }
@@ -194,7 +212,7 @@ function nameArgument(
     description: line(description),
     errors: {
       invalidValue: (error) => error,
-      endOfInput: line("NAME is missing: it names the client"),
+      endOfInput: line("NAME is missing: give the name of the client"),
       multiple: line("one NAME at a time"),
     },
   });

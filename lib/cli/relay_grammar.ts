@@ -8,19 +8,25 @@ export const relayOptions = {
   listen: option(
     "--listen",
     keyValue("URL", parseRelayListener, "udp://127.0.0.1:4500"),
-    about("--listen", "Where it takes datagrams: udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT", {
-      missing: line("--listen URL is missing, as in udp://127.0.0.1:4500 or faketcp://0.0.0.0:443"),
-    }),
+    about(
+      "--listen",
+      "Address to receive datagrams: udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT",
+      {
+        missing: line(
+          "--listen URL is missing, for example udp://127.0.0.1:4500 or faketcp://0.0.0.0:443",
+        ),
+      },
+    ),
   ),
   connect: option(
     "--connect",
     keyValue("URL", parseRelayTarget, "faketcp://203.0.113.5:443"),
     about(
       "--connect",
-      "Where it sends them: the other of udp://HOST:PORT and faketcp://HOST:PORT",
+      "Destination: faketcp://HOST:PORT, or udp://HOST:PORT if --listen is faketcp",
       {
         missing: line(
-          "--connect URL is missing, as in faketcp://203.0.113.5:443 or udp://127.0.0.1:51820",
+          "--connect URL is missing, for example faketcp://203.0.113.5:443 or udp://127.0.0.1:51820",
         ),
       },
     ),

@@ -45,7 +45,7 @@ export const netnsName = nameParser(
   "netns",
   "vpn",
   (name) => /^[^/\0]{1,255}$/.test(name) && name !== "." && name !== "..",
-  'the name of a network namespace has no "/"',
+  'the name of a network namespace cannot contain "/"',
 );
 
 function nameParser(
@@ -111,7 +111,9 @@ export function about(
 /** What is wrong with a value that is none of the choices. */
 export function notOneOf(input: string, choices: readonly string[]): Message {
   return line(
-    `cannot use ${quoted(input)}: it is ${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`,
+    `cannot use ${quoted(input)}: allowed are ${choices.slice(0, -1).join(", ")} and ${
+      choices.at(-1)
+    }`,
   );
 }
 

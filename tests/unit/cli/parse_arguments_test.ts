@@ -174,7 +174,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["--hlep"], 'unknown option "--hlep": did you mean "--help"?'],
     [["-x"], 'unknown option "-x": see "vpn --help"'],
     [["--netns", "a", "server"], 'unknown option "--netns": see "vpn --help"'],
-    [["server"], "--config FILE is missing: it names the configuration"],
+    [["server"], "--config FILE is missing: give the path of the configuration file"],
     [["server", "--config"], "--config needs a value"],
     [["server", ...config, ...config], "--config is given twice"],
     [["server", "--confg", "x"], '"vpn server" has no option "--confg": did you mean "--config"?'],
@@ -183,7 +183,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
       '"vpn client" has no option "--interfaec": did you mean "--interface"?',
     ],
     [["client", ...config, "-q"], '"vpn client" has no option "-q": see "vpn client --help"'],
-    [["doctor", "--role", "x"], '--role: cannot use "x": it is server or client'],
+    [["doctor", "--role", "x"], '--role: cannot use "x": allowed are server and client'],
     [["doctor", "--jsn"], '"vpn doctor" has no option "--jsn": did you mean "--json"?'],
     [["demo", "--config", "x"], '"vpn demo" has no option "--config": see "vpn demo --help"'],
     [["server", "a.conf"], '"vpn server" takes no argument "a.conf"'],
@@ -192,11 +192,11 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["server", ...config, "--no-offload=1"], "--no-offload takes no value"],
     [
       ["server", ...config, "--log-level", "loud"],
-      '--log-level: cannot use "loud": it is trace, debug, info, warning or error',
+      '--log-level: cannot use "loud": allowed are trace, debug, info, warning and error',
     ],
     [
       ["server", ...config, "--log-format", "xml"],
-      '--log-format: cannot use "xml": it is text or json',
+      '--log-format: cannot use "xml": allowed are text and json',
     ],
     [
       ["server", ...config, "--interface", "sixteen-letters-"],
@@ -208,19 +208,19 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     ],
     [
       ["server", ...config, "--netns", "../x"],
-      '--netns: cannot use "../x": the name of a network namespace has no "/"',
+      '--netns: cannot use "../x": the name of a network namespace cannot contain "/"',
     ],
     [["capture", "--per", "x"], '"vpn capture" has no option "--per": did you mean "--peer"?'],
     [["capture", "laptop"], '"vpn capture" takes no argument "laptop"'],
-    [["capture", "-s", "0"], '--snaplen: cannot use "0": it is 1 to 262144'],
-    [["log", "dns"], 'cannot use "dns": it is CATEGORY=LEVEL, as in dataplane=debug'],
+    [["capture", "-s", "0"], '--snaplen: cannot use "0": the value must be 1 to 262144'],
+    [["log", "dns"], 'cannot use "dns": the form is CATEGORY=LEVEL, for example dataplane=debug'],
     [
       ["log", "nat=debug"],
-      'cannot use "nat": it is server, client, relay, dataplane, control, dns, hooks, journal, cleanup, upkeep or all',
+      'cannot use "nat": allowed are server, client, relay, dataplane, control, dns, hooks, journal, cleanup, upkeep and all',
     ],
     [
       ["log", "dns=loud"],
-      'cannot use "loud": it is trace, debug, info, warning or error',
+      'cannot use "loud": allowed are trace, debug, info, warning and error',
     ],
     [["completion"], "Missing shell name for completion"],
   ];

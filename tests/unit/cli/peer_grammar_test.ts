@@ -97,7 +97,10 @@ Deno.test("parseArguments() reads every option of vpn peer add, and writes lists
 
 Deno.test("parseArguments() throws one line that says what to do when init or peer is called wrongly", () => {
   const cases: [argv: string[], message: string][] = [
-    [["init"], "--endpoint HOST[:PORT] is missing: it is where clients reach this gateway"],
+    [
+      ["init"],
+      "--endpoint HOST[:PORT] is missing: give the public address of this gateway for clients",
+    ],
     [
       ["init", "--endpoint", "a b"],
       '--endpoint: cannot use "a b:51820": an endpoint is HOST:PORT, as in vpn.example.org:51820',
@@ -119,10 +122,10 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
       ["init", "--endpiont", "a"],
       '"vpn init" has no option "--endpiont": did you mean "--endpoint"?',
     ],
-    [["peer"], "say what to do with peers: add, list, show, remove"],
-    [["peer", "ad"], '"vpn peer" does not "ad": did you mean "add"?'],
-    [["peer", "frobnicate"], '"vpn peer" does not "frobnicate": see "vpn peer --help"'],
-    [["peer", "add"], "NAME is missing: it names the client"],
+    [["peer"], "no action given: use one of add, list, show, remove"],
+    [["peer", "ad"], '"vpn peer" has no action "ad": did you mean "add"?'],
+    [["peer", "frobnicate"], '"vpn peer" has no action "frobnicate": see "vpn peer --help"'],
+    [["peer", "add"], "NAME is missing: give the name of the client"],
     [["peer", "add", "a", "b"], '"vpn peer add" takes no argument "b"'],
     [
       ["peer", "add", "a/b"],
@@ -135,16 +138,16 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
     [["peer", "list", "--jsno"], '"vpn peer list" has no option "--jsno": did you mean "--json"?'],
     [
       ["peer", "add", "x", "--full-tunnel", "--allowed-ips", "10.0.0.0/8"],
-      "--full-tunnel and --allowed-ips exclude each other: give one of them",
+      "--full-tunnel and --allowed-ips exclude each other: give only one of them",
     ],
     [
       ["peer", "show", "x", "--qr", "x.jpg"],
       'cannot use "x.jpg": the file of a QR code ends in .png or .svg',
     ],
-    [["peer", "show", "x", "x.png"], 'what is to be written to "x.png"? Only --qr goes to a file'],
+    [["peer", "show", "x", "x.png"], 'cannot write "x.png": FILE is only for --qr'],
     [
       ["peer", "show", "x", "--qr", "--overwrite"],
-      "--overwrite is for --qr FILE: name the file",
+      "--overwrite needs --qr FILE: give the file",
     ],
     [["peer", "show", "x", "--qr", "x.png", "y.png"], '"vpn peer show" takes no argument "y.png"'],
     [

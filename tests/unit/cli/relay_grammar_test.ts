@@ -41,19 +41,19 @@ Deno.test("parseArguments() throws one line that says what a relay's ends are", 
   const cases: [argv: string[], message: string][] = [
     [
       CONNECT,
-      "--listen URL is missing, as in udp://127.0.0.1:4500 or faketcp://0.0.0.0:443",
+      "--listen URL is missing, for example udp://127.0.0.1:4500 or faketcp://0.0.0.0:443",
     ],
     [
       LISTEN,
-      "--connect URL is missing, as in faketcp://203.0.113.5:443 or udp://127.0.0.1:51820",
+      "--connect URL is missing, for example faketcp://203.0.113.5:443 or udp://127.0.0.1:51820",
     ],
     [
       [...LISTEN, "--connect", "udp://192.0.2.1:53"],
-      "--listen and --connect are both udp: make one of them udp://, the other faketcp://",
+      "--listen and --connect are both udp: one must be udp://, the other faketcp://",
     ],
     [
       ["--listen", "faketcp://0.0.0.0:443", ...CONNECT],
-      "--listen and --connect are both faketcp: make one of them udp://, the other faketcp://",
+      "--listen and --connect are both faketcp: one must be udp://, the other faketcp://",
     ],
     [["--listen", "tcp://127.0.0.1:1"], `--listen: cannot use "tcp://127.0.0.1:1": ${listenRule}`],
     [["--listen", "127.0.0.1:1"], `--listen: cannot use "127.0.0.1:1": ${listenRule}`],
