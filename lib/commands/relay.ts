@@ -5,7 +5,7 @@ import type { RelayListener, RelayTarget } from "../core/config/values/relay_url
 import { formatIpv4 } from "../core/wire/ipv4_text.ts";
 import { CarrierGuard } from "../host/firewall/carrier_guard.ts";
 import { cleanUp } from "./cleanup.ts";
-import { DataPlaneError } from "../dataplane/data_plane_handle.ts";
+import { DataPlaneError } from "../dataplane/thread/data_plane_error.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
 import { startUpkeep } from "../host/upkeep/host_upkeep.ts";
 import { Journal } from "../host/journal/journal.ts";

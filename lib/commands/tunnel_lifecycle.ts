@@ -7,11 +7,8 @@ import type { RunOptions } from "../cli/command.ts";
 import { openControl, type RunningTunnel } from "../control/control.ts";
 import { type Reloader, ReloadRequests } from "../control/reload.ts";
 import type { Config } from "../core/config/config.ts";
-import {
-  DataPlaneError,
-  DataPlaneHandle,
-  type DataPlaneListener,
-} from "../dataplane/data_plane_handle.ts";
+import { DataPlaneHandle, type DataPlaneListener } from "../dataplane/data_plane_handle.ts";
+import { DataPlaneError } from "../dataplane/thread/data_plane_error.ts";
 import type { DataPlaneConfig } from "../dataplane/data_plane_protocol.ts";
 import { loadConfig } from "../host/files/config_file.ts";
 import { InnerGuard, tunnelServices } from "../host/firewall/inner_guard.ts";

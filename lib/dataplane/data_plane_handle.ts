@@ -1,7 +1,5 @@
-/** Owns the main thread's end of the data plane: starts the Worker, sends it commands, waits for what it reports. */
+/** Data-plane handle: the main thread's end of the data plane: starts it, sends it commands, waits for its answers. */
 import { EAGAIN, EBADFD, ENODEV, SystemCallError } from "../../ffi/errno.ts";
-import { type Libc, openLibc } from "../../ffi/libc.ts";
-import { createWakeChannel, sendMessage } from "../../ffi/sockets/wake_channel.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
@@ -9,10 +7,12 @@ import type { Carrier } from "../core/transport/endpoint.ts";
 import type { CaptureRequest } from "./captures.ts";
 import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type {
+  Answer,
   Command,
   DataPlaneConfig,
   PeerStatistics,
   Report,
+  Request,
   Statistics,
 } from "./data_plane_protocol.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
@@ -20,7 +20,8 @@ import { type PeerChange, peerChangeTexts } from "../core/peers/peer_change.ts";
 import { guarded } from "../process/guard.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { Swarm } from "../process/swarm.ts";
-import { deathOf, endOf, WorkerWatch } from "../process/worker_watch.ts";
+import { DataPlaneError } from "./thread/data_plane_error.ts";
+import { WorkerThread } from "./thread/worker_thread.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
@@ -28,10 +29,13 @@ type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 const RULES_PER_MESSAGE = 900;
 export const MAX_EGRESS_RULES: number = 3 * RULES_PER_MESSAGE;
 
-/** A report that somebody waits for. */
+/** A request before it has an id. */
+type Question = Request extends infer Each ? Each extends Request ? Omit<Each, "id"> : never
+  : never;
+
+/** Somebody who waits for an answer. */
 interface Waiter {
-  readonly kind: Report["kind"];
-  readonly resolve: (report: Report) => void;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -56,28 +60,14 @@ export interface DataPlaneListener {
   onNetworkChange(): void;
 }
 
-/** The data plane's own words for a failure, with the error number where a system call failed. */
-export class DataPlaneError extends Error {
-  override readonly name = "DataPlaneError";
-  /** 0 when no system call failed. */
-  readonly errno: number;
-
-  constructor({ message, errno }: { message: string; errno: number }) {
-    super(message);
-    this.errno = errno;
-  }
-}
-
 export class DataPlaneHandle {
-  readonly #libc: Libc;
-  readonly #worker: Worker;
-  readonly #commandFd: number;
+  readonly #thread: WorkerThread<Report>;
   readonly #listener: DataPlaneListener;
-  readonly #waiters: Waiter[] = [];
+  readonly #ready = Promise.withResolvers<ReportOf<"ready">>();
+  /** By the id of the request. */
+  readonly #waiters = new Map<number, Waiter>();
+  #lastId = 0;
   readonly #captures = new RunningCaptures((command) => this.#send(command));
-  #failure: DataPlaneError | null = null;
-  readonly #failed = Promise.withResolvers<never>();
-  readonly #watch: WorkerWatch;
   /** Other programs on the host change routes as often as they like. */
   readonly #networkChanges = new Swarm({
     category: "dataplane",
@@ -90,35 +80,26 @@ export class DataPlaneHandle {
   #nextStatistics: Promise<Statistics> | null = null;
   /** Commands that the channel had no room for yet, in order. */
   readonly #unsent: Uint8Array<ArrayBuffer>[] = [];
-  #isReady = false;
-  #isClosed = false;
-  #stopped = false;
+  /** Of a client: the public key of the peer that is its server, in base64. */
+  #server: string;
+  #isStopped = false;
 
-  private constructor(libc: Libc, fds: { sender: number }, listener: DataPlaneListener) {
-    this.#libc = libc;
-    this.#commandFd = fds.sender;
+  private constructor(peers: DataPlaneConfig["peers"], listener: DataPlaneListener) {
     this.#listener = listener;
-    this.#worker = new Worker(new URL("./data_plane_worker.ts", import.meta.url), {
-      type: "module",
+    this.#server = peers[0] === undefined ? "" : encodeKey(peers[0].publicKey);
+    this.#thread = new WorkerThread<Report>({
+      module: new URL("./data_plane_worker.ts", import.meta.url),
       name: "data-plane",
-    });
-    this.#worker.onmessage = guarded(
-      "dataplane",
-      "taking a report of the data plane",
-      ({ data }: MessageEvent<Report>) => this.#take(data),
-    );
-    this.#worker.onerror = guarded("dataplane", "taking an error of the data plane", (event) => {
-      event.preventDefault();
-      this.#take({ kind: "failed", message: event.message, errno: 0 });
-    });
-    this.#watch = new WorkerWatch({
       category: "dataplane",
-      thread: "data-plane",
       ask: () => this.#send({ kind: "ping" }),
-      onSilence: (message) => this.#take({ kind: "failed", message, errno: 0 }),
+      onReport: (report) => this.#take(report),
+      onFailure: (failure) => {
+        this.#networkChanges[Symbol.dispose]();
+        this.#captures.fail(failure);
+        for (const { reject } of this.#waiters.values()) reject(failure);
+        this.#waiters.clear();
+      },
     });
-    // Whoever is interested waits for it; that nobody does is no error of its own.
-    this.#failed.promise.catch(() => {});
   }
 
   /**
@@ -130,18 +111,20 @@ export class DataPlaneHandle {
     config: Omit<DataPlaneConfig, "commandFd">,
     listener: DataPlaneListener,
   ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
-    const libc = openLibc();
-    const { sender, receiver } = createWakeChannel(libc);
-    const dataPlane = new DataPlaneHandle(libc, { sender }, listener);
-    const ready = dataPlane.#wait("ready");
-    dataPlane.#worker.postMessage({ ...config, commandFd: receiver } satisfies DataPlaneConfig);
-    const { port, aead } = await ready;
-    return { dataPlane, port, aead };
+    const dataPlane = new DataPlaneHandle(config.peers, listener);
+    dataPlane.#thread.start(config);
+    try {
+      const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
+      return { dataPlane, port, aead };
+    } catch (error) {
+      await dataPlane.stop();
+      throw error;
+    }
   }
 
   /** Rejects when the data plane dies; never resolves. */
   get failed(): Promise<never> {
-    return this.#failed.promise;
+    return this.#thread.failed;
   }
 
   /**
@@ -166,9 +149,7 @@ export class DataPlaneHandle {
    * @throws {DataPlaneError} EBUSY when the name is taken, EPERM without CAP_NET_ADMIN
    */
   async openTun(name: string): Promise<void> {
-    const opened = this.#wait("tun-opened");
-    this.#send({ kind: "open-tun", name });
-    await opened;
+    await this.#ask({ kind: "open-tun", name });
   }
 
   /**
@@ -177,24 +158,22 @@ export class DataPlaneHandle {
    * @throws {DataPlaneError} EPERM without CAP_NET_RAW
    */
   async openFakeTcp(endpoints: CarrierEndpoints): Promise<void> {
-    const opened = this.#wait("fake-tcp-opened");
-    this.#send({ kind: "open-fake-tcp", endpoints });
-    await opened;
+    await this.#ask({ kind: "open-fake-tcp", endpoints });
   }
 
   /** Reaches a client's server by this carrier from now on; a handshake is to follow. */
   setCarrier(carrier: Carrier): void {
-    this.#send({ kind: "set-carrier", carrier });
+    this.#send({ kind: "set-carrier", peer: this.#server, carrier });
   }
 
   /** Asks a client's server by UDP, while fake TCP is in use; the listener is told of an answer. */
   tryUdp(): void {
-    this.#send({ kind: "try-udp" });
+    this.#send({ kind: "try-udp", peer: this.#server });
   }
 
   /** Begins handshakes, repeated every `interval` ms. */
   connect(interval: number): void {
-    this.#send({ kind: "connect", interval });
+    this.#send({ kind: "connect", server: this.#server, interval });
   }
 
   /** Ends the quick repetition that `connect()` began. */
@@ -204,15 +183,15 @@ export class DataPlaneHandle {
 
   /** Takes the peer with this key for a client's server from now on. */
   setServer(publicKey: Uint8Array): void {
-    this.#send({ kind: "set-server", publicKey: encodeKey(publicKey) });
+    this.#server = encodeKey(publicKey);
   }
 
   /** Looks for a client's server at this address, host order, and port. */
-  setEndpoint(endpoint: { address: number; port: number }): void {
-    this.#send({ kind: "set-endpoint", address: endpoint.address, port: endpoint.port });
+  setEndpoint({ address, port }: { address: number; port: number }): void {
+    this.#send({ kind: "set-endpoint", peer: this.#server, address, port });
   }
 
-  /** Shakes hands with the peers at once, as the way to them may be another now. */
+  /** Re-handshakes with the peers at once, as the path to them may be another now. */
   renew(): void {
     this.#send({ kind: "renew" });
   }
@@ -241,9 +220,7 @@ export class DataPlaneHandle {
   async changePeers(changes: readonly PeerChange[]): Promise<void> {
     // One message after the other: the channel holds few of them.
     for (const part of peerChangeTexts(changes, CHANGES_SIZE)) {
-      const changed = this.#wait("peers-changed");
-      this.#send({ kind: "change-peers", changes: part });
-      await changed;
+      await this.#ask({ kind: "change-peers", changes: part });
     }
   }
 
@@ -258,7 +235,7 @@ export class DataPlaneHandle {
    * @throws {Error} where too many captures run, or the data plane ends
    */
   async capture(request: CaptureRequest, consumer: CaptureConsumer): Promise<CaptureCounts> {
-    if (this.#failure !== null) throw this.#failure;
+    if (this.#thread.failure !== null) throw this.#thread.failure;
     return await this.#captures.run(request, consumer);
   }
 
@@ -278,33 +255,37 @@ export class DataPlaneHandle {
   async #readStatistics(): Promise<Statistics> {
     const peers: PeerStatistics[] = [];
     for (let isFirst = true;; isFirst = false) {
-      const page = this.#wait("statistics");
-      this.#send({ kind: "get-statistics", isFirst });
-      const { statistics, isLast } = await page;
-      peers.push(...statistics.peers);
-      if (isLast) return { ...statistics, peers };
+      const page = await this.#ask({ kind: "get-statistics", isFirst });
+      if (page.kind !== "statistics") throw new Error("Cannot read the statistics: no page came");
+      peers.push(...page.statistics.peers);
+      if (page.isLast) return { ...page.statistics, peers };
     }
   }
 
   /** Ends the loop and closes the TUN and the socket; safe to call again, and after a failure. */
   async stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    this.#watch[Symbol.dispose]();
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     this.#networkChanges[Symbol.dispose]();
     this.#captures.fail(new Error("Cannot go on with the capture: the tunnel ends"));
-    if (this.#failure === null) {
-      const stopped = this.#wait("stopped");
-      this.#send({ kind: "stop" });
-      await endOf(stopped);
-    }
-    this.#worker.terminate();
-    this.#isClosed = true;
-    this.#libc.symbols.close(this.#commandFd);
+    if (this.#thread.failure === null) this.#send({ kind: "stop" });
+    await this.#thread.end();
+    const ended = new Error("Cannot ask the data plane: it has ended");
+    for (const { reject } of this.#waiters.values()) reject(ended);
+    this.#waiters.clear();
+  }
+
+  /** Sends a request. The answer names its id. */
+  #ask(question: Question): Promise<Answer> {
+    if (this.#thread.failure !== null) return Promise.reject(this.#thread.failure);
+    const id = ++this.#lastId;
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    this.#waiters.set(id, { resolve, reject });
+    this.#send({ ...question, id });
+    return promise;
   }
 
   #send(command: Command): void {
-    if (this.#isClosed) return;
     this.#unsent.push(new TextEncoder().encode(JSON.stringify(command)));
     if (this.#unsent.length === 1) this.#sendAll();
   }
@@ -313,32 +294,35 @@ export class DataPlaneHandle {
   #sendAll(): void {
     try {
       for (let message = this.#unsent[0]; message !== undefined; message = this.#unsent[0]) {
-        sendMessage(this.#libc, this.#commandFd, message);
+        this.#thread.send(message);
         this.#unsent.shift();
       }
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
       if (error.errno === EAGAIN && this.#unsent.length < MAX_UNSENT) {
         const again = guarded("dataplane", "sending a command", () => {
-          if (this.#failure === null && !this.#isClosed) this.#sendAll();
+          if (this.#thread.failure === null) this.#sendAll();
         });
         setTimeout(again, RETRY_PAUSE);
         return;
       }
-      this.#take({ kind: "failed", message: error.message, errno: error.errno });
+      this.#thread.fail({ message: error.message, errno: error.errno });
     }
-  }
-
-  #wait<Kind extends Report["kind"]>(kind: Kind): Promise<ReportOf<Kind>> {
-    if (this.#failure !== null) return Promise.reject(this.#failure);
-    const { promise, resolve, reject } = Promise.withResolvers<ReportOf<Kind>>();
-    // A waiter is only handed reports of its own kind.
-    this.#waiters.push({ kind, resolve: resolve as (report: Report) => void, reject });
-    return promise;
   }
 
   #take(report: Report): void {
     switch (report.kind) {
+      case "ready":
+        this.#thread.started();
+        this.#ready.resolve(report);
+        break;
+      case "done":
+      case "statistics":
+        this.#waiterOf(report)?.resolve(report);
+        break;
+      case "refused":
+        this.#waiterOf(report)?.reject(new DataPlaneError(report));
+        break;
       case "peer":
         this.#listener.onPeer(report);
         break;
@@ -349,34 +333,18 @@ export class DataPlaneHandle {
         this.#listener.onPathMtu(report);
         break;
       case "network-changed":
-        if (!this.#stopped) this.#networkChanges.notice();
-        break;
-      case "alive":
-        this.#watch.answered();
+        if (!this.#isStopped) this.#networkChanges.notice();
         break;
       case "captured":
       case "capture-ended":
         this.#captures.take(report);
         break;
-      case "failed": {
-        if (this.#failure !== null) break;
-        const failure = new DataPlaneError(this.#isReady ? deathOf("data-plane", report) : report);
-        this.#failure = failure;
-        this.#watch[Symbol.dispose]();
-        this.#networkChanges[Symbol.dispose]();
-        this.#failed.reject(failure);
-        this.#captures.fail(failure);
-        for (const waiter of this.#waiters.splice(0)) waiter.reject(failure);
-        break;
-      }
-      default: {
-        if (report.kind === "ready") {
-          this.#isReady = true;
-          this.#watch.answered();
-        }
-        const index = this.#waiters.findIndex((waiter) => waiter.kind === report.kind);
-        if (index >= 0) this.#waiters.splice(index, 1)[0].resolve(report);
-      }
     }
+  }
+
+  #waiterOf({ id }: Answer): Waiter | undefined {
+    const waiter = this.#waiters.get(id);
+    this.#waiters.delete(id);
+    return waiter;
   }
 }

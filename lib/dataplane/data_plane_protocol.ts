@@ -1,4 +1,4 @@
-/** Owns what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
+/** Data-plane protocol: what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
 import type { DeviceEventKind } from "../core/wireguard/device_events.ts";
 import type { Carrier } from "../core/transport/endpoint.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
@@ -9,6 +9,7 @@ import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { EgressConfig } from "./egress/egress.ts";
+import type { ThreadReport } from "./thread/thread_report.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { PeerChangeText } from "../core/peers/peer_change.ts";
 import type { Ipv4Prefix } from "../core/wire/ipv4_text.ts";
@@ -48,25 +49,43 @@ export interface DataPlaneConfig {
   readonly watch: WatchOptions;
 }
 
-/** From the main thread, as JSON over the wake channel. */
+/** What the main thread asks for, to be answered by the report that names the request's id. */
+export type Request =
+  /** Create the TUN device of this name; answered by `done` or `refused`. */
+  | { readonly kind: "open-tun"; readonly id: number; readonly name: string }
+  /** Begin to carry by fake TCP as well, what `CarrierGuard` has made room for; answered by `done` or `refused`. */
+  | { readonly kind: "open-fake-tcp"; readonly id: number; readonly endpoints: CarrierEndpoints }
+  /** Change the peers, in this order, while all others go on; answered by `done`. */
+  | {
+    readonly kind: "change-peers";
+    readonly id: number;
+    readonly changes: readonly PeerChangeText[];
+  }
+  /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
+  | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
+
+/** From the main thread, as JSON over the wake channel. A peer is named by its public key in base64. */
 export type Command =
-  /** Create the TUN device of this name; answered by `tun-opened` or `failed`. */
-  | { readonly kind: "open-tun"; readonly name: string }
-  /** Begin a handshake with every peer whose endpoint is known, and repeat it at this interval in ms. */
-  | { readonly kind: "connect"; readonly interval: number }
+  | Request
+  /**
+   * Begin a handshake with every peer that there was none with yet, and with `server` in any case: that a client's server is lost
+   * says nothing of its other peers. Repeat it at this interval in ms.
+   */
+  | { readonly kind: "connect"; readonly server: string; readonly interval: number }
   /** Go back to the ordinary interval between handshakes. */
   | { readonly kind: "connected" }
-  /** This peer, by its key as text, is a client's server from now on. */
-  | { readonly kind: "set-server"; readonly publicKey: string }
-  /** Look for a client's server there, host order; whatever its packets say later counts as ever. */
-  | { readonly kind: "set-endpoint"; readonly address: number; readonly port: number }
-  /** Begin to carry by fake TCP as well, what `CarrierGuard` has made room for; answered by `fake-tcp-opened` or `failed`. */
-  | { readonly kind: "open-fake-tcp"; readonly endpoints: CarrierEndpoints }
-  /** Reach a client's server in this way from now on; `connect` or `renew` is to follow. */
-  | { readonly kind: "set-carrier"; readonly carrier: Carrier }
-  /** Ask a client's server by UDP whether that gets through; an answer is reported as `carrier-works`. */
-  | { readonly kind: "try-udp" }
-  /** Shake hands at once with every peer that there is a session with: the way to it may be another. */
+  /** Look for the peer there, host order; whatever its packets say later counts as ever. */
+  | {
+    readonly kind: "set-endpoint";
+    readonly peer: string;
+    readonly address: number;
+    readonly port: number;
+  }
+  /** Reach the peer in this way from now on; `connect` or `renew` is to follow. */
+  | { readonly kind: "set-carrier"; readonly peer: string; readonly carrier: Carrier }
+  /** Ask the peer by UDP whether that gets through; an answer is reported as `carrier-works`. */
+  | { readonly kind: "try-udp"; readonly peer: string }
+  /** Re-handshake at once with every peer that there is a session with: the path to it may be another. */
   | { readonly kind: "renew" }
   /** This is the interface outside now, and the gateway's address there; null for none. */
   | { readonly kind: "set-external"; readonly external: ExternalLink | null }
@@ -78,15 +97,11 @@ export type Command =
   }
   /** Whether one client may reach another, from now on. */
   | { readonly kind: "set-client-to-client"; readonly allowed: boolean }
-  /** Change the peers, in this order, while all others go on; answered by `peers-changed`. */
-  | { readonly kind: "change-peers"; readonly changes: readonly PeerChangeText[] }
   /** Log each packet that goes outside from now on, or no more. */
   | { readonly kind: "set-trace"; readonly trace: boolean }
   | CaptureCommand
   /** Answered by `alive`, by which the main thread sees that the loop runs. */
   | { readonly kind: "ping" }
-  /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
-  | { readonly kind: "get-statistics"; readonly isFirst: boolean }
   /** End the loop; answered by `stopped`. */
   | { readonly kind: "stop" };
 
@@ -147,13 +162,30 @@ export interface Statistics {
   };
 }
 
+/** The answer to the request of this id. */
+export type Answer =
+  | { readonly kind: "done"; readonly id: number }
+  | {
+    readonly kind: "statistics";
+    readonly id: number;
+    readonly statistics: Statistics;
+    readonly isLast: boolean;
+  }
+  /** It could not be done; all else goes on. `errno` is 0 when no system call failed. */
+  | {
+    readonly kind: "refused";
+    readonly id: number;
+    readonly message: string;
+    readonly errno: number;
+  };
+
+/** How the data plane reports; its thread passes it to the main thread. Buffers in `transfer` are given away. */
+export type Reporter = (report: Report, transfer?: Transferable[]) => void;
+
 /** From the data plane, by `postMessage`. */
 export type Report =
   | { readonly kind: "ready"; readonly port: number; readonly aead: string }
-  | { readonly kind: "tun-opened"; readonly name: string }
-  | { readonly kind: "fake-tcp-opened" }
-  | { readonly kind: "peers-changed" }
-  | { readonly kind: "alive" }
+  | Answer
   /** What happened to a peer: each kind at most once a second, with the peer's state at that time, see `PeerReports`. */
   | {
     readonly kind: "peer";
@@ -179,8 +211,5 @@ export type Report =
   }
   /** Addresses, links or routes of the host have changed. */
   | { readonly kind: "network-changed" }
-  | { readonly kind: "statistics"; readonly statistics: Statistics; readonly isLast: boolean }
   | CaptureReport
-  | { readonly kind: "stopped" }
-  /** The data plane cannot go on, or could not do what was asked. `errno` is 0 when no system call failed. */
-  | { readonly kind: "failed"; readonly message: string; readonly errno: number };
+  | ThreadReport;

@@ -12,8 +12,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "lib/commands/demo/": "of a command that a person runs: it ends with its error",
   "lib/process/last_resort.ts": "what it does with errors is the end of the program",
   "lib/process/stop_signal.ts": "its listeners do nothing but settle a promise",
-  "lib/dataplane/data_plane_worker.ts": "the loop runs in it, and its errors are reported",
-  "lib/dataplane/relay/relay_worker.ts": "the loop runs in it, and its errors are reported",
+  "lib/dataplane/thread/run_thread.ts": "the loop runs in it, and its errors are reported",
 };
 
 async function sources(folder: string): Promise<string[]> {

@@ -1,5 +1,5 @@
 /**
- * Owns the throttle of log lines about dropped packets: by reason, on the monotonic clock.
+ * Drop log: the throttle of log lines about dropped packets: by reason, on the monotonic clock.
  *
  * The first drop of a reason is told at once, the next only when more than five seconds have passed, with the count of
  * those not told. So a flood of bad packets costs a line, not a disk.
@@ -27,13 +27,19 @@ export class DropLog {
     this.#toldAt = new Float64Array(drops.counts.length).fill(-Infinity);
   }
 
+  /** Whether anything was dropped since `takeLines()`: cheap enough for every turn of the loop. */
+  get hasNews(): boolean {
+    return this.#drops.total !== this.#total;
+  }
+
   /**
-   * The lines that are due, without payloads: the reason, the length of the last packet, the count suppressed since.
+   * Takes the lines that are due, without payloads: the reason, the length of the last packet, the count suppressed since.
    *
    * @param now monotonic ms
    */
-  lines(now: number): string[] {
+  takeLines(now: number): string[] {
     const lines: string[] = [];
+    this.#total = this.#drops.total;
     const { counts, lastLengths } = this.#drops;
     for (let reason = 1; reason < counts.length; reason++) {
       const fresh = counts[reason] - this.#told[reason];
@@ -46,13 +52,5 @@ export class DropLog {
       );
     }
     return lines;
-  }
-
-  /** Whether anything was dropped since this was last asked: cheap enough for every turn of the loop. */
-  hasNews(): boolean {
-    const { total } = this.#drops;
-    if (total === this.#total) return false;
-    this.#total = total;
-    return true;
   }
 }

@@ -119,15 +119,17 @@ export class Egress implements Disposable {
       random,
     });
     if (external !== null) this.nat.externalMtu = external.mtu;
-    this.sender = SegmentSender.open(libc, arena, {
+    using opened = new DisposableStack();
+    this.sender = opened.use(SegmentSender.open(libc, arena, {
       mark: EGRESS_MARK,
       device: external,
       own: false,
       offload,
       bufferSize: SOCKET_BUFFER_SIZE,
-    });
+    }));
     this.sender.onTooLong = (packet) => this.#tooLong.push(packet);
     this.capture = openCapture(libc, arena, config);
+    opened.move();
   }
 
   /** Takes note that interfaces, addresses or routes have changed. */

@@ -30,7 +30,7 @@ const MAX_MTU = 9000;
 /** Bytes of arena for what is small. */
 const CONTROL_SPACE = 16 * 1024;
 
-export class RelayLoop {
+export class RelayLoop implements Disposable {
   readonly #resources = new DisposableStack();
   readonly #libc: Libc;
   readonly #messageBuffer = new Uint8Array(16);
@@ -128,7 +128,7 @@ export class RelayLoop {
       }
       this.#mover.poll(now);
       if (this.#link.blockedFd !== this.#awaitedFd) this.#await(this.#link.blockedFd);
-      if (this.#dropLog.hasNews()) this.#tellDrops(now);
+      if (this.#dropLog.hasNews) this.#tellDrops(now);
     }
   }
 
@@ -143,7 +143,7 @@ export class RelayLoop {
     }
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     this.#resources.dispose();
   }
 
@@ -180,7 +180,7 @@ export class RelayLoop {
   }
 
   #tellDrops(now: number): void {
-    const lines = this.#dropLog.lines(now);
+    const lines = this.#dropLog.takeLines(now);
     for (const line of lines) this.#log("info", line);
     if (lines.length === 0) return;
     // The causes go with the lines about drops, and are throttled with them.

@@ -1,5 +1,6 @@
-/** Owns what the main thread and a relay's own thread say to each other. */
+/** Relay protocol: what the main thread and a relay's own thread say to each other. */
 import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import type { ThreadReport } from "../thread/thread_report.ts";
 
 /** All that a relay needs to begin. Sent once, by `postMessage`, before its loop starts. */
 export interface RelayConfig {
@@ -20,9 +21,5 @@ export interface RelayConfig {
 /** From the relay, by `postMessage`. */
 export type RelayReport =
   | { readonly kind: "ready" }
-  /** It was asked whether it runs. */
-  | { readonly kind: "alive" }
   | { readonly kind: "log"; readonly level: "info" | "warning"; readonly message: string }
-  | { readonly kind: "stopped" }
-  /** It cannot go on. `errno` is 0 when no system call failed. */
-  | { readonly kind: "failed"; readonly message: string; readonly errno: number };
+  | ThreadReport;

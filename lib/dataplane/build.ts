@@ -1,0 +1,186 @@
+/**
+ * Data-plane build: opens what a data plane is made of, and joins the parts. All that is opened goes into one stack, so that a
+ * failure half-way leaves no descriptor behind.
+ */
+import { Arena } from "../../ffi/arena.ts";
+import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
+import { type Libc, openLibc } from "../../ffi/libc.ts";
+import { RouteMonitor } from "../../ffi/netlink/monitor.ts";
+import { RECEIVE_BUFFER_SIZE } from "../../ffi/sockets/udp_buffers.ts";
+import { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
+import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../core/engine/engine.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../core/engine/pipeline.ts";
+import type { AeadProvider } from "../core/noise/aead.ts";
+import { createBuiltinAead } from "../core/noise/aead_builtin.ts";
+import { keyPair } from "../core/noise/x25519.ts";
+import { Router } from "../core/routing/router.ts";
+import { SendQueue } from "../core/transport/send_queue.ts";
+import { DropCounters } from "../core/wire/drop_reason.ts";
+import { TRANSPORT_OVERHEAD } from "../core/wire/messages.ts";
+import { PacketQueue } from "../core/wire/packet_queue.ts";
+import { Device } from "../core/wireguard/device.ts";
+import { VERSION } from "../process/version.ts";
+import type { DataPlaneConfig, Reporter } from "./data_plane_protocol.ts";
+import { Egress } from "./egress/egress.ts";
+import { EventLoop } from "./event_loop.ts";
+import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
+import { EgressPort } from "./ports/egress_port.ts";
+import { UdpPort } from "./ports/udp_port.ts";
+import { randomBytes } from "node:crypto";
+
+/** Messages that one receive or send call handles; each may hold many datagrams. */
+const BATCH = 16;
+/** Datagrams that one received message may hold: senders of Linux 6.9 and later put 128 into one. */
+const MAX_RECEIVED = 128;
+/** Slots of the send queue. One TUN read makes at most 64 datagrams, so a quarter is kept free for it. */
+export const SEND_SLOTS: number = 4 * MAX_MERGED;
+/** Wanted socket buffers: some 20 ms at 3 Gbit/s. */
+export const SOCKET_BUFFER_SIZE: number = 8 * 1024 * 1024;
+/** Bytes for message headers, vectors and control blocks; what is left over costs nothing until it is touched. */
+const CONTROL_SPACE = 256 * 1024;
+
+export interface DataPlaneParts {
+  readonly config: DataPlaneConfig;
+  readonly report: Reporter;
+  readonly libc: Libc;
+  readonly arena: Arena;
+  readonly loop: EventLoop;
+  readonly drops: DropCounters;
+  readonly aead: AeadProvider;
+  readonly monitor: RouteMonitor;
+  readonly socket: UdpSocket;
+  readonly udp: UdpPort;
+  readonly device: Device;
+  readonly router: Router;
+  /** Null where nothing is translated. */
+  readonly egress: Egress | null;
+  readonly engine: Engine;
+}
+
+/**
+ * Opens all but the TUN and fake TCP, which follow by command.
+ *
+ * @param opened takes what is opened
+ * @throws {SystemCallError} when the port is taken or a privilege is missing
+ */
+export function buildDataPlane(
+  config: DataPlaneConfig,
+  report: Reporter,
+  opened: DisposableStack,
+): DataPlaneParts {
+  const libc = openLibc();
+  const drops = new DropCounters();
+  const slotSize = SendQueue.slotSize(config.mtu + TRANSPORT_OVERHEAD);
+  const arena = new Arena(arenaSize(config, slotSize));
+  const loop = opened.use(new EventLoop(libc, arena));
+  const monitor = opened.use(RouteMonitor.open(libc));
+  const aead = openAead(config, arena);
+  const socket = opened.use(UdpSocket.bind(libc, arena, {
+    port: config.listenPort,
+    mark: config.mark,
+    offload: config.offload,
+    bufferSize: SOCKET_BUFFER_SIZE,
+    batch: BATCH,
+  }));
+  const sendQueue = new SendQueue({
+    offset: arena.allocate(SEND_SLOTS * slotSize),
+    slots: SEND_SLOTS,
+    slotSize,
+  });
+  const device = new Device({
+    memory: arena,
+    sendQueue,
+    identity: keyPair(config.privateKey),
+    aead,
+    drops,
+    mtu: config.mtu,
+    random: (length) => new Uint8Array(randomBytes(length)),
+    wallClock: Date.now,
+    watch: config.watch,
+    software: `vpn/${VERSION}`,
+    followsCarrier: config.isGateway,
+  });
+  const egress = openEgress(config, { libc, arena, drops, device });
+  if (egress !== null) opened.use(egress);
+  const router = new Router({
+    ...config,
+    egress: typeof config.egress === "object" ? "nat" : config.egress,
+    allowedIps: device.allowedIps,
+  });
+  const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
+  const pipeline = new Pipeline({
+    ...queues,
+    memory: arena,
+    device,
+    router,
+    nat: egress?.nat ?? null,
+    drops,
+    scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+    seed: randomBytes(4).readUInt32LE(),
+  });
+  const engine = new Engine({
+    ...queues,
+    memory: arena,
+    scratch: arena.allocate(ENGINE_SCRATCH_SIZE),
+    device,
+    pipeline,
+    drops,
+    outside: egress === null ? null : new EgressPort(egress, loop),
+    offload: config.offload,
+  });
+  const udp = new UdpPort(socket, {
+    loop,
+    drops,
+    keepsSource: config.isGateway,
+    onSourceRefused: (source) => device.forgetSource(source),
+  });
+  engine.attach(udp);
+  return {
+    config,
+    report,
+    libc,
+    arena,
+    loop,
+    drops,
+    aead,
+    monitor,
+    socket,
+    udp,
+    device,
+    router,
+    egress,
+    engine,
+  };
+}
+
+function arenaSize({ mtu, egress, hasFakeTcp }: DataPlaneConfig, slotSize: number): number {
+  return BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ENGINE_SCRATCH_SIZE + CONTROL_SPACE +
+    (typeof egress === "object" ? Egress.arenaSize(egress) : 0) +
+    (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
+}
+
+function openAead({ aead }: DataPlaneConfig, arena: Arena): AeadProvider {
+  const library = aead === "builtin" ? null : openLibcrypto(arena);
+  if (library === null && aead === "libcrypto") {
+    throw new Error(
+      "Cannot use Aead = libcrypto: neither libcrypto.so.3 nor libcrypto.so.1.1 is there",
+    );
+  }
+  return library ?? createBuiltinAead(arena);
+}
+
+function openEgress(
+  { egress, clientToClient, offload, mtu }: DataPlaneConfig,
+  { libc, arena, drops, device }: Pick<DataPlaneParts, "libc" | "arena" | "drops" | "device">,
+): Egress | null {
+  if (typeof egress !== "object") return null;
+  return new Egress(libc, arena, {
+    config: egress,
+    clientToClient,
+    offload,
+    drops,
+    clientOf: (address) => device.allowedIps.lookup(address),
+    mtuOf: (address) => device.allowedIps.lookup(address)?.mtu ?? mtu,
+    random: () => randomBytes(4).readUInt32LE(),
+  });
+}

@@ -1,0 +1,255 @@
+/** Commands of the data plane: takes what the main thread asks for from the wake channel, does it, and answers. */
+import { SystemCallError } from "../../ffi/errno.ts";
+import { MAX_MESSAGE_SIZE, receiveMessage } from "../../ffi/sockets/wake_channel.ts";
+import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/tun.ts";
+import type { EgressRule } from "../core/access/egress_rules.ts";
+import { decodeKey } from "../core/config/values/key_text.ts";
+import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
+import { Carrier } from "../core/transport/endpoint.ts";
+import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import { REKEY_TIMEOUT } from "../core/wireguard/constants.ts";
+import { MIN_MTU } from "../core/wireguard/path/path_mtu.ts";
+import type { Peer } from "../core/wireguard/peer.ts";
+import { type DataPlaneParts, SEND_SLOTS, SOCKET_BUFFER_SIZE } from "./build.ts";
+import type { Captures } from "./captures.ts";
+import type { Command, Request } from "./data_plane_protocol.ts";
+import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
+import type { PathProber } from "./path_prober.ts";
+import { TunDevice } from "./ports/tun_device.ts";
+import type { Reports } from "./reports.ts";
+import type { StatisticsPages } from "./statistics.ts";
+
+export interface CommandsOptions {
+  readonly prober: PathProber;
+  readonly reports: Reports;
+  readonly statistics: StatisticsPages;
+  readonly captures: Captures;
+  /** Takes what is opened by command. */
+  readonly opened: DisposableStack;
+}
+
+export class Commands {
+  /** Fake TCP, once it is open. */
+  link: FakeTcpLink | null = null;
+  readonly #parts: DataPlaneParts;
+  readonly #options: CommandsOptions;
+  readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
+  /** Parts of a set of rules of which the last has still to come. */
+  readonly #egressRules: EgressRule[] = [];
+
+  constructor(parts: DataPlaneParts, options: CommandsOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  /** Takes what waits in the wake channel. */
+  serve(now: number): void {
+    const { libc, config, loop } = this.#parts;
+    for (;;) {
+      const message = receiveMessage(libc, config.commandFd, this.#buffer);
+      if (message === null) return;
+      if (message.length === 0) {
+        // The main thread closed its end without a word: it is gone, and so are we.
+        loop.stop();
+        return;
+      }
+      this.#do(JSON.parse(new TextDecoder().decode(message)), now);
+    }
+  }
+
+  #do(command: Command, now: number): void {
+    const { device, egress, report, router } = this.#parts;
+    const { captures, reports } = this.#options;
+    switch (command.kind) {
+      case "open-tun":
+      case "open-fake-tcp":
+      case "change-peers":
+      case "get-statistics":
+        this.#answer(command, now);
+        break;
+      case "connect":
+        this.#connect(this.#peer(command.server), command.interval, now);
+        break;
+      case "connected":
+        for (const peer of device.peers) peer.timers.handshakeInterval = REKEY_TIMEOUT;
+        break;
+      case "set-endpoint":
+        this.#setEndpoint(this.#peer(command.peer), command, now);
+        break;
+      case "set-carrier":
+        this.#setCarrier(this.#peer(command.peer), command.carrier, now);
+        break;
+      case "try-udp": {
+        const peer = this.#peer(command.peer);
+        if (peer !== undefined) device.sendProbe(peer, MIN_MTU, now, Carrier.udp);
+        break;
+      }
+      case "renew":
+        device.renew(now);
+        break;
+      case "set-external":
+        egress?.setExternal(command.external);
+        break;
+      case "set-egress-rules":
+        this.#egressRules.push(...command.rules);
+        if (command.isLast) router.setEgressRules(this.#egressRules.splice(0));
+        break;
+      case "set-client-to-client":
+        router.setClientToClient(command.allowed);
+        if (egress !== null) egress.nat.clientToClient = command.allowed;
+        break;
+      case "set-trace":
+        reports.setTrace(command.trace);
+        break;
+      case "start-capture":
+      case "capture-taken":
+      case "end-capture":
+        captures.obey(command);
+        break;
+      case "ping":
+        report({ kind: "alive" });
+        break;
+      case "stop":
+        this.#stop(now);
+        break;
+    }
+  }
+
+  /** The peer that a command names. `wg` may have removed it meanwhile. */
+  #peer(publicKey: string): Peer | undefined {
+    const key = decodeKey(publicKey);
+    return key === null ? undefined : this.#parts.device.peer(key);
+  }
+
+  // Requests.
+
+  #answer(request: Request, now: number): void {
+    const { report } = this.#parts;
+    const { id } = request;
+    try {
+      switch (request.kind) {
+        case "open-tun":
+          this.#openTun(request.name);
+          break;
+        case "open-fake-tcp":
+          this.#openFakeTcp(request.endpoints);
+          break;
+        case "change-peers":
+          for (const change of request.changes) this.#changePeer(parsePeerChange(change), now);
+          break;
+        case "get-statistics":
+          report({
+            kind: "statistics",
+            id,
+            ...this.#options.statistics.page(request.isFirst, now),
+          });
+          return;
+      }
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      report({ kind: "refused", id, message: error.message, errno: error.errno });
+      return;
+    }
+    report({ kind: "done", id });
+  }
+
+  #openTun(name: string): void {
+    const { arena, config, engine, libc, loop } = this.#parts;
+    const tun = this.#options.opened.use(Tun.open(libc, arena, name));
+    if (config.offload) this.#enableTunOffload(tun);
+    loop.add(tun.fd, (_, now) => engine.readTun(now));
+    engine.attachTun(new TunDevice(tun, loop));
+  }
+
+  /** Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2). */
+  #enableTunOffload(tun: Tun): void {
+    const tcp = TUN_F_CSUM | TUN_F_TSO4;
+    if (tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6) || tun.setOffload(tcp)) return;
+    this.#options.reports.log(
+      "warning",
+      "this kernel's TUN has no segmentation offload: packets are read one by one",
+    );
+  }
+
+  #openFakeTcp(endpoints: CarrierEndpoints): void {
+    const { arena, config, device, drops, engine, libc, loop } = this.#parts;
+    const { mark, offload, mtu, interfaceName } = config;
+    const link = this.#options.opened.use(
+      new FakeTcpLink(libc, arena, {
+        device,
+        loop,
+        onRoom: (_, now) => engine.resume(now),
+        sendSlots: SEND_SLOTS,
+        drops,
+        endpoints,
+        mark,
+        offload,
+        mtu,
+        tunnel: interfaceName,
+        bufferSize: SOCKET_BUFFER_SIZE,
+      }),
+    );
+    const { port, socket: { capture, sender } } = link;
+    loop.add(capture.fd, (_, now) => engine.receive(port, now));
+    loop.add(sender.fd, () => sender.serve());
+    engine.attach(port);
+    this.link = link;
+  }
+
+  #changePeer(change: PeerChange, now: number): void {
+    const { device, egress } = this.#parts;
+    if (change.kind === "remove") {
+      const peer = device.peer(change.publicKey);
+      if (peer === undefined) return;
+      this.#options.prober.forget(peer);
+      this.#options.reports.peers.forget(peer);
+      egress?.nat.releaseClient(peer, now);
+      device.removePeer(peer);
+      return;
+    }
+    const peer = device.peer(change.peer.publicKey);
+    if (peer === undefined) {
+      device.addPeer(change.peer, now);
+      return;
+    }
+    device.updatePeer(peer, change.peer, now);
+    const { endpoint } = change.peer;
+    if (endpoint && peer.endpoint.carrier === Carrier.fakeTcp) this.link?.connect(endpoint, now);
+  }
+
+  // The rest.
+
+  #connect(server: Peer | undefined, interval: number, now: number): void {
+    const { device } = this.#parts;
+    for (const peer of device.peers) {
+      if (peer.lastHandshakeUnixTime > 0 && peer !== server) continue;
+      peer.timers.handshakeInterval = interval;
+      device.initiate(peer, now);
+    }
+  }
+
+  #setEndpoint(
+    peer: Peer | undefined,
+    endpoint: { readonly address: number; readonly port: number },
+    now: number,
+  ): void {
+    if (peer === undefined) return;
+    peer.configureEndpoint(endpoint);
+    if (peer.endpoint.carrier === Carrier.fakeTcp) this.link?.connectAgain(endpoint, now);
+  }
+
+  #setCarrier(peer: Peer | undefined, carrier: Carrier, now: number): void {
+    if (peer === undefined) return;
+    if (carrier === Carrier.fakeTcp) this.link?.connect(peer.endpoint, now);
+    else this.link?.disconnect(now);
+    this.#parts.device.setCarrier(peer, carrier);
+  }
+
+  #stop(now: number): void {
+    const { device, engine, loop } = this.#parts;
+    device.sayGoodbye(now);
+    engine.flush(now);
+    this.link?.close(now);
+    loop.stop();
+  }
+}

@@ -1,0 +1,95 @@
+/** Reports of the data plane: what the main thread and the log are told without asking: peers' events, drops, refusals. */
+import { DropLog } from "../core/engine/drop_log.ts";
+import { LineBudget } from "../core/limits/line_budget.ts";
+import type { Peer } from "../core/wireguard/peer.ts";
+import { type PeerReportKind, PeerReports } from "../core/wireguard/peer_reports.ts";
+import type { DataPlaneParts } from "./build.ts";
+import type { SendErrors } from "./statistics.ts";
+
+/** Lines about single packets in a second. */
+const MAX_TRACE_LINES = 1_000;
+
+export class Reports {
+  /** About peers, as often as is good. */
+  readonly peers: PeerReports = new PeerReports((kind, peer) => this.#reportPeer(kind, peer));
+  readonly #parts: DataPlaneParts;
+  readonly #sendErrors: SendErrors;
+  readonly #dropLog: DropLog;
+  readonly #traceBudget = new LineBudget(MAX_TRACE_LINES);
+  #isSegmentationTold: boolean;
+  #egressErrorsTold = "{}";
+
+  constructor(parts: DataPlaneParts, sendErrors: SendErrors) {
+    this.#parts = parts;
+    this.#sendErrors = sendErrors;
+    this.#dropLog = new DropLog(parts.drops);
+    this.#isSegmentationTold = parts.socket.segmentation;
+  }
+
+  /** When `poll()` has something to do though nothing has happened, monotonic ms. */
+  pollAt(): number {
+    return this.peers.pollAt();
+  }
+
+  poll(now: number): void {
+    this.#tellFallBack();
+    this.peers.poll(now);
+    if (this.#dropLog.hasNews) this.#tellDrops(now);
+  }
+
+  /** Logs each packet that goes outside from now on, or no more. */
+  setTrace(trace: boolean): void {
+    const { egress } = this.#parts;
+    if (egress !== null) egress.trace = trace ? (line) => this.#trace(line) : null;
+  }
+
+  log(level: "trace" | "info" | "warning", message: string): void {
+    this.#parts.report({ kind: "log", level, category: "dataplane", message });
+  }
+
+  /** One line for each packet is more than anybody can write. */
+  #trace(line: string): void {
+    if (!this.#traceBudget.take(this.#parts.loop.now())) return;
+    const suppressed = this.#traceBudget.takeSuppressed();
+    this.log(
+      "trace",
+      suppressed === 0 ? line : `${line} (${suppressed} lines before it left out)`,
+    );
+  }
+
+  /** Says once what the socket had to give up. */
+  #tellFallBack(): void {
+    const { segmentation } = this.#parts.socket;
+    if (segmentation === this.#isSegmentationTold) return;
+    this.#isSegmentationTold = segmentation;
+    this.log("warning", "UDP segmentation offload was refused: datagrams are sent one by one now");
+  }
+
+  #reportPeer(kind: PeerReportKind, peer: Peer): void {
+    const { report, loop } = this.#parts;
+    const { publicKey, name, mtu } = peer;
+    if (kind === "path-mtu") {
+      report({ kind, publicKey, name, mtu });
+      return;
+    }
+    const { address, port } = peer.endpoint;
+    const otherPlace = kind === "key-shared" ? peer.sharedKey.otherPlace(loop.now()) : null;
+    const endpoint = { address, port };
+    report({ kind: "peer", event: kind, publicKey, name, endpoint, otherPlace });
+  }
+
+  #tellDrops(now: number): void {
+    const lines = this.#dropLog.takeLines(now);
+    if (lines.length === 0) return;
+    for (const line of lines) this.log("info", line);
+    // The causes go with the lines about drops, and are throttled with them.
+    const sendError = this.#sendErrors.takeNew();
+    if (sendError !== null) this.log("warning", `cannot send to a peer: ${sendError}`);
+    const refused = this.#parts.egress?.sendErrors() ?? {};
+    const counts = JSON.stringify(refused);
+    if (counts === this.#egressErrorsTold) return;
+    this.#egressErrorsTold = counts;
+    const named = Object.entries(refused).map(([name, count]) => `${name} ${count}`).join(", ");
+    this.log("warning", `packets for outside that the kernel refused: ${named}`);
+  }
+}
