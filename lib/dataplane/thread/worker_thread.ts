@@ -1,9 +1,13 @@
 /** Worker thread: the main thread's end of one: starts it, sends it messages, asks whether it still runs, and sees it end. */
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../../ffi/sockets/wake_channel.ts";
-import type { LogCategory } from "../../cli/command.ts";
 import { guarded } from "../../process/guard.ts";
-import { deathOf, endOf, WorkerWatch } from "../../process/worker_watch.ts";
+import {
+  deathOf,
+  endOf,
+  WorkerWatch,
+  type WorkerWatchOptions,
+} from "../../process/worker_watch.ts";
 import { DataPlaneError } from "./data_plane_error.ts";
 import type { ThreadReport } from "./thread_report.ts";
 
@@ -12,7 +16,7 @@ export interface WorkerThreadOptions<Report> {
   readonly module: URL;
   /** What the thread is called in messages. */
   readonly name: string;
-  readonly category: LogCategory;
+  readonly category: WorkerWatchOptions["category"];
   /** Asks the thread whether it runs. */
   readonly ask: () => void;
   /** Takes what the thread reports besides its state. */
