@@ -3,6 +3,7 @@
  * failure half-way leaves no descriptor behind.
  */
 import { Arena } from "../../ffi/arena.ts";
+import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { RouteMonitor } from "../../ffi/netlink/monitor.ts";
@@ -129,10 +130,10 @@ export function buildDataPlane(
     offload: config.offload,
   });
   const udp = new UdpPort(socket, {
-    loop,
     drops,
     keepsSource: config.isGateway,
     onSourceRefused: (source) => device.forgetSource(source),
+    onRoomAwaited: (isAwaited) => loop.modify(socket.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
   });
   engine.attach(udp);
   return {

@@ -5,7 +5,8 @@
  */
 import { assert, assertEquals } from "../support/assert.ts";
 import { heapGrowth } from "../support/heap_growth.ts";
-import { packetPaths, type Path, START } from "../support/offload/packet_paths.ts";
+import { START } from "../support/offload/memory_network.ts";
+import { packetPaths, type Path } from "../support/offload/packet_paths.ts";
 import { hostTest } from "../support/permissions.ts";
 
 /** Packets that are measured on each way, after as many that are not. */

@@ -15,12 +15,11 @@ import type { Device } from "../wireguard/device.ts";
 import type { Peer } from "../wireguard/peer.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { CapturePort, DatagramPort, TunPort } from "./ports.ts";
+import { type Receiver, receiveRounds } from "./receive_rounds.ts";
 import { TUN_WRITER_SCRATCH_SIZE, TunWriter } from "./tun_writer.ts";
 
 /** The most datagrams that the kernel merges into one, and that UDP_SEGMENT takes. */
 export const MAX_MERGED = 64;
-/** Receives of one port in one turn of the loop. */
-export const RECEIVE_ROUNDS = 4;
 /** Diffie-Hellmans after which a turn ends, so that packets under way are not kept waiting by a storm of handshakes. */
 export const HANDSHAKES = 8;
 /** Packets read from the TUN in one turn of the loop. */
@@ -58,6 +57,15 @@ export class Engine {
   readonly #outside: CapturePort | null;
   readonly #tunWriter: TunWriter;
   readonly #tunBuffer: number;
+  readonly #fromNetwork: Receiver<DatagramPort> = {
+    take: (port, index, now) => this.#takeMessage(port, index, now),
+    endBatch: () => this.#endMessages(),
+  };
+  readonly #fromOutside: Receiver<CapturePort> = {
+    take: (port, index, now) => this.#takeCaptured(port, index, now),
+    endBatch: (now) => this.#endCaptured(now),
+  };
+  #handshakesBefore = 0;
   #tun: TunPort | null = null;
   /** By `Carrier`. */
   readonly #ports: (DatagramPort | null)[] = [null, null];
@@ -96,50 +104,50 @@ export class Engine {
 
   /** Takes what has come to a port. */
   receive(port: DatagramPort, now: number): void {
-    const { admittedHandshakes } = this.#device;
-    for (let round = 0; round < RECEIVE_ROUNDS; round++) {
-      const count = port.receive();
-      if (count === 0) return;
-      for (let i = 0; i < count; i++) {
-        if (!port.take(i, now)) continue;
-        const peerIndex = this.#pipeline.handleDatagrams(port.messages, i, port.carrier, now);
-        const peer = this.#device.peerAt(peerIndex);
-        if (peer !== null) port.authenticated(i, peer, now);
-        if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
-        this.#flushOutside(now);
-      }
-      // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
-      if (this.#tun === null) this.#hostQueue.clear();
-      else this.#tunWriter.flush(this.#tun);
-      if (count < port.batch) return;
-      if (((this.#device.admittedHandshakes - admittedHandshakes) | 0) >= HANDSHAKES) return;
-    }
+    this.#handshakesBefore = this.#device.admittedHandshakes;
+    receiveRounds(port, this.#fromNetwork, now);
+  }
+
+  #takeMessage(port: DatagramPort, index: number, now: number): void {
+    if (!port.take(index, now)) return;
+    const peerIndex = this.#pipeline.handleDatagrams(port.messages, index, port.carrier, now);
+    const peer = this.#device.peerAt(peerIndex);
+    if (peer !== null) port.authenticated(index, peer, now);
+    if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+    this.#flushOutside(now);
+  }
+
+  #endMessages(): boolean {
+    // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
+    if (this.#tun === null) this.#hostQueue.clear();
+    else this.#tunWriter.flush(this.#tun);
+    return ((this.#device.admittedHandshakes - this.#handshakesBefore) | 0) < HANDSHAKES;
   }
 
   // From outside to the network.
 
   /** Takes what was captured outside. */
   readCapture(now: number): void {
-    const outside = this.#outside;
-    if (outside === null) return;
+    if (this.#outside === null) return;
     this.#sendSplit(now);
-    for (let round = 0; round < RECEIVE_ROUNDS && this.#full === null; round++) {
-      const count = outside.receive();
-      for (let i = 0; i < count; i++) {
-        const length = outside.lengths[i];
-        if (this.#pipeline.hasSplit) {
-          // The port is full, and a super-packet waits already: the others of this batch are what a full queue drops.
-          this.#drops.add(DropReason.sendQueueFull, length);
-          continue;
-        }
-        this.#pipeline.handleCaptured(outside.offsets[i], length, now);
-        this.#sendSplit(now);
-        if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
-      }
-      this.#flushOutside(now);
-      if (count < outside.batch) break;
-    }
+    if (this.#full === null) receiveRounds(this.#outside, this.#fromOutside, now);
     this.flush(now);
+  }
+
+  #takeCaptured({ offsets, lengths }: CapturePort, index: number, now: number): void {
+    if (this.#pipeline.hasSplit) {
+      // The port is full, and a super-packet waits already: the others of this batch are what a full queue drops.
+      this.#drops.add(DropReason.sendQueueFull, lengths[index]);
+      return;
+    }
+    this.#pipeline.handleCaptured(offsets[index], lengths[index], now);
+    this.#sendSplit(now);
+    if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+  }
+
+  #endCaptured(now: number): boolean {
+    this.#flushOutside(now);
+    return this.#full === null;
   }
 
   /** Sends what the NAT has for outside, and what that comes to for clients. */

@@ -14,12 +14,11 @@ import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
 import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
 import type { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
-import type { SendQueue } from "../transport/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
 import { TYPE_OF_SERVICE_OFFSET } from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
-import type { DatagramPort, ReceivedMessages } from "./ports.ts";
+import type { DatagramPort, Datagrams, ReceivedMessages } from "./ports.ts";
 
 /** The kernel, or the interface, has checked the checksum; or it never left this host, and is not complete. */
 const FLAGS_CHECKSUM_IS_RIGHT = FLAG_NEEDS_CHECKSUM | FLAG_DATA_VALID;
@@ -146,7 +145,7 @@ export class FakeTcpPort implements DatagramPort {
     return this.connections.find(address, port, source, this.#listenPort);
   }
 
-  send(datagrams: SendQueue, from: number, to: number, now: number): number {
+  send(datagrams: Datagrams, from: number, to: number, now: number): number {
     const { offsets, lengths, addresses, ports, sources, ecns } = datagrams;
     for (let i = Math.max(from, this.#taken); i < to; i++) {
       const session = this.sessionTo(addresses[i] | 0, ports[i], sources[i] | 0);

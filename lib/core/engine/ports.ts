@@ -4,7 +4,6 @@
  * A port reads into the packet memory and names what came by offset and length; the arrays are valid until its next read.
  */
 import type { Carrier } from "../transport/endpoint.ts";
-import type { SendQueue } from "../transport/send_queue.ts";
 import type { Peer } from "../wireguard/peer.ts";
 
 /** What the last `receive()` of a `DatagramPort` brought, index by index: datagrams, or several equal ones merged into one. */
@@ -23,6 +22,19 @@ export interface ReceivedMessages {
   readonly ecns: Uint8Array;
 }
 
+/** Datagrams to send, index by index; addresses in host order. `SendQueue` is one. */
+export interface Datagrams {
+  readonly offsets: Int32Array;
+  /** Bytes, at least 1. */
+  readonly lengths: Int32Array;
+  readonly addresses: Uint32Array;
+  readonly ports: Uint16Array;
+  /** 0 lets the kernel choose. */
+  readonly sources: Uint32Array;
+  /** ECN bits of the outer IP header. */
+  readonly ecns: Uint8Array;
+}
+
 /** How datagrams travel: UDP is one, fake TCP another. */
 export interface DatagramPort {
   readonly carrier: Carrier;
@@ -36,13 +48,13 @@ export interface DatagramPort {
   /** Takes note that message `index`, the last one taken, has proved to be `peer`'s. */
   authenticated(index: number, peer: Peer, now: number): void;
   /**
-   * Sends datagrams `from` (inclusive) to `to` (exclusive) of the queue. What is refused is counted, and skipped.
+   * Sends datagrams `from` (inclusive) to `to` (exclusive). What is refused is counted, and skipped.
    *
    * @returns the index of the first that has not left: `to`, or less where there is no room for more
    */
-  send(queue: SendQueue, from: number, to: number, now: number): number;
+  send(datagrams: Datagrams, from: number, to: number, now: number): number;
   /** Sends datagram `index` as one that no router may divide; false where `send()` is to do it, as none of its may be. */
-  probe(queue: SendQueue, index: number): boolean;
+  probe(datagrams: Datagrams, index: number): boolean;
   /** Sends what the port has of its own, and what it took before; false where there is no room for it. */
   flush(now: number): boolean;
   /** Has the loop woken, or no more, when there is room again; may be said again while there is none. */

@@ -1,20 +1,20 @@
 /** UDP port: the socket of UDP as the engine's loop sees it. */
-import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
+import { EAGAIN, EINTR } from "../../../ffi/errno.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import type { DatagramPort, ReceivedMessages } from "../../core/engine/ports.ts";
+import type { DatagramPort, Datagrams, ReceivedMessages } from "../../core/engine/ports.ts";
 import { Carrier } from "../../core/transport/endpoint.ts";
-import type { SendQueue } from "../../core/transport/send_queue.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
-import type { EventLoop } from "../event_loop.ts";
 
 export interface UdpPortOptions {
-  /** Watches the socket already, for reading. */
-  readonly loop: EventLoop;
   readonly drops: DropCounters;
   /** Whether answers leave from the address that was written to, as a gateway's do; a client goes where its routes lead by now. */
   readonly keepsSource: boolean;
   /** Takes a source address, host order, that the kernel refuses: the host no longer has it. */
   readonly onSourceRefused: (source: number) => void;
+  /** Takes the number of an error for which datagrams were refused. */
+  readonly onRefused?: (errno: number) => void;
+  /** Has the loop woken, or no more, when there is room again. */
+  readonly onRoomAwaited: (isAwaited: boolean) => void;
 }
 
 export class UdpPort implements DatagramPort {
@@ -42,7 +42,13 @@ export class UdpPort implements DatagramPort {
 
   receive(): number {
     const count = this.#socket.receive();
-    return count < 0 ? 0 : count;
+    if (count >= 0) return count;
+    // Else ICMP's answer to an earlier datagram, of a socket that is connected: nothing listens there.
+    if (count !== -EAGAIN && count !== -EINTR) {
+      this.#options.drops.add(DropReason.sendError);
+      this.#options.onRefused?.(-count);
+    }
+    return 0;
   }
 
   take(): boolean {
@@ -51,12 +57,13 @@ export class UdpPort implements DatagramPort {
 
   authenticated(): void {}
 
-  send(queue: SendQueue, from: number, to: number): number {
+  send(datagrams: Datagrams, from: number, to: number): number {
     const socket = this.#socket;
     const { drops } = this.#options;
     const errors = socket.sendErrors;
-    const next = socket.send(queue, from, to);
+    const next = socket.send(datagrams, from, to);
     for (let i = errors; i < socket.sendErrors; i++) drops.add(DropReason.sendError);
+    if (socket.sendErrors > errors) this.#options.onRefused?.(socket.lastSendError);
     if (socket.refusedSource !== 0) {
       this.#options.onSourceRefused(socket.refusedSource);
       socket.refusedSource = 0;
@@ -64,8 +71,8 @@ export class UdpPort implements DatagramPort {
     return next;
   }
 
-  probe(queue: SendQueue, index: number): boolean {
-    this.#socket.probe(queue, index);
+  probe(datagrams: Datagrams, index: number): boolean {
+    this.#socket.probe(datagrams, index);
     return true;
   }
 
@@ -76,6 +83,6 @@ export class UdpPort implements DatagramPort {
   awaitRoom(isAwaited: boolean): void {
     if (isAwaited === this.#isRoomAwaited) return;
     this.#isRoomAwaited = isAwaited;
-    this.#options.loop.modify(this.#socket.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    this.#options.onRoomAwaited(isAwaited);
   }
 }

@@ -1,20 +1,20 @@
-/** Owns a relay's thread: what it is made of, and the loop that sleeps in `epoll_wait` and never awaits. */
+/** Relay loop: what a relay's thread is made of, and what it does in each turn. */
 import { Arena } from "../../../ffi/arena.ts";
-import { BootClock } from "../../../ffi/clock.ts";
-import { Epoll, EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
 import { errnoName } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { RouteMonitor } from "../../../ffi/netlink/monitor.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { receiveMessage } from "../../../ffi/sockets/wake_channel.ts";
 import { IDLE_TIMEOUT, RelayFlows } from "../../core/relay/relay_flows.ts";
+import { RelayLink } from "../../core/relay/relay_link.ts";
+import { RelayMover } from "../../core/relay/relay_mover.ts";
 import { DropLog } from "../../core/engine/drop_log.ts";
 import { DropCounters } from "../../core/wire/drop_reason.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { pathMtuTo, sourceTo, widestMtu } from "../fake_tcp/carrier_path.ts";
+import { EventLoop } from "../event_loop.ts";
 import { FakeTcpSocket } from "../fake_tcp/fake_tcp_socket.ts";
-import { RelayLink } from "./relay_link.ts";
-import { RelayMover } from "./relay_mover.ts";
+import { SegmentSocketPort } from "../fake_tcp/segment_socket_port.ts";
 import type { RelayConfig, RelayReport } from "./relay_protocol.ts";
 import { UdpSockets } from "./udp_sockets.ts";
 import { randomBytes } from "node:crypto";
@@ -34,8 +34,7 @@ export class RelayLoop implements Disposable {
   readonly #resources = new DisposableStack();
   readonly #libc: Libc;
   readonly #messageBuffer = new Uint8Array(16);
-  readonly #clock: BootClock;
-  readonly #epoll: Epoll;
+  readonly #loop: EventLoop;
   readonly #monitor: RouteMonitor;
   readonly #socket: FakeTcpSocket;
   readonly #link: RelayLink;
@@ -47,8 +46,6 @@ export class RelayLoop implements Disposable {
   readonly #report: (report: RelayReport) => void;
   /** What was last told of the other end; null while nothing is known. */
   #isReached: boolean | null = null;
-  /** The socket whose room is waited for; -1 for none. */
-  #awaitedFd = -1;
 
   /**
    * Opens the sockets.
@@ -72,25 +69,32 @@ export class RelayLoop implements Disposable {
     const arena = new Arena(
       FakeTcpSocket.arenaSize + UdpSockets.arenaSize + queueSize + CONTROL_SPACE,
     );
-    this.#clock = new BootClock(libc, arena);
-    this.#epoll = opened.use(new Epoll(libc, arena));
+    const loop = this.#loop = opened.use(new EventLoop(libc, arena));
     const kind = { offload, bufferSize: SOCKET_BUFFER_SIZE };
-    this.#sockets = opened.use(new UdpSockets(libc, arena, { ...kind, udp }));
+    this.#sockets = opened.use(
+      new UdpSockets(libc, arena, { ...kind, udp, loop, drops: this.#drops }),
+    );
     this.#socket = opened.use(
       new FakeTcpSocket(libc, arena, { ...kind, endpoints, mark: 0, tunnel: "" }),
     );
     this.#link = new RelayLink(arena, {
-      sockets: this.#socket,
+      segments: new SegmentSocketPort(this.#socket, {
+        loop,
+        drops: this.#drops,
+        onRoom: (_, now) => this.#mover.flush(now),
+      }),
       queueOffset: arena.allocate(queueSize),
       endpoints,
       findLocalAddress: () =>
         remote === null ? null : sourceTo(netlink, remote.address, { mark: 0 }),
       drops: this.#drops,
       mtu,
+      random: () => randomBytes(4).readUInt32LE(),
+      secret: new Uint8Array(randomBytes(16)),
     });
     this.#mover = new RelayMover({
       link: this.#link,
-      sockets: this.#sockets,
+      ports: this.#sockets,
       flows: new RelayFlows({
         capacity: capacityOf(config),
         idleTimeout: IDLE_TIMEOUT,
@@ -100,66 +104,51 @@ export class RelayLoop implements Disposable {
       onReach: (isReached) => this.#tellReach(isReached),
     });
     const { capture, sender } = this.#socket;
-    for (
-      const fd of [config.commandFd, this.#monitor.fd, this.#sockets.fd, capture.fd, sender.fd]
-    ) this.#epoll.add(fd, EPOLLIN);
+    loop.add(config.commandFd, (_, now) => this.#serveCommands(now));
+    loop.add(this.#monitor.fd, (_, now) => this.#followNetwork(now));
+    loop.add(this.#sockets.fd, (_, now) => this.#mover.readUdp(now));
+    loop.add(capture.fd, (_, now) => this.#mover.readLink(now));
+    loop.add(sender.fd, () => sender.serve());
     this.#resources.use(opened.move());
     report({ kind: "ready" });
   }
 
   /** Moves datagrams until the main thread closes its end of the wake channel. */
   run(): void {
-    const { capture, sender } = this.#socket;
-    let now = this.#clock.now();
-    for (;;) {
-      const count = this.#epoll.wait(this.#timeout(now));
-      now = this.#clock.now();
-      for (let i = 0; i < count; i++) {
-        const fd = this.#epoll.descriptor(i);
-        if (fd === this.#sockets.fd) this.#mover.readUdp(now);
-        else if (fd === capture.fd) this.#mover.readLink(now);
-        else if (fd === sender.fd) sender.serve();
-        else if (fd === this.#monitor.fd) {
-          if (this.#monitor.read().length > 0) this.#mover.networkChanged();
-        } else if (fd === this.#config.commandFd && this.#isToldToEnd()) {
-          this.#link.close(now);
-          return;
-        }
-      }
-      this.#mover.poll(now);
-      if (this.#link.blockedFd !== this.#awaitedFd) this.#await(this.#link.blockedFd);
-      if (this.#dropLog.hasNews) this.#tellDrops(now);
-    }
+    const { sender } = this.#socket;
+    this.#loop.run({
+      pollAt: () => Math.min(this.#mover.pollAt(), sender.pollAt()),
+      poll: (now) => {
+        sender.poll(now);
+        this.#mover.poll(now);
+        if (this.#dropLog.hasNews) this.#tellDrops(now);
+      },
+    });
   }
 
-  /** Answers the main thread's questions whether this one runs; true when it has closed its end. */
-  #isToldToEnd(): boolean {
+  /** Answers the main thread's questions whether this one runs; ends when it has closed its end. */
+  #serveCommands(now: number): void {
     for (;;) {
       const { commandFd } = this.#config;
       const message = receiveMessage(this.#libc, commandFd, this.#messageBuffer);
-      if (message === null) return false;
-      if (message.length === 0) return true;
+      if (message === null) return;
+      if (message.length === 0) {
+        this.#link.close(now);
+        this.#loop.stop();
+        return;
+      }
       this.#report({ kind: "alive" });
     }
   }
 
+  #followNetwork(now: number): void {
+    if (this.#monitor.read().length === 0) return;
+    this.#socket.networkChanged();
+    this.#mover.networkChanged(now);
+  }
+
   [Symbol.dispose](): void {
     this.#resources.dispose();
-  }
-
-  /** ms until something is due, for `epoll_wait`: rounded up, so that it is due when we wake. */
-  #timeout(now: number): number {
-    const at = this.#mover.pollAt();
-    if (at === Infinity) return -1;
-    return Math.max(0, Math.min(Math.ceil(at - now), 0x7fff_ffff));
-  }
-
-  /** Waits for room in this socket, and reads no UDP meanwhile; at -1, goes on. */
-  #await(fd: number): void {
-    if (this.#awaitedFd >= 0) this.#epoll.remove(this.#awaitedFd);
-    if (fd >= 0) this.#epoll.add(fd, EPOLLOUT);
-    this.#awaitedFd = fd;
-    this.#epoll.modify(this.#sockets.fd, fd >= 0 ? 0 : EPOLLIN);
   }
 
   // What the log is told.
@@ -184,10 +173,9 @@ export class RelayLoop implements Disposable {
     for (const line of lines) this.#log("info", line);
     if (lines.length === 0) return;
     // The causes go with the lines about drops, and are throttled with them.
-    const { outgoing } = this.#mover;
-    if (outgoing.lastError !== 0) {
-      this.#log("warning", `cannot send by UDP: ${errnoName(outgoing.lastError)}`);
-      outgoing.lastError = 0;
+    if (this.#sockets.lastError !== 0) {
+      this.#log("warning", `cannot send by UDP: ${errnoName(this.#sockets.lastError)}`);
+      this.#sockets.lastError = 0;
     }
     if (this.#sockets.refusal !== null) this.#log("warning", this.#sockets.refusal.message);
     this.#sockets.refusal = null;

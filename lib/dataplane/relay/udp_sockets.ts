@@ -1,6 +1,6 @@
 /**
- * Owns the UDP end of a relay: the one socket that clients write to, or, before a service, a socket for each flow, so that the
- * service can tell them apart and answer each.
+ * UDP sockets of a relay: the one that clients write to, or, before a service, a socket for each flow, so that the service can
+ * tell them apart and answer each.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
@@ -8,7 +8,12 @@ import { SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { RECEIVE_BUFFER_SIZE, UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import type { DatagramPort } from "../../core/engine/ports.ts";
+import type { FlowPorts } from "../../core/relay/flow_ports.ts";
 import type { RelayFlow } from "../../core/relay/relay_flows.ts";
+import type { DropCounters } from "../../core/wire/drop_reason.ts";
+import type { EventLoop } from "../event_loop.ts";
+import { UdpPort, type UdpPortOptions } from "../ports/udp_port.ts";
 import type { RelayConfig } from "./relay_protocol.ts";
 
 /** Messages that one receive or send call handles; each may hold many datagrams. */
@@ -23,24 +28,38 @@ export interface UdpSocketsOptions {
   readonly offload: boolean;
   /** Wanted size of the buffers of a socket for all, in bytes. */
   readonly bufferSize: number;
+  /** Watches `fd` already. */
+  readonly loop: Pick<EventLoop, "modify">;
+  readonly drops: DropCounters;
 }
 
-export class UdpSockets implements Disposable {
-  /** Where all flows' datagrams go, host order; null where each flow has its own far end. */
+/** A socket, and its port. */
+interface Opened {
+  readonly socket: UdpSocket;
+  readonly port: UdpPort;
+  /** Null for that of all flows. */
+  readonly flow: RelayFlow | null;
+}
+
+export class UdpSockets implements FlowPorts, Disposable {
   readonly target: { readonly address: number; readonly port: number } | null;
   /** Readable while one of the sockets is; for an epoll set. */
   readonly fd: number;
   /** Why the kernel refused the last socket, for the log; then set to null. */
   refusal: SystemCallError | null = null;
+  /** Why the kernel refused a datagram last, an error number, for the log; then set to 0. */
+  lastError = 0;
   readonly #libc: Libc;
   readonly #arena: Arena;
   readonly #epoll: Epoll;
   readonly #offload: boolean;
   readonly #buffers: UdpBuffers;
-  readonly #listener: UdpSocket | null;
-  readonly #byFlow = new Map<RelayFlow, UdpSocket>();
-  readonly #byDescriptor = new Map<number, UdpSocket>();
-  readonly #flows = new Map<UdpSocket, RelayFlow>();
+  readonly #loop: Pick<EventLoop, "modify">;
+  readonly #portOptions: UdpPortOptions;
+  readonly #listener: Opened | null;
+  readonly #byFlow = new Map<RelayFlow, Opened>();
+  readonly #byDescriptor = new Map<number, Opened>();
+  readonly #byPort = new Map<DatagramPort, Opened>();
 
   /** Bytes of arena that the sockets take, however many there are. */
   static readonly arenaSize: number = BATCH * RECEIVE_BUFFER_SIZE + CONTROL_SPACE;
@@ -53,44 +72,52 @@ export class UdpSockets implements Disposable {
     this.#offload = options.offload;
     this.#buffers = new UdpBuffers(arena, BATCH);
     this.target = role === "listen" ? null : { address, port };
+    this.#loop = options.loop;
+    this.#portOptions = {
+      drops: options.drops,
+      keepsSource: true,
+      // The flow's next datagram names the same one, and is refused for it.
+      onSourceRefused: () => {},
+      onRefused: (errno) => this.lastError = errno,
+      // What a full socket does not take is dropped.
+      onRoomAwaited: () => {},
+    };
     using opened = new DisposableStack();
     this.#epoll = opened.use(new Epoll(libc, arena));
     this.fd = this.#epoll.fd;
-    this.#listener = role === "connect" ? null : opened.use(
-      UdpSocket.bind(libc, arena, {
-        ...options,
-        address,
-        port,
-        mark: 0,
-        batch: BATCH,
-        buffers: this.#buffers,
-      }),
+    this.#listener = role === "connect" ? null : this.#watch(
+      opened.use(
+        UdpSocket.bind(libc, arena, {
+          ...options,
+          address,
+          port,
+          mark: 0,
+          batch: BATCH,
+          buffers: this.#buffers,
+        }),
+      ),
+      null,
     );
-    if (this.#listener !== null) this.#watch(this.#listener);
     opened.move();
   }
 
-  /** Looks which sockets can be read; returns how many, each to be had by `ready()`. */
   wait(): number {
     return this.#epoll.wait(0);
   }
 
-  /** Socket `index` of the last `wait()`; null where it has been closed since. */
-  ready(index: number): UdpSocket | null {
-    return this.#byDescriptor.get(this.#epoll.descriptor(index)) ?? null;
+  ready(index: number): DatagramPort | null {
+    return this.#byDescriptor.get(this.#epoll.descriptor(index))?.port ?? null;
   }
 
-  /** Whose socket it is; null for that of all. */
-  flowOf(socket: UdpSocket): RelayFlow | null {
-    return this.#flows.get(socket) ?? null;
+  flowOf(port: DatagramPort): RelayFlow | null {
+    return this.#byPort.get(port)?.flow ?? null;
   }
 
-  /** The socket by which a flow's datagrams leave, opened if need be; null where the kernel refuses one. */
-  socketOf(flow: RelayFlow): UdpSocket | null {
-    return this.#listener ?? this.#byFlow.get(flow) ?? this.#open(flow);
+  portOf(flow: RelayFlow): DatagramPort | null {
+    return (this.#listener ?? this.#byFlow.get(flow) ?? this.#open(flow))?.port ?? null;
   }
 
-  #open(flow: RelayFlow): UdpSocket | null {
+  #open(flow: RelayFlow): Opened | null {
     let socket: UdpSocket;
     try {
       socket = UdpSocket.bind(this.#libc, this.#arena, {
@@ -107,30 +134,35 @@ export class UdpSockets implements Disposable {
       this.refusal = error;
       return null;
     }
-    this.#byFlow.set(flow, socket);
-    this.#flows.set(socket, flow);
-    this.#watch(socket);
-    return socket;
+    const opened = this.#watch(socket, flow);
+    this.#byFlow.set(flow, opened);
+    return opened;
   }
 
-  #watch(socket: UdpSocket): void {
-    this.#byDescriptor.set(socket.fd, socket);
+  #watch(socket: UdpSocket, flow: RelayFlow | null): Opened {
+    const opened = { socket, port: new UdpPort(socket, this.#portOptions), flow };
+    this.#byDescriptor.set(socket.fd, opened);
+    this.#byPort.set(opened.port, opened);
     this.#epoll.add(socket.fd, EPOLLIN);
+    return opened;
   }
 
-  /** Closes the socket of a flow, if it has one of its own. */
   close(flow: RelayFlow): void {
-    const socket = this.#byFlow.get(flow);
-    if (socket === undefined) return;
+    const opened = this.#byFlow.get(flow);
+    if (opened === undefined) return;
     this.#byFlow.delete(flow);
-    this.#flows.delete(socket);
-    this.#byDescriptor.delete(socket.fd);
+    this.#byPort.delete(opened.port);
+    this.#byDescriptor.delete(opened.socket.fd);
     // The epoll set forgets a descriptor that is closed.
-    socket[Symbol.dispose]();
+    opened.socket[Symbol.dispose]();
+  }
+
+  awaitPackets(isAwaited: boolean): void {
+    this.#loop.modify(this.fd, isAwaited ? EPOLLIN : 0);
   }
 
   [Symbol.dispose](): void {
-    for (const socket of this.#byDescriptor.values()) socket[Symbol.dispose]();
+    for (const { socket } of this.#byDescriptor.values()) socket[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
   }
 }

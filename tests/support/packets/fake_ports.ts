@@ -2,12 +2,12 @@
 import type {
   CapturePort,
   DatagramPort,
+  Datagrams,
   ReceivedMessages,
   TunPort,
 } from "../../../lib/core/engine/ports.ts";
 import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
 import { Carrier } from "../../../lib/core/transport/endpoint.ts";
-import type { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import type { Memory } from "../../../lib/core/wire/memory.ts";
 import type { Bytes } from "./packet_builder.ts";
 
@@ -102,7 +102,7 @@ export class FakeDatagramPort implements DatagramPort {
   readonly batch: number;
   readonly messages: ReceivedMessages;
   /** Takes datagram `index` of the queue, which leaves. */
-  onSent: ((queue: SendQueue, index: number) => void) | null = null;
+  onSent: ((datagrams: Datagrams, index: number) => void) | null = null;
   /** Datagrams that there is room for. */
   room = Infinity;
   isRoomAwaited = false;
@@ -170,7 +170,7 @@ export class FakeDatagramPort implements DatagramPort {
     this.authentic++;
   }
 
-  send(queue: SendQueue, from: number, to: number): number {
+  send(queue: Datagrams, from: number, to: number): number {
     let next = from;
     for (; next < to && this.room > 0; next++, this.room--) {
       this.sent++;
@@ -179,7 +179,7 @@ export class FakeDatagramPort implements DatagramPort {
     return next;
   }
 
-  probe(queue: SendQueue, index: number): boolean {
+  probe(queue: Datagrams, index: number): boolean {
     this.probes++;
     this.sent++;
     this.onSent?.(queue, index);

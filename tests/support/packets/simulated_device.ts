@@ -13,6 +13,7 @@ import { Device } from "../../../lib/core/wireguard/device.ts";
 import type { DeviceEvent } from "../../../lib/core/wireguard/device_events.ts";
 import type { WatchOptions } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import type { Peer, PeerOptions } from "../../../lib/core/wireguard/peer.ts";
+import type { Datagrams } from "../../../lib/core/engine/ports.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import {
   DROP_REASON_NAMES,
@@ -183,7 +184,7 @@ export class SimulatedDevice {
     });
     const ports = options.hasUdpAlone ? [this.udp] : [this.udp, this.fakeTcp];
     for (const port of ports) {
-      port.onSent = (queue, index) => this.#sent(queue, index);
+      port.onSent = (queue, index) => this.#sent(queue, port.carrier, index);
       this.engine.attach(port);
     }
   }
@@ -262,7 +263,7 @@ export class SimulatedDevice {
     this.events.push(...this.device.events.splice(0));
   }
 
-  #sent(queue: SendQueue, index: number): void {
+  #sent(queue: Datagrams, carrier: Carrier, index: number): void {
     const at = queue.offsets[index]!;
     this.onDatagram?.({
       bytes: this.memory.bytes.slice(at, at + queue.lengths[index]!),
@@ -270,7 +271,7 @@ export class SimulatedDevice {
       sourcePort: this.port,
       destinationAddress: queue.addresses[index]!,
       destinationPort: queue.ports[index]!,
-      carrier: queue.carriers[index] as Carrier,
+      carrier,
     });
   }
 }

@@ -3,13 +3,13 @@
  * clock.
  */
 import { Arena } from "../../../ffi/arena.ts";
-import { EAGAIN } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import type { PacketBatch } from "../../../ffi/sockets/raw_socket.ts";
 import { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import { RelayLink, type SegmentSockets } from "../../../lib/dataplane/relay/relay_link.ts";
-import { RelayMover } from "../../../lib/dataplane/relay/relay_mover.ts";
+import type { SegmentPort } from "../../../lib/core/engine/fake_tcp_port.ts";
+import { RelayLink } from "../../../lib/core/relay/relay_link.ts";
+import { RelayMover } from "../../../lib/core/relay/relay_mover.ts";
+import type { SegmentQueue } from "../../../lib/core/transport/fake_tcp/segment_queue.ts";
 import type { RelayConfig } from "../../../lib/dataplane/relay/relay_protocol.ts";
 import { UdpSockets } from "../../../lib/dataplane/relay/udp_sockets.ts";
 import { IDLE_TIMEOUT, RelayFlows } from "../../../lib/core/relay/relay_flows.ts";
@@ -27,6 +27,7 @@ import {
 } from "../fake_tcp/world.ts";
 import { FakeClock } from "../time/fake_clock.ts";
 import type { Bytes } from "../packets/packet_builder.ts";
+import { Random } from "../random.ts";
 
 const LOOPBACK = 0x7f000001;
 const BATCH = 16;
@@ -39,38 +40,35 @@ export interface Received {
 }
 
 /** A wire's end: what is sent waits in `sent`, what is put into `arriving` is captured. */
-class MemorySockets implements SegmentSockets {
+class MemorySegments implements SegmentPort {
   readonly sent: Bytes[] = [];
   readonly arriving: Bytes[] = [];
-  readonly capture;
-  readonly sender = {
-    errorCount: 0,
-    blockedFd: 99,
-    poll: (): void => {},
-    pollAt: (): number => Infinity,
-  };
-  /** How many packets are taken before the socket counts as full. */
+  readonly batch = BATCH;
+  readonly offsets: Int32Array;
+  readonly lengths = new Int32Array(BATCH);
+  /** How many packets are taken before there is no room for more. */
   room = Infinity;
+  isRoomAwaited = false;
   readonly #arena: Arena;
 
   constructor(arena: Arena) {
     this.#arena = arena;
     const places = arena.allocate(BATCH * PLACE_SIZE);
-    const receivedOffsets = Int32Array.from({ length: BATCH }, (_, i) => places + i * PLACE_SIZE);
-    const receivedLengths = new Int32Array(BATCH);
-    const receive = () => {
-      const packets = this.arriving.splice(0, BATCH);
-      packets.forEach((packet, i) => {
-        arena.bytes.fill(0, receivedOffsets[i]!, receivedOffsets[i]! + VNET_HEADER_SIZE);
-        arena.bytes.set(packet, receivedOffsets[i]! + VNET_HEADER_SIZE);
-        receivedLengths[i] = VNET_HEADER_SIZE + packet.length;
-      });
-      return packets.length === 0 ? -EAGAIN : packets.length;
-    };
-    this.capture = { receivedOffsets, receivedLengths, receive };
+    this.offsets = Int32Array.from({ length: BATCH }, (_, i) => places + i * PLACE_SIZE);
   }
 
-  send({ offsets, lengths }: PacketBatch, from: number, to: number): number {
+  receive(): number {
+    const packets = this.arriving.splice(0, BATCH);
+    packets.forEach((packet, i) => {
+      const at = this.offsets[i]!;
+      this.#arena.bytes.fill(0, at, at + VNET_HEADER_SIZE);
+      this.#arena.bytes.set(packet, at + VNET_HEADER_SIZE);
+      this.lengths[i] = VNET_HEADER_SIZE + packet.length;
+    });
+    return packets.length;
+  }
+
+  send({ offsets, lengths }: SegmentQueue, from: number, to: number): number {
     let next = from;
     for (; next < to && this.room > 0; next++, this.room--) {
       this.sent.push(
@@ -80,20 +78,25 @@ class MemorySockets implements SegmentSockets {
     return next;
   }
 
-  networkChanged(): void {}
+  awaitRoom(isAwaited: boolean): void {
+    this.isRoomAwaited = isAwaited;
+  }
 }
 
 /** A relay, less its thread. */
 export class Relay implements Disposable {
-  readonly wire: MemorySockets;
+  readonly wire: MemorySegments;
   readonly mover: RelayMover;
   readonly link: RelayLink;
   readonly flows: RelayFlows;
   /** What was told of the other end, in order. */
   readonly reached: boolean[] = [];
-  /** Where the way to the other end begins. */
+  /** Whether what comes by UDP wakes the loop. */
+  isUdpAwaited = true;
+  /** Where the path to the other end begins. */
   localAddress: number | null = CLIENT_ADDRESS;
   readonly #drops = new DropCounters();
+  readonly #random = new Random(3);
   readonly #sockets: UdpSockets;
 
   constructor(
@@ -109,20 +112,24 @@ export class Relay implements Disposable {
       udp,
       offload: true,
       bufferSize: 1024 * 1024,
+      loop: { modify: (_, interest) => void (this.isUdpAwaited = interest !== 0) },
+      drops: this.#drops,
     });
-    this.wire = new MemorySockets(arena);
+    this.wire = new MemorySegments(arena);
     this.link = new RelayLink(arena, {
-      sockets: this.wire,
+      segments: this.wire,
       queueOffset: arena.allocate(queueSize),
       endpoints,
       findLocalAddress: () => this.localAddress,
       drops: this.#drops,
       mtu: MTU,
+      random: () => this.#random.uint32(),
+      secret: this.#random.bytes(16),
     });
     this.flows = new RelayFlows({ capacity, idleTimeout: IDLE_TIMEOUT, seed: 5 });
     this.mover = new RelayMover({
       link: this.link,
-      sockets: this.#sockets,
+      ports: this.#sockets,
       flows: this.flows,
       drops: this.#drops,
       onReach: (isReached) => void this.reached.push(isReached),

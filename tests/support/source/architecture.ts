@@ -16,7 +16,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/dns": ["core/limits"],
   "core/nat": ["core/limits", "core/wire"],
   "core/transport": ["core/limits", "core/wire"],
-  "core/relay": ["core/limits", "core/transport"],
+  "core/relay": ["core/engine", "core/limits", "core/transport", "core/wire"],
   "core/wireguard": ["core/limits", "core/noise", "core/transport", "core/wire"],
   "core/capture": ["core/wire", "core/wireguard"],
   "core/config": ["core/noise", "core/wire"],

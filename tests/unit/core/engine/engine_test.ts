@@ -1,5 +1,6 @@
 /** Tests of lib/core/engine/engine.ts: the loop on fake ports: back-pressure, splits under way, bounded rounds. */
-import { HANDSHAKES, RECEIVE_ROUNDS, TUN_READS } from "../../../../lib/core/engine/engine.ts";
+import { HANDSHAKES, TUN_READS } from "../../../../lib/core/engine/engine.ts";
+import { RECEIVE_ROUNDS } from "../../../../lib/core/engine/receive_rounds.ts";
 import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";

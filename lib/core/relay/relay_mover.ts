@@ -1,23 +1,20 @@
 /**
- * Owns the moving of datagrams between the two ends of a relay, flow by flow. What a turn of the loop reads is bounded, so that
- * neither end starves the other; while the carrier's socket is full, UDP is not read.
+ * Relay mover: moves datagrams between the two ends of a relay, flow by flow. What a turn of the loop reads is bounded, so that
+ * neither end starves the other; while fake TCP has no room, UDP is not read.
  */
-import { EAGAIN, EINTR } from "../../../ffi/errno.ts";
-import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import type { CarrierEvent } from "../../core/transport/fake_tcp/events.ts";
-import type { RelayFlow, RelayFlows } from "../../core/relay/relay_flows.ts";
-import type { Session } from "../../core/transport/fake_tcp/session.ts";
-import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
+import type { DatagramPort } from "../engine/ports.ts";
+import { type Receiver, receiveRounds } from "../engine/receive_rounds.ts";
+import type { CarrierEvent } from "../transport/fake_tcp/events.ts";
+import type { Session } from "../transport/fake_tcp/session.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import type { FlowPorts } from "./flow_ports.ts";
 import { Outgoing } from "./outgoing.ts";
+import type { RelayFlow, RelayFlows } from "./relay_flows.ts";
 import type { RelayLink } from "./relay_link.ts";
-import type { UdpSockets } from "./udp_sockets.ts";
-
-/** Receive calls for each socket in one turn of the loop. */
-const RECEIVE_ROUNDS = 4;
 
 export interface RelayMoverOptions {
   readonly link: RelayLink;
-  readonly sockets: UdpSockets;
+  readonly ports: FlowPorts;
   readonly flows: RelayFlows;
   readonly drops: DropCounters;
   /** Told of connections that come about, and of those that do not. */
@@ -25,63 +22,59 @@ export interface RelayMoverOptions {
 }
 
 export class RelayMover {
-  /** On their way by UDP. */
-  readonly outgoing: Outgoing;
   readonly #link: RelayLink;
-  readonly #sockets: UdpSockets;
+  readonly #ports: FlowPorts;
   readonly #flows: RelayFlows;
   readonly #drops: DropCounters;
   readonly #onReach: (isReached: boolean) => void;
+  /** On their way by UDP. */
+  readonly #outgoing: Outgoing;
+  readonly #fromUdp: Receiver<DatagramPort> = {
+    take: (port, index, now) => this.#takeMessage(port, index, now),
+    endBatch: () => !this.#link.isFull,
+  };
+  readonly #fromFakeTcp: Receiver<DatagramPort> = {
+    take: (port, index, now) => this.#takeSegment(port, index, now),
+    endBatch: (now) => {
+      this.#outgoing.flush(now);
+      return true;
+    },
+  };
+  #isUdpAwaited = true;
 
-  constructor({ link, sockets, flows, drops, onReach }: RelayMoverOptions) {
+  constructor({ link, ports, flows, drops, onReach }: RelayMoverOptions) {
     this.#link = link;
-    this.#sockets = sockets;
+    this.#ports = ports;
     this.#flows = flows;
     this.#drops = drops;
     this.#onReach = onReach;
-    this.outgoing = new Outgoing(drops);
+    this.#outgoing = new Outgoing(drops);
   }
 
   // From UDP to fake TCP.
 
   /** Takes what has come by UDP. */
   readUdp(now: number): void {
-    const count = this.#sockets.wait();
+    const count = this.#ports.wait();
     for (let i = 0; i < count; i++) {
-      const socket = this.#sockets.ready(i);
-      if (socket !== null) this.#readSocket(socket, now);
+      const port = this.#ports.ready(i);
+      if (port !== null && !this.#link.isFull) receiveRounds(port, this.#fromUdp, now);
     }
-    this.#link.flush(now);
+    this.flush(now);
   }
 
-  #readSocket(socket: UdpSocket, now: number): void {
-    for (let round = 0; round < RECEIVE_ROUNDS && this.#link.blockedFd < 0; round++) {
-      const count = socket.receive();
-      if (count < 0 && count !== -EAGAIN && count !== -EINTR) {
-        // ICMP's answer to an earlier datagram, of a service that does not run.
-        this.#drops.add(DropReason.sendError);
-        this.outgoing.lastError = -count;
-      }
-      for (let i = 0; i < count; i++) this.#takeMessage(socket, i, now);
-      if (count < socket.receivedOffsets.length) return;
-    }
-  }
-
-  #takeMessage(socket: UdpSocket, index: number, now: number): void {
-    const length = socket.receivedLengths[index];
+  #takeMessage(port: DatagramPort, index: number, now: number): void {
+    const { offsets, lengths, segmentSizes, addresses, ports, sources } = port.messages;
+    const length = lengths[index];
     if (length <= 0) {
       // A segment without data is no datagram, so an empty one cannot be carried.
       this.#drops.add(length < 0 ? DropReason.truncatedDatagram : DropReason.empty);
       return;
     }
-    const answered = this.#sockets.flowOf(socket);
+    const answered = this.#ports.flowOf(port);
     if (answered !== null) this.#flows.answered(answered);
-    const flow = answered ?? this.#flowFrom(
-      socket.receivedAddresses[index],
-      socket.receivedPorts[index],
-      socket.receivedSources[index],
-      now,
-    );
+    const flow = answered ??
+      this.#flowFrom(addresses[index], ports[index], sources[index], now);
     if (flow === null) {
       this.#drops.add(DropReason.carrierSessionsFull, length);
       return;
@@ -92,8 +85,8 @@ export class RelayMover {
       return;
     }
     this.#flows.use(flow, now);
-    const start = socket.receivedOffsets[index];
-    const size = socket.receivedSegmentSizes[index] || length;
+    const start = offsets[index];
+    const size = segmentSizes[index] || length;
     for (let at = 0; at < length; at += size) {
       this.#link.send(session, start + at, Math.min(size, length - at), now);
     }
@@ -104,7 +97,7 @@ export class RelayMover {
     const known = this.#flows.find(address, port, source);
     if (known !== null) return known;
     const flow = this.#flows.open(address, port, source, now);
-    this.#letGo();
+    this.#letGo(now);
     return flow;
   }
 
@@ -118,44 +111,37 @@ export class RelayMover {
 
   /** Takes what was captured. */
   readLink(now: number): void {
-    const link = this.#link;
-    for (let round = 0; round < RECEIVE_ROUNDS; round++) {
-      const count = link.receive();
-      for (let i = 0; i < count; i++) this.#takeSegment(i, now);
-      // Before the buffers are used again.
-      this.outgoing.flush();
-      if (link.isDrained(count)) break;
-    }
-    link.flush(now);
+    receiveRounds(this.#link.port, this.#fromFakeTcp, now);
+    this.flush(now);
   }
 
-  #takeSegment(index: number, now: number): void {
-    const length = this.#link.handle(index, now);
-    if (length === 0) return;
-    const { carrier } = this.#link;
-    const session = carrier.receivedFrom!;
+  #takeSegment(port: DatagramPort, index: number, now: number): void {
+    if (!port.take(index, now)) return;
+    const { offsets, lengths, segmentSizes } = port.messages;
+    const length = lengths[index];
+    const session = this.#link.port.sessionOf(index);
     const flow = this.#flows.carriedBy(session) ?? this.#flowOf(session, now);
     if (flow === null) {
       this.#drops.add(DropReason.carrierSessionsFull, length);
-      carrier.close(session);
+      this.#link.connections.close(session);
       return;
     }
     if (session.isClient) this.#flows.answered(flow);
-    const socket = this.#sockets.socketOf(flow);
-    if (socket === null) {
+    const udp = this.#ports.portOf(flow);
+    if (udp === null) {
       this.#drops.add(DropReason.sendError, length);
       return;
     }
     this.#flows.use(flow, now);
-    this.outgoing.use(socket);
-    const { target } = this.#sockets;
+    this.#outgoing.use(udp, now);
+    const { target } = this.#ports;
     const address = target === null ? flow.address : target.address;
-    const port = target === null ? flow.port : target.port;
+    const to = target === null ? flow.port : target.port;
     const source = target === null ? flow.source : 0;
-    const start = carrier.receivedOffset;
-    const size = carrier.receivedSegmentSize || length;
+    const start = offsets[index];
+    const size = segmentSizes[index] || length;
     for (let at = 0; at < length; at += size) {
-      this.outgoing.add(start + at, Math.min(size, length - at), address, port, source);
+      this.#outgoing.add(start + at, Math.min(size, length - at), address, to, source, now);
     }
   }
 
@@ -166,7 +152,7 @@ export class RelayMover {
     if (flow === null) return null;
     this.#flows.carry(flow, session);
     // From now on the flow's place is what counts.
-    this.#link.carrier.keep(session);
+    this.#link.connections.keep(session);
     return flow;
   }
 
@@ -174,18 +160,26 @@ export class RelayMover {
 
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
-    return Math.min(this.#link.pollAt(), this.#flows.pollAt());
+    return Math.min(this.#link.connections.pollAt(), this.#flows.pollAt());
   }
 
   /** Does what is due, and what has happened leads to. */
   poll(now: number): void {
-    this.#link.poll(now);
-    const { events } = this.#link.carrier;
+    this.#link.connections.poll(now);
+    const { events } = this.#link.connections;
     for (const event of events) this.#react(event);
     events.length = 0;
     this.#flows.poll(now);
-    this.#letGo();
-    this.#link.flush(now);
+    this.#letGo(now);
+    this.flush(now);
+  }
+
+  /** Sends what waits for fake TCP; where there is no room for it, UDP is not read before there is. */
+  flush(now: number): void {
+    const hasLeft = this.#link.flush(now);
+    if (hasLeft === this.#isUdpAwaited) return;
+    this.#isUdpAwaited = hasLeft;
+    this.#ports.awaitPackets(hasLeft);
   }
 
   /** A relay has nothing that the other end could authenticate, so that keepalives asked for are not sent. */
@@ -193,7 +187,7 @@ export class RelayMover {
     if (kind === "established") {
       this.#onReach(true);
       // As good a proof as there will be where a service never answers.
-      if (session.isClient) this.#link.carrier.keep(session);
+      if (session.isClient) this.#link.connections.keep(session);
     }
     if (kind !== "lost") return;
     if ("reason" in rest && rest.reason === "unanswered") this.#onReach(false);
@@ -203,25 +197,25 @@ export class RelayMover {
   }
 
   /** Takes note that interfaces, addresses or routes have changed: a connection from an address that has gone is over. */
-  networkChanged(): void {
+  networkChanged(now: number): void {
     const link = this.#link;
     link.networkChanged();
-    for (const session of link.carrier.sessions) {
+    for (const session of link.connections.sessions) {
       if (!link.isStranded(session)) continue;
       const flow = this.#flows.carriedBy(session);
       if (flow !== null) this.#flows.end(flow);
     }
-    this.#letGo();
+    this.#letGo(now);
   }
 
-  /** Gives up what is held for flows that are over. */
-  #letGo(): void {
+  /** Closes what is held for flows that are over. */
+  #letGo(now: number): void {
     const { ended } = this.#flows;
     if (ended.length === 0) return;
-    this.outgoing.flush();
+    this.#outgoing.flush(now);
     for (const flow of ended) {
-      if (flow.session !== null) this.#link.carrier.close(flow.session);
-      this.#sockets.close(flow);
+      if (flow.session !== null) this.#link.connections.close(flow.session);
+      this.#ports.close(flow);
     }
     ended.length = 0;
   }

@@ -1,4 +1,4 @@
-/** Tests of a relay's two ends together (`lib/dataplane/relay`): flows, their connections, and what becomes of both in time. */
+/** Tests of a relay's two ends together (lib/core/relay/relay_mover.ts): flows, their connections, and what becomes of both in time. */
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { ACK, build, PSH, RST, SYN } from "../../../support/fake_tcp/world.ts";
 import { RelayWorld } from "../../../support/relay/relay_world.ts";
@@ -68,7 +68,10 @@ hostTest("relays end a flow after 180 s of silence, with its connection and its 
   assert(world.passed.some(({ flags }) => (flags & RST) !== 0));
   world.advance(3 * MINUTE);
   assertEquals([world.near.flows.size, world.far.flows.size], [0, 0]);
-  assertEquals([world.near.link.carrier.sessions.size, world.far.link.carrier.sessions.size], [
+  assertEquals([
+    world.near.link.connections.sessions.size,
+    world.far.link.connections.sessions.size,
+  ], [
     0,
     0,
   ]);
@@ -136,7 +139,7 @@ hostTest("a relay says that nothing answers, and tries again with the next datag
   world.settle();
   world.advance(5_000);
   assertEquals(world.near.reached, [false]);
-  assertEquals(world.near.link.carrier.sessions.size, 0);
+  assertEquals(world.near.link.connections.sessions.size, 0);
   const begun = connectionsBegun(world);
   world.advance(MINUTE);
   assertEquals(connectionsBegun(world), begun, "nothing is tried for nobody");
@@ -162,16 +165,16 @@ hostTest("a flow moves to a connection from the host's new address", () => {
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
   world.near.localAddress = 0x0c000299;
-  world.near.mover.networkChanged();
+  world.near.mover.networkChanged(world.clock.now);
   world.settle();
   assert(world.exchange(client, "from elsewhere") !== null);
   assertEquals(
-    Array.from(world.near.link.carrier.sessions, ({ localAddress }) => localAddress),
+    Array.from(world.near.link.connections.sessions, ({ localAddress }) => localAddress),
     [0x0c000299],
   );
   // Between two networks there is no address: what is there stays, as it may come back.
   world.near.localAddress = null;
-  world.near.mover.networkChanged();
+  world.near.mover.networkChanged(world.clock.now);
   assertEquals(world.near.flows.size, 1);
   world.send(world.socket(), "a new flow");
   world.settle();
@@ -198,7 +201,7 @@ hostTest("while the way out is full, nothing is read, and nothing that waits is 
   world.near.wire.room = 0;
   world.send(client, "one");
   world.settle();
-  assertEquals(world.near.link.blockedFd, 99);
+  assertEquals([world.near.wire.isRoomAwaited, world.near.isUdpAwaited], [true, false]);
   for (const text of ["two", "three"]) world.send(client, text);
   world.settle();
   assertEquals(world.received(world.service), []);
@@ -206,14 +209,15 @@ hostTest("while the way out is full, nothing is read, and nothing that waits is 
   world.settle();
   world.settle();
   assertEquals(world.received(world.service).map(({ text }) => text), ["one", "two", "three"]);
-  assertEquals([world.near.link.blockedFd, world.near.dropped], [-1, {}]);
+  assertEquals([world.near.wire.isRoomAwaited, world.near.isUdpAwaited], [false, true]);
+  assertEquals(world.near.dropped, {});
 });
 
 hostTest("a flow whose connection a forger has broken has another one within seconds", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
-  const [session] = world.near.link.carrier.sessions;
+  const [session] = world.near.link.connections.sessions;
   const { localPort, sndNxt, rcvMax } = session!;
   // Anyone who knows the numbers, which only those on the path do, moves the far end away.
   world.far.wire.arriving.push(build({

@@ -1,0 +1,299 @@
+/** A network in memory: a server and two clients, whose engines run on ports of memory. Nothing in it allocates once it runs. */
+import { Arena } from "../../../ffi/arena.ts";
+import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
+import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
+import { Engine, ENGINE_SCRATCH_SIZE } from "../../../lib/core/engine/engine.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
+import type {
+  DatagramPort,
+  Datagrams,
+  ReceivedMessages,
+  TunPort,
+} from "../../../lib/core/engine/ports.ts";
+import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
+import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
+import { Router } from "../../../lib/core/routing/router.ts";
+import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
+import { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
+import { type Ipv4Prefix, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
+import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
+import { Device } from "../../../lib/core/wireguard/device.ts";
+import { createFastAead } from "../packets/fast_aead.ts";
+import { Random } from "../random.ts";
+
+const SLOTS = 256;
+const QUEUE_CAPACITY = 1024;
+const MAX_PACKET_SIZE = 65_535;
+/** Messages that one end has room for. */
+const MESSAGES = 16;
+
+/** Where an end is, inside and outside. */
+interface Place {
+  readonly inside: string;
+  readonly outside: number;
+  readonly port: number;
+}
+
+// Addresses and indices of 2^31 and more do not fit the engine's small integers, so they would show.
+const SERVER: Place = { inside: "192.168.77.1", outside: 0xcb007101, port: 51820 };
+const CLIENT: Place = { inside: "192.168.77.2", outside: 0xcb007102, port: 51821 };
+const NEIGHBOUR: Place = { inside: "192.168.77.3", outside: 0xcb007103, port: 51822 };
+
+/** Monotonic ms at which everything begins, with a fraction as the real clock has it. */
+export const START = 1_000_000.25;
+
+/** A TUN that hands out one packet again and again, and counts what is written; it allocates nothing. */
+class TemplateTun implements TunPort {
+  /** Packets that were handed to the host, those of a super-packet one by one. */
+  delivered = 0;
+  /** Reads that are left. */
+  reads = 0;
+  readonly #bytes: Uint8Array;
+  readonly #template: number;
+  #templateLength = 0;
+  #pieces = 0;
+
+  constructor(arena: Arena) {
+    this.#bytes = arena.bytes;
+    this.#template = arena.allocate(MAX_PACKET_SIZE + 100);
+  }
+
+  /** Hands out these bytes from now on: a virtio-net header and a packet. */
+  prepare(read: Uint8Array): void {
+    this.#bytes.set(read, this.#template);
+    this.#templateLength = read.length;
+  }
+
+  read(offset: number): number {
+    if (this.reads === 0) return 0;
+    this.reads--;
+    this.#bytes.copyWithin(offset, this.#template, this.#template + this.#templateLength);
+    return this.#templateLength;
+  }
+
+  beginWrite(): void {
+    this.#pieces = 0;
+  }
+
+  addPiece(): void {
+    this.#pieces++;
+  }
+
+  endWrite(): number {
+    // Behind the virtio-net header, each piece is a packet.
+    this.delivered += this.#pieces - 1;
+    return this.#pieces;
+  }
+
+  awaitPackets(): void {}
+}
+
+/** A wire's end: neighbours of one size that are sent arrive in one message, as UDP_GRO merges them. It allocates nothing. */
+class WireEnd implements DatagramPort {
+  readonly carrier = Carrier.udp;
+  readonly batch = MESSAGES;
+  readonly messages: ReceivedMessages;
+  /** The other ends. */
+  readonly others: WireEnd[] = [];
+  readonly #bytes: Uint8Array;
+  /** Its address outside, int32, and port. */
+  readonly #address: number;
+  readonly #port: number;
+  #waiting = 0;
+
+  constructor(arena: Arena, place: Place) {
+    this.#bytes = arena.bytes;
+    this.#address = place.outside | 0;
+    this.#port = place.port;
+    const buffers = arena.allocate(MESSAGES * RECEIVE_BUFFER_SIZE);
+    this.messages = {
+      offsets: Int32Array.from({ length: MESSAGES }, (_, i) => buffers + i * RECEIVE_BUFFER_SIZE),
+      lengths: new Int32Array(MESSAGES),
+      segmentSizes: new Int32Array(MESSAGES),
+      addresses: new Int32Array(MESSAGES),
+      ports: new Uint16Array(MESSAGES),
+      sources: new Int32Array(MESSAGES).fill(this.#address),
+      ecns: new Uint8Array(MESSAGES),
+    };
+  }
+
+  receive(): number {
+    const count = this.#waiting;
+    this.#waiting = 0;
+    return count;
+  }
+
+  take(): boolean {
+    return true;
+  }
+
+  authenticated(): void {}
+
+  send(queue: Datagrams, from: number, to: number): number {
+    let next = from;
+    while (next < to) {
+      const address = queue.addresses[next]! | 0;
+      for (let i = 0; i < this.others.length; i++) {
+        const other = this.others[i]!;
+        if (other.#address === address) next = other.#arrive(this, queue, next, to);
+      }
+    }
+    return next;
+  }
+
+  /** Takes what makes one message. Returns the index behind it. */
+  #arrive(sender: WireEnd, { addresses, lengths, offsets }: Datagrams, from: number, to: number) {
+    const { messages } = this;
+    const i = this.#waiting++;
+    const size = lengths[from]!;
+    const start = messages.offsets[i]!;
+    const limit = start + RECEIVE_BUFFER_SIZE;
+    const address = addresses[from]!;
+    let at = start;
+    let next = from;
+    let last = size;
+    while (
+      next < to && last === size && lengths[next]! <= size && at + size <= limit &&
+      addresses[next] === address
+    ) {
+      last = lengths[next]!;
+      this.#bytes.copyWithin(at, offsets[next]!, offsets[next]! + last);
+      at += last;
+      next++;
+    }
+    messages.lengths[i] = at - start;
+    messages.segmentSizes[i] = size;
+    messages.addresses[i] = sender.#address;
+    messages.ports[i] = sender.#port;
+    return next;
+  }
+
+  probe(): boolean {
+    return false;
+  }
+
+  flush(): boolean {
+    return true;
+  }
+
+  awaitRoom(): void {}
+}
+
+/** One end of a tunnel: the engine on ports of memory. */
+export class End {
+  readonly place: Place;
+  readonly identity: KeyPair;
+  readonly drops = new DropCounters();
+  readonly device: Device;
+  readonly engine: Engine;
+  readonly tun: TemplateTun;
+  readonly wire: WireEnd;
+
+  constructor(arena: Arena, aead: AeadProvider, place: Place, mtu: number) {
+    const random = new Random(place.port);
+    const slotSize = SendQueue.slotSize(mtu + 32);
+    const { drops } = this;
+    this.place = place;
+    this.identity = keyPair(new Uint8Array(32).fill(place.port));
+    this.tun = new TemplateTun(arena);
+    this.wire = new WireEnd(arena, place);
+    const sendQueue = new SendQueue({
+      offset: arena.allocate(SLOTS * slotSize),
+      slots: SLOTS,
+      slotSize,
+    });
+    const hostQueue = new PacketQueue(QUEUE_CAPACITY);
+    this.device = new Device({
+      memory: arena,
+      sendQueue,
+      identity: this.identity,
+      aead,
+      drops,
+      mtu,
+      random: (length) => random.bytes(length),
+      wallClock: Date.now,
+    });
+    const { device } = this;
+    const pipeline = new Pipeline({
+      memory: arena,
+      device,
+      router: new Router({
+        allowedIps: this.device.allowedIps,
+        isGateway: place === SERVER,
+        addresses: [hostPrefix(place)],
+        clientToClient: true,
+        egress: "off",
+        egressRules: [],
+      }),
+      sendQueue,
+      hostQueue,
+      drops,
+      nat: null,
+      scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+      seed: 7,
+    });
+    this.engine = new Engine({
+      memory: arena,
+      scratch: arena.allocate(ENGINE_SCRATCH_SIZE),
+      device,
+      pipeline,
+      sendQueue,
+      hostQueue,
+      drops,
+      outside: null,
+      offload: true,
+    });
+    this.engine.attachTun(this.tun);
+    this.engine.attach(this.wire);
+  }
+
+  /** Takes what has come by the wire, and sends what follows. */
+  receive(now: number): void {
+    this.engine.receive(this.wire, now);
+    this.engine.flush(now);
+  }
+}
+
+/** A server, two clients, sessions between them, and wires. */
+export class Network {
+  readonly server: End;
+  readonly client: End;
+  readonly neighbour: End;
+  readonly #arena = new Arena(10 << 20);
+
+  /** @param rateLimit of both clients at the server, bits a second; null for none */
+  constructor(mtu: number, rateLimit: number | null = null) {
+    const arena = this.#arena;
+    const aead = openLibcrypto(arena) ?? createFastAead(arena);
+    this.server = new End(arena, aead, SERVER, mtu);
+    this.client = this.#connect(new End(arena, aead, CLIENT, mtu), rateLimit);
+    this.neighbour = this.#connect(new End(arena, aead, NEIGHBOUR, mtu), rateLimit);
+  }
+
+  #connect(client: End, rateLimit: number | null): End {
+    const { server } = this;
+    const now = START;
+    client.wire.others.push(server.wire);
+    server.wire.others.push(client.wire);
+    server.device.addPeer({
+      publicKey: client.identity.public,
+      allowedIps: [hostPrefix(client.place)],
+      rateLimit,
+    }, now);
+    const peer = client.device.addPeer({
+      publicKey: server.identity.public,
+      allowedIps: [{ address: 0, prefixLength: 0 }],
+      endpoint: { address: SERVER.outside, port: SERVER.port },
+    }, now);
+    client.device.initiate(peer, now);
+    client.engine.flush(now);
+    for (const end of [server, client, server]) end.receive(now);
+    server.device.events.length = client.device.events.length = 0;
+    return client;
+  }
+}
+
+function hostPrefix({ inside }: Place): Ipv4Prefix {
+  return { address: parseIpv4(inside)!, prefixLength: 32 };
+}
