@@ -58,9 +58,9 @@ export interface PeerStatus {
   /** As in `198.51.100.7:51820`; null while it is not known. */
   readonly endpoint: string | null;
   /** Where else its key is in use, as in `203.0.113.9:51820`; null where only one host was seen. */
-  readonly otherPlace: string | null;
+  readonly otherEndpoint: string | null;
   /** How datagrams travel to it. */
-  readonly carrier: "udp" | "faketcp";
+  readonly transport: "udp" | "faketcp";
   readonly allowedIps: readonly string[];
   /** RFC 3339, UTC; null for never. */
   readonly latestHandshake: string | null;
@@ -205,10 +205,10 @@ export function peerStatus(peer: PeerStatistics): PeerStatus {
     name: peer.name,
     publicKey,
     endpoint: port === 0 ? null : `${formatIpv4(address)}:${port}`,
-    otherPlace: peer.otherPlace === null
+    otherEndpoint: peer.otherPlace === null
       ? null
       : `${formatIpv4(peer.otherPlace.address)}:${peer.otherPlace.port}`,
-    carrier: peer.carrier === Carrier.fakeTcp ? "faketcp" : "udp",
+    transport: peer.carrier === Carrier.fakeTcp ? "faketcp" : "udp",
     allowedIps: peer.allowedIps.map(formatCidr),
     latestHandshake: peer.lastHandshake === 0 ? null : new Date(peer.lastHandshake).toISOString(),
     silence: peer.silence === null ? null : peer.silence / 1000,

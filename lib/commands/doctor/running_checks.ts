@@ -87,12 +87,12 @@ async function checkPeers(subject: Subject): Promise<Verdict[]> {
 
 /** What the peers of a running instance show. */
 export function judgePeers({ role, peers }: Status): Verdict[] {
-  const shared = peers.filter(({ otherPlace }) => otherPlace !== null);
+  const shared = peers.filter(({ otherEndpoint }) => otherEndpoint !== null);
   const verdicts = shared.map((peer) =>
     fail(
       `${nameOf(peer)}'s key is used by two hosts, at ${
         peer.endpoint ?? "-"
-      } and ${peer.otherPlace}: ` +
+      } and ${peer.otherEndpoint}: ` +
         "each cuts the other off",
       "`vpn peer add NAME` for one of them: each device needs a key, and an address, of its own",
     )

@@ -40,7 +40,7 @@ export function screenful(stream: ScreenStream): Screen {
       // A terminal that does not know its size says 0.
       const shown = lines.length < rows || rows < LEAST_ROWS
         ? lines
-        : [...lines.slice(0, rows - 2), `… and ${lines.length - rows + 2} lines more`];
+        : [...lines.slice(0, rows - 2), `… and ${lines.length - rows + 2} more lines`];
       const text = shown.map((line) => `${line}${ERASE_REST_OF_ROW}\r\n`).join("");
       return writeText(stream, HOME + text + ERASE_BELOW);
     },

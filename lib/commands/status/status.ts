@@ -52,8 +52,8 @@ export async function runStatus(options: StatusOptions): Promise<number> {
     return first.statuses.length > 0 ? ExitCode.ok : ExitCode.connect;
   }
   throw new AppError(
-    "No server or client of ours runs here: start one with `vpn server` or `vpn client`" +
-      (Deno.uid() === 0 ? "" : ", or ask as root for root's"),
+    "No server or client is running: start one with `vpn server` or `vpn client`" +
+      (Deno.uid() === 0 ? "" : ", or run this as root to see those of root"),
     { exitCode: ExitCode.connect },
   );
 }
@@ -80,7 +80,7 @@ async function watch(options: StatusOptions): Promise<number> {
         sparklines: true,
       });
       const nothing = statuses.length + silent.length === 0;
-      if (!screen.show(nothing ? ["nothing runs"] : [...lines, ...silent])) break;
+      if (!screen.show(nothing ? ["no tunnel is running"] : [...lines, ...silent])) break;
     }
     let timer: ReturnType<typeof setTimeout> | undefined;
     const pause = new Promise<void>((resolve) => timer = setTimeout(resolve, INTERVAL));

@@ -43,7 +43,7 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
       `${name}  ${place}${
         paint(RED, "blocked")
       } by the kill switch of process ${pid}, which has ended`,
-      "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with " +
+      "  only loopback and DHCP can leave this host: start the client again, or remove the block with " +
       `\`${netns === null ? "" : `ip netns exec ${netns} `}vpn cleanup\``,
     ];
   }
@@ -56,7 +56,7 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
       ? [`  ${paint(RED, "degraded")}: without ${status.missing.join(", ")}`]
       : []),
     `  ${meansText(status)}`,
-    ...countLines("refused by the kernel", nat.sendErrors),
+    ...countLines("send errors", nat.sendErrors),
     ...countLines("dropped", drops),
     "",
     ...peerTable(status, options).map((line) => `  ${line}`),
@@ -66,12 +66,10 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
 
 /** A client's file that was copied to a second device is found by nothing else. */
 function sharedKeyLines(peer: PeerStatus, colour: boolean): string[] {
-  if (peer.otherPlace === null) return [];
+  if (peer.otherEndpoint === null) return [];
   return [
-    `  ${painter(colour)(RED, "key in two places")}: ${nameOf(peer)} is at ${
-      peer.endpoint ?? "-"
-    } ` +
-    `and at ${peer.otherPlace}, and each cuts the other off: give each device a key of its own`,
+    `  ${painter(colour)(RED, "key used twice")}: ${nameOf(peer)} is at ${peer.endpoint ?? "-"} ` +
+    `and at ${peer.otherEndpoint}, and each interrupts the other: give each device its own key`,
   ];
 }
 
@@ -91,11 +89,11 @@ function peerTable(status: Status, options: ViewOptions): string[] {
   // Of peers that are not ours it never is.
   const isMeasured = status.peers.some(({ roundTrip }) => roundTrip !== null);
   const headings = [
-    ...["PEER", "ADDRESS", "ENDPOINT", "BY", "HANDSHAKE"],
+    ...["PEER", "ADDRESS", "ENDPOINT", "TRANSPORT", "HANDSHAKE"],
     ...(isMeasured ? ["RTT"] : []),
     ...["RECEIVED", "SENT", "IN", "OUT"],
     ...(isLimited ? ["LIMIT"] : []),
-    ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} LOOKS`] : []),
+    ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} SAMPLES`] : []),
   ];
   const rows = status.peers.map((peer) =>
     peerCells(peer, { status, isLimited, isMeasured, ...options })
@@ -118,7 +116,7 @@ function peerCells(
     nameOf(peer),
     `${address.replace(/\/32$/, "")}${more.length > 0 ? ` +${more.length}` : ""}`,
     peer.endpoint ?? "-",
-    peer.endpoint === null ? "-" : peer.carrier === "faketcp" ? "fake TCP" : "UDP",
+    peer.endpoint === null ? "-" : peer.transport === "faketcp" ? "fake TCP" : "UDP",
     paint(SHADES[peer.presence], handshakeText(peer, status.time)),
     ...(isMeasured ? [roundTripText(peer)] : []),
     bytes(peer.received),
@@ -139,9 +137,9 @@ function handshakeText(
   { presence, silence, latestHandshake }: PeerStatus,
   time: string,
 ): string {
-  if (presence === "never" || silence === null) return "never heard";
-  if (presence !== "up") return `silent ${age(silence)}`;
-  return latestHandshake === null ? "under way" : `${age(seconds(latestHandshake, time))} ago`;
+  if (presence === "never" || silence === null) return "never seen";
+  if (presence !== "up") return `last seen ${age(silence)} ago`;
+  return latestHandshake === null ? "in progress" : `${age(seconds(latestHandshake, time))} ago`;
 }
 
 function roundTripText({ presence, roundTrip }: PeerStatus): string {

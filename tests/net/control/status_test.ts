@@ -46,7 +46,7 @@ netTest(
     const [peer] = server.peers;
     assertEquals(server.peers.length, 1);
     assertEquals(peer!.publicKey, identity.publicKey);
-    assertEquals([peer!.carrier, peer!.isUp, peer!.mtu], ["udp", true, 1420]);
+    assertEquals([peer!.transport, peer!.isUp, peer!.mtu], ["udp", true, 1420]);
     assertMatch(peer!.endpoint!, /^198\.51\.100\.2:\d+$/);
     assertEquals(peer!.allowedIps, ["10.66.77.2/32"]);
     assert(Math.abs(Date.parse(peer!.latestHandshake!) - Date.now()) < 30_000);
@@ -109,26 +109,30 @@ netTest(
     const watch = wire.server.spawn(vpnCommand("status", "--watch", "--interface", "vpn0"));
     await watch.waitFor(/HANDSHAKE.*\n.*never.*\n\n[^]*never/);
     await endWell(server);
-    await watch.waitFor(/nothing runs/);
+    await watch.waitFor(/no tunnel is running/);
     await startVpn("server", wire.server, tunnel.server());
-    await watch.waitFor(/nothing runs[^]*never/);
+    await watch.waitFor(/no tunnel is running[^]*never/);
     watch.signal("SIGINT");
     assertEquals((await watch.status).code, 0);
   },
   { programs: ["ip"] },
 );
 
-netTest("vpn status says so when nothing runs, by that name or at all", async (topology) => {
-  const namespace = topology.namespace("empty");
-  const named = await namespace.run(vpnCommand("status", "--interface", "nothere"));
-  assertEquals([named.code, named.stdout], [3, ""]);
-  assertMatch(named.stderr, /^vpn: Cannot reach "nothere": no server or client of ours .*\n$/);
-  // Others' tests may run in other namespaces: a user without any has none.
-  using user = new Unprivileged();
-  const { code, stdout, stderr } = await namespace.run(user.command(["status", "--json"]));
-  assertEquals([code, stdout], [3, "[]\n"]);
-  assertMatch(stderr, /^vpn: No server or client of ours runs here: .*as root for root's\n$/);
-}, { programs: ["ip", ...UNPRIVILEGED_PROGRAMS] });
+netTest(
+  "vpn status says so when no tunnel is running, by that name or at all",
+  async (topology) => {
+    const namespace = topology.namespace("empty");
+    const named = await namespace.run(vpnCommand("status", "--interface", "nothere"));
+    assertEquals([named.code, named.stdout], [3, ""]);
+    assertMatch(named.stderr, /^vpn: Cannot reach "nothere": no server or client of ours .*\n$/);
+    // Others' tests may run in other namespaces: a user without any has none.
+    using user = new Unprivileged();
+    const { code, stdout, stderr } = await namespace.run(user.command(["status", "--json"]));
+    assertEquals([code, stdout], [3, "[]\n"]);
+    assertMatch(stderr, /^vpn: No server or client is running: .*as root to see those of root\n$/);
+  },
+  { programs: ["ip", ...UNPRIVILEGED_PROGRAMS] },
+);
 
 netTest(
   "vpn status passes over one that was killed, and warns of one that is stopped",

@@ -51,7 +51,7 @@ Deno.test("a client whose server is silent, or was never heard, is not ok", () =
 Deno.test("a gateway's peers may be away; a key in two places is a failure of that peer", () => {
   const [away, shared] = [
     peerOf({ presence: "never" }),
-    peerOf({ name: "laptop", presence: "up", otherPlace: "203.0.113.9:51820" }),
+    peerOf({ name: "laptop", presence: "up", otherEndpoint: "203.0.113.9:51820" }),
   ];
   assertEquals(judgePeers(statusOf({ peers: [away] })).map(({ why }) => why), [
     "0 of 1 peers are up",

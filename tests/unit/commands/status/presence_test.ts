@@ -24,10 +24,10 @@ const PEER: PeerStatistics = {
 };
 
 const CASES = [
-  ["never heard", { silence: null, lastHandshake: 0 }, "never", "never heard"],
-  ["heard", { silence: 500 }, "up", "12 s ago"],
-  ["heard before its session ended", { silence: 240_000 }, "silent", "silent 4 min"],
-  ["found missing", { silence: 9_000, isDown: true }, "down", "silent 9 s"],
+  ["never seen", { silence: null, lastHandshake: 0 }, "never", "never seen"],
+  ["seen", { silence: 500 }, "up", "12 s ago"],
+  ["seen before its session ended", { silence: 240_000 }, "silent", "last seen 4 min ago"],
+  ["found missing", { silence: 9_000, isDown: true }, "down", "last seen 9 s ago"],
 ] as const;
 
 for (const [title, given, presence, text] of CASES) {

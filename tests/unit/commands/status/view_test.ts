@@ -20,7 +20,7 @@ Deno.test("statusLines() says that a host is blocked, by whom, and what opens it
   const blocked = statusOf({ role: "client", state: "blocked" });
   assertEquals(statusLines(blocked, PLAIN), [
     "vpn0  blocked by the kill switch of process 4711, which has ended",
-    "  nothing but loopback and DHCP leaves this host: start the client again, or open the host with `vpn cleanup`",
+    "  only loopback and DHCP can leave this host: start the client again, or remove the block with `vpn cleanup`",
   ]);
   const [head, remedy] = statusLines({ ...blocked, netns: "blue" }, PLAIN);
   assertStringIncludes(head!, "in blue, blocked");
@@ -55,23 +55,23 @@ Deno.test("statusLines() shows an instance and its peers, aligned", () => {
     [
       "vpn0  server on UDP port 51820, 10.66.77.1/24, up 1 h, process 4711",
       "  cipher libcrypto.so.3, segmentation offload on, NAT 1 mapping 1,200 sessions",
-      "  refused by the kernel: EPERM 3",
+      "  send errors: EPERM 3",
       "  dropped: bad tag 1,000, no endpoint 2",
       "",
-      "  PEER           ADDRESS        ENDPOINT            BY   HANDSHAKE    RECEIVED  SENT   IN        OUT",
-      "  laptop         10.66.77.2     198.51.100.7:51820  UDP  12 s ago     1.4 MiB   3 GiB  1 Mbit/s  100 bit/s",
-      "  AAAAAAAAAAAA…  10.66.77.3 +1  -                   -    never heard  0 B       0 B    -         -",
+      "  PEER           ADDRESS        ENDPOINT            TRANSPORT  HANDSHAKE   RECEIVED  SENT   IN        OUT",
+      "  laptop         10.66.77.2     198.51.100.7:51820  UDP        12 s ago    1.4 MiB   3 GiB  1 Mbit/s  100 bit/s",
+      "  AAAAAAAAAAAA…  10.66.77.3 +1  -                   -          never seen  0 B       0 B    -         -",
     ],
   );
 });
 
-Deno.test("statusLines() names the carrier, and who is missing", () => {
+Deno.test("statusLines() names the transport, and when a missing peer was last seen", () => {
   const text = statusLines(
-    statusOf({ peers: [{ ...LAPTOP, carrier: "faketcp", presence: "down", silence: 75 }] }),
+    statusOf({ peers: [{ ...LAPTOP, transport: "faketcp", presence: "down", silence: 75 }] }),
     PLAIN,
   ).join("\n");
   assertStringIncludes(text, "fake TCP");
-  assertStringIncludes(text, "silent 1 min 15 s");
+  assertStringIncludes(text, "last seen 1 min 15 s ago");
 });
 
 Deno.test("statusLines() shows limits where there are any, and how rates went when asked", () => {
@@ -98,11 +98,11 @@ Deno.test("statusLines() names the namespace that an instance was sent into", ()
   assertStringIncludes(line!, "vpn0  in blue, server on UDP port");
 });
 
-Deno.test("statusLines() says that a key is used in two places, and where", () => {
+Deno.test("statusLines() says that a key is used twice, and where", () => {
   const peer = peerOf({
     name: "laptop",
     endpoint: "198.51.100.7:40000",
-    otherPlace: "203.0.113.9:51820",
+    otherEndpoint: "203.0.113.9:51820",
   });
   const lines = statusLines(statusOf({ peers: [peer, peerOf()] }), {
     colour: false,
@@ -110,10 +110,10 @@ Deno.test("statusLines() says that a key is used in two places, and where", () =
     sparklines: false,
   });
   assertEquals(
-    lines.filter((line) => line.includes("two places")),
+    lines.filter((line) => line.includes("used twice")),
     [
-      "  key in two places: laptop is at 198.51.100.7:40000 and at 203.0.113.9:51820, and each cuts the " +
-      "other off: give each device a key of its own",
+      "  key used twice: laptop is at 198.51.100.7:40000 and at 203.0.113.9:51820, and each interrupts " +
+      "the other: give each device its own key",
     ],
   );
 });
@@ -132,8 +132,8 @@ Deno.test("statusLines() colours a peer by its state, and the columns stay align
   const lines = statusLines(statusOf({ peers }), { ...PLAIN, colour: true });
   const [live, silent, down, never] = lines.slice(-4);
   assertStringIncludes(live!, "\x1b[32m12 s ago\x1b[0m");
-  assertStringIncludes(silent!, "\x1b[33msilent 4 min");
-  assertStringIncludes(down!, "\x1b[31msilent");
+  assertStringIncludes(silent!, "\x1b[33mlast seen 4 min ago");
+  assertStringIncludes(down!, "\x1b[31mlast seen");
   assertStringIncludes(never!, "\x1b[90mnever");
   // deno-lint-ignore no-control-regex -- they are control sequences
   const plain = lines.map((line) => line.replace(/\x1b\[\d+m/g, ""));
