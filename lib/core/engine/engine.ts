@@ -229,7 +229,7 @@ export class Engine {
   /** Drops datagrams that nothing is open for. */
   #dropRun(from: number, to: number): number {
     for (let i = from; i < to; i++) {
-      this.#drops.add(DropReason.carrierNoSession, this.#sendQueue.lengths[i]);
+      this.#drops.add(DropReason.fakeTcpNoSession, this.#sendQueue.lengths[i]);
     }
     return to;
   }

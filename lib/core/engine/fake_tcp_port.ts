@@ -149,7 +149,7 @@ export class FakeTcpPort implements DatagramPort {
     const { offsets, lengths, addresses, ports, sources, ecns } = datagrams;
     for (let i = Math.max(from, this.#taken); i < to; i++) {
       const session = this.sessionTo(addresses[i] | 0, ports[i], sources[i] | 0);
-      if (session === null) this.#drops.add(DropReason.carrierNoSession, lengths[i]);
+      if (session === null) this.#drops.add(DropReason.fakeTcpNoSession, lengths[i]);
       else if (this.connections.send(session, offsets[i], lengths[i], now)) {
         // Into the header that stands before the datagram now; of one that waits, which was copied, it says nothing.
         this.#view.setUint8(offsets[i] - HEADERS_SIZE + TYPE_OF_SERVICE_OFFSET, ecns[i]);

@@ -76,12 +76,12 @@ export class RelayMover {
     const flow = answered ??
       this.#flowFrom(addresses[index], ports[index], sources[index], now);
     if (flow === null) {
-      this.#drops.add(DropReason.carrierSessionsFull, length);
+      this.#drops.add(DropReason.fakeTcpSessionsFull, length);
       return;
     }
     const session = flow.session ?? this.#connect(flow, now);
     if (session === null) {
-      this.#drops.add(DropReason.carrierNoSession, length);
+      this.#drops.add(DropReason.fakeTcpNoSession, length);
       return;
     }
     this.#flows.use(flow, now);
@@ -122,7 +122,7 @@ export class RelayMover {
     const session = this.#link.port.sessionOf(index);
     const flow = this.#flows.carriedBy(session) ?? this.#flowOf(session, now);
     if (flow === null) {
-      this.#drops.add(DropReason.carrierSessionsFull, length);
+      this.#drops.add(DropReason.fakeTcpSessionsFull, length);
       this.#link.connections.close(session);
       return;
     }

@@ -127,19 +127,19 @@ export const DropReason = {
   /** The queue of packets for this host is full. */
   hostQueueFull: 54,
 
-  // The fake-TCP carrier.
+  // Fake TCP.
   /** No TCP segment that could be ours: a fragment, a wrong checksum, flags that make no sense here. */
-  carrierBadSegment: 55,
+  fakeTcpBadSegment: 55,
   /** A segment of a connection that there is not, or none any more. */
-  carrierNoSession: 56,
+  fakeTcpNoSession: 56,
   /** A sequence or acknowledgment number that the connection cannot have now. */
-  carrierOutOfWindow: 57,
+  fakeTcpOutOfWindow: 57,
   /** More would be on its way than the other end's window allows: a strict firewall would drop it. */
-  carrierWindowFull: 58,
+  fakeTcpWindowFull: 58,
   /** No room for another datagram to wait until the connection is open. */
-  carrierNotOpen: 59,
+  fakeTcpNotOpen: 59,
   /** No room for another connection. */
-  carrierSessionsFull: 60,
+  fakeTcpSessionsFull: 60,
 
   /** More than the peer's `RateLimit` lets through. */
   rateLimited: 61,

@@ -125,7 +125,7 @@ Deno.test("a window of 0 swept over the sequence space shuts no window of a busy
     if (i % 100 === 0) assert(client.send(1000));
   }
   world.run(1_000);
-  assertEquals(client.dropped["carrier_window_full"], undefined);
+  assertEquals(client.dropped["fake_tcp_window_full"], undefined);
 });
 
 Deno.test("a SYN that names an idle connection draws a question, not a SYN/ACK that a firewall would follow", () => {

@@ -217,7 +217,7 @@ Deno.test("the server's first ACK lost: the client keeps to 65,535 bytes until a
   let taken = 0;
   while (world.client.send(1000)) taken++;
   assertEquals(taken, 65);
-  assertEquals(world.client.dropped, { carrier_window_full: 1 });
+  assertEquals(world.client.dropped, { fake_tcp_window_full: 1 });
   world.run(300);
   for (let i = 0; i < 200; i++) assert(world.client.send(1000));
   world.run(300);

@@ -297,5 +297,5 @@ Deno.test("what a middlebox has garbled is dropped", () => {
   world.run(100);
   const { received, dropped } = world.server;
   assertEquals(new Set(received), new Set(["datagram"]));
-  assertEquals(received.length + dropped["carrier_bad_segment"]!, 100);
+  assertEquals(received.length + dropped["fake_tcp_bad_segment"]!, 100);
 });

@@ -59,7 +59,7 @@ export class Established {
     for (const datagram of waiting) {
       const { length } = datagram;
       if (length > session.maxPayload) this.#drops.add(DropReason.tooBig, length);
-      else if (!session.allows(length)) this.#drops.add(DropReason.carrierWindowFull, length);
+      else if (!session.allows(length)) this.#drops.add(DropReason.fakeTcpWindowFull, length);
       else if (!this.#writer.copy(session, datagram, now)) {
         this.#drops.add(DropReason.sendQueueFull, length);
       }
@@ -87,11 +87,11 @@ export class Established {
       return false;
     }
     if ((flags & tcp.FLAG_ACK) === 0) {
-      this.#drops.add(DropReason.carrierBadSegment, payloadLength);
+      this.#drops.add(DropReason.fakeTcpBadSegment, payloadLength);
       return false;
     }
     if (!session.accepts(seq, payloadLength) || !session.acceptsAcknowledgment(ack)) {
-      this.#drops.add(DropReason.carrierOutOfWindow, payloadLength);
+      this.#drops.add(DropReason.fakeTcpOutOfWindow, payloadLength);
       this.#suspect(session, now);
       this.#challenge(session, now);
       return false;

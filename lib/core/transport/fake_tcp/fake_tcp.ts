@@ -145,17 +145,17 @@ export class FakeTcp {
   }
 
   #send(session: Session, offset: number, length: number, now: number): DropReason {
-    if (session.state === SessionState.closed) return DropReason.carrierNoSession;
+    if (session.state === SessionState.closed) return DropReason.fakeTcpNoSession;
     if (length > session.maxPayload) return DropReason.tooBig;
     if (session.state === SessionState.opening || now < session.windowAwaitedUntil) {
-      if (session.waiting.length >= MAX_WAITING) return DropReason.carrierNotOpen;
+      if (session.waiting.length >= MAX_WAITING) return DropReason.fakeTcpNotOpen;
       session.waiting.push(this.#bytes.slice(offset, offset + length));
       if (session.state === SessionState.established) {
         this.#due.arm(session, session.windowAwaitedUntil);
       }
       return DropReason.none;
     }
-    if (!session.allows(length)) return DropReason.carrierWindowFull;
+    if (!session.allows(length)) return DropReason.fakeTcpWindowFull;
     if (!this.#writer.datagram(session, offset, length, now)) return DropReason.sendQueueFull;
     if (session.stallAt < session.dueAt) this.#due.arm(session, session.stallAt);
     return DropReason.none;
@@ -229,7 +229,7 @@ export class FakeTcp {
     if (tuple.localPort === this.#listenPort) {
       if ((flags & (tcp.FLAG_SYN | tcp.FLAG_ACK)) === tcp.FLAG_SYN) {
         if ((flags & ending) === 0) this.#server.answer(tuple, view, segment);
-        else this.#drops.add(DropReason.carrierBadSegment);
+        else this.#drops.add(DropReason.fakeTcpBadSegment);
         return null;
       }
       const session = (flags & (tcp.FLAG_SYN | ending)) === 0
@@ -238,7 +238,7 @@ export class FakeTcp {
       if (session !== null) return this.#accept(session, known, now);
     }
     if (known !== null) return known;
-    this.#drops.add(DropReason.carrierNoSession);
+    this.#drops.add(DropReason.fakeTcpNoSession);
     this.#refuser.refuse(tuple, view, segment, now);
     return null;
   }
@@ -321,7 +321,7 @@ export class FakeTcp {
   }
 
   #evict(session: Session): void {
-    this.#drops.add(DropReason.carrierSessionsFull);
+    this.#drops.add(DropReason.fakeTcpSessionsFull);
     this.#writer.reset(session);
     this.#lose(session, "evicted");
   }

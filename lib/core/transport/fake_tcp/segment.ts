@@ -132,7 +132,7 @@ export function checkSegment(
   isVerified: boolean,
 ): DropReason {
   if (length < HEADERS_SIZE || ipv4.version(view, offset) !== 4) {
-    return DropReason.carrierBadSegment;
+    return DropReason.fakeTcpBadSegment;
   }
   const header = ipv4.headerSize(view, offset);
   const total = ipv4.totalLength(view, offset);
@@ -143,7 +143,7 @@ export function checkSegment(
     ipv4.protocol(view, offset) !== ipv4.PROTOCOL_TCP ||
     !tcp.isWhole(view, offset + header, total - header) ||
     finish(sum(view, offset, header)) !== 0
-  ) return DropReason.carrierBadSegment;
+  ) return DropReason.fakeTcpBadSegment;
   // An answer to a broadcast or multicast address would come from many (RFC 9293 section 3.9.2.3).
   const source = view.getInt32(offset + ipv4.SOURCE_ADDRESS_OFFSET);
   if (source >>> 24 >= 224 || source >>> 24 === 0) return DropReason.badSource;
@@ -156,5 +156,5 @@ export function checkSegment(
   );
   return finish(sum(view, offset + header, total - header, pseudoHeader)) === 0
     ? DropReason.none
-    : DropReason.carrierBadSegment;
+    : DropReason.fakeTcpBadSegment;
 }

@@ -276,7 +276,7 @@ Deno.test("datagrams that nothing is open for are dropped, and hold up no others
   for (const index of [1, 0, 1, 0]) gateway.tun.send(toClient(index));
   gateway.readTun();
   simulation.run(100);
-  assertEquals(gateway.dropped(DropReason.carrierNoSession), 2);
+  assertEquals(gateway.dropped(DropReason.fakeTcpNoSession), 2);
   assertEquals(clients.map(({ tun }) => tun.written.length), [2, 0]);
 });
 

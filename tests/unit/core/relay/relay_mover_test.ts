@@ -157,7 +157,7 @@ hostTest("a few datagrams wait for a connection, the others are counted", () => 
     world.received(world.service).map(({ text }) => text),
     ["0", "1", "2", "3", "4", "5", "6", "7"],
   );
-  assertEquals(world.near.dropped, { carrier_not_open: 2 });
+  assertEquals(world.near.dropped, { fake_tcp_not_open: 2 });
 });
 
 hostTest("a flow moves to a connection from the host's new address", () => {
@@ -178,7 +178,7 @@ hostTest("a flow moves to a connection from the host's new address", () => {
   assertEquals(world.near.flows.size, 1);
   world.send(world.socket(), "a new flow");
   world.settle();
-  assertEquals(world.near.dropped, { carrier_no_session: 1 });
+  assertEquals(world.near.dropped, { fake_tcp_no_session: 1 });
 });
 
 hostTest("a service that does not run costs a count, and is heard once it does", () => {

@@ -53,7 +53,7 @@ Deno.test("one address that opens connection after connection loses its own olde
   assert(others.every((session, i) => find(0x0b000000 + i, 5) === session));
   // New clients get in, as ever.
   assert(open(0x0c000001, 5, true)!.isProven);
-  assertEquals(server.dropped, { carrier_sessions_full: 2 * MAX_UNPROVEN_OF_ADDRESS });
+  assertEquals(server.dropped, { fake_tcp_sessions_full: 2 * MAX_UNPROVEN_OF_ADDRESS });
 });
 
 Deno.test("100 clients behind the flooder's own address are served: what authenticates is nobody else's to take", () => {

@@ -203,7 +203,7 @@ Deno.test("a duplicate SYN/ACK is answered with the ACK again", () => {
 Deno.test("up to 8 datagrams wait for the SYN/ACK, and leave in order behind the ACK", () => {
   const { client, answer } = calling();
   for (let i = 0; i < 10; i++) assertEquals(client.send(`datagram ${i}`), i < 8);
-  assertEquals(client.dropped, { carrier_not_open: 2 });
+  assertEquals(client.dropped, { fake_tcp_not_open: 2 });
   answer();
   const [ack, ...datagrams] = client.drained();
   assertEquals(ack!.flags, ACK);

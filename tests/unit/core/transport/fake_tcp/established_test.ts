@@ -87,7 +87,7 @@ Deno.test("late data within the window is taken, data outside of it is not", () 
     }
     assertEquals(receive({ ahead: window + 1, size: 100 }), 0);
     assertEquals(receive({ ahead: window, size: 100 }), 100);
-    assertEquals(client.dropped, { carrier_out_of_window: 2 });
+    assertEquals(client.dropped, { fake_tcp_out_of_window: 2 });
   }
 });
 
@@ -176,7 +176,7 @@ Deno.test("beyond the peer's window datagrams are dropped and counted, until it 
       sent();
     }
     assertEquals(flight, Math.floor(window / 1000) * 1000);
-    assertEquals(client.dropped, { carrier_window_full: 1 });
+    assertEquals(client.dropped, { fake_tcp_window_full: 1 });
     receive({ acked: 1000, window: 1000 });
     assertEquals([client.send(1000), client.send(1000)], [true, false]);
   }
@@ -196,7 +196,7 @@ Deno.test("an ACK of what was never sent is not believed", () => {
   const before = session.sndUna;
   assertEquals(receive({ acked: 1001, size: 10 }), 0);
   assertEquals(session.sndUna, before);
-  assertEquals(client.dropped, { carrier_out_of_window: 1 });
+  assertEquals(client.dropped, { fake_tcp_out_of_window: 1 });
 });
 
 Deno.test("no progress of acks for 1 s: snd_nxt goes back to the highest ack, once", () => {
@@ -265,7 +265,7 @@ Deno.test("RST or FIN, and no authenticated data for 1 s: the connection is over
     advance(1);
     assertEquals(client.events, ["established", "lost: reset"]);
     assertEquals(client.send("no more", session), false);
-    assertEquals(client.dropped, { carrier_no_session: 1 });
+    assertEquals(client.dropped, { fake_tcp_no_session: 1 });
   }
 });
 
@@ -366,7 +366,7 @@ Deno.test("SYN, or a SYN/ACK with other numbers, on an open connection: a challe
 Deno.test("a segment without ACK is dropped", () => {
   const { client, receive } = opened();
   assertEquals(receive({ flags: PSH, size: 10 }), 0);
-  assertEquals(client.dropped, { carrier_bad_segment: 1 });
+  assertEquals(client.dropped, { fake_tcp_bad_segment: 1 });
 });
 
 Deno.test("a middlebox that asks whether the connection is alive, by an old byte or none, is told so", () => {

@@ -51,7 +51,7 @@ Deno.test("checkSegment() refuses what is no segment", () => {
     "later fragment": fragment(buildTcp({ ...SOURCE, payload: new Uint8Array(100) }), 68)[1]!,
   };
   for (const [name, packet] of Object.entries(wrong)) {
-    assertEquals(check(packet), "carrier_bad_segment", name);
+    assertEquals(check(packet), "fake_tcp_bad_segment", name);
   }
 });
 

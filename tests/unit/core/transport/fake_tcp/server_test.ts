@@ -123,7 +123,7 @@ Deno.test("any other ack opens nothing, and is answered with RST, seq = its ack"
     assertEquals(answers.map((each) => [each.flags, each.seq, each.ack]), [[RST, ack, 0]]);
   }
   assertEquals(server.events, []);
-  assertEquals(server.dropped, { carrier_no_session: 5 });
+  assertEquals(server.dropped, { fake_tcp_no_session: 5 });
 });
 
 Deno.test("a non-SYN for an unknown four-tuple: no RST in answer to RST, none to what acknowledges nothing", () => {
