@@ -21,7 +21,7 @@ import {
   SOL_PACKET,
   SOL_SOCKET,
 } from "../socket_constants.ts";
-import { MessageHeaders } from "./message_headers.ts";
+import { MessageHeaders } from "../message_headers.ts";
 import { requireOption, setOption } from "../socket_options.ts";
 import { SOCKADDR_LL_IFINDEX, SOCKADDR_LL_PROTOCOL, SOCKADDR_LL_SIZE } from "./link_address.ts";
 

@@ -20,7 +20,7 @@ import {
   SOL_PACKET,
   SOL_SOCKET,
 } from "../socket_constants.ts";
-import { MessageHeaders } from "./message_headers.ts";
+import { MessageHeaders } from "../message_headers.ts";
 import { requireOption, setOption } from "../socket_options.ts";
 import {
   SOCKADDR_LL_HATYPE,

@@ -20,7 +20,7 @@ import {
   SOL_IP,
   SOL_SOCKET,
 } from "../socket_constants.ts";
-import { MessageHeaders } from "./message_headers.ts";
+import { MessageHeaders } from "../message_headers.ts";
 import { requireOption, setOption } from "../socket_options.ts";
 import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_SIZE } from "./ipv4_address.ts";
 

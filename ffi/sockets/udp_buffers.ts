@@ -13,7 +13,7 @@ import {
 } from "./control_messages.ts";
 import { type DatagramBatch, MAX_SEGMENTS, runLength } from "./datagram_batch.ts";
 import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_PORT, SOCKADDR_IN_SIZE } from "./ipv4_address.ts";
-import { MessageHeaders } from "./message_headers.ts";
+import { MessageHeaders } from "../message_headers.ts";
 
 /** Room for the largest merged receive. */
 export const RECEIVE_BUFFER_SIZE = 65536;

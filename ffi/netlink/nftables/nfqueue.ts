@@ -12,7 +12,7 @@ import type { Arena } from "../../arena.ts";
 import { EINTR, EPERM } from "../../errno.ts";
 import type { Libc } from "../../libc.ts";
 import { MSG_DONTWAIT, SOL_NETLINK } from "../../socket_constants.ts";
-import { MessageHeaders } from "../../sockets/message_headers.ts";
+import { MessageHeaders } from "../../message_headers.ts";
 import { ATTRIBUTE_TYPE_MASK, type MessageBuilder, NLM_F_REQUEST, NLMSGHDR } from "../message.ts";
 import { NF_ACCEPT, NF_DROP } from "./attributes.ts";
 import { NFGENMSG, nfnetlinkMessage, NFNL_SUBSYS_QUEUE } from "./nfnetlink.ts";

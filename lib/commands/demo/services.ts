@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { createHash, randomFillSync } from "node:crypto";
 import { get, type IncomingMessage } from "node:http";
 import { openLibc } from "../../../ffi/libc.ts";
-import { ping, type PingOptions } from "./ping.ts";
+import { ping, type PingOptions } from "../../host/network/ping.ts";
 import { serveNames } from "./resolver.ts";
 
 /** What a page says in front of the visitor's address. */

@@ -4,7 +4,7 @@ import { IcmpSocket } from "../../../ffi/sockets/icmp_socket.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import { MIN_HEADER_SIZE } from "../../core/wire/ipv4.ts";
-import { echoRequest, isReply } from "../demo/ping.ts";
+import { echoRequest, isReply } from "../../host/network/ping.ts";
 
 /** ms that the thread sleeps for an answer, and that others have it in between. */
 const WAIT = 1;

@@ -12,7 +12,7 @@ import { RawSocket } from "../../../ffi/sockets/raw_socket.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { type CapturedPorts, captureFilter } from "../../dataplane/filters/capture_filter.ts";
-import { echoRequest, isReply } from "../demo/ping.ts";
+import { echoRequest, isReply } from "../../host/network/ping.ts";
 import { EGRESS_MARK } from "../../dataplane/egress/egress.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 

@@ -5,7 +5,7 @@
  * tunnel's own words where it fails.
  */
 import { openLibc } from "../../../ffi/libc.ts";
-import { ReadinessWatcher } from "../../../ffi/readiness.ts";
+import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import { UnixDatagramReceiver } from "../../../ffi/sockets/unix_datagram.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";

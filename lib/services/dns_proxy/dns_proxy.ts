@@ -1,7 +1,7 @@
 /** DNS proxy: answers by UDP and TCP on the gateway's inner address, by asking the configured resolvers. */
 import { randomBytes } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";
-import { ReadinessWatcher } from "../../../ffi/readiness.ts";
+import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import type { Client } from "../../core/dns/cache.ts";
 import { Forwarder, type ForwarderCounts, type Transport } from "../../core/dns/forwarder.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";

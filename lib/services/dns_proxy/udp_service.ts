@@ -5,7 +5,7 @@
  */
 import { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import type { ReadinessWatcher } from "../../../ffi/readiness.ts";
+import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { Client } from "../../core/dns/cache.ts";
 import { HEADER_SIZE } from "../../core/dns/message.ts";

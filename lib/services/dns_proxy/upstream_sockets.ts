@@ -5,7 +5,7 @@
 import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import type { ReadinessWatcher } from "../../../ffi/readiness.ts";
+import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import type { Exchange, Verdict } from "../../core/dns/upstream.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { background, guarded } from "../../process/guard.ts";

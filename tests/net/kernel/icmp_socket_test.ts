@@ -2,7 +2,7 @@
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { IcmpSocket } from "../../../ffi/sockets/icmp_socket.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { echoRequest, isReply, ping } from "../../../lib/commands/demo/ping.ts";
+import { echoRequest, isReply, ping } from "../../../lib/host/network/ping.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";

@@ -2,7 +2,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { openLibc } from "../../../../ffi/libc.ts";
-import { ReadinessWatcher } from "../../../../ffi/readiness.ts";
+import { ReadinessWatcher } from "../../../../ffi/sockets/readiness.ts";
 import { readFramed, writeFramed } from "../../../../lib/services/dns_proxy/framing.ts";
 import { UpstreamSockets } from "../../../../lib/services/dns_proxy/upstream_sockets.ts";
 import type { Verdict } from "../../../../lib/core/dns/upstream.ts";

@@ -2,10 +2,10 @@
  * Readiness watcher: tells the main thread which descriptors can be read, by an epoll wait on one of the runtime's threads,
  * for sockets that the runtime itself cannot make (connected UDP among them).
  */
-import { Arena } from "./arena.ts";
-import { Epoll, EPOLLIN } from "./epoll.ts";
-import type { Libc } from "./libc.ts";
-import { createWakeChannel, sendMessage } from "./sockets/wake_channel.ts";
+import { Arena } from "../arena.ts";
+import { Epoll, EPOLLIN } from "../epoll.ts";
+import type { Libc } from "../libc.ts";
+import { createWakeChannel, sendMessage } from "./wake_channel.ts";
 
 /** Descriptors that one wait tells of. */
 const BATCH = 64;

@@ -1,5 +1,5 @@
 /** Shows which packets answer a ping, on packets of the kernel's and on damaged ones. */
-import { echoRequest, isReply } from "../../../../lib/commands/demo/ping.ts";
+import { echoRequest, isReply } from "../../../../lib/host/network/ping.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { hex } from "../../../support/packets/packet_builder.ts";
 

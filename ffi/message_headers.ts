@@ -4,8 +4,8 @@
  * `struct mmsghdr { struct msghdr { void *name; u32 namelen; iovec *iov; size_t iovlen; void *control; size_t controllen;
  * int flags; } hdr; unsigned len; }`, with the padding of a 64-bit ABI.
  */
-import type { Arena } from "../arena.ts";
-import { IOVEC_SIZE, MSG_TRUNC } from "../socket_constants.ts";
+import type { Arena } from "./arena.ts";
+import { IOVEC_SIZE, MSG_TRUNC } from "./socket_constants.ts";
 
 const MMSGHDR_SIZE = 64;
 const MSG_NAME = 0;
