@@ -81,7 +81,8 @@ async function run(command: Command): Promise<number> {
     }
     case "cleanup": {
       const { runCleanup } = await import("./lib/commands/cleanup.ts");
-      return runCleanup(command.options);
+      const { removeLeftovers } = await import("./lib/commands/demo/traces.ts");
+      return runCleanup(command.options, removeLeftovers);
     }
     case "show":
       writeText(Deno.stdout, command.text);

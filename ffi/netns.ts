@@ -9,7 +9,6 @@
 import { check, EINVAL, ENOENT, EPERM, SystemCallError } from "./errno.ts";
 import { AT_FDCWD, identityIn, O_CLOEXEC, STATX_SIZE } from "./file_constants.ts";
 import { cString, type Libc, openLibc } from "./libc.ts";
-import { Rtnetlink } from "./netlink/rtnetlink.ts";
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./socket_constants.ts";
 
 const DIRECTORY = "/run/netns";
@@ -25,12 +24,6 @@ const SO_NETNS_COOKIE = 71;
 const ENOPROTOOPT = 92;
 const STATX_INO = 0x100;
 
-/** How a namespace is made. */
-export interface NamespaceOptions {
-  /** Switch the loopback interface on; it starts switched off. */
-  readonly loopbackUp?: boolean;
-}
-
 /** A namespace held open: it lives at least as long as this does, whatever becomes of its name. */
 export interface OpenNamespace extends Disposable {
   /** For `LinkSettings.namespace` and the like. */
@@ -38,12 +31,12 @@ export interface OpenNamespace extends Disposable {
 }
 
 /**
- * Makes a namespace with the given name, as `ip netns add` does.
+ * Makes a namespace with the given name, as `ip netns add` does. Its loopback interface is switched off.
  *
  * @throws {SystemCallError} EPERM without CAP_SYS_ADMIN
  * @throws {Error} when the name is taken or cannot be one
  */
-export function createNamespace(name: string, options: NamespaceOptions = {}): void {
+export function createNamespace(name: string): void {
   const path = pathOf(name, "create");
   const libc = openLibc();
   prepareDirectory(libc);
@@ -60,13 +53,7 @@ export function createNamespace(name: string, options: NamespaceOptions = {}): v
       const result = libc.symbols.unshare(CLONE_NEWNET);
       checkPrivilege(libc, result, `create network namespace "${name}"`);
     };
-    abroad(libc, leave, () => {
-      mount(libc, { source: CURRENT, target: path, flags: MS_BIND });
-      if (options.loopbackUp === true) {
-        using rtnetlink = Rtnetlink.open(libc);
-        rtnetlink.links.configure("lo", { up: true });
-      }
-    });
+    abroad(libc, leave, () => mount(libc, { source: CURRENT, target: path, flags: MS_BIND }));
   } catch (error) {
     deleteNamespace(name);
     throw error;

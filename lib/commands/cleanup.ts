@@ -6,7 +6,6 @@ import { undoStale } from "../host/journal/journal.ts";
 import { type JournalFile, staleJournals } from "../host/journal/journal_files.ts";
 import { ExitCode } from "../process/errors.ts";
 import { configureLogging, getLogger } from "../process/logging.ts";
-import { removeLeftovers } from "./demo/traces.ts";
 import {
   blocksWithoutJournal,
   describeBlock,
@@ -77,8 +76,16 @@ function undoWithLines(
     .map((change) => `undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
 }
 
-/** Runs `vpn cleanup`, which takes away what demos left, too: that is in no namespace that a server would clean. */
-export function runCleanup({ keepKillSwitch }: { readonly keepKillSwitch: boolean }): number {
+/**
+ * Runs `vpn cleanup`.
+ *
+ * @param removeLeftovers removes what is in no namespace that a server would clean, as what killed demos left; returns a line
+ * for each thing removed
+ */
+export function runCleanup(
+  { keepKillSwitch }: { readonly keepKillSwitch: boolean },
+  removeLeftovers: () => readonly string[],
+): number {
   configureLogging({ level: "warning", format: "text" });
   const options = { opensHost: !keepKillSwitch };
   const lines = [...cleanUp(options), ...cleanUpNamed(options), ...removeLeftovers()];

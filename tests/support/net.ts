@@ -5,6 +5,7 @@
 import { check } from "../../ffi/errno.ts";
 import { cString, openLibc } from "../../ffi/libc.ts";
 import { parsePrefix } from "../../ffi/netlink/ip_address.ts";
+import { LOOPBACK } from "../../ffi/netlink/links.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import {
   createNamespace,
@@ -129,9 +130,10 @@ export class TestNamespace implements AsyncDisposable {
 
   constructor(label: string) {
     this.name = uniqueName(label);
-    createNamespace(this.name, { loopbackUp: true });
+    createNamespace(this.name);
     try {
       this.rtnetlink = inNamespace(this.name, () => Rtnetlink.open(openLibc()));
+      this.rtnetlink.links.configure(LOOPBACK, { up: true });
     } catch (error) {
       deleteNamespace(this.name);
       throw error;

@@ -17,6 +17,7 @@ import { AF_INET, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { NF_INET_FORWARD, PRIORITY_FILTER } from "../../../ffi/netlink/nftables/hooks.ts";
 import { drop, transportIs } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
+import { LOOPBACK } from "../../../ffi/netlink/links.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import {
   createNamespace,
@@ -81,9 +82,10 @@ export class Host implements Disposable {
   constructor(name: HostName) {
     this.name = name;
     this.namespace = namespaceName(name);
-    createNamespace(this.namespace, { loopbackUp: true });
+    createNamespace(this.namespace);
     try {
       this.netlink = this.inside(() => Rtnetlink.open(openLibc()));
+      this.netlink.links.configure(LOOPBACK, { up: true });
     } catch (error) {
       deleteNamespace(this.namespace);
       throw error;

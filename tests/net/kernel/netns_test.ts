@@ -79,18 +79,6 @@ netTest("createNamespace() leaves the thread where it is", async () => {
   }
 });
 
-netTest("createNamespace() switches the loopback on when asked to, and only then", async () => {
-  const names = [uniqueName("lo-on"), uniqueName("lo-off")];
-  try {
-    createNamespace(names[0], { loopbackUp: true });
-    createNamespace(names[1]);
-    assertMatch(await output(names[0], ["ip", "link", "show", "lo"]), /<LOOPBACK,UP,LOWER_UP>/);
-    assertMatch(await output(names[1], ["ip", "link", "show", "lo"]), /<LOOPBACK>/);
-  } finally {
-    names.filter(namespaceExists).forEach(deleteNamespace);
-  }
-}, { programs: ["ip"] });
-
 netTest(
   "createNamespace() refuses a name that is taken and leaves its namespace alone",
   async (topology) => {
