@@ -6,7 +6,6 @@ import { MACHINE } from "./machine.ts";
 
 export const EPOLLIN = 0x001;
 export const EPOLLOUT = 0x004;
-export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;
 
 const EPOLL_CLOEXEC = 0o2000000;

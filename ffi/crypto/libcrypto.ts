@@ -39,7 +39,7 @@ export function openLibcrypto(
 }
 
 /** The provider; it has the shape of `AeadProvider` in lib/core/noise/aead.ts, where the methods are described. */
-export class LibcryptoAead {
+class LibcryptoAead {
   readonly name: string;
   /** Whether packets take the short way. */
   readonly hasShortcut: boolean;

@@ -13,7 +13,7 @@ import {
 } from "./message.ts";
 import type { RequestChannel } from "./socket.ts";
 
-export const RTM_NEWADDR = 20;
+const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 

@@ -17,7 +17,7 @@ import { NetlinkError, type RequestChannel } from "./socket.ts";
 /** Name of the loopback interface. */
 export const LOOPBACK = "lo";
 
-export const RTM_NEWLINK = 16;
+const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 

@@ -19,11 +19,10 @@ export const NLMSGHDR = struct({
 });
 
 /** ```c struct nlattr { __u16 nla_len; __u16 nla_type; }; ``` `nla_len` counts these four bytes. */
-export const NLATTR = struct({ length: "u16", type: "u16" });
+const NLATTR = struct({ length: "u16", type: "u16" });
 
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
-export const NLM_F_ECHO = 0x8;
 /** The dump was not consistent: the table changed while it was read. */
 export const NLM_F_DUMP_INTR = 0x10;
 /** On a get request: `NLM_F_ROOT | NLM_F_MATCH`. */

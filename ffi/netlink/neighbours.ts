@@ -11,8 +11,8 @@ import { AF_INET, AF_INET6 } from "../socket_constants.ts";
 import { Attributes, MessageBuilder, type NetlinkMessage, NLM_F_CREATE } from "./message.ts";
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket, type RequestChannel } from "./socket.ts";
 
-export const RTM_NEWNEIGH = 28;
-export const RTM_DELNEIGH = 29;
+const RTM_NEWNEIGH = 28;
+const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
 const RTNLGRP_NEIGH = 3;
 
@@ -158,7 +158,7 @@ export class NeighbourMonitor implements Disposable {
 }
 
 /** The neighbour that a message describes; null for other messages, and for entries of bridges (`AF_BRIDGE`). */
-export function decodeNeighbour(message: NetlinkMessage): Neighbour | null {
+function decodeNeighbour(message: NetlinkMessage): Neighbour | null {
   if (message.type !== RTM_NEWNEIGH && message.type !== RTM_DELNEIGH) return null;
   const { family, ifindex, state } = NDMSG.read(message.body, 0);
   if (family !== AF_INET && family !== AF_INET6) return null;

@@ -24,7 +24,7 @@ import {
 import { ENOENT } from "../errno.ts";
 import { NetlinkError, type RequestChannel } from "./socket.ts";
 
-export const RTM_NEWROUTE = 24;
+const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 

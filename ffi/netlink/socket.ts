@@ -320,7 +320,7 @@ export class NetlinkSocket implements Disposable {
  * @param message of type `NLMSG_ERROR` or `NLMSG_DONE`; both start with `int error`
  * @throws {NetlinkError} otherwise
  */
-export function throwIfRefused(message: NetlinkMessage, action: string): void {
+function throwIfRefused(message: NetlinkMessage, action: string): void {
   if (message.body.length < 4) return;
   const error = new DataView(message.body.buffer, message.body.byteOffset).getInt32(0, true);
   if (error >= 0) return;

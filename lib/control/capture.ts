@@ -7,7 +7,7 @@ import type { LivePeer } from "./live_peers.ts";
 import { isObject, type Params, RequestError } from "./protocol.ts";
 
 /** Bytes of a packet that are kept unless less is asked for: all of them. */
-export const MAX_SNAP_LENGTH = 262_144;
+const MAX_SNAP_LENGTH = 262_144;
 
 /** The parameters. */
 export interface CaptureParams {

@@ -151,7 +151,7 @@ export function readFirewall({ chains, rules, sets, elements }: FirewallDump): F
 }
 
 /** The chain that a message describes; null for one that only other chains lead to. */
-export function decodeBaseChain(body: Uint8Array): BaseChain | null {
+function decodeBaseChain(body: Uint8Array): BaseChain | null {
   const { attributes, table } = decodeHead(body, NFTA_CHAIN_TABLE);
   const hooked = attributes.nested(NFTA_CHAIN_HOOK);
   const hook = hooked?.bytes(NFTA_HOOK_HOOKNUM) ?? null;

@@ -14,7 +14,7 @@ import { ServerAddresses } from "./server_addresses.ts";
 import { TransportChoice } from "./transport_choice.ts";
 
 /** ms between initiations while connecting: three fit the default time-out of 2.5 s, jitter included. */
-export const CONNECT_INTERVAL = 700;
+const CONNECT_INTERVAL = 700;
 
 /** Why it connects, which decides what follows when it has, and when it has not. */
 type Purpose = "first" | "again" | "move";

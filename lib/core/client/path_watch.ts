@@ -6,7 +6,7 @@
  */
 
 /** ms to wait for the rest of a burst, and between two readings at least. */
-export const SETTLE_TIME = 200;
+const SETTLE_TIME = 200;
 
 export class PathWatch {
   /** When the path is to be read; `Infinity` for never. */

@@ -5,8 +5,8 @@
 import { Carrier } from "../transport/endpoint.ts";
 
 /** ms until the first question; twice as long each time that UDP came back and failed again. */
-export const UDP_TRIAL_PAUSE = 15_000;
-export const MAX_UDP_TRIAL_PAUSE = 600_000;
+const UDP_TRIAL_PAUSE = 15_000;
+const MAX_UDP_TRIAL_PAUSE = 600_000;
 
 export class TransportChoice {
   /** The one in use: the last by which a connection came about, or was tried. */

@@ -1,5 +1,6 @@
 /** How the text of a configuration file becomes a `Config`. */
 import type { Config, HookCommand } from "./config.ts";
+import type { HookKeys, WantedKeys } from "./hook_keys.ts";
 import { type HostNames, parseDocument, type Section } from "./text/config_document.ts";
 import { ConfigError } from "./config_error.ts";
 import { readInterface } from "./text/interface_section.ts";
@@ -12,24 +13,6 @@ export interface Host {
   readonly names?: HostNames;
   /** Asked for the keys that these commands, `PreUp` and `PostUp`, would set. */
   readonly keysOfHooks?: (hooks: readonly HookCommand[], wanted: WantedKeys) => HookKeys;
-}
-
-/** Which keys are asked for. */
-export interface WantedKeys {
-  /** Whether the file has no `PrivateKey`. */
-  readonly privateKey: boolean;
-  /** Whether the file has this peer. */
-  readonly isPeer: (publicKey: string) => boolean;
-}
-
-/** Keys that commands would set. */
-export interface HookKeys {
-  /** 32 bytes; null where no command sets it, or it is not wanted. */
-  readonly privateKey: Uint8Array | null;
-  /** By the public key of the peer, as text; null for none. */
-  readonly presharedKeys: ReadonlyMap<string, Uint8Array | null>;
-  /** The commands that need not run any more. */
-  readonly done: readonly HookCommand[];
 }
 
 /**

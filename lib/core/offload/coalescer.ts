@@ -24,7 +24,7 @@ export interface Packets {
 }
 
 /** The most packets of a group; as many as one receive can bring. */
-export const MAX_GROUP_PACKETS = 64;
+const MAX_GROUP_PACKETS = 64;
 /** The most bytes of a super-packet: IPv4's total length has 16 bits. */
 const MAX_GROUP_BYTES = 65535;
 /** Flows whose open group is found again; two that share a place only lose merging. */

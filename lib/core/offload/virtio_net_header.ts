@@ -13,7 +13,7 @@ export const VNET_HEADER_SIZE = 10;
 
 export const FLAGS_OFFSET = 0;
 export const GSO_TYPE_OFFSET = 1;
-export const HEADER_LENGTH_OFFSET = 2;
+const HEADER_LENGTH_OFFSET = 2;
 export const GSO_SIZE_OFFSET = 4;
 export const CHECKSUM_START_OFFSET = 6;
 export const CHECKSUM_OFFSET_OFFSET = 8;

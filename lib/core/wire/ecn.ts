@@ -6,7 +6,7 @@ import * as ipv4 from "./ipv4.ts";
 
 /** The two bits, in the type of service. */
 export const Ecn = { notEct: 0, ect1: 1, ect0: 2, ce: 3 } as const;
-export const ECN_MASK = 0b11;
+const ECN_MASK = 0b11;
 
 /** Stands for a packet that is to be dropped. */
 const DROP = 0xff;

@@ -21,7 +21,7 @@ export const TYPE_SOURCE_QUENCH = 4;
 export const TYPE_REDIRECT = 5;
 export const TYPE_ECHO = 8;
 export const TYPE_TIME_EXCEEDED = 11;
-export const TYPE_PARAMETER_PROBLEM = 12;
+const TYPE_PARAMETER_PROBLEM = 12;
 
 /** Whether there is a whole header in `available` bytes. Every type has eight bytes at least. */
 export function isWhole(available: number): boolean {

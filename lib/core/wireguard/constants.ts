@@ -6,7 +6,7 @@
 export const REKEY_AFTER_MESSAGES_HIGH = 2 ** 28;
 export const REKEY_AFTER_TIME = 120_000;
 export const REJECT_AFTER_TIME = 180_000;
-export const REKEY_ATTEMPT_TIME = 90_000;
+const REKEY_ATTEMPT_TIME = 90_000;
 export const REKEY_TIMEOUT = 5_000;
 /** Up to this much is added at random, so that two ends which began at once do not collide for ever. */
 export const REKEY_TIMEOUT_JITTER = 334;

@@ -2,7 +2,8 @@
 import type { Config, HookCommand } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { KEY_LENGTH } from "../../core/config/values/key_text.ts";
-import { type HookKeys, parseConfig, type WantedKeys } from "../../core/config/parse_config.ts";
+import { parseConfig } from "../../core/config/parse_config.ts";
+import type { HookKeys, WantedKeys } from "../../core/config/hook_keys.ts";
 import { hostNames } from "../dns/host_names.ts";
 import { keysFromHooks, type KnownKeys, refuseHookKey } from "../hooks/hook_key.ts";
 

@@ -113,7 +113,7 @@ export function blocksHere(): StandingBlock[] {
 }
 
 /** Whether a table is in the network namespace of this thread; where that may not be asked, it counts as there. */
-export function isTableThere({ family, name }: NftablesTable): boolean {
+function isTableThere({ family, name }: NftablesTable): boolean {
   try {
     using nftables = Nftables.open(openLibc(), { owned: false });
     return nftables.listTables().some((table) => table.family === family && table.name === name);

@@ -4,7 +4,7 @@ import type { HookCommand } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { type KeySource, keySources } from "../../core/config/values/key_command.ts";
 import { decodeKey, keyProblem } from "../../core/config/values/key_text.ts";
-import type { HookKeys, WantedKeys } from "../../core/config/parse_config.ts";
+import type { HookKeys, WantedKeys } from "../../core/config/hook_keys.ts";
 import { shell } from "./hook_command.ts";
 
 /** ms: it may ask a person for a password. */

@@ -13,7 +13,7 @@ import type { Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "../values/keys.ts";
 import type { Notes } from "./notes.ts";
-import type { HookKeys } from "../parse_config.ts";
+import type { HookKeys } from "../hook_keys.ts";
 import { badValue, readSection } from "./section.ts";
 
 /** The section, but for the keys that commands would set. */

@@ -5,7 +5,7 @@ import type { Endpoint } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import { fail, integer } from "./values.ts";
 
-export const RELAY_SCHEMES = ["udp", "faketcp"] as const;
+const RELAY_SCHEMES = ["udp", "faketcp"] as const;
 export type RelayScheme = (typeof RELAY_SCHEMES)[number];
 
 /** Where a relay sends what it takes. */

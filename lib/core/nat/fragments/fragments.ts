@@ -22,7 +22,7 @@ import {
   rewriteIdentification,
   SOURCE,
 } from "../rewrite.ts";
-import { WaitingFragments, type WaitingTrain } from "./waiting_fragments.ts";
+import { type Train, WaitingFragments, type WaitingTrain } from "./waiting_fragments.ts";
 
 /** What becomes of the fragments of one packet. Addresses are signed. */
 export interface FragmentFate {
@@ -30,14 +30,6 @@ export interface FragmentFate {
   readonly link: Link | null;
   readonly source: number;
   readonly destination: number;
-  readonly identification: number;
-}
-
-/** What names a packet whose fragments come one by one (RFC 791 section 3.2). Addresses are signed. */
-export interface Train {
-  readonly source: number;
-  readonly destination: number;
-  readonly protocol: number;
   readonly identification: number;
 }
 

@@ -14,7 +14,14 @@ import {
   MAX_WAITING_TRAINS,
   WAITING_PARTS,
 } from "../constants.ts";
-import type { Train } from "./fragments.ts";
+
+/** What names a packet whose fragments come one by one (RFC 791 section 3.2). Addresses are signed. */
+export interface Train {
+  readonly source: number;
+  readonly destination: number;
+  readonly protocol: number;
+  readonly identification: number;
+}
 
 /** What waits of one sender. */
 interface Sender {

@@ -6,7 +6,7 @@
  */
 
 /** Bytes of a key, of a message. */
-export const KEY_SIZE = 16;
+const KEY_SIZE = 16;
 
 export class SipHash {
   /** The initial state, low and high halves in turn. */

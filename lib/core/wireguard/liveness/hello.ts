@@ -20,7 +20,7 @@ import { BODY_OFFSET, bodySize, type ControlKind, frame } from "./control_messag
 export const HELLO_VERSION = 1;
 
 /** What an end can do, a bit each. */
-export const Capability = {
+const Capability = {
   heartbeat: 1 << 0,
   pathProbe: 1 << 1,
   goodbye: 1 << 2,

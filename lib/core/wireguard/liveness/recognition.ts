@@ -45,7 +45,7 @@ const CONFIRM_TIMES = [1_000, 2_000, 4_000] as const;
 const VERDICT_TIME = 7_500;
 
 /** Whether this is the high half of a counter that ours use. */
-export function isMarked(counterHigh: number): boolean {
+function isMarked(counterHigh: number): boolean {
   return counterHigh >>> MARK_SHIFT === MARK_HIGH >>> MARK_SHIFT;
 }
 
