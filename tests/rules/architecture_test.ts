@@ -1,9 +1,17 @@
 /** Tests that the sources keep to the architecture, and that the rules which say so can fail. */
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { offencesOf, partOf } from "../support/source/architecture.ts";
+import { readSources, ROOT, sourcePaths } from "../support/source/files.ts";
 import { hostTest } from "../support/permissions.ts";
-
-const ROOT = new URL("../../", import.meta.url);
+import {
+  crowdedFolders,
+  deadExports,
+  type Exceptions,
+  fileCycles,
+  longFiles,
+  repeatedNames,
+  unusedArrows,
+} from "../support/source/house.ts";
 
 /** Modules that act when they are imported, each with the reason; nothing but a `new Worker` names them. */
 const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
@@ -12,18 +20,132 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
   "lib/dataplane/relay/relay_worker.ts": "the entry of a relay's thread takes over `onmessage`",
 };
 
-/** The paths of all TypeScript sources, from the root. */
-async function sources(): Promise<string[]> {
-  const found = ["main.ts"];
-  const walk = async (folder: string) => {
-    for await (const entry of Deno.readDir(new URL(folder, ROOT))) {
-      if (entry.isDirectory) await walk(`${folder}${entry.name}/`);
-      else if (entry.name.endsWith(".ts")) found.push(folder + entry.name);
-    }
-  };
-  for (const folder of ["lib/", "ffi/", "tests/"]) await walk(folder);
-  return found.sort();
-}
+/** Rooms whose comments are still in the old form: beginning with "Owns", or longer than 120 columns. The list shrinks. */
+const OLD_STYLE: readonly string[] = [
+  "ffi/",
+  "lib/cli/",
+  "lib/commands/",
+  "lib/control/",
+  "lib/core/access/",
+  "lib/core/capture/",
+  "lib/core/client/",
+  "lib/core/config/",
+  "lib/core/dns/",
+  "lib/core/engine/",
+  "lib/core/limits/",
+  "lib/core/nat/",
+  "lib/core/noise/",
+  "lib/core/offload/",
+  "lib/core/relay/",
+  "lib/core/routing/",
+  "lib/core/transport/",
+  "lib/core/wire/",
+  "lib/core/wireguard/",
+  "lib/dataplane/",
+  "lib/host/",
+  "lib/process/",
+  "lib/services/",
+  "tests/attack/",
+  "tests/behaviour/",
+  "tests/bench/",
+  "tests/compile/",
+  "tests/net/",
+  "tests/rules/",
+  "tests/run/",
+  "tests/support/",
+  "tests/unit/",
+  "tests/vm/",
+];
+
+/** Rings of files that are still to be cut. */
+const RINGS: Exceptions = {
+  [
+    "lib/core/nat/clients.ts " +
+    "lib/core/nat/mapping_table.ts " +
+    "lib/core/nat/overlap_table.ts " +
+    "lib/core/nat/port_allocator.ts " +
+    "lib/core/nat/sessions.ts " +
+    "lib/core/nat/timer_wheel.ts"
+  ]: "the flow table is being cut",
+};
+
+const RENAME = "one of them is to be renamed";
+
+/** Names that two files export. */
+const REPEATED: Exceptions = {
+  Connection: RENAME,
+  addPeer: RENAME,
+  removePeer: RENAME,
+  Instance: RENAME,
+  findInstance: RENAME,
+  Status: RENAME,
+  CaptureOptions: RENAME,
+  Role: RENAME,
+  Command: RENAME,
+  Report: RENAME,
+  Session: RENAME,
+  SessionTable: RENAME,
+  Link: RENAME,
+  Endpoint: RENAME,
+  ForwarderOptions: RENAME,
+  Forwarder: RENAME,
+  MAX_SESSIONS: RENAME,
+  Client: RENAME,
+  isLaterFragment: RENAME,
+  Refusal: RENAME,
+  Admission: RENAME,
+  hash: RENAME,
+  PortForward: RENAME,
+  Place: RENAME,
+  Host: RENAME,
+  Entry: RENAME,
+  serverText: RENAME,
+  fail: RENAME,
+  Verdict: RENAME,
+  PathWatch: RENAME,
+  Exchange: RENAME,
+  TAG_SIZE: RENAME,
+  KEY_SIZE: RENAME,
+  Route: RENAME,
+  Rule: RENAME,
+  setMark: RENAME,
+};
+
+/** Exports that the program does not use. */
+const UNUSED: Exceptions = {
+  "lib/cli/man_page.ts: manPage": "compile.sh calls it",
+  "lib/process/pace.ts: atOnce": "tests run what the program runs in steps",
+  "lib/core/config/uapi.ts: parseUapiRequest": "tests read whole requests by it",
+  "lib/core/config/uapi.ts: formatUapiDevice": "tests read whole answers by it",
+  "lib/core/metrics/exposition.ts: formatExposition": "tests read whole pages by it",
+  "lib/core/noise/constants.ts: IDENTIFIER": "tests check the hash that is made of it beforehand",
+  "lib/core/wire/messages.ts":
+    "the layout of the messages is whole; tests read what the core passes over",
+  "lib/core/wire/tcp.ts": "the header is whole; tests read what the core passes over",
+  "lib/core/wire/udp.ts": "the header is whole; tests read what the core passes over",
+  "lib/core/wire/icmp.ts": "the header is whole; tests read what the core passes over",
+  "lib/core/wire/ipv4.ts": "the header is whole; tests read what the core passes over",
+  "ffi/errno.ts: EBUSY": "tests expect it",
+  "ffi/errno.ts: EHOSTUNREACH": "tests expect it",
+  "ffi/epoll.ts: EPOLLHUP": "tests expect it",
+};
+
+/** Files that are still to be cut. */
+const LONG: Exceptions = {
+  "lib/dataplane/data_plane.ts": "it is to be cut",
+  "lib/core/nat/nat.ts": "it is to be cut",
+  "lib/core/engine/pipeline.ts": "it is to be cut",
+  "lib/commands/server/gateway.ts": "it is to be cut",
+  "tests/net/kernel/segment_sender_test.ts": "it is to be cut",
+  "tests/unit/control/reload_test.ts": "it is to be cut",
+  "tests/unit/core/wireguard/path/path_mtu_test.ts": "it is to be cut",
+  "tests/unit/core/dns/forwarder_test.ts": "it is to be cut",
+  "tests/unit/core/transport/fake_tcp/established_test.ts": "it is to be cut",
+  "tests/unit/core/client/client_machine_test.ts": "it is to be cut",
+  "tests/unit/core/offload/coalescer_test.ts": "it is to be cut",
+  "tests/support/nat/reference.ts": "it is to be cut",
+  "tests/support/offload/packet_paths.ts": "it is to be cut",
+};
 
 interface Outcome {
   readonly success: boolean;
@@ -55,7 +177,7 @@ function moduleUrl(source: string): string {
 }
 
 hostTest("the sources keep to the architecture", async () => {
-  const paths = await sources();
+  const paths = await sourcePaths();
   for (const part of ["core/wire", "core/wireguard", "commands", "ffi", "main", "tests"]) {
     assert(paths.some((path) => partOf(path) === part), `no source of ${part} was found`);
   }
@@ -63,11 +185,16 @@ hostTest("the sources keep to the architecture", async () => {
   for (const path of paths) {
     offences.push(...offencesOf(path, await Deno.readTextFile(new URL(path, ROOT))));
   }
-  assertEquals(offences, []);
+  const isOld = (offence: string, folder: string) =>
+    offence.startsWith(folder) && /"Owns"|longer than 120/.test(offence);
+  assertEquals(offences.filter((each) => !OLD_STYLE.some((folder) => isOld(each, folder))), []);
+  for (const folder of OLD_STYLE) {
+    assert(offences.some((each) => isOld(each, folder)), `${folder} needs no exception any more`);
+  }
 });
 
 hostTest("importing any module opens no library and needs no permission", async () => {
-  const paths = await sources();
+  const paths = await sourcePaths();
   for (const path of Object.keys(ACT_ON_IMPORT)) assert(paths.includes(path), `${path} is gone`);
   const modules = paths.filter((path) =>
     /^(?:lib|ffi)\//.test(path) && ACT_ON_IMPORT[path] === undefined
@@ -92,123 +219,24 @@ hostTest("importing a module that opens a library, or reads a file, is found out
   }
 });
 
-Deno.test("partOf() takes folders of lib and files in it for parts", () => {
-  assertEquals(partOf("main.ts"), "main");
-  assertEquals(partOf("lib/core/routing/router.ts"), "core/routing");
-  assertEquals(partOf("lib/core/wire/ipv4.ts"), "core/wire");
-  assertEquals(partOf("lib/host/deep/file.ts"), "host");
-  assertEquals(partOf("ffi/netlink/links.ts"), "ffi");
-  assertEquals(partOf("tests/unit/core/wire/ipv4_test.ts"), "tests");
-  assertEquals(partOf("deno.json"), null);
+hostTest("every arrow in the tables is one that an import uses", async () => {
+  assertEquals(unusedArrows(await readSources()), []);
 });
 
-const DOC = "/** Owns something. */\n";
-const offenders: [path: string, source: string, offence: string][] = [
-  ["lib/core/wire/a.ts", "// Owns something.\n", "first line is no doc comment"],
-  ["tests/wire/a_test.ts", "import './b.ts';\n", "first line is no doc comment"],
-  ["lib/new/a.ts", DOC, 'no row in the table of arrows for "new"'],
+hostTest("no files import one another in a ring, types included", async () => {
+  assertEquals(fileCycles(await readSources(), RINGS), []);
+});
 
-  [
-    "lib/core/wire/a.ts",
-    `${DOC}import { a } from "../noise/a.ts";`,
-    "core/wire may not import core/noise",
-  ],
-  [
-    "lib/core/noise/a.ts",
-    `${DOC}import "../wireguard/a.ts";`,
-    "core/noise may not import core/wireguard",
-  ],
-  [
-    "lib/core/noise/a.ts",
-    `${DOC}export * from "../wireguard/a.ts";`,
-    "core/noise may not import core/wireguard",
-  ],
-  [
-    "lib/core/wireguard/a.ts",
-    `${DOC}import a from "../../../ffi/a.ts";`,
-    "core/wireguard may not import ffi",
-  ],
-  [
-    "lib/core/wireguard/a.ts",
-    `${DOC}import type { A } from "../../host/a.ts";`,
-    "core/wireguard may not import host",
-  ],
-  [
-    "lib/core/wireguard/a.ts",
-    `${DOC}type A = import("../../host/a.ts").A;`,
-    "core/wireguard may not import host",
-  ],
-  ["lib/core/nat/a.ts", `${DOC}await import("../../host/a.ts");`, "core/nat may not import host"],
-  [
-    "lib/core/routing/router.ts",
-    `${DOC}import "../../host/a.ts";`,
-    "core/routing may not import host",
-  ],
-  ["lib/host/a.ts", `${DOC}import "../../tests/a.ts";`, "host may not import tests"],
-  ["lib/host/a.ts", `${DOC}import "../../main.ts";`, "host may not import main"],
-  ["ffi/a.ts", `${DOC}import "../lib/core/wire/a.ts";`, "ffi may not import core/wire"],
-  ["main.ts", `${DOC}import "./ffi/a.ts";`, "main may not import ffi"],
-  ["lib/host/a.ts", `${DOC}import "../../../elsewhere.ts";`, "may not import what lies outside"],
-  ["lib/host/a.ts", `${DOC}import("../" + name);`, "cannot be checked"],
-  ["lib/core/wire/a.ts", `${DOC}import "node:crypto";`, 'may not import the package "node:crypto"'],
-  ["lib/core/noise/a.ts", `${DOC}import "node:fs";`, 'may not import the package "node:fs"'],
-  ["lib/core/config/a.ts", `${DOC}import "npm:x";`, 'may not import the package "npm:x"'],
+hostTest("an exported name means one thing in the whole program", async () => {
+  assertEquals(repeatedNames(await readSources(), REPEATED), []);
+});
 
-  [
-    "lib/core/wire/a.ts",
-    `${DOC}Deno.readFileSync(a);`,
-    "lib/core/wire/a.ts:2: core/wire may not name Deno",
-  ],
-  [
-    "lib/core/wire/a.ts",
-    `${DOC}\nconst d = Deno;`,
-    "lib/core/wire/a.ts:3: core/wire may not name Deno",
-  ],
-  ["lib/core/wireguard/a.ts", `${DOC}const now = Date.now();`, "may not name Date"],
-  ["lib/core/wireguard/a.ts", `${DOC}const now = new Date();`, "may not name Date"],
-  ["lib/core/wireguard/a.ts", `${DOC}a(performance.now());`, "may not name performance"],
-  ["lib/core/wireguard/a.ts", `${DOC}a(performance\n  ?.now());`, "may not name performance"],
-  ["lib/core/wireguard/a.ts", `${DOC}setTimeout(a, 1);`, "may not name setTimeout"],
-  ["lib/core/wireguard/a.ts", `${DOC}a(setInterval);`, "may not name setInterval"],
-  ["lib/core/nat/a.ts", `${DOC}a(Math.random());`, "may not name Math.random"],
-  ["lib/core/nat/a.ts", `${DOC}a(Math\n  .random());`, "may not name Math.random"],
-  ["lib/core/nat/a.ts", `${DOC}crypto.getRandomValues(a);`, "may not name getRandomValues"],
-  [
-    "lib/core/noise/a.ts",
-    `${DOC}import { randomBytes } from "node:crypto";`,
-    "may not name randomBytes",
-  ],
-  ["lib/core/noise/a.ts", `${DOC}crypto.subtle;`, "may not name crypto"],
-  ["lib/core/config/a.ts", `${DOC}await fetch(a);`, "may not name fetch"],
-  ["lib/core/config/a.ts", `${DOC}console.log(a);`, "may not name console"],
-  ["lib/core/config/a.ts", `${DOC}a(process.env);`, "may not name process"],
-  ["lib/core/config/a.ts", `${DOC}a(globalThis["Deno"]);`, "may not name globalThis"],
-  ["lib/core/config/a.ts", DOC + "a(`${Deno.pid}`);", "may not name Deno"],
-  ["lib/host/a.ts", `${DOC}Deno.exit(1);`, "host may not name Deno.exit"],
-  ["lib/host/a.ts", `${DOC}Deno.exitCode = 1;`, "host may not name Deno.exitCode"],
-  ["ffi/a.ts", `${DOC}process\n  .exit();`, "ffi may not name process.exit"],
-];
+hostTest("what is exported is used by the program", async () => {
+  assertEquals(deadExports(await readSources(), UNUSED), []);
+});
 
-for (const [path, source, offence] of offenders) {
-  Deno.test(`offencesOf() finds ${JSON.stringify(source.replace(DOC, ""))} in ${path}`, () => {
-    const found = offencesOf(path, source);
-    assertStringIncludes(found.join("\n"), offence);
-  });
-}
-
-Deno.test("offencesOf() finds nothing where all is well", () => {
-  const core = `${DOC}
-    import { a } from "../wire/a.ts";
-    import type { B } from "./b.ts";
-    // Deno, Date.now() and Math.random() may be spoken of
-    const text = "Deno.exit(1)", pattern = /process.exit/;
-    interface C { process: number; lastDate: number }
-    const d = c.process.length + c.Date + this.#fetch + myDate + Math.max(1, 2);
-    const f = "import x from '../app/x.ts'";
-  `;
-  assertEquals(offencesOf("lib/core/wireguard/a.ts", core), []);
-  assertEquals(offencesOf("main.ts", `${DOC}import "./lib/commands/a.ts";\nDeno.exit(0);`), []);
-  assertEquals(offencesOf("lib/host/a.ts", `${DOC}import "../../ffi/a.ts";\nDate.now();`), []);
-  assertEquals(offencesOf("lib/core/noise/a.ts", `${DOC}import "@noble/hashes/blake2.js";`), []);
-  assertEquals(offencesOf("ffi/netlink/a.ts", `${DOC}import "../b.ts";\nDeno.dlopen(a, b);`), []);
+hostTest("no file has more than 400 lines, and no folder more than 25 files", async () => {
+  const sources = await readSources();
+  assertEquals(longFiles(sources, LONG), []);
+  assertEquals(crowdedFolders(sources), []);
 });

@@ -5,8 +5,8 @@
 import { importsOf, stripSource } from "./source_text.ts";
 
 /**
- * Which rooms of the project a room may import, itself aside. A room is a folder of `lib/` or of `lib/core/`, `ffi`, `main` or
- * `tests`; a name that ends in `/` stands for all below it. A new room needs a row.
+ * Which rooms of the project a room may import, itself aside: exactly those that it does import. A room is a folder of
+ * `lib/` or of `lib/core/`, `ffi`, `main` or `tests`. A new room needs a row.
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/wire": [],
@@ -37,12 +37,103 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ffi: [],
   cli: ["core/config"],
   process: ["cli", "core/config", "ffi"],
-  dataplane: ["core/", "ffi", "process"],
-  host: ["core/", "ffi", "process"],
-  control: ["core/", "ffi", "process", "cli", "dataplane", "host"],
-  services: ["core/", "ffi", "process", "dataplane", "host"],
-  commands: ["core/", "ffi", "process", "cli", "dataplane", "host", "control", "services"],
+  dataplane: [
+    "core/access",
+    "core/capture",
+    "core/config",
+    "core/engine",
+    "core/limits",
+    "core/nat",
+    "core/noise",
+    "core/offload",
+    "core/peers",
+    "core/relay",
+    "core/routing",
+    "core/transport",
+    "core/wire",
+    "core/wireguard",
+    "ffi",
+    "process",
+  ],
+  host: [
+    "core/access",
+    "core/config",
+    "core/dns",
+    "core/nat",
+    "core/peers",
+    "core/transport",
+    "core/wire",
+    "core/wireguard",
+    "ffi",
+    "process",
+  ],
+  control: [
+    "cli",
+    "core/config",
+    "core/limits",
+    "core/peers",
+    "core/transport",
+    "core/wire",
+    "core/wireguard",
+    "dataplane",
+    "ffi",
+    "host",
+    "process",
+  ],
+  services: [
+    "core/config",
+    "core/dns",
+    "core/limits",
+    "core/metrics",
+    "core/wire",
+    "dataplane",
+    "ffi",
+    "host",
+    "process",
+  ],
+  commands: [
+    "cli",
+    "control",
+    "core/access",
+    "core/capture",
+    "core/client",
+    "core/config",
+    "core/dns",
+    "core/nat",
+    "core/noise",
+    "core/offload",
+    "core/peers",
+    "core/transport",
+    "core/wire",
+    "core/wireguard",
+    "dataplane",
+    "ffi",
+    "host",
+    "process",
+    "services",
+  ],
   main: ["cli", "commands", "process"],
+};
+
+/**
+ * The same between the rooms inside `ffi` and inside `commands`: a folder there, and the files beside the folders, by the
+ * name of the whole. Nobody but `main` imports the demo.
+ */
+const ARROWS_INSIDE: Readonly<Record<string, readonly string[]>> = {
+  ffi: [],
+  "ffi/crypto": ["ffi"],
+  "ffi/netlink": ["ffi"],
+  "ffi/netlink/nftables": ["ffi", "ffi/netlink"],
+  "ffi/sockets": ["ffi"],
+  commands: [],
+  "commands/client": ["commands"],
+  "commands/demo": ["commands"],
+  "commands/doctor": ["commands", "commands/doctor/firewall", "commands/status"],
+  "commands/doctor/firewall": ["commands/doctor"],
+  "commands/peer": ["commands"],
+  "commands/server": ["commands"],
+  "commands/status": [],
+  "commands/up": ["commands", "commands/client", "commands/doctor", "commands/server"],
 };
 
 /** Which modules from outside the project a part may import; a name that ends in `/` stands for all under it. */
@@ -76,6 +167,8 @@ const FORBIDDEN_IN_CORE: readonly RegExp[] = [
 /** What only `main.ts` may name; tests run in processes of their own and are free. */
 const EXITS = /(?<![\w$.#])(?:Deno|process)\s*\.\s*exit(?:Code)?\b/g;
 
+const MAX_COMMENT_COLUMNS = 120;
+
 /** The room of the project that a path (from the root, with slashes) belongs to, or null outside of all. */
 export function partOf(path: string): string | null {
   if (path === "main.ts") return "main";
@@ -86,6 +179,20 @@ export function partOf(path: string): string | null {
   return rest.length > 1 ? `core/${rest[0]}` : null;
 }
 
+/** The room inside a room: a folder of `ffi` or of `commands`, or either itself for the files beside the folders. */
+export function roomInside(path: string): string | null {
+  const part = partOf(path);
+  if (part !== "ffi" && part !== "commands") return part;
+  return path.replace(/^lib\//, "").replace(/\/[^/]*$/, "");
+}
+
+/** The arrows of the table that `rooms` have, from and to. */
+export function arrows(rooms: ReadonlySet<string | null>): [from: string, to: string][] {
+  return Object.entries({ ...ARROWS, ...ARROWS_INSIDE })
+    .filter(([from]) => rooms.has(from))
+    .flatMap(([from, targets]) => targets.map((to): [string, string] => [from, to]));
+}
+
 /** Whether a room may see nothing of the world: system calls, the clock, chance. */
 function isCore(part: string): boolean {
   return part.startsWith("core/") || LIKE_THE_CORE.includes(part);
@@ -93,8 +200,7 @@ function isCore(part: string): boolean {
 
 /** What is wrong with one source file, a line each, naming file and line where there is one; nothing where all is well. */
 export function offencesOf(path: string, source: string): string[] {
-  const offences: string[] = [];
-  if (!source.startsWith("/**")) offences.push(`${path}: the first line is no doc comment`);
+  const offences = styleOffences(path, source);
   const part = partOf(path);
   if (part === "tests") return offences;
   if (part === null || ARROWS[part] === undefined) {
@@ -127,9 +233,32 @@ function importOffence(path: string, part: string, specifier: string | null): st
   }
   const target = new URL(specifier, `file:///${path}`).pathname.slice(1);
   const targetPart = partOf(target);
-  const isAllowed = ARROWS[part]!.some((each) =>
-    each === targetPart || (each.endsWith("/") && targetPart?.startsWith(each))
-  );
-  if (targetPart === part || isAllowed) return null;
-  return `${part} may not import ${targetPart ?? "what lies outside"} ("${specifier}")`;
+  if (targetPart !== part) {
+    const isAllowed = targetPart !== null && ARROWS[part]!.includes(targetPart);
+    if (isAllowed) return null;
+    return `${part} may not import ${targetPart ?? "what lies outside"} ("${specifier}")`;
+  }
+  const [from, to] = [roomInside(path)!, roomInside(target)!];
+  if (from === to) return null;
+  const row = ARROWS_INSIDE[from];
+  if (row === undefined) return `no row in the table of arrows for "${from}"`;
+  return row.includes(to) ? null : `${from} may not import ${to} ("${specifier}")`;
+}
+
+/** What is wrong with the form of a source file: how it begins, and how long its lines of comment are. */
+function styleOffences(path: string, source: string): string[] {
+  const offences: string[] = [];
+  if (!source.startsWith("/**")) offences.push(`${path}: the first line is no doc comment`);
+  if (/^\/\*\*\s*(?:\*\s*)?Owns\b/.test(source)) {
+    offences.push(
+      `${path}: the first line says what the file does, and does not begin with "Owns"`,
+    );
+  }
+  for (const [index, line] of source.split("\n").entries()) {
+    if (line.length <= MAX_COMMENT_COLUMNS || !/^\s*(?:\/\/|\/\*|\*)/.test(line)) continue;
+    offences.push(
+      `${path}:${index + 1}: the comment is longer than ${MAX_COMMENT_COLUMNS} columns`,
+    );
+  }
+  return offences;
 }
