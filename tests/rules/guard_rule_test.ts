@@ -27,7 +27,9 @@ async function sources(folder: string): Promise<string[]> {
 hostTest(
   "every asynchronous entry of a server, client or relay goes through the guard",
   async () => {
-    const paths = [...await sources("lib/"), ...await sources("ffi/")];
+    // The core has no asynchronous entries: it may name no timer and no socket (`architecture_test.ts`).
+    const paths = [...await sources("lib/"), ...await sources("ffi/")]
+      .filter((path) => !path.startsWith("lib/core/"));
     assert(paths.length > 100, `only ${paths.length} sources were found`);
     const unused = new Set(Object.keys(EXCEPTIONS));
     const offences: string[] = [];
