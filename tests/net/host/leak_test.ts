@@ -18,7 +18,7 @@ import {
   type Recording,
   RECORDING_PROGRAMS,
 } from "../support/traffic/recording.ts";
-import { killHard, type SimpleTunnel, simpleTunnel } from "../support/simple_tunnel.ts";
+import { endWell, killHard, type SimpleTunnel, simpleTunnel } from "../support/simple_tunnel.ts";
 import { ping } from "../support/traffic/traffic.ts";
 import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import {
@@ -137,10 +137,12 @@ class Site {
     );
   }
 
-  /** Kills the server, keeps it away longer than the client takes it for living, and waits until it is in use again. */
-  async interrupt(): Promise<void> {
-    await killHard(this.#serverProcess!);
-    await delay(8_000);
+  /** Ends the server until the client has noticed and connects again, and waits until the server is in use again. */
+  async interrupt(client: BackgroundProcess): Promise<void> {
+    // It says goodbye, so that nobody waits for its silence.
+    await endWell(this.#serverProcess!);
+    await client.waitFor(/is silent: connecting again/);
+    await delay(1_000);
     await this.startServer();
     await eventually(async () =>
       (await ping(this.client, SERVER_INSIDE, { count: 1, wait: 1 })).received > 0 || null
@@ -186,7 +188,7 @@ for (const [transport, own] of Object.entries(OWN)) {
       const process = await site.startClient({ KillSwitch: "on", Transport: transport });
       await using recording = await site.record();
       assertEquals((await ping(site.client, SERVER_INSIDE)).received, 3);
-      await site.interrupt();
+      await site.interrupt(process);
       await assertOnlyOwn(recording, own);
 
       // Killed, it leaves the host closed; the TUN and its routes are gone.
@@ -209,7 +211,7 @@ netTest(
     await site.sees(FAR_TRAFFIC);
     const process = await site.startClient();
     await using recording = await site.record();
-    await site.interrupt();
+    await site.interrupt(process);
     await recording.stop();
     assertEquals(await recordedKinds(recording, FAR_TRAFFIC), []);
     // Neighbours stay reachable, and who chooses the interface himself leaves: that takes KillSwitch.
