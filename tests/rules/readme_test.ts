@@ -86,6 +86,11 @@ hostTest(
   },
 );
 
+hostTest("CI changes no version: the lock file is frozen", async () => {
+  const { lock } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  assertEquals(lock, { frozen: true });
+});
+
 hostTest("README.md's configurations are taken, without a warning", () => {
   const roles: ((config: Config) => Config)[] = [validateServer, validateClient, validateClient];
   const files = blocks("ini");
