@@ -1,0 +1,104 @@
+/**
+ * A tunnel that runs from a file which a test can edit, with stand-ins for its peers, its gateway and its DNS proxy.
+ */
+import {
+  changedPeers,
+  type LiveChange,
+  type LivePeer,
+  peersByKey,
+} from "../../../lib/control/live_peers.ts";
+import { getLogger } from "../../../lib/process/logging.ts";
+import { atOnce } from "../../../lib/process/pace.ts";
+import { Reloader, type ReloadResult, type ReloadRole } from "../../../lib/control/reload.ts";
+import { ServerReload } from "../../../lib/commands/server/server_reload.ts";
+import type { Config } from "../../../lib/core/config/config.ts";
+import { parseConfig } from "../../../lib/core/config/parse_config.ts";
+import { sampleKeys } from "../config/sample_keys.ts";
+
+/** Peers that run, without a data plane; and what was asked of them. */
+class StubPeers {
+  peers: ReadonlyMap<string, LivePeer>;
+  readonly asked: LiveChange[] = [];
+  refusal: Error | null = null;
+
+  constructor(config: Config) {
+    this.peers = peersByKey(config.peers);
+  }
+
+  change(changes: unknown): Promise<void> {
+    const all = changes as readonly LiveChange[];
+    if (this.refusal !== null) return Promise.reject(this.refusal);
+    this.asked.push(...all);
+    this.peers = atOnce(changedPeers(this.peers, all));
+    return Promise.resolve();
+  }
+}
+
+/** A tunnel that runs from a file which can be edited. */
+export class Site<Kind extends Config> implements Disposable {
+  readonly path: string = Deno.makeTempFileSync({ suffix: ".conf" });
+  readonly peers: StubPeers;
+  readonly told: string[] = [];
+  readonly reloader: Reloader<Kind>;
+
+  constructor(text: string, role: ReloadRole<Kind>) {
+    Deno.writeTextFileSync(this.path, text);
+    const config = role.validate(parseConfig(text, this.path));
+    this.peers = new StubPeers(config);
+    this.reloader = new Reloader({
+      path: this.path,
+      interfaceName: "vpn0",
+      config,
+      role,
+      peers: this.peers,
+      manager: {
+        reloading: () => this.told.push("reloading"),
+        reloaded: () => this.told.push("reloaded"),
+      },
+      logger: getLogger("server"),
+    });
+  }
+
+  edit(text: string): Promise<ReloadResult> {
+    Deno.writeTextFileSync(this.path, text);
+    return this.reloader.reload();
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path);
+  }
+}
+
+export const PEERS = [2, 3, 4].map((byte) => sampleKeys(byte).publicKey);
+
+export function peer(index: number, ...lines: readonly string[]): string {
+  return ["[Peer]", `PublicKey = ${PEERS[index]}`, ...lines, ""].join("\n");
+}
+
+export function section(...lines: readonly string[]): string {
+  const own = ["[Interface]", `PrivateKey = ${sampleKeys(1).privateKey}`];
+  return [...own, "Address = 10.66.77.1/24", ...lines, ""].join("\n");
+}
+
+/** A gateway, and what was asked of its parts. */
+export function serverRole(
+  { hasProxy = true, refusal = null as Error | null } = {},
+): { role: ServerReload; asked: unknown[] } {
+  const asked: unknown[] = [];
+  const role = new ServerReload({
+    gateway: {
+      requireFollowable: () => {
+        if (refusal !== null) throw refusal;
+      },
+      setNetworks: ({ egressAllow }) => asked.push(egressAllow),
+    },
+    dataPlane: {
+      setClientToClient: (allowed) => asked.push(allowed),
+      setEgressRules: () => {},
+    },
+    dnsProxy: hasProxy
+      ? { setUpstreams: (upstreams) => Promise.resolve(void asked.push(upstreams)) }
+      : null,
+  });
+  return { role, asked };
+}
