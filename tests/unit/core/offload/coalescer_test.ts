@@ -1,9 +1,9 @@
-/** Tests that the coalescer merges what the kernel's GRO would, nothing else, and keeps the order within a flow. */
+/**
+ * Tests of `lib/core/offload/coalescer.ts`: it merges what the kernel's GRO would, nothing else, and keeps the order
+ * within a flow.
+ */
 import { Coalescer } from "../../../../lib/core/offload/coalescer.ts";
-import { Splitter, SPLITTER_SCRATCH_SIZE } from "../../../../lib/core/offload/splitter.ts";
 import { PacketQueue } from "../../../../lib/core/wire/packet_queue.ts";
-import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
-import { checkIpv4 } from "../../../../lib/core/wire/ipv4.ts";
 import { createMemory } from "../../../../lib/core/wire/memory.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import {
@@ -16,110 +16,10 @@ import {
 } from "../../../support/packets/packet_builder.ts";
 import { Random } from "../../../support/random.ts";
 import * as reference from "../../../support/offload/reference.ts";
-
-const CAPACITY = 256;
-const PACKETS_AT = SPLITTER_SCRATCH_SIZE + 64;
-const HEADER_AT = 0;
-const MERGED_AT = 40;
+import { CAPACITY, coalesce, grouped, splitAgain, train } from "../../../support/offload/trains.ts";
 
 const { FIN, PSH, ACK, CWR } = reference;
-const SYN = 0x02;
 const RST = 0x04;
-const URG = 0x20;
-const ECE = 0x40;
-
-/** What was written for one group. */
-interface Written {
-  readonly members: readonly number[];
-  /** Null where the group is a single packet, which is written as it is. */
-  readonly header: Bytes | null;
-  readonly packet: Bytes;
-}
-
-/** Groups packets and writes each group as the application does: the gaps between them are random. */
-function coalesce(packets: readonly Bytes[], random = new Random(0)): Written[] {
-  const total = packets.reduce((sum, packet) => sum + packet.length + 8, PACKETS_AT);
-  const memory = createMemory(total);
-  const queue = new PacketQueue(CAPACITY);
-  let at = PACKETS_AT;
-  for (const packet of packets) {
-    at += random.below(8);
-    memory.bytes.set(packet, at);
-    assertEquals(checkIpv4(memory, at, packet.length), DropReason.none);
-    assert(queue.push(at, packet.length));
-    at += packet.length;
-  }
-  const coalescer = new Coalescer(memory, CAPACITY);
-  coalescer.group(queue);
-  return Array.from({ length: coalescer.count }, (_, group) => {
-    const first = coalescer.firstPacket(group);
-    const members = [first];
-    for (let i = coalescer.nextPacket(first); i >= 0; i = coalescer.nextPacket(i)) members.push(i);
-    assertEquals(coalescer.isMerged(group), members.length > 1);
-    const headerSize = members.length > 1 ? coalescer.prepare(group, HEADER_AT) : 0;
-    const pieces = members.map((index, position) => {
-      const { offsets, lengths } = queue;
-      const skipped = position === 0 ? 0 : headerSize;
-      return memory.bytes.slice(offsets[index]! + skipped, offsets[index]! + lengths[index]!);
-    });
-    return {
-      members,
-      header: members.length > 1 ? memory.bytes.slice(HEADER_AT, HEADER_AT + 10) : null,
-      packet: reference.concatenate(...pieces),
-    };
-  });
-}
-
-/** The indices of each group. */
-function grouped(packets: readonly Bytes[]): (readonly number[])[] {
-  const groups = coalesce(packets).map(({ members }) => members);
-  assertEquals(groups, reference.groups(packets));
-  return groups;
-}
-
-/** Splits what was written again. */
-function splitAgain({ header, packet }: Written): Bytes[] {
-  if (header === null) return [packet];
-  const memory = createMemory(PACKETS_AT + packet.length + 15);
-  memory.bytes.set(header, PACKETS_AT - 10);
-  memory.bytes.set(packet, PACKETS_AT);
-  const splitter = new Splitter(memory, MERGED_AT);
-  assertEquals(splitter.begin(PACKETS_AT - 10, PACKETS_AT, packet.length), DropReason.none);
-  const packets: Bytes[] = [];
-  while (splitter.next()) {
-    packets.push(memory.bytes.slice(splitter.offset, splitter.offset + splitter.length));
-  }
-  return packets;
-}
-
-interface TrainOptions {
-  readonly count?: number;
-  readonly size?: number;
-  /** Bytes of the last packet's payload. */
-  readonly lastSize?: number;
-  readonly fields?: TcpFields;
-  /** Further fields of single packets. */
-  readonly change?: (index: number) => TcpFields;
-}
-
-/** Packets as one sender makes them one after the other. */
-function train(
-  { count = 4, size = 100, lastSize = size, fields = {}, change = () => ({}) }: TrainOptions = {},
-): Bytes[] {
-  return Array.from({ length: count }, (_, index) =>
-    buildTcp({
-      ...fields,
-      sequenceNumber: ((fields.sequenceNumber ?? 1000) + index * size) % 2 ** 32,
-      identification: ((fields.identification ?? 7) + index) % 2 ** 16,
-      payload: new Uint8Array(index === count - 1 ? lastSize : size).fill(index + 1),
-      ...change(index),
-    }));
-}
-
-/** Like `train()`, with packet 2 of 0 to 3 changed. */
-function trainWith(change: TcpFields, options: TrainOptions = {}): Bytes[] {
-  return train({ ...options, change: (index) => index === 2 ? change : {} });
-}
 
 Deno.test("group() merges a train and prepare() makes the reference's super-packet of it", () => {
   const random = new Random(1);
@@ -261,89 +161,6 @@ Deno.test("group() keeps two flows apart when they share a place, at the price o
   }
 });
 
-/** The change of one packet that the kernel would not merge with those before it, by what differs. */
-const DIFFERENT: Readonly<Record<string, TcpFields>> = {
-  "acknowledgment number": { acknowledgmentNumber: 1 },
-  "window": { window: 1 },
-  "urgent pointer": { urgentPointer: 1 },
-  "header length": { tcpOptions: [1, 1, 1, 1] },
-  "time to live": { timeToLive: 63 },
-  "type of service": { typeOfService: 1 },
-  "DF bit": { dontFragment: true },
-  "reserved IP flag": { fragmentOffset: 0x8000 },
-  "sequence number, one too far": { sequenceNumber: 1201 },
-  "sequence number, one too near": { sequenceNumber: 1199 },
-  "IP id, one skipped": { identification: 10 },
-  "IP id, one again": { identification: 8 },
-};
-
-for (const [what, change] of Object.entries(DIFFERENT)) {
-  Deno.test(`group() begins a new group when a packet has another ${what}`, () => {
-    assertEquals(grouped(trainWith(change)), [[0, 1], [2], [3]]);
-  });
-}
-
-Deno.test("group() leaves packets alone when all have the reserved IP flag", () => {
-  assertEquals(grouped(train({ fields: { fragmentOffset: 0x8000 } })), [[0], [1], [2], [3]]);
-});
-
-Deno.test("group() begins a new group when a packet has other TCP options of the same length", () => {
-  const options = { fields: { tcpOptions: [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2] } };
-  assertEquals(grouped(train(options)), [[0, 1, 2, 3]]);
-  const change = { tcpOptions: [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 3] };
-  assertEquals(grouped(trainWith(change, options)), [[0, 1], [2], [3]]);
-});
-
-Deno.test("group() begins a new group when a packet has other reserved bits beside its header length", () => {
-  const packets = train();
-  packets[2]![32]! |= 1;
-  packets[2] = reference.withRightChecksums(packets[2]!);
-  assertEquals(grouped(packets), [[0, 1], [2], [3]]);
-});
-
-for (const [name, flag] of Object.entries({ FIN, SYN, RST, URG, ECE, CWR })) {
-  Deno.test(`group() leaves a packet alone when it has ${name}`, () => {
-    assertEquals(grouped(trainWith({ flags: ACK | flag })), [[0, 1], [2], [3]]);
-    assertEquals(grouped(train({ fields: { flags: ACK | flag } })), [[0], [1], [2], [3]]);
-  });
-}
-
-Deno.test("group() leaves a packet alone when it has no ACK", () => {
-  assertEquals(grouped(trainWith({ flags: 0 })), [[0, 1], [2], [3]]);
-});
-
-Deno.test("group() ends a group with a packet when it has PSH, and the super-packet has PSH then", () => {
-  const packets = trainWith({ flags: ACK | PSH });
-  assertEquals(grouped(packets), [[0, 1, 2], [3]]);
-  const [merged] = coalesce(packets);
-  assertEquals(merged!.packet[33], ACK | PSH);
-  assertEquals(splitAgain(merged!), packets.slice(0, 3));
-});
-
-Deno.test("group() leaves the first packet alone when it has PSH", () => {
-  const packets = train({ change: (index) => index === 0 ? { flags: ACK | PSH } : {} });
-  assertEquals(grouped(packets), [[0], [1, 2, 3]]);
-});
-
-Deno.test("group() ends a group with a packet when it is shorter", () => {
-  const shorter = trainWith({ payload: new Uint8Array(99) });
-  assertEquals(grouped(shorter), [[0, 1, 2], [3]]);
-  // Not even its true continuation may follow.
-  const { length } = shorter;
-  const next = buildTcp({ sequenceNumber: 1299, identification: 10, payload: new Uint8Array(99) });
-  assertEquals(grouped([...shorter.slice(0, length - 1), next]), [[0, 1, 2], [3]]);
-});
-
-Deno.test("group() begins a new group when a packet is longer", () => {
-  assertEquals(grouped(trainWith({ payload: new Uint8Array(101) })), [[0, 1], [2], [3]]);
-});
-
-Deno.test("group() leaves a packet alone when it has no payload", () => {
-  const packets = trainWith({ payload: new Uint8Array(0) });
-  assertEquals(grouped(packets), [[0, 1], [2], [3]]);
-  assertEquals(grouped(train({ size: 0 })), [[0], [1], [2], [3]]);
-});
-
 Deno.test("group() leaves packets alone when their checksum is wrong", () => {
   for (const wrong of [0, 1, 2, 3]) {
     const packets = train();
@@ -354,23 +171,6 @@ Deno.test("group() leaves packets alone when their checksum is wrong", () => {
     const alone = written.find(({ members }) => members.includes(wrong));
     assertEquals(alone, { members: [wrong], header: null, packet: packets[wrong]! });
   }
-});
-
-Deno.test("group() merges packets when all have one IP id and DF, which it never has to count", () => {
-  const fixed = train({ fields: { dontFragment: true }, change: () => ({ identification: 0 }) });
-  assertEquals(grouped(fixed), [[0, 1, 2, 3]]);
-  const fragmentable = train({ change: () => ({ identification: 0 }) });
-  assertEquals(grouped(fragmentable), [[0], [1], [2], [3]]);
-});
-
-Deno.test("group() begins a new group when a fixed IP id begins to count, or a counting one stands still", () => {
-  const withIds = (...ids: number[]) =>
-    train({
-      fields: { dontFragment: true },
-      change: (index) => ({ identification: ids[index]! }),
-    });
-  assertEquals(grouped(withIds(5, 5, 7, 7)), [[0, 1], [2, 3]]);
-  assertEquals(grouped(withIds(5, 6, 5, 5)), [[0, 1], [2, 3]]);
 });
 
 Deno.test("group() goes on when IP ids pass 2^16 and sequence numbers 2^32", () => {
@@ -400,10 +200,6 @@ Deno.test("group() lets nothing overtake a fragment", () => {
     const mixed = [packets[0]!, packets[1]!, part, packets[2]!, packets[3]!];
     assertEquals(grouped(mixed), [[0, 1], [2], [3, 4]]);
   }
-});
-
-Deno.test("group() leaves packets alone when they have IP options", () => {
-  assertEquals(grouped(train({ fields: { options: [1, 1, 1, 1] } })), [[0], [1], [2], [3]]);
 });
 
 Deno.test("group() leaves UDP and ICMP alone, and merges TCP around them", () => {

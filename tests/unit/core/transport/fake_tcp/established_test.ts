@@ -1,60 +1,10 @@
-/** Tests of open connections (lib/core/transport/fake_tcp/README.md, "Arithmetic" and what follows it): acknowledgments, windows, stalls, ends. */
+/**
+ * Tests of open connections of fake TCP (lib/core/transport/fake_tcp/README.md, "Arithmetic" and the sections after
+ * it): sequence numbers, acknowledgments, windows, stalls.
+ */
 import { assert, assertEquals } from "../../../../support/assert.ts";
-import {
-  ACK,
-  build,
-  FIN,
-  PSH,
-  RST,
-  type Segment,
-  SYN,
-  World,
-  type WorldOptions,
-} from "../../../../support/fake_tcp/world.ts";
-import { stripWindowScale } from "../../../../support/fake_tcp/middleboxes.ts";
-
-const SCALED = [true, false] as const;
-
-/** A client whose connection is open; `receive` gives it a segment of the server's that is `ahead` of what it expects. */
-function opened(isScaled = true, options: WorldOptions = {}) {
-  const world = new World({
-    ...options,
-    ...isScaled ? {} : { middleboxes: [stripWindowScale()] },
-  });
-  const session = world.open();
-  const { client, clock } = world;
-  const [iss, irs] = [session.sndNxt, session.rcvMax];
-  const receive = (
-    fields: Partial<Segment> & { ahead?: number; acked?: number; size?: number },
-  ) => {
-    const { ahead = 0, acked = 0, size = 0, ...others } = fields;
-    return client.receive(build({
-      source: session.remoteAddress,
-      destination: session.localAddress,
-      sourcePort: session.remotePort,
-      destinationPort: session.localPort,
-      seq: irs + ahead,
-      ack: iss + acked,
-      payload: new Uint8Array(size),
-      ...others,
-    }));
-  };
-  /** What was sent, relative to what the connection began with. */
-  const sent = () =>
-    client.drained().map(({ flags, seq, ack, payload }) => ({
-      flags,
-      seq: (seq - iss) | 0,
-      ack: (ack - irs) | 0,
-      size: payload.length,
-    }));
-  const advance = (ms: number) => {
-    clock.advance(ms);
-    client.poll();
-  };
-  return { world, client, clock, session, receive, sent, advance };
-}
-
-const pureAck = (ack: number, seq = 0) => [{ flags: ACK, seq, ack, size: 0 }];
+import { ACK, build, PSH, SYN } from "../../../../support/fake_tcp/world.ts";
+import { opened, pureAck, SCALED } from "../../../../support/fake_tcp/opened.ts";
 
 Deno.test("snd_nxt += len, and each datagram acknowledges rcv_max", () => {
   const { client, receive, sent } = opened();
@@ -252,108 +202,6 @@ Deno.test("with nothing on its way, one datagram may go whatever the window", ()
   const { client, receive } = opened();
   receive({ window: 0 });
   assertEquals([client.send(100), client.send(100)], [true, false]);
-});
-
-Deno.test("RST or FIN, and no authenticated data for 1 s: the connection is over", () => {
-  for (const flags of [RST, RST | ACK, FIN | ACK, FIN | PSH | ACK]) {
-    const { client, receive, advance, session } = opened();
-    receive({ flags });
-    advance(500);
-    receive({ flags });
-    advance(499);
-    assertEquals(client.events, ["established"]);
-    advance(1);
-    assertEquals(client.events, ["established", "lost: reset"]);
-    assertEquals(client.send("no more", session), false);
-    assertEquals(client.dropped, { fake_tcp_no_session: 1 });
-  }
-});
-
-Deno.test("RST or FIN, and authenticated data within 1 s: nothing happens", () => {
-  const { client, receive, advance } = opened();
-  receive({ flags: RST });
-  advance(999);
-  receive({ size: 10 });
-  advance(5_000);
-  assertEquals(client.events, ["established"]);
-});
-
-Deno.test("data that does not authenticate does not help against RST", () => {
-  const { client, receive, advance } = opened();
-  client.authenticates = false;
-  receive({ flags: RST });
-  advance(500);
-  receive({ size: 10 });
-  advance(500);
-  assertEquals(client.events, ["established", "lost: reset"]);
-});
-
-Deno.test("close() sends one RST|ACK at snd_nxt; what comes then is answered with RST", () => {
-  const { client, session, receive, sent } = opened();
-  receive({ size: 100 });
-  client.send(50);
-  sent();
-  client.carrier.close(session);
-  assertEquals(sent(), [{ flags: RST | ACK, seq: 50, ack: 100, size: 0 }]);
-  client.carrier.close(session);
-  assertEquals(sent(), []);
-  assertEquals(client.events, ["established"]);
-  assertEquals(receive({ size: 100 }), 0);
-  assertEquals(sent().map(({ flags }) => flags), [RST]);
-});
-
-Deno.test("closeAll() closes what is open, and forgets what is not yet", () => {
-  const { client } = opened();
-  client.connect();
-  client.drain();
-  client.carrier.closeAll();
-  assertEquals(client.drained().map(({ flags }) => flags), [RST | ACK]);
-  assertEquals(client.carrier.sessions.size, 0);
-  assertEquals(client.carrier.find(0, 0, 0, 0), null);
-});
-
-Deno.test("after 20 s without anything sent, a keepalive is asked for; not by a connection that is not proven", () => {
-  for (const isProven of [true, false]) {
-    const { client, receive, advance, sent } = opened();
-    client.authenticates = isProven;
-    receive({ size: 1 });
-    advance(200);
-    sent();
-    advance(19_999);
-    assertEquals(client.events, ["established"]);
-    advance(1);
-    const asked = isProven ? ["keepalive"] : [];
-    assertEquals(client.events, ["established", ...asked]);
-    // Once for each 20 s, whether or not it was heeded.
-    advance(5_000);
-    assertEquals(client.events.length, 1 + asked.length);
-  }
-});
-
-Deno.test("a keepalive that is sent puts off the next one by 20 s", () => {
-  const { client, receive, advance } = opened();
-  receive({ size: 1 });
-  for (let i = 0; i < 5; i++) {
-    advance(15_000);
-    client.send(32);
-  }
-  advance(19_999);
-  assertEquals(client.events, ["established"]);
-  advance(1);
-  assertEquals(client.events, ["established", "keepalive"]);
-});
-
-Deno.test("a connection that nothing authenticated came by is forgotten after 30 s, another after 300 s of silence", () => {
-  for (const [isProven, time] of [[false, 30_000], [true, 300_000]] as const) {
-    const { client, receive, advance, clock, session } = opened();
-    client.authenticates = isProven;
-    receive({ size: 1 });
-    const start = isProven ? clock.now : session.establishedAt;
-    advance(start + time - 1 - clock.now);
-    assert(!client.events.includes("lost: silent"));
-    advance(1);
-    assertEquals(client.events.at(-1), "lost: silent");
-  }
 });
 
 Deno.test("SYN, or a SYN/ACK with other numbers, on an open connection: a challenge ACK, one a second", () => {

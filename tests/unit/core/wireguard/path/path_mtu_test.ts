@@ -1,12 +1,12 @@
-/** Tests of lib/core/wireguard/path/path_mtu.ts: what is learnt of paths, and when, and how two devices find out what gets through. */
+/**
+ * Tests of `lib/core/wireguard/path/path_mtu.ts`: when a path is probed, and how two devices find out what gets
+ * through.
+ */
 import {
   innerMtu,
   MIN_MTU,
-  PATH_OVERHEAD,
   PathMtuSearch,
 } from "../../../../../lib/core/wireguard/path/path_mtu.ts";
-import { Session } from "../../../../../lib/core/wireguard/session/session.ts";
-import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
@@ -18,72 +18,10 @@ import {
   receivedTexts,
   sentBy,
   TRANSPORT,
-  type TunnelPair,
   upward,
 } from "../../../../support/packets/tunnel_pair.ts";
-import { stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
-
-const MAX_MTU = 1420;
-
-/** A path as the kernel and the network make one. */
-interface Path {
-  /** What the narrowest link takes. */
-  mtu: number;
-  /** Whether a router tells, when DF keeps a packet from going on. */
-  readonly tells: boolean;
-  /** What the kernel knows: the first link, or what it was told. */
-  known: number;
-  /** Whether a router says itself, by ICMP, what it takes; and then something else than the truth. */
-  readonly claims?: boolean;
-  readonly lie?: number;
-  /** Whether the path is in use already, and is only to be looked at again. */
-  readonly isInUse?: boolean;
-  /** Whether the peer is of another kind: nothing answers. */
-  readonly isStock?: boolean;
-}
-
-/** What a router that has seen a probe to this peer says of it. */
-function claimAbout({ endpoint, current }: Peer, mtu: number): PathClaim {
-  const { address, port } = endpoint;
-  return Object.assign(new PathClaim(), {
-    mtu,
-    address,
-    port,
-    remoteIndex: current?.remoteIndex ?? 0,
-  });
-}
-
-/** Looks at the client's path to the gateway, as the data plane does, until the search ends. Returns the probes' lengths. */
-function look({ client, gateway, toGateway, simulation }: TunnelPair, path: Path): number[] {
-  const search = new PathMtuSearch(MAX_MTU);
-  const lengths: number[] = [];
-  if (path.isInUse) search.confirm(toGateway, simulation.now);
-  else search.start(toGateway, simulation.now);
-  while (search.pollAt() < Infinity) {
-    simulation.run(Math.max(0, search.pollAt() - simulation.now));
-    for (
-      let peer = search.next(simulation.now);
-      peer !== null;
-      peer = search.next(simulation.now)
-    ) {
-      for (const length of search.looked(peer, path.known, simulation.now)) {
-        lengths.push(length);
-        if (length + PATH_OVERHEAD > path.known) continue;
-        if (length + PATH_OVERHEAD > path.mtu) {
-          if (path.tells) path.known = path.mtu;
-          if (path.claims) search.claimed(claimAbout(peer, path.mtu), simulation.now);
-          continue;
-        }
-        if (path.lie) search.claimed(claimAbout(peer, path.lie), simulation.now);
-        if (path.isStock) continue;
-        assert(client.device.sendProbe(peer, length, simulation.now));
-        client.poll();
-      }
-    }
-  }
-  assertEquals(gateway.tun.written, []);
-  return lengths;
-}
+import { stubPeer } from "../../../../support/wireguard/peer_stub.ts";
+import { look, MAX_MTU } from "../../../../support/wireguard/path_mtu_world.ts";
 
 Deno.test("innerMtu() leaves room for the headers of IPv4, UDP and WireGuard, within bounds", () => {
   for (
@@ -279,112 +217,6 @@ Deno.test("forget() ends the search for a peer that is removed", () => {
   assertEquals(search.next(0), null);
   assertEquals(search.pollAt(), Infinity);
 });
-
-const NARROW = { mtu: 1454, tells: false, known: 1500, claims: true };
-
-Deno.test("a router's claim about a probe says which length to ask the peer for next", () => {
-  const pair = connectedPair();
-  const lengths = look(pair, NARROW);
-  assertEquals(lengths.slice(0, 3), [1420, 1420, 1394]);
-  assertEquals(pair.toGateway.mtu, 1394);
-  // Nothing below what the peer has proven is asked for; what is above, a forger may have hidden.
-  assert(lengths.slice(3).every((length) => length > 1394));
-});
-
-Deno.test("a router's claim counts at once for a peer that answers no probes, and until the next session", () => {
-  const pair = connectedPair();
-  const path = { ...NARROW, isStock: true };
-  look(pair, path);
-  assertEquals(pair.toGateway.mtu, 1394);
-  look(pair, path);
-  assertEquals(pair.toGateway.mtu, 1394);
-  path.mtu = 1500;
-  look(pair, path);
-  assertEquals(pair.toGateway.mtu, 1420);
-});
-
-Deno.test("of several routers on a path the narrowest counts, whichever order they speak in", () => {
-  for (const order of [[1454, 1280], [1280, 1454]]) {
-    const search = new PathMtuSearch(MAX_MTU);
-    const peer = probed(search);
-    for (const mtu of order) search.claimed(claimAbout(peer, mtu), 10);
-    assertEquals(search.next(10), peer);
-    assertEquals(search.looked(peer, 1500, 10), [1420, 1220]);
-    assertEquals(peer.mtu, 1220);
-  }
-});
-
-Deno.test("a false claim of who sees the probes is put right by the peer's answers", () => {
-  const pair = connectedPair();
-  const path = { mtu: 1500, tells: false, known: 1500, lie: 700 };
-  look(pair, path);
-  assertEquals(pair.toGateway.mtu, 1420);
-  // A peer that is known to answer is asked before anything counts.
-  const search = new PathMtuSearch(MAX_MTU);
-  search.start(pair.toGateway, 0);
-  search.looked(pair.toGateway, 1500, 0);
-  search.claimed(claimAbout(pair.toGateway, 700), 10);
-  assertEquals(search.looked(pair.toGateway, 1500, 10), [1420, 640]);
-  assertEquals(pair.toGateway.mtu, 1420);
-  pair.toGateway.provenMtu = 640;
-  search.looked(pair.toGateway, 1500, 60);
-  assertEquals(pair.toGateway.mtu, 640);
-});
-
-Deno.test("no claim has more weight than what the peer has proven", () => {
-  const search = new PathMtuSearch(MAX_MTU);
-  const peer = probed(search);
-  peer.provenMtu = 1390;
-  search.claimed(claimAbout(peer, 1280), 10);
-  assertEquals(search.next(10), null);
-  for (const at of [50, 400, 2_000]) search.looked(peer, 1500, at);
-  assertEquals(peer.mtu, 1390);
-});
-
-Deno.test("a claim counts under the index of the session that was probed alone, for its endpoint, in its time", () => {
-  const search = new PathMtuSearch(MAX_MTU);
-  const peer = probed(search);
-  const claim = claimAbout(peer, 1280);
-  const forged = [{ remoteIndex: 0 }, { remoteIndex: 8 }, { address: 1 }, { port: 1 }];
-  for (const change of forged) {
-    search.claimed(Object.assign(new PathClaim(), claim, change), 10);
-  }
-  assertEquals(search.next(10), null);
-  // A new session has another index, and the old one's no longer counts.
-  search.start(peer, 20);
-  search.claimed(claim, 20);
-  assertEquals(search.looked(peer, 1500, 20), [1420]);
-  peer.current = new Session({ ...peer.current!, remoteIndex: 9 });
-  search.looked(peer, 1500, 70);
-  search.claimed(claim, 80);
-  assertEquals(search.next(80), null);
-  assertEquals(peer.mtu, 1420);
-  search.claimed(claimAbout(peer, 1280), 80);
-  assertEquals(search.next(80), peer);
-  // Nobody asks any more: nothing that comes now is about a probe under way.
-  search.forget(peer);
-  search.claimed(claimAbout(peer, 1280), 90);
-  assertEquals([search.next(90), search.pollAt()], [null, Infinity]);
-});
-
-Deno.test("a claim lowers the MTU no further than 576", () => {
-  const search = new PathMtuSearch(MAX_MTU);
-  const peer = probed(search);
-  search.claimed(claimAbout(peer, 68), 10);
-  search.looked(peer, 1500, 10);
-  assertEquals(peer.mtu, MIN_MTU);
-});
-
-/** A peer with a session and an endpoint, to whom a probe has gone at 0 ms. */
-function probed(search: PathMtuSearch): Peer {
-  const peer = stubPeer();
-  Object.assign(peer.endpoint, { address: 0xc633_6402, port: 40_000 });
-  peer.current = new Session({ ...stubSession(peer, 1), remoteIndex: 7 });
-  search.start(peer, 0);
-  assertEquals(search.next(0), peer);
-  assertEquals(search.looked(peer, 1500, 0), [1420]);
-  return peer;
-}
 
 Deno.test("all paths that are due at the same time are looked at once each, and in their order", () => {
   const search = new PathMtuSearch(MAX_MTU);
