@@ -137,13 +137,7 @@ const LONG: Exceptions = {
   "lib/core/nat/nat.ts": "it is to be cut",
   "lib/core/engine/pipeline.ts": "it is to be cut",
   "lib/commands/server/gateway.ts": "it is to be cut",
-  "tests/net/kernel/segment_sender_test.ts": "it is to be cut",
-  "tests/unit/control/reload_test.ts": "it is to be cut",
-  "tests/unit/core/wireguard/path/path_mtu_test.ts": "it is to be cut",
-  "tests/unit/core/dns/forwarder_test.ts": "it is to be cut",
-  "tests/unit/core/transport/fake_tcp/established_test.ts": "it is to be cut",
   "tests/unit/core/client/client_machine_test.ts": "it is to be cut",
-  "tests/unit/core/offload/coalescer_test.ts": "it is to be cut",
   "tests/support/nat/reference.ts": "it is to be cut",
 };
 
