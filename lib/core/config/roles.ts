@@ -39,7 +39,7 @@ const EGRESS_KEYS = ["EgressAllow", "EgressDeny"];
  * @throws {ConfigError} if the gateway would have no address, or a service of its own on a port of its NAT
  */
 export function validateServer(config: Config): ServerConfig {
-  requireAddress(config, "a gateway has one inside, as in Address = 10.66.77.1/24");
+  requireAddress(config, "a gateway needs an inner address, as in Address = 10.66.77.1/24");
   const { metrics, transport } = config.interface;
   if (metrics !== null) {
     const { address, port } = metrics;
@@ -71,7 +71,7 @@ export function validateServer(config: Config): ServerConfig {
  * @throws {ConfigError} unless there is an address and a peer with an endpoint
  */
 export function validateClient(config: Config): ClientConfig {
-  requireAddress(config, "a client has one inside, as in Address = 10.66.77.2/32");
+  requireAddress(config, "a client needs an inner address, as in Address = 10.66.77.2/32");
   const server = serverOf(config);
   return {
     ...config,
@@ -95,7 +95,9 @@ type Server = ClientConfig["server"];
 function serverOf({ peers, fileName }: Config): Server {
   const [first] = peers;
   if (first === undefined) {
-    throw new ConfigError(`${fileName}: there is no [Peer] section: a client has its server there`);
+    throw new ConfigError(
+      `${fileName}: there is no [Peer] section: a client needs one for its server`,
+    );
   }
   const servers = peers.flatMap((peer): Server[] =>
     peer.endpoint === null ? [] : [{ ...peer, endpoint: peer.endpoint }]
@@ -108,14 +110,14 @@ function serverOf({ peers, fileName }: Config): Server {
     throw new BadValueError(place, `cannot use ${quoted(peer.endpoint6)}: ${IPV6_ENDPOINT_RULE}`);
   }
   throw new ConfigError(
-    `${place} is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820`,
+    `${place} is missing: a client needs the address of its server, as in Endpoint = vpn.example.org:51820`,
   );
 }
 
 /** Peers that nothing goes to, and nothing is taken from. */
 function withoutNetworks({ fileName, peers }: Config): readonly string[] {
   return peers.filter(({ allowedIps }) => allowedIps.length === 0).map(({ line }) =>
-    `${fileName}:${line}: [Peer]: carries nothing: its AllowedIPs have no IPv4 network`
+    `${fileName}:${line}: [Peer]: is not used: its AllowedIPs contain no IPv4 network`
   );
 }
 
@@ -133,7 +135,7 @@ function refuseOwnResolver({ fileName, interface: { addresses, dnsProxy, lines }
     `${fileName}:${lines.get("DnsProxy")}: DnsProxy`,
     `cannot use ${
       quoted(formatIpv4(own))
-    }: the proxy itself answers there: name a resolver elsewhere, as in 9.9.9.9`,
+    }: the DNS proxy itself uses this address: give another resolver, as in 9.9.9.9`,
   );
 }
 
@@ -153,7 +155,7 @@ function refuseInNat(
   const [where, what] = lines.has(key)
     ? [`${fileName}:${lines.get(key)}: ${key}`, quoted(value)]
     : [`${fileName}: ${key}`, `the default ${quoted(value)}`];
-  throw new BadValueError(where, `cannot use ${what}: ${owner} has that port: give another`);
+  throw new BadValueError(where, `cannot use ${what}: ${owner} uses that port: give another`);
 }
 
 function withoutEffect(config: Config, keys: readonly string[], role: string): readonly string[] {

@@ -151,7 +151,7 @@ export class UapiRequestReader {
       this.#operation = line;
       return;
     }
-    if (this.#operation === "get=1") throw new UapiError("get=1 stands alone");
+    if (this.#operation === "get=1") throw new UapiError("get=1 must be the only line");
     const at = line.indexOf("=");
     if (at < 0) throw new UapiError("a line is KEY=VALUE");
     const [key, value] = [line.slice(0, at), line.slice(at + 1)];
@@ -202,7 +202,7 @@ function setOfDevice(change: Mutable<UapiDeviceChange>, key: string, value: stri
       change.replacePeers = true;
       break;
     default:
-      throw new UapiError(`${JSON.stringify(key.slice(0, 40))} is no key of a device`);
+      throw new UapiError(`${JSON.stringify(key.slice(0, 40))} is not a key of a device`);
   }
 }
 
@@ -239,7 +239,7 @@ function setOfPeer(peer: OpenPeer, key: string, value: string): void {
       if (value !== "1") throw new UapiError("protocol_version is 1", UapiErrno.notSupported);
       break;
     default:
-      throw new UapiError(`${JSON.stringify(key.slice(0, 40))} is no key of a peer`);
+      throw new UapiError(`${JSON.stringify(key.slice(0, 40))} is not a key of a peer`);
   }
 }
 
@@ -251,7 +251,7 @@ function takeEndpoint6({ endpoint6, replaceAllowedIps, ignoredIps }: OpenPeer): 
   if (endpoint6 === undefined) return;
   if (!replaceAllowedIps) {
     throw new UapiError(
-      `${endpoint6}: endpoints with IPv6 are not carried: give an IPv4 address`,
+      `${endpoint6}: IPv6 endpoints are not supported: give an IPv4 address`,
       UapiErrno.noSuchFamily,
     );
   }
@@ -288,7 +288,7 @@ function parseNumber(key: string, value: string, most: number): number {
 }
 
 function requireTrue(key: string, value: string): void {
-  if (value !== "true") throw new UapiError(`${key} has no value but true`);
+  if (value !== "true") throw new UapiError(`${key} has only the value true`);
 }
 
 function parseEndpoint(value: string): { address: number; port: number } {

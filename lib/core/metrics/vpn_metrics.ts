@@ -83,12 +83,12 @@ const TRANSPORTS: Readonly<Record<Carrier, string>> = {
 export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
   const { version, role, interfaceName, aead } = snapshot;
   return [
-    gauge("vpn_info", "What runs here; always 1.", [
+    gauge("vpn_info", "Version, role, interface and cipher of this instance; always 1.", [
       { labels: { version, role, interface: interfaceName, aead }, value: 1 },
     ]),
     gauge(
       "vpn_udp_segmentation_enabled",
-      "Whether the kernel segments what is sent by UDP (UDP_SEGMENT).",
+      "Whether the kernel segments UDP datagrams (UDP_SEGMENT).",
       [{ value: Number(snapshot.segmentation) }],
     ),
     ...peerMetrics(snapshot.peers),
@@ -104,7 +104,7 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
     ...snapshot.dns === null ? [] : dnsMetrics(snapshot.dns),
     counter(
       "vpn_internal_errors_total",
-      "Errors inside the program that ended nothing, by what it was doing.",
+      "Internal errors that the program survived, by operation.",
       Object.entries(snapshot.faults).map(([entry, value]) => ({ labels: { entry }, value })),
     ),
     ...processMetrics(snapshot.process),
@@ -126,12 +126,12 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
   return [
     gauge(
       "vpn_peer_up",
-      "Whether the peer was heard within the life of a session, 180 s, and not found missing since.",
+      "Whether the peer was seen in the last 180 s (the life of a session) and is not known to be gone.",
       ofEach((peer) => Number(presenceOf(peer) === "up")),
     ),
     gauge(
       "vpn_peer_last_handshake_timestamp_seconds",
-      "When the last handshake with the peer was completed, Unix time; 0 for never.",
+      "Unix time of the last completed handshake with the peer; 0 for never.",
       ofEach(({ lastHandshake }) => lastHandshake / 1000),
     ),
     counter(
@@ -146,12 +146,12 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
     ),
     counter(
       "vpn_peer_rate_limited_packets_total",
-      "Packets from and to the peer dropped for its RateLimit.",
+      "Packets from and to the peer dropped because of its RateLimit.",
       ofEach(({ rateLimited }) => rateLimited),
     ),
     gauge(
       "vpn_peer_info",
-      "By which transport the peer is reached; always 1.",
+      "Transport by which the peer is reached; always 1.",
       (function* () {
         for (const peer of peers) {
           const own = { ...peerLabels(peer), transport: TRANSPORTS[peer.carrier] };
@@ -179,30 +179,30 @@ function natMetrics(
   return [
     gauge(
       "vpn_peer_nat_ports",
-      "Ports outside that count against the peer, those at rest after its use included.",
+      "External NAT ports of the peer, including those not yet reusable by other peers.",
       ofEach(({ ports }) => ports),
     ),
     gauge(
       "vpn_peer_nat_sessions",
-      "TCP connections of the peer, and mappings of its UDP and echoes.",
+      "NAT sessions of the peer: TCP connections, UDP mappings and ICMP echoes.",
       ofEach((nat) => nat.sessions),
     ),
     counter(
       "vpn_peer_nat_refused_packets_total",
-      "Packets of the peer refused as it had no port or session left for them.",
+      "Packets of the peer refused because it had no NAT port or session left.",
       ofEach(({ refused }) => refused),
     ),
-    gauge("vpn_nat_mappings", "Ports outside that the NAT has given to clients.", [
+    gauge("vpn_nat_mappings", "External ports that the NAT has assigned to clients.", [
       { value: mappings },
     ]),
     gauge(
       "vpn_nat_sessions",
-      "TCP connections through the NAT, and with NatFiltering = address whom clients wrote to.",
+      "TCP connections through the NAT, and with NatFiltering = address also the remote hosts that clients sent to.",
       [{ value: sessions }],
     ),
     counter(
       "vpn_nat_send_errors_total",
-      "Packets for outside that the kernel refused, by error.",
+      "Packets to the internet that the kernel refused to send, by error.",
       Object.entries(sendErrors).map(([error, value]) => ({ labels: { error }, value })),
     ),
   ];
@@ -221,23 +221,23 @@ function dnsMetrics(dns: NonNullable<Snapshot["dns"]>): MetricFamily[] {
     ]),
     counter(
       "vpn_dns_merged_queries_total",
-      "Queries to the DNS proxy that joined an equal question under way.",
+      "Queries to the DNS proxy merged with an identical query in progress.",
       [{ value: dns.merged }],
     ),
     counter(
       "vpn_dns_refused_queries_total",
-      "Queries to the DNS proxy not answered: too many of one client in a second (rate), in a second upstream " +
-        "(upstream_rate), or under way (evicted).",
+      "Queries to the DNS proxy not answered: above the client's rate (rate), above its rate to the resolvers " +
+        "(upstream_rate), or evicted by newer queries (evicted).",
       Object.entries(unanswered).map(([reason, value]) => ({ labels: { reason }, value })),
     ),
     counter(
       "vpn_dns_evicted_connections_total",
-      "TCP connections to the DNS proxy closed because their client had the most.",
+      "TCP connections to the DNS proxy closed because their client held the most.",
       [{ value: dns.evictedConnections }],
     ),
     counter(
       "vpn_dns_wrong_answers_total",
-      "Messages to the DNS proxy that answer no question of its: late, broken or forged.",
+      "Messages to the DNS proxy that match no query in progress: late, malformed or forged.",
       [{ value: dns.wrongAnswers }],
     ),
   ];
@@ -248,13 +248,13 @@ function processMetrics(
   { startTime, cpuTime, residentMemory }: Snapshot["process"],
 ): MetricFamily[] {
   return [
-    gauge("process_start_time_seconds", "When the process was started, Unix time.", [
+    gauge("process_start_time_seconds", "Unix time of the start of the process.", [
       { value: startTime / 1000 },
     ]),
-    counter("process_cpu_seconds_total", "Processor time of all threads, user and system.", [
+    counter("process_cpu_seconds_total", "User and system CPU time of all threads.", [
       { value: cpuTime / 1e6 },
     ]),
-    gauge("process_resident_memory_bytes", "Memory of the process that is in RAM.", [
+    gauge("process_resident_memory_bytes", "Resident memory of the process.", [
       { value: residentMemory },
     ]),
   ];

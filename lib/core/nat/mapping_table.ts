@@ -245,7 +245,9 @@ export class MappingTable {
       this.findExternal(protocol, externalPort) !== null ||
       !this.#table(protocol).allocator.take(externalPort)
     ) {
-      throw new RangeError(`Cannot forward port ${externalPort}: it, or its target, is in use`);
+      throw new RangeError(
+        `Cannot forward port ${externalPort}: this port or its target is already forwarded`,
+      );
     }
     const client = this.clients.of(innerAddress);
     client.forwards++;

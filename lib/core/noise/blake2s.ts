@@ -54,7 +54,7 @@ export function hash(...parts: Uint8Array[]): Uint8Array {
  * @throws {RangeError} for no input, which the protocol has nowhere: the key would be the last block then
  */
 export function mac(key: Uint8Array, input: Uint8Array): Uint8Array {
-  if (input.length === 0) throw new RangeError("Cannot work out a MAC: its input is empty");
+  if (input.length === 0) throw new RangeError("Cannot compute a MAC: its input is empty");
   const keyed = new MacKey(key);
   const view = new DataView(input.buffer, input.byteOffset, input.byteLength);
   const result = keyed.mac(view, 0, input.length);

@@ -79,6 +79,6 @@ export function parsePeerChange(text: PeerChangeText): PeerChange {
 
 function key(text: string): Uint8Array {
   const bytes = decodeKey(text);
-  if (bytes === null) throw new RangeError("Cannot change a peer: its key is not one");
+  if (bytes === null) throw new RangeError("Cannot change a peer: its key is not valid");
   return bytes;
 }

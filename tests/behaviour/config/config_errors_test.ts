@@ -24,13 +24,13 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const table = 'a table is "auto", "off", "main" or a number from 1 to 4294967295';
   const mark = 'a mark is "off" or a number up to 4294967295 or 0xffffffff';
   const range = "a range of ports is FIRST-LAST, as in 20000-29999, within 1 to 65535";
-  const onOff = "it is on or off";
-  const peerTimeout = "a time is 2 to 3600 seconds: less is silence that any path has now and then";
+  const onOff = "allowed are on and off";
+  const peerTimeout = "a time is 2 to 3600 seconds: shorter silences are normal on any path";
   const name = "an interface name has 1 to 15 letters, digits or characters of _ = + . -";
   const forward = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
-  const metrics = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
+  const metrics = "it must be an IPv4 address of this host and a port, as in 127.0.0.1:9586";
   const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
-  const neverForwarded = "such addresses are never forwarded: take it out";
+  const neverForwarded = "such addresses are never forwarded: remove it";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
     ["ListenPort", "-1", port],
@@ -51,8 +51,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Address", "0.0.0.0/0", host],
     ["Address", "224.0.0.1/24", host],
     ["Address", "255.255.255.255/32", host],
-    ["DNS", "1.1.1", "it is an address or a search domain"],
-    ["DNS", "not_a/domain", "it is an address or a search domain"],
+    ["DNS", "1.1.1", "it must be an address or a search domain"],
+    ["DNS", "not_a/domain", "it must be an address or a search domain"],
     ["MTU", "575", mtu],
     ["MTU", "65456", mtu],
     ["MTU", "auto", mtu],
@@ -62,8 +62,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["FwMark", "on", mark],
     ["FwMark", "0x100000000", mark],
     ["FwMark", "4294967296", mark],
-    ["SaveConfig", "yes", "it is true or false"],
-    ["Egress", "nat", "it is raw, kernel or off"],
+    ["SaveConfig", "yes", "allowed are true and false"],
+    ["Egress", "nat", "allowed are raw, kernel and off"],
     ["EgressAllow", "", egressRule],
     ["EgressAllow", "wan", egressRule],
     ["EgressAllow", "10.20.0.0/33", egressRule],
@@ -77,8 +77,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["NatPorts", "0-5", range],
     ["NatPorts", "30000-20000", range],
     ["NatPorts", "1-65536", range],
-    ["NatFiltering", "port", "it is endpoint or address"],
-    ["Capture", "pcap", "it is packet or nfqueue"],
+    ["NatFiltering", "port", "allowed are endpoint and address"],
+    ["Capture", "pcap", "allowed are packet and nfqueue"],
     ["ClientToClient", "yes", onOff],
     ["DnsProxy", "dns.example", "a resolver is an IPv4 address, as in 9.9.9.9"],
     ["DnsProxy", "2620:fe::fe", "a resolver is an IPv4 address, as in 9.9.9.9"],
@@ -89,18 +89,18 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Forward", "tcp:1 -> 10.66.77.300:80", forward],
     ["Forward", "tcp:0 -> 10.66.77.2:80", port],
     ["Forward", "tcp:80 -> 10.66.77.2:0", port],
-    ["Transport", "tcp", "it is udp, faketcp or auto"],
+    ["Transport", "tcp", "allowed are udp, faketcp and auto"],
     ["ConnectTimeout", "0", "a time is 0.1 to 60 seconds"],
     ["ConnectTimeout", "2,5", "a time is 0.1 to 60 seconds"],
     ["ConnectTimeout", "1e1", "a time is 0.1 to 60 seconds"],
     ["PeerTimeout", "1.9", peerTimeout],
     ["PeerTimeout", "6s", peerTimeout],
     ["ReleaseAfter", "86401", "a time is 1 to 86400 seconds"],
-    ["ReleaseAfter", "5", "it is at least PeerTimeout, here 6 seconds"],
-    ["OnPeerTimeout", "stop", "it is reconnect or exit"],
+    ["ReleaseAfter", "5", "it must be at least PeerTimeout, here 6 seconds"],
+    ["OnPeerTimeout", "stop", "allowed are reconnect and exit"],
     ["KillSwitch", "true", onOff],
     ["AllowIPv6", "1", onOff],
-    ["Aead", "openssl", "it is auto, libcrypto or builtin"],
+    ["Aead", "openssl", "allowed are auto, libcrypto and builtin"],
     ["Metrics", "", metrics],
     ["Metrics", "on", metrics],
     ["Metrics", "9586", metrics],
@@ -176,15 +176,15 @@ Deno.test("parseConfig() tells the length and never the text when a key is wrong
   const cut = OWN.privateKey.slice(1);
   const cases = {
     [`[Interface]\nPrivateKey = ${cut}`]:
-      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this has 43",
+      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this one has 43",
     [`[Interface]\nPrivateKey = ${cut}?`]:
-      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this is not base64 of 32 bytes",
+      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this one is not base64 of 32 bytes",
     [`[Interface]\nPrivateKey =`]:
-      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this has 0",
+      "s.conf:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this one has 0",
     [`${HEAD}[Peer]\nPublicKey = short`]:
-      "s.conf:4: PublicKey: cannot use this value: a key is 44 characters of base64, this has 5",
+      "s.conf:4: PublicKey: cannot use this value: a key is 44 characters of base64, this one has 5",
     [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nPresharedKey = x`]:
-      "s.conf:5: PresharedKey: cannot use this value: a key is 44 characters of base64, this has 1",
+      "s.conf:5: PresharedKey: cannot use this value: a key is 44 characters of base64, this one has 1",
     // A key behind the wrong name, and one without a name.
     [`${HEAD}ListenPort = ${OWN.privateKey}`]:
       "s.conf:3: ListenPort: cannot use this value (not shown, it may hold a key): a port is 1 to 65535",
@@ -203,10 +203,11 @@ Deno.test("parseConfig() names the line when it is no section, no key, or no kno
     "": "s.conf: there is no [Interface] section",
     [`[Peer]\nPublicKey = ${PEER.publicKey}`]: "s.conf: there is no [Interface] section",
     "[Interface]\nListenPort = 1":
-      "s.conf: [Interface]: PrivateKey is missing: make one with `vpn genkey`",
+      "s.conf: [Interface]: PrivateKey is missing: create one with `vpn genkey`",
     [`${HEAD}[Peer]\nAllowedIPs = 10.0.0.0/8`]:
       "s.conf:3: [Peer]: PublicKey is missing: the other end prints it with `vpn pubkey`",
-    "ListenPort = 1": 's.conf:1: ListenPort stands in no section: begin with a line "[Interface]"',
+    "ListenPort = 1":
+      's.conf:1: ListenPort is outside of a section: begin the file with a line "[Interface]"',
     "[Interface]\nListenPort 1":
       's.conf:2: cannot read this line: it is not of the form "Key = value"',
     "[Interface]\n= 1": 's.conf:2: cannot read this line: it is not of the form "Key = value"',
@@ -221,8 +222,8 @@ Deno.test("parseConfig() names the line when it is no section, no key, or no kno
       's.conf:5: unknown key "AlowedIP": did you mean "AllowedIPs"?',
     [`${HEAD}[Peer]\nWhatever = 1`]:
       's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit',
-    [`${HEAD}publickey = x`]: "s.conf:3: PublicKey belongs in a section [Peer]",
-    [`${HEAD}[Peer]\nDNS = x`]: "s.conf:4: DNS belongs in a section [Interface]",
+    [`${HEAD}publickey = x`]: "s.conf:3: PublicKey belongs in section [Peer]",
+    [`${HEAD}[Peer]\nDNS = x`]: "s.conf:4: DNS belongs in section [Interface]",
   };
   for (const [text, message] of Object.entries(cases)) assertEquals(messageOf(text), message);
 });
@@ -234,7 +235,7 @@ Deno.test("parseConfig() names both lines when something is given or claimed twi
     [`${HEAD}Forward = tcp:80 -> 10.0.0.2:80\nForward = tcp:81 -> 10.0.0.2:80`]:
       's.conf:4: Forward: cannot use "tcp:81 -> 10.0.0.2:80": line 3 forwards tcp to 10.0.0.2:80 already',
     [`${HEAD}[Peer]\nPublicKey = ${OWN.publicKey}`]:
-      "s.conf:4: PublicKey: this is the key of [Interface] itself: a peer has the other end's",
+      "s.conf:4: PublicKey: this is the key of [Interface] itself: give the public key of the other end",
     [TWO_PEERS("Name = a", "Name = a")]:
       's.conf:8: Name: cannot use "a": the peer on line 3 has this name',
   };

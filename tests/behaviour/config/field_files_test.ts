@@ -214,7 +214,7 @@ Deno.test("a network that two peers have is the last one's, as in the kernel, wi
   const config = two("10.0.0.1/24, 10.1.0.0/16", "10.2.0.0/16, 10.0.0.2/24");
   assertEquals(networksOf(config), ["10.1.0.0/16", "10.2.0.0/16 10.0.0.0/24"]);
   assertEquals(config.warnings, [
-    "f.conf:8: AllowedIPs: 10.0.0.0/24 is this peer's, no longer that of the one on line 3",
+    "f.conf:8: AllowedIPs: 10.0.0.0/24 belongs to this peer, no longer to the one on line 3",
   ]);
   const ipv6 = two("fd00::/64", "FD00:0::/64");
   assertEquals(ipv6.peers.map(({ allowedIps6 }) => allowedIps6), [[], ["fd00::/64"]]);
@@ -255,7 +255,7 @@ Deno.test("the interface's own key among several peers is passed over with a war
   );
   assertEquals(config.peers.map(({ publicKey }) => encodeKey(publicKey)), [PEER.publicKey]);
   assertEquals(config.warnings, [
-    "f.conf:4: PublicKey: this is the key of [Interface] itself, and no peer of its own",
+    "f.conf:4: PublicKey: this is the key of [Interface] itself: a tunnel is not its own peer",
   ]);
 });
 
@@ -286,7 +286,7 @@ Deno.test("a file for a phone of a provider is taken: two peers, IPv6, apps that
     "Endpoint = 192.0.2.2:51820",
   ));
   assertEquals(config.warnings, [
-    "f.conf:5: ExcludedApplications: has no effect: all programs of this host use the tunnel",
+    "f.conf:5: ExcludedApplications: has no effect: all programs on this host use the tunnel",
   ]);
   assertEquals(config.notes.length, 1);
   assertEquals(config.otherPeers.length, 1);
@@ -306,15 +306,15 @@ Deno.test("AmneziaWG's keys are taken while the messages are WireGuard's, and re
     "I1 = <b 0xc1>",
   ];
   assertEquals(parse(...plain).warnings, [
-    "f.conf:3: AmneziaWG's keys have no effect: vpn speaks plain WireGuard",
+    "f.conf:3: AmneziaWG's keys have no effect: vpn uses plain WireGuard",
   ]);
   for (const line of ["S1 = 72", "S2=56", "S4 = 8", "H1 = 1020325451", "H4 = 1-5"]) {
     assertEquals(
       assertThrows(() => parse(...plain.slice(0, 3), line), ConfigError).message,
       `f.conf:6: ${
         line.slice(0, 2)
-      }: this is AmneziaWG, whose messages look otherwise than WireGuard's, and vpn does not ` +
-        "speak it: get a file for WireGuard from who runs the server",
+      }: this is AmneziaWG, whose messages differ from WireGuard's, and vpn does not ` +
+        "support it: get a file for WireGuard from the operator of the server",
     );
   }
 });
@@ -326,8 +326,8 @@ Deno.test("WARP's Reserved is refused by name, unless it is WireGuard's zeros", 
   for (const value of ["12,34,56", "AAE=", "0, 0, 1"]) {
     assertEquals(
       assertThrows(() => parsePeer(`Reserved = ${value}`), ConfigError).message,
-      "f.conf:5: Reserved: this is Cloudflare WARP's client id, which stands in each message where WireGuard has zeros, and " +
-        "vpn does not speak that: take the line out to try without it",
+      "f.conf:5: Reserved: this is the client id of Cloudflare WARP, sent in each message where WireGuard has zeros, and " +
+        "vpn does not support that: remove the line to try without it",
     );
   }
 });

@@ -112,7 +112,7 @@ refusalTest("main refuses a key that is none", [
     config: configFor(role, { interface: { PrivateKey: own.privateKey.slice(0, 20) } }),
     code: 2,
     line:
-      /FILE:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this has 20/,
+      /FILE:2: PrivateKey: cannot use this value: a key is 44 characters of base64, this one has 20/,
   })),
   {
     role: "client",

@@ -69,7 +69,7 @@ netTest(
       ),
     );
     // The network that both have is the last one's.
-    await running.waitFor(/no longer that of the one on line/);
+    await running.waitFor(/no longer to the one on line/);
     await routed("vpn0");
     assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
     const reachesLab = async () => (await ping(wire.client, LAB_INSIDE, { wait: 1 })).received > 0;

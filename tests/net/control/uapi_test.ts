@@ -225,7 +225,7 @@ netTest(
       await set("peer", other.publicKey, "endpoint", "[2001:db8::1]:7"),
       "Unable to modify interface: Address family not supported by protocol",
     );
-    await server.waitFor(/endpoints with IPv6 are not carried/);
+    await server.waitFor(/IPv6 endpoints are not supported/);
     await server.waitFor(/the port cannot be changed while the tunnel runs/);
     // The kernel passes over the device's own key, without a word.
     await wg(wire.server, ["set", names.server, "peer", ownKey, "allowed-ips", "10.7.0.0/16"]);

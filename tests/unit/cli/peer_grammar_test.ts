@@ -108,7 +108,7 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
     [["init", "--endpoint", "a:0"], '--endpoint: cannot use "a:0": a port is 1 to 65535'],
     [
       ["init", "--endpoint", "2001:db8::1"],
-      '--endpoint: cannot use "2001:db8::1": IPv6 endpoints are not carried: give an IPv4 address or a host name',
+      '--endpoint: cannot use "2001:db8::1": IPv6 endpoints are not supported: give an IPv4 address or a host name',
     ],
     [
       ["init", "--endpoint", "a", "--subnet", "10.0.0.1/24"],
@@ -152,7 +152,7 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
     [["peer", "show", "x", "--qr", "x.png", "y.png"], '"vpn peer show" takes no argument "y.png"'],
     [
       ["peer", "add", "x", "--dns", "1.2.3"],
-      '--dns: cannot use "1.2.3": it is an address or a search domain',
+      '--dns: cannot use "1.2.3": it must be an address or a search domain',
     ],
   ];
   for (const [argv, message] of cases) {

@@ -36,8 +36,8 @@ Deno.test("parseArguments() reads the two ends of a relay, before clients and be
 });
 
 Deno.test("parseArguments() throws one line that says what a relay's ends are", () => {
-  const listenRule = "it is udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT";
-  const connectRule = "it is udp://HOST:PORT or faketcp://HOST:PORT";
+  const listenRule = "the form is udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT";
+  const connectRule = "the form is udp://HOST:PORT or faketcp://HOST:PORT";
   const cases: [argv: string[], message: string][] = [
     [
       CONNECT,
@@ -69,7 +69,7 @@ Deno.test("parseArguments() throws one line that says what a relay's ends are", 
     ],
     [
       ["--listen", "faketcp://203.0.113.5:443"],
-      '--listen: cannot use "faketcp://203.0.113.5:443": fake TCP is listened for on all addresses: ' +
+      '--listen: cannot use "faketcp://203.0.113.5:443": fake TCP listens on all addresses: ' +
       "give faketcp://0.0.0.0:443",
     ],
     [

@@ -17,6 +17,6 @@ Deno.test("publicKeyText() throws with the exit code for usage, and hides the te
   assertEquals(exitCodeOf(error), 2);
   assertEquals(
     error.message,
-    "Cannot read the private key: a key is 44 characters of base64, this has 43",
+    "Cannot read the private key: a key is 44 characters of base64, this one has 43",
   );
 });

@@ -81,7 +81,9 @@ export function parseDocument(
     }
     const section = sections.at(-1);
     if (section === undefined) {
-      throw new ConfigError(`${at}: ${key} stands in no section: begin with a line "[Interface]"`);
+      throw new ConfigError(
+        `${at}: ${key} is outside of a section: begin the file with a line "[Interface]"`,
+      );
     }
     section.entries.push({ fileName, line, key, value: stripped.slice(equals + 1).trim(), names });
     for (const comment of comments) section.comments.push(comment);

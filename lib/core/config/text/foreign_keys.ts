@@ -30,16 +30,16 @@ export function takeForeignKey(section: SectionName, entry: Entry, notes: Notes)
     throw new ConfigError(
       `${
         placeOf(entry)
-      }: this is AmneziaWG, whose messages look otherwise than WireGuard's, and vpn does not speak it: ` +
-        "get a file for WireGuard from who runs the server",
+      }: this is AmneziaWG, whose messages differ from WireGuard's, and vpn does not support it: ` +
+        "get a file for WireGuard from the operator of the server",
     );
   }
   if (harmless !== undefined || AMNEZIA_JUNK.test(key)) {
-    notes.warnOnce(entry, "AmneziaWG's keys have no effect: vpn speaks plain WireGuard");
+    notes.warnOnce(entry, "AmneziaWG's keys have no effect: vpn uses plain WireGuard");
     return true;
   }
   if (ANDROID.test(key)) {
-    notes.warn(entry, "has no effect: all programs of this host use the tunnel");
+    notes.warn(entry, "has no effect: all programs on this host use the tunnel");
     return true;
   }
   if (entry.key.toLowerCase() !== "reserved") return false;
@@ -47,8 +47,8 @@ export function takeForeignKey(section: SectionName, entry: Entry, notes: Notes)
     throw new ConfigError(
       `${
         placeOf(entry)
-      }: this is Cloudflare WARP's client id, which stands in each message where WireGuard has zeros, and ` +
-        "vpn does not speak that: take the line out to try without it",
+      }: this is the client id of Cloudflare WARP, sent in each message where WireGuard has zeros, and ` +
+        "vpn does not support that: remove the line to try without it",
     );
   }
   return true;

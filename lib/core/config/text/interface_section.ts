@@ -41,11 +41,14 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
   const peerTimeout = values.PeerTimeout ?? 6_000;
   const releaseAfter = values.ReleaseAfter ?? Math.max(180_000, peerTimeout);
   if (releaseAfter < peerTimeout) {
-    const rule = `it is at least PeerTimeout, here ${peerTimeout / 1000} seconds`;
+    const rule = `it must be at least PeerTimeout, here ${peerTimeout / 1000} seconds`;
     throw badValue(entries.get("ReleaseAfter")!, rule);
   }
   if (values.SaveConfig) {
-    notes.warn(entries.get("SaveConfig")!, "has no effect: a run never rewrites this file");
+    notes.warn(
+      entries.get("SaveConfig")!,
+      "has no effect: vpn never rewrites this file at the end of a run",
+    );
   }
   for (const { ipv6, entry } of values.DNS) if (ipv6 !== undefined) notes.ipv6(entry);
 
@@ -95,7 +98,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
       const privateKey = values.PrivateKey ?? keys?.privateKey ?? null;
       if (privateKey !== null) return config(privateKey, keys?.done ?? []);
       throw new ConfigError(
-        `${section.fileName}: [Interface]: PrivateKey is missing: make one with \`vpn genkey\``,
+        `${section.fileName}: [Interface]: PrivateKey is missing: create one with \`vpn genkey\``,
       );
     },
   };

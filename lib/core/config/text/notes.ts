@@ -33,7 +33,7 @@ export class Notes {
     if (this.#ipv6 === undefined) return [];
     const { fileName, line } = this.#ipv6;
     return [
-      `${fileName}:${line}: IPv6 is not carried: the IPv6 addresses in this file have no effect`,
+      `${fileName}:${line}: IPv6 is not supported inside the tunnel: the IPv6 addresses in this file have no effect`,
     ];
   }
 }

@@ -89,10 +89,13 @@ export class PeerReader {
     if (ownEntry !== undefined) {
       if (this.#drafts.size === 1) {
         throw new ConfigError(
-          `${ownEntry.fileName}:${ownEntry.line}: PublicKey: this is the key of [Interface] itself: a peer has the other end's`,
+          `${ownEntry.fileName}:${ownEntry.line}: PublicKey: this is the key of [Interface] itself: give the public key of the other end`,
         );
       }
-      this.#notes.warn(ownEntry, "this is the key of [Interface] itself, and no peer of its own");
+      this.#notes.warn(
+        ownEntry,
+        "this is the key of [Interface] itself: a tunnel is not its own peer",
+      );
       this.#drafts.delete(own);
     }
     const networks = new Map<Draft, Prefix[]>();
@@ -145,7 +148,7 @@ export class PeerReader {
     if (earlier !== undefined && earlier.owner !== owner && prefix.ipv4 !== null) {
       this.#notes.warn(
         prefix.entry,
-        `${prefix.text} is this peer's, no longer that of the one on line ${earlier.owner.line}`,
+        `${prefix.text} belongs to this peer, no longer to the one on line ${earlier.owner.line}`,
       );
     }
     if (earlier?.owner !== owner) this.#networks.delete(prefix.text);

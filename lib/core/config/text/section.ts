@@ -68,7 +68,7 @@ export function readSection<Table extends KeyTable>(
       }
     } else {
       if (first !== undefined) {
-        notes.warn({ ...entry, key: name }, `counts instead of the one on line ${first.line}`);
+        notes.warn({ ...entry, key: name }, `replaces the one on line ${first.line}`);
       }
       values[name] = key.parse({ ...entry, key: name });
     }
@@ -86,7 +86,7 @@ function unknownKey(
   const misplaced = otherNames.find((each) => each.toLowerCase() === entry.key.toLowerCase());
   if (misplaced !== undefined) {
     const other = section.name === "Peer" ? "Interface" : "Peer";
-    return new ConfigError(`${at}: ${misplaced} belongs in a section [${other}]`);
+    return new ConfigError(`${at}: ${misplaced} belongs in section [${other}]`);
   }
   const nearest = nearestName(entry.key, names);
   const help = nearest === undefined

@@ -58,7 +58,7 @@ export function parseEgressAllow(entry: Entry): readonly EgressItem[] {
   parsed.forEach((item, index) => {
     const network = item === "lan" ? null : item.ipv4;
     if (network === null || network.prefixLength < 8 || !isMartian(network.address)) return;
-    const rule = "such addresses are never forwarded: take it out";
+    const rule = "such addresses are never forwarded: remove it";
     throw badValue(entry, rule, items(entry)[index]!);
   });
   return parsed;
@@ -105,7 +105,7 @@ export function parseDns(entry: Entry): readonly DnsItem[] {
     if (ipv6 !== null) return { ipv6, entry };
     // "~example.org" and "~." are systemd-resolved's routing domains.
     if (item === "~." || isHostName(item.replace(/^~/, ""))) return { search: item, entry };
-    throw badValue(entry, "it is an address or a search domain", item);
+    throw badValue(entry, "it must be an address or a search domain", item);
   });
 }
 
@@ -122,7 +122,7 @@ export function parseResolvers(entry: Entry): readonly number[] {
 
 /** What IPv6 endpoints cannot be used for. */
 export const IPV6_ENDPOINT_RULE =
-  "IPv6 endpoints are not carried: give an IPv4 address or a host name";
+  "IPv6 endpoints are not supported: give an IPv4 address or a host name";
 
 /** `Endpoint` of a peer: `HOST:PORT`, or an IPv6 address in canonical text with its port, which is not carried. */
 export function parsePeerEndpoint(entry: Entry): Endpoint | string {
@@ -165,7 +165,7 @@ function asciiHost(text: string): string {
 
 /** `ADDRESS:PORT` of this host, IPv4 only; 0.0.0.0 is all of its addresses. */
 export function parseSocketAddress(entry: Entry): SocketAddress {
-  const rule = "it is an IPv4 address of this host and a port, as in 127.0.0.1:9586";
+  const rule = "it must be an IPv4 address of this host and a port, as in 127.0.0.1:9586";
   const [, addressText, portText] = /^([\d.]+):(\d+)$/.exec(entry.value) ?? fail(entry, rule);
   const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
   const address = parseIpv4(addressText!) ?? fail(entry, rule);

@@ -24,6 +24,6 @@ export function decodeKey(text: string): Uint8Array<ArrayBuffer> | null {
 /** What is wrong with a text that `decodeKey()` refuses, without showing any of it. */
 export function keyProblem(text: string): string {
   const rule = "a key is 44 characters of base64";
-  if (text.length !== 44) return `${rule}, this has ${text.length}`;
-  return `${rule}, this is not base64 of ${KEY_LENGTH} bytes`;
+  if (text.length !== 44) return `${rule}, this one has ${text.length}`;
+  return `${rule}, this one is not base64 of ${KEY_LENGTH} bytes`;
 }

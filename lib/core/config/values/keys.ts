@@ -33,7 +33,7 @@ import {
 } from "./values.ts";
 
 /** Of a time after which a peer counts as lost. */
-const TOO_SHORT = "less is silence that any path has now and then";
+const TOO_SHORT = "shorter silences are normal on any path";
 
 export const INTERFACE_KEYS = {
   // Those of wg and wg-quick.

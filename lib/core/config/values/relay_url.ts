@@ -23,13 +23,13 @@ export interface RelayListener {
 
 /** Where datagrams come from: an address of this host; of fake TCP, all of them. */
 export function parseRelayListener(entry: Entry): RelayListener {
-  const rule = "it is udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT";
+  const rule = "the form is udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT";
   const { scheme, rest } = split(entry, rule);
   const [, host, portText] = /^([\d.]+):(\d+)$/.exec(rest) ?? fail(entry, rule);
   const address = parseIpv4(host!) ?? fail(entry, rule);
   const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
   if (scheme === "faketcp" && address !== 0) {
-    fail(entry, `fake TCP is listened for on all addresses: give faketcp://0.0.0.0:${port}`);
+    fail(entry, `fake TCP listens on all addresses: give faketcp://0.0.0.0:${port}`);
   }
   if (address >>> 24 >= 224) fail(entry, "no host can have this address");
   return { scheme, address, port };
@@ -37,7 +37,7 @@ export function parseRelayListener(entry: Entry): RelayListener {
 
 /** Where datagrams go: an address or a name. */
 export function parseRelayTarget(entry: Entry): RelayTarget {
-  const { scheme, rest } = split(entry, "it is udp://HOST:PORT or faketcp://HOST:PORT");
+  const { scheme, rest } = split(entry, "the form is udp://HOST:PORT or faketcp://HOST:PORT");
   return { scheme, ...parseEndpoint({ ...entry, value: rest }) };
 }
 

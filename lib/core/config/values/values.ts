@@ -105,7 +105,7 @@ export function oneOf<const Choice extends string>(
 ): (entry: Entry) => Choice {
   return (entry) =>
     choices.find((choice) => choice === entry.value.toLowerCase()) ??
-      fail(entry, `it is ${orList(choices)}`);
+      fail(entry, `allowed are ${enumerated(choices)}`);
 }
 
 export function parseSwitch(entry: Entry): boolean {
@@ -163,6 +163,6 @@ export function fail(entry: Entry, rule: string): never {
   throw badValue(entry, rule);
 }
 
-function orList(choices: readonly string[]): string {
-  return `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
+function enumerated(choices: readonly string[]): string {
+  return `${choices.slice(0, -1).join(", ")} and ${choices.at(-1)}`;
 }

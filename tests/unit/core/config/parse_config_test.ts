@@ -306,14 +306,14 @@ Deno.test("parseConfig() notes once, and does not warn, when IPv6 occurs anywher
   for (const [line, { notes, warnings }] of cases) {
     assertEquals(warnings, []);
     assertEquals(notes, [
-      `t.conf:${line}: IPv6 is not carried: the IPv6 addresses in this file have no effect`,
+      `t.conf:${line}: IPv6 is not supported inside the tunnel: the IPv6 addresses in this file have no effect`,
     ]);
   }
 });
 
 Deno.test("parseConfig() warns when SaveConfig is on", () => {
   assertEquals(parseInterface("SaveConfig = true").warnings, [
-    "t.conf:3: SaveConfig: has no effect: a run never rewrites this file",
+    "t.conf:3: SaveConfig: has no effect: vpn never rewrites this file at the end of a run",
   ]);
   assertEquals(parseInterface("SaveConfig = false").warnings, []);
 });

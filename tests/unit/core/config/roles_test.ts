@@ -26,7 +26,7 @@ Deno.test("validateServer() throws when there is no IPv4 address", () => {
     );
     assertEquals(
       error.message,
-      "s.conf: [Interface]: Address is missing: a gateway has one inside, as in Address = 10.66.77.1/24",
+      "s.conf: [Interface]: Address is missing: a gateway needs an inner address, as in Address = 10.66.77.1/24",
     );
   }
 });
@@ -36,7 +36,7 @@ Deno.test("validateServer() throws when the DNS proxy is to ask itself", () => {
   const error = assertThrows(() => validateServer(parseConfig(text, "s.conf")), ConfigError);
   assertEquals(
     error.message,
-    's.conf:4: DnsProxy: cannot use "10.66.77.2": the proxy itself answers there: name a resolver elsewhere, as in 9.9.9.9',
+    's.conf:4: DnsProxy: cannot use "10.66.77.2": the DNS proxy itself uses this address: give another resolver, as in 9.9.9.9',
   );
 });
 
@@ -54,8 +54,8 @@ Deno.test("validateServer() warns when a key is a client's", () => {
 Deno.test("validateServer() throws when metrics are to be on a port that its NAT has", () => {
   const validate = (...lines: string[]) =>
     validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}`, "s.conf"));
-  const nat = 'cannot use "127.0.0.1:25000": NatPorts, 20000-29999, has that port: give another';
-  const forward = 'cannot use "127.0.0.1:8080": a Forward has that port: give another';
+  const nat = 'cannot use "127.0.0.1:25000": NatPorts, 20000-29999, uses that port: give another';
+  const forward = 'cannot use "127.0.0.1:8080": a Forward uses that port: give another';
   const cases: [lines: string[], message: string][] = [
     [["Metrics = 127.0.0.1:25000"], `s.conf:4: Metrics: ${nat}`],
     [
@@ -79,11 +79,11 @@ Deno.test("validateServer() throws when it is to listen on a port that its NAT h
   const cases: [lines: string[], message: string][] = [
     [
       ["ListenPort = 20005"],
-      's.conf:4: ListenPort: cannot use "20005": NatPorts, 20000-29999, has that port: give another',
+      's.conf:4: ListenPort: cannot use "20005": NatPorts, 20000-29999, uses that port: give another',
     ],
     [
       [forward, "Transport = auto"],
-      's.conf: ListenPort: cannot use the default "51820": a Forward has that port: give another',
+      's.conf: ListenPort: cannot use the default "51820": a Forward uses that port: give another',
     ],
   ];
   for (const [lines, message] of cases) {
@@ -103,12 +103,12 @@ Deno.test("validateClient() gives the server and any port when there is one peer
 Deno.test("validateClient() throws when something that it needs is missing", () => {
   const cases = {
     [HEAD + PEER + ENDPOINT]:
-      "c.conf: [Interface]: Address is missing: a client has one inside, as in Address = 10.66.77.2/32",
-    [HEAD + ADDRESS]: "c.conf: there is no [Peer] section: a client has its server there",
+      "c.conf: [Interface]: Address is missing: a client needs an inner address, as in Address = 10.66.77.2/32",
+    [HEAD + ADDRESS]: "c.conf: there is no [Peer] section: a client needs one for its server",
     [HEAD + ADDRESS + PEER]:
-      "c.conf:4: [Peer]: Endpoint is missing: a client needs its server's, as in Endpoint = vpn.example.org:51820",
+      "c.conf:4: [Peer]: Endpoint is missing: a client needs the address of its server, as in Endpoint = vpn.example.org:51820",
     [`${HEAD}${ADDRESS}${PEER}Endpoint = [2001:DB8::1]:51820`]:
-      'c.conf:4: [Peer]: Endpoint: cannot use "[2001:db8::1]:51820": IPv6 endpoints are not carried: give an IPv4 address or a host name',
+      'c.conf:4: [Peer]: Endpoint: cannot use "[2001:db8::1]:51820": IPv6 endpoints are not supported: give an IPv4 address or a host name',
   };
   for (const [text, message] of Object.entries(cases)) {
     const error = assertThrows(() => validateClient(parseConfig(text, "c.conf")), ConfigError);
@@ -143,7 +143,7 @@ Deno.test("validateClient() connects to the first peer that everything goes to, 
 
 Deno.test("validateClient() and validateServer() warn of a peer that carries nothing", () => {
   const peer = `[Peer]\nPublicKey = ${sampleKeys(2).publicKey}\n`;
-  const warning = ["c.conf:4: [Peer]: carries nothing: its AllowedIPs have no IPv4 network"];
+  const warning = ["c.conf:4: [Peer]: is not used: its AllowedIPs contain no IPv4 network"];
   for (const networks of ["", "AllowedIPs =\n", "AllowedIPs = ::/0\n"]) {
     const config = parseConfig(HEAD + ADDRESS + peer + networks + ENDPOINT, "c.conf");
     assertEquals(validateClient(config).warnings, warning);

@@ -137,11 +137,11 @@ hostTest(
     const place = "a.conf:2: cannot read the private key that this command sets";
     assertEquals(
       messageOf("wg set %i private-key <(echo secret)"),
-      `${place}: a key is 44 characters of base64, this has 6`,
+      `${place}: a key is 44 characters of base64, this one has 6`,
     );
     assertEquals(
       messageOf("(echo secret; exit 3) | wg set %i private-key /dev/stdin"),
-      "a.conf: [Interface]: PrivateKey is missing: make one with `vpn genkey`",
+      "a.conf: [Interface]: PrivateKey is missing: create one with `vpn genkey`",
     );
     assertEquals(
       messageOf("exit 3 | wg set %i private-key /dev/stdin"),

@@ -36,9 +36,9 @@ Deno.test("decodeKey() returns null when the text is not the one spelling of 32 
 });
 
 Deno.test("keyProblem() tells the length and never the text", () => {
-  assertEquals(keyProblem("secret"), "a key is 44 characters of base64, this has 6");
+  assertEquals(keyProblem("secret"), "a key is 44 characters of base64, this one has 6");
   assertEquals(
     keyProblem(`${TEXT.slice(0, 42)}x=`),
-    "a key is 44 characters of base64, this is not base64 of 32 bytes",
+    "a key is 44 characters of base64, this one is not base64 of 32 bytes",
   );
 });
