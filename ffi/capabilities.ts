@@ -1,8 +1,8 @@
 /**
  * Capabilities: reads which ones a thread has, and drops for good those that it does not need.
  *
- * They are a property of the thread, not of the process. A thread takes over those of the thread that makes it, and so does
- * a child process, as far as its program and user are not given others (capabilities(7)).
+ * They are a property of the thread, not of the process. A thread takes over those of the thread that makes it, and so
+ * does a child process, as far as its program and user are not given others (capabilities(7)).
  */
 import { check } from "./errno.ts";
 import { type Libc, openLibc } from "./libc.ts";

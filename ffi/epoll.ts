@@ -75,8 +75,8 @@ export class Epoll implements Disposable {
   }
 
   /**
-   * The same on one of the runtime's threads: the calling one goes on meanwhile, and may add and remove descriptors. One at a
-   * time.
+   * The same on one of the runtime's threads: the calling one goes on meanwhile, and may add and remove descriptors.
+   * One at a time.
    */
   async waitElsewhere(timeout: number): Promise<number> {
     const count = await this.#libc.symbols.epoll_wait_elsewhere(

@@ -1,6 +1,7 @@
 /**
- * Names of Linux error numbers: all that `include/uapi/asm-generic/errno-base.h` and `errno.h` define (x86-64 and arm64 alike),
- * and those of `include/linux/errno.h`, which user space is not meant to see, but which drivers return now and then.
+ * Names of Linux error numbers: all that `include/uapi/asm-generic/errno-base.h` and `errno.h` define (x86-64 and arm64
+ * alike), and those of `include/linux/errno.h`, which user space is not meant to see, but which drivers return now and
+ * then.
  */
 
 /** The symbol, as in `EADDRINUSE`, and what it says, by number. */

@@ -1,4 +1,6 @@
-/** File constants: the numbers of `open(2)` and `statx(2)` that more than one module takes, and the identity of a file. */
+/**
+ * File constants: the numbers of `open(2)` and `statx(2)` that more than one module takes, and the identity of a file.
+ */
 import { struct } from "./layout.ts";
 
 export const O_RDONLY = 0;

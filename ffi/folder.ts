@@ -1,9 +1,11 @@
 /**
- * Folders by descriptor: files in them are read, made, replaced and removed where others may change the folder meanwhile.
+ * Folders by descriptor: files in them are read, made, replaced and removed where others may change the folder
+ * meanwhile.
  *
- * A path that is looked up twice may lead elsewhere the second time: one who may write to a folder on it puts a symbolic link
- * there. So a path is walked once, each file is opened without following a link, and its owner and mode are changed by its
- * descriptor. A link on the path counts only if it is root's, our own, or of the owner of what it leads to.
+ * A path that is looked up twice may lead elsewhere the second time: one who may write to a folder on it puts a
+ * symbolic link there. So a path is walked once, each file is opened without following a link, and its owner and mode
+ * are changed by its descriptor. A link on the path counts only if it is root's, our own, or of the owner of what it
+ * leads to.
  */
 import { check, EEXIST, ELOOP, ENOENT, ENOTDIR, SystemCallError } from "./errno.ts";
 import {

@@ -1,6 +1,7 @@
 /**
- * What the kernel's binary interface has otherwise on one machine than on another: of all that is called here, these alone
- * differ between x86-64 and arm64. Error numbers, socket options, ioctls, message headers and netlink are the same on both.
+ * What the kernel's binary interface has otherwise on one machine than on another: of all that is called here, these
+ * alone differ between x86-64 and arm64. Error numbers, socket options, ioctls, message headers and netlink are the
+ * same on both.
  */
 
 /** A machine as `Deno.build.arch` names it. */

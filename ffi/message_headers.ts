@@ -1,8 +1,9 @@
 /**
- * Message headers: arrays of `mmsghdr`, laid out once in the arena, by which `recvmmsg` and `sendmmsg` move many datagrams in one call.
+ * Message headers: arrays of `mmsghdr`, laid out once in the arena, by which `recvmmsg` and `sendmmsg` move many
+ * datagrams in one call.
  *
- * `struct mmsghdr { struct msghdr { void *name; u32 namelen; iovec *iov; size_t iovlen; void *control; size_t controllen;
- * int flags; } hdr; unsigned len; }`, with the padding of a 64-bit ABI.
+ * `struct mmsghdr { struct msghdr { void *name; u32 namelen; iovec *iov; size_t iovlen; void *control; size_t
+ * controllen; int flags; } hdr; unsigned len; }`, with the padding of a 64-bit ABI.
  */
 import type { Arena } from "./arena.ts";
 import { IOVEC_SIZE, MSG_TRUNC } from "./socket_constants.ts";

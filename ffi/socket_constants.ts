@@ -1,4 +1,7 @@
-/** Socket constants: the numbers of `socket(2)`, `setsockopt(2)` and `recvmsg(2)` that more than one kind of socket takes. */
+/**
+ * Socket constants: the numbers of `socket(2)`, `setsockopt(2)` and `recvmsg(2)` that more than one kind of socket
+ * takes.
+ */
 
 // Address families (include/linux/socket.h).
 export const AF_UNSPEC = 0;

@@ -58,7 +58,8 @@ export class Tun implements Disposable {
    * Creates a device in the thread's network namespace. It is down and has no address.
    *
    * @param name at most 15 bytes; IFF_TUN_EXCL refuses a name that is taken, also by an idle persistent TUN
-   * @throws {SystemCallError} ENOENT or ENODEV without `/dev/net/tun`, EPERM without CAP_NET_ADMIN, EBUSY when the name is taken
+   * @throws {SystemCallError} ENOENT or ENODEV without `/dev/net/tun`, EPERM without CAP_NET_ADMIN, EBUSY when the name
+   * is taken
    */
   static open(libc: Libc, arena: Arena, name: string): Tun {
     const fd = check(

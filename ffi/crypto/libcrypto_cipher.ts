@@ -2,9 +2,9 @@
  * Libcrypto cipher: the calls into OpenSSL (3.x or 1.1) that do ChaCha20-Poly1305, as its manual has them.
  *
  * A packet costs four calls: nonce, data, end, tag. They take `pointer` and `i32` arguments only (see libc.ts), and
- * nonce and tag pass through scratch space of the arena, so that nothing is allocated and no pointer is needed but those
- * to the two ends of the packet. Measured with 1,420 bytes on OpenSSL 3.0: 1.03 us, of which 0.57 us are the cipher;
- * libcrypto_shortcut.ts has a shorter way.
+ * nonce and tag pass through scratch space of the arena, so that nothing is allocated and no pointer is needed but
+ * those to the two ends of the packet. Measured with 1,420 bytes on OpenSSL 3.0: 1.03 us, of which 0.57 us are the
+ * cipher; libcrypto_shortcut.ts has a shorter way.
  */
 import type { Arena } from "../arena.ts";
 
@@ -43,7 +43,9 @@ const SYMBOLS = {
     parameters: ["pointer", "buffer", "pointer", "buffer", "i32"],
     result: "i32",
   },
-  /** `int EVP_CipherFinal_ex(EVP_CIPHER_CTX *context, unsigned char *out, int *out_length)`: works out or checks the tag */
+  /**
+   * `int EVP_CipherFinal_ex(EVP_CIPHER_CTX *context, unsigned char *out, int *out_length)`: works out or checks the tag
+   */
   EVP_CipherFinal_ex: { parameters: ["pointer", "pointer", "pointer"], result: "i32" },
   /** `int EVP_CIPHER_CTX_ctrl(EVP_CIPHER_CTX *context, int type, int argument, void *pointer)` */
   EVP_CIPHER_CTX_ctrl: { parameters: ["pointer", "i32", "i32", "pointer"], result: "i32" },
@@ -224,7 +226,9 @@ export class LibcryptoCipher {
       1;
   }
 
-  /** Reads the tag into scratch space. The control call of 1.1 works in 3.x too, but takes 150 ns more after a packet. */
+  /**
+   * Reads the tag into scratch space. The control call of 1.1 works in 3.x too, but takes 150 ns more after a packet.
+   */
   getTag(context: Deno.PointerObject): boolean {
     const symbols = this.#symbols;
     if (symbols.EVP_CIPHER_CTX_get_params !== null) {
@@ -238,7 +242,9 @@ export class LibcryptoCipher {
     ) === 1;
   }
 
-  /** Sets the tag to be checked from scratch space; only after the start, as 3.x refuses it to a context that encrypts. */
+  /**
+   * Sets the tag to be checked from scratch space; only after the start, as 3.x refuses it to a context that encrypts.
+   */
   setTag(context: Deno.PointerObject): boolean {
     const symbols = this.#symbols;
     if (symbols.EVP_CIPHER_CTX_set_params !== null) {

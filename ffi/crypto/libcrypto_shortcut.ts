@@ -70,7 +70,9 @@ export class LibcryptoShortcut {
     return true;
   }
 
-  /** As `AeadKey.open` in lib/core/noise/aead.ts, with a context whose last packet was opened, found good, and ended. */
+  /**
+   * As `AeadKey.open` in lib/core/noise/aead.ts, with a context whose last packet was opened, found good, and ended.
+   */
   open(
     context: Deno.PointerObject,
     destination: number,

@@ -1,5 +1,6 @@
 /**
- * Address families that the kernel may not have: IPv6 with `ipv6.disable=1`, or built without it; policy routing of either.
+ * Address families that the kernel may not have: IPv6 with `ipv6.disable=1`, or built without it; policy routing of
+ * either.
  */
 import { EAFNOSUPPORT, EOPNOTSUPP } from "../errno.ts";
 import type { MessageBuilder, NetlinkMessage } from "./message.ts";
@@ -19,7 +20,10 @@ export function dumpOfFamily(
   }
 }
 
-/** Whether the kernel has refused for want of the family: what handles its rules says the one, what handles all the other. */
+/**
+ * Whether the kernel has refused for want of the family: what handles its rules says the one, what handles all the
+ * other.
+ */
 export function isUnsupported(error: unknown): error is NetlinkError {
   return error instanceof NetlinkError &&
     (error.errno === EAFNOSUPPORT || error.errno === EOPNOTSUPP);

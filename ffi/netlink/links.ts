@@ -67,7 +67,9 @@ export interface Link {
   readonly kind: string | null;
   /** Index of the bridge, or the like, that it is a port of; null for none. */
   readonly master: number | null;
-  /** Index of the link that it is on (a VLAN) or joined to (a veth); null for none, and for one of another namespace. */
+  /**
+   * Index of the link that it is on (a VLAN) or joined to (a veth); null for none, and for one of another namespace.
+   */
   readonly lower: number | null;
   /** In bytes. */
   readonly mtu: number;

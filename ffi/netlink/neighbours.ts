@@ -92,8 +92,8 @@ export class Neighbours {
   }
 
   /**
-   * Has the kernel ask for the neighbour, or make sure of it where the answer is old, as if a packet had been sent there
-   * (NTF_USE). What comes of it is told to `NeighbourMonitor`s.
+   * Has the kernel ask for the neighbour, or make sure of it where the answer is old, as if a packet had been sent
+   * there (NTF_USE). What comes of it is told to `NeighbourMonitor`s.
    *
    * @throws {NetlinkError} ENODEV where there is no such interface, ENETDOWN where it is down
    */
@@ -133,7 +133,8 @@ export class NeighbourMonitor implements Disposable {
   }
 
   /**
-   * Takes the notifications that have come, in order; never waits. A neighbour that went comes without hardware address.
+   * Takes the notifications that have come, in order; never waits. A neighbour that went comes without hardware
+   * address.
    *
    * @returns null where the kernel had to drop some: whatever is known must be asked for anew
    */

@@ -96,8 +96,8 @@ export type RouteScope = (typeof RouteScope)[keyof typeof RouteScope];
 const RT_SCOPE_NOWHERE = 255;
 
 /**
- * Who made a route, or a rule (`RTPROT_*`): `boot` is what `ip route add` gives. Those of `kernel` are the only ones that
- * systemd-networkd takes for none of its business: it removes all others that it has not made (networkd.conf(5),
+ * Who made a route, or a rule (`RTPROT_*`): `boot` is what `ip route add` gives. Those of `kernel` are the only ones
+ * that systemd-networkd takes for none of its business: it removes all others that it has not made (networkd.conf(5),
  * `ManageForeignRoutes=`, `ManageForeignRoutingPolicyRules=`).
  */
 export const RouteProtocol = { kernel: 2, boot: 3, static: 4 } as const;
@@ -231,11 +231,12 @@ export class Routes {
    * The way that a packet of this host to `destination` would take; the answer's `table` is the one that held
    * the route. Its `mtu` is a route's or a learnt one: where null, the link's counts.
    *
-   * @param options `mark`: the firewall mark of the packet, 0 if left out; `source`: its source address where it has one
-   * already, which routing rules may look at; `link`: index of the interface that it must leave by; `inputLink`: index of
-   * the interface that it came by, for one that this host forwards, whose `source` is another host's then
+   * @param options `mark`: the firewall mark of the packet, 0 if left out; `source`: its source address where it has
+   * one already, which routing rules may look at; `link`: index of the interface that it must leave by; `inputLink`:
+   * index of the interface that it came by, for one that this host forwards, whose `source` is another host's then
    * @throws {NetlinkError} ENETUNREACH where there is no way, EHOSTUNREACH for type `unreachable`, EACCES for
-   * `prohibit`, EINVAL for `blackhole` and where `source` is no address of this host; EHOSTUNREACH, too, where this host does not forward
+   * `prohibit`, EINVAL for `blackhole` and where `source` is no address of this host; EHOSTUNREACH, too, where this
+   * host does not forward
    */
   lookup(
     destination: IpAddress,
@@ -300,7 +301,9 @@ function decodeAnyRoute(message: NetlinkMessage): Route | null {
   };
 }
 
-/** Whether a `struct rta_cacheinfo { u32 clntref, lastuse; s32 expires; ... }` says that the route is there for a time. */
+/**
+ * Whether a `struct rta_cacheinfo { u32 clntref, lastuse; s32 expires; ... }` says that the route is there for a time.
+ */
 function expires(info: Uint8Array | null): boolean {
   if (info === null || info.length < 12) return false;
   return new DataView(info.buffer, info.byteOffset).getInt32(8, true) !== 0;

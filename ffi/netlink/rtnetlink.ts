@@ -37,8 +37,8 @@ export class Rtnetlink implements Disposable {
   /**
    * Opens a connection to the network namespace that the thread is in now; the thread may leave it afterwards.
    *
-   * @param options `strict`: the kernel itself sorts out what a filter for routes leaves out (Linux 4.20): for those who look
-   * often, on hosts with a great many routes
+   * @param options `strict`: the kernel itself sorts out what a filter for routes leaves out (Linux 4.20): for those
+   * who look often, on hosts with a great many routes
    * @throws {SystemCallError}
    */
   static open(libc: Libc, { strict = false }: { readonly strict?: boolean } = {}): Rtnetlink {

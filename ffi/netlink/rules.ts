@@ -104,7 +104,9 @@ export class Rules {
     this.#channel = channel;
   }
 
-  /** The rules of one family, or of both, in the order in which they are tried; none of a family that the kernel lacks. */
+  /**
+   * The rules of one family, or of both, in the order in which they are tried; none of a family that the kernel lacks.
+   */
   list(filter: { readonly family?: AddressFamily } = {}): Rule[] {
     const families = filter.family === undefined ? [AF_INET, AF_INET6] : [filter.family];
     return families.flatMap((family) => {
@@ -119,8 +121,8 @@ export class Rules {
   /**
    * Adds a rule.
    *
-   * @throws {NetlinkError} EEXIST when there is one like it with the same priority; without `priority` the new one
-   * gets one of its own, so the same rule can be there twice; EAFNOSUPPORT or EOPNOTSUPP where the kernel has no rules of
+   * @throws {NetlinkError} EEXIST when there is one like it with the same priority; without `priority` the new one gets
+   * one of its own, so the same rule can be there twice; EAFNOSUPPORT or EOPNOTSUPP where the kernel has no rules of
    * the family
    */
   add(spec: RuleSpec): void {

@@ -30,8 +30,8 @@ export interface ReceivedControl {
 }
 
 /**
- * Decodes the control messages from `at` to `end` into place `index`; what is not among them is 0 there. Messages that are
- * not asked for are skipped, one without room for its own header ends the list.
+ * Decodes the control messages from `at` to `end` into place `index`; what is not among them is 0 there. Messages that
+ * are not asked for are skipped, one without room for its own header ends the list.
  */
 export function readControl(
   view: DataView,

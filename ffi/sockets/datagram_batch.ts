@@ -22,8 +22,8 @@ export interface DatagramBatch {
 }
 
 /**
- * How many datagrams from `first` on, and before `to`, can be one message with UDP_SEGMENT: those with one destination, one
- * source, equal ECN bits and equal sizes, of which the last may be shorter.
+ * How many datagrams from `first` on, and before `to`, can be one message with UDP_SEGMENT: those with one destination,
+ * one source, equal ECN bits and equal sizes, of which the last may be shorter.
  */
 export function runLength(batch: DatagramBatch, first: number, to: number): number {
   const size = batch.lengths[first];

@@ -29,7 +29,8 @@ export class DatagramSocket implements Disposable {
    *
    * @param to IPv4 address and port, host order
    * @param mark SO_MARK; 0 for none
-   * @throws {SystemCallError} EPERM for a mark without CAP_NET_ADMIN, ENETUNREACH where there is no route to the address
+   * @throws {SystemCallError} EPERM for a mark without CAP_NET_ADMIN, ENETUNREACH where there is no route to the
+   * address
    */
   static connect(
     libc: Libc,
@@ -59,8 +60,8 @@ export class DatagramSocket implements Disposable {
   }
 
   /**
-   * Sets DF on what is sent from now on. What is longer than the first link takes is then refused with EMSGSIZE; and so is
-   * the next call of any kind when a router has said of an earlier datagram that it was too long.
+   * Sets DF on what is sent from now on. What is longer than the first link takes is then refused with EMSGSIZE; and so
+   * is the next call of any kind when a router has said of an earlier datagram that it was too long.
    *
    * @throws {SystemCallError}
    */

@@ -1,6 +1,6 @@
 /**
- * Socket of ICMP errors: `socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)` that receives "destination unreachable", with the IP header
- * in front, and sends nothing.
+ * Socket of ICMP errors: `socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)` that receives "destination unreachable", with the IP
+ * header in front, and sends nothing.
  */
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";

@@ -1,7 +1,8 @@
 /**
  * ICMP socket, `socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)`: pings without a `ping` program.
  *
- * Not Linux's "ping socket" (SOCK_DGRAM): that takes a sysctl of the namespace, and containers have `/proc/sys` read-only.
+ * Not Linux's "ping socket" (SOCK_DGRAM): that takes a sysctl of the namespace, and containers have `/proc/sys`
+ * read-only.
  */
 import { check, EAGAIN, EINTR, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
@@ -51,8 +52,8 @@ export class IcmpSocket implements Disposable {
   }
 
   /**
-   * Sets DF on what is sent from now on. What is longer than the first link takes is then refused with EMSGSIZE; and so is
-   * the next call of any kind when a router has said of an earlier message that it was too long.
+   * Sets DF on what is sent from now on. What is longer than the first link takes is then refused with EMSGSIZE; and so
+   * is the next call of any kind when a router has said of an earlier message that it was too long.
    *
    * @throws {SystemCallError}
    */

@@ -1,9 +1,10 @@
 /**
- * Packet sender: sends whole frames by a packet socket, past the host's IP layer and its firewall, straight to an interface's queue.
+ * Packet sender: sends whole frames by a packet socket, past the host's IP layer and its firewall, straight to an
+ * interface's queue.
  *
- * PACKET_VNET_HDR lets one frame stand for many TCP segments: the interface cuts it up, or the kernel does on the way to
- * it (`validate_xmit_skb()`, net/core/dev.c). PACKET_QDISC_BYPASS is left off: that path drops a frame that the kernel would
- * have to cut up itself (`__dev_direct_xmit()`).
+ * PACKET_VNET_HDR lets one frame stand for many TCP segments: the interface cuts it up, or the kernel does on the way
+ * to it (`validate_xmit_skb()`, net/core/dev.c). PACKET_QDISC_BYPASS is left off: that path drops a frame that the
+ * kernel would have to cut up itself (`__dev_direct_xmit()`).
  */
 import type { Arena } from "../arena.ts";
 import { check } from "../errno.ts";
@@ -111,7 +112,10 @@ export class PacketSender implements Disposable {
     this.#pieces = 0;
   }
 
-  /** Adds the bytes at `offset` to the frame. The first piece starts with the `virtio_net_hdr`, then the link-layer header. */
+  /**
+   * Adds the bytes at `offset` to the frame. The first piece starts with the `virtio_net_hdr`, then the link-layer
+   * header.
+   */
   addPiece(offset: number, length: number): void {
     this.#headers.setPiece(this.count, this.#pieces++, offset, length);
   }
@@ -125,8 +129,8 @@ export class PacketSender implements Disposable {
   /**
    * Hands frames to the kernel, from frame `first` on.
    *
-   * @returns how many it took, at least one; or the negative error number, which is about frame `first`: EAGAIN or ENOBUFS
-   * where there is no room, EMSGSIZE for a single packet beyond the MTU, EINVAL for what it does not segment
+   * @returns how many it took, at least one; or the negative error number, which is about frame `first`: EAGAIN or
+   * ENOBUFS where there is no room, EMSGSIZE for a single packet beyond the MTU, EINVAL for what it does not segment
    */
   send(first: number): number {
     const sent = this.#libc.symbols.sendmmsg(

@@ -2,9 +2,9 @@
  * Packet socket: takes what arrives on an interface, before the host's stack and its firewall do.
  *
  * It is bound with ETH_P_ALL: those sockets are the tap that stands before netdev ingress (net/core/dev.c,
- * `__netif_receive_skb_core`), so a drop there keeps packets from the stack but not from us; ETH_P_IP sockets stand behind
- * it and would see nothing. PACKET_VNET_HDR tells of packets that GRO merged or whose checksum is not complete. A BPF
- * filter lets through what is wanted, so that other traffic costs nothing.
+ * `__netif_receive_skb_core`), so a drop there keeps packets from the stack but not from us; ETH_P_IP sockets stand
+ * behind it and would see nothing. PACKET_VNET_HDR tells of packets that GRO merged or whose checksum is not complete.
+ * A BPF filter lets through what is wanted, so that other traffic costs nothing.
  */
 import type { Arena } from "../arena.ts";
 import { check } from "../errno.ts";
@@ -58,8 +58,8 @@ export interface PacketSocketLink {
 }
 
 /**
- * On which interface. Or on all, of which the filter should take only those with headers like Ethernet's (the loopback's is
- * one) or with none. Or on none yet.
+ * On which interface. Or on all, of which the filter should take only those with headers like Ethernet's (the
+ * loopback's is one) or with none. Or on none yet.
  */
 export type PacketSocketPlace = PacketSocketLink | { readonly link: "all" | "none" };
 

@@ -26,8 +26,8 @@ import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_SIZE } from "./ipv4_address.ts";
 
 const SO_BINDTODEVICE = 25;
 /**
- * The interface's MTU counts, and nothing that ICMP has told of the path: anybody can forge that, for any destination, by
- * quoting a socket of this host. A sender whose packets we forward learns of the path by itself.
+ * The interface's MTU counts, and nothing that ICMP has told of the path: anybody can forge that, for any destination,
+ * by quoting a socket of this host. A sender whose packets we forward learns of the path by itself.
  */
 const IP_PMTUDISC_INTERFACE = 4;
 /** Offset of the destination in an IPv4 header: raw(7) routes by the socket address, so it must say the same. */

@@ -1,6 +1,6 @@
 /**
- * Readiness watcher: tells the main thread which descriptors can be read, by an epoll wait on one of the runtime's threads,
- * for sockets that the runtime itself cannot make (connected UDP among them).
+ * Readiness watcher: tells the main thread which descriptors can be read, by an epoll wait on one of the runtime's
+ * threads, for sockets that the runtime itself cannot make (connected UDP among them).
  */
 import { Arena } from "../arena.ts";
 import { Epoll, EPOLLIN } from "../epoll.ts";

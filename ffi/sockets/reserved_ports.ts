@@ -1,6 +1,6 @@
 /**
- * Reserved ports: TCP ports that are taken and used for nothing: while sockets that neither listen nor connect are bound to them, the
- * kernel hands them to nobody else, and lets nobody else have them.
+ * Reserved ports: TCP ports that are taken and used for nothing: while sockets that neither listen nor connect are
+ * bound to them, the kernel hands them to nobody else, and lets nobody else have them.
  */
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";
@@ -21,7 +21,8 @@ export class ReservedPorts implements Disposable {
   }
 
   /**
-   * Takes TCP ports `first` to `last`, of all IPv4 addresses, in the network namespace that the thread is in now: all or none.
+   * Takes TCP ports `first` to `last`, of all IPv4 addresses, in the network namespace that the thread is in now: all
+   * or none.
    *
    * @throws {SystemCallError} EADDRINUSE where one is in use, also by a connection, EACCES for one below 1,024 without
    * CAP_NET_BIND_SERVICE

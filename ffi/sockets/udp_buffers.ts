@@ -1,6 +1,6 @@
 /**
- * UDP buffers: the memory by which UDP sockets exchange datagrams with the kernel, and the form that both give it. Sockets of one
- * thread that take turns may share it, so that a thousand of them cost no more than one.
+ * UDP buffers: the memory by which UDP sockets exchange datagrams with the kernel, and the form that both give it.
+ * Sockets of one thread that take turns may share it, so that a thousand of them cost no more than one.
  */
 import type { Arena } from "../arena.ts";
 import { AF_INET } from "../socket_constants.ts";
@@ -61,7 +61,9 @@ export class UdpBuffers {
     }
   }
 
-  /** Reads what the kernel has written of `count` messages into the `received...` arrays, and makes room for the next. */
+  /**
+   * Reads what the kernel has written of `count` messages into the `received...` arrays, and makes room for the next.
+   */
   readReceived(count: number): void {
     const view = this.#view;
     const headers = this.received;
@@ -77,8 +79,8 @@ export class UdpBuffers {
   }
 
   /**
-   * Describes as many datagrams as fit one `sendmmsg` call. Neighbours that make a run (`runLength()`) share a message, from
-   * `mergeFrom` on.
+   * Describes as many datagrams as fit one `sendmmsg` call. Neighbours that make a run (`runLength()`) share a message,
+   * from `mergeFrom` on.
    *
    * @param mergeFrom datagrams before this index share no message
    * @returns the count of messages; `sendCounts` has the datagrams of each

@@ -4,10 +4,10 @@
  * One socket serves every peer, so it is never connected; each message carries its address. A send or a receive of many
  * datagrams is one system call.
  *
- * Datagrams leave without DF, as WireGuard's do: where a path is narrower than they are, routers divide them, though nobody
- * tells us. What the kernel makes of ICMP is not believed: whoever knows our port can forge it, and for ten minutes the kernel
- * would divide everything into pieces of 552 bytes. `probe()` alone sets DF; its answer comes from the peer, or from a router
- * by way of `IcmpErrorSocket`, whose user looks closer than the kernel does.
+ * Datagrams leave without DF, as WireGuard's do: where a path is narrower than they are, routers divide them, though
+ * nobody tells us. What the kernel makes of ICMP is not believed: whoever knows our port can forge it, and for ten
+ * minutes the kernel would divide everything into pieces of 552 bytes. `probe()` alone sets DF; its answer comes from
+ * the peer, or from a router by way of `IcmpErrorSocket`, whose user looks closer than the kernel does.
  */
 import type { Arena } from "../arena.ts";
 import { check, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS } from "../errno.ts";
@@ -46,7 +46,9 @@ export interface UdpSocketOptions {
   readonly port: number;
   /** Local IPv4 address, host order; all of the host's if left out. */
   readonly address?: number;
-  /** Where alone it receives from, host order; anywhere if left out. What is sent names its destination all the same. */
+  /**
+   * Where alone it receives from, host order; anywhere if left out. What is sent names its destination all the same.
+   */
   readonly remote?: { readonly address: number; readonly port: number };
   /** SO_MARK for policy routing; 0 for none. */
   readonly mark: number;
@@ -120,8 +122,8 @@ export class UdpSocket implements Disposable {
   /**
    * Opens a socket.
    *
-   * @throws {SystemCallError} EADDRINUSE when the port is taken, EADDRNOTAVAIL when the address is not this host's, EPERM for
-   * a mark without CAP_NET_ADMIN
+   * @throws {SystemCallError} EADDRINUSE when the port is taken, EADDRNOTAVAIL when the address is not this host's,
+   * EPERM for a mark without CAP_NET_ADMIN
    */
   static bind(libc: Libc, arena: Arena, options: UdpSocketOptions): UdpSocket {
     const { symbols } = libc;
@@ -219,7 +221,8 @@ export class UdpSocket implements Disposable {
         mergeFrom = to;
         continue;
       }
-      // What is refused now (by a firewall, or because there is no route) is refused for the destination, not for a datagram.
+      // What is refused now (by a firewall, or because there is no route) is refused for the destination, not for a
+      // datagram.
       this.sendErrors += run;
       this.lastSendError = errno;
       next += run;

@@ -16,8 +16,8 @@ const UCRED_SIZE = 12;
 const UCRED_UID_OFFSET = 4;
 
 /**
- * The id of the process that listens behind the file of a local socket; null where none does. 0 where that cannot be told,
- * because of permissions or of a process in another namespace.
+ * The id of the process that listens behind the file of a local socket; null where none does. 0 where that cannot be
+ * told, because of permissions or of a process in another namespace.
  *
  * @throws {RangeError} for a path that no socket can have
  */

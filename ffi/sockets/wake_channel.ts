@@ -1,6 +1,7 @@
 /**
- * Wake channel: the socket pair by which the main thread reaches the data-plane thread, which sleeps in `epoll_wait` and so cannot
- * take messages in JavaScript. Each message is one packet of a SOCK_SEQPACKET pair: boundaries are kept, order too.
+ * Wake channel: the socket pair by which the main thread reaches the data-plane thread, which sleeps in `epoll_wait`
+ * and so cannot take messages in JavaScript. Each message is one packet of a SOCK_SEQPACKET pair: boundaries are kept,
+ * order too.
  */
 import { check, EAGAIN, EINTR, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";

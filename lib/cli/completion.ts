@@ -1,8 +1,8 @@
 /**
  * Completion: what the grammar says of names that only the host knows, and how each shell is told.
  *
- * A parser of values knows no names of peers or interfaces, so it suggests a placeholder; where the suggestions are written
- * for the shell, the names take its place.
+ * A parser of values knows no names of peers or interfaces, so it suggests a placeholder; where the suggestions are
+ * written for the shell, the names take its place.
  */
 import { bash, fish, type ShellCompletion, zsh } from "@optique/core/completion";
 import type { Suggestion } from "@optique/core/parser";

@@ -28,8 +28,8 @@ export interface TerminalSize {
 }
 
 /**
- * The code of `text` in lines of half blocks: two modules above each other in a character, which is about as high as two
- * of its widths.
+ * The code of `text` in lines of half blocks: two modules above each other in a character, which is about as high as
+ * two of its widths.
  *
  * @param colour whether escape sequences may say what is dark and what is light. Without them, light modules are drawn:
  *   right where the text is light on dark, as in most terminals; where it is not, most readers take the inverted code too
@@ -92,8 +92,8 @@ function modulesOf(text: string): boolean[][] {
 }
 
 /**
- * One path of all dark modules, those side by side in one stroke: between shapes of their own, readers may show gaps. In
- * pixels, as simple programs do not scale by `viewBox`.
+ * One path of all dark modules, those side by side in one stroke: between shapes of their own, readers may show gaps.
+ * In pixels, as simple programs do not scale by `viewBox`.
  */
 function svgImage(modules: readonly (readonly boolean[])[]): string {
   const strokes = modules.flatMap((row, y) =>

@@ -1,7 +1,7 @@
 /**
- * `vpn block`: closes the host as `KillSwitch = on` does, before there is a connection, as at boot. The next client on the
- * same interface takes the block over; `vpn cleanup` opens the host. It reads no configuration: a mistake there must not
- * leave a host open.
+ * `vpn block`: closes the host as `KillSwitch = on` does, before there is a connection, as at boot. The next client on
+ * the same interface takes the block over; `vpn cleanup` opens the host. It reads no configuration: a mistake there
+ * must not leave a host open.
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { Nftables } from "../../ffi/netlink/nftables/nftables.ts";

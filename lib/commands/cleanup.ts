@@ -18,13 +18,16 @@ import { undoUnlessHeld } from "../host/journal/shared_change.ts";
 
 export interface CleanUpOptions {
   /**
-   * Whether kill switches go as well, which is for a person to say. False if left out: whatever starts or restarts by itself
-   * leaves a closed host closed.
+   * Whether kill switches go as well, which is for a person to say. False if left out: whatever starts or restarts by
+   * itself leaves a closed host closed.
    */
   readonly opensHost?: boolean;
 }
 
-/** Undoes what dead processes left in this network namespace, or in one that has gone since. Returns one line for each change undone. */
+/**
+ * Undoes what dead processes left in this network namespace, or in one that has gone since. Returns one line for each
+ * change undone.
+ */
 export function cleanUp(options: CleanUpOptions = {}): string[] {
   const lines = staleJournals().flatMap((journal) => undoWithLines(journal, options));
   for (const { change, owner } of options.opensHost === true ? blocksWithoutJournal() : []) {
@@ -79,8 +82,8 @@ function undoWithLines(
 /**
  * Runs `vpn cleanup`.
  *
- * @param removeLeftovers removes what is in no namespace that a server would clean, as what killed demos left; returns a line
- * for each thing removed
+ * @param removeLeftovers removes what is in no namespace that a server would clean, as what killed demos left; returns
+ * a line for each thing removed
  */
 export function runCleanup(
   { keepKillSwitch }: { readonly keepKillSwitch: boolean },

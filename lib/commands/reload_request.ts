@@ -6,14 +6,17 @@ import { writeText } from "../process/output.ts";
 import { type ReloadResult, restartLine, summaryOf } from "../control/reload.ts";
 
 const DEFAULT_INTERFACE = "vpn0";
-/** ms; a server that is elsewhere now has to be looked up, and to answer, within `ConnectTimeout`, which is a minute at most. */
+/**
+ * ms; a server that is elsewhere now has to be looked up, and to answer, within `ConnectTimeout`, which is a minute at
+ * most.
+ */
 const ANSWER_TIMEOUT = 150_000;
 
 /**
  * Reloads.
  *
- * @returns 0 where all of the file is in effect; 2 where it has a mistake, or something that what runs cannot change; 3 where
- * a client's new server does not answer yet
+ * @returns 0 where all of the file is in effect; 2 where it has a mistake, or something that what runs cannot change; 3
+ * where a client's new server does not answer yet
  * @throws {AppError} with exit code 3 where no such instance runs, 5 where it is another user's
  */
 export async function runReload(request: ReloadRequest): Promise<number> {

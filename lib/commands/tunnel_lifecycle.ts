@@ -1,6 +1,6 @@
 /**
- * Tunnel life cycle: what `vpn server` and `vpn client` have in common, in the order in which it happens: the start, the
- * data plane, the services, the end.
+ * Tunnel life cycle: what `vpn server` and `vpn client` have in common, in the order in which it happens: the start,
+ * the data plane, the services, the end.
  */
 import { EACCES, EADDRINUSE, EPERM } from "../../ffi/errno.ts";
 import type { RunOptions } from "../cli/command.ts";
@@ -174,7 +174,9 @@ export async function startDataPlane(
   }
 }
 
-/** Has the firewall protect the inner addresses. Noted before the hooks, so that it is undone after them and the device. */
+/**
+ * Has the firewall protect the inner addresses. Noted before the hooks, so that it is undone after them and the device.
+ */
 export function guardInnerAddresses(
   { role, options, config, journal, logger }: TunnelStart<Config>,
 ): ReturnType<typeof InnerGuard.install> {
@@ -245,8 +247,8 @@ export interface TunnelToEnd {
 
 /**
  * Ends a tunnel: `PreDown` while everything stands, so that `wg show` works there as under wg-quick, then the services,
- * everything back to what it was, the device gone, `PostDown`. A failure of one step keeps none of the others from being
- * taken.
+ * everything back to what it was, the device gone, `PostDown`. A failure of one step keeps none of the others from
+ * being taken.
  */
 export async function endTunnel(
   { hooks, services, journal, dataPlane, staysClosed = false }: TunnelToEnd,

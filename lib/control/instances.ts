@@ -39,8 +39,8 @@ export function isHere({ owner }: Instance): boolean {
 }
 
 /**
- * The instance that is meant where none need be named: the only one in this network namespace, or anywhere, or else that of
- * `fallback`.
+ * The instance that is meant where none need be named: the only one in this network namespace, or anywhere, or else
+ * that of `fallback`.
  *
  * @throws {AppError} as `findInstance()` does
  */

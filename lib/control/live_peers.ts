@@ -55,8 +55,8 @@ export class LivePeers implements Disposable {
   }
 
   /**
-   * Makes changes, in this order, all or none of them; peers that they do not concern go on undisturbed. That a peer to be
-   * removed is not there is no error.
+   * Makes changes, in this order, all or none of them; peers that they do not concern go on undisturbed. That a peer to
+   * be removed is not there is no error.
    *
    * @param changes or what they are, given the peers that there are when it is their turn
    * @throws {RequestError} for what cannot be, with nothing changed
@@ -163,8 +163,8 @@ export function peersByKey(peers: readonly LivePeer[]): ReadonlyMap<string, Live
 }
 
 /**
- * The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. The cost grows with
- * the peers and changes, not with their product: thousands may come at once. In steps, see `paced()`.
+ * The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. The cost grows
+ * with the peers and changes, not with their product: thousands may come at once. In steps, see `paced()`.
  */
 export function* changedPeers(
   peers: ReadonlyMap<string, LivePeer>,

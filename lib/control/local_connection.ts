@@ -1,6 +1,6 @@
 /**
- * Local connection: one end of a stream socket, whose other end is bounded in time. Who asks nothing, or does not take what it
- * has asked for, is closed, so that nobody holds what others need by doing nothing.
+ * Local connection: one end of a stream socket, whose other end is bounded in time. Who asks nothing, or does not take
+ * what it has asked for, is closed, so that nobody holds what others need by doing nothing.
  */
 import type { Socket } from "node:net";
 import { guarded } from "../process/guard.ts";

@@ -159,8 +159,8 @@ function takePath(paths: readonly string[], journal: Journal): string | undefine
 }
 
 /**
- * Whose the other end is: root's or our own user's; null for anybody else's. The file's mode says so too, but a folder's rights
- * can be another's doing, and who cannot be told stays out.
+ * Whose the other end is: root's or our own user's; null for anybody else's. The file's mode says so too, but a
+ * folder's rights can be another's doing, and who cannot be told stays out.
  */
 function userOf(socket: Socket): number | null {
   // Node's sockets have their descriptor there, and nowhere in public.

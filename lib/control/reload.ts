@@ -1,9 +1,9 @@
 /**
  * Reload: has a tunnel that runs follow its configuration file after an edit, without touching what has not changed.
  *
- * What is compared with the file is what runs: peers that `vpn peer` or `wg set` changed meanwhile become what the file says,
- * as with `wg syncconf`. A file with a mistake, or with peers that cannot be, changes nothing. What cannot change at run time
- * stays as it was, is named each time, and counts from the next start.
+ * What is compared with the file is what runs: peers that `vpn peer` or `wg set` changed meanwhile become what the file
+ * says, as with `wg syncconf`. A file with a mistake, or with peers that cannot be, changes nothing. What cannot change
+ * at run time stays as it was, is named each time, and counts from the next start.
  */
 import type { Config, Endpoint, PeerConfig } from "../core/config/config.ts";
 import {
@@ -49,7 +49,10 @@ export interface ReloadPlan {
   readonly change: ConfigChange;
   /** The keys that do not, besides those that never do while a tunnel runs. */
   readonly restart: readonly string[];
-  /** Where peers that have moved are, by their keys as text, where that is not as the file says; null: somebody else sees to it. */
+  /**
+   * Where peers that have moved are, by their keys as text, where that is not as the file says; null: somebody else
+   * sees to it.
+   */
   readonly places: ReadonlyMap<string, Endpoint | null>;
   readonly steps: readonly ReloadStep[];
 }
@@ -201,8 +204,8 @@ function messageOf(error: unknown): string {
 }
 
 /**
- * Whether nothing of a tunnel but its name stays, as where a client's file has taken the place of its gateway's: the peers that
- * run would be cut off for others that do not know this end's key.
+ * Whether nothing of a tunnel but its name stays, as where a client's file has taken the place of its gateway's: the
+ * peers that run would be cut off for others that do not know this end's key.
  */
 function isOfAnotherTunnel({ settings, removed }: ConfigChange, before: Config): boolean {
   return settings.privateKey !== undefined && removed.length > 0 &&

@@ -34,7 +34,8 @@ export class ControlServer implements AsyncDisposable {
   }
 
   /**
-   * Listens on `/run/vpn/INTERFACE.sock`, or `INTERFACE-PID.sock` where an instance in another network namespace has that.
+   * Listens on `/run/vpn/INTERFACE.sock`, or `INTERFACE-PID.sock` where an instance in another network namespace has
+   * that.
    *
    * @throws {Error} where the file cannot be made
    */

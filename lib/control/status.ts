@@ -12,8 +12,8 @@ import { mapped, paced } from "../process/pace.ts";
 import type { StandingBlock } from "../host/firewall/standing_blocks.ts";
 
 /**
- * A running instance. The form is stable: members are added, none is taken away or given another meaning. Bytes and counts
- * are since the start.
+ * A running instance. The form is stable: members are added, none is taken away or given another meaning. Bytes and
+ * counts are since the start.
  */
 export interface Status {
   readonly interface: string;
@@ -21,8 +21,9 @@ export interface Status {
   readonly netns: string | null;
   readonly role: "server" | "client";
   /**
-   * `degraded`: something is lacking on the host, see `missing`: what others take away again and again of what the tunnel has put there, or a gateway's route to the internet. `blocked`: nothing runs, and the kill switch that a client has left keeps the host closed; what is said of peers, port and
-   * addresses is then empty.
+   * `degraded`: something is lacking on the host, see `missing`: what others take away again and again of what the
+   * tunnel has put there, or a gateway's route to the internet. `blocked`: nothing runs, and the kill switch that a
+   * client has left keeps the host closed; what is said of peers, port and addresses is then empty.
    */
   readonly state: "up" | "degraded" | "blocked";
   /** What is lacking, in words; empty but while degraded. */

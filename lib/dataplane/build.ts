@@ -1,6 +1,6 @@
 /**
- * Data-plane build: opens what a data plane is made of, and joins the parts. All that is opened goes into one stack, so that a
- * failure half-way leaves no descriptor behind.
+ * Data-plane build: opens what a data plane is made of, and joins the parts. All that is opened goes into one stack, so
+ * that a failure half-way leaves no descriptor behind.
  */
 import { Arena } from "../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";

@@ -161,7 +161,9 @@ export class Commands {
     engine.attachTun(new TunDevice(tun, loop));
   }
 
-  /** Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2). */
+  /**
+   * Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2).
+   */
   #enableTunOffload(tun: Tun): void {
     const tcp = TUN_F_CSUM | TUN_F_TSO4;
     if (tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6) || tun.setOffload(tcp)) return;

@@ -110,8 +110,8 @@ export class DataPlane implements Disposable {
   #follow({ kind, peer }: DeviceEvent, now: number): void {
     // By a command of this very turn: nothing is begun for it any more.
     if (peer.isRemoved) return;
-    // A new session, or another path to the peer: it may take more or less than the last one. Where the peer has yet to prove
-    // that it is there, a session follows. What may be asked of it depends on what runs there.
+    // A new session, or another path to the peer: it may take more or less than the last one. Where the peer has yet to
+    // prove that it is there, a session follows. What may be asked of it depends on what runs there.
     if (
       kind === "handshake-completed" || kind === "recognized" ||
       (kind === "endpoint-changed" && peer.proof.isProven)

@@ -230,7 +230,8 @@ export class DataPlaneHandle {
   }
 
   /**
-   * Captures packets inside the tunnel, as a file in pcapng that comes by the chunk, until the consumer's signal is aborted.
+   * Captures packets inside the tunnel, as a file in pcapng that comes by the chunk, until the consumer's signal is
+   * aborted.
    *
    * @throws {Error} where too many captures run, or the data plane ends
    */

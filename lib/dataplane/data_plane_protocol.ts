@@ -1,4 +1,7 @@
-/** Data-plane protocol: what the main thread and the data-plane thread say to each other: commands one way, reports the other. */
+/**
+ * Data-plane protocol: what the main thread and the data-plane thread say to each other: commands one way, reports the
+ * other.
+ */
 import type { DeviceEventKind } from "../core/wireguard/device_events.ts";
 import type { Carrier } from "../core/transport/endpoint.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
@@ -68,8 +71,8 @@ export type Request =
 export type Command =
   | Request
   /**
-   * Begin a handshake with every peer that there was none with yet, and with `server` in any case: that a client's server is lost
-   * says nothing of its other peers. Repeat it at this interval in ms.
+   * Begin a handshake with every peer that there was none with yet, and with `server` in any case: that a client's
+   * server is lost says nothing of its other peers. Repeat it at this interval in ms.
    */
   | { readonly kind: "connect"; readonly server: string; readonly interval: number }
   /** Go back to the ordinary interval between handshakes. */
@@ -186,7 +189,9 @@ export type Reporter = (report: Report, transfer?: Transferable[]) => void;
 export type Report =
   | { readonly kind: "ready"; readonly port: number; readonly aead: string }
   | Answer
-  /** What happened to a peer: each kind at most once a second, with the peer's state at that time, see `PeerReports`. */
+  /**
+   * What happened to a peer: each kind at most once a second, with the peer's state at that time, see `PeerReports`.
+   */
   | {
     readonly kind: "peer";
     readonly event: DeviceEventKind;

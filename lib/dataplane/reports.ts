@@ -1,4 +1,6 @@
-/** Reports of the data plane: what the main thread and the log are told without asking: peers' events, drops, refusals. */
+/**
+ * Reports of the data plane: what the main thread and the log are told without asking: peers' events, drops, refusals.
+ */
 import { DropLog } from "../core/engine/drop_log.ts";
 import { LineBudget } from "../core/limits/line_budget.ts";
 import type { Peer } from "../core/wireguard/peer.ts";

@@ -1,4 +1,7 @@
-/** Owns the main thread's part of captures: asks the data plane for them, and takes chunks no faster than somebody wants them. */
+/**
+ * Owns the main thread's part of captures: asks the data plane for them, and takes chunks no faster than somebody wants
+ * them.
+ */
 import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { CaptureCommand, CaptureReport, CaptureRequest } from "./captures.ts";
 import { guarded } from "../process/guard.ts";

@@ -1,9 +1,10 @@
 /**
- * Guard of asynchronous entries: what the event loop calls (listeners, timers, messages of threads, signals), and what nobody
- * awaits, runs through here, so that its errors are logged (throttled) and counted, and end nothing.
+ * Guard of asynchronous entries: what the event loop calls (listeners, timers, messages of threads, signals), and what
+ * nobody awaits, runs through here, so that its errors are logged (throttled) and counted, and end nothing.
  *
- * Without it, an exception in a listener, or a rejection that nobody takes, ends the process: one who finds one datagram that
- * makes a listener throw has switched the tunnel off. tests/rules/guard_rule_test.ts holds the sources to it.
+ * Without it, an exception in a listener, or a rejection that nobody takes, ends the process: one who finds one
+ * datagram that makes a listener throw has switched the tunnel off. tests/rules/guard_rule_test.ts holds the sources to
+ * it.
  */
 import type { LogCategory } from "../cli/command.ts";
 import { FaultLog } from "./fault_log.ts";

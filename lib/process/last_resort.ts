@@ -1,6 +1,6 @@
 /**
- * Last resort for errors: an exception or a rejection that went past every guard ends the program, but in good order, by the
- * way that a signal takes, so that the host is as it was before.
+ * Last resort for errors: an exception or a rejection that went past every guard ends the program, but in good order,
+ * by the way that a signal takes, so that the host is as it was before.
  */
 import { AppError, ExitCode } from "./errors.ts";
 import type { Logger } from "./logging.ts";
@@ -13,8 +13,8 @@ export interface LastResort extends Disposable {
 }
 
 /**
- * Catches from now on, and until disposed of, what would end the process on the spot. The first one makes `failed` reject,
- * which the caller waits for; those behind it, which may come from the end itself, are logged.
+ * Catches from now on, and until disposed of, what would end the process on the spot. The first one makes `failed`
+ * reject, which the caller waits for; those behind it, which may come from the end itself, are logged.
  */
 export function catchFaults(logger: Logger): LastResort {
   const failed = Promise.withResolvers<never>();

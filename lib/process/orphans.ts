@@ -1,6 +1,7 @@
 /**
- * Orphans: processes whose parent has ended, which become children of process 1. In a container without an init that is this
- * program: what a command of the configuration left running would stay a zombie for ever, and take a process id from the host.
+ * Orphans: processes whose parent has ended, which become children of process 1. In a container without an init that is
+ * this program: what a command of the configuration left running would stay a zombie for ever, and take a process id
+ * from the host.
  */
 import { openLibc } from "../../ffi/libc.ts";
 import { guarded } from "./guard.ts";

@@ -1,6 +1,6 @@
 /**
- * Pace of long work on the main thread: it is done in slices of a few milliseconds, between which all others have their turn.
- * So no request, however many peers it is about, keeps anybody waiting for longer.
+ * Pace of long work on the main thread: it is done in slices of a few milliseconds, between which all others have their
+ * turn. So no request, however many peers it is about, keeps anybody waiting for longer.
  *
  * Work is a generator that yields often, where it may be interrupted; it knows of no time itself.
  */

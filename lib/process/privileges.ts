@@ -67,8 +67,8 @@ function lacks(lacking: readonly string[], purpose: string, otherwise: string): 
 }
 
 /**
- * How a process comes by capabilities that it lacks. Root lacks one where it was started with less than all: there is no point
- * in telling to be root.
+ * How a process comes by capabilities that it lacks. Root lacks one where it was started with less than all: there is
+ * no point in telling to be root.
  */
 export function capabilityRemedy(lacking: readonly string[], uid = Deno.uid()): string {
   const added = lacking.map((name) => `--cap-add ${name.slice("CAP_".length)}`).join(" ");
@@ -115,7 +115,8 @@ export function requireRelayPrivileges(): void {
 }
 
 /**
- * Makes sure of what a tunnel needs and of what the demo needs besides: network namespaces, and ICMP sockets to ping with.
+ * Makes sure of what a tunnel needs and of what the demo needs besides: network namespaces, and ICMP sockets to ping
+ * with.
  *
  * @throws {AppError} with exit code 5 and the remedy
  */
@@ -176,9 +177,9 @@ export function dropDataPlanePrivileges(): void {
 /**
  * Gives up, for the main thread and all that it starts from now on, what neither running nor undoing needs.
  *
- * Threads that were there before keep what they have. Those that work for us, for a file read in the background, end after
- * ten idle seconds, and new ones have no more than we; only the engine's own remain, which compile and collect garbage, and
- * the one that waits for signals.
+ * Threads that were there before keep what they have. Those that work for us, for a file read in the background, end
+ * after ten idle seconds, and new ones have no more than we; only the engine's own remain, which compile and collect
+ * garbage, and the one that waits for signals.
  */
 export function dropPrivileges(
   { commands, foreignFile, configPath, logger }: {

@@ -1,6 +1,6 @@
 /**
- * Process identity: what tells one process from all others: its id, the time it was started at, as ids are used again, and the
- * PID namespace that the id belongs to, as containers with a `/run/vpn` in common each have a process 1.
+ * Process identity: what tells one process from all others: its id, the time it was started at, as ids are used again,
+ * and the PID namespace that the id belongs to, as containers with a `/run/vpn` in common each have a process 1.
  */
 import { ESRCH } from "../../ffi/errno.ts";
 import { journalDirectory } from "./journal_directory.ts";
@@ -15,7 +15,10 @@ export interface ProcessIdentity {
   readonly pid: number;
   /** Clock ticks since boot, from `/proc/PID/stat`. */
   readonly startTime: string;
-  /** Inode of its PID namespace, decimal; left out in journals of earlier versions, which is taken for this process's own. */
+  /**
+   * Inode of its PID namespace, decimal; left out in journals of earlier versions, which is taken for this process's
+   * own.
+   */
   readonly pidNamespace?: string;
 }
 
@@ -44,8 +47,8 @@ export function journalPath(identity: ProcessIdentity): string {
 }
 
 /**
- * Whether the process lives. A zombie does not: it holds nothing any more. Of another PID namespace no process can be seen, or
- * only by another id: there the lock on its journal tells.
+ * Whether the process lives. A zombie does not: it holds nothing any more. Of another PID namespace no process can be
+ * seen, or only by another id: there the lock on its journal tells.
  */
 export function isAlive(identity: ProcessIdentity): boolean {
   if (!isOfThisPidNamespace(identity)) return isLocked(journalPath(identity));
@@ -77,7 +80,9 @@ function isLocked(path: string): boolean {
   }
 }
 
-/** When a process was started, or null where it lives no more: fields 3 and 22 of `/proc/PID/stat` (proc_pid_stat(5)). */
+/**
+ * When a process was started, or null where it lives no more: fields 3 and 22 of `/proc/PID/stat` (proc_pid_stat(5)).
+ */
 function startTimeOf(pid: number): string | null {
   try {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
@@ -91,8 +96,9 @@ function startTimeOf(pid: number): string | null {
 }
 
 /**
- * Whether an error in reading a file of a process under `/proc` says that the process has ended: ENOENT before the opening,
- * ESRCH between it and the reading. The runtime has no class for the second, and sets no code: its text has the number.
+ * Whether an error in reading a file of a process under `/proc` says that the process has ended: ENOENT before the
+ * opening, ESRCH between it and the reading. The runtime has no class for the second, and sets no code: its text has
+ * the number.
  */
 export function meansGone(error: unknown): boolean {
   return error instanceof Deno.errors.NotFound ||

@@ -1,8 +1,9 @@
 /**
- * Service manager: tells the program that started this one, by the protocol of sd_notify(3), how far it is: systemd for a unit of
- * `Type=notify`, `vpn up` where no systemd runs.
+ * Service manager: tells the program that started this one, by the protocol of sd_notify(3), how far it is: systemd for
+ * a unit of `Type=notify`, `vpn up` where no systemd runs.
  *
- * Started means connected (a client) or serving (a gateway), so that what is ordered behind the unit finds the tunnel there.
+ * Started means connected (a client) or serving (a gateway), so that what is ordered behind the unit finds the tunnel
+ * there.
  */
 import { monotonicTime } from "../../ffi/clock.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
@@ -30,8 +31,9 @@ export class ServiceManager implements Disposable {
   }
 
   /**
-   * The manager that the environment names. One that cannot be reached, or none, is told nothing: that keeps no tunnel from
-   * running. To be called before the process enters another network namespace, which has abstract names of its own.
+   * The manager that the environment names. One that cannot be reached, or none, is told nothing: that keeps no tunnel
+   * from running. To be called before the process enters another network namespace, which has abstract names of its
+   * own.
    *
    * @param environment what it says is for this process alone, and is taken out, so that hooks do not speak for us
    */

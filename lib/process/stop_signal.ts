@@ -2,9 +2,9 @@
  * Stop signal: waits for SIGINT or SIGTERM; SIGUSR2, by which a service manager says that the program is to be started
  * again, or that the host shuts down; and SIGHUP, unless it means something else to the program.
  *
- * What runs from a configuration reads that again on SIGHUP, as daemons do. The signal also comes when a terminal is closed: it
- * cannot be told apart, and a tunnel that ended then would open a host that its kill switch keeps closed. So one that was
- * started in a terminal outlives it, as under `nohup`; it logs to nowhere from then on.
+ * What runs from a configuration reads that again on SIGHUP, as daemons do. The signal also comes when a terminal is
+ * closed: it cannot be told apart, and a tunnel that ended then would open a host that its kill switch keeps closed. So
+ * one that was started in a terminal outlives it, as under `nohup`; it logs to nowhere from then on.
  */
 
 import { guarded } from "./guard.ts";
@@ -20,7 +20,8 @@ export interface StopSignal extends Disposable {
 }
 
 /**
- * Listens from now on, and until disposed of. A signal that was ignored before, as `nohup` does it, stays without effect.
+ * Listens from now on, and until disposed of. A signal that was ignored before, as `nohup` does it, stays without
+ * effect.
  *
  * @param options `onHangup` is called for each SIGHUP, which then is no signal to stop
  */

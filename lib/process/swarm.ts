@@ -1,6 +1,7 @@
 /**
- * Swarms of notifications, answered by one call: soon after the first, while they go on as well, and no more often than they are
- * worth. A program that changes something in a tight loop neither keeps the call from coming nor the thread busy.
+ * Swarms of notifications, answered by one call: soon after the first, while they go on as well, and no more often than
+ * they are worth. A program that changes something in a tight loop neither keeps the call from coming nor the thread
+ * busy.
  */
 import type { LogCategory } from "../cli/command.ts";
 import { guarded } from "./guard.ts";

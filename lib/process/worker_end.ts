@@ -1,6 +1,7 @@
 /**
- * End of worker threads. A thread lives on for some 30 ms after it has been told to end, while its engine and what libraries
- * keep for it are taken down. A process that exits meanwhile takes down the same from its side, and the heap breaks: SIGABRT.
+ * End of worker threads. A thread lives on for some 30 ms after it has been told to end, while its engine and what
+ * libraries keep for it are taken down. A process that exits meanwhile takes down the same from its side, and the heap
+ * breaks: SIGABRT.
  */
 
 /** Deno names its workers' threads `worker-0`, `worker-1`, ... */

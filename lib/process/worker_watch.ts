@@ -1,13 +1,15 @@
 /**
- * Watch over a worker thread: asks it from time to time whether it still runs. A thread that has died without a word, or hangs,
- * would else leave the tunnel dead and the host's changes in place until somebody looks.
+ * Watch over a worker thread: asks it from time to time whether it still runs. A thread that has died without a word,
+ * or hangs, would else leave the tunnel dead and the host's changes in place until somebody looks.
  */
 import type { LogCategory } from "../cli/command.ts";
 import { guarded } from "./guard.ts";
 
 /** ms between questions. */
 const INTERVAL = 5_000;
-/** Intervals without an answer after which it counts as dead. They are counted, since this thread may be late itself. */
+/**
+ * Intervals without an answer after which it counts as dead. They are counted, since this thread may be late itself.
+ */
 const LIMIT = 6;
 /** The same until the first answer: a small or busy machine takes long to load what the thread runs. */
 const START_LIMIT = 24;
@@ -63,7 +65,9 @@ export class WorkerWatch implements Disposable {
   }
 }
 
-/** Waits until a thread has ended, well or not, but no longer than a person would: what it holds ends with the process. */
+/**
+ * Waits until a thread has ended, well or not, but no longer than a person would: what it holds ends with the process.
+ */
 export async function endOf(ended: Promise<unknown>): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, END_LIMIT);

@@ -1,4 +1,7 @@
-/** Attacks that open what is closed: another program on the client's host removes what the tunnel stands on, or kills it. */
+/**
+ * Attacks that open what is closed: another program on the client's host removes what the tunnel stands on, or kills
+ * it.
+ */
 import type { BackgroundProcess, TestNamespace, Topology } from "../support/net.ts";
 import type { Section } from "../net/support/config.ts";
 import { Tap } from "../net/support/outside.ts";

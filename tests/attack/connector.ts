@@ -1,4 +1,7 @@
-/** A program that opens and closes TCP connections at a rate: `connector.ts ADDRESS PER-SECOND SECONDS`; prints what came of it. */
+/**
+ * A program that opens and closes TCP connections at a rate: `connector.ts ADDRESS PER-SECOND SECONDS`; prints what
+ * came of it.
+ */
 import { writeText } from "../../lib/process/output.ts";
 
 const PORT = 80;

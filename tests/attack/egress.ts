@@ -1,4 +1,6 @@
-/** Attacks on where clients may go: what lies behind the gateway and must not be reached, and who reaches the clients. */
+/**
+ * Attacks on where clients may go: what lies behind the gateway and must not be reached, and who reaches the clients.
+ */
 import { Arena } from "../../ffi/arena.ts";
 import { EXTERNAL, INTERNET, ROUTER } from "../net/support/gateway.ts";
 import { Injector, Tap } from "../net/support/outside.ts";
@@ -13,7 +15,9 @@ import { type Attack, fetches, type Outcome, setScene } from "./attack.ts";
 const METADATA = "169.254.169.254";
 const PORT = 8_123;
 
-/** Packets of the hostile client to each address that the gateway lets out, seen in the internet or on the second LAN. */
+/**
+ * Packets of the hostile client to each address that the gateway lets out, seen in the internet or on the second LAN.
+ */
 async function forwarded(
   topology: Topology,
   targets: readonly string[],

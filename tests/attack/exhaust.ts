@@ -1,4 +1,6 @@
-/** Attacks that exhaust: floods by a client's own means, connections that stay, and bytes that no local socket expects. */
+/**
+ * Attacks that exhaust: floods by a client's own means, connections that stay, and bytes that no local socket expects.
+ */
 
 import { holdConnections } from "../net/support/traffic/held_connections.ts";
 import { sendJunk } from "../net/support/traffic/hostile.ts";

@@ -1,4 +1,7 @@
-/** A program that opens TCP connections and holds them: `holder.ts ADDRESS PORT COUNT`; says how many were accepted, and waits. */
+/**
+ * A program that opens TCP connections and holds them: `holder.ts ADDRESS PORT COUNT`; says how many were accepted, and
+ * waits.
+ */
 import { writeText } from "../../lib/process/output.ts";
 
 /** Connections that are being opened at one time. */

@@ -67,7 +67,9 @@ function report(rows: readonly Row[]): void {
   }
 }
 
-/** Runs this again with run-time folders of its own: other instances on this machine are not attacked, nor in the way. */
+/**
+ * Runs this again with run-time folders of its own: other instances on this machine are not attacked, nor in the way.
+ */
 async function runApart(args: readonly string[]): Promise<number> {
   const self = new URL(import.meta.url).pathname;
   const [program, ...rest] = apart([

@@ -117,7 +117,9 @@ export class RogueClient implements Disposable {
     throw new Error("Cannot shake hands: the gateway does not answer");
   }
 
-  /** A transport message with this inside, under the next counter of the session. Our control messages have no padding. */
+  /**
+   * A transport message with this inside, under the next counter of the session. Our control messages have no padding.
+   */
   seal(session: RogueSession, inside: Uint8Array): Uint8Array<ArrayBuffer> {
     const { view, bytes } = this.#arena;
     const at = this.#scratch;

@@ -82,7 +82,8 @@ export const STEER_ATTACKS: readonly Attack[] = [
         seconds / 1e6;
       await rate();
       const before = await rate();
-      // From the hostile client's network, quoting the gateway's datagrams to the honest client and the other way round.
+      // From the hostile client's network, quoting the gateway's datagrams to the honest client and the other way
+      // round.
       using toGateway = new Injector(network.clients[1]!.namespace);
       using toClient = new Injector(network.gateway, { device: "lan1" });
       const forge = (source: string, destination: string, ports: readonly [number, number]) =>

@@ -24,7 +24,9 @@ function outbound(sourcePort: number, destinationPort = 9, payload = new Uint8Ar
   });
 }
 
-/** A DNS server in the internet, and how many of five questions the honest client gets answered by it, through the NAT. */
+/**
+ * A DNS server in the internet, and how many of five questions the honest client gets answered by it, through the NAT.
+ */
 async function resolves(scene: Scene): Promise<number> {
   using _server = new DnsServer(scene.network.internet, [INTERNET], ({ query }) => [
     buildAnswer(query, ANSWER),

@@ -14,8 +14,8 @@ const PACKETS = 80_000;
 /** Packets on each way before anything is measured. */
 const WARM_UP = 40_000;
 /**
- * Bytes per packet that count as none. The smallest thing on the heap, a boxed number, has 16; what is below this is what a
- * turn of the loop, with its tens of packets, leaves once: the time.
+ * Bytes per packet that count as none. The smallest thing on the heap, a boxed number, has 16; what is below this is
+ * what a turn of the loop, with its tens of packets, leaves once: the time.
  */
 const TOLERANCE = 2;
 /** Bytes of an array of one number, at least. */

@@ -34,7 +34,9 @@ export interface BenchResult {
   readonly seconds: number;
   readonly options: BenchOptions;
   readonly machine: Machine;
-  /** Share of the processors that something else used, 0 to 1: looked at before each turn, when nothing of ours runs. */
+  /**
+   * Share of the processors that something else used, 0 to 1: looked at before each turn, when nothing of ours runs.
+   */
   readonly foreignLoad: Summary;
   readonly figures: readonly FigureReport[];
   readonly profile: Profile | null;

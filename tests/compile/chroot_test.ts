@@ -1,4 +1,7 @@
-/** Tests of the built executable alone: in a root directory that has the C library, a shell and the tools that unpack it, and nothing else. */
+/**
+ * Tests of the built executable alone: in a root directory that has the C library, a shell and the tools that unpack
+ * it, and nothing else.
+ */
 import { assertMatch } from "../support/assert.ts";
 import { netTest, run } from "../support/net.ts";
 

@@ -1,4 +1,6 @@
-/** Tests what ./compile.sh says when it cannot do what is asked. Building is a step of its own in tests/run/steps.ts. */
+/**
+ * Tests what ./compile.sh says when it cannot do what is asked. Building is a step of its own in tests/run/steps.ts.
+ */
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { run, type RunResult } from "../support/process.ts";
 import { hostTest } from "../support/permissions.ts";

@@ -271,7 +271,8 @@ cacheTest(
     if (Deno.uid() !== 0) return;
     const NOBODY = 65_534;
     const home = `${cache}-home`;
-    // Root's own folders: the user cannot change them, but can put others in their place between the look and the start.
+    // Root's own folders: the user cannot change them, but can put others in their place between the look and the
+    // start.
     await Deno.mkdir(`${home}/roots/further`, { recursive: true });
     await startIn(`${home}/roots/further/cache`, { env: { HOME: home } });
     await Deno.chown(home, NOBODY, NOBODY);

@@ -31,8 +31,8 @@ const SERVICES: ReadonlySet<string> = new Set(["vsftpd"]);
 const APT_TIMEOUT = 240_000;
 
 /**
- * Installs the programs that are missing for the network tests. Failing is no error: the tests that need a missing program
- * are left out and say so.
+ * Installs the programs that are missing for the network tests. Failing is no error: the tests that need a missing
+ * program are left out and say so.
  *
  * @param say is called with each line for the user
  * @returns what is missing still, and why; null when nothing is

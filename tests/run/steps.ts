@@ -161,9 +161,9 @@ interface FilesRun {
 }
 
 /**
- * Runs the tests of a folder, each file in a process of its own and some at once, as network tests wait for most of their time.
- * Each has what our processes and `ip netns` tell each other by for itself: `vpn cleanup` of one removes what another has
- * killed to see it removed.
+ * Runs the tests of a folder, each file in a process of its own and some at once, as network tests wait for most of
+ * their time. Each has what our processes and `ip netns` tell each other by for itself: `vpn cleanup` of one removes
+ * what another has killed to see it removed.
  */
 async function runFiles(
   say: (line: string) => void,
@@ -199,8 +199,8 @@ function testFilesIn(folder: string): string[] {
 }
 
 /**
- * First all tests as bare `deno test` runs them, which is how people try a project; then, with permissions, the files that have
- * tests which need these.
+ * First all tests as bare `deno test` runs them, which is how people try a project; then, with permissions, the files
+ * that have tests which need these.
  */
 async function runUnitTests(say: (line: string) => void): Promise<StepResult> {
   const bare = await runTests(say, { args: [], label: "bare", timeout: LIMIT, isBare: true });
@@ -217,8 +217,8 @@ async function runUnitTests(say: (line: string) => void): Promise<StepResult> {
 }
 
 /**
- * Runs tests, those with permissions one file after the other: some measure the memory of the whole process, or time what
- * they see. The types are checked by a step of their own.
+ * Runs tests, those with permissions one file after the other: some measure the memory of the whole process, or time
+ * what they see. The types are checked by a step of their own.
  */
 async function runTests(
   say: (line: string) => void,

@@ -19,7 +19,9 @@ export interface CommandEnd {
   readonly timedOut: boolean;
 }
 
-/** Runs a program from the root of the project, without standard input. A program that cannot be started has code 127. */
+/**
+ * Runs a program from the root of the project, without standard input. A program that cannot be started has code 127.
+ */
 export async function runStreamed(command: StreamedCommand): Promise<CommandEnd> {
   let child: Deno.ChildProcess;
   try {

@@ -1,4 +1,6 @@
-/** Run-time folders of its own for a program: what our processes and `ip netns` tell each other by is not the machine's. */
+/**
+ * Run-time folders of its own for a program: what our processes and `ip netns` tell each other by is not the machine's.
+ */
 
 const SCRIPT = `
 for folder in /run/netns /etc/netns /run/vpn /run/wireguard /run/vpn-tests; do

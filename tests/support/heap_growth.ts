@@ -9,8 +9,8 @@ const ROUNDS = 5;
 /**
  * The bytes that `calls` calls put on the heap, once the engine has optimised them.
  *
- * A machine that is busy may delay the compiler's thread beyond a whole measurement, so it is repeated while there is growth:
- * a call that allocates does so in each round.
+ * A machine that is busy may delay the compiler's thread beyond a whole measurement, so it is repeated while there is
+ * growth: a call that allocates does so in each round.
  */
 export function heapGrowth(calls: number, call: () => void): number {
   let least = Infinity;

@@ -1,6 +1,6 @@
 /**
- * Tests that need more of the host than to compute: files, programs, sockets, the environment. `deno test` grants nothing
- * unasked, whatever `deno.json` says, and is how people try a project: there, these are reported as ignored.
+ * Tests that need more of the host than to compute: files, programs, sockets, the environment. `deno test` grants
+ * nothing unasked, whatever `deno.json` says, and is how people try a project: there, these are reported as ignored.
  */
 
 const NEEDED = ["read", "write", "net", "env", "sys", "run", "ffi"] as const;

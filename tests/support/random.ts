@@ -1,8 +1,8 @@
 /**
  * Seeded randomness for tests: the same seed gives the same run on every machine, so a failure comes again.
  *
- * The generator is a Weyl sequence through a 32-bit mixing function: 2^32 numbers long, well spread, of no cryptographic
- * worth. It is a source of test data and of simulated loss, nothing else.
+ * The generator is a Weyl sequence through a 32-bit mixing function: 2^32 numbers long, well spread, of no
+ * cryptographic worth. It is a source of test data and of simulated loss, nothing else.
  */
 
 /** A sequence of random values that its seed determines. */
@@ -60,7 +60,9 @@ export class Random {
     return bytes;
   }
 
-  /** A copy of `bytes`: mostly with one to `changes` bits flipped, at times cut short or with random bytes behind it. */
+  /**
+   * A copy of `bytes`: mostly with one to `changes` bits flipped, at times cut short or with random bytes behind it.
+   */
   mutate(bytes: Uint8Array, changes = 3): Uint8Array<ArrayBuffer> {
     const kind = this.below(8);
     if (kind === 0 && bytes.length > 0) return bytes.slice(0, this.below(bytes.length));

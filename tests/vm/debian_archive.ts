@@ -1,6 +1,6 @@
 /**
- * Debian's archive for a guest: packages of another release, or another machine, by an apt with folders of its own. It checks
- * what it gets as ever; nothing is installed, and the host's own apt never hears of them.
+ * Debian's archive for a guest: packages of another release, or another machine, by an apt with folders of its own. It
+ * checks what it gets as ever; nothing is installed, and the host's own apt never hears of them.
  */
 import { output } from "../support/process.ts";
 import { type Guest, guestName, guestPackages } from "./guests.ts";

@@ -1,4 +1,7 @@
-/** Image of a guest: its kernel, and a root file system of Debian's packages, our executable and the tests, as an initramfs. */
+/**
+ * Image of a guest: its kernel, and a root file system of Debian's packages, our executable and the tests, as an
+ * initramfs.
+ */
 import { output } from "../support/process.ts";
 import type { GuestPackages } from "./debian_archive.ts";
 
@@ -57,8 +60,8 @@ export async function makeImage(
 }
 
 /**
- * Unpacks a package into a folder where, as in Debian, what was once in `/bin` and its like is below `/usr`: packages of each
- * release have some of it in either place.
+ * Unpacks a package into a folder where, as in Debian, what was once in `/bin` and its like is below `/usr`: packages
+ * of each release have some of it in either place.
  */
 async function unpack(path: string, folder: string, options: readonly string[]): Promise<void> {
   await shell(
@@ -99,8 +102,8 @@ async function putModules(kernel: string, release: string, root: string): Promis
 }
 
 /**
- * Puts the tests of the system calls, without the npm packages that they are written with, at the place where they find the
- * files that they read.
+ * Puts the tests of the system calls, without the npm packages that they are written with, at the place where they find
+ * the files that they read.
  */
 async function putSystemCallTests(project: string): Promise<void> {
   await shell(

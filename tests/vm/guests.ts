@@ -35,8 +35,8 @@ export const EMULATORS: Readonly<
   >
 > = {
   amd64: {
-    // One thread for both processors: with two, QEMU 7.2 misses what one patches in the kernel's code for the other, and Linux 6.12
-    // ends with "Oops: int3".
+    // One thread for both processors: with two, QEMU 7.2 misses what one patches in the kernel's code for the other,
+    // and Linux 6.12 ends with "Oops: int3".
     command: ["qemu-system-x86_64", "-M", "q35", "-cpu", "max", "-accel", "tcg,thread=single"],
     console: "ttyS0",
     target: "x86_64-unknown-linux-gnu",

@@ -1,6 +1,6 @@
 /**
- * Step `vm`: starts emulated machines with kernels of several releases of Debian, one of them an arm64, and runs the built
- * executable in each, at the lowest priority.
+ * Step `vm`: starts emulated machines with kernels of several releases of Debian, one of them an arm64, and runs the
+ * built executable in each, at the lowest priority.
  */
 import { installPrograms } from "../run/peers.ts";
 import { openLog } from "../run/run_log.ts";
@@ -31,8 +31,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 type Say = (line: string) => void;
 
 /**
- * Runs all guests, or those that VPN_VM names, as in `VPN_VM="trixie-arm64 bookworm-amd64"`; and in each all tests, or the one
- * whose function in guest.sh VPN_VM_ONLY names.
+ * Runs all guests, or those that VPN_VM names, as in `VPN_VM="trixie-arm64 bookworm-amd64"`; and in each all tests, or
+ * the one whose function in guest.sh VPN_VM_ONLY names.
  */
 export async function runGuests(say: Say): Promise<StepResult> {
   const chosen = Deno.env.get("VPN_VM")?.split(/[\s,]+/) ?? null;

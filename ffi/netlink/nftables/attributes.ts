@@ -1,4 +1,7 @@
-/** Attributes and verdicts of nftables that both requests and listings have (`linux/netfilter/nf_tables.h`, `netfilter.h`). */
+/**
+ * Attributes and verdicts of nftables that both requests and listings have (`linux/netfilter/nf_tables.h`,
+ * `netfilter.h`).
+ */
 
 export const NFT_MSG_GETRULE = 7;
 

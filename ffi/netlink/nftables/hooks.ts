@@ -1,4 +1,6 @@
-/** Netfilter hooks: where a packet enters a chain (linux/netfilter*.h), and the order of those that enter at one place. */
+/**
+ * Netfilter hooks: where a packet enters a chain (linux/netfilter*.h), and the order of those that enter at one place.
+ */
 
 export const NF_NETDEV_INGRESS = 0;
 export const NF_ARP_IN = 0;

@@ -2,11 +2,11 @@
  * Netfilter queue reader (`linux/netfilter/nfnetlink_queue.h`): takes packets that a firewall rule queued, before the
  * host's stack gets them.
  *
- * Two queues with successive numbers share the socket: packets of the first are dropped once they are read, those of the
- * second go on, so that of them we have a copy. `installQueue()` of lib/host/firewall makes the rules for both.
+ * Two queues with successive numbers share the socket: packets of the first are dropped once they are read, those of
+ * the second go on, so that of them we have a copy. `installQueue()` of lib/host/firewall makes the rules for both.
  *
- * The kernel splits what GRO merged and completes checksums before it queues (`NFQA_CFG_F_GSO` is off). There is no fail-open
- * flag: what we are too slow for is dropped, never answered by the host.
+ * The kernel splits what GRO merged and completes checksums before it queues (`NFQA_CFG_F_GSO` is off). There is no
+ * fail-open flag: what we are too slow for is dropped, never answered by the host.
  */
 import type { Arena } from "../../arena.ts";
 import { EINTR, EPERM } from "../../errno.ts";
@@ -71,7 +71,10 @@ export interface NfQueueOptions {
 export class NfQueue implements Disposable {
   /** The descriptor, for an epoll set. */
   readonly fd: number;
-  /** What the last `receive()` brought: the offset of an empty virtio-net header (10 bytes), the IP packet right behind it. */
+  /**
+   * What the last `receive()` brought: the offset of an empty virtio-net header (10 bytes), the IP packet right behind
+   * it.
+   */
   readonly receivedOffsets: Int32Array;
   /** Bytes, the header included; -1 when the kernel had to cut the packet short. */
   readonly receivedLengths: Int32Array;
@@ -196,7 +199,8 @@ export class NfQueue implements Disposable {
   }
 
   /**
-   * Reads the datagram of `length` bytes at `at`, one message, and enters its packet in the `received...` arrays at `index`.
+   * Reads the datagram of `length` bytes at `at`, one message, and enters its packet in the `received...` arrays at
+   * `index`.
    *
    * @returns false when it is no packet
    */

@@ -1,6 +1,6 @@
 /**
- * Nftables: tables of the host's firewall, each made, replaced and deleted as a whole, in one transaction of the kernel. No `nft`
- * or `iptables` program is involved, and nobody else's table is touched.
+ * Nftables: tables of the host's firewall, each made, replaced and deleted as a whole, in one transaction of the
+ * kernel. No `nft` or `iptables` program is involved, and nobody else's table is touched.
  */
 import { EINVAL, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT, SystemCallError } from "../../errno.ts";
 import type { Libc } from "../../libc.ts";
@@ -54,7 +54,10 @@ export class Nftables implements Disposable {
     this.#flags = flags !== 0 && this.#knowsFlags(flags) ? flags : 0;
   }
 
-  /** Whether nobody else may change the tables, as long as this object is there (Linux 5.12, and 6.9 for those that outlive it). */
+  /**
+   * Whether nobody else may change the tables, as long as this object is there (Linux 5.12, and 6.9 for those that
+   * outlive it).
+   */
   get ownsTables(): boolean {
     return this.#flags !== 0;
   }
@@ -62,9 +65,9 @@ export class Nftables implements Disposable {
   /**
    * Opens the firewall of the network namespace that the thread is in now; the thread may leave it afterwards.
    *
-   * @param options `owned` (the default): as far as the kernel can do it, the tables are nobody else's to change and go with
-   * this object, also when the process is killed; `persistent`: they are anybody's then, but stay. Tables that are not
-   * owned are anybody's, and stay.
+   * @param options `owned` (the default): as far as the kernel can do it, the tables are nobody else's to change and go
+   * with this object, also when the process is killed; `persistent`: they are anybody's then, but stay. Tables that are
+   * not owned are anybody's, and stay.
    * @throws {NetlinkError} EPERM without CAP_NET_ADMIN
    * @throws {NoNftablesError} where the kernel has no netfilter
    */
@@ -84,8 +87,8 @@ export class Nftables implements Disposable {
   }
 
   /**
-   * Tries whether the kernel takes a chain at an interface's ingress: makes one and deletes it in one transaction, which
-   * nobody sees.
+   * Tries whether the kernel takes a chain at an interface's ingress: makes one and deletes it in one transaction,
+   * which nobody sees.
    *
    * @throws {NetlinkError} where it does not
    */
@@ -125,8 +128,8 @@ export class Nftables implements Disposable {
   }
 
   /**
-   * Whether all rules of a table are still there that was made here; what others have added does not matter. True for a table
-   * that was not made here, or that was deleted.
+   * Whether all rules of a table are still there that was made here; what others have added does not matter. True for a
+   * table that was not made here, or that was deleted.
    */
   isIntact(table: NftablesTable): boolean {
     const made = this.#made.get(keyOf(table));

@@ -93,14 +93,16 @@ const XT_NFQ_REVISION = 3;
 const IPV4_FRAGMENT = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2 };
 const IPV4_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 };
 const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4 };
-/** Behind the kinds and sizes of addresses, the operation, the sender's two addresses and the target's hardware address. */
+/**
+ * Behind the kinds and sizes of addresses, the operation, the sender's two addresses and the target's hardware address.
+ */
 const ARP_TARGET = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 4 };
 const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
 const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
 const ICMP_TYPE = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 };
 /**
- * Of the packet that an ICMP error quotes behind its own eight bytes (RFC 792): protocol, and source port behind a header of
- * 20 bytes.
+ * Of the packet that an ICMP error quotes behind its own eight bytes (RFC 792): protocol, and source port behind a
+ * header of 20 bytes.
  */
 const QUOTED_PROTOCOL = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 9, length: 1 };
 const QUOTED_SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 8 + 20, length: 2 };
@@ -153,8 +155,9 @@ export interface TransportPorts {
 /**
  * `ip frag-off & 0x1fff == 0 meta l4proto P th sport F-L th dport F-L`, of IPv4 alone.
  *
- * The fragment offset comes first: a fragment other than a packet's first has no ports, and the kernel compares whatever
- * bytes stand in their place (at netdev ingress, seen from 5.10 to 6.18), so that it would hit the fragments of others.
+ * The fragment offset comes first: a fragment other than a packet's first has no ports, and the kernel compares
+ * whatever bytes stand in their place (at netdev ingress, seen from 5.10 to 6.18), so that it would hit the fragments
+ * of others.
  */
 export function ipv4PortsAre(protocol: number, ports: TransportPorts): Expression[] {
   return [...fragmentOffset(NFT_CMP_EQ), ...transportIs(protocol), ...portsAre(ports)];

@@ -74,7 +74,10 @@ export interface ListedRule {
   readonly expressions: readonly ListedExpression[];
 }
 
-/** What a set or map has. In a set of intervals, a key begins one and the next key with `isEnd` ends it, or `keyEnd` does. */
+/**
+ * What a set or map has. In a set of intervals, a key begins one and the next key with `isEnd` ends it, or `keyEnd`
+ * does.
+ */
 export interface ListedElement {
   readonly key: Uint8Array;
   readonly keyEnd: Uint8Array | null;

@@ -1,6 +1,6 @@
 /**
- * Client host: what a client changes on its host, in the order in which it is made, and what of it follows changes of the
- * host, of the path and of the configuration.
+ * Client host: what a client changes on its host, in the order in which it is made, and what of it follows changes of
+ * the host, of the path and of the configuration.
  */
 import type { ClientConfig } from "../../core/config/config.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
@@ -113,7 +113,9 @@ export class ClientHost implements Disposable {
     return settings;
   }
 
-  /** Answers of the host to those who came in by another interface leave by that one, though the tunnel is a full one. */
+  /**
+   * Answers of the host to those who came in by another interface leave by that one, though the tunnel is a full one.
+   */
   #keepReturnPath({ address, port }: Outside): void {
     const { start: { options, network, journal, logger }, plan, transports, services } =
       this.#options;

@@ -1,10 +1,11 @@
 /**
  * Client connection: performs the actions of the client machine (lib/core/client/client_machine.ts) and tells it what
- * happens: I/O, one timer, and promises for whoever waits; it decides nothing. An action that fails is told to the machine,
- * which alone knows what depends on it.
+ * happens: I/O, one timer, and promises for whoever waits; it decides nothing. An action that fails is told to the
+ * machine, which alone knows what depends on it.
  *
- * The data plane judges whether the server is there (lib/core/wireguard/liveness/liveness.ts). While it is not, the TUN,
- * the routes and the protection from leaks stay as they are, so that nothing that the host sends takes another path.
+ * The data plane judges whether the server is there (lib/core/wireguard/liveness/liveness.ts). While it is not, the
+ * TUN, the routes and the protection from leaks stay as they are, so that nothing that the host sends takes another
+ * path.
  */
 import type { ClientAction } from "../../core/client/client_action.ts";
 import type { ClientEvent, ClientSettings } from "../../core/client/client_event.ts";

@@ -1,6 +1,6 @@
 /**
- * Client preparation: all that a client finds out before its data plane starts: the block that it takes over, its routes, where
- * its peers are. Nothing on the host changes.
+ * Client preparation: all that a client finds out before its data plane starts: the block that it takes over, its
+ * routes, where its peers are. Nothing on the host changes.
  */
 import type { ClientConfig } from "../../core/config/config.ts";
 import type { PeerOptions } from "../../core/wireguard/peer.ts";
@@ -62,7 +62,10 @@ export async function prepareClient(
   return { block, plan, addresses, others };
 }
 
-/** The block that an earlier client has left and that this one takes over. Others are logged: nothing leaves the host then. */
+/**
+ * The block that an earlier client has left and that this one takes over. Others are logged: nothing leaves the host
+ * then.
+ */
 function findBlock(
   config: ClientConfig,
   { interfaceName, logger }: { readonly interfaceName: string; readonly logger: Logger },

@@ -1,10 +1,10 @@
 /**
  * Agent: the demo's end of a thread that lives in a namespace and does there what a user would do.
  *
- * It is a Worker because a namespace belongs to a thread: `Deno.connect()`, `fetch()` and the like make their sockets when
- * the event loop comes to it, so on this thread, which visits a namespace for the length of one call, they would be made
- * at home. A Worker is an operating-system thread with an event loop of its own; created inside the namespace, it and
- * all that it ever opens belong there. It needs no executable file of its own as a process would.
+ * It is a Worker because a namespace belongs to a thread: `Deno.connect()`, `fetch()` and the like make their sockets
+ * when the event loop comes to it, so on this thread, which visits a namespace for the length of one call, they would
+ * be made at home. A Worker is an operating-system thread with an event loop of its own; created inside the namespace,
+ * it and all that it ever opens belong there. It needs no executable file of its own as a process would.
  */
 import { inNamespace } from "../../../ffi/netns.ts";
 import type { Answer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";

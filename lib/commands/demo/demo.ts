@@ -2,7 +2,8 @@
  * Command `vpn demo`: the real server and clients in network namespaces of their own, and traffic through them, step by
  * step.
  *
- * It takes no program but itself and changes nothing outside its namespaces; whatever happens, it takes them away again.
+ * It takes no program but itself and changes nothing outside its namespaces; whatever happens, it takes them away
+ * again.
  */
 import type { DemoOptions } from "../../cli/command.ts";
 import { Interruption, Report } from "./report.ts";

@@ -2,7 +2,8 @@
  * Link watch on the gateway's cable to the internet, at the internet's end: notices what must not come over it.
  *
  * Nothing has to run meanwhile: the kernel keeps what passes the filter until somebody asks. The filter leaves out the
- * many segments of connections under way, so that there is room for all the rest, and the watch costs a download nothing.
+ * many segments of connections under way, so that there is room for all the rest, and the watch costs a download
+ * nothing.
  */
 import { Arena } from "../../../ffi/arena.ts";
 import { EAGAIN, SystemCallError } from "../../../ffi/errno.ts";

@@ -159,8 +159,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /**
-   * Ends all processes, at once as at a shutdown, and returns a line for each that did not end with exit code 0, and for
-   * each note that is left of a change to the host.
+   * Ends all processes, at once as at a shutdown, and returns a line for each that did not end with exit code 0, and
+   * for each note that is left of a change to the host.
    */
   async stopProcesses(): Promise<string[]> {
     this.#stopping = true;

@@ -18,8 +18,8 @@ import {
 } from "./topology.ts";
 
 /**
- * ms in which a step comes to its end, also on a machine that is slow or busy with other things: a demo that passes takes
- * what it takes, and only one that fails waits so long.
+ * ms in which a step comes to its end, also on a machine that is slow or busy with other things: a demo that passes
+ * takes what it takes, and only one that fails waits so long.
  */
 const PATIENCE = patient(60_000);
 const POLL_INTERVAL = 10;
@@ -185,8 +185,8 @@ function summary(offences: readonly string[]): string {
 }
 
 /**
- * The client is told nothing: it has to notice by the silence of a gateway that used to answer its beats. On a busy machine
- * none may have been answered yet: then the client notices because what it sends stays without an answer.
+ * The client is told nothing: it has to notice by the silence of a gateway that used to answer its beats. On a busy
+ * machine none may have been answered yet: then the client notices because what it sends stays without an answer.
  */
 async function killGateway(stage: Stage): Promise<Outcome> {
   await new Promise((resolve) => setTimeout(resolve, BEATING_TIME));
@@ -255,7 +255,10 @@ function sourceSeenBy(host: ServedHost, from: MemberName): string {
   return host === "internet" ? GATEWAY_ADDRESS : INNER_ADDRESSES[from];
 }
 
-/** Waits until a process has done the last of what it does at its start. The log would say so too, but not at every level. */
+/**
+ * Waits until a process has done the last of what it does at its start. The log would say so too, but not at every
+ * level.
+ */
 async function until(isReady: () => boolean, tunnel: DemoProcess): Promise<void> {
   const deadline = performance.now() + PATIENCE;
   for (;;) {

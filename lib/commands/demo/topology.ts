@@ -7,9 +7,9 @@
  *  client-2  198.51.100.66 -- .65  hotel  198.51.100.130 ----------- 198.51.100.129                      at 192.0.2.1
  * ```
  *
- * The clients call the gateway by its address on the other side, as they would from behind routers. One of them is in a hotel
- * whose router drops UDP, and forwards what else there is. The gateway's kernel has nothing to forward, so no sysctl is
- * needed for that: what gets from a client to the internet and back, our own gateway has carried.
+ * The clients call the gateway by its address on the other side, as they would from behind routers. One of them is in a
+ * hotel whose router drops UDP, and forwards what else there is. The gateway's kernel has nothing to forward, so no
+ * sysctl is needed for that: what gets from a client to the internet and back, our own gateway has carried.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { defaultPrefix, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";

@@ -38,7 +38,10 @@ export function fail(why: string, remedy: string): Verdict {
   return { status: "fail", why, remedy };
 }
 
-/** Carries a check out. That it cannot be carried out is a warning: nothing is known then, and nothing else is kept from being found. */
+/**
+ * Carries a check out. That it cannot be carried out is a warning: nothing is known then, and nothing else is kept from
+ * being found.
+ */
 export async function carryOut(check: Check, subject: Subject): Promise<Finding[]> {
   let verdicts: readonly Verdict[];
   try {
@@ -49,7 +52,10 @@ export async function carryOut(check: Check, subject: Subject): Promise<Finding[
   return verdicts.map((verdict) => ({ name: check.name, ...verdict }));
 }
 
-/** Root lacks a capability where it was started with less than all, as in a container: there is no point in telling to be root. */
+/**
+ * Root lacks a capability where it was started with less than all, as in a container: there is no point in telling to
+ * be root.
+ */
 export function privilegeRemedy(uid = Deno.uid()): string {
   return uid === 0
     ? "root was started without the capability for it: a container gets it by `--cap-add NET_ADMIN` (`cap_add:` of compose)"

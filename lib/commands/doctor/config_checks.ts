@@ -122,8 +122,8 @@ function strangers(
 }
 
 /**
- * Each handshake carries the time (TAI64N), and a server takes none that is not later than the last: a clock that was right
- * once and is behind now shuts its host out.
+ * Each handshake carries the time (TAI64N), and a server takes none that is not later than the last: a clock that was
+ * right once and is behind now shuts its host out.
  */
 function checkClock({ options: { configPath } }: Subject): Verdict[] {
   const now = Date.now();

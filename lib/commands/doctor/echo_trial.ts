@@ -49,7 +49,8 @@ export async function tryEcho(
   const deadline = performance.now() + timeout;
   let longest = 0;
   let wasTold = false;
-  // What a router said of an earlier request is told but once: a second attempt shows whether this one is too long, too.
+  // What a router said of an earlier request is told but once: a second attempt shows whether this one is too long,
+  // too.
   const attempt = (call: () => number) => {
     for (let count = 0; count < 2; count++) {
       try {

@@ -15,8 +15,8 @@ export interface Instance {
 }
 
 /**
- * The process that has the interface of this name in this network namespace; null where there is none, or none that this
- * user may see.
+ * The process that has the interface of this name in this network namespace; null where there is none, or none that
+ * this user may see.
  */
 export function findInstance(interfaceName: string): Instance | null {
   const namespace = currentNetworkNamespace();
@@ -57,7 +57,9 @@ function holderOf(interfaceName: string, namespace: string): number | null {
   return null;
 }
 
-/** The same executable, told to be a server or a client: a client that has changed nothing but routes has no journal. */
+/**
+ * The same executable, told to be a server or a client: a client that has changed nothing but routes has no journal.
+ */
 function isThisProgram(pid: number): boolean {
   const args = readLine(`/proc/${pid}/cmdline`).split("\0");
   try {

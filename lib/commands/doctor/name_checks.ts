@@ -1,4 +1,7 @@
-/** Checks of how this host looks names up: whether the resolvers that it uses answer, and that it uses those that are meant. */
+/**
+ * Checks of how this host looks names up: whether the resolvers that it uses answer, and that it uses those that are
+ * meant.
+ */
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { hostResolvConf, resolverManager } from "../../host/dns/client_dns.ts";
 import { hasSameResolvers, nameServersOf, type Resolvers } from "../../host/dns/resolv_conf.ts";
@@ -72,7 +75,10 @@ async function checkUpstreams(subject: Subject): Promise<Verdict[]> {
     : [warn(`of the resolvers in DnsProxy, ${list}`, remedy)];
 }
 
-/** Whether `DNS` can be set, where that means to write a file: containers have it read-only, and some hosts make it immutable. */
+/**
+ * Whether `DNS` can be set, where that means to write a file: containers have it read-only, and some hosts make it
+ * immutable.
+ */
 function checkFile(subject: Subject): Verdict[] {
   const { client, instance } = subject;
   if (client === null || instance?.isOurs === true || client.interface.dns.length === 0) return [];
@@ -115,8 +121,8 @@ export type Source =
   | { readonly kind: "some"; readonly by: string; readonly servers: readonly string[] };
 
 /**
- * What the C library does: the services of nsswitch.conf in turn, `resolve` being systemd-resolved and `dns` what resolv.conf
- * names (nsswitch.conf(5), resolv.conf(5)).
+ * What the C library does: the services of nsswitch.conf in turn, `resolve` being systemd-resolved and `dns` what
+ * resolv.conf names (nsswitch.conf(5), resolv.conf(5)).
  *
  * @param resolvers `file` and its text; `isResolved`: whether systemd-resolved runs
  */

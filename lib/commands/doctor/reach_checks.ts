@@ -112,8 +112,8 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
 }
 
 /**
- * WireGuard answers nobody whom it does not know. What can be told apart is whether the host is there, and whether it refuses
- * another port: then it would refuse this one, too, if nobody listened and no firewall dropped.
+ * WireGuard answers nobody whom it does not know. What can be told apart is whether the host is there, and whether it
+ * refuses another port: then it would refuse this one, too, if nobody listened and no firewall dropped.
  */
 function silent(client: ClientConfig, server: string, { pings, refusesOthers }: Tried): Verdict {
   const own = encodeKey(client.interface.publicKey);

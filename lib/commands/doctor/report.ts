@@ -17,7 +17,8 @@ export function hasFailed(findings: readonly Finding[]): boolean {
 }
 
 /**
- * One line for each finding, aligned, and one more with the remedy where there is something to mend; the counts at the end.
+ * One line for each finding, aligned, and one more with the remedy where there is something to mend; the counts at the
+ * end.
  *
  * @param colour whether to use SGR sequences
  */

@@ -114,9 +114,9 @@ export class Subject implements Disposable {
 }
 
 /**
- * A client knows the place of a peer that everything goes to, or of all its peers; then it has seldom a port that others know.
- * One that it has nevertheless may be what wg-quick saved of a run: what only a client has, or that it keeps the way to its only
- * peer open, tells it from a gateway.
+ * A client knows the place of a peer that everything goes to, or of all its peers; then it has seldom a port that
+ * others know. One that it has nevertheless may be what wg-quick saved of a run: what only a client has, or that it
+ * keeps the way to its only peer open, tells it from a gateway.
  */
 export function roleOf({ peers, interface: { listenPort, lines } }: Config): Role {
   const called = peers.filter(({ endpoint, endpoint6 }) => (endpoint ?? endpoint6) !== null);

@@ -84,8 +84,8 @@ export interface RemovedPeer {
   /** Whether its own configuration was kept, and is removed. */
   readonly fileRemoved: boolean;
   /**
-   * Why the gateway's file still has it, or its own configuration is still there; null where neither is so. A gateway that runs
-   * has to be told all the same.
+   * Why the gateway's file still has it, or its own configuration is still there; null where neither is so. A gateway
+   * that runs has to be told all the same.
    */
   readonly problem: AppError | null;
   /** Whether the gateway's file has it no more. */
@@ -154,8 +154,8 @@ function defaultNetworks({ interface: { egress, addresses } }: Config): string {
 }
 
 /**
- * What sends everything through the tunnel names the gateway's inner address as well: in a LAN that uses the same numbers, as a
- * hotel's may, the longer prefix keeps that the tunnel's.
+ * What sends everything through the tunnel names the gateway's inner address as well: in a LAN that uses the same
+ * numbers, as a hotel's may, the longer prefix keeps that the tunnel's.
  */
 function withGateway(allowedIps: string, { interface: { addresses } }: Config): string {
   return allowedIps === FULL_TUNNEL

@@ -24,7 +24,9 @@ export class RateMeter {
   /** By process and public key. */
   #seen = new Map<string, Seen>();
 
-  /** Takes what an instance says now. Returns what passes with each peer, by its public key; nothing at the first look. */
+  /**
+   * Takes what an instance says now. Returns what passes with each peer, by its public key; nothing at the first look.
+   */
   rates(statuses: readonly Status[]): ReadonlyMap<string, PeerRate>[] {
     const before = this.#seen;
     this.#seen = new Map();

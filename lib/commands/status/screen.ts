@@ -1,7 +1,9 @@
 /** Screen: shows text that changes, in place on a terminal, one text after the other elsewhere. */
 import { type TextStream, writeText } from "../../process/output.ts";
 
-/** The other screen, which leaves what was on the terminal as it was (xterm, DECSET 1049), without a cursor (DECTCEM). */
+/**
+ * The other screen, which leaves what was on the terminal as it was (xterm, DECSET 1049), without a cursor (DECTCEM).
+ */
 const ENTER = "\x1b[?1049h\x1b[?25l";
 const LEAVE = "\x1b[?25h\x1b[?1049l";
 /** To the first column of the first row; erase to the end of the row; erase what is below (ECMA-48 CUP, EL, ED). */

@@ -28,7 +28,8 @@ interface Look {
  * Shows how the instances of this user are.
  *
  * @returns 0, or 3 where none answers
- * @throws {AppError} with exit code 3 where none runs or the interface asked for is none of theirs, or they may not be asked
+ * @throws {AppError} with exit code 3 where none runs or the interface asked for is none of theirs, or they may not be
+ * asked
  */
 export async function runStatus(options: StatusOptions): Promise<number> {
   if (options.watch) return await watch(options);

@@ -1,8 +1,9 @@
 /**
- * Background start: runs a tunnel behind the terminal where no systemd does, in a session of its own, its log in a file.
+ * Background start: runs a tunnel behind the terminal where no systemd does, in a session of its own, its log in a
+ * file.
  *
- * How far it is, it tells by the protocol that it speaks to systemd as well: so this waits no longer than it takes, and has the
- * tunnel's own words where it fails.
+ * How far it is, it tells by the protocol that it speaks to systemd as well: so this waits no longer than it takes, and
+ * has the tunnel's own words where it fails.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
@@ -30,8 +31,8 @@ export function logPathOf(interfaceName: string): string {
 }
 
 /**
- * Starts this program with these arguments, and waits until its tunnel is up. Of two starts with one log, the second waits for
- * the first.
+ * Starts this program with these arguments, and waits until its tunnel is up. Of two starts with one log, the second
+ * waits for the first.
  *
  * @param log the file for its log; the one before is kept, with `.1` behind its name
  * @param refuse throws where, when it is its turn, nothing is to be started

@@ -1,4 +1,7 @@
-/** Tunnel target: the file and the device that a name stands for, as wg-quick has it, and whether it is a gateway's or a client's. */
+/**
+ * Tunnel target: the file and the device that a name stands for, as wg-quick has it, and whether it is a gateway's or a
+ * client's.
+ */
 import { basename, resolve } from "node:path";
 import type { Role } from "../../cli/command.ts";
 import { quoted } from "../../core/config/config_error.ts";

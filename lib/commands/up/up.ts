@@ -70,7 +70,8 @@ export async function runDown(
 }
 
 /**
- * Undoes what a tunnel that was killed has left, as a person who says `down` wants it; but its kill switch, which is told of.
+ * Undoes what a tunnel that was killed has left, as a person who says `down` wants it; but its kill switch, which is
+ * told of.
  *
  * @returns whether that is all that there was of it
  */

@@ -18,8 +18,8 @@ export interface FixedSettings {
 }
 
 /**
- * Makes sure that what is set of the interface itself is what it has. `wg setconf` and `wg syncconf` send zeros for a key, a port
- * and a mark that their file does not have; these stay as they are.
+ * Makes sure that what is set of the interface itself is what it has. `wg setconf` and `wg syncconf` send zeros for a
+ * key, a port and a mark that their file does not have; these stay as they are.
  *
  * @throws {UapiError}
  */
@@ -40,14 +40,14 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
 }
 
 /**
- * What is to become of the peers: each one's last state, one change for each that is named, and a removal before it where it
- * is removed and comes again.
+ * What is to become of the peers: each one's last state, one change for each that is named, and a removal before it
+ * where it is removed and comes again.
  *
- * The device's own key is no peer, and what is said of it is passed over, as the kernel does: so one list of peers can serve
- * all the hosts in it.
+ * The device's own key is no peer, and what is said of it is passed over, as the kernel does: so one list of peers can
+ * serve all the hosts in it.
  *
- * With `replace_peers`, a peer that is named again is replaced, but keeps its session and where it is. The cost grows with the
- * peers and the lines, not with their product. In steps, see `paced()`.
+ * With `replace_peers`, a peer that is named again is replaced, but keeps its session and where it is. The cost grows
+ * with the peers and the lines, not with their product. In steps, see `paced()`.
  */
 export function* liveChanges(
   { replacePeers, peers }: UapiDeviceChange,

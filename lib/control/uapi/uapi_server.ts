@@ -47,8 +47,8 @@ export interface UapiOptions {
 }
 
 /**
- * Listens. Null, and a line in the log, where the socket is another's: of an instance with the same name in another network
- * namespace, say.
+ * Listens. Null, and a line in the log, where the socket is another's: of an instance with the same name in another
+ * network namespace, say.
  *
  * @throws {Error} where the file cannot be made
  */

@@ -1,21 +1,21 @@
 /**
- * Egress rules: which addresses outside the tunnel a gateway's clients reach, and by which exit, as a table of prefixes of
- * which the longest one decides.
+ * Egress rules: which addresses outside the tunnel a gateway's clients reach, and by which exit, as a table of prefixes
+ * of which the longest one decides.
  *
- * `EgressAllow` and `EgressDeny` come first: of their entries that hold an address, the longest prefix wins, and a deny wins
- * over an allow of the same length. Where none holds it, the networks of the gateway's own interfaces are refused, those of
- * the uplink included: the neighbours there trust the gateway, not its clients; and so does a cloud's service for its
- * hosts, whose address may look like any other. All else is the internet, and open.
+ * `EgressAllow` and `EgressDeny` come first: of their entries that hold an address, the longest prefix wins, and a deny
+ * wins over an allow of the same length. Where none holds it, the networks of the gateway's own interfaces are refused,
+ * those of the uplink included: the neighbours there trust the gateway, not its clients; and so does a cloud's service
+ * for its hosts, whose address may look like any other. All else is the internet, and open.
  *
- * Whatever the entries say: the network's own and its broadcast address are nobody's (RFC 2644), and what no router forwards
- * never comes this far (`isMartian()`).
+ * Whatever the entries say: the network's own and its broadcast address are nobody's (RFC 2644), and what no router
+ * forwards never comes this far (`isMartian()`).
  */
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "../wire/ipv4_text.ts";
 
 /**
- * Where clouds that do not use a link-local address, or not alone, tell a host about itself, its credentials included: Alibaba
- * Cloud's metadata service, Azure's host agent, Oracle Cloud's former metadata service.
+ * Where clouds that do not use a link-local address, or not alone, tell a host about itself, its credentials included:
+ * Alibaba Cloud's metadata service, Azure's host agent, Oracle Cloud's former metadata service.
  */
 const CLOUD_SERVICES: readonly Ipv4Prefix[] = [
   "100.100.100.200/32",
@@ -25,9 +25,9 @@ const CLOUD_SERVICES: readonly Ipv4Prefix[] = [
   .map((text) => parseCidr(text)!);
 
 /**
- * What becomes of a packet: `pass`, out by the gateway's egress; `host`, to the host, which has the address or forwards to
- * another interface; `private`, refused as a network of the gateway's; `denied`, refused by `EgressDeny`; `nowhere`, for the
- * internet while the gateway has no interface that leads there.
+ * What becomes of a packet: `pass`, out by the gateway's egress; `host`, to the host, which has the address or forwards
+ * to another interface; `private`, refused as a network of the gateway's; `denied`, refused by `EgressDeny`; `nowhere`,
+ * for the internet while the gateway has no interface that leads there.
  */
 export type EgressVerdict = "pass" | "host" | "private" | "denied" | "nowhere";
 
@@ -73,8 +73,8 @@ type Explicit = "allow" | "deny";
 /**
  * Compiles the rules.
  *
- * @returns the rules, the shorter prefixes first, and the interfaces (indices) besides the egress's that packets of clients
- * may leave the host by. An address that no rule holds passes.
+ * @returns the rules, the shorter prefixes first, and the interfaces (indices) besides the egress's that packets of
+ * clients may leave the host by. An address that no rule holds passes.
  */
 export function egressRules(
   policy: EgressPolicy,

@@ -1,8 +1,8 @@
 /**
  * Capture: packets of one peer or of all become blocks of pcapng, which are handed over by the chunk.
  *
- * There is room for so many chunks and no more. Who does not take them as fast as packets come misses packets, which are
- * counted; the tunnel waits for nobody.
+ * There is room for so many chunks and no more. Who does not take them as fast as packets come misses packets, which
+ * are counted; the tunnel waits for nobody.
  */
 import type { PacketDirection, PacketTap } from "../wireguard/packet_tap.ts";
 import type { Peer } from "../wireguard/peer.ts";

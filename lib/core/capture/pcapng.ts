@@ -1,8 +1,8 @@
 /**
  * Pcapng writer (draft-ietf-opsawg-pcapng): blocks, each of them whole or not at all, into a buffer.
  *
- * Little-endian, times in microseconds. A block is its type, its length, its body and its length again, each part padded to
- * four bytes; options within it are code, length and value, and end with a code of 0.
+ * Little-endian, times in microseconds. A block is its type, its length, its body and its length again, each part
+ * padded to four bytes; options within it are code, length and value, and end with a code of 0.
  */
 import type { PacketDirection } from "../wireguard/packet_tap.ts";
 
@@ -13,8 +13,9 @@ const ENHANCED_PACKET_BLOCK = 6;
 
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 /**
- * LINKTYPE_IPV4: packets begin with their IPv4 header; the tunnel carries no others. LINKTYPE_RAW (101) would do for one
- * interface, but libpcap compares that of each further one with DLT_RAW (12), its own number for it, and refuses the file.
+ * LINKTYPE_IPV4: packets begin with their IPv4 header; the tunnel carries no others. LINKTYPE_RAW (101) would do for
+ * one interface, but libpcap compares that of each further one with DLT_RAW (12), its own number for it, and refuses
+ * the file.
  */
 const LINKTYPE_IPV4 = 228;
 

@@ -1,10 +1,10 @@
 /**
- * Client machine: the life of a client's connection as a state machine without clock, timers or I/O. Events and the time
- * go in, actions come out; the caller performs them in order and answers those that ask for an answer.
+ * Client machine: the life of a client's connection as a state machine without clock, timers or I/O. Events and the
+ * time go in, actions come out; the caller performs them in order and answers those that ask for an answer.
  *
- * idle -> [looking-up ->] preparing -> trying -> up, and after a loss looking-up -> preparing -> trying -> pausing and so
- * on until it is up again. Each state in which it connects ends by an answer to an action or at a time: that is why a client
- * is never stuck. An attempt tries each transport with each address of the server, within `ConnectTimeout`.
+ * idle -> [looking-up ->] preparing -> trying -> up, and after a loss looking-up -> preparing -> trying -> pausing and
+ * so on until it is up again. Each state in which it connects ends by an answer to an action or at a time: that is why
+ * a client is never stuck. An attempt tries each transport with each address of the server, within `ConnectTimeout`.
  */
 import type { ClientAction, ClientMessage, Route } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";

@@ -1,4 +1,7 @@
-/** Owns how long a client waits between attempts to connect again: growing, so as not to press, and jittered, so that many do not come at once. */
+/**
+ * Owns how long a client waits between attempts to connect again: growing, so as not to press, and jittered, so that
+ * many do not come at once.
+ */
 
 /** ms */
 const FIRST_PAUSE = 500;

@@ -20,8 +20,8 @@ export function freeAddress({ interface: { addresses }, peers }: Config): number
   for (const pool of addresses) {
     const taken = [
       ...addresses.map(({ address }) => ({ first: address, last: address })),
-      // A network as wide as the pool or wider is a route by way of a peer; the most specific one wins (WireGuard paper,
-      // section 2), so addresses out of it can still be given away.
+      // A network as wide as the pool or wider is a route by way of a peer; the most specific one wins (WireGuard
+      // paper, section 2), so addresses out of it can still be given away.
       ...peerNetworks.filter(({ prefixLength }) => prefixLength > pool.prefixLength).map(rangeOf),
     ];
     const address = lowestFree(rangeOf(pool), taken);
@@ -30,7 +30,9 @@ export function freeAddress({ interface: { addresses }, peers }: Config): number
   return null;
 }
 
-/** The lowest address inside `pool` that is in none of `taken`, its first and last left out (RFC 1122 section 3.2.1.3). */
+/**
+ * The lowest address inside `pool` that is in none of `taken`, its first and last left out (RFC 1122 section 3.2.1.3).
+ */
 function lowestFree(pool: Range, taken: readonly Range[]): number | null {
   let candidate = pool.first + 1;
   for (const { first, last } of taken.toSorted((one, other) => one.first - other.first)) {

@@ -1,7 +1,8 @@
 /**
  * Difference of two configurations, and its application: what of a file that was edited is another now.
  *
- * What a file only looks different by (comments, the order of keys and of peers, the lines that things stand on) is none.
+ * What a file only looks different by (comments, the order of keys and of peers, the lines that things stand on) is
+ * none.
  */
 import type { Config, InterfaceConfig, PeerConfig } from "./config.ts";
 import { encodeKey } from "./values/key_text.ts";

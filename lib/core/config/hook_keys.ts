@@ -1,4 +1,6 @@
-/** Hook keys: the keys that commands of a configuration would set, so that they need not run (`wg set ... private-key`). */
+/**
+ * Hook keys: the keys that commands of a configuration would set, so that they need not run (`wg set ... private-key`).
+ */
 import type { HookCommand } from "./config.ts";
 
 /** Which keys are asked for. */

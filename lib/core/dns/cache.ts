@@ -1,8 +1,9 @@
 /**
  * Answers kept for later: bounded in number and in bytes, each for as long as its times to live say.
  *
- * Each belongs to the client that asked for it first, and counts as many places as it has kilobytes: in a full cache the
- * client with the most places loses its least recently used ones, so that nobody's flood of names empties it for others.
+ * Each belongs to the client that asked for it first, and counts as many places as it has kilobytes: in a full cache
+ * the client with the most places loses its least recently used ones, so that nobody's flood of names empties it for
+ * others.
  */
 import { FairShares, type Place } from "../limits/fair_shares.ts";
 import type { Parsed } from "./message.ts";

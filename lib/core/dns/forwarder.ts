@@ -1,10 +1,10 @@
 /**
  * DNS forwarder: answers queries from the cache, or by the first upstream that has an answer.
  *
- * - Equal questions under way are one question upstream: many at a time would be as many targets for a forger, and a guess
- *   at one of them is found by the birthday paradox (RFC 5452 section 5).
- * - A dead upstream is asked after the others, see `upstream_health.ts`; where all seem dead, all are asked at once, and the
- *   first answer counts.
+ * - Equal questions under way are one question upstream: many at a time would be as many targets for a forger, and a
+ *   guess at one of them is found by the birthday paradox (RFC 5452 section 5).
+ * - A dead upstream is asked after the others, see `upstream_health.ts`; where all seem dead, all are asked at once,
+ *   and the first answer counts.
  * - Queries that wait are bounded, with fair shares: in a full table the client with the most loses its oldest.
  *
  * Sockets, time and randomness come in from outside.
@@ -231,7 +231,9 @@ export class Forwarder {
     for (const exchange of question.exchanges.values()) exchange.cancel();
   }
 
-  /** Asks one upstream after the other, until one knows more than that it cannot help; the dead ones only if all are. */
+  /**
+   * Asks one upstream after the other, until one knows more than that it cannot help; the dead ones only if all are.
+   */
   async #ask(question: PendingQuestion, asked: Asked): Promise<Answer | null> {
     const { alive, dead } = this.#health;
     if (alive.length > 0) this.#probe(asked);

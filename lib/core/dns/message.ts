@@ -227,7 +227,9 @@ function timeToLive(view: DataView, record: RecordFields): number {
   return value > 0x7fff_ffff ? 0 : value;
 }
 
-/** Where the name at `at` ends, a compression pointer included; -1 where it runs off the message, or may not have one. */
+/**
+ * Where the name at `at` ends, a compression pointer included; -1 where it runs off the message, or may not have one.
+ */
 function skipName(message: Uint8Array, at: number, mayPoint = true): number {
   const start = at;
   while (at < message.length && at - start < MAX_NAME_SIZE) {

@@ -1,6 +1,6 @@
 /**
- * Domain names in DNS messages (RFC 1035 sections 3.1 and 4.1.4): read through compression pointers, compared without regard
- * to case, written with pointers of our own.
+ * Domain names in DNS messages (RFC 1035 sections 3.1 and 4.1.4): read through compression pointers, compared without
+ * regard to case, written with pointers of our own.
  */
 
 const MAX_NAME_SIZE = 255;
@@ -14,7 +14,10 @@ export class DomainName {
   readonly label: string;
   /** Null for the root. */
   readonly rest: DomainName | null;
-  /** The same for two names that are the same (RFC 4343 section 3), and for no others, whatever bytes are in their labels. */
+  /**
+   * The same for two names that are the same (RFC 4343 section 3), and for no others, whatever bytes are in their
+   * labels.
+   */
   readonly key: string;
   /** How many labels it has, the root's not among them. */
   readonly count: number;
@@ -33,8 +36,8 @@ export class DomainName {
 const ROOT = new DomainName("", null);
 
 /**
- * Reads the names of a message. What pointers lead to is read once: an answer has thousands of names of a hundred labels each
- * if its sender likes, and must not take seconds.
+ * Reads the names of a message. What pointers lead to is read once: an answer has thousands of names of a hundred
+ * labels each if its sender likes, and must not take seconds.
  */
 export class NameReader {
   readonly #message: Uint8Array;
@@ -151,7 +154,8 @@ export class MessageWriter {
   /**
    * Writes a name.
    *
-   * @param compressed whether pointers may stand in it: not in data of types that a reader need not know (RFC 3597 section 4)
+   * @param compressed whether pointers may stand in it: not in data of types that a reader need not know (RFC 3597
+   * section 4)
    */
   name(name: DomainName, compressed: boolean): void {
     for (let end = name; end.rest !== null; end = end.rest) {

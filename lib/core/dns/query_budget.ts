@@ -1,19 +1,22 @@
 /**
- * Query budgets: how many queries a client may ask in a second, so that none takes all of the proxy's time; and how many of
- * them may become questions upstream, as public resolvers cut off anyone who asks more than some 1,500 a second: that would be
- * the gateway, and so everybody behind it.
+ * Query budgets: how many queries a client may ask in a second, so that none takes all of the proxy's time; and how
+ * many of them may become questions upstream, as public resolvers cut off anyone who asks more than some 1,500 a
+ * second: that would be the gateway, and so everybody behind it.
  */
 import type { Client } from "./cache.ts";
 
-/** Queries a second and at once: of a site with hundreds of people behind one client; a tenth of what one thread answers. */
+/**
+ * Queries a second and at once: of a site with hundreds of people behind one client; a tenth of what one thread
+ * answers.
+ */
 const QUERIES = { rate: 2_000, burst: 4_000 };
 /** Questions upstream that each client has for itself, a second and at once. */
 const OWN_QUESTIONS = { rate: 200, burst: 500 };
 /** Those of all clients. */
 const ALL_QUESTIONS = { rate: 1_000, burst: 2_000 };
 /**
- * Questions that one by TCP counts as besides. Its answer has up to 64 KiB, thousands of records, of which each costs our time:
- * anyone who has a domain can have as many of them as he may ask for.
+ * Questions that one by TCP counts as besides. Its answer has up to 64 KiB, thousands of records, of which each costs
+ * our time: anyone who has a domain can have as many of them as he may ask for.
  */
 const TCP_COST = 32;
 /** Bytes of an answer that count as a query besides. */
@@ -113,8 +116,8 @@ export class QuestionBudget {
   #all: Bucket | null = null;
 
   /**
-   * Takes one question upstream: from the client's own budget, which is its whatever others do; beyond it, from what nobody
-   * uses.
+   * Takes one question upstream: from the client's own budget, which is its whatever others do; beyond it, from what
+   * nobody uses.
    *
    * @param now monotonic ms
    * @returns whether there was one

@@ -1,9 +1,9 @@
 /**
  * Relevant answer: rebuilds an answer from what belongs to its question, and from nothing else (RFC 5452 section 6).
  *
- * From the answer section, the chain that leads from the question's name over CNAMEs; from the authority section, why there
- * is no answer, and what a validator needs; from the rest, the OPT record without its options. What an upstream, or anyone who
- * speaks for it, says of other names reaches neither clients nor the cache.
+ * From the answer section, the chain that leads from the question's name over CNAMEs; from the authority section, why
+ * there is no answer, and what a validator needs; from the rest, the OPT record without its options. What an upstream,
+ * or anyone who speaks for it, says of other names reaches neither clients nor the cache.
  */
 import {
   HEADER_SIZE,
@@ -34,8 +34,8 @@ const MAX_NEGATIVE_TIME_TO_LIVE = 10_800;
 const SOA_NUMBERS_SIZE = 20;
 
 /**
- * Names in the data of types that may have pointers there (RFC 3597 section 4): how many bytes stand before the first one,
- * how many names there are, and whether we may compress them, which is for the types of RFC 1035 alone.
+ * Names in the data of types that may have pointers there (RFC 3597 section 4): how many bytes stand before the first
+ * one, how many names there are, and whether we may compress them, which is for the types of RFC 1035 alone.
  */
 const NAMES_IN_DATA: ReadonlyMap<number, NamesInData> = new Map<number, NamesInData>([
   ...[2, 3, 4, TYPE_CNAME, 7, 8, 9, 12].map((type) => entry(type, 0, 1, true)),

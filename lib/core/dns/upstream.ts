@@ -1,10 +1,10 @@
 /**
  * Upstream resolver: asks it one question, by UDP, and by TCP where UDP cannot be trusted or does not suffice.
  *
- * TCP is beyond an off-path forger, so it decides in doubt: when wrong answers keep coming, and when the name comes back in
- * another spelling. A server that spells it in its own manner by TCP as well is asked without that check from then on; and so
- * is one that has no TCP, as that of many a home router, and changes the spelling of a second question, too: a forger must
- * have guessed id and port twice.
+ * TCP is beyond an off-path forger, so it decides in doubt: when wrong answers keep coming, and when the name comes
+ * back in another spelling. A server that spells it in its own manner by TCP as well is asked without that check from
+ * then on; and so is one that has no TCP, as that of many a home router, and changes the spelling of a second question,
+ * too: a forger must have guessed id and port twice.
  */
 import type { Parsed } from "./message.ts";
 import { relevantAnswer } from "./relevant_answer.ts";
@@ -62,8 +62,8 @@ export class Upstream {
   /**
    * Asks what a client's query asks.
    *
-   * @param context `onExchange` is told of each query under way, and of its end with null; `mayAskByTcp` whether TCP may be
-   * asked, which costs more
+   * @param context `onExchange` is told of each query under way, and of its end with null; `mayAskByTcp` whether TCP
+   * may be asked, which costs more
    * @returns what belongs to the question; null where there is no answer
    */
   async ask(
@@ -125,7 +125,9 @@ export class Upstream {
     });
   }
 
-  /** Asks by UDP where there is no TCP to decide: should this come back in another spelling again, it is the server's. */
+  /**
+   * Asks by UDP where there is no TCP to decide: should this come back in another spelling again, it is the server's.
+   */
   async #askInAnySpelling(
     asked: Uint8Array<ArrayBuffer>,
     parsed: Parsed,

@@ -1,16 +1,19 @@
 /**
- * Upstream health: which resolvers answer, so that a dead one costs a client its time once, and not with every question.
+ * Upstream health: which resolvers answer, so that a dead one costs a client its time once, and not with every
+ * question.
  *
- * One that stayed silent for a whole exchange, in which it answered nothing else either, is dead: the others are asked first,
- * in the order of the configuration. A name that takes long makes no dead resolver of one that answers other names meanwhile.
- * From time to time a question that another answers goes to the dead one as well, whose answer nobody waits for: with the
- * first answer it has its place back. The pauses between such probes grow.
+ * One that stayed silent for a whole exchange, in which it answered nothing else either, is dead: the others are asked
+ * first, in the order of the configuration. A name that takes long makes no dead resolver of one that answers other
+ * names meanwhile. From time to time a question that another answers goes to the dead one as well, whose answer nobody
+ * waits for: with the first answer it has its place back. The pauses between such probes grow.
  */
 
 /** ms from a resolver's silence to the first probe, longer than an exchange takes; and between two probes at most. */
 const FIRST_PAUSE = 2_500;
 const MAX_PAUSE = 60_000;
-/** Exchanges without an answer, one after the other, after which a person is told: one may be a name that takes long. */
+/**
+ * Exchanges without an answer, one after the other, after which a person is told: one may be a name that takes long.
+ */
 const TOLD_AFTER = 3;
 
 interface State {
@@ -49,7 +52,9 @@ export class UpstreamHealth<Upstream> {
     return this.#options.upstreams.filter((upstream) => this.#states.get(upstream)!.misses > 0);
   }
 
-  /** The dead ones that are to be sent a question now, beside the one that is to answer it; each is due once for a call. */
+  /**
+   * The dead ones that are to be sent a question now, beside the one that is to answer it; each is due once for a call.
+   */
   takeDue(now: number): Upstream[] {
     const due = this.dead.filter((upstream) => now >= this.#states.get(upstream)!.probeAt);
     for (const upstream of due) this.#postpone(this.#states.get(upstream)!, now);

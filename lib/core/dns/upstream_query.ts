@@ -1,9 +1,10 @@
 /**
- * Upstream query: the message that asks an upstream, made hard to answer for anyone who does not see it, and the judgement of
- * what comes back (RFC 5452 section 9).
+ * Upstream query: the message that asks an upstream, made hard to answer for anyone who does not see it, and the
+ * judgement of what comes back (RFC 5452 section 9).
  *
- * An off-path forger must guess the id, the port that the socket has drawn, and the case of each letter of the name, which an
- * honest server repeats as it came ("0x20", draft-vixie-dnsext-dns0x20): about 32 bits and one for each letter.
+ * An off-path forger must guess the id, the port that the socket has drawn, and the case of each letter of the name,
+ * which an honest server repeats as it came ("0x20", draft-vixie-dnsext-dns0x20): about 32 bits and one for each
+ * letter.
  */
 import {
   cannotHelp,
@@ -17,7 +18,9 @@ import {
   responseCode,
 } from "./message.ts";
 
-/** What fits every path in one piece (dnsflagday.net/2020): fragments of an answer could be forged without any guess. */
+/**
+ * What fits every path in one piece (dnsflagday.net/2020): fragments of an answer could be forged without any guess.
+ */
 const UDP_SIZE = 1232;
 const TYPE_OPT = 41;
 const FLAG_DNSSEC_OK = 0x8000;
@@ -94,7 +97,9 @@ export function judge(
   return (answer.flags & FLAG_TRUNCATED) !== 0 ? "truncated" : "right";
 }
 
-/** A header with an error: what servers say that have not got as far as the question, as to EDNS that they do not know. */
+/**
+ * A header with an error: what servers say that have not got as far as the question, as to EDNS that they do not know.
+ */
 function isBareFailure(asked: Uint8Array, message: Uint8Array): boolean {
   if (message.length < HEADER_SIZE || message[0] !== asked[0] || message[1] !== asked[1]) {
     return false;

@@ -33,7 +33,8 @@ export class DropLog {
   }
 
   /**
-   * Takes the lines that are due, without payloads: the reason, the length of the last packet, the count suppressed since.
+   * Takes the lines that are due, without payloads: the reason, the length of the last packet, the count suppressed
+   * since.
    *
    * @param now monotonic ms
    */

@@ -1,12 +1,17 @@
 /**
- * Ports: what the loop takes packets from and hands them to. In lib/dataplane they are made of system calls, in tests of arrays.
+ * Ports: what the loop takes packets from and hands them to. In lib/dataplane they are made of system calls, in tests
+ * of arrays.
  *
- * A port reads into the packet memory and names what came by offset and length; the arrays are valid until its next read.
+ * A port reads into the packet memory and names what came by offset and length; the arrays are valid until its next
+ * read.
  */
 import type { Carrier } from "../transport/endpoint.ts";
 import type { Peer } from "../wireguard/peer.ts";
 
-/** What the last `receive()` of a `DatagramPort` brought, index by index: datagrams, or several equal ones merged into one. */
+/**
+ * What the last `receive()` of a `DatagramPort` brought, index by index: datagrams, or several equal ones merged into
+ * one.
+ */
 export interface ReceivedMessages {
   readonly offsets: Int32Array;
   /** Bytes; -1 for a message that the kernel cut short. */
@@ -43,7 +48,10 @@ export interface DatagramPort {
   readonly messages: ReceivedMessages;
   /** Takes what has arrived, up to a batch. Returns the count of messages; 0 for none. */
   receive(): number;
-  /** Makes message `index` ready to be read from `messages`, one after the other; false where there is no datagram in it. */
+  /**
+   * Makes message `index` ready to be read from `messages`, one after the other; false where there is no datagram in
+   * it.
+   */
   take(index: number, now: number): boolean;
   /** Takes note that message `index`, the last one taken, has proved to be `peer`'s. */
   authenticated(index: number, peer: Peer, now: number): void;
@@ -53,7 +61,9 @@ export interface DatagramPort {
    * @returns the index of the first that has not left: `to`, or less where there is no room for more
    */
   send(datagrams: Datagrams, from: number, to: number, now: number): number;
-  /** Sends datagram `index` as one that no router may divide; false where `send()` is to do it, as none of its may be. */
+  /**
+   * Sends datagram `index` as one that no router may divide; false where `send()` is to do it, as none of its may be.
+   */
   probe(datagrams: Datagrams, index: number): boolean;
   /** Sends what the port has of its own, and what it took before; false where there is no room for it. */
   flush(now: number): boolean;
@@ -69,7 +79,9 @@ export interface TunPort {
    * @returns bytes, the header included; 0 where there is none
    */
   read(offset: number, capacity: number): number;
-  /** Begins a packet to write; the pieces named by `addPiece()` follow one another in it, the virtio-net header first. */
+  /**
+   * Begins a packet to write; the pieces named by `addPiece()` follow one another in it, the virtio-net header first.
+   */
   beginWrite(): void;
   addPiece(offset: number, length: number): void;
   /** Hands the packet over. Returns the bytes written, or less than 0 where it was refused. */

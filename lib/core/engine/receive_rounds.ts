@@ -1,4 +1,7 @@
-/** Receive rounds: what has come to a port is received batch by batch, a bounded number of times in one turn of the loop. */
+/**
+ * Receive rounds: what has come to a port is received batch by batch, a bounded number of times in one turn of the
+ * loop.
+ */
 
 /** Receives of one port in one turn of the loop. */
 export const RECEIVE_ROUNDS = 4;
@@ -15,7 +18,9 @@ export interface Receivable {
 export interface Receiver<Port> {
   /** Takes item `index` of the batch. */
   take(port: Port, index: number, now: number): void;
-  /** Called after each batch, before its buffers are used again. Returns whether this turn may go on with another one. */
+  /**
+   * Called after each batch, before its buffers are used again. Returns whether this turn may go on with another one.
+   */
   endBatch(now: number): boolean;
 }
 

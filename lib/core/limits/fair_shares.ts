@@ -1,14 +1,16 @@
 /**
  * Fair shares: decides which entry of a bounded table is evicted, so that no owner takes the places that others need.
  *
- * The table itself is the caller's; this keeps who owns which entry, and in what order. An owner is a client, or a source
- * address where there is no client yet. An entry starts unproven; `prove()` says that its owner has authenticated it.
+ * The table itself is the caller's; this keeps who owns which entry, and in what order. An owner is a client, or a
+ * source address where there is no client yet. An entry starts unproven; `prove()` says that its owner has
+ * authenticated it.
  *
  * - An owner at its share loses its own oldest entry, an unproven one first.
- * - In a full table, the owner with the most unproven entries loses its oldest one: a flood from one address evicts itself,
- *   and a flood from forged addresses, one entry each, evicts in the order of arrival.
- * - Proven entries are never evicted for the sake of another owner while there is an unproven one; and then only from an
- *   owner that still keeps as many as the newcomer has. Where every owner has its one proven entry, the newcomer is refused.
+ * - In a full table, the owner with the most unproven entries loses its oldest one: a flood from one address evicts
+ *   itself, and a flood from forged addresses, one entry each, evicts in the order of arrival.
+ * - Proven entries are never evicted for the sake of another owner while there is an unproven one; and then only from
+ *   an owner that still keeps as many as the newcomer has. Where every owner has its one proven entry, the newcomer is
+ *   refused.
  *
  * All calls take constant time.
  */

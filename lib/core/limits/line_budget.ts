@@ -1,6 +1,6 @@
 /**
- * Line budget: how many log lines about single packets may be written in a second. They are made faster than they can be
- * written or read, and anyone who sends packets decides how many there are. Times are monotonic ms.
+ * Line budget: how many log lines about single packets may be written in a second. They are made faster than they can
+ * be written or read, and anyone who sends packets decides how many there are. Times are monotonic ms.
  */
 
 const INTERVAL = 1_000;

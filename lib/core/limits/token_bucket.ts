@@ -4,8 +4,8 @@
  */
 
 /**
- * ms of the rate that may pass at once. A TCP that has run into the limit waits for its retransmission time-out, 200 ms and
- * then 400 (RFC 6298, with Linux's minimum); what it might have sent meanwhile has to be there when it goes on.
+ * ms of the rate that may pass at once. A TCP that has run into the limit waits for its retransmission time-out, 200 ms
+ * and then 400 (RFC 6298, with Linux's minimum); what it might have sent meanwhile has to be there when it goes on.
  */
 const BURST_TIME = 500;
 /** Bytes that may pass at once in any case: a super-packet of TCP's. */

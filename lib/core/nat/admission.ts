@@ -1,12 +1,15 @@
 /**
- * Admission of new flows: which port a client's flow gets, and what of the client's own ends for it when it has all that it may.
+ * Admission of new flows: which port a client's flow gets, and what of the client's own ends for it when it has all
+ * that it may.
  *
  * In this order:
  *
- * 1. a port of its own, the mapping endpoint-independent (RFC 4787 REQ-1), while the client is within its quota and its share;
+ * 1. a port of its own, the mapping endpoint-independent (RFC 4787 REQ-1), while the client is within its quota and its
+ *    share;
  * 2. a port that it used before and that is at rest, or that a finished flow of its own gives back;
- * 3. a shared port, the mapping for this remote end alone (RFC 7857 section 3): TCP and well-known services of UDP, to which a
- *    mapping's independence means little, before others, for which a mapping that was idle for two minutes ends first;
+ * 3. a shared port, the mapping for this remote end alone (RFC 7857 section 3): TCP and well-known services of UDP, to
+ *    which a mapping's independence means little, before others, for which a mapping that was idle for two minutes ends
+ *    first;
  * 4. the port of its longest idle flow.
  *
  * Nothing here takes from another client, and every step takes constant time.
@@ -47,7 +50,9 @@ export class Admission {
     this.sessions = new SessionTable(mappings, quota * SESSIONS_PER_PORT, seed);
   }
 
-  /** Makes the mapping, and its first session, of a flow whose inner endpoint has none; both are as good as expired yet. */
+  /**
+   * Makes the mapping, and its first session, of a flow whose inner endpoint has none; both are as good as expired yet.
+   */
   open(ends: FlowEnds, now: number): Session | Refusal {
     const { protocol, innerAddress, remoteAddress, remotePort } = ends;
     const share = this.#mappings.share(protocol, innerAddress);
@@ -60,7 +65,9 @@ export class Admission {
       : this.sessions.createLife(mapping);
   }
 
-  /** Makes one more session of a mapping; null when its client has too many that are in use, or it ended to make room. */
+  /**
+   * Makes one more session of a mapping; null when its client has too many that are in use, or it ended to make room.
+   */
   add(mapping: Mapping, remoteAddress: number, remotePort: number, now: number): Session | null {
     if (!this.sessions.makeRoom(mapping.share, now) || mapping.isRemoved) return null;
     return this.sessions.create(mapping, remoteAddress, remotePort);

@@ -2,7 +2,10 @@
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import type { Session } from "./sessions.ts";
 
-/** Sessions of one kind that one client holds, from the one that was used longest ago to the newest; linked by the sessions. */
+/**
+ * Sessions of one kind that one client holds, from the one that was used longest ago to the newest; linked by the
+ * sessions.
+ */
 export class SessionList {
   oldest: Session | null = null;
   newest: Session | null = null;
@@ -136,7 +139,10 @@ export class Clients {
     return this.#clients.get(identity) ?? null;
   }
 
-  /** Forgets those that hold nothing. Not to be done while a packet is under way: what it makes is counted by its client. */
+  /**
+   * Forgets those that hold nothing. Not to be done while a packet is under way: what it makes is counted by its
+   * client.
+   */
   tidy(): void {
     for (const [identity, client] of this.#clients) {
       if (client.isEmpty) this.#clients.delete(identity);

@@ -6,7 +6,10 @@
 export const UDP_TIMEOUT = 300_000;
 /** RFC 4787 REQ-5: no mapping ends sooner, but for well-known ports (REQ-5a). */
 export const MIN_UDP_TIMEOUT = 120_000;
-/** RFC 4787 REQ-5a: for a mapping that talks to well-known ports alone, 0 to 1023. QUIC's keepalives come every 15 to 30 s. */
+/**
+ * RFC 4787 REQ-5a: for a mapping that talks to well-known ports alone, 0 to 1023. QUIC's keepalives come every 15 to 30
+ * s.
+ */
 export const WELL_KNOWN_UDP_TIMEOUT = 60_000;
 /** RFC 4787 REQ-5a: for one that talks to port 53 alone, once all its questions are answered. */
 export const ANSWERED_DNS_TIMEOUT = 20_000;
@@ -15,8 +18,8 @@ export const ICMP_QUERY_TIMEOUT = 60_000;
 /** RFC 5382 REQ-5: at least 2 hours and 4 minutes. */
 export const TCP_ESTABLISHED_TIMEOUT = 7_440_000;
 /**
- * RFC 5382 REQ-5: at least 4 minutes, for connections that are opening or closing: twice the maximum segment lifetime of RFC 793.
- * After RST, RFC 7857 section 2.2.
+ * RFC 5382 REQ-5: at least 4 minutes, for connections that are opening or closing: twice the maximum segment lifetime
+ * of RFC 793. After RST, RFC 7857 section 2.2.
  */
 export const TCP_TRANSITORY_TIMEOUT = 240_000;
 /** RFC 6888 REQ-8: a port is not given out again before packets for its last user have died out. */
@@ -26,11 +29,14 @@ export const FRAGMENT_TIMEOUT = 15_000;
 
 // Of this implementation.
 
-/** Ports of each protocol that one client may hold, those at rest after its use included, unless configured (RFC 6888 REQ-4). */
+/**
+ * Ports of each protocol that one client may hold, those at rest after its use included, unless configured (RFC 6888
+ * REQ-4).
+ */
 export const DEFAULT_CLIENT_QUOTA = 4096;
 /**
- * Sessions that one client may hold of each protocol for each port that it may (RFC 6888 REQ-5): many share a port, of one inner
- * endpoint or, under pressure, of several.
+ * Sessions that one client may hold of each protocol for each port that it may (RFC 6888 REQ-5): many share a port, of
+ * one inner endpoint or, under pressure, of several.
  */
 export const SESSIONS_PER_PORT = 16;
 /** Sessions of all clients together: some 50 MB. */
@@ -39,7 +45,9 @@ export const MAX_SESSIONS = 262_144;
 export const TCP_IN_USE_TIME = 300_000;
 /** Sessions that end in search of a port for one packet. */
 export const MAX_EVICTIONS = 8;
-/** For each direction: fragmented packets whose first fragment has come, those whose has not, and the bytes of these. */
+/**
+ * For each direction: fragmented packets whose first fragment has come, those whose has not, and the bytes of these.
+ */
 export const MAX_DECIDED_TRAINS = 1024;
 export const MAX_WAITING_TRAINS = 1024;
 export const MAX_WAITING_BYTES = 1024 * 1024;

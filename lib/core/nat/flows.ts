@@ -2,8 +2,8 @@
  * The decision whether a packet may pass: finds or makes the mapping, and keeps mappings and sessions alive as long as
  * the RFCs ask for.
  *
- * Only clients' packets make anything here, or keep it alive, within quotas. What comes from outside, forged or not, costs
- * no memory and holds no port.
+ * Only clients' packets make anything here, or keep it alive, within quotas. What comes from outside, forged or not,
+ * costs no memory and holds no port.
  */
 import { DropReason } from "../wire/drop_reason.ts";
 import * as icmp from "../wire/icmp.ts";
@@ -117,7 +117,10 @@ export class Flows {
     return used;
   }
 
-  /** Lets a connection's remote address answer, from any port, as long as the connection lives; false when there is no room. */
+  /**
+   * Lets a connection's remote address answer, from any port, as long as the connection lives; false when there is no
+   * room.
+   */
   #permitAsLongAs(session: Session, now: number): boolean {
     const { mapping, remoteAddress } = session;
     const permission = this.sessions.find(mapping, remoteAddress, ANY_PORT) ??
@@ -146,7 +149,9 @@ export class Flows {
     return this.#refuse(DropReason.natQuota, packet, now);
   }
 
-  /** Lets a remote end answer to a UDP mapping as long as it is kept by what was just sent; false when there is no room. */
+  /**
+   * Lets a remote end answer to a UDP mapping as long as it is kept by what was just sent; false when there is no room.
+   */
   #permit(mapping: Mapping, address: number, port: number, now: number): boolean {
     const permission = this.sessions.find(mapping, address, port) ??
       this.#admission.add(mapping, address, port, now);
@@ -272,8 +277,9 @@ export class Flows {
   }
 
   /**
-   * Whether a client's packet may go on to another client by the external address `external`, in hairpinning. Where clients are
-   * kept apart, only to a forwarded port, which the whole internet may write to, and from there back to who wrote.
+   * Whether a client's packet may go on to another client by the external address `external`, in hairpinning. Where
+   * clients are kept apart, only to a forwarded port, which the whole internet may write to, and from there back to who
+   * wrote.
    */
   mayHairpin(source: Mapping, target: Mapping, external: number, now: number): boolean {
     if (!this.mayReach(source, target, external)) return false;
@@ -291,7 +297,9 @@ export class Flows {
       (target.isShared || this.sessions.find(target, external, source.externalPort) !== null);
   }
 
-  /** Takes note of an answer from port 53: with the last that is asked for, a mapping that only asks has done its work. */
+  /**
+   * Takes note of an answer from port 53: with the last that is asked for, a mapping that only asks has done its work.
+   */
   #answered(life: Session, now: number): void {
     if (life.questions > 0) life.questions--;
     if (life.questions > 0 || (life.seen & NOT_DNS) !== 0) return;

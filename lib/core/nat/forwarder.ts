@@ -96,8 +96,8 @@ export class Forwarder {
   }
 
   /**
-   * Refuses a packet with DF that the path to a client does not take in one piece, if its sender may be told so now; else it
-   * goes on, in fragments outside the tunnel, lest one who never hears of it be cut off.
+   * Refuses a packet with DF that the path to a client does not take in one piece, if its sender may be told so now;
+   * else it goes on, in fragments outside the tunnel, lest one who never hears of it be cut off.
    *
    * @param mtu bytes of that path
    * @returns whether it was refused
@@ -110,7 +110,8 @@ export class Forwarder {
   }
 
   /**
-   * Makes the error about a packet on its way out that `from` has turned out not to take, as if a router there had sent it.
+   * Makes the error about a packet on its way out that `from` has turned out not to take, as if a router there had sent
+   * it.
    *
    * @returns its offset; -1 where none may be sent
    */
@@ -137,7 +138,10 @@ export class Forwarder {
     this.drop(DropReason.ttlExceeded, packet);
   }
 
-  /** Refuses a packet of a protocol that is not carried: its sender would otherwise wait for answers (RFC 1812 section 5.2.7.1). */
+  /**
+   * Refuses a packet of a protocol that is not carried: its sender would otherwise wait for answers (RFC 1812 section
+   * 5.2.7.1).
+   */
   refuseProtocol(packet: number, to: Link, now: number): void {
     const type = icmp.TYPE_DESTINATION_UNREACHABLE;
     this.#answer(to, packet, { type, code: CODE_PROTOCOL_UNREACHABLE, mtu: 0 }, to.limiter, now);
@@ -171,8 +175,8 @@ export class Forwarder {
   }
 
   /**
-   * Divides a packet without DF (RFC 791 section 3.2). One with options, which would have to be divided up by their kind,
-   * is dropped: nobody sends such, and many networks drop all options.
+   * Divides a packet without DF (RFC 791 section 3.2). One with options, which would have to be divided up by their
+   * kind, is dropped: nobody sends such, and many networks drop all options.
    */
   #fragment(link: Link, packet: number): void {
     const view = this.#view;

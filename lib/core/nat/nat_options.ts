@@ -28,15 +28,17 @@ export interface NatOptions {
   /** `endpoint`: anybody may answer to a mapping (RFC 4787 section 5); `address`: only who was written to. */
   readonly filtering: "endpoint" | "address";
   readonly forwards: readonly PortForward[];
-  /** Whether one client may reach another by its external endpoint; left out, it may. Forwarded ports are for everybody. */
+  /**
+   * Whether one client may reach another by its external endpoint; left out, it may. Forwarded ports are for everybody.
+   */
   readonly clientToClient?: boolean;
   /** Ports of each protocol that one client may hold. */
   readonly clientQuota: number;
   /** Is told whose packet was refused because it had no room left: what `clientOf` names it. */
   readonly onRefusal?: (identity: unknown) => void;
   /**
-   * Whose an inner address (signed) is: a peer with a network behind it is one client. Left out, each address is a client
-   * of its own.
+   * Whose an inner address (signed) is: a peer with a network behind it is one client. Left out, each address is a
+   * client of its own.
    */
   readonly clientOf?: (address: number) => unknown;
   /** Bytes that the path to an inner address (signed) takes; left out, the inner MTU. */

@@ -1,15 +1,15 @@
 /**
- * External ports of one protocol that stand for one inner endpoint each: which are free, at rest or taken, and the choice
- * among the free.
+ * External ports of one protocol that stand for one inner endpoint each: which are free, at rest or taken, and the
+ * choice among the free.
  *
- * The choice is random, so that a port cannot be guessed (RFC 6056, RFC 6888 REQ-15), within two bounds that applications
- * rely on: ports below 1,024 stay below where the range allows (RFC 4787 REQ-3a), and an even port stays even, an odd one
- * odd (REQ-4). Every call takes constant time, however few ports are left: clients could use up the processor otherwise
- * as soon as they have used up the ports.
+ * The choice is random, so that a port cannot be guessed (RFC 6056, RFC 6888 REQ-15), within two bounds that
+ * applications rely on: ports below 1,024 stay below where the range allows (RFC 4787 REQ-3a), and an even port stays
+ * even, an odd one odd (REQ-4). Every call takes constant time, however few ports are left: clients could use up the
+ * processor otherwise as soon as they have used up the ports.
  *
- * A port that was given back rests for two minutes while others are free (RFC 6888 REQ-8), and until then it counts against
- * the client that used it: or a client that comes and goes would take all ports within seconds. That client may have it back
- * at any time; others get ports at rest, the oldest first, when no other is left.
+ * A port that was given back rests for two minutes while others are free (RFC 6888 REQ-8), and until then it counts
+ * against the client that used it: or a client that comes and goes would take all ports within seconds. That client may
+ * have it back at any time; others get ports at rest, the oldest first, when no other is left.
  */
 import type { PortRange } from "../wire/port_range.ts";
 import type { Share } from "./clients.ts";
@@ -32,8 +32,8 @@ export class PortAllocator {
   readonly #pools: readonly Pool[];
   #free = 0;
   /**
-   * Ports at rest, by their place in the range: whose each is, when it has rested, ms, and its neighbours (-1: none) in two
-   * lists, that of all and its owner's. As all rest alike, both are in the order of release.
+   * Ports at rest, by their place in the range: whose each is, when it has rested, ms, and its neighbours (-1: none) in
+   * two lists, that of all and its owner's. As all rest alike, both are in the order of release.
    */
   readonly #owners: (Share | null)[];
   readonly #restedAt: Float64Array;
@@ -70,8 +70,8 @@ export class PortAllocator {
   }
 
   /**
-   * Whether a client holds no more than is left for others: each then gets its part of the range without a list of who is
-   * there, the first a half, two a third each, and however many a few take, something is left for one more.
+   * Whether a client holds no more than is left for others: each then gets its part of the range without a list of who
+   * is there, the first a half, two a third each, and however many a few take, something is left for one more.
    */
   isWithinShare(share: Share): boolean {
     return share.held <= this.#free + this.#resting - share.resting;

@@ -23,7 +23,9 @@ export function isLaterFragment(view: DataView, packet: number): boolean {
   return ipv4.fragmentOffset(view, packet) !== 0;
 }
 
-/** Whether nothing on the way may fragment the packet and nothing has: its id means nothing then (RFC 6864 section 4). */
+/**
+ * Whether nothing on the way may fragment the packet and nothing has: its id means nothing then (RFC 6864 section 4).
+ */
 export function isAtomic(view: DataView, packet: number): boolean {
   return (view.getUint16(packet + ipv4.FLAGS_OFFSET) & ~RESERVED_FLAG) === ipv4.FLAG_DONT_FRAGMENT;
 }

@@ -1,10 +1,10 @@
 /**
- * Shared ports: which ports of the range carry flows of several inner endpoints at a time, told apart by their remote ends
- * (RFC 7857 section 3).
+ * Shared ports: which ports of the range carry flows of several inner endpoints at a time, told apart by their remote
+ * ends (RFC 7857 section 3).
  *
- * They are a fixed quarter of the range, apart from the ports that stand for one inner endpoint whatever the destination:
- * so no flow ever comes between such a mapping and a remote end that it has yet to talk to. Two neighbours of every eight, so
- * that both parities and every part of the range are there.
+ * They are a fixed quarter of the range, apart from the ports that stand for one inner endpoint whatever the
+ * destination: so no flow ever comes between such a mapping and a remote end that it has yet to talk to. Two neighbours
+ * of every eight, so that both parities and every part of the range are there.
  */
 import type { PortRange } from "../wire/port_range.ts";
 

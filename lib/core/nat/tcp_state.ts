@@ -1,6 +1,6 @@
 /**
- * The state of TCP connections: what of each has been seen decides how long it is kept (RFC 5382 REQ-5, RFC 7857 section 2), and
- * whether it is among the first to be evicted.
+ * The state of TCP connections: what of each has been seen decides how long it is kept (RFC 5382 REQ-5, RFC 7857
+ * section 2), and whether it is among the first to be evicted.
  *
  * Only a client's packets keep a session alive. A stranger's may change its state, which can only shorten its life (for
  * TCP, whatever is alive acknowledges what it gets, so that outbound packets are enough).
@@ -33,7 +33,8 @@ const CONTROL = tcp.FLAG_SYN | tcp.FLAG_FIN | tcp.FLAG_RST;
  */
 export function trackOutbound(session: Session, flags: number, now: number): number {
   if (now >= session.expiresAt) {
-    // One that begins without a SYN of the client's has its handshake behind it, if the remote end could have opened it.
+    // One that begins without a SYN of the client's has its handshake behind it, if the remote end could have opened
+    // it.
     const isOpened = (flags & tcp.FLAG_SYN) === 0 && isReachable(session.mapping);
     session.seen = isOpened ? SYN_BOTH : 0;
   }
@@ -43,7 +44,8 @@ export function trackOutbound(session: Session, flags: number, now: number): num
     return 0;
   }
   if ((flags & tcp.FLAG_SYN) !== 0) {
-    // The same endpoints begin again: what is left of their last connection is taken over (RFC 7857 section 7, RFC 6191).
+    // The same endpoints begin again: what is left of their last connection is taken over (RFC 7857 section 7, RFC
+    // 6191).
     if (isOver(session.seen)) session.seen = 0;
     // A SYN with ACK answers the other end's.
     session.seen |= (flags & tcp.FLAG_ACK) !== 0 ? SYN_BOTH : SYN_OUT;
@@ -69,7 +71,10 @@ export function trackInbound(session: Session, flags: number): boolean {
   return isOver(session.seen);
 }
 
-/** Whether a client's segment, whose flags are given, leaves the state of a connection as it is, unless that has expired. */
+/**
+ * Whether a client's segment, whose flags are given, leaves the state of a connection as it is, unless that has
+ * expired.
+ */
 export function isPlain({ seen }: Session, flags: number): boolean {
   return (flags & CONTROL) === 0 && (seen & (RST | NEWS)) === 0;
 }
@@ -79,12 +84,16 @@ export function listOf(session: Session): SessionList {
   const { lists } = session.mapping;
   const { seen } = session;
   if ((seen & RST_OUT) !== 0 || (seen & FIN_BOTH) === FIN_BOTH) return lists.finished;
-  // Anybody can forge an RST from outside: a connection whose client goes on is not among the first to be evicted for it.
+  // Anybody can forge an RST from outside: a connection whose client goes on is not among the first to be evicted for
+  // it.
   if ((seen & RST_IN) !== 0 || (seen & SYN_BOTH) !== SYN_BOTH) return lists.brief;
   return lists.lasting;
 }
 
-/** Whether remote ends can open connections: a port that stands for one connection alone, not yet opened, is known to nobody. */
+/**
+ * Whether remote ends can open connections: a port that stands for one connection alone, not yet opened, is known to
+ * nobody.
+ */
 function isReachable({ isStatic, connections }: Mapping): boolean {
   // The session in question counts as one.
   return isStatic || connections > 1;

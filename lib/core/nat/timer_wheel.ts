@@ -1,7 +1,8 @@
 /**
  * Time-outs of sessions: a wheel of one-second slots, so that what has expired is found without a look at what has not.
  *
- * A session that is used keeps its slot, and goes on to a later one when that comes; only a time-out that is shortened moves it.
+ * A session that is used keeps its slot, and goes on to a later one when that comes; only a time-out that is shortened
+ * moves it.
  */
 import type { Session } from "./sessions.ts";
 

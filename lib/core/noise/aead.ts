@@ -1,8 +1,8 @@
 /**
  * AEAD interface: ChaCha20-Poly1305 (RFC 8439) for packets in the packet memory and handshake fields as plain arrays.
  *
- * `aead_builtin.ts` implements it with `node:crypto`; `ffi/crypto/libcrypto.ts`, which may not import from here, has the
- * same shape.
+ * `aead_builtin.ts` implements it with `node:crypto`; `ffi/crypto/libcrypto.ts`, which may not import from here, has
+ * the same shape.
  */
 
 /** Bytes of a nonce: 32 zero bits and a little-endian 64-bit counter, as Noise forms it (section 12.3). */

@@ -2,8 +2,8 @@
  * BLAKE2s's compression function F (RFC 7693 section 3.2) in WebAssembly, on a small memory of its own.
  *
  * In JavaScript a keyed hash of a handshake message takes 4 to 30 us, and it is spent before anything is known of the
- * sender: a flood of messages that are wrong must cost less than that. The rounds are unrolled here, so that the sixteen
- * words stay in registers.
+ * sender: a flood of messages that are wrong must cost less than that. The rounds are unrolled here, so that the
+ * sixteen words stay in registers.
  */
 import {
   ADD,
@@ -71,7 +71,10 @@ export interface Compression {
   readonly compress: (count: number, last: number) => void;
 }
 
-/** The function on a memory of its own. Typed arrays and WebAssembly agree on little-endian words on all of Deno's hosts. */
+/**
+ * The function on a memory of its own. Typed arrays and WebAssembly agree on little-endian words on all of Deno's
+ * hosts.
+ */
 export function createCompression(): Compression {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()), {

@@ -1,6 +1,6 @@
 /**
- * The macs of handshake messages and the cookie replies (WireGuard paper, sections 5.3, 5.4.4 and 5.4.7): how a device under load makes
- * sure of a sender's address before it spends a Diffie-Hellman on a message.
+ * The macs of handshake messages and the cookie replies (WireGuard paper, sections 5.3, 5.4.4 and 5.4.7): how a device
+ * under load makes sure of a sender's address before it spends a Diffie-Hellman on a message.
  *
  * mac1 shows that the sender knows the receiver's public key. mac2 shows that it receives at its source address: it
  * is keyed with a cookie, which is a MAC of that address under a secret that the receiver changes every two minutes.
@@ -31,7 +31,10 @@ export type RandomBytes = (length: number) => Uint8Array;
 const SIGMA = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
 /** The first bytes of an XChaCha20-Poly1305 nonce give a key (HChaCha20), the others are that key's nonce. */
 const SUBKEY_NONCE_SIZE = 16;
-/** Messages that a reply may answer: a client that connects sends its initiations closer together than a long round trip. */
+/**
+ * Messages that a reply may answer: a client that connects sends its initiations closer together than a long round
+ * trip.
+ */
 const MAX_AWAITING = 6;
 
 /** What a cookie reply depends on. */
@@ -54,7 +57,9 @@ export class CookieChecker {
   #secretTime = -Infinity;
   /** The cookie of the source that is looked at, as a key. */
   readonly #cookie = new MacKey(new Uint8Array(MAC_SIZE));
-  /** What seals the replies of this secret, and the nonce of the next: drawn with the secret, and counted on from there. */
+  /**
+   * What seals the replies of this secret, and the nonce of the next: drawn with the secret, and counted on from there.
+   */
   #replyKey = new Uint8Array(0);
   readonly #nonce = new Uint8Array(COOKIE_NONCE_SIZE);
   readonly #nonceView = new DataView(this.#nonce.buffer);
@@ -115,8 +120,9 @@ export class CookieChecker {
   }
 
   /**
-   * The paper has a nonce drawn for each reply. Any that is not used twice is as safe: these begin at random and count, and
-   * so HChaCha20, by far the larger part of XChaCha20 here, is worked out once for a secret and not for each message of a flood.
+   * The paper has a nonce drawn for each reply. Any that is not used twice is as safe: these begin at random and count,
+   * and so HChaCha20, by far the larger part of XChaCha20 here, is worked out once for a secret and not for each
+   * message of a flood.
    */
   #changeSecret(random: RandomBytes, now: number): void {
     const secret = random(HASH_SIZE);

@@ -5,7 +5,9 @@
  */
 import { TIMESTAMP_SIZE } from "../wire/messages.ts";
 
-/** The TAI64 label of 1970-01-01 00:00:00 UTC is 2^62 + 10: ten leap seconds had passed. Later ones do not matter here. */
+/**
+ * The TAI64 label of 1970-01-01 00:00:00 UTC is 2^62 + 10: ten leap seconds had passed. Later ones do not matter here.
+ */
 const EPOCH_LABEL_HIGH = 0x40000000;
 const EPOCH_LABEL_LOW = 10;
 

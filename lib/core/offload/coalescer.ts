@@ -46,7 +46,10 @@ export class Coalescer {
   readonly #sum: Sum;
   /** By packet: the next one in its group. */
   readonly #next: Int32Array;
-  /** By group: its first and last packet, how many it has, their bytes merged, the payload size that all but the last have. */
+  /**
+   * By group: its first and last packet, how many it has, their bytes merged, the payload size that all but the last
+   * have.
+   */
   readonly #first: Int32Array;
   readonly #last: Int32Array;
   readonly #packets: Int32Array;
@@ -245,7 +248,9 @@ export class Coalescer {
     return finish(this.#sum(segment, size, this.#pseudoHeader(packet, length))) === 0;
   }
 
-  /** The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap. */
+  /**
+   * The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap.
+   */
   #pseudoHeader(packet: number, bytes: number): number {
     return pseudoHeaderSum(
       this.#view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET),

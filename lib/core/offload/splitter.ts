@@ -5,8 +5,8 @@
  * which has been sealed and sent by then: so each packet is contiguous where it lies, at the price that the packets
  * must be used one after the other.
  *
- * What the kernel's own segmentation does is done here (net/ipv4/tcp_offload.c, udp_offload.c): sequence numbers and IP ids
- * count up, FIN and PSH stay with the last packet, CWR with the first, lengths and checksums are each packet's own.
+ * What the kernel's own segmentation does is done here (net/ipv4/tcp_offload.c, udp_offload.c): sequence numbers and IP
+ * ids count up, FIN and PSH stay with the last packet, CWR with the first, lengths and checksums are each packet's own.
  */
 import { finish, fold, sum, udpChecksum } from "../wire/checksum.ts";
 import { DropReason } from "../wire/drop_reason.ts";
@@ -175,7 +175,10 @@ export class Splitter {
     );
   }
 
-  /** The saved headers. They are some words: writing them takes a fraction of the 100 ns that a call of `copyWithin` does. */
+  /**
+   * The saved headers. They are some words: writing them takes a fraction of the 100 ns that a call of `copyWithin`
+   * does.
+   */
   #writeHeaders(packet: number): void {
     const view = this.#view;
     const scratch = this.#scratch;

@@ -3,8 +3,8 @@
  * writes that packet's headers. The kernel's segmentation (net/ipv4/tcp_offload.c) must make of it what went in: equal
  * headers, sequence numbers that count on, equal sizes but for the last.
  *
- * Unlike the coalescer, which sorts flows out of a mixture and may take its time, this looks at neighbours only: they are
- * sent in the order in which they stand.
+ * Unlike the coalescer, which sorts flows out of a mixture and may take its time, this looks at neighbours only: they
+ * are sent in the order in which they stand.
  */
 import { finish, pseudoHeaderSum, sum } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
@@ -22,8 +22,9 @@ export interface TcpRunsOptions {
   readonly maxPackets: number;
   readonly maxBytes: number;
   /**
-   * Whether the packets are segments made here: their checksums are still to be written, and PSH means nothing. Those of
-   * others must arrive as they are: PSH ends a run, and a segment with a wrong checksum is in none, since it would get a right one.
+   * Whether the packets are segments made here: their checksums are still to be written, and PSH means nothing. Those
+   * of others must arrive as they are: PSH ends a run, and a segment with a wrong checksum is in none, since it would
+   * get a right one.
    */
   readonly own: boolean;
 }
@@ -58,7 +59,10 @@ export class TcpRuns {
     return this.#payloadSize;
   }
 
-  /** How many packets, of those from `first` (inclusive) to `to` (exclusive), can be one super-packet: 1 if only the first. */
+  /**
+   * How many packets, of those from `first` (inclusive) to `to` (exclusive), can be one super-packet: 1 if only the
+   * first.
+   */
   measure(packets: QueuedPackets, first: number, to: number): number {
     const { offsets, lengths } = packets;
     const { maxPackets, maxBytes } = this.#options;
@@ -83,8 +87,8 @@ export class TcpRuns {
   }
 
   /**
-   * Writes the headers of the super-packet that a run makes: the first packet's, with the length of all, PSH if the last has it,
-   * and in the place of TCP's checksum the sum of the pseudo-header, which the kernel goes on from.
+   * Writes the headers of the super-packet that a run makes: the first packet's, with the length of all, PSH if the
+   * last has it, and in the place of TCP's checksum the sum of the pseudo-header, which the kernel goes on from.
    *
    * @param at where to, a multiple of 4; `headersSize` bytes
    * @param count packets of the run, as `measure()` said
@@ -161,7 +165,8 @@ export class TcpRuns {
   /** Whether somebody else's packet may follow its neighbour in a run without loss of what its sender said. */
   #mayMerge({ offsets, lengths }: QueuedPackets, first: number, next: number): boolean {
     const view = this.#view;
-    // PSH would be lost from within; the checksum of each was looked at when it came, the first one's when it gets company.
+    // PSH would be lost from within; the checksum of each was looked at when it came, the first one's when it gets
+    // company.
     return (tcp.flags(view, offsets[next - 1] + IP_HEADER_SIZE) & tcp.FLAG_PSH) === 0 &&
       (next > first + 1 || isIntact(view, offsets[first], lengths[first])) &&
       isIntact(view, offsets[next], lengths[next]);

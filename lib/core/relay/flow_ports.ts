@@ -1,4 +1,6 @@
-/** Flow ports: the UDP end of a relay: one port that all clients write to, or, before a service, a port for each flow. */
+/**
+ * Flow ports: the UDP end of a relay: one port that all clients write to, or, before a service, a port for each flow.
+ */
 import type { DatagramPort } from "../engine/ports.ts";
 import type { RelayFlow } from "./relay_flows.ts";
 

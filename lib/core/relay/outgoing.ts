@@ -45,7 +45,9 @@ export class Outgoing implements Datagrams {
     this.sources[i] = source;
   }
 
-  /** Sends what waits. What a full port does not take is dropped, as by any router: a flow must not hold up the others. */
+  /**
+   * Sends what waits. What a full port does not take is dropped, as by any router: a flow must not hold up the others.
+   */
   flush(now: number): void {
     const port = this.#port;
     const count = this.#count;

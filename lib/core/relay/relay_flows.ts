@@ -1,9 +1,10 @@
 /**
- * Flows of a relay: which conversation by UDP rides on which connection, which are idle, and which are evicted when there are
- * too many. It does no I/O: flows that are over wait in `ended` for the caller to let go of what it holds for them.
+ * Flows of a relay: which conversation by UDP rides on which connection, which are idle, and which are evicted when
+ * there are too many. It does no I/O: flows that are over wait in `ended` for the caller to let go of what it holds for
+ * them.
  *
- * Nothing here can be authenticated, so flows count for their far end's address: one who opens many loses his own. A flow that
- * was answered is worth more than one that was not: a service as WireGuard's does not answer strangers.
+ * Nothing here can be authenticated, so flows count for their far end's address: one who opens many loses his own. A
+ * flow that was answered is worth more than one that was not: a service as WireGuard's does not answer strangers.
  *
  * UDP has no end that could be seen, so a flow ends by silence, or with its connection.
  */
@@ -11,8 +12,8 @@ import { FairShares, type Place } from "../limits/fair_shares.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
 
 /**
- * ms after which a flow without a datagram in either direction is over: what RFC 4787 (REQ-5) lets a NAT give UDP is two
- * minutes at least, so whoever keeps a mapping alive keeps a flow alive.
+ * ms after which a flow without a datagram in either direction is over: what RFC 4787 (REQ-5) lets a NAT give UDP is
+ * two minutes at least, so whoever keeps a mapping alive keeps a flow alive.
  */
 export const IDLE_TIMEOUT = 180_000;
 
@@ -86,8 +87,8 @@ export class RelayFlows {
   }
 
   /**
-   * Begins a flow that there is not yet. Where there are too many, the one idle for longest of the address with the most is
-   * evicted.
+   * Begins a flow that there is not yet. Where there are too many, the one idle for longest of the address with the
+   * most is evicted.
    *
    * @returns null where each address has its one flow, all of them answered
    */

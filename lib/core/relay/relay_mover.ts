@@ -1,6 +1,6 @@
 /**
- * Relay mover: moves datagrams between the two ends of a relay, flow by flow. What a turn of the loop reads is bounded, so that
- * neither end starves the other; while fake TCP has no room, UDP is not read.
+ * Relay mover: moves datagrams between the two ends of a relay, flow by flow. What a turn of the loop reads is bounded,
+ * so that neither end starves the other; while fake TCP has no room, UDP is not read.
  */
 import type { DatagramPort } from "../engine/ports.ts";
 import { type Receiver, receiveRounds } from "../engine/receive_rounds.ts";
@@ -196,7 +196,9 @@ export class RelayMover {
     if (flow !== null) this.#flows.end(flow);
   }
 
-  /** Takes note that interfaces, addresses or routes have changed: a connection from an address that has gone is over. */
+  /**
+   * Takes note that interfaces, addresses or routes have changed: a connection from an address that has gone is over.
+   */
   networkChanged(now: number): void {
     const link = this.#link;
     link.networkChanged();

@@ -2,8 +2,8 @@
  * Path advice: a sender inside whose packet is longer than the path to a peer takes gets ICMP "fragmentation needed"
  * (RFC 1191), in place of the packet.
  *
- * Each sender is told once a second for each destination. What it sends in the meantime goes on, in fragments outside: so
- * one who never hears of it, as behind a firewall that drops ICMP, loses a packet a second and not its connection.
+ * Each sender is told once a second for each destination. What it sends in the meantime goes on, in fragments outside:
+ * so one who never hears of it, as behind a firewall that drops ICMP, loses a packet a second and not its connection.
  */
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";

@@ -8,11 +8,11 @@
 /**
  * The sum of `length` bytes (at most 128 KiB) at `offset`, of any alignment, added to `initial`.
  *
- * Words are read in little-endian order, as today's processors do without a further step, and the bytes of the
- * result are swapped once (RFC 1071 section 2 (B)). Additions stay in 32-bit integers, which is twice as fast as in
- * doubles, and offsets are marked as such with `| 0`, without which V8 takes half as long again: `words` adds whole words
- * and drops carries, `high` adds their upper halves alone; the sum of the lower halves is what is left, since
- * `words = low + 2^16 high` modulo 2^32 and neither half can reach 2^32.
+ * Words are read in little-endian order, as today's processors do without a further step, and the bytes of the result
+ * are swapped once (RFC 1071 section 2 (B)). Additions stay in 32-bit integers, which is twice as fast as in doubles,
+ * and offsets are marked as such with `| 0`, without which V8 takes half as long again: `words` adds whole words and
+ * drops carries, `high` adds their upper halves alone; the sum of the lower halves is what is left, since `words = low
+ * + 2^16 high` modulo 2^32 and neither half can reach 2^32.
  */
 export function sum(view: DataView, offset: number, length: number, initial = 0): number {
   const end = (offset + length) | 0;

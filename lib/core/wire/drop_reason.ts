@@ -151,7 +151,10 @@ export const DropReason = {
   egressDenied: 63,
   /** More than may be sent to where a peer seems to be, but has not shown that it receives. */
   endpointUnproven: 64,
-  /** Marked by a router as one that met congestion, though its transport does not take marks: a drop is what it answers to. */
+  /**
+   * Marked by a router as one that met congestion, though its transport does not take marks: a drop is what it answers
+   * to.
+   */
   congestionMark: 65,
 } as const;
 
@@ -163,7 +166,9 @@ export const DROP_REASON_NAMES: readonly string[] = Object.keys(DropReason).map(
   key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 );
 
-/** How many packets were dropped for each reason. Float64 numbers: exact up to 2^53, never through a 32-bit operator. */
+/**
+ * How many packets were dropped for each reason. Float64 numbers: exact up to 2^53, never through a 32-bit operator.
+ */
 export class DropCounters {
   /** Indexed by `DropReason`; index 0 stays 0. */
   readonly counts: Float64Array<ArrayBuffer> = new Float64Array(DROP_REASON_NAMES.length);

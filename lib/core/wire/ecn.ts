@@ -1,6 +1,7 @@
 /**
- * ECN across a tunnel (RFC 6040): what becomes of the two bits of a packet inside, by those of the datagram that carried it. On
- * the outside stands what the packet has (normal mode, section 4.1), so that routers may mark it instead of dropping it.
+ * ECN across a tunnel (RFC 6040): what becomes of the two bits of a packet inside, by those of the datagram that
+ * carried it. On the outside stands what the packet has (normal mode, section 4.1), so that routers may mark it instead
+ * of dropping it.
  */
 import * as ipv4 from "./ipv4.ts";
 
@@ -11,8 +12,8 @@ const ECN_MASK = 0b11;
 /** Stands for a packet that is to be dropped. */
 const DROP = 0xff;
 /**
- * Section 4.2, figure 4: by the bits inside, four at a time those outside, as numbers of `Ecn`. A router has marked what says
- * of itself that it would not answer to a mark: a drop is what it answers to.
+ * Section 4.2, figure 4: by the bits inside, four at a time those outside, as numbers of `Ecn`. A router has marked
+ * what says of itself that it would not answer to a mark: a drop is what it answers to.
  */
 const COMBINED = Uint8Array.of(
   ...[Ecn.notEct, Ecn.notEct, Ecn.notEct, DROP],

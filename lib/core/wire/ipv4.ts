@@ -78,7 +78,9 @@ export function moreFragments(view: DataView, offset: number): boolean {
   return (view.getUint16(offset + FLAGS_OFFSET) & FLAG_MORE_FRAGMENTS) !== 0;
 }
 
-/** As it stands in the header: units of eight bytes. A fragment after the first, one above 0, has no transport header. */
+/**
+ * As it stands in the header: units of eight bytes. A fragment after the first, one above 0, has no transport header.
+ */
 export function fragmentOffset(view: DataView, offset: number): number {
   return view.getUint16(offset + FLAGS_OFFSET) & FRAGMENT_OFFSET_MASK;
 }
@@ -107,9 +109,9 @@ export function destinationAddress(view: DataView, offset: number): number {
 
 /**
  * Judges `length` received bytes at `offset`: `DropReason.none` for an IPv4 packet that may travel on, in its first
- * `totalLength` bytes. The order is that of lib/core/nat/README.md, "Boundaries". Two checks there need to know more than the
- * packet and are made by others: that the source belongs to the peer, and that the destination is not one of the
- * gateway's private networks.
+ * `totalLength` bytes. The order is that of lib/core/nat/README.md, "Boundaries". Two checks there need to know more
+ * than the packet and are made by others: that the source belongs to the peer, and that the destination is not one of
+ * the gateway's private networks.
  */
 export function checkIpv4(memory: Memory, offset: number, length: number): DropReason {
   const view = memory.view;
@@ -138,8 +140,9 @@ export function checkIpv4(memory: Memory, offset: number, length: number): DropR
 }
 
 /**
- * Whether no packet may come from or go to `address`: 0/8, 127/8, 224/4, 240/4 with the limited broadcast, and 169.254/16,
- * which no router forwards (RFC 3927 section 7): in a cloud, the service there hands the host's credentials to all who ask.
+ * Whether no packet may come from or go to `address`: 0/8, 127/8, 224/4, 240/4 with the limited broadcast, and
+ * 169.254/16, which no router forwards (RFC 3927 section 7): in a cloud, the service there hands the host's credentials
+ * to all who ask.
  */
 export function isMartian(address: number): boolean {
   const first = address >>> 24;

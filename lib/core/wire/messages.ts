@@ -18,7 +18,8 @@
  *   32  cookie              16 + 16          16  padded packet        n + 16
  * ```
  *
- * All numbers are little-endian. Type and reserved bytes together read as one little-endian uint32 that equals the type.
+ * All numbers are little-endian. Type and reserved bytes together read as one little-endian uint32 that equals the
+ * type.
  */
 
 /** Every message starts with its type here: a little-endian uint32 whose upper three bytes are reserved and zero. */

@@ -2,7 +2,8 @@
  * SIMD sum: the Internet checksum (RFC 1071) in 128-bit lanes, by a WebAssembly function, written out here instruction
  * by instruction, that reads the packet memory where it lies. It takes a third of the time of `sum()`.
  *
- * Each step adds the eight 16-bit words of 16 bytes, by pairs, to four 32-bit lanes. That cannot overflow below 512 KiB.
+ * Each step adds the eight 16-bit words of 16 bytes, by pairs, to four 32-bit lanes. That cannot overflow below 512
+ * KiB.
  */
 import { fold, sum } from "./checksum.ts";
 import type { Memory } from "./memory.ts";

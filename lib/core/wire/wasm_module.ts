@@ -1,6 +1,6 @@
 /**
- * WebAssembly modules written out by hand: the frame of the binary format around functions that are given instruction by
- * instruction (W3C, WebAssembly core 2.0, chapter 5). All numbers are LEB128; below 64 that is the byte itself.
+ * WebAssembly modules written out by hand: the frame of the binary format around functions that are given instruction
+ * by instruction (W3C, WebAssembly core 2.0, chapter 5). All numbers are LEB128; below 64 that is the byte itself.
  */
 
 /** "\0asm", version 1: what every module begins with. */

@@ -2,7 +2,9 @@
 
 // From the specification. Times in ms.
 
-/** A sender that began the session asks for new keys after this many messages: 2^60, as the high half of the counter. */
+/**
+ * A sender that began the session asks for new keys after this many messages: 2^60, as the high half of the counter.
+ */
 export const REKEY_AFTER_MESSAGES_HIGH = 2 ** 28;
 export const REKEY_AFTER_TIME = 120_000;
 export const REJECT_AFTER_TIME = 180_000;

@@ -43,8 +43,8 @@ export class DeviceEvents {
   #turn = 0;
 
   /**
-   * Notes an event. A peer that changes its endpoint with each packet costs one event between two looks of the caller; who
-   * is up again after it was down, or the reverse, is only the latter.
+   * Notes an event. A peer that changes its endpoint with each packet costs one event between two looks of the caller;
+   * who is up again after it was down, or the reverse, is only the latter.
    */
   add(kind: DeviceEventKind, peer: Peer): void {
     if (this.list.length === 0) this.#turn = (this.#turn + 1) | 0;

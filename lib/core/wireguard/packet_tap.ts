@@ -8,8 +8,8 @@ export type PacketDirection = (typeof PacketDirection)[keyof typeof PacketDirect
 /** Watches packets as they pass; it neither changes nor keeps them. */
 export interface PacketTap {
   /**
-   * Called with each packet from a peer that has passed the checks, whatever becomes of it then, and with each packet to a
-   * peer right before it is sealed: a super-packet of the host's is many by then. On the hot path.
+   * Called with each packet from a peer that has passed the checks, whatever becomes of it then, and with each packet
+   * to a peer right before it is sealed: a super-packet of the host's is many by then. On the hot path.
    *
    * @param offset of an IPv4 packet in the packet memory, valid during the call only
    * @param length bytes, without padding

@@ -1,9 +1,10 @@
 /**
  * Peer reports: what a person, or the main thread, is told of peers, so rarely that no peer can make it a burden.
  *
- * An event is told at once where its peer had none of the kind for a second; else it waits, and stands for all of its kind
- * that come meanwhile: what is told then is the latest. So a client that sends each packet from another port costs a report a
- * second. All peers together have a budget as well; what is over it waits, so that none is lost. Times are monotonic ms.
+ * An event is told at once where its peer had none of the kind for a second; else it waits, and stands for all of its
+ * kind that come meanwhile: what is told then is the latest. So a client that sends each packet from another port costs
+ * a report a second. All peers together have a budget as well; what is over it waits, so that none is lost. Times are
+ * monotonic ms.
  */
 import type { DeviceEventKind } from "./device_events.ts";
 import type { Peer } from "./peer.ts";

@@ -22,8 +22,8 @@ export interface Deadline {
 /** Initiations sent again at the short interval of a client that connects, before the intervals grow. */
 const QUICK_ATTEMPTS = 3;
 /**
- * The first interval is longer: most servers answer within a second. One that has the next initiation before our packets under
- * the session drops that session for the next, and what was sent under it with it.
+ * The first interval is longer: most servers answer within a second. One that has the next initiation before our
+ * packets under the session drops that session for the next, and what was sent under it with it.
  */
 const FIRST_GROWTH = 1.4;
 
@@ -105,7 +105,9 @@ export class Timers {
     if (this.retransmitHandshakeAt === NEVER) this.retransmitHandshakeAt = this.#arm(at);
   }
 
-  /** The response to an earlier initiation has come; that to the newest should be here by then, else another is sent. */
+  /**
+   * The response to an earlier initiation has come; that to the newest should be here by then, else another is sent.
+   */
   awaitNewestResponse(by: number): void {
     this.retransmitHandshakeAt = this.#arm(by);
   }

@@ -1,6 +1,6 @@
 /**
- * Egress: a gateway's path to the internet within the data plane: the NAT, the sockets that it sends by, the capture of the
- * answers. The interface outside may come, go, and be another one while the gateway runs.
+ * Egress: a gateway's path to the internet within the data plane: the NAT, the sockets that it sends by, the capture of
+ * the answers. The interface outside may come, go, and be another one while the gateway runs.
  */
 import type { PortRange } from "../../core/wire/port_range.ts";
 import type { Arena } from "../../../ffi/arena.ts";
@@ -21,7 +21,10 @@ import { SegmentSender } from "./segment_sender.ts";
 
 /** Packets captured in one call; each may be a super-packet of 64 KiB. */
 const CAPTURE_BATCH = 16;
-/** Bytes of the longest packet outside that there is memory for, where the interfaces at the start take less: Ethernet's. */
+/**
+ * Bytes of the longest packet outside that there is memory for, where the interfaces at the start take less:
+ * Ethernet's.
+ */
 const LEAST_MTU = 1500;
 const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
 /** Packets that a netfilter queue holds for us. */
@@ -145,8 +148,8 @@ export class Egress implements Disposable {
   }
 
   /**
-   * Follows the gateway to another interface or address outside, as DHCP, a redial or a failover makes it; null while there
-   * is none. Mappings keep their ports. Does nothing where all is so already.
+   * Follows the gateway to another interface or address outside, as DHCP, a redial or a failover makes it; null while
+   * there is none. Mappings keep their ports. Does nothing where all is so already.
    */
   setExternal(external: ExternalLink | null): void {
     const before = this.#external;
@@ -176,8 +179,8 @@ export class Egress implements Disposable {
   }
 
   /**
-   * Sends what the NAT has for outside. What the socket has no room for is dropped, as a router's full queue drops it: the
-   * senders' own congestion control is what answers to that. What this leaves for clients, `nat.inside` has.
+   * Sends what the NAT has for outside. What the socket has no room for is dropped, as a router's full queue drops it:
+   * the senders' own congestion control is what answers to that. What this leaves for clients, `nat.inside` has.
    */
   flush(now: number): void {
     const { outside } = this.nat;

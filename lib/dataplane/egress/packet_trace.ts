@@ -1,7 +1,8 @@
 /**
  * Owns the description of a packet for trace logs: what its headers say, as they stand in memory, never its payload.
  *
- * Gateways are hard to debug when a log tells what was meant to be sent. So this reads the bytes that the kernel was given.
+ * Gateways are hard to debug when a log tells what was meant to be sent. So this reads the bytes that the kernel was
+ * given.
  */
 import * as icmp from "../../core/wire/icmp.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";

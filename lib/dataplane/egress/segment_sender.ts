@@ -1,9 +1,10 @@
 /**
- * Owns the sending of IPv4 packets past the kernel's IP layer, where that is possible: neighbours in the queue that are one
- * TCP flow's consecutive segments leave as one frame, which the interface, or the kernel right before it, cuts up again.
+ * Owns the sending of IPv4 packets past the kernel's IP layer, where that is possible: neighbours in the queue that are
+ * one TCP flow's consecutive segments leave as one frame, which the interface, or the kernel right before it, cuts up
+ * again.
  *
- * Where the next hop is not known (yet), and for good once the kernel has refused such a frame, packets leave singly by the
- * raw socket. Their order is kept in any case.
+ * Where the next hop is not known (yet), and for good once the kernel has refused such a frame, packets leave singly by
+ * the raw socket. Their order is kept in any case.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import {
@@ -40,7 +41,9 @@ const MAX_PACKETS = 64;
 /** Packets that one send call of the raw socket handles, and arena for their message headers. */
 const RAW_BATCH = 64;
 const RAW_SPACE = RAW_BATCH * 128;
-/** With its Ethernet header a frame stays below the 65,536 bytes (gso_max_size) from which on no interface cuts it up. */
+/**
+ * With its Ethernet header a frame stays below the 65,536 bytes (gso_max_size) from which on no interface cuts it up.
+ */
 const MAX_BYTES = 65_535 - ETHERNET_HEADER_SIZE;
 /** By frame: virtio-net header and link-layer header, which end where the headers of a merged packet begin. */
 const PACKET_START = VNET_HEADER_SIZE + ETHERNET_HEADER_SIZE;
@@ -55,8 +58,8 @@ export interface SegmentSenderOptions {
   /** The interface that packets leave by; null for that of the route. */
   readonly device: { readonly name: string; readonly link: number } | null;
   /**
-   * Whether the packets are TCP segments made here, whose checksums, of IP and TCP, are still to be written. Those of others
-   * arrive as they are.
+   * Whether the packets are TCP segments made here, whose checksums, of IP and TCP, are still to be written. Those of
+   * others arrive as they are.
    */
   readonly own: boolean;
   /** Whether frames are tried at all. */
@@ -226,7 +229,8 @@ export class SegmentSender implements Disposable {
     const packet = packets.offsets[first];
     const source = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
     const destination = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
-    // Single packets, to a thousand strangers a second perhaps, are not worth a question each: answers to forged SYNs above all.
+    // Single packets, to a thousand strangers a second perhaps, are not worth a question each: answers to forged SYNs
+    // above all.
     const hop = count > 1
       ? this.#hops.resolve(source, destination, now)
       : this.#hops.find(source, destination);
@@ -281,7 +285,10 @@ export class SegmentSender implements Disposable {
     return size;
   }
 
-  /** Sends what is composed, which begins with packet `from`. Returns the index of the first packet that is still to be sent. */
+  /**
+   * Sends what is composed, which begins with packet `from`. Returns the index of the first packet that is still to be
+   * sent.
+   */
   #sendFrames(packets: PacketBatch, from: number): number {
     const frames = this.#frames!;
     let next = from;

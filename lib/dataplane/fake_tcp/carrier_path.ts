@@ -1,4 +1,7 @@
-/** Owns what the host's routing says of the way to the carrier's other end: our address on it, and how long packets may be. */
+/**
+ * Owns what the host's routing says of the way to the carrier's other end: our address on it, and how long packets may
+ * be.
+ */
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { HardwareType } from "../../../ffi/netlink/links.ts";
 import type { Route } from "../../../ffi/netlink/routes.ts";

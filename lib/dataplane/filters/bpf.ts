@@ -1,7 +1,8 @@
 /**
  * Owns the words of classic BPF programs (include/uapi/linux/bpf_common.h, filter.h), as far as our filters use them.
  *
- * A load beyond the packet's end ends the program, and the packet is not taken. Conditional jumps reach 255 instructions.
+ * A load beyond the packet's end ends the program, and the packet is not taken. Conditional jumps reach 255
+ * instructions.
  */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 

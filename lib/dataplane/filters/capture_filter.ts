@@ -1,4 +1,6 @@
-/** Owns the BPF program that lets through what the NAT may have a use for, and nothing else, before it costs anything. */
+/**
+ * Owns the BPF program that lets through what the NAT may have a use for, and nothing else, before it costs anything.
+ */
 import type { PortRange } from "../../core/wire/port_range.ts";
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import {
@@ -34,12 +36,12 @@ export interface CapturedPorts {
 /**
  * Makes the program: IPv4 to `address` (host order) that is ICMP, a later fragment, or TCP or UDP to one of the ports.
  *
- * The offsets are those of an IPv4 header: flags at 6, protocol at 9, destination at 16; the ports stand behind it. A load
- * beyond the packet's end drops it. Conditional jumps reach 255 instructions, so each block returns by itself, and only
- * the way to the second one is a long jump.
+ * The offsets are those of an IPv4 header: flags at 6, protocol at 9, destination at 16; the ports stand behind it. A
+ * load beyond the packet's end drops it. Conditional jumps reach 255 instructions, so each block returns by itself, and
+ * only the way to the second one is a long jump.
  *
- * @param linkHeaderSize bytes before the IPv4 header, as the packet socket shows them: PACKET_VNET_HDR is for those only that
- * show the link-layer header
+ * @param linkHeaderSize bytes before the IPv4 header, as the packet socket shows them: PACKET_VNET_HDR is for those
+ * only that show the link-layer header
  * @throws {RangeError} when there are more ports than a program can name
  */
 export function captureFilter(

@@ -1,4 +1,6 @@
-/** Owns the BPF program that lets through the carrier's TCP segments that are for us, on the interfaces that are ours. */
+/**
+ * Owns the BPF program that lets through the carrier's TCP segments that are for us, on the interfaces that are ours.
+ */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
@@ -38,9 +40,9 @@ const REFUSE = statement(RET, 0);
 const FRAGMENT_BITS = ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK;
 
 /**
- * Makes the program for a packet socket on all interfaces: whole TCP segments to one of our addresses, from and to the right
- * ports. What a bridge's port, or the interface below a VLAN's, shows of a packet before it comes up is left out: it would
- * be seen twice.
+ * Makes the program for a packet socket on all interfaces: whole TCP segments to one of our addresses, from and to the
+ * right ports. What a bridge's port, or the interface below a VLAN's, shows of a packet before it comes up is left out:
+ * it would be seen twice.
  *
  * @throws {RangeError} where there are more addresses and interfaces than a program can name
  */

@@ -1,6 +1,6 @@
 /**
- * Path claims' filter: has the kernel keep all ICMP messages from us but those that could be claims, see `PathClaim`, which
- * checks the rest.
+ * Path claims' filter: has the kernel keep all ICMP messages from us but those that could be claims, see `PathClaim`,
+ * which checks the rest.
  */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import * as icmp from "../../core/wire/icmp.ts";

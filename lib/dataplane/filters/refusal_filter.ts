@@ -1,4 +1,7 @@
-/** Refusals' filter: has the kernel keep all ICMP messages from us but those about datagrams from a port, see `readRefusal()`. */
+/**
+ * Refusals' filter: has the kernel keep all ICMP messages from us but those about datagrams from a port, see
+ * `readRefusal()`.
+ */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";

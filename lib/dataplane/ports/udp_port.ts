@@ -7,7 +7,10 @@ import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 
 export interface UdpPortOptions {
   readonly drops: DropCounters;
-  /** Whether answers leave from the address that was written to, as a gateway's do; a client goes where its routes lead by now. */
+  /**
+   * Whether answers leave from the address that was written to, as a gateway's do; a client goes where its routes lead
+   * by now.
+   */
   readonly keepsSource: boolean;
   /** Takes a source address, host order, that the kernel refuses: the host no longer has it. */
   readonly onSourceRefused: (source: number) => void;

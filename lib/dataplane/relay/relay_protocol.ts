@@ -4,7 +4,10 @@ import type { ThreadReport } from "../thread/thread_report.ts";
 
 /** All that a relay needs to begin. Sent once, by `postMessage`, before its loop starts. */
 export interface RelayConfig {
-  /** Descriptor of the wake channel's receiving end: a message asks for `alive`; the relay ends when the other end is closed. */
+  /**
+   * Descriptor of the wake channel's receiving end: a message asks for `alive`; the relay ends when the other end is
+   * closed.
+   */
   readonly commandFd: number;
   /** Where the datagrams of UDP come from, or go; host order. */
   readonly udp: {

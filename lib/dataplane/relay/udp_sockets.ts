@@ -1,6 +1,6 @@
 /**
- * UDP sockets of a relay: the one that clients write to, or, before a service, a socket for each flow, so that the service can
- * tell them apart and answer each.
+ * UDP sockets of a relay: the one that clients write to, or, before a service, a socket for each flow, so that the
+ * service can tell them apart and answer each.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";

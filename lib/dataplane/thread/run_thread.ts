@@ -28,7 +28,8 @@ export function runThread<Config, Report>(
   scope.onmessage = ({ data }) => {
     try {
       dropDataPlanePrivileges();
-      // Closed before the report: what is undone next, the host's commands included, may count on the sockets being closed.
+      // Closed before the report: what is undone next, the host's commands included, may count on the sockets being
+      // closed.
       {
         using loop = create(data, (...report) => scope.postMessage(...report));
         loop.run();

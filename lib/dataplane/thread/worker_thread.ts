@@ -1,4 +1,7 @@
-/** Worker thread: the main thread's end of one: starts it, sends it messages, asks whether it still runs, and sees it end. */
+/**
+ * Worker thread: the main thread's end of one: starts it, sends it messages, asks whether it still runs, and sees it
+ * end.
+ */
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../../ffi/sockets/wake_channel.ts";
 import { guarded } from "../../process/guard.ts";
@@ -114,7 +117,9 @@ export class WorkerThread<Report extends { readonly kind: string }> {
     this.#libc.symbols.close(this.#senderFd);
   }
 
-  /** Waits until the thread, which was told to, has ended, as long as a person would, and gives up what is held for it. */
+  /**
+   * Waits until the thread, which was told to, has ended, as long as a person would, and gives up what is held for it.
+   */
   async end(): Promise<void> {
     this.stopWatching();
     await endOf(this.#ended.promise);

@@ -1,9 +1,9 @@
 /**
  * Client DNS: while the tunnel is up, the host's names are looked up by the resolvers of `DNS`.
  *
- * Whoever manages the host's resolvers is asked: systemd-resolved, else `resolvconf`. Where nobody does, `/etc/resolv.conf`
- * is replaced. A network namespace with a name has `/etc/netns/NAME/resolv.conf`, which `ip netns exec` puts in the place
- * of the host's; there, the managers of the host, and the host's file, are left alone.
+ * Whoever manages the host's resolvers is asked: systemd-resolved, else `resolvconf`. Where nobody does,
+ * `/etc/resolv.conf` is replaced. A network namespace with a name has `/etc/netns/NAME/resolv.conf`, which `ip netns
+ * exec` puts in the place of the host's; there, the managers of the host, and the host's file, are left alone.
  */
 import { basename, dirname } from "node:path";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -75,7 +75,8 @@ export function resolverManager(): "systemd-resolved" | "resolvconf" | { readonl
 }
 
 /**
- * Sets the resolvers of another configuration in the place of those that were set, in one go: nobody sees the host's own.
+ * Sets the resolvers of another configuration in the place of those that were set, in one go: nobody sees the host's
+ * own.
  *
  * @throws {AppError} where they cannot be set: the host's own are there then
  */
@@ -87,8 +88,8 @@ export function resetClientDns(options: ClientDnsOptions): void {
 }
 
 /**
- * The addresses of the resolvers that this host has before the tunnel changes that: by which the server's name can be found
- * while the tunnel is down.
+ * The addresses of the resolvers that this host has before the tunnel changes that: by which the server's name can be
+ * found while the tunnel is down.
  */
 export function hostNameServers(): string[] {
   const namespace = namespaceName();

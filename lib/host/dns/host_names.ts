@@ -1,4 +1,7 @@
-/** What this host calls ports and routing tables by name: `/etc/services` and iproute2's `rt_tables`, read when first asked. */
+/**
+ * What this host calls ports and routing tables by name: `/etc/services` and iproute2's `rt_tables`, read when first
+ * asked.
+ */
 import { parseRtTables, parseServices } from "../../core/config/values/name_tables.ts";
 import type { HostNames } from "../../core/config/text/config_document.ts";
 import { readText } from "./resolv_conf_file.ts";

@@ -1,6 +1,6 @@
 /**
- * Upkeep of resolvers that a program of the host manages: whether it still has those of the tunnel, and has them again. Both
- * programs keep files of what they were told, so that looking starts no process.
+ * Upkeep of resolvers that a program of the host manages: whether it still has those of the tunnel, and has them again.
+ * Both programs keep files of what they were told, so that looking starts no process.
  */
 import {
   makeResolvconf,
@@ -12,7 +12,10 @@ import { nameServersOf } from "./resolv_conf.ts";
 import { HOST_FILE, tryToRead } from "./resolv_conf_file.ts";
 import { isResolvedInUse, RESOLVED_LINKS } from "./resolved.ts";
 
-/** Where they keep it; records are files in the first folder that is there: Debian's resolvconf, openresolv, the same before 3.13. */
+/**
+ * Where they keep it; records are files in the first folder that is there: Debian's resolvconf, openresolv, the same
+ * before 3.13.
+ */
 export interface ManagerPlaces {
   readonly links: string;
   readonly records: readonly string[];

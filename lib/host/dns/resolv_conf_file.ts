@@ -1,8 +1,8 @@
 /**
  * File `resolv.conf`: replaces it by ours and puts back what was there: never half a file, never over somebody else's.
  *
- * Several of our processes may have the file in turn, and end in any order. Whoever ends while its own text is there puts
- * another living one's there, or else what was before all of them; whoever ends while it is not leaves it.
+ * Several of our processes may have the file in turn, and end in any order. Whoever ends while its own text is there
+ * puts another living one's there, or else what was before all of them; whoever ends while it is not leaves it.
  */
 import { Folder } from "../../../ffi/folder.ts";
 import { basename, dirname, resolve } from "node:path";
@@ -21,8 +21,8 @@ export interface ResolvConfChange {
   /** One character for each byte. */
   readonly text: string;
   /**
-   * Whether to write into the file that is there rather than put a new one in its place. `ip netns exec` mounts that very
-   * file for what it runs, which would go on seeing the old one.
+   * Whether to write into the file that is there rather than put a new one in its place. `ip netns exec` mounts that
+   * very file for what it runs, which would go on seeing the old one.
    */
   readonly inPlace: boolean;
 }
@@ -103,8 +103,8 @@ function identityOf(directory: string): string {
 /**
  * The content of a file, one character for each byte; null where it is not there.
  *
- * @throws where it cannot be read, or is no file: a folder, as container engines make one for the mount of a file that is
- * not there, or a pipe, which would be waited for
+ * @throws where it cannot be read, or is no file: a folder, as container engines make one for the mount of a file that
+ * is not there, or a pipe, which would be waited for
  */
 export function readText(path: string): string | null {
   const status = ifThere(() => Deno.statSync(path));
@@ -132,7 +132,9 @@ export class NoFileError extends Error {
   }
 }
 
-/** The addresses of the resolvers that a file names, or named before it was one of ours; none where it cannot be read. */
+/**
+ * The addresses of the resolvers that a file names, or named before it was one of ours; none where it cannot be read.
+ */
 export function readNameServers(path: string): string[] {
   const text = tryToRead(path) ?? "";
   const marker = readMarker(text);
@@ -166,7 +168,9 @@ export function undoAt(change: ResolvConfChange, successor: string | null): void
   else write(change, text);
 }
 
-/** An empty file stands for no file (resolv.conf(5)) where it is a mount of its own, which cannot be removed (EBUSY). */
+/**
+ * An empty file stands for no file (resolv.conf(5)) where it is a mount of its own, which cannot be removed (EBUSY).
+ */
 function removeOrEmpty(path: string): void {
   try {
     removeIfThere(path);
@@ -206,8 +210,8 @@ function replace(change: ResolvConfChange, bytes: Uint8Array<ArrayBuffer>): void
 }
 
 /**
- * Keeps the file, and with it its owner and mode. Where there is no room for the new text, the old one is put back: it has
- * the room that it had, and is the only copy of what stood there before us.
+ * Keeps the file, and with it its owner and mode. Where there is no room for the new text, the old one is put back: it
+ * has the room that it had, and is the only copy of what stood there before us.
  */
 function overwrite(path: string, bytes: Uint8Array): void {
   using file = Deno.openSync(path, { read: true, write: true, create: true, mode: 0o644 });
@@ -225,7 +229,8 @@ function overwrite(path: string, bytes: Uint8Array): void {
 function rewrite(file: Deno.FsFile, bytes: Uint8Array): void {
   file.seekSync(0, Deno.SeekMode.Start);
   writeAll(file, bytes);
-  // Afterwards, so that a reader in between finds our resolvers, at worst with old lines behind them, and never nothing.
+  // Afterwards, so that a reader in between finds our resolvers, at worst with old lines behind them, and never
+  // nothing.
   file.truncateSync(bytes.length);
 }
 

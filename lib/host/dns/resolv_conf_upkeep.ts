@@ -1,4 +1,7 @@
-/** A `resolv.conf` of ours that somebody else writes over while the tunnel is up: whether it is still ours, and ours again. */
+/**
+ * A `resolv.conf` of ours that somebody else writes over while the tunnel is up: whether it is still ours, and ours
+ * again.
+ */
 import { formatResolvConf, nameServersOf, readMarker, searchOf } from "./resolv_conf.ts";
 import {
   makeResolvConf,
@@ -32,8 +35,8 @@ export function putBackResolvConf(change: ResolvConfChange, lastPlace: string): 
 }
 
 /**
- * The change with what stands in the file now as what is to be put back one day: who wrote there, a DHCP client say, knows the
- * host's network as it is now. A file that has gone, or that still has our marker, brings nothing new.
+ * The change with what stands in the file now as what is to be put back one day: who wrote there, a DHCP client say,
+ * knows the host's network as it is now. A file that has gone, or that still has our marker, brings nothing new.
  */
 function renewedResolvConf(change: ResolvConfChange, path: string): ResolvConfChange {
   const now = tryToRead(path);

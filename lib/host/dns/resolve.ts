@@ -72,8 +72,8 @@ export interface AgainOptions {
 }
 
 /**
- * The same while the tunnel is down. What the host looks names up by may lie behind it, so the resolvers from before are
- * asked, outside the tunnel. Where nothing gives an address, the server is taken to be where it was.
+ * The same while the tunnel is down. What the host looks names up by may lie behind it, so the resolvers from before
+ * are asked, outside the tunnel. Where nothing gives an address, the server is taken to be where it was.
  */
 export async function resolveAgain(
   endpoint: Endpoint,
@@ -94,7 +94,9 @@ function distinct(addresses: readonly number[]): readonly number[] {
   return [...new Set(addresses)].slice(0, MAX_ADDRESSES);
 }
 
-/** The IPv4 address of a name, host order, in a text like that of `/etc/hosts` (hosts(5)); null where it is not there. */
+/**
+ * The IPv4 address of a name, host order, in a text like that of `/etc/hosts` (hosts(5)); null where it is not there.
+ */
 export function addressInHosts(text: string, host: string): number | null {
   const wanted = host.toLowerCase();
   for (const line of text.split("\n")) {

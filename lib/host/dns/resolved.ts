@@ -18,7 +18,10 @@ export function isResolvedInUse(): boolean {
     isResolvedFirst();
 }
 
-/** Whether the host's file is one of systemd-resolved's; a link to one that is not there is left of a system that ran it. */
+/**
+ * Whether the host's file is one of systemd-resolved's; a link to one that is not there is left of a system that ran
+ * it.
+ */
 function isResolvedsLink(): boolean {
   try {
     return Deno.realPathSync(HOST_FILE).startsWith(`${RESOLVED_DIRECTORY}/`);

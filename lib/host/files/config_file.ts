@@ -26,8 +26,8 @@ export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Confi
 }
 
 /**
- * The same of a file that is read more than once: a pipe is empty the second time, or nobody ever writes into it, while a
- * tunnel waits for it.
+ * The same of a file that is read more than once: a pipe is empty the second time, or nobody ever writes into it, while
+ * a tunnel waits for it.
  *
  * @throws {ConfigError} also where it is no regular file
  */
@@ -37,8 +37,8 @@ export function loadConfigAgain(path: string, hookKeys: HookKeyUse): Config {
 }
 
 /**
- * What becomes of keys that commands set: the commands are asked for them, for this interface, unless they are known already;
- * or a file without a private key is refused; or the keys do not matter.
+ * What becomes of keys that commands set: the commands are asked for them, for this interface, unless they are known
+ * already; or a file without a private key is refused; or the keys do not matter.
  */
 export type HookKeyUse =
   | { readonly interfaceName: string; readonly known?: KnownKeys }

@@ -1,4 +1,6 @@
-/** Where a configuration is that is called by name: `/etc/vpn/NAME.conf`, as wg-quick has `/etc/wireguard/NAME.conf`. */
+/**
+ * Where a configuration is that is called by name: `/etc/vpn/NAME.conf`, as wg-quick has `/etc/wireguard/NAME.conf`.
+ */
 import { isInterfaceName } from "../../core/config/values/interface_name.ts";
 
 export const CONFIG_DIRECTORY = "/etc/vpn";

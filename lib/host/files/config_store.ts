@@ -1,6 +1,6 @@
 /**
- * Files with keys: at every moment a file is absent or whole, only its owner can read it, and of two processes that want to
- * change it one waits.
+ * Files with keys: at every moment a file is absent or whole, only its owner can read it, and of two processes that
+ * want to change it one waits.
  *
  * Their folder may be another user's when root writes, so all is done by descriptors, see ffi/folder.ts.
  */
@@ -218,8 +218,8 @@ function writeWhole(
 // Locks.
 
 /**
- * Has one process of root's wait for another: by a folder that is root's alone. Another who may open the configuration could
- * lock that, and keep a client from being taken out.
+ * Has one process of root's wait for another: by a folder that is root's alone. Another who may open the configuration
+ * could lock that, and keep a client from being taken out.
  */
 async function lockForRoot(opened: DisposableStack, path: string): Promise<void> {
   const directory = journalDirectory();

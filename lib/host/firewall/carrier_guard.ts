@@ -2,8 +2,8 @@
  * Host's part in a transport that looks like TCP: ports that nobody else gets, and a firewall table that keeps the
  * carrier's segments from the host's own TCP, which would answer each with RST.
  *
- * The client's local ports are named as well as the server's address and port: should a web server stand there, browsers on
- * this host still reach it.
+ * The client's local ports are named as well as the server's address and port: should a web server stand there,
+ * browsers on this host still reach it.
  */
 import { EACCES, EADDRINUSE, SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -103,7 +103,9 @@ export class CarrierGuard implements Disposable {
     installFakeTcpTable(this.#nftables, { table: this.#table.name, ...this.#endpoints });
   }
 
-  /** Lets the host's TCP have its segments again, then the ports. What is in the journal does no harm when it is undone. */
+  /**
+   * Lets the host's TCP have its segments again, then the ports. What is in the journal does no harm when it is undone.
+   */
   [Symbol.dispose](): void {
     this.#nftables.deleteTable(this.#table);
     this.#nftables[Symbol.dispose]();

@@ -1,4 +1,6 @@
-/** Fake-TCP table: keeps the segments of a tunnel over fake TCP from the host's own TCP and from connection tracking. */
+/**
+ * Fake-TCP table: keeps the segments of a tunnel over fake TCP from the host's own TCP and from connection tracking.
+ */
 import {
   NF_INET_LOCAL_IN,
   NF_INET_LOCAL_OUT,
@@ -17,10 +19,10 @@ import { IPPROTO_TCP } from "../../../ffi/socket_constants.ts";
 import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 
 /**
- * Keeps a fake-TCP transport's segments from the host's TCP, which would answer them with RST, and those that it sends from being
- * tracked: what leaves by a packet socket, tracking does not see, and would take the rest for INVALID. By the hook for
- * packets to this host, on all interfaces and addresses, so that nothing that is only forwarded is touched. Replaces the
- * table of the last call.
+ * Keeps a fake-TCP transport's segments from the host's TCP, which would answer them with RST, and those that it sends
+ * from being tracked: what leaves by a packet socket, tracking does not see, and would take the rest for INVALID. By
+ * the hook for packets to this host, on all interfaces and addresses, so that nothing that is only forwarded is
+ * touched. Replaces the table of the last call.
  */
 export function installFakeTcpTable(
   nftables: Nftables,

@@ -1,4 +1,7 @@
-/** Firewall of the host, for what cannot do without it: where the kernel has none, that is said before anything is noted. */
+/**
+ * Firewall of the host, for what cannot do without it: where the kernel has none, that is said before anything is
+ * noted.
+ */
 import { openLibc } from "../../../ffi/libc.ts";
 import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";

@@ -1,13 +1,13 @@
 /**
  * Forwarding: what the host's kernel may forward to and from the tunnel, as a firewall table of the gateway's own.
  *
- * Without it, `ip_forward`, on for whatever reason, makes an open router of the host: everybody on a link of it reaches the
- * clients without a key, and, where the gateway has switched it on, the networks of all other interfaces.
+ * Without it, `ip_forward`, on for whatever reason, makes an open router of the host: everybody on a link of it reaches
+ * the clients without a key, and, where the gateway has switched it on, the networks of all other interfaces.
  *
- * From the tunnel, packets leave by the exits alone; to it come answers. What a rule of the administrator's has sent elsewhere
- * (destination NAT, as Docker publishes ports) passes. Where the host forwarded nothing before, little else is forwarded now
- * either: what guests of the host, containers and virtual machines, send by a bridge of their own, and the answers, as one who
- * started them relies on that, and finds forwarding switched on already.
+ * From the tunnel, packets leave by the exits alone; to it come answers. What a rule of the administrator's has sent
+ * elsewhere (destination NAT, as Docker publishes ports) passes. Where the host forwarded nothing before, little else
+ * is forwarded now either: what guests of the host, containers and virtual machines, send by a bridge of their own, and
+ * the answers, as one who started them relies on that, and finds forwarding switched on already.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
@@ -107,11 +107,14 @@ export class Forwarding implements Disposable {
     if (isFirst) journal.makeSysctl(IP_FORWARD, "1");
   }
 
-  /** Puts the table (back) into the firewall as it should be now, if it differs from the last one that was put there. */
+  /**
+   * Puts the table (back) into the firewall as it should be now, if it differs from the last one that was put there.
+   */
   install(): void {
     const others = this.#isClosed ? this.#otherTunnels() : [];
     const guests = this.#isClosed ? this.#guests : [];
-    // What asks for a connection's state switches tracking on for the whole host: only where it has to be, or is already.
+    // What asks for a connection's state switches tracking on for the whole host: only where it has to be, or is
+    // already.
     const isTracked = this.#exits.length > 0 || isTracking();
     const made = JSON.stringify([this.#exits, this.#isClosed, others, guests, isTracked]);
     if (this.#nftables === null || made === this.#made) return;
@@ -135,7 +138,8 @@ export class Forwarding implements Disposable {
       isTracked ? [isAnswer(), isRedirected()].map((state) => [...match, ...state, accept()]) : [];
     const rules: Expression[][] = [
       ...exits.map((exit) => [...inputDeviceIs(tunnel), ...outputDeviceIs(exit), accept()]),
-      // The router has let them go to the host's own addresses alone: a port that the host publishes is one of its services.
+      // The router has let them go to the host's own addresses alone: a port that the host publishes is one of its
+      // services.
       ...tracked(inputDeviceIs(tunnel)),
       [...inputDeviceIs(tunnel), drop()],
       ...tracked(outputDeviceIs(tunnel)),

@@ -1,4 +1,6 @@
-/** Gateway tables: keeps packets for the NAT from the host's stack, and the NAT's own packets from connection tracking. */
+/**
+ * Gateway tables: keeps packets for the NAT from the host's stack, and the NAT's own packets from connection tracking.
+ */
 import { ENOENT } from "../../../ffi/errno.ts";
 import {
   NF_INET_LOCAL_OUT,
@@ -40,10 +42,10 @@ export interface CapturedTraffic {
 }
 
 /**
- * Keeps packets for the NAT's ports from the host's stack, which would answer them with RST and ICMP unreachable. Packet
- * sockets of ETH_P_ALL stand before this hook and still see them. Later fragments have no port and pass, be they the host's
- * own or the NAT's: of those, the stack never sees the first, so it assembles nothing, and is silent about it. Replaces
- * the table of the last call.
+ * Keeps packets for the NAT's ports from the host's stack, which would answer them with RST and ICMP unreachable.
+ * Packet sockets of ETH_P_ALL stand before this hook and still see them. Later fragments have no port and pass, be they
+ * the host's own or the NAT's: of those, the stack never sees the first, so it assembles nothing, and is silent about
+ * it. Replaces the table of the last call.
  */
 export function installIngressDrop(
   nftables: Nftables,
@@ -75,9 +77,9 @@ export function installNotrack(
 }
 
 /**
- * Sends packets for the NAT's ports to netfilter queue `queue`, for an `NfQueue` that drops them; ICMP and later fragments,
- * which may be the host's own, to the queue after it, for an `NfQueue` that takes a copy and lets them pass. Never
- * bypassed: without a reader the kernel drops what is queued.
+ * Sends packets for the NAT's ports to netfilter queue `queue`, for an `NfQueue` that drops them; ICMP and later
+ * fragments, which may be the host's own, to the queue after it, for an `NfQueue` that takes a copy and lets them pass.
+ * Never bypassed: without a reader the kernel drops what is queued.
  *
  * @throws {Error} where the kernel has neither nftables' queue statement nor the NFQUEUE target of iptables
  */

@@ -2,9 +2,9 @@
  * Inner guard: keeps what is for the tunnel's inner addresses, and so every service there (the DNS proxy, metrics, the
  * host's own), from arriving by any interface but the tunnel's.
  *
- * An address that another interface has as well, as routers have it whose tunnels borrow the address of the LAN, is the host's
- * own there: of it only the tunnel's services are guarded. Who else has an address is followed at run time; on a client, an
- * address that was leased does not count, or anyone who answers DHCP on a link could open the guard there.
+ * An address that another interface has as well, as routers have it whose tunnels borrow the address of the LAN, is the
+ * host's own there: of it only the tunnel's services are guarded. Who else has an address is followed at run time; on a
+ * client, an address that was leased does not count, or anyone who answers DHCP on a link could open the guard there.
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -63,8 +63,8 @@ export class InnerGuard implements Disposable {
   }
 
   /**
-   * Puts the tables there; to be called before the TUN gets its addresses. Where the host has no nftables, a warning says what
-   * is not protected: the tunnel works without.
+   * Puts the tables there; to be called before the TUN gets its addresses. Where the host has no nftables, a warning
+   * says what is not protected: the tunnel works without.
    *
    * @returns by which they are watched; what is in the journal is undone with the rest of it
    */

@@ -1,4 +1,7 @@
-/** Inner tables: keeps packets for a tunnel's inner addresses from arriving by other interfaces, and ARP from telling of them. */
+/**
+ * Inner tables: keeps packets for a tunnel's inner addresses from arriving by other interfaces, and ARP from telling of
+ * them.
+ */
 import {
   NF_ARP_IN,
   NF_INET_PRE_ROUTING,
@@ -36,10 +39,10 @@ export interface InnerService {
 }
 
 /**
- * Keeps packets for this host's addresses inside a tunnel from arriving by any other interface: Linux takes a packet for
- * whichever of the host's addresses by whichever interface (the weak host model, RFC 1122 section 3.3.4.2), so neighbours
- * on every link would reach the services there, and could probe and forge connections inside the tunnel (CVE-2019-14899).
- * The host's own packets to its own addresses come by loopback. Replaces the table of the last call.
+ * Keeps packets for this host's addresses inside a tunnel from arriving by any other interface: Linux takes a packet
+ * for whichever of the host's addresses by whichever interface (the weak host model, RFC 1122 section 3.3.4.2), so
+ * neighbours on every link would reach the services there, and could probe and forge connections inside the tunnel
+ * (CVE-2019-14899). The host's own packets to its own addresses come by loopback. Replaces the table of the last call.
  */
 export function installInnerGuard(
   nftables: Nftables,

@@ -1,12 +1,12 @@
 /**
  * Kill switch: a firewall table that lets nothing leave the host except by the tunnel (`KillSwitch`).
  *
- * Guests of the host, containers and virtual machines on bridges without a network card, talk with the host and each other, and
- * with others through the tunnel or not at all. By other interfaces there pass only the tunnel's own datagrams, loopback and DHCP, without which the host would lose
- * the address that the tunnel stands on; and, while the server's name is looked up again, the tunnel's own questions to the
- * host's resolvers. Neighbour discovery, of IPv6, does not. However the process ends, but for a person
- * who ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
- * person, or until `vpn cleanup`.
+ * Guests of the host, containers and virtual machines on bridges without a network card, talk with the host and each
+ * other, and with others through the tunnel or not at all. By other interfaces there pass only the tunnel's own
+ * datagrams, loopback and DHCP, without which the host would lose the address that the tunnel stands on; and, while the
+ * server's name is looked up again, the tunnel's own questions to the host's resolvers. Neighbour discovery, of IPv6,
+ * does not. However the process ends, but for a person who ends it, it leaves the table, and the host stays closed
+ * until the next client has taken it over and is ended by a person, or until `vpn cleanup`.
  */
 import { LOOPBACK } from "../../../ffi/netlink/links.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
@@ -62,8 +62,9 @@ export interface KillSwitchOptions {
 }
 
 /**
- * While it is there, nobody else can remove the table, not even by `nft flush ruleset`, as firewalls do it when they load
- * their rules anew (from Linux 6.9 on). To be disposed of before the journal is undone, which opens the host again.
+ * While it is there, nobody else can remove the table, not even by `nft flush ruleset`, as firewalls do it when they
+ * load their rules anew (from Linux 6.9 on). To be disposed of before the journal is undone, which opens the host
+ * again.
  */
 export class KillSwitch implements Disposable {
   readonly #options: KillSwitchOptions;
@@ -102,7 +103,8 @@ export class KillSwitch implements Disposable {
   }
 
   /**
-   * Lets guests of the host, containers and virtual machines, talk with it, with each other and through the tunnel, from now on.
+   * Lets guests of the host, containers and virtual machines, talk with it, with each other and through the tunnel,
+   * from now on.
    *
    * @param bridges names of bridges that nobody but guests is on
    */
@@ -114,8 +116,8 @@ export class KillSwitch implements Disposable {
   }
 
   /**
-   * Calls while questions to these resolvers (host order) pass as well: the tunnel's own, to find a server that has moved.
-   * Nobody else's do: to set the mark takes CAP_NET_ADMIN.
+   * Calls while questions to these resolvers (host order) pass as well: the tunnel's own, to find a server that has
+   * moved. Nobody else's do: to set the mark takes CAP_NET_ADMIN.
    */
   async whileAsking<Result>(
     resolvers: readonly number[],

@@ -1,12 +1,13 @@
 /**
- * Return path of a full tunnel: puts the tunnel's mark on what comes in for its carriers, so that a strict reverse-path filter
- * takes it.
+ * Return path of a full tunnel: puts the tunnel's mark on what comes in for its carriers, so that a strict reverse-path
+ * filter takes it.
  *
- * A full tunnel routes all packets without the mark into itself. A filter that is strict (RFC 3704 section 2.2: `rp_filter = 1`,
- * or a firewall's `fib saddr . mark . iif oif`) asks by which interface an answer to a packet would leave, and the server's
- * datagrams, which come by another interface than that, are dropped. With the mark on them, the question is answered as for
- * what the tunnel sends. wg-quick has connection tracking carry the mark back. Here the port decides: it is the tunnel's alone,
- * so that a server that moves is heard, nothing expires in silence, and the host's connections need not be tracked.
+ * A full tunnel routes all packets without the mark into itself. A filter that is strict (RFC 3704 section 2.2:
+ * `rp_filter = 1`, or a firewall's `fib saddr . mark . iif oif`) asks by which interface an answer to a packet would
+ * leave, and the server's datagrams, which come by another interface than that, are dropped. With the mark on them, the
+ * question is answered as for what the tunnel sends. wg-quick has connection tracking carry the mark back. Here the
+ * port decides: it is the tunnel's alone, so that a server that moves is heard, nothing expires in silence, and the
+ * host's connections need not be tracked.
  *
  * Fake TCP is captured in front of the filter. The ICMP errors about either carrier are not.
  */
@@ -72,8 +73,8 @@ export class ReturnPath implements Disposable {
   }
 
   /**
-   * Puts the table there; to be called before the host's routes change. Without nftables, a tunnel works on hosts whose filter
-   * is not strict; where it is, a warning says what to do.
+   * Puts the table there; to be called before the host's routes change. Without nftables, a tunnel works on hosts whose
+   * filter is not strict; where it is, a warning says what to do.
    *
    * @param device by which the server is reached; null where that is not known
    */
@@ -113,7 +114,10 @@ export function returnTable(interfaceName: string): NftablesTable {
   return { family: "ip", name: `vpn_${interfaceName}_return` };
 }
 
-/** Whether packets that come by an interface pass a strict filter of the kernel's: the greater one of two settings counts. */
+/**
+ * Whether packets that come by an interface pass a strict filter of the kernel's: the greater one of two settings
+ * counts.
+ */
 function isStrict(device: string | null): boolean {
   const values = ["all", ...device === null ? [] : [device]].map((name) => {
     try {
@@ -127,8 +131,8 @@ function isStrict(device: string | null): boolean {
 }
 
 /**
- * Twice: before the rules of others that filter by the reverse path themselves, and behind those that set marks of their own
- * on all that comes in.
+ * Twice: before the rules of others that filter by the reverse path themselves, and behind those that set marks of
+ * their own on all that comes in.
  */
 function chains(
   { interfaceName, mark }: ReturnPathOptions,

@@ -1,8 +1,8 @@
 /**
  * Kill switches that stand without their client: which there are, and their take-over by the next client.
  *
- * A client that ends against its will leaves its table, and the entry in its journal, so that nothing leaves the host in the
- * clear. A person opens the host, by `vpn cleanup`, or by ending the client that has taken the block over.
+ * A client that ends against its will leaves its table, and the entry in its journal, so that nothing leaves the host
+ * in the clear. A person opens the host, by `vpn cleanup`, or by ending the client that has taken the block over.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace, namespaceExists } from "../../../ffi/netns.ts";
@@ -69,8 +69,8 @@ export function killSwitchTable(interfaceName: string, nftables: Nftables): Nfta
 }
 
 /**
- * Kill switches of this network namespace that nobody has, and no journal: somebody has emptied `/run/vpn`, or it went with a
- * container that shared its network with this one.
+ * Kill switches of this network namespace that nobody has, and no journal: somebody has emptied `/run/vpn`, or it went
+ * with a container that shared its network with this one.
  */
 export function blocksWithoutJournal(): StandingBlock[] {
   const here = currentNetworkNamespace();

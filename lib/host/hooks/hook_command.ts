@@ -7,7 +7,9 @@ import { spawnSync } from "node:child_process";
 import { getLogger } from "../../process/logging.ts";
 import { leaveToRuntime } from "../../process/orphans.ts";
 
-/** ms that each command has on the way down, where it must not hold up the end. On the way up it is the user who waits. */
+/**
+ * ms that each command has on the way down, where it must not hold up the end. On the way up it is the user who waits.
+ */
 export const DOWN_LIMIT = 2_000;
 
 const TOO_LATE = `took longer than ${DOWN_LIMIT / 1000} s and was killed`;

@@ -29,8 +29,8 @@ export interface HookKeyOptions {
 }
 
 /**
- * Runs the commands that give keys, as their user, who runs the file's other commands as well. Of several for one key the last
- * counts, as it would be the last to set it.
+ * Runs the commands that give keys, as their user, who runs the file's other commands as well. Of several for one key
+ * the last counts, as it would be the last to set it.
  *
  * @throws {ConfigError} where one gives none, and does nothing else; nothing of what it printed is shown
  */

@@ -29,8 +29,8 @@ interface Keeping {
 }
 
 /**
- * The fixture that a change is; null for commands, and for files of sockets, which `LocalSocket` alone can make again. To be
- * called when the change has been made.
+ * The fixture that a change is; null for commands, and for files of sockets, which `LocalSocket` alone can make again.
+ * To be called when the change has been made.
  *
  * @param firewall by which a table is made
  */

@@ -48,8 +48,8 @@ export type HostChange =
   /** A table of the firewall; whoever makes it notes it first. */
   | { readonly kind: "nftables-table"; readonly table: NftablesTable }
   /**
-   * The table of a kill switch, which the next client on the same interface takes over. `server` is where this one's was:
-   * its name cannot be looked up while the host is closed.
+   * The table of a kill switch, which the next client on the same interface takes over. `server` is where this one's
+   * was: its name cannot be looked up while the host is closed.
    */
   | {
     readonly kind: "kill-switch";
@@ -69,7 +69,10 @@ export type HostChange =
   | { readonly kind: "hook"; readonly commands: readonly PreparedHook[] }
   /** An empty directory; it goes unless something is in it. */
   | { readonly kind: "directory"; readonly path: string }
-  /** The file of a local socket, which whoever is to listen on it notes first; it goes unless another process listens on it. */
+  /**
+   * The file of a local socket, which whoever is to listen on it notes first; it goes unless another process listens on
+   * it.
+   */
   | { readonly kind: "socket"; readonly path: string; readonly pid: number }
   | ResolvConfChange
   | ResolvconfChange
@@ -227,7 +230,10 @@ export function readReservedPorts(): Set<number> {
   return portsOf(ranges);
 }
 
-/** Where nothing changes, nothing is written: where it cannot be written (a container), there is nothing to undo, either. */
+/**
+ * Where nothing changes, nothing is written: where it cannot be written (a container), there is nothing to undo,
+ * either.
+ */
 function writeReservedPorts(ports: ReadonlySet<number>): void {
   if (ports.symmetricDifference(readReservedPorts()).size === 0) return;
   writeSysctl(RESERVED_PORTS, formatRanges(ports));

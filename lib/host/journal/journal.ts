@@ -158,7 +158,10 @@ export class Journal {
     return otherHolder({ kind: "sysctl", path }, this.#path)?.before ?? readSysctl(path);
   }
 
-  /** Makes a directory with those that it lies in, as far as they are not there. Of several processes, the last takes it away. */
+  /**
+   * Makes a directory with those that it lies in, as far as they are not there. Of several processes, the last takes it
+   * away.
+   */
   makeDirectory(path: string): void {
     this.exclusively(() => {
       const isThere = isDirectory(path);
@@ -169,8 +172,8 @@ export class Journal {
   }
 
   /**
-   * Undoes all changes, the last one first, and removes the file. Safe to call again. What cannot be undone is a warning,
-   * keeps nothing else from being undone, and stays in the file for `vpn cleanup`.
+   * Undoes all changes, the last one first, and removes the file. Safe to call again. What cannot be undone is a
+   * warning, keeps nothing else from being undone, and stays in the file for `vpn cleanup`.
    *
    * @param until the last change of this kind, and what was made before it, are left for a later call
    * @param staysClosed the kill switch is left to the next client, or to `vpn cleanup`
@@ -276,7 +279,10 @@ export class Journal {
     this.#size += bytes.length;
   }
 
-  /** Takes an entry that has been undone out of the file, or the file away with the last one. A failure stops no undoing. */
+  /**
+   * Takes an entry that has been undone out of the file, or the file away with the last one. A failure stops no
+   * undoing.
+   */
   #forget(entry: JournalEntry): void {
     if (this.#entries.length > 0) tryToForget(() => strikeOut(this.#path, entry));
     else this.#remove();
@@ -284,8 +290,8 @@ export class Journal {
 }
 
 /**
- * A new file, with a lock on it for as long as this process has it: processes of other PID namespaces see nothing else of its
- * owner. Before the owner's line is in it, it counts as no journal.
+ * A new file, with a lock on it for as long as this process has it: processes of other PID namespaces see nothing else
+ * of its owner. Before the owner's line is in it, it counts as no journal.
  */
 function createLocked(path: string): Deno.FsFile {
   using opened = new DisposableStack();

@@ -30,7 +30,9 @@ export function withJournalsLocked<Result>(call: () => Result): Result {
   return call();
 }
 
-/** The same for an undoing, which must take place even where the journals' directory is gone and cannot be made again. */
+/**
+ * The same for an undoing, which must take place even where the journals' directory is gone and cannot be made again.
+ */
 export function withJournalsLockedIfPossible<Result>(call: () => Result): Result {
   let lock: Deno.FsFile | null = null;
   try {
@@ -122,13 +124,16 @@ export function removeJournal(path: string): void {
   }
 }
 
-/** The journal with this path; none where it is gone, is another user's, or no file, or has a first line that tells nothing. */
+/**
+ * The journal with this path; none where it is gone, is another user's, or no file, or has a first line that tells
+ * nothing.
+ */
 export function readJournal(path: string): JournalFile[] {
   let bytes: Uint8Array;
   try {
     const { isFile, uid } = Deno.lstatSync(path);
-    // An entry can be a command: only our own, and so never another user's in root's eyes, is taken at its word. What is no
-    // file must not be waited for, nor hinder the others.
+    // An entry can be a command: only our own, and so never another user's in root's eyes, is taken at its word. What
+    // is no file must not be waited for, nor hinder the others.
     if (!isFile || uid !== Deno.uid()) return [];
     bytes = Deno.readFileSync(path);
   } catch (error) {

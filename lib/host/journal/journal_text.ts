@@ -1,6 +1,7 @@
 /**
- * The text of a journal: a line of JSON for its owner, one for each change. What is read may have been cut off, damaged, or
- * written by another version of this program: a line that is not of the expected shape counts as none, and hinders no other.
+ * The text of a journal: a line of JSON for its owner, one for each change. What is read may have been cut off,
+ * damaged, or written by another version of this program: a line that is not of the expected shape counts as none, and
+ * hinders no other.
  */
 import { isIP } from "node:net";
 import type { HostChange } from "./host_change.ts";

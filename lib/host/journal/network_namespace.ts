@@ -27,9 +27,9 @@ export function isSameNamespace(one: NetworkNamespace, other: NetworkNamespace):
 }
 
 /**
- * Whether a namespace has gone: no process that can be seen is in it, and no name is mounted on it. One that is merely held
- * open counts as gone, too: nobody can get at what was changed in it. False where that cannot be told, as by anybody but
- * root.
+ * Whether a namespace has gone: no process that can be seen is in it, and no name is mounted on it. One that is merely
+ * held open counts as gone, too: nobody can get at what was changed in it. False where that cannot be told, as by
+ * anybody but root.
  */
 export function isGone(owner: NetworkNamespace): boolean {
   const current = currentNetworkNamespace();

@@ -8,8 +8,8 @@ export function isFreeForSocket(path: string): boolean {
 }
 
 /**
- * Removes a socket that nobody listens on, or nobody but this process: one that was killed has its files open for a moment
- * longer than it can be seen to live. Whatever else is there stays.
+ * Removes a socket that nobody listens on, or nobody but this process: one that was killed has its files open for a
+ * moment longer than it can be seen to live. Whatever else is there stays.
  */
 export function removeDeadSocket(path: string, pid: number): void {
   if (!isSocket(path)) return;

@@ -1,6 +1,6 @@
 /**
- * Detours: a rule or a route that another program has put before ours, by which what a full tunnel should carry leaves in the
- * clear. Nothing of ours is lost then, and whose it is cannot be known: it is told of, and left to a person.
+ * Detours: a rule or a route that another program has put before ours, by which what a full tunnel should carry leaves
+ * in the clear. Nothing of ours is lost then, and whose it is cannot be known: it is told of, and left to a person.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { type AddressFamily, parseIp } from "../../../ffi/netlink/ip_address.ts";
@@ -32,7 +32,10 @@ export class Detour implements Fixture {
   readonly #options: DetourOptions;
   readonly #others: () => readonly Fixture[];
 
-  /** @param others our own fixtures: while one of them is lost, it is no other program's route that leads past the tunnel */
+  /**
+   * @param others our own fixtures: while one of them is lost, it is no other program's route that leads past the
+   * tunnel
+   */
   constructor(options: DetourOptions, others: () => readonly Fixture[]) {
     this.#options = options;
     this.#others = others;

@@ -1,4 +1,7 @@
-/** Egress plan: the choice of a gateway's way outside, the interface, its address and MTU, and what else the host is attached to. */
+/**
+ * Egress plan: the choice of a gateway's way outside, the interface, its address and MTU, and what else the host is
+ * attached to.
+ */
 import { type IpAddress, ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
@@ -32,8 +35,9 @@ export interface EgressTraffic {
 }
 
 /**
- * The interface named by `EgressInterface`, or else the one by which the kernel would send clients' packets to the internet now,
- * be it by the default route or by a routing rule to another table, as another VPN of this host's makes it.
+ * The interface named by `EgressInterface`, or else the one by which the kernel would send clients' packets to the
+ * internet now, be it by the default route or by a routing rule to another table, as another VPN of this host's makes
+ * it.
  *
  * @returns null where nothing is configured and no route leads there: the gateway then leads nowhere
  * @throws {ConfigError} where the configured interface is not there, or has no address
@@ -80,7 +84,9 @@ interface RouteOutside {
   readonly preferredSource: IpAddress | null;
 }
 
-/** By which most of some addresses of the internet are reached, so that a route to one of them alone decides nothing. */
+/**
+ * By which most of some addresses of the internet are reached, so that a route to one of them alone decides nothing.
+ */
 function routeOutside(
   netlink: Rtnetlink,
   traffic: EgressTraffic,

@@ -1,17 +1,18 @@
 /**
- * Guest bridges: those that nobody but guests of the host is on, containers and virtual machines. What leaves by such a bridge
- * stays on the host: so a kill switch lets it pass, and a gateway forwards for the guests.
+ * Guest bridges: those that nobody but guests of the host is on, containers and virtual machines. What leaves by such a
+ * bridge stays on the host: so a kill switch lets it pass, and a gateway forwards for the guests.
  *
- * A bridge that leads to others is none, whatever its ports are: one behind which a router stands, as a virtual machine that
- * has the network card, or the host of a container whose uplink is a port; and one that a cable joins to such a bridge.
+ * A bridge that leads to others is none, whatever its ports are: one behind which a router stands, as a virtual machine
+ * that has the network card, or the host of a container whose uplink is a port; and one that a cable joins to such a
+ * bridge.
  */
 import type { Link } from "../../../ffi/netlink/links.ts";
 import { type Route, RouteType } from "../../../ffi/netlink/routes.ts";
 import { MIN_NETWORK_LENGTH } from "./egress_plan.ts";
 
 /**
- * Kinds of a bridge's ports behind which there are guests at most: a container, a virtual machine, one of those elsewhere,
- * nobody (LXD has a port of the last kind for the bridge's MTU).
+ * Kinds of a bridge's ports behind which there are guests at most: a container, a virtual machine, one of those
+ * elsewhere, nobody (LXD has a port of the last kind for the bridge's MTU).
  */
 const GUEST_KINDS: readonly (string | null)[] = ["veth", "tun", "vxlan", "dummy"];
 

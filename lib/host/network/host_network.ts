@@ -51,7 +51,9 @@ export class HostNetwork implements Disposable {
   /** The TUN as it is to be; null before it is set up. */
   #link: Omit<LinkState, "routes"> | null = null;
   readonly #routes = new Map<string, LinkRoute>();
-  /** The table that the tunnel's own routes are in, a full tunnel's default route among them; null before that is known. */
+  /**
+   * The table that the tunnel's own routes are in, a full tunnel's default route among them; null before that is known.
+   */
   #insideTable: number | null = null;
   readonly #inside = new Set<number>();
   #fixtures: readonly Fixture[] = [];
@@ -75,7 +77,10 @@ export class HostNetwork implements Disposable {
     );
   }
 
-  /** A text that differs when packets of this mark to an address (host order) take another way, or leave by another of ours. */
+  /**
+   * A text that differs when packets of this mark to an address (host order) take another way, or leave by another of
+   * ours.
+   */
   traceOf(destination: number, mark: number): string {
     try {
       const { link, gateway, preferredSource } = this.#netlink.routes.lookup(
@@ -183,10 +188,10 @@ export class HostNetwork implements Disposable {
   }
 
   /**
-   * Routes by policy, as wg-quick does: all IPv4 traffic through the TUN, and what IPv6 the plan blocks, nowhere. The host's
-   * default route stays as it is. Packets with the mark, which are the tunnel's own, and networks more specific than the
-   * default route keep to the main table; the latter but for single addresses inside, which a network that the host happens to
-   * be in must not take from the tunnel.
+   * Routes by policy, as wg-quick does: all IPv4 traffic through the TUN, and what IPv6 the plan blocks, nowhere. The
+   * host's default route stays as it is. Packets with the mark, which are the tunnel's own, and networks more specific
+   * than the default route keep to the main table; the latter but for single addresses inside, which a network that the
+   * host happens to be in must not take from the tunnel.
    */
   addPolicy(
     settings: InterfaceSettings,
@@ -223,7 +228,9 @@ export class HostNetwork implements Disposable {
     });
   }
 
-  /** Has the tunnel lead to these single addresses (host order) in front of the host's own networks, and to no others. */
+  /**
+   * Has the tunnel lead to these single addresses (host order) in front of the host's own networks, and to no others.
+   */
   setInside(interfaceName: string, addresses: readonly number[]): void {
     const table = this.#insideTable;
     const link = this.#netlink.links.find(interfaceName);

@@ -1,6 +1,6 @@
 /**
- * The TUN as fixtures: that it is up, its MTU, its addresses, and the routes by it. They vanish with the device, so that the
- * journal has none of them.
+ * The TUN as fixtures: that it is up, its MTU, its addresses, and the routes by it. They vanish with the device, so
+ * that the journal has none of them.
  */
 import { EEXIST } from "../../../ffi/errno.ts";
 import {

@@ -1,6 +1,6 @@
 /**
- * Conflict of a tunnel's addresses with a network that the host is in, as a hotel's LAN of the same numbers, or another tunnel:
- * said once for each, at the start and when the host moves into one.
+ * Conflict of a tunnel's addresses with a network that the host is in, as a hotel's LAN of the same numbers, or another
+ * tunnel: said once for each, at the start and when the host moves into one.
  */
 import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";

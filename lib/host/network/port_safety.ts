@@ -13,7 +13,10 @@ import { readSysctl, SysctlError } from "./sysctl.ts";
 
 const EPHEMERAL_RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/** A socket table under `/proc/net`, and the state in which a socket there takes packets from anybody (net/tcp_states.h). */
+/**
+ * A socket table under `/proc/net`, and the state in which a socket there takes packets from anybody
+ * (net/tcp_states.h).
+ */
 const TABLES = [
   { protocol: "tcp", file: "tcp", listening: "0A" },
   { protocol: "tcp", file: "tcp6", listening: "0A" },
@@ -98,7 +101,9 @@ export function listenerOn(protocol: "tcp" | "udp", port: number): string | null
   return found === undefined ? null : ownerOf(found.inode);
 }
 
-/** Who listens on a port where packets for an address (host order) arrive: by that address, or by any. Null for nobody. */
+/**
+ * Who listens on a port where packets for an address (host order) arrive: by that address, or by any. Null for nobody.
+ */
 export function listenerAt(
   protocol: "tcp" | "udp",
   { address, port }: { readonly address: number; readonly port: number },

@@ -26,8 +26,8 @@ export interface RoutePlan {
   /** Whether all IPv4 traffic is sent through the tunnel, by policy routing. */
   readonly isFullTunnel: boolean;
   /**
-   * Single addresses, host order, that the tunnel leads to whatever networks the host is in: the resolvers, and under a full
-   * tunnel those that `AllowedIPs` names, as the gateway's inner one.
+   * Single addresses, host order, that the tunnel leads to whatever networks the host is in: the resolvers, and under a
+   * full tunnel those that `AllowedIPs` names, as the gateway's inner one.
    */
   readonly inside: readonly number[];
   /** The networks that get plain routes by the TUN, and where. */
@@ -50,7 +50,8 @@ export function planRoutes(config: ClientConfig): RoutePlan {
   const { allowedIps6 } = config;
   const allowedIps = withoutRepetitions(config.allowedIps);
   const given = fwMark ?? 0;
-  // As in wg-quick, `off` and a table of one's own mean routing of one's own choice: a default route is then one like others.
+  // As in wg-quick, `off` and a table of one's own mean routing of one's own choice: a default route is then one like
+  // others.
   if (table !== "auto") {
     return {
       mark: given === 0 && killSwitch ? DEFAULT_MARK : given,
@@ -98,8 +99,8 @@ function insideOf(
 }
 
 /**
- * The routes of a gateway to its peers' networks. A default route is not among them: the host's own is never replaced, and
- * it is what the gateway is reached by.
+ * The routes of a gateway to its peers' networks. A default route is not among them: the host's own is never replaced,
+ * and it is what the gateway is reached by.
  */
 export function planPeerRoutes(
   config: {

@@ -1,4 +1,7 @@
-/** Sysctls: files under `/proc/sys`, which are read-only in most containers: what is needed then has to be set from outside. */
+/**
+ * Sysctls: files under `/proc/sys`, which are read-only in most containers: what is needed then has to be set from
+ * outside.
+ */
 import { AppError, ExitCode } from "../../process/errors.ts";
 
 const ROOT = "/proc/sys/";
@@ -30,7 +33,9 @@ export function readSysctl(path: string): string {
   return Deno.readTextFileSync(path).trim();
 }
 
-/** @throws {SysctlError} with exit code 5 where it may not be written, by this process or by anybody in this container */
+/**
+ * @throws {SysctlError} with exit code 5 where it may not be written, by this process or by anybody in this container
+ */
 export function writeSysctl(path: string, value: string): void {
   try {
     // An empty value is written as a line of its own: of nothing at all, the kernel takes no note.

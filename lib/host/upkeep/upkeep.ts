@@ -1,10 +1,12 @@
 /**
- * Upkeep of what a tunnel has put on the host: routes and rules, tables of the firewall, addresses, `resolv.conf`, sysctls.
+ * Upkeep of what a tunnel has put on the host: routes and rules, tables of the firewall, addresses, `resolv.conf`,
+ * sysctls.
  *
- * A full tunnel whose rule or route somebody removes leaks in the clear, with a healthy session. So what is lost is put back
- * at once, with one warning that names it. The state of the host is compared with what it should be, whatever the
- * notification said: so a change of our own is none, and one that went unnoticed is found with the next. Who takes the same
- * thing away at once again is not fought without end: the pauses grow, and the tunnel counts as degraded meanwhile.
+ * A full tunnel whose rule or route somebody removes leaks in the clear, with a healthy session. So what is lost is put
+ * back at once, with one warning that names it. The state of the host is compared with what it should be, whatever the
+ * notification said: so a change of our own is none, and one that went unnoticed is found with the next. Who takes the
+ * same thing away at once again is not fought without end: the pauses grow, and the tunnel counts as degraded
+ * meanwhile.
  */
 import { DeviceGone } from "../../process/device_gone.ts";
 import type { Fixture } from "./fixture.ts";
@@ -41,7 +43,9 @@ interface Keeping {
 export interface UpkeepOptions {
   /** What is to stay, in the order in which it is put back; more may come, and some go. */
   readonly fixtures: () => readonly Fixture[];
-  /** Tells whether the firewall has changed since the last call; null where there is none. Disposed of with the upkeep. */
+  /**
+   * Tells whether the firewall has changed since the last call; null where there is none. Disposed of with the upkeep.
+   */
   readonly firewall: { hasChanged(): boolean } & Disposable | null;
   /** Monotonic ms. */
   readonly now: () => number;

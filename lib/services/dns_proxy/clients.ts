@@ -1,4 +1,7 @@
-/** Clients of the DNS proxy: which peer is at an inner address, so that one with many addresses has no more than its share. */
+/**
+ * Clients of the DNS proxy: which peer is at an inner address, so that one with many addresses has no more than its
+ * share.
+ */
 import type { Client } from "../../core/dns/cache.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 

@@ -18,7 +18,9 @@ import type { Logger } from "../../process/logging.ts";
 import { lowPort } from "../../process/privileges.ts";
 
 const PORT = 53;
-/** Wrong answers from upstream that are a line of the log: the first one, and then each time they have become tenfold. */
+/**
+ * Wrong answers from upstream that are a line of the log: the first one, and then each time they have become tenfold.
+ */
 const WRONG_ANSWERS_FACTOR = 10;
 
 export interface DnsProxyOptions {
@@ -106,8 +108,8 @@ export class DnsProxy implements AsyncDisposable {
   /**
    * Starts to answer. The address must be the host's already.
    *
-   * @throws {AppError} with exit code 2 where another service has the port or a resolver leads back to the proxy, 5 without
-   * CAP_NET_BIND_SERVICE
+   * @throws {AppError} with exit code 2 where another service has the port or a resolver leads back to the proxy, 5
+   * without CAP_NET_BIND_SERVICE
    */
   static async start(options: DnsProxyOptions): Promise<DnsProxy> {
     const hostname = formatIpv4(options.address);

@@ -1,7 +1,7 @@
 /**
- * Loop probe: finds out whether a resolver on this host asks the DNS proxy in its turn, as systemd-resolved or dnsmasq do that
- * were told of the gateway: no question would ever be answered. It is asked for a name that nobody else knows; a loop brings
- * that name back. Resolvers elsewhere do not reach the proxy, whose address is inside the tunnel.
+ * Loop probe: finds out whether a resolver on this host asks the DNS proxy in its turn, as systemd-resolved or dnsmasq
+ * do that were told of the gateway: no question would ever be answered. It is asked for a name that nobody else knows;
+ * a loop brings that name back. Resolvers elsewhere do not reach the proxy, whose address is inside the tunnel.
  */
 import { randomInt } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";

@@ -1,7 +1,8 @@
 /**
- * TCP service of the DNS proxy (RFC 7766): several queries of a connection at a time, answered in the order in which their
- * answers come. Connections are bounded, with fair shares: in a full table the client with the most loses its oldest. So
- * those who send a byte at a time, read nothing or stay silent take only their own places, and those not for long.
+ * TCP service of the DNS proxy (RFC 7766): several queries of a connection at a time, answered in the order in which
+ * their answers come. Connections are bounded, with fair shares: in a full table the client with the most loses its
+ * oldest. So those who send a byte at a time, read nothing or stay silent take only their own places, and those not for
+ * long.
  */
 import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
 import { background, guarded } from "../../process/guard.ts";

@@ -1,7 +1,7 @@
 /**
- * UDP service of the DNS proxy: takes queries by the batch, and drops those of clients that have asked too many before they
- * cost anything. Its buffer in the kernel is large, as it is one for all clients: a burst of one must not fill it before
- * this thread has turned to it.
+ * UDP service of the DNS proxy: takes queries by the batch, and drops those of clients that have asked too many before
+ * they cost anything. Its buffer in the kernel is large, as it is one for all clients: a burst of one must not fill it
+ * before this thread has turned to it.
  */
 import { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";

@@ -1,6 +1,6 @@
 /**
- * Upstream sockets: one for each query, connected, so that the kernel drops what comes from elsewhere and tells of ICMP errors
- * at once, on a port that it draws at random.
+ * Upstream sockets: one for each query, connected, so that the kernel drops what comes from elsewhere and tells of ICMP
+ * errors at once, on a port that it draws at random.
  */
 import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
@@ -14,7 +14,10 @@ import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
 const PORT = 53;
 /** ms that an upstream has to answer; the next one is asked then. */
 const TIMEOUT = 2_000;
-/** ms after which a datagram is sent once more: it, or its answer, may have been lost. Clients that ask again only join in. */
+/**
+ * ms after which a datagram is sent once more: it, or its answer, may have been lost. Clients that ask again only join
+ * in.
+ */
 const REPETITION = 700;
 /** Datagrams taken from one socket in one turn. */
 const MAX_DATAGRAMS = 16;

@@ -1,6 +1,6 @@
 /**
- * Connection shares: how many connections there may be at once, and who loses one for a newcomer: the one with most from one
- * address, and of those the oldest that asks nothing. So no client keeps the others from the metrics.
+ * Connection shares: how many connections there may be at once, and who loses one for a newcomer: the one with most
+ * from one address, and of those the oldest that asks nothing. So no client keeps the others from the metrics.
  */
 import type { Socket } from "node:net";
 import { FairShares, type Place } from "../../core/limits/fair_shares.ts";

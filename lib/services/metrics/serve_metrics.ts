@@ -12,7 +12,9 @@ import { chunked, paced } from "../../process/pace.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { shared } from "./shared.ts";
 
-/** ms for which an answer is good for another scrape, so that no number of scrapers keeps the data plane from its work. */
+/**
+ * ms for which an answer is good for another scrape, so that no number of scrapers keeps the data plane from its work.
+ */
 const LIFETIME = 250;
 
 export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" | "aead"> {

@@ -1,7 +1,8 @@
 /** Shared answers: callers who ask the same question at about the same time get one answer. */
 
 /**
- * The question, put only where no answer is under way and the last one is older than `lifetime` ms. An error is an answer, too.
+ * The question, put only where no answer is under way and the last one is older than `lifetime` ms. An error is an
+ * answer, too.
  */
 export function shared<T>(
   ask: () => Promise<T>,

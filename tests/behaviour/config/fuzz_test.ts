@@ -1,4 +1,7 @@
-/** Tests with hostile text for the parsers of WireGuard's configuration protocol: a refusal is an answer, never an accident. */
+/**
+ * Tests with hostile text for the parsers of WireGuard's configuration protocol: a refusal is an answer, never an
+ * accident.
+ */
 import { parseUapiRequest, UapiError } from "../../../lib/core/config/uapi.ts";
 import { assert } from "../../support/assert.ts";
 import { fuzz } from "../../support/fuzz.ts";

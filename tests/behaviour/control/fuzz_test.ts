@@ -1,4 +1,6 @@
-/** Tests with hostile bytes for what reads the control socket: a request is read, refused, or its connection is ended. */
+/**
+ * Tests with hostile bytes for what reads the control socket: a request is read, refused, or its connection is ended.
+ */
 import { LineSplitter } from "../../../lib/control/lines.ts";
 import { parseRequest, RequestError } from "../../../lib/control/protocol.ts";
 import { assert, assertEquals } from "../../support/assert.ts";

@@ -1,4 +1,7 @@
-/** Tests with hostile bytes as DNS messages, of clients and of upstreams: nothing throws, nothing is read beyond the message. */
+/**
+ * Tests with hostile bytes as DNS messages, of clients and of upstreams: nothing throws, nothing is read beyond the
+ * message.
+ */
 import {
   addressesIn,
   answerFor,

@@ -1,4 +1,7 @@
-/** Tests that forged segments steer nothing (lib/core/transport/fake_tcp/README.md, "Unproven segments steer nothing"; RFC 5961). */
+/**
+ * Tests that forged segments steer nothing (lib/core/transport/fake_tcp/README.md, "Unproven segments steer nothing";
+ * RFC 5961).
+ */
 import type { End } from "../../support/fake_tcp/world.ts";
 import { assert, assertEquals, assertNotEquals } from "../../support/assert.ts";
 import { Random } from "../../support/random.ts";

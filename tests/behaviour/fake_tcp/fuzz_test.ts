@@ -1,6 +1,6 @@
 /**
- * Tests of fake TCP with hostile segments: a forger who knows both addresses and both ports, but sees nothing, sends what he
- * likes to both ends. Nothing throws, no datagram of his counts, and the connection stays the one that it was.
+ * Tests of fake TCP with hostile segments: a forger who knows both addresses and both ports, but sees nothing, sends
+ * what he likes to both ends. Nothing throws, no datagram of his counts, and the connection stays the one that it was.
  */
 import { assert, assertEquals } from "../../support/assert.ts";
 import { fuzz, FUZZ_SEED } from "../../support/fuzz.ts";

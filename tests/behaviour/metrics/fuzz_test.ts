@@ -1,4 +1,7 @@
-/** Tests of metrics with hostile names and values: whatever a peer, an interface or an error is called, each line is one sample. */
+/**
+ * Tests of metrics with hostile names and values: whatever a peer, an interface or an error is called, each line is one
+ * sample.
+ */
 import { formatExposition } from "../../../lib/core/metrics/exposition.ts";
 import { vpnMetrics } from "../../../lib/core/metrics/vpn_metrics.ts";
 import { assert, assertEquals } from "../../support/assert.ts";

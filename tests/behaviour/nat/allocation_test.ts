@@ -22,8 +22,8 @@ const PACKET_AT = 128;
 type Direction = "outbound" | "inbound" | "merged" | "hairpin";
 
 /**
- * Offers one packet over and over, at a time that is no whole number. It is the same for all: as the data plane's, which takes
- * it once for a batch, it is made outside of what is measured.
+ * Offers one packet over and over, at a time that is no whole number. It is the same for all: as the data plane's,
+ * which takes it once for a batch, it is made outside of what is measured.
  */
 function growth(world: World, packet: Bytes, direction: Direction): number {
   const { nat, memory } = world;

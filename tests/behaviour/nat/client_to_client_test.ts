@@ -1,4 +1,7 @@
-/** Tests of clients that are kept apart, `ClientToClient = off`: the external address is no way round, but to forwarded ports. */
+/**
+ * Tests of clients that are kept apart, `ClientToClient = off`: the external address is no way round, but to forwarded
+ * ports.
+ */
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import {

@@ -1,4 +1,7 @@
-/** Test of flows that overlap, with random traffic under every kind of pressure: whatever ends, nothing goes to a wrong client. */
+/**
+ * Test of flows that overlap, with random traffic under every kind of pressure: whatever ends, nothing goes to a wrong
+ * client.
+ */
 import { assert } from "../../support/assert.ts";
 import { Random } from "../../support/random.ts";
 import { isSharedPort } from "../../../lib/core/nat/shared_ports.ts";

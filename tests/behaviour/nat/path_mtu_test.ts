@@ -1,4 +1,6 @@
-/** Tests of what the NAT does where the path to one client is narrower than the tunnel: for that client, and no other. */
+/**
+ * Tests of what the NAT does where the path to one client is narrower than the tunnel: for that client, and no other.
+ */
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";

@@ -29,8 +29,8 @@ const ORDINARY: TrafficKind = {
   hairpins: true,
 };
 /**
- * Nothing in it finishes a flow: which of the finished ones ends for another, the reference could not see. Nor is anything
- * hairpinned: to nobody, it would never show whether its port is a shared one.
+ * Nothing in it finishes a flow: which of the finished ones ends for another, the reference could not see. Nor is
+ * anything hairpinned: to nobody, it would never show whether its port is a shared one.
  */
 const CROWDED: TrafficKind = {
   innerPorts: Array.from({ length: 12 }, (_, i) => 2000 + i),
@@ -188,7 +188,9 @@ class Traffic {
   }
 }
 
-/** Offers the NAT and the reference the same traffic; what they send, and how many mappings they have, must be equal. */
+/**
+ * Offers the NAT and the reference the same traffic; what they send, and how many mappings they have, must be equal.
+ */
 function compare(options: ReferenceOptions, kind: TrafficKind, seed: number): void {
   const world = new World({ ...options, seed });
   const reference = new ReferenceNat(options);

@@ -34,8 +34,8 @@ const limiter = new HandshakeRateLimiter(1);
 const drops = new DropCounters();
 let sink = 0;
 /**
- * In an array: a number of its own would be boxed whenever it changes. Whole ms: a fraction is an object on the heap where a
- * call that is not inlined is given it, and that is the test's own.
+ * In an array: a number of its own would be boxed whenever it changes. Whole ms: a fraction is an object on the heap
+ * where a call that is not inlined is given it, and that is the test's own.
  */
 const clock = new Int32Array([1]);
 

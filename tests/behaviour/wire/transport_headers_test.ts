@@ -1,4 +1,6 @@
-/** Tests of lib/core/wire/udp.ts, tcp.ts and icmp.ts: the decode of real packets, and where a header counts as whole. */
+/**
+ * Tests of lib/core/wire/udp.ts, tcp.ts and icmp.ts: the decode of real packets, and where a header counts as whole.
+ */
 import * as icmp from "../../../lib/core/wire/icmp.ts";
 import * as tcp from "../../../lib/core/wire/tcp.ts";
 import * as udp from "../../../lib/core/wire/udp.ts";

@@ -1,4 +1,6 @@
-/** Tests of a device under load: it asks senders to show that they receive at their address before it works for them. */
+/**
+ * Tests of a device under load: it asks senders to show that they receive at their address before it works for them.
+ */
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
@@ -160,7 +162,8 @@ Deno.test("who brings cookies is let in five times at once and twenty times a se
   for (let i = 0; i < 20; i++) initiate(pair);
   pair.simulation.run(LATENCY);
   const { handshakeRateLimited, handshakeTooSoon } = DropReason;
-  // All arrive at one moment: the first is genuine, the peer's own rule refuses the next, and five of those pass the limit.
+  // All arrive at one moment: the first is genuine, the peer's own rule refuses the next, and five of those pass the
+  // limit.
   assertEquals(pair.gateway.dropped(handshakeRateLimited), 14);
   assertEquals(pair.gateway.dropped(handshakeTooSoon), 5);
   assertEquals(responses(), 1);

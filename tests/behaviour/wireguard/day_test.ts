@@ -1,8 +1,9 @@
 /**
- * Tests of two devices over simulated hours: bursts of traffic, silence, outages, on a link that loses, repeats and reorders.
+ * Tests of two devices over simulated hours: bursts of traffic, silence, outages, on a link that loses, repeats and
+ * reorders.
  *
- * What must hold throughout: no nonce is used twice, no key past its time, no packet taken twice, none that was not sent.
- * The key ledger checks the first two at each call.
+ * What must hold throughout: no nonce is used twice, no key past its time, no packet taken twice, none that was not
+ * sent. The key ledger checks the first two at each call.
  */
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";

@@ -1,6 +1,7 @@
 /**
- * Simulation of two watches over hundreds of hours of an idle tunnel on a lossy path: how often one calls the other missing that
- * is there, and how long it takes to notice one that is not. The watches are the real ones; the path and the clock are not.
+ * Simulation of two watches over hundreds of hours of an idle tunnel on a lossy path: how often one calls the other
+ * missing that is there, and how long it takes to notice one that is not. The watches are the real ones; the path and
+ * the clock are not.
  */
 import { type Traffic, Watch, WatchAction } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import { MARK_HIGH } from "../../../lib/core/wireguard/liveness/recognition.ts";
@@ -11,8 +12,10 @@ import { Schedule } from "../../support/time/schedule.ts";
 
 const HOUR = 3_600_000;
 const LOSS = 0.1;
-/** Simulated hours of each case: VPN_SIMULATION_HOURS for more. Without a false alarm in all of them together, 600, the rate is
- * under 0.005 an hour with 95 % confidence. */
+/**
+ * Simulated hours of each case: VPN_SIMULATION_HOURS for more. Without a false alarm in all of them together, 600, the
+ * rate is under 0.005 an hour with 95 % confidence.
+ */
 const HOURS = Number(environment("VPN_SIMULATION_HOURS") ?? 75);
 
 interface Message {

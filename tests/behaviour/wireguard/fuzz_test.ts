@@ -1,6 +1,6 @@
 /**
- * Tests with random and mutated bytes for every way into the core: nothing throws, nothing is accepted that was not sealed,
- * memory stays flat. VPN_FUZZ_COUNT sets how many there are, VPN_FUZZ_SEED which.
+ * Tests with random and mutated bytes for every way into the core: nothing throws, nothing is accepted that was not
+ * sealed, memory stays flat. VPN_FUZZ_COUNT sets how many there are, VPN_FUZZ_SEED which.
  */
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
@@ -152,8 +152,8 @@ class Target {
   }
 
   /**
-   * Gives a handshake message what anybody can give it who has seen the one before it and knows the receiver's public key:
-   * the index of the handshake under way, and, seven times in eight, the right first MAC.
+   * Gives a handshake message what anybody can give it who has seen the one before it and knows the receiver's public
+   * key: the index of the handshake under way, and, seven times in eight, the right first MAC.
    */
   #plausible(message: Bytes, to: SimulatedDevice): Bytes {
     const pending = this.pair.toGateway.handshake;
@@ -260,7 +260,9 @@ Deno.test(`the pipeline takes ${FUZZ_COUNT} random reads from the TUN`, () => {
   });
 });
 
-/** A virtio-net header that fits one of the packets, or nearly: of partial checksum or not, of segments of some bytes. */
+/**
+ * A virtio-net header that fits one of the packets, or nearly: of partial checksum or not, of segments of some bytes.
+ */
 function superPacketHeader(random: Random): Bytes {
   const segmentSize = random.between(8, 255);
   return Uint8Array.of(

@@ -1,6 +1,6 @@
 /**
- * Tests of how long keys are used (WireGuard paper, sections 6.1 to 6.3), rule by rule, between two devices on a fake clock:
- * when they are renewed and by whom, when they are refused, when they are zeroed.
+ * Tests of how long keys are used (WireGuard paper, sections 6.1 to 6.3), rule by rule, between two devices on a fake
+ * clock: when they are renewed and by whom, when they are refused, when they are zeroed.
  */
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../support/assert.ts";

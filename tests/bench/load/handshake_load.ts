@@ -75,8 +75,8 @@ export class HandshakeLoad implements Disposable {
   }
 
   /**
-   * Sends initiations, a few of them always unanswered, until the time is over or none are left. The first of each client
-   * only fetches its cookie and is not counted. Good for one run of a server: it knows the timestamps then.
+   * Sends initiations, a few of them always unanswered, until the time is over or none are left. The first of each
+   * client only fetches its cookie and is not counted. Good for one run of a server: it knows the timestamps then.
    */
   run(options: { readonly seconds: number; readonly oneAddress: boolean }): Promise<
     HandshakeResult

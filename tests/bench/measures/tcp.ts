@@ -28,8 +28,8 @@ export interface TcpResult {
 }
 
 /**
- * Runs one transfer; `startIperfServer()` must have been called. iperf3 sometimes loses its own control connection, so one
- * failure is no result.
+ * Runs one transfer; `startIperfServer()` must have been called. iperf3 sometimes loses its own control connection, so
+ * one failure is no result.
  *
  * @throws {Error} where iperf3 reports one twice
  */

@@ -1,4 +1,7 @@
-/** Tests of what `vpn client` says when it cannot connect, and `vpn doctor` of the same: one failure is told from another. */
+/**
+ * Tests of what `vpn client` says when it cannot connect, and `vpn doctor` of the same: one failure is told from
+ * another.
+ */
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { newIdentity, newPresharedKey } from "../support/config.ts";

@@ -12,8 +12,8 @@ const PROGRAMS = [...HOST_STATE_PROGRAMS, "nft", "unshare", "mount", "head"];
 const FILL = "head -c 1M /dev/zero >/run/vpn/full 2>/dev/null; true";
 
 /**
- * The command line that runs a client in a mount namespace whose `/run/vpn` is small, ends it with a signal when SIGTERM
- * comes, and then runs `vpn cleanup`. What that says, and what is left in the directory, is printed.
+ * The command line that runs a client in a mount namespace whose `/run/vpn` is small, ends it with a signal when
+ * SIGTERM comes, and then runs `vpn cleanup`. What that says, and what is left in the directory, is printed.
  */
 function withSmallRun(client: readonly string[], signal: string): string[] {
   const script = `

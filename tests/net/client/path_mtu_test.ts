@@ -1,4 +1,7 @@
-/** Paths to a peer that are narrower than either end knows: nothing stands still, and after a moment nothing is in fragments. */
+/**
+ * Paths to a peer that are narrower than either end knows: nothing stands still, and after a moment nothing is in
+ * fragments.
+ */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { downloads } from "../support/traffic/everyday.ts";

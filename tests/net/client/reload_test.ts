@@ -1,4 +1,6 @@
-/** That an edited configuration comes into effect on what runs, by `vpn reload` and by SIGHUP, and disturbs no session. */
+/**
+ * That an edited configuration comes into effect on what runs, by `vpn reload` and by SIGHUP, and disturbs no session.
+ */
 import { openLibc } from "../../../ffi/libc.ts";
 import { UnixDatagramReceiver } from "../../../ffi/sockets/unix_datagram.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";

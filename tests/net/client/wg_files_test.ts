@@ -55,7 +55,10 @@ const REFUSED: readonly string[] = [
   `${HEAD}${FIRST}Endpoint = 192.0.2.1\n`,
 ];
 
-/** What a device has by a text for `wg setconf`, in a form that does not depend on the order; null where `wg` refuses it. */
+/**
+ * What a device has by a text for `wg setconf`, in a form that does not depend on the order; null where `wg` refuses
+ * it.
+ */
 async function deviceBy(peer: WireguardGo, host: TestNamespace, text: string) {
   const { code } = await host.run(["wg", "setconf", peer.name, "/dev/stdin"], { stdin: text });
   if (code !== 0) return null;

@@ -1,6 +1,6 @@
 /**
- * Tests of `vpn doctor` on a host and its configuration: each plants a fault, and asks that it is found, and that the remedy is right; commands among the
- * remedies are carried out, and must mend it.
+ * Tests of `vpn doctor` on a host and its configuration: each plants a fault, and asks that it is found, and that the
+ * remedy is right; commands among the remedies are carried out, and must mend it.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";

@@ -1,4 +1,6 @@
-/** Tests of `vpn doctor` where a server or client runs, or is to answer DNS: faults of the field, planted, are not "ok". */
+/**
+ * Tests of `vpn doctor` where a server or client runs, or is to answer DNS: faults of the field, planted, are not "ok".
+ */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";

@@ -1,4 +1,7 @@
-/** ECN across a tunnel, by both transports: outside stands what the packets inside have, and a router's mark gets inside. */
+/**
+ * ECN across a tunnel, by both transports: outside stands what the packets inside have, and a router's mark gets
+ * inside.
+ */
 import { assertEquals } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { record, RECORDING_PROGRAMS } from "../support/traffic/recording.ts";

@@ -1,4 +1,7 @@
-/** Runs the commands under "Five minutes to a working VPN" in README.md as they stand there, from an empty folder on each side. */
+/**
+ * Runs the commands under "Five minutes to a working VPN" in README.md as they stand there, from an empty folder on
+ * each side.
+ */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { whereAllowed } from "../../support/permissions.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";

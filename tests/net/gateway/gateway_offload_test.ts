@@ -1,4 +1,7 @@
-/** Tests of what a gateway's own NAT hands to its interface: merged packets where they are taken, right ones in any case. */
+/**
+ * Tests of what a gateway's own NAT hands to its interface: merged packets where they are taken, right ones in any
+ * case.
+ */
 import { assert, assertEquals } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { withoutChecksumOffload } from "../support/traffic/checksum_offload.ts";

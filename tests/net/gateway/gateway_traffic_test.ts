@@ -1,4 +1,6 @@
-/** Everyday traffic through a gateway to a third host: by each way outside, and by our client and by stock WireGuard. */
+/**
+ * Everyday traffic through a gateway to a third host: by each way outside, and by our client and by stock WireGuard.
+ */
 import { assert, assertEquals } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { type Section } from "../support/config.ts";

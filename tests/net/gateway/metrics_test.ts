@@ -1,4 +1,7 @@
-/** Tests metrics of running servers and clients as Prometheus reads them: by HTTP, where `Metrics` says and nowhere else. */
+/**
+ * Tests metrics of running servers and clients as Prometheus reads them: by HTTP, where `Metrics` says and nowhere
+ * else.
+ */
 import { VERSION } from "../../../lib/process/version.ts";
 import { type ParsedFamily, parseExposition } from "../../support/metrics/exposition_parser.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";

@@ -1,4 +1,7 @@
-/** The NAT's capacity for real: one client opens more connections than it may hold ports, and neither it nor another is refused. */
+/**
+ * The NAT's capacity for real: one client opens more connections than it may hold ports, and neither it nor another is
+ * refused.
+ */
 import { assert, assertEquals } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { PATIENCE } from "../../support/time/patience.ts";

@@ -36,7 +36,9 @@ async function rate(
   return flow.receivedBytes * 8 / SECONDS;
 }
 
-/** How often a flow is run again that was too slow: the machine may be busy with other things, which makes none faster. */
+/**
+ * How often a flow is run again that was too slow: the machine may be busy with other things, which makes none faster.
+ */
 const TRIES = 5;
 
 /** Runs flows until each has its least rate; fails where one passes its greatest. */

@@ -1,4 +1,6 @@
-/** That a kernel without IPv6, or one in which it is switched off, is no obstacle: to a full tunnel, to the kill switch. */
+/**
+ * That a kernel without IPv6, or one in which it is switched off, is no obstacle: to a full tunnel, to the kill switch.
+ */
 import { EOPNOTSUPP } from "../../../ffi/errno.ts";
 import { NFGENMSG } from "../../../ffi/netlink/nftables/nfnetlink.ts";
 import { NetlinkError, NetlinkSocket } from "../../../ffi/netlink/socket.ts";

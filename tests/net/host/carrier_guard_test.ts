@@ -1,4 +1,7 @@
-/** Tests of `lib/host/firewall/carrier_guard.ts` and `fake_tcp_socket.ts`: who sees the carrier's segments, and who does not. */
+/**
+ * Tests of `lib/host/firewall/carrier_guard.ts` and `fake_tcp_socket.ts`: who sees the carrier's segments, and who does
+ * not.
+ */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { CarrierGuard } from "../../../lib/host/firewall/carrier_guard.ts";

@@ -1,6 +1,6 @@
 /**
- * Tests of `lib/host/firewall/inner_guard.ts`: inner addresses, and the services there, are reached from the tunnel and from the host
- * itself, and by no other interface.
+ * Tests of `lib/host/firewall/inner_guard.ts`: inner addresses, and the services there, are reached from the tunnel and
+ * from the host itself, and by no other interface.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";

@@ -1,4 +1,7 @@
-/** That a server, a client and a relay take everything back and end with 1 when something in them fails that nothing handles. */
+/**
+ * That a server, a client and a relay take everything back and end with 1 when something in them fails that nothing
+ * handles.
+ */
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { configText, newIdentity, temporaryFile } from "../support/config.ts";

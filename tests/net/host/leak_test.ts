@@ -1,6 +1,6 @@
 /**
- * What leaves a host whose client is to take all traffic: recorded on the outside while programs keep sending, before the
- * connection, with it, while the server is away, after its return, and when the client is killed.
+ * What leaves a host whose client is to take all traffic: recorded on the outside while programs keep sending, before
+ * the connection, with it, while the server is away, after its return, and when the client is killed.
  */
 import { assert, assertEquals } from "../../support/assert.ts";
 import {

@@ -1,4 +1,7 @@
-/** Tests of `lib/host/firewall/return_path.ts`: a full tunnel on a host whose reverse-path filter is strict (RFC 3704 section 2.2). */
+/**
+ * Tests of `lib/host/firewall/return_path.ts`: a full tunnel on a host whose reverse-path filter is strict (RFC 3704
+ * section 2.2).
+ */
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace, type Topology } from "../../support/net.ts";
 import { buildIcmp, buildUdp, fragment } from "../../support/packets/packet_builder.ts";

@@ -1,4 +1,6 @@
-/** That everything is taken back, however a server or a client ends: at each point of its start, and of those beside it. */
+/**
+ * That everything is taken back, however a server or a client ends: at each point of its start, and of those beside it.
+ */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   type BackgroundProcess,

@@ -1,4 +1,6 @@
-/** That what a tunnel has put on the host is put back when others take it away, each kind of it, for client and server. */
+/**
+ * That what a tunnel has put on the host is put back when others take it away, each kind of it, for client and server.
+ */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
 import { PATIENCE } from "../../support/time/patience.ts";

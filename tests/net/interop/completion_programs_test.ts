@@ -4,7 +4,10 @@ import { netTest, output } from "../../support/net.ts";
 import { PATIENCE } from "../../support/time/patience.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 
-/** A folder with a gateway of two clients, the script of a shell, and a program `vpn` that completes, and else prints what it is called with. */
+/**
+ * A folder with a gateway of two clients, the script of a shell, and a program `vpn` that completes, and else prints
+ * what it is called with.
+ */
 class Stage implements AsyncDisposable {
   readonly folder: string;
 

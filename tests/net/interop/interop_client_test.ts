@@ -185,8 +185,9 @@ netTest(
 async function assertRoamed(
   { server, client, to }: { server: WireguardGo; client: BackgroundProcess; to: string },
 ): Promise<void> {
-  // The flow goes on under the old keys. The handshake's first message, or its answer, may be lost on the way: while the new
-  // neighbour is looked for, the kernel drops the oldest packets that wait for it. It is repeated after REKEY_TIMEOUT (5 s).
+  // The flow goes on under the old keys. The handshake's first message, or its answer, may be lost on the way: while
+  // the new neighbour is looked for, the kernel drops the oldest packets that wait for it. It is repeated after
+  // REKEY_TIMEOUT (5 s).
   await client.waitFor(/handshake completed[^]*handshake completed/);
   const { endpoint } = await server.peer(clientIdentity.publicKey);
   assert(endpoint.startsWith(`${to}:`), endpoint);

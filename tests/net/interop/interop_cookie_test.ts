@@ -68,8 +68,8 @@ function captureCookies({ client }: Wire) {
 }
 
 /**
- * Connects by a cookie. Where the flood has paused, as it does on a busy machine, a client is answered without one; it begins
- * again once the server asks for cookies.
+ * Connects by a cookie. Where the flood has paused, as it does on a busy machine, a client is answered without one; it
+ * begins again once the server asks for cookies.
  */
 async function connectByCookie(wire: Wire, attack: HandshakeFlood): Promise<void> {
   await using cookies = await captureCookies(wire);

@@ -32,7 +32,10 @@ const CALLS = 30_000;
 const WITH_PING = { programs: ["ping"] };
 const EXPERIMENTAL = 253;
 const PORT = 40_000;
-/** With the headers of TCP, IPv4 and Ethernet it stays below the 65,536 bytes where the kernel itself splits (gso_max_size). */
+/**
+ * With the headers of TCP, IPv4 and Ethernet it stays below the 65,536 bytes where the kernel itself splits
+ * (gso_max_size).
+ */
 const LONGEST_PAYLOAD = 65_535 - 54;
 
 function numbered(identification: number, payloadSize = 8): Bytes {

@@ -225,7 +225,9 @@ netTest("RawSocket.send() allocates nothing", async (topology) => {
   assert(grown < CALLS * 8, `${grown} bytes`);
 }, WITH_PING);
 
-/** A libc whose calls of `sendmmsg` fail with these numbers in turn, 0 for one that goes through, as do all later ones. */
+/**
+ * A libc whose calls of `sendmmsg` fail with these numbers in turn, 0 for one that goes through, as do all later ones.
+ */
 function refusing(errors: readonly number[]): Libc {
   const real = openLibc();
   const script = [...errors];

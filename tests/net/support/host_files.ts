@@ -14,7 +14,10 @@ export class HostFiles implements Disposable {
   readonly #folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
   readonly #mounts: string;
 
-  /** @param options `fileIsMount`: `resolv.conf` is a mount of its own, as in containers; `isReadOnly`: and a read-only one */
+  /**
+   * @param options `fileIsMount`: `resolv.conf` is a mount of its own, as in containers; `isReadOnly`: and a read-only
+   * one
+   */
   constructor(
     resolvConf: string | null,
     options: { readonly fileIsMount?: boolean; readonly isReadOnly?: boolean } = {},

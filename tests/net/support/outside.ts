@@ -55,7 +55,9 @@ export interface Outskirts {
   readonly outside: TestNamespace;
 }
 
-/** Makes the namespaces of a gateway and of a host outside, joins them and lets each learn the other's hardware address. */
+/**
+ * Makes the namespaces of a gateway and of a host outside, joins them and lets each learn the other's hardware address.
+ */
 export async function layOutskirts(topology: Topology): Promise<Outskirts> {
   const gateway = topology.namespace("gateway");
   const outside = topology.namespace("outside");
@@ -208,8 +210,8 @@ export class Tap implements Disposable {
 }
 
 /**
- * Pings the gateway from outside and waits for the answer. The wire keeps the order, so whatever the gateway answered to
- * earlier packets has come when this has; the tap is to be on the outside's end.
+ * Pings the gateway from outside and waits for the answer. The wire keeps the order, so whatever the gateway answered
+ * to earlier packets has come when this has; the tap is to be on the outside's end.
  */
 export async function afterPing(injector: Injector, tap: Tap): Promise<void> {
   const identifier = crypto.getRandomValues(new Uint16Array(1))[0]!;
@@ -315,7 +317,9 @@ export function hasGoodTransportChecksum(packet: Uint8Array): boolean {
     0;
 }
 
-/** The sum that the field for the checksum holds while the rest is left to the network card: of the pseudo-header alone. */
+/**
+ * The sum that the field for the checksum holds while the rest is left to the network card: of the pseudo-header alone.
+ */
 export function pseudoHeaderSum(packet: Uint8Array): number {
   return ~referenceChecksum(pseudoHeader(packet)) & 0xffff;
 }

@@ -23,8 +23,8 @@ const ROUTER_TO_CLIENT = "198.51.100.1";
 const UPLINK = "eth1";
 
 /**
- * Strict connection tracking: no connection is picked up in its middle, none goes beyond its windows. What breaks the rules is
- * counted, and dropped.
+ * Strict connection tracking: no connection is picked up in its middle, none goes beyond its windows. What breaks the
+ * rules is counted, and dropped.
  */
 export const STRICT = `
   table ip strict {
@@ -69,7 +69,8 @@ export class RoutedPath {
   /**
    * Lays the cables.
    *
-   * @param masquerades whether the router hides the client behind its own address; if not, the server knows the way back
+   * @param masquerades whether the router hides the client behind its own address; if not, the server knows the way
+   * back
    */
   static async lay(topology: Topology, { masquerades = false } = {}): Promise<RoutedPath> {
     const path = new RoutedPath(topology);

@@ -1,4 +1,7 @@
-/** `Transport = auto`: fake TCP where UDP is broken, UDP where it works, and the change from one to the other under a running tunnel. */
+/**
+ * `Transport = auto`: fake TCP where UDP is broken, UDP where it works, and the change from one to the other under a
+ * running tunnel.
+ */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { HEARTBEAT_PROGRAMS, heartbeatsAnswered } from "../support/traffic/heartbeats.ts";

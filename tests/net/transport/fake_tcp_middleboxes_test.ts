@@ -20,7 +20,10 @@ const PROGRAMS = [...ROUTED_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
 const MEGABYTE = 1024 * 1024;
 /** A stall that a busy machine does not explain; ms. */
 const LONGEST_PAUSE = 10_000;
-/** The same for a connection inside of which packets are lost: of its own retransmission time-outs, five double in a row. */
+/**
+ * The same for a connection inside of which packets are lost: of its own retransmission time-outs, five double in a
+ * row.
+ */
 const LONGEST_PAUSE_WITH_LOSS = 15_000;
 
 /** Ten megabytes each way arrive as they were sent, and never stand still. */
@@ -76,7 +79,8 @@ for (
     const path = await RoutedPath.lay(topology);
     await path.firewall(STRICT + NO_UDP + (loss ? LOSS : ""));
     const { client, server } = path;
-    // One by one, as on a real wire: what a virtual one carries merged would be lost, and judged, 45 segments at a time.
+    // One by one, as on a real wire: what a virtual one carries merged would be lost, and judged, 45 segments at a
+    // time.
     if (loss) { for (const end of [client, server]) withoutChecksumOffload(end, CABLE); }
     await path.startServer();
     await path.startClient();

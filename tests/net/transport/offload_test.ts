@@ -1,6 +1,6 @@
 /**
- * Tests of segmentation offload on real tunnels: what goes in comes out, on paths that lose and reorder, and everything on
- * the wire has the size and the checksums that it must have.
+ * Tests of segmentation offload on real tunnels: what goes in comes out, on paths that lose and reorder, and everything
+ * on the wire has the size and the checksums that it must have.
  */
 import { assert, assertEquals } from "../../support/assert.ts";
 import {
@@ -37,7 +37,10 @@ const TUN = "vpn0";
 const INNER_MTU = 1420;
 /** 20 bytes of IPv4, 8 of UDP and 32 of WireGuard more. */
 const OUTER_MTU = 1480;
-/** Which `sendmmsg` of the client is refused: one in the first transfer, which is from the client, when datagrams are many. */
+/**
+ * Which `sendmmsg` of the client is refused: one in the first transfer, which is from the client, when datagrams are
+ * many.
+ */
 const REFUSED_CALL = 25;
 
 const serverIdentity = newIdentity();
@@ -267,8 +270,8 @@ netTest(
     const wire = await layWire(topology);
     await startVpn("server", wire.server, serverConfig({}));
     using config = temporaryFile(clientConfig({}));
-    // Kernels before 6.11 say EIO where an interface makes no checksums; this one never does. As a daemon, strace leaves
-    // the client in its own place: it is what the end of the test ends.
+    // Kernels before 6.11 say EIO where an interface makes no checksums; this one never does. As a daemon, strace
+    // leaves the client in its own place: it is what the end of the test ends.
     const client = wire.client.spawn([
       ...[
         "strace",

@@ -1,4 +1,7 @@
-/** `vpn relay`, through a router that drops all UDP: stock WireGuard, DNS, many flows at once, what goes wrong, and the end. */
+/**
+ * `vpn relay`, through a router that drops all UDP: stock WireGuard, DNS, many flows at once, what goes wrong, and the
+ * end.
+ */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";

@@ -65,7 +65,10 @@ export function sent(options: Partial<PacketOptions> = {}): SupposedPacket {
   });
 }
 
-/** What becomes of it: "accepted", or the fate at the first obstacle, with "but some" where a rule accepts particular ones. */
+/**
+ * What becomes of it: "accepted", or the fate at the first obstacle, with "but some" where a rule accepts particular
+ * ones.
+ */
 export function fate(subject: Firewall, supposed = packet(), journey: Journey = "in"): string {
   const [obstacle] = subject.obstacles(journey, supposed);
   if (obstacle === undefined) return "accepted";

@@ -1,4 +1,7 @@
-/** Tests of the model of connection tracking, then by it: long random exchanges have not one segment that a firewall refuses. */
+/**
+ * Tests of the model of connection tracking, then by it: long random exchanges have not one segment that a firewall
+ * refuses.
+ */
 import { assert, assertEquals } from "../assert.ts";
 import type { Bytes } from "../packets/packet_builder.ts";
 import { Random } from "../random.ts";

@@ -100,9 +100,9 @@ export function swap(random: Random, probability: number): Middlebox {
 }
 
 /**
- * What Linux's SYNPROXY does with clients that have no time stamps: it answers the SYN itself, without a window and without
- * scaling; only what comes then makes it call the server, with the ack field filled; its numbers and the server's differ from
- * then on. Everything that comes in between is eaten.
+ * What Linux's SYNPROXY does with clients that have no time stamps: it answers the SYN itself, without a window and
+ * without scaling; only what comes then makes it call the server, with the ack field filled; its numbers and the
+ * server's differ from then on. Everything that comes in between is eaten.
  */
 export function synProxy(ownIss: number): Middlebox {
   let state: "listening" | "answered" | "calling" | "open" = "listening";

@@ -1,4 +1,7 @@
-/** Load for tests of the NAT's capacity: many flows, offered as fast as the NAT takes them, by packets that are patched in place. */
+/**
+ * Load for tests of the NAT's capacity: many flows, offered as fast as the NAT takes them, by packets that are patched
+ * in place.
+ */
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
 import { ACK, address, EXTERNAL, FIN, SYN, type World } from "./world.ts";
 

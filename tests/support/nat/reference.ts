@@ -2,8 +2,9 @@
  * A slow and obvious NAT, for judging the fast one: plain maps with text for keys, packets taken apart into objects and
  * rebuilt, every checksum worked out in full. It has no fragments of its own to handle and no forwards.
  *
- * Two choices are the NAT's own, external ports and ids: they are taken from what the fast one sent, and checked. With a port
- * it also chooses whether the mapping is for one remote end alone (shared ports), and what of the same client ends for it.
+ * Two choices are the NAT's own, external ports and ids: they are taken from what the fast one sent, and checked. With
+ * a port it also chooses whether the mapping is for one remote end alone (shared ports), and what of the same client
+ * ends for it.
  */
 import { assert, assertEquals } from "../assert.ts";
 import { buildIcmp, type Bytes } from "../packets/packet_builder.ts";
@@ -49,7 +50,9 @@ export interface ReferenceOptions {
 
 export class ReferenceNat {
   readonly #options: ReferenceOptions;
-  /** By `protocol/address/port` inside, and for mappings on shared ports `/address:port` of the remote end behind it. */
+  /**
+   * By `protocol/address/port` inside, and for mappings on shared ports `/address:port` of the remote end behind it.
+   */
   readonly #inner = new Map<string, Mapping>();
   /** By `protocol/port` outside, and likewise. */
   readonly #outer = new Map<string, Mapping>();
@@ -68,7 +71,10 @@ export class ReferenceNat {
     return this.#inner.size;
   }
 
-  /** An inner endpoint whose first packet was dropped behind the making of its mapping, so that its port is not known yet. */
+  /**
+   * An inner endpoint whose first packet was dropped behind the making of its mapping, so that its port is not known
+   * yet.
+   */
   get hidden(): Pick<Mapping, "protocol" | "address" | "port" | "firstRemote"> | undefined {
     return [...this.#inner.values()].find(({ external }) => external < 0);
   }

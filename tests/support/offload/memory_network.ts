@@ -1,4 +1,7 @@
-/** A network in memory: a server and two clients, whose engines run on ports of memory. Nothing in it allocates once it runs. */
+/**
+ * A network in memory: a server and two clients, whose engines run on ports of memory. Nothing in it allocates once it
+ * runs.
+ */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
@@ -89,7 +92,10 @@ class TemplateTun implements TunPort {
   awaitPackets(): void {}
 }
 
-/** A wire's end: neighbours of one size that are sent arrive in one message, as UDP_GRO merges them. It allocates nothing. */
+/**
+ * A wire's end: neighbours of one size that are sent arrive in one message, as UDP_GRO merges them. It allocates
+ * nothing.
+ */
 class WireEnd implements DatagramPort {
   readonly carrier = Carrier.udp;
   readonly batch = MESSAGES;

@@ -1,4 +1,7 @@
-/** Fake ports: what the engine's loop reads and writes, without a kernel. What is full, is full for as long as a test says so. */
+/**
+ * Fake ports: what the engine's loop reads and writes, without a kernel. What is full, is full for as long as a test
+ * says so.
+ */
 import type {
   CapturePort,
   DatagramPort,
@@ -106,7 +109,9 @@ export class FakeDatagramPort implements DatagramPort {
   /** Datagrams that there is room for. */
   room = Infinity;
   isRoomAwaited = false;
-  /** Datagrams that were sent, and of these, those sent as probes; calls of `receive()`; messages said to be authentic. */
+  /**
+   * Datagrams that were sent, and of these, those sent as probes; calls of `receive()`; messages said to be authentic.
+   */
   sent = 0;
   probes = 0;
   receives = 0;

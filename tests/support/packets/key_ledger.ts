@@ -1,8 +1,8 @@
 /**
  * Book of every transport key in a test, at all ends together: what was sealed under it and when it was in use.
  *
- * It wraps a real provider and enters each call. Rules that must hold for every key at all times are checked as the calls
- * come, so that a breach stops the test where it happens.
+ * It wraps a real provider and enters each call. Rules that must hold for every key at all times are checked as the
+ * calls come, so that a breach stops the test where it happens.
  */
 import type { AeadKey, AeadProvider } from "../../../lib/core/noise/aead.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Simulated device: a whole core for tests, engine, device, router and pipeline over a memory of their own, on fake ports: a
- * TUN at one end and a callback for datagrams at the other.
+ * Simulated device: a whole core for tests, engine, device, router and pipeline over a memory of their own, on fake
+ * ports: a TUN at one end and a callback for datagrams at the other.
  */
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";

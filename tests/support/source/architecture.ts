@@ -1,6 +1,6 @@
 /**
- * Rules of the architecture (CONTRIBUTING.md, "Where things are") as a function from a source file to its offences, so that the
- * rules can themselves be tested on made-up files.
+ * Rules of the architecture (CONTRIBUTING.md, "Where things are") as a function from a source file to its offences, so
+ * that the rules can themselves be tested on made-up files.
  */
 import { importsOf, stripSource } from "./source_text.ts";
 
@@ -116,8 +116,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The same between the rooms inside `ffi` and inside `commands`: a folder there, and the files beside the folders, by the
- * name of the whole. Nobody but `main` imports the demo.
+ * The same between the rooms inside `ffi` and inside `commands`: a folder there, and the files beside the folders, by
+ * the name of the whole. Nobody but `main` imports the demo.
  */
 const ARROWS_INSIDE: Readonly<Record<string, readonly string[]>> = {
   ffi: [],
@@ -152,8 +152,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const LIKE_THE_CORE = ["cli"];
 
 /**
- * What the core may not name, because time, chance and effects come in as arguments there. Word characters, `$`, `.` and
- * `#` in front make another name of it.
+ * What the core may not name, because time, chance and effects come in as arguments there. Word characters, `$`, `.`
+ * and `#` in front make another name of it.
  */
 const FORBIDDEN_IN_CORE: readonly RegExp[] = [
   /(?<![\w$.#])(?:Deno|Date|Temporal|globalThis)\b/g,
@@ -198,7 +198,9 @@ function isCore(part: string): boolean {
   return part.startsWith("core/") || LIKE_THE_CORE.includes(part);
 }
 
-/** What is wrong with one source file, a line each, naming file and line where there is one; nothing where all is well. */
+/**
+ * What is wrong with one source file, a line each, naming file and line where there is one; nothing where all is well.
+ */
 export function offencesOf(path: string, source: string): string[] {
   const offences = styleOffences(path, source);
   const part = partOf(path);

@@ -1,4 +1,6 @@
-/** Hostile text: lines from a grammar's tokens, right ones, nearly right ones and noise, from a seeded random sequence. */
+/**
+ * Hostile text: lines from a grammar's tokens, right ones, nearly right ones and noise, from a seeded random sequence.
+ */
 import type { Random } from "../random.ts";
 
 /** What the lines of a text protocol are made of. */

@@ -1,6 +1,7 @@
 /**
- * The rule that asynchronous entries go through lib/process/guard.ts, as a function from a source file to its offences. It reads
- * the source as text and knows the project's habits; it is no proof, but what it lets through is caught by the last resort.
+ * The rule that asynchronous entries go through lib/process/guard.ts, as a function from a source file to its offences.
+ * It reads the source as text and knows the project's habits; it is no proof, but what it lets through is caught by the
+ * last resort.
  */
 import { stripSource } from "./source_text.ts";
 
@@ -24,7 +25,10 @@ const ENTRIES: readonly Entry[] = [
   { pattern: /\bDeno\.serve\(\s*(?:\{[^()]*\},\s*)?/g },
 ];
 
-/** Methods of Node's sockets, not of our classes, with a function among their arguments: it is called when they are done. */
+/**
+ * Methods of Node's sockets, not of our classes, with a function among their arguments: it is called when they are
+ * done.
+ */
 const WITH_CALLBACK = /(?<![A-Z]\w*)\.(?:bind|listen|send|connect|write)\((?=[^;]*?=>)/g;
 
 /** What is thrown away: a promise, in this project. */

@@ -1,6 +1,6 @@
 /**
- * House rules: what the sources must be as a whole, as functions from all files to their offences, so that the rules can
- * be tested on made-up files. The rules for one file alone are in architecture.ts.
+ * House rules: what the sources must be as a whole, as functions from all files to their offences, so that the rules
+ * can be tested on made-up files. The rules for one file alone are in architecture.ts.
  */
 import { arrows, partOf, roomInside } from "./architecture.ts";
 import { exportedNames, takenNames } from "./names.ts";
@@ -58,7 +58,8 @@ export function unusedArrows(sources: Sources): string[] {
 }
 
 /**
- * Files that import one another in a ring, types included: none of them can be understood, or tested, without the others.
+ * Files that import one another in a ring, types included: none of them can be understood, or tested, without the
+ * others.
  *
  * @param exceptions by the files of a ring, sorted, with a space between
  */
@@ -73,7 +74,9 @@ export function fileCycles(sources: Sources, exceptions: Exceptions = {}): strin
   );
 }
 
-/** Sets of two or more nodes that reach one another (Tarjan, "Depth-first search and linear graph algorithms", 1972). */
+/**
+ * Sets of two or more nodes that reach one another (Tarjan, "Depth-first search and linear graph algorithms", 1972).
+ */
 function ringsOf(graph: ReadonlyMap<string, readonly string[]>): string[][] {
   const order = new Map<string, number>();
   const low = new Map<string, number>();
@@ -97,8 +100,8 @@ function ringsOf(graph: ReadonlyMap<string, readonly string[]>): string[][] {
 }
 
 /**
- * Names that more than one file exports: one thing has one name, and a name means one thing. A file that others import as a
- * whole (`import * as ipv4`) has its name in front of every use, so its names are its own.
+ * Names that more than one file exports: one thing has one name, and a name means one thing. A file that others import
+ * as a whole (`import * as ipv4`) has its name in front of every use, so its names are its own.
  *
  * @param exceptions by the name
  */
@@ -125,8 +128,9 @@ function namespacesOf(source: string): string[] {
 }
 
 /**
- * Exports that the program does not use: by no import, and not in their own file. What the file itself uses may be exported
- * for its tests, or, a type, because it is part of a signature; a value that neither imports nor tests take stays inside.
+ * Exports that the program does not use: by no import, and not in their own file. What the file itself uses may be
+ * exported for its tests, or, a type, because it is part of a signature; a value that neither imports nor tests take
+ * stays inside.
  *
  * @param exceptions by path and name, as "lib/a.ts: name", or by the path of a file of which all names may go unused
  */

@@ -9,7 +9,9 @@ export interface Reference {
   readonly section: string | null;
 }
 
-/** A document's name, and in quotes behind a comma or a colon what is cited of it; a comment's line may end in between. */
+/**
+ * A document's name, and in quotes behind a comma or a colon what is cited of it; a comment's line may end in between.
+ */
 const REFERENCE = /(?<![\w/.-])((?:[\w.-]+\/)*[\w-]+\.md)\b(?:[,:]\s*(?:\*\s*)?"([^"]+)")?/g;
 
 /** What the comments of a source name. */

@@ -1,8 +1,8 @@
 /**
  * Reading of TypeScript source as text, for tests that look for words and imports in it.
  *
- * It is a scanner, not a parser. It knows comments, strings, templates with code in them, and regular expressions; it takes
- * a slash for the start of one by what stands before it, and after `)` or `]` always for a division.
+ * It is a scanner, not a parser. It knows comments, strings, templates with code in them, and regular expressions; it
+ * takes a slash for the start of one by what stands before it, and after `)` or `]` always for a division.
  */
 
 /** Words after which a slash starts a regular expression rather than divides. */

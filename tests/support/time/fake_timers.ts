@@ -1,4 +1,6 @@
-/** Timers of a test's own in place of the runtime's, for code that takes no clock: time passes when the test says so. */
+/**
+ * Timers of a test's own in place of the runtime's, for code that takes no clock: time passes when the test says so.
+ */
 
 interface Timer {
   readonly at: number;

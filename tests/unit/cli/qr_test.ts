@@ -21,7 +21,9 @@ interface Theme {
 const DARK: Theme = { foreground: 230, background: 20 };
 const LIGHT: Theme = { foreground: 30, background: 250 };
 
-/** The brightness of each half of a character: what a terminal with this theme shows, the code standing in its corner. */
+/**
+ * The brightness of each half of a character: what a terminal with this theme shows, the code standing in its corner.
+ */
 function screen(lines: readonly string[], theme: Theme): number[][] {
   const rows: number[][] = [];
   for (const line of lines) {

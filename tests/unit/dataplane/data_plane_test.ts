@@ -1,4 +1,6 @@
-/** Tests of lib/dataplane/data_plane.ts: what it opens it closes, and its commands and their answers, in this thread. */
+/**
+ * Tests of lib/dataplane/data_plane.ts: what it opens it closes, and its commands and their answers, in this thread.
+ */
 import { openLibc } from "../../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../../ffi/sockets/wake_channel.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
@@ -128,7 +130,8 @@ hostTest("a data plane that cannot be built leaves no descriptor open, wherever 
   const before = openDescriptors();
   for (
     const options of [
-      // The socket, in the middle of all that is opened; the egress behind it, or its privilege; the peers, last of all.
+      // The socket, in the middle of all that is opened; the egress behind it, or its privilege; the peers, last of
+      // all.
       { listenPort: port },
       { egress, isGateway: true },
       { peers: [KEYS[0], KEYS[0]].map((publicKey) => ({ publicKey, allowedIps: [] })) },

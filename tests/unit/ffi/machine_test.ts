@@ -1,4 +1,7 @@
-/** Tests of `ffi/machine.ts`: the numbers of the kernel's headers for each machine, and that nothing else depends on one. */
+/**
+ * Tests of `ffi/machine.ts`: the numbers of the kernel's headers for each machine, and that nothing else depends on
+ * one.
+ */
 import { Arena } from "../../../ffi/arena.ts";
 import { Epoll, EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
 import type { Libc } from "../../../ffi/libc.ts";

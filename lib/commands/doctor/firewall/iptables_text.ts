@@ -1,4 +1,7 @@
-/** Rules of iptables' older half of the kernel, as `iptables -S` prints them: that is the only form that others can read. */
+/**
+ * Rules of iptables' older half of the kernel, as `iptables -S` prints them: that is the only form that others can
+ * read.
+ */
 import { parseIpv4, prefixMask } from "../../../core/wire/ipv4_text.ts";
 import type { SupposedPacket } from "./packet.ts";
 import { STATUS_ESTABLISHED, trackedState } from "./tracking.ts";

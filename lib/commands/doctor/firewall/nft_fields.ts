@@ -10,7 +10,10 @@ import type { WalkState } from "./walk.ts";
 /** Indexes of interfaces by their names. */
 export type LinkIndexes = ReadonlyMap<string, number>;
 
-/** Of what nothing is known: null. What the kernel cannot tell of such a packet, so that no rule matches that asks: `absent`. */
+/**
+ * Of what nothing is known: null. What the kernel cannot tell of such a packet, so that no rule matches that asks:
+ * `absent`.
+ */
 export type Field = Uint8Array | null | "absent";
 
 // include/uapi/linux/netfilter/nf_tables.h

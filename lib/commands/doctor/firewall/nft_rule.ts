@@ -313,7 +313,9 @@ class Evaluation {
     return YES;
   }
 
-  /** A set that fills as packets come: its expressions say of each element, as a limit does, whether the rule goes on. */
+  /**
+   * A set that fills as packets come: its expressions say of each element, as a limit does, whether the rule goes on.
+   */
   #update(data: Attributes, match: Match): Judgement {
     if (isInverted(data, DYNSET_FLAGS) || numberOf(data, DYNSET_OPERATION) === DYNSET_DELETE) {
       return { match: "unlikely" };

@@ -1,4 +1,7 @@
-/** Supposed packet: what is known of a packet that a firewall is asked about; the rest is like nothing that a rule names. */
+/**
+ * Supposed packet: what is known of a packet that a firewall is asked about; the rest is like nothing that a rule
+ * names.
+ */
 import * as ipv4 from "../../../core/wire/ipv4.ts";
 
 const TIME_TO_LIVE = 64;
@@ -20,8 +23,8 @@ export interface PacketOptions {
   /** Whether the destination is this host. */
   readonly isLocal: boolean;
   /**
-   * Whether an answer would leave by the interface that it came by only if it had the mark of the packet: so it is under a full
-   * tunnel.
+   * Whether an answer would leave by the interface that it came by only if it had the mark of the packet: so it is
+   * under a full tunnel.
    */
   readonly needsMark?: boolean;
 }

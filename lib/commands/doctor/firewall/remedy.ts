@@ -1,4 +1,6 @@
-/** Remedies for chains that are in the way: the commands that open them, in the words of the program that keeps them. */
+/**
+ * Remedies for chains that are in the way: the commands that open them, in the words of the program that keeps them.
+ */
 import type { Subject } from "../subject.ts";
 import type { Obstacle } from "./firewall.ts";
 import type { Fate } from "./walk.ts";
@@ -12,7 +14,10 @@ export const FATES: Readonly<Record<Fate, string>> = {
   queued: "hands to another program",
 };
 
-/** What is to pass: packets for a port, by whatever interface or by one; answers from a port; or all that is forwarded for a device. */
+/**
+ * What is to pass: packets for a port, by whatever interface or by one; answers from a port; or all that is forwarded
+ * for a device.
+ */
 export type Opening =
   | { readonly protocol: "udp" | "tcp"; readonly port: number; readonly device: string | null }
   | { readonly protocol: "udp"; readonly sourcePort: number; readonly device: null }

@@ -20,7 +20,9 @@ export const XT_STATES: Readonly<Record<TrackedState, number>> = {
   UNTRACKED: 256,
 };
 
-/** `IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED` and nothing of NAT's: the status of a connection that both sides know. */
+/**
+ * `IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED` and nothing of NAT's: the status of a connection that both sides know.
+ */
 export const STATUS_ESTABLISHED = 0xe;
 
 export function trackedState({ options }: SupposedPacket, { tracking }: WalkState): TrackedState {

@@ -1,9 +1,12 @@
-/** Walk of a packet through chains of rules, to where it is decided on; rules of nftables and of iptables are walked alike. */
+/**
+ * Walk of a packet through chains of rules, to where it is decided on; rules of nftables and of iptables are walked
+ * alike.
+ */
 import type { SupposedPacket } from "./packet.ts";
 
 /**
- * What becomes of a packet. `redirected`: it goes on to another address or port than it was sent to. `queued`: a program
- * decides, by rules that only that program knows.
+ * What becomes of a packet. `redirected`: it goes on to another address or port than it was sent to. `queued`: a
+ * program decides, by rules that only that program knows.
  */
 export type Fate = "accepted" | "dropped" | "rejected" | "redirected" | "queued";
 
@@ -15,8 +18,8 @@ export type Action =
   | null;
 
 /**
- * Whether a rule matches. `unlikely`: only a packet that has something particular which we do not know of, such as a source
- * that the rule names; `likely`: any but such a packet.
+ * Whether a rule matches. `unlikely`: only a packet that has something particular which we do not know of, such as a
+ * source that the rule names; `likely`: any but such a packet.
  */
 export type Match = "yes" | "likely" | "unlikely" | "no";
 
@@ -36,7 +39,10 @@ export interface Rule {
 export interface WalkState {
   /** Its mark; null where it may be anything. */
   mark: number | null;
-  /** `before`: connection tracking has not seen it yet, and rules find it invalid. `untracked`: a rule keeps it from being seen. */
+  /**
+   * `before`: connection tracking has not seen it yet, and rules find it invalid. `untracked`: a rule keeps it from
+   * being seen.
+   */
   tracking: "before" | "tracked" | "untracked";
 }
 

@@ -1,4 +1,7 @@
-/** Matches and targets of iptables, as they stand in the binary form that its translation to nftables keeps (`nft_compat`). */
+/**
+ * Matches and targets of iptables, as they stand in the binary form that its translation to nftables keeps
+ * (`nft_compat`).
+ */
 import type { Attributes } from "../../../../ffi/netlink/message.ts";
 import { readBe32 } from "../../../../ffi/netlink/nftables/nftables_listing.ts";
 import type { SupposedPacket } from "./packet.ts";

@@ -6,14 +6,17 @@ import { isPeerName } from "../values/values.ts";
  * (WGDashboard), `# Name: x` (wireguard-ui).
  */
 const NAMED = /^(?:friendly[_ ]name|name#?)\s*[=:]\s*(\S.*)$/i;
-/** Above a section: `# Client: x (id)` (wg-easy), `### Client x`, `# BEGIN_PEER x` and `### begin x ###` (set-up scripts). */
+/**
+ * Above a section: `# Client: x (id)` (wg-easy), `### Client x`, `# BEGIN_PEER x` and `### begin x ###` (set-up
+ * scripts).
+ */
 const MARKED = /^(?:client:?|begin(?:_peer)?)\s+(\S.*?)(?:\s+\([0-9a-f-]{8,}\))?(?:\s*#+)?$/i;
 
 const MAX_LENGTH = 200;
 
 /**
- * The name of the peer whose section has these comments, `#` included, or `null`. One line right above the section, or the
- * first in it, is a name by itself where it can be one.
+ * The name of the peer whose section has these comments, `#` included, or `null`. One line right above the section, or
+ * the first in it, is a name by itself where it can be one.
  */
 export function nameInComments(above: readonly string[], within: readonly string[]): string | null {
   const [marks, inside] = [above.flatMap(textOf), within.flatMap(textOf)];

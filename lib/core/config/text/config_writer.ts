@@ -58,8 +58,8 @@ export function withPeer(text: string, peer: NewPeer): string {
 }
 
 /**
- * The gateway's file without a peer's sections: each from its header, with the comment right above it, to its last key. An
- * empty line above goes with it, as `withPeer()` put one there. Other comments stay.
+ * The gateway's file without a peer's sections: each from its header, with the comment right above it, to its last key.
+ * An empty line above goes with it, as `withPeer()` put one there. Other comments stay.
  *
  * @param peer a peer of this very text
  */
@@ -85,8 +85,8 @@ function publicKeyOf({ name, entries }: Section): string | undefined {
 }
 
 /**
- * AllowedIPs of a client that sends everything through the tunnel. IPv6, which is not carried, ends there: left out, the
- * stock apps would send it past the tunnel.
+ * AllowedIPs of a client that sends everything through the tunnel. IPv6, which is not carried, ends there: left out,
+ * the stock apps would send it past the tunnel.
  */
 export const FULL_TUNNEL = "0.0.0.0/0, ::/0";
 
@@ -102,7 +102,9 @@ export interface NewClient {
   readonly dns: string | null;
 }
 
-/** The file of a client of `server`: standard keys alone, so that any WireGuard takes it, unless a transport needs more. */
+/**
+ * The file of a client of `server`: standard keys alone, so that any WireGuard takes it, unless a transport needs more.
+ */
 export function clientText(server: Config, client: NewClient): string {
   const { transport, mtu } = server.interface;
   return [

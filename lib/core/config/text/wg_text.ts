@@ -1,12 +1,16 @@
-/** A configuration as `wg setconf` and `wg syncconf` take it: what WireGuard itself knows, and nothing of wg-quick's or ours. */
+/**
+ * A configuration as `wg setconf` and `wg syncconf` take it: what WireGuard itself knows, and nothing of wg-quick's or
+ * ours.
+ */
 import { formatCidr } from "../../wire/ipv4_text.ts";
 import type { Config, PeerConfig } from "../config.ts";
 import { formatEndpoint } from "./config_writer.ts";
 import { encodeKey } from "../values/key_text.ts";
 
 /**
- * The text. Each peer stands there once and each network with one peer, since for `wg` the second section of a peer would take
- * away what the first has given. IPv6 is kept: it may be for another WireGuard. A key that a command sets is left out.
+ * The text. Each peer stands there once and each network with one peer, since for `wg` the second section of a peer
+ * would take away what the first has given. IPv6 is kept: it may be for another WireGuard. A key that a command sets is
+ * left out.
  */
 export function wgText({ interface: section, peers }: Config): string {
   const { lines, listenPort, fwMark, privateKey } = section;

@@ -1,7 +1,7 @@
 /**
- * The habit of wg-quick(8) by which a file holds no key: a command sets it, as in
- * `PostUp = wg set %i private-key <(pass show vpn/%i)`, and the same with `peer KEY preshared-key`. Our handshake comes before any
- * command, so where a key comes from is read out of the command.
+ * The habit of wg-quick(8) by which a file holds no key: a command sets it, as in `PostUp = wg set %i private-key
+ * <(pass show vpn/%i)`, and the same with `peer KEY preshared-key`. Our handshake comes before any command, so where a
+ * key comes from is read out of the command.
  */
 import { decodeKey, encodeKey } from "./key_text.ts";
 

@@ -1,6 +1,8 @@
 /** Files by which a host has names for numbers: services(5) and iproute2's `rt_tables`. */
 
-/** Ports by the names of services and their aliases; those of UDP where a name has several, as WireGuard asks for them. */
+/**
+ * Ports by the names of services and their aliases; those of UDP where a name has several, as WireGuard asks for them.
+ */
 export function parseServices(text: string): ReadonlyMap<string, number> {
   const ports = new Map<string, number>();
   const ofUdp = new Set<string>();

@@ -1,7 +1,8 @@
 /**
  * Packet slots: the memory for packets that the NAT itself makes: ICMP errors, fragments, fragments that waited.
  *
- * Slots are used in turn until all are; they are free again, all at once, when the queues that name them have been drained.
+ * Slots are used in turn until all are; they are free again, all at once, when the queues that name them have been
+ * drained.
  */
 
 const SLOTS = 512;

@@ -1,11 +1,11 @@
 /**
- * Fragments that wait for the first of their packet: copies, kept by what names the packet, with bounds of memory and time
- * (RFC 4787 REQ-14a).
+ * Fragments that wait for the first of their packet: copies, kept by what names the packet, with bounds of memory and
+ * time (RFC 4787 REQ-14a).
  *
- * Anybody can send fragments whose first never comes. No sender holds more than an eighth of the room: beyond, it loses its own
- * oldest. When all is full the oldest go, whosever they are, and not those of the largest sender: source addresses can be
- * forged, one for each fragment, and then a sender of two is the largest. So under a flood, fragments that come close
- * together, as they do, still pass.
+ * Anybody can send fragments whose first never comes. No sender holds more than an eighth of the room: beyond, it loses
+ * its own oldest. When all is full the oldest go, whosever they are, and not those of the largest sender: source
+ * addresses can be forged, one for each fragment, and then a sender of two is the largest. So under a flood, fragments
+ * that come close together, as they do, still pass.
  */
 import {
   FRAGMENT_TIMEOUT,

@@ -29,7 +29,9 @@ export interface IcmpError {
   readonly source: number;
 }
 
-/** Whether an error may be sent about a packet (RFC 1122 section 3.2.2): not about errors, nor about later fragments. */
+/**
+ * Whether an error may be sent about a packet (RFC 1122 section 3.2.2): not about errors, nor about later fragments.
+ */
 export function mayAnswer(view: DataView, packet: number): boolean {
   if (ipv4.fragmentOffset(view, packet) !== 0) return false;
   if (ipv4.protocol(view, packet) !== ipv4.PROTOCOL_ICMP) return true;

@@ -72,7 +72,9 @@ export class IcmpTranslator {
     this.#finish(packet, message, inside);
   }
 
-  /** A client's error about a packet that it got (REQ-5), from outside or, by hairpinning, from another client (REQ-7). */
+  /**
+   * A client's error about a packet that it got (REQ-5), from outside or, by hairpinning, from another client (REQ-7).
+   */
   outbound(packet: number, message: number): void {
     const view = this.#view;
     const quoted = this.#quoted(packet, message, icmp.TYPE_ECHO_REPLY);
@@ -110,7 +112,9 @@ export class IcmpTranslator {
     this.#finish(packet, message, isHairpin ? inside : outside);
   }
 
-  /** Whether a client's error to the external address is about a packet of another client's: else it is for the host. */
+  /**
+   * Whether a client's error to the external address is about a packet of another client's: else it is for the host.
+   */
   isHairpin(packet: number, message: number): boolean {
     const view = this.#view;
     const end = packet + ipv4.totalLength(view, packet);
@@ -131,7 +135,10 @@ export class IcmpTranslator {
     );
   }
 
-  /** The client's mapping that a quoted packet came from by hairpinning. Queries are not hairpinned: the host answers them. */
+  /**
+   * The client's mapping that a quoted packet came from by hairpinning. Queries are not hairpinned: the host answers
+   * them.
+   */
   #hairpinned(quoted: number, receiver: Mapping | null): Mapping | null {
     const view = this.#view;
     const protocol = ipv4.protocol(view, quoted);
@@ -145,9 +152,9 @@ export class IcmpTranslator {
   }
 
   /**
-   * The packet that an error quotes; -1, counted, where either is broken (REQ-3). The checksums of the message and of both IP
-   * headers must be right; that of the quoted transport header cannot be checked. Redirects and source quenches are
-   * between neighbours (RFC 1812 section 5.2.7.2) or obsolete (RFC 6633), and go no further.
+   * The packet that an error quotes; -1, counted, where either is broken (REQ-3). The checksums of the message and of
+   * both IP headers must be right; that of the quoted transport header cannot be checked. Redirects and source quenches
+   * are between neighbours (RFC 1812 section 5.2.7.2) or obsolete (RFC 6633), and go no further.
    */
   #quoted(packet: number, message: number, query: number): number {
     const view = this.#view;
@@ -168,7 +175,9 @@ export class IcmpTranslator {
     return -1;
   }
 
-  /** Sends the error on. Its checksum covers what it quotes, of which little is left to update: it is worked out anew. */
+  /**
+   * Sends the error on. Its checksum covers what it quotes, of which little is left to update: it is worked out anew.
+   */
   #finish(packet: number, message: number, link: Link): void {
     const view = this.#view;
     if (ipv4.timeToLive(view, packet) <= 1) {
@@ -184,7 +193,9 @@ export class IcmpTranslator {
   }
 }
 
-/** Whether there is a packet at `quoted` of a protocol that is translated, with so much of it that its ports are there. */
+/**
+ * Whether there is a packet at `quoted` of a protocol that is translated, with so much of it that its ports are there.
+ */
 function isQuotable(view: DataView, quoted: number, end: number): boolean {
   const available = end - quoted;
   if (available < ipv4.MIN_HEADER_SIZE || ipv4.version(view, quoted) !== 4) return false;

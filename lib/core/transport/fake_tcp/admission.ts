@@ -1,8 +1,9 @@
 /**
  * Admission of connections to a server: who loses one when there are too many.
  *
- * Until something authenticated has come by a connection, it counts for its source address, and one who opens many loses his
- * own oldest. Afterwards it counts for its client, and no stranger can take it away: a NAT's address may have a hundred of them.
+ * Until something authenticated has come by a connection, it counts for its source address, and one who opens many
+ * loses his own oldest. Afterwards it counts for its client, and no stranger can take it away: a NAT's address may have
+ * a hundred of them.
  */
 import { FairShares } from "../../limits/fair_shares.ts";
 import {

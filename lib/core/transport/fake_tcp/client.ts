@@ -72,7 +72,8 @@ export class Client {
     if ((flags & tcp.FLAG_ACK) === 0 || (flags & (tcp.FLAG_RST | tcp.FLAG_FIN)) !== 0) return false;
     const isExpected = ack === ((session.iss + 1) | 0);
     if ((flags & tcp.FLAG_SYN) === 0) {
-      // The server has a connection of ours from before a restart, and challenges: RST clears it (RFC 9293 section 3.5.1).
+      // The server has a connection of ours from before a restart, and challenges: RST clears it (RFC 9293 section
+      // 3.5.1).
       if (!isExpected && now - session.challengedAt >= CHALLENGE_INTERVAL) {
         session.challengedAt = now;
         this.#options.writer.refuse(session, ack);
@@ -87,16 +88,17 @@ export class Client {
     if (maxSegmentSize !== null && maxSegmentSize < session.maxPayload) {
       session.maxPayload = maxSegmentSize;
     }
-    // The window of a SYN/ACK is never scaled (RFC 7323 section 2.2), nor do firewalls scale it. SYN proxies have none before
-    // they have reached the server themselves; what they get meanwhile they eat.
+    // The window of a SYN/ACK is never scaled (RFC 7323 section 2.2), nor do firewalls scale it. SYN proxies have none
+    // before they have reached the server themselves; what they get meanwhile they eat.
     session.peerWindow = tcp.window(view, segment);
     if (session.peerWindow === 0) session.windowAwaitedUntil = now + ZERO_WINDOW_TIME;
     return true;
   }
 
   /**
-   * A random port (RFC 6056 section 3.3.1): one who knows one connection's must not know the next one's. It is one of the older
-   * half of them if it can be, as the other end, or a firewall, may still have the last connection from a port.
+   * A random port (RFC 6056 section 3.3.1): one who knows one connection's must not know the next one's. It is one of
+   * the older half of them if it can be, as the other end, or a firewall, may still have the last connection from a
+   * port.
    */
   #freePort({ remoteAddress, remotePort, localAddress }: Omit<FourTuple, "localPort">): number {
     const { table, random } = this.#options;

@@ -40,13 +40,15 @@ export const MAX_STALL_TIME = 8_000;
 /** Behind a SYN/ACK without a window, datagrams wait for one this long. */
 export const ZERO_WINDOW_TIME = 500;
 /**
- * Bytes by which segments that nothing authenticates may be ahead of those before them, all together, less what came in turn.
- * The window is a gigabyte: of numbers guessed blindly one in four is in it.
+ * Bytes by which segments that nothing authenticates may be ahead of those before them, all together, less what came in
+ * turn. The window is a gigabyte: of numbers guessed blindly one in four is in it.
  */
 export const MAX_UNPROVEN_JUMP: number = 1024 * 1024;
 /** Bytes by which the other end's acknowledgments may lag behind the highest one: what overtakes on the path. */
 export const MAX_ACK_LAG: number = WINDOW;
-/** Probes of an end that may have drifted away are so far apart; so many that bring more signs of it show that it has. */
+/**
+ * Probes of an end that may have drifted away are so far apart; so many that bring more signs of it show that it has.
+ */
 export const PROBE_INTERVAL = 1_000;
 export const DRIFT_SIGNS = 4;
 /** A server forgets a connection in silence after this: as long as `nf_conntrack_tcp_timeout_max_retrans`. */
@@ -60,8 +62,9 @@ export const MAX_SESSIONS_OF_CLIENT = 4;
 export const MAX_UNPROVEN_SESSIONS = 8_192;
 export const MAX_UNPROVEN_OF_ADDRESS = 1_024;
 /**
- * RST in answer to segments of no connection, in one second: of one address, enough for the clients behind a NAT to learn of a
- * restart within seconds; and of one connection, should one be lost. Each is no longer than what it answers: no use to a reflector.
+ * RST in answer to segments of no connection, in one second: of one address, enough for the clients behind a NAT to
+ * learn of a restart within seconds; and of one connection, should one be lost. Each is no longer than what it answers:
+ * no use to a reflector.
  */
 export const RESETS_OF_ADDRESS = 50;
 export const RESETS_OF_CONNECTION = 8;

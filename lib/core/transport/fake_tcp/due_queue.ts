@@ -1,19 +1,22 @@
 /**
- * Due queue: connections by when each may have something to do, so that those that are due are found without a look at the others.
+ * Due queue: connections by when each may have something to do, so that those that are due are found without a look at
+ * the others.
  *
- * A binary heap in which each connection stands at most once. What is put off stays where it is, and is put back when its time
- * has come: a datagram sent costs one comparison here.
+ * A binary heap in which each connection stands at most once. What is put off stays where it is, and is put back when
+ * its time has come: a datagram sent costs one comparison here.
  */
 import type { Session } from "./session.ts";
 
 export class DueQueue {
-  /** When the first connection is due; `Infinity` for never. A field, as a number that a call returns may be allocated. */
+  /**
+   * When the first connection is due; `Infinity` for never. A field, as a number that a call returns may be allocated.
+   */
   at = Infinity;
   readonly #heap: Session[] = [];
 
   /**
-   * Sees to it that a connection is looked at by then. Callers for each packet compare with `dueAt` themselves: the time is a
-   * number that is allocated where the call is not inlined.
+   * Sees to it that a connection is looked at by then. Callers for each packet compare with `dueAt` themselves: the
+   * time is a number that is allocated where the call is not inlined.
    */
   arm(session: Session, at: number): void {
     if (at >= session.dueAt) return;

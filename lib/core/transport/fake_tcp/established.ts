@@ -178,8 +178,8 @@ export class Established {
   }
 
   /**
-   * Whether a silent client does not answer either; asks it where it was not. A SYN/ACK at once would move a firewall's idea of a
-   * connection that is just idle to the numbers of the SYN, which a forger needs no number right for.
+   * Whether a silent client does not answer either; asks it where it was not. A SYN/ACK at once would move a firewall's
+   * idea of a connection that is just idle to the numbers of the SYN, which a forger needs no number right for.
    */
   #isGone(session: Session, now: number): boolean {
     if (session.askedAt > session.receivedAt) return now - session.askedAt >= SILENCE_ANSWER_TIME;
@@ -189,8 +189,8 @@ export class Established {
   }
 
   /**
-   * Takes RST or FIN. Only with the exact number it is a hint that the connection is over (RFC 5961 section 3.2), as a forger
-   * would have to guess all 32 bits. Another end that means it answers the challenge with a RST that has it.
+   * Takes RST or FIN. Only with the exact number it is a hint that the connection is over (RFC 5961 section 3.2), as a
+   * forger would have to guess all 32 bits. Another end that means it answers the challenge with a RST that has it.
    */
   #receiveEnd(session: Session, seq: number, now: number): void {
     if (seq !== session.rcvMax) {

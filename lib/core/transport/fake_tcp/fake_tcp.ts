@@ -1,9 +1,9 @@
 /**
  * Fake TCP (README.md): connections that take and give datagrams, of a client, a server or both.
  *
- * Like the device, it does no I/O and reads no clock. Captured packets come in with the time; what it wants sent is left in the
- * segment queue, what it wants known or done in `events`. `poll(now)` does what is due, `pollAt()` says when that is.
- * Addresses are int32 in host order, times monotonic ms.
+ * Like the device, it does no I/O and reads no clock. Captured packets come in with the time; what it wants sent is
+ * left in the segment queue, what it wants known or done in `events`. `poll(now)` does what is due, `pollAt()` says
+ * when that is. Addresses are int32 in host order, times monotonic ms.
  *
  * Segments carry datagrams and are never sent again, nor put in order: that is for the connections inside the tunnel.
  */
@@ -46,7 +46,9 @@ export interface FakeTcpOptions {
 export class FakeTcp {
   /** What happened since the caller last emptied it. */
   readonly events: CarrierEvent[] = [];
-  /** What the last `receive()` brought: the connection, where its datagrams begin, and the bytes of each but the last. */
+  /**
+   * What the last `receive()` brought: the connection, where its datagrams begin, and the bytes of each but the last.
+   */
   receivedFrom: Session | null = null;
   receivedOffset = 0;
   receivedSegmentSize = 0;
@@ -134,7 +136,8 @@ export class FakeTcp {
   /**
    * Sends a datagram. Until the connection is open it waits (a copy), as few do.
    *
-   * @param offset a multiple of 4, with `HEADERS_SIZE` bytes before it that are overwritten; all stays until the queue is empty
+   * @param offset a multiple of 4, with `HEADERS_SIZE` bytes before it that are overwritten; all stays until the queue
+   * is empty
    * @param length bytes, at least 1
    * @returns false when it was dropped, which is counted
    */
@@ -164,14 +167,14 @@ export class FakeTcp {
   // Receiving.
 
   /**
-   * Takes one captured packet, perhaps several that GRO merged, which it does with consecutive ones of one size only, the last
-   * perhaps shorter.
+   * Takes one captured packet, perhaps several that GRO merged, which it does with consecutive ones of one size only,
+   * the last perhaps shorter.
    *
    * @param length bytes from the IPv4 header on, padding of the link included
    * @param segmentSize payload bytes of each merged segment but the last; 0 for a single one
    * @param isVerified whether the TCP checksum is known to be right, or is not complete
-   * @returns the bytes of its datagrams: from `receivedOffset` on, each of `receivedSegmentSize` (0: there is only one), from
-   * `receivedFrom`; 0 where it has none, or was dropped, which is counted
+   * @returns the bytes of its datagrams: from `receivedOffset` on, each of `receivedSegmentSize` (0: there is only
+   * one), from `receivedFrom`; 0 where it has none, or was dropped, which is counted
    */
   receive(
     offset: number,
@@ -208,8 +211,8 @@ export class FakeTcp {
   }
 
   /**
-   * Takes a segment of no connection, or one by which the client of a silent one may have begun anew. Returns the connection that
-   * it belongs to.
+   * Takes a segment of no connection, or one by which the client of a silent one may have begun anew. Returns the
+   * connection that it belongs to.
    */
   #receiveUnknown(
     known: Session | null,
@@ -252,7 +255,9 @@ export class FakeTcp {
     return session;
   }
 
-  /** The handshake is over: an ACK says so. A server's tells firewalls of its scaled window, which the SYN/ACK did not. */
+  /**
+   * The handshake is over: an ACK says so. A server's tells firewalls of its scaled window, which the SYN/ACK did not.
+   */
   #opened(session: Session, now: number): void {
     session.establishedAt = session.receivedAt = now;
     this.#report({ kind: "established", session });
@@ -262,7 +267,9 @@ export class FakeTcp {
     this.#due.arm(session, this.#dueAt(session));
   }
 
-  /** Takes note that a datagram which the last `receive()` brought, from this connection, was authentic: of this client. */
+  /**
+   * Takes note that a datagram which the last `receive()` brought, from this connection, was authentic: of this client.
+   */
   authenticated(session: Session, client: object, now: number): void {
     this.#established.authenticated(session, now);
     if (session.isProven || session.state === SessionState.closed) return;
@@ -284,7 +291,10 @@ export class FakeTcp {
     return this.#due.at;
   }
 
-  /** Does what is due. Costs one comparison when nothing is, and else as much as is due, however many connections there are. */
+  /**
+   * Does what is due. Costs one comparison when nothing is, and else as much as is due, however many connections there
+   * are.
+   */
   poll(now: number): void {
     const due = this.#due;
     if (now < due.at) return;

@@ -120,8 +120,8 @@ export function readSynOptions(view: DataView, segment: number): SynOptions {
 }
 
 /**
- * Judges a captured packet: `DropReason.none` for a whole TCP segment in its first `totalLength` bytes. The host's stack has
- * not looked at it.
+ * Judges a captured packet: `DropReason.none` for a whole TCP segment in its first `totalLength` bytes. The host's
+ * stack has not looked at it.
  *
  * @param isVerified whether its TCP checksum is known to be right, or to be nobody's business (a partial one)
  */

@@ -1,8 +1,8 @@
 /**
  * Segment queue: segments on their way out, the transport's effect "send these packets".
  *
- * A datagram is queued where it lies, its headers in the room before it. Segments of the carrier's own have a slot for each
- * place in the queue. The parallel arrays are what a sender of packets takes.
+ * A datagram is queued where it lies, its headers in the room before it. Segments of the carrier's own have a slot for
+ * each place in the queue. The parallel arrays are what a sender of packets takes.
  */
 
 /** Slots start on multiples of this. */

@@ -60,9 +60,9 @@ const CONNECTION_GROUPS = 1 << 12;
 /**
  * Answers segments of no connection with RST, not too often: their senders may be forged.
  *
- * Each address has its own share of a second, and so does each connection from it: a flood from one address, or the segments of
- * one busy client behind a NAT, leave the others theirs. Groups stand for what they count, as forged addresses must not take
- * memory; they are other ones each second, so that none shares a flooder's for long.
+ * Each address has its own share of a second, and so does each connection from it: a flood from one address, or the
+ * segments of one busy client behind a NAT, leave the others theirs. Groups stand for what they count, as forged
+ * addresses must not take memory; they are other ones each second, so that none shares a flooder's for long.
  */
 export class Refuser {
   readonly #writer: SegmentWriter;

@@ -2,8 +2,9 @@
  * Fake-TCP session: one connection's arithmetic (README.md, "Arithmetic"): what it sends next, has received, and may
  * send. It is the same for both ends.
  *
- * Sequence numbers are int32, and compared by the sign of their difference (RFC 9293 section 3.4); that holds as long as
- * nothing is 2^31 apart, and the largest window is half of that. What they begin with means nothing: firewalls rewrite them.
+ * Sequence numbers are int32, and compared by the sign of their difference (RFC 9293 section 3.4); that holds as long
+ * as nothing is 2^31 apart, and the largest window is half of that. What they begin with means nothing: firewalls
+ * rewrite them.
  */
 import type { Place } from "../../limits/fair_shares.ts";
 import {
@@ -101,7 +102,10 @@ export class Session implements FourTuple {
   keepaliveAskedAt = -Infinity;
   /** Whether authenticated data has come. */
   isProven = false;
-  /** The ISN of a SYN that was answered though this connection exists, which is silent: whoever goes on with it replaces it. */
+  /**
+   * The ISN of a SYN that was answered though this connection exists, which is silent: whoever goes on with it replaces
+   * it.
+   */
   challengerIsn = 0;
   hasChallenger = false;
   /** Datagrams that wait. */
@@ -141,8 +145,8 @@ export class Session implements FourTuple {
   // Sending.
 
   /**
-   * Whether the other end's window, or a firewall's idea of it, allows for `length` more bytes. One datagram may always be on
-   * its way: without it, a window that has closed would never be heard to have opened (RFC 9293 section 3.8.6.1).
+   * Whether the other end's window, or a firewall's idea of it, allows for `length` more bytes. One datagram may always
+   * be on its way: without it, a window that has closed would never be heard to have opened (RFC 9293 section 3.8.6.1).
    */
   allows(length: number): boolean {
     const flight = (this.sndNxt - this.sndUna) | 0;
@@ -166,9 +170,9 @@ export class Session implements FourTuple {
   }
 
   /**
-   * Goes back to what was acknowledged: to a firewall, the next datagrams are a retransmission time-out's. Should that not help
-   * either, it is done again, each time after twice as long (RFC 6298 section 5.5): a path that comes back after the windows
-   * have filled would be stuck for good otherwise.
+   * Goes back to what was acknowledged: to a firewall, the next datagrams are a retransmission time-out's. Should that
+   * not help either, it is done again, each time after twice as long (RFC 6298 section 5.5): a path that comes back
+   * after the windows have filled would be stuck for good otherwise.
    */
   goBack(): void {
     this.sndNxt = this.sndUna;
@@ -190,7 +194,9 @@ export class Session implements FourTuple {
     return ((ack - this.sndMax) | 0) <= 0 && ((ack - this.sndUna) | 0) >= -this.#window;
   }
 
-  /** Takes an acknowledgment that can be right, with the window field it came with; -1 where that is not to be believed. */
+  /**
+   * Takes an acknowledgment that can be right, with the window field it came with; -1 where that is not to be believed.
+   */
   acknowledged(ack: number, windowField: number, now: number): void {
     const progress = (ack - this.sndUna) | 0;
     if (progress < 0) return;
@@ -203,8 +209,8 @@ export class Session implements FourTuple {
   }
 
   /**
-   * Whether `ack` is about what the other end would say now: it lags behind the highest by what overtaking explains at most. Of
-   * numbers guessed blindly a quarter can be right, but hardly any is this.
+   * Whether `ack` is about what the other end would say now: it lags behind the highest by what overtaking explains at
+   * most. Of numbers guessed blindly a quarter can be right, but hardly any is this.
    */
   isPlausible(ack: number): boolean {
     return ((ack - this.sndMax) | 0) <= 0 && ((ack - this.sndUna) | 0) >= -MAX_ACK_LAG;
@@ -232,8 +238,8 @@ export class Session implements FourTuple {
   }
 
   /**
-   * Takes a plausible segment where nothing authenticates any. What is in turn counts, and so do gaps, but no more than came in
-   * turn, and some: whatever a forger hits by luck moves us away from the other end once, and not far.
+   * Takes a plausible segment where nothing authenticates any. What is in turn counts, and so do gaps, but no more than
+   * came in turn, and some: whatever a forger hits by luck moves us away from the other end once, and not far.
    *
    * @returns false where it does not count: the other end goes back when that is not acknowledged
    */
@@ -256,8 +262,8 @@ export class Session implements FourTuple {
     this.unacknowledged += length;
   }
 
-  // Ends that have drifted apart: a forger has moved one, which now acknowledges what the other never sent. The other drops
-  // that, or a firewall does, and what the other sends seems to be old.
+  // Ends that have drifted apart: a forger has moved one, which now acknowledges what the other never sent. The other
+  // drops that, or a firewall does, and what the other sends seems to be old.
 
   /** Whether a segment ends before what was received: overtaken, or from an end that we have drifted away from. */
   isBehind(seq: number, length: number): boolean {
@@ -278,8 +284,9 @@ export class Session implements FourTuple {
   }
 
   /**
-   * Whether the ends have drifted apart: asked when `probeAt` has come, and a probe is to follow unless it is `Infinity` then.
-   * Another end that has not drifted would have answered the probes; one that is not there says nothing.
+   * Whether the ends have drifted apart: asked when `probeAt` has come, and a probe is to follow unless it is
+   * `Infinity` then. Another end that has not drifted would have answered the probes; one that is not there says
+   * nothing.
    */
   hasDrifted(now: number): boolean {
     if (this.#hasSign && this.#probes > 0) this.#signsOfDrift++;

@@ -6,14 +6,16 @@
  *   27 bits of a keyed hash over the four-tuple and what follows   4 bits MSS, by table   1 bit window scale
  * ```
  *
- * The client's ISN is not in it: the segment behind a handshake's ACK, should that one be lost, does not tell it. Nor is the
- * time: the same SYN must be answered with the same SYN/ACK, or a firewall loses track. So a cookie is good for as long as the
- * process runs, for somebody who was reached at that address.
+ * The client's ISN is not in it: the segment behind a handshake's ACK, should that one be lost, does not tell it. Nor
+ * is the time: the same SYN must be answered with the same SYN/ACK, or a firewall loses track. So a cookie is good for
+ * as long as the process runs, for somebody who was reached at that address.
  */
 import type { FourTuple } from "./session.ts";
 import { SipHash } from "./siphash.ts";
 
-/** Payload sizes that a cookie can name: those of common links and tunnels. The least is what all hosts take (RFC 9293). */
+/**
+ * Payload sizes that a cookie can name: those of common links and tunnels. The least is what all hosts take (RFC 9293).
+ */
 const SIZES: readonly number[] = [
   536,
   1000,

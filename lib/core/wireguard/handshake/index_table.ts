@@ -8,7 +8,10 @@ import type { Session } from "../session/session.ts";
 
 const SLOTS = 1 << 16;
 const SLOT_MASK = SLOTS - 1;
-/** A peer holds four, three sessions and a handshake, while it connects a few more. Beyond this load, random draws would take long. */
+/**
+ * A peer holds four, three sessions and a handshake, while it connects a few more. Beyond this load, random draws would
+ * take long.
+ */
 const MAX_ENTRIES = SLOTS / 2;
 
 export class IndexTable {

@@ -2,9 +2,9 @@
  * Owns the limit on handshakes from one address: a token bucket for each, 20 a second with a burst of 5, as in
  * WireGuard's `ratelimiter.c`.
  *
- * The table has a fixed size, so that a flood from many addresses cannot make it grow. A bucket left alone for 250 ms is
- * full again and thus the same as none: its place is free. Where a set has no free place, the bucket
- * left alone longest gives way; refusing the newcomer would let a flood lock everybody else out.
+ * The table has a fixed size, so that a flood from many addresses cannot make it grow. A bucket left alone for 250 ms
+ * is full again and thus the same as none: its place is free. Where a set has no free place, the bucket left alone
+ * longest gives way; refusing the newcomer would let a flood lock everybody else out.
  */
 
 /** Handshakes that one address may start in a second, over time. */

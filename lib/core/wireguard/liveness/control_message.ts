@@ -1,8 +1,9 @@
 /**
- * Control messages: the frame that all messages between ends of ours have in common, and the heartbeat (lib/core/wireguard/EXTENSIONS.md).
+ * Control messages: the frame that all messages between ends of ours have in common, and the heartbeat
+ * (lib/core/wireguard/EXTENSIONS.md).
  *
- * A control message is the inside of a transport message, authenticated and safe from replay like any other. It begins with a
- * zero byte, which no IP packet does, and a kind other than zero, which tells it from a probe of the path.
+ * A control message is the inside of a transport message, authenticated and safe from replay like any other. It begins
+ * with a zero byte, which no IP packet does, and a kind other than zero, which tells it from a probe of the path.
  *
  * ```text
  *  0  zero                     1
@@ -58,7 +59,9 @@ export function bodySize(view: DataView, offset: number, length: number): number
   return size > length - BODY_OFFSET ? -1 : size;
 }
 
-/** Writes the frame around a body of `size` bytes that stands at its place, and padding; returns the length of it all. */
+/**
+ * Writes the frame around a body of `size` bytes that stands at its place, and padding; returns the length of it all.
+ */
 export function frame(
   { view, bytes }: Memory,
   offset: number,
@@ -85,7 +88,9 @@ export function writeHeartbeat(
   return frame(memory, offset, kind, HEARTBEAT_BODY_SIZE);
 }
 
-/** Reads a heartbeat or the answer to one; null where it is too short. What a later version adds at the end is skipped. */
+/**
+ * Reads a heartbeat or the answer to one; null where it is too short. What a later version adds at the end is skipped.
+ */
 export function readHeartbeat(view: DataView, offset: number, length: number): Heartbeat | null {
   if (bodySize(view, offset, length) < HEARTBEAT_BODY_SIZE) return null;
   return {

@@ -1,5 +1,6 @@
 /**
- * The hello: what an end of ours says of itself right after a handshake, and the other in answer to it (lib/core/wireguard/EXTENSIONS.md).
+ * The hello: what an end of ours says of itself right after a handshake, and the other in answer to it
+ * (lib/core/wireguard/EXTENSIONS.md).
  *
  * ```text
  *  body, behind the frame of control_message.ts
@@ -45,11 +46,17 @@ export interface Hello {
   readonly software: string;
   /** Where the receiver is, as the sender sees it, host order; null where it was not said. */
   readonly seenAt: { readonly address: number; readonly port: number } | null;
-  /** Bytes of the longest packet inside that the sender believes to fit the path to the receiver; 0 where it was not said. */
+  /**
+   * Bytes of the longest packet inside that the sender believes to fit the path to the receiver; 0 where it was not
+   * said.
+   */
   readonly mtu: number;
   /** Unix ms by the sender's clock; 0 where it was not said. */
   readonly time: number;
-  /** Drawn by the sender's program when it starts: tells two hosts with one key from each other; 0 where it was not said. */
+  /**
+   * Drawn by the sender's program when it starts: tells two hosts with one key from each other; 0 where it was not
+   * said.
+   */
   readonly instance: number;
 }
 

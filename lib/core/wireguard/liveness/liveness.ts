@@ -1,21 +1,24 @@
 /**
- * The watch over a peer: the judgement whether it is still there, on the grounds of authenticated packets alone; junk proves
- * nothing.
+ * The watch over a peer: the judgement whether it is still there, on the grounds of authenticated packets alone; junk
+ * proves nothing.
  *
- * WireGuard is silent by nature: an idle tunnel looks like a dead one. Ends of ours (recognition.ts) therefore send each other a
- * heartbeat when they have sent nothing for the interval that the other asks for, and answer the other's, so each hears something
- * at every interval whatever the round trip, and the silence of `peerTimeout` means that the peer is gone. Each end chooses
- * its interval such that no loss of 10 % makes silence of that length (one false alarm in 100 hours is the aim):
+ * WireGuard is silent by nature: an idle tunnel looks like a dead one. Ends of ours (recognition.ts) therefore send
+ * each other a heartbeat when they have sent nothing for the interval that the other asks for, and answer the other's,
+ * so each hears something at every interval whatever the round trip, and the silence of `peerTimeout` means that the
+ * peer is gone. Each end chooses its interval such that no loss of 10 % makes silence of that length (one false alarm
+ * in 100 hours is the aim):
  *
- * - where a question can be answered in time, every third of `peerTimeout`; who misses something asks, again and again, and ten
- *   answers would have to be lost;
- * - where the round trip is longer than an eighth of `peerTimeout`, every tenth, and that many would have to be lost in a row.
+ * - where a question can be answered in time, every third of `peerTimeout`; who misses something asks, again and again,
+ *   and ten answers would have to be lost;
+ * - where the round trip is longer than an eighth of `peerTimeout`, every tenth, and that many would have to be lost in
+ *   a row.
  *
- * Any other WireGuard is judged by its own rules: data unanswered for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, and then no answer to the
- * handshake with which the protocol asks. A client of that kind, a phone asleep, is never found missing.
+ * Any other WireGuard is judged by its own rules: data unanswered for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, and then no
+ * answer to the handshake with which the protocol asks. A client of that kind, a phone asleep, is never found missing.
  *
- * Time in which this program did not run, stopped or as part of a virtual machine that was, is no silence of the peer's: what it
- * sent may wait in a buffer, or is lost. Who would be down by that alone is given `peerTimeout` once more.
+ * Time in which this program did not run, stopped or as part of a virtual machine that was, is no silence of the
+ * peer's: what it sent may wait in a buffer, or is lost. Who would be down by that alone is given `peerTimeout` once
+ * more.
  */
 import { KEEPALIVE_TIMEOUT, REKEY_TIMEOUT } from "../constants.ts";
 import type { Role } from "./hello.ts";
@@ -40,8 +43,8 @@ const SERVER_FACTOR = 1.25;
 const LEAST_INTERVAL = 150;
 const MOST_INTERVAL = 60_000;
 /**
- * The least ms that a stock server has for the answer to a handshake, besides a round trip: three attempts with their jitter. With two,
- * a server that is only sent data is called missing once an hour at a loss of 10 %.
+ * The least ms that a stock server has for the answer to a handshake, besides a round trip: three attempts with their
+ * jitter. With two, a server that is only sent data is called missing once an hour at a loss of 10 %.
  */
 const STOCK_ANSWER_TIME = 2 * REKEY_TIMEOUT + 1_000;
 /** ms by which the watch is called late where the program did not run meanwhile. */
@@ -186,7 +189,10 @@ export class Watch {
     return WatchAction.none;
   }
 
-  /** Whether a standstill of this program is what made the silence; once for each silence, as a host may be slow for ever. */
+  /**
+   * Whether a standstill of this program is what made the silence; once for each silence, as a host may be slow for
+   * ever.
+   */
   #hasStoodStill(traffic: Traffic, now: number): boolean {
     return now >= this.#downAt(traffic) + STANDSTILL &&
       traffic.lastReceivedAt !== this.#excusedFor;
@@ -206,7 +212,10 @@ export class Watch {
     return Math.ceil(at / GRAIN) * GRAIN;
   }
 
-  /** By the silence of a peer that speaks at every interval, or by that of a server that was asked and has had time to answer. */
+  /**
+   * By the silence of a peer that speaks at every interval, or by that of a server that was asked and has had time to
+   * answer.
+   */
   #downAt({ lastReceivedAt, unansweredSince, askedSince }: Traffic): number {
     // Before the first session there is nobody to miss: who connects has a limit of its own.
     if (lastReceivedAt === -NEVER) return NEVER;

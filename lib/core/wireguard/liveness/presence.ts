@@ -1,11 +1,13 @@
 /**
- * Presence of a peer: the one judgement that `vpn status`, its JSON and the metrics show, so that none of them disagrees.
+ * Presence of a peer: the one judgement that `vpn status`, its JSON and the metrics show, so that none of them
+ * disagrees.
  */
 import { REJECT_AFTER_TIME } from "../constants.ts";
 
 /**
- * `never`: not one authenticated message since the start. `up`: heard within the life of a session. `silent`: longer ago than
- * that, which a phone that sleeps may be for days. `down`: found missing, or gone with a goodbye, and not heard since.
+ * `never`: not one authenticated message since the start. `up`: heard within the life of a session. `silent`: longer
+ * ago than that, which a phone that sleeps may be for days. `down`: found missing, or gone with a goodbye, and not
+ * heard since.
  */
 export type Presence = "never" | "up" | "silent" | "down";
 

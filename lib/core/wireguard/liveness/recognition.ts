@@ -1,17 +1,18 @@
 /**
- * Recognition of a peer: whether its program speaks the extensions, and when a hello is due (lib/core/wireguard/EXTENSIONS.md).
+ * Recognition of a peer: whether its program speaks the extensions, and when a hello is due
+ * (lib/core/wireguard/EXTENSIONS.md).
  *
- * Any other WireGuard counts a frame error for what is no packet inside, so nothing of that kind goes to a peer that might be
- * one. Ours show themselves by the counter: they begin each session at 0x5600 << 32 rather than 0, which no sender
- * reaches within the 180 s that a session lasts, and to which no receiver objects. The counter is the nonce of the cipher, so
- * nobody but the peer can have chosen it. The first packet of each session thus tells what runs at the other end now; only who
- * shows the mark is sent a hello, and who then answers, or sends one itself, is ours.
+ * Any other WireGuard counts a frame error for what is no packet inside, so nothing of that kind goes to a peer that
+ * might be one. Ours show themselves by the counter: they begin each session at 0x5600 << 32 rather than 0, which no
+ * sender reaches within the 180 s that a session lasts, and to which no receiver objects. The counter is the nonce of
+ * the cipher, so nobody but the peer can have chosen it. The first packet of each session thus tells what runs at the
+ * other end now; only who shows the mark is sent a hello, and who then answers, or sends one itself, is ours.
  *
  * A marked peer that leaves hellos unanswered, which is none of ours, gets one an hour, whatever handshakes pass.
  *
- * Another program may run there since the last session, with the same key. So before the first packet of a session has come, a
- * peer of ours is sent nothing that another WireGuard would count as an error, and where handshakes alone are answered
- * for long, it is ours no more.
+ * Another program may run there since the last session, with the same key. So before the first packet of a session has
+ * come, a peer of ours is sent nothing that another WireGuard would count as an error, and where handshakes alone are
+ * answered for long, it is ours no more.
  */
 import type { Hello } from "./hello.ts";
 
@@ -33,12 +34,15 @@ const MARK_SHIFT = 8;
 
 /** Hellos sent in a row without a sign from the peer, at these distances in ms; the first goes at once. */
 const HELLO_PAUSES = [0, 1_000, 2_000, 4_000, 8_000] as const;
-/** After that many: one at this distance to a peer that shows itself by its heartbeats, and one try in this time else. ms. */
+/**
+ * After that many: one at this distance to a peer that shows itself by its heartbeats, and one try in this time else.
+ * ms.
+ */
 const LONGEST_HELLO_PAUSE = 8_000;
 const RETRY_PAUSE = 3_600_000;
 /**
- * The packet that confirms a session to its responder may be lost, and an idle initiator sends no other: it sends a keepalive
- * again this long after the handshake. ms.
+ * The packet that confirms a session to its responder may be lost, and an idle initiator sends no other: it sends a
+ * keepalive again this long after the handshake. ms.
  */
 const CONFIRM_TIMES = [1_000, 2_000, 4_000] as const;
 /** ms after a handshake without a packet by which a peer of ours would have sent one, at a round trip of 3 s. */
@@ -55,7 +59,9 @@ export class Recognition {
   hello: Hello | null = null;
   /** ms by which the peer's clock was ahead of ours when it said so, as far as one can know. */
   clockOffset = 0;
-  /** In the session in use: whether we began it, since when it is there, whether anything has come, whether a hello has. */
+  /**
+   * In the session in use: whether we began it, since when it is there, whether anything has come, whether a hello has.
+   */
   #isInitiator = false;
   #sessionAt = -NEVER;
   /** When the first of the sessions began, up to the one in use, in which no packet has come. */
@@ -64,7 +70,10 @@ export class Recognition {
   #isMarked = false;
   #isExchanged = false;
   #confirmations = 0;
-  /** Over all sessions: hellos since the last one of the peer's, and the number of the last one, and of the last one answered. */
+  /**
+   * Over all sessions: hellos since the last one of the peer's, and the number of the last one, and of the last one
+   * answered.
+   */
   #unanswered = 0;
   #helloSentAt = -NEVER;
   #number = 0;

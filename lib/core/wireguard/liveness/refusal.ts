@@ -1,6 +1,6 @@
 /**
- * Refusals: what ICMP says of a datagram that did not arrive, "destination unreachable" (RFC 792), read from the message as it
- * came.
+ * Refusals: what ICMP says of a datagram that did not arrive, "destination unreachable" (RFC 792), read from the
+ * message as it came.
  *
  * Anybody who knows our port can send one. So it steers nothing: it is a hint, in words, why nobody has answered.
  */
@@ -9,7 +9,9 @@ import * as ipv4 from "../../wire/ipv4.ts";
 import * as udp from "../../wire/udp.ts";
 import { headerEnd } from "../path/path_claim.ts";
 
-/** `refused`: nobody listens at the port. `unreachable`: nobody knows a path there. `prohibited`: a firewall forbids it. */
+/**
+ * `refused`: nobody listens at the port. `unreachable`: nobody knows a path there. `prohibited`: a firewall forbids it.
+ */
 export type RefusalKind = "refused" | "unreachable" | "prohibited";
 
 export interface Refusal {

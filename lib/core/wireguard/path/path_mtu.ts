@@ -1,15 +1,15 @@
 /**
  * The search for the MTU of the path to each peer (RFC 8899): when a path is looked at, and what that means inside.
  *
- * Data leaves without DF, as WireGuard's does, so a path that is too narrow costs fragments and no packet. Ahead of the data
- * go a few probes with DF. A peer of our own kind answers those that arrive: authenticated, so that nobody else can say what
- * a path takes. A router's "fragmentation needed" about a probe, if it is no forger's (`PathClaim`), says which length
- * to ask for next. It is believed itself only while the peer has answered none, as any other WireGuard will not; until the next
- * session, which finds out whether the path has grown. Where no router speaks up, such a peer is sent what the first link
- * takes, in fragments where the path is narrower.
+ * Data leaves without DF, as WireGuard's does, so a path that is too narrow costs fragments and no packet. Ahead of the
+ * data go a few probes with DF. A peer of our own kind answers those that arrive: authenticated, so that nobody else
+ * can say what a path takes. A router's "fragmentation needed" about a probe, if it is no forger's (`PathClaim`), says
+ * which length to ask for next. It is believed itself only while the peer has answered none, as any other WireGuard
+ * will not; until the next session, which finds out whether the path has grown. Where no router speaks up, such a peer
+ * is sent what the first link takes, in fragments where the path is narrower.
  *
- * Inside a probe there are zeros. Every WireGuard drops what is neither IPv4 nor IPv6, once it is authenticated; so a probe
- * needs no consent, and its loss loses nothing.
+ * Inside a probe there are zeros. Every WireGuard drops what is neither IPv4 nor IPv6, once it is authenticated; so a
+ * probe needs no consent, and its loss loses nothing.
  *
  * ```text
  *  probe, at least 576 bytes          answer, 16 bytes
@@ -33,15 +33,15 @@ export const PATH_OVERHEAD: number = OUTER_HEADERS_SIZE + TRANSPORT_OVERHEAD;
 export const MIN_MTU = 576;
 
 /**
- * ms after a path came into use at which it is looked at. The first times the whole MTU is probed, as a probe may be lost;
- * then probes of other lengths come along, twice; at the last look it is decided.
+ * ms after a path came into use at which it is looked at. The first times the whole MTU is probed, as a probe may be
+ * lost; then probes of other lengths come along, twice; at the last look it is decided.
  */
 const LOOKS = [0, 50, 400, 2_000] as const;
 /** At this look and the ones after it, probes of other lengths come along. */
 const LOOK_OF_OTHERS = 1;
 /**
- * What paths commonly take: 9,000 bytes outside (jumbo frames), 8,896 (a cloud's), 1,500 (Ethernet), 1,460 (that cloud's by
- * default), 1,450 (VXLAN), 1,400, 1,280 (IPv6's least), and the least.
+ * What paths commonly take: 9,000 bytes outside (jumbo frames), 8,896 (a cloud's), 1,500 (Ethernet), 1,460 (that
+ * cloud's by default), 1,450 (VXLAN), 1,400, 1,280 (IPv6's least), and the least.
  */
 const COMMON_MTUS = [8940, 8836, 1440, 1400, 1390, 1340, 1220, MIN_MTU] as const;
 
@@ -83,7 +83,9 @@ interface Search {
   looks: number;
   /** Whether the peer is known to answer probes: it did when the path was looked at before. */
   readonly answers: boolean;
-  /** Bytes inside that the path took when it was looked at before, and may still; 0 for a path that has come into use. */
+  /**
+   * Bytes inside that the path took when it was looked at before, and may still; 0 for a path that has come into use.
+   */
   readonly known: number;
   /** The peer's index of the session that probes were last sent in; -1 for none. */
   remoteIndex: number;
@@ -224,8 +226,8 @@ function lookAt({ startedAt, looks }: Search): number {
 }
 
 /**
- * What to believe of a router's claim before the search ends: of a peer that answers, only what its answer bears out; of
- * another, all of it. What the peer has proven stands above it.
+ * What to believe of a router's claim before the search ends: of a peer that answers, only what its answer bears out;
+ * of another, all of it. What the peer has proven stands above it.
  */
 function believedMtu({ answers, claimed }: Search, { provenMtu }: Peer): number {
   if (provenMtu > claimed) return Infinity;

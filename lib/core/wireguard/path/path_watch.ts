@@ -1,10 +1,10 @@
 /**
  * Path watch: when the path to a peer is looked at again in the midst of a session.
  *
- * What the first link takes, or which one that is, changes with a notification of the kernel's: the path is then asked for at
- * once, and looked at if it takes other packets than at the last look. What a router behind it takes changes unannounced: data
- * leaves without DF and is cut up there. So while packets flow, the length in use is probed again from time to time, with
- * DF, and the greatest one with it, as the path may have grown (RFC 8899 section 5.3.3).
+ * What the first link takes, or which one that is, changes with a notification of the kernel's: the path is then asked
+ * for at once, and looked at if it takes other packets than at the last look. What a router behind it takes changes
+ * unannounced: data leaves without DF and is cut up there. So while packets flow, the length in use is probed again
+ * from time to time, with DF, and the greatest one with it, as the path may have grown (RFC 8899 section 5.3.3).
  */
 import type { PathMtuSearch } from "./path_mtu.ts";
 import type { Peer } from "../peer.ts";

@@ -1,8 +1,8 @@
 /**
  * Key slots: the three sessions of a peer, how a new session comes in, is confirmed, takes over and goes.
  *
- * The rules are the reference implementation's: the initiator may use a new key at once, the responder only when the first
- * packet under it has shown that the initiator has it; what was current serves as previous for packets under way.
+ * The rules are the reference implementation's: the initiator may use a new key at once, the responder only when the
+ * first packet under it has shown that the initiator has it; what was current serves as previous for packets under way.
  */
 import type { IndexTable } from "../handshake/index_table.ts";
 import type { Peer, PendingHandshake } from "../peer.ts";
@@ -10,7 +10,10 @@ import type { Session } from "./session.ts";
 
 /** Initiations besides the newest that may have their response yet: at 0.7 s each, those of 3.5 s. */
 const MAX_EARLIER_HANDSHAKES = 5;
-/** ms after which no response comes; less than REKEY_TIMEOUT, so that in ordinary use a peer has one initiation under way. */
+/**
+ * ms after which no response comes; less than REKEY_TIMEOUT, so that in ordinary use a peer has one initiation under
+ * way.
+ */
 const LONGEST_ROUND_TRIP = 4_000;
 
 /** Puts the session that we initiated in use. */
@@ -71,8 +74,8 @@ export function handshakeOf(peer: Peer, localIndex: number): PendingHandshake | 
 }
 
 /**
- * The response to an initiation of ours has come: those before it are of no use. Those after it are: the responder may have
- * answered them as well by now, and keeps the newest session alone.
+ * The response to an initiation of ours has come: those before it are of no use. Those after it are: the responder may
+ * have answered them as well by now, and keeps the newest session alone.
  */
 export function takeHandshake(table: IndexTable, peer: Peer, taken: PendingHandshake): void {
   const { earlierHandshakes: earlier } = peer;

@@ -1,9 +1,10 @@
 /**
  * The packets that wait for a session: copies, bounded for each peer and in all.
  *
- * Only packets that find no session are copied, so this is off the hot path. When a peer's queue is full its oldest packet is
- * dropped: the connections inside will have sent it again, and the newest is the one that still matters. When all queues
- * together are full, the longest loses its oldest: who writes to many peers that are away takes no room from the others'.
+ * Only packets that find no session are copied, so this is off the hot path. When a peer's queue is full its oldest
+ * packet is dropped: the connections inside will have sent it again, and the newest is the one that still matters. When
+ * all queues together are full, the longest loses its oldest: who writes to many peers that are away takes no room from
+ * the others'.
  */
 import { FairShares, type Place } from "../../limits/fair_shares.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";

@@ -4,8 +4,10 @@
  *
  * - a number: right after the journal's entry of this number, counted from 1, the change that it notes fails
  * - `exception`, `rejection`: a listener that no guard knows of fails some time after the start
- * - `no-ipv6`: the kernel is as with `ipv6.disable=1`: no rules, routes or addresses of that family, and no file that tells of it
- * - `thread-throw`, `thread-end`, `thread-hang`: the thread that moves packets has an error, ends without a word, or hangs
+ * - `no-ipv6`: the kernel is as with `ipv6.disable=1`: no rules, routes or addresses of that family, and no file that
+ *   tells of it
+ * - `thread-throw`, `thread-end`, `thread-hang`: the thread that moves packets has an error, ends without a word, or
+ *   hangs
  */
 import { EAFNOSUPPORT } from "../../../../ffi/errno.ts";
 import { AF_INET6 } from "../../../../ffi/socket_constants.ts";
@@ -19,7 +21,10 @@ import { runRelay } from "../../../../lib/commands/relay.ts";
 import { runServer } from "../../../../lib/commands/server/server.ts";
 import { parseArguments } from "../../../../lib/cli/parse_arguments.ts";
 
-/** ms after which a listener fails: everything stands by then, or is being set up on a busy machine, which has to do as well. */
+/**
+ * ms after which a listener fails: everything stands by then, or is being set up on a busy machine, which has to do as
+ * well.
+ */
 const LISTENER_FAULT = 1_500;
 /** How many times faster intervals pass, for tests not to wait half a minute until a thread counts as silent. */
 const HASTE = 10;

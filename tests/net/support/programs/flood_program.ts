@@ -1,8 +1,9 @@
 /**
- * A program of network tests that floods a server for a time: `SERVER_KEY ADDRESS PORT PER_SECOND SECONDS KIND [SOURCES]`.
+ * A program of network tests that floods a server for a time: `SERVER_KEY ADDRESS PORT PER_SECOND SECONDS KIND
+ * [SOURCES]`.
  *
- * The kinds: `initiations` with a right first MAC, `no-mac` without, `responses` and `cookies` and `data` to indices that
- * name nothing. SOURCES is the first of 250 addresses to send from in turn; the host takes them for its own.
+ * The kinds: `initiations` with a right first MAC, `no-mac` without, `responses` and `cookies` and `data` to indices
+ * that name nothing. SOURCES is the first of 250 addresses to send from in turn; the host takes them for its own.
  */
 import { Arena } from "../../../../ffi/arena.ts";
 import { openLibc } from "../../../../ffi/libc.ts";

@@ -12,8 +12,8 @@ const BEFORE = 1_000_000;
 const AFTER = 30_000_000;
 
 /**
- * Sends without end from one namespace to the other, makes the change once data arrives, and resolves when much more has
- * arrived by the same connection.
+ * Sends without end from one namespace to the other, makes the change once data arrives, and resolves when much more
+ * has arrived by the same connection.
  *
  * @param address of the receiver, as the sender sees it
  * @throws {Error} when nothing arrives any more

@@ -27,8 +27,8 @@ export async function ping(
   address: string,
   { count = 3, interval, wait = 10, source }: PingOptions = {},
 ): Promise<PingResult> {
-  // Once it has had an answer, `ping` waits for the last ones no longer than `-i` or two round trips, which is too short on a
-  // busy machine. All at once, it can wait without the others being late.
+  // Once it has had an answer, `ping` waits for the last ones no longer than `-i` or two round trips, which is too
+  // short on a busy machine. All at once, it can wait without the others being late.
   const pace = interval === undefined
     ? ["-l", `${count}`, "-i", `${LINGER}`]
     : ["-i", `${interval}`];

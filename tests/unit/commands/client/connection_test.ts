@@ -1,4 +1,7 @@
-/** Tests of what performs the client machine's actions: with a data plane that does nothing, on timers of the test's own. */
+/**
+ * Tests of what performs the client machine's actions: with a data plane that does nothing, on timers of the test's
+ * own.
+ */
 import { Connection, type ConnectionOptions } from "../../../../lib/commands/client/connection.ts";
 import type { DataPlaneHandle } from "../../../../lib/dataplane/data_plane_handle.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";

@@ -1,4 +1,6 @@
-/** Tests of lib/core/access/egress_rules.ts: which addresses clients reach, and by which exit, against a slow reference. */
+/**
+ * Tests of lib/core/access/egress_rules.ts: which addresses clients reach, and by which exit, against a slow reference.
+ */
 import {
   type EgressPolicy,
   type EgressRule,

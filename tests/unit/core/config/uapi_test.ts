@@ -1,4 +1,6 @@
-/** Shows how requests of WireGuard's configuration protocol are read, also hostile ones, and how answers are written. */
+/**
+ * Shows how requests of WireGuard's configuration protocol are read, also hostile ones, and how answers are written.
+ */
 import {
   formatUapiDevice,
   formatUapiResult,

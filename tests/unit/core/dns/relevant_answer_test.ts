@@ -1,4 +1,7 @@
-/** Tests of `lib/core/dns/relevant_answer.ts`: what belongs to a question, how long it may be kept, and that nothing else is left. */
+/**
+ * Tests of `lib/core/dns/relevant_answer.ts`: what belongs to a question, how long it may be kept, and that nothing
+ * else is left.
+ */
 import { parse } from "../../../../lib/core/dns/message.ts";
 import { relevantAnswer } from "../../../../lib/core/dns/relevant_answer.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";

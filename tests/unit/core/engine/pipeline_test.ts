@@ -1,4 +1,7 @@
-/** Tests of lib/core/engine/pipeline.ts: packets from a socket to the host and to other peers, and from the host to peers. */
+/**
+ * Tests of lib/core/engine/pipeline.ts: packets from a socket to the host and to other peers, and from the host to
+ * peers.
+ */
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { Ecn } from "../../../../lib/core/wire/ecn.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";

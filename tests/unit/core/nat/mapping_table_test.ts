@@ -1,4 +1,6 @@
-/** Tests of the table of mappings: found from either side, made and removed, on ports of their own and on shared ones. */
+/**
+ * Tests of the table of mappings: found from either side, made and removed, on ports of their own and on shared ones.
+ */
 import { type Mapping, MappingTable } from "../../../../lib/core/nat/mapping_table.ts";
 import { isSharedPort } from "../../../../lib/core/nat/shared_ports.ts";
 import { assert, assertEquals, assertStrictEquals } from "../../../support/assert.ts";

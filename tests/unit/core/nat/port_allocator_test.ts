@@ -1,4 +1,7 @@
-/** Tests of the allocation of external ports, to whom they belong while they rest, and what part of them one client may hold. */
+/**
+ * Tests of the allocation of external ports, to whom they belong while they rest, and what part of them one client may
+ * hold.
+ */
 import { Client, type Share } from "../../../../lib/core/nat/clients.ts";
 import { PORT_REST_TIME } from "../../../../lib/core/nat/constants.ts";
 import { PortAllocator } from "../../../../lib/core/nat/port_allocator.ts";
@@ -98,7 +101,8 @@ Deno.test("a client is within its share while it holds no more than is left for 
       }
       return client.held;
     });
-    // Of 750, a half, and each time a half of what is left; a port at rest is left for others, but not for whom it belongs to.
+    // Of 750, a half, and each time a half of what is left; a port at rest is left for others, but not for whom it
+    // belongs to.
     assertEquals(counts, rests ? [376, 282, 211, 159, 119, 90] : [376, 188, 94, 47, 23, 12]);
   }
 });

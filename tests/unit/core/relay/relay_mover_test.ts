@@ -1,4 +1,7 @@
-/** Tests of a relay's two ends together (lib/core/relay/relay_mover.ts): flows, their connections, and what becomes of both in time. */
+/**
+ * Tests of a relay's two ends together (lib/core/relay/relay_mover.ts): flows, their connections, and what becomes of
+ * both in time.
+ */
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { ACK, build, PSH, RST, SYN } from "../../../support/fake_tcp/world.ts";
 import { RelayWorld } from "../../../support/relay/relay_world.ts";

@@ -1,4 +1,7 @@
-/** Tests of lib/core/routing/path_advice.ts, in the pipeline: what senders inside are told of a path to a peer that is narrower than the tunnel. */
+/**
+ * Tests of lib/core/routing/path_advice.ts, in the pipeline: what senders inside are told of a path to a peer that is
+ * narrower than the tunnel.
+ */
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import {
@@ -38,7 +41,9 @@ function toClient(length: number, fields = {}): Bytes {
   });
 }
 
-/** What an ICMP error says: its addresses, type, code, next-hop MTU and what it quotes. Fails where a checksum is wrong. */
+/**
+ * What an ICMP error says: its addresses, type, code, next-hop MTU and what it quotes. Fails where a checksum is wrong.
+ */
 function readError(packet: Bytes): unknown {
   assertEquals(referenceChecksum(packet.subarray(0, 20)), 0);
   assertEquals(referenceChecksum(packet.subarray(20)), 0);

@@ -1,6 +1,6 @@
 /**
- * Tests of the timers of handshakes and keepalives (WireGuard paper, sections 6.4 and 6.5), one by one, between two devices on a
- * fake clock. Those of keys are in `key_lifetime_test.ts`.
+ * Tests of the timers of handshakes and keepalives (WireGuard paper, sections 6.4 and 6.5), one by one, between two
+ * devices on a fake clock. Those of keys are in `key_lifetime_test.ts`.
  */
 import { NEVER, Timers } from "../../../../lib/core/wireguard/timers.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";

@@ -1,6 +1,6 @@
 /**
- * Tests of `ffi/sockets/udp_socket.ts` against a kernel that refuses: errors that loopback never gives. A libc in front of the real
- * one fails calls by a script.
+ * Tests of `ffi/sockets/udp_socket.ts` against a kernel that refuses: errors that loopback never gives. A libc in front
+ * of the real one fails calls by a script.
  */
 import { EAGAIN, EINTR, EIO, EMSGSIZE, ENOBUFS, EPERM } from "../../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../../ffi/libc.ts";

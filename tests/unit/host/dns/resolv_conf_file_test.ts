@@ -1,4 +1,7 @@
-/** Tests of a `resolv.conf` of ours in the shapes that hosts have it in: it becomes ours, and what stood there comes back. */
+/**
+ * Tests of a `resolv.conf` of ours in the shapes that hosts have it in: it becomes ours, and what stood there comes
+ * back.
+ */
 import { nameServersOf, readMarker } from "../../../../lib/host/dns/resolv_conf.ts";
 import {
   makeResolvConf,

@@ -1,4 +1,7 @@
-/** Tests of `lib/host/dns/resolve.ts` without a network: what is known without asking, and what is done without an answer. */
+/**
+ * Tests of `lib/host/dns/resolve.ts` without a network: what is known without asking, and what is done without an
+ * answer.
+ */
 import { addressInHosts, resolveAgain } from "../../../../lib/host/dns/resolve.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";

@@ -1,6 +1,6 @@
 /**
- * Tests that root writes into another user's folder without being led elsewhere: each attack stands prepared between two steps,
- * as the best of racers would have it.
+ * Tests that root writes into another user's folder without being led elsewhere: each attack stands prepared between
+ * two steps, as the best of racers would have it.
  */
 import { createFile, LockedConfig } from "../../../../lib/host/files/config_store.ts";
 import { addPeer, removePeer } from "../../../../lib/commands/peer/peer_changes.ts";

@@ -1,4 +1,6 @@
-/** Tests of `lib/host/journal/host_change.ts` without a host: how changes are named, and that they can be written down. */
+/**
+ * Tests of `lib/host/journal/host_change.ts` without a host: how changes are named, and that they can be written down.
+ */
 import {
   describeChange,
   type HostChange,

@@ -1,4 +1,6 @@
-/** Tests of the journal's file itself: one that another program removes is written again, and goes with the last change. */
+/**
+ * Tests of the journal's file itself: one that another program removes is written again, and goes with the last change.
+ */
 import { Journal } from "../../../../lib/host/journal/journal.ts";
 import { allJournals } from "../../../../lib/host/journal/journal_files.ts";
 import { journalDirectory } from "../../../../lib/process/journal_directory.ts";

@@ -1,4 +1,7 @@
-/** Tests of `lib/host/upkeep/upkeep.ts`: what is lost is put back, and who takes it away again and again is not fought without end. */
+/**
+ * Tests of `lib/host/upkeep/upkeep.ts`: what is lost is put back, and who takes it away again and again is not fought
+ * without end.
+ */
 import { DeviceGone } from "../../../../lib/process/device_gone.ts";
 import { Upkeep } from "../../../../lib/host/upkeep/upkeep.ts";
 import type { Fixture } from "../../../../lib/host/upkeep/fixture.ts";

@@ -1,4 +1,7 @@
-/** Tests of `lib/services/dns_proxy/tcp_service.ts`: connections on loopback, honest ones beside those that hold on to what they have. */
+/**
+ * Tests of `lib/services/dns_proxy/tcp_service.ts`: connections on loopback, honest ones beside those that hold on to
+ * what they have.
+ */
 import { readFramed, writeFramed } from "../../../../lib/services/dns_proxy/framing.ts";
 import { TcpService } from "../../../../lib/services/dns_proxy/tcp_service.ts";
 import { getLogger } from "../../../../lib/process/logging.ts";

@@ -1,6 +1,6 @@
 /**
- * Tests of `lib/commands/doctor/firewall/`: what firewalls do with a packet, as the kernel lists them. The listings are recorded, see
- * `support/record_firewalls.ts`, where their rules are to be read.
+ * Tests of `lib/commands/doctor/firewall/`: what firewalls do with a packet, as the kernel lists them. The listings are
+ * recorded, see `support/record_firewalls.ts`, where their rules are to be read.
  */
 import { assertEquals, assertMatch } from "../../../../support/assert.ts";
 import { parseIpv4 } from "../../../../../lib/core/wire/ipv4_text.ts";

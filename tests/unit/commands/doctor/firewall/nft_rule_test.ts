@@ -1,4 +1,7 @@
-/** Tests of `lib/commands/doctor/firewall/nft_rule.ts`: what expressions of nftables hold for a packet of which little is known. */
+/**
+ * Tests of `lib/commands/doctor/firewall/nft_rule.ts`: what expressions of nftables hold for a packet of which little
+ * is known.
+ */
 import { assertEquals } from "../../../../support/assert.ts";
 import { fate, firewall, type Name } from "../../../../support/doctor/recorded.ts";
 

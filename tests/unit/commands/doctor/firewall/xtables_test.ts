@@ -1,4 +1,7 @@
-/** Tests of `lib/commands/doctor/firewall/xtables.ts`: what matches and targets of iptables do, as its translation keeps them. */
+/**
+ * Tests of `lib/commands/doctor/firewall/xtables.ts`: what matches and targets of iptables do, as its translation keeps
+ * them.
+ */
 import { assertEquals } from "../../../../support/assert.ts";
 import { fate, firewall, type Name, sent } from "../../../../support/doctor/recorded.ts";
 

@@ -1,4 +1,7 @@
-/** Tests of the client's half of the handshake (lib/core/transport/fake_tcp/README.md, "Client", and "Wire" for what its segments look like). */
+/**
+ * Tests of the client's half of the handshake (lib/core/transport/fake_tcp/README.md, "Client", and "Wire" for what its
+ * segments look like).
+ */
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import {
   ACK,

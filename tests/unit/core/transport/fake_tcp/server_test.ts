@@ -1,4 +1,7 @@
-/** Tests of the server's half of the handshake (lib/core/transport/fake_tcp/README.md, "Server"), and of what strangers get. */
+/**
+ * Tests of the server's half of the handshake (lib/core/transport/fake_tcp/README.md, "Server"), and of what strangers
+ * get.
+ */
 import {
   RESETS_OF_ADDRESS,
   RESETS_OF_CONNECTION,

@@ -1,4 +1,6 @@
-/** Tests of SipHash-2-4: by the paper's own vector's key and message length, and by a slow reference on 64-bit integers. */
+/**
+ * Tests of SipHash-2-4: by the paper's own vector's key and message length, and by a slow reference on 64-bit integers.
+ */
 import { SipHash } from "../../../../../lib/core/transport/fake_tcp/siphash.ts";
 import { assertEquals, assertThrows } from "../../../../support/assert.ts";
 import { Random } from "../../../../support/random.ts";

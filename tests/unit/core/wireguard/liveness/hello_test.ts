@@ -1,4 +1,7 @@
-/** Tests of the bytes of hellos and heartbeats: what is written is read, what a later version adds is skipped, hostile bytes harm nothing. */
+/**
+ * Tests of the bytes of hellos and heartbeats: what is written is read, what a later version adds is skipped, hostile
+ * bytes harm nothing.
+ */
 import {
   bodySize,
   ControlKind,

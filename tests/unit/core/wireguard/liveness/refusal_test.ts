@@ -1,4 +1,7 @@
-/** Tests of lib/core/wireguard/liveness/refusal.ts and its filter: which messages of ICMP say why a datagram did not arrive. */
+/**
+ * Tests of lib/core/wireguard/liveness/refusal.ts and its filter: which messages of ICMP say why a datagram did not
+ * arrive.
+ */
 import { refusalFilter } from "../../../../../lib/dataplane/filters/refusal_filter.ts";
 import { readRefusal } from "../../../../../lib/core/wireguard/liveness/refusal.ts";
 import { assertEquals } from "../../../../support/assert.ts";

@@ -1,4 +1,6 @@
-/** Tests of what may be sent to an endpoint that a packet has named, before the peer has shown that it receives there. */
+/**
+ * Tests of what may be sent to an endpoint that a packet has named, before the peer has shown that it receives there.
+ */
 import {
   MAX_STAGED_PACKETS,
   OUTER_HEADERS_SIZE,
@@ -91,7 +93,8 @@ Deno.test("a handshake proves the endpoint that it was made with, and not the on
   const forger = new Forger();
   const { simulation, client, gateway, toClient } = forger.pair;
   simulation.run(6_000);
-  // The initiation and its response at the client's own address; the first data under the new key, and all that follows, forged.
+  // The initiation and its response at the client's own address; the first data under the new key, and all that
+  // follows, forged.
   simulation.after(15, () => forger.forges = true);
   renew(forger.pair);
   simulation.run(50);

@@ -1,4 +1,6 @@
-/** Tests of lib/core/wireguard/session/key_slots.ts: which session stands in which slot, and which keys are destroyed. */
+/**
+ * Tests of lib/core/wireguard/session/key_slots.ts: which session stands in which slot, and which keys are destroyed.
+ */
 import type { Initiator } from "../../../../../lib/core/noise/handshake.ts";
 import { IndexTable } from "../../../../../lib/core/wireguard/handshake/index_table.ts";
 import type { Session } from "../../../../../lib/core/wireguard/session/session.ts";

@@ -1,4 +1,7 @@
-/** Tests of `ffi/netlink/nftables/nfqueue.ts` with a libc that follows a script: what no kernel can be made to send at will. */
+/**
+ * Tests of `ffi/netlink/nftables/nfqueue.ts` with a libc that follows a script: what no kernel can be made to send at
+ * will.
+ */
 import { Arena } from "../../../../../ffi/arena.ts";
 import { EAGAIN, EINTR, ENOBUFS } from "../../../../../ffi/errno.ts";
 import type { Libc } from "../../../../../ffi/libc.ts";

@@ -1,6 +1,7 @@
 /**
- * Tests of the requests that `ffi/netlink/nftables*.ts` make, byte by byte. What is expected was taken with strace from nft
- * 1.0.6 adding the same; the order of a chain's attributes is our own, and `bitwise` names its default operation there.
+ * Tests of the requests that `ffi/netlink/nftables*.ts` make, byte by byte. What is expected was taken with strace from
+ * nft 1.0.6 adding the same; the order of a chain's attributes is our own, and `bitwise` names its default operation
+ * there.
  */
 import {
   EAGAIN,
