@@ -43,12 +43,13 @@ async function checkInputFirewall(subject: Subject): Promise<Verdict[]> {
       good: `this host's firewall lets UDP port ${port} in`,
     });
   }
-  if (client === null || client.interface.transport === "faketcp") return [];
-  const { answer } = await withServer(subject, client);
+  if (client === null) return [];
+  const { answer, isCaptured } = await withServer(subject, client);
+  if (isCaptured) return [];
   return judge(subject, await subject.firewall(), {
     packets: [["in", answer]],
     what: "the server's answers",
-    openings: [{ protocol: "udp", sourcePort: client.server.endpoint.port, device: null }],
+    openings: [{ protocol: "udp", sourcePort: answer.sourcePort, device: null }],
     good: "this host's firewall lets the server's answers in",
   });
 }
@@ -65,9 +66,10 @@ async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
       good: `this host's firewall lets answers from UDP port ${port} out`,
     });
   }
-  if (client === null || client.interface.transport === "faketcp") return [];
-  const { request, mark } = await withServer(subject, client);
-  const { port } = client.server.endpoint;
+  if (client === null) return [];
+  const { request, mark, isCaptured } = await withServer(subject, client);
+  if (isCaptured) return [];
+  const port = request.options.destinationPort;
   return judge(subject, await subject.firewall(), {
     packets: [["out", request]],
     mark,

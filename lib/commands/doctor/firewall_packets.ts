@@ -1,9 +1,11 @@
 /** Packets that a tunnel lives by, as a firewall of this host meets them. */
 import { ConfigError } from "../../core/config/config_error.ts";
 import type { ClientConfig, ServerConfig } from "../../core/config/config.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { findExternalLink } from "../../host/network/egress_plan.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import type { Journey } from "./firewall/firewall.ts";
@@ -14,6 +16,9 @@ export const DNS_PORT = 53;
 /** A service outside, for a packet that goes there through the tunnel. */
 export const WEB_PORT = 443;
 
+/** Of an interface that no rule names. */
+const SOME_DEVICE = "some";
+
 /** A packet, and how it goes. */
 export type Travelling = readonly [Journey, SupposedPacket];
 
@@ -22,6 +27,8 @@ export interface Exchange {
   readonly request: SupposedPacket;
   readonly mark: number;
   readonly answer: SupposedPacket;
+  /** Whether it goes by fake TCP, whose packets are captured in front of the host's IP layer. */
+  readonly isCaptured: boolean;
 }
 
 /** What clients send to a gateway. */
@@ -54,13 +61,11 @@ export function fromGateway(subject: Subject, { listenPort }: ServerConfig): Sup
   });
 }
 
+/** By the file, or by what runs, which knows its own port and where it found the server. */
 export async function withServer(subject: Subject, client: ClientConfig): Promise<Exchange> {
-  const { port, address: given } = client.server.endpoint;
-  const reach = given === null ? await subject.reach() : null;
-  const server = given ?? (reach !== null && "address" in reach ? reach.address : null);
   const { mark, isFullTunnel } = planRoutes(client);
+  const { server, port, own, isCaptured } = await endsOf(subject, client);
   const { device, address } = placeTowards(subject, server, mark);
-  const own = client.listenPort === 0 ? CLIENT_PORT : client.listenPort;
   const request = new SupposedPacket({
     protocol: "udp",
     source: address,
@@ -83,7 +88,34 @@ export async function withServer(subject: Subject, client: ClientConfig): Promis
     isLocal: true,
     needsMark: isFullTunnel,
   });
-  return { request, answer, mark };
+  return { request, answer, mark, isCaptured };
+}
+
+/** Ports, and the server's address, of what runs; of the file, where nothing runs. Null for an address that is not known. */
+async function endsOf(
+  subject: Subject,
+  { server: peer, listenPort, interface: { transport } }: ClientConfig,
+) {
+  const { port, address } = peer.endpoint;
+  const running = await subject.running();
+  if (running.kind === "known" && running.status.role === "client") {
+    const key = encodeKey(peer.publicKey);
+    const found = running.status.peers.find(({ publicKey }) => publicKey === key);
+    const [host = "", at = ""] = found?.endpoint?.split(":") ?? [];
+    return {
+      server: parseIpv4(host) ?? address,
+      port: at === "" ? port : Number(at),
+      own: running.status.listenPort,
+      isCaptured: found?.carrier === "faketcp",
+    };
+  }
+  const reach = address === null ? await subject.reach() : null;
+  return {
+    server: address ?? (reach !== null && "address" in reach ? reach.address : null),
+    port,
+    own: listenPort === 0 ? CLIENT_PORT : listenPort,
+    isCaptured: transport === "faketcp",
+  };
 }
 
 /** What programs of a client send through its tunnel, and what they receive. */
@@ -113,6 +145,19 @@ export function throughTunnel(device: string): Travelling[] {
       }),
     ],
   ];
+}
+
+/** What leaves, or is forwarded, by an interface that is not the tunnel's. */
+export function pastTunnel(journey: "out" | "through"): SupposedPacket {
+  return new SupposedPacket({
+    protocol: "tcp",
+    source: null,
+    destination: null,
+    destinationPort: WEB_PORT,
+    input: journey === "out" ? null : SOME_DEVICE,
+    output: SOME_DEVICE,
+    isLocal: false,
+  });
 }
 
 /** What clients ask `DnsProxy`. */

@@ -4,6 +4,7 @@ import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
@@ -14,6 +15,8 @@ import { AppError } from "../../process/errors.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import { killSwitchTable } from "../../host/firewall/standing_blocks.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import type { Firewall } from "./firewall/firewall.ts";
+import { pastTunnel } from "./firewall_packets.ts";
 import type { Subject } from "./subject.ts";
 
 /** An address of the IPv6 internet at large; only the route to it is looked up. */
@@ -27,23 +30,16 @@ export const LEAK_CHECKS: readonly Check[] = [
 ];
 
 /** A kill switch is a table of the firewall's: some kernels cannot have it, and other programs may flush it. */
-function checkKillSwitch(subject: Subject): Verdict[] {
+async function checkKillSwitch(subject: Subject): Promise<Verdict[]> {
   const { client, instance, netlink, options: { interfaceName } } = subject;
   if (client?.interface.killSwitch !== true) return [];
   try {
     using nftables = Nftables.open(openLibc(), { owned: false });
-    const table = killSwitchTable(interfaceName, nftables);
-    const isThere = nftables.listTables()
-      .some(({ family, name }) => family === table.family && name === table.name);
+    const { family, name } = killSwitchTable(interfaceName, nftables);
+    nftables.listTables();
     const isUp = instance?.isOurs === true && netlink.links.find(interfaceName) !== null;
-    if (isUp && !isThere) {
-      return [fail(
-        `the tunnel is up, but the kill switch (table ${table.family} ${table.name}) is gone: ` +
-          "what the tunnel does not take leaves in the clear",
-        "keep other programs from flushing the firewall, and end the client and start it again",
-      )];
-    }
-    return [ok(isUp ? "the kill switch is there" : "this kernel can have the kill switch")];
+    if (!isUp) return [ok("this kernel can have the kill switch")];
+    return [judgeKillSwitch(await subject.firewall(), { family, name })];
   } catch (error) {
     if (error instanceof AppError) {
       return [fail(error.message, "`modprobe nf_tables`, or KillSwitch = off")];
@@ -54,6 +50,22 @@ function checkKillSwitch(subject: Subject): Verdict[] {
       "`modprobe nf_tables` on the host, or KillSwitch = off",
     )];
   }
+}
+
+/** Of a tunnel that is up: by what the table does, as one that has been emptied is still there. */
+export function judgeKillSwitch(
+  firewall: Pick<Firewall, "isStoppedBy">,
+  { family, name }: NftablesTable,
+): Verdict {
+  const journeys = ["out", "through"] as const;
+  if (journeys.every((journey) => firewall.isStoppedBy(name, journey, pastTunnel(journey)))) {
+    return ok("the kill switch is there");
+  }
+  return fail(
+    `the tunnel is up, but the kill switch (table ${family} ${name}) is gone, or was changed: ` +
+      "what the tunnel does not take leaves in the clear",
+    "keep other programs from changing the firewall, and end the client and start it again",
+  );
 }
 
 /** Whether names are asked for outside the tunnel, by whoever is asked. */

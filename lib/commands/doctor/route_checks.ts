@@ -1,17 +1,19 @@
 /** Checks of routing: whose networks the tunnel's collide with, what the reverse-path filter drops, what is routed past. */
-import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
+import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import type { ClientConfig } from "../../core/config/config.ts";
 import { conflictsOf } from "../../host/network/network_conflict.ts";
 import { returnTable } from "../../host/firewall/return_path.ts";
 import { planPeerRoutes, planRoutes } from "../../host/network/route_plan.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import { withServer } from "./firewall_packets.ts";
 import type { Subject } from "./subject.ts";
 
 const IPV4_SETTINGS = "/proc/sys/net/ipv4/conf";
@@ -85,11 +87,11 @@ function checkOverlap(subject: Subject): Verdict[] {
  * Strict filtering drops what comes in by another interface than the answer would leave by: on a host with two ways outside,
  * all that comes by the second; under a full tunnel, the server's own answers, unless marks count.
  */
-function checkReversePath(subject: Subject): Verdict[] {
+async function checkReversePath(subject: Subject): Promise<Verdict[]> {
   const { client, server, netlink } = subject;
   if (client !== null) {
     if (!planRoutes(client).isFullTunnel) return [];
-    return checkMarkedReversePath(subject);
+    return await checkMarkedReversePath(subject, client);
   }
   if (server === null) return [];
   const defaults = netlink.routes.list({ family: AF_INET, table: RouteTable.main })
@@ -111,7 +113,10 @@ function checkReversePath(subject: Subject): Verdict[] {
 }
 
 /** Marked answers pass it: a table of ours marks them, and the kernel has to be told that marks count. */
-function checkMarkedReversePath(subject: Subject): Verdict[] {
+async function checkMarkedReversePath(
+  subject: Subject,
+  client: ClientConfig,
+): Promise<Verdict[]> {
   const { netlink, instance, options: { interfaceName } } = subject;
   const path = `${IPV4_SETTINGS}/all/src_valid_mark`;
   const strict = netlink.links.list()
@@ -131,32 +136,45 @@ function checkMarkedReversePath(subject: Subject): Verdict[] {
       subject.command("sysctl -w net.ipv4.conf.all.src_valid_mark=1"),
     )];
   }
-  const table = returnTable(interfaceName);
-  const isThere = tablesThere();
-  if (isThere === null) {
+  if (!hasNftables()) {
     return [fail(
       `${where}, and this kernel has no nf_tables to mark the server's answers by: with a full tunnel, they are dropped`,
       `\`modprobe nf_tables\`, or ${loosen.join(" and ")}`,
     )];
   }
-  if (instance?.isOurs === true && !isThere.has(`${table.family} ${table.name}`)) {
-    return [fail(
-      `${where}, and the table ${table.family} ${table.name} that marks the server's answers is gone: they are dropped`,
-      `end the client and start it again, or ${loosen.join(" and ")}`,
-    )];
-  }
-  return [
-    ok(`${where}, and the server's answers pass it, marked by ${table.family} ${table.name}`),
-  ];
+  return [await judgeMarks(subject, client, { where, loosen: loosen.join(" and ") })];
 }
 
-/** Nftables' tables, as in `ip fw`; null where the kernel has none. */
-function tablesThere(): Set<string> | null {
+/** Whether the server's answers have the tunnel's mark when the kernel asks for the way back: by all rules there are, not by names. */
+export async function judgeMarks(
+  subject: Subject,
+  client: ClientConfig,
+  { where, loosen }: { readonly where: string; readonly loosen: string },
+): Promise<Verdict> {
+  const { family, name } = returnTable(subject.options.interfaceName);
+  const passes = `${where}, and the server's answers pass it, marked by ${family} ${name}`;
+  if (subject.instance?.isOurs !== true) return ok(passes);
+  const { answer, mark, isCaptured } = await withServer(subject, client);
+  if (isCaptured) return ok(`${where}, but the server's answers, by fake TCP, do not come to it`);
+  const found = (await subject.firewall()).markAtRouting(answer, name);
+  if (found === mark) return ok(passes);
+  return fail(
+    `${where}, and the server's answers come to it with ${
+      found === 0 ? "no mark" : "another mark than the tunnel's"
+    }, so they are dropped: ` +
+      `the table ${family} ${name} is gone or was changed, or rules of another one set a mark behind it`,
+    `\`nft list ruleset\` shows the rules: keep other programs from them, end the client and start it again, or ${loosen}`,
+  );
+}
+
+/** Whether the kernel has nftables. */
+function hasNftables(): boolean {
   try {
     using nftables = Nftables.open(openLibc(), { owned: false });
-    return new Set(nftables.listTables().map(({ family, name }) => `${family} ${name}`));
+    nftables.listTables();
+    return true;
   } catch (error) {
-    if (error instanceof SystemCallError && error.code !== "EPERM") return null;
+    if (error instanceof NoNftablesError) return false;
     throw error;
   }
 }

@@ -189,3 +189,36 @@ export const CONDITIONS: Readonly<Record<string, readonly ["nft" | "iptables", s
     table("filter", ":OUTPUT DROP [0:0]", "-A OUTPUT -m owner --uid-owner 0 -j ACCEPT"),
   ],
 };
+
+/** Of the client whose tables the recorder makes. */
+export const CLIENT_TUNNEL = { interfaceName: "vpn0", mark: 0xca6c, port: 40_001 } as const;
+
+/** Before the rules of another program, or behind them, the mark is another one. */
+function marks(priority: number): string {
+  return `table ip other { chain pre { type filter hook prerouting priority ${priority}; meta mark set 0x1; } }`;
+}
+
+/** The table that marks a server's answers, or the kill switch, and what has been done to it. */
+export const OWN_TABLES: Readonly<
+  Record<string, readonly ["return path" | "kill switch", string]>
+> = {
+  "the return path": ["return path", ""],
+  "the return path, its table gone": ["return path", "delete table ip vpn_vpn0_return"],
+  "the return path, its rules gone": ["return path", "flush table ip vpn_vpn0_return"],
+  "the return path beside marks of others": ["return path", marks(-150)],
+  "the return path without its last chain": [
+    "return path",
+    "delete chain ip vpn_vpn0_return last",
+  ],
+  "the return path without its last chain beside marks of others": [
+    "return path",
+    `delete chain ip vpn_vpn0_return last\n${marks(-150)}`,
+  ],
+  "the return path in front of marks of others": ["return path", marks(10)],
+  "the kill switch": ["kill switch", ""],
+  "the kill switch, its rules gone": ["kill switch", "flush table inet vpn_vpn0_killswitch"],
+  "the kill switch with a hole": [
+    "kill switch",
+    "insert rule inet vpn_vpn0_killswitch postrouting accept",
+  ],
+};

@@ -7,7 +7,11 @@
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { dumpFirewall } from "../../../ffi/netlink/nftables/nftables_listing.ts";
-import { CONDITIONS, input } from "./conditions.ts";
+import { KillSwitch } from "../../../lib/host/firewall/kill_switch.ts";
+import { ReturnPath } from "../../../lib/host/firewall/return_path.ts";
+import type { Journal } from "../../../lib/host/journal/journal.ts";
+import { getLogger } from "../../../lib/process/logging.ts";
+import { CLIENT_TUNNEL, CONDITIONS, input, OWN_TABLES } from "./conditions.ts";
 
 /** How ufw 0.36 has it after `ufw enable`: its own `before.rules` in short, and the chains around it. */
 const UFW = [
@@ -101,8 +105,11 @@ const DOCKER = [
   "COMMIT",
 ];
 
+/** A program; or what a client of ours has there, which nft then spoils. */
+type Maker = "nft" | "iptables" | "return path" | "kill switch";
+
 /** By a name: the program that makes it, and what is given to it. */
-const FIREWALLS: Readonly<Record<string, readonly ["nft" | "iptables", string]>> = {
+const FIREWALLS: Readonly<Record<string, readonly [Maker, string]>> = {
   "a policy of drop": ["nft", input("udp dport 51821 accept", "drop")],
   "a policy of drop with the port": ["nft", input("udp dport 51820 accept", "drop")],
   "a rule that rejects the rest": ["nft", input("tcp dport 22 accept; reject")],
@@ -224,6 +231,7 @@ const FIREWALLS: Readonly<Record<string, readonly ["nft" | "iptables", string]>>
   ],
   "Docker": ["iptables", DOCKER.join("\n")],
   ...CONDITIONS,
+  ...OWN_TABLES,
 };
 
 const libc = openLibc();
@@ -237,7 +245,8 @@ for (const [name, [program, text]] of Object.entries(FIREWALLS)) {
     "} chain",
     "}\nchain",
   );
-  await feed(program === "nft" ? ["nft", "-f", "-"] : ["iptables-restore"], `${lines}\n`);
+  if (program === "return path" || program === "kill switch") layOwn(program);
+  await feed(program === "iptables" ? ["iptables-restore"] : ["nft", "-f", "-"], `${lines}\n`);
   const dump = dumpFirewall(libc);
   recorded[name] = Object.fromEntries(
     Object.entries(dump).map(([kind, bodies]) => [
@@ -247,6 +256,21 @@ for (const [name, [program, text]] of Object.entries(FIREWALLS)) {
   );
 }
 Deno.writeTextFileSync(Deno.args[0]!, `${JSON.stringify(recorded, null, 2)}\n`);
+
+/** What a client puts there. */
+function layOwn(table: "return path" | "kill switch"): void {
+  const { port, ...options } = CLIENT_TUNNEL;
+  const ports = [{ protocol: "udp", ports: { first: port, last: port } }] as const;
+  const journal = { make() {}, exclusively: (call: () => void) => call() } as unknown as Journal;
+  using _table = table === "return path"
+    ? ReturnPath.install({ ...options, journal, device: null, logger: getLogger("client") }, ports)!
+    : new KillSwitch({
+      ...options,
+      journal,
+      server: { name: "192.0.2.1", address: 0xc0000201 },
+      isOwned: false,
+    }, ports);
+}
 
 async function feed([program, ...args]: readonly string[], text: string): Promise<void> {
   const child = new Deno.Command(program!, { args, stdin: "piped", stderr: "inherit" }).spawn();

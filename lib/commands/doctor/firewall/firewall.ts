@@ -119,6 +119,32 @@ export class Firewall {
   }
 
   /**
+   * The mark that a packet from outside has by the time the kernel asks by which interface an answer would leave.
+   *
+   * @param own a table of ours, which is passed with those of others: as in `vpn_vpn0_return`
+   * @returns null where a rule may give it any
+   */
+  markAtRouting(packet: SupposedPacket, own: string): number | null {
+    const state: WalkState = { mark: 0, tracking: "before" };
+    const [hook] = JOURNEYS.in;
+    for (const { entry, isTracked } of this.#hookStops(hook!, packet, { isBehind: false, own })) {
+      if (isTracked && state.tracking === "before") state.tracking = "tracked";
+      walk(entry, packet, state);
+    }
+    return state.mark;
+  }
+
+  /** Whether a table of ours keeps a packet from its journey. */
+  isStoppedBy(own: string, journey: Journey, packet: SupposedPacket): boolean {
+    const state: WalkState = { mark: 0, tracking: "tracked" };
+    return JOURNEYS[journey].some((hook) =>
+      this.#baseChains(own)
+        .filter((chain) => chain.hook === hook && chain.table.name === own)
+        .some((chain) => walk(this.#nftStop(chain, true).entry, packet, state).fate === "dropped")
+    );
+  }
+
+  /**
    * The chains of others that packets of this host pass on their way out, and that refuse some: as in `inet fw output`. What
    * leaves by a packet socket passes none of them.
    */
@@ -134,23 +160,36 @@ export class Firewall {
   }
 
   #stops(journey: Journey, packet: SupposedPacket): Stop[] {
-    const { input, output, isEstablished = false } = packet.options;
+    const { input, output } = packet.options;
     const hooks = JOURNEYS[journey];
     const stops = hooks.flatMap((hook) =>
-      [
-        ...this.#baseChains()
-          .filter((chain) => chain.hook === hook)
-          // NAT sees the first packet of a connection alone.
-          .filter(({ type }) => type !== "nat" || !isEstablished)
-          .map((chain) => ({ chain: this.#nftStop(chain, hook !== hooks[0]), at: chain.priority })),
-        ...this.#legacyStops(hook, isEstablished, hook !== hooks[0]),
-      ].sort((a, b) => a.at - b.at).map(({ chain }) => chain)
+      this.#hookStops(hook, packet, { isBehind: hook !== hooks[0] })
     );
     return [
       ...journey === "out" ? [] : this.#deviceStops(input, false),
       ...stops,
       ...journey === "in" ? [] : this.#deviceStops(output, true),
     ];
+  }
+
+  /** Chains at one hook, in the order of their priorities. */
+  #hookStops(
+    hook: number,
+    { options: { isEstablished = false } }: SupposedPacket,
+    { isBehind, own = null }: {
+      /** Whether it is behind the first hook, and with that behind connection tracking. */
+      readonly isBehind: boolean;
+      readonly own?: string | null;
+    },
+  ): Stop[] {
+    return [
+      ...this.#baseChains(own)
+        .filter((chain) => chain.hook === hook)
+        // NAT sees the first packet of a connection alone.
+        .filter(({ type }) => type !== "nat" || !isEstablished)
+        .map((chain) => ({ chain: this.#nftStop(chain, isBehind), at: chain.priority })),
+      ...this.#legacyStops(hook, isEstablished, isBehind),
+    ].sort((a, b) => a.at - b.at).map(({ chain }) => chain);
   }
 
   /** Chains at an interface itself. */
@@ -165,10 +204,10 @@ export class Firewall {
       .map((chain) => this.#nftStop(chain, isEgress));
   }
 
-  /** Those of others that packets of IPv4 pass. */
-  #baseChains(): BaseChain[] {
-    return this.#listing.chains.filter(({ table }) =>
-      (table.family === "ip" || table.family === "inet") && !table.name.startsWith(OWN_TABLES)
+  /** Those of others, and of one table of ours, that packets of IPv4 pass. */
+  #baseChains(own: string | null = null): BaseChain[] {
+    return this.#listing.chains.filter(({ table: { family, name } }) =>
+      (family === "ip" || family === "inet") && (name === own || !name.startsWith(OWN_TABLES))
     );
   }
 

@@ -24,6 +24,7 @@ const CLIENT = validateClient(parseConfig(
 function subject(name: Name): Subject {
   return {
     client: CLIENT,
+    running: () => Promise.resolve({ kind: "none" }),
     server: null,
     options: { interfaceName: "vpn0" },
     netlink: {
