@@ -8,6 +8,7 @@ import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { findExternalLink } from "../../host/network/egress_plan.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
+import { egressTraffic } from "../server/egress_traffic.ts";
 import type { Journey } from "./firewall/firewall.ts";
 import { CLIENT_PORT, SupposedPacket } from "./firewall/packet.ts";
 import type { Subject } from "./subject.ts";
@@ -33,7 +34,7 @@ export interface Exchange {
 
 /** What clients send to a gateway. */
 export function toGateway(subject: Subject, { listenPort }: ServerConfig): SupposedPacket {
-  const external = externalOf(subject);
+  const external = entranceOf(subject);
   return new SupposedPacket({
     protocol: "udp",
     source: null,
@@ -47,7 +48,7 @@ export function toGateway(subject: Subject, { listenPort }: ServerConfig): Suppo
 
 /** What a gateway answers. */
 export function fromGateway(subject: Subject, { listenPort }: ServerConfig): SupposedPacket {
-  const external = externalOf(subject);
+  const external = entranceOf(subject);
   return new SupposedPacket({
     protocol: "udp",
     source: external?.address ?? null,
@@ -205,10 +206,31 @@ export function proxyAddress({ server }: Subject): number | null {
 }
 
 /** How a gateway reaches outside; null where it does not: another check tells of that. */
-export function externalOf({ server, netlink }: Subject): ExternalLink | null {
-  if (server === null) return null;
+export function externalOf(subject: Subject): ExternalLink | null {
+  const { server } = subject;
+  return server === null ? null : unlessUnusable(() => externalLink(subject, server));
+}
+
+/** Where clients reach it: what routing rules have to say of their packets for the internet does not count. */
+function entranceOf({ server, netlink }: Subject): ExternalLink | null {
+  return server === null ? null : unlessUnusable(() => findExternalLink(server, netlink));
+}
+
+/**
+ * The interface outside, as the gateway finds it: by what routing rules see of its clients' packets.
+ *
+ * @throws {ConfigError} where the configured interface is not there, or has no address
+ */
+export function externalLink(
+  { netlink, options: { interfaceName } }: Subject,
+  server: ServerConfig,
+): ExternalLink | null {
+  return findExternalLink(server, netlink, egressTraffic(server, interfaceName));
+}
+
+function unlessUnusable(find: () => ExternalLink | null): ExternalLink | null {
   try {
-    return findExternalLink(server, netlink);
+    return find();
   } catch (error) {
     if (error instanceof ConfigError) return null;
     throw error;

@@ -7,12 +7,12 @@ import type { ServerConfig } from "../../core/config/config.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { capturedPorts } from "../../dataplane/egress/egress.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
-import { findExternalLink } from "../../host/network/egress_plan.ts";
 import { readReservedPorts } from "../../host/journal/host_change.ts";
 import { journalsOf } from "../../host/journal/journal_files.ts";
 import { ephemeralPorts, listenerAmong } from "../../host/network/port_safety.ts";
 import { changesOfOthers } from "../../host/journal/shared_change.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import { externalLink, externalOf } from "./firewall_packets.ts";
 import { tryNat } from "./nat_trial.ts";
 import { isWritable } from "./route_checks.ts";
 import type { Subject } from "./subject.ts";
@@ -32,7 +32,7 @@ function checkEgress(subject: Subject): Verdict[] {
     return [ok("Egress = off: clients reach one another, and not the internet")];
   }
   try {
-    const external = findExternalLink(server, subject.netlink);
+    const external = externalLink(subject, server);
     if (external === null) {
       return [warn(
         "this host has no default route: packets of clients for the internet are dropped",
@@ -143,18 +143,14 @@ async function checkNat(subject: Subject): Promise<Verdict[]> {
 }
 
 /** What a gateway with a NAT of its own has; null where there is none, or no way out: another check tells of that. */
-function natOf({ server, netlink }: Subject): {
+function natOf(subject: Subject): {
   readonly server: ServerConfig;
   readonly external: ExternalLink;
 } | null {
+  const { server } = subject;
   if (server?.interface.egress !== "raw") return null;
-  try {
-    const external = findExternalLink(server, netlink);
-    return external === null ? null : { server, external };
-  } catch (error) {
-    if (error instanceof ConfigError) return null;
-    throw error;
-  }
+  const external = externalOf(subject);
+  return external === null ? null : { server, external };
 }
 
 function portsOf({ interface: { natPorts, forwards } }: ServerConfig) {

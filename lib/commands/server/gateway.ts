@@ -17,11 +17,12 @@ import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
-import { formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { type EgressRule, egressRules } from "../../core/access/egress_rules.ts";
 import { type DataPlaneHandle, MAX_EGRESS_RULES } from "../../dataplane/data_plane_handle.ts";
 import type { DataPlaneConfig } from "../../dataplane/data_plane_protocol.ts";
 import { capturedPorts, EGRESS_MARK, type EgressConfig } from "../../dataplane/egress/egress.ts";
+import { egressTraffic } from "./egress_traffic.ts";
 import { findExternalLink, hostSurroundings } from "../../host/network/egress_plan.ts";
 import { guestBridges } from "../../host/network/guest_bridges.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -287,17 +288,10 @@ export class Gateway implements Disposable {
 
   /** Null where there is none, or the configured one is not there now, or has no address. */
   #findExternal(): ExternalLink | null {
-    const { config, interfaceName: tunnel } = this.#options;
-    const { egress, addresses } = config.interface;
-    if (egress === "off") return null;
+    const { config, interfaceName } = this.#options;
+    if (config.interface.egress === "off") return null;
     try {
-      return findExternalLink(
-        config,
-        this.#netlink,
-        egress === "raw"
-          ? { tunnel, mark: EGRESS_MARK }
-          : { tunnel, source: neighbourOf(addresses[0]) },
-      );
+      return findExternalLink(config, this.#netlink, egressTraffic(config, interfaceName));
     } catch (error) {
       if (error instanceof ConfigError) return null;
       throw error;
@@ -413,13 +407,6 @@ export class Gateway implements Disposable {
 /** Whether nothing about the sockets and the firewall's rules changes. */
 function isSame(a: ExternalLink, b: ExternalLink): boolean {
   return a.link === b.link && a.name === b.name && a.address === b.address;
-}
-
-/** Another address of the same network: a client's, as far as routing rules can tell. */
-function neighbourOf({ address, prefixLength }: Ipv4Prefix): number {
-  const host = ~prefixMask(prefixLength);
-  const isLast = ((address + 1) & host) === host;
-  return (isLast ? address - 1 : address + 1) >>> 0;
 }
 
 /** @throws {ConfigError} */

@@ -1,6 +1,11 @@
 /** Tests of `lib/commands/doctor/running_checks.ts`: what is made of what a running instance says of itself. */
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
-import { differencesOf, judgePeers } from "../../../../lib/commands/doctor/running_checks.ts";
+import {
+  differencesOf,
+  judgePeers,
+  RUNNING_CHECKS,
+} from "../../../../lib/commands/doctor/running_checks.ts";
+import type { Subject } from "../../../../lib/commands/doctor/subject.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { configText, newIdentity } from "../../../net/support/config.ts";
@@ -34,6 +39,26 @@ Deno.test("a file that was edited since the start is told from one that still sa
     "1 of the file's peers are not there",
     "1 of its peers are not in the file",
   ]);
+});
+
+Deno.test("what a tunnel says it is without is a failure, in its own words", async () => {
+  const look = (given: Parameters<typeof statusOf>[0]) => {
+    const running = { kind: "known", status: { ...STATUS, ...given } };
+    const subject = {
+      role: "server",
+      options: { interfaceName: "vpn0" },
+      running: () => Promise.resolve(running),
+    } as unknown as Subject;
+    return RUNNING_CHECKS.find(({ name }) => name === "running")!.look(subject);
+  };
+  assertEquals((await look({})).map(({ status }) => status), ["ok"]);
+  const missing = ["table ip vpn_vpn0_return", "a route to the internet"];
+  const [verdict] = await look({ state: "degraded", missing });
+  assertEquals(verdict!.status, "fail");
+  assertEquals(
+    verdict!.why,
+    "vpn0 is degraded, without table ip vpn_vpn0_return, a route to the internet",
+  );
 });
 
 Deno.test("a client whose server is silent, or was never heard, is not ok", () => {
