@@ -107,7 +107,7 @@ async function endsOf(
       server: parseIpv4(host) ?? address,
       port: at === "" ? port : Number(at),
       own: running.status.listenPort,
-      isCaptured: found?.carrier === "faketcp",
+      isCaptured: found?.transport === "faketcp",
     };
   }
   const reach = address === null ? await subject.reach() : null;

@@ -20,8 +20,8 @@ const CLIENT = validateClient(parseConfig(
 ));
 
 /** A client that runs with a full tunnel, on a host that reaches its server by eth0. */
-function judge(name: Name, carrier: "udp" | "faketcp" = "udp"): Promise<Verdict> {
-  const server = peerOf({ publicKey: SERVER_KEY, endpoint: "192.0.2.1:51820", carrier });
+function judge(name: Name, transport: "udp" | "faketcp" = "udp"): Promise<Verdict> {
+  const server = peerOf({ publicKey: SERVER_KEY, endpoint: "192.0.2.1:51820", transport });
   const status = statusOf({ role: "client", listenPort: CLIENT_TUNNEL.port, peers: [server] });
   const subject = {
     instance: { isOurs: true },
