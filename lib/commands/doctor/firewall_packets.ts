@@ -8,7 +8,7 @@ import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { findExternalLink } from "../../host/network/egress_plan.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
-import { egressTraffic } from "../server/egress_traffic.ts";
+import { egressTraffic } from "../egress_traffic.ts";
 import type { Journey } from "./firewall/firewall.ts";
 import { CLIENT_PORT, SupposedPacket } from "./firewall/packet.ts";
 import type { Subject } from "./subject.ts";

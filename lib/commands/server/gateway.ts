@@ -22,7 +22,7 @@ import { type EgressRule, egressRules } from "../../core/access/egress_rules.ts"
 import { type DataPlaneHandle, MAX_EGRESS_RULES } from "../../dataplane/data_plane_handle.ts";
 import type { DataPlaneConfig } from "../../dataplane/data_plane_protocol.ts";
 import { capturedPorts, EGRESS_MARK, type EgressConfig } from "../../dataplane/egress/egress.ts";
-import { egressTraffic } from "./egress_traffic.ts";
+import { egressTraffic } from "../egress_traffic.ts";
 import { findExternalLink, hostSurroundings } from "../../host/network/egress_plan.ts";
 import { guestBridges } from "../../host/network/guest_bridges.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";

@@ -1,8 +1,8 @@
 /** Egress traffic: what routing rules of the host see of the packets that a gateway sends outside for its clients. */
-import type { ServerConfig } from "../../core/config/config.ts";
-import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
-import { EGRESS_MARK } from "../../dataplane/egress/egress.ts";
-import type { EgressTraffic } from "../../host/network/egress_plan.ts";
+import type { ServerConfig } from "../core/config/config.ts";
+import { type Ipv4Prefix, prefixMask } from "../core/wire/ipv4_text.ts";
+import { EGRESS_MARK } from "../dataplane/egress/egress.ts";
+import type { EgressTraffic } from "../host/network/egress_plan.ts";
 
 /** Of the gateway's own NAT, or of the kernel's. `tunnel`: the interface. */
 export function egressTraffic({ interface: section }: ServerConfig, tunnel: string): EgressTraffic {
