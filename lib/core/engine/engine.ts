@@ -110,7 +110,12 @@ export class Engine {
 
   #takeMessage(port: DatagramPort, index: number, now: number): void {
     if (!port.take(index, now)) return;
-    const peerIndex = this.#pipeline.handleDatagrams(port.messages, index, port.carrier, now);
+    const peerIndex = this.#pipeline.fromNetwork.takeMessage(
+      port.messages,
+      index,
+      port.carrier,
+      now,
+    );
     const peer = this.#device.peerAt(peerIndex);
     if (peer !== null) port.authenticated(index, peer, now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
@@ -140,7 +145,7 @@ export class Engine {
       this.#drops.add(DropReason.sendQueueFull, lengths[index]);
       return;
     }
-    this.#pipeline.handleCaptured(offsets[index], lengths[index], now);
+    this.#pipeline.fromOutside!.takeCaptured(offsets[index], lengths[index], now);
     this.#sendSplit(now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
   }
@@ -154,7 +159,7 @@ export class Engine {
   #flushOutside(now: number): void {
     if (this.#outside === null) return;
     this.#outside.flush(now);
-    this.#pipeline.sendRefusals(now);
+    this.#pipeline.fromOutside!.sendRefusals(now);
   }
 
   // From the TUN to the network.
@@ -167,7 +172,7 @@ export class Engine {
     for (let reads = 0; reads < TUN_READS && this.#full === null; reads++) {
       const length = tun.read(this.#tunBuffer, TUN_BUFFER_SIZE);
       if (length === 0) break;
-      this.#pipeline.handleHostRead(this.#tunBuffer, length, now);
+      this.#pipeline.fromHost.takeRead(this.#tunBuffer, length, now);
       if (this.#hostQueue.length > 0) this.#tunWriter.flush(tun);
       this.#sendSplit(now);
       if (this.#sendQueue.free < MAX_MERGED) this.flush(now);

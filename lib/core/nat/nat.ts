@@ -143,10 +143,12 @@ export class Nat {
   }
 
   /**
-   * Whether a client's packet to the gateway's own external address is the NAT's concern: else it is the host's. To be
-   * asked once for each, for fragments follow what was answered for the first.
+   * Takes on a client's packet to the gateway's own external address, for `outbound()`, or leaves it to the host: the first
+   * fragment decides for those that follow, so that it is to be called once for each packet.
+   *
+   * @returns whether it is the NAT's concern
    */
-  ownsExternal(packet: number, now: number): boolean {
+  takeExternal(packet: number, now: number): boolean {
     const view = this.#view;
     if (isLaterFragment(view, packet)) return !this.#outboundFragments.isForeign(packet, now);
     const isOurs = this.#ownsPort(packet);

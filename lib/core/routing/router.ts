@@ -11,9 +11,8 @@ import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import type { Peer } from "../wireguard/peer.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 
-/** Where a packet goes. */
-export const Verdict = { drop: 0, peer: 1, host: 2, external: 3 } as const;
-export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+/** Where a packet goes that goes to no peer: numbers that are no index of a peer. */
+export const Verdict = { host: 0, outside: 1 << 20 } as const;
 
 export interface RouterOptions {
   readonly allowedIps: AllowedIps<Peer>;
@@ -29,19 +28,12 @@ export interface RouterOptions {
   readonly egressRules: readonly EgressRule[];
 }
 
-/** What an egress rule comes to. */
+/** What an egress rule comes to: `Verdict.host`, `Verdict.outside`, or minus a drop reason. */
 interface Exit {
-  readonly verdict: Verdict;
-  /** Of a drop. */
-  readonly reason: DropReason;
+  readonly verdict: number;
 }
 
 export class Router {
-  /** The peer of the last `Verdict.peer`. */
-  peer: Peer | null = null;
-  /** The reason of the last `Verdict.drop`. */
-  reason: DropReason = DropReason.none;
-
   readonly #allowedIps: AllowedIps<Peer>;
   readonly #isGateway: boolean;
   #clientToClient: boolean;
@@ -68,11 +60,11 @@ export class Router {
   /** Judges by these rules from now on. */
   setEgressRules(rules: readonly EgressRule[]): void {
     const exits: Readonly<Record<EgressVerdict, Exit>> = {
-      pass: { verdict: this.#outside(), reason: DropReason.none },
-      host: { verdict: Verdict.host, reason: DropReason.none },
-      private: { verdict: Verdict.drop, reason: DropReason.privateDestination },
-      denied: { verdict: Verdict.drop, reason: DropReason.egressDenied },
-      nowhere: { verdict: Verdict.drop, reason: DropReason.noEgress },
+      pass: { verdict: this.#egress === "kernel" ? Verdict.host : Verdict.outside },
+      host: { verdict: Verdict.host },
+      private: { verdict: -DropReason.privateDestination },
+      denied: { verdict: -DropReason.egressDenied },
+      nowhere: { verdict: -DropReason.noEgress },
     };
     const table = new AllowedIps<Exit>();
     table.insert(0, 0, exits.pass);
@@ -82,33 +74,32 @@ export class Router {
     this.#exits = table;
   }
 
-  /** Judges a packet that this host sends into the tunnel. */
-  fromHost(destination: number): Verdict {
-    this.peer = this.#allowedIps.lookup(destination);
-    return this.peer !== null ? Verdict.peer : this.#drop(DropReason.noRoute);
+  /** The peer that a packet from this host, or from outside, is for; null for none. */
+  fromHost(destination: number): Peer | null {
+    return this.#allowedIps.lookup(destination);
   }
 
-  /** Judges a packet that came from a peer, whose source address is already known to be that peer's. */
-  fromPeer(source: Peer, destination: number): Verdict {
+  /**
+   * Judges a packet that came from a peer, whose source address is already known to be that peer's.
+   *
+   * @returns the index of the peer that it is for, `Verdict.host`, `Verdict.outside`, or minus the reason for which it is dropped
+   */
+  fromPeer(source: Peer, destination: number): number {
     if (!this.#isGateway || this.#isHostAddress(destination)) return Verdict.host;
     const owner = this.#allowedIps.lookup(destination);
     if (owner !== null) {
       // Back to where it came from is a routing loop between the two ends.
-      if (owner === source) return this.#drop(DropReason.noRoute);
-      if (!this.#clientToClient) return this.#drop(DropReason.clientToClientOff);
-      this.peer = owner;
-      return Verdict.peer;
+      if (owner === source) return -DropReason.noRoute;
+      return this.#clientToClient ? owner.index : -DropReason.clientToClientOff;
     }
-    if (this.#inside.contain(destination)) return this.#drop(DropReason.noRoute);
-    if (this.#egress === "off") return this.#drop(DropReason.noEgress);
-    const exit = this.#exits.lookup(destination)!;
-    this.reason = exit.reason;
-    return exit.verdict;
+    if (this.#inside.contain(destination)) return -DropReason.noRoute;
+    if (this.#egress === "off") return -DropReason.noEgress;
+    return this.#exits.lookup(destination)!.verdict;
   }
 
   /** Whether clients may not go to an address outside by themselves. */
   refuses(address: number): boolean {
-    return this.#exits.lookup(address)!.verdict === Verdict.drop;
+    return this.#exits.lookup(address)!.verdict < 0;
   }
 
   /** Whether packets for outside are the host's to forward, and come back from it. */
@@ -119,15 +110,6 @@ export class Router {
   /** Whether an address (either sign) is inside, a peer's or this end's: nothing from outside may claim to come from there. */
   isInside(address: number): boolean {
     return this.#inside.contain(address) || this.#allowedIps.lookup(address) !== null;
-  }
-
-  #outside(): Verdict {
-    return this.#egress === "kernel" ? Verdict.host : Verdict.external;
-  }
-
-  #drop(reason: DropReason): Verdict {
-    this.reason = reason;
-    return Verdict.drop;
   }
 
   #isHostAddress(address: number): boolean {

@@ -115,7 +115,7 @@ class Gateway {
     view.setUint16(CAPTURED_AT + 6, 20, true);
     view.setUint16(CAPTURED_AT + 8, packet[9] === 6 ? 16 : 6, true);
     bytes.set(packet, CAPTURED_AT + VNET_HEADER_SIZE);
-    this.#pipeline.handleCaptured(CAPTURED_AT, VNET_HEADER_SIZE + packet.length, NOW);
+    this.#pipeline.fromOutside!.takeCaptured(CAPTURED_AT, VNET_HEADER_SIZE + packet.length, NOW);
   }
 }
 

@@ -121,20 +121,20 @@ Deno.test("later fragments of a packet begun before do not leave with the old ad
   assertSilent(world.outbound(parts[1]));
 });
 
-Deno.test("ownsExternal() tells what is the NAT's from what is the host's", () => {
+Deno.test("takeExternal() tells what is the NAT's from what is the host's", () => {
   const world = new World({ ports: { first: 30_000, last: 30_009 }, forwards: FORWARDS });
   const to = (build: typeof buildUdp, destinationPort: number) =>
-    world.ownsExternal(build({ source: CLIENT_2, destination: EXTERNAL, destinationPort }));
+    world.takeExternal(build({ source: CLIENT_2, destination: EXTERNAL, destinationPort }));
   assert(
     to(buildUdp, 30_000) && to(buildUdp, 30_009) && to(buildTcp, 30_000) && to(buildTcp, 8080),
   );
   assert(
     !to(buildUdp, 29_999) && !to(buildUdp, 30_010) && !to(buildUdp, 8080) && !to(buildTcp, 22),
   );
-  assert(!world.ownsExternal(buildIpv4({ source: CLIENT, destination: EXTERNAL, protocol: 47 })));
+  assert(!world.takeExternal(buildIpv4({ source: CLIENT, destination: EXTERNAL, protocol: 47 })));
 });
 
-Deno.test("ownsExternal() gives the fragments of a packet to whom the first one went", () => {
+Deno.test("takeExternal() gives the fragments of a packet to whom the first one went", () => {
   const world = new World({ ports: { first: 30_000, last: 30_009 } });
   const parts = (destinationPort: number) =>
     fragment(
@@ -147,15 +147,15 @@ Deno.test("ownsExternal() gives the fragments of a packet to whom the first one 
       }),
       1420,
     );
-  assertEquals(parts(53).map((part) => world.ownsExternal(part)), [false, false, false]);
-  assertEquals(parts(30_000).map((part) => world.ownsExternal(part)), [true, true, true]);
+  assertEquals(parts(53).map((part) => world.takeExternal(part)), [false, false, false]);
+  assertEquals(parts(30_000).map((part) => world.takeExternal(part)), [true, true, true]);
 });
 
 Deno.test("an error about a packet of the host's own is the host's", () => {
   const world = new World();
   const payload = buildUdp({ source: EXTERNAL, destination: CLIENT, sourcePort: 100 });
   const error = buildIcmp({ source: CLIENT, destination: EXTERNAL, type: 3, code: 3, payload });
-  assert(!world.ownsExternal(error));
+  assert(!world.takeExternal(error));
 });
 
 Deno.test("pollAt() is infinite while there is nothing to expire, and at most a second away otherwise", () => {

@@ -115,7 +115,7 @@ for (const filtering of ["endpoint", "address"] as const) {
         const kind = random.below(8);
         if (kind < 4) {
           const isForeign = addressOf(packet, 16) === EXTERNAL &&
-            !nat.ownsExternal(PACKET_AT, clock.now);
+            !nat.takeExternal(PACKET_AT, clock.now);
           if (!isForeign) nat.outbound(PACKET_AT, clock.now);
         } else if (kind < 7) nat.inbound(PACKET_AT, clock.now);
         else nat.inboundMerged(PACKET_AT, random.between(40, 1500), clock.now);

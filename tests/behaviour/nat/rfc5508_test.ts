@@ -250,7 +250,7 @@ Deno.test("RFC 5508 REQ-7: a client's error about a hairpinned packet reaches th
     code: 3,
     payload: received,
   });
-  assert(world.ownsExternal(error));
+  assert(world.takeExternal(error));
   const sent = only(world.outbound(error), "inside");
   const outer = read(sent);
   // REQ-7a: addressed to the source of the packet that it now quotes.

@@ -357,5 +357,5 @@ Deno.test("RFC 7857 section 11: an ICMP query's mapping ends with its own time-o
 
 Deno.test("RFC 7857 section 12: an echo to the external address is the host's to answer", () => {
   const world = new World();
-  assert(!world.ownsExternal(buildIcmp({ source: CLIENT, destination: EXTERNAL })));
+  assert(!world.takeExternal(buildIcmp({ source: CLIENT, destination: EXTERNAL })));
 });

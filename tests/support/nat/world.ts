@@ -112,9 +112,9 @@ export class World {
     return this.drain();
   }
 
-  ownsExternal(packet: Bytes): boolean {
+  takeExternal(packet: Bytes): boolean {
     this.#load(packet);
-    return this.nat.ownsExternal(PACKET_AT, this.clock.now);
+    return this.nat.takeExternal(PACKET_AT, this.clock.now);
   }
 
   /** Lets time pass, and polls the NAT if it asks for that by then. */

@@ -84,7 +84,7 @@ Deno.test("fragments are hairpinned, in order and out of order", () => {
     const destinationPort = read(only(out, "outside")).sourcePort;
     const list = parts({ source: CLIENT_2, destination: EXTERNAL, destinationPort });
     if (backwards) list.reverse();
-    assert(list.every((part) => world.ownsExternal(part)));
+    assert(list.every((part) => world.takeExternal(part)));
     const sent = list.map((part) => world.outbound(part));
     assertEquals(sent.flatMap(({ outside }) => outside), []);
     const whole = read(reassemble(sent.flatMap(({ inside }) => inside)));

@@ -1,0 +1,155 @@
+/**
+ * From the network: a message is taken apart (UDP_GRO), each datagram authenticated and decrypted by the device, the packet in it
+ * checked, and sent on to where the router says: into the TUN, to another peer, or outside through the NAT.
+ */
+import type { InboundFlows } from "../access/inbound_flows.ts";
+import type { Nat } from "../nat/nat.ts";
+import { type Router, Verdict } from "../routing/router.ts";
+import type { Carrier } from "../transport/endpoint.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { Ecn, takeOverEcn } from "../wire/ecn.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import type { Memory } from "../wire/memory.ts";
+import type { Device } from "../wireguard/device.ts";
+import { PacketDirection } from "../wireguard/packet_tap.ts";
+import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
+import type { Onward } from "./onward.ts";
+import type { ReceivedMessages } from "./ports.ts";
+
+export interface FromNetworkOptions {
+  readonly memory: Memory;
+  readonly device: Device;
+  readonly router: Router;
+  readonly inboundFlows: InboundFlows;
+  readonly onward: Onward;
+  /** Null where nothing is translated. */
+  readonly nat: Nat | null;
+  readonly drops: DropCounters;
+}
+
+export class FromNetwork {
+  readonly #memory: Memory;
+  readonly #view: DataView;
+  readonly #device: Device;
+  readonly #router: Router;
+  readonly #inboundFlows: InboundFlows;
+  readonly #onward: Onward;
+  readonly #nat: Nat | null;
+  readonly #drops: DropCounters;
+
+  constructor(options: FromNetworkOptions) {
+    this.#memory = options.memory;
+    this.#view = options.memory.view;
+    this.#device = options.device;
+    this.#router = options.router;
+    this.#inboundFlows = options.inboundFlows;
+    this.#onward = options.onward;
+    this.#nat = options.nat;
+    this.#drops = options.drops;
+  }
+
+  /**
+   * Takes one message: a datagram, or several equal ones that the kernel merged, the last perhaps shorter.
+   *
+   * @param index in `messages`
+   * @param carrier how it came
+   * @param now monotonic ms
+   * @returns the index of the peer that the last authentic datagram of them was from; 0 where none was
+   */
+  takeMessage(messages: ReceivedMessages, index: number, carrier: Carrier, now: number): number {
+    const length = messages.lengths[index];
+    if (length < 0) {
+      this.#drops.add(DropReason.truncatedDatagram);
+      return 0;
+    }
+    const address = messages.addresses[index];
+    const port = messages.ports[index];
+    const source = messages.sources[index];
+    const ecn = messages.ecns[index];
+    const segmentSize = messages.segmentSizes[index];
+    const size = segmentSize > 0 ? segmentSize : length;
+    let peerIndex = 0;
+    let at = messages.offsets[index];
+    const end = at + length;
+    do {
+      const datagramLength = end - at < size ? end - at : size;
+      const result = this.#device.receive(at, datagramLength, address, port, source, now, carrier);
+      if (result > 0) {
+        peerIndex = receivedPeer(result);
+        const packetLength = receivedLength(result);
+        if (packetLength > 0) {
+          this.#takePacket(peerIndex, receivedOffset(at), packetLength, ecn, now);
+        }
+      }
+      at += datagramLength;
+    } while (at < end);
+    return peerIndex;
+  }
+
+  #takePacket(
+    peerIndex: number,
+    offset: number,
+    length: number,
+    outerEcn: number,
+    now: number,
+  ): void {
+    const reason = ipv4.checkIpv4(this.#memory, offset, length);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, length);
+      return;
+    }
+    if (outerEcn !== Ecn.notEct && !takeOverEcn(this.#view, offset, outerEcn)) {
+      this.#drops.add(DropReason.congestionMark, length);
+      return;
+    }
+    const peer = this.#device.peerAt(peerIndex)!;
+    // Addresses go from function to function as int32: as uint32, those above 2^31 would be objects on the heap.
+    const source = ipv4.sourceAddress(this.#view, offset) | 0;
+    // Cryptokey routing: without this, any peer could speak for any other, or for the gateway itself.
+    if (this.#device.allowedIps.lookup(source) !== peer) {
+      this.#drops.add(DropReason.spoofedSource, length);
+      return;
+    }
+    const { fromLimit } = peer;
+    if (fromLimit !== null && !fromLimit.take(ipv4.totalLength(this.#view, offset), now)) {
+      peer.rateLimited++;
+      this.#drops.add(DropReason.rateLimited, length);
+      return;
+    }
+    const { tap } = this.#device;
+    if (tap !== null) {
+      tap.take(peer, PacketDirection.inbound, offset, ipv4.totalLength(this.#view, offset));
+    }
+    const destination = ipv4.destinationAddress(this.#view, offset) | 0;
+    const verdict = this.#router.fromPeer(peer, destination);
+    if (verdict === Verdict.host) this.#onward.toHost(offset);
+    else if (verdict === Verdict.outside) this.#toOutside(offset, length, now);
+    else if (verdict < 0) this.#refused(-verdict as DropReason, offset, length, now);
+    else this.#onward.toPeer(this.#device.peerAt(verdict)!, offset, peer, now);
+  }
+
+  /** Drops a client's packet that the router refuses, unless it is for outside and an answer. */
+  #refused(reason: DropReason, offset: number, length: number, now: number): void {
+    const isForOutside = reason === DropReason.privateDestination ||
+      reason === DropReason.egressDenied;
+    if (!isForOutside || !this.#inboundFlows.admits(offset, now)) this.#drops.add(reason, length);
+    else if (this.#router.isForwardedByHost) this.#onward.toHost(offset);
+    else this.#toOutside(offset, length, now);
+  }
+
+  /** Hands a packet to the NAT, or to this host where it is for a service of the gateway's on its address outside. */
+  #toOutside(offset: number, length: number, now: number): void {
+    const nat = this.#nat;
+    if (nat === null) {
+      this.#drops.add(DropReason.noEgress, length);
+      return;
+    }
+    const destination = ipv4.destinationAddress(this.#view, offset);
+    if (destination === nat.externalAddress && !nat.takeExternal(offset, now)) {
+      this.#onward.toHost(offset);
+      return;
+    }
+    nat.outbound(offset, now);
+    this.#onward.toClients(nat, now);
+  }
+}

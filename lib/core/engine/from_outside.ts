@@ -1,0 +1,125 @@
+/** From outside: a captured packet, perhaps one of many that were merged, is checked, translated by the NAT, and sealed for its client. */
+import type { InboundFlows } from "../access/inbound_flows.ts";
+import type { Nat } from "../nat/nat.ts";
+import { completeChecksum, Splitter } from "../offload/splitter.ts";
+import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
+import type { Router } from "../routing/router.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import type { Memory } from "../wire/memory.ts";
+import type { Onward } from "./onward.ts";
+import type { SplitUnderWay } from "./split_under_way.ts";
+
+export interface FromOutsideOptions {
+  readonly memory: Memory;
+  readonly router: Router;
+  readonly inboundFlows: InboundFlows;
+  readonly onward: Onward;
+  readonly split: SplitUnderWay;
+  readonly nat: Nat;
+  readonly drops: DropCounters;
+}
+
+export class FromOutside {
+  /** A super-packet from outside. */
+  readonly split: SplitUnderWay;
+  readonly #memory: Memory;
+  readonly #view: DataView;
+  readonly #router: Router;
+  readonly #inboundFlows: InboundFlows;
+  readonly #onward: Onward;
+  readonly #nat: Nat;
+  readonly #drops: DropCounters;
+
+  constructor(options: FromOutsideOptions) {
+    this.split = options.split;
+    this.#memory = options.memory;
+    this.#view = options.memory.view;
+    this.#router = options.router;
+    this.#inboundFlows = options.inboundFlows;
+    this.#onward = options.onward;
+    this.#nat = options.nat;
+    this.#drops = options.drops;
+  }
+
+  /**
+   * Takes one packet captured outside: a virtio-net header and a packet, perhaps one of many that the kernel merged.
+   *
+   * @param offset of the virtio-net header
+   * @param length bytes, the header included; -1 for a packet that the kernel cut short
+   * @param now monotonic ms
+   */
+  takeCaptured(offset: number, length: number, now: number): void {
+    const packet = offset + VNET_HEADER_SIZE;
+    const packetLength = length - VNET_HEADER_SIZE;
+    if (packetLength < 0) {
+      this.#drops.add(DropReason.truncatedDatagram);
+      return;
+    }
+    const isMerged = Splitter.isSuperPacket(this.#view, offset);
+    const reason = this.#check(offset, packet, packetLength, isMerged);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, packetLength);
+      return;
+    }
+    if (isMerged) this.#takeMerged(offset, packet, now);
+    else this.#nat.inbound(packet, now);
+    const { inside } = this.#nat;
+    for (let i = 0; i < inside.length; i++) this.#noteForwarded(inside.offsets[i], now);
+    this.#onward.toClients(this.#nat, now);
+  }
+
+  #check(header: number, packet: number, length: number, isMerged: boolean): DropReason {
+    const reason = ipv4.checkIpv4(this.#memory, packet, length);
+    if (reason !== DropReason.none) return reason;
+    if (!isMerged) {
+      // The link pads short packets: only the packet's own bytes count.
+      const totalLength = ipv4.totalLength(this.#view, packet);
+      const checksum = completeChecksum(this.#view, header, packet, totalLength);
+      if (checksum !== DropReason.none) return checksum;
+    }
+    // RFC 2827: what comes from outside could otherwise pass for another client's, or for the gateway's own answer.
+    return this.#router.isInside(ipv4.sourceAddress(this.#view, packet) | 0)
+      ? DropReason.spoofedSource
+      : DropReason.none;
+  }
+
+  #takeMerged(header: number, packet: number, now: number): void {
+    const { split } = this;
+    const totalLength = ipv4.totalLength(this.#view, packet);
+    const reason = split.begin(header, packet, totalLength);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, totalLength);
+      return;
+    }
+    if (!this.#nat.inboundMerged(packet, split.segmentLength, now)) {
+      split.abandon();
+      return;
+    }
+    this.#noteForwarded(packet, now);
+    const peer = this.#router.fromHost(ipv4.destinationAddress(this.#view, packet) | 0);
+    if (peer === null) {
+      split.abandon();
+      this.#drops.add(DropReason.noRoute, totalLength);
+      return;
+    }
+    // Once more: the NAT has rewritten the headers that the splitter copied.
+    split.begin(header, packet, totalLength);
+    split.send(peer, now);
+  }
+
+  /**
+   * Takes note of a packet for a client, if its sender is one whom clients may only answer, and it has come by a forwarded port.
+   * By any other, the sender may claim an address that the client would like to reach, and is refused.
+   */
+  #noteForwarded(packet: number, now: number): void {
+    const source = ipv4.sourceAddress(this.#view, packet) | 0;
+    if (!this.#router.refuses(source) || !this.#nat.isForwarded(packet)) return;
+    this.#inboundFlows.note(packet, now);
+  }
+
+  /** Sends clients what the NAT has for them since its packets for outside were sent: that some of them were too long. */
+  sendRefusals(now: number): void {
+    if (this.#nat.inside.length > 0) this.#onward.toClients(this.#nat, now);
+  }
+}

@@ -1,0 +1,65 @@
+/** Onward: where packets go when it is known where: into the queue for the host, or sealed for a peer. */
+import type { Nat } from "../nat/nat.ts";
+import type { PathAdvice } from "../routing/path_advice.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import type { PacketQueue } from "../wire/packet_queue.ts";
+import type { Device } from "../wireguard/device.ts";
+import type { Peer } from "../wireguard/peer.ts";
+
+export interface OnwardOptions {
+  readonly view: DataView;
+  readonly device: Device;
+  readonly hostQueue: PacketQueue;
+  readonly advice: PathAdvice;
+  readonly drops: DropCounters;
+}
+
+export class Onward {
+  readonly #view: DataView;
+  readonly #device: Device;
+  readonly #hostQueue: PacketQueue;
+  readonly #advice: PathAdvice;
+  readonly #drops: DropCounters;
+
+  constructor({ view, device, hostQueue, advice, drops }: OnwardOptions) {
+    this.#view = view;
+    this.#device = device;
+    this.#hostQueue = hostQueue;
+    this.#advice = advice;
+    this.#drops = drops;
+  }
+
+  toHost(offset: number): void {
+    const length = ipv4.totalLength(this.#view, offset);
+    if (!this.#hostQueue.push(offset, length)) this.#drops.add(DropReason.hostQueueFull, length);
+  }
+
+  /** Seals the packet at `offset` for `peer`, as long as its header says; `from` is the peer that sent it, null the host. */
+  toPeer(peer: Peer, offset: number, from: Peer | null, now: number): void {
+    const length = ipv4.totalLength(this.#view, offset);
+    if (length > peer.mtu && this.refuse(offset, peer, from, now)) return;
+    this.#device.send(peer, offset, length, now);
+  }
+
+  /** Refuses a packet that is too long for the path to `peer`, if its sender, another peer or the host, may be told so now. */
+  refuse(packet: number, peer: Peer, from: Peer | null, now: number): boolean {
+    const length = this.#advice.refuse(packet, peer.mtu, now);
+    if (length === 0) return false;
+    this.#drops.add(DropReason.fragmentationNeeded, ipv4.totalLength(this.#view, packet));
+    if (from === null) this.toHost(this.#advice.offset);
+    else this.#device.send(from, this.#advice.offset, length, now);
+    return true;
+  }
+
+  /** Sends what the NAT has for clients: packets, fragments, ICMP errors. */
+  toClients({ inside }: Nat, now: number): void {
+    for (let i = 0; i < inside.length; i++) {
+      const offset = inside.offsets[i];
+      const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, offset) | 0);
+      if (peer === null) this.#drops.add(DropReason.noRoute, inside.lengths[i]);
+      else this.#device.send(peer, offset, inside.lengths[i], now);
+    }
+    inside.clear();
+  }
+}

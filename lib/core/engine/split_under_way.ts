@@ -1,0 +1,64 @@
+/** Split under way: a super-packet that leaves as packets, as many at a time as the send queue has room for. */
+import { Splitter } from "../offload/splitter.ts";
+import type { SendQueue } from "../transport/send_queue.ts";
+import type { DropReason } from "../wire/drop_reason.ts";
+import type { Memory } from "../wire/memory.ts";
+import type { Device } from "../wireguard/device.ts";
+import type { Peer } from "../wireguard/peer.ts";
+
+export interface SplitUnderWayOptions {
+  readonly memory: Memory;
+  /** Offset of `SPLITTER_SCRATCH_SIZE` bytes. */
+  readonly scratch: number;
+  readonly device: Device;
+  readonly sendQueue: SendQueue;
+}
+
+export class SplitUnderWay {
+  readonly #splitter: Splitter;
+  readonly #device: Device;
+  readonly #sendQueue: SendQueue;
+  #peer: Peer | null = null;
+
+  constructor({ memory, scratch, device, sendQueue }: SplitUnderWayOptions) {
+    this.#splitter = new Splitter(memory, scratch);
+    this.#device = device;
+    this.#sendQueue = sendQueue;
+  }
+
+  /** Whether packets are left. */
+  get hasMore(): boolean {
+    return this.#splitter.hasMore;
+  }
+
+  /** Bytes of each packet but the last, headers included. */
+  get segmentLength(): number {
+    return this.#splitter.segmentLength;
+  }
+
+  /** Begins a super-packet, see `Splitter.begin()`. */
+  begin(header: number, packet: number, length: number): DropReason {
+    return this.#splitter.begin(header, packet, length);
+  }
+
+  /** Gives up the packets that are left. */
+  abandon(): void {
+    this.#splitter.abandon();
+  }
+
+  /** Sends packets to `peer`; `resume()` sends the rest. */
+  send(peer: Peer, now: number): void {
+    this.#peer = peer;
+    this.resume(now);
+  }
+
+  /** Sends packets, as many as there is room for. */
+  resume(now: number): void {
+    const peer = this.#peer;
+    if (peer === null) return;
+    const splitter = this.#splitter;
+    while (this.#sendQueue.free > 0 && splitter.next()) {
+      this.#device.send(peer, splitter.offset, splitter.length, now);
+    }
+  }
+}
