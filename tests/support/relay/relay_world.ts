@@ -6,81 +6,32 @@ import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import type { SegmentPort } from "../../../lib/core/engine/fake_tcp_port.ts";
 import { RelayLink } from "../../../lib/core/relay/relay_link.ts";
 import { RelayMover } from "../../../lib/core/relay/relay_mover.ts";
-import type { SegmentQueue } from "../../../lib/core/transport/fake_tcp/segment_queue.ts";
 import type { RelayConfig } from "../../../lib/dataplane/relay/relay_protocol.ts";
 import { UdpSockets } from "../../../lib/dataplane/relay/udp_sockets.ts";
 import { IDLE_TIMEOUT, RelayFlows } from "../../../lib/core/relay/relay_flows.ts";
-import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
 import { DROP_REASON_NAMES, DropCounters } from "../../../lib/core/wire/drop_reason.ts";
 import {
   CLIENT_ADDRESS,
   CLIENT_PORTS,
-  completed,
   MTU,
   read,
   type Segment,
   SERVER_ADDRESS,
   SERVER_PORT,
 } from "../fake_tcp/world.ts";
+import { MemorySegments } from "../fake_tcp/memory_segments.ts";
 import { FakeClock } from "../time/fake_clock.ts";
-import type { Bytes } from "../packets/packet_builder.ts";
 import { Random } from "../random.ts";
 
 const LOOPBACK = 0x7f000001;
 const BATCH = 16;
-const PLACE_SIZE = 2048;
 
 /** What has come to a socket. */
 export interface Received {
   readonly text: string;
   readonly port: number;
-}
-
-/** A wire's end: what is sent waits in `sent`, what is put into `arriving` is captured. */
-class MemorySegments implements SegmentPort {
-  readonly sent: Bytes[] = [];
-  readonly arriving: Bytes[] = [];
-  readonly batch = BATCH;
-  readonly offsets: Int32Array;
-  readonly lengths = new Int32Array(BATCH);
-  /** How many packets are taken before there is no room for more. */
-  room = Infinity;
-  isRoomAwaited = false;
-  readonly #arena: Arena;
-
-  constructor(arena: Arena) {
-    this.#arena = arena;
-    const places = arena.allocate(BATCH * PLACE_SIZE);
-    this.offsets = Int32Array.from({ length: BATCH }, (_, i) => places + i * PLACE_SIZE);
-  }
-
-  receive(): number {
-    const packets = this.arriving.splice(0, BATCH);
-    packets.forEach((packet, i) => {
-      const at = this.offsets[i]!;
-      this.#arena.bytes.fill(0, at, at + VNET_HEADER_SIZE);
-      this.#arena.bytes.set(packet, at + VNET_HEADER_SIZE);
-      this.lengths[i] = VNET_HEADER_SIZE + packet.length;
-    });
-    return packets.length;
-  }
-
-  send({ offsets, lengths }: SegmentQueue, from: number, to: number): number {
-    let next = from;
-    for (; next < to && this.room > 0; next++, this.room--) {
-      this.sent.push(
-        completed(this.#arena.bytes.slice(offsets[next], offsets[next]! + lengths[next]!)),
-      );
-    }
-    return next;
-  }
-
-  awaitRoom(isAwaited: boolean): void {
-    this.isRoomAwaited = isAwaited;
-  }
 }
 
 /** A relay, less its thread. */
@@ -106,7 +57,7 @@ export class Relay implements Disposable {
   ) {
     const queueSize = RelayLink.queueSize(MTU);
     const arena = new Arena(
-      UdpSockets.arenaSize + queueSize + BATCH * PLACE_SIZE + 16 * 1024,
+      UdpSockets.arenaSize + queueSize + MemorySegments.size + 16 * 1024,
     );
     this.#sockets = new UdpSockets(openLibc(), arena, {
       udp,
@@ -115,7 +66,7 @@ export class Relay implements Disposable {
       loop: { modify: (_, interest) => void (this.isUdpAwaited = interest !== 0) },
       drops: this.#drops,
     });
-    this.wire = new MemorySegments(arena);
+    this.wire = new MemorySegments(arena, arena.allocate(MemorySegments.size));
     this.link = new RelayLink(arena, {
       segments: this.wire,
       queueOffset: arena.allocate(queueSize),
