@@ -139,11 +139,11 @@ Deno.test("a datagram to an address without a connection is dropped, and the oth
   const { client, server } = connected();
   server.queue("to nobody");
   assert(server.send());
-  assertEquals(server.drops.counts[DropReason.carrierNoSession], 1);
+  assertEquals(server.drops.counts[DropReason.fakeTcpNoSession], 1);
   client.port.session = null;
   client.queue("no connection");
   assert(client.send());
-  assertEquals(client.drops.counts[DropReason.carrierNoSession], 1);
+  assertEquals(client.drops.counts[DropReason.fakeTcpNoSession], 1);
 });
 
 Deno.test("a packet that was cut short is counted, and is no message", () => {
