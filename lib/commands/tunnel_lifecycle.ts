@@ -174,9 +174,7 @@ export async function startDataPlane(
   }
 }
 
-/**
- * Has the firewall protect the inner addresses. Noted before the hooks, so that it is undone after them and the device.
- */
+/** Has the firewall protect the inner addresses; before the hooks, so that it is undone after them and the device. */
 export function guardInnerAddresses(
   { role, options, config, journal, logger }: TunnelStart<Config>,
 ): ReturnType<typeof InnerGuard.install> {

@@ -1,6 +1,6 @@
 /**
- * Command `vpn client`: the life of a client from its configuration to its end: preparation, handshake, the tunnel up,
- * while it runs, the end.
+ * Command `vpn client`: the life of a client from its configuration to its end: preparation, handshake, the tunnel
+ * up, while it runs, the end.
  *
  * The handshake comes first. Only when the server has answered is anything on the host changed: the TUN, its addresses,
  * routes. So a client that cannot connect leaves nothing to undo.
@@ -40,8 +40,8 @@ import { noAnswer, serverLost } from "./connection_errors.ts";
 import { type Preparation, prepareClient } from "./preparation.ts";
 
 /**
- * Connects, and stays connected until SIGINT, SIGTERM or SIGUSR2, or until the server is lost and `OnPeerTimeout =
- * exit`.
+ * Connects, and stays connected until SIGINT, SIGTERM or SIGUSR2, or until the server is lost and
+ * `OnPeerTimeout = exit`.
  *
  * @returns the exit code
  * @throws {ConfigError | AppError} before anything on the host is changed, where it cannot run or connect; after that,

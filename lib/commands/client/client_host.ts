@@ -113,9 +113,7 @@ export class ClientHost implements Disposable {
     return settings;
   }
 
-  /**
-   * Answers of the host to those who came in by another interface leave by that one, though the tunnel is a full one.
-   */
+  /** Answers to packets that came in by another interface leave by that one, though the tunnel is a full one. */
   #keepReturnPath({ address, port }: Outside): void {
     const { start: { options, network, journal, logger }, plan, transports, services } =
       this.#options;

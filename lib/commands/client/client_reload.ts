@@ -153,9 +153,7 @@ function haveSamePolicy(one: RoutePlan, other: RoutePlan): boolean {
   return policy(one) === policy(other);
 }
 
-/**
- * The change, but for the networks: they stay as they were, those of a server that another takes the place of included.
- */
+/** The change, but for the networks: they stay as they were, also those of a server that another one replaces. */
 function withNetworksOf(before: ClientConfig, change: ConfigChange): ConfigChange {
   const old = new Map(before.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
   const { server } = made(before, change);

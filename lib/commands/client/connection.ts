@@ -1,6 +1,6 @@
 /**
  * Client connection: performs the actions of the client machine (lib/core/client/client_machine.ts) and tells it what
- * happens: I/O, one timer, and promises for whoever waits; it decides nothing. An action that fails is told to the
+ * happens: I/O, one timer, and promises for its callers; it decides nothing. An action that fails is told to the
  * machine, which alone knows what depends on it.
  *
  * The data plane judges whether the server is there (lib/core/wireguard/liveness/liveness.ts). While it is not, the

@@ -14,10 +14,7 @@ export type ClientEvent =
   | { readonly kind: "start"; readonly lookUpFirst: boolean }
   /** The host is set up: a loss is acted on from now on. One that came before is remembered until now. */
   | { readonly kind: "host-ready" }
-  /**
-   * The server has authenticated itself: `address` (host order) where it completed a handshake, null where it was
-   * heard.
-   */
+  /** The server has authenticated itself: from `address` (host order) by a handshake, null for another packet. */
   | { readonly kind: "peer-up"; readonly address: number | null }
   /** The server is silent, or said goodbye. */
   | { readonly kind: "peer-down" }

@@ -2,9 +2,10 @@
  * Client machine: the life of a client's connection as a state machine without clock, timers or I/O. Events and the
  * time go in, actions come out; the caller performs them in order and answers those that ask for an answer.
  *
- * idle -> [looking-up ->] preparing -> trying -> up, and after a loss looking-up -> preparing -> trying -> pausing and
- * so on until it is up again. Each state in which it connects ends by an answer to an action or at a time: that is why
- * a client is never stuck. An attempt tries each transport with each address of the server, within `ConnectTimeout`.
+ * idle -> [looking-up ->] preparing -> trying -> up, and after a loss looking-up -> preparing -> trying -> pausing
+ * and so on until it is up again. Each state in which it connects ends by an answer to an action or at a time: that
+ * is why a client is never stuck. An attempt tries each transport with each address of the server, within
+ * `ConnectTimeout`.
  */
 import type { ClientAction, ClientMessage, Route } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";
@@ -63,7 +64,7 @@ export class ClientMachine {
   #state: State = { kind: "idle" };
   #purpose: Purpose = "first";
   #isHostReady = false;
-  /** Whether the server was heard before the start. */
+  /** Whether the server has authenticated itself before the start. */
   #isUpEarly = false;
   /** When the server was lost. */
   #lostAt = 0;
@@ -118,7 +119,7 @@ export class ClientMachine {
         this.#up(now);
         break;
       case "peer-down":
-        // While it connects a server that is not there loses nothing: the next route may reach it.
+        // While the client connects, a silent server is no loss: the next route may reach it.
         this.#isUpEarly = false;
         if (this.#state.kind === "up") this.#lose(now);
         break;

@@ -1,6 +1,6 @@
 /**
- * Owns how long a client waits between attempts to connect again: growing, so as not to press, and jittered, so that
- * many do not come at once.
+ * Reconnect pause: how long a client waits between attempts to connect again. It grows, to spare the server, and is
+ * jittered, so that many clients do not come at once.
  */
 
 /** ms */

@@ -91,7 +91,7 @@ Deno.test("where the addresses may be old, the name is looked up before ConnectT
   ]);
 });
 
-Deno.test("a server that was heard before the start is connected to at once", () => {
+Deno.test("a server that has authenticated itself before the start is connected to at once", () => {
   const world = new ClientWorld();
   world.tell(UP);
   world.tell(START);
