@@ -27,7 +27,6 @@ const OLD_STYLE: readonly string[] = [
   "lib/commands/doctor/",
   "lib/commands/server/",
   "lib/core/access/",
-  "lib/core/client/",
   "lib/core/config/",
   "lib/core/engine/",
   "lib/core/nat/",
@@ -122,7 +121,6 @@ const UNUSED: Exceptions = {
 const LONG: Exceptions = {
   "lib/core/nat/nat.ts": "it is to be cut",
   "lib/commands/server/gateway.ts": "it is to be cut",
-  "tests/unit/core/client/client_machine_test.ts": "it is to be cut",
   "tests/support/nat/reference.ts": "it is to be cut",
 };
 

@@ -1,6 +1,6 @@
 /** Tests of the client machine: which event, in which state, at which time, has which actions. */
 import { assert, assertEquals } from "../../../support/assert.ts";
-import { ClientWorld, FAKE_TCP, SETTINGS, UDP } from "../../../support/client/client_world.ts";
+import { ClientWorld, SETTINGS, UDP } from "../../../support/client/client_world.ts";
 
 const START = { kind: "start", lookUpFirst: false } as const;
 const DOWN = { kind: "peer-down" } as const;
@@ -30,65 +30,6 @@ Deno.test("a client that nothing answers within ConnectTimeout ends, and asks fo
   for (const event of [UP, DOWN, HOST_READY, { kind: "woke" } as const]) world.tell(event);
   world.run(600_000);
   assertEquals(world.taken(), []);
-});
-
-Deno.test("each transport is tried with each address, and all share ConnectTimeout", () => {
-  const world = new ClientWorld({ transport: "auto", addresses: [1, 2] });
-  world.isReached = ({ address, transport }) => address === 2 && transport === FAKE_TCP;
-  world.tell(START);
-  world.run(2_500);
-  assertEquals(world.taken(), [
-    "0 read-path 1",
-    "0 use UDP to 1",
-    "0 initiate every 700",
-    "625 say no-answer by UDP to 1, next UDP to 2",
-    "625 set-endpoint 2",
-    "625 read-path 2",
-    "625 use UDP to 2",
-    "625 initiate every 700",
-    "1250 say no-answer by UDP to 2, next fake TCP to 1",
-    "1250 set-endpoint 1",
-    "1250 read-path 1",
-    "1250 use fake TCP to 1",
-    "1260 initiate every 700",
-    "1885 say no-answer by fake TCP to 1, next fake TCP to 2",
-    "1885 set-endpoint 2",
-    "1885 read-path 2",
-    "1885 use fake TCP to 2",
-    "1895 initiate every 700",
-    "1945 stop-repeating",
-    "1945 connected",
-  ]);
-  assertEquals(world.machine.route, { address: 2, transport: FAKE_TCP });
-});
-
-Deno.test("an answer that comes late, from an address tried before, makes that the one in use", () => {
-  const world = new ClientWorld({ addresses: [1, 2] });
-  world.isReached = () => false;
-  world.tell(START);
-  world.run(2_000);
-  world.tell({ kind: "peer-up", address: 1 });
-  assertEquals(world.machine.route.address, 1);
-  assertEquals(world.taken().slice(-2), ["2000 stop-repeating", "2000 connected"]);
-});
-
-Deno.test("where the addresses may be old, the name is looked up before ConnectTimeout begins", () => {
-  const world = new ClientWorld();
-  world.isReached = () => false;
-  world.resolver = [2, 3];
-  world.lookUpTime = 2_000;
-  world.tell({ kind: "start", lookUpFirst: true });
-  world.run(10_000);
-  assertEquals(world.taken().filter((line) => !/set-endpoint|read-path|initiate/.test(line)), [
-    "0 look-up",
-    "2000 use UDP to 2",
-    "2833 say no-answer by UDP to 2, next UDP to 3",
-    "2833 use UDP to 3",
-    "3667 say no-answer by UDP to 3, next UDP to 1",
-    "3667 use UDP to 1",
-    "4500 stop-repeating",
-    "4500 no-answer",
-  ]);
 });
 
 Deno.test("a server that has authenticated itself before the start is connected to at once", () => {
@@ -210,24 +151,6 @@ Deno.test("a session that came before the loss connects nobody again", () => {
   assert(world.isUp);
 });
 
-Deno.test("a name that has other addresses has them tried, the one that worked before the others", () => {
-  const world = ClientWorld.connected({ addresses: [1, 2] });
-  world.isReached = () => false;
-  world.resolver = [3, 1];
-  world.tell(DOWN);
-  world.run(1_500);
-  const tried = world.taken().filter((line) => line.includes("use "));
-  assertEquals(tried, ["120 use UDP to 1", "1370 use UDP to 3"]);
-  world.resolver = [3, 4];
-  world.run(2_500);
-  assertEquals(
-    world.taken().filter((line) => line.includes("use ")),
-    ["3015 use UDP to 3", "3848 use UDP to 4"],
-  );
-  world.run(1_000);
-  assertEquals(world.taken().filter((line) => line.includes("use ")), ["4682 use UDP to 1"]);
-});
-
 Deno.test("an answer that overtakes the look-up connects at once, and the look-up changes nothing", () => {
   const world = ClientWorld.connected();
   world.lookUpTime = 2_000;
@@ -271,105 +194,6 @@ Deno.test("an attempt that cannot be made is followed by the next, after a pause
   world.resolver = [1];
   world.run(1_000);
   assertEquals(world.taken().at(-1), "565 say connected-again by UDP to 1 after 465");
-});
-
-Deno.test("auto falls back to fake TCP, asks for UDP after 15 s, and returns to it when it works", () => {
-  const world = new ClientWorld({ transport: "auto" });
-  world.isReached = ({ transport }) => transport === FAKE_TCP;
-  world.tell(START);
-  world.run(2_500);
-  world.tell(HOST_READY);
-  assertEquals(world.taken().at(-1), "1310 connected");
-  world.run(30_000);
-  assertEquals(world.taken(), ["16310 try-udp", "31310 try-udp"]);
-  world.isReached = () => true;
-  world.run(15_000);
-  assertEquals(world.taken(), [
-    "46310 try-udp",
-    "46360 say back-to-udp",
-    "46360 use UDP to 1",
-    "46360 re-handshake",
-  ]);
-  world.run(600_000);
-  assertEquals(world.taken(), []);
-});
-
-Deno.test("each time that UDP came back and failed again, it is asked for half as often, down to every 10 min", () => {
-  const world = ClientWorld.connected({ transport: "auto" });
-  const pauses: number[] = [];
-  for (let round = 0; round < 8; round++) {
-    world.isReached = ({ transport }) => transport === FAKE_TCP;
-    world.tell(DOWN);
-    world.run(3_000);
-    const connected = parseInt(world.taken().findLast((line) => line.includes("again"))!);
-    world.isReached = () => true;
-    world.run(700_000);
-    const asked = parseInt(world.taken().find((line) => line.endsWith("try-udp"))!);
-    pauses.push((asked - connected) / 1_000);
-  }
-  assertEquals(pauses, [15, 30, 60, 120, 240, 480, 600, 600]);
-});
-
-Deno.test("UDP is asked for also where fake TCP connected in the pause between attempts", () => {
-  const world = ClientWorld.connected({ transport: "auto" });
-  world.isReached = () => false;
-  world.tell(DOWN);
-  world.run(2_600);
-  world.taken();
-  world.tell(UP);
-  world.run(20_000);
-  assertEquals(world.taken(), [
-    "2700 say connected-again by fake TCP to 1 after 2600",
-    "17700 try-udp",
-  ]);
-});
-
-Deno.test("a burst of network changes has the path read once, soon after the first", () => {
-  const world = ClientWorld.connected();
-  for (let ms = 0; ms < 150; ms += 10) {
-    world.tell({ kind: "network-changed" });
-    world.run(10);
-  }
-  world.run(60_000);
-  assertEquals(world.taken(), ["300 read-path 1"]);
-});
-
-Deno.test("network changes that do not end have the path read five times a second", () => {
-  const world = ClientWorld.connected();
-  for (let ms = 0; ms < 1_000; ms += 10) {
-    world.tell({ kind: "network-changed" });
-    world.run(10);
-  }
-  const lines = world.taken();
-  assert(lines.length >= 4 && lines.length <= 5, lines.join(", "));
-});
-
-Deno.test("another path to the server has a handshake follow at once, the same one and none have not", () => {
-  const world = ClientWorld.connected();
-  const change = (path: string) => {
-    world.path = path;
-    world.tell({ kind: "network-changed" });
-    world.run(1_000);
-    return world.taken().slice(1).map((line) => line.replace(/^\d+ /, ""));
-  };
-  const followed = ["say path-changed", "re-handshake"];
-  assertEquals(change("eth0"), []);
-  assertEquals(change("wlan0"), followed);
-  assertEquals(change(""), []);
-  assertEquals(change("wlan0"), []);
-  assertEquals(change("eth0"), followed);
-});
-
-Deno.test("another path has UDP asked for, where fake TCP is in use for want of it", () => {
-  const world = new ClientWorld({ transport: "auto" });
-  world.isReached = ({ transport }) => transport === FAKE_TCP;
-  world.tell(START);
-  world.run(2_500);
-  world.taken();
-  world.path = "wlan0";
-  world.tell({ kind: "network-changed" });
-  world.run(1_000);
-  assertEquals(world.taken().at(-1), "2700 try-udp");
 });
 
 Deno.test("a client that wakes from sleep shakes hands at once", () => {
