@@ -208,7 +208,10 @@ export class MappingTable {
     return mapping;
   }
 
-  /** A shared port on which nobody talks to a remote end; -1 where none is found. A finished flow of the client's own ends for it. */
+  /**
+   * A shared port on which nobody talks to a remote end; -1 where none is found. A finished flow of the client's own
+   * ends for it.
+   */
   chooseShared(
     share: Share,
     remoteAddress: number,

@@ -12,7 +12,10 @@ import type { Session } from "./sessions.ts";
 import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";
 
 const BUCKETS = 1 << 16;
-/** Ports that are looked at for one that is free towards a remote end: of those nine in ten are taken, one is found 999 times of 1,000. */
+/**
+ * Ports that are looked at for one that is free towards a remote end: of those nine in ten are taken, one is found 999
+ * times of 1,000.
+ */
 const MAX_PROBES = 64;
 
 export class OverlapTable {

@@ -30,6 +30,16 @@ export function isAtomic(view: DataView, packet: number): boolean {
   return (view.getUint16(packet + ipv4.FLAGS_OFFSET) & ~RESERVED_FLAG) === ipv4.FLAG_DONT_FRAGMENT;
 }
 
+/**
+ * Whether packets of a protocol are translated. One without ports, as GRE, ESP, 6in4, or with ports that the gateway's own
+ * stack hands out as well, as SCTP, is not: a client's could not be told from the gateway's own, so that a client could
+ * read what comes for a tunnel of the gateway's, and send into it under the gateway's address.
+ */
+export function isTranslated(protocol: number): boolean {
+  return protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP ||
+    protocol === ipv4.PROTOCOL_ICMP;
+}
+
 /** Replaces an address (signed), with the IP checksum and no other: all that there is to do in a later fragment. */
 export function rewriteAddress(view: DataView, packet: number, end: End, address: number): void {
   const at = packet + addressOffset(end);

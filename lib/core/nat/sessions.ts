@@ -139,7 +139,9 @@ export class SessionTable {
 
   // What is in use.
 
-  /** Whether the client has used a session in this very second: then one more use, of the same kind, is noted with this. */
+  /**
+   * Whether the client has used a session in this very second: then one more use, of the same kind, is noted with this.
+   */
   isUsedAgain(session: Session, now: number): boolean {
     const second = secondOf(now);
     if (session.usedSecond !== second) return false;
@@ -147,7 +149,10 @@ export class SessionTable {
     return true;
   }
 
-  /** Takes note of a use by the client: the session is kept for `timeout` ms from now, in the given one of its client's lists. */
+  /**
+   * Takes note of a use by the client: the session is kept for `timeout` ms from now, in the given one of its client's
+   * lists.
+   */
   use(session: Session, timeout: number, list: SessionList, now: number): void {
     const second = secondOf(now);
     session.usedFraction = (now - second * SECOND) | 0;
@@ -158,7 +163,9 @@ export class SessionTable {
     this.#enlist(session, list);
   }
 
-  /** Keeps a session for `timeout` ms from now at most, in the given one of its client's lists. That is no use of it. */
+  /**
+   * Keeps a session for `timeout` ms from now at most, in the given one of its client's lists. That is no use of it.
+   */
   shorten(session: Session, timeout: number, list: SessionList, now: number): void {
     const latest = (now - session.usedAt + timeout) | 0;
     if (latest < session.timeout) session.timeout = latest;
@@ -175,7 +182,10 @@ export class SessionTable {
 
   // What ends.
 
-  /** Ends one that the client can spare: a finished one, or else the one that was not used for longest; whether there was one. */
+  /**
+   * Ends one that the client can spare: a finished one, or else the one that was not used for longest; whether there
+   * was one.
+   */
   #evict({ protocol, own, shared }: Share, now: number): boolean {
     const finished = shared.finished.oldest ?? own.finished.oldest;
     const session = finished ?? older(idlest(protocol, own, now), idlest(protocol, shared, now));
@@ -262,7 +272,9 @@ function isConnection({ mapping, remotePort }: Session): boolean {
   return mapping.protocol === PROTOCOL_TCP && remotePort !== ANY_PORT;
 }
 
-/** The session that was not used for longest, but for finished ones and established TCP that is in use; null for none. */
+/**
+ * The session that was not used for longest, but for finished ones and established TCP that is in use; null for none.
+ */
 function idlest(protocol: number, { brief, lasting }: SessionLists, now: number): Session | null {
   const established = protocol === PROTOCOL_TCP ? lasting.oldest : null;
   const isInUse = established !== null &&

@@ -1,0 +1,18 @@
+/** Direction of the NAT: what outbound and inbound translation work with; the fragments are the direction's own. */
+import type { Flows } from "./flows.ts";
+import type { Forwarder } from "./forwarder.ts";
+import type { Fragments } from "./fragments/fragments.ts";
+import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
+import type { Link } from "./link.ts";
+import type { PathLimits } from "./path_limits.ts";
+
+export interface Direction {
+  readonly view: DataView;
+  readonly outside: Link;
+  readonly inside: Link;
+  readonly forwarder: Forwarder;
+  readonly flows: Flows;
+  readonly icmp: IcmpTranslator;
+  readonly limits: PathLimits;
+  readonly fragments: Fragments;
+}

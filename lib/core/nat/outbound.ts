@@ -1,0 +1,195 @@
+/** Outbound NAT: packets of clients, sent on outside or, by an external endpoint, back to a client (hairpin). */
+import type { PortRange } from "../wire/port_range.ts";
+import { DropReason } from "../wire/drop_reason.ts";
+import * as icmp from "../wire/icmp.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import * as tcp from "../wire/tcp.ts";
+import * as udp from "../wire/udp.ts";
+import { destinationAddress, sourceAddress } from "./addresses.ts";
+import type { Direction } from "./direction.ts";
+import type { Flows } from "./flows.ts";
+import type { Forwarder } from "./forwarder.ts";
+import type { Fragments } from "./fragments/fragments.ts";
+import type { Identifications } from "./fragments/identifications.ts";
+import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
+import type { Link } from "./link.ts";
+import type { Mapping } from "./mapping_table.ts";
+import type { PathLimits } from "./path_limits.ts";
+import {
+  decrementTimeToLive,
+  DESTINATION,
+  isAtomic,
+  isLaterFragment,
+  isTranslated,
+  rewriteEndpoint,
+  rewriteIdentification,
+  SOURCE,
+} from "./rewrite.ts";
+
+export class Outbound {
+  readonly #view: DataView;
+  readonly #ports: PortRange;
+  readonly #outside: Link;
+  readonly #inside: Link;
+  readonly #forwarder: Forwarder;
+  readonly #flows: Flows;
+  readonly #icmp: IcmpTranslator;
+  readonly #limits: PathLimits;
+  readonly #fragments: Fragments;
+  readonly #identifications: Identifications;
+
+  constructor(
+    { view, outside, inside, forwarder, flows, icmp, limits, fragments }: Direction,
+    ports: PortRange,
+    identifications: Identifications,
+  ) {
+    this.#view = view;
+    this.#ports = ports;
+    this.#outside = outside;
+    this.#inside = inside;
+    this.#forwarder = forwarder;
+    this.#flows = flows;
+    this.#icmp = icmp;
+    this.#limits = limits;
+    this.#fragments = fragments;
+    this.#identifications = identifications;
+  }
+
+  /**
+   * Takes on a client's packet to the gateway's own external address, for `translate()`, or leaves it to the host: the
+   * first fragment decides for those that follow, so that it is to be called once for each packet.
+   *
+   * @returns whether it is the NAT's concern
+   */
+  takeExternal(packet: number, now: number): boolean {
+    const view = this.#view;
+    if (isLaterFragment(view, packet)) return !this.#fragments.isForeign(packet, now);
+    const isOurs = this.#ownsPort(packet);
+    if (!isOurs && ipv4.moreFragments(view, packet)) {
+      const source = sourceAddress(view, packet);
+      const destination = destinationAddress(view, packet);
+      const identification = ipv4.identification(view, packet);
+      this.#fragments.decide(
+        packet,
+        { link: null, source, destination, identification },
+        now,
+      );
+    }
+    return isOurs;
+  }
+
+  #ownsPort(packet: number): boolean {
+    const view = this.#view;
+    const transport = packet + ipv4.headerSize(view, packet);
+    const protocol = ipv4.protocol(view, packet);
+    if (protocol === ipv4.PROTOCOL_ICMP) {
+      return icmp.isError(icmp.type(view, transport)) && this.#icmp.isHairpin(packet, transport);
+    }
+    if (protocol !== ipv4.PROTOCOL_TCP && protocol !== ipv4.PROTOCOL_UDP) return false;
+    const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+    return (port >= this.#ports.first && port <= this.#ports.last) ||
+      this.#flows.mappings.findExternal(protocol, port) !== null;
+  }
+
+  /** Takes a packet of a client that has passed `checkIpv4`. `now` is monotonic ms. */
+  translate(packet: number, now: number): void {
+    const view = this.#view;
+    this.#forwarder.begin();
+    if (ipv4.timeToLive(view, packet) <= 1) {
+      this.#forwarder.refuseExpired(packet, this.#inside, now);
+      return;
+    }
+    if (isLaterFragment(view, packet)) {
+      if (isTranslated(ipv4.protocol(view, packet))) this.#fragments.later(packet, now);
+      else this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
+      return;
+    }
+    const transport = packet + ipv4.headerSize(view, packet);
+    switch (ipv4.protocol(view, packet)) {
+      case ipv4.PROTOCOL_TCP: {
+        const mapping = this.#flows.outboundTcp(packet, transport, now);
+        if (mapping === null) return;
+        this.#limits.clampMss(transport, mapping);
+        this.#depart(packet, mapping, tcp.destinationPort(view, transport), now);
+        break;
+      }
+      case ipv4.PROTOCOL_UDP: {
+        const mapping = this.#flows.outboundUdp(packet, transport, now);
+        if (mapping === null) return;
+        this.#depart(packet, mapping, udp.destinationPort(view, transport), now);
+        break;
+      }
+      case ipv4.PROTOCOL_ICMP:
+        this.#outboundIcmp(packet, transport, now);
+        break;
+      default:
+        this.#forwarder.refuseProtocol(packet, this.#inside, now);
+    }
+  }
+
+  #outboundIcmp(packet: number, message: number, now: number): void {
+    const view = this.#view;
+    const type = icmp.type(view, message);
+    if (icmp.isError(type)) {
+      this.#icmp.outbound(packet, message);
+      return;
+    }
+    // Of queries, echo alone; and one to the external address is the host's to answer.
+    const isHairpin = destinationAddress(view, packet) === this.#outside.address;
+    if (type !== icmp.TYPE_ECHO || isHairpin) {
+      this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
+      return;
+    }
+    const mapping = this.#flows.outboundEcho(packet, message, now);
+    if (mapping !== null) this.#depart(packet, mapping, 0, now);
+  }
+
+  /** Sends a client's packet on: outside, or back to another client (or itself) by that one's external endpoint. */
+  #depart(packet: number, mapping: Mapping, remotePort: number, now: number): void {
+    const view = this.#view;
+    const isHairpin = destinationAddress(view, packet) === this.#outside.address;
+    const onward = isHairpin ? this.#inside : this.#outside;
+    const length = ipv4.totalLength(view, packet);
+    if (this.#forwarder.refuseTooBig(packet, length, onward, this.#inside, now)) return;
+    let destination = destinationAddress(view, packet);
+    let target: Mapping | null = null;
+    if (isHairpin) {
+      target = this.#hairpinTarget(packet, mapping, remotePort, now);
+      if (target === null) return;
+      if (this.#limits.refuseTooLong(packet, length, target, this.#inside, now)) return;
+      destination = target.innerAddress;
+    }
+    const { address } = this.#outside;
+    const isAlone = isAtomic(view, packet);
+    const identification = isAlone ? 0 : this.#identifications.next(destination, mapping.protocol);
+    const fate = ipv4.moreFragments(view, packet)
+      ? { link: onward, source: address, destination, identification }
+      : null;
+    const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
+
+    rewriteEndpoint(view, packet, length, SOURCE, address, mapping.externalPort);
+    if (target !== null) {
+      rewriteEndpoint(view, packet, length, DESTINATION, target.innerAddress, target.innerPort);
+    }
+    if (!isAlone) rewriteIdentification(view, packet, identification);
+    decrementTimeToLive(view, packet);
+    this.#forwarder.forward(onward, packet);
+    if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
+  }
+
+  /** The mapping by which one client reaches another, seen with its own external endpoint (RFC 4787 REQ-9). */
+  #hairpinTarget(packet: number, source: Mapping, port: number, now: number): Mapping | null {
+    const { protocol, externalPort } = source;
+    const { address } = this.#outside;
+    const target = this.#flows.findInbound(protocol, port, address, externalPort, now);
+    if (target === null) {
+      this.#forwarder.drop(DropReason.natNoMapping, packet);
+      return null;
+    }
+    if (!this.#flows.mayHairpin(source, target, address, now)) {
+      this.#forwarder.drop(DropReason.clientToClientOff, packet);
+      return null;
+    }
+    return this.#flows.admits(target, packet, address, externalPort, now) ? target : null;
+  }
+}

@@ -1,0 +1,54 @@
+/** Path limits: packets too long for the path to a client are refused, and TCP's ends are told to send none. */
+import * as ipv4 from "../wire/ipv4.ts";
+import * as tcp from "../wire/tcp.ts";
+import type { Forwarder } from "./forwarder.ts";
+import type { Link } from "./link.ts";
+import type { Mapping } from "./mapping_table.ts";
+import { clampMss } from "./rewrite.ts";
+
+/** IPv4 and TCP headers without options: what the MSS leaves out of the MTU. */
+const MSS_OVERHEAD = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
+/** What every path takes (RFC 791 section 3.1): packets up to this need not be asked about. */
+const MIN_PATH_MTU = 576;
+
+export class PathLimits {
+  readonly #view: DataView;
+  readonly #inside: Link;
+  readonly #forwarder: Forwarder;
+  readonly #mtuOf: (address: number) => number;
+
+  /** @param mtuOf the MTU of the path to a client, by its inner address */
+  constructor(
+    view: DataView,
+    options: {
+      readonly inside: Link;
+      readonly forwarder: Forwarder;
+      readonly mtuOf: (address: number) => number;
+    },
+  ) {
+    this.#view = view;
+    this.#inside = options.inside;
+    this.#forwarder = options.forwarder;
+    this.#mtuOf = options.mtuOf;
+  }
+
+  /** Refuses a packet from link `from` that is too long for the path to the client. */
+  refuseTooLong(
+    packet: number,
+    length: number,
+    { innerAddress }: Mapping,
+    from: Link,
+    now: number,
+  ): boolean {
+    if (length <= MIN_PATH_MTU) return false;
+    const mtu = this.#mtuOf(innerAddress);
+    return length > mtu && this.#forwarder.refuseForPath(packet, mtu, from, now);
+  }
+
+  /** Keeps a client and whom it talks to from segments that the path to the client does not take. */
+  clampMss(segment: number, { innerAddress }: Mapping): void {
+    if ((tcp.flags(this.#view, segment) & tcp.FLAG_SYN) === 0) return;
+    const mtu = Math.min(this.#inside.mtu, this.#mtuOf(innerAddress));
+    clampMss(this.#view, segment, mtu - MSS_OVERHEAD);
+  }
+}
