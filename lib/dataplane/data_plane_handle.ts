@@ -271,14 +271,14 @@ export class DataPlaneHandle {
     this.#captures.fail(new Error("Cannot go on with the capture: the tunnel ends"));
     if (this.#thread.failure === null) this.#send({ kind: "stop" });
     await this.#thread.end();
-    const ended = new Error("Cannot ask the data plane: it has ended");
-    for (const { reject } of this.#waiters.values()) reject(ended);
+    for (const { reject } of this.#waiters.values()) reject(hasEnded());
     this.#waiters.clear();
   }
 
   /** Sends a request. The answer names its id. */
   #ask(question: Question): Promise<Answer> {
     if (this.#thread.failure !== null) return Promise.reject(this.#thread.failure);
+    if (this.#isStopped) return Promise.reject(hasEnded());
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     this.#waiters.set(id, { resolve, reject });
@@ -348,4 +348,8 @@ export class DataPlaneHandle {
     this.#waiters.delete(id);
     return waiter;
   }
+}
+
+function hasEnded(): Error {
+  return new Error("Cannot ask the data plane: it has ended");
 }

@@ -1,0 +1,82 @@
+/** Tests of lib/dataplane/data_plane_handle.ts, with the data plane in its thread. */
+import { EADDRINUSE } from "../../../ffi/errno.ts";
+import { parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
+import {
+  DataPlaneHandle,
+  type DataPlaneListener,
+} from "../../../lib/dataplane/data_plane_handle.ts";
+import type { DataPlaneConfig } from "../../../lib/dataplane/data_plane_protocol.ts";
+import { DataPlaneError } from "../../../lib/dataplane/thread/data_plane_error.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { hostTest } from "../../support/permissions.ts";
+
+const LISTENER: DataPlaneListener = {
+  onPeer() {},
+  onLog() {},
+  onPathMtu() {},
+  onNetworkChange() {},
+};
+
+function config(listenPort = 0): Omit<DataPlaneConfig, "commandFd"> {
+  return {
+    isGateway: false,
+    privateKey: new Uint8Array(32).fill(7),
+    interfaceName: "vpn-test",
+    listenPort,
+    mark: 0,
+    mtu: 1420,
+    offload: true,
+    aead: "auto",
+    trace: false,
+    addresses: [parseCidr("10.66.77.2/24")!],
+    clientToClient: true,
+    egress: "off",
+    egressRules: [],
+    peers: [{ publicKey: new Uint8Array(32).fill(9), allowedIps: [] }],
+    hasFakeTcp: false,
+    watch: { timeout: 60_000, releaseAfter: Infinity },
+  } as unknown as Omit<DataPlaneConfig, "commandFd">;
+}
+
+hostTest(
+  "a request that is refused fails by itself: the data plane goes on, and its other answers come",
+  async () => {
+    const { dataPlane } = await DataPlaneHandle.start(config(), LISTENER);
+    try {
+      const [opened, first, second] = await Promise.allSettled([
+        dataPlane.openTun("no/name"),
+        dataPlane.statistics(),
+        dataPlane.changePeers([]),
+      ]);
+      assert(opened.status === "rejected" && opened.reason instanceof DataPlaneError);
+      assertEquals([first.status, second.status], ["fulfilled", "fulfilled"]);
+      assertEquals((await dataPlane.statistics()).peers.length, 1);
+    } finally {
+      await dataPlane.stop();
+    }
+  },
+);
+
+hostTest(
+  "who asks a data plane that has ended is told so, and does not wait for ever",
+  async () => {
+    const { dataPlane } = await DataPlaneHandle.start(config(), LISTENER);
+    const stopped = dataPlane.stop();
+    await assertRejects(() => dataPlane.openTun("no/name"), Error);
+    await stopped;
+    await assertRejects(() => dataPlane.statistics(), Error);
+  },
+);
+
+hostTest("a data plane that cannot start says why, with the error's number", async () => {
+  const { dataPlane, port } = await DataPlaneHandle.start(config(), LISTENER);
+  try {
+    const error = await assertRejects(
+      () => DataPlaneHandle.start(config(port), LISTENER),
+      DataPlaneError,
+    );
+    assertEquals(error.errno, EADDRINUSE);
+  } finally {
+    await dataPlane.stop();
+  }
+});
