@@ -13,6 +13,7 @@ import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
 import { keyPair } from "../../core/noise/x25519.ts";
 import { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
+import { Carrier } from "../../core/transport/endpoint.ts";
 import { SendQueue } from "../../core/transport/send_queue.ts";
 import { DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { createMemory } from "../../core/wire/memory.ts";
@@ -195,7 +196,8 @@ export class TrialSession implements Disposable {
       const length = this.#unlessTooLong(() => this.#socket.receive(this.#receiveBuffer)) ?? 0;
       if (length <= 0) return;
       const { address, port } = this.#to;
-      this.#device.receive(RECEIVE_OFFSET, length, address | 0, port, 0, performance.now());
+      const path = this.#queue.paths.intern(address, port, 0, Carrier.udp);
+      this.#device.receive(RECEIVE_OFFSET, length, path, performance.now());
     }
   }
 

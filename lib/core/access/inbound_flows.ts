@@ -8,7 +8,7 @@
  * A table of fixed size in which a newer flow takes an older one's place: its next packet from outside puts it back, so that
  * one who fills the table delays others by a packet and cuts nobody off. Places are chosen by a secret seed.
  */
-import { hash } from "../nat/hash.ts";
+import { hash } from "../wire/hash.ts";
 import { isLaterFragment } from "../nat/rewrite.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";

@@ -1,4 +1,5 @@
 /** Configuration: what a file in wg-quick's format says, with types, defaults and units. */
+import type { SocketAddress } from "../wire/socket_address.ts";
 import type { PortRange } from "../wire/port_range.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
@@ -134,14 +135,6 @@ export interface Endpoint {
   readonly host: string;
   /** The address as uint32 in host order where `host` is one; `null` for a name that must be looked up. */
   readonly address: number | null;
-  /** Host order, 1 to 65535. */
-  readonly port: number;
-}
-
-/** Where a service listens. */
-export interface SocketAddress {
-  /** uint32 in host order; 0 is every address of the host. */
-  readonly address: number;
   /** Host order, 1 to 65535. */
   readonly port: number;
 }

@@ -62,9 +62,12 @@ export class FromNetwork {
       this.#drops.add(DropReason.truncatedDatagram);
       return 0;
     }
-    const address = messages.addresses[index];
-    const port = messages.ports[index];
-    const source = messages.sources[index];
+    const path = this.#device.paths.intern(
+      messages.addresses[index],
+      messages.ports[index],
+      messages.sources[index],
+      carrier,
+    );
     const ecn = messages.ecns[index];
     const segmentSize = messages.segmentSizes[index];
     const size = segmentSize > 0 ? segmentSize : length;
@@ -73,7 +76,7 @@ export class FromNetwork {
     const end = at + length;
     do {
       const datagramLength = end - at < size ? end - at : size;
-      const result = this.#device.receive(at, datagramLength, address, port, source, now, carrier);
+      const result = this.#device.receive(at, datagramLength, path, now);
       if (result > 0) {
         peerIndex = receivedPeer(result);
         const packetLength = receivedLength(result);

@@ -8,7 +8,7 @@
 import type { PortRange } from "../wire/port_range.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import { Clients, type SessionLists, type Share } from "./clients.ts";
-import { hash } from "./hash.ts";
+import { hash } from "../wire/hash.ts";
 import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
 import type { Session } from "./sessions.ts";

@@ -6,7 +6,7 @@
  */
 import type { PortRange } from "../wire/port_range.ts";
 import type { Share } from "./clients.ts";
-import { hash } from "./hash.ts";
+import { hash } from "../wire/hash.ts";
 import type { Mapping } from "./mapping_table.ts";
 import type { Session } from "./sessions.ts";
 import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";

@@ -9,7 +9,7 @@
 import { PROTOCOL_TCP } from "../wire/ipv4.ts";
 import type { Client, SessionList, SessionLists, Share } from "./clients.ts";
 import { MAX_SESSIONS, TCP_IN_USE_TIME } from "./constants.ts";
-import { hash } from "./hash.ts";
+import { hash } from "../wire/hash.ts";
 import { ANY_PORT, type Mapping, type MappingTable } from "./mapping_table.ts";
 import { SECOND, secondOf, TimerWheel } from "./timer_wheel.ts";
 

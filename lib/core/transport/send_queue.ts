@@ -6,7 +6,14 @@
  * arrays are what `UdpSocket.send()` takes.
  */
 
-import { Carrier } from "./endpoint.ts";
+import {
+  PATH_ADDRESS_OFFSET,
+  PATH_PORT_OFFSET,
+  PATH_SLOT_SIZE,
+  PATH_SOURCE_OFFSET,
+  PATH_TRANSPORT_OFFSET,
+  Paths,
+} from "./paths.ts";
 
 /** Slots start on multiples of this, so that a message's header and cipher text are aligned. */
 const SLOT_ALIGN = 64;
@@ -22,7 +29,14 @@ export interface SendQueueRegion {
   readonly slotSize: number;
 }
 
+/** Paths that may be held: one for each peer. */
+const MAX_HELD_PATHS = 8192;
+/** Paths that strangers share, for each slot of the queue: each slot may pin one. */
+const UNHELD_PER_SLOT = 2;
+
 export class SendQueue {
+  /** What the datagrams leave by. */
+  readonly paths: Paths;
   readonly offsets: Int32Array;
   readonly lengths: Int32Array;
   /** Destination IPv4 address, host order. */
@@ -40,6 +54,10 @@ export class SendQueue {
 
   constructor(region: SendQueueRegion) {
     this.capacity = region.slots;
+    this.paths = new Paths({
+      holders: MAX_HELD_PATHS,
+      unheld: UNHELD_PER_SLOT * region.slots,
+    });
     this.offsets = new Int32Array(region.slots);
     this.lengths = new Int32Array(region.slots);
     this.addresses = new Uint32Array(region.slots);
@@ -62,21 +80,19 @@ export class SendQueue {
     return this.tail < this.capacity ? this.offsets[this.tail] : -1;
   }
 
-  /** Appends the reserved slot's first `length` bytes for the given destination. */
-  commit(
-    length: number,
-    address: number,
-    port: number,
-    source: number,
-    carrier: Carrier = Carrier.udp,
-  ): void {
+  /** Appends the reserved slot's first `length` bytes, to leave by this path. */
+  commit(length: number, path: number): void {
     const i = this.tail++;
-    this.carriers[i] = carrier;
+    const { paths } = this;
+    const { view } = paths;
+    const at = path * PATH_SLOT_SIZE;
+    paths.pin(path);
     this.ecns[i] = 0;
     this.lengths[i] = length;
-    this.addresses[i] = address;
-    this.ports[i] = port;
-    this.sources[i] = source;
+    this.addresses[i] = view.getInt32(at + PATH_ADDRESS_OFFSET);
+    this.ports[i] = view.getUint16(at + PATH_PORT_OFFSET);
+    this.sources[i] = view.getInt32(at + PATH_SOURCE_OFFSET);
+    this.carriers[i] = view.getUint8(at + PATH_TRANSPORT_OFFSET);
   }
 
   /** Gives the datagram that was committed last these ECN bits. */
@@ -105,6 +121,8 @@ export class SendQueue {
   /** Takes note that everything before index `head` has left. Slots come free once all have. */
   sentUpTo(head: number): void {
     this.head = head;
-    if (head === this.tail) this.head = this.tail = 0;
+    if (head !== this.tail) return;
+    this.head = this.tail = 0;
+    this.paths.unpinAll();
   }
 }

@@ -1,10 +1,11 @@
 /** Arrivals: what an authenticated message says of its peer, that it is alive and where it is (roaming). */
-import type { Carrier } from "../transport/endpoint.ts";
+import type { Paths } from "../transport/paths.ts";
 import type { DeviceEventKind } from "./device_events.ts";
 import type { Peer } from "./peer.ts";
 import { NEVER } from "./timers.ts";
 
 export interface ArrivalsOptions {
+  readonly paths: Paths;
   readonly report: (kind: DeviceEventKind, peer: Peer) => void;
   /** Sends what waits for the peer, which has been found where it had been before. */
   readonly sendStaged: (peer: Peer, now: number) => void;
@@ -34,30 +35,24 @@ export class Arrivals {
     if (peer.timers.watchAt === NEVER) peer.timers.watchBy(watch.nextAt(peer));
   }
 
-  /** An authenticated message of `length` bytes came from this endpoint: the peer is there now. */
-  locate(
-    peer: Peer,
-    length: number,
-    address: number,
-    port: number,
-    source: number,
-    now: number,
-    carrier: Carrier,
-  ): void {
-    const { endpoint } = peer;
-    if (
-      endpoint.address !== address >>> 0 || endpoint.port !== port || endpoint.carrier !== carrier
-    ) {
-      endpoint.address = address >>> 0;
-      endpoint.port = port;
-      endpoint.carrier = carrier;
-      peer.proof.moved(endpoint, peer.watch?.roundTrip.smoothed ?? 0);
-      this.#options.report("endpoint-changed", peer);
-      // Back where it was proven; else it is asked, even if no packet comes at a time when it may be.
-      if (peer.proof.isProven) this.#options.sendStaged(peer, now);
-      else peer.timers.handshakeBy(now + peer.proof.repeatAfter);
-    }
+  /** An authenticated message of `length` bytes came by this path: the peer is there now. */
+  locate(peer: Peer, length: number, path: number, now: number): void {
+    if (path !== peer.endpoint.path) this.#moved(peer, path, now);
     if (!peer.proof.isProven) peer.proof.received(length);
-    endpoint.source = source >>> 0;
+  }
+
+  #moved(peer: Peer, path: number, now: number): void {
+    const { paths, report, sendStaged } = this.#options;
+    const { endpoint, proof } = peer;
+    const isSame = paths.isSameEnd(path, endpoint.path) &&
+      paths.transport(path) === endpoint.carrier;
+    endpoint.moveTo(path);
+    // Written to another address of ours, which answers come from now; the peer is where it was.
+    if (isSame) return;
+    proof.moved(endpoint, peer.watch?.roundTrip.smoothed ?? 0);
+    report("endpoint-changed", peer);
+    // Back where it was proven; else it is asked, even if no packet comes at a time when it may be.
+    if (proof.isProven) sendStaged(peer, now);
+    else peer.timers.handshakeBy(now + proof.repeatAfter);
   }
 }

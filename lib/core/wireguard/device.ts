@@ -9,7 +9,8 @@
 import type { AeadProvider } from "../noise/aead.ts";
 import type { RandomBytes } from "../noise/cookie.ts";
 import type { KeyPair } from "../noise/x25519.ts";
-import { Carrier, Endpoint } from "../transport/endpoint.ts";
+import { Carrier } from "../transport/endpoint.ts";
+import type { Paths } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
@@ -61,6 +62,8 @@ export interface DeviceOptions {
 
 export class Device {
   readonly allowedIps: AllowedIps<Peer>;
+  /** Those of its send queue: what datagrams come and leave by. */
+  readonly paths: Paths;
   /** What happened since the caller last emptied it, see `DeviceEvents`. */
   readonly events: DeviceEvent[];
 
@@ -73,14 +76,15 @@ export class Device {
   readonly #handshakes: HandshakeDriver;
   readonly #receiver: Receiver;
   readonly #actions: PeerActions;
-  readonly #from = new Endpoint();
 
   constructor(options: DeviceOptions) {
     const { memory, drops, mtu, followsCarrier = true, watch = null, software = "" } = options;
     const events = new DeviceEvents();
     const report = events.add.bind(events);
     const indices = new IndexTable();
-    const peers = new PeerTable({ ...options, watch, followsCarrier });
+    const { paths } = options.sendQueue;
+    paths.seedWith(randomUint32(options.random));
+    const peers = new PeerTable({ ...options, paths, watch, followsCarrier });
     const staged = new StagedPackets(drops, mtu);
     const messages = new TransportMessages(options);
     const sender = new Sender({
@@ -90,6 +94,7 @@ export class Device {
       initiate: (peer, now) => handshakes.initiate(peer, now),
     });
     const arrivals = new Arrivals({
+      paths,
       report,
       sendStaged: (peer, now) => sender.sendStaged(peer, now),
     });
@@ -105,14 +110,16 @@ export class Device {
     });
     const control = new Control({
       ...options,
+      paths,
       watch,
       software,
       instance: watch === null ? 0 : randomUint32(options.random),
-      send: (peer, write, now, to) => sender.sendControl(peer, write, now, to),
+      send: (peer, write, now, path) => sender.sendControl(peer, write, now, path),
       release: (peer) => this.#actions.release(peer),
       report,
     });
     this.events = events.list;
+    this.paths = paths;
     this.allowedIps = peers.allowedIps;
     this.#memory = memory;
     this.#view = memory.view;
@@ -123,6 +130,7 @@ export class Device {
     this.#handshakes = handshakes;
     this.#receiver = new Receiver({
       memory,
+      paths,
       peers,
       indices,
       messages,
@@ -149,7 +157,7 @@ export class Device {
         peer.forgetEndpoint();
         peer.watch?.forget();
         // Only a server releases, and it looks for nobody by another transport.
-        peer.endpoint.carrier = Carrier.udp;
+        peer.endpoint.setCarrier(Carrier.udp);
         report("released", peer);
       },
       report,
@@ -212,32 +220,17 @@ export class Device {
   /**
    * Takes one datagram. A transport message is decrypted where it lies; up to three bytes before it may be overwritten.
    *
-   * @param address,port,source where it came from and our address it was sent to, host order; addresses best as int32,
-   * since a uint32 of 2^31 and above is an object on the heap wherever it is passed on
-   * @param carrier how it came
+   * @param path by which it came, of `paths`
    * @returns as in received.ts: whose it was and the bytes of its packet, which begins at `receivedOffset(offset)`
    */
-  receive(
-    offset: number,
-    length: number,
-    address: number,
-    port: number,
-    source: number,
-    now: number,
-    carrier: Carrier = Carrier.udp,
-  ): number {
+  receive(offset: number, length: number, path: number, now: number): number {
     const type = length < TYPE_SIZE ? 0 : messageType(this.#view, offset);
     if (type === MESSAGE_TRANSPORT) {
-      const result = this.#receiver.receive(offset, length, address, port, source, now, carrier);
+      const result = this.#receiver.receive(offset, length, path, now);
       if (result < 0) this.#drops.add(-result as DropReason, length);
       return result;
     }
-    const from = this.#from;
-    from.address = address >>> 0;
-    from.port = port;
-    from.source = source >>> 0;
-    from.carrier = carrier;
-    const result = this.#handshakes.receive(type, offset, length, from, now);
+    const result = this.#handshakes.receive(type, offset, length, path, now);
     if (result > 0) return received(result, 0);
     if (result < 0) this.#drops.add(-result as DropReason, length);
     return result;
@@ -279,8 +272,7 @@ export class Device {
   /** Reaches a peer by this transport from now on; a handshake, which may follow at once, shows whether it does. */
   setCarrier(peer: Peer, carrier: Carrier): void {
     if (peer.endpoint.carrier === carrier) return;
-    peer.endpoint.carrier = carrier;
-    peer.endpoint.source = 0;
+    peer.endpoint.setCarrier(carrier);
     // What was sent by the other transport puts off nothing.
     peer.initiationSentAt = -Infinity;
   }
@@ -304,7 +296,7 @@ export class Device {
   /** Begins a handshake with every peer that there is a session with, whatever the last initiation's age. */
   renew(now: number): void {
     for (const peer of this.#peers) {
-      peer.endpoint.source = 0;
+      peer.endpoint.forgetSource();
       if (peer.current === null) continue;
       peer.timers.handshakeAttempts = 0;
       this.#handshakes.sendInitiation(peer, now);
@@ -314,7 +306,7 @@ export class Device {
   /** Stops using a local address that the host no longer has. */
   forgetSource(source: number): void {
     for (const peer of this.#peers) {
-      if (peer.endpoint.source === source) peer.endpoint.source = 0;
+      if (peer.endpoint.source === source) peer.endpoint.forgetSource();
     }
   }
 

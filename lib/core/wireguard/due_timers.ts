@@ -33,7 +33,7 @@ export function runTimers(peer: Peer, actions: PeerActions, now: number): void {
   if (now >= timers.newHandshakeAt) {
     timers.newHandshakeAt = NEVER;
     // The path may have changed under us; the kernel picks the source again.
-    peer.endpoint.source = 0;
+    peer.endpoint.forgetSource();
     actions.initiate(peer, now);
   }
   if (now >= timers.zeroKeysAt) {
@@ -58,7 +58,7 @@ function retransmitHandshake(peer: Peer, actions: PeerActions, now: number): voi
     return;
   }
   timers.handshakeAttempts++;
-  peer.endpoint.source = 0;
+  peer.endpoint.forgetSource();
   timers.retransmitHandshakeAt = NEVER;
   actions.sendInitiation(peer, now);
 }

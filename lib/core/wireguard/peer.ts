@@ -3,9 +3,11 @@ import type { CookieGenerator } from "../noise/cookie.ts";
 import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 import { Allowance } from "../limits/allowance.ts";
-import { Endpoint } from "../transport/endpoint.ts";
+import type { Paths } from "../transport/paths.ts";
+import { Endpoint } from "../transport/peer_endpoint.ts";
 import { EndpointProof } from "./path/endpoint_proof.ts";
-import type { SentTo, Session } from "./session/session.ts";
+import type { SocketAddress } from "../wire/socket_address.ts";
+import type { Session } from "./session/session.ts";
 import type { Watch } from "./liveness/liveness.ts";
 import { SharedKey } from "./liveness/shared_key.ts";
 import type { StagedPlace } from "./session/staged_packets.ts";
@@ -25,7 +27,7 @@ export interface PeerOptions {
   readonly presharedKey?: Uint8Array | null;
   readonly allowedIps: readonly Ipv4Prefix[];
   /** Where the peer is first looked for. */
-  readonly endpoint?: { readonly address: number; readonly port: number } | null;
+  readonly endpoint?: SocketAddress | null;
   /** Seconds; 0 is off. */
   readonly persistentKeepalive?: number;
   readonly name?: string | null;
@@ -38,7 +40,7 @@ export interface PendingHandshake {
   readonly state: Initiator;
   readonly localIndex: number;
   /** Where it went, and when, monotonic ms. */
-  readonly sentTo: SentTo;
+  readonly sentTo: SocketAddress;
   readonly sentAt: number;
 }
 
@@ -53,13 +55,13 @@ export class Peer {
   name: string | null;
   readonly timers: Timers;
   readonly cookies: CookieGenerator;
-  readonly endpoint: Endpoint = new Endpoint();
+  readonly endpoint: Endpoint;
   /** Whether the peer receives at its endpoint. */
   readonly proof: EndpointProof = new EndpointProof();
   /** Whether two hosts use its key. */
   readonly sharedKey: SharedKey = new SharedKey();
   /** Where the configuration says that it is; null where it says nothing. */
-  configuredEndpoint: { readonly address: number; readonly port: number } | null = null;
+  configuredEndpoint: SocketAddress | null = null;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
   isRemoved = false;
 
@@ -126,6 +128,7 @@ export class Peer {
     options: PeerOptions,
     made: {
       index: number;
+      paths: Paths;
       timers: Timers;
       cookies: CookieGenerator;
       staticSecret: Uint8Array | null;
@@ -134,6 +137,7 @@ export class Peer {
     },
   ) {
     this.index = made.index;
+    this.endpoint = new Endpoint(made.paths);
     this.publicKey = options.publicKey;
     this.presharedKey = options.presharedKey ?? new Uint8Array(32);
     this.name = options.name ?? null;
@@ -157,8 +161,8 @@ export class Peer {
   }
 
   /** Looks for it there from now on. */
-  configureEndpoint(endpoint: { readonly address: number; readonly port: number }): void {
-    this.configuredEndpoint = { address: endpoint.address, port: endpoint.port };
+  configureEndpoint({ address, port }: SocketAddress): void {
+    this.configuredEndpoint = { address, port };
     this.forgetEndpoint();
     // What was sent elsewhere puts off nothing.
     this.initiationSentAt = -Infinity;
@@ -166,9 +170,7 @@ export class Peer {
 
   /** It is no more where it was last heard of; where the configuration says, it may be found again. */
   forgetEndpoint(): void {
-    this.endpoint.address = this.configuredEndpoint?.address ?? 0;
-    this.endpoint.port = this.configuredEndpoint?.port ?? 0;
-    this.endpoint.source = 0;
+    this.endpoint.set(this.configuredEndpoint);
     this.proof.chosen();
   }
 

@@ -7,6 +7,7 @@
 import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
 import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
 import { Carrier } from "../transport/endpoint.ts";
+import type { Paths } from "../transport/paths.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
@@ -20,6 +21,7 @@ export interface PeerTableOptions {
   /** Inner MTU in bytes; that of a peer, whose path may be narrower, begins with it. */
   readonly mtu: number;
   readonly random: RandomBytes;
+  readonly paths: Paths;
   /** Null for a device that watches no peers. */
   readonly watch: WatchOptions | null;
   readonly followsCarrier: boolean;
@@ -63,7 +65,7 @@ export class PeerTable {
    * @throws {RangeError} when the public key is already a peer's, or there are as many as can be
    */
   add(options: PeerOptions, now: number): Peer {
-    const { identity, mtu, random, watch } = this.#options;
+    const { identity, mtu, paths, random, watch } = this.#options;
     if (this.byKey(options.publicKey) !== undefined) {
       throw new RangeError("Cannot add peer: its public key is in use");
     }
@@ -74,6 +76,7 @@ export class PeerTable {
     }
     const peer = new Peer(options, {
       index: this.#takeIndex(),
+      paths,
       timers: new Timers(this.deadline, () => random(1)[0] / 256),
       cookies: new CookieGenerator(options.publicKey),
       staticSecret: sharedSecret(identity.secret, options.publicKey),
@@ -115,7 +118,7 @@ export class PeerTable {
     if (options.endpoint) {
       peer.configureEndpoint(options.endpoint);
       // A server looks for nobody by another transport: it is found.
-      if (this.#options.followsCarrier) peer.endpoint.carrier = Carrier.udp;
+      if (this.#options.followsCarrier) peer.endpoint.setCarrier(Carrier.udp);
     }
   }
 
@@ -124,6 +127,7 @@ export class PeerTable {
     if (this.#byIndex[peer.index] !== peer) return;
     peer.isRemoved = true;
     peer.timers.stop();
+    peer.endpoint.set(null);
     peer.staticSecret?.fill(0);
     this.allowedIps.removeByValue(peer);
     this.#byKey.delete(textOf(peer.publicKey));

@@ -2,7 +2,7 @@
  * Receiver: transport messages on their way in: the session they name, the opening, and what follows for the peer; control
  * messages go no further, packets are the result.
  */
-import { Carrier, Endpoint } from "../transport/endpoint.ts";
+import type { Paths } from "../transport/paths.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import { TRANSPORT_MIN_SIZE, TRANSPORT_RECEIVER_OFFSET } from "../wire/messages.ts";
@@ -21,6 +21,7 @@ import type { TransportMessages } from "./session/transport_messages.ts";
 
 export interface ReceiverOptions {
   readonly memory: Memory;
+  readonly paths: Paths;
   readonly peers: PeerTable;
   readonly indices: IndexTable;
   readonly messages: TransportMessages;
@@ -34,6 +35,7 @@ export interface ReceiverOptions {
 
 export class Receiver {
   readonly #view: DataView;
+  readonly #paths: Paths;
   readonly #peers: PeerTable;
   readonly #indices: IndexTable;
   readonly #messages: TransportMessages;
@@ -42,10 +44,10 @@ export class Receiver {
   readonly #control: Control;
   readonly #followsCarrier: boolean;
   readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
-  readonly #from = new Endpoint();
 
   constructor(options: ReceiverOptions) {
     this.#view = options.memory.view;
+    this.#paths = options.paths;
     this.#peers = options.peers;
     this.#indices = options.indices;
     this.#messages = options.messages;
@@ -56,16 +58,8 @@ export class Receiver {
     this.#report = options.report;
   }
 
-  /** Takes a transport message, see `Device.receive()`; the caller counts a drop. */
-  receive(
-    offset: number,
-    length: number,
-    address: number,
-    port: number,
-    source: number,
-    now: number,
-    carrier: Carrier,
-  ): number {
+  /** Takes a transport message that came by a path, see `Device.receive()`; the caller counts a drop. */
+  receive(offset: number, length: number, path: number, now: number): number {
     if (length < TRANSPORT_MIN_SIZE) return -DropReason.badMessageLength;
     const session = this.#indices.session(
       this.#view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true),
@@ -76,39 +70,37 @@ export class Receiver {
     const packet = receivedOffset(offset);
     const peer = this.#peers.byIndex(session.peerIndex)!;
     peer.receivedBytes += length;
-    if (session === peer.previous && this.#isKeyShared(peer, address, port, now)) {
+    if (session === peer.previous && this.#isKeyShared(peer, path, now)) {
       this.#report("key-shared", peer);
     }
-    const isElsewhere = carrier !== peer.endpoint.carrier;
-    // A probe only asks whether its transport works. Whoever asks moves when the answer has arrived.
-    const stays = isElsewhere &&
-      (!this.#followsCarrier || isProbe(this.#view, packet, packetLength));
-    if (isElsewhere) this.#setFrom(address, port, source, carrier);
-    if (!stays) this.#arrivals.locate(peer, length, address, port, source, now, carrier);
+    if (!this.#stays(peer, packet, packetLength, path)) {
+      this.#arrivals.locate(peer, length, path, now);
+    }
     this.#arrivals.markAlive(peer, now);
     this.#advance(peer, session, now);
     if (packetLength === 0) return received(peer.index, 0);
-    if (this.#view.getUint8(packet) === 0) {
-      const from = isElsewhere ? this.#from : peer.endpoint;
-      if (this.#control.receive(peer, session, packet, packetLength, from, now)) {
-        return received(peer.index, 0);
-      }
-    }
+    if (
+      this.#view.getUint8(packet) === 0 &&
+      this.#control.receive(peer, session, packet, packetLength, path, now)
+    ) return received(peer.index, 0);
     peer.timers.dataReceived(now);
     return received(peer.index, packetLength);
   }
 
-  #setFrom(address: number, port: number, source: number, carrier: Carrier): void {
-    this.#from.address = address >>> 0;
-    this.#from.port = port;
-    this.#from.source = source >>> 0;
-    this.#from.carrier = carrier;
+  /**
+   * Whether a message that came by another transport leaves the peer where it is. A probe only asks whether its transport works:
+   * whoever asks moves when the answer has arrived.
+   */
+  #stays(peer: Peer, packet: number, packetLength: number, path: number): boolean {
+    const { endpoint } = peer;
+    if (path === endpoint.path || this.#paths.transport(path) === endpoint.carrier) return false;
+    return !this.#followsCarrier || isProbe(this.#view, packet, packetLength);
   }
 
-  #isKeyShared(peer: Peer, address: number, port: number, now: number): boolean {
+  #isKeyShared(peer: Peer, path: number, now: number): boolean {
     const { current, endpoint, sharedKey } = peer;
-    return current !== null &&
-      sharedKey.heardUnderOldSession(current, address, port, endpoint, now);
+    if (current === null || this.#paths.isSameEnd(path, endpoint.path)) return false;
+    return sharedKey.seenUnderOldSession(current, endpoint, now);
   }
 
   /** What a message leads to for the session it came in, and for the one after it. */

@@ -2,7 +2,8 @@
  * Sender: what leaves for peers in sessions, in the order in which a packet meets it: whether it may leave, whether it waits for a
  * handshake, the sealing; then keepalives, control messages and probes of the path, which nobody inside asked for.
  */
-import { Carrier, Endpoint } from "../transport/endpoint.ts";
+import type { Carrier } from "../transport/endpoint.ts";
+import { NO_PATH } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
@@ -40,7 +41,6 @@ export class Sender {
   readonly #staged: StagedPackets;
   readonly #messages: TransportMessages;
   readonly #initiate: (peer: Peer, now: number) => void;
-  readonly #to = new Endpoint();
 
   constructor(options: SenderOptions) {
     this.#memory = options.memory;
@@ -60,8 +60,9 @@ export class Sender {
       this.#drops.add(DropReason.tooBig, length);
       return;
     }
-    if (peer.endpoint.port === 0) {
-      this.#drops.add(DropReason.noEndpoint, length);
+    if (peer.endpoint.path === NO_PATH) {
+      // A super-packet may be under way to a peer that is removed meanwhile.
+      this.#drops.add(peer.isRemoved ? DropReason.noRoute : DropReason.noEndpoint, length);
       return;
     }
     if (peer.toLimit !== null && !peer.toLimit.take(length, now)) {
@@ -71,11 +72,6 @@ export class Sender {
     }
     const session = peer.current;
     if (session === null || !session.canSend(now)) {
-      // A super-packet may be under way to a peer that is removed meanwhile.
-      if (peer.isRemoved) {
-        this.#drops.add(DropReason.noRoute, length);
-        return;
-      }
       this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
       this.#initiate(peer, now);
       return;
@@ -97,7 +93,7 @@ export class Sender {
     if (this.tap !== null && this.#sendQueue.free > 0) {
       this.tap.take(peer, PacketDirection.outbound, offset, length);
     }
-    const sealed = this.#messages.seal(keypair, offset, padded, peer.endpoint);
+    const sealed = this.#messages.seal(keypair, offset, padded, peer.endpoint.path);
     if (sealed < 0) {
       this.#drops.add(-sealed as DropReason, padded);
       return;
@@ -149,14 +145,14 @@ export class Sender {
 
   /** Sends an empty packet, which tells the peer and the NATs on the path that we are here. */
   sendKeepalive(peer: Peer, now: number): void {
-    if (peer.endpoint.port === 0) return;
+    if (peer.endpoint.path === NO_PATH) return;
     const session = peer.current;
     if (session === null || !session.canSend(now)) {
       this.#initiate(peer, now);
       return;
     }
     if (!peer.proof.spend(TRANSPORT_OVERHEAD)) return;
-    const sealed = this.#messages.seal(session, 0, 0, peer.endpoint);
+    const sealed = this.#messages.seal(session, 0, 0, peer.endpoint.path);
     if (sealed < 0) this.#drops.add(-sealed as DropReason);
     else this.#sealed(peer, session, sealed, now);
   }
@@ -170,18 +166,18 @@ export class Sender {
     peer: Peer,
     write: (at: number) => number,
     now: number,
-    to: Endpoint = peer.endpoint,
+    path: number = peer.endpoint.path,
   ): boolean {
     const session = peer.current;
     const slot = this.#sendQueue.reserve();
-    if (peer.endpoint.port === 0 || session === null || !session.canSend(now) || slot < 0) {
+    if (peer.endpoint.path === NO_PATH || session === null || !session.canSend(now) || slot < 0) {
       return false;
     }
     const at = slot + TRANSPORT_PACKET_OFFSET;
     const length = write(at);
     // By another transport goes an answer that is no longer than its question, or a probe to an endpoint that we chose.
-    if (to === peer.endpoint && !peer.proof.spend(length + TRANSPORT_OVERHEAD)) return false;
-    const sealed = this.#messages.seal(session, at, length, to);
+    if (path === peer.endpoint.path && !peer.proof.spend(length + TRANSPORT_OVERHEAD)) return false;
+    const sealed = this.#messages.seal(session, at, length, path);
     if (sealed < 0) {
       this.#drops.add(-sealed as DropReason, length);
       return false;
@@ -198,20 +194,17 @@ export class Sender {
     if (software === Software.stock || peer.watch?.recognition.isHeard === false) {
       return this.#sendBlindProbe(peer, length, now);
     }
-    let to = peer.endpoint;
-    if (carrier !== to.carrier) {
-      this.#to.address = to.address;
-      this.#to.port = to.port;
-      this.#to.carrier = carrier;
-      to = this.#to;
-    }
-    return this.sendControl(peer, (at) => writeProbe(this.#memory, at, length), now, to);
+    const { endpoint } = peer;
+    const path = carrier === endpoint.carrier
+      ? endpoint.path
+      : this.#sendQueue.paths.withTransport(endpoint.path, carrier);
+    return this.sendControl(peer, (at) => writeProbe(this.#memory, at, length), now, path);
   }
 
   #sendBlindProbe(peer: Peer, length: number, now: number): boolean {
     const { current: session, endpoint, proof } = peer;
-    if (endpoint.port === 0 || session === null || !session.canSend(now)) return false;
+    if (endpoint.path === NO_PATH || session === null || !session.canSend(now)) return false;
     if (!proof.spend(length + TRANSPORT_OVERHEAD)) return false;
-    return this.#messages.putBlind(session.remoteIndex, length, endpoint);
+    return this.#messages.putBlind(session.remoteIndex, length, endpoint.path);
   }
 }

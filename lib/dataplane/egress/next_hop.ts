@@ -18,7 +18,7 @@ import { RouteType } from "../../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { ETH_P_IP } from "../../../ffi/socket_constants.ts";
-import { hash } from "../../core/nat/hash.ts";
+import { hash } from "../../core/wire/hash.ts";
 import { randomInt } from "node:crypto";
 
 export const ETHERNET_HEADER_SIZE = 14;

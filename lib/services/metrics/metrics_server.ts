@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { SocketAddress } from "../../core/config/config.ts";
+import type { SocketAddress } from "../../core/wire/socket_address.ts";
 import { CONTENT_TYPE } from "../../core/metrics/exposition.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";

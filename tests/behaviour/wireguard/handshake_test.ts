@@ -263,8 +263,7 @@ Deno.test("both ends may begin while either response is lost", () => {
 /** A pair in which the gateway knows the client's endpoint too. */
 function bothKnowEachOther(seed: number): TunnelPair {
   const pair = tunnelPair({ seed });
-  pair.toClient.endpoint.address = pair.client.address;
-  pair.toClient.endpoint.port = pair.client.port;
+  pair.toClient.endpoint.set(pair.client);
   return pair;
 }
 

@@ -4,6 +4,7 @@ import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import type { Keypair } from "../../../lib/core/wireguard/session/keypair.ts";
 import { Session } from "../../../lib/core/wireguard/session/session.ts";
 import type { Watch } from "../../../lib/core/wireguard/liveness/liveness.ts";
+import { Paths } from "../../../lib/core/transport/paths.ts";
 import { Peer } from "../../../lib/core/wireguard/peer.ts";
 import { NEVER, Timers } from "../../../lib/core/wireguard/timers.ts";
 
@@ -12,6 +13,7 @@ export function stubPeer(watch: Watch | null = null, index = 1): Peer {
   const publicKey = new Uint8Array(32).fill(9);
   return new Peer({ publicKey, allowedIps: [] }, {
     index,
+    paths: new Paths({ holders: 4, unheld: 4 }),
     timers: new Timers({ at: NEVER }, () => 0),
     cookies: new CookieGenerator(publicKey),
     staticSecret: null,

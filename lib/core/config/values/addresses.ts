@@ -7,7 +7,8 @@ import {
   parseIpv4,
   prefixMask,
 } from "../../wire/ipv4_text.ts";
-import type { Endpoint, PortForward, SocketAddress } from "../config.ts";
+import type { SocketAddress } from "../../wire/socket_address.ts";
+import type { Endpoint, PortForward } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import type { Notes } from "../text/notes.ts";
 import { badValue } from "../text/section.ts";

@@ -13,7 +13,7 @@ import type { Memory } from "../../wire/memory.ts";
 import { destinationAddress, sourceAddress } from "../addresses.ts";
 import { FRAGMENT_TIMEOUT, MAX_DECIDED_TRAINS } from "../constants.ts";
 import type { Forwarder } from "../forwarder.ts";
-import { hash } from "../hash.ts";
+import { hash } from "../../wire/hash.ts";
 import type { Link } from "../link.ts";
 import {
   decrementTimeToLive,

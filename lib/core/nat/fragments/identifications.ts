@@ -3,7 +3,7 @@
  * their own, and two that send to one host could use one id at one time: the host would put together fragments of
  * different packets. So what may be fragmented gets an id from here (RFC 7857 section 10, RFC 6864 section 5.3.1).
  */
-import { hash } from "../hash.ts";
+import { hash } from "../../wire/hash.ts";
 
 const COUNTERS = 4096;
 

@@ -2,7 +2,7 @@
  * Handshake driver: when a handshake begins, and what its messages lead to: the session, the peer's place, the timers. The
  * messages themselves are handshakes.ts's.
  */
-import type { Endpoint } from "../../transport/endpoint.ts";
+import { NO_PATH, type Paths } from "../../transport/paths.ts";
 import { DropReason } from "../../wire/drop_reason.ts";
 import {
   COOKIE_REPLY_SIZE,
@@ -32,6 +32,7 @@ export interface HandshakeDriverOptions extends HandshakesOptions {
 
 export class HandshakeDriver {
   readonly #handshakes: Handshakes;
+  readonly #paths: Paths;
   readonly #peers: PeerTable;
   readonly #indices: IndexTable;
   readonly #arrivals: Arrivals;
@@ -42,6 +43,7 @@ export class HandshakeDriver {
 
   constructor(options: HandshakeDriverOptions) {
     this.#handshakes = new Handshakes(options);
+    this.#paths = options.sendQueue.paths;
     this.#peers = options.peers;
     this.#indices = options.indices;
     this.#arrivals = options.arrivals;
@@ -71,7 +73,7 @@ export class HandshakeDriver {
   /** Sends an initiation, unless the endpoint is not known; it is repeated until it has an answer. */
   sendInitiation(peer: Peer, now: number): void {
     const { timers } = peer;
-    if (peer.endpoint.port === 0 || peer.isRemoved) return;
+    if (peer.endpoint.path === NO_PATH || peer.isRemoved) return;
     // Should the queue be full, or the endpoint have had its bytes, the timer below tries again.
     if (peer.proof.spendOnQuestion(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
       peer.proof.asked(now);
@@ -90,20 +92,21 @@ export class HandshakeDriver {
   /**
    * Takes a message of another type than 4.
    *
+   * @param path by which it came
    * @returns the index of the peer that it proved to be from, 0 for none, or minus the drop reason
    */
-  receive(type: number, offset: number, length: number, from: Endpoint, now: number): number {
+  receive(type: number, offset: number, length: number, path: number, now: number): number {
     switch (type) {
       case MESSAGE_INITIATION: {
         if (length !== INITIATION_SIZE) return -DropReason.badMessageLength;
-        const result = this.#handshakes.receiveInitiation(offset, from, now);
-        if (result > 0) this.#initiationReceived(this.#peers.byIndex(result)!, length, from, now);
+        const result = this.#handshakes.receiveInitiation(offset, path, now);
+        if (result > 0) this.#initiationReceived(this.#peers.byIndex(result)!, length, path, now);
         return result;
       }
       case MESSAGE_RESPONSE: {
         if (length !== RESPONSE_SIZE) return -DropReason.badMessageLength;
         const result = this.#handshakes.receiveResponse(offset, now);
-        if (result > 0) this.#responseReceived(this.#peers.byIndex(result)!, length, from, now);
+        if (result > 0) this.#responseReceived(this.#peers.byIndex(result)!, length, path, now);
         return result;
       }
       case MESSAGE_COOKIE_REPLY:
@@ -114,8 +117,8 @@ export class HandshakeDriver {
     }
   }
 
-  #initiationReceived(peer: Peer, length: number, from: Endpoint, now: number): void {
-    this.#received(peer, length, from, now);
+  #initiationReceived(peer: Peer, length: number, path: number, now: number): void {
+    this.#received(peer, length, path, now);
     // An initiation shows that the peer sends, and not that it receives: no session stands until data under its key comes.
     peer.timers.authenticatedReceived(now);
     peer.timers.authenticatedSent(now);
@@ -125,12 +128,12 @@ export class HandshakeDriver {
     if (!peer.proof.isProven) peer.timers.postponeHandshake(now + peer.proof.repeatAfter);
   }
 
-  #responseReceived(peer: Peer, length: number, from: Endpoint, now: number): void {
+  #responseReceived(peer: Peer, length: number, path: number, now: number): void {
     // A client on a long path has left this transport for another before the response came.
-    if (!this.#followsCarrier && from.carrier !== peer.endpoint.carrier) {
+    if (!this.#followsCarrier && this.#paths.transport(path) !== peer.endpoint.carrier) {
       this.#report("carrier-works", peer);
     }
-    this.#received(peer, length, from, now);
+    this.#received(peer, length, path, now);
     peer.watch?.recognition.sessionBegan(true, now);
     this.#arrivals.markAlive(peer, now);
     // A responder that has answered a later initiation as well has dropped this session: what is sent would be lost.
@@ -139,11 +142,10 @@ export class HandshakeDriver {
     if (peer.current?.counterLow === 0) this.#sender.sendKeepalive(peer, now);
   }
 
-  #received(peer: Peer, length: number, from: Endpoint, now: number): void {
+  #received(peer: Peer, length: number, path: number, now: number): void {
     peer.receivedBytes += length;
-    const { address, port, source, carrier } = from;
-    if (carrier === peer.endpoint.carrier || this.#followsCarrier) {
-      this.#arrivals.locate(peer, length, address, port, source, now, carrier);
+    if (this.#paths.transport(path) === peer.endpoint.carrier || this.#followsCarrier) {
+      this.#arrivals.locate(peer, length, path, now);
     }
     peer.timers.sessionDerived(now);
   }

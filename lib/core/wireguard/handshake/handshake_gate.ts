@@ -26,7 +26,6 @@ import type { Memory } from "../../wire/memory.ts";
 import { COOKIE_REPLY_SIZE, MAC_SIZE } from "../../wire/messages.ts";
 import { Allowance } from "../../limits/allowance.ts";
 import { UNDER_LOAD_TIME } from "../constants.ts";
-import type { Endpoint } from "../../transport/endpoint.ts";
 import { ProvenEndpoints } from "./proven_endpoints.ts";
 import { HandshakeRateLimiter } from "./rate_limiter.ts";
 import type { SendQueue } from "../../transport/send_queue.ts";
@@ -102,15 +101,17 @@ export class HandshakeGate {
     this.proven = new ProvenEndpoints(randomUint32(options.random));
   }
 
-  /** Whether an initiation is worked on. Under load its sender is asked for a cookie first. */
-  admitInitiation(message: HandshakeMessage, from: Endpoint, now: number): DropReason {
-    const isProven = this.proven.has(from.address, from.port) &&
-      this.#peersShares.allow(mixed(from.address, from.port), now);
+  /** Whether an initiation that came by a path is worked on. Under load its sender is asked for a cookie first. */
+  admitInitiation(message: HandshakeMessage, path: number, now: number): DropReason {
+    const { paths } = this.#options.sendQueue;
+    const [address, port] = [paths.address(path), paths.port(path)];
+    const isProven = this.proven.has(address, port) &&
+      this.#peersShares.allow(mixed(address, port), now);
     const { view } = this.#options.memory;
     const { offset, length } = message;
     const isLoaded = now < this.#loadedUntil;
     const mayHaveCookie = hasMac2(view, offset, length);
-    if (isLoaded && !mayHaveCookie && !this.#hasCookieFor(isProven, from, now)) {
+    if (isLoaded && !mayHaveCookie && !this.#hasCookieFor(isProven, address, now)) {
       // A flood that is not looked at is a flood still.
       this.#loadedUntil = now + UNDER_LOAD_TIME;
       return DropReason.handshakeFlood;
@@ -122,14 +123,14 @@ export class HandshakeGate {
       if (this.#withoutCookie.has(now)) return this.#admit(this.#withoutCookie, now);
       this.#loadedUntil = now + UNDER_LOAD_TIME;
     }
-    this.#source.setInt32(0, from.address);
-    this.#source.setUint16(4, from.port);
+    this.#source.setInt32(0, address);
+    this.#source.setUint16(4, port);
     const hasCookie = mayHaveCookie &&
       this.#checker.checkMac2(view, offset, length, this.#source, now);
-    if (!hasCookie) return this.#sendCookie(message, isProven, from, now);
+    if (!hasCookie) return this.#sendCookie(message, isProven, path, now);
     if (isProven) return this.#admit(this.#peersWithCookie, now);
-    if (!this.#answeredAddresses.allow(from.address, now)) return DropReason.handshakeRateLimited;
-    return this.#admit(this.#withCookie, now, from.address);
+    if (!this.#answeredAddresses.allow(address, now)) return DropReason.handshakeRateLimited;
+    return this.#admit(this.#withCookie, now, address);
   }
 
   /**
@@ -173,13 +174,13 @@ export class HandshakeGate {
   }
 
   /** Strangers share by address, so that one place's flood leaves the others' replies. Peers have had their share. */
-  #hasCookieFor(isProven: boolean, { address }: Endpoint, now: number): boolean {
+  #hasCookieFor(isProven: boolean, address: number, now: number): boolean {
     return isProven
       ? this.#peersCookies.has(now)
       : this.#strangersCookies.has(now) && this.#cookieAddresses.wouldAllow(address, now);
   }
 
-  #takeCookieFor(isProven: boolean, { address }: Endpoint, now: number): boolean {
+  #takeCookieFor(isProven: boolean, address: number, now: number): boolean {
     return isProven
       ? this.#peersCookies.take(now)
       : this.#cookieAddresses.allow(address, now) && this.#strangersCookies.take(now);
@@ -188,11 +189,12 @@ export class HandshakeGate {
   #sendCookie(
     { offset, length, senderIndex }: HandshakeMessage,
     isProven: boolean,
-    from: Endpoint,
+    path: number,
     now: number,
   ): DropReason {
-    if (!this.#takeCookieFor(isProven, from, now)) return DropReason.handshakeFlood;
     const { random, sendQueue, memory } = this.#options;
+    const address = sendQueue.paths.address(path);
+    if (!this.#takeCookieFor(isProven, address, now)) return DropReason.handshakeFlood;
     const slot = sendQueue.reserve();
     if (slot < 0) return DropReason.sendQueueFull;
     const reply = this.#checker.createReply(memory.bytes.subarray(offset, offset + length), {
@@ -202,7 +204,7 @@ export class HandshakeGate {
       random,
     });
     memory.bytes.set(reply, slot);
-    sendQueue.commit(COOKIE_REPLY_SIZE, from.address, from.port, from.source, from.carrier);
+    sendQueue.commit(COOKIE_REPLY_SIZE, path);
     return DropReason.cookieSent;
   }
 }

@@ -30,7 +30,6 @@ import {
   RESPONSE_SIZE,
 } from "../../wire/messages.ts";
 import { MIN_INITIATION_INTERVAL } from "../constants.ts";
-import type { Endpoint } from "../../transport/endpoint.ts";
 import { HandshakeGate, randomUint32 } from "./handshake_gate.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Session } from "../session/session.ts";
@@ -97,15 +96,16 @@ export class Handshakes {
     if (fields === null) return false;
     peer.initiationUnixTime = time;
     const localIndex = this.#allocateIndex(peer);
-    const { address, port } = peer.endpoint;
-    addHandshake(indices, peer, { state, localIndex, sentTo: { address, port }, sentAt: now });
+    const { path } = peer.endpoint;
+    const sentTo = sendQueue.paths.socketAddress(path);
+    addHandshake(indices, peer, { state, localIndex, sentTo, sentAt: now });
 
     const message = this.#options.memory.bytes.subarray(slot, slot + INITIATION_SIZE);
     const view = this.#options.memory.view;
     view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_INITIATION, true);
     view.setUint32(slot + INITIATION_SENDER_OFFSET, localIndex, true);
     message.set(fields, INITIATION_EPHEMERAL_OFFSET);
-    this.#sendWithMacs(peer, message, { to: peer.endpoint, now });
+    this.#sendWithMacs(peer, message, { path, now });
     peer.initiationSentAt = now;
     return true;
   }
@@ -115,12 +115,12 @@ export class Handshakes {
    *
    * @returns the index of the peer that it proved to be from, or minus the drop reason
    */
-  receiveInitiation(offset: number, from: Endpoint, now: number): number {
+  receiveInitiation(offset: number, path: number, now: number): number {
     const { aead, identity, memory, peers } = this.#options;
     const senderIndex = memory.view.getUint32(offset + INITIATION_SENDER_OFFSET, true);
     const refused = this.gate.admitInitiation(
       { offset, length: INITIATION_SIZE, senderIndex },
-      from,
+      path,
       now,
     );
     if (refused !== DropReason.none) return -refused;
@@ -149,7 +149,7 @@ export class Handshakes {
     this.gate.wasGenuine();
     peer.latestTimestamp = timestamp;
     peer.initiationReceivedAt = now;
-    return this.#respond(responder, { peer, senderIndex, from, now });
+    return this.#respond(responder, { peer, senderIndex, path, now });
   }
 
   /**
@@ -215,10 +215,10 @@ export class Handshakes {
   /** Sends the second message and keeps the session that it makes. */
   #respond(
     responder: Responder,
-    { peer, senderIndex, from, now }: {
+    { peer, senderIndex, path, now }: {
       peer: Peer;
       senderIndex: number;
-      from: Endpoint;
+      path: number;
       now: number;
     },
   ): number {
@@ -241,7 +241,7 @@ export class Handshakes {
     memory.view.setUint32(slot + RESPONSE_RECEIVER_OFFSET, senderIndex, true);
     message.set(fields, RESPONSE_EPHEMERAL_OFFSET);
     // To where the initiation came from, which is the peer's endpoint from now on.
-    this.#sendWithMacs(peer, message, { to: from, now });
+    this.#sendWithMacs(peer, message, { path, now });
     installResponded(
       indices,
       peer,
@@ -250,7 +250,7 @@ export class Handshakes {
         localIndex,
         remoteIndex: senderIndex,
         createdAt: now,
-        sentTo: { address: from.address, port: from.port },
+        sentTo: sendQueue.paths.socketAddress(path),
       }),
     );
     return peer.index;
@@ -273,10 +273,10 @@ export class Handshakes {
   #sendWithMacs(
     peer: Peer,
     message: Uint8Array,
-    { to, now }: { to: Endpoint; now: number },
+    { path, now }: { path: number; now: number },
   ): void {
     peer.cookies.addMacs(message, now);
-    this.#options.sendQueue.commit(message.length, to.address, to.port, to.source, to.carrier);
+    this.#options.sendQueue.commit(message.length, path);
     peer.sentBytes += message.length;
   }
 

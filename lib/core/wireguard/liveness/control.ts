@@ -12,7 +12,7 @@ import {
   writeHeartbeat,
 } from "./control_message.ts";
 import type { DeviceEventKind } from "../device_events.ts";
-import type { Endpoint } from "../../transport/endpoint.ts";
+import type { Paths } from "../../transport/paths.ts";
 import { isGoodbye } from "./goodbye.ts";
 import { CAPABILITIES, type Hello, HELLO_VERSION, readHello, writeHello } from "./hello.ts";
 import type { Session } from "../session/session.ts";
@@ -22,6 +22,7 @@ import type { Peer } from "../peer.ts";
 
 export interface ControlOptions {
   readonly memory: Memory;
+  readonly paths: Paths;
   /** Null for a device that keeps no watch: any WireGuard, but for probes and goodbyes. */
   readonly watch: WatchOptions | null;
   /** Name and version of the program. */
@@ -35,7 +36,7 @@ export interface ControlOptions {
     peer: Peer,
     write: (at: number) => number,
     now: number,
-    to?: Endpoint,
+    path?: number,
   ) => boolean;
   readonly release: (peer: Peer) => void;
   readonly report: (kind: DeviceEventKind, peer: Peer) => void;
@@ -51,7 +52,7 @@ export class Control {
   /**
    * Takes a message whose first byte is zero.
    *
-   * @param from where it came from, and by which transport
+   * @param path by which it came
    * @returns false for what is none of ours
    */
   receive(
@@ -59,13 +60,13 @@ export class Control {
     session: Session,
     at: number,
     length: number,
-    from: Endpoint,
+    path: number,
     now: number,
   ): boolean {
-    const { view } = this.#options.memory;
+    const { paths, memory: { view } } = this.#options;
     const kind = controlKind(view, at, length);
     if (kind === ControlKind.unframed) {
-      return this.#receiveUnframed(peer, session, at, length, from, now);
+      return this.#receiveUnframed(peer, session, at, length, path, now);
     }
     const { watch } = peer;
     if (watch === null) return false;
@@ -78,7 +79,10 @@ export class Control {
         else if (!watch.recognition.helloAnswered(hello.number)) return true;
         this.#takeHello(peer, watch, hello);
         // A late one may be of the program that ran there before.
-        if (peer.sendsUnder(session) && peer.sharedKey.greeted(hello.instance, from, now)) {
+        if (
+          peer.sendsUnder(session) &&
+          peer.sharedKey.greeted(hello.instance, paths.socketAddress(path), now)
+        ) {
           this.#options.report("key-shared", peer);
         }
         return true;
@@ -104,10 +108,10 @@ export class Control {
     session: Session,
     at: number,
     length: number,
-    from: Endpoint,
+    path: number,
     now: number,
   ): boolean {
-    const { memory, watch, send, report } = this.#options;
+    const { memory, paths, watch, send, report } = this.#options;
     const { view } = memory;
     if (isGoodbye(view, at, length)) {
       // A late one ends the session that it was said in, and not the one that a new start of the same peer has opened since.
@@ -118,11 +122,11 @@ export class Control {
       return true;
     }
     if (isProbe(view, at, length)) {
-      if (peer.replies.take(now)) send(peer, (to) => writeAnswer(memory, to, length), now, from);
+      if (peer.replies.take(now)) send(peer, (to) => writeAnswer(memory, to, length), now, path);
       return true;
     }
     const proven = answeredLength(view, at, length);
-    if (proven > 0 && from.carrier !== peer.endpoint.carrier) {
+    if (proven > 0 && paths.transport(path) !== peer.endpoint.carrier) {
       report("carrier-works", peer);
       return true;
     }

@@ -12,8 +12,8 @@
  * a packet counts as late. But each says in its hellos which start of the program it is. Another start may follow one, and
  * only of two hosts does the first come back after that.
  */
-import type { Endpoint } from "../../transport/endpoint.ts";
-import type { SentTo, Session } from "../session/session.ts";
+import type { SocketAddress } from "../../wire/socket_address.ts";
+import type { Session } from "../session/session.ts";
 
 /** ms that a packet may be late: under an old session, from where the peer was before it moved. */
 const LATE = 3_000;
@@ -27,27 +27,20 @@ export class SharedKey {
   #session = -1;
   #signs = 0;
   #signedAt = -Infinity;
-  #other: SentTo | null = null;
+  #other: SocketAddress | null = null;
   /** The start of the program that greeted last, and the one before it; 0 for none. Where and when the last one did. */
   #instance = 0;
   #earlierInstance = 0;
-  #greetedFrom: SentTo | null = null;
+  #greetedFrom: SocketAddress | null = null;
   #greetedAt = -Infinity;
 
   /**
-   * An authenticated packet has come from an address (host order) and port under the session before the current one.
+   * An authenticated packet has come from elsewhere under the session before the current one.
    *
    * @param at where the peer was until then
    * @returns whether this shows, for the first time in a while, that two hosts use the key
    */
-  heardUnderOldSession(
-    current: Session,
-    address: number,
-    port: number,
-    at: Endpoint,
-    now: number,
-  ): boolean {
-    if (at.address === address >>> 0 && at.port === port) return false;
+  seenUnderOldSession(current: Session, at: SocketAddress, now: number): boolean {
     if (current.localIndex === this.#session || now - current.createdAt < LATE) return false;
     // Where both ends began handshakes at once, the peer may use the old session alone (`Peer.sendsUnder()`).
     if (!current.isHeard) return false;
@@ -63,7 +56,7 @@ export class SharedKey {
    *
    * @returns whether this shows, for the first time in a while, that two hosts use the key
    */
-  greeted(instance: number, { address, port }: SentTo, now: number): boolean {
+  greeted(instance: number, { address, port }: SocketAddress, now: number): boolean {
     if (instance === 0) return false;
     const isBack = instance === this.#earlierInstance && now - this.#greetedAt <= MEMORY;
     const isNews = isBack && this.otherPlace(now) === null;
@@ -80,7 +73,7 @@ export class SharedKey {
   }
 
   /** Where the other host was last, while two are there; null otherwise. */
-  otherPlace(now: number): SentTo | null {
+  otherPlace(now: number): SocketAddress | null {
     return this.#signs >= SIGNS && now - this.#signedAt <= MEMORY ? this.#other : null;
   }
 }

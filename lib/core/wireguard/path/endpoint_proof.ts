@@ -19,7 +19,8 @@
  */
 import { INITIATION_SIZE } from "../../wire/messages.ts";
 import { Allowance } from "../../limits/allowance.ts";
-import { Carrier, type Endpoint } from "../../transport/endpoint.ts";
+import { Carrier } from "../../transport/endpoint.ts";
+import type { SocketAddress } from "../../wire/socket_address.ts";
 import { OUTER_HEADERS_SIZE } from "../constants.ts";
 import type { ProvenEndpoints } from "../handshake/proven_endpoints.ts";
 
@@ -63,7 +64,10 @@ export class EndpointProof {
   }
 
   /** A packet has moved the peer to this endpoint. */
-  moved({ address, port, carrier }: Endpoint, roundTrip = 0): void {
+  moved(
+    { address, port, carrier }: SocketAddress & { readonly carrier: Carrier },
+    roundTrip = 0,
+  ): void {
     this.isProven = carrier !== Carrier.udp || this.#isKept(address, port);
     this.#credit = 0;
     this.#isNew = true;
@@ -130,7 +134,7 @@ export class EndpointProof {
    * The peer has shown that it receives at this endpoint, where it is now. In a table of all peers' endpoints it takes the
    * place of the oldest that this peer has had there, so that nobody takes more than its share.
    */
-  prove({ address, port }: Endpoint, all: ProvenEndpoints): void {
+  prove({ address, port }: SocketAddress, all: ProvenEndpoints): void {
     this.isProven = true;
     if (this.#isKept(address, port)) return;
     const oldest = this.#kept.length - 2;

@@ -12,7 +12,8 @@ import * as icmp from "../../wire/icmp.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
 import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../wire/messages.ts";
 import * as udp from "../../wire/udp.ts";
-import { Carrier, type Endpoint } from "../../transport/endpoint.ts";
+import { Carrier } from "../../transport/endpoint.ts";
+import type { SocketAddress } from "../../wire/socket_address.ts";
 
 const CODE_FRAGMENTATION_NEEDED = 4;
 /** Bytes of a message of ours that have to be quoted: its type and the index. */
@@ -64,7 +65,7 @@ export class PathClaim {
   }
 
   /** Whether the quoted datagram went to this endpoint. */
-  isAbout({ address, port, carrier }: Endpoint): boolean {
+  isAbout({ address, port, carrier }: SocketAddress & { readonly carrier: Carrier }): boolean {
     return carrier === Carrier.udp && port === this.port && address >>> 0 === this.address >>> 0;
   }
 }

@@ -2,21 +2,16 @@
  * Session: a keypair, and what the device knows besides of the handshake that it came from. Packets need the keypair alone
  * (transport_messages.ts); this is the half that goes with handshakes and timers.
  */
+import type { SocketAddress } from "../../wire/socket_address.ts";
 import { Keypair, type KeypairOptions } from "./keypair.ts";
-
-/** An IPv4 address, host order, and port. */
-export interface SentTo {
-  readonly address: number;
-  readonly port: number;
-}
 
 export interface SessionOptions extends KeypairOptions {
   /** Where our message of the handshake went: who has the key received it there. */
-  readonly sentTo: SentTo;
+  readonly sentTo: SocketAddress;
 }
 
 export class Session extends Keypair {
-  readonly sentTo: SentTo;
+  readonly sentTo: SocketAddress;
   /** Whether a packet has come under this key. */
   isHeard = false;
   /** Whether the other end began a session at the same time, and may use that one. */

@@ -12,7 +12,6 @@ import {
   TRANSPORT_PACKET_OFFSET,
   TRANSPORT_RECEIVER_OFFSET,
 } from "../../wire/messages.ts";
-import type { Endpoint } from "../../transport/endpoint.ts";
 import { POINTER_ALIGN, receivedOffset } from "../received.ts";
 import type { Keypair } from "./keypair.ts";
 import type { SendQueue } from "../../transport/send_queue.ts";
@@ -62,7 +61,7 @@ export class TransportMessages {
    * @param source offset of the packet, padding included
    * @returns bytes of the message, or minus the drop reason, which the caller counts
    */
-  seal(keypair: Keypair, source: number, length: number, to: Endpoint): number {
+  seal(keypair: Keypair, source: number, length: number, path: number): number {
     const slot = this.#sendQueue.reserve();
     if (slot < 0) return -DropReason.sendQueueFull;
     const { counterLow, counterHigh } = keypair;
@@ -82,8 +81,7 @@ export class TransportMessages {
       return -DropReason.sealError;
     }
     const messageLength = length + TRANSPORT_OVERHEAD;
-    // As int32, which are no objects on the heap where an address of 128.0.0.0 and above would be.
-    this.#sendQueue.commit(messageLength, to.address | 0, to.port, to.source | 0, to.carrier);
+    this.#sendQueue.commit(messageLength, path);
     return messageLength;
   }
 
@@ -94,7 +92,7 @@ export class TransportMessages {
    * @param length bytes of the packet that it would hold
    * @returns false where the queue is full
    */
-  putBlind(remoteIndex: number, length: number, to: Endpoint): boolean {
+  putBlind(remoteIndex: number, length: number, path: number): boolean {
     const slot = this.#sendQueue.reserve();
     if (slot < 0) return false;
     const messageLength = length + TRANSPORT_OVERHEAD;
@@ -102,7 +100,7 @@ export class TransportMessages {
     bytes.fill(0, slot, slot + messageLength);
     view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_TRANSPORT, true);
     view.setUint32(slot + TRANSPORT_RECEIVER_OFFSET, remoteIndex, true);
-    this.#sendQueue.commit(messageLength, to.address | 0, to.port, to.source | 0, to.carrier);
+    this.#sendQueue.commit(messageLength, path);
     return true;
   }
 }

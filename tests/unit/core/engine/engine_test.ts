@@ -248,7 +248,7 @@ Deno.test("datagrams of two ports leave in order, each by its own; one that is f
   const { gateway, clients, simulation } = the;
   const { udp, fakeTcp } = gateway;
   const [, peer] = [...gateway.device.peers];
-  peer!.endpoint.carrier = Carrier.fakeTcp;
+  peer!.endpoint.setCarrier(Carrier.fakeTcp);
   [udp.sent, fakeTcp.sent] = [0, 0];
   const send = () => [0, 0, 1, 0].forEach((index) => gateway.tun.send(toClient(index)));
   send();
@@ -272,7 +272,7 @@ Deno.test("datagrams of two ports leave in order, each by its own; one that is f
 Deno.test("datagrams that nothing is open for are dropped, and hold up no others", () => {
   const { gateway, simulation, clients } = site(2, { hasUdpAlone: true });
   const [, peer] = [...gateway.device.peers];
-  peer!.endpoint.carrier = Carrier.fakeTcp;
+  peer!.endpoint.setCarrier(Carrier.fakeTcp);
   for (const index of [1, 0, 1, 0]) gateway.tun.send(toClient(index));
   gateway.readTun();
   simulation.run(100);

@@ -3,6 +3,7 @@ import { FakeTcpPort } from "../../../../lib/core/engine/fake_tcp_port.ts";
 import { HEADERS_SIZE } from "../../../../lib/core/transport/fake_tcp/constants.ts";
 import { FakeTcp } from "../../../../lib/core/transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../../../../lib/core/transport/fake_tcp/segment_queue.ts";
+import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
 import { DropCounters, DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { Ecn } from "../../../../lib/core/wire/ecn.ts";
@@ -58,7 +59,9 @@ class End {
     for (const text of texts) {
       const at = this.datagrams.reserve();
       this.memory.bytes.set(new TextEncoder().encode(text), at);
-      this.datagrams.commit(text.length, SERVER_ADDRESS >>> 0, SERVER_PORT, 0);
+      const { paths } = this.datagrams;
+      const path = paths.intern(SERVER_ADDRESS, SERVER_PORT, 0, Carrier.fakeTcp);
+      this.datagrams.commit(text.length, path);
     }
   }
 

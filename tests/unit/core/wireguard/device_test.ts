@@ -1,5 +1,7 @@
 /** Tests of lib/core/wireguard/device.ts: its peers, its queue, its events. Handshakes, timers and transport have files of their own. */
 import { MAX_HANDSHAKE_ATTEMPTS } from "../../../../lib/core/wireguard/constants.ts";
+import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { receivedLength, receivedPeer } from "../../../../lib/core/wireguard/received.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
@@ -119,7 +121,7 @@ Deno.test("waiting packets that find the send queue full are counted, and the ot
   simulation.run(15);
   const response = sentBy(pair, gateway, RESPONSE)[0]!.bytes;
   sent.length = 0;
-  while (sendQueue.free > 4) sendQueue.commit(0, 0, 0, 0);
+  while (sendQueue.free > 4) sendQueue.commit(0, NO_PATH);
   const before = client.memory.bytes.slice(0, 64);
   client.receive(response, gateway);
   assertEquals(client.dropped(DropReason.sendQueueFull), 6);
@@ -132,7 +134,7 @@ Deno.test("a persistent keepalive that finds the send queue full is not the last
   const { client, simulation, sent } = pair;
   const due = pair.toGateway.timers.persistentKeepaliveAt;
   simulation.runUntil(due - 1);
-  while (client.sendQueue.free > 0) client.sendQueue.commit(0, 0, 0, 0);
+  while (client.sendQueue.free > 0) client.sendQueue.commit(0, NO_PATH);
   simulation.runUntil(due);
   assertEquals(client.dropped(DropReason.sendQueueFull), 1);
   sent.length = 0;
@@ -193,7 +195,8 @@ Deno.test("events that nobody takes do not pile up, and a peer that moves hides 
   client.send(...Array.from({ length: 2000 }, () => upward("moving")));
   sentBy(pair, client).forEach(({ bytes }, i) => {
     gateway.memory.bytes.set(bytes, 0);
-    gateway.device.receive(0, bytes.length, 1 + i, 1, 0, simulation.now);
+    const path = gateway.sendQueue.paths.intern(1 + i, 1, 0, Carrier.udp);
+    gateway.device.receive(0, bytes.length, path, simulation.now);
   });
   const kinds = () => gateway.device.events.map(({ kind }) => kind);
   assertEquals(kinds(), ["endpoint-changed"]);
@@ -210,8 +213,8 @@ Deno.test("receive() returns whose packet it was and how long, minus the drop re
   const taken = (to: SimulatedDevice, from: SimulatedDevice) => {
     const { bytes } = sent.pop()!;
     to.memory.bytes.set(bytes, 0);
-    const { address, port } = from;
-    const result = to.device.receive(0, bytes.length, address | 0, port, 0, simulation.now);
+    const path = to.sendQueue.paths.intern(from.address, from.port, 0, Carrier.udp);
+    const result = to.device.receive(0, bytes.length, path, simulation.now);
     return { peer: receivedPeer(result), length: receivedLength(result), result };
   };
   simulation.link.isDown = true;
@@ -231,7 +234,7 @@ Deno.test("receive() returns whose packet it was and how long, minus the drop re
   const data = taken(gateway, client);
   assertEquals([data.peer, data.length], [toClient.index, 48], "28 + 8 bytes, padded");
   gateway.memory.bytes.set(Uint8Array.of(7, 0, 0, 0), 0);
-  assertEquals(gateway.device.receive(0, 4, 1, 1, 0, simulation.now), -DropReason.unknownMessage);
+  assertEquals(gateway.device.receive(0, 4, NO_PATH, simulation.now), -DropReason.unknownMessage);
   assertEquals(gateway.dropped(DropReason.unknownMessage), 2, "a result is counted by then");
 });
 

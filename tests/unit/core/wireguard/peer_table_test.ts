@@ -1,5 +1,6 @@
 /** Tests of lib/core/wireguard/peer_table.ts: peers by key and by index, and their settings. */
 import { keyPair } from "../../../../lib/core/noise/x25519.ts";
+import { Paths } from "../../../../lib/core/transport/paths.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { PeerTable } from "../../../../lib/core/wireguard/peer_table.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
@@ -13,6 +14,7 @@ function makeTable(capacity = 8): PeerTable {
     identity: keyPair(random.bytes(32)),
     mtu: 1420,
     random: (length) => random.bytes(length),
+    paths: new Paths({ holders: 8, unheld: 2 }),
     watch: null,
     followsCarrier: true,
     capacity,

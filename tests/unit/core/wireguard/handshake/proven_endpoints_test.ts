@@ -1,15 +1,7 @@
 /** Tests of the table of endpoints at which peers were proven. */
-import { Endpoint } from "../../../../../lib/core/transport/endpoint.ts";
 import { EndpointProof } from "../../../../../lib/core/wireguard/path/endpoint_proof.ts";
 import { ProvenEndpoints } from "../../../../../lib/core/wireguard/handshake/proven_endpoints.ts";
 import { assertEquals } from "../../../../support/assert.ts";
-
-function endpoint(address: number, port: number): Endpoint {
-  const made = new Endpoint();
-  made.address = address;
-  made.port = port;
-  return made;
-}
 
 Deno.test("has() knows what was added until it is removed, above 128.0.0.0 too, and no port 0", () => {
   const table = new ProvenEndpoints(7);
@@ -26,10 +18,10 @@ Deno.test("has() knows what was added until it is removed, above 128.0.0.0 too, 
 Deno.test("a thousand peers' endpoints stay known though one peer proves ever new ones", () => {
   const table = new ProvenEndpoints(7);
   for (let i = 0; i < 1_000; i++) {
-    new EndpointProof().prove(endpoint(0xc0000200 + i, 40_000), table);
+    new EndpointProof().prove({ address: 0xc0000200 + i, port: 40_000 }, table);
   }
   const restless = new EndpointProof();
-  for (let i = 0; i < 50_000; i++) restless.prove(endpoint(0xcb007107, 1_024 + i), table);
+  for (let i = 0; i < 50_000; i++) restless.prove({ address: 0xcb007107, port: 1_024 + i }, table);
   let known = 0;
   for (let i = 0; i < 1_000; i++) known += Number(table.has(0xc0000200 + i, 40_000));
   assertEquals(known, 1_000);

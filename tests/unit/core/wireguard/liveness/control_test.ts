@@ -10,6 +10,7 @@ import {
   HELLO_VERSION,
   writeHello,
 } from "../../../../../lib/core/wireguard/liveness/hello.ts";
+import { Paths } from "../../../../../lib/core/transport/paths.ts";
 import { Watch } from "../../../../../lib/core/wireguard/liveness/liveness.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
 import { MARK_HIGH, Software } from "../../../../../lib/core/wireguard/liveness/recognition.ts";
@@ -32,6 +33,7 @@ class Subject {
   readonly reported: string[] = [];
   readonly control = new Control({
     memory: this.memory,
+    paths: new Paths({ holders: 1, unheld: 1 }),
     watch: OPTIONS,
     software: "vpn/test",
     instance: 77,
@@ -49,7 +51,7 @@ class Subject {
 
   receive(length: number, now: number): boolean {
     const { endpoint } = this.peer;
-    return this.control.receive(this.peer, this.#keypair, IN, length, endpoint, now);
+    return this.control.receive(this.peer, this.#keypair, IN, length, endpoint.path, now);
   }
 
   receiveHeartbeat(now: number, kind: 3 | 4 = ControlKind.heartbeat, sequence = 1): void {

@@ -1,6 +1,6 @@
 /** Tests of lib/core/wireguard/path/path_claim.ts and its filter: which messages of ICMP are claims of routers about a path that may count. */
 import { pathClaimFilter } from "../../../../../lib/dataplane/filters/path_claim_filter.ts";
-import { Carrier, Endpoint } from "../../../../../lib/core/transport/endpoint.ts";
+import { Carrier } from "../../../../../lib/core/transport/endpoint.ts";
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { runBpf } from "../../../../support/packets/bpf.ts";
@@ -160,7 +160,7 @@ Deno.test("headers with options are read for what they are", () => {
 
 Deno.test("a claim is about the endpoint that the datagram went to, and about no other", () => {
   const claim = Object.assign(new PathClaim(), CLAIM);
-  const endpoint = Object.assign(new Endpoint(), { address: ipv4(PEER), port: PEER_PORT });
+  const endpoint = { address: ipv4(PEER), port: PEER_PORT, carrier: Carrier.udp };
   assert(claim.isAbout(endpoint));
   assert(!claim.isAbout({ ...endpoint, port: 1 }));
   assert(!claim.isAbout({ ...endpoint, address: ipv4("198.51.100.3") }));

@@ -16,7 +16,7 @@ const NARROW = { mtu: 1454, tells: false, known: 1500, claims: true };
 /** A peer with a session and an endpoint, to whom a probe has gone at 0 ms. */
 function probed(search: PathMtuSearch): Peer {
   const peer = stubPeer();
-  Object.assign(peer.endpoint, { address: 0xc633_6402, port: 40_000 });
+  peer.endpoint.set({ address: 0xc633_6402, port: 40_000 });
   peer.current = new Session({ ...stubSession(peer, 1), remoteIndex: 7 });
   search.start(peer, 0);
   assertEquals(search.next(0), peer);

@@ -1,8 +1,8 @@
-/** Hash of the NAT's tables. */
+/** Hash of tables whose keys strangers choose. */
 
 /**
- * A 32-bit hash, signed, of two numbers. Clients choose much of what is hashed, and strangers some: `seed`, a secret,
- * keeps them from filling one bucket on purpose.
+ * A 32-bit hash, signed, of two numbers. Clients and strangers choose what is hashed: `seed`, a secret, keeps
+ * them from filling one bucket on purpose.
  */
 export function hash(a: number, b: number, seed: number): number {
   let mixed = Math.imul(a ^ seed, 0x85ebca6b);

@@ -1,0 +1,287 @@
+/**
+ * Path table: outer endpoints by a small integer, so that what a datagram needs to travel is one number on its way
+ * through the core.
+ *
+ * A path is the far end's socket address, our own address that it writes to, and the transport. Its number is that of a
+ * slot of 64 bytes, in which the socket address stands as the kernel takes it (`struct sockaddr_in`, with room for
+ * `sockaddr_in6`):
+ *
+ * ```text
+ *  0  family                        2, AF_INET, in the host's order
+ *  2  port                          2, network order
+ *  4  address                       4, network order; with what is behind it, 24 of IPv6's
+ * 28  our address                  16, network order, IPv4 in the first 4; 0 lets the kernel choose
+ * 44  transport                     1
+ * 45  zeros                        19
+ * ```
+ *
+ * Whoever can send us a datagram has a path made, so paths that nobody holds are used again, the one unused for longest
+ * first, and strangers share a few hundred. Who stays is held: `retain()` by the peer that is there. A path in the send
+ * queue is pinned until the queue has been empty: its datagram must not leave for another place.
+ */
+import { hash } from "../wire/hash.ts";
+import type { SocketAddress } from "../wire/socket_address.ts";
+import type { Carrier } from "./endpoint.ts";
+
+/** Names no path. */
+export const NO_PATH = 0;
+export const PATH_SLOT_SIZE = 64;
+export const PATH_PORT_OFFSET = 2;
+export const PATH_ADDRESS_OFFSET = 4;
+export const PATH_SOURCE_OFFSET = 28;
+export const PATH_TRANSPORT_OFFSET = 44;
+
+const AF_INET = 2;
+/** Slots at first; twice as many whenever they are all in use. */
+const FIRST_CAPACITY = 64;
+const NONE = -1;
+
+export interface PathsOptions {
+  /** The most paths that are held at a time. */
+  readonly holders: number;
+  /** How many more there may be, which strangers share: more than the send queue has slots. */
+  readonly unheld: number;
+}
+
+export class Paths {
+  /** The slots; path `n` begins at `n * PATH_SLOT_SIZE`. Others whenever the table has grown. */
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  view: DataView<ArrayBuffer> = new DataView(this.bytes.buffer);
+  readonly #unheldLimit: number;
+  readonly #maxCapacity: number;
+  #capacity = 0;
+  /** How often each is held. */
+  #holds = new Uint16Array(0);
+  /** The turn of the send queue in which each was last sent to. */
+  #pinnedIn = new Int32Array(0);
+  #queueTurn = 1;
+  /** The first path of each bucket, and the next one of each path's. */
+  #buckets = new Int32Array(0);
+  #next = new Int32Array(0);
+  /** Unheld paths, the one unused for longest first, in a ring; one that is held by now is skipped. */
+  #unheld = new Int32Array(0);
+  #isUnheld = new Uint8Array(0);
+  #unheldHead = 0;
+  #unheldCount = 0;
+  /** Slots in use; the first one is `NO_PATH`'s. */
+  #made = 1;
+  #seed = 0;
+
+  constructor({ holders, unheld }: PathsOptions) {
+    this.#unheldLimit = unheld;
+    this.#maxCapacity = 1 + holders + unheld;
+    this.#grow(Math.min(FIRST_CAPACITY, this.#maxCapacity));
+  }
+
+  #grow(capacity: number): void {
+    const { bytes } = this;
+    this.bytes = new Uint8Array(capacity * PATH_SLOT_SIZE);
+    this.bytes.set(bytes);
+    this.view = new DataView(this.bytes.buffer);
+    this.#holds = grown(this.#holds, new Uint16Array(capacity));
+    this.#pinnedIn = grown(this.#pinnedIn, new Int32Array(capacity));
+    this.#isUnheld = grown(this.#isUnheld, new Uint8Array(capacity));
+    const unheld = new Int32Array(capacity);
+    for (let i = 0; i < this.#unheldCount; i++) {
+      unheld[i] = this.#unheld[(this.#unheldHead + i) % this.#capacity];
+    }
+    this.#unheld = unheld;
+    this.#unheldHead = 0;
+    this.#capacity = capacity;
+    this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(capacity))).fill(NONE);
+    this.#next = new Int32Array(capacity).fill(NONE);
+    for (let path = 1; path < this.#made; path++) this.#link(path);
+  }
+
+  /**
+   * Takes 32 random bits that nobody outside knows, so that nobody can fill one bucket on purpose. No path may exist
+   * yet.
+   */
+  seedWith(seed: number): void {
+    if (this.#made === 1) this.#seed = seed;
+  }
+
+  /** How many paths there are, held or not. */
+  get size(): number {
+    return this.#made - 1;
+  }
+
+  /**
+   * The path of an endpoint. It lasts until a few hundred others have been asked for; whoever keeps it calls
+   * `retain()`.
+   *
+   * @param address,port the far end, host order; addresses as int32 or uint32
+   * @param source our own address; 0 lets the kernel choose
+   * @returns `NO_PATH` for port 0
+   */
+  intern(address: number, port: number, source: number, transport: Carrier): number {
+    if (port === 0) return NO_PATH;
+    const known = this.#find(address | 0, port, source | 0, transport);
+    if (known !== NO_PATH) return known;
+    const path = this.#takeSlot();
+    const at = path * PATH_SLOT_SIZE;
+    const { view } = this;
+    view.setUint16(at, AF_INET, true);
+    view.setUint16(at + PATH_PORT_OFFSET, port);
+    view.setInt32(at + PATH_ADDRESS_OFFSET, address);
+    view.setInt32(at + PATH_SOURCE_OFFSET, source);
+    view.setUint8(at + PATH_TRANSPORT_OFFSET, transport);
+    this.#link(path);
+    this.#appendUnheld(path);
+    return path;
+  }
+
+  #find(address: number, port: number, source: number, transport: number): number {
+    const { view } = this;
+    const bucket = this.#bucket(address, port, source, transport);
+    for (let path = this.#buckets[bucket]; path !== NONE; path = this.#next[path]) {
+      const at = path * PATH_SLOT_SIZE;
+      if (
+        view.getInt32(at + PATH_ADDRESS_OFFSET) === address &&
+        view.getUint16(at + PATH_PORT_OFFSET) === port &&
+        view.getInt32(at + PATH_SOURCE_OFFSET) === source &&
+        view.getUint8(at + PATH_TRANSPORT_OFFSET) === transport
+      ) return path;
+    }
+    return NO_PATH;
+  }
+
+  #bucket(address: number, port: number, source: number, transport: number): number {
+    const place = hash(address, port << 1 | transport, this.#seed);
+    return hash(place, source, this.#seed) & (this.#buckets.length - 1);
+  }
+
+  /** A slot that nobody has used, or the one that nobody has held for longest. */
+  #takeSlot(): number {
+    for (let left = this.#unheldCount; left > 0 && this.#isFull(); left--) {
+      const path = this.#unheld[this.#unheldHead];
+      this.#unheldHead = (this.#unheldHead + 1) % this.#capacity;
+      this.#unheldCount--;
+      this.#isUnheld[path] = 0;
+      if (this.#holds[path] > 0) continue;
+      if (this.#pinnedIn[path] !== this.#queueTurn) {
+        this.#unlink(path);
+        return path;
+      }
+      this.#appendUnheld(path);
+    }
+    if (this.#made === this.#maxCapacity) {
+      throw new RangeError(`Cannot keep a path: ${this.#made - 1} are held or waited for`);
+    }
+    if (this.#made === this.#capacity) {
+      this.#grow(Math.min(2 * this.#capacity, this.#maxCapacity));
+    }
+    return this.#made++;
+  }
+
+  /** Whether a path must go before another comes. */
+  #isFull(): boolean {
+    return this.#unheldCount >= this.#unheldLimit || this.#made === this.#maxCapacity;
+  }
+
+  #appendUnheld(path: number): void {
+    if (this.#isUnheld[path] === 1) return;
+    this.#isUnheld[path] = 1;
+    this.#unheld[(this.#unheldHead + this.#unheldCount) % this.#capacity] = path;
+    this.#unheldCount++;
+  }
+
+  #link(path: number): void {
+    const bucket = this.#bucketOf(path);
+    this.#next[path] = this.#buckets[bucket];
+    this.#buckets[bucket] = path;
+  }
+
+  #unlink(path: number): void {
+    const bucket = this.#bucketOf(path);
+    if (this.#buckets[bucket] === path) {
+      this.#buckets[bucket] = this.#next[path];
+      return;
+    }
+    let before = this.#buckets[bucket];
+    while (this.#next[before] !== path) before = this.#next[before];
+    this.#next[before] = this.#next[path];
+  }
+
+  #bucketOf(path: number): number {
+    const { view } = this;
+    const at = path * PATH_SLOT_SIZE;
+    return this.#bucket(
+      view.getInt32(at + PATH_ADDRESS_OFFSET),
+      view.getUint16(at + PATH_PORT_OFFSET),
+      view.getInt32(at + PATH_SOURCE_OFFSET),
+      view.getUint8(at + PATH_TRANSPORT_OFFSET),
+    );
+  }
+
+  // Who keeps a path.
+
+  /** Keeps a path until `release()`. */
+  retain(path: number): void {
+    if (path !== NO_PATH) this.#holds[path]++;
+  }
+
+  /** Keeps a path no more, as often as it was retained. */
+  release(path: number): void {
+    if (path === NO_PATH) return;
+    if (--this.#holds[path] === 0) this.#appendUnheld(path);
+  }
+
+  /** Keeps a path until the send queue has been empty. */
+  pin(path: number): void {
+    this.#pinnedIn[path] = this.#queueTurn;
+  }
+
+  /** The send queue is empty. */
+  unpinAll(): void {
+    this.#queueTurn = (this.#queueTurn + 1) | 0;
+  }
+
+  // What a path is.
+
+  /** The far end's IPv4 address, host order, as uint32. */
+  address(path: number): number {
+    return this.view.getUint32(path * PATH_SLOT_SIZE + PATH_ADDRESS_OFFSET);
+  }
+
+  /** The far end's port; 0 of `NO_PATH`. */
+  port(path: number): number {
+    return this.view.getUint16(path * PATH_SLOT_SIZE + PATH_PORT_OFFSET);
+  }
+
+  /** Our own address, host order, as uint32; 0 where the kernel chooses. */
+  source(path: number): number {
+    return this.view.getUint32(path * PATH_SLOT_SIZE + PATH_SOURCE_OFFSET);
+  }
+
+  transport(path: number): Carrier {
+    return this.view.getUint8(path * PATH_SLOT_SIZE + PATH_TRANSPORT_OFFSET) as Carrier;
+  }
+
+  /** The far end, to be kept by value. */
+  socketAddress(path: number): SocketAddress {
+    return { address: this.address(path), port: this.port(path) };
+  }
+
+  /** Whether two paths lead to the same address and port, from wherever and by whatever transport. */
+  isSameEnd(one: number, other: number): boolean {
+    const { view } = this;
+    const [a, b] = [one * PATH_SLOT_SIZE, other * PATH_SLOT_SIZE];
+    return view.getInt32(a + PATH_ADDRESS_OFFSET) === view.getInt32(b + PATH_ADDRESS_OFFSET) &&
+      view.getUint16(a + PATH_PORT_OFFSET) === view.getUint16(b + PATH_PORT_OFFSET);
+  }
+
+  /** The path to the same end by another transport, from the address that the kernel chooses. */
+  withTransport(path: number, transport: Carrier): number {
+    return this.intern(this.address(path), this.port(path), 0, transport);
+  }
+}
+
+/** The elements of one array at the beginning of a longer one. */
+function grown<Elements extends Uint8Array | Uint16Array | Int32Array>(
+  elements: Elements,
+  into: Elements,
+): Elements {
+  into.set(elements);
+  return into;
+}
