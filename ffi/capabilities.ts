@@ -68,7 +68,7 @@ export function keepOnly(kept: readonly Capability[]): void {
     data[start]! = data[start + PERMITTED]! &= mask[half]!;
     data[start + INHERITABLE] = 0;
   }
-  check(libc, libc.symbols.capset(header(), data), "give up capabilities");
+  check(libc, libc.symbols.capset(header(), data), "drop capabilities");
 }
 
 /** The bounding set: what a program that root runs could gain again. */

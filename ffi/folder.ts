@@ -325,7 +325,7 @@ function refuseLinks(owners: ReadonlySet<number>, target: Status, path: string):
 function statusOf(libc: Libc, fd: number, what: string): Status {
   const bytes = new Uint8Array(STATX_SIZE);
   const result = libc.symbols.statx(fd, cString(""), AT_EMPTY_PATH, STATX_BASIC_STATS, bytes);
-  check(libc, result, `look at ${what}`);
+  check(libc, result, `inspect ${what}`);
   const { uid, gid, mode } = STX_OWNER.read(bytes, STX_OWNER_OFFSET);
   return {
     uid,

@@ -134,7 +134,7 @@ export function inNamespace<Result>(name: string, call: () => Result): Result {
 /** Whether the thread is in the namespace with this name; false where there is no such name. */
 export function currentNamespaceIs(name: string): boolean {
   const libc = openLibc();
-  const named = identityOf(libc, pathOf(name, "look at"));
+  const named = identityOf(libc, pathOf(name, "inspect"));
   return named !== null && named === identityOf(libc, CURRENT);
 }
 
@@ -169,7 +169,7 @@ function abroad<Result>(libc: Libc, leave: () => void, call: () => Result): Resu
 function enter(libc: Libc, fd: number, action: string): void {
   const result = libc.symbols.setns(fd, CLONE_NEWNET);
   if (result < 0 && libc.errno() === EINVAL) {
-    throw new Error(`Cannot ${action}: nothing is mounted on its file; delete and create it anew`);
+    throw new Error(`Cannot ${action}: nothing is mounted on its file; delete and create it again`);
   }
   checkPrivilege(libc, result, action);
 }
@@ -216,7 +216,7 @@ function checkPrivilege(libc: Libc, result: number, action: string): void {
   if (result >= 0) return;
   const errno = libc.errno();
   const error = new SystemCallError(action, errno);
-  if (errno === EPERM) error.message += "; it takes CAP_SYS_ADMIN (root has it)";
+  if (errno === EPERM) error.message += "; it requires CAP_SYS_ADMIN (root has it)";
   throw error;
 }
 
@@ -225,7 +225,7 @@ function identityOf(libc: Libc, path: string): string | null {
   const status = new Uint8Array(STATX_SIZE);
   const result = libc.symbols.statx(AT_FDCWD, cString(path), 0, STATX_INO, status);
   if (result < 0 && libc.errno() === ENOENT) return null;
-  check(libc, result, `look at ${path}`);
+  check(libc, result, `inspect ${path}`);
   return identityIn(status);
 }
 

@@ -78,7 +78,7 @@ export class NetlinkError extends SystemCallError {
     super(action, errno);
     this.explanation = explanation;
     if (explanation !== "") this.message += `: ${explanation}`;
-    if (errno === EPERM) this.message += "; it takes CAP_NET_ADMIN (root has it)";
+    if (errno === EPERM) this.message += "; it requires CAP_NET_ADMIN (root has it)";
   }
 }
 

@@ -141,7 +141,7 @@ export class PacketSocket implements Disposable {
       const vnetHeader = { level: SOL_PACKET, option: PACKET_VNET_HDR, value: 1 };
       requireOption(libc, fd, vnetHeader, "get virtio-net headers from packet socket");
       const incoming = { level: SOL_PACKET, option: PACKET_IGNORE_OUTGOING, value: 1 };
-      requireOption(libc, fd, incoming, "leave outgoing packets out of packet socket");
+      requireOption(libc, fd, incoming, "exclude outgoing packets from packet socket");
       setOption(libc, fd, { level: SOL_SOCKET, option: SO_RCVBUFFORCE, value: options.bufferSize });
       if (options.link !== "none") bindTo(libc, fd, options.link === "all" ? 0 : options.link);
       const linkHeaderSize = "linkHeaderSize" in options

@@ -92,7 +92,7 @@ export class RawSocket implements Disposable {
     );
     try {
       const discovery = { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_INTERFACE };
-      requireOption(libc, fd, discovery, "keep raw socket from believing ICMP");
+      requireOption(libc, fd, discovery, "make raw socket ignore ICMP");
       const mark = { level: SOL_SOCKET, option: SO_MARK, value: options.mark };
       requireOption(libc, fd, mark, `set firewall mark ${options.mark} on raw socket`);
       if (options.device !== null) bindToDevice(libc, fd, options.device);

@@ -71,7 +71,9 @@ export function captureEvent(chunk: Uint8Array<ArrayBuffer>): CaptureEvent {
 /** The bytes in an event, which only our own program sends. */
 export function chunkOf(event: unknown): Uint8Array<ArrayBuffer> {
   if (!isObject(event) || typeof event["chunk"] !== "string") {
-    throw new TypeError("Cannot read what was captured: it is of another version of vpn");
+    throw new TypeError(
+      "Cannot read the captured packets: the running instance is another version of vpn",
+    );
   }
   return Uint8Array.fromBase64(event["chunk"]);
 }

@@ -33,7 +33,7 @@ export class ControlClient implements Disposable {
     this.#socket = socket;
     this.#interfaceName = interfaceName;
     socket.on("data", (chunk) => this.#splitter.push(chunk).forEach((line) => this.#take(line)));
-    socket.on("close", () => this.#fail(`Cannot go on with "${interfaceName}": it has ended`));
+    socket.on("close", () => this.#fail(`Connection to "${interfaceName}" lost: it has ended`));
     // "close" follows.
     socket.on("error", () => {});
   }

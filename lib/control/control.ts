@@ -60,7 +60,7 @@ async function tryUapi(tunnel: RunningTunnel): Promise<AsyncDisposable | null> {
     return await openUapi(tunnel, tunnel.peers);
   } catch (error) {
     if (!(error instanceof Error && "code" in error && REFUSALS.has(error.code))) throw error;
-    getLogger("control").warn("`wg show` will not know this tunnel: {error}", { error });
+    getLogger("control").warn("`wg show` cannot show this tunnel: {error}", { error });
     return null;
   }
 }
@@ -83,7 +83,7 @@ function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler
       logger.info("capturing packets of {of}", { of });
       const onChunk = (chunk: Uint8Array<ArrayBuffer>) => emit(captureEvent(chunk));
       const counts = await tunnel.dataPlane.capture(request, { onChunk, signal });
-      logger.info("captured {packets} packets of {of}, {dropped} more were lost", {
+      logger.info("captured {packets} packets of {of}, {dropped} more were dropped (buffer full)", {
         of,
         ...counts,
       });

@@ -63,15 +63,15 @@ export function findInstance(interfaceName: string): Instance {
   const [found, other] = here.length > 0 ? here : named;
   if (found === undefined) {
     throw new AppError(
-      `Cannot reach "${interfaceName}": no server or client of ours with that interface runs: ` +
-        "start one, or name another: `vpn status` lists them",
+      `Cannot reach "${interfaceName}": no running server or client has that interface: ` +
+        "start it, or choose another: `vpn status` lists them",
       { exitCode: ExitCode.connect },
     );
   }
   if (other !== undefined) {
     throw new AppError(
-      `Cannot tell which "${interfaceName}" is meant: it runs in several network namespaces: ` +
-        "say it in one of them, with `ip netns exec NAME vpn ...`",
+      `Cannot choose between several "${interfaceName}": they run in different network namespaces: ` +
+        "run this in one of them, with `ip netns exec NAME vpn ...`",
       { exitCode: ExitCode.usage },
     );
   }

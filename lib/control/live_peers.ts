@@ -93,23 +93,23 @@ export class LivePeers implements Disposable {
 
   /** What is made in slices may find the tunnel at its end. */
   #requireOpen(): void {
-    if (this.#isClosed) throw new RequestError("Cannot change the peers: the tunnel ends");
+    if (this.#isClosed) throw new RequestError("Cannot change the peers: the tunnel is ending");
   }
 
   #refuse(peers: ReadonlyMap<string, LivePeer>, changes: readonly LiveChange[]): void {
     const { config } = this.#options;
     if (peers.has(encodeKey(config.interface.publicKey))) {
-      throw new RequestError("Cannot add the peer: its key is this end's own");
+      throw new RequestError("Cannot add the peer: its key is the key of this end");
     }
     const given = new Set(changes.map((each) => each.kind === "put" ? each.peer.name : null));
     const names = new Set<string>();
     for (const { name, allowedIps } of peers.values()) {
       if (allowedIps.length > MAX_NETWORKS) {
-        throw new RequestError(`Cannot add the peer: it has over ${MAX_NETWORKS} networks`);
+        throw new RequestError(`Cannot add the peer: it has more than ${MAX_NETWORKS} networks`);
       }
       if (name === null) continue;
       if (names.has(name) && given.has(name)) {
-        throw new RequestError(`Cannot add the peer: another is called ${name}`);
+        throw new RequestError(`Cannot add the peer: another peer has the name ${name}`);
       }
       names.add(name);
     }

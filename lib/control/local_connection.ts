@@ -56,14 +56,14 @@ export class LocalConnection {
     const { socket } = this;
     if (socket.destroyed || socket.write(text)) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const done = guarded("control", "waiting for room", () => {
+    const done = guarded("control", "waiting for buffer space", () => {
       clearTimeout(late);
       socket.off("drain", done);
       socket.off("close", done);
       resolve();
     });
     const late = setTimeout(
-      guarded("control", "closing a connection that is not read", () => this.close()),
+      guarded("control", "closing a connection whose client does not read", () => this.close()),
       SEND_LIMIT,
     );
     socket.on("drain", done);

@@ -70,7 +70,7 @@ export class LocalSocket implements AsyncDisposable {
   }
 
   #create(): Server {
-    const connect = guarded("control", "taking a connection", (socket: Socket) => {
+    const connect = guarded("control", "accepting a connection", (socket: Socket) => {
       this.#take(socket);
     });
     return createServer({ allowHalfOpen: true }, connect);

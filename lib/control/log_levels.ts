@@ -51,9 +51,7 @@ function change(
   const category = name === "all" ? "all" : categories.find((each) => each === name);
   if (category === undefined) {
     throw new RequestError(
-      `Cannot log "${name}" here: the categories are ${
-        categories.join(", ")
-      }, and all for all of them`,
+      `Cannot log "${name}" here: the categories are ${categories.join(", ")}, or all`,
     );
   }
   const level = LOG_LEVELS.find((each) => each === value);

@@ -118,7 +118,7 @@ export class Reloader<Kind extends Config> {
       return result;
     } catch (error) {
       const message = messageOf(error);
-      logger.error("not reloaded, all goes on as before: {message}", { message });
+      logger.error("not reloaded, everything continues as before: {message}", { message });
       const exitCode = error instanceof RequestError ? ExitCode.usage : exitCodeOf(error);
       return { file: path, changes: [], restart: [], problems: [message], exitCode };
     } finally {
@@ -142,8 +142,8 @@ export class Reloader<Kind extends Config> {
     const whole = ofKeys(configChange(before, after), (key) => !role.foreignKeys.includes(key));
     if (isOfAnotherTunnel(whole, before)) {
       throw new ConfigError(
-        `${path}: PrivateKey, and all that runs of [Peer], are others: this is the file of another tunnel: stop this one ` +
-          "and start that, or put its own file back",
+        `${path}: PrivateKey and all running peers differ: this is the file of another tunnel: stop this tunnel ` +
+          "and start the other, or restore the file of this one",
       );
     }
     const never = changedKeys(whole).filter((key) => !role.liveKeys.has(key));
@@ -188,8 +188,10 @@ export function summaryOf({ changes, problems }: ReloadResult): string {
 /** What stays as it was, in one line with the remedy; null where nothing does. */
 export function restartLine({ file, restart }: ReloadResult): string | null {
   if (restart.length === 0) return null;
-  return `${file}: ${restart.join(", ")}: this cannot change while it runs and stays as it was: ` +
-    "stop it and start it again";
+  return `${file}: ${
+    restart.join(", ")
+  }: cannot change while the tunnel is running, and was not applied: ` +
+    "restart the tunnel";
 }
 
 function tell(result: ReloadResult, logger: Logger): void {
@@ -262,7 +264,7 @@ function described(change: ConfigChange): string[] {
 function placed(key: string, { before, after }: { before: Config; after: Config }): string {
   const line = after.interface.lines.get(key);
   if (line !== undefined) return `${key} (line ${line})`;
-  return before.interface.lines.has(key) ? `${key} (taken out)` : key;
+  return before.interface.lines.has(key) ? `${key} (removed)` : key;
 }
 
 /** Requests by SIGHUP: those that come before a tunnel is up are kept until then. */

@@ -48,7 +48,7 @@ export class ControlServer implements AsyncDisposable {
       journal,
       onConnection: (connection) => new Conversation(connection, handlers),
     });
-    if (socket === null) throw new Error(`Cannot listen on ${paths.at(-1)}: it is there already`);
+    if (socket === null) throw new Error(`Cannot listen on ${paths.at(-1)}: it exists already`);
     return new ControlServer(socket);
   }
 
@@ -100,7 +100,7 @@ class Conversation {
       if (line === null) {
         await this.#send({
           id: null,
-          error: `Cannot read the request: it has over ${MAX_LINE} bytes`,
+          error: `Cannot read the request: it is longer than ${MAX_LINE} bytes`,
         });
         // Where the next one would begin is not known.
         socket.destroySoon();

@@ -164,7 +164,7 @@ function openAead({ aead }: DataPlaneConfig, arena: Arena): AeadProvider {
   const library = aead === "builtin" ? null : openLibcrypto(arena);
   if (library === null && aead === "libcrypto") {
     throw new Error(
-      "Cannot use Aead = libcrypto: neither libcrypto.so.3 nor libcrypto.so.1.1 is there",
+      "Cannot use Aead = libcrypto: neither libcrypto.so.3 nor libcrypto.so.1.1 is installed",
     );
   }
   return library ?? createBuiltinAead(arena);

@@ -169,7 +169,7 @@ export class Commands {
     if (tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6) || tun.setOffload(tcp)) return;
     this.#options.reports.log(
       "warning",
-      "this kernel's TUN has no segmentation offload: packets are read one by one",
+      "this kernel's TUN has no segmentation offload: packets are read one at a time",
     );
   }
 

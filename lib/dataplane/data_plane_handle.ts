@@ -71,7 +71,7 @@ export class DataPlaneHandle {
   /** Other programs on the host change routes as often as they like. */
   readonly #networkChanges = new Swarm({
     category: "dataplane",
-    entry: "following the host's network",
+    entry: "following changes of the host's network",
     call: () => this.#listener.onNetworkChange(),
     settleTime: 0,
     pause: NETWORK_PAUSE,
@@ -268,7 +268,7 @@ export class DataPlaneHandle {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#networkChanges[Symbol.dispose]();
-    this.#captures.fail(new Error("Cannot go on with the capture: the tunnel ends"));
+    this.#captures.fail(new Error("Cannot continue the capture: the tunnel is ending"));
     if (this.#thread.failure === null) this.#send({ kind: "stop" });
     await this.#thread.end();
     for (const { reject } of this.#waiters.values()) reject(hasEnded());

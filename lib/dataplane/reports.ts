@@ -55,7 +55,7 @@ export class Reports {
     const suppressed = this.#traceBudget.takeSuppressed();
     this.log(
       "trace",
-      suppressed === 0 ? line : `${line} (${suppressed} lines before it left out)`,
+      suppressed === 0 ? line : `${line} (${suppressed} earlier lines omitted)`,
     );
   }
 
@@ -64,7 +64,10 @@ export class Reports {
     const { segmentation } = this.#parts.socket;
     if (segmentation === this.#isSegmentationTold) return;
     this.#isSegmentationTold = segmentation;
-    this.log("warning", "UDP segmentation offload was refused: datagrams are sent one by one now");
+    this.log(
+      "warning",
+      "the kernel refused UDP segmentation offload: datagrams are now sent one at a time",
+    );
   }
 
   #reportPeer(kind: PeerReportKind, peer: Peer): void {
@@ -92,6 +95,6 @@ export class Reports {
     if (counts === this.#egressErrorsTold) return;
     this.#egressErrorsTold = counts;
     const named = Object.entries(refused).map(([name, count]) => `${name} ${count}`).join(", ");
-    this.log("warning", `packets for outside that the kernel refused: ${named}`);
+    this.log("warning", `the kernel refused to send packets to the internet: ${named}`);
   }
 }

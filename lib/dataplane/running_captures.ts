@@ -39,7 +39,9 @@ export class RunningCaptures {
    */
   async run(request: CaptureRequest, consumer: CaptureConsumer): Promise<CaptureCounts> {
     if (this.#running.size >= MAX_CAPTURES) {
-      throw new Error(`Cannot capture: ${MAX_CAPTURES} captures run already: end one of them`);
+      throw new Error(
+        `Cannot capture: ${MAX_CAPTURES} captures are running already: end one of them`,
+      );
     }
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<CaptureCounts>();

@@ -47,7 +47,7 @@ function takeFault(category: LogCategory, entry: string, error: unknown): void {
   const suppressed = faults.add(entry, performance.now());
   if (suppressed < 0) return;
   const logger = getLogger(category);
-  logger.error("error while {entry}, all else goes on: {error}{more}", {
+  logger.error("error while {entry}, everything else continues: {error}{more}", {
     entry,
     error,
     more: suppressed === 0 ? "" : ` (${suppressed} more since the last line)`,

@@ -20,7 +20,7 @@ export function requireJournalDirectory(): void {
   } catch (error) {
     const isReadOnly = error instanceof Error && "code" in error && error.code === "EROFS";
     const reason = isReadOnly
-      ? "it is read-only: mount a file system there, as by `--tmpfs /run` where a container's root is read-only"
+      ? "it is read-only: mount a file system there, for example with `--tmpfs /run` if a container's root is read-only"
       : `${
         error instanceof Deno.errors.PermissionDenied
           ? "permission denied"

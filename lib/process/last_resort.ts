@@ -25,12 +25,12 @@ export function catchFaults(logger: Logger): LastResort {
   const take = (error: unknown) => {
     // Nothing here may throw: it would be called again, for ever.
     const stack = error instanceof Error ? error.stack ?? error.message : String(error);
-    logger.error("error that nothing handled: {stack}", { stack });
+    logger.error("unhandled error: {stack}", { stack });
     if (isStruck) return;
     isStruck = true;
     const message = error instanceof Error ? error.message : String(error);
     const cause = new AppError(
-      `Cannot go on after an error in this program: ${message}: everything is undone: ` +
+      `Cannot continue after an internal error: ${message}: all changes are undone: ` +
         "start it again, and report the error with the log",
       { exitCode: ExitCode.unexpected, cause: error },
     );

@@ -29,7 +29,7 @@ export async function leaveToRuntime<Status>(
 /** From now on takes note of the end of orphans, where this process is the one that gets them. */
 export function adoptOrphans(): void {
   if (Deno.pid !== INIT) return;
-  Deno.addSignalListener("SIGCHLD", guarded("hooks", "taking note of the end of orphans", reap));
+  Deno.addSignalListener("SIGCHLD", guarded("hooks", "reaping orphaned processes", reap));
 }
 
 function reap(): void {

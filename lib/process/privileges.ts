@@ -33,18 +33,18 @@ export function requireTunnelPrivileges(): void {
 /** What keeps the TUN driver from being opened, and the remedy. */
 function tunTrouble(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) {
-    return "it is not there: give a container the device (`--device /dev/net/tun`), or make it with " +
+    return "it does not exist: give a container the device (`--device /dev/net/tun`), or create it with " +
       "`mkdir -p /dev/net && mknod /dev/net/tun c 10 200`";
   }
   if (error instanceof Deno.errors.PermissionDenied) {
     // Root is refused by a container's rules for devices alone.
     return Deno.uid() === 0
-      ? "this container may not: give it the device (`--device /dev/net/tun`)"
+      ? "this container has no access: give it the device (`--device /dev/net/tun`)"
       : "permission denied: run as root, or let this user open it with " +
         `\`setfacl -m u:${Deno.uid()}:rw /dev/net/tun\``;
   }
   const reason = error instanceof Error ? error.message : String(error);
-  return `${reason}: load the driver with \`modprobe tun\`, on the host where this is a container`;
+  return `${reason}: load the driver with \`modprobe tun\` (for a container: on the host)`;
 }
 
 /** @throws {AppError} with exit code 5 and the remedy, where the thread lacks one of them */
@@ -73,7 +73,7 @@ function lacks(lacking: readonly string[], purpose: string, otherwise: string): 
 export function capabilityRemedy(lacking: readonly string[], uid = Deno.uid()): string {
   const added = lacking.map((name) => `--cap-add ${name.slice("CAP_".length)}`).join(" ");
   return uid === 0
-    ? `root was started without: a container gets it by \`${added}\` (\`cap_add:\` of compose)`
+    ? `this container's root does not have it: start the container with \`${added}\` (compose: \`cap_add:\`)`
     : `run as root, or grant it with \`setcap cap_net_admin,cap_net_raw+ep ${Deno.execPath()}\``;
 }
 
@@ -84,7 +84,7 @@ export function capabilityRemedy(lacking: readonly string[], uid = Deno.uid()): 
  */
 export function requireNatPrivileges(): void {
   requireCapabilities(
-    "open the way to the internet",
+    "forward to the internet",
     ["CAP_NET_ADMIN", "CAP_NET_RAW"],
     ", or set Egress = kernel or off",
   );
@@ -145,14 +145,14 @@ function requireWritableSysctls(): void {
  * @throws {AppError} with exit code 5 and the remedy
  */
 export function requireFirewallPrivileges(): void {
-  requireCapabilities("close this host", ["CAP_NET_ADMIN"]);
+  requireCapabilities("block this host", ["CAP_NET_ADMIN"]);
   requireJournalDirectory();
 }
 
 /** What to say of a port that not everybody may take. */
 export function lowPort(protocol: "TCP" | "UDP", port: number): AppError {
   const remedy = Deno.uid() === 0
-    ? "a container gets it by `--cap-add NET_BIND_SERVICE`"
+    ? "start the container with `--cap-add NET_BIND_SERVICE`"
     : "run as root, grant it";
   return missing(
     `Cannot use ${protocol} port ${port}: CAP_NET_BIND_SERVICE is missing: ${remedy}, ` +

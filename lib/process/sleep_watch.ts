@@ -20,7 +20,7 @@ export function watchSleep(
   { interval = INTERVAL } = {},
 ): Disposable {
   let known = sleptTime();
-  const look = guarded("client", "looking whether the machine has slept", () => {
+  const look = guarded("client", "checking whether the machine was suspended", () => {
     const slept = sleptTime();
     const isLong = slept - known >= MIN_SLEEP;
     known = slept;

@@ -33,7 +33,7 @@ export function listenForStop(
   const listeners = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).map((signal) => {
     const isIgnored = (ignored >> BigInt(SIGNALS[signal] - 1) & 1n) === 1n;
     const heard = signal === "SIGHUP" && onHangup !== undefined
-      ? guarded("control", "taking SIGHUP", onHangup)
+      ? guarded("control", "handling SIGHUP", onHangup)
       : () => resolve(signal);
     // Where nobody listens, Deno lets these end the process, ignored or not.
     return { signal, listener: isIgnored ? () => {} : heard };

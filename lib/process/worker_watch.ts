@@ -84,5 +84,5 @@ export function deathOf(
   { message, errno }: { readonly message: string; readonly errno: number },
 ): { message: string; errno: number } {
   if (errno !== 0) return { message, errno };
-  return { message: `Cannot go on: the ${thread} thread has died: ${message}`, errno };
+  return { message: `Cannot continue: the ${thread} thread has died: ${message}`, errno };
 }

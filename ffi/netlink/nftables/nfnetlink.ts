@@ -28,7 +28,7 @@ export class NoNftablesError extends SystemCallError {
     super("use the firewall", errno);
     this.message =
       `Cannot use the firewall: this kernel has no nftables (${this.code}): load it with \`modprobe nf_tables\`, ` +
-      "on the host where this is a container";
+      "on the host if this is a container";
   }
 }
 

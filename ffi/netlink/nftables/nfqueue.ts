@@ -261,7 +261,7 @@ function bind(socket: NetlinkSocket, message: MessageBuilder, queue: number): vo
     socket.request(message, action);
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.errno !== EPERM) throw error;
-    throw new NetlinkError(action, EPERM, "somebody else may be reading it");
+    throw new NetlinkError(action, EPERM, "another process may be reading it");
   }
 }
 

@@ -140,6 +140,11 @@ function checkCipher({ config }: Subject): Verdict[] {
   if (library !== null) return [ok("libcrypto is there: ChaCha20-Poly1305 at full speed")];
   const remedy = "`apt install libssl3`, or what brings libcrypto.so.3 on this system";
   return wanted === "libcrypto"
-    ? [fail("Aead = libcrypto, but neither libcrypto.so.3 nor libcrypto.so.1.1 is there", remedy)]
+    ? [
+      fail(
+        "Aead = libcrypto, but neither libcrypto.so.3 nor libcrypto.so.1.1 is installed",
+        remedy,
+      ),
+    ]
     : [warn("libcrypto.so.3 is not there: the cipher takes several times as long", remedy)];
 }

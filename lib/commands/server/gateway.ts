@@ -426,9 +426,7 @@ function requireFewRules(config: ServerConfig, rules: readonly EgressRule[]): vo
 function withoutFirewall(error: SystemCallError): Error {
   if (!(error instanceof NoNftablesError)) return error;
   return new AppError(
-    `${
-      error.message.replace("use the firewall", "open the way to the internet")
-    }, or set Egress = off`,
+    `${error.message.replace("use the firewall", "forward to the internet")}, or set Egress = off`,
     { exitCode: ExitCode.privilege, cause: error },
   );
 }

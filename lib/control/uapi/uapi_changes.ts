@@ -27,7 +27,7 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
   const { privateKey, listenPort = 0, fwMark = 0 } = change;
   const refuse = (what: string) => {
     throw new UapiError(
-      `${what} cannot be changed while the tunnel runs: start it again`,
+      `${what} cannot be changed while the tunnel is running: restart it`,
       UapiErrno.notSupported,
     );
   };
@@ -36,7 +36,7 @@ export function refuseFixed(change: UapiDeviceChange, fixed: FixedSettings): voi
     refuse("the private key");
   }
   if (listenPort !== 0 && listenPort !== fixed.port) refuse("the port");
-  if (fwMark !== 0 && fwMark !== fixed.mark) refuse("the mark");
+  if (fwMark !== 0 && fwMark !== fixed.mark) refuse("the firewall mark");
 }
 
 /**

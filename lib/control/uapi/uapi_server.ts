@@ -64,7 +64,7 @@ export async function openUapi(
     onConnection: (connection) => new Conversation(connection, options, peers),
   });
   if (socket === null) {
-    getLogger("control").info("{path} is another process's: `wg show` does not know this tunnel", {
+    getLogger("control").info("another process uses {path}: `wg show` cannot show this tunnel", {
       path,
     });
   }
@@ -180,7 +180,7 @@ class Conversation {
       return await paced(chunked(uapiDeviceTexts(await describe(this.#options, this.#peers))));
     } catch (error) {
       // `wg` shows no more than the meaning of the number.
-      getLogger("control").warn("`wg` asked for what cannot be: {error}", { error });
+      getLogger("control").warn("`wg` made an invalid request: {error}", { error });
       if (error instanceof UapiError) return [formatUapiResult(error.errno)];
       if (error instanceof RequestError) return [formatUapiResult(UapiErrno.invalid)];
       return [formatUapiResult(UapiErrno.failed)];
@@ -195,7 +195,7 @@ class Conversation {
     const ignored = change.peers.flatMap(({ ignoredIps }) => ignoredIps);
     if (ignored.length === 0) return;
     const more = ignored.length - MAX_LISTED;
-    getLogger("control").warn("not carried, as IPv6 is not: {networks}{more}", {
+    getLogger("control").warn("ignored, as IPv6 is not supported: {networks}{more}", {
       networks: ignored.slice(0, MAX_LISTED).join(", "),
       more: more > 0 ? ` and ${more} more` : "",
     });

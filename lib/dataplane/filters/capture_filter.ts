@@ -66,7 +66,7 @@ export function captureFilter(
     ...portBlock(ports.udp, linkHeaderSize),
   ];
   if (program.length > MAX_INSTRUCTIONS) {
-    throw new RangeError("Cannot filter for that many forwarded ports");
+    throw new RangeError("Cannot filter for so many forwarded ports");
   }
   return program;
 }

@@ -70,7 +70,7 @@ export function carrierFilter(
   }
   program.push(REFUSE, ...blocks.flat());
   if (program.length > MAX_INSTRUCTIONS) {
-    throw new RangeError("Cannot filter for that many addresses and interfaces");
+    throw new RangeError("Cannot filter for so many addresses and interfaces");
   }
   return program;
 }

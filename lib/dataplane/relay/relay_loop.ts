@@ -163,7 +163,7 @@ export class RelayLoop implements Disposable {
     else {
       this.#log(
         "warning",
-        `nothing answers at ${other}: see that the other relay runs, and that firewalls let TCP through`,
+        `no answer from ${other}: check that the other relay is running and that firewalls allow TCP`,
       );
     }
   }

@@ -157,7 +157,7 @@ function foreignFile(directory: string, path: string): string | null {
 
 /** What to say of a file that cannot be written, by what keeps it from that. */
 function cannotSet(name: string, error: unknown): unknown {
-  const leaveOut = "or leave DNS out of the configuration";
+  const leaveOut = "or remove DNS from the configuration";
   if (error instanceof NoFileError) {
     return new AppError(`Cannot set DNS: ${error.message}: remove it, ${leaveOut}`, {
       exitCode: ExitCode.usage,
@@ -175,7 +175,7 @@ function cannotSet(name: string, error: unknown): unknown {
 /** What keeps a file from being written, and the remedy; null where it is nothing of the kind. */
 function whyNot(path: string, error: unknown): string | null {
   if (error instanceof Error && "code" in error && error.code === "EROFS") {
-    return "it is read-only: mount it writable, start the container with these resolvers (`--dns`, or `dns:` of compose)";
+    return "it is read-only: mount it writable, or start the container with these resolvers (`--dns`, or `dns:` in compose)";
   }
   const isRefused = error instanceof Deno.errors.PermissionDenied ||
     error instanceof Deno.errors.NotCapable;

@@ -45,7 +45,7 @@ export function resolvectlKeeping(
     putBack: () => {
       if (!isInUse()) {
         throw new Error(
-          `${HOST_FILE} no longer leads to systemd-resolved: link it to its stub-resolv.conf again`,
+          `${HOST_FILE} no longer links to systemd-resolved: link it to stub-resolv.conf again`,
         );
       }
       makeResolvectl(change);

@@ -21,11 +21,14 @@ export async function locatedPeers(
       return peerOptions(peer, await resolveEndpoint(endpoint, connectTimeout));
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      logger.warn("{file}:{line}: [Peer]: is not called, but may call: {error}", {
-        file: config.fileName,
-        line,
-        error: error.message,
-      });
+      logger.warn(
+        "{file}:{line}: [Peer]: this end does not connect to it, but it may connect: {error}",
+        {
+          file: config.fileName,
+          line,
+          error: error.message,
+        },
+      );
       return peerOptions(peer, null);
     }
   }));

@@ -77,11 +77,11 @@ function run(program: string, args: readonly string[], input = ""): void {
   const reason = error !== undefined
     ? error.message
     : signal !== null
-    ? `it was ended by ${signal}`
+    ? `it was killed by ${signal}`
     : `exit code ${status}: ${stderr.trim()}`;
   throw new AppError(
     `Cannot change this host's resolvers: \`${program} ${args.join(" ")}\` failed: ${reason}: ` +
-      "fix that, or leave DNS out of the configuration",
+      "fix that, or remove DNS from the configuration",
     { exitCode: ExitCode.unexpected },
   );
 }

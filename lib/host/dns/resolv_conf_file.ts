@@ -128,7 +128,7 @@ export class NoFileError extends Error {
   override readonly name = "NoFileError";
 
   constructor(path: string) {
-    super(`${path} is no file`);
+    super(`${path} is not a file`);
   }
 }
 

@@ -79,7 +79,8 @@ function configIn(
   };
   const config = parseConfig(text, path, { names: hostNames(), keysOfHooks });
   if ((mode & 0o077) === 0) return { text, config };
-  const warning = `${path}: others can read or write this file, which holds keys: chmod 600 it`;
+  const warning =
+    `${path}: other users can read or write this file, which contains keys: run \`chmod 600\` on it`;
   return { text, config: { ...config, warnings: [warning, ...config.warnings] } };
 }
 
@@ -93,7 +94,7 @@ function readBounded(
     if (isRegular && isPipe(path)) {
       throw unreadable(
         path,
-        "it is no regular file, and what a pipe has given cannot be read again: put it into a file",
+        "it is not a regular file, and a pipe cannot be read twice: copy it to a file",
       );
     }
     using file = Deno.openSync(path);
@@ -125,7 +126,7 @@ function reason(error: unknown): string {
     return "permission denied: run as its owner or as root";
   }
   if (error instanceof Deno.errors.NotCapable) {
-    return "Deno keeps device and /proc files from programs: copy it to a file";
+    return "Deno does not let programs read device and /proc files: copy it to a file";
   }
   if (error instanceof Deno.errors.NotADirectory) return "a part of its path is not a directory";
   return error instanceof Error ? error.message : String(error);
@@ -152,5 +153,5 @@ function decodeToRead(bytes: Uint8Array, path: string): string {
 }
 
 function notText(path: string, cause?: unknown): ConfigError {
-  return unreadable(path, "it is not text in UTF-8: save it as that", cause);
+  return unreadable(path, "it is not UTF-8 text: save it in UTF-8", cause);
 }

@@ -60,7 +60,7 @@ export class LockedConfig implements Disposable {
     if (Deno.uid() === 0) await lockForRoot(opened, path);
     const file = opened.use(await lockFile(folder, name, path));
     if (!file.isRegular) {
-      throw new AppError(`Cannot change ${path}: it is no regular file`, {
+      throw new AppError(`Cannot change ${path}: it is not a regular file`, {
         exitCode: ExitCode.usage,
       });
     }
@@ -167,7 +167,7 @@ export interface KeyFile {
  * @throws {AppError} where it cannot, or the file exists and is to stay
  */
 export function createKeyFile({ path, content, overwrite }: KeyFile): void {
-  const exists = { [EEXIST]: "it is there already: name another, or add --overwrite" };
+  const exists = { [EEXIST]: "it exists already: choose another name, or add --overwrite" };
   attempt(`write ${path}`, () => {
     const { folder, name } = Folder.find(path, { followLast: false });
     using _folder = folder;
@@ -249,7 +249,7 @@ async function lockFile(folder: Folder, name: string, path: string): Promise<Ope
       using current = attempt(`open ${path}`, () => folder.open(name));
       if (current.status().identity === file.status().identity) {
         if (!isLocked) {
-          const warning = `another process keeps ${path} locked: going on without the lock`;
+          const warning = `another process keeps ${path} locked: continuing without the lock`;
           writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
         }
         opened.move();
@@ -304,10 +304,12 @@ function attempt<Result>(
 
 const DENIED = "permission denied: run as the owner of its folder or as root";
 const REASONS: Readonly<Record<number, string>> = {
-  [EEXIST]: "it is there already and holds keys: remove it, or name another by --out FILE",
+  [EEXIST]:
+    "it exists already and contains keys: remove it, or choose another name with --out FILE",
   [EACCES]: DENIED,
   [EPERM]: DENIED,
   [ENOENT]: "no such file or folder",
-  [ENOTDIR]: "a part of its path is not a folder, or a symbolic link where none may be",
-  [ELOOP]: "a symbolic link stands there, or another user's leads there: name the file itself",
+  [ENOTDIR]: "a part of its path is not a folder, or is a symbolic link, which is not allowed here",
+  [ELOOP]:
+    "it is a symbolic link, or is reached by another user's symbolic link: give the path of the file itself",
 };

@@ -122,7 +122,7 @@ function reservePort(port: number): ReservedPorts {
     const listener = listenerOn("tcp", port);
     throw new AppError(
       listener === null
-        ? `Cannot use TCP port ${port}: connections have it, or had it until a minute ago: ` +
+        ? `Cannot use TCP port ${port}: connections use it, or used it until a minute ago: ` +
           "wait until they have ended, or choose another port"
         : `Cannot use TCP port ${port}: ${listener} listens on it: stop it, or choose another port`,
       { exitCode: ExitCode.usage, cause: error },

@@ -75,8 +75,8 @@ export class InnerGuard implements Disposable {
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
       options.logger.warn(
-        "neighbours on every link reach the services at {addresses}, as packets from other interfaces are not dropped: " +
-          "{error}: load the kernel module nf_tables, or drop them by the host's own firewall",
+        "hosts on every link can reach the services at {addresses}, as packets from other interfaces are not dropped: " +
+          "{error}: load the kernel module nf_tables, or drop them with the host's own firewall",
         {
           addresses: options.addresses.map(({ address }) => formatIpv4(address)).join(", "),
           error,
@@ -147,8 +147,8 @@ export class InnerGuard implements Disposable {
   #tellOfShared(): void {
     if (this.#shared.length === 0) return;
     this.#options.logger.info(
-      "{addresses}: another interface has it as well, so what comes for it from there is the host's; " +
-        "only services of the tunnel stay shut to it",
+      "{addresses}: another interface has this address too, so packets from there go to the host; " +
+        "only the services of the tunnel stay closed to them",
       { addresses: this.#shared.map(formatIpv4).join(", ") },
     );
   }

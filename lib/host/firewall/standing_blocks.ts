@@ -62,7 +62,7 @@ export function killSwitchTable(interfaceName: string, nftables: Nftables): Nfta
   if (nftables.supports("inet")) return { family: "inet", name };
   if (!hasIpv6()) return { family: "ip", name };
   throw new AppError(
-    "Cannot close the host: the kernel has no nftables tables of family inet, without which IPv6 would leave in the clear: " +
+    "Cannot block the host: the kernel has no nftables tables of family inet, without which IPv6 would bypass the tunnel: " +
       "load or build nf_tables with NF_TABLES_INET, or set KillSwitch = off",
     { exitCode: ExitCode.privilege },
   );
@@ -101,9 +101,9 @@ function unownedTables(): NftablesTable[] {
 
 /** One line that says what is closed, and what opens it. */
 export function describeBlock({ owner: { interfaceName, pid } }: StandingBlock): string {
-  const whose = pid === 0 ? "no journal of it is left" : `process ${pid}, which has ended`;
-  return `the kill switch of ${interfaceName} (${whose}) blocks this host: nothing but loopback and ` +
-    "DHCP leaves it: start its client again, or open the host with `vpn cleanup`";
+  const whose = pid === 0 ? "its journal is gone" : `process ${pid}, which has ended`;
+  return `the kill switch of ${interfaceName} (${whose}) blocks this host: only loopback and ` +
+    "DHCP can leave it: start its client again, or remove the block with `vpn cleanup`";
 }
 
 /** Those that close the network namespace of this thread. */

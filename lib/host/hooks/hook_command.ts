@@ -64,7 +64,7 @@ export async function runHook(command: string, limit: Promise<unknown>): Promise
 }
 
 function ended(code: number | null, signal: string | null): string {
-  return signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+  return signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`;
 }
 
 /** bash, which wg-quick promises, or what there is. */

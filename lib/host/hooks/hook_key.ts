@@ -83,7 +83,7 @@ function keyFrom(
     if (isOptional) return undefined;
     const why = error === undefined ? `ended with exit code ${status}` : error.message;
     throw new ConfigError(
-      `${place}: what prints it ${why}: set ${instead}, or correct the command`,
+      `${place}: the command that prints it ${why}: set ${instead}, or correct the command`,
     );
   }
   const text = stdout.trim();
@@ -104,7 +104,7 @@ export function refuseHookKey(hooks: readonly HookCommand[], fileName: string): 
   );
   if (hook === undefined) return;
   throw new ConfigError(
-    `${fileName}:${hook.line}: the private key is set by this command, which \`vpn server\` and \`vpn client\` alone run: ` +
-      "put PrivateKey into the file for what else is to be done with it",
+    `${fileName}:${hook.line}: the private key is set by this command, which only \`vpn server\` and \`vpn client\` run: ` +
+      "set PrivateKey in the file to use other commands with it",
   );
 }

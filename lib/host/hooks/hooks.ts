@@ -74,7 +74,7 @@ export class Hooks {
       const { command, place } = this.#prepare(key, hook);
       const problem = await runHook(command, this.#options.stop);
       if (problem === null || this.#isStopped) continue;
-      throw new AppError(`${place}: the command ${problem}: what was set up is undone`, {
+      throw new AppError(`${place}: the command ${problem}: all changes are undone`, {
         exitCode: ExitCode.unexpected,
       });
     }

@@ -204,13 +204,15 @@ export function describeChange(change: HostChange): string {
     case "nat-ports":
       return `the NAT's ports on ${change.device}`;
     case "hook":
-      return `what PostDown undoes (${change.commands.map(({ place }) => place).join(", ")})`;
+      return `the changes that PostDown undoes (${
+        change.commands.map(({ place }) => place).join(", ")
+      })`;
     case "directory":
     case "socket":
     case "resolv-conf":
       return change.path;
     case "resolvconf":
-      return `resolvconf's record ${change.record}`;
+      return `resolvconf record ${change.record}`;
     case "resolvectl":
       return `resolvers of ${change.interfaceName} with systemd-resolved`;
   }

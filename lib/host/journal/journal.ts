@@ -272,7 +272,7 @@ export class Journal {
       throw new AppError(
         `Cannot write the journal of changes to ${this.#path}: ${
           error instanceof Error ? error.message : error
-        }: nothing is changed without it: make room there`,
+        }: no change is made without it: free some space there`,
         { exitCode: ExitCode.unexpected, cause: error },
       );
     }
@@ -360,7 +360,7 @@ function tryToForget(call: () => void): void {
     call();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    getLogger("journal").warn("cannot strike out what is undone: {error}", { error });
+    getLogger("journal").warn("cannot mark undone changes in the journal: {error}", { error });
   }
 }
 

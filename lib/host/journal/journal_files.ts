@@ -98,7 +98,7 @@ export function allJournals(): JournalFile[] {
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
     throw new AppError(
       `Cannot read the journals in ${directory}: permission denied: run as root, ` +
-        "or set XDG_RUNTIME_DIR to where yours are",
+        "or set XDG_RUNTIME_DIR to the directory of your own journals",
       { exitCode: ExitCode.privilege, cause: error },
     );
   }

@@ -10,7 +10,7 @@ import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
 
 /** Why it cannot be put back. */
-export const DETOUR_REASON = "a rule or a route of another program has precedence over ours";
+export const DETOUR_REASON = "a rule or route of another program takes precedence over ours";
 
 /** Addresses far from any host's own networks; in both halves, as some VPNs replace a default route by two routes. */
 const PROBES = {
@@ -50,7 +50,7 @@ export class Detour implements Fixture {
       if (link === null || link !== linkTo(netlink, probe, mark)) continue;
       if (this.#others().some((fixture) => fixture.missing().length > 0)) return [];
       const name = netlink.links.find(link)?.name ?? `link ${link}`;
-      return [`all routing by ${device} (packets to ${probe} go by ${name})`];
+      return [`the routes through ${device} (packets to ${probe} go through ${name})`];
     }
     return [];
   }

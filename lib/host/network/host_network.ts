@@ -276,7 +276,7 @@ export class HostNetwork implements Disposable {
     }
     getLogger("upkeep").warn(
       "{network} is not reached through the tunnel: another interface has a route to the same network: " +
-        "give one of the two another network, or take it out of AllowedIPs",
+        "use different networks, or remove this one from AllowedIPs",
       { network: formatPrefix(route.destination) },
     );
   }

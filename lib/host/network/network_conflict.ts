@@ -32,7 +32,7 @@ export class NetworkConflict implements Disposable {
   readonly #options: NetworkConflictOptions;
   readonly #changes = new Swarm({
     category: "upkeep",
-    entry: "looking for networks of the tunnel's numbers",
+    entry: "looking for networks with addresses of the tunnel",
     call: () => this.look(),
     settleTime: SETTLE_TIME,
     pause: LOOK_PAUSE,
@@ -95,14 +95,15 @@ export function conflictsOf(
     const device = netlink.links.find(link)?.name ?? `link ${link}`;
     const reached = within.filter((address) => plan.inside.includes(address)).map(formatIpv4);
     return [
-      `the network ${formatCidr(network)} on ${device} has addresses of the tunnel in it, ` +
+      `the network ${formatCidr(network)} on ${device} contains addresses of the tunnel: ` +
       `${within.map(formatIpv4).join(", ")}: ` +
       (reached.length > 0
-        ? `${reached.join(", ")} by the tunnel, the rest by ${device}`
-        : `all of it is reached by ${device}` + (plan.isFullTunnel
-          ? ": add the gateway's inner address to AllowedIPs, as in 10.66.77.1/32"
-          : ", and nobody in it by the tunnel")) +
-      "; a tunnel with another network has no such conflict (`vpn init --subnet`)",
+        ? `${reached.join(", ")} through the tunnel, the rest through ${device}`
+        : `all of it is reached through ${device}` +
+          (plan.isFullTunnel
+            ? ": add the gateway's inner address to AllowedIPs, as in 10.66.77.1/32"
+            : ", and none of it through the tunnel")) +
+      "; to avoid the conflict, choose another network for the tunnel (`vpn init --subnet`)",
     ];
   });
 }

@@ -78,7 +78,7 @@ function refuseOtherGateways(
       if (taken === undefined) continue;
       throw new AppError(
         `Cannot use ${protocol} ports ${taken.first} to ${taken.last} for the NAT: the gateway ` +
-          `"${owner.interfaceName}" (process ${owner.pid}) has some of them on ${device}: ` +
+          `"${owner.interfaceName}" (process ${owner.pid}) uses some of them on ${device}: ` +
           "stop it, or choose other ports with NatPorts",
         { exitCode: ExitCode.usage },
       );
@@ -180,8 +180,8 @@ function reserve(ranges: readonly PortRange[], journal: Journal): void {
   } catch (error) {
     if (!(error instanceof SysctlError)) throw error;
     throw new AppError(
-      `Cannot keep the NAT's ports from the kernel, which hands out ${first} to ${last}: ${error.reason}, ` +
-        "or choose NatPorts outside of these",
+      `Cannot reserve the NAT's ports: the kernel assigns ${first} to ${last} to other connections: ${error.reason}, ` +
+        "or choose NatPorts outside of this range",
       { exitCode: ExitCode.privilege, cause: error },
     );
   }

@@ -122,7 +122,9 @@ export function routeWarnings(config: ClientConfig, plan: RoutePlan): string[] {
   const warning = (key: string, text: string) =>
     `${config.fileName}:${lines.get(key)}: ${key}: ${text}`;
   return [
-    ...plan.isFullTunnel ? [] : [warning("KillSwitch", "blocks all that AllowedIPs do not cover")],
+    ...plan.isFullTunnel
+      ? []
+      : [warning("KillSwitch", "blocks everything that AllowedIPs do not cover")],
     ...allowIpv6 ? [warning("AllowIPv6", "has no effect with KillSwitch = on")] : [],
   ];
 }
@@ -157,8 +159,8 @@ export function requireReachableOutside(
     throw new ConfigError(
       `${place}: it overlaps ${formatCidr(network)} on ${
         way!.device
-      }, the network that the server ` +
-        `${formatIpv4(server)} is reached through; ${remedy}`,
+      }, the network by which the server ` +
+        `${formatIpv4(server)} is reached; ${remedy}`,
     );
   };
   // The kernel makes a route of each address that is more than one.
@@ -169,8 +171,8 @@ export function requireReachableOutside(
   if (plan.plain.table !== MAIN_TABLE) return;
   for (const network of plan.plain.networks) {
     const remedy = network.prefixLength === 0
-      ? `take Table out (line ${config.interface.lines.get("Table")}) for a full tunnel`
-      : "leave it out, or use 0.0.0.0/0 for a full tunnel";
+      ? `remove Table (line ${config.interface.lines.get("Table")}) for a full tunnel`
+      : "remove it, or use 0.0.0.0/0 for a full tunnel";
     refuse("AllowedIPs", network, remedy);
   }
 }

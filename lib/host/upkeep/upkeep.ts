@@ -67,7 +67,7 @@ export class Upkeep implements Disposable {
   readonly #failed = Promise.withResolvers<never>();
   readonly #changes = new Swarm({
     category: "upkeep",
-    entry: "looking after the host's network",
+    entry: "watching the host's network",
     call: () => this.check(() => true),
     settleTime: SETTLE_TIME,
     pause: LOOK_PAUSE,
@@ -82,7 +82,7 @@ export class Upkeep implements Disposable {
     );
     this.#failed.promise.catch(() => {});
     this.#timer = setInterval(
-      guarded("upkeep", "looking after the host's network", () => this.tick()),
+      guarded("upkeep", "watching the host's network", () => this.tick()),
       TICK,
     );
   }
@@ -130,7 +130,7 @@ export class Upkeep implements Disposable {
       }
     }
     if (putBack.length > 0) {
-      this.#options.logger.warn("taken away by another program, and put back: {lost}", {
+      this.#options.logger.warn("removed by another program and restored: {lost}", {
         lost: putBack.join(", "),
       });
     }
@@ -156,7 +156,7 @@ export class Upkeep implements Disposable {
     }
     this.#keepings.set(fixture, keeping);
     if (keeping.waitsUntil === 0 && now - keeping.putBackAt < AT_ONCE) {
-      this.#backOff(keeping, { lost, now, reason: "taken away again at once" });
+      this.#backOff(keeping, { lost, now, reason: "removed again at once" });
       return [];
     }
     keeping.waitsUntil = 0;
@@ -165,7 +165,7 @@ export class Upkeep implements Disposable {
       fixture.putBack();
     } catch (error) {
       if (error instanceof DeviceGone) throw error;
-      const reason = `it cannot be put back (${error instanceof Error ? error.message : error})`;
+      const reason = `it cannot be restored (${error instanceof Error ? error.message : error})`;
       this.#backOff(keeping, { lost, now, reason });
       return [];
     }
@@ -186,7 +186,7 @@ export class Upkeep implements Disposable {
     keeping.lost = lost;
     if (!isNew) return;
     this.#options.logger.warn(
-      "the tunnel is degraded, without {lost}: {reason}: find the program that does it; trying on, with pauses of up to {most} s",
+      "the tunnel is degraded, without {lost}: {reason}: find the program that removes it; retrying at intervals of up to {most} s",
       { lost: lost.join(", "), reason, most: MAX_PAUSE / 1000 },
     );
   }
@@ -196,7 +196,7 @@ export class Upkeep implements Disposable {
     const back = keeping.lost.join(", ");
     keeping.lost = [];
     keeping.pause = 0;
-    this.#options.logger.info("in place again, and left there: {back}", { back });
+    this.#options.logger.info("restored, and not removed again: {back}", { back });
   }
 
   #forget(fixtures: ReadonlySet<Fixture>): void {

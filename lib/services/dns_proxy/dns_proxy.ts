@@ -71,12 +71,12 @@ export class DnsProxy implements AsyncDisposable {
         if (isAlive) logger.info("the resolver {address} answers again", { address });
         else {
           logger.warn(
-            "the resolver {address} does not answer: others are asked first, and it is tried again now and then",
+            "the resolver {address} does not answer: other resolvers are asked first, and it is retried from time to time",
             { address },
           );
         }
       },
-      onError: guarded("dns", "asking upstream", (error) => {
+      onError: guarded("dns", "querying a resolver", (error) => {
         throw error;
       }),
     });
@@ -126,7 +126,7 @@ export class DnsProxy implements AsyncDisposable {
       if (!isAddressInUse(error)) throw error;
       throw new AppError(
         `Cannot answer DNS on ${hostname}: port ${PORT} is in use: ` +
-          "keep the other service from that address, or leave out DnsProxy",
+          "stop the other service from using that address, or remove DnsProxy",
         { exitCode: ExitCode.usage, cause: error },
       );
     }
@@ -170,8 +170,8 @@ export class DnsProxy implements AsyncDisposable {
     if (wrongAnswers === 0 || wrongAnswers < this.#toldWrongAnswers * WRONG_ANSWERS_FACTOR) return;
     this.#toldWrongAnswers = wrongAnswers;
     this.#logger.warn(
-      "{count} messages that claim to be from the resolvers answer no question of ours: " +
-        "they are late, or somebody forges answers; none was taken",
+      "{count} messages from the addresses of the resolvers match no query: " +
+        "they are late or forged; none was accepted",
       { count: wrongAnswers },
     );
   }

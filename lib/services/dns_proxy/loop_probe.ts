@@ -58,8 +58,8 @@ export class LoopProbe {
     throw new AppError(
       `Cannot use DnsProxy = ${
         formatIpv4(resolver)
-      }: that resolver of this host asks the proxy itself, so that no ` +
-        "question would be answered: name a resolver elsewhere, as in 9.9.9.9",
+      }: this resolver of the host sends its queries to the proxy itself, so no ` +
+        "query would be answered: give another resolver, as in 9.9.9.9",
       { exitCode: ExitCode.usage },
     );
   }

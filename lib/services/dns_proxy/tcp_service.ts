@@ -51,7 +51,7 @@ export class TcpService implements Disposable {
   /** Serves until disposed of. */
   constructor(options: TcpServiceOptions) {
     this.#options = options;
-    background("dns", "taking connections for DNS", this.#run());
+    background("dns", "accepting DNS connections", this.#run());
   }
 
   [Symbol.dispose](): void {
@@ -67,7 +67,7 @@ export class TcpService implements Disposable {
       } catch (error) {
         if (this.#isClosed) return;
         // A connection that has gone already, or no descriptor for it: the next one may do.
-        this.#options.logger.debug("cannot take a connection for DNS: {error}", { error });
+        this.#options.logger.debug("cannot accept a DNS connection: {error}", { error });
         await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
       }
     }
@@ -86,7 +86,7 @@ export class TcpService implements Disposable {
       this.#connections.delete(connection);
       if (place !== null) this.#shares.remove(place);
     });
-    background("dns", "answering DNS queries by TCP", served);
+    background("dns", "answering DNS queries over TCP", served);
   }
 }
 
@@ -130,7 +130,7 @@ export class Connection {
         clearTimeout(this.#readTimer);
         if (query === null) break;
         this.#pending++;
-        background("dns", "answering a DNS query by TCP", this.#answer(query));
+        background("dns", "answering a DNS query over TCP", this.#answer(query));
         while (this.#pending >= MAX_PIPELINED) await this.#answered();
       }
       // It may have closed its own direction alone, and still wait for answers.
@@ -179,7 +179,11 @@ export class Connection {
   }
 
   async #write(answer: Uint8Array): Promise<void> {
-    const late = guarded("dns", "closing a connection that is not read", () => this.close());
+    const late = guarded(
+      "dns",
+      "closing a connection whose client does not read",
+      () => this.close(),
+    );
     const timer = setTimeout(late, MESSAGE_TIMEOUT);
     try {
       await writeFramed(this.#stream, answer);

@@ -57,7 +57,7 @@ export class UdpService implements Disposable {
       bufferSize: BUFFER_SIZE,
       batch: BATCH,
     });
-    watcher.add(this.#socket.fd, guarded("dns", "taking DNS queries", () => this.#receive()));
+    watcher.add(this.#socket.fd, guarded("dns", "receiving DNS queries", () => this.#receive()));
   }
 
   [Symbol.dispose](): void {

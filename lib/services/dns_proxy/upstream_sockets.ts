@@ -52,7 +52,7 @@ export class UpstreamSockets implements Disposable {
     const exchange = transport === "udp" ? this.#byUdp(query) : byTcp(query, this.#port);
     this.#open.add(exchange);
     const forget = exchange.answer.finally(() => this.#open.delete(exchange));
-    background("dns", "ending a query upstream", forget);
+    background("dns", "ending a query to a resolver", forget);
     return exchange;
   }
 
@@ -96,10 +96,10 @@ export class UpstreamSockets implements Disposable {
     });
     try {
       socket = DatagramSocket.connect(this.#libc, { address: upstream, port: this.#port }, 0);
-      this.#watcher.add(socket.fd, guarded("dns", "receiving an answer from upstream", receive));
+      this.#watcher.add(socket.fd, guarded("dns", "receiving an answer from a resolver", receive));
       timers.push(
-        setTimeout(guarded("dns", "waiting for an upstream", () => finish(null)), TIMEOUT),
-        setTimeout(guarded("dns", "asking an upstream again", repeat), REPETITION),
+        setTimeout(guarded("dns", "waiting for a resolver", () => finish(null)), TIMEOUT),
+        setTimeout(guarded("dns", "retrying a query to a resolver", repeat), REPETITION),
       );
       repeat();
     } catch (error) {
@@ -113,7 +113,7 @@ export class UpstreamSockets implements Disposable {
 function byTcp({ upstream, message, verdict }: Query, port: number): Exchange {
   const { promise, resolve } = Promise.withResolvers<null>();
   const end = new AbortController();
-  const timer = setTimeout(guarded("dns", "waiting for an upstream", () => cancel()), TIMEOUT);
+  const timer = setTimeout(guarded("dns", "waiting for a resolver", () => cancel()), TIMEOUT);
   const cancel = () => {
     clearTimeout(timer);
     end.abort();

@@ -50,7 +50,7 @@ export class MetricsServer implements Disposable {
       },
       guarded(
         "control",
-        "answering a request for metrics",
+        "answering a metrics request",
         async (request: IncomingMessage, response: ServerResponse) => {
           shares.begin(request.socket);
           try {
@@ -64,7 +64,7 @@ export class MetricsServer implements Disposable {
     const shares = new ConnectionShares();
     server.on(
       "connection",
-      guarded("control", "taking a connection for metrics", (socket: Socket) => shares.add(socket)),
+      guarded("control", "accepting a metrics connection", (socket: Socket) => shares.add(socket)),
     );
     server.timeout = TIMEOUT;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -89,8 +89,8 @@ async function answer(
     response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8", ...headers });
     response.end(`${why}\n`);
   };
-  if (url.split("?")[0] !== PATH) return refuse(404, `Metrics are at ${PATH}`);
-  if (method !== "GET") return refuse(405, "Metrics are read by GET", { Allow: "GET" });
+  if (url.split("?")[0] !== PATH) return refuse(404, `Metrics are served at ${PATH}`);
+  if (method !== "GET") return refuse(405, "Use GET to read metrics", { Allow: "GET" });
   let chunks: readonly string[];
   try {
     chunks = await read();
@@ -121,7 +121,7 @@ function explained(error: Error, { address, port }: SocketAddress): Error {
     case "EADDRINUSE": {
       const owner = listenerOn("tcp", port) ?? "another process";
       return new AppError(
-        `${cannot}: ${owner} has that port: stop it, or give Metrics another`,
+        `${cannot}: ${owner} uses that port: stop it, or choose another port for Metrics`,
         { exitCode: ExitCode.usage, cause: error },
       );
     }
@@ -129,12 +129,12 @@ function explained(error: Error, { address, port }: SocketAddress): Error {
     // What Deno's node:net makes of it.
     case "EINVAL":
       return new AppError(
-        `${cannot}: no interface has that address: give Metrics one of this host's`,
+        `${cannot}: no interface has that address: give Metrics an address of this host`,
         { exitCode: ExitCode.usage, cause: error },
       );
     case "EACCES":
       return new AppError(
-        `${cannot}: CAP_NET_BIND_SERVICE is missing: give Metrics a port above 1023`,
+        `${cannot}: CAP_NET_BIND_SERVICE is missing: choose a port above 1023 for Metrics`,
         { exitCode: ExitCode.privilege, cause: error },
       );
     default:

@@ -43,7 +43,7 @@ export async function serveMetrics(options: MetricsOptions): Promise<MetricsServ
     listen: metrics,
     read: shared(read, { lifetime: LIFETIME, now: () => performance.now() }),
   });
-  logger.info("metrics are at http://{address}:{port}/metrics", {
+  logger.info("serving metrics at http://{address}:{port}/metrics", {
     address: formatIpv4(metrics.address),
     port: metrics.port,
   });

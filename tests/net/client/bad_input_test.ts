@@ -167,7 +167,7 @@ refusalTest("main refuses a client's networks that overlap the one to the server
     config: configFor("client", { peer: { AllowedIPs: `${SUBNET}, 192.0.2.128/25` } }),
     code: 2,
     line:
-      /FILE:6: AllowedIPs: cannot use "192\.0\.2\.128\/25": it overlaps 192\.0\.2\.0\/24 on eth0, the network that the server 192\.0\.2\.1 is reached through; [^\n]+/,
+      /FILE:6: AllowedIPs: cannot use "192\.0\.2\.128\/25": it overlaps 192\.0\.2\.0\/24 on eth0, the network by which the server 192\.0\.2\.1 is reached; [^\n]+/,
   },
   {
     role: "client",

@@ -342,10 +342,10 @@ netTest("the start fails, and everything is undone, when resolvconf does", async
     /^vpn: Cannot change this host's resolvers: `resolvconf -a tun\.vpn0 -m 0 -x` failed: exit code 3: resolvconf says no: /m,
   );
   // The program can undo nothing either, which keeps nothing else from being undone.
-  assertMatch(stderr, /warning vpn\.journal: cannot undo resolvconf's record tun\.vpn0, /);
+  assertMatch(stderr, /warning vpn\.journal: cannot undo resolvconf record tun\.vpn0, /);
   assertEquals(await hostState(client), before);
   files.program("resolvconf");
-  assertMatch(await files.cleanup(client), /: resolvconf's record tun\.vpn0$/m);
+  assertMatch(await files.cleanup(client), /: resolvconf record tun\.vpn0$/m);
 }, { programs: PROGRAMS });
 
 netTest(

@@ -77,7 +77,7 @@ netTest(
     edit(file.path, `${text}${peer}`);
     const done = await reload();
     assertEquals([done.code, done.stdout], [2, "vpn0: 1 peer added, EgressDeny\n"]);
-    assertMatch(done.stderr, /ListenPort \(line \d+\): this cannot change while it runs/);
+    assertMatch(done.stderr, /ListenPort \(line \d+\): cannot change while the tunnel is running/);
     const { peers } = await statusOf(server);
     assertEquals(peers.map(({ name }) => name), [null, "other"]);
     assertEquals(peers[0]!.latestHandshake, before.latestHandshake);

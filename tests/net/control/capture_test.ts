@@ -135,7 +135,9 @@ netTest(
       const flow = await tcpFlow(client.namespace, gateway, INSIDE, { seconds: 3 });
       assert(flow.seconds.every((bytes) => bytes > 0), flow.seconds.join(" "));
       stuck.signal("SIGKILL");
-      await server.waitFor(/captured \d+ packets of all peers, [1-9]\d* more were lost/);
+      await server.waitFor(
+        /captured \d+ packets of all peers, [1-9]\d* more were dropped (buffer full)/,
+      );
       assertEquals(await interrupt(capture), 0);
       const [, packets = ""] = /(\d+) packets captured/.exec(capture.stderr) ?? [];
       const lines = (await gateway.output(["tcpdump", "-n", "-q", "-r", path])).trimEnd().split(
@@ -182,7 +184,7 @@ netTest("capture refuses what cannot be in one line, and touches no file", async
   };
   assertMatch(
     await refusal("--interface", "vpn9"),
-    /^3 .*no server or client of ours with that interface runs/,
+    /^3 .*no running server or client has that interface/,
   );
   await startNamed(network);
   assertEquals(
@@ -202,7 +204,7 @@ netTest("capture refuses what cannot be in one line, and touches no file", async
   assertMatch(full.stderr, /Cannot write packets to "\/dev\/full": No space left on device/);
   const captures: BackgroundProcess[] = [];
   for (let i = 0; i < 4; i++) captures.push(await startCapture(gateway, "-w", "/dev/null"));
-  assertMatch(await refusal(), /^1 .*4 captures run already: end one of them\n$/);
+  assertMatch(await refusal(), /^1 .*4 captures are running already: end one of them\n$/);
   for (const capture of captures) assertEquals(await interrupt(capture), 0);
   await assertRejects(() => Deno.stat(path), Deno.errors.NotFound);
   await Deno.remove(path.replace(/\/none.*/, ""));

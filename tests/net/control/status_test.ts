@@ -64,7 +64,7 @@ netTest(
       vpnCommand("status", "--interface", "vpn0"),
     );
     assertEquals(code, 2, stderr);
-    assertMatch(stderr, /^vpn: Cannot tell which "vpn0" is meant: .*ip netns exec/);
+    assertMatch(stderr, /^vpn: Cannot choose between several "vpn0": .*ip netns exec/);
 
     const other = of(all, client);
     assertEquals([other.role, other.peers[0]!.endpoint], ["client", endpoint]);
@@ -124,7 +124,7 @@ netTest(
     const namespace = topology.namespace("empty");
     const named = await namespace.run(vpnCommand("status", "--interface", "nothere"));
     assertEquals([named.code, named.stdout], [3, ""]);
-    assertMatch(named.stderr, /^vpn: Cannot reach "nothere": no server or client of ours .*\n$/);
+    assertMatch(named.stderr, /^vpn: Cannot reach "nothere": no running server or client .*\n$/);
     // Others' tests may run in other namespaces: a user without any has none.
     using user = new Unprivileged();
     const { code, stdout, stderr } = await namespace.run(user.command(["status", "--json"]));

@@ -87,7 +87,7 @@ netTest(
     report.expect("overlap", {
       status: "warn",
       why:
-        /10\.66\.77\.0\/24 on eth0 has addresses of the tunnel in it, 10\.66\.77\.2, 10\.66\.77\.1/,
+        /10\.66\.77\.0\/24 on eth0 contains addresses of the tunnel: 10\.66\.77\.2, 10\.66\.77\.1/,
     });
   },
 );

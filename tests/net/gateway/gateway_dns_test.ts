@@ -359,7 +359,7 @@ netTest(
     assertEquals(code, 2, stderr);
     assertMatch(
       stderr,
-      /^vpn: Cannot use DnsProxy = \S+: that resolver [^\n]+ asks the proxy [^\n]+\n$/m,
+      /^vpn: Cannot use DnsProxy = \S+: this resolver [^\n]+ to the proxy [^\n]+\n$/m,
     );
     assertEquals(await hostState(network.gateway), before);
   },

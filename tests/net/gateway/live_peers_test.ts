@@ -183,8 +183,8 @@ netTest("a gateway refuses a change that cannot be, and goes on as before", asyn
       [{}, "PublicKey is missing"],
       [{ PublicKey: "x" }, "PublicKey: cannot use this value: a key is 44"],
       [{ PublicKey: 7 }, "Cannot read PublicKey: it is not a string"],
-      [{ PublicKey: own }, "its key is this end's own"],
-      [{ PublicKey: newIdentity().publicKey, Name: "one" }, "another is called one"],
+      [{ PublicKey: own }, "its key is the key of this end"],
+      [{ PublicKey: newIdentity().publicKey, Name: "one" }, "another peer has the name one"],
       [
         { PublicKey: newIdentity().publicKey, AllowedIPs: "10.9.0.0/33" },
         "AllowedIPs: cannot use ",

@@ -60,7 +60,7 @@ netTest("a gateway's metrics tell what passed, by peer, NAT and reason", async (
   const peer = { peer: "laptop", public_key: publicKey };
   const config = network.config({ Metrics: METRICS }).replace("[Peer]", "[Peer]\nName = laptop");
   const server = await startVpn("server", gateway, config);
-  assertStringIncludes(server.stderr, `metrics are at http://${METRICS}/metrics`);
+  assertStringIncludes(server.stderr, `serving metrics at http://${METRICS}/metrics`);
 
   const before = await scrape(gateway);
   const info = { version: VERSION, role: "server", interface: "vpn0" };
@@ -165,7 +165,7 @@ netTest(
     const second = tunnel.server({ Metrics: METRICS, ListenPort: 51821, Address: "10.66.78.1/24" });
     for (
       const [config, said] of [
-        [second, `${METRICS}: "deno" (process ${first.pid}) has that port: stop it, or give`],
+        [second, `${METRICS}: "deno" (process ${first.pid}) uses that port: stop it, or choose`],
         [second.replace(METRICS, "192.0.2.77:9586"), "192.0.2.77:9586: no interface has that"],
       ] as const
     ) {

@@ -96,7 +96,7 @@ netTest(
     using gateway = temporaryFile(tunnel.server());
     assertRefused(
       await runIn(server, withoutNftables, "server", "--config", gateway.path),
-      /^vpn: Cannot open the way to the internet: this kernel has no nftables .*`modprobe nf_tables`.*, or set Egress = off$/m,
+      /^vpn: Cannot forward to the internet: this kernel has no nftables .*`modprobe nf_tables`.*, or set Egress = off$/m,
     );
     assertRefused(
       await runIn(server, withoutNftables, "relay", ...["--listen", "faketcp://0.0.0.0:443"], ...[

@@ -174,7 +174,7 @@ netTest("PreDown and PostDown that fail are warnings, and the others run", async
   );
   assertMatch(
     process.stderr,
-    /warning vpn\.hooks: \S+:7: PostDown: the command was ended by SIGSEGV/,
+    /warning vpn\.hooks: \S+:7: PostDown: the command was killed by SIGSEGV/,
   );
   assertEquals(notes.lines, ["PreDown", "PostDown"]);
   assertEquals(await hostState(server), before);
@@ -225,7 +225,7 @@ netTest("cleanup runs the PostDown of a killed client, once", async (topology) =
   assertEquals(notes.lines, []);
   assertMatch(
     await client.output(vpnCommand("cleanup")),
-    /: what PostDown undoes \(\S+:\d+: PostDown\)$/m,
+    /: the changes that PostDown undoes \(\S+:\d+: PostDown\)$/m,
   );
   assertEquals(notes.lines, ["PostDown of vpn0"]);
   assertEquals(await hostState(client), before);

@@ -215,7 +215,7 @@ netTest(
     ]);
     assertMatch(
       said,
-      /^neighbours on every link reach the services at [^\n]+ 10\.66\.77\.1 Cannot /,
+      /^hosts on every link can reach the services at [^\n]+ 10\.66\.77\.1 Cannot /,
     );
     assertEquals(said.includes("noted"), false);
   },

@@ -43,14 +43,15 @@ const CLIENT_CONFIG = configText(
   },
 );
 
-const LISTENER = /^vpn: Cannot go on after an error in this program: fault of a listener: .+$/m;
+const LISTENER = /^vpn: Cannot continue after an internal error: fault of a listener: .+$/m;
 /** What each fault leads to: the last line. */
 const FAULTS: Readonly<Record<string, RegExp>> = {
   "exception": LISTENER,
   "rejection": LISTENER,
-  "thread-throw": /^vpn: Cannot go on: the [\w-]+ thread has died: fault of the thread$/m,
-  "thread-end": /^vpn: Cannot go on: the [\w-]+ thread has died: .+$/m,
-  "thread-hang": /^vpn: Cannot go on: the [\w-]+ thread has died: it has not answered for 30 s$/m,
+  "thread-throw": /^vpn: Cannot continue: the [\w-]+ thread has died: fault of the thread$/m,
+  "thread-end": /^vpn: Cannot continue: the [\w-]+ thread has died: .+$/m,
+  "thread-hang":
+    /^vpn: Cannot continue: the [\w-]+ thread has died: it has not answered for 30 s$/m,
 };
 
 /** Runs one to its end, which must leave nothing behind. */

@@ -55,7 +55,7 @@ netTest(
       const process = await startVpn("client", client!, tunnel.client(section, { AllowedIPs }));
       assertMatch(
         process.stderr,
-        /the network 10\.66\.77\.0\/24 on eth0 has .*: 10\.66\.77\.1 by the tunnel, the rest by eth0/,
+        /the network 10\.66\.77\.0\/24 on eth0 contains .*: 10\.66\.77\.1 through the tunnel, the rest through eth0/,
       );
       assertEquals((await ping(client!, SERVER_INSIDE)).received, 3);
       const way = (to: string) => client!.output(["ip", "route", "get", to]);
@@ -91,7 +91,7 @@ netTest(
     );
     assertMatch(
       process.stderr,
-      /the network 10\.66\.77\.0\/25 on eth1 has .*: 10\.66\.77\.1 by the tunnel, the rest by eth1/,
+      /the network 10\.66\.77\.0\/25 on eth1 contains .*: 10\.66\.77\.1 through the tunnel, the rest through eth1/,
     );
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     assertEquals(process.stderr.match(/is not reached through the tunnel/g)?.length, 1);

@@ -47,7 +47,7 @@ async function takeAway(
     await namespace.output(["sh", "-ec", command]);
     await putBack(namespace, before);
     const warnings = process.stderr.slice(said).split("\n")
-      .filter((line) => line.includes("taken away by another program"));
+      .filter((line) => line.includes("removed by another program"));
     assert(warnings.length > 0, `${command}: ${process.stderr.slice(said)}`);
     assertMatch(warnings.join("\n"), names, command);
     // What is taken away at once again is another matter.
@@ -138,7 +138,7 @@ netTest(
     assert(!process.stderr.includes("without all routing"), process.stderr);
     await client.output(["ip", "rule", "add", "pref", "1", "lookup", "main"]);
     await process.waitFor(
-      /is degraded, without all routing by vpn0 \(packets to \S+ go by eth0\): it cannot be/,
+      /is degraded, without the routes through vpn0 \(packets to \S+ go through eth0\): it cannot be/,
     );
     assert(!process.stderr.includes("and put back"), process.stderr);
     await endWell(process);
@@ -149,7 +149,8 @@ netTest(
     await client.output(["ip", "-6", "rule", "add", "pref", "1", "lookup", "main"]);
     const next = await startVpn("client", client, config);
     for (const probe of ["193.0.0.1", "2001:7fd::1"]) {
-      const text = `the tunnel is without all routing by vpn0 (packets to ${probe} go by eth0)`;
+      const text =
+        `the tunnel is without the routes through vpn0 (packets to ${probe} go through eth0)`;
       assertStringIncludes(next.stderr, text);
     }
     await endWell(next);

@@ -250,12 +250,12 @@ netTest(
     const [creation, entry, excursion] = stdout.split("\n");
     assertStringIncludes(
       creation,
-      "operation not permitted (EPERM); it takes CAP_SYS_ADMIN",
+      "operation not permitted (EPERM); it requires CAP_SYS_ADMIN",
       stderr,
     );
     assertEquals(
       entry,
-      `Cannot enter network namespace "${name}": operation not permitted (EPERM); it takes CAP_SYS_ADMIN (root has it)`,
+      `Cannot enter network namespace "${name}": operation not permitted (EPERM); it requires CAP_SYS_ADMIN (root has it)`,
     );
     assertEquals(excursion, entry);
     assert(!namespaceExists(fresh));

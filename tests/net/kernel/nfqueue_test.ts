@@ -257,7 +257,7 @@ netTest("NfQueue.open() throws EPERM when somebody else reads the queue", (topol
       assertEquals(
         error.message,
         `Cannot read netfilter queue ${taken}: operation not permitted (EPERM): ` +
-          "somebody else may be reading it; it takes CAP_NET_ADMIN (root has it)",
+          "another process may be reading it; it requires CAP_NET_ADMIN (root has it)",
       );
     }
   }

@@ -275,7 +275,7 @@ netTest("requests without CAP_NET_ADMIN say what is missing; lists work", async 
     stdout.split("\n").slice(0, 2),
     [
       "3",
-      'Cannot configure link "v0": operation not permitted (EPERM); it takes CAP_NET_ADMIN (root has it)',
+      'Cannot configure link "v0": operation not permitted (EPERM); it requires CAP_NET_ADMIN (root has it)',
     ],
     stderr,
   );

@@ -108,7 +108,7 @@ hostTest("a reload waits for no pipe that has taken the place of the file", asyn
   assert(new Deno.Command("mkfifo", { args: [site.path] }).outputSync().success);
   const { changes, problems, exitCode } = await site.reloader.reload();
   assertEquals([changes, exitCode], [[], ExitCode.usage]);
-  assertStringIncludes(problems[0]!, "it is no regular file");
+  assertStringIncludes(problems[0]!, "it is not a regular file");
 });
 
 hostTest("a peer whose endpoint the file has as before stays where it has roamed to", async () => {

@@ -145,7 +145,7 @@ hostTest("a line of over 64 KiB ends the connection, and no other", async () => 
     const answers = await converse(path, new Uint8Array(64 * 1024 + 1).fill(0x20));
     assertEquals(answers, [{
       id: null,
-      error: "Cannot read the request: it has over 65536 bytes",
+      error: "Cannot read the request: it is longer than 65536 bytes",
     }]);
     assertEquals(await other.request("echo", { a: 1 }), { a: 1 });
   });

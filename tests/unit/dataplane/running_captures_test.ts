@@ -96,7 +96,7 @@ Deno.test("run() refuses a fifth capture, and takes it when another has ended", 
   await assertRejects(
     () => captures.run(REQUEST, consumer),
     Error,
-    "4 captures run already: end one of them",
+    "4 captures are running already: end one of them",
   );
   captures.take({ kind: "capture-ended", id: 2, counts: COUNTS });
   await running[1];

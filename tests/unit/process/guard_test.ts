@@ -55,7 +55,10 @@ for (const [name, program] of Object.entries(ENTRIES)) {
       await pause(20);
       console.log(JSON.stringify(faultCounts()));`);
       assertEquals([code, stdout], [0, '{"x":1}\n'], stderr);
-      assertMatch(stderr, /^\S+ error vpn\.server: error while x, all else goes on: [^\n]+\n$/);
+      assertMatch(
+        stderr,
+        /^\S+ error vpn\.server: error while x, everything else continues: [^\n]+\n$/,
+      );
     },
   );
 }
@@ -66,5 +69,5 @@ hostTest("thousands of errors in one entry are one line", async () => {
     for (let i = 0; i < 5000; i++) fail("no " + i);
     console.log(faultCounts().x);`);
   assertEquals([code, stdout], [0, "5000\n"]);
-  assertMatch(stderr, /^\S+ error vpn\.dns: error while x, all else goes on: no 0\n$/);
+  assertMatch(stderr, /^\S+ error vpn\.dns: error while x, everything else continues: no 0\n$/);
 });

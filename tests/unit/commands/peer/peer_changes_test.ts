@@ -178,7 +178,7 @@ const REFUSALS: readonly [why: string, text: string, name: string, message: stri
     "the client's file is there already",
     serverFile(PUBLIC_ENDPOINT),
     "there",
-    "Cannot write FOLDER/server.peers/there.conf: it is there already and holds keys",
+    "Cannot write FOLDER/server.peers/there.conf: it exists already and contains keys",
   ],
   ["nobody knows where the gateway is", serverFile(), "x", "PublicEndpoint is missing"],
   [

@@ -54,8 +54,8 @@ folderTest("vpn init overwrites nothing", async (vpn, folder) => {
   assertEquals(await vpn("init", "--endpoint", "vpn.example.org"), {
     code: 2,
     stdout: "",
-    stderr: "vpn: Cannot write server.conf: it is there already and holds keys: " +
-      "remove it, or name another by --out FILE\n",
+    stderr: "vpn: Cannot write server.conf: it exists already and contains keys: " +
+      "remove it, or choose another name with --out FILE\n",
   });
   assertEquals(await Deno.readTextFile(`${folder}/server.conf`), "precious");
   assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["server.conf"]);
@@ -162,7 +162,7 @@ folderTest(
       const { code, stderr } = await vpn("peer", "show", "phone", "--qr", name);
       assertEquals([code, stderr], [
         2,
-        `vpn: Cannot write ${name}: it is there already: name another, or add --overwrite\n`,
+        `vpn: Cannot write ${name}: it exists already: choose another name, or add --overwrite\n`,
       ]);
     }
     said(await vpn("peer", "show", "phone", "--qr", "link.png", "--overwrite"));
@@ -219,7 +219,7 @@ folderTest(
     Deno.chmodSync(`${folder}/server.conf`, 0o644);
     const warned = await vpn("peer", "list");
     assertEquals(warned.code, 0);
-    assertStringIncludes(warned.stderr, "vpn: warning: server.conf: others can read or write");
+    assertStringIncludes(warned.stderr, "vpn: warning: server.conf: other users can read or write");
   },
 );
 

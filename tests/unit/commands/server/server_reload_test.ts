@@ -32,9 +32,9 @@ hostTest(
 
     const { role, asked } = serverRole();
     using other = new Site(text, role);
-    other.peers.refusal = new RequestError("Cannot add the peer: another is called one");
+    other.peers.refusal = new RequestError("Cannot add the peer: another peer has the name one");
     const result = await other.edit(edited);
-    assertEquals(result.problems, ["Cannot add the peer: another is called one"]);
+    assertEquals(result.problems, ["Cannot add the peer: another peer has the name one"]);
     assertEquals([result.changes, result.exitCode, asked], [[], ExitCode.usage, []]);
     other.peers.refusal = null;
     assertEquals((await other.edit(edited)).changes.length, 4);
@@ -62,11 +62,11 @@ hostTest(
       "PublicEndpoint",
     ]);
     assertEquals(asked, [["lan"], false, [parseIpv4("9.9.9.9")]]);
-    assertEquals(result.restart, ["ListenPort (line 4)", "PostUp (taken out)"]);
+    assertEquals(result.restart, ["ListenPort (line 4)", "PostUp (removed)"]);
     assertEquals(result.exitCode, ExitCode.usage);
     assertMatch(
       restartLine(result)!,
-      /conf: ListenPort \(line 4\), PostUp \(taken out\): .*start it again$/,
+      /conf: ListenPort \(line 4\), PostUp \(removed\): .*restart the tunnel$/,
     );
     const again = await site.edit(text);
     assertEquals([again.changes, again.restart], [[], result.restart]);
@@ -80,6 +80,6 @@ hostTest(
     using site = new Site(section(), role);
     assertEquals((await site.edit(section("DnsProxy = 9.9.9.9"))).restart, ["DnsProxy (line 4)"]);
     using other = new Site(section("DnsProxy = 9.9.9.9"), serverRole().role);
-    assertEquals((await other.edit(section())).restart, ["DnsProxy (taken out)"]);
+    assertEquals((await other.edit(section())).restart, ["DnsProxy (removed)"]);
   },
 );

@@ -122,7 +122,7 @@ Deno.test("captureFilter() takes hundreds of forwards", () => {
   assertThrows(
     () => filterFor(ADDRESS, { tcp: ports(700, 1), udp: ports(700, 1) }),
     RangeError,
-    "that many forwarded ports",
+    "so many forwarded ports",
   );
 });
 

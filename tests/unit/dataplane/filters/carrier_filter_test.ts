@@ -110,5 +110,5 @@ Deno.test("carrierFilter() finds each of many addresses and interfaces", () => {
     assert(runBpf(program, packet, { link: (i % 400) + 1 }) !== 0, destination);
   }
   const many = Array.from({ length: 4000 }, (_, i) => 0x0a000000 + i);
-  assertThrows(() => carrierFilter(SERVER, { addresses: many, links }), RangeError, "that many");
+  assertThrows(() => carrierFilter(SERVER, { addresses: many, links }), RangeError, "so many");
 });

@@ -93,7 +93,7 @@ Deno.test("request() says what EPERM takes", () => {
   const error = assertThrows(() => open(kernel).request(anyRequest(), "add route"), NetlinkError);
   assertEquals(
     error.message,
-    "Cannot add route: operation not permitted (EPERM); it takes CAP_NET_ADMIN (root has it)",
+    "Cannot add route: operation not permitted (EPERM); it requires CAP_NET_ADMIN (root has it)",
   );
 });
 

@@ -51,7 +51,7 @@ hostTest(
     withFolder((folder) => {
       const keeping = resolvectlKeeping(LINK, { links: `${folder}/netif` }, () => false);
       assertEquals(keeping.isInPlace(), false);
-      assertThrows(() => keeping.putBack(), Error, "no longer leads to systemd-resolved");
+      assertThrows(() => keeping.putBack(), Error, "no longer links to systemd-resolved");
       return Promise.resolve();
     }),
 );

@@ -128,7 +128,7 @@ fileTest("links in a circle and folders name no resolvers, and are refused as a 
   for (const spoil of [() => Deno.symlinkSync("resolv.conf", path), () => Deno.mkdirSync(path)]) {
     spoil();
     assertEquals(readNameServers(path), []);
-    assertThrows(() => makeOurs(path), Error, "is no file");
+    assertThrows(() => makeOurs(path), Error, "is not a file");
     Deno.removeSync(path);
   }
 });

@@ -48,7 +48,7 @@ hostTest("loadConfig() warns when others can read or write the file", () => {
   for (const mode of [0o640, 0o604, 0o620, 0o602]) {
     withFile(TEXT, mode, (path) => {
       assertEquals(loadConfig(path).warnings, [
-        `${path}: others can read or write this file, which holds keys: chmod 600 it`,
+        `${path}: other users can read or write this file, which contains keys: run \`chmod 600\` on it`,
       ]);
     });
   }
@@ -92,7 +92,7 @@ hostTest("loadConfig() says why when the content is no text or too long", () => 
   withFile(Uint8Array.of(0x5b, 0xff, 0xfe), 0o600, (path) => {
     assertEquals(
       messageOf(path),
-      `Cannot read configuration "${path}": it is not text in UTF-8: save it as that`,
+      `Cannot read configuration "${path}": it is not UTF-8 text: save it in UTF-8`,
     );
   });
   const limit = 1024 * 1024;
@@ -108,7 +108,7 @@ hostTest("loadConfig() takes comments in any encoding, as wg-quick does", () => 
     assertEquals(loadConfig(path).interface.mtu, 1400);
   });
   withFile(latin1(`${TEXT}\nPostUp = echo B\u00fcro\n`), 0o600, (path) => {
-    assertStringIncludes(messageOf(path), "it is not text in UTF-8");
+    assertStringIncludes(messageOf(path), "it is not UTF-8 text");
   });
 });
 
@@ -121,7 +121,7 @@ hostTest("loadConfigAgain() waits for no pipe, and reads none twice", () => {
     assert(new Deno.Command("mkfifo", { args: [path] }).outputSync().success);
     assertStringIncludes(
       assertThrows(() => loadConfigAgain(path, "leave"), ConfigError).message,
-      "it is no regular file",
+      "it is not a regular file",
     );
   } finally {
     Deno.removeSync(path);

@@ -148,10 +148,10 @@ attack(
 attack("a client's file is a link to where nothing is yet", async ({ folder, foreign, config }) => {
   Deno.mkdirSync(`${folder}/server.peers`);
   putLink(`${folder}/server.peers/x.conf`, `${foreign}/x.conf`);
-  await assertRejects(() => addPeer(config, { name: "x" }), AppError, "it is there already");
+  await assertRejects(() => addPeer(config, { name: "x" }), AppError, "it exists already");
   const out = `${folder}/out.conf`;
   putLink(out, `${foreign}/x.conf`);
-  await assertRejects(() => addPeer(config, { name: "x", out }), AppError, "it is there already");
+  await assertRejects(() => addPeer(config, { name: "x", out }), AppError, "it exists already");
 });
 
 attack("a client's file that is a link, or a pipe, is not read", ({ folder, config, victim }) => {
@@ -167,7 +167,7 @@ attack("a pipe in the place of the configuration keeps nobody waiting", async ({
   Deno.removeSync(config);
   const made = new Deno.Command("mkfifo", { args: [config] }).outputSync();
   assert(made.success);
-  await assertRejects(() => addPeer(config, { name: "x" }), AppError, "it is no regular file");
+  await assertRejects(() => addPeer(config, { name: "x" }), AppError, "it is not a regular file");
 });
 
 attack(

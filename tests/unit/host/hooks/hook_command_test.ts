@@ -34,7 +34,7 @@ for (
     ["exit 0", null],
     ["false", "ended with exit code 1"],
     ["no-such-program-anywhere 2>/dev/null", "ended with exit code 127"],
-    ["kill -TERM $$", "was ended by SIGTERM"],
+    ["kill -TERM $$", "was killed by SIGTERM"],
   ] as const
 ) {
   hostTest(`runHook() says how "${command}" ended`, async () => {

@@ -111,8 +111,8 @@ hostTest("loadConfig() runs no command unless the tunnel is to run", () => {
     (path, folder) => {
       assertEquals(
         assertThrows(() => loadConfig(path), ConfigError).message,
-        `${path}:2: the private key is set by this command, which \`vpn server\` and \`vpn client\` alone run: put PrivateKey ` +
-          "into the file for what else is to be done with it",
+        `${path}:2: the private key is set by this command, which only \`vpn server\` and \`vpn client\` run: set PrivateKey ` +
+          "in the file to use other commands with it",
       );
       assertEquals(loadConfig(path, "leave").interface.lines.has("PrivateKey"), false);
       assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).includes("ran"), false);
@@ -145,7 +145,7 @@ hostTest(
     );
     assertEquals(
       messageOf("exit 3 | wg set %i private-key /dev/stdin"),
-      `${place}: what prints it ended with exit code 3: set PrivateKey, or correct the command`,
+      `${place}: the command that prints it ended with exit code 3: set PrivateKey, or correct the command`,
     );
   },
 );

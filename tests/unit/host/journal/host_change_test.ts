@@ -86,11 +86,11 @@ Deno.test("describeChange() names what it is about", () => {
     "nftables table inet vpn_absent",
     "kill switch (nftables table inet vpn_vpn0_killswitch)",
     "the NAT's ports on eth0",
-    "what PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",
+    "the changes that PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",
     "/etc/netns/a",
     "/run/vpn/vpn7.sock",
     "/etc/resolv.conf",
-    "resolvconf's record tun.vpn0",
+    "resolvconf record tun.vpn0",
     "resolvers of vpn0 with systemd-resolved",
   ]);
 });

@@ -42,7 +42,7 @@ Deno.test("a LAN with the tunnel's numbers is named, with what of it is reached 
   const [line, ...rest] = conflictsOf(host(["10.66.77.0/24", 2], ["0.0.0.0/0", 2]), TUNNEL);
   assertMatch(
     line!,
-    /^the network 10\.66\.77\.0\/24 on eth0 has .* 10\.66\.77\.2, 10\.66\.77\.1: 10\.66\.77\.1 by the tunnel, the rest by eth0;/,
+    /^the network 10\.66\.77\.0\/24 on eth0 contains .* 10\.66\.77\.2, 10\.66\.77\.1: 10\.66\.77\.1 through the tunnel, the rest through eth0;/,
   );
   assertEquals(rest, []);
 });
@@ -50,7 +50,7 @@ Deno.test("a LAN with the tunnel's numbers is named, with what of it is reached 
 Deno.test("a LAN with the tunnel's own address alone is named, with what to do for the gateway's", () => {
   const tunnel = { ...TUNNEL, plan: { ...TUNNEL.plan, inside: [] } };
   const [line] = conflictsOf(host(["10.66.0.0/16", 2]), tunnel);
-  assertMatch(line!, /10\.66\.77\.2: all of it is reached by eth0: add .* to AllowedIPs/);
+  assertMatch(line!, /10\.66\.77\.2: all of it is reached through eth0: add .* to AllowedIPs/);
 });
 
 Deno.test("other networks, the tunnel's own routes and the default route are no conflict", () => {
@@ -89,7 +89,7 @@ Deno.test("a network that takes a split tunnel's own numbers, or a gateway's, is
     const [line] = conflictsOfSplit("10.66.77.0/24", { address, networks });
     assertMatch(
       line!,
-      /^the network 10\.66\.77\.0\/24 on eth0 .*, and nobody in it by the tunnel;/,
+      /^the network 10\.66\.77\.0\/24 on eth0 .*, and none of it through the tunnel;/,
     );
   }
   const [line] = conflictsOfSplit("10.66.77.0/25", {
@@ -99,7 +99,7 @@ Deno.test("a network that takes a split tunnel's own numbers, or a gateway's, is
   });
   assertMatch(
     line!,
-    /^the network 10\.66\.77\.0\/25 on eth0 .* 10\.66\.77\.1 by the tunnel, the rest/,
+    /^the network 10\.66\.77\.0\/25 on eth0 .* 10\.66\.77\.1 through the tunnel, the rest/,
   );
 });
 

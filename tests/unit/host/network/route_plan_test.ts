@@ -128,7 +128,7 @@ Deno.test("routeWarnings() tells what KillSwitch does beyond the tunnel", () => 
   assertEquals(warnings("10.1.0.0/16"), []);
   assertEquals(warnings("0.0.0.0/0", "KillSwitch = on"), []);
   assertEquals(warnings("10.1.0.0/16", "KillSwitch = on"), [
-    "a.conf:4: KillSwitch: blocks all that AllowedIPs do not cover",
+    "a.conf:4: KillSwitch: blocks everything that AllowedIPs do not cover",
   ]);
   assertEquals(warnings("0.0.0.0/0", "KillSwitch = on\nAllowIPv6 = on"), [
     "a.conf:5: AllowIPv6: has no effect with KillSwitch = on",
@@ -169,7 +169,7 @@ Deno.test("a network that contains the server is refused, and both are named", (
   assertEquals(
     refusal(client("10.1.0.0/16, 203.0.113.0/24")),
     'a.conf:5: AllowedIPs: cannot use "203.0.113.0/24": it contains the server\'s own address ' +
-      "203.0.113.1; leave it out, or use 0.0.0.0/0 for a full tunnel",
+      "203.0.113.1; remove it, or use 0.0.0.0/0 for a full tunnel",
   );
 });
 
@@ -178,7 +178,7 @@ Deno.test("a network that overlaps the one to the server is refused, and both ar
     assertEquals(
       refusal(client(network)),
       `a.conf:5: AllowedIPs: cannot use "${network}": it overlaps 192.168.1.0/24 on eth0, the ` +
-        "network that the server 203.0.113.1 is reached through; leave it out, or use 0.0.0.0/0 " +
+        "network by which the server 203.0.113.1 is reached; remove it, or use 0.0.0.0/0 " +
         "for a full tunnel",
     );
   }
@@ -197,7 +197,7 @@ Deno.test("an address whose network overlaps the one to the server is refused", 
   assertEquals(
     refusal(client("10.1.0.0/16", "", "192.168.1.7/24")),
     'a.conf:3: Address: cannot use "192.168.1.7/24": it overlaps 192.168.1.0/24 on eth0, the ' +
-      "network that the server 203.0.113.1 is reached through; give the tunnel another network, " +
+      "network by which the server 203.0.113.1 is reached; give the tunnel another network, " +
       "or a /32",
   );
   assertEquals(refusal(client("10.1.0.0/16", "", "192.168.1.7/32")), null);
@@ -236,12 +236,12 @@ Deno.test("requireReachableOutside() names the peer that has the network, and Ta
   const second = `10.1.0.0/16\n[Peer]\nPublicKey = ${sampleKeys(3).publicKey}\nAllowedIPs = `;
   assertEquals(
     check(client(`${second}203.0.113.0/24`)),
-    'a.conf:9: AllowedIPs: cannot use "203.0.113.0/24": it contains the server\'s own address 203.0.113.1; leave it out, ' +
+    'a.conf:9: AllowedIPs: cannot use "203.0.113.0/24": it contains the server\'s own address 203.0.113.1; remove it, ' +
       "or use 0.0.0.0/0 for a full tunnel",
   );
   assertEquals(
     check(client("0.0.0.0/0", "Table = main")),
-    'a.conf:5: AllowedIPs: cannot use "0.0.0.0/0": it contains the server\'s own address 203.0.113.1; take Table out ' +
+    'a.conf:5: AllowedIPs: cannot use "0.0.0.0/0": it contains the server\'s own address 203.0.113.1; remove Table ' +
       "(line 4) for a full tunnel",
   );
 });

@@ -83,7 +83,7 @@ Deno.test("what is lost is put back at once, with one warning that names all of 
   things[0]!.isThere = things[2]!.isThere = false;
   scene.look();
   assertEquals(things.map(({ count }) => count), [1, 0, 1]);
-  assertEquals(scene.warnings, ["taken away by another program, and put back: a rule, a table"]);
+  assertEquals(scene.warnings, ["removed by another program and restored: a rule, a table"]);
   assertEquals(scene.upkeep.degraded, []);
 });
 
@@ -131,7 +131,7 @@ Deno.test("what is taken away at once again is put back after growing pauses, an
   assertEquals(scene.warnings.length, 2);
   assertEquals(
     scene.warnings[1]!.startsWith(
-      "the tunnel is degraded, without a rule: taken away again at once",
+      "the tunnel is degraded, without a rule: removed again at once",
     ),
     true,
   );
@@ -144,7 +144,7 @@ Deno.test("what is taken away at once again is put back after growing pauses, an
   assertEquals(rule.isThere, true);
   scene.pass(30_000);
   assertEquals(scene.upkeep.degraded, []);
-  assertEquals(scene.warnings.at(-1), "in place again, and left there: a rule");
+  assertEquals(scene.warnings.at(-1), "restored, and not removed again: a rule");
 });
 
 Deno.test("what cannot be put back is degraded, tried again, and keeps nothing else from it", () => {
@@ -156,7 +156,7 @@ Deno.test("what cannot be put back is degraded, tried again, and keeps nothing e
   assertEquals([rule.isThere, scene.upkeep.degraded], [true, ["a table"]]);
   assertEquals(
     scene.warnings[0]!.startsWith(
-      "the tunnel is degraded, without a table: it cannot be put back (no such device)",
+      "the tunnel is degraded, without a table: it cannot be restored (no such device)",
     ),
     true,
   );

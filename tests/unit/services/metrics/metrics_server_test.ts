@@ -57,7 +57,7 @@ hostTest("MetricsServer answers 404 for other paths and 405 for other methods", 
   using _server = await open(() => Promise.resolve(`${reads++}\n`));
   for (const path of ["/", "/metrics/", "/Metrics", "/metricsx", "//metrics", "/x?/metrics"]) {
     const { status, text } = await get(path);
-    assertEquals([path, status, text], [path, 404, "Metrics are at /metrics\n"]);
+    assertEquals([path, status, text], [path, 404, "Metrics are served at /metrics\n"]);
   }
   for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"]) {
     const { status, headers } = await get("/metrics", { method });
@@ -165,10 +165,13 @@ hostTest("MetricsServer.open() says who has the port, and which address is not t
   using _server = await open();
   const other = await usage({ address: ADDRESS, port: PORT });
   assertStringIncludes(other, `Cannot serve metrics on ${HOST}:9586: "`);
-  assertStringIncludes(other, `(process ${Deno.pid}) has that port: stop it, or give Metrics`);
+  assertStringIncludes(
+    other,
+    `(process ${Deno.pid}) uses that port: stop it, or choose another port for Metrics`,
+  );
   assertEquals(
     await usage({ address: 0xc0000299, port: PORT }),
-    "Cannot serve metrics on 192.0.2.153:9586: no interface has that address: give Metrics one of this host's",
+    "Cannot serve metrics on 192.0.2.153:9586: no interface has that address: give Metrics an address of this host",
   );
 });
 

@@ -157,7 +157,7 @@ Deno.test("Nftables.open() throws and closes its socket when the kernel refuses 
   const kernel = new ScriptedKernel(answer(0, EPERM));
   const error = assertThrows(() => open(kernel), NetlinkError);
   assertEquals(error.errno, EPERM);
-  assertMatch(error.message, /it takes CAP_NET_ADMIN/);
+  assertMatch(error.message, /it requires CAP_NET_ADMIN/);
   assertEquals(kernel.closed, [5]);
 });
 
