@@ -43,7 +43,7 @@ const MAX_LINKS = 40;
 const MAX_PATH = 4096;
 
 /** What is known of a file by its descriptor. */
-export interface Status {
+export interface FileStatus {
   readonly uid: number;
   readonly gid: number;
   /** Permission bits. */
@@ -54,7 +54,7 @@ export interface Status {
 }
 
 /** Where a path leads: a name in a folder, be there something or not. */
-export interface Place {
+export interface FolderPlace {
   readonly folder: Folder;
   readonly name: string;
 }
@@ -72,7 +72,7 @@ export class OpenFile implements Disposable {
     this.#what = what;
   }
 
-  status(): Status {
+  status(): FileStatus {
     return statusOf(this.#libc, this.#fd, this.#what);
   }
 
@@ -159,7 +159,7 @@ export class Folder implements Disposable {
       readonly create?: boolean;
       readonly followLast?: boolean;
     } = {},
-  ): Place {
+  ): FolderPlace {
     const libc = openLibc();
     const names = path.split("/").filter((name) => name !== "");
     if (names.length === 0) throw new SystemCallError(`open ${path}`, ENOENT);
@@ -194,7 +194,12 @@ export class Folder implements Disposable {
   }
 
   /** This folder as one to work with, if links led here that may. */
-  #place(name: string, linkOwners: ReadonlySet<number>, target: Status, path: string): Place {
+  #place(
+    name: string,
+    linkOwners: ReadonlySet<number>,
+    target: FileStatus,
+    path: string,
+  ): FolderPlace {
     refuseLinks(linkOwners, target, path);
     const flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
     return { folder: new Folder(this.#libc, this.#openAt(".", flags), this.path), name };
@@ -221,7 +226,7 @@ export class Folder implements Disposable {
     return check(this.#libc, fd, `open ${this.path}/${name}`);
   }
 
-  status(): Status {
+  status(): FileStatus {
     return statusOf(this.#libc, this.#fd, this.path);
   }
 
@@ -316,13 +321,13 @@ export class Folder implements Disposable {
 }
 
 /** One who makes a link must not lead us to what is another's. */
-function refuseLinks(owners: ReadonlySet<number>, target: Status, path: string): void {
+function refuseLinks(owners: ReadonlySet<number>, target: FileStatus, path: string): void {
   for (const owner of owners) {
     if (owner !== target.uid) throw new SystemCallError(`open ${path}`, ELOOP);
   }
 }
 
-function statusOf(libc: Libc, fd: number, what: string): Status {
+function statusOf(libc: Libc, fd: number, what: string): FileStatus {
   const bytes = new Uint8Array(STATX_SIZE);
   const result = libc.symbols.statx(fd, cString(""), AT_EMPTY_PATH, STATX_BASIC_STATS, bytes);
   check(libc, result, `inspect ${what}`);

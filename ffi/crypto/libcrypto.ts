@@ -4,14 +4,14 @@
  */
 import type { Arena } from "../arena.ts";
 import {
+  CIPHER_KEY_SIZE,
+  CIPHER_TAG_SIZE,
   DECRYPT,
   ENCRYPT,
-  KEY_SIZE,
   LibcryptoCipher,
   type LibcryptoLibrary,
   loadLibrary,
   NONCE_SIZE,
-  TAG_SIZE,
 } from "./libcrypto_cipher.ts";
 import { LibcryptoKey } from "./libcrypto_key.ts";
 import { LibcryptoShortcut } from "./libcrypto_shortcut.ts";
@@ -73,7 +73,7 @@ class LibcryptoAead {
     }
     const cipher = this.#cipher;
     const context = cipher.context(key);
-    const sealed = new Uint8Array(plaintext.length + TAG_SIZE);
+    const sealed = new Uint8Array(plaintext.length + CIPHER_TAG_SIZE);
     const ok = cipher.start(context, nonce, ENCRYPT) &&
       cipher.updateArray(context, null, associatedData) &&
       cipher.updateArray(context, sealed, plaintext) &&
@@ -91,8 +91,8 @@ class LibcryptoAead {
     associatedData: Uint8Array,
     ciphertext: Uint8Array,
   ): Uint8Array | null {
-    const length = ciphertext.length - TAG_SIZE;
-    if (length < 0 || key.length !== KEY_SIZE || nonce.length !== NONCE_SIZE) return null;
+    const length = ciphertext.length - CIPHER_TAG_SIZE;
+    if (length < 0 || key.length !== CIPHER_KEY_SIZE || nonce.length !== NONCE_SIZE) return null;
     const cipher = this.#cipher;
     const context = cipher.context(key);
     const plaintext = new Uint8Array(length);

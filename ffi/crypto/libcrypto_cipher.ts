@@ -58,9 +58,9 @@ const SYMBOLS = {
 export type LibcryptoLibrary = Deno.DynamicLibrary<typeof SYMBOLS>;
 export type LibcryptoSymbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
 
-export const KEY_SIZE = 32;
+export const CIPHER_KEY_SIZE = 32;
 export const NONCE_SIZE = 12;
-export const TAG_SIZE = 16;
+export const CIPHER_TAG_SIZE = 16;
 
 export const DECRYPT = 0;
 export const ENCRYPT = 1;
@@ -92,7 +92,7 @@ export function loadLibrary(name: string): LibcryptoLibrary | null {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return null;
   }
-  const probe = newContext(library.symbols, new Uint8Array(KEY_SIZE));
+  const probe = newContext(library.symbols, new Uint8Array(CIPHER_KEY_SIZE));
   if (probe === null) {
     library.close();
     return null;
@@ -128,20 +128,20 @@ export class LibcryptoCipher {
     this.#nonceAt = scratch + SCRATCH_NONCE;
     this.#tagAt = scratch + SCRATCH_TAG;
     this.#nonce = arena.bytes.subarray(this.#nonceAt, this.#nonceAt + NONCE_SIZE);
-    this.tag = arena.bytes.subarray(this.#tagAt, this.#tagAt + TAG_SIZE);
+    this.tag = arena.bytes.subarray(this.#tagAt, this.#tagAt + CIPHER_TAG_SIZE);
     this.#noncePointer = arena.pointer(this.#nonceAt);
     this.#outLengthPointer = arena.pointer(scratch + SCRATCH_OUT_LENGTH);
     this.#tagPointer = arena.pointer(this.#tagAt);
     this.#parametersPointer = arena.pointer(
-      writeParameters(arena, [["tag", this.#tagAt, TAG_SIZE]]),
+      writeParameters(arena, [["tag", this.#tagAt, CIPHER_TAG_SIZE]]),
     );
   }
 
   /** A new context with its key. */
   context(key: Uint8Array): Deno.PointerObject {
-    if (key.length !== KEY_SIZE) {
+    if (key.length !== CIPHER_KEY_SIZE) {
       throw new RangeError(
-        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${KEY_SIZE}`,
+        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${CIPHER_KEY_SIZE}`,
       );
     }
     const context = newContext(this.#symbols, key);
@@ -237,7 +237,7 @@ export class LibcryptoCipher {
     return symbols.EVP_CIPHER_CTX_ctrl(
       context,
       EVP_CTRL_AEAD_GET_TAG,
-      TAG_SIZE,
+      CIPHER_TAG_SIZE,
       this.#tagPointer,
     ) === 1;
   }
@@ -253,7 +253,7 @@ export class LibcryptoCipher {
     return symbols.EVP_CIPHER_CTX_ctrl(
       context,
       EVP_CTRL_AEAD_SET_TAG,
-      TAG_SIZE,
+      CIPHER_TAG_SIZE,
       this.#tagPointer,
     ) === 1;
   }

@@ -12,11 +12,11 @@
  */
 import type { Arena } from "../arena.ts";
 import {
+  CIPHER_TAG_SIZE,
   copyTag,
   type LibcryptoCipher,
   type LibcryptoSymbols,
   NONCE_SIZE,
-  TAG_SIZE,
   writeParameters,
 } from "./libcrypto_cipher.ts";
 
@@ -42,9 +42,9 @@ export class LibcryptoShortcut {
     this.#cipher = cipher;
     this.#view = arena.view;
     this.#nonce = arena.allocate(NONCE_SIZE, 16);
-    this.#tag = arena.allocate(TAG_SIZE, 16);
+    this.#tag = arena.allocate(CIPHER_TAG_SIZE, 16);
     const nonce = ["tlsivfixed", this.#nonce, NONCE_SIZE] as const;
-    const tag = ["tag", this.#tag, TAG_SIZE] as const;
+    const tag = ["tag", this.#tag, CIPHER_TAG_SIZE] as const;
     this.#setNonce = arena.pointer(writeParameters(arena, [nonce]));
     this.#setNonceAndTag = arena.pointer(writeParameters(arena, [nonce, tag]));
     this.#readTag = arena.pointer(writeParameters(arena, [tag]));

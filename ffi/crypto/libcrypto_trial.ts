@@ -2,7 +2,12 @@
  * Libcrypto trial: decides whether the shortcut may be taken, by comparing its results with the manual's byte for byte.
  */
 import { Arena } from "../arena.ts";
-import { KEY_SIZE, LibcryptoCipher, type LibcryptoSymbols, TAG_SIZE } from "./libcrypto_cipher.ts";
+import {
+  CIPHER_KEY_SIZE,
+  CIPHER_TAG_SIZE,
+  LibcryptoCipher,
+  type LibcryptoSymbols,
+} from "./libcrypto_cipher.ts";
 import { LibcryptoKey } from "./libcrypto_key.ts";
 import { LibcryptoShortcut } from "./libcrypto_shortcut.ts";
 
@@ -25,7 +30,7 @@ export function shortcutWorks(symbols: LibcryptoSymbols): boolean {
   const arena = new Arena(8 * SLOT_SIZE);
   const cipher = new LibcryptoCipher(symbols, arena);
   const shortcut = new LibcryptoShortcut(symbols, { cipher, arena });
-  const secret = Uint8Array.from({ length: KEY_SIZE }, (_, index) => 7 * index + 1);
+  const secret = Uint8Array.from({ length: CIPHER_KEY_SIZE }, (_, index) => 7 * index + 1);
   const long = new LibcryptoKey(secret, { cipher, shortcut: null });
   const sealing = new LibcryptoKey(secret, { cipher, shortcut });
   const opening = new LibcryptoKey(secret, { cipher, shortcut });
@@ -53,7 +58,7 @@ function agree(
   const { bytes } = arena;
   const [plain, expected, sealed, opened] = [4, 5, 6, 7].map((slot) => slot * SLOT_SIZE);
   for (let i = 0; i < length; i++) bytes[plain + i] = 31 * i + length;
-  const total = length + TAG_SIZE;
+  const total = length + CIPHER_TAG_SIZE;
   // Sealed and opened once before, so that the packet that counts takes the short way.
   return long.seal(expected, plain, length, low, high) &&
     sealing.seal(sealed, plain, length, low ^ 1, high) &&

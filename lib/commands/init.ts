@@ -1,6 +1,6 @@
 /** Command `vpn init`: makes the keys and the configuration of a new gateway. */
 import type { InitRequest } from "../cli/command.ts";
-import { formatEndpoint, serverText } from "../core/config/text/config_writer.ts";
+import { formatEndpoint, serverFileText } from "../core/config/text/config_writer.ts";
 import { formatCidr } from "../core/wire/ipv4_text.ts";
 import { createFile } from "../host/files/config_store.ts";
 import { ExitCode } from "../process/errors.ts";
@@ -15,7 +15,7 @@ import { shellWord } from "../process/shell_word.ts";
  */
 export function runInit({ endpoint, subnet, out }: InitRequest): number {
   const address = { address: subnet.address + 1, prefixLength: subnet.prefixLength };
-  const text = serverText({ privateKey: newPrivateKey(), address, endpoint });
+  const text = serverFileText({ privateKey: newPrivateKey(), address, endpoint });
   createFile({ path: out, text });
   const file = shellWord(out);
   writeText(

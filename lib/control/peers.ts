@@ -36,12 +36,12 @@ async function statusOf(instance: Instance): Promise<Status | null> {
 }
 
 /** Adds a peer to a running gateway, or changes the one with its key; others are not disturbed. */
-export async function addPeer(instance: Instance, peer: PeerConfig): Promise<void> {
+export async function addLivePeer(instance: Instance, peer: PeerConfig): Promise<void> {
   await ask(instance, "add-peer", peerParams(peer));
 }
 
 /** Removes a peer from a running gateway; no error if it is not there. */
-export async function removePeer(instance: Instance, publicKey: Uint8Array): Promise<void> {
+export async function removeLivePeer(instance: Instance, publicKey: Uint8Array): Promise<void> {
   await ask(instance, "remove-peer", { PublicKey: encodeKey(publicKey) });
 }
 

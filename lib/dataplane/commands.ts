@@ -12,7 +12,7 @@ import { MIN_MTU } from "../core/wireguard/path/path_mtu.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
 import { type DataPlaneParts, SEND_SLOTS, SOCKET_BUFFER_SIZE } from "./build.ts";
 import type { Captures } from "./captures.ts";
-import type { Command, Request } from "./data_plane_protocol.ts";
+import type { DataPlaneCommand, Request } from "./data_plane_protocol.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
 import type { PathProber } from "./path_prober.ts";
 import { TunDevice } from "./ports/tun_device.ts";
@@ -57,7 +57,7 @@ export class Commands {
     }
   }
 
-  #do(command: Command, now: number): void {
+  #do(command: DataPlaneCommand, now: number): void {
     const { device, egress, report, router } = this.#parts;
     const { captures, reports } = this.#options;
     switch (command.kind) {

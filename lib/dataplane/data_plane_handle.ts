@@ -8,7 +8,7 @@ import type { CaptureRequest } from "./captures.ts";
 import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type {
   Answer,
-  Command,
+  DataPlaneCommand,
   DataPlaneConfig,
   PeerStatistics,
   Report,
@@ -286,7 +286,7 @@ export class DataPlaneHandle {
     return promise;
   }
 
-  #send(command: Command): void {
+  #send(command: DataPlaneCommand): void {
     this.#unsent.push(new TextEncoder().encode(JSON.stringify(command)));
     if (this.#unsent.length === 1) this.#sendAll();
   }

@@ -68,7 +68,7 @@ export type Request =
   | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
 
 /** From the main thread, as JSON over the wake channel. A peer is named by its public key in base64. */
-export type Command =
+export type DataPlaneCommand =
   | Request
   /**
    * Begin a handshake with every peer that there was none with yet, and with `server` in any case: that a client's

@@ -169,7 +169,7 @@ export function ipv6PortsAre(protocol: number, ports: TransportPorts): Expressio
 }
 
 /** `ip frag-off & 0x1fff != 0`: a fragment that is not the first. */
-export function isLaterFragment(): Expression[] {
+export function hasFragmentOffset(): Expression[] {
   return fragmentOffset(NFT_CMP_NEQ);
 }
 

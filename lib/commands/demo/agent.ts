@@ -7,7 +7,7 @@
  * it and all that it ever opens belong there. It needs no executable file of its own as a process would.
  */
 import { inNamespace } from "../../../ffi/netns.ts";
-import type { Answer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";
+import type { AgentAnswer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";
 
 interface Waiter {
   readonly resolve: (result: Result<ServiceName>) => void;
@@ -29,7 +29,7 @@ export class Agent implements Disposable {
           name: namespace,
         }),
     );
-    this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+    this.#worker.onmessage = ({ data }: MessageEvent<AgentAnswer>) => {
       const waiter = this.#take(data.id);
       if (data.ok) waiter?.resolve(data.result);
       else waiter?.reject(new Error(data.message));

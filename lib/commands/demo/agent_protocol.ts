@@ -13,6 +13,6 @@ export interface Call {
   readonly argument: Argument<ServiceName>;
 }
 
-export type Answer =
+export type AgentAnswer =
   | { readonly id: number; readonly ok: true; readonly result: Result<ServiceName> }
   | { readonly id: number; readonly ok: false; readonly message: string };

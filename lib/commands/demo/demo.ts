@@ -6,7 +6,7 @@
  * again.
  */
 import type { DemoOptions } from "../../cli/command.ts";
-import { Interruption, Report } from "./report.ts";
+import { DemoReport, Interruption } from "./report.ts";
 import { Stage } from "./stage.ts";
 import { LAST_STEP, STEPS } from "./steps.ts";
 import { removeLeftovers } from "./traces.ts";
@@ -27,7 +27,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const interrupted = interruption(stop);
   removeLeftovers();
   const showsLogs = options.logLevel === "trace" || options.logLevel === "debug";
-  const report = new Report(Deno.stdout, {
+  const report = new DemoReport(Deno.stdout, {
     colour: takesColour(Deno.stdout),
     // Log lines would come in between.
     showRunning: Deno.stdout.isTerminal() && !showsLogs,

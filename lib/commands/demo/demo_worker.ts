@@ -1,11 +1,11 @@
 /** Demo worker: the entry of a demo's thread in a namespace, which takes calls, runs them, answers. */
-import type { Answer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";
+import type { AgentAnswer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";
 import { services } from "./services.ts";
 
 /** The Worker's global object; the type library for workers cannot be loaded beside that of the main thread. */
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<Call>) => void) | null;
-  postMessage(answer: Answer): void;
+  postMessage(answer: AgentAnswer): void;
 };
 
 scope.onmessage = async ({ data: { id, service, argument } }) => {

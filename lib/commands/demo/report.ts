@@ -35,7 +35,7 @@ export class Interruption extends Error {
   override readonly name = "Interruption";
 }
 
-export class Report {
+export class DemoReport {
   readonly #stream: TextStream;
   readonly #options: ReportOptions;
   #passed = 0;

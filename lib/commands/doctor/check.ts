@@ -3,11 +3,11 @@ import { ExitCode, exitCodeOf } from "../../process/errors.ts";
 import type { Subject } from "./subject.ts";
 
 /** `ok`: nothing to do. `warn`: works, but not as one would wish, or could not be found out. `fail`: does not work. */
-export type Status = "ok" | "warn" | "fail";
+export type CheckStatus = "ok" | "warn" | "fail";
 
 /** What came of a look. */
 export interface Verdict {
-  readonly status: Status;
+  readonly status: CheckStatus;
   /** What was found, and what follows from it. */
   readonly why: string;
   /** The command or the line of the configuration that mends it; null where nothing is to be mended. */

@@ -6,7 +6,7 @@ import { isAlive } from "../../process/process_identity.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
 
-export interface Instance {
+export interface TunnelOwner {
   readonly pid: number;
   /** As in `"deno" (process 812)`. */
   readonly title: string;
@@ -18,7 +18,7 @@ export interface Instance {
  * The process that has the interface of this name in this network namespace; null where there is none, or none that
  * this user may see.
  */
-export function findInstance(interfaceName: string): Instance | null {
+export function findTunnelOwner(interfaceName: string): TunnelOwner | null {
   const namespace = currentNetworkNamespace();
   const journal = visibleJournals().find(({ owner }) =>
     owner.interfaceName === interfaceName && isSameNamespace(owner, namespace) && isAlive(owner)

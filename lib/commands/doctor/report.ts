@@ -1,5 +1,5 @@
 /** Report of `vpn doctor`: a table for people, JSON for programs. */
-import type { Finding, Status } from "./check.ts";
+import type { CheckStatus, Finding } from "./check.ts";
 
 /** What the JSON says besides the findings. */
 export interface ReportHead {
@@ -8,7 +8,7 @@ export interface ReportHead {
 }
 
 /** SGR sequences (ECMA-48): green, yellow, red. */
-const COLOURS: Readonly<Record<Status, string>> = { ok: "32", warn: "33", fail: "31" };
+const COLOURS: Readonly<Record<CheckStatus, string>> = { ok: "32", warn: "33", fail: "31" };
 const STATUS_WIDTH = 6;
 
 /** Whether anything does not work. */

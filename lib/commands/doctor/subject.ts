@@ -13,7 +13,7 @@ import {
 } from "../../core/config/roles.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
 import { Firewall } from "./firewall/firewall.ts";
-import { findInstance, type Instance } from "./instance.ts";
+import { findTunnelOwner, type TunnelOwner } from "./instance.ts";
 import { type Reach, tryReach } from "./reach.ts";
 import { askRunning, type Running } from "./running.ts";
 
@@ -40,14 +40,14 @@ export class Subject implements Disposable {
   /** What is wrong with the configuration; null where it is right, or none was given. */
   readonly problem: ConfigError | null = null;
   /** Ours, or anybody's, that has the interface; null where nobody has. */
-  readonly instance: Instance | null;
+  readonly instance: TunnelOwner | null;
   #reach: Promise<Reach> | null = null;
   #running: Promise<Running> | null = null;
   #firewall: Promise<Firewall> | null = null;
 
   constructor(options: SubjectOptions) {
     this.options = options;
-    this.instance = findInstance(options.interfaceName);
+    this.instance = findTunnelOwner(options.interfaceName);
     if (options.configPath === null) return;
     try {
       const config = loadConfig(options.configPath);

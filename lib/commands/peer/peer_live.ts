@@ -1,7 +1,7 @@
 /** Live peer changes: a running gateway applies a change of its configuration's peers. */
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import type { Instance } from "../../control/instances.ts";
-import { addPeer, gatewaysOf, removePeer } from "../../control/peers.ts";
+import { addLivePeer, gatewaysOf, removeLivePeer } from "../../control/peers.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 
@@ -12,12 +12,12 @@ import { writeText } from "../../process/output.ts";
  * @throws {AppError} where it runs and cannot be told: the file is changed by then
  */
 export async function applyAddition(server: Config, peer: PeerConfig): Promise<string[]> {
-  return await heed(server, (gateway) => addPeer(gateway, peer));
+  return await heed(server, (gateway) => addLivePeer(gateway, peer));
 }
 
 /** Lets it in no more. The same otherwise. */
 export async function applyRemoval(server: Config, peer: PeerConfig): Promise<string[]> {
-  return await heed(server, (gateway) => removePeer(gateway, peer.publicKey));
+  return await heed(server, (gateway) => removeLivePeer(gateway, peer.publicKey));
 }
 
 async function heed(

@@ -19,7 +19,7 @@ const FLUSH_INTERVAL = 100;
 const UNWANTED = -1;
 const NO_ROOM = -2;
 
-export interface CaptureOptions {
+export interface CaptureSpec {
   readonly memory: Memory;
   /** Whose packets: by public key, 32 bytes; null for all peers'. */
   readonly publicKey: Uint8Array | null;
@@ -45,7 +45,7 @@ export interface CaptureCounts {
 }
 
 export class Capture implements PacketTap {
-  readonly #options: CaptureOptions;
+  readonly #options: CaptureSpec;
   readonly #memory: Memory;
   #writer = new PcapngWriter(CHUNK_SIZE);
   /** Chunks handed over that have not been taken yet. */
@@ -59,7 +59,7 @@ export class Capture implements PacketTap {
   /** Packets of peers without an interface. */
   #missed = 0;
 
-  constructor(options: CaptureOptions) {
+  constructor(options: CaptureSpec) {
     this.#options = options;
     this.#memory = options.memory;
     this.#writer.section(options.application);

@@ -8,7 +8,7 @@ import { Notes } from "./text/notes.ts";
 import { PeerReader } from "./text/peer_section.ts";
 
 /** What of the host a configuration may refer to. */
-export interface Host {
+export interface ConfigHost {
   /** By which ports and routing tables may be given; left out, there are none. */
   readonly names?: HostNames;
   /** Asked for the keys that these commands, `PreUp` and `PostUp`, would set. */
@@ -22,7 +22,7 @@ export interface Host {
  * @param fileName the file's name, for messages
  * @throws {ConfigError} for the first mistake found; one line, and never with a key in it
  */
-export function parseConfig(text: string, fileName: string, host: Host = {}): Config {
+export function parseConfig(text: string, fileName: string, host: ConfigHost = {}): Config {
   const sections = parseDocument(text, fileName, host.names);
   const notes = new Notes();
   const draft = readInterface(interfaceOf(sections, fileName), notes);

@@ -21,15 +21,15 @@ interface Entry {
   /** ms */
   readonly storedAt: number;
   readonly expiresAt: number;
-  readonly places: Place<Client, Entry>[];
+  readonly places: Place<DnsClient, Entry>[];
 }
 
 /** Who asks: its peer where that is known, else its address. */
-export type Client = string | number;
+export type DnsClient = string | number;
 
 export class DnsCache {
   readonly #entries = new Map<string, Entry>();
-  readonly #places = new FairShares<Client, Entry>({
+  readonly #places = new FairShares<DnsClient, Entry>({
     capacity: MAX_PLACES,
     evict: (entry) => this.#remove(entry),
   });
@@ -55,7 +55,7 @@ export class DnsCache {
   store(
     key: string,
     answer: Uint8Array,
-    { parsed, client, now }: { parsed: Parsed; client: Client; now: number },
+    { parsed, client, now }: { parsed: Parsed; client: DnsClient; now: number },
   ): void {
     const seconds = Math.min(parsed.timeToLive, MAX_TIME_TO_LIVE);
     if (seconds <= 0) return;

@@ -10,7 +10,7 @@
  * Sockets, time and randomness come in from outside.
  */
 import { FairShares, type Place } from "../limits/fair_shares.ts";
-import { type Client, DnsCache } from "./cache.ts";
+import { DnsCache, type DnsClient } from "./cache.ts";
 import {
   answerFor,
   cacheKey,
@@ -27,7 +27,7 @@ import {
   responseCode,
 } from "./message.ts";
 import { QuestionBudget } from "./query_budget.ts";
-import { type Exchange, Upstream, type UpstreamOptions } from "./upstream.ts";
+import { type DnsExchange, Upstream, type UpstreamOptions } from "./upstream.ts";
 import { UpstreamHealth } from "./upstream_health.ts";
 
 /** Queries that wait for an answer at one time, and so the most sockets to upstreams. */
@@ -36,7 +36,8 @@ const MAX_WAITING = 512;
 /** How a query came, and so how long its answer may be. */
 export type Transport = "udp" | "tcp";
 
-export interface ForwarderOptions extends Omit<UpstreamOptions, "address" | "onWrong" | "onHeard"> {
+export interface DnsForwarderOptions
+  extends Omit<UpstreamOptions, "address" | "onWrong" | "onHeard"> {
   /** IPv4 addresses of the upstream resolvers, host order, in the order in which they are tried. */
   readonly upstreams: readonly number[];
   /** Monotonic ms. */
@@ -53,7 +54,7 @@ interface Answer {
 
 /** A query that waits. */
 interface Waiter {
-  readonly client: Client;
+  readonly client: DnsClient;
   readonly question: PendingQuestion;
   readonly settle: (answer: Answer | null) => void;
 }
@@ -64,14 +65,14 @@ interface PendingQuestion {
   readonly waiters: Set<Waiter>;
   /** Whether nobody waits any more. */
   isCancelled: boolean;
-  readonly exchanges: Map<Upstream, Exchange>;
+  readonly exchanges: Map<Upstream, DnsExchange>;
 }
 
 /** What is asked, and for whom first. */
 interface Asked {
   readonly query: Uint8Array;
   readonly parsed: Parsed;
-  readonly client: Client;
+  readonly client: DnsClient;
 }
 
 /** What has happened since the start. */
@@ -90,7 +91,7 @@ export interface ForwarderCounts {
   wrongAnswers: number;
 }
 
-export class Forwarder {
+export class DnsForwarder {
   readonly counts: ForwarderCounts = {
     queries: 0,
     hits: 0,
@@ -99,14 +100,14 @@ export class Forwarder {
     evicted: 0,
     wrongAnswers: 0,
   };
-  readonly #options: ForwarderOptions;
+  readonly #options: DnsForwarderOptions;
   #health: UpstreamHealth<Upstream>;
   readonly #cache = new DnsCache();
   readonly #pending = new Map<string, PendingQuestion>();
   readonly #budget = new QuestionBudget();
-  readonly #waiting: FairShares<Client, Waiter>;
+  readonly #waiting: FairShares<DnsClient, Waiter>;
 
-  constructor(options: ForwarderOptions) {
+  constructor(options: DnsForwarderOptions) {
     this.#options = options;
     this.#health = this.#healthOf(options.upstreams);
     this.#waiting = new FairShares({
@@ -144,7 +145,7 @@ export class Forwarder {
   /** The answer to a query that came by `transport`; null for what deserves none. */
   async answer(
     query: Uint8Array,
-    { transport, client }: { transport: Transport; client: Client },
+    { transport, client }: { transport: Transport; client: DnsClient },
   ): Promise<Uint8Array | null> {
     if (query.length < HEADER_SIZE) return null;
     const flags = query[2]! << 8 | query[3]!;
@@ -160,7 +161,7 @@ export class Forwarder {
   async #resolve(
     query: Uint8Array,
     parsed: Parsed,
-    { transport, client }: { transport: Transport; client: Client },
+    { transport, client }: { transport: Transport; client: DnsClient },
   ): Promise<Uint8Array> {
     const limit = transport === "udp" ? parsed.udpSize : Infinity;
     const key = cacheKey(parsed);
@@ -178,7 +179,7 @@ export class Forwarder {
   #join(
     key: string,
     query: Uint8Array,
-    { parsed, client }: { parsed: Parsed; client: Client },
+    { parsed, client }: { parsed: Parsed; client: DnsClient },
   ): Promise<Answer | null> {
     const known = this.#pending.get(key);
     if (known === undefined && !this.#budget.take(client, this.#options.now())) {
@@ -188,7 +189,7 @@ export class Forwarder {
     const question = known ??
       { key, waiters: new Set(), isCancelled: false, exchanges: new Map() };
     const { promise, resolve } = Promise.withResolvers<Answer | null>();
-    let place: Place<Client, Waiter> | null = null;
+    let place: Place<DnsClient, Waiter> | null = null;
     const waiter: Waiter = {
       client,
       question,

@@ -3,7 +3,7 @@
  * many of them may become questions upstream, as public resolvers cut off anyone who asks more than some 1,500 a
  * second: that would be the gateway, and so everybody behind it.
  */
-import type { Client } from "./cache.ts";
+import type { DnsClient } from "./cache.ts";
 
 /**
  * Queries a second and at once: of a site with hundreds of people behind one client; a tenth of what one thread
@@ -64,13 +64,13 @@ class Bucket {
 /** A bucket for each client; those that were made first are forgotten first. */
 class Buckets {
   readonly #rate: Rate;
-  readonly #buckets = new Map<Client, Bucket>();
+  readonly #buckets = new Map<DnsClient, Bucket>();
 
   constructor(rate: Rate) {
     this.#rate = rate;
   }
 
-  of(client: Client, now: number): Bucket {
+  of(client: DnsClient, now: number): Bucket {
     let bucket = this.#buckets.get(client);
     if (bucket === undefined) {
       if (this.#buckets.size >= MAX_CLIENTS) {
@@ -94,7 +94,7 @@ export class QueryBudget {
    * @param now monotonic ms
    * @returns whether there was one
    */
-  take(client: Client, now: number): boolean {
+  take(client: DnsClient, now: number): boolean {
     const bucket = this.#clients.of(client, now);
     if (bucket.fill(now) < 1) {
       this.refused++;
@@ -105,7 +105,7 @@ export class QueryBudget {
   }
 
   /** Counts an answer: a query of a few bytes may have 64 KiB for it, again and again. */
-  charge(client: Client, size: number, now: number): void {
+  charge(client: DnsClient, size: number, now: number): void {
     const count = Math.floor(size / ANSWER_COST_SIZE);
     if (count > 0) this.#clients.of(client, now).owe(count);
   }
@@ -122,16 +122,16 @@ export class QuestionBudget {
    * @param now monotonic ms
    * @returns whether there was one
    */
-  take(client: Client, now: number): boolean {
+  take(client: DnsClient, now: number): boolean {
     return this.#take(client, now, 1);
   }
 
   /** The same, for a question upstream that is to be asked by TCP now. */
-  takeTcp(client: Client, now: number): boolean {
+  takeTcp(client: DnsClient, now: number): boolean {
     return this.#take(client, now, TCP_COST);
   }
 
-  #take(client: Client, now: number, count: number): boolean {
+  #take(client: DnsClient, now: number, count: number): boolean {
     this.#all ??= new Bucket(ALL_QUESTIONS, now);
     const own = this.#clients.of(client, now);
     const all = this.#all.fill(now);

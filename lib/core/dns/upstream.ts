@@ -14,10 +14,10 @@ import { judge, type Judgement, randomSize, upstreamQuery } from "./upstream_que
 const MAX_WRONG_ANSWERS = 3;
 
 /** What becomes of a message that has come: it is the answer, the next is waited for, or no other is. */
-export type Verdict = "take" | "wait" | "abandon";
+export type UpstreamVerdict = "take" | "wait" | "abandon";
 
 /** A query under way. */
-export interface Exchange {
+export interface DnsExchange {
   /** The message that was taken; null where there is none in time, or the exchange was abandoned or cancelled. */
   readonly answer: Promise<Uint8Array | null>;
   cancel(): void;
@@ -31,8 +31,8 @@ export interface UpstreamOptions {
     upstream: number,
     query: Uint8Array<ArrayBuffer>,
     transport: "udp" | "tcp",
-    verdict: (message: Uint8Array) => Verdict,
-  ) => Exchange;
+    verdict: (message: Uint8Array) => UpstreamVerdict,
+  ) => DnsExchange;
   /** So many bytes that nobody can foresee. */
   readonly random: (size: number) => Uint8Array;
   /** Takes errors that are nobody's else to take. */
@@ -70,7 +70,7 @@ export class Upstream {
     query: Uint8Array,
     parsed: Parsed,
     { onExchange, mayAskByTcp }: {
-      onExchange: (exchange: Exchange | null) => void;
+      onExchange: (exchange: DnsExchange | null) => void;
       mayAskByTcp: () => boolean;
     },
   ): Promise<{ answer: Uint8Array; parsed: Parsed } | null> {
@@ -96,7 +96,7 @@ export class Upstream {
   async #askByUdp(
     asked: Uint8Array<ArrayBuffer>,
     parsed: Parsed,
-    onExchange: (exchange: Exchange | null) => void,
+    onExchange: (exchange: DnsExchange | null) => void,
   ): Promise<Uint8Array | "misspelt" | "tcp" | null> {
     let wrong = 0;
     let why: "misspelt" | "tcp" | null = null;
@@ -116,7 +116,7 @@ export class Upstream {
   async #askByTcp(
     asked: Uint8Array<ArrayBuffer>,
     parsed: Parsed,
-    onExchange: (exchange: Exchange | null) => void,
+    onExchange: (exchange: DnsExchange | null) => void,
   ): Promise<Uint8Array | null> {
     return await this.#exchange(asked, { transport: "tcp", onExchange }, (message) => {
       const judgement = this.#judge(asked, message, { question: parsed, anyCase: false });
@@ -131,7 +131,7 @@ export class Upstream {
   async #askInAnySpelling(
     asked: Uint8Array<ArrayBuffer>,
     parsed: Parsed,
-    onExchange: (exchange: Exchange | null) => void,
+    onExchange: (exchange: DnsExchange | null) => void,
   ): Promise<Uint8Array | null> {
     return await this.#exchange(asked, { transport: "udp", onExchange }, (message) => {
       const judgement = this.#judge(asked, message, { question: parsed, anyCase: true });
@@ -159,9 +159,9 @@ export class Upstream {
     asked: Uint8Array<ArrayBuffer>,
     { transport, onExchange }: {
       transport: "udp" | "tcp";
-      onExchange: (exchange: Exchange | null) => void;
+      onExchange: (exchange: DnsExchange | null) => void;
     },
-    verdict: (message: Uint8Array) => Verdict,
+    verdict: (message: Uint8Array) => UpstreamVerdict,
   ): Promise<Uint8Array | null> {
     const { address, exchange } = this.#options;
     const underWay = exchange(address, asked, transport, verdict);

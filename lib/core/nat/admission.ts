@@ -25,7 +25,7 @@ import { type Session, SessionTable } from "./sessions.ts";
 export const FIRST_REGISTERED_PORT = 1024;
 
 /** Why a flow could not be made. */
-export type Refusal = "quota" | "ports";
+export type NatRefusal = "quota" | "ports";
 
 /** A flow's ends; addresses are signed. The remote port of an ICMP query is 0. */
 export interface FlowEnds {
@@ -53,7 +53,7 @@ export class Admission {
   /**
    * Makes the mapping, and its first session, of a flow whose inner endpoint has none; both are as good as expired yet.
    */
-  open(ends: FlowEnds, now: number): Session | Refusal {
+  open(ends: FlowEnds, now: number): Session | NatRefusal {
     const { protocol, innerAddress, remoteAddress, remotePort } = ends;
     const share = this.#mappings.share(protocol, innerAddress);
     if (!this.sessions.makeRoom(share, now)) return "quota";

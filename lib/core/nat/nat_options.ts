@@ -4,7 +4,7 @@ import type { Memory } from "../wire/memory.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
 
 /** An external port that always leads to one client's service. */
-export interface PortForward {
+export interface NatForward {
   readonly protocol: "tcp" | "udp";
   readonly externalPort: number;
   /** The client's inner address, host order. */
@@ -27,7 +27,7 @@ export interface NatOptions {
   readonly ports: PortRange;
   /** `endpoint`: anybody may answer to a mapping (RFC 4787 section 5); `address`: only who was written to. */
   readonly filtering: "endpoint" | "address";
-  readonly forwards: readonly PortForward[];
+  readonly forwards: readonly NatForward[];
   /**
    * Whether one client may reach another by its external endpoint; left out, it may. Forwarded ports are for everybody.
    */

@@ -20,7 +20,7 @@ function open(): Compression {
 }
 
 /** BLAKE2s-256 over the parts, one after the other. */
-export function hash(...parts: Uint8Array[]): Uint8Array {
+export function blake2sHash(...parts: Uint8Array[]): Uint8Array {
   const { state, stateBytes, block, compress } = open();
   begin(state, HASH_SIZE, 0);
   block.fill(0);
@@ -138,9 +138,9 @@ export function hmac(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array {
   const pad = new Uint8Array(BLOCK_SIZE);
   pad.set(key);
   for (let i = 0; i < BLOCK_SIZE; i++) pad[i]! ^= 0x36;
-  const inner = hash(pad, ...parts);
+  const inner = blake2sHash(pad, ...parts);
   for (let i = 0; i < BLOCK_SIZE; i++) pad[i]! ^= 0x36 ^ 0x5c;
-  const digest = hash(pad, inner);
+  const digest = blake2sHash(pad, inner);
   pad.fill(0);
   return digest;
 }

@@ -18,7 +18,7 @@ import {
   MESSAGE_TYPE_OFFSET,
 } from "../wire/messages.ts";
 import { AEAD_NONCE_SIZE, type AeadProvider } from "./aead.ts";
-import { hash, HASH_SIZE, mac, MacKey } from "./blake2s.ts";
+import { blake2sHash, HASH_SIZE, mac, MacKey } from "./blake2s.ts";
 import { LABEL_COOKIE, LABEL_MAC1 } from "./constants.ts";
 
 /** For how long a secret makes cookies, and for how long a cookie is used: ms. */
@@ -210,7 +210,7 @@ export class CookieGenerator {
 }
 
 function labelledKey(label: string, publicKey: Uint8Array): Uint8Array {
-  return hash(new TextEncoder().encode(label), publicKey);
+  return blake2sHash(new TextEncoder().encode(label), publicKey);
 }
 
 /** The key that the first 16 bytes of an XChaCha20 nonce give (draft-irtf-cfrg-xchacha-03 section 2.2). */

@@ -5,7 +5,7 @@
  * In IKpsk2 each cipher key encrypts once before the next is mixed in, so its nonce is always zero.
  */
 import { AEAD_NONCE_SIZE, type AeadProvider } from "./aead.ts";
-import { hash, HASH_SIZE, kdf1, kdf2, kdf3 } from "./blake2s.ts";
+import { blake2sHash, HASH_SIZE, kdf1, kdf2, kdf3 } from "./blake2s.ts";
 
 /** Where a handshake stands in keys and transcript. It holds secrets: `wipe()` it when done. */
 export class SymmetricState {
@@ -23,7 +23,7 @@ export class SymmetricState {
     aead: AeadProvider,
     options: { readonly protocolName: string; readonly prologue: Uint8Array },
   ): SymmetricState {
-    const initial = hash(new TextEncoder().encode(options.protocolName));
+    const initial = blake2sHash(new TextEncoder().encode(options.protocolName));
     const state = new SymmetricState(aead, initial, initial, new Uint8Array(HASH_SIZE));
     state.mixHash(options.prologue);
     return state;
@@ -52,7 +52,7 @@ export class SymmetricState {
   }
 
   mixHash(data: Uint8Array): void {
-    this.#hash = hash(this.#hash, data);
+    this.#hash = blake2sHash(this.#hash, data);
   }
 
   mixKey(input: Uint8Array): void {

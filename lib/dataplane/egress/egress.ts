@@ -11,7 +11,7 @@ import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { NfQueue } from "../../../ffi/netlink/nftables/nfqueue.ts";
 import type { NatUsage } from "../../core/nat/clients.ts";
 import { Nat } from "../../core/nat/nat.ts";
-import type { NatOptions, PortForward } from "../../core/nat/nat_options.ts";
+import type { NatForward, NatOptions } from "../../core/nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../../core/nat/constants.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { captureFilter } from "../filters/capture_filter.ts";
@@ -47,7 +47,7 @@ export interface EgressConfig {
   readonly innerAddress: number;
   readonly ports: PortRange;
   readonly filtering: "endpoint" | "address";
-  readonly forwards: readonly PortForward[];
+  readonly forwards: readonly NatForward[];
   /** A packet socket, or the netfilter queue of this number and the one after it. */
   readonly capture: "packet" | { readonly queue: number };
 }

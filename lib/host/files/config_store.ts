@@ -13,7 +13,7 @@ import {
   EPERM,
   SystemCallError,
 } from "../../../ffi/errno.ts";
-import { Folder, type OpenFile, type Status } from "../../../ffi/folder.ts";
+import { type FileStatus, Folder, type OpenFile } from "../../../ffi/folder.ts";
 import { configOf, MAX_CONFIG_SIZE, type ReadConfig } from "./config_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
@@ -33,7 +33,7 @@ export class LockedConfig implements Disposable {
   readonly #folder: Folder;
   readonly #name: string;
   readonly #file: OpenFile;
-  readonly #status: Status;
+  readonly #status: FileStatus;
   readonly #resources: DisposableStack;
 
   private constructor(

@@ -26,10 +26,10 @@ import type {
 import {
   destinationIsLocal,
   type Expression,
+  hasFragmentOffset,
   inputDeviceIsNot,
   ipv4PortsAre,
   isErrorAbout,
-  isLaterFragment,
   setMark,
   transportIs,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
@@ -161,7 +161,7 @@ function matches(carriers: readonly CarrierPorts[]): Expression[][] {
         ? [
           ipv4PortsAre(number, { destination: ports }),
           // The filter sees each fragment by itself. Later ones have no port, and come to nothing without the first.
-          [...transportIs(number), ...isLaterFragment()],
+          [...transportIs(number), ...hasFragmentOffset()],
         ]
         : [],
       isErrorAbout(DESTINATION_UNREACHABLE, number, ports),

@@ -2,7 +2,7 @@
  * Clients of the DNS proxy: which peer is at an inner address, so that one with many addresses has no more than its
  * share.
  */
-import type { Client } from "../../core/dns/cache.ts";
+import type { DnsClient } from "../../core/dns/cache.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 
 /** A peer, as far as its networks go. */
@@ -23,7 +23,7 @@ export class ClientDirectory {
   }
 
   /** The peer that has an address (host order), by its key; the address itself where none has. */
-  at(address: number): Client {
+  at(address: number): DnsClient {
     const peers = this.#peers();
     if (peers !== this.#known) this.#read(peers);
     const host = this.#hosts.get(address);

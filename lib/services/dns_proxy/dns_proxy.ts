@@ -2,8 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
-import type { Client } from "../../core/dns/cache.ts";
-import { Forwarder, type ForwarderCounts, type Transport } from "../../core/dns/forwarder.ts";
+import type { DnsClient } from "../../core/dns/cache.ts";
+import { DnsForwarder, type ForwarderCounts, type Transport } from "../../core/dns/forwarder.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
@@ -42,7 +42,7 @@ export interface DnsProxyCounts extends Readonly<ForwarderCounts> {
 }
 
 export class DnsProxy implements AsyncDisposable {
-  readonly #forwarder: Forwarder;
+  readonly #forwarder: DnsForwarder;
   readonly #logger: Logger;
   readonly #budget = new QueryBudget();
   readonly #loopProbe = new LoopProbe();
@@ -60,7 +60,7 @@ export class DnsProxy implements AsyncDisposable {
     const libc = openLibc();
     const watcher = resources.use(new ReadinessWatcher(libc));
     const sockets = resources.use(new UpstreamSockets(libc, watcher));
-    this.#forwarder = new Forwarder({
+    this.#forwarder = new DnsForwarder({
       upstreams,
       exchange: (upstream, message, transport, verdict) =>
         sockets.exchange({ upstream, message, verdict }, transport),
@@ -82,8 +82,8 @@ export class DnsProxy implements AsyncDisposable {
     });
     const clients = new ClientDirectory(options.peers);
     const clientOf = (at: number) => clients.at(at);
-    const admit = (client: Client) => this.#budget.take(client, performance.now());
-    const answer = (query: Uint8Array, transport: Transport, client: Client) =>
+    const admit = (client: DnsClient) => this.#budget.take(client, performance.now());
+    const answer = (query: Uint8Array, transport: Transport, client: DnsClient) =>
       this.#answer(query, { transport, client });
     resources.use(
       new UdpService(libc, watcher, {
@@ -156,7 +156,7 @@ export class DnsProxy implements AsyncDisposable {
 
   async #answer(
     query: Uint8Array,
-    from: { transport: Transport; client: Client },
+    from: { transport: Transport; client: DnsClient },
   ): Promise<Uint8Array | null> {
     this.#loopProbe.see(query);
     const answer = await this.#forwarder.answer(query, from);

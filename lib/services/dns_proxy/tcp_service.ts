@@ -7,7 +7,7 @@
 import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
-import type { Client } from "../../core/dns/cache.ts";
+import type { DnsClient } from "../../core/dns/cache.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
 
@@ -26,18 +26,18 @@ const ACCEPT_PAUSE = 100;
 export interface TcpServiceOptions {
   readonly listener: Deno.TcpListener;
   /** Who is at an address (host order). */
-  readonly clientOf: (address: number) => Client;
+  readonly clientOf: (address: number) => DnsClient;
   /** Whether one more query of this client is answered; where not, its connection ends. */
-  readonly admit: (client: Client) => boolean;
+  readonly admit: (client: DnsClient) => boolean;
   /** The answer to a query; null for what deserves none, which ends the connection as well. */
-  readonly answer: (query: Uint8Array, client: Client) => Promise<Uint8Array | null>;
+  readonly answer: (query: Uint8Array, client: DnsClient) => Promise<Uint8Array | null>;
   readonly logger: Logger;
 }
 
 export class TcpService implements Disposable {
   readonly #options: TcpServiceOptions;
-  readonly #connections = new Set<Connection>();
-  readonly #shares = new FairShares<Client, Connection>({
+  readonly #connections = new Set<DnsConnection>();
+  readonly #shares = new FairShares<DnsClient, DnsConnection>({
     capacity: MAX_CONNECTIONS,
     evict: (connection) => {
       this.evicted++;
@@ -75,13 +75,13 @@ export class TcpService implements Disposable {
 
   #take(socket: Deno.TcpConn): void {
     const client = this.#options.clientOf(parseIpv4(socket.remoteAddr.hostname) ?? 0);
-    const connection = new Connection(socket, {
+    const connection = new DnsConnection(socket, {
       answer: (query) =>
         this.#options.admit(client) ? this.#options.answer(query, client) : Promise.resolve(null),
       onError: (error) => this.#options.logger.debug("DNS over TCP: {error}", { error }),
     });
     this.#connections.add(connection);
-    const place: Place<Client, Connection> | null = this.#shares.add(client, connection);
+    const place: Place<DnsClient, DnsConnection> | null = this.#shares.add(client, connection);
     const served = connection.serve().finally(() => {
       this.#connections.delete(connection);
       if (place !== null) this.#shares.remove(place);
@@ -99,7 +99,7 @@ interface ConnectionOptions {
 /** What a connection needs of Deno's. */
 export type Stream = Pick<Deno.TcpConn, "read" | "write" | "close">;
 
-export class Connection {
+export class DnsConnection {
   readonly #stream: Stream;
   readonly #options: ConnectionOptions;
   /** Queries whose answers are not written yet. */

@@ -7,7 +7,7 @@ import { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import type { Client } from "../../core/dns/cache.ts";
+import type { DnsClient } from "../../core/dns/cache.ts";
 import { HEADER_SIZE } from "../../core/dns/message.ts";
 import { background, guarded } from "../../process/guard.ts";
 
@@ -24,11 +24,11 @@ export interface UdpServiceOptions {
   readonly address: number;
   readonly port: number;
   /** Who is at an address (host order). */
-  readonly clientOf: (address: number) => Client;
+  readonly clientOf: (address: number) => DnsClient;
   /** Whether one more query of this client is answered. */
-  readonly admit: (client: Client) => boolean;
+  readonly admit: (client: DnsClient) => boolean;
   /** The answer to a query; null for what deserves none. */
-  readonly answer: (query: Uint8Array, client: Client) => Promise<Uint8Array | null>;
+  readonly answer: (query: Uint8Array, client: DnsClient) => Promise<Uint8Array | null>;
 }
 
 export class UdpService implements Disposable {
@@ -90,7 +90,7 @@ export class UdpService implements Disposable {
 
   async #answer(
     query: Uint8Array,
-    { client, address, port }: { client: Client; address: number; port: number },
+    { client, address, port }: { client: DnsClient; address: number; port: number },
   ): Promise<void> {
     const answer = await this.#options.answer(query, client);
     if (answer === null || this.#isClosed || answer.length > MAX_ANSWER_SIZE) return;

@@ -6,7 +6,7 @@ import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
-import type { Exchange, Verdict } from "../../core/dns/upstream.ts";
+import type { DnsExchange, UpstreamVerdict } from "../../core/dns/upstream.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { background, guarded } from "../../process/guard.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
@@ -27,14 +27,14 @@ interface Query {
   /** Host order. */
   readonly upstream: number;
   readonly message: Uint8Array<ArrayBuffer>;
-  readonly verdict: (message: Uint8Array) => Verdict;
+  readonly verdict: (message: Uint8Array) => UpstreamVerdict;
 }
 
 export class UpstreamSockets implements Disposable {
   readonly #libc: Libc;
   readonly #watcher: ReadinessWatcher;
   readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
-  readonly #open = new Set<Exchange>();
+  readonly #open = new Set<DnsExchange>();
   readonly #port: number;
   #isClosed = false;
 
@@ -46,7 +46,7 @@ export class UpstreamSockets implements Disposable {
   }
 
   /** Sends a query by UDP or TCP; see `UpstreamOptions.exchange`. */
-  exchange(query: Query, transport: "udp" | "tcp"): Exchange {
+  exchange(query: Query, transport: "udp" | "tcp"): DnsExchange {
     // Who was cancelled by the end turns to the next upstream.
     if (this.#isClosed) return { answer: Promise.resolve(null), cancel: () => {} };
     const exchange = transport === "udp" ? this.#byUdp(query) : byTcp(query, this.#port);
@@ -62,7 +62,7 @@ export class UpstreamSockets implements Disposable {
     for (const exchange of this.#open) exchange.cancel();
   }
 
-  #byUdp({ upstream, message, verdict }: Query): Exchange {
+  #byUdp({ upstream, message, verdict }: Query): DnsExchange {
     const { promise, resolve } = Promise.withResolvers<Uint8Array | null>();
     let socket: DatagramSocket | null = null;
     const timers: ReturnType<typeof setTimeout>[] = [];
@@ -110,7 +110,7 @@ export class UpstreamSockets implements Disposable {
   }
 }
 
-function byTcp({ upstream, message, verdict }: Query, port: number): Exchange {
+function byTcp({ upstream, message, verdict }: Query, port: number): DnsExchange {
   const { promise, resolve } = Promise.withResolvers<null>();
   const end = new AbortController();
   const timer = setTimeout(guarded("dns", "waiting for a resolver", () => cancel()), TIMEOUT);

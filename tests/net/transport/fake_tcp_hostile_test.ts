@@ -14,7 +14,7 @@ import {
   STRICT,
 } from "../support/routed_path.ts";
 import {
-  MAX_SESSIONS,
+  MAX_FAKE_TCP_SESSIONS,
   REPLACE_AFTER_SILENCE,
 } from "../../../lib/core/transport/fake_tcp/constants.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
@@ -91,7 +91,7 @@ netTest(
       port: SERVER_PORT,
       count: HELD,
     });
-    assert(held.opened > MAX_SESSIONS, `${held.opened} were opened`);
+    assert(held.opened > MAX_FAKE_TCP_SESSIONS, `${held.opened} were opened`);
     assert(await path.answers());
     assertEquals(server.stderr.match(/handshake completed/g)?.length, 1);
     await endWell(client);

@@ -1,6 +1,6 @@
 /** A DNS forwarder in front of scripted upstreams. */
-import { Forwarder, type Transport } from "../../../lib/core/dns/forwarder.ts";
-import type { Exchange, Verdict } from "../../../lib/core/dns/upstream.ts";
+import { DnsForwarder, type Transport } from "../../../lib/core/dns/forwarder.ts";
+import type { DnsExchange, UpstreamVerdict } from "../../../lib/core/dns/upstream.ts";
 import { FakeClock } from "../time/fake_clock.ts";
 import { Random } from "../random.ts";
 import { addressData, ANSWER_FLAGS, buildAnswer, questionOf } from "./messages.ts";
@@ -28,13 +28,13 @@ export class Stage {
   readonly errors: unknown[] = [];
   /** What was told of upstreams. */
   readonly health: string[] = [];
-  readonly forwarder: Forwarder;
+  readonly forwarder: DnsForwarder;
   /** Exchanges under way. */
   open = 0;
 
   constructor(script: Script, upstreams: readonly number[] = [FIRST, SECOND]) {
     const random = new Random(7);
-    this.forwarder = new Forwarder({
+    this.forwarder = new DnsForwarder({
       upstreams,
       exchange: (upstream, query, transport, verdict) =>
         this.#exchange(script, { upstream, transport, query }, verdict),
@@ -60,8 +60,8 @@ export class Stage {
   #exchange(
     script: Script,
     asked: Asked,
-    verdict: (message: Uint8Array) => Verdict,
-  ): Exchange {
+    verdict: (message: Uint8Array) => UpstreamVerdict,
+  ): DnsExchange {
     this.exchanges.push(asked);
     this.open++;
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();

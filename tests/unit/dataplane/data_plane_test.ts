@@ -8,7 +8,7 @@ import { Carrier } from "../../../lib/core/transport/endpoint.ts";
 import { parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { DataPlane } from "../../../lib/dataplane/data_plane.ts";
 import type {
-  Command,
+  DataPlaneCommand,
   DataPlaneConfig,
   PeerStatistics,
   Report,
@@ -29,7 +29,7 @@ class Channel implements Disposable {
     return this.#ends.receiver;
   }
 
-  send(...commands: Command[]): void {
+  send(...commands: DataPlaneCommand[]): void {
     for (const command of commands) {
       sendMessage(
         this.#libc,
@@ -74,7 +74,7 @@ function config(
 }
 
 /** What a data plane reports until it has taken these commands. */
-function reportsOf(...commands: Command[]): Report[] {
+function reportsOf(...commands: DataPlaneCommand[]): Report[] {
   using channel = new Channel();
   const reports: Report[] = [];
   using dataPlane = new DataPlane(config(channel), (report) => void reports.push(report));

@@ -15,7 +15,7 @@ import {
   type Rule,
   type WalkState,
 } from "./walk.ts";
-import { actionOfTarget, leaveUntracked, setMark } from "./xtables.ts";
+import { actionOfTarget, applyMark, leaveUntracked } from "./xtables.ts";
 
 /** An option of a rule with its values, as in `! -s 10.0.0.0/8`. */
 interface Option {
@@ -91,7 +91,7 @@ function apply(target: string, settings: readonly Option[], state: WalkState): v
   const [setting] = settings;
   if (target === "MARK" && setting?.name === "--set-xmark") {
     const [value = 0, mask = 0xffffffff] = setting.values[0]!.split("/").map(Number);
-    setMark(state, value, mask);
+    applyMark(state, value, mask);
   }
   if (target === "NOTRACK" || target === "CT" && setting?.name === "--notrack") {
     leaveUntracked(state);

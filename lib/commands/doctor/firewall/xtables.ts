@@ -202,13 +202,13 @@ export function applyTarget(data: Attributes, state: WalkState): void {
   const info = data.bytes(TARGET_INFO);
   if (info === null) return;
   const view = new DataView(info.buffer, info.byteOffset, info.length);
-  if (name === "MARK") setMark(state, view.getUint32(0, true), view.getUint32(4, true));
+  if (name === "MARK") applyMark(state, view.getUint32(0, true), view.getUint32(4, true));
   const isNotrack = name === "NOTRACK" || name === "CT" && (view.getUint16(0, true) & 1) !== 0;
   if (isNotrack) leaveUntracked(state);
 }
 
 /** As `--set-xmark` does. */
-export function setMark(state: WalkState, value: number, mask: number): void {
+export function applyMark(state: WalkState, value: number, mask: number): void {
   if (state.mark !== null) state.mark = ((state.mark & ~mask) ^ value) >>> 0;
 }
 

@@ -18,7 +18,7 @@ export interface NewServer {
 }
 
 /** The file of a new gateway. */
-export function serverText({ privateKey, address, endpoint }: NewServer): string {
+export function serverFileText({ privateKey, address, endpoint }: NewServer): string {
   return `[Interface]
 PrivateKey = ${encodeKey(privateKey)}
 Address = ${formatCidr(address)}

@@ -7,14 +7,14 @@
  */
 import { FairShares } from "../../limits/fair_shares.ts";
 import {
-  MAX_SESSIONS,
+  MAX_FAKE_TCP_SESSIONS,
   MAX_SESSIONS_OF_CLIENT,
   MAX_UNPROVEN_OF_ADDRESS,
   MAX_UNPROVEN_SESSIONS,
 } from "./constants.ts";
 import type { Session } from "./session.ts";
 
-export class Admission {
+export class ConnectionAdmission {
   readonly #unproven: FairShares<number, Session>;
   readonly #proven: FairShares<object, Session>;
 
@@ -26,7 +26,7 @@ export class Admission {
       evict,
     });
     this.#proven = new FairShares({
-      capacity: MAX_SESSIONS,
+      capacity: MAX_FAKE_TCP_SESSIONS,
       share: MAX_SESSIONS_OF_CLIENT,
       evict,
     });

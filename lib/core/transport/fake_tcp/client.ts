@@ -22,7 +22,7 @@ export interface ClientOptions {
   readonly random: () => number;
 }
 
-export class Client {
+export class FakeTcpClient {
   readonly #options: ClientOptions;
   /** All ports, the one that was not taken for longest first. */
   readonly #ports: number[];

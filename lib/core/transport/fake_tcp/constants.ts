@@ -56,7 +56,7 @@ export const SILENT_TIMEOUT = 300_000;
 /** The same for one that nothing authenticated ever came by. */
 export const UNPROVEN_TIMEOUT = 30_000;
 /** Connections of clients in all, and of one client: a roaming one may have left some behind. */
-export const MAX_SESSIONS = 16_384;
+export const MAX_FAKE_TCP_SESSIONS = 16_384;
 export const MAX_SESSIONS_OF_CLIENT = 4;
 /** Connections by which nothing authenticated has come yet: in all, and from one address, that of a NAT perhaps. */
 export const MAX_UNPROVEN_SESSIONS = 8_192;

@@ -12,9 +12,9 @@ import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
 import type { Memory } from "../../wire/memory.ts";
 import * as tcp from "../../wire/tcp.ts";
-import { Admission } from "./admission.ts";
-import { Client } from "./client.ts";
-import { HEADERS_SIZE, MAX_EVENTS, MAX_SESSIONS, MAX_WAITING } from "./constants.ts";
+import { ConnectionAdmission } from "./admission.ts";
+import { FakeTcpClient } from "./client.ts";
+import { HEADERS_SIZE, MAX_EVENTS, MAX_FAKE_TCP_SESSIONS, MAX_WAITING } from "./constants.ts";
 import { DueQueue } from "./due_queue.ts";
 import { Established } from "./established.ts";
 import type { CarrierEvent, LossReason } from "./events.ts";
@@ -58,9 +58,9 @@ export class FakeTcp {
   readonly #drops: DropCounters;
   readonly #listenPort: number | null;
   readonly #table: SessionTable;
-  readonly #admission: Admission;
+  readonly #admission: ConnectionAdmission;
   readonly #writer: SegmentWriter;
-  readonly #client: Client | null;
+  readonly #client: FakeTcpClient | null;
   readonly #server: Server;
   readonly #refuser: Refuser;
   readonly #established: Established;
@@ -76,12 +76,12 @@ export class FakeTcp {
     this.#drops = options.drops;
     this.#listenPort = options.listenPort;
     this.#table = new SessionTable(random());
-    this.#admission = new Admission((session) => this.#evict(session));
+    this.#admission = new ConnectionAdmission((session) => this.#evict(session));
     const [table, writer] = [this.#table, new SegmentWriter(memory, queue, maxPayload)];
     this.#writer = writer;
     this.#client = clientPorts === null
       ? null
-      : new Client({ table, writer, ports: clientPorts, maxPayload, random });
+      : new FakeTcpClient({ table, writer, ports: clientPorts, maxPayload, random });
     this.#server = new Server({ writer, secret, maxPayload });
     this.#refuser = new Refuser(writer, random);
     this.#established = new Established({
@@ -104,7 +104,7 @@ export class FakeTcp {
 
   /** Opens a connection from a fresh port; null where all are in use, or there are too many connections. */
   connect(remote: Omit<FourTuple, "localPort">, now: number): Session | null {
-    if (this.#client === null || this.#table.size >= MAX_SESSIONS) return null;
+    if (this.#client === null || this.#table.size >= MAX_FAKE_TCP_SESSIONS) return null;
     const session = this.#client.connect(remote, now);
     if (session !== null) this.#due.arm(session, this.#client.synDueAt(session));
     return session;

@@ -31,12 +31,12 @@ const Capability = {
 export const CAPABILITIES: number = Capability.heartbeat | Capability.pathProbe |
   Capability.goodbye;
 
-export type Role = "client" | "server";
+export type PeerRole = "client" | "server";
 
 export interface Hello {
   readonly version: number;
   /** Null for a role of a later version. */
-  readonly role: Role | null;
+  readonly role: PeerRole | null;
   /** Ties an answer to its hello. */
   readonly number: number;
   readonly capabilities: number;
@@ -60,7 +60,7 @@ export interface Hello {
   readonly instance: number;
 }
 
-const ROLES: readonly (Role | null)[] = [null, "client", "server"];
+const ROLES: readonly (PeerRole | null)[] = [null, "client", "server"];
 
 const VERSION_OFFSET = BODY_OFFSET;
 const ROLE_OFFSET = BODY_OFFSET + 1;

@@ -21,7 +21,7 @@
  * more.
  */
 import { KEEPALIVE_TIMEOUT, REKEY_TIMEOUT } from "../constants.ts";
-import type { Role } from "./hello.ts";
+import type { PeerRole } from "./hello.ts";
 import { Recognition, Software } from "./recognition.ts";
 import { RoundTrip } from "./round_trip.ts";
 
@@ -87,7 +87,7 @@ export type WatchAction = (typeof WatchAction)[keyof typeof WatchAction];
 
 /** How a device watches its peers. */
 export interface WatchOptions {
-  readonly role: Role;
+  readonly role: PeerRole;
   /** ms of silence after which a peer that should be heard is down. */
   readonly peerTimeout: number;
   /** ms after its last authenticated packet at which a peer that is down loses what it held; at least `peerTimeout`. */
@@ -100,7 +100,7 @@ export class Watch {
   isDown = false;
   readonly recognition: Recognition = new Recognition();
   readonly roundTrip: RoundTrip = new RoundTrip();
-  readonly #role: Role;
+  readonly #role: PeerRole;
   readonly #peerTimeout: number;
   readonly #releaseAfter: number;
   /** ms at which the peer asks to be sent something. */

@@ -1,9 +1,9 @@
 /** Shows what the demo prints, as plain lines and on a terminal, and how steps are counted. */
 import {
+  DemoReport,
   formatRate,
   formatTime,
   Interruption,
-  Report,
 } from "../../../../lib/commands/demo/report.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
@@ -24,7 +24,7 @@ function fails(message: string): () => Promise<never> {
 
 Deno.test("Report prints aligned plain lines and the count", async () => {
   const screen = new Screen();
-  const report = new Report(screen, PLAIN);
+  const report = new DemoReport(screen, PLAIN);
   report.heading("A demo");
   const ping = () => Promise.resolve({ text: "5 of 5", time: 4.567 });
   const download = () => Promise.resolve({ text: "the same", time: 333, rate: 1.612e9 });
@@ -42,7 +42,7 @@ Deno.test("Report prints aligned plain lines and the count", async () => {
 
 Deno.test("Report counts a step that throws as failed, one not run as neither, and exits with 1", async () => {
   const screen = new Screen();
-  const report = new Report(screen, PLAIN);
+  const report = new DemoReport(screen, PLAIN);
   assertEquals(await report.step("connect", fails("no answer")), false);
   report.skip("ping");
   assertEquals(report.finish(), 1);
@@ -60,13 +60,13 @@ Deno.test("Report measures the time of a step that gives none", async () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     return { text: "done" };
   };
-  await new Report(screen, PLAIN).step("wait", wait);
+  await new DemoReport(screen, PLAIN).step("wait", wait);
   assertEquals(Number(/([\d.]+) ms\n$/.exec(screen.text)?.[1]) >= 19, true, screen.text);
 });
 
 Deno.test("Report overwrites a running step when it is on a terminal", async () => {
   const screen = new Screen();
-  const report = new Report(screen, { colour: true, showRunning: true });
+  const report = new DemoReport(screen, { colour: true, showRunning: true });
   await report.step("connect", fails("no answer"));
   const [running, outcome] = screen.text.split("\r");
   assertEquals(running, "\x1b[90m  … connect\x1b[0m");
@@ -78,7 +78,7 @@ Deno.test("Report overwrites a running step when it is on a terminal", async () 
 
 Deno.test("Report passes an interruption on and counts nothing", async () => {
   const screen = new Screen();
-  const report = new Report(screen, PLAIN);
+  const report = new DemoReport(screen, PLAIN);
   await assertRejects(
     () => report.step("connect", () => Promise.reject(new Interruption("SIGINT"))),
     Interruption,

@@ -1,5 +1,5 @@
 /** Tests of lib/core/capture/capture.ts: what a capture has of the packets of a tunnel, and that it never grows. */
-import { Capture, type CaptureOptions } from "../../../../lib/core/capture/capture.ts";
+import { Capture, type CaptureSpec } from "../../../../lib/core/capture/capture.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { PacketDirection } from "../../../../lib/core/wireguard/packet_tap.ts";
 import { createMemory } from "../../../../lib/core/wire/memory.ts";
@@ -29,7 +29,7 @@ function peer(name: string, key: number): Peer {
 }
 
 /** A capture whose chunks nobody takes until told to. */
-function subject(options: Partial<CaptureOptions> = {}): {
+function subject(options: Partial<CaptureSpec> = {}): {
   capture: Capture;
   chunks: Uint8Array[];
   packet: (from: Peer, first: number, length?: number) => void;

@@ -1,5 +1,5 @@
 /** Tests of how long a DNS connection over TCP may be idle, on a clock of the test's. */
-import { Connection } from "../../../../lib/services/dns_proxy/tcp_service.ts";
+import { DnsConnection } from "../../../../lib/services/dns_proxy/tcp_service.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { FakeTimers } from "../../../support/time/fake_timers.ts";
 
@@ -40,7 +40,7 @@ class ClientEnd {
 
 function serve(answerAfter: number) {
   const end = new ClientEnd();
-  const connection = new Connection(end, {
+  const connection = new DnsConnection(end, {
     answer: (query) => new Promise((resolve) => setTimeout(() => resolve(query), answerAfter)),
     onError: (error) => {
       throw error;

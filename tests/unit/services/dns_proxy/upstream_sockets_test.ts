@@ -5,13 +5,13 @@ import { openLibc } from "../../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../../ffi/sockets/readiness.ts";
 import { readFramed, writeFramed } from "../../../../lib/services/dns_proxy/framing.ts";
 import { UpstreamSockets } from "../../../../lib/services/dns_proxy/upstream_sockets.ts";
-import type { Verdict } from "../../../../lib/core/dns/upstream.ts";
+import type { UpstreamVerdict } from "../../../../lib/core/dns/upstream.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const LOOPBACK = 0x7f000001;
 const QUERY = Uint8Array.of(1, 2, 3);
-const take = (): Verdict => "take";
+const take = (): UpstreamVerdict => "take";
 
 /** A server on loopback; it answers each datagram by what `answer` makes of it. */
 async function serve(answer: (query: Uint8Array) => readonly Uint8Array[]) {
@@ -44,7 +44,7 @@ hostTest("messages are shown until one is taken, or no other is wanted", async (
   using sockets = new UpstreamSockets(openLibc(), watcher, server.port);
   for (const [last, expected] of [["take", Uint8Array.of(3)], ["abandon", null]] as const) {
     const seen: number[] = [];
-    const verdict = (message: Uint8Array): Verdict => {
+    const verdict = (message: Uint8Array): UpstreamVerdict => {
       seen.push(message[0]!);
       return seen.length < 3 ? "wait" : last;
     };
@@ -67,7 +67,7 @@ hostTest(
     await using watcher = new ReadinessWatcher(openLibc());
     using sockets = new UpstreamSockets(openLibc(), watcher, server.port);
     const seen: Uint8Array[] = [];
-    const verdict = (message: Uint8Array): Verdict => {
+    const verdict = (message: Uint8Array): UpstreamVerdict => {
       seen.push(message);
       return "take";
     };
@@ -159,7 +159,7 @@ hostTest(
     using server = await serve((query) => [query]);
     await using watcher = new ReadinessWatcher(openLibc());
     const sockets = new UpstreamSockets(openLibc(), watcher, server.port);
-    const wait = (): Verdict => "wait";
+    const wait = (): UpstreamVerdict => "wait";
     const underWay = sockets.exchange({ upstream: LOOPBACK, message: QUERY, verdict: wait }, "udp");
     sockets[Symbol.dispose]();
     assertEquals(await underWay.answer, null);

@@ -4,7 +4,7 @@ import {
   clientText,
   FULL_TUNNEL,
   type NewPeer,
-  serverText,
+  serverFileText,
   withoutPeer,
   withPeer,
 } from "../../../../../lib/core/config/text/config_writer.ts";
@@ -52,7 +52,7 @@ function read(text: string): Config {
 Deno.test("serverText() is a gateway's file that reads back as what was asked for, without a warning", () => {
   const address = { address: 0x0a424d01, prefixLength: 24 };
   const privateKey = decodeKey(SERVER_KEYS.privateKey)!;
-  const config = validateServer(read(serverText({ privateKey, address, endpoint: ENDPOINT })));
+  const config = validateServer(read(serverFileText({ privateKey, address, endpoint: ENDPOINT })));
   assertEquals(config.warnings, []);
   assertEquals(config.interface.addresses, [address]);
   assertEquals(config.interface.privateKey, privateKey);
