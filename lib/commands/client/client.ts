@@ -13,16 +13,16 @@ import { Reloader } from "../../control/reload.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { validateClient } from "../../core/config/roles.ts";
 import { peerOptions } from "../../core/peers/peer_options.ts";
-import { DROP_REASON_NAMES, DropReason } from "../../core/wire/drop_reason.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { Refusals } from "../../dataplane/refusals.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import type { InterfaceSettings } from "../../host/network/host_network.ts";
-import { type AppError, ExitCode } from "../../process/errors.ts";
+import { ExitCode } from "../../process/errors.ts";
 import { dropPrivileges } from "../../process/privileges.ts";
 import { type ServiceManager, underManager } from "../../process/service_manager.ts";
 import { watchSleep } from "../../process/sleep_watch.ts";
 import { RESTART_SIGNAL } from "../../process/stop_signal.ts";
+import { refusesOtherPorts } from "../refused_ports.ts";
 import {
   commonDataPlaneConfig,
   endTunnel,
@@ -38,6 +38,7 @@ import { ClientTransports } from "./client_transports.ts";
 import { Connection } from "./connection.ts";
 import { noAnswer, serverLost } from "./connection_errors.ts";
 import { type Preparation, prepareClient } from "./preparation.ts";
+import { SilenceWatch } from "./silence_watch.ts";
 
 /**
  * Connects, and stays connected until SIGINT, SIGTERM or SIGUSR2, or until the server is lost and
@@ -96,14 +97,23 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     // What is left of an earlier client lets out that one's datagrams alone.
     if (block !== null) host.close({ port, address: connection.address });
     using refusals = Refusals.open(port);
+    const silence = new SilenceWatch({
+      dataPlane,
+      refusals,
+      mark: preparation.plan.mark,
+      refusesOtherPorts,
+    });
     const outcome = await Promise.race([
       // The server was found where the earlier client had it.
-      connection.connect(dataPlane, { lookUpFirst: block !== null }),
+      connection.connect(dataPlane, { lookUpFirst: block !== null, silence }),
       stop.received,
       dataPlane.failed,
       faults.failed,
     ]);
-    if (outcome === false) throw await unanswered(config, { connection, dataPlane, refusals });
+    if (outcome === false) {
+      const reason = await silence.explain(connection.place, config);
+      throw noAnswer(config, connection.servers, reason);
+    }
     if (outcome !== true) {
       staysClosed &&= outcome === RESTART_SIGNAL;
       return ExitCode.ok;
@@ -205,19 +215,6 @@ function startClientDataPlane(
       if (connection.isServer(report)) host.setPathMtu(report.mtu);
     },
   });
-}
-
-/** Why nobody answered, as far as this host knows. */
-async function unanswered(
-  config: ClientConfig,
-  { connection, dataPlane, refusals }:
-    & Pick<Client, "connection" | "dataPlane">
-    & { readonly refusals: Refusals | null },
-): Promise<AppError> {
-  const { sendError, drops } = await dataPlane.statistics();
-  const refusal = refusals?.latest(connection.place) ?? null;
-  const unfitting = drops[DROP_REASON_NAMES[DropReason.badHandshake]!] ?? 0;
-  return noAnswer(config, connection.servers, { refusal, sendError, unfitting });
 }
 
 // The tunnel is up.

@@ -17,6 +17,7 @@ import type { Report } from "../../dataplane/data_plane_protocol.ts";
 import { type AgainOptions, resolveAgain } from "../../host/dns/resolve.ts";
 import { guarded } from "../../process/guard.ts";
 import type { ClientTransports, ServerPlace } from "./client_transports.ts";
+import type { SilenceWatch } from "./silence_watch.ts";
 import { type Listeners, routeText, serverText, tell } from "./connection_words.ts";
 
 /** ms that one timer waits at most: the runtime takes longer ones for none. */
@@ -42,6 +43,7 @@ export class Connection {
   readonly #machine: ClientMachine;
   #config: ClientConfig;
   #dataPlane: DataPlaneHandle | null = null;
+  #silence: Pick<SilenceWatch, "begin" | "explain"> | null = null;
   /** What has happened and is not told yet: an action may answer at once. */
   readonly #events: ClientEvent[] = [];
   #isTelling = false;
@@ -99,14 +101,18 @@ export class Connection {
   /**
    * Connects for the first time.
    *
-   * @param options `lookUpFirst`: the addresses at hand may be old
+   * @param options `lookUpFirst`: the addresses at hand may be old; `silence`: is asked why nobody answers
    * @returns whether the server has answered within `ConnectTimeout`
    */
   connect(
     dataPlane: DataPlaneHandle,
-    { lookUpFirst }: { readonly lookUpFirst: boolean },
+    { lookUpFirst, silence }: {
+      readonly lookUpFirst: boolean;
+      readonly silence: Pick<SilenceWatch, "begin" | "explain">;
+    },
   ): Promise<boolean> {
     this.#dataPlane = dataPlane;
+    this.#silence = silence;
     this.#tell({ kind: "start", lookUpFirst });
     return this.#connected.promise;
   }
@@ -207,7 +213,9 @@ export class Connection {
     switch (action.kind) {
       case "say":
         tell(action.message, this.#port, this.#options);
-        break;
+        return action.message.about === "lost" ? this.#silence?.begin(this.place) : undefined;
+      case "explain-silence":
+        return this.#explainSilence();
       case "connected":
         this.#connected.resolve(true);
         break;
@@ -254,6 +262,13 @@ export class Connection {
         dataPlane?.tryUdp();
     }
     return undefined;
+  }
+
+  async #explainSilence(): Promise<void> {
+    const reason = await this.#silence?.explain(this.place, this.#config);
+    if (reason === undefined || this.#dataPlane === null || this.#machine.isUp) return;
+    const { server } = this;
+    this.#options.logger.warn("no valid answer from {server} yet: {reason}", { server, reason });
   }
 
   #setEndpoint(place: ServerPlace): void {

@@ -13,6 +13,8 @@ export const TRANSPORT_NAMES: Readonly<Record<Carrier, string>> = {
 
 /** What an action does, where its failure ends nothing. */
 const FAULT_ENTRIES: Partial<Readonly<Record<ClientAction["kind"], string>>> = {
+  "say": "noting what has been seen",
+  "explain-silence": "finding out why the server is silent",
   "read-path": "looking for the way to the server",
   "try-udp": "asking whether UDP gets through",
   "use-transport": "going back to UDP",

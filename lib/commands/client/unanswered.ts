@@ -1,6 +1,8 @@
 /** Unanswered handshakes: why a server may be silent, as far as this host knows, with what to do about it, in words. */
 import type { Refusal } from "../../core/wireguard/liveness/refusal.ts";
+import { Carrier } from "../../core/transport/endpoint.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { TRANSPORT_NAMES } from "./connection_words.ts";
 
 /** What was seen while no valid answer came. */
 export interface Silence {
@@ -10,10 +12,24 @@ export interface Silence {
   readonly sendError: string | null;
   /** Answers to our handshakes that did not decrypt. */
   readonly unfitting: number;
+  /** Whether the server's host refuses a port that nobody has, as it would the server's if nobody listened there. */
+  readonly refusesOthers: boolean;
   /** By which it was tried. */
   readonly protocols: readonly string[];
   /** UDP port of the server. */
   readonly port: number;
+}
+
+/** By `Transport`, the transports that are tried. */
+export const TRIED = {
+  udp: [TRANSPORT_NAMES[Carrier.udp]],
+  faketcp: [TRANSPORT_NAMES[Carrier.fakeTcp]],
+  auto: [TRANSPORT_NAMES[Carrier.udp], TRANSPORT_NAMES[Carrier.fakeTcp]],
+} as const;
+
+/** As a firewall names them. */
+export function triedProtocols(transport: keyof typeof TRIED): string[] {
+  return TRIED[transport].map((name) => name.replace("fake ", ""));
 }
 
 /** What the kernel says without a route, and with one by an interface that is down. */
@@ -21,7 +37,7 @@ const NO_ROUTE: ReadonlySet<string> = new Set(["ENETUNREACH", "EHOSTUNREACH", "E
 
 /** As in `nobody listens there, says 192.0.2.1 (ICMP port unreachable): start the server, ...`. */
 export function explainSilence(silence: Silence): string {
-  const { refusal, sendError, unfitting, protocols, port } = silence;
+  const { refusal, sendError, unfitting, refusesOthers, protocols, port } = silence;
   if (unfitting > 0) {
     return "an answer came, but does not decrypt: the preshared keys differ: " +
       "give both sides the same PresharedKey, or none";
@@ -39,6 +55,10 @@ export function explainSilence(silence: Silence): string {
     return `this host has no route to it (${sendError}): connect it to a network, or correct Endpoint`;
   }
   if (refusal !== null) return explainRefusal(refusal, port);
+  if (refusesOthers) {
+    return "its host refuses other ports and not this one: a server listens there and the keys do not match, or a firewall " +
+      "drops this port alone: check that each side has the other's public key, and both the same preshared key";
+  }
   return "check that the server runs, that both public keys and the preshared key match, " +
     `and that no firewall drops ${protocols.join(" or ")} to that port`;
 }

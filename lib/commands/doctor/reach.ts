@@ -1,8 +1,6 @@
 /** Reach trial of a client's path to its server: the name, the handshake, the length of what passes. */
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
-import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
-import { ECONNREFUSED, SystemCallError } from "../../../ffi/errno.ts";
-import { openLibc } from "../../../ffi/libc.ts";
+import { SystemCallError } from "../../../ffi/errno.ts";
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
@@ -10,6 +8,7 @@ import type { ClientConfig } from "../../core/config/config.ts";
 import { innerMtu, MIN_MTU, PATH_OVERHEAD } from "../../core/wireguard/path/path_mtu.ts";
 import { resolveEndpoint } from "../../host/dns/resolve.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
+import { refusesOtherPorts } from "../refused_ports.ts";
 import { DEFAULT_MTU } from "../tunnel_lifecycle.ts";
 import { type EchoTrial, tryEcho } from "./echo_trial.ts";
 import { type HandshakeOutcome, TrialSession } from "./trial_session.ts";
@@ -17,10 +16,6 @@ import { type HandshakeOutcome, TrialSession } from "./trial_session.ts";
 /** ms for each of name and handshake; a configuration may ask for more than somebody who waits for a report has. */
 const LONGEST_WAIT = 3_000;
 const PROBE_TIME = 1_000;
-/** ms between two looks for an answer. */
-const POLL_INTERVAL = 10;
-/** Where traceroute expects nobody, as well. */
-const CLOSED_PORT = 33_523;
 /** Bytes of the packets, IP header included, that are tried on a path that does not take the longest. */
 const COMMON_PATHS: readonly number[] = [1450, 1400, 1280, MIN_MTU + PATH_OVERHEAD];
 /** Bytes of a ping that fits any path. */
@@ -85,7 +80,7 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
       learnt: () => knownMtu(netlink, address, mark),
     });
     const refusesOthers = handshake.kind === "silent" &&
-      await isClosed(address, { port: config.server.endpoint.port, mark });
+      await refusesOtherPorts(address, { port: config.server.endpoint.port, mark });
     return {
       kind: "tried",
       address,
@@ -98,31 +93,6 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
     if (!(error instanceof SystemCallError)) throw error;
     const handshake = { kind: "unreachable", reason: error.message } as const;
     return { kind: "tried", address, handshake, pings: false, refusesOthers: false, path: null };
-  }
-}
-
-/** Whether the host says of a port beside the server's, that hardly anybody uses, that nobody listens there. */
-async function isClosed(
-  address: number,
-  { port, mark }: { readonly port: number; readonly mark: number },
-): Promise<boolean> {
-  const other = port === CLOSED_PORT ? CLOSED_PORT - 1 : CLOSED_PORT;
-  try {
-    using socket = DatagramSocket.connect(openLibc(), { address, port: other }, mark);
-    const deadline = performance.now() + PROBE_TIME;
-    for (let sentAt = -Infinity; performance.now() < deadline;) {
-      // A host refuses but a few a second (RFC 1812 section 4.3.2.8).
-      if (performance.now() - sentAt >= PROBE_TIME / 3) {
-        sentAt = performance.now();
-        socket.send(new Uint8Array(1));
-      }
-      socket.receive(new Uint8Array(1));
-      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
-    }
-    return false;
-  } catch (error) {
-    if (!(error instanceof SystemCallError)) throw error;
-    return error.errno === ECONNREFUSED;
   }
 }
 

@@ -90,6 +90,11 @@ export class ClientMachine {
     return this.#addresses.all;
   }
 
+  /** Whether the server has answered, and is not lost since. */
+  get isUp(): boolean {
+    return this.#state.kind === "up";
+  }
+
   /** When `time` is to be told; `Infinity` for never. */
   get dueAt(): number {
     if (this.#state.kind === "ended") return Infinity;
@@ -225,12 +230,13 @@ export class ClientMachine {
     if (index < attempt.routes.length) return this.#try({ ...attempt, index }, now);
     this.#act({ kind: "stop-repeating" });
     if (this.#purpose === "first") return this.#end({ kind: "no-answer" });
-    if (this.#purpose === "again") return this.#pause(now);
+    if (this.#purpose === "again") return this.#pause(now, this.#attempts === 0);
     this.#act({ kind: "moved", isConnected: false });
     this.#lose(now);
   }
 
-  #pause(now: number): void {
+  #pause(now: number, asksWhy = false): void {
+    if (asksWhy) this.#act({ kind: "explain-silence" });
     const until = now + reconnectPause(this.#attempts++, this.#random());
     this.#state = { kind: "pausing", until };
   }

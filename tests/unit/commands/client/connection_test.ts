@@ -5,6 +5,7 @@
 import { Connection, type ConnectionOptions } from "../../../../lib/commands/client/connection.ts";
 import type { DataPlaneHandle } from "../../../../lib/dataplane/data_plane_handle.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
+import { eventually } from "../../../support/time/patience.ts";
 
 type Event = Parameters<Connection["onPeer"]>[0]["event"];
 
@@ -16,6 +17,7 @@ interface SubjectOptions {
   readonly transport?: "udp" | "faketcp" | "auto";
   readonly use?: () => Promise<void>;
   readonly pathTo?: () => string;
+  readonly connectTimeout?: number;
 }
 
 class Subject implements Disposable {
@@ -33,14 +35,28 @@ class Subject implements Disposable {
     tryUdp: () => void this.asked.push("try-udp"),
   } as unknown as DataPlaneHandle;
 
+  /** When it was asked, and answers once it is told to. */
+  readonly explained = Promise.withResolvers<string>();
+  readonly silence = {
+    begin: () => {
+      this.asked.push("begin-silence");
+      return Promise.resolve();
+    },
+    explain: () => {
+      this.asked.push("explain-silence");
+      return this.explained.promise;
+    },
+  };
+
   constructor(
-    { onPeerTimeout = "exit", transport = "udp", use, pathTo }: SubjectOptions = {},
+    { onPeerTimeout = "exit", transport = "udp", use, pathTo, connectTimeout = 60_000 }:
+      SubjectOptions = {},
   ) {
     const say = (text: string, values: Record<string, unknown> = {}) =>
       this.lines.push(text.replace(/\{(\w+)\}/g, (_, name) => `${values[name]}`));
     this.connection = new Connection({
       config: {
-        interface: { onPeerTimeout, transport, connectTimeout: 60_000 },
+        interface: { onPeerTimeout, transport, connectTimeout },
         server: {
           publicKey: SERVER,
           endpoint: { host: "192.0.2.1", address: 0xc000_0201, port: 51_820 },
@@ -57,7 +73,7 @@ class Subject implements Disposable {
   }
 
   connect(): Promise<boolean> {
-    return this.connection.connect(this.dataPlane, { lookUpFirst: false });
+    return this.connection.connect(this.dataPlane, { lookUpFirst: false, silence: this.silence });
   }
 
   report(event: Event, publicKey = SERVER): void {
@@ -113,7 +129,7 @@ Deno.test("a client that connects again says so when it is lost, and when it is 
   await turns();
   const lost = "192.0.2.1:51820 is silent: connecting again";
   assertEquals(subject.states, [lost]);
-  assertEquals(subject.asked.slice(-2), ["set-endpoint", "connect"]);
+  assertEquals(subject.asked.slice(-3), ["begin-silence", "set-endpoint", "connect"]);
   subject.report("up");
   assertEquals(subject.states, [lost, "connected to 192.0.2.1:51820 by UDP"]);
   assertEquals(subject.lines.map((line) => line.replace(/[\d.]+ s$/, "SECONDS")), [
@@ -170,4 +186,36 @@ Deno.test("once closed, a connection does nothing more", async () => {
   subject.connection.onNetworkChange();
   await turns();
   assertEquals([subject.asked.length, subject.states], [asked, []]);
+});
+
+/** One that has lost its server, and has tried it once more in vain. */
+async function losing(): Promise<Subject> {
+  const subject = new Subject({ onPeerTimeout: "reconnect", connectTimeout: 1 });
+  const connected = subject.connect();
+  subject.report("handshake-completed");
+  await connected;
+  subject.connection.keep();
+  subject.report("down");
+  await eventually(() => subject.asked.includes("explain-silence") || null, {
+    what: "the end of an attempt",
+  });
+  return subject;
+}
+
+Deno.test("a client that connects again in vain says once why nobody may answer", async () => {
+  using subject = await losing();
+  subject.explained.resolve("nobody listens there");
+  await turns();
+  assertEquals(
+    subject.lines.at(-1),
+    "no valid answer from 192.0.2.1:51820 yet: nobody listens there",
+  );
+});
+
+Deno.test("a server that is back meanwhile is not said to be silent", async () => {
+  using subject = await losing();
+  subject.report("up");
+  subject.explained.resolve("nobody listens there");
+  await turns();
+  assertEquals(subject.lines.filter((line) => line.includes("nobody listens")), []);
 });

@@ -1,11 +1,16 @@
 /** Tests of `explainSilence()`: each reason why nobody answers has its own words, and says what to do. */
-import { explainSilence, type Silence } from "../../../../lib/commands/client/unanswered.ts";
+import {
+  explainSilence,
+  type Silence,
+  triedProtocols,
+} from "../../../../lib/commands/client/unanswered.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const NOTHING: Silence = {
   refusal: null,
   sendError: null,
   unfitting: 0,
+  refusesOthers: false,
   protocols: ["UDP"],
   port: 51_820,
 };
@@ -17,6 +22,7 @@ function explain(seen: Partial<Silence>): string {
 
 const CASES: readonly (readonly [Partial<Silence>, RegExp])[] = [
   [{}, /^check that the server runs, .* no firewall drops UDP to that port$/],
+  [{ refusesOthers: true }, /^its host refuses other ports and not this one: .* keys do not match/],
   [{ unfitting: 1 }, /^an answer came, but does not decrypt: the preshared keys differ: /],
   [{ sendError: "EPERM" }, /^this host's own firewall lets nothing out to it \(EPERM\): /],
   [{ sendError: "ENETUNREACH" }, /^this host has no route to it \(ENETUNREACH\): /],
@@ -52,4 +58,9 @@ Deno.test("explainSilence() believes an answer, and this host's kernel, more tha
   const refusal = { kind: "refused", words: "port unreachable", from: FROM } as const;
   assertMatch(explain({ refusal, unfitting: 1 }), /preshared keys differ/);
   assertMatch(explain({ refusal, sendError: "EPERM" }), /own firewall/);
+});
+
+Deno.test("explainSilence() names the protocols that a firewall may drop", () => {
+  assertMatch(explain({ protocols: triedProtocols("auto") }), /no firewall drops UDP or TCP to/);
+  assertMatch(explain({ protocols: triedProtocols("faketcp") }), /no firewall drops TCP to/);
 });

@@ -310,3 +310,23 @@ Deno.test("an action on which nothing depends fails without any effect but a wor
   world.run(60_000);
   assertEquals(world.taken(), ["100 say fault"]);
 });
+
+Deno.test("why a lost server is silent is asked once, when the first attempt has failed, and again after the next loss", () => {
+  const world = ClientWorld.connected();
+  const times = () =>
+    world.taken().filter((line) => /explain-silence|connected-again/.test(line))
+      .map((line) => line.replace(/^\d+ /, ""));
+  world.isReached = () => false;
+  world.tell(DOWN);
+  world.run(2_600);
+  assertEquals(times(), ["explain-silence"]);
+  world.run(600_000);
+  assertEquals(times(), []);
+  world.tell(UP);
+  world.tell(DOWN);
+  world.run(60_000);
+  assertEquals(times().map((line) => line.split(" by ")[0]), [
+    "say connected-again",
+    "explain-silence",
+  ]);
+});
