@@ -48,7 +48,7 @@ export type ClientAction =
   /** Ask the server by UDP, while fake TCP is in use; an answer comes as `udp-works`. */
   | { readonly kind: "try-udp" }
   | { readonly kind: "say"; readonly message: ClientMessage }
-  /** Say why the server does not answer, unless it has answered by then: the first attempt since the loss has failed. */
+  /** Say why the server does not answer, unless it has by then: the first attempt since the loss has failed. */
   | { readonly kind: "explain-silence" }
   /** The first connection stands: set up the host, then say `host-ready`. */
   | { readonly kind: "connected" }

@@ -237,8 +237,10 @@ export class ClientMachine {
 
   #pause(now: number, asksWhy = false): void {
     if (asksWhy) this.#act({ kind: "explain-silence" });
-    const until = now + reconnectPause(this.#attempts++, this.#random());
-    this.#state = { kind: "pausing", until };
+    this.#state = {
+      kind: "pausing",
+      until: now + reconnectPause(this.#attempts++, this.#random()),
+    };
   }
 
   /** An action of an attempt failed: the host's network may be changing, which ends one attempt and not the tunnel. */
