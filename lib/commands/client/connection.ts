@@ -44,6 +44,8 @@ export class Connection {
   #config: ClientConfig;
   #dataPlane: DataPlaneHandle | null = null;
   #silence: Pick<SilenceWatch, "begin" | "explain"> | null = null;
+  /** How often the server has shown that it is there. */
+  #answers = 0;
   /** What has happened and is not told yet: an action may answer at once. */
   readonly #events: ClientEvent[] = [];
   #isTelling = false;
@@ -152,6 +154,7 @@ export class Connection {
   onPeer(report: PeerReport): void {
     if (!this.isServer(report)) return;
     const { event, endpoint } = report;
+    if (event === "handshake-completed" || event === "up") this.#answers++;
     if (event === "handshake-completed") this.#tell({ kind: "peer-up", address: endpoint.address });
     if (event === "up") this.#tell({ kind: "peer-up", address: null });
     if (event === "down") this.#tell({ kind: "peer-down" });
@@ -265,8 +268,9 @@ export class Connection {
   }
 
   async #explainSilence(): Promise<void> {
+    const answers = this.#answers;
     const reason = await this.#silence?.explain(this.place, this.#config);
-    if (reason === undefined || this.#dataPlane === null || this.#machine.isUp) return;
+    if (reason === undefined || this.#dataPlane === null || this.#answers !== answers) return;
     const { server } = this;
     this.#options.logger.warn("no valid answer from {server} yet: {reason}", { server, reason });
   }

@@ -90,11 +90,6 @@ export class ClientMachine {
     return this.#addresses.all;
   }
 
-  /** Whether the server has answered, and is not lost since. */
-  get isUp(): boolean {
-    return this.#state.kind === "up";
-  }
-
   /** When `time` is to be told; `Infinity` for never. */
   get dueAt(): number {
     if (this.#state.kind === "ended") return Infinity;
