@@ -12,6 +12,7 @@ import {
 import { Carrier } from "../transport/endpoint.ts";
 import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
 import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
+import { payloadOffset, payloadSize } from "../transport/fake_tcp/segment.ts";
 import type { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
@@ -108,19 +109,19 @@ export class FakeTcpPort implements DatagramPort {
     const view = this.#view;
     const { connections, messages } = this;
     const packet = header + VNET_HEADER_SIZE;
-    const length = connections.receive(
+    const session = connections.receive(
       packet,
       captured - VNET_HEADER_SIZE,
-      view.getUint16(header + GSO_SIZE_OFFSET, true),
       (view.getUint8(header + FLAGS_OFFSET) & FLAGS_CHECKSUM_IS_RIGHT) !== 0,
       now,
     );
-    if (length === 0) return false;
-    const session = connections.receivedFrom!;
+    if (session === null) return false;
+    const length = payloadSize(view, packet);
+    const segmentSize = view.getUint16(header + GSO_SIZE_OFFSET, true);
     this.#sessions[index] = session;
-    messages.offsets[index] = connections.receivedOffset;
+    messages.offsets[index] = payloadOffset(view, packet);
     messages.lengths[index] = length;
-    messages.segmentSizes[index] = connections.receivedSegmentSize;
+    messages.segmentSizes[index] = segmentSize < length ? segmentSize : 0;
     messages.addresses[index] = session.remoteAddress;
     messages.ports[index] = session.remotePort;
     messages.sources[index] = this.#listenPort === null ? 0 : session.localAddress;

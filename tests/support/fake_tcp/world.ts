@@ -2,6 +2,7 @@
  * Two ends of the carrier and what lies between them: a network of seeded delay and loss, with middleboxes in a row.
  */
 import { FakeTcp, type FakeTcpOptions } from "../../../lib/core/transport/fake_tcp/fake_tcp.ts";
+import { payloadOffset, payloadSize } from "../../../lib/core/transport/fake_tcp/segment.ts";
 import { SegmentQueue } from "../../../lib/core/transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../../../lib/core/transport/fake_tcp/session.ts";
 import { DROP_REASON_NAMES, DropCounters } from "../../../lib/core/wire/drop_reason.ts";
@@ -116,6 +117,8 @@ export class End {
   readonly events: string[] = [];
   /** Bytes received. */
   receivedBytes = 0;
+  /** What the last datagram came by; null where the last packet had none. */
+  receivedFrom: Session | null = null;
   /** Whether a datagram that comes counts as authentic: all do, none does, or as it is judged. */
   authenticates: boolean | ((datagram: Uint8Array) => boolean) = true;
   /** Whose a connection is that something authentic comes by. */
@@ -188,18 +191,21 @@ export class End {
     this.memory.bytes.set(packet, CAPTURE_AT);
     const { carrier } = this;
     const now = this.#clock.now;
-    const length = carrier.receive(CAPTURE_AT, packet.length, segmentSize, false, now);
-    const size = carrier.receivedSegmentSize || length;
-    for (let at = 0; at < length; at += size) {
-      const start = carrier.receivedOffset + at;
+    const session = carrier.receive(CAPTURE_AT, packet.length, false, now);
+    const { view } = this.memory;
+    const length = session === null ? 0 : payloadSize(view, CAPTURE_AT);
+    const size = segmentSize > 0 ? segmentSize : length;
+    for (let at = 0; session !== null && at < length; at += size) {
+      const start = payloadOffset(view, CAPTURE_AT) + at;
       const datagram = this.memory.bytes.subarray(start, start + Math.min(size, length - at));
       if (datagram[0] !== 0) this.received.push(new TextDecoder().decode(datagram));
       this.receivedBytes += datagram.length;
       const { authenticates } = this;
       if (typeof authenticates === "boolean" ? authenticates : authenticates(datagram)) {
-        carrier.authenticated(carrier.receivedFrom!, this.clientOf(carrier.receivedFrom!), now);
+        carrier.authenticated(session, this.clientOf(session), now);
       }
     }
+    this.receivedFrom = session;
     this.drainEvents();
     return length;
   }

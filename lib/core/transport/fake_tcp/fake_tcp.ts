@@ -18,7 +18,7 @@ import { HEADERS_SIZE, MAX_EVENTS, MAX_FAKE_TCP_SESSIONS, MAX_WAITING } from "./
 import { DueQueue } from "./due_queue.ts";
 import { Established } from "./established.ts";
 import type { CarrierEvent, LossReason } from "./events.ts";
-import { checkSegment } from "./segment.ts";
+import { checkSegment, payloadSize } from "./segment.ts";
 import type { SegmentQueue } from "./segment_queue.ts";
 import { SegmentWriter } from "./segment_writer.ts";
 import { Refuser, Server } from "./server.ts";
@@ -46,12 +46,6 @@ export interface FakeTcpOptions {
 export class FakeTcp {
   /** What happened since the caller last emptied it. */
   readonly events: CarrierEvent[] = [];
-  /**
-   * What the last `receive()` brought: the connection, where its datagrams begin, and the bytes of each but the last.
-   */
-  receivedFrom: Session | null = null;
-  receivedOffset = 0;
-  receivedSegmentSize = 0;
 
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
@@ -171,21 +165,22 @@ export class FakeTcp {
    * the last perhaps shorter.
    *
    * @param length bytes from the IPv4 header on, padding of the link included
-   * @param segmentSize payload bytes of each merged segment but the last; 0 for a single one
    * @param isVerified whether the TCP checksum is known to be right, or is not complete
-   * @returns the bytes of its datagrams: from `receivedOffset` on, each of `receivedSegmentSize` (0: there is only
-   * one), from `receivedFrom`; 0 where it has none, or was dropped, which is counted
+   * @returns the connection that its payload, a datagram or several, has come by; null where it has none, or was
+   * dropped, which is counted
    */
   receive(
     offset: number,
     length: number,
-    segmentSize: number,
     isVerified: boolean,
     now: number,
-  ): number {
+  ): Session | null {
     const view = this.#view;
     const reason = checkSegment(view, offset, length, isVerified);
-    if (reason !== DropReason.none) return this.#refuse(reason, length);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, length);
+      return null;
+    }
     const segment = offset + ipv4.headerSize(view, offset);
     const remoteAddress = view.getInt32(offset + ipv4.SOURCE_ADDRESS_OFFSET);
     const localAddress = view.getInt32(offset + ipv4.DESTINATION_ADDRESS_OFFSET);
@@ -195,19 +190,14 @@ export class FakeTcp {
     if (session === null || session.hasChallenger) {
       const tuple = { localAddress, localPort, remoteAddress, remotePort };
       session = this.#receiveUnknown(session, tuple, segment, now);
-      if (session === null) return 0;
+      if (session === null) return null;
     }
     if (session.state === SessionState.opening) {
       if (this.#client!.receive(session, view, segment, now)) this.#opened(session, now);
-      return 0;
+      return null;
     }
-    const payload = segment + tcp.headerSize(view, segment);
-    const payloadLength = offset + ipv4.totalLength(view, offset) - payload;
-    if (!this.#established.receive(session, segment, payloadLength, now)) return 0;
-    this.receivedFrom = session;
-    this.receivedOffset = payload;
-    this.receivedSegmentSize = segmentSize < payloadLength ? segmentSize : 0;
-    return payloadLength;
+    const size = payloadSize(view, offset);
+    return this.#established.receive(session, segment, size, now) ? session : null;
   }
 
   /**
@@ -341,11 +331,6 @@ export class FakeTcp {
     this.#admission.remove(session);
     this.#due.remove(session);
     return this.#table.remove(session);
-  }
-
-  #refuse(reason: DropReason, length: number): number {
-    this.#drops.add(reason, length);
-    return 0;
   }
 
   #report(event: CarrierEvent): void {

@@ -158,3 +158,14 @@ export function checkSegment(
     ? DropReason.none
     : DropReason.fakeTcpBadSegment;
 }
+
+/** Where the payload of an IPv4 packet that has passed `checkSegment()` begins. */
+export function payloadOffset(view: DataView, packet: number): number {
+  const segment = packet + ipv4.headerSize(view, packet);
+  return segment + tcp.headerSize(view, segment);
+}
+
+/** Bytes of it. */
+export function payloadSize(view: DataView, packet: number): number {
+  return packet + ipv4.totalLength(view, packet) - payloadOffset(view, packet);
+}

@@ -1,5 +1,6 @@
 /** Tests of lib/core/engine/fake_tcp_port.ts: datagrams of one end are messages of the other; what has no room stays. */
 import { FakeTcpPort } from "../../../../lib/core/engine/fake_tcp_port.ts";
+import { GSO_SIZE_OFFSET } from "../../../../lib/core/offload/virtio_net_header.ts";
 import { HEADERS_SIZE } from "../../../../lib/core/transport/fake_tcp/constants.ts";
 import { FakeTcp } from "../../../../lib/core/transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../../../../lib/core/transport/fake_tcp/segment_queue.ts";
@@ -147,6 +148,20 @@ Deno.test("a datagram to an address without a connection is dropped, and the oth
   client.queue("no connection");
   assert(client.send());
   assertEquals(client.drops.counts[DropReason.fakeTcpNoSession], 1);
+});
+
+Deno.test("datagrams that were merged have a size each; one is one, whatever the kernel says its size is", () => {
+  for (const [told, expected] of [[3, 3], [9, 0], [65_535, 0], [0, 0]] as const) {
+    const { client, server } = connected();
+    client.queue("onetwothr");
+    assert(client.send());
+    server.wire.arriving.push(...client.wire.sent.splice(0));
+    assertEquals(server.port.receive(), 1);
+    server.memory.view.setUint16(server.wire.offsets[0]! + GSO_SIZE_OFFSET, told, true);
+    assert(server.port.take(0, 0));
+    const { lengths, segmentSizes } = server.port.messages;
+    assertEquals([lengths[0], segmentSizes[0]], [9, expected]);
+  }
 });
 
 Deno.test("a packet that was cut short is counted, and is no message", () => {

@@ -268,7 +268,7 @@ Deno.test("100 clients behind one address are told apart by their ports", () => 
     const [{ seq }] = syn({ sourcePort: port, seq: port * 1_000_003 }) as [Segment];
     const payload = new TextEncoder().encode(`from ${port}`);
     send({ sourcePort: port, seq: port * 1_000_003 + 1, ack: seq + 1, payload });
-    assertEquals(server.carrier.receivedFrom!.remotePort, port);
+    assertEquals(server.receivedFrom!.remotePort, port);
   }
   assertEquals(server.carrier.sessions.size, 100);
   assertEquals(server.received, Array.from({ length: 100 }, (_, i) => `from ${i + 1}`));
