@@ -20,6 +20,8 @@ export interface ClientTransportsOptions {
   readonly journal: Journal;
   /** Whether there are peers besides the server, which are reached by UDP whatever the server is reached by. */
   readonly hasOthers: boolean;
+  /** Makes what fake TCP needs of the host; for tests. */
+  readonly openGuard?: (typeof CarrierGuard)["forClient"];
 }
 
 /** Where the server is: host order. */
@@ -31,6 +33,8 @@ export interface ServerPlace {
 export class ClientTransports implements Disposable {
   readonly #options: ClientTransportsOptions;
   #guard: CarrierGuard | null = null;
+  /** Of fake TCP, in the data plane; null until they were asked for. */
+  #sockets: Promise<void> | null = null;
   #hasOthers: boolean;
   readonly #followers: (() => void)[] = [];
 
@@ -78,16 +82,16 @@ export class ClientTransports implements Disposable {
   }
 
   async #prepareFakeTcp(dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
-    if (this.#guard !== null) return;
-    const { interfaceName, journal } = this.#options;
-    this.#guard = CarrierGuard.forClient(server, {
-      table: `vpn_${interfaceName}_faketcp`,
-      journal,
-    });
-    for (const follow of this.#followers) follow();
+    if (this.#guard === null) {
+      const { interfaceName, journal, openGuard = CarrierGuard.forClient } = this.#options;
+      this.#guard = openGuard(server, { table: `vpn_${interfaceName}_faketcp`, journal });
+      for (const follow of this.#followers) follow();
+    }
     try {
-      await dataPlane.openFakeTcp(this.#guard.endpoints);
+      await (this.#sockets ??= dataPlane.openFakeTcp(this.#guard.endpoints));
     } catch (error) {
+      // The next attempt asks for them again: else it would send into nothing.
+      this.#sockets = null;
       if (error instanceof DataPlaneError && error.errno === EPERM) throw withoutFakeTcp();
       throw error;
     }
