@@ -62,6 +62,11 @@ export function privilegeRemedy(uid = Deno.uid()): string {
     : "run `vpn doctor` as root";
 }
 
+/** What only root sees: whether it is ours, or in the way, is not known. */
+export function hidden(why: string): Verdict {
+  return warn(`${why}: whose it is, this user does not see`, privilegeRemedy());
+}
+
 function notFoundOut(error: unknown): Verdict {
   const message = error instanceof Error ? error.message : String(error);
   const isForbidden = error instanceof Deno.errors.PermissionDenied ||

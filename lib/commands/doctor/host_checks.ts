@@ -14,7 +14,7 @@ import {
   isSameNamespace,
 } from "../../host/journal/network_namespace.ts";
 import { isAlive, parseIdentity } from "../../process/process_identity.ts";
-import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
+import { type Check, fail, hidden, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
@@ -26,7 +26,7 @@ export const HOST_CHECKS: readonly Check[] = [
   { name: "tun-device", look: checkTunDevice },
   { name: "journal", look: checkJournalDirectory },
   { name: "leftovers", look: checkLeftovers },
-  { name: "interface", look: checkInterface },
+  { name: "interface", look: (subject) => checkInterface(subject) },
   { name: "cipher", look: checkCipher },
 ];
 
@@ -111,12 +111,20 @@ function checkLeftovers(subject: Subject): Verdict[] {
   return verdicts.map((why) => warn(why, subject.command("vpn cleanup")));
 }
 
-function checkInterface({ instance, netlink, options: { interfaceName } }: Subject): Verdict[] {
+export function checkInterface(
+  { instance, netlink, options: { interfaceName } }: Pick<
+    Subject,
+    "instance" | "netlink" | "options"
+  >,
+  uid: number | null = Deno.uid(),
+): Verdict[] {
   const link = netlink.links.find(interfaceName);
   if (link === null) return [ok(`no interface is called ${interfaceName} yet`)];
   if (instance?.isOurs) {
     return [ok(`${interfaceName} is up: ${instance.title} runs it`)];
   }
+  // The descriptors of root's processes are root's to see: this may be a tunnel of ours that works.
+  if (instance === null && uid !== 0) return [hidden(`the interface ${interfaceName} is there`)];
   const holder = instance === null
     ? `another interface (${link.kind ?? "of unknown kind"}) has it`
     : `${instance.title} has it`;

@@ -87,11 +87,15 @@ function checkFile(subject: Subject): Verdict[] {
   return judgeFile(manager.file, {
     servers: client.interface.dns.map(formatIpv4),
     search: client.interface.dnsSearch.filter((name) => !name.startsWith("~")),
-  }, subject.place("DNS"));
+  }, { place: subject.place("DNS") });
 }
 
 /** Tries to open it for writing, which changes nothing. */
-export function judgeFile(file: string, resolvers: Resolvers, place: string): Verdict[] {
+export function judgeFile(
+  file: string,
+  resolvers: Resolvers,
+  { place, uid = Deno.uid() }: { readonly place: string; readonly uid?: number | null },
+): Verdict[] {
   if (hasSameResolvers(tryToRead(file) ?? "", resolvers)) {
     return [ok(`${file} names the resolvers of DNS already`)];
   }
@@ -101,12 +105,15 @@ export function judgeFile(file: string, resolvers: Resolvers, place: string): Ve
   } catch (error) {
     // One that is not there is made.
     if (error instanceof Deno.errors.NotFound) return [ok(`DNS is set by ${file}, which is made`)];
+    const isRoots = uid !== 0 && error instanceof Deno.errors.PermissionDenied;
     return [fail(
       `DNS (${place}) cannot be set, as ${file} cannot be written: ${reasonOf(error)}`,
-      `\`chattr -i ${file}\` if it is immutable; in a container, start it with ` +
-        `${
-          resolvers.servers.map((server) => `\`--dns ${server}\``).join(" ")
-        }; or take DNS out (${place})`,
+      isRoots
+        ? `run as root, or take DNS out (${place})`
+        : `\`chattr -i ${file}\` if it is immutable; in a container, start it with ` +
+          `${
+            resolvers.servers.map((server) => `\`--dns ${server}\``).join(" ")
+          }; or take DNS out (${place})`,
     )];
   }
 }

@@ -1,7 +1,7 @@
 /** Checks of the ports that a tunnel listens on: whether another program has them, and whether a running one has. */
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
-import { listenerAt, listenerOn } from "../../host/network/port_safety.ts";
-import { type Check, fail, ok, type Verdict } from "./check.ts";
+import { HIDDEN_OWNER, listenerAt, listenerOn } from "../../host/network/port_safety.ts";
+import { type Check, fail, hidden, ok, type Verdict } from "./check.ts";
 import { DNS_PORT, proxyAddress } from "./firewall_packets.ts";
 import type { Subject } from "./subject.ts";
 
@@ -25,6 +25,7 @@ function checkListenPort(subject: Subject): Verdict[] {
   if (instance?.isOurs && listener.endsWith(`(process ${instance.pid})`)) {
     return [ok(`UDP port ${port} is open: ${listener} listens`)];
   }
+  if (isHidden(listener)) return [hidden(`UDP port ${port} is in use`)];
   return [fail(
     `UDP port ${port} is in use: ${listener} listens on it`,
     `end that, or choose another ListenPort (${
@@ -50,6 +51,7 @@ function checkDnsPort(subject: Subject): Verdict[] {
       )];
     }
     if (listener === null || isOwn) continue;
+    if (isHidden(listener)) return [hidden(`${protocol} ${at}, which DnsProxy needs, is in use`)];
     return [fail(
       `DnsProxy (${place}) needs ${protocol} ${at}, but ${listener} listens there`,
       `keep that program from the address (dnsmasq: \`bind-dynamic\` and \`except-interface=${subject.options.interfaceName}\`; ` +
@@ -57,4 +59,9 @@ function checkDnsPort(subject: Subject): Verdict[] {
     )];
   }
   return [ok(`${at} is ${instance?.isOurs ? "answered by the gateway" : "free"} for DnsProxy`)];
+}
+
+/** Whether it may be a gateway of ours that root runs. */
+export function isHidden(listener: string, uid = Deno.uid()): boolean {
+  return uid !== 0 && listener === HIDDEN_OWNER;
 }

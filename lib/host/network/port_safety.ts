@@ -30,6 +30,9 @@ export interface NatPorts {
   readonly udp: readonly PortRange[];
 }
 
+/** The owner of a socket whose process this user, or this PID namespace, does not see. */
+export const HIDDEN_OWNER = "another process";
+
 /** A socket that listens on one of the ports. */
 interface Listener {
   readonly protocol: "tcp" | "udp";
@@ -159,7 +162,7 @@ function ownerOf(inode: string): string {
       // Processes and descriptors come and go while we look, and some are not ours to see.
     }
   }
-  return "another process";
+  return HIDDEN_OWNER;
 }
 
 /** Keeps the kernel from handing out the ports of the ranges to the host's own connections. */

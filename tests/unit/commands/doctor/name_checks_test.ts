@@ -69,7 +69,7 @@ hostTest(
     try {
       const file = `${folder}/resolv.conf`;
       const judge = (path: string) =>
-        judgeFile(path, { servers: ["10.66.77.1"], search: [] }, "client.conf:4")[0]!;
+        judgeFile(path, { servers: ["10.66.77.1"], search: [] }, { place: "client.conf:4" })[0]!;
       assertEquals(judge(file).status, "ok");
       Deno.writeTextFileSync(file, "nameserver 192.0.2.53\n");
       assertEquals(judge(file).status, "ok");
