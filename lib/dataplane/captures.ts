@@ -1,4 +1,4 @@
-/** Owns the captures of the data plane: begins and ends them as the main thread asks, and gives each the packets. */
+/** Captures of the data plane: begins and ends them as the main thread asks, and gives each the packets. */
 import { Capture, type CaptureCounts } from "../core/capture/capture.ts";
 import { decodeKey, encodeKey } from "../core/config/values/key_text.ts";
 import type { Device } from "../core/wireguard/device.ts";

@@ -1,6 +1,6 @@
 /**
- * The looking at paths to peers for the data plane: asks the kernel what their first link takes, sends the probes, and reads
- * what routers say of those. Without CAP_NET_RAW no router is heard, and the answers of peers alone count.
+ * The looking at paths to peers for the data plane: asks the kernel what their first link takes, sends the probes, and
+ * reads what routers say of those. Without CAP_NET_RAW no router is heard, and the answers of peers alone count.
  */
 import { SystemCallError } from "../../ffi/errno.ts";
 import { IcmpErrorSocket } from "../../ffi/sockets/icmp_errors.ts";
@@ -134,8 +134,9 @@ export class PathProber implements Disposable {
   }
 
   /**
-   * Bytes, headers included: what a route is configured to take, or the first link; null without a way. What ICMP has told
-   * the kernel, of this or of any other connection to the host, does not count: it may be forged. `serve()` reads it itself.
+   * Bytes, headers included: what a route is configured to take, or the first link; null without a way. What ICMP has
+   * told the kernel, of this or of any other connection to the host, does not count: it may be forged. `serve()` reads
+   * it itself.
    */
   #kernelsMtu(peer: Peer): number | null {
     try {

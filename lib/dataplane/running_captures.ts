@@ -1,6 +1,6 @@
 /**
- * Owns the main thread's part of captures: asks the data plane for them, and takes chunks no faster than somebody wants
- * them.
+ * Running captures: the main thread asks the data plane for captures, and takes chunks no faster than their reader
+ * wants them.
  */
 import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { CaptureCommand, CaptureReport, CaptureRequest } from "./captures.ts";

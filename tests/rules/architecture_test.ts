@@ -24,21 +24,8 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
 const OLD_STYLE: readonly string[] = [
   "lib/cli/",
   "lib/commands/demo/",
-  "lib/commands/doctor/",
   "lib/commands/server/",
-  "lib/core/access/",
-  "lib/core/config/",
-  "lib/core/engine/",
-  "lib/core/nat/",
-  "lib/core/noise/",
-  "lib/core/routing/",
-  "lib/core/wireguard/",
-  "lib/dataplane/",
-  "lib/services/",
-  "tests/behaviour/",
-  "tests/net/",
   "tests/rules/",
-  "tests/support/",
   "tests/unit/",
 ];
 

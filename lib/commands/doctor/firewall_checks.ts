@@ -54,7 +54,9 @@ async function checkInputFirewall(subject: Subject): Promise<Verdict[]> {
   });
 }
 
-/** A policy that drops what this host sends drops answers as well, unless a rule accepts what belongs to a connection. */
+/**
+ * A policy that drops what this host sends drops answers as well, unless a rule accepts what belongs to a connection.
+ */
 async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
   const { server, client } = subject;
   if (server !== null) {
@@ -79,7 +81,10 @@ async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
   });
 }
 
-/** A rule for the server's port alone connects a tunnel that carries nothing: what goes into it passes the firewall by itself. */
+/**
+ * A rule for the server's port alone connects a tunnel that carries nothing: what goes into it passes the firewall by
+ * itself.
+ */
 async function checkTunnelFirewall(subject: Subject): Promise<Verdict[]> {
   const { client, options: { interfaceName: device } } = subject;
   if (client === null) return [];
@@ -134,8 +139,8 @@ async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
 }
 
 /**
- * `Egress = raw`: once the NAT knows the next hop, packets leave by a packet socket, past the host's IP layer. Only the first
- * ones to a neighbour meet what the firewall says of packets that this host sends.
+ * `Egress = raw`: once the NAT knows the next hop, packets leave by a packet socket, past the host's IP layer. Only the
+ * first ones to a neighbour meet what the firewall says of packets that this host sends.
  */
 async function checkOutputFirewall(subject: Subject): Promise<Verdict[]> {
   if (subject.server?.interface.egress !== "raw") return [];

@@ -92,7 +92,10 @@ export async function withServer(subject: Subject, client: ClientConfig): Promis
   return { request, answer, mark, isCaptured };
 }
 
-/** Ports, and the server's address, of what runs; of the file, where nothing runs. Null for an address that is not known. */
+/**
+ * Ports, and the server's address, of what runs; of the file, where nothing runs. Null for an address that is not
+ * known.
+ */
 async function endsOf(
   subject: Subject,
   { server: peer, listenPort, interface: { transport } }: ClientConfig,

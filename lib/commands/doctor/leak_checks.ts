@@ -1,4 +1,6 @@
-/** Checks of what goes past a client's tunnel: names looked up in the clear, IPv6, and what a kill switch is to stop. */
+/**
+ * Checks of what goes past a client's tunnel: names looked up in the clear, IPv6, and what a kill switch is to stop.
+ */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
@@ -114,7 +116,10 @@ function checkConfiguredDns(client: ClientConfig, subject: Subject): Verdict[] {
   )];
 }
 
-/** Whether a resolver is on a network of this host's own, or behind a route of its own: the default route's way alone changes. */
+/**
+ * Whether a resolver is on a network of this host's own, or behind a route of its own: the default route's way alone
+ * changes.
+ */
 function isReachedBesides(
   server: string,
   { netlink, options: { interfaceName } }: Subject,

@@ -1,4 +1,6 @@
-/** Checks of routing: whose networks the tunnel's collide with, what the reverse-path filter drops, what is routed past. */
+/**
+ * Checks of routing: whose networks the tunnel's collide with, what the reverse-path filter drops, what is routed past.
+ */
 import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
@@ -84,8 +86,8 @@ function checkOverlap(subject: Subject): Verdict[] {
 }
 
 /**
- * Strict filtering drops what comes in by another interface than the answer would leave by: on a host with two ways outside,
- * all that comes by the second; under a full tunnel, the server's own answers, unless marks count.
+ * Strict filtering drops what comes in by another interface than the answer would leave by: on a host with two ways
+ * outside, all that comes by the second; under a full tunnel, the server's own answers, unless marks count.
  */
 async function checkReversePath(subject: Subject): Promise<Verdict[]> {
   const { client, server, netlink } = subject;
@@ -145,7 +147,10 @@ async function checkMarkedReversePath(
   return [await judgeMarks(subject, client, { where, loosen: loosen.join(" and ") })];
 }
 
-/** Whether the server's answers have the tunnel's mark when the kernel asks for the way back: by all rules there are, not by names. */
+/**
+ * Whether the server's answers have the tunnel's mark when the kernel asks for the way back: by all rules there are,
+ * not by names.
+ */
 export async function judgeMarks(
   subject: Subject,
   client: ClientConfig,

@@ -1,8 +1,8 @@
 /**
  * Trial session with a server: a real handshake by the real core, over a socket of its own, and probes of the path.
  *
- * It is for a tunnel that is not up. The server sends its answers to where a peer was heard of last, so a session of a running
- * client with the same key would be cut off.
+ * It is for a tunnel that is not up. The server sends its answers to where a peer was heard of last, so a session of a
+ * running client with the same key would be cut off.
  */
 import { randomBytes } from "node:crypto";
 import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
@@ -47,7 +47,9 @@ export type HandshakeOutcome =
   | { readonly kind: "unreachable"; readonly reason: string }
   /** ICMP says that a firewall forbids it. */
   | { readonly kind: "prohibited"; readonly reason: string }
-  /** An answer came that only the holder of the server's key can give, but does not decrypt: the preshared keys differ. */
+  /**
+   * An answer came that only the holder of the server's key can give, but does not decrypt: the preshared keys differ.
+   */
   | { readonly kind: "unfitting" }
   | { readonly kind: "silent" };
 
@@ -202,8 +204,8 @@ export class TrialSession implements Disposable {
   }
 
   /**
-   * What does not fit the path is a finding, not a failure; null then. What a router said of an earlier datagram is told but
-   * once, so a second attempt shows whether this one is too long, too.
+   * What does not fit the path is a finding, not a failure; null then. What a router said of an earlier datagram is
+   * told but once, so a second attempt shows whether this one is too long, too.
    */
   #unlessTooLong<Result>(call: () => Result): Result | null {
     for (let attempt = 0; attempt < 2; attempt++) {

@@ -1,12 +1,12 @@
 /**
- * Inbound flows: whom outside a client may answer, though it may not go there by itself. A neighbour of the gateway's that
- * uses a forwarded port gets its answers, and nothing else of the client's.
+ * Inbound flows: whom outside a client may answer, though it may not go there by itself. A neighbour of the gateway's
+ * that uses a forwarded port gets its answers, and nothing else of the client's.
  *
- * The sender's address may be forged, by an accomplice of the client's: so a client may answer connections of TCP, but begin
- * none.
+ * The sender's address may be forged, by an accomplice of the client's: so a client may answer connections of TCP, but
+ * begin none.
  *
- * A table of fixed size in which a newer flow takes an older one's place: its next packet from outside puts it back, so that
- * one who fills the table delays others by a packet and cuts nobody off. Places are chosen by a secret seed.
+ * A table of fixed size in which a newer flow takes an older one's place: its next packet from outside puts it back, so
+ * that one who fills the table delays others by a packet and cuts nobody off. Places are chosen by a secret seed.
  */
 import { hash } from "../wire/hash.ts";
 import { isLaterFragment } from "../nat/rewrite.ts";

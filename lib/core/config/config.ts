@@ -70,7 +70,10 @@ export interface InterfaceConfig {
   readonly egress: "raw" | "kernel" | "off";
   /** `null`: the interface that has the default route. */
   readonly egressInterface: string | null;
-  /** What clients may reach besides the internet, and what they may not; `lan`: the networks of the gateway's interfaces. */
+  /**
+   * What clients may reach besides the internet, and what they may not; `lan`: the networks of the gateway's
+   * interfaces.
+   */
   readonly egressAllow: readonly (Ipv4Prefix | "lan")[];
   readonly egressDeny: readonly (Ipv4Prefix | "lan")[];
   /** External ports that the NAT may take. */

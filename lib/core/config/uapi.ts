@@ -244,8 +244,9 @@ function setOfPeer(peer: OpenPeer, key: string, value: string): void {
 }
 
 /**
- * One among all that a file says of the peer, as `wg syncconf` sends it, or as a name had it that has IPv4 addresses as well, is
- * passed over, as in a file of ours: the rest is to come into effect. One that is asked for by itself cannot be had.
+ * One among all that a file says of the peer, as `wg syncconf` sends it, or as a name had it that has IPv4 addresses as
+ * well, is passed over, as in a file of ours: the rest is to come into effect. One that is asked for by itself cannot
+ * be had.
  */
 function takeEndpoint6({ endpoint6, replaceAllowedIps, ignoredIps }: OpenPeer): void {
   if (endpoint6 === undefined) return;

@@ -1,10 +1,10 @@
 /**
- * Engine: one turn of the data plane's loop, against ports. What is ready is read, handed to the pipeline, and what that left
- * in its queues is handed to the ports before buffers are used again.
+ * Engine: one turn of the data plane's loop, against ports. What is ready is read, handed to the pipeline, and what
+ * that left in its queues is handed to the ports before buffers are used again.
  *
- * Each call does a bounded amount of work, so that no port starves another. When a datagram port is full, neither the TUN nor
- * the capture is read until it has room: the kernel's queue on the TUN then fills and slows the senders down, which is what a
- * queue is for.
+ * Each call does a bounded amount of work, so that no port starves another. When a datagram port is full, neither the
+ * TUN nor the capture is read until it has room: the kernel's queue on the TUN then fills and slows the senders down,
+ * which is what a queue is for.
  */
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import type { SendQueue } from "../transport/send_queue.ts";

@@ -1,6 +1,6 @@
 /**
- * From the host: what is read from the TUN, a packet or a super-packet that is to be split, is checked, and sealed for the peer
- * that the router finds.
+ * From the host: what is read from the TUN, a packet or a super-packet that is to be split, is checked, and sealed for
+ * the peer that the router finds.
  */
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import { completeChecksum, Splitter } from "../offload/splitter.ts";
@@ -43,8 +43,8 @@ export class FromHost {
   }
 
   /**
-   * Takes one read from the TUN: a virtio-net header and a packet, or a super-packet that is to be split. Up to 15 bytes
-   * behind it may be overwritten with padding.
+   * Takes one read from the TUN: a virtio-net header and a packet, or a super-packet that is to be split. Up to 15
+   * bytes behind it may be overwritten with padding.
    *
    * @param offset of the virtio-net header
    * @param length bytes read, the header included
@@ -92,7 +92,9 @@ export class FromHost {
     return this.#router.fromHost(ipv4.destinationAddress(this.#view, packet) | 0);
   }
 
-  /** Takes note of a packet that has come from outside for a client, if its sender is one whom clients may only answer. */
+  /**
+   * Takes note of a packet that has come from outside for a client, if its sender is one whom clients may only answer.
+   */
   #noteInbound(packet: number, now: number): void {
     const source = ipv4.sourceAddress(this.#view, packet) | 0;
     if (this.#router.refuses(source)) this.#inboundFlows.note(packet, now);

@@ -1,6 +1,7 @@
 /**
- * From the network: a message is taken apart (UDP_GRO), each datagram authenticated and decrypted by the device, the packet in it
- * checked, and sent on to where the router says: into the TUN, to another peer, or outside through the NAT.
+ * From the network: a message is taken apart (UDP_GRO), each datagram authenticated and decrypted by the device, the
+ * packet in it checked, and sent on to where the router says: into the TUN, to another peer, or outside through the
+ * NAT.
  */
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";

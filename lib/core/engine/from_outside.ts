@@ -1,4 +1,7 @@
-/** From outside: a captured packet, perhaps one of many that were merged, is checked, translated by the NAT, and sealed for its client. */
+/**
+ * From outside: a captured packet, perhaps one of many that were merged, is checked, translated by the NAT, and sealed
+ * for its client.
+ */
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
 import { completeChecksum, Splitter } from "../offload/splitter.ts";
@@ -109,8 +112,8 @@ export class FromOutside {
   }
 
   /**
-   * Takes note of a packet for a client, if its sender is one whom clients may only answer, and it has come by a forwarded port.
-   * By any other, the sender may claim an address that the client would like to reach, and is refused.
+   * Takes note of a packet for a client, if its sender is one whom clients may only answer, and it has come by a
+   * forwarded port. By any other, the sender may claim an address that the client would like to reach, and is refused.
    */
   #noteForwarded(packet: number, now: number): void {
     const source = ipv4.sourceAddress(this.#view, packet) | 0;
@@ -118,7 +121,9 @@ export class FromOutside {
     this.#inboundFlows.note(packet, now);
   }
 
-  /** Sends clients what the NAT has for them since its packets for outside were sent: that some of them were too long. */
+  /**
+   * Sends clients what the NAT has for them since its packets for outside were sent: that some of them were too long.
+   */
   sendRefusals(now: number): void {
     if (this.#nat.inside.length > 0) this.#onward.toClients(this.#nat, now);
   }

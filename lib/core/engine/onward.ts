@@ -35,14 +35,20 @@ export class Onward {
     if (!this.#hostQueue.push(offset, length)) this.#drops.add(DropReason.hostQueueFull, length);
   }
 
-  /** Seals the packet at `offset` for `peer`, as long as its header says; `from` is the peer that sent it, null the host. */
+  /**
+   * Seals the packet at `offset` for `peer`, as long as its header says; `from` is the peer that sent it, null the
+   * host.
+   */
   toPeer(peer: Peer, offset: number, from: Peer | null, now: number): void {
     const length = ipv4.totalLength(this.#view, offset);
     if (length > peer.mtu && this.refuse(offset, peer, from, now)) return;
     this.#device.send(peer, offset, length, now);
   }
 
-  /** Refuses a packet that is too long for the path to `peer`, if its sender, another peer or the host, may be told so now. */
+  /**
+   * Refuses a packet that is too long for the path to `peer`, if its sender, another peer or the host, may be told so
+   * now.
+   */
   refuse(packet: number, peer: Peer, from: Peer | null, now: number): boolean {
     const length = this.#advice.refuse(packet, peer.mtu, now);
     if (length === 0) return false;

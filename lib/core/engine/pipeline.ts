@@ -1,8 +1,8 @@
 /**
  * Packet pipeline: the path of a packet through the core, by where it comes from:
  *
- * 1. from the network (from_network.ts): a message is taken apart, authenticated and decrypted by the device; the packet in it is
- *    checked as IPv4, and its source against the peer's allowed IPs; the router decides where it goes;
+ * 1. from the network (from_network.ts): a message is taken apart, authenticated and decrypted by the device; the
+ *    packet in it is checked as IPv4, and its source against the peer's allowed IPs; the router decides where it goes;
  * 2. from the host (from_host.ts): a packet is checked as IPv4, the router finds its peer; a super-packet is split;
  * 3. from outside (from_outside.ts): a captured packet is checked as IPv4, the NAT finds its client;
  * 4. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue.

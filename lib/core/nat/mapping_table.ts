@@ -1,9 +1,9 @@
 /**
  * The mappings: which external port stands for which inner address and port, found from either side in constant time.
  *
- * A mapping is endpoint-independent (RFC 4787 REQ-1): one external port for one inner (address, port, protocol), whatever
- * the destination, and never two inner endpoints on one port (REQ-3). Under pressure a mapping is made for one remote end
- * alone, on a port that is shared with others (RFC 7857 section 3): `OverlapTable` has those.
+ * A mapping is endpoint-independent (RFC 4787 REQ-1): one external port for one inner (address, port, protocol),
+ * whatever the destination, and never two inner endpoints on one port (REQ-3). Under pressure a mapping is made for one
+ * remote end alone, on a port that is shared with others (RFC 7857 section 3): `OverlapTable` has those.
  */
 import type { PortRange } from "../wire/port_range.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
@@ -143,8 +143,8 @@ export class MappingTable {
   }
 
   /**
-   * Whether this, what `findInner()` has found, may not be the mapping towards some remote end: one for that remote end alone
-   * comes first, for a flow keeps the port it began with.
+   * Whether this, what `findInner()` has found, may not be the mapping towards some remote end: one for that remote end
+   * alone comes first, for a flow keeps the port it began with.
    */
   mayOverlap(mapping: Mapping | null): boolean {
     return this.#overlapCount !== 0 && (mapping === null || mapping.share.overlaps !== 0);

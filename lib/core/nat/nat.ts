@@ -1,9 +1,9 @@
 /**
  * NAT: packets of clients on their way out and the answers on their way in, rewritten in place.
  *
- * Endpoint-independent mapping and, by default, filtering (RFC 4787), TCP by RFC 5382 and 7857, ICMP by RFC 5508, quotas by
- * RFC 6888. No I/O and no clock: packets are offsets in the packet memory, what becomes of them is left in two queues,
- * `outside` and `inside`, which the caller drains after each call.
+ * Endpoint-independent mapping and, by default, filtering (RFC 4787), TCP by RFC 5382 and 7857, ICMP by RFC 5508,
+ * quotas by RFC 6888. No I/O and no clock: packets are offsets in the packet memory, what becomes of them is left in
+ * two queues, `outside` and `inside`, which the caller drains after each call.
  *
  * Whatever comes from outside, forged or not, makes no mapping and no session, and keeps none alive.
  */
@@ -131,8 +131,8 @@ export class Nat {
   }
 
   /**
-   * Tells the client whose packet has left the queue outside, and was refused there as too long for the link. To be called
-   * before the next packet.
+   * Tells the client whose packet has left the queue outside, and was refused there as too long for the link. To be
+   * called before the next packet.
    */
   refuseSent(packet: number, now: number): void {
     const error = this.#forwarder.tooBigError(packet, this.#outside, now);

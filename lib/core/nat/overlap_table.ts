@@ -1,8 +1,9 @@
 /**
- * Mappings on shared ports: each stands for one inner endpoint towards one remote end, and is found by either end of the flow in
- * constant time (RFC 7857 section 3).
+ * Mappings on shared ports: each stands for one inner endpoint towards one remote end, and is found by either end of
+ * the flow in constant time (RFC 7857 section 3).
  *
- * Never do two of a protocol have one external port and one remote end: what comes from outside is told apart by just these.
+ * Never do two of a protocol have one external port and one remote end: what comes from outside is told apart by just
+ * these.
  */
 import type { PortRange } from "../wire/port_range.ts";
 import type { Share } from "./clients.ts";
@@ -70,9 +71,9 @@ export class OverlapTable {
   }
 
   /**
-   * A port on which nobody talks to a remote end, from a random one on; -1 where none is found. In place of it, one on which a
-   * finished flow of the same client's did: `end` ends that (RFC 7857 section 7, RFC 6191; the same client's clock goes on
-   * in the timestamps of its next connection, so a server in TIME-WAIT takes its SYN).
+   * A port on which nobody talks to a remote end, from a random one on; -1 where none is found. In place of it, one on
+   * which a finished flow of the same client's did: `end` ends that (RFC 7857 section 7, RFC 6191; the same client's
+   * clock goes on in the timestamps of its next connection, so a server in TIME-WAIT takes its SYN).
    *
    * @param external configured mappings by port: theirs are left alone
    */

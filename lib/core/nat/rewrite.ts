@@ -31,9 +31,9 @@ export function isAtomic(view: DataView, packet: number): boolean {
 }
 
 /**
- * Whether packets of a protocol are translated. One without ports, as GRE, ESP, 6in4, or with ports that the gateway's own
- * stack hands out as well, as SCTP, is not: a client's could not be told from the gateway's own, so that a client could
- * read what comes for a tunnel of the gateway's, and send into it under the gateway's address.
+ * Whether packets of a protocol are translated. One without ports, as GRE, ESP, 6in4, or with ports that the gateway's
+ * own stack hands out as well, as SCTP, is not: a client's could not be told from the gateway's own, so that a client
+ * could read what comes for a tunnel of the gateway's, and send into it under the gateway's address.
  */
 export function isTranslated(protocol: number): boolean {
   return protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP ||

@@ -1,10 +1,12 @@
 /**
- * The sessions: what keeps a mapping alive. Of TCP, each connection; of UDP and ICMP, one for the whole mapping. For the
- * strict kind of filtering also the remote addresses that may answer, and where clients are kept apart, the forwarded ports.
+ * The sessions: what keeps a mapping alive. Of TCP, each connection; of UDP and ICMP, one for the whole mapping. For
+ * the strict kind of filtering also the remote addresses that may answer, and where clients are kept apart, the
+ * forwarded ports.
  *
- * Only a client's packets make a session or keep it alive; strangers cost no memory, and no mapping is held for them (RFC 4787
- * section 4.3). A client that has as many as it may loses its own for a new one, never another's: those first that are
- * finished, then those that were not used for longest. An established TCP connection that is in use is never one of them.
+ * Only a client's packets make a session or keep it alive; strangers cost no memory, and no mapping is held for them
+ * (RFC 4787 section 4.3). A client that has as many as it may loses its own for a new one, never another's: those first
+ * that are finished, then those that were not used for longest. An established TCP connection that is in use is never
+ * one of them.
  */
 import { PROTOCOL_TCP } from "../wire/ipv4.ts";
 import type { Client, SessionList, SessionLists, Share } from "./clients.ts";
@@ -104,8 +106,8 @@ export class SessionTable {
   // What is made. Each is to be followed by `use()`, but for permissions that live as long as others refer to them.
 
   /**
-   * Makes room for one more session of a client's, by the end of another where it has to be; whether there is. As with ports,
-   * one client may hold as many as are left for others, so that something is always left.
+   * Makes room for one more session of a client's, by the end of another where it has to be; whether there is. As with
+   * ports, one client may hold as many as are left for others, so that something is always left.
    */
   makeRoom(share: Share, now: number): boolean {
     if (share.sessions < this.#quota && share.sessions <= MAX_SESSIONS - this.#size) return true;

@@ -1,7 +1,8 @@
 /**
  * BLAKE2s (RFC 7693) as Noise and WireGuard use it: hash, keyed hash, HMAC and the key derivation on top.
  *
- * One state serves all, since nothing here is interrupted. It is wiped after each use: what goes through it are secrets.
+ * One state serves all, since nothing here is interrupted. It is wiped after each use: what goes through it are
+ * secrets.
  */
 import { MAC_SIZE } from "../wire/messages.ts";
 import { BLOCK_SIZE, type Compression, createCompression, IV } from "./blake2s_compression.ts";
@@ -62,7 +63,9 @@ export function mac(key: Uint8Array, input: Uint8Array): Uint8Array {
   return result;
 }
 
-/** A key of the keyed hash, taken in once: what it costs then is the message alone. Nothing is allocated for a check. */
+/**
+ * A key of the keyed hash, taken in once: what it costs then is the message alone. Nothing is allocated for a check.
+ */
 export class MacKey {
   readonly #state = new Int32Array(8);
 

@@ -82,7 +82,8 @@ export class Router {
   /**
    * Judges a packet that came from a peer, whose source address is already known to be that peer's.
    *
-   * @returns the index of the peer that it is for, `Verdict.host`, `Verdict.outside`, or minus the reason for which it is dropped
+   * @returns the index of the peer that it is for, `Verdict.host`, `Verdict.outside`, or minus the reason for which it
+   * is dropped
    */
   fromPeer(source: Peer, destination: number): number {
     if (!this.#isGateway || this.#isHostAddress(destination)) return Verdict.host;
@@ -107,7 +108,10 @@ export class Router {
     return this.#egress === "kernel";
   }
 
-  /** Whether an address (either sign) is inside, a peer's or this end's: nothing from outside may claim to come from there. */
+  /**
+   * Whether an address (either sign) is inside, a peer's or this end's: nothing from outside may claim to come from
+   * there.
+   */
   isInside(address: number): boolean {
     return this.#inside.contain(address) || this.#allowedIps.lookup(address) !== null;
   }

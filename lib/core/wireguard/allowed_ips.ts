@@ -1,5 +1,5 @@
 /**
- * Owns the table of allowed IPs: which peer an inner address belongs to, by the longest prefix that contains it.
+ * Allowed IPs: which peer an inner address belongs to, by the longest prefix that contains it.
  *
  * It is a binary trie with path compression: a node stands for a prefix, its children for longer prefixes within it
  * that differ in the bit behind it. A walk from the root is at most 32 steps deep however many prefixes there are.

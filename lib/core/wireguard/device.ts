@@ -1,6 +1,6 @@
 /**
- * WireGuard device: the face of this folder. It tells messages apart, hands them to the half that they are for, and does what
- * timers lead to.
+ * WireGuard device: the face of this folder. It tells messages apart, hands them to the half that they are for, and
+ * does what timers lead to.
  *
  * It does no I/O and reads no clock. Datagrams and packets come in as offsets into the packet memory together with the
  * time; what it wants sent is left in the send queue, what it wants known in `events`. `poll(now)` does what is due,
@@ -50,11 +50,14 @@ export interface DeviceOptions {
   /** Unix ms. */
   readonly wallClock: () => number;
   /**
-   * Whether a peer's transport follows its packets as its address does. A server's does; a client has chosen, and two transports'
-   * packets overtake each other.
+   * Whether a peer's transport follows its packets as its address does. A server's does; a client has chosen, and two
+   * transports' packets overtake each other.
    */
   readonly followsCarrier?: boolean;
-  /** How peers are watched; left out, they are not, and nothing tells this from plain WireGuard but its answers to probes. */
+  /**
+   * How peers are watched; left out, they are not, and nothing tells this from plain WireGuard but its answers to
+   * probes.
+   */
   readonly watch?: WatchOptions;
   /** Name and version of the program, for the peers that ask. */
   readonly software?: string;
@@ -252,9 +255,9 @@ export class Device {
   }
 
   /**
-   * Sends a probe of the path to `peer`, see `PathMtuSearch`. Stock peers count an error for what is no packet inside; they get a
-   * message of that length which is not sealed, and which they drop without a word: only routers can answer it. As long as it
-   * is not known what runs there, nothing is sent.
+   * Sends a probe of the path to `peer`, see `PathMtuSearch`. Stock peers count an error for what is no packet inside;
+   * they get a message of that length which is not sealed, and which they drop without a word: only routers can answer
+   * it. As long as it is not known what runs there, nothing is sent.
    *
    * @param length bytes, at most the MTU
    * @param carrier by which to send it, to the peer's address and port

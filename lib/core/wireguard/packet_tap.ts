@@ -1,4 +1,4 @@
-/** Owns what somebody who watches the packets inside the tunnel is told of each. */
+/** Packet tap: what an observer of the packets inside the tunnel is told of each. */
 import type { Peer } from "./peer.ts";
 
 /** Which way a packet goes, as this end sees it; the numbers are those of pcapng's `epb_flags`. */

@@ -1,4 +1,4 @@
-/** Owns what a device knows of one peer: keys, endpoint, sessions, timers, waiting packets, counts. */
+/** Peer: what a device knows of one: keys, endpoint, sessions, timers, waiting packets, counts. */
 import type { CookieGenerator } from "../noise/cookie.ts";
 import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
@@ -74,8 +74,8 @@ export class Peer {
   /** The newest initiation that waits for its response. */
   handshake: PendingHandshake | null = null;
   /**
-   * Those before it, oldest first: while a client connects it sends them closer together than a long round trip takes, and the
-   * response to the first must count.
+   * Those before it, oldest first: while a client connects it sends them closer together than a long round trip takes,
+   * and the response to the first must count.
    */
   readonly earlierHandshakes: PendingHandshake[] = [];
   /** What is looked at of its answers to our handshakes, or of what is sent in their place. */
@@ -151,8 +151,8 @@ export class Peer {
   }
 
   /**
-   * Whether the peer sends under `session` now, as far as that shows. Where both ends began handshakes at once, each uses the
-   * session that it began itself, which is the other's previous one.
+   * Whether the peer sends under `session` now, as far as that shows. Where both ends began handshakes at once, each
+   * uses the session that it began itself, which is the other's previous one.
    */
   sendsUnder(session: Session): boolean {
     const { current, previous } = this;

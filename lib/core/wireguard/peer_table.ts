@@ -1,5 +1,6 @@
 /**
- * Peer table: a device's peers by public key and by index, their allowed IPs, and how a configuration makes and changes them.
+ * Peer table: a device's peers by public key and by index, their allowed IPs, and how a configuration makes and changes
+ * them.
  *
  * An index is a small integer from 1 on; 0 names nobody. It is what results carry in place of a peer. One that has come
  * free is used again last, so that whoever holds a stale index for a moment finds nobody rather than another peer.
@@ -102,8 +103,8 @@ export class PeerTable {
   }
 
   /**
-   * Gives a peer other settings than it was made with. Its session stays; a preshared key counts from the next handshake on,
-   * and where no endpoint is given it stays where it is.
+   * Gives a peer other settings than it was made with. Its session stays; a preshared key counts from the next
+   * handshake on, and where no endpoint is given it stays where it is.
    */
   update(peer: Peer, options: PeerOptions, now: number): void {
     peer.name = options.name ?? null;

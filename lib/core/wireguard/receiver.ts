@@ -1,6 +1,6 @@
 /**
- * Receiver: transport messages on their way in: the session they name, the opening, and what follows for the peer; control
- * messages go no further, packets are the result.
+ * Receiver: transport messages on their way in: the session they name, the opening, and what follows for the peer;
+ * control messages go no further, packets are the result.
  */
 import type { Paths } from "../transport/paths.ts";
 import { DropReason } from "../wire/drop_reason.ts";
@@ -88,8 +88,8 @@ export class Receiver {
   }
 
   /**
-   * Whether a message that came by another transport leaves the peer where it is. A probe only asks whether its transport works:
-   * whoever asks moves when the answer has arrived.
+   * Whether a message that came by another transport leaves the peer where it is. A probe only asks whether its
+   * transport works: whoever asks moves when the answer has arrived.
    */
   #stays(peer: Peer, packet: number, packetLength: number, path: number): boolean {
     const { endpoint } = peer;

@@ -1,6 +1,7 @@
 /**
- * Sender: what leaves for peers in sessions, in the order in which a packet meets it: whether it may leave, whether it waits for a
- * handshake, the sealing; then keepalives, control messages and probes of the path, which nobody inside asked for.
+ * Sender: what leaves for peers in sessions, in the order in which a packet meets it: whether it may leave, whether it
+ * waits for a handshake, the sealing; then keepalives, control messages and probes of the path, which nobody inside
+ * asked for.
  */
 import type { Carrier } from "../transport/endpoint.ts";
 import { NO_PATH } from "../transport/paths.ts";
@@ -104,7 +105,10 @@ export class Sender {
     this.#sealed(peer, keypair, sealed, now);
   }
 
-  /** Keeps a packet until the peer has shown that it is where it seems to be; the first are kept, as TCP sends the others again. */
+  /**
+   * Keeps a packet until the peer has shown that it is where it seems to be; the first are kept, as TCP sends the
+   * others again.
+   */
   #awaitProof(peer: Peer, offset: number, length: number): void {
     if (peer.staged.length < MAX_STAGED_PACKETS) {
       this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));

@@ -1,5 +1,5 @@
 /**
- * Owns a peer's timers: six deadlines, armed and disarmed by what passes, compared with the time in one place.
+ * Timers of a peer: six deadlines, armed and disarmed by what passes, compared with the time in one place.
  *
  * Nothing here fires by itself. Events set deadlines; `Device.poll(now)` asks which are due. Times are monotonic ms.
  * The rules are those of the WireGuard paper, sections 6.1 to 6.5; the sixth, the watch, is liveness.ts's.

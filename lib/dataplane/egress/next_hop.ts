@@ -1,10 +1,10 @@
 /**
- * Owns the knowledge of where frames go: for a destination the interface, its link-layer header and its MTU, as the kernel's
- * routing and neighbour tables have it, and as it changes.
+ * Next hop: for a destination the interface, its link-layer header and its MTU, as the kernel's routing and neighbour
+ * tables have it, and as it changes.
  *
- * The kernel resolves neighbours for packets that go through its IP layer; frames from a packet socket do not, so an entry
- * in use is kept alive from here (`Neighbours.use()`). Where a hop is not known, and has still to be asked for, the
- * caller sends by the raw socket, which makes the kernel ask.
+ * The kernel resolves neighbours for packets that go through its IP layer; frames from a packet socket do not, so an
+ * entry in use is kept alive from here (`Neighbours.use()`). Where a hop is not known, and has still to be asked for,
+ * the caller sends by the raw socket, which makes the kernel ask.
  */
 import type { Libc } from "../../../ffi/libc.ts";
 import { type IpAddress, ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
@@ -23,11 +23,19 @@ import { randomInt } from "node:crypto";
 
 export const ETHERNET_HEADER_SIZE = 14;
 const HARDWARE_ADDRESS_SIZE = 6;
-/** ms between looks at the hops in use: well under the time after which the kernel forgets an entry (gc_stale_time, 60 s). */
+/**
+ * ms between looks at the hops in use: well under the time after which the kernel forgets an entry (gc_stale_time, 60
+ * s).
+ */
 const CARE_INTERVAL = 5_000;
-/** ms after which routes are asked for anew though nobody told of a change: learnt ones (ICMP redirects) are not told of. */
+/**
+ * ms after which routes are asked for anew though nobody told of a change: learnt ones (ICMP redirects) are not told
+ * of.
+ */
 const ROUTE_LIFETIME = 30_000;
-/** Destinations remembered; a power of two. Beyond three quarters all are forgotten, and asked for anew as they occur. */
+/**
+ * Destinations remembered; a power of two. Beyond three quarters all are forgotten, and asked for anew as they occur.
+ */
 const PLACES = 4096;
 const MAX_DESTINATIONS = PLACES * 3 / 4;
 const MAX_HOPS = 1024;
@@ -113,7 +121,8 @@ export class NextHops implements Disposable {
   }
 
   /**
-   * The next hop of packets from `source` to `destination` (host order, as int32), as far as it is known: constant time.
+   * The next hop of packets from `source` to `destination` (host order, as int32), as far as it is known: constant
+   * time.
    *
    * @returns null where there is none that frames can be sent to now: the raw socket is the way then
    */

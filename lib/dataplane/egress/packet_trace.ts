@@ -1,5 +1,5 @@
 /**
- * Owns the description of a packet for trace logs: what its headers say, as they stand in memory, never its payload.
+ * Packet trace: describes a packet for trace logs, by its headers as they stand in memory, never its payload.
  *
  * Gateways are hard to debug when a log tells what was meant to be sent. So this reads the bytes that the kernel was
  * given.

@@ -1,7 +1,7 @@
 /**
- * Owns the sending of IPv4 packets past the kernel's IP layer, where that is possible: neighbours in the queue that are
- * one TCP flow's consecutive segments leave as one frame, which the interface, or the kernel right before it, cuts up
- * again.
+ * Segment sender: sends IPv4 packets past the kernel's IP layer, where that is possible: neighbours in the queue that
+ * are one TCP flow's consecutive segments leave as one frame, which the interface, or the kernel right before it, cuts
+ * up again.
  *
  * Where the next hop is not known (yet), and for good once the kernel has refused such a frame, packets leave singly by
  * the raw socket. Their order is kept in any case.

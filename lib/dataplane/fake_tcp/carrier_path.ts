@@ -1,6 +1,6 @@
 /**
- * Owns what the host's routing says of the way to the carrier's other end: our address on it, and how long packets may
- * be.
+ * Fake-TCP path: what the host's routing says of the route to the other end: our address on it, and how long packets
+ * may be.
  */
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { HardwareType } from "../../../ffi/netlink/links.ts";

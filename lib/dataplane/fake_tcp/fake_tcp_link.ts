@@ -131,8 +131,8 @@ export class FakeTcpLink implements Disposable {
   }
 
   /**
-   * The tunnel was lost: opens a connection from another port. The last one looks as open as ever where a firewall has forgotten
-   * it, or a forger has broken it.
+   * The tunnel was lost: opens a connection from another port. The last one looks as open as ever where a firewall has
+   * forgotten it, or a forger has broken it.
    */
   connectAgain(remote: NonNullable<CarrierEndpoints["remote"]>, now: number): void {
     const session = this.port.session;
@@ -170,7 +170,9 @@ export class FakeTcpLink implements Disposable {
     return sourceTo(this.#netlink, this.#remote.address, { mark: this.#mark });
   }
 
-  /** Takes note that interfaces, addresses or routes have changed: a connection from an address that has gone is over. */
+  /**
+   * Takes note that interfaces, addresses or routes have changed: a connection from an address that has gone is over.
+   */
   networkChanged(now: number): void {
     this.socket.networkChanged();
     if (this.#listenPort !== null || this.#retireAt !== Infinity) return;

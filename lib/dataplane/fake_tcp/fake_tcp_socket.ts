@@ -1,5 +1,5 @@
 /**
- * Owns the carrier's segments on their way out of, and into, the data plane: what is sent leaves by a `SegmentSender`,
+ * Fake-TCP socket: segments on their way out of, and into, the data plane: what is sent leaves by a `SegmentSender`,
  * what arrives is captured by a packet socket, before the host's stack is kept from it (`CarrierGuard`).
  */
 import type { Arena } from "../../../ffi/arena.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns the words of classic BPF programs (include/uapi/linux/bpf_common.h, filter.h), as far as our filters use them.
+ * BPF words: classic programs (include/uapi/linux/bpf_common.h, filter.h), as far as our filters use them.
  *
  * A load beyond the packet's end ends the program, and the packet is not taken. Conditional jumps reach 255
  * instructions.

@@ -1,6 +1,4 @@
-/**
- * Owns the BPF program that lets through what the NAT may have a use for, and nothing else, before it costs anything.
- */
+/** Capture filter: has the kernel take what the NAT may have a use for, and nothing else, before it costs anything. */
 import type { PortRange } from "../../core/wire/port_range.ts";
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import {

@@ -1,6 +1,4 @@
-/**
- * Owns the BPF program that lets through the carrier's TCP segments that are for us, on the interfaces that are ours.
- */
+/** Fake-TCP filter: has the kernel take the TCP segments that are for us, on the interfaces that are ours. */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";

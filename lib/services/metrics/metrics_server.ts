@@ -2,8 +2,9 @@
  * Metrics server: the HTTP service that Prometheus reads from, its answers, and the bounds on what strangers can make
  * it hold.
  *
- * `node:http` rather than `Deno.serve()`, which bounds neither connections nor the time that a request may take, and listens
- * where the environment says instead. Either opens its socket on this thread, so in this thread's network namespace.
+ * `node:http` rather than `Deno.serve()`, which bounds neither connections nor the time that a request may take, and
+ * listens where the environment says instead. Either opens its socket on this thread, so in this thread's network
+ * namespace.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -16,7 +17,9 @@ import { listenerOn } from "../../host/network/port_safety.ts";
 import { ConnectionShares } from "./connection_shares.ts";
 
 const PATH = "/metrics";
-/** ms that a request may take to arrive, that a connection may be idle, and that who asked may leave the answer unread. */
+/**
+ * ms that a request may take to arrive, that a connection may be idle, and that who asked may leave the answer unread.
+ */
 const TIMEOUT = 3_000;
 const CHECK_INTERVAL = 500;
 

@@ -1,6 +1,6 @@
 /**
- * Tests that no packet whatever breaks the NAT: random and mutated ones, millions where `VPN_FUZZ_COUNT` says so. What leaves
- * has the external address for its source, and no state outlives its time.
+ * Tests that no packet whatever breaks the NAT: random and mutated ones, millions where `VPN_FUZZ_COUNT` says so. What
+ * leaves has the external address for its source, and no state outlives its time.
  */
 import { checkIpv4 } from "../../../lib/core/wire/ipv4.ts";
 import { assert, assertEquals } from "../../support/assert.ts";

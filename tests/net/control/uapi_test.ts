@@ -67,7 +67,8 @@ netTest("wg show tells of both ends what wireguard-go would", async (topology) =
     fieldsOf(await wg(wire.server, ["show", names.server, "dump"])),
     fieldsOf(await wg(wire.client, ["show", names.client, "dump"])),
   ];
-  // Interface: private key, public key, port, mark. Peer: public key, preshared key, endpoint, networks, handshake, rx, tx, keepalive.
+  // Interface: private key, public key, port, mark. Peer: public key, preshared key, endpoint, networks, handshake, rx,
+  // tx, keepalive.
   const [serverKey, serverPort, serverMark] = server[0]!.slice(1);
   assertEquals([serverPort, serverMark], ["51820", "off"]);
   assertEquals(client[1]![0], serverKey);
@@ -140,8 +141,8 @@ netTest("a preshared key set on both ends counts from the next handshake on", as
   assert(!await isReached(wire.client, SERVER_INSIDE));
   await client.waitFor(/is silent: connecting again/);
   await setKey("client");
-  // A handshake that the server began before is known for the server's own, whatever the preshared key: the client may take
-  // the server for back before the next one leads to a session.
+  // A handshake that the server began before is known for the server's own, whatever the preshared key: the client may
+  // take the server for back before the next one leads to a session.
   await eventually(async () => await isReached(wire.client, SERVER_INSIDE) || null);
 }, { programs: PROGRAMS });
 

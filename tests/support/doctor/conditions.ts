@@ -1,4 +1,6 @@
-/** Firewalls that differ in one condition each, in the words of the programs that make them: as strict hosts have them. */
+/**
+ * Firewalls that differ in one condition each, in the words of the programs that make them: as strict hosts have them.
+ */
 
 /** A chain of nftables at the hook for this host's packets. */
 export function input(rules: string, policy = "accept", around = ""): string {

@@ -1,5 +1,6 @@
 /**
- * Recorder of firewalls: makes each with its own program, and writes down what the kernel says of it, for tests without a kernel.
+ * Recorder of firewalls: makes each with its own program, and writes down what the kernel says of it, for tests without
+ * a kernel.
  *
  *     unshare --net deno run -A tests/support/doctor/record_firewalls.ts tests/support/doctor/firewalls.json
  *

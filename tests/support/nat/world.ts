@@ -152,7 +152,9 @@ export class World {
     assertEquals(guard.findIndex((byte) => byte !== GUARD), -1, "written behind the packet");
   }
 
-  /** Puts a packet into the memory. The NAT takes only what has passed `checkIpv4`, so a test that offers else is wrong. */
+  /**
+   * Puts a packet into the memory. The NAT takes only what has passed `checkIpv4`, so a test that offers else is wrong.
+   */
   #load(packet: Bytes): void {
     this.memory.bytes.set(packet, PACKET_AT);
     this.memory.bytes.fill(
@@ -200,8 +202,8 @@ export interface Fields {
 }
 
 /**
- * Reads a packet and fails unless its length and all checksums are right, worked out in full. Fragments have no checksum of
- * their own that could be checked, nor has what an ICMP error quotes: `checked: false`.
+ * Reads a packet and fails unless its length and all checksums are right, worked out in full. Fragments have no
+ * checksum of their own that could be checked, nor has what an ICMP error quotes: `checked: false`.
  */
 export function read(packet: Bytes, { checked = true } = {}): Fields {
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
@@ -256,7 +258,10 @@ export function quotedBy(error: Bytes): Bytes {
   return error.slice((error[0] & 15) * 4 + 8);
 }
 
-/** Puts fragments together again; fails where one is missing. The header is the first one's, as if it had never been one. */
+/**
+ * Puts fragments together again; fails where one is missing. The header is the first one's, as if it had never been
+ * one.
+ */
 export function reassemble(fragments: readonly Bytes[]): Bytes {
   const parts = fragments.map((bytes) => ({ bytes, ...read(bytes) }))
     .sort((a, b) => a.fragmentOffset - b.fragmentOffset);

@@ -1,4 +1,6 @@
-/** Firewalls of others on this host: what they do with a packet that comes to it or passes through, and by which rule. */
+/**
+ * Firewalls of others on this host: what they do with a packet that comes to it or passes through, and by which rule.
+ */
 import { openLibc } from "../../../../ffi/libc.ts";
 import { NF_INET_POST_ROUTING } from "../../../../ffi/netlink/nftables/hooks.ts";
 import type { Links } from "../../../../ffi/netlink/links.ts";
@@ -60,7 +62,10 @@ const LEGACY_CHAINS: Readonly<Record<number, string>> = {
   3: "OUTPUT",
   4: "POSTROUTING",
 };
-/** By the priorities of their chains in front of routing; behind it, that of `nat` is another, which changes nothing here. */
+/**
+ * By the priorities of their chains in front of routing; behind it, that of `nat` is another, which changes nothing
+ * here.
+ */
 const LEGACY_PRIORITIES: Readonly<Record<string, number>> = {
   raw: -300,
   mangle: -150,
@@ -145,8 +150,8 @@ export class Firewall {
   }
 
   /**
-   * The chains of others that packets of this host pass on their way out, and that refuse some: as in `inet fw output`. What
-   * leaves by a packet socket passes none of them.
+   * The chains of others that packets of this host pass on their way out, and that refuse some: as in `inet fw output`.
+   * What leaves by a packet socket passes none of them.
    */
   refusingOutput(): string[] {
     const found = this.#baseChains()

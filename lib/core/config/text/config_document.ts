@@ -32,7 +32,9 @@ export interface Section {
   readonly line: number;
   readonly name: SectionName;
   readonly entries: readonly Entry[];
-  /** Comments on the lines right above the header, without an empty line between, and on lines above one of its keys. */
+  /**
+   * Comments on the lines right above the header, without an empty line between, and on lines above one of its keys.
+   */
   readonly above: readonly string[];
   readonly comments: readonly string[];
 }

@@ -1,6 +1,6 @@
 /**
- * Keys of other programs' dialects: Cloudflare WARP's, AmneziaWG's, the Android app's. A value that changes the messages is
- * refused, since the peer would not understand ours; any other has no effect.
+ * Keys of other programs' dialects: Cloudflare WARP's, AmneziaWG's, the Android app's. A value that changes the
+ * messages is refused, since the peer would not understand ours; any other has no effect.
  */
 import { ConfigError } from "../config_error.ts";
 import type { Entry, SectionName } from "./config_document.ts";

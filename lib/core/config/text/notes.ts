@@ -1,4 +1,6 @@
-/** What reading a file leaves to tell: warnings of what it accepts without effect, and notes of what is as it should be. */
+/**
+ * What reading a file leaves to tell: warnings of what it accepts without effect, and notes of what is as it should be.
+ */
 import type { Entry } from "./config_document.ts";
 
 /** Collects warnings and notes. IPv6 is one note, at its first line, however often it occurs. */

@@ -33,7 +33,8 @@ export class PeerReader {
   }
 
   /**
-   * Reads the next section. One with the key of an earlier one adds to it, and what both give counts as the later has it.
+   * Reads the next section. One with the key of an earlier one adds to it, and what both give counts as the later has
+   * it.
    *
    * @throws {ConfigError}
    */
@@ -75,8 +76,9 @@ export class PeerReader {
   }
 
   /**
-   * The peers, once all sections are read, with the preshared keys that commands set in place of the file's, by the public keys. The interface's own key among several is no peer, as for the kernel: so one list
-   * of peers can serve all the hosts in it.
+   * The peers, once all sections are read, with the preshared keys that commands set in place of the file's, by the
+   * public keys. The interface's own key among several is no peer, as for the kernel: so one list of peers can serve
+   * all the hosts in it.
    *
    * @throws {ConfigError} where it is the key of the only peer, which is a mistake
    */

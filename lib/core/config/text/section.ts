@@ -36,8 +36,8 @@ export function list<T>(parse: (entry: Entry) => readonly T[]): ListKey<T> {
 }
 
 /**
- * Reads a section line by line, so that the first mistake in it is the one reported. Of a key that is given twice the last
- * counts, as for `wg`.
+ * Reads a section line by line, so that the first mistake in it is the one reported. Of a key that is given twice the
+ * last counts, as for `wg`.
  *
  * @param otherTable the keys of the other section, to tell a misplaced key from a mistyped one
  * @returns the values, and the entry that gave each key, the first one of a list

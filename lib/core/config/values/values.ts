@@ -52,8 +52,8 @@ export function parsePortRange(entry: Entry): PortRange {
 }
 
 /**
- * 65,535 is the longest IPv4 packet; 80 bytes are left for the outer headers, as wg-quick does. 0 leaves the choice to the
- * program, as in every WireGuard app.
+ * 65,535 is the longest IPv4 packet; 80 bytes are left for the outer headers, as wg-quick does. 0 leaves the choice to
+ * the program, as in every WireGuard app.
  */
 export function parseMtu(entry: Entry): number | undefined {
   const mtu = integer(entry.value, 0, 65455);

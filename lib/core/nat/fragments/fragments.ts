@@ -2,9 +2,10 @@
  * Fragments on their way through the NAT, in one direction: later ones have no ports, so they follow what was decided
  * for the first. Out of order they are kept as copies until the first comes (RFC 4787 REQ-14).
  *
- * Packets whose first fragment has come, of which there is a mapping and so a client, are shared out among clients: in a full
- * table the client with the most loses its oldest, whether it sends them or is sent them. Fragments that wait have a table of
- * their own, so that they do not push out the former; so have the two directions, so that strangers do not push out clients.
+ * Packets whose first fragment has come, of which there is a mapping and so a client, are shared out among clients: in
+ * a full table the client with the most loses its oldest, whether it sends them or is sent them. Fragments that wait
+ * have a table of their own, so that they do not push out the former; so have the two directions, so that strangers do
+ * not push out clients.
  */
 import { FairShares, type Place } from "../../limits/fair_shares.ts";
 import { DropReason } from "../../wire/drop_reason.ts";

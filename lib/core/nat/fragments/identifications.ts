@@ -18,7 +18,9 @@ export class Identifications {
     for (let i = 0; i < COUNTERS; i++) this.#counters[i] = hash(i, COUNTERS, seed);
   }
 
-  /** The next id for packets to `destination`. Never 0, which the raw socket would replace, in each fragment by another. */
+  /**
+   * The next id for packets to `destination`. Never 0, which the raw socket would replace, in each fragment by another.
+   */
   next(destination: number, protocol: number): number {
     const index = hash(destination, protocol, this.#seed) & (COUNTERS - 1);
     this.#counters[index]++;

@@ -1,6 +1,6 @@
 /**
- * Handshake driver: when a handshake begins, and what its messages lead to: the session, the peer's place, the timers. The
- * messages themselves are handshakes.ts's.
+ * Handshake driver: when a handshake begins, and what its messages lead to: the session, the peer's place, the timers.
+ * The messages themselves are handshakes.ts's.
  */
 import { NO_PATH, type Paths } from "../../transport/paths.ts";
 import { DropReason } from "../../wire/drop_reason.ts";
@@ -119,7 +119,8 @@ export class HandshakeDriver {
 
   #initiationReceived(peer: Peer, length: number, path: number, now: number): void {
     this.#received(peer, length, path, now);
-    // An initiation shows that the peer sends, and not that it receives: no session stands until data under its key comes.
+    // An initiation shows that the peer sends, and not that it receives: no session stands until data under its key
+    // comes.
     peer.timers.authenticatedReceived(now);
     peer.timers.authenticatedSent(now);
     peer.lastSentAt = now;

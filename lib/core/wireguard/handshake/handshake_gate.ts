@@ -5,19 +5,19 @@
  * A message that costs nothing to make must cost little to refuse. What is known of its sender decides which budget it
  * draws on, and each step is dearer than the one before it:
  *
- * 1. length and type, which the caller has seen to; a response or a cookie reply besides names a handshake of ours that is
- *    under way, by an index of 32 random bits that nobody off the path knows;
+ * 1. length and type, which the caller has seen to; a response or a cookie reply besides names a handshake of ours that
+ *    is under way, by an index of 32 random bits that nobody off the path knows;
  * 2. under load, whether a cookie reply is left for a message without mac2: a few for each address, so that one that
  *    floods leaves those of the others;
  * 3. mac1 (0.4 us), which asks for our public key alone;
- * 4. under load, mac2 (0.8 us), which shows that the sender receives at its address; without it there is the cookie reply
- *    (5 us and a datagram);
+ * 4. under load, mac2 (0.8 us), which shows that the sender receives at its address; without it there is the cookie
+ *    reply (5 us and a datagram);
  * 5. the Diffie-Hellman (100 us and more). One that leads to a peer is not counted: a storm of clients is no flood.
  *
  * Each budget is one by the second and, its burst, one by turn. Messages beyond it are dropped unseen. Senders at an
  * address where a peer has been proven, those with a cookie, and the answers to what we sent draw on budgets apart from
- * the strangers', so that no stranger can use those up. Nor can a peer: of the peers' budgets each endpoint has a share, and
- * what comes from it beyond that is a stranger's; of the answers each peer has one.
+ * the strangers', so that no stranger can use those up. Nor can a peer: of the peers' budgets each endpoint has a
+ * share, and what comes from it beyond that is a stranger's; of the answers each peer has one.
  */
 import type { AeadProvider } from "../../noise/aead.ts";
 import { CookieChecker, type RandomBytes } from "../../noise/cookie.ts";
@@ -34,12 +34,15 @@ import type { SendQueue } from "../../transport/send_queue.ts";
 const STRANGERS_CHECKED = { perSecond: 30_000, burst: 512 };
 /** The same for senders at the address of a peer. */
 const PEERS_CHECKED = { perSecond: 5_000, burst: 256 };
-/** Cookie replies to strangers, some 1 % of a core (10 % until the code is warm), and to senders at the address of a peer. */
+/**
+ * Cookie replies to strangers, some 1 % of a core (10 % until the code is warm), and to senders at the address of a
+ * peer.
+ */
 const STRANGERS_COOKIES = { perSecond: 1_000, burst: 64 };
 const PEERS_COOKIES = { perSecond: 500, burst: 64 };
 /**
- * Diffie-Hellmans that led to no peer: for messages without a cookie, whose end is what brings the device under load, and
- * with one.
+ * Diffie-Hellmans that led to no peer: for messages without a cookie, whose end is what brings the device under load,
+ * and with one.
  */
 const WITHOUT_COOKIE = { perSecond: 250, burst: 50 };
 const WITH_COOKIE = { perSecond: 500, burst: 16 };
@@ -134,9 +137,9 @@ export class HandshakeGate {
   }
 
   /**
-   * Whether a response is worked on, which names a handshake of ours that is under way. Who knows that index has had our
-   * initiation, which proves as much of its address as a cookie would: so none is asked for, and what strangers send to
-   * bring us under load delays no handshake of our own.
+   * Whether a response is worked on, which names a handshake of ours that is under way. Who knows that index has had
+   * our initiation, which proves as much of its address as a cookie would: so none is asked for, and what strangers
+   * send to bring us under load delays no handshake of our own.
    *
    * @param ofPeer what the peer has of answers
    */
@@ -155,8 +158,8 @@ export class HandshakeGate {
   }
 
   /**
-   * The message that was admitted last has proven to be a peer's: it counts against no budget. Nor does the cookie that it
-   * brought, for behind one address there may be a thousand peers.
+   * The message that was admitted last has proven to be a peer's: it counts against no budget. Nor does the cookie that
+   * it brought, for behind one address there may be a thousand peers.
    */
   wasGenuine(): void {
     this.#drawn.giveBack();

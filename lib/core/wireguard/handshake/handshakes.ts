@@ -1,6 +1,6 @@
 /**
- * The device's handshakes: initiations sent and answered, responses and cookies taken. Which messages are worked on at all
- * is handshake_gate.ts's to say.
+ * The device's handshakes: initiations sent and answered, responses and cookies taken. Which messages are worked on at
+ * all is handshake_gate.ts's to say.
  *
  * Functions stand in the order in which messages meet them: what we send first, what comes in, what that leads to.
  * These are a few messages in two minutes for each peer, so plain objects and arrays are in order here.

@@ -1,5 +1,5 @@
 /**
- * Owns the limit on handshakes from one address: a token bucket for each, 20 a second with a burst of 5, as in
+ * Rate limiter for handshakes from one address: a token bucket for each, 20 a second with a burst of 5, as in
  * WireGuard's `ratelimiter.c`.
  *
  * The table has a fixed size, so that a flood from many addresses cannot make it grow. A bucket left alone for 250 ms

@@ -1,7 +1,7 @@
 /**
- * Control: what a device does with messages inside a session that are no packets (lib/core/wireguard/EXTENSIONS.md), in the order in which they are
- * looked at: goodbye, probes of the path, hellos, heartbeats. Answers are never answered, and each peer has a share of answers, so
- * that a peer which asks without end costs no more than another.
+ * Control: what a device does with messages inside a session that are no packets (lib/core/wireguard/EXTENSIONS.md), in
+ * the order in which they are looked at: goodbye, probes of the path, hellos, heartbeats. Answers are never answered,
+ * and each peer has a share of answers, so that a peer which asks without end costs no more than another.
  */
 import type { Memory } from "../../wire/memory.ts";
 import {
@@ -114,7 +114,8 @@ export class Control {
     const { memory, paths, watch, send, report } = this.#options;
     const { view } = memory;
     if (isGoodbye(view, at, length)) {
-      // A late one ends the session that it was said in, and not the one that a new start of the same peer has opened since.
+      // A late one ends the session that it was said in, and not the one that a new start of the same peer has opened
+      // since.
       if (!peer.sendsUnder(session) || peer.next !== null) return true;
       // A client's server is asked for again, by its name; what a client held is free at once.
       if (watch?.role === "server") this.#options.release(peer);
@@ -185,7 +186,10 @@ export class Control {
     peer.timers.watchBy(watch.nextAt(peer));
   }
 
-  /** Sends a heartbeat, or a keepalive for as long as another program may run there: it would count a heartbeat as an error. */
+  /**
+   * Sends a heartbeat, or a keepalive for as long as another program may run there: it would count a heartbeat as an
+   * error.
+   */
   sendHeartbeat(peer: Peer, now: number): void {
     const { watch } = peer;
     if (watch === null) return;

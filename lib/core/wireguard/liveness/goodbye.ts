@@ -1,5 +1,5 @@
 /**
- * Owns the last word of an end that closes in good order, so that the other need not wait for its silence.
+ * Goodbye: the last message of an end that closes in good order, so that the other need not wait for its silence.
  *
  * WireGuard has no such message. This one is a transport message, authenticated and safe from replay like any other,
  * whose inside is neither IPv4 nor IPv6: every other WireGuard drops it after authentication, as it drops a probe of

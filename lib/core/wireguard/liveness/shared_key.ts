@@ -1,16 +1,16 @@
 /**
- * Detection of a key that two hosts use at once, as when a client's file was copied: their sessions take turns, and with them
- * the peer's endpoint, so that each host is cut off again and again.
+ * Detection of a key that two hosts use at once, as when a client's file was copied: their sessions take turns, and
+ * with them the peer's endpoint, so that each host is cut off again and again.
  *
- * A host that moves, as a phone does from network to network, uses its newest session wherever it is; packets under the one
- * before it still come, late, for seconds. Of two hosts with one key, each knows only the sessions that it shook hands for:
- * packets go on to come under the session of the one, from elsewhere, when that of the other is long in use. One such packet
- * for a session is a sign, and signs for several sessions, one soon after the other, are what no single host gives. It is
- * for people to know, and steers nothing.
+ * A host that moves, as a phone does from network to network, uses its newest session wherever it is; packets under the
+ * one before it still come, late, for seconds. Of two hosts with one key, each knows only the sessions that it shook
+ * hands for: packets go on to come under the session of the one, from elsewhere, when that of the other is long in use.
+ * One such packet for a session is a sign, and signs for several sessions, one soon after the other, are what no single
+ * host gives. It is for people to know, and steers nothing.
  *
- * Two hosts of ours show no such sign when they are idle: each misses the other's answers within seconds, and shakes hands before
- * a packet counts as late. But each says in its hellos which start of the program it is. Another start may follow one, and
- * only of two hosts does the first come back after that.
+ * Two hosts of ours show no such sign when they are idle: each misses the other's answers within seconds, and shakes
+ * hands before a packet counts as late. But each says in its hellos which start of the program it is. Another start may
+ * follow one, and only of two hosts does the first come back after that.
  */
 import type { SocketAddress } from "../../wire/socket_address.ts";
 import type { Session } from "../session/session.ts";

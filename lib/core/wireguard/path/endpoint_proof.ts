@@ -1,18 +1,18 @@
 /**
  * The proof that a peer receives at its endpoint, and how much may be sent there before it is given.
  *
- * A peer is where its last authenticated packet came from (roaming), and the source of a packet can be forged by whoever
- * owns the key: a hostile client that writes in a victim's name would have a download, the probes of the path and all
- * retries sent to the victim. So an endpoint that was learned from a packet gets at most three times the bytes that came
- * from it (RFC 9000 section 8) until there is proof.
+ * A peer is where its last authenticated packet came from (roaming), and the source of a packet can be forged by
+ * whoever owns the key: a hostile client that writes in a victim's name would have a download, the probes of the path
+ * and all retries sent to the victim. So an endpoint that was learned from a packet gets at most three times the bytes
+ * that came from it (RFC 9000 section 8) until there is proof.
  *
  * What proves it must be known to those alone who received something there. Data does not: TCP acknowledgments can be
  * guessed, and our probes' answers say nothing that was not known. A handshake does: its second message depends on the
  * ephemeral key of the first, and the first data under a new key on that of the second. Every WireGuard answers an
- * initiation, so one goes to the new endpoint at once, which fits three times even an empty keepalive: an honest peer that
- * has moved waits for its download for one round trip, whatever program it runs. Its data waits
- * meanwhile. Where the initiation or its answer is lost, it is sent again unasked, for which data leaves the bytes: a peer
- * that only downloads is silent until data comes.
+ * initiation, so one goes to the new endpoint at once, which fits three times even an empty keepalive: an honest peer
+ * that has moved waits for its download for one round trip, whatever program it runs. Its data waits meanwhile. Where
+ * the initiation or its answer is lost, it is sent again unasked, for which data leaves the bytes: a peer that only
+ * downloads is silent until data comes.
  *
  * An endpoint of the configuration needs no proof, nor one by fake TCP, whose connection is one. The last two that were
  * proven stay so: a peer with two paths goes back and forth between them.
@@ -35,9 +35,15 @@ const LONGEST_PAUSE = 8_000;
 const PATIENCE_FACTOR = 1.5;
 /** ms after our response before a question: longer than a round trip takes. */
 const PAUSE_AFTER_ANSWER = 4_000;
-/** Questions that need not wait, as the endpoint is another than the last one that was asked: a network often changes twice. */
+/**
+ * Questions that need not wait, as the endpoint is another than the last one that was asked: a network often changes
+ * twice.
+ */
 const AT_ONCE = { perSecond: 1, burst: 4 };
-/** ms between two of them: closer together, the second is refused, and the answer to the first comes too late (MIN_INITIATION_INTERVAL). */
+/**
+ * ms between two of them: closer together, the second is refused, and the answer to the first comes too late
+ * (MIN_INITIATION_INTERVAL).
+ */
 const LEAST_PAUSE = 100;
 /** Bytes of a question, which what is none leaves over. */
 const QUESTION = INITIATION_SIZE + OUTER_HEADERS_SIZE;
@@ -52,7 +58,9 @@ export class EndpointProof {
   #askedAt = -Infinity;
   #pause = FIRST_PAUSE;
   #nextPause = FIRST_PAUSE;
-  /** Whether this endpoint was never asked, and how often that makes haste: each port would cost a handshake otherwise. */
+  /**
+   * Whether this endpoint was never asked, and how often that makes haste: each port would cost a handshake otherwise.
+   */
   #isNew = false;
   readonly #atOnce = new Allowance(AT_ONCE);
   /** The proven ones, the newest first: address as int32, and port. */
@@ -122,8 +130,8 @@ export class EndpointProof {
   }
 
   /**
-   * Its own handshake was answered, and the first packet of that session is proof. Who connects asks again by itself: a question
-   * of ours on a long path would cross with that, and each end would keep the session that the other drops.
+   * Its own handshake was answered, and the first packet of that session is proof. Who connects asks again by itself: a
+   * question of ours on a long path would cross with that, and each end would keep the session that the other drops.
    */
   answered(now: number): void {
     this.asked(now);
@@ -131,8 +139,8 @@ export class EndpointProof {
   }
 
   /**
-   * The peer has shown that it receives at this endpoint, where it is now. In a table of all peers' endpoints it takes the
-   * place of the oldest that this peer has had there, so that nobody takes more than its share.
+   * The peer has shown that it receives at this endpoint, where it is now. In a table of all peers' endpoints it takes
+   * the place of the oldest that this peer has had there, so that nobody takes more than its share.
    */
   prove({ address, port }: SocketAddress, all: ProvenEndpoints): void {
     this.isProven = true;

@@ -1,11 +1,11 @@
 /**
- * Path claims: what a router says of the path to a peer, "fragmentation needed" (RFC 1191 section 4), read from the ICMP
- * message as it came.
+ * Path claims: what a router says of the path to a peer, "fragmentation needed" (RFC 1191 section 4), read from the
+ * ICMP message as it came.
  *
- * Anybody can send one. It counts only if it quotes a probe of ours up to the index that the peer drew for the session, 32
- * random bits: who cannot see our datagrams does not know those. The kernel compares addresses and ports alone, and
- * would believe a forged one for ten minutes. A router that quotes no more than 8 bytes behind the IP header, as RFC 792 lets
- * it, cannot be told from a forger, and is not believed.
+ * Anybody can send one. It counts only if it quotes a probe of ours up to the index that the peer drew for the session,
+ * 32 random bits: who cannot see our datagrams does not know those. The kernel compares addresses and ports alone, and
+ * would believe a forged one for ten minutes. A router that quotes no more than 8 bytes behind the IP header, as RFC
+ * 792 lets it, cannot be told from a forger, and is not believed.
  */
 import { finish, sum } from "../../wire/checksum.ts";
 import * as icmp from "../../wire/icmp.ts";

@@ -1,6 +1,6 @@
 /**
- * Session: a keypair, and what the device knows besides of the handshake that it came from. Packets need the keypair alone
- * (transport_messages.ts); this is the half that goes with handshakes and timers.
+ * Session: a keypair, and what the device knows besides of the handshake that it came from. Packets need the keypair
+ * alone (transport_messages.ts); this is the half that goes with handshakes and timers.
  */
 import type { SocketAddress } from "../../wire/socket_address.ts";
 import { Keypair, type KeypairOptions } from "./keypair.ts";

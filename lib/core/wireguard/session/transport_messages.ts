@@ -1,6 +1,7 @@
 /**
- * Transport messages: what arrives is opened where it lies, what leaves is sealed where it is sent from. A keypair and the memory
- * is all that this takes: what follows from either, for the peer and its timers, is for `Receiver` and `Sender`.
+ * Transport messages: what arrives is opened where it lies, what leaves is sealed where it is sent from. A keypair and
+ * the memory is all that this takes: what follows from either, for the peer and its timers, is for `Receiver` and
+ * `Sender`.
  */
 import { DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";
@@ -31,8 +32,8 @@ export class TransportMessages {
   }
 
   /**
-   * Opens a message of a session, at least `TRANSPORT_MIN_SIZE` bytes long. Its packet begins at `receivedOffset(offset)` then:
-   * up to three bytes before the message may be overwritten.
+   * Opens a message of a session, at least `TRANSPORT_MIN_SIZE` bytes long. Its packet begins at
+   * `receivedOffset(offset)` then: up to three bytes before the message may be overwritten.
    *
    * @param length bytes of the message
    * @returns bytes of the packet, padding included, or minus the drop reason, which the caller counts
@@ -44,8 +45,8 @@ export class TransportMessages {
     const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);
     if (!keypair.replay.check(low, high)) return -DropReason.replayed;
     const packet = receivedOffset(offset);
-    // Datagrams that the kernel merged stand at any offset when their size is odd. What is overwritten is the message's own
-    // header, or a tag before it that has been checked.
+    // Datagrams that the kernel merged stand at any offset when their size is odd. What is overwritten is the message's
+    // own header, or a tag before it that has been checked.
     const sealed = offset + TRANSPORT_PACKET_OFFSET;
     if (packet !== sealed) this.#memory.bytes.copyWithin(packet, sealed, offset + length);
     const packetLength = length - TRANSPORT_OVERHEAD;
@@ -86,8 +87,8 @@ export class TransportMessages {
   }
 
   /**
-   * Puts what only looks like a message into the next slot of the send queue: zeros in place of what is sealed. WireGuard drops it,
-   * as nobody can have made it; routers on the path do not see that.
+   * Puts what only looks like a message into the next slot of the send queue: zeros in place of what is sealed.
+   * WireGuard drops it, as nobody can have made it; routers on the path do not see that.
    *
    * @param length bytes of the packet that it would hold
    * @returns false where the queue is full

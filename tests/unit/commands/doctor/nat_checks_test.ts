@@ -1,4 +1,7 @@
-/** Tests of `lib/commands/doctor/nat_checks.ts`: the way outside is the one that clients' packets take, routing rules and all. */
+/**
+ * Tests of `lib/commands/doctor/nat_checks.ts`: the way outside is the one that clients' packets take, routing rules
+ * and all.
+ */
 import { assertEquals } from "../../../support/assert.ts";
 import { configText, newIdentity } from "../../../net/support/config.ts";
 import { NAT_CHECKS } from "../../../../lib/commands/doctor/nat_checks.ts";

@@ -1,4 +1,7 @@
-/** Tests of `lib/commands/doctor/route_checks.ts`: whether a server's answers pass a strict reverse-path filter, by the rules there are. */
+/**
+ * Tests of `lib/commands/doctor/route_checks.ts`: whether a server's answers pass a strict reverse-path filter, by the
+ * rules there are.
+ */
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { CLIENT_TUNNEL } from "../../../support/doctor/conditions.ts";
 import { firewall, type Name } from "../../../support/doctor/recorded.ts";

@@ -75,7 +75,10 @@ class Site {
     return reply;
   }
 
-  /** Sends `count` initiations with a right first MAC, by turns of a millisecond, from one address or from ever new ones. */
+  /**
+   * Sends `count` initiations with a right first MAC, by turns of a millisecond, from one address or from ever new
+   * ones.
+   */
   flood(
     { count, perMs, from }: { count: number; perMs: number; from: number | null },
     message = this.message(),

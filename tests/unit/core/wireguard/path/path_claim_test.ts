@@ -1,4 +1,7 @@
-/** Tests of lib/core/wireguard/path/path_claim.ts and its filter: which messages of ICMP are claims of routers about a path that may count. */
+/**
+ * Tests of lib/core/wireguard/path/path_claim.ts and its filter: which messages of ICMP are claims of routers about a
+ * path that may count.
+ */
 import { pathClaimFilter } from "../../../../../lib/dataplane/filters/path_claim_filter.ts";
 import { Carrier } from "../../../../../lib/core/transport/endpoint.ts";
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
