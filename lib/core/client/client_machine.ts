@@ -9,6 +9,7 @@
  */
 import type { ClientAction, ClientMessage, Route } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";
+import { type Attempt, type ClientState, dependsOn, type Purpose } from "./client_state.ts";
 import { PathWatch } from "./path_watch.ts";
 import { reconnectPause } from "./reconnect_pause.ts";
 import { ServerAddresses } from "./server_addresses.ts";
@@ -16,35 +17,6 @@ import { TransportChoice } from "./transport_choice.ts";
 
 /** ms between initiations while connecting: three fit the default time-out of 2.5 s, jitter included. */
 const CONNECT_INTERVAL = 700;
-
-/** Why it connects, which decides what follows when it has, and when it has not. */
-type Purpose = "first" | "again" | "move";
-
-/** One attempt: the routes, tried one after the other, share the time until the deadline. */
-interface Attempt {
-  readonly routes: readonly Route[];
-  readonly deadline: number;
-  /** Of the route that is tried now. */
-  readonly index: number;
-}
-
-type State =
-  | { readonly kind: "idle" }
-  | { readonly kind: "looking-up"; readonly id: number }
-  /** The transport of the route is being prepared. */
-  | {
-    readonly kind: "preparing";
-    readonly id: number;
-    readonly attempt: Attempt;
-    readonly time: number;
-  }
-  | { readonly kind: "trying"; readonly attempt: Attempt; readonly until: number }
-  /** The last attempt failed; an answer may still come, as the protocol's own repetitions go on. */
-  | { readonly kind: "pausing"; readonly until: number }
-  | { readonly kind: "up" }
-  /** Lost before the host was set up: acted on when it is. */
-  | { readonly kind: "lost-early" }
-  | { readonly kind: "ended" };
 
 export interface ClientMachineOptions {
   /** Where the server may be, host order; at least one. */
@@ -61,7 +33,7 @@ export class ClientMachine {
   readonly #path = new PathWatch();
   #addresses: ServerAddresses;
   #settings: ClientSettings;
-  #state: State = { kind: "idle" };
+  #state: ClientState = { kind: "idle" };
   #purpose: Purpose = "first";
   #isHostReady = false;
   /** Whether the server has authenticated itself before the start. */
@@ -243,7 +215,7 @@ export class ClientMachine {
     { action, error }: Extract<ClientEvent, { kind: "action-failed" }>,
     now: number,
   ): void {
-    if (!this.#dependsOn(action)) {
+    if (!dependsOn(this.#state, action)) {
       return this.#say({ about: "fault", action: action.kind, error });
     }
     this.#act({ kind: "stop-repeating" });
@@ -254,23 +226,6 @@ export class ClientMachine {
     }
     this.#act({ kind: "move-failed", error });
     this.#lose(now);
-  }
-
-  /** Whether the attempt that is under way cannot go on without this action. */
-  #dependsOn(action: ClientAction): boolean {
-    const state = this.#state;
-    switch (action.kind) {
-      case "look-up":
-        return state.kind === "looking-up" && state.id === action.id;
-      case "use-transport":
-        return state.kind === "preparing" && state.id === action.id;
-      case "set-server":
-      case "set-endpoint":
-      case "initiate":
-        return state.kind === "preparing" || state.kind === "trying";
-      default:
-        return false;
-    }
   }
 
   // Connected, and lost.
