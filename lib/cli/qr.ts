@@ -32,7 +32,7 @@ export interface TerminalSize {
  * two of its widths.
  *
  * @param colour whether escape sequences may say what is dark and what is light. Without them, light modules are drawn:
- *   right where the text is light on dark, as in most terminals; where it is not, most readers take the inverted code too
+ *   right where the text is light on dark, as in most terminals; elsewhere most readers take the inverted code too
  * @throws {RangeError} where the text is too long for any code: `MAX_QR_SIZE` bytes
  */
 export function qrCode(text: string, { colour }: { colour: boolean }): string[] {

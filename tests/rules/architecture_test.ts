@@ -20,12 +20,9 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
   "lib/dataplane/relay/relay_worker.ts": "the entry of a relay's thread takes over `onmessage`",
 };
 
-/** Rooms whose comments are still in the old form: beginning with "Owns", or longer than 120 columns. The list shrinks. */
+/** Rooms whose comments still have the old form: they begin with "Owns", or are longer than 120 columns. */
 const OLD_STYLE: readonly string[] = [
-  "lib/cli/",
-  "lib/commands/demo/",
   "lib/commands/server/",
-  "tests/rules/",
   "tests/unit/",
 ];
 

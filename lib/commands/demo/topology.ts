@@ -2,9 +2,9 @@
  * Topology: the demo's networks, namespaces that only this machine sees, and the cables between them.
  *
  * ```text
- *  client-1  198.51.100.2 ------------------------------------------ 198.51.100.1
- *                                                                                gateway  203.0.113.1 -- 203.0.113.2  internet,
- *  client-2  198.51.100.66 -- .65  hotel  198.51.100.130 ----------- 198.51.100.129                      at 192.0.2.1
+ *  client-1  198.51.100.2 --------------------------------- 198.51.100.1
+ *                                                                       gateway  203.0.113.1 -- 203.0.113.2  internet,
+ *  client-2  198.51.100.66 -- .65  hotel  198.51.100.130 -- 198.51.100.129                      at 192.0.2.1
  * ```
  *
  * The clients call the gateway by its address on the other side, as they would from behind routers. One of them is in a

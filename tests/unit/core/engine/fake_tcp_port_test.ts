@@ -1,4 +1,6 @@
-/** Tests of lib/core/engine/fake_tcp_port.ts: datagrams of one end are messages of the other; what has no room stays. */
+/**
+ * Tests of lib/core/engine/fake_tcp_port.ts: datagrams of one end are messages of the other; what has no room stays.
+ */
 import { FakeTcpPort } from "../../../../lib/core/engine/fake_tcp_port.ts";
 import { GSO_SIZE_OFFSET } from "../../../../lib/core/offload/virtio_net_header.ts";
 import { HEADERS_SIZE } from "../../../../lib/core/transport/fake_tcp/constants.ts";
