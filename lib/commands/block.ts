@@ -31,7 +31,7 @@ export function runBlock({ interfaceName, netns }: BlockOptions): number {
     using nftables = Nftables.open(openLibc(), { owned: false });
     const table = killSwitchTable(interfaceName, nftables);
     if (otherHolder({ kind: "kill-switch", table }, "") !== undefined) {
-      logger.info("the client on {interface} has closed this host already", {
+      logger.info("the client on {interface} already blocks this host", {
         interface: interfaceName,
       });
       return;
@@ -40,8 +40,8 @@ export function runBlock({ interfaceName, netns }: BlockOptions): number {
     const options = { interfaceName, mark: DEFAULT_MARK, journal, server: null, isOwned: false };
     using _killSwitch = new KillSwitch(options, []);
     logger.info(
-      "nothing but loopback and DHCP leaves this host until a client with KillSwitch = on connects by {interface}, or " +
-        "`vpn cleanup` opens it",
+      "only loopback and DHCP can leave this host until a client with KillSwitch = on connects on {interface}, or " +
+        "`vpn cleanup` removes the block",
       { interface: interfaceName },
     );
   });

@@ -26,7 +26,7 @@ export async function runCapture(options: CaptureOptions): Promise<number> {
   const { interfaceName, write } = options;
   if (write === STANDARD_OUTPUT && Deno.stdout.isTerminal()) {
     throw new AppError(
-      "Cannot write packets to a terminal: name a file with -w FILE, or pipe them, " +
+      "Cannot write packets to a terminal: give a file with -w FILE, or use a pipe, " +
         "as in `vpn capture | tshark -i -`",
       { exitCode: ExitCode.usage },
     );
@@ -40,7 +40,7 @@ export async function runCapture(options: CaptureOptions): Promise<number> {
   const counts = await client.request("capture", { ...captureParams(options) }, {
     onEvent: (event) => {
       if (!output.isOpen) {
-        writeText(Deno.stderr, `capturing on ${interfaceName}, until Ctrl-C\n`);
+        writeText(Deno.stderr, `capturing on ${interfaceName}, Ctrl-C to stop\n`);
       }
       if (!output.write(chunkOf(event))) end();
     },
@@ -50,7 +50,7 @@ export async function runCapture(options: CaptureOptions): Promise<number> {
   if (problem !== null) throw problem;
   writeText(
     Deno.stderr,
-    `${packets} packets captured${dropped === 0 ? "" : `, ${dropped} lost as there was no room`}\n`,
+    `${packets} packets captured${dropped === 0 ? "" : `, ${dropped} dropped (buffer full)`}\n`,
   );
   return ExitCode.ok;
 }

@@ -20,8 +20,8 @@ export function runInit({ endpoint, subnet, out }: InitRequest): number {
   const file = shellWord(out);
   writeText(
     Deno.stdout,
-    `${out}: a gateway that is ${formatCidr(address)} inside and ${formatEndpoint(endpoint)} ` +
-      `(UDP) outside
+    `${out}: a gateway with inner address ${formatCidr(address)} and endpoint ` +
+      `${formatEndpoint(endpoint)} (UDP)
 
 Add clients:   vpn peer add laptop${out === "server.conf" ? "" : ` --config ${file}`}
 Run it:        vpn server --config ${file}      (as root)

@@ -15,7 +15,7 @@ export async function runKeyCommand(command: "genkey" | "pubkey" | "genpsk"): Pr
   if (await isExposed()) {
     writeText(
       Deno.stderr,
-      "vpn: warning: others can read the file that this key is written to: set umask 077 and make a new one\n",
+      "vpn: warning: other users can read the file that this key is written to: set umask 077 and create a new key\n",
     );
   }
   const key = command === "genkey" ? newPrivateKey() : newPresharedKey();

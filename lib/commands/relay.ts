@@ -106,8 +106,9 @@ async function startRelay(
 }
 
 const PROBLEMS: Readonly<Record<number, string>> = {
-  [EADDRINUSE]: "the port is in use: stop what uses it, or choose another",
-  [EADDRNOTAVAIL]: "the address is not this host's: give one that `ip address` shows, or 0.0.0.0",
+  [EADDRINUSE]: "the port is in use: stop the program that uses it, or choose another",
+  [EADDRNOTAVAIL]:
+    "this host does not have that address: give one that `ip address` shows, or 0.0.0.0",
 };
 
 function listenerText({ scheme, address, port }: RelayListener): string {

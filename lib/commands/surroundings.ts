@@ -18,7 +18,7 @@ export function enterSurroundings(
   if (options.netns === undefined) return log;
   if (!namespaceExists(options.netns)) {
     throw new AppError(
-      `Cannot enter network namespace "${options.netns}": there is none of that name: ` +
+      `Cannot enter network namespace "${options.netns}": it does not exist: ` +
         `create it with \`ip netns add ${options.netns}\``,
       { exitCode: ExitCode.usage },
     );

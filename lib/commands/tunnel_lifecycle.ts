@@ -160,7 +160,7 @@ export async function startDataPlane(
     if (error.errno === EADDRINUSE) {
       throw new AppError(
         `Cannot listen on UDP port ${config.listenPort}: it is in use: ` +
-          "stop what uses it, or choose another ListenPort",
+          "stop the program that uses it, or choose another ListenPort",
         { exitCode: ExitCode.usage, cause: error },
       );
     }

@@ -10,7 +10,7 @@ export function logReports(logger: Logger): DataPlaneListener {
   return {
     onNetworkChange: () => {},
     onPathMtu: ({ publicKey, name, mtu }) => {
-      logger.info("peer {peer}: the path takes packets of {mtu} bytes inside", {
+      logger.info("peer {peer}: the path MTU inside the tunnel is {mtu} bytes", {
         peer: name ?? encodeKey(publicKey),
         mtu,
       });
@@ -23,8 +23,8 @@ export function logReports(logger: Logger): DataPlaneListener {
     onPeer: ({ event, publicKey, name, endpoint, otherPlace }) => {
       if (otherPlace !== null) {
         logger.warn(
-          "peer {peer}: two hosts use its key, at {here} and {there}, and cut each other off: " +
-            "give each a key of its own",
+          "peer {peer}: two hosts use its key, at {here} and {there}, and interrupt each other: " +
+            "give each its own key",
           {
             peer: name ?? encodeKey(publicKey),
             here: formatPlace(endpoint),

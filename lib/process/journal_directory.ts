@@ -27,7 +27,7 @@ export function requireJournalDirectory(): void {
           : error instanceof Error
           ? error.message
           : String(error)
-      }: run as root, or set XDG_RUNTIME_DIR to a directory of this user's, as a login does`;
+      }: run as root, or set XDG_RUNTIME_DIR to a directory of this user`;
     throw new AppError(`Cannot write the journal of changes to ${path}: ${reason}`, {
       exitCode: ExitCode.privilege,
       cause: error,

@@ -45,7 +45,7 @@ async function attempt(attack: Attack, scale: number): Promise<Outcome> {
   await using topology = new Topology();
   const { promise, reject } = Promise.withResolvers<never>();
   const limit = setTimeout(
-    () => reject(new Error(`not done within ${TIME_LIMIT_MS / 1000} s`)),
+    () => reject(new Error(`not finished within ${TIME_LIMIT_MS / 1000} s`)),
     TIME_LIMIT_MS,
   );
   try {

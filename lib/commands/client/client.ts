@@ -263,7 +263,7 @@ function sayConnected(
   { start: { config, logger }, manager, connection, aead }: Client,
   startedAt: number,
 ): void {
-  logger.info("connected to {server} as {address} in {time} ms; cipher by {aead}", {
+  logger.info("connected to {server} as {address} in {time} ms; cipher: {aead}", {
     server: connection.route,
     address: config.interface.addresses.map(formatCidr).join(", "),
     time: Math.round(performance.now() - startedAt),

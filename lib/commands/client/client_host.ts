@@ -108,7 +108,7 @@ export class ClientHost implements Disposable {
     }
     this.#dns = setClientDns({ config, interfaceName, journal });
     if (this.#dns !== null) {
-      logger.info("names are looked up through the tunnel, by {by}", { by: this.#dns.by });
+      logger.info("names are resolved through the tunnel, with {by}", { by: this.#dns.by });
     }
     return settings;
   }
@@ -128,7 +128,7 @@ export class ClientHost implements Disposable {
   watch(): Upkeep {
     const { start: { network, journal, logger }, services } = this.#options;
     for (const lost of network.detours.flatMap((detour) => detour.missing())) {
-      logger.warn("the tunnel is without {lost}: {reason}: remove it", {
+      logger.warn("the tunnel is degraded, without {lost}: {reason}: remove it", {
         lost,
         reason: DETOUR_REASON,
       });
@@ -190,8 +190,8 @@ export class ClientHost implements Disposable {
     if (this.#killSwitch === null) return;
     this.#killSwitch.stayClosed();
     this.#options.start.logger.warn(
-      "the kill switch stays: nothing but loopback and DHCP leaves this host until `vpn client` starts again, or " +
-        "`vpn cleanup` opens it",
+      "the kill switch stays active: only loopback and DHCP can leave this host until `vpn client` starts again, or " +
+        "`vpn cleanup` removes the block",
     );
   }
 

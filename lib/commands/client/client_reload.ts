@@ -132,7 +132,7 @@ export class ClientReload implements ReloadRole<ClientConfig> {
       const run = async () => {
         if (await connection.moveTo(config, addresses)) return;
         throw new AppError(
-          `no valid answer from ${connection.server} yet: it is tried on, check Endpoint and PublicKey`,
+          `no valid answer from ${connection.server} yet: retrying: check Endpoint and PublicKey`,
           { exitCode: ExitCode.connect },
         );
       };

@@ -22,8 +22,10 @@ export function noAnswer(config: ClientConfig, servers: string, reason: string):
 export function serverLost(config: ClientConfig, server: string): AppError {
   const { peerTimeout } = config.interface;
   return new AppError(
-    `Connection lost: nothing from ${server} for ${peerTimeout / 1000} s, or it said goodbye: ` +
-      "start again when it is there, or set OnPeerTimeout = reconnect",
+    `Connection lost: no packet from ${server} for ${
+      peerTimeout / 1000
+    } s, or it has closed the session: ` +
+      "start again when the server is running, or set OnPeerTimeout = reconnect",
     { exitCode: ExitCode.peerLost },
   );
 }

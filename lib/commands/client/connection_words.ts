@@ -13,11 +13,11 @@ export const TRANSPORT_NAMES: Readonly<Record<Carrier, string>> = {
 
 /** What an action does, where its failure ends nothing. */
 const FAULT_ENTRIES: Partial<Readonly<Record<ClientAction["kind"], string>>> = {
-  "say": "noting what has been seen",
+  "say": "recording events",
   "explain-silence": "finding out why the server is silent",
-  "read-path": "looking for the way to the server",
-  "try-udp": "asking whether UDP gets through",
-  "use-transport": "going back to UDP",
+  "read-path": "looking up the route to the server",
+  "try-udp": "testing whether UDP works",
+  "use-transport": "returning to UDP",
 };
 
 export interface Listeners {
@@ -41,7 +41,7 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
   switch (message.about) {
     case "no-answer": {
       const { last, next, hasSeveral } = message;
-      logger.info("no answer by {last}: trying {next}", {
+      logger.info("no answer over {last}: trying {next}", {
         last: triedText(last, hasSeveral),
         next: triedText(next, hasSeveral),
       });
@@ -49,8 +49,8 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
     }
     case "lost": {
       const server = serverText(message.address, port);
-      logger.warn("{server} is silent: connecting again", { server });
-      onState(`${server} is silent: connecting again`);
+      logger.warn("no packets from {server}: reconnecting", { server });
+      onState(`no packets from ${server}: reconnecting`);
       break;
     }
     case "attempt-failed":
@@ -59,7 +59,7 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
     case "connected-again": {
       const server = routeText(message.route, port);
       onState(`connected to ${server}`);
-      logger.info("connected again to {server} after {time} s", {
+      logger.info("reconnected to {server} after {time} s", {
         server,
         time: (message.after / 1000).toFixed(1),
       });
@@ -69,13 +69,13 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
       onState(`connected to ${routeText(message.route, port)}`);
       break;
     case "path-changed":
-      logger.info("the way to the server has changed: shaking hands");
+      logger.info("the route to the server has changed: starting a handshake");
       break;
     case "awake":
-      logger.info("awake again: shaking hands");
+      logger.info("resumed after suspend: starting a handshake");
       break;
     case "back-to-udp":
-      logger.info("UDP gets through: using it again");
+      logger.info("UDP works again: returning to UDP");
       break;
     case "fault": {
       const { action, error } = message;

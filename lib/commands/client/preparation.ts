@@ -89,8 +89,8 @@ function requireNoOtherKillSwitch(interfaceName: string): void {
     .find(({ owner }) => owner.interfaceName !== interfaceName);
   if (other === undefined) return;
   throw new AppError(
-    `Cannot use KillSwitch = on: the client on "${other.owner.interfaceName}" (process ${other.owner.pid}) has closed this ` +
-      "host already, and each kill switch would cut the other's tunnel: stop that client, or set KillSwitch = off in one",
+    `Cannot use KillSwitch = on: the client on "${other.owner.interfaceName}" (process ${other.owner.pid}) already blocks this ` +
+      "host, and each kill switch would block the other tunnel: stop that client, or set KillSwitch = off in one",
     { exitCode: ExitCode.usage },
   );
 }
@@ -110,7 +110,7 @@ async function resolveServer(
   } catch (error) {
     if (block === null || !(error instanceof AppError)) throw error;
     throw new AppError(
-      `${error.message}: the kill switch lets no question out: give Endpoint an address, or open the host with ` +
+      `${error.message}: the kill switch blocks DNS: use an IP address as Endpoint, or remove the block with ` +
         "`vpn cleanup`",
       { exitCode: error.exitCode, cause: error },
     );

@@ -35,29 +35,29 @@ export function triedProtocols(transport: keyof typeof TRIED): string[] {
 /** What the kernel says without a route, and with one by an interface that is down. */
 const NO_ROUTE: ReadonlySet<string> = new Set(["ENETUNREACH", "EHOSTUNREACH", "ENETDOWN"]);
 
-/** As in `nobody listens there, says 192.0.2.1 (ICMP port unreachable): start the server, ...`. */
+/** As in `no program listens on that port, says 192.0.2.1 (ICMP port unreachable): start the server, ...`. */
 export function explainSilence(silence: Silence): string {
   const { refusal, sendError, unfitting, refusesOthers, protocols, port } = silence;
   if (unfitting > 0) {
-    return "an answer came, but does not decrypt: the preshared keys differ: " +
-      "give both sides the same PresharedKey, or none";
+    return "an answer arrived, but cannot be decrypted: the preshared keys differ: " +
+      "set the same PresharedKey on both sides, or none";
   }
   if (sendError === "EPERM") {
-    return "this host's own firewall lets nothing out to it (EPERM): let UDP out, " +
-      "or `vpn cleanup`, if a killed run left its kill switch";
+    return "this host's own firewall blocks packets to it (EPERM): allow outgoing UDP, " +
+      "or run `vpn cleanup` if a killed process left its kill switch";
   }
   // What the kernel says of a route that leads nowhere, by its type (ip-route(8)): prohibit, blackhole.
   if (sendError === "EACCES" || sendError === "EINVAL") {
     return `a route of this host forbids it (${sendError}): see \`ip route get\` with its address, ` +
-      "and take away the route of type prohibit or blackhole";
+      "and delete the route of type prohibit or blackhole";
   }
   if (sendError !== null && NO_ROUTE.has(sendError)) {
     return `this host has no route to it (${sendError}): connect it to a network, or correct Endpoint`;
   }
   if (refusal !== null) return explainRefusal(refusal, port);
   if (refusesOthers) {
-    return "its host refuses other ports and not this one: a server listens there and the keys do not match, or a firewall " +
-      "drops this port alone: check that each side has the other's public key, and both the same preshared key";
+    return "its host rejects other ports but not this one: a server listens there and the keys do not match, or a firewall " +
+      "drops only this port: check that each side has the other's public key, and both the same preshared key";
   }
   return "check that the server runs, that both public keys and the preshared key match, " +
     `and that no firewall drops ${protocols.join(" or ")} to that port`;
@@ -68,11 +68,11 @@ function explainRefusal({ kind, words, from }: Refusal, port: number): string {
   const source = `says ${formatIpv4(from)} (ICMP ${words})`;
   switch (kind) {
     case "refused":
-      return `nobody listens there, ${source}: start the server, or correct the port in Endpoint`;
+      return `no program listens on that port, ${source}: start the server, or correct the port in Endpoint`;
     case "unreachable":
-      return `its host or network is not reached, ${source}: ` +
+      return `its host or network is unreachable, ${source}: ` +
         "check that the host is up, and the address in Endpoint";
     case "prohibited":
-      return `a firewall forbids it, ${source}: have UDP port ${port} opened there`;
+      return `a firewall blocks it, ${source}: open UDP port ${port} there`;
   }
 }

@@ -55,7 +55,7 @@ export class Agent implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<Result<ServiceName>>();
     this.#waiters.set(id, { resolve, reject });
     const timer = setTimeout(() => {
-      this.#take(id)?.reject(new Error(`not done within ${timeout / 1000} s`));
+      this.#take(id)?.reject(new Error(`not finished within ${timeout / 1000} s`));
     }, timeout);
     this.#worker.postMessage({ id, service, argument } satisfies Call);
     try {

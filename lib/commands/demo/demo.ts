@@ -39,7 +39,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     },
   });
   report.heading(
-    "A gateway, two clients and an internet, each in a network namespace of this machine",
+    "A gateway, two clients and an internet, each in its own network namespace on this machine",
   );
   let goesOn = true;
   for (const { name, isRequired = false, run } of STEPS) {
@@ -67,7 +67,7 @@ function tellLogs(stage: Stage, shownAlready: boolean): void {
 /** Rejects on a signal to stop; never resolves. */
 function interruption(stop: StopSignal): Promise<never> {
   const rejects = stop.received.then((signal) => {
-    throw new Interruption(`Demo interrupted by ${signal}: what it made is removed`);
+    throw new Interruption(`Demo interrupted by ${signal}: everything it created is removed`);
   });
   // A signal between two steps, or during the last one, is no error of its own.
   rejects.catch(() => {});

@@ -108,7 +108,7 @@ async function connect(stage: Stage, name: MemberName): Promise<Outcome> {
 async function connectWithoutUdp(stage: Stage): Promise<Outcome> {
   const byFakeTcp = stage.logged("client-2", /connected to \S+ by fake TCP/);
   await connect(stage, "client-2");
-  await within(PATIENCE, byFakeTcp, "client-2 does not say that it uses fake TCP");
+  await within(PATIENCE, byFakeTcp, "client-2 does not report that it uses fake TCP");
   return { text: `${INNER_ADDRESSES["client-2"]}, by fake TCP` };
 }
 
@@ -129,7 +129,7 @@ async function page(stage: Stage, from: MemberName, to: ServedHost): Promise<Out
   requireOk(visited);
   const expected = GREETING + sourceSeenBy(to, from);
   if (visited.text !== expected) {
-    throw new Error(`the page says "${visited.text}" instead of "${expected}"`);
+    throw new Error(`the page contains "${visited.text}" instead of "${expected}"`);
   }
   return { text: `says "${visited.text}"`, time: visited.time };
 }
@@ -157,7 +157,7 @@ async function download(stage: Stage, from: MemberName, to: ServedHost): Promise
   const visited = await stage.agent(from).call("visit", visit, { timeout: PATIENCE });
   requireOk(visited);
   if (visited.bytes !== DOWNLOAD_SIZE) {
-    throw new Error(`${visited.bytes} bytes came instead of ${DOWNLOAD_SIZE}`);
+    throw new Error(`received ${visited.bytes} bytes instead of ${DOWNLOAD_SIZE}`);
   }
   if (visited.sha256 !== file.sha256) {
     throw new Error(`SHA-256 is ${visited.sha256} instead of ${file.sha256}`);
@@ -172,9 +172,9 @@ async function download(stage: Stage, from: MemberName, to: ServedHost): Promise
 /** Judges all that the gateway has sent to the internet so far, its own kernel's packets among them. */
 function lookAtLink(stage: Stage): Promise<Outcome> {
   const { packets, offences } = stage.watch.look();
-  if (packets === 0) throw new Error("the watch saw no packet at all");
+  if (packets === 0) throw new Error("the capture saw no packet at all");
   if (offences.length > 0) throw new Error(summary(offences));
-  return Promise.resolve({ text: `all came from ${GATEWAY_ADDRESS}` });
+  return Promise.resolve({ text: `all packets came from ${GATEWAY_ADDRESS}` });
 }
 
 /** The first few of many. */
@@ -190,7 +190,7 @@ function summary(offences: readonly string[]): string {
  */
 async function killGateway(stage: Stage): Promise<Outcome> {
   await new Promise((resolve) => setTimeout(resolve, BEATING_TIME));
-  const noticed = stage.logged("client-1", /is silent/);
+  const noticed = stage.logged("client-1", /no packets from/);
   await stage.crash("gateway");
   const start = performance.now();
   const unanswered = { address: ipv4ToNumber(parseIp(ADDRESSES.gateway)), count: 1, timeout: 0 };
@@ -200,13 +200,13 @@ async function killGateway(stage: Stage): Promise<Outcome> {
 }
 
 async function returnGateway(stage: Stage): Promise<Outcome> {
-  const back = stage.logged("client-1", /connected again/);
+  const back = stage.logged("client-1", /reconnected/);
   await runGateway(stage);
   const start = performance.now();
-  await within(PATIENCE, back, "client-1 is not back");
+  await within(PATIENCE, back, "client-1 has not reconnected");
   const time = formatTime(performance.now() - start);
   await ping(stage, "client-1", "gateway");
-  return { text: `client-1 is back by itself after ${time}` };
+  return { text: `client-1 reconnected by itself after ${time}` };
 }
 
 /** What a crash leaves is taken back by what `vpn cleanup` does, here in the client's own namespace. */
@@ -214,11 +214,11 @@ async function killClient(stage: Stage): Promise<Outcome> {
   await stage.crash("client-2");
   const host = stage.topology.host("client-2");
   const left = host.changes().length;
-  if (left === 0) throw new Error("the crash left nothing behind, so nothing is shown");
+  if (left === 0) throw new Error("the crash left nothing behind, so nothing is proven");
   host.inside(() => cleanUp({ opensHost: true }));
   const changes = host.changes();
   if (changes.length > 0) throw new Error(changes.join("; "));
-  return { text: `${left} traces of it, then none` };
+  return { text: `${left} changes left behind, then none` };
 }
 
 /** @throws {Error} with `problem` where that takes longer than `timeout` ms */

@@ -58,7 +58,7 @@ export async function carryOut(check: Check, subject: Subject): Promise<Finding[
  */
 export function privilegeRemedy(uid = Deno.uid()): string {
   return uid === 0
-    ? "root was started without the capability for it: a container gets it by `--cap-add NET_ADMIN` (`cap_add:` of compose)"
+    ? "this container's root lacks the capability: start the container with `--cap-add NET_ADMIN` (compose: `cap_add:`)"
     : "run `vpn doctor` as root";
 }
 
@@ -72,7 +72,7 @@ function notFoundOut(error: unknown): Verdict {
   const isForbidden = error instanceof Deno.errors.PermissionDenied ||
     exitCodeOf(error) === ExitCode.privilege;
   return warn(
-    `could not be found out: ${message}`,
+    `this check failed: ${message}`,
     isForbidden ? privilegeRemedy() : "run `vpn doctor --log-level debug` and report this",
   );
 }

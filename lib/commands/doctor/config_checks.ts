@@ -27,26 +27,28 @@ export const CONFIG_CHECKS: readonly Check[] = [
 
 function checkConfiguration(subject: Subject): Verdict[] {
   const { problem, config, client, role } = subject;
-  if (problem !== null) return [fail(problem.message, "correct that line, or that file's name")];
+  if (problem !== null) {
+    return [fail(problem.message, "correct that line, or the name of the file")];
+  }
   if (config === null) return [];
   const routing = client === null ? [] : routeWarnings(client, planRoutes(client));
   // Those about a line; the one about the file's mode has a check of its own.
   const warnings = [...config.warnings, ...routing]
     .filter((warning) => /:\d+: /.test(warning));
   if (warnings.length > 0) {
-    return warnings.map((warning) => warn(warning, "take the line out, or leave it as it is"));
+    return warnings.map((warning) => warn(warning, "remove the line, or ignore this warning"));
   }
-  return [ok(`${config.fileName} is right, for a ${role}`)];
+  return [ok(`${config.fileName} is a valid configuration for a ${role}`)];
 }
 
 function checkFileMode({ options: { configPath } }: Subject): Verdict[] {
   if (configPath === null) return [];
   const mode = modeOf(configPath);
   if (mode === null) return [];
-  if ((mode & 0o077) === 0) return [ok("nobody but its owner can read the private key")];
+  if ((mode & 0o077) === 0) return [ok("only the owner can read the private key")];
   const bits = (mode & 0o777).toString(8).padStart(4, "0");
   return [warn(
-    `others can read or write ${configPath} (mode ${bits}), and who has the key can connect in your place`,
+    `other users can read or write ${configPath} (mode ${bits}); anybody with the key can connect in your place`,
     `\`chmod 600 ${configPath}\``,
   )];
 }
@@ -62,7 +64,7 @@ function checkKeys(subject: Subject): Verdict[] {
     if (!(error instanceof ConfigError)) throw error;
     return [fail(error.message, "correct that line, or the file that --other-config names")];
   }
-  return [ok(`this side's public key is ${own}: that is what the other side must have`)];
+  return [ok(`this side's public key is ${own}: the other side must have this key`)];
 }
 
 /** What both sides must say alike, or of each other. */
@@ -89,7 +91,7 @@ function compareSides(
   if (!constantTimeEqual(ours.presharedKey ?? NO_KEY, theirs.presharedKey ?? NO_KEY)) {
     verdicts.push(fail(
       `the preshared keys differ (${config.fileName}:${ours.line}, ${other.fileName}:${theirs.line})`,
-      "give both the same PresharedKey, as `vpn genpsk` prints it, or none",
+      "set the same PresharedKey (from `vpn genpsk`) in both files, or none",
     ));
   }
   verdicts.push(
@@ -127,10 +129,10 @@ function strangers(
  */
 function checkClock({ options: { configPath } }: Subject): Verdict[] {
   const now = Date.now();
-  const remedy = "`timedatectl set-ntp true`, or `date -s` with the right time";
+  const remedy = "`timedatectl set-ntp true`, or set the correct time with `date -s`";
   const shown = new Date(now).toISOString().slice(0, 16).replace("T", " ");
   const written = configPath === null ? null : timeOf(configPath);
-  const refused = "a server refuses handshakes older than one it has seen";
+  const refused = "a server refuses handshakes older than the last one it has seen";
   if (now < EARLIEST) {
     return [fail(`the clock shows ${shown} UTC, in the past: ${refused}`, remedy)];
   }

@@ -38,9 +38,9 @@ async function checkInputFirewall(subject: Subject): Promise<Verdict[]> {
     const { listenPort: port } = server;
     return judge(subject, await subject.firewall(), {
       packets: [["in", toGateway(subject, server)]],
-      what: `what clients send to UDP port ${port}`,
+      what: `packets from clients to UDP port ${port}`,
       openings: [{ protocol: "udp", port, device: null }],
-      good: `this host's firewall lets UDP port ${port} in`,
+      good: `this host's firewall accepts packets to UDP port ${port}`,
     });
   }
   if (client === null) return [];
@@ -50,7 +50,7 @@ async function checkInputFirewall(subject: Subject): Promise<Verdict[]> {
     packets: [["in", answer]],
     what: "the server's answers",
     openings: [{ protocol: "udp", sourcePort: answer.sourcePort, device: null }],
-    good: "this host's firewall lets the server's answers in",
+    good: "this host's firewall accepts the server's answers",
   });
 }
 
@@ -63,9 +63,9 @@ async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
     const { listenPort: port } = server;
     return judge(subject, await subject.firewall(), {
       packets: [["out", fromGateway(subject, server)]],
-      what: `what the gateway answers from UDP port ${port}`,
+      what: `the gateway's answers from UDP port ${port}`,
       openings: [{ protocol: "udp", sourcePort: port, device: null }],
-      good: `this host's firewall lets answers from UDP port ${port} out`,
+      good: `this host's firewall accepts answers from UDP port ${port}`,
     });
   }
   if (client === null) return [];
@@ -75,9 +75,9 @@ async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
   return judge(subject, await subject.firewall(), {
     packets: [["out", request]],
     mark,
-    what: `what the client sends to the server's UDP port ${port}`,
+    what: `the client's packets to the server's UDP port ${port}`,
     openings: [{ protocol: "udp", port, device: null }],
-    good: "this host's firewall lets what the client sends out",
+    good: "this host's firewall accepts the client's packets",
   });
 }
 
@@ -90,9 +90,9 @@ async function checkTunnelFirewall(subject: Subject): Promise<Verdict[]> {
   if (client === null) return [];
   const verdicts = judge(subject, await subject.firewall(), {
     packets: throughTunnel(device),
-    what: `what programs send and receive by ${device} (tried with TCP port ${WEB_PORT})`,
+    what: `packets of programs through ${device} (checked with TCP port ${WEB_PORT})`,
     openings: [{ through: device }],
-    good: `this host's firewall lets programs use ${device}`,
+    good: `this host's firewall allows programs to use ${device}`,
   });
   // It may be meant for some services alone.
   return verdicts.map((each) => each.status === "fail" ? { ...each, status: "warn" } : each);
@@ -105,21 +105,21 @@ async function checkDnsFirewall(subject: Subject): Promise<Verdict[]> {
   const device = subject.options.interfaceName;
   return judge(subject, await subject.firewall(), {
     packets: questions(address, device),
-    what: `what clients ask DnsProxy at port ${DNS_PORT} by ${device}`,
+    what: `queries of clients to DnsProxy on port ${DNS_PORT} of ${device}`,
     openings: (["udp", "tcp"] as const).map((protocol) => ({ protocol, port: DNS_PORT, device })),
-    good: `this host's firewall lets clients ask DnsProxy by ${device}`,
+    good: `this host's firewall allows clients to query DnsProxy through ${device}`,
   });
 }
 
 /** `Egress = kernel`: the host forwards, if it may. */
 function checkForwarding({ server, instance }: Subject): Verdict[] {
   if (server?.interface.egress !== "kernel") return [];
-  if (readSysctl(IP_FORWARD) === "1") return [ok("ip_forward is 1: the kernel forwards")];
+  if (readSysctl(IP_FORWARD) === "1") return [ok("ip_forward is 1: the kernel forwards packets")];
   if (instance?.isOurs !== true && isWritable(IP_FORWARD)) {
-    return [ok("ip_forward is 0, and is set to 1 while the gateway runs")];
+    return [ok("ip_forward is 0, and is set to 1 while the gateway is running")];
   }
   return [fail(
-    "Egress = kernel, but ip_forward is 0: the kernel forwards nothing",
+    "Egress = kernel, but ip_forward is 0: the kernel forwards no packets",
     "`sysctl -w net.ipv4.ip_forward=1` on the host (a container: start it with `--sysctl net.ipv4.ip_forward=1`), " +
       "or Egress = raw, which needs no forwarding",
   )];
@@ -131,9 +131,9 @@ async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
   if (server?.interface.egress !== "kernel") return [];
   return judge(subject, await subject.firewall(), {
     packets: forwarded(device, externalOf(subject)?.name ?? null),
-    what: `what the kernel forwards for ${device} (Egress = kernel)`,
+    what: `packets that the kernel forwards for ${device} (Egress = kernel)`,
     openings: [{ through: device }],
-    good: "no firewall keeps the kernel from forwarding",
+    good: "no firewall rule prevents forwarding",
     other: "or Egress = raw, which needs no forwarding",
   });
 }
@@ -145,14 +145,16 @@ async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
 async function checkOutputFirewall(subject: Subject): Promise<Verdict[]> {
   if (subject.server?.interface.egress !== "raw") return [];
   const chains = (await subject.firewall()).refusingOutput();
-  if (chains.length === 0) return [ok("no rule of this host's firewall is passed by")];
+  if (chains.length === 0) return [ok("the NAT bypasses no rule of this host's firewall")];
   return [warn(
-    `rules that drop what this host sends (${
+    `rules that drop outgoing packets of this host (${
       chains.join("; ")
     }) have no effect on packets of clients: ` +
-      "the NAT sends those by a packet socket, which passes no such chain",
-    `name what clients may not reach in EgressDeny (${subject.place("EgressDeny")}), ` +
-      "or start the gateway with --no-offload, and every packet passes them",
+      "the NAT sends them through a packet socket, which bypasses these chains",
+    `list the networks that clients must not reach in EgressDeny (${
+      subject.place("EgressDeny")
+    }), ` +
+      "or start the gateway with --no-offload, so that every packet passes these rules",
   )];
 }
 
@@ -183,11 +185,11 @@ function judge(
     verdicts.set(
       title,
       fate === "queued"
-        ? warn(`${why}: that program decides, by rules of its own`, remedy)
+        ? warn(`${why}: that program decides by its own rules`, remedy)
         : exception === undefined
         ? fail(why, remedy)
         : warn(
-          `${why}; ${exception.by} accepts some, by what they have besides, such as where they come from`,
+          `${why}; ${exception.by} accepts some of them by other criteria, such as their source`,
           remedy,
         ),
     );
@@ -195,7 +197,7 @@ function judge(
   if (verdicts.size > 0) return [...verdicts.values()];
   if (firewall.unread.length > 0) {
     return [warn(
-      `iptables' older half of the kernel has rules (${
+      `the legacy iptables of the kernel have rules (${
         firewall.unread.join(", ")
       }) that cannot be read`,
       "install `iptables-legacy`, or run `vpn doctor` as root",

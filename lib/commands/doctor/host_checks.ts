@@ -46,7 +46,7 @@ function checkCapabilities(subject: Subject): Verdict[] {
   }
   return [ok(
     Deno.uid() === 0
-      ? "this is root"
+      ? "running as root"
       : `this user has CAP_NET_ADMIN${isNat ? ", CAP_NET_RAW" : ""}`,
   )];
 }
@@ -58,23 +58,23 @@ function checkTunDevice(): Verdict[] {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {
       return [fail(
-        `${TUN_DEVICE} is not there`,
+        `${TUN_DEVICE} does not exist`,
         "`modprobe tun`; in a container, start it with `--device /dev/net/tun`, or " +
           "`mkdir -p /dev/net && mknod /dev/net/tun c 10 200`",
       )];
     }
     if (error instanceof Deno.errors.PermissionDenied) {
       return [fail(
-        `${TUN_DEVICE} may not be opened by this user`,
+        `this user may not open ${TUN_DEVICE}`,
         // Root is refused by a container's rules for devices alone.
         Deno.uid() === 0
-          ? `give this container the device (\`--device ${TUN_DEVICE}\`)`
+          ? `give the container the device (\`--device ${TUN_DEVICE}\`)`
           : `run as root, or \`setfacl -m u:${Deno.uid()}:rw ${TUN_DEVICE}\``,
       )];
     }
     const reason = error instanceof Error ? error.message : String(error);
     return [fail(
-      `${TUN_DEVICE} does not open: ${reason}`,
+      `cannot open ${TUN_DEVICE}: ${reason}`,
       "`modprobe tun`; in a container, start it with `--device /dev/net/tun`",
     )];
   }
@@ -83,12 +83,16 @@ function checkTunDevice(): Verdict[] {
 function checkJournalDirectory(): Verdict[] {
   try {
     requireJournalDirectory();
-    return [ok("changes to the host can be written down, so that they are undone after a crash")];
+    return [
+      ok(
+        "the journal of changes to the host can be written, so that they are undone after a crash",
+      ),
+    ];
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     return [fail(
       error.message,
-      "run as root, or set XDG_RUNTIME_DIR to a directory of this user's, as a login does",
+      "run as root, or set XDG_RUNTIME_DIR to a directory of this user",
     )];
   }
 }
@@ -100,14 +104,14 @@ function checkLeftovers(subject: Subject): Verdict[] {
     .filter(({ owner }) => isSameNamespace(owner, here) || isGone(owner))
     .map(({ owner, changes }) => {
       const what = changes.map(describeChange).join(", ");
-      return `a killed run (process ${owner.pid}, ${owner.interfaceName}) left behind: ` +
+      return `a killed process (${owner.pid}, ${owner.interfaceName}) left behind: ` +
         (what === "" ? "its journal" : what);
     });
   for (const change of ownResolvConfs()) {
     if (isAlive(parseIdentity(change.owner))) continue;
-    verdicts.push(`a killed run (process ${change.owner}) left behind: ${describeChange(change)}`);
+    verdicts.push(`a killed process (${change.owner}) left behind: ${describeChange(change)}`);
   }
-  if (verdicts.length === 0) return [ok("no killed run left anything behind")];
+  if (verdicts.length === 0) return [ok("no killed process left changes behind")];
   return verdicts.map((why) => warn(why, subject.command("vpn cleanup")));
 }
 
@@ -119,19 +123,19 @@ export function checkInterface(
   uid: number | null = Deno.uid(),
 ): Verdict[] {
   const link = netlink.links.find(interfaceName);
-  if (link === null) return [ok(`no interface is called ${interfaceName} yet`)];
+  if (link === null) return [ok(`the interface name ${interfaceName} is free`)];
   if (instance?.isOurs) {
-    return [ok(`${interfaceName} is up: ${instance.title} runs it`)];
+    return [ok(`${interfaceName} is up: ${instance.title} uses it`)];
   }
   // The descriptors of root's processes are root's to see: this may be a tunnel of ours that works.
   if (instance === null && uid !== 0) return [hidden(`the interface ${interfaceName} is there`)];
   const holder = instance === null
-    ? `another interface (${link.kind ?? "of unknown kind"}) has it`
-    : `${instance.title} has it`;
+    ? `another interface (${link.kind ?? "of unknown kind"}) has this name`
+    : `${instance.title} uses it`;
   return [fail(
     `the name ${interfaceName} is taken: ${holder}`,
     `choose another with \`--interface ${otherName(interfaceName)}\`` +
-      (instance === null ? `, or \`ip link delete ${interfaceName}\`` : ", or end that process"),
+      (instance === null ? `, or \`ip link delete ${interfaceName}\`` : ", or stop that process"),
   )];
 }
 
@@ -145,8 +149,8 @@ function checkCipher({ config }: Subject): Verdict[] {
   const wanted = config?.interface.aead ?? "auto";
   if (wanted === "builtin") return [ok("Aead = builtin: slower than libcrypto, as configured")];
   const library = openLibcrypto(new Arena(ARENA_SIZE));
-  if (library !== null) return [ok("libcrypto is there: ChaCha20-Poly1305 at full speed")];
-  const remedy = "`apt install libssl3`, or what brings libcrypto.so.3 on this system";
+  if (library !== null) return [ok("libcrypto is installed: ChaCha20-Poly1305 at full speed")];
+  const remedy = "`apt install libssl3`, or the package that has libcrypto.so.3 on this system";
   return wanted === "libcrypto"
     ? [
       fail(
@@ -154,5 +158,5 @@ function checkCipher({ config }: Subject): Verdict[] {
         remedy,
       ),
     ]
-    : [warn("libcrypto.so.3 is not there: the cipher takes several times as long", remedy)];
+    : [warn("libcrypto.so.3 is not installed: encryption takes several times as long", remedy)];
 }

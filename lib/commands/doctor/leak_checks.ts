@@ -40,7 +40,7 @@ async function checkKillSwitch(subject: Subject): Promise<Verdict[]> {
     const { family, name } = killSwitchTable(interfaceName, nftables);
     nftables.listTables();
     const isUp = instance?.isOurs === true && netlink.links.find(interfaceName) !== null;
-    if (!isUp) return [ok("this kernel can have the kill switch")];
+    if (!isUp) return [ok("this kernel supports the kill switch")];
     return [judgeKillSwitch(await subject.firewall(), { family, name })];
   } catch (error) {
     if (error instanceof AppError) {
@@ -61,12 +61,12 @@ export function judgeKillSwitch(
 ): Verdict {
   const journeys = ["out", "through"] as const;
   if (journeys.every((journey) => firewall.isStoppedBy(name, journey, pastTunnel(journey)))) {
-    return ok("the kill switch is there");
+    return ok("the kill switch is active");
   }
   return fail(
     `the tunnel is up, but the kill switch (table ${family} ${name}) is gone, or was changed: ` +
-      "what the tunnel does not take leaves in the clear",
-    "keep other programs from changing the firewall, and end the client and start it again",
+      "traffic outside the tunnel leaves unencrypted",
+    "keep other programs from changing the firewall, and restart the client",
   );
 }
 
@@ -77,25 +77,25 @@ function checkDns(subject: Subject): Verdict[] {
   const { dns } = client.interface;
   if (dns.length > 0) return checkConfiguredDns(client, subject);
   if (!isAllIpv4(client.allowedIps)) {
-    return [ok("names are looked up as without the tunnel: no DNS is set")];
+    return [ok("DNS works as without the tunnel: no DNS is set")];
   }
   const servers = hostNameServers();
   const remedy = `add \`DNS = 10.66.77.1\`, or a resolver that you trust, to ${
     subject.place("DNS")
   }`;
   if (servers.length === 0) {
-    return [warn("no resolver is known to this host, and no DNS is set", remedy)];
+    return [warn("this host has no resolver, and no DNS is set", remedy)];
   }
   const outside = servers.filter((server) => isReachedBesides(server, subject));
   if (outside.length > 0) {
     return [warn(
-      `all traffic goes through the tunnel, but names are asked of ${
+      `all traffic goes through the tunnel, but DNS queries go to ${
         outside.join(", ")
-      } outside it: ` + "that network sees every name (a DNS leak)",
+      } outside it: ` + "that network sees every name (DNS leak)",
       remedy,
     )];
   }
-  return [ok(`names are asked of ${servers.join(", ")}, through the tunnel`)];
+  return [ok(`DNS queries go to ${servers.join(", ")}, through the tunnel`)];
 }
 
 function checkConfiguredDns(client: ClientConfig, subject: Subject): Verdict[] {
@@ -107,11 +107,11 @@ function checkConfiguredDns(client: ClientConfig, subject: Subject): Verdict[] {
     )
   );
   const list = dns.map(formatIpv4).join(", ");
-  if (outside.length === 0) return [ok(`names are asked of ${list}, through the tunnel`)];
+  if (outside.length === 0) return [ok(`DNS queries go to ${list}, through the tunnel`)];
   const missing = outside.map((address) => `${formatIpv4(address)}/32`).join(", ");
   return [warn(
     `${subject.place("DNS")}: AllowedIPs do not cover ${outside.map(formatIpv4).join(", ")}: ` +
-      "names are asked outside the tunnel",
+      "DNS queries leave outside the tunnel",
     `add ${missing} to AllowedIPs (${client.fileName}:${client.server.line})`,
   )];
 }
@@ -157,17 +157,15 @@ function checkIpv6(subject: Subject): Verdict[] {
     const { allowIpv6 } = client.interface;
     const key = allowIpv6 ? "AllowIPv6" : "Table";
     return [warn(
-      `all IPv4 goes through the tunnel, but IPv6 goes past it (${key} at ${
-        subject.place(key)
-      }): ` +
-        "sites that have IPv6 see this host's own address (an IPv6 leak)",
-      `take ${key} out (${subject.place(key)}): IPv6 is then blocked while the tunnel is up`,
+      `all IPv4 goes through the tunnel, but IPv6 bypasses it (${key} at ${subject.place(key)}): ` +
+        "sites with IPv6 see this host's own address (IPv6 leak)",
+      `remove ${key} (${subject.place(key)}): IPv6 is then blocked while the tunnel is up`,
     )];
   }
   if (!isUp) return [ok("this host has IPv6, which is blocked while the tunnel is up")];
   return [fail(
-    "the tunnel is up, but IPv6 goes past it: the rule that blocks it is gone",
-    "end the client and start it again",
+    "the tunnel is up, but IPv6 bypasses it: the rule that blocks IPv6 is gone",
+    "restart the client",
   )];
 }
 

@@ -67,11 +67,11 @@ async function checkUpstreams(subject: Subject): Promise<Verdict[]> {
   );
   const silent = asked.filter(({ outcome }) => outcome !== "answered");
   const place = subject.place("DnsProxy");
-  if (silent.length === 0) return [ok("the resolvers that DnsProxy asks answer")];
+  if (silent.length === 0) return [ok("the resolvers of DnsProxy answer")];
   const list = silent.map((each) => `${each.server} ${WORDS[each.outcome ?? "silent"]}`).join(", ");
-  const remedy = `name resolvers that this host reaches in DnsProxy (${place})`;
+  const remedy = `set DnsProxy to resolvers that this host can reach (${place})`;
   return silent.length === asked.length
-    ? [fail(`clients have no names: of the resolvers in DnsProxy, ${list}`, remedy)]
+    ? [fail(`clients have no DNS: of the resolvers in DnsProxy, ${list}`, remedy)]
     : [warn(`of the resolvers in DnsProxy, ${list}`, remedy)];
 }
 
@@ -83,7 +83,7 @@ function checkFile(subject: Subject): Verdict[] {
   const { client, instance } = subject;
   if (client === null || instance?.isOurs === true || client.interface.dns.length === 0) return [];
   const manager = resolverManager();
-  if (typeof manager === "string") return [ok(`DNS is set by way of ${manager}`)];
+  if (typeof manager === "string") return [ok(`DNS is set through ${manager}`)];
   return judgeFile(manager.file, {
     servers: client.interface.dns.map(formatIpv4),
     search: client.interface.dnsSearch.filter((name) => !name.startsWith("~")),
@@ -97,23 +97,25 @@ export function judgeFile(
   { place, uid = Deno.uid() }: { readonly place: string; readonly uid?: number | null },
 ): Verdict[] {
   if (hasSameResolvers(tryToRead(file) ?? "", resolvers)) {
-    return [ok(`${file} names the resolvers of DNS already`)];
+    return [ok(`${file} already contains the resolvers of DNS`)];
   }
   try {
     Deno.openSync(followLinks(file), { write: true }).close();
-    return [ok(`DNS is set by ${file}, which can be written`)];
+    return [ok(`DNS is set in ${file}, which is writable`)];
   } catch (error) {
     // One that is not there is made.
-    if (error instanceof Deno.errors.NotFound) return [ok(`DNS is set by ${file}, which is made`)];
+    if (error instanceof Deno.errors.NotFound) {
+      return [ok(`DNS is set in ${file}, which will be created`)];
+    }
     const isRoots = uid !== 0 && error instanceof Deno.errors.PermissionDenied;
     return [fail(
-      `DNS (${place}) cannot be set, as ${file} cannot be written: ${reasonOf(error)}`,
+      `DNS (${place}) cannot be set, as ${file} is not writable: ${reasonOf(error)}`,
       isRoots
-        ? `run as root, or take DNS out (${place})`
+        ? `run as root, or remove DNS (${place})`
         : `\`chattr -i ${file}\` if it is immutable; in a container, start it with ` +
           `${
             resolvers.servers.map((server) => `\`--dns ${server}\``).join(" ")
-          }; or take DNS out (${place})`,
+          }; or remove DNS (${place})`,
     )];
   }
 }
@@ -150,15 +152,15 @@ export function sourceOf(
   if (!services.includes("dns")) {
     return {
       kind: "none",
-      why: `${SWITCH_FILE} has no \`dns\` among \`hosts:${line}\`: programs look no name up`,
+      why: `${SWITCH_FILE} has no \`dns\` among \`hosts:${line}\`: programs cannot resolve names`,
       remedy: `add \`dns\` to the line \`hosts:\` of ${SWITCH_FILE}`,
     };
   }
   if (text === null) {
     return {
       kind: "none",
-      why: `${file} is not there, or leads nowhere: no name can be looked up`,
-      remedy: `put a \`nameserver\` into ${file}`,
+      why: `${file} does not exist, or is a broken link: names cannot be resolved`,
+      remedy: `add a \`nameserver\` line to ${file}`,
     };
   }
   const servers = nameServersOf(text);
@@ -182,21 +184,21 @@ export function judgeResolvers(
   if (bad.length === 0) {
     const list = good.map(({ server }) => server).join(", ");
     return good.length === 0
-      ? [ok(`${by} names only resolvers that cannot be tried`)]
-      : [ok(`the resolvers that this host uses answer: ${list} (${by})`)];
+      ? [ok(`${by} contains only resolvers that cannot be tested`)]
+      : [ok(`the resolvers of this host answer: ${list} (${by})`)];
   }
   const remedy =
     `\`getent ahostsv4 example.com\` shows what programs see; correct the resolvers (${by})`;
   return good.length === 0
-    ? [(isOurs ? fail : warn)(`no name can be looked up: ${bad.join(", ")} (${by})`, remedy)]
-    : [warn(`each look-up may take seconds longer: ${bad.join(", ")} (${by})`, remedy)];
+    ? [(isOurs ? fail : warn)(`names cannot be resolved: ${bad.join(", ")} (${by})`, remedy)]
+    : [warn(`name resolution may be seconds slower: ${bad.join(", ")} (${by})`, remedy)];
 }
 
 const WORDS: Readonly<Record<Asked, string>> = {
   answered: "answers",
   silent: "does not answer",
-  failing: "answers that it cannot (SERVFAIL or REFUSED)",
-  refused: "is not reached, or has no resolver",
+  failing: "answers with an error (SERVFAIL or REFUSED)",
+  refused: "is unreachable, or is not a resolver",
 };
 
 /** `DNS` of a tunnel that is up, and not in use: another program has set other resolvers since. */
@@ -226,9 +228,11 @@ export function judgeUsed(
   if (used.length > 0 && used.every((server) => server.startsWith("127."))) return [];
   if (wanted.every((server) => used.includes(server))) return [];
   return [fail(
-    `DNS (${place}) is ${wanted.join(", ")}, but this host asks ${used.join(", ") || "nobody"} ` +
-      `(${by}): another program has set that since`,
-    "end the client and start it again, and keep the other program from it",
+    `DNS (${place}) is ${wanted.join(", ")}, but this host uses ${
+      used.join(", ") || "no resolver"
+    } ` +
+      `(${by}): another program has changed it`,
+    "restart the client, and prevent the other program from changing it",
   )];
 }
 

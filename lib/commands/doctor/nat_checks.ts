@@ -29,33 +29,35 @@ function checkEgress(subject: Subject): Verdict[] {
   const { server } = subject;
   if (server === null) return [];
   if (server.interface.egress === "off") {
-    return [ok("Egress = off: clients reach one another, and not the internet")];
+    return [ok("Egress = off: clients reach each other, and not the internet")];
   }
   try {
     const external = externalLink(subject, server);
     if (external === null) {
       return [warn(
-        "this host has no default route: packets of clients for the internet are dropped",
-        `${subject.command("ip route add default via ROUTER")}, or name the way out with ` +
+        "this host has no default route: packets of clients to the internet are dropped",
+        `${subject.command("ip route add default via ROUTER")}, or set the uplink with ` +
           `EgressInterface (${subject.place("EgressInterface")})`,
       )];
     }
     const moved = deviceOfRunning(subject);
     if (moved !== null && moved !== external.name) {
       return [fail(
-        `the gateway that runs takes packets from outside by ${moved}, but this host's route to the internet ` +
-          `leads by ${external.name} now`,
-        `put the route back to ${moved}, or end the gateway and start it again`,
+        `the running gateway receives packets from the internet on ${moved}, but this host's route to the internet ` +
+          `now leads through ${external.name}`,
+        `restore the route through ${moved}, or restart the gateway`,
       )];
     }
     return [ok(
-      `packets for the internet leave by ${external.name} as ${formatIpv4(external.address)}`,
+      `packets to the internet leave through ${external.name} with source ${
+        formatIpv4(external.address)
+      }`,
     )];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const names = subject.netlink.links.list().filter(({ loopback }) => !loopback)
       .map(({ name }) => name);
-    return [fail(error.message, `choose one of ${names.join(", ")}, or take the line out`)];
+    return [fail(error.message, `choose one of ${names.join(", ")}, or remove the line`)];
   }
 }
 
@@ -78,8 +80,8 @@ function checkNatPorts(subject: Subject): Verdict[] {
   if (listener !== null) {
     const { protocol, port, owner } = listener;
     return [fail(
-      `the NAT takes ${protocol} port ${port}, but ${owner} listens on it, and would fall silent`,
-      `end that, or ${remedy}`,
+      `the NAT takes ${protocol} port ${port}, but ${owner} listens on it, and would receive nothing`,
+      `stop it, or ${remedy}`,
     )];
   }
   const other = changesOfOthers("nat-ports", "").find(({ owner, change }) =>
@@ -89,13 +91,13 @@ function checkNatPorts(subject: Subject): Verdict[] {
   if (other !== undefined) {
     const { interfaceName, pid } = other.owner;
     return [fail(
-      `the gateway ${interfaceName} (process ${pid}) has some of the NAT's ports on ${nat.external.name}`,
-      `end that, or ${remedy}`,
+      `the gateway ${interfaceName} (process ${pid}) uses some of the NAT's ports on ${nat.external.name}`,
+      `stop it, or ${remedy}`,
     )];
   }
   if (isHandedOut([...ports.tcp, ...ports.udp]) && !isWritable(RESERVED_PORTS)) {
     return [fail(
-      `the kernel may hand out ports of the NAT (${first} to ${last}) to this host's own connections, ` +
+      `the kernel may assign ports of the NAT (${first} to ${last}) to this host's own connections, ` +
         `and ${RESERVED_PORTS} cannot be written`,
       `choose ports outside ip_local_port_range (${formatRange(ephemeralPorts())}) ` +
         `with NatPorts (${subject.place("NatPorts")})`,
@@ -113,21 +115,21 @@ async function checkNat(subject: Subject): Promise<Verdict[]> {
   switch (trial.outcome) {
     case "answered":
       return [ok(
-        `a packet sent as the NAT sends reached ${trial.target}, and its answer was captured (${
+        `a test packet of the NAT reached ${trial.target}, and its answer was captured (${
           trial.time.toFixed(1)
         } ms)`,
       )];
     case "silent":
       return [ok(
-        `a packet sent as the NAT sends left by ${external.name}; ${trial.target} answers no ping, ` +
-          "so the way back is not shown",
+        `a test packet of the NAT left through ${external.name}; ${trial.target} does not answer pings, ` +
+          "so the return path is not tested",
       )];
     case "alone":
-      return [ok(`the NAT's sockets open on ${external.name}; nobody is there to try them with`)];
+      return [ok(`the NAT's sockets open on ${external.name}; there is no host to test them with`)];
     case "refused":
       return [fail(
-        `this host's firewall or routing refuses what the NAT sends by ${external.name}: ${trial.reason}`,
-        "let packets with the mark 0x5650 out: " +
+        `this host's firewall or routing blocks packets of the NAT through ${external.name}: ${trial.reason}`,
+        "allow outgoing packets with the mark 0x5650: " +
           `${
             subject.command("iptables -I OUTPUT -m mark --mark 0x5650 -j ACCEPT")
           }, or Egress = kernel`,

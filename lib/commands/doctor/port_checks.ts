@@ -17,8 +17,8 @@ function checkListenPort(subject: Subject): Verdict[] {
   const listener = listenerOn("udp", port);
   if (listener === null && instance?.isOurs) {
     return [fail(
-      `${instance.title} runs, but nobody listens on UDP port ${port}`,
-      `end it and start it again: it may have another ListenPort (${subject.place("ListenPort")})`,
+      `${instance.title} is running, but does not listen on UDP port ${port}`,
+      `restart it: it may use another ListenPort (${subject.place("ListenPort")})`,
     )];
   }
   if (listener === null) return [ok(`UDP port ${port} is free`)];
@@ -28,9 +28,9 @@ function checkListenPort(subject: Subject): Verdict[] {
   if (isHidden(listener)) return [hidden(`UDP port ${port} is in use`)];
   return [fail(
     `UDP port ${port} is in use: ${listener} listens on it`,
-    `end that, or choose another ListenPort (${
+    `stop it, or choose another ListenPort (${
       subject.place("ListenPort")
-    }) and give clients the new Endpoint`,
+    }) and set the new Endpoint on clients`,
   )];
 }
 
@@ -46,16 +46,16 @@ function checkDnsPort(subject: Subject): Verdict[] {
     const isOwn = instance?.isOurs === true && listener?.endsWith(`(process ${instance.pid})`);
     if (listener === null && instance?.isOurs) {
       return [fail(
-        `DnsProxy (${place}): ${instance.title} runs, but nobody answers at ${protocol} ${at}`,
-        "end the gateway and start it again with this configuration",
+        `DnsProxy (${place}): ${instance.title} is running, but does not answer at ${protocol} ${at}`,
+        "restart the gateway with this configuration",
       )];
     }
     if (listener === null || isOwn) continue;
     if (isHidden(listener)) return [hidden(`${protocol} ${at}, which DnsProxy needs, is in use`)];
     return [fail(
       `DnsProxy (${place}) needs ${protocol} ${at}, but ${listener} listens there`,
-      `keep that program from the address (dnsmasq: \`bind-dynamic\` and \`except-interface=${subject.options.interfaceName}\`; ` +
-        `others: name the addresses that they listen at), or take DnsProxy out (${place})`,
+      `stop that program from using the address (dnsmasq: \`bind-dynamic\` and \`except-interface=${subject.options.interfaceName}\`; ` +
+        `others: list their listening addresses), or remove DnsProxy (${place})`,
     )];
   }
   return [ok(`${at} is ${instance?.isOurs ? "answered by the gateway" : "free"} for DnsProxy`)];

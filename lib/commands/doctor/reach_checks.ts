@@ -30,7 +30,7 @@ async function checkName(subject: Subject): Promise<Verdict[]> {
   const { error } = reach;
   return [fail(
     error instanceof Error ? error.message : String(error),
-    `correct Endpoint (${client.fileName}:${client.server.line}), or give the address in its place; ` +
+    `correct Endpoint (${client.fileName}:${client.server.line}), or use an IP address; ` +
       `\`getent ahostsv4 ${host}\` shows what this host finds`,
   )];
 }
@@ -45,11 +45,11 @@ async function checkNetwork(subject: Subject): Promise<Verdict[]> {
   const way = network.wayTo(reach.address, plan.mark);
   try {
     requireReachableOutside(client, { plan, server: reach.address, way });
-    return [ok(`${formatIpv4(reach.address)} is reached outside the tunnel`)];
+    return [ok(`the route to ${formatIpv4(reach.address)} is outside the tunnel`)];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return [
-      fail(error.message, "take that network out of the line, or use 0.0.0.0/0 for a full tunnel"),
+      fail(error.message, "remove that network from the line, or use 0.0.0.0/0 for a full tunnel"),
     ];
   }
 }
@@ -62,14 +62,14 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
     const state = await subject.running();
     const server = state.kind === "known" ? state.status.peers[0] : undefined;
     const up =
-      `${reach.device} has the tunnel's address: it is up, and is not disturbed by a trial`;
+      `${reach.device} has the tunnel's address: the tunnel is up, and no test handshake is made`;
     if (server === undefined) return [ok(up)];
     // What is wrong with it is told by another check.
     if (server.presence !== "up") return [];
     return [ok(`${up}; its last handshake was at ${server.latestHandshake}`)];
   }
   if (reach.kind === "untried") {
-    return [ok("Transport = faketcp: the handshake is not tried here; `vpn client` tells")];
+    return [ok("Transport = faketcp: the handshake is not tested here; `vpn client` shows it")];
   }
   const server = `${formatIpv4(reach.address)}:${client.server.endpoint.port} (UDP)`;
   const endpoint = `Endpoint (${client.fileName}:${client.server.line})`;
@@ -78,32 +78,32 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
       return [ok(`${server} answered in ${reach.handshake.time.toFixed(0)} ms: the keys match`)];
     case "refused":
       return [fail(
-        `nobody listens at ${server}: ${reach.handshake.reason}`,
+        `no program listens at ${server}: ${reach.handshake.reason}`,
         `start the server there (\`vpn server --config FILE\`), or correct the port in ${endpoint}`,
       )];
     case "forbidden":
       return [fail(
-        `this host's own firewall lets nothing out to ${server} (EPERM)`,
+        `this host's own firewall blocks packets to ${server} (EPERM)`,
         `${
           subject.command("vpn cleanup")
-        }, if a killed run left its kill switch behind; else let UDP out: ` +
+        } if a killed process left its kill switch; otherwise allow outgoing UDP: ` +
           subject.command(`iptables -I OUTPUT -d ${formatIpv4(reach.address)} -p udp -j ACCEPT`),
       )];
     case "unreachable":
       return [fail(
-        `there is no path to ${server}: ${reach.handshake.reason}`,
+        `there is no route to ${server}: ${reach.handshake.reason}`,
         `connect this host to a network, or correct ${endpoint}; ` +
-          `\`ip route get ${formatIpv4(reach.address)}\` shows the way`,
+          `\`ip route get ${formatIpv4(reach.address)}\` shows the route`,
       )];
     case "prohibited":
       return [fail(
-        `a firewall forbids ${server}: ${reach.handshake.reason}`,
-        `have UDP port ${client.server.endpoint.port} opened there, or use a network that lets UDP pass` +
+        `a firewall blocks ${server}: ${reach.handshake.reason}`,
+        `open UDP port ${client.server.endpoint.port} there, or use a network that allows UDP` +
           (client.interface.transport === "udp" ? ", or `Transport = auto` on both sides" : ""),
       )];
     case "unfitting":
       return [fail(
-        `${server} answered, but the answer does not fit: the preshared keys differ`,
+        `${server} answered, but its answer is not valid: the preshared keys differ`,
         `give both sides the same PresharedKey (${client.fileName}:${client.server.line}), or none`,
       )];
     case "silent":
@@ -119,24 +119,24 @@ function silent(client: ClientConfig, server: string, { pings, refusesOthers }: 
   const own = encodeKey(client.interface.publicKey);
   const theirs = encodeKey(client.server.publicKey);
   const host = refusesOthers
-    ? "its host refuses other ports and not this one: a server listens there and the keys do not match, " +
-      "or a firewall drops this port alone"
+    ? "its host rejects other ports but not this one: a server listens there and the keys do not match, " +
+      "or a firewall drops only this port"
     : pings === null
-    ? "nothing more can be told: a server is silent towards strangers"
+    ? "the cause is unknown: a server does not answer unknown clients"
     : pings
-    ? "its host answers pings and does not say that a port is closed, so the keys do not match, " +
+    ? "its host answers pings and does not report closed ports, so the keys do not match, " +
       "or a firewall drops UDP"
-    : "its host answers no ping either: it is down, or a firewall drops everything, or the keys do not match";
+    : "its host does not answer pings either: it is down, or a firewall drops everything, or the keys do not match";
   const keys = `its [Peer] for this client must have PublicKey = ${own}; ` +
     `\`vpn pubkey\` of its PrivateKey must print ${theirs}; both sides' PresharedKey and clock must agree`;
   const service =
-    "on the server: `vpn status` (does it run?), `vpn doctor` (does its firewall drop the port?)";
+    "on the server: `vpn status` (is it running?), `vpn doctor` (does its firewall drop the port?)";
   return fail(
     `no valid answer from ${server}: ${host}`,
     (refusesOthers ? `on the server, ${keys}; ${service}` : `${service}; ${keys}`) +
       (client.interface.transport === "udp"
-        ? "; if networks on the way drop UDP: `Transport = auto` on both sides"
-        : "; with `Transport = auto`, `vpn client` tries fake TCP besides, which this does not"),
+        ? "; if networks on the path drop UDP: `Transport = auto` on both sides"
+        : "; with `Transport = auto`, `vpn client` also tries fake TCP, which is not tested here"),
   );
 }
 
@@ -150,21 +150,24 @@ async function checkPath(subject: Subject): Promise<Verdict[]> {
 function judgePath(subject: Subject, client: ClientConfig, path: PathTrial): Verdict {
   const { wanted, passed, isKnown } = path;
   if (passed === null) {
-    return ok("the server answers no probe and no ping: the path's MTU is not shown");
+    return ok("the server answers neither probes nor pings: the path MTU is unknown");
   }
-  if (passed >= wanted) return ok(`the path takes packets of ${passed} bytes whole`);
+  if (passed >= wanted) return ok(`the path carries packets of ${passed} bytes without fragments`);
   const mtu = passed - PATH_OVERHEAD;
   const remedy = `MTU = ${mtu} (${subject.place("MTU")})`;
   if (!isKnown) {
     return warn(
-      `MTU black hole: of packets with DF, ${passed} bytes arrive and ${wanted} vanish, ` +
-        "and no router says so (ICMP is filtered): what relies on being told hangs",
-      `${remedy}, or let ICMP type 3 code 4 through on the way`,
+      `MTU black hole: packets with DF arrive up to ${passed} bytes, and are lost at ${wanted}, ` +
+        "and no router reports it (ICMP is filtered): connections that rely on path MTU discovery hang",
+      `${remedy}, or allow ICMP type 3 code 4 on the path`,
     );
   }
   return client.interface.mtu === null
     ? ok(
-      `the path takes ${passed} bytes, and says so: the client lowers its MTU to ${mtu} by itself`,
+      `the path MTU is ${passed} bytes, and routers report it: the client lowers its MTU to ${mtu} by itself`,
     )
-    : warn(`the path takes ${passed} bytes, not ${wanted}: long packets go in fragments`, remedy);
+    : warn(
+      `the path MTU is ${passed} bytes, not ${wanted}: longer packets are sent in fragments`,
+      remedy,
+    );
 }

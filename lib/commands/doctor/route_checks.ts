@@ -60,9 +60,9 @@ function checkOverlap(subject: Subject): Verdict[] {
       const by = netlink.links.find(route.link!)?.name ?? "another interface";
       const what = `${place}: ${key}: ${network} overlaps ${
         formatCidr(other)
-      }, which ${by} leads to`;
+      }, which is reached through ${by}`;
       const remedy = `give the tunnel another network (${key} at ${place}), ` +
-        `or take that route away: ${subject.command(`ip route delete ${formatCidr(other)}`)}`;
+        `or delete that route: ${subject.command(`ip route delete ${formatCidr(other)}`)}`;
       const difference = other.prefixLength - prefix.prefixLength;
       verdicts.set(
         `${network} ${formatCidr(other)}`,
@@ -70,8 +70,8 @@ function checkOverlap(subject: Subject): Verdict[] {
         difference === 0
           ? fail(`${what}: only one of the two can have it`, remedy)
           : difference > 0
-          ? warn(`${what}: that part does not go into the tunnel`, remedy)
-          : warn(`${what}: that part of it goes into the tunnel`, remedy),
+          ? warn(`${what}: traffic to that part does not use the tunnel`, remedy)
+          : warn(`${what}: traffic to that part uses the tunnel`, remedy),
       );
     }
   }
@@ -82,7 +82,7 @@ function checkOverlap(subject: Subject): Verdict[] {
     }
   }
   if (verdicts.size > 0) return [...verdicts.values()];
-  return [ok("the tunnel's networks are nobody else's on this host")];
+  return [ok("the tunnel's networks do not overlap others on this host")];
 }
 
 /**
@@ -104,11 +104,11 @@ async function checkReversePath(subject: Subject): Promise<Verdict[]> {
     .filter((link) => link !== preferred)
     .map((link) => netlink.links.get(link).name)
     .filter((name) => reversePathFilter(name) === STRICT);
-  if (shut.length === 0) return [ok("the reverse-path filter drops no client's datagrams")];
+  if (shut.length === 0) return [ok("the reverse-path filter drops no datagrams of clients")];
   return shut.map((name) =>
     warn(
-      `rp_filter is strict on ${name}, which is not the way of the preferred default route: ` +
-        `what clients on the internet send to its address is dropped`,
+      `rp_filter is strict on ${name}, which does not have the preferred default route: ` +
+        `packets of clients on the internet to its address are dropped`,
       subject.command(`sysctl -w net.ipv4.conf.${name}.rp_filter=2`),
     )
   );
@@ -140,7 +140,7 @@ async function checkMarkedReversePath(
   }
   if (!hasNftables()) {
     return [fail(
-      `${where}, and this kernel has no nf_tables to mark the server's answers by: with a full tunnel, they are dropped`,
+      `${where}, and this kernel has no nf_tables to mark the server's answers: with a full tunnel, they are dropped`,
       `\`modprobe nf_tables\`, or ${loosen.join(" and ")}`,
     )];
   }
@@ -168,7 +168,7 @@ export async function judgeMarks(
       found === 0 ? "no mark" : "another mark than the tunnel's"
     }, so they are dropped: ` +
       `the table ${family} ${name} is gone or was changed, or rules of another one set a mark behind it`,
-    `\`nft list ruleset\` shows the rules: keep other programs from them, end the client and start it again, or ${loosen}`,
+    `\`nft list ruleset\` shows the rules: prevent other programs from changing them, and restart the client, or ${loosen}`,
   );
 }
 
@@ -197,13 +197,13 @@ function checkRoutes(
   const destinations = [...networks.map(networkOf), ...plan?.inside ?? []];
   const astray = [...destinations, ...plan?.isFullTunnel ? [ANYWHERE] : []]
     .filter((address) => linkTo(address) !== device);
-  if (astray.length === 0) return [ok(`what AllowedIPs names goes into ${interfaceName}`)];
+  if (astray.length === 0) return [ok(`packets to AllowedIPs go into ${interfaceName}`)];
   return astray.map((address) =>
     fail(
       `packets to ${formatIpv4(address)} do not go into ${interfaceName}, as AllowedIPs says`,
-      `something changed the routes or rules, or this network has that address as well: see \`ip route get ${
+      `another program changed the routes or rules, or this network has that address too: see \`ip route get ${
         formatIpv4(address)
-      }\`, and start it again`,
+      }\`, and restart the client`,
     )
   );
 

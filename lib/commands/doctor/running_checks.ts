@@ -7,7 +7,7 @@ import { age } from "../status/view.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
-const RESTART = "end it and start it again";
+const RESTART = "restart it";
 
 export const RUNNING_CHECKS: readonly Check[] = [
   { name: "running", look: checkRunning },
@@ -21,25 +21,27 @@ async function checkRunning(subject: Subject): Promise<Verdict[]> {
   if (running.kind === "none") return [];
   if (running.kind === "mute") {
     return [fail(
-      `${interfaceName} runs, but does not say how it is: ${running.problem}`,
+      `${interfaceName} is running, but does not report its status: ${running.problem}`,
       `run \`vpn doctor\` as its user or as root; if it hangs, ${RESTART}`,
     )];
   }
   const { status } = running;
   if (role !== null && role !== status.role) {
     return [fail(
-      `a ${status.role} runs as ${interfaceName}, and the configuration is for a ${role}`,
-      "give the configuration that runs, or name another interface with --interface",
+      `a ${status.role} is running on ${interfaceName}, but the configuration is for a ${role}`,
+      "give the configuration of the running tunnel, or choose another interface with --interface",
     )];
   }
   if (status.missing.length > 0) {
     return [fail(
       `${interfaceName} is degraded, without ${status.missing.join(", ")}`,
-      "find the program that takes it away (`vpn status` and the log say when), and keep it from that; " +
-        `what is lacking of the host's own, such as a default route, is to be put there`,
+      "find the program that removes it (the log says when), and stop it from doing so; " +
+        `restore settings of the host itself, such as a default route`,
     )];
   }
-  return [ok(`the ${status.role} ${interfaceName} says that all it put on the host is in place`)];
+  return [
+    ok(`the ${status.role} ${interfaceName} reports that all its changes on the host are in place`),
+  ];
 }
 
 /** Much of what a report says is about the file; what runs may have been started with another. */
@@ -50,11 +52,11 @@ async function checkFile(subject: Subject): Promise<Verdict[]> {
     return [];
   }
   const differences = differencesOf(config, running.status);
-  if (differences.length === 0) return [ok(`what runs is what ${config.fileName} says`)];
+  if (differences.length === 0) return [ok(`the running tunnel matches ${config.fileName}`)];
   return [warn(
-    `what runs differs from ${config.fileName}: ${differences.join("; ")}: ` +
-      "what is said here of the file does not hold for it",
-    `\`vpn reload\`, or ${RESTART}, if the file is meant`,
+    `the running tunnel differs from ${config.fileName}: ${differences.join("; ")}: ` +
+      "checks of the file do not apply to it",
+    `\`vpn reload\`, or ${RESTART}, to apply the file`,
   )];
 }
 
@@ -74,7 +76,7 @@ export function differencesOf(config: Config, status: Status): string[] {
   const there = new Set(status.peers.map((peer) => peer.publicKey));
   const added = [...written.difference(there)].length;
   const removed = [...there.difference(written)].length;
-  if (added > 0) differences.push(`${added} of the file's peers are not there`);
+  if (added > 0) differences.push(`${added} of the file's peers are missing`);
   if (removed > 0) differences.push(`${removed} of its peers are not in the file`);
   return differences;
 }
@@ -93,8 +95,8 @@ export function judgePeers({ role, peers }: Status): Verdict[] {
       `${nameOf(peer)}'s key is used by two hosts, at ${
         peer.endpoint ?? "-"
       } and ${peer.otherEndpoint}: ` +
-        "each cuts the other off",
-      "`vpn peer add NAME` for one of them: each device needs a key, and an address, of its own",
+        "each interrupts the other",
+      "`vpn peer add NAME` for one of them: each device needs its own key and address",
     )
   );
   if (role === "client") {
@@ -104,15 +106,19 @@ export function judgePeers({ role, peers }: Status): Verdict[] {
   if (verdicts.length > 0) return verdicts;
   const count = peers.filter(({ presence }) => presence === "up").length;
   return [
-    ok(role === "client" ? "the server is heard" : `${count} of ${peers.length} peers are up`),
+    ok(
+      role === "client"
+        ? "packets arrive from the server"
+        : `${count} of ${peers.length} peers are up`,
+    ),
   ];
 }
 
 function lostServer({ silence, endpoint }: PeerStatus): Verdict {
-  const since = silence === null ? "was never heard" : `has been silent for ${age(silence)}`;
+  const since = silence === null ? "was never seen" : `was last seen ${age(silence)} ago`;
   return fail(
     `the tunnel is up, but the server (${endpoint ?? "no endpoint"}) ${since}`,
-    "look at the server with `vpn status` and `vpn doctor` there; end this client, and `vpn doctor` tries a handshake",
+    "check the server with `vpn status` and `vpn doctor` there; stop this client, and `vpn doctor` tests a handshake",
   );
 }
 

@@ -41,21 +41,21 @@ async function add(request: Request<"add">): Promise<number> {
   const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
   const applied = await applyAddition(server, peer);
   const about = [
-    `${name} is ${addressText(peer)} inside, and ${configPath} has it as a peer.`,
-    ...applied.map((where) => `The gateway that runs on ${where} has added it as well.`),
+    `Added ${name} with inner address ${addressText(peer)} to ${configPath}.`,
+    ...applied.map((where) => `The running gateway on ${where} has added it too.`),
   ].join("\n");
   if (path === null) {
     writeText(Deno.stdout, text);
-    writeText(Deno.stderr, `${about} Its keys are kept nowhere here.\n`);
+    writeText(Deno.stderr, `${about} Its private key is not stored here.\n`);
     return ExitCode.ok;
   }
   writeText(
     Deno.stdout,
     `${about}
-Its configuration, with its keys: ${path}
+Configuration file, with its private key: ${path}
 
-Take the file there, and:   vpn client --config ${shellWord(`${name}.conf`)}      (as root)
-A phone:                    vpn peer show ${shellWord(name)} --qr${config}
+Copy the file and run:   vpn client --config ${shellWord(`${name}.conf`)}      (as root)
+For a phone:             vpn peer show ${shellWord(name)} --qr${config}
 `,
   );
   return ExitCode.ok;
@@ -104,7 +104,7 @@ function show(request: Request<"show">): number {
     ["public key", encodeKey(peer.publicKey)],
     ["preshared key", peer.presharedKey === null ? "none" : "yes"],
     ["addresses", peer.allowedIps.map(formatCidr).join(", ") || "-"],
-    ["configuration", fileOf(configPath, peer) ?? "not kept here"],
+    ["configuration", fileOf(configPath, peer) ?? "not stored here"],
   ];
   writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
   return ExitCode.ok;
@@ -117,8 +117,8 @@ function showCode({ configPath, file, overwrite }: Request<"show">, peer: PeerCo
   if (text === null) {
     const place = peer.name === null ? "here" : clientFilePath(configPath, peer.name);
     throw new AppError(
-      `Cannot show ${title} as a QR code: its configuration is not at ${place}, and its private key is known to it ` +
-        `alone: \`vpn peer remove ${shellWord(title)}\`, and add it again`,
+      `Cannot show ${title} as a QR code: its configuration file is not at ${place}, and only the client itself ` +
+        `has its private key: run \`vpn peer remove ${shellWord(title)}\`, and add it again`,
       { exitCode: ExitCode.usage },
     );
   }
@@ -129,12 +129,12 @@ async function remove({ configPath, name }: Request<"remove">): Promise<number> 
   const { peer, server, isOut, fileRemoved, problem } = await removePeer(configPath, name);
   warn(server);
   if (isOut) {
-    const file = fileRemoved ? ", and its own configuration is removed" : "";
-    writeText(Deno.stdout, `${peerTitle(peer)} is out of ${configPath}${file}.\n`);
+    const file = fileRemoved ? ", and its configuration file is deleted" : "";
+    writeText(Deno.stdout, `Removed ${peerTitle(peer)} from ${configPath}${file}.\n`);
   }
   // First of all it must not get in any more, whatever became of the file.
   for (const where of await applyRemoval(server, peer)) {
-    writeText(Deno.stdout, `The gateway that runs on ${where} refuses it from now on.\n`);
+    writeText(Deno.stdout, `The running gateway on ${where} has removed it too.\n`);
   }
   if (problem !== null) throw problem;
   return ExitCode.ok;

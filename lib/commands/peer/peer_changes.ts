@@ -136,13 +136,13 @@ function refuseFullPool(config: Config): never {
   const place = `${config.fileName}:${lines.get("Address") ?? 1}: Address`;
   throw new ConfigError(
     `${place}: no address is free in ${addresses.map(formatCidr).join(", ") || "it"}: ` +
-      "remove a peer, or give the gateway a wider network, as in 10.66.77.1/24",
+      "remove a peer, or use a larger network, as in Address = 10.66.77.1/24",
   );
 }
 
 function refuseNowhere({ fileName }: Config): never {
   throw new ConfigError(
-    `${fileName}: [Interface]: PublicEndpoint is missing: clients are told by it where the gateway is, as in ` +
+    `${fileName}: [Interface]: PublicEndpoint is missing: it is the address of the gateway for clients, as in ` +
       "PublicEndpoint = vpn.example.org:51820; or give --endpoint HOST[:PORT]",
   );
 }

@@ -33,12 +33,13 @@ async function heed(
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.exitCode === ExitCode.privilege) {
-      const warning = `whether a gateway runs that has to know cannot be told: ${error.message}`;
+      const warning =
+        `cannot find out whether a running gateway needs this change: ${error.message}`;
       writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
       return [];
     }
     throw new AppError(
-      `${fileName} is changed, but a gateway that runs does not know: ${error.message}: start it again`,
+      `${fileName} is changed, but the running gateway has not applied it: ${error.message}: restart it`,
       { exitCode: ExitCode.unexpected },
     );
   }

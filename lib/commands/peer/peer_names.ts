@@ -14,7 +14,7 @@ export function findPeer({ fileName, peers }: Config, name: string): PeerConfig 
   if (peer !== undefined) return peer;
   const nearest = nearestName(name, peers.flatMap((each) => each.name ?? []));
   const help = nearest === undefined
-    ? "`vpn peer list` shows those there are"
+    ? "`vpn peer list` shows all peers"
     : `did you mean "${nearest}"?`;
   throw new AppError(`${fileName} has no peer ${JSON.stringify(name)}: ${help}`, {
     exitCode: ExitCode.usage,

@@ -43,7 +43,7 @@ function showInTerminal({ title, text }: CodeRequest): void {
   if (problem !== null) {
     throw refusal(
       title,
-      `${problem}: enlarge the terminal, make its font smaller, or have it in a file: ` +
+      `${problem}: enlarge the terminal, use a smaller font, or write a file: ` +
         `\`vpn peer show ${shellWord(title)} --qr FILE.png\``,
     );
   }
@@ -64,12 +64,12 @@ function terminalSize(): TerminalSize | null {
 
 function writeImage(path: string, { title, text, overwrite }: CodeRequest): void {
   const image = QR_IMAGES.find((each) => path.toLowerCase().endsWith(`.${each}`));
-  if (image === undefined) throw refusal(title, `"${path}" ends neither in .png nor in .svg`);
+  if (image === undefined) throw refusal(title, `"${path}" does not end in .png or .svg`);
   createKeyFile({ path, content: qrImage(text, image), overwrite });
   writeText(
     Deno.stdout,
-    `${title}'s configuration, with its keys, as a QR code: ${path}\n` +
-      "Remove it when it is scanned: who sees it can connect in its place.\n",
+    `QR code with the configuration of ${title}, private key included: ${path}\n` +
+      "Delete it after scanning: anybody who sees it can connect as this client.\n",
   );
 }
 

@@ -81,7 +81,7 @@ export function requireFewRules(config: ServerConfig, rules: readonly EgressRule
   throw new ConfigError(
     `${config.fileName}:${
       lines.get(key) ?? 1
-    }: ${key}: together with this host's networks and routes it makes ` +
-      `${rules.length} rules, and at most ${MAX_EGRESS_RULES} are possible: name fewer and larger networks`,
+    }: ${key}: together with this host's networks and routes this gives ` +
+      `${rules.length} rules, more than the maximum of ${MAX_EGRESS_RULES}: use fewer and larger networks`,
   );
 }

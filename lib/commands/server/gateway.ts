@@ -159,16 +159,19 @@ export class Gateway implements Disposable {
     this.#external = this.#last = external;
     this.#tell(dataPlane);
     if (last?.link === external.link && last.address !== external.address) {
-      this.#options.logger.info("the address outside is {address} now", {
+      this.#options.logger.info("the public address is now {address}", {
         address: formatIpv4(external.address),
       });
       return;
     }
-    this.#options.logger.info("packets for the internet leave by {device} as {address} ({how})", {
-      device: external.name,
-      address: formatIpv4(external.address),
-      how: typeof egress === "object" ? "user-space NAT" : "the kernel's NAT",
-    });
+    this.#options.logger.info(
+      "packets to the internet leave through {device} with source {address} ({how})",
+      {
+        device: external.name,
+        address: formatIpv4(external.address),
+        how: typeof egress === "object" ? "user-space NAT" : "the kernel's NAT",
+      },
+    );
   }
 
   /**
@@ -202,7 +205,7 @@ export class Gateway implements Disposable {
 
   #tellNowhere(): void {
     this.#options.logger.warn(
-      "{reason}: packets for the internet are dropped until that changes",
+      "{reason}: packets to the internet are dropped until this changes",
       { reason: this.#choice.unusable() ?? "no route to the internet" },
     );
   }
@@ -219,7 +222,7 @@ export class Gateway implements Disposable {
     if (message === this.#failure) return;
     this.#failure = message;
     this.#options.logger.error(
-      "{reason}: packets for the internet are dropped until that changes",
+      "{reason}: packets to the internet are dropped until this changes",
       { reason: message },
     );
   }
@@ -229,7 +232,7 @@ export class Gateway implements Disposable {
     const { logger } = this.#options;
     const plan = this.#choice.plan(this.#networks, this.#external);
     if (plan.rules.length > MAX_EGRESS_RULES) {
-      logger.error("{count} networks and routes are more than the {most} that can be followed", {
+      logger.error("this host has {count} networks and routes, but only {most} can be followed", {
         count: plan.rules.length,
         most: MAX_EGRESS_RULES,
       });

@@ -43,8 +43,8 @@ export class KernelForwarding implements Disposable {
       if (!(error instanceof SystemCallError)) throw error;
       if (leadsOutside) throw withoutFirewall(error);
       this.#options.logger.warn(
-        "cannot keep the kernel from forwarding to clients, as it has no nftables: {reason}: " +
-          "set net.ipv4.ip_forward = 0 unless this host is to be a router",
+        "cannot stop the kernel from forwarding to clients, as it has no nftables: {reason}: " +
+          "set net.ipv4.ip_forward = 0 unless this host is a router",
         { reason: error.message },
       );
     }

@@ -159,9 +159,9 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     innerGuard?.networkChanged();
     const isTcpToo = config.interface.transport !== "udp";
     logger.info(
-      "listening on UDP port {port}{tcp}; {interface} has {addresses}; cipher by {aead}",
+      "listening on UDP port {port}{tcp}; {interface} has {addresses}; cipher: {aead}",
       {
-        tcp: isTcpToo ? ", and TCP's for fake TCP" : "",
+        tcp: isTcpToo ? " and on the same TCP port for fake TCP" : "",
         port,
         interface: options.interfaceName,
         addresses: settings.addresses.map(formatCidr).join(", "),

@@ -71,7 +71,7 @@ export async function startInBackground(
         if (lines.includes("READY=1")) ready.resolve("ready");
       }
     };
-    watcher.add(receiver.fd, guarded("control", "hearing of a tunnel", read));
+    watcher.add(receiver.fd, guarded("control", "waiting for the tunnel", read));
     const ended = child.status.then(({ code }) => code);
     const outcome = await Promise.race([ready.promise, ended, stop.received]);
     if (outcome === "ready") {
@@ -96,7 +96,7 @@ function failure(
     const exitCode = Object.values(ExitCode).find((each) => each === code) ?? ExitCode.unexpected;
     return new AppError(status.slice("vpn: ".length), { exitCode });
   }
-  return new AppError(`It ended before it was up, with exit code ${code}: see ${log}`, {
+  return new AppError(`The tunnel ended during its start, with exit code ${code}: see ${log}`, {
     exitCode: ExitCode.unexpected,
   });
 }

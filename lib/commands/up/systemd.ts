@@ -60,7 +60,7 @@ export async function startUnit(
   const isEnabled = (await call("is-enabled", "--quiet", unit)).code === 0;
   if (!isEnabled) await call("stop", unit);
   const reason = status.startsWith("vpn: ") ? status.slice(5) : firstLine(started.stderr);
-  const more = isEnabled ? `: ${unit} is enabled, so it is tried again` : "";
+  const more = isEnabled ? `: ${unit} is enabled, so systemd retries it` : "";
   throw new AppError(`${reason}${more}`, { exitCode: exitCodeFor(Number(code)) });
 }
 
@@ -97,7 +97,7 @@ async function properties(
 }
 
 function firstLine(text: string): string {
-  return text.trim().split("\n")[0] || "systemctl failed and does not say why";
+  return text.trim().split("\n")[0] || "systemctl failed without an error message";
 }
 
 /** That of the tunnel, as far as it is one of ours. */

@@ -28,7 +28,7 @@ export function targetOf(name: string): TunnelTarget {
   const interfaceName = basename(path).replace(/\.conf$/, "");
   if (isInterfaceName(interfaceName)) return { path, interfaceName };
   throw new AppError(
-    `Cannot call a device ${quoted(interfaceName)}, as the file is called: ${INTERFACE_NAME_RULE}`,
+    `Cannot name the device ${quoted(interfaceName)} after its file: ${INTERFACE_NAME_RULE}`,
     { exitCode: ExitCode.usage },
   );
 }

@@ -88,8 +88,8 @@ async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
   const { owner } = findRunning(interfaceName);
   if (!isOfThisPidNamespace(owner)) {
     throw new AppError(
-      `Cannot end "${interfaceName}": it runs in another container, as process ${owner.pid} there: stop that container, ` +
-        "or say it in there",
+      `Cannot stop "${interfaceName}": it runs in another container, as process ${owner.pid} there: stop that container, ` +
+        "or run this command in it",
       { exitCode: ExitCode.usage },
     );
   }
@@ -99,7 +99,7 @@ async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
     if (error instanceof Deno.errors.NotFound) return;
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
     throw new AppError(
-      `Cannot end "${interfaceName}": process ${owner.pid} is another user's: run as root`,
+      `Cannot stop "${interfaceName}": process ${owner.pid} belongs to another user: run as root`,
       { exitCode: ExitCode.privilege, cause: error },
     );
   }
@@ -107,10 +107,10 @@ async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
   while (isAlive(owner)) {
     if (performance.now() > deadline) {
       throw new AppError(
-        `Cannot end "${interfaceName}": process ${owner.pid} still runs after ${
+        `Cannot stop "${interfaceName}": process ${owner.pid} is still running after ${
           END_TIMEOUT / 1000
         } s: ` +
-          `see its log, or end it with \`kill -9 ${owner.pid}\` and then \`vpn cleanup\``,
+          `see its log, or kill it with \`kill -9 ${owner.pid}\` and then \`vpn cleanup\``,
         { exitCode: ExitCode.unexpected },
       );
     }
@@ -125,7 +125,7 @@ function findRunning(interfaceName: string): Instance {
   } catch (error) {
     const block = blocksHere().find(({ owner }) => owner.interfaceName === interfaceName);
     if (block === undefined || !(error instanceof AppError)) throw error;
-    throw new AppError(`"${interfaceName}" does not run: ${describeBlock(block)}`, {
+    throw new AppError(`"${interfaceName}" is not running: ${describeBlock(block)}`, {
       exitCode: error.exitCode,
       cause: error,
     });
@@ -139,7 +139,7 @@ function refuseRunning(interfaceName: string): void {
   if (running === undefined) return;
   throw new AppError(
     `"${interfaceName}" is up already, as process ${running.owner.pid}: ` +
-      `\`vpn reload ${interfaceName}\` has it follow its file, \`vpn down ${interfaceName}\` ends it`,
+      `\`vpn reload ${interfaceName}\` applies its file, \`vpn down ${interfaceName}\` stops it`,
     { exitCode: ExitCode.usage },
   );
 }

@@ -191,7 +191,7 @@ refusalTest("main refuses to run without /dev/net/tun", [
     config: configFor(role),
     wrapper: WITHOUT_TUN,
     code: 5,
-    line: /Cannot open \/dev\/net\/tun: it is not there: [^\n]+ mknod [^\n]+/,
+    line: /Cannot open \/dev\/net\/tun: it does not exist: [^\n]+ mknod [^\n]+/,
   })),
 ], ["unshare", "mount"]);
 
@@ -209,7 +209,7 @@ refusalTest("main refuses the name of a namespace that is not there", [
     config: configFor(role),
     args: ["--netns", "vpn-test-nowhere"],
     code: 2,
-    line: /Cannot enter network namespace "vpn-test-nowhere": there is none of that name: [^\n]+/,
+    line: /Cannot enter network namespace "vpn-test-nowhere": it does not exist: [^\n]+/,
   })),
 ]);
 

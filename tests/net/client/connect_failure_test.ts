@@ -26,13 +26,13 @@ netTest("a client that cannot connect says why, and ends with 3", async (topolog
   await startVpn("server", server, tunnel.server());
   const to = (port: number) => ({ Endpoint: `${SERVER_OUTSIDE}:${port}` });
   const cases = [
-    [to(CLOSED), /nobody listens there, says 192\.0\.2\.1 \(ICMP port unreachable\)/],
-    [to(PROHIBITED), /a firewall forbids it, says 192\.0\.2\.1 \(ICMP \w+ administratively/],
-    [to(SHUT), /this host's own firewall lets nothing out to it \(EPERM\)/],
+    [to(CLOSED), /no program listens on that port, says 192\.0\.2\.1 \(ICMP port unreachable\)/],
+    [to(PROHIBITED), /a firewall blocks it, says 192\.0\.2\.1 \(ICMP \w+ administratively/],
+    [to(SHUT), /this host's own firewall blocks packets to it \(EPERM\)/],
     [{ PresharedKey: newPresharedKey() }, /does not decrypt: the preshared keys differ/],
     [
       { PublicKey: newIdentity().publicKey },
-      /refuses other ports and not this one: .* do not match/,
+      /rejects other ports but not this one: .* do not match/,
     ],
   ] as const;
   await Promise.all(cases.map(async ([peer, words]) => {
@@ -58,10 +58,10 @@ netTest("doctor tells a wrong key from a server that is not reached", async (top
   ]);
   stranger.expect("handshake", {
     status: "fail",
-    why: /its host refuses other ports and not this one: a server listens there and the keys/,
+    why: /its host rejects other ports but not this one: a server listens there and the keys/,
   });
   prohibited.expect("handshake", {
     status: "fail",
-    why: /a firewall forbids .*: 192\.0\.2\.1 says/,
+    why: /a firewall blocks .*: 192\.0\.2\.1 says/,
   });
 }, { programs: ["nft"] });

@@ -38,7 +38,7 @@ const LENGTH = 10 * 1024 * 1024;
 const LONGEST_PAUSE = 10_000;
 const PATH_MTU = 1280;
 const INNER_MTU = 1220;
-const NARROWED = /the path takes packets of 1220 bytes inside/;
+const NARROWED = /the path MTU inside the tunnel is 1220 bytes/;
 /** ms after which the search for a path's MTU has come to its end. */
 const SEARCH_TIME = 2_500;
 
@@ -217,7 +217,7 @@ netTest("a path that has grown is used in full once the kernel has forgotten", a
   await path.setMtu(1500);
   // The next session, after 120 seconds in use, looks at the path again.
   const ping = path.client.spawn(["ping", "-n", "-i", "1", SERVER_INSIDE]);
-  await client.waitFor(/the path takes packets of 1420 bytes inside/, 140_000);
+  await client.waitFor(/the path MTU inside the tunnel is 1420 bytes/, 140_000);
   await ping.stop();
   assertEquals(await tunMtu(path.client), 1420);
 }, { programs: [...PROGRAMS, "ping"], slow: true });

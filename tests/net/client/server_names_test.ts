@@ -53,10 +53,10 @@ netTest(
         `address delete ${SERVER_OUTSIDE}/24 dev ${CABLE}\naddress add ${MOVED}/24 dev ${CABLE}\n`,
     });
     await startVpn("server", server, tunnel.server());
-    await process.waitFor(new RegExp(`connected again to ${MOVED}:`));
+    await process.waitFor(new RegExp(`reconnected to ${MOVED}:`));
     assertMatch(
       process.stderr,
-      new RegExp(`no answer by UDP to ${DEAD}: trying UDP to ${MOVED}\n`),
+      new RegExp(`no answer over UDP to ${DEAD}: trying UDP to ${MOVED}\n`),
     );
     const anew = dns.questions.slice(asked);
     assertEquals(anew.length > 0, true);

@@ -77,7 +77,7 @@ netTest(
     await heartbeatsAnswered(client);
     await cut(client);
     const [byClient, byServer, released] = await Promise.all([
-      timeUntil(clientProcess, /is silent: connecting again/),
+      timeUntil(clientProcess, /no packets from \S+: reconnecting/),
       timeUntil(serverProcess, /peer laptop: down/),
       timeUntil(serverProcess, /peer laptop: released/),
     ]);
@@ -85,7 +85,7 @@ netTest(
       assert(time > 3_000, `after ${byClient}, ${byServer}, ${released}`);
     }
     await mend(client);
-    await clientProcess.waitFor(/connected again to 192\.0\.2\.1:51820/);
+    await clientProcess.waitFor(/reconnected to 192\.0\.2\.1:51820/);
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     assertMatch(serverProcess.stderr, /peer laptop: up/);
   },
@@ -100,11 +100,11 @@ netTest(
     const clientProcess = await startVpn("client", client, clientConfig());
     first.signal("SIGTERM");
     // By its silence, it would take the client over four seconds.
-    await clientProcess.waitFor(/is silent: connecting again/);
+    await clientProcess.waitFor(/no packets from \S+: reconnecting/);
     // The tunnel and its routes stay, so that nothing leaks.
     assertMatch(await client.output(["ip", "route", "get", SERVER_INSIDE]), /dev vpn0/);
     await startVpn("server", server, serverConfig());
-    await clientProcess.waitFor(/connected again/);
+    await clientProcess.waitFor(/reconnected/);
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
   },
   { programs: PROGRAMS },
@@ -129,7 +129,7 @@ netTest(
     assertEquals(code, 4, clientProcess.stderr);
     assertMatch(
       clientProcess.stderr,
-      /vpn: Connection lost: nothing from 192\.0\.2\.1:51820 for 3 s/,
+      /vpn: Connection lost: no packet from 192\.0\.2\.1:51820 for 3 s/,
     );
     assertEquals(await hostState(client), before);
   },

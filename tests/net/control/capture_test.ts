@@ -198,7 +198,7 @@ netTest("capture refuses what cannot be in one line, and touches no file", async
     "/dev/null",
   ]);
   assertEquals(terminal.code, 2);
-  assertMatch(terminal.stdout, /Cannot write packets to a terminal: name a file with -w FILE/);
+  assertMatch(terminal.stdout, /Cannot write packets to a terminal: give a file with -w FILE/);
   const full = await gateway.run(vpnCommand("capture", "-w", "/dev/full"));
   assertEquals(full.code, 2);
   assertMatch(full.stderr, /Cannot write packets to "\/dev\/full": No space left on device/);

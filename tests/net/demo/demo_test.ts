@@ -77,10 +77,10 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
       /✓ page from gateway +says "hello 10\.66\.77\.2" +[\d.]+ m?s\n/,
       /✓ download of 64 MiB +SHA-256 is the same +[\d.]+ m?s +[\d.]+ [MG]bit\/s\n/,
       /✓ page from client-1 +says "hello 10\.66\.77\.3" +[\d.]+ m?s\n/,
-      /✓ no RST and no unreachable +all came from 203\.0\.113\.1 +[\d.]+ m?s\n/,
+      /✓ no RST and no unreachable +all packets came from 203\.0\.113\.1 +[\d.]+ m?s\n/,
       /✓ gateway killed +client-1 noticed after (?:[4-9]|\d\d)\.?\d* s +[\d.]+ s\n/,
-      /✓ gateway returns +client-1 is back by itself after [\d.]+ m?s +[\d.]+ m?s\n/,
-      /✓ client-2 killed, cleanup +\d+ traces of it, then none +[\d.]+ m?s\n/,
+      /✓ gateway returns +client-1 reconnected by itself after [\d.]+ m?s +[\d.]+ m?s\n/,
+      /✓ client-2 killed, cleanup +\d+ changes left behind, then none +[\d.]+ m?s\n/,
       /✓ clean end +exit code 0, nothing is left +[\d.]+ m?s\n/,
     ]
   ) assertMatch(demo.stdout, line);
@@ -125,7 +125,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       const { code } = await demo.status;
       assertEquals(
         [code, demo.stderr],
-        [1, `vpn: Demo interrupted by ${signal}: what it made is removed\n`],
+        [1, `vpn: Demo interrupted by ${signal}: everything it created is removed\n`],
       );
       assertEquals(COUNT.test(demo.stdout), false);
       assertEquals(traces(demo.pid), []);

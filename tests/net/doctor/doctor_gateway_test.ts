@@ -111,7 +111,8 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
       for (const command of input) await server.output(["sh", "-ec", command]);
       const remedy = (await examine(server, tunnel.server())).expect("input-firewall", {
         status: "fail",
-        why: /drops what clients send to UDP port 51820: the policy of .*, as no rule accepts it/,
+        why:
+          /drops packets from clients to UDP port 51820: the policy of .*, as no rule accepts it/,
       });
       assertStringIncludes(remedy, mends.input);
       await startVpn("server", server, tunnel.server());
@@ -217,7 +218,7 @@ netTest("a firewall that refuses what the NAT sends is found by sending", async 
   const report = await examine(network.gateway, network.config());
   const remedy = report.expect("nat", {
     status: "fail",
-    why: /refuses what the NAT sends by eth0: EPERM/,
+    why: /blocks packets of the NAT through eth0: EPERM/,
   });
   assertStringIncludes(remedy, "mark 0x5650");
 }, { programs: [...GATEWAY_PROGRAMS, "nft"] });
@@ -230,6 +231,6 @@ netTest("a router that answers no ping is no fault of the NAT's, but is told", a
   report.expectHealth();
   assertMatch(
     report.finding("nat").why,
-    /192\.0\.2\.9 answers no ping, so the way back is not shown/,
+    /192\.0\.2\.9 does not answer pings, so the return path is not tested/,
   );
 }, { programs: GATEWAY_PROGRAMS });

@@ -142,7 +142,7 @@ netTest("a missing /dev/net/tun is found", async (topology) => {
   ]);
   const remedy = report.expect("tun-device", {
     status: "fail",
-    why: /\/dev\/net\/tun is not there/,
+    why: /\/dev\/net\/tun does not exist/,
   });
   assertStringIncludes(remedy, "`modprobe tun`");
 }, { programs: ["unshare", "mount"] });

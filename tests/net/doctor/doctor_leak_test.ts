@@ -55,7 +55,7 @@ netTest(
     const report = await examine(client, full({ AllowIPv6: "on" }));
     const remedy = report.expect("ipv6-leak", {
       status: "warn",
-      why: /IPv6 goes past it \(AllowIPv6/,
+      why: /IPv6 bypasses it \(AllowIPv6/,
     });
     assertStringIncludes(remedy, "take AllowIPv6 out");
     assertMatch(
@@ -71,7 +71,7 @@ netTest(
     await process.waitFor(/the tunnel is degraded, without routing rule/);
     (await examine(client, full())).expect("ipv6-leak", {
       status: "fail",
-      why: /the rule that blocks it is gone/,
+      why: /the rule that blocks IPv6 is gone/,
     });
   },
 );

@@ -44,12 +44,15 @@ netTest(
     const dropped = await examine(client, tunnel.client());
     const remedy = dropped.expect("handshake", {
       status: "fail",
-      why: /refuses other ports and not this one: .* a firewall drops this port alone/,
+      why: /rejects other ports but not this one: .* a firewall drops only this port/,
     });
     assertStringIncludes(remedy, "does its firewall drop the port?");
 
     const absent = await examine(client, tunnel.client({}, { Endpoint: "192.0.2.77:51820" }));
-    absent.expect("handshake", { status: "fail", why: /answers no ping either|there is no path/ });
+    absent.expect("handshake", {
+      status: "fail",
+      why: /does not answer pings either|there is no route/,
+    });
   },
   { programs: ["nft"] },
 );
@@ -137,7 +140,7 @@ for (const [label, start, programs] of SERVERS) {
       const report = await examine(path.client, config);
       const remedy = report.expect("path-mtu", {
         status: "warn",
-        why: /black hole.* 1280 bytes arrive and 1480 vanish/,
+        why: /black hole.* up to 1280 bytes, and are lost at 1480/,
       });
       assertMatch(remedy, new RegExp(`^MTU = ${INNER_MTU} `));
       const mended = await examine(
@@ -162,7 +165,7 @@ for (const [label, start, programs] of SERVERS) {
       const { status, why } = (await examine(path.client, config)).finding("path-mtu");
       assertEquals([status, why], [
         "ok",
-        "the path takes 700 bytes, and says so: the client lowers its MTU to 640 by itself",
+        "the path MTU is 700 bytes, and routers report it: the client lowers its MTU to 640 by itself",
       ]);
       const fixed = await examine(path.client, `${config.replace("[Peer]", "MTU = 1420\n[Peer]")}`);
       const remedy = fixed.expect("path-mtu", { status: "warn", why: /takes 700 bytes, not 1480/ });

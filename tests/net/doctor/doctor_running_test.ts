@@ -26,7 +26,7 @@ netTest(
     });
     const remedy = report.expect("dns-firewall", {
       status: "fail",
-      why: /\(inet fw input\) rejects what clients ask DnsProxy at port 53 by vpn0: rule \d+/,
+      why: /\(inet fw input\) rejects queries of clients to DnsProxy on port 53 of vpn0: rule \d+/,
     });
     assertMatch(remedy, /iifname "vpn0" udp dport 53 accept` and `.* tcp dport 53 accept`/);
     report.expect("dns-upstream", {
@@ -48,13 +48,13 @@ netTest("what runs is asked, not the file: another file, a lost server", async (
   const healthy = await examine(client, config);
   healthy.expectHealth();
   assertEquals(healthy.finding("running-file").status, "ok");
-  assertEquals(healthy.finding("running-peers").why, "the server is heard");
+  assertEquals(healthy.finding("running-peers").why, "packets arrive from the server");
   assertMatch(
     healthy.finding("reverse-path").why,
     /answers pass it, marked by ip vpn_vpn0_return$/,
   );
 
-  assertEquals(healthy.finding("kill-switch").why, "the kill switch is there");
+  assertEquals(healthy.finding("kill-switch").why, "the kill switch is active");
 
   const edited = await examine(client, config.replace("10.66.77.2", "10.66.77.99"));
   edited.expect("running-file", { status: "warn", why: /differs from .*: it has the address 10/ });
@@ -62,7 +62,7 @@ netTest("what runs is asked, not the file: another file, a lost server", async (
   const said = process.stderr.length;
   await killHard(gateway);
   await eventually(
-    () => process.stderr.slice(said).includes("is silent: connecting again") || null,
+    () => process.stderr.slice(said).includes(": reconnecting") || null,
     { what: "the client's word that its server is lost" },
   );
   const lost = await examine(client, config);

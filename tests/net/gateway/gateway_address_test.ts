@@ -34,7 +34,7 @@ async function changeAddress(
   const sysctl = `net.ipv4.conf.${UPLINK}.promote_secondaries=1`;
   await gateway.output(["sysctl", "-q", "-w", sysctl]);
   await gateway.output(["ip", "-batch", "-"], { stdin: commands });
-  await server.waitFor(/the address outside is 192\.0\.2\.77 now/);
+  await server.waitFor(/the public address is now 192\.0\.2\.77/);
 }
 
 for (

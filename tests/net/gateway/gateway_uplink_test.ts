@@ -116,7 +116,9 @@ netTest(
       await ip(gateway, `route add default via ${ROUTER}`);
       await server.waitFor(/Cannot use tcp port 20777 for the NAT: .* listens on it/);
     }
-    await server.waitFor(new RegExp(`packets for the internet leave by \\S+ as ${EXTERNAL}`));
+    await server.waitFor(
+      new RegExp(`packets to the internet leave through \\S+ with source ${EXTERNAL}`),
+    );
     assertEquals(server.stderr.match(/Cannot use tcp port 20777/g)?.length, 1);
     assertEquals((await server.stop()).code, 0);
   },

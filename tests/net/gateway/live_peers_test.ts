@@ -87,14 +87,14 @@ netTest(
     });
     assertMatch(
       await site.add("other", other!),
-      /The gateway that runs on vpn0 has added it as well/,
+      /The running gateway on vpn0 has added it too/,
     );
     const client = await site.connect("other", other!);
     assertEquals(await ping(other!.namespace, INSIDE), { sent: 3, received: 3 });
 
-    assertMatch(await site.peer("remove", "other"), /on vpn0 refuses it from now on/);
+    assertMatch(await site.peer("remove", "other"), /on vpn0 has removed it too/);
     assertEquals((await ping(other!.namespace, INSIDE, { wait: 1 })).received, 0);
-    await client.waitFor(/is silent: connecting again/);
+    await client.waitFor(/no packets from \S+: reconnecting/);
 
     const { intact, longestPause } = await download;
     assert(intact);
@@ -124,7 +124,7 @@ netTest(
     ]);
     assert(code !== 0);
     assertMatch(stderr, /Cannot write .*server\.conf/);
-    assertMatch(stdout, /on vpn0 refuses it from now on/);
+    assertMatch(stdout, /on vpn0 has removed it too/);
     assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
 
     {
@@ -132,7 +132,7 @@ netTest(
       folderLock.lockSync(true);
       using fileLock = Deno.openSync(config);
       fileLock.lockSync(true);
-      assertMatch(await site.peer("remove", "locked"), /on vpn0 refuses it from now on/);
+      assertMatch(await site.peer("remove", "locked"), /on vpn0 has removed it too/);
     }
 
     Deno.renameSync(site.path("server.peers"), site.path("away"));
@@ -140,7 +140,7 @@ netTest(
     const linked = await gateway.run(vpnCommand("peer", "remove", "linked", "--config", config));
     assert(linked.code !== 0);
     assertMatch(linked.stderr, /Cannot remove .*linked\.conf/);
-    assertMatch(linked.stdout, /on vpn0 refuses it from now on/);
+    assertMatch(linked.stdout, /on vpn0 has removed it too/);
     assertEquals(await peers(), ["stays"]);
   },
   { programs: [...PROGRAMS, "unshare"] },

@@ -141,7 +141,7 @@ class Site {
   async interrupt(client: BackgroundProcess): Promise<void> {
     // It says goodbye, so that nobody waits for its silence.
     await endWell(this.#serverProcess!);
-    await client.waitFor(/is silent: connecting again/);
+    await client.waitFor(/no packets from \S+: reconnecting/);
     await delay(1_000);
     await this.startServer();
     await eventually(async () =>

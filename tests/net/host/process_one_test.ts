@@ -96,7 +96,7 @@ netTest(
     const { code, stderr } = await server.run(vpnCommand("down", "vpn0"));
     assertMatch(
       stderr,
-      /^vpn: Cannot end "vpn0": it runs in another container, as process 1 there/m,
+      /^vpn: Cannot stop "vpn0": it runs in another container, as process 1 there/m,
     );
     assertEquals(code, 2);
     Deno.kill(pid, "SIGKILL");

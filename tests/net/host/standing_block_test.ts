@@ -68,7 +68,7 @@ for (const [index, [name, code, end]] of ENDINGS.entries()) {
       await end(first, { client, server: gateway, interfaceName });
       assertEquals((await first.status).code, code, first.stderr);
       if (code !== 137) {
-        assertMatch(first.stderr, /the kill switch stays: .* or `vpn cleanup` opens it$/m);
+        assertMatch(first.stderr, /the kill switch stays: .* or `vpn cleanup` removes the block$/m);
         const opened = await hostState(client);
         assertEquals(opened.replace(/table inet vpn_\S+_killswitch \{.*?\n\}\n/s, ""), before);
       }
@@ -100,7 +100,7 @@ netTest(
     const before = await hostState(client);
     assertMatch(
       (await client.run(vpnCommand("block"))).stderr,
-      /nothing but loopback and DHCP leaves this host until a client .* by vpn0, or `vpn cleanup`/,
+      /only loopback and DHCP can leave this host until a client .* on vpn0, or `vpn cleanup`/,
     );
     chat(client, `udp://${SERVER_OUTSIDE}:4000`);
     await using recording = await record(server, CABLE, "udp", { immediate: true });
@@ -109,7 +109,7 @@ netTest(
     // While a client runs, the block is its own.
     assertStringIncludes(
       (await client.run(vpnCommand("block"))).stderr,
-      "has closed this host already",
+      "already blocks this host",
     );
     await killHard(first);
     await client.output(vpnCommand("cleanup", "--keep-kill-switch"));
@@ -175,7 +175,7 @@ netTest(
       vpnCommand("client", "--config", file.path, "--interface", "vpn1"),
     );
     assertEquals(code, 2);
-    assertMatch(stderr, /the client on "vpn0" \(process \d+\) has closed this host already/);
+    assertMatch(stderr, /the client on "vpn0" \(process \d+\) already blocks this host/);
     assert(await reaches(client, SERVER_INSIDE));
     await endWell(first);
   },
@@ -203,7 +203,7 @@ netTest(
     const command = files.command(vpnCommand("client", "--config", file.path));
     const { code, stderr } = await client.run(command, { env: files.env });
     assertEquals(code, 3);
-    assertMatch(stderr, /the kill switch lets no question out: give Endpoint an address/);
+    assertMatch(stderr, /the kill switch blocks DNS: use an IP address as Endpoint/);
     await client.output(vpnCommand("cleanup"));
   },
   { programs: [...PROGRAMS, ...HOST_FILES_PROGRAMS] },

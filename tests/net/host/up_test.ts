@@ -112,7 +112,7 @@ netTest("vpn up fails with the tunnel's own words and exit code", async (topolog
   await client.output(vpnCommand("block", "--interface", nobody.device));
   const closed = await client.run(vpnCommand("down", nobody.path));
   assertEquals(closed.code, 3);
-  assertMatch(closed.stderr, /^vpn: "c\d+" does not run: .*`vpn cleanup`/);
+  assertMatch(closed.stderr, /^vpn: "c\d+" is not running: .*`vpn cleanup`/);
   await client.output(vpnCommand("cleanup"));
 }, { programs: ["ip", "sh", "nft"] });
 

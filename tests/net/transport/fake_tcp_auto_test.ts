@@ -48,7 +48,7 @@ netTest(
     const before = await path.client.output(["ip", "link", "show", "vpn0"]);
     await heartbeatsAnswered(path.client);
     await path.firewall(NO_UDP);
-    await client.waitFor(/connected again to \S+ by fake TCP/);
+    await client.waitFor(/reconnected to \S+ by fake TCP/);
     assert(await path.answers());
     // And nothing else passes: the router next door is not reached.
     assertEquals((await ping(path.client, "198.51.100.1", { count: 2, wait: 1 })).received, 0);
@@ -59,7 +59,7 @@ netTest(
       ...["ip", "route", "add", "192.0.2.0/24", "via", "198.51.100.1"],
       ...["src", "198.51.100.3"],
     ]);
-    await client.waitFor(/UDP gets through: using it again/);
+    await client.waitFor(/UDP works again: returning to UDP/);
     assertEquals((await ping(path.client, SERVER_INSIDE, { count: 20 })).received, 20);
     // The connection of fake TCP is over a second later, and its end changes nothing.
     await delay(1_500);

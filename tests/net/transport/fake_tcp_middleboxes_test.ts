@@ -158,7 +158,7 @@ netTest("through a router that clamps the MSS to what its narrow link takes", as
   const client = await path.startClient();
   await assertCarries(path);
   assertEquals(await path.invalidPackets(), 0);
-  await client.waitFor(/the path takes packets of 1228 bytes inside/);
+  await client.waitFor(/the path MTU inside the tunnel is 1228 bytes/);
 }, { programs: PROGRAMS });
 
 netTest("two SYN/ACKs lost: the third SYN connects the client", async (topology) => {
@@ -191,7 +191,7 @@ netTest(
     // With tcp_loose = 0, no segment of it is valid any more, and nobody is told.
     await path.router.output(["conntrack", "-F"]);
     assert(!(await path.answers()));
-    await client.waitFor(/connected again to \S+ by fake TCP/);
+    await client.waitFor(/reconnected to \S+ by fake TCP/);
     assert(await path.answers());
     assert(await clientPort(path) !== port);
   },

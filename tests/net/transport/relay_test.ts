@@ -284,7 +284,7 @@ netTest("a relay says what is in its way, and leaves the host as it was", async 
     ],
     [
       ["--listen", "udp://192.0.2.77:4501", "--connect", "faketcp://127.0.0.1:1"],
-      "vpn: Cannot listen at udp://192.0.2.77:4501: the address is not this host's: " +
+      "vpn: Cannot listen at udp://192.0.2.77:4501: this host does not have that address: " +
       "give one that `ip address` shows, or 0.0.0.0\n",
     ],
     [

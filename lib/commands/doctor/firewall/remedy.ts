@@ -10,8 +10,8 @@ export const FATES: Readonly<Record<Fate, string>> = {
   accepted: "accepts",
   dropped: "drops",
   rejected: "rejects",
-  redirected: "sends elsewhere",
-  queued: "hands to another program",
+  redirected: "redirects",
+  queued: "passes to another program",
 };
 
 /**
@@ -30,11 +30,11 @@ export function remedyFor(
   openings: readonly Opening[],
 ): string {
   if (obstacle.decision.fate === "redirected") {
-    return `take ${obstacle.decision.by} away, or choose another port`;
+    return `remove ${obstacle.decision.by}, or choose another port`;
   }
   if (obstacle.decision.fate === "queued") {
-    return `let the program behind ${obstacle.decision.by} accept it (\`cat /proc/net/netfilter/nfnetlink_queue\` ` +
-      "shows whether one is there)";
+    return `make the program behind ${obstacle.decision.by} accept it (\`cat /proc/net/netfilter/nfnetlink_queue\` ` +
+      "shows whether one is running)";
   }
   const commands = new Set(openings.flatMap((opening) => commandsFor(obstacle, opening)));
   return [...commands].map((command) => subject.command(command))

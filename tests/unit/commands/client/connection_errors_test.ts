@@ -26,5 +26,5 @@ Deno.test("a client that could not connect says what was tried and for how long,
 Deno.test("a client whose server is lost says for how long it was silent, and ends with 4", () => {
   const { message, exitCode } = serverLost(configOf("udp"), "192.0.2.1:51820");
   assertEquals(exitCode, ExitCode.peerLost);
-  assertStringIncludes(message, "Connection lost: nothing from 192.0.2.1:51820 for 6 s, ");
+  assertStringIncludes(message, "Connection lost: no packet from 192.0.2.1:51820 for 6 s, ");
 });

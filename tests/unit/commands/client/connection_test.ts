@@ -127,14 +127,14 @@ Deno.test("a client that connects again says so when it is lost, and when it is 
   subject.connection.keep();
   subject.report("down");
   await turns();
-  const lost = "192.0.2.1:51820 is silent: connecting again";
+  const lost = "no packets from 192.0.2.1:51820: reconnecting";
   assertEquals(subject.states, [lost]);
   assertEquals(subject.asked.slice(-3), ["begin-silence", "set-endpoint", "connect"]);
   subject.report("up");
   assertEquals(subject.states, [lost, "connected to 192.0.2.1:51820 by UDP"]);
   assertEquals(subject.lines.map((line) => line.replace(/[\d.]+ s$/, "SECONDS")), [
     lost,
-    "connected again to 192.0.2.1:51820 by UDP after SECONDS",
+    "reconnected to 192.0.2.1:51820 by UDP after SECONDS",
   ]);
 });
 

@@ -22,20 +22,20 @@ function told(message: ClientMessage): { lines: string[]; states: string[] } {
 Deno.test("a route is told by its transport, and by its address where the server has several", () => {
   const message = { about: "no-answer", last: HERE, next: THERE } as const;
   assertEquals(told({ ...message, hasSeveral: false }).lines, [
-    "info: no answer by UDP: trying fake TCP",
+    "info: no answer over UDP: trying fake TCP",
   ]);
   assertEquals(told({ ...message, hasSeveral: true }).lines, [
-    "info: no answer by UDP to 192.0.2.1: trying fake TCP to 192.0.2.2",
+    "info: no answer over UDP to 192.0.2.1: trying fake TCP to 192.0.2.2",
   ]);
 });
 
 Deno.test("a loss and its end are told to the log and to the service manager", () => {
   assertEquals(told({ about: "lost", address: HERE.address }), {
-    lines: ["warn: 192.0.2.1:51820 is silent: connecting again"],
-    states: ["192.0.2.1:51820 is silent: connecting again"],
+    lines: ["warn: no packets from 192.0.2.1:51820: reconnecting"],
+    states: ["no packets from 192.0.2.1:51820: reconnecting"],
   });
   assertEquals(told({ about: "connected-again", route: THERE, after: 1_540 }), {
-    lines: ["info: connected again to 192.0.2.2:51820 by fake TCP after 1.5 s"],
+    lines: ["info: reconnected to 192.0.2.2:51820 by fake TCP after 1.5 s"],
     states: ["connected to 192.0.2.2:51820 by fake TCP"],
   });
 });

@@ -53,18 +53,18 @@ Deno.test("what explained an earlier silence does not explain the next one", asy
   assertMatch(await world.explain(), /^check that the server runs/);
 
   world.sendErrors++;
-  assertMatch(await world.explain(), /^this host's own firewall lets nothing out to it/);
+  assertMatch(await world.explain(), /^this host's own firewall blocks packets to it/);
   await world.watch.begin(PLACE);
   world.refusal = REFUSED;
-  assertMatch(await world.explain(), /^nobody listens there, says 192\.0\.2\.1/);
+  assertMatch(await world.explain(), /^no program listens on that port, says 192\.0\.2\.1/);
   world.unfitting++;
-  assertMatch(await world.explain(), /^an answer came, but does not decrypt/);
+  assertMatch(await world.explain(), /^an answer arrived, but cannot be decrypted/);
 });
 
 Deno.test("a wrong key is told from a server that is not there by a port that its host refuses", async () => {
   const world = new World();
   world.refusesOthers = true;
-  assertMatch(await world.explain(), /^its host refuses other ports and not this one/);
+  assertMatch(await world.explain(), /^its host rejects other ports but not this one/);
   assertEquals(world.asked, 1);
 });
 

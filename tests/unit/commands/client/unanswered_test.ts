@@ -22,9 +22,9 @@ function explain(seen: Partial<Silence>): string {
 
 const CASES: readonly (readonly [Partial<Silence>, RegExp])[] = [
   [{}, /^check that the server runs, .* no firewall drops UDP to that port$/],
-  [{ refusesOthers: true }, /^its host refuses other ports and not this one: .* keys do not match/],
-  [{ unfitting: 1 }, /^an answer came, but does not decrypt: the preshared keys differ: /],
-  [{ sendError: "EPERM" }, /^this host's own firewall lets nothing out to it \(EPERM\): /],
+  [{ refusesOthers: true }, /^its host rejects other ports but not this one: .* keys do not match/],
+  [{ unfitting: 1 }, /^an answer arrived, but cannot be decrypted: the preshared keys differ: /],
+  [{ sendError: "EPERM" }, /^this host's own firewall blocks packets to it \(EPERM\): /],
   [{ sendError: "ENETUNREACH" }, /^this host has no route to it \(ENETUNREACH\): /],
   [{ sendError: "ENETDOWN" }, /^this host has no route to it \(ENETDOWN\): /],
   [
@@ -37,15 +37,15 @@ const CASES: readonly (readonly [Partial<Silence>, RegExp])[] = [
   ],
   [
     { refusal: { kind: "refused", words: "port unreachable", from: FROM } },
-    /^nobody listens there, says 192\.0\.2\.1 \(ICMP port unreachable\): start the server/,
+    /^no program listens on that port, says 192\.0\.2\.1 \(ICMP port unreachable\): start the server/,
   ],
   [
     { refusal: { kind: "unreachable", words: "host unreachable", from: FROM } },
-    /^its host or network is not reached, says 192\.0\.2\.1 \(ICMP host unreachable\): /,
+    /^its host or network is unreachable, says 192\.0\.2\.1 \(ICMP host unreachable\): /,
   ],
   [
     { refusal: { kind: "prohibited", words: "host administratively prohibited", from: FROM } },
-    /^a firewall forbids it, says 192\.0\.2\.1 .*: have UDP port 51820 opened there$/,
+    /^a firewall blocks it, says 192\.0\.2\.1 .*: open UDP port 51820 there$/,
   ],
 ];
 

@@ -3,6 +3,6 @@ import { assertMatch } from "../../../support/assert.ts";
 import { privilegeRemedy } from "../../../../lib/commands/doctor/check.ts";
 
 Deno.test("privilegeRemedy() does not tell root to be root", () => {
-  assertMatch(privilegeRemedy(0), /^root was started without .* `--cap-add NET_ADMIN`/);
+  assertMatch(privilegeRemedy(0), /^this container's root lacks .* `--cap-add NET_ADMIN`/);
   assertMatch(privilegeRemedy(1000), /as root$/);
 });

@@ -46,11 +46,11 @@ Deno.test("a policy that drops what this host sends is found: towards the server
   const name = "output without what is established";
   const outside = await look("answer-firewall", name);
   assertEquals(outside.status, "fail");
-  assertMatch(outside.why, /^the firewall \(inet out output\) drops what the client sends/);
+  assertMatch(outside.why, /^the firewall \(inet out output\) drops the client's packets/);
   assertMatch(outside.remedy!, /^`nft insert rule inet out output udp dport 51820 accept`/);
   const inside = await look("tunnel-firewall", name);
   assertEquals(inside.status, "warn");
-  assertMatch(inside.why, /drops what programs send and receive by vpn0/);
+  assertMatch(inside.why, /drops packets of programs through vpn0/);
 });
 
 Deno.test("a firewall that lets a client's packets pass is no alarm", async () => {
@@ -69,5 +69,5 @@ Deno.test("a filter of the way back that counts no marks drops the answers to a 
 Deno.test("a program that decides on packets by itself is a warning", async () => {
   const verdict = await look("input-firewall", "a program's queue");
   assertEquals(verdict.status, "warn");
-  assertMatch(verdict.why, /hands to another program .*: that program decides/);
+  assertMatch(verdict.why, /passes to another program .*: that program decides/);
 });

@@ -63,11 +63,11 @@ async function egressOf(egress: "raw" | "kernel", isRuled: (lookup: Lookup) => b
 Deno.test("the way outside is by the uplink that routing rules choose for the gateway's own NAT", async () => {
   const found = await egressOf("raw", ({ mark }) => mark === 0x5650);
   assertEquals(found.map(({ why }) => why), [
-    "packets for the internet leave by wg0 as 10.9.9.2",
+    "packets to the internet leave through wg0 with source 10.9.9.2",
   ]);
 });
 
 Deno.test("the way outside is by the uplink that routing rules choose for what is forwarded", async () => {
   const [verdict] = await egressOf("kernel", ({ inputLink }) => inputLink === 8);
-  assertEquals(verdict?.why.split(" as ")[0], "packets for the internet leave by wg0");
+  assertEquals(verdict?.why.split(" with ")[0], "packets to the internet leave through wg0");
 });

@@ -5,7 +5,7 @@ import { formatJson, formatReport, hasFailed } from "../../../../lib/commands/do
 
 const FINDINGS: readonly Finding[] = [
   { name: "clock", ...ok("it is noon") },
-  { name: "tun-device", ...fail("it is not there", "`modprobe tun`") },
+  { name: "tun-device", ...fail("it does not exist", "`modprobe tun`") },
   { name: "dns", ...warn("it leaks", "DNS = 10.66.77.1") },
 ];
 
@@ -13,7 +13,7 @@ Deno.test("formatReport() aligns names and reasons, and puts remedies below them
   assertEquals(
     formatReport(FINDINGS, false),
     "ok    clock       it is noon\n" +
-      "fail  tun-device  it is not there\n" +
+      "fail  tun-device  it does not exist\n" +
       "                  fix: `modprobe tun`\n" +
       "warn  dns         it leaks\n" +
       "                  fix: DNS = 10.66.77.1\n" +
@@ -42,7 +42,7 @@ Deno.test("formatJson() has these keys and no others", () => {
       role: "client",
       checks: [
         { name: "clock", status: "ok", why: "it is noon", remedy: null },
-        { name: "tun-device", status: "fail", why: "it is not there", remedy: "`modprobe tun`" },
+        { name: "tun-device", status: "fail", why: "it does not exist", remedy: "`modprobe tun`" },
       ],
     },
   );

@@ -62,7 +62,7 @@ Deno.test("a table that is gone, or does not mark the server's answers, is not o
     assertEquals(status, "fail", name);
     assertMatch(why, words);
     assertMatch(why, /the table ip vpn_vpn0_return is gone or was changed/);
-    assertMatch(remedy!, /end the client and start it again, or `it`$/);
+    assertMatch(remedy!, /restart the client, or `it`$/);
   }
 });
 

@@ -36,7 +36,7 @@ Deno.test("a file that was edited since the start is told from one that still sa
   ]);
   const other = peerOf({ publicKey: newIdentity().publicKey });
   assertEquals(differencesOf(config(), { ...STATUS, peers: [other] }), [
-    "1 of the file's peers are not there",
+    "1 of the file's peers are missing",
     "1 of its peers are not in the file",
   ]);
 });
@@ -61,16 +61,16 @@ Deno.test("what a tunnel says it is without is a failure, in its own words", asy
   );
 });
 
-Deno.test("a client whose server is silent, or was never heard, is not ok", () => {
+Deno.test("a client whose server is silent, or was never seen, is not ok", () => {
   const judge = (given: Parameters<typeof peerOf>[0]) =>
     judgePeers(statusOf({ role: "client", peers: [peerOf(given)] }));
   assertEquals(judge({ presence: "up", silence: 1 }).map(({ status }) => status), ["ok"]);
   for (const presence of ["silent", "down"] as const) {
     const [verdict] = judge({ presence, silence: 42 });
     assertEquals(verdict!.status, "fail");
-    assertMatch(verdict!.why, /has been silent for 42 s/);
+    assertMatch(verdict!.why, /was last seen 42 s ago/);
   }
-  assertMatch(judge({ presence: "never" })[0]!.why, /was never heard/);
+  assertMatch(judge({ presence: "never" })[0]!.why, /was never seen/);
 });
 
 Deno.test("a gateway's peers may be away; a key in two places is a failure of that peer", () => {

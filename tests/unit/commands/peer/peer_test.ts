@@ -77,7 +77,10 @@ folderTest(
     const [peer] = JSON.parse(said(await vpn("peer", "list", "--json")));
     assertEquals([peer.name, peer.file], [name, `server.peers/${name}.conf`]);
     assertStringIncludes(said(await vpn("peer", "show", name)), `name           ${name}\n`);
-    assertStringIncludes(said(await vpn("peer", "remove", name)), "is out of server.conf");
+    assertStringIncludes(
+      said(await vpn("peer", "remove", name)),
+      "Removed Ann's phone (new) from server.conf",
+    );
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["server.conf"]);
   },
 );
@@ -89,12 +92,12 @@ folderTest(
     assertStringIncludes(said(await vpn("peer", "list")), "server.conf has no peers");
     assertEquals(JSON.parse(said(await vpn("peer", "list", "--json"))), []);
     const added = said(await vpn("peer", "add", "laptop"));
-    assertStringIncludes(added, "laptop is 10.66.77.2");
+    assertStringIncludes(added, "Added laptop with inner address 10.66.77.2 to server.conf");
     assertStringIncludes(added, "server.peers/laptop.conf");
     assertEquals(KEY.test(added), false);
     const kept = await vpn("peer", "add", "phone", "--out", "-");
     assertEquals(kept.code, 0);
-    assertStringIncludes(kept.stderr, "phone is 10.66.77.3");
+    assertStringIncludes(kept.stderr, "Added phone with inner address 10.66.77.3");
     assertMatch(kept.stdout, /^\[Interface\]\nPrivateKey = /);
 
     const server = await Deno.readTextFile(`${folder}/server.conf`);
@@ -128,12 +131,12 @@ phone   10.66.77.3/32  ${publicKeys[1]}  -
 public key     ${publicKeys[1]}
 preshared key  yes
 addresses      10.66.77.3/32
-configuration  not kept here
+configuration  not stored here
 `,
     );
     const { code, stderr } = await vpn("peer", "show", "phone", "--qr");
     assertEquals(code, 2);
-    assertStringIncludes(stderr, "its configuration is not at server.peers/phone.conf");
+    assertStringIncludes(stderr, "its configuration file is not at server.peers/phone.conf");
   },
 );
 
@@ -150,7 +153,10 @@ folderTest(
     said(await vpn("init", "--endpoint", "vpn.example.org"));
     said(await vpn("peer", "add", "phone"));
     const text = said(await vpn("peer", "show", "phone", "--qr", "phone.svg"));
-    assertStringIncludes(text, "phone's configuration, with its keys, as a QR code: phone.svg");
+    assertStringIncludes(
+      text,
+      "QR code with the configuration of phone, private key included: phone.svg",
+    );
     assertEquals(KEY.test(text), false);
     const path = `${folder}/phone.svg`;
     assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
@@ -199,13 +205,13 @@ folderTest("vpn peer remove takes both ends away", async (vpn, folder) => {
   said(await vpn("peer", "add", "phone"));
   assertEquals(
     said(await vpn("peer", "remove", "phone")),
-    "phone is out of server.conf, and its own configuration is removed.\n",
+    "Removed phone from server.conf, and its configuration file is deleted.\n",
   );
   assertEquals(await Deno.readTextFile(`${folder}/server.conf`), before);
   assertEquals(await vpn("peer", "remove", "phone"), {
     code: 2,
     stdout: "",
-    stderr: 'vpn: server.conf has no peer "phone": `vpn peer list` shows those there are\n',
+    stderr: 'vpn: server.conf has no peer "phone": `vpn peer list` shows all peers\n',
   });
 });
 

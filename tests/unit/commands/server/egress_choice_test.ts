@@ -29,7 +29,7 @@ Deno.test("more rules than can be followed are refused, with the line of the key
     );
     assertEquals(
       error.message,
-      `home.conf${place}: together with this host's networks and routes it makes ${
+      `home.conf${place}: together with this host's networks and routes this gives ${
         MAX_EGRESS_RULES + 1
       } rules, and at most ${MAX_EGRESS_RULES} are possible: name fewer and larger networks`,
     );

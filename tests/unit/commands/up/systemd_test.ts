@@ -51,7 +51,7 @@ Deno.test("one that could not start fails with its own words and exit code, and 
 
   const enabled = scripted(failing);
   const other = await assertRejects(() => startUnit(enabled.call, "laptop"), AppError);
-  assert(other.message.endsWith("vpn@laptop.service is enabled, so it is tried again"));
+  assert(other.message.endsWith("vpn@laptop.service is enabled, so systemd retries it"));
   assert(!enabled.asked.includes("stop vpn@laptop.service"));
 });
 

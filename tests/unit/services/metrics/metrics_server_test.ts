@@ -153,27 +153,30 @@ hostTest(
   },
 );
 
-hostTest("MetricsServer.open() says who has the port, and which address is not there", async () => {
-  const usage = async (listen: { address: number; port: number }) => {
-    const error = await assertRejects(
-      () => MetricsServer.open({ listen, read: () => Promise.resolve([]) }),
-      AppError,
+hostTest(
+  "MetricsServer.open() says who has the port, and which address does not exist",
+  async () => {
+    const usage = async (listen: { address: number; port: number }) => {
+      const error = await assertRejects(
+        () => MetricsServer.open({ listen, read: () => Promise.resolve([]) }),
+        AppError,
+      );
+      assertEquals(error.exitCode, ExitCode.usage);
+      return error.message;
+    };
+    using _server = await open();
+    const other = await usage({ address: ADDRESS, port: PORT });
+    assertStringIncludes(other, `Cannot serve metrics on ${HOST}:9586: "`);
+    assertStringIncludes(
+      other,
+      `(process ${Deno.pid}) uses that port: stop it, or choose another port for Metrics`,
     );
-    assertEquals(error.exitCode, ExitCode.usage);
-    return error.message;
-  };
-  using _server = await open();
-  const other = await usage({ address: ADDRESS, port: PORT });
-  assertStringIncludes(other, `Cannot serve metrics on ${HOST}:9586: "`);
-  assertStringIncludes(
-    other,
-    `(process ${Deno.pid}) uses that port: stop it, or choose another port for Metrics`,
-  );
-  assertEquals(
-    await usage({ address: 0xc0000299, port: PORT }),
-    "Cannot serve metrics on 192.0.2.153:9586: no interface has that address: give Metrics an address of this host",
-  );
-});
+    assertEquals(
+      await usage({ address: 0xc0000299, port: PORT }),
+      "Cannot serve metrics on 192.0.2.153:9586: no interface has that address: give Metrics an address of this host",
+    );
+  },
+);
 
 hostTest(
   "MetricsServer lets go of its port, and of who is connected, when it is disposed of",

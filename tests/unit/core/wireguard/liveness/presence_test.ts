@@ -2,7 +2,7 @@
 import { presenceOf } from "../../../../../lib/core/wireguard/liveness/presence.ts";
 import { assertEquals } from "../../../../support/assert.ts";
 
-Deno.test("presenceOf() takes no peer for up that was never heard", () => {
+Deno.test("presenceOf() takes no peer for up that was never seen", () => {
   assertEquals(presenceOf({ silence: null, isDown: false }), "never");
   assertEquals(presenceOf({ silence: null, isDown: true }), "never");
 });
