@@ -53,7 +53,7 @@ export type Reach =
 
 /** Carries the trial out. */
 export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promise<Reach> {
-  const device = deviceWith(config, netlink);
+  const device = tunnelWith(config, netlink);
   if (device !== null) return { kind: "up", device };
   const timeout = Math.min(LONGEST_WAIT, config.interface.connectTimeout);
   let address: number;
@@ -131,12 +131,21 @@ async function tryPath(
   return { wanted, passed, isKnown: echo.wasTold || isKnown(passed) };
 }
 
-/** The interface that has one of the tunnel's addresses; null where none has. */
-function deviceWith(config: ClientConfig, netlink: Rtnetlink): string | null {
+/**
+ * The tunnel that has one of the configuration's addresses, ours or WireGuard's; null for none. An interface with a
+ * hardware address is none: a network that leases that very address has no tunnel up.
+ */
+export function tunnelWith(
+  config: ClientConfig,
+  netlink: Pick<Rtnetlink, "addresses" | "links">,
+): string | null {
   const own = new Set(config.interface.addresses.map(({ address }) => address));
-  const found = netlink.addresses.list()
-    .find(({ address }) => address.length === 4 && own.has(ipv4ToNumber(address)));
-  return found === undefined ? null : netlink.links.find(found.link)?.name ?? null;
+  for (const { address, link } of netlink.addresses.list()) {
+    if (address.length !== 4 || !own.has(ipv4ToNumber(address))) continue;
+    const found = netlink.links.find(link);
+    if (found !== null && found.hardwareAddress === null) return found.name;
+  }
+  return null;
 }
 
 /** Bytes that the way to an address takes, as far as this host knows; null where it knows no way. */

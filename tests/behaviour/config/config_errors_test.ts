@@ -82,7 +82,11 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["ClientToClient", "yes", onOff],
     ["DnsProxy", "dns.example", "a resolver is an IPv4 address, as in 9.9.9.9"],
     ["DnsProxy", "2620:fe::fe", "a resolver is an IPv4 address, as in 9.9.9.9"],
-    ["DnsProxy", "127.0.0.53", "a resolver is an IPv4 address, as in 9.9.9.9"],
+    [
+      "DnsProxy",
+      "127.0.0.53",
+      "give the resolvers that this one asks (`resolvectl dns`), as in 9.9.9.9",
+    ],
     ["Forward", "8080 -> 10.66.77.2:80", forward],
     ["Forward", "sctp:1 -> 10.66.77.2:80", forward],
     ["Forward", "tcp:1 -> 10.66.77.2", forward],

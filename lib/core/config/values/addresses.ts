@@ -114,8 +114,12 @@ export function parseDns(entry: Entry): readonly DnsItem[] {
 export function parseResolvers(entry: Entry): readonly number[] {
   return items(entry).map((item) => {
     const address = parseIpv4(item);
-    if (address === null || !isUnicast(address)) {
+    if (address === null || !isUnicastOrLoopback(address)) {
       throw badValue(entry, "a resolver is an IPv4 address, as in 9.9.9.9", item);
+    }
+    if (!isUnicast(address)) {
+      const problem = "give the resolvers that this one asks (`resolvectl dns`), as in 9.9.9.9";
+      throw badValue(entry, problem, item);
     }
     return address;
   });
