@@ -124,3 +124,17 @@ export function deliver(to: SimulatedDevice, bytes: Uint8Array, from = "203.0.11
   const [address, port] = from.split(":") as [string, string];
   to.receive(bytes, { address: ipv4(address), port: Number(port) });
 }
+
+/** The next message that carries `text` up, kept off the link. */
+export function sealed(pair: TunnelPair, text: string): Bytes {
+  const { onDatagram } = pair.simulation;
+  let bytes: Bytes | null = null;
+  pair.simulation.onDatagram = (datagram) => {
+    bytes = datagram.bytes;
+    return false;
+  };
+  pair.client.send(upward(text));
+  pair.simulation.onDatagram = onDatagram;
+  assert(bytes !== null, "nothing was sealed");
+  return bytes;
+}

@@ -9,11 +9,15 @@ import { Peer } from "../../../lib/core/wireguard/peer.ts";
 import { NEVER, Timers } from "../../../lib/core/wireguard/timers.ts";
 
 /** A peer whose timers nobody asks, watched or not. */
-export function stubPeer(watch: Watch | null = null, index = 1): Peer {
+export function stubPeer(
+  watch: Watch | null = null,
+  index = 1,
+  paths = new Paths({ holders: 4, unheld: 4 }),
+): Peer {
   const publicKey = new Uint8Array(32).fill(9);
   return new Peer({ publicKey, allowedIps: [] }, {
     index,
-    paths: new Paths({ holders: 4, unheld: 4 }),
+    paths,
     timers: new Timers({ at: NEVER }, () => 0),
     cookies: new CookieGenerator(publicKey),
     staticSecret: null,

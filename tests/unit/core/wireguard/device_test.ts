@@ -1,18 +1,14 @@
-/** Tests of lib/core/wireguard/device.ts: its peers, its queue, its events. Handshakes, timers and transport have files of their own. */
-import { MAX_HANDSHAKE_ATTEMPTS } from "../../../../lib/core/wireguard/constants.ts";
+/** Tests of lib/core/wireguard/device.ts: its peers, its results, its events, its time. */
+import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
-import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { receivedLength, receivedPeer } from "../../../../lib/core/wireguard/received.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
 import { ipv4, type SimulatedDevice } from "../../../support/packets/simulated_device.ts";
 import {
   connectedPair,
   downward,
-  INITIATION,
-  KEEPALIVE_SIZE,
   receivedTexts,
-  RESPONSE,
   sentBy,
   TRANSPORT,
   tunnelPair,
@@ -103,58 +99,6 @@ Deno.test("updatePeer() takes a network from a peer, and a new endpoint counts a
   assertEquals(toClient.endpoint.port, 7);
 });
 
-Deno.test("a full send queue costs the packet and is counted; the counter is not spent", () => {
-  const { client, toGateway, simulation } = connectedPair();
-  const { current } = toGateway;
-  client.memory.bytes.set(upward("much"), 0);
-  const before = current!.counterLow;
-  for (let i = 0; i < 300; i++) client.device.send(toGateway, 0, 32, simulation.now);
-  assertEquals(client.dropped(DropReason.sendQueueFull), 44);
-  assertEquals(current!.counterLow - before, 256);
-});
-
-Deno.test("waiting packets that find the send queue full are counted, and the others sent", () => {
-  const pair = tunnelPair();
-  const { client, gateway, simulation, sent } = pair;
-  const { sendQueue } = client;
-  client.send(...Array.from({ length: 10 }, (_, i) => upward(`${i}`)));
-  simulation.run(15);
-  const response = sentBy(pair, gateway, RESPONSE)[0]!.bytes;
-  sent.length = 0;
-  while (sendQueue.free > 4) sendQueue.commit(0, NO_PATH);
-  const before = client.memory.bytes.slice(0, 64);
-  client.receive(response, gateway);
-  assertEquals(client.dropped(DropReason.sendQueueFull), 6);
-  assertEquals(sentBy(pair, client, TRANSPORT).length, 4);
-  assertEquals(client.memory.bytes.slice(0, 64), before);
-});
-
-Deno.test("a persistent keepalive that finds the send queue full is not the last one", () => {
-  const pair = connectedPair({ toGateway: { persistentKeepalive: 25 } });
-  const { client, simulation, sent } = pair;
-  const due = pair.toGateway.timers.persistentKeepaliveAt;
-  simulation.runUntil(due - 1);
-  while (client.sendQueue.free > 0) client.sendQueue.commit(0, NO_PATH);
-  simulation.runUntil(due);
-  assertEquals(client.dropped(DropReason.sendQueueFull), 1);
-  sent.length = 0;
-  simulation.run(25_000);
-  assertEquals(sent.map(({ bytes }) => bytes.length), [KEEPALIVE_SIZE]);
-});
-
-Deno.test("an initiation that finds the send queue full is sent by the timer", () => {
-  const pair = connectedPair();
-  const { client, toGateway, simulation } = pair;
-  simulation.run(6000);
-  client.memory.bytes.set(upward("much"), 0);
-  for (let i = 0; i < 256; i++) client.device.send(toGateway, 0, 32, simulation.now);
-  client.device.initiate(toGateway, simulation.now);
-  client.poll();
-  assertEquals(sentBy(pair, client, INITIATION).length, 0);
-  simulation.run(6000);
-  assertEquals(sentBy(pair, client, INITIATION).length, 1);
-});
-
 Deno.test("poll() does nothing before pollAt(), and pollAt() is never late", () => {
   const { client, toGateway, simulation, sent } = connectedPair();
   client.send(upward("hello"));
@@ -170,22 +114,6 @@ Deno.test("poll() does nothing before pollAt(), and pollAt() is never late", () 
 Deno.test("pollAt() is never when nothing can ever be due", () => {
   const { client, gateway } = tunnelPair();
   assertEquals([client.device.pollAt(), gateway.device.pollAt()], [Infinity, Infinity]);
-});
-
-Deno.test("a short handshake interval retries at its own pace, and the usual one comes back", () => {
-  const pair = tunnelPair();
-  const { client, toGateway, simulation, sent } = pair;
-  simulation.link.isDown = true;
-  toGateway.timers.handshakeInterval = 250;
-  client.initiate(toGateway);
-  simulation.run(2000);
-  const quick = sent.length;
-  assert(quick >= 4 && quick <= 8, `${quick}`);
-  toGateway.timers.handshakeInterval = 5000;
-  simulation.run(60_000);
-  const slow = sent.length - quick;
-  assert(slow >= 10 && slow <= 13, `${slow}`);
-  assert(toGateway.timers.handshakeAttempts < MAX_HANDSHAKE_ATTEMPTS + 1);
 });
 
 Deno.test("events that nobody takes do not pile up, and a peer that moves hides no other's", () => {

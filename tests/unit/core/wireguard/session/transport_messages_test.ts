@@ -1,315 +1,99 @@
-/** Tests of transport messages: what they look like, which are taken, and what becomes of the key slots under them. */
+/** Tests of lib/core/wireguard/session/transport_messages.ts: keypairs open and seal without a device or a peer. */
+import { createBuiltinAead } from "../../../../../lib/core/noise/aead_builtin.ts";
+import { NO_PATH } from "../../../../../lib/core/transport/paths.ts";
+import { SendQueue } from "../../../../../lib/core/transport/send_queue.ts";
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
+import { createMemory } from "../../../../../lib/core/wire/memory.ts";
 import { receivedOffset } from "../../../../../lib/core/wireguard/received.ts";
-import { assert, assertEquals, assertNotEquals } from "../../../../support/assert.ts";
-import { buildUdp, type Bytes } from "../../../../support/packets/packet_builder.ts";
-import { RECEIVE_OFFSET } from "../../../../support/packets/simulated_device.ts";
-import {
-  connectedPair,
-  deliver,
-  downward,
-  INITIATION,
-  KEEPALIVE_SIZE,
-  receivedTexts,
-  sentBy,
-  TRANSPORT,
-  type TunnelPair,
-  tunnelPair,
-  upward,
-} from "../../../../support/packets/tunnel_pair.ts";
+import { Keypair } from "../../../../../lib/core/wireguard/session/keypair.ts";
+import { TransportMessages } from "../../../../../lib/core/wireguard/session/transport_messages.ts";
+import { assertEquals } from "../../../../support/assert.ts";
+import { Random } from "../../../../support/random.ts";
 
-/** The next message that carries `text` up, kept off the link. */
-function sealed(pair: TunnelPair, text: string): Bytes {
-  const { onDatagram } = pair.simulation;
-  let bytes: Bytes | null = null;
-  pair.simulation.onDatagram = (datagram) => {
-    bytes = datagram.bytes;
-    return false;
-  };
-  pair.client.send(upward(text));
-  pair.simulation.onDatagram = onDatagram;
-  assert(bytes !== null, "nothing was sealed");
-  return bytes;
-}
+const PACKET = 4096;
+const MESSAGE = 8192;
 
-/** Has `pair` go through another handshake. */
-function renew(pair: TunnelPair): void {
-  pair.simulation.run(6000);
-  pair.client.initiate(pair.toGateway);
-  pair.simulation.run(100);
-}
+/** Both ends of a session over one memory; the messages of the first end leave by a queue of two. */
+class Site {
+  readonly memory = createMemory(16_384);
+  readonly queue = new SendQueue({ offset: 0, slots: 2, slotSize: SendQueue.slotSize(512) });
+  readonly messages = new TransportMessages({ memory: this.memory, sendQueue: this.queue });
+  readonly near: Keypair;
+  readonly far: Keypair;
 
-function counterOf(message: Uint8Array): bigint {
-  return new DataView(message.buffer, message.byteOffset).getBigUint64(8, true);
-}
-
-Deno.test("a transport message has a header, the packet padded to 16 bytes, and a tag", () => {
-  const pair = connectedPair();
-  for (const payloadSize of [0, 1, 3, 4, 5, 100]) {
-    pair.sent.length = 0;
-    pair.client.send(buildUdp({ payload: new Uint8Array(payloadSize) }));
-    const { bytes } = pair.sent[0]!;
-    assertEquals(bytes.subarray(0, 4), Uint8Array.of(4, 0, 0, 0));
-    assertEquals(bytes.length, 16 + Math.ceil((28 + payloadSize) / 16) * 16 + 16);
-    const index = new DataView(bytes.buffer).getUint32(4, true);
-    assertEquals(index, pair.toClient.current!.localIndex);
+  constructor() {
+    const random = new Random(5);
+    const aead = createBuiltinAead(this.memory);
+    const [one, other] = [random.bytes(32), random.bytes(32)];
+    const make = (sending: Uint8Array<ArrayBuffer>, receiving: Uint8Array<ArrayBuffer>) =>
+      new Keypair({
+        peerIndex: 1,
+        sending: aead.key(sending),
+        receiving: aead.key(receiving),
+        isInitiator: true,
+        localIndex: 0x0a0b_0c0d,
+        remoteIndex: 0x0102_0304,
+        createdAt: 0,
+      });
+    this.near = make(one, other);
+    this.far = make(other, one);
   }
-  pair.simulation.run(100);
-  assertEquals(pair.gateway.tun.written.map(({ length }) => length), [28, 29, 31, 32, 33, 128]);
-});
 
-Deno.test("padding is zeros, whatever lay behind the packet", () => {
-  const pair = connectedPair();
-  pair.client.send(buildUdp({ payload: new Uint8Array(200).fill(0xff) }));
-  pair.gateway.receive(sealed(pair, "x"), pair.client);
-  const at = receivedOffset(RECEIVE_OFFSET);
-  const packet = pair.gateway.memory.bytes.slice(at, at + 32);
-  assertEquals(packet.subarray(28), Uint8Array.of("x".charCodeAt(0), 0, 0, 0));
-});
-
-Deno.test("padding never goes beyond the MTU", () => {
-  const pair = connectedPair();
-  for (const length of [1408, 1409, 1419, 1420]) {
-    pair.sent.length = 0;
-    pair.client.send(buildUdp({ payload: new Uint8Array(length - 28) }));
-    assertEquals(pair.sent[0]!.bytes.length, Math.min(1420, Math.ceil(length / 16) * 16) + 32);
+  /** Seals a packet of 32 bytes and puts the message where the other end receives it. */
+  seal(at = MESSAGE): number {
+    this.memory.bytes.fill(7, PACKET, PACKET + 32);
+    const length = this.messages.seal(this.near, PACKET, 32, NO_PATH);
+    if (length < 0) return length;
+    const from = this.queue.offsets[this.queue.tail - 1]!;
+    this.memory.bytes.copyWithin(at, from, from + length);
+    this.queue.sentUpTo(this.queue.tail);
+    return length;
   }
-  pair.simulation.run(100);
-  assertEquals(pair.gateway.tun.written.map(({ length }) => length), [1408, 1409, 1419, 1420]);
-});
 
-Deno.test("a packet beyond the MTU is dropped", () => {
-  const pair = connectedPair();
-  pair.client.send(buildUdp({ payload: new Uint8Array(1421 - 28) }));
-  assertEquals(pair.sent, []);
-  assertEquals(pair.client.dropped(DropReason.tooBig), 1);
-});
+  open(length: number, at = MESSAGE, now = 0): number {
+    return this.messages.open(this.far, at, length, now);
+  }
+}
 
-Deno.test("a packet for a peer whose endpoint is not known is dropped", () => {
-  const pair = tunnelPair();
-  pair.gateway.send(downward("where are you?"));
-  assertEquals(pair.gateway.dropped(DropReason.noEndpoint), 1);
-  assertEquals(pair.toClient.staged.length, 0);
-  pair.simulation.run(100_000);
-  assertEquals(pair.sent, []);
-});
-
-Deno.test("counters count up from 0, one for each message", () => {
-  const pair = tunnelPair();
-  pair.client.initiate(pair.toGateway);
-  pair.simulation.run(100);
-  for (let i = 0; i < 5; i++) pair.client.send(upward("next"));
+Deno.test("a message has the other end's index and the counter, and is 32 bytes longer than its packet", () => {
+  const site = new Site();
+  assertEquals([site.seal(), site.seal()], [64, 64]);
+  const { view } = site.memory;
   assertEquals(
-    sentBy(pair, pair.client, TRANSPORT).map(({ bytes }) => counterOf(bytes)),
-    [0n, 1n, 2n, 3n, 4n, 5n],
+    [0, 4, 8, 12].map((offset) => view.getUint32(MESSAGE + offset, true)),
+    [4, 0x0102_0304, 1, 0],
   );
 });
 
-Deno.test("a transport message that is played again is refused, at once and later", () => {
-  const pair = connectedPair();
-  const message = sealed(pair, "once");
-  for (let i = 0; i < 3; i++) {
-    deliver(pair.gateway, message);
-    pair.simulation.run(1000);
-  }
-  for (let i = 0; i < 9000; i++) pair.gateway.receive(sealed(pair, "on"), pair.client);
-  deliver(pair.gateway, message);
-  assertEquals(receivedTexts(pair.gateway).filter((text) => text === "once").length, 1);
-  assertEquals(pair.gateway.dropped(DropReason.replayed), 3);
-});
-
-Deno.test("messages may overtake each other by 2,000 counters and more", () => {
-  const pair = connectedPair();
-  const late = sealed(pair, "late");
-  for (let i = 0; i < 8000; i++) deliver(pair.gateway, sealed(pair, "early"));
-  deliver(pair.gateway, late);
-  assertEquals(receivedTexts(pair.gateway).at(-1), "late");
-});
-
-Deno.test("a message with a wrong tag, counter or byte is refused and does not move the window", () => {
-  const pair = connectedPair();
-  const message = sealed(pair, "precious");
-  for (let at = 8; at < message.length; at++) {
-    const forged = message.slice();
-    forged[at]! ^= 0x40;
-    deliver(pair.gateway, forged);
-  }
-  assertEquals(pair.gateway.dropped(DropReason.badTag), message.length - 8);
-  deliver(pair.gateway, message);
-  assertEquals(receivedTexts(pair.gateway), ["precious"]);
-});
-
-Deno.test("messages that are too short or name no session are refused", () => {
-  const pair = connectedPair();
-  const message = sealed(pair, "precious");
-  for (let length = 4; length < KEEPALIVE_SIZE; length++) {
-    deliver(pair.gateway, message.subarray(0, length));
-  }
-  assertEquals(pair.gateway.dropped(DropReason.badMessageLength), KEEPALIVE_SIZE - 4);
-  for (const at of [4, 5, 6, 7]) {
-    const stray = message.slice();
-    stray[at]! ^= 1;
-    deliver(pair.gateway, stray);
-  }
-  assertEquals(pair.gateway.dropped(DropReason.unknownIndex), 4);
-  for (const at of [1, 2, 3]) {
-    const reserved = message.slice();
-    reserved[at] = 1;
-    deliver(pair.gateway, reserved);
-  }
-  assertEquals(pair.gateway.dropped(DropReason.unknownMessage), 3);
-  assertEquals(receivedTexts(pair.gateway), []);
-});
-
-Deno.test("a message sealed for one direction is refused in the other", () => {
-  const pair = connectedPair();
-  const message = sealed(pair, "mirror");
-  const mirrored = message.slice();
-  new DataView(mirrored.buffer).setUint32(4, pair.toGateway.current!.localIndex, true);
-  deliver(pair.client, mirrored);
-  assertEquals(pair.client.dropped(DropReason.badTag), 1);
-});
-
-Deno.test("counters go on at 2^32 and beyond", () => {
-  for (const [high, low] of [[0, 0xffff_fffe], [1, 0xffff_fffe], [0x7fff_ffff, 0xffff_fffe]]) {
-    const pair = connectedPair();
-    const { current } = pair.toGateway;
-    current!.counterHigh = high!;
-    current!.counterLow = low!;
-    for (let i = 0; i < 4; i++) pair.client.send(upward(`${i}`));
-    const first = BigInt(high!) * 2n ** 32n + BigInt(low!);
-    assertEquals(
-      sentBy(pair, pair.client, TRANSPORT).map(({ bytes }) => counterOf(bytes) - first),
-      [0n, 1n, 2n, 3n],
-    );
-    pair.simulation.run(50);
-    assertEquals(receivedTexts(pair.gateway), ["0", "1", "2", "3"]);
-    deliver(pair.gateway, sentBy(pair, pair.client, TRANSPORT)[2]!.bytes);
-    assertEquals(pair.gateway.dropped(DropReason.replayed), 1);
+Deno.test("open() returns the bytes of the packet, which stands at receivedOffset(), wherever the message begins", () => {
+  const site = new Site();
+  for (const at of [MESSAGE, MESSAGE + 1, MESSAGE + 2, MESSAGE + 3]) {
+    const length = site.seal(at);
+    assertEquals(site.open(length, at), 32);
+    const packet = receivedOffset(at);
+    assertEquals(site.memory.bytes.slice(packet, packet + 32), new Uint8Array(32).fill(7));
   }
 });
 
-Deno.test("REKEY_AFTER_MESSAGES: a sender renews the key after 2^60 messages, either end", () => {
-  const initiations: number[] = [];
-  for (const end of ["client", "gateway"] as const) {
-    const pair = connectedPair();
-    pair.simulation.run(6000);
-    const current = (end === "client" ? pair.toGateway : pair.toClient).current!;
-    current.counterHigh = 2 ** 28 - 1;
-    current.counterLow = 0xffff_fffe;
-    const packet = end === "client" ? upward("one more") : downward("one more");
-    pair[end].send(packet);
-    assertEquals(sentBy(pair, pair[end], INITIATION).length, 0);
-    pair[end].send(packet);
-    initiations.push(sentBy(pair, pair[end], INITIATION).length);
-    pair.simulation.run(100);
-    assertNotEquals((end === "client" ? pair.toGateway : pair.toClient).current, current);
-  }
-  assertEquals(initiations, [1, 1]);
+Deno.test("what does not open returns minus its drop reason, and costs the true message nothing", () => {
+  const site = new Site();
+  const length = site.seal();
+  const message = site.memory.bytes.slice(MESSAGE, MESSAGE + length);
+  site.memory.bytes[MESSAGE + length - 1]! ^= 1;
+  assertEquals(site.open(length), -DropReason.badTag);
+  site.memory.bytes.set(message, MESSAGE);
+  assertEquals(site.open(length, MESSAGE, 180_000), -DropReason.expiredKey);
+  assertEquals(site.open(length), 32);
+  site.memory.bytes.set(message, MESSAGE);
+  assertEquals(site.open(length), -DropReason.replayed);
 });
 
-Deno.test("REJECT_AFTER_MESSAGES: counter 2^64 - 2^13 - 2 is the last to be sent and taken", () => {
-  const pair = connectedPair();
-  pair.simulation.run(6000);
-  const { current } = pair.toGateway;
-  current!.counterHigh = 0xffff_ffff;
-  current!.counterLow = 0xffff_dffe;
-  pair.client.send(upward("the last"));
-  pair.client.send(upward("waits for the new key"));
-  const counters = sentBy(pair, pair.client, TRANSPORT).map(({ bytes }) => counterOf(bytes));
-  assertEquals(counters, [2n ** 64n - 2n ** 13n - 2n]);
-  assertEquals(pair.toGateway.staged.length, 1);
-  pair.simulation.run(100);
-  assertEquals(receivedTexts(pair.gateway), ["the last", "waits for the new key"]);
-  assertEquals(pair.toGateway.current!.counterLow, 1);
-});
-
-Deno.test("REJECT_AFTER_MESSAGES: a receiver takes no counter from 2^64 - 2^13 - 1 on", () => {
-  const pair = connectedPair();
-  const { current } = pair.toGateway;
-  // The sender's own check stands before this one, so the message is sealed past it.
-  const { view, bytes } = pair.client.memory;
-  for (const low of [0xffff_dfff, 0xffff_ffff]) {
-    view.setUint32(0, TRANSPORT, true);
-    view.setUint32(4, current!.remoteIndex, true);
-    view.setUint32(8, low, true);
-    view.setUint32(12, 0xffff_ffff, true);
-    assert(current!.sending.seal(16, 16, 0, low, 0xffff_ffff));
-    deliver(pair.gateway, bytes.slice(0, KEEPALIVE_SIZE));
-  }
-  assertEquals(pair.gateway.dropped(DropReason.replayed), 2);
-});
-
-Deno.test("a packet under way when the keys change is still taken under the previous ones", () => {
-  const pair = connectedPair();
-  const underWay = sealed(pair, "under way");
-  renew(pair);
-  deliver(pair.gateway, underWay);
-  assertEquals(receivedTexts(pair.gateway), ["under way"]);
-  assert(pair.toClient.previous !== null);
-});
-
-Deno.test("keys two handshakes old are gone", () => {
-  const pair = connectedPair();
-  const old = sealed(pair, "too old");
-  renew(pair);
-  renew(pair);
-  deliver(pair.gateway, old);
-  assertEquals(receivedTexts(pair.gateway), []);
-  assertEquals(pair.gateway.dropped(DropReason.unknownIndex), 1);
-});
-
-Deno.test("the responder sends under the old key until a message under the new one has come", () => {
-  const pair = connectedPair();
-  pair.simulation.run(6000);
-  const [old, oldIndex] = [pair.toClient.current!, pair.toGateway.current!.localIndex];
-  pair.client.initiate(pair.toGateway);
-  pair.simulation.run(15);
-  assert(pair.toClient.next !== null);
-  pair.gateway.send(downward("old key"));
-  const [message] = sentBy(pair, pair.gateway, TRANSPORT);
-  assertEquals(new DataView(message!.bytes.buffer).getUint32(4, true), oldIndex);
-  assertEquals(pair.toClient.current, old);
-  pair.simulation.run(100);
-  assertEquals(pair.toClient.previous, old);
-  assertEquals(pair.toClient.next, null);
-  assertEquals(receivedTexts(pair.client), ["old key"]);
-});
-
-Deno.test("a keepalive reaches nobody's host", () => {
-  const pair = connectedPair({ toGateway: { persistentKeepalive: 1 } });
-  pair.simulation.run(10_000);
-  assertEquals(sentBy(pair, pair.client, TRANSPORT).length, 10);
-  assertEquals(pair.gateway.tun.written, []);
-  assertEquals(pair.gateway.drops.total, 0);
-});
-
-Deno.test("datagrams that the kernel merged are taken one by one, at whatever offset they begin", () => {
-  for (const mtu of [1417, 1418, 1419, 1420]) {
-    const pair = connectedPair({ mtu });
-    const texts = ["a", "b", "c", "d"].map((letter) => letter.repeat(mtu - 28));
-    const messages = [...texts.map((text) => sealed(pair, text)), sealed(pair, "last")];
-    const merged = new Uint8Array(messages.reduce((sum, { length }) => sum + length, 0));
-    messages.forEach((message, i) => merged.set(message, i * (mtu + 32)));
-    pair.gateway.receive(merged, {
-      address: pair.client.address,
-      port: pair.client.port,
-      segmentSize: mtu + 32,
-    });
-    assertEquals(receivedTexts(pair.gateway), [...texts, "last"]);
-  }
-});
-
-Deno.test("bytes are counted as they go over the wire, and only authentic ones as received", () => {
-  const pair = connectedPair();
-  const [up, down] = [pair.toGateway.sentBytes, pair.toClient.sentBytes];
-  assertEquals([up, down], [148 + 32, 92]);
-  const message = sealed(pair, "hello");
-  const forged = message.slice();
-  forged[20]! ^= 1;
-  deliver(pair.gateway, forged);
-  assertEquals(pair.toClient.receivedBytes, up);
-  deliver(pair.gateway, message);
-  assertEquals(pair.toClient.receivedBytes, up + message.length);
-  assertEquals(pair.toGateway.sentBytes, up + message.length);
+Deno.test("seal() returns minus its drop reason: a full queue spends no counter", () => {
+  const site = new Site();
+  while (site.queue.free > 0) site.queue.commit(0, NO_PATH);
+  assertEquals(site.seal(), -DropReason.sendQueueFull);
+  assertEquals(site.near.counterLow, 0);
+  site.queue.sentUpTo(site.queue.tail);
+  site.near.destroy();
+  assertEquals(site.seal(), -DropReason.sealError);
 });
