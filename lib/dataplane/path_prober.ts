@@ -10,7 +10,7 @@ import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { HEADERS_SIZE } from "../core/transport/fake_tcp/constants.ts";
 import { Carrier } from "../core/transport/endpoint.ts";
-import type { Endpoint } from "../core/transport/peer_endpoint.ts";
+import type { PeerEndpoint } from "../core/transport/peer_endpoint.ts";
 import { PathClaim } from "../core/wireguard/path/path_claim.ts";
 import { OUTER_HEADERS_SIZE } from "../core/wireguard/constants.ts";
 import { PATH_OVERHEAD, PathMtuSearch } from "../core/wireguard/path/path_mtu.ts";
@@ -38,7 +38,7 @@ export interface PathProberOptions {
   /** The most bytes inside. */
   readonly maxMtu: number;
   /** Bytes inside that a connection of fake TCP takes; null without one. */
-  readonly linkMtu: (endpoint: Endpoint) => number | null;
+  readonly linkMtu: (endpoint: PeerEndpoint) => number | null;
   /** All peers. */
   readonly peers: () => Iterable<Peer>;
   /** Takes a peer whose MTU is another now. */

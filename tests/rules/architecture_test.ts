@@ -49,7 +49,6 @@ const REPEATED: Exceptions = {
   Entry: RENAME,
   fail: RENAME,
   Verdict: RENAME,
-  Receiver: RENAME,
   PathWatch: RENAME,
   Route: RENAME,
   Rule: RENAME,

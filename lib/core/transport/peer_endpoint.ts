@@ -4,7 +4,7 @@ import { Carrier } from "./endpoint.ts";
 import { NO_PATH, type Paths } from "./paths.ts";
 
 /** Where a peer was last seen: a path of the table, which is held for as long as the peer is there. */
-export class Endpoint {
+export class PeerEndpoint {
   readonly #paths: Paths;
   #path: number = NO_PATH;
   #carrier: Carrier = Carrier.udp;

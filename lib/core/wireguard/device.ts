@@ -29,8 +29,8 @@ import type { PacketTap } from "./packet_tap.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import { received } from "./received.ts";
-import { Receiver } from "./receiver.ts";
-import { Sender } from "./sender.ts";
+import { MessageReceiver } from "./message_receiver.ts";
+import { MessageSender } from "./message_sender.ts";
 import { StagedPackets } from "./session/staged_packets.ts";
 import { TransportMessages } from "./session/transport_messages.ts";
 import { NEVER } from "./timers.ts";
@@ -75,9 +75,9 @@ export class Device {
   readonly #drops: DropCounters;
   readonly #peers: PeerTable;
   readonly #staged: StagedPackets;
-  readonly #sender: Sender;
+  readonly #sender: MessageSender;
   readonly #handshakes: HandshakeDriver;
-  readonly #receiver: Receiver;
+  readonly #receiver: MessageReceiver;
   readonly #actions: PeerActions;
 
   constructor(options: DeviceOptions) {
@@ -90,7 +90,7 @@ export class Device {
     const peers = new PeerTable({ ...options, paths, watch, followsCarrier });
     const staged = new StagedPackets(drops, mtu);
     const messages = new TransportMessages(options);
-    const sender = new Sender({
+    const sender = new MessageSender({
       ...options,
       staged,
       messages,
@@ -131,7 +131,7 @@ export class Device {
     this.#staged = staged;
     this.#sender = sender;
     this.#handshakes = handshakes;
-    this.#receiver = new Receiver({
+    this.#receiver = new MessageReceiver({
       memory,
       paths,
       peers,

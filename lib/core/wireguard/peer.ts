@@ -4,10 +4,10 @@ import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 import { Allowance } from "../limits/allowance.ts";
 import type { Paths } from "../transport/paths.ts";
-import { Endpoint } from "../transport/peer_endpoint.ts";
+import { PeerEndpoint } from "../transport/peer_endpoint.ts";
 import { EndpointProof } from "./path/endpoint_proof.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
-import type { Session } from "./session/session.ts";
+import type { PeerSession } from "./session/peer_session.ts";
 import type { Watch } from "./liveness/liveness.ts";
 import { SharedKey } from "./liveness/shared_key.ts";
 import type { StagedPlace } from "./session/staged_packets.ts";
@@ -55,7 +55,7 @@ export class Peer {
   name: string | null;
   readonly timers: Timers;
   readonly cookies: CookieGenerator;
-  readonly endpoint: Endpoint;
+  readonly endpoint: PeerEndpoint;
   /** Whether the peer receives at its endpoint. */
   readonly proof: EndpointProof = new EndpointProof();
   /** Whether two hosts use its key. */
@@ -66,11 +66,11 @@ export class Peer {
   isRemoved = false;
 
   /** In use until the next one is confirmed. */
-  current: Session | null = null;
+  current: PeerSession | null = null;
   /** Good for packets that were under way when the current one took over. */
-  previous: Session | null = null;
+  previous: PeerSession | null = null;
   /** Derived as the responder; the initiator's first data packet confirms it. */
-  next: Session | null = null;
+  next: PeerSession | null = null;
   /** The newest initiation that waits for its response. */
   handshake: PendingHandshake | null = null;
   /**
@@ -137,7 +137,7 @@ export class Peer {
     },
   ) {
     this.index = made.index;
-    this.endpoint = new Endpoint(made.paths);
+    this.endpoint = new PeerEndpoint(made.paths);
     this.publicKey = options.publicKey;
     this.presharedKey = options.presharedKey ?? new Uint8Array(32);
     this.name = options.name ?? null;
@@ -154,7 +154,7 @@ export class Peer {
    * Whether the peer sends under `session` now, as far as that shows. Where both ends began handshakes at once, each
    * uses the session that it began itself, which is the other's previous one.
    */
-  sendsUnder(session: Session): boolean {
+  sendsUnder(session: PeerSession): boolean {
     const { current, previous } = this;
     return session === current ||
       (session === previous && current !== null && current.isCrossed && !current.isHeard);

@@ -10,7 +10,7 @@ import { type Session, SessionState } from "../../core/transport/fake_tcp/sessio
 import { FakeTcpPort } from "../../core/engine/fake_tcp_port.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import { Carrier } from "../../core/transport/endpoint.ts";
-import type { Endpoint } from "../../core/transport/peer_endpoint.ts";
+import type { PeerEndpoint } from "../../core/transport/peer_endpoint.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../../core/wire/messages.ts";
@@ -110,7 +110,7 @@ export class FakeTcpLink implements Disposable {
   }
 
   /** Bytes of the longest packet inside that the connection to a peer takes; null where there is none. */
-  innerMtu({ address, port, source }: Endpoint): number | null {
+  innerMtu({ address, port, source }: PeerEndpoint): number | null {
     const session = this.port.sessionTo(address | 0, port, source | 0);
     return session === null ? null : session.maxPayload - TRANSPORT_OVERHEAD;
   }

@@ -2,7 +2,7 @@
 import type { AeadKey } from "../../../lib/core/noise/aead.ts";
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import type { Keypair } from "../../../lib/core/wireguard/session/keypair.ts";
-import { Session } from "../../../lib/core/wireguard/session/session.ts";
+import { PeerSession } from "../../../lib/core/wireguard/session/peer_session.ts";
 import type { Watch } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import { Paths } from "../../../lib/core/transport/paths.ts";
 import { Peer } from "../../../lib/core/wireguard/peer.ts";
@@ -48,8 +48,8 @@ export function stubSession(
   peer: Peer,
   localIndex: number,
   { isInitiator = true, createdAt = 0 }: { isInitiator?: boolean; createdAt?: number } = {},
-): Session {
-  return new Session({
+): PeerSession {
+  return new PeerSession({
     peerIndex: peer.index,
     sending: new StubKey(),
     receiving: new StubKey(),

@@ -16,7 +16,7 @@ import type { Arrivals } from "../arrivals.ts";
 import type { DeviceEventKind } from "../device_events.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTable } from "../peer_table.ts";
-import type { Sender } from "../sender.ts";
+import type { MessageSender } from "../message_sender.ts";
 import { dropHandshake, dropSessions } from "../session/key_slots.ts";
 import { NEVER } from "../timers.ts";
 import { Handshakes, type HandshakesOptions } from "./handshakes.ts";
@@ -24,7 +24,7 @@ import type { IndexTable } from "./index_table.ts";
 
 export interface HandshakeDriverOptions extends HandshakesOptions {
   readonly arrivals: Arrivals;
-  readonly sender: Sender;
+  readonly sender: MessageSender;
   /** Whether a peer's transport follows its packets as its address does. */
   readonly followsCarrier: boolean;
   readonly report: (kind: DeviceEventKind, peer: Peer) => void;
@@ -36,7 +36,7 @@ export class HandshakeDriver {
   readonly #peers: PeerTable;
   readonly #indices: IndexTable;
   readonly #arrivals: Arrivals;
-  readonly #sender: Sender;
+  readonly #sender: MessageSender;
   readonly #followsCarrier: boolean;
   readonly #wallClock: () => number;
   readonly #report: (kind: DeviceEventKind, peer: Peer) => void;

@@ -32,7 +32,7 @@ import {
 import { MIN_INITIATION_INTERVAL } from "../constants.ts";
 import { HandshakeGate, randomUint32 } from "./handshake_gate.ts";
 import type { IndexTable } from "./index_table.ts";
-import { Session } from "../session/session.ts";
+import { PeerSession } from "../session/peer_session.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTable } from "../peer_table.ts";
 import { MARK_HIGH } from "../liveness/recognition.ts";
@@ -259,15 +259,18 @@ export class Handshakes {
   #makeSession(
     peer: Peer,
     keys: TransportKeys,
-    session: Pick<Session, "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo">,
-  ): Session {
+    session: Pick<
+      PeerSession,
+      "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo"
+    >,
+  ): PeerSession {
     const { aead, isMarked } = this.#options;
     const sending = aead.key(keys.sending);
     const receiving = aead.key(keys.receiving);
     keys.sending.fill(0);
     keys.receiving.fill(0);
     const counterHigh = isMarked ? MARK_HIGH : 0;
-    return new Session({ peerIndex: peer.index, sending, receiving, counterHigh, ...session });
+    return new PeerSession({ peerIndex: peer.index, sending, receiving, counterHigh, ...session });
   }
 
   #sendWithMacs(

@@ -4,7 +4,7 @@
  * Indices are random, as in the reference, but unique in their low 16 bits, which are the slot: a look-up is one load
  * and one comparison, with no hashing and no number too large to be a small integer as a key.
  */
-import type { Session } from "../session/session.ts";
+import type { PeerSession } from "../session/peer_session.ts";
 
 const SLOTS = 1 << 16;
 const SLOT_MASK = SLOTS - 1;
@@ -19,7 +19,7 @@ export class IndexTable {
   readonly #indices = new Int32Array(SLOTS);
   /** The index of the peer that each belongs to; 0 for a free slot. */
   readonly #peers = new Uint16Array(SLOTS);
-  readonly #sessions: (Session | null)[] = new Array(SLOTS).fill(null);
+  readonly #sessions: (PeerSession | null)[] = new Array(SLOTS).fill(null);
   #entries = 0;
 
   /**
@@ -42,7 +42,7 @@ export class IndexTable {
   }
 
   /** Lets an index name a session from now on. */
-  attach(index: number, session: Session): void {
+  attach(index: number, session: PeerSession): void {
     this.#sessions[index & SLOT_MASK] = session;
   }
 
@@ -53,7 +53,7 @@ export class IndexTable {
   }
 
   /** The session with this index, or null. */
-  session(index: number): Session | null {
+  session(index: number): PeerSession | null {
     const slot = index & SLOT_MASK;
     return this.#indices[slot] === (index | 0) ? this.#sessions[slot]! : null;
   }

@@ -15,7 +15,7 @@ import type { DeviceEventKind } from "../device_events.ts";
 import type { Paths } from "../../transport/paths.ts";
 import { isGoodbye } from "./goodbye.ts";
 import { CAPABILITIES, type Hello, HELLO_VERSION, readHello, writeHello } from "./hello.ts";
-import type { Session } from "../session/session.ts";
+import type { PeerSession } from "../session/peer_session.ts";
 import type { Watch, WatchOptions } from "./liveness.ts";
 import { answeredLength, isProbe, writeAnswer } from "../path/path_mtu.ts";
 import type { Peer } from "../peer.ts";
@@ -57,7 +57,7 @@ export class Control {
    */
   receive(
     peer: Peer,
-    session: Session,
+    session: PeerSession,
     at: number,
     length: number,
     path: number,
@@ -105,7 +105,7 @@ export class Control {
 
   #receiveUnframed(
     peer: Peer,
-    session: Session,
+    session: PeerSession,
     at: number,
     length: number,
     path: number,

@@ -13,7 +13,7 @@
  * follow one, and only of two hosts does the first come back after that.
  */
 import type { SocketAddress } from "../../wire/socket_address.ts";
-import type { Session } from "../session/session.ts";
+import type { PeerSession } from "../session/peer_session.ts";
 
 /** ms that a packet may be late: under an old session, from where the peer was before it moved. */
 const LATE = 3_000;
@@ -40,7 +40,7 @@ export class SharedKey {
    * @param at where the peer was until then
    * @returns whether this shows, for the first time in a while, that two hosts use the key
    */
-  seenUnderOldSession(current: Session, at: SocketAddress, now: number): boolean {
+  seenUnderOldSession(current: PeerSession, at: SocketAddress, now: number): boolean {
     if (current.localIndex === this.#session || now - current.createdAt < LATE) return false;
     // Where both ends began handshakes at once, the peer may use the old session alone (`Peer.sendsUnder()`).
     if (!current.isHeard) return false;

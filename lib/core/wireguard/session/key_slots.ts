@@ -6,7 +6,7 @@
  */
 import type { IndexTable } from "../handshake/index_table.ts";
 import type { Peer, PendingHandshake } from "../peer.ts";
-import type { Session } from "./session.ts";
+import type { PeerSession } from "./peer_session.ts";
 
 /** Initiations besides the newest that may have their response yet: at 0.7 s each, those of 3.5 s. */
 const MAX_EARLIER_HANDSHAKES = 5;
@@ -17,7 +17,7 @@ const MAX_EARLIER_HANDSHAKES = 5;
 const LONGEST_ROUND_TRIP = 4_000;
 
 /** Puts the session that we initiated in use. */
-export function installInitiated(table: IndexTable, peer: Peer, session: Session): void {
+export function installInitiated(table: IndexTable, peer: Peer, session: PeerSession): void {
   if (peer.next !== null) {
     // We answered the peer's handshake too; the older session goes, so that no more than three are kept.
     session.isCrossed = true;
@@ -34,7 +34,7 @@ export function installInitiated(table: IndexTable, peer: Peer, session: Session
 }
 
 /** Keeps the session that the peer initiated until a packet under it arrives. */
-export function installResponded(table: IndexTable, peer: Peer, session: Session): void {
+export function installResponded(table: IndexTable, peer: Peer, session: PeerSession): void {
   release(table, peer.next);
   release(table, peer.previous);
   peer.previous = null;
@@ -47,7 +47,7 @@ export function installResponded(table: IndexTable, peer: Peer, session: Session
  *
  * @returns true when this confirmed the next session, which is now the current one
  */
-export function confirm(table: IndexTable, peer: Peer, session: Session): boolean {
+export function confirm(table: IndexTable, peer: Peer, session: PeerSession): boolean {
   if (session !== peer.next) return false;
   release(table, peer.previous);
   peer.previous = peer.current;
@@ -106,12 +106,12 @@ export function dropSessions(table: IndexTable, peer: Peer): void {
   peer.previous = peer.current = peer.next = null;
 }
 
-function install(table: IndexTable, peer: Peer, session: Session): void {
+function install(table: IndexTable, peer: Peer, session: PeerSession): void {
   table.attach(session.localIndex, session);
   peer.renewalAsked = false;
 }
 
-function release(table: IndexTable, session: Session | null): void {
+function release(table: IndexTable, session: PeerSession | null): void {
   if (session === null) return;
   table.release(session.localIndex);
   session.destroy();

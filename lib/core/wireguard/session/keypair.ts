@@ -1,7 +1,7 @@
 /**
  * Keypair: what the packets of a session need, and nothing else: both transport keys, the counter of the one, the
  * replay window of the other, the indices, their age. Whoever has it can open and seal; what follows for the peer is
- * `Session`'s.
+ * `PeerSession`'s.
  */
 import type { AeadKey } from "../../noise/aead.ts";
 import {

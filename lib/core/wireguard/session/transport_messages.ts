@@ -1,7 +1,7 @@
 /**
  * Transport messages: what arrives is opened where it lies, what leaves is sealed where it is sent from. A keypair and
- * the memory is all that this takes: what follows from either, for the peer and its timers, is for `Receiver` and
- * `Sender`.
+ * the memory is all that this takes: what follows from either, for the peer and its timers, is for `MessageReceiver`
+ * and `MessageSender`.
  */
 import { DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";

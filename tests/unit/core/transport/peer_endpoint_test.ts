@@ -1,7 +1,7 @@
 /** Tests of lib/core/transport/peer_endpoint.ts: a peer holds the path that it is at, and no other. */
 import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
-import { Endpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
+import { PeerEndpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
 import { assertEquals, assertNotEquals } from "../../../support/assert.ts";
 
 const { udp, fakeTcp } = Carrier;
@@ -12,7 +12,7 @@ function crowd(paths: Paths): void {
 
 Deno.test("a path stays while the peer is at it, and is free once the peer has moved", () => {
   const paths = new Paths({ holders: 1, unheld: 2 });
-  const endpoint = new Endpoint(paths);
+  const endpoint = new PeerEndpoint(paths);
   endpoint.moveTo(paths.intern(0xc000_0201, 7, 0, udp));
   const { path } = endpoint;
   crowd(paths);
@@ -24,7 +24,7 @@ Deno.test("a path stays while the peer is at it, and is free once the peer has m
 });
 
 Deno.test("an endpoint that is not known has no path, and keeps the transport that was chosen for it", () => {
-  const endpoint = new Endpoint(new Paths({ holders: 1, unheld: 2 }));
+  const endpoint = new PeerEndpoint(new Paths({ holders: 1, unheld: 2 }));
   endpoint.setCarrier(fakeTcp);
   assertEquals([endpoint.path, endpoint.port, endpoint.carrier], [NO_PATH, 0, fakeTcp]);
   endpoint.set({ address: 1, port: 2 });
@@ -35,7 +35,7 @@ Deno.test("an endpoint that is not known has no path, and keeps the transport th
 
 Deno.test("our own address is forgotten with another transport, and when it is to be", () => {
   const paths = new Paths({ holders: 1, unheld: 4 });
-  const endpoint = new Endpoint(paths);
+  const endpoint = new PeerEndpoint(paths);
   endpoint.moveTo(paths.intern(1, 2, 3, udp));
   assertEquals(endpoint.source, 3);
   endpoint.forgetSource();

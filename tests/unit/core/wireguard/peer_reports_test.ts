@@ -1,7 +1,7 @@
 /** Tests that what is told of peers is the latest, soon enough, and little however much happens to them. */
 import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
 import { Paths } from "../../../../lib/core/transport/paths.ts";
-import { Endpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
+import { PeerEndpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { type PeerReportKind, PeerReports } from "../../../../lib/core/wireguard/peer_reports.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
@@ -26,7 +26,7 @@ class World {
   readonly #paths = new Paths({ holders: 4, unheld: 4 });
 
   peer(): Peer {
-    return { endpoint: new Endpoint(this.#paths) } as Peer;
+    return { endpoint: new PeerEndpoint(this.#paths) } as Peer;
   }
 
   add(kind: PeerReportKind, peer: Peer): void {

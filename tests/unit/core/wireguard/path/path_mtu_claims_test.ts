@@ -3,7 +3,7 @@
  * believed.
  */
 import { MIN_MTU, PathMtuSearch } from "../../../../../lib/core/wireguard/path/path_mtu.ts";
-import { Session } from "../../../../../lib/core/wireguard/session/session.ts";
+import { PeerSession } from "../../../../../lib/core/wireguard/session/peer_session.ts";
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
@@ -17,7 +17,7 @@ const NARROW = { mtu: 1454, tells: false, known: 1500, claims: true };
 function probed(search: PathMtuSearch): Peer {
   const peer = stubPeer();
   peer.endpoint.set({ address: 0xc633_6402, port: 40_000 });
-  peer.current = new Session({ ...stubSession(peer, 1), remoteIndex: 7 });
+  peer.current = new PeerSession({ ...stubSession(peer, 1), remoteIndex: 7 });
   search.start(peer, 0);
   assertEquals(search.next(0), peer);
   assertEquals(search.looked(peer, 1500, 0), [1420]);
@@ -96,7 +96,7 @@ Deno.test("a claim counts under the index of the session that was probed alone, 
   search.start(peer, 20);
   search.claimed(claim, 20);
   assertEquals(search.looked(peer, 1500, 20), [1420]);
-  peer.current = new Session({ ...peer.current!, remoteIndex: 9 });
+  peer.current = new PeerSession({ ...peer.current!, remoteIndex: 9 });
   search.looked(peer, 1500, 70);
   search.claimed(claim, 80);
   assertEquals(search.next(80), null);

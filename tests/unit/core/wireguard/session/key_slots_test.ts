@@ -3,7 +3,7 @@
  */
 import type { Initiator } from "../../../../../lib/core/noise/handshake.ts";
 import { IndexTable } from "../../../../../lib/core/wireguard/handshake/index_table.ts";
-import type { Session } from "../../../../../lib/core/wireguard/session/session.ts";
+import type { PeerSession } from "../../../../../lib/core/wireguard/session/peer_session.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
 import {
   confirm,
@@ -19,9 +19,9 @@ import { isDestroyed, stubPeer, stubSession } from "../../../../support/wireguar
 class Slots {
   readonly table = new IndexTable();
   readonly peer: Peer = stubPeer();
-  readonly sessions: Session[] = [];
+  readonly sessions: PeerSession[] = [];
 
-  make(): Session {
+  make(): PeerSession {
     const index = this.sessions.length;
     this.table.allocate(this.peer.index, () => index);
     const session = stubSession(this.peer, index);

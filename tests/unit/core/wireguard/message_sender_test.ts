@@ -1,4 +1,4 @@
-/** Tests of lib/core/wireguard/sender.ts: what leaves for peers, and what has to wait or is dropped. */
+/** Tests of lib/core/wireguard/message_sender.ts: what leaves for peers, and what has to wait or is dropped. */
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
 import { receivedOffset } from "../../../../lib/core/wireguard/received.ts";

@@ -1,7 +1,7 @@
 /**
- * Sender: what leaves for peers in sessions, in the order in which a packet meets it: whether it may leave, whether it
- * waits for a handshake, the sealing; then keepalives, control messages and probes of the path, which nobody inside
- * asked for.
+ * Message sender: what leaves for peers in sessions, in the order in which a packet meets it: whether it may leave,
+ * whether it waits for a handshake, the sealing; then keepalives, control messages and probes of the path, which nobody
+ * inside asked for.
  */
 import type { Carrier } from "../transport/endpoint.ts";
 import { NO_PATH } from "../transport/paths.ts";
@@ -20,7 +20,7 @@ import type { StagedPackets } from "./session/staged_packets.ts";
 import type { TransportMessages } from "./session/transport_messages.ts";
 import { NEVER } from "./timers.ts";
 
-export interface SenderOptions {
+export interface MessageSenderOptions {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
   readonly drops: DropCounters;
@@ -32,7 +32,7 @@ export interface SenderOptions {
   readonly initiate: (peer: Peer, now: number) => void;
 }
 
-export class Sender {
+export class MessageSender {
   /** Watches the packets; null for nobody. */
   tap: PacketTap | null = null;
   readonly #memory: Memory;
@@ -43,7 +43,7 @@ export class Sender {
   readonly #messages: TransportMessages;
   readonly #initiate: (peer: Peer, now: number) => void;
 
-  constructor(options: SenderOptions) {
+  constructor(options: MessageSenderOptions) {
     this.#memory = options.memory;
     this.#sendQueue = options.sendQueue;
     this.#drops = options.drops;

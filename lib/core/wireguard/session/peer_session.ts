@@ -1,16 +1,16 @@
 /**
- * Session: a keypair, and what the device knows besides of the handshake that it came from. Packets need the keypair
- * alone (transport_messages.ts); this is the half that goes with handshakes and timers.
+ * Peer session: a keypair, and what the device knows besides of the handshake that it came from. Packets need the
+ * keypair alone (transport_messages.ts); this is the half that goes with handshakes and timers.
  */
 import type { SocketAddress } from "../../wire/socket_address.ts";
 import { Keypair, type KeypairOptions } from "./keypair.ts";
 
-export interface SessionOptions extends KeypairOptions {
+export interface PeerSessionOptions extends KeypairOptions {
   /** Where our message of the handshake went: who has the key received it there. */
   readonly sentTo: SocketAddress;
 }
 
-export class Session extends Keypair {
+export class PeerSession extends Keypair {
   readonly sentTo: SocketAddress;
   /** Whether a packet has come under this key. */
   isHeard = false;
@@ -19,7 +19,7 @@ export class Session extends Keypair {
   /** Whether the responder may have put the session of a later initiation of ours in its place by now. */
   isTentative = false;
 
-  constructor(options: SessionOptions) {
+  constructor(options: PeerSessionOptions) {
     super(options);
     this.sentTo = options.sentTo;
   }

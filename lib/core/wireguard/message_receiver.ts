@@ -1,6 +1,6 @@
 /**
- * Receiver: transport messages on their way in: the session they name, the opening, and what follows for the peer;
- * control messages go no further, packets are the result.
+ * Message receiver: transport messages on their way in: the session they name, the opening, and what follows for the
+ * peer; control messages go no further, packets are the result.
  */
 import type { Paths } from "../transport/paths.ts";
 import { DropReason } from "../wire/drop_reason.ts";
@@ -16,10 +16,10 @@ import type { Peer } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import { received, receivedOffset } from "./received.ts";
 import { confirm } from "./session/key_slots.ts";
-import type { Session } from "./session/session.ts";
+import type { PeerSession } from "./session/peer_session.ts";
 import type { TransportMessages } from "./session/transport_messages.ts";
 
-export interface ReceiverOptions {
+export interface MessageReceiverOptions {
   readonly memory: Memory;
   readonly paths: Paths;
   readonly peers: PeerTable;
@@ -33,7 +33,7 @@ export interface ReceiverOptions {
   readonly report: (kind: DeviceEventKind, peer: Peer) => void;
 }
 
-export class Receiver {
+export class MessageReceiver {
   readonly #view: DataView;
   readonly #paths: Paths;
   readonly #peers: PeerTable;
@@ -45,7 +45,7 @@ export class Receiver {
   readonly #followsCarrier: boolean;
   readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
 
-  constructor(options: ReceiverOptions) {
+  constructor(options: MessageReceiverOptions) {
     this.#view = options.memory.view;
     this.#paths = options.paths;
     this.#peers = options.peers;
@@ -104,7 +104,7 @@ export class Receiver {
   }
 
   /** What a message leads to for the session it came in, and for the one after it. */
-  #advance(peer: Peer, session: Session, now: number): void {
+  #advance(peer: Peer, session: PeerSession, now: number): void {
     const handshakes = this.#handshakes;
     if (confirm(this.#indices, peer, session)) handshakes.completed(peer, now);
     if (!session.isHeard) this.#firstReceived(peer, session, now);
@@ -117,7 +117,7 @@ export class Receiver {
   }
 
   /** The first packet of a session has come: its counter tells what program runs at the other end. */
-  #firstReceived(peer: Peer, session: Session, now: number): void {
+  #firstReceived(peer: Peer, session: PeerSession, now: number): void {
     const isSentUnder = peer.sendsUnder(session);
     session.isHeard = true;
     if (!isSentUnder) return;
