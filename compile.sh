@@ -20,15 +20,15 @@ usage() {
   cat <<'TEXT'
 Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack] [--oci] [--install [PREFIX]]
 
-  --target TARGET  x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; default: this machine's
-  --output FILE    where the executable goes; default: dist/vpn
-  --pack           make it self-extracting, even where `deno compile` could be used
-  --oci            make a container image as well, FILE.oci.tar, with the libraries of this machine: for `podman load` and
+  --target TARGET  x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu (default: this machine)
+  --output FILE    path of the executable (default: dist/vpn)
+  --pack           build a self-extracting executable even if `deno compile` works
+  --oci            also build a container image, FILE.oci.tar, with the libraries of this machine, for `podman load` and
                    `docker load`
-  --install        put it below PREFIX (default: /usr/local) as well, with its manual, completions, systemd units and
+  --install        also install it below PREFIX (default: /usr/local), with manual, completions, systemd units and
                    Grafana dashboard
 
-Environment: DENO, the deno to build with; DENORT_BIN, the denort to embed; DESTDIR, a root to install into.
+Environment: DENO (deno to build with), DENORT_BIN (denort to embed), DESTDIR (root directory of the installation).
 TEXT
 }
 
@@ -51,7 +51,7 @@ main() {
       --install)
         prefix=/usr/local && shift
         [[ ${1--} == -* ]] || { prefix=$1 && shift; }
-        [[ $prefix == /* ]] || fail "cannot install to \"$prefix\": PREFIX begins with \"/\""
+        [[ $prefix == /* ]] || fail "cannot install to \"$prefix\": PREFIX must begin with \"/\""
         ;;
       --help | -h) usage && exit ;;
       *) usage >&2 && fail "unknown argument \"$1\"" ;;
@@ -422,7 +422,7 @@ try "$private" "$@"
 case $(payload | sum) in
   "$hash"* | '') ;;
   *)
-    echo "vpn: Cannot start: $self is damaged, its content is not what was built: get it anew" >&2
+    echo "vpn: Cannot start: $self is damaged: its content differs from the build: download or build it again" >&2
     exit 1
     ;;
 esac
@@ -433,7 +433,7 @@ for folder in "$shared" ${own:+"$own"} "$private"; do
   try "$folder" "$@"
   troubles="$troubles${folder%/*}: ${trouble:-others can change it, or a link leads there}; "
 done
-echo "vpn: Cannot start: nowhere to unpack: $troubles""name a folder of yours by VPN_CACHE" | tr '\n' ' ' >&2
+echo "vpn: Cannot start: cannot unpack: $troubles""set VPN_CACHE to a folder of yours" | tr '\n' ' ' >&2
 echo >&2
 exit 1
 HEAD

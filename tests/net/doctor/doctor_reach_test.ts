@@ -69,7 +69,7 @@ netTest(
     const report = await examine(client, simpleTunnel().client());
     const remedy = report.expect("handshake", {
       status: "fail",
-      why: /own firewall lets nothing out/,
+      why: /own firewall blocks packets/,
     });
     assertMatch(remedy, /`vpn cleanup`.*`iptables -I OUTPUT -d 192\.0\.2\.1 -p udp -j ACCEPT`/);
   },

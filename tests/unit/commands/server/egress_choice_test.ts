@@ -31,7 +31,7 @@ Deno.test("more rules than can be followed are refused, with the line of the key
       error.message,
       `home.conf${place}: together with this host's networks and routes this gives ${
         MAX_EGRESS_RULES + 1
-      } rules, and at most ${MAX_EGRESS_RULES} are possible: name fewer and larger networks`,
+      } rules, more than the maximum of ${MAX_EGRESS_RULES}: use fewer and larger networks`,
     );
   }
 });
