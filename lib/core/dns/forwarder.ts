@@ -279,6 +279,7 @@ export class DnsForwarder {
     { query, parsed }: Asked,
   ): Promise<Answer | null> {
     const { answers } = upstream;
+    const from = this.#options.now();
     const found = await upstream.ask(query, parsed, {
       onExchange: (exchange) => {
         if (exchange === null) question.exchanges.delete(upstream);
@@ -289,17 +290,19 @@ export class DnsForwarder {
     });
     // One that nobody waited for any more was cut short.
     if (!question.isCancelled && upstream.answers === answers) {
-      this.#health.missed(upstream, this.#options.now());
+      this.#health.missed(upstream, { from, now: this.#options.now() });
     }
     return found;
   }
 
   /** Sends the question to dead upstreams whose time has come as well; nobody waits for what they say. */
   #probe({ query, parsed }: Asked): void {
-    for (const upstream of this.#health.takeDue(this.#options.now())) {
+    const from = this.#options.now();
+    for (const upstream of this.#health.takeDue(from)) {
       const { answers } = upstream;
       upstream.ask(query, parsed, { onExchange: () => {}, mayAskByTcp: () => false }).then(() => {
-        if (upstream.answers === answers) this.#health.missed(upstream, this.#options.now());
+        if (upstream.answers !== answers) return;
+        this.#health.missed(upstream, { from, now: this.#options.now() });
       }).catch(this.#options.onError);
     }
   }

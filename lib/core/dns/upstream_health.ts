@@ -19,6 +19,8 @@ const TOLD_AFTER = 3;
 interface State {
   /** Exchanges in a row without an answer; 0: it is alive. */
   misses: number;
+  /** When the last of them ended, monotonic ms. */
+  missedAt: number;
   /** When it is probed next, monotonic ms. */
   probeAt: number;
   pause: number;
@@ -38,7 +40,9 @@ export class UpstreamHealth<Upstream> {
   constructor(options: HealthOptions<Upstream>) {
     this.#options = options;
     this.#states = new Map(
-      options.upstreams.map((upstream) => [upstream, { misses: 0, probeAt: 0, pause: 0 }]),
+      options.upstreams.map((
+        upstream,
+      ) => [upstream, { misses: 0, missedAt: -Infinity, probeAt: 0, pause: 0 }]),
     );
   }
 
@@ -70,12 +74,18 @@ export class UpstreamHealth<Upstream> {
     if (misses >= TOLD_AFTER) this.#options.onChange(upstream, true);
   }
 
-  /** It has answered nothing while an exchange with it lasted. */
-  missed(upstream: Upstream, now: number): void {
+  /**
+   * It has answered nothing while an exchange with it lasted.
+   *
+   * @param exchange from when to when, monotonic ms: of those that overlap, all are one silence
+   */
+  missed(upstream: Upstream, { from, now }: { from: number; now: number }): void {
     const state = this.#states.get(upstream);
     // It was asked before others took its place.
     if (state === undefined) return;
+    if (state.misses > 0 && from < state.missedAt) return;
     state.misses++;
+    state.missedAt = now;
     if (state.misses === 1) this.#postpone(state, now);
     if (state.misses === TOLD_AFTER) this.#options.onChange(upstream, false);
   }

@@ -11,10 +11,25 @@ function subject() {
   return { health, told };
 }
 
+/** An exchange, of which nothing but its end counts here. */
+function missed(health: UpstreamHealth<string>, upstream: string, now: number): void {
+  health.missed(upstream, { from: now, now });
+}
+
+Deno.test("questions that wait for an upstream at a time find one silence, not many", () => {
+  const { health, told } = subject();
+  // A browser's, which all ask within one short gap.
+  for (let i = 0; i < 9; i++) health.missed("a", { from: i, now: 2_000 + i });
+  assertEquals([health.dead, told], [["a"], []]);
+  health.missed("a", { from: 2_500, now: 4_500 });
+  health.missed("a", { from: 5_000, now: 7_000 });
+  assertEquals(told, ["a false"]);
+});
+
 Deno.test("a silent upstream is dead until it answers, and has its old place then", () => {
   const { health } = subject();
   assertEquals([health.alive, health.dead], [["a", "b", "c"], []]);
-  health.missed("a", 0);
+  missed(health, "a", 0);
   assertEquals([health.alive, health.dead], [["b", "c"], ["a"]]);
   health.heard("a");
   assertEquals([health.alive, health.dead], [["a", "b", "c"], []]);
@@ -22,13 +37,13 @@ Deno.test("a silent upstream is dead until it answers, and has its old place the
 
 Deno.test("a dead upstream is probed after pauses that grow to a minute, and once each time", () => {
   const { health } = subject();
-  health.missed("a", 0);
+  missed(health, "a", 0);
   const probes: number[] = [];
   for (let now = 0; now < 400_000; now += 500) {
     if (health.takeDue(now).length === 0) continue;
     probes.push(now);
     assertEquals(health.takeDue(now), []);
-    health.missed("a", now);
+    missed(health, "a", now);
   }
   assertEquals(
     probes.map((at, index) => at - (probes[index - 1] ?? 0)),
@@ -40,21 +55,21 @@ Deno.test("pauses begin short again for an upstream that has answered meanwhile"
   const { health } = subject();
   for (let now = 0; now < 100_000; now += 500) {
     health.takeDue(now);
-    health.missed("a", now);
+    missed(health, "a", now);
   }
   health.heard("a");
-  health.missed("a", 200_000);
+  missed(health, "a", 200_000);
   assertEquals(health.takeDue(202_499), []);
   assertEquals(health.takeDue(202_500), ["a"]);
 });
 
 Deno.test("an upstream is told of with its third silence, and then with its first answer", () => {
   const { health, told } = subject();
-  health.missed("a", 0);
-  health.missed("a", 0);
+  missed(health, "a", 0);
+  missed(health, "a", 0);
   health.heard("a");
   assertEquals(told, []);
-  for (let i = 0; i < 9; i++) health.missed("a", 0);
+  for (let i = 0; i < 9; i++) missed(health, "a", 0);
   assertEquals(told, ["a false"]);
   health.heard("a");
   health.heard("a");
