@@ -16,6 +16,7 @@ import {
   WEB_PORT,
   withServer,
 } from "./firewall_packets.ts";
+import { hasNftables } from "./nftables_presence.ts";
 import { isWritable } from "./route_checks.ts";
 import type { Subject } from "./subject.ts";
 
@@ -26,7 +27,7 @@ export const FIREWALL_CHECKS: readonly Check[] = [
   { name: "answer-firewall", look: checkAnswerFirewall },
   { name: "tunnel-firewall", look: checkTunnelFirewall },
   { name: "dns-firewall", look: checkDnsFirewall },
-  { name: "forwarding", look: checkForwarding },
+  { name: "forwarding", look: (subject) => checkForwarding(subject) },
   { name: "forward-firewall", look: checkForwardFirewall },
   { name: "output-firewall", look: checkOutputFirewall },
 ];
@@ -111,9 +112,18 @@ async function checkDnsFirewall(subject: Subject): Promise<Verdict[]> {
   });
 }
 
-/** `Egress = kernel`: the host forwards, if it may. */
-function checkForwarding({ server, instance }: Subject): Verdict[] {
+/** `Egress = kernel`: the host forwards, if it may, and masks clients by nftables. */
+export function checkForwarding(
+  { server, instance }: Pick<Subject, "server" | "instance">,
+  isThere = hasNftables,
+): Verdict[] {
   if (server?.interface.egress !== "kernel") return [];
+  if (!isThere()) {
+    return [fail(
+      "Egress = kernel, but this kernel has no nf_tables to translate clients' addresses by",
+      "`modprobe nf_tables`, on the host where this is a container, or Egress = off",
+    )];
+  }
   if (readSysctl(IP_FORWARD) === "1") return [ok("ip_forward is 1: the kernel forwards packets")];
   if (instance?.isOurs !== true && isWritable(IP_FORWARD)) {
     return [ok("ip_forward is 0, and is set to 1 while the gateway is running")];

@@ -1,11 +1,8 @@
 /**
  * Checks of routing: whose networks the tunnel's collide with, what the reverse-path filter drops, what is routed past.
  */
-import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
-import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
-import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
@@ -16,6 +13,7 @@ import { planPeerRoutes, planRoutes } from "../../host/network/route_plan.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import { withServer } from "./firewall_packets.ts";
+import { hasNftables } from "./nftables_presence.ts";
 import type { Subject } from "./subject.ts";
 
 const IPV4_SETTINGS = "/proc/sys/net/ipv4/conf";
@@ -170,18 +168,6 @@ export async function judgeMarks(
       `the table ${family} ${name} is gone or was changed, or rules of another one set a mark behind it`,
     `\`nft list ruleset\` shows the rules: prevent other programs from changing them, and restart the client, or ${loosen}`,
   );
-}
-
-/** Whether the kernel has nftables. */
-function hasNftables(): boolean {
-  try {
-    using nftables = Nftables.open(openLibc(), { owned: false });
-    nftables.listTables();
-    return true;
-  } catch (error) {
-    if (error instanceof NoNftablesError) return false;
-    throw error;
-  }
 }
 
 /** While it runs: whether the kernel sends by the tunnel what is to go through it. */

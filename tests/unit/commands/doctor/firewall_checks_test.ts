@@ -2,7 +2,10 @@
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
 import { firewall, type Name } from "../../../support/doctor/recorded.ts";
 import { configText, newIdentity } from "../../../net/support/config.ts";
-import { FIREWALL_CHECKS } from "../../../../lib/commands/doctor/firewall_checks.ts";
+import {
+  checkForwarding,
+  FIREWALL_CHECKS,
+} from "../../../../lib/commands/doctor/firewall_checks.ts";
 import type { Subject } from "../../../../lib/commands/doctor/subject.ts";
 import type { Verdict } from "../../../../lib/commands/doctor/check.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
@@ -70,4 +73,11 @@ Deno.test("a program that decides on packets by itself is a warning", async () =
   const verdict = await look("input-firewall", "a program's queue");
   assertEquals(verdict.status, "warn");
   assertMatch(verdict.why, /passes to another program .*: that program decides/);
+});
+
+Deno.test("a gateway that the kernel is to translate for is not ok on a kernel without nf_tables", () => {
+  const server = { interface: { egress: "kernel" } } as Subject["server"];
+  const [verdict] = checkForwarding({ server, instance: null }, () => false);
+  assertEquals(verdict?.status, "fail");
+  assertMatch(verdict!.why, /^Egress = kernel, but this kernel has no nf_tables/);
 });
