@@ -13,8 +13,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 npm_deno=deno@2.9.6
 # Seconds that looking for denort on the network may take.
 network_limit=5
-# Length to which the head of a self-extracting executable is padded.
-head_bytes=8192
 
 usage() {
   cat <<'TEXT'
@@ -31,6 +29,13 @@ Usage: ./compile.sh [--target TARGET] [--output FILE] [--pack] [--oci] [--instal
 Environment: DENO (deno to build with), DENORT_BIN (denort to embed), DESTDIR (root directory of the installation).
 TEXT
 }
+
+# shellcheck source=lib/packaging/self_extracting.sh
+source "$root/lib/packaging/self_extracting.sh"
+# shellcheck source=lib/packaging/install.sh
+source "$root/lib/packaging/install.sh"
+# shellcheck source=lib/packaging/oci_image.sh
+source "$root/lib/packaging/oci_image.sh"
 
 say() { printf 'compile.sh: %s\n' "$*"; }
 fail() {
@@ -179,48 +184,6 @@ compile_with_denort() {
   return 1
 }
 
-# --- Way 2: a self-extracting executable.
-
-pack() {
-  local archive=$work/payload.tar.gz hash manifest head
-  way='packing'
-  get_runtime "$bundled/vpn"
-  chmod 644 "$bundled"/*
-  chmod 755 "$bundled/vpn"
-  # The same sources give the same bytes. And whatever is changed after unpacking has a later time than this.
-  touch -d '2000-01-01T00:00:00Z' "$bundled"/*
-  (cd "$bundled" && tar -cf - --format=ustar --owner=0 --group=0 --numeric-owner -- *) | gzip -6 -n >"$archive"
-  hash=$(sha256sum <"$archive")
-  manifest=$(cd "$bundled" && stat -c '%n:%s' -- *)
-  head=$(sed -e "s|@TITLE@|$title|; s|@TARGET@|$target|; s|@HEAD_BYTES@|$head_bytes|; s|@HASH@|${hash%% *}|" \
-    -e "s|@FILES@|${manifest//$'\n'/ }|; s|@PERMISSIONS@|$permissions|" <<<"$head_template")
-  ((${#head} < head_bytes)) || fail "the head is longer than $head_bytes bytes"
-  {
-    printf '%s%*s\n' "$head" "$((head_bytes - ${#head} - 1))" ''
-    cat "$archive"
-  } >"$work/result"
-  chmod 755 "$work/result"
-}
-
-# get_runtime FILE: puts the deno for the target there.
-get_runtime() {
-  local package folder=$work/package
-  case $target in
-    "$host_target")
-      cp "$deno" "$1"
-      return
-      ;;
-    x86_64-*) package=@deno/linux-x64-glibc@$version ;;
-    aarch64-*) package=@deno/linux-arm64-glibc@$version ;;
-  esac
-  command -v npm >/dev/null || fail "cannot build for $target: its deno comes from npm, which is not installed here"
-  say "getting $package by npm"
-  mkdir "$folder"
-  (cd "$folder" && npm pack --loglevel=error "$package" >/dev/null && tar -xzf ./*.tgz package/deno) ||
-    fail "cannot build for $target: npm did not give us $package"
-  mv "$folder/package/deno" "$1"
-}
-
 # --- What it costs.
 
 measure() {
@@ -262,8 +225,6 @@ measure() {
 # make_image EXECUTABLE ARCHIVE
 make_image() {
   local program=$bundled architecture=amd64
-  # shellcheck source=lib/packaging/oci_image.sh
-  source "$root/lib/packaging/oci_image.sh"
   if [[ $way == 'deno compile' ]]; then
     program=$work/program
     install -D -m 755 "$1" "$program/vpn"
@@ -274,168 +235,5 @@ make_image() {
   mv "$work/image.tar" "$2"
   say "made the image $2, called $image_name"
 }
-
-# --- Where it is installed.
-
-# install_below PREFIX EXECUTABLE: below DESTDIR, if there is one.
-install_below() {
-  local prefix=${1%/} shell unit
-  mkdir "$work/install"
-  cd "$work/install"
-  put 755 "$2" "$prefix/bin/vpn"
-  "$deno" run --quiet --allow-read --config "$root/deno.json" - >vpn.8 <<SCRIPT
-    import { manPage } from "$root/lib/cli/man_page.ts";
-    console.log(manPage(Deno.readTextFileSync("$root/lib/packaging/vpn.8")).trimEnd());
-SCRIPT
-  put 644 vpn.8 "$prefix/share/man/man8/vpn.8"
-  for shell in bash zsh fish; do
-    "$deno" run --quiet --allow-all "$root/main.ts" completion "$shell" >"completion.$shell"
-  done
-  put 644 completion.bash "$prefix/share/bash-completion/completions/vpn"
-  put 644 completion.zsh "$prefix/share/zsh/site-functions/_vpn"
-  put 644 completion.fish "$prefix/share/fish/vendor_completions.d/vpn.fish"
-  for unit in vpn@.service vpn-server@.service vpn-client@.service vpn-killswitch@.service; do
-    sed "s|@BINDIR@|$prefix/bin|" "$root/lib/packaging/$unit" >"$unit"
-    put 644 "$unit" "$prefix/lib/systemd/system/$unit"
-  done
-  put 644 "$root/lib/packaging/grafana_dashboard.json" "$prefix/share/vpn/grafana_dashboard.json"
-  if [[ -z ${DESTDIR:-} && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
-}
-
-# put MODE FILE PATH
-put() {
-  install -D -m "$1" -- "$2" "${DESTDIR:-}$3" || fail "cannot install ${DESTDIR:-}$3"
-  say "installed ${DESTDIR:-}$3"
-}
-
-# --- The head of a self-extracting executable, for any POSIX shell with `test -O` and `test -nt`: dash, bash, ksh,
-# --- busybox. It ends before the shell reads what stands behind it. An ordinary start runs one other program, `ls`.
-
-read -r -d '' head_template <<'HEAD' || true
-#!/bin/sh
-# @TITLE@ for @TARGET@, made by compile.sh: a self-extracting executable.
-# Behind @HEAD_BYTES@ bytes of script stands a tar.gz with the program and its runtime, called `vpn`. It is unpacked
-# once, into a folder named by its SHA-256, and run from there.
-hash=@HASH@
-files='@FILES@'
-case $0 in /*) self=$0 ;; *) self=$PWD/$0 ;; esac
-names=
-for file in $files; do names="$names ${file%:*}"; done
-
-# ours FOLDER NAME...: whether only root and this user can change the folder and these files in it, or put another in its
-# place: so all folders above it count. Sets `within` to its path without links, `found` to the files' sizes. One `ls` tells
-# all of it.
-ours() {
-  [ ! -h "$1" ] && [ ! -h "${1%/*}" ] || return 1
-  within=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
-  shift
-  above=${within%/*/*}
-  while [ -n "$above" ]; do
-    above=${above%/*}
-    set -- "${above:-/}" "$@"
-  done
-  lines=$(cd "$within" 2>/dev/null && LC_ALL=C ls -ldn ../.. .. . deno "$@" 2>/dev/null) || return 1
-  found=
-  top=0
-  while read -r mode _ uid _ size _ _ _ name; do
-    case $name in
-      # In a user namespace, root and all others outside of it have one number.
-      /) top=$uid ;;
-      /*) [ "$uid" = 0 ] || [ "$uid" = "$top" ] || [ -O "$name" ] || return 1 ;;
-      *) [ "$uid" = 0 ] || [ -O "$within/$name" ] || return 1 ;;
-    esac
-    case $name:$mode in
-      # The folder that ours is made in may be a group's, and everybody's if it is sticky, as /tmp is. So may those above.
-      ../..:?????????[tT]* | ../..:????????-* | /*:?????????[tT]* | /*:????????-*) ;;
-      *:l* | *:?????w* | *:????????w*) return 1 ;;
-    esac
-    case $name in
-      *.. | . | deno | /*) continue ;;
-    esac
-    [ "$within/$name" -nt "$within/verified" ] && return 1
-    found="$found $name:$size"
-  done <<LINES
-$lines
-LINES
-}
-
-# mine FOLDER: makes it, if need be. Another user's, or a link, is left alone: in /tmp anybody can put one in our way.
-mine() {
-  [ -e "$1" ] || [ -h "$1" ] || mkdir "$1" || :
-  [ -d "$1" ] && [ ! -h "$1" ] && [ -O "$1" ]
-}
-
-payload() { tail -c "+$((@HEAD_BYTES@ + 1))" "$self"; }
-sum() { sha256sum 2>/dev/null || shasum -a 256 2>/dev/null || openssl dgst -sha256 -r 2>/dev/null; }
-
-# Unpacks and tries it beside the place where it belongs, then moves each file there by itself, `verified` last. A file
-# is the same whoever moves it. So neither two first starts at once nor a repair while it runs do any harm.
-unpack() (
-  umask 022
-  parent=${1%/*}
-  mkdir -p "${parent%/*}/" && mine "$parent" && mine "$1" && mine "$1/deno" || exit 1
-  # What the engine keeps there cannot be trusted either if others could change it.
-  ours "$1" ||
-    { chmod go-w "$parent" && mine "$1" && chmod go-w "$1" && rm -rf "$1/deno" && mine "$1/deno" && ours "$1"; } || exit 1
-  find "$1" -name '.new.*' -mmin +60 -exec rm -rf {} +
-  new=$(mktemp -d "$1/.new.XXXXXX") || exit 1
-  trap 'rm -rf "$new"' EXIT
-  trap 'exit 1' HUP INT TERM
-  payload | gzip -dc | tar -xof - -C "$new" || exit 1
-  (export DENO_DIR="$new/deno" && start "$new" --version </dev/null >/dev/null) || exit 1
-  for name in $names; do mv -f "$new/$name" "$1/$name" || exit 1; done
-  : >"$new/verified" && mv -f "$new/verified" "$1/verified"
-)
-
-# start FOLDER ARGUMENT...: becomes the program.
-start() {
-  export DENO_NO_UPDATE_CHECK=1
-  folder=$1
-  shift
-  set -- "$folder/vpn" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only @PERMISSIONS@ \
-    "$folder/main.js" "$@"
-  # A program that shows by the name it was called by takes more than POSIX has.
-  [ -x /bin/bash ] && exec /bin/bash -c 'exec -a "$0" "$@"' "$0" "$@"
-  exec "$@"
-}
-
-# try FOLDER ARGUMENT...: becomes the program if all of it is in the folder, unchanged since it was unpacked.
-try() {
-  [ -f "$1/verified" ] && ours "$1" $names && [ "$found" = " $files" ] || return 1
-  shift
-  export DENO_DIR="$within/deno"
-  start "$within" "$@"
-}
-
-shared=${VPN_CACHE:-/var/cache/vpn}/$hash
-case ${XDG_CACHE_HOME-} in
-  /*) own=$XDG_CACHE_HOME/vpn/$hash ;;
-  *) own=${HOME:-/nonexistent}/.cache/vpn/$hash ;;
-esac
-# `sudo -E` leaves root with a user's home, who could change what is unpacked there, and is not to find root's folders.
-[ -O "${HOME:-/nonexistent}" ] || own=
-try "$shared" "$@"
-[ -z "$own" ] || try "$own" "$@"
-private=${TMPDIR:-/tmp}/vpn-$(id -u)/$hash
-try "$private" "$@"
-
-case $(payload | sum) in
-  "$hash"* | '') ;;
-  *)
-    echo "vpn: Cannot start: $self is damaged: its content differs from the build: download or build it again" >&2
-    exit 1
-    ;;
-esac
-[ -t 2 ] && echo 'vpn: unpacking itself, once' >&2
-troubles=
-for folder in "$shared" ${own:+"$own"} "$private"; do
-  trouble=$(unpack "$folder" 2>&1)
-  try "$folder" "$@"
-  troubles="$troubles${folder%/*}: ${trouble:-others can change it, or a link leads there}; "
-done
-echo "vpn: Cannot start: cannot unpack: $troubles""set VPN_CACHE to a folder of yours" | tr '\n' ' ' >&2
-echo >&2
-exit 1
-HEAD
 
 main "$@"
