@@ -13,11 +13,6 @@ export type End = typeof SOURCE | typeof DESTINATION;
 /** Of the uint16 at `ipv4.FLAGS_OFFSET`. */
 const RESERVED_FLAG = 0x8000;
 
-const TCP_OPTION_END = 0;
-const TCP_OPTION_NO_OPERATION = 1;
-const TCP_OPTION_MSS = 2;
-const TCP_OPTION_MSS_SIZE = 4;
-
 /** Whether this is a fragment other than the first: it has no transport header. */
 export function isLaterFragment(view: DataView, packet: number): boolean {
   return ipv4.fragmentOffset(view, packet) !== 0;
@@ -114,22 +109,15 @@ export function rewriteIdentification(
  * have to be refused with ICMP (which networks are known to lose).
  */
 export function clampMss(view: DataView, segment: number, limit: number): void {
-  const end = segment + tcp.headerSize(view, segment);
-  let at = segment + tcp.MIN_HEADER_SIZE;
-  while (at < end) {
-    const kind = view.getUint8(at);
-    if (kind === TCP_OPTION_END) return;
-    if (kind === TCP_OPTION_NO_OPERATION) {
-      at++;
-      continue;
-    }
-    const size = at + 1 < end ? view.getUint8(at + 1) : 0;
-    if (size < 2 || at + size > end) return;
-    if (kind === TCP_OPTION_MSS && size === TCP_OPTION_MSS_SIZE) {
-      lowerMss(view, segment, at + 2, limit);
-      return;
-    }
-    at += size;
+  for (
+    let option = tcp.firstOption(view, segment);
+    option >= 0;
+    option = tcp.nextOption(view, segment, option)
+  ) {
+    if (view.getUint8(option) !== tcp.OPTION_MSS) continue;
+    if (view.getUint8(option + 1) !== tcp.OPTION_MSS_SIZE) continue;
+    lowerMss(view, segment, option + 2, limit);
+    return;
   }
 }
 

@@ -31,6 +31,14 @@ export const FLAG_URG = 0x20;
 export const FLAG_ECE = 0x40;
 export const FLAG_CWR = 0x80;
 
+// Options (RFC 9293 section 3.2; window scale: RFC 7323 section 2.2).
+export const OPTION_END = 0;
+export const OPTION_NO_OPERATION = 1;
+export const OPTION_MSS = 2;
+export const OPTION_MSS_SIZE = 4;
+export const OPTION_WINDOW_SCALE = 3;
+export const OPTION_WINDOW_SCALE_SIZE = 3;
+
 /** Whether `available` bytes at `offset` hold a whole header, options included. */
 export function isWhole(view: DataView, offset: number, available: number): boolean {
   if (available < MIN_HEADER_SIZE) return false;
@@ -74,4 +82,29 @@ export function checksum(view: DataView, offset: number): number {
 
 export function urgentPointer(view: DataView, offset: number): number {
   return view.getUint16(offset + URGENT_POINTER_OFFSET);
+}
+
+/**
+ * Where the first option of a whole header begins that has a length (all but "end" and "no operation"); -1 where there
+ * is none. Its kind is the byte there, its size the byte behind it, and all of it is within the header. A broken
+ * option, and all behind it, counts as not there.
+ */
+export function firstOption(view: DataView, offset: number): number {
+  return optionFrom(view, offset + MIN_HEADER_SIZE, offset + headerSize(view, offset));
+}
+
+/** Where the option behind the one at `option` begins; -1 where there is none. */
+export function nextOption(view: DataView, offset: number, option: number): number {
+  return optionFrom(view, option + view.getUint8(option + 1), offset + headerSize(view, offset));
+}
+
+function optionFrom(view: DataView, from: number, end: number): number {
+  for (let at = from; at < end; at++) {
+    const kind = view.getUint8(at);
+    if (kind === OPTION_END) return -1;
+    if (kind === OPTION_NO_OPERATION) continue;
+    const size = at + 1 < end ? view.getUint8(at + 1) : 0;
+    return size < 2 || at + size > end ? -1 : at;
+  }
+  return -1;
 }

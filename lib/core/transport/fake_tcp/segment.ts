@@ -18,12 +18,6 @@ const TTL_AND_PROTOCOL = TIME_TO_LIVE << 24 | ipv4.PROTOCOL_TCP << 16;
 const DATA_OFFSET_SHIFT = 28;
 const FLAGS_SHIFT = 16;
 
-const OPTION_END = 0;
-const OPTION_NO_OPERATION = 1;
-const OPTION_MSS = 2;
-const OPTION_MSS_SIZE = 4;
-const OPTION_WINDOW_SCALE = 3;
-const OPTION_WINDOW_SCALE_SIZE = 3;
 /** RFC 7323 section 2.3: what is higher counts as this. */
 const MAX_WINDOW_SHIFT = 14;
 
@@ -84,11 +78,12 @@ export function writeSyn(
   const dataOffset = (tcp.MIN_HEADER_SIZE + optionsSize) / 4 << 4;
   view.setUint8(segment + tcp.DATA_OFFSET_OFFSET, dataOffset);
   const options = segment + tcp.MIN_HEADER_SIZE;
-  view.setInt32(options, OPTION_MSS << 24 | OPTION_MSS_SIZE << 16 | syn.maxSegmentSize);
+  view.setInt32(options, tcp.OPTION_MSS << 24 | tcp.OPTION_MSS_SIZE << 16 | syn.maxSegmentSize);
   if (syn.isScaled) {
     view.setInt32(
       options + 4,
-      OPTION_NO_OPERATION << 24 | OPTION_WINDOW_SCALE << 16 | OPTION_WINDOW_SCALE_SIZE << 8 |
+      tcp.OPTION_NO_OPERATION << 24 | tcp.OPTION_WINDOW_SCALE << 16 |
+        tcp.OPTION_WINDOW_SCALE_SIZE << 8 |
         WINDOW_SHIFT,
     );
   }
@@ -99,22 +94,18 @@ export function writeSyn(
 export function readSynOptions(view: DataView, segment: number): SynOptions {
   let maxSegmentSize: number | null = null;
   let windowShift: number | null = null;
-  const end = segment + tcp.headerSize(view, segment);
-  let at = segment + tcp.MIN_HEADER_SIZE;
-  while (at < end) {
-    const kind = view.getUint8(at);
-    if (kind === OPTION_END) break;
-    if (kind === OPTION_NO_OPERATION) {
-      at++;
-      continue;
+  for (
+    let option = tcp.firstOption(view, segment);
+    option >= 0;
+    option = tcp.nextOption(view, segment, option)
+  ) {
+    const kind = view.getUint8(option);
+    const size = view.getUint8(option + 1);
+    if (kind === tcp.OPTION_MSS && size === tcp.OPTION_MSS_SIZE) {
+      maxSegmentSize = view.getUint16(option + 2);
+    } else if (kind === tcp.OPTION_WINDOW_SCALE && size === tcp.OPTION_WINDOW_SCALE_SIZE) {
+      windowShift = Math.min(view.getUint8(option + 2), MAX_WINDOW_SHIFT);
     }
-    const size = at + 1 < end ? view.getUint8(at + 1) : 0;
-    if (size < 2 || at + size > end) break;
-    if (kind === OPTION_MSS && size === OPTION_MSS_SIZE) maxSegmentSize = view.getUint16(at + 2);
-    else if (kind === OPTION_WINDOW_SCALE && size === OPTION_WINDOW_SCALE_SIZE) {
-      windowShift = Math.min(view.getUint8(at + 2), MAX_WINDOW_SHIFT);
-    }
-    at += size;
   }
   return { maxSegmentSize, windowShift };
 }
