@@ -57,7 +57,7 @@ netTest(
       status: "warn",
       why: /IPv6 bypasses it \(AllowIPv6/,
     });
-    assertStringIncludes(remedy, "take AllowIPv6 out");
+    assertStringIncludes(remedy, "remove AllowIPv6");
     assertMatch(
       (await examine(client, full())).finding("ipv6-leak").why,
       /is blocked while the tunnel is up/,

@@ -68,7 +68,7 @@ netTest("what runs is asked, not the file: another file, a lost server", async (
   const lost = await examine(client, config);
   lost.expect("running-peers", {
     status: "fail",
-    why: /the server \(192\.0\.2\.1:51820\) has been/,
+    why: /the server \(192\.0\.2\.1:51820\) was last seen/,
   });
   assert(!lost.findings.some(({ name }) => name === "handshake"), "it says that all is well");
 });

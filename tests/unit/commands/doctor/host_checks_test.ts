@@ -25,5 +25,5 @@ Deno.test("root, who sees all processes, is told that another interface has the 
 
 Deno.test("an interface of another user's process that is seen is named, whoever asks", () => {
   const other = { pid: 812, title: '"openvpn" (process 812)', isOurs: false };
-  assertMatch(look(1000, other).why, /^the name vpn0 is taken: "openvpn" \(process 812\) has it$/);
+  assertMatch(look(1000, other).why, /^the name vpn0 is taken: "openvpn" \(process 812\) uses it$/);
 });
