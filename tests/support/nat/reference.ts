@@ -8,19 +8,11 @@
  */
 import { assert, assertEquals } from "../assert.ts";
 import { buildIcmp, type Bytes } from "../packets/packet_builder.ts";
-import { checksum, clampMss, decode, encode, type Packet, requoted } from "./reference_packet.ts";
+import { type Connection, isAnswer, trackClient, trackServer } from "./reference_connection.ts";
+import { clampMss, decode, encode, fit, type Packet, requoted } from "./reference_packet.ts";
 import { EXTERNAL, GATEWAY, type Sent } from "./world.ts";
 
 const SECOND = 1000;
-
-interface Connection {
-  clientSyn: boolean;
-  serverSyn: boolean;
-  clientFin: boolean;
-  serverFin: boolean;
-  reset: boolean;
-  until: number;
-}
 
 interface Mapping {
   readonly protocol: number;
@@ -92,7 +84,7 @@ export class ReferenceNat {
     }
     const mapping = this.#mapping(packet, now, actual);
     if (mapping === null) return NOTHING;
-    if (packet.protocol === 6) this.#trackClient(mapping, packet, now);
+    if (packet.protocol === 6) trackClient(mapping.connections, packet, now);
     clampMss(packet, this.#options.innerMtu - 40);
 
     const isHairpin = packet.destination === EXTERNAL;
@@ -125,7 +117,7 @@ export class ReferenceNat {
       packet.identification = first === undefined ? -1 : first[4] * 256 + first[5];
       assert(packet.identification !== 0, "an id of 0");
     }
-    return { ...NOTHING, [side]: this.#fit(packet, mtu) };
+    return { ...NOTHING, [side]: fit(packet, mtu) };
   }
 
   /** What a packet from outside should have made the NAT send. */
@@ -150,7 +142,7 @@ export class ReferenceNat {
     packet.destination = mapping.address;
     packet.destinationPort = mapping.port;
     packet.timeToLive--;
-    return { outside: [], inside: this.#fit(packet, mtu) };
+    return { outside: [], inside: fit(packet, mtu) };
   }
 
   #inside(protocol: number, address: string, port: number, remote: string): Mapping | undefined {
@@ -257,48 +249,6 @@ export class ReferenceNat {
     return (port - this.#options.ports.first) % 8 >= 6;
   }
 
-  #trackClient(mapping: Mapping, packet: Packet, now: number): void {
-    const key = `${packet.destination}:${packet.destinationPort}`;
-    const flags = packet.kind;
-    let connection = mapping.connections.get(key);
-    if (connection === undefined) {
-      if (isAnswer(flags)) return;
-      const isOpen = (flags & 2) === 0 && mapping.connections.size > 0;
-      connection = {
-        clientSyn: isOpen,
-        serverSyn: isOpen,
-        clientFin: false,
-        serverFin: false,
-        reset: false,
-        until: 0,
-      };
-      mapping.connections.set(key, connection);
-    }
-    if ((flags & 4) !== 0) {
-      connection.reset = true;
-      connection.until = Math.min(connection.until, now + 240 * SECOND);
-    } else {
-      if ((flags & 2) !== 0) {
-        if (isOver(connection)) {
-          Object.assign(connection, {
-            clientSyn: false,
-            serverSyn: false,
-            clientFin: false,
-            serverFin: false,
-            reset: false,
-          });
-        }
-        connection.clientSyn = true;
-        if ((flags & 16) !== 0) connection.serverSyn = true;
-      } else {
-        connection.reset = false;
-      }
-      if ((flags & 1) !== 0) connection.clientFin = true;
-      const isEstablished = connection.clientSyn && connection.serverSyn && !isOver(connection);
-      connection.until = now + (isEstablished ? 7440 : 240) * SECOND;
-    }
-  }
-
   #admits(mapping: Mapping, packet: Packet, remote: string, port: number, now: number): boolean {
     if (packet.protocol === 1) return true;
     // TCP's remote ends may answer as long as a connection to them is kept.
@@ -308,10 +258,7 @@ export class ReferenceNat {
     if (this.#options.filtering === "address" && !isPermitted) return false;
     const connection = mapping.connections.get(`${remote}:${port}`);
     if (packet.protocol === 6 && connection !== undefined) {
-      if ((packet.kind & 2) !== 0) connection.serverSyn = true;
-      if ((packet.kind & 1) !== 0) connection.serverFin = true;
-      if ((packet.kind & 4) !== 0) connection.reset = true;
-      if (isOver(connection)) connection.until = Math.min(connection.until, now + 240 * SECOND);
+      trackServer(connection, packet.kind, now);
     }
     if (packet.protocol === 17 && port === 53) {
       mapping.questions = Math.max(0, mapping.questions - 1);
@@ -398,26 +345,6 @@ export class ReferenceNat {
     return { ...NOTHING, [side]: [error] };
   }
 
-  /** A packet as it leaves: whole, or in fragments where it is too long. */
-  #fit(packet: Packet, mtu: number): Bytes[] {
-    const bytes = encode(packet);
-    if (bytes.length <= mtu) return [bytes];
-    if (packet.options.length > 0) return [];
-    const size = Math.floor((mtu - 20) / 8) * 8;
-    const fragments: Bytes[] = [];
-    for (let at = 0; at < bytes.length - 20; at += size) {
-      const part = bytes.slice(20 + at, 20 + at + size);
-      const fragment = new Uint8Array([...bytes.slice(0, 20), ...part]);
-      const view = new DataView(fragment.buffer);
-      view.setUint16(2, fragment.length);
-      view.setUint16(6, at / 8 + (at + size < bytes.length - 20 ? 0x2000 : 0));
-      view.setUint16(10, 0);
-      view.setUint16(10, checksum(fragment.slice(0, 20)));
-      fragments.push(fragment);
-    }
-    return fragments;
-  }
-
   #expire(now: number): void {
     for (const [key, mapping] of this.#inner) {
       for (const [remote, connection] of mapping.connections) {
@@ -445,12 +372,4 @@ const NOTHING: Sent = { outside: [], inside: [] };
 
 function isError(type: number): boolean {
   return [3, 4, 5, 11, 12].includes(type);
-}
-
-function isAnswer(flags: number): boolean {
-  return (flags & 4) !== 0 || (flags & 18) === 18;
-}
-
-function isOver(connection: Connection): boolean {
-  return connection.reset || (connection.clientFin && connection.serverFin);
 }

@@ -184,3 +184,23 @@ export function clampMss(packet: Packet, limit: number): void {
     at += size;
   }
 }
+
+/** A packet as it leaves: whole, or in fragments where it is too long. */
+export function fit(packet: Packet, mtu: number): Bytes[] {
+  const bytes = encode(packet);
+  if (bytes.length <= mtu) return [bytes];
+  if (packet.options.length > 0) return [];
+  const size = Math.floor((mtu - 20) / 8) * 8;
+  const fragments: Bytes[] = [];
+  for (let at = 0; at < bytes.length - 20; at += size) {
+    const part = bytes.slice(20 + at, 20 + at + size);
+    const fragment = new Uint8Array([...bytes.slice(0, 20), ...part]);
+    const view = new DataView(fragment.buffer);
+    view.setUint16(2, fragment.length);
+    view.setUint16(6, at / 8 + (at + size < bytes.length - 20 ? 0x2000 : 0));
+    view.setUint16(10, 0);
+    view.setUint16(10, checksum(fragment.slice(0, 20)));
+    fragments.push(fragment);
+  }
+  return fragments;
+}
