@@ -29,7 +29,7 @@ netTest("a client that cannot connect says why, and ends with 3", async (topolog
     [to(CLOSED), /no program listens on that port, says 192\.0\.2\.1 \(ICMP port unreachable\)/],
     [to(PROHIBITED), /a firewall blocks it, says 192\.0\.2\.1 \(ICMP \w+ administratively/],
     [to(SHUT), /this host's own firewall blocks packets to it \(EPERM\)/],
-    [{ PresharedKey: newPresharedKey() }, /does not decrypt: the preshared keys differ/],
+    [{ PresharedKey: newPresharedKey() }, /cannot be decrypted: the preshared keys differ/],
     [
       { PublicKey: newIdentity().publicKey },
       /rejects other ports but not this one: .* do not match/,
