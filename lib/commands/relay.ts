@@ -3,7 +3,7 @@ import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EPERM } from "../../ffi/errno.ts";
 import type { RelayOptions } from "../cli/command.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
 import { formatIpv4 } from "../core/wire/ipv4_text.ts";
-import { CarrierGuard } from "../host/firewall/carrier_guard.ts";
+import { FakeTcpGuard } from "../host/firewall/fake_tcp_guard.ts";
 import { cleanUp } from "./cleanup.ts";
 import { DataPlaneError } from "../dataplane/thread/data_plane_error.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
@@ -73,14 +73,14 @@ function openGuard(
     readonly journal: Journal;
     readonly remote: { readonly address: number; readonly port: number };
   },
-): CarrierGuard {
+): FakeTcpGuard {
   const { scheme, address, port } = listen;
   // Nobody else on this host listens there.
   const place = address === 0 ? "" : `_${formatIpv4(address).replaceAll(".", "_")}`;
   const guard = { table: `vpn_relay_${scheme}${place}_${port}`, journal };
   return scheme === "udp"
-    ? CarrierGuard.forClient(remote, { ...guard, ports: PORTS })
-    : CarrierGuard.forServer(port, guard);
+    ? FakeTcpGuard.forClient(remote, { ...guard, ports: PORTS })
+    : FakeTcpGuard.forServer(port, guard);
 }
 
 /** Starts it; its refusals become errors for the user. */

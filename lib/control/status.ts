@@ -1,7 +1,7 @@
 /** Control method "status", and `vpn status --json`: what they say of a running instance. */
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Config } from "../core/config/config.ts";
-import { Carrier } from "../core/transport/endpoint.ts";
+import { Transport } from "../core/transport/endpoint.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import { type Presence, presenceOf } from "../core/wireguard/liveness/presence.ts";
 import { Software } from "../core/wireguard/liveness/recognition.ts";
@@ -209,7 +209,7 @@ export function peerStatus(peer: PeerStatistics): PeerStatus {
     otherEndpoint: peer.otherPlace === null
       ? null
       : `${formatIpv4(peer.otherPlace.address)}:${peer.otherPlace.port}`,
-    transport: peer.carrier === Carrier.fakeTcp ? "faketcp" : "udp",
+    transport: peer.transport === Transport.fakeTcp ? "faketcp" : "udp",
     allowedIps: peer.allowedIps.map(formatCidr),
     latestHandshake: peer.lastHandshake === 0 ? null : new Date(peer.lastHandshake).toISOString(),
     silence: peer.silence === null ? null : peer.silence / 1000,

@@ -99,7 +99,7 @@ export function buildDataPlane(
     wallClock: Date.now,
     watch: config.watch,
     software: `vpn/${VERSION}`,
-    followsCarrier: config.isGateway,
+    followsTransport: config.isGateway,
   });
   const egress = openEgress(config, { libc, arena, drops, device });
   if (egress !== null) opened.use(egress);

@@ -5,8 +5,8 @@ import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/t
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
-import { Carrier } from "../core/transport/endpoint.ts";
-import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import { Transport } from "../core/transport/endpoint.ts";
+import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import { REKEY_TIMEOUT } from "../core/wireguard/constants.ts";
 import { MIN_MTU } from "../core/wireguard/path/path_mtu.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
@@ -76,12 +76,12 @@ export class Commands {
       case "set-endpoint":
         this.#setEndpoint(this.#peer(command.peer), command, now);
         break;
-      case "set-carrier":
-        this.#setCarrier(this.#peer(command.peer), command.carrier, now);
+      case "set-transport":
+        this.#setTransport(this.#peer(command.peer), command.transport, now);
         break;
       case "try-udp": {
         const peer = this.#peer(command.peer);
-        if (peer !== undefined) device.sendProbe(peer, MIN_MTU, now, Carrier.udp);
+        if (peer !== undefined) device.sendProbe(peer, MIN_MTU, now, Transport.udp);
         break;
       }
       case "renew":
@@ -173,7 +173,7 @@ export class Commands {
     );
   }
 
-  #openFakeTcp(endpoints: CarrierEndpoints): void {
+  #openFakeTcp(endpoints: FakeTcpEndpoints): void {
     const { arena, config, device, drops, engine, libc, loop } = this.#parts;
     const { mark, offload, mtu, interfaceName } = config;
     const link = this.#options.opened.use(
@@ -216,7 +216,9 @@ export class Commands {
     }
     device.updatePeer(peer, change.peer, now);
     const { endpoint } = change.peer;
-    if (endpoint && peer.endpoint.carrier === Carrier.fakeTcp) this.link?.connect(endpoint, now);
+    if (endpoint && peer.endpoint.transport === Transport.fakeTcp) {
+      this.link?.connect(endpoint, now);
+    }
   }
 
   // The rest.
@@ -237,14 +239,14 @@ export class Commands {
   ): void {
     if (peer === undefined) return;
     peer.configureEndpoint(endpoint);
-    if (peer.endpoint.carrier === Carrier.fakeTcp) this.link?.connectAgain(endpoint, now);
+    if (peer.endpoint.transport === Transport.fakeTcp) this.link?.connectAgain(endpoint, now);
   }
 
-  #setCarrier(peer: Peer | undefined, carrier: Carrier, now: number): void {
+  #setTransport(peer: Peer | undefined, transport: Transport, now: number): void {
     if (peer === undefined) return;
-    if (carrier === Carrier.fakeTcp) this.link?.connect(peer.endpoint, now);
+    if (transport === Transport.fakeTcp) this.link?.connect(peer.endpoint, now);
     else this.link?.disconnect(now);
-    this.#parts.device.setCarrier(peer, carrier);
+    this.#parts.device.setTransport(peer, transport);
   }
 
   #stop(now: number): void {

@@ -3,9 +3,9 @@ import { EAGAIN, EBADFD, ENODEV, SystemCallError } from "../../ffi/errno.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
-import type { Carrier } from "../core/transport/endpoint.ts";
+import type { Transport } from "../core/transport/endpoint.ts";
 import type { CaptureRequest } from "./captures.ts";
-import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type {
   Answer,
   DataPlaneCommand,
@@ -153,17 +153,17 @@ export class DataPlaneHandle {
   }
 
   /**
-   * Opens the sockets of fake TCP, for what a `CarrierGuard` has.
+   * Opens the sockets of fake TCP, for what a `FakeTcpGuard` has.
    *
    * @throws {DataPlaneError} EPERM without CAP_NET_RAW
    */
-  async openFakeTcp(endpoints: CarrierEndpoints): Promise<void> {
+  async openFakeTcp(endpoints: FakeTcpEndpoints): Promise<void> {
     await this.#ask({ kind: "open-fake-tcp", endpoints });
   }
 
-  /** Reaches a client's server by this carrier from now on; a handshake is to follow. */
-  setCarrier(carrier: Carrier): void {
-    this.#send({ kind: "set-carrier", peer: this.#server, carrier });
+  /** Reaches a client's server by this transport from now on; a handshake is to follow. */
+  setTransport(transport: Transport): void {
+    this.#send({ kind: "set-transport", peer: this.#server, transport });
   }
 
   /** Asks a client's server by UDP, while fake TCP is in use; the listener is told of an answer. */

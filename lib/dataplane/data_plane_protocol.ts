@@ -3,14 +3,14 @@
  * other.
  */
 import type { DeviceEventKind } from "../core/wireguard/device_events.ts";
-import type { Carrier } from "../core/transport/endpoint.ts";
+import type { Transport } from "../core/transport/endpoint.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import type { WatchOptions } from "../core/wireguard/liveness/liveness.ts";
 import type { PeerOptions } from "../core/wireguard/peer.ts";
 import type { Software } from "../core/wireguard/liveness/recognition.ts";
 import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
-import type { CarrierEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { EgressConfig } from "./egress/egress.ts";
 import type { ThreadReport } from "./thread/thread_report.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
@@ -56,8 +56,8 @@ export interface DataPlaneConfig {
 export type Request =
   /** Create the TUN device of this name; answered by `done` or `refused`. */
   | { readonly kind: "open-tun"; readonly id: number; readonly name: string }
-  /** Begin to carry by fake TCP as well, what `CarrierGuard` has made room for; answered by `done` or `refused`. */
-  | { readonly kind: "open-fake-tcp"; readonly id: number; readonly endpoints: CarrierEndpoints }
+  /** Begin to carry by fake TCP as well, what `FakeTcpGuard` has made room for; answered by `done` or `refused`. */
+  | { readonly kind: "open-fake-tcp"; readonly id: number; readonly endpoints: FakeTcpEndpoints }
   /** Change the peers, in this order, while all others go on; answered by `done`. */
   | {
     readonly kind: "change-peers";
@@ -85,8 +85,8 @@ export type DataPlaneCommand =
     readonly port: number;
   }
   /** Reach the peer in this way from now on; `connect` or `renew` is to follow. */
-  | { readonly kind: "set-carrier"; readonly peer: string; readonly carrier: Carrier }
-  /** Ask the peer by UDP whether that gets through; an answer is reported as `carrier-works`. */
+  | { readonly kind: "set-transport"; readonly peer: string; readonly transport: Transport }
+  /** Ask the peer by UDP whether that gets through; an answer is reported as `transport-works`. */
   | { readonly kind: "try-udp"; readonly peer: string }
   /** Re-handshake at once with every peer that there is a session with: the path to it may be another. */
   | { readonly kind: "renew" }
@@ -113,7 +113,7 @@ export interface PeerStatistics {
   readonly name: string | null;
   /** Host order; port 0 when not known. */
   readonly endpoint: { readonly address: number; readonly port: number };
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   /** Unix ms; 0 for never. */
   readonly lastHandshake: number;
   /** ms since its last authenticated message; null for never. */

@@ -9,7 +9,7 @@ import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { HEADERS_SIZE } from "../core/transport/fake_tcp/constants.ts";
-import { Carrier } from "../core/transport/endpoint.ts";
+import { Transport } from "../core/transport/endpoint.ts";
 import type { PeerEndpoint } from "../core/transport/peer_endpoint.ts";
 import { PathClaim } from "../core/wireguard/path/path_claim.ts";
 import { OUTER_HEADERS_SIZE } from "../core/wireguard/constants.ts";
@@ -127,7 +127,7 @@ export class PathProber implements Disposable {
   /** Bytes that a datagram of UDP may have with its headers, were the path to this peer by UDP; null without a way. */
   #pathMtu(peer: Peer): number | null {
     const pathMtu = this.#kernelsMtu(peer);
-    if (peer.endpoint.carrier === Carrier.udp || pathMtu === null) return pathMtu;
+    if (peer.endpoint.transport === Transport.udp || pathMtu === null) return pathMtu;
     const limit = this.#options.linkMtu(peer.endpoint);
     const least = pathMtu - MORE_IN_FAKE_TCP;
     return limit === null ? least : Math.min(least, limit + PATH_OVERHEAD);

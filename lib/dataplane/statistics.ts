@@ -66,7 +66,7 @@ export class StatisticsPages {
       publicKey: peer.publicKey,
       name: peer.name,
       endpoint: { address: peer.endpoint.address, port: peer.endpoint.port },
-      carrier: peer.endpoint.carrier,
+      transport: peer.endpoint.transport,
       lastHandshake: peer.lastHandshakeUnixTime,
       silence: peer.lastReceivedAt === -Infinity ? null : now - peer.lastReceivedAt,
       // One whose endpoint was taken away has said goodbye, or was released after its silence.

@@ -220,8 +220,8 @@ class Run implements Disposable {
       add("tcp-1-up", up.rate);
       add("tcp-1-down", down.rate);
       if (name === ContenderName.vpn || name === ContenderName.fakeTcp) {
-        add("carriers-up", up.rate);
-        add("carriers-down", down.rate);
+        add("transports-up", up.rate);
+        add("transports-down", down.rate);
       }
       add("cpu", (totalTime(pids) - before) * 1e6 / ((up.bytes + down.bytes) / MB));
       add("tcp-4-up", (await measureTcp(wire, { seconds, streams: 4 })).rate);

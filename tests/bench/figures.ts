@@ -66,7 +66,7 @@ export const FIGURES: readonly Figure[] = [
   tcp("tcp-4-down", "TCP, four streams, server to client", FOUR_STREAMS),
   ...(["up", "down"] as const).map((direction): Figure => ({
     ...tcp(
-      `carriers-${direction}`,
+      `transports-${direction}`,
       `TCP, one stream, by UDP and by fake TCP, ${direction}`,
       CARRIERS,
     ),

@@ -6,12 +6,12 @@
  */
 import { EPERM } from "../../../ffi/errno.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
-import { Carrier } from "../../core/transport/endpoint.ts";
-import { CarrierGuard } from "../../host/firewall/carrier_guard.ts";
+import { Transport } from "../../core/transport/endpoint.ts";
+import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { DataPlaneError } from "../../dataplane/thread/data_plane_error.ts";
 import type { Journal } from "../../host/journal/journal.ts";
-import type { CarrierPorts } from "../../host/firewall/kill_switch.ts";
+import type { OuterPorts } from "../../host/firewall/kill_switch.ts";
 import { withoutFakeTcp } from "../../process/privileges.ts";
 
 export interface ClientTransportsOptions {
@@ -21,7 +21,7 @@ export interface ClientTransportsOptions {
   /** Whether there are peers besides the server, which are reached by UDP whatever the server is reached by. */
   readonly hasOthers: boolean;
   /** Makes what fake TCP needs of the host; for tests. */
-  readonly openGuard?: (typeof CarrierGuard)["forClient"];
+  readonly openGuard?: (typeof FakeTcpGuard)["forClient"];
 }
 
 /** Where the server is: host order. */
@@ -32,7 +32,7 @@ export interface ServerPlace {
 
 export class ClientTransports implements Disposable {
   readonly #options: ClientTransportsOptions;
-  #guard: CarrierGuard | null = null;
+  #guard: FakeTcpGuard | null = null;
   /** Of fake TCP, in the data plane; null until they were asked for. */
   #sockets: Promise<void> | null = null;
   #hasOthers: boolean;
@@ -44,8 +44,8 @@ export class ClientTransports implements Disposable {
   }
 
   /** What leaves the host for the tunnel, and comes back to it. */
-  ports(udpPort: number): readonly CarrierPorts[] {
-    const ports: CarrierPorts[] = [];
+  ports(udpPort: number): readonly OuterPorts[] {
+    const ports: OuterPorts[] = [];
     if (this.#options.transport !== "faketcp" || this.#hasOthers) {
       ports.push({ protocol: "udp", ports: { first: udpPort, last: udpPort } });
     }
@@ -54,7 +54,7 @@ export class ClientTransports implements Disposable {
   }
 
   /** Keeps a firewall table up to date with the ports in use from now on: the kill switch's, say. */
-  followedBy(table: { admit(ports: readonly CarrierPorts[]): void }, udpPort: number): void {
+  followedBy(table: { admit(ports: readonly OuterPorts[]): void }, udpPort: number): void {
     this.#followers.push(() => table.admit(this.ports(udpPort)));
   }
 
@@ -76,14 +76,14 @@ export class ClientTransports implements Disposable {
    * @throws {AppError} where there are no ports for it, or CAP_NET_RAW is missing
    * @throws {DataPlaneError} where its sockets cannot be opened
    */
-  async use(transport: Carrier, dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
-    if (transport === Carrier.fakeTcp) await this.#prepareFakeTcp(dataPlane, server);
-    dataPlane.setCarrier(transport);
+  async use(transport: Transport, dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
+    if (transport === Transport.fakeTcp) await this.#prepareFakeTcp(dataPlane, server);
+    dataPlane.setTransport(transport);
   }
 
   async #prepareFakeTcp(dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
     if (this.#guard === null) {
-      const { interfaceName, journal, openGuard = CarrierGuard.forClient } = this.#options;
+      const { interfaceName, journal, openGuard = FakeTcpGuard.forClient } = this.#options;
       this.#guard = openGuard(server, { table: `vpn_${interfaceName}_faketcp`, journal });
       for (const follow of this.#followers) follow();
     }

@@ -158,7 +158,7 @@ export class Connection {
     if (event === "handshake-completed") this.#tell({ kind: "peer-up", address: endpoint.address });
     if (event === "up") this.#tell({ kind: "peer-up", address: null });
     if (event === "down") this.#tell({ kind: "peer-down" });
-    if (event === "carrier-works") this.#tell({ kind: "udp-works" });
+    if (event === "transport-works") this.#tell({ kind: "udp-works" });
   }
 
   /** The host's network has changed. */

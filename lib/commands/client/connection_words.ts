@@ -1,14 +1,14 @@
 /** Connection words: what the log and the service manager are told of a client's connection. */
 import type { ClientAction, ClientMessage, Route } from "../../core/client/client_action.ts";
-import { Carrier } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/endpoint.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { background } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 
 /** The transports as a person reads them. */
-export const TRANSPORT_NAMES: Readonly<Record<Carrier, string>> = {
-  [Carrier.udp]: "UDP",
-  [Carrier.fakeTcp]: "fake TCP",
+export const TRANSPORT_NAMES: Readonly<Record<Transport, string>> = {
+  [Transport.udp]: "UDP",
+  [Transport.fakeTcp]: "fake TCP",
 };
 
 /** What an action does, where its failure ends nothing. */

@@ -1,6 +1,6 @@
 /** Unanswered handshakes: why a server may be silent, as far as this host knows, with what to do about it, in words. */
 import type { Refusal } from "../../core/wireguard/liveness/refusal.ts";
-import { Carrier } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/endpoint.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { TRANSPORT_NAMES } from "./connection_words.ts";
 
@@ -22,9 +22,9 @@ export interface Silence {
 
 /** By `Transport`, the transports that are tried. */
 export const TRIED = {
-  udp: [TRANSPORT_NAMES[Carrier.udp]],
-  faketcp: [TRANSPORT_NAMES[Carrier.fakeTcp]],
-  auto: [TRANSPORT_NAMES[Carrier.udp], TRANSPORT_NAMES[Carrier.fakeTcp]],
+  udp: [TRANSPORT_NAMES[Transport.udp]],
+  faketcp: [TRANSPORT_NAMES[Transport.fakeTcp]],
+  auto: [TRANSPORT_NAMES[Transport.udp], TRANSPORT_NAMES[Transport.fakeTcp]],
 } as const;
 
 /** As a firewall names them. */

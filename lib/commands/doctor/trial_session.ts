@@ -13,7 +13,7 @@ import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
 import { keyPair } from "../../core/noise/x25519.ts";
 import { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
-import { Carrier } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/endpoint.ts";
 import { SendQueue } from "../../core/transport/send_queue.ts";
 import { DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { createMemory } from "../../core/wire/memory.ts";
@@ -198,7 +198,7 @@ export class TrialSession implements Disposable {
       const length = this.#unlessTooLong(() => this.#socket.receive(this.#receiveBuffer)) ?? 0;
       if (length <= 0) return;
       const { address, port } = this.#to;
-      const path = this.#queue.paths.intern(address, port, 0, Carrier.udp);
+      const path = this.#queue.paths.intern(address, port, 0, Transport.udp);
       this.#device.receive(RECEIVE_OFFSET, length, path, performance.now());
     }
   }

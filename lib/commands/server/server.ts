@@ -5,7 +5,7 @@ import { Reloader } from "../../control/reload.ts";
 import { validateServer } from "../../core/config/roles.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
-import { CarrierGuard } from "../../host/firewall/carrier_guard.ts";
+import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
 import { blocksHere, describeBlock } from "../../host/firewall/standing_blocks.ts";
 import { NetworkConflict } from "../../host/network/network_conflict.ts";
 import { planPeerRoutes } from "../../host/network/route_plan.ts";
@@ -82,13 +82,13 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     { ...logReports(logger), onNetworkChange: () => networkChanged() },
   );
   // It outlives the data plane, whose last segments the host's TCP would answer.
-  using carriers = new DisposableStack();
+  using transports = new DisposableStack();
   const services = new AsyncDisposableStack();
   let upkeep: Upkeep | null = null;
   try {
     if (config.interface.transport !== "udp") {
       const table = `vpn_${interfaceName}_faketcp`;
-      const guard = carriers.use(CarrierGuard.forServer(port, { table, journal }));
+      const guard = transports.use(FakeTcpGuard.forServer(port, { table, journal }));
       await dataPlane.openFakeTcp(guard.endpoints);
     }
     const { addresses } = config.interface;

@@ -1,10 +1,10 @@
 /** Client actions: everything that the state machine of a client's connection asks for, as values. */
-import type { Carrier } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/endpoint.ts";
 
 /** One address of the server (host order), by one transport. */
 export interface Route {
   readonly address: number;
-  readonly transport: Carrier;
+  readonly transport: Transport;
 }
 
 /** What a person is told; the words are the caller's. */

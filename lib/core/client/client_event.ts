@@ -1,5 +1,5 @@
 /** Client events: everything that the state machine of a client's connection is told, as values. */
-import type { Carrier } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/endpoint.ts";
 import type { ClientAction } from "./client_action.ts";
 
 /** The part of a configuration that decides about the connection. */
@@ -29,7 +29,7 @@ export type ClientEvent =
   /** The answer to `look-up`. */
   | { readonly kind: "looked-up"; readonly id: number; readonly addresses: readonly number[] }
   /** The answer to `use-transport`. */
-  | { readonly kind: "transport-ready"; readonly id: number; readonly transport: Carrier }
+  | { readonly kind: "transport-ready"; readonly id: number; readonly transport: Transport }
   /** An action could not be performed. */
   | { readonly kind: "action-failed"; readonly action: ClientAction; readonly error: unknown }
   /** The configuration has changed; the server is the same at the same place. */

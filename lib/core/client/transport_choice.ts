@@ -2,7 +2,7 @@
  * Transport choice: which transports are tried by `Transport`, in which order, and when a client that UDP failed asks
  * whether UDP works by now.
  */
-import { Carrier } from "../transport/endpoint.ts";
+import { Transport } from "../transport/endpoint.ts";
 
 /** ms until the first question; twice as long each time that UDP came back and failed again. */
 const UDP_TRIAL_PAUSE = 15_000;
@@ -10,7 +10,7 @@ const MAX_UDP_TRIAL_PAUSE = 600_000;
 
 export class TransportChoice {
   /** The one in use: the last by which a connection came about, or was tried. */
-  current: Carrier;
+  current: Transport;
   /** When UDP is to be tried; `Infinity` for never. */
   trialAt = Infinity;
   readonly #isAuto: boolean;
@@ -20,19 +20,19 @@ export class TransportChoice {
 
   constructor(setting: "udp" | "faketcp" | "auto") {
     this.#isAuto = setting === "auto";
-    this.current = setting === "faketcp" ? Carrier.fakeTcp : Carrier.udp;
+    this.current = setting === "faketcp" ? Transport.fakeTcp : Transport.udp;
   }
 
   /** Those to be tried, the one in use first. */
-  get order(): readonly Carrier[] {
+  get order(): readonly Transport[] {
     if (!this.#isAuto) return [this.current];
-    const other = this.current === Carrier.udp ? Carrier.fakeTcp : Carrier.udp;
+    const other = this.current === Transport.udp ? Transport.fakeTcp : Transport.udp;
     return [this.current, other];
   }
 
   /** Whether UDP is to be used again as soon as it works. */
   get wantsUdp(): boolean {
-    return this.#isAuto && this.current === Carrier.fakeTcp;
+    return this.#isAuto && this.current === Transport.fakeTcp;
   }
 
   /** A connection stands: plans the next question, if UDP is wanted. */
@@ -46,7 +46,7 @@ export class TransportChoice {
 
   /** UDP works again. */
   comeBack(): void {
-    this.current = Carrier.udp;
+    this.current = Transport.udp;
     this.trialAt = Infinity;
     this.#cameBack = true;
   }

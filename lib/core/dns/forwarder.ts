@@ -34,7 +34,7 @@ import { UpstreamHealth } from "./upstream_health.ts";
 const MAX_WAITING = 512;
 
 /** How a query came, and so how long its answer may be. */
-export type Transport = "udp" | "tcp";
+export type DnsTransport = "udp" | "tcp";
 
 export interface DnsForwarderOptions
   extends Omit<UpstreamOptions, "address" | "onWrong" | "onHeard"> {
@@ -145,7 +145,7 @@ export class DnsForwarder {
   /** The answer to a query that came by `transport`; null for what deserves none. */
   async answer(
     query: Uint8Array,
-    { transport, client }: { transport: Transport; client: DnsClient },
+    { transport, client }: { transport: DnsTransport; client: DnsClient },
   ): Promise<Uint8Array | null> {
     if (query.length < HEADER_SIZE) return null;
     const flags = query[2]! << 8 | query[3]!;
@@ -161,7 +161,7 @@ export class DnsForwarder {
   async #resolve(
     query: Uint8Array,
     parsed: Parsed,
-    { transport, client }: { transport: Transport; client: DnsClient },
+    { transport, client }: { transport: DnsTransport; client: DnsClient },
   ): Promise<Uint8Array> {
     const limit = transport === "udp" ? parsed.udpSize : Infinity;
     const key = cacheKey(parsed);

@@ -67,7 +67,7 @@ export class Engine {
   };
   #handshakesBefore = 0;
   #tun: TunPort | null = null;
-  /** By `Carrier`. */
+  /** By `Transport`. */
   readonly #ports: (DatagramPort | null)[] = [null, null];
   /** The port whose room is waited for. */
   #full: DatagramPort | null = null;
@@ -97,7 +97,7 @@ export class Engine {
 
   /** Begins to send by a port what travels as its datagrams do. */
   attach(port: DatagramPort): void {
-    this.#ports[port.carrier] = port;
+    this.#ports[port.transport] = port;
   }
 
   // From the network to the TUN, to another peer, or outside.
@@ -113,7 +113,7 @@ export class Engine {
     const peerIndex = this.#pipeline.fromNetwork.takeMessage(
       port.messages,
       index,
-      port.carrier,
+      port.transport,
       now,
     );
     const peer = this.#device.peerAt(peerIndex);
@@ -194,7 +194,7 @@ export class Engine {
     // With the port full, there is nothing that a path could be asked.
     const queue = this.#sendQueue;
     if (this.#full !== null || !this.#device.sendProbe(peer, length, now)) return;
-    if (this.#ports[peer.endpoint.carrier]?.probe(queue, queue.head)) {
+    if (this.#ports[peer.endpoint.transport]?.probe(queue, queue.head)) {
       queue.sentUpTo(queue.head + 1);
     }
     // The probe may have led to a handshake.
@@ -214,7 +214,7 @@ export class Engine {
     while (queue.length > 0 && full === null) {
       const { head } = queue;
       const end = queue.runEnd();
-      const port = this.#ports[queue.carriers[head]];
+      const port = this.#ports[queue.transports[head]];
       const next = port === null ? this.#dropRun(head, end) : port.send(queue, head, end, now);
       queue.sentUpTo(next);
       if (next < end) full = port;

@@ -9,7 +9,7 @@ import {
   GSO_SIZE_OFFSET,
   VNET_HEADER_SIZE,
 } from "../offload/virtio_net_header.ts";
-import { Carrier } from "../transport/endpoint.ts";
+import { Transport } from "../transport/endpoint.ts";
 import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
 import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
 import { payloadOffset, payloadSize } from "../transport/fake_tcp/segment.ts";
@@ -56,7 +56,7 @@ export interface FakeTcpPortOptions {
 }
 
 export class FakeTcpPort implements DatagramPort {
-  readonly carrier: Carrier = Carrier.fakeTcp;
+  readonly transport: Transport = Transport.fakeTcp;
   readonly batch: number;
   readonly messages: ReceivedMessages;
   readonly connections: FakeTcp;

@@ -5,7 +5,7 @@
  * A port reads into the packet memory and names what came by offset and length; the arrays are valid until its next
  * read.
  */
-import type { Carrier } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/endpoint.ts";
 import type { Peer } from "../wireguard/peer.ts";
 
 /**
@@ -42,7 +42,7 @@ export interface Datagrams {
 
 /** How datagrams travel: UDP is one, fake TCP another. */
 export interface DatagramPort {
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   /** The most messages that one `receive()` brings: fewer, and there are no more. */
   readonly batch: number;
   readonly messages: ReceivedMessages;

@@ -5,7 +5,7 @@
  * others; where it is, which changes, is none of them.
  */
 import { encodeKey } from "../config/values/key_text.ts";
-import { Carrier } from "../transport/endpoint.ts";
+import { Transport } from "../transport/endpoint.ts";
 import { type Hearing, presenceOf } from "../wireguard/liveness/presence.ts";
 import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
 import type { MetricFamily, Sample } from "./exposition.ts";
@@ -15,7 +15,7 @@ export interface PeerSnapshot extends Hearing {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
   readonly name: string | null;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   /** Unix ms; 0 for never. */
   readonly lastHandshake: number;
   readonly receivedBytes: number;
@@ -73,10 +73,10 @@ export interface Snapshot {
   };
 }
 
-/** By carrier, what `Transport` calls it. */
-const TRANSPORTS: Readonly<Record<Carrier, string>> = {
-  [Carrier.udp]: "udp",
-  [Carrier.fakeTcp]: "faketcp",
+/** By transport, what `Transport` calls it. */
+const TRANSPORTS: Readonly<Record<Transport, string>> = {
+  [Transport.udp]: "udp",
+  [Transport.fakeTcp]: "faketcp",
 };
 
 /** All metrics, in the order in which they are shown. */
@@ -154,7 +154,7 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
       "Transport by which the peer is reached; always 1.",
       (function* () {
         for (const peer of peers) {
-          const own = { ...peerLabels(peer), transport: TRANSPORTS[peer.carrier] };
+          const own = { ...peerLabels(peer), transport: TRANSPORTS[peer.transport] };
           yield { labels: own, value: 1 };
         }
       })(),

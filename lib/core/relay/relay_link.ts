@@ -1,7 +1,7 @@
 /** Relay link: the fake-TCP end of a relay: its connections, and the queue between them and the sockets. */
 import { FakeTcpPort, type SegmentPort } from "../engine/fake_tcp_port.ts";
 import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
-import type { CarrierEndpoints } from "../transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../transport/fake_tcp/endpoints.ts";
 import { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
@@ -18,7 +18,7 @@ export interface RelayLinkOptions {
   /** Offset of `RelayLink.queueSize()` bytes of the memory. */
   readonly queueOffset: number;
   /** Without a remote, connections are accepted; with one, they are made to it. */
-  readonly endpoints: CarrierEndpoints;
+  readonly endpoints: FakeTcpEndpoints;
   /** Looks up our address on the path to the remote, int32; null without a path. */
   readonly findLocalAddress: () => number | null;
   readonly drops: DropCounters;
@@ -38,7 +38,7 @@ export class RelayLink {
   readonly #memory: Memory;
   readonly #queue: SegmentQueue;
   readonly #drops: DropCounters;
-  readonly #remote: CarrierEndpoints["remote"];
+  readonly #remote: FakeTcpEndpoints["remote"];
   readonly #maxPayload: number;
   readonly #findLocalAddress: () => number | null;
   #localAddress: number | null;

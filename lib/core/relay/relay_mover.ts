@@ -4,7 +4,7 @@
  */
 import type { DatagramPort } from "../engine/ports.ts";
 import { type Receiver, receiveRounds } from "../engine/receive_rounds.ts";
-import type { CarrierEvent } from "../transport/fake_tcp/events.ts";
+import type { FakeTcpEvent } from "../transport/fake_tcp/events.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { FlowPorts } from "./flow_ports.ts";
@@ -183,7 +183,7 @@ export class RelayMover {
   }
 
   /** A relay has nothing that the other end could authenticate, so that keepalives asked for are not sent. */
-  #react({ kind, session, ...rest }: CarrierEvent): void {
+  #react({ kind, session, ...rest }: FakeTcpEvent): void {
     if (kind === "established") {
       this.#onReach(true);
       // As good a proof as there will be where a service never answers.

@@ -21,7 +21,7 @@
  */
 import { hash } from "../wire/hash.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
-import type { Carrier } from "./endpoint.ts";
+import type { Transport } from "./endpoint.ts";
 
 /** Names no path. */
 export const NO_PATH = 0;
@@ -114,7 +114,7 @@ export class Paths {
    * @param source our own address; 0 lets the kernel choose
    * @returns `NO_PATH` for port 0
    */
-  intern(address: number, port: number, source: number, transport: Carrier): number {
+  intern(address: number, port: number, source: number, transport: Transport): number {
     if (port === 0) return NO_PATH;
     const known = this.#find(address | 0, port, source | 0, transport);
     if (known !== NO_PATH) return known;
@@ -254,8 +254,8 @@ export class Paths {
     return this.view.getUint32(path * PATH_SLOT_SIZE + PATH_SOURCE_OFFSET);
   }
 
-  transport(path: number): Carrier {
-    return this.view.getUint8(path * PATH_SLOT_SIZE + PATH_TRANSPORT_OFFSET) as Carrier;
+  transport(path: number): Transport {
+    return this.view.getUint8(path * PATH_SLOT_SIZE + PATH_TRANSPORT_OFFSET) as Transport;
   }
 
   /** The far end, to be kept by value. */
@@ -272,7 +272,7 @@ export class Paths {
   }
 
   /** The path to the same end by another transport, from the address that the kernel chooses. */
-  withTransport(path: number, transport: Carrier): number {
+  withTransport(path: number, transport: Transport): number {
     return this.intern(this.address(path), this.port(path), 0, transport);
   }
 }

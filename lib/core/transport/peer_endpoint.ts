@@ -1,13 +1,13 @@
 /** Peer endpoint: where a peer is, and how datagrams travel there and back. */
 import type { SocketAddress } from "../wire/socket_address.ts";
-import { Carrier } from "./endpoint.ts";
+import { Transport } from "./endpoint.ts";
 import { NO_PATH, type Paths } from "./paths.ts";
 
 /** Where a peer was last seen: a path of the table, which is held for as long as the peer is there. */
 export class PeerEndpoint {
   readonly #paths: Paths;
   #path: number = NO_PATH;
-  #carrier: Carrier = Carrier.udp;
+  #transport: Transport = Transport.udp;
 
   constructor(paths: Paths) {
     this.#paths = paths;
@@ -34,8 +34,8 @@ export class PeerEndpoint {
   }
 
   /** The transport, which is chosen even where the endpoint is not known. */
-  get carrier(): Carrier {
-    return this.#carrier;
+  get transport(): Transport {
+    return this.#transport;
   }
 
   /** The peer is there now. */
@@ -44,25 +44,25 @@ export class PeerEndpoint {
     this.#paths.retain(path);
     this.#paths.release(this.#path);
     this.#path = path;
-    if (path !== NO_PATH) this.#carrier = this.#paths.transport(path);
+    if (path !== NO_PATH) this.#transport = this.#paths.transport(path);
   }
 
   /** The peer is to be found at this address, by the same transport; null where that is not known. */
   set(end: SocketAddress | null): void {
     this.moveTo(
-      end === null ? NO_PATH : this.#paths.intern(end.address, end.port, 0, this.#carrier),
+      end === null ? NO_PATH : this.#paths.intern(end.address, end.port, 0, this.#transport),
     );
   }
 
   /** Reaches the peer by this transport from now on. */
-  setCarrier(carrier: Carrier): void {
-    if (carrier === this.#carrier) return;
-    this.#carrier = carrier;
-    if (this.#path !== NO_PATH) this.moveTo(this.#paths.withTransport(this.#path, carrier));
+  setTransport(transport: Transport): void {
+    if (transport === this.#transport) return;
+    this.#transport = transport;
+    if (this.#path !== NO_PATH) this.moveTo(this.#paths.withTransport(this.#path, transport));
   }
 
   /** Leaves our own address to the kernel again. */
   forgetSource(): void {
-    if (this.source !== 0) this.moveTo(this.#paths.withTransport(this.#path, this.#carrier));
+    if (this.source !== 0) this.moveTo(this.#paths.withTransport(this.#path, this.#transport));
   }
 }

@@ -17,7 +17,7 @@ import {
 
 /** Slots start on multiples of this, so that a message's header and cipher text are aligned. */
 const SLOT_ALIGN = 64;
-/** Bytes before each message for the headers of a carrier that writes its own: IPv4 and TCP take 40. */
+/** Bytes before each message for the headers of a transport that writes its own: IPv4 and TCP take 40. */
 const HEADROOM = SLOT_ALIGN;
 
 export interface SendQueueRegion {
@@ -44,7 +44,7 @@ export class SendQueue {
   readonly ports: Uint16Array;
   /** Source IPv4 address, host order; 0 for the kernel's choice. */
   readonly sources: Uint32Array;
-  readonly carriers: Uint8Array;
+  readonly transports: Uint8Array;
   /** ECN bits of each datagram's IP header. */
   readonly ecns: Uint8Array;
   /** Datagrams committed since the queue was empty; those before `head` have been sent. */
@@ -63,7 +63,7 @@ export class SendQueue {
     this.addresses = new Uint32Array(region.slots);
     this.ports = new Uint16Array(region.slots);
     this.sources = new Uint32Array(region.slots);
-    this.carriers = new Uint8Array(region.slots);
+    this.transports = new Uint8Array(region.slots);
     this.ecns = new Uint8Array(region.slots);
     for (let i = 0; i < region.slots; i++) {
       this.offsets[i] = region.offset + i * region.slotSize + HEADROOM;
@@ -92,7 +92,7 @@ export class SendQueue {
     this.addresses[i] = view.getInt32(at + PATH_ADDRESS_OFFSET);
     this.ports[i] = view.getUint16(at + PATH_PORT_OFFSET);
     this.sources[i] = view.getInt32(at + PATH_SOURCE_OFFSET);
-    this.carriers[i] = view.getUint8(at + PATH_TRANSPORT_OFFSET);
+    this.transports[i] = view.getUint8(at + PATH_TRANSPORT_OFFSET);
   }
 
   /** Gives the datagram that was committed last these ECN bits. */
@@ -102,9 +102,9 @@ export class SendQueue {
 
   /** The index behind the first datagrams that wait and travel alike. */
   runEnd(): number {
-    const carrier = this.carriers[this.head];
+    const transport = this.transports[this.head];
     let end = this.head + 1;
-    while (end < this.tail && this.carriers[end] === carrier) end++;
+    while (end < this.tail && this.transports[end] === transport) end++;
     return end;
   }
 

@@ -45,7 +45,7 @@ export class Arrivals {
     const { paths, report, sendStaged } = this.#options;
     const { endpoint, proof } = peer;
     const isSame = paths.isSameEnd(path, endpoint.path) &&
-      paths.transport(path) === endpoint.carrier;
+      paths.transport(path) === endpoint.transport;
     endpoint.moveTo(path);
     // Written to another address of ours, which answers come from now; the peer is where it was.
     if (isSame) return;

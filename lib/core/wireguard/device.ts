@@ -9,7 +9,7 @@
 import type { AeadProvider } from "../noise/aead.ts";
 import type { RandomBytes } from "../noise/cookie.ts";
 import type { KeyPair } from "../noise/x25519.ts";
-import { Carrier } from "../transport/endpoint.ts";
+import { Transport } from "../transport/endpoint.ts";
 import type { Paths } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropCounters, DropReason } from "../wire/drop_reason.ts";
@@ -53,7 +53,7 @@ export interface DeviceOptions {
    * Whether a peer's transport follows its packets as its address does. A server's does; a client has chosen, and two
    * transports' packets overtake each other.
    */
-  readonly followsCarrier?: boolean;
+  readonly followsTransport?: boolean;
   /**
    * How peers are watched; left out, they are not, and nothing tells this from plain WireGuard but its answers to
    * probes.
@@ -81,13 +81,13 @@ export class Device {
   readonly #actions: PeerActions;
 
   constructor(options: DeviceOptions) {
-    const { memory, drops, mtu, followsCarrier = true, watch = null, software = "" } = options;
+    const { memory, drops, mtu, followsTransport = true, watch = null, software = "" } = options;
     const events = new DeviceEvents();
     const report = events.add.bind(events);
     const indices = new IndexTable();
     const { paths } = options.sendQueue;
     paths.seedWith(randomUint32(options.random));
-    const peers = new PeerTable({ ...options, paths, watch, followsCarrier });
+    const peers = new PeerTable({ ...options, paths, watch, followsTransport });
     const staged = new StagedPackets(drops, mtu);
     const messages = new TransportMessages(options);
     const sender = new MessageSender({
@@ -104,7 +104,7 @@ export class Device {
     const handshakes: HandshakeDriver = new HandshakeDriver({
       ...options,
       isMarked: watch !== null,
-      followsCarrier,
+      followsTransport,
       indices,
       peers,
       arrivals,
@@ -140,7 +140,7 @@ export class Device {
       arrivals,
       handshakes,
       control,
-      followsCarrier,
+      followsTransport,
       report,
     });
     this.#actions = {
@@ -160,7 +160,7 @@ export class Device {
         peer.forgetEndpoint();
         peer.watch?.forget();
         // Only a server releases, and it looks for nobody by another transport.
-        peer.endpoint.setCarrier(Carrier.udp);
+        peer.endpoint.setTransport(Transport.udp);
         report("released", peer);
       },
       report,
@@ -260,22 +260,22 @@ export class Device {
    * it. As long as it is not known what runs there, nothing is sent.
    *
    * @param length bytes, at most the MTU
-   * @param carrier by which to send it, to the peer's address and port
+   * @param transport by which to send it, to the peer's address and port
    * @returns whether it was sent
    */
   sendProbe(
     peer: Peer,
     length: number,
     now: number,
-    carrier: Carrier = peer.endpoint.carrier,
+    transport: Transport = peer.endpoint.transport,
   ): boolean {
-    return this.#sender.sendProbe(peer, length, now, carrier);
+    return this.#sender.sendProbe(peer, length, now, transport);
   }
 
   /** Reaches a peer by this transport from now on; a handshake, which may follow at once, shows whether it does. */
-  setCarrier(peer: Peer, carrier: Carrier): void {
-    if (peer.endpoint.carrier === carrier) return;
-    peer.endpoint.setCarrier(carrier);
+  setTransport(peer: Peer, transport: Transport): void {
+    if (peer.endpoint.transport === transport) return;
+    peer.endpoint.setTransport(transport);
     // What was sent by the other transport puts off nothing.
     peer.initiationSentAt = -Infinity;
   }

@@ -6,7 +6,7 @@ export type DeviceEventKind =
   | "handshake-abandoned"
   | "endpoint-changed"
   /** A probe or an initiation by another transport than the one in use was answered. */
-  | "carrier-works"
+  | "transport-works"
   | "keys-zeroed"
   /** Two hosts use the peer's key, see `SharedKey`. */
   | "key-shared"
@@ -28,7 +28,7 @@ const BITS: Readonly<Record<DeviceEventKind, number>> = {
   "handshake-completed": 1,
   "handshake-abandoned": 2,
   "endpoint-changed": 4,
-  "carrier-works": 8,
+  "transport-works": 8,
   "keys-zeroed": 16,
   "down": 32,
   "up": 64,

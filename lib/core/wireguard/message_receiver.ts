@@ -29,7 +29,7 @@ export interface MessageReceiverOptions {
   readonly handshakes: HandshakeDriver;
   readonly control: Control;
   /** Whether a peer's transport follows its packets as its address does. */
-  readonly followsCarrier: boolean;
+  readonly followsTransport: boolean;
   readonly report: (kind: DeviceEventKind, peer: Peer) => void;
 }
 
@@ -42,7 +42,7 @@ export class MessageReceiver {
   readonly #arrivals: Arrivals;
   readonly #handshakes: HandshakeDriver;
   readonly #control: Control;
-  readonly #followsCarrier: boolean;
+  readonly #followsTransport: boolean;
   readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
 
   constructor(options: MessageReceiverOptions) {
@@ -54,7 +54,7 @@ export class MessageReceiver {
     this.#arrivals = options.arrivals;
     this.#handshakes = options.handshakes;
     this.#control = options.control;
-    this.#followsCarrier = options.followsCarrier;
+    this.#followsTransport = options.followsTransport;
     this.#report = options.report;
   }
 
@@ -93,8 +93,8 @@ export class MessageReceiver {
    */
   #stays(peer: Peer, packet: number, packetLength: number, path: number): boolean {
     const { endpoint } = peer;
-    if (path === endpoint.path || this.#paths.transport(path) === endpoint.carrier) return false;
-    return !this.#followsCarrier || isProbe(this.#view, packet, packetLength);
+    if (path === endpoint.path || this.#paths.transport(path) === endpoint.transport) return false;
+    return !this.#followsTransport || isProbe(this.#view, packet, packetLength);
   }
 
   #isKeyShared(peer: Peer, path: number, now: number): boolean {

@@ -3,7 +3,7 @@
  * whether it waits for a handshake, the sealing; then keepalives, control messages and probes of the path, which nobody
  * inside asked for.
  */
-import type { Carrier } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/endpoint.ts";
 import { NO_PATH } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
@@ -191,7 +191,7 @@ export class MessageSender {
   }
 
   /** Sends a probe of the path to `peer`, see `Device.sendProbe()`. */
-  sendProbe(peer: Peer, length: number, now: number, carrier: Carrier): boolean {
+  sendProbe(peer: Peer, length: number, now: number, transport: Transport): boolean {
     const software = peer.watch?.recognition.software ?? Software.ours;
     if (software === Software.unknown) return false;
     // Nor is it before the first packet of the session has come: another program may run there by now.
@@ -199,9 +199,9 @@ export class MessageSender {
       return this.#sendBlindProbe(peer, length, now);
     }
     const { endpoint } = peer;
-    const path = carrier === endpoint.carrier
+    const path = transport === endpoint.transport
       ? endpoint.path
-      : this.#sendQueue.paths.withTransport(endpoint.path, carrier);
+      : this.#sendQueue.paths.withTransport(endpoint.path, transport);
     return this.sendControl(peer, (at) => writeProbe(this.#memory, at, length), now, path);
   }
 

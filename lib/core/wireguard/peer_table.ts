@@ -7,7 +7,7 @@
  */
 import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
 import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
-import { Carrier } from "../transport/endpoint.ts";
+import { Transport } from "../transport/endpoint.ts";
 import type { Paths } from "../transport/paths.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
@@ -25,7 +25,7 @@ export interface PeerTableOptions {
   readonly paths: Paths;
   /** Null for a device that watches no peers. */
   readonly watch: WatchOptions | null;
-  readonly followsCarrier: boolean;
+  readonly followsTransport: boolean;
   /** The most peers; `MAX_PEERS` if left out. */
   readonly capacity?: number;
 }
@@ -119,7 +119,7 @@ export class PeerTable {
     if (options.endpoint) {
       peer.configureEndpoint(options.endpoint);
       // A server looks for nobody by another transport: it is found.
-      if (this.#options.followsCarrier) peer.endpoint.setCarrier(Carrier.udp);
+      if (this.#options.followsTransport) peer.endpoint.setTransport(Transport.udp);
     }
   }
 

@@ -3,25 +3,25 @@ import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { HEADERS_SIZE } from "../../core/transport/fake_tcp/constants.ts";
-import type { CarrierEvent } from "../../core/transport/fake_tcp/events.ts";
+import type { FakeTcpEvent } from "../../core/transport/fake_tcp/events.ts";
 import { FakeTcp } from "../../core/transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../../core/transport/fake_tcp/segment_queue.ts";
 import { type Session, SessionState } from "../../core/transport/fake_tcp/session.ts";
 import { FakeTcpPort } from "../../core/engine/fake_tcp_port.ts";
 import type { Device } from "../../core/wireguard/device.ts";
-import { Carrier } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/endpoint.ts";
 import type { PeerEndpoint } from "../../core/transport/peer_endpoint.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../../core/wire/messages.ts";
-import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import type { EventLoop, ReadyHandler } from "../event_loop.ts";
-import { pathMtuTo, sourceTo, widestMtu } from "./carrier_path.ts";
+import { pathMtuTo, sourceTo, widestMtu } from "./fake_tcp_path.ts";
 import { FakeTcpSocket } from "./fake_tcp_socket.ts";
 import { SegmentSocketPort } from "./segment_socket_port.ts";
 import { randomBytes } from "node:crypto";
 
-/** Places for the carrier's own segments besides those of a full send queue. */
+/** Places for fake TCP's own segments besides those of a full send queue. */
 const OWN_SEGMENTS = 64;
 /** ms for which a connection in use no more still takes what is on its way. */
 const RETIRE_TIME = 1_000;
@@ -36,8 +36,8 @@ export interface FakeTcpLinkOptions {
   /** Slots of the send queue. */
   readonly sendSlots: number;
   readonly drops: DropCounters;
-  /** What to capture, see `CarrierGuard`. Without a remote, connections are accepted; with one, they are made to it. */
-  readonly endpoints: CarrierEndpoints;
+  /** What to capture, see `FakeTcpGuard`. Without a remote, connections are accepted; with one, they are made to it. */
+  readonly endpoints: FakeTcpEndpoints;
   readonly mark: number;
   readonly offload: boolean;
   /** Name of the tunnel's own interface. */
@@ -55,8 +55,8 @@ export class FakeTcpLink implements Disposable {
   readonly #netlink: Rtnetlink;
   readonly #mark: number;
   readonly #listenPort: number | null;
-  readonly #ports: CarrierEndpoints["ports"];
-  #remote: CarrierEndpoints["remote"];
+  readonly #ports: FakeTcpEndpoints["ports"];
+  #remote: FakeTcpEndpoints["remote"];
   /** Whether the client's last connection broke. */
   #wasLost = false;
   /** When the client's connection is to be ended, ms. */
@@ -118,7 +118,7 @@ export class FakeTcpLink implements Disposable {
   // A client's connection.
 
   /** Opens a connection to the server, which may have moved. One that is there already stays. */
-  connect(remote: NonNullable<CarrierEndpoints["remote"]>, now: number): void {
+  connect(remote: NonNullable<FakeTcpEndpoints["remote"]>, now: number): void {
     this.#retireAt = Infinity;
     const isSame = this.#remote?.address === remote.address && this.#remote.port === remote.port;
     if (isSame && this.port.session !== null && this.port.session.state !== SessionState.closed) {
@@ -134,7 +134,7 @@ export class FakeTcpLink implements Disposable {
    * The tunnel was lost: opens a connection from another port. The last one looks as open as ever where a firewall has
    * forgotten it, or a forger has broken it.
    */
-  connectAgain(remote: NonNullable<CarrierEndpoints["remote"]>, now: number): void {
+  connectAgain(remote: NonNullable<FakeTcpEndpoints["remote"]>, now: number): void {
     const session = this.port.session;
     if (
       session?.state === SessionState.established && now - session.establishedAt >= TRIAL_TIME
@@ -202,7 +202,7 @@ export class FakeTcpLink implements Disposable {
     events.length = 0;
   }
 
-  #react({ kind, session }: CarrierEvent, now: number): void {
+  #react({ kind, session }: FakeTcpEvent, now: number): void {
     switch (kind) {
       case "keepalive":
         for (const peer of this.#device.peers) {
@@ -223,7 +223,7 @@ export class FakeTcpLink implements Disposable {
   }
 
   #isReachedBy({ endpoint }: Peer, session: Session): boolean {
-    return endpoint.carrier === Carrier.fakeTcp &&
+    return endpoint.transport === Transport.fakeTcp &&
       this.port.sessionTo(endpoint.address | 0, endpoint.port, endpoint.source | 0) === session;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Fake-TCP socket: segments on their way out of, and into, the data plane: what is sent leaves by a `SegmentSender`,
- * what arrives is captured by a packet socket, before the host's stack is kept from it (`CarrierGuard`).
+ * what arrives is captured by a packet socket, before the host's stack is kept from it (`FakeTcpGuard`).
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
@@ -10,8 +10,8 @@ import { HardwareType, type Link } from "../../../ffi/netlink/links.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
 import type { PacketBatch } from "../../../ffi/sockets/raw_socket.ts";
-import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
-import { carrierFilter, type CarrierPlaces } from "../filters/carrier_filter.ts";
+import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import { fakeTcpFilter, type FakeTcpInterfaces } from "../filters/fake_tcp_filter.ts";
 import { ETHERNET_HEADER_SIZE } from "../egress/next_hop.ts";
 import { SegmentSender } from "../egress/segment_sender.ts";
 
@@ -22,12 +22,12 @@ const CONTROL_SPACE = 8 * 1024;
 
 export interface FakeTcpSocketOptions {
   /** What to capture. */
-  readonly endpoints: CarrierEndpoints;
+  readonly endpoints: FakeTcpEndpoints;
   /** SO_MARK of what is sent. */
   readonly mark: number;
   /** Whether segments may leave as merged frames. */
   readonly offload: boolean;
-  /** Name of the tunnel's own interface, by which nothing of the carrier's comes. */
+  /** Name of the tunnel's own interface, by which nothing of fake TCP's comes. */
   readonly tunnel: string;
   /** Wanted size of each socket's buffer in bytes. */
   readonly bufferSize: number;
@@ -40,7 +40,7 @@ export class FakeTcpSocket implements Disposable {
   readonly sender: SegmentSender;
   readonly #netlink: Rtnetlink;
   readonly #tunnel: string;
-  #endpoints: CarrierEndpoints;
+  #endpoints: FakeTcpEndpoints;
 
   /** Bytes of arena that a socket takes. */
   static readonly arenaSize: number = SegmentSender.arenaSize +
@@ -62,7 +62,7 @@ export class FakeTcpSocket implements Disposable {
     );
     this.capture = opened.use(PacketSocket.open(libc, arena, {
       link: "all",
-      filter: carrierFilter(endpoints, this.#places()),
+      filter: fakeTcpFilter(endpoints, this.#places()),
       batch: CAPTURE_BATCH,
       bufferSize,
     }));
@@ -75,15 +75,15 @@ export class FakeTcpSocket implements Disposable {
   }
 
   /** Follows the other end, or ourselves, to other addresses and ports. */
-  setEndpoints(endpoints: CarrierEndpoints): void {
+  setEndpoints(endpoints: FakeTcpEndpoints): void {
     this.#endpoints = endpoints;
-    this.capture.setFilter(carrierFilter(endpoints, this.#places()));
+    this.capture.setFilter(fakeTcpFilter(endpoints, this.#places()));
   }
 
   /** Takes note that interfaces, addresses or routes have changed. */
   networkChanged(): void {
     this.sender.networkChanged();
-    this.capture.setFilter(carrierFilter(this.#endpoints, this.#places()));
+    this.capture.setFilter(fakeTcpFilter(this.#endpoints, this.#places()));
   }
 
   [Symbol.dispose](): void {
@@ -93,7 +93,7 @@ export class FakeTcpSocket implements Disposable {
   }
 
   /** All interfaces with an IPv4 address and a link-layer header that is known here, but for the tunnel's own. */
-  #places(): CarrierPlaces {
+  #places(): FakeTcpInterfaces {
     const addresses = this.#netlink.addresses.list({ family: AF_INET });
     const links = this.#netlink.links.list().filter(({ index, name }) =>
       name !== this.#tunnel && addresses.some(({ link }) => link === index)

@@ -11,7 +11,7 @@ import { RelayMover } from "../../core/relay/relay_mover.ts";
 import { DropLog } from "../../core/engine/drop_log.ts";
 import { DropCounters } from "../../core/wire/drop_reason.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
-import { pathMtuTo, sourceTo, widestMtu } from "../fake_tcp/carrier_path.ts";
+import { pathMtuTo, sourceTo, widestMtu } from "../fake_tcp/fake_tcp_path.ts";
 import { EventLoop } from "../event_loop.ts";
 import { FakeTcpSocket } from "../fake_tcp/fake_tcp_socket.ts";
 import { SegmentSocketPort } from "../fake_tcp/segment_socket_port.ts";

@@ -1,5 +1,5 @@
 /** Relay protocol: what the main thread and a relay's own thread say to each other. */
-import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import type { ThreadReport } from "../thread/thread_report.ts";
 
 /** All that a relay needs to begin. Sent once, by `postMessage`, before its loop starts. */
@@ -15,8 +15,8 @@ export interface RelayConfig {
     readonly address: number;
     readonly port: number;
   };
-  /** What to capture, see `CarrierGuard`. Where UDP is listened for, it has a remote. */
-  readonly endpoints: CarrierEndpoints;
+  /** What to capture, see `FakeTcpGuard`. Where UDP is listened for, it has a remote. */
+  readonly endpoints: FakeTcpEndpoints;
   /** Whether segmentation offloads may be used. */
   readonly offload: boolean;
 }

@@ -16,7 +16,7 @@ import {
   sourceIsIn,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import { IPPROTO_TCP } from "../../../ffi/socket_constants.ts";
-import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 
 /**
  * Keeps a fake-TCP transport's segments from the host's TCP, which would answer them with RST, and those that it sends
@@ -26,7 +26,7 @@ import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.t
  */
 export function installFakeTcpTable(
   nftables: Nftables,
-  { table, ports, remote }: { readonly table: string } & CarrierEndpoints,
+  { table, ports, remote }: { readonly table: string } & FakeTcpEndpoints,
 ): void {
   const remotePort = remote === null ? undefined : { first: remote.port, last: remote.port };
   const remoteAddress = remote === null

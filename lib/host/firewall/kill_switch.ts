@@ -42,8 +42,8 @@ import { forgetBlocks, killSwitchTable } from "./standing_blocks.ts";
 const DHCP = ipv4PortsAre(IPPROTO_UDP, { source: only(68), destination: only(67) });
 const DHCPV6 = ipv6PortsAre(IPPROTO_UDP, { source: only(546), destination: only(547) });
 
-/** What a carrier's own packets have in common besides the mark. */
-export interface CarrierPorts {
+/** What a transport's own packets have in common besides the mark. */
+export interface OuterPorts {
   readonly protocol: "udp" | "tcp";
   /** At this end. */
   readonly ports: PortRange;
@@ -72,13 +72,13 @@ export class KillSwitch implements Disposable {
   readonly #nftables: Nftables;
   #staysClosed = false;
   #isDisposed = false;
-  #carriers: readonly CarrierPorts[] = [];
+  #transports: readonly OuterPorts[] = [];
   /** Host order. */
   #resolvers: readonly number[] = [];
   #guests: readonly string[] = [];
 
   /** Closes the host, or takes over the block that a client before left on it: without a moment in between. */
-  constructor(options: KillSwitchOptions, carriers: readonly CarrierPorts[]) {
+  constructor(options: KillSwitchOptions, transports: readonly OuterPorts[]) {
     const { interfaceName, journal, server, isOwned = true } = options;
     this.#options = options;
     using opened = new DisposableStack();
@@ -90,15 +90,15 @@ export class KillSwitch implements Disposable {
     this.#table = killSwitchTable(interfaceName, this.#nftables);
     journal.exclusively(() => {
       journal.make({ kind: "kill-switch", table: this.#table, server }, this.#nftables);
-      this.admit(carriers);
+      this.admit(transports);
       forgetBlocks(this.#table);
     });
     opened.move();
   }
 
-  /** Lets these carriers pass, and no others any more: without a moment in which all, or none, pass. */
-  admit(carriers: readonly CarrierPorts[]): void {
-    this.#carriers = carriers;
+  /** Lets these transports pass, and no others any more: without a moment in which all, or none, pass. */
+  admit(transports: readonly OuterPorts[]): void {
+    this.#transports = transports;
     this.#install();
   }
 
@@ -142,7 +142,7 @@ export class KillSwitch implements Disposable {
       resolvers: this.#resolvers,
       guests: this.#guests,
     };
-    this.#nftables.replaceTable(this.#table, ...chains(options, this.#carriers));
+    this.#nftables.replaceTable(this.#table, ...chains(options, this.#transports));
   }
 
   /** Has the table stay when the tunnel ends, for nothing but loopback and DHCP. */
@@ -172,14 +172,14 @@ function chains(
     readonly resolvers: readonly number[];
     readonly guests: readonly string[];
   },
-  carriers: readonly CarrierPorts[],
+  transports: readonly OuterPorts[],
 ): NftablesChain[] {
   const isIpv4 = hasIpv6 ? familyIs(AF_INET) : [];
   const rules: Expression[][] = [
     [...outputDeviceIs(interfaceName), accept()],
     [...outputDeviceIs(LOOPBACK), accept()],
     ...guests.map((guest) => [...outputDeviceIs(guest), accept()]),
-    ...carriers.map(({ protocol, ports }) => [
+    ...transports.map(({ protocol, ports }) => [
       ...markIs(mark),
       ...isIpv4,
       ...ipv4PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),

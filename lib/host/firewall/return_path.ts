@@ -1,6 +1,6 @@
 /**
- * Return path of a full tunnel: puts the tunnel's mark on what comes in for its carriers, so that a strict reverse-path
- * filter takes it.
+ * Return path of a full tunnel: puts the tunnel's mark on what comes in for its transports, so that a strict
+ * reverse-path filter takes it.
  *
  * A full tunnel routes all packets without the mark into itself. A filter that is strict (RFC 3704 section 2.2:
  * `rp_filter = 1`, or a firewall's `fib saddr . mark . iif oif`) asks by which interface an answer to a packet would
@@ -9,7 +9,7 @@
  * port decides: it is the tunnel's alone, so that a server that moves is heard, nothing expires in silence, and the
  * host's connections need not be tracked.
  *
- * Fake TCP is captured in front of the filter. The ICMP errors about either carrier are not.
+ * Fake TCP is captured in front of the filter. The ICMP errors about either transport are not.
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -36,7 +36,7 @@ import {
 import { IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import { readSysctl } from "../network/sysctl.ts";
 import type { Journal } from "../journal/journal.ts";
-import type { CarrierPorts } from "./kill_switch.ts";
+import type { OuterPorts } from "./kill_switch.ts";
 import type { Logger } from "../../process/logging.ts";
 
 /** ICMP errors (RFC 792) that say why a datagram did not arrive, and what size would have. */
@@ -59,7 +59,7 @@ export class ReturnPath implements Disposable {
   readonly #table: NftablesTable;
   readonly #nftables: Nftables;
 
-  private constructor(options: ReturnPathOptions, carriers: readonly CarrierPorts[]) {
+  private constructor(options: ReturnPathOptions, transports: readonly OuterPorts[]) {
     this.#options = options;
     this.#table = returnTable(options.interfaceName);
     using opened = new DisposableStack();
@@ -68,7 +68,7 @@ export class ReturnPath implements Disposable {
     // Fails where the kernel has netlink for the firewall but no nftables: then there is nothing to note, nor to undo.
     this.#nftables.listTables();
     options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
-    this.admit(carriers);
+    this.admit(transports);
     opened.move();
   }
 
@@ -80,10 +80,10 @@ export class ReturnPath implements Disposable {
    */
   static install(
     options: ReturnPathOptions & { readonly device: string | null; readonly logger: Logger },
-    carriers: readonly CarrierPorts[],
+    transports: readonly OuterPorts[],
   ): ReturnPath | null {
     try {
-      return new ReturnPath(options, carriers);
+      return new ReturnPath(options, transports);
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
       const { device, logger } = options;
@@ -98,9 +98,9 @@ export class ReturnPath implements Disposable {
     }
   }
 
-  /** Marks what comes for these carriers, and for no others any more: without a moment in which none is. */
-  admit(carriers: readonly CarrierPorts[]): void {
-    this.#nftables.replaceTable(this.#table, ...chains(this.#options, carriers));
+  /** Marks what comes for these transports, and for no others any more: without a moment in which none is. */
+  admit(transports: readonly OuterPorts[]): void {
+    this.#nftables.replaceTable(this.#table, ...chains(this.#options, transports));
   }
 
   /** Leaves the table to the one that undoes the journal. */
@@ -136,9 +136,9 @@ function isStrict(device: string | null): boolean {
  */
 function chains(
   { interfaceName, mark }: ReturnPathOptions,
-  carriers: readonly CarrierPorts[],
+  transports: readonly OuterPorts[],
 ): NftablesChain[] {
-  const rules = matches(carriers).map((match) => [
+  const rules = matches(transports).map((match) => [
     ...inputDeviceIsNot(interfaceName),
     ...match,
     // Never what is only forwarded: with the mark, it would leave past the tunnel.
@@ -153,8 +153,8 @@ function chains(
   return [chain("first", PRIORITY_RAW), chain("last", PRIORITY_FILTER)];
 }
 
-function matches(carriers: readonly CarrierPorts[]): Expression[][] {
-  return carriers.flatMap(({ protocol, ports }) => {
+function matches(transports: readonly OuterPorts[]): Expression[][] {
+  return transports.flatMap(({ protocol, ports }) => {
     const number = protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP;
     return [
       ...protocol === "udp"

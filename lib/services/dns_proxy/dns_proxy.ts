@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
-import { DnsForwarder, type ForwarderCounts, type Transport } from "../../core/dns/forwarder.ts";
+import { DnsForwarder, type DnsTransport, type ForwarderCounts } from "../../core/dns/forwarder.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
@@ -83,7 +83,7 @@ export class DnsProxy implements AsyncDisposable {
     const clients = new ClientDirectory(options.peers);
     const clientOf = (at: number) => clients.at(at);
     const admit = (client: DnsClient) => this.#budget.take(client, performance.now());
-    const answer = (query: Uint8Array, transport: Transport, client: DnsClient) =>
+    const answer = (query: Uint8Array, transport: DnsTransport, client: DnsClient) =>
       this.#answer(query, { transport, client });
     resources.use(
       new UdpService(libc, watcher, {
@@ -156,7 +156,7 @@ export class DnsProxy implements AsyncDisposable {
 
   async #answer(
     query: Uint8Array,
-    from: { transport: Transport; client: DnsClient },
+    from: { transport: DnsTransport; client: DnsClient },
   ): Promise<Uint8Array | null> {
     this.#loopProbe.see(query);
     const answer = await this.#forwarder.answer(query, from);

@@ -11,10 +11,10 @@ Deno.test("datagrams are received, acknowledged and sent without allocation", ()
   const world = new World();
   // Near where int32 changes its sign, and where it wraps around.
   for (const ahead of [0, 0x7fff0000, 0xffff0000]) {
-    world.client.carrier.closeAll();
-    world.server.carrier.closeAll();
+    world.client.transport.closeAll();
+    world.server.transport.closeAll();
     const session = world.open();
-    const { client: { carrier, queue, memory, drops } } = world;
+    const { client: { transport, queue, memory, drops } } = world;
     const size = 1_000;
     const packet = build({
       source: session.remoteAddress,
@@ -37,18 +37,18 @@ Deno.test("datagrams are received, acknowledged and sent without allocation", ()
       memory.view.setInt32(CAPTURE_AT + 24, session.rcvMax);
       memory.view.setInt32(CAPTURE_AT + 28, session.sndMax);
       // The IP checksum stays right; that of TCP is the kernel's business here.
-      if (carrier.receive(CAPTURE_AT, packet.length, true, now) === session) received++;
-      carrier.authenticated(session, session, now);
+      if (transport.receive(CAPTURE_AT, packet.length, true, now) === session) received++;
+      transport.authenticated(session, session, now);
       if (
-        carrier.find(
+        transport.find(
           session.remoteAddress,
           session.remotePort,
           session.localAddress,
           session.localPort,
         ) !== session
       ) return;
-      carrier.send(session, DATAGRAM_AT, size, now);
-      carrier.poll(now);
+      transport.send(session, DATAGRAM_AT, size, now);
+      transport.poll(now);
       queue.sentUpTo(queue.tail);
     });
     assertEquals([received, drops.total - droppedBefore], [calls, 0]);

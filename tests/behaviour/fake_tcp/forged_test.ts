@@ -38,7 +38,7 @@ function agreed(options: WorldOptions = {}) {
   const isRelay = options.client?.authenticates === false;
   for (const end of [client, server]) {
     end.authenticates = !isRelay;
-    if (isRelay) end.carrier.keep(end.session);
+    if (isRelay) end.transport.keep(end.session);
   }
   const session = client.session;
   /** A segment that claims to be from the other end of `direction`. */
@@ -197,7 +197,7 @@ Deno.test("an end that has gone is believed although what it sent last was lost:
   const { world, client, server } = agreed();
   client.send("lost");
   client.drain();
-  client.carrier.close(client.session);
+  client.transport.close(client.session);
   world.run(2_000);
   assertEquals(server.events, ["established", "lost: reset"]);
 });
@@ -278,7 +278,7 @@ for (const pushed of ["up", "down"] as const) {
       assertNotEquals(endOf(pushed).session.rcvMax, rcvMax);
       for (let ms = 0; ms < 7_000; ms += 100) {
         for (const end of [client, server]) {
-          const [session] = end.carrier.sessions;
+          const [session] = end.transport.sessions;
           if (session !== undefined) end.send(100, session);
         }
         world.run(100);

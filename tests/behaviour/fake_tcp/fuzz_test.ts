@@ -61,7 +61,7 @@ class Target {
     assert(client.send(text, this.session), "the client cannot send");
     this.world.run(50);
     assertEquals(server.received.at(-1), text);
-    const [back] = server.carrier.sessions;
+    const [back] = server.transport.sessions;
     assert(server.send(text, back!), "the server cannot send");
     this.world.run(50);
     assertEquals(client.received.at(-1), text);

@@ -74,7 +74,7 @@ netTest("installNotrack() makes the table that `nft` lists", async (topology) =>
 netTest(
   "installFakeTcpTable() makes the table that `nft` lists, and replaces it",
   async (topology) => {
-    const namespace = topology.namespace("carrier");
+    const namespace = topology.namespace("transport");
     using nftables = open(namespace);
     const chains = (input: string, output: string) =>
       `table ip ${TABLE} { flags owner ` +

@@ -25,7 +25,7 @@ import { netTest, type TestNamespace, type Topology } from "../../support/net.ts
 const WITH_IP = { programs: ["ip"] };
 const MARK = 51820;
 
-/** A namespace with `eth0` as 10.0.0.1/24 and fd00::1/64, up and with a carrier, towards another namespace. */
+/** A namespace with `eth0` as 10.0.0.1/24 and fd00::1/64, up and with a transport, towards another namespace. */
 function hostNamespace(topology: Topology): TestNamespace {
   const [host, network] = [topology.namespace("host"), topology.namespace("network")];
   topology.cable(

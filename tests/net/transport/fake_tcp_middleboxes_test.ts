@@ -84,7 +84,7 @@ for (
     if (loss) { for (const end of [client, server]) withoutChecksumOffload(end, CABLE); }
     await path.startServer();
     await path.startClient();
-    // A connection inside may wait for its own time-outs where packets are lost; the carrier may not.
+    // A connection inside may wait for its own time-outs where packets are lost; the transport may not.
     const silence = longestSilence(path, 2 * seconds);
     for (const reverse of [false, true]) {
       const flow = await tcpFlow(client, server, SERVER_INSIDE, { seconds, reverse });

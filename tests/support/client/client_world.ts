@@ -5,10 +5,10 @@
 import type { ClientAction, Route } from "../../../lib/core/client/client_action.ts";
 import type { ClientEvent, ClientSettings } from "../../../lib/core/client/client_event.ts";
 import { ClientMachine } from "../../../lib/core/client/client_machine.ts";
-import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import { Schedule } from "../time/schedule.ts";
 
-export const { udp: UDP, fakeTcp: FAKE_TCP } = Carrier;
+export const { udp: UDP, fakeTcp: FAKE_TCP } = Transport;
 
 export interface ClientWorldOptions {
   readonly addresses?: readonly number[];

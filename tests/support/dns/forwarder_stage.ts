@@ -1,5 +1,5 @@
 /** A DNS forwarder in front of scripted upstreams. */
-import { DnsForwarder, type Transport } from "../../../lib/core/dns/forwarder.ts";
+import { DnsForwarder, type DnsTransport } from "../../../lib/core/dns/forwarder.ts";
 import type { DnsExchange, UpstreamVerdict } from "../../../lib/core/dns/upstream.ts";
 import { FakeClock } from "../time/fake_clock.ts";
 import { Random } from "../random.ts";
@@ -14,7 +14,7 @@ const CLIENT = "client";
 
 interface Asked {
   readonly upstream: number;
-  readonly transport: Transport;
+  readonly transport: DnsTransport;
   readonly query: Uint8Array;
 }
 
@@ -52,7 +52,7 @@ export class Stage {
 
   ask(
     query: Uint8Array,
-    { transport = "udp", client = CLIENT }: { transport?: Transport; client?: string } = {},
+    { transport = "udp", client = CLIENT }: { transport?: DnsTransport; client?: string } = {},
   ): Promise<Uint8Array | null> {
     return this.forwarder.answer(query, { transport, client });
   }

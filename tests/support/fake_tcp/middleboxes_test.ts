@@ -1,4 +1,4 @@
-/** Tests that the carrier lives with what middleboxes do to TCP, and that firewalls see nothing amiss. */
+/** Tests that fake TCP lives with what middleboxes do to TCP, and that firewalls see nothing amiss. */
 import { assert, assertEquals } from "../assert.ts";
 import { Random } from "../random.ts";
 import { ConnectionTracking } from "./connection_tracking.ts";
@@ -232,7 +232,7 @@ Deno.test("what waits for a SYN proxy's window leaves after half a second, thoug
   clock.advance(100);
   client.send("first");
   assertEquals(client.drained(), []);
-  assertEquals(client.carrier.pollAt(), clock.now + 400);
+  assertEquals(client.transport.pollAt(), clock.now + 400);
   clock.advance(400);
   client.poll();
   assertEquals(client.drained().map(({ payload }) => new TextDecoder().decode(payload)), ["first"]);

@@ -1,5 +1,5 @@
 /**
- * Two ends of the carrier and what lies between them: a network of seeded delay and loss, with middleboxes in a row.
+ * Two ends of fake TCP and what lies between them: a network of seeded delay and loss, with middleboxes in a row.
  */
 import { FakeTcp, type FakeTcpOptions } from "../../../lib/core/transport/fake_tcp/fake_tcp.ts";
 import { payloadOffset, payloadSize } from "../../../lib/core/transport/fake_tcp/segment.ts";
@@ -105,9 +105,9 @@ export function back(segment: Segment): Partial<Segment> {
   };
 }
 
-/** One end of the carrier: a client, or a server. */
+/** One end of fake TCP: a client, or a server. */
 export class End {
-  readonly carrier: FakeTcp;
+  readonly transport: FakeTcp;
   readonly drops = new DropCounters();
   readonly queue = new SegmentQueue({ offset: 0, slots: SLOTS, slotSize: SLOT_SIZE });
   readonly memory = createMemory(CAPTURE_AT + 70_000);
@@ -129,7 +129,7 @@ export class End {
   constructor(clock: FakeClock, options: Partial<FakeTcpOptions> & { seed: number }) {
     const random = new Random(options.seed);
     this.#clock = clock;
-    this.carrier = new FakeTcp({
+    this.transport = new FakeTcp({
       memory: this.memory,
       queue: this.queue,
       drops: this.drops,
@@ -145,13 +145,13 @@ export class End {
 
   /** The only connection. */
   get session(): Session {
-    const [session, ...others] = this.carrier.sessions;
+    const [session, ...others] = this.transport.sessions;
     assert(session !== undefined && others.length === 0, `${others.length + 1} connections`);
     return session;
   }
 
   connect(): Session {
-    const session = this.carrier.connect({
+    const session = this.transport.connect({
       localAddress: CLIENT_ADDRESS,
       remoteAddress: SERVER_ADDRESS,
       remotePort: SERVER_PORT,
@@ -167,7 +167,7 @@ export class End {
     if (typeof datagram === "string") {
       this.memory.bytes.set(new TextEncoder().encode(datagram), offset);
     }
-    return this.carrier.send(session, offset, length, this.#clock.now);
+    return this.transport.send(session, offset, length, this.#clock.now);
   }
 
   /** The packets that wait to leave, with their checksums. */
@@ -189,9 +189,9 @@ export class End {
   /** Takes a packet as it was captured. Returns the bytes of its datagrams. */
   receive(packet: Bytes, segmentSize = 0): number {
     this.memory.bytes.set(packet, CAPTURE_AT);
-    const { carrier } = this;
+    const { transport } = this;
     const now = this.#clock.now;
-    const session = carrier.receive(CAPTURE_AT, packet.length, false, now);
+    const session = transport.receive(CAPTURE_AT, packet.length, false, now);
     const { view } = this.memory;
     const length = session === null ? 0 : payloadSize(view, CAPTURE_AT);
     const size = segmentSize > 0 ? segmentSize : length;
@@ -202,7 +202,7 @@ export class End {
       this.receivedBytes += datagram.length;
       const { authenticates } = this;
       if (typeof authenticates === "boolean" ? authenticates : authenticates(datagram)) {
-        carrier.authenticated(session, this.clientOf(session), now);
+        transport.authenticated(session, this.clientOf(session), now);
       }
     }
     this.receivedFrom = session;
@@ -211,12 +211,12 @@ export class End {
   }
 
   poll(): void {
-    this.carrier.poll(this.#clock.now);
+    this.transport.poll(this.#clock.now);
     this.drainEvents();
   }
 
   drainEvents(): void {
-    for (const event of this.carrier.events.splice(0)) {
+    for (const event of this.transport.events.splice(0)) {
       this.events.push(event.kind === "lost" ? `lost: ${event.reason}` : event.kind);
     }
   }
@@ -296,8 +296,8 @@ export class World {
       const first = this.#arrivals[0]?.at ?? Infinity;
       const next = Math.min(
         first,
-        this.client.carrier.pollAt(),
-        this.server.carrier.pollAt(),
+        this.client.transport.pollAt(),
+        this.server.transport.pollAt(),
       );
       if (next > end) break;
       this.clock.advanceTo(Math.max(next, this.clock.now));

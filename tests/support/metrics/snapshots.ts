@@ -1,11 +1,11 @@
 /** Made-up states of a server for tests of its metrics. */
 import type { PeerSnapshot, Snapshot } from "../../../lib/core/metrics/vpn_metrics.ts";
-import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/endpoint.ts";
 
 export const LAPTOP: PeerSnapshot = {
   publicKey: new Uint8Array(32).fill(1),
   name: "laptop",
-  carrier: Carrier.udp,
+  transport: Transport.udp,
   lastHandshake: 1_790_000_000_500,
   silence: 20,
   isDown: false,

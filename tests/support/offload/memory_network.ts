@@ -16,7 +16,7 @@ import type {
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
 import { Router } from "../../../lib/core/routing/router.ts";
-import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
 import { type Ipv4Prefix, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
@@ -97,7 +97,7 @@ class TemplateTun implements TunPort {
  * nothing.
  */
 class WireEnd implements DatagramPort {
-  readonly carrier = Carrier.udp;
+  readonly transport = Transport.udp;
   readonly batch = MESSAGES;
   readonly messages: ReceivedMessages;
   /** The other ends. */

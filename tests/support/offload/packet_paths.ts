@@ -4,7 +4,7 @@ import { BootClock } from "../../../ffi/clock.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
 import { type End, Network } from "./memory_network.ts";
@@ -97,7 +97,7 @@ function socketPath(resources: DisposableStack): Path {
         queue.reserve();
         // Two sizes and so two messages, the second of single datagrams.
         const source = i < 32 ? 0 : LOCALHOST;
-        const path = queue.paths.intern(LOCALHOST, receiver.port, source, Carrier.udp);
+        const path = queue.paths.intern(LOCALHOST, receiver.port, source, Transport.udp);
         queue.commit(i < 40 ? 1452 : 1000 + i, path);
       }
       queue.sentUpTo(sender.send(queue, queue.head, queue.tail));

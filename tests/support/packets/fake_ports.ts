@@ -10,7 +10,7 @@ import type {
   TunPort,
 } from "../../../lib/core/engine/ports.ts";
 import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
-import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import type { Memory } from "../../../lib/core/wire/memory.ts";
 import type { Bytes } from "./packet_builder.ts";
 
@@ -96,12 +96,12 @@ export interface FakeDatagramPortOptions {
   /** Offset of `FakeDatagramPort.arenaSize()` bytes of the memory. */
   readonly offset: number;
   readonly batch?: number;
-  readonly carrier?: Carrier;
+  readonly transport?: Transport;
 }
 
 /** A socket: what arrives is put in by a test, what is sent is handed to it. */
 export class FakeDatagramPort implements DatagramPort {
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   readonly batch: number;
   readonly messages: ReceivedMessages;
   /** Takes datagram `index` of the queue, which leaves. */
@@ -121,10 +121,10 @@ export class FakeDatagramPort implements DatagramPort {
 
   constructor(
     memory: Memory,
-    { offset, batch = 1, carrier = Carrier.udp }: FakeDatagramPortOptions,
+    { offset, batch = 1, transport = Transport.udp }: FakeDatagramPortOptions,
   ) {
     this.#memory = memory;
-    this.carrier = carrier;
+    this.transport = transport;
     this.batch = batch;
     this.messages = {
       offsets: Int32Array.from({ length: batch }, (_, i) => offset + i * PLACE_SIZE),

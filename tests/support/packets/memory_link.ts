@@ -1,12 +1,12 @@
 /** Network in memory: datagrams go in, and come out late, twice, out of order or not at all, as a seed has it. */
-import type { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import type { Transport } from "../../../lib/core/transport/endpoint.ts";
 import type { Bytes } from "./packet_builder.ts";
 import type { Random } from "../random.ts";
 import { Schedule } from "../time/schedule.ts";
 
 /** A UDP datagram under way. Addresses in host order. */
 export interface Datagram {
-  readonly carrier?: Carrier;
+  readonly transport?: Transport;
   readonly bytes: Bytes;
   readonly sourceAddress: number;
   readonly sourcePort: number;

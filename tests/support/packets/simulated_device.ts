@@ -25,7 +25,7 @@ import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import type { FakeClock } from "../time/fake_clock.ts";
-import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import { type Arrival, FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
 import type { Datagram } from "./memory_link.ts";
 import type { Random } from "../random.ts";
@@ -124,7 +124,7 @@ export class SimulatedDevice {
       mtu,
       random: (length) => random.bytes(length),
       wallClock: () => WALL_CLOCK_START + clock.now + this.wallClockOffset,
-      followsCarrier: options.isGateway ?? false,
+      followsTransport: options.isGateway ?? false,
       ...(options.watch && { watch: options.watch }),
     });
     this.capture = external === undefined
@@ -180,11 +180,11 @@ export class SimulatedDevice {
     this.fakeTcp = new FakeDatagramPort(this.memory, {
       offset: fakeTcpOffset,
       batch,
-      carrier: Carrier.fakeTcp,
+      transport: Transport.fakeTcp,
     });
     const ports = options.hasUdpAlone ? [this.udp] : [this.udp, this.fakeTcp];
     for (const port of ports) {
-      port.onSent = (queue, index) => this.#sent(queue, port.carrier, index);
+      port.onSent = (queue, index) => this.#sent(queue, port.transport, index);
       this.engine.attach(port);
     }
   }
@@ -231,8 +231,8 @@ export class SimulatedDevice {
   }
 
   /** A datagram arrives, or several that the kernel merged. */
-  receive(bytes: Uint8Array, from: Arrival & { readonly carrier?: Carrier }): void {
-    const port = from.carrier === Carrier.fakeTcp ? this.fakeTcp : this.udp;
+  receive(bytes: Uint8Array, from: Arrival & { readonly transport?: Transport }): void {
+    const port = from.transport === Transport.fakeTcp ? this.fakeTcp : this.udp;
     const { address, port: sourcePort, segmentSize = 0, ecn = 0, length = bytes.length } = from;
     port.arrive(bytes, {
       address,
@@ -263,7 +263,7 @@ export class SimulatedDevice {
     this.events.push(...this.device.events.splice(0));
   }
 
-  #sent(queue: Datagrams, carrier: Carrier, index: number): void {
+  #sent(queue: Datagrams, transport: Transport, index: number): void {
     const at = queue.offsets[index]!;
     this.onDatagram?.({
       bytes: this.memory.bytes.slice(at, at + queue.lengths[index]!),
@@ -271,7 +271,7 @@ export class SimulatedDevice {
       sourcePort: this.port,
       destinationAddress: queue.addresses[index]!,
       destinationPort: queue.ports[index]!,
-      carrier,
+      transport,
     });
   }
 }

@@ -4,7 +4,7 @@
 import { openLibc } from "../../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../../ffi/sockets/wake_channel.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
-import { Carrier } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import { parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { DataPlane } from "../../../lib/dataplane/data_plane.ts";
 import type {
@@ -171,17 +171,17 @@ hostTest(
     const endpoint = { address: 0x7f000001, port: 9 };
     const reports = reportsOf(
       { kind: "set-endpoint", peer: encodeKey(KEYS[1]), ...endpoint },
-      { kind: "set-carrier", peer: encodeKey(KEYS[2]), carrier: Carrier.fakeTcp },
+      { kind: "set-transport", peer: encodeKey(KEYS[2]), transport: Transport.fakeTcp },
       { kind: "set-endpoint", peer: encodeKey(new Uint8Array(32)), address: 1, port: 1 },
       { kind: "try-udp", peer: encodeKey(KEYS[0]) },
       { kind: "get-statistics", id: 1, isFirst: true },
     );
     const peers = peersIn(reports);
     assertEquals(peers.map(({ endpoint: { port } }) => port), [0, 9, 0]);
-    assertEquals(peers.map(({ carrier }) => carrier), [
-      Carrier.udp,
-      Carrier.udp,
-      Carrier.fakeTcp,
+    assertEquals(peers.map(({ transport }) => transport), [
+      Transport.udp,
+      Transport.udp,
+      Transport.fakeTcp,
     ]);
   },
 );

@@ -1,8 +1,8 @@
 /** Endpoints of fake TCP: which ports are ours, and whose segments are meant for us. */
 import type { PortRange } from "../../wire/port_range.ts";
 
-/** What a carrier's segments have in common. Addresses and ports in host order. */
-export interface CarrierEndpoints {
+/** What fake TCP's segments have in common. Addresses and ports in host order. */
+export interface FakeTcpEndpoints {
   /** Our ports. */
   readonly ports: PortRange;
   /** Whose port they come from; null for anybody's. */

@@ -1,5 +1,5 @@
 /**
- * Open connections of the fake-TCP carrier: takes their segments, sends what has waited for them, and does what is due.
+ * Open connections of fake TCP: takes their segments, sends what has waited for them, and does what is due.
  */
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import * as tcp from "../../wire/tcp.ts";
@@ -15,7 +15,7 @@ import {
   WINDOW,
 } from "./constants.ts";
 import type { DueQueue } from "./due_queue.ts";
-import type { CarrierEvent, LossReason } from "./events.ts";
+import type { FakeTcpEvent, LossReason } from "./events.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import type { Server } from "./server.ts";
 import type { Session } from "./session.ts";
@@ -27,7 +27,7 @@ export interface EstablishedOptions {
   /** Answers SYNs. */
   readonly server: Server;
   readonly due: DueQueue;
-  readonly report: (event: CarrierEvent) => void;
+  readonly report: (event: FakeTcpEvent) => void;
   /** Whether datagrams are authenticated inside, see `FakeTcpOptions`. */
   readonly authenticates: boolean;
 }
@@ -38,7 +38,7 @@ export class Established {
   readonly #writer: SegmentWriter;
   readonly #server: Server;
   readonly #due: DueQueue;
-  readonly #report: (event: CarrierEvent) => void;
+  readonly #report: (event: FakeTcpEvent) => void;
   readonly #authenticates: boolean;
 
   constructor(options: EstablishedOptions) {

@@ -1,4 +1,4 @@
-/** Events of the fake-TCP carrier: what a caller is to know of connections, or to do for them. */
+/** Events of fake TCP: what a caller is to know of connections, or to do for them. */
 import type { Session } from "./session.ts";
 
 /** Why a connection is over without `close()`. */
@@ -17,7 +17,7 @@ export type LossReason =
   | "drifted";
 
 /** What the caller is to know, or to do. */
-export type CarrierEvent =
+export type FakeTcpEvent =
   | { readonly kind: "established"; readonly session: Session }
   /** Send something authenticated, so that firewalls and NATs on the way do not forget the connection. */
   | { readonly kind: "keepalive"; readonly session: Session }

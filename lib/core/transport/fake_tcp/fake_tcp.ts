@@ -17,7 +17,7 @@ import { FakeTcpClient } from "./client.ts";
 import { HEADERS_SIZE, MAX_EVENTS, MAX_FAKE_TCP_SESSIONS, MAX_WAITING } from "./constants.ts";
 import { DueQueue } from "./due_queue.ts";
 import { Established } from "./established.ts";
-import type { CarrierEvent, LossReason } from "./events.ts";
+import type { FakeTcpEvent, LossReason } from "./events.ts";
 import { checkSegment, payloadSize } from "./segment.ts";
 import type { SegmentQueue } from "./segment_queue.ts";
 import { SegmentWriter } from "./segment_writer.ts";
@@ -45,7 +45,7 @@ export interface FakeTcpOptions {
 
 export class FakeTcp {
   /** What happened since the caller last emptied it. */
-  readonly events: CarrierEvent[] = [];
+  readonly events: FakeTcpEvent[] = [];
 
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
@@ -333,7 +333,7 @@ export class FakeTcp {
     return this.#table.remove(session);
   }
 
-  #report(event: CarrierEvent): void {
+  #report(event: FakeTcpEvent): void {
     if (this.events.length < MAX_EVENTS) this.events.push(event);
   }
 }

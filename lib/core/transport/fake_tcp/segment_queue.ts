@@ -1,7 +1,7 @@
 /**
  * Segment queue: segments on their way out, the transport's effect "send these packets".
  *
- * A datagram is queued where it lies, its headers in the room before it. Segments of the carrier's own have a slot for
+ * A datagram is queued where it lies, its headers in the room before it. Segments of fake TCP's own have a slot for
  * each place in the queue. The parallel arrays are what a sender of packets takes.
  */
 

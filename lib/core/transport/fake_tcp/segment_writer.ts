@@ -9,7 +9,7 @@ import { writeHeaders, writeSyn } from "./segment.ts";
 import type { SegmentQueue } from "./segment_queue.ts";
 import type { FourTuple, Session } from "./session.ts";
 
-/** Where the queue is full, control segments are not sent: as if they were lost, which the carrier gets over. */
+/** Where the queue is full, control segments are not sent: as if they were lost, which fake TCP gets over. */
 export class SegmentWriter {
   readonly #memory: Memory;
   readonly #queue: SegmentQueue;

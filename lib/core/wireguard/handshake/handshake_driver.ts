@@ -26,7 +26,7 @@ export interface HandshakeDriverOptions extends HandshakesOptions {
   readonly arrivals: Arrivals;
   readonly sender: MessageSender;
   /** Whether a peer's transport follows its packets as its address does. */
-  readonly followsCarrier: boolean;
+  readonly followsTransport: boolean;
   readonly report: (kind: DeviceEventKind, peer: Peer) => void;
 }
 
@@ -37,7 +37,7 @@ export class HandshakeDriver {
   readonly #indices: IndexTable;
   readonly #arrivals: Arrivals;
   readonly #sender: MessageSender;
-  readonly #followsCarrier: boolean;
+  readonly #followsTransport: boolean;
   readonly #wallClock: () => number;
   readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
 
@@ -48,7 +48,7 @@ export class HandshakeDriver {
     this.#indices = options.indices;
     this.#arrivals = options.arrivals;
     this.#sender = options.sender;
-    this.#followsCarrier = options.followsCarrier;
+    this.#followsTransport = options.followsTransport;
     this.#wallClock = options.wallClock;
     this.#report = options.report;
   }
@@ -131,8 +131,8 @@ export class HandshakeDriver {
 
   #responseReceived(peer: Peer, length: number, path: number, now: number): void {
     // A client on a long path has left this transport for another before the response came.
-    if (!this.#followsCarrier && this.#paths.transport(path) !== peer.endpoint.carrier) {
-      this.#report("carrier-works", peer);
+    if (!this.#followsTransport && this.#paths.transport(path) !== peer.endpoint.transport) {
+      this.#report("transport-works", peer);
     }
     this.#received(peer, length, path, now);
     peer.watch?.recognition.sessionBegan(true, now);
@@ -145,7 +145,7 @@ export class HandshakeDriver {
 
   #received(peer: Peer, length: number, path: number, now: number): void {
     peer.receivedBytes += length;
-    if (this.#paths.transport(path) === peer.endpoint.carrier || this.#followsCarrier) {
+    if (this.#paths.transport(path) === peer.endpoint.transport || this.#followsTransport) {
       this.#arrivals.locate(peer, length, path, now);
     }
     peer.timers.sessionDerived(now);

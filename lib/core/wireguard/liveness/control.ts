@@ -127,8 +127,8 @@ export class Control {
       return true;
     }
     const proven = answeredLength(view, at, length);
-    if (proven > 0 && paths.transport(path) !== peer.endpoint.carrier) {
-      report("carrier-works", peer);
+    if (proven > 0 && paths.transport(path) !== peer.endpoint.transport) {
+      report("transport-works", peer);
       return true;
     }
     if (proven > peer.provenMtu) peer.provenMtu = proven;

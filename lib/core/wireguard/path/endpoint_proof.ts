@@ -19,7 +19,7 @@
  */
 import { INITIATION_SIZE } from "../../wire/messages.ts";
 import { Allowance } from "../../limits/allowance.ts";
-import { Carrier } from "../../transport/endpoint.ts";
+import { Transport } from "../../transport/endpoint.ts";
 import type { SocketAddress } from "../../wire/socket_address.ts";
 import { OUTER_HEADERS_SIZE } from "../constants.ts";
 import type { ProvenEndpoints } from "../handshake/proven_endpoints.ts";
@@ -73,10 +73,10 @@ export class EndpointProof {
 
   /** A packet has moved the peer to this endpoint. */
   moved(
-    { address, port, carrier }: SocketAddress & { readonly carrier: Carrier },
+    { address, port, transport }: SocketAddress & { readonly transport: Transport },
     roundTrip = 0,
   ): void {
-    this.isProven = carrier !== Carrier.udp || this.#isKept(address, port);
+    this.isProven = transport !== Transport.udp || this.#isKept(address, port);
     this.#credit = 0;
     this.#isNew = true;
     this.#pause = this.#nextPause = Math.min(

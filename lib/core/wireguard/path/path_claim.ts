@@ -12,7 +12,7 @@ import * as icmp from "../../wire/icmp.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
 import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../wire/messages.ts";
 import * as udp from "../../wire/udp.ts";
-import { Carrier } from "../../transport/endpoint.ts";
+import { Transport } from "../../transport/endpoint.ts";
 import type { SocketAddress } from "../../wire/socket_address.ts";
 
 const CODE_FRAGMENTATION_NEEDED = 4;
@@ -65,8 +65,11 @@ export class PathClaim {
   }
 
   /** Whether the quoted datagram went to this endpoint. */
-  isAbout({ address, port, carrier }: SocketAddress & { readonly carrier: Carrier }): boolean {
-    return carrier === Carrier.udp && port === this.port && address >>> 0 === this.address >>> 0;
+  isAbout(
+    { address, port, transport }: SocketAddress & { readonly transport: Transport },
+  ): boolean {
+    return transport === Transport.udp && port === this.port &&
+      address >>> 0 === this.address >>> 0;
   }
 }
 

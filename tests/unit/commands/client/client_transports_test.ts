@@ -3,15 +3,15 @@ import {
   ClientTransports,
   type ClientTransportsOptions,
 } from "../../../../lib/commands/client/client_transports.ts";
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import type { DataPlaneHandle } from "../../../../lib/dataplane/data_plane_handle.ts";
 import { DataPlaneError } from "../../../../lib/dataplane/thread/data_plane_error.ts";
-import type { CarrierPorts } from "../../../../lib/host/firewall/kill_switch.ts";
+import type { OuterPorts } from "../../../../lib/host/firewall/kill_switch.ts";
 import type { Journal } from "../../../../lib/host/journal/journal.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
 const UDP_PORT = 40_000;
-const BY_UDP: CarrierPorts = { protocol: "udp", ports: { first: UDP_PORT, last: UDP_PORT } };
+const BY_UDP: OuterPorts = { protocol: "udp", ports: { first: UDP_PORT, last: UDP_PORT } };
 
 /** A client's; nothing is opened before fake TCP is used. */
 function transportsFor(
@@ -35,7 +35,7 @@ Deno.test("with fake TCP alone, the firewall admits UDP for peers besides the se
   assertEquals(transportsFor("faketcp", { hasOthers: true }).ports(UDP_PORT), [BY_UDP]);
   const transports = transportsFor("faketcp", { hasOthers: false });
   assertEquals(transports.ports(UDP_PORT), []);
-  const admitted: (readonly CarrierPorts[])[] = [];
+  const admitted: (readonly OuterPorts[])[] = [];
   transports.followedBy({ admit: (ports) => admitted.push(ports) }, UDP_PORT);
   transports.setOthers(false);
   transports.setOthers(true);
@@ -55,10 +55,10 @@ Deno.test("fake TCP whose sockets cannot be opened is not used, and asks for the
       asked.push("open");
       return failure === null ? Promise.resolve() : Promise.reject(failure);
     },
-    setCarrier: () => asked.push("use"),
+    setTransport: () => asked.push("use"),
   } as unknown as DataPlaneHandle;
   const transports = transportsFor("auto", { hasOthers: false, openGuard });
-  const use = () => transports.use(Carrier.fakeTcp, dataPlane, { address: 1, port: 51_820 });
+  const use = () => transports.use(Transport.fakeTcp, dataPlane, { address: 1, port: 51_820 });
   await assertRejects(use, DataPlaneError, "no sockets");
   assertEquals(asked, ["open"]);
   failure = null;

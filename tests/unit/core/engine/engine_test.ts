@@ -1,7 +1,7 @@
 /** Tests of lib/core/engine/engine.ts: the loop on fake ports: back-pressure, splits under way, bounded rounds. */
 import { HANDSHAKES, TUN_READS } from "../../../../lib/core/engine/engine.ts";
 import { RECEIVE_ROUNDS } from "../../../../lib/core/engine/receive_rounds.ts";
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { buildTcp, buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
@@ -125,11 +125,11 @@ Deno.test("a turn receives a bounded number of batches from a port, and all that
   }
 });
 
-for (const carrier of [Carrier.udp, Carrier.fakeTcp]) {
-  Deno.test(`a storm of handshakes ends a turn, so that packets under way are not kept waiting: carrier ${carrier}`, () => {
+for (const transport of [Transport.udp, Transport.fakeTcp]) {
+  Deno.test(`a storm of handshakes ends a turn, so that packets under way are not kept waiting: transport ${transport}`, () => {
     const batch = HANDSHAKES;
     const { gateway, clients, simulation } = site(3 * HANDSHAKES, { batch }, false);
-    const port = carrier === Carrier.udp ? gateway.udp : gateway.fakeTcp;
+    const port = transport === Transport.udp ? gateway.udp : gateway.fakeTcp;
     simulation.onDatagram = ({ bytes, sourceAddress: address, sourcePort }) => {
       port.arrive(bytes, { address, port: sourcePort });
       return false;
@@ -248,7 +248,7 @@ Deno.test("datagrams of two ports leave in order, each by its own; one that is f
   const { gateway, clients, simulation } = the;
   const { udp, fakeTcp } = gateway;
   const [, peer] = [...gateway.device.peers];
-  peer!.endpoint.setCarrier(Carrier.fakeTcp);
+  peer!.endpoint.setTransport(Transport.fakeTcp);
   [udp.sent, fakeTcp.sent] = [0, 0];
   const send = () => [0, 0, 1, 0].forEach((index) => gateway.tun.send(toClient(index)));
   send();
@@ -272,7 +272,7 @@ Deno.test("datagrams of two ports leave in order, each by its own; one that is f
 Deno.test("datagrams that nothing is open for are dropped, and hold up no others", () => {
   const { gateway, simulation, clients } = site(2, { hasUdpAlone: true });
   const [, peer] = [...gateway.device.peers];
-  peer!.endpoint.setCarrier(Carrier.fakeTcp);
+  peer!.endpoint.setTransport(Transport.fakeTcp);
   for (const index of [1, 0, 1, 0]) gateway.tun.send(toClient(index));
   gateway.readTun();
   simulation.run(100);

@@ -6,7 +6,7 @@ import { GSO_SIZE_OFFSET } from "../../../../lib/core/offload/virtio_net_header.
 import { HEADERS_SIZE } from "../../../../lib/core/transport/fake_tcp/constants.ts";
 import { FakeTcp } from "../../../../lib/core/transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../../../../lib/core/transport/fake_tcp/segment_queue.ts";
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
 import { DropCounters, DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { Ecn } from "../../../../lib/core/wire/ecn.ts";
@@ -63,7 +63,7 @@ class End {
       const at = this.datagrams.reserve();
       this.memory.bytes.set(new TextEncoder().encode(text), at);
       const { paths } = this.datagrams;
-      const path = paths.intern(SERVER_ADDRESS, SERVER_PORT, 0, Carrier.fakeTcp);
+      const path = paths.intern(SERVER_ADDRESS, SERVER_PORT, 0, Transport.fakeTcp);
       this.datagrams.commit(text.length, path);
     }
   }

@@ -6,7 +6,7 @@ import {
   type Snapshot,
   vpnMetrics,
 } from "../../../../lib/core/metrics/vpn_metrics.ts";
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { DROP_REASON_NAMES } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
 import { type ParsedSample, parseExposition } from "../../../support/metrics/exposition_parser.ts";
@@ -97,7 +97,7 @@ Deno.test("vpnMetrics() takes a peer for up that was heard within 180 s and not 
 });
 
 Deno.test("vpnMetrics() calls a peer without a name by its key, and tells its transport", () => {
-  const peer = { ...LAPTOP, name: null, carrier: Carrier.fakeTcp };
+  const peer = { ...LAPTOP, name: null, transport: Transport.fakeTcp };
   const key = LAPTOP_LABELS.public_key;
   assertEquals(samples({ ...GATEWAY, peers: [peer] }, "vpn_peer_info"), [
     { labels: { peer: key, public_key: key, transport: "faketcp" }, value: 1 },

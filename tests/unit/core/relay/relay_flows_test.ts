@@ -104,12 +104,12 @@ Deno.test("RelayFlows.carriedBy() follows a flow from connection to connection",
 Deno.test("RelayFlows.end() leaves the session to whoever lets go of it, and finds the flow no more", () => {
   const flows = table();
   const flow = open(flows, CLIENT_ADDRESS, 1, HERE, 0);
-  const carrier = session(1);
-  flows.carry(flow, carrier);
+  const transport = session(1);
+  flows.carry(flow, transport);
   flows.end(flow);
   assertEquals(flows.ended, [flow]);
-  assertEquals(flow.session, carrier);
-  assertEquals(flows.carriedBy(carrier), null);
+  assertEquals(flow.session, transport);
+  assertEquals(flows.carriedBy(transport), null);
 });
 
 Deno.test("RelayFlows agrees with a list sorted by age, whatever is done", () => {

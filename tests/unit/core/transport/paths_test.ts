@@ -1,11 +1,11 @@
 /** Tests of lib/core/transport/paths.ts: which number names which path, and for how long. */
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH, PATH_SLOT_SIZE, Paths } from "../../../../lib/core/transport/paths.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
 import { ipv4 } from "../../../support/packets/simulated_device.ts";
 import { Random } from "../../../support/random.ts";
 
-const { udp, fakeTcp } = Carrier;
+const { udp, fakeTcp } = Transport;
 
 /** The path of a stranger. */
 function stranger(paths: Paths, number: number): number {

@@ -1,10 +1,10 @@
 /** Tests of lib/core/transport/peer_endpoint.ts: a peer holds the path that it is at, and no other. */
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
 import { PeerEndpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
 import { assertEquals, assertNotEquals } from "../../../support/assert.ts";
 
-const { udp, fakeTcp } = Carrier;
+const { udp, fakeTcp } = Transport;
 
 function crowd(paths: Paths): void {
   for (let number = 0; number < 20; number++) paths.intern(number, 9, 0, udp);
@@ -25,12 +25,12 @@ Deno.test("a path stays while the peer is at it, and is free once the peer has m
 
 Deno.test("an endpoint that is not known has no path, and keeps the transport that was chosen for it", () => {
   const endpoint = new PeerEndpoint(new Paths({ holders: 1, unheld: 2 }));
-  endpoint.setCarrier(fakeTcp);
-  assertEquals([endpoint.path, endpoint.port, endpoint.carrier], [NO_PATH, 0, fakeTcp]);
+  endpoint.setTransport(fakeTcp);
+  assertEquals([endpoint.path, endpoint.port, endpoint.transport], [NO_PATH, 0, fakeTcp]);
   endpoint.set({ address: 1, port: 2 });
-  assertEquals([endpoint.address, endpoint.port, endpoint.carrier], [1, 2, fakeTcp]);
+  assertEquals([endpoint.address, endpoint.port, endpoint.transport], [1, 2, fakeTcp]);
   endpoint.set(null);
-  assertEquals([endpoint.path, endpoint.carrier], [NO_PATH, fakeTcp]);
+  assertEquals([endpoint.path, endpoint.transport], [NO_PATH, fakeTcp]);
 });
 
 Deno.test("our own address is forgotten with another transport, and when it is to be", () => {
@@ -39,8 +39,8 @@ Deno.test("our own address is forgotten with another transport, and when it is t
   endpoint.moveTo(paths.intern(1, 2, 3, udp));
   assertEquals(endpoint.source, 3);
   endpoint.forgetSource();
-  assertEquals([endpoint.source, endpoint.port, endpoint.carrier], [0, 2, udp]);
+  assertEquals([endpoint.source, endpoint.port, endpoint.transport], [0, 2, udp]);
   endpoint.moveTo(paths.intern(1, 2, 3, udp));
-  endpoint.setCarrier(fakeTcp);
-  assertEquals([endpoint.source, endpoint.port, endpoint.carrier], [0, 2, fakeTcp]);
+  endpoint.setTransport(fakeTcp);
+  assertEquals([endpoint.source, endpoint.port, endpoint.transport], [0, 2, fakeTcp]);
 });

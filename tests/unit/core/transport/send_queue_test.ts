@@ -1,5 +1,5 @@
 /** Tests of lib/core/transport/send_queue.ts. */
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
 import { assertEquals } from "../../../support/assert.ts";
@@ -15,19 +15,19 @@ Deno.test("slotSize() rounds up to whole cache lines, and leaves one for headers
 Deno.test("reserve() names the same slot until it is committed", () => {
   const sendQueue = queue();
   assertEquals([sendQueue.reserve(), sendQueue.reserve()], [192, 192]);
-  sendQueue.commit(32, sendQueue.paths.intern(1, 2, 3, Carrier.udp));
+  sendQueue.commit(32, sendQueue.paths.intern(1, 2, 3, Transport.udp));
   assertEquals(sendQueue.reserve(), 192 + SendQueue.slotSize(100));
 });
 
 Deno.test("reserve() gives -1 when all slots are taken", () => {
   const sendQueue = queue();
-  for (let i = 0; i < 3; i++) sendQueue.commit(32, sendQueue.paths.intern(1, 2, 3, Carrier.udp));
+  for (let i = 0; i < 3; i++) sendQueue.commit(32, sendQueue.paths.intern(1, 2, 3, Transport.udp));
   assertEquals([sendQueue.reserve(), sendQueue.free, sendQueue.length], [-1, 0, 3]);
 });
 
 Deno.test("commit() keeps destination and source, the highest values included", () => {
   const sendQueue = queue();
-  sendQueue.commit(32, sendQueue.paths.intern(0xffff_ffff, 65_535, 0xffff_fffe, Carrier.udp));
+  sendQueue.commit(32, sendQueue.paths.intern(0xffff_ffff, 65_535, 0xffff_fffe, Transport.udp));
   sendQueue.commit(0, NO_PATH);
   const { offsets, lengths, addresses, ports, sources } = sendQueue;
   assertEquals([offsets[0], lengths[0], addresses[0]], [192, 32, 0xffff_ffff]);
@@ -37,7 +37,7 @@ Deno.test("commit() keeps destination and source, the highest values included", 
 
 Deno.test("sentUpTo() frees the slots when all datagrams have left, and not before", () => {
   const sendQueue = queue();
-  for (let i = 0; i < 3; i++) sendQueue.commit(32, sendQueue.paths.intern(i, 2, 3, Carrier.udp));
+  for (let i = 0; i < 3; i++) sendQueue.commit(32, sendQueue.paths.intern(i, 2, 3, Transport.udp));
   sendQueue.sentUpTo(2);
   assertEquals([sendQueue.head, sendQueue.length, sendQueue.free], [2, 1, 0]);
   assertEquals(sendQueue.reserve(), -1);
@@ -47,10 +47,10 @@ Deno.test("sentUpTo() frees the slots when all datagrams have left, and not befo
 });
 
 Deno.test("runEnd() ends where datagrams travel in another way", () => {
-  const { udp, fakeTcp } = Carrier;
+  const { udp, fakeTcp } = Transport;
   const sendQueue = queue(5);
-  for (const carrier of [udp, udp, fakeTcp, udp]) {
-    sendQueue.commit(32, sendQueue.paths.intern(1, 2, 3, carrier));
+  for (const transport of [udp, udp, fakeTcp, udp]) {
+    sendQueue.commit(32, sendQueue.paths.intern(1, 2, 3, transport));
   }
   const ends: number[] = [];
   while (sendQueue.length > 0) {

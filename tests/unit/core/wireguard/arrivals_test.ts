@@ -1,5 +1,5 @@
 /** Tests of lib/core/wireguard/arrivals.ts: what an authentic message says of its peer. */
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { Paths } from "../../../../lib/core/transport/paths.ts";
 import { Arrivals } from "../../../../lib/core/wireguard/arrivals.ts";
 import { Watch } from "../../../../lib/core/wireguard/liveness/liveness.ts";
@@ -19,7 +19,7 @@ class Subject {
     sendStaged: () => this.reported.push("send staged"),
   });
 
-  locate(port: number, source = 0, transport: Carrier = Carrier.udp): void {
+  locate(port: number, source = 0, transport: Transport = Transport.udp): void {
     this.arrivals.locate(this.peer, 100, this.paths.intern(1, port, source, transport), 1_000);
   }
 }
@@ -44,9 +44,9 @@ Deno.test("a peer that writes to another address of ours is where it was", () =>
 Deno.test("the same address by another transport is another place, and fake TCP needs no proof", () => {
   const site = new Subject();
   site.locate(7);
-  site.locate(7, 0, Carrier.fakeTcp);
+  site.locate(7, 0, Transport.fakeTcp);
   assertEquals(site.reported, ["endpoint-changed", "endpoint-changed", "send staged"]);
-  assertEquals(site.peer.endpoint.carrier, Carrier.fakeTcp);
+  assertEquals(site.peer.endpoint.transport, Transport.fakeTcp);
 });
 
 Deno.test("a message of a peer that was down makes it up, once", () => {

@@ -1,6 +1,6 @@
 /** Tests of lib/core/wireguard/device.ts: its peers, its results, its events, its time. */
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
 import { receivedLength, receivedPeer } from "../../../../lib/core/wireguard/received.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
@@ -123,7 +123,7 @@ Deno.test("events that nobody takes do not pile up, and a peer that moves hides 
   client.send(...Array.from({ length: 2000 }, () => upward("moving")));
   sentBy(pair, client).forEach(({ bytes }, i) => {
     gateway.memory.bytes.set(bytes, 0);
-    const path = gateway.sendQueue.paths.intern(1 + i, 1, 0, Carrier.udp);
+    const path = gateway.sendQueue.paths.intern(1 + i, 1, 0, Transport.udp);
     gateway.device.receive(0, bytes.length, path, simulation.now);
   });
   const kinds = () => gateway.device.events.map(({ kind }) => kind);
@@ -141,7 +141,7 @@ Deno.test("receive() returns whose packet it was and how long, minus the drop re
   const taken = (to: SimulatedDevice, from: SimulatedDevice) => {
     const { bytes } = sent.pop()!;
     to.memory.bytes.set(bytes, 0);
-    const path = to.sendQueue.paths.intern(from.address, from.port, 0, Carrier.udp);
+    const path = to.sendQueue.paths.intern(from.address, from.port, 0, Transport.udp);
     const result = to.device.receive(0, bytes.length, path, simulation.now);
     return { peer: receivedPeer(result), length: receivedLength(result), result };
   };

@@ -1,5 +1,5 @@
 /** Tests that what is told of peers is the latest, soon enough, and little however much happens to them. */
-import { Carrier } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { Paths } from "../../../../lib/core/transport/paths.ts";
 import { PeerEndpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
@@ -144,7 +144,7 @@ Deno.test("keepalives from two ports in turn cost a report a second", () => {
   sentBy(pair, client).forEach(({ bytes }, i) => {
     const now = simulation.now + i;
     gateway.memory.bytes.set(bytes, 0);
-    const path = gateway.sendQueue.paths.intern(0x0a000001, 1 + i % 2, 0, Carrier.udp);
+    const path = gateway.sendQueue.paths.intern(0x0a000001, 1 + i % 2, 0, Transport.udp);
     device.receive(0, bytes.length, path, now);
     // Several packets are one turn of the loop.
     if (i % 50 !== 49) return;

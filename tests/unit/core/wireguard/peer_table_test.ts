@@ -16,7 +16,7 @@ function makeTable(capacity = 8): PeerTable {
     random: (length) => random.bytes(length),
     paths: new Paths({ holders: 8, unheld: 2 }),
     watch: null,
-    followsCarrier: true,
+    followsTransport: true,
     capacity,
   });
 }

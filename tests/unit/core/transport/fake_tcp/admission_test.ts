@@ -32,7 +32,7 @@ function listening() {
     return find(source, sourcePort);
   };
   const find = (source: number, sourcePort: number) =>
-    server.carrier.find(source, sourcePort, SERVER_ADDRESS, SERVER_PORT);
+    server.transport.find(source, sourcePort, SERVER_ADDRESS, SERVER_PORT);
   return { server, clock, open, find };
 }
 
@@ -49,7 +49,7 @@ Deno.test("one address that opens connection after connection loses its own olde
       ]);
     }
   }
-  assertEquals(server.carrier.sessions.size, 20 + MAX_UNPROVEN_OF_ADDRESS);
+  assertEquals(server.transport.sessions.size, 20 + MAX_UNPROVEN_OF_ADDRESS);
   assert(others.every((session, i) => find(0x0b000000 + i, 5) === session));
   // New clients get in, as ever.
   assert(open(0x0c000001, 5, true)!.isProven);
@@ -80,7 +80,7 @@ Deno.test("a flood from more addresses than there is room for evicts no proven c
     server.drain();
   }
   assertEquals(find(0x0c000001, 5), proven);
-  assertEquals(server.carrier.sessions.size, MAX_UNPROVEN_SESSIONS + 1 + 17);
+  assertEquals(server.transport.sessions.size, MAX_UNPROVEN_SESSIONS + 1 + 17);
 });
 
 Deno.test("a client that proves itself by connection after connection keeps its last ones, and takes no other's", () => {
@@ -89,7 +89,7 @@ Deno.test("a client that proves itself by connection after connection keeps its 
   const client = {};
   server.clientOf = () => client;
   for (let i = 0; i < 50; i++) open(FLOODER, 1_000 + i, true);
-  assertEquals(server.carrier.sessions.size, 1 + MAX_SESSIONS_OF_CLIENT);
+  assertEquals(server.transport.sessions.size, 1 + MAX_SESSIONS_OF_CLIENT);
   assertEquals(find(0x0c000001, 5), other);
   assert(find(FLOODER, 1_049) !== null);
 });
@@ -102,7 +102,7 @@ Deno.test("places of connections that end are free again", () => {
     clock.advance(400_000);
     server.poll();
     server.drain();
-    assertEquals(server.carrier.sessions.size, 0);
+    assertEquals(server.transport.sessions.size, 0);
   }
   assertEquals(server.dropped, {});
 });

@@ -80,9 +80,9 @@ Deno.test("connect() takes a fresh random port and a random ISN each time, until
   for (const port of ports) assert(port >= CLIENT_PORTS.first && port <= CLIENT_PORTS.last);
   const remote = { remoteAddress: SERVER_ADDRESS, remotePort: SERVER_PORT };
   const again = { localAddress: CLIENT_ADDRESS, ...remote };
-  assertEquals(client.carrier.connect(again, clock.now), null);
-  const [oldest] = client.carrier.sessions;
-  client.carrier.close(oldest!);
+  assertEquals(client.transport.connect(again, clock.now), null);
+  const [oldest] = client.transport.sessions;
+  client.transport.close(oldest!);
   assertEquals(client.connect().localPort, oldest!.localPort);
 });
 
@@ -92,7 +92,7 @@ Deno.test("ports follow one another at random (RFC 6056), and none comes again s
   const { client } = calling();
   const last: number[] = [];
   for (let i = 0; i < 2_000; i++) {
-    for (const session of client.carrier.sessions) client.carrier.close(session);
+    for (const session of client.transport.sessions) client.transport.close(session);
     const { localPort } = client.connect();
     client.drain();
     assert(!last.includes(localPort), `port ${localPort} after ${last}`);
@@ -123,7 +123,7 @@ Deno.test("the identical SYN is sent again after 0.5, 1 and 2 s", () => {
   clock.advance(100);
   client.poll();
   assertEquals(client.events, ["lost: unanswered"]);
-  assertEquals(client.carrier.sessions.size, 0);
+  assertEquals(client.transport.sessions.size, 0);
 });
 
 Deno.test("a SYN/ACK with ack = ISN + 1 is answered with a pure ACK: ESTABLISHED", () => {

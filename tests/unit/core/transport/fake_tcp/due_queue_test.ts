@@ -50,12 +50,12 @@ Deno.test("poll() looks at the connections that have something due, and at no ot
   server.poll();
   // All of them are looked at by this.
   let looks = 0;
-  for (const session of server.carrier.sessions) {
+  for (const session of server.transport.sessions) {
     Object.defineProperty(session, "hintAt", { get: () => (looks++, Infinity) });
   }
   clock.advance(100);
   open(CLIENT_ADDRESS);
-  const session = [...server.carrier.sessions].at(-1)!;
+  const session = [...server.transport.sessions].at(-1)!;
   for (let i = 0; i < 100; i++) {
     server.send(10, session);
     clock.advance(100);

@@ -45,9 +45,9 @@ Deno.test("close() sends one RST|ACK at snd_nxt; what comes then is answered wit
   receive({ size: 100 });
   client.send(50);
   sent();
-  client.carrier.close(session);
+  client.transport.close(session);
   assertEquals(sent(), [{ flags: RST | ACK, seq: 50, ack: 100, size: 0 }]);
-  client.carrier.close(session);
+  client.transport.close(session);
   assertEquals(sent(), []);
   assertEquals(client.events, ["established"]);
   assertEquals(receive({ size: 100 }), 0);
@@ -58,10 +58,10 @@ Deno.test("closeAll() closes what is open, and forgets what is not yet", () => {
   const { client } = opened();
   client.connect();
   client.drain();
-  client.carrier.closeAll();
+  client.transport.closeAll();
   assertEquals(client.drained().map(({ flags }) => flags), [RST | ACK]);
-  assertEquals(client.carrier.sessions.size, 0);
-  assertEquals(client.carrier.find(0, 0, 0, 0), null);
+  assertEquals(client.transport.sessions.size, 0);
+  assertEquals(client.transport.find(0, 0, 0, 0), null);
 });
 
 Deno.test("after 20 s without anything sent, a keepalive is asked for; not by a connection that is not proven", () => {

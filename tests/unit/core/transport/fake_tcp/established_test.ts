@@ -237,7 +237,7 @@ Deno.test("pollAt() is when something is due: never early, never late", () => {
   client.send(1);
   let polls = 0;
   while (world.clock.now < 1_020_000) {
-    const at = Math.min(client.carrier.pollAt(), world.server.carrier.pollAt());
+    const at = Math.min(client.transport.pollAt(), world.server.transport.pollAt());
     assert(at > world.clock.now, `due at ${at}, now is ${world.clock.now}`);
     world.run(at - world.clock.now);
     assert(++polls < 100);

@@ -204,7 +204,7 @@ Deno.test("after 6 s of silence a new ISN replaces the connection, once its clie
   const { answers } = send({ seq: 10_000, ack });
   assertEquals(answers.map((each) => [each.flags, each.ack]), [[ACK, 10_000]]);
   assertEquals(server.events, ["established", "lost: replaced", "established"]);
-  assertEquals(server.carrier.sessions.size, 1);
+  assertEquals(server.transport.sessions.size, 1);
 });
 
 Deno.test("a forged SYN takes nothing from a connection that was silent, should it go on", () => {
@@ -220,7 +220,7 @@ Deno.test("a forged SYN takes nothing from a connection that was silent, should 
   }
   assertEquals(send({ payload }).length, 10);
   assertEquals(server.events, ["established"]);
-  assertEquals(server.carrier.sessions.size, 1);
+  assertEquals(server.transport.sessions.size, 1);
 });
 
 Deno.test("scaling is on only if the SYN carried it, as received", () => {
@@ -254,12 +254,12 @@ Deno.test("10,000 SYNs from forged addresses take no memory, and nothing from th
   let answers = 0;
   for (let i = 0; i < 10_000; i++) answers += syn({ source: 0x0a000000 + i, seq: i }).length;
   assertEquals(answers, 10_000);
-  assertEquals(server.carrier.sessions.size, 1);
+  assertEquals(server.transport.sessions.size, 1);
   assertEquals(send({ payload: new Uint8Array(10) }).length, 10);
   // Meanwhile, others get in.
   const [{ seq }] = syn({ sourcePort: 5 }) as [Segment];
   send({ sourcePort: 5, seq: ISN + 1, ack: seq + 1 });
-  assertEquals(server.carrier.sessions.size, 2);
+  assertEquals(server.transport.sessions.size, 2);
 });
 
 Deno.test("100 clients behind one address are told apart by their ports", () => {
@@ -270,7 +270,7 @@ Deno.test("100 clients behind one address are told apart by their ports", () => 
     send({ sourcePort: port, seq: port * 1_000_003 + 1, ack: seq + 1, payload });
     assertEquals(server.receivedFrom!.remotePort, port);
   }
-  assertEquals(server.carrier.sessions.size, 100);
+  assertEquals(server.transport.sessions.size, 100);
   assertEquals(server.received, Array.from({ length: 100 }, (_, i) => `from ${i + 1}`));
   const { answers } = send({ sourcePort: 7, seq: 7 * 1_000_003 + 7, ack: 1 });
   assertEquals(answers.length, 1);

@@ -2,7 +2,7 @@
 import { createBuiltinAead } from "../../../../../lib/core/noise/aead_builtin.ts";
 import { CookieGenerator } from "../../../../../lib/core/noise/cookie.ts";
 import { keyPair } from "../../../../../lib/core/noise/x25519.ts";
-import { Carrier } from "../../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../../lib/core/transport/endpoint.ts";
 import { HandshakeGate } from "../../../../../lib/core/wireguard/handshake/handshake_gate.ts";
 import { SendQueue } from "../../../../../lib/core/transport/send_queue.ts";
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
@@ -61,7 +61,7 @@ class Site {
   /** What becomes of an initiation, and the cookie reply to it if there was one. */
   put(message: Uint8Array, address: number, port = 666): DropReason {
     this.memory.bytes.set(message);
-    const from = this.sendQueue.paths.intern(address, port, 0, Carrier.udp);
+    const from = this.sendQueue.paths.intern(address, port, 0, Transport.udp);
     const offset = { offset: 0, length: INITIATION_SIZE, senderIndex: 1 };
     return this.gate.admitInitiation(offset, from, this.now);
   }

@@ -3,7 +3,7 @@ import { isGoodbye, writeGoodbye } from "../../../../../lib/core/wireguard/liven
 import { createMemory } from "../../../../../lib/core/wire/memory.ts";
 import { isProbe } from "../../../../../lib/core/wireguard/path/path_mtu.ts";
 import type { WatchOptions } from "../../../../../lib/core/wireguard/liveness/liveness.ts";
-import { Carrier } from "../../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../../lib/core/transport/endpoint.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import {
   connectedPair,
@@ -109,10 +109,10 @@ Deno.test("a gateway looks by UDP for a configured client that has said goodbye 
   const configured = { address: 0xcb007109, port: 1234 };
   const pair = connectedPair({ clientWatch, gatewayWatch, toClient: { endpoint: configured } });
   const { simulation, gateway, client, toGateway, toClient } = pair;
-  client.device.setCarrier(toGateway, Carrier.fakeTcp);
+  client.device.setTransport(toGateway, Transport.fakeTcp);
   client.send(upward("by fake TCP"));
   simulation.run(100);
-  assertEquals(toClient.endpoint.carrier, Carrier.fakeTcp);
+  assertEquals(toClient.endpoint.transport, Transport.fakeTcp);
   client.device.sayGoodbye(simulation.now);
   client.poll();
   simulation.run(100);
@@ -120,5 +120,5 @@ Deno.test("a gateway looks by UDP for a configured client that has said goodbye 
   gateway.send(downward("where are you?"));
   simulation.run(10);
   const [initiation] = sentBy(pair, gateway, INITIATION);
-  assertEquals(initiation?.carrier, Carrier.udp);
+  assertEquals(initiation?.transport, Transport.udp);
 });

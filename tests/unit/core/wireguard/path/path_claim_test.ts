@@ -3,7 +3,7 @@
  * path that may count.
  */
 import { pathClaimFilter } from "../../../../../lib/dataplane/filters/path_claim_filter.ts";
-import { Carrier } from "../../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../../lib/core/transport/endpoint.ts";
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { runBpf } from "../../../../support/packets/bpf.ts";
@@ -163,11 +163,11 @@ Deno.test("headers with options are read for what they are", () => {
 
 Deno.test("a claim is about the endpoint that the datagram went to, and about no other", () => {
   const claim = Object.assign(new PathClaim(), CLAIM);
-  const endpoint = { address: ipv4(PEER), port: PEER_PORT, carrier: Carrier.udp };
+  const endpoint = { address: ipv4(PEER), port: PEER_PORT, transport: Transport.udp };
   assert(claim.isAbout(endpoint));
   assert(!claim.isAbout({ ...endpoint, port: 1 }));
   assert(!claim.isAbout({ ...endpoint, address: ipv4("198.51.100.3") }));
-  assert(!claim.isAbout({ ...endpoint, carrier: Carrier.fakeTcp }));
+  assert(!claim.isAbout({ ...endpoint, transport: Transport.fakeTcp }));
 });
 
 Deno.test("random bytes are no claim, and never throw", () => {

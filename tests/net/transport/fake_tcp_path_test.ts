@@ -1,5 +1,5 @@
-/** Tests of `lib/dataplane/fake_tcp/carrier_path.ts` against the kernel's routing. */
-import { pathMtuTo, sourceTo, widestMtu } from "../../../lib/dataplane/fake_tcp/carrier_path.ts";
+/** Tests of `lib/dataplane/fake_tcp/fake_tcp_path.ts` against the kernel's routing. */
+import { pathMtuTo, sourceTo, widestMtu } from "../../../lib/dataplane/fake_tcp/fake_tcp_path.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { addressOf } from "../support/outside.ts";
@@ -8,7 +8,7 @@ import { CABLE, CLIENT_OUTSIDE, layWire, SERVER_OUTSIDE } from "../support/wire.
 const FAR = addressOf("203.0.113.5");
 const OPTIONS = { mark: 0 };
 
-netTest("the way to the carrier's other end is the kernel's", async (topology) => {
+netTest("the way to the transport's other end is the kernel's", async (topology) => {
   const { client } = await layWire(topology);
   const { rtnetlink } = client;
   assertEquals(

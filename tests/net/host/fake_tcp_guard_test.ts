@@ -1,11 +1,11 @@
 /**
- * Tests of `lib/host/firewall/carrier_guard.ts` and `fake_tcp_socket.ts`: who sees the carrier's segments, and who does
- * not.
+ * Tests of `lib/host/firewall/fake_tcp_guard.ts` and `fake_tcp_socket.ts`: who sees the transport's segments, and who
+ * does not.
  */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { CarrierGuard } from "../../../lib/host/firewall/carrier_guard.ts";
-import type { CarrierEndpoints } from "../../../lib/core/transport/fake_tcp/endpoints.ts";
+import { FakeTcpGuard } from "../../../lib/host/firewall/fake_tcp_guard.ts";
+import type { FakeTcpEndpoints } from "../../../lib/core/transport/fake_tcp/endpoints.ts";
 import { AppError } from "../../../lib/process/errors.ts";
 import { FakeTcpSocket } from "../../../lib/dataplane/fake_tcp/fake_tcp_socket.ts";
 import { type HostChange, undoChange } from "../../../lib/host/journal/host_change.ts";
@@ -35,9 +35,9 @@ const SYN = 2;
 const ACK = 0x10;
 const ARENA_SIZE = 4 * 1024 * 1024;
 
-/** A carrier's end in a namespace: `using` closes it, and undoes what it did to the host. */
+/** A transport's end in a namespace: `using` closes it, and undoes what it did to the host. */
 class End implements Disposable {
-  readonly guard: CarrierGuard;
+  readonly guard: FakeTcpGuard;
   readonly socket: FakeTcpSocket;
   readonly #arena = new Arena(ARENA_SIZE);
   readonly #space: number;
@@ -48,15 +48,15 @@ class End implements Disposable {
 
   constructor(
     namespace: TestNamespace,
-    options: { readonly server?: CarrierEndpoints["remote"]; readonly port?: number } = {},
+    options: { readonly server?: FakeTcpEndpoints["remote"]; readonly port?: number } = {},
   ) {
     this.#namespace = namespace;
     const journal = { make: (change: HostChange) => void this.noted.push(change) };
     const guardOptions = { table: TABLE, journal };
     this.guard = namespace.inside(() =>
       options.server
-        ? CarrierGuard.forClient(options.server, guardOptions)
-        : CarrierGuard.forServer(options.port ?? PORT, guardOptions)
+        ? FakeTcpGuard.forClient(options.server, guardOptions)
+        : FakeTcpGuard.forServer(options.port ?? PORT, guardOptions)
     );
     this.socket = namespace.inside(() =>
       new FakeTcpSocket(openLibc(), this.#arena, {
@@ -179,7 +179,7 @@ netTest("a client with many connections gets as many ports as are free in a row"
   const server = { address: addressOf(OUTSIDE), port: PORT };
   const count = () => {
     const options = { table: TABLE, journal: { make: () => {} }, ports: 256 };
-    using guard = CarrierGuard.forClient(server, options);
+    using guard = FakeTcpGuard.forClient(server, options);
     const { first, last } = guard.endpoints.ports;
     return last - first + 1;
   };

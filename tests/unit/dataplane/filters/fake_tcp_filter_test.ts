@@ -1,9 +1,9 @@
-/** Tests of the carrier's filter: its program is run, instruction by instruction, over packets. */
+/** Tests of the transport's filter: its program is run, instruction by instruction, over packets. */
 import {
-  carrierFilter,
-  type CarrierPlaces,
-} from "../../../../lib/dataplane/filters/carrier_filter.ts";
-import type { CarrierEndpoints } from "../../../../lib/core/transport/fake_tcp/endpoints.ts";
+  fakeTcpFilter,
+  type FakeTcpInterfaces,
+} from "../../../../lib/dataplane/filters/fake_tcp_filter.ts";
+import type { FakeTcpEndpoints } from "../../../../lib/core/transport/fake_tcp/endpoints.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
 import { type BpfSurroundings, runBpf } from "../../../support/packets/bpf.ts";
 import {
@@ -17,23 +17,23 @@ const ETHERNET = { index: 2, linkHeaderSize: 14 };
 const TUNNEL = { index: 300, linkHeaderSize: 0 };
 const OURS = "203.0.113.1";
 const ALSO_OURS = "198.51.100.7";
-const PLACES: CarrierPlaces = {
+const PLACES: FakeTcpInterfaces = {
   addresses: [0xcb007101, 0xc6336407],
   links: [{ index: 1, linkHeaderSize: 14 }, TUNNEL, ETHERNET],
 };
-const SERVER: CarrierEndpoints = { ports: { first: 443, last: 443 }, remote: null };
-const CLIENT: CarrierEndpoints = {
+const SERVER: FakeTcpEndpoints = { ports: { first: 443, last: 443 }, remote: null };
+const CLIENT: FakeTcpEndpoints = {
   ports: { first: 40_000, last: 40_015 },
   remote: { address: 0xc0000209, port: 443 },
 };
 
 /** What the program says of a packet, on Ethernet and on an interface without link-layer header. */
 function accepts(
-  endpoints: CarrierEndpoints,
+  endpoints: FakeTcpEndpoints,
   packet: Bytes,
   surroundings: BpfSurroundings = {},
 ): boolean {
-  const program = carrierFilter(endpoints, PLACES);
+  const program = fakeTcpFilter(endpoints, PLACES);
   const bare = runBpf(program, packet, { link: TUNNEL.index, ...surroundings });
   const framed = new Uint8Array([...new Uint8Array(14).fill(0x45), ...packet]);
   const link = surroundings.link ?? ETHERNET.index;
@@ -52,7 +52,7 @@ const toClient = {
   destinationPort: 40_000,
 };
 
-Deno.test("carrierFilter() lets through segments from anybody to a server's port", () => {
+Deno.test("fakeTcpFilter() lets through segments from anybody to a server's port", () => {
   assert(accepts(SERVER, buildTcp(toServer)));
   assert(accepts(SERVER, buildTcp({ ...toServer, destination: ALSO_OURS })));
   assert(accepts(SERVER, buildTcp({ ...toServer, flags: 2, options: [1, 1, 1, 1, 1, 1, 1, 0] })));
@@ -61,7 +61,7 @@ Deno.test("carrierFilter() lets through segments from anybody to a server's port
   }
 });
 
-Deno.test("carrierFilter() lets through segments from the server alone to a client's ports", () => {
+Deno.test("fakeTcpFilter() lets through segments from the server alone to a client's ports", () => {
   for (const destinationPort of [40_000, 40_007, 40_015]) {
     assert(accepts(CLIENT, buildTcp({ ...toClient, destinationPort })), `${destinationPort}`);
   }
@@ -72,12 +72,12 @@ Deno.test("carrierFilter() lets through segments from the server alone to a clie
   assert(!accepts(CLIENT, buildTcp({ ...toClient, sourcePort: 80 })), "another service");
 });
 
-Deno.test("carrierFilter() leaves out what is only forwarded", () => {
+Deno.test("fakeTcpFilter() leaves out what is only forwarded", () => {
   assert(!accepts(SERVER, buildTcp({ ...toServer, destination: "203.0.113.2" })));
   assert(!accepts(CLIENT, buildTcp({ ...toClient, destination: "203.0.113.2" })));
 });
 
-Deno.test("carrierFilter() leaves out other protocols, and fragments", () => {
+Deno.test("fakeTcpFilter() leaves out other protocols, and fragments", () => {
   assert(!accepts(SERVER, buildUdp(toServer)));
   assert(!accepts(SERVER, buildTcp(toServer), { etherType: 0x86dd }));
   const whole = buildTcp({ ...toServer, payload: new Uint8Array(64) });
@@ -86,29 +86,29 @@ Deno.test("carrierFilter() leaves out other protocols, and fragments", () => {
   assert(accepts(SERVER, buildTcp({ ...toServer, dontFragment: true })));
 });
 
-Deno.test("carrierFilter() takes only the interfaces named, and nothing that is still tagged", () => {
+Deno.test("fakeTcpFilter() takes only the interfaces named, and nothing that is still tagged", () => {
   assert(!accepts(SERVER, buildTcp(toServer), { link: 3 }), "a port of a bridge, say");
   assert(!accepts(SERVER, buildTcp(toServer), { vlanTag: true }));
-  const nowhere = carrierFilter(SERVER, { addresses: PLACES.addresses, links: [] });
+  const nowhere = fakeTcpFilter(SERVER, { addresses: PLACES.addresses, links: [] });
   assertEquals(runBpf(nowhere, buildTcp(toServer)), 0);
-  const nobody = carrierFilter(SERVER, { addresses: [], links: [TUNNEL] });
+  const nobody = fakeTcpFilter(SERVER, { addresses: [], links: [TUNNEL] });
   assertEquals(runBpf(nobody, buildTcp(toServer), { link: TUNNEL.index }), 0);
 });
 
-Deno.test("carrierFilter() refuses truncated packets", () => {
+Deno.test("fakeTcpFilter() refuses truncated packets", () => {
   const packet = buildTcp(toServer);
   for (let length = 0; length < 24; length++) assert(!accepts(SERVER, packet.slice(0, length)));
 });
 
-Deno.test("carrierFilter() finds each of many addresses and interfaces", () => {
+Deno.test("fakeTcpFilter() finds each of many addresses and interfaces", () => {
   const addresses = Array.from({ length: 600 }, (_, i) => 0x0a000000 + i);
   const links = Array.from({ length: 400 }, (_, i) => ({ index: i + 1, linkHeaderSize: 0 }));
-  const program = carrierFilter(SERVER, { addresses, links });
+  const program = fakeTcpFilter(SERVER, { addresses, links });
   for (const i of [0, 1, 255, 256, 599]) {
     const destination = `10.0.${i >> 8}.${i & 255}`;
     const packet = buildTcp({ destination, destinationPort: 443 });
     assert(runBpf(program, packet, { link: (i % 400) + 1 }) !== 0, destination);
   }
   const many = Array.from({ length: 4000 }, (_, i) => 0x0a000000 + i);
-  assertThrows(() => carrierFilter(SERVER, { addresses: many, links }), RangeError, "so many");
+  assertThrows(() => fakeTcpFilter(SERVER, { addresses: many, links }), RangeError, "so many");
 });

@@ -12,7 +12,7 @@ import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 const DEFAULT_PATH_MTU = 1500;
 
 export interface PathOptions {
-  /** Mark of the carrier's segments; 0 for none. */
+  /** Mark of fake TCP's segments; 0 for none. */
   readonly mark: number;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Host's part in a transport that looks like TCP: ports that nobody else gets, and a firewall table that keeps the
- * carrier's segments from the host's own TCP, which would answer each with RST.
+ * segments of fake TCP from the host's own TCP, which would answer each with RST.
  *
  * The client's local ports are named as well as the server's address and port: should a web server stand there,
  * browsers on this host still reach it.
@@ -10,7 +10,7 @@ import { openLibc } from "../../../ffi/libc.ts";
 import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { ReservedPorts } from "../../../ffi/sockets/reserved_ports.ts";
-import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { openFirewall } from "./firewall.ts";
 import { readReservedPorts } from "../journal/host_change.ts";
@@ -27,7 +27,7 @@ const WITHOUT_FAKE_TCP = "use UDP alone";
 /** Random ranges that are tried. */
 const ATTEMPTS = 64;
 
-export interface CarrierGuardOptions {
+export interface FakeTcpGuardOptions {
   /** Name of the firewall's table: another one for each guard on a host. */
   readonly table: string;
   readonly journal: Pick<Journal, "make">;
@@ -35,11 +35,11 @@ export interface CarrierGuardOptions {
   readonly ports?: number;
 }
 
-export class CarrierGuard implements Disposable {
+export class FakeTcpGuard implements Disposable {
   readonly #reserved: ReservedPorts;
   readonly #nftables: Nftables;
   readonly #table: NftablesTable;
-  #endpoints: CarrierEndpoints;
+  #endpoints: FakeTcpEndpoints;
 
   private constructor(reserved: ReservedPorts, nftables: Nftables, table: NftablesTable) {
     this.#reserved = reserved;
@@ -55,8 +55,8 @@ export class CarrierGuard implements Disposable {
    * @throws {AppError} with exit code 2 where a service or a connection has it, 5 without CAP_NET_BIND_SERVICE
    * @throws {SystemCallError} EPERM without CAP_NET_ADMIN
    */
-  static forServer(port: number, options: CarrierGuardOptions): CarrierGuard {
-    return CarrierGuard.#open(reservePort(port), null, options);
+  static forServer(port: number, options: FakeTcpGuardOptions): FakeTcpGuard {
+    return FakeTcpGuard.#open(reservePort(port), null, options);
   }
 
   /**
@@ -67,17 +67,17 @@ export class CarrierGuard implements Disposable {
    * @throws {SystemCallError} EPERM without CAP_NET_ADMIN
    */
   static forClient(
-    server: NonNullable<CarrierEndpoints["remote"]>,
-    options: CarrierGuardOptions,
-  ): CarrierGuard {
-    return CarrierGuard.#open(reserveRandomPorts(options.ports ?? CLIENT_PORTS), server, options);
+    server: NonNullable<FakeTcpEndpoints["remote"]>,
+    options: FakeTcpGuardOptions,
+  ): FakeTcpGuard {
+    return FakeTcpGuard.#open(reserveRandomPorts(options.ports ?? CLIENT_PORTS), server, options);
   }
 
   static #open(
     reserved: ReservedPorts,
-    remote: CarrierEndpoints["remote"],
-    { table: name, journal }: CarrierGuardOptions,
-  ): CarrierGuard {
+    remote: FakeTcpEndpoints["remote"],
+    { table: name, journal }: FakeTcpGuardOptions,
+  ): FakeTcpGuard {
     using opened = new DisposableStack();
     opened.use(reserved);
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
@@ -86,19 +86,19 @@ export class CarrierGuard implements Disposable {
     );
     const table: NftablesTable = { family: "ip", name };
     journal.make({ kind: "nftables-table", table }, nftables);
-    const guard = new CarrierGuard(reserved, nftables, table);
+    const guard = new FakeTcpGuard(reserved, nftables, table);
     guard.setRemote(remote);
     opened.move();
     return guard;
   }
 
-  /** Whose segments are kept from the host's TCP, and so are the carrier's. */
-  get endpoints(): CarrierEndpoints {
+  /** Whose segments are kept from the host's TCP, and so are the transport's. */
+  get endpoints(): FakeTcpEndpoints {
     return this.#endpoints;
   }
 
   /** Follows the server to another address, without a moment in between. */
-  setRemote(remote: CarrierEndpoints["remote"]): void {
+  setRemote(remote: FakeTcpEndpoints["remote"]): void {
     this.#endpoints = { ...this.#endpoints, remote };
     installFakeTcpTable(this.#nftables, { table: this.#table.name, ...this.#endpoints });
   }

@@ -1,6 +1,6 @@
 /** Fake-TCP filter: has the kernel take the TCP segments that are for us, on the interfaces that are ours. */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
-import type { CarrierEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import * as tcp from "../../core/wire/tcp.ts";
 import {
@@ -26,7 +26,7 @@ import {
 import { ETH_P_IP } from "../../../ffi/socket_constants.ts";
 
 /** Where they arrive. */
-export interface CarrierPlaces {
+export interface FakeTcpInterfaces {
   /** Our addresses. */
   readonly addresses: readonly number[];
   /** The interfaces that IPv4 is spoken on, and the bytes of their link-layer headers. */
@@ -44,9 +44,9 @@ const FRAGMENT_BITS = ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK;
  *
  * @throws {RangeError} where there are more addresses and interfaces than a program can name
  */
-export function carrierFilter(
-  endpoints: CarrierEndpoints,
-  places: CarrierPlaces,
+export function fakeTcpFilter(
+  endpoints: FakeTcpEndpoints,
+  places: FakeTcpInterfaces,
 ): BpfInstruction[] {
   const sizes = [...new Set(places.links.map(({ linkHeaderSize }) => linkHeaderSize))];
   const blocks = sizes.map((size) => segmentBlock(endpoints, places.addresses, size));
@@ -75,7 +75,7 @@ export function carrierFilter(
 
 /** Decides by the headers of a packet that begins at `start`. */
 function segmentBlock(
-  { ports, remote }: CarrierEndpoints,
+  { ports, remote }: FakeTcpEndpoints,
   addresses: readonly number[],
   start: number,
 ): BpfInstruction[] {
