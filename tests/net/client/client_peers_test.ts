@@ -84,7 +84,7 @@ netTest(
     await startLab();
     await routed("lab");
     await eventually(async () => await reachesLab() || null, { what: "the peer that came back" });
-    assert(!running.stderr.includes("connecting again"), running.stderr);
+    assert(!running.stderr.includes("reconnecting"), running.stderr);
     await endWell(running);
   },
   { programs: ["ip", "ping"] },

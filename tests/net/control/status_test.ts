@@ -89,7 +89,7 @@ netTest(
     );
     assertMatch(
       text,
-      /^ {2}PEER +ADDRESS +ENDPOINT +BY +HANDSHAKE( +RTT)? +RECEIVED +SENT +IN +OUT$/m,
+      /^ {2}PEER +ADDRESS +ENDPOINT +TRANSPORT +HANDSHAKE( +RTT)? +RECEIVED +SENT +IN +OUT$/m,
     );
     assertMatch(
       text,

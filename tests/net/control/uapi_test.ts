@@ -278,7 +278,7 @@ netTest(
     const client = await startVpn("client", wire.client, tunnel.client(), "--interface", name);
     assertMatch(
       client.stderr,
-      new RegExp(`/var/run/wireguard/${name}\\.sock is another process's`),
+      new RegExp(`another process uses /var/run/wireguard/${name}\\.sock`),
     );
     assertMatch(await wg(wire.client, ["show", name]), /listening port: 51820/);
     await endBoth(client, server);

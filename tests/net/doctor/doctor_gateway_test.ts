@@ -135,7 +135,7 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
       const config = network.config({ Egress: "kernel" });
       const remedy = (await examine(gateway, config)).expect("forward-firewall", {
         status: "fail",
-        why: /drops what the kernel forwards for vpn0/,
+        why: /drops packets that the kernel forwards for vpn0/,
       });
       assertStringIncludes(remedy, mends.forward);
       await network.start({ Egress: "kernel" });

@@ -21,7 +21,7 @@ netTest("a network that is on the host already is named with its interface", asy
   const report = await examine(server, tunnel.server());
   const remedy = report.expect("overlap", {
     status: "fail",
-    why: /Address: 10\.66\.77\.0\/24 overlaps 10\.66\.77\.0\/24, which docker9 leads to/,
+    why: /Address: 10\.66\.77\.0\/24 overlaps 10\.66\.77\.0\/24, which is reached through docker9/,
   });
   await server.output(["sh", "-ec", /`(ip route delete [^`]+)`/.exec(remedy)![1]!]);
   assertEquals((await examine(server, tunnel.server())).finding("overlap").status, "ok");
@@ -106,7 +106,7 @@ netTest(
     const report = await examine(network.gateway, network.config());
     const remedy = report.expect("leftovers", {
       status: "warn",
-      why: new RegExp(`process ${server.pid}, vpn0\\) left behind: .*ip_forward`),
+      why: new RegExp(`process \\(${server.pid}, vpn0\\) left behind: .*ip_forward`),
     });
     await mend(network.gateway, remedy);
     assertEquals(
@@ -162,7 +162,7 @@ netTest(
     assertStringIncludes(remedy, "setcap cap_net_admin,cap_net_raw+ep");
     const firewall = report.expect("input-firewall", {
       status: "warn",
-      why: /could not be found out/,
+      why: /this check failed/,
     });
     assertStringIncludes(firewall, "as root");
 

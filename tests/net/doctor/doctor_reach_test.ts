@@ -29,7 +29,7 @@ netTest("a server that does not run is told from one that is silent", async (top
   const report = await examine(client, simpleTunnel().client());
   const remedy = report.expect("handshake", {
     status: "fail",
-    why: /nobody listens at 192\.0\.2\.1:51820 .*ICMP port unreachable/,
+    why: /no program listens at 192\.0\.2\.1:51820 .*ICMP port unreachable/,
   });
   assertStringIncludes(remedy, "start the server there");
 });
@@ -147,7 +147,7 @@ for (const [label, start, programs] of SERVERS) {
         path.client,
         path.clientConfig({ Address: "10.66.77.2/24", MTU: INNER_MTU }),
       );
-      assertMatch(mended.finding("path-mtu").why, /1280 bytes whole/);
+      assertMatch(mended.finding("path-mtu").why, /1280 bytes without fragments/);
     },
     { programs: [...NARROW_PATH_PROGRAMS, ...programs] },
   );

@@ -40,7 +40,7 @@ netTest(
     asClient.expectHealth();
     assertEquals(asClient.role, "client");
     assertMatch(asClient.finding("handshake").why, /answered in \d+ ms: the keys match/);
-    assertMatch(asClient.finding("path-mtu").why, /1480 bytes whole/);
+    assertMatch(asClient.finding("path-mtu").why, /1480 bytes without fragments/);
     assertEquals(await hostState(client.namespace), clientBefore);
 
     await startVpn("client", client.namespace, clientConfig);
@@ -50,7 +50,7 @@ netTest(
     running.expectHealth();
     assertMatch(running.finding("handshake").why, /vpn0 .* no test handshake is made/);
     assertMatch(running.finding("interface").why, /vpn0 is up: .*process \d+/);
-    assertMatch(running.finding("routes").why, /goes into vpn0/);
+    assertMatch(running.finding("routes").why, /go into vpn0/);
     assertMatch(running.finding("resolver").why, /answer: 10\.66\.77\.1 /);
     const serving = await examine(gateway, network.config(section));
     serving.expectHealth();

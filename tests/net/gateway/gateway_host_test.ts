@@ -175,7 +175,7 @@ netTest("a gateway works when its host's firewall drops invalid packets", async 
   assertMatch(await gateway.output(rules), /ct state invalid counter packets 1 /);
   // The table that keeps our packets from being tracked is what does it, so it is put back.
   await gateway.output(["nft", "delete", "table", "inet", "vpn_vpn0"]);
-  await server.waitFor(/put back: .*nftables table inet vpn_vpn0/);
+  await server.waitFor(/restored: .*nftables table inet vpn_vpn0/);
   assertEquals(await fetchText(client, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
 }, { programs: PROGRAMS });
 

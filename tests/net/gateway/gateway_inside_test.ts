@@ -119,5 +119,5 @@ netTest("a client reaches nothing outside when Egress is off", async (topology) 
   await server.waitFor(/dropped packet: no_egress/);
   assertEquals((await ping(client, INSIDE)).received, 3);
   assertEquals((await ping(client, other.inside)).received, 3);
-  assert(!server.stderr.includes("packets for the internet leave"), server.stderr);
+  assert(!server.stderr.includes("packets to the internet leave"), server.stderr);
 }, { programs: PROGRAMS });

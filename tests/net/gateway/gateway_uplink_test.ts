@@ -64,7 +64,7 @@ for (
       const { gateway, internet, client: { namespace: client } } = network;
       await ip(gateway, "route delete default");
       const server = await network.start(section);
-      await server.waitFor(/no route to the internet: packets for the internet are dropped/);
+      await server.waitFor(/no route to the internet: packets to the internet are dropped/);
       await network.connect();
       await using _site = new Site(internet, 80);
 

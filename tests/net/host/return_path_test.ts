@@ -127,7 +127,7 @@ for (const { transport, protocol, name } of TRANSPORTS) {
         assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
         // Taken away like everything else of ours.
         await client.output(["nft", "delete", "table", "ip", "vpn_vpn0_return"]);
-        await process.waitFor(/put back: nftables table ip vpn_vpn0_return/);
+        await process.waitFor(/restored: nftables table ip vpn_vpn0_return/);
         assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
       }
       await endWell(process);

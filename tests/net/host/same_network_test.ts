@@ -96,7 +96,7 @@ netTest(
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     assertEquals(process.stderr.match(/is not reached through the tunnel/g)?.length, 1);
     await client.output(["ip", "route", "del", SUBNET, "dev", "vpn0"]);
-    await process.waitFor(/put back: route 10\.66\.77\.0\/24/);
+    await process.waitFor(/restored: route 10\.66\.77\.0\/24/);
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     await endWell(process);
     assertEquals(await hostState(client), before);

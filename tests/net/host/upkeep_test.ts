@@ -114,7 +114,7 @@ netTest(
       const other = `${files.resolvConfPath}.dhcp`;
       Deno.writeTextFileSync(other, `nameserver ${address}\n`);
       Deno.renameSync(other, files.resolvConfPath);
-      await process.waitFor(/put back: \/etc\/resolv\.conf$/m);
+      await process.waitFor(/restored: \/etc\/resolv\.conf$/m);
       while (resolvers() !== ours) await delay(20);
       await delay(1_100);
     }
@@ -135,12 +135,12 @@ netTest(
     await client.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:1::1"]);
     const config = tunnel.client({}, { AllowedIPs: "0.0.0.0/0, ::/0" });
     const process = await startVpn("client", client, config);
-    assert(!process.stderr.includes("without all routing"), process.stderr);
+    assert(!process.stderr.includes("without the routes through"), process.stderr);
     await client.output(["ip", "rule", "add", "pref", "1", "lookup", "main"]);
     await process.waitFor(
       /is degraded, without the routes through vpn0 \(packets to \S+ go through eth0\): it cannot be/,
     );
-    assert(!process.stderr.includes("and put back"), process.stderr);
+    assert(!process.stderr.includes("and restored"), process.stderr);
     await endWell(process);
     await client.output(["ip", "rule", "del", "pref", "1", "lookup", "main"]);
 
@@ -185,11 +185,11 @@ netTest(
     const journal = Array.from(Deno.readDirSync("/run/vpn"), (entry) => `/run/vpn/${entry.name}`)
       .find((path) => path.startsWith(`/run/vpn/${process.pid}-`))!;
     Deno.removeSync(journal);
-    await process.waitFor(new RegExp(`put back: journal ${journal}$`, "m"));
+    await process.waitFor(new RegExp(`restored: journal ${journal}$`, "m"));
     for (const folder of ["/run/vpn", "/var/run/wireguard"]) {
       const path = `${folder}/${name}.sock`;
       Deno.removeSync(path);
-      await process.waitFor(new RegExp(`put back: socket ${path}$`, "m"));
+      await process.waitFor(new RegExp(`restored: socket ${path}$`, "m"));
       assert(Deno.lstatSync(path).isSocket);
     }
     const other = client.spawn([

@@ -191,7 +191,7 @@ async function assertRoamed(
   await client.waitFor(/handshake completed[^]*handshake completed/);
   const { endpoint } = await server.peer(clientIdentity.publicKey);
   assert(endpoint.startsWith(`${to}:`), endpoint);
-  assertEquals(client.stderr.match(/the way to the server has changed/g)?.length, 1);
+  assertEquals(client.stderr.match(/the route to the server has changed/g)?.length, 1);
 }
 
 netTest("client answers when wireguard-go begins a new handshake", async (topology) => {
