@@ -20,12 +20,6 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
   "lib/dataplane/relay/relay_worker.ts": "the entry of a relay's thread takes over `onmessage`",
 };
 
-/** Rooms whose comments still have the old form: they begin with "Owns", or are longer than 120 columns. */
-const OLD_STYLE: readonly string[] = [
-  "lib/commands/server/",
-  "tests/unit/",
-];
-
 /** Rings of files that are still to be cut. */
 const RINGS: Exceptions = {
   [
@@ -114,12 +108,7 @@ hostTest("the sources keep to the architecture", async () => {
   for (const path of paths) {
     offences.push(...offencesOf(path, await Deno.readTextFile(new URL(path, ROOT))));
   }
-  const isOld = (offence: string, folder: string) =>
-    offence.startsWith(folder) && /"Owns"|longer than 120/.test(offence);
-  assertEquals(offences.filter((each) => !OLD_STYLE.some((folder) => isOld(each, folder))), []);
-  for (const folder of OLD_STYLE) {
-    assert(offences.some((each) => isOld(each, folder)), `${folder} needs no exception any more`);
-  }
+  assertEquals(offences, []);
 });
 
 hostTest("importing any module opens no library and needs no permission", async () => {

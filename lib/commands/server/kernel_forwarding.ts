@@ -1,4 +1,6 @@
-/** Kernel forwarding: what the host's own stack may forward to and from the tunnel; where it cannot, people are told. */
+/**
+ * Kernel forwarding: what the host's own stack may forward to and from the tunnel; where it cannot, people are told.
+ */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";

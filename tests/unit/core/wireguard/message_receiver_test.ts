@@ -1,4 +1,7 @@
-/** Tests of lib/core/wireguard/message_receiver.ts: which transport messages are taken, and what becomes of the key slots. */
+/**
+ * Tests of lib/core/wireguard/message_receiver.ts: which transport messages are taken, and what becomes of the key
+ * slots.
+ */
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import {
