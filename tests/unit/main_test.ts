@@ -128,7 +128,7 @@ hostTest("main warns when a key goes to a file that others can read", async () =
     await Deno.chmod(file, 0o644);
     const outcome = await run("sh", args);
     assertEquals(outcome.code, 0);
-    assertMatch(outcome.stderr, /^vpn: warning: others can read the file[^\n]*\n$/);
+    assertMatch(outcome.stderr, /^vpn: warning: other users can read the file[^\n]*\n$/);
     assertEquals(decodeKey((await Deno.readTextFile(file)).trimEnd())?.length, 32);
   } finally {
     await Deno.remove(file);
