@@ -1,6 +1,5 @@
 /** Micro-benchmarks of lib/nat: a packet's translation among few and many mappings, and what happens now and then. */
 import { Admission } from "../../lib/core/nat/admission.ts";
-import { Client } from "../../lib/core/nat/clients.ts";
 import { MAX_SESSIONS } from "../../lib/core/nat/constants.ts";
 import { MappingTable } from "../../lib/core/nat/mapping_table.ts";
 import { Nat } from "../../lib/core/nat/nat.ts";
@@ -10,6 +9,7 @@ import { PROTOCOL_TCP } from "../../lib/core/wire/ipv4.ts";
 import { createMemory } from "../../lib/core/wire/memory.ts";
 import { buildTcp, buildUdp, type Bytes } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
+import { Client } from "../../lib/core/nat/records.ts";
 
 const EXTERNAL = "203.0.113.1";
 const MTU = 1500;

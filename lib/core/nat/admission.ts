@@ -15,11 +15,11 @@
  * Nothing here takes from another client, and every step takes constant time.
  */
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
-import type { Share } from "./clients.ts";
 import { MAX_EVICTIONS, MIN_UDP_TIMEOUT, SESSIONS_PER_PORT } from "./constants.ts";
-import type { Mapping, MappingTable } from "./mapping_table.ts";
+import type { MappingTable } from "./mapping_table.ts";
 import type { PortAllocator } from "./port_allocator.ts";
-import { type Session, SessionTable } from "./sessions.ts";
+import type { Mapping, Session, Share } from "./records.ts";
+import { SessionTable } from "./sessions.ts";
 
 /** Ports below are those of well-known services. */
 export const FIRST_REGISTERED_PORT = 1024;

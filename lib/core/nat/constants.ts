@@ -1,5 +1,8 @@
 /** The NAT's numbers: those that RFCs ask for first, those of this implementation apart. Times in ms. */
 
+/** The timer wheel has a slot for each second. */
+export const SECOND = 1000;
+
 // From RFCs.
 
 /** RFC 4787 REQ-5: 300 s is recommended, under 120 s forbidden. Outbound packets alone refresh it (REQ-6). */

@@ -20,9 +20,10 @@ import {
   WELL_KNOWN_UDP_TIMEOUT,
 } from "./constants.ts";
 import type { Forwarder } from "./forwarder.ts";
-import { ANY_PORT, type Mapping, MappingTable } from "./mapping_table.ts";
+import { MappingTable } from "./mapping_table.ts";
 import type { NatOptions } from "./nat_options.ts";
-import type { Session, SessionTable } from "./sessions.ts";
+import { ANY_PORT, type Mapping, type Session } from "./records.ts";
+import type { SessionTable } from "./sessions.ts";
 import { isPlain, listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
 
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;

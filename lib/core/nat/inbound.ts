@@ -10,8 +10,8 @@ import type { Forwarder } from "./forwarder.ts";
 import type { FragmentFate, Fragments } from "./fragments/fragments.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { Link } from "./link.ts";
-import type { Mapping } from "./mapping_table.ts";
 import type { PathLimits } from "./path_limits.ts";
+import type { Mapping } from "./records.ts";
 import {
   decrementTimeToLive,
   DESTINATION,

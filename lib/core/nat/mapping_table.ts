@@ -7,71 +7,14 @@
  */
 import type { PortRange } from "../wire/port_range.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
-import { Clients, type SessionLists, type Share } from "./clients.ts";
+import { Clients } from "./clients.ts";
 import { hash } from "../wire/hash.ts";
 import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
-import type { Session } from "./sessions.ts";
+import { type Endpoint, Mapping, type Session, type Share } from "./records.ts";
 
 const BUCKETS = 1 << 14;
 const PORTS = 1 << 16;
-
-/** In place of a remote port: all of them. */
-export const ANY_PORT = -1;
-
-export class Mapping {
-  // What each packet asks for, side by side.
-  readonly protocol: number;
-  /** Signed. */
-  readonly innerAddress: number;
-  /** For ICMP, the ports are ids. */
-  readonly innerPort: number;
-  readonly externalPort: number;
-  /** The next in its bucket. */
-  next: Mapping | null = null;
-  /** The one session that keeps it alive; null for one that is static, and for TCP's where each connection does. */
-  life: Session | null = null;
-  /** Where its sessions stand among its client's. */
-  readonly lists: SessionLists;
-  readonly share: Share;
-  /** Configured: never expires. */
-  readonly isStatic: boolean;
-
-  /** The only remote end of a mapping on a shared port; else 0 and `ANY_PORT`. The address is signed. */
-  readonly remoteAddress: number;
-  readonly remotePort: number;
-  /** Sessions that keep it alive. */
-  connections = 0;
-  isRemoved = false;
-  /** The next in its other bucket, by what is seen outside, of a mapping on a shared port. */
-  nextOutside: Mapping | null = null;
-
-  constructor(
-    share: Share,
-    endpoint: Endpoint,
-    isStatic: boolean,
-    remoteAddress = 0,
-    remotePort = ANY_PORT,
-  ) {
-    this.protocol = share.protocol;
-    this.innerAddress = endpoint.innerAddress;
-    this.innerPort = endpoint.innerPort;
-    this.externalPort = endpoint.externalPort;
-    this.lists = remotePort === ANY_PORT ? share.own : share.shared;
-    this.share = share;
-    this.isStatic = isStatic;
-    this.remoteAddress = remoteAddress;
-    this.remotePort = remotePort;
-  }
-
-  /** Whether it stands for its inner endpoint towards one remote end alone. */
-  get isShared(): boolean {
-    return this.remotePort !== ANY_PORT;
-  }
-}
-
-/** An inner endpoint and the external port that stands for it. */
-export type Endpoint = Pick<Mapping, "innerAddress" | "innerPort" | "externalPort">;
 
 export interface MappingTableOptions {
   readonly ports: PortRange;

@@ -9,7 +9,6 @@
  */
 import * as ipv4 from "../wire/ipv4.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
-import type { NatUsage } from "./clients.ts";
 import {
   ICMP_ERROR_RECEIVERS_INSIDE,
   ICMP_ERROR_RECEIVERS_OUTSIDE,
@@ -26,6 +25,7 @@ import type { NatOptions } from "./nat_options.ts";
 import { Outbound } from "./outbound.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
 import { PathLimits } from "./path_limits.ts";
+import type { NatUsage } from "./records.ts";
 
 export class Nat {
   /** Packets for the raw socket. */

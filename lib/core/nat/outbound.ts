@@ -13,8 +13,8 @@ import type { Fragments } from "./fragments/fragments.ts";
 import type { Identifications } from "./fragments/identifications.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { Link } from "./link.ts";
-import type { Mapping } from "./mapping_table.ts";
 import type { PathLimits } from "./path_limits.ts";
+import type { Mapping } from "./records.ts";
 import {
   decrementTimeToLive,
   DESTINATION,

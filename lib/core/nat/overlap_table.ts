@@ -6,10 +6,8 @@
  * these.
  */
 import type { PortRange } from "../wire/port_range.ts";
-import type { Share } from "./clients.ts";
 import { hash } from "../wire/hash.ts";
-import type { Mapping } from "./mapping_table.ts";
-import type { Session } from "./sessions.ts";
+import type { Mapping, Session, Share } from "./records.ts";
 import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";
 
 const BUCKETS = 1 << 16;

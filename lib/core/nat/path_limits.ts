@@ -3,7 +3,7 @@ import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Link } from "./link.ts";
-import type { Mapping } from "./mapping_table.ts";
+import type { Mapping } from "./records.ts";
 import { clampMss } from "./rewrite.ts";
 
 /** IPv4 and TCP headers without options: what the MSS leaves out of the MTU. */

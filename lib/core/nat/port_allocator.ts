@@ -12,8 +12,8 @@
  * have it back at any time; others get ports at rest, the oldest first, when no other is left.
  */
 import type { PortRange } from "../wire/port_range.ts";
-import type { Share } from "./clients.ts";
 import { PORT_REST_TIME } from "./constants.ts";
+import type { Share } from "./records.ts";
 import { isSharedPort } from "./shared_ports.ts";
 
 const FIRST_UNPRIVILEGED = 1024;

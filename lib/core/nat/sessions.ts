@@ -9,59 +9,21 @@
  * one of them.
  */
 import { PROTOCOL_TCP } from "../wire/ipv4.ts";
-import type { Client, SessionList, SessionLists, Share } from "./clients.ts";
-import { MAX_SESSIONS, TCP_IN_USE_TIME } from "./constants.ts";
+import { MAX_SESSIONS, SECOND, TCP_IN_USE_TIME } from "./constants.ts";
 import { hash } from "../wire/hash.ts";
-import { ANY_PORT, type Mapping, type MappingTable } from "./mapping_table.ts";
-import { SECOND, secondOf, TimerWheel } from "./timer_wheel.ts";
+import type { MappingTable } from "./mapping_table.ts";
+import {
+  ANY_PORT,
+  type Client,
+  type Mapping,
+  Session,
+  type SessionList,
+  type SessionLists,
+  type Share,
+} from "./records.ts";
+import { secondOf, TimerWheel } from "./timer_wheel.ts";
 
 const BUCKETS = 1 << 16;
-
-export class Session {
-  // What each packet asks for, side by side, and all small integers: a time in ms would be an object of its own.
-  readonly mapping: Mapping;
-  /** Signed. */
-  readonly remoteAddress: number;
-  /** Or `ANY_PORT`: it stands for all ports of its address, as what filtering goes by. */
-  readonly remotePort: number;
-  /** The next in its bucket. */
-  next: Session | null = null;
-  /** When its client last used it, in seconds and ms on top; and ms for which it is kept from then. */
-  usedSecond = -1;
-  usedFraction = 0;
-  timeout = 0;
-  /** Of TCP and UDP, what has been seen, in bits of each protocol's own. */
-  seen = 0;
-  /** Its place among its client's. */
-  list: SessionList | null = null;
-  /** DNS questions that wait for an answer. */
-  questions = 0;
-
-  older: Session | null = null;
-  newer: Session | null = null;
-  /** Its place in the timer wheel, and the second of that slot. */
-  slot = -1;
-  dueSecond = -1;
-  nextDue: Session | null = null;
-  previousDue: Session | null = null;
-  /** Where a connection's remote address may answer as long as it lives: that session, and its count of such. */
-  permission: Session | null = null;
-  references = 0;
-
-  constructor(mapping: Mapping, remoteAddress: number, remotePort: number) {
-    this.mapping = mapping;
-    this.remoteAddress = remoteAddress;
-    this.remotePort = remotePort;
-  }
-
-  get usedAt(): number {
-    return this.usedSecond * SECOND + this.usedFraction;
-  }
-
-  get expiresAt(): number {
-    return this.usedAt + this.timeout;
-  }
-}
 
 export class SessionTable {
   readonly #mappings: MappingTable;

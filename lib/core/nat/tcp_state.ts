@@ -6,10 +6,8 @@
  * TCP, whatever is alive acknowledges what it gets, so that outbound packets are enough).
  */
 import * as tcp from "../wire/tcp.ts";
-import type { SessionList } from "./clients.ts";
 import { TCP_ESTABLISHED_TIMEOUT, TCP_TRANSITORY_TIMEOUT } from "./constants.ts";
-import type { Mapping } from "./mapping_table.ts";
-import type { Session } from "./sessions.ts";
+import type { Mapping, Session, SessionList } from "./records.ts";
 
 /** What of a TCP connection has been seen, by direction. */
 const SYN_OUT = 1;

@@ -4,10 +4,8 @@
  * A session that is used keeps its slot, and goes on to a later one when that comes; only a time-out that is shortened
  * moves it.
  */
-import type { Session } from "./sessions.ts";
+import type { Session } from "./records.ts";
 
-/** ms */
-export const SECOND = 1000;
 /** The longest time-out, 7,440 s, is under one turn. */
 const SLOTS = 1 << 13;
 

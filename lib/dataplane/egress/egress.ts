@@ -9,7 +9,6 @@ import type { Libc } from "../../../ffi/libc.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { NfQueue } from "../../../ffi/netlink/nftables/nfqueue.ts";
-import type { NatUsage } from "../../core/nat/clients.ts";
 import { Nat } from "../../core/nat/nat.ts";
 import type { NatForward, NatOptions } from "../../core/nat/nat_options.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../../core/nat/constants.ts";
@@ -18,6 +17,7 @@ import { captureFilter } from "../filters/capture_filter.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { describePacket } from "./packet_trace.ts";
 import { SegmentSender } from "./segment_sender.ts";
+import type { NatUsage } from "../../core/nat/records.ts";
 
 /** Packets captured in one call; each may be a super-packet of 64 KiB. */
 const CAPTURE_BATCH = 16;

@@ -13,7 +13,8 @@ import { destinationAddress, sourceAddress } from "../addresses.ts";
 import type { Flows } from "../flows.ts";
 import type { Forwarder } from "../forwarder.ts";
 import type { Link } from "../link.ts";
-import { ANY_PORT, type Mapping, type MappingTable } from "../mapping_table.ts";
+import type { MappingTable } from "../mapping_table.ts";
+import { ANY_PORT, type Mapping } from "../records.ts";
 import {
   decrementTimeToLive,
   DESTINATION,

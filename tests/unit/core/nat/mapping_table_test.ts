@@ -1,7 +1,8 @@
 /**
  * Tests of the table of mappings: found from either side, made and removed, on ports of their own and on shared ones.
  */
-import { type Mapping, MappingTable } from "../../../../lib/core/nat/mapping_table.ts";
+import { MappingTable } from "../../../../lib/core/nat/mapping_table.ts";
+import type { Mapping } from "../../../../lib/core/nat/records.ts";
 import { isSharedPort } from "../../../../lib/core/nat/shared_ports.ts";
 import { assert, assertEquals, assertStrictEquals } from "../../../support/assert.ts";
 import { Random } from "../../../support/random.ts";

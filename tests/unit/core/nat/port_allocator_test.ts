@@ -2,9 +2,9 @@
  * Tests of the allocation of external ports, to whom they belong while they rest, and what part of them one client may
  * hold.
  */
-import { Client, type Share } from "../../../../lib/core/nat/clients.ts";
 import { PORT_REST_TIME } from "../../../../lib/core/nat/constants.ts";
 import { PortAllocator } from "../../../../lib/core/nat/port_allocator.ts";
+import { Client, type Share } from "../../../../lib/core/nat/records.ts";
 import {
   isSharedPort,
   sharedPortAt,

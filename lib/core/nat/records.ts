@@ -1,0 +1,224 @@
+/**
+ * Records of the flow table: sessions, the mappings that they keep alive, and the clients that hold them. They refer to
+ * one another, so they are in one file; the tables that create, find and remove them are apart, and each is understood
+ * without the others.
+ */
+import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
+import { SECOND } from "./constants.ts";
+
+/** In place of a remote port: all of them. */
+export const ANY_PORT = -1;
+
+/** What keeps a mapping alive, or what permits a remote address to answer. */
+export class Session {
+  // What each packet asks for, side by side, and all small integers: a time in ms would be an object of its own.
+  readonly mapping: Mapping;
+  /** Signed. */
+  readonly remoteAddress: number;
+  /** Or `ANY_PORT`: it stands for all ports of its address, as what filtering goes by. */
+  readonly remotePort: number;
+  /** The next in its bucket. */
+  next: Session | null = null;
+  /** When its client last used it, in seconds and ms on top; and ms for which it is kept from then. */
+  usedSecond = -1;
+  usedFraction = 0;
+  timeout = 0;
+  /** Of TCP and UDP, what has been seen, in bits of each protocol's own. */
+  seen = 0;
+  /** Its place among its client's. */
+  list: SessionList | null = null;
+  /** DNS questions that wait for an answer. */
+  questions = 0;
+
+  older: Session | null = null;
+  newer: Session | null = null;
+  /** Its place in the timer wheel, and the second of that slot. */
+  slot = -1;
+  dueSecond = -1;
+  nextDue: Session | null = null;
+  previousDue: Session | null = null;
+  /** Where a connection's remote address may answer as long as it lives: that session, and its count of such. */
+  permission: Session | null = null;
+  references = 0;
+
+  constructor(mapping: Mapping, remoteAddress: number, remotePort: number) {
+    this.mapping = mapping;
+    this.remoteAddress = remoteAddress;
+    this.remotePort = remotePort;
+  }
+
+  get usedAt(): number {
+    return this.usedSecond * SECOND + this.usedFraction;
+  }
+
+  get expiresAt(): number {
+    return this.usedAt + this.timeout;
+  }
+}
+
+/** An inner endpoint and the external port that stands for it, with the sessions that keep it alive. */
+export class Mapping {
+  // What each packet asks for, side by side.
+  readonly protocol: number;
+  /** Signed. */
+  readonly innerAddress: number;
+  /** For ICMP, the ports are ids. */
+  readonly innerPort: number;
+  readonly externalPort: number;
+  /** The next in its bucket. */
+  next: Mapping | null = null;
+  /** The one session that keeps it alive; null for one that is static, and for TCP's where each connection does. */
+  life: Session | null = null;
+  /** Where its sessions stand among its client's. */
+  readonly lists: SessionLists;
+  readonly share: Share;
+  /** Configured: never expires. */
+  readonly isStatic: boolean;
+
+  /** The only remote end of a mapping on a shared port; else 0 and `ANY_PORT`. The address is signed. */
+  readonly remoteAddress: number;
+  readonly remotePort: number;
+  /** Sessions that keep it alive. */
+  connections = 0;
+  isRemoved = false;
+  /** The next in its other bucket, by what is seen outside, of a mapping on a shared port. */
+  nextOutside: Mapping | null = null;
+
+  constructor(
+    share: Share,
+    endpoint: Endpoint,
+    isStatic: boolean,
+    remoteAddress = 0,
+    remotePort = ANY_PORT,
+  ) {
+    this.protocol = share.protocol;
+    this.innerAddress = endpoint.innerAddress;
+    this.innerPort = endpoint.innerPort;
+    this.externalPort = endpoint.externalPort;
+    this.lists = remotePort === ANY_PORT ? share.own : share.shared;
+    this.share = share;
+    this.isStatic = isStatic;
+    this.remoteAddress = remoteAddress;
+    this.remotePort = remotePort;
+  }
+
+  /** Whether it stands for its inner endpoint towards one remote end alone. */
+  get isShared(): boolean {
+    return this.remotePort !== ANY_PORT;
+  }
+}
+
+/** An inner endpoint and the external port that stands for it. */
+export type Endpoint = Pick<Mapping, "innerAddress" | "innerPort" | "externalPort">;
+
+/**
+ * Sessions of one kind that one client holds, from the one that was used longest ago to the newest; linked by the
+ * sessions.
+ */
+export class SessionList {
+  oldest: Session | null = null;
+  newest: Session | null = null;
+
+  append(session: Session): void {
+    session.list = this;
+    session.older = this.newest;
+    session.newer = null;
+    if (this.newest === null) this.oldest = session;
+    else this.newest.newer = session;
+    this.newest = session;
+  }
+
+  unlink(session: Session): void {
+    if (session.older === null) this.oldest = session.newer;
+    else session.older.newer = session.newer;
+    if (session.newer === null) this.newest = session.older;
+    else session.newer.older = session.older;
+    session.list = session.older = session.newer = null;
+  }
+}
+
+/** A client's sessions of one protocol, by what they are worth to it. */
+export class SessionLists {
+  /** TCP connections that both ends have closed or the client has reset, DNS questions that were answered. */
+  readonly finished: SessionList = new SessionList();
+  /** What is kept for a minute or a few: TCP handshakes, echoes, UDP to well-known ports. */
+  readonly brief: SessionList = new SessionList();
+  /** Established TCP connections, other UDP. */
+  readonly lasting: SessionList = new SessionList();
+}
+
+/** What one client holds of one protocol. */
+export class Share {
+  readonly client: Client;
+  readonly protocol: number;
+  /** Ports that stand for one inner endpoint of the client's each. */
+  ports = 0;
+  /** Flows on ports that are shared with other flows. */
+  overlaps = 0;
+  /** Sessions of every kind. */
+  sessions = 0;
+  /** Ports at rest that the client used last: `PortAllocator` links them. -1: none. */
+  resting = 0;
+  oldestResting = -1;
+  newestResting = -1;
+  /** Sessions of the client's own ports, and those on shared ones: the end of a session gives back a port, or none. */
+  readonly own: SessionLists = new SessionLists();
+  readonly shared: SessionLists = new SessionLists();
+
+  constructor(client: Client, protocol: number) {
+    this.client = client;
+    this.protocol = protocol;
+  }
+
+  /** Ports that count against the client: a port at rest is still the one's who used it (RFC 6888 REQ-4, REQ-8). */
+  get held(): number {
+    return this.ports + this.resting;
+  }
+
+  get isEmpty(): boolean {
+    return this.ports + this.resting + this.overlaps + this.sessions === 0;
+  }
+}
+
+/** What a client holds in all. */
+export interface NatUsage {
+  readonly ports: number;
+  readonly sessions: number;
+}
+
+/** A client: what it holds of each protocol. */
+export class Client {
+  readonly identity: unknown;
+  readonly tcp: Share = new Share(this, PROTOCOL_TCP);
+  readonly udp: Share = new Share(this, PROTOCOL_UDP);
+  readonly icmp: Share = new Share(this, PROTOCOL_ICMP);
+  /** Configured mappings. */
+  forwards = 0;
+
+  constructor(identity: unknown) {
+    this.identity = identity;
+  }
+
+  share(protocol: number): Share {
+    return protocol === PROTOCOL_TCP ? this.tcp : protocol === PROTOCOL_UDP ? this.udp : this.icmp;
+  }
+
+  get mappings(): number {
+    const { tcp, udp, icmp } = this;
+    return this.forwards + tcp.ports + udp.ports + icmp.ports + tcp.overlaps + udp.overlaps +
+      icmp.overlaps;
+  }
+
+  /** Ports outside that count against it, forwarded ones and those at rest included; and its sessions. */
+  get usage(): NatUsage {
+    const { tcp, udp, icmp } = this;
+    return {
+      ports: this.forwards + tcp.held + udp.held + icmp.held,
+      sessions: tcp.sessions + udp.sessions + icmp.sessions,
+    };
+  }
+
+  get isEmpty(): boolean {
+    return this.forwards === 0 && this.tcp.isEmpty && this.udp.isEmpty && this.icmp.isEmpty;
+  }
+}
