@@ -20,22 +20,6 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
   "lib/dataplane/relay/relay_worker.ts": "the entry of a relay's thread takes over `onmessage`",
 };
 
-const RENAME = "one of them is to be renamed";
-
-/** Names that two files export. */
-const REPEATED: Exceptions = {
-  Session: RENAME,
-  SessionTable: RENAME,
-  Link: RENAME,
-  Endpoint: RENAME,
-  Entry: RENAME,
-  fail: RENAME,
-  Verdict: RENAME,
-  PathWatch: RENAME,
-  Route: RENAME,
-  Rule: RENAME,
-};
-
 /** Exports that the program does not use. */
 const UNUSED: Exceptions = {
   "lib/cli/man_page.ts: manPage": "compile.sh calls it",
@@ -134,7 +118,7 @@ hostTest("no files import one another in a ring, types included", async () => {
 });
 
 hostTest("an exported name means one thing in the whole program", async () => {
-  assertEquals(repeatedNames(await readSources(), REPEATED), []);
+  assertEquals(repeatedNames(await readSources()), []);
 });
 
 hostTest("what is exported is used by the program", async () => {

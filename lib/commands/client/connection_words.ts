@@ -1,5 +1,5 @@
 /** Connection words: what the log and the service manager are told of a client's connection. */
-import type { ClientAction, ClientMessage, Route } from "../../core/client/client_action.ts";
+import type { ClientAction, ClientMessage, ServerRoute } from "../../core/client/client_action.ts";
 import { Transport } from "../../core/transport/endpoint.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { background } from "../../process/guard.ts";
@@ -32,7 +32,7 @@ export function serverText(address: number, port: number): string {
 }
 
 /** As in `198.51.100.1:51820 by UDP`. */
-export function routeText({ address, transport }: Route, port: number): string {
+export function routeText({ address, transport }: ServerRoute, port: number): string {
   return `${serverText(address, port)} by ${TRANSPORT_NAMES[transport]}`;
 }
 
@@ -85,7 +85,7 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
 }
 
 /** As in `UDP`, or `UDP to 198.51.100.2` where there are several addresses. */
-function triedText({ address, transport }: Route, hasSeveral: boolean): string {
+function triedText({ address, transport }: ServerRoute, hasSeveral: boolean): string {
   const name = TRANSPORT_NAMES[transport];
   return hasSeveral ? `${name} to ${formatIpv4(address)}` : name;
 }

@@ -2,7 +2,7 @@
 import type { Transport } from "../transport/endpoint.ts";
 
 /** One address of the server (host order), by one transport. */
-export interface Route {
+export interface ServerRoute {
   readonly address: number;
   readonly transport: Transport;
 }
@@ -11,8 +11,8 @@ export interface Route {
 export type ClientMessage =
   | {
     readonly about: "no-answer";
-    readonly last: Route;
-    readonly next: Route;
+    readonly last: ServerRoute;
+    readonly next: ServerRoute;
     /** Whether the server has several addresses, so that a route is only told by naming its own. */
     readonly hasSeveral: boolean;
   }
@@ -21,9 +21,9 @@ export type ClientMessage =
   /** An attempt could not be made; the next one follows. */
   | { readonly about: "attempt-failed"; readonly error: unknown }
   /** `after`: ms since the loss */
-  | { readonly about: "connected-again"; readonly route: Route; readonly after: number }
+  | { readonly about: "connected-again"; readonly route: ServerRoute; readonly after: number }
   /** Connected to the server that the configuration names now. */
-  | { readonly about: "moved"; readonly route: Route }
+  | { readonly about: "moved"; readonly route: ServerRoute }
   | { readonly about: "path-changed" }
   | { readonly about: "awake" }
   | { readonly about: "back-to-udp" }
@@ -39,7 +39,7 @@ export type ClientAction =
   /** Read the path of packets to this address; answer with `path-read`. */
   | { readonly kind: "read-path"; readonly address: number }
   /** Use this transport from now on; answer with `transport-ready`. */
-  | ({ readonly kind: "use-transport"; readonly id: number } & Route)
+  | ({ readonly kind: "use-transport"; readonly id: number } & ServerRoute)
   /** Begin handshakes, repeated every `interval` ms until `stop-repeating`. */
   | { readonly kind: "initiate"; readonly interval: number }
   | { readonly kind: "stop-repeating" }

@@ -7,10 +7,10 @@
  * is why a client is never stuck. An attempt tries each transport with each address of the server, within
  * `ConnectTimeout`.
  */
-import type { ClientAction, ClientMessage, Route } from "./client_action.ts";
+import type { ClientAction, ClientMessage, ServerRoute } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";
 import { type Attempt, type ClientState, dependsOn, type Purpose } from "./client_state.ts";
-import { PathWatch } from "./path_watch.ts";
+import { ServerPathWatch } from "./path_watch.ts";
 import { reconnectPause } from "./reconnect_pause.ts";
 import { ServerAddresses } from "./server_addresses.ts";
 import { TransportChoice } from "./transport_choice.ts";
@@ -30,7 +30,7 @@ export interface ClientMachineOptions {
 export class ClientMachine {
   readonly #random: () => number;
   readonly #transports: TransportChoice;
-  readonly #path = new PathWatch();
+  readonly #path = new ServerPathWatch();
   #addresses: ServerAddresses;
   #settings: ClientSettings;
   #state: ClientState = { kind: "idle" };
@@ -53,7 +53,7 @@ export class ClientMachine {
   }
 
   /** By which the server is, or is looked for. */
-  get route(): Route {
+  get route(): ServerRoute {
     return { address: this.#addresses.current, transport: this.#transports.current };
   }
 

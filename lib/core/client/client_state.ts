@@ -1,12 +1,12 @@
 /** Client states: those that the machine of a client's connection may be in. */
-import type { ClientAction, Route } from "./client_action.ts";
+import type { ClientAction, ServerRoute } from "./client_action.ts";
 
 /** Why a client connects, which decides what follows when it has, and when it has not. */
 export type Purpose = "first" | "again" | "move";
 
 /** One attempt: the routes, tried one after the other, share the time until the deadline. */
 export interface Attempt {
-  readonly routes: readonly Route[];
+  readonly routes: readonly ServerRoute[];
   readonly deadline: number;
   /** Of the route that is tried now. */
   readonly index: number;

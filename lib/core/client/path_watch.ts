@@ -8,7 +8,7 @@
 /** ms to wait for the rest of a burst, and between two readings at least. */
 const SETTLE_TIME = 200;
 
-export class PathWatch {
+export class ServerPathWatch {
   /** When the path is to be read; `Infinity` for never. */
   readAt = Infinity;
   #lastRead = -Infinity;

@@ -5,7 +5,7 @@
  */
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
-import { type Router, Verdict } from "../routing/router.ts";
+import { type Router, RoutingVerdict } from "../routing/router.ts";
 import type { Transport } from "../transport/endpoint.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
@@ -131,8 +131,8 @@ export class FromNetwork {
     }
     const destination = ipv4.destinationAddress(this.#view, offset) | 0;
     const verdict = this.#router.fromPeer(peer, destination);
-    if (verdict === Verdict.host) this.#onward.toHost(offset);
-    else if (verdict === Verdict.outside) this.#toOutside(offset, length, now);
+    if (verdict === RoutingVerdict.host) this.#onward.toHost(offset);
+    else if (verdict === RoutingVerdict.outside) this.#toOutside(offset, length, now);
     else if (verdict < 0) this.#refused(-verdict as DropReason, offset, length, now);
     else this.#onward.toPeer(this.#device.peerAt(verdict)!, offset, peer, now);
   }

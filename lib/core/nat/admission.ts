@@ -18,8 +18,8 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import { MAX_EVICTIONS, MIN_UDP_TIMEOUT, SESSIONS_PER_PORT } from "./constants.ts";
 import type { MappingTable } from "./mapping_table.ts";
 import type { PortAllocator } from "./port_allocator.ts";
-import type { Mapping, Session, Share } from "./records.ts";
-import { SessionTable } from "./sessions.ts";
+import type { Mapping, NatSession, Share } from "./records.ts";
+import { NatSessionTable } from "./sessions.ts";
 
 /** Ports below are those of well-known services. */
 export const FIRST_REGISTERED_PORT = 1024;
@@ -37,23 +37,23 @@ export interface FlowEnds {
 }
 
 export class Admission {
-  readonly sessions: SessionTable;
+  readonly sessions: NatSessionTable;
   readonly #mappings: MappingTable;
   readonly #quota: number;
   #now = 0;
-  readonly #end = (session: Session) => this.sessions.remove(session, this.#now);
+  readonly #end = (session: NatSession) => this.sessions.remove(session, this.#now);
 
   /** @param quota ports of one protocol that one client may hold */
   constructor(mappings: MappingTable, quota: number, seed: number) {
     this.#mappings = mappings;
     this.#quota = quota;
-    this.sessions = new SessionTable(mappings, quota * SESSIONS_PER_PORT, seed);
+    this.sessions = new NatSessionTable(mappings, quota * SESSIONS_PER_PORT, seed);
   }
 
   /**
    * Makes the mapping, and its first session, of a flow whose inner endpoint has none; both are as good as expired yet.
    */
-  open(ends: FlowEnds, now: number): Session | NatRefusal {
+  open(ends: FlowEnds, now: number): NatSession | NatRefusal {
     const { protocol, innerAddress, remoteAddress, remotePort } = ends;
     const share = this.#mappings.share(protocol, innerAddress);
     if (!this.sessions.makeRoom(share, now)) return "quota";
@@ -68,7 +68,7 @@ export class Admission {
   /**
    * Makes one more session of a mapping; null when its client has too many that are in use, or it ended to make room.
    */
-  add(mapping: Mapping, remoteAddress: number, remotePort: number, now: number): Session | null {
+  add(mapping: Mapping, remoteAddress: number, remotePort: number, now: number): NatSession | null {
     if (!this.sessions.makeRoom(mapping.share, now) || mapping.isRemoved) return null;
     return this.sessions.create(mapping, remoteAddress, remotePort);
   }

@@ -3,13 +3,13 @@ import type { Flows } from "./flows.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Fragments } from "./fragments/fragments.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
-import type { Link } from "./link.ts";
+import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
 
 export interface Direction {
   readonly view: DataView;
-  readonly outside: Link;
-  readonly inside: Link;
+  readonly outside: NatLink;
+  readonly inside: NatLink;
   readonly forwarder: Forwarder;
   readonly flows: Flows;
   readonly icmp: IcmpTranslator;

@@ -22,8 +22,8 @@ import {
 import type { Forwarder } from "./forwarder.ts";
 import { MappingTable } from "./mapping_table.ts";
 import type { NatOptions } from "./nat_options.ts";
-import { ANY_PORT, type Mapping, type Session } from "./records.ts";
-import type { SessionTable } from "./sessions.ts";
+import { ANY_PORT, type Mapping, type NatSession } from "./records.ts";
+import type { NatSessionTable } from "./sessions.ts";
 import { isPlain, listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
 
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;
@@ -35,7 +35,7 @@ const NOT_WELL_KNOWN = 2;
 /** Takes packets by their offset and that of their transport header. What may not pass is dropped here, and counted. */
 export class Flows {
   readonly mappings: MappingTable;
-  readonly sessions: SessionTable;
+  readonly sessions: NatSessionTable;
   /** Whether one client may reach another by the external address. */
   clientToClient: boolean;
   readonly #admission: Admission;
@@ -122,7 +122,7 @@ export class Flows {
    * Lets a connection's remote address answer, from any port, as long as the connection lives; false when there is no
    * room.
    */
-  #permitAsLongAs(session: Session, now: number): boolean {
+  #permitAsLongAs(session: NatSession, now: number): boolean {
     const { mapping, remoteAddress } = session;
     const permission = this.sessions.find(mapping, remoteAddress, ANY_PORT) ??
       this.#admission.add(mapping, remoteAddress, ANY_PORT, now);
@@ -165,13 +165,13 @@ export class Flows {
   }
 
   /** Whether a datagram is one more of its kind within a second, which changes nothing but the time of the last use. */
-  #isKeptUdp(life: Session | null, remotePort: number, now: number): boolean {
+  #isKeptUdp(life: NatSession | null, remotePort: number, now: number): boolean {
     if (life === null || remotePort === PORT_DNS) return false;
     const seen = seenBy(remotePort);
     return (life.seen & seen) === seen && this.sessions.isUsedAgain(life, now);
   }
 
-  #keepUdp(life: Session, remotePort: number, now: number): void {
+  #keepUdp(life: NatSession, remotePort: number, now: number): void {
     const { lists } = life.mapping;
     if (remotePort === PORT_DNS) life.questions++;
     else life.seen |= seenBy(remotePort);
@@ -222,7 +222,7 @@ export class Flows {
     innerPort: number,
     remotePort: number,
     now: number,
-  ): Session | null {
+  ): NatSession | null {
     const innerAddress = sourceAddress(this.#view, packet);
     const remoteAddress = destinationAddress(this.#view, packet);
     const ends = { protocol, innerAddress, innerPort, remoteAddress, remotePort };
@@ -301,7 +301,7 @@ export class Flows {
   /**
    * Takes note of an answer from port 53: with the last that is asked for, a mapping that only asks has done its work.
    */
-  #answered(life: Session, now: number): void {
+  #answered(life: NatSession, now: number): void {
     if (life.questions > 0) life.questions--;
     if (life.questions > 0 || (life.seen & NOT_DNS) !== 0) return;
     this.sessions.shorten(life, ANSWERED_DNS_TIMEOUT, life.mapping.lists.finished, now);

@@ -17,7 +17,7 @@ import {
   mayAnswer,
   writeIcmpError,
 } from "./icmp/icmp_error.ts";
-import type { Link } from "./link.ts";
+import type { NatLink } from "./link.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
 
 const HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
@@ -25,15 +25,15 @@ const HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
 export interface ForwarderOptions {
   readonly memory: Memory;
   readonly drops: DropCounters;
-  readonly outside: Link;
-  readonly inside: Link;
+  readonly outside: NatLink;
+  readonly inside: NatLink;
   /** Offset of `PacketSlots.size()` bytes, for the longer of the links' MTUs. */
   readonly generated: number;
 }
 
 export class Forwarder {
-  readonly outside: Link;
-  readonly inside: Link;
+  readonly outside: NatLink;
+  readonly inside: NatLink;
   readonly #memory: Memory;
   readonly #view: DataView;
   readonly #drops: DropCounters;
@@ -55,7 +55,7 @@ export class Forwarder {
   }
 
   /** Sends a packet by `link`, in fragments where it is too long and may be (RFC 4787 REQ-13a). */
-  forward(link: Link, packet: number): void {
+  forward(link: NatLink, packet: number): void {
     const view = this.#view;
     if (ipv4.totalLength(view, packet) <= link.mtu) this.#push(link, packet);
     // A first fragment has been refused by `refuseTooBig()`, and about later ones there are no errors.
@@ -88,7 +88,7 @@ export class Forwarder {
    * @param length bytes; of a super-packet, those of each packet that it stands for
    * @returns whether it was refused
    */
-  refuseTooBig(packet: number, length: number, onward: Link, to: Link, now: number): boolean {
+  refuseTooBig(packet: number, length: number, onward: NatLink, to: NatLink, now: number): boolean {
     if (length <= onward.mtu || !ipv4.dontFragment(this.#view, packet)) return false;
     this.#answer(to, packet, fragmentationNeeded(onward.mtu), to.limiter, now);
     this.drop(DropReason.fragmentationNeeded, packet);
@@ -102,7 +102,7 @@ export class Forwarder {
    * @param mtu bytes of that path
    * @returns whether it was refused
    */
-  refuseForPath(packet: number, mtu: number, to: Link, now: number): boolean {
+  refuseForPath(packet: number, mtu: number, to: NatLink, now: number): boolean {
     if (!ipv4.dontFragment(this.#view, packet)) return false;
     if (!this.#answer(to, packet, fragmentationNeeded(mtu), to.pathLimiter, now)) return false;
     this.drop(DropReason.fragmentationNeeded, packet);
@@ -115,7 +115,7 @@ export class Forwarder {
    *
    * @returns its offset; -1 where none may be sent
    */
-  tooBigError(packet: number, from: Link, now: number): number {
+  tooBigError(packet: number, from: NatLink, now: number): number {
     const view = this.#view;
     if (!ipv4.dontFragment(view, packet) || !mayAnswer(view, packet)) return -1;
     if (!from.limiter.allow(sourceAddress(view, packet), now)) return -1;
@@ -132,7 +132,7 @@ export class Forwarder {
   }
 
   /** Refuses a packet whose time to live ends here. */
-  refuseExpired(packet: number, to: Link, now: number): void {
+  refuseExpired(packet: number, to: NatLink, now: number): void {
     const type = icmp.TYPE_TIME_EXCEEDED;
     this.#answer(to, packet, { type, code: CODE_TIME_TO_LIVE, mtu: 0 }, to.limiter, now);
     this.drop(DropReason.ttlExceeded, packet);
@@ -142,14 +142,14 @@ export class Forwarder {
    * Refuses a packet of a protocol that is not carried: its sender would otherwise wait for answers (RFC 1812 section
    * 5.2.7.1).
    */
-  refuseProtocol(packet: number, to: Link, now: number): void {
+  refuseProtocol(packet: number, to: NatLink, now: number): void {
     const type = icmp.TYPE_DESTINATION_UNREACHABLE;
     this.#answer(to, packet, { type, code: CODE_PROTOCOL_UNREACHABLE, mtu: 0 }, to.limiter, now);
     this.drop(DropReason.natUnsupportedProtocol, packet);
   }
 
   /** Refuses a packet for which there are no means left (RFC 5508 REQ-8). */
-  refuseForQuota(packet: number, reason: DropReason, to: Link, now: number): void {
+  refuseForQuota(packet: number, reason: DropReason, to: NatLink, now: number): void {
     const type = icmp.TYPE_DESTINATION_UNREACHABLE;
     const code = CODE_ADMINISTRATIVELY_PROHIBITED;
     this.#answer(to, packet, { type, code, mtu: 0 }, to.limiter, now);
@@ -158,7 +158,7 @@ export class Forwarder {
 
   /** Tells the sender of a packet, who is on link `to`, if it may be told; whether it was. */
   #answer(
-    to: Link,
+    to: NatLink,
     packet: number,
     { type, code, mtu }: { type: number; code: number; mtu: number },
     limiter: IcmpErrorLimiter,
@@ -178,7 +178,7 @@ export class Forwarder {
    * Divides a packet without DF (RFC 791 section 3.2). One with options, which would have to be divided up by their
    * kind, is dropped: nobody sends such, and many networks drop all options.
    */
-  #fragment(link: Link, packet: number): void {
+  #fragment(link: NatLink, packet: number): void {
     const view = this.#view;
     if (ipv4.headerSize(view, packet) !== HEADER_SIZE) {
       this.drop(DropReason.tooBig, packet);
@@ -210,7 +210,7 @@ export class Forwarder {
     }
   }
 
-  #push(link: Link, packet: number): void {
+  #push(link: NatLink, packet: number): void {
     const length = ipv4.totalLength(this.#view, packet);
     if (!link.queue.push(packet, length)) this.#drops.add(DropReason.sendQueueFull, length);
   }

@@ -9,7 +9,7 @@ import type { Flows } from "./flows.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { FragmentFate, Fragments } from "./fragments/fragments.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
-import type { Link } from "./link.ts";
+import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
 import type { Mapping } from "./records.ts";
 import {
@@ -22,8 +22,8 @@ import {
 
 export class Inbound {
   readonly #view: DataView;
-  readonly #outside: Link;
-  readonly #inside: Link;
+  readonly #outside: NatLink;
+  readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
   readonly #flows: Flows;
   readonly #icmp: IcmpTranslator;

@@ -1,4 +1,4 @@
-/** Link: what the NAT knows of one of its two sides. */
+/** NAT link: what the NAT knows of one of its two sides. */
 import { PacketQueue } from "../wire/packet_queue.ts";
 import { PATH_ERRORS_PER_SECOND } from "./constants.ts";
 import { IcmpErrorLimiter } from "./icmp/icmp_error.ts";
@@ -6,7 +6,7 @@ import { IcmpErrorLimiter } from "./icmp/icmp_error.ts";
 /** Packets that wait in a queue before the caller drains it: those translated, their fragments, errors. */
 const QUEUE_CAPACITY = 1024;
 
-export class Link {
+export class NatLink {
   /** Packets that leave by it. */
   readonly queue: PacketQueue = new PacketQueue(QUEUE_CAPACITY);
   /** Bytes. */

@@ -11,7 +11,7 @@ import { Clients } from "./clients.ts";
 import { hash } from "../wire/hash.ts";
 import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
-import { type Endpoint, Mapping, type Session, type Share } from "./records.ts";
+import { type MappedEndpoint, Mapping, type NatSession, type Share } from "./records.ts";
 
 const BUCKETS = 1 << 14;
 const PORTS = 1 << 16;
@@ -143,7 +143,7 @@ export class MappingTable {
   }
 
   /** Makes the mapping of an inner endpoint that has none, on a port from the protocol's allocator. */
-  create(share: Share, endpoint: Endpoint): Mapping {
+  create(share: Share, endpoint: MappedEndpoint): Mapping {
     const mapping = new Mapping(share, endpoint, false);
     this.#insert(mapping);
     share.ports++;
@@ -159,7 +159,7 @@ export class MappingTable {
     share: Share,
     remoteAddress: number,
     remotePort: number,
-    end: (session: Session) => void,
+    end: (session: NatSession) => void,
   ): number {
     const { external } = this.#table(share.protocol);
     return this.#overlaps.choose(share, external, remoteAddress, remotePort, end);
@@ -168,7 +168,7 @@ export class MappingTable {
   /** Makes the mapping of an inner endpoint towards one remote end, on a port from `chooseShared()`. */
   createShared(
     share: Share,
-    endpoint: Endpoint,
+    endpoint: MappedEndpoint,
     remoteAddress: number,
     remotePort: number,
   ): Mapping {
@@ -184,7 +184,7 @@ export class MappingTable {
    *
    * @throws {RangeError} when the external port, or the inner endpoint, has one already
    */
-  createStatic(protocol: number, endpoint: Endpoint): void {
+  createStatic(protocol: number, endpoint: MappedEndpoint): void {
     const { innerAddress, innerPort, externalPort } = endpoint;
     if (
       this.findInner(protocol, innerAddress, innerPort) !== null ||

@@ -20,7 +20,7 @@ import { Fragments } from "./fragments/fragments.ts";
 import { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import { Identifications } from "./fragments/identifications.ts";
 import { Inbound } from "./inbound.ts";
-import { Link } from "./link.ts";
+import { NatLink } from "./link.ts";
 import type { NatOptions } from "./nat_options.ts";
 import { Outbound } from "./outbound.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
@@ -33,8 +33,8 @@ export class Nat {
   /** Packets for clients, by their destination address. */
   readonly inside: PacketQueue;
 
-  readonly #outside: Link;
-  readonly #inside: Link;
+  readonly #outside: NatLink;
+  readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
   readonly #flows: Flows;
   readonly #icmp: IcmpTranslator;
@@ -47,12 +47,12 @@ export class Nat {
 
   constructor(options: NatOptions) {
     const { memory, random, clientOf = (address: number) => address } = options;
-    this.#outside = new Link({
+    this.#outside = new NatLink({
       mtu: options.externalMtu,
       address: options.externalAddress,
       errorReceivers: ICMP_ERROR_RECEIVERS_OUTSIDE,
     });
-    this.#inside = new Link({
+    this.#inside = new NatLink({
       mtu: options.innerMtu,
       address: options.innerAddress,
       errorReceivers: ICMP_ERROR_RECEIVERS_INSIDE,

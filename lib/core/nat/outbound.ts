@@ -12,7 +12,7 @@ import type { Forwarder } from "./forwarder.ts";
 import type { Fragments } from "./fragments/fragments.ts";
 import type { Identifications } from "./fragments/identifications.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
-import type { Link } from "./link.ts";
+import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
 import type { Mapping } from "./records.ts";
 import {
@@ -29,8 +29,8 @@ import {
 export class Outbound {
   readonly #view: DataView;
   readonly #ports: PortRange;
-  readonly #outside: Link;
-  readonly #inside: Link;
+  readonly #outside: NatLink;
+  readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
   readonly #flows: Flows;
   readonly #icmp: IcmpTranslator;

@@ -7,7 +7,7 @@
  */
 import type { PortRange } from "../wire/port_range.ts";
 import { hash } from "../wire/hash.ts";
-import type { Mapping, Session, Share } from "./records.ts";
+import type { Mapping, NatSession, Share } from "./records.ts";
 import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";
 
 const BUCKETS = 1 << 16;
@@ -80,12 +80,12 @@ export class OverlapTable {
     external: readonly (Mapping | null)[],
     remoteAddress: number,
     remotePort: number,
-    end: (session: Session) => void,
+    end: (session: NatSession) => void,
   ): number {
     if (this.#portCount === 0) return -1;
     const start = this.#random() % this.#portCount;
     const probes = Math.min(MAX_PROBES, this.#portCount);
-    let finished: Session | null = null;
+    let finished: NatSession | null = null;
     for (let probe = 0; probe < probes; probe++) {
       const port = sharedPortAt(this.#range, (start + probe) % this.#portCount);
       if (external[port] !== null) continue;

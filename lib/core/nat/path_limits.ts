@@ -2,7 +2,7 @@
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import type { Forwarder } from "./forwarder.ts";
-import type { Link } from "./link.ts";
+import type { NatLink } from "./link.ts";
 import type { Mapping } from "./records.ts";
 import { clampMss } from "./rewrite.ts";
 
@@ -13,7 +13,7 @@ const MIN_PATH_MTU = 576;
 
 export class PathLimits {
   readonly #view: DataView;
-  readonly #inside: Link;
+  readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
   readonly #mtuOf: (address: number) => number;
 
@@ -21,7 +21,7 @@ export class PathLimits {
   constructor(
     view: DataView,
     options: {
-      readonly inside: Link;
+      readonly inside: NatLink;
       readonly forwarder: Forwarder;
       readonly mtuOf: (address: number) => number;
     },
@@ -37,7 +37,7 @@ export class PathLimits {
     packet: number,
     length: number,
     { innerAddress }: Mapping,
-    from: Link,
+    from: NatLink,
     now: number,
   ): boolean {
     if (length <= MIN_PATH_MTU) return false;

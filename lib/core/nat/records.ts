@@ -10,7 +10,7 @@ import { SECOND } from "./constants.ts";
 export const ANY_PORT = -1;
 
 /** What keeps a mapping alive, or what permits a remote address to answer. */
-export class Session {
+export class NatSession {
   // What each packet asks for, side by side, and all small integers: a time in ms would be an object of its own.
   readonly mapping: Mapping;
   /** Signed. */
@@ -18,7 +18,7 @@ export class Session {
   /** Or `ANY_PORT`: it stands for all ports of its address, as what filtering goes by. */
   readonly remotePort: number;
   /** The next in its bucket. */
-  next: Session | null = null;
+  next: NatSession | null = null;
   /** When its client last used it, in seconds and ms on top; and ms for which it is kept from then. */
   usedSecond = -1;
   usedFraction = 0;
@@ -30,15 +30,15 @@ export class Session {
   /** DNS questions that wait for an answer. */
   questions = 0;
 
-  older: Session | null = null;
-  newer: Session | null = null;
+  older: NatSession | null = null;
+  newer: NatSession | null = null;
   /** Its place in the timer wheel, and the second of that slot. */
   slot = -1;
   dueSecond = -1;
-  nextDue: Session | null = null;
-  previousDue: Session | null = null;
+  nextDue: NatSession | null = null;
+  previousDue: NatSession | null = null;
   /** Where a connection's remote address may answer as long as it lives: that session, and its count of such. */
-  permission: Session | null = null;
+  permission: NatSession | null = null;
   references = 0;
 
   constructor(mapping: Mapping, remoteAddress: number, remotePort: number) {
@@ -68,7 +68,7 @@ export class Mapping {
   /** The next in its bucket. */
   next: Mapping | null = null;
   /** The one session that keeps it alive; null for one that is static, and for TCP's where each connection does. */
-  life: Session | null = null;
+  life: NatSession | null = null;
   /** Where its sessions stand among its client's. */
   readonly lists: SessionLists;
   readonly share: Share;
@@ -86,7 +86,7 @@ export class Mapping {
 
   constructor(
     share: Share,
-    endpoint: Endpoint,
+    endpoint: MappedEndpoint,
     isStatic: boolean,
     remoteAddress = 0,
     remotePort = ANY_PORT,
@@ -109,17 +109,17 @@ export class Mapping {
 }
 
 /** An inner endpoint and the external port that stands for it. */
-export type Endpoint = Pick<Mapping, "innerAddress" | "innerPort" | "externalPort">;
+export type MappedEndpoint = Pick<Mapping, "innerAddress" | "innerPort" | "externalPort">;
 
 /**
  * Sessions of one kind that one client holds, from the one that was used longest ago to the newest; linked by the
  * sessions.
  */
 export class SessionList {
-  oldest: Session | null = null;
-  newest: Session | null = null;
+  oldest: NatSession | null = null;
+  newest: NatSession | null = null;
 
-  append(session: Session): void {
+  append(session: NatSession): void {
     session.list = this;
     session.older = this.newest;
     session.newer = null;
@@ -128,7 +128,7 @@ export class SessionList {
     this.newest = session;
   }
 
-  unlink(session: Session): void {
+  unlink(session: NatSession): void {
     if (session.older === null) this.oldest = session.newer;
     else session.older.newer = session.newer;
     if (session.newer === null) this.newest = session.older;

@@ -16,7 +16,7 @@ import {
   ANY_PORT,
   type Client,
   type Mapping,
-  Session,
+  NatSession,
   type SessionList,
   type SessionLists,
   type Share,
@@ -25,9 +25,9 @@ import { secondOf, TimerWheel } from "./timer_wheel.ts";
 
 const BUCKETS = 1 << 16;
 
-export class SessionTable {
+export class NatSessionTable {
   readonly #mappings: MappingTable;
-  readonly #buckets: (Session | null)[] = new Array(BUCKETS).fill(null);
+  readonly #buckets: (NatSession | null)[] = new Array(BUCKETS).fill(null);
   readonly #wheel = new TimerWheel();
   readonly #quota: number;
   readonly #seed: number;
@@ -35,7 +35,7 @@ export class SessionTable {
   #size = 0;
   #lives = 0;
   #now = 0;
-  readonly #end = (session: Session) => this.remove(session, this.#now);
+  readonly #end = (session: NatSession) => this.remove(session, this.#now);
 
   /** @param quota sessions of one protocol that one client may hold */
   constructor(mappings: MappingTable, quota: number, seed: number) {
@@ -55,7 +55,7 @@ export class SessionTable {
   }
 
   /** The session of a mapping with a remote end, but for `mapping.life`; or null. It may have expired. */
-  find(mapping: Mapping, remoteAddress: number, remotePort: number): Session | null {
+  find(mapping: Mapping, remoteAddress: number, remotePort: number): NatSession | null {
     let session = this.#buckets[this.#bucket(mapping, remoteAddress, remotePort)];
     while (
       session !== null &&
@@ -77,7 +77,7 @@ export class SessionTable {
   }
 
   /** Makes a session, expired as yet, for which there is room. */
-  create(mapping: Mapping, remoteAddress: number, remotePort: number): Session {
+  create(mapping: Mapping, remoteAddress: number, remotePort: number): NatSession {
     const session = this.#create(mapping, remoteAddress, remotePort);
     const bucket = this.#bucket(mapping, remoteAddress, remotePort);
     session.next = this.#buckets[bucket];
@@ -87,7 +87,7 @@ export class SessionTable {
   }
 
   /** Makes the one session of a mapping that has no others. */
-  createLife(mapping: Mapping): Session {
+  createLife(mapping: Mapping): NatSession {
     const session = this.#create(mapping, mapping.remoteAddress, mapping.remotePort);
     mapping.life = session;
     mapping.connections++;
@@ -95,10 +95,10 @@ export class SessionTable {
     return session;
   }
 
-  #create(mapping: Mapping, remoteAddress: number, remotePort: number): Session {
+  #create(mapping: Mapping, remoteAddress: number, remotePort: number): NatSession {
     this.#size++;
     mapping.share.sessions++;
-    return new Session(mapping, remoteAddress, remotePort);
+    return new NatSession(mapping, remoteAddress, remotePort);
   }
 
   // What is in use.
@@ -106,7 +106,7 @@ export class SessionTable {
   /**
    * Whether the client has used a session in this very second: then one more use, of the same kind, is noted with this.
    */
-  isUsedAgain(session: Session, now: number): boolean {
+  isUsedAgain(session: NatSession, now: number): boolean {
     const second = secondOf(now);
     if (session.usedSecond !== second) return false;
     session.usedFraction = (now - second * SECOND) | 0;
@@ -117,7 +117,7 @@ export class SessionTable {
    * Takes note of a use by the client: the session is kept for `timeout` ms from now, in the given one of its client's
    * lists.
    */
-  use(session: Session, timeout: number, list: SessionList, now: number): void {
+  use(session: NatSession, timeout: number, list: SessionList, now: number): void {
     const second = secondOf(now);
     session.usedFraction = (now - second * SECOND) | 0;
     session.timeout = timeout;
@@ -130,13 +130,13 @@ export class SessionTable {
   /**
    * Keeps a session for `timeout` ms from now at most, in the given one of its client's lists. That is no use of it.
    */
-  shorten(session: Session, timeout: number, list: SessionList, now: number): void {
+  shorten(session: NatSession, timeout: number, list: SessionList, now: number): void {
     const latest = (now - session.usedAt + timeout) | 0;
     if (latest < session.timeout) session.timeout = latest;
     if (session.list !== list) this.#enlist(session, list);
   }
 
-  #enlist(session: Session, list: SessionList): void {
+  #enlist(session: NatSession, list: SessionList): void {
     if (session.list !== null) session.list.unlink(session);
     list.append(session);
     if (session.slot < 0 || secondOf(session.expiresAt) < session.dueSecond) {
@@ -179,7 +179,7 @@ export class SessionTable {
   }
 
   /** Ends a session, and its mapping with the last that keeps it alive. */
-  remove(session: Session, now: number): void {
+  remove(session: NatSession, now: number): void {
     const { mapping, permission } = session;
     this.#wheel.cancel(session);
     if (session.list !== null) session.list.unlink(session);
@@ -215,7 +215,7 @@ export class SessionTable {
     }
   }
 
-  #unlink(session: Session): void {
+  #unlink(session: NatSession): void {
     const bucket = this.#bucket(session.mapping, session.remoteAddress, session.remotePort);
     if (this.#buckets[bucket] === session) {
       this.#buckets[bucket] = session.next;
@@ -232,21 +232,25 @@ export class SessionTable {
 }
 
 /** Whether a session, not the one of a whole mapping, keeps its mapping alive. */
-function isConnection({ mapping, remotePort }: Session): boolean {
+function isConnection({ mapping, remotePort }: NatSession): boolean {
   return mapping.protocol === PROTOCOL_TCP && remotePort !== ANY_PORT;
 }
 
 /**
  * The session that was not used for longest, but for finished ones and established TCP that is in use; null for none.
  */
-function idlest(protocol: number, { brief, lasting }: SessionLists, now: number): Session | null {
+function idlest(
+  protocol: number,
+  { brief, lasting }: SessionLists,
+  now: number,
+): NatSession | null {
   const established = protocol === PROTOCOL_TCP ? lasting.oldest : null;
   const isInUse = established !== null &&
     now - established.usedSecond * SECOND < TCP_IN_USE_TIME;
   return older(brief.oldest, isInUse ? null : lasting.oldest);
 }
 
-function older(a: Session | null, b: Session | null): Session | null {
+function older(a: NatSession | null, b: NatSession | null): NatSession | null {
   if (a === null || b === null) return a ?? b;
   return b.usedSecond < a.usedSecond ? b : a;
 }

@@ -7,7 +7,7 @@
  */
 import * as tcp from "../wire/tcp.ts";
 import { TCP_ESTABLISHED_TIMEOUT, TCP_TRANSITORY_TIMEOUT } from "./constants.ts";
-import type { Mapping, Session, SessionList } from "./records.ts";
+import type { Mapping, NatSession, SessionList } from "./records.ts";
 
 /** What of a TCP connection has been seen, by direction. */
 const SYN_OUT = 1;
@@ -29,7 +29,7 @@ const CONTROL = tcp.FLAG_SYN | tcp.FLAG_FIN | tcp.FLAG_RST;
  *
  * @returns ms for which the session is kept now; 0 where it is not refreshed, and over
  */
-export function trackOutbound(session: Session, flags: number, now: number): number {
+export function trackOutbound(session: NatSession, flags: number, now: number): number {
   if (now >= session.expiresAt) {
     // One that begins without a SYN of the client's has its handshake behind it, if the remote end could have opened
     // it.
@@ -62,7 +62,7 @@ export function trackOutbound(session: Session, flags: number, now: number): num
  *
  * @returns whether the session is over
  */
-export function trackInbound(session: Session, flags: number): boolean {
+export function trackInbound(session: NatSession, flags: number): boolean {
   if ((flags & tcp.FLAG_SYN) !== 0) session.seen |= SYN_IN | NEWS;
   if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_IN | NEWS;
   if ((flags & tcp.FLAG_RST) !== 0) session.seen |= RST_IN | NEWS;
@@ -73,12 +73,12 @@ export function trackInbound(session: Session, flags: number): boolean {
  * Whether a client's segment, whose flags are given, leaves the state of a connection as it is, unless that has
  * expired.
  */
-export function isPlain({ seen }: Session, flags: number): boolean {
+export function isPlain({ seen }: NatSession, flags: number): boolean {
   return (flags & CONTROL) === 0 && (seen & (RST | NEWS)) === 0;
 }
 
 /** The list of its client's that a connection belongs to. */
-export function listOf(session: Session): SessionList {
+export function listOf(session: NatSession): SessionList {
   const { lists } = session.mapping;
   const { seen } = session;
   if ((seen & RST_OUT) !== 0 || (seen & FIN_BOTH) === FIN_BOTH) return lists.finished;

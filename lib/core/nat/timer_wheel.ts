@@ -4,18 +4,18 @@
  * A session that is used keeps its slot, and goes on to a later one when that comes; only a time-out that is shortened
  * moves it.
  */
-import type { Session } from "./records.ts";
+import type { NatSession } from "./records.ts";
 
 /** The longest time-out, 7,440 s, is under one turn. */
 const SLOTS = 1 << 13;
 
 export class TimerWheel {
-  readonly #slots: (Session | null)[] = new Array(SLOTS).fill(null);
+  readonly #slots: (NatSession | null)[] = new Array(SLOTS).fill(null);
   /** The first second that may still have sessions in its slot. */
   #second = 0;
 
   /** Puts a session into the slot of its `expiresAt`, out of another if need be. */
-  schedule(session: Session): void {
+  schedule(session: NatSession): void {
     this.cancel(session);
     const second = Math.max(secondOf(session.expiresAt), this.#second);
     const slot = second & (SLOTS - 1);
@@ -27,7 +27,7 @@ export class TimerWheel {
     this.#slots[slot] = session;
   }
 
-  cancel(session: Session): void {
+  cancel(session: NatSession): void {
     const { slot, nextDue, previousDue } = session;
     if (slot < 0) return;
     if (previousDue === null) this.#slots[slot] = nextDue;
@@ -38,7 +38,7 @@ export class TimerWheel {
   }
 
   /** Hands over the sessions that have expired; `end` is to cancel each, and may cancel others. */
-  sweep(now: number, end: (session: Session) => void): void {
+  sweep(now: number, end: (session: NatSession) => void): void {
     const last = secondOf(now);
     const first = Math.max(this.#second, last - SLOTS + 1);
     this.#second = last;
@@ -47,7 +47,7 @@ export class TimerWheel {
       // Those that stay in this slot are put before the ones that are still to be looked at.
       let session = this.#slots[slot];
       while (session !== null) {
-        const next: Session | null = session.nextDue;
+        const next: NatSession | null = session.nextDue;
         if (session.expiresAt <= now) end(session);
         else this.schedule(session);
         session = next;

@@ -12,7 +12,7 @@ import type { Peer } from "../wireguard/peer.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 
 /** Where a packet goes that goes to no peer: numbers that are no index of a peer. */
-export const Verdict = { host: 0, outside: 1 << 20 } as const;
+export const RoutingVerdict = { host: 0, outside: 1 << 20 } as const;
 
 export interface RouterOptions {
   readonly allowedIps: AllowedIps<Peer>;
@@ -28,7 +28,7 @@ export interface RouterOptions {
   readonly egressRules: readonly EgressRule[];
 }
 
-/** What an egress rule comes to: `Verdict.host`, `Verdict.outside`, or minus a drop reason. */
+/** What an egress rule comes to: `RoutingVerdict.host`, `RoutingVerdict.outside`, or minus a drop reason. */
 interface Exit {
   readonly verdict: number;
 }
@@ -60,8 +60,8 @@ export class Router {
   /** Judges by these rules from now on. */
   setEgressRules(rules: readonly EgressRule[]): void {
     const exits: Readonly<Record<EgressVerdict, Exit>> = {
-      pass: { verdict: this.#egress === "kernel" ? Verdict.host : Verdict.outside },
-      host: { verdict: Verdict.host },
+      pass: { verdict: this.#egress === "kernel" ? RoutingVerdict.host : RoutingVerdict.outside },
+      host: { verdict: RoutingVerdict.host },
       private: { verdict: -DropReason.privateDestination },
       denied: { verdict: -DropReason.egressDenied },
       nowhere: { verdict: -DropReason.noEgress },
@@ -82,11 +82,11 @@ export class Router {
   /**
    * Judges a packet that came from a peer, whose source address is already known to be that peer's.
    *
-   * @returns the index of the peer that it is for, `Verdict.host`, `Verdict.outside`, or minus the reason for which it
-   * is dropped
+   * @returns the index of the peer that it is for, `RoutingVerdict.host`, `RoutingVerdict.outside`, or minus the reason
+   * for which it is dropped
    */
   fromPeer(source: Peer, destination: number): number {
-    if (!this.#isGateway || this.#isHostAddress(destination)) return Verdict.host;
+    if (!this.#isGateway || this.#isHostAddress(destination)) return RoutingVerdict.host;
     const owner = this.#allowedIps.lookup(destination);
     if (owner !== null) {
       // Back to where it came from is a routing loop between the two ends.

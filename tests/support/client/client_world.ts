@@ -2,7 +2,7 @@
  * Client world: the real client machine on a fake clock, with a network, a resolver and a server around it that a test
  * switches. Each action is written down with its time, so that a test reads like a specification.
  */
-import type { ClientAction, Route } from "../../../lib/core/client/client_action.ts";
+import type { ClientAction, ServerRoute } from "../../../lib/core/client/client_action.ts";
 import type { ClientEvent, ClientSettings } from "../../../lib/core/client/client_event.ts";
 import { ClientMachine } from "../../../lib/core/client/client_machine.ts";
 import { Transport } from "../../../lib/core/transport/endpoint.ts";
@@ -23,7 +23,7 @@ export class ClientWorld {
   /** ms since the start of the test; the machine's own clock began long before. */
   now = 0;
   /** Whether handshakes by a route are answered. */
-  isReached: (route: Route) => boolean = () => true;
+  isReached: (route: ServerRoute) => boolean = () => true;
   /** ms from a message to its answer. */
   roundTrip = 50;
   /** What the resolver says; an error for a look-up that fails. */
@@ -211,6 +211,6 @@ function textOf(action: ClientAction): string {
   }
 }
 
-function routeText({ address, transport }: Route): string {
+function routeText({ address, transport }: ServerRoute): string {
   return `${transport === UDP ? "UDP" : "fake TCP"} to ${address}`;
 }

@@ -19,7 +19,14 @@ import type { LinkIndexes } from "./nft_fields.ts";
 import { nftRule } from "./nft_rule.ts";
 import { actionsOf, refuses } from "./nft_verdict.ts";
 import type { SupposedPacket } from "./packet.ts";
-import { type Action, type Decision, type Entry, type Rule, walk, type WalkState } from "./walk.ts";
+import {
+  type Action,
+  type Decision,
+  type FirewallEntry,
+  type FirewallRule,
+  walk,
+  type WalkState,
+} from "./walk.ts";
 
 /** Who keeps a firewall, and has commands of its own for it. */
 export type Manager = "ufw" | "firewalld" | "docker" | null;
@@ -44,7 +51,7 @@ export type Journey = "in" | "through" | "out";
 export type LegacyTables = ReadonlyMap<string, readonly string[] | null>;
 
 interface Stop extends Omit<Obstacle, "decision"> {
-  readonly entry: Entry;
+  readonly entry: FirewallEntry;
   /** Whether connection tracking has seen the packet by then. */
   readonly isTracked: boolean;
 }
@@ -219,7 +226,7 @@ export class Firewall {
   /** @param isBehind whether it is behind the first hook, and with that behind connection tracking */
   #nftStop(base: BaseChain, isBehind: boolean): Stop {
     const { family, name } = base.table;
-    const chains = new Map<string, Rule[]>();
+    const chains = new Map<string, FirewallRule[]>();
     for (const rule of this.#rulesOf(base)) {
       const rules = chains.get(rule.chain) ?? [];
       rules.push(nftRule(rule, { sets: this.#listing.sets, links: this.#links }));

@@ -8,11 +8,11 @@ import { STATUS_ESTABLISHED, trackedState } from "./tracking.ts";
 import {
   type Action,
   both,
-  type Entry,
+  type FirewallEntry,
+  type FirewallRule,
   type Match,
   matchOfKnown,
   matchOfParticular,
-  type Rule,
   type WalkState,
 } from "./walk.ts";
 import { actionOfTarget, applyMark, leaveUntracked } from "./xtables.ts";
@@ -45,10 +45,10 @@ const TCP_FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
 export function iptablesEntry(
   lines: readonly string[],
   { chain, title }: { readonly chain: string; readonly title: string },
-): Entry {
-  const chains = new Map<string, Rule[]>();
+): FirewallEntry {
+  const chains = new Map<string, FirewallRule[]>();
   const names = new Set(lines.flatMap((line) => line.startsWith("-N ") ? [line.slice(3)] : []));
-  let policy: Entry["policy"] = "accepted";
+  let policy: FirewallEntry["policy"] = "accepted";
   for (const line of lines) {
     const words = wordsOf(line);
     const [command, name = "", value] = words;
@@ -61,7 +61,7 @@ export function iptablesEntry(
   return { title, chain, chains, policy };
 }
 
-function ruleOf(line: string, words: readonly string[], chains: ReadonlySet<string>): Rule {
+function ruleOf(line: string, words: readonly string[], chains: ReadonlySet<string>): FirewallRule {
   const options = optionsOf(words);
   // What stands behind the target is the target's.
   const found = options.findIndex(({ name }) => name === "-j" || name === "-g");

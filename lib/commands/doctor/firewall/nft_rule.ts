@@ -29,11 +29,11 @@ import { Registers } from "./registers.ts";
 import {
   type Action,
   both,
+  type FirewallRule,
   type Match,
   matchOfKnown,
   matchOfParticular,
   type Opinion,
-  type Rule,
   type WalkState,
 } from "./walk.ts";
 import { applyTarget, leaveUntracked, matchOfXtables, targetOfXtables } from "./xtables.ts";
@@ -73,7 +73,7 @@ export interface RuleContext {
 }
 
 /** A rule to walk by. */
-export function nftRule(rule: ListedRule, context: RuleContext): Rule {
+export function nftRule(rule: ListedRule, context: RuleContext): FirewallRule {
   const { table, chain, handle } = rule;
   return {
     title: `rule ${handle} of ${table.family} ${table.name} ${chain}`,

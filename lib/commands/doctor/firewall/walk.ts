@@ -29,7 +29,7 @@ export interface Opinion {
   readonly action: Action;
 }
 
-export interface Rule {
+export interface FirewallRule {
   /** As in `rule 7 of inet fw input`. */
   readonly title: string;
   readonly judge: (packet: SupposedPacket, state: WalkState) => Opinion;
@@ -47,11 +47,11 @@ export interface WalkState {
 }
 
 /** Where packets come in, with all chains that it may lead to. */
-export interface Entry {
+export interface FirewallEntry {
   /** As in `inet fw input`. */
   readonly title: string;
   readonly chain: string;
-  readonly chains: ReadonlyMap<string, readonly Rule[]>;
+  readonly chains: ReadonlyMap<string, readonly FirewallRule[]>;
   /** What becomes of what no rule decides on. */
   readonly policy: "accepted" | "dropped";
 }
@@ -66,7 +66,7 @@ export interface Decision {
 }
 
 interface Walk {
-  readonly entry: Entry;
+  readonly entry: FirewallEntry;
   readonly packet: SupposedPacket;
   readonly state: WalkState;
   readonly exceptions: { fate: Fate; by: string }[];
@@ -102,7 +102,7 @@ export function both(one: Match, other: Match): Match {
 }
 
 /** Walks a packet through the chains of an entry. */
-export function walk(entry: Entry, packet: SupposedPacket, state: WalkState): Decision {
+export function walk(entry: FirewallEntry, packet: SupposedPacket, state: WalkState): Decision {
   const exceptions: Walk["exceptions"] = [];
   const decided = walkChain(entry.chain, { entry, packet, state, exceptions }, 0);
   const { fate, by } = decided ?? { fate: entry.policy, by: `the policy of ${entry.title}` };

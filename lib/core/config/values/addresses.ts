@@ -12,7 +12,7 @@ import type { Endpoint, PortForward } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import type { Notes } from "../text/notes.ts";
 import { badValue } from "../text/section.ts";
-import { fail, integer, portOf } from "./values.ts";
+import { integer, portOf, rejectValue } from "./values.ts";
 
 /** An address or a network of either version, with the line it stands on. */
 export interface Prefix {
@@ -146,19 +146,20 @@ const MAX_ENDPOINT = 300;
 /** `HOST:PORT`, where a host is an IPv4 address or a name, in any language. */
 export function parseEndpoint(entry: Entry): Endpoint {
   const rule = "an endpoint is HOST:PORT, as in vpn.example.org:51820";
-  if (entry.value.length > MAX_ENDPOINT) fail(entry, rule);
+  if (entry.value.length > MAX_ENDPOINT) rejectValue(entry, rule);
   const bracketed = /^\[(.*)\](?::\d+)?$/.exec(entry.value)?.[1];
   const unbracketed = /^(.*:.*):\d+$/.exec(entry.value)?.[1];
   if ([entry.value, bracketed, unbracketed].some((text = "") => canonicalIpv6(text) !== null)) {
-    fail(entry, IPV6_ENDPOINT_RULE);
+    rejectValue(entry, IPV6_ENDPOINT_RULE);
   }
-  const [, hostText, portText] = /^([^:\s]+):([^:\s]+)$/.exec(entry.value) ?? fail(entry, rule);
+  const [, hostText, portText] = /^([^:\s]+):([^:\s]+)$/.exec(entry.value) ??
+    rejectValue(entry, rule);
   const host = asciiHost(hostText!);
   const address = parseIpv4(host);
   if (address !== null && !isUnicastOrLoopback(address)) {
-    fail(entry, "no host can have this address");
+    rejectValue(entry, "no host can have this address");
   }
-  if (address === null && !isHostName(host)) fail(entry, rule);
+  if (address === null && !isHostName(host)) rejectValue(entry, rule);
   return { host, address, port: portOf(entry, portText!) };
 }
 
@@ -171,10 +172,13 @@ function asciiHost(text: string): string {
 /** `ADDRESS:PORT` of this host, IPv4 only; 0.0.0.0 is all of its addresses. */
 export function parseSocketAddress(entry: Entry): SocketAddress {
   const rule = "it must be an IPv4 address of this host and a port, as in 127.0.0.1:9586";
-  const [, addressText, portText] = /^([\d.]+):(\d+)$/.exec(entry.value) ?? fail(entry, rule);
-  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
-  const address = parseIpv4(addressText!) ?? fail(entry, rule);
-  if (address !== 0 && !isUnicastOrLoopback(address)) fail(entry, "no host can have this address");
+  const [, addressText, portText] = /^([\d.]+):(\d+)$/.exec(entry.value) ??
+    rejectValue(entry, rule);
+  const port = integer(portText!, 1, 65535) ?? rejectValue(entry, "a port is 1 to 65535");
+  const address = parseIpv4(addressText!) ?? rejectValue(entry, rule);
+  if (address !== 0 && !isUnicastOrLoopback(address)) {
+    rejectValue(entry, "no host can have this address");
+  }
   return { address, port };
 }
 
@@ -185,12 +189,12 @@ export function parseSubnet(entry: Entry): Ipv4Prefix {
     prefix === null || prefix.prefixLength < 8 || prefix.prefixLength > 30 ||
     !isUnicast(prefix.address)
   ) {
-    fail(entry, "a network is ADDRESS/LENGTH with a length of 8 to 30, as in 10.66.77.0/24");
+    rejectValue(entry, "a network is ADDRESS/LENGTH with a length of 8 to 30, as in 10.66.77.0/24");
   }
   const network = (prefix.address & prefixMask(prefix.prefixLength)) >>> 0;
   if (network === prefix.address) return prefix;
   const { prefixLength } = prefix;
-  return fail(entry, `the network is ${formatCidr({ address: network, prefixLength })}`);
+  return rejectValue(entry, `the network is ${formatCidr({ address: network, prefixLength })}`);
 }
 
 /** One `Forward`, with its entry for messages. */
@@ -203,12 +207,13 @@ export interface ForwardItem {
 export function parseForward(entry: Entry): readonly ForwardItem[] {
   const rule = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
   const [, protocolText, externalText, addressText, portText] =
-    /^(tcp|udp)\s*:\s*(\d+)\s*->\s*([\d.]+):(\d+)$/i.exec(entry.value) ?? fail(entry, rule);
+    /^(tcp|udp)\s*:\s*(\d+)\s*->\s*([\d.]+):(\d+)$/i.exec(entry.value) ?? rejectValue(entry, rule);
   const protocol = protocolText!.toLowerCase() === "tcp" ? "tcp" : "udp";
-  const externalPort = integer(externalText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
-  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
+  const externalPort = integer(externalText!, 1, 65535) ??
+    rejectValue(entry, "a port is 1 to 65535");
+  const port = integer(portText!, 1, 65535) ?? rejectValue(entry, "a port is 1 to 65535");
   const address = parseIpv4(addressText!);
-  if (address === null || !isUnicast(address)) fail(entry, rule);
+  if (address === null || !isUnicast(address)) rejectValue(entry, rule);
   return [{ forward: { protocol, externalPort, address, port }, entry }];
 }
 

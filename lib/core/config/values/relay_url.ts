@@ -3,7 +3,7 @@ import { parseIpv4 } from "../../wire/ipv4_text.ts";
 import { parseEndpoint } from "./addresses.ts";
 import type { Endpoint } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
-import { fail, integer } from "./values.ts";
+import { integer, rejectValue } from "./values.ts";
 
 const RELAY_SCHEMES = ["udp", "faketcp"] as const;
 export type RelayScheme = (typeof RELAY_SCHEMES)[number];
@@ -25,13 +25,13 @@ export interface RelayListener {
 export function parseRelayListener(entry: Entry): RelayListener {
   const rule = "the form is udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT";
   const { scheme, rest } = split(entry, rule);
-  const [, host, portText] = /^([\d.]+):(\d+)$/.exec(rest) ?? fail(entry, rule);
-  const address = parseIpv4(host!) ?? fail(entry, rule);
-  const port = integer(portText!, 1, 65535) ?? fail(entry, "a port is 1 to 65535");
+  const [, host, portText] = /^([\d.]+):(\d+)$/.exec(rest) ?? rejectValue(entry, rule);
+  const address = parseIpv4(host!) ?? rejectValue(entry, rule);
+  const port = integer(portText!, 1, 65535) ?? rejectValue(entry, "a port is 1 to 65535");
   if (scheme === "faketcp" && address !== 0) {
-    fail(entry, `fake TCP listens on all addresses: give faketcp://0.0.0.0:${port}`);
+    rejectValue(entry, `fake TCP listens on all addresses: give faketcp://0.0.0.0:${port}`);
   }
-  if (address >>> 24 >= 224) fail(entry, "no host can have this address");
+  if (address >>> 24 >= 224) rejectValue(entry, "no host can have this address");
   return { scheme, address, port };
 }
 
@@ -42,7 +42,8 @@ export function parseRelayTarget(entry: Entry): RelayTarget {
 }
 
 function split(entry: Entry, rule: string): { scheme: RelayScheme; rest: string } {
-  const [, name, rest] = /^([a-z]+):\/\/([^/]+)\/?$/i.exec(entry.value) ?? fail(entry, rule);
-  const scheme = RELAY_SCHEMES.find((known) => known === name!.toLowerCase()) ?? fail(entry, rule);
+  const [, name, rest] = /^([a-z]+):\/\/([^/]+)\/?$/i.exec(entry.value) ?? rejectValue(entry, rule);
+  const scheme = RELAY_SCHEMES.find((known) => known === name!.toLowerCase()) ??
+    rejectValue(entry, rule);
   return { scheme, rest: rest! };
 }

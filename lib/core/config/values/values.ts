@@ -33,21 +33,22 @@ export function parseKey(entry: Entry): Uint8Array {
 /** A port or 0, for "let the kernel choose". */
 export function parseListenPort(entry: Entry): number {
   return integer(entry.value, 0, 65535) ?? entry.names?.service(entry.value) ??
-    fail(entry, "a port is 1 to 65535");
+    rejectValue(entry, "a port is 1 to 65535");
 }
 
 /** A port behind a colon, by its number or by the name of a service, as `wg` takes them. */
 export function portOf(entry: Entry, text: string): number {
   return integer(text, 1, 65535) ?? entry.names?.service(text) ??
-    fail(entry, "a port is 1 to 65535");
+    rejectValue(entry, "a port is 1 to 65535");
 }
 
 /** `20000-29999`; the first may equal the last. */
 export function parsePortRange(entry: Entry): PortRange {
   const rule = "a range of ports is FIRST-LAST, as in 20000-29999, within 1 to 65535";
-  const [, firstText, lastText] = /^(\d+)\s*-\s*(\d+)$/.exec(entry.value) ?? fail(entry, rule);
-  const first = integer(firstText!, 1, 65535) ?? fail(entry, rule);
-  const last = integer(lastText!, first, 65535) ?? fail(entry, rule);
+  const [, firstText, lastText] = /^(\d+)\s*-\s*(\d+)$/.exec(entry.value) ??
+    rejectValue(entry, rule);
+  const first = integer(firstText!, 1, 65535) ?? rejectValue(entry, rule);
+  const last = integer(lastText!, first, 65535) ?? rejectValue(entry, rule);
   return { first, last };
 }
 
@@ -58,14 +59,14 @@ export function parsePortRange(entry: Entry): PortRange {
 export function parseMtu(entry: Entry): number | undefined {
   const mtu = integer(entry.value, 0, 65455);
   if (mtu === 0) return undefined;
-  return mtu !== undefined && mtu >= 576 ? mtu : fail(entry, "an MTU is 576 to 65455");
+  return mtu !== undefined && mtu >= 576 ? mtu : rejectValue(entry, "an MTU is 576 to 65455");
 }
 
 export function parseTable(entry: Entry): "auto" | "off" | number {
   const value = entry.value.toLowerCase();
   if (value === "auto" || value === "off") return value;
   return integer(value, 1, 0xffffffff) ?? MAIN_TABLES[value] ?? entry.names?.table(entry.value) ??
-    fail(entry, 'a table is "auto", "off", "main" or a number from 1 to 4294967295');
+    rejectValue(entry, 'a table is "auto", "off", "main" or a number from 1 to 4294967295');
 }
 
 /** Those that the kernel begins with (linux/rtnetlink.h). */
@@ -75,14 +76,14 @@ const MAIN_TABLES: Readonly<Record<string, number>> = { default: 253, main: 254,
 export function parseFwMark(entry: Entry): number {
   if (entry.value.toLowerCase() === "off") return 0;
   return integer(entry.value, 0, 0xffffffff) ??
-    fail(entry, 'a mark is "off" or a number up to 4294967295 or 0xffffffff');
+    rejectValue(entry, 'a mark is "off" or a number up to 4294967295 or 0xffffffff');
 }
 
 /** Seconds; `off` is 0. */
 export function parseKeepalive(entry: Entry): number {
   if (entry.value.toLowerCase() === "off") return 0;
   return integer(entry.value, 0, 65535) ??
-    fail(entry, 'a keepalive interval is "off" or 1 to 65535 seconds');
+    rejectValue(entry, 'a keepalive interval is "off" or 1 to 65535 seconds');
 }
 
 /** Seconds, with a fraction if need be, as ms; `why` says what is wrong with any other. */
@@ -105,7 +106,7 @@ export function oneOf<const Choice extends string>(
 ): (entry: Entry) => Choice {
   return (entry) =>
     choices.find((choice) => choice === entry.value.toLowerCase()) ??
-      fail(entry, `allowed are ${enumerated(choices)}`);
+      rejectValue(entry, `allowed are ${enumerated(choices)}`);
 }
 
 export function parseSwitch(entry: Entry): boolean {
@@ -118,7 +119,7 @@ export function parseBoolean(entry: Entry): boolean {
 }
 
 export function parseInterfaceName(entry: Entry): string {
-  return isInterfaceName(entry.value) ? entry.value : fail(entry, INTERFACE_NAME_RULE);
+  return isInterfaceName(entry.value) ? entry.value : rejectValue(entry, INTERFACE_NAME_RULE);
 }
 
 /** A shell command: the rest of the line as it stands. None, where nothing stands there, as wg-easy writes it. */
@@ -129,7 +130,7 @@ export function parseCommand(entry: Entry): readonly HookCommand[] {
 /** A name that a file can have as well, and that no shell takes for an option. */
 export function parsePeerName(entry: Entry): string {
   const name = entry.value.replace(/\s+/g, " ");
-  return isPeerName(name) ? name : fail(
+  return isPeerName(name) ? name : rejectValue(
     entry,
     "a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit",
   );
@@ -145,10 +146,10 @@ export function parseRateLimit(entry: Entry): number | null {
   if (entry.value.toLowerCase() === "off") return null;
   const rule = 'a rate is "off" or bits a second, as in 500k, 10M or 1G, from 1k to 1000G';
   const [, digits, unit] = /^(\d{1,12}(?:\.\d{1,9})?)\s*([kmg]?)$/i.exec(entry.value) ??
-    fail(entry, rule);
+    rejectValue(entry, rule);
   const factor = { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit!.toLowerCase()]!;
   const rate = Math.round(Number(digits) * factor);
-  return rate >= 1e3 && rate <= 1e12 ? rate : fail(entry, rule);
+  return rate >= 1e3 && rate <= 1e12 ? rate : rejectValue(entry, rule);
 }
 
 /** The number, decimal or hexadecimal behind `0x`, if it is one and lies within the bounds. */
@@ -159,7 +160,7 @@ export function integer(text: string, least: number, most: number): number | und
 }
 
 /** Throws the error for a value that breaks `rule`: an expression, for the right side of `??`. */
-export function fail(entry: Entry, rule: string): never {
+export function rejectValue(entry: Entry, rule: string): never {
   throw badValue(entry, rule);
 }
 

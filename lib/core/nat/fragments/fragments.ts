@@ -15,7 +15,7 @@ import { destinationAddress, sourceAddress } from "../addresses.ts";
 import { FRAGMENT_TIMEOUT, MAX_DECIDED_TRAINS } from "../constants.ts";
 import type { Forwarder } from "../forwarder.ts";
 import { hash } from "../../wire/hash.ts";
-import type { Link } from "../link.ts";
+import type { NatLink } from "../link.ts";
 import {
   decrementTimeToLive,
   DESTINATION,
@@ -28,7 +28,7 @@ import { type Train, WaitingFragments, type WaitingTrain } from "./waiting_fragm
 /** What becomes of the fragments of one packet. Addresses are signed. */
 export interface FragmentFate {
   /** The link to leave by; null when the packet is not the NAT's concern. */
-  readonly link: Link | null;
+  readonly link: NatLink | null;
   readonly source: number;
   readonly destination: number;
   readonly identification: number;

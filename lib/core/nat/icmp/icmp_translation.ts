@@ -12,7 +12,7 @@ import * as ipv4 from "../../wire/ipv4.ts";
 import { destinationAddress, sourceAddress } from "../addresses.ts";
 import type { Flows } from "../flows.ts";
 import type { Forwarder } from "../forwarder.ts";
-import type { Link } from "../link.ts";
+import type { NatLink } from "../link.ts";
 import type { MappingTable } from "../mapping_table.ts";
 import { ANY_PORT, type Mapping } from "../records.ts";
 import {
@@ -179,7 +179,7 @@ export class IcmpTranslator {
   /**
    * Sends the error on. Its checksum covers what it quotes, of which little is left to update: it is worked out anew.
    */
-  #finish(packet: number, message: number, link: Link): void {
+  #finish(packet: number, message: number, link: NatLink): void {
     const view = this.#view;
     if (ipv4.timeToLive(view, packet) <= 1) {
       this.#forwarder.drop(DropReason.ttlExceeded, packet);

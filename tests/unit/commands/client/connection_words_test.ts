@@ -1,12 +1,12 @@
 /** Tests of what the log and the service manager are told of a client's connection. */
 import { tell } from "../../../../lib/commands/client/connection_words.ts";
-import type { ClientMessage, Route } from "../../../../lib/core/client/client_action.ts";
+import type { ClientMessage, ServerRoute } from "../../../../lib/core/client/client_action.ts";
 import type { Logger } from "../../../../lib/process/logging.ts";
 import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
-const HERE: Route = { address: 0xc000_0201, transport: Transport.udp };
-const THERE: Route = { address: 0xc000_0202, transport: Transport.fakeTcp };
+const HERE: ServerRoute = { address: 0xc000_0201, transport: Transport.udp };
+const THERE: ServerRoute = { address: 0xc000_0202, transport: Transport.fakeTcp };
 
 /** The lines of the log, each with its level, and the states. */
 function told(message: ClientMessage): { lines: string[]; states: string[] } {

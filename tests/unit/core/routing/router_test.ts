@@ -1,5 +1,5 @@
 /** Tests of lib/core/routing/router.ts: each verdict, in the order in which they are reached. */
-import { Router, type RouterOptions, Verdict } from "../../../../lib/core/routing/router.ts";
+import { Router, type RouterOptions, RoutingVerdict } from "../../../../lib/core/routing/router.ts";
 import { AllowedIps } from "../../../../lib/core/wireguard/allowed_ips.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
@@ -33,7 +33,7 @@ function fromAlice(router: Router, destination: string): number {
 }
 
 const dropped = (reason: DropReason): number => -reason;
-const { host: HOST, outside: OUTSIDE } = Verdict;
+const { host: HOST, outside: OUTSIDE } = RoutingVerdict;
 
 Deno.test("fromHost() finds the peer by the longest prefix, or none", () => {
   const router = gateway();
