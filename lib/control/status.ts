@@ -1,7 +1,7 @@
 /** Control method "status", and `vpn status --json`: what they say of a running instance. */
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Config } from "../core/config/config.ts";
-import { Transport } from "../core/transport/endpoint.ts";
+import { Transport } from "../core/transport/transport.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import { type Presence, presenceOf } from "../core/wireguard/liveness/presence.ts";
 import { Software } from "../core/wireguard/liveness/recognition.ts";

@@ -5,8 +5,8 @@ import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/t
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
-import { Transport } from "../core/transport/endpoint.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import { Transport } from "../core/transport/transport.ts";
 import { REKEY_TIMEOUT } from "../core/wireguard/constants.ts";
 import { MIN_MTU } from "../core/wireguard/path/path_mtu.ts";
 import type { Peer } from "../core/wireguard/peer.ts";

@@ -3,9 +3,9 @@ import { EAGAIN, EBADFD, ENODEV, SystemCallError } from "../../ffi/errno.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
-import type { Transport } from "../core/transport/endpoint.ts";
 import type { CaptureRequest } from "./captures.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import type { Transport } from "../core/transport/transport.ts";
 import type {
   Answer,
   DataPlaneCommand,

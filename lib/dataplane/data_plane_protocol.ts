@@ -3,7 +3,6 @@
  * other.
  */
 import type { DeviceEventKind } from "../core/wireguard/device_events.ts";
-import type { Transport } from "../core/transport/endpoint.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import type { WatchOptions } from "../core/wireguard/liveness/liveness.ts";
 import type { PeerOptions } from "../core/wireguard/peer.ts";
@@ -11,6 +10,7 @@ import type { Software } from "../core/wireguard/liveness/recognition.ts";
 import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
+import type { Transport } from "../core/transport/transport.ts";
 import type { EgressConfig } from "./egress/egress.ts";
 import type { ThreadReport } from "./thread/thread_report.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";

@@ -6,7 +6,7 @@
  */
 import { EPERM } from "../../../ffi/errno.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
-import { Transport } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/transport.ts";
 import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { DataPlaneError } from "../../dataplane/thread/data_plane_error.ts";

@@ -1,6 +1,6 @@
 /** Connection words: what the log and the service manager are told of a client's connection. */
 import type { ClientAction, ClientMessage, ServerRoute } from "../../core/client/client_action.ts";
-import { Transport } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/transport.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { background } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";

@@ -1,6 +1,6 @@
 /** Unanswered handshakes: why a server may be silent, as far as this host knows, with what to do about it, in words. */
 import type { Refusal } from "../../core/wireguard/liveness/refusal.ts";
-import { Transport } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/transport.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { TRANSPORT_NAMES } from "./connection_words.ts";
 

@@ -1,5 +1,5 @@
 /** Client actions: everything that the state machine of a client's connection asks for, as values. */
-import type { Transport } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/transport.ts";
 
 /** One address of the server (host order), by one transport. */
 export interface ServerRoute {

@@ -1,5 +1,5 @@
 /** Client events: everything that the state machine of a client's connection is told, as values. */
-import type { Transport } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/transport.ts";
 import type { ClientAction } from "./client_action.ts";
 
 /** The part of a configuration that decides about the connection. */

@@ -10,7 +10,7 @@
 import type { ClientAction, ClientMessage, ServerRoute } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";
 import { type Attempt, type ClientState, dependsOn, type Purpose } from "./client_state.ts";
-import { ServerPathWatch } from "./path_watch.ts";
+import { ServerPathWatch } from "./server_path_watch.ts";
 import { reconnectPause } from "./reconnect_pause.ts";
 import { ServerAddresses } from "./server_addresses.ts";
 import { TransportChoice } from "./transport_choice.ts";

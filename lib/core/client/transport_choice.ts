@@ -2,7 +2,7 @@
  * Transport choice: which transports are tried by `Transport`, in which order, and when a client that UDP failed asks
  * whether UDP works by now.
  */
-import { Transport } from "../transport/endpoint.ts";
+import { Transport } from "../transport/transport.ts";
 
 /** ms until the first question; twice as long each time that UDP came back and failed again. */
 const UDP_TRIAL_PAUSE = 15_000;

@@ -9,12 +9,12 @@ import {
   GSO_SIZE_OFFSET,
   VNET_HEADER_SIZE,
 } from "../offload/virtio_net_header.ts";
-import { Transport } from "../transport/endpoint.ts";
 import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
 import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
 import { payloadOffset, payloadSize } from "../transport/fake_tcp/segment.ts";
 import type { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
+import { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
 import { TYPE_OF_SERVICE_OFFSET } from "../wire/ipv4.ts";

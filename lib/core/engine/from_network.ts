@@ -6,7 +6,7 @@
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
 import { type Router, RoutingVerdict } from "../routing/router.ts";
-import type { Transport } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
 import * as ipv4 from "../wire/ipv4.ts";

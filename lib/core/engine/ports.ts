@@ -5,7 +5,7 @@
  * A port reads into the packet memory and names what came by offset and length; the arrays are valid until its next
  * read.
  */
-import type { Transport } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/transport.ts";
 import type { Peer } from "../wireguard/peer.ts";
 
 /**

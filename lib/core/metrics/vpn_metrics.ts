@@ -5,7 +5,7 @@
  * others; where it is, which changes, is none of them.
  */
 import { encodeKey } from "../config/values/key_text.ts";
-import { Transport } from "../transport/endpoint.ts";
+import { Transport } from "../transport/transport.ts";
 import { type Hearing, presenceOf } from "../wireguard/liveness/presence.ts";
 import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
 import type { MetricFamily, Sample } from "./exposition.ts";

@@ -21,7 +21,7 @@
  */
 import { hash } from "../wire/hash.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
-import type { Transport } from "./endpoint.ts";
+import type { Transport } from "./transport.ts";
 
 /** Names no path. */
 export const NO_PATH = 0;

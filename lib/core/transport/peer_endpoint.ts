@@ -1,7 +1,7 @@
 /** Peer endpoint: where a peer is, and how datagrams travel there and back. */
 import type { SocketAddress } from "../wire/socket_address.ts";
-import { Transport } from "./endpoint.ts";
 import { NO_PATH, type Paths } from "./paths.ts";
+import { Transport } from "./transport.ts";
 
 /** Where a peer was last seen: a path of the table, which is held for as long as the peer is there. */
 export class PeerEndpoint {

@@ -9,9 +9,9 @@
 import type { AeadProvider } from "../noise/aead.ts";
 import type { RandomBytes } from "../noise/cookie.ts";
 import type { KeyPair } from "../noise/x25519.ts";
-import { Transport } from "../transport/endpoint.ts";
 import type { Paths } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
+import { Transport } from "../transport/transport.ts";
 import type { DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import { MESSAGE_TRANSPORT, messageType } from "../wire/messages.ts";

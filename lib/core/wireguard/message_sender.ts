@@ -3,9 +3,9 @@
  * whether it waits for a handshake, the sealing; then keepalives, control messages and probes of the path, which nobody
  * inside asked for.
  */
-import type { Transport } from "../transport/endpoint.ts";
 import { NO_PATH } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
+import type { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
 import type { Memory } from "../wire/memory.ts";

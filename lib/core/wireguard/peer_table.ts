@@ -7,8 +7,8 @@
  */
 import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
 import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
-import { Transport } from "../transport/endpoint.ts";
 import type { Paths } from "../transport/paths.ts";
+import { Transport } from "../transport/transport.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { Peer, type PeerOptions } from "./peer.ts";

@@ -2,7 +2,7 @@
 import { EAGAIN, EINTR } from "../../../ffi/errno.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { DatagramPort, Datagrams, ReceivedMessages } from "../../core/engine/ports.ts";
-import { Transport } from "../../core/transport/endpoint.ts";
+import { Transport } from "../../core/transport/transport.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 
 export interface UdpPortOptions {

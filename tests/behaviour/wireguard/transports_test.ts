@@ -1,7 +1,7 @@
 /**
  * By which transport peers are reached: a server goes where its clients are, a client decides, and a probe only asks.
  */
-import { Transport } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/transport.ts";
 import { MIN_MTU } from "../../../lib/core/wireguard/path/path_mtu.ts";
 import { assertEquals } from "../../support/assert.ts";
 import {

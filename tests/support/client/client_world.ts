@@ -5,7 +5,7 @@
 import type { ClientAction, ServerRoute } from "../../../lib/core/client/client_action.ts";
 import type { ClientEvent, ClientSettings } from "../../../lib/core/client/client_event.ts";
 import { ClientMachine } from "../../../lib/core/client/client_machine.ts";
-import { Transport } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/transport.ts";
 import { Schedule } from "../time/schedule.ts";
 
 export const { udp: UDP, fakeTcp: FAKE_TCP } = Transport;

@@ -1,6 +1,6 @@
 /** Made-up states of a server for tests of its metrics. */
 import type { PeerSnapshot, Snapshot } from "../../../lib/core/metrics/vpn_metrics.ts";
-import { Transport } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/transport.ts";
 
 export const LAPTOP: PeerSnapshot = {
   publicKey: new Uint8Array(32).fill(1),

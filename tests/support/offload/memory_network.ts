@@ -16,8 +16,8 @@ import type {
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
 import { Router } from "../../../lib/core/routing/router.ts";
-import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
+import { Transport } from "../../../lib/core/transport/transport.ts";
 import { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
 import { type Ipv4Prefix, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";

@@ -10,7 +10,7 @@ import type {
   TunPort,
 } from "../../../lib/core/engine/ports.ts";
 import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
-import { Transport } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/transport.ts";
 import type { Memory } from "../../../lib/core/wire/memory.ts";
 import type { Bytes } from "./packet_builder.ts";
 

@@ -1,5 +1,5 @@
 /** Network in memory: datagrams go in, and come out late, twice, out of order or not at all, as a seed has it. */
-import type { Transport } from "../../../lib/core/transport/endpoint.ts";
+import type { Transport } from "../../../lib/core/transport/transport.ts";
 import type { Bytes } from "./packet_builder.ts";
 import type { Random } from "../random.ts";
 import { Schedule } from "../time/schedule.ts";

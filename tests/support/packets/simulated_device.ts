@@ -15,6 +15,7 @@ import type { WatchOptions } from "../../../lib/core/wireguard/liveness/liveness
 import type { Peer, PeerOptions } from "../../../lib/core/wireguard/peer.ts";
 import type { Datagrams } from "../../../lib/core/engine/ports.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
+import { Transport } from "../../../lib/core/transport/transport.ts";
 import {
   DROP_REASON_NAMES,
   DropCounters,
@@ -25,7 +26,6 @@ import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import type { FakeClock } from "../time/fake_clock.ts";
-import { Transport } from "../../../lib/core/transport/endpoint.ts";
 import { type Arrival, FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
 import type { Datagram } from "./memory_link.ts";
 import type { Random } from "../random.ts";

@@ -4,7 +4,7 @@
 import { openLibc } from "../../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../../ffi/sockets/wake_channel.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
-import { Transport } from "../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../lib/core/transport/transport.ts";
 import { parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { DataPlane } from "../../../lib/dataplane/data_plane.ts";
 import type {

@@ -19,7 +19,7 @@
  */
 import { INITIATION_SIZE } from "../../wire/messages.ts";
 import { Allowance } from "../../limits/allowance.ts";
-import { Transport } from "../../transport/endpoint.ts";
+import { Transport } from "../../transport/transport.ts";
 import type { SocketAddress } from "../../wire/socket_address.ts";
 import { OUTER_HEADERS_SIZE } from "../constants.ts";
 import type { ProvenEndpoints } from "../handshake/proven_endpoints.ts";

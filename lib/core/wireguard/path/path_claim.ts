@@ -12,7 +12,7 @@ import * as icmp from "../../wire/icmp.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
 import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../wire/messages.ts";
 import * as udp from "../../wire/udp.ts";
-import { Transport } from "../../transport/endpoint.ts";
+import { Transport } from "../../transport/transport.ts";
 import type { SocketAddress } from "../../wire/socket_address.ts";
 
 const CODE_FRAGMENTATION_NEEDED = 4;

@@ -3,7 +3,7 @@ import {
   ClientTransports,
   type ClientTransportsOptions,
 } from "../../../../lib/commands/client/client_transports.ts";
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import type { DataPlaneHandle } from "../../../../lib/dataplane/data_plane_handle.ts";
 import { DataPlaneError } from "../../../../lib/dataplane/thread/data_plane_error.ts";
 import type { OuterPorts } from "../../../../lib/host/firewall/kill_switch.ts";

@@ -2,7 +2,7 @@
 import { tell } from "../../../../lib/commands/client/connection_words.ts";
 import type { ClientMessage, ServerRoute } from "../../../../lib/core/client/client_action.ts";
 import type { Logger } from "../../../../lib/process/logging.ts";
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 const HERE: ServerRoute = { address: 0xc000_0201, transport: Transport.udp };

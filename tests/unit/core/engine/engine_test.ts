@@ -1,7 +1,7 @@
 /** Tests of lib/core/engine/engine.ts: the loop on fake ports: back-pressure, splits under way, bounded rounds. */
 import { HANDSHAKES, TUN_READS } from "../../../../lib/core/engine/engine.ts";
 import { RECEIVE_ROUNDS } from "../../../../lib/core/engine/receive_rounds.ts";
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { buildTcp, buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";

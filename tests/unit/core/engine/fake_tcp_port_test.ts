@@ -6,8 +6,8 @@ import { GSO_SIZE_OFFSET } from "../../../../lib/core/offload/virtio_net_header.
 import { HEADERS_SIZE } from "../../../../lib/core/transport/fake_tcp/constants.ts";
 import { FakeTcp } from "../../../../lib/core/transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../../../../lib/core/transport/fake_tcp/segment_queue.ts";
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { DropCounters, DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { Ecn } from "../../../../lib/core/wire/ecn.ts";
 import { createMemory } from "../../../../lib/core/wire/memory.ts";

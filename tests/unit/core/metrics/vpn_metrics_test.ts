@@ -6,7 +6,7 @@ import {
   type Snapshot,
   vpnMetrics,
 } from "../../../../lib/core/metrics/vpn_metrics.ts";
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { DROP_REASON_NAMES } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
 import { type ParsedSample, parseExposition } from "../../../support/metrics/exposition_parser.ts";

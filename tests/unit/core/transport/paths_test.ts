@@ -1,6 +1,6 @@
 /** Tests of lib/core/transport/paths.ts: which number names which path, and for how long. */
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH, PATH_SLOT_SIZE, Paths } from "../../../../lib/core/transport/paths.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
 import { ipv4 } from "../../../support/packets/simulated_device.ts";
 import { Random } from "../../../support/random.ts";

@@ -1,7 +1,7 @@
 /** Tests of lib/core/transport/peer_endpoint.ts: a peer holds the path that it is at, and no other. */
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
 import { PeerEndpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { assertEquals, assertNotEquals } from "../../../support/assert.ts";
 
 const { udp, fakeTcp } = Transport;

@@ -1,7 +1,7 @@
 /** Tests of lib/core/transport/send_queue.ts. */
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 function queue(slots = 3): SendQueue {

@@ -1,6 +1,6 @@
 /** Tests of lib/core/wireguard/arrivals.ts: what an authentic message says of its peer. */
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { Paths } from "../../../../lib/core/transport/paths.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { Arrivals } from "../../../../lib/core/wireguard/arrivals.ts";
 import { Watch } from "../../../../lib/core/wireguard/liveness/liveness.ts";
 import { assertEquals } from "../../../support/assert.ts";

@@ -1,7 +1,7 @@
 /** Tests of lib/core/wireguard/device.ts: its peers, its results, its events, its time. */
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { receivedLength, receivedPeer } from "../../../../lib/core/wireguard/received.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
 import { ipv4, type SimulatedDevice } from "../../../support/packets/simulated_device.ts";

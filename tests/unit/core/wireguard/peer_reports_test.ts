@@ -1,7 +1,7 @@
 /** Tests that what is told of peers is the latest, soon enough, and little however much happens to them. */
-import { Transport } from "../../../../lib/core/transport/endpoint.ts";
 import { Paths } from "../../../../lib/core/transport/paths.ts";
 import { PeerEndpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { type PeerReportKind, PeerReports } from "../../../../lib/core/wireguard/peer_reports.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";

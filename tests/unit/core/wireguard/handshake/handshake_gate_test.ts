@@ -2,9 +2,9 @@
 import { createBuiltinAead } from "../../../../../lib/core/noise/aead_builtin.ts";
 import { CookieGenerator } from "../../../../../lib/core/noise/cookie.ts";
 import { keyPair } from "../../../../../lib/core/noise/x25519.ts";
-import { Transport } from "../../../../../lib/core/transport/endpoint.ts";
 import { HandshakeGate } from "../../../../../lib/core/wireguard/handshake/handshake_gate.ts";
 import { SendQueue } from "../../../../../lib/core/transport/send_queue.ts";
+import { Transport } from "../../../../../lib/core/transport/transport.ts";
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
 import { createMemory } from "../../../../../lib/core/wire/memory.ts";
 import {

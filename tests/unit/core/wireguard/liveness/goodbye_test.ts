@@ -3,7 +3,7 @@ import { isGoodbye, writeGoodbye } from "../../../../../lib/core/wireguard/liven
 import { createMemory } from "../../../../../lib/core/wire/memory.ts";
 import { isProbe } from "../../../../../lib/core/wireguard/path/path_mtu.ts";
 import type { WatchOptions } from "../../../../../lib/core/wireguard/liveness/liveness.ts";
-import { Transport } from "../../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../../lib/core/transport/transport.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import {
   connectedPair,

@@ -3,7 +3,7 @@
  * path that may count.
  */
 import { pathClaimFilter } from "../../../../../lib/dataplane/filters/path_claim_filter.ts";
-import { Transport } from "../../../../../lib/core/transport/endpoint.ts";
+import { Transport } from "../../../../../lib/core/transport/transport.ts";
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { runBpf } from "../../../../support/packets/bpf.ts";

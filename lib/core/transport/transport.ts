@@ -1,4 +1,4 @@
-/** Transports: how datagrams travel between two endpoints. */
+/** Transport: how datagrams travel between two endpoints. */
 
 export const Transport = {
   udp: 0,

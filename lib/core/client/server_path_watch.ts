@@ -1,5 +1,5 @@
 /**
- * Path watch: whether packets to the server take another path after the host's network has changed.
+ * Server path watch: whether packets to the server take another path after the host's network has changed.
  *
  * Notifications come in bursts: the path is read soon after the first one, also while they go on, and no more often
  * than once in `SETTLE_TIME`, so that a program which changes routes in a tight loop costs little.
