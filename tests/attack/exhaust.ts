@@ -160,7 +160,7 @@ export const EXHAUST_ATTACKS: readonly Attack[] = [
   },
   {
     name: "own-handshakes",
-    title: "a client that shakes hands as often as it can",
+    title: "a client that begins handshakes as often as it can",
     attacker: "client",
     programs: ["curl", "ping"],
     async run(topology, scale) {

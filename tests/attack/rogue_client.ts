@@ -1,8 +1,8 @@
 /**
  * Hostile client: an authorized peer of a gateway whose every byte the attack chooses.
  *
- * It has a key, so it shakes hands; what it then sends inside the tunnel, from which port, under which session and with
- * which outer source address is up to the attack.
+ * It has a key, so it completes the handshake; what it then sends inside the tunnel, from which port, under which
+ * session and with which outer source address is up to the attack.
  */
 import { Arena } from "../../ffi/arena.ts";
 import type { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
@@ -114,7 +114,7 @@ export class RogueClient implements Disposable {
         counter: 0,
       };
     }
-    throw new Error("Cannot shake hands: the gateway does not answer");
+    throw new Error("Cannot complete the handshake: the gateway does not answer");
   }
 
   /**

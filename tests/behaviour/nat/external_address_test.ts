@@ -28,7 +28,7 @@ const FORWARDS = [
   { protocol: "udp", externalPort: 30_005, address: 0x0a424d03, port: 53 },
 ] as const;
 
-Deno.test("a forwarded port leads to its service for ever, whoever asks, even with address filtering", () => {
+Deno.test("a forwarded port always leads to its service, from any remote address, even with address filtering", () => {
   const world = new World({
     forwards: FORWARDS,
     filtering: "address",

@@ -62,7 +62,7 @@ Deno.test("a sender outside is told the MTU of the path to the client it writes 
   only(world.inbound(datagram(wide, 1420)), "inside");
 });
 
-Deno.test("a sender outside who does not hear of it loses one packet a second, and without DF none", () => {
+Deno.test("a sender outside that does not learn of it loses one packet a second, and without DF none", () => {
   const world = narrowWorld();
   const port = portOf(world, CLIENT);
   only(world.inbound(datagram(port, 1400, { dontFragment: false })), "inside");
@@ -87,7 +87,7 @@ Deno.test("what is longer than the inner MTU is refused always", () => {
   assertEquals(errors.map((error) => read(error).mtu), [1420, 1420, 1420]);
 });
 
-Deno.test("merged segments that the path does not take are refused as one, then let through", () => {
+Deno.test("merged segments that the path does not take are refused as one, then passed", () => {
   const world = narrowWorld();
   const fields = { sourcePort: 5000, flags: SYN };
   const syn = only(

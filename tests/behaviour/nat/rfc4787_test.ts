@@ -216,7 +216,7 @@ Deno.test("RFC 4787 REQ-11: the same packets get the same treatment, however ful
   only(world.inbound(answer(port, REMOTE_2)), "inside");
 });
 
-Deno.test("RFC 4787 REQ-12: no ICMP message ends a mapping, whoever sends it", () => {
+Deno.test("RFC 4787 REQ-12: no ICMP message ends a mapping, whatever its sender", () => {
   const world = new World();
   const port = portOf(world, 40_000);
   const quoted = buildUdp({ source: EXTERNAL, destination: REMOTE, sourcePort: port });

@@ -205,7 +205,7 @@ Deno.test("RFC 5382 REQ-5: a connection that only one end has closed stays estab
   }
 });
 
-Deno.test("RFC 5382 REQ-5: the same endpoints may begin anew after the end", () => {
+Deno.test("RFC 5382 REQ-5: the same endpoints may open a new connection after the end", () => {
   const steps: [("out" | "in"), number][][] = [
     [["out", RST]],
     [["in", RST]],

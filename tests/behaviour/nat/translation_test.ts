@@ -237,7 +237,7 @@ Deno.test("a too long packet with IP options and without DF is dropped", () => {
   assertEquals(world.dropped(DropReason.tooBig), 1);
 });
 
-Deno.test("a super-packet is let through by the size of its segments and translated in its headers", () => {
+Deno.test("a super-packet is passed by the size of its segments and translated in its headers", () => {
   const world = new World();
   const { externalPort } = connect(world);
   const merged = (dontFragment: boolean) =>

@@ -198,7 +198,7 @@ hostTest("send() begins a new message when one has 64 datagrams or 65,507 bytes"
   assertEquals(large.received(), large.sent);
 });
 
-hostTest("send() sends singly for good and loses nothing when the kernel says EIO", () => {
+hostTest("send() stops segmenting for good and loses nothing when the kernel says EIO", () => {
   const datagrams = [[0, 100], ...run(1, 9, 1452), [1, 9], ...run(0, 3, 64)] as const;
   using bench = new Bench(datagrams, { refusal: ({ count }) => count > 1 ? EIO : 0 });
   assert(bench.sender.segmentation);
@@ -215,7 +215,7 @@ hostTest("send() sends singly for good and loses nothing when the kernel says EI
 
 // EINVAL: what kernels before 6.14 say.
 for (const [name, errno] of Object.entries({ EMSGSIZE, EINVAL })) {
-  hostTest(`send() sends one run singly when it is longer than its path takes (${name})`, () => {
+  hostTest(`send() does not segment a run that is longer than its path takes (${name})`, () => {
     const datagrams = [...run(0, 5, 1452), [0, 7], ...run(1, 5, 1452), ...run(0, 3, 1452)] as const;
     using bench = new Bench(datagrams, {
       refusal: ({ port, count }, ports) => port === ports[0] && count > 1 ? errno : 0,

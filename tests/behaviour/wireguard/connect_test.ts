@@ -113,7 +113,7 @@ Deno.test("intervals grow while a client that connects has no answer, and never 
   }
 });
 
-Deno.test("a server that is to be elsewhere is shaken hands with there at once, however young the session is", () => {
+Deno.test("a server whose endpoint is changed gets a handshake there at once, however young the session is", () => {
   const pair = connecting(20);
   pair.simulation.run(20);
   assert(pair.toGateway.current !== null);

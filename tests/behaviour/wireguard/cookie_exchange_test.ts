@@ -152,7 +152,7 @@ Deno.test("a forged or repeated cookie reply is refused", () => {
   assertEquals(pair.client.dropped(DropReason.unknownIndex), 1);
 });
 
-Deno.test("who brings cookies is let in five times at once and twenty times a second, besides what is genuine", () => {
+Deno.test("senders with cookies get five handshakes at once and twenty a second, besides the genuine ones", () => {
   const pair = tunnelPair();
   const flood = new Flood(pair);
   flood.send(LOAD);

@@ -113,7 +113,7 @@ Deno.test("completeChecksum() and the splitter stay within a super-packet and wh
   assert(split > 0 && parts > split, `${split} super-packets, ${parts} parts`);
 });
 
-Deno.test("the coalescer puts each packet that checkIpv4() let through into one group", () => {
+Deno.test("the coalescer puts each packet that checkIpv4() passed into one group", () => {
   const memory = createMemory(4096);
   const queue = new PacketQueue(16);
   const coalescer = new Coalescer(memory, queue.capacity);

@@ -122,7 +122,7 @@ Deno.test("a cookie reply moves nothing: it is not authenticated by the peer's k
   assertEquals(pair.toGateway.endpoint.address, pair.gateway.address);
 });
 
-Deno.test("both ends may move at the same time, if one of them is heard", () => {
+Deno.test("both ends may move at the same time, if a packet of one of them is received", () => {
   const pair = connectedPair();
   pair.client.address = ELSEWHERE;
   pair.client.send(upward("from elsewhere"));
@@ -146,7 +146,7 @@ Deno.test("answers leave from the address that was written to, until the host no
   assertEquals(endpoint.source, 0);
 });
 
-Deno.test("the source address is chosen anew once nothing comes back", () => {
+Deno.test("the source address is chosen again once nothing comes back", () => {
   const pair = connectedPair();
   assert(pair.toGateway.endpoint.source !== 0);
   pair.simulation.link.isDown = true;

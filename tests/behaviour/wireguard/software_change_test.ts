@@ -83,7 +83,7 @@ Deno.test("a server that becomes ours again is known as such one round trip afte
   assertEquals(reported(client), []);
 });
 
-Deno.test("ends whose handshakes cross know each other, miss each other and hear each other's goodbye", () => {
+Deno.test("ends whose handshakes cross recognize each other, miss each other and receive each other's goodbye", () => {
   for (const lead of [0, 3, 9]) {
     for (const end of ["killed", "goodbye"] as const) {
       const pair = tunnelPair({ clientWatch, gatewayWatch });

@@ -78,7 +78,7 @@ Deno.test("junk after the link was cut defers nothing", () => {
   assertEquals(reported(pair.client), ["down"]);
 });
 
-Deno.test("a client that shakes hands again is up, though it was released", () => {
+Deno.test("a client that completes a re-handshake is up, though it was released", () => {
   const pair = connectedPair({ clientWatch, gatewayWatch });
   pair.simulation.run(10_000);
   const { onDatagram } = pair.simulation;
@@ -114,7 +114,7 @@ Deno.test("a stock client of ours is never missed, a stock gateway only when it 
   assertEquals(reported(stockGateway.client), ["down"]);
 });
 
-Deno.test("a gateway that was started anew has the client back before it counts as missing", () => {
+Deno.test("a gateway that was restarted has the client back before it counts as missing", () => {
   const pair = connectedPair({ clientWatch, gatewayWatch });
   pair.simulation.run(10_000);
   // All that a process forgets.
@@ -279,7 +279,7 @@ Deno.test("a server that is killed is missed after PeerTimeout, whenever that is
   }
 });
 
-Deno.test("a client that was missing is watched as before once it is heard again in the same session", () => {
+Deno.test("a client that was missing is watched as before once a packet of it is received in the same session", () => {
   const pair = connectedPair({
     clientWatch,
     gatewayWatch: { ...gatewayWatch, releaseAfter: 180_000 },

@@ -137,7 +137,7 @@ netTest(
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     assertMatch(await client.output(["nft", "list", "tables"]), /vpn_vpn0_killswitch/);
 
-    // The same server, elsewhere: it is shaken hands with there.
+    // The same server, elsewhere: a handshake begins there.
     edit(file.path, config({ Endpoint: "192.0.2.77:51820", AllowedIPs: networks }));
     const moved = await client.run(vpnCommand("reload", "vpn0"));
     assertEquals([moved.code, moved.stdout], [0, "vpn0: 1 peer changed\n"], moved.stderr);

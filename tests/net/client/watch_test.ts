@@ -93,7 +93,7 @@ netTest(
 );
 
 netTest(
-  "client hears of the server's end at once, and is back when it returns",
+  "client learns of the server's end at once, and is back when it returns",
   async (topology) => {
     const { client, server } = await layWire(topology);
     const first = await startVpn("server", server, serverConfig());

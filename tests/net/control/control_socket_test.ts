@@ -36,7 +36,7 @@ async function hearAs(user: number, path: string): Promise<string> {
   }
 }
 
-netTest("a control socket closes on whoever is neither root nor its user", async () => {
+netTest("a control socket closes on users other than root and its own", async () => {
   const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
   Deno.chmodSync(folder, 0o755);
   const journal = new Journal("t");

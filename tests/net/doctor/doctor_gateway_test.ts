@@ -127,7 +127,7 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
   );
 
   netTest(
-    `Egress = kernel under a firewall of ${label} that forwards nothing: found, and the remedy mends it`,
+    `Egress = kernel under a firewall of ${label} that forwards nothing: found, and the remedy fixes it`,
     async (topology) => {
       const network = await GatewayNetwork.lay(topology);
       const { gateway, client } = network;

@@ -12,7 +12,7 @@ import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { layWire, SERVER_OUTSIDE } from "../support/wire.ts";
 
 netTest(
-  "a full tunnel that asks a resolver beside it leaks names; DNS mends it",
+  "a full tunnel that asks a resolver beside it leaks names; DNS fixes it",
   async (topology) => {
     const { client, server } = await layWire(topology);
     const tunnel = simpleTunnel();

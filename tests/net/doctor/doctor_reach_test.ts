@@ -129,7 +129,7 @@ const SERVERS = [
 
 for (const [label, start, programs] of SERVERS) {
   netTest(
-    `an MTU black hole on the way to ${label} is found, with the MTU that gets through`,
+    `an MTU black hole on the path to ${label} is found, with the MTU that gets through`,
     async (topology) => {
       const path = await NarrowPath.lay(topology, PATH_MTU);
       await path.silence();

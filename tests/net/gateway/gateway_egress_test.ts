@@ -245,7 +245,7 @@ for (const Egress of [...KINDS, "off"] as const) {
   );
 }
 
-netTest("two gateways on a host that forwarded nothing are in nobody's way", async (topology) => {
+netTest("two gateways on a host that forwarded nothing work independently", async (topology) => {
   const network = await GatewayNetwork.lay(topology, { clients: 2 });
   await layStrangers(network);
   const { gateway } = network;

@@ -104,7 +104,7 @@ for (
 }
 
 netTest(
-  "a gateway whose way outside something is in the way of takes it when that has gone",
+  "a gateway whose path outside is blocked uses it once the obstacle has gone",
   async (topology) => {
     const network = await GatewayNetwork.lay(topology);
     const { gateway } = network;

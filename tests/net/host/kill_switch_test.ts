@@ -93,7 +93,7 @@ netTest(
   { programs: ["nft"] },
 );
 
-netTest("KillSwitch stays when a firewall loads its rules anew", async (topology) => {
+netTest("KillSwitch stays when a firewall reloads its rules", async (topology) => {
   const namespace = topology.namespace("host");
   using _host = new ClosedHost(namespace);
   await namespace.output(["nft", "flush", "ruleset"]);

@@ -227,7 +227,7 @@ netTest(
   { programs: [...PROGRAMS, ...UNPRIVILEGED_PROGRAMS] },
 );
 
-netTest("a client without CAP_NET_RAW connects, though it hears no routers", async (topology) => {
+netTest("a client without CAP_NET_RAW connects, but gets no router messages", async (topology) => {
   const { client, server } = await layWire(topology);
   const tunnel = simpleTunnel();
   await startVpn("server", server, tunnel.server());

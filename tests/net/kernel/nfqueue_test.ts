@@ -198,7 +198,7 @@ netTest("NfQueue drops what does not fit its queue, and counts it", async (topol
   assertEquals((await reader.waitFor(6, 11)).length, 11);
 }, WITH_PING);
 
-netTest("NfQueue brings merged segments singly, with whole checksums", async (topology) => {
+netTest("NfQueue splits merged segments, and completes their checksums", async (topology) => {
   const { gateway, outside } = await layOutskirts(topology);
   using reader = new Reader(gateway);
   const merged = partialTcp({ destinationPort: PORT, payloadSize: 40_000, segmentSize: 1448 });

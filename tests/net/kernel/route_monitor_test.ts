@@ -70,7 +70,7 @@ netTest("read() tells of addresses and routes of both families", (topology) => {
   assert(summary(monitor.read()).includes("-address 10.9.0.1"));
 });
 
-netTest("a monitor hears its own namespace only", (topology) => {
+netTest("a monitor receives the notifications of its own namespace only", (topology) => {
   const [heard, other] = [topology.namespace("heard"), topology.namespace("other")];
   using monitor = heard.inside(() => RouteMonitor.open(openLibc()));
   other.rtnetlink.links.createVeth("v0", { name: "v1" });

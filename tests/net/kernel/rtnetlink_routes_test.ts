@@ -208,7 +208,7 @@ netTest(
 );
 
 netTest(
-  "lookup() finds the way by destination and by mark, as `ip route get`",
+  "lookup() finds the route by destination and by mark, as `ip route get`",
   async (topology) => {
     const host = hostNamespace(topology);
     const { routes, rules } = host.rtnetlink;
@@ -247,7 +247,7 @@ netTest(
   WITH_IP,
 );
 
-netTest("lookup() reports no way and a refused way", (topology) => {
+netTest("lookup() reports no route and a refused route", (topology) => {
   const { routes } = hostNamespace(topology).rtnetlink;
   const nowhere = assertThrows(() => routes.lookup(parseIp("192.0.2.1")), NetlinkError);
   assertEquals(nowhere.errno, ENETUNREACH);

@@ -110,7 +110,7 @@ netTest("SegmentSender looks routes up by its mark", async (topology) => {
   assertEquals(marked.sender.mergedFrames, 1);
 }, PROGRAMS);
 
-netTest("SegmentSender asks for the way anew when an interface has gone", async (topology) => {
+netTest("SegmentSender looks the route up again when an interface has gone", async (topology) => {
   const { client, server } = await layWay(topology);
   using sender = new Sender(client, { libc: refusing([ENODEV]) });
   using tap = new Tap(server);

@@ -92,7 +92,7 @@ netTest(
 );
 
 netTest(
-  "SegmentSender.send() sends singly, with whole checksums, where it may not merge",
+  "SegmentSender.send() completes each segment's checksum where it may not merge",
   async (topology) => {
     const { client, server } = await layWay(topology);
     using sender = new Sender(client, { offload: false });
@@ -165,7 +165,7 @@ netTest("SegmentSender.send() allocates nothing", async (topology) => {
 
 for (const errno of [EINVAL, EIO, EOPNOTSUPP]) {
   netTest(
-    `SegmentSender sends singly, and for good, once a frame was refused with ${errnoName(errno)}`,
+    `SegmentSender stops merging for good once a frame was refused with ${errnoName(errno)}`,
     async (topology) => {
       const { client, server } = await layWay(topology);
       using sender = new Sender(client, { libc: refusing([errno]) });

@@ -8,7 +8,7 @@ import { CABLE, CLIENT_OUTSIDE, layWire, SERVER_OUTSIDE } from "../support/wire.
 const FAR = addressOf("203.0.113.5");
 const OPTIONS = { mark: 0 };
 
-netTest("the way to the transport's other end is the kernel's", async (topology) => {
+netTest("the route to the transport's other end is the kernel's", async (topology) => {
   const { client } = await layWire(topology);
   const { rtnetlink } = client;
   assertEquals(

@@ -265,7 +265,7 @@ netTest("merged packets have right checksums when the host sends them on", async
 }, { programs: [...PROGRAMS, ...RECORDING_PROGRAMS] });
 
 netTest(
-  "a client goes on singly, says so once and loses nothing when the kernel refuses to segment",
+  "a client stops segmenting, says so once and loses nothing when the kernel refuses it",
   async (topology) => {
     const wire = await layWire(topology);
     await startVpn("server", wire.server, serverConfig({}));

@@ -221,7 +221,7 @@ netTest("each of many flows at once gets its own answers", async (topology) => {
   });
 }, { programs: RELAY_PROGRAMS });
 
-netTest("a flow goes on when the far relay was killed and started anew", async (topology) => {
+netTest("a flow goes on when the far relay was killed and started again", async (topology) => {
   const network = await layBrokenNetwork(topology);
   const target = `127.0.0.1:${ECHO_PORT}`;
   const { farRelay } = await startRelays(network, target);

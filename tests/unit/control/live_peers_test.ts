@@ -67,7 +67,7 @@ function counted(index: number, reads: { count: number }): LivePeer {
   });
 }
 
-Deno.test("changedPeers() looks at each peer's networks a few times, however many peers and changes", () => {
+Deno.test("changedPeers() reads each peer's networks a few times, however many peers and changes", () => {
   const reads = { count: 0 };
   const all = Array.from({ length: 6_000 }, (_, index) => counted(index, reads));
   const before = new Map(all.map((each) => [encodeKey(each.publicKey), each]));

@@ -16,7 +16,7 @@ Deno.test("ownerOf() reads the process id from a demo's own names alone", () => 
 });
 
 hostTest(
-  "makePrivateFolder() lets nobody else in, removeFolder() takes its files too, twice if need be",
+  "makePrivateFolder() keeps all others out, removeFolder() takes its files too, twice if need be",
   () => {
     const folder = makePrivateFolder();
     try {

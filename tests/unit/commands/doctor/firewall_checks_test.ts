@@ -63,7 +63,7 @@ Deno.test("a firewall that lets a client's packets pass is no alarm", async () =
   }
 });
 
-Deno.test("a filter of the way back that counts no marks drops the answers to a full tunnel", async () => {
+Deno.test("a reverse-path filter that counts no marks drops the answers to a full tunnel", async () => {
   const verdict = await look("input-firewall", "the way back");
   assertEquals(verdict.status, "fail");
   assertMatch(verdict.why, /^the firewall \(inet pre pre\) drops the server's answers: rule \d+/);

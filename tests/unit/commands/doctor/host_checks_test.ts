@@ -23,7 +23,7 @@ Deno.test("root, who sees all processes, is told that another interface has the 
   assertMatch(remedy!, /`ip link delete vpn0`$/);
 });
 
-Deno.test("an interface of another user's process that is seen is named, whoever asks", () => {
+Deno.test("an interface of another user's process that is seen is named, whatever user asks", () => {
   const other = { pid: 812, title: '"openvpn" (process 812)', isOurs: false };
   assertMatch(look(1000, other).why, /^the name vpn0 is taken: "openvpn" \(process 812\) uses it$/);
 });

@@ -31,7 +31,7 @@ Deno.test("a network card to which the tunnel's address was leased is no tunnel 
   assertEquals(tunnelAmong({ link: 7, address: OWN }), null);
 });
 
-Deno.test("a tunnel with the address is up, whoever has it, and whatever else has the address", () => {
+Deno.test("a tunnel with the address is up, whatever program has it, and whatever else has the address", () => {
   assertEquals(tunnelAmong({ link: 8, address: OWN }), "wg0");
   assertEquals(tunnelAmong({ link: 7, address: OWN }, { link: 8, address: OWN }), "wg0");
   assertEquals(tunnelAmong({ link: 8, address: Uint8Array.of(10, 66, 77, 3) }), null);

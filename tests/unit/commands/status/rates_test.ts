@@ -12,7 +12,7 @@ function look(seconds: number, received: number, sent: number, pid = 7): Status 
   });
 }
 
-Deno.test("rates() knows nothing at the first look, then bytes a second", () => {
+Deno.test("rates() knows nothing at the first reading, then bytes a second", () => {
   const meter = new RateMeter();
   assertEquals(meter.rates([look(0, 100, 100)])[0]!.size, 0);
   const { received, sent, history } = meter.rates([look(2, 300, 100)])[0]!.get("key")!;
@@ -27,7 +27,7 @@ Deno.test("rates() tells instances apart that have the same peer", () => {
   assertEquals([one!.get("key")!.received, other!.get("key")!.received], [10, 20]);
 });
 
-Deno.test("rates() begins anew with a peer that was removed, and is never below 0", () => {
+Deno.test("rates() starts again with a peer that was removed, and is never below 0", () => {
   const meter = new RateMeter();
   meter.rates([look(0, 1000, 1000)]);
   assertEquals(meter.rates([look(1, 10, 10)])[0]!.get("key")!.received, 0);

@@ -120,7 +120,7 @@ Deno.test("liveChanges() makes one change of several mentions of a peer, in thei
   ]);
 });
 
-Deno.test("liveChanges() looks at each network once, however often its peer is named", () => {
+Deno.test("liveChanges() reads each network once, however often its peer is named", () => {
   const lines = Array.from({ length: 20_000 }, (_, i) => [
     `public_key=${hex(1)}`,
     `allowed_ip=10.${100 + (i >> 16)}.${i >> 8 & 255}.${i & 255}/32`,

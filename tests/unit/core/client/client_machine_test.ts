@@ -7,7 +7,7 @@ const DOWN = { kind: "peer-down" } as const;
 const UP = { kind: "peer-up", address: null } as const;
 const HOST_READY = { kind: "host-ready" } as const;
 
-Deno.test("a client shakes hands with its server at once, and is connected by the answer", () => {
+Deno.test("a client begins a handshake with its server at once, and is connected by the answer", () => {
   const world = new ClientWorld();
   world.tell(START);
   world.run(10_000);
@@ -196,7 +196,7 @@ Deno.test("an attempt that cannot be made is followed by the next, after a pause
   assertEquals(world.taken().at(-1), "565 say connected-again by UDP to 1 after 465");
 });
 
-Deno.test("a client that wakes from sleep shakes hands at once", () => {
+Deno.test("a client that wakes from sleep begins a handshake at once", () => {
   const world = ClientWorld.connected();
   world.tell({ kind: "woke" });
   assertEquals(world.taken(), ["100 say awake", "100 re-handshake"]);

@@ -40,7 +40,7 @@ Deno.test("another path to the server has a handshake follow at once, the same o
   assertEquals(change("eth0"), followed);
 });
 
-Deno.test("another path has UDP asked for, where fake TCP is in use for want of it", () => {
+Deno.test("another path has UDP tried again, where fake TCP is in use because UDP did not work", () => {
   const world = new ClientWorld({ transport: "auto" });
   world.isReached = ({ transport }) => transport === FAKE_TCP;
   world.tell(START);

@@ -89,7 +89,7 @@ Deno.test("vpnMetrics() has every reason for a drop from the start, so that the 
   assertEquals(counted.sort(), [["bad_tag", 1], ["no_route", 7]]);
 });
 
-Deno.test("vpnMetrics() takes a peer for up that was heard within 180 s and not missed since", () => {
+Deno.test("vpnMetrics() reports a peer as up that was last seen within 180 s and not missed since", () => {
   assertEquals(peerValue({ silence: 180_000 }, "vpn_peer_up"), 1);
   assertEquals(peerValue({ silence: 180_001 }, "vpn_peer_up"), 0);
   assertEquals(peerValue({ silence: null }, "vpn_peer_up"), 0);

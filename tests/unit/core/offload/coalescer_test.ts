@@ -209,7 +209,7 @@ Deno.test("group() leaves UDP and ICMP alone, and merges TCP around them", () =>
   assertEquals(grouped(mixed), [[0, 3], [1], [2], [4]]);
 });
 
-Deno.test("group() begins anew when it is called again, whatever was open", () => {
+Deno.test("group() starts from an empty state when it is called again, whatever was open", () => {
   const [first, second] = train({ count: 2 });
   const memory = createMemory(1000);
   const queue = new PacketQueue(CAPACITY);

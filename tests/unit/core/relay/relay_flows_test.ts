@@ -71,7 +71,7 @@ Deno.test("RelayFlows.poll() ends a flow after the idle time, and not while it i
   assertEquals([flows.size, flows.pollAt()], [0, Infinity]);
 });
 
-Deno.test("RelayFlows.open() has the flow idle for longest give way when there are too many", () => {
+Deno.test("RelayFlows.open() evicts the flow idle for longest when there are too many", () => {
   const clock = new FakeClock();
   const flows = table(3);
   const [first, second] = [1, 2, 3].map((port) =>
@@ -101,7 +101,7 @@ Deno.test("RelayFlows.carriedBy() follows a flow from connection to connection",
   assertEquals([flows.carriedBy(first), flows.carriedBy(second)], [null, flow]);
 });
 
-Deno.test("RelayFlows.end() leaves the session to whoever lets go of it, and finds the flow no more", () => {
+Deno.test("RelayFlows.end() leaves the session to the caller that releases it, and finds the flow no more", () => {
   const flows = table();
   const flow = open(flows, CLIENT_ADDRESS, 1, HERE, 0);
   const transport = session(1);

@@ -184,7 +184,7 @@ hostTest("a flow moves to a connection from the host's new address", () => {
   assertEquals(world.near.dropped, { fake_tcp_no_session: 1 });
 });
 
-hostTest("a service that does not run costs a count, and is heard once it does", () => {
+hostTest("a service that does not run costs a count, and answers once it does", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);
@@ -197,7 +197,7 @@ hostTest("a service that does not run costs a count, and is heard once it does",
   assertEquals(connectionsBegun(world), 1);
 });
 
-hostTest("while the way out is full, nothing is read, and nothing that waits is lost", () => {
+hostTest("while the output is full, nothing is read, and nothing that waits is lost", () => {
   using world = new RelayWorld();
   const client = world.socket();
   assert(world.exchange(client, "hello") !== null);

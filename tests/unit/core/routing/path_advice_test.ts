@@ -77,7 +77,7 @@ Deno.test("the host's packet with DF that the path does not take is refused in i
   assertEquals(gateway.dropped(DropReason.fragmentationNeeded), 1);
 });
 
-Deno.test("what fits the path is let through, and so is what may be fragmented", () => {
+Deno.test("what fits the path passes, and so does what may be fragmented", () => {
   const { gateway, client, simulation } = narrowPair();
   const packets = [toClient(MTU), toClient(1420, { dontFragment: false })];
   gateway.send(...packets);
@@ -107,7 +107,7 @@ Deno.test("there is no error about an error", () => {
   assertEquals([gateway.tun.written.length, client.tun.written.length], [0, 1]);
 });
 
-Deno.test("a super-packet of segments that are too long is refused as one, then let through", () => {
+Deno.test("a super-packet of segments that are too long is refused as one, then passed", () => {
   const pair = narrowPair();
   const { gateway, client, simulation } = pair;
   // struct virtio_net_hdr: checksum partial, TCPv4, headers of 40 bytes, segments of 1,380, checksum 16 bytes from 20.

@@ -98,7 +98,7 @@ Deno.test("update16() gives 0 for the example in RFC 1624 section 4, where RFC 1
   assertEquals(update16(0xdd2f, 0x5555, 0x3285), 0);
 });
 
-Deno.test("update16() and update32() agree with a checksum made anew", () => {
+Deno.test("update16() and update32() agree with a checksum computed from scratch", () => {
   const random = new Random(5);
   for (let round = 0; round < 20_000; round++) {
     const bytes = random.bytes(24);

@@ -209,7 +209,7 @@ Deno.test("AllowedIps agrees with a linear scan with a thousand random prefixes"
   for (const address of addresses) assertEquals(table.lookup(address), reference.lookup(address));
 });
 
-Deno.test("removeByValue() looks at no other owner's prefixes: a hundred thousand owners can be replaced", () => {
+Deno.test("removeByValue() visits no other owner's prefixes: a hundred thousand owners can be replaced", () => {
   const table = new AllowedIps<number>();
   const count = 100_000;
   for (let round = 0; round < 2; round++) {

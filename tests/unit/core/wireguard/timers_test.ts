@@ -95,7 +95,7 @@ Deno.test("a packet after a handshake that was given up begins another, with as 
   assertEquals(pair.sent.length, 19);
 });
 
-Deno.test("a packet that comes during a handshake starts its 90 s anew", () => {
+Deno.test("a packet that comes during a handshake restarts its 90 s", () => {
   const pair = tunnelPair();
   pair.simulation.link.isDown = true;
   pair.client.send(upward("one"));
@@ -201,7 +201,7 @@ Deno.test("PersistentKeepalive: a keepalive goes out at once, and then in each i
   assertEquals(keepalives(pair, pair.gateway, sessionAt), []);
 });
 
-Deno.test("PersistentKeepalive: any packet, sent or received, begins the interval anew", () => {
+Deno.test("PersistentKeepalive: any packet, sent or received, restarts the interval", () => {
   const pair = connectedPair({ toGateway: { persistentKeepalive: 25 } });
   const start = pair.simulation.now;
   pair.simulation.run(20_000);

@@ -109,7 +109,7 @@ Deno.test("dump() joins the parts up to the end", () => {
   assertEquals(NLMSGHDR.read(kernel.requests[0], 0).flags, 0x301);
 });
 
-Deno.test("dump() starts anew when the table changed meanwhile", () => {
+Deno.test("dump() starts again when the table changed meanwhile", () => {
   const torn = message(24, "01000000", { flags: DUMP_INTERRUPTED });
   const kernel = new ScriptedKernel(
     torn,

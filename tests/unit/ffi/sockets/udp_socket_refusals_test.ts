@@ -65,7 +65,7 @@ hostTest("UdpSocket.send() goes on where the kernel stopped when it took part of
   assertEquals(kernel.offered, [8, 8, 8, 8, 1]);
 });
 
-hostTest("UdpSocket.send() sends singly for good when the kernel refuses to segment", () => {
+hostTest("UdpSocket.send() stops segmenting for good when the kernel refuses it", () => {
   using bench = new Bench();
   const receiver = bench.open();
   const kernel = new RefusingKernel([EIO]);
@@ -78,7 +78,7 @@ hostTest("UdpSocket.send() sends singly for good when the kernel refuses to segm
   assertEquals(kernel.offered, [1, 8, 4, 8, 4]);
 });
 
-hostTest("UdpSocket.send() sends one run singly when that is longer than its path's MTU", () => {
+hostTest("UdpSocket.send() does not segment a run that is longer than its path's MTU", () => {
   using bench = new Bench();
   const receiver = bench.open();
   const kernel = new RefusingKernel([EMSGSIZE]);

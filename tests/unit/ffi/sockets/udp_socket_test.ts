@@ -197,7 +197,7 @@ hostTest("UdpSocket.bind() takes a port of one address, and of none that is not 
   assertEquals(error.errno, EADDRNOTAVAIL);
 });
 
-hostTest("UdpSocket with a remote receives from that alone, and hears that nobody listens", () => {
+hostTest("UdpSocket with a remote receives from that alone, and learns that nobody listens", () => {
   using bench = new Bench();
   const [there, stranger] = [bench.open(), bench.open()];
   const remote = { address: LOOPBACK, port: there.port };

@@ -95,7 +95,7 @@ Deno.test("a change that was there before the upkeep began is left alone", () =>
   assertEquals([thing.count, scene.warnings.length], [0, 0]);
 });
 
-Deno.test("what no notification tells of is looked at twice a second, the rest when told", () => {
+Deno.test("what no notification reports is read twice a second, the rest when notified", () => {
   const [sysctl, rule, table] = [new Thing("a sysctl", true), new Thing("a rule"), new Thing("t")];
   using scene = new Scene(sysctl, rule, table);
   sysctl.isThere = rule.isThere = false;
@@ -165,7 +165,7 @@ Deno.test("what cannot be put back is degraded, tried again, and keeps nothing e
   assertEquals(table.isThere, true);
 });
 
-Deno.test("what cannot be looked at keeps nothing else from being put back", () => {
+Deno.test("what cannot be read keeps nothing else from being put back", () => {
   const [table, rule] = [new Thing("a table"), new Thing("a rule")];
   using scene = new Scene(table, rule);
   table.error = new Error("out of buffers");

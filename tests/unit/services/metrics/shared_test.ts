@@ -23,7 +23,7 @@ Deno.test("shared() asks once while an answer is under way, however long it take
   assertEquals([await one, await other], ["a", "a"]);
 });
 
-Deno.test("shared() gives the last answer for its lifetime, and then asks anew", async () => {
+Deno.test("shared() gives the last answer for its lifetime, and then asks again", async () => {
   const { asked, clock, ask } = setUp();
   const first = ask();
   clock.now += 100;
@@ -41,7 +41,7 @@ Deno.test("shared() gives the last answer for its lifetime, and then asks anew",
   assertEquals([await second, await third], ["b", "b"]);
 });
 
-Deno.test("shared() passes an error on to all, and asks anew later", async () => {
+Deno.test("shared() passes an error on to all, and asks again later", async () => {
   const { asked, clock, ask } = setUp();
   const [one, other] = [ask(), ask()];
   asked[0]!.reject(new Error("gone"));

@@ -149,7 +149,7 @@ Deno.test("what this host sends passes the chains for that, by hooks, by routes,
   assertEquals(fates("a policy of drop"), ["accepted", "dropped"]);
 });
 
-Deno.test("an answer under a full tunnel fails where the way back is asked for without the mark", () => {
+Deno.test("an answer under a full tunnel fails where the reverse path is looked up without the mark", () => {
   const answer = packet({ isEstablished: true, needsMark: true });
   const fates = (name: Name) => [fate(firewall(name), answer), fate(firewall(name))];
   assertEquals(fates("the way back"), ["dropped", "accepted"]);

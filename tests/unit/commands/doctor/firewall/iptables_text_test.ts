@@ -86,7 +86,7 @@ Deno.test("nothing is tracked yet in front of connection tracking: to a rule the
   assertEquals(fate(subject), "dropped");
 });
 
-Deno.test("an answer under a full tunnel needs a filter of the way back that counts marks", () => {
+Deno.test("an answer under a full tunnel needs a reverse-path filter that counts marks", () => {
   const answer = packet({ isEstablished: true, needsMark: true });
   const rules = (match: string) =>
     legacyFirewall(

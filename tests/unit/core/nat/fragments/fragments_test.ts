@@ -236,7 +236,7 @@ Deno.test("a fragment longer than any link takes does not wait", () => {
   assertEquals(world.outbound(first).outside.length, 2);
 });
 
-Deno.test("a thousand fragmented packets are under way at most, and the oldest give way", () => {
+Deno.test("a thousand fragmented packets are under way at most, and the oldest are evicted", () => {
   const world = new World();
   const sent = Array.from({ length: 1100 }, (_, identification) => parts({ identification }));
   for (const [first] of sent) only(world.outbound(first), "outside");

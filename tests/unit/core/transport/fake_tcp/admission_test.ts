@@ -71,7 +71,7 @@ Deno.test("100 clients behind the flooder's own address are served: what authent
   }
 });
 
-Deno.test("a flood from more addresses than there is room for evicts no proven connection, and lets in who proves himself", () => {
+Deno.test("a flood from more addresses than there is room for evicts no proven connection, and admits a client that proves itself", () => {
   const { server, open, find } = listening();
   const proven = open(0x0c000001, 5, true);
   for (let i = 0; i < 2 * MAX_UNPROVEN_SESSIONS; i++) {

@@ -37,7 +37,7 @@ Deno.test("connections are taken when they are due, the first one first, however
   assertEquals(queue.at, Math.min(...expected.values()));
 });
 
-Deno.test("poll() looks at the connections that have something due, and at no other", () => {
+Deno.test("poll() visits the connections that have something due, and no other", () => {
   const { server, clock } = new World();
   server.authenticates = false;
   const open = (source: number) => {

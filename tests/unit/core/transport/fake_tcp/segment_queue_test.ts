@@ -2,7 +2,7 @@
 import { SegmentQueue } from "../../../../../lib/core/transport/fake_tcp/segment_queue.ts";
 import { assertEquals } from "../../../../support/assert.ts";
 
-Deno.test("each place has a slot of its own, whoever's packet stands in it", () => {
+Deno.test("each place has a slot of its own, whatever packet stands in it", () => {
   const slotSize = SegmentQueue.slotSize(1500);
   assertEquals(slotSize, 1536);
   const queue = new SegmentQueue({ offset: 64, slots: 3, slotSize });

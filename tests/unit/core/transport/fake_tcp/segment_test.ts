@@ -55,7 +55,7 @@ Deno.test("checkSegment() refuses what is no segment", () => {
   }
 });
 
-Deno.test("checkSegment() does not look at a checksum that is known to be right, or not complete", () => {
+Deno.test("checkSegment() does not verify a checksum that is known to be right, or not complete", () => {
   assertEquals(check(buildTcp({ ...SOURCE, checksum: 1 }), true), "none");
 });
 

@@ -284,7 +284,7 @@ Deno.test("a segment from a broadcast or multicast address, or from none, is dro
   assertEquals(server.dropped, { bad_source: 3 });
 });
 
-Deno.test("a client that began anew from the same port gets in within its SYN's first repetitions", () => {
+Deno.test("a client that restarted on the same port connects within its SYN's first repetitions", () => {
   const world = new World({ client: { clientPorts: { first: 40_000, last: 40_000 } } });
   world.open();
   world.client.send("before");

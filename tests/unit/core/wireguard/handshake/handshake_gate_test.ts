@@ -184,7 +184,7 @@ Deno.test("initiations that prove to be peers' count against no budget: a storm 
   });
 });
 
-Deno.test("a sender where a peer was proven is looked at and has its cookie when the strangers' budgets are used up", () => {
+Deno.test("a sender at a proven endpoint of a peer is checked and gets its cookie when the strangers' budgets are used up", () => {
   const site = new Site();
   const client = ipv4("192.0.2.7");
   site.gate.proven.add(client, 40_000);

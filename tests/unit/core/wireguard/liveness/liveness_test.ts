@@ -304,7 +304,7 @@ Deno.test("what was known of the server is in doubt when it was missing: another
   assertEquals(client.done, []);
 });
 
-Deno.test("server that was missing and is heard again in the same session is what it was", () => {
+Deno.test("server that was missing and is seen again in the same session is what it was", () => {
   const client = knowingClient();
   client.runUntil(20_000);
   assert(client.watch.isDown);

@@ -7,7 +7,7 @@ Deno.test("presenceOf() takes no peer for up that was never seen", () => {
   assertEquals(presenceOf({ silence: null, isDown: true }), "never");
 });
 
-Deno.test("presenceOf() takes a peer for up within the life of a session after it was heard", () => {
+Deno.test("presenceOf() reports a peer as up within the life of a session after it was last seen", () => {
   assertEquals(presenceOf({ silence: 0, isDown: false }), "up");
   assertEquals(presenceOf({ silence: 180_000, isDown: false }), "up");
   assertEquals(presenceOf({ silence: 180_001, isDown: false }), "silent");

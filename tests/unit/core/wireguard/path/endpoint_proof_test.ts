@@ -160,7 +160,7 @@ Deno.test("data for a client that does not prove its endpoint waits within bound
   assertEquals(toClient.staged.length, 0);
 });
 
-Deno.test("a client that shakes hands where it is now is asked for nothing more", () => {
+Deno.test("a client that completes a handshake at its present endpoint is asked for nothing more", () => {
   const pair = connectedPair();
   const { simulation, client, gateway, toClient } = pair;
   client.address = ELSEWHERE;

@@ -154,7 +154,7 @@ Deno.test("what claims that a path is narrower than any lowers the MTU no furthe
   assertEquals(pair.toGateway.mtu, MIN_MTU);
 });
 
-Deno.test("a peer that roams is looked at anew, and several at a time", () => {
+Deno.test("the path of a peer that roams is probed again, and several at a time", () => {
   const search = new PathMtuSearch(MAX_MTU);
   const [one, other] = [stubPeer(), stubPeer()];
   one.provenMtu = 1420;
@@ -218,7 +218,7 @@ Deno.test("forget() ends the search for a peer that is removed", () => {
   assertEquals(search.pollAt(), Infinity);
 });
 
-Deno.test("all paths that are due at the same time are looked at once each, and in their order", () => {
+Deno.test("all paths that are due at the same time are probed once each, and in their order", () => {
   const search = new PathMtuSearch(MAX_MTU);
   const peers = Array.from({ length: 1_000 }, () => stubPeer());
   for (const peer of peers) search.start(peer, 0);

@@ -24,7 +24,7 @@ function watched() {
   return { peer, search, watch, ask };
 }
 
-Deno.test("a path is looked at again at once when its first link takes something else", () => {
+Deno.test("a path is probed again at once when its first link takes something else", () => {
   const { search, watch, ask } = watched();
   watch.networkChanged();
   assertEquals(watch.pollAt(), 0);
@@ -45,7 +45,7 @@ Deno.test("a change of the network while paths are asked for has them asked for 
   assertEquals(ask(1500, 5), 2);
 });
 
-Deno.test("a path in use is looked at again from time to time, and no other", () => {
+Deno.test("a path in use is probed again from time to time, and no other", () => {
   const { peer, search, watch } = watched();
   const probedAt = (until: number, from = 0): number | null => {
     for (let now = from; now <= until; now = Math.max(now + 1, watch.pollAt())) {
