@@ -12,7 +12,7 @@ export type DeviceEventKind =
   | "key-shared"
   /** It is known now whether the peer's program is ours, or that another runs there. */
   | "recognized"
-  /** By the watch: missing, heard again, deprived of what it held. */
+  /** By the watch: missing, seen again, deprived of what it held. */
   | "down"
   | "up"
   | "released";

@@ -1,5 +1,5 @@
 /**
- * Message receiver: transport messages on their way in: the session they name, the opening, and what follows for the
+ * Message receiver: transport messages as they arrive: the session they name, the opening, and what follows for the
  * peer; control messages go no further, packets are the result.
  */
 import type { Paths } from "../transport/paths.ts";
@@ -89,7 +89,7 @@ export class MessageReceiver {
 
   /**
    * Whether a message that came by another transport leaves the peer where it is. A probe only asks whether its
-   * transport works: whoever asks moves when the answer has arrived.
+   * transport works: the asking end moves when the answer has arrived.
    */
   #stays(peer: Peer, packet: number, packetLength: number, path: number): boolean {
     const { endpoint } = peer;

@@ -1,7 +1,7 @@
 /** Packet tap: what an observer of the packets inside the tunnel is told of each. */
 import type { Peer } from "./peer.ts";
 
-/** Which way a packet goes, as this end sees it; the numbers are those of pcapng's `epb_flags`. */
+/** Direction of a packet, as this end sees it; the numbers are those of pcapng's `epb_flags`. */
 export const PacketDirection = { inbound: 1, outbound: 2 } as const;
 export type PacketDirection = (typeof PacketDirection)[keyof typeof PacketDirection];
 

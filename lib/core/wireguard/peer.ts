@@ -31,7 +31,7 @@ export interface PeerOptions {
   /** Seconds; 0 is off. */
   readonly persistentKeepalive?: number;
   readonly name?: string | null;
-  /** Bits a second inside, each way; null for no limit. */
+  /** Bits a second inside, in each direction; null for no limit. */
   readonly rateLimit?: number | null;
 }
 
@@ -50,7 +50,9 @@ export class Peer {
   readonly publicKey: Uint8Array;
   /** 32 bytes; those of the next handshake. */
   presharedKey: Uint8Array;
-  /** X25519 of our static key and theirs, computed once; null for a key of low order, which never shakes hands. */
+  /**
+   * X25519 of our static key and theirs, computed once; null for a key of low order, with which no handshake succeeds.
+   */
   readonly staticSecret: Uint8Array | null;
   name: string | null;
   readonly timers: Timers;
@@ -109,7 +111,7 @@ export class Peer {
 
   /** Unix ms of the last completed handshake; 0 for none. */
   lastHandshakeUnixTime = 0;
-  /** Monotonic ms of the last authenticated message each way. */
+  /** Monotonic ms of the last authenticated message in each direction. */
   lastReceivedAt = -Infinity;
   lastSentAt = -Infinity;
   /** Monotonic ms of the first data or initiation, and of the first initiation, sent since then received. */
@@ -168,13 +170,15 @@ export class Peer {
     this.initiationSentAt = -Infinity;
   }
 
-  /** It is no more where it was last heard of; where the configuration says, it may be found again. */
+  /** It is no more where it was last seen; where the configuration says, it may be found again. */
   forgetEndpoint(): void {
     this.endpoint.set(this.configuredEndpoint);
     this.proof.chosen();
   }
 
-  /** Bounds the rate each way, bits a second, or bounds it no more; as it was, what has been saved up stays. */
+  /**
+   * Bounds the rate in each direction, bits a second, or bounds it no more; as it was, what has been saved up stays.
+   */
   limitRate(rate: number | null): void {
     if (rate === (this.fromLimit?.rate ?? null)) return;
     this.fromLimit = rate === null ? null : new TokenBucket(rate);

@@ -3,7 +3,7 @@
  * them.
  *
  * An index is a small integer from 1 on; 0 names nobody. It is what results carry in place of a peer. One that has come
- * free is used again last, so that whoever holds a stale index for a moment finds nobody rather than another peer.
+ * free is used again last, so that a stale index, held for a moment, finds no peer rather than another one.
  */
 import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
 import { type KeyPair, sharedSecret } from "../noise/x25519.ts";

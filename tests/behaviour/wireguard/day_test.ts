@@ -171,11 +171,11 @@ function live(world: World, duration: number): Outcome {
   const [client, gateway] = ends;
   client.send(0x8000_0000);
   simulation.run(10 * SECOND);
-  assert(gateway.received.has(0x8000_0000), "the gateway no longer hears the client");
+  assert(gateway.received.has(0x8000_0000), "the gateway no longer receives from the client");
   // Only now: where the client has moved to, the gateway learns from it.
   gateway.send(0x8000_0001);
   simulation.run(10 * SECOND);
-  assert(client.received.has(0x8000_0001), "the client no longer hears the gateway");
+  assert(client.received.has(0x8000_0001), "the client no longer receives from the gateway");
   if (world.persistentKeepalive === 0) {
     simulation.run(20 * MINUTE);
     for (const { device } of ends) assertEquals(ledger.live(device.name), 0);

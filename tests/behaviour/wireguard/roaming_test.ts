@@ -1,4 +1,6 @@
-/** Tests of where a device sends to: to where the last authentic message of a peer came from, whoever else writes. */
+/**
+ * Tests of where a device sends to: to where the last authentic message of a peer came from, whatever else is received.
+ */
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { ipv4, type SimulatedDevice } from "../../support/packets/simulated_device.ts";

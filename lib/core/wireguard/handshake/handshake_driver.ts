@@ -62,7 +62,7 @@ export class HandshakeDriver {
 
   /**
    * Asks for a handshake with `peer`: sends an initiation unless one was sent less than REKEY_TIMEOUT ago, or the
-   * endpoint is not known. Whoever asks starts the count of attempts anew, as the paper has it (section 6.4).
+   * endpoint is not known. A request starts the count of attempts again, as the paper has it (section 6.4).
    */
   initiate(peer: Peer, now: number): void {
     const { timers } = peer;

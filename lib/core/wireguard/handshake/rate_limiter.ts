@@ -4,7 +4,7 @@
  *
  * The table has a fixed size, so that a flood from many addresses cannot make it grow. A bucket left alone for 250 ms
  * is full again and thus the same as none: its place is free. Where a set has no free place, the bucket left alone
- * longest gives way; refusing the newcomer would let a flood lock everybody else out.
+ * longest is evicted; refusing the newcomer would let a flood lock everybody else out.
  */
 
 /** Handshakes that one address may start in a second, over time. */

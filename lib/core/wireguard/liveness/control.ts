@@ -1,6 +1,6 @@
 /**
  * Control: what a device does with messages inside a session that are no packets (lib/core/wireguard/EXTENSIONS.md), in
- * the order in which they are looked at: goodbye, probes of the path, hellos, heartbeats. Answers are never answered,
+ * the order in which they are checked: goodbye, probes of the path, hellos, heartbeats. Answers are never answered,
  * and each peer has a share of answers, so that a peer which asks without end costs no more than another.
  */
 import type { Memory } from "../../wire/memory.ts";

@@ -1,5 +1,5 @@
 /**
- * The hello: what an end of ours says of itself right after a handshake, and the other in answer to it
+ * Hello: what an end of ours says of itself right after a handshake, and the other in answer to it
  * (lib/core/wireguard/EXTENSIONS.md).
  *
  * ```text

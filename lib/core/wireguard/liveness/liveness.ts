@@ -1,15 +1,14 @@
 /**
- * The watch over a peer: the judgement whether it is still there, on the grounds of authenticated packets alone; junk
- * proves nothing.
+ * Watch over a peer: whether it is still there, judged by authenticated packets alone; junk proves nothing.
  *
  * WireGuard is silent by nature: an idle tunnel looks like a dead one. Ends of ours (recognition.ts) therefore send
  * each other a heartbeat when they have sent nothing for the interval that the other asks for, and answer the other's,
- * so each hears something at every interval whatever the round trip, and the silence of `peerTimeout` means that the
+ * so each receives something at every interval whatever the round trip, and the silence of `peerTimeout` means that the
  * peer is gone. Each end chooses its interval such that no loss of 10 % makes silence of that length (one false alarm
  * in 100 hours is the aim):
  *
- * - where a question can be answered in time, every third of `peerTimeout`; who misses something asks, again and again,
- *   and ten answers would have to be lost;
+ * - where a question can be answered in time, every third of `peerTimeout`; an end that misses something asks, again
+ *   and again, and ten answers would have to be lost;
  * - where the round trip is longer than an eighth of `peerTimeout`, every tenth, and that many would have to be lost in
  *   a row.
  *
@@ -17,8 +16,8 @@
  * answer to the handshake with which the protocol asks. A client of that kind, a phone asleep, is never found missing.
  *
  * Time in which this program did not run, stopped or as part of a virtual machine that was, is no silence of the
- * peer's: what it sent may wait in a buffer, or is lost. Who would be down by that alone is given `peerTimeout` once
- * more.
+ * peer's: what it sent may wait in a buffer, or is lost. A peer that would be down by that alone is given
+ * `peerTimeout` once more.
  */
 import { KEEPALIVE_TIMEOUT, REKEY_TIMEOUT } from "../constants.ts";
 import type { PeerRole } from "./hello.ts";
@@ -35,7 +34,7 @@ const LONG_ROUND_TRIP = 1 / 8;
 /** Of `peerTimeout`: what is late by this much is asked for, at this interval. */
 const LATENESS = 1 / 12;
 const QUESTION_INTERVAL = 1 / 30;
-/** Of `peerTimeout`: a silent server is asked by a handshake as well, as one that was started anew has no session. */
+/** Of `peerTimeout`: a silent server is asked by a handshake as well, as one that was restarted has no session. */
 const HANDSHAKE_QUESTION = 0.6;
 /** A server waits longer by this factor: the answers to its client's heartbeats are all that it sends. */
 const SERVER_FACTOR = 1.25;
@@ -54,7 +53,7 @@ const GRAIN = 25;
 
 /** When what passed between us and a peer, monotonic ms; the peer keeps it. */
 export interface Traffic {
-  /** The last authenticated message each way, initiations left out: they show no session. */
+  /** The last authenticated message in each direction, initiations left out: they show no session. */
   readonly lastReceivedAt: number;
   readonly lastSentAt: number;
   /** The first message that asks for an answer, data or an initiation, since then received; `Infinity` for none. */
@@ -65,7 +64,7 @@ export interface Traffic {
   readonly initiationSentAt: number;
 }
 
-/** What a watch wants done. */
+/** What a watch asks its device to do. */
 export const WatchAction = {
   none: 0,
   /** Send a heartbeat. */
@@ -88,7 +87,7 @@ export type WatchAction = (typeof WatchAction)[keyof typeof WatchAction];
 /** How a device watches its peers. */
 export interface WatchOptions {
   readonly role: PeerRole;
-  /** ms of silence after which a peer that should be heard is down. */
+  /** ms without a packet after which a peer that should send is down. */
   readonly peerTimeout: number;
   /** ms after its last authenticated packet at which a peer that is down loses what it held; at least `peerTimeout`. */
   readonly releaseAfter: number;
@@ -96,7 +95,7 @@ export interface WatchOptions {
 
 /** The watch over one peer. */
 export class Watch {
-  /** Whether the peer was found missing and has not been heard since. */
+  /** Whether the peer was found missing and has not been seen since. */
   isDown = false;
   readonly recognition: Recognition = new Recognition();
   readonly roundTrip: RoundTrip = new RoundTrip();
@@ -108,7 +107,7 @@ export class Watch {
   #heartbeatAt = -NEVER;
   #triedToAskAt = -NEVER;
   #isReleased = false;
-  /** Until when nobody is missed after a standstill, and when the peer was last heard before it. */
+  /** Until when no peer counts as missing after a standstill, and when the peer was last seen before it. */
   #excusedUntil = -NEVER;
   #excusedFor = -NEVER;
 
@@ -138,7 +137,7 @@ export class Watch {
     this.#peersInterval = Math.min(MOST_INTERVAL, Math.max(LEAST_INTERVAL, interval));
   }
 
-  /** The peer was heard in a session after it was down. */
+  /** A packet of the peer was received in a session after it was down. */
   renewed(): void {
     this.isDown = false;
     this.#isReleased = false;
@@ -190,8 +189,8 @@ export class Watch {
   }
 
   /**
-   * Whether a standstill of this program is what made the silence; once for each silence, as a host may be slow for
-   * ever.
+   * Whether a standstill of this program is what made the silence; once for each silence, as a host may
+   * always be slow.
    */
   #hasStoodStill(traffic: Traffic, now: number): boolean {
     return now >= this.#downAt(traffic) + STANDSTILL &&
@@ -217,7 +216,7 @@ export class Watch {
    * answer.
    */
   #downAt({ lastReceivedAt, unansweredSince, askedSince }: Traffic): number {
-    // Before the first session there is nobody to miss: who connects has a limit of its own.
+    // Before the first session no peer can be missing: connecting has a limit of its own.
     if (lastReceivedAt === -NEVER) return NEVER;
     if (this.isOurs) return Math.max(this.#excusedUntil, lastReceivedAt + this.#peerTimeout);
     if (this.#role === "server") return NEVER;
@@ -226,7 +225,7 @@ export class Watch {
     return Math.max(this.#excusedUntil, askedAt + Math.max(this.#peerTimeout, answerTime));
   }
 
-  /** A server's clients lose what they held; whom a client looks for holds nothing. */
+  /** A server's clients lose what they held; a peer that a client looks for holds nothing. */
   #releaseAt({ lastReceivedAt }: Traffic): number {
     if (this.#role === "client" || this.#isReleased) return NEVER;
     return lastReceivedAt + this.#releaseAfter;
@@ -236,7 +235,7 @@ export class Watch {
   #askAt({ lastReceivedAt, askedSince, initiationSentAt }: Traffic): number {
     if (this.#role === "server" || !this.isOurs || askedSince !== NEVER) return NEVER;
     const at = lastReceivedAt + this.#peerTimeout * HANDSHAKE_QUESTION;
-    // An initiation that found no room was not sent, and is tried again no sooner than the next would be.
+    // An initiation that was dropped (buffer full) was not sent, and is tried again no sooner than the next would be.
     return Math.max(at, Math.max(initiationSentAt, this.#triedToAskAt) + REKEY_TIMEOUT);
   }
 

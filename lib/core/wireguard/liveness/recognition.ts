@@ -5,8 +5,8 @@
  * Any other WireGuard counts a frame error for what is no packet inside, so nothing of that kind goes to a peer that
  * might be one. Ours show themselves by the counter: they begin each session at 0x5600 << 32 rather than 0, which no
  * sender reaches within the 180 s that a session lasts, and to which no receiver objects. The counter is the nonce of
- * the cipher, so nobody but the peer can have chosen it. The first packet of each session thus tells what runs at the
- * other end now; only who shows the mark is sent a hello, and who then answers, or sends one itself, is ours.
+ * the cipher, so only the peer can have chosen it. The first packet of each session thus tells what runs at the other
+ * end now; only a peer that shows the mark is sent a hello, and a peer that then answers, or sends one itself, is ours.
  *
  * A marked peer that leaves hellos unanswered, which is none of ours, gets one an hour, whatever handshakes pass.
  *
@@ -176,7 +176,7 @@ export class Recognition {
       case Software.unknown:
         return this.#sessionAt + VERDICT_TIME;
       case Software.ours:
-        // Who has answered another handshake since is there. Otherwise it is missing, which the watch finds.
+        // A peer that has answered another handshake since is there. Otherwise it is missing, which the watch finds.
         return this.#sessionAt > this.#unheardSince ? this.#unheardSince + VERDICT_TIME : NEVER;
       default:
         return NEVER;

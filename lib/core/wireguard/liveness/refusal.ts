@@ -2,7 +2,7 @@
  * Refusals: what ICMP says of a datagram that did not arrive, "destination unreachable" (RFC 792), read from the
  * message as it came.
  *
- * Anybody who knows our port can send one. So it steers nothing: it is a hint, in words, why nobody has answered.
+ * Any host that knows our port can send one. So it decides nothing: it is a hint for people, why no answer has come.
  */
 import * as icmp from "../../wire/icmp.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
@@ -10,7 +10,7 @@ import * as udp from "../../wire/udp.ts";
 import { headerEnd } from "../path/path_claim.ts";
 
 /**
- * `refused`: nobody listens at the port. `unreachable`: nobody knows a path there. `prohibited`: a firewall forbids it.
+ * `refused`: no program listens at the port. `unreachable`: no route leads there. `prohibited`: a firewall forbids it.
  */
 export type RefusalKind = "refused" | "unreachable" | "prohibited";
 
@@ -18,7 +18,7 @@ export interface Refusal {
   readonly kind: RefusalKind;
   /** As in `port unreachable`. */
   readonly words: string;
-  /** Who says so, host order. */
+  /** The sender of the message, host order. */
   readonly from: number;
 }
 

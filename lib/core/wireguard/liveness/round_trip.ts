@@ -1,8 +1,9 @@
 /**
- * The round-trip time to a peer, smoothed as RFC 6298 section 2 has it, and the heartbeats whose answers measure it.
+ * Round trip: the time to a peer and back, smoothed as RFC 6298 section 2 has it, and the heartbeats whose answers
+ * measure it.
  *
- * An answer names the heartbeat by its sequence, so that none is taken for another's (Karn's problem does not arise),
- * and each counts once: who answers what was never sent, or twice, moves nothing.
+ * An answer names the heartbeat by its sequence, so that none is counted for another's (Karn's problem does not arise),
+ * and each counts once: an answer to what was never sent, or a second one, changes nothing.
  */
 
 /** RFC 6298 (2.3): of the smoothed time, and of its variation. */

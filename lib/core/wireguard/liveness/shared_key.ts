@@ -1,16 +1,16 @@
 /**
- * Detection of a key that two hosts use at once, as when a client's file was copied: their sessions take turns, and
- * with them the peer's endpoint, so that each host is cut off again and again.
+ * Shared key: detection of a key that two hosts use at once, as when a client's file was copied: their sessions take
+ * turns, and with them the peer's endpoint, so that each host is cut off again and again.
  *
  * A host that moves, as a phone does from network to network, uses its newest session wherever it is; packets under the
- * one before it still come, late, for seconds. Of two hosts with one key, each knows only the sessions that it shook
- * hands for: packets go on to come under the session of the one, from elsewhere, when that of the other is long in use.
- * One such packet for a session is a sign, and signs for several sessions, one soon after the other, are what no single
- * host gives. It is for people to know, and steers nothing.
+ * one before it still come, late, for seconds. Of two hosts with one key, each knows only the sessions of its own
+ * handshakes: packets go on to come under the session of the one, from elsewhere, when that of the other is long in
+ * use. One such packet for a session is a sign, and signs for several sessions, one soon after the other, are what no
+ * single host gives. The finding is for people, and decides nothing.
  *
- * Two hosts of ours show no such sign when they are idle: each misses the other's answers within seconds, and shakes
- * hands before a packet counts as late. But each says in its hellos which start of the program it is. Another start may
- * follow one, and only of two hosts does the first come back after that.
+ * Two hosts of ours show no such sign when they are idle: each misses the other's answers within seconds, and begins a
+ * re-handshake before a packet counts as late. But each says in its hellos which start of the program it is. Another
+ * start may follow one, and only of two hosts does the first come back after that.
  */
 import type { SocketAddress } from "../../wire/socket_address.ts";
 import type { PeerSession } from "../session/peer_session.ts";
@@ -28,7 +28,10 @@ export class SharedKey {
   #signs = 0;
   #signedAt = -Infinity;
   #other: SocketAddress | null = null;
-  /** The start of the program that greeted last, and the one before it; 0 for none. Where and when the last one did. */
+  /**
+   * The start of the program that sent the last hello, and the one before it; 0 for none. Where and when the last one
+   * did.
+   */
   #instance = 0;
   #earlierInstance = 0;
   #greetedFrom: SocketAddress | null = null;

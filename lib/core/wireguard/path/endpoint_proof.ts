@@ -2,7 +2,7 @@
  * The proof that a peer receives at its endpoint, and how much may be sent there before it is given.
  *
  * A peer is where its last authenticated packet came from (roaming), and the source of a packet can be forged by
- * whoever owns the key: a hostile client that writes in a victim's name would have a download, the probes of the path
+ * any owner of the key: a hostile client that writes in a victim's name would have a download, the probes of the path
  * and all retries sent to the victim. So an endpoint that was learned from a packet gets at most three times the bytes
  * that came from it (RFC 9000 section 8) until there is proof.
  *

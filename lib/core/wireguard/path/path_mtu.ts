@@ -107,7 +107,7 @@ export class PathMtuSearch {
     this.#maxMtu = maxMtu;
   }
 
-  /** A path has come into use: the peer shook hands, or is elsewhere now. */
+  /** A path has come into use: a handshake completed, or the peer is elsewhere now. */
   start(peer: Peer, now: number): void {
     this.#begin(peer, { known: 0, now });
   }
@@ -143,7 +143,7 @@ export class PathMtuSearch {
     if (peer === undefined || !claim.isAbout(peer.endpoint)) return;
     const search = this.#searches.get(peer)!;
     const mtu = innerMtu(claim.mtu, this.#maxMtu);
-    // The peer's own answer has more weight, and each router on the way counts once.
+    // The peer's own answer has more weight, and each router on the path counts once.
     if (mtu < peer.provenMtu || mtu >= search.claimed) return;
     search.claimed = mtu;
     this.#restart(search, now);
@@ -164,7 +164,7 @@ export class PathMtuSearch {
     return null;
   }
 
-  /** One walk for all that is due: thousands of peers may shake hands at the same time. */
+  /** One walk for all that is due: thousands of peers may complete handshakes at the same time. */
   #findDue(now: number): void {
     this.#pollAt = NEVER;
     for (const [peer, search] of this.#searches) {

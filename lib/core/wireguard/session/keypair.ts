@@ -1,6 +1,6 @@
 /**
  * Keypair: what the packets of a session need, and nothing else: both transport keys, the counter of the one, the
- * replay window of the other, the indices, their age. Whoever has it can open and seal; what follows for the peer is
+ * replay window of the other, the indices, their age. A holder of it can open and seal; what follows for the peer is
  * `PeerSession`'s.
  */
 import type { AeadKey } from "../../noise/aead.ts";

@@ -47,7 +47,7 @@ Deno.test("REKEY_TIMEOUT: an initiation without answer is sent again after 5 s a
     times.slice(1).forEach((at, i) => gaps.push(at - times[i]!));
   }
   for (const gap of gaps) assertBetween(gap, 5000, 5000 + JITTER);
-  assert(new Set(gaps.slice(0, 10)).size > 5, "the jitter of one device is not drawn anew");
+  assert(new Set(gaps.slice(0, 10)).size > 5, "the jitter of one device is not drawn again");
   // The whole range is used, or two ends that began at once would collide again.
   assert(Math.min(...gaps) < 5000 + JITTER * 0.1, `${Math.min(...gaps)}`);
   assert(Math.max(...gaps) > 5000 + JITTER * 0.9, `${Math.max(...gaps)}`);

@@ -47,7 +47,7 @@ function goodbyeOf({ simulation, sent }: TunnelPair, end: TunnelPair["client"]):
   return sent.find(({ sender, type }) => sender === end && type === 4)!.bytes;
 }
 
-/** Shakes hands, whatever the last handshake's age. */
+/** Completes a handshake, whatever the last handshake's age. */
 function renew({ simulation, client, toGateway }: TunnelPair): void {
   client.wallClockOffset += 1_000;
   toGateway.initiationSentAt = -Infinity;

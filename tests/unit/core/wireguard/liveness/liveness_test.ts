@@ -181,7 +181,7 @@ Deno.test("end is down after PeerTimeout of silence, whatever passed before, and
     client.runUntil(60_000);
     assertEquals(client.done.at(-1), `${lastReceivedAt + 6_000} down`, `after ${quiet} ms`);
     assert(client.done.filter((step) => step.endsWith("heartbeat")).length >= 15);
-    // A server that was started anew has no session, but answers handshakes.
+    // A server that was restarted has no session, but answers handshakes.
     assertEquals(client.done.filter((step) => step.endsWith("ask")).length, 1);
     assertEquals(client.watch.nextAt(client), Infinity);
   }
