@@ -6,12 +6,12 @@
  */
 import { encodeKey } from "../config/values/key_text.ts";
 import { Transport } from "../transport/transport.ts";
-import { type Hearing, presenceOf } from "../wireguard/liveness/presence.ts";
+import { type LastSeen, presenceOf } from "../wireguard/liveness/presence.ts";
 import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
 import type { MetricFamily, Sample } from "./exposition.ts";
 
 /** What is known of a peer. */
-export interface PeerSnapshot extends Hearing {
+export interface PeerSnapshot extends LastSeen {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
   readonly name: string | null;

@@ -107,7 +107,7 @@ export class MessageReceiver {
   #advance(peer: Peer, session: PeerSession, now: number): void {
     const handshakes = this.#handshakes;
     if (confirm(this.#indices, peer, session)) handshakes.completed(peer, now);
-    if (!session.isHeard) this.#firstReceived(peer, session, now);
+    if (!session.hasReceived) this.#firstReceived(peer, session, now);
     if (peer.proof.mayAsk(now)) handshakes.sendInitiation(peer, now);
     // The current key, whichever one the packet came under: a late packet under the previous one renews nothing.
     if (!peer.renewalAsked && peer.current?.isStaleForReceiving(now)) {
@@ -119,7 +119,7 @@ export class MessageReceiver {
   /** The first packet of a session has come: its counter tells what program runs at the other end. */
   #firstReceived(peer: Peer, session: PeerSession, now: number): void {
     const isSentUnder = peer.sendsUnder(session);
-    session.isHeard = true;
+    session.hasReceived = true;
     if (!isSentUnder) return;
     if (session.isTentative) {
       session.isTentative = false;
@@ -133,7 +133,7 @@ export class MessageReceiver {
       // From our response to the first packet under its key, which the initiator sends at once.
       watch.roundTrip.measured(now - session.createdAt);
     }
-    if (watch.recognition.heard(session.replay.greatestHigh)) this.#report("recognized", peer);
+    if (watch.recognition.received(session.replay.greatestHigh)) this.#report("recognized", peer);
     peer.timers.watchBy(watch.nextAt(peer));
   }
 }

@@ -195,7 +195,7 @@ export class MessageSender {
     const software = peer.watch?.recognition.software ?? Software.ours;
     if (software === Software.unknown) return false;
     // Nor is it before the first packet of the session has come: another program may run there by now.
-    if (software === Software.stock || peer.watch?.recognition.isHeard === false) {
+    if (software === Software.stock || peer.watch?.recognition.hasReceived === false) {
       return this.#sendBlindProbe(peer, length, now);
     }
     const { endpoint } = peer;

@@ -159,7 +159,7 @@ export class Peer {
   sendsUnder(session: PeerSession): boolean {
     const { current, previous } = this;
     return session === current ||
-      (session === previous && current !== null && current.isCrossed && !current.isHeard);
+      (session === previous && current !== null && current.isCrossed && !current.hasReceived);
   }
 
   /** Looks for it there from now on. */

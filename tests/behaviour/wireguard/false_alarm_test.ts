@@ -41,7 +41,7 @@ class End implements Traffic {
     const { recognition } = this.watch;
     this.watch.roundTrip.measured(roundTrip);
     recognition.sessionBegan(role === "client", 0);
-    recognition.heard(MARK_HIGH);
+    recognition.received(MARK_HIGH);
     recognition.controlReceived();
     recognition.helloReceived(HELLO, 0);
   }

@@ -193,7 +193,7 @@ export class Control {
   sendHeartbeat(peer: Peer, now: number): void {
     const { watch } = peer;
     if (watch === null) return;
-    if (!watch.recognition.isHeard) {
+    if (!watch.recognition.hasReceived) {
       this.#options.send(peer, () => 0, now);
       return;
     }

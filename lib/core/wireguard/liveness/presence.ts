@@ -11,14 +11,14 @@ import { REJECT_AFTER_TIME } from "../constants.ts";
 export type Presence = "never" | "up" | "silent" | "down";
 
 /** When a peer was last seen. */
-export interface Hearing {
+export interface LastSeen {
   /** ms since its last authenticated message; null for never. */
   readonly silence: number | null;
   /** Whether it was found missing, or has said goodbye, and has not been seen since. */
   readonly isDown: boolean;
 }
 
-export function presenceOf({ silence, isDown }: Hearing): Presence {
+export function presenceOf({ silence, isDown }: LastSeen): Presence {
   if (silence === null) return "never";
   if (isDown) return "down";
   return silence <= REJECT_AFTER_TIME ? "up" : "silent";

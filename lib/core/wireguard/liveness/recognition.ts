@@ -65,8 +65,8 @@ export class Recognition {
   #isInitiator = false;
   #sessionAt = -NEVER;
   /** When the first of the sessions began, up to the one in use, in which no packet has come. */
-  #unheardSince = -NEVER;
-  #isHeard = false;
+  #silentSince = -NEVER;
+  #hasReceived = false;
   #isMarked = false;
   #isExchanged = false;
   #confirmations = 0;
@@ -80,16 +80,16 @@ export class Recognition {
   #answered = 0;
 
   /** Whether a packet has come in the session in use. */
-  get isHeard(): boolean {
-    return this.#isHeard;
+  get hasReceived(): boolean {
+    return this.#hasReceived;
   }
 
   /** A handshake has led to a session. */
   sessionBegan(isInitiator: boolean, now: number): void {
-    if (this.#isHeard || this.#unheardSince === -NEVER) this.#unheardSince = now;
+    if (this.#hasReceived || this.#silentSince === -NEVER) this.#silentSince = now;
     this.#isInitiator = isInitiator;
     this.#sessionAt = now;
-    this.#isHeard = this.#isMarked = this.#isExchanged = false;
+    this.#hasReceived = this.#isMarked = this.#isExchanged = false;
     this.#confirmations = 0;
   }
 
@@ -98,8 +98,8 @@ export class Recognition {
    *
    * @returns whether it shows that what runs at the other end is not ours, which was not known
    */
-  heard(counterHigh: number): boolean {
-    this.#isHeard = true;
+  received(counterHigh: number): boolean {
+    this.#hasReceived = true;
     this.#isMarked = isMarked(counterHigh);
     return !this.#isMarked && this.#become(Software.stock);
   }
@@ -144,7 +144,7 @@ export class Recognition {
   /** The peer was missing: another program may run there by now. */
   lost(): void {
     this.software = Software.unknown;
-    this.#unheardSince = -NEVER;
+    this.#silentSince = -NEVER;
   }
 
   /** It is there after all, in the session that it was ours in. */
@@ -154,14 +154,14 @@ export class Recognition {
 
   /** When a hello is due; `Infinity` for not before something comes. */
   helloAt(): number {
-    if (!this.#isHeard || !this.#isMarked || this.#isExchanged) return NEVER;
+    if (!this.#hasReceived || !this.#isMarked || this.#isExchanged) return NEVER;
     const last = this.software === Software.ours ? LONGEST_HELLO_PAUSE : RETRY_PAUSE;
     return this.#helloSentAt + (HELLO_PAUSES[this.#unanswered] ?? last);
   }
 
   /** When the session is to be confirmed once more. */
   confirmAt(): number {
-    const isOpen = this.#isInitiator && !this.#isHeard && this.software !== Software.stock;
+    const isOpen = this.#isInitiator && !this.#hasReceived && this.software !== Software.stock;
     return isOpen ? this.#sessionAt + (CONFIRM_TIMES[this.#confirmations] ?? NEVER) : NEVER;
   }
 
@@ -171,13 +171,13 @@ export class Recognition {
 
   /** When a peer that has said nothing counts as stock. */
   verdictAt(): number {
-    if (this.#isHeard || this.#sessionAt === -NEVER) return NEVER;
+    if (this.#hasReceived || this.#sessionAt === -NEVER) return NEVER;
     switch (this.software) {
       case Software.unknown:
         return this.#sessionAt + VERDICT_TIME;
       case Software.ours:
         // A peer that has answered another handshake since is there. Otherwise it is missing, which the watch finds.
-        return this.#sessionAt > this.#unheardSince ? this.#unheardSince + VERDICT_TIME : NEVER;
+        return this.#sessionAt > this.#silentSince ? this.#silentSince + VERDICT_TIME : NEVER;
       default:
         return NEVER;
     }
@@ -192,8 +192,8 @@ export class Recognition {
   forget(): void {
     this.software = Software.unknown;
     this.hello = null;
-    this.#sessionAt = this.#unheardSince = -NEVER;
-    this.#isHeard = this.#isMarked = this.#isExchanged = false;
+    this.#sessionAt = this.#silentSince = -NEVER;
+    this.#hasReceived = this.#isMarked = this.#isExchanged = false;
   }
 
   #become(software: Software): boolean {

@@ -46,7 +46,7 @@ export class SharedKey {
   seenUnderOldSession(current: PeerSession, at: SocketAddress, now: number): boolean {
     if (current.localIndex === this.#session || now - current.createdAt < LATE) return false;
     // Where both ends began handshakes at once, the peer may use the old session alone (`Peer.sendsUnder()`).
-    if (!current.isHeard) return false;
+    if (!current.hasReceived) return false;
     if (now - this.#signedAt > MEMORY) this.#signs = 0;
     this.#session = current.localIndex;
     this.#signedAt = now;

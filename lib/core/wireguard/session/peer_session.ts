@@ -13,7 +13,7 @@ export interface PeerSessionOptions extends KeypairOptions {
 export class PeerSession extends Keypair {
   readonly sentTo: SocketAddress;
   /** Whether a packet has come under this key. */
-  isHeard = false;
+  hasReceived = false;
   /** Whether the other end began a session at the same time, and may use that one. */
   isCrossed = false;
   /** Whether the responder may have put the session of a later initiation of ours in its place by now. */

@@ -102,7 +102,7 @@ Deno.test("an answer to a hello that was not sent tells nothing", () => {
 Deno.test("an answer to a heartbeat counts once, and only to one that was sent", () => {
   const subject = new Subject();
   const { roundTrip, recognition } = subject.watch;
-  recognition.heard(MARK_HIGH);
+  recognition.received(MARK_HIGH);
   subject.receiveHeartbeat(100, ControlKind.heartbeatAnswer, 1);
   assertEquals(roundTrip.smoothed, null);
   subject.control.sendHeartbeat(subject.peer, 1_000);
@@ -118,7 +118,7 @@ Deno.test("before a packet has come in a session a keepalive goes in place of a 
   subject.watch.recognition.sessionBegan(true, 0);
   subject.control.sendHeartbeat(subject.peer, 0);
   assertEquals(subject.lengths.splice(0), [0]);
-  subject.watch.recognition.heard(MARK_HIGH);
+  subject.watch.recognition.received(MARK_HIGH);
   subject.control.sendHeartbeat(subject.peer, 0);
   assertEquals(subject.lengths, [16]);
 });
@@ -136,7 +136,7 @@ Deno.test("a peer that answers heartbeats and no hello is sent a hello every eig
   const subject = new Subject();
   const { recognition } = subject.watch;
   recognition.sessionBegan(false, 0);
-  recognition.heard(MARK_HIGH);
+  recognition.received(MARK_HIGH);
   const sentAt: number[] = [];
   for (let now = 0; now < 60_000; now += 100) {
     subject.receiveHeartbeat(now);

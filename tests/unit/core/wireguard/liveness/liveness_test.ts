@@ -53,14 +53,14 @@ class Watched implements Traffic {
   }
 
   /** The first packet of the session comes, with the mark or without. */
-  hear(isMarked: boolean): void {
+  receiveFirst(isMarked: boolean): void {
     this.receive();
-    this.watch.recognition.heard(isMarked ? MARK_HIGH : 0);
+    this.watch.recognition.received(isMarked ? MARK_HIGH : 0);
   }
 
   /** A peer of ours says hello. */
   recognize(interval = 2_000): void {
-    this.hear(true);
+    this.receiveFirst(true);
     this.watch.recognition.controlReceived();
     this.watch.recognition.helloReceived(HELLO, 0);
     this.watch.askedFor(interval);
@@ -120,7 +120,7 @@ Deno.test("client sends a server of ours a heartbeat every third of PeerTimeout,
 Deno.test("client sends a stock server nothing of its own, however long both are silent", () => {
   const client = new Watched("client");
   client.shakeHands();
-  client.hear(false);
+  client.receiveFirst(false);
   client.runUntil(10_000_000);
   assertEquals(client.done, []);
   assertEquals(client.watch.isOurs, false);
@@ -136,7 +136,7 @@ Deno.test("client confirms the session to a server that says nothing three times
   client.shakeHands();
   client.runUntil(20_000_000);
   assertEquals(client.done, []);
-  client.hear(true);
+  client.receiveFirst(true);
   client.runUntil(20_000_000);
   assertEquals(client.done, ["20000000 hello"]);
 });
@@ -144,14 +144,14 @@ Deno.test("client confirms the session to a server that says nothing three times
 Deno.test("end that is sent what shows the mark says hello at once, again when there is no answer, and then once an hour", () => {
   const server = new Watched("server");
   server.shakeHands();
-  server.hear(true);
+  server.receiveFirst(true);
   server.runUntil(3_600_000);
   assertEquals(server.done, [0, 1, 3, 7, 15].map((second) => `${second * 1_000} hello`));
   // Whatever handshakes pass.
   for (let minute = 60; minute < 180; minute += 2) {
     server.now = minute * 60_000;
     server.shakeHands();
-    server.hear(true);
+    server.receiveFirst(true);
     server.runUntil(server.now + 119_000);
   }
   assertEquals(server.done.slice(5), ["3615000 hello", "7215000 hello"]);
@@ -213,7 +213,7 @@ Deno.test("client leaves a stock server 15 s to answer data, and then three hand
   for (const roundTrip of [20, 3_000]) {
     const client = new Watched("client");
     client.shakeHands(roundTrip);
-    client.hear(false);
+    client.receiveFirst(false);
     client.runUntil(100_000);
     client.sendData();
     client.runUntil(115_000);
@@ -229,7 +229,7 @@ Deno.test("client leaves a stock server 15 s to answer data, and then three hand
 Deno.test("client is satisfied with whatever comes from a stock server", () => {
   const client = new Watched("client");
   client.shakeHands();
-  client.hear(false);
+  client.receiveFirst(false);
   // An upload: the kernel's keepalive comes within 10 s of the first data.
   for (let time = 0; time < 600_000; time += 100) {
     client.runUntil(time);
@@ -242,7 +242,7 @@ Deno.test("client is satisfied with whatever comes from a stock server", () => {
 Deno.test("client counts a handshake by itself for nothing while a stock server may still answer its data", () => {
   const client = new Watched("client");
   client.shakeHands();
-  client.hear(false);
+  client.receiveFirst(false);
   client.runUntil(120_000);
   // A rekey whose initiation is lost, in an upload.
   client.sendData();
@@ -298,7 +298,7 @@ Deno.test("what was known of the server is in doubt when it was missing: another
   assert(client.watch.isDown);
   client.shakeHands();
   assertEquals([client.watch.isDown, client.watch.isOurs], [false, false]);
-  client.hear(false);
+  client.receiveFirst(false);
   client.done.length = 0;
   client.runUntil(100_000);
   assertEquals(client.done, []);
@@ -340,7 +340,7 @@ Deno.test("server finds no fault with a stock client, whatever it leaves unsaid"
     const server = new Watched("server");
     for (const time of times) {
       server.runUntil(time);
-      if (time === 0) server.hear(false);
+      if (time === 0) server.receiveFirst(false);
       else server.receive();
     }
     server.sendData();
