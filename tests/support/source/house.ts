@@ -60,18 +60,12 @@ export function unusedArrows(sources: Sources): string[] {
 /**
  * Files that import one another in a ring, types included: none of them can be understood, or tested, without the
  * others.
- *
- * @param exceptions by the files of a ring, sorted, with a space between
  */
-export function fileCycles(sources: Sources, exceptions: Exceptions = {}): string[] {
+export function fileCycles(sources: Sources): string[] {
   const graph = new Map(
     program(sources).map(([path, source]) => [path, targetsOf(path, source)] as const),
   );
-  const rings = ringsOf(graph).map((ring) => ring.sort().join(" "));
-  return besides(
-    new Map(rings.map((ring) => [ring, `${ring}: these files import one another`])),
-    exceptions,
-  );
+  return ringsOf(graph).map((ring) => `${ring.sort().join(" ")}: these files import one another`);
 }
 
 /**
@@ -102,10 +96,8 @@ function ringsOf(graph: ReadonlyMap<string, readonly string[]>): string[][] {
 /**
  * Names that more than one file exports: one thing has one name, and a name means one thing. A file that others import
  * as a whole (`import * as ipv4`) has its name in front of every use, so its names are its own.
- *
- * @param exceptions by the name
  */
-export function repeatedNames(sources: Sources, exceptions: Exceptions = {}): string[] {
+export function repeatedNames(sources: Sources): string[] {
   const files = program(sources);
   const spaces = new Set(
     files.flatMap(([path, source]) => namespacesOf(source).map((each) => targetOf(path, each))),
@@ -117,9 +109,8 @@ export function repeatedNames(sources: Sources, exceptions: Exceptions = {}): st
       owners.set(name, (owners.get(name) ?? new Set()).add(path));
     }
   }
-  const found = [...owners].filter(([, paths]) => paths.size > 1)
-    .map(([name, paths]) => [name, `${name}: exported by ${[...paths].join(" and ")}`] as const);
-  return besides(new Map(found), exceptions);
+  return [...owners].filter(([, paths]) => paths.size > 1)
+    .map(([name, paths]) => `${name}: exported by ${[...paths].join(" and ")}`);
 }
 
 /** The specifiers of what a source imports as a whole. */
@@ -160,25 +151,19 @@ export function deadExports(sources: Sources, exceptions: Exceptions = {}): stri
 }
 
 /** Files with too many lines. */
-export function longFiles(sources: Sources, exceptions: Exceptions = {}): string[] {
-  const found = [...sources].map(([path, source]) =>
-    [path, source.trimEnd().split("\n").length] as const
-  )
+export function longFiles(sources: Sources): string[] {
+  return [...sources].map(([path, source]) => [path, source.trimEnd().split("\n").length] as const)
     .filter(([, lines]) => lines > MAX_LINES)
-    .map(([path, lines]) => [path, `${path}: ${lines} lines, more than ${MAX_LINES}`] as const);
-  return besides(new Map(found), exceptions);
+    .map(([path, lines]) => `${path}: ${lines} lines, more than ${MAX_LINES}`);
 }
 
 /** Folders with too many files of their own. */
-export function crowdedFolders(sources: Sources, exceptions: Exceptions = {}): string[] {
+export function crowdedFolders(sources: Sources): string[] {
   const counts = new Map<string, number>();
   for (const path of sources.keys()) {
     const folder = path.slice(0, path.lastIndexOf("/") + 1);
     counts.set(folder, (counts.get(folder) ?? 0) + 1);
   }
-  const found = [...counts].filter(([, count]) => count > MAX_FILES)
-    .map(([folder, count]) =>
-      [folder, `${folder}: ${count} files, more than ${MAX_FILES}`] as const
-    );
-  return besides(new Map(found), exceptions);
+  return [...counts].filter(([, count]) => count > MAX_FILES)
+    .map(([folder, count]) => `${folder}: ${count} files, more than ${MAX_FILES}`);
 }
