@@ -283,7 +283,9 @@ export class Device {
   /** Tells all peers of ours with a session that this end closes; any other would count it as an error. */
   sayGoodbye(now: number): void {
     for (const peer of this.#peers) {
-      if (peer.watch !== null && !peer.watch.isOurs) continue;
+      const { watch } = peer;
+      // Before the first packet of a session, another program may have taken the place of ours.
+      if (watch !== null && !(watch.isOurs && watch.recognition.isHeard)) continue;
       this.#sender.sendControl(peer, (at) => writeGoodbye(this.#memory, at), now);
     }
   }

@@ -81,6 +81,23 @@ Deno.test("a goodbye of the old session counts for nothing once a new one was as
   assertEquals(gateway.events.filter(({ kind }) => kind === "released"), []);
 });
 
+Deno.test("no goodbye is said in a session of which nothing has come yet: another program may have taken the place", () => {
+  const pair = connectedPair({ clientWatch, gatewayWatch });
+  const { simulation, client, gateway, sent } = pair;
+  const onDatagram = simulation.onDatagram!;
+  // The handshake passes, and nothing in the session of the gateway's.
+  simulation.onDatagram = (datagram, sender) => {
+    onDatagram(datagram, sender);
+    return !(sender === gateway && datagram.bytes[0] === 4);
+  };
+  renew(pair);
+  assert(pair.toGateway.current!.isInitiator && !pair.toGateway.watch!.recognition.isHeard);
+  sent.length = 0;
+  client.device.sayGoodbye(simulation.now);
+  client.poll();
+  assertEquals(sentBy(pair, client, 4), []);
+});
+
 Deno.test("a goodbye, or silence, leaves a peer where the configuration says that it is", () => {
   for (const how of ["goodbye", "silence"]) {
     const configured = { address: 0xcb007109, port: 1234 };
