@@ -79,7 +79,11 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
       return { isPolled: true, ...resolvectlKeeping(change) };
     case "resolvconf":
       return { isPolled: true, ...resolvconfKeeping(change) };
-    default:
+    // Commands have run; `LocalSocket` watches its own file; the rest is nobody else's to remove.
+    case "hook":
+    case "socket":
+    case "directory":
+    case "nat-ports":
       return null;
   }
 }

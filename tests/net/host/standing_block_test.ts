@@ -68,7 +68,10 @@ for (const [index, [name, code, end]] of ENDINGS.entries()) {
       await end(first, { client, server: gateway, interfaceName });
       assertEquals((await first.status).code, code, first.stderr);
       if (code !== 137) {
-        assertMatch(first.stderr, /the kill switch stays: .* or `vpn cleanup` removes the block$/m);
+        assertMatch(
+          first.stderr,
+          /the kill switch stays active: .* or `vpn cleanup` removes the block$/m,
+        );
         const opened = await hostState(client);
         assertEquals(opened.replace(/table inet vpn_\S+_killswitch \{.*?\n\}\n/s, ""), before);
       }
