@@ -285,7 +285,7 @@ export class Device {
     for (const peer of this.#peers) {
       const { watch } = peer;
       // Before the first packet of a session, another program may have taken the place of ours.
-      if (watch !== null && !(watch.isOurs && watch.recognition.isHeard)) continue;
+      if (watch !== null && !(watch.isOurs && watch.recognition.hasReceived)) continue;
       this.#sender.sendControl(peer, (at) => writeGoodbye(this.#memory, at), now);
     }
   }

@@ -91,7 +91,7 @@ Deno.test("no goodbye is said in a session of which nothing has come yet: anothe
     return !(sender === gateway && datagram.bytes[0] === 4);
   };
   renew(pair);
-  assert(pair.toGateway.current!.isInitiator && !pair.toGateway.watch!.recognition.isHeard);
+  assert(pair.toGateway.current!.isInitiator && !pair.toGateway.watch!.recognition.hasReceived);
   sent.length = 0;
   client.device.sayGoodbye(simulation.now);
   client.poll();
