@@ -112,7 +112,7 @@ hostTest("main makes preshared keys when asked for genpsk", async () => {
 });
 
 hostTest("main exits with 2 and hides the input when pubkey is given no key", async () => {
-  const line = "vpn: Cannot read the private key: a key is 44 characters of base64, this has";
+  const line = "vpn: Cannot read the private key: a key is 44 characters of base64, this one has";
   assertRefused(await vpn(["pubkey"], "secret\n"), 2, `${line} 6`);
   assertRefused(await vpn(["pubkey"], ""), 2, `${line} 0`);
   assertRefused(await vpn(["pubkey"], "x".repeat(100_000)), 2, `${line} 256`);

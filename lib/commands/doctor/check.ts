@@ -52,6 +52,9 @@ export async function carryOut(check: Check, subject: Subject): Promise<Finding[
   return verdicts.map((verdict) => ({ name: check.name, ...verdict }));
 }
 
+/** What a user does about what only root may see. */
+const AS_ROOT = "run `vpn doctor` as root";
+
 /**
  * Root lacks a capability where it was started with less than all, as in a container: there is no point in telling to
  * be root.
@@ -59,12 +62,12 @@ export async function carryOut(check: Check, subject: Subject): Promise<Finding[
 export function privilegeRemedy(uid = Deno.uid()): string {
   return uid === 0
     ? "this container's root lacks the capability: start the container with `--cap-add NET_ADMIN` (compose: `cap_add:`)"
-    : "run `vpn doctor` as root";
+    : AS_ROOT;
 }
 
 /** What only root sees: whether it is ours, or in the way, is not known. */
 export function hidden(why: string): Verdict {
-  return warn(`${why}: whose it is, this user does not see`, privilegeRemedy());
+  return warn(`${why}: whose it is, this user does not see`, AS_ROOT);
 }
 
 function notFoundOut(error: unknown): Verdict {
