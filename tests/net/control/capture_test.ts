@@ -136,7 +136,7 @@ netTest(
       assert(flow.seconds.every((bytes) => bytes > 0), flow.seconds.join(" "));
       stuck.signal("SIGKILL");
       await server.waitFor(
-        /captured \d+ packets of all peers, [1-9]\d* more were dropped (buffer full)/,
+        /captured \d+ packets of all peers, [1-9]\d* more were dropped \(buffer full\)/,
       );
       assertEquals(await interrupt(capture), 0);
       const [, packets = ""] = /(\d+) packets captured/.exec(capture.stderr) ?? [];

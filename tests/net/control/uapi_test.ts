@@ -227,7 +227,7 @@ netTest(
       "Unable to modify interface: Address family not supported by protocol",
     );
     await server.waitFor(/IPv6 endpoints are not supported/);
-    await server.waitFor(/the port cannot be changed while the tunnel runs/);
+    await server.waitFor(/the port cannot be changed while the tunnel is running/);
     // The kernel passes over the device's own key, without a word.
     await wg(wire.server, ["set", names.server, "peer", ownKey, "allowed-ips", "10.7.0.0/16"]);
     assertEquals(await wg(wire.server, ["show", names.server, "dump"]), before);

@@ -137,7 +137,7 @@ netTest(
     assertEquals(code, 2);
     assertMatch(
       stderr,
-      /^vpn: Cannot use tcp ports 33999 to 34999 for the NAT: the gateway "vpn0" \(process \d+\) has /m,
+      /^vpn: Cannot use tcp ports 33999 to 34999 for the NAT: the gateway "vpn0" \(process \d+\) uses /m,
     );
     assertEquals(await hostState(gateway), between);
     await kill(first);
