@@ -168,7 +168,10 @@ for (const [label, start, programs] of SERVERS) {
         "the path MTU is 700 bytes, and routers report it: the client lowers its MTU to 640 by itself",
       ]);
       const fixed = await examine(path.client, `${config.replace("[Peer]", "MTU = 1420\n[Peer]")}`);
-      const remedy = fixed.expect("path-mtu", { status: "warn", why: /path MTU is 700 bytes, not 1480/ });
+      const remedy = fixed.expect("path-mtu", {
+        status: "warn",
+        why: /path MTU is 700 bytes, not 1480/,
+      });
       assertMatch(remedy, /^MTU = 640 /);
     },
     { programs: [...NARROW_PATH_PROGRAMS, ...programs] },

@@ -12,7 +12,7 @@ import { CABLE, layWire, SERVER_INSIDE } from "../support/wire.ts";
 
 /** What a unit says, by key; the last one counts. */
 function readUnit(role: "server" | "client" | "killswitch"): ReadonlyMap<string, string> {
-  const url = new URL(`../../lib/packaging/vpn-${role}@.service`, import.meta.url);
+  const url = new URL(`../../../lib/packaging/vpn-${role}@.service`, import.meta.url);
   const lines = Deno.readTextFileSync(url).matchAll(/^(\w+)=(.*)$/gm);
   return new Map(Array.from(lines, ([, key, value]) => [key!, value!]));
 }
