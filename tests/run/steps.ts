@@ -69,7 +69,7 @@ export const STEPS: readonly Step[] = [
   {
     name: "net",
     title: "network tests, in namespaces",
-    run: (say) => runFiles(say, { folder: "tests/net", atOnce: 4, timeout: LIMIT }),
+    run: (say) => runFiles(say, { folder: "tests/net", atOnce: 6, timeout: LIMIT }),
   },
   {
     name: "compile",

@@ -280,7 +280,7 @@ netTest("a relay says what is in its way, and leaves the host as it was", async 
     [
       ["--listen", `udp://127.0.0.1:${LISTEN_PORT}`, "--connect", "faketcp://127.0.0.1:1"],
       `vpn: Cannot listen at udp://127.0.0.1:${LISTEN_PORT}: the port is in use: ` +
-      "stop what uses it, or choose another\n",
+      "stop the program that uses it, or choose another\n",
     ],
     [
       ["--listen", "udp://192.0.2.77:4501", "--connect", "faketcp://127.0.0.1:1"],
