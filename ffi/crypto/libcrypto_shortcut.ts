@@ -4,7 +4,7 @@
  *
  * `EVP_CipherInit_ex` asks the provider for lengths that never change. Instead, one parameter list sets the nonce, and
  * to open the tag as well: `tlsivfixed` (provider-cipher(7)) is all 12 bytes of it with this cipher, which then begins
- * anew as the packet before has been ended (providers/implementations/ciphers/cipher_chacha20_poly1305.c).
+ * again as the packet before has been ended (providers/implementations/ciphers/cipher_chacha20_poly1305.c).
  *
  * The manual does not promise that for ChaCha20-Poly1305 by name, and a nonce that is not taken would be the end of the
  * cipher. So nothing uses this before `shortcutWorks` in libcrypto_trial.ts has seen the very bytes of the long way.
@@ -61,7 +61,7 @@ export class LibcryptoShortcut {
   ): boolean {
     const symbols = this.#symbols;
     this.#writeNonce(counterLow, counterHigh);
-    // Never null: whoever makes one of these has seen that the library has the two functions.
+    // Never null: the maker of one of these has seen that the library has the two functions.
     if (symbols.EVP_CIPHER_CTX_set_params!(context, this.#setNonce) !== 1) return false;
     if (!this.#cipher.update(context, destination, source, length)) return false;
     if (!this.#cipher.finish(context)) return false;

@@ -22,7 +22,7 @@ export type NetworkEvent =
   | { readonly kind: "address"; readonly removed: boolean; readonly address: InterfaceAddress }
   | { readonly kind: "route"; readonly removed: boolean; readonly route: Route }
   | { readonly kind: "rule"; readonly removed: boolean; readonly rule: Rule }
-  /** The kernel had to drop notifications: whoever keeps a picture must list everything anew. */
+  /** The kernel had to drop notifications: a caller that keeps a picture must list everything again. */
   | { readonly kind: "overrun" };
 
 export class RouteMonitor implements Disposable {

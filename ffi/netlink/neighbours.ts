@@ -55,7 +55,7 @@ export const NeighbourState = {
 const VALID_STATES = NeighbourState.reachable | NeighbourState.stale | NeighbourState.delay |
   NeighbourState.probe | NeighbourState.noArp | NeighbourState.permanent;
 
-/** A neighbour, or whoever might be one. */
+/** A neighbour, or a host that might be one. */
 export interface NeighbourId {
   /** Index of the interface. */
   readonly link: number;
@@ -136,7 +136,7 @@ export class NeighbourMonitor implements Disposable {
    * Takes the notifications that have come, in order; never waits. A neighbour that went comes without hardware
    * address.
    *
-   * @returns null where the kernel had to drop some: whatever is known must be asked for anew
+   * @returns null where the kernel had to drop some: whatever is known must be asked for again
    */
   read(): Neighbour[] | null {
     const neighbours: Neighbour[] = [];

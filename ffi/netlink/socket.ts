@@ -49,7 +49,7 @@ const NLMSGERR_ATTR_MSG = 1;
 const RECEIVE_SIZE = 65536;
 /** What the kernel may hold for us: a burst of route changes must not be lost while we are busy. */
 const RECEIVE_QUEUE_SIZE = 4 * 1024 * 1024;
-/** How often a dump is started anew when the table changed meanwhile. */
+/** How often a dump is restarted when the table changed meanwhile. */
 const DUMP_ATTEMPTS = 20;
 
 /** ```c struct sockaddr_nl { __u16 nl_family; __u16 nl_pad; __u32 nl_pid; __u32 nl_groups; }; ``` */
@@ -209,7 +209,7 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Reads a whole table. A dump during which the table changed (`NLM_F_DUMP_INTR`) is made anew.
+   * Reads a whole table. A dump during which the table changed (`NLM_F_DUMP_INTR`) is repeated.
    *
    * @param action what is tried, for the error: as in `list routes`
    * @throws {NetlinkError} when the kernel refuses; EAGAIN when the table never stood still

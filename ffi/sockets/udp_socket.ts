@@ -5,7 +5,7 @@
  * datagrams is one system call.
  *
  * Datagrams leave without DF, as WireGuard's do: where a path is narrower than they are, routers divide them, though
- * nobody tells us. What the kernel makes of ICMP is not believed: whoever knows our port can forge it, and for ten
+ * nobody tells us. What the kernel makes of ICMP is not believed: anybody who knows our port can forge it, and for ten
  * minutes the kernel would divide everything into pieces of 552 bytes. `probe()` alone sets DF; its answer comes from
  * the peer, or from a router by way of `IcmpErrorSocket`, whose user looks closer than the kernel does.
  */

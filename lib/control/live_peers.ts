@@ -40,7 +40,7 @@ export interface LivePeersOptions {
 export class LivePeers implements Disposable {
   readonly #options: LivePeersOptions;
   #peers: ReadonlyMap<string, LivePeer>;
-  /** Changes are made one after the other, whoever asks. */
+  /** Changes are made one after the other, for all callers. */
   #last: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 

@@ -16,7 +16,9 @@ import {
   type RequestId,
 } from "./protocol.ts";
 
-/** Requests of one connection that wait for their turn; whoever sends more is not read until they are done. */
+/**
+ * Requests of one connection that wait for their turn; a connection that sends more is not read until they are done.
+ */
 const MAX_WAITING = 16;
 
 export interface ControlServerOptions {

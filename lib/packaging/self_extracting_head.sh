@@ -55,7 +55,7 @@ payload() { tail -c "+$((@HEAD_BYTES@ + 1))" "$self"; }
 sum() { sha256sum 2>/dev/null || shasum -a 256 2>/dev/null || openssl dgst -sha256 -r 2>/dev/null; }
 
 # Unpacks and tries it beside the place where it belongs, then moves each file there by itself, `verified` last. A file
-# is the same whoever moves it. So neither two first starts at once nor a repair while it runs do any harm.
+# is the same, whichever process moves it. So neither two first starts at once nor a repair while it runs do any harm.
 unpack() (
   umask 022
   parent=${1%/*}

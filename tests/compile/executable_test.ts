@@ -74,7 +74,7 @@ function unpackedIn(cache: string): string {
   return `${cache}/${hash}`;
 }
 
-/** What tells whether a file was put there anew. */
+/** What tells whether a file was put there again. */
 function identityOf(path: string): unknown {
   const { ino, size, mtime } = Deno.lstatSync(path);
   return { ino, size, mtime: mtime?.getTime() };

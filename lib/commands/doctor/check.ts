@@ -10,7 +10,7 @@ export interface Verdict {
   readonly status: CheckStatus;
   /** What was found, and what follows from it. */
   readonly why: string;
-  /** The command or the line of the configuration that mends it; null where nothing is to be mended. */
+  /** The command or the line of the configuration that fixes it; null where nothing is to be fixed. */
   readonly remedy: string | null;
 }
 

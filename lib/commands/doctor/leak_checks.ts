@@ -70,7 +70,7 @@ export function judgeKillSwitch(
   );
 }
 
-/** Whether names are asked for outside the tunnel, by whoever is asked. */
+/** Whether names are asked for outside the tunnel, by any resolver. */
 function checkDns(subject: Subject): Verdict[] {
   const { client } = subject;
   if (client === null) return [];

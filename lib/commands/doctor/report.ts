@@ -17,7 +17,7 @@ export function hasFailed(findings: readonly Finding[]): boolean {
 }
 
 /**
- * One line for each finding, aligned, and one more with the remedy where there is something to mend; the counts at the
+ * One line for each finding, aligned, and one more with the remedy where there is something to fix; the counts at the
  * end.
  *
  * @param colour whether to use SGR sequences

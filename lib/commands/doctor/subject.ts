@@ -25,7 +25,7 @@ export interface SubjectOptions {
   /** Null to tell by what the configuration has. */
   readonly role: Role | null;
   readonly interfaceName: string;
-  /** The namespace that the thread has entered, if it was told to: for the commands that mend something there. */
+  /** The namespace that the thread has entered, if it was told to: for the commands that fix something there. */
   readonly netns: string | null;
 }
 

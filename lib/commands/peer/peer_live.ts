@@ -12,15 +12,15 @@ import { writeText } from "../../process/output.ts";
  * @throws {AppError} where it runs and cannot be told: the file is changed by then
  */
 export async function applyAddition(server: Config, peer: PeerConfig): Promise<string[]> {
-  return await heed(server, (gateway) => addLivePeer(gateway, peer));
+  return await applyLive(server, (gateway) => addLivePeer(gateway, peer));
 }
 
 /** Lets it in no more. The same otherwise. */
 export async function applyRemoval(server: Config, peer: PeerConfig): Promise<string[]> {
-  return await heed(server, (gateway) => removeLivePeer(gateway, peer.publicKey));
+  return await applyLive(server, (gateway) => removeLivePeer(gateway, peer.publicKey));
 }
 
-async function heed(
+async function applyLive(
   { interface: { publicKey }, fileName }: Config,
   tell: (gateway: Instance) => Promise<void>,
 ): Promise<string[]> {

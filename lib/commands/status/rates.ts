@@ -39,7 +39,7 @@ export class RateMeter {
         const history = [...last?.history ?? []];
         if (last !== undefined && at > last.at) {
           const seconds = (at - last.at) / 1000;
-          // A peer that was removed and added again begins anew.
+          // A peer that was removed and added again begins again.
           const rate = {
             received: Math.max(0, received - last.received) / seconds,
             sent: Math.max(0, sent - last.sent) / seconds,

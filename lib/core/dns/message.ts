@@ -53,7 +53,7 @@ export interface Parsed {
   readonly question: string;
   /** Where the question section ends. */
   readonly questionEnd: number;
-  /** Whether it has an OPT record (RFC 6891): whoever sends none must get none. */
+  /** Whether it has an OPT record (RFC 6891): a client that sends none must get none. */
   readonly hasExtension: boolean;
   /** The UDP size that the sender takes (RFC 6891 section 6.2.3), 512 without EDNS. */
   readonly udpSize: number;

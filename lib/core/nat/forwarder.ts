@@ -97,7 +97,7 @@ export class Forwarder {
 
   /**
    * Refuses a packet with DF that the path to a client does not take in one piece, if its sender may be told so now;
-   * else it goes on, in fragments outside the tunnel, lest one who never hears of it be cut off.
+   * else it goes on, in fragments outside the tunnel, so that a sender who never receives it is not cut off.
    *
    * @param mtu bytes of that path
    * @returns whether it was refused

@@ -151,7 +151,7 @@ export class Initiator {
 }
 
 /**
- * The side that answers, made anew for each message 1 that arrives. `new` -> `readStatic` -> `identified` ->
+ * The side that answers, made for each message 1 that arrives. `new` -> `readStatic` -> `identified` ->
  * `readPayload` -> `received` -> `writeMessage2` -> `complete` -> `split` -> `done`.
  *
  * A method that returns null ends the handshake, except where it was called in another phase.

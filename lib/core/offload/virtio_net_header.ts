@@ -18,7 +18,7 @@ export const GSO_SIZE_OFFSET = 4;
 export const CHECKSUM_START_OFFSET = 6;
 export const CHECKSUM_OFFSET_OFFSET = 8;
 
-/** The checksum field holds the sum of the pseudo-header only: whoever sends the packet on completes it. */
+/** The checksum field holds the sum of the pseudo-header only: the sender of the packet completes it. */
 export const FLAG_NEEDS_CHECKSUM = 1;
 /** The checksum was found right. */
 export const FLAG_DATA_VALID = 2;

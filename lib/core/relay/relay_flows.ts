@@ -13,7 +13,7 @@ import type { Session } from "../transport/fake_tcp/session.ts";
 
 /**
  * ms after which a flow without a datagram in either direction is over: what RFC 4787 (REQ-5) lets a NAT give UDP is
- * two minutes at least, so whoever keeps a mapping alive keeps a flow alive.
+ * two minutes at least, so a client that keeps a mapping alive keeps a flow alive.
  */
 export const IDLE_TIMEOUT = 180_000;
 

@@ -145,7 +145,7 @@ export class RelayMover {
     }
   }
 
-  /** The flow of a connection that was accepted: a new one, unless its client has begun anew from the same port. */
+  /** The flow of a connection that was accepted: a new one, unless its client has started again from the same port. */
   #flowOf(session: Session, now: number): RelayFlow | null {
     const { remoteAddress, remotePort, localAddress } = session;
     const flow = this.#flowFrom(remoteAddress, remotePort, localAddress, now);

@@ -107,7 +107,7 @@ export class Paths {
   }
 
   /**
-   * The path of an endpoint. It lasts until a few hundred others have been asked for; whoever keeps it calls
+   * The path of an endpoint. It lasts until a few hundred others have been asked for; an owner that keeps it calls
    * `retain()`.
    *
    * @param address,port the far end, host order; addresses as int32 or uint32

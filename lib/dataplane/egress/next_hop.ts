@@ -29,12 +29,12 @@ const HARDWARE_ADDRESS_SIZE = 6;
  */
 const CARE_INTERVAL = 5_000;
 /**
- * ms after which routes are asked for anew though nobody told of a change: learnt ones (ICMP redirects) are not told
+ * ms after which routes are asked for again though nobody told of a change: learnt ones (ICMP redirects) are not told
  * of.
  */
 const ROUTE_LIFETIME = 30_000;
 /**
- * Destinations remembered; a power of two. Beyond three quarters all are forgotten, and asked for anew as they occur.
+ * Destinations remembered; a power of two. Beyond three quarters all are forgotten, and asked for again as they occur.
  */
 const PLACES = 4096;
 const MAX_DESTINATIONS = PLACES * 3 / 4;

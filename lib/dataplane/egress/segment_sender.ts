@@ -3,8 +3,8 @@
  * are one TCP flow's consecutive segments leave as one frame, which the interface, or the kernel right before it, cuts
  * up again.
  *
- * Where the next hop is not known (yet), and for good once the kernel has refused such a frame, packets leave singly by
- * the raw socket. Their order is kept in any case.
+ * Where the next hop is not known (yet), and for good once the kernel has refused such a frame, packets leave one at a
+ * time by the raw socket. Their order is kept in any case.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import {

@@ -210,7 +210,7 @@ export class FakeTcpLink implements Disposable {
         }
         break;
       case "established":
-        // The server has to learn of the new port, and may have been started anew.
+        // The server has to learn of the new port, and may have been restarted.
         if (this.#wasLost) this.#device.renew(now);
         this.#wasLost = false;
         break;

@@ -56,7 +56,7 @@ export function undoResolvectl({ interfaceName }: ResolvectlChange): void {
 
 /** @throws {AppError} where it fails */
 export function makeResolvconf({ record, text }: ResolvconfChange): void {
-  // Metric 0 and -x: these resolvers alone. Debian's older resolvconf takes the options without heeding them.
+  // Metric 0 and -x: these resolvers alone. Debian's older resolvconf takes the options and ignores them.
   run("resolvconf", ["-a", record, "-m", "0", "-x"], text);
 }
 

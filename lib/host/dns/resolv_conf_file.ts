@@ -2,7 +2,7 @@
  * File `resolv.conf`: replaces it by ours and puts back what was there: never half a file, never over somebody else's.
  *
  * Several of our processes may have the file in turn, and end in any order. Whoever ends while its own text is there
- * puts another living one's there, or else what was before all of them; whoever ends while it is not leaves it.
+ * puts another living one's there, or else what was before all of them; one that ends while it is not leaves it.
  */
 import { Folder } from "../../../ffi/folder.ts";
 import { basename, dirname, resolve } from "node:path";
@@ -57,7 +57,7 @@ export function resolvConfChange(
   return placed(name, { owner, text });
 }
 
-/** The files of ours that are there, whoever's. */
+/** The files of ours that are there, of any process. */
 export function ownResolvConfs(): ResolvConfChange[] {
   const names = ifThere(() => Array.from(Deno.readDirSync(NAMESPACES), ({ name }) => name)) ?? [];
   return [HOST_FILE, ...names.map(fileOfNamespace)].flatMap((name) => {

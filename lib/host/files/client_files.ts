@@ -9,7 +9,7 @@ const NOT_KEPT: readonly number[] = [ENOENT, ENOTDIR, ELOOP];
 
 /**
  * The file of the client with this name, as in `server.peers/laptop.conf` beside `server.conf`. It holds the client's
- * private key, which the gateway itself has no use for: whoever has handed it over may delete it.
+ * private key, which the gateway itself has no use for: it may be deleted once it is handed over.
  *
  * @param configPath the gateway's configuration
  */

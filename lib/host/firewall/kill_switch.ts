@@ -63,7 +63,7 @@ export interface KillSwitchOptions {
 
 /**
  * While it is there, nobody else can remove the table, not even by `nft flush ruleset`, as firewalls do it when they
- * load their rules anew (from Linux 6.9 on). To be disposed of before the journal is undone, which opens the host
+ * reload their rules (from Linux 6.9 on). To be disposed of before the journal is undone, which opens the host
  * again.
  */
 export class KillSwitch implements Disposable {
@@ -150,7 +150,7 @@ export class KillSwitch implements Disposable {
     this.#staysClosed = true;
   }
 
-  /** Leaves the table to whoever undoes the journal; the host stays closed. */
+  /** Leaves the table to the undoing of the journal; the host stays closed. */
   [Symbol.dispose](): void {
     this.#resolvers = [];
     // Nobody looks any more whether a network card joins one of the bridges.

@@ -45,7 +45,7 @@ export type HostChange =
     readonly value: string;
     readonly before: string;
   }
-  /** A table of the firewall; whoever makes it notes it first. */
+  /** A table of the firewall; it is noted before it is made. */
   | { readonly kind: "nftables-table"; readonly table: NftablesTable }
   /**
    * The table of a kill switch, which the next client on the same interface takes over. `server` is where this one's
@@ -65,12 +65,12 @@ export type HostChange =
     readonly tcp: readonly PortRange[];
     readonly udp: readonly PortRange[];
   }
-  /** What the `PostDown` commands are to undo; whoever runs the commands that did it notes it first. */
+  /** What the `PostDown` commands are to undo; noted before the commands that did it run. */
   | { readonly kind: "hook"; readonly commands: readonly PreparedHook[] }
   /** An empty directory; it goes unless something is in it. */
   | { readonly kind: "directory"; readonly path: string }
   /**
-   * The file of a local socket, which whoever is to listen on it notes first; it goes unless another process listens on
+   * The file of a local socket, noted before a process listens on it; it goes unless another process listens on
    * it.
    */
   | { readonly kind: "socket"; readonly path: string; readonly pid: number }

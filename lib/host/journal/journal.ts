@@ -139,7 +139,7 @@ export class Journal {
 
   /**
    * Gives a file under `/proc/sys` a value. Where another of our processes did so before, its note of the former value
-   * is taken over: whoever ends last puts that back.
+   * is taken over: the one that ends last puts that back.
    */
   makeSysctl(path: string, value: string): void {
     this.exclusively(() => {

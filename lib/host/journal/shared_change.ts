@@ -75,7 +75,7 @@ function isLike(change: HostChange, wanted: Shared): boolean {
 /**
  * Undoes a change, but leaves to another living process what it has in common with that.
  *
- * @param ownJournal of whoever made the change; empty where it is gone
+ * @param ownJournal of the process that made the change; empty where it is gone
  */
 export function undoUnlessHeld(change: HostChange, ownJournal: string): void {
   switch (change.kind) {

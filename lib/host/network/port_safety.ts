@@ -168,7 +168,7 @@ function ownerOf(inode: string): string {
 /** Keeps the kernel from handing out the ports of the ranges to the host's own connections. */
 function reserve(ranges: readonly PortRange[], journal: Journal): void {
   const { first, last } = ephemeralPorts();
-  // Those of other gateways, on other interfaces, become ours, too: whoever ends last gives them back.
+  // Those of other gateways, on other interfaces, become ours, too: the one that ends last gives them back.
   const others = journal.ofOthers("reserved-ports").flatMap(({ change }) => change.ranges);
   const reserved = readReservedPorts();
   for (const range of others) {

@@ -3,7 +3,7 @@ import { isInstalled } from "../../support/net.ts";
 import { run } from "../../support/process.ts";
 import { parseSamples, type Sample } from "./classify.ts";
 
-/** Samples in a second of processor time: a prime, lest it beat with a clock. */
+/** Samples in a second of processor time: a prime, so that it does not beat with a clock. */
 export const FREQUENCY = 997;
 /** The system calls on a packet's way. */
 export const SYSTEM_CALLS: readonly string[] = [

@@ -58,9 +58,9 @@ netTest(
       process.stderr,
       new RegExp(`no answer over UDP to ${DEAD}: trying UDP to ${MOVED}\n`),
     );
-    const anew = dns.questions.slice(asked);
-    assertEquals(anew.length > 0, true);
-    assertEquals(new Set(anew.map(({ from }) => from)), new Set([CLIENT_OUTSIDE]));
+    const askedAgain = dns.questions.slice(asked);
+    assertEquals(askedAgain.length > 0, true);
+    assertEquals(new Set(askedAgain.map(({ from }) => from)), new Set([CLIENT_OUTSIDE]));
     const ruleset = await client.output(["nft", "list", "ruleset"]);
     assertEquals(ruleset.includes("dport 53"), false, ruleset);
     await endWell(process);

@@ -64,7 +64,7 @@ async function cut(namespace: TestNamespace): Promise<void> {
   });
 }
 
-async function mend(namespace: TestNamespace): Promise<void> {
+async function restore(namespace: TestNamespace): Promise<void> {
   await namespace.output(["nft", "delete", "table", "ip", "cut"]);
 }
 
@@ -84,7 +84,7 @@ netTest(
     for (const time of [byClient, byServer, released]) {
       assert(time > 3_000, `after ${byClient}, ${byServer}, ${released}`);
     }
-    await mend(client);
+    await restore(client);
     await clientProcess.waitFor(/reconnected to 192\.0\.2\.1:51820/);
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     assertMatch(serverProcess.stderr, /peer laptop: up/);

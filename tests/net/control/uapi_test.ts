@@ -132,7 +132,7 @@ netTest("a preshared key set on both ends counts from the next handshake on", as
   };
   const peer = await setKey("server");
   assert(await isReached(wire.client, SERVER_INSIDE), "the session goes on");
-  // A session of its own ends with the peer, and is asked for anew.
+  // A session of its own ends with the peer, and is asked for again.
   await wg(wire.server, ["set", names.server, "peer", peer, "remove"]);
   await wg(wire.server, [
     ...["set", names.server, "peer", peer, "allowed-ips", `${CLIENT_INSIDE}/32`],

@@ -1,10 +1,10 @@
 /**
  * Tests of `vpn doctor` on gateways: each plants a fault, and asks that it is found, and that the remedy is right;
- * commands among the remedies are carried out, and must mend it.
+ * commands among the remedies are carried out, and must fix it.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
-import { examine, listenOn, mend } from "../support/doctor.ts";
+import { carryOutRemedy, examine, listenOn } from "../support/doctor.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, ROUTER } from "../support/gateway.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn } from "../support/programs/vpn.ts";
@@ -61,7 +61,7 @@ netTest("strict reverse-path filtering on a second way outside is found", async 
     status: "warn",
     why: /rp_filter is strict on lan1/,
   });
-  await mend(gateway, remedy);
+  await carryOutRemedy(gateway, remedy);
   assertEquals((await examine(gateway, network.config())).finding("reverse-path").status, "ok");
 }, { programs: GATEWAY_PROGRAMS });
 
@@ -79,7 +79,7 @@ const FIREWALLS = [
       "nft add table inet fw",
       "nft add chain inet fw across '{ type filter hook forward priority 0; policy drop; }'",
     ],
-    mends: { input: "inet fw entry", forward: "inet fw across" },
+    fixes: { input: "inet fw entry", forward: "inet fw across" },
   },
   {
     label: "iptables with Docker's chains",
@@ -91,18 +91,18 @@ const FIREWALLS = [
       "iptables -A FORWARD -j DOCKER-USER",
       "iptables -P FORWARD DROP",
     ],
-    mends: { input: "iptables -I INPUT", forward: "iptables -I DOCKER-USER" },
+    fixes: { input: "iptables -I INPUT", forward: "iptables -I DOCKER-USER" },
   },
   {
     label: "iptables-legacy",
     program: "iptables-legacy",
     input: ["iptables-legacy -P INPUT DROP"],
     forward: ["iptables-legacy -P FORWARD DROP"],
-    mends: { input: "iptables-legacy -I INPUT", forward: "iptables-legacy -I FORWARD" },
+    fixes: { input: "iptables-legacy -I INPUT", forward: "iptables-legacy -I FORWARD" },
   },
 ] as const;
 
-for (const { label, program, input, forward, mends } of FIREWALLS) {
+for (const { label, program, input, forward, fixes } of FIREWALLS) {
   netTest(
     `a firewall of ${label} that drops what comes in is found, and the remedy lets the port in`,
     async (topology) => {
@@ -114,13 +114,13 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
         why:
           /drops packets from clients to UDP port 51820: the policy of .*, as no rule accepts it/,
       });
-      assertStringIncludes(remedy, mends.input);
+      assertStringIncludes(remedy, fixes.input);
       await startVpn("server", server, tunnel.server());
       const closed = await examine(client, tunnel.client());
       closed.expect("handshake", { status: "fail", why: /no valid answer/ });
-      await mend(server, remedy);
-      const mended = await examine(server, tunnel.server());
-      assertEquals(mended.finding("input-firewall").status, "ok");
+      await carryOutRemedy(server, remedy);
+      const fixed = await examine(server, tunnel.server());
+      assertEquals(fixed.finding("input-firewall").status, "ok");
       (await examine(client, tunnel.client())).expectHealth();
     },
     { programs: [program] },
@@ -137,13 +137,13 @@ for (const { label, program, input, forward, mends } of FIREWALLS) {
         status: "fail",
         why: /drops packets that the kernel forwards for vpn0/,
       });
-      assertStringIncludes(remedy, mends.forward);
+      assertStringIncludes(remedy, fixes.forward);
       await network.start({ Egress: "kernel" });
       await network.connect();
       const reaches = async () =>
         (await client.namespace.run(["ping", "-c", "1", "-W", "1", INTERNET])).code === 0;
       assertEquals(await reaches(), false);
-      await mend(gateway, remedy);
+      await carryOutRemedy(gateway, remedy);
       assertEquals(await reaches(), true);
       assertEquals((await examine(gateway, config)).finding("forward-firewall").status, "ok");
       // The NAT of our own needs nobody's leave.

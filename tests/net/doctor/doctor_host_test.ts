@@ -1,11 +1,11 @@
 /**
  * Tests of `vpn doctor` on a host and its configuration: each plants a fault, and asks that it is found, and that the
- * remedy is right; commands among the remedies are carried out, and must mend it.
+ * remedy is right; commands among the remedies are carried out, and must fix it.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { newIdentity, newPresharedKey, temporaryFile } from "../support/config.ts";
-import { ask, examine, examineFile, mend } from "../support/doctor.ts";
+import { ask, carryOutRemedy, examine, examineFile } from "../support/doctor.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork } from "../support/gateway.ts";
 import { killHard, simpleTunnel } from "../support/simple_tunnel.ts";
 import { Unprivileged, UNPRIVILEGED_PROGRAMS } from "../support/programs/unprivileged.ts";
@@ -44,7 +44,7 @@ netTest(
     Deno.chmodSync(file.path, 0o644);
     const report = await examineFile(server, file.path);
     const remedy = report.expect("file-mode", { status: "warn", why: /mode 0644/ });
-    await mend(server, remedy);
+    await carryOutRemedy(server, remedy);
     assertEquals((await examineFile(server, file.path)).finding("file-mode").status, "ok");
   },
 );
@@ -108,7 +108,7 @@ netTest(
       status: "warn",
       why: new RegExp(`process \\(${server.pid}, vpn0\\) left behind: .*ip_forward`),
     });
-    await mend(network.gateway, remedy);
+    await carryOutRemedy(network.gateway, remedy);
     assertEquals(
       (await examine(network.gateway, network.config())).finding("leftovers").status,
       "ok",

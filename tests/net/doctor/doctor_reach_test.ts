@@ -1,6 +1,6 @@
 /**
  * Tests of `vpn doctor` on the way to the server: each plants a fault, and asks that it is found, and that the remedy
- * is right; commands among the remedies are carried out, and must mend it.
+ * is right; commands among the remedies are carried out, and must fix it.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
@@ -143,11 +143,11 @@ for (const [label, start, programs] of SERVERS) {
         why: /black hole.* up to 1280 bytes, and are lost at 1480/,
       });
       assertMatch(remedy, new RegExp(`^MTU = ${INNER_MTU} `));
-      const mended = await examine(
+      const repaired = await examine(
         path.client,
         path.clientConfig({ Address: "10.66.77.2/24", MTU: INNER_MTU }),
       );
-      assertMatch(mended.finding("path-mtu").why, /1280 bytes without fragments/);
+      assertMatch(repaired.finding("path-mtu").why, /1280 bytes without fragments/);
     },
     { programs: [...NARROW_PATH_PROGRAMS, ...programs] },
   );

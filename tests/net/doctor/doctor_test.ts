@@ -1,6 +1,6 @@
 /**
  * Tests of `vpn doctor` as a whole: each plants a fault, and asks that it is found, and that the remedy is right;
- * commands among the remedies are carried out, and must mend it.
+ * commands among the remedies are carried out, and must fix it.
  */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";

@@ -18,7 +18,7 @@ import { delay, layWire } from "../support/wire.ts";
 const PROGRAMS = [...GATEWAY_PROGRAMS, "curl"];
 const METRICS = "127.0.0.1:9586";
 const TYPE = "text/plain; version=0.0.4; charset=utf-8";
-/** ms after which a scrape asks the data plane anew. */
+/** ms after which a scrape asks the data plane again. */
 const LIFETIME = 300;
 
 type Metrics = ReadonlyMap<string, ParsedFamily>;

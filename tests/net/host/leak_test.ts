@@ -55,7 +55,7 @@ const FAR_TRAFFIC: Readonly<Record<string, string>> = {
   "TCP over IPv6": `ip6 and tcp and dst host ${FAR6}`,
   "forwarded UDP": `udp and src host ${CONTAINER} and dst host ${FAR}`,
 };
-/** What passes routing by: neighbours on the cable, and whoever chooses the interface himself. */
+/** What passes routing by: neighbours on the cable, and a program that chooses the interface itself. */
 const NEAR_TRAFFIC: Readonly<Record<string, string>> = {
   "DNS to a neighbour": `udp dst port 53 and dst host ${NEIGHBOUR}`,
   "TCP to a neighbour": `tcp and dst host ${NEIGHBOUR}`,

@@ -8,7 +8,7 @@ import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { layWire } from "../support/wire.ts";
 
-/** Process ids are counted anew in it. */
+/** Process ids are counted from 1 in it. */
 const AS_PROCESS_ONE = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
 
 interface Process {

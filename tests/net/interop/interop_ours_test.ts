@@ -117,7 +117,7 @@ netTest(
       const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, { reverse, bytes: 10e6 });
       assert(flow.receivedBytes > 5e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
     }
-    // In fragments, which is worth a word to whoever could set a smaller MTU, but drops nothing.
+    // In fragments, which is worth a word to those who can set a smaller MTU, but drops nothing.
     for (const { stderr } of [server, client]) assert(!stderr.includes("dropped packet"), stderr);
   },
   { programs: [...PROGRAMS, "iperf3"] },

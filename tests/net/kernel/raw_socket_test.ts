@@ -49,7 +49,7 @@ netTest("RawSocket.send() sends packets of every protocol as they are", async (t
     buildUdp({ ...ENDS, dontFragment: true, timeToLive: 3, typeOfService: 0xb8 }),
     buildIcmp({ ...ENDS, type: 0 }),
     numbered(1),
-    // Neither judged nor mended: the checksums of transport protocols, a source that is not ours.
+    // Neither judged nor corrected: the checksums of transport protocols, a source that is not ours.
     buildTcp(wrong),
     buildUdp(wrong),
     buildIpv4({ source: "203.0.113.77", destination: OUTSIDE }),

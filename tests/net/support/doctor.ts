@@ -75,7 +75,7 @@ export async function ask(namespace: TestNamespace, command: readonly string[]):
 }
 
 /** Carries out the commands of a remedy, in quotes there; of alternatives, the first: behind `or` stand others. */
-export async function mend(namespace: TestNamespace, remedy: string): Promise<void> {
+export async function carryOutRemedy(namespace: TestNamespace, remedy: string): Promise<void> {
   const first = remedy.split(", or ")[0]!;
   const commands = Array.from(first.matchAll(/`([^`]+)`/g), ([, command]) => command!);
   assert(commands.length > 0, `no command in ${remedy}`);

@@ -48,7 +48,7 @@ export async function carrierOn(namespace: TestNamespace, device = CABLE): Promi
   }, { interval: 10, what: `a carrier on ${device}` });
 }
 
-/** Takes the client's address away and gives it another, as a network does that hands out addresses anew. */
+/** Takes the client's address away and gives it another, as a network does that renumbers its hosts. */
 export async function changeAddress(client: TestNamespace): Promise<void> {
   await client.output(["ip", "-batch", "-"], {
     stdin: `address delete ${CLIENT_OUTSIDE}/24 dev ${CABLE}\n` +

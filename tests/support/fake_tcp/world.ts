@@ -58,7 +58,10 @@ export function read(packet: Bytes): Segment {
   };
 }
 
-/** Makes both checksums, and the length, right, as the sender of packets does, or whoever changes one on its way. */
+/**
+ * Makes both checksums, and the length, right, as the sender of packets does, or a middlebox that changes one on its
+ * way.
+ */
 export function completed(packet: Bytes): Bytes {
   const view = new DataView(packet.buffer);
   view.setUint16(2, packet.length);

@@ -1,5 +1,5 @@
 /**
- * Packets as objects, for the reference NAT: taken apart, changed, and made anew with every checksum worked out in
+ * Packets as objects, for the reference NAT: taken apart, changed, and rebuilt with every checksum worked out in
  * full.
  */
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
@@ -49,7 +49,7 @@ export function decode(bytes: Bytes): Packet {
   };
 }
 
-/** Makes a packet from its fields, every checksum anew; a UDP checksum that was 0 stays so. */
+/** Makes a packet from its fields, every checksum computed; a UDP checksum that was 0 stays so. */
 export function encode(packet: Packet): Bytes {
   const { transport, protocol } = packet;
   const at = new DataView(transport.buffer, transport.byteOffset);
@@ -122,7 +122,7 @@ export function requoted(error: Packet, quoted: Packet): Bytes {
     const whole = encode({ ...quoted, transport: quoted.transport });
     changed.set(whole.slice(checksumAt, checksumAt + 2), checksumAt);
   } else if (checksumAt + 2 <= changed.length) {
-    // Of a packet that is cut off, nobody can work it out anew: what was taken away is replaced by what came.
+    // Of a packet that is cut off, nobody can compute it again: what was taken away is replaced by what came.
     const after = [changed.slice(12, 20), changed.slice(headerSize, headerSize + 4)];
     const isNone = quoted.protocol === 17 && view.getUint16(checksumAt) === 0;
     if (!isNone) {

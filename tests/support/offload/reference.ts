@@ -2,7 +2,7 @@
  * Slow and obvious statement of what splitting and merging have to do, for judging the fast ones.
  *
  * It is written from RFC 791, 768 and 9293 and from what the kernel's segmentation (GSO) and receive offload (GRO) are
- * documented and seen to do. It shares no code with `lib/`: packets are arrays of bytes, each made anew.
+ * documented and seen to do. It shares no code with `lib/`: packets are arrays of bytes, each a new one.
  */
 import { type Bytes, referenceChecksum } from "../packets/packet_builder.ts";
 

@@ -26,7 +26,7 @@ export class KeyLedger {
   /** Messages sealed, at all ends. */
   sealed = 0;
   readonly #clock: FakeClock;
-  /** By key in hexadecimal: the counters that were spent, whoever spent them. */
+  /** By key in hexadecimal: the counters that were spent, by either end. */
   readonly #nonces = new Map<string, Set<string>>();
   readonly #live = new Map<string, Set<KeyUse>>();
   readonly #lastCreatedAt = new Map<string, number>();

@@ -12,7 +12,7 @@ import { eventually } from "../../support/time/patience.ts";
 import { hostTest, whereAllowed } from "../../support/permissions.ts";
 
 const INTERFACE = `t${Deno.pid}`;
-// Others' journals are where they are; whoever is not root may have no place for any.
+// Others' journals are where they are; a user who is not root may have no place for any.
 whereAllowed(() => {
   if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) {
     Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());

@@ -177,7 +177,7 @@ export class IcmpTranslator {
   }
 
   /**
-   * Sends the error on. Its checksum covers what it quotes, of which little is left to update: it is worked out anew.
+   * Sends the error on. Its checksum covers what it quotes, of which little is left to update: it is computed again.
    */
   #finish(packet: number, message: number, link: NatLink): void {
     const view = this.#view;

@@ -201,7 +201,7 @@ export class FakeTcp {
   }
 
   /**
-   * Takes a segment of no connection, or one by which the client of a silent one may have begun anew. Returns the
+   * Takes a segment of no connection, or one by which the client of a silent one may have started again. Returns the
    * connection that it belongs to.
    */
   #receiveUnknown(

@@ -1,7 +1,7 @@
 /**
  * Fake-TCP segments as bytes: how ours are written, and which of those that arrive are examined further.
  *
- * Checksums are left at zero: whoever sends a segment knows whether the kernel, or the interface, will compute them.
+ * Checksums are left at zero: the sender of a segment knows whether the kernel, or the interface, will compute them.
  */
 import { finish, pseudoHeaderSum, sum } from "../../wire/checksum.ts";
 import { DropReason } from "../../wire/drop_reason.ts";

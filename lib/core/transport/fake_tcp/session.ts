@@ -103,8 +103,8 @@ export class Session implements FourTuple {
   /** Whether authenticated data has come. */
   isProven = false;
   /**
-   * The ISN of a SYN that was answered though this connection exists, which is silent: whoever goes on with it replaces
-   * it.
+   * The ISN of a SYN that was answered though this connection exists, which is silent: the client that goes on with it
+   * replaces it.
    */
   challengerIsn = 0;
   hasChallenger = false;

@@ -1,7 +1,7 @@
 /**
  * Program of network tests that sends all the time, whatever comes of it, to targets as `udp://192.0.2.1:53`,
  * `udp://192.0.2.1:67?from=68` (the port to send from) or `tcp://[2001:db8::1]:80`. Each TCP attempt is a connection
- * anew.
+ * again.
  */
 import { createSocket, type Socket } from "node:dgram";
 

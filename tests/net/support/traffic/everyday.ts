@@ -1,4 +1,4 @@
-/** Everyday traffic of a client behind a gateway: what must work, whoever carries it and however it leaves. */
+/** Everyday traffic of a client behind a gateway: what must work, whatever carries it and however it leaves. */
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
 import { type TestNamespace } from "../../../support/net.ts";

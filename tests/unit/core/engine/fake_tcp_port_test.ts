@@ -57,7 +57,7 @@ class End {
     this.port = new FakeTcpPort({ memory, connections, queue, segments, listenPort, drops });
   }
 
-  /** Puts datagrams into the queue, for the server, or whoever the last message came from. */
+  /** Puts datagrams into the queue, for the server, or the sender of the last message. */
   queue(...texts: string[]): void {
     for (const text of texts) {
       const at = this.datagrams.reserve();

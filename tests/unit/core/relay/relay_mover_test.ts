@@ -78,7 +78,7 @@ hostTest("relays end a flow after 180 s of silence, with its connection and its 
     0,
     0,
   ]);
-  // The client's next datagram begins anew.
+  // The client's next datagram opens a new flow.
   const again = world.exchange(client, "again");
   assert(again !== null && again !== port);
 });

@@ -76,7 +76,7 @@ Deno.test("after 20 s without anything sent, a keepalive is asked for; not by a 
     advance(1);
     const asked = isProven ? ["keepalive"] : [];
     assertEquals(client.events, ["established", ...asked]);
-    // Once for each 20 s, whether or not it was heeded.
+    // Once for each 20 s, whether or not it had an effect.
     advance(5_000);
     assertEquals(client.events.length, 1 + asked.length);
   }
