@@ -59,11 +59,14 @@ export function readControl(
   }
 }
 
-/** Writes at `at` the IPv4 address that a datagram leaves from, host order; returns the bytes that this takes. */
+/**
+ * Writes at `at` the IPv4 address that a datagram leaves from, host order, int32 or uint32; returns the bytes that this
+ * takes.
+ */
 export function writeSource(view: DataView, at: number, source: number): number {
   writeHeader(view, at, PACKET_INFO_LENGTH, SOL_IP, IP_PKTINFO);
   view.setInt32(at + HEADER_SIZE, 0, true);
-  view.setUint32(at + PACKET_INFO_SOURCE, source);
+  view.setInt32(at + PACKET_INFO_SOURCE, source);
   view.setUint32(at + PACKET_INFO_DESTINATION, 0);
   return PACKET_INFO_SPACE;
 }

@@ -3,7 +3,6 @@
  * Sockets of one thread that take turns may share it, so that a thousand of them cost no more than one.
  */
 import type { Arena } from "../arena.ts";
-import { AF_INET } from "../socket_constants.ts";
 import {
   CONTROL_SIZE,
   readControl,
@@ -11,7 +10,13 @@ import {
   writeSegmentSize,
   writeSource,
 } from "./control_messages.ts";
-import { type DatagramBatch, MAX_SEGMENTS, runLength } from "./datagram_batch.ts";
+import {
+  type DatagramBatch,
+  MAX_SEGMENTS,
+  PATH_SIZE,
+  PATH_SOURCE,
+  runLength,
+} from "./datagram_batch.ts";
 import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_PORT, SOCKADDR_IN_SIZE } from "./ipv4_address.ts";
 import { MessageHeaders } from "../message_headers.ts";
 
@@ -57,7 +62,6 @@ export class UdpBuffers {
     for (let i = 0; i < batch; i++) {
       this.receivedOffsets[i] = buffers + i * RECEIVE_BUFFER_SIZE;
       this.received.setPiece(i, 0, this.receivedOffsets[i], RECEIVE_BUFFER_SIZE);
-      arena.view.setUint16(this.sent.name(i), AF_INET, true);
     }
   }
 
@@ -83,14 +87,21 @@ export class UdpBuffers {
    * from `mergeFrom` on.
    *
    * @param mergeFrom datagrams before this index share no message
+   * @param refusedSource a source address that is left to the kernel; 0 for none
    * @returns the count of messages; `sendCounts` has the datagrams of each
    */
-  compose(batch: DatagramBatch, from: number, to: number, mergeFrom: number): number {
+  compose(
+    batch: DatagramBatch,
+    from: number,
+    to: number,
+    mergeFrom: number,
+    refusedSource: number,
+  ): number {
     let next = from;
     let message = 0;
     while (next < to && message < this.batch) {
       const run = next >= mergeFrom ? runLength(batch, next, to) : 1;
-      this.composeMessage(batch, next, message, run);
+      this.composeMessage(batch, next, message, run, refusedSource);
       this.sendCounts[message++] = run;
       next += run;
     }
@@ -98,12 +109,21 @@ export class UdpBuffers {
   }
 
   /** Describes `run` datagrams from `first` on as message `message`. */
-  composeMessage(batch: DatagramBatch, first: number, message: number, run: number): void {
+  composeMessage(
+    batch: DatagramBatch,
+    first: number,
+    message: number,
+    run: number,
+    refusedSource: number,
+  ): void {
     const view = this.#view;
     const headers = this.sent;
     const name = headers.name(message);
-    view.setUint16(name + SOCKADDR_IN_PORT, batch.ports[first]);
-    view.setUint32(name + SOCKADDR_IN_ADDRESS, batch.addresses[first]);
+    const paths = batch.paths.view;
+    const path = batch.pathIds[first] * PATH_SIZE;
+    // Family and port, then the address.
+    view.setInt32(name, paths.getInt32(path));
+    view.setInt32(name + SOCKADDR_IN_ADDRESS, paths.getInt32(path + SOCKADDR_IN_ADDRESS));
     for (let i = 0; i < run; i++) {
       headers.setPiece(message, i, batch.offsets[first + i], batch.lengths[first + i]);
     }
@@ -111,8 +131,9 @@ export class UdpBuffers {
 
     const control = headers.control(message);
     const ecn = batch.ecns === undefined ? 0 : batch.ecns[first];
+    const source = paths.getInt32(path + PATH_SOURCE);
     let length = 0;
-    if (batch.sources[first] !== 0) length += writeSource(view, control, batch.sources[first]);
+    if (source !== 0 && source !== refusedSource) length += writeSource(view, control, source);
     if (ecn !== 0) length += writeEcn(view, control + length, ecn);
     if (run > 1) length += writeSegmentSize(view, control + length, batch.lengths[first]);
     headers.setControlLength(message, length);

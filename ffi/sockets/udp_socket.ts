@@ -34,7 +34,7 @@ import {
   UDP_SEGMENT,
 } from "../socket_constants.ts";
 import { requireOption, setOption } from "../socket_options.ts";
-import type { DatagramBatch } from "./datagram_batch.ts";
+import { type DatagramBatch, PATH_SIZE, PATH_SOURCE } from "./datagram_batch.ts";
 import { boundPort, socketAddress } from "./ipv4_address.ts";
 import { UdpBuffers } from "./udp_buffers.ts";
 
@@ -85,7 +85,10 @@ export class UdpSocket implements Disposable {
   /** Datagrams that the kernel refused, and the errno of the last of them. */
   sendErrors = 0;
   lastSendError = 0;
-  /** The source address whose use the kernel refused last (it was taken off the host), or 0. */
+  /**
+   * The source address that the kernel refused last (it was taken off the host), int32: it is left out of what is sent
+   * until this is set to 0.
+   */
   refusedSource = 0;
   /** Whether sends use UDP_SEGMENT now; false for good once the kernel has refused one. */
   segmentation: boolean;
@@ -190,7 +193,7 @@ export class UdpSocket implements Disposable {
     let next = from;
     let mergeFrom = this.segmentation ? from : to;
     while (next < to) {
-      const messages = this.#buffers.compose(batch, next, to, mergeFrom);
+      const messages = this.#buffers.compose(batch, next, to, mergeFrom, this.refusedSource);
       const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sent, messages, MSG_DONTWAIT);
       if (sent > 0) {
         for (let i = 0; i < sent; i++) next += sendCounts[i];
@@ -202,10 +205,14 @@ export class UdpSocket implements Disposable {
         this.blocked = true;
         return next;
       }
-      if (batch.sources[next] !== 0 && (errno === ENETUNREACH || errno === EINVAL)) {
+      const source = batch.paths.view.getInt32(batch.pathIds[next] * PATH_SIZE + PATH_SOURCE);
+      if (
+        source !== 0 && source !== this.refusedSource &&
+        (errno === ENETUNREACH || errno === EINVAL)
+      ) {
         // The source address may no longer be one of this host's (`ip_route_output_key_hash_rcu()` says ENETUNREACH
         // then); the kernel's own choice is right in any case.
-        this.#refuseSource(batch, next, to);
+        this.refusedSource = source;
         continue;
       }
       const run = sendCounts[0];
@@ -233,7 +240,7 @@ export class UdpSocket implements Disposable {
   /** Sends datagram `index` with DF set, once: where it is too long for its path, it does not arrive. */
   probe(batch: DatagramBatch, index: number): void {
     const fragments = { level: SOL_IP, option: IP_MTU_DISCOVER };
-    this.#buffers.composeMessage(batch, index, 0, 1);
+    this.#buffers.composeMessage(batch, index, 0, 1, this.refusedSource);
     setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_PROBE });
     this.#libc.symbols.sendmmsg(this.fd, this.#sent, 1, MSG_DONTWAIT);
     setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_OMIT });
@@ -241,14 +248,6 @@ export class UdpSocket implements Disposable {
 
   [Symbol.dispose](): void {
     this.#libc.symbols.close(this.fd);
-  }
-
-  /** Leaves the source address of datagram `first` out of it and of all behind it. */
-  #refuseSource(batch: DatagramBatch, first: number, to: number): void {
-    const { sources } = batch;
-    const refused = sources[first];
-    for (let i = first; i < to; i++) if (sources[i] === refused) sources[i] = 0;
-    this.refusedSource = refused;
   }
 }
 

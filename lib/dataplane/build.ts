@@ -130,6 +130,7 @@ export function buildDataPlane(
     offload: config.offload,
   });
   const udp = new UdpPort(socket, {
+    paths: sendQueue.paths,
     drops,
     keepsSource: config.isGateway,
     onSourceRefused: (source) => device.forgetSource(source),

@@ -4,6 +4,7 @@
  * It has a key, so it completes the handshake; what it then sends inside the tunnel, from which port, under which
  * session and with which outer source address is up to the attack.
  */
+import { pathsTo } from "../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../ffi/arena.ts";
 import type { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
 import { decodeKey } from "../../lib/core/config/values/key_text.ts";
@@ -150,9 +151,12 @@ export class RogueClient implements Disposable {
       const batch = {
         offsets: Int32Array.from(part, (_, i) => this.#slots + i * SLOT),
         lengths: Int32Array.from(part, ({ length }) => length),
-        addresses: new Uint32Array(part.length).fill(parseIpv4(this.#options.address)!),
-        ports: new Uint16Array(part.length).fill(this.#options.port),
-        sources: new Uint32Array(part.length),
+        ...pathsTo(
+          new Array(part.length).fill({
+            address: parseIpv4(this.#options.address)!,
+            port: this.#options.port,
+          }),
+        ),
       };
       socket.send(batch, 0, part.length);
     }

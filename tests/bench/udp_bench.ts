@@ -2,7 +2,7 @@
 import { Arena } from "../../ffi/arena.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { UdpSocket, type UdpSocketOptions } from "../../ffi/sockets/udp_socket.ts";
-import type { DatagramBatch } from "../../ffi/sockets/datagram_batch.ts";
+import { type DatagramBatch, pathsTo } from "../../ffi/sockets/datagram_batch.ts";
 import { assertEquals } from "../support/assert.ts";
 
 /** Messages that a call of the sockets here handles. */
@@ -58,9 +58,7 @@ export class Bench implements Disposable {
     return {
       offsets: Int32Array.from(offsets),
       lengths: Int32Array.from(datagrams, ({ length }) => length),
-      addresses: Uint32Array.from(datagrams, ({ address }) => address ?? LOOPBACK),
-      ports: Uint16Array.from(datagrams, ({ port }) => port),
-      sources: Uint32Array.from(datagrams, ({ source }) => source ?? 0),
+      ...pathsTo(datagrams.map((datagram) => ({ address: LOOPBACK, ...datagram }))),
     };
   }
 

@@ -110,12 +110,7 @@ export class Engine {
 
   #takeMessage(port: DatagramPort, index: number, now: number): void {
     if (!port.take(index, now)) return;
-    const peerIndex = this.#pipeline.fromNetwork.takeMessage(
-      port.messages,
-      index,
-      port.transport,
-      now,
-    );
+    const peerIndex = this.#pipeline.fromNetwork.takeMessage(port.messages, index, now);
     const peer = this.#device.peerAt(peerIndex);
     if (peer !== null) port.authenticated(index, peer, now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
@@ -214,7 +209,7 @@ export class Engine {
     while (queue.length > 0 && full === null) {
       const { head } = queue;
       const end = queue.runEnd();
-      const port = this.#ports[queue.transports[head]];
+      const port = this.#ports[queue.paths.transport(queue.pathIds[head])];
       const next = port === null ? this.#dropRun(head, end) : port.send(queue, head, end, now);
       queue.sentUpTo(next);
       if (next < end) full = port;

@@ -14,6 +14,7 @@ import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
 import { payloadOffset, payloadSize } from "../transport/fake_tcp/segment.ts";
 import type { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
+import type { Paths } from "../transport/paths.ts";
 import { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
@@ -46,6 +47,8 @@ export interface SegmentPort {
 
 export interface FakeTcpPortOptions {
   readonly memory: Memory;
+  /** Where paths have their numbers from. */
+  readonly paths: Paths;
   readonly connections: FakeTcp;
   /** That of `connections`. */
   readonly queue: SegmentQueue;
@@ -63,6 +66,7 @@ export class FakeTcpPort implements DatagramPort {
   /** A client's connection, by which all datagrams leave; null while it needs none. */
   session: Session | null = null;
   readonly #view: DataView;
+  readonly #paths: Paths;
   readonly #queue: SegmentQueue;
   readonly #segments: SegmentPort;
   readonly #listenPort: number | null;
@@ -77,6 +81,7 @@ export class FakeTcpPort implements DatagramPort {
     this.batch = batch;
     this.connections = options.connections;
     this.#view = options.memory.view;
+    this.#paths = options.paths;
     this.#queue = options.queue;
     this.#segments = options.segments;
     this.#listenPort = options.listenPort;
@@ -86,9 +91,7 @@ export class FakeTcpPort implements DatagramPort {
       offsets: new Int32Array(batch),
       lengths: new Int32Array(batch),
       segmentSizes: new Int32Array(batch),
-      addresses: new Int32Array(batch),
-      ports: new Uint16Array(batch),
-      sources: new Int32Array(batch),
+      pathIds: new Int32Array(batch),
       ecns: new Uint8Array(batch),
     };
   }
@@ -122,9 +125,12 @@ export class FakeTcpPort implements DatagramPort {
     messages.offsets[index] = payloadOffset(view, packet);
     messages.lengths[index] = length;
     messages.segmentSizes[index] = segmentSize < length ? segmentSize : 0;
-    messages.addresses[index] = session.remoteAddress;
-    messages.ports[index] = session.remotePort;
-    messages.sources[index] = this.#listenPort === null ? 0 : session.localAddress;
+    messages.pathIds[index] = this.#paths.intern(
+      session.remoteAddress,
+      session.remotePort,
+      this.#listenPort === null ? 0 : session.localAddress,
+      Transport.fakeTcp,
+    );
     messages.ecns[index] = ecnOf(view, packet);
     return true;
   }
@@ -140,16 +146,22 @@ export class FakeTcpPort implements DatagramPort {
 
   // To the network.
 
-  /** The connection by which an address is reached, int32; a client has only one. */
-  sessionTo(address: number, port: number, source: number): Session | null {
+  /** The connection that is a path's; a client has only one. */
+  sessionTo(path: number): Session | null {
     if (this.#listenPort === null) return this.session;
-    return this.connections.find(address, port, source, this.#listenPort);
+    const paths = this.#paths;
+    return this.connections.find(
+      paths.address(path) | 0,
+      paths.port(path),
+      paths.source(path) | 0,
+      this.#listenPort,
+    );
   }
 
   send(datagrams: Datagrams, from: number, to: number, now: number): number {
-    const { offsets, lengths, addresses, ports, sources, ecns } = datagrams;
+    const { offsets, lengths, pathIds, ecns } = datagrams;
     for (let i = Math.max(from, this.#taken); i < to; i++) {
-      const session = this.sessionTo(addresses[i] | 0, ports[i], sources[i] | 0);
+      const session = this.sessionTo(pathIds[i]);
       if (session === null) this.#drops.add(DropReason.fakeTcpNoSession, lengths[i]);
       else if (this.connections.send(session, offsets[i], lengths[i], now)) {
         // Into the header that stands before the datagram now; of one that waits, which was copied, it says nothing.

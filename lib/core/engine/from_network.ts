@@ -6,7 +6,6 @@
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
 import { type Router, RoutingVerdict } from "../routing/router.ts";
-import type { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
 import * as ipv4 from "../wire/ipv4.ts";
@@ -53,27 +52,16 @@ export class FromNetwork {
    * Takes one message: a datagram, or several equal ones that the kernel merged, the last perhaps shorter.
    *
    * @param index in `messages`
-   * @param transport how it came
    * @param now monotonic ms
    * @returns the index of the peer that the last authentic datagram of them was from; 0 where none was
    */
-  takeMessage(
-    messages: ReceivedMessages,
-    index: number,
-    transport: Transport,
-    now: number,
-  ): number {
+  takeMessage(messages: ReceivedMessages, index: number, now: number): number {
     const length = messages.lengths[index];
     if (length < 0) {
       this.#drops.add(DropReason.truncatedDatagram);
       return 0;
     }
-    const path = this.#device.paths.intern(
-      messages.addresses[index],
-      messages.ports[index],
-      messages.sources[index],
-      transport,
-    );
+    const path = messages.pathIds[index];
     const ecn = messages.ecns[index];
     const segmentSize = messages.segmentSizes[index];
     const size = segmentSize > 0 ? segmentSize : length;

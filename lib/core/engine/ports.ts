@@ -5,6 +5,7 @@
  * A port reads into the packet memory and names what came by offset and length; the arrays are valid until its next
  * read.
  */
+import type { Paths } from "../transport/paths.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { Peer } from "../wireguard/peer.ts";
 
@@ -18,24 +19,20 @@ export interface ReceivedMessages {
   readonly lengths: Int32Array;
   /** Bytes of each merged datagram but the last; 0 for a single one. */
   readonly segmentSizes: Int32Array;
-  /** Senders' IPv4 addresses, host order, as int32: above 2^31, a uint32 would be an object on the heap. */
-  readonly addresses: Int32Array;
-  readonly ports: Uint16Array;
-  /** The local address that each was sent to, int32; 0 where answers leave the choice to the kernel. */
-  readonly sources: Int32Array;
+  /** By which path each came, and an answer to it goes; set by `take()`. */
+  readonly pathIds: Int32Array;
   /** ECN bits of the outer IP header. */
   readonly ecns: Uint8Array;
 }
 
-/** Datagrams to send, index by index; addresses in host order. `SendQueue` is one. */
+/** Datagrams to send, index by index. `SendQueue` is one. */
 export interface Datagrams {
   readonly offsets: Int32Array;
   /** Bytes, at least 1. */
   readonly lengths: Int32Array;
-  readonly addresses: Uint32Array;
-  readonly ports: Uint16Array;
-  /** 0 lets the kernel choose. */
-  readonly sources: Uint32Array;
+  /** By which path each leaves, of `paths`. */
+  readonly pathIds: Int32Array;
+  readonly paths: Paths;
   /** ECN bits of the outer IP header. */
   readonly ecns: Uint8Array;
 }

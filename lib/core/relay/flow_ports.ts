@@ -5,8 +5,8 @@ import type { DatagramPort } from "../engine/ports.ts";
 import type { RelayFlow } from "./relay_flows.ts";
 
 export interface FlowPorts {
-  /** Where all flows' datagrams go, host order; null where each flow has its own far end. */
-  readonly target: { readonly address: number; readonly port: number } | null;
+  /** The path by which all flows' datagrams go; null where each goes to its own far end. */
+  readonly target: number | null;
   /** Looks which ports can be read; returns how many, each to be had by `ready()`. */
   wait(): number;
   /** Port `index` of the last `wait()`; null where it has been closed since. */

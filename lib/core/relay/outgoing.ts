@@ -1,5 +1,6 @@
 /** Outgoing datagrams of a relay by UDP: named where they were captured, until one call sends them all. */
 import type { DatagramPort, Datagrams } from "../engine/ports.ts";
+import type { Paths } from "../transport/paths.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 
 /** Datagrams that wait at most: a merged segment of 64 KiB holds 45 of full size. */
@@ -8,15 +9,15 @@ const CAPACITY = 256;
 export class Outgoing implements Datagrams {
   readonly offsets: Int32Array = new Int32Array(CAPACITY);
   readonly lengths: Int32Array = new Int32Array(CAPACITY);
-  readonly addresses: Uint32Array = new Uint32Array(CAPACITY);
-  readonly ports: Uint16Array = new Uint16Array(CAPACITY);
-  readonly sources: Uint32Array = new Uint32Array(CAPACITY);
+  readonly pathIds: Int32Array = new Int32Array(CAPACITY);
   readonly ecns: Uint8Array = new Uint8Array(CAPACITY);
+  readonly paths: Paths;
   readonly #drops: DropCounters;
   #port: DatagramPort | null = null;
   #count = 0;
 
-  constructor(drops: DropCounters) {
+  constructor(paths: Paths, drops: DropCounters) {
+    this.paths = paths;
     this.#drops = drops;
   }
 
@@ -27,22 +28,14 @@ export class Outgoing implements Datagrams {
     this.#port = port;
   }
 
-  /** Appends a datagram. Addresses and port in host order; `source` 0 lets the kernel choose. */
-  add(
-    offset: number,
-    length: number,
-    address: number,
-    port: number,
-    source: number,
-    now: number,
-  ): void {
+  /** Appends a datagram that leaves by this path. */
+  add(offset: number, length: number, path: number, now: number): void {
     if (this.#count === CAPACITY) this.flush(now);
     const i = this.#count++;
     this.offsets[i] = offset;
     this.lengths[i] = length;
-    this.addresses[i] = address;
-    this.ports[i] = port;
-    this.sources[i] = source;
+    this.pathIds[i] = path;
+    this.paths.pin(path);
   }
 
   /**
@@ -56,5 +49,6 @@ export class Outgoing implements Datagrams {
     for (let i = port.send(this, 0, count, now); i < count; i++) {
       this.#drops.add(DropReason.sendQueueFull, this.lengths[i]);
     }
+    this.paths.unpinAll();
   }
 }

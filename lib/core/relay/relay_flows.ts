@@ -9,6 +9,7 @@
  * UDP has no end that could be seen, so a flow ends by silence, or with its connection.
  */
 import { FairShares, type Place } from "../limits/fair_shares.ts";
+import type { Paths } from "../transport/paths.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
 
 /**
@@ -17,29 +18,22 @@ import type { Session } from "../transport/fake_tcp/session.ts";
  */
 export const IDLE_TIMEOUT = 180_000;
 
-const BUCKETS = 1 << 10;
-
-/** A conversation with one far end. Addresses as int32, host order. */
+/** A conversation with one far end. */
 export class RelayFlow {
-  /** The far end, and our address that it wrote to. */
-  readonly address: number;
-  readonly port: number;
-  readonly source: number;
+  /** To the far end, from our address that it wrote to. */
+  readonly path: number;
   /** What carries it; null before there is a connection. */
   session: Session | null = null;
   /** When its last datagram passed, in ms. */
   usedAt = -Infinity;
   /** Its place in its address's share. */
   place: Place<number, RelayFlow> | null = null;
-  /** Its neighbours by age, and the next in its bucket, in the table. */
+  /** Its neighbours by age. */
   older: RelayFlow | null = null;
   newer: RelayFlow | null = null;
-  next: RelayFlow | null = null;
 
-  constructor(address: number, port: number, source: number) {
-    this.address = address;
-    this.port = port;
-    this.source = source;
+  constructor(path: number) {
+    this.path = path;
   }
 }
 
@@ -48,8 +42,8 @@ export interface RelayFlowsOptions {
   readonly capacity: number;
   /** ms */
   readonly idleTimeout: number;
-  /** A random uint32 that nobody outside knows, or a sender could fill one bucket on purpose. */
-  readonly seed: number;
+  /** Keeps the path of each flow. */
+  readonly paths: Paths;
 }
 
 export class RelayFlows {
@@ -57,7 +51,7 @@ export class RelayFlows {
   readonly ended: RelayFlow[] = [];
   size = 0;
   readonly #options: RelayFlowsOptions;
-  readonly #buckets: (RelayFlow | null)[] = new Array(BUCKETS).fill(null);
+  readonly #byPath = new Map<number, RelayFlow>();
   readonly #bySession = new Map<Session, RelayFlow>();
   readonly #shares: FairShares<number, RelayFlow>;
   /** Both ends of the list by age: the flow idle for longest, the one used last. */
@@ -72,13 +66,9 @@ export class RelayFlows {
     });
   }
 
-  /** The flow of a far end, or null; addresses as int32. */
-  find(address: number, port: number, source: number): RelayFlow | null {
-    let flow = this.#buckets[this.#bucket(address, port, source)];
-    while (
-      flow !== null && (flow.port !== port || flow.address !== address || flow.source !== source)
-    ) flow = flow.next;
-    return flow;
+  /** The flow of a far end, or null. */
+  find(path: number): RelayFlow | null {
+    return this.#byPath.get(path) ?? null;
   }
 
   /** The flow that a connection carries, or null. */
@@ -92,13 +82,13 @@ export class RelayFlows {
    *
    * @returns null where each address has its one flow, all of them answered
    */
-  open(address: number, port: number, source: number, now: number): RelayFlow | null {
-    const flow = new RelayFlow(address, port, source);
-    flow.place = this.#shares.add(address, flow);
+  open(path: number, now: number): RelayFlow | null {
+    const { paths } = this.#options;
+    const flow = new RelayFlow(path);
+    flow.place = this.#shares.add(paths.address(path), flow);
     if (flow.place === null) return null;
-    const bucket = this.#bucket(address, port, source);
-    flow.next = this.#buckets[bucket];
-    this.#buckets[bucket] = flow;
+    paths.retain(path);
+    this.#byPath.set(path, flow);
     flow.usedAt = now;
     this.#append(flow);
     this.size++;
@@ -131,15 +121,8 @@ export class RelayFlows {
     this.#shares.remove(flow.place!);
     if (flow.session !== null) this.#bySession.delete(flow.session);
     this.#unlink(flow);
-    const bucket = this.#bucket(flow.address, flow.port, flow.source);
-    let before: RelayFlow | null = null;
-    let at = this.#buckets[bucket];
-    while (at !== null && at !== flow) {
-      before = at;
-      at = at.next;
-    }
-    if (before === null) this.#buckets[bucket] = flow.next;
-    else before.next = flow.next;
+    this.#byPath.delete(flow.path);
+    this.#options.paths.release(flow.path);
     this.size--;
     this.ended.push(flow);
   }
@@ -167,13 +150,5 @@ export class RelayFlows {
     else flow.older.newer = flow.newer;
     if (flow.newer === null) this.#newest = flow.older;
     else flow.newer.older = flow.older;
-  }
-
-  /** Strangers choose most of what is hashed. */
-  #bucket(address: number, port: number, source: number): number {
-    let mixed = Math.imul(address ^ this.#options.seed, 0x85ebca6b);
-    mixed = Math.imul(mixed ^ (mixed >>> 15) ^ port, 0xc2b2ae35);
-    mixed = Math.imul(mixed ^ (mixed >>> 13) ^ source, 0x27d4eb2f);
-    return (mixed ^ (mixed >>> 16)) & (BUCKETS - 1);
   }
 }

@@ -5,6 +5,7 @@ import type { FakeTcpEndpoints } from "../transport/fake_tcp/endpoints.ts";
 import { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
+import type { Paths } from "../transport/paths.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 
@@ -15,6 +16,7 @@ const OWN_SEGMENTS = 64;
 
 export interface RelayLinkOptions {
   readonly segments: SegmentPort;
+  readonly paths: Paths;
   /** Offset of `RelayLink.queueSize()` bytes of the memory. */
   readonly queueOffset: number;
   /** Without a remote, connections are accepted; with one, they are made to it. */
@@ -75,6 +77,7 @@ export class RelayLink {
     });
     this.port = new FakeTcpPort({
       memory,
+      paths: options.paths,
       connections: this.connections,
       queue,
       segments: options.segments,

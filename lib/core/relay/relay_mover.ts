@@ -5,6 +5,7 @@
 import type { DatagramPort } from "../engine/ports.ts";
 import { type Receiver, receiveRounds } from "../engine/receive_rounds.ts";
 import type { FakeTcpEvent } from "../transport/fake_tcp/events.ts";
+import { NO_PATH, type Paths } from "../transport/paths.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { FlowPorts } from "./flow_ports.ts";
@@ -16,6 +17,7 @@ export interface RelayMoverOptions {
   readonly link: RelayLink;
   readonly ports: FlowPorts;
   readonly flows: RelayFlows;
+  readonly paths: Paths;
   readonly drops: DropCounters;
   /** Told of connections that come about, and of those that do not. */
   readonly onReach: (isReached: boolean) => void;
@@ -42,13 +44,13 @@ export class RelayMover {
   };
   #isUdpAwaited = true;
 
-  constructor({ link, ports, flows, drops, onReach }: RelayMoverOptions) {
+  constructor({ link, ports, flows, paths, drops, onReach }: RelayMoverOptions) {
     this.#link = link;
     this.#ports = ports;
     this.#flows = flows;
     this.#drops = drops;
     this.#onReach = onReach;
-    this.#outgoing = new Outgoing(drops);
+    this.#outgoing = new Outgoing(paths, drops);
   }
 
   // From UDP to fake TCP.
@@ -64,7 +66,8 @@ export class RelayMover {
   }
 
   #takeMessage(port: DatagramPort, index: number, now: number): void {
-    const { offsets, lengths, segmentSizes, addresses, ports, sources } = port.messages;
+    if (!port.take(index, now)) return;
+    const { offsets, lengths, segmentSizes, pathIds } = port.messages;
     const length = lengths[index];
     if (length <= 0) {
       // A segment without data is no datagram, so an empty one cannot be carried.
@@ -73,8 +76,7 @@ export class RelayMover {
     }
     const answered = this.#ports.flowOf(port);
     if (answered !== null) this.#flows.answered(answered);
-    const flow = answered ??
-      this.#flowFrom(addresses[index], ports[index], sources[index], now);
+    const flow = answered ?? this.#flowFrom(pathIds[index], now);
     if (flow === null) {
       this.#drops.add(DropReason.fakeTcpSessionsFull, length);
       return;
@@ -93,10 +95,12 @@ export class RelayMover {
   }
 
   /** The flow of a far end, which may be a new one; null where there is no room for it. */
-  #flowFrom(address: number, port: number, source: number, now: number): RelayFlow | null {
-    const known = this.#flows.find(address, port, source);
+  #flowFrom(path: number, now: number): RelayFlow | null {
+    // RFC 768: who writes from port 0 wants no answer, and has no path.
+    if (path === NO_PATH) return null;
+    const known = this.#flows.find(path);
     if (known !== null) return known;
-    const flow = this.#flows.open(address, port, source, now);
+    const flow = this.#flows.open(path, now);
     this.#letGo(now);
     return flow;
   }
@@ -117,10 +121,10 @@ export class RelayMover {
 
   #takeSegment(port: DatagramPort, index: number, now: number): void {
     if (!port.take(index, now)) return;
-    const { offsets, lengths, segmentSizes } = port.messages;
+    const { offsets, lengths, segmentSizes, pathIds } = port.messages;
     const length = lengths[index];
     const session = this.#link.port.sessionOf(index);
-    const flow = this.#flows.carriedBy(session) ?? this.#flowOf(session, now);
+    const flow = this.#flows.carriedBy(session) ?? this.#flowOf(session, pathIds[index], now);
     if (flow === null) {
       this.#drops.add(DropReason.fakeTcpSessionsFull, length);
       this.#link.connections.close(session);
@@ -134,21 +138,17 @@ export class RelayMover {
     }
     this.#flows.use(flow, now);
     this.#outgoing.use(udp, now);
-    const { target } = this.#ports;
-    const address = target === null ? flow.address : target.address;
-    const to = target === null ? flow.port : target.port;
-    const source = target === null ? flow.source : 0;
+    const path = this.#ports.target ?? flow.path;
     const start = offsets[index];
     const size = segmentSizes[index] || length;
     for (let at = 0; at < length; at += size) {
-      this.#outgoing.add(start + at, Math.min(size, length - at), address, to, source, now);
+      this.#outgoing.add(start + at, Math.min(size, length - at), path, now);
     }
   }
 
   /** The flow of a connection that was accepted: a new one, unless its client has started again from the same port. */
-  #flowOf(session: Session, now: number): RelayFlow | null {
-    const { remoteAddress, remotePort, localAddress } = session;
-    const flow = this.#flowFrom(remoteAddress, remotePort, localAddress, now);
+  #flowOf(session: Session, path: number, now: number): RelayFlow | null {
+    const flow = this.#flowFrom(path, now);
     if (flow === null) return null;
     this.#flows.carry(flow, session);
     // From now on the flow's place is what counts.

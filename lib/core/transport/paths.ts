@@ -25,11 +25,11 @@ import type { Transport } from "./transport.ts";
 
 /** Names no path. */
 export const NO_PATH = 0;
-export const PATH_SLOT_SIZE = 64;
-export const PATH_PORT_OFFSET = 2;
-export const PATH_ADDRESS_OFFSET = 4;
-export const PATH_SOURCE_OFFSET = 28;
-export const PATH_TRANSPORT_OFFSET = 44;
+const PATH_SLOT_SIZE = 64;
+const PATH_PORT_OFFSET = 2;
+const PATH_ADDRESS_OFFSET = 4;
+const PATH_SOURCE_OFFSET = 28;
+const PATH_TRANSPORT_OFFSET = 44;
 
 const AF_INET = 2;
 /** Slots at first; twice as many whenever they are all in use. */
@@ -65,6 +65,8 @@ export class Paths {
   #unheldCount = 0;
   /** Slots in use; the first one is `NO_PATH`'s. */
   #made = 1;
+  /** The one asked for last: datagrams come in runs. */
+  #last = NO_PATH;
   #seed = 0;
 
   constructor({ holders, unheld }: PathsOptions) {
@@ -116,8 +118,12 @@ export class Paths {
    */
   intern(address: number, port: number, source: number, transport: Transport): number {
     if (port === 0) return NO_PATH;
+    if (this.#is(this.#last, address | 0, port, source | 0, transport)) return this.#last;
     const known = this.#find(address | 0, port, source | 0, transport);
-    if (known !== NO_PATH) return known;
+    return this.#last = known !== NO_PATH ? known : this.#add(address, port, source, transport);
+  }
+
+  #add(address: number, port: number, source: number, transport: number): number {
     const path = this.#takeSlot();
     const at = path * PATH_SLOT_SIZE;
     const { view } = this;
@@ -132,18 +138,20 @@ export class Paths {
   }
 
   #find(address: number, port: number, source: number, transport: number): number {
-    const { view } = this;
     const bucket = this.#bucket(address, port, source, transport);
     for (let path = this.#buckets[bucket]; path !== NONE; path = this.#next[path]) {
-      const at = path * PATH_SLOT_SIZE;
-      if (
-        view.getInt32(at + PATH_ADDRESS_OFFSET) === address &&
-        view.getUint16(at + PATH_PORT_OFFSET) === port &&
-        view.getInt32(at + PATH_SOURCE_OFFSET) === source &&
-        view.getUint8(at + PATH_TRANSPORT_OFFSET) === transport
-      ) return path;
+      if (this.#is(path, address, port, source, transport)) return path;
     }
     return NO_PATH;
+  }
+
+  #is(path: number, address: number, port: number, source: number, transport: number): boolean {
+    const { view } = this;
+    const at = path * PATH_SLOT_SIZE;
+    return view.getInt32(at + PATH_ADDRESS_OFFSET) === address &&
+      view.getUint16(at + PATH_PORT_OFFSET) === port &&
+      view.getInt32(at + PATH_SOURCE_OFFSET) === source &&
+      view.getUint8(at + PATH_TRANSPORT_OFFSET) === transport;
   }
 
   #bucket(address: number, port: number, source: number, transport: number): number {

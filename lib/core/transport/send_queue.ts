@@ -2,18 +2,10 @@
  * Send queue: datagrams on their way to the socket, the core's effect "send these bytes there".
  *
  * A datagram is made where it is sent from: `reserve()` names a free slot of the packet memory, the message is sealed
- * straight into it, `commit()` appends it with its destination. The caller drains the queue in batches; the parallel
+ * straight into it, `commit()` appends it with its path. The caller drains the queue in batches; the parallel
  * arrays are what `UdpSocket.send()` takes.
  */
-
-import {
-  PATH_ADDRESS_OFFSET,
-  PATH_PORT_OFFSET,
-  PATH_SLOT_SIZE,
-  PATH_SOURCE_OFFSET,
-  PATH_TRANSPORT_OFFSET,
-  Paths,
-} from "./paths.ts";
+import { Paths } from "./paths.ts";
 
 /** Slots start on multiples of this, so that a message's header and cipher text are aligned. */
 const SLOT_ALIGN = 64;
@@ -39,12 +31,7 @@ export class SendQueue {
   readonly paths: Paths;
   readonly offsets: Int32Array;
   readonly lengths: Int32Array;
-  /** Destination IPv4 address, host order. */
-  readonly addresses: Uint32Array;
-  readonly ports: Uint16Array;
-  /** Source IPv4 address, host order; 0 for the kernel's choice. */
-  readonly sources: Uint32Array;
-  readonly transports: Uint8Array;
+  readonly pathIds: Int32Array;
   /** ECN bits of each datagram's IP header. */
   readonly ecns: Uint8Array;
   /** Datagrams committed since the queue was empty; those before `head` have been sent. */
@@ -60,10 +47,7 @@ export class SendQueue {
     });
     this.offsets = new Int32Array(region.slots);
     this.lengths = new Int32Array(region.slots);
-    this.addresses = new Uint32Array(region.slots);
-    this.ports = new Uint16Array(region.slots);
-    this.sources = new Uint32Array(region.slots);
-    this.transports = new Uint8Array(region.slots);
+    this.pathIds = new Int32Array(region.slots);
     this.ecns = new Uint8Array(region.slots);
     for (let i = 0; i < region.slots; i++) {
       this.offsets[i] = region.offset + i * region.slotSize + HEADROOM;
@@ -83,16 +67,10 @@ export class SendQueue {
   /** Appends the reserved slot's first `length` bytes, to leave by this path. */
   commit(length: number, path: number): void {
     const i = this.tail++;
-    const { paths } = this;
-    const { view } = paths;
-    const at = path * PATH_SLOT_SIZE;
-    paths.pin(path);
+    this.paths.pin(path);
     this.ecns[i] = 0;
     this.lengths[i] = length;
-    this.addresses[i] = view.getInt32(at + PATH_ADDRESS_OFFSET);
-    this.ports[i] = view.getUint16(at + PATH_PORT_OFFSET);
-    this.sources[i] = view.getInt32(at + PATH_SOURCE_OFFSET);
-    this.transports[i] = view.getUint8(at + PATH_TRANSPORT_OFFSET);
+    this.pathIds[i] = path;
   }
 
   /** Gives the datagram that was committed last these ECN bits. */
@@ -102,9 +80,10 @@ export class SendQueue {
 
   /** The index behind the first datagrams that wait and travel alike. */
   runEnd(): number {
-    const transport = this.transports[this.head];
+    const { paths, pathIds } = this;
+    const transport = paths.transport(pathIds[this.head]);
     let end = this.head + 1;
-    while (end < this.tail && this.transports[end] === transport) end++;
+    while (end < this.tail && paths.transport(pathIds[end]) === transport) end++;
     return end;
   }
 

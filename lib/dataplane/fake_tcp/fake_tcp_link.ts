@@ -100,6 +100,7 @@ export class FakeTcpLink implements Disposable {
     });
     this.port = new FakeTcpPort({
       memory: arena,
+      paths: options.device.paths,
       connections: this.#connections,
       queue,
       segments: new SegmentSocketPort(this.socket, options),
@@ -110,8 +111,8 @@ export class FakeTcpLink implements Disposable {
   }
 
   /** Bytes of the longest packet inside that the connection to a peer takes; null where there is none. */
-  innerMtu({ address, port, source }: PeerEndpoint): number | null {
-    const session = this.port.sessionTo(address | 0, port, source | 0);
+  innerMtu({ path }: PeerEndpoint): number | null {
+    const session = this.port.sessionTo(path);
     return session === null ? null : session.maxPayload - TRANSPORT_OVERHEAD;
   }
 
@@ -224,7 +225,7 @@ export class FakeTcpLink implements Disposable {
 
   #isReachedBy({ endpoint }: Peer, session: Session): boolean {
     return endpoint.transport === Transport.fakeTcp &&
-      this.port.sessionTo(endpoint.address | 0, endpoint.port, endpoint.source | 0) === session;
+      this.port.sessionTo(endpoint.path) === session;
   }
 
   /** Ends all connections, as this end closes. */

@@ -2,10 +2,13 @@
 import { EAGAIN, EINTR } from "../../../ffi/errno.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { DatagramPort, Datagrams, ReceivedMessages } from "../../core/engine/ports.ts";
+import type { Paths } from "../../core/transport/paths.ts";
 import { Transport } from "../../core/transport/transport.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 
 export interface UdpPortOptions {
+  /** Where paths have their numbers from. */
+  readonly paths: Paths;
   readonly drops: DropCounters;
   /**
    * Whether answers leave from the address that was written to, as a gateway's do; a client goes where its routes lead
@@ -36,9 +39,7 @@ export class UdpPort implements DatagramPort {
       offsets: socket.receivedOffsets,
       lengths: socket.receivedLengths,
       segmentSizes: socket.receivedSegmentSizes,
-      addresses: socket.receivedAddresses,
-      ports: socket.receivedPorts,
-      sources: options.keepsSource ? socket.receivedSources : new Int32Array(this.batch),
+      pathIds: new Int32Array(this.batch),
       ecns: socket.receivedEcns,
     };
   }
@@ -54,7 +55,15 @@ export class UdpPort implements DatagramPort {
     return 0;
   }
 
-  take(): boolean {
+  take(index: number): boolean {
+    const socket = this.#socket;
+    const { paths, keepsSource } = this.#options;
+    this.messages.pathIds[index] = paths.intern(
+      socket.receivedAddresses[index],
+      socket.receivedPorts[index],
+      keepsSource ? socket.receivedSources[index] : 0,
+      Transport.udp,
+    );
     return true;
   }
 
@@ -68,7 +77,7 @@ export class UdpPort implements DatagramPort {
     for (let i = errors; i < socket.sendErrors; i++) drops.add(DropReason.sendError);
     if (socket.sendErrors > errors) this.#options.onRefused?.(socket.lastSendError);
     if (socket.refusedSource !== 0) {
-      this.#options.onSourceRefused(socket.refusedSource);
+      this.#options.onSourceRefused(socket.refusedSource >>> 0);
       socket.refusedSource = 0;
     }
     return next;

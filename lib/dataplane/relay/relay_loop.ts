@@ -9,6 +9,7 @@ import { IDLE_TIMEOUT, RelayFlows } from "../../core/relay/relay_flows.ts";
 import { RelayLink } from "../../core/relay/relay_link.ts";
 import { RelayMover } from "../../core/relay/relay_mover.ts";
 import { DropLog } from "../../core/engine/drop_log.ts";
+import { Paths } from "../../core/transport/paths.ts";
 import { DropCounters } from "../../core/wire/drop_reason.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { pathMtuTo, sourceTo, widestMtu } from "../fake_tcp/fake_tcp_path.ts";
@@ -25,6 +26,8 @@ const SOCKET_BUFFER_SIZE = 8 * 1024 * 1024;
 const MAX_ACCEPTED_FLOWS = 4096;
 /** One in so many ports is left to connections that follow others: the last ones' ports are not fresh. */
 const FRESH_PORTS_SHARE = 16;
+/** Paths of datagrams under way, and of strangers whose flow has ended. */
+const UNHELD_PATHS = 1024;
 /** Bytes: longer packets than jumbo frames are only loopback's. */
 const MAX_MTU = 9000;
 /** Bytes of arena for what is small. */
@@ -70,9 +73,12 @@ export class RelayLoop implements Disposable {
       FakeTcpSocket.arenaSize + UdpSockets.arenaSize + queueSize + CONTROL_SPACE,
     );
     const loop = this.#loop = opened.use(new EventLoop(libc, arena));
+    // One for each flow, and the service's.
+    const paths = new Paths({ holders: capacityOf(config) + 1, unheld: UNHELD_PATHS });
+    paths.seedWith(randomBytes(4).readUInt32LE());
     const kind = { offload, bufferSize: SOCKET_BUFFER_SIZE };
     this.#sockets = opened.use(
-      new UdpSockets(libc, arena, { ...kind, udp, loop, drops: this.#drops }),
+      new UdpSockets(libc, arena, { ...kind, udp, loop, paths, drops: this.#drops }),
     );
     this.#socket = opened.use(
       new FakeTcpSocket(libc, arena, { ...kind, endpoints, mark: 0, tunnel: "" }),
@@ -84,6 +90,7 @@ export class RelayLoop implements Disposable {
         onRoom: (_, now) => this.#mover.flush(now),
       }),
       queueOffset: arena.allocate(queueSize),
+      paths,
       endpoints,
       findLocalAddress: () =>
         remote === null ? null : sourceTo(netlink, remote.address, { mark: 0 }),
@@ -98,8 +105,9 @@ export class RelayLoop implements Disposable {
       flows: new RelayFlows({
         capacity: capacityOf(config),
         idleTimeout: IDLE_TIMEOUT,
-        seed: randomBytes(4).readUInt32LE(),
+        paths,
       }),
+      paths,
       drops: this.#drops,
       onReach: (isReached) => this.#tellReach(isReached),
     });

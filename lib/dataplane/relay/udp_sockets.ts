@@ -11,6 +11,8 @@ import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { DatagramPort } from "../../core/engine/ports.ts";
 import type { FlowPorts } from "../../core/relay/flow_ports.ts";
 import type { RelayFlow } from "../../core/relay/relay_flows.ts";
+import type { Paths } from "../../core/transport/paths.ts";
+import { Transport } from "../../core/transport/transport.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { UdpPort, type UdpPortOptions } from "../ports/udp_port.ts";
@@ -30,6 +32,7 @@ export interface UdpSocketsOptions {
   readonly bufferSize: number;
   /** Watches `fd` already. */
   readonly loop: Pick<EventLoop, "modify">;
+  readonly paths: Paths;
   readonly drops: DropCounters;
 }
 
@@ -42,7 +45,7 @@ interface Opened {
 }
 
 export class UdpSockets implements FlowPorts, Disposable {
-  readonly target: { readonly address: number; readonly port: number } | null;
+  readonly target: number | null;
   /** Readable while one of the sockets is; for an epoll set. */
   readonly fd: number;
   /** Why the kernel refused the last socket, for the log; then set to null. */
@@ -54,6 +57,8 @@ export class UdpSockets implements FlowPorts, Disposable {
   readonly #epoll: Epoll;
   readonly #offload: boolean;
   readonly #buffers: UdpBuffers;
+  /** Where each flow's socket is connected to. */
+  readonly #remote: { readonly address: number; readonly port: number };
   readonly #loop: Pick<EventLoop, "modify">;
   readonly #portOptions: UdpPortOptions;
   readonly #listener: Opened | null;
@@ -71,9 +76,12 @@ export class UdpSockets implements FlowPorts, Disposable {
     this.#arena = arena;
     this.#offload = options.offload;
     this.#buffers = new UdpBuffers(arena, BATCH);
-    this.target = role === "listen" ? null : { address, port };
+    this.#remote = { address, port };
+    this.target = role === "listen" ? null : options.paths.intern(address, port, 0, Transport.udp);
+    if (this.target !== null) options.paths.retain(this.target);
     this.#loop = options.loop;
     this.#portOptions = {
+      paths: options.paths,
       drops: options.drops,
       keepsSource: true,
       // The flow's next datagram names the same one, and is refused for it.
@@ -122,7 +130,7 @@ export class UdpSockets implements FlowPorts, Disposable {
     try {
       socket = UdpSocket.bind(this.#libc, this.#arena, {
         port: 0,
-        remote: this.target!,
+        remote: this.#remote,
         mark: 0,
         offload: this.#offload,
         bufferSize: FLOW_BUFFER_SIZE,

@@ -6,6 +6,7 @@
 import { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
 import { HEADER_SIZE } from "../../core/dns/message.ts";
@@ -100,9 +101,7 @@ export class UdpService implements Disposable {
       {
         offsets: Int32Array.of(this.#space),
         lengths: Int32Array.of(answer.length),
-        addresses: Uint32Array.of(address),
-        ports: Uint16Array.of(port),
-        sources: new Uint32Array(1),
+        ...pathsTo([{ address, port }]),
       },
       0,
       1,

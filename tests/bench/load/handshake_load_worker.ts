@@ -4,7 +4,7 @@ import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace } from "../../../ffi/netns.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import type { DatagramBatch } from "../../../ffi/sockets/datagram_batch.ts";
+import { type DatagramBatch, pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { decodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
@@ -91,9 +91,13 @@ class Storm {
     this.#batch = {
       offsets: new Int32Array(1),
       lengths: new Int32Array([INITIATION_SIZE]),
-      addresses: new Uint32Array([request.address]),
-      ports: new Uint16Array([port]),
-      sources: new Uint32Array(1),
+      ...pathsTo(
+        Array.from({ length: this.#clients }, (_, client) => ({
+          address: request.address,
+          port,
+          source: peerOutside(client),
+        })),
+      ),
     };
     this.#makeMessages(clientKeys);
   }
@@ -139,7 +143,7 @@ class Storm {
     const message = this.#arena.bytes.subarray(offset, offset + INITIATION_SIZE);
     this.#cookies[client].addMacs(message, now);
     this.#batch.offsets[0] = offset;
-    this.#batch.sources[0] = peerOutside(oneAddress ? 0 : client);
+    this.#batch.pathIds[0] = oneAddress ? 0 : client;
     this.#socket.send(this.#batch, 0, 1);
   }
 

@@ -9,7 +9,7 @@ import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace } from "../../../ffi/netns.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import type { DatagramBatch } from "../../../ffi/sockets/datagram_batch.ts";
+import { type DatagramBatch, pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import type { UdpLoadRequest, UdpTrial } from "./udp_load.ts";
 import { answerRequests, sleep } from "./worker_scope.ts";
 
@@ -64,9 +64,7 @@ function openEnds({ senderNamespace, receiverNamespace, address, size }: UdpLoad
     batch: {
       offsets: new Int32Array(capacity).fill(arena.allocate(size)),
       lengths: new Int32Array(capacity).fill(size),
-      addresses: new Uint32Array(capacity).fill(address),
-      ports: new Uint16Array(capacity).fill(PORT),
-      sources: new Uint32Array(capacity),
+      ...pathsTo(new Array(capacity).fill({ address: address, port: PORT })),
     },
   };
 }

@@ -1,4 +1,5 @@
 /** Time from the start of `vpn client` until a packet has come through the tunnel. */
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../../ffi/arena.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { ARENA_SIZE, openSocket } from "../../net/support/traffic/sockets.ts";
@@ -37,9 +38,7 @@ async function startOnce(wire: Wire, command: readonly string[]): Promise<number
   const probe = {
     offsets: new Int32Array([arena.allocate(64)]),
     lengths: new Int32Array([64]),
-    addresses: new Uint32Array([parseIpv4(SERVER_INSIDE)!]),
-    ports: new Uint16Array([PORT]),
-    sources: new Uint32Array(1),
+    ...pathsTo([{ address: parseIpv4(SERVER_INSIDE)!, port: PORT }]),
   };
   const start = performance.now();
   await using client = wire.client.spawn(command);

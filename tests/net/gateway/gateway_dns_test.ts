@@ -1,4 +1,5 @@
 /** The gateway's DNS proxy as its clients see it, in front of resolvers that the tests script. */
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../../ffi/arena.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type Topology } from "../../support/net.ts";
@@ -283,9 +284,7 @@ netTest("the DNS proxy answers many questions at a time", async (topology) => {
   const batch = {
     offsets: Int32Array.from(offsets),
     lengths: Int32Array.from(queries, ({ length }) => length),
-    addresses: new Uint32Array(count).fill(addressOf(INSIDE)),
-    ports: new Uint16Array(count).fill(53),
-    sources: new Uint32Array(count),
+    ...pathsTo(new Array(count).fill({ address: addressOf(INSIDE), port: 53 })),
   };
   assertEquals(socket.send(batch, 0, count), count);
   const answered = new Set<number>();
@@ -374,9 +373,7 @@ function sendTo(socket: UdpSocket, arena: Arena, query: Uint8Array): void {
     {
       offsets: Int32Array.of(offset),
       lengths: Int32Array.of(query.length),
-      addresses: Uint32Array.of(addressOf(INSIDE)),
-      ports: Uint16Array.of(53),
-      sources: new Uint32Array(1),
+      ...pathsTo([{ address: addressOf(INSIDE), port: 53 }]),
     },
     0,
     1,

@@ -4,6 +4,7 @@ import { EAGAIN, EBUSY, EINVAL, EIO, SystemCallError } from "../../../ffi/errno.
 import { openLibc } from "../../../ffi/libc.ts";
 import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
 import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../../ffi/tun.ts";
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
@@ -59,9 +60,7 @@ class Fixture implements Disposable {
     const batch = {
       offsets: new Int32Array(count).fill(offset),
       lengths: new Int32Array(count).fill(length),
-      addresses: new Uint32Array(count).fill(parseIpv4(PEER)!),
-      ports: new Uint16Array(count).fill(PORT),
-      sources: new Uint32Array(count),
+      ...pathsTo(new Array(count).fill({ address: parseIpv4(PEER)!, port: PORT })),
     };
     assertEquals(this.socket.send(batch, 0, count), count);
   }

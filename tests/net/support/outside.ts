@@ -2,6 +2,7 @@
  * Outside of a gateway in tests: a gateway joined to a host outside, packets put on that wire as they are, and packet
  * sockets that show what comes over it.
  */
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../../ffi/arena.ts";
 import { check, EAGAIN } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
@@ -252,9 +253,7 @@ export class UdpSender implements Disposable {
     const batch = {
       offsets: Int32Array.of(offset),
       lengths: Int32Array.of(payload.length),
-      addresses: Uint32Array.of(addressOf(to.address)),
-      ports: Uint16Array.of(to.port),
-      sources: new Uint32Array(1),
+      ...pathsTo([{ address: addressOf(to.address), port: to.port }]),
     };
     if (this.#socket.send(batch, 0, 1) !== 1) throw new Error("Cannot send a datagram");
   }

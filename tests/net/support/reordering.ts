@@ -1,6 +1,7 @@
 /** Relay for UDP that delivers datagrams in another order: what two paths of different length do to a flow. */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
@@ -63,9 +64,7 @@ export function reorderDatagrams(
         {
           offsets: Int32Array.from(order, (i) => socket.receivedOffsets[i]!),
           lengths: Int32Array.from(order, (i) => socket.receivedLengths[i]!),
-          addresses: Uint32Array.from(targets, (target) => target.address),
-          ports: Uint16Array.from(targets, (target) => target.port),
-          sources: new Uint32Array(count),
+          ...pathsTo(targets),
         },
         0,
         count,

@@ -5,6 +5,7 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { ExitCode } from "../../../lib/process/errors.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
@@ -71,9 +72,7 @@ class Conversations implements Disposable {
     const batch = {
       offsets: Int32Array.of(this.#space),
       lengths: Int32Array.of(bytes.length),
-      addresses: Uint32Array.of(to.address),
-      ports: Uint16Array.of(to.port),
-      sources: Uint32Array.of(0),
+      ...pathsTo([{ address: to.address, port: to.port }]),
     };
     socket.send(batch, 0, 1);
   }

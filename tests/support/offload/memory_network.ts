@@ -2,6 +2,8 @@
  * A network in memory: a server and two clients, whose engines run on ports of memory. Nothing in it allocates once it
  * runs.
  */
+import type { Paths } from "../../../lib/core/transport/paths.ts";
+import type { SocketAddress } from "../../../lib/core/wire/socket_address.ts";
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
@@ -103,23 +105,25 @@ class WireEnd implements DatagramPort {
   /** The other ends. */
   readonly others: WireEnd[] = [];
   readonly #bytes: Uint8Array;
+  readonly #paths: Paths;
   /** Its address outside, int32, and port. */
   readonly #address: number;
-  readonly #port: number;
+  readonly #end: SocketAddress;
+  /** By message. */
+  readonly #senders: SocketAddress[] = [];
   #waiting = 0;
 
-  constructor(arena: Arena, place: Place) {
+  constructor(arena: Arena, paths: Paths, place: Place) {
+    this.#paths = paths;
     this.#bytes = arena.bytes;
     this.#address = place.outside | 0;
-    this.#port = place.port;
+    this.#end = { address: this.#address, port: place.port };
     const buffers = arena.allocate(MESSAGES * RECEIVE_BUFFER_SIZE);
     this.messages = {
       offsets: Int32Array.from({ length: MESSAGES }, (_, i) => buffers + i * RECEIVE_BUFFER_SIZE),
       lengths: new Int32Array(MESSAGES),
       segmentSizes: new Int32Array(MESSAGES),
-      addresses: new Int32Array(MESSAGES),
-      ports: new Uint16Array(MESSAGES),
-      sources: new Int32Array(MESSAGES).fill(this.#address),
+      pathIds: new Int32Array(MESSAGES),
       ecns: new Uint8Array(MESSAGES),
     };
   }
@@ -130,7 +134,9 @@ class WireEnd implements DatagramPort {
     return count;
   }
 
-  take(): boolean {
+  take(index: number): boolean {
+    const { address, port } = this.#senders[index]!;
+    this.messages.pathIds[index] = this.#paths.intern(address, port, this.#address, this.transport);
     return true;
   }
 
@@ -139,7 +145,7 @@ class WireEnd implements DatagramPort {
   send(queue: Datagrams, from: number, to: number): number {
     let next = from;
     while (next < to) {
-      const address = queue.addresses[next]! | 0;
+      const address = queue.paths.address(queue.pathIds[next]!) | 0;
       for (let i = 0; i < this.others.length; i++) {
         const other = this.others[i]!;
         if (other.#address === address) next = other.#arrive(this, queue, next, to);
@@ -149,19 +155,19 @@ class WireEnd implements DatagramPort {
   }
 
   /** Takes what makes one message. Returns the index behind it. */
-  #arrive(sender: WireEnd, { addresses, lengths, offsets }: Datagrams, from: number, to: number) {
+  #arrive(sender: WireEnd, { pathIds, lengths, offsets }: Datagrams, from: number, to: number) {
     const { messages } = this;
     const i = this.#waiting++;
     const size = lengths[from]!;
     const start = messages.offsets[i]!;
     const limit = start + RECEIVE_BUFFER_SIZE;
-    const address = addresses[from]!;
+    const path = pathIds[from]!;
     let at = start;
     let next = from;
     let last = size;
     while (
       next < to && last === size && lengths[next]! <= size && at + size <= limit &&
-      addresses[next] === address
+      pathIds[next] === path
     ) {
       last = lengths[next]!;
       this.#bytes.copyWithin(at, offsets[next]!, offsets[next]! + last);
@@ -170,8 +176,7 @@ class WireEnd implements DatagramPort {
     }
     messages.lengths[i] = at - start;
     messages.segmentSizes[i] = size;
-    messages.addresses[i] = sender.#address;
-    messages.ports[i] = sender.#port;
+    this.#senders[i] = sender.#end;
     return next;
   }
 
@@ -203,12 +208,12 @@ export class End {
     this.place = place;
     this.identity = keyPair(new Uint8Array(32).fill(place.port));
     this.tun = new TemplateTun(arena);
-    this.wire = new WireEnd(arena, place);
     const sendQueue = new SendQueue({
       offset: arena.allocate(SLOTS * slotSize),
       slots: SLOTS,
       slotSize,
     });
+    this.wire = new WireEnd(arena, sendQueue.paths, place);
     const hostQueue = new PacketQueue(QUEUE_CAPACITY);
     this.device = new Device({
       memory: arena,

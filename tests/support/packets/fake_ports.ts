@@ -10,6 +10,7 @@ import type {
   TunPort,
 } from "../../../lib/core/engine/ports.ts";
 import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
+import type { Paths } from "../../../lib/core/transport/paths.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
 import type { Memory } from "../../../lib/core/wire/memory.ts";
 import type { Bytes } from "./packet_builder.ts";
@@ -95,6 +96,7 @@ export interface Arrival {
 export interface FakeDatagramPortOptions {
   /** Offset of `FakeDatagramPort.arenaSize()` bytes of the memory. */
   readonly offset: number;
+  readonly paths: Paths;
   readonly batch?: number;
   readonly transport?: Transport;
 }
@@ -117,12 +119,15 @@ export class FakeDatagramPort implements DatagramPort {
   receives = 0;
   authentic = 0;
   readonly #memory: Memory;
+  readonly #paths: Paths;
+  #received: Arrival[] = [];
   readonly #arrivals: { readonly bytes: Uint8Array; readonly arrival: Arrival }[] = [];
 
   constructor(
     memory: Memory,
-    { offset, batch = 1, transport = Transport.udp }: FakeDatagramPortOptions,
+    { offset, paths, batch = 1, transport = Transport.udp }: FakeDatagramPortOptions,
   ) {
+    this.#paths = paths;
     this.#memory = memory;
     this.transport = transport;
     this.batch = batch;
@@ -130,9 +135,7 @@ export class FakeDatagramPort implements DatagramPort {
       offsets: Int32Array.from({ length: batch }, (_, i) => offset + i * PLACE_SIZE),
       lengths: new Int32Array(batch),
       segmentSizes: new Int32Array(batch),
-      addresses: new Int32Array(batch),
-      ports: new Uint16Array(batch),
-      sources: new Int32Array(batch),
+      pathIds: new Int32Array(batch),
       ecns: new Uint8Array(batch),
     };
   }
@@ -159,15 +162,15 @@ export class FakeDatagramPort implements DatagramPort {
       this.#memory.bytes.set(bytes, messages.offsets[i]!);
       messages.lengths[i] = arrival.length ?? bytes.length;
       messages.segmentSizes[i] = arrival.segmentSize ?? 0;
-      messages.addresses[i] = arrival.address;
-      messages.ports[i] = arrival.port;
-      messages.sources[i] = arrival.source ?? 0;
       messages.ecns[i] = arrival.ecn ?? 0;
     });
+    this.#received = received.map(({ arrival }) => arrival);
     return received.length;
   }
 
-  take(): boolean {
+  take(index: number): boolean {
+    const { address, port, source = 0 } = this.#received[index]!;
+    this.messages.pathIds[index] = this.#paths.intern(address, port, source, this.transport);
     return true;
   }
 

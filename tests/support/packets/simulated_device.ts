@@ -176,9 +176,11 @@ export class SimulatedDevice {
     });
     this.tun = new FakeTun(this.memory);
     this.engine.attachTun(this.tun);
-    this.udp = new FakeDatagramPort(this.memory, { offset: udpOffset, batch });
+    const { paths } = this.sendQueue;
+    this.udp = new FakeDatagramPort(this.memory, { offset: udpOffset, paths, batch });
     this.fakeTcp = new FakeDatagramPort(this.memory, {
       offset: fakeTcpOffset,
+      paths,
       batch,
       transport: Transport.fakeTcp,
     });
@@ -269,8 +271,8 @@ export class SimulatedDevice {
       bytes: this.memory.bytes.slice(at, at + queue.lengths[index]!),
       sourceAddress: this.address,
       sourcePort: this.port,
-      destinationAddress: queue.addresses[index]!,
-      destinationPort: queue.ports[index]!,
+      destinationAddress: queue.paths.address(queue.pathIds[index]!),
+      destinationPort: queue.paths.port(queue.pathIds[index]!),
       transport,
     });
   }

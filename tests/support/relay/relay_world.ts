@@ -4,6 +4,7 @@
  */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
+import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { RelayLink } from "../../../lib/core/relay/relay_link.ts";
@@ -11,6 +12,7 @@ import { RelayMover } from "../../../lib/core/relay/relay_mover.ts";
 import type { RelayConfig } from "../../../lib/dataplane/relay/relay_protocol.ts";
 import { UdpSockets } from "../../../lib/dataplane/relay/udp_sockets.ts";
 import { IDLE_TIMEOUT, RelayFlows } from "../../../lib/core/relay/relay_flows.ts";
+import { Paths } from "../../../lib/core/transport/paths.ts";
 import { DROP_REASON_NAMES, DropCounters } from "../../../lib/core/wire/drop_reason.ts";
 import {
   CLIENT_ADDRESS,
@@ -59,16 +61,20 @@ export class Relay implements Disposable {
     const arena = new Arena(
       UdpSockets.arenaSize + queueSize + MemorySegments.size + 16 * 1024,
     );
+    const paths = new Paths({ holders: capacity + 1, unheld: 64 });
+    paths.seedWith(5);
     this.#sockets = new UdpSockets(openLibc(), arena, {
       udp,
       offload: true,
       bufferSize: 1024 * 1024,
       loop: { modify: (_, interest) => void (this.isUdpAwaited = interest !== 0) },
+      paths,
       drops: this.#drops,
     });
     this.wire = new MemorySegments(arena, arena.allocate(MemorySegments.size));
     this.link = new RelayLink(arena, {
       segments: this.wire,
+      paths,
       queueOffset: arena.allocate(queueSize),
       endpoints,
       findLocalAddress: () => this.localAddress,
@@ -77,11 +83,12 @@ export class Relay implements Disposable {
       random: () => this.#random.uint32(),
       secret: this.#random.bytes(16),
     });
-    this.flows = new RelayFlows({ capacity, idleTimeout: IDLE_TIMEOUT, seed: 5 });
+    this.flows = new RelayFlows({ capacity, idleTimeout: IDLE_TIMEOUT, paths });
     this.mover = new RelayMover({
       link: this.link,
       ports: this.#sockets,
       flows: this.flows,
+      paths,
       drops: this.#drops,
       onReach: (isReached) => void this.reached.push(isReached),
     });
@@ -178,9 +185,7 @@ export class RelayWorld implements Disposable {
     const batch = {
       offsets: Int32Array.of(this.#space),
       lengths: Int32Array.of(bytes.length),
-      addresses: Uint32Array.of(LOOPBACK),
-      ports: Uint16Array.of(port),
-      sources: Uint32Array.of(0),
+      ...pathsTo([{ address: LOOPBACK, port }]),
     };
     from.send(batch, 0, 1);
   }

@@ -1,4 +1,5 @@
 /** DNS server whose answers the test writes: UDP and TCP, with a record of what it was asked. */
+import { pathsTo } from "../../../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../../../ffi/arena.ts";
 import type { UdpSocket } from "../../../../ffi/sockets/udp_socket.ts";
 import { formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
@@ -79,7 +80,7 @@ export class DnsServer implements Disposable {
     const query = arena.bytes.slice(offset, offset + socket.receivedLengths[index]!);
     const from = socket.receivedAddresses[index]!;
     const to = socket.receivedSources[index]!;
-    const ports = Uint16Array.of(socket.receivedPorts[index]!);
+    const port = socket.receivedPorts[index]!;
     const ends = { from: formatIpv4(from), to: formatIpv4(to) };
     for (const answer of await this.#answer(query, { transport: "udp", ...ends })) {
       if (this.#resources.disposed) return;
@@ -87,9 +88,7 @@ export class DnsServer implements Disposable {
       const batch = {
         offsets: Int32Array.of(space),
         lengths: Int32Array.of(answer.length),
-        addresses: Uint32Array.of(from),
-        ports,
-        sources: Uint32Array.of(to),
+        ...pathsTo([{ address: from, port, source: to }]),
       };
       socket.send(batch, 0, 1);
     }

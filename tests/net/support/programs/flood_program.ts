@@ -7,6 +7,7 @@
  */
 import { Arena } from "../../../../ffi/arena.ts";
 import { openLibc } from "../../../../ffi/libc.ts";
+import { pathsTo } from "../../../../ffi/sockets/datagram_batch.ts";
 import { UdpSocket } from "../../../../ffi/sockets/udp_socket.ts";
 import { CookieGenerator } from "../../../../lib/core/noise/cookie.ts";
 import { decodeKey } from "../../../../lib/core/config/values/key_text.ts";
@@ -47,12 +48,13 @@ async function main(args: readonly string[]): Promise<void> {
   });
   const most = Math.ceil(Number(perSecond) / 10);
   const first = firstSource === undefined ? 0 : parseIpv4(firstSource)!;
+  const sources = first === 0 ? 1 : SOURCES;
+  const to = { address: parseIpv4(address!)!, port: Number(port) };
   const batch = {
     offsets: new Int32Array(most),
     lengths: new Int32Array(most).fill(SIZES[kind as FloodKind]),
-    addresses: new Uint32Array(most).fill(parseIpv4(address!)!),
-    ports: new Uint16Array(most).fill(Number(port)),
-    sources: new Uint32Array(most),
+    ...pathsTo(Array.from({ length: sources }, (_, i) => ({ ...to, source: first + i }))),
+    pathIds: new Int32Array(most),
   };
   const start = performance.now();
   let sent = 0;
@@ -62,7 +64,7 @@ async function main(args: readonly string[]): Promise<void> {
     const due = Math.min(most, Math.floor(elapsed / 1000 * Number(perSecond)) - sent);
     for (let i = 0; i < due; i++) {
       batch.offsets[i] = messages[(sent + i) % VARIANTS]!;
-      batch.sources[i] = first === 0 ? 0 : first + (sent + i) % SOURCES;
+      batch.pathIds[i] = (sent + i) % sources;
     }
     if (due > 0) socket.send(batch, 0, due);
     sent += Math.max(0, due);

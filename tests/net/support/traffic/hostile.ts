@@ -2,6 +2,7 @@
  * Hostile datagrams: a flood of handshake initiations, as from somebody who knows the server's public key and nothing
  * else, and plain junk.
  */
+import { pathsTo } from "../../../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../../../ffi/arena.ts";
 import type { UdpSocket } from "../../../../ffi/sockets/udp_socket.ts";
 import { decodeKey } from "../../../../lib/core/config/values/key_text.ts";
@@ -72,9 +73,9 @@ export class HandshakeFlood implements AsyncDisposable {
     const batch = {
       offsets: Int32Array.from({ length: burst }, (_, i) => messages[i % VARIANTS]!),
       lengths: new Int32Array(burst).fill(INITIATION_SIZE),
-      addresses: new Uint32Array(burst).fill(parseIpv4(options.address)!),
-      ports: new Uint16Array(burst).fill(options.port),
-      sources: new Uint32Array(burst),
+      ...pathsTo(
+        new Array(burst).fill({ address: parseIpv4(options.address)!, port: options.port }),
+      ),
     };
     while (!this.#stopped) {
       this.#socket.send(batch, 0, burst);
@@ -129,9 +130,7 @@ export function sendJunk(namespace: TestNamespace, address: string, port: number
   const batch = {
     offsets: new Int32Array([offset]),
     lengths: new Int32Array(1),
-    addresses: new Uint32Array([parseIpv4(address)!]),
-    ports: new Uint16Array([port]),
-    sources: new Uint32Array(1),
+    ...pathsTo([{ address: parseIpv4(address)!, port: port }]),
   };
   for (let length = 0; length < count; length++) {
     arena.bytes.set(randomBytes(length), offset);

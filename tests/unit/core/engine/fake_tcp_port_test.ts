@@ -54,7 +54,15 @@ class End {
       authenticates: true,
     });
     const segments = this.wire;
-    this.port = new FakeTcpPort({ memory, connections, queue, segments, listenPort, drops });
+    this.port = new FakeTcpPort({
+      memory,
+      paths: this.datagrams.paths,
+      connections,
+      queue,
+      segments,
+      listenPort,
+      drops,
+    });
   }
 
   /** Puts datagrams into the queue, for the server, or the sender of the last message. */
@@ -117,10 +125,12 @@ Deno.test("datagrams arrive as messages that say where they came from, with the 
   client.queue("two");
   assert(client.send());
   assertEquals(server.receive(client.wire.sent.splice(0)), ["one", "two"]);
-  const { addresses, ports, sources, ecns } = server.port.messages;
-  const session = server.port.sessionOf(0);
-  assertEquals([addresses[0], sources[0]], [CLIENT_ADDRESS | 0, SERVER_ADDRESS | 0]);
-  assertEquals([ports[0], ecns[0], ecns[1]], [session.remotePort, Ecn.ect0, Ecn.notEct]);
+  const { pathIds, ecns } = server.port.messages;
+  const { paths } = server.datagrams;
+  const { remotePort } = server.port.sessionOf(0);
+  const path = paths.intern(CLIENT_ADDRESS, remotePort, SERVER_ADDRESS, Transport.fakeTcp);
+  assertEquals([...pathIds.subarray(0, 2)], [path, path]);
+  assertEquals([ecns[0], ecns[1]], [Ecn.ect0, Ecn.notEct]);
   assertEquals([client.drops.total, server.drops.total], [0, 0]);
 });
 

@@ -1,5 +1,7 @@
 /** Tests of `lib/core/relay/relay_flows.ts`: who is found, who is idle, who gives way. */
 import { type RelayFlow, RelayFlows } from "../../../../lib/core/relay/relay_flows.ts";
+import { Paths } from "../../../../lib/core/transport/paths.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { Session } from "../../../../lib/core/transport/fake_tcp/session.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { FakeClock } from "../../../support/time/fake_clock.ts";
@@ -9,8 +11,14 @@ import { CLIENT_ADDRESS, SERVER_ADDRESS, SERVER_PORT } from "../../../support/fa
 const IDLE = 180_000;
 const HERE = 0x7f000001;
 
+const paths = new Paths({ holders: 256, unheld: 4096 });
+
 function table(capacity = 16): RelayFlows {
-  return new RelayFlows({ capacity, idleTimeout: IDLE, seed: 7 });
+  return new RelayFlows({ capacity, idleTimeout: IDLE, paths });
+}
+
+function pathTo(address: number, port: number, source = HERE): number {
+  return paths.intern(address, port, source, Transport.udp);
 }
 
 function session(localPort: number): Session {
@@ -24,15 +32,21 @@ function session(localPort: number): Session {
 }
 
 /** A new flow, which there is room for. */
-function open(flows: RelayFlows, ...end: Parameters<RelayFlows["open"]>): RelayFlow {
-  const flow = flows.open(...end);
+function open(
+  flows: RelayFlows,
+  address: number,
+  port: number,
+  source: number,
+  now: number,
+): RelayFlow {
+  const flow = flows.open(pathTo(address, port, source), now);
   assert(flow !== null);
   return flow;
 }
 
 /** The ports of the flows that are over, which is then forgotten. */
 function endedPorts(flows: RelayFlows): number[] {
-  return flows.ended.splice(0).map(({ port }) => port);
+  return flows.ended.splice(0).map(({ path }) => paths.port(path));
 }
 
 Deno.test("RelayFlows.find() tells flows apart by far end and by the address written to", () => {
@@ -43,11 +57,11 @@ Deno.test("RelayFlows.find() tells flows apart by far end and by the address wri
     open(flows, SERVER_ADDRESS, 1000, HERE, 0),
     open(flows, CLIENT_ADDRESS, 1000, HERE + 1, 0),
   ];
-  assertEquals(flows.find(CLIENT_ADDRESS, 1000, HERE), a);
-  assertEquals(flows.find(CLIENT_ADDRESS, 1001, HERE), b);
-  assertEquals(flows.find(SERVER_ADDRESS, 1000, HERE), c);
-  assertEquals(flows.find(CLIENT_ADDRESS, 1000, HERE + 1), d);
-  assertEquals(flows.find(CLIENT_ADDRESS, 1002, HERE), null);
+  assertEquals(flows.find(pathTo(CLIENT_ADDRESS, 1000)), a);
+  assertEquals(flows.find(pathTo(CLIENT_ADDRESS, 1001)), b);
+  assertEquals(flows.find(pathTo(SERVER_ADDRESS, 1000)), c);
+  assertEquals(flows.find(pathTo(CLIENT_ADDRESS, 1000, HERE + 1)), d);
+  assertEquals(flows.find(pathTo(CLIENT_ADDRESS, 1002)), null);
 });
 
 Deno.test("RelayFlows.poll() ends a flow after the idle time, and not while it is used", () => {
@@ -64,7 +78,7 @@ Deno.test("RelayFlows.poll() ends a flow after the idle time, and not while it i
   clock.advance(1);
   flows.poll(clock.now);
   assertEquals(endedPorts(flows), [2]);
-  assertEquals(flows.find(CLIENT_ADDRESS, 2, HERE), null);
+  assertEquals(flows.find(pathTo(CLIENT_ADDRESS, 2)), null);
   assertEquals(flows.pollAt(), clock.now + IDLE - 1);
   flows.poll(clock.advance(IDLE));
   assertEquals(endedPorts(flows), [1]);
@@ -83,7 +97,7 @@ Deno.test("RelayFlows.open() evicts the flow idle for longest when there are too
   open(flows, CLIENT_ADDRESS, 5, HERE, clock.advance(1));
   assertEquals(endedPorts(flows), [3]);
   assertEquals(flows.size, 3);
-  assertEquals(flows.find(CLIENT_ADDRESS, 2, HERE), null);
+  assertEquals(flows.find(pathTo(CLIENT_ADDRESS, 2)), null);
   // It may come back, as another.
   const again = open(flows, CLIENT_ADDRESS, 2, HERE, clock.advance(1));
   assert(again !== second);
@@ -126,9 +140,9 @@ Deno.test("RelayFlows agrees with a list sorted by age, whatever is done", () =>
   };
   for (let step = 0; step < 20_000; step++) {
     clock.advance(random.below(4) === 0 ? random.below(20_000) : 1);
-    const port = random.below(90);
-    const known = flows.find(CLIENT_ADDRESS, port, HERE);
-    assertEquals(known, model.find((flow) => flow.port === port) ?? null);
+    const port = 1 + random.below(90);
+    const known = flows.find(pathTo(CLIENT_ADDRESS, port));
+    assertEquals(known, model.find((flow) => paths.port(flow.path) === port) ?? null);
     if (known === null) {
       const flow = open(flows, CLIENT_ADDRESS, port, HERE, clock.now);
       gone();
@@ -155,7 +169,7 @@ Deno.test("an address that opens flow after flow loses its own, oldest first, an
   for (let port = 1; port <= 1_000; port++) open(flows, SERVER_ADDRESS, port, HERE, 10 + port);
   assertEquals(flows.size, 16);
   assertEquals(endedPorts(flows), Array.from({ length: 988 }, (_, i) => i + 1));
-  for (let port = 1; port <= 4; port++) assert(flows.find(CLIENT_ADDRESS, port, HERE) !== null);
+  for (let port = 1; port <= 4; port++) assert(flows.find(pathTo(CLIENT_ADDRESS, port)) !== null);
 });
 
 Deno.test("flows that were answered outlast any number of others, from one address or from as many", () => {
@@ -165,7 +179,7 @@ Deno.test("flows that were answered outlast any number of others, from one addre
     open(flows, CLIENT_ADDRESS + i, i, HERE, i);
     open(flows, SERVER_ADDRESS, i, HERE, i);
   }
-  for (let port = 1; port <= 4; port++) assert(flows.find(CLIENT_ADDRESS, port, HERE) !== null);
+  for (let port = 1; port <= 4; port++) assert(flows.find(pathTo(CLIENT_ADDRESS, port)) !== null);
   assertEquals(flows.size, 16);
 });
 
@@ -180,6 +194,6 @@ Deno.test("100 flows behind one address, all answered, are there together", () =
 Deno.test("in a table of one answered flow for each address, nobody else gets one", () => {
   const flows = table(4);
   for (let i = 0; i < 4; i++) flows.answered(open(flows, CLIENT_ADDRESS + i, 1, HERE, 0));
-  assertEquals(flows.open(SERVER_ADDRESS, 1, HERE, 0), null);
+  assertEquals(flows.open(pathTo(SERVER_ADDRESS, 1), 0), null);
   assertEquals(flows.size, 4);
 });

@@ -1,5 +1,6 @@
 /** Tests of lib/core/transport/paths.ts: which number names which path, and for how long. */
-import { NO_PATH, PATH_SLOT_SIZE, Paths } from "../../../../lib/core/transport/paths.ts";
+import { PATH_SIZE, PATH_SOURCE, pathsTo } from "../../../../ffi/sockets/datagram_batch.ts";
+import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
 import { ipv4 } from "../../../support/packets/simulated_device.ts";
@@ -39,14 +40,32 @@ Deno.test("port 0 has no path, and what is read of none is zero", () => {
 
 Deno.test("a slot begins with the socket address as the kernel takes it, and has room for IPv6's", () => {
   const paths = new Paths({ holders: 1, unheld: 1 });
-  const at = paths.intern(ipv4("192.0.2.1"), 0x1234, ipv4("203.0.113.5"), fakeTcp) * PATH_SLOT_SIZE;
-  const slot = paths.bytes.subarray(at, at + PATH_SLOT_SIZE);
+  const at = paths.intern(ipv4("192.0.2.1"), 0x1234, ipv4("203.0.113.5"), fakeTcp) * PATH_SIZE;
+  const slot = paths.bytes.subarray(at, at + PATH_SIZE);
   assertEquals(slot.subarray(0, 8), Uint8Array.of(2, 0, 0x12, 0x34, 192, 0, 2, 1));
   assertEquals(slot.subarray(8, 28), new Uint8Array(20));
   assertEquals(
     slot.subarray(28, 45),
     Uint8Array.of(203, 0, 113, 5, ...new Uint8Array(12), fakeTcp),
   );
+});
+
+Deno.test("a slot is what the sockets take for a path", () => {
+  const paths = new Paths({ holders: 1, unheld: 1 });
+  const end = { address: ipv4("192.0.2.1"), port: 0x1234, source: ipv4("203.0.113.5") };
+  const at = paths.intern(end.address, end.port, end.source, udp) * PATH_SIZE;
+  const size = PATH_SOURCE + 4;
+  const sockets = new Uint8Array(pathsTo([end]).paths.view.buffer);
+  assertEquals(paths.bytes.subarray(at, at + size), sockets.subarray(0, size));
+});
+
+Deno.test("the path asked for last is found again, also after its slot has become another's", () => {
+  const paths = new Paths({ holders: 0, unheld: 1 });
+  const first = stranger(paths, 1);
+  assertEquals(stranger(paths, 1), first);
+  const second = stranger(paths, 2);
+  assertEquals([paths.address(second), stranger(paths, 2)], [0x0b00_0002, second]);
+  assertEquals(paths.address(stranger(paths, 1)), 0x0b00_0001);
 });
 
 Deno.test("strangers share a few paths: a million of them leave those that are held, and make the table no longer", () => {

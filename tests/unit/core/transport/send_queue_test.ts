@@ -25,14 +25,17 @@ Deno.test("reserve() gives -1 when all slots are taken", () => {
   assertEquals([sendQueue.reserve(), sendQueue.free, sendQueue.length], [-1, 0, 3]);
 });
 
-Deno.test("commit() keeps destination and source, the highest values included", () => {
+Deno.test("commit() keeps the path, the highest values included", () => {
   const sendQueue = queue();
-  sendQueue.commit(32, sendQueue.paths.intern(0xffff_ffff, 65_535, 0xffff_fffe, Transport.udp));
+  const { paths } = sendQueue;
+  const path = paths.intern(0xffff_ffff, 65_535, 0xffff_fffe, Transport.udp);
+  sendQueue.commit(32, path);
   sendQueue.commit(0, NO_PATH);
-  const { offsets, lengths, addresses, ports, sources } = sendQueue;
-  assertEquals([offsets[0], lengths[0], addresses[0]], [192, 32, 0xffff_ffff]);
-  assertEquals([ports[0], sources[0]], [65_535, 0xffff_fffe]);
-  assertEquals([offsets[1], lengths[1], addresses[1], ports[1], sources[1]], [384, 0, 0, 0, 0]);
+  const { offsets, lengths, pathIds } = sendQueue;
+  assertEquals([offsets[0], lengths[0], pathIds[0]], [192, 32, path]);
+  assertEquals(paths.socketAddress(path), { address: 0xffff_ffff, port: 65_535 });
+  assertEquals(paths.source(path), 0xffff_fffe);
+  assertEquals([offsets[1], lengths[1], pathIds[1]], [384, 0, NO_PATH]);
 });
 
 Deno.test("sentUpTo() frees the slots when all datagrams have left, and not before", () => {
