@@ -15,9 +15,9 @@
  * 45  zeros                        19
  * ```
  *
- * Whoever can send us a datagram has a path made, so paths that nobody holds are used again, the one unused for longest
- * first, and strangers share a few hundred. Who stays is held: `retain()` by the peer that is there. A path in the send
- * queue is pinned until the queue has been empty: its datagram must not leave for another place.
+ * Whoever can send us a datagram has a path made, so slots of paths that nobody holds are used again, the one unused
+ * for longest first, and strangers share a few hundred. Who stays is held: `retain()` by the peer that is there. A path
+ * in the send queue is pinned until the queue has been empty: its datagram must not leave for another place.
  */
 import { hash } from "../wire/hash.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
@@ -58,10 +58,12 @@ export class Paths {
   /** The first path of each bucket, and the next one of each path's. */
   #buckets = new Int32Array(0);
   #next = new Int32Array(0);
-  /** Unheld paths, the one unused for longest first, in a ring; one that is held by now is skipped. */
-  #unheld = new Int32Array(0);
-  #isUnheld = new Uint8Array(0);
-  #unheldHead = 0;
+  /**
+   * Unheld paths in a ring, the one unused for longest first: each one's neighbours. Slot 0 stands between the newest
+   * and the oldest.
+   */
+  #older = new Int32Array(0);
+  #newer = new Int32Array(0);
   #unheldCount = 0;
   /** Slots in use; the first one is `NO_PATH`'s. */
   #made = 1;
@@ -82,13 +84,8 @@ export class Paths {
     this.view = new DataView(this.bytes.buffer);
     this.#holds = grown(this.#holds, new Uint16Array(capacity));
     this.#pinnedIn = grown(this.#pinnedIn, new Int32Array(capacity));
-    this.#isUnheld = grown(this.#isUnheld, new Uint8Array(capacity));
-    const unheld = new Int32Array(capacity);
-    for (let i = 0; i < this.#unheldCount; i++) {
-      unheld[i] = this.#unheld[(this.#unheldHead + i) % this.#capacity];
-    }
-    this.#unheld = unheld;
-    this.#unheldHead = 0;
+    this.#older = grown(this.#older, new Int32Array(capacity));
+    this.#newer = grown(this.#newer, new Int32Array(capacity));
     this.#capacity = capacity;
     this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(capacity))).fill(NONE);
     this.#next = new Int32Array(capacity).fill(NONE);
@@ -109,22 +106,26 @@ export class Paths {
   }
 
   /**
-   * The path of an endpoint. It lasts until a few hundred others have been asked for; an owner that keeps it calls
-   * `retain()`.
+   * The path of an endpoint. It lasts until as many others have been asked for as strangers share, less those that are
+   * pinned; an owner that keeps it calls `retain()`.
    *
    * @param address,port the far end, host order; addresses as int32 or uint32
    * @param source our own address; 0 lets the kernel choose
-   * @returns `NO_PATH` for port 0
+   * @returns `NO_PATH` for port 0, and where all that there may be are held or pinned
    */
   intern(address: number, port: number, source: number, transport: Transport): number {
     if (port === 0) return NO_PATH;
-    if (this.#is(this.#last, address | 0, port, source | 0, transport)) return this.#last;
-    const known = this.#find(address | 0, port, source | 0, transport);
-    return this.#last = known !== NO_PATH ? known : this.#add(address, port, source, transport);
+    const known = this.#is(this.#last, address | 0, port, source | 0, transport)
+      ? this.#last
+      : this.#find(address | 0, port, source | 0, transport);
+    if (known === NO_PATH) return this.#last = this.#add(address, port, source, transport);
+    if (this.#holds[known] === 0) this.#used(known);
+    return this.#last = known;
   }
 
   #add(address: number, port: number, source: number, transport: number): number {
     const path = this.#takeSlot();
+    if (path === NO_PATH) return NO_PATH;
     const at = path * PATH_SLOT_SIZE;
     const { view } = this;
     view.setUint16(at, AF_INET, true);
@@ -159,23 +160,18 @@ export class Paths {
     return hash(place, source, this.#seed) & (this.#buckets.length - 1);
   }
 
-  /** A slot that nobody has used, or the one that nobody has held for longest. */
+  /** A slot that nobody has used, or that of the path that has been unused for longest; `NO_PATH` for none. */
   #takeSlot(): number {
-    for (let left = this.#unheldCount; left > 0 && this.#isFull(); left--) {
-      const path = this.#unheld[this.#unheldHead];
-      this.#unheldHead = (this.#unheldHead + 1) % this.#capacity;
-      this.#unheldCount--;
-      this.#isUnheld[path] = 0;
-      if (this.#holds[path] > 0) continue;
+    for (let left = this.#isFull() ? this.#unheldCount : 0; left > 0; left--) {
+      const path = this.#newer[0];
       if (this.#pinnedIn[path] !== this.#queueTurn) {
+        this.#removeUnheld(path);
         this.#unlink(path);
         return path;
       }
-      this.#appendUnheld(path);
+      this.#used(path);
     }
-    if (this.#made === this.#maxCapacity) {
-      throw new RangeError(`Cannot keep a path: ${this.#made - 1} are held or waited for`);
-    }
+    if (this.#made === this.#maxCapacity) return NO_PATH;
     if (this.#made === this.#capacity) {
       this.#grow(Math.min(2 * this.#capacity, this.#maxCapacity));
     }
@@ -188,10 +184,25 @@ export class Paths {
   }
 
   #appendUnheld(path: number): void {
-    if (this.#isUnheld[path] === 1) return;
-    this.#isUnheld[path] = 1;
-    this.#unheld[(this.#unheldHead + this.#unheldCount) % this.#capacity] = path;
+    const newest = this.#older[0];
+    this.#newer[newest] = this.#older[0] = path;
+    this.#older[path] = newest;
+    this.#newer[path] = 0;
     this.#unheldCount++;
+  }
+
+  #removeUnheld(path: number): void {
+    const older = this.#older[path];
+    const newer = this.#newer[path];
+    this.#newer[older] = newer;
+    this.#older[newer] = older;
+    this.#unheldCount--;
+  }
+
+  /** Takes note that an unheld path is in use. */
+  #used(path: number): void {
+    this.#removeUnheld(path);
+    this.#appendUnheld(path);
   }
 
   #link(path: number): void {
@@ -226,7 +237,7 @@ export class Paths {
 
   /** Keeps a path until `release()`. */
   retain(path: number): void {
-    if (path !== NO_PATH) this.#holds[path]++;
+    if (path !== NO_PATH && this.#holds[path]++ === 0) this.#removeUnheld(path);
   }
 
   /** Keeps a path no more, as often as it was retained. */
@@ -242,7 +253,8 @@ export class Paths {
 
   /** The send queue is empty. */
   unpinAll(): void {
-    this.#queueTurn = (this.#queueTurn + 1) | 0;
+    // Once in 2^32 turns, it would be the turn of those that have never been sent to.
+    this.#queueTurn = (this.#queueTurn + 1) | 0 || 1;
   }
 
   // What a path is.
@@ -286,7 +298,7 @@ export class Paths {
 }
 
 /** The elements of one array at the beginning of a longer one. */
-function grown<Elements extends Uint8Array | Uint16Array | Int32Array>(
+function grown<Elements extends Uint16Array | Int32Array>(
   elements: Elements,
   into: Elements,
 ): Elements {

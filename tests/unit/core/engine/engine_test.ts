@@ -269,6 +269,26 @@ Deno.test("datagrams of two ports leave in order, each by its own; one that is f
   assertEquals(clients[0]!.tun.written.length, 6);
 });
 
+Deno.test("what waits in a full queue leaves to whom it was for, however many strangers have written meanwhile", () => {
+  const the = site(3);
+  const { gateway, clients } = the;
+  gateway.udp.room = 0;
+  for (let i = 0; i < 60; i++) gateway.tun.send(toClient(i % 3));
+  gateway.engine.readTun(the.simulation.now);
+  // None that is there is held by a peer any more.
+  for (const client of clients) {
+    gateway.device.removePeer(gateway.device.peer(client.identity.public)!);
+  }
+  for (let stranger = 0; stranger < 3_000; stranger++) {
+    gateway.receive(new Uint8Array(100), { address: 0x0b00_0000 + stranger, port: 9 });
+  }
+  const to: number[] = [];
+  gateway.udp.onSent = ({ paths, pathIds }, i) => to.push(paths.address(pathIds[i]!));
+  makeRoom(the);
+  const expected = Array.from({ length: 60 }, (_, i) => clients[i % 3]!.address);
+  assertEquals(to, expected);
+});
+
 Deno.test("datagrams that nothing is open for are dropped, and hold up no others", () => {
   const { gateway, simulation, clients } = site(2, { hasUdpAlone: true });
   const [, peer] = [...gateway.device.peers];

@@ -1,8 +1,9 @@
 /** Tests of lib/core/transport/paths.ts: which number names which path, and for how long. */
 import { PATH_SIZE, PATH_SOURCE, pathsTo } from "../../../../ffi/sockets/datagram_batch.ts";
 import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
+import { PeerEndpoint } from "../../../../lib/core/transport/peer_endpoint.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
-import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
+import { assert, assertEquals, assertNotEquals } from "../../../support/assert.ts";
 import { ipv4 } from "../../../support/packets/simulated_device.ts";
 import { Random } from "../../../support/random.ts";
 
@@ -85,6 +86,24 @@ Deno.test("of the paths that nobody holds, the one unused for longest is used ag
   assertEquals(paths.address(first!), 0x0b00_0004);
 });
 
+Deno.test("a path that was asked for again is not the next to go, however long it has been known", () => {
+  const paths = new Paths({ holders: 0, unheld: 3 });
+  const [first, second] = [1, 2, 3].map((number) => stranger(paths, number));
+  assertEquals(stranger(paths, 1), first);
+  assertEquals(stranger(paths, 4), second);
+  assertEquals(paths.address(first!), 0x0b00_0001);
+});
+
+Deno.test("a path that was held for long is not the next to go once it is released", () => {
+  const paths = new Paths({ holders: 1, unheld: 3 });
+  const path = stranger(paths, 1);
+  paths.retain(path);
+  const [second] = [2, 3].map((number) => stranger(paths, number));
+  paths.release(path);
+  // As a goodbye does while the other datagrams of its message are still to be taken: each names the path.
+  assertEquals([stranger(paths, 4), paths.address(path)], [second, 0x0b00_0001]);
+});
+
 Deno.test("a released path is used again, but not before as many others as strangers share", () => {
   const paths = new Paths({ holders: 2, unheld: 2 });
   const path = stranger(paths, 1);
@@ -110,10 +129,39 @@ Deno.test("a path that a datagram waits to leave by stays, until the send queue 
   assertNotEquals(paths.address(pinned), 0x0b00_0000);
 });
 
-Deno.test("more paths than can be kept are refused", () => {
+Deno.test("where all paths are held or pinned, another endpoint has none, until one is let go of", () => {
   const paths = new Paths({ holders: 1, unheld: 1 });
-  for (const number of [1, 2]) paths.pin(stranger(paths, number));
-  assertThrows(() => stranger(paths, 3), RangeError, "Cannot keep a path: 2 are held");
+  const held = stranger(paths, 1);
+  paths.retain(held);
+  const pinned = stranger(paths, 2);
+  paths.pin(pinned);
+  assertEquals(stranger(paths, 3), NO_PATH);
+  assertEquals([stranger(paths, 1), stranger(paths, 2)], [held, pinned]);
+  paths.unpinAll();
+  assertEquals(stranger(paths, 3), pinned);
+});
+
+Deno.test("who roams has a path also while all holders have one and every datagram of a full queue another", () => {
+  const [holders, slots] = [64, 16];
+  const paths = new Paths({ holders, unheld: 2 * slots });
+  const endpoints = Array.from({ length: holders }, (_, i) => {
+    const endpoint = new PeerEndpoint(paths);
+    endpoint.moveTo(stranger(paths, i));
+    return endpoint;
+  });
+  for (let i = 0; i < slots; i++) paths.pin(stranger(paths, 1_000 + i));
+  for (let round = 0; round < 10; round++) {
+    endpoints.forEach((endpoint, i) => {
+      stranger(paths, 100_000 + round * holders + i);
+      endpoint.moveTo(stranger(paths, 10_000 + round * holders + i));
+      assertNotEquals(endpoint.path, NO_PATH);
+      endpoint.setTransport(round % 2 === 0 ? fakeTcp : udp);
+      assertNotEquals(endpoint.path, NO_PATH);
+    });
+  }
+  endpoints.forEach(({ address, port, transport }, i) => {
+    assertEquals([address, port, transport], [0x0b00_0000 + 10_000 + 9 * holders + i, 666, udp]);
+  });
 });
 
 Deno.test("paths keep their numbers and contents as the table grows", () => {
@@ -130,22 +178,86 @@ Deno.test("paths keep their numbers and contents as the table grows", () => {
   });
 });
 
-Deno.test("holding, releasing and asking at random agree with a map, whatever the order", () => {
+interface Known {
+  readonly number: number;
+  readonly path: number;
+  holds: number;
+  pinned: boolean;
+}
+
+/** A table of paths as slow and obvious as can be: every known path in one list, the one unused for longest first. */
+class SlowPaths {
+  readonly known: Known[] = [];
+  #made = 1;
+
+  constructor(readonly holders: number, readonly unheld: number) {}
+
+  intern(number: number): number {
+    const entry = this.known.find((one) => one.number === number);
+    if (entry !== undefined) return this.#touch(entry).path;
+    const path = this.#place();
+    if (path !== NO_PATH) this.known.push({ number, path, holds: 0, pinned: false });
+    return path;
+  }
+
+  #place(): number {
+    const unheld = this.known.filter(({ holds }) => holds === 0);
+    const all = 1 + this.holders + this.unheld;
+    if (unheld.length >= this.unheld || this.#made === all) {
+      for (const one of unheld) {
+        if (one.pinned) this.#touch(one);
+        else return this.known.splice(this.known.indexOf(one), 1)[0]!.path;
+      }
+    }
+    return this.#made === all ? NO_PATH : this.#made++;
+  }
+
+  #touch(entry: Known): Known {
+    this.known.splice(this.known.indexOf(entry), 1);
+    this.known.push(entry);
+    return entry;
+  }
+
+  release(entry: Known): void {
+    if (--entry.holds === 0) this.#touch(entry);
+  }
+}
+
+Deno.test("asking, holding, releasing and pinning at random do what a slow and obvious table does", () => {
   const random = new Random(11);
-  const paths = new Paths({ holders: 32, unheld: 8 });
-  const holds = new Map<number, { path: number; count: number }>();
-  for (let round = 0; round < 20_000; round++) {
-    const number = random.uint32() % 64;
-    const path = stranger(paths, number);
-    assertEquals(paths.address(path), 0x0b00_0000 + number);
-    const known = holds.get(number);
-    if (known !== undefined) assertEquals(path, known.path);
-    if (random.uint32() % 2 === 0 && (known !== undefined || holds.size < 32)) {
-      paths.retain(path);
-      holds.set(number, { path, count: (known?.count ?? 0) + 1 });
-    } else if (known !== undefined) {
-      paths.release(path);
-      if (--known.count === 0) holds.delete(number);
+  const below = (limit: number): number => random.uint32() % limit;
+  for (let world = 0; world < 60; world++) {
+    const [holders, unheld] = [below(40), 1 + below(90)];
+    const paths = new Paths({ holders, unheld });
+    paths.seedWith(random.uint32());
+    const slow = new SlowPaths(holders, unheld);
+    let pins = 0;
+    for (let round = 0; round < 1_000; round++) {
+      const number = below(2 * (holders + unheld));
+      const path = stranger(paths, number);
+      assertEquals(path, slow.intern(number), `round ${round} of world ${world}`);
+      if (path !== NO_PATH) assertEquals(paths.address(path), 0x0b00_0000 + number);
+      const entry = slow.known[below(slow.known.length)]!;
+      const held = slow.known.filter(({ holds }) => holds > 0).length;
+      const choice = below(8);
+      if (choice < 3 && (entry.holds > 0 || held < holders)) {
+        paths.retain(entry.path);
+        entry.holds++;
+      } else if (choice < 5 && entry.holds > 0) {
+        paths.release(entry.path);
+        slow.release(entry);
+      } else if (choice === 5 && (entry.pinned || pins < unheld)) {
+        if (!entry.pinned) pins++;
+        paths.pin(entry.path);
+        entry.pinned = true;
+      } else if (choice === 6 && below(6) === 0) {
+        paths.unpinAll();
+        for (const one of slow.known) one.pinned = false;
+        pins = 0;
+      }
+    }
+    for (const { number, path } of slow.known) {
+      assertEquals(paths.socketAddress(path), { address: 0x0b00_0000 + number, port: 666 });
     }
   }
 });
