@@ -6,6 +6,7 @@
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
 import { type Router, RoutingVerdict } from "../routing/router.ts";
+import { NO_PATH } from "../transport/paths.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
 import * as ipv4 from "../wire/ipv4.ts";
@@ -62,6 +63,11 @@ export class FromNetwork {
       return 0;
     }
     const path = messages.pathIds[index];
+    if (path === NO_PATH) {
+      // Taken, it would move its peer to nowhere, and a copy from port 0 of each packet would be the first to arrive.
+      this.#drops.add(DropReason.noPath, length);
+      return 0;
+    }
     const ecn = messages.ecns[index];
     const segmentSize = messages.segmentSizes[index];
     const size = segmentSize > 0 ? segmentSize : length;

@@ -19,7 +19,7 @@ export interface ReceivedMessages {
   readonly lengths: Int32Array;
   /** Bytes of each merged datagram but the last; 0 for a single one. */
   readonly segmentSizes: Int32Array;
-  /** By which path each came, and an answer to it goes; set by `take()`. */
+  /** By which path each came, and an answer to it goes; set by `take()`. `NO_PATH` where none can. */
   readonly pathIds: Int32Array;
   /** ECN bits of the outer IP header. */
   readonly ecns: Uint8Array;

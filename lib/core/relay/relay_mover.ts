@@ -74,6 +74,10 @@ export class RelayMover {
       this.#drops.add(length < 0 ? DropReason.truncatedDatagram : DropReason.empty);
       return;
     }
+    if (pathIds[index] === NO_PATH) {
+      this.#drops.add(DropReason.noPath, length);
+      return;
+    }
     const answered = this.#ports.flowOf(port);
     if (answered !== null) this.#flows.answered(answered);
     const flow = answered ?? this.#flowFrom(pathIds[index], now);
@@ -96,8 +100,6 @@ export class RelayMover {
 
   /** The flow of a far end, which may be a new one; null where there is no room for it. */
   #flowFrom(path: number, now: number): RelayFlow | null {
-    // RFC 768: who writes from port 0 wants no answer, and has no path.
-    if (path === NO_PATH) return null;
     const known = this.#flows.find(path);
     if (known !== null) return known;
     const flow = this.#flows.open(path, now);

@@ -156,6 +156,8 @@ export const DropReason = {
    * to.
    */
   congestionMark: 65,
+  /** From port 0, where no answer can go (RFC 768); or to be answered by one path more than are kept. */
+  noPath: 66,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -213,6 +213,22 @@ Deno.test("a datagram that the kernel cut short is counted", () => {
   assertEquals(gateway.dropped(DropReason.truncatedDatagram), 1);
 });
 
+Deno.test("a datagram from port 0, which has no answer, is dropped, and its peer stays where it is", () => {
+  const pair = connectedPair();
+  const { client, gateway, simulation } = pair;
+  simulation.link.isDown = true;
+  client.send(upward("one"));
+  const [copy] = sentBy(pair, client).map(({ bytes }) => bytes);
+  const answered = sentBy(pair, gateway).length;
+  gateway.receive(copy!, { address: client.address, port: 0 });
+  assertEquals(gateway.dropped(DropReason.noPath), 1);
+  assertEquals(gateway.device.peerAt(1)!.endpoint.port, client.port);
+  assertEquals(sentBy(pair, gateway).length, answered);
+  // The packet itself, which the copy was to overtake.
+  gateway.receive(copy!, client);
+  assertEquals(receivedTexts(gateway), ["one"]);
+});
+
 Deno.test("an empty datagram and a merged one without a remainder are harmless", () => {
   const pair = connectedPair();
   pair.gateway.receive(new Uint8Array(0), pair.client);
