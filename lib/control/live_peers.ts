@@ -4,6 +4,7 @@
  */
 import { type Config, type PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
+import { MAX_PEERS } from "../core/limits/max_peers.ts";
 import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { HostNetwork, InterfaceSettings } from "../host/network/host_network.ts";
@@ -30,8 +31,8 @@ const ROUTES_AT_ONCE = 16;
 export interface LivePeersOptions {
   readonly role: "server" | "client";
   readonly config: Config;
-  readonly dataPlane: DataPlaneHandle;
-  readonly network: HostNetwork;
+  readonly dataPlane: Pick<DataPlaneHandle, "changePeers">;
+  readonly network: Pick<HostNetwork, "addRoutes" | "removeRoutes">;
   readonly settings: InterfaceSettings;
   /** Is told of the peers when they have changed. */
   readonly onPeersChange?: ((peers: ReadonlyMap<string, LivePeer>) => void) | undefined;
@@ -85,7 +86,7 @@ export class LivePeers implements Disposable {
     const before = await paced(this.#routed(this.#peers));
     const after = await paced(this.#routed(peers));
     this.#requireOpen();
-    await this.#options.dataPlane.changePeers(changes.map(peerChange));
+    await this.#options.dataPlane.changePeers(removalsFirst(changes).map(peerChange));
     this.#peers = peers;
     this.#options.onPeersChange?.(peers);
     await paced(this.#followRoutes(before, after));
@@ -98,6 +99,11 @@ export class LivePeers implements Disposable {
 
   #refuse(peers: ReadonlyMap<string, LivePeer>, changes: readonly LiveChange[]): void {
     const { config } = this.#options;
+    if (peers.size > MAX_PEERS) {
+      throw new RequestError(
+        `Cannot add the peer: there would be ${peers.size} peers, and ${MAX_PEERS} at most: remove one first`,
+      );
+    }
     if (peers.has(encodeKey(config.interface.publicKey))) {
       throw new RequestError("Cannot add the peer: its key is the key of this end");
     }
@@ -190,6 +196,12 @@ export function* changedPeers(
     if (peer !== undefined) changed.set(key, { ...peer, allowedIps: networks.networksOf(key) });
   }
   return changed;
+}
+
+/** So that there is a place for those who come where others go; a peer that comes again goes first in any case. */
+function removalsFirst(changes: readonly LiveChange[]): readonly LiveChange[] {
+  const isRemoval = ({ kind }: LiveChange) => kind === "remove";
+  return [...changes.filter(isRemoval), ...changes.filter((change) => !isRemoval(change))];
 }
 
 function peerChange(change: LiveChange): PeerChange {

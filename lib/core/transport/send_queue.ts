@@ -5,6 +5,7 @@
  * straight into it, `commit()` appends it with its path. The caller drains the queue in batches; the parallel
  * arrays are what `UdpSocket.send()` takes.
  */
+import { MAX_PEERS } from "../limits/max_peers.ts";
 import { Paths } from "./paths.ts";
 
 /** Slots start on multiples of this, so that a message's header and cipher text are aligned. */
@@ -21,8 +22,6 @@ export interface SendQueueRegion {
   readonly slotSize: number;
 }
 
-/** Paths that may be held: one for each peer. */
-const MAX_HELD_PATHS = 8192;
 /** Paths that strangers share, for each slot of the queue: each slot may pin one. */
 const UNHELD_PER_SLOT = 2;
 
@@ -42,7 +41,7 @@ export class SendQueue {
   constructor(region: SendQueueRegion) {
     this.capacity = region.slots;
     this.paths = new Paths({
-      holders: MAX_HELD_PATHS,
+      holders: MAX_PEERS,
       unheld: UNHELD_PER_SLOT * region.slots,
     });
     this.offsets = new Int32Array(region.slots);

@@ -24,6 +24,8 @@ export const REKEY_AFTER_TIME_RECEIVING = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT 
 export const ZERO_KEYS_AFTER_TIME = 3 * REJECT_AFTER_TIME;
 /** Two initiations of one peer this close together (50 a second) are a flood; wireguard-go draws the same line. */
 export const MIN_INITIATION_INTERVAL = 20;
+/** Initiations besides the newest that may have their response yet: at 0.7 s each, those of 3.5 s. */
+export const MAX_EARLIER_HANDSHAKES = 5;
 /** How long a device is under load, and asks for cookies, after the last initiation that was too many. */
 export const UNDER_LOAD_TIME = 1_000;
 /** Packets that wait for one peer's handshake; beyond it the oldest is dropped, for TCP will have sent it again. */

@@ -7,15 +7,13 @@
  */
 import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
 import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
+import { MAX_PEERS } from "../limits/max_peers.ts";
 import type { Paths } from "../transport/paths.ts";
 import { Transport } from "../transport/transport.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
-
-/** Bounded by the index table, of which each peer takes four places, and by the bits of a result (received.ts). */
-export const MAX_PEERS = 8192;
 
 export interface PeerTableOptions {
   readonly identity: KeyPair;

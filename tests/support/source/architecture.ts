@@ -19,7 +19,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/relay": ["core/engine", "core/limits", "core/transport", "core/wire"],
   "core/wireguard": ["core/limits", "core/noise", "core/transport", "core/wire"],
   "core/capture": ["core/wire", "core/wireguard"],
-  "core/config": ["core/noise", "core/wire"],
+  "core/config": ["core/limits", "core/noise", "core/wire"],
   "core/peers": ["core/config", "core/wire", "core/wireguard"],
   "core/metrics": ["core/config", "core/transport", "core/wire", "core/wireguard"],
   "core/access": ["core/nat", "core/wire", "core/wireguard"],

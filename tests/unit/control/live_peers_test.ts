@@ -1,9 +1,14 @@
 /** Shows what changes make of the peers of a running tunnel. */
-import { changedPeers, type LivePeer } from "../../../lib/control/live_peers.ts";
+import { changedPeers, type LivePeer, LivePeers } from "../../../lib/control/live_peers.ts";
 import { atOnce } from "../../../lib/process/pace.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { formatCidr, parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
-import { assert, assertEquals } from "../../support/assert.ts";
+import { parseConfig } from "../../../lib/core/config/parse_config.ts";
+import { MAX_PEERS } from "../../../lib/core/limits/max_peers.ts";
+import type { PeerChange } from "../../../lib/core/peers/peer_change.ts";
+import { RequestError } from "../../../lib/control/protocol.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { sampleKeys } from "../../support/config/sample_keys.ts";
 
 const key = (number: number) => new Uint8Array(32).fill(number);
 
@@ -75,4 +80,48 @@ Deno.test("changedPeers() reads each peer's networks a few times, however many p
   const changed = atOnce(changedPeers(before, changes));
   assertEquals(changed.size, 6_000);
   assert(reads.count <= 3 * 6_000, `${reads.count} reads`);
+});
+
+/** A peer of many. */
+function numbered(index: number): LivePeer {
+  const publicKey = new Uint8Array(32);
+  new DataView(publicKey.buffer).setUint32(0, index + 1);
+  return { ...peer(0), publicKey };
+}
+
+/** A client's live peers before a data plane that notes what it is told. */
+function livePeers(count: number): { live: LivePeers; told: PeerChange[] } {
+  const told: PeerChange[] = [];
+  const config = {
+    ...parseConfig(`[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}`, "t.conf"),
+    peers: Array.from({ length: count }, (_, i) => ({
+      ...numbered(i),
+      allowedIps6: [],
+      endpoint6: null,
+      line: 0,
+    })),
+  };
+  const live = new LivePeers({
+    role: "client",
+    config,
+    dataPlane: { changePeers: (changes) => Promise.resolve(void told.push(...changes)) },
+    network: { addRoutes() {}, removeRoutes() {} },
+    settings: null!,
+  });
+  return { live, told };
+}
+
+Deno.test("change() refuses one peer more than there can be, with nothing changed, and takes it in another's place", async () => {
+  const { live, told } = livePeers(MAX_PEERS);
+  const put = { kind: "put", peer: numbered(MAX_PEERS) } as const;
+  await assertRejects(
+    () => live.change([put]),
+    RequestError,
+    "Cannot add the peer: there would be 8193 peers, and 8192 at most: remove one first",
+  );
+  assertEquals([live.peers.size, told.length], [MAX_PEERS, 0]);
+  await live.change([put, { kind: "remove", publicKey: numbered(0).publicKey }]);
+  assertEquals(live.peers.size, MAX_PEERS);
+  // The data plane has a place for it by then.
+  assertEquals(told.map(({ kind }) => kind), ["remove", "put"]);
 });

@@ -1,4 +1,5 @@
 /** The `[Peer]` sections: their defaults, those of one peer put together, and that each network is one peer's. */
+import { MAX_PEERS } from "../../limits/max_peers.ts";
 import { ipv4Prefixes, ipv6Texts, type Prefix } from "../values/addresses.ts";
 import { nameInComments } from "./comment_names.ts";
 import type { PeerConfig } from "../config.ts";
@@ -100,6 +101,7 @@ export class PeerReader {
       );
       this.#drafts.delete(own);
     }
+    this.#requireFew();
     const networks = new Map<Draft, Prefix[]>();
     for (const { prefix, owner } of this.#networks.values()) {
       const given = networks.get(owner);
@@ -111,6 +113,15 @@ export class PeerReader {
       const presharedKey = presharedKeys.get(key);
       return presharedKey === undefined ? peer : { ...peer, presharedKey };
     });
+  }
+
+  #requireFew(): void {
+    if (this.#drafts.size <= MAX_PEERS) return;
+    const { keyEntry, line } = [...this.#drafts.values()][MAX_PEERS]!;
+    throw new ConfigError(
+      `${keyEntry.fileName}:${line}: [Peer]: there are ${this.#drafts.size} peers, and ${MAX_PEERS} at most: ` +
+        "remove some, or share them among several gateways",
+    );
   }
 
   #peer(draft: Draft, networks: readonly Prefix[]): PeerConfig {

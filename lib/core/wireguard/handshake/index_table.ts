@@ -1,18 +1,20 @@
 /**
  * Index table: from a receiver index on the wire to the session or handshake that it names, in constant time.
  *
- * Indices are random, as in the reference, but unique in their low 16 bits, which are the slot: a look-up is one load
+ * Indices are random, as in the reference, but unique in their low 17 bits, which are the slot: a look-up is one load
  * and one comparison, with no hashing and no number too large to be a small integer as a key.
  */
+import { MAX_PEERS } from "../../limits/max_peers.ts";
+import { MAX_EARLIER_HANDSHAKES } from "../constants.ts";
 import type { PeerSession } from "../session/peer_session.ts";
 
-const SLOTS = 1 << 16;
+const SLOTS = 1 << 17;
 const SLOT_MASK = SLOTS - 1;
 /**
- * A peer holds four, three sessions and a handshake, while it connects a few more. Beyond this load, random draws would
- * take long.
+ * What a peer holds at most: three sessions, a handshake, those before it, and the next, for which one goes. All peers'
+ * together take five eighths of the slots, so that a random draw finds a free one soon.
  */
-const MAX_ENTRIES = SLOTS / 2;
+const MAX_ENTRIES = (5 + MAX_EARLIER_HANDSHAKES) * MAX_PEERS;
 
 export class IndexTable {
   /** As int32: a look-up may come with either sign, and small integers are no objects on the heap. */
@@ -26,7 +28,7 @@ export class IndexTable {
    * Takes an index for a handshake of the peer with this index.
    *
    * @param random draws an unsigned 32-bit number
-   * @throws {RangeError} when the table is half full, which `MAX_PEERS` peers cannot reach
+   * @throws {RangeError} when there are more than `MAX_PEERS` peers take
    */
   allocate(peerIndex: number, random: () => number): number {
     if (this.#entries >= MAX_ENTRIES) {

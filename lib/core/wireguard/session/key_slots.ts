@@ -4,12 +4,11 @@
  * The rules are the reference implementation's: the initiator may use a new key at once, the responder only when the
  * first packet under it has shown that the initiator has it; what was current serves as previous for packets under way.
  */
+import { MAX_EARLIER_HANDSHAKES } from "../constants.ts";
 import type { IndexTable } from "../handshake/index_table.ts";
 import type { Peer, PendingHandshake } from "../peer.ts";
 import type { PeerSession } from "./peer_session.ts";
 
-/** Initiations besides the newest that may have their response yet: at 0.7 s each, those of 3.5 s. */
-const MAX_EARLIER_HANDSHAKES = 5;
 /**
  * ms after which no response comes; less than REKEY_TIMEOUT, so that in ordinary use a peer has one initiation under
  * way.

@@ -1,8 +1,9 @@
 /** Shows what every key of a configuration means, and the defaults. */
 import type { Config } from "../../../../lib/core/config/config.ts";
-import { decodeKey } from "../../../../lib/core/config/values/key_text.ts";
+import { decodeKey, encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "../../../../lib/core/config/values/keys.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { MAX_PEERS } from "../../../../lib/core/limits/max_peers.ts";
 import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
@@ -259,6 +260,22 @@ Deno.test("parseConfig() takes names in any capitals, comments anywhere, CRLF an
 Deno.test("parseConfig() reads peers when they stand before [Interface]", () => {
   const text = `[Peer]\nPublicKey = ${PEER.publicKey}\n[Interface]\nPrivateKey = ${OWN.privateKey}`;
   assertEquals(parseConfig(text, "t.conf").peers.length, 1);
+});
+
+Deno.test("parseConfig() refuses more peers than there can be, and counts neither one that is repeated nor the own key", () => {
+  const peers = (count: number) =>
+    Array.from({ length: count }, (_, i) => {
+      const key = new Uint8Array(32);
+      new DataView(key.buffer).setUint32(0, i);
+      return ["[Peer]", `PublicKey = ${encodeKey(key)}`];
+    }).flat();
+  const others = ["[Peer]", `PublicKey = ${OWN.publicKey}`, ...peers(1)];
+  assertEquals(parseInterface(...peers(MAX_PEERS), ...others).peers.length, MAX_PEERS);
+  assertThrows(
+    () => parseInterface(...others, ...peers(MAX_PEERS + 2)),
+    ConfigError,
+    `t.conf:${3 + 4 + 2 * MAX_PEERS}: [Peer]: there are 8194 peers, and 8192 at most: remove some`,
+  );
 });
 
 Deno.test("parseConfig() gathers values when a key that repeats is repeated", () => {

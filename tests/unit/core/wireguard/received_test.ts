@@ -1,5 +1,5 @@
 /** Tests of lib/core/wireguard/received.ts: one small integer for the peer and the packet. */
-import { MAX_PEERS } from "../../../../lib/core/wireguard/peer_table.ts";
+import { MAX_PEERS } from "../../../../lib/core/limits/max_peers.ts";
 import {
   received,
   receivedLength,

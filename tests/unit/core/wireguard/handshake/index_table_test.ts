@@ -1,5 +1,7 @@
 /** Tests of lib/core/wireguard/handshake/index_table.ts. */
 import { IndexTable } from "../../../../../lib/core/wireguard/handshake/index_table.ts";
+import { MAX_PEERS } from "../../../../../lib/core/limits/max_peers.ts";
+import { MAX_EARLIER_HANDSHAKES } from "../../../../../lib/core/wireguard/constants.ts";
 import { assert, assertEquals, assertThrows } from "../../../../support/assert.ts";
 import { Random } from "../../../../support/random.ts";
 import { stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
@@ -14,9 +16,9 @@ Deno.test("allocate() gives the drawn index when its slot is free", () => {
 
 Deno.test("allocate() draws again when the slot is taken", () => {
   const table = new IndexTable();
-  const draws = [0x0001_0007, 0x0002_0007, 0x0003_0008];
+  const draws = [0x0010_0007, 0x0020_0007, 0x0030_0008];
   const indices = [0, 1].map(() => table.allocate(1, () => draws.shift()!));
-  assertEquals(indices, [0x0001_0007, 0x0003_0008]);
+  assertEquals(indices, [0x0010_0007, 0x0030_0008]);
 });
 
 Deno.test("session() finds a session by all 32 bits of its index", () => {
@@ -43,31 +45,31 @@ Deno.test("index 0 names nothing until it is given out", () => {
 Deno.test("release() frees the slot, once, and for its own index only", () => {
   const table = new IndexTable();
   const peer = stubPeer(null, 7);
-  const index = table.allocate(peer.index, () => 0x0001_0007);
+  const index = table.allocate(peer.index, () => 0x0010_0007);
   table.attach(index, stubSession(peer, index));
-  table.release(0x0002_0007);
+  table.release(0x0020_0007);
   assertEquals(table.peerIndex(index), peer.index);
   table.release(index);
   table.release(index);
   assertEquals([table.peerIndex(index), table.session(index)], [0, null]);
-  const next = table.allocate(peer.index, () => 0x0005_0007);
+  const next = table.allocate(peer.index, () => 0x0050_0007);
   assertEquals(table.peerIndex(next), peer.index);
   assertEquals(table.session(next), null);
 });
 
-Deno.test("allocate() refuses when the table is half full, and goes on when one is released", () => {
+Deno.test("allocate() has an index for all that the most peers may hold, refuses more, and goes on when one is released", () => {
   const table = new IndexTable();
-  const peer = stubPeer(null, 7);
   const random = new Random(1);
   const draw = () => random.uint32();
-  const indices = Array.from({ length: 32_768 }, () => table.allocate(peer.index, draw));
-  assertEquals(new Set(indices).size, indices.length);
-  assertThrows(
-    () => table.allocate(peer.index, draw),
-    RangeError,
-    "Cannot allocate a session index",
+  // Three sessions, a handshake, those before it, and the one for which the oldest of them goes.
+  const each = 3 + 1 + MAX_EARLIER_HANDSHAKES + 1;
+  const indices = Array.from(
+    { length: each * MAX_PEERS },
+    (_, i) => table.allocate(1 + i % MAX_PEERS, draw),
   );
+  assertEquals(new Set(indices).size, indices.length);
+  assertThrows(() => table.allocate(1, draw), RangeError, "Cannot allocate a session index");
   table.release(indices[5]!);
-  table.allocate(peer.index, draw);
-  assert(indices.every((index, i) => i === 5 || table.peerIndex(index) === peer.index));
+  table.allocate(7, draw);
+  assert(indices.every((index, i) => i === 5 || table.peerIndex(index) === 1 + i % MAX_PEERS));
 });
