@@ -38,6 +38,8 @@ const MINUTE = 60_000;
 /** What one program may take, on a machine that is busy with other things: only what hangs takes so long. */
 const LIMIT = 20 * MINUTE;
 const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
+/** Whether this run has built the executable, which the network tests start in place of the sources then. */
+let isBuilt = false;
 /** Files that take the longest, which begin first: else the step waits for one of them in the end. */
 const LONG = [
   "undo",
@@ -67,11 +69,6 @@ export const STEPS: readonly Step[] = [
     },
   },
   {
-    name: "net",
-    title: "network tests, in namespaces",
-    run: (say) => runFiles(say, { folder: "tests/net", atOnce: 6, timeout: LIMIT }),
-  },
-  {
     name: "compile",
     title: "./compile.sh --oci, and tests of dist/vpn and its image",
     async run(say) {
@@ -82,9 +79,15 @@ export const STEPS: readonly Step[] = [
         timeout: LIMIT,
       });
       if (built.counts.failed > 0) return built;
+      isBuilt = true;
       const tested = await runTests(say, { args: ["tests/compile"], timeout: LIMIT });
       return { ...tested, counts: addCounts(built.counts, tested.counts) };
     },
+  },
+  {
+    name: "net",
+    title: "network tests, in namespaces",
+    run: (say) => runFiles(say, { folder: "tests/net", atOnce: 6, timeout: LIMIT }),
   },
   {
     name: "demo",
@@ -234,7 +237,7 @@ async function runTests(
     program: program!,
     args: rest,
     timeout,
-    env: { VPN_SEED: `${SEED}` },
+    env: { VPN_SEED: `${SEED}`, ...isBuilt && { VPN_EXECUTABLE: EXECUTABLE } },
     onLine(line) {
       log.write(line);
       output.take(line).forEach(say);

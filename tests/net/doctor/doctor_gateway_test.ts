@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
-import { carryOutRemedy, examine, listenOn } from "../support/doctor.ts";
+import { carryOutRemedy, examine, examineUntilFound, listenOn } from "../support/doctor.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, ROUTER } from "../support/gateway.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn } from "../support/programs/vpn.ts";
@@ -203,7 +203,9 @@ netTest("ip_forward that was set back under a running gateway is found", async (
   const off = "echo 0 >/proc/sys/net/ipv4/ip_forward";
   network.gateway.spawn(["sh", "-c", `while :; do ${off}; sleep 0.05; done`]);
   await process.waitFor(/the tunnel is degraded, without \S+ip_forward/);
-  const report = await examine(network.gateway, network.config({ Egress: "kernel" }));
+  // The gateway goes on setting it, which the doctor may see.
+  const config = network.config({ Egress: "kernel" });
+  const report = await examineUntilFound("forwarding", network.gateway, config);
   const remedy = report.expect("forwarding", { status: "fail", why: /ip_forward is 0/ });
   assertStringIncludes(remedy, "`sysctl -w net.ipv4.ip_forward=1`");
 }, { programs: GATEWAY_PROGRAMS });

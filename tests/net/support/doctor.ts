@@ -1,6 +1,7 @@
 /** Doctor in network tests: asks `vpn doctor` and reads what it says. */
 import { assert, assertEquals } from "../../support/assert.ts";
 import type { TestNamespace } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { temporaryFile } from "./config.ts";
 import { vpnCommand } from "./programs/vpn.ts";
 
@@ -56,6 +57,18 @@ export async function examine(
 ): Promise<Report> {
   using file = temporaryFile(config);
   return await examineFile(namespace, file.path, ...args);
+}
+
+/** Asks until this check finds a fault that comes and goes. */
+export function examineUntilFound(
+  check: string,
+  namespace: TestNamespace,
+  config: string,
+): Promise<Report> {
+  return eventually(async () => {
+    const report = await examine(namespace, config);
+    return report.finding(check).status === "ok" ? null : report;
+  });
 }
 
 /** The same for a file that is there. */
