@@ -44,6 +44,7 @@ export const SO_SNDTIMEO = 21;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
+export const SO_MEMINFO = 55;
 
 // Options of IPv4 sockets.
 export const IP_TOS = 1;

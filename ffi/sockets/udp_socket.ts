@@ -20,6 +20,7 @@ import {
   IP_RECVTOS,
   MSG_DONTWAIT,
   SO_MARK,
+  SO_MEMINFO,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SO_SNDBUF,
@@ -40,6 +41,9 @@ import { UdpBuffers } from "./udp_buffers.ts";
 
 /** No DF, and what ICMP tells of a path is not stored; what is longer than the first link takes is divided here. */
 const IP_PMTUDISC_OMIT = 5;
+
+/** `SK_MEMINFO_DROPS`: its place among the 32-bit numbers of SO_MEMINFO. */
+const DROPS_PLACE = 8;
 
 export interface UdpSocketOptions {
   /** Local port; 0 takes a free one. */
@@ -244,6 +248,17 @@ export class UdpSocket implements Disposable {
     setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_PROBE });
     this.#libc.symbols.sendmmsg(this.fd, this.#sent, 1, MSG_DONTWAIT);
     setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_OMIT });
+  }
+
+  /**
+   * Datagrams that the kernel has dropped before they were received, as the buffer was full; 0 where it does not say.
+   */
+  drops(): number {
+    const numbers = new Uint32Array(DROPS_PLACE + 1);
+    const bytes = new Uint8Array(numbers.buffer);
+    const length = new Uint8Array(Uint32Array.of(bytes.length).buffer);
+    this.#libc.symbols.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, bytes, length);
+    return numbers[DROPS_PLACE];
   }
 
   [Symbol.dispose](): void {

@@ -90,6 +90,7 @@ export class StatisticsPages {
     // The kernel counts these; no packet of them ever came here.
     counts[DropReason.captureOverflow] = (egress?.capture.drops() ?? 0) +
       (this.#link()?.socket.capture.drops() ?? 0);
+    counts[DropReason.receiveOverflow] = socket.drops();
     counts.forEach((count, reason) => {
       if (count > 0) drops[DROP_REASON_NAMES[reason]] = count;
     });

@@ -80,6 +80,11 @@ export class Forwarder {
     this.#drops.add(reason, ipv4.totalLength(this.#view, packet));
   }
 
+  /** Counts a packet that is no more than copies of its fragments, of so many bytes together. */
+  dropCopy(reason: DropReason, bytes: number): void {
+    this.#drops.add(reason, bytes);
+  }
+
   // Refusals: the packet is dropped, and its sender, who is on link `to`, told.
 
   /**

@@ -120,7 +120,7 @@ export const DropReason = {
   natPortsExhausted: 50,
   /** An ICMP error that is broken, or quotes a broken packet. */
   natBadIcmp: 51,
-  /** Too many fragments wait for their first. */
+  /** Too many fragments wait for their first, or a client's first never came. */
   natFragment: 52,
   /** The kernel dropped captured packets before we read them. */
   captureOverflow: 53,
@@ -158,6 +158,8 @@ export const DropReason = {
   congestionMark: 65,
   /** From port 0, where no answer can go (RFC 768); or to be answered by one path more than are kept. */
   noPath: 66,
+  /** The kernel dropped datagrams of UDP before we read them: the socket's buffer was full. */
+  receiveOverflow: 67,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

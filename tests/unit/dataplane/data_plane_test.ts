@@ -13,6 +13,8 @@ import type {
   PeerStatistics,
   Report,
 } from "../../../lib/dataplane/data_plane_protocol.ts";
+import { SOCKET_BUFFER_SIZE } from "../../../lib/dataplane/build.ts";
+import { Bench } from "../../bench/udp_bench.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import { hostTest } from "../../support/permissions.ts";
 import { Random } from "../../support/random.ts";
@@ -151,6 +153,27 @@ hostTest("answers name the request that they are of, whatever else is reported",
   );
   const answers = reports.flatMap((report) => "id" in report ? [[report.kind, report.id]] : []);
   assertEquals(answers, [["statistics", 7], ["done", 9], ["statistics", 8]]);
+});
+
+hostTest("datagrams that the kernel dropped before they were read are counted", () => {
+  using channel = new Channel();
+  using bench = new Bench();
+  const reports: Report[] = [];
+  using dataPlane = new DataPlane(config(channel), (report) => void reports.push(report));
+  const ready = reports.find(({ kind }) => kind === "ready");
+  assert(ready?.kind === "ready");
+  const { port } = ready;
+  const sender = bench.open({ offload: false });
+  const batch = bench.batch(Array.from({ length: 100 }, () => ({ length: 20_000, port })));
+  // Four times what its buffer takes, as the kernel doubles the size that is asked for.
+  for (let size = 0; size < 8 * SOCKET_BUFFER_SIZE; size += 100 * 20_000) {
+    sender.send(batch, 0, 100);
+  }
+  channel.send({ kind: "get-statistics", id: 1, isFirst: true }, { kind: "stop" });
+  dataPlane.run();
+  const report = reports.find(({ kind }) => kind === "statistics");
+  assert(report?.kind === "statistics");
+  assert(report.statistics.drops["receive_overflow"]! > 0, JSON.stringify(report.statistics.drops));
 });
 
 hostTest("a request that the kernel refuses is answered so, and the data plane goes on", () => {

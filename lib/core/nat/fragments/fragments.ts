@@ -60,7 +60,7 @@ export class Fragments {
     capacity: MAX_DECIDED_TRAINS,
     evict: ({ key }) => this.#decided.delete(key),
   });
-  readonly #waiting = new WaitingFragments();
+  readonly #waiting = new WaitingFragments((waiting) => this.#forgotten(waiting));
   readonly #forwarder: Forwarder;
   readonly #memory: Memory;
   readonly #view: DataView;
@@ -170,6 +170,11 @@ export class Fragments {
     // From outside, it is not known yet whom it is for.
     const owner = this.#isOutbound ? this.#clientOf(train.source) : train.source;
     return this.#waiting.add(key, train, owner, now);
+  }
+
+  /** Counts what a client began and did not complete; what comes from outside may be the host's own, and reaches it. */
+  #forgotten({ bytes }: WaitingTrain): void {
+    if (this.#isOutbound) this.#forwarder.dropCopy(DropReason.natFragment, bytes);
   }
 
   #train(packet: number): Train {

@@ -45,7 +45,13 @@ export class WaitingFragments {
   /** By the hash of what names the packet, the oldest first. Two with one hash: the newer takes the place. */
   readonly #trains = new Map<number, WaitingTrain>();
   readonly #senders = new Map<unknown, Sender>();
+  readonly #onForgotten: (waiting: WaitingTrain) => void;
   #bytes = 0;
+
+  /** @param onForgotten is told of a packet whose first fragment has not come in time */
+  constructor(onForgotten: (waiting: WaitingTrain) => void) {
+    this.#onForgotten = onForgotten;
+  }
 
   /** Packets of which something waits. */
   get size(): number {
@@ -60,7 +66,7 @@ export class WaitingFragments {
   /** Makes place for a packet of an owner's, none of whose fragments waits yet. */
   add(key: number, train: Train, owner: unknown, now: number): WaitingTrain {
     const other = this.#trains.get(key);
-    if (other !== undefined) this.remove(other);
+    if (other !== undefined) this.#forget(other);
     let sender = this.#senders.get(owner);
     if (sender === undefined) {
       sender = { owner, trains: new Set(), bytes: 0 };
@@ -114,8 +120,13 @@ export class WaitingFragments {
   sweep(now: number): void {
     for (const waiting of this.#trains.values()) {
       if (now < waiting.expiresAt) return;
-      this.remove(waiting);
+      this.#forget(waiting);
     }
+  }
+
+  #forget(waiting: WaitingTrain): void {
+    this.remove(waiting);
+    this.#onForgotten(waiting);
   }
 
   clear(): void {

@@ -105,6 +105,23 @@ hostTest("UdpSocket.receive() reports an empty datagram as one of length 0", () 
   assertEquals([receiver.receive(), receiver.receivedLengths[0]], [1, 0]);
 });
 
+hostTest(
+  "UdpSocket.drops() counts what the kernel drops where the buffer is full, and nothing that was received",
+  () => {
+    using bench = new Bench();
+    const sender = bench.open({ offload: false });
+    const receiver = bench.open({ offload: false });
+    const { port } = receiver;
+    assertEquals(receiver.drops(), 0);
+    const batch = bench.batch(Array.from({ length: 40 }, () => ({ length: 20_000, port })));
+    let sent = 0;
+    for (; sent < 20_000 && receiver.drops() === 0; sent += 40) sender.send(batch, 0, 40);
+    const { datagrams } = bench.receive(receiver);
+    assert(datagrams.length > 0);
+    assertEquals(receiver.drops(), sent - datagrams.length);
+  },
+);
+
 hostTest("UdpSocket.receive() takes no more than a batch at a time", () => {
   using bench = new Bench();
   const sender = bench.open({ offload: false });

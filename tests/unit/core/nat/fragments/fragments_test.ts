@@ -107,6 +107,23 @@ Deno.test("fragments whose first does not come are forgotten after a while", () 
   }
 });
 
+Deno.test("a packet of a client's whose first fragment never comes is counted, once; one from outside may be the host's", () => {
+  const world = new World();
+  const [, second, third] = parts();
+  world.outbound(second);
+  world.outbound(third);
+  world.inbound(parts({ source: REMOTE, destination: EXTERNAL })[1]);
+  world.advance(FRAGMENT_TIMEOUT - 1);
+  assertEquals(world.dropped(DropReason.natFragment), 0);
+  world.advance(2_000);
+  assertEquals(world.dropped(DropReason.natFragment), 1);
+  // One that comes again too late, before anybody has looked.
+  world.outbound(second);
+  world.clock.advance(FRAGMENT_TIMEOUT);
+  world.outbound(second);
+  assertEquals(world.dropped(DropReason.natFragment), 2);
+});
+
 Deno.test("fragments behind their first are dropped when they come too late", () => {
   const world = new World();
   const [first, second] = parts();
