@@ -33,6 +33,9 @@ export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
 
+/** ENOMEM, ENFILE, EMFILE, ENOSPC, ENOBUFS */
+const SHORTAGES: readonly number[] = [12, 23, 24, 28, ENOBUFS];
+
 /** The symbolic name of an error number, as in `EADDRINUSE`; `errno 200` for one that has none here. */
 export function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno)?.[0] ?? `errno ${errno}`;
@@ -45,6 +48,8 @@ export class SystemCallError extends Error {
   readonly errno: number;
   /** Its symbolic name. */
   readonly code: string;
+  /** Whether the host was short of something, which says nothing of what its kernel can do. */
+  readonly isShortage: boolean;
 
   /**
    * @param action what was tried, as in `bind UDP port 51820`
@@ -55,6 +60,7 @@ export class SystemCallError extends Error {
     super(`Cannot ${action}: ${meaning} (${code})`);
     this.errno = errno;
     this.code = code;
+    this.isShortage = SHORTAGES.includes(errno);
   }
 }
 

@@ -42,7 +42,7 @@ export class KernelForwarding implements Disposable {
     try {
       this.#forwarding.close();
     } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error;
+      if (!(error instanceof SystemCallError) || error.isShortage) throw error;
       if (leadsOutside) throw withoutFirewall(error);
       this.#options.logger.warn(
         "cannot stop the kernel from forwarding to clients, as it has no nftables: {reason}: " +

@@ -73,7 +73,7 @@ export class InnerGuard implements Disposable {
       using opened = new DisposableStack();
       return new InnerGuard(options, opened);
     } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error;
+      if (!(error instanceof SystemCallError) || error.isShortage) throw error;
       options.logger.warn(
         "hosts on every link can reach the services at {addresses}, as packets from other interfaces are not dropped: " +
           "{error}: load the kernel module nf_tables, or drop them with the host's own firewall",

@@ -85,7 +85,7 @@ export class ReturnPath implements Disposable {
     try {
       return new ReturnPath(options, transports);
     } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error;
+      if (!(error instanceof SystemCallError) || error.isShortage) throw error;
       const { device, logger } = options;
       if (isStrict(device)) {
         logger.warn(

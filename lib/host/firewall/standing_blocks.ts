@@ -94,7 +94,7 @@ function unownedTables(): NftablesTable[] {
     using nftables = Nftables.open(openLibc(), { owned: false });
     return nftables.listTables({ unowned: true });
   } catch (error) {
-    if (error instanceof SystemCallError) return [];
+    if (error instanceof SystemCallError && !error.isShortage) return [];
     throw error;
   }
 }

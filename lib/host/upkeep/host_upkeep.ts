@@ -33,7 +33,7 @@ function openFirewallMonitor(): NftablesMonitor | null {
   try {
     return NftablesMonitor.open(openLibc());
   } catch (error) {
-    if (error instanceof SystemCallError) return null;
+    if (error instanceof SystemCallError && !error.isShortage) return null;
     throw error;
   }
 }
