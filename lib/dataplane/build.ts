@@ -5,6 +5,7 @@
 import { Arena } from "../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
+import { openX25519 } from "../../ffi/crypto/libcrypto_x25519.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { RouteMonitor } from "../../ffi/netlink/monitor.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../ffi/sockets/udp_buffers.ts";
@@ -13,7 +14,8 @@ import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../core/engine/engine.t
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../core/engine/pipeline.ts";
 import type { AeadProvider } from "../core/noise/aead.ts";
 import { createBuiltinAead } from "../core/noise/aead_builtin.ts";
-import { keyPair } from "../core/noise/x25519.ts";
+import type { X25519Provider } from "../core/noise/key_pair.ts";
+import { builtinX25519 } from "../core/noise/x25519.ts";
 import { Router } from "../core/routing/router.ts";
 import { SendQueue } from "../core/transport/send_queue.ts";
 import { DropCounters } from "../core/wire/drop_reason.ts";
@@ -76,6 +78,7 @@ export function buildDataPlane(
   const loop = opened.use(new EventLoop(libc, arena));
   const monitor = opened.use(RouteMonitor.open(libc));
   const aead = openAead(config, arena);
+  const x25519 = openKeyPairs(aead, arena);
   const socket = opened.use(UdpSocket.bind(libc, arena, {
     port: config.listenPort,
     mark: config.mark,
@@ -91,7 +94,8 @@ export function buildDataPlane(
   const device = new Device({
     memory: arena,
     sendQueue,
-    identity: keyPair(config.privateKey),
+    identity: opened.adopt(x25519.keyPair(config.privateKey), (pair) => pair.destroy()),
+    x25519,
     aead,
     drops,
     mtu: config.mtu,
@@ -169,6 +173,11 @@ function openAead({ aead }: DataPlaneConfig, arena: Arena): AeadProvider {
     );
   }
   return library ?? createBuiltinAead(arena);
+}
+
+/** X25519 is of the same library as the cipher: whoever configures `builtin` trusts the host's with nothing. */
+function openKeyPairs({ name }: AeadProvider, arena: Arena): X25519Provider {
+  return (name === "builtin" ? null : openX25519(arena, name)) ?? builtinX25519;
 }
 
 function openEgress(

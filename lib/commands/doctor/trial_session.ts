@@ -10,7 +10,7 @@ import { ECONNREFUSED, EMSGSIZE, EPERM, SystemCallError } from "../../../ffi/err
 import { openLibc } from "../../../ffi/libc.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
-import { keyPair } from "../../core/noise/x25519.ts";
+import { builtinX25519, keyPair } from "../../core/noise/x25519.ts";
 import { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import { SendQueue } from "../../core/transport/send_queue.ts";
@@ -87,6 +87,7 @@ export class TrialSession implements Disposable {
       memory: this.#memory,
       sendQueue: this.#queue,
       identity: keyPair(config.interface.privateKey),
+      x25519: builtinX25519,
       aead: createBuiltinAead(this.#memory),
       drops: this.#drops,
       mtu,

@@ -17,8 +17,8 @@
 import { KEY_SIZE, TAG_SIZE } from "../wire/messages.ts";
 import type { AeadProvider } from "./aead.ts";
 import { CONSTRUCTION } from "./constants.ts";
+import type { KeyPair } from "./key_pair.ts";
 import { SymmetricState } from "./symmetric_state.ts";
-import { type KeyPair, sharedSecret } from "./x25519.ts";
 
 const SEALED_STATIC_SIZE = KEY_SIZE + TAG_SIZE;
 const PAYLOAD_1_OFFSET = KEY_SIZE + SEALED_STATIC_SIZE;
@@ -36,15 +36,15 @@ export interface HandshakeOptions {
 export interface InitiatorOptions extends HandshakeOptions {
   /** The responder's public key, 32 bytes. */
   readonly remoteStatic: Uint8Array;
-  /** Fresh for this handshake. Its secret is overwritten by `split` and `destroy`. */
+  /** Fresh for this handshake. `split` and `destroy` destroy it. */
   readonly ephemeral: KeyPair;
-  /** `sharedSecret(localStatic.secret, remoteStatic)` where the caller keeps it; else it is worked out (54 us). */
+  /** What `localStatic` and `remoteStatic` agree on where the caller keeps it; else it is worked out (30 us and up). */
   readonly staticStatic?: Uint8Array;
 }
 
 /** What the responder needs for message 2. */
 export interface Message2Options {
-  /** Fresh for this handshake. Its secret is overwritten at once. */
+  /** Fresh for this handshake. It is destroyed at once. */
   readonly ephemeral: KeyPair;
   /** 32 bytes; all zero where no preshared key is configured. */
   readonly presharedKey: Uint8Array;
@@ -88,8 +88,8 @@ export class Initiator {
   writeMessage1(payload: Uint8Array): Uint8Array | null {
     if (this.#phase !== "new") return null;
     const { ephemeral, localStatic, remoteStatic } = this.#options;
-    const es = sharedSecret(ephemeral.secret, remoteStatic);
-    const ss = this.#options.staticStatic ?? sharedSecret(localStatic.secret, remoteStatic);
+    const es = agreed(ephemeral, remoteStatic);
+    const ss = this.#options.staticStatic ?? agreed(localStatic, remoteStatic);
     if (es === null || ss === null) return null;
 
     const state = this.#state;
@@ -117,8 +117,8 @@ export class Initiator {
     if (this.#phase !== "sent" || message.length < PAYLOAD_2_OFFSET + TAG_SIZE) return null;
     const { ephemeral, localStatic } = this.#options;
     const remoteEphemeral = message.subarray(0, KEY_SIZE);
-    const ee = sharedSecret(ephemeral.secret, remoteEphemeral);
-    const se = sharedSecret(localStatic.secret, remoteEphemeral);
+    const ee = agreed(ephemeral, remoteEphemeral);
+    const se = agreed(localStatic, remoteEphemeral);
     if (ee === null || se === null) return null;
 
     const state = this.#state.clone();
@@ -146,7 +146,7 @@ export class Initiator {
   destroy(): void {
     this.#phase = "done";
     this.#state.wipe();
-    this.#options.ephemeral.secret.fill(0);
+    this.#options.ephemeral.destroy();
   }
 }
 
@@ -191,7 +191,7 @@ export class Responder {
     if (message.length < PAYLOAD_1_OFFSET + TAG_SIZE) return this.#refuse();
     this.#remoteEphemeral = Uint8Array.from(message.subarray(0, KEY_SIZE));
     this.#sealedPayload = Uint8Array.from(message.subarray(PAYLOAD_1_OFFSET));
-    const es = sharedSecret(this.#options.localStatic.secret, this.#remoteEphemeral);
+    const es = agreed(this.#options.localStatic, this.#remoteEphemeral);
     if (es === null) return this.#refuse();
 
     const state = this.#state;
@@ -209,11 +209,11 @@ export class Responder {
   /**
    * The payload of message 1; it shows that the sender, now or once, owned the static key.
    *
-   * @param staticStatic `sharedSecret` of both static keys where the caller keeps it; else it is worked out (54 us)
+   * @param staticStatic what both static keys agree on where the caller keeps it; else it is worked out (30 us and up)
    */
   readPayload(staticStatic?: Uint8Array): Uint8Array | null {
     if (this.#phase !== "identified") return null;
-    const ss = staticStatic ?? sharedSecret(this.#options.localStatic.secret, this.#remoteStatic);
+    const ss = staticStatic ?? agreed(this.#options.localStatic, this.#remoteStatic);
     if (ss === null) return this.#refuse();
     this.#state.mixKey(ss);
     const payload = this.#state.decryptAndHash(this.#sealedPayload);
@@ -226,9 +226,9 @@ export class Responder {
   writeMessage2(options: Message2Options): Uint8Array | null {
     if (this.#phase !== "received") return null;
     const { ephemeral, presharedKey, payload } = options;
-    const ee = sharedSecret(ephemeral.secret, this.#remoteEphemeral);
-    const se = sharedSecret(ephemeral.secret, this.#remoteStatic);
-    ephemeral.secret.fill(0);
+    const ee = agreed(ephemeral, this.#remoteEphemeral);
+    const se = agreed(ephemeral, this.#remoteStatic);
+    ephemeral.destroy();
     if (ee === null || se === null) return this.#refuse();
 
     mixMessage2(this.#state, { ephemeral: ephemeral.public, ee, se, presharedKey });
@@ -259,6 +259,12 @@ export class Responder {
     this.destroy();
     return null;
   }
+}
+
+/** The shared secret, or null where the public key is of low order. */
+function agreed(pair: KeyPair, remotePublic: Uint8Array): Uint8Array | null {
+  const shared = new Uint8Array(KEY_SIZE);
+  return pair.agree(remotePublic, shared) ? shared : null;
 }
 
 /** The tokens e, ee, se and psk of message 2, which both sides mix alike. Overwrites `ee` and `se`. */

@@ -1,19 +1,16 @@
 /**
- * X25519 (RFC 7748) over raw 32-byte keys.
+ * Built-in X25519 (RFC 7748) over raw 32-byte keys by `node:crypto`, which is inside the executable, for a host without
+ * libcrypto, and for keys outside of handshakes.
  *
- * `node:crypto` does the arithmetic: 54 us for a shared secret against 900 us in JavaScript, and in constant time.
- * It takes keys only in DER (RFC 8410), so each raw key gets its fixed prefix here; that costs 3 us.
+ * A shared secret takes 54 us against 900 us in JavaScript, and constant time. It takes keys only in DER (RFC 8410), so
+ * each raw key gets its fixed prefix here, and a secret costs the work of its public key besides: libcrypto by FFI
+ * takes 30 us.
  */
 import { createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
 import { Buffer } from "node:buffer";
 import { KEY_SIZE } from "../wire/messages.ts";
 import { constantTimeEqual } from "./constant_time.ts";
-
-/** A Curve25519 key pair; both halves are 32 bytes. */
-export interface KeyPair {
-  readonly secret: Uint8Array;
-  readonly public: Uint8Array;
-}
+import type { KeyPair, X25519Provider } from "./key_pair.ts";
 
 /** PKCS #8: SEQUENCE { INTEGER 0, SEQUENCE { OID 1.3.101.110 }, OCTET STRING { OCTET STRING of 32 bytes } } */
 const PKCS8_PREFIX = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20];
@@ -44,37 +41,55 @@ export function publicKey(secret: Uint8Array): Uint8Array {
 }
 
 /**
- * The pair of a 32-byte secret. The secret is copied, so that wiping the pair leaves the caller's bytes alone.
+ * The pair of a 32-byte secret, which is copied.
  *
  * @throws {RangeError} if `secret` is not 32 bytes
  */
-export function keyPair(secret: Uint8Array): KeyPair {
-  return { public: publicKey(secret), secret: Uint8Array.from(secret) };
+export function keyPair(secret: Uint8Array): BuiltinKeyPair {
+  return new BuiltinKeyPair(publicKey(secret), Uint8Array.from(secret));
 }
 
-/**
- * The shared secret of one side's secret and the other's public key, or null where it is all zero: the public key
- * is then a point of low order, chosen so that the result does not depend on the secret (RFC 7748 section 6.1).
- *
- * @throws {RangeError} if a key is not 32 bytes
- */
-export function sharedSecret(secret: Uint8Array, publicKey: Uint8Array): Uint8Array | null {
-  checkSize(secret, "agree on a shared secret");
-  checkSize(publicKey, "agree on a shared secret");
-  const privateKey = privateKeyObject(secret);
-  const remote = createPublicKey({
-    key: Buffer.from([...SPKI_PREFIX, ...publicKey]),
-    format: "der",
-    type: "spki",
-  });
-  let shared: Uint8Array;
-  try {
-    shared = Uint8Array.from(diffieHellman({ privateKey, publicKey: remote }));
-  } catch {
-    // With sizes checked, low order is the one thing that OpenSSL and Deno refuse.
-    return null;
+/** The provider of pairs by `node:crypto`. */
+export const builtinX25519: X25519Provider = { keyPair };
+
+class BuiltinKeyPair implements KeyPair {
+  readonly public: Uint8Array;
+  readonly secret: Uint8Array;
+  #destroyed = false;
+
+  constructor(publicHalf: Uint8Array, secret: Uint8Array) {
+    this.public = publicHalf;
+    this.secret = secret;
   }
-  return constantTimeEqual(shared, new Uint8Array(KEY_SIZE)) ? null : shared;
+
+  agree(remotePublic: Uint8Array, result: Uint8Array): boolean {
+    checkSize(remotePublic, "agree on a shared secret");
+    checkSize(result, "agree on a shared secret");
+    result.fill(0);
+    if (this.#destroyed) return false;
+    const privateKey = privateKeyObject(this.secret);
+    const publicKey = createPublicKey({
+      key: Buffer.from([...SPKI_PREFIX, ...remotePublic]),
+      format: "der",
+      type: "spki",
+    });
+    let shared: Uint8Array;
+    try {
+      shared = diffieHellman({ privateKey, publicKey });
+    } catch {
+      // With sizes checked, low order is the one thing that OpenSSL and Deno refuse.
+      return false;
+    }
+    const isZero = constantTimeEqual(shared, result);
+    result.set(shared);
+    shared.fill(0);
+    return !isZero;
+  }
+
+  destroy(): void {
+    this.#destroyed = true;
+    this.secret.fill(0);
+  }
 }
 
 function privateKeyObject(secret: Uint8Array): ReturnType<typeof createPrivateKey> {

@@ -8,7 +8,7 @@
  */
 import type { AeadProvider } from "../noise/aead.ts";
 import type { RandomBytes } from "../noise/cookie.ts";
-import type { KeyPair } from "../noise/x25519.ts";
+import type { KeyPair, X25519Provider } from "../noise/key_pair.ts";
 import type { Paths } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import { Transport } from "../transport/transport.ts";
@@ -42,6 +42,8 @@ export interface DeviceOptions {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
   readonly identity: KeyPair;
+  /** Of the pairs that each handshake has for itself. */
+  readonly x25519: X25519Provider;
   readonly aead: AeadProvider;
   readonly drops: DropCounters;
   /** Inner MTU in bytes; that of a peer, whose path may be narrower, begins with it. */

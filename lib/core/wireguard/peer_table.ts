@@ -6,10 +6,11 @@
  * free is used again last, so that a stale index, held for a moment, finds no peer rather than another one.
  */
 import { CookieGenerator, type RandomBytes } from "../noise/cookie.ts";
-import { type KeyPair, sharedSecret } from "../noise/x25519.ts";
+import type { KeyPair } from "../noise/key_pair.ts";
 import { MAX_PEERS } from "../limits/max_peers.ts";
 import type { Paths } from "../transport/paths.ts";
 import { Transport } from "../transport/transport.ts";
+import { KEY_SIZE } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
@@ -73,12 +74,13 @@ export class PeerTable {
         `Cannot add peer: there are ${this.#capacity} already: remove one first`,
       );
     }
+    const staticSecret = new Uint8Array(KEY_SIZE);
     const peer = new Peer(options, {
       index: this.#takeIndex(),
       paths,
       timers: new Timers(this.deadline, () => random(1)[0] / 256),
       cookies: new CookieGenerator(options.publicKey),
-      staticSecret: sharedSecret(identity.secret, options.publicKey),
+      staticSecret: identity.agree(options.publicKey, staticSecret) ? staticSecret : null,
       mtu,
       watch: watch === null ? null : new Watch(watch),
     });

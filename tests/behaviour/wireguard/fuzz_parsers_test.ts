@@ -5,7 +5,8 @@
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import { CookieChecker, CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import { Initiator, Responder } from "../../../lib/core/noise/handshake.ts";
-import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
+import type { KeyPair } from "../../../lib/core/noise/key_pair.ts";
+import { keyPair } from "../../../lib/core/noise/x25519.ts";
 import { Coalescer } from "../../../lib/core/offload/coalescer.ts";
 import {
   completeChecksum,

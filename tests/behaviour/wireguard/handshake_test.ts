@@ -213,7 +213,7 @@ Deno.test("a lost response is made good by the next initiation", () => {
 
 Deno.test("a peer whose public key is a point of low order is sent nothing and sends nothing", () => {
   const pair = tunnelPair();
-  pair.client.addPeer({ identity: { public: new Uint8Array(32), secret: new Uint8Array(32) } }, [
+  pair.client.addPeer({ identity: { public: new Uint8Array(32) } }, [
     "10.1.1.1/32",
   ], { endpoint: { address: pair.gateway.address, port: pair.gateway.port } });
   pair.client.send(upwardTo("10.1.1.1"));

@@ -2,6 +2,8 @@
  * Tests of how long keys are used (WireGuard paper, sections 6.1 to 6.3), rule by rule, between two devices on a fake
  * clock: when they are renewed and by whom, when they are refused, when they are zeroed.
  */
+import type { KeyPair, X25519Provider } from "../../../lib/core/noise/key_pair.ts";
+import { keyPair } from "../../../lib/core/noise/x25519.ts";
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import {
@@ -11,6 +13,7 @@ import {
   sentBy,
   TRANSPORT,
   type TunnelPair,
+  tunnelPair,
   upward,
 } from "../../support/packets/tunnel_pair.ts";
 
@@ -202,3 +205,64 @@ Deno.test("a busy tunnel survives an outage of any length", () => {
     assertEquals(pair.gateway.tun.written.length, 10, `${outage}`);
   }
 });
+
+Deno.test("each handshake has a pair of its own, which is destroyed however the handshake ends", () => {
+  const pairs = new PairLedger();
+  const pair = tunnelPair({ x25519: pairs });
+  const { client, gateway, toGateway, toClient, simulation } = pair;
+  const endpoint = { address: gateway.address, port: gateway.port };
+  // Completed: one pair at each end.
+  client.initiate(toGateway);
+  simulation.run(100);
+  assert(toClient.current !== null);
+  assertEquals(pairs.counts, { made: 2, alive: 0 });
+  // Never answered, over and over, then given up.
+  simulation.link.isDown = true;
+  client.send(upward("nobody answers"));
+  simulation.run(300_000);
+  assert(pairs.counts.made > 10, `${pairs.counts.made} pairs`);
+  assertEquals(pairs.counts.alive, 0);
+  // Under way while the peer is removed.
+  const other = client.addPeer({ identity: keyPair(new Uint8Array(32).fill(3)) }, [], { endpoint });
+  client.initiate(other);
+  assertEquals(pairs.counts.alive, 1);
+  client.device.removePeer(other);
+  assertEquals(pairs.counts.alive, 0);
+  // Refused: there is no room for the answer, or the key has low order.
+  simulation.link.isDown = false;
+  client.initiate(toGateway);
+  const { reserve } = gateway.sendQueue;
+  gateway.sendQueue.reserve = () => -1;
+  simulation.run(100);
+  gateway.sendQueue.reserve = reserve;
+  assert(gateway.dropped(DropReason.sendQueueFull) > 0);
+  client.initiate(client.addPeer({ identity: { public: new Uint8Array(32) } }, [], { endpoint }));
+  simulation.run(200_000);
+  client.device.removePeer(toGateway);
+  assertEquals(pairs.counts.alive, 0);
+});
+
+/** Pairs, and which of them are not destroyed yet. */
+class PairLedger implements X25519Provider {
+  readonly #alive = new Set<KeyPair>();
+  #made = 0;
+
+  get counts(): { made: number; alive: number } {
+    return { made: this.#made, alive: this.#alive.size };
+  }
+
+  keyPair(secret: Uint8Array): KeyPair {
+    const inner = keyPair(secret);
+    const pair: KeyPair = {
+      public: inner.public,
+      agree: (remotePublic, result) => inner.agree(remotePublic, result),
+      destroy: () => {
+        inner.destroy();
+        this.#alive.delete(pair);
+      },
+    };
+    this.#made++;
+    this.#alive.add(pair);
+    return pair;
+  }
+}

@@ -10,7 +10,7 @@ import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import { Initiator } from "../../../lib/core/noise/handshake.ts";
 import { encodeTai64n } from "../../../lib/core/noise/tai64n.ts";
-import { keyPair, sharedSecret } from "../../../lib/core/noise/x25519.ts";
+import { keyPair } from "../../../lib/core/noise/x25519.ts";
 import {
   COOKIE_REPLY_RECEIVER_OFFSET,
   COOKIE_REPLY_SIZE,
@@ -177,7 +177,8 @@ class Storm {
     const now = Date.now();
     clientKeys.forEach((key, client) => {
       const localStatic = keyPair(decodeKey(key)!);
-      const staticStatic = sharedSecret(localStatic.secret, this.#serverKey)!;
+      const staticStatic = new Uint8Array(32);
+      localStatic.agree(this.#serverKey, staticStatic);
       for (let turn = 0; turn < this.#depth; turn++) {
         const initiator = new Initiator({
           aead,

@@ -16,7 +16,8 @@ import type {
   TunPort,
 } from "../../../lib/core/engine/ports.ts";
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
-import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
+import type { KeyPair } from "../../../lib/core/noise/key_pair.ts";
+import { builtinX25519, keyPair } from "../../../lib/core/noise/x25519.ts";
 import { Router } from "../../../lib/core/routing/router.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
@@ -219,6 +220,7 @@ export class End {
       memory: arena,
       sendQueue,
       identity: this.identity,
+      x25519: builtinX25519,
       aead,
       drops,
       mtu,

@@ -4,7 +4,8 @@
  */
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
-import { type KeyPair, keyPair } from "../../../lib/core/noise/x25519.ts";
+import type { KeyPair, X25519Provider } from "../../../lib/core/noise/key_pair.ts";
+import { builtinX25519, keyPair } from "../../../lib/core/noise/x25519.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
@@ -61,6 +62,8 @@ export interface SimulatedDeviceOptions {
   /** Its keys; some of its own if left out. */
   readonly identity?: KeyPair;
   readonly watch?: WatchOptions;
+  /** Makes the pairs of handshakes; the built-in one if left out. */
+  readonly x25519?: X25519Provider;
   /** Makes the cipher; the real one that is always there unless told otherwise. */
   readonly aead?: (memory: Memory) => AeadProvider;
 }
@@ -119,6 +122,7 @@ export class SimulatedDevice {
       memory: this.memory,
       sendQueue: this.sendQueue,
       identity: this.identity,
+      x25519: options.x25519 ?? builtinX25519,
       aead: (options.aead ?? createBuiltinAead)(this.memory),
       drops: this.drops,
       mtu,
@@ -193,7 +197,7 @@ export class SimulatedDevice {
 
   /** Adds `other` as a peer with these allowed IPs. */
   addPeer(
-    other: { readonly identity: KeyPair },
+    other: { readonly identity: Pick<KeyPair, "public"> },
     allowedIps: readonly string[],
     options: Partial<PeerOptions> = {},
   ): Peer {

@@ -2,6 +2,7 @@
  * Usual world of a tunnel test: a client that knows its gateway's endpoint, and a gateway that knows its client's key.
  */
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
+import type { X25519Provider } from "../../../lib/core/noise/key_pair.ts";
 import type { WatchOptions } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import type { Peer, PeerOptions } from "../../../lib/core/wireguard/peer.ts";
 import type { Memory } from "../../../lib/core/wire/memory.ts";
@@ -43,6 +44,7 @@ export interface TunnelPairOptions {
   readonly seed?: number;
   readonly link?: LinkConditions;
   readonly aead?: (memory: Memory) => AeadProvider;
+  readonly x25519?: X25519Provider;
   readonly mtu?: number;
   /** What the client's or the gateway's peer has besides the usual. */
   readonly toGateway?: Partial<PeerOptions>;
@@ -54,9 +56,9 @@ export interface TunnelPairOptions {
 
 /** Both ends, before their first handshake. */
 export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
-  const { seed = 1, link, aead, mtu = 1420 } = options;
+  const { seed = 1, link, aead, x25519, mtu = 1420 } = options;
   const simulation = new Simulation({ seed, ...(link && { link }) });
-  const both = { mtu, ...(aead && { aead }) };
+  const both = { mtu, ...(aead && { aead }), ...(x25519 && { x25519 }) };
   const client = simulation.addDevice({
     name: "client",
     address: "192.0.2.2",

@@ -8,8 +8,8 @@
 import type { AeadProvider } from "../../noise/aead.ts";
 import type { RandomBytes } from "../../noise/cookie.ts";
 import { Initiator, Responder, type TransportKeys } from "../../noise/handshake.ts";
+import type { KeyPair, X25519Provider } from "../../noise/key_pair.ts";
 import { compareTai64n, encodeTai64n } from "../../noise/tai64n.ts";
-import { type KeyPair, keyPair } from "../../noise/x25519.ts";
 import { DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";
 import {
@@ -58,6 +58,7 @@ export interface HandshakesOptions {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
   readonly identity: KeyPair;
+  readonly x25519: X25519Provider;
   readonly aead: AeadProvider;
   readonly random: RandomBytes;
   /** Unix ms, for the timestamp in initiations. */
@@ -79,7 +80,7 @@ export class Handshakes {
 
   /** Sends a first message to `peer`; false when the send queue is full or the peer's key is of low order. */
   sendInitiation(peer: Peer, now: number): boolean {
-    const { aead, identity, indices, random, sendQueue, wallClock } = this.#options;
+    const { aead, identity, indices, sendQueue, wallClock } = this.#options;
     const slot = sendQueue.reserve();
     if (slot < 0 || peer.staticSecret === null) return false;
     const state = new Initiator({
@@ -88,12 +89,15 @@ export class Handshakes {
       localStatic: identity,
       remoteStatic: peer.publicKey,
       staticStatic: peer.staticSecret,
-      ephemeral: keyPair(random(KEY_SIZE)),
+      ephemeral: this.#freshPair(),
     });
     // A clock that is set back must not make our initiations replays to the peer until it has caught up.
     const time = Math.max(wallClock(), peer.initiationUnixTime + TIMESTAMP_STEP);
     const fields = state.writeMessage1(encodeTai64n(time));
-    if (fields === null) return false;
+    if (fields === null) {
+      state.destroy();
+      return false;
+    }
     peer.initiationUnixTime = time;
     const localIndex = this.#allocateIndex(peer);
     const { path } = peer.endpoint;
@@ -222,17 +226,21 @@ export class Handshakes {
       now: number;
     },
   ): number {
-    const { indices, memory, random, sendQueue } = this.#options;
+    const { indices, memory, sendQueue } = this.#options;
     const slot = sendQueue.reserve();
+    if (slot < 0) {
+      responder.destroy();
+      return -DropReason.sendQueueFull;
+    }
     const fields = responder.writeMessage2({
-      ephemeral: keyPair(random(KEY_SIZE)),
+      ephemeral: this.#freshPair(),
       presharedKey: peer.presharedKey,
       payload: NO_PAYLOAD,
     });
     const keys = fields === null ? null : responder.split();
-    if (slot < 0 || fields === null || keys === null) {
+    if (fields === null || keys === null) {
       responder.destroy();
-      return slot < 0 ? -DropReason.sendQueueFull : -DropReason.badHandshake;
+      return -DropReason.badHandshake;
     }
     const localIndex = this.#allocateIndex(peer);
     const message = memory.bytes.subarray(slot, slot + RESPONSE_SIZE);
@@ -254,6 +262,15 @@ export class Handshakes {
       }),
     );
     return peer.index;
+  }
+
+  /** A pair for one handshake, whose end destroys it. */
+  #freshPair(): KeyPair {
+    const { random, x25519 } = this.#options;
+    const secret = random(KEY_SIZE);
+    const pair = x25519.keyPair(secret);
+    secret.fill(0);
+    return pair;
   }
 
   #makeSession(

@@ -7,12 +7,14 @@ import {
   Initiator,
   Responder,
 } from "../../../../lib/core/noise/handshake.ts";
-import { type KeyPair, keyPair, sharedSecret } from "../../../../lib/core/noise/x25519.ts";
+import type { KeyPair } from "../../../../lib/core/noise/key_pair.ts";
+import { keyPair } from "../../../../lib/core/noise/x25519.ts";
 import { createMemory } from "../../../../lib/core/wire/memory.ts";
 import { assert, assertEquals, assertNotEquals } from "../../../support/assert.ts";
 import { Random } from "../../../support/random.ts";
 import { checkNoiseVector } from "../../../support/noise/noise_vector.ts";
 import { concat, dhCases, fromHex } from "../../../support/noise/vectors.ts";
+import { agreedSecret } from "../../../support/noise/agreed_secret.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const memory = createMemory(4096);
@@ -54,6 +56,15 @@ function answered(seed = 1, presharedKey = PSK) {
   const message2 = responder.writeMessage2({ ephemeral: fresh(), presharedKey, payload: NONE });
   assert(message2 !== null);
   return { initiator, responder, message1, message2 };
+}
+
+/** A pair that claims another public key than its own. */
+function withPublic(pair: KeyPair, publicKey: Uint8Array): KeyPair {
+  return {
+    public: publicKey,
+    agree: (remotePublic, result) => pair.agree(remotePublic, result),
+    destroy: () => pair.destroy(),
+  };
 }
 
 /** Whether a responder gets as far as the payload of message 1. */
@@ -103,7 +114,7 @@ Deno.test("readStatic() and readPayload() tell who sent message 1 and what was i
 Deno.test("a kept static-static secret gives the same messages when it is passed in", () => {
   const { random, initiatorStatic, responderStatic, startResponder } = parties();
   const secret = random.bytes(32);
-  const staticStatic = sharedSecret(initiatorStatic.secret, responderStatic.public);
+  const staticStatic = agreedSecret(initiatorStatic.secret, responderStatic.public);
   assert(staticStatic !== null);
   const kept = staticStatic.slice();
   const shared = {
@@ -150,7 +161,7 @@ Deno.test("readStatic() refuses when the message is for another public key or pr
 
 Deno.test("readPayload() refuses when the sender only claims a static key", () => {
   const { fresh, initiatorStatic, startInitiator, startResponder } = parties();
-  const impostor = { public: initiatorStatic.public, secret: fresh().secret };
+  const impostor = withPublic(fresh(), initiatorStatic.public);
   const message1 = startInitiator({ localStatic: impostor }).writeMessage1(TIMESTAMP);
   assert(message1 !== null);
   const responder = startResponder();
@@ -235,7 +246,7 @@ hostTest("public keys of low order are refused wherever they stand", () => {
     const forged = new Initiator({
       aead,
       prologue,
-      localStatic: { public: point, secret: fresh().secret },
+      localStatic: withPublic(fresh(), point),
       remoteStatic: responderStatic.public,
       staticStatic: new Uint8Array(32),
       ephemeral: fresh(),
