@@ -41,8 +41,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 };
 let ended = 0;
 
-/** A server with these handlers, and its end. */
-async function withServer(run: (path: string) => Promise<void>): Promise<void> {
+/** A server with these handlers, and its end, which leaves neither socket nor journal. */
+async function withServer(run: (path: string, journal: Journal) => Promise<void>): Promise<void> {
   const journal = new Journal(INTERFACE);
   let path = "";
   try {
@@ -52,10 +52,11 @@ async function withServer(run: (path: string) => Promise<void>): Promise<void> {
       handlers: HANDLERS,
     });
     path = server.path;
-    await run(path);
+    await run(path, journal);
   } finally {
     journal.undo();
   }
+  assertEquals(journal.fixtures, []);
   assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
 }
 
@@ -307,14 +308,7 @@ hostTest(
 hostTest(
   "a control socket whose file is removed is put back, and its connections go on",
   async () => {
-    const journal = new Journal(INTERFACE);
-    try {
-      await using server = await ControlServer.open({
-        interfaceName: INTERFACE,
-        journal,
-        handlers: HANDLERS,
-      });
-      const { path } = server;
+    await withServer(async (path, journal) => {
       using before = await ControlClient.connect(findInstance(INTERFACE));
       assertEquals(journal.fixtures.flatMap((fixture) => fixture.missing()), []);
       Deno.removeSync(path);
@@ -326,29 +320,17 @@ hostTest(
       using after = await ControlClient.connect(findInstance(INTERFACE));
       assertEquals(await after.request("echo", { a: 1 }), { a: 1 });
       assertEquals(await before.request("echo", { b: 2 }), { b: 2 });
-    } finally {
-      journal.undo();
-    }
-    assertEquals(journal.fixtures, []);
+    });
   },
 );
 
 hostTest("what another has put in the place of a control socket is left alone", async () => {
-  const journal = new Journal(INTERFACE);
-  let path = "";
-  try {
-    await using server = await ControlServer.open({
-      interfaceName: INTERFACE,
-      journal,
-      handlers: HANDLERS,
-    });
-    path = server.path;
+  await withServer((path, journal) => {
     Deno.removeSync(path);
     Deno.writeTextFileSync(path, "another's");
     assertEquals(journal.fixtures.flatMap((fixture) => fixture.missing()), []);
     assertEquals(Deno.readTextFileSync(path), "another's");
     Deno.removeSync(path);
-  } finally {
-    journal.undo();
-  }
+    return Promise.resolve();
+  });
 });
