@@ -170,7 +170,7 @@ export class Routes {
     const families = filter.family === undefined ? [AF_INET, AF_INET6] : [filter.family];
     const routes = families.flatMap((family) => {
       const message = new MessageBuilder(RTM_GETROUTE, 0).struct(RTMSG, { family });
-      // Heard on strict sockets alone.
+      // Respected on strict sockets alone.
       if (filter.table !== undefined) message.u32(RTA_TABLE, filter.table);
       if (filter.link !== undefined) message.u32(RTA_OIF, filter.link);
       return this.#dump(message)

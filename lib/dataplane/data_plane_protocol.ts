@@ -118,7 +118,7 @@ export interface PeerStatistics {
   readonly lastHandshake: number;
   /** ms since its last authenticated message; null for never. */
   readonly silence: number | null;
-  /** Whether it was found missing, or has said goodbye, and has not been heard since. */
+  /** Whether it was found missing, or has said goodbye, and has not been seen since. */
   readonly isDown: boolean;
   /** Where else its key is in use, host order; null where only one host was seen. */
   readonly otherPlace: { readonly address: number; readonly port: number } | null;

@@ -1,6 +1,6 @@
 /**
  * The looking at paths to peers for the data plane: asks the kernel what their first link takes, sends the probes, and
- * reads what routers say of those. Without CAP_NET_RAW no router is heard, and the answers of peers alone count.
+ * reads what routers say of those. Without CAP_NET_RAW no router's answer arrives, and those of peers alone count.
  */
 import { SystemCallError } from "../../ffi/errno.ts";
 import { IcmpErrorSocket } from "../../ffi/sockets/icmp_errors.ts";
@@ -63,7 +63,7 @@ export class PathProber implements Disposable {
     this.#watch = new PathWatch(this.#search, options.peers);
   }
 
-  /** Readable when there is something to `serve()`, for an epoll set; -1 where routers are not heard. */
+  /** Readable when there is something to `serve()`, for an epoll set; -1 where routers' answers do not arrive. */
   get fd(): number {
     return this.#errors?.fd ?? -1;
   }

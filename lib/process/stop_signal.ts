@@ -32,11 +32,11 @@ export function listenForStop(
   const ignored = ignoredSignals();
   const listeners = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).map((signal) => {
     const isIgnored = (ignored >> BigInt(SIGNALS[signal] - 1) & 1n) === 1n;
-    const heard = signal === "SIGHUP" && onHangup !== undefined
+    const onSignal = signal === "SIGHUP" && onHangup !== undefined
       ? guarded("control", "handling SIGHUP", onHangup)
       : () => resolve(signal);
     // Where nobody listens, Deno lets these end the process, ignored or not.
-    return { signal, listener: isIgnored ? () => {} : heard };
+    return { signal, listener: isIgnored ? () => {} : onSignal };
   });
   for (const { signal, listener } of listeners) Deno.addSignalListener(signal, listener);
   return {

@@ -15,7 +15,7 @@ import { explainSilence, triedProtocols } from "./unanswered.ts";
 
 export interface SilenceWatchOptions {
   readonly dataPlane: { statistics(): Promise<Pick<Statistics, "sendError" | "drops">> };
-  /** Null where ICMP may not be heard. */
+  /** Null where ICMP cannot be received. */
   readonly refusals: Pick<Refusals, "latest"> | null;
   /** SO_MARK of the tunnel's datagrams. */
   readonly mark: number;

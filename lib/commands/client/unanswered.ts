@@ -6,7 +6,7 @@ import { TRANSPORT_NAMES } from "./connection_words.ts";
 
 /** What was seen while no valid answer came. */
 export interface Silence {
-  /** The latest that ICMP has said; null for nothing, or where it may not be heard. */
+  /** The latest that ICMP has said; null for nothing, or where it cannot be received. */
   readonly refusal: Refusal | null;
   /** Why the kernel refused to send, by the name of its error; null where it did not. */
   readonly sendError: string | null;

@@ -24,8 +24,8 @@ import {
 const PATIENCE = patient(60_000);
 const POLL_INTERVAL = 10;
 const PING_TIMEOUT = patient(5_000);
-/** An idle time in which a client finds out that the gateway answers its beats. */
-const BEATING_TIME = 2_500;
+/** An idle time in which a client finds out that the gateway answers its heartbeats. */
+const HEARTBEAT_TIME = 2_500;
 
 const PING_COUNT = 5;
 const DOWNLOAD_SIZE = 64 * 1024 * 1024;
@@ -185,11 +185,11 @@ function summary(offences: readonly string[]): string {
 }
 
 /**
- * The client is told nothing: it has to notice by the silence of a gateway that used to answer its beats. On a busy
- * machine none may have been answered yet: then the client notices because what it sends stays without an answer.
+ * The client is told nothing: it has to notice by the silence of a gateway that used to answer its heartbeats. On a
+ * busy machine none may have been answered yet: then the client notices because what it sends stays without an answer.
  */
 async function killGateway(stage: Stage): Promise<Outcome> {
-  await new Promise((resolve) => setTimeout(resolve, BEATING_TIME));
+  await new Promise((resolve) => setTimeout(resolve, HEARTBEAT_TIME));
   const noticed = stage.logged("client-1", /no packets from/);
   await stage.crash("gateway");
   const start = performance.now();

@@ -1,7 +1,7 @@
 /**
  * Trial session with a server: a real handshake by the real core, over a socket of its own, and probes of the path.
  *
- * It is for a tunnel that is not up. The server sends its answers to where a peer was heard of last, so a session of a
+ * It is for a tunnel that is not up. The server sends its answers to where a peer was last seen, so a session of a
  * running client with the same key would be cut off.
  */
 import { randomBytes } from "node:crypto";
@@ -133,7 +133,7 @@ export class TrialSession implements Disposable {
     }
   }
 
-  /** What ICMP has said; null for nothing, or where it may not be heard. */
+  /** What ICMP has said; null for nothing, or where it cannot be received. */
   #refusal(): HandshakeOutcome | null {
     const refusal = this.#refusals?.latest(this.#to) ?? null;
     if (refusal === null) return null;

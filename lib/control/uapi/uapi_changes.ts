@@ -102,7 +102,7 @@ export function* liveChanges(
 interface Draft {
   readonly publicKey: Uint8Array;
   peer: LivePeer | null;
-  /** Where it is to be looked for; null for where it was last heard, which the file does not know. */
+  /** Where it is to be looked for; null for where it was last seen, which the file does not know. */
   endpoint: LivePeer["endpoint"];
   isRemoved: boolean;
 }

@@ -37,7 +37,7 @@ const MAX_WAITING = 512;
 export type DnsTransport = "udp" | "tcp";
 
 export interface DnsForwarderOptions
-  extends Omit<UpstreamOptions, "address" | "onWrong" | "onHeard"> {
+  extends Omit<UpstreamOptions, "address" | "onWrong" | "onAnswer"> {
   /** IPv4 addresses of the upstream resolvers, host order, in the order in which they are tried. */
   readonly upstreams: readonly number[];
   /** Monotonic ms. */
@@ -134,7 +134,7 @@ export class DnsForwarder {
           ...options,
           address,
           onWrong,
-          onHeard: (upstream) => health.heard(upstream),
+          onAnswer: (upstream) => health.answered(upstream),
         })
       ),
       onChange: ({ address }, isAlive) => options.onHealth(address, isAlive),

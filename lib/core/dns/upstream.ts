@@ -40,7 +40,7 @@ export interface UpstreamOptions {
   /** Is called for each message that is no answer to what was asked. */
   readonly onWrong: () => void;
   /** Is called for each message that is an answer, whatever it says. */
-  readonly onHeard: (upstream: Upstream) => void;
+  readonly onAnswer: (upstream: Upstream) => void;
 }
 
 export class Upstream {
@@ -150,7 +150,7 @@ export class Upstream {
     const judgement = judge(asked, message, options);
     if (judgement !== "wrong") {
       this.answers++;
-      this.#options.onHeard(this);
+      this.#options.onAnswer(this);
     }
     return judgement;
   }

@@ -66,7 +66,7 @@ export class UpstreamHealth<Upstream> {
   }
 
   /** It has answered, whatever its answer says. */
-  heard(upstream: Upstream): void {
+  answered(upstream: Upstream): void {
     const state = this.#states.get(upstream)!;
     const { misses } = state;
     state.misses = 0;

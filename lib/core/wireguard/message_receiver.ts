@@ -108,7 +108,7 @@ export class MessageReceiver {
     const handshakes = this.#handshakes;
     if (confirm(this.#indices, peer, session)) handshakes.completed(peer, now);
     if (!session.hasReceived) this.#firstReceived(peer, session, now);
-    if (peer.proof.mayAsk(now)) handshakes.sendInitiation(peer, now);
+    if (peer.proof.takeTurn(now)) handshakes.sendInitiation(peer, now);
     // The current key, whichever one the packet came under: a late packet under the previous one renews nothing.
     if (!peer.renewalAsked && peer.current?.isStaleForReceiving(now)) {
       peer.renewalAsked = true;

@@ -80,12 +80,13 @@ export class PeerReports {
 
   /** Tells what is due of a peer. */
   #tell(peer: Peer, state: PeerState, now: number): void {
+    this.#beginWindow(now);
     let next = Infinity;
     for (const kind of state.waiting) {
       const at = (state.toldAt.get(kind) ?? -Infinity) + INTERVAL;
       if (at > now) {
         next = Math.min(next, at);
-      } else if (!this.#hasBudget(now)) {
+      } else if (this.#windowCount >= BUDGET) {
         this.#isShort = true;
         next = Math.min(next, this.#windowStart + INTERVAL);
       } else {
@@ -105,11 +106,9 @@ export class PeerReports {
     this.#pollAt = Math.min(this.#pollAt, Math.ceil(at / GRAIN) * GRAIN);
   }
 
-  #hasBudget(now: number): boolean {
-    if (now - this.#windowStart >= INTERVAL) {
-      this.#windowStart = now;
-      this.#windowCount = 0;
-    }
-    return this.#windowCount < BUDGET;
+  #beginWindow(now: number): void {
+    if (now - this.#windowStart < INTERVAL) return;
+    this.#windowStart = now;
+    this.#windowCount = 0;
   }
 }

@@ -6,8 +6,8 @@
  * `rp_filter = 1`, or a firewall's `fib saddr . mark . iif oif`) asks by which interface an answer to a packet would
  * leave, and the server's datagrams, which come by another interface than that, are dropped. With the mark on them, the
  * question is answered as for what the tunnel sends. wg-quick has connection tracking carry the mark back. Here the
- * port decides: it is the tunnel's alone, so that a server that moves is heard, nothing expires in silence, and the
- * host's connections need not be tracked.
+ * port decides: it is the tunnel's alone, so that the answers of a server that moves arrive, nothing expires in
+ * silence, and the host's connections need not be tracked.
  *
  * Fake TCP is captured in front of the filter. The ICMP errors about either transport are not.
  */

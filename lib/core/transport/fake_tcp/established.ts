@@ -97,7 +97,7 @@ export class Established {
       return false;
     }
     const isPlausible = session.isPlausible(ack);
-    if (isPlausible) session.heard(now);
+    if (isPlausible) session.seen(now);
     if (session.isBehind(seq, payloadLength)) this.#suspect(session, now);
     else if (isPlausible) session.agrees();
     // A window that a forger has shut would hold up all that is to be sent.
@@ -219,7 +219,7 @@ export class Established {
     if (now >= session.hintAt) return "reset";
     if (now >= silentAt(session)) return "silent";
     if (now >= session.probeAt) {
-      if (session.hasDrifted(now)) {
+      if (session.judgeDrift(now)) {
         // Without ACK: firewalls drop what acknowledges bytes that they never saw.
         this.#writer.refuse(session, session.sndNxt);
         return "drifted";

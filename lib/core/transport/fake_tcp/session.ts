@@ -146,7 +146,7 @@ export class Session implements FourTuple {
 
   /**
    * Whether the other end's window, or a firewall's idea of it, allows for `length` more bytes. One datagram may always
-   * be on its way: without it, a window that has closed would never be heard to have opened (RFC 9293 section 3.8.6.1).
+   * be on its way: without it, nobody would learn that a window which has closed is open (RFC 9293 section 3.8.6.1).
    */
   allows(length: number): boolean {
     const flight = (this.sndNxt - this.sndUna) | 0;
@@ -217,7 +217,7 @@ export class Session implements FourTuple {
   }
 
   /** Takes note of a segment that is the other end's, so far as numbers can tell. */
-  heard(now: number): void {
+  seen(now: number): void {
     this.receivedAt = now;
     this.hasChallenger = false;
   }
@@ -284,11 +284,12 @@ export class Session implements FourTuple {
   }
 
   /**
-   * Whether the ends have drifted apart: asked when `probeAt` has come, and a probe is to follow unless it is
-   * `Infinity` then. Another end that has not drifted would have answered the probes; one that is not there says
-   * nothing.
+   * Judges by what the last probe brought, once `probeAt` has come; another is to follow unless it is `Infinity` then.
+   * Another end that has not drifted would have answered the probes; one that is not there says nothing.
+   *
+   * @returns whether the ends have drifted apart
    */
-  hasDrifted(now: number): boolean {
+  judgeDrift(now: number): boolean {
     if (this.#hasSign && this.#probes > 0) this.#signsOfDrift++;
     this.#hasSign = false;
     const isOver = this.#signsOfDrift >= DRIFT_SIGNS;

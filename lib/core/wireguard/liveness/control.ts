@@ -197,15 +197,15 @@ export class Control {
       this.#options.send(peer, () => 0, now);
       return;
     }
-    this.#beat(peer, watch, ControlKind.heartbeat, watch.roundTrip.next(now), now);
+    this.#sayHeartbeat(peer, watch, ControlKind.heartbeat, watch.roundTrip.next(now), now);
   }
 
   #answerHeartbeat(peer: Peer, watch: Watch, { sequence }: Heartbeat, now: number): void {
     if (!peer.replies.take(now)) return;
-    this.#beat(peer, watch, ControlKind.heartbeatAnswer, sequence, now);
+    this.#sayHeartbeat(peer, watch, ControlKind.heartbeatAnswer, sequence, now);
   }
 
-  #beat(
+  #sayHeartbeat(
     peer: Peer,
     watch: Watch,
     kind: typeof ControlKind.heartbeat | typeof ControlKind.heartbeatAnswer,

@@ -114,8 +114,8 @@ export class EndpointProof {
     return this.isProven ? Infinity : this.#pause;
   }
 
-  /** Whether it is time to ask for proof, which the caller does then. */
-  mayAsk(now: number): boolean {
+  /** Takes the turn to ask for proof, which the caller does then; false where it is not time for that. */
+  takeTurn(now: number): boolean {
     if (this.isProven) return false;
     const waited = now - this.#askedAt;
     return this.#isNew ? waited >= LEAST_PAUSE && this.#atOnce.take(now) : waited >= this.#pause;

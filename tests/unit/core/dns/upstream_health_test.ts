@@ -31,7 +31,7 @@ Deno.test("a silent upstream is dead until it answers, and has its old place the
   assertEquals([health.alive, health.dead], [["a", "b", "c"], []]);
   missed(health, "a", 0);
   assertEquals([health.alive, health.dead], [["b", "c"], ["a"]]);
-  health.heard("a");
+  health.answered("a");
   assertEquals([health.alive, health.dead], [["a", "b", "c"], []]);
 });
 
@@ -57,7 +57,7 @@ Deno.test("pauses begin short again for an upstream that has answered meanwhile"
     health.takeDue(now);
     missed(health, "a", now);
   }
-  health.heard("a");
+  health.answered("a");
   missed(health, "a", 200_000);
   assertEquals(health.takeDue(202_499), []);
   assertEquals(health.takeDue(202_500), ["a"]);
@@ -67,11 +67,11 @@ Deno.test("an upstream is told of with its third silence, and then with its firs
   const { health, told } = subject();
   missed(health, "a", 0);
   missed(health, "a", 0);
-  health.heard("a");
+  health.answered("a");
   assertEquals(told, []);
   for (let i = 0; i < 9; i++) missed(health, "a", 0);
   assertEquals(told, ["a false"]);
-  health.heard("a");
-  health.heard("a");
+  health.answered("a");
+  health.answered("a");
   assertEquals(told, ["a false", "a true"]);
 });
