@@ -1,6 +1,6 @@
 /** Tests of `lib/core/relay/relay_flows.ts`: who is found, who is idle, who gives way. */
 import { type RelayFlow, RelayFlows } from "../../../../lib/core/relay/relay_flows.ts";
-import { Paths } from "../../../../lib/core/transport/paths.ts";
+import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { Session } from "../../../../lib/core/transport/fake_tcp/session.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
@@ -161,6 +161,28 @@ Deno.test("RelayFlows agrees with a list sorted by age, whatever is done", () =>
     assert(model.length <= capacity);
     assertEquals(flows.pollAt(), (model[0]?.usedAt ?? Infinity) + IDLE);
   }
+});
+
+Deno.test("a flow keeps its path as long as it lasts, however it ends, and no longer", () => {
+  const capacity = 4;
+  const few = new Paths({ holders: capacity, unheld: 2 });
+  const flows = new RelayFlows({ capacity, idleTimeout: IDLE, paths: few });
+  const clock = new FakeClock();
+  for (let i = 0; i < 1_000; i++) {
+    const path = few.intern(CLIENT_ADDRESS + i % 5, 1 + i, HERE, Transport.udp);
+    assert(path !== NO_PATH, `flow ${i}`);
+    // In turn: evicted by the next ones, ended, idle for too long.
+    const flow = flows.find(path) ?? flows.open(path, clock.now)!;
+    if (i % 7 === 0) flows.end(flow);
+    if (i % 50 === 0) flows.poll(clock.advance(IDLE));
+    flows.ended.length = 0;
+    if (i % 7 === 0) continue;
+    for (let stranger = 0; stranger < 3; stranger++) {
+      few.intern(1 + i, 1 + stranger, 0, Transport.udp);
+    }
+    if (flows.find(path) === flow) assertEquals(few.port(flow.path), 1 + i);
+  }
+  assert(few.size <= capacity + 2);
 });
 
 Deno.test("an address that opens flow after flow loses its own, oldest first, and nobody else's", () => {

@@ -1,20 +1,21 @@
 /** Tests of lib/core/wireguard/peer_table.ts: peers by key and by index, and their settings. */
 import { keyPair } from "../../../../lib/core/noise/x25519.ts";
-import { Paths } from "../../../../lib/core/transport/paths.ts";
+import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { PeerTable } from "../../../../lib/core/wireguard/peer_table.ts";
-import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
 import { ipv4 } from "../../../support/packets/simulated_device.ts";
 import { Random } from "../../../support/random.ts";
 
 const random = new Random(3);
 
-function makeTable(capacity = 8): PeerTable {
+function makeTable(capacity = 8, paths = new Paths({ holders: 8, unheld: 2 })): PeerTable {
   return new PeerTable({
     identity: keyPair(random.bytes(32)),
     mtu: 1420,
     random: (length) => random.bytes(length),
-    paths: new Paths({ holders: 8, unheld: 2 }),
+    paths,
     watch: null,
     followsTransport: true,
     capacity,
@@ -46,6 +47,25 @@ Deno.test("a removed peer is found no more, and removing it twice does nothing",
   assertEquals([...table], [second]);
   assertEquals(add(table).index, 1);
   assertThrows(() => add(table), RangeError, "Cannot add peer: there are 2 already");
+});
+
+Deno.test("a peer keeps one path, wherever it has been, and none once it is removed", () => {
+  const paths = new Paths({ holders: 2, unheld: 2 });
+  const table = makeTable(2, paths);
+  add(table).configureEndpoint({ address: 1, port: 1 });
+  for (let round = 0; round < 20; round++) {
+    const peer = add(table);
+    for (let move = 0; move < 10; move++) {
+      const path = paths.intern(9, 1 + round * 10 + move, 7, Transport.udp);
+      assertNotEquals(path, NO_PATH);
+      peer.endpoint.moveTo(path);
+      if (move === 3) peer.endpoint.setTransport(Transport.fakeTcp);
+      if (move === 5) peer.endpoint.forgetSource();
+      if (move === 7) peer.forgetEndpoint();
+    }
+    table.remove(peer);
+  }
+  assertEquals([...table].map(({ endpoint: { address, port } }) => [address, port]), [[1, 1]]);
 });
 
 Deno.test("an index that has come free is used again last, the one free for longest first", () => {
