@@ -196,10 +196,15 @@ export class UdpSocket implements Disposable {
     const { sendCounts } = this.#buffers;
     let next = from;
     let mergeFrom = this.segmentation ? from : to;
+    let leftOut = this.refusedSource;
+    /** One that is refused whether its source is left out or not. */
+    let hopeless = -1;
     while (next < to) {
-      const messages = this.#buffers.compose(batch, next, to, mergeFrom, this.refusedSource);
+      const messages = this.#buffers.compose(batch, next, to, mergeFrom, leftOut);
       const sent = this.#libc.symbols.sendmmsg(this.fd, this.#sent, messages, MSG_DONTWAIT);
       if (sent > 0) {
+        // What was refused with it has gone without it.
+        this.refusedSource = leftOut;
         for (let i = 0; i < sent; i++) next += sendCounts[i];
         continue;
       }
@@ -209,15 +214,19 @@ export class UdpSocket implements Disposable {
         this.blocked = true;
         return next;
       }
-      const source = batch.paths.view.getInt32(batch.pathIds[next] * PATH_SIZE + PATH_SOURCE);
-      if (
-        source !== 0 && source !== this.refusedSource &&
-        (errno === ENETUNREACH || errno === EINVAL)
-      ) {
-        // The source address may no longer be one of this host's (`ip_route_output_key_hash_rcu()` says ENETUNREACH
-        // then); the kernel's own choice is right in any case.
-        this.refusedSource = source;
-        continue;
+      const path = batch.pathIds[next];
+      const source = batch.paths.view.getInt32(path * PATH_SIZE + PATH_SOURCE);
+      if (source !== leftOut) {
+        if (path !== hopeless && source !== 0 && (errno === ENETUNREACH || errno === EINVAL)) {
+          // The source address may no longer be one of this host's (`ip_route_output_key_hash_rcu()` says ENETUNREACH
+          // then). The kernel's own choice is tried.
+          leftOut = source;
+          continue;
+        }
+      } else if (leftOut !== this.refusedSource) {
+        // It was not the source: there is no route, or the run is too long.
+        hopeless = path;
+        leftOut = this.refusedSource;
       }
       const run = sendCounts[0];
       if (run > 1 && (errno === EMSGSIZE || errno === EINVAL)) {

@@ -4,7 +4,7 @@
  * What a socket does besides is tested in tests/unit/ffi/sockets/udp_socket_test.ts.
  */
 import { Arena } from "../../../ffi/arena.ts";
-import { EINVAL, EIO, EMSGSIZE } from "../../../ffi/errno.ts";
+import { EINVAL, EIO, EMSGSIZE, ENETUNREACH } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { type DatagramBatch, pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
@@ -14,6 +14,8 @@ import { Random } from "../../support/random.ts";
 import { hostTest } from "../../support/permissions.ts";
 
 const LOCALHOST = 0x7f000001;
+/** Another of this machine's, which the kernel does not choose by itself. */
+const SOURCE = 0x7f000007;
 const BATCH = 4;
 /** Datagrams with room for any size up to this. */
 const SLOT_SIZE = 2048;
@@ -246,6 +248,31 @@ hostTest("send() leaves the source out, and goes on segmenting, when the source 
   scripted.send();
   assertEquals(scripted.received(), scripted.sent);
   assertEquals([scripted.sender.segmentation, scripted.sender.refusedSource], [true, LOCALHOST]);
+});
+
+hostTest("send() blames no source for what is refused without it as well, and leaves by it", () => {
+  // A run that is too long for its path, as kernels before 6.14 refuse it, and a destination that no route leads to.
+  for (
+    const [errno, isRefused, lost] of [
+      [EINVAL, ({ count }: Message) => count > 1, 0],
+      [ENETUNREACH, () => true, 5],
+    ] as const
+  ) {
+    using bench = new Bench([...run(0, 5, 1452), ...run(1, 5, 100)], {
+      source: SOURCE,
+      refusal: (message, ports) => message.port === ports[0] && isRefused(message) ? errno : 0,
+    });
+    assertEquals(bench.send(), 10);
+    assertEquals([bench.sender.refusedSource, bench.sender.sendErrors], [0, lost]);
+    const sources = bench.receivers.map((receiver) => {
+      const all: number[] = [];
+      for (let count = receiver.receive(); count > 0; count = receiver.receive()) {
+        all.push(...receiver.receivedAddresses.subarray(0, count));
+      }
+      return all;
+    });
+    assertEquals(sources, [Array(5 - lost).fill(SOURCE), Array(5).fill(SOURCE)]);
+  }
 });
 
 hostTest("send() loses nothing when everything is random, refusals included", () => {
