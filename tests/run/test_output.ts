@@ -2,6 +2,7 @@
  * Test output: reads what `deno test` writes: which lines are worth showing, how many tests passed, and which were left
  * out for what reason.
  */
+import { MODULE_LOADS } from "./grouped_tests.ts";
 
 /** How many tests, and why those left out were. */
 export interface Counts {
@@ -24,7 +25,7 @@ export const NO_TESTS: Counts = { passed: 0, failed: 0, skipped: 0 };
 const LAST_LINE = /^(?:ok|FAILED) \| \d+ passed.* \(\d.*\)$/;
 const PASSED = /\.\.\. ok \([^)]*\)$/;
 const FILE_BEGUN = /^running \d+ tests? from (?:\.\/)?(.*)$/;
-/** What each line of a test begins with where several files run at once. */
+/** What each line of a test begins with where several files are one group, or run at once. */
 const AMONG_OTHERS = /^(?:\.\/)?(\S+\.ts) => /;
 const IGNORED = /^(.*) \.\.\. ignored \([^)]*\)$/;
 /** What closes the list of errors: after it, a line for each test that failed. */
@@ -32,8 +33,10 @@ const FAILURES = " FAILURES ";
 /** As in `name => ./tests/a_test.ts:1:6`; where a module throws, the file alone. */
 const FAILURE = /^(?:(.*) => )?(?:\.\/)?(\S+?)(?::\d+:\d+| \(uncaught error\))$/;
 const BEGUN = /^(.*?) \.\.\./;
-/** The form that `netTest()` gives to the name of a test that it leaves out. */
-const REASON = / \(ignored: (.*)\)$/;
+/** The form that `netTest()` gives to the name of a test that it leaves out; of several, the last was given last. */
+const REASON = /^.* \(ignored: (.*)\)$/;
+/** A promise or a timer failed that no test waited for: the runtime names the module, which may be that of a group. */
+const UNCAUGHT = /^Uncaught error from /;
 
 /** Takes the lines of one run of `deno test`. */
 export class TestOutput {
@@ -45,6 +48,10 @@ export class TestOutput {
   #file: string | null = null;
   /** By name of a test, the file that is being run when it begins: the runtime names the place of its registration. */
   readonly #files = new Map<string, string>();
+  /** Of the line before, where that named one. */
+  #lastAmongOthers: string | null = null;
+  /** Those of the tests that ran when an error came which no test waited for. */
+  readonly #uncaughtIn: string[] = [];
   #listsFailures = false;
   readonly #failures: Failure[] = [];
 
@@ -87,15 +94,25 @@ export class TestOutput {
     else if (line === FAILURES) this.#listsFailures = true;
     else if (this.#listsFailures) {
       const failure = FAILURE.exec(line);
-      if (failure === null) return;
-      const name = failure[1] ?? null;
-      this.#failures.push({ name, file: this.#files.get(name ?? "") ?? failure[2] });
+      if (failure !== null) this.#failures.push(this.#failureOf(failure[1] ?? null, failure[2]));
+    } else if (UNCAUGHT.test(line)) {
+      if (this.#lastAmongOthers !== null) this.#uncaughtIn.push(this.#lastAmongOthers);
     } else {
       const among = AMONG_OTHERS.exec(line);
       const test = BEGUN.exec(line.slice(among?.[0].length ?? 0));
+      if (among !== null) this.#lastAmongOthers = among[1];
       const of = among?.[1] ?? this.#file;
       if (test !== null && of !== null) this.#files.set(test[1], of);
     }
+  }
+
+  /** @param place the file where it was registered, by the runtime's word */
+  #failureOf(listed: string | null, place: string): Failure {
+    if (listed === null) return { name: null, file: this.#uncaughtIn.shift() ?? place };
+    const among = AMONG_OTHERS.exec(listed);
+    if (among === null) return { name: listed, file: this.#files.get(listed) ?? place };
+    const name = listed.slice(among[0].length);
+    return { name: name === MODULE_LOADS ? null : name, file: among[1] };
   }
 
   /** Those that the runtime lists at its end; none for a run that was cut short. */
@@ -106,6 +123,13 @@ export class TestOutput {
   /** The test that had begun when the last line came, if nothing more was said of it: in a run cut short, it hung. */
   get begun(): string | null {
     return this.#begun;
+  }
+
+  /** The test that hung, in a run cut short. */
+  get unfinished(): Failure | null {
+    if (this.#begun === null) return null;
+    const listed = this.#begun.replace(/ \.\.\.$/, "");
+    return this.#failureOf(listed, this.#file ?? "");
   }
 
   /**

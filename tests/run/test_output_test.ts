@@ -66,6 +66,15 @@ Deno.test("files are told from the lines of tests where several run at once", ()
   assertEquals(output.failures, [{ name: "it works", file: "tests/b_test.ts" }]);
 });
 
+Deno.test("a test that hangs in a group is named with its file", () => {
+  const output = new TestOutput();
+  output.take("running 2 tests from ../tmp/0_test.ts");
+  output.take("tests/a_test.ts => it works ... ok (1ms)");
+  assertEquals(output.unfinished, null);
+  output.take("tests/b_test.ts => it hangs ...");
+  assertEquals(output.unfinished, { name: "it hangs", file: "tests/b_test.ts" });
+});
+
 Deno.test("failures name the file that was run, not that in which a helper registered the test", () => {
   const output = new TestOutput();
   for (
@@ -98,7 +107,12 @@ Deno.test("reasons tell why tests were left out, and how many for each", () => {
   output.take("./tests/net/a_test.ts => iperf (ignored: it needs root) ... ignored (0ms)");
   output.take("running 1 test from ./tests/b_test.ts");
   output.take("odd ... ignored (0ms)");
-  assertEquals([...output.reasons], [["it needs root", 2], ["as marked: odd", 1]]);
+  output.take("man (ignored: no lintian) (ignored: it needs permissions) ... ignored (0ms)");
+  assertEquals([...output.reasons], [
+    ["it needs root", 2],
+    ["as marked: odd", 1],
+    ["it needs permissions", 1],
+  ]);
   assertEquals(output.filesLeftOut("it needs root"), ["tests/a_test.ts", "tests/net/a_test.ts"]);
 });
 
