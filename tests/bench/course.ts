@@ -1,13 +1,13 @@
 /** Course of a run: which contender is measured when, and what for. */
-import type { Topology } from "../support/net.ts";
+import type { TestNamespace, Topology } from "../support/net.ts";
 import { delay, layWire, type Wire } from "../net/support/wire.ts";
 import type { Contender } from "./contenders/contender.ts";
-import { openvpn } from "./contenders/openvpn.ts";
-import { type Program, programOf, vpn, vpnBuiltin, vpnFakeTcp } from "./contenders/vpn.ts";
-import { mixed, wireguardGo } from "./contenders/wireguard_go.ts";
+import { type Lineup, lineUp, programsOf } from "./contenders/lineup.ts";
+import { type Program, programOf } from "./contenders/vpn.ts";
 import { ContenderName, PEER_COUNTS, peersName } from "./figures.ts";
 import { UdpLoad } from "./load/udp_load.ts";
 import { describeMachine, foreignLoad, installPrograms, type Machine } from "./machine.ts";
+import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
 import { measurePing } from "./measures/ping.ts";
 import { processorTime, residentMemory } from "./measures/process_stats.ts";
@@ -21,10 +21,18 @@ import { type FigureReport, reportFigures } from "./report.ts";
 import { Samples, summarize, type Summary } from "./samples.ts";
 
 /** A run takes less than this: rounds that would not fit are left out. */
-const BUDGET_MS = 7.4 * 60_000;
+const BUDGET_MS = 20 * 60_000;
 /** Where the first search for a rate begins: all contenders reach it. */
 const FIRST_RATE = 25_000;
 const MB = 1e6;
+/** Contenders whose servers are started alone, with 1,000 peers. */
+const MANY_CLIENTS: readonly ContenderKey[] = [
+  "vpn",
+  "wireguard-go",
+  "wireguard-go-installed",
+];
+/** Contenders that have a client reach the internet. */
+const GATEWAYS: readonly ContenderKey[] = [...MANY_CLIENTS, "nebula", "openvpn"];
 /** How long is looked for what else runs on the machine. */
 const LOAD_INTERVAL_MS = 250;
 
@@ -61,40 +69,51 @@ export async function runBench(
   const notes: string[] = [];
   const missing = await installPrograms(programsFor(options), note);
   if (missing.length > 0) notes.push(`Not to be had here: ${missing.join(", ")}.`);
-  const machine = await describeMachine();
+  const program = programOf(options.program);
+  using lineup = await lineUp({ keys: options.contenders, program, note });
+  for (const absent of lineup.absent) {
+    note(`skipped: ${absent}`);
+    notes.push(`SKIPPED: ${absent}`);
+  }
+  const machine = await describeMachine(lineup.versions);
   const wire = await layWire(topology);
-  using run = new Run(wire, options, { note, interrupted });
-  const profile = await run.all(missing);
+  const internet = await layInternet(topology, wire);
+  using run = new Run({ wire, internet, lineup, program }, options, { note, interrupted });
+  const profile = await run.all();
   return {
     startedAt: startedAt.toISOString(),
     seconds: (Date.now() - startedAt.getTime()) / 1000,
     options,
     machine,
     foreignLoad: run.foreignLoad(),
-    figures: reportFigures(run.samples),
+    figures: reportFigures(run.samples, [...lineup.contenders.values()]),
     profile,
     notes: [...notes, ...run.notes],
   };
 }
 
-const PROGRAMS: Readonly<Record<ContenderKey, readonly string[]>> = {
-  "vpn": [],
-  "faketcp": [],
-  "builtin": [],
-  "wireguard-go": ["wireguard-go", "wg"],
-  "openvpn": ["openvpn", "openssl"],
-  "mixed": ["wireguard-go", "wg"],
-};
-
 function programsFor({ contenders, sections }: BenchOptions): string[] {
-  const programs = contenders.flatMap((key) => PROGRAMS[key]);
-  return [...new Set([...programs, ...sections.includes("profile") ? ["perf"] : []])];
+  return [
+    ...programsOf(contenders),
+    ...sections.includes("profile") ? ["perf"] : [],
+    ...sections.includes("nat") ? ["nft", "sysctl"] : [],
+  ];
+}
+
+/** What a run measures, and where. */
+interface Stage {
+  readonly wire: Wire;
+  readonly internet: TestNamespace;
+  readonly lineup: Lineup;
+  /** This project. */
+  readonly program: Program;
 }
 
 class Run implements Disposable {
   readonly samples = new Samples();
   readonly notes: string[] = [];
   readonly #wire: Wire;
+  readonly #stage: Stage;
   readonly #options: BenchOptions;
   readonly #note: (text: string) => void;
   readonly #interrupted: AbortSignal;
@@ -103,36 +122,34 @@ class Run implements Disposable {
   readonly #foreignLoads: number[] = [];
   readonly #started = performance.now();
 
-  constructor(wire: Wire, options: BenchOptions, { note, interrupted }: Surroundings) {
-    this.#wire = wire;
+  constructor(stage: Stage, options: BenchOptions, { note, interrupted }: Surroundings) {
+    this.#stage = stage;
+    this.#wire = stage.wire;
     this.#options = options;
     this.#note = note;
     this.#interrupted = interrupted;
-    this.#program = programOf(options.program);
-    this.#udp = new UdpLoad(wire);
+    this.#program = stage.program;
+    this.#udp = new UdpLoad(stage.wire);
   }
 
   /** Measures what is asked for; returns the profile if it is. */
-  async all(missing: readonly string[]): Promise<Profile | null> {
+  async all(): Promise<Profile | null> {
     const { quick, seconds } = this.#options;
-    const available = (key: ContenderKey) =>
-      PROGRAMS[key].every((program) => !missing.includes(program));
     // The short ones first: the rounds take what time is left.
     if (this.#wants("start")) await this.#turn("start of the client", () => this.#measureStart());
     if (this.#wants("handshakes", "memory")) {
       await this.#turn("handshakes of 1,000 clients", () =>
         measureThousandClients(this.#wire, {
-          program: this.#program,
+          contenders: this.#chosen(MANY_CLIENTS),
           rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
           seconds,
           samples: this.samples,
-          withWireguardGo: this.#has("wireguard-go") && available("wireguard-go"),
         }));
     }
     const profile = this.#wants("profile")
       ? await this.#turn("profile", () => measureProfile(this.#wire, quick ? 1 : 2))
       : null;
-    await this.#rounds(this.#options.contenders.filter(available));
+    await this.#rounds();
     return profile;
   }
 
@@ -145,17 +162,14 @@ class Run implements Disposable {
     this.#udp[Symbol.dispose]();
   }
 
-  async #rounds(keys: readonly ContenderKey[]): Promise<void> {
-    const contenders = this.#wants("tcp", "udp", "ping", "memory") ? keys : [];
-    using keysOfOpenvpn = contenders.includes("openvpn") ? await openvpn() : null;
-    const make: Record<ContenderKey, () => Contender> = {
-      "vpn": () => vpn(this.#program),
-      "faketcp": () => vpnFakeTcp(this.#program),
-      "builtin": () => vpnBuiltin(this.#program),
-      "wireguard-go": wireguardGo,
-      "openvpn": () => keysOfOpenvpn!,
-      "mixed": () => mixed(this.#program),
-    };
+  async #rounds(): Promise<void> {
+    const contenders = this.#wants("tcp", "udp", "ping", "memory")
+      ? [...this.#stage.lineup.contenders.values()]
+      : [];
+    const { kernelNat } = this.#stage.lineup;
+    const gateways = this.#wants("nat")
+      ? [...this.#chosen(GATEWAYS), ...kernelNat === null ? [] : [kernelNat]]
+      : [];
     const peerCounts = !this.#wants("peers")
       ? []
       : this.#options.quick
@@ -164,11 +178,16 @@ class Run implements Disposable {
     const { rounds } = this.#options;
     for (let round = 1; round <= rounds; round++) {
       const start = performance.now();
-      for (const key of contenders) {
-        const contender = make[key]();
+      for (const contender of contenders) {
         await this.#turn(
           `round ${round} of ${rounds}: ${contender.name}`,
           () => this.#measureContender(contender),
+        );
+      }
+      for (const contender of gateways) {
+        await this.#turn(
+          `round ${round} of ${rounds}: ${contender.name}, to the internet`,
+          () => this.#measureNat(contender),
         );
       }
       for (const peers of peerCounts) {
@@ -209,23 +228,23 @@ class Run implements Disposable {
     const add = (figure: string, value: number) => this.samples.add(figure, name, value);
     await measurePing(wire.client, 10);
     if (this.#wants("memory")) add("memory-1", residentMemory(tunnel.server.pid) / MB);
-    await measureTcp(wire, { seconds: 1 });
+    await measureTcp(wire.client, { seconds: 1 });
 
     if (this.#wants("tcp")) {
       const { seconds } = this.#options;
       const pids = [tunnel.client.pid, tunnel.server.pid];
       const before = totalTime(pids);
-      const up = await measureTcp(wire, { seconds });
-      const down = await measureTcp(wire, { seconds, down: true });
+      const up = await measureTcp(wire.client, { seconds });
+      const down = await measureTcp(wire.client, { seconds, down: true });
       add("tcp-1-up", up.rate);
       add("tcp-1-down", down.rate);
       if (name === ContenderName.vpn || name === ContenderName.fakeTcp) {
         add("transports-up", up.rate);
         add("transports-down", down.rate);
       }
-      add("cpu", (totalTime(pids) - before) * 1e6 / ((up.bytes + down.bytes) / MB));
-      add("tcp-4-up", (await measureTcp(wire, { seconds, streams: 4 })).rate);
-      add("tcp-4-down", (await measureTcp(wire, { seconds, streams: 4, down: true })).rate);
+      add("cpu", (totalTime(pids) - before) * 1e3 / ((up.bytes + down.bytes) / MB));
+      add("tcp-4-up", (await measureTcp(wire.client, { seconds, streams: 4 })).rate);
+      add("tcp-4-down", (await measureTcp(wire.client, { seconds, streams: 4, down: true })).rate);
     }
     if (this.#wants("udp")) add("udp", await this.#searchUdpRate(name));
     if (this.#wants("memory")) add("memory-1-loaded", residentMemory(tunnel.server.pid) / MB);
@@ -246,6 +265,14 @@ class Run implements Disposable {
     );
   }
 
+  async #measureNat(contender: Contender): Promise<void> {
+    const { internet } = this.#stage;
+    const { seconds } = this.#options;
+    const { up, down } = await measureNat(this.#wire, { contender, internet, seconds });
+    this.samples.add("nat-up", contender.name, up);
+    this.samples.add("nat-down", contender.name, down);
+  }
+
   async #measurePeers(peers: number): Promise<void> {
     const { seconds } = this.#options;
     const rate = await measureWithPeers(this.#wire, { program: this.#program, peers, seconds });
@@ -262,8 +289,9 @@ class Run implements Disposable {
     return sections.some((section) => this.#options.sections.includes(section));
   }
 
-  #has(contender: ContenderKey): boolean {
-    return this.#options.contenders.includes(contender);
+  /** Those of them that are in the line-up. */
+  #chosen(keys: readonly ContenderKey[]): Contender[] {
+    return keys.flatMap((key) => this.#stage.lineup.contenders.get(key) ?? []);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Machine: what the bench needs of it, and how it describes it. */
 import { isInstalled, missingPrerequisite } from "../support/net.ts";
 import { run } from "../support/process.ts";
+import type { Summary } from "./samples.ts";
 
 /** Programs, and Debian's packages that have them. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -9,8 +10,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "ping": "iputils-ping",
   "wireguard-go": "wireguard-go",
   "wg": "wireguard-tools",
-  "openvpn": "openvpn",
   "openssl": "openssl",
+  "nft": "nftables",
+  "sysctl": "procps",
   "perf": "linux-perf",
 };
 
@@ -54,12 +56,14 @@ export interface Machine {
   readonly memory: number;
   readonly kernel: string;
   readonly deno: string;
-  /** First lines of what the contenders say of themselves. */
+  /** Of the contenders' programs, and of those that measure. */
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** Describes the machine. */
-export async function describeMachine(): Promise<Machine> {
+/** Describes the machine; `contenders` are the versions of theirs. */
+export async function describeMachine(
+  contenders: Readonly<Record<string, string>>,
+): Promise<Machine> {
   const processor = /^model name\s*:\s*(.*)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"));
   return {
     processor: processor?.[1] ?? Deno.build.arch,
@@ -67,24 +71,35 @@ export async function describeMachine(): Promise<Machine> {
     memory: Math.round(Deno.systemMemoryInfo().total / 1e8) / 10,
     kernel: Deno.osRelease(),
     deno: Deno.version.deno,
-    versions: await contenderVersions(),
+    versions: { ...contenders, ...await toolVersions() },
   };
 }
 
-async function contenderVersions(): Promise<Record<string, string>> {
-  const commands: Record<string, readonly string[]> = {
-    "wireguard-go": ["dpkg-query", "-W", "-f", "${Version}", "wireguard-go"],
-    "openvpn": ["openvpn", "--version"],
-    "openssl": ["openssl", "version"],
-    "iperf3": ["iperf3", "--version"],
+/** First lines of what the programs that measure say of themselves. */
+async function toolVersions(): Promise<Record<string, string>> {
+  const flags: Record<string, string> = {
+    "openssl": "version",
+    "iperf3": "--version",
+    "ping": "-V",
+    "nft": "--version",
+    "wg": "--version",
+    "perf": "--version",
   };
   const versions: Record<string, string> = {};
-  for (const [name, command] of Object.entries(commands)) {
+  for (const [name, flag] of Object.entries(flags)) {
     if (!isInstalled(name)) continue;
-    const { stdout } = await run(null, command);
-    versions[name] = stdout.split("\n")[0];
+    const { stdout } = await run(null, [name, flag]);
+    versions[name] = stdout.split("\n")[0]!;
   }
   return versions;
+}
+
+/** Share of the processors in use by others above which nothing measured is worth much. */
+const MAX_FOREIGN_LOAD = 0.05;
+
+/** Whether what was measured is no result. */
+export function isBusy(foreignLoad: Summary): boolean {
+  return foreignLoad.mean > MAX_FOREIGN_LOAD;
 }
 
 /** Share of processor time in use during the next `ms`, 0 to 1. */

@@ -2,6 +2,8 @@
 import { writeText } from "../../lib/process/output.ts";
 import { Topology } from "../support/net.ts";
 import { type BenchResult, runBench } from "./course.ts";
+import { isBusy } from "./machine.ts";
+import { formatMeasured } from "./measured.ts";
 import { type BenchOptions, parseOptions, USAGE } from "./options.ts";
 import { formatProfile } from "./profile/format.ts";
 import { formatFigures } from "./report.ts";
@@ -12,8 +14,6 @@ const EXIT_CODES: Readonly<Record<(typeof SIGNALS)[number], number>> = {
   SIGINT: 130,
   SIGTERM: 143,
 };
-/** Share of the processors in use by others above which nothing measured is worth much. */
-const MAX_FOREIGN_LOAD = 0.05;
 /** ms after which an interrupted run ends as it is. */
 const UNWIND_TIMEOUT_MS = 15_000;
 
@@ -32,7 +32,7 @@ function formatResult(result: BenchResult): string {
     `${foreignLoad.values.length} looks between the turns, the highest ${
       percent(foreignLoad.max)
     } %.`,
-    ...foreignLoad.mean > MAX_FOREIGN_LOAD ? ["THE MACHINE WAS BUSY: these are no results."] : [],
+    ...isBusy(foreignLoad) ? ["THE MACHINE WAS BUSY: these are no results."] : [],
     `All parties share this machine, in network namespaces. Took ${Math.round(seconds)} s.`,
     ...notes,
   ];
@@ -72,7 +72,12 @@ async function measure(options: BenchOptions): Promise<number> {
       interrupted: interruption.signal,
     });
     writeJson(options.json, result);
-    writeText(Deno.stdout, `${formatResult(result)}\nAs JSON: ${options.json}\n`);
+    const measured = options.json.replace(/(\.json)?$/, ".md");
+    Deno.writeTextFileSync(measured, formatMeasured(result));
+    writeText(
+      Deno.stdout,
+      `${formatResult(result)}\nAs JSON: ${options.json}\nAs it stands in README.md: ${measured}\n`,
+    );
     return 0;
   } catch (error) {
     if (exitCode !== 0) return exitCode;

@@ -7,11 +7,14 @@ export const CONTENDERS = [
   "faketcp",
   "builtin",
   "wireguard-go",
+  "wireguard-go-installed",
+  "nebula",
   "openvpn",
   "mixed",
 ] as const;
 export const SECTIONS = [
   "tcp",
+  "nat",
   "udp",
   "ping",
   "handshakes",
@@ -38,7 +41,9 @@ export interface BenchOptions {
 
 export const USAGE = `Usage: deno task bench [OPTION]...
 
-Measures this project beside wireguard-go and OpenVPN, in network namespaces of its own. Needs root.
+Measures this project beside the newest wireguard-go, an installed one, nebula and OpenVPN, in
+network namespaces of its own. Needs root. The newest of each is fetched into a cache and not
+installed; \`deno task bench:fetch\` looks for newer ones.
 
   --rounds N      Rounds, in each of which every contender has its turn (3; 1 with --quick)
   --seconds N     Seconds of each TCP measurement (2; 1 with --quick)

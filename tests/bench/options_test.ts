@@ -11,8 +11,8 @@ Deno.test("parseOptions() takes everything when nothing is chosen", () => {
 });
 
 Deno.test("parseOptions() chooses contenders and figures apart from each other", () => {
-  const options = parseOptions(["--only", "vpn,wireguard-go", "tcp"])!;
-  assertEquals(options.contenders, ["vpn", "wireguard-go"]);
+  const options = parseOptions(["--only", "vpn,wireguard-go,nebula", "tcp"])!;
+  assertEquals(options.contenders, ["vpn", "wireguard-go", "nebula"]);
   assertEquals(options.sections, ["tcp"]);
   assertEquals(parseOptions(["--only", "tcp", "--only", "ping"])!.sections, ["tcp", "ping"]);
 });

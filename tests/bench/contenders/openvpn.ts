@@ -1,12 +1,14 @@
 /**
- * OpenVPN 2.6 as a contender: TLS by self-signed certificates that each end knows the fingerprint of, data by
+ * OpenVPN as a contender: TLS by self-signed certificates that each end knows the fingerprint of, data by
  * ChaCha20-Poly1305 over UDP, no compression, nothing tuned, and all of it in user space (no ovpn-dco).
  */
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { output } from "../../support/process.ts";
 import { CLIENT_INSIDE, SERVER_INSIDE, SERVER_OUTSIDE } from "../../net/support/wire.ts";
+import { formatIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { ContenderName } from "../figures.ts";
-import { type Contender, tunnelOf } from "./contender.ts";
+import { type Contender, noWireguard, tunnelOf } from "./contender.ts";
+import type { Program } from "./vpn.ts";
 
 const PORT = "1194";
 const READY = /Initialization Sequence Completed/;
@@ -18,8 +20,8 @@ interface Certificate {
   readonly fingerprint: string;
 }
 
-/** A contender whose keys lie in a directory of their own, which disposal removes. */
-export async function openvpn(): Promise<Contender & Disposable> {
+/** A contender whose keys lie in a directory of their own, which disposal removes; `program` is how it is run. */
+export async function openvpn(program: Program): Promise<Contender & Disposable> {
   const directory = Deno.makeTempDirSync({ prefix: "vpn-bench-openvpn-" });
   const dispose = () => Deno.removeSync(directory, { recursive: true });
   try {
@@ -27,8 +29,10 @@ export async function openvpn(): Promise<Contender & Disposable> {
     const client = await makeCertificate(directory, "client");
     return {
       name: ContenderName.openvpn,
-      async start(wire) {
+      unfit: noWireguard("OpenVPN"),
+      async start({ behind, ...wire }) {
         const serverProcess = start(wire.server, server, {
+          program,
           peer: client,
           args: [
             ...["--tls-server", "--dh", "none", "--lport", PORT],
@@ -36,10 +40,12 @@ export async function openvpn(): Promise<Contender & Disposable> {
           ],
         });
         const clientProcess = start(wire.client, client, {
+          program,
           peer: server,
           args: [
             ...["--tls-client", "--nobind", "--remote", SERVER_OUTSIDE, PORT],
             ...["--ifconfig", CLIENT_INSIDE, SERVER_INSIDE],
+            ...behind === undefined ? [] : ["--route", ...networkAndMask(behind)],
           ],
         });
         await Promise.all([serverProcess, clientProcess].map((it) => it.waitFor(READY, 15_000)));
@@ -56,16 +62,22 @@ export async function openvpn(): Promise<Contender & Disposable> {
 function start(
   namespace: TestNamespace,
   own: Certificate,
-  { peer, args }: { peer: Certificate; args: readonly string[] },
+  { program, peer, args }: { program: Program; peer: Certificate; args: readonly string[] },
 ): BackgroundProcess {
   return namespace.spawn([
-    "openvpn",
+    ...program,
     ...["--dev", "tun0", "--dev-type", "tun", "--proto", "udp"],
     ...["--cert", own.certificate, "--key", own.key, "--peer-fingerprint", peer.fingerprint],
     ...["--data-ciphers", "CHACHA20-POLY1305", "--cipher", "CHACHA20-POLY1305"],
     ...["--disable-dco", "--allow-compression", "no", "--verb", "3"],
     ...args,
   ]);
+}
+
+/** As OpenVPN wants it: `203.0.113.0` and `255.255.255.0` for `203.0.113.0/24`. */
+function networkAndMask(network: string): [string, string] {
+  const [address, length] = network.split("/");
+  return [address!, formatIpv4((0xffffffff << (32 - Number(length))) >>> 0)];
 }
 
 async function makeCertificate(directory: string, name: string): Promise<Certificate> {

@@ -1,10 +1,16 @@
 /** This project as a contender: the real program, from its command line. */
 import { temporaryFile } from "../../net/support/config.ts";
+import type { Wire } from "../../net/support/wire.ts";
 import { vpnCommand } from "../../net/support/programs/vpn.ts";
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { ContenderName } from "../figures.ts";
 import { type Contender, tunnelOf } from "./contender.ts";
-import { clientConfig, serverConfig, type SideOptions } from "./wireguard_config.ts";
+import {
+  clientConfig,
+  serverConfig,
+  serverConfigWith,
+  type SideOptions,
+} from "./wireguard_config.ts";
 
 /** What a role logs when it is up. */
 const READY = { server: /listening on UDP port (\d+)/, client: /connected to \S+/ } as const;
@@ -47,22 +53,27 @@ export function vpnBuiltin(program: Program): Contender {
   return contender(program, { name: ContenderName.builtin, aead: "builtin" });
 }
 
+/** The same with the kernel's masquerade for the clients. */
+export function vpnKernelNat(program: Program): Contender {
+  return contender(program, { name: ContenderName.kernelNat, egress: "kernel" });
+}
+
 function contender(
   program: Program,
   { name, ...options }: { name: string } & Omit<SideOptions, "isOurs">,
 ): Contender {
+  const startServer = (wire: Wire, config: string) =>
+    startVpn("server", wire.server, { program, config });
   return {
     name,
-    async start(wire) {
-      const server = await startVpn("server", wire.server, {
-        program,
-        config: serverConfig({ isOurs: true, ...options }),
-      });
-      const client = await startVpn("client", wire.client, {
-        program,
-        config: clientConfig({ isOurs: true, ...options }),
-      });
+    translates: true,
+    async start({ behind, ...wire }) {
+      const server = await startServer(wire, serverConfig({ isOurs: true, ...options }));
+      const config = clientConfig({ isOurs: true, ...options, behind });
+      const client = await startVpn("client", wire.client, { program, config });
       return tunnelOf(server, client);
     },
+    startServer: (wire, peers) =>
+      startServer(wire, serverConfigWith({ isOurs: true, ...options }, peers)),
   };
 }

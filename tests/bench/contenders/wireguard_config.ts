@@ -15,6 +15,13 @@ export interface SideOptions {
   readonly isOurs: boolean;
   readonly aead?: "builtin" | undefined;
   readonly transport?: "faketcp" | undefined;
+  /** Who translates addresses for the server's clients; ours if left out. */
+  readonly egress?: "kernel" | undefined;
+}
+
+export interface ClientOptions extends SideOptions {
+  /** A network behind the server. */
+  readonly behind?: string | undefined;
 }
 
 export interface ServerOptions extends SideOptions {
@@ -47,17 +54,18 @@ export function serverConfigWith(options: SideOptions, peers: readonly Section[]
     PrivateKey: IDENTITIES.server.privateKey,
     ListenPort: SERVER_PORT,
     ...ourKeys(options, `${SERVER_INSIDE}/24`),
+    ...options.isOurs ? { Egress: options.egress } : {},
   }, ...peers);
 }
 
 /** The client's side. */
-export function clientConfig(options: SideOptions): string {
+export function clientConfig({ behind, ...options }: ClientOptions): string {
   return configText(
     { PrivateKey: IDENTITIES.client.privateKey, ...ourKeys(options, `${CLIENT_INSIDE}/24`) },
     {
       PublicKey: IDENTITIES.server.publicKey,
       Endpoint: SERVER_ENDPOINT,
-      AllowedIPs: SUBNET,
+      AllowedIPs: behind === undefined ? SUBNET : `${SUBNET}, ${behind}`,
     },
   );
 }

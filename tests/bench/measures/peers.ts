@@ -20,8 +20,8 @@ export async function measureWithPeers(
   });
   await using _tunnel = tunnelOf(server, client);
   await using _iperf = await startIperfServer(wire.server);
-  await measureTcp(wire, { seconds: 1 });
-  const up = await measureTcp(wire, { seconds });
-  const down = await measureTcp(wire, { seconds, down: true });
+  await measureTcp(wire.client, { seconds: 1 });
+  const up = await measureTcp(wire.client, { seconds });
+  const down = await measureTcp(wire.client, { seconds, down: true });
   return up.rate + down.rate;
 }

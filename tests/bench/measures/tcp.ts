@@ -1,20 +1,25 @@
 /** TCP throughput through a tunnel, by iperf3. */
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
-import { delay, SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
+import { delay, SERVER_INSIDE } from "../../net/support/wire.ts";
 
 /** Time for iperf3's server to get over a failed test. */
 const RETRY_DELAY_MS = 500;
 
 export interface TcpOptions {
+  /** Of iperf3's listening end; the server's inner one if left out. */
+  readonly address?: string;
   readonly seconds: number;
   readonly streams?: number;
   /** From the server to the client. */
   readonly down?: boolean;
 }
 
-/** iperf3's listening end, at the server. */
-export async function startIperfServer(server: TestNamespace): Promise<BackgroundProcess> {
-  const process = server.spawn(["iperf3", "-s", "-B", SERVER_INSIDE, "--forceflush"]);
+/** iperf3's listening end, at the server's inner address or another. */
+export async function startIperfServer(
+  namespace: TestNamespace,
+  address = SERVER_INSIDE,
+): Promise<BackgroundProcess> {
+  const process = namespace.spawn(["iperf3", "-s", "-B", address, "--forceflush"]);
   await process.waitFor(/Server listening/);
   return process;
 }
@@ -33,19 +38,19 @@ export interface TcpResult {
  *
  * @throws {Error} where iperf3 reports one twice
  */
-export async function measureTcp(wire: Wire, options: TcpOptions): Promise<TcpResult> {
+export async function measureTcp(client: TestNamespace, options: TcpOptions): Promise<TcpResult> {
   try {
-    return await transfer(wire, options);
+    return await transfer(client, options);
   } catch {
     await delay(RETRY_DELAY_MS);
-    return await transfer(wire, options);
+    return await transfer(client, options);
   }
 }
 
-async function transfer({ client }: Wire, options: TcpOptions): Promise<TcpResult> {
-  const { seconds, streams = 1, down = false } = options;
+async function transfer(client: TestNamespace, options: TcpOptions): Promise<TcpResult> {
+  const { address = SERVER_INSIDE, seconds, streams = 1, down = false } = options;
   await using process = client.spawn([
-    ...["iperf3", "-c", SERVER_INSIDE, "-t", `${seconds}`, "-P", `${streams}`],
+    ...["iperf3", "-c", address, "-t", `${seconds}`, "-P", `${streams}`],
     ...["--connect-timeout", "3000", "--json"],
     ...down ? ["-R"] : [],
   ]);

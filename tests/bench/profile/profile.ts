@@ -47,7 +47,7 @@ export async function measureProfile(wire: Wire, seconds: number): Promise<Profi
     const program = programOf(null, perf ? [mapFlags(directory)] : []);
     await using tunnel = await vpn(program).start(wire);
     await using _iperf = await startIperfServer(wire.server);
-    await measureTcp(wire, { seconds: 1 });
+    await measureTcp(wire.client, { seconds: 1 });
     return await observe(wire, { tunnel, seconds, directory: perf ? directory : null });
   } finally {
     Deno.removeSync(directory, { recursive: true });
@@ -64,7 +64,7 @@ interface Observation {
 async function observe(wire: Wire, observation: Observation): Promise<Profile> {
   const { tunnel, seconds, directory } = observation;
   // Time enough for both windows and for perf to start and stop.
-  const transfer = measureTcp(wire, { seconds: Math.ceil(2 * seconds) + 3 });
+  const transfer = measureTcp(wire.client, { seconds: Math.ceil(2 * seconds) + 3 });
   const observed = (async () => {
     await delay(500);
     return {

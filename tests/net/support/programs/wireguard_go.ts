@@ -33,16 +33,18 @@ export class WireguardGo {
    *
    * @param config as `wg setconf` takes it: wg-quick's keys (Address, MTU) are not among its own
    * @param addresses inner addresses, as in `10.66.77.1/24`
+   * @param program how it is run: Debian's, if left out
    */
   static async start(
     namespace: TestNamespace,
     config: string,
     addresses: readonly string[],
+    program: readonly string[] = ["wireguard-go"],
   ): Promise<WireguardGo> {
     // Its control socket is named by the interface and lies in one directory for all namespaces.
     const random = crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16).padStart(4, "0");
     const name = `wg${Deno.pid}${random}`;
-    const process = namespace.spawn(["wireguard-go", "-f", name], {
+    const process = namespace.spawn([...program, "-f", name], {
       env: { WG_PROCESS_FOREGROUND: "1", LOG_LEVEL: "verbose" },
     });
     await process.waitFor(/UAPI listener started/);
