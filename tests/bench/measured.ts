@@ -108,9 +108,11 @@ export function formatMeasured(result: BenchResult): string {
     options.rounds;
   return [
     isBusy(foreignLoad) ? "MEASURED ON A BUSY MACHINE: NOT TO BE PASTED.\n\n" : "",
-    `On ${processors} cores of a ${processor}, shared by both ends of the tunnel, \`iperf3\` and the`,
+    `On ${processors} cores (${processor}), shared by both ends of the tunnel, \`iperf3\` and the`,
     ` kernel (Linux ${kernel}${openssl === undefined ? "" : `, ${openssl}`}), beside the newest of`,
-    ` the others, each in the same run, medians of ${rounds} rounds. The ratio is to wireguard-go.`,
+    ` the others, each in the same run, ${
+      rounds === 1 ? "one round" : `medians of ${rounds} rounds`
+    }. The ratio is to wireguard-go.`,
     " `deno task bench` gives yours: it fetches the others and does not install them. Absolute figures",
     " vary from hour to hour, ratios less. How it measures, and where the time goes, is in",
     " [tests/bench/README.md](tests/bench/README.md).\n\n",

@@ -78,6 +78,7 @@ Deno.test("formatMeasured() tells what does not fit from what was not measured",
 
 Deno.test("formatMeasured() marks what a busy machine has measured", () => {
   const quiet = resultOf({ "cpu": { [vpn]: 3 } });
+  assertStringIncludes(formatMeasured(quiet), "in the same run, one round.");
   assert(!formatMeasured(quiet).includes("BUSY"));
   assertStringIncludes(formatMeasured({ ...quiet, foreignLoad: summarize([0.5]) }), "BUSY");
 });
