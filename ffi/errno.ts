@@ -12,6 +12,7 @@ export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
+export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
@@ -34,7 +35,7 @@ export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
 
 /** ENOMEM, ENFILE, EMFILE, ENOSPC, ENOBUFS */
-const SHORTAGES: readonly number[] = [12, 23, 24, 28, ENOBUFS];
+const SHORTAGES: readonly number[] = [ENOMEM, 23, 24, 28, ENOBUFS];
 
 /** The symbolic name of an error number, as in `EADDRINUSE`; `errno 200` for one that has none here. */
 export function errnoName(errno: number): string {

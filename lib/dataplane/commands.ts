@@ -14,6 +14,7 @@ import { type DataPlaneParts, SEND_SLOTS, SOCKET_BUFFER_SIZE } from "./build.ts"
 import type { Captures } from "./captures.ts";
 import type { DataPlaneCommand, Request } from "./data_plane_protocol.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
+import { leftOutLine } from "./fake_tcp/fake_tcp_socket.ts";
 import type { PathProber } from "./path_prober.ts";
 import { TunDevice } from "./ports/tun_device.ts";
 import type { Reports } from "./reports.ts";
@@ -189,6 +190,7 @@ export class Commands {
         mtu,
         tunnel: interfaceName,
         bufferSize: SOCKET_BUFFER_SIZE,
+        onLeftOut: (count) => this.#options.reports.log("warning", leftOutLine(count)),
       }),
     );
     const { port, socket: { capture, sender } } = link;

@@ -45,6 +45,8 @@ export interface FakeTcpLinkOptions {
   /** Inner MTU in bytes. */
   readonly mtu: number;
   readonly bufferSize: number;
+  /** See `FakeTcpSocketOptions`. */
+  readonly onLeftOut: (count: number) => void;
 }
 
 export class FakeTcpLink implements Disposable {

@@ -3,6 +3,7 @@
  * what arrives is captured by a packet socket, before the host's stack is kept from it (`FakeTcpGuard`).
  */
 import type { Arena } from "../../../ffi/arena.ts";
+import { ENOMEM, SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
@@ -11,6 +12,7 @@ import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
 import type { PacketBatch } from "../../../ffi/sockets/raw_socket.ts";
 import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import { MAX_INSTRUCTIONS } from "../filters/bpf.ts";
 import { fakeTcpFilter, type FakeTcpInterfaces } from "../filters/fake_tcp_filter.ts";
 import { ETHERNET_HEADER_SIZE } from "../egress/next_hop.ts";
 import { SegmentSender } from "../egress/segment_sender.ts";
@@ -19,6 +21,8 @@ import { SegmentSender } from "../egress/segment_sender.ts";
 const CAPTURE_BATCH = 16;
 /** Bytes for message headers and vectors. */
 const CONTROL_SPACE = 8 * 1024;
+/** Of the filter; the kernel takes as many in any case. */
+const LEAST_INSTRUCTIONS = 512;
 
 export interface FakeTcpSocketOptions {
   /** What to capture. */
@@ -31,6 +35,8 @@ export interface FakeTcpSocketOptions {
   readonly tunnel: string;
   /** Wanted size of each socket's buffer in bytes. */
   readonly bufferSize: number;
+  /** Takes how many addresses and interfaces the capture has no room for, more than the last time. */
+  readonly onLeftOut: (count: number) => void;
 }
 
 export class FakeTcpSocket implements Disposable {
@@ -40,6 +46,9 @@ export class FakeTcpSocket implements Disposable {
   readonly sender: SegmentSender;
   readonly #netlink: Rtnetlink;
   readonly #tunnel: string;
+  readonly #onLeftOut: (count: number) => void;
+  #leftOut = 0;
+  #maxInstructions = MAX_INSTRUCTIONS;
   #endpoints: FakeTcpEndpoints;
 
   /** Bytes of arena that a socket takes. */
@@ -55,6 +64,7 @@ export class FakeTcpSocket implements Disposable {
     const { endpoints, mark, offload, bufferSize, tunnel } = options;
     this.#endpoints = endpoints;
     this.#tunnel = tunnel;
+    this.#onLeftOut = options.onLeftOut;
     using opened = new DisposableStack();
     this.#netlink = opened.use(Rtnetlink.open(libc));
     this.sender = opened.use(
@@ -62,10 +72,11 @@ export class FakeTcpSocket implements Disposable {
     );
     this.capture = opened.use(PacketSocket.open(libc, arena, {
       link: "all",
-      filter: fakeTcpFilter(endpoints, this.#places()),
+      filter: fakeTcpFilter(endpoints, { addresses: [], links: [] }).program,
       batch: CAPTURE_BATCH,
       bufferSize,
     }));
+    this.#filter();
     opened.move();
   }
 
@@ -77,19 +88,37 @@ export class FakeTcpSocket implements Disposable {
   /** Follows the other end, or ourselves, to other addresses and ports. */
   setEndpoints(endpoints: FakeTcpEndpoints): void {
     this.#endpoints = endpoints;
-    this.capture.setFilter(fakeTcpFilter(endpoints, this.#places()));
+    this.#filter();
   }
 
   /** Takes note that interfaces, addresses or routes have changed. */
   networkChanged(): void {
     this.sender.networkChanged();
-    this.capture.setFilter(fakeTcpFilter(this.#endpoints, this.#places()));
+    this.#filter();
   }
 
   [Symbol.dispose](): void {
     this.capture[Symbol.dispose]();
     this.sender[Symbol.dispose]();
     this.#netlink[Symbol.dispose]();
+  }
+
+  /** Filters the capture, by as much as the kernel takes: `net.core.optmem_max` is 20 KiB before Linux 6.7. */
+  #filter(): void {
+    const places = this.#places();
+    for (;;) {
+      const { program, leftOut } = fakeTcpFilter(this.#endpoints, places, this.#maxInstructions);
+      try {
+        this.capture.setFilter(program);
+        if (leftOut > this.#leftOut) this.#onLeftOut(leftOut);
+        this.#leftOut = leftOut;
+        return;
+      } catch (error) {
+        const isTooLong = error instanceof SystemCallError && error.errno === ENOMEM;
+        if (!isTooLong || this.#maxInstructions <= LEAST_INSTRUCTIONS) throw error;
+        this.#maxInstructions /= 2;
+      }
+    }
   }
 
   /** All interfaces with an IPv4 address and a link-layer header that is known here, but for the tunnel's own. */
@@ -113,4 +142,9 @@ function linkHeaderSizeOf({ hardwareType, hardwareAddress }: Link): number | nul
   const { ethernet, loopback } = HardwareType;
   if (hardwareType === ethernet || hardwareType === loopback) return ETHERNET_HEADER_SIZE;
   return hardwareAddress === null ? 0 : null;
+}
+
+/** What the log says of addresses and interfaces that are left out. */
+export function leftOutLine(count: number): string {
+  return `fake TCP is not captured at ${count} of this host's addresses and interfaces: it has more than a filter holds`;
 }

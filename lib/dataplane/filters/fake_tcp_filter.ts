@@ -37,19 +37,41 @@ const REFUSE = statement(RET, 0);
 /** All but DF: that it is a fragment, or may be. */
 const FRAGMENT_BITS = ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK;
 
+/** Of the instructions, one in so many may be for an interface, of which each takes two. */
+const LINKS_SHARE = 8;
+
 /**
  * Makes the program for a packet socket on all interfaces: whole TCP segments to one of our addresses, from and to the
  * right ports. What a bridge's port, or the interface below a VLAN's, shows of a packet before it comes up is left out:
  * it would be seen twice.
  *
- * @throws {RangeError} where there are more addresses and interfaces than a program can name
+ * @param maxInstructions at least 256
+ * @returns the program, and how many of the addresses and interfaces had no room in it: the last ones
  */
 export function fakeTcpFilter(
   endpoints: FakeTcpEndpoints,
   places: FakeTcpInterfaces,
+  maxInstructions: number = MAX_INSTRUCTIONS,
+): { program: BpfInstruction[]; leftOut: number } {
+  const links = places.links.slice(0, Math.floor(maxInstructions / LINKS_SHARE));
+  const sizes = [...new Set(links.map(({ linkHeaderSize }) => linkHeaderSize))];
+  const least = filterOf(endpoints, { addresses: [], links }, sizes).length;
+  const room = sizes.length === 0
+    ? Infinity
+    : Math.floor((maxInstructions - least) / (INSTRUCTIONS_OF_ADDRESS * sizes.length));
+  const addresses = places.addresses.slice(0, room);
+  return {
+    program: filterOf(endpoints, { addresses, links }, sizes),
+    leftOut: places.addresses.length - addresses.length + places.links.length - links.length,
+  };
+}
+
+function filterOf(
+  endpoints: FakeTcpEndpoints,
+  { addresses, links }: FakeTcpInterfaces,
+  sizes: readonly number[],
 ): BpfInstruction[] {
-  const sizes = [...new Set(places.links.map(({ linkHeaderSize }) => linkHeaderSize))];
-  const blocks = sizes.map((size) => segmentBlock(endpoints, places.addresses, size));
+  const blocks = sizes.map((size) => segmentBlock(endpoints, addresses, size));
   const program = [
     statement(LD_H_ABS, SKF_AD_PROTOCOL),
     jump(JEQ, ETH_P_IP, 1, 0),
@@ -59,19 +81,19 @@ export function fakeTcpFilter(
     REFUSE,
     statement(LD_W_ABS, SKF_AD_IFINDEX),
   ];
-  const blocksStart = program.length + places.links.length * 2 + 1;
-  for (const { index, linkHeaderSize } of places.links) {
+  const blocksStart = program.length + links.length * 2 + 1;
+  for (const { index, linkHeaderSize } of links) {
     const block = sizes.indexOf(linkHeaderSize);
     const before = blocks.slice(0, block).reduce((sum, { length }) => sum + length, 0);
     program.push(jump(JEQ, index, 0, 1));
     program.push(statement(JA, blocksStart + before - (program.length + 1)));
   }
   program.push(REFUSE, ...blocks.flat());
-  if (program.length > MAX_INSTRUCTIONS) {
-    throw new RangeError("Cannot filter for so many addresses and interfaces");
-  }
   return program;
 }
+
+/** In each block. */
+const INSTRUCTIONS_OF_ADDRESS = 2;
 
 /** Decides by the headers of a packet that begins at `start`. */
 function segmentBlock(

@@ -14,7 +14,7 @@ import { DropCounters } from "../../core/wire/drop_reason.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { pathMtuTo, sourceTo, widestMtu } from "../fake_tcp/fake_tcp_path.ts";
 import { EventLoop } from "../event_loop.ts";
-import { FakeTcpSocket } from "../fake_tcp/fake_tcp_socket.ts";
+import { FakeTcpSocket, leftOutLine } from "../fake_tcp/fake_tcp_socket.ts";
 import { SegmentSocketPort } from "../fake_tcp/segment_socket_port.ts";
 import type { RelayConfig, RelayReport } from "./relay_protocol.ts";
 import { UdpSockets } from "./udp_sockets.ts";
@@ -81,7 +81,13 @@ export class RelayLoop implements Disposable {
       new UdpSockets(libc, arena, { ...kind, udp, loop, paths, drops: this.#drops }),
     );
     this.#socket = opened.use(
-      new FakeTcpSocket(libc, arena, { ...kind, endpoints, mark: 0, tunnel: "" }),
+      new FakeTcpSocket(libc, arena, {
+        ...kind,
+        endpoints,
+        mark: 0,
+        tunnel: "",
+        onLeftOut: (count) => this.#log("warning", leftOutLine(count)),
+      }),
     );
     this.#link = new RelayLink(arena, {
       segments: new SegmentSocketPort(this.#socket, {

@@ -65,6 +65,7 @@ class End implements Disposable {
         offload: true,
         tunnel: "wg0",
         bufferSize: 4 * 1024 * 1024,
+        onLeftOut() {},
       })
     );
     this.#space = this.#arena.allocate(ARENA_SIZE / 2);

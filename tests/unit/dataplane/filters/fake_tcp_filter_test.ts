@@ -4,7 +4,7 @@ import {
   type FakeTcpInterfaces,
 } from "../../../../lib/dataplane/filters/fake_tcp_filter.ts";
 import type { FakeTcpEndpoints } from "../../../../lib/core/transport/fake_tcp/endpoints.ts";
-import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
 import { type BpfSurroundings, runBpf } from "../../../support/packets/bpf.ts";
 import {
   buildTcp,
@@ -33,7 +33,7 @@ function accepts(
   packet: Bytes,
   surroundings: BpfSurroundings = {},
 ): boolean {
-  const program = fakeTcpFilter(endpoints, PLACES);
+  const { program } = fakeTcpFilter(endpoints, PLACES);
   const bare = runBpf(program, packet, { link: TUNNEL.index, ...surroundings });
   const framed = new Uint8Array([...new Uint8Array(14).fill(0x45), ...packet]);
   const link = surroundings.link ?? ETHERNET.index;
@@ -89,9 +89,9 @@ Deno.test("fakeTcpFilter() leaves out other protocols, and fragments", () => {
 Deno.test("fakeTcpFilter() takes only the interfaces named, and nothing that is still tagged", () => {
   assert(!accepts(SERVER, buildTcp(toServer), { link: 3 }), "a port of a bridge, say");
   assert(!accepts(SERVER, buildTcp(toServer), { vlanTag: true }));
-  const nowhere = fakeTcpFilter(SERVER, { addresses: PLACES.addresses, links: [] });
+  const { program: nowhere } = fakeTcpFilter(SERVER, { addresses: PLACES.addresses, links: [] });
   assertEquals(runBpf(nowhere, buildTcp(toServer)), 0);
-  const nobody = fakeTcpFilter(SERVER, { addresses: [], links: [TUNNEL] });
+  const { program: nobody } = fakeTcpFilter(SERVER, { addresses: [], links: [TUNNEL] });
   assertEquals(runBpf(nobody, buildTcp(toServer), { link: TUNNEL.index }), 0);
 });
 
@@ -103,12 +103,34 @@ Deno.test("fakeTcpFilter() refuses truncated packets", () => {
 Deno.test("fakeTcpFilter() finds each of many addresses and interfaces", () => {
   const addresses = Array.from({ length: 600 }, (_, i) => 0x0a000000 + i);
   const links = Array.from({ length: 400 }, (_, i) => ({ index: i + 1, linkHeaderSize: 0 }));
-  const program = fakeTcpFilter(SERVER, { addresses, links });
+  const { program, leftOut } = fakeTcpFilter(SERVER, { addresses, links });
+  assertEquals(leftOut, 0);
   for (const i of [0, 1, 255, 256, 599]) {
     const destination = `10.0.${i >> 8}.${i & 255}`;
     const packet = buildTcp({ destination, destinationPort: 443 });
     assert(runBpf(program, packet, { link: (i % 400) + 1 }) !== 0, destination);
   }
-  const many = Array.from({ length: 4000 }, (_, i) => 0x0a000000 + i);
-  assertThrows(() => fakeTcpFilter(SERVER, { addresses: many, links }), RangeError, "so many");
+});
+
+Deno.test("fakeTcpFilter() has room for the first of too many addresses and interfaces, and says how many are left out", () => {
+  const addresses = Array.from({ length: 10_000 }, (_, i) => 0x0a000000 + i);
+  const links = Array.from(
+    { length: 1_000 },
+    (_, i) => ({ index: i + 1, linkHeaderSize: i % 2 === 0 ? 0 : 14 }),
+  );
+  for (const most of [256, 512, 2_048, 4_096]) {
+    const { program } = fakeTcpFilter(SERVER, { addresses, links }, most);
+    assert(program.length > most - 8 && program.length <= most, `${program.length} of ${most}`);
+  }
+  const { program, leftOut } = fakeTcpFilter(SERVER, { addresses, links });
+  const named = 10_000 - (leftOut - (1_000 - 512));
+  assert(named > 700, `${named} addresses`);
+  const accepts = (i: number, link: number) => {
+    const destination = `10.0.${i >> 8}.${i & 255}`;
+    return runBpf(program, buildTcp({ destination, destinationPort: 443 }), { link }) !== 0;
+  };
+  assertEquals(
+    [accepts(0, 1), accepts(named - 1, 511), accepts(named, 1), accepts(0, 513)],
+    [true, true, false, false],
+  );
 });
