@@ -10,6 +10,13 @@
 const PAGE_SIZE = 65_536;
 /** Offsets up to this alignment have their pointer kept after the first use. */
 const POINTER_GRAIN_SHIFT = 2;
+/** Bytes whose pointers are kept together, as a shift: few, as most of what is named stands far apart. */
+const GROUP_SHIFT = 8;
+const GROUP_MASK = (1 << (GROUP_SHIFT - POINTER_GRAIN_SHIFT)) - 1;
+const GROUP_LENGTH = GROUP_MASK + 1;
+
+/** Kept pointers of `GROUP_LENGTH` offsets. */
+type PointerGroup = (Deno.PointerObject | null)[];
 
 export class Arena {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -18,8 +25,11 @@ export class Arena {
   readonly #base: Deno.PointerObject;
   readonly #addressLow: number;
   readonly #addressHigh: number;
-  /** Kept pointers by offset / 4: making one costs an allocation, finding one a load. */
-  readonly #pointers: (Deno.PointerObject | undefined)[];
+  /**
+   * Kept pointers: making one costs an allocation, finding one two loads. In groups that are made when one of them is
+   * first asked for: a slot for each offset would take twice the arena, and hardly one in a hundred is ever named.
+   */
+  readonly #pointers: (PointerGroup | null)[];
   #allocated = 0;
 
   /** @param size capacity in bytes; fixed for the arena's life */
@@ -36,7 +46,7 @@ export class Arena {
     const address = Deno.UnsafePointer.value(base);
     this.#addressLow = Number(address & 0xffff_ffffn);
     this.#addressHigh = Number(address >> 32n);
-    this.#pointers = new Array((size >> POINTER_GRAIN_SHIFT) + 1).fill(undefined);
+    this.#pointers = new Array<PointerGroup | null>((size >> GROUP_SHIFT) + 1).fill(null);
   }
 
   /**
@@ -62,7 +72,9 @@ export class Arena {
   /** The pointer of an offset. Free of allocation from the second call on when the offset is a multiple of 4. */
   pointer(offset: number): Deno.PointerObject {
     if ((offset & 3) !== 0) return this.#makePointer(offset);
-    return this.#pointers[offset >> POINTER_GRAIN_SHIFT] ??= this.#makePointer(offset);
+    const group = this.#pointers[offset >> GROUP_SHIFT];
+    const pointer = group === null ? null : group[(offset >> POINTER_GRAIN_SHIFT) & GROUP_MASK];
+    return pointer === null ? this.#keepPointer(offset) : pointer;
   }
 
   /** Writes the address of offset `target` as a 64-bit pointer field at offset `at` (little-endian hosts). */
@@ -70,6 +82,13 @@ export class Arena {
     const low = this.#addressLow + target;
     this.view.setUint32(at, low >>> 0, true);
     this.view.setUint32(at + 4, this.#addressHigh + (low > 0xffff_ffff ? 1 : 0), true);
+  }
+
+  #keepPointer(offset: number): Deno.PointerObject {
+    const group = this.#pointers[offset >> GROUP_SHIFT] ??= new Array<Deno.PointerObject | null>(
+      GROUP_LENGTH,
+    ).fill(null);
+    return group[(offset >> POINTER_GRAIN_SHIFT) & GROUP_MASK] = this.#makePointer(offset);
   }
 
   #makePointer(offset: number): Deno.PointerObject {

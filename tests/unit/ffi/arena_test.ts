@@ -92,3 +92,13 @@ hostTest("Arena stays where it is when much else is allocated", () => {
   assertEquals(arena.view.getBigUint64(0, true), before);
   assertEquals(Deno.UnsafePointer.value(Deno.UnsafePointer.of(arena.bytes)), before - 512n);
 });
+
+hostTest("Arena keeps pointers of what has been named, not a place for each of its bytes", () => {
+  const size = 32 << 20;
+  const before = Deno.memoryUsage().heapUsed;
+  const arena = new Arena(size);
+  for (let offset = 0; offset < size; offset += 1 << 16) arena.pointer(offset);
+  const grown = Deno.memoryUsage().heapUsed - before;
+  assert(grown < size / 8, `${grown} bytes of the heap for an arena of ${size}`);
+  assertStrictEquals(arena.pointer(1 << 16), arena.pointer(1 << 16));
+});
