@@ -1,52 +1,70 @@
 /**
- * BLAKE2s (RFC 7693) as Noise and WireGuard use it: hash, keyed hash, HMAC and the key derivation on top.
+ * BLAKE2s (RFC 7693) as Noise and WireGuard use it: hash and keyed hash.
  *
- * One state serves all, since nothing here is interrupted. It is wiped after each use: what goes through it are
- * secrets.
+ * The state of it is wiped after each use: what goes through it are secrets.
  */
 import { MAC_SIZE } from "../wire/messages.ts";
-import { BLOCK_SIZE, type Compression, createCompression, IV } from "./blake2s_compression.ts";
+import {
+  beginHash,
+  BLOCK_SIZE,
+  type Compression,
+  LAST,
+  MORE,
+  sharedCompression,
+} from "./blake2s_compression.ts";
 
 /** Bytes of a BLAKE2s digest. */
 export const HASH_SIZE = 32;
 
-const LAST = -1;
-const MORE = 0;
-
-/** Made by the first who hashes: compiling takes some hundred us. */
-let compression: Compression | null = null;
-
-function open(): Compression {
-  return compression ??= createCompression();
-}
-
 /** BLAKE2s-256 over the parts, one after the other. */
 export function blake2sHash(...parts: Uint8Array[]): Uint8Array {
-  const { state, stateBytes, block, compress } = open();
-  begin(state, HASH_SIZE, 0);
-  block.fill(0);
-  let filled = 0;
-  let count = 0;
-  for (const part of parts) {
-    for (let at = 0; at < part.length;) {
-      // The last block is marked as such, so a full one waits until it is known that more follows.
-      if (filled === BLOCK_SIZE) {
-        count += BLOCK_SIZE;
-        compress(count, MORE);
-        block.fill(0);
-        filled = 0;
-      }
-      const taken = Math.min(part.length - at, BLOCK_SIZE - filled);
-      block.set(taken === part.length ? part : part.subarray(at, at + taken), filled);
-      filled += taken;
-      at += taken;
+  const compression = sharedCompression();
+  const digest = new Uint8Array(HASH_SIZE);
+  beginHash(compression.state, HASH_SIZE, 0);
+  let total = 0;
+  for (const part of parts) total = absorb(compression, part, total);
+  finish(compression, total, digest);
+  return digest;
+}
+
+/** BLAKE2s-256 over `first` and then `second`, into `digest`, which may be one of them. Nothing is allocated. */
+export function hashInto(digest: Uint8Array, first: Uint8Array, second: Uint8Array): void {
+  const compression = sharedCompression();
+  beginHash(compression.state, HASH_SIZE, 0);
+  finish(compression, absorb(compression, second, absorb(compression, first, 0)), digest);
+}
+
+/**
+ * Takes a part of the input.
+ *
+ * @param total bytes taken before
+ * @returns bytes taken with it
+ */
+function absorb({ block, compress }: Compression, part: Uint8Array, total: number): number {
+  // The last block is marked as such, so a full one waits until it is known that more follows.
+  let filled = total === 0 ? 0 : ((total - 1) & (BLOCK_SIZE - 1)) + 1;
+  let count = total - filled;
+  for (let i = 0; i < part.length; i++) {
+    if (filled === BLOCK_SIZE) {
+      count += BLOCK_SIZE;
+      compress(count, MORE);
+      filled = 0;
     }
+    block[filled++] = part[i];
   }
-  compress(count + filled, LAST);
-  const digest = stateBytes.slice();
+  return count + filled;
+}
+
+function finish(
+  { state, stateBytes, block, compress }: Compression,
+  total: number,
+  digest: Uint8Array,
+): void {
+  block.fill(0, total === 0 ? 0 : ((total - 1) & (BLOCK_SIZE - 1)) + 1);
+  compress(total, LAST);
+  digest.set(stateBytes);
   state.fill(0);
   block.fill(0);
-  return digest;
 }
 
 /**
@@ -76,8 +94,8 @@ export class MacKey {
 
   /** Takes another key in place of this one. */
   replace(key: Uint8Array): void {
-    const { state, block, compress } = open();
-    begin(state, MAC_SIZE, key.length);
+    const { state, block, compress } = sharedCompression();
+    beginHash(state, MAC_SIZE, key.length);
     block.fill(0);
     block.set(key);
     compress(BLOCK_SIZE, MORE);
@@ -88,7 +106,7 @@ export class MacKey {
 
   /** The MAC of `length` bytes of a message, at least 1. */
   mac(view: DataView, offset: number, length: number): Uint8Array {
-    const { state, stateBytes } = open();
+    const { state, stateBytes } = sharedCompression();
     this.#run(view, offset, length);
     const result = stateBytes.slice(0, MAC_SIZE);
     state.fill(0);
@@ -97,7 +115,7 @@ export class MacKey {
 
   /** Whether the MAC of `length` bytes at `offset`, at least 1, stands at `macAt`; in constant time. */
   check(view: DataView, offset: number, length: number, macAt: number): boolean {
-    const { state } = open();
+    const { state } = sharedCompression();
     this.#run(view, offset, length);
     const difference = (state[0]! ^ view.getInt32(macAt, true)) |
       (state[1]! ^ view.getInt32(macAt + 4, true)) |
@@ -113,7 +131,7 @@ export class MacKey {
   }
 
   #run(view: DataView, offset: number, length: number): void {
-    const { state, block, blockWords, compress } = open();
+    const { state, block, blockWords, compress } = sharedCompression();
     state.set(this.#state);
     let at = 0;
     for (; length - at > BLOCK_SIZE; at += BLOCK_SIZE) {
@@ -128,42 +146,4 @@ export class MacKey {
     for (let i = 4 * words; i < length - at; i++) block[i] = view.getUint8(offset + at + i);
     compress(BLOCK_SIZE + length, LAST);
   }
-}
-
-/** The state before any input (section 2.5): sequential mode, so fanout and depth are 1. */
-function begin(state: Int32Array, size: number, keySize: number): void {
-  state.set(IV);
-  state[0]! ^= 0x01010000 ^ (keySize << 8) ^ size;
-}
-
-/** HMAC-BLAKE2s (RFC 2104) with a key of at most 64 bytes, which all keys here are. */
-export function hmac(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array {
-  const pad = new Uint8Array(BLOCK_SIZE);
-  pad.set(key);
-  for (let i = 0; i < BLOCK_SIZE; i++) pad[i]! ^= 0x36;
-  const inner = blake2sHash(pad, ...parts);
-  for (let i = 0; i < BLOCK_SIZE; i++) pad[i]! ^= 0x36 ^ 0x5c;
-  const digest = blake2sHash(pad, inner);
-  pad.fill(0);
-  return digest;
-}
-
-/** HKDF (RFC 5869) with one output, `KDF1` of the WireGuard paper. Outputs here are 32 bytes each. */
-export function kdf1(key: Uint8Array, input: Uint8Array): Uint8Array {
-  return hmac(hmac(key, input), Uint8Array.of(1));
-}
-
-/** HKDF with two outputs, `KDF2` of the WireGuard paper. */
-export function kdf2(key: Uint8Array, input: Uint8Array): [Uint8Array, Uint8Array] {
-  const extracted = hmac(key, input);
-  const first = hmac(extracted, Uint8Array.of(1));
-  return [first, hmac(extracted, first, Uint8Array.of(2))];
-}
-
-/** HKDF with three outputs, `KDF3` of the WireGuard paper. */
-export function kdf3(key: Uint8Array, input: Uint8Array): [Uint8Array, Uint8Array, Uint8Array] {
-  const extracted = hmac(key, input);
-  const first = hmac(extracted, Uint8Array.of(1));
-  const second = hmac(extracted, first, Uint8Array.of(2));
-  return [first, second, hmac(extracted, second, Uint8Array.of(3))];
 }

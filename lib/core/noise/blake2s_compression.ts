@@ -21,8 +21,12 @@ import {
 /** Bytes that the function takes at a time. */
 export const BLOCK_SIZE = 64;
 
+/** Arguments of `compress`: whether this is the last block of its hash. */
+export const LAST = -1;
+export const MORE = 0;
+
 /** Section 2.6. */
-export const IV: readonly number[] = [
+const IV: readonly number[] = [
   0x6a09e667,
   0xbb67ae85,
   0x3c6ef372,
@@ -66,16 +70,30 @@ export interface Compression {
    * Mixes the block into the state.
    *
    * @param count bytes of the input so far, below 2^32, this block's included
-   * @param last -1 for the last block, else 0
+   * @param last `LAST` or `MORE`
    */
   readonly compress: (count: number, last: number) => void;
+}
+
+/** Made by the first who hashes: compiling takes some hundred us. */
+let shared: Compression | null = null;
+
+/** The one that serves all, since nothing that hashes is interrupted. Who leaves secrets in it wipes them. */
+export function sharedCompression(): Compression {
+  return shared ??= createCompression();
+}
+
+/** The state before any input (section 2.5): sequential mode, so fanout and depth are 1. */
+export function beginHash(state: Int32Array, size: number, keySize: number): void {
+  for (let i = 0; i < IV.length; i++) state[i] = IV[i];
+  state[0]! ^= 0x01010000 ^ (keySize << 8) ^ size;
 }
 
 /**
  * The function on a memory of its own. Typed arrays and WebAssembly agree on little-endian words on all of Deno's
  * hosts.
  */
-export function createCompression(): Compression {
+function createCompression(): Compression {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()), {
     m: { m: memory },
@@ -100,8 +118,8 @@ const ROTATE_RIGHT = 0x78;
 const ALIGN = 2;
 
 // Variables: the two arguments, then the sixteen words of the working vector.
-const COUNT = 0;
-const LAST = 1;
+const COUNT_ARGUMENT = 0;
+const LAST_ARGUMENT = 1;
 const FIRST_WORD = 2;
 
 function moduleBytes(): Uint8Array<ArrayBuffer> {
@@ -123,8 +141,8 @@ function functionBody(): number[] {
   // One kind of own variables: sixteen integers.
   const code = [1, 16, I32];
   for (let i = 0; i < 16; i++) code.push(...load(STATE_OFFSET + 4 * i), SET, word(i));
-  code.push(GET, word(12), GET, COUNT, XOR, SET, word(12));
-  code.push(GET, word(14), GET, LAST, XOR, SET, word(14));
+  code.push(GET, word(12), GET, COUNT_ARGUMENT, XOR, SET, word(12));
+  code.push(GET, word(14), GET, LAST_ARGUMENT, XOR, SET, word(14));
   for (const row of SIGMA) {
     MIXED.forEach((indices, step) => {
       code.push(...mix(indices, row.slice(2 * step, 2 * step + 2)));

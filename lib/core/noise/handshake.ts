@@ -24,6 +24,12 @@ const SEALED_STATIC_SIZE = KEY_SIZE + TAG_SIZE;
 const PAYLOAD_1_OFFSET = KEY_SIZE + SEALED_STATIC_SIZE;
 const PAYLOAD_2_OFFSET = KEY_SIZE;
 
+/** The shared secret under way; nothing here is interrupted, and it is overwritten after each use. */
+const shared = new Uint8Array(KEY_SIZE);
+
+/** A pair and the public key that it agrees on something with. */
+type Agreement = readonly [KeyPair, Uint8Array];
+
 /** What both sides bring along for a whole handshake. */
 export interface HandshakeOptions {
   readonly aead: AeadProvider;
@@ -88,18 +94,17 @@ export class Initiator {
   writeMessage1(payload: Uint8Array): Uint8Array | null {
     if (this.#phase !== "new") return null;
     const { ephemeral, localStatic, remoteStatic } = this.#options;
-    const es = agreed(ephemeral, remoteStatic);
-    const ss = this.#options.staticStatic ?? agreed(localStatic, remoteStatic);
-    if (es === null || ss === null) return null;
-
-    const state = this.#state;
+    const state = this.#state.clone();
     state.mixHash(ephemeral.public);
     state.mixChainingKey(ephemeral.public);
-    state.mixKey(es);
+    if (!mixAgreed(state, ephemeral, remoteStatic)) return wiped(state);
     const sealedStatic = state.encryptAndHash(localStatic.public);
-    state.mixKey(ss);
+    if (!mixStatics(state, this.#options.staticStatic, localStatic, remoteStatic)) {
+      return wiped(state);
+    }
     const sealedPayload = state.encryptAndHash(payload);
-    es.fill(0);
+    this.#state.wipe();
+    this.#state = state;
     this.#phase = "sent";
 
     const message = new Uint8Array(PAYLOAD_1_OFFSET + sealedPayload.length);
@@ -117,17 +122,16 @@ export class Initiator {
     if (this.#phase !== "sent" || message.length < PAYLOAD_2_OFFSET + TAG_SIZE) return null;
     const { ephemeral, localStatic } = this.#options;
     const remoteEphemeral = message.subarray(0, KEY_SIZE);
-    const ee = agreed(ephemeral, remoteEphemeral);
-    const se = agreed(localStatic, remoteEphemeral);
-    if (ee === null || se === null) return null;
-
     const state = this.#state.clone();
-    mixMessage2(state, { ephemeral: remoteEphemeral, ee, se, presharedKey });
+    const isMixed = mixMessage2(state, {
+      ephemeral: remoteEphemeral,
+      ee: [ephemeral, remoteEphemeral],
+      se: [localStatic, remoteEphemeral],
+      presharedKey,
+    });
+    if (!isMixed) return wiped(state);
     const payload = state.decryptAndHash(message.subarray(PAYLOAD_2_OFFSET));
-    if (payload === null) {
-      state.wipe();
-      return null;
-    }
+    if (payload === null) return wiped(state);
     this.#state.wipe();
     this.#state = state;
     this.#phase = "complete";
@@ -191,14 +195,11 @@ export class Responder {
     if (message.length < PAYLOAD_1_OFFSET + TAG_SIZE) return this.#refuse();
     this.#remoteEphemeral = Uint8Array.from(message.subarray(0, KEY_SIZE));
     this.#sealedPayload = Uint8Array.from(message.subarray(PAYLOAD_1_OFFSET));
-    const es = agreed(this.#options.localStatic, this.#remoteEphemeral);
-    if (es === null) return this.#refuse();
 
     const state = this.#state;
     state.mixHash(this.#remoteEphemeral);
     state.mixChainingKey(this.#remoteEphemeral);
-    state.mixKey(es);
-    es.fill(0);
+    if (!mixAgreed(state, this.#options.localStatic, this.#remoteEphemeral)) return this.#refuse();
     const remoteStatic = state.decryptAndHash(message.subarray(KEY_SIZE, PAYLOAD_1_OFFSET));
     if (remoteStatic === null) return this.#refuse();
     this.#remoteStatic = Uint8Array.from(remoteStatic);
@@ -213,9 +214,9 @@ export class Responder {
    */
   readPayload(staticStatic?: Uint8Array): Uint8Array | null {
     if (this.#phase !== "identified") return null;
-    const ss = staticStatic ?? agreed(this.#options.localStatic, this.#remoteStatic);
-    if (ss === null) return this.#refuse();
-    this.#state.mixKey(ss);
+    if (!mixStatics(this.#state, staticStatic, this.#options.localStatic, this.#remoteStatic)) {
+      return this.#refuse();
+    }
     const payload = this.#state.decryptAndHash(this.#sealedPayload);
     if (payload === null) return this.#refuse();
     this.#phase = "received";
@@ -226,12 +227,14 @@ export class Responder {
   writeMessage2(options: Message2Options): Uint8Array | null {
     if (this.#phase !== "received") return null;
     const { ephemeral, presharedKey, payload } = options;
-    const ee = agreed(ephemeral, this.#remoteEphemeral);
-    const se = agreed(ephemeral, this.#remoteStatic);
+    const isMixed = mixMessage2(this.#state, {
+      ephemeral: ephemeral.public,
+      ee: [ephemeral, this.#remoteEphemeral],
+      se: [ephemeral, this.#remoteStatic],
+      presharedKey,
+    });
     ephemeral.destroy();
-    if (ee === null || se === null) return this.#refuse();
-
-    mixMessage2(this.#state, { ephemeral: ephemeral.public, ee, se, presharedKey });
+    if (!isMixed) return this.#refuse();
     const sealedPayload = this.#state.encryptAndHash(payload);
     this.#phase = "complete";
 
@@ -261,27 +264,54 @@ export class Responder {
   }
 }
 
-/** The shared secret, or null where the public key is of low order. */
-function agreed(pair: KeyPair, remotePublic: Uint8Array): Uint8Array | null {
-  const shared = new Uint8Array(KEY_SIZE);
-  return pair.agree(remotePublic, shared) ? shared : null;
-}
-
-/** The tokens e, ee, se and psk of message 2, which both sides mix alike. Overwrites `ee` and `se`. */
+/**
+ * The tokens e, ee, se and psk of message 2, which both sides mix alike.
+ *
+ * @returns false where a public key is of low order; the state is of no use then
+ */
 function mixMessage2(
   state: SymmetricState,
   tokens: {
     readonly ephemeral: Uint8Array;
-    readonly ee: Uint8Array;
-    readonly se: Uint8Array;
+    readonly ee: Agreement;
+    readonly se: Agreement;
     readonly presharedKey: Uint8Array;
   },
-): void {
+): boolean {
   state.mixHash(tokens.ephemeral);
   state.mixChainingKey(tokens.ephemeral);
-  state.mixChainingKey(tokens.ee);
-  state.mixChainingKey(tokens.se);
+  for (const [pair, remotePublic] of [tokens.ee, tokens.se]) {
+    const isGood = pair.agree(remotePublic, shared);
+    if (isGood) state.mixChainingKey(shared);
+    shared.fill(0);
+    if (!isGood) return false;
+  }
   state.mixKeyAndHash(tokens.presharedKey);
-  tokens.ee.fill(0);
-  tokens.se.fill(0);
+  return true;
+}
+
+/** Mixes what both static keys agree on, which the caller may have kept; false for a public key of low order. */
+function mixStatics(
+  state: SymmetricState,
+  staticStatic: Uint8Array | undefined,
+  localStatic: KeyPair,
+  remoteStatic: Uint8Array,
+): boolean {
+  if (staticStatic === undefined) return mixAgreed(state, localStatic, remoteStatic);
+  state.mixKey(staticStatic);
+  return true;
+}
+
+/** Mixes what a pair and a public key agree on; false, with nothing mixed, for a public key of low order. */
+function mixAgreed(state: SymmetricState, pair: KeyPair, remotePublic: Uint8Array): boolean {
+  const isGood = pair.agree(remotePublic, shared);
+  if (isGood) state.mixKey(shared);
+  shared.fill(0);
+  return isGood;
+}
+
+/** What a message was tried on in vain. */
+function wiped(state: SymmetricState): null {
+  state.wipe();
+  return null;
 }
