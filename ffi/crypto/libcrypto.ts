@@ -108,6 +108,7 @@ class LibcryptoAead {
 
   /** Unloads the library. All keys must be destroyed before. */
   close(): void {
+    this.#cipher.close();
     this.#library.close();
   }
 }

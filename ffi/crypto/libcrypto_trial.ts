@@ -40,6 +40,7 @@ export function shortcutWorks(symbols: LibcryptoSymbols): boolean {
     );
   } finally {
     for (const key of [long, sealing, opening]) key.destroy();
+    cipher.close();
   }
 }
 

@@ -214,6 +214,7 @@ function openKeys() {
     [Symbol.dispose]() {
       long.destroy();
       short.destroy();
+      cipher.close();
       library.close();
     },
   };
