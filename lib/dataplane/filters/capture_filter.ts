@@ -64,7 +64,9 @@ export function captureFilter(
     ...portBlock(ports.udp, linkHeaderSize),
   ];
   if (program.length > MAX_INSTRUCTIONS) {
-    throw new RangeError("Cannot filter for so many forwarded ports");
+    throw new RangeError(
+      "Cannot filter for so many forwarded ports: join them to ranges in Forward",
+    );
   }
   return program;
 }
