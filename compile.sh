@@ -128,9 +128,10 @@ bundle() {
   title=$("$deno" run --quiet --allow-all "$root/main.ts" --version)
   # From this file the built program knows its commit.
   sed -n 's/.*(\([0-9a-f]*\))$/\1/p' <<<"$title" >"$bundled/commit.txt"
-  permissions=$("$deno" eval '
+  # What the runtime may do, and what the engine may take.
+  flags=$("$deno" eval '
     const { tasks } = JSON.parse(Deno.readTextFileSync(Deno.args[0]));
-    console.log(tasks.vpn.split(" ").filter((word) => word.startsWith("--allow-")).join(" "));
+    console.log(tasks.vpn.split(" ").filter((word) => /^--(allow|v8)-/.test(word)).join(" "));
   ' "$root/deno.json")
 }
 
@@ -171,10 +172,10 @@ compile_with_denort() {
     [[ $file == */main.js ]] || included+=(--include "$file")
   done
   way='deno compile'
-  # The permissions are words.
+  # The flags are words.
   # shellcheck disable=SC2086
   if ! (cd "$bundled" && "$deno" compile --quiet --no-check --no-config --no-lock --no-npm --no-remote --no-prompt \
-    $permissions "${included[@]}" --target "$target" --output "$work/result" main.js); then
+    $flags "${included[@]}" --target "$target" --output "$work/result" main.js); then
     reason="as \`deno compile\` failed with $denort"
   elif [[ $target == "$host_target" && $("$work/result" --version </dev/null) != "$title" ]]; then
     reason="as what \`deno compile\` makes with $denort does not run"
@@ -217,7 +218,7 @@ measure() {
         `\`deno run\` of the same program: ${median(times.bare)} ms`,
     );
   ' "$result" "$deno" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only \
-    $permissions "$bundled/main.js" --version || fail "cannot run $result"
+    $flags "$bundled/main.js" --version || fail "cannot run $result"
 }
 
 # --- A container image.
@@ -230,7 +231,7 @@ make_image() {
     install -D -m 755 "$1" "$program/vpn"
   fi
   [[ $target != aarch64-* ]] || architecture=arm64
-  image_root "$work/image" "$program" "$permissions"
+  image_root "$work/image" "$program" "$flags"
   image_archive "$work/image" "$work/image.tar" "$architecture" "$(sed 's/^vpn \([^ ]*\).*/\1/' <<<"$title")"
   mv "$work/image.tar" "$2"
   say "made the image $2, called $image_name"

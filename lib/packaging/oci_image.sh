@@ -7,10 +7,10 @@
 readonly image_time='2000-01-01T00:00:00Z'
 readonly image_name='localhost/vpn:latest'
 
-# image_root FOLDER PROGRAM_FOLDER PERMISSIONS: lays out the image's files. PROGRAM_FOLDER has either `vpn` alone, an executable of
+# image_root FOLDER PROGRAM_FOLDER FLAGS: lays out the image's files. PROGRAM_FOLDER has either `vpn` alone, an executable of
 # `deno compile`, or the runtime by that name with the bundle beside it.
 image_root() {
-  local root=$1 program=$2 permissions=$3 file library
+  local root=$1 program=$2 flags=$3 file library
   umask 022
   mkdir -p "$root"/{dev,etc/vpn,proc,root,run,sys,tmp,usr/{bin,lib,lib64,sbin},var/cache/vpn}
   chmod 700 "$root/etc/vpn" "$root/root"
@@ -27,7 +27,7 @@ image_root() {
 #!/bin/sh
 export DENO_NO_UPDATE_CHECK=1 DENO_DIR=/var/cache/vpn
 exec /usr/lib/vpn/vpn run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only \\
-  $permissions /usr/lib/vpn/main.js "\$@"
+  $flags /usr/lib/vpn/main.js "\$@"
 SCRIPT
     chmod 755 "$root/usr/bin/vpn"
   else

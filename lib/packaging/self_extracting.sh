@@ -19,7 +19,7 @@ pack() {
   hash=$(sha256sum <"$archive")
   manifest=$(cd "$bundled" && stat -c '%n:%s' -- *)
   head=$(sed -e "s|@TITLE@|$title|; s|@TARGET@|$target|; s|@HEAD_BYTES@|$head_bytes|; s|@HASH@|${hash%% *}|" \
-    -e "s|@FILES@|${manifest//$'\n'/ }|; s|@PERMISSIONS@|$permissions|" \
+    -e "s|@FILES@|${manifest//$'\n'/ }|; s|@FLAGS@|$flags|" \
     "$root/lib/packaging/self_extracting_head.sh")
   ((${#head} < head_bytes)) || fail "the head is longer than $head_bytes bytes"
   {

@@ -78,7 +78,7 @@ start() {
   export DENO_NO_UPDATE_CHECK=1
   folder=$1
   shift
-  set -- "$folder/vpn" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only @PERMISSIONS@ \
+  set -- "$folder/vpn" run --quiet --no-config --no-lock --no-npm --no-remote --no-prompt --cached-only @FLAGS@ \
     "$folder/main.js" "$@"
   # A program that shows by the name it was called by takes more than POSIX has.
   [ -x /bin/bash ] && exec /bin/bash -c 'exec -a "$0" "$@"' "$0" "$@"

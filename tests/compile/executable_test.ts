@@ -3,6 +3,7 @@
  * that what it unpacks is put right whatever happened to it.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { taskFlags } from "../net/support/programs/vpn.ts";
 import { netTest } from "../support/net.ts";
 import { output, run, type RunOptions, spawn } from "../support/process.ts";
 import { hostTest } from "../support/permissions.ts";
@@ -137,6 +138,9 @@ builtTest(
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     assertEquals(words()[0], EXECUTABLE);
+    // What the engine may take; `deno compile` keeps that inside.
+    const engineFlags = (flags: readonly string[]) => flags.filter((flag) => /^--v8-/.test(flag));
+    if (head !== null) assertEquals(engineFlags(words()), engineFlags(taskFlags()));
     assertEquals(Deno.readTextFileSync(`/proc/${child.pid}/comm`), "vpn\n");
     child.kill("SIGTERM");
     assertEquals((await child.status).signal, "SIGTERM");

@@ -7,7 +7,7 @@ import type {
 } from "../../../support/net.ts";
 import { temporaryFile } from "../config.ts";
 
-const MAIN = new URL("../../../../main.ts", import.meta.url).pathname;
+const ROOT = new URL("../../../../", import.meta.url).pathname;
 /** The executable that is tested in place of the sources: it starts in less time. */
 const EXECUTABLE = Deno.env.get("VPN_EXECUTABLE");
 
@@ -27,9 +27,15 @@ export function patientClient(config: string): string {
 /** The command line that runs `vpn ARGS`. */
 export function vpnCommand(...args: readonly string[]): string[] {
   const program = EXECUTABLE === undefined
-    ? [Deno.execPath(), "run", "--quiet", "--allow-all", MAIN]
+    ? [Deno.execPath(), "run", ...taskFlags(), `${ROOT}main.ts`]
     : [EXECUTABLE];
   return [...program, ...args];
+}
+
+/** What `deno task vpn` gives the runtime. */
+export function taskFlags(): string[] {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`));
+  return /deno run (.*) main\.ts/.exec(tasks.vpn)![1].split(" ");
 }
 
 /**
