@@ -99,7 +99,8 @@ export function buildDataPlane(
     aead,
     drops,
     mtu: config.mtu,
-    random: (length) => new Uint8Array(randomBytes(length)),
+    // `randomBytes` would leave a copy of each secret behind that nobody overwrites.
+    random: (length) => crypto.getRandomValues(new Uint8Array(length)),
     wallClock: Date.now,
     watch: config.watch,
     software: `vpn/${VERSION}`,

@@ -4,7 +4,6 @@
  * It is for a tunnel that is not up. The server sends its answers to where a peer was last seen, so a session of a
  * running client with the same key would be cut off.
  */
-import { randomBytes } from "node:crypto";
 import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
 import { ECONNREFUSED, EMSGSIZE, EPERM, SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -91,7 +90,7 @@ export class TrialSession implements Disposable {
       aead: createBuiltinAead(this.#memory),
       drops: this.#drops,
       mtu,
-      random: (length) => new Uint8Array(randomBytes(length)),
+      random: (length) => crypto.getRandomValues(new Uint8Array(length)),
       wallClock: Date.now,
       // So that a server of our kind is known, and only such a one is sent what is no packet.
       watch: { role: "client", peerTimeout: PEER_TIMEOUT, releaseAfter: PEER_TIMEOUT },
