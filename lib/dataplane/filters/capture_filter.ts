@@ -65,7 +65,7 @@ export function captureFilter(
   ];
   if (program.length > MAX_INSTRUCTIONS) {
     throw new RangeError(
-      "Cannot filter for so many forwarded ports: join them to ranges in Forward",
+      "Cannot filter for so many forwarded ports: use fewer lines of Forward",
     );
   }
   return program;
