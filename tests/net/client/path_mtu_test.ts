@@ -39,8 +39,6 @@ const LONGEST_PAUSE = 10_000;
 const PATH_MTU = 1280;
 const INNER_MTU = 1220;
 const NARROWED = /the path MTU inside the tunnel is 1220 bytes/;
-/** ms after which the search for a path's MTU has come to its end. */
-const SEARCH_TIME = 2_500;
 
 const FRAGMENTS = "ip[6:2] & 0x3fff != 0";
 const DONT_FRAGMENT = "udp and ip[6:2] & 0x4000 != 0";
@@ -55,6 +53,18 @@ async function send(from: TestNamespace, to: TestNamespace, address: string): Pr
 async function sendBothWays({ client, gateway }: NarrowPath): Promise<void> {
   await send(client, gateway, SERVER_INSIDE);
   await send(gateway, client, CLIENT_INSIDE);
+}
+
+/** Carries files until a round of it leaves none of these: the search for a path's MTU comes to an end. */
+async function untilClean(round: () => Promise<Readonly<Record<string, number>>>): Promise<void> {
+  await eventually(async () => Object.values(await round()).every((count) => count === 0) || null, {
+    what: "a round without fragments and without probes",
+  });
+}
+
+/** Waits until a namespace has these bytes for its tunnel. */
+async function hasMtu(namespace: TestNamespace, mtu: number): Promise<void> {
+  await eventually(async () => await tunMtu(namespace) === mtu || null, { what: `MTU ${mtu}` });
 }
 
 async function tunMtu(namespace: TestNamespace): Promise<number> {
@@ -76,19 +86,22 @@ for (const silent of [false, true]) {
       await sendBothWays(path);
       await client.waitFor(NARROWED);
       await gateway.waitFor(NARROWED);
-      await delay(SEARCH_TIME);
-      await using outside = await record(path.far, CABLE, "ip");
-      await using inside = await record(path.gateway, "vpn0", "icmp");
-      await sendBothWays(path);
-      await send(path.client, path.internet, INTERNET);
       await using site = new Site(path.internet, 80);
-      assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
-      await outside.stop();
-      await inside.stop();
-      assertEquals(await outside.count(FRAGMENTS), 0);
-      assertEquals(await outside.count(DONT_FRAGMENT), 0);
-      // The client's host knows its link's MTU, and announces segments that fit: nobody has to be told.
-      assertEquals(await inside.describe("icmp"), "");
+      await untilClean(async () => {
+        await using outside = await record(path.far, CABLE, "ip");
+        await using inside = await record(path.gateway, "vpn0", "icmp");
+        await sendBothWays(path);
+        await send(path.client, path.internet, INTERNET);
+        assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
+        await outside.stop();
+        await inside.stop();
+        return {
+          fragments: await outside.count(FRAGMENTS),
+          probes: await outside.count(DONT_FRAGMENT),
+          // The client's host knows its link's MTU, and announces segments that fit: nobody has to be told.
+          told: await inside.count("icmp"),
+        };
+      });
       assertEquals([await tunMtu(path.client), await tunMtu(path.gateway)], [INNER_MTU, 1420]);
     },
     { programs: [...PROGRAMS, ...RECORDING_PROGRAMS] },
@@ -151,17 +164,21 @@ for (const other of ["client", "gateway"] as const) {
       await sendBothWays(path);
       // It answers no probes: what the routers say of those has to do.
       await ours.waitFor(NARROWED);
-      await delay(SEARCH_TIME);
-      await using outside = await record(path[other], CABLE, "ip");
-      await sendBothWays(path);
-      if (other === "client") {
-        await send(path.client, path.internet, INTERNET);
-        await using site = new Site(path.internet, 80);
-        assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
-      }
-      await outside.stop();
+      await using site = new Site(path.internet, 80);
       const source = other === "client" ? SERVER_OUTSIDE : NARROW_CLIENT_OUTSIDE;
-      assertEquals(await outside.count(`src host ${source} and ${FRAGMENTS}`), 0);
+      await untilClean(async () => {
+        await using outside = await record(path[other], CABLE, "ip");
+        await sendBothWays(path);
+        if (other === "client") {
+          await send(path.client, path.internet, INTERNET);
+          assert(
+            await downloads(path.client, site),
+            "a download arrived otherwise than it was sent",
+          );
+        }
+        await outside.stop();
+        return { fragments: await outside.count(`src host ${source} and ${FRAGMENTS}`) };
+      });
     },
     { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS, ...RECORDING_PROGRAMS] },
   );
@@ -171,8 +188,7 @@ netTest("a path that becomes narrow under a transfer does not stop it", async (t
   const path = await NarrowPath.lay(topology, 1500);
   await path.startGateway();
   await path.startClient();
-  await delay(SEARCH_TIME);
-  assertEquals(await tunMtu(path.client), 1420);
+  await hasMtu(path.client, 1420);
   const transfers = Promise.all([
     sendBothWays(path),
     send(path.client, path.internet, INTERNET),
@@ -196,13 +212,11 @@ netTest("MTU is the most that a path is given, and not the least", async (topolo
   await path.startGateway({ MTU: 1100 });
   const client = await path.startClient({ MTU: 1100 });
   await using outside = await record(path.far, CABLE, "ip");
-  await delay(SEARCH_TIME);
   await sendBothWays(path);
   assertEquals([await tunMtu(path.client), await tunMtu(path.gateway)], [1100, 1100]);
   await client.stop();
   await path.startClient({ MTU: 1440 });
-  await delay(SEARCH_TIME);
-  assertEquals(await tunMtu(path.client), INNER_MTU);
+  await hasMtu(path.client, INNER_MTU);
   await outside.stop();
   assertEquals(await outside.count(FRAGMENTS), 0);
 }, { programs: [...PROGRAMS, ...RECORDING_PROGRAMS] });
@@ -213,7 +227,6 @@ netTest("a path that has grown is used in full once the kernel has forgotten", a
   await path.startGateway();
   const client = await path.startClient();
   await client.waitFor(NARROWED);
-  await delay(SEARCH_TIME);
   await path.setMtu(1500);
   // The next session, after 120 seconds in use, looks at the path again.
   const ping = path.client.spawn(["ping", "-n", "-i", "1", SERVER_INSIDE]);
@@ -273,10 +286,8 @@ netTest("a path in use that changes in the midst of a session is noticed", async
   const path = await NarrowPath.lay(topology, 1500);
   const gateway = await path.startGateway();
   const client = await path.startClient();
-  await delay(SEARCH_TIME);
   const setMtu = (mtu: number) => path.client.output(["ip", "link", "set", CABLE, "mtu", `${mtu}`]);
-  const clientHas = (mtu: number) =>
-    eventually(async () => await tunMtu(path.client) === mtu || null);
+  const clientHas = (mtu: number) => hasMtu(path.client, mtu);
   // The first link, on an idle tunnel.
   await setMtu(1300);
   await clientHas(1240);
@@ -298,12 +309,11 @@ netTest("a jumbo path is used in full where MTU allows it", async (topology) => 
   }
   await path.startGateway({ MTU: 8900 });
   await path.startClient({ MTU: 8900 });
-  await delay(SEARCH_TIME);
-  assertEquals([await tunMtu(path.client), await tunMtu(path.gateway)], [8900, 8900]);
+  for (const end of [path.client, path.gateway]) await hasMtu(end, 8900);
   await sendBothWays(path);
   // Behind a router that takes less, it falls back.
   await path.setMtu(1500);
   const ping = path.client.spawn(["ping", "-n", "-q", "-i", "0.1", SERVER_INSIDE]);
-  await eventually(async () => await tunMtu(path.client) === 1440 || null);
+  await hasMtu(path.client, 1440);
   await ping.stop();
 }, { programs: [...PROGRAMS, "ping"] });
