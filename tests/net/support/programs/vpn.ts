@@ -5,11 +5,12 @@ import type {
   RunResult,
   TestNamespace,
 } from "../../../support/net.ts";
+import { environment } from "../../../support/permissions.ts";
 import { temporaryFile } from "../config.ts";
 
 const ROOT = new URL("../../../../", import.meta.url).pathname;
 /** The executable that is tested in place of the sources: it starts in less time. */
-const EXECUTABLE = Deno.env.get("VPN_EXECUTABLE");
+const EXECUTABLE = environment("VPN_EXECUTABLE");
 
 /** What a role logs when it is up. */
 const READY = { server: /listening on UDP port (\d+)/, client: /connected to \S+/ } as const;
