@@ -12,9 +12,9 @@ import { hash } from "../wire/hash.ts";
 import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
 import { type MappedEndpoint, Mapping, type NatSession, type Share } from "./records.ts";
+import { LateTable } from "./late_table.ts";
 
 const BUCKETS = 1 << 14;
-const PORTS = 1 << 16;
 
 export interface MappingTableOptions {
   readonly ports: PortRange;
@@ -27,7 +27,7 @@ export interface MappingTableOptions {
 /** What there is for each protocol. */
 class ProtocolTable {
   /** By external port; those on shared ports are not here. */
-  readonly external: (Mapping | null)[] = new Array(PORTS).fill(null);
+  readonly external: LateTable<Mapping> = new LateTable();
   readonly allocator: PortAllocator;
 
   constructor({ ports, random }: MappingTableOptions) {
@@ -113,11 +113,11 @@ export class MappingTable {
   findExternal(protocol: number, port: number): Mapping | null {
     switch (protocol) {
       case PROTOCOL_TCP:
-        return this.#tcp.external[port];
+        return this.#tcp.external.get(port);
       case PROTOCOL_UDP:
-        return this.#udp.external[port];
+        return this.#udp.external.get(port);
       case PROTOCOL_ICMP:
-        return this.#icmp.external[port];
+        return this.#icmp.external.get(port);
       default:
         return null;
     }
@@ -214,7 +214,7 @@ export class MappingTable {
     }
     this.#unlink(mapping, this.#bucket(protocol, innerAddress, innerPort));
     const table = this.#table(protocol);
-    table.external[externalPort] = null;
+    table.external.set(externalPort, null);
     share.ports--;
     this.#count--;
     table.allocator.release(externalPort, share, now);
@@ -233,7 +233,7 @@ export class MappingTable {
     const bucket = this.#bucket(protocol, innerAddress, innerPort);
     mapping.next = this.#buckets[bucket];
     this.#buckets[bucket] = mapping;
-    this.#table(protocol).external[mapping.externalPort] = mapping;
+    this.#table(protocol).external.set(mapping.externalPort, mapping);
   }
 
   #unlink(mapping: Mapping, bucket: number): void {

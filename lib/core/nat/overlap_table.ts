@@ -8,9 +8,9 @@
 import type { PortRange } from "../wire/port_range.ts";
 import { hash } from "../wire/hash.ts";
 import type { Mapping, NatSession, Share } from "./records.ts";
+import { LateTable, PLACES } from "./late_table.ts";
 import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";
 
-const BUCKETS = 1 << 16;
 /**
  * Ports that are looked at for one that is free towards a remote end: of those nine in ten are taken, one is found 999
  * times of 1,000.
@@ -18,8 +18,8 @@ const BUCKETS = 1 << 16;
 const MAX_PROBES = 64;
 
 export class OverlapTable {
-  readonly #inside: (Mapping | null)[] = new Array(BUCKETS).fill(null);
-  readonly #outside: (Mapping | null)[] = new Array(BUCKETS).fill(null);
+  readonly #inside: LateTable<Mapping> = new LateTable();
+  readonly #outside: LateTable<Mapping> = new LateTable();
   readonly #range: PortRange;
   readonly #portCount: number;
   readonly #random: () => number;
@@ -42,7 +42,7 @@ export class OverlapTable {
     remotePort: number,
   ): Mapping | null {
     const bucket = this.#insideBucket(protocol, address, port, remoteAddress, remotePort);
-    let mapping = this.#inside[bucket];
+    let mapping = this.#inside.get(bucket);
     while (
       mapping !== null &&
       (mapping.remoteAddress !== remoteAddress || mapping.innerPort !== port ||
@@ -59,7 +59,9 @@ export class OverlapTable {
     remoteAddress: number,
     remotePort: number,
   ): Mapping | null {
-    let mapping = this.#outside[this.#outsideBucket(protocol, port, remoteAddress, remotePort)];
+    let mapping = this.#outside.get(
+      this.#outsideBucket(protocol, port, remoteAddress, remotePort),
+    );
     while (
       mapping !== null &&
       (mapping.externalPort !== port || mapping.remoteAddress !== remoteAddress ||
@@ -77,7 +79,7 @@ export class OverlapTable {
    */
   choose(
     share: Share,
-    external: readonly (Mapping | null)[],
+    external: LateTable<Mapping>,
     remoteAddress: number,
     remotePort: number,
     end: (session: NatSession) => void,
@@ -88,7 +90,7 @@ export class OverlapTable {
     let finished: NatSession | null = null;
     for (let probe = 0; probe < probes; probe++) {
       const port = sharedPortAt(this.#range, (start + probe) % this.#portCount);
-      if (external[port] !== null) continue;
+      if (external.get(port) !== null) continue;
       const other = this.findOutside(share.protocol, port, remoteAddress, remotePort);
       if (other === null) return port;
       if (other.life !== null && other.life.list === share.shared.finished) finished ??= other.life;
@@ -101,25 +103,25 @@ export class OverlapTable {
 
   insert(mapping: Mapping): void {
     const inside = this.#insideBucketOf(mapping);
-    mapping.next = this.#inside[inside];
-    this.#inside[inside] = mapping;
+    mapping.next = this.#inside.get(inside);
+    this.#inside.set(inside, mapping);
     const outside = this.#outsideBucketOf(mapping);
-    mapping.nextOutside = this.#outside[outside];
-    this.#outside[outside] = mapping;
+    mapping.nextOutside = this.#outside.get(outside);
+    this.#outside.set(outside, mapping);
   }
 
   remove(mapping: Mapping): void {
     const inside = this.#insideBucketOf(mapping);
-    if (this.#inside[inside] === mapping) this.#inside[inside] = mapping.next;
+    if (this.#inside.get(inside) === mapping) this.#inside.set(inside, mapping.next);
     else {
-      let before = this.#inside[inside];
+      let before = this.#inside.get(inside);
       while (before !== null && before.next !== mapping) before = before.next;
       if (before !== null) before.next = mapping.next;
     }
     const outside = this.#outsideBucketOf(mapping);
-    if (this.#outside[outside] === mapping) this.#outside[outside] = mapping.nextOutside;
+    if (this.#outside.get(outside) === mapping) this.#outside.set(outside, mapping.nextOutside);
     else {
-      let before = this.#outside[outside];
+      let before = this.#outside.get(outside);
       while (before !== null && before.nextOutside !== mapping) before = before.nextOutside;
       if (before !== null) before.nextOutside = mapping.nextOutside;
     }
@@ -142,7 +144,7 @@ export class OverlapTable {
     remotePort: number,
   ): number {
     const inner = hash(address, port << 8 | protocol, this.#seed);
-    return hash(remoteAddress ^ inner, remotePort, this.#seed) & (BUCKETS - 1);
+    return hash(remoteAddress ^ inner, remotePort, this.#seed) & (PLACES - 1);
   }
 
   #outsideBucket(
@@ -152,6 +154,6 @@ export class OverlapTable {
     remotePort: number,
   ): number {
     const local = hash(port, protocol, this.#seed);
-    return hash(remoteAddress ^ local, remotePort, this.#seed) & (BUCKETS - 1);
+    return hash(remoteAddress ^ local, remotePort, this.#seed) & (PLACES - 1);
   }
 }

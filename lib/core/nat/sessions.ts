@@ -21,13 +21,12 @@ import {
   type SessionLists,
   type Share,
 } from "./records.ts";
+import { LateTable, PLACES } from "./late_table.ts";
 import { secondOf, TimerWheel } from "./timer_wheel.ts";
-
-const BUCKETS = 1 << 16;
 
 export class NatSessionTable {
   readonly #mappings: MappingTable;
-  readonly #buckets: (NatSession | null)[] = new Array(BUCKETS).fill(null);
+  readonly #buckets: LateTable<NatSession> = new LateTable();
   readonly #wheel = new TimerWheel();
   readonly #quota: number;
   readonly #seed: number;
@@ -56,7 +55,7 @@ export class NatSessionTable {
 
   /** The session of a mapping with a remote end, but for `mapping.life`; or null. It may have expired. */
   find(mapping: Mapping, remoteAddress: number, remotePort: number): NatSession | null {
-    let session = this.#buckets[this.#bucket(mapping, remoteAddress, remotePort)];
+    let session = this.#buckets.get(this.#bucket(mapping, remoteAddress, remotePort));
     while (
       session !== null &&
       (session.mapping !== mapping || session.remoteAddress !== remoteAddress ||
@@ -80,8 +79,8 @@ export class NatSessionTable {
   create(mapping: Mapping, remoteAddress: number, remotePort: number): NatSession {
     const session = this.#create(mapping, remoteAddress, remotePort);
     const bucket = this.#bucket(mapping, remoteAddress, remotePort);
-    session.next = this.#buckets[bucket];
-    this.#buckets[bucket] = session;
+    session.next = this.#buckets.get(bucket);
+    this.#buckets.set(bucket, session);
     if (isConnection(session)) mapping.connections++;
     return session;
   }
@@ -217,17 +216,17 @@ export class NatSessionTable {
 
   #unlink(session: NatSession): void {
     const bucket = this.#bucket(session.mapping, session.remoteAddress, session.remotePort);
-    if (this.#buckets[bucket] === session) {
-      this.#buckets[bucket] = session.next;
+    if (this.#buckets.get(bucket) === session) {
+      this.#buckets.set(bucket, session.next);
       return;
     }
-    let before = this.#buckets[bucket];
+    let before = this.#buckets.get(bucket);
     while (before !== null && before.next !== session) before = before.next;
     if (before !== null) before.next = session.next;
   }
 
   #bucket(mapping: Mapping, address: number, port: number): number {
-    return hash(address, mapping.externalPort << 16 ^ port, this.#seed) & (BUCKETS - 1);
+    return hash(address, mapping.externalPort << 16 ^ port, this.#seed) & (PLACES - 1);
   }
 }
 
