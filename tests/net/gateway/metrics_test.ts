@@ -163,9 +163,10 @@ netTest(
     const tunnel = simpleTunnel();
     const first = await startVpn("server", server, tunnel.server({ Metrics: METRICS }));
     const second = tunnel.server({ Metrics: METRICS, ListenPort: 51821, Address: "10.66.78.1/24" });
+    const name = Deno.readTextFileSync(`/proc/${first.pid}/comm`).trim();
     for (
       const [config, said] of [
-        [second, `${METRICS}: "deno" (process ${first.pid}) uses that port: stop it, or choose`],
+        [second, `${METRICS}: "${name}" (process ${first.pid}) uses that port: stop it, or choose`],
         [second.replace(METRICS, "192.0.2.77:9586"), "192.0.2.77:9586: no interface has that"],
       ] as const
     ) {
