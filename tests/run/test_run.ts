@@ -57,7 +57,7 @@ export async function runTests(
   const counts = { ...all, skipped: all.skipped - forPermissions };
   const listed = output.failures.length > 0 || code === 0
     ? output.failures
-    : [output.unfinished ?? { name: null, file: label }];
+    : [output.unfinished ?? { name: null, file: label.replace(/^(?:bare|unit)\//, "") }];
   const failures = listed.map((failure) => ({ ...failure, log: log.path }));
   const filesLeftOut = output.filesLeftOut(MISSING_PERMISSION);
   return { counts, note: timedOut ? tooLong(timeout) : "", failures, filesLeftOut };
