@@ -77,7 +77,7 @@ export class LibcryptoX25519 {
   readonly #view: DataView<ArrayBuffer>;
   readonly #lengthAt: number;
   readonly #length: Deno.PointerObject;
-  /** The one object that the other side's key is put into, each time anew; with 1.1, each key has one of its own. */
+  /** The one object that the other side's key is put into; with 1.1, each key has one of its own. */
   #peer: Deno.PointerObject | null = null;
 
   /** @param unload what `close` does in the end */

@@ -176,7 +176,7 @@ function openAead({ aead }: DataPlaneConfig, arena: Arena): AeadProvider {
   return library ?? createBuiltinAead(arena);
 }
 
-/** X25519 is of the same library as the cipher: whoever configures `builtin` trusts the host's with nothing. */
+/** X25519 is of the same library as the cipher: a user who configures `builtin` trusts the host's with nothing. */
 function openKeyPairs({ name }: AeadProvider, arena: Arena): X25519Provider {
   return (name === "builtin" ? null : openX25519(arena, name)) ?? builtinX25519;
 }

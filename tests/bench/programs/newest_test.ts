@@ -1,4 +1,4 @@
-/** Tests of the cache of others' programs: when they cannot be had, and when what is there is used. */
+/** Tests of the cache of others' programs: when they cannot be had, and when the cached ones are used. */
 import { assertEquals } from "../../support/assert.ts";
 import { withFolder } from "../../support/folder.ts";
 import { hostTest } from "../../support/permissions.ts";

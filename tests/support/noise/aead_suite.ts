@@ -7,9 +7,9 @@ import type { AeadKey, AeadProvider } from "../../../lib/core/noise/aead.ts";
 import type { Memory } from "../../../lib/core/wire/memory.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { Random } from "../random.ts";
+import { type ProviderSuite, testProvider } from "./provider_suite.ts";
 import { checkNoiseVector } from "./noise_vector.ts";
 import { type AeadCase, aeadCases, tally } from "./vectors.ts";
-import { hostTest } from "../permissions.ts";
 
 const TAG_SIZE = 16;
 
@@ -21,26 +21,9 @@ export interface AeadFixture {
   close(): void;
 }
 
-/** Registers the tests of a provider under `name`; `ignore` where the host does not have it. */
-export function testAead(
-  name: string,
-  options: { readonly open: () => AeadFixture; readonly ignore?: boolean },
-): void {
-  const { open, ignore = false } = options;
-  for (const [behaviour, run] of Object.entries(TESTS)) {
-    hostTest({
-      name: `${name}: ${behaviour}${ignore ? ` (ignored: ${name} finds no such library)` : ""}`,
-      ignore,
-      fn() {
-        const fixture = open();
-        try {
-          run(fixture);
-        } finally {
-          fixture.close();
-        }
-      },
-    });
-  }
+/** Registers the tests of a provider under `name`. */
+export function testAead(name: string, suite: ProviderSuite<AeadFixture>): void {
+  testProvider(name, suite, TESTS);
 }
 
 const TESTS: Record<string, (fixture: AeadFixture) => void> = {

@@ -7,9 +7,9 @@ import type { X25519Provider } from "../../../lib/core/noise/key_pair.ts";
 import { builtinX25519 } from "../../../lib/core/noise/x25519.ts";
 import { createMemory } from "../../../lib/core/wire/memory.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { hostTest } from "../permissions.ts";
 import { Random } from "../random.ts";
 import { agreedSecret } from "./agreed_secret.ts";
+import { type ProviderSuite, testProvider } from "./provider_suite.ts";
 import { checkNoiseVector } from "./noise_vector.ts";
 import { type DhCase, dhCases, fromHex, tally } from "./vectors.ts";
 
@@ -22,26 +22,12 @@ export interface X25519Fixture {
   close(): void;
 }
 
-/** Registers the tests of a provider under `name`; `ignore` where the host does not have it. */
-export function testX25519(
-  name: string,
-  options: { readonly open: () => X25519Fixture; readonly ignore?: boolean },
-): void {
-  const { open, ignore = false } = options;
-  for (const [behaviour, run] of Object.entries(TESTS)) {
-    hostTest({
-      name: `${name}: ${behaviour}${ignore ? ` (ignored: ${name} finds no such library)` : ""}`,
-      ignore,
-      fn() {
-        const { provider, close } = open();
-        try {
-          run(provider);
-        } finally {
-          close();
-        }
-      },
-    });
-  }
+/** Registers the tests of a provider under `name`. */
+export function testX25519(name: string, suite: ProviderSuite<X25519Fixture>): void {
+  const tests = Object.entries(TESTS).map(([behaviour, run]) =>
+    [behaviour, ({ provider }: X25519Fixture) => run(provider)] as const
+  );
+  testProvider(name, suite, Object.fromEntries(tests));
 }
 
 const TESTS: Record<string, (provider: X25519Provider) => void> = {
