@@ -7,6 +7,7 @@
  * cipher; libcrypto_shortcut.ts has a shorter way.
  */
 import type { Arena } from "../arena.ts";
+import { openLibrary } from "./libcrypto_library.ts";
 
 const SYMBOLS = {
   /**
@@ -99,13 +100,8 @@ const OSSL_PARAM_OCTET_STRING = 5;
  * @throws {Deno.errors.NotCapable} without `--allow-ffi`
  */
 export function loadLibrary(name: string): LibcryptoLibrary | null {
-  let library: LibcryptoLibrary;
-  try {
-    library = Deno.dlopen(name, SYMBOLS);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return null;
-  }
+  const library = openLibrary(name, SYMBOLS);
+  if (library === null) return null;
   const { symbols } = library;
   const probe = newContext(symbols, symbols.EVP_chacha20_poly1305(), PROBE_KEY);
   if (probe === null) {

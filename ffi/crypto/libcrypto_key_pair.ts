@@ -5,6 +5,7 @@
  * its own multiplication (28 us) and 2 us around it. The secret is then libcrypto's, which wipes it when it is freed.
  */
 import type { Arena } from "../arena.ts";
+import { openLibrary } from "./libcrypto_library.ts";
 
 const SYMBOLS = {
   /**
@@ -62,12 +63,7 @@ const SIZE_SIZE = 8;
  * @throws {Deno.errors.NotCapable} without `--allow-ffi`
  */
 export function loadX25519(name: string): Deno.DynamicLibrary<typeof SYMBOLS> | null {
-  try {
-    return Deno.dlopen(name, SYMBOLS);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return null;
-  }
+  return openLibrary(name, SYMBOLS);
 }
 
 /** It has the shape of `X25519Provider` in lib/core/noise/key_pair.ts, where the methods are described. */

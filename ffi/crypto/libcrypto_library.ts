@@ -1,0 +1,40 @@
+/**
+ * Libcrypto library: opens the host's own file of it for this thread, so that it leaves the process's end alone.
+ *
+ * By default OpenSSL takes itself down at `exit()`, and does so beside threads that are ending and free the same
+ * things: the heap breaks, SIGABRT (4 of 1,500 ends of a program in C with four such threads). The kernel takes
+ * everything back anyway.
+ */
+
+const SYMBOLS = {
+  /** `int OPENSSL_init_crypto(uint64_t options, const OPENSSL_INIT_SETTINGS *settings)` */
+  OPENSSL_init_crypto: { parameters: ["u64", "pointer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** `OPENSSL_INIT_NO_ATEXIT`, include/openssl/crypto.h: counts only in the first call into the library; since 1.1.1. */
+const OPENSSL_INIT_NO_ATEXIT = 0x0008_0000n;
+
+/**
+ * Opens functions of a library.
+ *
+ * @param name file name or path
+ * @returns null where it cannot be loaded, or lacks one of the functions
+ * @throws {Deno.errors.NotCapable} without `--allow-ffi`
+ */
+export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
+  name: string,
+  symbols: Symbols,
+): Deno.DynamicLibrary<Symbols> | null {
+  try {
+    const beginning = Deno.dlopen(name, SYMBOLS);
+    try {
+      const isReady = beginning.symbols.OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, null) === 1;
+      return isReady ? Deno.dlopen(name, symbols) : null;
+    } finally {
+      beginning.close();
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return null;
+  }
+}
