@@ -88,15 +88,17 @@ netTest("a gateway keeps its address outside when another is added", async (topo
 netTest("new connections work when the link outside was down for a while", async (topology) => {
   const network = await GatewayNetwork.lay(topology);
   const { gateway, internet, client: { namespace: client } } = network;
-  await network.startBoth();
+  const server = await network.startBoth();
   await using _site = new Site(internet, 80);
   assertEquals(await fetchText(client, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
   await gateway.output(["ip", "link", "set", UPLINK, "down"]);
+  await server.waitFor(/no route to the internet: packets to the internet are dropped/);
   assertEquals((await ping(client, INTERNET, { wait: 1 })).received, 0);
   await gateway.output(["ip", "-batch", "-"], {
     stdin: `link set ${UPLINK} up\nroute add default via ${ROUTER}\n`,
   });
   await carrierOn(gateway, UPLINK);
+  await server.waitFor(/no route to the internet[^]*packets to the internet leave through/);
   assertEquals((await ping(client, INTERNET)).received, 3);
   assertEquals(await fetchText(client, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
 }, { programs: PROGRAMS });
