@@ -37,6 +37,12 @@ export const EHOSTUNREACH = 113;
 /** ENOMEM, ENFILE, EMFILE, ENOSPC, ENOBUFS */
 const SHORTAGES: readonly number[] = [ENOMEM, 23, 24, 28, ENOBUFS];
 
+/**
+ * What a kernel that lacks a call says, or one that has it but not for us: EPERM, EACCES, EINVAL, ENOTTY, ENOSYS,
+ * ENOPROTOOPT, EOPNOTSUPP.
+ */
+const REFUSALS: readonly number[] = [EPERM, EACCES, EINVAL, 25, 38, 92, EOPNOTSUPP];
+
 /** The symbolic name of an error number, as in `EADDRINUSE`; `errno 200` for one that has none here. */
 export function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno)?.[0] ?? `errno ${errno}`;
@@ -51,6 +57,11 @@ export class SystemCallError extends Error {
   readonly code: string;
   /** Whether the host was short of something, which says nothing of what its kernel can do. */
   readonly isShortage: boolean;
+  /**
+   * Whether the kernel does not have what was asked for, or a container's rules, or missing capabilities, keep it from
+   * us. It will not go away by itself: whoever can do without, does.
+   */
+  readonly isUnavailable: boolean;
 
   /**
    * @param action what was tried, as in `bind UDP port 51820`
@@ -62,6 +73,7 @@ export class SystemCallError extends Error {
     this.errno = errno;
     this.code = code;
     this.isShortage = SHORTAGES.includes(errno);
+    this.isUnavailable = REFUSALS.includes(errno);
   }
 }
 

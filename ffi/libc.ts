@@ -111,6 +111,9 @@ const SYMBOLS = {
   /** `int prctl(int operation, unsigned long arg2, arg3, arg4, arg5)`, for operations whose arguments are numbers */
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
 
+  /** `long syscall(long number, ...)`, as `int bpf(int command, union bpf_attr *attributes, unsigned size)` */
+  bpf: { name: "syscall", parameters: ["i64", "i32", "buffer", "u32"], result: "i32" },
+
   /** `int *__errno_location(void)`: the address is fixed for the life of a thread */
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;

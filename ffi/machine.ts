@@ -11,6 +11,8 @@ export interface Machine {
   /** `open(2)` flags (include/uapi/asm-generic/fcntl.h; arch/arm64/include/uapi/asm/fcntl.h). */
   readonly O_DIRECTORY: number;
   readonly O_NOFOLLOW: number;
+  /** The number of `bpf(2)`, for which libc has no function (arch/x86/entry/syscalls; asm-generic/unistd.h). */
+  readonly NR_BPF: number;
   /**
    * `struct epoll_event { uint32_t events; uint64_t data; }`: packed on x86-64 alone (`EPOLL_PACKED` in
    * include/uapi/linux/eventpoll.h).
@@ -26,9 +28,19 @@ export interface Machine {
 export function machineOf(architecture: Architecture): Machine {
   switch (architecture) {
     case "x86_64":
-      return { O_DIRECTORY: 0o200000, O_NOFOLLOW: 0o400000, epollEvent: { size: 12, data: 4 } };
+      return {
+        O_DIRECTORY: 0o200000,
+        O_NOFOLLOW: 0o400000,
+        NR_BPF: 321,
+        epollEvent: { size: 12, data: 4 },
+      };
     case "aarch64":
-      return { O_DIRECTORY: 0o40000, O_NOFOLLOW: 0o100000, epollEvent: { size: 16, data: 8 } };
+      return {
+        O_DIRECTORY: 0o40000,
+        O_NOFOLLOW: 0o100000,
+        NR_BPF: 280,
+        epollEvent: { size: 16, data: 8 },
+      };
   }
 }
 

@@ -38,6 +38,7 @@ export const SOL_NETLINK = 270;
 // Options of every socket (include/uapi/asm-generic/socket.h: x86-64 and arm64 have the same).
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+export const SO_REUSEPORT = 15;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
 /** The forced forms pass net.core.[rw]mem_max but want CAP_NET_ADMIN. */

@@ -23,6 +23,7 @@ import {
   SO_MEMINFO,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
+  SO_REUSEPORT,
   SO_SNDBUF,
   SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
@@ -54,6 +55,12 @@ export interface UdpSocketOptions {
    * Where alone it receives from, host order; anywhere if left out. What is sent names its destination all the same.
    */
   readonly remote?: { readonly address: number; readonly port: number };
+  /**
+   * Shares its port with the other sockets of this user that say so (SO_REUSEPORT), and they with it: the kernel gives
+   * each datagram to one of them, see `steerGroup()`. So EADDRINUSE does not tell of another program of this user's
+   * that does the same: open a socket without this first, and close it again.
+   */
+  readonly sharesPort?: boolean;
   /** SO_MARK for policy routing; 0 for none. */
   readonly mark: number;
   /** Use UDP_SEGMENT and UDP_GRO where the kernel has them. */
@@ -154,6 +161,10 @@ export class UdpSocket implements Disposable {
       setOption(libc, fd, { level: SOL_IP, option: IP_RECVTOS, value: 1 });
       setOption(libc, fd, { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_OMIT });
 
+      if (options.sharesPort === true) {
+        const shared = { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 };
+        requireOption(libc, fd, shared, "share the port of UDP socket");
+      }
       const { port, address = 0, remote } = options;
       const name = socketAddress({ address, port });
       check(libc, symbols.bind(fd, name, name.length), `bind UDP port ${port}`);

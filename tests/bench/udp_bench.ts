@@ -39,7 +39,7 @@ export interface Outgoing {
 
 /** Sockets in one arena; the content of a datagram says which it is. */
 export class Bench implements Disposable {
-  readonly arena: Arena = new Arena(8 * 1024 * 1024);
+  readonly arena: Arena = new Arena(16 * 1024 * 1024);
   readonly #sockets: UdpSocket[] = [];
 
   open(options: Partial<UdpSocketOptions> = {}, libc?: Libc): UdpSocket {

@@ -13,6 +13,14 @@ export const LD_B_ABS = 0x30;
 export const LD_W_IND = 0x40;
 export const LD_H_IND = 0x48;
 export const LD_B_IND = 0x50;
+/** Load into the index register: the accumulator. */
+export const TAX = 0x07;
+/** What is done to the accumulator: by `k`, or by the index register. */
+export const ADD_K = 0x04;
+export const ADD_X = 0x0c;
+export const AND = 0x54;
+export const LSH = 0x64;
+export const MOD = 0x94;
 /** Loads an IPv4 header's size, of the header at `k`, into the index register. */
 export const LDX_B_MSH = 0xb1;
 export const JA = 0x05;
@@ -21,6 +29,8 @@ export const JGT = 0x25;
 export const JGE = 0x35;
 export const JSET = 0x45;
 export const RET = 0x06;
+/** Returns the accumulator. */
+export const RET_A = 0x16;
 
 /** Places to load from that are not in the packet: its protocol, its interface, whether it carries a VLAN's tag. */
 export const SKF_AD_PROTOCOL = 0xfffff000;

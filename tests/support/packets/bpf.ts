@@ -67,6 +67,24 @@ export function runBpf(
         index = (byte & 15) * 4;
         break;
       }
+      case 0x07:
+        index = accumulator;
+        break;
+      case 0x04:
+        loaded = (accumulator + k) >>> 0;
+        break;
+      case 0x0c:
+        loaded = (accumulator + index) >>> 0;
+        break;
+      case 0x54:
+        loaded = (accumulator & k) >>> 0;
+        break;
+      case 0x64:
+        loaded = (accumulator << k) >>> 0;
+        break;
+      case 0x94:
+        loaded = accumulator % k;
+        break;
       case 0x05:
         at += k;
         break;
@@ -84,6 +102,8 @@ export function runBpf(
         break;
       case 0x06:
         return k;
+      case 0x16:
+        return accumulator;
       default:
         throw new Error(`unknown instruction ${code}`);
     }

@@ -74,6 +74,14 @@ hostTest(
   },
 );
 
+Deno.test("isUnavailable tells what a kernel does not have, or keeps from us, from what may pass", () => {
+  const unavailable = (errno: number) => new SystemCallError("do this", errno).isUnavailable;
+  // EPERM, EACCES, EINVAL, ENOTTY, ENOSYS, ENOPROTOOPT, EOPNOTSUPP
+  assertEquals([1, 13, 22, 25, 38, 92, 95].map(unavailable), new Array(7).fill(true));
+  // ENOENT, EAGAIN, ENOMEM, EBUSY, ENOSPC, EBADFD, EADDRINUSE, ENOBUFS
+  assertEquals([2, 11, 12, 16, 28, 77, 98, 105].map(unavailable), new Array(8).fill(false));
+});
+
 hostTest("check() reads the thread's own errno when a call of libc fails", () => {
   const libc = openLibc();
   const error = assertThrows(

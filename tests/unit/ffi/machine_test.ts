@@ -21,6 +21,11 @@ Deno.test("O_DIRECTORY and O_NOFOLLOW are those of the machine's own header", ()
   assertEquals((x86.O_DIRECTORY | x86.O_NOFOLLOW) & (arm.O_DIRECTORY | arm.O_NOFOLLOW), 0);
 });
 
+Deno.test("bpf(2) has the number of the machine's own table", () => {
+  // arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h
+  assertEquals(ARCHITECTURES.map(machineOf).map(({ NR_BPF }) => NR_BPF), [321, 280]);
+});
+
 /** A kernel of the given machine, as far as epoll goes: says of each descriptor given to it that it is ready. */
 function epollKernel(architecture: Architecture, arena: Arena): Libc {
   const { size, data } = { x86_64: { size: 12, data: 4 }, aarch64: { size: 16, data: 8 } }[

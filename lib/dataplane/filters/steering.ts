@@ -1,0 +1,191 @@
+/**
+ * Steering: which of several workers gets what, so that all that belongs together meets in one of them: a session's
+ * messages, a destination's packets, a mapping's answers. Each rule stands here as a program for the kernel.
+ */
+import type { EbpfInstruction } from "../../../ffi/bpf.ts";
+import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
+import * as icmp from "../../core/wire/icmp.ts";
+import * as ipv4 from "../../core/wire/ipv4.ts";
+import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../core/wire/messages.ts";
+import type { PortRange } from "../../core/wire/port_range.ts";
+import * as tcp from "../../core/wire/tcp.ts";
+import { assemble, at, type BpfLine, go, goIf } from "./assembler.ts";
+import {
+  ADD_K,
+  ADD_X,
+  AND,
+  JEQ,
+  JGE,
+  JGT,
+  JSET,
+  jump,
+  LD_B_ABS,
+  LD_B_IND,
+  LD_H_ABS,
+  LD_H_IND,
+  LD_W_ABS,
+  LDX_B_MSH,
+  LSH,
+  MOD,
+  RET,
+  RET_A,
+  statement,
+  TAX,
+} from "./bpf.ts";
+import * as ebpf from "./ebpf.ts";
+
+/** The bits of a session's index that name its worker. */
+const WORKER_MASK = 15;
+
+/** As many workers as the bits can name, but for one: there is a thread besides them that has the handshakes. */
+export const MAX_WORKERS = WORKER_MASK;
+
+/** The sockets of the workers, among those of a group: `count` of them, the first one's number `first`. */
+export interface WorkerSockets {
+  readonly first: number;
+  /** 1 to `MAX_WORKERS`. */
+  readonly count: number;
+}
+
+/**
+ * Which worker, from 0 on, a transport message goes to whose receiver index is this: what `datagramSteering()` has the
+ * kernel do. Who makes up an index puts the worker's number into these bits.
+ */
+export function workerOfIndex(receiverIndex: number, count: number): number {
+  return (receiverIndex & WORKER_MASK) % count;
+}
+
+/**
+ * Makes the program for the group of sockets of the tunnel's port, see `steerGroup()`: a transport message to the
+ * worker that its receiver index names, all else, handshakes above all, to socket 0.
+ *
+ * A worker gets a message of another kind all the same where the kernel has merged it behind a transport message.
+ */
+export function datagramSteering({ first, count }: WorkerSockets): readonly BpfInstruction[] {
+  return [
+    statement(LD_W_ABS, 0),
+    jump(JEQ, MESSAGE_TRANSPORT << 24, 1, 0),
+    statement(RET, 0),
+    // The index is little-endian.
+    statement(LD_B_ABS, TRANSPORT_RECEIVER_OFFSET),
+    statement(AND, WORKER_MASK),
+    statement(MOD, count),
+    statement(ADD_K, first),
+    statement(RET_A, 0),
+  ];
+}
+
+/**
+ * 2^32 divided by the golden ratio: its multiples, and the multiples of these, lie evenly over all of 32 bits (Knuth,
+ * The Art of Computer Programming, volume 3, section 6.4). So do addresses in a row or at a distance, of which each
+ * worker has one part of the whole. By their lowest bits, all networks of four addresses would be at one worker.
+ */
+const MULTIPLIER = 0x9e3779b1 | 0;
+const HALF = 16;
+
+/** Which worker, from 0 on, a packet from the host goes to whose destination is this: what `tunSteering()` does. */
+export function workerOfDestination(address: number, count: number): number {
+  return (Math.imul(address, MULTIPLIER) >>> HALF) * count >>> HALF;
+}
+
+/**
+ * Makes the program for a TUN of `count` queues, see `Tun.steer()`: all packets for one destination by one queue, so
+ * that none overtakes another of its flow. What is shorter than an IPv4 header goes to the first.
+ */
+export function tunSteering(count: number): readonly EbpfInstruction[] {
+  return [
+    ebpf.keepPacket(),
+    ebpf.loadWord(ipv4.DESTINATION_ADDRESS_OFFSET),
+    ebpf.operate(ebpf.MUL, MULTIPLIER),
+    ebpf.operate(ebpf.RSH, HALF),
+    ebpf.operate(ebpf.MUL, count),
+    ebpf.operate(ebpf.RSH, HALF),
+    ebpf.exit(),
+  ];
+}
+
+/** External ports, and whose they are: the number of his socket in the group. */
+export interface OwnedPorts {
+  /** TCP or UDP; the ports of both, and the identifiers of ICMP queries, if left out. */
+  readonly protocol?: number;
+  readonly ports: PortRange;
+  readonly socket: number;
+}
+
+/**
+ * Makes the program for the group of sockets that capture what comes from outside, see `steerFanout()`: by the external
+ * port of TCP and UDP, the identifier of an echo reply, and what an ICMP error quotes of one of them; the first of
+ * `owners` counts. What is nobody's goes to socket 0, and so does every fragment, the first one too: the later ones
+ * have no port, and all of a packet has to meet somewhere.
+ *
+ * @throws {RangeError} when there are more ranges than a program can name
+ */
+export function outsideSteering(owners: readonly OwnedPorts[]): readonly BpfInstruction[] {
+  return assemble([
+    statement(LD_H_ABS, ipv4.FLAGS_OFFSET),
+    goIf(JSET, ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK, "nobody"),
+    // From here on the index register is where the transport's header begins.
+    statement(LDX_B_MSH, 0),
+    statement(LD_B_ABS, ipv4.PROTOCOL_OFFSET),
+    goIf(JEQ, ipv4.PROTOCOL_ICMP, "icmp"),
+    ...PORT_PROTOCOLS.map((protocol) => goIf(JEQ, protocol, `to ${protocol}`)),
+    go("nobody"),
+    at("icmp"),
+    statement(LD_B_IND, icmp.TYPE_OFFSET),
+    goIf(JEQ, icmp.TYPE_ECHO_REPLY, "echo reply"),
+    ...ERRORS.map((type) => goIf(JEQ, type, "error")),
+    go("nobody"),
+    at("error"),
+    statement(LD_B_IND, icmp.HEADER_SIZE + ipv4.PROTOCOL_OFFSET),
+    ...PROTOCOLS.map((protocol) => goIf(JEQ, protocol, `quotes ${protocol}`)),
+    go("nobody"),
+    ...PROTOCOLS.flatMap(quoted),
+    at("nobody"),
+    statement(RET, 0),
+    at("echo reply"),
+    statement(LD_H_IND, icmp.IDENTIFIER_OFFSET),
+    ...ownerOf(ipv4.PROTOCOL_ICMP, owners),
+    ...PORT_PROTOCOLS.flatMap((protocol) => [
+      at(`to ${protocol}`),
+      // UDP's ports stand where TCP's do.
+      statement(LD_H_IND, tcp.DESTINATION_PORT_OFFSET),
+      ...ownerOf(protocol, owners),
+    ]),
+  ]);
+}
+
+const PORT_PROTOCOLS = [ipv4.PROTOCOL_TCP, ipv4.PROTOCOL_UDP];
+const PROTOCOLS = [...PORT_PROTOCOLS, ipv4.PROTOCOL_ICMP];
+/** The types of ICMP message that quote a packet. */
+const ERRORS = Array.from({ length: 256 }, (_, type) => type).filter(icmp.isError);
+
+/** Loads the external port of the quoted packet, which we have sent: so it is the source port. */
+function quoted(protocol: number): BpfLine[] {
+  const offset = protocol === ipv4.PROTOCOL_ICMP ? icmp.IDENTIFIER_OFFSET : tcp.SOURCE_PORT_OFFSET;
+  return [
+    at(`quotes ${protocol}`),
+    // The size of the quoted header, which is not where LDX_B_MSH looks for one.
+    statement(LD_B_IND, icmp.HEADER_SIZE),
+    statement(AND, 15),
+    statement(LSH, 2),
+    statement(ADD_X, 0),
+    statement(TAX, 0),
+    statement(LD_H_IND, icmp.HEADER_SIZE + offset),
+    go(`owner ${protocol}`),
+  ];
+}
+
+/** Returns the number of the socket whose port the accumulator holds. */
+function ownerOf(protocol: number, owners: readonly OwnedPorts[]): BpfLine[] {
+  return [
+    at(`owner ${protocol}`),
+    ...owners.filter((owner) => (owner.protocol ?? protocol) === protocol).flatMap((
+      { ports, socket },
+    ) => [
+      jump(JGE, ports.first, 0, 2),
+      jump(JGT, ports.last, 1, 0),
+      statement(RET, socket),
+    ]),
+    statement(RET, 0),
+  ];
+}

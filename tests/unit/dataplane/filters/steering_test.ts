@@ -1,0 +1,164 @@
+/**
+ * Tests of `lib/dataplane/filters/steering.ts`: the classic programs are run over packets; that the kernel does as they
+ * say, and the one for a TUN, is shown in tests/net/kernel/steering_test.ts.
+ */
+import {
+  datagramSteering,
+  MAX_WORKERS,
+  outsideSteering,
+  workerOfDestination,
+  workerOfIndex,
+} from "../../../../lib/dataplane/filters/steering.ts";
+import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import { runBpf } from "../../../support/packets/bpf.ts";
+import {
+  buildIcmp,
+  buildIpv4,
+  buildTcp,
+  buildUdp,
+  type Bytes,
+  fragment,
+} from "../../../support/packets/packet_builder.ts";
+import { Random } from "../../../support/random.ts";
+
+function message(type: number, index: number, size = 32): Bytes {
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, type, true);
+  view.setUint32(4, index, true);
+  return bytes;
+}
+
+Deno.test("datagramSteering() gives a transport message to the worker that workerOfIndex() names", () => {
+  const random = new Random(1);
+  for (let count = 1; count <= MAX_WORKERS; count++) {
+    const program = datagramSteering({ first: 1, count });
+    for (let i = 0; i < 100; i++) {
+      const index = random.below(2 ** 32);
+      const worker = workerOfIndex(index, count);
+      assert(worker >= 0 && worker < count);
+      assertEquals(runBpf(program, message(4, index)), 1 + worker);
+    }
+  }
+});
+
+Deno.test("workerOfIndex() is the number in the index's low bits, for every worker that there is", () => {
+  for (let count = 1; count <= MAX_WORKERS; count++) {
+    for (let worker = 0; worker < count; worker++) {
+      assertEquals(workerOfIndex((0xabcd_e120 | worker) | 0, count), worker);
+    }
+  }
+});
+
+Deno.test("datagramSteering() gives all but transport messages to socket 0", () => {
+  const program = datagramSteering({ first: 1, count: 15 });
+  for (const type of [0, 1, 2, 3, 5, 0x104, 0xffff_ffff]) {
+    assertEquals(runBpf(program, message(type, 7)), 0, `type ${type}`);
+  }
+  for (const size of [0, 1, 3, 4]) {
+    assertEquals(runBpf(program, message(4, 7).slice(0, size)), 0, `${size} bytes`);
+  }
+});
+
+Deno.test("workerOfDestination() spreads addresses evenly, in a row or at a distance", () => {
+  for (const distance of [1, 2, 3, 4, 16, 256]) {
+    for (let count = 1; count <= MAX_WORKERS; count++) {
+      const shares = new Array<number>(count).fill(0);
+      for (let i = 0; i < 3000; i++) {
+        const worker = workerOfDestination((0x0a42_4d00 + i * distance) | 0, count);
+        shares[worker] = shares[worker]! + 1;
+      }
+      const least = Math.min(...shares) * count / 3000;
+      const most = Math.max(...shares) * count / 3000;
+      assert(least > 0.75 && most < 1.25, `${count} workers, ${distance} apart: ${shares}`);
+    }
+  }
+});
+
+Deno.test("workerOfDestination() takes an address as int32 and as uint32", () => {
+  assertEquals(workerOfDestination(0xc0a8_0107, 7), workerOfDestination(0xc0a8_0107 | 0, 7));
+});
+
+const SLICES = [
+  { ports: { first: 30_000, last: 33_332 }, socket: 0 },
+  { ports: { first: 33_333, last: 36_665 }, socket: 1 },
+  { ports: { first: 36_666, last: 39_999 }, socket: 2 },
+  { protocol: 6, ports: { first: 8080, last: 8080 }, socket: 3 },
+  { protocol: 17, ports: { first: 8080, last: 8080 }, socket: 4 },
+] as const;
+const EDGES = [[29_999, 0], [30_000, 0], [33_332, 0], [33_333, 1], [36_665, 1], [36_666, 2]].concat(
+  [[39_999, 2], [40_000, 0], [0, 0], [65_535, 0]],
+) as [number, number][];
+const OPTIONS = [1, 1, 1, 1, 1, 1, 1];
+
+const steer = (packet: Bytes) => runBpf(outsideSteering(SLICES), packet);
+
+Deno.test("outsideSteering() goes by the destination port of TCP and UDP, behind options too", () => {
+  for (const options of [[], OPTIONS]) {
+    for (const [destinationPort, socket] of EDGES) {
+      const fields = { options, destinationPort, sourcePort: 34_000 };
+      assertEquals(steer(buildTcp(fields)), socket, `TCP ${destinationPort}`);
+      assertEquals(steer(buildUdp(fields)), socket, `UDP ${destinationPort}`);
+    }
+  }
+});
+
+Deno.test("outsideSteering() tells the ports of TCP from those of UDP where it is told to", () => {
+  assertEquals(steer(buildTcp({ destinationPort: 8080 })), 3);
+  assertEquals(steer(buildUdp({ destinationPort: 8080 })), 4);
+  assertEquals(steer(buildIcmp({ type: 0, identifier: 8080 })), 0);
+});
+
+Deno.test("outsideSteering() goes by the identifier of an echo reply, and by no other query", () => {
+  for (const [identifier, socket] of EDGES) {
+    assertEquals(steer(buildIcmp({ type: 0, identifier, options: OPTIONS })), socket);
+    for (const type of [8, 13, 14, 17]) assertEquals(steer(buildIcmp({ type, identifier })), 0);
+  }
+});
+
+Deno.test("outsideSteering() goes by what an ICMP error quotes of ours, behind options in either header", () => {
+  for (const [port, socket] of EDGES) {
+    for (const inner of [[], OPTIONS]) {
+      const sent = { sourcePort: port, destinationPort: 34_000, options: inner };
+      const quotes = [
+        buildTcp(sent),
+        buildUdp(sent),
+        buildIcmp({ type: 8, identifier: port, options: inner }),
+      ];
+      for (const type of [3, 4, 5, 11, 12]) {
+        for (const payload of quotes) {
+          for (const options of [[], OPTIONS]) {
+            assertEquals(steer(buildIcmp({ type, payload, options })), socket);
+          }
+        }
+      }
+    }
+  }
+  // Of another protocol.
+  assertEquals(steer(buildIcmp({ type: 3, payload: buildIpv4({ protocol: 47 }) })), 0);
+});
+
+Deno.test("outsideSteering() has all fragments of a packet meet at socket 0", () => {
+  const packet = buildUdp({ destinationPort: 34_000, payload: new Uint8Array(3000).fill(0x84) });
+  const pieces = fragment(packet, 1000);
+  assert(pieces.length > 2);
+  assertEquals(pieces.map(steer), pieces.map(() => 0));
+  assertEquals(steer(packet), 1);
+});
+
+Deno.test("outsideSteering() gives other protocols, and what is too short, to socket 0", () => {
+  assertEquals(steer(buildIpv4({ protocol: 47, payload: new Uint8Array(40).fill(0x84) })), 0);
+  const packet = buildTcp({ destinationPort: 34_000 });
+  for (let size = 0; size < 24; size++) assertEquals(steer(packet.slice(0, size)), 0, `${size}`);
+  assertEquals(steer(packet.slice(0, 24)), 1);
+});
+
+Deno.test("outsideSteering() refuses more ranges than a program can name", () => {
+  const owners = Array.from({ length: 1200 }, (_, i) => ({
+    ports: { first: i * 2, last: i * 2 },
+    socket: i % 3,
+  }));
+  const program = outsideSteering(owners.slice(0, 400));
+  assertEquals(runBpf(program, buildTcp({ destinationPort: 796 })), 398 % 3);
+  assertThrows(() => outsideSteering(owners), RangeError);
+});
