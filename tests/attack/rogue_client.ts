@@ -183,7 +183,7 @@ export class RogueClient implements Disposable {
     if (length < TRANSPORT_MIN_SIZE || messageType(view, offset) !== MESSAGE_TRANSPORT) return null;
     const size = length - TRANSPORT_PACKET_OFFSET - TAG_SIZE;
     const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
-    // Sessions of ours do not begin at 0: EXTENSIONS.md.
+    // Sessions of ours do not begin at 0: lib/core/wireguard/EXTENSIONS.md.
     const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);
     const at = offset + TRANSPORT_PACKET_OFFSET;
     return session.receiving.open(this.#scratch, at, size, low, high)
