@@ -7,6 +7,7 @@ import { type Program, programOf } from "./contenders/vpn.ts";
 import { ContenderName, PEER_COUNTS, peersName } from "./figures.ts";
 import { UdpLoad } from "./load/udp_load.ts";
 import { describeMachine, foreignLoad, installPrograms, type Machine } from "./machine.ts";
+import { measureGateway } from "./measures/gateway.ts";
 import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
 import { measurePing } from "./measures/ping.ts";
@@ -144,6 +145,16 @@ class Run implements Disposable {
           rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
           seconds,
           samples: this.samples,
+        }));
+    }
+    if (this.#wants("gateway")) {
+      await this.#turn("the gateway alone", () =>
+        measureGateway(this.#wire, {
+          program: this.#program,
+          internet: this.#stage.internet,
+          runs: quick ? 1 : Math.min(this.#options.rounds, 3),
+          samples: this.samples,
+          remark: (text) => void this.notes.push(text),
         }));
     }
     const profile = this.#wants("profile")

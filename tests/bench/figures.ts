@@ -61,6 +61,21 @@ export function peersName(count: number): string {
   return `${count} ${count === 1 ? "peer" : "peers"}`;
 }
 
+/** Peers of the gateway that is measured alone. */
+export const GATEWAY_PEERS = 64;
+
+/** How the rows of a gateway's figures are called, by its data-plane threads. */
+export function threadsName(count: number): string {
+  return count === 1 ? ONE_THREAD : `${count} threads`;
+}
+const ONE_THREAD = "1 thread";
+
+const GATEWAY_WAYS: Readonly<Record<string, string>> = {
+  up: "to the internet",
+  down: "from the internet",
+  across: "from peer to peer",
+};
+
 /** All figures, in the order in which they are shown: what other load on the machine disturbs the least is first. */
 export const FIGURES: readonly Figure[] = [
   {
@@ -142,6 +157,38 @@ export const FIGURES: readonly Figure[] = [
     baseline: peersName(1),
     target: { of: "ratio", atLeast: 0.9 },
     judged: PEER_COUNTS.filter((count) => count > 1).map(peersName),
+  },
+  ...Object.entries(GATEWAY_WAYS).flatMap(([way, title]): Figure[] => [
+    {
+      id: `gateway-${way}`,
+      title: `gateway alone, ${GATEWAY_PEERS} peers, ${title}`,
+      unit: "Gbit/s",
+      better: "higher",
+      digits: 2,
+      baseline: ONE_THREAD,
+      target: { of: "ratio", atLeast: 1.7 },
+      judged: [threadsName(2)],
+    },
+    {
+      ...report(`gateway-${way}-cpu`, "its processor time for a megabyte", "ms/MB", 2),
+      baseline: ONE_THREAD,
+    },
+  ]),
+  {
+    id: "gateway-peers",
+    title: "gateway alone, one thread, to the internet, by peers that send",
+    unit: "Gbit/s",
+    better: "higher",
+    digits: 2,
+    baseline: peersName(1),
+    target: { of: "ratio", atLeast: 0.95 },
+    judged: [peersName(1000)],
+  },
+  {
+    ...report("gateway-peers-cpu", "its processor time for a megabyte", "ms/MB", 2),
+    baseline: peersName(1),
+    target: { of: "ratio", atLeast: 1.05 },
+    judged: [peersName(1000)],
   },
 ];
 

@@ -21,6 +21,7 @@ export const SECTIONS = [
   "memory",
   "start",
   "peers",
+  "gateway",
   "profile",
 ] as const;
 

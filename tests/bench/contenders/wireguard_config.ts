@@ -17,6 +17,8 @@ export interface SideOptions {
   readonly transport?: "faketcp" | undefined;
   /** Who translates addresses for the server's clients; ours if left out. */
   readonly egress?: "kernel" | undefined;
+  /** More keys, of `vpn` alone. */
+  readonly extra?: Section | undefined;
 }
 
 export interface ClientOptions extends SideOptions {
@@ -54,7 +56,7 @@ export function serverConfigWith(options: SideOptions, peers: readonly Section[]
     PrivateKey: IDENTITIES.server.privateKey,
     ListenPort: SERVER_PORT,
     ...ourKeys(options, `${SERVER_INSIDE}/24`),
-    ...options.isOurs ? { Egress: options.egress } : {},
+    ...options.isOurs ? { Egress: options.egress, ...options.extra } : {},
   }, ...peers);
 }
 

@@ -6,7 +6,8 @@ import { measureTcp, startIperfServer } from "./tcp.ts";
 
 /** A network that only the server has a way to, from the documentation networks of RFC 5737. */
 export const INTERNET_NETWORK = "203.0.113.0/24";
-const INTERNET = "203.0.113.9";
+/** An address there. */
+export const INTERNET = "203.0.113.9";
 const UPLINK = "uplink";
 const EXTERNAL = "198.51.100.1";
 const ROUTER = "198.51.100.9";
@@ -29,6 +30,17 @@ export async function layInternet(topology: Topology, { server }: Wire): Promise
   return internet;
 }
 
+/** Has the server reach the internet, which its clients are to reach through it. Disposal undoes it. */
+export async function routeToInternet({ server }: Wire): Promise<AsyncDisposable> {
+  const route = ["default", "via", ROUTER];
+  await server.output(["ip", "route", "add", ...route]);
+  return {
+    async [Symbol.asyncDispose]() {
+      await server.output(["ip", "route", "del", ...route]);
+    },
+  };
+}
+
 export interface NatOptions {
   readonly contender: Contender;
   readonly internet: TestNamespace;
@@ -41,13 +53,12 @@ export async function measureNat(
   { contender, internet, seconds }: NatOptions,
 ): Promise<{ readonly up: number; readonly down: number }> {
   const { client, server } = wire;
+  await using _route = await routeToInternet(wire);
   await using cleanup = new AsyncDisposableStack();
   const during = async (on: readonly string[], off: readonly string[], stdin?: string) => {
     await server.output(on, stdin === undefined ? {} : { stdin });
     cleanup.defer(async () => void await server.output(off));
   };
-  const route = ["default", "via", ROUTER];
-  await during(["ip", "route", "add", ...route], ["ip", "route", "del", ...route]);
   if (contender.translates !== true) {
     const forward = (value: number) => ["sysctl", "-qw", `net.ipv4.ip_forward=${value}`];
     await during(forward(1), forward(0));

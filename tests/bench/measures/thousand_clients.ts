@@ -56,12 +56,13 @@ export async function measureThousandClients(
 }
 
 /** Every address of the clients' network is the client's own, and the server knows the way there. */
-async function routeClients({ client, server }: Wire): Promise<void> {
-  await client.output(["ip", "route", "add", "local", OUTSIDE_NETWORK, "dev", "lo"]);
-  await server.output(["ip", "route", "add", OUTSIDE_NETWORK, "via", CLIENT_OUTSIDE]);
+export async function routeClients({ client, server }: Wire): Promise<void> {
+  await client.output(["ip", "route", "replace", "local", OUTSIDE_NETWORK, "dev", "lo"]);
+  await server.output(["ip", "route", "replace", OUTSIDE_NETWORK, "via", CLIENT_OUTSIDE]);
 }
 
-function peersOf(clients: readonly Identity[]): Section[] {
+/** The sections of these clients, each with an address of its own. */
+export function peersOf(clients: readonly Identity[]): Section[] {
   return clients.map(({ publicKey }, index) => ({
     PublicKey: publicKey,
     AllowedIPs: `${peerAddress(index)}/32`,

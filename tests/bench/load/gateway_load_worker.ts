@@ -1,0 +1,226 @@
+/**
+ * Worker that replays packets of many peers through a gateway, and counts what comes out of it.
+ *
+ * It is cheap: runs of a peer's packets are one message for the kernel (UDP_SEGMENT), at both ends, as a network card
+ * merges them, and between two looks it sleeps. What it sends is bounded by what has arrived, so nothing is lost.
+ */
+import { Arena } from "../../../ffi/arena.ts";
+import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
+import { openX25519 } from "../../../ffi/crypto/libcrypto_x25519.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import { inNamespace } from "../../../ffi/netns.ts";
+import {
+  type DatagramBatch,
+  type DatagramEnds,
+  pathsTo,
+} from "../../../ffi/sockets/datagram_batch.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
+import { builtinX25519 } from "../../../lib/core/noise/x25519.ts";
+import { INITIATION_SIZE, TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
+import { buildUdp } from "../../support/packets/packet_builder.ts";
+import { BenchClient } from "./bench_client.ts";
+import type { GatewayRequest, GatewayResult, Way } from "./gateway_load.ts";
+import { peerAddress, peerOutside } from "./peer_address.ts";
+import { answerRequests, sleep } from "./worker_scope.ts";
+
+/** Bytes of an inner packet: the inner MTU. And of its UDP payload, and of the message that it becomes. */
+const PACKET_SIZE = 1420;
+const PAYLOAD_SIZE = PACKET_SIZE - 28;
+const MESSAGE_SIZE = PACKET_SIZE + TRANSPORT_OVERHEAD;
+const SLOT_SIZE = (MESSAGE_SIZE + 3) & ~3;
+/** Packets that a peer sends in a row. */
+const BURST = 16;
+/** Packets under way at any time: some ms of what a gateway does, and less than its sockets' buffers take. */
+const WINDOW = 2048;
+/** ms between two looks, and ms without an arrival after which what is under way is lost. */
+const INTERVAL = 0.3;
+const LOST_AFTER = 150;
+/** ms that an answer to an initiation is waited for, and initiations for each peer. */
+const ANSWER_TIMEOUT = 200;
+const ATTEMPTS = 50;
+const INNER_PORT = 4000;
+const BATCH = 32;
+const SOCKET_SPACE = 8 * 1024 * 1024;
+const BUFFER_SIZE = 8 * 1024 * 1024;
+
+type Preparation = Extract<GatewayRequest, { kind: "prepare" }>;
+
+const NOTHING: GatewayResult = { seconds: 0, bytes: 0, lost: 0 };
+
+/** What serves requests: peers are prepared once, and run then. */
+function createPeers(): (request: GatewayRequest) => GatewayResult {
+  let peers: Peers | undefined;
+  return (request) => {
+    if (request.kind === "run") return peers!.run(request.way, request.packets);
+    peers = new Peers(request);
+    return NOTHING;
+  };
+}
+
+class Peers {
+  readonly #arena: Arena;
+  /** The peers' socket, and the internet's. */
+  readonly #outer: UdpSocket;
+  readonly #sink: UdpSocket;
+  readonly #internet: string;
+  readonly #clients: BenchClient[];
+  readonly #slots: number;
+  /** The same order for all: a burst of each peer, and so on. */
+  readonly #batch: Omit<DatagramBatch, "paths">;
+  readonly #outerPaths: DatagramBatch["paths"];
+  /** What the internet has seen of the peers: their mappings. */
+  readonly #mappings = new Map<number, DatagramEnds>();
+
+  constructor(request: Preparation) {
+    const { clientKeys, capacity, serverKey } = request;
+    this.#arena = new Arena(SOCKET_SPACE + capacity * SLOT_SIZE);
+    const open = (namespace: string) =>
+      inNamespace(namespace, () =>
+        UdpSocket.bind(openLibc(), this.#arena, {
+          port: 0,
+          mark: 0,
+          offload: true,
+          bufferSize: BUFFER_SIZE,
+          batch: BATCH,
+        }));
+    this.#outer = open(request.clientNamespace);
+    this.#sink = open(request.internetNamespace);
+    this.#internet = request.internet;
+    const libcrypto = openLibcrypto(this.#arena);
+    const tools = {
+      arena: this.#arena,
+      aead: libcrypto ?? createBuiltinAead(this.#arena),
+      x25519: (libcrypto && openX25519(this.#arena, libcrypto.name)) ?? builtinX25519,
+    };
+    this.#clients = clientKeys.map((privateKey, index) =>
+      new BenchClient(tools, { privateKey, serverKey, index })
+    );
+    this.#slots = this.#arena.allocate(capacity * SLOT_SIZE);
+    const indices = Int32Array.from({ length: capacity }, (_, i) => i);
+    this.#batch = {
+      offsets: indices.map((i) => this.#slots + i * SLOT_SIZE),
+      lengths: new Int32Array(capacity),
+      pathIds: indices.map((i) => Math.floor(i / BURST) % clientKeys.length),
+    };
+    const { address, port } = request;
+    const ends = clientKeys.map((_, index) => ({ address, port, source: peerOutside(index) }));
+    this.#outerPaths = pathsTo(ends).paths;
+    for (const index of this.#clients.keys()) this.#connect(index);
+  }
+
+  /** One after the other: a gateway that is not under load asks for no cookies. */
+  #connect(index: number): void {
+    const client = this.#clients[index]!;
+    for (let attempt = 0; !client.isConnected; attempt++) {
+      if (attempt === ATTEMPTS) throw new Error(`Cannot connect peer ${index} to the gateway`);
+      client.initiate(this.#slots, performance.now());
+      this.#outer.send(
+        {
+          offsets: Int32Array.of(this.#slots),
+          lengths: Int32Array.of(INITIATION_SIZE),
+          pathIds: Int32Array.of(index),
+          paths: this.#outerPaths,
+        },
+        0,
+        1,
+      );
+      const start = performance.now();
+      for (let now = start; now - start < ANSWER_TIMEOUT; now = performance.now()) {
+        const count = this.#outer.receive();
+        for (let i = 0; i < count; i++) {
+          const { receivedOffsets, receivedLengths } = this.#outer;
+          client.takeAnswer(receivedOffsets[i]!, receivedLengths[i]!, now);
+        }
+        if (count > 0) break;
+        sleep(INTERVAL);
+      }
+    }
+  }
+
+  run(way: Way, packets: number): GatewayResult {
+    const [to, size] = way === "up" ? [this.#sink, PAYLOAD_SIZE] : [this.#outer, MESSAGE_SIZE];
+    const receive = () => this.#receive(to, size);
+    if (way === "down") {
+      this.#batch.lengths.fill(PAYLOAD_SIZE);
+      const ends = [...this.#mappings.values()];
+      if (ends.length < this.#clients.length) throw new Error("Cannot find all mappings");
+      const { paths } = pathsTo(ends);
+      return this.#replay(this.#sink, { ...this.#batch, paths }, packets, receive);
+    }
+    this.#seal(packets, (index) => {
+      const next = (index + 1) % this.#clients.length;
+      return way === "across"
+        ? { destination: peerAddress(next), destinationPort: INNER_PORT }
+        : { destination: this.#internet, destinationPort: this.#sink.port };
+    });
+    const batch = { ...this.#batch, paths: this.#outerPaths };
+    return this.#replay(this.#outer, batch, packets, receive);
+  }
+
+  #seal(
+    packets: number,
+    to: (index: number) => { readonly destination: string; readonly destinationPort: number },
+  ): void {
+    const inner = this.#clients.map((_, index) =>
+      buildUdp({
+        source: peerAddress(index),
+        sourcePort: INNER_PORT,
+        ...to(index),
+        payload: new Uint8Array(PAYLOAD_SIZE),
+        dontFragment: true,
+      })
+    );
+    const { offsets, lengths, pathIds } = this.#batch;
+    for (let i = 0; i < packets; i++) {
+      const peer = pathIds[i]!;
+      lengths[i] = this.#clients[peer]!.seal(offsets[i]!, inner[peer]!);
+    }
+  }
+
+  /** Sends, and counts by `receive` what arrives, until all has come or been lost. */
+  #replay(
+    from: UdpSocket,
+    batch: DatagramBatch,
+    packets: number,
+    receive: () => number,
+  ): GatewayResult {
+    receive();
+    const start = performance.now();
+    let last = start;
+    let sent = 0;
+    let arrived = 0;
+    let lost = 0;
+    while (arrived + lost < packets) {
+      const bound = Math.min(packets, arrived + lost + WINDOW);
+      // Whole bursts: what is cut costs the gateway more.
+      const to = bound === packets ? packets : bound - bound % BURST;
+      if (to > sent) sent = from.send(batch, sent, to);
+      const count = receive();
+      const now = performance.now();
+      arrived += count;
+      if (count > 0) last = now;
+      else if (now - last < LOST_AFTER) sleep(INTERVAL);
+      else lost = sent - arrived;
+    }
+    return { seconds: (last - start) / 1000, bytes: arrived * PACKET_SIZE, lost };
+  }
+
+  /** How many datagrams of this size have come. */
+  #receive(socket: UdpSocket, size: number): number {
+    const { receivedLengths, receivedSegmentSizes, receivedAddresses, receivedPorts } = socket;
+    let datagrams = 0;
+    for (let count = socket.receive(); count > 0; count = socket.receive()) {
+      for (let i = 0; i < count; i++) {
+        if ((receivedSegmentSizes[i] || receivedLengths[i]) !== size) continue;
+        datagrams += Math.ceil(receivedLengths[i]! / size);
+        const port = receivedPorts[i]!;
+        if (socket !== this.#sink || this.#mappings.has(port)) continue;
+        this.#mappings.set(port, { address: receivedAddresses[i]! >>> 0, port });
+      }
+    }
+    return datagrams;
+  }
+}
+
+answerRequests(createPeers());
