@@ -55,11 +55,18 @@ async function sendBothWays({ client, gateway }: NarrowPath): Promise<void> {
   await send(gateway, client, CLIENT_INSIDE);
 }
 
+/** Rounds of files that a search for a path's MTU may last; each takes 2 s, and 20 s on a busy machine. */
+const ROUNDS = 10;
+
 /** Carries files until a round of it leaves none of these: the search for a path's MTU comes to an end. */
 async function untilClean(round: () => Promise<Readonly<Record<string, number>>>): Promise<void> {
-  await eventually(async () => Object.values(await round()).every((count) => count === 0) || null, {
-    what: "a round without fragments and without probes",
-  });
+  const before: string[] = [];
+  while (before.length < ROUNDS) {
+    const counts = await round();
+    if (Object.values(counts).every((count) => count === 0)) return;
+    before.push(JSON.stringify(counts));
+  }
+  throw new Error(`Each round had fragments, probes or reports: ${before.join(", ")}`);
 }
 
 /** Waits until a namespace has these bytes for its tunnel. */
