@@ -32,6 +32,7 @@ export const ETH_P_IP = 0x0800;
 export const SOL_IP = 0;
 export const SOL_SOCKET = 1;
 export const SOL_UDP = 17;
+export const SOL_IPV6 = 41;
 export const SOL_PACKET = 263;
 export const SOL_NETLINK = 270;
 
@@ -54,6 +55,18 @@ export const IP_MTU_DISCOVER = 10;
 export const IP_RECVTOS = 13;
 /** DF, whatever the kernel has been told of the path. */
 export const IP_PMTUDISC_PROBE = 3;
+
+// Options of IPv6 sockets (include/uapi/linux/in6.h).
+export const IPV6_MTU_DISCOVER = 23;
+export const IPV6_V6ONLY = 26;
+export const IPV6_RECVPKTINFO = 49;
+export const IPV6_PKTINFO = 50;
+export const IPV6_RECVTCLASS = 66;
+export const IPV6_TCLASS = 67;
+/** What the kernel has been told of the path decides where it divides a datagram, which routers do not. */
+export const IPV6_PMTUDISC_WANT = 1;
+/** Nothing is divided, whatever the kernel has been told of the path. */
+export const IPV6_PMTUDISC_PROBE = 3;
 
 // Options and control messages of UDP sockets.
 export const UDP_SEGMENT = 103;

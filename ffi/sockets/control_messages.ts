@@ -1,5 +1,15 @@
 /** Control messages of UDP sockets: what the kernel says of a received datagram, and what it is told of one to send. */
-import { IP_PKTINFO, IP_TOS, SOL_IP, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../socket_constants.ts";
+import {
+  IP_PKTINFO,
+  IP_TOS,
+  IPV6_PKTINFO,
+  IPV6_TCLASS,
+  SOL_IP,
+  SOL_IPV6,
+  SOL_UDP,
+  UDP_GRO,
+  UDP_SEGMENT,
+} from "../socket_constants.ts";
 
 /** `struct cmsghdr { size_t len; int level; int type; }`, its data behind it, padded to 8 bytes. */
 const HEADER_SIZE = 16;
@@ -11,7 +21,14 @@ const PACKET_INFO_LENGTH = HEADER_SIZE + 12;
 const PACKET_INFO_SPACE = HEADER_SIZE + 16;
 const PACKET_INFO_SOURCE = HEADER_SIZE + 4;
 const PACKET_INFO_DESTINATION = HEADER_SIZE + 8;
-/** `int` on send, `u8` on receive: the type of service, of which ECN is two bits. */
+/** `struct in6_pktinfo { in6_addr ipi6_addr; u32 ipi6_ifindex; }` */
+const PACKET_INFO6_LENGTH = HEADER_SIZE + 20;
+const PACKET_INFO6_SPACE = HEADER_SIZE + 24;
+const PACKET_INFO6_INTERFACE = HEADER_SIZE + 16;
+/**
+ * `int` on send; on receive `u8` of IPv4, `int` of IPv6: the type of service or traffic class, of which ECN is two
+ * bits.
+ */
 const TYPE_OF_SERVICE_LENGTH = HEADER_SIZE + 4;
 const TYPE_OF_SERVICE_SPACE = HEADER_SIZE + 8;
 const ECN_MASK = 0b11;
@@ -19,13 +36,16 @@ const ECN_MASK = 0b11;
 const SEGMENT_SIZE_LENGTH = HEADER_SIZE + 2;
 const SEGMENT_SIZE_SPACE = HEADER_SIZE + 8;
 
-/** Room for one message of each kind. */
-export const CONTROL_SIZE: number = PACKET_INFO_SPACE + TYPE_OF_SERVICE_SPACE + SEGMENT_SIZE_SPACE;
+/** Room for one message of each kind: of an IPv4 datagram, a socket of both families has both addresses told. */
+export const CONTROL_SIZE: number = PACKET_INFO_SPACE + PACKET_INFO6_SPACE + TYPE_OF_SERVICE_SPACE +
+  SEGMENT_SIZE_SPACE;
 
 /** Where decoded control messages go, index by index. */
 export interface ReceivedControl {
   readonly receivedSegmentSizes: Int32Array;
   readonly receivedSources: Int32Array;
+  /** Where among the control messages an IPv6 address stands; -1 where there is none. */
+  readonly receivedSources6: Int32Array;
   readonly receivedEcns: Uint8Array;
 }
 
@@ -42,6 +62,7 @@ export function readControl(
 ): void {
   into.receivedSegmentSizes[index] = 0;
   into.receivedSources[index] = 0;
+  into.receivedSources6[index] = -1;
   into.receivedEcns[index] = 0;
   while (at + HEADER_SIZE <= end) {
     const length = view.getUint32(at, true);
@@ -53,6 +74,11 @@ export function readControl(
     } else if (level === SOL_IP && type === IP_PKTINFO) {
       into.receivedSources[index] = view.getInt32(at + PACKET_INFO_SOURCE);
     } else if (level === SOL_IP && type === IP_TOS) {
+      into.receivedEcns[index] = view.getUint8(at + HEADER_SIZE) & ECN_MASK;
+    } else if (level === SOL_IPV6 && type === IPV6_PKTINFO) {
+      into.receivedSources6[index] = at + HEADER_SIZE;
+    } else if (level === SOL_IPV6 && type === IPV6_TCLASS) {
+      // The first byte of the number.
       into.receivedEcns[index] = view.getUint8(at + HEADER_SIZE) & ECN_MASK;
     }
     at += (length + 7) & ~7;
@@ -71,9 +97,24 @@ export function writeSource(view: DataView, at: number, source: number): number 
   return PACKET_INFO_SPACE;
 }
 
-/** Writes at `at` the ECN bits of a datagram's IP header; returns the bytes that this takes. */
+/** The same of an IPv6 address, the 16 bytes at `from` of `source`. */
+export function writeSource6(view: DataView, at: number, source: DataView, from: number): number {
+  writeHeader(view, at, PACKET_INFO6_LENGTH, SOL_IPV6, IPV6_PKTINFO);
+  for (let i = 0; i < 16; i += 4) view.setInt32(at + HEADER_SIZE + i, source.getInt32(from + i));
+  view.setInt32(at + PACKET_INFO6_INTERFACE, 0);
+  return PACKET_INFO6_SPACE;
+}
+
+/** Writes at `at` the ECN bits of a datagram's IPv4 header; returns the bytes that this takes. */
 export function writeEcn(view: DataView, at: number, ecn: number): number {
   writeHeader(view, at, TYPE_OF_SERVICE_LENGTH, SOL_IP, IP_TOS);
+  view.setInt32(at + HEADER_SIZE, ecn, true);
+  return TYPE_OF_SERVICE_SPACE;
+}
+
+/** The same of an IPv6 header. */
+export function writeEcn6(view: DataView, at: number, ecn: number): number {
+  writeHeader(view, at, TYPE_OF_SERVICE_LENGTH, SOL_IPV6, IPV6_TCLASS);
   view.setInt32(at + HEADER_SIZE, ecn, true);
   return TYPE_OF_SERVICE_SPACE;
 }

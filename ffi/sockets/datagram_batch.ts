@@ -1,16 +1,41 @@
 /** Datagram batch: datagrams to send as parallel arrays, and which neighbours the kernel can take as one message. */
-import { AF_INET } from "../socket_constants.ts";
+import { AF_INET, AF_INET6 } from "../socket_constants.ts";
 import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_PORT } from "./ipv4_address.ts";
+import { SOCKADDR_IN6_ADDRESS } from "./ipv6_address.ts";
 
 /** `UDP_MAX_SEGMENTS` of kernels before 6.9; newer ones take 128. */
 export const MAX_SEGMENTS = 64;
-/** The most bytes of one send: 65,535 less the IPv4 and UDP headers. */
+/** The most bytes of one send: 65,535 less the IPv4 and UDP headers. IPv6's is not counted. */
 const MAX_SEND_BYTES = 65507;
 
-/** Bytes of a path: where a datagram goes to, as `struct sockaddr_in`, and further on where it leaves from. */
+/**
+ * Bytes of a path: where a datagram goes to, as `struct sockaddr_in` or `sockaddr_in6`, and further on where it leaves
+ * from.
+ */
 export const PATH_SIZE = 64;
-/** Where in a path the source address stands, network order; 0 lets the kernel choose. */
+/** Where in a path the source address stands, 4 or 16 bytes in network order; 0 lets the kernel choose. */
 export const PATH_SOURCE = 28;
+
+/** Whether a path, which begins at `path`, is one of IPv6. */
+export function isPath6(paths: DataView, path: number): boolean {
+  return paths.getUint16(path, true) === AF_INET6;
+}
+
+/**
+ * A path's source address as an int32: that of IPv4 itself, a digest of that of IPv6; 0 where the kernel chooses.
+ */
+export function sourceDigest(paths: DataView, path: number): number {
+  const at = path + PATH_SOURCE;
+  const first = paths.getInt32(at);
+  if (!isPath6(paths, path)) return first;
+  const [second, third, fourth] = [
+    paths.getInt32(at + 4),
+    paths.getInt32(at + 8),
+    paths.getInt32(at + 12),
+  ];
+  if ((first | second | third | fourth) === 0) return 0;
+  return first ^ second ^ third ^ fourth || 1;
+}
 
 /** Datagrams to send: parallel arrays, index by index. */
 export interface DatagramBatch {
@@ -46,12 +71,12 @@ export function runLength(batch: DatagramBatch, first: number, to: number): numb
   return run;
 }
 
-/** Where a datagram goes to, and leaves from; addresses and port in host order. */
+/** Where a datagram goes to, and leaves from; ports and IPv4 addresses in host order, IPv6's in network order. */
 export interface DatagramEnds {
-  readonly address: number;
+  readonly address: number | Uint8Array;
   readonly port: number;
   /** The kernel chooses if left out. */
-  readonly source?: number;
+  readonly source?: number | Uint8Array;
 }
 
 /** Makes the paths of a batch for one who has no table of them. */
@@ -61,10 +86,11 @@ export function pathsTo(
   const view = new DataView(new ArrayBuffer(ends.length * PATH_SIZE));
   ends.forEach(({ address, port, source = 0 }, i) => {
     const path = i * PATH_SIZE;
-    view.setUint16(path, AF_INET, true);
+    const isIpv4 = typeof address === "number";
+    view.setUint16(path, isIpv4 ? AF_INET : AF_INET6, true);
     view.setUint16(path + SOCKADDR_IN_PORT, port);
-    view.setUint32(path + SOCKADDR_IN_ADDRESS, address);
-    view.setUint32(path + PATH_SOURCE, source);
+    write(view, path + (isIpv4 ? SOCKADDR_IN_ADDRESS : SOCKADDR_IN6_ADDRESS), address);
+    write(view, path + PATH_SOURCE, source);
   });
   const pathIds = Int32Array.from(
     ends,
@@ -74,4 +100,9 @@ export function pathsTo(
       ),
   );
   return { pathIds, paths: { view } };
+}
+
+function write(view: DataView<ArrayBuffer>, at: number, address: number | Uint8Array): void {
+  if (typeof address === "number") view.setUint32(at, address);
+  else new Uint8Array(view.buffer).set(address, at);
 }

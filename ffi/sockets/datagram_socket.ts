@@ -3,43 +3,54 @@ import { check, EAGAIN, EINTR, SystemCallError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
 import {
   AF_INET,
+  AF_INET6,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_PROBE,
+  IPV6_MTU_DISCOVER,
+  IPV6_PMTUDISC_PROBE,
   SO_MARK,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOL_IP,
+  SOL_IPV6,
   SOL_SOCKET,
 } from "../socket_constants.ts";
-import { boundPort, socketAddress } from "./ipv4_address.ts";
+import { boundPort, socketAddress, type SocketName } from "./ipv4_address.ts";
 import { requireOption } from "../socket_options.ts";
 
 export class DatagramSocket implements Disposable {
   readonly fd: number;
   readonly #libc: Libc;
 
-  private constructor(libc: Libc, fd: number) {
+  readonly #is6: boolean;
+
+  private constructor(libc: Libc, { fd, is6 }: { fd: number; is6: boolean }) {
     this.#libc = libc;
     this.fd = fd;
+    this.#is6 = is6;
   }
 
   /**
    * Opens a socket on a port that the kernel draws, which sends to one place and receives from that alone.
    *
-   * @param to IPv4 address and port, host order
+   * @param to IPv6 in network order, else in host order
    * @param mark SO_MARK; 0 for none
    * @throws {SystemCallError} EPERM for a mark without CAP_NET_ADMIN, ENETUNREACH where there is no route to the
    * address
    */
   static connect(
     libc: Libc,
-    to: { readonly address: number; readonly port: number },
+    to: SocketName & { readonly port: number },
     mark: number,
   ): DatagramSocket {
     const { symbols } = libc;
     const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    const fd = check(libc, symbols.socket(AF_INET, type, 0), "open UDP socket");
+    const fd = check(
+      libc,
+      symbols.socket(to.address instanceof Uint8Array ? AF_INET6 : AF_INET, type, 0),
+      "open UDP socket",
+    );
     try {
       if (mark !== 0) {
         const option = { level: SOL_SOCKET, option: SO_MARK, value: mark };
@@ -51,7 +62,7 @@ export class DatagramSocket implements Disposable {
       symbols.close(fd);
       throw error;
     }
-    return new DatagramSocket(libc, fd);
+    return new DatagramSocket(libc, { fd, is6: to.address instanceof Uint8Array });
   }
 
   /** Ours, which the kernel drew. */
@@ -66,7 +77,9 @@ export class DatagramSocket implements Disposable {
    * @throws {SystemCallError}
    */
   dontFragment(): void {
-    const option = { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_PROBE };
+    const option = this.#is6
+      ? { level: SOL_IPV6, option: IPV6_MTU_DISCOVER, value: IPV6_PMTUDISC_PROBE }
+      : { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_PROBE };
     requireOption(this.#libc, this.fd, option, "set DF on UDP socket");
   }
 

@@ -7,18 +7,24 @@ import {
   CONTROL_SIZE,
   readControl,
   writeEcn,
+  writeEcn6,
   writeSegmentSize,
   writeSource,
+  writeSource6,
 } from "./control_messages.ts";
 import {
   type DatagramBatch,
+  isPath6,
   MAX_SEGMENTS,
   PATH_SIZE,
   PATH_SOURCE,
   runLength,
+  sourceDigest,
 } from "./datagram_batch.ts";
-import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_PORT, SOCKADDR_IN_SIZE } from "./ipv4_address.ts";
+import { SOCKADDR_IN_ADDRESS, SOCKADDR_IN_PORT } from "./ipv4_address.ts";
+import { isMapped, MAPPED_IPV4, SOCKADDR_IN6_ADDRESS, SOCKADDR_IN6_SIZE } from "./ipv6_address.ts";
 import { MessageHeaders } from "../message_headers.ts";
+import { AF_INET } from "../socket_constants.ts";
 
 /** Room for the largest merged receive. */
 export const RECEIVE_BUFFER_SIZE = 65536;
@@ -32,8 +38,10 @@ export class UdpBuffers {
   readonly receivedLengths: Int32Array;
   readonly receivedSegmentSizes: Int32Array;
   readonly receivedAddresses: Int32Array;
+  readonly receivedNames6: Int32Array;
   readonly receivedPorts: Uint16Array;
   readonly receivedSources: Int32Array;
+  readonly receivedSources6: Int32Array;
   readonly receivedEcns: Uint8Array;
 
   readonly received: MessageHeaders;
@@ -50,12 +58,14 @@ export class UdpBuffers {
     this.receivedLengths = new Int32Array(batch);
     this.receivedSegmentSizes = new Int32Array(batch);
     this.receivedAddresses = new Int32Array(batch);
+    this.receivedNames6 = new Int32Array(batch);
     this.receivedPorts = new Uint16Array(batch);
     this.receivedSources = new Int32Array(batch);
+    this.receivedSources6 = new Int32Array(batch);
     this.receivedEcns = new Uint8Array(batch);
     this.sendCounts = new Int32Array(batch);
 
-    const shape = { count: batch, nameSize: SOCKADDR_IN_SIZE, controlSize: CONTROL_SIZE };
+    const shape = { count: batch, nameSize: SOCKADDR_IN6_SIZE, controlSize: CONTROL_SIZE };
     this.received = new MessageHeaders(arena, { ...shape, vectors: 1 });
     this.sent = new MessageHeaders(arena, { ...shape, vectors: MAX_SEGMENTS });
     const buffers = arena.allocate(batch * RECEIVE_BUFFER_SIZE);
@@ -75,10 +85,25 @@ export class UdpBuffers {
       const name = headers.name(i);
       this.receivedLengths[i] = headers.receivedLength(i);
       this.receivedPorts[i] = view.getUint16(name + SOCKADDR_IN_PORT);
-      this.receivedAddresses[i] = view.getInt32(name + SOCKADDR_IN_ADDRESS);
+      this.#readName(name, i);
       const control = headers.control(i);
       readControl(view, control, control + headers.controlLength(i), this, i);
       headers.reset(i);
+    }
+  }
+
+  /** Reads who sent message `i`. An IPv4 address that is mapped into IPv6 is one of IPv4 from here on. */
+  #readName(name: number, i: number): void {
+    const view = this.#view;
+    const address = name + SOCKADDR_IN6_ADDRESS;
+    this.receivedNames6[i] = -1;
+    if (view.getUint16(name, true) === AF_INET) {
+      this.receivedAddresses[i] = view.getInt32(name + SOCKADDR_IN_ADDRESS);
+    } else if (isMapped(view, address)) {
+      this.receivedAddresses[i] = view.getInt32(address + MAPPED_IPV4);
+    } else {
+      this.receivedAddresses[i] = 0;
+      this.receivedNames6[i] = name;
     }
   }
 
@@ -87,7 +112,7 @@ export class UdpBuffers {
    * from `mergeFrom` on.
    *
    * @param mergeFrom datagrams before this index share no message
-   * @param refusedSource a source address that is left to the kernel; 0 for none
+   * @param refusedSource `sourceDigest()` of a source address that is left to the kernel; 0 for none
    * @returns the count of messages; `sendCounts` has the datagrams of each
    */
   compose(
@@ -121,9 +146,15 @@ export class UdpBuffers {
     const name = headers.name(message);
     const paths = batch.paths.view;
     const path = batch.pathIds[first] * PATH_SIZE;
-    // Family and port, then the address.
+    const is6 = isPath6(paths, path);
+    // Family and port, then the address; more room than `sockaddr_in` takes is no error.
     view.setInt32(name, paths.getInt32(path));
     view.setInt32(name + SOCKADDR_IN_ADDRESS, paths.getInt32(path + SOCKADDR_IN_ADDRESS));
+    if (is6) {
+      for (let i = SOCKADDR_IN6_ADDRESS; i < SOCKADDR_IN6_SIZE; i += 4) {
+        view.setInt32(name + i, paths.getInt32(path + i));
+      }
+    }
     for (let i = 0; i < run; i++) {
       headers.setPiece(message, i, batch.offsets[first + i], batch.lengths[first + i]);
     }
@@ -131,10 +162,18 @@ export class UdpBuffers {
 
     const control = headers.control(message);
     const ecn = batch.ecns === undefined ? 0 : batch.ecns[first];
-    const source = paths.getInt32(path + PATH_SOURCE);
+    // A number above 2^30 that a function returns may be an object on the heap: IPv4's is read here.
+    const source = is6 ? sourceDigest(paths, path) : paths.getInt32(path + PATH_SOURCE);
     let length = 0;
-    if (source !== 0 && source !== refusedSource) length += writeSource(view, control, source);
-    if (ecn !== 0) length += writeEcn(view, control + length, ecn);
+    if (source !== 0 && source !== refusedSource) {
+      length += is6
+        ? writeSource6(view, control, paths, path + PATH_SOURCE)
+        : writeSource(view, control, source);
+    }
+    if (ecn !== 0) {
+      const at = control + length;
+      length += is6 ? writeEcn6(view, at, ecn) : writeEcn(view, at, ecn);
+    }
     if (run > 1) length += writeSegmentSize(view, control + length, batch.lengths[first]);
     headers.setControlLength(message, length);
   }

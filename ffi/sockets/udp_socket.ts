@@ -8,16 +8,36 @@
  * nobody tells us. What the kernel makes of ICMP is not believed: anybody who knows our port can forge it, and for ten
  * minutes the kernel would divide everything into pieces of 552 bytes. `probe()` alone sets DF; its answer comes from
  * the peer, or from a router by way of `IcmpErrorSocket`, whose user looks closer than the kernel does.
+ *
+ * Of IPv6 the kernel has to believe it: no router divides anything there, and a peer that answers no probes would be
+ * sent what never arrives. A forger gains little, as no path is taken for narrower than 1,280 bytes.
  */
 import type { Arena } from "../arena.ts";
-import { check, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS } from "../errno.ts";
+import {
+  check,
+  EAFNOSUPPORT,
+  EAGAIN,
+  EINTR,
+  EINVAL,
+  EIO,
+  EMSGSIZE,
+  ENETUNREACH,
+  ENOBUFS,
+} from "../errno.ts";
 import type { Libc } from "../libc.ts";
 import {
   AF_INET,
+  AF_INET6,
   IP_MTU_DISCOVER,
   IP_PKTINFO,
   IP_PMTUDISC_PROBE,
   IP_RECVTOS,
+  IPV6_MTU_DISCOVER,
+  IPV6_PMTUDISC_PROBE,
+  IPV6_PMTUDISC_WANT,
+  IPV6_RECVPKTINFO,
+  IPV6_RECVTCLASS,
+  IPV6_V6ONLY,
   MSG_DONTWAIT,
   SO_MARK,
   SO_MEMINFO,
@@ -30,14 +50,15 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOL_IP,
+  SOL_IPV6,
   SOL_SOCKET,
   SOL_UDP,
   UDP_GRO,
   UDP_SEGMENT,
 } from "../socket_constants.ts";
 import { requireOption, setOption } from "../socket_options.ts";
-import { type DatagramBatch, PATH_SIZE, PATH_SOURCE } from "./datagram_batch.ts";
-import { boundPort, socketAddress } from "./ipv4_address.ts";
+import { type DatagramBatch, isPath6, PATH_SIZE, sourceDigest } from "./datagram_batch.ts";
+import { boundPort, socketAddress, type SocketName } from "./ipv4_address.ts";
 import { UdpBuffers } from "./udp_buffers.ts";
 
 /** No DF, and what ICMP tells of a path is not stored; what is longer than the first link takes is divided here. */
@@ -46,15 +67,18 @@ const IP_PMTUDISC_OMIT = 5;
 /** `SK_MEMINFO_DROPS`: its place among the 32-bit numbers of SO_MEMINFO. */
 const DROPS_PLACE = 8;
 
+/** `::`, all addresses of the host. */
+const ANY_IPV6 = new Uint8Array(16);
+
 export interface UdpSocketOptions {
   /** Local port; 0 takes a free one. */
   readonly port: number;
-  /** Local IPv4 address, host order; all of the host's if left out. */
-  readonly address?: number;
-  /**
-   * Where alone it receives from, host order; anywhere if left out. What is sent names its destination all the same.
-   */
-  readonly remote?: { readonly address: number; readonly port: number };
+  /** Local address, IPv4 in host order; all of the host's if left out. */
+  readonly address?: SocketName["address"];
+  /** Where alone it receives from; anywhere if left out. What is sent names its destination all the same. */
+  readonly remote?: SocketName;
+  /** Whether it serves IPv6 besides IPv4, where the kernel has that; of one without an address. */
+  readonly bothFamilies?: boolean;
   /**
    * Shares its port with the other sockets of this user that say so (SO_REUSEPORT), and they with it: the kernel gives
    * each datagram to one of them, see `steerGroup()`. So EADDRINUSE does not tell of another program of this user's
@@ -85,9 +109,13 @@ export class UdpSocket implements Disposable {
   readonly receivedSegmentSizes: Int32Array;
   /** Senders' IPv4 addresses, host order, as int32: above 2^31, a uint32 would be boxed on its way to the core. */
   readonly receivedAddresses: Int32Array;
+  /** Where in the arena the `sockaddr_in6` of one who is no IPv4 sender stands until the next call; else -1. */
+  readonly receivedNames6: Int32Array;
   readonly receivedPorts: Uint16Array;
   /** The local address that the datagram was sent to: what an answer must come from on a host with several. */
   readonly receivedSources: Int32Array;
+  /** The same of IPv6: where in the arena its 16 bytes stand until the next call; -1 where it was not told. */
+  readonly receivedSources6: Int32Array;
   /** ECN bits of the IP header: the kernel merges only datagrams that have the same. */
   readonly receivedEcns: Uint8Array;
 
@@ -97,14 +125,16 @@ export class UdpSocket implements Disposable {
   sendErrors = 0;
   lastSendError = 0;
   /**
-   * The source address that the kernel refused last (it was taken off the host), int32: it is left out of what is sent
-   * until this is set to 0.
+   * `sourceDigest()` of the source address that the kernel refused last (it was taken off the host): it is left out of
+   * what is sent until this is set to 0.
    */
   refusedSource = 0;
   /** Whether sends use UDP_SEGMENT now; false for good once the kernel has refused one. */
   segmentation: boolean;
   /** Whether receives may be merged by UDP_GRO. */
   readonly receiveOffload: boolean;
+  /** Whether it serves IPv6. */
+  readonly hasIpv6: boolean;
 
   readonly #libc: Libc;
   readonly #buffers: UdpBuffers;
@@ -112,9 +142,14 @@ export class UdpSocket implements Disposable {
   readonly #received: Deno.PointerObject;
   readonly #sent: Deno.PointerObject;
 
-  private constructor(libc: Libc, arena: Arena, socket: { fd: number } & UdpSocketOptions) {
+  private constructor(
+    libc: Libc,
+    arena: Arena,
+    socket: { fd: number; hasIpv6: boolean } & UdpSocketOptions,
+  ) {
     this.#libc = libc;
     this.fd = socket.fd;
+    this.hasIpv6 = socket.hasIpv6;
     this.port = boundPort(libc, socket.fd);
     this.segmentation = socket.offload && hasOption(libc, socket.fd, UDP_SEGMENT);
     this.receiveOffload = socket.offload &&
@@ -128,8 +163,10 @@ export class UdpSocket implements Disposable {
     this.receivedLengths = buffers.receivedLengths;
     this.receivedSegmentSizes = buffers.receivedSegmentSizes;
     this.receivedAddresses = buffers.receivedAddresses;
+    this.receivedNames6 = buffers.receivedNames6;
     this.receivedPorts = buffers.receivedPorts;
     this.receivedSources = buffers.receivedSources;
+    this.receivedSources6 = buffers.receivedSources6;
     this.receivedEcns = buffers.receivedEcns;
   }
 
@@ -141,11 +178,7 @@ export class UdpSocket implements Disposable {
    */
   static bind(libc: Libc, arena: Arena, options: UdpSocketOptions): UdpSocket {
     const { symbols } = libc;
-    const fd = check(
-      libc,
-      symbols.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-      "open UDP socket",
-    );
+    const { fd, hasIpv6 } = openSocket(libc, options);
     try {
       if (options.mark !== 0) {
         const mark = { level: SOL_SOCKET, option: SO_MARK, value: options.mark };
@@ -160,19 +193,20 @@ export class UdpSocket implements Disposable {
       setOption(libc, fd, { level: SOL_IP, option: IP_PKTINFO, value: 1 });
       setOption(libc, fd, { level: SOL_IP, option: IP_RECVTOS, value: 1 });
       setOption(libc, fd, { level: SOL_IP, option: IP_MTU_DISCOVER, value: IP_PMTUDISC_OMIT });
+      if (hasIpv6) setOptions6(libc, fd);
 
       if (options.sharesPort === true) {
         const shared = { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 };
         requireOption(libc, fd, shared, "share the port of UDP socket");
       }
-      const { port, address = 0, remote } = options;
+      const { port, address = hasIpv6 ? ANY_IPV6 : 0, remote } = options;
       const name = socketAddress({ address, port });
       check(libc, symbols.bind(fd, name, name.length), `bind UDP port ${port}`);
       if (remote !== undefined) {
         const other = socketAddress(remote);
         check(libc, symbols.connect(fd, other, other.length), "connect UDP socket");
       }
-      return new UdpSocket(libc, arena, { fd, ...options });
+      return new UdpSocket(libc, arena, { fd, hasIpv6, ...options });
     } catch (error) {
       symbols.close(fd);
       throw error;
@@ -226,7 +260,7 @@ export class UdpSocket implements Disposable {
         return next;
       }
       const path = batch.pathIds[next];
-      const source = batch.paths.view.getInt32(path * PATH_SIZE + PATH_SOURCE);
+      const source = sourceDigest(batch.paths.view, path * PATH_SIZE);
       if (source !== leftOut) {
         if (path !== hopeless && source !== 0 && (errno === ENETUNREACH || errno === EINVAL)) {
           // The source address may no longer be one of this host's (`ip_route_output_key_hash_rcu()` says ENETUNREACH
@@ -263,11 +297,16 @@ export class UdpSocket implements Disposable {
 
   /** Sends datagram `index` with DF set, once: where it is too long for its path, it does not arrive. */
   probe(batch: DatagramBatch, index: number): void {
-    const fragments = { level: SOL_IP, option: IP_MTU_DISCOVER };
+    const is6 = isPath6(batch.paths.view, batch.pathIds[index] * PATH_SIZE);
+    const fragments = is6
+      ? { level: SOL_IPV6, option: IPV6_MTU_DISCOVER }
+      : { level: SOL_IP, option: IP_MTU_DISCOVER };
+    const probing = is6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
+    const usual = is6 ? IPV6_PMTUDISC_WANT : IP_PMTUDISC_OMIT;
     this.#buffers.composeMessage(batch, index, 0, 1, this.refusedSource);
-    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_PROBE });
+    setOption(this.#libc, this.fd, { ...fragments, value: probing });
     this.#libc.symbols.sendmmsg(this.fd, this.#sent, 1, MSG_DONTWAIT);
-    setOption(this.#libc, this.fd, { ...fragments, value: IP_PMTUDISC_OMIT });
+    setOption(this.#libc, this.fd, { ...fragments, value: usual });
   }
 
   /**
@@ -284,6 +323,33 @@ export class UdpSocket implements Disposable {
   [Symbol.dispose](): void {
     this.#libc.symbols.close(this.fd);
   }
+}
+
+/** A socket of the family that its addresses have, or of both. */
+function openSocket(
+  libc: Libc,
+  { address, remote, bothFamilies = false }: UdpSocketOptions,
+): { readonly fd: number; readonly hasIpv6: boolean } {
+  const { symbols } = libc;
+  const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const isOf6 = [address, remote?.address].some((one) => one instanceof Uint8Array);
+  if (bothFamilies || isOf6) {
+    const fd = symbols.socket(AF_INET6, type, 0);
+    if (fd >= 0) return { fd, hasIpv6: true };
+    // `ipv6.disable=1`, or a kernel that was built without it.
+    if (isOf6 || libc.errno() !== EAFNOSUPPORT) check(libc, fd, "open UDP socket");
+  }
+  const fd = check(libc, symbols.socket(AF_INET, type, 0), "open UDP socket");
+  return { fd, hasIpv6: false };
+}
+
+function setOptions6(libc: Libc, fd: number): void {
+  const level = SOL_IPV6;
+  // The sysctl `net.ipv6.bindv6only` may have it the other way.
+  setOption(libc, fd, { level, option: IPV6_V6ONLY, value: 0 });
+  setOption(libc, fd, { level, option: IPV6_RECVPKTINFO, value: 1 });
+  setOption(libc, fd, { level, option: IPV6_RECVTCLASS, value: 1 });
+  setOption(libc, fd, { level, option: IPV6_MTU_DISCOVER, value: IPV6_PMTUDISC_WANT });
 }
 
 /** Whether the kernel knows this UDP option at all. */

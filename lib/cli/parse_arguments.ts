@@ -2,7 +2,6 @@
 import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../core/config/config.ts";
-import type { Expiry } from "../core/config/values/expiry.ts";
 import { FULL_TUNNEL } from "../core/config/text/config_writer.ts";
 import type { Command, PeerAddition, PeerView, RelayOptions, RunOptions } from "./command.ts";
 import { type KnownNames, shellsWith } from "./completion.ts";
@@ -137,7 +136,7 @@ function refuseLikeEnds({ listen, connect }: RelayOptions): void {
 
 /** What `vpn peer add` is asked for, without what was left out. */
 function addition(
-  { fullTunnel, allowedIps, out, endpoint, dns, expiry, ...rest }: {
+  { fullTunnel, allowedIps, out, endpoint, dns, ...rest }: {
     readonly action: "add";
     readonly name: string;
     readonly configPath: string;
@@ -146,7 +145,6 @@ function addition(
     readonly fullTunnel: boolean;
     readonly allowedIps: string | undefined;
     readonly dns: string | undefined;
-    readonly expiry: Expiry | undefined;
   },
 ): PeerAddition & { readonly configPath: string } {
   if (fullTunnel && allowedIps !== undefined) {
@@ -161,7 +159,6 @@ function addition(
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(networks === undefined ? {} : { allowedIps: networks }),
     ...(dns === undefined ? {} : { dns }),
-    ...(expiry === undefined ? {} : { expiry }),
   };
 }
 

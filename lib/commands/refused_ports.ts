@@ -6,6 +6,7 @@
 import { ECONNREFUSED, SystemCallError } from "../../ffi/errno.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { DatagramSocket } from "../../ffi/sockets/datagram_socket.ts";
+import { type HostAddress, socketForm } from "../core/wire/host_address.ts";
 
 /** Where traceroute expects nobody, as well. */
 const CLOSED_PORT = 33_523;
@@ -15,12 +16,16 @@ const POLL_INTERVAL = 10;
 
 /** Whether the host says of a port beside the server's, that hardly anybody uses, that nobody listens there. */
 export async function refusesOtherPorts(
-  address: number,
+  address: HostAddress,
   { port, mark }: { readonly port: number; readonly mark: number },
 ): Promise<boolean> {
   const other = port === CLOSED_PORT ? CLOSED_PORT - 1 : CLOSED_PORT;
   try {
-    using socket = DatagramSocket.connect(openLibc(), { address, port: other }, mark);
+    using socket = DatagramSocket.connect(
+      openLibc(),
+      { address: socketForm(address), port: other },
+      mark,
+    );
     const deadline = performance.now() + PROBE_TIME;
     for (let sentAt = -Infinity; performance.now() < deadline;) {
       // A host refuses but a few a second (RFC 1812 section 4.3.2.8).

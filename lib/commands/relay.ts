@@ -12,7 +12,7 @@ import { Journal } from "../host/journal/journal.ts";
 import { catchFaults } from "../process/last_resort.ts";
 import { getLogger, type Logger } from "../process/logging.ts";
 import { dropPrivileges, lowPort, requireRelayPrivileges } from "../process/privileges.ts";
-import { resolveEndpoint } from "../host/dns/resolve.ts";
+import { resolveIpv4 } from "../host/dns/resolve.ts";
 import { listenForStop } from "../process/stop_signal.ts";
 import { enterSurroundings } from "./surroundings.ts";
 import { RelayHandle } from "../dataplane/relay/relay_handle.ts";
@@ -39,7 +39,7 @@ export async function runRelay(options: RelayOptions): Promise<number> {
   using faults = catchFaults(logger);
   const { listen, connect, netns } = options;
   const address = await Promise.race([
-    resolveEndpoint(connect, RESOLVE_TIMEOUT, { setting: "--connect" }),
+    resolveIpv4(connect, RESOLVE_TIMEOUT, { setting: "--connect" }),
     stop.received,
   ]);
   if (typeof address === "string") return ExitCode.ok;

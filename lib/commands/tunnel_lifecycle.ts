@@ -226,7 +226,6 @@ export async function serveTunnel<Kind extends Config>(
       config,
       aead,
       dataPlane,
-      access: () => tunnel.peers.access(),
       hasNat,
       dnsProxy,
       logger,

@@ -1,6 +1,6 @@
 /** Tunnel reports: what the data plane of a server or client reports, as lines of the log. */
 import { encodeKey } from "../core/config/values/key_text.ts";
-import { formatIpv4 } from "../core/wire/ipv4_text.ts";
+import { bracketed, formatAddress, formatSocketAddress } from "../core/wire/host_address.ts";
 import type { DataPlaneListener } from "../dataplane/data_plane_handle.ts";
 import { getLogger, type Logger } from "../process/logging.ts";
 
@@ -27,8 +27,8 @@ export function logReports(logger: Logger): DataPlaneListener {
             "give each its own key",
           {
             peer: name ?? encodeKey(publicKey),
-            here: formatPlace(endpoint),
-            there: formatPlace(otherPlace),
+            here: formatSocketAddress(endpoint),
+            there: formatSocketAddress(otherPlace),
           },
         );
         return;
@@ -37,7 +37,7 @@ export function logReports(logger: Logger): DataPlaneListener {
       const values = {
         peer: name ?? encodeKey(publicKey),
         event: event.replace("-", " "),
-        address: formatIpv4(endpoint.address),
+        address: bracketed(formatAddress(endpoint.address)),
         port: endpoint.port,
       };
       // A client may move as often as it likes, and what runs there is in the status.
@@ -45,10 +45,4 @@ export function logReports(logger: Logger): DataPlaneListener {
       else logger.info(line, values);
     },
   };
-}
-
-function formatPlace(
-  { address, port }: { readonly address: number; readonly port: number },
-): string {
-  return `${formatIpv4(address)}:${port}`;
 }

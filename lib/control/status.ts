@@ -1,16 +1,14 @@
 /** Control method "status", and `vpn status --json`: what they say of a running instance. */
-import { formatExpires } from "../core/config/values/expiry.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Config } from "../core/config/config.ts";
-import type { AdmissionState } from "../core/peers/admission.ts";
 import { Transport } from "../core/transport/transport.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import { type Presence, presenceOf } from "../core/wireguard/liveness/presence.ts";
 import { Software } from "../core/wireguard/liveness/recognition.ts";
-import { formatCidr, formatIpv4 } from "../core/wire/ipv4_text.ts";
+import { formatSocketAddress } from "../core/wire/host_address.ts";
+import { formatCidr } from "../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
-import type { LivePeer, LivePeers } from "./live_peers.ts";
 import { mapped, paced } from "../process/pace.ts";
 import type { StandingBlock } from "../host/firewall/standing_blocks.ts";
 
@@ -59,7 +57,7 @@ export interface Status {
 export interface PeerStatus {
   readonly name: string | null;
   readonly publicKey: string;
-  /** As in `198.51.100.7:51820`; null while it is not known. */
+  /** As in `198.51.100.7:51820` or `[2001:db8::7]:51820`; null while it is not known. */
   readonly endpoint: string | null;
   /** Where else its key is in use, as in `203.0.113.9:51820`; null where only one host was seen. */
   readonly otherEndpoint: string | null;
@@ -74,10 +72,6 @@ export interface PeerStatus {
   readonly presence: Presence;
   /** `presence` is `up`. */
   readonly isUp: boolean;
-  /** Whether it has access. Of one without, nothing is known but what the configuration says. */
-  readonly admission: AdmissionState;
-  /** From when on it has none, RFC 3339, UTC; null for never. */
-  readonly expires: string | null;
   /** Whether its program speaks our extensions of WireGuard; `unknown` until something has come in a session. */
   readonly kind: "ours" | "stock" | "unknown";
   /** Seconds there and back, smoothed (RFC 6298); null before it was measured, which it is with peers of ours. */
@@ -123,7 +117,6 @@ export interface StatusFrame {
   readonly config: Config;
   readonly port: number;
   readonly aead: string;
-  readonly peers: Pick<LivePeers, "peers" | "admissionOf">;
   readonly degraded: () => readonly string[];
   /** When it started. */
   readonly since: Date;
@@ -151,7 +144,7 @@ export async function statusOf(
     addresses: frame.config.interface.addresses.map(formatCidr),
     aead: frame.aead,
     segmentation,
-    peers: await paced(peerStatuses(peers, frame.peers)),
+    peers: await paced(mapped(peers, peerStatus)),
     nat,
     drops,
   };
@@ -201,48 +194,25 @@ function helloStatus(hello: Hello, clockOffset: number): PeerStatus["hello"] {
     version,
     software,
     role,
-    seenAt: seenAt === null ? null : `${formatIpv4(seenAt.address)}:${seenAt.port}`,
+    seenAt: seenAt === null ? null : formatSocketAddress(seenAt),
     clockOffset: hello.time === 0 ? null : clockOffset / 1000,
   };
 }
 
-/** What the data plane knows of its peers, and behind them those that are kept out of it. */
-function* peerStatuses(
-  statistics: readonly PeerStatistics[],
-  live: StatusFrame["peers"],
-): Generator<void, PeerStatus[]> {
-  const statuses = yield* mapped(
-    statistics,
-    (peer) => peerStatus(peer, live.peers.get(encodeKey(peer.publicKey))?.expires ?? null),
-  );
-  for (const [key, peer] of live.peers) {
-    yield;
-    const admission = live.admissionOf(key, peer);
-    if (admission !== "admitted") statuses.push(keptOutStatus(peer, admission));
-  }
-  return statuses;
-}
-
-/** @param expires Unix ms; null for never */
-export function peerStatus(peer: PeerStatistics, expires: number | null): PeerStatus {
-  const { address, port } = peer.endpoint;
+export function peerStatus(peer: PeerStatistics): PeerStatus {
   const publicKey = encodeKey(peer.publicKey);
   const presence = presenceOf(peer);
   return {
     name: peer.name,
     publicKey,
-    endpoint: port === 0 ? null : `${formatIpv4(address)}:${port}`,
-    otherEndpoint: peer.otherPlace === null
-      ? null
-      : `${formatIpv4(peer.otherPlace.address)}:${peer.otherPlace.port}`,
+    endpoint: peer.endpoint.port === 0 ? null : formatSocketAddress(peer.endpoint),
+    otherEndpoint: peer.otherPlace === null ? null : formatSocketAddress(peer.otherPlace),
     transport: peer.transport === Transport.fakeTcp ? "faketcp" : "udp",
     allowedIps: peer.allowedIps.map(formatCidr),
     latestHandshake: peer.lastHandshake === 0 ? null : new Date(peer.lastHandshake).toISOString(),
     silence: peer.silence === null ? null : peer.silence / 1000,
     presence,
     isUp: presence === "up",
-    admission: "admitted",
-    expires: expires === null ? null : formatExpires(expires),
     kind: KINDS[peer.software],
     roundTrip: peer.roundTrip === null ? null : peer.roundTrip / 1000,
     hello: peer.hello === null ? null : helloStatus(peer.hello, peer.clockOffset),
@@ -253,32 +223,5 @@ export function peerStatus(peer: PeerStatistics, expires: number | null): PeerSt
     nat: peer.nat,
     received: peer.receivedBytes,
     sent: peer.sentBytes,
-  };
-}
-
-function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
-  return {
-    name: peer.name,
-    publicKey: encodeKey(peer.publicKey),
-    endpoint: null,
-    otherEndpoint: null,
-    transport: "udp",
-    allowedIps: peer.allowedIps.map(formatCidr),
-    latestHandshake: null,
-    silence: null,
-    presence: "never",
-    isUp: false,
-    admission,
-    expires: peer.expires === null ? null : formatExpires(peer.expires),
-    kind: "unknown",
-    roundTrip: null,
-    hello: null,
-    mtu: 0,
-    persistentKeepalive: peer.persistentKeepalive,
-    rateLimit: peer.rateLimit,
-    rateLimited: 0,
-    nat: null,
-    received: 0,
-    sent: 0,
   };
 }

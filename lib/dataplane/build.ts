@@ -81,6 +81,7 @@ export function buildDataPlane(
   const x25519 = openKeyPairs(aead, arena);
   const socket = opened.use(UdpSocket.bind(libc, arena, {
     port: config.listenPort,
+    bothFamilies: true,
     mark: config.mark,
     offload: config.offload,
     bufferSize: SOCKET_BUFFER_SIZE,
@@ -135,6 +136,7 @@ export function buildDataPlane(
     offload: config.offload,
   });
   const udp = new UdpPort(socket, {
+    memory: arena,
     paths: sendQueue.paths,
     drops,
     keepsSource: config.isGateway,

@@ -7,6 +7,8 @@ import { decodeKey } from "../core/config/values/key_text.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import { Transport } from "../core/transport/transport.ts";
+import { isIpv6 } from "../core/wire/host_address.ts";
+import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { REKEY_TIMEOUT } from "../core/wireguard/constants.ts";
 import { MIN_MTU } from "../core/wireguard/path/path_mtu.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
@@ -219,7 +221,7 @@ export class Commands {
     device.updatePeer(peer, change.peer, now);
     const { endpoint } = change.peer;
     if (endpoint && peer.endpoint.transport === Transport.fakeTcp) {
-      this.link?.connect(endpoint, now);
+      this.#connectFakeTcp(endpoint, now);
     }
   }
 
@@ -236,19 +238,26 @@ export class Commands {
 
   #setEndpoint(
     peer: Peer | undefined,
-    endpoint: { readonly address: number; readonly port: number },
+    { address, port }: SocketAddress,
     now: number,
   ): void {
     if (peer === undefined) return;
-    peer.configureEndpoint(endpoint);
-    if (peer.endpoint.transport === Transport.fakeTcp) this.link?.connectAgain(endpoint, now);
+    peer.configureEndpoint({ address, port });
+    if (peer.endpoint.transport === Transport.fakeTcp && !isIpv6(address)) {
+      this.link?.connectAgain({ address, port }, now);
+    }
   }
 
   #setTransport(peer: Peer | undefined, transport: Transport, now: number): void {
     if (peer === undefined) return;
-    if (transport === Transport.fakeTcp) this.link?.connect(peer.endpoint, now);
+    if (transport === Transport.fakeTcp) this.#connectFakeTcp(peer.endpoint, now);
     else this.link?.disconnect(now);
     this.#parts.device.setTransport(peer, transport);
+  }
+
+  /** Fake TCP has IPv4 alone: to an IPv6 endpoint, nothing is sent by it. */
+  #connectFakeTcp({ address, port }: SocketAddress, now: number): void {
+    if (!isIpv6(address)) this.link?.connect({ address, port }, now);
   }
 
   #stop(now: number): void {

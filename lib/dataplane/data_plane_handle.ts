@@ -1,4 +1,5 @@
 /** Data-plane handle: the main thread's end of the data plane: starts it, sends it commands, waits for its answers. */
+import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { EAGAIN, EBADFD, ENODEV, SystemCallError } from "../../ffi/errno.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";
@@ -187,7 +188,7 @@ export class DataPlaneHandle {
   }
 
   /** Looks for a client's server at this address, host order, and port. */
-  setEndpoint({ address, port }: { address: number; port: number }): void {
+  setEndpoint({ address, port }: SocketAddress): void {
     this.#send({ kind: "set-endpoint", peer: this.#server, address, port });
   }
 

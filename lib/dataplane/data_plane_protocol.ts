@@ -15,7 +15,9 @@ import type { EgressConfig } from "./egress/egress.ts";
 import type { ThreadReport } from "./thread/thread_report.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { PeerChangeText } from "../core/peers/peer_change.ts";
+import type { HostAddress } from "../core/wire/host_address.ts";
 import type { Ipv4Prefix } from "../core/wire/ipv4_text.ts";
+import type { SocketAddress } from "../core/wire/socket_address.ts";
 
 /** All that the data plane needs to begin. Sent once, by `postMessage`, before its loop starts. */
 export interface DataPlaneConfig {
@@ -77,11 +79,11 @@ export type DataPlaneCommand =
   | { readonly kind: "connect"; readonly server: string; readonly interval: number }
   /** Go back to the ordinary interval between handshakes. */
   | { readonly kind: "connected" }
-  /** Look for the peer there, host order; whatever its packets say later counts as ever. */
+  /** Look for the peer there; whatever its packets say later counts as ever. */
   | {
     readonly kind: "set-endpoint";
     readonly peer: string;
-    readonly address: number;
+    readonly address: HostAddress;
     readonly port: number;
   }
   /** Reach the peer in this way from now on; `connect` or `renew` is to follow. */
@@ -111,8 +113,8 @@ export type DataPlaneCommand =
 export interface PeerStatistics {
   readonly publicKey: Uint8Array;
   readonly name: string | null;
-  /** Host order; port 0 when not known. */
-  readonly endpoint: { readonly address: number; readonly port: number };
+  /** Port 0 when not known. */
+  readonly endpoint: SocketAddress;
   readonly transport: Transport;
   /** Unix ms; 0 for never. */
   readonly lastHandshake: number;
@@ -120,8 +122,8 @@ export interface PeerStatistics {
   readonly silence: number | null;
   /** Whether it was found missing, or has said goodbye, and has not been seen since. */
   readonly isDown: boolean;
-  /** Where else its key is in use, host order; null where only one host was seen. */
-  readonly otherPlace: { readonly address: number; readonly port: number } | null;
+  /** Where else its key is in use; null where only one host was seen. */
+  readonly otherPlace: SocketAddress | null;
   /** What runs at the other end. */
   readonly software: Software;
   /** ms, smoothed; null before it was measured. */
@@ -197,9 +199,9 @@ export type Report =
     readonly event: DeviceEventKind;
     readonly publicKey: Uint8Array;
     readonly name: string | null;
-    readonly endpoint: { readonly address: number; readonly port: number };
+    readonly endpoint: SocketAddress;
     /** Of `key-shared`: where the other host is. */
-    readonly otherPlace: { readonly address: number; readonly port: number } | null;
+    readonly otherPlace: SocketAddress | null;
   }
   /** The path to a peer takes packets of this many bytes inside, less or more than before; as rarely. */
   | {

@@ -5,14 +5,14 @@
 import { SystemCallError } from "../../ffi/errno.ts";
 import { IcmpErrorSocket } from "../../ffi/sockets/icmp_errors.ts";
 import type { Libc } from "../../ffi/libc.ts";
-import { ipv4FromNumber } from "../../ffi/netlink/ip_address.ts";
 import { Rtnetlink } from "../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { HEADERS_SIZE } from "../core/transport/fake_tcp/constants.ts";
 import type { PeerEndpoint } from "../core/transport/peer_endpoint.ts";
 import { Transport } from "../core/transport/transport.ts";
+import { addressBytes } from "../core/wire/host_address.ts";
 import { PathClaim } from "../core/wireguard/path/path_claim.ts";
-import { OUTER_HEADERS_SIZE } from "../core/wireguard/constants.ts";
+import { OUTER_HEADERS6_SIZE, OUTER_HEADERS_SIZE } from "../core/wireguard/constants.ts";
 import { PATH_OVERHEAD, PathMtuSearch } from "../core/wireguard/path/path_mtu.ts";
 import { PathWatch } from "../core/wireguard/path/path_watch.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
@@ -21,6 +21,9 @@ import { pathClaimFilter } from "./filters/path_claim_filter.ts";
 
 /** Bytes by which fake TCP's headers are longer than UDP's. */
 const MORE_IN_FAKE_TCP = HEADERS_SIZE - OUTER_HEADERS_SIZE;
+
+/** Bytes by which IPv6's header is longer than IPv4's. */
+const MORE_IN_IPV6 = OUTER_HEADERS6_SIZE - OUTER_HEADERS_SIZE;
 
 /** Paths looked at in one turn of the loop: each costs two requests to the kernel, while packets wait. */
 const MAX_LOOKS = 16;
@@ -124,9 +127,15 @@ export class PathProber implements Disposable {
     this.#netlink[Symbol.dispose]();
   }
 
-  /** Bytes that a datagram of UDP may have with its headers, were the path to this peer by UDP; null without a way. */
+  /**
+   * Bytes that a datagram of UDP may have with its headers, were the path to this peer by UDP and IPv4; null without a
+   * way.
+   */
   #pathMtu(peer: Peer): number | null {
-    const pathMtu = this.#kernelsMtu(peer);
+    const kernelsMtu = this.#kernelsMtu(peer);
+    const pathMtu = peer.endpoint.isIpv6 && kernelsMtu !== null
+      ? kernelsMtu - MORE_IN_IPV6
+      : kernelsMtu;
     if (peer.endpoint.transport === Transport.udp || pathMtu === null) return pathMtu;
     const limit = this.#options.linkMtu(peer.endpoint);
     const least = pathMtu - MORE_IN_FAKE_TCP;
@@ -141,7 +150,7 @@ export class PathProber implements Disposable {
   #kernelsMtu(peer: Peer): number | null {
     try {
       const { mark } = this.#options;
-      const route = this.#netlink.routes.lookup(ipv4FromNumber(peer.endpoint.address), { mark });
+      const route = this.#netlink.routes.lookup(addressBytes(peer.endpoint.address), { mark });
       if (route.mtu !== null && !route.mtuIsLearnt) return route.mtu;
       return route.link === null ? null : this.#netlink.links.get(route.link).mtu;
     } catch (error) {

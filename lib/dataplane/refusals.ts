@@ -3,6 +3,7 @@ import { SystemCallError } from "../../ffi/errno.ts";
 import { IcmpErrorSocket } from "../../ffi/sockets/icmp_errors.ts";
 import { openLibc } from "../../ffi/libc.ts";
 import { readRefusal, type Refusal } from "../core/wireguard/liveness/refusal.ts";
+import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { refusalFilter } from "./filters/refusal_filter.ts";
 
 /** Messages read at once: they may be a flood of forged ones, of which the socket keeps some. */
@@ -31,8 +32,8 @@ export class Refusals implements Disposable {
     }
   }
 
-  /** The latest about a server (host order) since the last call; null for none. */
-  latest(server: { readonly address: number; readonly port: number }): Refusal | null {
+  /** The latest about a server since the last call; null for none. */
+  latest(server: SocketAddress): Refusal | null {
     let found: Refusal | null = null;
     for (let i = 0; i < MAX_MESSAGES; i++) {
       const length = this.#socket.receive(this.#message);

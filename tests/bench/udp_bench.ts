@@ -32,9 +32,9 @@ export interface Outgoing {
   readonly length: number;
   readonly port: number;
   /** 127.0.0.1 if left out. */
-  readonly address?: number;
+  readonly address?: number | Uint8Array;
   /** The kernel's choice if left out. */
-  readonly source?: number;
+  readonly source?: number | Uint8Array;
 }
 
 /** Sockets in one arena; the content of a datagram says which it is. */

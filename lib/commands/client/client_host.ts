@@ -4,6 +4,7 @@
  */
 import type { ClientConfig } from "../../core/config/config.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { hostNameServers, resetClientDns, setClientDns } from "../../host/dns/client_dns.ts";
 import type { InnerGuard } from "../../host/firewall/inner_guard.ts";
@@ -33,7 +34,7 @@ export interface Outside {
   /** The UDP port that it listens on. */
   readonly port: number;
   /** Of the server, host order. */
-  readonly address: number;
+  readonly address: HostAddress;
 }
 
 export class ClientHost implements Disposable {

@@ -9,6 +9,7 @@ import {
 } from "../../core/config/config_change.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { SERVER_ONLY_KEYS, validateClient } from "../../core/config/roles.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -26,8 +27,8 @@ import {
 
 export interface ClientReloadOptions {
   readonly connection: Pick<Connection, "reconfigure" | "moveTo" | "address" | "server">;
-  /** How the host reaches an address (host order); null where it does not. */
-  readonly wayTo: (address: number) => WayOutside | null;
+  /** How the host reaches an address; null where it does not. */
+  readonly wayTo: (address: HostAddress) => WayOutside | null;
   /** Adds and removes plain routes by the TUN; a full tunnel leads to what is inside from now on. */
   readonly changeRoutes: (
     routes: {
@@ -107,7 +108,7 @@ export class ClientReload implements ReloadRole<ClientConfig> {
       readonly oldPlan: RoutePlan;
       readonly plan: RoutePlan;
       readonly isMoved: boolean;
-      readonly addresses: readonly number[];
+      readonly addresses: readonly HostAddress[];
     },
   ): readonly ReloadStep[] {
     const { connection, changeRoutes, setDns, setMtuLimit } = this.#options;

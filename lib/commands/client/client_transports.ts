@@ -7,11 +7,13 @@
 import { EPERM } from "../../../ffi/errno.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { Transport } from "../../core/transport/transport.ts";
+import { formatSocketAddress, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { DataPlaneError } from "../../dataplane/thread/data_plane_error.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import type { OuterPorts } from "../../host/firewall/kill_switch.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
 import { withoutFakeTcp } from "../../process/privileges.ts";
 
 export interface ClientTransportsOptions {
@@ -26,7 +28,7 @@ export interface ClientTransportsOptions {
 
 /** Where the server is: host order. */
 export interface ServerPlace {
-  readonly address: number;
+  readonly address: HostAddress;
   readonly port: number;
 }
 
@@ -67,7 +69,8 @@ export class ClientTransports implements Disposable {
 
   /** The server is looked for elsewhere: the table for fake TCP names that place before the first SYN goes there. */
   follow(server: ServerPlace): void {
-    this.#guard?.setRemote(server);
+    const { address, port } = server;
+    if (!isIpv6(address)) this.#guard?.setRemote({ address, port });
   }
 
   /**
@@ -81,10 +84,17 @@ export class ClientTransports implements Disposable {
     dataPlane.setTransport(transport);
   }
 
-  async #prepareFakeTcp(dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
+  async #prepareFakeTcp(
+    dataPlane: DataPlaneHandle,
+    { address, port }: ServerPlace,
+  ): Promise<void> {
+    if (isIpv6(address)) throw fakeTcpOverIpv6(formatSocketAddress({ address, port }));
     if (this.#guard === null) {
       const { interfaceName, journal, openGuard = FakeTcpGuard.forClient } = this.#options;
-      this.#guard = openGuard(server, { table: `vpn_${interfaceName}_faketcp`, journal });
+      this.#guard = openGuard({ address, port }, {
+        table: `vpn_${interfaceName}_faketcp`,
+        journal,
+      });
       for (const follow of this.#followers) follow();
     }
     try {
@@ -100,4 +110,13 @@ export class ClientTransports implements Disposable {
   [Symbol.dispose](): void {
     this.#guard?.[Symbol.dispose]();
   }
+}
+
+/** @param server as in `[2001:db8::1]:51820` */
+function fakeTcpOverIpv6(server: string): AppError {
+  return new AppError(
+    `Cannot use fake TCP to ${server}: fake TCP speaks IPv4 only: ` +
+      "give Endpoint an IPv4 address, or set Transport = udp",
+    { exitCode: ExitCode.usage },
+  );
 }

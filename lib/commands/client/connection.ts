@@ -12,6 +12,7 @@ import type { ClientEvent, ClientSettings } from "../../core/client/client_event
 import { ClientMachine } from "../../core/client/client_machine.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import type { Report } from "../../dataplane/data_plane_protocol.ts";
 import { type AgainOptions, resolveAgain } from "../../host/dns/resolve.ts";
@@ -27,15 +28,15 @@ type PeerReport = Extract<Report, { kind: "peer" }>;
 
 export interface ConnectionOptions extends Listeners {
   readonly config: ClientConfig;
-  /** Where the server is first looked for, host order, one after the other. */
-  readonly addresses: readonly number[];
+  /** Where the server is first looked for, one after the other. */
+  readonly addresses: readonly HostAddress[];
   readonly mark: number;
   readonly transports: Pick<ClientTransports, "use" | "follow">;
   /** Resolvers that may be asked outside the tunnel while it is down, as they are now. */
   readonly nameServers: (config: ClientConfig) => readonly string[];
   readonly whileAsking: AgainOptions["whileAsking"];
-  /** The path to an address (host order), as a text that differs when packets take another one. Empty for none. */
-  readonly pathTo: (address: number) => string;
+  /** The path to an address, as a text that differs when packets take another one. Empty for none. */
+  readonly pathTo: (address: HostAddress) => string;
 }
 
 export class Connection {
@@ -71,8 +72,8 @@ export class Connection {
     return routeText(this.#machine.route, this.#port);
   }
 
-  /** Where the server is, host order. */
-  get address(): number {
+  /** Where the server is. */
+  get address(): HostAddress {
     return this.#machine.route.address;
   }
 
@@ -86,7 +87,7 @@ export class Connection {
     return this.#machine.addresses.map((address) => serverText(address, this.#port)).join(" and ");
   }
 
-  /** Where the server is looked for, host order. */
+  /** Where the server is looked for. */
   get place(): ServerPlace {
     return { address: this.address, port: this.#port };
   }
@@ -138,10 +139,10 @@ export class Connection {
   /**
    * Leaves for another server, or for the same one elsewhere.
    *
-   * @param addresses where it may be, host order
+   * @param addresses where it may be
    * @returns whether it has answered within `ConnectTimeout`; where not, it is tried on as one that was lost
    */
-  moveTo(config: ClientConfig, addresses: readonly number[]): Promise<boolean> {
+  moveTo(config: ClientConfig, addresses: readonly HostAddress[]): Promise<boolean> {
     this.#config = config;
     // One before it that still waits has been overtaken.
     this.#moving.resolve(false);

@@ -1,7 +1,11 @@
 /** Connection words: what the log and the service manager are told of a client's connection. */
 import type { ClientAction, ClientMessage, ServerRoute } from "../../core/client/client_action.ts";
 import { Transport } from "../../core/transport/transport.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import {
+  formatAddress,
+  formatSocketAddress,
+  type HostAddress,
+} from "../../core/wire/host_address.ts";
 import { background } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 
@@ -27,8 +31,8 @@ export interface Listeners {
 }
 
 /** As in `198.51.100.1:51820`. */
-export function serverText(address: number, port: number): string {
-  return `${formatIpv4(address)}:${port}`;
+export function serverText(address: HostAddress, port: number): string {
+  return formatSocketAddress({ address, port });
 }
 
 /** As in `198.51.100.1:51820 by UDP`. */
@@ -87,5 +91,5 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
 /** As in `UDP`, or `UDP to 198.51.100.2` where there are several addresses. */
 function triedText({ address, transport }: ServerRoute, hasSeveral: boolean): string {
   const name = TRANSPORT_NAMES[transport];
-  return hasSeveral ? `${name} to ${formatIpv4(address)}` : name;
+  return hasSeveral ? `${name} to ${formatAddress(address)}` : name;
 }

@@ -3,6 +3,7 @@
  * routes, where its peers are. Nothing on the host changes.
  */
 import type { ClientConfig } from "../../core/config/config.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { PeerOptions } from "../../core/wireguard/peer.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
 import { resolveAll } from "../../host/dns/resolve.ts";
@@ -27,8 +28,8 @@ export interface Preparation {
   /** The block that an earlier client has left and that this one takes over; null for none. */
   readonly block: StandingBlock | null;
   readonly plan: RoutePlan;
-  /** Where the server may be, host order; at least one. */
-  readonly addresses: readonly number[];
+  /** Where the server may be; at least one. */
+  readonly addresses: readonly HostAddress[];
   /** The peers besides the server. */
   readonly others: readonly PeerOptions[];
 }
@@ -99,7 +100,7 @@ function requireNoOtherKillSwitch(interfaceName: string): void {
 async function resolveServer(
   config: ClientConfig,
   block: StandingBlock | null,
-): Promise<readonly number[]> {
+): Promise<readonly HostAddress[]> {
   const { endpoint } = config.server;
   const known = block?.change.server ?? null;
   if (known !== null && endpoint.address === null && known.name === endpoint.host) {

@@ -5,6 +5,7 @@ import { encodeKey } from "../../core/config/values/key_text.ts";
 import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { findExternalLink } from "../../host/network/egress_plan.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
@@ -107,7 +108,7 @@ async function endsOf(
     const found = running.status.peers.find(({ publicKey }) => publicKey === key);
     const [host = "", at = ""] = found?.endpoint?.split(":") ?? [];
     return {
-      server: parseIpv4(host) ?? address,
+      server: parseIpv4(host) ?? ipv4Of(address),
       port: at === "" ? port : Number(at),
       own: running.status.listenPort,
       isCaptured: found?.transport === "faketcp",
@@ -115,11 +116,16 @@ async function endsOf(
   }
   const reach = address === null ? await subject.reach() : null;
   return {
-    server: address ?? (reach !== null && "address" in reach ? reach.address : null),
+    server: ipv4Of(address) ?? (reach !== null && "address" in reach ? reach.address : null),
     port,
     own: listenPort === 0 ? CLIENT_PORT : listenPort,
     isCaptured: transport === "faketcp",
   };
+}
+
+/** Of IPv6 no rule is looked at. */
+function ipv4Of(address: HostAddress | null): number | null {
+  return address === null || isIpv6(address) ? null : address;
 }
 
 /** What programs of a client send through its tunnel, and what they receive. */

@@ -6,7 +6,7 @@ import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { innerMtu, MIN_MTU, PATH_OVERHEAD } from "../../core/wireguard/path/path_mtu.ts";
-import { resolveEndpoint } from "../../host/dns/resolve.ts";
+import { resolveIpv4 } from "../../host/dns/resolve.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import { refusesOtherPorts } from "../refused_ports.ts";
 import { DEFAULT_MTU } from "../tunnel_lifecycle.ts";
@@ -58,7 +58,7 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
   const timeout = Math.min(LONGEST_WAIT, config.interface.connectTimeout);
   let address: number;
   try {
-    address = await resolveEndpoint(config.server.endpoint, timeout);
+    address = await resolveIpv4(config.server.endpoint, timeout);
   } catch (error) {
     return { kind: "unresolved", error };
   }

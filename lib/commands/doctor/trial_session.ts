@@ -14,6 +14,8 @@ import { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import { SendQueue } from "../../core/transport/send_queue.ts";
 import { Transport } from "../../core/transport/transport.ts";
+import { type HostAddress, socketForm } from "../../core/wire/host_address.ts";
+import type { SocketAddress } from "../../core/wire/socket_address.ts";
 import { DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { createMemory } from "../../core/wire/memory.ts";
 import { VERSION } from "../../process/version.ts";
@@ -63,20 +65,21 @@ export class TrialSession implements Disposable {
   readonly #device: Device;
   readonly #peer: Peer;
   readonly #receiveBuffer: Uint8Array<ArrayBuffer>;
-  readonly #to: { readonly address: number; readonly port: number };
+  readonly #to: SocketAddress;
 
   /**
-   * @param address of the server, host order
+   * @param address of the server
    * @param mark SO_MARK of the datagrams; 0 for none
    * @param mtu bytes inside, at least those of the longest probe
    * @throws {SystemCallError} ENETUNREACH where there is no way, EPERM for a mark without CAP_NET_ADMIN
    */
   constructor(
     config: ClientConfig,
-    { address, mark, mtu }: { address: number; mark: number; mtu: number },
+    { address, mark, mtu }: { address: HostAddress; mark: number; mtu: number },
   ) {
     this.#to = { address, port: config.server.endpoint.port };
-    this.#socket = DatagramSocket.connect(openLibc(), this.#to, mark);
+    const to = { ...this.#to, address: socketForm(address) };
+    this.#socket = DatagramSocket.connect(openLibc(), to, mark);
     this.#refusals = Refusals.open(this.#socket.port);
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     this.#memory = createMemory(SEND_OFFSET + SEND_SLOTS * slotSize);
@@ -197,8 +200,7 @@ export class TrialSession implements Disposable {
     for (;;) {
       const length = this.#unlessTooLong(() => this.#socket.receive(this.#receiveBuffer)) ?? 0;
       if (length <= 0) return;
-      const { address, port } = this.#to;
-      const path = this.#queue.paths.intern(address, port, 0, Transport.udp);
+      const path = this.#queue.paths.internEnd(this.#to, Transport.udp);
       this.#device.receive(RECEIVE_OFFSET, length, path, performance.now());
     }
   }

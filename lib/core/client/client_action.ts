@@ -1,9 +1,10 @@
 /** Client actions: everything that the state machine of a client's connection asks for, as values. */
 import type { Transport } from "../transport/transport.ts";
+import type { HostAddress } from "../wire/host_address.ts";
 
-/** One address of the server (host order), by one transport. */
+/** One address of the server, by one transport. */
 export interface ServerRoute {
-  readonly address: number;
+  readonly address: HostAddress;
   readonly transport: Transport;
 }
 
@@ -17,7 +18,7 @@ export type ClientMessage =
     readonly hasSeveral: boolean;
   }
   /** The server is lost, and is connected to again. */
-  | { readonly about: "lost"; readonly address: number }
+  | { readonly about: "lost"; readonly address: HostAddress }
   /** An attempt could not be made; the next one follows. */
   | { readonly about: "attempt-failed"; readonly error: unknown }
   /** `after`: ms since the loss */
@@ -35,9 +36,9 @@ export type ClientAction =
   | { readonly kind: "look-up"; readonly id: number }
   /** The configured server is the one that the commands below mean. */
   | { readonly kind: "set-server" }
-  | { readonly kind: "set-endpoint"; readonly address: number }
+  | { readonly kind: "set-endpoint"; readonly address: HostAddress }
   /** Read the path of packets to this address; answer with `path-read`. */
-  | { readonly kind: "read-path"; readonly address: number }
+  | { readonly kind: "read-path"; readonly address: HostAddress }
   /** Use this transport from now on; answer with `transport-ready`. */
   | ({ readonly kind: "use-transport"; readonly id: number } & ServerRoute)
   /** Begin handshakes, repeated every `interval` ms until `stop-repeating`. */

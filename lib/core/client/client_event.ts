@@ -1,5 +1,6 @@
 /** Client events: everything that the state machine of a client's connection is told, as values. */
 import type { Transport } from "../transport/transport.ts";
+import type { HostAddress } from "../wire/host_address.ts";
 import type { ClientAction } from "./client_action.ts";
 
 /** The part of a configuration that decides about the connection. */
@@ -14,8 +15,8 @@ export type ClientEvent =
   | { readonly kind: "start"; readonly lookUpFirst: boolean }
   /** The host is set up: a loss is acted on from now on. One that came before is remembered until now. */
   | { readonly kind: "host-ready" }
-  /** The server has authenticated itself: from `address` (host order) by a handshake, null for another packet. */
-  | { readonly kind: "peer-up"; readonly address: number | null }
+  /** The server has authenticated itself: from `address` by a handshake, null for another packet. */
+  | { readonly kind: "peer-up"; readonly address: HostAddress | null }
   /** The server is silent, or said goodbye. */
   | { readonly kind: "peer-down" }
   /** The server has answered by UDP while fake TCP is in use. */
@@ -23,11 +24,11 @@ export type ClientEvent =
   /** Addresses, links, routes or rules of the host have changed. */
   | { readonly kind: "network-changed" }
   /** The answer to `read-path`: a text that differs when packets take another path; empty for none. */
-  | { readonly kind: "path-read"; readonly address: number; readonly path: string }
+  | { readonly kind: "path-read"; readonly address: HostAddress; readonly path: string }
   /** The machine has slept. */
   | { readonly kind: "woke" }
   /** The answer to `look-up`. */
-  | { readonly kind: "looked-up"; readonly id: number; readonly addresses: readonly number[] }
+  | { readonly kind: "looked-up"; readonly id: number; readonly addresses: readonly HostAddress[] }
   /** The answer to `use-transport`. */
   | { readonly kind: "transport-ready"; readonly id: number; readonly transport: Transport }
   /** An action could not be performed. */
@@ -38,7 +39,7 @@ export type ClientEvent =
   | {
     readonly kind: "server-moved";
     readonly settings: ClientSettings;
-    readonly addresses: readonly number[];
+    readonly addresses: readonly HostAddress[];
   }
   | { readonly kind: "stop" }
   /** `dueAt` is reached. */

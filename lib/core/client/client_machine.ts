@@ -7,6 +7,7 @@
  * is why a client is never stuck. An attempt tries each transport with each address of the server, within
  * `ConnectTimeout`.
  */
+import type { HostAddress } from "../wire/host_address.ts";
 import type { ClientAction, ClientMessage, ServerRoute } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";
 import { type Attempt, type ClientState, dependsOn, type Purpose } from "./client_state.ts";
@@ -19,8 +20,8 @@ import { TransportChoice } from "./transport_choice.ts";
 const CONNECT_INTERVAL = 700;
 
 export interface ClientMachineOptions {
-  /** Where the server may be, host order; at least one. */
-  readonly addresses: readonly number[];
+  /** Where the server may be; at least one. */
+  readonly addresses: readonly HostAddress[];
   readonly transport: "udp" | "faketcp" | "auto";
   readonly settings: ClientSettings;
   /** A number from 0 to 1, drawn at random, so that many clients do not come at once. */
@@ -57,8 +58,8 @@ export class ClientMachine {
     return { address: this.#addresses.current, transport: this.#transports.current };
   }
 
-  /** All that are tried, host order. */
-  get addresses(): readonly number[] {
+  /** All that are tried. */
+  get addresses(): readonly HostAddress[] {
     return this.#addresses.all;
   }
 
@@ -287,7 +288,7 @@ export class ClientMachine {
 
   // What happens to the host meanwhile.
 
-  #setEndpoint(address: number): void {
+  #setEndpoint(address: HostAddress): void {
     this.#addresses.current = address;
     this.#path.forget();
     this.#act({ kind: "set-endpoint", address });

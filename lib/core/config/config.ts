@@ -1,6 +1,7 @@
 /** Configuration: what a file in wg-quick's format says, with types, defaults and units. */
-import type { SocketAddress } from "../wire/socket_address.ts";
+import type { Ipv4SocketAddress } from "../wire/socket_address.ts";
 import type { PortRange } from "../wire/port_range.ts";
+import type { HostAddress } from "../wire/host_address.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 
 /** A whole file. Role-dependent rules are not checked yet: see `validateServer()` and `validateClient()`. */
@@ -97,7 +98,7 @@ export interface InterfaceConfig {
   readonly allowIpv6: boolean;
   readonly aead: "auto" | "libcrypto" | "builtin";
   /** Where metrics are served; `null`: nowhere. */
-  readonly metrics: SocketAddress | null;
+  readonly metrics: Ipv4SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */
   readonly lines: ReadonlyMap<string, number>;
 }
@@ -128,20 +129,16 @@ export interface PeerConfig {
   readonly name: string | null;
   /** Bits a second; `null` for no limit. */
   readonly rateLimit: number | null;
-  /** Whether it may have access at all. */
-  readonly isEnabled: boolean;
-  /** From when on it has none, Unix ms; `null` for never. */
-  readonly expires: number | null;
   /** The line of the `[Peer]` header, the first of several for one key. */
   readonly line: number;
 }
 
 /** Where a peer is reached. */
 export interface Endpoint {
-  /** A host name, or an IPv4 address as text. */
+  /** A host name, or an address as text, without brackets. */
   readonly host: string;
-  /** The address as uint32 in host order where `host` is one; `null` for a name that must be looked up. */
-  readonly address: number | null;
+  /** The address where `host` is one; `null` for a name that must be looked up. */
+  readonly address: HostAddress | null;
   /** Host order, 1 to 65535. */
   readonly port: number;
 }

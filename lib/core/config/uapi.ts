@@ -3,14 +3,9 @@
  * (https://www.wireguard.com/xplatform/), which `wg` speaks: what a request asks for, and how an answer is written.
  * Lines of `key=value`, keys of peers in hexadecimal.
  */
-import {
-  formatCidr,
-  formatIpv4,
-  type Ipv4Prefix,
-  parseCidr,
-  parseIpv4,
-  prefixMask,
-} from "../wire/ipv4_text.ts";
+import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "../wire/ipv4_text.ts";
+import { formatSocketAddress, parseAddress } from "../wire/host_address.ts";
+import type { SocketAddress } from "../wire/socket_address.ts";
 import { KEY_LENGTH } from "./values/key_text.ts";
 
 /** Error numbers of Linux, as answers have them. */
@@ -22,8 +17,6 @@ export const UapiErrno = {
   invalid: 22,
   /** EOPNOTSUPP */
   notSupported: 95,
-  /** EAFNOSUPPORT */
-  noSuchFamily: 97,
 } as const;
 export type UapiErrno = (typeof UapiErrno)[keyof typeof UapiErrno];
 
@@ -66,14 +59,14 @@ export interface UapiPeerChange {
   readonly updateOnly: boolean;
   /** 32 bytes; null for none. */
   readonly presharedKey?: Uint8Array | null;
-  readonly endpoint?: { readonly address: number; readonly port: number };
+  readonly endpoint?: SocketAddress;
   /** Seconds; 0 is off. */
   readonly persistentKeepalive?: number;
   /** Whether the networks it has go, before those below come. */
   readonly replaceAllowedIps: boolean;
   /** What comes and goes, in order. */
   readonly allowedIps: readonly UapiAllowedIp[];
-  /** IPv6 networks, and endpoints among the rest of a peer, as they came: the tunnel carries none. */
+  /** As they came: IPv6 networks, of which the tunnel carries none, and endpoints with a zone beside others. */
   readonly ignoredIps: readonly string[];
 }
 
@@ -96,7 +89,7 @@ export interface UapiDevice {
 export interface UapiPeer {
   readonly publicKey: Uint8Array;
   readonly presharedKey: Uint8Array | null;
-  readonly endpoint: { readonly address: number; readonly port: number } | null;
+  readonly endpoint: SocketAddress | null;
   /** Unix ms; 0 for never. */
   readonly lastHandshake: number;
   readonly sentBytes: number;
@@ -108,8 +101,8 @@ export interface UapiPeer {
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 type OpenPeer = Mutable<Omit<UapiPeerChange, "allowedIps" | "ignoredIps">> & {
-  /** An endpoint with an IPv6 address, as it came. */
-  endpoint6?: string;
+  /** An endpoint with an IPv6 address and a zone, as it came. */
+  zonedEndpoint?: string;
   readonly allowedIps: UapiAllowedIp[];
   readonly ignoredIps: string[];
 };
@@ -169,7 +162,7 @@ export class UapiRequestReader {
   end(): UapiRequest {
     if (this.isEmpty) throw new UapiError("a request begins with get=1 or set=1");
     if (this.#operation === "get=1") return { kind: "get" };
-    for (const peer of this.#peers) takeEndpoint6(peer);
+    for (const peer of this.#peers) takeZonedEndpoint(peer);
     return { kind: "set", change: this.#change };
   }
 }
@@ -222,7 +215,7 @@ function setOfPeer(peer: OpenPeer, key: string, value: string): void {
       break;
     }
     case "endpoint":
-      if (/^\[[0-9a-f:.]{2,45}(?:%[^\]]{1,15})?\]:\d{1,5}$/i.test(value)) peer.endpoint6 = value;
+      if (/^\[[0-9a-f:.]{2,45}%[^\]]{1,15}\]:\d{1,5}$/i.test(value)) peer.zonedEndpoint = value;
       else peer.endpoint = parseEndpoint(value);
       break;
     case "persistent_keepalive_interval":
@@ -248,15 +241,15 @@ function setOfPeer(peer: OpenPeer, key: string, value: string): void {
  * well, is passed over, as in a file of ours: the rest is to come into effect. One that is asked for by itself cannot
  * be had.
  */
-function takeEndpoint6({ endpoint6, replaceAllowedIps, ignoredIps }: OpenPeer): void {
-  if (endpoint6 === undefined) return;
+function takeZonedEndpoint({ zonedEndpoint, replaceAllowedIps, ignoredIps }: OpenPeer): void {
+  if (zonedEndpoint === undefined) return;
   if (!replaceAllowedIps) {
     throw new UapiError(
-      `${endpoint6}: IPv6 endpoints are not supported: give an IPv4 address`,
-      UapiErrno.noSuchFamily,
+      `${zonedEndpoint}: an endpoint with a zone is not supported: give an address without one`,
+      UapiErrno.notSupported,
     );
   }
-  ignoredIps.push(endpoint6);
+  ignoredIps.push(zonedEndpoint);
 }
 
 function addAllowedIp(peer: OpenPeer, value: string): void {
@@ -292,9 +285,10 @@ function requireTrue(key: string, value: string): void {
   if (value !== "true") throw new UapiError(`${key} has only the value true`);
 }
 
-function parseEndpoint(value: string): { address: number; port: number } {
-  const [, addressText = "", portText = ""] = /^([\d.]+):(\d+)$/.exec(value) ?? [];
-  const address = parseIpv4(addressText);
+function parseEndpoint(value: string): SocketAddress {
+  const [, ipv4 = "", ipv6 = "", portText = ""] = /^(?:([\d.]+)|\[([^\]]+)\]):(\d+)$/.exec(value) ??
+    [];
+  const address = parseAddress(ipv4 || ipv6);
   if (address === null) throw new UapiError("endpoint is ADDRESS:PORT");
   const port = parseNumber("the port of endpoint", portText, MAX_PORT);
   if (port === 0) throw new UapiError("the port of endpoint is not 0");
@@ -322,7 +316,7 @@ function peerLines(peer: UapiPeer): string[] {
     `public_key=${peer.publicKey.toHex()}`,
     `preshared_key=${(peer.presharedKey ?? new Uint8Array(KEY_LENGTH)).toHex()}`,
     "protocol_version=1",
-    ...(endpoint === null ? [] : [`endpoint=${formatIpv4(endpoint.address)}:${endpoint.port}`]),
+    ...(endpoint === null ? [] : [`endpoint=${formatSocketAddress(endpoint)}`]),
     `last_handshake_time_sec=${Math.floor(lastHandshake / 1000)}`,
     `last_handshake_time_nsec=${Math.floor(lastHandshake % 1000) * 1_000_000}`,
     `tx_bytes=${peer.sentBytes}`,

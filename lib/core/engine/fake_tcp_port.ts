@@ -151,7 +151,7 @@ export class FakeTcpPort implements DatagramPort {
     if (this.#listenPort === null) return this.session;
     const paths = this.#paths;
     return this.connections.find(
-      paths.address(path) | 0,
+      paths.ipv4Address(path),
       paths.port(path),
       paths.source(path) | 0,
       this.#listenPort,

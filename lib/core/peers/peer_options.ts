@@ -1,11 +1,12 @@
 /** Peer options: a configured peer as the device takes it. */
 import type { PeerConfig } from "../config/config.ts";
+import type { HostAddress } from "../wire/host_address.ts";
 import type { PeerOptions } from "../wireguard/peer.ts";
 
 /** What the data plane needs to know of a configured peer. */
 export function peerOptions(
   peer: Omit<PeerConfig, "allowedIps6" | "endpoint6" | "line">,
-  address: number | null,
+  address: HostAddress | null,
 ): PeerOptions {
   return {
     publicKey: peer.publicKey,

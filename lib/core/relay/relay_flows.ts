@@ -85,7 +85,7 @@ export class RelayFlows {
   open(path: number, now: number): RelayFlow | null {
     const { paths } = this.#options;
     const flow = new RelayFlow(path);
-    flow.place = this.#shares.add(paths.address(path), flow);
+    flow.place = this.#shares.add(paths.partyKey(path), flow);
     if (flow.place === null) return null;
     paths.retain(path);
     this.#byPath.set(path, flow);

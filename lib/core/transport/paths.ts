@@ -3,35 +3,34 @@
  * through the core.
  *
  * A path is the far end's socket address, our own address that it writes to, and the transport. Its number is that of a
- * slot of 64 bytes, in which the socket address stands as the kernel takes it (`struct sockaddr_in`, with room for
- * `sockaddr_in6`):
- *
- * ```text
- *  0  family                        2, AF_INET, in the host's order
- *  2  port                          2, network order
- *  4  address                       4, network order; with what is behind it, 24 of IPv6's
- * 28  our address                  16, network order, IPv4 in the first 4; 0 lets the kernel choose
- * 44  transport                     1
- * 45  zeros                        19
- * ```
+ * slot of 64 bytes (path_slot.ts), in which the socket address stands as the kernel takes it.
  *
  * Whoever can send us a datagram has a path made, so slots of paths that nobody holds are used again, the one unused
  * for longest first, and strangers share a few hundred. Who stays is held: `retain()` by the peer that is there. A path
  * in the send queue is pinned until the queue has been empty: its datagram must not leave for another place.
  */
 import { hash } from "../wire/hash.ts";
+import { isIpv6 } from "../wire/host_address.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
+import {
+  copySlot6,
+  hashOfSlot6,
+  IDENTITY_SIZE,
+  IPV4_PREFIX,
+  isSlot6,
+  PATH_ADDRESS_OFFSET,
+  PATH_PORT_OFFSET,
+  PATH_SLOT_SIZE,
+  PATH_SOURCE_OFFSET,
+  PATH_TRANSPORT_OFFSET,
+  writeSocketAddress6,
+} from "./path_slot.ts";
+import { PathSlots } from "./path_slots.ts";
 import type { Transport } from "./transport.ts";
 
 /** Names no path. */
 export const NO_PATH = 0;
-const PATH_SLOT_SIZE = 64;
-const PATH_PORT_OFFSET = 2;
-const PATH_ADDRESS_OFFSET = 4;
-const PATH_SOURCE_OFFSET = 28;
-const PATH_TRANSPORT_OFFSET = 44;
 
-const AF_INET = 2;
 /** Slots at first; twice as many whenever they are all in use. */
 const FIRST_CAPACITY = 64;
 const NONE = -1;
@@ -43,10 +42,7 @@ export interface PathsOptions {
   readonly unheld: number;
 }
 
-export class Paths {
-  /** The slots; path `n` begins at `n * PATH_SLOT_SIZE`. Others whenever the table has grown. */
-  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
-  view: DataView<ArrayBuffer> = new DataView(this.bytes.buffer);
+export class Paths extends PathSlots {
   readonly #unheldLimit: number;
   readonly #maxCapacity: number;
   #capacity = 0;
@@ -69,9 +65,11 @@ export class Paths {
   #made = 1;
   /** The one asked for last: datagrams come in runs. */
   #last = NO_PATH;
-  #seed = 0;
+  /** The slot of IPv6 that is looked for. */
+  readonly #wanted = new DataView(new ArrayBuffer(PATH_SLOT_SIZE));
 
   constructor({ holders, unheld }: PathsOptions) {
+    super();
     this.#unheldLimit = unheld;
     this.#maxCapacity = 1 + holders + unheld;
     this.#grow(Math.min(FIRST_CAPACITY, this.#maxCapacity));
@@ -97,7 +95,7 @@ export class Paths {
    * yet.
    */
   seedWith(seed: number): void {
-    if (this.#made === 1) this.#seed = seed;
+    if (this.#made === 1) this.seed = seed;
   }
 
   /** How many paths there are, held or not. */
@@ -106,8 +104,8 @@ export class Paths {
   }
 
   /**
-   * The path of an endpoint. It lasts until as many others have been asked for as strangers share, less those that are
-   * pinned; an owner that keeps it calls `retain()`.
+   * The path of an IPv4 endpoint. It lasts until as many others have been asked for as strangers share, less those that
+   * are pinned; an owner that keeps it calls `retain()`.
    *
    * @param address,port the far end, host order; addresses as int32 or uint32
    * @param source our own address; 0 lets the kernel choose
@@ -123,16 +121,54 @@ export class Paths {
     return this.#last = known;
   }
 
+  /**
+   * The same of an IPv6 endpoint, whose `struct sockaddr_in6` stands at `name` of `from`.
+   *
+   * @param source where in `from` our own address stands, 16 bytes; less than 0 lets the kernel choose
+   */
+  internName6(from: DataView, name: number, source: number, transport: Transport): number {
+    if (from.getUint16(name + PATH_PORT_OFFSET) === 0) return NO_PATH;
+    copySlot6(this.#wanted, from, name, source, transport);
+    const known = this.#isWanted(this.#last) ? this.#last : this.#findWanted();
+    if (known === NO_PATH) return this.#last = this.#addWanted();
+    return this.#lastUsed(known);
+  }
+
+  /** The same of an endpoint by value, of either family, from the address that the kernel chooses. */
+  internEnd({ address, port }: SocketAddress, transport: Transport): number {
+    if (!isIpv6(address)) return this.intern(address, port, 0, transport);
+    const name = new DataView(new ArrayBuffer(PATH_SLOT_SIZE));
+    writeSocketAddress6(name, 0, address, port);
+    return this.internName6(name, 0, -1, transport);
+  }
+
+  #lastUsed(path: number): number {
+    if (this.#holds[path] === 0) this.#used(path);
+    return this.#last = path;
+  }
+
   #add(address: number, port: number, source: number, transport: number): number {
     const path = this.#takeSlot();
     if (path === NO_PATH) return NO_PATH;
     const at = path * PATH_SLOT_SIZE;
     const { view } = this;
-    view.setUint16(at, AF_INET, true);
-    view.setUint16(at + PATH_PORT_OFFSET, port);
+    this.bytes.fill(0, at, at + PATH_SLOT_SIZE);
+    view.setInt32(at, IPV4_PREFIX | port);
     view.setInt32(at + PATH_ADDRESS_OFFSET, address);
     view.setInt32(at + PATH_SOURCE_OFFSET, source);
     view.setUint8(at + PATH_TRANSPORT_OFFSET, transport);
+    this.#link(path);
+    this.#appendUnheld(path);
+    return path;
+  }
+
+  #addWanted(): number {
+    const path = this.#takeSlot();
+    if (path === NO_PATH) return NO_PATH;
+    const at = path * PATH_SLOT_SIZE;
+    for (let i = 0; i < PATH_SLOT_SIZE; i += 4) {
+      this.view.setInt32(at + i, this.#wanted.getInt32(i));
+    }
     this.#link(path);
     this.#appendUnheld(path);
     return path;
@@ -146,18 +182,35 @@ export class Paths {
     return NO_PATH;
   }
 
+  #findWanted(): number {
+    const bucket = hashOfSlot6(this.#wanted, 0, this.seed) & (this.#buckets.length - 1);
+    for (let path = this.#buckets[bucket]; path !== NONE; path = this.#next[path]) {
+      if (this.#isWanted(path)) return path;
+    }
+    return NO_PATH;
+  }
+
   #is(path: number, address: number, port: number, source: number, transport: number): boolean {
     const { view } = this;
     const at = path * PATH_SLOT_SIZE;
     return view.getInt32(at + PATH_ADDRESS_OFFSET) === address &&
-      view.getUint16(at + PATH_PORT_OFFSET) === port &&
+      view.getInt32(at) === (IPV4_PREFIX | port) &&
       view.getInt32(at + PATH_SOURCE_OFFSET) === source &&
       view.getUint8(at + PATH_TRANSPORT_OFFSET) === transport;
   }
 
+  #isWanted(path: number): boolean {
+    const { view } = this;
+    const at = path * PATH_SLOT_SIZE;
+    for (let i = 0; i < IDENTITY_SIZE; i += 4) {
+      if (view.getInt32(at + i) !== this.#wanted.getInt32(i)) return false;
+    }
+    return true;
+  }
+
   #bucket(address: number, port: number, source: number, transport: number): number {
-    const place = hash(address, port << 1 | transport, this.#seed);
-    return hash(place, source, this.#seed) & (this.#buckets.length - 1);
+    const place = hash(address, port << 1 | transport, this.seed);
+    return hash(place, source, this.seed) & (this.#buckets.length - 1);
   }
 
   /** A slot that nobody has used, or that of the path that has been unused for longest; `NO_PATH` for none. */
@@ -225,6 +278,7 @@ export class Paths {
   #bucketOf(path: number): number {
     const { view } = this;
     const at = path * PATH_SLOT_SIZE;
+    if (isSlot6(view, at)) return hashOfSlot6(view, at, this.seed) & (this.#buckets.length - 1);
     return this.#bucket(
       view.getInt32(at + PATH_ADDRESS_OFFSET),
       view.getUint16(at + PATH_PORT_OFFSET),
@@ -257,43 +311,10 @@ export class Paths {
     this.#queueTurn = (this.#queueTurn + 1) | 0 || 1;
   }
 
-  // What a path is.
-
-  /** The far end's IPv4 address, host order, as uint32. */
-  address(path: number): number {
-    return this.view.getUint32(path * PATH_SLOT_SIZE + PATH_ADDRESS_OFFSET);
-  }
-
-  /** The far end's port; 0 of `NO_PATH`. */
-  port(path: number): number {
-    return this.view.getUint16(path * PATH_SLOT_SIZE + PATH_PORT_OFFSET);
-  }
-
-  /** Our own address, host order, as uint32; 0 where the kernel chooses. */
-  source(path: number): number {
-    return this.view.getUint32(path * PATH_SLOT_SIZE + PATH_SOURCE_OFFSET);
-  }
-
-  transport(path: number): Transport {
-    return this.view.getUint8(path * PATH_SLOT_SIZE + PATH_TRANSPORT_OFFSET) as Transport;
-  }
-
-  /** The far end, to be kept by value. */
-  socketAddress(path: number): SocketAddress {
-    return { address: this.address(path), port: this.port(path) };
-  }
-
-  /** Whether two paths lead to the same address and port, from wherever and by whatever transport. */
-  isSameEnd(one: number, other: number): boolean {
-    const { view } = this;
-    const [a, b] = [one * PATH_SLOT_SIZE, other * PATH_SLOT_SIZE];
-    return view.getInt32(a + PATH_ADDRESS_OFFSET) === view.getInt32(b + PATH_ADDRESS_OFFSET) &&
-      view.getUint16(a + PATH_PORT_OFFSET) === view.getUint16(b + PATH_PORT_OFFSET);
-  }
-
   /** The path to the same end by another transport, from the address that the kernel chooses. */
   withTransport(path: number, transport: Transport): number {
-    return this.intern(this.address(path), this.port(path), 0, transport);
+    if (this.isIpv6(path)) return this.internName6(this.view, path * PATH_SLOT_SIZE, -1, transport);
+    return this.intern(this.ipv4Address(path), this.port(path), 0, transport);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Peer endpoint: where a peer is, and how datagrams travel there and back. */
+import type { HostAddress } from "../wire/host_address.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
 import { NO_PATH, type Paths } from "./paths.ts";
 import { Transport } from "./transport.ts";
@@ -18,8 +19,7 @@ export class PeerEndpoint {
     return this.#path;
   }
 
-  /** IPv4 address, host order. */
-  get address(): number {
+  get address(): HostAddress {
     return this.#paths.address(this.#path);
   }
 
@@ -28,9 +28,19 @@ export class PeerEndpoint {
     return this.#paths.port(this.#path);
   }
 
-  /** Our own address that the peer writes to; 0 lets the kernel choose. */
-  get source(): number {
-    return this.#paths.source(this.#path);
+  /** Whether the address is one of IPv6; costs less than to ask for it. */
+  get isIpv6(): boolean {
+    return this.#paths.isIpv6(this.#path);
+  }
+
+  /** The address as an int32 by which endpoints are told apart, see `Paths`. */
+  get addressKey(): number {
+    return this.#paths.addressKey(this.#path);
+  }
+
+  /** Our own address that the peer writes to, as an int32, see `Paths`; 0 lets the kernel choose. */
+  get sourceDigest(): number {
+    return this.#paths.sourceDigest(this.#path);
   }
 
   /** The transport, which is chosen even where the endpoint is not known. */
@@ -49,9 +59,7 @@ export class PeerEndpoint {
 
   /** The peer is to be found at this address, by the same transport; null where that is not known. */
   set(end: SocketAddress | null): void {
-    this.moveTo(
-      end === null ? NO_PATH : this.#paths.intern(end.address, end.port, 0, this.#transport),
-    );
+    this.moveTo(end === null ? NO_PATH : this.#paths.internEnd(end, this.#transport));
   }
 
   /** Reaches the peer by this transport from now on. */
@@ -63,6 +71,8 @@ export class PeerEndpoint {
 
   /** Leaves our own address to the kernel again. */
   forgetSource(): void {
-    if (this.source !== 0) this.moveTo(this.#paths.withTransport(this.#path, this.#transport));
+    if (this.sourceDigest !== 0) {
+      this.moveTo(this.#paths.withTransport(this.#path, this.#transport));
+    }
   }
 }

@@ -1,8 +1,14 @@
-/** Socket address: an IPv4 address and a port, by value. */
+/** Socket address: an address and a port, by value. */
+import type { HostAddress } from "./host_address.ts";
+
+/** The same of IPv4 alone. */
+export interface Ipv4SocketAddress extends SocketAddress {
+  readonly address: number;
+}
 
 export interface SocketAddress {
-  /** uint32 in host order; 0 is every address of the host, or none. */
-  readonly address: number;
+  /** 0 is every address of the host, or none. */
+  readonly address: HostAddress;
   /** Host order, 1 to 65535. */
   readonly port: number;
 }

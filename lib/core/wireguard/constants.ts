@@ -34,3 +34,5 @@ export const MAX_STAGED_PACKETS = 128;
 export const MAX_STAGED_BYTES = 16 * 1024 * 1024;
 /** Bytes that UDP and IPv4 put in front of a message. */
 export const OUTER_HEADERS_SIZE = 28;
+/** The same of IPv6. */
+export const OUTER_HEADERS6_SIZE = 48;

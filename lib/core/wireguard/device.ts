@@ -310,10 +310,10 @@ export class Device {
     }
   }
 
-  /** Stops using a local address that the host no longer has. */
+  /** Stops using a local address that the host no longer has, given as `Paths.sourceDigest()`. */
   forgetSource(source: number): void {
     for (const peer of this.#peers) {
-      if (peer.endpoint.source === source) peer.endpoint.forgetSource();
+      if (peer.endpoint.sourceDigest === (source | 0)) peer.endpoint.forgetSource();
     }
   }
 

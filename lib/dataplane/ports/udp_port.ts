@@ -7,6 +7,8 @@ import { Transport } from "../../core/transport/transport.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 
 export interface UdpPortOptions {
+  /** What the socket receives into. */
+  readonly memory: { readonly view: DataView };
   /** Where paths have their numbers from. */
   readonly paths: Paths;
   readonly drops: DropCounters;
@@ -15,7 +17,7 @@ export interface UdpPortOptions {
    * by now.
    */
   readonly keepsSource: boolean;
-  /** Takes a source address, host order, that the kernel refuses: the host no longer has it. */
+  /** Takes the digest of a source address that the kernel refuses: the host no longer has it. */
   readonly onSourceRefused: (source: number) => void;
   /** Takes the number of an error for which datagrams were refused. */
   readonly onRefused?: (errno: number) => void;
@@ -58,13 +60,20 @@ export class UdpPort implements DatagramPort {
   take(index: number): boolean {
     const socket = this.#socket;
     const { paths, keepsSource } = this.#options;
-    this.messages.pathIds[index] = paths.intern(
+    const name6 = socket.receivedNames6[index];
+    this.messages.pathIds[index] = name6 >= 0 ? this.#path6(name6, index) : paths.intern(
       socket.receivedAddresses[index],
       socket.receivedPorts[index],
       keepsSource ? socket.receivedSources[index] : 0,
       Transport.udp,
     );
     return true;
+  }
+
+  #path6(name: number, index: number): number {
+    const { paths, memory, keepsSource } = this.#options;
+    const source = keepsSource ? this.#socket.receivedSources6[index] : -1;
+    return paths.internName6(memory.view, name, source, Transport.udp);
   }
 
   authenticated(): void {}
@@ -77,7 +86,7 @@ export class UdpPort implements DatagramPort {
     for (let i = errors; i < socket.sendErrors; i++) drops.add(DropReason.sendError);
     if (socket.sendErrors > errors) this.#options.onRefused?.(socket.lastSendError);
     if (socket.refusedSource !== 0) {
-      this.#options.onSourceRefused(socket.refusedSource >>> 0);
+      this.#options.onSourceRefused(socket.refusedSource);
       socket.refusedSource = 0;
     }
     return next;

@@ -81,6 +81,7 @@ export class UdpSockets implements FlowPorts, Disposable {
     if (this.target !== null) options.paths.retain(this.target);
     this.#loop = options.loop;
     this.#portOptions = {
+      memory: arena,
       paths: options.paths,
       drops: options.drops,
       keepsSource: true,

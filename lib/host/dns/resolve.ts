@@ -1,6 +1,7 @@
 /** Resolve: looks up a server's address by its name, the first time and when its tunnel is down. */
 import { lookup } from "node:dns/promises";
 import type { Endpoint } from "../../core/config/config.ts";
+import { type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { lookUpDirectly } from "./direct_lookup.ts";
 import { readText } from "./resolv_conf_file.ts";
@@ -11,29 +12,56 @@ const HOSTS_FILE = "/etc/hosts";
 /** Addresses of one name that are tried: more would leave each too little time. */
 const MAX_ADDRESSES = 8;
 
+/** What messages call the setting, where it is not `Endpoint`. */
+export interface ResolveOptions {
+  readonly setting?: string;
+}
+
 /**
- * The IPv4 address of an endpoint, host order. A name is looked up as the host does it (`/etc/hosts`, then DNS).
+ * The address of an endpoint that the host prefers. A name is looked up as the host does it (`/etc/hosts`, then DNS).
  *
  * @param timeout ms
- * @param options `setting`: what the user calls it
- * @throws {AppError} with exit code 3 when it has no IPv4 address, or none is found in time
+ * @throws {AppError} with exit code 3 when it has no address, or none is found in time
  */
-export async function resolveEndpoint(
+export async function resolveEndpoint(endpoint: Endpoint, timeout: number): Promise<HostAddress> {
+  return (await resolveAll(endpoint, timeout))[0]!;
+}
+
+/**
+ * The same for a user that has no use for IPv6.
+ *
+ * @throws {AppError} with exit code 3, also where it has no IPv4 address
+ */
+export async function resolveIpv4(
   endpoint: Endpoint,
   timeout: number,
-  options: { readonly setting?: string } = {},
+  options: ResolveOptions = {},
 ): Promise<number> {
-  return (await resolveAll(endpoint, timeout, options))[0]!;
+  const { host, address } = endpoint;
+  if (address !== null) return isIpv6(address) ? refuseIpv6(host, options) : address;
+  return (await lookUp(host, { timeout, ...options }))[0]!;
+}
+
+function refuseIpv6(host: string, { setting = "Endpoint" }: ResolveOptions): never {
+  throw new AppError(
+    `Cannot use ${setting} = [${host}]: IPv4 only is supported here: give an IPv4 address or a host name`,
+    { exitCode: ExitCode.connect },
+  );
 }
 
 /** The same for all addresses of a name, in the order in which the host prefers them. */
 export async function resolveAll(
   endpoint: Endpoint,
   timeout: number,
-  { setting = "Endpoint" }: { readonly setting?: string } = {},
+): Promise<readonly HostAddress[]> {
+  const { host, address } = endpoint;
+  return address === null ? await lookUp(host, { timeout }) : [address];
+}
+
+async function lookUp(
+  host: string,
+  { timeout, setting = "Endpoint" }: { readonly timeout: number } & ResolveOptions,
 ): Promise<readonly number[]> {
-  if (endpoint.address !== null) return [endpoint.address];
-  const { host } = endpoint;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${timeout / 1000} s`)), timeout);
@@ -56,8 +84,8 @@ export async function resolveAll(
 }
 
 export interface AgainOptions {
-  /** The addresses that were found last, host order. */
-  readonly last: readonly number[];
+  /** The addresses that were found last. */
+  readonly last: readonly HostAddress[];
   /** Resolvers outside the tunnel, as text. */
   readonly nameServers: readonly string[];
   /** Mark of the tunnel's own datagrams; 0 for none. */
@@ -78,7 +106,7 @@ export interface AgainOptions {
 export async function resolveAgain(
   endpoint: Endpoint,
   { last, nameServers, mark, timeout, whileAsking }: AgainOptions,
-): Promise<readonly number[]> {
+): Promise<readonly HostAddress[]> {
   if (endpoint.address !== null) return [endpoint.address];
   const { host } = endpoint;
   const listed = addressInHosts(readText(HOSTS_FILE) ?? "", host);
@@ -90,7 +118,7 @@ export async function resolveAgain(
   return found.length > 0 ? distinct(found) : last;
 }
 
-function distinct(addresses: readonly number[]): readonly number[] {
+function distinct<Address>(addresses: readonly Address[]): readonly Address[] {
   return [...new Set(addresses)].slice(0, MAX_ADDRESSES);
 }
 

@@ -9,6 +9,7 @@
  * until the next client has taken it over and is ended by a person, or until `vpn cleanup`.
  */
 import { LOOPBACK } from "../../../ffi/netlink/links.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
 import { AF_INET, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
@@ -55,8 +56,8 @@ export interface KillSwitchOptions {
   /** SO_MARK of the tunnel's own datagrams; not 0. */
   readonly mark: number;
   readonly journal: Journal;
-  /** What `Endpoint` names and where that is, host order, for the client after this one; null where it is not known. */
-  readonly server: { readonly name: string; readonly address: number } | null;
+  /** What `Endpoint` names and where that is, for the client after this one; null where it is not known. */
+  readonly server: { readonly name: string; readonly address: HostAddress } | null;
   /** Whether nobody else may change the table while this process lives; true if left out. */
   readonly isOwned?: boolean;
 }

@@ -4,6 +4,7 @@
  * Addresses and routes on the TUN are not among them: they vanish with the device, and the device with the process.
  */
 import type { PortRange } from "../../core/wire/port_range.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { parsePrefix } from "../../../ffi/netlink/ip_address.ts";
 import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
@@ -54,7 +55,7 @@ export type HostChange =
   | {
     readonly kind: "kill-switch";
     readonly table: NftablesTable;
-    readonly server: { readonly name: string; readonly address: number } | null;
+    readonly server: { readonly name: string; readonly address: HostAddress } | null;
   }
   /** Ports kept from the kernel's own choice that were not before; both ends of a range included. */
   | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] }

@@ -18,6 +18,7 @@ import { RouteProtocol, RouteTable, RouteType } from "../../../ffi/netlink/route
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../../ffi/netlink/rules.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import { addressBytes, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 import { Detour } from "./detour.ts";
 import { guestBridges } from "./guest_bridges.ts";
@@ -78,13 +79,13 @@ export class HostNetwork implements Disposable {
   }
 
   /**
-   * A text that differs when packets of this mark to an address (host order) take another way, or leave by another of
+   * A text that differs when packets of this mark to an address take another way, or leave by another of
    * ours.
    */
-  traceOf(destination: number, mark: number): string {
+  traceOf(destination: HostAddress, mark: number): string {
     try {
       const { link, gateway, preferredSource } = this.#netlink.routes.lookup(
-        ipv4FromNumber(destination),
+        addressBytes(destination),
         { mark },
       );
       return `${link} ${gateway} ${preferredSource}`;
@@ -94,11 +95,11 @@ export class HostNetwork implements Disposable {
     }
   }
 
-  /** How the host reaches an address (host order) with packets of this mark; null where it does not. */
-  wayTo(destination: number, mark: number): WayOutside | null {
+  /** How the host reaches an address with packets of this mark; null where it does not. */
+  wayTo(destination: HostAddress, mark: number): WayOutside | null {
     const { routes, links } = this.#netlink;
     try {
-      const { link, gateway } = routes.lookup(ipv4FromNumber(destination), { mark });
+      const { link, gateway } = routes.lookup(addressBytes(destination), { mark });
       if (link === null) return null;
       // A gateway may have an IPv6 address (RFC 5549): then it is in no network of ours.
       const nextHop = gateway === null
@@ -108,7 +109,7 @@ export class HostNetwork implements Disposable {
         : null;
       return {
         device: links.get(link).name,
-        network: nextHop === null ? null : this.#networkOf(nextHop, link),
+        network: nextHop === null || isIpv6(nextHop) ? null : this.#networkOf(nextHop, link),
       };
     } catch (error) {
       if (error instanceof NetlinkError) return null;

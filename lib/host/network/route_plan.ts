@@ -10,7 +10,8 @@ import {
   outermostOf,
   withoutRepetitions,
 } from "../../core/config/values/networks.ts";
-import { formatCidr, formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+import { formatAddress, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
+import { formatCidr, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 
 /** The mark of the tunnel's own datagrams where `FwMark` gives none: the number that wg-quick starts from. */
 export const DEFAULT_MARK = 51820;
@@ -133,25 +134,25 @@ export function routeWarnings(config: ClientConfig, plan: RoutePlan): string[] {
  * Refuses what would lead the tunnel's datagrams into the tunnel: a plain route that covers the server, and one that
  * overlaps the network which the server is reached through. Policy routing and tables of one's own are no danger.
  *
- * @param server its address, host order
+ * @param server its address
  * @throws {ConfigError} that names both
  */
 export function requireReachableOutside(
   config: ClientConfig,
   { plan, server, way }: {
     readonly plan: RoutePlan;
-    readonly server: number;
+    readonly server: HostAddress;
     readonly way: WayOutside | null;
   },
 ): void {
-  const own = { address: server, prefixLength: 32 };
+  const own = isIpv6(server) ? null : { address: server, prefixLength: 32 };
   const refuse = (key: string, prefix: Ipv4Prefix, remedy: string) => {
     const owner = config.peers.find(({ allowedIps }) => allowedIps.includes(prefix));
     const line = key === "Address" ? config.interface.lines.get(key) : owner?.line;
     const place = `${config.fileName}:${line}: ${key}: cannot use "${formatCidr(prefix)}"`;
-    if (isWithin(own, prefix)) {
+    if (own !== null && isWithin(own, prefix)) {
       throw new ConfigError(
-        `${place}: it contains the server's own address ${formatIpv4(server)}; ${remedy}`,
+        `${place}: it contains the server's own address ${formatAddress(server)}; ${remedy}`,
       );
     }
     const network = way?.network ?? null;
@@ -160,7 +161,7 @@ export function requireReachableOutside(
       `${place}: it overlaps ${formatCidr(network)} on ${
         way!.device
       }, the network by which the server ` +
-        `${formatIpv4(server)} is reached; ${remedy}`,
+        `${formatAddress(server)} is reached; ${remedy}`,
     );
   };
   // The kernel makes a route of each address that is more than one.
@@ -184,9 +185,9 @@ export function requireReachableOutside(
  * @throws {Error} what it throws for the first, where it would all
  */
 export function reachableOutside(
-  addresses: readonly number[],
-  require: (address: number) => void,
-): readonly number[] {
+  addresses: readonly HostAddress[],
+  require: (address: HostAddress) => void,
+): readonly HostAddress[] {
   const errors: unknown[] = [];
   const reachable = addresses.filter((address) => {
     try {

@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { SocketAddress } from "../../core/wire/socket_address.ts";
+import type { Ipv4SocketAddress } from "../../core/wire/socket_address.ts";
 import { CONTENT_TYPE } from "../../core/metrics/exposition.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -24,7 +24,7 @@ const TIMEOUT = 3_000;
 const CHECK_INTERVAL = 500;
 
 export interface MetricsServerOptions {
-  readonly listen: SocketAddress;
+  readonly listen: Ipv4SocketAddress;
   /** All metrics as text, in chunks. */
   readonly read: () => Promise<readonly string[]>;
 }
@@ -117,7 +117,7 @@ async function answer(
 }
 
 /** What keeps the service from listening, for the user; anything else as it is. */
-function explained(error: Error, { address, port }: SocketAddress): Error {
+function explained(error: Error, { address, port }: Ipv4SocketAddress): Error {
   const code = "code" in error ? error.code : undefined;
   const cannot = `Cannot serve metrics on ${formatIpv4(address)}:${port}`;
   switch (code) {

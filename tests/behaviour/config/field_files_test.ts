@@ -6,7 +6,8 @@ import { withoutPeer } from "../../../lib/core/config/text/config_writer.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
 import { validateClient, validateServer } from "../../../lib/core/config/roles.ts";
-import { formatCidr, formatIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
+import { formatAddress } from "../../../lib/core/wire/host_address.ts";
+import { formatCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { sampleKeys } from "../../support/config/sample_keys.ts";
 
@@ -265,7 +266,7 @@ Deno.test("a file of an old editor is read: carriage returns, a byte order mark,
     `[ PEER ]\r\npublickey=${PEER.publicKey}\r\nendpoint=192.0.2.1:1\r\nallowedips=0.0.0.0/0`;
   const config = validateClient(parseConfig(text, "f.conf"));
   assertEquals(config.warnings, []);
-  assertEquals(formatIpv4(config.server.endpoint.address!), "192.0.2.1");
+  assertEquals(formatAddress(config.server.endpoint.address!), "192.0.2.1");
   assertEquals(config.allowedIps, [{ address: 0, prefixLength: 0 }]);
 });
 

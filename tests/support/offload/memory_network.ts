@@ -3,7 +3,7 @@
  * runs.
  */
 import type { Paths } from "../../../lib/core/transport/paths.ts";
-import type { SocketAddress } from "../../../lib/core/wire/socket_address.ts";
+import type { Ipv4SocketAddress } from "../../../lib/core/wire/socket_address.ts";
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
@@ -109,9 +109,9 @@ class WireEnd implements DatagramPort {
   readonly #paths: Paths;
   /** Its address outside, int32, and port. */
   readonly #address: number;
-  readonly #end: SocketAddress;
+  readonly #end: Ipv4SocketAddress;
   /** By message. */
-  readonly #senders: SocketAddress[] = [];
+  readonly #senders: Ipv4SocketAddress[] = [];
   #waiting = 0;
 
   constructor(arena: Arena, paths: Paths, place: Place) {
@@ -146,7 +146,7 @@ class WireEnd implements DatagramPort {
   send(queue: Datagrams, from: number, to: number): number {
     let next = from;
     while (next < to) {
-      const address = queue.paths.address(queue.pathIds[next]!) | 0;
+      const address = queue.paths.ipv4Address(queue.pathIds[next]!);
       for (let i = 0; i < this.others.length; i++) {
         const other = this.others[i]!;
         if (other.#address === address) next = other.#arrive(this, queue, next, to);

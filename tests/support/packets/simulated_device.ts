@@ -275,7 +275,7 @@ export class SimulatedDevice {
       bytes: this.memory.bytes.slice(at, at + queue.lengths[index]!),
       sourceAddress: this.address,
       sourcePort: this.port,
-      destinationAddress: queue.paths.address(queue.pathIds[index]!),
+      destinationAddress: queue.paths.ipv4Address(queue.pathIds[index]!) >>> 0,
       destinationPort: queue.paths.port(queue.pathIds[index]!),
       transport,
     });

@@ -33,7 +33,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/wire",
     "core/wireguard",
   ],
-  "core/client": ["core/transport"],
+  "core/client": ["core/transport", "core/wire"],
   ffi: [],
   cli: ["core/config"],
   process: ["cli", "core/config", "ffi"],

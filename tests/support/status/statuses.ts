@@ -37,8 +37,6 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     silence: null,
     presence: "never",
     isUp: false,
-    admission: "admitted",
-    expires: null,
     kind: "unknown",
     roundTrip: null,
     hello: null,

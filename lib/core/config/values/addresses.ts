@@ -1,4 +1,5 @@
 /** Address values: reads networks, resolvers, endpoints and port forwards. */
+import { canonicalIpv6 } from "../../wire/host_address.ts";
 import { isMartian } from "../../wire/ipv4.ts";
 import {
   formatCidr,
@@ -7,7 +8,7 @@ import {
   parseIpv4,
   prefixMask,
 } from "../../wire/ipv4_text.ts";
-import type { SocketAddress } from "../../wire/socket_address.ts";
+import type { Ipv4SocketAddress } from "../../wire/socket_address.ts";
 import type { Endpoint, PortForward } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import type { Notes } from "../text/notes.ts";
@@ -170,7 +171,7 @@ function asciiHost(text: string): string {
 }
 
 /** `ADDRESS:PORT` of this host, IPv4 only; 0.0.0.0 is all of its addresses. */
-export function parseSocketAddress(entry: Entry): SocketAddress {
+export function parseSocketAddress(entry: Entry): Ipv4SocketAddress {
   const rule = "it must be an IPv4 address of this host and a port, as in 127.0.0.1:9586";
   const [, addressText, portText] = /^([\d.]+):(\d+)$/.exec(entry.value) ??
     rejectValue(entry, rule);
@@ -242,12 +243,6 @@ function withoutHostBits(prefix: Prefix): Prefix {
   const { address, prefixLength } = prefix.ipv4;
   const ipv4 = { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
   return { text: formatCidr(ipv4), ipv4, entry: prefix.entry };
-}
-
-/** The one spelling of an IPv6 address (RFC 5952), or `null`. The URL standard's host parser knows it. */
-function canonicalIpv6(text: string): string | null {
-  if (!/^[0-9A-Fa-f:.]{2,45}$/.test(text)) return null;
-  return URL.parse(`http://[${text}]/`)?.hostname.slice(1, -1) ?? null;
 }
 
 /** RFC 1123 labels, and "_"; a last label of digits alone would be a mistyped address. */

@@ -11,7 +11,6 @@ import {
   parseResolvers,
   parseSocketAddress,
 } from "./addresses.ts";
-import { parseExpires } from "./expiry.ts";
 import { list, single } from "../text/section.ts";
 import {
   oneOf,
@@ -29,7 +28,6 @@ import {
   parseRateLimit,
   parseSwitch,
   parseTable,
-  parseYesNo,
   secondsBetween,
   withoutBlanks,
 } from "./values.ts";
@@ -84,6 +82,4 @@ export const PEER_KEYS = {
   // Ours.
   Name: single(parsePeerName),
   RateLimit: single(parseRateLimit),
-  Enabled: single(parseYesNo),
-  Expires: single(parseExpires),
 };

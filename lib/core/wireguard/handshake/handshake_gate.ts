@@ -52,6 +52,10 @@ const PEERS_WITH_COOKIE = { perSecond: 250, burst: 16 };
 /** Answers to handshakes of ours that proved to be none. Of these a peer has a share, which it keeps (peer.ts). */
 const ANSWERS = { perSecond: 400, burst: 200 };
 
+/** Bytes of an address with its port. */
+const SOURCE_SIZE = 6;
+const SOURCE6_SIZE = 18;
+
 export interface HandshakeGateOptions {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
@@ -90,11 +94,12 @@ export class HandshakeGate {
   readonly #answers = new Allowance(ANSWERS);
   /** What the message that was let through last has drawn on. */
   #drawn: Allowance = this.#withoutCookie;
-  /** The address whose share it has drawn on; 0 for none. */
-  #drawnAddress = 0;
+  /** The party whose share it has drawn on, see `Paths.partyKey()`; 0 for none. */
+  #drawnParty = 0;
   #loadedUntil = -Infinity;
-  /** What a cookie is bound to: address and port in network order. */
-  readonly #source = new DataView(new ArrayBuffer(6));
+  /** What a cookie is bound to, of each family: address and port in network order. */
+  readonly #source4 = new DataView(new ArrayBuffer(SOURCE_SIZE));
+  readonly #source6 = new DataView(new ArrayBuffer(SOURCE6_SIZE));
 
   constructor(options: HandshakeGateOptions) {
     this.#options = options;
@@ -108,14 +113,14 @@ export class HandshakeGate {
   /** Whether an initiation that came by a path is worked on. Under load its sender is asked for a cookie first. */
   admitInitiation(message: HandshakeMessage, path: number, now: number): DropReason {
     const { paths } = this.#options.sendQueue;
-    const [address, port] = [paths.address(path), paths.port(path)];
-    const isProven = this.proven.has(address, port) &&
-      this.#peersShares.allow(mixed(address, port), now);
+    const [key, port] = [paths.addressKey(path), paths.port(path)];
+    const isProven = this.proven.has(key, port) && this.#peersShares.allow(mixed(key, port), now);
+    const party = paths.partyKey(path) >>> 0;
     const { view } = this.#options.memory;
     const { offset, length } = message;
     const isLoaded = now < this.#loadedUntil;
     const mayHaveCookie = hasMac2(view, offset, length);
-    if (isLoaded && !mayHaveCookie && !this.#hasCookieFor(isProven, address, now)) {
+    if (isLoaded && !mayHaveCookie && !this.#hasCookieFor(isProven, party, now)) {
       // A flood that is not looked at is a flood still.
       this.#loadedUntil = now + UNDER_LOAD_TIME;
       return DropReason.handshakeFlood;
@@ -127,14 +132,12 @@ export class HandshakeGate {
       if (this.#withoutCookie.has(now)) return this.#admit(this.#withoutCookie, now);
       this.#loadedUntil = now + UNDER_LOAD_TIME;
     }
-    this.#source.setInt32(0, address);
-    this.#source.setUint16(4, port);
-    const hasCookie = mayHaveCookie &&
-      this.#checker.checkMac2(view, offset, length, this.#source, now);
+    const source = this.#writeSource(path);
+    const hasCookie = mayHaveCookie && this.#checker.checkMac2(view, offset, length, source, now);
     if (!hasCookie) return this.#sendCookie(message, isProven, path, now);
     if (isProven) return this.#admit(this.#peersWithCookie, now);
-    if (!this.#answeredAddresses.allow(address, now)) return DropReason.handshakeRateLimited;
-    return this.#admit(this.#withCookie, now, address);
+    if (!this.#answeredAddresses.allow(party, now)) return DropReason.handshakeRateLimited;
+    return this.#admit(this.#withCookie, now, party);
   }
 
   /**
@@ -164,30 +167,40 @@ export class HandshakeGate {
    */
   wasGenuine(): void {
     this.#drawn.giveBack();
-    if (this.#drawnAddress === 0) return;
-    this.#answeredAddresses.giveBack(this.#drawnAddress);
-    this.#cookieAddresses.giveBack(this.#drawnAddress);
+    if (this.#drawnParty === 0) return;
+    this.#answeredAddresses.giveBack(this.#drawnParty);
+    this.#cookieAddresses.giveBack(this.#drawnParty);
   }
 
-  #admit(allowance: Allowance, now: number, address = 0): DropReason {
+  #writeSource(path: number): DataView {
+    const { paths } = this.#options.sendQueue;
+    const source = paths.isIpv6(path) ? this.#source6 : this.#source4;
+    paths.writeEnd(path, source);
+    return source;
+  }
+
+  #admit(allowance: Allowance, now: number, party = 0): DropReason {
     if (!allowance.take(now)) return DropReason.handshakeFlood;
     this.#drawn = allowance;
-    this.#drawnAddress = address;
+    this.#drawnParty = party;
     this.admitted = (this.admitted + 1) | 0;
     return DropReason.none;
   }
 
-  /** Strangers share by address, so that one place's flood leaves the others' replies. Peers have had their share. */
-  #hasCookieFor(isProven: boolean, address: number, now: number): boolean {
+  /**
+   * Strangers share by address, of IPv6 by /64, so that one place's flood leaves the others' replies. Peers have had
+   * their share.
+   */
+  #hasCookieFor(isProven: boolean, party: number, now: number): boolean {
     return isProven
       ? this.#peersCookies.has(now)
-      : this.#strangersCookies.has(now) && this.#cookieAddresses.wouldAllow(address, now);
+      : this.#strangersCookies.has(now) && this.#cookieAddresses.wouldAllow(party, now);
   }
 
-  #takeCookieFor(isProven: boolean, address: number, now: number): boolean {
+  #takeCookieFor(isProven: boolean, party: number, now: number): boolean {
     return isProven
       ? this.#peersCookies.take(now)
-      : this.#cookieAddresses.allow(address, now) && this.#strangersCookies.take(now);
+      : this.#cookieAddresses.allow(party, now) && this.#strangersCookies.take(now);
   }
 
   #sendCookie(
@@ -197,12 +210,12 @@ export class HandshakeGate {
     now: number,
   ): DropReason {
     const { random, sendQueue, memory } = this.#options;
-    const address = sendQueue.paths.address(path);
-    if (!this.#takeCookieFor(isProven, address, now)) return DropReason.handshakeFlood;
+    const party = sendQueue.paths.partyKey(path) >>> 0;
+    if (!this.#takeCookieFor(isProven, party, now)) return DropReason.handshakeFlood;
     const slot = sendQueue.reserve();
     if (slot < 0) return DropReason.sendQueueFull;
     const reply = this.#checker.createReply(memory.bytes.subarray(offset, offset + length), {
-      source: this.#source,
+      source: this.#writeSource(path),
       receiverIndex: senderIndex,
       now,
       random,
@@ -220,8 +233,8 @@ function hasMac2(view: DataView, offset: number, length: number): boolean {
     view.getInt32(at + 12)) !== 0;
 }
 
-function mixed(address: number, port: number): number {
-  return (address ^ port << 16) >>> 0;
+function mixed(key: number, port: number): number {
+  return (key ^ port << 16) >>> 0;
 }
 
 export function randomUint32(random: RandomBytes): number {

@@ -2,7 +2,8 @@
  * The addresses and ports at which a peer has shown, by a handshake, that it receives there. What comes from one of
  * them is looked at first when a flood leaves room for few: a stranger who is not on the path cannot know them.
  *
- * A table of a fixed size; where a set is full, the oldest goes. A peer has two of them at most (endpoint_proof.ts).
+ * Addresses are given as int32, see `Paths.addressKey()`. A table of a fixed size; where a set is full, the oldest
+ * goes. A peer has two of them at most (endpoint_proof.ts).
  */
 
 /** Places in a set. */

@@ -19,7 +19,7 @@ const FULL = COST * HANDSHAKE_BURST;
 const WAYS = 8;
 const SETS = 512;
 
-/** Token buckets by source IPv4 address, for 4,096 addresses within any 250 ms. */
+/** Token buckets by source address, for 4,096 addresses within any 250 ms. */
 export class HandshakeRateLimiter {
   readonly #seed: number;
   readonly #addresses = new Uint32Array(SETS * WAYS);
@@ -35,7 +35,7 @@ export class HandshakeRateLimiter {
   /**
    * Whether a handshake from `address` may go on; if so, it is paid for.
    *
-   * @param address IPv4 address, host order
+   * @param address uint32: of IPv4 the address, of IPv6 what stands for a /64
    * @param now monotonic time in milliseconds
    */
   allow(address: number, now: number): boolean {

@@ -15,6 +15,8 @@
  * authenticated and may be hostile all the same: nothing here is more than its word about itself.
  */
 import type { Memory } from "../../wire/memory.ts";
+import { IPV6_SIZE, ipv6At, ipv6Bytes, isIpv6 } from "../../wire/host_address.ts";
+import type { SocketAddress } from "../../wire/socket_address.ts";
 import { BODY_OFFSET, bodySize, type ControlKind, frame } from "./control_message.ts";
 
 /** The version that this program speaks. */
@@ -45,7 +47,7 @@ export interface Hello {
   /** Name and version of the program, printable ASCII; empty where nothing fit to print was said. */
   readonly software: string;
   /** Where the receiver is, as the sender sees it, host order; null where it was not said. */
-  readonly seenAt: { readonly address: number; readonly port: number } | null;
+  readonly seenAt: SocketAddress | null;
   /**
    * Bytes of the longest packet inside that the sender believes to fit the path to the receiver; 0 where it was not
    * said.
@@ -111,9 +113,12 @@ export function writeHello(
   const software = new TextEncoder().encode(hello.software).subarray(0, MAX_SOFTWARE_SIZE);
   memory.bytes.set(software, field(Field.software, software.length));
   if (hello.seenAt !== null) {
-    const value = field(Field.seenAt, 6);
-    view.setUint32(value, hello.seenAt.address);
-    view.setUint16(value + 4, hello.seenAt.port);
+    const { address, port } = hello.seenAt;
+    const size = isIpv6(address) ? IPV6_SIZE : 4;
+    const value = field(Field.seenAt, size + 2);
+    if (isIpv6(address)) memory.bytes.set(ipv6Bytes(address), value);
+    else view.setUint32(value, address);
+    view.setUint16(value + size, port);
   }
   view.setUint16(field(Field.mtu, 2), hello.mtu);
   const time = Math.round(hello.time);
@@ -149,9 +154,11 @@ export function readHello(view: DataView, offset: number, length: number): Hello
         software = printable(view, value, fieldSize);
         break;
       case Field.seenAt:
-        // Longer, it may be an address of IPv6, for which version 1 has no use.
         if (fieldSize === 6) {
           seenAt = { address: view.getUint32(value), port: view.getUint16(value + 4) };
+        } else if (fieldSize === IPV6_SIZE + 2) {
+          const port = view.getUint16(value + IPV6_SIZE);
+          seenAt = { address: ipv6At(view, value), port };
         }
         break;
       case Field.mtu:

@@ -6,6 +6,7 @@
  */
 import * as icmp from "../../wire/icmp.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
+import type { SocketAddress } from "../../wire/socket_address.ts";
 import * as udp from "../../wire/udp.ts";
 import { headerEnd } from "../path/path_claim.ts";
 
@@ -38,7 +39,7 @@ const CODES: ReadonlyMap<number, Pick<Refusal, "kind" | "words">> = new Map([
 /**
  * What `length` bytes of an ICMP packet, IP header included, say of a datagram from our port to a server.
  *
- * @param server address, host order, and port
+ * @param server where it was sent; of one with an IPv6 address, ICMP says nothing
  * @returns null where it is about something else
  */
 export function readRefusal(
@@ -46,7 +47,7 @@ export function readRefusal(
   length: number,
   { port, server }: {
     readonly port: number;
-    readonly server: { readonly address: number; readonly port: number };
+    readonly server: SocketAddress;
   },
 ): Refusal | null {
   const message = headerEnd(view, 0, length);
@@ -57,7 +58,7 @@ export function readRefusal(
   const transport = headerEnd(view, quoted, length);
   if (found === undefined || transport < 0 || length < transport + udp.HEADER_SIZE) return null;
   const isOurs = ipv4.protocol(view, quoted) === ipv4.PROTOCOL_UDP &&
-    ipv4.destinationAddress(view, quoted) >>> 0 === server.address >>> 0 &&
+    ipv4.destinationAddress(view, quoted) >>> 0 === server.address &&
     udp.sourcePort(view, transport) === port &&
     udp.destinationPort(view, transport) === server.port;
   return isOurs ? { ...found, from: ipv4.sourceAddress(view, 0) >>> 0 } : null;

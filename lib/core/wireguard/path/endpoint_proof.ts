@@ -20,8 +20,8 @@
 import { INITIATION_SIZE } from "../../wire/messages.ts";
 import { Allowance } from "../../limits/allowance.ts";
 import { Transport } from "../../transport/transport.ts";
-import type { SocketAddress } from "../../wire/socket_address.ts";
-import { OUTER_HEADERS_SIZE } from "../constants.ts";
+import type { PeerEndpoint } from "../../transport/peer_endpoint.ts";
+import { OUTER_HEADERS6_SIZE, OUTER_HEADERS_SIZE } from "../constants.ts";
 import type { ProvenEndpoints } from "../handshake/proven_endpoints.ts";
 
 /** RFC 9000 section 8: bytes sent for each that came. */
@@ -45,10 +45,11 @@ const AT_ONCE = { perSecond: 1, burst: 4 };
  * (MIN_INITIATION_INTERVAL).
  */
 const LEAST_PAUSE = 100;
-/** Bytes of a question, which what is none leaves over. */
-const QUESTION = INITIATION_SIZE + OUTER_HEADERS_SIZE;
 /** Endpoints that stay proven. */
 const KEPT = 2;
+
+/** What is asked of an endpoint. */
+type ProofEndpoint = Pick<PeerEndpoint, "addressKey" | "port" | "transport" | "isIpv6">;
 
 export class EndpointProof {
   /** Whether anything may be sent to the endpoint. */
@@ -63,7 +64,9 @@ export class EndpointProof {
    */
   #isNew = false;
   readonly #atOnce = new Allowance(AT_ONCE);
-  /** The proven ones, the newest first: address as int32, and port. */
+  /** Bytes of the outer headers of each message. */
+  #headersSize = OUTER_HEADERS_SIZE;
+  /** The proven ones, the newest first: address as int32 (`Paths.addressKey()`), and port. */
   readonly #kept = new Int32Array(2 * KEPT);
 
   /** The endpoint is one of ours to choose: the configuration's, or none. */
@@ -73,10 +76,11 @@ export class EndpointProof {
 
   /** A packet has moved the peer to this endpoint. */
   moved(
-    { address, port, transport }: SocketAddress & { readonly transport: Transport },
+    { addressKey, port, transport, isIpv6 }: ProofEndpoint,
     roundTrip = 0,
   ): void {
-    this.isProven = transport !== Transport.udp || this.#isKept(address, port);
+    this.isProven = transport !== Transport.udp || this.#isKept(addressKey, port);
+    this.#headersSize = isIpv6 ? OUTER_HEADERS6_SIZE : OUTER_HEADERS_SIZE;
     this.#credit = 0;
     this.#isNew = true;
     this.#pause = this.#nextPause = Math.min(
@@ -87,14 +91,15 @@ export class EndpointProof {
 
   /** `length` bytes of an authenticated message have come from the endpoint. */
   received(length: number): void {
-    this.#credit = Math.min(MAX_CREDIT, this.#credit + FACTOR * (length + OUTER_HEADERS_SIZE));
+    this.#credit = Math.min(MAX_CREDIT, this.#credit + FACTOR * (length + this.#headersSize));
   }
 
   /** Whether a message of `length` bytes may be sent there; if so, it is counted. */
   spend(length: number): boolean {
     if (this.isProven) return true;
     // Less than a question takes is of no other use.
-    return this.#take(length, this.#credit < QUESTION ? 0 : QUESTION);
+    const question = INITIATION_SIZE + this.#headersSize;
+    return this.#take(length, this.#credit < question ? 0 : question);
   }
 
   /** The same for a message of a handshake. */
@@ -103,7 +108,7 @@ export class EndpointProof {
   }
 
   #take(length: number, left: number): boolean {
-    const size = length + OUTER_HEADERS_SIZE;
+    const size = length + this.#headersSize;
     if (size + left > this.#credit) return false;
     this.#credit -= size;
     return true;
@@ -142,14 +147,17 @@ export class EndpointProof {
    * The peer has shown that it receives at this endpoint, where it is now. In a table of all peers' endpoints it takes
    * the place of the oldest that this peer has had there, so that nobody takes more than its share.
    */
-  prove({ address, port }: SocketAddress, all: ProvenEndpoints): void {
+  prove(
+    { addressKey, port }: Omit<ProofEndpoint, "transport" | "isIpv6">,
+    all: ProvenEndpoints,
+  ): void {
     this.isProven = true;
-    if (this.#isKept(address, port)) return;
+    if (this.#isKept(addressKey, port)) return;
     const oldest = this.#kept.length - 2;
     all.remove(this.#kept[oldest]!, this.#kept[oldest + 1]!);
-    all.add(address, port);
+    all.add(addressKey, port);
     this.#kept.copyWithin(2, 0);
-    this.#kept[0] = address;
+    this.#kept[0] = addressKey;
     this.#kept[1] = port;
   }
 
@@ -159,9 +167,9 @@ export class EndpointProof {
     this.#kept.fill(0);
   }
 
-  #isKept(address: number, port: number): boolean {
+  #isKept(addressKey: number, port: number): boolean {
     for (let i = 0; i < this.#kept.length; i += 2) {
-      if (this.#kept[i] === (address | 0) && this.#kept[i + 1] === port) return port !== 0;
+      if (this.#kept[i] === (addressKey | 0) && this.#kept[i + 1] === port) return port !== 0;
     }
     return false;
   }

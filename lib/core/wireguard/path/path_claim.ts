@@ -68,8 +68,7 @@ export class PathClaim {
   isAbout(
     { address, port, transport }: SocketAddress & { readonly transport: Transport },
   ): boolean {
-    return transport === Transport.udp && port === this.port &&
-      address >>> 0 === this.address >>> 0;
+    return transport === Transport.udp && port === this.port && address === this.address >>> 0;
   }
 }
 

@@ -22,10 +22,10 @@ import type { Memory } from "../../wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../wire/messages.ts";
 import type { PathClaim } from "./path_claim.ts";
 import type { Peer } from "../peer.ts";
-import { OUTER_HEADERS_SIZE } from "../constants.ts";
+import { OUTER_HEADERS6_SIZE, OUTER_HEADERS_SIZE } from "../constants.ts";
 import { NEVER } from "../timers.ts";
 
-/** What a path carries besides the packet inside. */
+/** What a path carries besides the packet inside; over IPv6, paths are counted as if they took that much less. */
 export const PATH_OVERHEAD: number = OUTER_HEADERS_SIZE + TRANSPORT_OVERHEAD;
 /**
  * The least MTU inside: what every host takes (RFC 791 section 3.1). A path that is narrower still is met by fragments.
@@ -44,6 +44,9 @@ const LOOK_OF_OTHERS = 1;
  * cloud's by default), 1,450 (VXLAN), 1,400, 1,280 (IPv6's least), and the least.
  */
 const COMMON_MTUS = [8940, 8836, 1440, 1400, 1390, 1340, 1220, MIN_MTU] as const;
+/** The same less what IPv6's header is longer; its least path is 1,280 bytes. */
+const COMMON_MTUS_OVER_IPV6 = COMMON_MTUS.slice(0, -1)
+  .map((mtu) => mtu - (OUTER_HEADERS6_SIZE - OUTER_HEADERS_SIZE));
 
 const ANSWER_SIZE = 16;
 const ANSWER_LENGTH_OFFSET = 4;
@@ -198,7 +201,8 @@ export class PathMtuSearch {
     this.#pollAt = Math.min(this.#pollAt, lookAt(search));
     this.#listen(peer, search);
     const isKnown = search.known > 0 && peer.provenMtu >= search.known;
-    const others = search.looks > LOOK_OF_OTHERS && !isKnown ? COMMON_MTUS : [];
+    const common = peer.endpoint.isIpv6 ? COMMON_MTUS_OVER_IPV6 : COMMON_MTUS;
+    const others = search.looks > LOOK_OF_OTHERS && !isKnown ? common : [];
     // A forged claim of who sees our probes ends no search: more than what is claimed is asked for as well.
     const lengths = new Set([limit, search.claimed, search.known, ...others]);
     return [...lengths].filter((length) => length <= limit && length > peer.provenMtu);

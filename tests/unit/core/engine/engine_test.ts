@@ -283,7 +283,7 @@ Deno.test("what waits in a full queue leaves to whom it was for, however many st
     gateway.receive(new Uint8Array(100), { address: 0x0b00_0000 + stranger, port: 9 });
   }
   const to: number[] = [];
-  gateway.udp.onSent = ({ paths, pathIds }, i) => to.push(paths.address(pathIds[i]!));
+  gateway.udp.onSent = ({ paths, pathIds }, i) => to.push(paths.ipv4Address(pathIds[i]!) >>> 0);
   makeRoom(the);
   const expected = Array.from({ length: 60 }, (_, i) => clients[i % 3]!.address);
   assertEquals(to, expected);

@@ -37,10 +37,10 @@ Deno.test("our own address is forgotten with another transport, and when it is t
   const paths = new Paths({ holders: 1, unheld: 4 });
   const endpoint = new PeerEndpoint(paths);
   endpoint.moveTo(paths.intern(1, 2, 3, udp));
-  assertEquals(endpoint.source, 3);
+  assertEquals(endpoint.sourceDigest, 3);
   endpoint.forgetSource();
-  assertEquals([endpoint.source, endpoint.port, endpoint.transport], [0, 2, udp]);
+  assertEquals([endpoint.sourceDigest, endpoint.port, endpoint.transport], [0, 2, udp]);
   endpoint.moveTo(paths.intern(1, 2, 3, udp));
   endpoint.setTransport(fakeTcp);
-  assertEquals([endpoint.source, endpoint.port, endpoint.transport], [0, 2, fakeTcp]);
+  assertEquals([endpoint.sourceDigest, endpoint.port, endpoint.transport], [0, 2, fakeTcp]);
 });

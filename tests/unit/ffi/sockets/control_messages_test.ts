@@ -3,10 +3,12 @@ import {
   CONTROL_SIZE,
   readControl,
   writeEcn,
+  writeEcn6,
   writeSegmentSize,
   writeSource,
+  writeSource6,
 } from "../../../../ffi/sockets/control_messages.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
 import { fromHex } from "../../../support/noise/vectors.ts";
 
 /** `struct in_pktinfo`: interface 3, local address 192.0.2.1, header address 192.0.2.255. */
@@ -24,6 +26,7 @@ function decoded(messages: string, end?: number): [number, number, number] {
   const into = {
     receivedSegmentSizes: new Int32Array(3).fill(7),
     receivedSources: new Int32Array(3).fill(7),
+    receivedSources6: new Int32Array(3).fill(7),
     receivedEcns: new Uint8Array(3).fill(7),
   };
   readControl(new DataView(bytes.buffer), 0, end ?? bytes.length, into, 1);
@@ -59,13 +62,52 @@ Deno.test("the writers lay out struct cmsghdr with its padding, whatever stood t
     let at = writeSource(view, 0, 0xc000_0201);
     at += writeEcn(view, at, 2);
     at += writeSegmentSize(view, at, 1452);
-    assertEquals(at, CONTROL_SIZE);
+    assert(at <= CONTROL_SIZE);
     const padding = before === 0 ? "00" : "ff";
     const expected = [
       "1c000000 00000000 00000000 08000000 00000000 c0000201 00000000 PPPPPPPP",
       "14000000 00000000 00000000 01000000 02000000 PPPPPPPP",
       "12000000 00000000 11000000 67000000 ac05PPPP PPPPPPPP",
     ].join("").replaceAll(" ", "").replaceAll("PP", padding);
-    assertEquals(bytes, fromHex(expected));
+    assertEquals(bytes.subarray(0, at), fromHex(expected));
   }
+});
+
+Deno.test("the writers of IPv6 do the same with its address and traffic class", () => {
+  for (const before of [0x00, 0xff]) {
+    const bytes = new Uint8Array(CONTROL_SIZE).fill(before);
+    const view = new DataView(bytes.buffer);
+    const address = new DataView(
+      fromHex("00000000 20010db8000000000000000000000007".replace(" ", "")).buffer,
+    );
+    let at = writeSource6(view, 0, address, 4);
+    at += writeEcn6(view, at, 2);
+    const padding = before === 0 ? "00" : "ff";
+    const expected = [
+      "24000000 00000000 29000000 32000000 20010db8000000000000000000000007 00000000 PPPPPPPP",
+      "14000000 00000000 29000000 43000000 02000000 PPPPPPPP",
+    ].join("").replaceAll(" ", "").replaceAll("PP", padding);
+    assertEquals(bytes.subarray(0, at), fromHex(expected));
+  }
+});
+
+Deno.test("readControl() tells where an IPv6 address stands, and the ECN bits of a traffic class", () => {
+  const packetInfo =
+    "24000000 00000000 29000000 32000000 20010db8000000000000000000000007 03000000 00000000";
+  const trafficClass = "14000000 00000000 29000000 43000000 bb000000 00000000";
+  const bytes = fromHex(`${trafficClass}${packetInfo}`.replaceAll(" ", ""));
+  const into = {
+    receivedSegmentSizes: new Int32Array(1),
+    receivedSources: new Int32Array(1),
+    receivedSources6: new Int32Array(1),
+    receivedEcns: new Uint8Array(1),
+  };
+  readControl(new DataView(bytes.buffer), 0, bytes.length, into, 0);
+  assertEquals([into.receivedSources6[0], into.receivedEcns[0], into.receivedSources[0]], [
+    40,
+    3,
+    0,
+  ]);
+  readControl(new DataView(bytes.buffer), 0, 24, into, 0);
+  assertEquals(into.receivedSources6[0], -1);
 });

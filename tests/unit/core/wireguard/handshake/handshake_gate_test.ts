@@ -6,6 +6,7 @@ import { HandshakeGate } from "../../../../../lib/core/wireguard/handshake/hands
 import { SendQueue } from "../../../../../lib/core/transport/send_queue.ts";
 import { Transport } from "../../../../../lib/core/transport/transport.ts";
 import { DropReason } from "../../../../../lib/core/wire/drop_reason.ts";
+import type { HostAddress } from "../../../../../lib/core/wire/host_address.ts";
 import { createMemory } from "../../../../../lib/core/wire/memory.ts";
 import {
   COOKIE_REPLY_SIZE,
@@ -26,9 +27,13 @@ import {
   tunnelPair,
 } from "../../../../support/packets/tunnel_pair.ts";
 
+const FLOODER = () => ipv4("203.0.113.66");
 const SLOTS = 64;
 const SEND_OFFSET = 1024;
 const SLOT_SIZE = SendQueue.slotSize(COOKIE_REPLY_SIZE);
+
+/** The address of a message, by its number. */
+type Place = (sent: number) => HostAddress;
 
 /** A gate that messages are put before, one by one. */
 class Site {
@@ -59,9 +64,9 @@ class Site {
   }
 
   /** What becomes of an initiation, and the cookie reply to it if there was one. */
-  put(message: Uint8Array, address: number, port = 666): DropReason {
+  put(message: Uint8Array, address: HostAddress, port = 666): DropReason {
     this.memory.bytes.set(message);
-    const from = this.sendQueue.paths.intern(address, port, 0, Transport.udp);
+    const from = this.sendQueue.paths.internEnd({ address, port }, Transport.udp);
     const offset = { offset: 0, length: INITIATION_SIZE, senderIndex: 1 };
     return this.gate.admitInitiation(offset, from, this.now);
   }
@@ -80,13 +85,14 @@ class Site {
    * ones.
    */
   flood(
-    { count, perMs, from }: { count: number; perMs: number; from: number | null },
+    { count, perMs, from }: { count: number; perMs: number; from: Place | null },
     message = this.message(),
   ): Map<DropReason, number> {
     const outcome = new Map<DropReason, number>();
     for (let sent = 0; sent < count; sent++) {
       if (sent % perMs === 0) this.now++;
-      const reason = this.put(message, from ?? 0x0b000000 + sent);
+      const address = from?.(sent) ?? 0x0b000000 + sent;
+      const reason = this.put(message, address);
       this.sendQueue.sentUpTo(this.sendQueue.tail);
       outcome.set(reason, (outcome.get(reason) ?? 0) + 1);
     }
@@ -114,15 +120,30 @@ Deno.test("messages without a right mac1 are dropped unseen beyond a budget, and
   assertEquals(site.put(site.message(), ipv4("192.0.2.7")), DropReason.none);
 });
 
-Deno.test("a flood from one address leaves the cookie replies of other addresses", () => {
+const ofNetwork: Place = (sent) => `2001:db8:0:66::${(sent + 1).toString(16)}`;
+for (const [place, from] of [["one address", FLOODER], ["an IPv6 /64", ofNetwork]] as const) {
+  Deno.test(`a flood from ${place} leaves the cookie replies of others`, () => {
+    const site = new Site();
+    site.flood({ count: 20_000, perMs: 20, from });
+    for (let client = 0; client < 50; client++) {
+      const outcome = site.flood({ count: 20, perMs: 20, from });
+      assert((outcome.get(DropReason.cookieSent) ?? 0) <= 5);
+      for (const other of [ipv4("192.0.2.7") + client, `2001:db8:0:${1_000 + client}::1`]) {
+        assertEquals(site.put(site.message(), other), DropReason.cookieSent);
+        site.takeReply();
+      }
+    }
+  });
+}
+
+Deno.test("a cookie is good for the IPv6 address that it was sent to, and not for another of its /64", () => {
   const site = new Site();
-  site.flood({ count: 20_000, perMs: 20, from: ipv4("203.0.113.66") });
-  for (let client = 0; client < 50; client++) {
-    const outcome = site.flood({ count: 20, perMs: 20, from: ipv4("203.0.113.66") });
-    assert((outcome.get(DropReason.cookieSent) ?? 0) <= 5);
-    assertEquals(site.put(site.message(), ipv4("192.0.2.7") + client), DropReason.cookieSent);
-    site.takeReply();
-  }
+  site.flood({ count: 1_000, perMs: 1, from: null });
+  const macs = new CookieGenerator(site.publicKey);
+  assertEquals(site.put(site.message(macs), "2001:db8::7"), DropReason.cookieSent);
+  assert(macs.consumeReply(site.takeReply(), site.now));
+  assertEquals(site.put(site.message(macs), "2001:db8::8"), DropReason.cookieSent);
+  assertEquals(site.put(site.message(macs), "2001:db8::7"), DropReason.none);
 });
 
 Deno.test("who brings a cookie is worked on whatever flood comes from other addresses", () => {
@@ -171,7 +192,7 @@ Deno.test("initiations that prove to be peers' count against no budget: a storm 
     assertEquals(site.put(site.message(), client + 1), DropReason.none);
     site.gate.wasGenuine();
   }
-  site.flood({ count: 1_000, perMs: 20, from: ipv4("203.0.113.66") });
+  site.flood({ count: 1_000, perMs: 20, from: FLOODER });
   const storm = Array.from({ length: 50 }, (_, client) => {
     const macs = new CookieGenerator(site.publicKey);
     assertEquals(site.put(site.message(macs), client + 1000), DropReason.cookieSent);
@@ -278,11 +299,11 @@ Deno.test("a client that floods from its own endpoint, wrong second MACs and all
   const wrong = site.message();
   wrong.fill(1, 132);
   const macs = new CookieGenerator(site.publicKey);
-  site.flood({ count: 20_000, perMs: 20, from: hostile }, wrong);
+  site.flood({ count: 20_000, perMs: 20, from: () => hostile }, wrong);
   assertEquals(site.put(site.message(macs), client, 40_000), DropReason.cookieSent);
   assert(macs.consumeReply(site.takeReply(), site.now));
   for (let second = 0; second < 5; second++) {
-    site.flood({ count: 20_000, perMs: 20, from: hostile }, wrong);
+    site.flood({ count: 20_000, perMs: 20, from: () => hostile }, wrong);
     assertEquals(site.put(site.message(macs), client, 40_000), DropReason.none);
     site.gate.wasGenuine();
   }
@@ -323,7 +344,7 @@ Deno.test("1,000 clients behind one address are connected within 40 s under load
   const start = site.now;
   while (connected < clients.length && site.now - start < 200_000) {
     // Keeps the device under load, and nothing else.
-    site.flood({ count: 10, perMs: 2, from: ipv4("203.0.113.66") });
+    site.flood({ count: 10, perMs: 2, from: FLOODER });
     for (const client of clients) {
       if (client.isConnected || site.now - start < client.at) continue;
       client.at += 5_000 + site.random.below(334);

@@ -18,10 +18,12 @@ Deno.test("has() knows what was added until it is removed, above 128.0.0.0 too, 
 Deno.test("a thousand peers' endpoints stay known though one peer proves ever new ones", () => {
   const table = new ProvenEndpoints(7);
   for (let i = 0; i < 1_000; i++) {
-    new EndpointProof().prove({ address: 0xc0000200 + i, port: 40_000 }, table);
+    new EndpointProof().prove({ addressKey: 0xc0000200 + i, port: 40_000 }, table);
   }
   const restless = new EndpointProof();
-  for (let i = 0; i < 50_000; i++) restless.prove({ address: 0xcb007107, port: 1_024 + i }, table);
+  for (let i = 0; i < 50_000; i++) {
+    restless.prove({ addressKey: 0xcb007107, port: 1_024 + i }, table);
+  }
   let known = 0;
   for (let i = 0; i < 1_000; i++) known += Number(table.has(0xc0000200 + i, 40_000));
   assertEquals(known, 1_000);

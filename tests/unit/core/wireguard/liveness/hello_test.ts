@@ -103,9 +103,16 @@ Deno.test("fields that are not known are skipped, whatever they hold, and so is 
   }
   // What is shorter than it may be says nothing.
   assertEquals(read(helloWith([1, 3, 0, 0, 3, 2, 0, 5, 1, 4]))!.capabilities, 0);
-  // An address of IPv6.
-  assertEquals(read(helloWith([4, 18, ...new Array(18).fill(1)]))!.seenAt, null);
+  // An address of a kind that is neither IPv4's nor IPv6's.
+  assertEquals(read(helloWith([4, 19, ...new Array(19).fill(1)]))!.seenAt, null);
   assertEquals(read(helloWith([0, 0, 0, 0, 250, 0]))!.number, 9);
+});
+
+Deno.test("a hello tells an address of either family", () => {
+  for (const address of [0xc000_0207, "2001:db8::7"]) {
+    const seenAt = { address, port: 51_820 };
+    assertEquals(read(written({ ...HELLO, seenAt }))!.seenAt, seenAt);
+  }
 });
 
 Deno.test("a hello that is cut off, or whose field leaves it, is none", () => {
