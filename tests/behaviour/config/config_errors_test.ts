@@ -225,7 +225,7 @@ Deno.test("parseConfig() names the line when it is no section, no key, or no kno
     [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nAlowedIP = 10.0.0.0/8`]:
       's.conf:5: unknown key "AlowedIP": did you mean "AllowedIPs"?',
     [`${HEAD}[Peer]\nWhatever = 1`]:
-      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit',
+      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit, Enabled, Expires',
     [`${HEAD}publickey = x`]: "s.conf:3: PublicKey belongs in section [Peer]",
     [`${HEAD}[Peer]\nDNS = x`]: "s.conf:4: DNS belongs in section [Interface]",
   };
