@@ -176,10 +176,13 @@ export const TABLE_ATTACKS: readonly Attack[] = [
     name: "fragments",
     title: "first fragments that never get their rest",
     attacker: "client",
-    programs: ["ping"],
+    programs: ["ping", "sysctl"],
     async run(topology, scale) {
       await using resources = new AsyncDisposableStack();
       const scene = await setScene(topology, resources);
+      // The site's own host keeps first fragments, too, of all senders together: 4 MB of them.
+      const sysctl = `net.ipv4.ipfrag_high_thresh=${64 << 20}`;
+      await scene.network.internet.output(["sysctl", "-q", "-w", sysctl]);
       const session = await scene.rogue.handshake();
       const random = new Random(9);
       const client = scene.network.clients[0]!.namespace;
