@@ -13,6 +13,7 @@ import { measureWithPeers } from "./measures/peers.ts";
 import { measurePing } from "./measures/ping.ts";
 import { processorTime, residentMemory } from "./measures/process_stats.ts";
 import { searchRate } from "./measures/rate_search.ts";
+import { measureStorm } from "./measures/storm.ts";
 import { measureStart } from "./measures/start.ts";
 import { measureTcp, startIperfServer } from "./measures/tcp.ts";
 import { measureThousandClients } from "./measures/thousand_clients.ts";
@@ -145,6 +146,15 @@ class Run implements Disposable {
           rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
           seconds,
           samples: this.samples,
+        }));
+    }
+    if (this.#wants("storm")) {
+      await this.#turn("a storm of 1,000 clients", () =>
+        measureStorm(this.#wire, {
+          contenders: this.#chosen(MANY_CLIENTS),
+          storms: quick ? 2 : 8,
+          samples: this.samples,
+          remark: (text) => void this.notes.push(text),
         }));
     }
     if (this.#wants("gateway")) {

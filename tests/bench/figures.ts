@@ -128,6 +128,11 @@ export const FIGURES: readonly Figure[] = [
     better: "higher",
     digits: 0,
   },
+  report("storm-before", "ping of a peer, 99th percentile, quiet", "ms", 2),
+  report("storm-during", "the same while 1,000 clients shake hands at once", "ms", 2),
+  { ...report("storm-rise", "its rise", "ms", 2), target: { of: "value", atLeast: 5 } },
+  report("storm-handshakes", "handshakes that were answered before such a ping", "handshakes"),
+  report("storm-time", "until all of the 1,000 have their answer", "ms"),
   {
     ...report("memory-1", "resident memory of the server, one peer, idle", "MB"),
     target: { of: "value", aim: 100 },

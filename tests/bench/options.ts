@@ -18,6 +18,7 @@ export const SECTIONS = [
   "udp",
   "ping",
   "handshakes",
+  "storm",
   "memory",
   "start",
   "peers",

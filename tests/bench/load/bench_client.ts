@@ -1,11 +1,17 @@
 /** A WireGuard client of a load, without timers, device or TUN: it shakes hands once, and seals packets beforehand. */
 import type { Arena } from "../../../ffi/arena.ts";
+import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
+import { openX25519 } from "../../../ffi/crypto/libcrypto_x25519.ts";
+import type { DatagramBatch } from "../../../ffi/sockets/datagram_batch.ts";
+import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { decodeKey } from "../../../lib/core/config/values/key_text.ts";
 import type { AeadKey, AeadProvider } from "../../../lib/core/noise/aead.ts";
+import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
 import { Initiator } from "../../../lib/core/noise/handshake.ts";
 import type { X25519Provider } from "../../../lib/core/noise/key_pair.ts";
 import { encodeTai64n } from "../../../lib/core/noise/tai64n.ts";
+import { builtinX25519 } from "../../../lib/core/noise/x25519.ts";
 import {
   COOKIE_REPLY_SIZE,
   INITIATION_EPHEMERAL_OFFSET,
@@ -26,9 +32,15 @@ import {
   TRANSPORT_PACKET_OFFSET,
   TRANSPORT_RECEIVER_OFFSET,
 } from "../../../lib/core/wire/messages.ts";
+import { sleep } from "./worker_scope.ts";
 
 const PROLOGUE = new TextEncoder().encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
 const NO_PRESHARED_KEY = new Uint8Array(32);
+
+/** ms that an answer to an initiation is waited for, ms between two looks for it, and initiations in all. */
+const ANSWER_TIMEOUT = 200;
+const INTERVAL = 0.3;
+const ATTEMPTS = 50;
 
 /** What the libraries do for all clients. */
 export interface ClientTools {
@@ -45,6 +57,7 @@ export class BenchClient {
   readonly #cookies: CookieGenerator;
   #initiator: Initiator | null = null;
   #sending: AeadKey | null = null;
+  #receiving: AeadKey | null = null;
   #serverIndex = 0;
   #counter = 0;
 
@@ -86,6 +99,12 @@ export class BenchClient {
     this.#initiator = initiator;
   }
 
+  /** Gives the initiation at `offset` the cookie that has come since. */
+  addCookie(offset: number, now: number): void {
+    const { bytes } = this.#tools.arena;
+    this.#cookies.addMacs(bytes.subarray(offset, offset + INITIATION_SIZE), now);
+  }
+
   /** Takes what the server has answered, a response or a cookie; anything else is left alone. */
   takeAnswer(offset: number, length: number, now: number): void {
     const { arena: { bytes, view }, aead } = this.#tools;
@@ -98,6 +117,7 @@ export class BenchClient {
     if ((this.#initiator?.readMessage2(fields, NO_PRESHARED_KEY) ?? null) === null) return;
     const keys = this.#initiator!.split()!;
     this.#sending = aead.key(keys.sending);
+    this.#receiving = aead.key(keys.receiving);
     this.#serverIndex = view.getUint32(offset + RESPONSE_SENDER_OFFSET, true);
   }
 
@@ -118,5 +138,66 @@ export class BenchClient {
     bytes.set(packet, at);
     if (!this.#sending!.seal(at, at, packet.length, counter, 0)) throw new Error("Cannot seal");
     return packet.length + TRANSPORT_OVERHEAD;
+  }
+
+  /**
+   * Opens a transport message where it lies, at a multiple of 4.
+   *
+   * @returns the offset of the packet; -1 for what is none of this session
+   */
+  open(offset: number, length: number): number {
+    const { view } = this.#tools.arena;
+    if (length < TRANSPORT_OVERHEAD || messageType(view, offset) !== MESSAGE_TRANSPORT) return -1;
+    if (view.getUint32(offset + TRANSPORT_RECEIVER_OFFSET, true) !== this.#index) return -1;
+    const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
+    const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);
+    const at = offset + TRANSPORT_PACKET_OFFSET;
+    return this.#receiving!.open(at, at, length - TRANSPORT_OVERHEAD, low, high) ? at : -1;
+  }
+}
+
+/** By the host's libcrypto where there is one. */
+export function openTools(arena: Arena): ClientTools {
+  const libcrypto = openLibcrypto(arena);
+  return {
+    arena,
+    aead: libcrypto ?? createBuiltinAead(arena),
+    x25519: (libcrypto && openX25519(arena, libcrypto.name)) ?? builtinX25519,
+  };
+}
+
+/**
+ * Gives a client its session.
+ *
+ * @param by `path`: its number among `paths`; `scratch`: room for an initiation
+ */
+export function connect(
+  client: BenchClient,
+  socket: UdpSocket,
+  by: {
+    readonly paths: DatagramBatch["paths"];
+    readonly path: number;
+    readonly scratch: number;
+  },
+): void {
+  const batch = {
+    offsets: Int32Array.of(by.scratch),
+    lengths: Int32Array.of(INITIATION_SIZE),
+    pathIds: Int32Array.of(by.path),
+    paths: by.paths,
+  };
+  for (let attempt = 0; !client.isConnected; attempt++) {
+    if (attempt === ATTEMPTS) throw new Error("Cannot connect to the server: it does not answer");
+    client.initiate(by.scratch, performance.now());
+    socket.send(batch, 0, 1);
+    const start = performance.now();
+    for (let now = start; now - start < ANSWER_TIMEOUT; now = performance.now()) {
+      const count = socket.receive();
+      for (let i = 0; i < count; i++) {
+        client.takeAnswer(socket.receivedOffsets[i]!, socket.receivedLengths[i]!, now);
+      }
+      if (count > 0) break;
+      sleep(INTERVAL);
+    }
   }
 }

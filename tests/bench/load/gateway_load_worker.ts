@@ -5,8 +5,6 @@
  * merges them, and between two looks it sleeps. What it sends is bounded by what has arrived, so nothing is lost.
  */
 import { Arena } from "../../../ffi/arena.ts";
-import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
-import { openX25519 } from "../../../ffi/crypto/libcrypto_x25519.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace } from "../../../ffi/netns.ts";
 import {
@@ -15,11 +13,9 @@ import {
   pathsTo,
 } from "../../../ffi/sockets/datagram_batch.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
-import { builtinX25519 } from "../../../lib/core/noise/x25519.ts";
-import { INITIATION_SIZE, TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
+import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { buildUdp } from "../../support/packets/packet_builder.ts";
-import { BenchClient } from "./bench_client.ts";
+import { BenchClient, connect, openTools } from "./bench_client.ts";
 import type { GatewayRequest, GatewayResult, Way } from "./gateway_load.ts";
 import { peerAddress, peerOutside } from "./peer_address.ts";
 import { answerRequests, sleep } from "./worker_scope.ts";
@@ -36,9 +32,6 @@ const WINDOW = 2048;
 /** ms between two looks, and ms without an arrival after which what is under way is lost. */
 const INTERVAL = 0.3;
 const LOST_AFTER = 150;
-/** ms that an answer to an initiation is waited for, and initiations for each peer. */
-const ANSWER_TIMEOUT = 200;
-const ATTEMPTS = 50;
 const INNER_PORT = 4000;
 const BATCH = 32;
 const SOCKET_SPACE = 8 * 1024 * 1024;
@@ -87,12 +80,7 @@ class Peers {
     this.#outer = open(request.clientNamespace);
     this.#sink = open(request.internetNamespace);
     this.#internet = request.internet;
-    const libcrypto = openLibcrypto(this.#arena);
-    const tools = {
-      arena: this.#arena,
-      aead: libcrypto ?? createBuiltinAead(this.#arena),
-      x25519: (libcrypto && openX25519(this.#arena, libcrypto.name)) ?? builtinX25519,
-    };
+    const tools = openTools(this.#arena);
     this.#clients = clientKeys.map((privateKey, index) =>
       new BenchClient(tools, { privateKey, serverKey, index })
     );
@@ -106,36 +94,10 @@ class Peers {
     const { address, port } = request;
     const ends = clientKeys.map((_, index) => ({ address, port, source: peerOutside(index) }));
     this.#outerPaths = pathsTo(ends).paths;
-    for (const index of this.#clients.keys()) this.#connect(index);
-  }
-
-  /** One after the other: a gateway that is not under load asks for no cookies. */
-  #connect(index: number): void {
-    const client = this.#clients[index]!;
-    for (let attempt = 0; !client.isConnected; attempt++) {
-      if (attempt === ATTEMPTS) throw new Error(`Cannot connect peer ${index} to the gateway`);
-      client.initiate(this.#slots, performance.now());
-      this.#outer.send(
-        {
-          offsets: Int32Array.of(this.#slots),
-          lengths: Int32Array.of(INITIATION_SIZE),
-          pathIds: Int32Array.of(index),
-          paths: this.#outerPaths,
-        },
-        0,
-        1,
-      );
-      const start = performance.now();
-      for (let now = start; now - start < ANSWER_TIMEOUT; now = performance.now()) {
-        const count = this.#outer.receive();
-        for (let i = 0; i < count; i++) {
-          const { receivedOffsets, receivedLengths } = this.#outer;
-          client.takeAnswer(receivedOffsets[i]!, receivedLengths[i]!, now);
-        }
-        if (count > 0) break;
-        sleep(INTERVAL);
-      }
-    }
+    // One after the other: a gateway that is not under load asks for no cookies.
+    this.#clients.forEach((client, index) =>
+      connect(client, this.#outer, { paths: this.#outerPaths, path: index, scratch: this.#slots })
+    );
   }
 
   run(way: Way, packets: number): GatewayResult {
