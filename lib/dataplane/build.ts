@@ -9,7 +9,7 @@ import { openX25519 } from "../../ffi/crypto/libcrypto_x25519.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { RouteMonitor } from "../../ffi/netlink/monitor.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../ffi/sockets/udp_buffers.ts";
-import { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
+import type { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../core/engine/engine.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../core/engine/pipeline.ts";
 import type { AeadProvider } from "../core/noise/aead.ts";
@@ -29,6 +29,7 @@ import { EventLoop } from "./event_loop.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
 import { EgressPort } from "./ports/egress_port.ts";
 import { UdpPort } from "./ports/udp_port.ts";
+import { openTunnelSockets } from "./tunnel_sockets.ts";
 import { randomBytes } from "node:crypto";
 
 /** Messages that one receive or send call handles; each may hold many datagrams. */
@@ -53,6 +54,8 @@ export interface DataPlaneParts {
   readonly monitor: RouteMonitor;
   readonly socket: UdpSocket;
   readonly udp: UdpPort;
+  /** What handshakes come to; null where they come to `socket`. */
+  readonly handshakes: { readonly socket: UdpSocket; readonly port: UdpPort } | null;
   readonly device: Device;
   readonly router: Router;
   /** Null where nothing is translated. */
@@ -79,14 +82,18 @@ export function buildDataPlane(
   const monitor = opened.use(RouteMonitor.open(libc));
   const aead = openAead(config, arena);
   const x25519 = openKeyPairs(aead, arena);
-  const socket = opened.use(UdpSocket.bind(libc, arena, {
-    port: config.listenPort,
-    bothFamilies: true,
-    mark: config.mark,
-    offload: config.offload,
-    bufferSize: SOCKET_BUFFER_SIZE,
-    batch: BATCH,
-  }));
+  const { socket, handshakes } = openTunnelSockets(libc, arena, {
+    options: {
+      port: config.listenPort,
+      bothFamilies: true,
+      mark: config.mark,
+      offload: config.offload,
+      bufferSize: SOCKET_BUFFER_SIZE,
+      batch: BATCH,
+    },
+    isGateway: config.isGateway,
+    opened,
+  });
   const sendQueue = new SendQueue({
     offset: arena.allocate(SEND_SLOTS * slotSize),
     slots: SEND_SLOTS,
@@ -135,14 +142,16 @@ export function buildDataPlane(
     outside: egress === null ? null : new EgressPort(egress, loop),
     offload: config.offload,
   });
-  const udp = new UdpPort(socket, {
-    memory: arena,
-    paths: sendQueue.paths,
-    drops,
-    keepsSource: config.isGateway,
-    onSourceRefused: (source) => device.forgetSource(source),
-    onRoomAwaited: (isAwaited) => loop.modify(socket.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
-  });
+  const portOf = (of: UdpSocket) =>
+    new UdpPort(of, {
+      memory: arena,
+      paths: sendQueue.paths,
+      drops,
+      keepsSource: config.isGateway,
+      onSourceRefused: (source) => device.forgetSource(source),
+      onRoomAwaited: (isAwaited) => loop.modify(of.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
+    });
+  const udp = portOf(socket);
   engine.attach(udp);
   return {
     config,
@@ -155,6 +164,7 @@ export function buildDataPlane(
     monitor,
     socket,
     udp,
+    handshakes: handshakes && { socket: handshakes, port: portOf(handshakes) },
     device,
     router,
     egress,
@@ -163,7 +173,8 @@ export function buildDataPlane(
 }
 
 function arenaSize({ mtu, egress, hasFakeTcp }: DataPlaneConfig, slotSize: number): number {
-  return BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ENGINE_SCRATCH_SIZE + CONTROL_SPACE +
+  return (BATCH + 1) * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ENGINE_SCRATCH_SIZE +
+    CONTROL_SPACE +
     (typeof egress === "object" ? Egress.arenaSize(egress) : 0) +
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }

@@ -58,11 +58,14 @@ export class DataPlane implements Disposable {
   }
 
   #listen(): void {
-    const { config, egress, engine, loop, monitor, socket, udp } = this.#parts;
+    const { config, egress, engine, handshakes, loop, monitor, socket, udp } = this.#parts;
     loop.add(socket.fd, (readiness, now) => {
       if ((readiness & EPOLLOUT) !== 0) engine.resume(now);
       if ((readiness & ~EPOLLOUT) !== 0) engine.receive(udp, now);
     });
+    if (handshakes !== null) {
+      loop.add(handshakes.socket.fd, (_, now) => engine.receiveHandshakes(handshakes.port, now));
+    }
     loop.add(config.commandFd, (_, now) => this.#commands.serve(now));
     loop.add(monitor.fd, (_, now) => this.#followNetwork(now));
     if (this.#prober.fd >= 0) loop.add(this.#prober.fd, (_, now) => this.#prober.serve(now));

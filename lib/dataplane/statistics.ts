@@ -85,12 +85,12 @@ export class StatisticsPages {
   }
 
   #statistics(peers: readonly PeerStatistics[]): Statistics {
-    const { drops: { counts }, egress, socket } = this.#parts;
+    const { drops: { counts }, egress, handshakes, socket } = this.#parts;
     const drops: Record<string, number> = {};
     // The kernel counts these; no packet of them ever came here.
     counts[DropReason.captureOverflow] = (egress?.capture.drops() ?? 0) +
       (this.#link()?.socket.capture.drops() ?? 0);
-    counts[DropReason.receiveOverflow] = socket.drops();
+    counts[DropReason.receiveOverflow] = socket.drops() + (handshakes?.socket.drops() ?? 0);
     counts.forEach((count, reason) => {
       if (count > 0) drops[DROP_REASON_NAMES[reason]] = count;
     });

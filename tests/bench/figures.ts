@@ -129,7 +129,7 @@ export const FIGURES: readonly Figure[] = [
     digits: 0,
   },
   report("storm-before", "ping of a peer, 99th percentile, quiet", "ms", 2),
-  report("storm-during", "the same while 1,000 clients shake hands at once", "ms", 2),
+  report("storm-during", "the same during handshakes of 1,000 clients at once", "ms", 2),
   { ...report("storm-rise", "its rise", "ms", 2), target: { of: "value", atLeast: 5 } },
   report("storm-handshakes", "handshakes that were answered before such a ping", "handshakes"),
   report("storm-time", "until all of the 1,000 have their answer", "ms"),

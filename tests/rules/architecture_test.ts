@@ -39,7 +39,6 @@ const UNUSED: Exceptions = {
   "ffi/epoll.ts: EPOLLHUP": "tests expect it",
   "ffi/bpf.ts": "several workers are steered by it, once there are several",
   "ffi/sockets/packet_fanout.ts": "several workers are steered by it, once there are several",
-  "ffi/sockets/reuseport_group.ts": "several workers are steered by it, once there are several",
   "lib/dataplane/filters/steering.ts": "several workers are steered by it, once there are several",
 };
 

@@ -21,7 +21,9 @@ import { TUN_WRITER_SCRATCH_SIZE, TunWriter } from "./tun_writer.ts";
 /** The most datagrams that the kernel merges into one, and that UDP_SEGMENT takes. */
 export const MAX_MERGED = 64;
 /** Diffie-Hellmans after which a turn ends, so that packets under way are not kept waiting by a storm of handshakes. */
-export const HANDSHAKES = 8;
+export const HANDSHAKES = 1;
+/** Receives in one turn where handshakes come alone and one by one: of a flood, most cost next to nothing. */
+export const HANDSHAKE_ROUNDS = 64;
 /** Packets read from the TUN in one turn of the loop. */
 export const TUN_READS = 64;
 /** A super-packet of 64 KiB, its virtio-net header, and room for padding behind it. */
@@ -106,6 +108,12 @@ export class Engine {
   receive(port: DatagramPort, now: number): void {
     this.#handshakesBefore = this.#device.admittedHandshakes;
     receiveRounds(port, this.#fromNetwork, now);
+  }
+
+  /** The same for a port that brings handshakes alone, by itself and so one at a time: those behind stay there. */
+  receiveHandshakes(port: DatagramPort, now: number): void {
+    this.#handshakesBefore = this.#device.admittedHandshakes;
+    receiveRounds(port, this.#fromNetwork, now, HANDSHAKE_ROUNDS);
   }
 
   #takeMessage(port: DatagramPort, index: number, now: number): void {

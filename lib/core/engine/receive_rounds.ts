@@ -28,8 +28,9 @@ export function receiveRounds<Port extends Receivable>(
   port: Port,
   receiver: Receiver<Port>,
   now: number,
+  rounds: number = RECEIVE_ROUNDS,
 ): void {
-  for (let round = 0; round < RECEIVE_ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     const count = port.receive();
     if (count === 0) return;
     for (let i = 0; i < count; i++) receiver.take(port, i, now);

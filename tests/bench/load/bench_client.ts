@@ -1,4 +1,4 @@
-/** A WireGuard client of a load, without timers, device or TUN: it shakes hands once, and seals packets beforehand. */
+/** A WireGuard client of a load, without timers, device or TUN: it makes one handshake, and seals packets. */
 import type { Arena } from "../../../ffi/arena.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { openX25519 } from "../../../ffi/crypto/libcrypto_x25519.ts";

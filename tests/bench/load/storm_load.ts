@@ -1,4 +1,4 @@
-/** A storm: many clients that shake hands at the same moment, and a peer that sends pings all the while. */
+/** A storm: handshakes of many clients at the same moment, and a peer that sends pings all the while. */
 import type { Identity } from "../../net/support/config.ts";
 import { WorkerClient } from "./worker_client.ts";
 

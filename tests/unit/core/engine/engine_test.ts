@@ -1,7 +1,8 @@
 /** Tests of lib/core/engine/engine.ts: the loop on fake ports: back-pressure, splits under way, bounded rounds. */
-import { HANDSHAKES, TUN_READS } from "../../../../lib/core/engine/engine.ts";
+import { HANDSHAKE_ROUNDS, HANDSHAKES, TUN_READS } from "../../../../lib/core/engine/engine.ts";
 import { RECEIVE_ROUNDS } from "../../../../lib/core/engine/receive_rounds.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
+import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { buildTcp, buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
@@ -141,6 +142,28 @@ for (const transport of [Transport.udp, Transport.fakeTcp]) {
     assertEquals(port.waiting, 2 * HANDSHAKES);
   });
 }
+
+Deno.test("of handshakes that come alone one is worked on in a turn, the others stay, and of what costs nothing many are", () => {
+  const { gateway, clients, simulation } = site(3, { batch: 1 }, false);
+  const initiations: [Uint8Array, number][] = [];
+  simulation.onDatagram = ({ bytes, sourcePort }) => {
+    initiations.push([bytes.slice(), sourcePort]);
+    return false;
+  };
+  for (const client of clients) client.initiate([...client.device.peers][0]!);
+  const arrive = (bytes: Uint8Array, port: number) =>
+    gateway.udp.arrive(bytes, { address: parseIpv4(REMOTE)!, port });
+  for (let i = 0; i < 40; i++) arrive(Uint8Array.of(1, 0, 0, 0, i), 7);
+  for (const [bytes, port] of initiations) arrive(bytes, port);
+  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
+  assertEquals(gateway.udp.waiting, 2);
+  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
+  assertEquals(gateway.udp.waiting, 1);
+  for (let i = 0; i < 100; i++) arrive(Uint8Array.of(1, 0, 0, 0, i), 7);
+  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
+  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
+  assertEquals(gateway.udp.waiting, 100 - HANDSHAKE_ROUNDS);
+});
 
 Deno.test("a super-packet is sent in parts where the port is full meanwhile, to the same peer though a packet for another came in between", () => {
   const the = site(2);
