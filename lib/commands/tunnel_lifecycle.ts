@@ -226,6 +226,7 @@ export async function serveTunnel<Kind extends Config>(
       config,
       aead,
       dataPlane,
+      access: () => tunnel.peers.access(),
       hasNat,
       dnsProxy,
       logger,

@@ -1,6 +1,7 @@
 /**
  * Live peers: the peers of a running tunnel, as the file had them and as they were changed since. It changes them in
- * the data plane and, on a gateway, with their routes.
+ * the data plane and, on a gateway, with their routes; peers of a gateway that are disabled or have expired are in
+ * neither.
  */
 import { type Config, type PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
@@ -8,7 +9,12 @@ import { MAX_PEERS } from "../core/limits/max_peers.ts";
 import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { HostNetwork, InterfaceSettings } from "../host/network/host_network.ts";
+import { background } from "../process/guard.ts";
+import { getLogger } from "../process/logging.ts";
 import { paced } from "../process/pace.ts";
+import { admissionOf, type AdmissionState } from "../core/peers/admission.ts";
+import { formatExpires } from "../core/config/values/expiry.ts";
+import { ExpiryWatch } from "./expiry_watch.ts";
 import type { PeerChange } from "../core/peers/peer_change.ts";
 import { planPeerRoutes } from "../host/network/route_plan.ts";
 import { peerOptions } from "../core/peers/peer_options.ts";
@@ -34,13 +40,20 @@ export interface LivePeersOptions {
   readonly dataPlane: Pick<DataPlaneHandle, "changePeers">;
   readonly network: Pick<HostNetwork, "addRoutes" | "removeRoutes">;
   readonly settings: InterfaceSettings;
-  /** Is told of the peers when they have changed. */
+  /** The time, Unix ms, by which it was decided which of the peers the data plane begins with. */
+  readonly startedAt: number;
+  /** The wall clock, Unix ms. */
+  readonly now: () => number;
+  /** Is told of the peers that have access when they have changed. */
   readonly onPeersChange?: ((peers: ReadonlyMap<string, LivePeer>) => void) | undefined;
 }
 
 export class LivePeers implements Disposable {
   readonly #options: LivePeersOptions;
   #peers: ReadonlyMap<string, LivePeer>;
+  /** Those that the data plane has. */
+  #admitted: ReadonlyMap<string, LivePeer>;
+  readonly #expiries: ExpiryWatch;
   /** Changes are made one after the other, for all callers. */
   #last: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -48,11 +61,29 @@ export class LivePeers implements Disposable {
   constructor(options: LivePeersOptions) {
     this.#options = options;
     this.#peers = peersByKey(options.config.peers);
+    this.#admitted = this.#admittedAt(options.startedAt, this.#peers);
+    this.#expiries = new ExpiryWatch({ now: options.now, onTurn: () => this.#turn() });
+    // What has expired since the data plane began is due now.
+    this.#watchExpiries(options.startedAt);
   }
 
-  /** By public key, in base64. */
+  /** All of them, by public key, in base64. */
   get peers(): ReadonlyMap<string, LivePeer> {
     return this.#peers;
+  }
+
+  /** All of them, and whether each has access. */
+  access(): (LivePeer & { readonly isAdmitted: boolean })[] {
+    return Array.from(
+      this.#peers,
+      ([key, peer]) => ({ ...peer, isAdmitted: this.#admitted.has(key) }),
+    );
+  }
+
+  /** Whether this peer of them is one of the data plane's, and if not, why. */
+  admissionOf(key: string, peer: LivePeer): AdmissionState {
+    if (this.#admitted.has(key)) return "admitted";
+    return peer.isEnabled ? "expired" : "disabled";
   }
 
   /**
@@ -78,18 +109,73 @@ export class LivePeers implements Disposable {
   /** Changes nothing any more. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
+    this.#expiries[Symbol.dispose]();
   }
 
   async #make(changes: readonly LiveChange[]): Promise<void> {
     const peers = await paced(changedPeers(this.#peers, changes));
     this.#refuse(peers, changes);
-    const before = await paced(this.#routed(this.#peers));
-    const after = await paced(this.#routed(peers));
+    const now = this.#options.now();
+    const admitted = this.#admittedAt(now, peers);
+    const before = await paced(this.#routed(this.#admitted));
+    const after = await paced(this.#routed(admitted));
     this.#requireOpen();
-    await this.#options.dataPlane.changePeers(removalsFirst(changes).map(peerChange));
+    const told = removalsFirst(this.#toDataPlane(changes, peers, admitted));
+    if (told.length > 0) await this.#options.dataPlane.changePeers(told);
     this.#peers = peers;
-    this.#options.onPeersChange?.(peers);
+    this.#admitted = admitted;
+    this.#watchExpiries(now);
+    this.#options.onPeersChange?.(admitted);
     await paced(this.#followRoutes(before, after));
+  }
+
+  #admittedAt(
+    now: number,
+    peers: ReadonlyMap<string, LivePeer>,
+  ): ReadonlyMap<string, LivePeer> {
+    if (this.#options.role === "client") return peers;
+    return new Map([...peers].filter(([, peer]) => admissionOf(peer, now) === "admitted"));
+  }
+
+  /** What changes, and the time, come to in the data plane, which has only some of the peers. */
+  #toDataPlane(
+    changes: readonly LiveChange[],
+    peers: ReadonlyMap<string, LivePeer>,
+    admitted: ReadonlyMap<string, LivePeer>,
+  ): PeerChange[] {
+    const known = this.#admitted;
+    const told = changes.map((change): PeerChange => {
+      if (change.kind === "remove") return change;
+      const { publicKey } = change.peer;
+      const key = encodeKey(publicKey);
+      if (!admitted.has(key)) return { kind: "remove", publicKey };
+      return putOf(known.has(key) ? change.peer : peers.get(key)!);
+    });
+    if (admitted.size === peers.size && known.size === this.#peers.size) return told;
+    const named = new Set(changes.map((change) => encodeKey(keyOf(change))));
+    for (const [key, peer] of known) {
+      if (named.has(key) || admitted.has(key)) continue;
+      told.push({ kind: "remove", publicKey: peer.publicKey });
+      tellTurn(key, peer, false);
+    }
+    for (const [key, peer] of admitted) {
+      if (named.has(key) || known.get(key) === peer) continue;
+      // A network that went to one without access is lost by being told so; where the peer is, it stays.
+      told.push(putOf(known.has(key) ? { ...peer, endpoint: null } : peer));
+      if (!known.has(key)) tellTurn(key, peer, true);
+    }
+    return told;
+  }
+
+  #watchExpiries(now: number): void {
+    if (this.#options.role === "client") return;
+    const moments = [...this.#peers.values()].flatMap(({ expires }) => expires ?? []);
+    this.#expiries.watch(moments, now);
+  }
+
+  /** The clock has moved past the end of somebody's access, or back before it. */
+  #turn(): void {
+    background("control", "following the expiry of peers", this.change([]));
   }
 
   /** What is made in slices may find the tunnel at its end. */
@@ -189,7 +275,9 @@ export function* changedPeers(
     const key = encodeKey(change.peer.publicKey);
     networks.release(key);
     for (const network of change.peer.allowedIps) networks.give(network, key);
-    changed.set(key, change.peer);
+    // Where it is to be looked for otherwise, once it is let in again.
+    const endpoint = change.peer.endpoint ?? changed.get(key)?.endpoint ?? null;
+    changed.set(key, { ...change.peer, endpoint });
   }
   for (const key of networks.bereft) {
     const peer = changed.get(key);
@@ -199,12 +287,24 @@ export function* changedPeers(
 }
 
 /** So that there is a place for those who come where others go; a peer that comes again goes first in any case. */
-function removalsFirst(changes: readonly LiveChange[]): readonly LiveChange[] {
-  const isRemoval = ({ kind }: LiveChange) => kind === "remove";
+function removalsFirst(changes: readonly PeerChange[]): readonly PeerChange[] {
+  const isRemoval = ({ kind }: PeerChange) => kind === "remove";
   return [...changes.filter(isRemoval), ...changes.filter((change) => !isRemoval(change))];
 }
 
-function peerChange(change: LiveChange): PeerChange {
-  if (change.kind === "remove") return change;
-  return { kind: "put", peer: peerOptions(change.peer, change.peer.endpoint?.address ?? null) };
+function putOf(peer: LivePeer): PeerChange {
+  return { kind: "put", peer: peerOptions(peer, peer.endpoint?.address ?? null) };
+}
+
+function keyOf(change: LiveChange): Uint8Array {
+  return change.kind === "put" ? change.peer.publicKey : change.publicKey;
+}
+
+function tellTurn(key: string, { name, expires }: LivePeer, isAdmitted: boolean): void {
+  const logger = getLogger("control");
+  const at = formatExpires(expires ?? 0);
+  const peer = name ?? key;
+  if (isAdmitted) {
+    logger.warn("peer {peer} expires at {at}, and the clock was set back", { peer, at });
+  } else logger.info("peer {peer} has expired ({at}): its session has ended", { peer, at });
 }

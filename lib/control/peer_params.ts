@@ -3,12 +3,14 @@ import { ipv4Prefixes, parseAllowedIps, parseEndpoint } from "../core/config/val
 import type { Entry } from "../core/config/text/config_document.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import type { PeerConfig } from "../core/config/config.ts";
+import { formatExpires, parseExpires } from "../core/config/values/expiry.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import {
   parseKeepalive,
   parseKey,
   parsePeerName,
   parseRateLimit,
+  parseYesNo,
 } from "../core/config/values/values.ts";
 import { formatCidr } from "../core/wire/ipv4_text.ts";
 import type { LivePeer } from "./live_peers.ts";
@@ -28,6 +30,8 @@ export function peerParams(peer: PeerConfig): PeerParams {
     ...(presharedKey === null ? {} : { PresharedKey: encodeKey(presharedKey) }),
     ...(endpoint === null ? {} : { Endpoint: `${endpoint.host}:${endpoint.port}` }),
     ...(peer.rateLimit === null ? {} : { RateLimit: `${peer.rateLimit}` }),
+    ...(peer.isEnabled ? {} : { Enabled: "no" }),
+    ...(peer.expires === null ? {} : { Expires: formatExpires(peer.expires) }),
   };
 }
 
@@ -60,6 +64,8 @@ export function livePeer(params: Params): LivePeer {
     persistentKeepalive: read("PersistentKeepalive", parseKeepalive) ?? 0,
     name: read("Name", parsePeerName),
     rateLimit: read("RateLimit", parseRateLimit),
+    isEnabled: read("Enabled", parseYesNo) ?? true,
+    expires: read("Expires", parseExpires),
   };
 }
 

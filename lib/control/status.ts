@@ -1,6 +1,8 @@
 /** Control method "status", and `vpn status --json`: what they say of a running instance. */
+import { formatExpires } from "../core/config/values/expiry.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Config } from "../core/config/config.ts";
+import type { AdmissionState } from "../core/peers/admission.ts";
 import { Transport } from "../core/transport/transport.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import { type Presence, presenceOf } from "../core/wireguard/liveness/presence.ts";
@@ -9,6 +11,7 @@ import { formatSocketAddress } from "../core/wire/host_address.ts";
 import { formatCidr } from "../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
+import type { LivePeer, LivePeers } from "./live_peers.ts";
 import { mapped, paced } from "../process/pace.ts";
 import type { StandingBlock } from "../host/firewall/standing_blocks.ts";
 
@@ -72,6 +75,10 @@ export interface PeerStatus {
   readonly presence: Presence;
   /** `presence` is `up`. */
   readonly isUp: boolean;
+  /** Whether it has access. Of one without, nothing is known but what the configuration says. */
+  readonly admission: AdmissionState;
+  /** From when on it has none, RFC 3339, UTC; null for never. */
+  readonly expires: string | null;
   /** Whether its program speaks our extensions of WireGuard; `unknown` until something has come in a session. */
   readonly kind: "ours" | "stock" | "unknown";
   /** Seconds there and back, smoothed (RFC 6298); null before it was measured, which it is with peers of ours. */
@@ -117,6 +124,7 @@ export interface StatusFrame {
   readonly config: Config;
   readonly port: number;
   readonly aead: string;
+  readonly peers: Pick<LivePeers, "peers" | "admissionOf">;
   readonly degraded: () => readonly string[];
   /** When it started. */
   readonly since: Date;
@@ -144,7 +152,7 @@ export async function statusOf(
     addresses: frame.config.interface.addresses.map(formatCidr),
     aead: frame.aead,
     segmentation,
-    peers: await paced(mapped(peers, peerStatus)),
+    peers: await paced(peerStatuses(peers, frame.peers)),
     nat,
     drops,
   };
@@ -199,7 +207,25 @@ function helloStatus(hello: Hello, clockOffset: number): PeerStatus["hello"] {
   };
 }
 
-export function peerStatus(peer: PeerStatistics): PeerStatus {
+/** What the data plane knows of its peers, and behind them those that are kept out of it. */
+function* peerStatuses(
+  statistics: readonly PeerStatistics[],
+  live: StatusFrame["peers"],
+): Generator<void, PeerStatus[]> {
+  const statuses = yield* mapped(
+    statistics,
+    (peer) => peerStatus(peer, live.peers.get(encodeKey(peer.publicKey))?.expires ?? null),
+  );
+  for (const [key, peer] of live.peers) {
+    yield;
+    const admission = live.admissionOf(key, peer);
+    if (admission !== "admitted") statuses.push(keptOutStatus(peer, admission));
+  }
+  return statuses;
+}
+
+/** @param expires Unix ms; null for never */
+export function peerStatus(peer: PeerStatistics, expires: number | null): PeerStatus {
   const publicKey = encodeKey(peer.publicKey);
   const presence = presenceOf(peer);
   return {
@@ -213,6 +239,8 @@ export function peerStatus(peer: PeerStatistics): PeerStatus {
     silence: peer.silence === null ? null : peer.silence / 1000,
     presence,
     isUp: presence === "up",
+    admission: "admitted",
+    expires: expires === null ? null : formatExpires(expires),
     kind: KINDS[peer.software],
     roundTrip: peer.roundTrip === null ? null : peer.roundTrip / 1000,
     hello: peer.hello === null ? null : helloStatus(peer.hello, peer.clockOffset),
@@ -223,5 +251,32 @@ export function peerStatus(peer: PeerStatistics): PeerStatus {
     nat: peer.nat,
     received: peer.receivedBytes,
     sent: peer.sentBytes,
+  };
+}
+
+function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
+  return {
+    name: peer.name,
+    publicKey: encodeKey(peer.publicKey),
+    endpoint: null,
+    otherEndpoint: null,
+    transport: "udp",
+    allowedIps: peer.allowedIps.map(formatCidr),
+    latestHandshake: null,
+    silence: null,
+    presence: "never",
+    isUp: false,
+    admission,
+    expires: peer.expires === null ? null : formatExpires(peer.expires),
+    kind: "unknown",
+    roundTrip: null,
+    hello: null,
+    mtu: 0,
+    persistentKeepalive: peer.persistentKeepalive,
+    rateLimit: peer.rateLimit,
+    rateLimited: 0,
+    nat: null,
+    received: 0,
+    sent: 0,
   };
 }

@@ -233,6 +233,8 @@ async function serveClient(
       dataPlane,
       network,
       settings,
+      now: Date.now,
+      startedAt: Date.now(),
       // One of them is the server.
       onPeersChange: (changed) => transports.setOthers(changed.size > 1),
     }),

@@ -105,11 +105,15 @@ export function judgePeers({ role, peers }: Status): Verdict[] {
   }
   if (verdicts.length > 0) return verdicts;
   const count = peers.filter(({ presence }) => presence === "up").length;
+  const admitted = peers.filter(({ admission }) => admission === "admitted").length;
+  const keptOut = peers.length - admitted;
   return [
     ok(
       role === "client"
         ? "packets arrive from the server"
-        : `${count} of ${peers.length} peers are up`,
+        : `${count} of ${admitted} peers are up${
+          keptOut === 0 ? "" : `, and ${keptOut} disabled or expired`
+        }`,
     ),
   ];
 }

@@ -3,6 +3,7 @@ import type { RunOptions } from "../../cli/command.ts";
 import { LivePeers, peersByKey } from "../../control/live_peers.ts";
 import { Reloader } from "../../control/reload.ts";
 import { validateServer } from "../../core/config/roles.ts";
+import { admittedPeers } from "../../core/peers/admission.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
 import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
@@ -61,8 +62,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     journal,
     logger,
   });
+  const startedAt = Date.now();
+  const admitted = admittedPeers(config.peers, startedAt);
   const peersAtStart = await Promise.race([
-    locatedPeers(config.peers, { config, logger }),
+    locatedPeers(admitted, { config, logger }),
     // A look-up may take as long as `ConnectTimeout`, and nothing is changed yet.
     stop.received,
   ]);
@@ -98,10 +101,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     await hooks.preUp();
     const settings = { name: options.interfaceName, addresses, mtu: innerMtu };
     network.bringUp(settings);
-    network.addRoutes(settings, planPeerRoutes(config));
+    network.addRoutes(settings, planPeerRoutes({ ...config, peers: admitted }));
     conflict.look();
     gateway.open(dataPlane);
-    let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(config.peers);
+    let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(admitted);
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
         address: config.interface.addresses[0].address,
@@ -117,6 +120,8 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         dataPlane,
         network,
         settings,
+        now: Date.now,
+        startedAt,
         onPeersChange: (changed) => peers = changed,
       }),
     );

@@ -86,6 +86,7 @@ function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status):
 function peerTable(status: Status, options: ViewOptions): string[] {
   if (status.peers.length === 0) return ["no peers"];
   const isLimited = status.peers.some(({ rateLimit }) => rateLimit !== null);
+  const isLasting = status.peers.every(({ expires }) => expires === null);
   // Of peers that are not ours it never is.
   const isMeasured = status.peers.some(({ roundTrip }) => roundTrip !== null);
   const headings = [
@@ -93,19 +94,21 @@ function peerTable(status: Status, options: ViewOptions): string[] {
     ...(isMeasured ? ["RTT"] : []),
     ...["RECEIVED", "SENT", "IN", "OUT"],
     ...(isLimited ? ["LIMIT"] : []),
+    ...(isLasting ? [] : ["EXPIRES"]),
     ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} SAMPLES`] : []),
   ];
   const rows = status.peers.map((peer) =>
-    peerCells(peer, { status, isLimited, isMeasured, ...options })
+    peerCells(peer, { status, isLimited, isLasting, isMeasured, ...options })
   );
   return tableLines([headings, ...rows]);
 }
 
 function peerCells(
   peer: PeerStatus,
-  { status, isLimited, isMeasured, rates, sparklines, colour }: ViewOptions & {
+  { status, isLimited, isLasting, isMeasured, rates, sparklines, colour }: ViewOptions & {
     readonly status: Status;
     readonly isLimited: boolean;
+    readonly isLasting: boolean;
     readonly isMeasured: boolean;
   },
 ): string[] {
@@ -117,13 +120,16 @@ function peerCells(
     `${address.replace(/\/32$/, "")}${more.length > 0 ? ` +${more.length}` : ""}`,
     peer.endpoint ?? "-",
     peer.endpoint === null ? "-" : peer.transport === "faketcp" ? "fake TCP" : "UDP",
-    paint(SHADES[peer.presence], handshakeText(peer, status.time)),
+    peer.admission === "admitted"
+      ? paint(SHADES[peer.presence], handshakeText(peer, status.time))
+      : paint(RED, peer.admission),
     ...(isMeasured ? [roundTripText(peer)] : []),
     bytes(peer.received),
     bytes(peer.sent),
     rateText(rate?.received),
     rateText(rate?.sent),
     ...(isLimited ? [peer.rateLimit === null ? "-" : bits(peer.rateLimit)] : []),
+    ...(isLasting ? [] : [expiryText(peer, status.time)]),
     ...(sparklines ? [paint(GREEN, sparkline(rate?.history ?? [], SPARKLINE_WIDTH))] : []),
   ];
 }
@@ -140,6 +146,12 @@ function handshakeText(
   if (presence === "never" || silence === null) return "never seen";
   if (presence !== "up") return `last seen ${age(silence)} ago`;
   return latestHandshake === null ? "in progress" : `${age(seconds(latestHandshake, time))} ago`;
+}
+
+function expiryText({ expires }: PeerStatus, time: string): string {
+  if (expires === null) return "never";
+  const left = seconds(time, expires);
+  return left > 0 ? `in ${age(left)}` : `${age(seconds(expires, time))} ago`;
 }
 
 function roundTripText({ presence, roundTrip }: PeerStatus): string {

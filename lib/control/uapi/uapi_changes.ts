@@ -146,5 +146,7 @@ function newPeer(publicKey: Uint8Array, before: LivePeer | undefined): LivePeer 
     persistentKeepalive: 0,
     name: before?.name ?? null,
     rateLimit: before?.rateLimit ?? null,
+    isEnabled: before?.isEnabled ?? true,
+    expires: before?.expires ?? null,
   };
 }

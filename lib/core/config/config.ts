@@ -129,6 +129,10 @@ export interface PeerConfig {
   readonly name: string | null;
   /** Bits a second; `null` for no limit. */
   readonly rateLimit: number | null;
+  /** Whether it may have access at all. */
+  readonly isEnabled: boolean;
+  /** From when on it has none, Unix ms; `null` for never. */
+  readonly expires: number | null;
   /** The line of the `[Peer]` header, the first of several for one key. */
   readonly line: number;
 }

@@ -84,6 +84,7 @@ export function validateClient(config: Config): ClientConfig {
       ...config.warnings,
       ...withoutNetworks(config),
       ...withoutEffect(config, SERVER_ONLY_KEYS, "a client"),
+      ...withoutAdmission(config),
     ],
   };
 }
@@ -118,6 +119,13 @@ function serverOf({ peers, fileName }: Config): Server {
 function withoutNetworks({ fileName, peers }: Config): readonly string[] {
   return peers.filter(({ allowedIps }) => allowedIps.length === 0).map(({ line }) =>
     `${fileName}:${line}: [Peer]: is not used: its AllowedIPs contain no IPv4 network`
+  );
+}
+
+/** A client asks for access, and grants none. */
+function withoutAdmission({ fileName, peers }: Config): readonly string[] {
+  return peers.filter(({ isEnabled, expires }) => !isEnabled || expires !== null).map(({ line }) =>
+    `${fileName}:${line}: [Peer]: Enabled and Expires have no effect on a client`
   );
 }
 

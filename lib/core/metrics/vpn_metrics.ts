@@ -29,6 +29,13 @@ export interface PeerSnapshot extends LastSeen {
   } | null;
 }
 
+/** A configured peer, which need not be one of the data plane's. */
+export interface PeerAccess extends Pick<PeerSnapshot, "publicKey" | "name"> {
+  readonly isAdmitted: boolean;
+  /** Unix ms; null for never. */
+  readonly expires: number | null;
+}
+
 /** A server or client at the time of asking. Counts are since its start. */
 export interface Snapshot {
   readonly version: string;
@@ -39,6 +46,8 @@ export interface Snapshot {
   /** Whether the kernel segments what is sent by UDP. */
   readonly segmentation: boolean;
   readonly peers: readonly PeerSnapshot[];
+  /** All that are configured. */
+  readonly access: readonly PeerAccess[];
   /** Packets by the name of the reason; those that are 0 may be left out. */
   readonly drops: Readonly<Record<string, number>>;
   /** The NAT in user space; null where there is none. */
@@ -92,6 +101,7 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
       [{ value: Number(snapshot.segmentation) }],
     ),
     ...peerMetrics(snapshot.peers),
+    ...accessMetrics(snapshot.access),
     counter(
       "vpn_drops_total",
       "Packets dropped, by reason.",
@@ -162,8 +172,27 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
   ];
 }
 
+function accessMetrics(access: readonly PeerAccess[]): MetricFamily[] {
+  return [
+    gauge(
+      "vpn_peer_admitted",
+      "Whether the configured peer has access: it is enabled and has not expired.",
+      access.map((peer) => ({ labels: peerLabels(peer), value: Number(peer.isAdmitted) })),
+    ),
+    gauge(
+      "vpn_peer_expiry_timestamp_seconds",
+      "Unix time at which the access of the peer ends; left out where it never does.",
+      access.flatMap((peer) =>
+        peer.expires === null ? [] : [{ labels: peerLabels(peer), value: peer.expires / 1000 }]
+      ),
+    ),
+  ];
+}
+
 /** One without a name is called by its key: an empty label is the same as none. */
-function peerLabels({ publicKey, name }: PeerSnapshot): Record<string, string> {
+function peerLabels(
+  { publicKey, name }: Pick<PeerSnapshot, "publicKey" | "name">,
+): Record<string, string> {
   const key = encodeKey(publicKey);
   return { peer: name ?? key, public_key: key };
 }

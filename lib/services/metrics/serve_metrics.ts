@@ -2,7 +2,7 @@
 import process from "node:process";
 import type { Config } from "../../core/config/config.ts";
 import { expositionLines } from "../../core/metrics/exposition.ts";
-import { type Snapshot, vpnMetrics } from "../../core/metrics/vpn_metrics.ts";
+import { type PeerAccess, type Snapshot, vpnMetrics } from "../../core/metrics/vpn_metrics.ts";
 import { VERSION } from "../../process/version.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
@@ -20,6 +20,8 @@ const LIFETIME = 250;
 export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" | "aead"> {
   readonly config: Config;
   readonly dataPlane: { statistics(): Promise<Statistics> };
+  /** The configured peers, and whether each has access. */
+  readonly access: () => readonly PeerAccess[];
   /** Whether there is a NAT in user space. */
   readonly hasNat: boolean;
   readonly dnsProxy: { readonly counts: NonNullable<Snapshot["dns"]> } | null;
@@ -52,7 +54,7 @@ export async function serveMetrics(options: MetricsOptions): Promise<MetricsServ
 
 function snapshot(
   { peers, drops, segmentation, nat }: Statistics,
-  { role, interfaceName, aead, hasNat, dnsProxy }: MetricsOptions,
+  { role, interfaceName, aead, access, hasNat, dnsProxy }: MetricsOptions,
 ): Snapshot {
   const { user, system } = process.cpuUsage();
   return {
@@ -62,6 +64,7 @@ function snapshot(
     aead,
     segmentation,
     peers,
+    access: access(),
     drops,
     nat: hasNat ? nat : null,
     dns: dnsProxy?.counts ?? null,

@@ -23,6 +23,15 @@ export const GATEWAY: Snapshot = {
   aead: "libcrypto",
   segmentation: true,
   peers: [LAPTOP],
+  access: [
+    { publicKey: LAPTOP.publicKey, name: LAPTOP.name, isAdmitted: true, expires: null },
+    {
+      publicKey: new Uint8Array(32).fill(2),
+      name: "contractor",
+      isAdmitted: false,
+      expires: 1_790_000_000_500,
+    },
+  ],
   drops: { no_route: 7, bad_tag: 1 },
   nat: { mappings: 5, sessions: 9, sendErrors: { EPERM: 2 } },
   dns: {

@@ -37,6 +37,8 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     silence: null,
     presence: "never",
     isUp: false,
+    admission: "admitted",
+    expires: null,
     kind: "unknown",
     roundTrip: null,
     hello: null,

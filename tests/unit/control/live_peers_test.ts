@@ -8,6 +8,7 @@ import { MAX_PEERS } from "../../../lib/core/limits/max_peers.ts";
 import type { PeerChange } from "../../../lib/core/peers/peer_change.ts";
 import { RequestError } from "../../../lib/control/protocol.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { FakeTimers } from "../../support/time/fake_timers.ts";
 import { sampleKeys } from "../../support/config/sample_keys.ts";
 
 const key = (number: number) => new Uint8Array(32).fill(number);
@@ -21,6 +22,8 @@ function peer(number: number, ...networks: string[]): LivePeer {
     persistentKeepalive: 0,
     name: null,
     rateLimit: null,
+    isEnabled: true,
+    expires: null,
   };
 }
 
@@ -107,6 +110,8 @@ function livePeers(count: number): { live: LivePeers; told: PeerChange[] } {
     dataPlane: { changePeers: (changes) => Promise.resolve(void told.push(...changes)) },
     network: { addRoutes() {}, removeRoutes() {} },
     settings: null!,
+    now: () => 0,
+    startedAt: 0,
   });
   return { live, told };
 }
@@ -124,4 +129,122 @@ Deno.test("change() refuses one peer more than there can be, with nothing change
   assertEquals(live.peers.size, MAX_PEERS);
   // The data plane has a place for it by then.
   assertEquals(told.map(({ kind }) => kind), ["remove", "put"]);
+});
+
+const HOUR = 3_600_000;
+const START = 1_800_000_000_000;
+
+/** A gateway's live peers on a wall clock of the test's own, which notes what is told of them, and to whom. */
+function gateway(peers: readonly LivePeer[]) {
+  const state = { wall: START, told: [] as string[], routes: new Set<string>() };
+  const nameOf = ({ publicKey }: { readonly publicKey: Uint8Array }) => `${publicKey[0]}`;
+  const config = {
+    ...parseConfig(`[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}`, "t.conf"),
+    peers: peers.map((each) => ({ ...each, allowedIps6: [], endpoint6: null, line: 0 })),
+  };
+  const live = new LivePeers({
+    role: "server",
+    config,
+    dataPlane: {
+      changePeers: (changes) => {
+        for (const change of changes) {
+          state.told.push(
+            change.kind === "remove"
+              ? `remove ${nameOf(change)}`
+              : `put ${nameOf(change.peer)} ${change.peer.allowedIps.map(formatCidr).join(" ")}` +
+                (change.peer.endpoint ? ` at ${change.peer.endpoint.port}` : ""),
+          );
+        }
+        return Promise.resolve();
+      },
+    },
+    network: {
+      addRoutes: (_, { networks }) =>
+        networks.forEach((each) => state.routes.add(formatCidr(each))),
+      removeRoutes: (_, { networks }) =>
+        networks.forEach((each) => state.routes.delete(formatCidr(each))),
+    },
+    settings: null!,
+    now: () => state.wall,
+    startedAt: START,
+  });
+  const told = () => state.told.splice(0);
+  const admissions = () =>
+    [...live.peers].map(([key, each]) => `${nameOf(each)} ${live.admissionOf(key, each)}`);
+  return { live, state, told, admissions };
+}
+
+Deno.test("a peer that expires is taken out of the data plane and the routes at that moment, and is known still", async () => {
+  using timers = new FakeTimers();
+  const { live, state, told, admissions } = gateway([
+    { ...peer(1, "10.0.0.1/32"), expires: START + 500 },
+    peer(2, "10.0.0.2/32"),
+  ]);
+  using _live = live;
+  state.routes.add("10.0.0.1/32").add("10.0.0.2/32");
+  state.wall += 499;
+  await timers.advance(499);
+  assertEquals([told(), admissions()], [[], ["1 admitted", "2 admitted"]]);
+  state.wall += 1;
+  await timers.advance(1);
+  assertEquals([told(), admissions()], [["remove 1"], ["1 expired", "2 admitted"]]);
+  assertEquals([...state.routes], ["10.0.0.2/32"]);
+});
+
+Deno.test("the clock set forward ends access, set back it gives it back with endpoint and networks", async () => {
+  using timers = new FakeTimers();
+  const endpoint = { host: "192.0.2.1", address: 0xc0000201, port: 7 };
+  const { live, state, told, admissions } = gateway([
+    { ...peer(1, "10.0.0.1/32"), endpoint, expires: START + HOUR },
+  ]);
+  using _live = live;
+  state.wall += 2 * HOUR;
+  await timers.advance(1_000);
+  assertEquals([told(), admissions()], [["remove 1"], ["1 expired"]]);
+  state.wall -= 2 * HOUR;
+  await timers.advance(1_000);
+  assertEquals([told(), admissions()], [["put 1 10.0.0.1/32 at 7"], ["1 admitted"]]);
+  assertEquals([...state.routes], ["10.0.0.1/32"]);
+});
+
+Deno.test("what has expired between the start of the data plane and that of its changes is taken out at once", async () => {
+  using timers = new FakeTimers();
+  const { live, state, told } = gateway([{ ...peer(1), expires: START + 5 }]);
+  using _live = live;
+  state.wall += 5;
+  await timers.advance(5);
+  assertEquals(told(), ["remove 1"]);
+});
+
+Deno.test("a peer is disabled and enabled at once, and nothing is told of one that is added disabled but its removal", async () => {
+  const { live, told, admissions } = gateway([peer(1, "10.0.0.1/32")]);
+  using _live = live;
+  const put = (each: LivePeer) => live.change([{ kind: "put", peer: each }]);
+  await put({ ...peer(1, "10.0.0.1/32"), isEnabled: false });
+  assertEquals([told(), admissions()], [["remove 1"], ["1 disabled"]]);
+  await put(peer(1, "10.0.0.1/32"));
+  assertEquals([told(), admissions()], [["put 1 10.0.0.1/32"], ["1 admitted"]]);
+  await put({ ...peer(2, "10.0.0.2/32"), isEnabled: false });
+  assertEquals([told(), admissions()], [["remove 2"], ["1 admitted", "2 disabled"]]);
+});
+
+Deno.test("a network that is given to a disabled peer leads nowhere, as after a start from the same file", async () => {
+  const { live, told } = gateway([peer(1, "10.0.0.1/32", "10.1.0.0/16")]);
+  using _live = live;
+  await live.change([{ kind: "put", peer: { ...peer(2, "10.1.0.0/16"), isEnabled: false } }]);
+  assertEquals(told(), ["remove 2", "put 1 10.0.0.1/32"]);
+});
+
+Deno.test("a change that finds another peer expired takes that one out as well", async () => {
+  const { live, state, told, admissions } = gateway([
+    { ...peer(1), expires: START + 5 },
+    peer(2),
+  ]);
+  using _live = live;
+  state.wall += 10;
+  await live.change([{ kind: "put", peer: peer(2, "10.0.0.2/32") }]);
+  assertEquals([told(), admissions()], [["remove 1", "put 2 10.0.0.2/32"], [
+    "1 expired",
+    "2 admitted",
+  ]]);
 });

@@ -20,6 +20,8 @@ AllowedIPs = 10.66.77.2/32, 10.9.8.7/16, fd00::/64
 Endpoint = 192.0.2.1:7
 PersistentKeepalive = 25
 RateLimit = 10M
+Enabled = no
+Expires = 2027-01-31T18:00:00+01:00
 [Peer]
 PublicKey = ${encodeKey(new Uint8Array(32).fill(3))}
 `,
@@ -47,6 +49,8 @@ Deno.test("livePeer() throws for what is missing, no text, or cannot be, and sho
       [{ PublicKey: KEY, Name: "../x" }, "Name: cannot use"],
       [{ PublicKey: KEY, PersistentKeepalive: "-1" }, "PersistentKeepalive: cannot use"],
       [{ PublicKey: KEY, RateLimit: "fast" }, "RateLimit: cannot use"],
+      [{ PublicKey: KEY, Enabled: "maybe" }, "Enabled: cannot use"],
+      [{ PublicKey: KEY, Expires: "30d" }, "Expires: cannot use"],
     ] as const
   ) {
     const { message } = assertThrows(() => livePeer(params), RequestError, problem);

@@ -137,6 +137,8 @@ export class PeerReader {
       persistentKeepalive: values.PersistentKeepalive ?? 0,
       name: values.Name ?? this.#freeName(draft),
       rateLimit: values.RateLimit ?? null,
+      isEnabled: values.Enabled ?? true,
+      expires: values.Expires ?? null,
       line,
     };
   }

@@ -11,6 +11,7 @@ import {
   parseResolvers,
   parseSocketAddress,
 } from "./addresses.ts";
+import { parseExpires } from "./expiry.ts";
 import { list, single } from "../text/section.ts";
 import {
   oneOf,
@@ -28,6 +29,7 @@ import {
   parseRateLimit,
   parseSwitch,
   parseTable,
+  parseYesNo,
   secondsBetween,
   withoutBlanks,
 } from "./values.ts";
@@ -82,4 +84,6 @@ export const PEER_KEYS = {
   // Ours.
   Name: single(parsePeerName),
   RateLimit: single(parseRateLimit),
+  Enabled: single(parseYesNo),
+  Expires: single(parseExpires),
 };

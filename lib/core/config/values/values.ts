@@ -113,6 +113,10 @@ export function parseSwitch(entry: Entry): boolean {
   return oneOf("on", "off")(entry) === "on";
 }
 
+export function parseYesNo(entry: Entry): boolean {
+  return oneOf("yes", "no")(entry) === "yes";
+}
+
 /** wg-quick's `SaveConfig`. */
 export function parseBoolean(entry: Entry): boolean {
   return oneOf("true", "false")(entry) === "true";

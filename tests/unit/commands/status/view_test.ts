@@ -65,6 +65,22 @@ Deno.test("statusLines() shows an instance and its peers, aligned", () => {
   );
 });
 
+Deno.test("statusLines() shows who is kept out, and when access ends where it does", () => {
+  const peers = [
+    { ...LAPTOP, expires: "2026-11-22T12:00:00Z" },
+    peerOf({ name: "off", admission: "disabled" }),
+    peerOf({ name: "gone", admission: "expired", expires: "2026-11-21T10:58:00Z" }),
+  ];
+  const [head, ...rows] = statusLines(statusOf({ peers }), PLAIN).slice(-4);
+  assertEquals(
+    [head, ...rows].map((line) =>
+      /(?:HANDSHAKE|ago|disabled|expired)\s.*?(\w+(?: \w+)*)$/.exec(line!)?.[1]
+    ),
+    ["EXPIRES", "in 1 d 1 h", "never", "2 min ago"],
+  );
+  assert(rows[1]!.includes("  disabled  ") && rows[2]!.includes("  expired  "), rows.join("\n"));
+});
+
 Deno.test("statusLines() names the transport, and when a missing peer was last seen", () => {
   const text = statusLines(
     statusOf({ peers: [{ ...LAPTOP, transport: "faketcp", presence: "down", silence: 75 }] }),

@@ -30,6 +30,8 @@ const LAPTOP: LivePeer = {
   persistentKeepalive: 25,
   name: "laptop",
   rateLimit: 1000,
+  isEnabled: false,
+  expires: 1_800_000_000_000,
 };
 const PHONE: LivePeer = { ...LAPTOP, publicKey: key(2), allowedIps: [], name: "phone" };
 const BEFORE = new Map([LAPTOP, PHONE].map((peer) => [encodeKey(peer.publicKey), peer]));

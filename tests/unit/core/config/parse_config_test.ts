@@ -85,6 +85,8 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     persistentKeepalive: 0,
     name: null,
     rateLimit: null,
+    isEnabled: true,
+    expires: null,
     line: 3,
   }]);
 });
@@ -224,6 +226,10 @@ Deno.test("parseConfig() reads every key of [Peer]", () => {
     ["RateLimit = 10M", { rateLimit: 10_000_000 }],
     ["RateLimit = 1.5 g", { rateLimit: 1_500_000_000 }],
     ["RateLimit = off", { rateLimit: null }],
+    ["Enabled = yes", { isEnabled: true }],
+    ["Enabled = No", { isEnabled: false }],
+    ["Expires = 2027-01-31T18:00:00Z", { expires: Date.UTC(2027, 0, 31, 18) }],
+    ["Expires = 2027-01-31", { expires: Date.UTC(2027, 0, 31) }],
   ];
   assertEquals(
     new Set(["PublicKey", ...cases.map(([line]) => line.split(" ")[0]!)]),

@@ -51,6 +51,13 @@ Deno.test("validateServer() warns when a key is a client's", () => {
   );
 });
 
+Deno.test("validateClient() warns when a peer's access is to end, and takes it all the same", () => {
+  const text = `${HEAD}${ADDRESS}${PEER}${ENDPOINT}Enabled = no\n`;
+  const { warnings, server } = validateClient(parseConfig(text, "c.conf"));
+  assertEquals(warnings, ["c.conf:4: [Peer]: Enabled and Expires have no effect on a client"]);
+  assertEquals(server.isEnabled, false);
+});
+
 Deno.test("validateServer() throws when metrics are to be on a port that its NAT has", () => {
   const validate = (...lines: string[]) =>
     validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}`, "s.conf"));

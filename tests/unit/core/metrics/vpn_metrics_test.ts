@@ -14,6 +14,11 @@ import { GATEWAY, LAPTOP } from "../../../support/metrics/snapshots.ts";
 
 const LAPTOP_LABELS = { peer: "laptop", public_key: encodeKey(LAPTOP.publicKey) };
 
+const CONTRACTOR_LABELS = {
+  peer: "contractor",
+  public_key: encodeKey(new Uint8Array(32).fill(2)),
+};
+
 /** The samples of one name. */
 function samples(snapshot: Snapshot, name: string): ParsedSample[] | undefined {
   return parseExposition(formatExposition(vpnMetrics(snapshot))).get(name)?.samples;
@@ -44,6 +49,8 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_peer_transmit_bytes_total: [[LAPTOP_LABELS, 148]],
     vpn_peer_rate_limited_packets_total: [[LAPTOP_LABELS, 7]],
     vpn_peer_info: [[{ ...LAPTOP_LABELS, transport: "udp" }, 1]],
+    vpn_peer_admitted: [[LAPTOP_LABELS, 1], [CONTRACTOR_LABELS, 0]],
+    vpn_peer_expiry_timestamp_seconds: [[CONTRACTOR_LABELS, 1_790_000_000.5]],
     vpn_peer_nat_ports: [[LAPTOP_LABELS, 12]],
     vpn_peer_nat_sessions: [[LAPTOP_LABELS, 34]],
     vpn_peer_nat_refused_packets_total: [[LAPTOP_LABELS, 56]],
@@ -109,9 +116,7 @@ Deno.test("vpnMetrics() says 0 where there was no handshake", () => {
 });
 
 Deno.test("vpnMetrics() has nothing of peers, a NAT or a DNS proxy where there are none", () => {
-  const names = Array.from(
-    parseExposition(formatExposition(vpnMetrics({ ...GATEWAY, peers: [], nat: null, dns: null })))
-      .keys(),
-  );
+  const empty = { ...GATEWAY, peers: [], access: [], nat: null, dns: null };
+  const names = Array.from(parseExposition(formatExposition(vpnMetrics(empty))).keys());
   assertEquals(names.filter((name) => /_(peer|nat|dns)_/.test(name)), []);
 });
