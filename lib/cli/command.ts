@@ -1,6 +1,7 @@
 /** Command: a command line once it is parsed, with its options. */
 import type { Subnet } from "../core/config/address_pool.ts";
 import type { Endpoint } from "../core/config/config.ts";
+import type { Expiry } from "../core/config/values/expiry.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error"] as const;
@@ -127,7 +128,34 @@ export type PeerRequest =
     | { readonly action: "list"; readonly json: boolean }
     | PeerView
     | { readonly action: "remove"; readonly name: string }
+    | PeerUpdate
   );
+
+/** What of a client `vpn peer` is to change. */
+export type PeerUpdate =
+  | { readonly action: "enable" | "disable"; readonly name: string }
+  | { readonly action: "expire"; readonly name: string; readonly expiry: Expiry }
+  | { readonly action: "rename"; readonly name: string; readonly newName: string }
+  /** The value as it is to stand in the file; `none` takes the key out. */
+  | {
+    readonly action: "set";
+    readonly name: string;
+    readonly key: PeerSetting;
+    readonly value: string;
+  };
+
+/** The keys of `[Peer]` that may be set: what a peer is known by is no setting of it. */
+export const PEER_SETTINGS = [
+  "Name",
+  "PresharedKey",
+  "AllowedIPs",
+  "Endpoint",
+  "PersistentKeepalive",
+  "RateLimit",
+  "Enabled",
+  "Expires",
+] as const;
+export type PeerSetting = (typeof PEER_SETTINGS)[number];
 
 /** What `vpn peer show` shows. */
 export interface PeerView {
@@ -153,6 +181,8 @@ export interface PeerAddition {
   readonly allowedIps?: string;
   /** As it stands in the file; left out: the gateway, where all goes through it and it answers. */
   readonly dns?: string;
+  /** When its access ends; left out: never. */
+  readonly expiry?: Expiry;
 }
 
 export const ROLES = ["server", "client"] as const;

@@ -2,6 +2,7 @@
 import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../core/config/config.ts";
+import type { Expiry } from "../core/config/values/expiry.ts";
 import { FULL_TUNNEL } from "../core/config/text/config_writer.ts";
 import type { Command, PeerAddition, PeerView, RelayOptions, RunOptions } from "./command.ts";
 import { type KnownNames, shellsWith } from "./completion.ts";
@@ -136,7 +137,7 @@ function refuseLikeEnds({ listen, connect }: RelayOptions): void {
 
 /** What `vpn peer add` is asked for, without what was left out. */
 function addition(
-  { fullTunnel, allowedIps, out, endpoint, dns, ...rest }: {
+  { fullTunnel, allowedIps, out, endpoint, dns, expiry, ...rest }: {
     readonly action: "add";
     readonly name: string;
     readonly configPath: string;
@@ -145,6 +146,7 @@ function addition(
     readonly fullTunnel: boolean;
     readonly allowedIps: string | undefined;
     readonly dns: string | undefined;
+    readonly expiry: Expiry | undefined;
   },
 ): PeerAddition & { readonly configPath: string } {
   if (fullTunnel && allowedIps !== undefined) {
@@ -159,6 +161,7 @@ function addition(
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(networks === undefined ? {} : { allowedIps: networks }),
     ...(dns === undefined ? {} : { dns }),
+    ...(expiry === undefined ? {} : { expiry }),
   };
 }
 

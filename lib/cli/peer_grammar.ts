@@ -2,6 +2,7 @@
 import { object, or } from "@optique/core/constructs";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
+import type { ValueParser } from "@optique/core/valueparser";
 import {
   parseAllowedIps,
   parseDns,
@@ -14,25 +15,44 @@ import { quoted } from "../core/config/config_error.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
 import { DEFAULT_LISTEN_PORT } from "../core/config/roles.ts";
 import { parsePeerName } from "../core/config/values/values.ts";
+import { parseExpiry } from "../core/config/values/expiry.ts";
+import { PEER_SETTINGS, type PeerSetting } from "./command.ts";
 import { suggestNames } from "./completion.ts";
 import { QR_IMAGES } from "./qr.ts";
-import { about, filePath, keyValue, line } from "./values.ts";
+import { about, filePath, keyValue, line, notOneOf } from "./values.ts";
 
 /** Where `vpn init` writes and `vpn peer` looks unless told otherwise. */
 const DEFAULT_CONFIG_PATH = "server.conf";
 const DEFAULT_SUBNET = "10.66.77.0/24";
 const EXAMPLE_ENDPOINT = "vpn.example.org";
+const WHEN = "a period, as in 30d, 12h or 2w, a date, as in 2027-01-31, a time, as in " +
+  '2027-01-31T18:00:00Z, or "never"';
 
 /** The actions of `vpn peer`, in the order of its help. */
-export const PEER_ACTIONS: readonly string[] = ["add", "list", "show", "remove"];
+export const PEER_ACTIONS: readonly string[] = [
+  "add",
+  "list",
+  "show",
+  "remove",
+  "enable",
+  "disable",
+  "expire",
+  "rename",
+  "set",
+];
 
 /** The options of the two commands and of each action, for "did you mean". */
 export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   init: ["--endpoint", "--subnet", "--out"],
-  add: ["--config", "--out", "--endpoint", "--full-tunnel", "--allowed-ips", "--dns"],
+  add: ["--config", "--out", "--endpoint", "--full-tunnel", "--allowed-ips", "--dns", "--expires"],
   list: ["--config", "--json"],
   show: ["--config", "--qr", "--overwrite"],
   remove: ["--config"],
+  enable: ["--config"],
+  disable: ["--config"],
+  expire: ["--config"],
+  rename: ["--config"],
+  set: ["--config"],
 };
 
 /** Makes the parser of `vpn init`'s options. */
@@ -110,6 +130,11 @@ export function peerGrammar() {
       keyValue("ADDRESSES", dnsText, "10.66.77.1"),
       about("--dns", "DNS resolvers and search domains of the client (comma-separated)"),
     )),
+    expiry: optional(option(
+      "--expires",
+      keyValue("WHEN", parseExpiry, "30d"),
+      about("--expires", `End the access of the client: ${WHEN}`),
+    )),
   });
   const list = object({
     action: constant("list"),
@@ -138,6 +163,54 @@ export function peerGrammar() {
     name: nameArgument(nameOrKey, "Name or public key of the client"),
     configPath,
   });
+  const name = nameArgument(nameOrKey, "Name or public key of the client");
+  const expiry = argument(keyValue("WHEN", parseExpiry, "30d"), {
+    description: line(`When the access ends: ${WHEN}`),
+    errors: {
+      invalidValue: (error) => error,
+      endOfInput: line(`WHEN is missing: give ${WHEN}`),
+      multiple: line("one WHEN at a time"),
+    },
+  });
+  const newName = argument({ ...keyValue("NEW", parsePeerName, "tablet") }, {
+    description: line("New name of the client; the client does not need to know it"),
+    errors: {
+      invalidValue: (error) => error,
+      endOfInput: line("NEW is missing: give the new name of the client"),
+      multiple: line("one NEW at a time"),
+    },
+  });
+  const value = argument(settingValue, {
+    description: line(
+      'Value as in the configuration file; "none" removes the key; for PresharedKey "-" reads standard input',
+    ),
+    errors: {
+      endOfInput: line('VALUE is missing: give the value, or "none" to remove the key'),
+      multiple: line("one VALUE at a time"),
+    },
+  });
+  const changes = or(
+    command("enable", object({ action: constant("enable"), name, configPath }), {
+      brief: line("Let a disabled client in again"),
+    }),
+    command("disable", object({ action: constant("disable"), name, configPath }), {
+      brief: line("Keep a client out, and end its session, until it is enabled"),
+    }),
+    command("expire", object({ action: constant("expire"), name, expiry, configPath }), {
+      brief: line("Set when the access of a client ends"),
+    }),
+    command("rename", object({ action: constant("rename"), name, newName, configPath }), {
+      brief: line("Give a client another name"),
+    }),
+    command(
+      "set",
+      object({ action: constant("set"), name, key: settingKey(), value, configPath }),
+      {
+        brief: line("Set a key of a client's section in the configuration file"),
+        description: line("Comments and everything else in the file stay as they are."),
+      },
+    ),
+  );
   const request = or(
     command("add", add, {
       brief: line("Create keys and a configuration file for a client, and add the client"),
@@ -149,10 +222,11 @@ export function peerGrammar() {
     command("list", list, { brief: line("List the clients") }),
     command("show", show, { brief: line("Show a client, or its QR code for the WireGuard app") }),
     command("remove", remove, { brief: line("Remove a client") }),
+    changes,
     { errors: { noMatch: line(`no action given: use one of ${PEER_ACTIONS.join(", ")}`) } },
   );
   return command("peer", object({ command: constant("peer"), request }), {
-    brief: line("Add, list, show and remove clients of a gateway"),
+    brief: line("Add, list, show, change and remove clients of a gateway"),
     description: line(
       "A running gateway applies a change at once, without interrupting other clients.",
     ),
@@ -177,6 +251,51 @@ const nameOrKey: ReturnType<typeof keyValue<string>> = {
     "laptop",
   ),
   suggest: (prefix) => suggestNames("peer", prefix),
+};
+
+/** A key of `[Peer]`, in whatever capitals. */
+function settingKey(): ReturnType<typeof argument<"sync", PeerSetting>> {
+  const find = (input: string) =>
+    PEER_SETTINGS.find((each) => each.toLowerCase() === input.toLowerCase());
+  const parser: ValueParser<"sync", PeerSetting> = {
+    mode: "sync",
+    metavar: "KEY",
+    placeholder: "Name",
+    parse: (input) => {
+      const key = find(input);
+      if (key !== undefined) return { success: true, value: key };
+      if (input.toLowerCase() !== "publickey") {
+        return { success: false, error: notOneOf(input, PEER_SETTINGS) };
+      }
+      const why = "a client is known by its PublicKey: remove it, and add one with another";
+      return { success: false, error: line(why) };
+    },
+    format: (key) => key,
+    *suggest(prefix) {
+      for (const key of PEER_SETTINGS) {
+        if (key.toLowerCase().startsWith(prefix.toLowerCase())) {
+          yield { kind: "literal", text: key };
+        }
+      }
+    },
+  };
+  return argument(parser, {
+    description: line(`Key: ${PEER_SETTINGS.join(", ")}`),
+    errors: {
+      invalidValue: (error) => error,
+      endOfInput: line(`KEY is missing: give one of ${PEER_SETTINGS.join(", ")}`),
+      multiple: line("one KEY at a time"),
+    },
+  });
+}
+
+/** What its key makes of it is seen later, with the key. */
+const settingValue: ValueParser<"sync", string> = {
+  mode: "sync",
+  metavar: "VALUE",
+  placeholder: "",
+  parse: (input) => ({ success: true, value: input }),
+  format: (value) => value,
 };
 
 /** The file of an image of a code. */

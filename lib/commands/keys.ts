@@ -48,6 +48,19 @@ export function publicKeyText(text: string): string {
   return encodeKey(publicKey(key));
 }
 
+/**
+ * The preshared key that stands on standard input, as text.
+ *
+ * @throws {AppError} `usage`, if that is no key; it is not shown
+ */
+export async function readPresharedKey(): Promise<string> {
+  const text = (await readInput()).trim();
+  if (decodeKey(text) !== null) return text;
+  throw new AppError(`Cannot read the preshared key: ${keyProblem(text)}`, {
+    exitCode: ExitCode.usage,
+  });
+}
+
 /** What stands on standard input; a little beyond the length of a key is enough to see that it is none. */
 async function readInput(): Promise<string> {
   const bytes = new Uint8Array(256);

@@ -43,7 +43,7 @@ function configNames(): string[] {
 /** What peers are called: one without a name by its public key. */
 async function peerNames(words: readonly string[]): Promise<string[]> {
   const [command, action] = words;
-  if (command === "peer" && (action === "show" || action === "remove")) {
+  if (command === "peer" && action !== "add") {
     const { peers } = loadConfigAgain(valueOf(words, "--config") ?? "server.conf", "leave");
     return peers.map(({ name, publicKey }) => name ?? encodeKey(publicKey));
   }

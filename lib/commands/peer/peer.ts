@@ -1,17 +1,21 @@
 /** Command `vpn peer`: what it does with a gateway's clients, and what it says. */
-import type { PeerRequest } from "../../cli/command.ts";
+import type { PeerRequest, PeerUpdate } from "../../cli/command.ts";
 import { tableLines } from "../../cli/table.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
+import { formatExpires } from "../../core/config/values/expiry.ts";
+import { admissionOf } from "../../core/peers/admission.ts";
 import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { clientFilePath, readClientFile } from "../../host/files/client_files.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
-import { applyAddition, applyRemoval } from "./peer_live.ts";
+import { applyAddition, applyRemoval, applyUpdate } from "./peer_live.ts";
 import { addPeer, removePeer } from "./peer_changes.ts";
 import { findPeer, peerTitle } from "./peer_names.ts";
 import { showCode as showQr } from "./peer_qr.ts";
+import { settingChange } from "./peer_settings.ts";
+import { updatePeer } from "./peer_update.ts";
 import { shellWord } from "../../process/shell_word.ts";
 
 type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
@@ -31,6 +35,8 @@ export async function runPeer(request: PeerRequest): Promise<number> {
       return show(request);
     case "remove":
       return await remove(request);
+    default:
+      return await update(request);
   }
 }
 
@@ -63,11 +69,14 @@ For a phone:             vpn peer show ${shellWord(name)} --qr${config}
 
 function list({ configPath, json }: Request<"list">): number {
   const config = loadConfig(configPath, "leave");
+  const now = Date.now();
   const peers = config.peers.map((peer) => ({
     name: peer.name,
     publicKey: encodeKey(peer.publicKey),
     allowedIps: peer.allowedIps.map(formatCidr),
     hasPresharedKey: peer.presharedKey !== null,
+    admission: admissionOf(peer, now),
+    expires: peer.expires === null ? null : formatExpires(peer.expires),
     file: fileOf(configPath, peer),
   }));
   if (json) {
@@ -79,13 +88,18 @@ function list({ configPath, json }: Request<"list">): number {
     writeText(Deno.stdout, `${configPath} has no peers: \`vpn peer add NAME\` adds one\n`);
     return ExitCode.ok;
   }
-  const rows = peers.map(({ name, publicKey, allowedIps, file }) => [
+  const isLimited = peers.some(({ admission, expires }) =>
+    admission !== "admitted" || expires !== null
+  );
+  const rows = peers.map(({ name, publicKey, allowedIps, file, admission, expires }) => [
     name ?? "-",
     allowedIps.join(", ") || "-",
+    ...isLimited ? [admission, expires ?? "never"] : [],
     publicKey,
     file ?? "-",
   ]);
-  const table = tableLines([["NAME", "ADDRESSES", "PUBLIC KEY", "FILE"], ...rows]);
+  const limits = isLimited ? ["ACCESS", "EXPIRES"] : [];
+  const table = tableLines([["NAME", "ADDRESSES", ...limits, "PUBLIC KEY", "FILE"], ...rows]);
   writeText(Deno.stdout, `${table.join("\n")}\n`);
   return ExitCode.ok;
 }
@@ -104,6 +118,8 @@ function show(request: Request<"show">): number {
     ["public key", encodeKey(peer.publicKey)],
     ["preshared key", peer.presharedKey === null ? "none" : "yes"],
     ["addresses", peer.allowedIps.map(formatCidr).join(", ") || "-"],
+    ["access", admissionOf(peer, Date.now())],
+    ["expires", peer.expires === null ? "never" : formatExpires(peer.expires)],
     ["configuration", fileOf(configPath, peer) ?? "not stored here"],
   ];
   writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
@@ -137,6 +153,19 @@ async function remove({ configPath, name }: Request<"remove">): Promise<number> 
     writeText(Deno.stdout, `The running gateway on ${where} has removed it too.\n`);
   }
   if (problem !== null) throw problem;
+  return ExitCode.ok;
+}
+
+async function update(request: Extract<PeerRequest, PeerUpdate>): Promise<number> {
+  const { configPath, name } = request;
+  const { edit, done } = await settingChange(request, Date.now());
+  const { before, server, appliedOn } = await updatePeer(configPath, { name, edit }, applyUpdate);
+  warn(server);
+  const lines = [
+    done(peerTitle(before), configPath),
+    ...appliedOn.map((where) => `The running gateway on ${where} has applied it.`),
+  ];
+  writeText(Deno.stdout, `${lines.join("\n")}\n`);
   return ExitCode.ok;
 }
 

@@ -11,14 +11,14 @@ import {
 } from "../../core/config/text/config_writer.ts";
 import { parseConfig } from "../../core/config/parse_config.ts";
 import { publicKey } from "../../core/noise/x25519.ts";
+import { expiryTime } from "../../core/config/values/expiry.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 import { clientFileName, clientFilePath, clientFolderName } from "../../host/files/client_files.ts";
 import { hostNames } from "../../host/dns/host_names.ts";
 import { createFile, LockedConfig, removeFile } from "../../host/files/config_store.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError } from "../../process/errors.ts";
 import { newPresharedKey, newPrivateKey } from "../keys.ts";
-import { findPeer } from "./peer_names.ts";
-import { shellWord } from "../../process/shell_word.ts";
+import { findPeer, refuseTakenName } from "./peer_names.ts";
 
 /** A client that was added. */
 export interface AddedPeer {
@@ -44,13 +44,15 @@ export async function addPeer(
 ): Promise<AddedPeer> {
   using file = await LockedConfig.open(configPath);
   const { text, config } = file.read();
-  refuseTakenName(config, request.name);
+  refuseTakenName(config, request.name, `add ${request.name}`);
   const address = freeAddress(config) ?? refuseFullPool(config);
   const endpoint = request.endpoint ?? config.interface.publicEndpoint ?? refuseNowhere(config);
 
   const privateKey = newPrivateKey();
+  const expires = request.expiry === undefined ? null : expiryTime(request.expiry, Date.now());
   const peer = {
     name: request.name,
+    expires,
     publicKey: publicKey(privateKey),
     presharedKey: newPresharedKey(),
     address,
@@ -119,16 +121,6 @@ export async function removePeer(configPath: string, name: string): Promise<Remo
 function removeClientFile(file: LockedConfig, configPath: string, name: string): boolean {
   const place = [clientFolderName(configPath), clientFileName(name)] as const;
   return file.removeBeside(...place, clientFilePath(configPath, name));
-}
-
-function refuseTakenName({ fileName, peers }: Config, name: string): void {
-  const taken = peers.find((peer) => peer.name === name);
-  if (taken === undefined) return;
-  throw new AppError(
-    `Cannot add ${name}: the peer on line ${taken.line} of ${fileName} has this name: ` +
-      `choose another, or \`vpn peer remove ${shellWord(name)}\` first`,
-    { exitCode: ExitCode.usage },
-  );
 }
 
 function refuseFullPool(config: Config): never {

@@ -4,6 +4,7 @@ import type { Instance } from "../../control/instances.ts";
 import { addLivePeer, gatewaysOf, removeLivePeer } from "../../control/peers.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
+import { peerTitle } from "./peer_names.ts";
 
 /**
  * Lets a client in where this gateway runs.
@@ -20,27 +21,71 @@ export async function applyRemoval(server: Config, peer: PeerConfig): Promise<st
   return await applyLive(server, (gateway) => removeLivePeer(gateway, peer.publicKey));
 }
 
+/**
+ * Has all that run from this file change a client, or none of them.
+ *
+ * @returns as above
+ * @throws {AppError} where one that runs does not: then what others had applied is taken back
+ */
+export async function applyUpdate(
+  server: Config,
+  { before, after }: { readonly before: PeerConfig; readonly after: PeerConfig },
+): Promise<string[]> {
+  // Without an endpoint a peer stays where it is, as one that has roamed is not where the file says.
+  const isMoved = JSON.stringify(before.endpoint) !== JSON.stringify(after.endpoint);
+  const put = (peer: PeerConfig) => isMoved ? peer : { ...peer, endpoint: null };
+  const gateways = await visibleGateways(server);
+  const told = await Promise.allSettled(
+    gateways.map((gateway) => addLivePeer(gateway, put(after))),
+  );
+  const refusal = told.find((outcome) => outcome.status === "rejected");
+  if (refusal === undefined) return gateways.map(({ interfaceName }) => interfaceName);
+  // One that did not answer may have applied it all the same.
+  const restored = await Promise.allSettled(
+    gateways.map((gateway) => addLivePeer(gateway, put(before))),
+  );
+  const unsure = gateways.filter((_, index) => restored[index]!.status === "rejected")
+    .map(({ interfaceName }) => interfaceName);
+  const { reason } = refusal as PromiseRejectedResult;
+  const message = reason instanceof Error ? reason.message : String(reason);
+  throw new AppError(
+    `Cannot change ${peerTitle(before)}: the running gateway has not applied it: ${message}: ` +
+      (unsure.length === 0
+        ? "nothing is changed"
+        : `${server.fileName} is not changed; restart ${
+          unsure.join(", ")
+        }, which may have applied it`),
+    { exitCode: ExitCode.unexpected, cause: reason },
+  );
+}
+
 async function applyLive(
-  { interface: { publicKey }, fileName }: Config,
+  server: Config,
   tell: (gateway: Instance) => Promise<void>,
 ): Promise<string[]> {
   try {
-    const gateways = await gatewaysOf(publicKey);
+    const gateways = await visibleGateways(server);
     // One that cannot be told keeps none of the others from it.
     const outcomes = await Promise.allSettled(gateways.map(tell));
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     return gateways.map(({ interfaceName }) => interfaceName);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    if (error.exitCode === ExitCode.privilege) {
-      const warning =
-        `cannot find out whether a running gateway needs this change: ${error.message}`;
-      writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
-      return [];
-    }
     throw new AppError(
-      `${fileName} is changed, but the running gateway has not applied it: ${error.message}: restart it`,
+      `${server.fileName} is changed, but the running gateway has not applied it: ${error.message}: restart it`,
       { exitCode: ExitCode.unexpected },
     );
+  }
+}
+
+/** Those that run from this file, so far as this user may know: else there is a warning. */
+async function visibleGateways({ interface: { publicKey } }: Config): Promise<Instance[]> {
+  try {
+    return await gatewaysOf(publicKey);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.exitCode !== ExitCode.privilege) throw error;
+    const warning = `cannot find out whether a running gateway needs this change: ${error.message}`;
+    writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
+    return [];
   }
 }

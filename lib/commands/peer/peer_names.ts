@@ -3,6 +3,7 @@ import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { nearestName } from "../../core/config/text/nearest.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
+import { shellWord } from "../../process/shell_word.ts";
 
 /**
  * The peer with this name or public key.
@@ -24,4 +25,20 @@ export function findPeer({ fileName, peers }: Config, name: string): PeerConfig 
 /** What a peer is called: its name, or its public key. */
 export function peerTitle(peer: PeerConfig): string {
   return peer.name ?? encodeKey(peer.publicKey);
+}
+
+/**
+ * Makes sure that no peer has a name yet.
+ *
+ * @param action what cannot be done otherwise, as in `add laptop`
+ * @throws {AppError}
+ */
+export function refuseTakenName({ fileName, peers }: Config, name: string, action: string): void {
+  const taken = peers.find((peer) => peer.name === name);
+  if (taken === undefined) return;
+  throw new AppError(
+    `Cannot ${action}: the peer on line ${taken.line} of ${fileName} has this name: ` +
+      `choose another, or \`vpn peer remove ${shellWord(name)}\` first`,
+    { exitCode: ExitCode.usage },
+  );
 }

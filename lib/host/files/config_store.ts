@@ -105,6 +105,30 @@ export class LockedConfig implements Disposable {
   }
 
   /**
+   * Gives a file in a folder beside the configuration a second name, which nothing has yet.
+   *
+   * @param path of the new name, as messages have it
+   * @returns whether there was such a file
+   * @throws {AppError} where it cannot, or something has that name
+   */
+  linkBeside(
+    folderName: string,
+    { from, to }: { from: string; to: string },
+    path: string,
+  ): boolean {
+    return attempt(`write ${path}`, () => {
+      try {
+        using folder = this.#folder.folder(folderName);
+        folder.link(from, to);
+        return true;
+      } catch (error) {
+        if (error instanceof SystemCallError && error.errno === ENOENT) return false;
+        throw error;
+      }
+    }, { [EEXIST]: "it exists already and contains keys: remove it, or choose another name" });
+  }
+
+  /**
    * Removes a file from a folder beside the configuration, and the folder with the last one.
    *
    * @param path of the file, as messages name it

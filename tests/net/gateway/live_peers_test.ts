@@ -2,6 +2,7 @@
 import { AppError } from "../../../lib/process/errors.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest, type Topology } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { newIdentity } from "../support/config.ts";
 import {
   type Client,
@@ -144,6 +145,63 @@ netTest(
     assertEquals(await peers(), ["stays"]);
   },
   { programs: [...PROGRAMS, "unshare"] },
+);
+
+netTest(
+  "a peer is out while it is disabled and from the second on at which it expires, also after a restart, and its NAT ports are free",
+  async (topology) => {
+    using site = await Site.make(topology);
+    const { clients: [one, other] } = site.network;
+    await site.peer("add", "one", "--endpoint", one!.endpoint);
+    await site.add("other", other!);
+    const server = await site.start();
+    await site.connect("other", other!);
+    const client = await site.connect("one", one!);
+    assertEquals((await ping(one!.namespace, INTERNET)).received, 3);
+    const look = async (process: BackgroundProcess) => {
+      const { nat, peers } = await statusOf(process);
+      const { admission, expires } = peers.find(({ name }) => name === "one" || name === "two")!;
+      return { mappings: nat.mappings, admission, expires };
+    };
+    assert((await look(server)).mappings > 0);
+
+    assertMatch(await site.peer("disable", "one"), /The running gateway on vpn0 has applied it/);
+    assertEquals(await look(server), { mappings: 0, admission: "disabled", expires: null });
+    assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
+    await client.waitFor(/no packets from \S+: reconnecting/);
+
+    await site.peer("enable", "one");
+    await site.peer("rename", "one", "two");
+    await client.waitFor(/connected to.*reconnecting.*connected to/s);
+    // A name that only what runs knows of: what it refuses is not in the file either.
+    const stranger = { PublicKey: newIdentity().publicKey, Name: "taken" };
+    await ask(server, "add-peer", stranger);
+    const config = Deno.readTextFileSync(site.path("server.conf"));
+    await assertRejects(() => site.peer("rename", "two", "taken"), Error, "nothing is changed");
+    assertEquals(Deno.readTextFileSync(site.path("server.conf")), config);
+    await ask(server, "remove-peer", stranger);
+    assertEquals((await ping(one!.namespace, INTERNET)).received, 3);
+
+    await site.peer("expire", "two", "4s");
+    await server.waitFor(/peer two has expired \(.*\): its session has ended/);
+    const { expires, ...rest } = await look(server);
+    assertEquals(rest, { mappings: 0, admission: "expired" });
+    const late = Date.now() - Date.parse(expires!);
+    assert(late >= 0, `it ended ${-late} ms too soon`);
+    assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
+
+    await server.stop();
+    const again = await site.start();
+    assertEquals((await look(again)).admission, "expired");
+    assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
+    assertEquals((await ping(other!.namespace, INSIDE)).received, 3);
+    await site.peer("expire", "two", "never");
+    await eventually(
+      async () => (await ping(one!.namespace, INSIDE, { wait: 1 })).received === 3 || null,
+      { what: "the peer whose access has no end any more" },
+    );
+  },
+  { programs: PROGRAMS },
 );
 
 netTest("networks behind a peer get their routes with it, and lose them", async (topology) => {

@@ -1,5 +1,5 @@
 /** Shows what the command lines of `vpn init` and `vpn peer` mean, and what is said of wrong ones. */
-import type { Command, PeerRequest } from "../../../lib/cli/command.ts";
+import { type Command, PEER_SETTINGS, type PeerRequest } from "../../../lib/cli/command.ts";
 import { parseArguments } from "../../../lib/cli/parse_arguments.ts";
 import { PEER_ACTIONS, PEER_OPTIONS } from "../../../lib/cli/peer_grammar.ts";
 import { UsageError } from "../../../lib/cli/usage_error.ts";
@@ -122,7 +122,7 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
       ["init", "--endpiont", "a"],
       '"vpn init" has no option "--endpiont": did you mean "--endpoint"?',
     ],
-    [["peer"], "no action given: use one of add, list, show, remove"],
+    [["peer"], `no action given: use one of ${PEER_ACTIONS.join(", ")}`],
     [["peer", "ad"], '"vpn peer" has no action "ad": did you mean "add"?'],
     [["peer", "frobnicate"], '"vpn peer" has no action "frobnicate": see "vpn peer --help"'],
     [["peer", "add"], "NAME is missing: give the name of the client"],
@@ -150,6 +150,15 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
       "--overwrite needs --qr FILE: give the file",
     ],
     [["peer", "show", "x", "--qr", "x.png", "y.png"], '"vpn peer show" takes no argument "y.png"'],
+    [["peer", "set", "x"], `KEY is missing: give one of ${PEER_SETTINGS.join(", ")}`],
+    [
+      ["peer", "set", "x", "PublicKey", "y"],
+      "a client is known by its PublicKey: remove it, and add one with another",
+    ],
+    [["peer", "set", "x", "name"], 'VALUE is missing: give the value, or "none" to remove the key'],
+    [["peer", "rename", "x"], "NEW is missing: give the new name of the client"],
+    [["peer", "disable"], "NAME is missing: give the name of the client"],
+    [["peer", "enable", "x", "y"], '"vpn peer enable" takes no argument "y"'],
     [
       ["peer", "add", "x", "--dns", "1.2.3"],
       '--dns: cannot use "1.2.3": it must be an address or a search domain',
@@ -158,6 +167,32 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
   for (const [argv, message] of cases) {
     const error = assertThrows(() => parse(...argv), UsageError);
     assertEquals(error.message, message, argv.join(" "));
+  }
+});
+
+Deno.test("parseArguments() reads what is to change of a client", () => {
+  const request = { configPath: "server.conf", name: "x" };
+  const expiry = { kind: "after", period: 7_200_000 };
+  for (
+    const [argv, expected] of [
+      [["enable", "x"], { action: "enable" }],
+      [["disable", "x"], { action: "disable" }],
+      [["expire", "x", "2h"], { action: "expire", expiry }],
+      [["expire", "x", "never"], { action: "expire", expiry: { kind: "never" } }],
+      [["rename", "x", "y z"], { action: "rename", newName: "y z" }],
+      [["set", "x", "allowedips", "10.0.0.2"], {
+        action: "set",
+        key: "AllowedIPs",
+        value: "10.0.0.2",
+      }],
+      [["set", "x", "PresharedKey", "-"], { action: "set", key: "PresharedKey", value: "-" }],
+      [["add", "x", "--expires", "2h"], { action: "add", expiry }],
+    ] as const
+  ) {
+    assertEquals<unknown>(parse("peer", ...argv), {
+      command: "peer",
+      request: { ...request, ...expected },
+    });
   }
 });
 
@@ -178,7 +213,9 @@ Deno.test("parseArguments() shows the options of init and of each action of peer
     const suggested = textOf("completion", "bash", ...argv, "--").split("\n");
     for (const option of options) assert(suggested.includes(option), `${option} is not suggested`);
   }
-  assertEquals(textOf("completion", "bash", "peer", "").split("\n").slice(0, 4), [...PEER_ACTIONS]);
+  assertEquals(textOf("completion", "bash", "peer", "").split("\n").slice(0, PEER_ACTIONS.length), [
+    ...PEER_ACTIONS,
+  ]);
   assertStringIncludes(
     textOf("completion", "bash", "peer", "list", "--config", "s"),
     "__FILE__:file",

@@ -5,6 +5,7 @@
 import { formatCidr, formatIpv4, type Ipv4Prefix } from "../../wire/ipv4_text.ts";
 import type { Config, Endpoint, PeerConfig } from "../config.ts";
 import { parseDocument, type Section } from "./config_document.ts";
+import { formatExpires } from "../values/expiry.ts";
 import { encodeKey } from "../values/key_text.ts";
 
 /** A gateway that `vpn init` makes. */
@@ -39,6 +40,8 @@ export interface NewPeer {
   readonly presharedKey: Uint8Array;
   /** Inside, uint32 in host order. */
   readonly address: number;
+  /** Unix ms; null for never. */
+  readonly expires: number | null;
 }
 
 /** The gateway's file with a section for the peer at its end, behind an empty line. */
@@ -51,6 +54,7 @@ export function withPeer(text: string, peer: NewPeer): string {
     `PublicKey = ${encodeKey(peer.publicKey)}`,
     `PresharedKey = ${encodeKey(peer.presharedKey)}`,
     `AllowedIPs = ${formatIpv4(peer.address)}/32`,
+    ...(peer.expires === null ? [] : [`Expires = ${formatExpires(peer.expires)}`]),
     "",
   ];
   const ended = text === "" || text.endsWith("\n") ? text : text + newline;
@@ -65,7 +69,7 @@ export function withPeer(text: string, peer: NewPeer): string {
  */
 export function withoutPeer(text: string, peer: PeerConfig): string {
   const key = encodeKey(peer.publicKey);
-  const sections = parseDocument(text, "").filter((section) => publicKeyOf(section) === key);
+  const sections = parseDocument(text, "").filter((section) => peerKeyOf(section) === key);
   if (sections.length === 0) throw new RangeError(`Cannot find a [Peer] with the key ${key}`);
   const lines = text.split(/(?<=\n)/);
   const removed = new Set<number>();
@@ -79,7 +83,7 @@ export function withoutPeer(text: string, peer: PeerConfig): string {
 }
 
 /** As `wg` reads it: the last one, without blanks. */
-function publicKeyOf({ name, entries }: Section): string | undefined {
+export function peerKeyOf({ name, entries }: Section): string | undefined {
   if (name !== "Peer") return undefined;
   return entries.findLast(({ key }) => key.toLowerCase() === "publickey")?.value.replace(/\s/g, "");
 }

@@ -108,6 +108,8 @@ folderTest(
         publicKey: publicKeys[0],
         allowedIps: ["10.66.77.2/32"],
         hasPresharedKey: true,
+        admission: "admitted",
+        expires: null,
         file: "server.peers/laptop.conf",
       },
       {
@@ -115,6 +117,8 @@ folderTest(
         publicKey: publicKeys[1],
         allowedIps: ["10.66.77.3/32"],
         hasPresharedKey: true,
+        admission: "admitted",
+        expires: null,
         file: null,
       },
     ]);
@@ -131,6 +135,8 @@ phone   10.66.77.3/32  ${publicKeys[1]}  -
 public key     ${publicKeys[1]}
 preshared key  yes
 addresses      10.66.77.3/32
+access         admitted
+expires        never
 configuration  not stored here
 `,
     );
@@ -196,6 +202,54 @@ folderTest(
       stderr,
       /^vpn: Cannot show phone as a QR code: its configuration has 3\d+ bytes, a code 2953 at most: /,
     );
+  },
+);
+
+folderTest(
+  "vpn peer changes a client's access, name and keys, and shows them",
+  async (vpn, folder) => {
+    said(await vpn("init", "--endpoint", "vpn.example.org"));
+    said(await vpn("peer", "add", "laptop", "--expires", "2127-01-31T19:00:00+01:00"));
+    const config = () => Deno.readTextFile(`${folder}/server.conf`);
+    const added = await config();
+    assertStringIncludes(added, "\nExpires = 2127-01-31T18:00:00Z\n");
+    assertEquals(
+      said(await vpn("peer", "disable", "laptop")),
+      "Disabled laptop in server.conf.\n",
+    );
+    assertMatch(
+      said(await vpn("peer", "list")),
+      /^NAME +ADDRESSES +ACCESS +EXPIRES .*\nlaptop +10\.66\.77\.2\/32 +disabled +2127-01-31T18:00:00Z /,
+    );
+    assertEquals(said(await vpn("peer", "enable", "laptop")), "Enabled laptop in server.conf.\n");
+    assertEquals(await config(), added);
+    assertEquals(
+      said(await vpn("peer", "expire", "laptop", "2026-01-01")),
+      "The access of laptop in server.conf ended at 2026-01-01T00:00:00Z.\n",
+    );
+    const [peer] = JSON.parse(said(await vpn("peer", "list", "--json")));
+    assertEquals([peer.admission, peer.expires], ["expired", "2026-01-01T00:00:00Z"]);
+    const stripped = await vpn("strip", "./server.conf");
+    assertStringIncludes(stripped.stderr, "is left out: it is disabled or has expired");
+    assertEquals(stripped.stdout.includes("[Peer]"), false);
+
+    said(await vpn("peer", "rename", "laptop", "tablet"));
+    said(await vpn("peer", "expire", "tablet", "never"));
+    said(await vpn("peer", "set", "tablet", "ratelimit", "10M"));
+    const show = said(await vpn("peer", "show", "tablet"));
+    assertStringIncludes(show, "configuration  server.peers/tablet.conf\n");
+    assertEquals(
+      await config(),
+      added.replace("Name = laptop", "Name = tablet")
+        .replace(/Expires = .*/, "RateLimit = 10M"),
+    );
+    const keyed = await vpn("peer", "set", "tablet", "PresharedKey", "-");
+    assertEquals(keyed.code, 2);
+    assertStringIncludes(keyed.stderr, "Cannot read the preshared key");
+    for (const words of [["PublicKey", "x"], ["Endpiont", "x"], ["RateLimit"], []]) {
+      const refused = await vpn("peer", "set", "tablet", ...words);
+      assertEquals([refused.code, refused.stdout], [2, ""], words.join(" "));
+    }
   },
 );
 

@@ -20,6 +20,7 @@ const PEER: NewPeer = {
   publicKey: decodeKey(sampleKeys(2).publicKey)!,
   presharedKey: new Uint8Array(32).fill(3),
   address: 0x0a424d02,
+  expires: null,
 };
 const ENDPOINT = { host: "vpn.example.org", address: null, port: 443 };
 
