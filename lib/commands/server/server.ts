@@ -107,8 +107,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(admitted);
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
-        address: config.interface.addresses[0].address,
+        addresses,
         upstreams: config.interface.dnsProxy,
+        routes: config.interface.dnsRoutes,
+        domain: config.interface.dnsDomain,
         peers: () => peers,
         logger: getLogger("dns"),
       }),

@@ -12,7 +12,7 @@ export interface ServerReloadOptions {
   readonly gateway: Pick<Gateway, "requireFollowable" | "setNetworks">;
   readonly dataPlane: Pick<DataPlaneHandle, "setClientToClient" | "setEgressRules">;
   /** Null where the gateway was started without one: the port needs a privilege that is given up since. */
-  readonly dnsProxy: Pick<DnsProxy, "setUpstreams"> | null;
+  readonly dnsProxy: Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain"> | null;
 }
 
 export class ServerReload implements ReloadRole<ServerConfig> {
@@ -22,6 +22,8 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     "EgressDeny",
     "ClientToClient",
     "DnsProxy",
+    "DnsDomain",
+    "DnsRoute",
   ]);
   readonly foreignKeys: readonly string[] = CLIENT_ONLY_KEYS;
   readonly validate = validateServer;
@@ -37,6 +39,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
   ): Promise<ReloadPlan> {
     const { gateway, dataPlane, dnsProxy } = this.#options;
     const { egressAllow, egressDeny, clientToClient, dnsProxy: upstreams } = after.interface;
+    const { dnsDomain, dnsRoutes } = after.interface;
     const keys = changedKeys(change);
     const steps: ReloadStep[] = [];
     const restart: string[] = [];
@@ -57,6 +60,13 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     if (keys.includes("DnsProxy")) {
       if (dnsProxy === null || upstreams.length === 0) restart.push("DnsProxy");
       else steps.push({ key: "DnsProxy", run: () => dnsProxy.setUpstreams(upstreams) });
+    }
+    // Without a proxy they have no effect, which is warned of.
+    if (keys.includes("DnsDomain")) {
+      steps.push({ key: "DnsDomain", run: () => dnsProxy?.setDomain(dnsDomain) });
+    }
+    if (keys.includes("DnsRoute")) {
+      steps.push({ key: "DnsRoute", run: () => dnsProxy?.setRoutes(dnsRoutes) });
     }
     return {
       change: ofKeys(change, (key) => !restart.includes(key)),

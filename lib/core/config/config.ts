@@ -85,6 +85,10 @@ export interface InterfaceConfig {
   readonly clientToClient: boolean;
   /** Upstream resolvers of the forwarding proxy, uint32 in host order; empty: no proxy. */
   readonly dnsProxy: readonly number[];
+  /** The domain that the proxy answers for with the peers' names, in ASCII; `null`: none. */
+  readonly dnsDomain: string | null;
+  /** Who knows the names of other domains; each domain once. */
+  readonly dnsRoutes: readonly DnsRoute[];
   readonly forwards: readonly PortForward[];
   readonly transport: "udp" | "faketcp" | "auto";
   /** ms */
@@ -101,6 +105,14 @@ export interface InterfaceConfig {
   readonly metrics: Ipv4SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */
   readonly lines: ReadonlyMap<string, number>;
+}
+
+/** Resolvers for names in a domain. */
+export interface DnsRoute {
+  /** In ASCII and lower case, without a dot at its end. */
+  readonly domain: string;
+  /** uint32 in host order. */
+  readonly upstreams: readonly number[];
 }
 
 /** A shell command to run at a turn of the tunnel's life. */

@@ -37,6 +37,8 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   capture: "Capture",
   clientToClient: "ClientToClient",
   dnsProxy: "DnsProxy",
+  dnsDomain: "DnsDomain",
+  dnsRoutes: "DnsRoute",
   forwards: "Forward",
   transport: "Transport",
   connectTimeout: "ConnectTimeout",

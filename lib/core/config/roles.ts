@@ -19,6 +19,8 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "Capture",
   "ClientToClient",
   "DnsProxy",
+  "DnsDomain",
+  "DnsRoute",
   "Forward",
   "ReleaseAfter",
 ];
@@ -32,6 +34,8 @@ export const CLIENT_ONLY_KEYS: readonly string[] = [
 
 /** Of no use to a gateway that leads nowhere. */
 const EGRESS_KEYS = ["EgressAllow", "EgressDeny"];
+/** Of no use to one that answers no questions. */
+const DNS_KEYS = ["DnsDomain", "DnsRoute"];
 
 /**
  * A configuration as a gateway runs from it.
@@ -60,6 +64,9 @@ export function validateServer(config: Config): ServerConfig {
       ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway"),
       ...config.interface.egress === "off"
         ? withoutEffect(config, EGRESS_KEYS, "a gateway with Egress = off")
+        : [],
+      ...config.interface.dnsProxy.length === 0
+        ? withoutEffect(config, DNS_KEYS, "a gateway without DnsProxy")
         : [],
     ],
   };
@@ -134,19 +141,23 @@ function requireAddress(config: Config, why: string): void {
   throw new ConfigError(`${config.fileName}: [Interface]: Address is missing: ${why}`);
 }
 
-/** Packets for the NAT's ports never reach a service of the host: this one has to have another. */
 /** The proxy would ask itself. */
-function refuseOwnResolver({ fileName, interface: { addresses, dnsProxy, lines } }: Config): void {
+function refuseOwnResolver({ fileName, interface: section }: Config): void {
+  const { addresses, dnsProxy, dnsRoutes, lines } = section;
   const own = addresses[0]?.address;
-  if (own === undefined || !dnsProxy.includes(own)) return;
-  throw new BadValueError(
-    `${fileName}:${lines.get("DnsProxy")}: DnsProxy`,
-    `cannot use ${
-      quoted(formatIpv4(own))
-    }: the DNS proxy itself uses this address: give another resolver, as in 9.9.9.9`,
-  );
+  const asked = { DnsProxy: dnsProxy, DnsRoute: dnsRoutes.flatMap(({ upstreams }) => upstreams) };
+  for (const [key, resolvers] of Object.entries(asked)) {
+    if (own === undefined || !resolvers.includes(own)) continue;
+    throw new BadValueError(
+      `${fileName}:${lines.get(key)}: ${key}`,
+      `cannot use ${
+        quoted(formatIpv4(own))
+      }: the DNS proxy itself uses this address: give another resolver, as in 9.9.9.9`,
+    );
+  }
 }
 
+/** Packets for the NAT's ports never reach a service of the host: this one has to have another. */
 function refuseInNat(
   { fileName, interface: section }: Config,
   service: { key: "ListenPort" | "Metrics"; protocol: "tcp" | "udp"; port: number; value: string },

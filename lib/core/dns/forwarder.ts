@@ -29,6 +29,7 @@ import {
 import { QuestionBudget } from "./query_budget.ts";
 import { type DnsExchange, Upstream, type UpstreamOptions } from "./upstream.ts";
 import { UpstreamHealth } from "./upstream_health.ts";
+import { domainsOf, wireName } from "./wire_name.ts";
 
 /** Queries that wait for an answer at one time, and so the most sockets to upstreams. */
 const MAX_WAITING = 512;
@@ -40,10 +41,22 @@ export interface DnsForwarderOptions
   extends Omit<UpstreamOptions, "address" | "onWrong" | "onAnswer"> {
   /** IPv4 addresses of the upstream resolvers, host order, in the order in which they are tried. */
   readonly upstreams: readonly number[];
+  /** Who is asked instead, for names in some domains. */
+  readonly routes?: readonly DomainUpstreams[];
+  /** Has an answer of its own, within so many bytes, or null for what others are to be asked. */
+  readonly local?: (query: Uint8Array, parsed: Parsed, limit: number) => Uint8Array | null;
   /** Monotonic ms. */
   readonly now: () => number;
   /** Is told when an upstream (host order) answers no more, and when it answers again. */
   readonly onHealth: (address: number, isAlive: boolean) => void;
+}
+
+/** Upstreams of a domain, which alone know its names: where they do not answer, nobody else is asked. */
+export interface DomainUpstreams {
+  /** In ASCII, as in `corp.example`. */
+  readonly domain: string;
+  /** IPv4, host order, in the order in which they are tried. */
+  readonly upstreams: readonly number[];
 }
 
 /** An answer under the id and in the spelling of anyone who asked first. */
@@ -75,6 +88,13 @@ interface Asked {
   readonly client: DnsClient;
 }
 
+/** What is asked of those that know a name, and who waits for it. */
+interface AskContext {
+  readonly question: PendingQuestion;
+  readonly health: UpstreamHealth<Upstream>;
+  readonly asked: Asked;
+}
+
 /** What has happened since the start. */
 export interface ForwarderCounts {
   /** Queries of clients. */
@@ -102,7 +122,9 @@ export class DnsForwarder {
   };
   readonly #options: DnsForwarderOptions;
   #health: UpstreamHealth<Upstream>;
-  readonly #cache = new DnsCache();
+  /** By their domains, as wire names. */
+  #routes: ReadonlyMap<string, UpstreamHealth<Upstream>>;
+  #cache = new DnsCache();
   readonly #pending = new Map<string, PendingQuestion>();
   readonly #budget = new QuestionBudget();
   readonly #waiting: FairShares<DnsClient, Waiter>;
@@ -110,6 +132,7 @@ export class DnsForwarder {
   constructor(options: DnsForwarderOptions) {
     this.#options = options;
     this.#health = this.#healthOf(options.upstreams);
+    this.#routes = this.#routesOf(options.routes ?? []);
     this.#waiting = new FairShares({
       capacity: MAX_WAITING,
       evict: (waiter) => {
@@ -123,6 +146,28 @@ export class DnsForwarder {
   /** Asks these from now on (IPv4, host order); what is cached stays, and what is under way goes on. */
   setUpstreams(addresses: readonly number[]): void {
     this.#health = this.#healthOf(addresses);
+  }
+
+  /** Asks these for names in their domains from now on; nothing is cached any more, as it may be from others. */
+  setRoutes(routes: readonly DomainUpstreams[]): void {
+    this.#routes = this.#routesOf(routes);
+    this.#cache = new DnsCache();
+  }
+
+  #routesOf(routes: readonly DomainUpstreams[]): ReadonlyMap<string, UpstreamHealth<Upstream>> {
+    return new Map(
+      routes.map(({ domain, upstreams }) => [wireName(domain) ?? "", this.#healthOf(upstreams)]),
+    );
+  }
+
+  /** Who is to be asked: those of the longest domain that a name is in. */
+  #healthFor({ question }: Parsed): UpstreamHealth<Upstream> {
+    if (this.#routes.size === 0) return this.#health;
+    for (const domain of domainsOf(question.slice(0, -4))) {
+      const health = this.#routes.get(domain);
+      if (health !== undefined) return health;
+    }
+    return this.#health;
   }
 
   #healthOf(addresses: readonly number[]): UpstreamHealth<Upstream> {
@@ -164,6 +209,8 @@ export class DnsForwarder {
     { transport, client }: { transport: DnsTransport; client: DnsClient },
   ): Promise<Uint8Array> {
     const limit = transport === "udp" ? parsed.udpSize : Infinity;
+    const own = this.#options.local?.(query, parsed, limit) ?? null;
+    if (own !== null) return own;
     const key = cacheKey(parsed);
     const kept = this.#cache.find(key, this.#options.now());
     if (kept !== null) {
@@ -236,35 +283,34 @@ export class DnsForwarder {
    * Asks one upstream after the other, until one knows more than that it cannot help; the dead ones only if all are.
    */
   async #ask(question: PendingQuestion, asked: Asked): Promise<Answer | null> {
-    const { alive, dead } = this.#health;
-    if (alive.length > 0) this.#probe(asked);
+    const health = this.#healthFor(asked.parsed);
+    const { alive, dead } = health;
+    // An answer of those who were asked before others took their place is not kept for them.
+    const cache = this.#cache;
+    if (alive.length > 0) this.#probe(health, asked);
     let found: Answer | null = null;
     for (const upstream of alive) {
-      found = await this.#askOne(upstream, question, asked) ?? found;
+      found = await this.#askOne(upstream, { question, health, asked }) ?? found;
       if (question.isCancelled) return null;
       if (found !== null && isHelpful(found)) break;
     }
-    if (found === null) found = await this.#askAll(dead, question, asked);
+    if (found === null) found = await this.#askAll(dead, { question, health, asked });
     if (found !== null && isHelpful(found)) {
       const { parsed, answer } = found;
       const now = this.#options.now();
-      this.#cache.store(question.key, answer, { parsed, client: asked.client, now });
+      cache.store(question.key, answer, { parsed, client: asked.client, now });
     }
     return found;
   }
 
   /** Asks several at once, and takes the first answer that helps; else the last one. */
-  #askAll(
-    upstreams: readonly Upstream[],
-    question: PendingQuestion,
-    asked: Asked,
-  ): Promise<Answer | null> {
+  #askAll(upstreams: readonly Upstream[], context: AskContext): Promise<Answer | null> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer | null>();
     let last: Answer | null = null;
     let open = upstreams.length;
     if (open === 0) resolve(null);
     for (const upstream of upstreams) {
-      this.#askOne(upstream, question, asked).then((found) => {
+      this.#askOne(upstream, context).then((found) => {
         last = found ?? last;
         open--;
         if (open === 0 || found !== null && isHelpful(found)) resolve(last);
@@ -275,8 +321,7 @@ export class DnsForwarder {
 
   async #askOne(
     upstream: Upstream,
-    question: PendingQuestion,
-    { query, parsed }: Asked,
+    { question, health, asked: { query, parsed } }: AskContext,
   ): Promise<Answer | null> {
     const { answers } = upstream;
     const from = this.#options.now();
@@ -290,19 +335,19 @@ export class DnsForwarder {
     });
     // One that nobody waited for any more was cut short.
     if (!question.isCancelled && upstream.answers === answers) {
-      this.#health.missed(upstream, { from, now: this.#options.now() });
+      health.missed(upstream, { from, now: this.#options.now() });
     }
     return found;
   }
 
   /** Sends the question to dead upstreams whose time has come as well; nobody waits for what they say. */
-  #probe({ query, parsed }: Asked): void {
+  #probe(health: UpstreamHealth<Upstream>, { query, parsed }: Asked): void {
     const from = this.#options.now();
-    for (const upstream of this.#health.takeDue(from)) {
+    for (const upstream of health.takeDue(from)) {
       const { answers } = upstream;
       upstream.ask(query, parsed, { onExchange: () => {}, mayAskByTcp: () => false }).then(() => {
         if (upstream.answers !== answers) return;
-        this.#health.missed(upstream, { from, now: this.#options.now() });
+        health.missed(upstream, { from, now: this.#options.now() });
       }).catch(this.#options.onError);
     }
   }

@@ -15,6 +15,8 @@ export const HEADER_SIZE = 12;
 export const PLAIN_UDP_SIZE = 512;
 
 export const FLAG_RESPONSE = 0x8000;
+/** The answer is of a server that the name is the concern of. */
+export const FLAG_AUTHORITATIVE = 0x0400;
 export const FLAG_TRUNCATED = 0x0200;
 const FLAG_RECURSION_DESIRED = 0x0100;
 const FLAG_RECURSION_AVAILABLE = 0x0080;
@@ -39,6 +41,9 @@ const FAILURES: ReadonlySet<number> = new Set([
   RCODE_REFUSED,
 ]);
 
+const CLASS_IN = 1;
+/** What fits every path in one piece (dnsflagday.net/2020). */
+const OWN_UDP_SIZE = 1232;
 const TYPE_A = 1;
 const TYPE_SOA = 6;
 const TYPE_OPT = 41;
@@ -180,6 +185,62 @@ export function failure(query: Uint8Array, code: number): Uint8Array<ArrayBuffer
   view.setUint16(8, 0);
   view.setUint16(10, 0);
   return copy;
+}
+
+/** A record of an answer of our own. */
+export interface ResourceData {
+  readonly type: number;
+  /** Seconds. */
+  readonly timeToLive: number;
+  /** Of each number the lowest byte. */
+  readonly data: readonly number[];
+}
+
+/** An answer of our own; its records are the question's name's, but for the one that says why there are none. */
+export interface LocalAnswer {
+  readonly flags: number;
+  readonly code: number;
+  readonly answers: readonly ResourceData[];
+  readonly authority: (ResourceData & { readonly owner: string }) | null;
+}
+
+/** Where the question's name stands (RFC 1035 section 4.1.4). */
+const QUESTION_NAME = [0xc0, HEADER_SIZE];
+
+/** A message of our own that answers a query. */
+export function localAnswer(
+  query: Uint8Array,
+  { questionEnd, flags, hasExtension, dnssecOk }: Parsed,
+  { flags: own, code, answers, authority }: LocalAnswer,
+): Uint8Array<ArrayBuffer> {
+  const kept = flags & (FLAG_RECURSION_DESIRED | FLAG_CHECKING_DISABLED);
+  const header = [
+    FLAG_RESPONSE | FLAG_RECURSION_AVAILABLE | own | kept | code,
+    1,
+    answers.length,
+    authority === null ? 0 : 1,
+    hasExtension ? 1 : 0,
+  ];
+  const option = [0, 0, TYPE_OPT, ...u16(OWN_UDP_SIZE), 0, 0, dnssecOk ? 0x80 : 0, 0, 0, 0];
+  return Uint8Array.from([
+    ...query.subarray(0, 2),
+    ...header.flatMap(u16),
+    ...query.subarray(HEADER_SIZE, questionEnd),
+    ...answers.flatMap((record) => [...QUESTION_NAME, ...recordBytes(record)]),
+    ...(authority === null ? [] : [
+      ...Array.from(authority.owner, (character) => character.charCodeAt(0)),
+      ...recordBytes(authority),
+    ]),
+    ...(hasExtension ? option : []),
+  ]);
+}
+
+function recordBytes({ type, timeToLive, data }: ResourceData): number[] {
+  return [...u16(type), ...u16(CLASS_IN), 0, 0, ...u16(timeToLive), ...u16(data.length), ...data];
+}
+
+function u16(value: number): number[] {
+  return [value >>> 8 & 0xff, value & 0xff];
 }
 
 function readRecords(message: Uint8Array, view: DataView, start: number): RecordFields[] | null {

@@ -5,8 +5,9 @@
 import type { DnsClient } from "../../core/dns/cache.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 
-/** A peer, as far as its networks go. */
+/** A peer, as far as its networks go, and what it is called. */
 export interface PeerNetworks {
+  readonly name: string | null;
   readonly allowedIps: readonly Ipv4Prefix[];
 }
 

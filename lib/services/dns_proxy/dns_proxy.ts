@@ -3,12 +3,18 @@ import { randomBytes } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
-import { DnsForwarder, type DnsTransport, type ForwarderCounts } from "../../core/dns/forwarder.ts";
+import {
+  DnsForwarder,
+  type DnsTransport,
+  type DomainUpstreams,
+  type ForwarderCounts,
+} from "../../core/dns/forwarder.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
 import { closeQuietly } from "./framing.ts";
 import { LoopProbe } from "./loop_probe.ts";
+import { PeerNames } from "./peer_names.ts";
 import { TcpService } from "./tcp_service.ts";
 import { UdpService } from "./udp_service.ts";
 import { UpstreamSockets } from "./upstream_sockets.ts";
@@ -24,10 +30,14 @@ const PORT = 53;
 const WRONG_ANSWERS_FACTOR = 10;
 
 export interface DnsProxyOptions {
-  /** The gateway's inner address, host order. */
-  readonly address: number;
+  /** The gateway's inner addresses: on the first of them it answers. */
+  readonly addresses: readonly Ipv4Prefix[];
   /** Upstream resolvers, host order. */
   readonly upstreams: readonly number[];
+  /** Those for some domains. */
+  readonly routes: readonly DomainUpstreams[];
+  /** Where the peers have names; null for nowhere. */
+  readonly domain: string | null;
   /** By their keys, as they are now: another map when they have changed. */
   readonly peers: () => ReadonlyMap<string, PeerNetworks>;
   readonly logger: Logger;
@@ -46,6 +56,7 @@ export class DnsProxy implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #budget = new QueryBudget();
   readonly #loopProbe = new LoopProbe();
+  readonly #names: PeerNames;
   readonly #tcp: TcpService;
   #resources: AsyncDisposableStack;
   #toldWrongAnswers = 0;
@@ -54,7 +65,8 @@ export class DnsProxy implements AsyncDisposable {
     options: DnsProxyOptions,
     { listener, resources }: { listener: Deno.TcpListener; resources: AsyncDisposableStack },
   ) {
-    const { address, upstreams, logger } = options;
+    const { addresses: [{ address }], upstreams, routes, logger } = options;
+    this.#names = new PeerNames(options);
     this.#logger = logger;
     this.#resources = resources;
     const libc = openLibc();
@@ -62,6 +74,8 @@ export class DnsProxy implements AsyncDisposable {
     const sockets = resources.use(new UpstreamSockets(libc, watcher));
     this.#forwarder = new DnsForwarder({
       upstreams,
+      routes,
+      local: (query, parsed, limit) => this.#names.answer(query, parsed, limit),
       exchange: (upstream, message, transport, verdict) =>
         sockets.exchange({ upstream, message, verdict }, transport),
       now: () => performance.now(),
@@ -112,13 +126,14 @@ export class DnsProxy implements AsyncDisposable {
    * without CAP_NET_BIND_SERVICE
    */
   static async start(options: DnsProxyOptions): Promise<DnsProxy> {
-    const hostname = formatIpv4(options.address);
+    const hostname = formatIpv4(options.addresses[0].address);
     await using resources = new AsyncDisposableStack();
     try {
       const listener = Deno.listen({ hostname, port: PORT });
       resources.defer(() => closeQuietly(listener));
       const proxy = new DnsProxy(options, { listener, resources });
-      await proxy.#loopProbe.refuseLoops(options.upstreams);
+      const asked = [options.upstreams, ...options.routes.map(({ upstreams }) => upstreams)];
+      await proxy.#loopProbe.refuseLoops([...new Set(asked.flat())]);
       proxy.#resources = resources.move();
       return proxy;
     } catch (error) {
@@ -148,6 +163,17 @@ export class DnsProxy implements AsyncDisposable {
   async setUpstreams(addresses: readonly number[]): Promise<void> {
     await this.#loopProbe.refuseLoops(addresses);
     this.#forwarder.setUpstreams(addresses);
+  }
+
+  /** The same for the domains that others know. */
+  async setRoutes(routes: readonly DomainUpstreams[]): Promise<void> {
+    await this.#loopProbe.refuseLoops([...new Set(routes.flatMap(({ upstreams }) => upstreams))]);
+    this.#forwarder.setRoutes(routes);
+  }
+
+  /** Answers for this domain with the peers' names from now on; null for none. */
+  setDomain(domain: string | null): void {
+    this.#names.setDomain(domain);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

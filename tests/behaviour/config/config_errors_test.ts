@@ -31,6 +31,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const metrics = "it must be an IPv4 address of this host and a port, as in 127.0.0.1:9586";
   const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
   const neverForwarded = "such addresses are never forwarded: remove it";
+  const dnsDomain = "a domain is a name, as in vpn or vpn.example.org";
+  const dnsRoute = "a route is DOMAIN -> RESOLVER, as in corp.example -> 10.20.0.53";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
     ["ListenPort", "-1", port],
@@ -93,6 +95,12 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Forward", "tcp:1 -> 10.66.77.300:80", forward],
     ["Forward", "tcp:0 -> 10.66.77.2:80", port],
     ["Forward", "tcp:80 -> 10.66.77.2:0", port],
+    ["DnsDomain", "", dnsDomain],
+    ["DnsDomain", "a..b", dnsDomain],
+    ["DnsRoute", "corp.example", dnsRoute],
+    ["DnsRoute", "-> 10.20.0.53", dnsRoute],
+    ["DnsRoute", "corp.example ->", dnsRoute],
+    ["DnsRoute", "corp/example -> 10.20.0.53", dnsRoute],
     ["Transport", "tcp", "allowed are udp, faketcp and auto"],
     ["ConnectTimeout", "0", "a time is 0.1 to 60 seconds"],
     ["ConnectTimeout", "2,5", "a time is 0.1 to 60 seconds"],
@@ -131,6 +139,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const keepalive = 'a keepalive interval is "off" or 1 to 65535 seconds';
   const name =
     "a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit";
+  const moment = "a moment is a date, as in 2027-01-31, or has a time with its zone, as in " +
+    "2027-01-31T18:00:00Z or 2027-01-31T18:00:00+01:00";
   const rate = 'a rate is "off" or bits a second, as in 500k, 10M or 1G, from 1k to 1000G';
   const cases: [key: string, value: string, rule: string][] = [
     ["AllowedIPs", "10.0.0.0/33", network],
@@ -160,6 +170,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["RateLimit", "999", rate],
     ["RateLimit", "1001G", rate],
     ["RateLimit", "fast", rate],
+    ["Enabled", "on", "allowed are yes and no"],
+    ["Expires", "tomorrow", moment],
   ];
   for (const [key, value, rule] of cases) {
     assertEquals(

@@ -60,6 +60,8 @@ NatFiltering = endpoint
 Capture = packet
 ClientToClient = on
 DnsProxy = 1.1.1.1, 9.9.9.9
+DnsDomain = vpn
+DnsRoute = corp.example -> 10.20.0.53
 Forward = tcp:8080 -> 10.66.77.2:80
 Transport = auto
 ConnectTimeout = 2.5
@@ -78,6 +80,8 @@ Endpoint = vpn.example.org:51820
 PersistentKeepalive = 25
 Name = gateway
 RateLimit = 10M
+Enabled = yes
+Expires = 2127-01-31T18:00:00Z
 `;
 
 /** Whatever happens to `text` as a configuration; `undefined` if it is taken. */

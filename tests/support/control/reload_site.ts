@@ -97,7 +97,11 @@ export function serverRole(
       setEgressRules: () => {},
     },
     dnsProxy: hasProxy
-      ? { setUpstreams: (upstreams) => Promise.resolve(void asked.push(upstreams)) }
+      ? {
+        setUpstreams: (upstreams) => Promise.resolve(void asked.push(upstreams)),
+        setRoutes: (routes) => Promise.resolve(void asked.push(routes)),
+        setDomain: (domain) => void asked.push(domain),
+      }
       : null,
   });
   return { role, asked };

@@ -1,5 +1,9 @@
 /** A DNS forwarder in front of scripted upstreams. */
-import { DnsForwarder, type DnsTransport } from "../../../lib/core/dns/forwarder.ts";
+import {
+  DnsForwarder,
+  type DnsTransport,
+  type DomainUpstreams,
+} from "../../../lib/core/dns/forwarder.ts";
 import type { DnsExchange, UpstreamVerdict } from "../../../lib/core/dns/upstream.ts";
 import { FakeClock } from "../time/fake_clock.ts";
 import { Random } from "../random.ts";
@@ -32,10 +36,15 @@ export class Stage {
   /** Exchanges under way. */
   open = 0;
 
-  constructor(script: Script, upstreams: readonly number[] = [FIRST, SECOND]) {
+  constructor(
+    script: Script,
+    upstreams: readonly number[] = [FIRST, SECOND],
+    routes: readonly DomainUpstreams[] = [],
+  ) {
     const random = new Random(7);
     this.forwarder = new DnsForwarder({
       upstreams,
+      routes,
       exchange: (upstream, query, transport, verdict) =>
         this.#exchange(script, { upstream, transport, query }, verdict),
       now: () => this.clock.now,

@@ -11,6 +11,7 @@ import {
 import type { HookCommand, InterfaceConfig } from "../config.ts";
 import type { Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
+import { mergedRoutes } from "../values/name_keys.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "../values/keys.ts";
 import type { Notes } from "./notes.ts";
 import type { HookKeys } from "../hook_keys.ts";
@@ -79,6 +80,8 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     capture: values.Capture ?? "packet",
     clientToClient: values.ClientToClient ?? true,
     dnsProxy: values.DnsProxy,
+    dnsDomain: values.DnsDomain ?? null,
+    dnsRoutes: mergedRoutes(values.DnsRoute),
     forwards: values.Forward.map(({ forward }) => forward),
     transport: values.Transport ?? "udp",
     connectTimeout: values.ConnectTimeout ?? 2_500,

@@ -165,7 +165,7 @@ export function parseEndpoint(entry: Entry): Endpoint {
 }
 
 /** A name in another script as DNS has it (RFC 5891): the URL standard's host parser knows how. */
-function asciiHost(text: string): string {
+export function asciiHost(text: string): string {
   const isOther = /[^!-~]/.test(text) && /^[\p{L}\p{M}\p{N}.\u3002-]+$/u.test(text);
   return isOther ? URL.parse(`http://${text}/`)?.hostname ?? text : text;
 }
@@ -246,7 +246,7 @@ function withoutHostBits(prefix: Prefix): Prefix {
 }
 
 /** RFC 1123 labels, and "_"; a last label of digits alone would be a mistyped address. */
-function isHostName(text: string): boolean {
+export function isHostName(text: string): boolean {
   return text.length <= 253 &&
     /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$/i
       .test(text) &&

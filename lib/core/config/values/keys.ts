@@ -11,6 +11,7 @@ import {
   parseResolvers,
   parseSocketAddress,
 } from "./addresses.ts";
+import { parseDnsDomain, parseDnsRoute } from "./name_keys.ts";
 import { parseExpires } from "./expiry.ts";
 import { list, single } from "../text/section.ts";
 import {
@@ -62,6 +63,8 @@ export const INTERFACE_KEYS = {
   Capture: single(oneOf("packet", "nfqueue")),
   ClientToClient: single(parseSwitch),
   DnsProxy: list(parseResolvers),
+  DnsDomain: single(parseDnsDomain),
+  DnsRoute: list(parseDnsRoute),
   Forward: list(parseForward),
   Transport: single(oneOf("udp", "faketcp", "auto")),
   ConnectTimeout: single(secondsBetween(0.1, 60)),

@@ -51,17 +51,22 @@ hostTest(
       "EgressAllow = lan",
       "ClientToClient = off",
       "DnsProxy = 9.9.9.9",
+      "DnsDomain = vpn",
+      "DnsRoute = corp.example -> 10.20.0.53",
       "PublicEndpoint = vpn.example.org:1",
       "KillSwitch = on",
     );
     const result = await site.edit(text);
     assertEquals(result.changes.toSorted(), [
       "ClientToClient",
+      "DnsDomain",
       "DnsProxy",
+      "DnsRoute",
       "EgressAllow",
       "PublicEndpoint",
     ]);
-    assertEquals(asked, [["lan"], false, [parseIpv4("9.9.9.9")]]);
+    const route = { domain: "corp.example", upstreams: [parseIpv4("10.20.0.53")] };
+    assertEquals(asked, [["lan"], false, [parseIpv4("9.9.9.9")], "vpn", [route]]);
     assertEquals(result.restart, ["ListenPort (line 4)", "PostUp (removed)"]);
     assertEquals(result.exitCode, ExitCode.usage);
     assertMatch(

@@ -59,6 +59,8 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       capture: "packet",
       clientToClient: true,
       dnsProxy: [],
+      dnsDomain: null,
+      dnsRoutes: [],
       forwards: [],
       transport: "udp",
       connectTimeout: 2500,
@@ -146,6 +148,11 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["NatPorts = 5 - 5", { natPorts: { first: 5, last: 5 } }],
     ["NatFiltering = address", { natFiltering: "address" }],
     ["NatFiltering = endpoint", { natFiltering: "endpoint" }],
+    ["DnsDomain = VPN.", { dnsDomain: "vpn" }],
+    ["DnsDomain = b\u00fcro.example", { dnsDomain: "xn--bro-hoa.example" }],
+    ["DnsRoute = Corp.Example. -> 10.20.0.53, 10.20.0.54", {
+      dnsRoutes: [{ domain: "corp.example", upstreams: [ipv4("10.20.0.53"), ipv4("10.20.0.54")] }],
+    }],
     ["Capture = nfqueue", { capture: "nfqueue" }],
     ["Capture = packet", { capture: "packet" }],
     ["ClientToClient = off", { clientToClient: false }],
@@ -294,6 +301,9 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
     "PostUp = b",
     "DnsProxy = 1.1.1.1",
     "DnsProxy = 9.9.9.9",
+    "DnsRoute = corp.example -> 10.20.0.53",
+    "DnsRoute = corp.example -> 10.20.0.54, 10.20.0.53",
+    "DnsRoute = example -> 10.20.0.55",
     "Forward = tcp:80 -> 10.0.0.2:80",
     "Forward = udp:80 -> 10.0.0.2:80",
     "[Peer]",
@@ -310,6 +320,10 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
   assertEquals(config.interface.dnsSearch, ["lan"]);
   assertEquals(config.interface.postUp, [{ command: "a", line: 7 }, { command: "b", line: 8 }]);
   assertEquals(config.interface.dnsProxy, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
+  assertEquals(config.interface.dnsRoutes, [
+    { domain: "corp.example", upstreams: [ipv4("10.20.0.53"), ipv4("10.20.0.54")] },
+    { domain: "example", upstreams: [ipv4("10.20.0.55")] },
+  ]);
   assertEquals(config.interface.forwards.map(({ protocol }) => protocol), ["tcp", "udp"]);
   // A network that a peer repeats is taken once.
   assertEquals(config.peers[0]!.allowedIps.map(({ address }) => address), [

@@ -40,6 +40,23 @@ Deno.test("validateServer() throws when the DNS proxy is to ask itself", () => {
   );
 });
 
+Deno.test("validateServer() throws when the DNS proxy is to ask itself for the names of a domain", () => {
+  const text = `${HEAD}${ADDRESS}DnsProxy = 9.9.9.9\nDnsRoute = a.example -> 10.66.77.2\n`;
+  assertThrows(
+    () => validateServer(parseConfig(text, "s.conf")),
+    ConfigError,
+    's.conf:5: DnsRoute: cannot use "10.66.77.2": the DNS proxy itself uses this address',
+  );
+});
+
+Deno.test("validateServer() warns when there is no DNS proxy to answer for a domain", () => {
+  const text = `${HEAD}${ADDRESS}DnsDomain = vpn\nDnsRoute = a.example -> 10.0.0.1\n`;
+  assertEquals(validateServer(parseConfig(text, "s.conf")).warnings, [
+    "s.conf:4: DnsDomain: has no effect on a gateway without DnsProxy",
+    "s.conf:5: DnsRoute: has no effect on a gateway without DnsProxy",
+  ]);
+});
+
 Deno.test("validateServer() warns when a key is a client's", () => {
   const lines =
     "DNS = 1.1.1.1\nConnectTimeout = 1\nOnPeerTimeout = exit\nKillSwitch = on\nAllowIPv6 = on";

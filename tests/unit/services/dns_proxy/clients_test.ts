@@ -8,9 +8,9 @@ const network = (text: string, prefixLength: number) => ({ address: address(text
 
 Deno.test("an address is its peer's by the longest prefix, else its own; changes of the peers are followed", () => {
   let peers = new Map([
-    ["site", { allowedIps: [network("10.66.77.2", 32), network("192.168.0.0", 16)] }],
-    ["room", { allowedIps: [network("192.168.7.9", 24)] }],
-    ["desk", { allowedIps: [network("192.168.7.1", 32)] }],
+    ["site", { name: null, allowedIps: [network("10.66.77.2", 32), network("192.168.0.0", 16)] }],
+    ["room", { name: null, allowedIps: [network("192.168.7.9", 24)] }],
+    ["desk", { name: null, allowedIps: [network("192.168.7.1", 32)] }],
   ]);
   const directory = new ClientDirectory(() => peers);
   const at = (text: string) => directory.at(address(text));
@@ -18,6 +18,6 @@ Deno.test("an address is its peer's by the longest prefix, else its own; changes
     ["10.66.77.2", "192.168.1.1", "192.168.7.200", "192.168.7.1", "10.66.77.3"].map(at),
     ["site", "site", "room", "desk", address("10.66.77.3")],
   );
-  peers = new Map([["late", { allowedIps: [network("10.66.77.3", 32)] }]]);
+  peers = new Map([["late", { name: null, allowedIps: [network("10.66.77.3", 32)] }]]);
   assertEquals(["10.66.77.3", "192.168.7.1"].map(at), ["late", address("192.168.7.1")]);
 });

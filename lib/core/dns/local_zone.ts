@@ -1,0 +1,185 @@
+/**
+ * Local zone: a domain that the proxy itself answers for, with the names and addresses of hosts, and the names of their
+ * addresses (RFC 1035 section 3.5). What is in the domain or in the hosts' networks is never asked of anybody else.
+ */
+import {
+  FLAG_AUTHORITATIVE,
+  HEADER_SIZE,
+  localAnswer,
+  type Parsed,
+  RCODE_NAME_ERROR,
+  RCODE_NO_ERROR,
+  type ResourceData,
+  truncated,
+} from "./message.ts";
+import { domainsOf, wireName } from "./wire_name.ts";
+
+const TYPE_A = 1;
+const TYPE_SOA = 6;
+const TYPE_PTR = 12;
+const TYPE_ANY = 255;
+const CLASS_IN = 1;
+const CLASS_ANY = 255;
+/** Seconds for which others may keep an answer: a peer that is renamed or removed is so at once. */
+const TIME_TO_LIVE = 10;
+/** SERIAL, REFRESH, RETRY, EXPIRE, MINIMUM of the SOA, which nobody transfers. */
+const SOA_NUMBERS = [1, 3_600, 600, 86_400, TIME_TO_LIVE];
+/** The mailbox of nobody (RFC 2606 section 2). */
+const NOBODY = wireName("nobody.invalid")!;
+const REVERSE = wireName("in-addr.arpa")!;
+
+/** A host by the name that a person has given it. */
+export interface NamedHost {
+  readonly name: string;
+  /** IPv4, host order. */
+  readonly addresses: readonly number[];
+}
+
+export interface LocalZoneOptions {
+  /** The domain, in ASCII, as in `vpn`. */
+  readonly domain: string;
+  /** Of two whose names are one in DNS the one that is written so has it, or else the first. */
+  readonly hosts: readonly NamedHost[];
+  /** Networks whose addresses are the hosts' or nobody's; host order. */
+  readonly networks: readonly { readonly address: number; readonly mask: number }[];
+}
+
+export class LocalZone {
+  readonly #options: LocalZoneOptions;
+  readonly #apex: string;
+  /** Addresses by name; names between the domain and a host's, as of `anna` for `laptop.anna`, have none. */
+  readonly #addresses = new Map<string, readonly number[]>();
+  /** Names by address. */
+  readonly #names = new Map<number, string>();
+
+  /** @throws {RangeError} for a domain that is none */
+  constructor(options: LocalZoneOptions) {
+    const { domain, hosts } = options;
+    const apex = wireName(domain);
+    if (apex === null) throw new RangeError(`Cannot answer for ${JSON.stringify(domain)}`);
+    this.#options = options;
+    this.#apex = apex;
+    this.#addresses.set(apex, []);
+    const named = hosts.map((host) => ({ ...host, host: hostName(host.name) }));
+    // Who is called so literally comes first.
+    const isLiteral = ({ name, host }: { name: string; host: string | null }) => name === host;
+    for (const { host, addresses } of [...named.filter(isLiteral), ...named]) {
+      if (host !== null) this.#add(`${host}.${domain}`, addresses);
+    }
+  }
+
+  #add(name: string, addresses: readonly number[]): void {
+    const wire = wireName(name);
+    if (wire === null || (this.#addresses.get(wire)?.length ?? 0) > 0) return;
+    this.#addresses.set(wire, addresses);
+    for (const domain of domainsOf(wire)) {
+      if (domain === this.#apex) break;
+      if (!this.#addresses.has(domain)) this.#addresses.set(domain, []);
+    }
+    for (const address of addresses) {
+      if (!this.#names.has(address)) this.#names.set(address, wire);
+    }
+  }
+
+  /**
+   * The answer to a query; null for what somebody else is to be asked.
+   *
+   * @param limit bytes of the longest answer
+   */
+  answer(query: Uint8Array, parsed: Parsed, limit: number): Uint8Array | null {
+    const { question } = parsed;
+    const name = question.slice(0, -4);
+    const type = question.charCodeAt(name.length) << 8 | question.charCodeAt(name.length + 1);
+    const recordClass = question.charCodeAt(name.length + 2) << 8 |
+      question.charCodeAt(name.length + 3);
+    if (recordClass !== CLASS_IN && recordClass !== CLASS_ANY) return null;
+    const found = this.#forward(name, type) ?? this.#reverse(name, type);
+    if (found === null) return null;
+    const { code, records, zone } = found;
+    const answer = localAnswer(query, parsed, {
+      flags: FLAG_AUTHORITATIVE,
+      code,
+      answers: records,
+      authority: records.length > 0 ? null : { owner: zone, ...this.#soa() },
+    });
+    return answer.length <= limit ? answer : truncated(answer, HEADER_SIZE + name.length + 4);
+  }
+
+  #forward(name: string, type: number): Found | null {
+    if (!isWithin(name, this.#apex)) return null;
+    const zone = this.#apex;
+    const addresses = this.#addresses.get(name);
+    if (addresses === undefined) return { code: RCODE_NAME_ERROR, records: [], zone };
+    const records: ResourceData[] = [];
+    if (type === TYPE_A || type === TYPE_ANY) {
+      for (const address of addresses) {
+        const data = [address >>> 24, address >>> 16, address >>> 8, address];
+        records.push({ type: TYPE_A, timeToLive: TIME_TO_LIVE, data });
+      }
+    }
+    if (name === zone && (type === TYPE_SOA || type === TYPE_ANY)) records.push(this.#soa());
+    return { code: RCODE_NO_ERROR, records, zone };
+  }
+
+  /** Of names of whole addresses. */
+  #reverse(name: string, type: number): Found | null {
+    if (!name.endsWith(REVERSE)) return null;
+    const labels = [...domainsOf(name)].map((domain) => domain.slice(1, 1 + domain.charCodeAt(0)));
+    if (labels.length !== 6) return null;
+    const octets = labels.slice(0, 4).reverse();
+    if (!octets.every((octet) => /^(0|[1-9]\d{0,2})$/.test(octet) && Number(octet) < 256)) {
+      return null;
+    }
+    const address = octets.reduce((sum, octet) => sum * 256 + Number(octet), 0);
+    const target = this.#names.get(address);
+    const isInside = this.#options.networks.some((network) =>
+      ((address ^ network.address) & network.mask) === 0
+    );
+    if (target === undefined && !isInside) return null;
+    const zone = name.slice(1 + name.charCodeAt(0));
+    if (target === undefined) return { code: RCODE_NAME_ERROR, records: [], zone };
+    const records = type === TYPE_PTR || type === TYPE_ANY
+      ? [{ type: TYPE_PTR, timeToLive: TIME_TO_LIVE, data: bytesOf(target) }]
+      : [];
+    return { code: RCODE_NO_ERROR, records, zone };
+  }
+
+  #soa(): ResourceData {
+    const numbers = SOA_NUMBERS.flatMap((
+      value,
+    ) => [value >>> 24, value >>> 16, value >>> 8, value]);
+    const data = [...bytesOf(this.#apex), ...bytesOf(NOBODY), ...numbers];
+    return { type: TYPE_SOA, timeToLive: TIME_TO_LIVE, data };
+  }
+}
+
+interface Found {
+  readonly code: number;
+  readonly records: readonly ResourceData[];
+  /** Whose SOA says how long one may remember that there is nothing. */
+  readonly zone: string;
+}
+
+function isWithin(name: string, apex: string): boolean {
+  for (const domain of domainsOf(name)) if (domain === apex) return true;
+  return false;
+}
+
+function bytesOf(wire: string): number[] {
+  return Array.from(wire, (character) => character.charCodeAt(0));
+}
+
+/**
+ * What a person's name for a host is in DNS: lower case, a hyphen for what cannot stand there, apostrophes left out,
+ * other scripts as RFC 5891 has them; null where nothing is left.
+ */
+export function hostName(name: string): string | null {
+  const labels = name.normalize("NFKC").toLowerCase().replace(/['\u2019]/g, "")
+    .replace(/[^\p{L}\p{M}\p{N}.]+/gu, "-")
+    .split(".").map((label) => label.replace(/^-+|-+$/g, "")).filter((label) => label !== "");
+  if (labels.length === 0) return null;
+  const host = labels.join(".");
+  if (/^[a-z0-9.-]*$/.test(host)) return host;
+  // Behind the last label another one, as a last one of digits would make it an address.
+  return URL.parse(`http://${host}.x/`)?.hostname.slice(0, -2) ?? null;
+}
