@@ -31,7 +31,6 @@ const UNUSED: Exceptions = {
   "lib/core/wire/messages.ts":
     "the layout of the messages is whole; tests read what the core passes over",
   "lib/core/wire/tcp.ts": "the header is whole; tests read what the core passes over",
-  "lib/core/wire/udp.ts": "the header is whole; tests read what the core passes over",
   "lib/core/wire/icmp.ts": "the header is whole; tests read what the core passes over",
   "lib/core/wire/ipv4.ts": "the header is whole; tests read what the core passes over",
   "ffi/errno.ts: EBUSY": "tests expect it",

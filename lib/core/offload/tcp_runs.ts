@@ -194,17 +194,21 @@ export function writePartialChecksum(view: DataView, packet: number, length: num
   view.setUint16(packet + IP_HEADER_SIZE + tcp.CHECKSUM_OFFSET, pseudoHeader);
 }
 
-function isIntact(view: DataView, packet: number, length: number): boolean {
+/** Whether the checksum of what is behind an IPv4 header of 20 bytes is right. */
+export function isIntact(view: DataView, packet: number, length: number): boolean {
   const pseudoHeader = pseudoHeaderOf(view, packet, length);
   return finish(sum(view, packet + IP_HEADER_SIZE, length - IP_HEADER_SIZE, pseudoHeader)) === 0;
 }
 
-/** The sum of the pseudo-header of a packet of `length` bytes; addresses as int32, which are never on the heap. */
-function pseudoHeaderOf(view: DataView, packet: number, length: number): number {
+/**
+ * The sum of the pseudo-header of a packet of `length` bytes, TCP or UDP; addresses as int32, which are never on the
+ * heap.
+ */
+export function pseudoHeaderOf(view: DataView, packet: number, length: number): number {
   return pseudoHeaderSum(
     view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET),
     view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET),
-    ipv4.PROTOCOL_TCP,
+    ipv4.protocol(view, packet),
     length - IP_HEADER_SIZE,
   );
 }

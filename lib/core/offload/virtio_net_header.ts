@@ -8,6 +8,10 @@
  * ```
  */
 import { CHECKSUM_OFFSET as TCP_CHECKSUM_OFFSET } from "../wire/tcp.ts";
+import {
+  CHECKSUM_OFFSET as UDP_CHECKSUM_OFFSET,
+  HEADER_SIZE as UDP_HEADER_SIZE,
+} from "../wire/udp.ts";
 
 export const VNET_HEADER_SIZE = 10;
 
@@ -50,6 +54,21 @@ export function writeTcpHeader(
   view.setUint16(offset + GSO_SIZE_OFFSET, segmentSize, true);
   view.setUint16(offset + CHECKSUM_START_OFFSET, segmentStart, true);
   view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, TCP_CHECKSUM_OFFSET, true);
+}
+
+/** The same of merged UDP datagrams; `datagramStart` and `segmentSize` as there. */
+export function writeUdpHeader(
+  view: DataView,
+  offset: number,
+  datagramStart: number,
+  segmentSize: number,
+): void {
+  view.setUint8(offset + FLAGS_OFFSET, FLAG_NEEDS_CHECKSUM);
+  view.setUint8(offset + GSO_TYPE_OFFSET, GSO_UDP_L4);
+  view.setUint16(offset + HEADER_LENGTH_OFFSET, datagramStart + UDP_HEADER_SIZE, true);
+  view.setUint16(offset + GSO_SIZE_OFFSET, segmentSize, true);
+  view.setUint16(offset + CHECKSUM_START_OFFSET, datagramStart, true);
+  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, UDP_CHECKSUM_OFFSET, true);
 }
 
 /** Describes one TCP segment, `segmentStart` bytes into the frame, whose checksum the kernel completes. */

@@ -1,10 +1,10 @@
 /**
  * Segment sender: sends IPv4 packets past the kernel's IP layer, where that is possible: neighbours in the queue that
- * are one TCP flow's consecutive segments leave as one frame, which the interface, or the kernel right before it, cuts
- * up again.
+ * are one TCP flow's consecutive segments, or one UDP flow's datagrams, leave as one frame, which the interface, or the
+ * kernel right before it, cuts up again.
  *
  * Where the next hop is not known (yet), and for good once the kernel has refused such a frame, packets leave one at a
- * time by the raw socket. Their order is kept in any case.
+ * time by the raw socket. Their order is kept in any case. Linux before 6.2 refuses frames of UDP alone.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import {
@@ -26,11 +26,13 @@ import {
   writeHeaderChecksum,
   writePartialChecksum,
 } from "../../core/offload/tcp_runs.ts";
+import { UDP_HEADERS_SIZE, UdpRuns } from "../../core/offload/udp_runs.ts";
 import {
   VNET_HEADER_SIZE,
   writePartialHeader,
   writePlainHeader,
   writeTcpHeader,
+  writeUdpHeader,
 } from "../../core/offload/virtio_net_header.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import { ETHERNET_HEADER_SIZE, type NextHop, NextHops } from "./next_hop.ts";
@@ -79,6 +81,8 @@ export class SegmentSender implements Disposable {
   readonly fd: number;
   /** Whether packets leave as frames where the next hop is known; false for good once the kernel has refused one. */
   offload: boolean;
+  /** The same for datagrams of UDP; of no meaning where segments are our own, or `offload` is false. */
+  udpOffload = true;
   /** True after `send()` stopped because a socket's buffer was full; `blockedFd` is that socket. */
   blocked = false;
   blockedFd: number;
@@ -93,6 +97,7 @@ export class SegmentSender implements Disposable {
   readonly #hops: NextHops;
   readonly #view: DataView<ArrayBuffer>;
   readonly #runs: TcpRuns;
+  readonly #udpRuns: UdpRuns;
   readonly #own: boolean;
   readonly #headers: number;
   /** By composed frame: the index behind its last packet. */
@@ -104,6 +109,7 @@ export class SegmentSender implements Disposable {
     this.#hops = hops;
     this.#view = arena.view;
     this.#runs = new TcpRuns(arena, { maxPackets: MAX_PACKETS, maxBytes: MAX_BYTES, own });
+    this.#udpRuns = new UdpRuns(arena, { maxPackets: MAX_PACKETS, maxBytes: MAX_BYTES });
     this.#own = own;
     this.#headers = arena.allocate(FRAMES * HEADER_SPACE);
     this.fd = hops.fd;
@@ -212,7 +218,7 @@ export class SegmentSender implements Disposable {
     frames.clear();
     let next = from;
     while (next < to && frames.count < FRAMES) {
-      const count = this.#runs.measure(packets, next, to);
+      const count = this.#measure(packets, next, to);
       const hop = this.#hopOf(packets, next, count, now);
       if (hop === null) break;
       if (count > 1) this.#composeMerged(packets, next, count, hop);
@@ -221,6 +227,16 @@ export class SegmentSender implements Disposable {
       this.#ends[frames.count - 1] = next;
     }
     return next;
+  }
+
+  /** How many packets from `first` on can leave as one. */
+  #measure(packets: PacketBatch, first: number, to: number): number {
+    if (!this.#isUdp(packets, first)) return this.#runs.measure(packets, first, to);
+    return this.udpOffload ? this.#udpRuns.measure(packets, first, to) : 1;
+  }
+
+  #isUdp({ offsets }: PacketBatch, index: number): boolean {
+    return ipv4.protocol(this.#view, offsets[index]) === ipv4.PROTOCOL_UDP;
   }
 
   /** Where a run of `count` packets goes as a frame; null where it cannot. */
@@ -240,18 +256,25 @@ export class SegmentSender implements Disposable {
 
   #composeMerged(packets: PacketBatch, first: number, count: number, hop: NextHop): void {
     const frames = this.#frames!;
-    const { headersSize, payloadSize } = this.#runs;
+    const isUdp = this.#isUdp(packets, first);
+    const headersSize = isUdp ? UDP_HEADERS_SIZE : this.#runs.headersSize;
     const at = this.#headers + frames.count * HEADER_SPACE + PACKET_START;
     const linkHeaderSize = this.#writeLinkHeader(at, hop);
     const start = at - linkHeaderSize - VNET_HEADER_SIZE;
-    this.#runs.writeHeaders(packets, first, count, at);
-    writeTcpHeader(
-      this.#view,
-      start,
-      linkHeaderSize + IP_HEADER_SIZE,
-      linkHeaderSize + headersSize,
-      payloadSize,
-    );
+    const payloadSize = packets.lengths[first] - headersSize;
+    if (isUdp) {
+      this.#udpRuns.writeHeaders(packets, first, count, at);
+      writeUdpHeader(this.#view, start, linkHeaderSize + IP_HEADER_SIZE, payloadSize);
+    } else {
+      this.#runs.writeHeaders(packets, first, count, at);
+      writeTcpHeader(
+        this.#view,
+        start,
+        linkHeaderSize + IP_HEADER_SIZE,
+        linkHeaderSize + headersSize,
+        payloadSize,
+      );
+    }
     frames.beginFrame(hop.link);
     frames.addPiece(start, VNET_HEADER_SIZE + linkHeaderSize + headersSize);
     for (let i = first; i < first + count; i++) {
@@ -310,8 +333,10 @@ export class SegmentSender implements Disposable {
         return next;
       }
       // Or the interface has gone, is down, has a smaller MTU: the raw socket knows another way, or says what is wrong.
-      if (REFUSALS.has(errno)) this.offload = false;
-      else this.#hops.forget();
+      const isMergedUdp = this.#ends[first] > next + 1 && this.#isUdp(packets, next);
+      if (!REFUSALS.has(errno)) this.#hops.forget();
+      else if (isMergedUdp) this.udpOffload = false;
+      else this.offload = false;
       return this.#sendRaw(packets, next, this.#ends[first]);
     }
     return next;
@@ -338,10 +363,10 @@ export class SegmentSender implements Disposable {
   #stretch(packets: PacketBatch, first: number, to: number, now: number): number {
     if (!this.offload) return to;
     let next = first;
-    let count = this.#runs.measure(packets, next, to);
+    let count = this.#measure(packets, next, to);
     do {
       next += count;
-      count = next < to ? this.#runs.measure(packets, next, to) : 0;
+      count = next < to ? this.#measure(packets, next, to) : 0;
     } while (count > 0 && this.#hopOf(packets, next, count, now) === null);
     return next;
   }

@@ -23,6 +23,7 @@ import { hasGoodTransportChecksum, Tap } from "../support/outside.ts";
 import {
   ACK,
   CLIENT,
+  datagrams,
   DEVICE,
   flow,
   isTcp,
@@ -201,6 +202,61 @@ for (const errno of [EAGAIN, ENOBUFS]) {
     PROGRAMS,
   );
 }
+
+/** What arrives behind a router. */
+function delivered(packets: readonly Uint8Array[]): Bytes[] {
+  return packets.map((packet) => {
+    const copy = packet.slice();
+    copy[8]! -= 1;
+    const view = new DataView(copy.buffer);
+    const checksum = view.getUint16(10) + 0x0100;
+    view.setUint16(10, (checksum & 0xffff) + (checksum >>> 16));
+    return copy;
+  });
+}
+
+const isUdp = (packet: Uint8Array) => packet[9] === 17;
+
+netTest(
+  "SegmentSender.send() hands a flow's datagrams to the interface as one frame, which arrive as they were",
+  async (topology) => {
+    const { client, router, server } = await layWay(topology);
+    using sender = new Sender(client, { own: false });
+    using tap = new Tap(server);
+    const packets = datagrams(40);
+    assertEquals(sender.send(...packets), 40);
+    const [merged] = await tap.waitFor(isUdp);
+    const whole = packets.flatMap((packet) => [...packet.subarray(28)]);
+    assertEquals([...merged!.packet.subarray(28)], whole);
+    assertEquals([segmentSizeOf(merged!), sender.sender.mergedFrames], [1400, 1]);
+    withoutChecksumOffload(client, DEVICE);
+    withoutChecksumOffload(router, ROUTER_DEVICE);
+    assertEquals(sender.sendAgain(), 40);
+    const seen = (await tap.waitFor(isUdp, 41)).slice(1).map(({ packet }) => packet);
+    assertEquals(seen, delivered(packets));
+  },
+  PROGRAMS,
+);
+
+netTest(
+  "SegmentSender goes on merging segments where the kernel takes no merged datagrams",
+  async (topology) => {
+    const { client, server } = await layWay(topology);
+    using sender = new Sender(client, { own: false, libc: refusing([EINVAL]) });
+    using tap = new Tap(server);
+    const packets = datagrams(20);
+    const segments = flow({ count: 3 }).map((packet) => withFlags(packet, ACK));
+    assertEquals(sender.send(...packets), 20);
+    assertEquals(sender.send(...packets, ...segments), 23);
+    const seen = (await tap.waitFor((packet) => isUdp(packet) || isTcp(packet), 41))
+      .map(({ packet }) => packet);
+    assertEquals(seen.slice(0, 40), delivered([...packets, ...packets]));
+    assertEquals(payloads(seen.slice(40)), payloads(segments));
+    const { udpOffload, offload, mergedFrames, errorCount } = sender.sender;
+    assertEquals([udpOffload, offload, mergedFrames, errorCount], [false, true, 1, 0]);
+  },
+  PROGRAMS,
+);
 
 netTest("SegmentSender leaves packets of others as they are", async (topology) => {
   const { client, router } = await layWay(topology);

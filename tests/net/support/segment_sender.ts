@@ -6,7 +6,7 @@ import { Arena } from "../../../ffi/arena.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { SegmentSender } from "../../../lib/dataplane/egress/segment_sender.ts";
 import type { TestNamespace, Topology } from "../../support/net.ts";
-import { buildTcp, type Bytes } from "../../support/packets/packet_builder.ts";
+import { buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
 import type { Captured } from "./outside.ts";
 
@@ -81,6 +81,21 @@ export function flow(
       timeToLive: delivered ? 63 : 64,
       flags: delivered && index < count - 1 ? ACK : ACK | PSH,
       payload: new Uint8Array(index === count - 1 ? lastSize : size).fill(index + 1),
+    }));
+}
+
+/** One flow's datagrams of UDP; the last one is shorter. */
+export function datagrams(count: number, identification = 1): Bytes[] {
+  return Array.from({ length: count }, (_, index) =>
+    buildUdp({
+      source: CLIENT,
+      destination: SERVER,
+      sourcePort: 40_000,
+      destinationPort: 443,
+      identification: identification + index,
+      dontFragment: true,
+      timeToLive: 64,
+      payload: new Uint8Array(index === count - 1 ? 99 : 1400).fill(index + 1),
     }));
 }
 
