@@ -23,6 +23,7 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
+export const IPPROTO_ICMPV6 = 58;
 export const IPPROTO_RAW = 255;
 
 /** EtherType of IPv4 (include/uapi/linux/if_ether.h). */

@@ -6,7 +6,7 @@ import type { ValueParser } from "@optique/core/valueparser";
 import {
   parseAllowedIps,
   parseDns,
-  parseEndpoint,
+  parsePlace,
   parseSubnet,
 } from "../core/config/values/addresses.ts";
 import type { Entry } from "../core/config/text/config_document.ts";
@@ -236,11 +236,7 @@ export function peerGrammar() {
 const endpoint = keyValue("HOST[:PORT]", parseHost, EXAMPLE_ENDPOINT);
 
 function parseHost(entry: Entry): Endpoint {
-  const { value } = entry;
-  return parseEndpoint({
-    ...entry,
-    value: value.includes(":") ? value : `${value}:${DEFAULT_LISTEN_PORT}`,
-  });
+  return parsePlace(entry, DEFAULT_LISTEN_PORT);
 }
 
 /** A peer by its name or, as for one without, by its public key. */

@@ -22,7 +22,7 @@ import { NetworkOwners } from "../core/peers/network_owners.ts";
 import { RequestError } from "./protocol.ts";
 
 /** A peer whose endpoint, if it has one, is an address. */
-export type LivePeer = Omit<PeerConfig, "allowedIps6" | "endpoint6" | "line">;
+export type LivePeer = Omit<PeerConfig, "allowedIps6" | "zonedEndpoint" | "line">;
 
 /** A change that is asked for. */
 export type LiveChange =

@@ -1,4 +1,5 @@
 /** Peer parameters: the form of a peer in the control protocol, with the keys of a configuration. */
+import { formatEndpoint } from "../core/config/text/config_writer.ts";
 import { ipv4Prefixes, parseAllowedIps, parseEndpoint } from "../core/config/values/addresses.ts";
 import type { Entry } from "../core/config/text/config_document.ts";
 import { ConfigError } from "../core/config/config_error.ts";
@@ -28,7 +29,7 @@ export function peerParams(peer: PeerConfig): PeerParams {
     PersistentKeepalive: `${persistentKeepalive}`,
     ...(name === null ? {} : { Name: name }),
     ...(presharedKey === null ? {} : { PresharedKey: encodeKey(presharedKey) }),
-    ...(endpoint === null ? {} : { Endpoint: `${endpoint.host}:${endpoint.port}` }),
+    ...(endpoint === null ? {} : { Endpoint: formatEndpoint(endpoint) }),
     ...(peer.rateLimit === null ? {} : { RateLimit: `${peer.rateLimit}` }),
     ...(peer.isEnabled ? {} : { Enabled: "no" }),
     ...(peer.expires === null ? {} : { Expires: formatExpires(peer.expires) }),

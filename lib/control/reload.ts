@@ -219,8 +219,8 @@ function mergedPeers(file: Config, live: ReadonlyMap<string, LivePeer>): readonl
   const byKey = new Map(file.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
   return Array.from(live, ([key, peer]) => {
     const known = byKey.get(key);
-    const { endpoint = null, endpoint6 = null, allowedIps6 = [], line = 0 } = known ?? {};
-    return { ...peer, endpoint, endpoint6, allowedIps6, line };
+    const { endpoint = null, zonedEndpoint = null, allowedIps6 = [], line = 0 } = known ?? {};
+    return { ...peer, endpoint, zonedEndpoint, allowedIps6, line };
   });
 }
 

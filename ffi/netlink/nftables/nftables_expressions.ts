@@ -3,7 +3,12 @@
  * (`linux/netfilter/nf_tables.h`). They are those that `nft` makes of the same words, so that it lists them as such.
  */
 import { AF_INET6, ETH_P_IP, IFNAMSIZ, IPPROTO_ICMP } from "../../socket_constants.ts";
-import { type AddressFamily, type IpPrefix, ipv4FromNumber } from "../ip_address.ts";
+import {
+  type AddressFamily,
+  type IpAddress,
+  type IpPrefix,
+  ipv4FromNumber,
+} from "../ip_address.ts";
 import type { MessageBuilder } from "../message.ts";
 import {
   NF_ACCEPT,
@@ -99,6 +104,7 @@ const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length:
 const ARP_TARGET = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 4 };
 const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
 const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
+const IPV6_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 16 };
 const ICMP_TYPE = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 };
 /**
  * Of the packet that an ICMP error quotes behind its own eight bytes (RFC 792): protocol, and source port behind a
@@ -121,9 +127,11 @@ export function familyIs(family: AddressFamily): Expression[] {
   return [meta(NFT_META_NFPROTO), compare(NFT_CMP_EQ, Uint8Array.of(family))];
 }
 
-/** `ip daddr A` (host order). */
-export function destinationIs(address: number): Expression[] {
-  return [payload(IPV4_DESTINATION), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
+/** `ip daddr A` (host order), or `ip6 daddr A` (16 bytes). */
+export function destinationIs(address: number | IpAddress): Expression[] {
+  return typeof address === "number"
+    ? [payload(IPV4_DESTINATION), compare(NFT_CMP_EQ, ipv4FromNumber(address))]
+    : [payload(IPV6_DESTINATION), compare(NFT_CMP_EQ, address)];
 }
 
 /** `arp daddr ip A` (host order), of ARP for Ethernet and IPv4 (RFC 826): the address that is asked for. */
@@ -168,6 +176,12 @@ export function ipv6PortsAre(protocol: number, ports: TransportPorts): Expressio
   return [...familyIs(AF_INET6), ...transportIs(protocol), ...portsAre(ports)];
 }
 
+/** `meta l4proto icmp icmp type T`, or the same of icmpv6. */
+export function icmpTypeIs(protocol: number, type: number): Expression[] {
+  const load = payload(ICMP_TYPE);
+  return [...transportIs(protocol), load, compare(NFT_CMP_EQ, Uint8Array.of(type))];
+}
+
 /** `ip frag-off & 0x1fff != 0`: a fragment that is not the first. */
 export function hasFragmentOffset(): Expression[] {
   return fragmentOffset(NFT_CMP_NEQ);
@@ -177,9 +191,7 @@ export function hasFragmentOffset(): Expression[] {
 export function isErrorAbout(type: number, protocol: number, ports: Ports): Expression[] {
   return [
     ...fragmentOffset(NFT_CMP_EQ),
-    ...transportIs(IPPROTO_ICMP),
-    payload(ICMP_TYPE),
-    compare(NFT_CMP_EQ, Uint8Array.of(type)),
+    ...icmpTypeIs(IPPROTO_ICMP, type),
     payload(QUOTED_PROTOCOL),
     compare(NFT_CMP_EQ, Uint8Array.of(protocol)),
     ...isInRange(payload(QUOTED_SOURCE_PORT), ports),

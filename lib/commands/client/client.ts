@@ -13,6 +13,7 @@ import { Reloader } from "../../control/reload.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { validateClient } from "../../core/config/roles.ts";
 import { peerOptions } from "../../core/peers/peer_options.ts";
+import { isIpv6 } from "../../core/wire/host_address.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { Refusals } from "../../dataplane/refusals.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
@@ -83,6 +84,10 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     interfaceName: options.interfaceName,
     journal,
     hasOthers: config.otherPeers.length > 0,
+    reachesIpv6: [
+      ...preparation.addresses,
+      ...preparation.others.map(({ endpoint }) => endpoint?.address ?? 0),
+    ].some(isIpv6),
   });
   using host = new ClientHost({ start, plan, transports, services });
   const connection = newConnection({ start, manager, preparation, transports, host });
@@ -236,7 +241,10 @@ async function serveClient(
       now: Date.now,
       startedAt: Date.now(),
       // One of them is the server.
-      onPeersChange: (changed) => transports.setOthers(changed.size > 1),
+      onPeersChange: (changed) => {
+        const places = [...changed.values()].map(({ endpoint }) => endpoint?.address ?? 0);
+        transports.setOthers(changed.size > 1, places.some(isIpv6));
+      },
     }),
   );
   const reloader = new Reloader({

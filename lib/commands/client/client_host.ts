@@ -33,7 +33,7 @@ export interface Outside {
   readonly dataPlane: DataPlaneHandle;
   /** The UDP port that it listens on. */
   readonly port: number;
-  /** Of the server, host order. */
+  /** Of the server. */
   readonly address: HostAddress;
 }
 
@@ -77,9 +77,9 @@ export class ClientHost implements Disposable {
     transports.followedBy(this.#killSwitch, port);
   }
 
-  /** Calls while questions to these resolvers (host order) may leave the host. */
+  /** Calls while questions to these resolvers may leave the host. */
   whileAsking<Result>(
-    resolvers: readonly number[],
+    resolvers: readonly HostAddress[],
     call: () => Promise<Result>,
   ): Promise<Result> {
     return this.#killSwitch === null ? call() : this.#killSwitch.whileAsking(resolvers, call);

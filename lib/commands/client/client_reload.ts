@@ -9,6 +9,7 @@ import {
 } from "../../core/config/config_change.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { SERVER_ONLY_KEYS, validateClient } from "../../core/config/roles.ts";
+import { withoutUnrouted } from "../../core/wire/families.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { Connection } from "./connection.ts";
@@ -82,9 +83,10 @@ export class ClientReload implements ReloadRole<ClientConfig> {
       ? await resolveAll(server.endpoint, connectTimeout)
       : [this.#options.connection.address];
     const plan = planRoutes(config);
-    const addresses = reachableOutside(found, (address) => {
-      const way = this.#options.wayTo(address);
-      requireReachableOutside(config, { plan, server: address, way });
+    const { wayTo } = this.#options;
+    const routed = withoutUnrouted(found, (address) => wayTo(address) !== null);
+    const addresses = reachableOutside(routed, (address) => {
+      requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
     });
     return {
       change,

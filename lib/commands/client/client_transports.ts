@@ -22,6 +22,8 @@ export interface ClientTransportsOptions {
   readonly journal: Journal;
   /** Whether there are peers besides the server, which are reached by UDP whatever the server is reached by. */
   readonly hasOthers: boolean;
+  /** Whether the server or one of them may have an IPv6 address; not if left out. */
+  readonly reachesIpv6?: boolean;
   /** Makes what fake TCP needs of the host; for tests. */
   readonly openGuard?: (typeof FakeTcpGuard)["forClient"];
 }
@@ -38,18 +40,21 @@ export class ClientTransports implements Disposable {
   /** Of fake TCP, in the data plane; null until they were asked for. */
   #sockets: Promise<void> | null = null;
   #hasOthers: boolean;
+  #reachesIpv6: boolean;
   readonly #followers: (() => void)[] = [];
 
   constructor(options: ClientTransportsOptions) {
     this.#options = options;
     this.#hasOthers = options.hasOthers;
+    this.#reachesIpv6 = options.reachesIpv6 ?? false;
   }
 
   /** What leaves the host for the tunnel, and comes back to it. */
   ports(udpPort: number): readonly OuterPorts[] {
     const ports: OuterPorts[] = [];
     if (this.#options.transport !== "faketcp" || this.#hasOthers) {
-      ports.push({ protocol: "udp", ports: { first: udpPort, last: udpPort } });
+      const overIpv6 = this.#reachesIpv6 ? { overIpv6: true } : {};
+      ports.push({ protocol: "udp", ports: { first: udpPort, last: udpPort }, ...overIpv6 });
     }
     if (this.#guard !== null) ports.push({ protocol: "tcp", ports: this.#guard.endpoints.ports });
     return ports;
@@ -60,17 +65,19 @@ export class ClientTransports implements Disposable {
     this.#followers.push(() => table.admit(this.ports(udpPort)));
   }
 
-  /** Takes note whether there are peers besides the server, which may come and go. */
-  setOthers(hasOthers: boolean): void {
-    if (hasOthers === this.#hasOthers) return;
+  /** Takes note whether there are peers besides the server, which may come and go, and whether one is at IPv6. */
+  setOthers(hasOthers: boolean, areAtIpv6 = false): void {
+    const reachesIpv6 = this.#reachesIpv6 || areAtIpv6;
+    if (hasOthers === this.#hasOthers && reachesIpv6 === this.#reachesIpv6) return;
     this.#hasOthers = hasOthers;
+    this.#reachesIpv6 = reachesIpv6;
     for (const follow of this.#followers) follow();
   }
 
   /** The server is looked for elsewhere: the table for fake TCP names that place before the first SYN goes there. */
-  follow(server: ServerPlace): void {
-    const { address, port } = server;
-    if (!isIpv6(address)) this.#guard?.setRemote({ address, port });
+  follow({ address, port }: ServerPlace): void {
+    if (isIpv6(address)) this.setOthers(this.#hasOthers, true);
+    else this.#guard?.setRemote({ address, port });
   }
 
   /**

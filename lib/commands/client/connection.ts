@@ -12,6 +12,7 @@ import type { ClientEvent, ClientSettings } from "../../core/client/client_event
 import { ClientMachine } from "../../core/client/client_machine.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
+import { withoutUnrouted } from "../../core/wire/families.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import type { Report } from "../../dataplane/data_plane_protocol.ts";
@@ -283,14 +284,15 @@ export class Connection {
 
   /** Looks up the server's addresses: it may have moved. The tunnel need not be up. */
   async #lookUp(id: number): Promise<void> {
-    const { mark, nameServers, whileAsking } = this.#options;
-    const addresses = await resolveAgain(this.#config.server.endpoint, {
+    const { mark, nameServers, pathTo, whileAsking } = this.#options;
+    const found = await resolveAgain(this.#config.server.endpoint, {
       last: this.#machine.addresses,
       nameServers: nameServers(this.#config),
       mark,
       timeout: this.#config.interface.connectTimeout,
       whileAsking,
     });
+    const addresses = withoutUnrouted(found, (address) => pathTo(address) !== "");
     this.#tell({ kind: "looked-up", id, addresses });
   }
 

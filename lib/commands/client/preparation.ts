@@ -3,6 +3,7 @@
  * routes, where its peers are. Nothing on the host changes.
  */
 import type { ClientConfig } from "../../core/config/config.ts";
+import { withoutUnrouted } from "../../core/wire/families.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { PeerOptions } from "../../core/wireguard/peer.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
@@ -56,9 +57,10 @@ export async function prepareClient(
   ]);
   if (typeof located === "string") return null;
   const [found, others] = located;
-  const addresses = reachableOutside(found, (address) => {
-    const way = network.wayTo(address, plan.mark);
-    requireReachableOutside(config, { plan, server: address, way });
+  const wayTo = (address: HostAddress) => network.wayTo(address, plan.mark);
+  const routed = withoutUnrouted(found, (address) => wayTo(address) !== null);
+  const addresses = reachableOutside(routed, (address) => {
+    requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
   });
   return { block, plan, addresses, others };
 }

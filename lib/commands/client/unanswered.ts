@@ -46,6 +46,9 @@ export function explainSilence(silence: Silence): string {
     return "this host's own firewall blocks packets to it (EPERM): allow outgoing UDP, " +
       "or run `vpn cleanup` if a killed process left its kill switch";
   }
+  if (sendError === "EAFNOSUPPORT") {
+    return "this host's kernel has no IPv6 (EAFNOSUPPORT): give Endpoint an IPv4 address";
+  }
   // What the kernel says of a route that leads nowhere, by its type (ip-route(8)): prohibit, blackhole.
   if (sendError === "EACCES" || sendError === "EINVAL") {
     return `a route of this host forbids it (${sendError}): see \`ip route get\` with its address, ` +

@@ -106,7 +106,7 @@ async function endsOf(
   if (running.kind === "known" && running.status.role === "client") {
     const key = encodeKey(peer.publicKey);
     const found = running.status.peers.find(({ publicKey }) => publicKey === key);
-    const [host = "", at = ""] = found?.endpoint?.split(":") ?? [];
+    const [, host = "", at = ""] = /^(.*):(\d+)$/.exec(found?.endpoint ?? "") ?? [];
     return {
       server: parseIpv4(host) ?? ipv4Of(address),
       port: at === "" ? port : Number(at),
@@ -116,7 +116,7 @@ async function endsOf(
   }
   const reach = address === null ? await subject.reach() : null;
   return {
-    server: ipv4Of(address) ?? (reach !== null && "address" in reach ? reach.address : null),
+    server: ipv4Of(address ?? (reach !== null && "address" in reach ? reach.address : null)),
     port,
     own: listenPort === 0 ? CLIENT_PORT : listenPort,
     isCaptured: transport === "faketcp",

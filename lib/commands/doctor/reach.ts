@@ -1,12 +1,14 @@
 /** Reach trial of a client's path to its server: the name, the handshake, the length of what passes. */
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
-import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
+import { withoutUnrouted } from "../../core/wire/families.ts";
+import { addressBytes, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { innerMtu, MIN_MTU, PATH_OVERHEAD } from "../../core/wireguard/path/path_mtu.ts";
-import { resolveIpv4 } from "../../host/dns/resolve.ts";
+import { resolveAll } from "../../host/dns/resolve.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import { refusesOtherPorts } from "../refused_ports.ts";
 import { DEFAULT_MTU } from "../tunnel_lifecycle.ts";
@@ -37,17 +39,17 @@ export type Reach =
   | { readonly kind: "up"; readonly device: string }
   | { readonly kind: "unresolved"; readonly error: unknown }
   /** The trial is by UDP, which the tunnel does not use. */
-  | { readonly kind: "untried"; readonly address: number }
+  | { readonly kind: "untried"; readonly address: HostAddress }
   | {
     readonly kind: "tried";
-    /** Of the server, host order. */
-    readonly address: number;
+    /** Of the server. */
+    readonly address: HostAddress;
     readonly handshake: HandshakeOutcome;
     /** Whether the server's host answers pings; null where this user may not ping. */
     readonly pings: boolean | null;
     /** Whether the server's host says that another port is closed. */
     readonly refusesOthers: boolean;
-    /** Null where there was no handshake. */
+    /** Null where there was no handshake, and by IPv6, where it is not tried. */
     readonly path: PathTrial | null;
   };
 
@@ -56,23 +58,44 @@ export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promis
   const device = tunnelWith(config, netlink);
   if (device !== null) return { kind: "up", device };
   const timeout = Math.min(LONGEST_WAIT, config.interface.connectTimeout);
-  let address: number;
+  let found: readonly HostAddress[];
   try {
-    address = await resolveIpv4(config.server.endpoint, timeout);
+    found = await resolveAll(config.server.endpoint, timeout);
   } catch (error) {
     return { kind: "unresolved", error };
   }
-  if (config.interface.transport === "faketcp") return { kind: "untried", address };
+  if (config.interface.transport === "faketcp") {
+    return { kind: "untried", address: found.find((address) => !isIpv6(address)) ?? found[0]! };
+  }
+  const routed = withoutUnrouted(found, (address) => knownMtu(netlink, address, 0) !== null);
+  // The first of each family: a client tries them all, and one that answers is enough.
+  const [first, second] = [routed[0]!, routed.find((each) => isIpv6(each) !== isIpv6(routed[0]!))];
+  const reach = await tryAddress(config, { address: first, netlink, timeout });
+  if (second === undefined || reach.kind !== "tried" || reach.handshake.kind === "answered") {
+    return reach;
+  }
+  const other = await tryAddress(config, { address: second, netlink, timeout });
+  return other.kind === "tried" && other.handshake.kind === "answered" ? other : reach;
+}
+
+async function tryAddress(
+  config: ClientConfig,
+  { address, netlink, timeout }: {
+    readonly address: HostAddress;
+    readonly netlink: Rtnetlink;
+    readonly timeout: number;
+  },
+): Promise<Reach> {
   // Without the capability to mark its datagrams, a client does not run either; but the answer is worth something.
   const mark = hasCapability(Capability.netAdmin) ? planRoutes(config).mark : 0;
   const wanted = (config.interface.mtu ?? DEFAULT_MTU) + PATH_OVERHEAD;
   const limit = Math.min(wanted, knownMtu(netlink, address, mark) ?? wanted);
-  const pinging = pingable(address, [SHORT]);
+  const pinging = isIpv6(address) ? Promise.resolve(null) : pingable(address, [SHORT]);
   try {
     using session = new TrialSession(config, { address, mark, mtu: wanted - PATH_OVERHEAD });
     const handshake = await session.handshake(timeout);
     const pings = await pinging;
-    const path = handshake.kind !== "answered" ? null : await tryPath(session, {
+    const path = handshake.kind !== "answered" || isIpv6(address) ? null : await tryPath(session, {
       wanted,
       limit,
       address,
@@ -149,9 +172,9 @@ export function tunnelWith(
 }
 
 /** Bytes that the way to an address takes, as far as this host knows; null where it knows no way. */
-function knownMtu(netlink: Rtnetlink, address: number, mark: number): number | null {
+function knownMtu(netlink: Rtnetlink, address: HostAddress, mark: number): number | null {
   try {
-    const route = netlink.routes.lookup(ipv4FromNumber(address), { mark });
+    const route = netlink.routes.lookup(addressBytes(address), { mark });
     if (route.mtu !== null) return route.mtu;
     return route.link === null ? null : netlink.links.get(route.link).mtu;
   } catch (error) {

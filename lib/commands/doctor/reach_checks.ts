@@ -3,7 +3,7 @@ import type { ClientConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { PATH_OVERHEAD } from "../../core/wireguard/path/path_mtu.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { formatAddress, formatSocketAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { HostNetwork } from "../../host/network/host_network.ts";
 import { Journal } from "../../host/journal/journal.ts";
 import { planRoutes, requireReachableOutside } from "../../host/network/route_plan.ts";
@@ -26,12 +26,12 @@ async function checkName(subject: Subject): Promise<Verdict[]> {
   if (client === null || reach === null || reach.kind === "up") return [];
   const { host, address } = client.server.endpoint;
   if (address !== null) return [];
-  if (reach.kind !== "unresolved") return [ok(`${host} is ${formatIpv4(reach.address)}`)];
+  if (reach.kind !== "unresolved") return [ok(`${host} is ${formatAddress(reach.address)}`)];
   const { error } = reach;
   return [fail(
     error instanceof Error ? error.message : String(error),
     `correct Endpoint (${client.fileName}:${client.server.line}), or use an IP address; ` +
-      `\`getent ahostsv4 ${host}\` shows what this host finds`,
+      `\`getent ahosts ${host}\` shows what this host finds`,
   )];
 }
 
@@ -45,7 +45,7 @@ async function checkNetwork(subject: Subject): Promise<Verdict[]> {
   const way = network.wayTo(reach.address, plan.mark);
   try {
     requireReachableOutside(client, { plan, server: reach.address, way });
-    return [ok(`the route to ${formatIpv4(reach.address)} is outside the tunnel`)];
+    return [ok(`the route to ${formatAddress(reach.address)} is outside the tunnel`)];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return [
@@ -71,7 +71,9 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
   if (reach.kind === "untried") {
     return [ok("Transport = faketcp: the handshake is not tested here; `vpn client` shows it")];
   }
-  const server = `${formatIpv4(reach.address)}:${client.server.endpoint.port} (UDP)`;
+  const server = `${
+    formatSocketAddress({ address: reach.address, port: client.server.endpoint.port })
+  } (UDP)`;
   const endpoint = `Endpoint (${client.fileName}:${client.server.line})`;
   switch (reach.handshake.kind) {
     case "answered":
@@ -87,13 +89,17 @@ async function checkHandshake(subject: Subject): Promise<Verdict[]> {
         `${
           subject.command("vpn cleanup")
         } if a killed process left its kill switch; otherwise allow outgoing UDP: ` +
-          subject.command(`iptables -I OUTPUT -d ${formatIpv4(reach.address)} -p udp -j ACCEPT`),
+          subject.command(
+            `${isIpv6(reach.address) ? "ip6tables" : "iptables"} -I OUTPUT -d ${
+              formatAddress(reach.address)
+            } -p udp -j ACCEPT`,
+          ),
       )];
     case "unreachable":
       return [fail(
         `there is no route to ${server}: ${reach.handshake.reason}`,
         `connect this host to a network, or correct ${endpoint}; ` +
-          `\`ip route get ${formatIpv4(reach.address)}\` shows the route`,
+          `\`ip route get ${formatAddress(reach.address)}\` shows the route`,
       )];
     case "prohibited":
       return [fail(

@@ -119,7 +119,9 @@ export class Subject implements Disposable {
  * keeps the way to its only peer open, tells it from a gateway.
  */
 export function roleOf({ peers, interface: { listenPort, lines } }: Config): Role {
-  const called = peers.filter(({ endpoint, endpoint6 }) => (endpoint ?? endpoint6) !== null);
+  const called = peers.filter(({ endpoint, zonedEndpoint }) =>
+    (endpoint ?? zonedEndpoint) !== null
+  );
   if (called.some(({ allowedIps }) => isAllIpv4(allowedIps))) return "client";
   if (called.length === 0 || called.length < peers.length) return "server";
   if (listenPort === null) return "client";

@@ -133,8 +133,8 @@ export interface PeerConfig {
   /** IPv6 networks in canonical text; not carried. */
   readonly allowedIps6: readonly string[];
   readonly endpoint: Endpoint | null;
-  /** `Endpoint` where it is an IPv6 address, in canonical text with its port; not carried. */
-  readonly endpoint6: string | null;
+  /** `Endpoint` where it is an IPv6 address with a zone, which is not used. */
+  readonly zonedEndpoint: string | null;
   /** Seconds between persistent keepalives; 0 is off. */
   readonly persistentKeepalive: number;
   /** Unique among the peers of a file. */

@@ -1,6 +1,6 @@
 /** Roles: what a configuration must have to serve as a gateway's or as a client's. */
 import { formatIpv4 } from "../wire/ipv4_text.ts";
-import { IPV6_ENDPOINT_RULE } from "./values/addresses.ts";
+import { ZONED_ENDPOINT_RULE } from "./values/addresses.ts";
 import type { ClientConfig, Config, ServerConfig } from "./config.ts";
 import { BadValueError, ConfigError, quoted } from "./config_error.ts";
 import { isAllIpv4 } from "./values/networks.ts";
@@ -112,10 +112,13 @@ function serverOf({ peers, fileName }: Config): Server {
   );
   const server = servers.find(({ allowedIps }) => isAllIpv4(allowedIps)) ?? servers[0];
   if (server !== undefined) return server;
-  const peer = peers.find(({ endpoint6 }) => endpoint6 !== null) ?? first;
+  const peer = peers.find(({ zonedEndpoint }) => zonedEndpoint !== null) ?? first;
   const place = `${fileName}:${peer.line}: [Peer]: Endpoint`;
-  if (peer.endpoint6 !== null) {
-    throw new BadValueError(place, `cannot use ${quoted(peer.endpoint6)}: ${IPV6_ENDPOINT_RULE}`);
+  if (peer.zonedEndpoint !== null) {
+    throw new BadValueError(
+      place,
+      `cannot use ${quoted(peer.zonedEndpoint)}: ${ZONED_ENDPOINT_RULE}`,
+    );
   }
   throw new ConfigError(
     `${place} is missing: a client needs the address of its server, as in Endpoint = vpn.example.org:51820`,

@@ -1,10 +1,13 @@
 /**
- * Address query: the question for a host's IPv4 addresses, for a program that asks a resolver itself (RFC 1035 section
+ * Address query: the question for a host's addresses, for a program that asks a resolver itself (RFC 1035 section
  * 4).
  */
 import { HEADER_SIZE } from "./message.ts";
 
-const TYPE_A = 1;
+/** Types of records that have an address (RFC 1035 section 3.2.2, RFC 3596). */
+export const AddressType = { ipv4: 1, ipv6: 28 } as const;
+export type AddressType = (typeof AddressType)[keyof typeof AddressType];
+
 const CLASS_IN = 1;
 const FLAG_RECURSION_DESIRED = 0x0100;
 const MAX_LABEL_SIZE = 63;
@@ -12,13 +15,17 @@ const MAX_LABEL_SIZE = 63;
 const MAX_NAME_SIZE = 255;
 
 /**
- * The query for a name's A records.
+ * The query for a name's A records, or AAAA records.
  *
  * @param name in ASCII, with or without a dot at its end
  * @param id 16 random bits
  * @returns null for what cannot be a host's name
  */
-export function addressQuery(name: string, id: number): Uint8Array<ArrayBuffer> | null {
+export function addressQuery(
+  name: string,
+  id: number,
+  type: AddressType = AddressType.ipv4,
+): Uint8Array<ArrayBuffer> | null {
   const labels = name.replace(/\.$/, "").split(".").map((label) => new TextEncoder().encode(label));
   const size = labels.reduce((sum, { length }) => sum + 1 + length, 1);
   if (size > MAX_NAME_SIZE) return null;
@@ -34,7 +41,7 @@ export function addressQuery(name: string, id: number): Uint8Array<ArrayBuffer> 
     query.set(label, at + 1);
     at += 1 + label.length;
   }
-  view.setUint16(at + 1, TYPE_A);
+  view.setUint16(at + 1, type);
   view.setUint16(at + 3, CLASS_IN);
   return query;
 }

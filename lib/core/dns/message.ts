@@ -9,6 +9,7 @@
  * Everything else is passed on as it is, so that record types unknown here work as well. A message that cannot be
  * followed is `null`, never an exception.
  */
+import { type HostAddress, IPV6_SIZE, ipv6At } from "../wire/host_address.ts";
 
 export const HEADER_SIZE = 12;
 /** The most bytes of a UDP message without EDNS (RFC 1035 section 4.2.1). */
@@ -45,6 +46,7 @@ const CLASS_IN = 1;
 /** What fits every path in one piece (dnsflagday.net/2020). */
 const OWN_UDP_SIZE = 1232;
 const TYPE_A = 1;
+const TYPE_AAAA = 28;
 const TYPE_SOA = 6;
 const TYPE_OPT = 41;
 const MAX_NAME_SIZE = 255;
@@ -108,14 +110,15 @@ export function parse(message: Uint8Array): Parsed | null {
   };
 }
 
-/** The IPv4 addresses, host order, in the answers of a message; none where it cannot be followed. */
-export function addressesIn(message: Uint8Array, { questionEnd }: Parsed): number[] {
+/** The addresses in the answers of a message; none where it cannot be followed. */
+export function addressesIn(message: Uint8Array, { questionEnd }: Parsed): HostAddress[] {
   const view = new DataView(message.buffer, message.byteOffset, message.length);
   return (readRecords(message, view, questionEnd) ?? [])
-    .filter(({ section, type, data, end }) =>
-      section === "answer" && type === TYPE_A && end - data === 4
-    )
-    .map(({ data }) => view.getUint32(data));
+    .flatMap(({ section, type, data, end }): HostAddress[] => {
+      if (section !== "answer") return [];
+      if (type === TYPE_A && end - data === 4) return [view.getUint32(data)];
+      return type === TYPE_AAAA && end - data === IPV6_SIZE ? [ipv6At(view, data)] : [];
+    });
 }
 
 /** The response code of a message's flags. */

@@ -5,7 +5,7 @@ import type { PeerOptions } from "../wireguard/peer.ts";
 
 /** What the data plane needs to know of a configured peer. */
 export function peerOptions(
-  peer: Omit<PeerConfig, "allowedIps6" | "endpoint6" | "line">,
+  peer: Omit<PeerConfig, "allowedIps6" | "zonedEndpoint" | "line">,
   address: HostAddress | null,
 ): PeerOptions {
   return {

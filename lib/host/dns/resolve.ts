@@ -1,8 +1,8 @@
 /** Resolve: looks up a server's address by its name, the first time and when its tunnel is down. */
 import { lookup } from "node:dns/promises";
 import type { Endpoint } from "../../core/config/config.ts";
-import { type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
-import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
+import { inTurn } from "../../core/wire/families.ts";
+import { type HostAddress, isIpv6, parseAddress } from "../../core/wire/host_address.ts";
 import { lookUpDirectly } from "./direct_lookup.ts";
 import { readText } from "./resolv_conf_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -11,11 +11,6 @@ const HOSTS_FILE = "/etc/hosts";
 
 /** Addresses of one name that are tried: more would leave each too little time. */
 const MAX_ADDRESSES = 8;
-
-/** What messages call the setting, where it is not `Endpoint`. */
-export interface ResolveOptions {
-  readonly setting?: string;
-}
 
 /**
  * The address of an endpoint that the host prefers. A name is looked up as the host does it (`/etc/hosts`, then DNS).
@@ -30,26 +25,25 @@ export async function resolveEndpoint(endpoint: Endpoint, timeout: number): Prom
 /**
  * The same for a user that has no use for IPv6.
  *
- * @throws {AppError} with exit code 3, also where it has no IPv4 address
+ * @param options `setting`: what the user calls it
+ * @throws {AppError} with exit code 3 where it has no IPv4 address
  */
 export async function resolveIpv4(
-  endpoint: Endpoint,
+  { host, address }: Endpoint,
   timeout: number,
-  options: ResolveOptions = {},
+  options: { readonly setting: string },
 ): Promise<number> {
-  const { host, address } = endpoint;
-  if (address !== null) return isIpv6(address) ? refuseIpv6(host, options) : address;
-  return (await lookUp(host, { timeout, ...options }))[0]!;
+  const found = address === null
+    ? await lookUp(host, { timeout, family: 4, ...options })
+    : [address];
+  const ipv4 = found.find((each) => !isIpv6(each));
+  if (ipv4 !== undefined) return ipv4;
+  throw new AppError(`Cannot use ${options.setting}: ${host} is an IPv6 address`, {
+    exitCode: ExitCode.connect,
+  });
 }
 
-function refuseIpv6(host: string, { setting = "Endpoint" }: ResolveOptions): never {
-  throw new AppError(
-    `Cannot use ${setting} = [${host}]: IPv4 only is supported here: give an IPv4 address or a host name`,
-    { exitCode: ExitCode.connect },
-  );
-}
-
-/** The same for all addresses of a name, in the order in which the host prefers them. */
+/** The same for all addresses of a name, as the host prefers them, of both families in turn. */
 export async function resolveAll(
   endpoint: Endpoint,
   timeout: number,
@@ -60,17 +54,23 @@ export async function resolveAll(
 
 async function lookUp(
   host: string,
-  { timeout, setting = "Endpoint" }: { readonly timeout: number } & ResolveOptions,
-): Promise<readonly number[]> {
+  { timeout, family = 0, setting = "Endpoint" }: {
+    readonly timeout: number;
+    /** 0 for both. */
+    readonly family?: 0 | 4;
+    readonly setting?: string;
+  },
+): Promise<readonly HostAddress[]> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${timeout / 1000} s`)), timeout);
   });
   try {
-    const found = await Promise.race([lookup(host, { family: 4, all: true }), late]);
-    const addresses = found.flatMap(({ address }) => parseIpv4(address) ?? []);
-    if (addresses.length === 0) throw new Error("it has no IPv4 address");
-    return distinct(addresses);
+    const asked = lookup(host, { family, all: true, order: "verbatim" });
+    const found = await Promise.race([asked, late]);
+    const addresses = found.flatMap(({ address }) => parseAddress(address) ?? []);
+    if (addresses.length === 0) throw new Error("it has no address");
+    return tried(addresses);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new AppError(
@@ -92,9 +92,9 @@ export interface AgainOptions {
   readonly mark: number;
   /** ms */
   readonly timeout: number;
-  /** Calls while questions to these resolvers (host order) may leave the host. */
+  /** Calls while questions to these resolvers may leave the host. */
   readonly whileAsking: <Result>(
-    resolvers: readonly number[],
+    resolvers: readonly HostAddress[],
     call: () => Promise<Result>,
   ) => Promise<Result>;
 }
@@ -109,29 +109,29 @@ export async function resolveAgain(
 ): Promise<readonly HostAddress[]> {
   if (endpoint.address !== null) return [endpoint.address];
   const { host } = endpoint;
-  const listed = addressInHosts(readText(HOSTS_FILE) ?? "", host);
-  if (listed !== null) return [listed];
-  const servers = nameServers.map(parseIpv4).filter((address) => address !== null);
+  const listed = addressesInHosts(readText(HOSTS_FILE) ?? "", host);
+  if (listed.length > 0) return tried(listed);
+  const servers = nameServers.map(parseAddress).filter((address) => address !== null);
   if (servers.length === 0) return await resolveAll(endpoint, timeout).catch(() => last);
   const options = { nameServers: servers, mark, timeout };
   const found = await whileAsking(servers, () => lookUpDirectly(host, options));
-  return found.length > 0 ? distinct(found) : last;
+  return found.length > 0 ? tried(found) : last;
 }
 
-function distinct<Address>(addresses: readonly Address[]): readonly Address[] {
-  return [...new Set(addresses)].slice(0, MAX_ADDRESSES);
+function tried(addresses: readonly HostAddress[]): readonly HostAddress[] {
+  return inTurn([...new Set(addresses)]).slice(0, MAX_ADDRESSES);
 }
 
-/**
- * The IPv4 address of a name, host order, in a text like that of `/etc/hosts` (hosts(5)); null where it is not there.
- */
-export function addressInHosts(text: string, host: string): number | null {
+/** The addresses of a name in a text like that of `/etc/hosts` (hosts(5)): the first of each family. */
+export function addressesInHosts(text: string, host: string): readonly HostAddress[] {
   const wanted = host.toLowerCase();
+  const found: HostAddress[] = [];
   for (const line of text.split("\n")) {
     const [address, ...names] = line.replace(/#.*/, "").trim().split(/\s+/);
     if (!names.some((name) => name.toLowerCase() === wanted)) continue;
-    const parsed = parseIpv4(address!);
-    if (parsed !== null) return parsed;
+    const parsed = parseAddress(address!);
+    if (parsed === null || found.some((other) => isIpv6(other) === isIpv6(parsed))) continue;
+    found.push(parsed);
   }
-  return null;
+  return found;
 }

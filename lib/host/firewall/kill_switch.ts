@@ -5,13 +5,20 @@
  * other, and with others through the tunnel or not at all. By other interfaces there pass only the tunnel's own
  * datagrams, loopback and DHCP, without which the host would lose the address that the tunnel stands on; and, while the
  * server's name is looked up again, the tunnel's own questions to the host's resolvers. Neighbour discovery, of IPv6,
- * does not. However the process ends, but for a person who ends it, it leaves the table, and the host stays closed
- * until the next client has taken it over and is ended by a person, or until `vpn cleanup`.
+ * passes where the tunnel's datagrams do by IPv6, as they depend on it. However the process ends, but for a person who
+ * ends it, it leaves the table, and the host stays closed until the next client has taken it over and is ended by a
+ * person, or until `vpn cleanup`.
  */
 import { LOOPBACK } from "../../../ffi/netlink/links.ts";
-import type { HostAddress } from "../../core/wire/host_address.ts";
+import { type HostAddress, ipv6Bytes, isIpv6 } from "../../core/wire/host_address.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
-import { AF_INET, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_ICMPV6,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+} from "../../../ffi/socket_constants.ts";
 import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import {
   NF_INET_FORWARD,
@@ -28,6 +35,7 @@ import {
   drop,
   type Expression,
   familyIs,
+  icmpTypeIs,
   inputDeviceIs,
   ipv4PortsAre,
   ipv6PortsAre,
@@ -48,7 +56,16 @@ export interface OuterPorts {
   readonly protocol: "udp" | "tcp";
   /** At this end. */
   readonly ports: PortRange;
+  /** Whether they pass by IPv6 as well as by IPv4; not if left out. */
+  readonly overIpv6?: boolean;
 }
+
+/**
+ * Without which a host of IPv6 finds no neighbour, and no router: router solicitation, neighbour solicitation and
+ * advertisement (RFC 4861 section 4), and the report by which switches know who listens for them (RFC 3810 section
+ * 5.2).
+ */
+const NEIGHBOUR_DISCOVERY = [133, 135, 136, 143] as const;
 
 export interface KillSwitchOptions {
   /** Name of the TUN; it need not be there yet, nor still. */
@@ -74,8 +91,7 @@ export class KillSwitch implements Disposable {
   #staysClosed = false;
   #isDisposed = false;
   #transports: readonly OuterPorts[] = [];
-  /** Host order. */
-  #resolvers: readonly number[] = [];
+  #resolvers: readonly HostAddress[] = [];
   #guests: readonly string[] = [];
 
   /** Closes the host, or takes over the block that a client before left on it: without a moment in between. */
@@ -117,11 +133,11 @@ export class KillSwitch implements Disposable {
   }
 
   /**
-   * Calls while questions to these resolvers (host order) pass as well: the tunnel's own, to find a server that has
+   * Calls while questions to these resolvers pass as well: the tunnel's own, to find a server that has
    * moved. Nobody else's do: to set the mark takes CAP_NET_ADMIN.
    */
   async whileAsking<Result>(
-    resolvers: readonly number[],
+    resolvers: readonly HostAddress[],
     call: () => Promise<Result>,
   ): Promise<Result> {
     this.#resolvers = resolvers;
@@ -170,12 +186,14 @@ export class KillSwitch implements Disposable {
 function chains(
   { interfaceName, mark, hasIpv6, resolvers, guests }: KillSwitchOptions & {
     readonly hasIpv6: boolean;
-    readonly resolvers: readonly number[];
+    readonly resolvers: readonly HostAddress[];
     readonly guests: readonly string[];
   },
   transports: readonly OuterPorts[],
 ): NftablesChain[] {
   const isIpv4 = hasIpv6 ? familyIs(AF_INET) : [];
+  const transportsOverIpv6 = hasIpv6 ? transports.filter(({ overIpv6 = false }) => overIpv6) : [];
+  const needsNeighbours = hasIpv6 && (transportsOverIpv6.length > 0 || resolvers.some(isIpv6));
   const rules: Expression[][] = [
     [...outputDeviceIs(interfaceName), accept()],
     [...outputDeviceIs(LOOPBACK), accept()],
@@ -186,13 +204,16 @@ function chains(
       ...ipv4PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),
       accept(),
     ]),
-    ...resolvers.map((address) => [
+    ...transportsOverIpv6.map(({ ports }) => [
       ...markIs(mark),
-      ...isIpv4,
-      ...destinationIs(address),
-      ...ipv4PortsAre(IPPROTO_UDP, { destination: only(53) }),
+      ...ipv6PortsAre(IPPROTO_UDP, { source: ports }),
       accept(),
     ]),
+    ...resolvers.flatMap((address) => {
+      const to = questionsTo(address, hasIpv6);
+      return to.length === 0 ? [] : [[...markIs(mark), ...to, accept()]];
+    }),
+    ...needsNeighbours ? NEIGHBOUR_DISCOVERY.map((type) => neighbourRule(type)) : [],
     [...isIpv4, ...DHCP, accept()],
     ...hasIpv6 ? [[...DHCPV6, accept()]] : [],
     [drop()],
@@ -222,6 +243,23 @@ function chains(
       ],
     },
   ];
+}
+
+function neighbourRule(type: number): Expression[] {
+  return [...familyIs(AF_INET6), ...icmpTypeIs(IPPROTO_ICMPV6, type), accept()];
+}
+
+/** None for a resolver that this kernel cannot reach. */
+function questionsTo(address: HostAddress, hasIpv6: boolean): Expression[] {
+  const ports = { destination: only(53) };
+  if (!isIpv6(address)) {
+    return [
+      ...hasIpv6 ? familyIs(AF_INET) : [],
+      ...destinationIs(address),
+      ...ipv4PortsAre(IPPROTO_UDP, ports),
+    ];
+  }
+  return hasIpv6 ? [...ipv6PortsAre(IPPROTO_UDP, ports), ...destinationIs(ipv6Bytes(address))] : [];
 }
 
 function only(port: number): PortRange {

@@ -51,6 +51,7 @@ const list = (shape: Shape): Shape => (value) => Array.isArray(value) && value.e
 const object = (members: Readonly<Record<string, Shape>>): Shape => (value) =>
   isObject(value) && Object.entries(members).every(([name, shape]) => shape(value[name]));
 
+const ipv6: Shape = (value) => typeof value === "string" && isIP(value) === 6;
 const port = uint(65_535);
 const ranges = list(object({ first: port, last: port }));
 const table = object({ family: text, name: text });
@@ -84,7 +85,7 @@ const CHANGES: Readonly<Record<HostChange["kind"], Shape>> = {
   "nftables-table": object({ table }),
   "kill-switch": object({
     table,
-    server: either(nothing, object({ name: text, address: uint(UINT32) })),
+    server: either(nothing, object({ name: text, address: either(uint(UINT32), ipv6) })),
   }),
   "reserved-ports": object({ ranges }),
   "nat-ports": object({ device: text, tcp: ranges, udp: ranges }),

@@ -66,8 +66,11 @@ export function planRoutes(config: ClientConfig): RoutePlan {
   }
   const outermost = outermostOf(allowedIps);
   const isFullTunnel = isAllIpv4(allowedIps);
+  const blocked6 = allowIpv6 ? [] : isFullTunnel ? [ALL_IPV6] : allowedIps6;
+  // What is blocked may contain the server.
+  const mayBlockServer = blocked6.length > 0 && typeof config.server.endpoint.address !== "number";
   return {
-    mark: given === 0 && (isFullTunnel || killSwitch) ? DEFAULT_MARK : given,
+    mark: given === 0 && (isFullTunnel || killSwitch || mayBlockServer) ? DEFAULT_MARK : given,
     isFullTunnel,
     inside: insideOf(config.interface, { allowedIps, isFullTunnel }),
     plain: {
@@ -76,7 +79,7 @@ export function planRoutes(config: ClientConfig): RoutePlan {
         : allowedIps,
       table: MAIN_TABLE,
     },
-    blocked6: allowIpv6 ? [] : isFullTunnel ? [ALL_IPV6] : allowedIps6,
+    blocked6,
   };
 }
 

@@ -6,7 +6,7 @@ import { withoutPeer } from "../../../lib/core/config/text/config_writer.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
 import { validateClient, validateServer } from "../../../lib/core/config/roles.ts";
-import { formatAddress } from "../../../lib/core/wire/host_address.ts";
+import { formatAddress, type HostAddress } from "../../../lib/core/wire/host_address.ts";
 import { formatCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 import { sampleKeys } from "../../support/config/sample_keys.ts";
@@ -173,7 +173,7 @@ Deno.test("keys and values of [Interface] mean what they mean to wg-quick", () =
 });
 
 Deno.test("keys and values of [Peer] mean what they mean to wg", () => {
-  const at = (host: string, port: number, address: number | null = null) => ({
+  const at = (host: string, port: number, address: HostAddress | null = null) => ({
     endpoint: { host, address, port },
   });
   const key = PEER.publicKey;
@@ -182,9 +182,9 @@ Deno.test("keys and values of [Peer] mean what they mean to wg", () => {
     [["Endpoint = b\u00fccher.example:1"], at("xn--bcher-kva.example", 1)],
     [["Endpoint = \u65e5\u672c.example:1"], at("xn--wgv71a.example", 1)],
     [["Endpoint = 192.0.2.1 : 51820"], at("192.0.2.1", 51820, 0xc0000201)],
-    [["Endpoint = [2001:DB8:0::1]:51820"], { endpoint6: "[2001:db8::1]:51820" }],
-    [["Endpoint = 2001:db8::1:51820"], { endpoint6: "[2001:db8::1]:51820" }],
-    [["Endpoint = [fe80::1%eth0]:openvpn"], { endpoint6: "[fe80::1]:1194" }],
+    [["Endpoint = [2001:DB8:0::1]:51820"], at("2001:db8::1", 51820, "2001:db8::1")],
+    [["Endpoint = 2001:db8::1:51820"], at("2001:db8::1", 51820, "2001:db8::1")],
+    [["Endpoint = [fe80::1%eth0]:openvpn"], { zonedEndpoint: "[fe80::1%eth0]:1194" }],
     [["PersistentKeepalive = Off"], { persistentKeepalive: 0 }],
     [["AllowedIPs = 10.0.0.1 / 32,10.0.0.2"], {
       allowedIps: [

@@ -1,5 +1,6 @@
 /** Tests of looking a name up past a full tunnel, by resolvers that the test writes. */
 import { lookUpDirectly } from "../../../lib/host/dns/direct_lookup.ts";
+import { ipv6Bytes } from "../../../lib/core/wire/host_address.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { addressData, buildAnswer, buildQuery } from "../../support/dns/messages.ts";
 import { assertEquals } from "../../support/assert.ts";
@@ -24,7 +25,8 @@ netTest("lookUpDirectly() asks past a full tunnel, by the mark", async (topology
   assertEquals(await ask(0), []);
   assertEquals(dns.questions.length, 0);
   assertEquals(await ask(MARK), [ADDRESS]);
-  assertEquals(dns.questions.map(({ name, type }) => [name, type]), [[NAME, 1]]);
+  assertEquals(dns.questions.map(({ name }) => name), [NAME, NAME]);
+  assertEquals(dns.questions.map(({ type }) => type).sort(), [1, 28]);
 }, { programs: ["ip"] });
 
 netTest("lookUpDirectly() takes no answer but that to its question", async (topology) => {
@@ -49,7 +51,8 @@ netTest(
     using _dns = new DnsServer(
       server,
       [SERVER_OUTSIDE],
-      ({ query }) => count++ === 0 ? [] : [buildAnswer(query, GOOD)],
+      // Those of both families.
+      ({ query }) => count++ < 2 ? [] : [buildAnswer(query, GOOD)],
     );
     const nobody = parseIpv4("192.0.2.99")!;
     const options = { nameServers: [nobody, SERVER], mark: 0, timeout: 4_000 };
@@ -57,7 +60,24 @@ netTest(
       await client.inside(() => lookUpDirectly(NAME, options)),
       [ADDRESS],
     );
-    assertEquals(count, 2);
+    assertEquals(count, 4);
+  },
+  { programs: ["ip"] },
+);
+
+netTest(
+  "lookUpDirectly() gives the addresses of both families, and waits for none that is not told",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const ipv6 = { answers: [{ type: 28, data: [...ipv6Bytes("2001:db8::7")] }] };
+    using _dns = new DnsServer(server, [SERVER_OUTSIDE], ({ query, name, type }) => {
+      if (type === 28) return [buildAnswer(query, ipv6)];
+      return name === NAME ? [buildAnswer(query, GOOD)] : [];
+    });
+    const options = { nameServers: [SERVER], mark: 0, timeout: 60_000 };
+    const lookUp = (name: string) => client.inside(() => lookUpDirectly(name, options));
+    assertEquals(await lookUp(NAME), ["2001:db8::7", ADDRESS]);
+    assertEquals(await lookUp("six.example"), ["2001:db8::7"]);
   },
   { programs: ["ip"] },
 );

@@ -48,11 +48,23 @@ async function ruleset(namespace: TestNamespace): Promise<string> {
 /** Stands before whatever is asked of ports: later fragments have none. */
 const FIRST_FRAGMENT = "ip frag-off & 8191 == 0";
 
-const table = (...own: readonly string[]) =>
+/** What lets neighbours be found, as `nft` lists it. */
+const NEIGHBOURS = [
+  "nd-router-solicit",
+  "nd-neighbor-solicit",
+  "nd-neighbor-advert",
+  "mld2-listener-report",
+]
+  .map((type) => `icmpv6 type ${type} accept `).join("");
+
+const table = (...own: readonly string[]) => tableWith("", ...own);
+
+const tableWith = (ipv6: string, ...own: readonly string[]) =>
   "table inet vpn_vpn0_killswitch { chain postrouting { " +
   "type filter hook postrouting priority filter; policy accept; " +
   'oifname "vpn0" accept oifname "lo" accept ' +
   own.map((rule) => `meta mark 0x0000ca6c ${FIRST_FRAGMENT} ${rule} accept `).join("") +
+  ipv6 +
   `${FIRST_FRAGMENT} udp sport 68 udp dport 67 accept ` +
   "meta nfproto ipv6 udp sport 546 udp dport 547 accept drop } " +
   "chain forward { type filter hook forward priority filter; policy accept; " +
@@ -65,6 +77,10 @@ netTest("KillSwitch makes the table that `nft` lists, and takes it back", async 
   host.killSwitch.admit([UDP, TCP]);
   const both = table("udp sport 4242", "tcp sport 40000-40015");
   assertEquals(await ruleset(namespace), both);
+  host.killSwitch.admit([{ ...UDP, overIpv6: true }]);
+  const byIpv6 = `meta mark 0x0000ca6c meta nfproto ipv6 udp sport 4242 accept ${NEIGHBOURS}`;
+  assertEquals(await ruleset(namespace), tableWith(byIpv6, "udp sport 4242"));
+  host.killSwitch.admit([UDP, TCP]);
   // What is left by a process that was killed is anybody's, and still the same.
   host.killSwitch[Symbol.dispose]();
   assertEquals(await ruleset(namespace), both);

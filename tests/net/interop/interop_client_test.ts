@@ -18,6 +18,8 @@ import {
   FAR_SERVER,
   layTwoWires,
   layWire,
+  layWireOf,
+  OUTERS,
   SERVER_ENDPOINT,
   SERVER_INSIDE,
   SERVER_PORT,
@@ -65,23 +67,26 @@ async function startBoth(
   return { server, client: await startVpn("client", wire.client, clientConfig(peer)) };
 }
 
-netTest(
-  "client carries ping and TCP both ways when wireguard-go is the server",
-  async (topology) => {
-    const wire = await layWire(topology);
-    const { server } = await startBoth(wire);
-    assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
-    assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
-    for (const reverse of [false, true]) {
-      const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, { reverse, bytes: 20e6 });
-      assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
-    }
-    const { latestHandshake, endpoint } = await server.peer(clientIdentity.publicKey);
-    assert(latestHandshake > 0);
-    assert(endpoint.startsWith(`${CLIENT_OUTSIDE}:`), endpoint);
-  },
-  { programs: [...PROGRAMS, "iperf3"] },
-);
+for (const outer of OUTERS) {
+  netTest(
+    `client carries ping and TCP both ways over ${outer.family} when wireguard-go is the server`,
+    async (topology) => {
+      const wire = await layWireOf(topology, outer);
+      const { server } = await startBoth(wire, { Endpoint: outer.endpoint });
+      assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+      assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
+      for (const reverse of [false, true]) {
+        const options = { reverse, bytes: 20e6 };
+        const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, options);
+        assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
+      }
+      const { latestHandshake, endpoint } = await server.peer(clientIdentity.publicKey);
+      assert(latestHandshake > 0);
+      assert(endpoint.startsWith(`${outer.client}:`), endpoint);
+    },
+    { programs: [...PROGRAMS, "iperf3"] },
+  );
+}
 
 netTest("client connects when wireguard-go has the same preshared key", async (topology) => {
   const wire = await layWire(topology);

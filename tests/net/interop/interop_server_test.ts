@@ -1,11 +1,13 @@
 /** Our server, with Debian's wireguard-go as its client. */
-import { assert, assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity, newPresharedKey, type Section } from "../support/config.ts";
 import { flowAcross, MOVING_FLOW_PROGRAMS } from "../support/traffic/moving_flow.ts";
 import { capture, KEEPALIVE_FILTER, ping, tcpFlow } from "../support/traffic/traffic.ts";
 import { startVpn } from "../support/programs/vpn.ts";
 import {
+  addIpv6,
   CABLE,
   changeNetwork,
   CLIENT_ELSEWHERE,
@@ -14,6 +16,8 @@ import {
   FAR_SERVER,
   layTwoWires,
   layWire,
+  layWireOf,
+  OUTERS,
   SERVER_ENDPOINT,
   SERVER_INSIDE,
   SERVER_PORT,
@@ -60,21 +64,57 @@ async function startBoth(
   return { server, client: await startClient(wire, peer) };
 }
 
+for (const outer of OUTERS) {
+  netTest(
+    `server carries ping and TCP both ways over ${outer.family} when wireguard-go is the client`,
+    async (topology) => {
+      const wire = await layWireOf(topology, outer);
+      const { server, client } = await startBoth(wire, { Endpoint: outer.endpoint });
+      assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+      assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
+      for (const reverse of [false, true]) {
+        const options = { reverse, bytes: 20e6 };
+        const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, options);
+        assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
+      }
+      assert((await client.peer(serverIdentity.publicKey)).latestHandshake > 0);
+      assertStringIncludes(server.stderr, `endpoint changed (${outer.client}:`);
+      assert(!server.stderr.includes("dropped packet"), server.stderr);
+    },
+    { programs: [...PROGRAMS, "iperf3"] },
+  );
+}
+
 netTest(
-  "server carries ping and TCP both ways when wireguard-go is the client",
+  "server keeps its flow to wireguard-go when that moves to the other family and back",
   async (topology) => {
     const wire = await layWire(topology);
-    const { client } = await startBoth(wire);
-    assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
-    assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
-    for (const reverse of [false, true]) {
-      const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, { reverse, bytes: 20e6 });
-      assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
+    await addIpv6(wire);
+    const { server, client } = await startBoth(wire);
+    for (const [outer, lost] of [["IPv6", "ipv4"], ["IPv4", "ipv6"]]) {
+      const { endpoint, client: place } = OUTERS.find(({ family }) => family === outer)!;
+      await flowAcross(wire.client, wire.server, SERVER_INSIDE, async () => {
+        // What is still under way by the family that is left would take wireguard-go back to it.
+        await wire.server.output(["nft", onlyBesides(lost!)]);
+        await client.set("peer", serverIdentity.publicKey, "endpoint", endpoint);
+      });
+      const moved = `endpoint changed (${place}:`;
+      await eventually(() => server.stderr.lastIndexOf(moved) > 0 || null, { what: moved });
+      // The other way round, too: the server knows where the client is now.
+      assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
     }
-    assert((await client.peer(serverIdentity.publicKey)).latestHandshake > 0);
   },
-  { programs: [...PROGRAMS, "iperf3"] },
+  { programs: [...PROGRAMS, ...MOVING_FLOW_PROGRAMS, "nft"] },
 );
+
+/** Rules that drop the tunnel's datagrams of one family, both ways, and none of the other. */
+function onlyBesides(family: string): string {
+  const drop = (port: string) => `meta nfproto ${family} udp ${port} ${SERVER_PORT} drop;`;
+  return `table inet lost {}; delete table inet lost; table inet lost {
+    chain in { type filter hook input priority 0; ${drop("dport")} }
+    chain out { type filter hook output priority 0; ${drop("sport")} }
+  }`;
+}
 
 netTest("server answers when wireguard-go has the same preshared key", async (topology) => {
   const wire = await layWire(topology);

@@ -14,6 +14,23 @@ export const SERVER_PORT = 51820;
 /** `Endpoint` of the server. */
 export const SERVER_ENDPOINT: string = `${SERVER_OUTSIDE}:${SERVER_PORT}`;
 
+/** The same of IPv6, from that of RFC 3849. */
+export const SERVER_OUTSIDE6 = "2001:db8::1";
+export const CLIENT_OUTSIDE6 = "2001:db8::2";
+export const SERVER_ENDPOINT6: string = `[${SERVER_OUTSIDE6}]:${SERVER_PORT}`;
+
+/** What the tunnel travels by: for tests that are the same over both. */
+export interface Outer {
+  readonly family: "IPv4" | "IPv6";
+  readonly endpoint: string;
+  /** The client's address as it stands in front of a port. */
+  readonly client: string;
+}
+export const OUTERS: readonly Outer[] = [
+  { family: "IPv4", endpoint: SERVER_ENDPOINT, client: CLIENT_OUTSIDE },
+  { family: "IPv6", endpoint: SERVER_ENDPOINT6, client: `[${CLIENT_OUTSIDE6}]` },
+];
+
 /** Inner addresses. */
 export const SERVER_INSIDE = "10.66.77.1";
 export const CLIENT_INSIDE = "10.66.77.2";
@@ -37,6 +54,24 @@ export async function layWire(topology: Topology): Promise<Wire> {
   );
   await Promise.all([client, server].map((namespace) => carrierOn(namespace)));
   return { client, server };
+}
+
+/** Gives both ends of the cable IPv6 addresses besides those of IPv4. */
+export async function addIpv6({ client, server }: Wire): Promise<void> {
+  const add = (namespace: TestNamespace, address: string) =>
+    namespace.output(["ip", "address", "add", `${address}/64`, "dev", CABLE, "nodad"]);
+  await Promise.all([add(client, CLIENT_OUTSIDE6), add(server, SERVER_OUTSIDE6)]);
+}
+
+/** The same for a tunnel over one family alone: of IPv6, the ends have no address of IPv4 then. */
+export async function layWireOf(topology: Topology, { family }: Outer): Promise<Wire> {
+  const wire = await layWire(topology);
+  if (family === "IPv4") return wire;
+  await addIpv6(wire);
+  for (const namespace of [wire.client, wire.server]) {
+    await namespace.output(["ip", "-4", "address", "flush", "dev", CABLE]);
+  }
+  return wire;
 }
 
 /** Waits until the kernel has taken note of the cable: it does so some time after both ends are up. */

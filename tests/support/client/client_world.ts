@@ -6,12 +6,13 @@ import type { ClientAction, ServerRoute } from "../../../lib/core/client/client_
 import type { ClientEvent, ClientSettings } from "../../../lib/core/client/client_event.ts";
 import { ClientMachine } from "../../../lib/core/client/client_machine.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
+import type { HostAddress } from "../../../lib/core/wire/host_address.ts";
 import { Schedule } from "../time/schedule.ts";
 
 export const { udp: UDP, fakeTcp: FAKE_TCP } = Transport;
 
 export interface ClientWorldOptions {
-  readonly addresses?: readonly number[];
+  readonly addresses?: readonly HostAddress[];
   readonly transport?: "udp" | "faketcp" | "auto";
   readonly settings?: Partial<ClientSettings>;
   readonly random?: () => number;
@@ -27,7 +28,7 @@ export class ClientWorld {
   /** ms from a message to its answer. */
   roundTrip = 50;
   /** What the resolver says; an error for a look-up that fails. */
-  resolver: readonly number[] | Error;
+  resolver: readonly HostAddress[] | Error;
   lookUpTime = 20;
   /** ms until fake TCP has its sockets; an error where it cannot have them. */
   fakeTcpTime: number | Error = 10;

@@ -13,7 +13,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/limits": [],
   "core/noise": ["core/wire"],
   "core/offload": ["core/wire"],
-  "core/dns": ["core/limits"],
+  "core/dns": ["core/limits", "core/wire"],
   "core/nat": ["core/limits", "core/wire"],
   "core/transport": ["core/limits", "core/wire"],
   "core/relay": ["core/engine", "core/limits", "core/transport", "core/wire"],

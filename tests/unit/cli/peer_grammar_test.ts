@@ -26,6 +26,18 @@ Deno.test("parseArguments() fills in port, network and file of vpn init", () => 
       out: "server.conf",
     },
   });
+  const ipv6 = { host: "2001:db8::1", address: "2001:db8::1" };
+  for (
+    const [text, port] of [
+      ["2001:db8::1", 51820],
+      ["[2001:DB8:0::1]", 51820],
+      ["[2001:db8::1]:443", 443],
+    ] as const
+  ) {
+    const parsed = parse("init", "--endpoint", text);
+    assert(parsed.command === "init");
+    assertEquals(parsed.request.endpoint, { ...ipv6, port });
+  }
   const given = ["--endpoint", "192.0.2.1:443", "--subnet", "172.16.0.0/12", "--out", "a b.conf"];
   assertEquals(parse("init", ...given), {
     command: "init",
@@ -107,8 +119,8 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
     ],
     [["init", "--endpoint", "a:0"], '--endpoint: cannot use "a:0": a port is 1 to 65535'],
     [
-      ["init", "--endpoint", "2001:db8::1"],
-      '--endpoint: cannot use "2001:db8::1": IPv6 endpoints are not supported: give an IPv4 address or a host name',
+      ["init", "--endpoint", "fe80::1"],
+      '--endpoint: cannot use "[fe80::1]:51820": a link-local address, or one with a zone, is not supported: give an address without one',
     ],
     [
       ["init", "--endpoint", "a", "--subnet", "10.0.0.1/24"],

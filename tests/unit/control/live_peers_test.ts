@@ -100,7 +100,7 @@ function livePeers(count: number): { live: LivePeers; told: PeerChange[] } {
     peers: Array.from({ length: count }, (_, i) => ({
       ...numbered(i),
       allowedIps6: [],
-      endpoint6: null,
+      zonedEndpoint: null,
       line: 0,
     })),
   };
@@ -140,7 +140,7 @@ function gateway(peers: readonly LivePeer[]) {
   const nameOf = ({ publicKey }: { readonly publicKey: Uint8Array }) => `${publicKey[0]}`;
   const config = {
     ...parseConfig(`[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}`, "t.conf"),
-    peers: peers.map((each) => ({ ...each, allowedIps6: [], endpoint6: null, line: 0 })),
+    peers: peers.map((each) => ({ ...each, allowedIps6: [], zonedEndpoint: null, line: 0 })),
   };
   const live = new LivePeers({
     role: "server",

@@ -28,7 +28,7 @@ PublicKey = ${encodeKey(new Uint8Array(32).fill(3))}
     "a.conf",
   ).peers;
   for (const peer of [full!, bare!]) {
-    const { line: _line, allowedIps6: _ipv6, endpoint6: _endpoint6, ...rest } = peer;
+    const { line: _line, allowedIps6: _ipv6, zonedEndpoint: _zonedEndpoint, ...rest } = peer;
     assertEquals(livePeer(JSON.parse(JSON.stringify(peerParams(peer)))), rest);
   }
 });

@@ -2,6 +2,7 @@
  * Configuration writer: the text of a gateway's file, of a client's, and of a gateway's with a peer added or removed,
  * where every other byte stays as it is.
  */
+import { bracketed } from "../../wire/host_address.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix } from "../../wire/ipv4_text.ts";
 import type { Config, Endpoint, PeerConfig } from "../config.ts";
 import { parseDocument, type Section } from "./config_document.ts";
@@ -130,7 +131,7 @@ export function clientText(server: Config, client: NewClient): string {
   ].join("\n");
 }
 
-/** `HOST:PORT`. */
+/** `HOST:PORT`, an IPv6 address in brackets. */
 export function formatEndpoint({ host, port }: Endpoint): string {
-  return `${host}:${port}`;
+  return `${bracketed(host)}:${port}`;
 }

@@ -1,6 +1,6 @@
 /** The `[Peer]` sections: their defaults, those of one peer put together, and that each network is one peer's. */
 import { MAX_PEERS } from "../../limits/max_peers.ts";
-import { ipv4Prefixes, ipv6Texts, type Prefix } from "../values/addresses.ts";
+import { ipv4Prefixes, ipv6Texts, type Prefix, ZONED_ENDPOINT_RULE } from "../values/addresses.ts";
 import { nameInComments } from "./comment_names.ts";
 import type { PeerConfig } from "../config.ts";
 import type { Entry, Section } from "./config_document.ts";
@@ -68,7 +68,9 @@ export class PeerReader {
     }
     if (values.Name !== undefined) this.#claimName(values.Name, entries.get("Name")!, draft);
     for (const prefix of values.AllowedIPs) this.#give(prefix, draft);
-    if (typeof values.Endpoint === "string") this.#notes.ipv6(entries.get("Endpoint")!);
+    if (typeof values.Endpoint === "string") {
+      this.#notes.warn(entries.get("Endpoint")!, `has no effect: ${ZONED_ENDPOINT_RULE}`);
+    }
   }
 
   /** Whether a section has this public key, as text. */
@@ -133,7 +135,7 @@ export class PeerReader {
       allowedIps: ipv4Prefixes(networks),
       allowedIps6: ipv6Texts(networks, this.#notes),
       endpoint: typeof endpoint === "string" ? null : endpoint ?? null,
-      endpoint6: typeof endpoint === "string" ? endpoint : null,
+      zonedEndpoint: typeof endpoint === "string" ? endpoint : null,
       persistentKeepalive: values.PersistentKeepalive ?? 0,
       name: values.Name ?? this.#freeName(draft),
       rateLimit: values.RateLimit ?? null,

@@ -24,8 +24,8 @@ export function wgText({ interface: section, peers }: Config): string {
 }
 
 function peerLines(peer: PeerConfig): string[] {
-  const { endpoint, endpoint6, presharedKey, persistentKeepalive } = peer;
-  const place = endpoint === null ? endpoint6 : formatEndpoint(endpoint);
+  const { endpoint, zonedEndpoint, presharedKey, persistentKeepalive } = peer;
+  const place = endpoint === null ? zonedEndpoint : formatEndpoint(endpoint);
   const networks = [...peer.allowedIps.map(formatCidr), ...peer.allowedIps6];
   return [
     "[Peer]",

@@ -1,5 +1,10 @@
 /** Address values: reads networks, resolvers, endpoints and port forwards. */
-import { canonicalIpv6 } from "../../wire/host_address.ts";
+import {
+  bracketed,
+  canonicalIpv6,
+  type HostAddress,
+  parseAddress,
+} from "../../wire/host_address.ts";
 import { isMartian } from "../../wire/ipv4.ts";
 import {
   formatCidr,
@@ -126,32 +131,30 @@ export function parseResolvers(entry: Entry): readonly number[] {
   });
 }
 
-/** What IPv6 endpoints cannot be used for. */
-export const IPV6_ENDPOINT_RULE =
-  "IPv6 endpoints are not supported: give an IPv4 address or a host name";
+/** What is said of an endpoint on one link of this host. */
+export const ZONED_ENDPOINT_RULE =
+  "a link-local address, or one with a zone, is not supported: give an address without one";
 
-/** `Endpoint` of a peer: `HOST:PORT`, or an IPv6 address in canonical text with its port, which is not carried. */
+/** `Endpoint` of a peer: `HOST:PORT`; as text what stands there where it is an address with a zone. */
 export function parsePeerEndpoint(entry: Entry): Endpoint | string {
   if (entry.value.length > MAX_ENDPOINT) return parseEndpoint(entry);
-  // As `wg` has it, brackets may be left away: the last colon is the port's. A zone names a link of this host.
-  const [, bracketed, unbracketed, portText] =
-    /^(?:\[([^\]%]*)(?:%[^\]]*)?\]|(.*:.*)):([^:]*)$/.exec(entry.value) ?? [];
-  const ipv6 = canonicalIpv6(bracketed ?? unbracketed ?? "");
-  if (ipv6 !== null) return `[${ipv6}]:${portOf(entry, portText!)}`;
-  return parseEndpoint(entry);
+  const [, zoned, portText] = /^(\[[0-9A-Fa-f:.]{2,45}%[^\]]+\]):([^:]*)$/.exec(entry.value) ?? [];
+  return zoned === undefined ? parseEndpoint(entry) : `${zoned}:${portOf(entry, portText!)}`;
 }
 
 /** A name of 253 letters in another script is shorter than in DNS. What is longer takes minutes to look through. */
 const MAX_ENDPOINT = 300;
 
-/** `HOST:PORT`, where a host is an IPv4 address or a name, in any language. */
+/** `HOST:PORT`, where a host is an address, of IPv6 in brackets, or a name, in any language. */
 export function parseEndpoint(entry: Entry): Endpoint {
   const rule = "an endpoint is HOST:PORT, as in vpn.example.org:51820";
   if (entry.value.length > MAX_ENDPOINT) rejectValue(entry, rule);
-  const bracketed = /^\[(.*)\](?::\d+)?$/.exec(entry.value)?.[1];
-  const unbracketed = /^(.*:.*):\d+$/.exec(entry.value)?.[1];
-  if ([entry.value, bracketed, unbracketed].some((text = "") => canonicalIpv6(text) !== null)) {
-    rejectValue(entry, IPV6_ENDPOINT_RULE);
+  // As `wg` has it, brackets may be left away: the last colon is the port's.
+  const [, bracketed, unbracketed, portText6] =
+    /^(?:\[([^\]]*)\]|([^[\]]*:[^[\]]*)):([^:]*)$/.exec(entry.value) ?? [];
+  const ipv6 = canonicalIpv6(bracketed ?? unbracketed ?? "");
+  if (ipv6 !== null) {
+    return { host: ipv6, address: hostAddress6(entry, ipv6), port: portOf(entry, portText6!) };
   }
   const [, hostText, portText] = /^([^:\s]+):([^:\s]+)$/.exec(entry.value) ??
     rejectValue(entry, rule);
@@ -162,6 +165,22 @@ export function parseEndpoint(entry: Entry): Endpoint {
   }
   if (address === null && !isHostName(host)) rejectValue(entry, rule);
   return { host, address, port: portOf(entry, portText!) };
+}
+
+/** The same with a port that may be left out: `HOST[:PORT]`. An IPv6 address that stands alone has none. */
+export function parsePlace(entry: Entry, defaultPort: number): Endpoint {
+  const { value } = entry;
+  const hasPort = value.includes(":") && !value.endsWith("]") && canonicalIpv6(value) === null;
+  if (hasPort) return parseEndpoint(entry);
+  const host = value.endsWith("]") ? value : bracketed(value);
+  return parseEndpoint({ ...entry, value: `${host}:${defaultPort}` });
+}
+
+function hostAddress6(entry: Entry, ipv6: string): HostAddress {
+  // Unspecified and multicast (RFC 4291 sections 2.5.2 and 2.7).
+  if (ipv6 === "::" || ipv6.startsWith("ff")) rejectValue(entry, "no host can have this address");
+  if (/^fe[89ab]/.test(ipv6)) rejectValue(entry, ZONED_ENDPOINT_RULE);
+  return parseAddress(ipv6) ?? rejectValue(entry, "this is an IPv4 address: write it as one");
 }
 
 /** A name in another script as DNS has it (RFC 5891): the URL standard's host parser knows how. */

@@ -1,4 +1,5 @@
 /** Relay URLs: reads the two ends of a relay, `udp://HOST:PORT` and `faketcp://HOST:PORT`. */
+import { isIpv6 } from "../../wire/host_address.ts";
 import { parseIpv4 } from "../../wire/ipv4_text.ts";
 import { parseEndpoint } from "./addresses.ts";
 import type { Endpoint } from "../config.ts";
@@ -38,7 +39,11 @@ export function parseRelayListener(entry: Entry): RelayListener {
 /** Where datagrams go: an address or a name. */
 export function parseRelayTarget(entry: Entry): RelayTarget {
   const { scheme, rest } = split(entry, "the form is udp://HOST:PORT or faketcp://HOST:PORT");
-  return { scheme, ...parseEndpoint({ ...entry, value: rest }) };
+  const target = parseEndpoint({ ...entry, value: rest });
+  if (target.address !== null && isIpv6(target.address)) {
+    rejectValue(entry, "a relay speaks IPv4 only: give an IPv4 address or a host name");
+  }
+  return { scheme, ...target };
 }
 
 function split(entry: Entry, rule: string): { scheme: RelayScheme; rest: string } {

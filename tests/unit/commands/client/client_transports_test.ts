@@ -8,6 +8,7 @@ import type { DataPlaneHandle } from "../../../../lib/dataplane/data_plane_handl
 import { DataPlaneError } from "../../../../lib/dataplane/thread/data_plane_error.ts";
 import type { OuterPorts } from "../../../../lib/host/firewall/kill_switch.ts";
 import type { Journal } from "../../../../lib/host/journal/journal.ts";
+import { AppError } from "../../../../lib/process/errors.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
 const UDP_PORT = 40_000;
@@ -16,7 +17,7 @@ const BY_UDP: OuterPorts = { protocol: "udp", ports: { first: UDP_PORT, last: UD
 /** A client's; nothing is opened before fake TCP is used. */
 function transportsFor(
   transport: "udp" | "faketcp" | "auto",
-  options: Pick<ClientTransportsOptions, "hasOthers" | "openGuard">,
+  options: Pick<ClientTransportsOptions, "hasOthers" | "openGuard" | "reachesIpv6">,
 ): ClientTransports {
   return new ClientTransports({
     transport,
@@ -29,6 +30,37 @@ function transportsFor(
 Deno.test("the firewall admits UDP where the server may be reached by it", () => {
   assertEquals(transportsFor("udp", { hasOthers: false }).ports(UDP_PORT), [BY_UDP]);
   assertEquals(transportsFor("auto", { hasOthers: false }).ports(UDP_PORT), [BY_UDP]);
+});
+
+Deno.test("the firewall admits UDP by IPv6 from the time on that a server or a peer has such an address", () => {
+  const BY_BOTH = { ...BY_UDP, overIpv6: true };
+  const known = transportsFor("udp", { hasOthers: false, reachesIpv6: true });
+  assertEquals(known.ports(UDP_PORT), [BY_BOTH]);
+  const transports = transportsFor("udp", { hasOthers: false });
+  const admitted: (readonly OuterPorts[])[] = [];
+  transports.followedBy({ admit: (ports) => admitted.push(ports) }, UDP_PORT);
+  transports.follow({ address: 0xc000_0201, port: 7 });
+  assertEquals(admitted, []);
+  transports.follow({ address: "2001:db8::1", port: 7 });
+  transports.follow({ address: 0xc000_0201, port: 7 });
+  assertEquals(admitted, [[BY_BOTH]]);
+  const other = transportsFor("udp", { hasOthers: false });
+  other.setOthers(true, true);
+  other.setOthers(true);
+  assertEquals(other.ports(UDP_PORT), [BY_BOTH]);
+});
+
+Deno.test("fake TCP to an IPv6 address is refused in one line", async () => {
+  const transports = transportsFor("faketcp", { hasOthers: false });
+  const error = await assertRejects(
+    () =>
+      transports.use(Transport.fakeTcp, {} as DataPlaneHandle, { address: "2001:db8::1", port: 7 }),
+    AppError,
+  );
+  assertEquals(
+    error.message,
+    "Cannot use fake TCP to [2001:db8::1]:7: fake TCP speaks IPv4 only: give Endpoint an IPv4 address, or set Transport = udp",
+  );
 });
 
 Deno.test("with fake TCP alone, the firewall admits UDP for peers besides the server, while there are any", () => {

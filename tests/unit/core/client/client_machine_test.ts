@@ -330,3 +330,27 @@ Deno.test("why a lost server is silent is asked once, when the first attempt has
     "explain-silence",
   ]);
 });
+
+Deno.test("of a server with addresses of both families, the one that answers is used, and fake TCP has IPv4 alone", () => {
+  const world = new ClientWorld({ addresses: ["2001:db8::1", 1], transport: "auto" });
+  world.isReached = ({ transport, address }) => transport !== UDP && address === 1;
+  world.tell(START);
+  world.run(2_500);
+  const tried = world.taken().filter((line) => / use |connected/.test(line));
+  assertEquals(tried.map((line) => line.replace(/^\d+ /, "")), [
+    "use UDP to 2001:db8::1",
+    "use UDP to 1",
+    "use fake TCP to 1",
+    "connected",
+  ]);
+});
+
+Deno.test("an address of the other family that answers late is used all the same", () => {
+  const world = new ClientWorld({ addresses: ["2001:db8::1", 1] });
+  world.roundTrip = 1_400;
+  world.isReached = ({ address }) => address !== 1;
+  world.tell(START);
+  world.run(2_500);
+  assertEquals(world.taken().at(-1), "1400 connected");
+  assertEquals(world.machine.route, { address: "2001:db8::1", transport: UDP });
+});

@@ -83,7 +83,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     allowedIps: [],
     allowedIps6: [],
     endpoint: null,
-    endpoint6: null,
+    zonedEndpoint: null,
     persistentKeepalive: 0,
     name: null,
     rateLimit: null,
@@ -338,7 +338,6 @@ Deno.test("parseConfig() notes once, and does not warn, when IPv6 occurs anywher
     [3, parseInterface("Address = fd00::1/64", "DNS = fd00::53")],
     [3, parseInterface("DNS = fd00::53")],
     [5, parsePeer("AllowedIPs = 0.0.0.0/0, ::/0")],
-    [5, parsePeer("Endpoint = [2001:db8::1]:51820")],
   ];
   for (const [line, { notes, warnings }] of cases) {
     assertEquals(warnings, []);

@@ -131,8 +131,8 @@ Deno.test("validateClient() throws when something that it needs is missing", () 
     [HEAD + ADDRESS]: "c.conf: there is no [Peer] section: a client needs one for its server",
     [HEAD + ADDRESS + PEER]:
       "c.conf:4: [Peer]: Endpoint is missing: a client needs the address of its server, as in Endpoint = vpn.example.org:51820",
-    [`${HEAD}${ADDRESS}${PEER}Endpoint = [2001:DB8::1]:51820`]:
-      'c.conf:4: [Peer]: Endpoint: cannot use "[2001:db8::1]:51820": IPv6 endpoints are not supported: give an IPv4 address or a host name',
+    [`${HEAD}${ADDRESS}${PEER}Endpoint = [fe80::1%eth0]:51820`]:
+      'c.conf:4: [Peer]: Endpoint: cannot use "[fe80::1%eth0]:51820": a link-local address, or one with a zone, is not supported: give an address without one',
   };
   for (const [text, message] of Object.entries(cases)) {
     const error = assertThrows(() => validateClient(parseConfig(text, "c.conf")), ConfigError);

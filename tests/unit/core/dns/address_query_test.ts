@@ -1,5 +1,5 @@
 /** Tests of `lib/core/dns/address_query.ts` against messages that were built byte by byte. */
-import { addressQuery } from "../../../../lib/core/dns/address_query.ts";
+import { addressQuery, AddressType } from "../../../../lib/core/dns/address_query.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { buildQuery } from "../../../support/dns/messages.ts";
 
@@ -7,6 +7,11 @@ Deno.test("addressQuery() asks for a name's A records", () => {
   const expected = buildQuery({ name: "vpn.example.org", id: 0xbeef });
   assertEquals(addressQuery("vpn.example.org", 0xbeef), expected);
   assertEquals(addressQuery("vpn.example.org.", 0xbeef), expected);
+});
+
+Deno.test("addressQuery() asks for AAAA records where it is told to (RFC 3596)", () => {
+  const expected = buildQuery({ name: "vpn.example.org", id: 7, type: 28 });
+  assertEquals(addressQuery("vpn.example.org", 7, AddressType.ipv6), expected);
 });
 
 Deno.test("addressQuery() takes the longest label and name, and none that are longer", () => {

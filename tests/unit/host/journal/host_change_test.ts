@@ -37,6 +37,10 @@ const KILL_SWITCH: HostChange = {
   table: { family: "inet", name: "vpn_vpn0_killswitch" },
   server: { name: "vpn.example.org", address: 0xc6336407 },
 };
+const KILL_SWITCH6: HostChange = {
+  ...KILL_SWITCH,
+  server: { name: "vpn.example.org", address: "2001:db8::7" },
+};
 const HOOK: HostChange = {
   kind: "hook",
   commands: [
@@ -73,7 +77,7 @@ const RESOLVECTL: HostChange = {
   domains: ["~."],
 };
 const ALL = [
-  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, KILL_SWITCH, NAT_PORTS],
+  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, KILL_SWITCH, KILL_SWITCH6, NAT_PORTS],
   ...[HOOK, DIRECTORY, SOCKET, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
 ];
 
@@ -84,6 +88,7 @@ Deno.test("describeChange() names what it is about", () => {
     `${IP_FORWARD} (back to 0)`,
     "reserved ports 20000-20002,20004",
     "nftables table inet vpn_absent",
+    "kill switch (nftables table inet vpn_vpn0_killswitch)",
     "kill switch (nftables table inet vpn_vpn0_killswitch)",
     "the NAT's ports on eth0",
     "the changes that PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",

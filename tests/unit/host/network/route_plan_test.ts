@@ -23,12 +23,17 @@ const MAIN = 254;
 const HALVES = "0.0.0.0/1, 128.0.0.0/1";
 
 /** A client's configuration; `lines` join its [Interface]. */
-function client(allowedIps: string, lines = "", address = "10.66.77.2/32"): ClientConfig {
+function client(
+  allowedIps: string,
+  lines = "",
+  address = "10.66.77.2/32",
+  endpoint = "203.0.113.1:51820",
+): ClientConfig {
   const text =
     `[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}\nAddress = ${address}\n${lines}\n` +
     `[Peer]\nPublicKey = ${
       sampleKeys(2).publicKey
-    }\nEndpoint = 203.0.113.1:51820\nAllowedIPs = ${allowedIps}\n`;
+    }\nEndpoint = ${endpoint}\nAllowedIPs = ${allowedIps}\n`;
   return validateClient(parseConfig(text, "a.conf"));
 }
 
@@ -99,6 +104,13 @@ Deno.test("planRoutes() leaves routing to the user when Table is off or a number
   assertEquals(planned("0.0.0.0/0, ::/0", "Table = off"), { ...plan, networks: [], table: MAIN });
   const numbered = planned("0.0.0.0/0, ::/0", "Table = 1234");
   assertEquals(numbered, { ...plan, networks: ["0.0.0.0/0"], table: 1234 });
+});
+
+Deno.test("planRoutes() marks datagrams to a server that may be in what it blocks of IPv6", () => {
+  const at = (endpoint: string) => planned("10.1.0.0/16, ::/0", "", "10.66.77.2/32", endpoint);
+  assertEquals(at("203.0.113.1:51820").mark, 0);
+  assertEquals(at("[2001:db8::1]:51820").mark, 51820);
+  assertEquals(at("vpn.example.org:51820").mark, 51820);
 });
 
 Deno.test("planRoutes() takes the mark that FwMark gives", () => {
