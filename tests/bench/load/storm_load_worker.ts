@@ -1,9 +1,10 @@
 /**
  * Worker that has many clients send their initiations at the same moment, and measures what that does to the pings of a
- * peer whose session stands. All of them are one thread, which does not sleep while a storm is on: it would measure its
- * own waking up.
+ * peer whose session stands. All of them are one thread, which sleeps until something comes, or the next ping is due: a
+ * busy one would keep the server from a core of two.
  */
 import { Arena } from "../../../ffi/arena.ts";
+import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { inNamespace } from "../../../ffi/netns.ts";
 import { type DatagramBatch, pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
@@ -20,6 +21,8 @@ import { peerOutside } from "./peer_address.ts";
 import type { StormRequest, StormResult } from "./storm_load.ts";
 import { answerRequests } from "./worker_scope.ts";
 
+/** ms from a look at what has come to the end of sending a ping, above which something else has run meanwhile. */
+const HELD_UP = 0.3;
 /** ms between two pings, and the most that one is waited for. */
 const PING_INTERVAL = 1;
 const PING_TIMEOUT = 2000;
@@ -38,6 +41,7 @@ const SEQUENCE_OFFSET = 26;
 class Storm {
   readonly #arena: Arena;
   readonly #socket: UdpSocket;
+  readonly #epoll: Epoll;
   readonly #peer: BenchClient;
   readonly #clients: BenchClient[];
   /** Slots: the initiations, then one for pings. */
@@ -50,7 +54,7 @@ class Storm {
   /** When each ping left, by its number; 0 for one that has been answered. */
   readonly #sentAt: number[] = [];
   #nextPingAt = 0;
-  /** How many handshakes had been answered then, of all. */
+  /** How many handshakes had been answered then, of all; NaN where this thread was held up meanwhile. */
   readonly #answeredAt: number[] = [];
   #answered = 0;
   /** Where round trips go, and the handshakes meanwhile. */
@@ -70,6 +74,8 @@ class Storm {
         bufferSize: BUFFER_SIZE,
         batch: BATCH,
       }));
+    this.#epoll = new Epoll(openLibc(), this.#arena);
+    this.#epoll.add(this.#socket.fd, EPOLLIN);
     const tools = openTools(this.#arena);
     this.#clients = clientKeys.map((privateKey, index) =>
       new BenchClient(tools, { privateKey, serverKey, index })
@@ -135,17 +141,25 @@ class Storm {
     this.#nextPingAt = Math.max(this.#nextPingAt, performance.now());
     for (let sent = 0; sent < count && !isOver();) {
       // What has come already is not what a ping waits for.
+      const looked = performance.now();
       while (this.#receive() === BATCH);
       const now = performance.now();
-      if (now < this.#nextPingAt) continue;
+      if (now < this.#nextPingAt) {
+        this.#epoll.wait(Math.ceil(this.#nextPingAt - now));
+        continue;
+      }
       this.#ping(now);
+      if (performance.now() - looked > HELD_UP) this.#answeredAt[this.#answeredAt.length - 1] = NaN;
       this.#nextPingAt += PING_INTERVAL;
       sent++;
     }
     const end = performance.now();
     while (
       performance.now() - end < PING_TIMEOUT && this.#sentAt.slice(first).some((at) => at > 0)
-    ) this.#receive();
+    ) {
+      this.#epoll.wait(PING_INTERVAL);
+      this.#receive();
+    }
   }
 
   #ping(now: number): void {
@@ -206,7 +220,8 @@ class Storm {
     const sentAt = this.#sentAt[index] ?? 0;
     if (sentAt === 0) return;
     this.#roundTrips.push(now - sentAt);
-    this.#handshakes.push(this.#answered - this.#answeredAt[index]!);
+    const handshakes = this.#answered - this.#answeredAt[index]!;
+    if (!Number.isNaN(handshakes)) this.#handshakes.push(handshakes);
     this.#sentAt[index] = 0;
   }
 }
