@@ -10,6 +10,9 @@
  * silence, and the host's connections need not be tracked.
  *
  * Fake TCP is captured in front of the filter. The ICMP errors about either transport are not.
+ *
+ * The kernel has no such filter of IPv6, but firewalld has (`IPv6_rpfilter`), and a full tunnel makes native IPv6
+ * unreachable. So a table of that family is made once the tunnel's datagrams travel by it.
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -27,13 +30,15 @@ import {
   destinationIsLocal,
   type Expression,
   hasFragmentOffset,
+  icmpTypeIs,
   inputDeviceIsNot,
   ipv4PortsAre,
+  ipv6PortsAre,
   isErrorAbout,
   setMark,
   transportIs,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
-import { IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import { IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import { readSysctl } from "../network/sysctl.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { OuterPorts } from "./kill_switch.ts";
@@ -42,6 +47,8 @@ import type { Logger } from "../../process/logging.ts";
 /** ICMP errors (RFC 792) that say why a datagram did not arrive, and what size would have. */
 const DESTINATION_UNREACHABLE = 3;
 const TIME_EXCEEDED = 11;
+/** ICMPv6 errors: destination unreachable, packet too big, time exceeded. */
+const ICMPV6_ERRORS = [1, 2, 3] as const;
 /** `rp_filter` of a strict filter; 2 is loose, 0 is none. */
 const STRICT = 1;
 const SETTINGS = "/proc/sys/net/ipv4/conf";
@@ -58,6 +65,8 @@ export class ReturnPath implements Disposable {
   readonly #options: ReturnPathOptions;
   readonly #table: NftablesTable;
   readonly #nftables: Nftables;
+  /** Of IPv6; null before it was needed, and where the kernel has no such tables. */
+  #table6: NftablesTable | null = null;
 
   private constructor(options: ReturnPathOptions, transports: readonly OuterPorts[]) {
     this.#options = options;
@@ -100,7 +109,19 @@ export class ReturnPath implements Disposable {
 
   /** Marks what comes for these transports, and for no others any more: without a moment in which none is. */
   admit(transports: readonly OuterPorts[]): void {
-    this.#nftables.replaceTable(this.#table, ...chains(this.#options, transports));
+    this.#nftables.replaceTable(this.#table, ...chains(this.#options, matches(transports)));
+    const overIpv6 = transports.filter((transport) => transport.overIpv6 === true);
+    if (overIpv6.length > 0) this.#table6 ??= this.#makeTable6();
+    if (this.#table6 === null) return;
+    this.#nftables.replaceTable(this.#table6, ...chains(this.#options, matches6(overIpv6)));
+  }
+
+  #makeTable6(): NftablesTable | null {
+    if (!this.#nftables.supports("ip6")) return null;
+    const { interfaceName, journal } = this.#options;
+    const table: NftablesTable = { ...returnTable(interfaceName), family: "ip6" };
+    journal.make({ kind: "nftables-table", table }, this.#nftables);
+    return table;
   }
 
   /** Leaves the table to the one that undoes the journal. */
@@ -136,9 +157,9 @@ function isStrict(device: string | null): boolean {
  */
 function chains(
   { interfaceName, mark }: ReturnPathOptions,
-  transports: readonly OuterPorts[],
+  matching: readonly (readonly Expression[])[],
 ): NftablesChain[] {
-  const rules = matches(transports).map((match) => [
+  const rules = matching.map((match) => [
     ...inputDeviceIsNot(interfaceName),
     ...match,
     // Never what is only forwarded: with the mark, it would leave past the tunnel.
@@ -151,6 +172,18 @@ function chains(
     rules,
   });
   return [chain("first", PRIORITY_RAW), chain("last", PRIORITY_FILTER)];
+}
+
+/**
+ * Of IPv6. ICMPv6 errors (RFC 4443 section 3) are marked whatever they are about: the mark opens nothing for what is
+ * not forwarded.
+ */
+function matches6(transports: readonly OuterPorts[]): Expression[][] {
+  if (transports.length === 0) return [];
+  return [
+    ...transports.map(({ ports }) => ipv6PortsAre(IPPROTO_UDP, { destination: ports })),
+    ...ICMPV6_ERRORS.map((type) => icmpTypeIs(IPPROTO_ICMPV6, type)),
+  ];
 }
 
 function matches(transports: readonly OuterPorts[]): Expression[][] {

@@ -16,7 +16,6 @@ import {
   layWireOf,
   OUTERS,
   SERVER_ENDPOINT,
-  SERVER_ENDPOINT6,
   SERVER_INSIDE,
   SERVER_OUTSIDE,
   SERVER_OUTSIDE6,
@@ -24,6 +23,10 @@ import {
 } from "../support/wire.ts";
 
 const NAME = "vpn.example";
+const FAR_SERVER6 = "2001:db8:f::1";
+const STRICT_FILTER = `table inet strict { chain pre { type filter hook prerouting priority -290;
+  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept
+  meta nfproto ipv6 fib saddr . mark . iif oif missing drop; }; }`;
 /** Nobody has it. */
 const DEAD6 = "2001:db8::dead";
 
@@ -31,6 +34,10 @@ netTest(
   "on a network of IPv6 alone, a full tunnel with KillSwitch works, and nothing else leaves",
   async (topology) => {
     const { client, server } = await layWireOf(topology, OUTERS[1]!);
+    // As firewalld has it (IPv6_rpfilter), and a server that only the default route leads to.
+    await server.output(["ip", "-6", "address", "add", `${FAR_SERVER6}/128`, "dev", "lo"]);
+    await client.output(["ip", "-6", "route", "add", "default", "via", SERVER_OUTSIDE6]);
+    await client.output(["nft", STRICT_FILTER]);
     const before = await hostState(client);
     const tunnel = simpleTunnel();
     await startVpn("server", server, tunnel.server());
@@ -39,10 +46,10 @@ netTest(
       client,
       tunnel.client(
         { KillSwitch: "on" },
-        { Endpoint: SERVER_ENDPOINT6, AllowedIPs: "0.0.0.0/0, ::/0" },
+        { Endpoint: `[${FAR_SERVER6}]:${SERVER_PORT}`, AllowedIPs: "0.0.0.0/0, ::/0" },
       ),
     );
-    assertStringIncludes(process.stderr, `connected to ${SERVER_ENDPOINT6} by UDP`);
+    assertStringIncludes(process.stderr, `connected to [${FAR_SERVER6}]:${SERVER_PORT} by UDP`);
     assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
     const outside = await client.run(["ping", "-6", "-c", "1", "-W", "1", SERVER_OUTSIDE6]);
     assert(outside.code !== 0, outside.stdout);
@@ -53,7 +60,7 @@ netTest(
       assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
     }
     const status = await client.run(vpnCommand("status"));
-    assertStringIncludes(status.stdout, SERVER_ENDPOINT6);
+    assertStringIncludes(status.stdout, `[${FAR_SERVER6}]:${SERVER_PORT}`);
     await endWell(process);
     assertEquals(await hostState(client), before);
   },
