@@ -17,6 +17,7 @@ import { getLogger } from "../../process/logging.ts";
 import { dropPrivileges } from "../../process/privileges.ts";
 import { type ServiceManager, underManager } from "../../process/service_manager.ts";
 import type { PeerNetworks } from "../../services/dns_proxy/clients.ts";
+import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
 import {
   commonDataPlaneConfig,
@@ -61,6 +62,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     innerMtu,
     journal,
     logger,
+  });
+  const blockList = config.interface.dnsProxy.length === 0 ? null : await readBlockFiles({
+    paths: config.interface.dnsBlock,
+    configPath: options.configPath,
+    logger: getLogger("dns"),
   });
   const startedAt = Date.now();
   const admitted = admittedPeers(config.peers, startedAt);
@@ -111,6 +117,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         upstreams: config.interface.dnsProxy,
         routes: config.interface.dnsRoutes,
         domain: config.interface.dnsDomain,
+        blockList,
         peers: () => peers,
         logger: getLogger("dns"),
       }),

@@ -3,6 +3,8 @@ import type { ServerConfig } from "../../core/config/config.ts";
 import { changedKeys, type ConfigChange, ofKeys } from "../../core/config/config_change.ts";
 import { CLIENT_ONLY_KEYS, validateServer } from "../../core/config/roles.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
+import { getLogger } from "../../process/logging.ts";
+import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import type { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
 import type { Gateway } from "./gateway.ts";
 import { movedPlaces } from "../../host/dns/peer_places.ts";
@@ -12,7 +14,9 @@ export interface ServerReloadOptions {
   readonly gateway: Pick<Gateway, "requireFollowable" | "setNetworks">;
   readonly dataPlane: Pick<DataPlaneHandle, "setClientToClient" | "setEgressRules">;
   /** Null where the gateway was started without one: the port needs a privilege that is given up since. */
-  readonly dnsProxy: Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain"> | null;
+  readonly dnsProxy:
+    | Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain" | "setBlockList">
+    | null;
 }
 
 export class ServerReload implements ReloadRole<ServerConfig> {
@@ -24,6 +28,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     "DnsProxy",
     "DnsDomain",
     "DnsRoute",
+    "DnsBlock",
   ]);
   readonly foreignKeys: readonly string[] = CLIENT_ONLY_KEYS;
   readonly validate = validateServer;
@@ -39,7 +44,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
   ): Promise<ReloadPlan> {
     const { gateway, dataPlane, dnsProxy } = this.#options;
     const { egressAllow, egressDeny, clientToClient, dnsProxy: upstreams } = after.interface;
-    const { dnsDomain, dnsRoutes } = after.interface;
+    const { dnsDomain, dnsRoutes, dnsBlock } = after.interface;
     const keys = changedKeys(change);
     const steps: ReloadStep[] = [];
     const restart: string[] = [];
@@ -67,6 +72,15 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     }
     if (keys.includes("DnsRoute")) {
       steps.push({ key: "DnsRoute", run: () => dnsProxy?.setRoutes(dnsRoutes) });
+    }
+    // The lists may be others in the same files.
+    if (dnsProxy !== null && (dnsBlock.length > 0 || keys.includes("DnsBlock"))) {
+      const blockList = await readBlockFiles({
+        paths: dnsBlock,
+        configPath: after.fileName,
+        logger: getLogger("dns"),
+      });
+      steps.push({ key: "DnsBlock", run: () => dnsProxy.setBlockList(blockList) });
     }
     return {
       change: ofKeys(change, (key) => !restart.includes(key)),

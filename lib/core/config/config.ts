@@ -89,6 +89,8 @@ export interface InterfaceConfig {
   readonly dnsDomain: string | null;
   /** Who knows the names of other domains; each domain once. */
   readonly dnsRoutes: readonly DnsRoute[];
+  /** Files of names that the proxy does not resolve, as the file has their paths. */
+  readonly dnsBlock: readonly string[];
   readonly forwards: readonly PortForward[];
   readonly transport: "udp" | "faketcp" | "auto";
   /** ms */

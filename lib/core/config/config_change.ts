@@ -39,6 +39,7 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   dnsProxy: "DnsProxy",
   dnsDomain: "DnsDomain",
   dnsRoutes: "DnsRoute",
+  dnsBlock: "DnsBlock",
   forwards: "Forward",
   transport: "Transport",
   connectTimeout: "ConnectTimeout",

@@ -21,6 +21,7 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "DnsProxy",
   "DnsDomain",
   "DnsRoute",
+  "DnsBlock",
   "Forward",
   "ReleaseAfter",
 ];
@@ -35,7 +36,7 @@ export const CLIENT_ONLY_KEYS: readonly string[] = [
 /** Of no use to a gateway that leads nowhere. */
 const EGRESS_KEYS = ["EgressAllow", "EgressDeny"];
 /** Of no use to one that answers no questions. */
-const DNS_KEYS = ["DnsDomain", "DnsRoute"];
+const DNS_KEYS = ["DnsDomain", "DnsRoute", "DnsBlock"];
 
 /**
  * A configuration as a gateway runs from it.

@@ -2,30 +2,24 @@
  * Local zone: a domain that the proxy itself answers for, with the names and addresses of hosts, and the names of their
  * addresses (RFC 1035 section 3.5). What is in the domain or in the hosts' networks is never asked of anybody else.
  */
+import { type Parsed, RCODE_NAME_ERROR, RCODE_NO_ERROR, type ResourceData } from "./message.ts";
 import {
-  FLAG_AUTHORITATIVE,
-  HEADER_SIZE,
-  localAnswer,
-  type Parsed,
-  RCODE_NAME_ERROR,
-  RCODE_NO_ERROR,
-  type ResourceData,
-  truncated,
-} from "./message.ts";
+  bytesOf,
+  type OwnAnswer,
+  ownAnswer,
+  questionOf,
+  soaRecord,
+  TYPE_A,
+  TYPE_ANY,
+  TYPE_SOA,
+} from "./own_answer.ts";
 import { domainsOf, wireName } from "./wire_name.ts";
 
-const TYPE_A = 1;
-const TYPE_SOA = 6;
 const TYPE_PTR = 12;
-const TYPE_ANY = 255;
 const CLASS_IN = 1;
 const CLASS_ANY = 255;
 /** Seconds for which others may keep an answer: a peer that is renamed or removed is so at once. */
 const TIME_TO_LIVE = 10;
-/** SERIAL, REFRESH, RETRY, EXPIRE, MINIMUM of the SOA, which nobody transfers. */
-const SOA_NUMBERS = [1, 3_600, 600, 86_400, TIME_TO_LIVE];
-/** The mailbox of nobody (RFC 2606 section 2). */
-const NOBODY = wireName("nobody.invalid")!;
 const REVERSE = wireName("in-addr.arpa")!;
 
 /** A host by the name that a person has given it. */
@@ -87,22 +81,12 @@ export class LocalZone {
    * @param limit bytes of the longest answer
    */
   answer(query: Uint8Array, parsed: Parsed, limit: number): Uint8Array | null {
-    const { question } = parsed;
-    const name = question.slice(0, -4);
-    const type = question.charCodeAt(name.length) << 8 | question.charCodeAt(name.length + 1);
-    const recordClass = question.charCodeAt(name.length + 2) << 8 |
-      question.charCodeAt(name.length + 3);
+    const { name, type, recordClass } = questionOf(parsed);
     if (recordClass !== CLASS_IN && recordClass !== CLASS_ANY) return null;
     const found = this.#forward(name, type) ?? this.#reverse(name, type);
-    if (found === null) return null;
-    const { code, records, zone } = found;
-    const answer = localAnswer(query, parsed, {
-      flags: FLAG_AUTHORITATIVE,
-      code,
-      answers: records,
-      authority: records.length > 0 ? null : { owner: zone, ...this.#soa() },
-    });
-    return answer.length <= limit ? answer : truncated(answer, HEADER_SIZE + name.length + 4);
+    return found === null
+      ? null
+      : ownAnswer(query, parsed, { ...found, timeToLive: TIME_TO_LIVE }, limit);
   }
 
   #forward(name: string, type: number): Found | null {
@@ -117,7 +101,9 @@ export class LocalZone {
         records.push({ type: TYPE_A, timeToLive: TIME_TO_LIVE, data });
       }
     }
-    if (name === zone && (type === TYPE_SOA || type === TYPE_ANY)) records.push(this.#soa());
+    if (name === zone && (type === TYPE_SOA || type === TYPE_ANY)) {
+      records.push(soaRecord(zone, TIME_TO_LIVE));
+    }
     return { code: RCODE_NO_ERROR, records, zone };
   }
 
@@ -143,30 +129,13 @@ export class LocalZone {
       : [];
     return { code: RCODE_NO_ERROR, records, zone };
   }
-
-  #soa(): ResourceData {
-    const numbers = SOA_NUMBERS.flatMap((
-      value,
-    ) => [value >>> 24, value >>> 16, value >>> 8, value]);
-    const data = [...bytesOf(this.#apex), ...bytesOf(NOBODY), ...numbers];
-    return { type: TYPE_SOA, timeToLive: TIME_TO_LIVE, data };
-  }
 }
 
-interface Found {
-  readonly code: number;
-  readonly records: readonly ResourceData[];
-  /** Whose SOA says how long one may remember that there is nothing. */
-  readonly zone: string;
-}
+type Found = Omit<OwnAnswer, "timeToLive">;
 
 function isWithin(name: string, apex: string): boolean {
   for (const domain of domainsOf(name)) if (domain === apex) return true;
   return false;
-}
-
-function bytesOf(wire: string): number[] {
-  return Array.from(wire, (character) => character.charCodeAt(0));
 }
 
 /**

@@ -68,6 +68,8 @@ export interface Snapshot {
     readonly overBudget: number;
     readonly evicted: number;
     readonly evictedConnections: number;
+    /** For names that are blocked. */
+    readonly blocked: number;
     readonly wrongAnswers: number;
   } | null;
   /** Errors inside the program that ended nothing, by what it was doing; what has had none is left out. */
@@ -253,6 +255,9 @@ function dnsMetrics(dns: NonNullable<Snapshot["dns"]>): MetricFamily[] {
       "Queries to the DNS proxy merged with an identical query in progress.",
       [{ value: dns.merged }],
     ),
+    counter("vpn_dns_blocked_queries_total", "Queries to the DNS proxy for names in DnsBlock.", [
+      { value: dns.blocked },
+    ]),
     counter(
       "vpn_dns_refused_queries_total",
       "Queries to the DNS proxy not answered: above the client's rate (rate), above its rate to the resolvers " +

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
+import type { BlockList } from "../../core/dns/block_list.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
 import {
   DnsForwarder,
@@ -9,6 +10,8 @@ import {
   type DomainUpstreams,
   type ForwarderCounts,
 } from "../../core/dns/forwarder.ts";
+import type { Parsed } from "../../core/dns/message.ts";
+import { blockedAnswer, questionOf } from "../../core/dns/own_answer.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
@@ -38,6 +41,8 @@ export interface DnsProxyOptions {
   readonly routes: readonly DomainUpstreams[];
   /** Where the peers have names; null for nowhere. */
   readonly domain: string | null;
+  /** Names that are not resolved; null for none. */
+  readonly blockList: BlockList | null;
   /** By their keys, as they are now: another map when they have changed. */
   readonly peers: () => ReadonlyMap<string, PeerNetworks>;
   readonly logger: Logger;
@@ -49,6 +54,8 @@ export interface DnsProxyCounts extends Readonly<ForwarderCounts> {
   readonly refused: number;
   /** TCP connections that lost their place to another one. */
   readonly evictedConnections: number;
+  /** Queries for names that are blocked. */
+  readonly blocked: number;
 }
 
 export class DnsProxy implements AsyncDisposable {
@@ -59,6 +66,8 @@ export class DnsProxy implements AsyncDisposable {
   readonly #names: PeerNames;
   readonly #tcp: TcpService;
   #resources: AsyncDisposableStack;
+  #blockList: BlockList | null;
+  #blockedQueries = 0;
   #toldWrongAnswers = 0;
 
   private constructor(
@@ -67,6 +76,7 @@ export class DnsProxy implements AsyncDisposable {
   ) {
     const { addresses: [{ address }], upstreams, routes, logger } = options;
     this.#names = new PeerNames(options);
+    this.#blockList = options.blockList;
     this.#logger = logger;
     this.#resources = resources;
     const libc = openLibc();
@@ -75,7 +85,8 @@ export class DnsProxy implements AsyncDisposable {
     this.#forwarder = new DnsForwarder({
       upstreams,
       routes,
-      local: (query, parsed, limit) => this.#names.answer(query, parsed, limit),
+      local: (query, parsed, limit) =>
+        this.#names.answer(query, parsed, limit) ?? this.#blocked(query, parsed, limit),
       exchange: (upstream, message, transport, verdict) =>
         sockets.exchange({ upstream, message, verdict }, transport),
       now: () => performance.now(),
@@ -152,6 +163,7 @@ export class DnsProxy implements AsyncDisposable {
       ...this.#forwarder.counts,
       refused: this.#budget.refused,
       evictedConnections: this.#tcp.evicted,
+      blocked: this.#blockedQueries,
     };
   }
 
@@ -174,6 +186,18 @@ export class DnsProxy implements AsyncDisposable {
   /** Answers for this domain with the peers' names from now on; null for none. */
   setDomain(domain: string | null): void {
     this.#names.setDomain(domain);
+  }
+
+  /** Resolves none of these names from now on; null for none. */
+  setBlockList(blockList: BlockList | null): void {
+    this.#blockList = blockList;
+  }
+
+  #blocked(query: Uint8Array, parsed: Parsed, limit: number): Uint8Array | null {
+    const blocked = this.#blockList?.find(questionOf(parsed).name) ?? null;
+    if (blocked === null) return null;
+    this.#blockedQueries++;
+    return blockedAnswer(query, parsed, blocked.kind === "domain" ? blocked.domain : null, limit);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

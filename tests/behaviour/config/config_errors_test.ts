@@ -97,6 +97,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Forward", "tcp:80 -> 10.66.77.2:0", port],
     ["DnsDomain", "", dnsDomain],
     ["DnsDomain", "a..b", dnsDomain],
+    ["DnsBlock", "", "give the path of a file"],
     ["DnsRoute", "corp.example", dnsRoute],
     ["DnsRoute", "-> 10.20.0.53", dnsRoute],
     ["DnsRoute", "corp.example ->", dnsRoute],

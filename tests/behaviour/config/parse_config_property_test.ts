@@ -62,6 +62,7 @@ ClientToClient = on
 DnsProxy = 1.1.1.1, 9.9.9.9
 DnsDomain = vpn
 DnsRoute = corp.example -> 10.20.0.53
+DnsBlock = /etc/vpn/ads.txt
 Forward = tcp:8080 -> 10.66.77.2:80
 Transport = auto
 ConnectTimeout = 2.5

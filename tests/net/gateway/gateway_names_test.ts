@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
-import { newIdentity } from "../support/config.ts";
+import { newIdentity, temporaryFile } from "../support/config.ts";
 import { type DnsQuestion, DnsServer } from "../support/programs/dns_server.ts";
 import {
   GATEWAY_PROGRAMS,
@@ -12,6 +12,7 @@ import {
   OTHER_INTERNET,
 } from "../support/gateway.ts";
 import { ask } from "../support/programs/instance.ts";
+import { vpnCommand } from "../support/programs/vpn.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, "dig"];
 const ADDRESS = "198.51.100.77";
@@ -60,6 +61,38 @@ netTest(
     assertEquals(await dig("+short", "www.corp.example"), `${ADDRESS}\n`);
     assertEquals(await dig("+short", "www.example"), `${ADDRESS}\n`);
     assertEquals(upstream.questions.map(({ to }) => to), [OTHER_INTERNET, INTERNET]);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "the DNS proxy resolves no name of a block list, and follows the list by a reload",
+  async (topology) => {
+    const list = Deno.makeTempFileSync();
+    try {
+      Deno.writeTextFileSync(list, "0.0.0.0 ads.example\n||bad.example^\n@@||ok.bad.example^\n");
+      const network = await GatewayNetwork.lay(topology);
+      using upstream = new DnsServer(network.internet, [INTERNET], answerAddress);
+      using config = temporaryFile(network.config({ DnsProxy: INTERNET, DnsBlock: list }));
+      const server = network.gateway.spawn(vpnCommand("server", "--config", config.path));
+      await server.waitFor(/listening on UDP port/);
+      await network.connect();
+      const dig = (...args: readonly string[]) =>
+        network.client.namespace.output(["dig", `@${INSIDE}`, "+tries=1", "+time=8", ...args]);
+      assertEquals(await dig("+short", "ads.example"), "0.0.0.0\n");
+      assertEquals(await dig("+short", "ads.example", "AAAA"), "::\n");
+      assertMatch(await dig("a.b.bad.example"), /status: NXDOMAIN/);
+      assertEquals(upstream.questions, []);
+      assertEquals(await dig("+short", "www.ok.bad.example"), `${ADDRESS}\n`);
+      assertEquals(await dig("+short", "www.ads.example"), `${ADDRESS}\n`);
+
+      Deno.writeTextFileSync(list, "0.0.0.0 www.ads.example\n");
+      await ask(server, "reload");
+      assertEquals(await dig("+short", "www.ads.example"), "0.0.0.0\n");
+      assertEquals(await dig("+short", "ads.example"), `${ADDRESS}\n`);
+    } finally {
+      Deno.removeSync(list);
+    }
   },
   { programs: PROGRAMS },
 );

@@ -101,6 +101,7 @@ export function serverRole(
         setUpstreams: (upstreams) => Promise.resolve(void asked.push(upstreams)),
         setRoutes: (routes) => Promise.resolve(void asked.push(routes)),
         setDomain: (domain) => void asked.push(domain),
+        setBlockList: (list) => void asked.push(list?.count ?? null),
       }
       : null,
   });

@@ -42,6 +42,7 @@ export const GATEWAY: Snapshot = {
     overBudget: 4,
     evicted: 3,
     evictedConnections: 2,
+    blocked: 6,
     wrongAnswers: 9,
   },
   faults: { "answering a DNS query": 3 },

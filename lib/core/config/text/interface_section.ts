@@ -82,6 +82,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     dnsProxy: values.DnsProxy,
     dnsDomain: values.DnsDomain ?? null,
     dnsRoutes: mergedRoutes(values.DnsRoute),
+    dnsBlock: values.DnsBlock,
     forwards: values.Forward.map(({ forward }) => forward),
     transport: values.Transport ?? "udp",
     connectTimeout: values.ConnectTimeout ?? 2_500,

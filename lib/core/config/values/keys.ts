@@ -11,7 +11,7 @@ import {
   parseResolvers,
   parseSocketAddress,
 } from "./addresses.ts";
-import { parseDnsDomain, parseDnsRoute } from "./name_keys.ts";
+import { parseDnsBlock, parseDnsDomain, parseDnsRoute } from "./name_keys.ts";
 import { parseExpires } from "./expiry.ts";
 import { list, single } from "../text/section.ts";
 import {
@@ -65,6 +65,7 @@ export const INTERFACE_KEYS = {
   DnsProxy: list(parseResolvers),
   DnsDomain: single(parseDnsDomain),
   DnsRoute: list(parseDnsRoute),
+  DnsBlock: list(parseDnsBlock),
   Forward: list(parseForward),
   Transport: single(oneOf("udp", "faketcp", "auto")),
   ConnectTimeout: single(secondsBetween(0.1, 60)),

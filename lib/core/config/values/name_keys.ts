@@ -1,4 +1,4 @@
-/** Name keys: the domain of the peers' names, and who knows the names of other domains. */
+/** Name keys: the domain of the peers' names, who knows the names of other domains, and which are blocked. */
 import type { DnsRoute } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import { asciiHost, isHostName, parseResolvers } from "./addresses.ts";
@@ -21,6 +21,11 @@ export function parseDnsRoute(entry: Entry): readonly DnsRoute[] {
   if (domain === null) rejectValue(entry, rule);
   const upstreams = parseResolvers({ ...entry, value: entry.value.slice(at + 2).trim() });
   return upstreams.length > 0 ? [{ domain, upstreams }] : rejectValue(entry, rule);
+}
+
+/** `DnsBlock`: the path of a file, which may have blanks. */
+export function parseDnsBlock(entry: Entry): readonly string[] {
+  return entry.value === "" ? rejectValue(entry, "give the path of a file") : [entry.value];
 }
 
 /** The routes with those of one domain put together. */

@@ -79,6 +79,31 @@ hostTest(
 );
 
 hostTest(
+  "a reload reads the lists of blocked names again, and a bad one changes nothing",
+  async () => {
+    const list = Deno.makeTempFileSync();
+    try {
+      const { role, asked } = serverRole();
+      using site = new Site(section("DnsProxy = 1.1.1.1"), role);
+      const text = section("DnsProxy = 1.1.1.1", `DnsBlock = ${list}`);
+      Deno.writeTextFileSync(list, "a.example\n");
+      assertEquals((await site.edit(text)).changes, ["DnsBlock"]);
+      Deno.writeTextFileSync(list, "a.example\nb.example\n");
+      assertEquals((await site.edit(text)).changes, []);
+      assertEquals(asked, [1, 2]);
+      Deno.writeTextFileSync(list, "\0");
+      const { problems, exitCode } = await site.edit(text + "# other\n");
+      assertEquals(problems, [`Cannot use DnsBlock = ${list}: it is not a text file`]);
+      assertEquals([asked.length, exitCode], [2, ExitCode.usage]);
+      assertEquals((await site.edit(section("DnsProxy = 1.1.1.1"))).changes, ["DnsBlock"]);
+      assertEquals(asked, [1, 2, null]);
+    } finally {
+      Deno.removeSync(list);
+    }
+  },
+);
+
+hostTest(
   "a DNS proxy that was not there at the start needs a restart, and one that is to go",
   async () => {
     const { role } = serverRole({ hasProxy: false });

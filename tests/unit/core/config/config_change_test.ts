@@ -38,6 +38,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   ClientToClient: [null, "off"],
   DnsProxy: [null, "1.1.1.1", "1.1.1.1, 9.9.9.9"],
   DnsDomain: [null, "vpn"],
+  DnsBlock: [null, "/a", "/b"],
   DnsRoute: [null, "corp.example -> 10.20.0.53", "corp.example -> 10.20.0.53, 10.20.0.54"],
   Forward: [null, "tcp:8080 -> 10.0.0.2:80"],
   Transport: [null, "auto"],

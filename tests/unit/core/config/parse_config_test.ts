@@ -61,6 +61,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       dnsProxy: [],
       dnsDomain: null,
       dnsRoutes: [],
+      dnsBlock: [],
       forwards: [],
       transport: "udp",
       connectTimeout: 2500,
@@ -150,6 +151,7 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["NatFiltering = endpoint", { natFiltering: "endpoint" }],
     ["DnsDomain = VPN.", { dnsDomain: "vpn" }],
     ["DnsDomain = b\u00fcro.example", { dnsDomain: "xn--bro-hoa.example" }],
+    ["DnsBlock = lists/ads and more.txt", { dnsBlock: ["lists/ads and more.txt"] }],
     ["DnsRoute = Corp.Example. -> 10.20.0.53, 10.20.0.54", {
       dnsRoutes: [{ domain: "corp.example", upstreams: [ipv4("10.20.0.53"), ipv4("10.20.0.54")] }],
     }],
@@ -302,6 +304,8 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
     "DnsProxy = 1.1.1.1",
     "DnsProxy = 9.9.9.9",
     "DnsRoute = corp.example -> 10.20.0.53",
+    "DnsBlock = /a",
+    "DnsBlock = /b",
     "DnsRoute = corp.example -> 10.20.0.54, 10.20.0.53",
     "DnsRoute = example -> 10.20.0.55",
     "Forward = tcp:80 -> 10.0.0.2:80",
@@ -320,6 +324,7 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
   assertEquals(config.interface.dnsSearch, ["lan"]);
   assertEquals(config.interface.postUp, [{ command: "a", line: 7 }, { command: "b", line: 8 }]);
   assertEquals(config.interface.dnsProxy, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
+  assertEquals(config.interface.dnsBlock, ["/a", "/b"]);
   assertEquals(config.interface.dnsRoutes, [
     { domain: "corp.example", upstreams: [ipv4("10.20.0.53"), ipv4("10.20.0.54")] },
     { domain: "example", upstreams: [ipv4("10.20.0.55")] },

@@ -60,6 +60,7 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_dns_queries_total: [[{}, 100]],
     vpn_dns_cache_hits_total: [[{}, 40]],
     vpn_dns_merged_queries_total: [[{}, 5]],
+    vpn_dns_blocked_queries_total: [[{}, 6]],
     vpn_dns_refused_queries_total: [
       [{ reason: "rate" }, 7],
       [{ reason: "upstream_rate" }, 4],
