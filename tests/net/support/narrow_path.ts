@@ -41,6 +41,7 @@ export class NarrowPath {
   readonly internet: TestNamespace;
   readonly #client = newIdentity();
   readonly #gateway = newIdentity();
+  #endpoint = SERVER_ENDPOINT;
 
   private constructor(topology: Topology) {
     const namespace = (label: string) => {
@@ -92,6 +93,31 @@ export class NarrowPath {
     return path;
   }
 
+  /** Has the tunnel travel by IPv6 from now on, on the same cables; the least that those take is 1,280 bytes. */
+  async useIpv6(): Promise<void> {
+    const { client, near, far, gateway } = this;
+    const add = (namespace: TestNamespace, device: string, address: string) =>
+      namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
+    await add(client, CABLE, "2001:db8:2::2");
+    await add(near, CABLE, "2001:db8:2::1");
+    await add(near, NARROW, "2001:db8:3::1");
+    await add(far, NARROW, "2001:db8:3::2");
+    await add(far, CABLE, "2001:db8:1::2");
+    await add(gateway, CABLE, "2001:db8:1::1");
+    for (const [index, router] of [near, far].entries()) {
+      await router.output(["sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1"]);
+      // What is only forwarded is asked for from a link-local address (RFC 4861 section 7.2.2), or not at all.
+      for (const device of [CABLE, NARROW]) await add(router, device, `fe80::${index + 1}`);
+    }
+    const route = (namespace: TestNamespace, to: string, by: string) =>
+      namespace.output(["ip", "-6", "route", "add", to, "via", by]);
+    await route(client, "default", "2001:db8:2::1");
+    await route(near, "2001:db8:1::/64", "2001:db8:3::2");
+    await route(far, "2001:db8:2::/64", "2001:db8:3::1");
+    await route(gateway, "2001:db8:2::/64", "2001:db8:1::2");
+    this.#endpoint = `[2001:db8:1::1]:${SERVER_PORT}`;
+  }
+
   /** The ends of the cables between client and gateway. */
   get cables(): readonly (readonly [TestNamespace, string])[] {
     const { client, near, far, gateway } = this;
@@ -112,9 +138,10 @@ export class NarrowPath {
   async silence(): Promise<void> {
     for (const router of [this.near, this.far]) {
       await router.output(["nft", "-f", "-"], {
-        stdin: "add table ip silent\n" +
-          "add chain ip silent output { type filter hook output priority 0; }\n" +
-          "add rule ip silent output icmp type destination-unreachable drop\n",
+        stdin: "add table inet silent\n" +
+          "add chain inet silent output { type filter hook output priority 0; }\n" +
+          "add rule inet silent output icmp type destination-unreachable drop\n" +
+          "add rule inet silent output icmpv6 type packet-too-big drop\n",
       });
     }
   }
@@ -175,7 +202,7 @@ export class NarrowPath {
   clientConfig(section: Section = {}): string {
     return configText({ PrivateKey: this.#client.privateKey, ...section }, {
       PublicKey: this.#gateway.publicKey,
-      Endpoint: SERVER_ENDPOINT,
+      Endpoint: this.#endpoint,
       AllowedIPs: `10.66.77.0/24, ${INTERNET_NETWORK}`,
     });
   }

@@ -1,0 +1,66 @@
+/**
+ * Paths over IPv6 that are narrower than either end knows. Routers divide nothing there: what is too long is lost until
+ * the path is known, by the peer's answers or from the kernel, which divides it.
+ */
+import { assert, assertEquals } from "../../support/assert.ts";
+import { netTest, type TestNamespace } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
+import { NARROW_PATH_PROGRAMS, NarrowPath } from "../support/narrow_path.ts";
+import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
+import { record, RECORDING_PROGRAMS } from "../support/traffic/recording.ts";
+import { transfer, TRANSFER_PROGRAMS } from "../support/traffic/transfer.ts";
+import { CABLE, CLIENT_INSIDE, SERVER_INSIDE } from "../support/wire.ts";
+
+const PROGRAMS = [...NARROW_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
+const LENGTH = 10 * 1024 * 1024;
+/** 1,280 bytes less headers of IPv6, UDP and WireGuard. */
+const NARROWED = /the path MTU inside the tunnel is 1200 bytes/;
+const FRAGMENTS = "ip6[6] = 44";
+
+async function sendBothWays({ client, gateway }: NarrowPath): Promise<void> {
+  const send = async (from: TestNamespace, to: TestNamespace, address: string) => {
+    const { intact } = await transfer(from, to, { address, length: LENGTH });
+    assert(intact, `what was sent to ${address} arrived otherwise`);
+  };
+  await send(client, gateway, SERVER_INSIDE);
+  await send(gateway, client, CLIENT_INSIDE);
+}
+
+for (const silent of [false, true]) {
+  netTest(
+    `a path of 1,280 bytes over IPv6 carries files both ways, unfragmented once it is known${
+      silent ? ", though its routers tell nobody" : ""
+    }`,
+    async (topology) => {
+      const path = await NarrowPath.lay(topology, 1280);
+      await path.useIpv6();
+      if (silent) await path.silence();
+      const gateway = await path.startGateway();
+      const client = await path.startClient();
+      await sendBothWays(path);
+      await client.waitFor(NARROWED);
+      await gateway.waitFor(NARROWED);
+      await eventually(async () => {
+        await using outside = await record(path.far, CABLE, "ip6");
+        await sendBothWays(path);
+        await outside.stop();
+        return await outside.count(FRAGMENTS) === 0 || null;
+      }, { what: "a round of files without fragments" });
+      const link = await path.client.output(["ip", "link", "show", "dev", "vpn0"]);
+      assertEquals(/ mtu (\d+) /.exec(link)?.[1], "1200");
+    },
+    { programs: [...PROGRAMS, ...RECORDING_PROGRAMS] },
+  );
+}
+
+netTest(
+  "a path of 1,280 bytes over IPv6 carries files both ways with wireguard-go for a gateway",
+  async (topology) => {
+    const path = await NarrowPath.lay(topology, 1280);
+    await path.useIpv6();
+    await path.startOtherGateway();
+    await path.startClient();
+    await sendBothWays(path);
+  },
+  { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
+);
