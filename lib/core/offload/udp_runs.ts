@@ -6,6 +6,7 @@
  */
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
+import { createSum, type Sum } from "../wire/simd_sum.ts";
 import * as udp from "../wire/udp.ts";
 import { isIntact, pseudoHeaderOf, type QueuedPackets, writeHeaderChecksum } from "./tcp_runs.ts";
 
@@ -23,10 +24,12 @@ export interface UdpRunsOptions {
 
 export class UdpRuns {
   readonly #view: DataView;
+  readonly #sum: Sum;
   readonly #options: UdpRunsOptions;
 
   constructor(memory: Memory, options: UdpRunsOptions) {
     this.#view = memory.view;
+    this.#sum = createSum(memory);
     this.#options = options;
   }
 
@@ -115,6 +118,6 @@ export class UdpRuns {
   /** Whether a datagram has a checksum, and the right one. */
   #isIntact(packet: number, length: number): boolean {
     return udp.checksum(this.#view, packet + IP_HEADER_SIZE) !== 0 &&
-      isIntact(this.#view, packet, length);
+      isIntact(this.#view, this.#sum, packet, length);
   }
 }

@@ -13,7 +13,7 @@ import { GATEWAY_PEERS, peersName, threadsName } from "../figures.ts";
 import { GatewayLoad, WAYS } from "../load/gateway_load.ts";
 import type { Samples } from "../samples.ts";
 import { INTERNET, routeToInternet } from "./nat.ts";
-import { runTime } from "./process_stats.ts";
+import { runSince, runTimes } from "./process_stats.ts";
 import { peersOf, routeClients } from "./thousand_clients.ts";
 
 /** Packets of a run: 1.9 Gbit, which take less than a second. */
@@ -82,9 +82,9 @@ async function measureOnce(
     await load.run(way, WARM_UP_PACKETS);
     for (let run = 0; run < runs; run++) {
       // What comes before and after is sealing, and the gateway idle.
-      const before = runTime(server.pid);
+      const before = runTimes(server.pid);
       const { bytes, seconds, lost } = await load.run(way, PACKETS);
-      const cost = (runTime(server.pid) - before) * 1e3 / (bytes / MB);
+      const cost = runSince(server.pid, before) * 1e3 / (bytes / MB);
       const rate = bytes * 8 / seconds / GBIT;
       if (lost > 0) {
         remark(`The gateway alone, ${peersName(peers)}, ${way}: ${lost} of ${PACKETS} lost.`);

@@ -16,15 +16,25 @@ export interface ProcessorTime {
   readonly system: number;
 }
 
+/** Seconds that each thread of a process has run so far, by its number. */
+export type RunTimes = ReadonlyMap<string, number>;
+
 /**
- * Seconds that the threads which a process has now have run so far: by the scheduler's own count, in ns, for spans in
- * which a hundredth of a second is too much.
+ * What the scheduler itself has counted, in ns: for spans in which a hundredth of a second, as `processorTime()` has
+ * it, is too much.
  */
-export function runTime(pid: number): number {
-  return Array.from(Deno.readDirSync(`/proc/${pid}/task`), ({ name }) => {
-    const [nanoseconds] = Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`).split(" ");
-    return Number(nanoseconds) / 1e9;
-  }).reduce((sum, seconds) => sum + seconds, 0);
+export function runTimes(pid: number): RunTimes {
+  const threads = Array.from(Deno.readDirSync(`/proc/${pid}/task`), ({ name }) => name);
+  return new Map(threads.map((thread) => {
+    const text = Deno.readTextFileSync(`/proc/${pid}/task/${thread}/schedstat`);
+    return [thread, Number(text.split(" ")[0]) / 1e9];
+  }));
+}
+
+/** Seconds that a process has run since; what a thread did that has ended meanwhile is left out. */
+export function runSince(pid: number, before: RunTimes): number {
+  return Array.from(runTimes(pid), ([thread, time]) => time - (before.get(thread) ?? 0))
+    .reduce((sum, seconds) => sum + seconds, 0);
 }
 
 /** Processor time of a process so far, of all its threads. */
