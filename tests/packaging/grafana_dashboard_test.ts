@@ -138,6 +138,8 @@ hostTest(
       "vpn_udp_segmentation_enabled",
       "vpn_peer_rate_limited_packets_total",
       "vpn_peer_info",
+      "vpn_peer_admitted",
+      "vpn_peer_expiry_timestamp_seconds",
       "vpn_peer_nat_ports",
       "vpn_peer_nat_sessions",
       "vpn_dns_merged_queries_total",
