@@ -79,12 +79,13 @@ export class ClientReload implements ReloadRole<ClientConfig> {
     const config = made(before, change);
     const { server } = config;
     const isMoved = !isSamePlace(before.server, server);
+    const { wayTo } = this.#options;
+    const hasRoute = (address: HostAddress) => wayTo(address) !== null;
     const found = isMoved
-      ? await resolveAll(server.endpoint, connectTimeout)
+      ? await resolveAll(server.endpoint, connectTimeout, hasRoute)
       : [this.#options.connection.address];
     const plan = planRoutes(config);
-    const { wayTo } = this.#options;
-    const routed = withoutUnrouted(found, (address) => wayTo(address) !== null);
+    const routed = withoutUnrouted(found, hasRoute);
     const addresses = reachableOutside(routed, (address) => {
       requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
     });

@@ -285,14 +285,16 @@ export class Connection {
   /** Looks up the server's addresses: it may have moved. The tunnel need not be up. */
   async #lookUp(id: number): Promise<void> {
     const { mark, nameServers, pathTo, whileAsking } = this.#options;
+    const hasRoute = (address: HostAddress) => pathTo(address) !== "";
     const found = await resolveAgain(this.#config.server.endpoint, {
       last: this.#machine.addresses,
       nameServers: nameServers(this.#config),
       mark,
       timeout: this.#config.interface.connectTimeout,
+      hasRoute,
       whileAsking,
     });
-    const addresses = withoutUnrouted(found, (address) => pathTo(address) !== "");
+    const addresses = withoutUnrouted(found, hasRoute);
     this.#tell({ kind: "looked-up", id, addresses });
   }
 

@@ -47,9 +47,11 @@ export async function prepareClient(
   if (config.interface.killSwitch) requireNoOtherKillSwitch(interfaceName);
   const plan = planRoutes(config);
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
+  const wayTo = (address: HostAddress) => network.wayTo(address, plan.mark);
+  const hasRoute = (address: HostAddress) => wayTo(address) !== null;
   const located = await Promise.race([
     Promise.all([
-      resolveServer(config, block),
+      resolveServer(config, { block, hasRoute }),
       locatedPeers(config.otherPeers, { config, logger }),
     ]),
     // A look-up may take as long as `ConnectTimeout`, and nothing is changed yet.
@@ -57,8 +59,7 @@ export async function prepareClient(
   ]);
   if (typeof located === "string") return null;
   const [found, others] = located;
-  const wayTo = (address: HostAddress) => network.wayTo(address, plan.mark);
-  const routed = withoutUnrouted(found, (address) => wayTo(address) !== null);
+  const routed = withoutUnrouted(found, hasRoute);
   const addresses = reachableOutside(routed, (address) => {
     requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
   });
@@ -101,7 +102,10 @@ function requireNoOtherKillSwitch(interfaceName: string): void {
 /** While the host is closed its name cannot be looked up, so the server is where it was for the client before. */
 async function resolveServer(
   config: ClientConfig,
-  block: StandingBlock | null,
+  { block, hasRoute }: {
+    readonly block: StandingBlock | null;
+    readonly hasRoute: (address: HostAddress) => boolean;
+  },
 ): Promise<readonly HostAddress[]> {
   const { endpoint } = config.server;
   const known = block?.change.server ?? null;
@@ -109,7 +113,7 @@ async function resolveServer(
     return [known.address];
   }
   try {
-    return await resolveAll(endpoint, config.interface.connectTimeout);
+    return await resolveAll(endpoint, config.interface.connectTimeout, hasRoute);
   } catch (error) {
     if (block === null || !(error instanceof AppError)) throw error;
     throw new AppError(

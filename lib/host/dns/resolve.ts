@@ -4,11 +4,14 @@ import type { Endpoint } from "../../core/config/config.ts";
 import { inTurn } from "../../core/wire/families.ts";
 import { type HostAddress, isIpv6, parseAddress } from "../../core/wire/host_address.ts";
 import { lookUpDirectly } from "./direct_lookup.ts";
+import { type Nat64Options, withNat64 } from "./nat64.ts";
 import { readText } from "./resolv_conf_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 
 const HOSTS_FILE = "/etc/hosts";
 
+/** ms in which a network with a translator says so. */
+const NAT64_TIMEOUT = 1_000;
 /** Addresses of one name that are tried: more would leave each too little time. */
 const MAX_ADDRESSES = 8;
 
@@ -43,13 +46,22 @@ export async function resolveIpv4(
   });
 }
 
-/** The same for all addresses of a name, as the host prefers them, of both families in turn. */
+/**
+ * The same for all addresses of a name, as the host prefers them, of both families in turn.
+ *
+ * @param hasRoute whether the host has one to an address; asked where there may be none but by NAT64
+ */
 export async function resolveAll(
-  endpoint: Endpoint,
+  { host, address }: Endpoint,
   timeout: number,
+  hasRoute: Nat64Options["hasRoute"] = () => true,
 ): Promise<readonly HostAddress[]> {
-  const { host, address } = endpoint;
-  return address === null ? await lookUp(host, { timeout }) : [address];
+  const found = address === null ? await lookUp(host, { timeout }) : [address];
+  return await withNat64(found, {
+    hasRoute,
+    lookUp: (name) =>
+      lookUp(name, { timeout: Math.min(timeout, NAT64_TIMEOUT), family: 6 }).catch(() => []),
+  });
 }
 
 async function lookUp(
@@ -57,7 +69,7 @@ async function lookUp(
   { timeout, family = 0, setting = "Endpoint" }: {
     readonly timeout: number;
     /** 0 for both. */
-    readonly family?: 0 | 4;
+    readonly family?: 0 | 4 | 6;
     readonly setting?: string;
   },
 ): Promise<readonly HostAddress[]> {
@@ -92,6 +104,8 @@ export interface AgainOptions {
   readonly mark: number;
   /** ms */
   readonly timeout: number;
+  /** Whether the host has a route to an address, past the tunnel. */
+  readonly hasRoute: Nat64Options["hasRoute"];
   /** Calls while questions to these resolvers may leave the host. */
   readonly whileAsking: <Result>(
     resolvers: readonly HostAddress[],
@@ -105,17 +119,21 @@ export interface AgainOptions {
  */
 export async function resolveAgain(
   endpoint: Endpoint,
-  { last, nameServers, mark, timeout, whileAsking }: AgainOptions,
+  { last, nameServers, mark, timeout, hasRoute, whileAsking }: AgainOptions,
 ): Promise<readonly HostAddress[]> {
-  if (endpoint.address !== null) return [endpoint.address];
-  const { host } = endpoint;
-  const listed = addressesInHosts(readText(HOSTS_FILE) ?? "", host);
-  if (listed.length > 0) return tried(listed);
-  const servers = nameServers.map(parseAddress).filter((address) => address !== null);
-  if (servers.length === 0) return await resolveAll(endpoint, timeout).catch(() => last);
-  const options = { nameServers: servers, mark, timeout };
-  const found = await whileAsking(servers, () => lookUpDirectly(host, options));
-  return found.length > 0 ? tried(found) : last;
+  const { host, address } = endpoint;
+  const listed = address === null ? addressesInHosts(readText(HOSTS_FILE) ?? "", host) : [address];
+  const servers = nameServers.map(parseAddress).filter((server) => server !== null);
+  if (listed.length === 0 && servers.length === 0) {
+    return await resolveAll(endpoint, timeout, hasRoute).catch(() => last);
+  }
+  const ask = (name: string, limit: number) => {
+    const options = { nameServers: servers, mark, timeout: limit };
+    return whileAsking(servers, () => lookUpDirectly(name, options));
+  };
+  const found = listed.length > 0 ? listed : await ask(host, timeout);
+  const lookUp = (name: string) => ask(name, Math.min(timeout, NAT64_TIMEOUT));
+  return found.length > 0 ? tried(await withNat64(found, { hasRoute, lookUp })) : last;
 }
 
 function tried(addresses: readonly HostAddress[]): readonly HostAddress[] {

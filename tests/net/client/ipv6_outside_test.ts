@@ -103,3 +103,33 @@ netTest(
   },
   { programs: ["ip", "nft", "sysctl", "ping", ...HOST_FILES_PROGRAMS] },
 );
+
+netTest(
+  "a server with IPv4 alone is reached from a network of IPv6 alone by its NAT64, and again",
+  async (topology) => {
+    const { client, server } = await layWireOf(topology, OUTERS[1]!);
+    // The server stands where a translator would have it.
+    await server.output(["ip", "-6", "address", "add", "64:ff9b::c000:201/128", "dev", "lo"]);
+    await client.output(["ip", "-6", "route", "add", "default", "via", SERVER_OUTSIDE6]);
+    using dns = new DnsServer(server, [SERVER_OUTSIDE6], ({ query, name, type }) => {
+      const isIt = name === "ipv4only.arpa" && type === 28;
+      const answers = isIt ? [{ type, data: [...ipv6Bytes("64:ff9b::c000:aa")] }] : [];
+      return [buildAnswer(query, { answers })];
+    });
+    using files = new HostFiles(`nameserver ${SERVER_OUTSIDE6}\n`);
+    const tunnel = simpleTunnel();
+    const first = await startVpn("server", server, tunnel.server());
+    const process = await files.startClient(
+      client,
+      tunnel.client({ KillSwitch: "on" }, { AllowedIPs: "0.0.0.0/0", Endpoint: SERVER_ENDPOINT }),
+    );
+    assertStringIncludes(process.stderr, "connected to [64:ff9b::c000:201]:51820 by UDP");
+    const asked = dns.questions.length;
+    await first.stop();
+    await startVpn("server", server, tunnel.server());
+    await process.waitFor(/reconnected to \[64:ff9b::c000:201\]:51820/);
+    assert(dns.questions.length > asked);
+    await endWell(process);
+  },
+  { programs: ["ip", "nft", "sysctl", ...HOST_FILES_PROGRAMS] },
+);

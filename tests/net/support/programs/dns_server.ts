@@ -2,6 +2,7 @@
 import { pathsTo } from "../../../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../../../ffi/arena.ts";
 import type { UdpSocket } from "../../../../ffi/sockets/udp_socket.ts";
+import { ipv6At } from "../../../../lib/core/wire/host_address.ts";
 import { formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { questionOf } from "../../../support/dns/messages.ts";
 import { closeQuietly } from "../../../support/close.ts";
@@ -78,10 +79,12 @@ export class DnsServer implements Disposable {
   ): Promise<void> {
     const offset = socket.receivedOffsets[index]!;
     const query = arena.bytes.slice(offset, offset + socket.receivedLengths[index]!);
-    const from = socket.receivedAddresses[index]!;
-    const to = socket.receivedSources[index]!;
+    const name6 = socket.receivedNames6[index]!;
+    const at6 = (at: number) => arena.bytes.slice(at, at + 16);
+    const from = name6 < 0 ? socket.receivedAddresses[index]! : at6(name6 + 8);
+    const to = name6 < 0 ? socket.receivedSources[index]! : at6(socket.receivedSources6[index]!);
     const port = socket.receivedPorts[index]!;
-    const ends = { from: formatIpv4(from), to: formatIpv4(to) };
+    const ends = { from: textOf(from), to: textOf(to) };
     for (const answer of await this.#answer(query, { transport: "udp", ...ends })) {
       if (this.#resources.disposed) return;
       arena.bytes.set(answer, space);
@@ -136,4 +139,10 @@ async function readFully(connection: Deno.TcpConn, size: number): Promise<Uint8A
     have += count;
   }
   return bytes;
+}
+
+function textOf(address: number | Uint8Array<ArrayBuffer>): string {
+  return typeof address === "number"
+    ? formatIpv4(address)
+    : ipv6At(new DataView(address.buffer), 0);
 }

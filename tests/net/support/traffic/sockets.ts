@@ -11,6 +11,7 @@ export const ARENA_SIZE: number = 4 * 1024 * 1024;
 export function openSocket(namespace: TestNamespace, arena: Arena, port = 0): UdpSocket {
   return namespace.inside(() =>
     UdpSocket.bind(openLibc(), arena, {
+      bothFamilies: true,
       port,
       mark: 0,
       offload: false,

@@ -18,6 +18,7 @@ const OPTIONS = {
   last: LAST,
   mark: 0,
   timeout: 10,
+  hasRoute: () => true,
   whileAsking: <Result>(_: readonly HostAddress[], call: () => Promise<Result>) => call(),
 };
 
