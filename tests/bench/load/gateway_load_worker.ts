@@ -25,8 +25,14 @@ const PACKET_SIZE = 1420;
 const PAYLOAD_SIZE = PACKET_SIZE - 28;
 const MESSAGE_SIZE = PACKET_SIZE + TRANSPORT_OVERHEAD;
 const SLOT_SIZE = (MESSAGE_SIZE + 3) & ~3;
-/** Packets that a peer sends in a row. */
+/**
+ * Packets that a peer sends in a row, and bytes that the last one of them is shorter: it ends the run, so that one peer
+ * sends runs as long as those of many.
+ */
 const BURST = 16;
+const SHORTER = 16;
+/** Bytes of a packet on average. */
+const MEAN_SIZE = PACKET_SIZE - SHORTER / BURST;
 /** Packets under way at any time: some ms of what a gateway does, and less than its sockets' buffers take. */
 const WINDOW = 2048;
 /** ms between two looks, and ms without an arrival after which what is under way is lost. */
@@ -104,7 +110,8 @@ class Peers {
     const [to, size] = way === "up" ? [this.#sink, PAYLOAD_SIZE] : [this.#outer, MESSAGE_SIZE];
     const receive = () => this.#receive(to, size);
     if (way === "down") {
-      this.#batch.lengths.fill(PAYLOAD_SIZE);
+      const { lengths } = this.#batch;
+      for (let i = 0; i < lengths.length; i++) lengths[i] = PAYLOAD_SIZE - shorterBy(i);
       const ends = [...this.#mappings.values()];
       if (ends.length < this.#clients.length) throw new Error("Cannot find all mappings");
       const { paths } = pathsTo(ends);
@@ -124,19 +131,22 @@ class Peers {
     packets: number,
     to: (index: number) => { readonly destination: string; readonly destinationPort: number },
   ): void {
-    const inner = this.#clients.map((_, index) =>
-      buildUdp({
-        source: peerAddress(index),
-        sourcePort: INNER_PORT,
-        ...to(index),
-        payload: new Uint8Array(PAYLOAD_SIZE),
-        dontFragment: true,
-      })
-    );
+    const innerOf = (shorter: number) =>
+      this.#clients.map((_, index) =>
+        buildUdp({
+          source: peerAddress(index),
+          sourcePort: INNER_PORT,
+          ...to(index),
+          payload: new Uint8Array(PAYLOAD_SIZE - shorter),
+          dontFragment: true,
+        })
+      );
+    const [inner, last] = [innerOf(0), innerOf(SHORTER)];
     const { offsets, lengths, pathIds } = this.#batch;
     for (let i = 0; i < packets; i++) {
       const peer = pathIds[i]!;
-      lengths[i] = this.#clients[peer]!.seal(offsets[i]!, inner[peer]!);
+      const packet = shorterBy(i) === 0 ? inner[peer]! : last[peer]!;
+      lengths[i] = this.#clients[peer]!.seal(offsets[i]!, packet);
     }
   }
 
@@ -165,16 +175,17 @@ class Peers {
       else if (now - last < LOST_AFTER) sleep(INTERVAL);
       else lost = sent - arrived;
     }
-    return { seconds: (last - start) / 1000, bytes: arrived * PACKET_SIZE, lost };
+    return { seconds: (last - start) / 1000, bytes: arrived * MEAN_SIZE, lost };
   }
 
-  /** How many datagrams of this size have come. */
+  /** How many datagrams have come, of which all but the last of a burst have this size. */
   #receive(socket: UdpSocket, size: number): number {
     const { receivedLengths, receivedSegmentSizes, receivedAddresses, receivedPorts } = socket;
     let datagrams = 0;
     for (let count = socket.receive(); count > 0; count = socket.receive()) {
       for (let i = 0; i < count; i++) {
-        if ((receivedSegmentSizes[i] || receivedLengths[i]) !== size) continue;
+        const first = receivedSegmentSizes[i]! || receivedLengths[i]!;
+        if (first > size || first < size - SHORTER) continue;
         datagrams += Math.ceil(receivedLengths[i]! / size);
         const port = receivedPorts[i]!;
         if (socket !== this.#sink || this.#mappings.has(port)) continue;
@@ -183,6 +194,11 @@ class Peers {
     }
     return datagrams;
   }
+}
+
+/** Bytes that packet `index` of all is shorter than others. */
+function shorterBy(index: number): number {
+  return index % BURST === BURST - 1 ? SHORTER : 0;
 }
 
 answerRequests(createPeers());

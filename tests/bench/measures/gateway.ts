@@ -5,7 +5,7 @@
 import { INTERFACE_KEYS } from "../../../lib/core/config/values/keys.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { newIdentity } from "../../net/support/config.ts";
-import { SERVER_OUTSIDE, SERVER_PORT, type Wire } from "../../net/support/wire.ts";
+import { delay, SERVER_OUTSIDE, SERVER_PORT, type Wire } from "../../net/support/wire.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import { type Program, startVpn } from "../contenders/vpn.ts";
 import { IDENTITIES, serverConfigWith } from "../contenders/wireguard_config.ts";
@@ -19,6 +19,8 @@ import { peersOf, routeClients } from "./thousand_clients.ts";
 /** Packets of a run: 1.9 Gbit, which take less than a second. */
 const PACKETS = 1 << 17;
 const WARM_UP_PACKETS = 1 << 15;
+/** ms of a look whether a gateway rests. */
+const SETTLE_MS = 300;
 const MB = 1e6;
 const GBIT = 1e9;
 /** The key that says how many threads; while there is none, there is one. */
@@ -77,6 +79,7 @@ async function measureOnce(
     clients,
     capacity: PACKETS,
   });
+  await settle(server.pid);
   const isUsual = peers === GATEWAY_PEERS;
   for (const way of isUsual ? WAYS : WAYS.slice(0, 1)) {
     await load.run(way, WARM_UP_PACKETS);
@@ -97,5 +100,14 @@ async function measureOnce(
       samples.add("gateway-peers", peersName(peers), rate);
       samples.add("gateway-peers-cpu", peersName(peers), cost);
     }
+  }
+}
+
+/** Waits, some seconds at most, until a gateway has done all that follows from so many sessions, reports above all. */
+async function settle(pid: number): Promise<void> {
+  for (let look = 0; look < 20; look++) {
+    const before = runTimes(pid);
+    await delay(SETTLE_MS);
+    if (runSince(pid, before) * 1e3 < SETTLE_MS / 20) return;
   }
 }
