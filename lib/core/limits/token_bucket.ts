@@ -11,11 +11,24 @@ const BURST_TIME = 500;
 /** Bytes that may pass at once in any case: a super-packet of TCP's. */
 const MIN_BURST = 65_536;
 
+/** Bytes that may pass at once at a rate, bits a second. */
+export function burstOf(rate: number): number {
+  return Math.max(MIN_BURST, rate / 8 / 1000 * BURST_TIME);
+}
+
+/** What bounds a rate. */
+export interface RateBound {
+  /** Bits a second. */
+  readonly rate: number;
+  /** Takes the tokens for a packet of `length` bytes, see `TokenBucket`. */
+  take(length: number, now: number): boolean;
+}
+
 /** Places in the bucket's state: bytes that may pass at a time, and that time, monotonic ms. */
 const TOKENS = 0;
 const FILLED_AT = 1;
 
-export class TokenBucket {
+export class TokenBucket implements RateBound {
   /** Bits a second. */
   readonly rate: number;
   readonly #bytesPerMs: number;
@@ -27,7 +40,7 @@ export class TokenBucket {
   constructor(rate: number) {
     this.rate = rate;
     this.#bytesPerMs = rate / 8 / 1000;
-    this.#burst = Math.max(MIN_BURST, this.#bytesPerMs * BURST_TIME);
+    this.#burst = burstOf(rate);
     this.#state = Float64Array.of(this.#burst, -Infinity);
   }
 
