@@ -16,6 +16,8 @@ import * as udp from "../wire/udp.ts";
 
 /** A power of two. */
 const PLACES = 4096;
+/** Bytes of the table. */
+export const INBOUND_FLOWS_SIZE: number = 21 * PLACES;
 /** ms after the last packet from outside: what RFC 4787 REQ-5 and RFC 5382 REQ-5 ask of a NAT. */
 const UDP_TIMEOUT = 300_000;
 const TCP_TIMEOUT = 7_440_000;
@@ -26,18 +28,31 @@ export class InboundFlows {
   readonly #view: DataView;
   readonly #seed: number;
   /** By place. */
-  readonly #clients = new Int32Array(PLACES);
-  readonly #remotes = new Int32Array(PLACES);
+  readonly #clients: Int32Array;
+  readonly #remotes: Int32Array;
   /** The client's port in the upper half. */
-  readonly #ports = new Int32Array(PLACES);
+  readonly #ports: Int32Array;
   /** 0 where there is no flow. */
-  readonly #protocols = new Uint8Array(PLACES);
-  readonly #ends = new Float64Array(PLACES);
+  readonly #protocols: Uint8Array;
+  readonly #ends: Float64Array;
 
-  /** @param seed 32 random bits */
-  constructor(view: DataView, seed: number) {
+  /**
+   * @param seed 32 random bits
+   * @param memory `INBOUND_FLOWS_SIZE` zero bytes, where threads with the same seed have one table together: a packet
+   * and its answer may pass in two of them. One that reads what another is writing finds no flow; the next packet does
+   */
+  constructor(
+    view: DataView,
+    seed: number,
+    memory: ArrayBufferLike = new ArrayBuffer(INBOUND_FLOWS_SIZE),
+  ) {
     this.#view = view;
     this.#seed = seed | 0;
+    this.#ends = new Float64Array(memory, 0, PLACES);
+    this.#clients = new Int32Array(memory, 8 * PLACES, PLACES);
+    this.#remotes = new Int32Array(memory, 12 * PLACES, PLACES);
+    this.#ports = new Int32Array(memory, 16 * PLACES, PLACES);
+    this.#protocols = new Uint8Array(memory, 20 * PLACES, PLACES);
   }
 
   /** Takes note of a packet from outside, as the client gets it; it has passed `checkIpv4()`. */

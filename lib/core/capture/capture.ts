@@ -66,6 +66,11 @@ export class Capture implements PacketTap {
     for (const peer of options.peers) this.#describe(peer);
   }
 
+  /** Bytes of a packet that are kept at most. */
+  get snapLength(): number {
+    return this.#options.snapLength;
+  }
+
   take(peer: Peer, direction: PacketDirection, offset: number, length: number): void {
     const known = this.#interfaces.get(peer);
     const id = known === undefined ? this.#describe(peer) : known;

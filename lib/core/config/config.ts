@@ -103,6 +103,8 @@ export interface InterfaceConfig {
   readonly killSwitch: boolean;
   readonly allowIpv6: boolean;
   readonly aead: "auto" | "libcrypto" | "builtin";
+  /** Threads that move packets. */
+  readonly dataPlaneThreads: "auto" | number;
   /** Where metrics are served; `null`: nowhere. */
   readonly metrics: Ipv4SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */

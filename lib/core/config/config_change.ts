@@ -49,6 +49,7 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   killSwitch: "KillSwitch",
   allowIpv6: "AllowIPv6",
   aead: "Aead",
+  dataPlaneThreads: "DataPlaneThreads",
   metrics: "Metrics",
 };
 

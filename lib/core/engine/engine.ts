@@ -8,11 +8,11 @@
  */
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
+import type { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
-import type { Device } from "../wireguard/device.ts";
-import type { Peer } from "../wireguard/peer.ts";
+import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { CapturePort, DatagramPort, TunPort } from "./ports.ts";
 import { type Receiver, receiveRounds } from "./receive_rounds.ts";
@@ -39,7 +39,7 @@ export interface EngineOptions {
   readonly memory: Memory;
   /** Offset of `ENGINE_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
   readonly scratch: number;
-  readonly device: Device;
+  readonly device: PacketDevice;
   readonly pipeline: Pipeline;
   readonly sendQueue: SendQueue;
   readonly hostQueue: PacketQueue;
@@ -51,7 +51,7 @@ export interface EngineOptions {
 }
 
 export class Engine {
-  readonly #device: Device;
+  readonly #device: PacketDevice;
   readonly #pipeline: Pipeline;
   readonly #sendQueue: SendQueue;
   readonly #hostQueue: PacketQueue;
@@ -191,13 +191,17 @@ export class Engine {
     }
   }
 
-  /** Sends a probe of the path to `peer`: alone, so that the port can send it as one. */
-  sendProbe(peer: Peer, length: number, now: number): void {
+  /**
+   * Sends a probe of a path, by this transport: alone, so that the port can send it as one.
+   *
+   * @param write puts it into the send queue; false where it did not
+   */
+  sendProbe(write: () => boolean, transport: Transport, now: number): void {
     this.flush(now);
     // With the port full, there is nothing that a path could be asked.
     const queue = this.#sendQueue;
-    if (this.#full !== null || !this.#device.sendProbe(peer, length, now)) return;
-    if (this.#ports[peer.endpoint.transport]?.probe(queue, queue.head)) {
+    if (this.#full !== null || !write()) return;
+    if (this.#ports[transport]?.probe(queue, queue.head)) {
       queue.sentUpTo(queue.head + 1);
     }
     // The probe may have led to a handshake.

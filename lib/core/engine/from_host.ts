@@ -9,7 +9,7 @@ import type { Router } from "../routing/router.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
-import type { Peer } from "../wireguard/peer.ts";
+import type { PacketPeer } from "../wireguard/packet_peer.ts";
 import type { Onward } from "./onward.ts";
 import type { SplitUnderWay } from "./split_under_way.ts";
 
@@ -88,7 +88,7 @@ export class FromHost {
     return DropReason.none;
   }
 
-  #peerFor(packet: number): Peer | null {
+  #peerFor(packet: number): PacketPeer | null {
     return this.#router.fromHost(ipv4.destinationAddress(this.#view, packet) | 0);
   }
 

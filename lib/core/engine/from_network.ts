@@ -11,7 +11,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
-import type { Device } from "../wireguard/device.ts";
+import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
 import type { Onward } from "./onward.ts";
@@ -19,7 +19,7 @@ import type { ReceivedMessages } from "./ports.ts";
 
 export interface FromNetworkOptions {
   readonly memory: Memory;
-  readonly device: Device;
+  readonly device: PacketDevice;
   readonly router: Router;
   readonly inboundFlows: InboundFlows;
   readonly onward: Onward;
@@ -31,7 +31,7 @@ export interface FromNetworkOptions {
 export class FromNetwork {
   readonly #memory: Memory;
   readonly #view: DataView;
-  readonly #device: Device;
+  readonly #device: PacketDevice;
   readonly #router: Router;
   readonly #inboundFlows: InboundFlows;
   readonly #onward: Onward;

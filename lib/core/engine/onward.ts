@@ -4,12 +4,12 @@ import type { PathAdvice } from "../routing/path_advice.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
-import type { Device } from "../wireguard/device.ts";
-import type { Peer } from "../wireguard/peer.ts";
+import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import type { PacketPeer } from "../wireguard/packet_peer.ts";
 
 export interface OnwardOptions {
   readonly view: DataView;
-  readonly device: Device;
+  readonly device: PacketDevice;
   readonly hostQueue: PacketQueue;
   readonly advice: PathAdvice;
   readonly drops: DropCounters;
@@ -17,7 +17,7 @@ export interface OnwardOptions {
 
 export class Onward {
   readonly #view: DataView;
-  readonly #device: Device;
+  readonly #device: PacketDevice;
   readonly #hostQueue: PacketQueue;
   readonly #advice: PathAdvice;
   readonly #drops: DropCounters;
@@ -39,7 +39,7 @@ export class Onward {
    * Seals the packet at `offset` for `peer`, as long as its header says; `from` is the peer that sent it, null the
    * host.
    */
-  toPeer(peer: Peer, offset: number, from: Peer | null, now: number): void {
+  toPeer(peer: PacketPeer, offset: number, from: PacketPeer | null, now: number): void {
     const length = ipv4.totalLength(this.#view, offset);
     if (length > peer.mtu && this.refuse(offset, peer, from, now)) return;
     this.#device.send(peer, offset, length, now);
@@ -49,7 +49,7 @@ export class Onward {
    * Refuses a packet that is too long for the path to `peer`, if its sender, another peer or the host, may be told so
    * now.
    */
-  refuse(packet: number, peer: Peer, from: Peer | null, now: number): boolean {
+  refuse(packet: number, peer: PacketPeer, from: PacketPeer | null, now: number): boolean {
     const length = this.#advice.refuse(packet, peer.mtu, now);
     if (length === 0) return false;
     this.#drops.add(DropReason.fragmentationNeeded, ipv4.totalLength(this.#view, packet));

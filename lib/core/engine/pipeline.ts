@@ -18,7 +18,7 @@ import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
-import type { Device } from "../wireguard/device.ts";
+import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import { FromHost } from "./from_host.ts";
 import { FromNetwork } from "./from_network.ts";
 import { FromOutside } from "./from_outside.ts";
@@ -27,7 +27,7 @@ import { SplitUnderWay } from "./split_under_way.ts";
 
 export interface PipelineOptions {
   readonly memory: Memory;
-  readonly device: Device;
+  readonly device: PacketDevice;
   readonly router: Router;
   readonly sendQueue: SendQueue;
   /** Takes the packets for this host. */
@@ -39,6 +39,8 @@ export interface PipelineOptions {
   readonly scratch: number;
   /** 32 random bits, which strangers must not know. */
   readonly seed: number;
+  /** The table of flows that clients may answer, where threads have one together; of this thread's own if left out. */
+  readonly inboundFlows?: SharedArrayBuffer;
 }
 
 export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE;
@@ -53,7 +55,7 @@ export class Pipeline {
     const { memory, scratch, nat } = options;
     const advice = new PathAdvice(memory, scratch);
     const onward = new Onward({ ...options, view: memory.view, advice });
-    const inboundFlows = new InboundFlows(memory.view, options.seed);
+    const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
     const shared = { ...options, onward, inboundFlows };
     const splitScratch = scratch + PATH_ADVICE_SIZE;
     this.fromNetwork = new FromNetwork(shared);

@@ -7,7 +7,7 @@
  */
 import type { Paths } from "../transport/paths.ts";
 import type { Transport } from "../transport/transport.ts";
-import type { Peer } from "../wireguard/peer.ts";
+import type { PacketPeer } from "../wireguard/packet_peer.ts";
 
 /**
  * What the last `receive()` of a `DatagramPort` brought, index by index: datagrams, or several equal ones merged into
@@ -51,7 +51,7 @@ export interface DatagramPort {
    */
   take(index: number, now: number): boolean;
   /** Takes note that message `index`, the last one taken, has proved to be `peer`'s. */
-  authenticated(index: number, peer: Peer, now: number): void;
+  authenticated(index: number, peer: PacketPeer, now: number): void;
   /**
    * Sends datagrams `from` (inclusive) to `to` (exclusive). What is refused is counted, and skipped.
    *

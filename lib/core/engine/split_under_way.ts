@@ -3,22 +3,22 @@ import { Splitter } from "../offload/splitter.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
-import type { Device } from "../wireguard/device.ts";
-import type { Peer } from "../wireguard/peer.ts";
+import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import type { PacketPeer } from "../wireguard/packet_peer.ts";
 
 export interface SplitUnderWayOptions {
   readonly memory: Memory;
   /** Offset of `SPLITTER_SCRATCH_SIZE` bytes. */
   readonly scratch: number;
-  readonly device: Device;
+  readonly device: PacketDevice;
   readonly sendQueue: SendQueue;
 }
 
 export class SplitUnderWay {
   readonly #splitter: Splitter;
-  readonly #device: Device;
+  readonly #device: PacketDevice;
   readonly #sendQueue: SendQueue;
-  #peer: Peer | null = null;
+  #peer: PacketPeer | null = null;
 
   constructor({ memory, scratch, device, sendQueue }: SplitUnderWayOptions) {
     this.#splitter = new Splitter(memory, scratch);
@@ -47,7 +47,7 @@ export class SplitUnderWay {
   }
 
   /** Sends packets to `peer`; `resume()` sends the rest. */
-  send(peer: Peer, now: number): void {
+  send(peer: PacketPeer, now: number): void {
     this.#peer = peer;
     this.resume(now);
   }

@@ -8,14 +8,14 @@
 import type { EgressRule, EgressVerdict } from "../access/egress_rules.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
-import type { Peer } from "../wireguard/peer.ts";
+import type { PacketPeer } from "../wireguard/packet_peer.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 
 /** Where a packet goes that goes to no peer: numbers that are no index of a peer. */
 export const RoutingVerdict = { host: 0, outside: 1 << 20 } as const;
 
 export interface RouterOptions {
-  readonly allowedIps: AllowedIps<Peer>;
+  readonly allowedIps: AllowedIps<PacketPeer>;
   /** A gateway forwards between its peers and outwards; a client hands all that it receives to its host. */
   readonly isGateway: boolean;
   /** This end's inner addresses with their networks. */
@@ -34,7 +34,7 @@ interface Exit {
 }
 
 export class Router {
-  readonly #allowedIps: AllowedIps<Peer>;
+  readonly #allowedIps: AllowedIps<PacketPeer>;
   readonly #isGateway: boolean;
   #clientToClient: boolean;
   readonly #egress: RouterOptions["egress"];
@@ -75,7 +75,7 @@ export class Router {
   }
 
   /** The peer that a packet from this host, or from outside, is for; null for none. */
-  fromHost(destination: number): Peer | null {
+  fromHost(destination: number): PacketPeer | null {
     return this.#allowedIps.lookup(destination);
   }
 
@@ -85,7 +85,7 @@ export class Router {
    * @returns the index of the peer that it is for, `RoutingVerdict.host`, `RoutingVerdict.outside`, or minus the reason
    * for which it is dropped
    */
-  fromPeer(source: Peer, destination: number): number {
+  fromPeer(source: PacketPeer, destination: number): number {
     if (!this.#isGateway || this.#isHostAddress(destination)) return RoutingVerdict.host;
     const owner = this.#allowedIps.lookup(destination);
     if (owner !== null) {

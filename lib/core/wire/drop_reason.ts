@@ -189,4 +189,10 @@ export class DropCounters {
     this.lastLengths[reason] = length;
     this.total += 1;
   }
+
+  /** Counts as many, which another thread has counted. */
+  addMany(reason: DropReason, count: number): void {
+    this.counts[reason]! += count;
+    this.total += count;
+  }
 }

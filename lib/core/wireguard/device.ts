@@ -12,9 +12,14 @@ import type { KeyPair, X25519Provider } from "../noise/key_pair.ts";
 import type { Paths } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import { Transport } from "../transport/transport.ts";
-import type { DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
-import { MESSAGE_TRANSPORT, messageType } from "../wire/messages.ts";
+import {
+  MESSAGE_TRANSPORT,
+  messageType,
+  TRANSPORT_MIN_SIZE,
+  TRANSPORT_RECEIVER_OFFSET,
+} from "../wire/messages.ts";
 import type { AllowedIps } from "./allowed_ips.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type DeviceEvent, DeviceEvents } from "./device_events.ts";
@@ -31,9 +36,12 @@ import { PeerTable } from "./peer_table.ts";
 import { received } from "./received.ts";
 import { MessageReceiver } from "./message_receiver.ts";
 import { MessageSender } from "./message_sender.ts";
+import { OpenedMessages } from "./opened_messages.ts";
 import { StagedPackets } from "./session/staged_packets.ts";
 import { TransportMessages } from "./session/transport_messages.ts";
 import { NEVER } from "./timers.ts";
+import type { Sharing } from "./workers/sharing.ts";
+import { WorkerNews } from "./workers/worker_news.ts";
 
 /** Smallest message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
@@ -63,6 +71,11 @@ export interface DeviceOptions {
   readonly watch?: WatchOptions;
   /** Name and version of the program, for the peers that ask. */
   readonly software?: string;
+  /** Where packet workers open and seal packets in this thread's place, and where what they hand over is put. */
+  readonly shared?: {
+    readonly sharing: Sharing;
+    readonly scratch: { readonly offset: number; readonly length: number };
+  };
 }
 
 export class Device {
@@ -81,15 +94,19 @@ export class Device {
   readonly #handshakes: HandshakeDriver;
   readonly #receiver: MessageReceiver;
   readonly #actions: PeerActions;
+  readonly #sharing: Sharing | null;
+  /** What packet workers tell; null where there are none. */
+  readonly workerNews: WorkerNews | null;
 
   constructor(options: DeviceOptions) {
     const { memory, drops, mtu, followsTransport = true, watch = null, software = "" } = options;
     const events = new DeviceEvents();
     const report = events.add.bind(events);
-    const indices = new IndexTable();
+    const sharing = this.#sharing = options.shared?.sharing ?? null;
+    const indices = new IndexTable(sharing && ((session) => sharing.sessionEnded(session)));
     const { paths } = options.sendQueue;
     paths.seedWith(randomUint32(options.random));
-    const peers = new PeerTable({ ...options, paths, watch, followsTransport });
+    const peers = new PeerTable({ ...options, paths, watch, followsTransport, sharing });
     const staged = new StagedPackets(drops, mtu);
     const messages = new TransportMessages(options);
     const sender = new MessageSender({
@@ -106,6 +123,7 @@ export class Device {
     const handshakes: HandshakeDriver = new HandshakeDriver({
       ...options,
       isMarked: watch !== null,
+      sharing,
       followsTransport,
       indices,
       peers,
@@ -133,17 +151,27 @@ export class Device {
     this.#staged = staged;
     this.#sender = sender;
     this.#handshakes = handshakes;
-    this.#receiver = new MessageReceiver({
+    const opened = new OpenedMessages({
       memory,
       paths,
-      peers,
       indices,
-      messages,
       arrivals,
       handshakes,
       control,
       followsTransport,
       report,
+    });
+    this.#receiver = new MessageReceiver({ memory, peers, indices, messages, opened });
+    this.workerNews = options.shared === undefined ? null : new WorkerNews({
+      ...options,
+      ...options.shared,
+      paths,
+      peers,
+      indices,
+      opened,
+      sender,
+      receive: (offset, length, path, now) => this.receive(offset, length, path, now),
+      forgetSource: (source) => this.forgetSource(source),
     });
     this.#actions = {
       sendKeepalive: (peer, now) => sender.sendKeepalive(peer, now),
@@ -230,6 +258,9 @@ export class Device {
    */
   receive(offset: number, length: number, path: number, now: number): number {
     const type = length < TYPE_SIZE ? 0 : messageType(this.#view, offset);
+    if (type === MESSAGE_TRANSPORT && this.#sharing !== null) {
+      return this.#forward(this.#sharing, offset, length, path);
+    }
     if (type === MESSAGE_TRANSPORT) {
       const result = this.#receiver.receive(offset, length, path, now);
       if (result < 0) this.#drops.add(-result as DropReason, length);
@@ -239,6 +270,15 @@ export class Device {
     if (result > 0) return received(result, 0);
     if (result < 0) this.#drops.add(-result as DropReason, length);
     return result;
+  }
+
+  #forward(sharing: Sharing, offset: number, length: number, path: number): number {
+    if (length >= TRANSPORT_MIN_SIZE) {
+      const index = this.#view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true);
+      if (sharing.forward(index, offset, length, path)) return 0;
+    }
+    this.#drops.add(DropReason.unknownIndex, length);
+    return -DropReason.unknownIndex;
   }
 
   // To the network.

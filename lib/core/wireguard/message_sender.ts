@@ -7,7 +7,6 @@ import { NO_PATH } from "../transport/paths.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
-import { ecnOf } from "../wire/ecn.ts";
 import type { Memory } from "../wire/memory.ts";
 import { paddedSize, TRANSPORT_OVERHEAD, TRANSPORT_PACKET_OFFSET } from "../wire/messages.ts";
 import { MAX_STAGED_PACKETS } from "./constants.ts";
@@ -87,19 +86,16 @@ export class MessageSender {
       this.#awaitProof(peer, offset, length);
       return;
     }
-    const { bytes, view } = this.#memory;
-    for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
-    const ecn = ecnOf(view, offset);
     // Before it is sealed, which may be in place; a packet for which the queue has no room leaves no trace.
     if (this.tap !== null && this.#sendQueue.free > 0) {
       this.tap.take(peer, PacketDirection.outbound, offset, length);
     }
-    const sealed = this.#messages.seal(keypair, offset, padded, peer.endpoint.path);
+    const { path } = peer.endpoint;
+    const sealed = this.#messages.sealPacket(keypair, offset, length, padded, path);
     if (sealed < 0) {
       this.#drops.add(-sealed as DropReason, padded);
       return;
     }
-    this.#sendQueue.setEcn(ecn);
     peer.timers.dataSent(now);
     if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);
     this.#sealed(peer, keypair, sealed, now);
@@ -126,6 +122,25 @@ export class MessageSender {
     peer.lastSentAt = now;
     peer.timers.authenticatedSent(now);
     if (keypair.isStaleForSending(now)) this.#initiate(peer, now);
+  }
+
+  /**
+   * Another thread has sealed messages for `peer`, the last one at `at`.
+   *
+   * @param isData whether there was a packet in one of them
+   */
+  sentElsewhere(peer: Peer, bytes: number, at: number, isData: boolean, now: number): void {
+    peer.sentBytes += bytes;
+    if (at > peer.lastSentAt) peer.lastSentAt = at;
+    // What has come since is an answer, and has to be answered itself.
+    if (at >= peer.lastReceivedAt) {
+      if (isData) {
+        peer.timers.dataSent(at);
+        if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, at);
+      }
+      peer.timers.authenticatedSent(at);
+    }
+    if (peer.current?.isStaleForSending(now)) this.#initiate(peer, now);
   }
 
   /** Sends the packets that wait for `peer`, if there is a session by now. */

@@ -15,6 +15,7 @@ import { AllowedIps } from "./allowed_ips.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
+import type { Sharing } from "./workers/sharing.ts";
 
 export interface PeerTableOptions {
   readonly identity: KeyPair;
@@ -25,6 +26,8 @@ export interface PeerTableOptions {
   /** Null for a device that watches no peers. */
   readonly watch: WatchOptions | null;
   readonly followsTransport: boolean;
+  /** Null where this thread alone has the packets. */
+  readonly sharing?: Sharing | null;
   /** The most peers; `MAX_PEERS` if left out. */
   readonly capacity?: number;
 }
@@ -100,6 +103,7 @@ export class PeerTable {
     for (const { address, prefixLength } of allowedIps) {
       this.allowedIps.insert(address, prefixLength, peer);
     }
+    this.#options.sharing?.peerPlaced(peer, allowedIps);
   }
 
   /**
@@ -134,6 +138,7 @@ export class PeerTable {
     this.#byKey.delete(textOf(peer.publicKey));
     this.#byIndex[peer.index] = null;
     this.#free.push(peer.index);
+    this.#options.sharing?.peerRemoved(peer);
   }
 }
 

@@ -39,6 +39,8 @@ interface World {
   readonly seed: number;
   readonly aead: (memory: Memory) => AeadProvider;
   readonly persistentKeepalive: number;
+  /** Packet workers of either end. */
+  readonly workers?: number;
 }
 
 /** What a run came to. */
@@ -94,6 +96,7 @@ function connect(simulation: Simulation, ledger: KeyLedger, world: World): [End,
       tunnelAddress: `10.66.77.${2 - i}/24`,
       isGateway: name === "gateway",
       aead: (memory) => ledger.wrap(world.aead(memory), name),
+      ...(world.workers && { workers: world.workers }),
     })
   ) as [SimulatedDevice, SimulatedDevice];
   const { address, port } = gateway;
@@ -216,6 +219,16 @@ Deno.test("two simulated hours with PersistentKeepalive under the real cipher, f
     const { sent, received, handshakes } = named(world, 2 * HOUR);
     assert(received > sent * 0.8, `seed ${seed}: ${received} of ${sent} packets received`);
     assert(handshakes > 40, `seed ${seed}: ${handshakes} handshakes`);
+  }
+});
+
+Deno.test("six simulated hours with several packet workers at either end, for some seeds", () => {
+  for (const [workers, seed] of [[2, SEED], [3, 7]] as const) {
+    const world = { seed, aead: createFastAead, persistentKeepalive: 0, workers };
+    const { sent, received, handshakes, sealed } = named(world, 6 * HOUR);
+    assert(received > sent * 0.85, `${received} of ${sent} packets received`);
+    assert(sealed >= sent * 0.9, `${sealed} messages sealed`);
+    assert(handshakes > 50, `${handshakes} handshakes`);
   }
 });
 

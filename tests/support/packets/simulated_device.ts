@@ -29,7 +29,8 @@ import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import type { FakeClock } from "../time/fake_clock.ts";
 import { type Arrival, FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
 import type { Datagram } from "./memory_link.ts";
-import type { Random } from "../random.ts";
+import { Random } from "../random.ts";
+import { SimulatedWorkers } from "./simulated_workers.ts";
 
 /** Unix ms when a fake clock shows 0. */
 const WALL_CLOCK_START = 1_700_000_000_000;
@@ -65,7 +66,9 @@ export interface SimulatedDeviceOptions {
   /** Makes the pairs of handshakes; the built-in one if left out. */
   readonly x25519?: X25519Provider;
   /** Makes the cipher; the real one that is always there unless told otherwise. */
-  readonly aead?: (memory: Memory) => AeadProvider;
+  readonly aead?: (memory: Memory, owner?: string) => AeadProvider;
+  /** Packet workers; its own thread has the packets if left out. */
+  readonly workers?: number;
 }
 
 export class SimulatedDevice {
@@ -94,6 +97,7 @@ export class SimulatedDevice {
   /** The network outside of a gateway that translates. */
   readonly capture: FakeCapture | null;
   readonly nat: Nat | null;
+  readonly workers: SimulatedWorkers | null;
 
   constructor(options: SimulatedDeviceOptions) {
     const { clock, random, mtu = 1420, batch = 1, external } = options;
@@ -115,9 +119,29 @@ export class SimulatedDevice {
     const engineScratch = allocate(ENGINE_SCRATCH_SIZE);
     const queueOffset = allocate(SEND_SLOTS * slotSize);
     const captureOffset = allocate(FakeDatagramPort.arenaSize(external === undefined ? 0 : batch));
+    const forwarded = allocate(slotSize);
     const generated = allocate(external === undefined ? 0 : Nat.generatedSize(EXTERNAL_MTU));
     this.memory = createMemory(end);
     this.sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
+    const router = {
+      isGateway: options.isGateway ?? false,
+      addresses: [parseCidr(options.tunnelAddress)!],
+      clientToClient: options.clientToClient ?? true,
+      egress: options.egress ?? (external === undefined ? "off" : "nat"),
+      egressRules: [],
+    };
+    this.workers = options.workers ===
+        undefined
+      ? null
+      : new SimulatedWorkers({
+        count: options.workers,
+        mtu,
+        random: new Random(random.uint32()),
+        aead: options.aead ?? createBuiltinAead,
+        router,
+        memory: this.memory,
+        paths: this.sendQueue.paths,
+      });
     this.device = new Device({
       memory: this.memory,
       sendQueue: this.sendQueue,
@@ -130,6 +154,12 @@ export class SimulatedDevice {
       wallClock: () => WALL_CLOCK_START + clock.now + this.wallClockOffset,
       followsTransport: options.isGateway ?? false,
       ...(options.watch && { watch: options.watch }),
+      ...(this.workers && {
+        shared: {
+          sharing: this.workers.board,
+          scratch: { offset: forwarded, length: slotSize },
+        },
+      }),
     });
     this.capture = external === undefined
       ? null
@@ -152,14 +182,7 @@ export class SimulatedDevice {
     const pipeline = new Pipeline({
       memory: this.memory,
       device: this.device,
-      router: new Router({
-        allowedIps: this.device.allowedIps,
-        isGateway: options.isGateway ?? false,
-        addresses: [parseCidr(options.tunnelAddress)!],
-        clientToClient: options.clientToClient ?? true,
-        egress: options.egress ?? (external === undefined ? "off" : "nat"),
-        egressRules: [],
-      }),
+      router: new Router({ ...router, allowedIps: this.device.allowedIps }),
       nat: this.nat,
       sendQueue: this.sendQueue,
       hostQueue,
@@ -190,8 +213,15 @@ export class SimulatedDevice {
     });
     const ports = options.hasUdpAlone ? [this.udp] : [this.udp, this.fakeTcp];
     for (const port of ports) {
-      port.onSent = (queue, index) => this.#sent(queue, port.transport, index);
+      port.onSent = (queue, index) => this.#sent(this.memory, queue, port.transport, index);
       this.engine.attach(port);
+    }
+    for (const { memory, tun, udp } of this.workers?.all ?? []) {
+      udp.onSent = (queue, index) => this.#sent(memory, queue, udp.transport, index);
+      tun.onWritten = (packet) => {
+        if (this.tun.onWritten === null) this.tun.written.push(packet);
+        else this.tun.onWritten(packet);
+      };
     }
   }
 
@@ -201,11 +231,13 @@ export class SimulatedDevice {
     allowedIps: readonly string[],
     options: Partial<PeerOptions> = {},
   ): Peer {
-    return this.device.addPeer({
+    const peer = this.device.addPeer({
       publicKey: other.identity.public,
       allowedIps: allowedIps.map((cidr) => parseCidr(cidr)!),
       ...options,
     }, this.#clock.now);
+    this.#settle();
+    return peer;
   }
 
   /** What has been dropped for `reason`. */
@@ -225,6 +257,11 @@ export class SimulatedDevice {
   /** The host sends packets into the tunnel. */
   send(...packets: Uint8Array[]): void {
     for (const packet of packets) {
+      if (this.workers !== null) {
+        this.workers.send(packet, this.#clock.now);
+        this.#flush();
+        continue;
+      }
       this.tun.send(packet);
       this.readTun();
     }
@@ -240,16 +277,24 @@ export class SimulatedDevice {
   receive(bytes: Uint8Array, from: Arrival & { readonly transport?: Transport }): void {
     const port = from.transport === Transport.fakeTcp ? this.fakeTcp : this.udp;
     const { address, port: sourcePort, segmentSize = 0, ecn = 0, length = bytes.length } = from;
-    port.arrive(bytes, {
+    const arrival = {
       address,
       port: sourcePort,
       source: this.address,
       segmentSize,
       ecn,
       length,
-    });
-    this.engine.receive(port, this.#clock.now);
+    };
+    if (!this.workers?.receive(bytes, arrival, this.#clock.now)) {
+      port.arrive(bytes, arrival);
+      this.engine.receive(port, this.#clock.now);
+    }
     this.#flush();
+  }
+
+  /** When `poll()` has something to do. */
+  pollAt(): number {
+    return Math.min(this.device.pollAt(), this.workers?.pollAt() ?? Infinity);
   }
 
   /** Does what is due. */
@@ -265,14 +310,22 @@ export class SimulatedDevice {
   }
 
   #flush(): void {
-    this.engine.flush(this.#clock.now);
+    const now = this.#clock.now;
+    this.engine.flush(now);
+    this.#settle();
     this.events.push(...this.device.events.splice(0));
   }
 
-  #sent(queue: Datagrams, transport: Transport, index: number): void {
+  /** Has packet workers and the device's thread tell each other what there is to tell. */
+  #settle(): void {
+    const now = this.#clock.now;
+    this.workers?.settle(this.device, () => this.engine.flush(now), now);
+  }
+
+  #sent(memory: Memory, queue: Datagrams, transport: Transport, index: number): void {
     const at = queue.offsets[index]!;
     this.onDatagram?.({
-      bytes: this.memory.bytes.slice(at, at + queue.lengths[index]!),
+      bytes: memory.bytes.slice(at, at + queue.lengths[index]!),
       sourceAddress: this.address,
       sourcePort: this.port,
       destinationAddress: queue.paths.ipv4Address(queue.pathIds[index]!) >>> 0,

@@ -78,7 +78,7 @@ export class Simulation {
 
   #nextAt(): number {
     let next = Math.min(this.link.nextAt, this.#events.nextAt);
-    for (const { device } of this.devices) next = Math.min(next, device.pollAt());
+    for (const device of this.devices) next = Math.min(next, device.pollAt());
     return next;
   }
 

@@ -52,6 +52,9 @@ export interface TunnelPairOptions {
   /** How each watches the other; left out, it is any WireGuard. */
   readonly clientWatch?: WatchOptions;
   readonly gatewayWatch?: WatchOptions;
+  /** Packet workers of the gateway, and of the client. */
+  readonly gatewayWorkers?: number;
+  readonly clientWorkers?: number;
 }
 
 /** Both ends, before their first handshake. */
@@ -66,6 +69,7 @@ export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
     tunnelAddress: `${CLIENT_INNER}/24`,
     ...both,
     ...(options.clientWatch && { watch: options.clientWatch }),
+    ...(options.clientWorkers && { workers: options.clientWorkers }),
   });
   const gateway = simulation.addDevice({
     name: "gateway",
@@ -74,6 +78,7 @@ export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
     isGateway: true,
     ...both,
     ...(options.gatewayWatch && { watch: options.gatewayWatch }),
+    ...(options.gatewayWorkers && { workers: options.gatewayWorkers }),
   });
   const toGateway = client.addPeer(gateway, [`${GATEWAY_INNER}/24`], {
     endpoint: { address: gateway.address, port: gateway.port },

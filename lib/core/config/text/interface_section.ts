@@ -92,6 +92,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     killSwitch: values.KillSwitch ?? false,
     allowIpv6: values.AllowIPv6 ?? false,
     aead: values.Aead ?? "auto",
+    dataPlaneThreads: values.DataPlaneThreads ?? "auto",
     metrics: values.Metrics ?? null,
     lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
   });

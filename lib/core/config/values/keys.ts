@@ -30,6 +30,7 @@ import {
   parseRateLimit,
   parseSwitch,
   parseTable,
+  parseThreads,
   parseYesNo,
   secondsBetween,
   withoutBlanks,
@@ -75,6 +76,7 @@ export const INTERFACE_KEYS = {
   KillSwitch: single(parseSwitch),
   AllowIPv6: single(parseSwitch),
   Aead: single(oneOf("auto", "libcrypto", "builtin")),
+  DataPlaneThreads: single(parseThreads),
   Metrics: single(parseSocketAddress),
 };
 

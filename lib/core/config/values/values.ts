@@ -69,6 +69,13 @@ export function parseTable(entry: Entry): "auto" | "off" | number {
     rejectValue(entry, 'a table is "auto", "off", "main" or a number from 1 to 4294967295');
 }
 
+/** Threads that move packets: an index has four bits for the number of one. */
+export function parseThreads(entry: Entry): "auto" | number {
+  if (entry.value.toLowerCase() === "auto") return "auto";
+  return integer(entry.value, 1, 15) ??
+    rejectValue(entry, 'the number of threads is "auto", or from 1 to 15');
+}
+
 /** Those that the kernel begins with (linux/rtnetlink.h). */
 const MAIN_TABLES: Readonly<Record<string, number>> = { default: 253, main: 254, local: 255 };
 

@@ -140,7 +140,7 @@ export class HandshakeDriver {
     // A responder that has answered a later initiation as well has dropped this session: what is sent would be lost.
     if (!peer.current!.isTentative) this.completed(peer, now);
     // The responder may not use the new key before a packet under it has come.
-    if (peer.current?.counterLow === 0) this.#sender.sendKeepalive(peer, now);
+    if (peer.current?.isUnused) this.#sender.sendKeepalive(peer, now);
   }
 
   #received(peer: Peer, length: number, path: number, now: number): void {

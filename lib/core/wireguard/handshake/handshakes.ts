@@ -36,6 +36,7 @@ import { PeerSession } from "../session/peer_session.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTable } from "../peer_table.ts";
 import { MARK_HIGH } from "../liveness/recognition.ts";
+import { type Sharing, WORKER_MASK } from "../workers/sharing.ts";
 import type { SendQueue } from "../../transport/send_queue.ts";
 import {
   addHandshake,
@@ -67,6 +68,8 @@ export interface HandshakesOptions {
   /** Whether counters begin where those of ours do (recognition.ts). */
   readonly isMarked: boolean;
   readonly peers: PeerTable;
+  /** Null where this thread alone has the packets. */
+  readonly sharing: Sharing | null;
 }
 
 export class Handshakes {
@@ -281,13 +284,21 @@ export class Handshakes {
       "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo"
     >,
   ): PeerSession {
-    const { aead, isMarked } = this.#options;
+    const { aead, isMarked, sharing } = this.#options;
     const sending = aead.key(keys.sending);
     const receiving = aead.key(keys.receiving);
+    const made = new PeerSession({
+      peerIndex: peer.index,
+      sending,
+      receiving,
+      counterHigh: isMarked ? MARK_HIGH : 0,
+      shared: sharing?.counter() ?? null,
+      ...session,
+    });
+    sharing?.sessionMade(made, keys);
     keys.sending.fill(0);
     keys.receiving.fill(0);
-    const counterHigh = isMarked ? MARK_HIGH : 0;
-    return new PeerSession({ peerIndex: peer.index, sending, receiving, counterHigh, ...session });
+    return made;
   }
 
   #sendWithMacs(
@@ -301,6 +312,11 @@ export class Handshakes {
   }
 
   #allocateIndex(peer: Peer): number {
-    return this.#options.indices.allocate(peer.index, () => randomUint32(this.#options.random));
+    const { indices, random, sharing } = this.#options;
+    const worker = sharing?.workerOf(peer) ?? null;
+    return indices.allocate(peer.index, () => {
+      const index = randomUint32(random);
+      return worker === null ? index : (index - (index & WORKER_MASK)) + worker;
+    });
   }
 }

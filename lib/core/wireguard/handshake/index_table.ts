@@ -1,8 +1,9 @@
 /**
  * Index table: from a receiver index on the wire to the session or handshake that it names, in constant time.
  *
- * Indices are random, as in the reference, but unique in their low 17 bits, which are the slot: a look-up is one load
- * and one comparison, with no hashing and no number too large to be a small integer as a key.
+ * Indices are random, as in the reference, but unique in 17 of their bits, which are the slot: a look-up is one load
+ * and one comparison, with no hashing and no number too large to be a small integer as a key. The four bits below them
+ * are free: where there are several threads, they name one of them.
  */
 import { MAX_PEERS } from "../../limits/max_peers.ts";
 import { MAX_EARLIER_HANDSHAKES } from "../constants.ts";
@@ -10,6 +11,7 @@ import type { PeerSession } from "../session/peer_session.ts";
 
 const SLOTS = 1 << 17;
 const SLOT_MASK = SLOTS - 1;
+const SLOT_SHIFT = 4;
 /**
  * What a peer holds at most: three sessions, a handshake, those before it, and the next, for which one goes. All peers'
  * together take five eighths of the slots, so that a random draw finds a free one soon.
@@ -23,6 +25,12 @@ export class IndexTable {
   readonly #peers = new Uint16Array(SLOTS);
   readonly #sessions: (PeerSession | null)[] = new Array(SLOTS).fill(null);
   #entries = 0;
+  readonly #onSessionEnd: ((session: PeerSession) => void) | null;
+
+  /** @param onSessionEnd takes a session that its index names no more */
+  constructor(onSessionEnd: ((session: PeerSession) => void) | null = null) {
+    this.#onSessionEnd = onSessionEnd;
+  }
 
   /**
    * Takes an index for a handshake of the peer with this index.
@@ -35,8 +43,8 @@ export class IndexTable {
       throw new RangeError(`Cannot allocate a session index: ${this.#entries} are in use`);
     }
     let index = random();
-    while (this.#peers[index & SLOT_MASK] !== 0) index = random();
-    const slot = index & SLOT_MASK;
+    while (this.#peers[slotOf(index)] !== 0) index = random();
+    const slot = slotOf(index);
     this.#indices[slot] = index;
     this.#peers[slot] = peerIndex;
     this.#entries++;
@@ -45,27 +53,33 @@ export class IndexTable {
 
   /** Lets an index name a session from now on. */
   attach(index: number, session: PeerSession): void {
-    this.#sessions[index & SLOT_MASK] = session;
+    this.#sessions[slotOf(index)] = session;
   }
 
   /** The index of the peer whose handshake or session has this index; 0 for none. */
   peerIndex(index: number): number {
-    const slot = index & SLOT_MASK;
+    const slot = slotOf(index);
     return this.#indices[slot] === (index | 0) ? this.#peers[slot]! : 0;
   }
 
   /** The session with this index, or null. */
   session(index: number): PeerSession | null {
-    const slot = index & SLOT_MASK;
+    const slot = slotOf(index);
     return this.#indices[slot] === (index | 0) ? this.#sessions[slot]! : null;
   }
 
   /** Gives an index back. */
   release(index: number): void {
-    const slot = index & SLOT_MASK;
+    const slot = slotOf(index);
     if (this.#indices[slot] !== (index | 0) || this.#peers[slot] === 0) return;
+    const session = this.#sessions[slot]!;
     this.#peers[slot] = 0;
     this.#sessions[slot] = null;
     this.#entries--;
+    if (session !== null) this.#onSessionEnd?.(session);
   }
+}
+
+function slotOf(index: number): number {
+  return (index >>> SLOT_SHIFT) & SLOT_MASK;
 }

@@ -4,6 +4,7 @@
  * `PeerSession`'s.
  */
 import type { AeadKey } from "../../noise/aead.ts";
+import type { SharedCounter } from "../../threads/shared_counter.ts";
 import {
   REJECT_AFTER_MESSAGES_HIGH,
   REJECT_AFTER_MESSAGES_LOW,
@@ -29,6 +30,8 @@ export interface KeypairOptions {
   readonly createdAt: number;
   /** High half of the first counter; 0, but where ours show themselves by it (recognition.ts). */
   readonly counterHigh?: number;
+  /** What the low half of counters is drawn from where other threads seal under the same key. */
+  readonly shared?: SharedCounter | null;
 }
 
 export class Keypair {
@@ -45,6 +48,8 @@ export class Keypair {
   /** The counter that the next message gets, as two uint32 halves: never handed out twice. */
   counterLow = 0;
   counterHigh: number;
+  /** Null where this thread alone seals. */
+  readonly shared: SharedCounter | null;
 
   constructor(options: KeypairOptions) {
     this.peerIndex = options.peerIndex;
@@ -55,6 +60,12 @@ export class Keypair {
     this.remoteIndex = options.remoteIndex;
     this.createdAt = options.createdAt;
     this.counterHigh = options.counterHigh ?? 0;
+    this.shared = options.shared ?? null;
+  }
+
+  /** Whether nothing has been sealed under this key. */
+  get isUnused(): boolean {
+    return this.shared === null ? this.counterLow === 0 : this.shared.isUntouched;
   }
 
   /** Whether a message may still be sent under this key. */
@@ -69,8 +80,17 @@ export class Keypair {
     return now - this.createdAt < REJECT_AFTER_TIME;
   }
 
+  /** Whether there is a counter for the next message, which is then in the two halves. */
+  hasCounter(): boolean {
+    if (this.shared === null) return true;
+    const low = this.shared.take();
+    this.counterLow = low;
+    return low >= 0;
+  }
+
   /** Moves the counter on; call once for each message, before anything else can be sealed. */
   advance(): void {
+    if (this.shared !== null) return;
     if (this.counterLow === 0xffff_ffff) {
       this.counterLow = 0;
       this.counterHigh++;

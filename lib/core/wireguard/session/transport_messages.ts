@@ -4,6 +4,7 @@
  * and `MessageSender`.
  */
 import { DropReason } from "../../wire/drop_reason.ts";
+import { ecnOf } from "../../wire/ecn.ts";
 import type { Memory } from "../../wire/memory.ts";
 import {
   MESSAGE_TRANSPORT,
@@ -65,6 +66,7 @@ export class TransportMessages {
   seal(keypair: Keypair, source: number, length: number, path: number): number {
     const slot = this.#sendQueue.reserve();
     if (slot < 0) return -DropReason.sendQueueFull;
+    if (!keypair.hasCounter()) return -DropReason.expiredKey;
     const { counterLow, counterHigh } = keypair;
     keypair.advance();
     const view = this.#memory.view;
@@ -84,6 +86,25 @@ export class TransportMessages {
     const messageLength = length + TRANSPORT_OVERHEAD;
     this.#sendQueue.commit(messageLength, path);
     return messageLength;
+  }
+
+  /**
+   * The same with a packet of `length` bytes, which is padded with zeros to `padded`, and whose ECN bits the datagram
+   * has.
+   */
+  sealPacket(
+    keypair: Keypair,
+    offset: number,
+    length: number,
+    padded: number,
+    path: number,
+  ): number {
+    const { bytes, view } = this.#memory;
+    for (let i = offset + length; i < offset + padded; i++) bytes[i] = 0;
+    const ecn = ecnOf(view, offset);
+    const sealed = this.seal(keypair, offset, padded, path);
+    if (sealed >= 0) this.#sendQueue.setEcn(ecn);
+    return sealed;
   }
 
   /**

@@ -49,6 +49,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   KillSwitch: [null, "on"],
   AllowIPv6: [null, "on"],
   Aead: [null, "builtin"],
+  DataPlaneThreads: [null, "4"],
   Metrics: [null, "127.0.0.1:9586"],
 };
 

@@ -328,13 +328,14 @@ Deno.test("a probe of the path leaves alone, behind what waits, and not at all w
   const { gateway, simulation } = the;
   const [peer] = [...gateway.device.peers];
   const { udp } = gateway;
+  const probe = () => gateway.device.sendProbe(peer!, 1300, simulation.now);
   udp.sent = 0;
   gateway.device.sendKeepalive(peer!, simulation.now);
-  gateway.engine.sendProbe(peer!, 1300, simulation.now);
+  gateway.engine.sendProbe(probe, Transport.udp, simulation.now);
   assertEquals([udp.sent, udp.probes], [2, 1]);
   udp.room = 0;
   gateway.device.sendKeepalive(peer!, simulation.now);
-  gateway.engine.sendProbe(peer!, 1300, simulation.now);
+  gateway.engine.sendProbe(probe, Transport.udp, simulation.now);
   assertEquals([udp.sent, udp.probes], [2, 1]);
   makeRoom(the);
   assertEquals([udp.sent, udp.probes], [3, 1]);

@@ -16,9 +16,9 @@ Deno.test("allocate() gives the drawn index when its slot is free", () => {
 
 Deno.test("allocate() draws again when the slot is taken", () => {
   const table = new IndexTable();
-  const draws = [0x0010_0007, 0x0020_0007, 0x0030_0008];
+  const draws = [0x0100_0070, 0x0200_0070, 0x0300_0080];
   const indices = [0, 1].map(() => table.allocate(1, () => draws.shift()!));
-  assertEquals(indices, [0x0010_0007, 0x0030_0008]);
+  assertEquals(indices, [0x0100_0070, 0x0300_0080]);
 });
 
 Deno.test("session() finds a session by all 32 bits of its index", () => {

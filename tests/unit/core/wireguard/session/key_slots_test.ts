@@ -15,7 +15,7 @@ import {
 import { assert, assertEquals } from "../../../../support/assert.ts";
 import { isDestroyed, stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
 
-/** A peer with its table, and sessions made by number: session `n` has index `n`. */
+/** A peer with its table, and sessions made by number: session `n` has index `16 n`. */
 class Slots {
   readonly table = new IndexTable();
   readonly peer: Peer = stubPeer();
@@ -23,8 +23,8 @@ class Slots {
 
   make(): PeerSession {
     const index = this.sessions.length;
-    this.table.allocate(this.peer.index, () => index);
-    const session = stubSession(this.peer, index);
+    this.table.allocate(this.peer.index, () => index << 4);
+    const session = stubSession(this.peer, index << 4);
     this.sessions.push(session);
     return session;
   }
@@ -49,7 +49,7 @@ class Slots {
       assertEquals(isDestroyed(session), !held.includes(session));
       assertEquals(this.table.session(session.localIndex) === session, held.includes(session));
     }
-    return held.map((session) => session?.localIndex ?? null);
+    return held.map((session) => session && session.localIndex >> 4);
   }
 }
 

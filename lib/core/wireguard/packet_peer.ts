@@ -1,0 +1,36 @@
+/**
+ * What the way of a packet through the core needs of a peer and of a device, whether this thread has all of them, or
+ * another thread has the handshakes.
+ */
+import type { RateBound } from "../limits/token_bucket.ts";
+import type { AllowedIps } from "./allowed_ips.ts";
+import type { PacketDirection } from "./packet_tap.ts";
+
+export interface PacketPeer {
+  /** Its number among the device's peers, from 1 on. */
+  readonly index: number;
+  /** Bytes of the longest packet inside that fits the path to it; at most the device's MTU. */
+  readonly mtu: number;
+  /** What bounds the rate of packets from the peer; null without a limit. */
+  readonly fromLimit: RateBound | null;
+  /** Packets dropped for that. */
+  rateLimited: number;
+}
+
+/** Watches packets, see `PacketTap`. */
+export interface AnyPacketTap {
+  take(peer: PacketPeer, direction: PacketDirection, offset: number, length: number): void;
+}
+
+export interface PacketDevice {
+  readonly allowedIps: AllowedIps<PacketPeer>;
+  readonly tap: AnyPacketTap | null;
+  /** Handshake messages that were worth a Diffie-Hellman, since the start; an int32 that may wrap around. */
+  readonly admittedHandshakes: number;
+  /** The peer with this index, as results have it; null for none. */
+  peerAt(index: number): PacketPeer | null;
+  /** Takes one datagram, see `Device.receive()`. */
+  receive(offset: number, length: number, path: number, now: number): number;
+  /** Seals a packet, see `Device.send()`. */
+  send(peer: PacketPeer, offset: number, length: number, now: number): void;
+}

@@ -1,0 +1,114 @@
+/**
+ * Records between the device's thread and its packet workers: what kinds there are, and where in each what stands. All
+ * numbers are little-endian; a path is a `path_record.ts`.
+ */
+import { PATH_RECORD_SIZE } from "../../transport/path_record.ts";
+import { KEY_SIZE } from "../../wire/messages.ts";
+
+export const RecordKind = {
+  // To a worker.
+  /** A peer has these allowed IPs, or these besides. */
+  peerPlaced: 1,
+  peerRemoved: 2,
+  /** Where a peer is, whether it may be sent packets there, and under which session. */
+  peerState: 3,
+  /** A session with its keys. */
+  session: 4,
+  sessionEnded: 5,
+  /** Whether packets are watched. */
+  watch: 6,
+
+  // Either way: a message that is the other's to take.
+  datagram: 7,
+
+  // From a worker.
+  /** A message that the device has to know of by itself has been opened. */
+  opened: 8,
+  /** What has passed between us and a peer since the last time. */
+  activity: 9,
+  /** A packet for a peer that cannot be sent it now. */
+  unsent: 10,
+  /** What has been dropped since the last time. */
+  drops: 11,
+  /** A packet that was watched. */
+  watched: 12,
+  /** A local address that the host no longer has, by its digest. */
+  sourceRefused: 13,
+} as const;
+
+/** The index of a peer stands first in each record that is about one. */
+export const PEER = 0;
+
+/** Allowed IPs: whether those before them are gone; an address and a length for each. */
+export const PLACED_IS_FIRST = 4;
+export const PLACED_PREFIXES = 8;
+export const PREFIX_SIZE = 8;
+/** Prefixes in one record. */
+export const MAX_PREFIXES = 256;
+
+export const STATE_FLAGS = 4;
+/** Packets go out: a session is there, and the endpoint proven. */
+export const STATE_IS_OPEN = 1;
+/** The peer is ours, and has yet to prove where it is: each message of its is to be told. */
+export const STATE_IS_WATCHED = 2;
+/** The index of the session in use. */
+export const STATE_SESSION = 8;
+export const STATE_MTU = 12;
+/** Bits a second; 0 for no limit. */
+export const STATE_RATE = 16;
+export const STATE_PATH = 24;
+export const STATE_SIZE: number = STATE_PATH + PATH_RECORD_SIZE;
+
+export const SESSION_LOCAL = 4;
+export const SESSION_REMOTE = 8;
+export const SESSION_COUNTER_HIGH = 12;
+/** Of the word that counters are drawn from. */
+export const SESSION_PLACE = 16;
+export const SESSION_CREATED = 24;
+export const SESSION_SENDING = 32;
+/** Zeros where another worker receives. */
+export const SESSION_RECEIVING: number = SESSION_SENDING + KEY_SIZE;
+export const SESSION_SIZE: number = SESSION_RECEIVING + KEY_SIZE;
+
+export const ENDED_LOCAL = 0;
+export const ENDED_SIZE = 4;
+
+/** Bytes of a packet that are watched at most; 0 for none. */
+export const WATCH_LENGTH = 0;
+export const WATCH_SIZE = 4;
+
+export const DATAGRAM_PATH = 0;
+export const DATAGRAM_BYTES: number = PATH_RECORD_SIZE;
+
+export const OPENED_LOCAL = 0;
+/** Bytes of the message, and of its packet. */
+export const OPENED_LENGTH = 4;
+export const OPENED_PACKET_LENGTH = 8;
+export const OPENED_COUNTER_HIGH = 12;
+export const OPENED_PATH = 16;
+/** The packet, where it is a message of ours; only its first byte else. */
+export const OPENED_BYTES: number = OPENED_PATH + PATH_RECORD_SIZE;
+
+export const ACTIVITY_FLAGS = 4;
+export const ACTIVITY_RECEIVED_DATA = 1;
+export const ACTIVITY_SENT_DATA = 2;
+export const ACTIVITY_RECEIVED_BYTES = 8;
+export const ACTIVITY_SENT_BYTES = 16;
+/** Monotonic ms; less than 0 for not at all. */
+export const ACTIVITY_RECEIVED_AT = 24;
+export const ACTIVITY_SENT_AT = 32;
+export const ACTIVITY_RATE_LIMITED = 40;
+export const ACTIVITY_SIZE = 48;
+
+export const UNSENT_BYTES = 8;
+
+export const WATCHED_DIRECTION = 4;
+/** Bytes of the packet, of which there may be fewer here. */
+export const WATCHED_LENGTH = 8;
+export const WATCHED_BYTES = 16;
+
+export const REFUSED_SOURCE = 0;
+export const REFUSED_SIZE = 4;
+
+/** A count for each reason, float64. */
+export const DROPS_COUNTS = 0;

@@ -1,0 +1,30 @@
+/**
+ * Sharing: what a device asks and tells where other threads open and seal the packets of its sessions. The device keeps
+ * the peers, the handshakes and the timers.
+ */
+import type { Ipv4Prefix } from "../../wire/ipv4_text.ts";
+import type { TransportKeys } from "../../noise/handshake.ts";
+import type { SharedCounter } from "../../threads/shared_counter.ts";
+import type { Peer } from "../peer.ts";
+import type { PeerSession } from "../session/peer_session.ts";
+
+/** Bits of an index that name the worker which receives what comes under it: the lowest four. */
+export const WORKER_MASK = 15;
+
+export interface Sharing {
+  /** The number of the worker that receives what comes from this peer, from 0 on. */
+  workerOf(peer: Peer): number;
+  /** What a new session draws its counters from. */
+  counter(): SharedCounter;
+  /** A session is there, whose keys are wiped after this. */
+  sessionMade(session: PeerSession, keys: TransportKeys): void;
+  /** A session is gone. */
+  sessionEnded(session: PeerSession): void;
+  /** A peer has these allowed IPs now, and whoever had one of them has it no more. */
+  peerPlaced(peer: Peer, allowedIps: readonly Ipv4Prefix[]): void;
+  peerRemoved(peer: Peer): void;
+  /** A worker has told of this peer, and waits to be told how things are. */
+  peerAsked(peer: Peer): void;
+  /** Hands a transport message to the worker that its index names, as it is none of the device's; false for none. */
+  forward(index: number, offset: number, length: number, path: number): boolean;
+}

@@ -1,0 +1,231 @@
+/**
+ * Worker board: what the device's thread tells its packet workers: who the peers are, where, and under which keys.
+ *
+ * Sessions and allowed IPs are told as they come and go. Where a peer is and what it is sent under is compared, after
+ * each turn, with what the workers know: there are many ways in which that changes, and none is forgotten so.
+ */
+import type { TransportKeys } from "../../noise/handshake.ts";
+import { CounterPlaces } from "../../threads/counter_places.ts";
+import type { Outbox } from "../../threads/outbox.ts";
+import { SharedCounter, type Turn } from "../../threads/shared_counter.ts";
+import { PATH_RECORD_SIZE, writePathRecord } from "../../transport/path_record.ts";
+import { NO_PATH, type Paths } from "../../transport/paths.ts";
+import type { Ipv4Prefix } from "../../wire/ipv4_text.ts";
+import type { Memory } from "../../wire/memory.ts";
+import type { Peer } from "../peer.ts";
+import type { PeerSession } from "../session/peer_session.ts";
+import {
+  DATAGRAM_BYTES,
+  ENDED_LOCAL,
+  ENDED_SIZE,
+  MAX_PREFIXES,
+  PEER,
+  PLACED_IS_FIRST,
+  PLACED_PREFIXES,
+  PREFIX_SIZE,
+  RecordKind,
+  SESSION_COUNTER_HIGH,
+  SESSION_CREATED,
+  SESSION_LOCAL,
+  SESSION_PLACE,
+  SESSION_RECEIVING,
+  SESSION_REMOTE,
+  SESSION_SENDING,
+  SESSION_SIZE,
+  STATE_FLAGS,
+  STATE_IS_OPEN,
+  STATE_IS_WATCHED,
+  STATE_MTU,
+  STATE_PATH,
+  STATE_RATE,
+  STATE_SESSION,
+  STATE_SIZE,
+  WATCH_LENGTH,
+  WATCH_SIZE,
+} from "./records.ts";
+import { type Sharing, WORKER_MASK } from "./sharing.ts";
+import { sharedLimits } from "./worker_peer.ts";
+
+export interface WorkerBoardOptions {
+  readonly memory: Memory;
+  readonly paths: Paths;
+  /** To each worker. */
+  readonly outboxes: readonly Outbox[];
+  /** Shared: words that counters are drawn from, and limits of peers. */
+  readonly counters: Int32Array;
+  readonly limits: Int32Array;
+  /** Of the device's thread. */
+  readonly turn: Turn;
+  /** Which worker, from 0 on, has the packets for this inner address. */
+  readonly workerOfAddress: (address: number) => number;
+}
+
+export class WorkerBoard implements Sharing {
+  readonly #options: WorkerBoardOptions;
+  readonly #places: CounterPlaces;
+  /** The place of the session that is being made, and of those that are there. */
+  #place = 0;
+  readonly #placeOf = new Map<PeerSession, number>();
+  /** What the workers know of each peer, by its index: the record of its state. */
+  readonly #known: (Uint8Array | undefined)[] = [];
+  /** Indices of peers that are to be told of though nothing may be new. */
+  readonly #asked = new Set<number>();
+  readonly #state = new Uint8Array(STATE_SIZE);
+  readonly #stateView = new DataView(this.#state.buffer);
+  /** By the index of the peer. */
+  readonly #firstAddress: number[] = [];
+
+  constructor(options: WorkerBoardOptions) {
+    this.#options = options;
+    this.#places = new CounterPlaces(options.counters, options.outboxes);
+  }
+
+  /** Whether something waits for room. */
+  get isWaiting(): boolean {
+    return this.#options.outboxes.some((outbox) => outbox.isWaiting);
+  }
+
+  // Sessions.
+
+  workerOf({ index }: Peer): number {
+    return this.#options.workerOfAddress(this.#firstAddress[index] ?? 0);
+  }
+
+  counter(): SharedCounter {
+    const { counters, turn } = this.#options;
+    this.#place = this.#places.take();
+    return new SharedCounter(counters, this.#place, turn);
+  }
+
+  sessionMade(session: PeerSession, keys: TransportKeys): void {
+    const record = new Uint8Array(SESSION_SIZE);
+    const view = new DataView(record.buffer);
+    view.setInt32(PEER, session.peerIndex, true);
+    view.setUint32(SESSION_LOCAL, session.localIndex, true);
+    view.setUint32(SESSION_REMOTE, session.remoteIndex, true);
+    view.setUint32(SESSION_COUNTER_HIGH, session.counterHigh, true);
+    view.setInt32(SESSION_PLACE, this.#place, true);
+    view.setFloat64(SESSION_CREATED, session.createdAt, true);
+    record.set(keys.sending, SESSION_SENDING);
+    this.#placeOf.set(session, this.#place);
+    this.#options.outboxes.forEach((outbox, worker) => {
+      const isReceiver = (session.localIndex & WORKER_MASK) === worker;
+      record.subarray(SESSION_RECEIVING).fill(0);
+      if (isReceiver) record.set(keys.receiving, SESSION_RECEIVING);
+      outbox.post(RecordKind.session, record);
+    });
+    record.fill(0);
+  }
+
+  sessionEnded(session: PeerSession): void {
+    const place = this.#placeOf.get(session);
+    if (place === undefined) return;
+    this.#placeOf.delete(session);
+    const record = new Uint8Array(ENDED_SIZE);
+    new DataView(record.buffer).setUint32(ENDED_LOCAL, session.localIndex, true);
+    this.#post(RecordKind.sessionEnded, record);
+    this.#places.release(place);
+  }
+
+  forward(index: number, offset: number, length: number, path: number): boolean {
+    const { memory, outboxes, paths } = this.#options;
+    const outbox = outboxes[index & WORKER_MASK];
+    if (outbox === undefined) return false;
+    const record = new Uint8Array(DATAGRAM_BYTES + length);
+    writePathRecord(record, 0, paths, path);
+    record.set(memory.bytes.subarray(offset, offset + length), DATAGRAM_BYTES);
+    return outbox.offer(RecordKind.datagram, record);
+  }
+
+  // Peers.
+
+  peerPlaced({ index }: Peer, allowedIps: readonly Ipv4Prefix[]): void {
+    this.#firstAddress[index] = allowedIps[0]?.address ?? 0;
+    let from = 0;
+    do {
+      const part = allowedIps.slice(from, from + MAX_PREFIXES);
+      const record = new Uint8Array(PLACED_PREFIXES + part.length * PREFIX_SIZE);
+      const view = new DataView(record.buffer);
+      view.setInt32(PEER, index, true);
+      view.setInt32(PLACED_IS_FIRST, from === 0 ? 1 : 0, true);
+      part.forEach(({ address, prefixLength }, i) => {
+        view.setUint32(PLACED_PREFIXES + i * PREFIX_SIZE, address, true);
+        view.setInt32(PLACED_PREFIXES + i * PREFIX_SIZE + 4, prefixLength, true);
+      });
+      this.#post(RecordKind.peerPlaced, record);
+      from += MAX_PREFIXES;
+    } while (from < allowedIps.length);
+  }
+
+  peerRemoved({ index }: Peer): void {
+    const record = new Uint8Array(4);
+    new DataView(record.buffer).setInt32(PEER, index, true);
+    this.#known[index] = undefined;
+    this.#post(RecordKind.peerRemoved, record);
+  }
+
+  peerAsked({ index }: Peer): void {
+    this.#asked.add(index);
+  }
+
+  /** Tells what is new of these peers: all there are, after each turn. */
+  publish(peers: Iterable<Peer>, now: number): void {
+    for (const outbox of this.#options.outboxes) outbox.flush();
+    for (const peer of peers) this.#publishPeer(peer, now);
+    this.#asked.clear();
+  }
+
+  #publishPeer(peer: Peer, now: number): void {
+    const known = this.#known[peer.index];
+    const rateBefore = known === undefined ? 0 : viewOf(known).getFloat64(STATE_RATE, true);
+    this.#describe(peer);
+    if (known !== undefined && isSame(known, this.#state) && !this.#asked.has(peer.index)) return;
+    const rate = this.#stateView.getFloat64(STATE_RATE, true);
+    if (rate !== rateBefore && rate > 0) {
+      const limits = sharedLimits(rate, this.#options.limits, peer.index);
+      limits.from.fill(now);
+      limits.to.fill(now);
+    }
+    if (known === undefined) this.#known[peer.index] = this.#state.slice();
+    else known.set(this.#state);
+    this.#post(RecordKind.peerState, this.#state);
+  }
+
+  /** Writes the record of a peer's state. */
+  #describe(peer: Peer): void {
+    const { paths } = this.#options;
+    const { endpoint, proof, current } = peer;
+    const view = this.#stateView;
+    const isOpen = proof.isProven && endpoint.path !== NO_PATH && current !== null;
+    const flags = (isOpen ? STATE_IS_OPEN : 0) | (proof.isProven ? 0 : STATE_IS_WATCHED);
+    view.setInt32(PEER, peer.index, true);
+    view.setInt32(STATE_FLAGS, flags, true);
+    view.setUint32(STATE_SESSION, current?.localIndex ?? 0, true);
+    view.setInt32(STATE_MTU, peer.mtu, true);
+    view.setFloat64(STATE_RATE, peer.fromLimit?.rate ?? 0, true);
+    if (endpoint.path === NO_PATH) this.#state.fill(0, STATE_PATH, STATE_PATH + PATH_RECORD_SIZE);
+    else writePathRecord(this.#state, STATE_PATH, paths, endpoint.path);
+  }
+
+  // Packets.
+
+  /** Has this many bytes of each packet shown; 0 for none. */
+  watch(length: number): void {
+    const record = new Uint8Array(WATCH_SIZE);
+    new DataView(record.buffer).setInt32(WATCH_LENGTH, length, true);
+    this.#post(RecordKind.watch, record);
+  }
+
+  #post(kind: number, record: Uint8Array): void {
+    for (const outbox of this.#options.outboxes) outbox.post(kind, record);
+  }
+}
+
+function viewOf({ buffer }: Uint8Array): DataView {
+  return new DataView(buffer);
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
+}

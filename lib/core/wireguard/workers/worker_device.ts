@@ -1,0 +1,210 @@
+/**
+ * Worker device: what a packet worker has of the tunnel's device: the keys and the places of peers, as the device's
+ * thread has told them. It opens and seals packets; whatever else a message or a packet leads to is that thread's.
+ */
+import type { RingReader, RingWriter } from "../../threads/record_ring.ts";
+import type { Turn } from "../../threads/shared_counter.ts";
+import type { Paths } from "../../transport/paths.ts";
+import type { SendQueue } from "../../transport/send_queue.ts";
+import type { AeadProvider } from "../../noise/aead.ts";
+import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
+import type { Memory } from "../../wire/memory.ts";
+import {
+  MESSAGE_TRANSPORT,
+  messageType,
+  paddedSize,
+  TRANSPORT_MIN_SIZE,
+  TRANSPORT_RECEIVER_OFFSET,
+} from "../../wire/messages.ts";
+import type { AllowedIps } from "../allowed_ips.ts";
+import type { AnyPacketTap, PacketDevice } from "../packet_peer.ts";
+import { PacketDirection } from "../packet_tap.ts";
+import { received, receivedOffset } from "../received.ts";
+import { TransportMessages } from "../session/transport_messages.ts";
+import { WORKER_MASK } from "./sharing.ts";
+import { WorkerKnowledge } from "./worker_knowledge.ts";
+import type { WorkerPeer } from "./worker_peer.ts";
+import { WorkerReports } from "./worker_reports.ts";
+
+/** Smallest message with anything in it to read: its type. */
+const TYPE_SIZE = 4;
+
+export interface WorkerDeviceOptions {
+  /** Its number, from 0 on: that of the indices under which it receives. */
+  readonly number: number;
+  readonly memory: Memory;
+  readonly sendQueue: SendQueue;
+  readonly aead: AeadProvider;
+  readonly drops: DropCounters;
+  readonly mtu: number;
+  /** Of this thread. */
+  readonly turn: Turn;
+  /** Shared: words that counters are drawn from, and limits of peers. */
+  readonly counters: Int32Array;
+  readonly limits: Int32Array;
+  readonly fromDevice: RingReader;
+  readonly toDevice: RingWriter;
+  /** Takes a datagram that another thread got, see `receive()`. */
+  readonly onDatagram: (record: Uint8Array<ArrayBuffer>, now: number) => void;
+}
+
+export class WorkerDevice implements PacketDevice {
+  readonly allowedIps: AllowedIps<WorkerPeer>;
+  /** Null for nobody. */
+  tap: AnyPacketTap | null = null;
+  /** None: handshakes are the device's. */
+  readonly admittedHandshakes = 0;
+  readonly paths: Paths;
+  readonly #number: number;
+  readonly #memory: Memory;
+  readonly #sendQueue: SendQueue;
+  readonly #drops: DropCounters;
+  readonly #mtu: number;
+  readonly #messages: TransportMessages;
+  readonly #knowledge: WorkerKnowledge;
+  readonly #reports: WorkerReports;
+  readonly #turn: Turn;
+  /** Messages and bytes that came, and that went. */
+  readonly #passed = new Float64Array(4);
+
+  constructor(options: WorkerDeviceOptions) {
+    const { paths } = options.sendQueue;
+    this.paths = paths;
+    this.#number = options.number;
+    this.#memory = options.memory;
+    this.#sendQueue = options.sendQueue;
+    this.#drops = options.drops;
+    this.#mtu = options.mtu;
+    this.#turn = options.turn;
+    this.#messages = new TransportMessages(options);
+    this.#reports = new WorkerReports({ ...options, ring: options.toDevice, paths });
+    this.#knowledge = new WorkerKnowledge({
+      ...options,
+      paths,
+      onWatch: (length) => {
+        this.#reports.watchLength = length;
+        this.tap = length > 0 ? this.#reports : null;
+      },
+    });
+    this.allowedIps = this.#knowledge.allowedIps;
+  }
+
+  peerAt(index: number): WorkerPeer | null {
+    return this.#knowledge.peerAt(index);
+  }
+
+  /** Takes what the device's thread tells. Returns whether there may be more. */
+  learn(now: number): boolean {
+    return this.#knowledge.learn(now);
+  }
+
+  // From the network.
+
+  /** Takes one datagram, as `Device.receive()` does. */
+  receive(offset: number, length: number, path: number, now: number): number {
+    const { view, bytes } = this.#memory;
+    if (length < TYPE_SIZE || messageType(view, offset) !== MESSAGE_TRANSPORT) {
+      this.#reports.datagram(offset, length, path);
+      return 0;
+    }
+    if (length < TRANSPORT_MIN_SIZE) return this.#drop(DropReason.badMessageLength, length);
+    const index = view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true);
+    if ((index & WORKER_MASK) !== this.#number) {
+      this.#reports.datagram(offset, length, path);
+      return 0;
+    }
+    const session = this.#knowledge.session(index) ?? this.#knowledge.newSession(index);
+    if (session === null) return this.#drop(DropReason.unknownIndex, length);
+    const packetLength = this.#messages.open(session, offset, length, now);
+    if (packetLength < 0) return this.#drop(-packetLength as DropReason, length);
+    const packet = receivedOffset(offset);
+    const { peer } = session;
+    this.#passed[0] += 1;
+    this.#passed[1] += length;
+    const isControl = packetLength > 0 && bytes[packet] === 0;
+    if (isControl || !session.isKnown || peer.isWatched || path !== peer.path) {
+      const isTold = this.#reports
+        .opened(session, length, packet, packetLength, isControl, path);
+      // It has moved, perhaps: what is for it goes to the device, behind this, until the device has said where it is.
+      if (isTold && path !== peer.path) peer.isOpen = false;
+      if (isControl) return received(peer.index, 0);
+      if (isTold) return received(peer.index, packetLength);
+    }
+    peer.noteReceived(length, packetLength > 0, now);
+    this.#reports.isActive(peer, now);
+    return received(peer.index, packetLength);
+  }
+
+  #drop(reason: DropReason, length: number): number {
+    this.#drops.add(reason, length);
+    return -reason;
+  }
+
+  // To the network.
+
+  /** Seals a packet for `peer` into the send queue, or hands it over to wait. */
+  send(peer: WorkerPeer, offset: number, length: number, now: number): void {
+    if (length > this.#mtu) {
+      this.#drops.add(DropReason.tooBig, length);
+      return;
+    }
+    if (peer.isRemoved) {
+      this.#drops.add(DropReason.noRoute, length);
+      return;
+    }
+    if (peer.toLimit !== null && !peer.toLimit.take(length, now)) {
+      peer.rateLimited++;
+      this.#reports.isActive(peer, now);
+      this.#drops.add(DropReason.rateLimited, length);
+      return;
+    }
+    const { session } = peer;
+    if (!peer.isOpen || session === null || !session.canSend(now)) {
+      this.#reports.unsent(peer, offset, length);
+      return;
+    }
+    if (this.tap !== null && this.#sendQueue.free > 0) {
+      this.tap.take(peer, PacketDirection.outbound, offset, length);
+    }
+    const padded = paddedSize(length, peer.mtu);
+    const sealed = this.#messages.sealPacket(session, offset, length, padded, peer.path);
+    if (sealed < 0) {
+      this.#drops.add(-sealed as DropReason, padded);
+      return;
+    }
+    this.#passed[2] += 1;
+    this.#passed[3] += sealed;
+    peer.noteSent(sealed, now);
+    this.#reports.isActive(peer, now);
+  }
+
+  /** The host no longer has the local address of this digest (paths.ts), that datagrams were to leave from. */
+  refuseSource(source: number): void {
+    this.#reports.sourceRefused(source);
+  }
+
+  /** What has passed so far. */
+  get figures(): {
+    receivedMessages: number;
+    receivedBytes: number;
+    sentMessages: number;
+    sentBytes: number;
+  } {
+    const [receivedMessages, receivedBytes, sentMessages, sentBytes] = this.#passed;
+    return { receivedMessages, receivedBytes, sentMessages, sentBytes };
+  }
+
+  // Time.
+
+  /** When `endTurn()` has something to do though nothing has happened, monotonic ms. */
+  pollAt(): number {
+    return this.#reports.pollAt();
+  }
+
+  /** Ends a turn of the loop: what is left of blocks of counters is never used. */
+  endTurn(now: number): void {
+    if (this.#knowledge.hasDatagrams) this.#knowledge.learn(now);
+    this.#reports.poll(now);
+    this.#turn.end();
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Simulated packet workers: those of a simulated device, each with an engine and a memory of its own, as threads have
+ * them. They take their turns one after the other, in an order that a seed chooses.
+ */
+import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
+import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
+import { ForwardedPort } from "../../../lib/core/engine/forwarded_port.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
+import { MAX_PEERS } from "../../../lib/core/limits/max_peers.ts";
+import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
+import { Outbox } from "../../../lib/core/threads/outbox.ts";
+import { createRing, RingReader, RingWriter } from "../../../lib/core/threads/record_ring.ts";
+import { Turn } from "../../../lib/core/threads/shared_counter.ts";
+import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
+import type { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
+import * as wire from "../../../lib/core/wire/ipv4.ts";
+import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
+import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
+import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
+import type { Device } from "../../../lib/core/wireguard/device.ts";
+import { WorkerBoard } from "../../../lib/core/wireguard/workers/worker_board.ts";
+import { WorkerDevice } from "../../../lib/core/wireguard/workers/worker_device.ts";
+import { bucketWords } from "../../../lib/core/wireguard/workers/worker_peer.ts";
+import { DropCounters as Counters } from "../../../lib/core/wire/drop_reason.ts";
+import type { Random } from "../random.ts";
+import { type Arrival, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
+
+const RING_SIZE = 1 << 18;
+const SEND_SLOTS = 4 * MAX_MERGED;
+const SESSIONS = 256;
+
+interface SimulatedWorker {
+  readonly device: WorkerDevice;
+  readonly engine: Engine;
+  readonly tun: FakeTun;
+  readonly udp: FakeDatagramPort;
+  readonly drops: DropCounters;
+  readonly memory: Memory;
+  readonly sendQueue: SendQueue;
+  readonly news: RingReader;
+}
+
+export interface SimulatedWorkersOptions {
+  readonly count: number;
+  readonly mtu: number;
+  readonly random: Random;
+  readonly aead: (memory: Memory, owner: string) => AeadProvider;
+  readonly router: Omit<RouterOptions, "allowedIps">;
+  /** Of the device's own thread. */
+  readonly memory: Memory;
+  readonly paths: SendQueue["paths"];
+}
+
+export class SimulatedWorkers {
+  readonly board: WorkerBoard;
+  readonly all: readonly SimulatedWorker[];
+  readonly #random: Random;
+  readonly #turn = new Turn();
+
+  constructor(options: SimulatedWorkersOptions) {
+    const { count, memory, paths, random } = options;
+    this.#random = random;
+    const counters = new Int32Array(new SharedArrayBuffer(4 * SESSIONS));
+    const limits = new Int32Array(new SharedArrayBuffer(4 * bucketWords(MAX_PEERS)));
+    const toWorkers = Array.from({ length: count }, () => createRing(RING_SIZE));
+    this.board = new WorkerBoard({
+      memory,
+      paths,
+      outboxes: toWorkers.map((ring) => new Outbox(new RingWriter(ring))),
+      counters,
+      limits,
+      turn: this.#turn,
+      workerOfAddress: (address) => this.#workerOf(address),
+    });
+    this.all = toWorkers.map((ring, number) =>
+      makeWorker(number, new RingReader(ring), { ...options, counters, limits })
+    );
+  }
+
+  /** A datagram arrives, or several that were merged: the kernel goes by the first. */
+  receive(bytes: Uint8Array, arrival: Arrival, now: number): boolean {
+    const isTransport = bytes.length >= 8 && bytes[0] === 4;
+    if (!isTransport) return false;
+    const worker = this.all[(bytes[4]! & 15) % this.all.length]!;
+    worker.udp.arrive(bytes, arrival);
+    worker.engine.receive(worker.udp, now);
+    this.#endTurn(worker, now);
+    return true;
+  }
+
+  /** The host sends a packet into the tunnel. */
+  send(packet: Uint8Array, now: number): void {
+    const view = new DataView(packet.buffer, packet.byteOffset);
+    const address = packet.length < 20 ? 0 : wire.destinationAddress(view, 0);
+    const worker = this.all[this.#workerOf(address)]!;
+    worker.tun.send(packet);
+    worker.engine.readTun(now);
+    this.#endTurn(worker, now);
+  }
+
+  /** When one of them has something to do. */
+  pollAt(): number {
+    return Math.min(...this.all.map(({ device }) => device.pollAt()));
+  }
+
+  /** Has all of them, and the device, take turns until nobody has anything to say. */
+  settle(device: Device, flush: () => void, now: number): void {
+    for (let quiet = 0; quiet < 2; quiet++) {
+      const order = this.#random.chance(0.5) ? this.all : this.all.toReversed();
+      for (const worker of order) {
+        if (device.workerNews!.take(worker.news, now)) quiet = 0;
+      }
+      this.#turn.end();
+      flush();
+      this.board.publish(device.peers, now);
+      for (const worker of order) {
+        if (worker.device.learn(now)) quiet = 0;
+        worker.engine.flush(now);
+        this.#endTurn(worker, now);
+      }
+    }
+  }
+
+  #endTurn({ device, engine }: SimulatedWorker, now: number): void {
+    engine.flush(now);
+    device.endTurn(now);
+  }
+
+  #workerOf(address: number): number {
+    return (address >>> 0) % this.all.length;
+  }
+}
+
+function makeWorker(
+  number: number,
+  fromDevice: RingReader,
+  options: SimulatedWorkersOptions & { counters: Int32Array; limits: Int32Array },
+): SimulatedWorker {
+  const { mtu } = options;
+  const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
+  let end = 0;
+  const allocate = (size: number) => {
+    const offset = end;
+    end = (end + size + 63) & -64;
+    return offset;
+  };
+  const udpOffset = allocate(FakeDatagramPort.arenaSize());
+  const scratch = allocate(PIPELINE_SCRATCH_SIZE);
+  const engineScratch = allocate(ENGINE_SCRATCH_SIZE);
+  const queueOffset = allocate(SEND_SLOTS * slotSize);
+  const forwardedOffset = allocate(slotSize);
+  const memory = createMemory(end);
+  const drops = new Counters();
+  const sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
+  const { paths } = sendQueue;
+  const toDevice = createRing(RING_SIZE);
+  const forwarded = new ForwardedPort({ memory, offset: forwardedOffset, length: slotSize, paths });
+  const device = new WorkerDevice({
+    number,
+    memory,
+    sendQueue,
+    aead: options.aead(memory, `worker ${number}`),
+    drops,
+    mtu,
+    turn: new Turn(),
+    counters: options.counters,
+    limits: options.limits,
+    fromDevice,
+    toDevice: new RingWriter(toDevice),
+    onDatagram: (record, now) => {
+      forwarded.put(record);
+      engine.receive(forwarded, now);
+    },
+  });
+  const hostQueue = new PacketQueue(MAX_MERGED);
+  const shared = { memory, device, sendQueue, hostQueue, drops };
+  const engine: Engine = new Engine({
+    ...shared,
+    scratch: engineScratch,
+    pipeline: new Pipeline({
+      ...shared,
+      router: new Router({ ...options.router, allowedIps: device.allowedIps }),
+      nat: null,
+      scratch,
+      seed: 7,
+    }),
+    outside: null,
+    offload: false,
+  });
+  const tun = new FakeTun(memory);
+  engine.attachTun(tun);
+  const udp = new FakeDatagramPort(memory, { offset: udpOffset, paths });
+  engine.attach(udp);
+  return { device, engine, tun, udp, drops, memory, sendQueue, news: new RingReader(toDevice) };
+}
