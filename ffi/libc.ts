@@ -88,6 +88,8 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  /** `int eventfd(unsigned initial, int flags)` */
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
   /** `int clock_gettime(clockid_t clock, struct timespec *time)` */
   clock_gettime: { parameters: ["i32", "pointer"], result: "i32" },
 

@@ -6,8 +6,9 @@ import { EACCES, EADDRINUSE, EPERM } from "../../ffi/errno.ts";
 import type { RunOptions } from "../cli/command.ts";
 import { openControl, type RunningTunnel } from "../control/control.ts";
 import { type Reloader, ReloadRequests } from "../control/reload.ts";
-import type { Config } from "../core/config/config.ts";
+import type { Config, InterfaceConfig } from "../core/config/config.ts";
 import { DataPlaneHandle, type DataPlaneListener } from "../dataplane/data_plane_handle.ts";
+import { workerCount } from "../dataplane/workers/worker_count.ts";
 import { DataPlaneError } from "../dataplane/thread/data_plane_error.ts";
 import type { DataPlaneConfig } from "../dataplane/data_plane_protocol.ts";
 import { loadConfig } from "../host/files/config_file.ts";
@@ -118,20 +119,23 @@ function logWarnings(logger: Logger, config: Config): void {
 /** What a server's and a client's data plane are configured by alike. */
 export function commonDataPlaneConfig(
   { role, options, config }: TunnelStart<Config & { readonly listenPort: number }>,
-): Pick<
-  DataPlaneConfig,
-  | "interfaceName"
-  | "privateKey"
-  | "listenPort"
-  | "mtu"
-  | "offload"
-  | "aead"
-  | "trace"
-  | "addresses"
-  | "watch"
-> {
+):
+  & Pick<
+    DataPlaneConfig,
+    | "interfaceName"
+    | "privateKey"
+    | "listenPort"
+    | "mtu"
+    | "offload"
+    | "aead"
+    | "trace"
+    | "addresses"
+    | "watch"
+  >
+  & { readonly threads: InterfaceConfig["dataPlaneThreads"] } {
   const { privateKey, mtu, aead, addresses, peerTimeout, releaseAfter } = config.interface;
   return {
+    threads: config.interface.dataPlaneThreads,
     interfaceName: options.interfaceName,
     privateKey,
     listenPort: config.listenPort,
@@ -150,11 +154,18 @@ export function commonDataPlaneConfig(
  * @throws {AppError} with exit code 2 for a port in use, 5 for a missing privilege
  */
 export async function startDataPlane(
-  config: Omit<DataPlaneConfig, "commandFd">,
+  { threads, ...config }: Omit<DataPlaneConfig, "commandFd" | "shared"> & {
+    readonly threads: InterfaceConfig["dataPlaneThreads"];
+  },
   listener: DataPlaneListener,
 ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
+  const { workers, reason } = workerCount(threads, config);
+  if (reason !== null) {
+    const message = `one thread moves packets, though DataPlaneThreads = ${threads}: ${reason}`;
+    listener.onLog({ kind: "log", level: "warning", category: "dataplane", message });
+  }
   try {
-    return await DataPlaneHandle.start(config, listener);
+    return await DataPlaneHandle.start({ ...config, workers }, listener);
   } catch (error) {
     if (!(error instanceof DataPlaneError)) throw error;
     if (error.errno === EADDRINUSE) {

@@ -46,6 +46,8 @@ export interface Status {
   /** Whether several datagrams are handed to the kernel as one (UDP segmentation offload). */
   readonly segmentation: boolean;
   readonly peers: readonly PeerStatus[];
+  /** Packet workers, where `DataPlaneThreads` asks for several: messages and bytes, outside, by each. */
+  readonly workers: readonly WorkerStatus[];
   /** Of the gateway's own NAT; 0 without it. */
   readonly nat: {
     readonly mappings: number;
@@ -55,6 +57,13 @@ export interface Status {
   };
   /** Dropped packets by reason; reasons that have not occurred are left out. */
   readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface WorkerStatus {
+  readonly receivedMessages: number;
+  readonly receivedBytes: number;
+  readonly sentMessages: number;
+  readonly sentBytes: number;
 }
 
 export interface PeerStatus {
@@ -135,7 +144,7 @@ export async function statusOf(
   dataPlane: DataPlaneHandle,
   frame: StatusFrame,
 ): Promise<Status> {
-  const { peers, drops, nat, segmentation } = await dataPlane.statistics();
+  const { peers, drops, nat, segmentation, workers } = await dataPlane.statistics();
   const now = Date.now();
   const missing = frame.degraded();
   return {
@@ -153,6 +162,12 @@ export async function statusOf(
     aead: frame.aead,
     segmentation,
     peers: await paced(peerStatuses(peers, frame.peers)),
+    workers: workers.map(({ receivedMessages, receivedBytes, sentMessages, sentBytes }) => ({
+      receivedMessages,
+      receivedBytes,
+      sentMessages,
+      sentBytes,
+    })),
     nat,
     drops,
   };
@@ -176,6 +191,7 @@ export function blockedStatus({ owner }: StandingBlock): Status {
     aead: "",
     segmentation: false,
     peers: [],
+    workers: [],
     nat: { mappings: 0, sessions: 0, sendErrors: {} },
     drops: {},
   };

@@ -30,18 +30,19 @@ import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
 import { EgressPort } from "./ports/egress_port.ts";
 import { UdpPort } from "./ports/udp_port.ts";
 import { openTunnelSockets } from "./tunnel_sockets.ts";
+import { DeviceSide } from "./workers/device_side.ts";
 import { randomBytes } from "node:crypto";
 
 /** Messages that one receive or send call handles; each may hold many datagrams. */
-const BATCH = 16;
+export const BATCH = 16;
 /** Datagrams that one received message may hold: senders of Linux 6.9 and later put 128 into one. */
-const MAX_RECEIVED = 128;
+export const MAX_RECEIVED = 128;
 /** Slots of the send queue. One TUN read makes at most 64 datagrams, so a quarter is kept free for it. */
 export const SEND_SLOTS: number = 4 * MAX_MERGED;
 /** Wanted socket buffers: some 20 ms at 3 Gbit/s. */
 export const SOCKET_BUFFER_SIZE: number = 8 * 1024 * 1024;
 /** Bytes for message headers, vectors and control blocks; what is left over costs nothing until it is touched. */
-const CONTROL_SPACE = 256 * 1024;
+export const CONTROL_SPACE: number = 256 * 1024;
 
 export interface DataPlaneParts {
   readonly config: DataPlaneConfig;
@@ -61,6 +62,8 @@ export interface DataPlaneParts {
   /** Null where nothing is translated. */
   readonly egress: Egress | null;
   readonly engine: Engine;
+  /** Null where this thread has the packets. */
+  readonly workers: DeviceSide | null;
 }
 
 /**
@@ -92,6 +95,7 @@ export function buildDataPlane(
       batch: BATCH,
     },
     isGateway: config.isGateway,
+    workers: config.shared?.toWorkers.length ?? 0,
     opened,
   });
   const sendQueue = new SendQueue({
@@ -99,6 +103,8 @@ export function buildDataPlane(
     slots: SEND_SLOTS,
     slotSize,
   });
+  const workers = config.shared &&
+    new DeviceSide(libc, config.shared, { memory: arena, paths: sendQueue.paths });
   const device = new Device({
     memory: arena,
     sendQueue,
@@ -113,6 +119,12 @@ export function buildDataPlane(
     watch: config.watch,
     software: `vpn/${VERSION}`,
     followsTransport: config.isGateway,
+    ...(workers && {
+      shared: {
+        sharing: workers.board,
+        scratch: { offset: arena.allocate(slotSize), length: slotSize },
+      },
+    }),
   });
   const egress = openEgress(config, { libc, arena, drops, device });
   if (egress !== null) opened.use(egress);
@@ -169,17 +181,18 @@ export function buildDataPlane(
     router,
     egress,
     engine,
+    workers,
   };
 }
 
 function arenaSize({ mtu, egress, hasFakeTcp }: DataPlaneConfig, slotSize: number): number {
-  return (BATCH + 1) * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ENGINE_SCRATCH_SIZE +
+  return (BATCH + 1) * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
     CONTROL_SPACE +
     (typeof egress === "object" ? Egress.arenaSize(egress) : 0) +
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }
 
-function openAead({ aead }: DataPlaneConfig, arena: Arena): AeadProvider {
+export function openAead({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena): AeadProvider {
   const library = aead === "builtin" ? null : openLibcrypto(arena);
   if (library === null && aead === "libcrypto") {
     throw new Error(

@@ -73,6 +73,15 @@ export class Captures implements PacketTap {
     }
   }
 
+  /** Bytes of a packet that some capture keeps; 0 where there is none. */
+  get snapLength(): number {
+    let longest = 0;
+    for (let i = 0; i < this.#running.length; i++) {
+      longest = Math.max(longest, this.#running[i].snapLength);
+    }
+    return longest;
+  }
+
   /** When `poll()` has something to do, monotonic ms. */
   pollAt(): number {
     let at = Infinity;

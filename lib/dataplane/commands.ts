@@ -1,7 +1,7 @@
 /** Commands of the data plane: takes what the main thread asks for from the wake channel, does it, and answers. */
 import { SystemCallError } from "../../ffi/errno.ts";
 import { MAX_MESSAGE_SIZE, receiveMessage } from "../../ffi/sockets/wake_channel.ts";
-import { Tun, TUN_F_CSUM, TUN_F_TSO4, TUN_F_USO4, TUN_F_USO6 } from "../../ffi/tun.ts";
+import { Tun } from "../../ffi/tun.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
@@ -21,6 +21,7 @@ import type { PathProber } from "./path_prober.ts";
 import { TunDevice } from "./ports/tun_device.ts";
 import type { Reports } from "./reports.ts";
 import type { StatisticsPages } from "./statistics.ts";
+import { enableTunOffload, NO_TUN_OFFLOAD } from "./tun_offload.ts";
 
 export interface CommandsOptions {
   readonly prober: PathProber;
@@ -159,21 +160,11 @@ export class Commands {
   #openTun(name: string): void {
     const { arena, config, engine, libc, loop } = this.#parts;
     const tun = this.#options.opened.use(Tun.open(libc, arena, name));
-    if (config.offload) this.#enableTunOffload(tun);
+    if (config.offload && !enableTunOffload(tun)) {
+      this.#options.reports.log("warning", NO_TUN_OFFLOAD);
+    }
     loop.add(tun.fd, (_, now) => engine.readTun(now));
     engine.attachTun(new TunDevice(tun, loop));
-  }
-
-  /**
-   * Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2).
-   */
-  #enableTunOffload(tun: Tun): void {
-    const tcp = TUN_F_CSUM | TUN_F_TSO4;
-    if (tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6) || tun.setOffload(tcp)) return;
-    this.#options.reports.log(
-      "warning",
-      "this kernel's TUN has no segmentation offload: packets are read one at a time",
-    );
   }
 
   #openFakeTcp(endpoints: FakeTcpEndpoints): void {

@@ -9,6 +9,9 @@ import { PathProber } from "./path_prober.ts";
 import { Reports } from "./reports.ts";
 import { SendErrors, StatisticsPages } from "./statistics.ts";
 
+/** ms until what a packet worker had no room for is offered again. */
+const RETRY_PAUSE = 1;
+
 export class DataPlane implements Disposable {
   readonly #resources: DisposableStack;
   readonly #parts: DataPlaneParts;
@@ -36,7 +39,7 @@ export class DataPlane implements Disposable {
         mark: config.mark,
         maxMtu: config.mtu,
         linkMtu: (endpoint) => this.#commands.link?.innerMtu(endpoint) ?? null,
-        peers: () => device.peers,
+        device,
         onChange: (peer) => this.#reports.peers.add("path-mtu", peer, loop.now()),
       }),
     );
@@ -58,7 +61,8 @@ export class DataPlane implements Disposable {
   }
 
   #listen(): void {
-    const { config, egress, engine, handshakes, loop, monitor, socket, udp } = this.#parts;
+    const { config, device, egress, engine, handshakes, loop, monitor, socket, udp, workers } =
+      this.#parts;
     loop.add(socket.fd, (readiness, now) => {
       if ((readiness & EPOLLOUT) !== 0) engine.resume(now);
       if ((readiness & ~EPOLLOUT) !== 0) engine.receive(udp, now);
@@ -66,6 +70,7 @@ export class DataPlane implements Disposable {
     if (handshakes !== null) {
       loop.add(handshakes.socket.fd, (_, now) => engine.receiveHandshakes(handshakes.port, now));
     }
+    if (workers !== null) loop.add(workers.fd, (_, now) => workers.take(device, now));
     loop.add(config.commandFd, (_, now) => this.#commands.serve(now));
     loop.add(monitor.fd, (_, now) => this.#followNetwork(now));
     if (this.#prober.fd >= 0) loop.add(this.#prober.fd, (_, now) => this.#prober.serve(now));
@@ -82,7 +87,7 @@ export class DataPlane implements Disposable {
 
   /** When there is something to do though nothing is ready, monotonic ms. */
   #pollAt(): number {
-    const { device, egress } = this.#parts;
+    const { device, egress, loop, workers } = this.#parts;
     return Math.min(
       device.pollAt(),
       this.#prober.pollAt(),
@@ -90,12 +95,13 @@ export class DataPlane implements Disposable {
       egress?.pollAt() ?? Infinity,
       this.#commands.link?.pollAt() ?? Infinity,
       this.#captures.pollAt(),
+      workers?.isWaiting ? loop.now() + RETRY_PAUSE : Infinity,
     );
   }
 
   /** Does what is due, and sends what it led to. */
   #poll(now: number): void {
-    const { device, egress, engine } = this.#parts;
+    const { device, egress, engine, workers } = this.#parts;
     this.#commands.link?.poll(now);
     device.poll(now);
     egress?.poll(now);
@@ -107,6 +113,7 @@ export class DataPlane implements Disposable {
     this.#prober.poll(now);
     this.#captures.poll(now);
     this.#reports.poll(now);
+    workers?.endTurn(device, this.#captures.snapLength, now);
   }
 
   /** Does at once what follows from what happened to a peer, and reports it as often as is good. */

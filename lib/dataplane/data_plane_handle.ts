@@ -23,6 +23,9 @@ import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { Swarm } from "../process/swarm.ts";
 import { DataPlaneError } from "./thread/data_plane_error.ts";
 import { WorkerThread } from "./thread/worker_thread.ts";
+import type { WorkerFigures } from "./workers/worker_figures.ts";
+import { PacketWorkers } from "./workers/packet_workers.ts";
+import { DROP_REASON_NAMES, DropReason } from "../core/wire/drop_reason.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
@@ -84,6 +87,8 @@ export class DataPlaneHandle {
   /** Of a client: the public key of the peer that is its server, in base64. */
   #server: string;
   #isStopped = false;
+  /** Null where the data plane has the packets itself. */
+  #workers: PacketWorkers | null = null;
 
   private constructor(peers: DataPlaneConfig["peers"], listener: DataPlaneListener) {
     this.#listener = listener;
@@ -109,18 +114,33 @@ export class DataPlaneHandle {
    * @throws {DataPlaneError} when it cannot start
    */
   static async start(
-    config: Omit<DataPlaneConfig, "commandFd">,
+    { workers: count, ...config }: Omit<DataPlaneConfig, "commandFd" | "shared"> & {
+      /** Packet workers; with one, the data plane has the packets itself. */
+      readonly workers: number;
+    },
     listener: DataPlaneListener,
   ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
     const dataPlane = new DataPlaneHandle(config.peers, listener);
-    dataPlane.#thread.start(config);
+    const { egress } = config;
+    const workers = count > 1 && typeof egress !== "object" ? dataPlane.#makeWorkers(count) : null;
+    dataPlane.#thread.start({ ...config, shared: workers?.shared ?? null });
     try {
       const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
+      if (typeof egress !== "object") await workers?.start({ ...config, egress, port });
       return { dataPlane, port, aead };
     } catch (error) {
       await dataPlane.stop();
       throw error;
     }
+  }
+
+  #makeWorkers(count: number): PacketWorkers {
+    return this.#workers = new PacketWorkers(count, {
+      onWarning: (message) =>
+        this.#listener.onLog({ kind: "log", level: "warning", category: "dataplane", message }),
+      // With one of them, all that it received for is gone.
+      onFailure: (failure) => this.#thread.fail(failure),
+    });
   }
 
   /** Rejects when the data plane dies; never resolves. */
@@ -150,7 +170,8 @@ export class DataPlaneHandle {
    * @throws {DataPlaneError} EBUSY when the name is taken, EPERM without CAP_NET_ADMIN
    */
   async openTun(name: string): Promise<void> {
-    await this.#ask({ kind: "open-tun", name });
+    if (this.#workers === null) await this.#ask({ kind: "open-tun", name });
+    else await this.#workers.openTun(name);
   }
 
   /**
@@ -208,13 +229,16 @@ export class DataPlaneHandle {
     do {
       const part = rules.slice(from, from + RULES_PER_MESSAGE);
       from += part.length;
-      this.#send({ kind: "set-egress-rules", rules: part, isLast: from >= rules.length });
+      const isLast = from >= rules.length;
+      this.#send({ kind: "set-egress-rules", rules: part, isLast });
+      this.#workers?.setEgressRules(part, isLast);
     } while (from < rules.length);
   }
 
   /** Says whether one client may reach another from now on. */
   setClientToClient(allowed: boolean): void {
     this.#send({ kind: "set-client-to-client", allowed });
+    this.#workers?.setClientToClient(allowed);
   }
 
   /** Changes the peers, in this order; all others go on undisturbed. */
@@ -260,7 +284,10 @@ export class DataPlaneHandle {
       const page = await this.#ask({ kind: "get-statistics", isFirst });
       if (page.kind !== "statistics") throw new Error("Cannot read the statistics: no page came");
       peers.push(...page.statistics.peers);
-      if (page.isLast) return { ...page.statistics, peers };
+      if (!page.isLast) continue;
+      const statistics = { ...page.statistics, peers };
+      if (this.#workers === null) return statistics;
+      return withWorkers(statistics, await this.#workers.figures());
     }
   }
 
@@ -272,6 +299,7 @@ export class DataPlaneHandle {
     this.#captures.fail(new Error("Cannot continue the capture: the tunnel is ending"));
     if (this.#thread.failure === null) this.#send({ kind: "stop" });
     await this.#thread.end();
+    await this.#workers?.stop();
     for (const { reject } of this.#waiters.values()) reject(hasEnded());
     this.#waiters.clear();
   }
@@ -349,6 +377,21 @@ export class DataPlaneHandle {
     this.#waiters.delete(id);
     return waiter;
   }
+}
+
+/** Adds what packet workers have done, and not told the device's thread. */
+function withWorkers(statistics: Statistics, workers: readonly WorkerFigures[]): Statistics {
+  const overflow = workers.reduce((sum, figures) => sum + figures.overflow, 0);
+  const { drops } = statistics;
+  const name = DROP_REASON_NAMES[DropReason.receiveOverflow];
+  return {
+    ...statistics,
+    drops: overflow === 0 ? drops : { ...drops, [name]: (drops[name] ?? 0) + overflow },
+    segmentation: workers.every(({ segmentation }) => segmentation),
+    sendError: workers.find(({ sendError }) => sendError !== null)?.sendError ??
+      statistics.sendError,
+    workers,
+  };
 }
 
 function hasEnded(): Error {

@@ -13,6 +13,8 @@ import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
 import type { EgressConfig } from "./egress/egress.ts";
 import type { ThreadReport } from "./thread/thread_report.ts";
+import type { WorkerFigures } from "./workers/worker_figures.ts";
+import type { SharedMemory } from "./workers/shared_memory.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { PeerChangeText } from "../core/peers/peer_change.ts";
 import type { HostAddress } from "../core/wire/host_address.ts";
@@ -52,6 +54,8 @@ export interface DataPlaneConfig {
   readonly hasFakeTcp: boolean;
   /** How peers are watched. */
   readonly watch: WatchOptions;
+  /** What is shared with packet workers; null where the data plane has the packets itself. */
+  readonly shared: SharedMemory | null;
 }
 
 /** What the main thread asks for, to be answered by the report that names the request's id. */
@@ -154,6 +158,8 @@ export interface PeerStatistics {
 /** What passed so far. Counts are float64 numbers. */
 export interface Statistics {
   readonly peers: readonly PeerStatistics[];
+  /** By packet worker; none where the data plane has the packets itself. */
+  readonly workers: readonly WorkerFigures[];
   /** Drops by the name of their reason; those that are 0 are left out. */
   readonly drops: Readonly<Record<string, number>>;
   readonly segmentation: boolean;

@@ -15,6 +15,7 @@ import { PathClaim } from "../core/wireguard/path/path_claim.ts";
 import { OUTER_HEADERS6_SIZE, OUTER_HEADERS_SIZE } from "../core/wireguard/constants.ts";
 import { PATH_OVERHEAD, PathMtuSearch } from "../core/wireguard/path/path_mtu.ts";
 import { PathWatch } from "../core/wireguard/path/path_watch.ts";
+import type { Device } from "../core/wireguard/device.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
 import type { Engine } from "../core/engine/engine.ts";
 import { pathClaimFilter } from "./filters/path_claim_filter.ts";
@@ -33,6 +34,7 @@ const MAX_CLAIMS = 16;
 const MAX_CLAIM_SIZE = 2048;
 
 export interface PathProberOptions {
+  readonly device: Device;
   readonly engine: Engine;
   /** Ours, that the tunnel's datagrams leave from. */
   readonly port: number;
@@ -42,8 +44,6 @@ export interface PathProberOptions {
   readonly maxMtu: number;
   /** Bytes inside that a connection of fake TCP takes; null without one. */
   readonly linkMtu: (endpoint: PeerEndpoint) => number | null;
-  /** All peers. */
-  readonly peers: () => Iterable<Peer>;
   /** Takes a peer whose MTU is another now. */
   readonly onChange: (peer: Peer) => void;
 }
@@ -63,7 +63,7 @@ export class PathProber implements Disposable {
     this.#errors = openErrors(libc, options.port);
     this.#options = options;
     this.#search = new PathMtuSearch(options.maxMtu);
-    this.#watch = new PathWatch(this.#search, options.peers);
+    this.#watch = new PathWatch(this.#search, () => options.device.peers);
   }
 
   /** Readable when there is something to `serve()`, for an epoll set; -1 where routers' answers do not arrive. */
@@ -110,6 +110,7 @@ export class PathProber implements Disposable {
       if (peer === null) break;
       this.#watch.asked(peer, this.#pathMtu(peer), now);
     }
+    const { device, engine } = this.#options;
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const peer = this.#search.next(now);
       if (peer === null) return;
@@ -118,7 +119,10 @@ export class PathProber implements Disposable {
       this.#watch.looked(peer, pathMtu, now);
       const probes = this.#search.looked(peer, pathMtu, now);
       if (peer.mtu !== before) this.#options.onChange(peer);
-      for (const length of probes) this.#options.engine.sendProbe(peer, length, now);
+      for (const length of probes) {
+        const write = () => device.sendProbe(peer, length, now);
+        engine.sendProbe(write, peer.endpoint.transport, now);
+      }
     }
   }
 

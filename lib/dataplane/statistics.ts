@@ -104,6 +104,7 @@ export class StatisticsPages {
         sessions: egress?.nat.sessionCount ?? 0,
       },
       peers,
+      workers: [],
     };
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { Arena } from "../../ffi/arena.ts";
 import { SystemCallError } from "../../ffi/errno.ts";
-import type { Libc } from "../../ffi/libc.ts";
+import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { steerGroup } from "../../ffi/sockets/reuseport_group.ts";
 import { UdpBuffers } from "../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket, type UdpSocketOptions } from "../../ffi/sockets/udp_socket.ts";
@@ -30,14 +30,17 @@ export interface TunnelSockets {
 export function openTunnelSockets(
   libc: Libc,
   arena: Arena,
-  { options, isGateway, opened }: {
+  { options, isGateway, workers, opened }: {
     readonly options: UdpSocketOptions;
     readonly isGateway: boolean;
+    /** How many packet workers open sockets of their own after this, which the transport messages come to. */
+    readonly workers: number;
     readonly opened: DisposableStack;
   },
 ): TunnelSockets {
   const alone = { ...options, buffers: new UdpBuffers(arena, options.batch) };
   const bind = (how: UdpSocketOptions) => UdpSocket.bind(libc, arena, how);
+  if (workers > 0) return { socket: opened.use(openFirst(bind, alone, workers)), handshakes: null };
   if (!isGateway) return { socket: opened.use(bind(alone)), handshakes: null };
   // Another program of this user's that shares its ports would let us share this one.
   const port = withDisposed(bind(alone), (socket) => socket.port);
@@ -61,6 +64,24 @@ export function openTunnelSockets(
   }
   attempt.dispose();
   return { socket: opened.use(bind({ ...alone, port })), handshakes: null };
+}
+
+/**
+ * The first socket of a group, which all comes to but the transport messages.
+ *
+ * @throws {SystemCallError} also where the kernel cannot tell them apart
+ */
+function openFirst(
+  bind: (how: UdpSocketOptions) => UdpSocket,
+  options: UdpSocketOptions,
+  workers: number,
+): UdpSocket {
+  const port = withDisposed(bind(options), (socket) => socket.port);
+  using attempt = new DisposableStack();
+  const socket = attempt.use(bind({ ...options, port, sharesPort: true }));
+  steerGroup(openLibc(), socket.fd, datagramSteering({ first: 1, count: workers }));
+  attempt.move();
+  return socket;
 }
 
 function withDisposed<Resource extends Disposable, Result>(

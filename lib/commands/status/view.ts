@@ -56,6 +56,7 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
       ? [`  ${paint(RED, "degraded")}: without ${status.missing.join(", ")}`]
       : []),
     `  ${meansText(status)}`,
+    ...workerLines(status),
     ...countLines("send errors", nat.sendErrors),
     ...countLines("dropped", drops),
     "",
@@ -81,6 +82,15 @@ function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status):
       ? []
       : [`NAT ${counted(mappings, "mapping")} ${counted(sessions, "session")}`]),
   ].join(", ");
+}
+
+/** What each of several packet workers has done: one that does all is seen here. */
+function workerLines({ workers }: Status): string[] {
+  if (workers.length === 0) return [];
+  const each = workers.map(({ receivedBytes, sentBytes }, i) =>
+    `${i + 1} in ${formatBytes(receivedBytes)} out ${formatBytes(sentBytes)}`
+  );
+  return [`  packet workers: ${each.join(", ")}`];
 }
 
 function peerTable(status: Status, options: ViewOptions): string[] {

@@ -9,6 +9,7 @@ import * as ipv4 from "../../core/wire/ipv4.ts";
 import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../core/wire/messages.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
 import * as tcp from "../../core/wire/tcp.ts";
+import { WORKER_MASK } from "../../core/wireguard/workers/sharing.ts";
 import { assemble, at, type BpfLine, go, goIf } from "./assembler.ts";
 import {
   ADD_K,
@@ -33,9 +34,6 @@ import {
   TAX,
 } from "./bpf.ts";
 import * as ebpf from "./ebpf.ts";
-
-/** The bits of a session's index that name its worker. */
-const WORKER_MASK = 15;
 
 /** As many workers as the bits can name, but for one: there is a thread besides them that has the handshakes. */
 export const MAX_WORKERS = WORKER_MASK;

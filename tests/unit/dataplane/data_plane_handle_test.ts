@@ -5,7 +5,6 @@ import {
   DataPlaneHandle,
   type DataPlaneListener,
 } from "../../../lib/dataplane/data_plane_handle.ts";
-import type { DataPlaneConfig } from "../../../lib/dataplane/data_plane_protocol.ts";
 import { DataPlaneError } from "../../../lib/dataplane/thread/data_plane_error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { hostTest } from "../../support/permissions.ts";
@@ -17,7 +16,9 @@ const LISTENER: DataPlaneListener = {
   onNetworkChange() {},
 };
 
-function config(listenPort = 0): Omit<DataPlaneConfig, "commandFd"> {
+type Start = Parameters<typeof DataPlaneHandle.start>[0];
+
+function config(listenPort = 0, workers = 1): Start {
   return {
     isGateway: false,
     privateKey: new Uint8Array(32).fill(7),
@@ -35,7 +36,8 @@ function config(listenPort = 0): Omit<DataPlaneConfig, "commandFd"> {
     peers: [{ publicKey: new Uint8Array(32).fill(9), allowedIps: [] }],
     hasFakeTcp: false,
     watch: { timeout: 60_000, releaseAfter: Infinity },
-  } as unknown as Omit<DataPlaneConfig, "commandFd">;
+    workers,
+  } as unknown as Start;
 }
 
 hostTest(
@@ -69,14 +71,25 @@ hostTest(
 );
 
 hostTest("a data plane that cannot start says why, with the error's number", async () => {
-  const { dataPlane, port } = await DataPlaneHandle.start(config(), LISTENER);
-  try {
-    const error = await assertRejects(
-      () => DataPlaneHandle.start(config(port), LISTENER),
-      DataPlaneError,
-    );
-    assertEquals(error.errno, EADDRINUSE);
-  } finally {
-    await dataPlane.stop();
+  for (const workers of [1, 2]) {
+    const { dataPlane, port } = await DataPlaneHandle.start(config(0, workers), LISTENER);
+    try {
+      const error = await assertRejects(
+        () => DataPlaneHandle.start(config(port, workers), LISTENER),
+        DataPlaneError,
+      );
+      assertEquals(error.errno, EADDRINUSE);
+    } finally {
+      await dataPlane.stop();
+    }
   }
+});
+
+hostTest("each packet worker says what it has done, and all end with the data plane", async () => {
+  const { dataPlane } = await DataPlaneHandle.start(config(0, 3), LISTENER);
+  const { workers, drops } = await dataPlane.statistics();
+  assertEquals(workers.map(({ receivedBytes, sentBytes }) => receivedBytes + sentBytes), [0, 0, 0]);
+  assertEquals(drops, {});
+  await dataPlane.stop();
+  await assertRejects(() => dataPlane.statistics(), Error);
 });

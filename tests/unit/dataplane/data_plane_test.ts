@@ -70,6 +70,7 @@ function config(
       allowedIps: [parseCidr(`10.66.78.${i}/32`)!],
     })),
     hasFakeTcp: false,
+    shared: null,
     watch: { timeout: 60_000, releaseAfter: Infinity },
     ...options,
   } as DataPlaneConfig;

@@ -31,6 +31,7 @@ class Site implements Disposable {
         batch: 8,
       },
       isGateway,
+      workers: 0,
       opened: this.#opened,
     });
   }

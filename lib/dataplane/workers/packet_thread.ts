@@ -1,0 +1,266 @@
+/**
+ * Packet thread: a packet worker, one of several threads that move packets: its socket of the tunnel's port, its queue
+ * of the TUN, its own engine.
+ */
+import { Arena } from "../../../ffi/arena.ts";
+import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
+import { errnoName, SystemCallError } from "../../../ffi/errno.ts";
+import { clearEventFd, signalEventFd } from "../../../ffi/event_fd.ts";
+import { type Libc, openLibc } from "../../../ffi/libc.ts";
+import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
+import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { MAX_MESSAGE_SIZE, receiveMessage } from "../../../ffi/sockets/wake_channel.ts";
+import { Tun } from "../../../ffi/tun.ts";
+import type { EgressRule } from "../../core/access/egress_rules.ts";
+import { Engine, ENGINE_SCRATCH_SIZE } from "../../core/engine/engine.ts";
+import { ForwardedPort } from "../../core/engine/forwarded_port.ts";
+import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../core/engine/pipeline.ts";
+import { Router } from "../../core/routing/router.ts";
+import { RingReader, RingWriter } from "../../core/threads/record_ring.ts";
+import { Turn } from "../../core/threads/shared_counter.ts";
+import { SendQueue } from "../../core/transport/send_queue.ts";
+import { DropCounters } from "../../core/wire/drop_reason.ts";
+import { TRANSPORT_OVERHEAD } from "../../core/wire/messages.ts";
+import { PacketQueue } from "../../core/wire/packet_queue.ts";
+import { WorkerDevice } from "../../core/wireguard/workers/worker_device.ts";
+import {
+  BATCH,
+  CONTROL_SPACE,
+  MAX_RECEIVED,
+  openAead,
+  SEND_SLOTS,
+  SOCKET_BUFFER_SIZE,
+} from "../build.ts";
+import { EventLoop } from "../event_loop.ts";
+import { TunDevice } from "../ports/tun_device.ts";
+import { UdpPort } from "../ports/udp_port.ts";
+import { enableTunOffload, NO_TUN_OFFLOAD } from "../tun_offload.ts";
+import type {
+  PacketWorkerCommand,
+  PacketWorkerConfig,
+  PacketWorkerReport,
+} from "./packet_worker_protocol.ts";
+import type { WorkerFigures } from "./worker_figures.ts";
+
+export class PacketThread implements Disposable {
+  readonly #libc: Libc = openLibc();
+  readonly #config: PacketWorkerConfig;
+  readonly #report: (report: PacketWorkerReport) => void;
+  readonly #arena: Arena;
+  readonly #loop: EventLoop;
+  readonly #socket: UdpSocket;
+  readonly #router: Router;
+  readonly #device: WorkerDevice;
+  readonly #engine: Engine;
+  readonly #toDevice: RingWriter;
+  readonly #resources: DisposableStack;
+  readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
+  readonly #egressRules: EgressRule[] = [];
+  #hasMore = false;
+
+  /** @throws {SystemCallError} where a privilege is missing */
+  constructor(config: PacketWorkerConfig, report: (report: PacketWorkerReport) => void) {
+    using opened = new DisposableStack();
+    this.#config = config;
+    this.#report = report;
+    const { mtu, number, shared } = config;
+    const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
+    const arena = this.#arena = new Arena(
+      BATCH * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
+        CONTROL_SPACE,
+    );
+    const loop = this.#loop = opened.use(new EventLoop(this.#libc, arena));
+    const socket = this.#socket = opened.use(UdpSocket.bind(this.#libc, arena, {
+      port: config.port,
+      bothFamilies: true,
+      sharesPort: true,
+      mark: config.mark,
+      offload: config.offload,
+      bufferSize: SOCKET_BUFFER_SIZE,
+      batch: BATCH,
+    }));
+    const sendQueue = new SendQueue({
+      offset: arena.allocate(SEND_SLOTS * slotSize),
+      slots: SEND_SLOTS,
+      slotSize,
+    });
+    const { paths } = sendQueue;
+    const drops = new DropCounters();
+    this.#toDevice = new RingWriter(shared.toDevice[number]);
+    const forwarded = new ForwardedPort({
+      memory: arena,
+      offset: arena.allocate(slotSize),
+      length: slotSize,
+      paths,
+    });
+    const device = this.#device = new WorkerDevice({
+      number,
+      memory: arena,
+      sendQueue,
+      aead: openAead(config, arena),
+      drops,
+      mtu,
+      turn: new Turn(),
+      counters: new Int32Array(shared.counters),
+      limits: new Int32Array(shared.limits),
+      fromDevice: new RingReader(shared.toWorkers[number]),
+      toDevice: this.#toDevice,
+      onDatagram: (record, now) => {
+        forwarded.put(record);
+        this.#engine.receive(forwarded, now);
+      },
+    });
+    this.#router = new Router({ ...config, allowedIps: device.allowedIps });
+    const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
+    this.#engine = new Engine({
+      ...queues,
+      memory: arena,
+      scratch: arena.allocate(ENGINE_SCRATCH_SIZE),
+      device,
+      pipeline: new Pipeline({
+        ...queues,
+        memory: arena,
+        device,
+        router: this.#router,
+        nat: null,
+        drops,
+        scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+        seed: shared.seed,
+        inboundFlows: shared.inboundFlows,
+      }),
+      drops,
+      outside: null,
+      offload: config.offload,
+    });
+    const udp = new UdpPort(socket, {
+      memory: arena,
+      paths,
+      drops,
+      keepsSource: config.isGateway,
+      onSourceRefused: (source) => device.refuseSource(source),
+      onRoomAwaited: (isAwaited) =>
+        loop.modify(socket.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
+    });
+    this.#engine.attach(udp);
+    this.#resources = new DisposableStack();
+    this.#listen(udp);
+    this.#resources.use(opened.move());
+    report({ kind: "ready" });
+  }
+
+  #listen(udp: UdpPort): void {
+    const loop = this.#loop;
+    const engine = this.#engine;
+    // First of all what the device's thread tells: what arrives may be under a key that is told just now.
+    loop.add(this.#wakeFd, (_, now) => this.#learn(now));
+    loop.add(this.#socket.fd, (readiness, now) => {
+      if ((readiness & EPOLLOUT) !== 0) engine.resume(now);
+      if ((readiness & ~EPOLLOUT) !== 0) engine.receive(udp, now);
+    });
+    loop.add(this.#config.commandFd, (_, now) => this.#serve(now));
+  }
+
+  get #wakeFd(): number {
+    return this.#config.shared.workersWake[this.#config.number];
+  }
+
+  #learn(now: number): void {
+    clearEventFd(this.#libc, this.#wakeFd);
+    this.#hasMore = this.#device.learn(now);
+  }
+
+  /** Moves packets until told to stop. */
+  run(): void {
+    this.#loop.run({ pollAt: () => this.#device.pollAt(), poll: (now) => this.#poll(now) });
+  }
+
+  #poll(now: number): void {
+    this.#engine.flush(now);
+    this.#device.endTurn(now);
+    if (this.#hasMore) signalEventFd(this.#libc, this.#wakeFd);
+    this.#hasMore = false;
+    if (!this.#toDevice.hasNews) return;
+    this.#toDevice.hasNews = false;
+    signalEventFd(this.#libc, this.#config.shared.deviceWake);
+  }
+
+  // Commands.
+
+  #serve(now: number): void {
+    for (;;) {
+      const message = receiveMessage(this.#libc, this.#config.commandFd, this.#buffer);
+      if (message === null) return;
+      if (message.length === 0) {
+        // The main thread is gone, and so are we.
+        this.#loop.stop();
+        return;
+      }
+      this.#do(JSON.parse(new TextDecoder().decode(message)), now);
+    }
+  }
+
+  #do(command: PacketWorkerCommand, now: number): void {
+    switch (command.kind) {
+      case "open-tun":
+        this.#openTun(command.name, command.steering, now);
+        break;
+      case "set-egress-rules":
+        this.#egressRules.push(...command.rules);
+        if (command.isLast) this.#router.setEgressRules(this.#egressRules.splice(0));
+        break;
+      case "set-client-to-client":
+        this.#router.setClientToClient(command.allowed);
+        break;
+      case "get-figures":
+        this.#report({ kind: "figures", figures: this.#figures() });
+        break;
+      case "ping":
+        this.#report({ kind: "alive" });
+        break;
+      case "stop":
+        this.#loop.stop();
+        break;
+    }
+  }
+
+  #openTun(name: string, steering: number | null, now: number): void {
+    // Whom the host's first packets are for is known by then.
+    this.#learn(now);
+    try {
+      const tun = this.#resources.use(
+        steering === null
+          ? Tun.openQueue(this.#libc, this.#arena, name)
+          : Tun.open(this.#libc, this.#arena, name, "many"),
+      );
+      if (steering !== null) {
+        tun.steer(steering);
+        if (this.#config.offload && !enableTunOffload(tun)) this.#warn(NO_TUN_OFFLOAD);
+      }
+      this.#loop.add(tun.fd, (_, at) => this.#engine.readTun(at));
+      this.#engine.attachTun(new TunDevice(tun, this.#loop));
+      this.#report({ kind: "opened" });
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      this.#report({ kind: "refused", message: error.message, errno: error.errno });
+    }
+  }
+
+  #figures(): WorkerFigures {
+    const { segmentation, lastSendError } = this.#socket;
+    return {
+      ...this.#device.figures,
+      overflow: this.#socket.drops(),
+      segmentation,
+      sendError: lastSendError === 0 ? null : errnoName(lastSendError),
+    };
+  }
+
+  #warn(message: string): void {
+    this.#report({ kind: "warning", message });
+  }
+
+  /** Closes its queue of the TUN, and its socket. */
+  [Symbol.dispose](): void {
+    this.#resources[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,161 @@
+/** Packet workers: the main thread's end: starts them, gives them the TUN, tells them what changes, ends them. */
+import { loadSocketFilter } from "../../../ffi/bpf.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import type { EgressRule } from "../../core/access/egress_rules.ts";
+import { tunSteering } from "../filters/steering.ts";
+import { DataPlaneError } from "../thread/data_plane_error.ts";
+import { WorkerThread } from "../thread/worker_thread.ts";
+import type {
+  PacketWorkerCommand,
+  PacketWorkerConfig,
+  PacketWorkerReport,
+} from "./packet_worker_protocol.ts";
+import type { WorkerFigures } from "./worker_figures.ts";
+import { closeSharedMemory, createSharedMemory, type SharedMemory } from "./shared_memory.ts";
+
+/** Takes what is to be known of workers. */
+export interface PacketWorkersListener {
+  onWarning(message: string): void;
+  onFailure(failure: DataPlaneError): void;
+}
+
+type Answer = Exclude<
+  PacketWorkerReport,
+  { kind: "warning" | "alive" | "stopped" | "failed" }
+>;
+
+/** One of them. */
+class Worker {
+  readonly #thread: WorkerThread<PacketWorkerReport>;
+  /** Those who wait for an answer; it answers in order. */
+  readonly #waiters: {
+    resolve: (answer: Answer) => void;
+    reject: (error: Error) => void;
+  }[] = [];
+
+  constructor(number: number, listener: PacketWorkersListener) {
+    this.#thread = new WorkerThread<PacketWorkerReport>({
+      module: new URL("./packet_worker.ts", import.meta.url),
+      name: `packet worker ${number + 1}`,
+      category: "dataplane",
+      ask: () => this.send({ kind: "ping" }),
+      onReport: (report) => {
+        if (report.kind === "warning") listener.onWarning(report.message);
+        else this.#answered(report as Answer);
+      },
+      onFailure: (failure) => {
+        for (const { reject } of this.#waiters.splice(0)) reject(failure);
+        listener.onFailure(failure);
+      },
+    });
+  }
+
+  async start(config: Omit<PacketWorkerConfig, "commandFd">): Promise<void> {
+    const ready = this.#answer();
+    this.#thread.start(config);
+    await ready;
+    this.#thread.started();
+  }
+
+  send(command: PacketWorkerCommand): void {
+    this.#thread.send(new TextEncoder().encode(JSON.stringify(command)));
+  }
+
+  async ask(command: PacketWorkerCommand): Promise<Answer> {
+    if (this.#thread.failure !== null) throw this.#thread.failure;
+    const answer = this.#answer();
+    this.send(command);
+    const given = await answer;
+    if (given.kind === "refused") throw new DataPlaneError(given);
+    return given;
+  }
+
+  async end(): Promise<void> {
+    if (this.#thread.failure === null) this.send({ kind: "stop" });
+    await this.#thread.end();
+    const ended = new Error("Cannot ask a packet worker: it has ended");
+    for (const { reject } of this.#waiters.splice(0)) reject(ended);
+  }
+
+  #answer(): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    this.#waiters.push({ resolve, reject });
+    return promise;
+  }
+
+  #answered(answer: Answer): void {
+    this.#waiters.shift()?.resolve(answer);
+  }
+}
+
+export class PacketWorkers {
+  readonly shared: SharedMemory;
+  readonly #listener: PacketWorkersListener;
+  /** None before `start()`. */
+  readonly #workers: Worker[] = [];
+
+  /** @throws {SystemCallError} where descriptors have run out */
+  constructor(count: number, listener: PacketWorkersListener) {
+    this.shared = createSharedMemory(count);
+    this.#listener = listener;
+  }
+
+  /**
+   * Starts them, the device's thread being there: one after the other, as the kernel numbers sockets in their order.
+   *
+   * @throws {DataPlaneError} where one cannot start
+   */
+  async start(
+    config: Omit<PacketWorkerConfig, "commandFd" | "number" | "shared">,
+  ): Promise<void> {
+    for (let number = 0; number < this.shared.toWorkers.length; number++) {
+      const worker = new Worker(number, this.#listener);
+      this.#workers.push(worker);
+      await worker.start({ ...config, number, shared: this.shared });
+    }
+  }
+
+  /**
+   * Creates the TUN with a queue for each.
+   *
+   * @throws {SystemCallError | DataPlaneError} where that is refused
+   */
+  async openTun(name: string): Promise<void> {
+    const libc = openLibc();
+    const steering = loadSocketFilter(libc, tunSteering(this.#workers.length));
+    try {
+      for (const [number, worker] of this.#workers.entries()) {
+        await worker.ask({ kind: "open-tun", name, steering: number === 0 ? steering : null });
+      }
+    } finally {
+      libc.symbols.close(steering);
+    }
+  }
+
+  setEgressRules(rules: readonly EgressRule[], isLast: boolean): void {
+    this.#tell({ kind: "set-egress-rules", rules, isLast });
+  }
+
+  setClientToClient(allowed: boolean): void {
+    this.#tell({ kind: "set-client-to-client", allowed });
+  }
+
+  /** What each has done so far. */
+  figures(): Promise<WorkerFigures[]> {
+    return Promise.all(this.#workers.map(async (worker) => {
+      const answer = await worker.ask({ kind: "get-figures" });
+      if (answer.kind !== "figures") throw new Error("Cannot read a packet worker's figures");
+      return answer.figures;
+    }));
+  }
+
+  /** Ends them; the device's thread has ended. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.end()));
+    closeSharedMemory(this.shared);
+  }
+
+  #tell(command: PacketWorkerCommand): void {
+    for (const worker of this.#workers) worker.send(command);
+  }
+}

@@ -1,0 +1,52 @@
+/** Shared memory of the data plane's threads: what they tell each other by, and what they count together. */
+import { createEventFd } from "../../../ffi/event_fd.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import { INBOUND_FLOWS_SIZE } from "../../core/access/inbound_flows.ts";
+import { MAX_PEERS } from "../../core/limits/max_peers.ts";
+import { createRing } from "../../core/threads/record_ring.ts";
+import { bucketWords } from "../../core/wireguard/workers/worker_peer.ts";
+import { randomBytes } from "node:crypto";
+
+/** Bytes of each ring: what a worker hands over in a turn, and what it is told at the start, goes in by parts. */
+const RING_SIZE = 1 << 20;
+/** Sessions that there are at a time, three for each peer, and those that workers have still to hear the end of. */
+const MAX_SESSIONS = 4 * MAX_PEERS;
+
+/** All of it, as `postMessage` takes it to each thread. */
+export interface SharedMemory {
+  /** Words that sessions' counters are drawn from. */
+  readonly counters: SharedArrayBuffer;
+  /** Words of peers' limits. */
+  readonly limits: SharedArrayBuffer;
+  readonly inboundFlows: SharedArrayBuffer;
+  /** 32 random bits for that table. */
+  readonly seed: number;
+  /** Rings by worker, and the descriptor by which each is woken. */
+  readonly toWorkers: readonly SharedArrayBuffer[];
+  readonly workersWake: readonly number[];
+  /** Rings by worker, and the descriptor by which the device's thread is woken. */
+  readonly toDevice: readonly SharedArrayBuffer[];
+  readonly deviceWake: number;
+}
+
+/** @throws {SystemCallError} where descriptors have run out */
+export function createSharedMemory(workers: number): SharedMemory {
+  const libc = openLibc();
+  const ofEach = <Item>(make: () => Item) => Array.from({ length: workers }, make);
+  return {
+    counters: new SharedArrayBuffer(4 * MAX_SESSIONS),
+    limits: new SharedArrayBuffer(4 * bucketWords(MAX_PEERS)),
+    inboundFlows: new SharedArrayBuffer(INBOUND_FLOWS_SIZE),
+    seed: randomBytes(4).readInt32LE(),
+    toWorkers: ofEach(() => createRing(RING_SIZE)),
+    workersWake: ofEach(() => createEventFd(libc)),
+    toDevice: ofEach(() => createRing(RING_SIZE)),
+    deviceWake: createEventFd(libc),
+  };
+}
+
+/** Closes the descriptors; the threads have ended. */
+export function closeSharedMemory({ deviceWake, workersWake }: SharedMemory): void {
+  const { symbols } = openLibc();
+  for (const fd of [deviceWake, ...workersWake]) symbols.close(fd);
+}

@@ -1,0 +1,75 @@
+/** `DataPlaneThreads`: several threads move a tunnel's packets, between the same programs as ever. */
+import type { Status } from "../../../lib/control/status.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { netTest } from "../../support/net.ts";
+import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
+import { ping, tcpFlow } from "../support/traffic/traffic.ts";
+import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { changeAddress, CLIENT_INSIDE, layWire, SERVER_INSIDE } from "../support/wire.ts";
+
+netTest(
+  "three threads of a server and two of its client move packets, each way, and follow a move",
+  async (topology) => {
+    const wire = await layWire(topology);
+    const tunnel = simpleTunnel();
+    const server = await startVpn(
+      "server",
+      wire.server,
+      tunnel.server({ Egress: "off", DataPlaneThreads: "3" }),
+    );
+    const client = await startVpn("client", wire.client, tunnel.client({ DataPlaneThreads: "2" }));
+    for (const reverse of [false, true]) {
+      const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, { seconds: 2, reverse });
+      assert(flow.receivedBytes > 1_000_000, `${flow.receivedBytes} bytes`);
+    }
+    const all: Status[] = JSON.parse(
+      await wire.server.output(vpnCommand("status", "--json")),
+    );
+    const [ofServer, ofClient] = [server, client].map(({ pid }) =>
+      all.find((status) => status.pid === pid)!
+    );
+    assertEquals([ofServer!.workers.length, ofClient!.workers.length], [3, 2]);
+    const received = ofServer!.workers.map(({ receivedBytes }) => receivedBytes);
+    // One peer's messages all come to one thread; what is summed up is what they have.
+    assertEquals(received.filter((bytes) => bytes > 1_000_000).length, 1, `${received}`);
+    const [peer] = ofServer!.peers;
+    assert(peer!.received > 1_000_000 && peer!.sent > 1_000_000);
+    assertEquals(peer!.kind, "ours");
+    assertStringIncludes(
+      await wire.server.output(vpnCommand("status")),
+      "packet workers: 1 in",
+    );
+
+    await changeAddress(wire.client);
+    assertEquals(
+      (await ping(wire.client, SERVER_INSIDE, { count: 5, wait: 5 })).received > 0,
+      true,
+    );
+    assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
+    await endWell(client);
+    await endWell(server);
+  },
+  { programs: ["iperf3"] },
+);
+
+netTest(
+  "where packets need one thread, the log says why, and one there is",
+  async (topology) => {
+    const wire = await layWire(topology);
+    const tunnel = simpleTunnel();
+    const server = await startVpn(
+      "server",
+      wire.server,
+      tunnel.server({ Egress: "off", Transport: "auto", DataPlaneThreads: "2" }),
+    );
+    assertStringIncludes(
+      server.stderr,
+      "one thread moves packets, though DataPlaneThreads = 2: fake TCP needs one",
+    );
+    await startVpn("client", wire.client, tunnel.client());
+    assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+    const all: Status[] = JSON.parse(await wire.server.output(vpnCommand("status", "--json")));
+    assertEquals(all.find(({ pid }) => pid === server.pid)!.workers, []);
+    await endWell(server);
+  },
+);
