@@ -125,13 +125,14 @@ export type PeerRequest =
   & { readonly configPath: string }
   & (
     | PeerAddition
-    | { readonly action: "list"; readonly json: boolean }
+    /** All, or those of a group. */
+    | { readonly action: "list"; readonly group: string | null; readonly json: boolean }
     | PeerView
     | { readonly action: "remove"; readonly name: string }
     | PeerUpdate
   );
 
-/** What of a client `vpn peer` is to change. */
+/** What of a client `vpn peer` is to change, or, but for a name, of all in a group: `@` and the name of that. */
 export type PeerUpdate =
   | { readonly action: "enable" | "disable"; readonly name: string }
   | { readonly action: "expire"; readonly name: string; readonly expiry: Expiry }
@@ -152,6 +153,7 @@ export const PEER_SETTINGS = [
   "Endpoint",
   "PersistentKeepalive",
   "RateLimit",
+  "Groups",
   "Enabled",
   "Expires",
 ] as const;
@@ -183,6 +185,8 @@ export interface PeerAddition {
   readonly dns?: string;
   /** When its access ends; left out: never. */
   readonly expiry?: Expiry;
+  /** Names of its groups; left out: none. */
+  readonly groups?: readonly string[];
 }
 
 export const ROLES = ["server", "client"] as const;

@@ -9,9 +9,9 @@ import type { Suggestion } from "@optique/core/parser";
 
 /**
  * Kinds of names that the host knows: TUN devices of what runs, network namespaces, peers of the gateway that is meant,
- * configurations in `/etc/vpn`.
+ * the same with its groups, configurations in `/etc/vpn`.
  */
-export type NameKind = "interface" | "netns" | "peer" | "config";
+export type NameKind = "interface" | "netns" | "peer" | "peers" | "config";
 
 /** The names of the host, so far as they were asked for. */
 export type KnownNames = Readonly<Partial<Record<NameKind, readonly string[]>>>;

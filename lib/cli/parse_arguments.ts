@@ -120,6 +120,9 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     case "peer": {
       const { request } = parsed;
       if (request.action === "add") return { command: "peer", request: addition(request) };
+      if (request.action === "list") {
+        return { command: "peer", request: { ...request, group: request.group ?? null } };
+      }
       if (request.action === "show") return { command: "peer", request: view(request) };
       return { command: "peer", request };
     }
@@ -137,7 +140,7 @@ function refuseLikeEnds({ listen, connect }: RelayOptions): void {
 
 /** What `vpn peer add` is asked for, without what was left out. */
 function addition(
-  { fullTunnel, allowedIps, out, endpoint, dns, expiry, ...rest }: {
+  { fullTunnel, allowedIps, out, endpoint, dns, expiry, groups, ...rest }: {
     readonly action: "add";
     readonly name: string;
     readonly configPath: string;
@@ -147,6 +150,7 @@ function addition(
     readonly allowedIps: string | undefined;
     readonly dns: string | undefined;
     readonly expiry: Expiry | undefined;
+    readonly groups: readonly string[] | undefined;
   },
 ): PeerAddition & { readonly configPath: string } {
   if (fullTunnel && allowedIps !== undefined) {
@@ -162,6 +166,7 @@ function addition(
     ...(networks === undefined ? {} : { allowedIps: networks }),
     ...(dns === undefined ? {} : { dns }),
     ...(expiry === undefined ? {} : { expiry }),
+    ...(groups === undefined ? {} : { groups }),
   };
 }
 

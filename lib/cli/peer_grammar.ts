@@ -14,7 +14,7 @@ import type { Endpoint } from "../core/config/config.ts";
 import { quoted } from "../core/config/config_error.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
 import { DEFAULT_LISTEN_PORT } from "../core/config/roles.ts";
-import { parsePeerName } from "../core/config/values/values.ts";
+import { parseGroupName, parseGroups, parsePeerName } from "../core/config/values/values.ts";
 import { parseExpiry } from "../core/config/values/expiry.ts";
 import { PEER_SETTINGS, type PeerSetting } from "./command.ts";
 import { suggestNames } from "./completion.ts";
@@ -44,8 +44,17 @@ export const PEER_ACTIONS: readonly string[] = [
 /** The options of the two commands and of each action, for "did you mean". */
 export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   init: ["--endpoint", "--subnet", "--out"],
-  add: ["--config", "--out", "--endpoint", "--full-tunnel", "--allowed-ips", "--dns", "--expires"],
-  list: ["--config", "--json"],
+  add: [
+    "--config",
+    "--out",
+    "--endpoint",
+    "--full-tunnel",
+    "--allowed-ips",
+    "--dns",
+    "--expires",
+    "--groups",
+  ],
+  list: ["--group", "--config", "--json"],
   show: ["--config", "--qr", "--overwrite"],
   remove: ["--config"],
   enable: ["--config"],
@@ -135,9 +144,22 @@ export function peerGrammar() {
       keyValue("WHEN", parseExpiry, "30d"),
       about("--expires", `End the access of the client: ${WHEN}`),
     )),
+    groups: optional(option(
+      "--groups",
+      keyValue("GROUPS", parseGroups, "contractors"),
+      about(
+        "--groups",
+        "Groups of the client, each with a [Group] section in the configuration file",
+      ),
+    )),
   });
   const list = object({
     action: constant("list"),
+    group: optional(option(
+      "--group",
+      keyValue("GROUP", parseGroupName, "contractors"),
+      about("--group", "Only the clients in this group"),
+    )),
     configPath,
     json: option("--json", about("--json", "Print JSON")),
   });
@@ -164,6 +186,10 @@ export function peerGrammar() {
     configPath,
   });
   const name = nameArgument(nameOrKey, "Name or public key of the client");
+  const names = nameArgument(
+    nameOrGroup,
+    "Name or public key of the client, or @GROUP for all clients in a group",
+  );
   const expiry = argument(keyValue("WHEN", parseExpiry, "30d"), {
     description: line(`When the access ends: ${WHEN}`),
     errors: {
@@ -190,13 +216,13 @@ export function peerGrammar() {
     },
   });
   const changes = or(
-    command("enable", object({ action: constant("enable"), name, configPath }), {
+    command("enable", object({ action: constant("enable"), name: names, configPath }), {
       brief: line("Let a disabled client in again"),
     }),
-    command("disable", object({ action: constant("disable"), name, configPath }), {
+    command("disable", object({ action: constant("disable"), name: names, configPath }), {
       brief: line("Keep a client out, and end its session, until it is enabled"),
     }),
-    command("expire", object({ action: constant("expire"), name, expiry, configPath }), {
+    command("expire", object({ action: constant("expire"), name: names, expiry, configPath }), {
       brief: line("Set when the access of a client ends"),
     }),
     command("rename", object({ action: constant("rename"), name, newName, configPath }), {
@@ -204,7 +230,7 @@ export function peerGrammar() {
     }),
     command(
       "set",
-      object({ action: constant("set"), name, key: settingKey(), value, configPath }),
+      object({ action: constant("set"), name: names, key: settingKey(), value, configPath }),
       {
         brief: line("Set a key of a client's section in the configuration file"),
         description: line("Comments and everything else in the file stay as they are."),
@@ -292,6 +318,19 @@ const settingValue: ValueParser<"sync", string> = {
   placeholder: "",
   parse: (input) => ({ success: true, value: input }),
   format: (value) => value,
+};
+
+const groupName = keyValue("GROUP", parseGroupName, "contractors");
+
+/** The same, or `@` and the name of a group. */
+const nameOrGroup: typeof nameOrKey = {
+  ...nameOrKey,
+  parse: (input) => {
+    if (!input.startsWith("@")) return nameOrKey.parse(input);
+    const group = groupName.parse(input.slice(1));
+    return group.success ? { success: true, value: input } : group;
+  },
+  suggest: (prefix) => suggestNames("peers", prefix),
 };
 
 /** The file of an image of a code. */

@@ -1,5 +1,6 @@
 /** Names that a shell may complete: what runs on this host, its network namespaces, and the peers that are meant. */
 import type { KnownNames } from "../cli/completion.ts";
+import type { Config } from "../core/config/config.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { isInterfaceName } from "../core/config/values/interface_name.ts";
@@ -27,6 +28,7 @@ export async function knownNames(words: readonly string[]): Promise<KnownNames> 
     ]),
     netns: await orNone(() => Array.from(Deno.readDirSync(NAMESPACES), ({ name }) => name).sort()),
     peer: await orNone(() => peerNames(words)),
+    peers: await orNone(async () => [...await peerNames(words), ...groupNames(words)]),
     config: await orNone(configNames),
   };
 }
@@ -44,14 +46,22 @@ function configNames(): string[] {
 async function peerNames(words: readonly string[]): Promise<string[]> {
   const [command, action] = words;
   if (command === "peer" && action !== "add") {
-    const { peers } = loadConfigAgain(valueOf(words, "--config") ?? "server.conf", "leave");
-    return peers.map(({ name, publicKey }) => name ?? encodeKey(publicKey));
+    return ownConfig(words).peers.map(({ name, publicKey }) => name ?? encodeKey(publicKey));
   }
   if (command !== "capture") return [];
   const instance = findInstance(valueOf(words, "--interface") ?? "vpn0");
   using client = await ControlClient.connect(instance);
   const { peers } = await client.request("status", {}, { timeout: ANSWER_TIMEOUT }) as Status;
   return peers.map(({ name, publicKey }) => name ?? publicKey);
+}
+
+/** What stands for all peers of a group, as in `@contractors`. */
+function groupNames(words: readonly string[]): string[] {
+  return ownConfig(words).groups.map(({ name }) => `@${name}`);
+}
+
+function ownConfig(words: readonly string[]): Config {
+  return loadConfigAgain(valueOf(words, "--config") ?? "server.conf", "leave");
 }
 
 /** What an option is given in a command line that need not be whole. */

@@ -7,6 +7,7 @@ import type { PeerConfig } from "../core/config/config.ts";
 import { formatExpires, parseExpires } from "../core/config/values/expiry.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import {
+  parseGroups,
   parseKeepalive,
   parseKey,
   parsePeerName,
@@ -31,6 +32,7 @@ export function peerParams(peer: PeerConfig): PeerParams {
     ...(presharedKey === null ? {} : { PresharedKey: encodeKey(presharedKey) }),
     ...(endpoint === null ? {} : { Endpoint: formatEndpoint(endpoint) }),
     ...(peer.rateLimit === null ? {} : { RateLimit: `${peer.rateLimit}` }),
+    ...(peer.groups.length === 0 ? {} : { Groups: peer.groups.join(", ") }),
     ...(peer.isEnabled ? {} : { Enabled: "no" }),
     ...(peer.expires === null ? {} : { Expires: formatExpires(peer.expires) }),
   };
@@ -65,6 +67,7 @@ export function livePeer(params: Params): LivePeer {
     persistentKeepalive: read("PersistentKeepalive", parseKeepalive) ?? 0,
     name: read("Name", parsePeerName),
     rateLimit: read("RateLimit", parseRateLimit),
+    groups: read("Groups", parseGroups) ?? [],
     isEnabled: read("Enabled", parseYesNo) ?? true,
     expires: read("Expires", parseExpires),
   };

@@ -164,6 +164,7 @@ export class Reloader<Kind extends Config> {
     const made = ofKeys(plan.change, (key) => !failed.has(key));
     this.#running = role.validate({
       ...changedConfig<Config>(before, made),
+      groups: after.groups,
       warnings: after.warnings,
       notes: after.notes,
     });

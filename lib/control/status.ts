@@ -88,6 +88,8 @@ export interface PeerStatus {
   readonly admission: AdmissionState;
   /** From when on it has none, RFC 3339, UTC; null for never. */
   readonly expires: string | null;
+  /** Names of its groups. */
+  readonly groups: readonly string[];
   /** Whether its program speaks our extensions of WireGuard; `unknown` until something has come in a session. */
   readonly kind: "ours" | "stock" | "unknown";
   /** Seconds there and back, smoothed (RFC 6298); null before it was measured, which it is with peers of ours. */
@@ -230,7 +232,7 @@ function* peerStatuses(
 ): Generator<void, PeerStatus[]> {
   const statuses = yield* mapped(
     statistics,
-    (peer) => peerStatus(peer, live.peers.get(encodeKey(peer.publicKey))?.expires ?? null),
+    (peer) => peerStatus(peer, live.peers.get(encodeKey(peer.publicKey)) ?? null),
   );
   for (const [key, peer] of live.peers) {
     yield;
@@ -240,8 +242,12 @@ function* peerStatuses(
   return statuses;
 }
 
-/** @param expires Unix ms; null for never */
-export function peerStatus(peer: PeerStatistics, expires: number | null): PeerStatus {
+/** @param live what the configuration says of it; null where it is not known any more */
+export function peerStatus(
+  peer: PeerStatistics,
+  live: Pick<LivePeer, "expires" | "groups"> | null,
+): PeerStatus {
+  const { expires = null, groups = [] } = live ?? {};
   const publicKey = encodeKey(peer.publicKey);
   const presence = presenceOf(peer);
   return {
@@ -257,6 +263,7 @@ export function peerStatus(peer: PeerStatistics, expires: number | null): PeerSt
     isUp: presence === "up",
     admission: "admitted",
     expires: expires === null ? null : formatExpires(expires),
+    groups,
     kind: KINDS[peer.software],
     roundTrip: peer.roundTrip === null ? null : peer.roundTrip / 1000,
     hello: peer.hello === null ? null : helloStatus(peer.hello, peer.clockOffset),
@@ -284,6 +291,7 @@ function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
     isUp: false,
     admission,
     expires: peer.expires === null ? null : formatExpires(peer.expires),
+    groups: peer.groups,
     kind: "unknown",
     roundTrip: null,
     hello: null,

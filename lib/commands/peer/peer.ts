@@ -12,10 +12,10 @@ import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { applyAddition, applyRemoval, applyUpdate } from "./peer_live.ts";
 import { addPeer, removePeer } from "./peer_changes.ts";
-import { findPeer, peerTitle } from "./peer_names.ts";
+import { findPeer, membersOf, peerTitle } from "./peer_names.ts";
 import { showCode as showQr } from "./peer_qr.ts";
 import { settingChange } from "./peer_settings.ts";
-import { updatePeer } from "./peer_update.ts";
+import { updatePeers } from "./peer_update.ts";
 import { shellWord } from "../../process/shell_word.ts";
 
 type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
@@ -67,14 +67,16 @@ For a phone:             vpn peer show ${shellWord(name)} --qr${config}
   return ExitCode.ok;
 }
 
-function list({ configPath, json }: Request<"list">): number {
+function list({ configPath, group, json }: Request<"list">): number {
   const config = loadConfig(configPath, "leave");
   const now = Date.now();
-  const peers = config.peers.map((peer) => ({
+  const chosen = group === null ? config.peers : membersOf(config, group);
+  const peers = chosen.map((peer) => ({
     name: peer.name,
     publicKey: encodeKey(peer.publicKey),
     allowedIps: peer.allowedIps.map(formatCidr),
     hasPresharedKey: peer.presharedKey !== null,
+    groups: peer.groups,
     admission: admissionOf(peer, now),
     expires: peer.expires === null ? null : formatExpires(peer.expires),
     file: fileOf(configPath, peer),
@@ -85,21 +87,26 @@ function list({ configPath, json }: Request<"list">): number {
   }
   warn(config);
   if (peers.length === 0) {
-    writeText(Deno.stdout, `${configPath} has no peers: \`vpn peer add NAME\` adds one\n`);
+    const none = group === null
+      ? `${configPath} has no peers: \`vpn peer add NAME\` adds one`
+      : `${configPath} has no peers in group ${group}: \`vpn peer set NAME Groups ${group}\` adds one`;
+    writeText(Deno.stdout, `${none}\n`);
     return ExitCode.ok;
   }
   const isLimited = peers.some(({ admission, expires }) =>
     admission !== "admitted" || expires !== null
   );
-  const rows = peers.map(({ name, publicKey, allowedIps, file, admission, expires }) => [
+  const isGrouped = peers.some(({ groups }) => groups.length > 0);
+  const rows = peers.map(({ name, publicKey, allowedIps, file, admission, expires, groups }) => [
     name ?? "-",
     allowedIps.join(", ") || "-",
+    ...isGrouped ? [groups.join(", ") || "-"] : [],
     ...isLimited ? [admission, expires ?? "never"] : [],
     publicKey,
     file ?? "-",
   ]);
-  const limits = isLimited ? ["ACCESS", "EXPIRES"] : [];
-  const table = tableLines([["NAME", "ADDRESSES", ...limits, "PUBLIC KEY", "FILE"], ...rows]);
+  const more = [...isGrouped ? ["GROUPS"] : [], ...isLimited ? ["ACCESS", "EXPIRES"] : []];
+  const table = tableLines([["NAME", "ADDRESSES", ...more, "PUBLIC KEY", "FILE"], ...rows]);
   writeText(Deno.stdout, `${table.join("\n")}\n`);
   return ExitCode.ok;
 }
@@ -118,6 +125,7 @@ function show(request: Request<"show">): number {
     ["public key", encodeKey(peer.publicKey)],
     ["preshared key", peer.presharedKey === null ? "none" : "yes"],
     ["addresses", peer.allowedIps.map(formatCidr).join(", ") || "-"],
+    ["groups", peer.groups.join(", ") || "-"],
     ["access", admissionOf(peer, Date.now())],
     ["expires", peer.expires === null ? "never" : formatExpires(peer.expires)],
     ["configuration", fileOf(configPath, peer) ?? "not stored here"],
@@ -159,10 +167,11 @@ async function remove({ configPath, name }: Request<"remove">): Promise<number> 
 async function update(request: Extract<PeerRequest, PeerUpdate>): Promise<number> {
   const { configPath, name } = request;
   const { edit, done } = await settingChange(request, Date.now());
-  const { before, server, appliedOn } = await updatePeer(configPath, { name, edit }, applyUpdate);
+  const { changes, server, appliedOn } = await updatePeers(configPath, { name, edit }, applyUpdate);
   warn(server);
+  const titles = changes.map(({ before }) => peerTitle(before)).join(", ");
   const lines = [
-    done(peerTitle(before), configPath),
+    done(titles, configPath),
     ...appliedOn.map((where) => `The running gateway on ${where} has applied it.`),
   ];
   writeText(Deno.stdout, `${lines.join("\n")}\n`);

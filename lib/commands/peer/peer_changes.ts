@@ -53,6 +53,7 @@ export async function addPeer(
   const peer = {
     name: request.name,
     expires,
+    groups: request.groups ?? [],
     publicKey: publicKey(privateKey),
     presharedKey: newPresharedKey(),
     address,

@@ -5,6 +5,7 @@ import { addLivePeer, gatewaysOf, removeLivePeer } from "../../control/peers.ts"
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { peerTitle } from "./peer_names.ts";
+import type { ChangedPeer } from "./peer_update.ts";
 
 /**
  * Lets a client in where this gateway runs.
@@ -22,41 +23,54 @@ export async function applyRemoval(server: Config, peer: PeerConfig): Promise<st
 }
 
 /**
- * Has all that run from this file change a client, or none of them.
+ * Has all that run from this file change clients, or none of them.
  *
  * @returns as above
  * @throws {AppError} where one that runs does not: then what others had applied is taken back
  */
 export async function applyUpdate(
   server: Config,
-  { before, after }: { readonly before: PeerConfig; readonly after: PeerConfig },
+  changes: readonly ChangedPeer[],
 ): Promise<string[]> {
-  // Without an endpoint a peer stays where it is, as one that has roamed is not where the file says.
-  const isMoved = JSON.stringify(before.endpoint) !== JSON.stringify(after.endpoint);
-  const put = (peer: PeerConfig) => isMoved ? peer : { ...peer, endpoint: null };
   const gateways = await visibleGateways(server);
-  const told = await Promise.allSettled(
-    gateways.map((gateway) => addLivePeer(gateway, put(after))),
-  );
+  const names = (found: readonly Instance[]) => found.map(({ interfaceName }) => interfaceName);
+  const told = await tellAll(gateways, changes.map(({ before, after }) => put(after, before)));
   const refusal = told.find((outcome) => outcome.status === "rejected");
-  if (refusal === undefined) return gateways.map(({ interfaceName }) => interfaceName);
+  if (refusal === undefined) return names(gateways);
   // One that did not answer may have applied it all the same.
-  const restored = await Promise.allSettled(
-    gateways.map((gateway) => addLivePeer(gateway, put(before))),
-  );
-  const unsure = gateways.filter((_, index) => restored[index]!.status === "rejected")
-    .map(({ interfaceName }) => interfaceName);
+  const back = changes.map(({ before, after }) => put(before, after));
+  const restored = await tellAll(gateways, back);
+  const unsure = gateways.filter((_, index) => restored[index]!.status === "rejected");
   const { reason } = refusal as PromiseRejectedResult;
   const message = reason instanceof Error ? reason.message : String(reason);
+  const titles = changes.map(({ before }) => peerTitle(before)).join(", ");
   throw new AppError(
-    `Cannot change ${peerTitle(before)}: the running gateway has not applied it: ${message}: ` +
+    `Cannot change ${titles}: the running gateway has not applied it: ${message}: ` +
       (unsure.length === 0
         ? "nothing is changed"
         : `${server.fileName} is not changed; restart ${
-          unsure.join(", ")
+          names(unsure).join(", ")
         }, which may have applied it`),
     { exitCode: ExitCode.unexpected, cause: reason },
   );
+}
+
+/** A peer as it shall be. Without an endpoint it stays where it is: one that has roamed is not where the file says. */
+function put(peer: PeerConfig, before: PeerConfig): PeerConfig {
+  const isMoved = JSON.stringify(before.endpoint) !== JSON.stringify(peer.endpoint);
+  return isMoved ? peer : { ...peer, endpoint: null };
+}
+
+/** Tells each gateway of all these peers, whatever it says of one of them; rejected is a gateway that refuses any. */
+async function tellAll(
+  gateways: readonly Instance[],
+  peers: readonly PeerConfig[],
+): Promise<PromiseSettledResult<void>[]> {
+  return await Promise.allSettled(gateways.map(async (gateway) => {
+    const problems: unknown[] = [];
+    for (const peer of peers) await addLivePeer(gateway, peer).catch((e) => problems.push(e));
+    if (problems.length > 0) throw problems[0];
+  }));
 }
 
 async function applyLive(

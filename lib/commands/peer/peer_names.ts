@@ -22,6 +22,37 @@ export function findPeer({ fileName, peers }: Config, name: string): PeerConfig 
   });
 }
 
+/**
+ * The peers in a group, which may be none.
+ *
+ * @throws {AppError} if there is no such group, with the name that may have been meant
+ */
+export function membersOf({ fileName, peers, groups }: Config, group: string): PeerConfig[] {
+  const names = groups.map(({ name }) => name);
+  if (names.includes(group)) return peers.filter((peer) => peer.groups.includes(group));
+  const nearest = nearestName(group, names);
+  const help = nearest === undefined
+    ? `add a section [Group] with Name = ${group}`
+    : `did you mean "${nearest}"?`;
+  throw new AppError(`${fileName} has no group ${JSON.stringify(group)}: ${help}`, {
+    exitCode: ExitCode.usage,
+  });
+}
+
+/**
+ * The peers that a name on the command line stands for: one, or with `@` those in a group.
+ *
+ * @throws {AppError} if there is none
+ */
+export function chosenPeers(config: Config, name: string): PeerConfig[] {
+  if (!name.startsWith("@")) return [findPeer(config, name)];
+  const members = membersOf(config, name.slice(1));
+  if (members.length > 0) return members;
+  throw new AppError(`${config.fileName} has no peer in group ${name.slice(1)}`, {
+    exitCode: ExitCode.usage,
+  });
+}
+
 /** What a peer is called: its name, or its public key. */
 export function peerTitle(peer: PeerConfig): string {
   return peer.name ?? encodeKey(peer.publicKey);

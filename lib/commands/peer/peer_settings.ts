@@ -14,6 +14,14 @@ const STANDARD_INPUT = "-";
 /** What both ends have to say alike. */
 const SHARED: ReadonlySet<PeerSetting> = new Set(["PresharedKey", "AllowedIPs"]);
 
+/** What one peer alone can have. */
+const SINGLE: ReadonlySet<PeerSetting> = new Set([
+  "Name",
+  "PresharedKey",
+  "AllowedIPs",
+  "Endpoint",
+]);
+
 /** An edit, and what is said once it is made. */
 export interface PeerSettingChange {
   readonly edit: PeerKeyEdit;
@@ -59,9 +67,12 @@ export async function settingChange(request: PeerUpdate, now: number): Promise<P
 }
 
 async function set(
-  { key, value: given }: Extract<PeerUpdate, { readonly action: "set" }>,
+  { name, key, value: given }: Extract<PeerUpdate, { readonly action: "set" }>,
   now: number,
 ): Promise<PeerSettingChange> {
+  if (name.startsWith("@") && SINGLE.has(key)) {
+    throw refused(`Cannot set ${key} of ${name}: each client needs its own: give one NAME`);
+  }
   const value = await valueOf(key, given, now);
   const hint = SHARED.has(key) ? ` The client's own configuration has to say what fits it.` : "";
   const shown = key === "PresharedKey" ? "a new one" : value;
@@ -92,6 +103,11 @@ async function valueOf(key: PeerSetting, given: string, now: number): Promise<st
       return time === null ? null : formatExpires(time);
     }
     if (key === "Name") return PEER_KEYS.Name.parse(entry);
+    if (key === "Groups") {
+      const groups = PEER_KEYS.Groups.parse(entry);
+      if (groups.length === 0) throw refused('Groups: give names, or "none"');
+      return groups.join(", ");
+    }
     if (key !== "AllowedIPs") {
       PEER_KEYS[key].parse(entry);
       return entry.value;

@@ -12,64 +12,74 @@ import { clientFileName, clientFilePath, clientFolderName } from "../../host/fil
 import { LockedConfig } from "../../host/files/config_store.ts";
 import { hostNames } from "../../host/dns/host_names.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
-import { findPeer, peerTitle, refuseTakenName } from "./peer_names.ts";
+import { chosenPeers, peerTitle, refuseTakenName } from "./peer_names.ts";
 
 /** Has running gateways apply a change, or throws where one does not; then none has. */
 export type ApplyLive = (
   server: Config,
-  change: { readonly before: PeerConfig; readonly after: PeerConfig },
+  changes: readonly ChangedPeer[],
 ) => Promise<readonly string[]>;
 
-export interface UpdatedPeer {
+export interface ChangedPeer {
   readonly before: PeerConfig;
   /** As the file has it now. */
   readonly after: PeerConfig;
+}
+
+export interface UpdatedPeers {
+  readonly changes: readonly ChangedPeer[];
   readonly server: Config;
   /** The interfaces of the gateways that have applied it. */
   readonly appliedOn: readonly string[];
 }
 
 /**
- * Makes an edit of a client.
+ * Makes an edit of a client, or of all in a group.
  *
- * @param name its name or public key
+ * @param name its name or public key; `@` and the name of the group
  * @throws {ConfigError | AppError} with nothing changed
  */
-export async function updatePeer(
+export async function updatePeers(
   configPath: string,
   { name, edit }: { readonly name: string; readonly edit: PeerKeyEdit },
   applyLive: ApplyLive,
-): Promise<UpdatedPeer> {
+): Promise<UpdatedPeers> {
   using file = await LockedConfig.open(configPath);
   const { text, config } = file.read();
-  const before = findPeer(config, name);
-  if (edit.key === "Name" && edit.value !== null && edit.value !== before.name) {
-    refuseTakenName(config, edit.value, `rename ${peerTitle(before)}`);
-  }
-  const edited = withPeerKey(text, before, edit);
+  const chosen = chosenPeers(config, name);
+  for (const peer of chosen) refuseTaken(config, peer, edit);
+  const edited = chosen.reduce((so, peer) => withPeerKey(so, peer, edit), text);
   // What is written can be read again, whatever the file was like.
   const server = parseConfig(edited, configPath, { names: hostNames() });
-  const after = server.peers.find(({ publicKey }) =>
-    encodeKey(publicKey) === encodeKey(before.publicKey)
-  )!;
-  refuseOthersNetworks(config, before, edit);
-  requireAlone(configChange(config, server), before);
+  requireAlone(configChange(config, server), chosen);
+  const byKey = new Map(server.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
+  const changes = chosen.map((before): ChangedPeer => ({
+    before,
+    after: byKey.get(encodeKey(before.publicKey))!,
+  }));
   using moved = new DisposableStack();
-  const isMoved = linkClientFile(file, moved, { configPath, before, after });
+  const linked = changes.filter((change) => linkClientFile(file, moved, { configPath, ...change }));
   // The lock goes with the file that is replaced: that comes last.
-  const appliedOn = await applyLive(server, { before, after });
+  const appliedOn = await applyLive(server, changes);
   try {
     if (edited !== text) file.replace(edited);
   } catch (error) {
-    await applyLive(server, { before: after, after: before });
+    await applyLive(server, changes.map(({ before, after }) => ({ before: after, after: before })));
     throw error;
   }
   moved.move();
-  if (isMoved) {
+  for (const { before } of linked) {
     const place = [clientFolderName(configPath), clientFileName(before.name!)] as const;
     file.removeBeside(...place, clientFilePath(configPath, before.name!));
   }
-  return { before, after, server, appliedOn };
+  return { changes, server, appliedOn };
+}
+
+function refuseTaken(config: Config, peer: PeerConfig, edit: PeerKeyEdit): void {
+  if (edit.key === "Name" && edit.value !== null && edit.value !== peer.name) {
+    refuseTakenName(config, edit.value, `rename ${peerTitle(peer)}`);
+  }
+  refuseOthersNetworks(config, peer, edit);
 }
 
 /** A network is the last peer's that is given it: which that would be, the places in the file would decide. */
@@ -93,17 +103,17 @@ function refuseOthersNetworks(config: Config, peer: PeerConfig, { key, value }: 
 /** No edit may turn one section's line into another's. */
 function requireAlone(
   { put, removed, settings }: ReturnType<typeof configChange>,
-  peer: PeerConfig,
+  peers: readonly PeerConfig[],
 ): void {
-  const isPeer = (key: Uint8Array) => encodeKey(key) === encodeKey(peer.publicKey);
+  const keys = new Set(peers.map(({ publicKey }) => encodeKey(publicKey)));
   const isAlone = removed.length === 0 && Object.keys(settings).length === 0 &&
-    put.every((each) => isPeer(each.peer.publicKey));
+    put.every(({ peer }) => keys.has(encodeKey(peer.publicKey)));
   if (isAlone) return;
   throw new AppError(
     `Cannot change ${
-      peerTitle(peer)
-    }: other parts of the file would change with it: edit the file itself, and run ` +
-      "`vpn reload`",
+      peers.map(peerTitle).join(", ")
+    }: other parts of the file would change with it: edit the file ` +
+      "itself, and run `vpn reload`",
     { exitCode: ExitCode.usage },
   );
 }

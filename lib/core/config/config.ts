@@ -10,6 +10,7 @@ export interface Config {
   readonly fileName: string;
   readonly interface: InterfaceConfig;
   readonly peers: readonly PeerConfig[];
+  readonly groups: readonly GroupConfig[];
   /** What is accepted without effect; one line each, beginning with file and line. */
   readonly warnings: readonly string[];
   /** The same of what is no mistake and can be had in any good file, as IPv6 addresses. */
@@ -149,7 +150,17 @@ export interface PeerConfig {
   readonly isEnabled: boolean;
   /** From when on it has none, Unix ms; `null` for never. */
   readonly expires: number | null;
+  /** Names of the groups that it is in, each once. */
+  readonly groups: readonly string[];
   /** The line of the `[Peer]` header, the first of several for one key. */
+  readonly line: number;
+}
+
+/** A `[Group]` section: peers that are told apart, and changed, together. */
+export interface GroupConfig {
+  /** Unique among the groups of a file. */
+  readonly name: string;
+  /** The line of the header. */
   readonly line: number;
 }
 

@@ -3,6 +3,7 @@ import type { Config, HookCommand } from "./config.ts";
 import type { HookKeys, WantedKeys } from "./hook_keys.ts";
 import { type HostNames, parseDocument, type Section } from "./text/config_document.ts";
 import { ConfigError } from "./config_error.ts";
+import { GroupReader } from "./text/group_section.ts";
 import { readInterface } from "./text/interface_section.ts";
 import { Notes } from "./text/notes.ts";
 import { PeerReader } from "./text/peer_section.ts";
@@ -27,7 +28,11 @@ export function parseConfig(text: string, fileName: string, host: ConfigHost = {
   const notes = new Notes();
   const draft = readInterface(interfaceOf(sections, fileName), notes);
   const peerReader = new PeerReader(notes);
-  for (const section of sections) if (section.name === "Peer") peerReader.read(section);
+  const groupReader = new GroupReader(notes);
+  for (const section of sections) {
+    if (section.name === "Peer") peerReader.read(section);
+    else if (section.name === "Group") groupReader.read(section);
+  }
   // Last: no command runs for a file that has a mistake.
   const keys = host.keysOfHooks?.(draft.hooks, {
     privateKey: !draft.hasPrivateKey,
@@ -39,6 +44,7 @@ export function parseConfig(text: string, fileName: string, host: ConfigHost = {
     fileName,
     interface: interfaceConfig,
     peers,
+    groups: groupReader.groups(peers, (publicKey) => peerReader.groupsEntry(publicKey)),
     warnings: notes.warnings(),
     notes: notes.notes(),
   };

@@ -1,7 +1,7 @@
 /** Roles: what a configuration must have to serve as a gateway's or as a client's. */
 import { formatIpv4 } from "../wire/ipv4_text.ts";
 import { ZONED_ENDPOINT_RULE } from "./values/addresses.ts";
-import type { ClientConfig, Config, ServerConfig } from "./config.ts";
+import type { ClientConfig, Config, PeerConfig, ServerConfig } from "./config.ts";
 import { BadValueError, ConfigError, quoted } from "./config_error.ts";
 import { isAllIpv4 } from "./values/networks.ts";
 
@@ -135,8 +135,10 @@ function withoutNetworks({ fileName, peers }: Config): readonly string[] {
 
 /** A client asks for access, and grants none. */
 function withoutAdmission({ fileName, peers }: Config): readonly string[] {
-  return peers.filter(({ isEnabled, expires }) => !isEnabled || expires !== null).map(({ line }) =>
-    `${fileName}:${line}: [Peer]: Enabled and Expires have no effect on a client`
+  const isGranted = ({ isEnabled, expires, groups }: PeerConfig) =>
+    isEnabled && expires === null && groups.length === 0;
+  return peers.filter((peer) => !isGranted(peer)).map(({ line }) =>
+    `${fileName}:${line}: [Peer]: Enabled, Expires and Groups have no effect on a client`
   );
 }
 

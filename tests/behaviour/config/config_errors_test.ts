@@ -213,7 +213,7 @@ Deno.test("parseConfig() tells the length and never the text when a key is wrong
     [`[Interface]\n${OWN.privateKey}`]:
       's.conf:2: cannot read this line: it is not of the form "Key = value"',
     [`[${OWN.privateKey}]`]:
-      "s.conf:1: unknown section this value (not shown, it may hold a key): there are [Interface] and [Peer]",
+      "s.conf:1: unknown section this value (not shown, it may hold a key): there are [Interface], [Peer] and [Group]",
   };
   for (const [text, message] of Object.entries(cases)) assertEquals(messageOf(text), message);
 });
@@ -235,14 +235,26 @@ Deno.test("parseConfig() names the line when it is no section, no key, or no kno
     "[Interface] x": 's.conf:1: cannot read "[Interface] x": a section begins with "[Name]"',
     "[Interfaec]": 's.conf:1: unknown section "Interfaec": did you mean "[Interface]"?',
     "[Peers]": 's.conf:1: unknown section "Peers": did you mean "[Peer]"?',
-    "[Relay]": 's.conf:1: unknown section "Relay": there are [Interface] and [Peer]',
-    "[]": 's.conf:1: unknown section "": there are [Interface] and [Peer]',
+    "[Relay]": 's.conf:1: unknown section "Relay": there are [Interface], [Peer] and [Group]',
+    "[]": 's.conf:1: unknown section "": there are [Interface], [Peer] and [Group]',
     [`${HEAD}ListenProt = 1`]: 's.conf:3: unknown key "ListenProt": did you mean "ListenPort"?',
     [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nAlowedIP = 10.0.0.0/8`]:
       's.conf:5: unknown key "AlowedIP": did you mean "AllowedIPs"?',
     [`${HEAD}[Peer]\nWhatever = 1`]:
-      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit, Enabled, Expires',
+      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit, Groups, Enabled, Expires',
     [`${HEAD}publickey = x`]: "s.conf:3: PublicKey belongs in section [Peer]",
+    [`${HEAD}[Group]\nRateLimit = 1M`]: "s.conf:4: RateLimit belongs in section [Peer]",
+    [`${HEAD}[Group]\nNamee = x`]: 's.conf:4: unknown key "Namee": did you mean "Name"?',
+    [`${HEAD}[Group]`]: "s.conf:3: [Group]: Name is missing: it is what Groups of a peer refers to",
+    [`${HEAD}[Group]\nName = a\n[Group]\nName = a`]:
+      's.conf:6: Name: cannot use "a": the group on line 3 has this name',
+    [`${HEAD}[Group]\nName = a b`]:
+      's.conf:4: Name: cannot use "a b": a group\'s name has 1 to 63 letters, digits or characters of . _ - and ' +
+      "begins with a letter or digit",
+    [`${HEAD}[Group]\nName = staff\n[Peer]\nPublicKey = ${PEER.publicKey}\nGroups = staff, stuff`]:
+      's.conf:7: Groups: cannot use "stuff": did you mean "staff"?',
+    [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nGroups = staff`]:
+      's.conf:5: Groups: cannot use "staff": there is no [Group] with Name = staff',
     [`${HEAD}[Peer]\nDNS = x`]: "s.conf:4: DNS belongs in section [Interface]",
   };
   for (const [text, message] of Object.entries(cases)) assertEquals(messageOf(text), message);

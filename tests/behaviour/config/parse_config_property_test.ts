@@ -81,8 +81,12 @@ Endpoint = vpn.example.org:51820
 PersistentKeepalive = 25
 Name = gateway
 RateLimit = 10M
+Groups = staff
 Enabled = yes
 Expires = 2127-01-31T18:00:00Z
+
+[Group]
+Name = staff
 `;
 
 /** Whatever happens to `text` as a configuration; `undefined` if it is taken. */

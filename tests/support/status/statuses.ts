@@ -40,6 +40,7 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     isUp: false,
     admission: "admitted",
     expires: null,
+    groups: [],
     kind: "unknown",
     roundTrip: null,
     hello: null,

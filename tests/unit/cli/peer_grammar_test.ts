@@ -62,8 +62,13 @@ Deno.test("parseArguments() reads what vpn peer is to do", () => {
   };
   const cases: [argv: string[], request: PeerRequest][] = [
     [["add", "laptop"], { action: "add", name: "laptop", configPath }],
-    [["list"], { action: "list", json: false, configPath }],
-    [["list", "--json", "--config", "a"], { action: "list", json: true, configPath: "a" }],
+    [["list"], { action: "list", group: null, json: false, configPath }],
+    [["list", "--json", "--config", "a", "--group", "b"], {
+      action: "list",
+      group: "b",
+      json: true,
+      configPath: "a",
+    }],
     [["show", "laptop"], { ...view, qr: false }],
     [["show", "--qr", "laptop"], view],
     [["show", "laptop", "--qr", "a b.PNG"], { ...view, file: "a b.PNG" }],
@@ -199,6 +204,9 @@ Deno.test("parseArguments() reads what is to change of a client", () => {
       }],
       [["set", "x", "PresharedKey", "-"], { action: "set", key: "PresharedKey", value: "-" }],
       [["add", "x", "--expires", "2h"], { action: "add", expiry }],
+      [["add", "x", "--groups", "a, b"], { action: "add", groups: ["a", "b"] }],
+      [["enable", "@staff"], { action: "enable", name: "@staff" }],
+      [["expire", "@staff", "2h"], { action: "expire", name: "@staff", expiry }],
     ] as const
   ) {
     assertEquals<unknown>(parse("peer", ...argv), {

@@ -79,6 +79,7 @@ function configuration(): string {
       presharedKey: new Uint8Array(32).fill(0xc3),
       address: 0x0a424dfe,
       expires: null,
+      groups: [],
     },
     endpoint: { host: "gateway-1.europe.vpn.example.org", address: null, port: 51820 },
     allowedIps: "0.0.0.0/0, ::/0",

@@ -22,6 +22,7 @@ function peer(number: number, ...networks: string[]): LivePeer {
     persistentKeepalive: 0,
     name: null,
     rateLimit: null,
+    groups: [],
     isEnabled: true,
     expires: null,
   };

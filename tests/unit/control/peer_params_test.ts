@@ -20,10 +20,15 @@ AllowedIPs = 10.66.77.2/32, 10.9.8.7/16, fd00::/64
 Endpoint = 192.0.2.1:7
 PersistentKeepalive = 25
 RateLimit = 10M
+Groups = staff, night-shift
 Enabled = no
 Expires = 2027-01-31T18:00:00+01:00
 [Peer]
 PublicKey = ${encodeKey(new Uint8Array(32).fill(3))}
+[Group]
+Name = staff
+[Group]
+Name = night-shift
 `,
     "a.conf",
   ).peers;

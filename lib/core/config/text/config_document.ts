@@ -2,7 +2,7 @@
 import { ConfigError, quoted } from "../config_error.ts";
 import { nearestName } from "./nearest.ts";
 
-const SECTION_NAMES = ["Interface", "Peer"] as const;
+const SECTION_NAMES = ["Interface", "Peer", "Group"] as const;
 export type SectionName = (typeof SECTION_NAMES)[number];
 
 /** What the host calls things by number, as files in /etc have it. */
@@ -105,7 +105,9 @@ function sectionName(header: string, at: string): SectionName {
   const nearest = nearestName(name, SECTION_NAMES);
   throw new ConfigError(
     `${at}: unknown section ${quoted(name)}: ${
-      nearest === undefined ? "there are [Interface] and [Peer]" : `did you mean "[${nearest}]"?`
+      nearest === undefined
+        ? "there are [Interface], [Peer] and [Group]"
+        : `did you mean "[${nearest}]"?`
     }`,
   );
 }

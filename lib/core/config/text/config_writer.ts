@@ -43,6 +43,7 @@ export interface NewPeer {
   readonly address: number;
   /** Unix ms; null for never. */
   readonly expires: number | null;
+  readonly groups: readonly string[];
 }
 
 /** The gateway's file with a section for the peer at its end, behind an empty line. */
@@ -55,6 +56,7 @@ export function withPeer(text: string, peer: NewPeer): string {
     `PublicKey = ${encodeKey(peer.publicKey)}`,
     `PresharedKey = ${encodeKey(peer.presharedKey)}`,
     `AllowedIPs = ${formatIpv4(peer.address)}/32`,
+    ...(peer.groups.length === 0 ? [] : [`Groups = ${peer.groups.join(", ")}`]),
     ...(peer.expires === null ? [] : [`Expires = ${formatExpires(peer.expires)}`]),
     "",
   ];

@@ -12,7 +12,7 @@ import type { HookCommand, InterfaceConfig } from "../config.ts";
 import type { Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
 import { mergedRoutes } from "../values/name_keys.ts";
-import { INTERFACE_KEYS, PEER_KEYS } from "../values/keys.ts";
+import { INTERFACE_KEYS, SECTION_KEYS } from "../values/keys.ts";
 import type { Notes } from "./notes.ts";
 import type { HookKeys } from "../hook_keys.ts";
 import { badValue, readSection } from "./section.ts";
@@ -33,7 +33,7 @@ export interface InterfaceDraft {
  */
 export function readInterface(section: Section, notes: Notes): InterfaceDraft {
   const { values, entries } = readSection(section, INTERFACE_KEYS, {
-    otherTable: PEER_KEYS,
+    tables: SECTION_KEYS,
     notes,
   });
   const addresses = withoutRepetitions(values.Address);

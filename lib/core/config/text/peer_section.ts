@@ -6,7 +6,7 @@ import type { PeerConfig } from "../config.ts";
 import type { Entry, Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
 import { encodeKey } from "../values/key_text.ts";
-import { INTERFACE_KEYS, PEER_KEYS } from "../values/keys.ts";
+import { PEER_KEYS, SECTION_KEYS } from "../values/keys.ts";
 import type { Notes } from "./notes.ts";
 import { badValue, readSection, type Values } from "./section.ts";
 
@@ -16,6 +16,8 @@ interface Draft {
   readonly keyEntry: Entry;
   readonly line: number;
   values: Values<typeof PEER_KEYS>;
+  /** The first that names its groups. */
+  groupsEntry: Entry | undefined;
   /** From a comment: used where no other peer has it. */
   commentName: string | null;
 }
@@ -41,7 +43,7 @@ export class PeerReader {
    */
   read(section: Section): void {
     const { values, entries } = readSection(section, PEER_KEYS, {
-      otherTable: INTERFACE_KEYS,
+      tables: SECTION_KEYS,
       notes: this.#notes,
     });
     const { PublicKey: publicKey } = values;
@@ -58,19 +60,27 @@ export class PeerReader {
       keyEntry: entries.get("PublicKey")!,
       line: section.line,
       values,
+      groupsEntry: undefined,
       commentName,
     };
     if (earlier === undefined) this.#drafts.set(key, draft);
     else {
       const given = Object.entries(values).filter(([, value]) => value !== undefined);
-      draft.values = { ...draft.values, ...Object.fromEntries(given) };
+      const groups = [...draft.values.Groups, ...values.Groups];
+      draft.values = { ...draft.values, ...Object.fromEntries(given), Groups: groups };
       draft.commentName ??= commentName;
     }
+    draft.groupsEntry ??= entries.get("Groups");
     if (values.Name !== undefined) this.#claimName(values.Name, entries.get("Name")!, draft);
     for (const prefix of values.AllowedIPs) this.#give(prefix, draft);
     if (typeof values.Endpoint === "string") {
       this.#notes.warn(entries.get("Endpoint")!, `has no effect: ${ZONED_ENDPOINT_RULE}`);
     }
+  }
+
+  /** Where a peer says which groups it is in. */
+  groupsEntry(publicKey: Uint8Array): Entry | undefined {
+    return this.#drafts.get(encodeKey(publicKey))?.groupsEntry;
   }
 
   /** Whether a section has this public key, as text. */
@@ -139,6 +149,7 @@ export class PeerReader {
       persistentKeepalive: values.PersistentKeepalive ?? 0,
       name: values.Name ?? this.#freeName(draft),
       rateLimit: values.RateLimit ?? null,
+      groups: [...new Set(values.Groups)],
       isEnabled: values.Enabled ?? true,
       expires: values.Expires ?? null,
       line,

@@ -39,14 +39,14 @@ export function list<T>(parse: (entry: Entry) => readonly T[]): ListKey<T> {
  * Reads a section line by line, so that the first mistake in it is the one reported. Of a key that is given twice the
  * last counts, as for `wg`.
  *
- * @param otherTable the keys of the other section, to tell a misplaced key from a mistyped one
+ * @param tables the keys of all sections, to tell a misplaced key from a mistyped one
  * @returns the values, and the entry that gave each key, the first one of a list
  * @throws {ConfigError}
  */
 export function readSection<Table extends KeyTable>(
   section: Section,
   table: Table,
-  { otherTable, notes }: { readonly otherTable: KeyTable; readonly notes: Notes },
+  { tables, notes }: { readonly tables: Readonly<Record<string, KeyTable>>; readonly notes: Notes },
 ): { values: Values<Table>; entries: ReadonlyMap<string, Entry> } {
   const names = Object.keys(table);
   const entries = new Map<string, Entry>();
@@ -57,7 +57,7 @@ export function readSection<Table extends KeyTable>(
     const name = names.find((each) => each.toLowerCase() === entry.key.toLowerCase());
     if (name === undefined) {
       if (takeForeignKey(section.name, entry, notes)) continue;
-      throw unknownKey(entry, section, { names, otherNames: Object.keys(otherTable) });
+      throw unknownKey(entry, section, { names, tables });
     }
     const key = table[name]!;
     const first = entries.get(name);
@@ -80,12 +80,17 @@ export function readSection<Table extends KeyTable>(
 function unknownKey(
   entry: Entry,
   section: Section,
-  { names, otherNames }: { names: readonly string[]; otherNames: readonly string[] },
+  { names, tables }: {
+    readonly names: readonly string[];
+    readonly tables: Readonly<Record<string, KeyTable>>;
+  },
 ): ConfigError {
   const at = `${entry.fileName}:${entry.line}`;
-  const misplaced = otherNames.find((each) => each.toLowerCase() === entry.key.toLowerCase());
-  if (misplaced !== undefined) {
-    const other = section.name === "Peer" ? "Interface" : "Peer";
+  for (const [other, table] of Object.entries(tables)) {
+    const misplaced = Object.keys(table).find((each) =>
+      each.toLowerCase() === entry.key.toLowerCase()
+    );
+    if (misplaced === undefined) continue;
     return new ConfigError(`${at}: ${misplaced} belongs in section [${other}]`);
   }
   const nearest = nearestName(entry.key, names);

@@ -20,6 +20,8 @@ import {
   parseBoolean,
   parseCommand,
   parseFwMark,
+  parseGroupName,
+  parseGroups,
   parseInterfaceName,
   parseKeepalive,
   parseKey,
@@ -90,6 +92,14 @@ export const PEER_KEYS = {
   // Ours.
   Name: single(parsePeerName),
   RateLimit: single(parseRateLimit),
+  Groups: list(parseGroups),
   Enabled: single(parseYesNo),
   Expires: single(parseExpires),
 };
+
+export const GROUP_KEYS = {
+  Name: single(parseGroupName),
+};
+
+/** By the section that they stand in. */
+export const SECTION_KEYS = { Interface: INTERFACE_KEYS, Peer: PEER_KEYS, Group: GROUP_KEYS };

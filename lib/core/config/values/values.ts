@@ -152,6 +152,26 @@ export function isPeerName(name: string): boolean {
   return /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._@+\-&'(),]{0,62}$/u.test(name) && !name.endsWith(" ");
 }
 
+/** A name without blanks, as several stand in one line. */
+export function parseGroupName(entry: Entry): string {
+  return isGroupName(entry.value) ? entry.value : rejectValue(entry, GROUP_RULE);
+}
+
+/** Names of groups, with commas or blanks between them. */
+export function parseGroups(entry: Entry): readonly string[] {
+  const names = entry.value.split(/[\s,]+/).filter((name) => name !== "");
+  const bad = names.find((name) => !isGroupName(name));
+  if (bad !== undefined) throw badValue(entry, GROUP_RULE, bad);
+  return names;
+}
+
+const GROUP_RULE =
+  "a group's name has 1 to 63 letters, digits or characters of . _ - and begins with a letter or digit";
+
+function isGroupName(name: string): boolean {
+  return /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._-]{0,62}$/u.test(name);
+}
+
 /** Bits a second, as in `500k`, `10M` or `1.5G`, powers of 1,000; `off` is `null`. */
 export function parseRateLimit(entry: Entry): number | null {
   if (entry.value.toLowerCase() === "off") return null;

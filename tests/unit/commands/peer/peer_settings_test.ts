@@ -30,6 +30,8 @@ Deno.test("settingChange() says each change as a line of the file", async () => 
       [{ action: "rename", name: "x", newName: "y" }, "Name = y"],
       [set("Name", "a  b"), "Name = a b"],
       [set("AllowedIPs", "10.66.77.9 10.1.2.3/16"), "AllowedIPs = 10.66.77.9/32, 10.1.0.0/16"],
+      [set("Groups", "staff  night-shift"), "Groups = staff, night-shift"],
+      [set("Groups", "none"), "no Groups"],
       [set("RateLimit", "10M"), "RateLimit = 10M"],
       [set("RateLimit", "None"), "no RateLimit"],
       [set("Expires", "30d"), "Expires = 2026-12-28T12:00:00Z"],

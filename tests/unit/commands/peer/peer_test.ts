@@ -108,6 +108,7 @@ folderTest(
         publicKey: publicKeys[0],
         allowedIps: ["10.66.77.2/32"],
         hasPresharedKey: true,
+        groups: [],
         admission: "admitted",
         expires: null,
         file: "server.peers/laptop.conf",
@@ -117,6 +118,7 @@ folderTest(
         publicKey: publicKeys[1],
         allowedIps: ["10.66.77.3/32"],
         hasPresharedKey: true,
+        groups: [],
         admission: "admitted",
         expires: null,
         file: null,
@@ -135,6 +137,7 @@ phone   10.66.77.3/32  ${publicKeys[1]}  -
 public key     ${publicKeys[1]}
 preshared key  yes
 addresses      10.66.77.3/32
+groups         -
 access         admitted
 expires        never
 configuration  not stored here
@@ -250,6 +253,50 @@ folderTest(
       const refused = await vpn("peer", "set", "tablet", ...words);
       assertEquals([refused.code, refused.stdout], [2, ""], words.join(" "));
     }
+  },
+);
+
+folderTest(
+  "vpn peer lists and changes the clients of a group together",
+  async (vpn, folder) => {
+    said(await vpn("init", "--endpoint", "vpn.example.org"));
+    const config = `${folder}/server.conf`;
+    await Deno.writeTextFile(config, "\n[Group]\nName = staff\n", { append: true });
+    said(await vpn("peer", "add", "laptop", "--groups", "staff"));
+    said(await vpn("peer", "add", "phone"));
+    said(await vpn("peer", "add", "tablet"));
+    said(await vpn("peer", "set", "tablet", "Groups", "staff"));
+    const before = await Deno.readTextFile(config);
+    const members = JSON.parse(said(await vpn("peer", "list", "--group", "staff", "--json")));
+    assertEquals(members.map(({ name }: { name: string }) => name), ["laptop", "tablet"]);
+    assertEquals(
+      said(await vpn("peer", "disable", "@staff")),
+      "Disabled laptop, tablet in server.conf.\n",
+    );
+    const all = JSON.parse(said(await vpn("peer", "list", "--json")));
+    assertEquals(
+      all.map(({ admission, groups }: { admission: string; groups: string[] }) => [
+        admission,
+        groups,
+      ]),
+      [["disabled", ["staff"]], ["admitted", []], ["disabled", ["staff"]]],
+    );
+    said(await vpn("peer", "enable", "@staff"));
+    assertEquals(await Deno.readTextFile(config), before);
+    for (
+      const [words, problem] of [
+        [["disable", "@stuff"], 'server.conf has no group "stuff": did you mean "staff"?'],
+        [["list", "--group", "x"], 'has no group "x": add a section [Group] with Name = x'],
+        [["set", "@staff", "AllowedIPs", "10.0.0.1"], "Cannot set AllowedIPs of @staff"],
+        [["set", "phone", "Groups", "nobody"], "there is no [Group] with Name = nobody"],
+        [["rename", "@staff", "x"], 'cannot use "@staff"'],
+      ] as const
+    ) {
+      const { code, stderr } = await vpn("peer", ...words);
+      assertEquals(code, 2);
+      assertStringIncludes(stderr, problem);
+    }
+    assertEquals(await Deno.readTextFile(config), before);
   },
 );
 

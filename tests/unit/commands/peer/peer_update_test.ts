@@ -3,7 +3,7 @@ import { AppError, ExitCode } from "../../../../lib/process/errors.ts";
 import type { PeerConfig } from "../../../../lib/core/config/config.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import type { PeerKeyEdit } from "../../../../lib/core/config/text/peer_edit.ts";
-import { type ApplyLive, updatePeer } from "../../../../lib/commands/peer/peer_update.ts";
+import { type ApplyLive, updatePeers } from "../../../../lib/commands/peer/peer_update.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { hostTest } from "../../../support/permissions.ts";
@@ -41,15 +41,15 @@ class Stage implements Disposable {
     Deno.writeTextFileSync(`${this.folder}/server.peers/laptop.conf`, "its own", { mode: 0o600 });
   }
 
-  readonly applyLive: ApplyLive = (_, { after }) => {
+  readonly applyLive: ApplyLive = (_, changes) => {
     if (this.refusal !== null) return Promise.reject(this.refusal);
-    this.told.push(after);
+    this.told.push(...changes.map(({ after }) => after));
     this.onApplied();
     return Promise.resolve(["vpn0"]);
   };
 
   update(name: string, edit: PeerKeyEdit) {
-    return updatePeer(this.path, { name, edit }, this.applyLive);
+    return updatePeers(this.path, { name, edit }, this.applyLive);
   }
 
   get text(): string {
@@ -65,10 +65,10 @@ class Stage implements Disposable {
   }
 }
 
-hostTest("updatePeer() changes one line, keeps its comment, and tells what runs", async () => {
+hostTest("updatePeers() changes one line, keeps its comment, and tells what runs", async () => {
   using stage = new Stage();
-  const { after, appliedOn } = await stage.update("laptop", { key: "Enabled", value: "no" });
-  assertEquals([after.isEnabled, appliedOn], [false, ["vpn0"]]);
+  const { changes, appliedOn } = await stage.update("laptop", { key: "Enabled", value: "no" });
+  assertEquals([changes[0]!.after.isEnabled, appliedOn], [false, ["vpn0"]]);
   assertEquals(stage.told.map(({ name, isEnabled }) => [name, isEnabled]), [["laptop", false]]);
   const line = "AllowedIPs = 10.66.77.2/32\n";
   assertEquals(stage.text, FILE.replace(line, `${line}Enabled = no\n`));
@@ -77,7 +77,7 @@ hostTest("updatePeer() changes one line, keeps its comment, and tells what runs"
   assertEquals(Deno.statSync(stage.path).mode! & 0o777, 0o600);
 });
 
-hostTest("updatePeer() renames the client's own file with the client", async () => {
+hostTest("updatePeers() renames the client's own file with the client", async () => {
   using stage = new Stage();
   await stage.update("laptop", { key: "Name", value: "Tim's laptop" });
   assertEquals(stage.text, FILE.replace("Name = laptop #", "Name = Tim's laptop #"));
@@ -90,7 +90,7 @@ hostTest("updatePeer() renames the client's own file with the client", async () 
 });
 
 hostTest(
-  "updatePeer() leaves file and client's file as they were where what runs refuses",
+  "updatePeers() leaves file and client's file as they were where what runs refuses",
   async () => {
     using stage = new Stage();
     stage.refusal = new AppError("no", { exitCode: ExitCode.unexpected });
@@ -102,7 +102,7 @@ hostTest(
 );
 
 hostTest(
-  "updatePeer() takes back what runs has applied where the file cannot be written",
+  "updatePeers() takes back what runs has applied where the file cannot be written",
   async () => {
     using stage = new Stage();
     // The name of what is written at first is in a folder that is no more.
@@ -124,7 +124,7 @@ hostTest(
 );
 
 hostTest(
-  "updatePeer() takes no name and no network from another client, and no other client's file",
+  "updatePeers() takes no name and no network from another client, and no other client's file",
   async () => {
     using stage = new Stage();
     Deno.writeTextFileSync(`${stage.folder}/server.peers/there.conf`, "precious");
@@ -143,7 +143,7 @@ hostTest(
   },
 );
 
-hostTest("updatePeer() of one client after the other loses none of the changes", async () => {
+hostTest("updatePeers() of one client after the other loses none of the changes", async () => {
   using stage = new Stage();
   await Promise.all([
     stage.update("laptop", { key: "RateLimit", value: "1M" }),

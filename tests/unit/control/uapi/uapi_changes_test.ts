@@ -30,6 +30,7 @@ const LAPTOP: LivePeer = {
   persistentKeepalive: 25,
   name: "laptop",
   rateLimit: 1000,
+  groups: ["staff"],
   isEnabled: false,
   expires: 1_800_000_000_000,
 };

@@ -76,6 +76,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       lines: new Map([["PrivateKey", 2]]),
     },
     peers: [],
+    groups: [],
     warnings: [],
     notes: [],
   });
@@ -89,6 +90,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     persistentKeepalive: 0,
     name: null,
     rateLimit: null,
+    groups: [],
     isEnabled: true,
     expires: null,
     line: 3,
@@ -244,7 +246,7 @@ Deno.test("parseConfig() reads every key of [Peer]", () => {
     ["Expires = 2027-01-31", { expires: Date.UTC(2027, 0, 31) }],
   ];
   assertEquals(
-    new Set(["PublicKey", ...cases.map(([line]) => line.split(" ")[0]!)]),
+    new Set(["PublicKey", "Groups", ...cases.map(([line]) => line.split(" ")[0]!)]),
     new Set(Object.keys(PEER_KEYS)),
   );
   const plain = parsePeer().peers[0]!;
@@ -294,6 +296,30 @@ Deno.test("parseConfig() refuses more peers than there can be, and counts neithe
     ConfigError,
     `t.conf:${3 + 4 + 2 * MAX_PEERS}: [Peer]: there are 8194 peers, and 8192 at most: remove some`,
   );
+});
+
+Deno.test("parseConfig() reads groups, wherever they stand, and who is in them", () => {
+  const { peers, groups, warnings } = parsePeer(
+    "Groups = staff, night-shift",
+    "[Group]",
+    "Name = staff",
+    "[Peer]",
+    `PublicKey = ${OTHER.publicKey}`,
+    "[Peer]",
+    `PublicKey = ${PEER.publicKey}`,
+    "Groups = staff b\u00fcro",
+    "[Group]",
+    "Name = night-shift",
+    "[Group]",
+    "Name = b\u00fcro",
+  );
+  assertEquals(peers.map((peer) => peer.groups), [["staff", "night-shift", "b\u00fcro"], []]);
+  assertEquals(groups, [
+    { name: "staff", line: 6 },
+    { name: "night-shift", line: 13 },
+    { name: "b\u00fcro", line: 15 },
+  ]);
+  assertEquals(warnings, []);
 });
 
 Deno.test("parseConfig() gathers values when a key that repeats is repeated", () => {

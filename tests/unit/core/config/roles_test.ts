@@ -71,7 +71,9 @@ Deno.test("validateServer() warns when a key is a client's", () => {
 Deno.test("validateClient() warns when a peer's access is to end, and takes it all the same", () => {
   const text = `${HEAD}${ADDRESS}${PEER}${ENDPOINT}Enabled = no\n`;
   const { warnings, server } = validateClient(parseConfig(text, "c.conf"));
-  assertEquals(warnings, ["c.conf:4: [Peer]: Enabled and Expires have no effect on a client"]);
+  assertEquals(warnings, [
+    "c.conf:4: [Peer]: Enabled, Expires and Groups have no effect on a client",
+  ]);
   assertEquals(server.isEnabled, false);
 });
 

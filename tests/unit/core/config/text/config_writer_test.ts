@@ -21,6 +21,7 @@ const PEER: NewPeer = {
   presharedKey: new Uint8Array(32).fill(3),
   address: 0x0a424d02,
   expires: null,
+  groups: [],
 };
 const ENDPOINT = { host: "vpn.example.org", address: null, port: 443 };
 
