@@ -15,17 +15,21 @@ const PROBE_TIME = 1_000;
 const POLL_INTERVAL = 10;
 
 /** Whether the host says of a port beside the server's, that hardly anybody uses, that nobody listens there. */
-export async function refusesOtherPorts(
+export function refusesOtherPorts(
   address: HostAddress,
   { port, mark }: { readonly port: number; readonly mark: number },
 ): Promise<boolean> {
   const other = port === CLOSED_PORT ? CLOSED_PORT - 1 : CLOSED_PORT;
+  return refusesPort(address, { port: other, mark });
+}
+
+/** Whether the host says of this port that nobody listens there. */
+export async function refusesPort(
+  address: HostAddress,
+  { port, mark }: { readonly port: number; readonly mark: number },
+): Promise<boolean> {
   try {
-    using socket = DatagramSocket.connect(
-      openLibc(),
-      { address: socketForm(address), port: other },
-      mark,
-    );
+    using socket = DatagramSocket.connect(openLibc(), { address: socketForm(address), port }, mark);
     const deadline = performance.now() + PROBE_TIME;
     for (let sentAt = -Infinity; performance.now() < deadline;) {
       // A host refuses but a few a second (RFC 1812 section 4.3.2.8).

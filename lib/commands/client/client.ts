@@ -23,7 +23,7 @@ import { dropPrivileges } from "../../process/privileges.ts";
 import { type ServiceManager, underManager } from "../../process/service_manager.ts";
 import { watchSleep } from "../../process/sleep_watch.ts";
 import { RESTART_SIGNAL } from "../../process/stop_signal.ts";
-import { refusesOtherPorts } from "../refused_ports.ts";
+import { refusesOtherPorts, refusesPort } from "../refused_ports.ts";
 import {
   commonDataPlaneConfig,
   endTunnel,
@@ -107,6 +107,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       refusals,
       mark: preparation.plan.mark,
       refusesOtherPorts,
+      refusesPort,
     });
     const outcome = await Promise.race([
       // The server was found where the earlier client had it.

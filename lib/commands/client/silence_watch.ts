@@ -7,9 +7,11 @@
  */
 import type { ClientConfig } from "../../core/config/config.ts";
 import { DROP_REASON_NAMES, DropReason } from "../../core/wire/drop_reason.ts";
+import { isIpv6 } from "../../core/wire/host_address.ts";
+import type { Refusal } from "../../core/wireguard/liveness/refusal.ts";
 import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
 import type { Refusals } from "../../dataplane/refusals.ts";
-import type { refusesOtherPorts } from "../refused_ports.ts";
+import type { refusesOtherPorts, refusesPort } from "../refused_ports.ts";
 import type { ServerPlace } from "./client_transports.ts";
 import { explainSilence, triedProtocols } from "./unanswered.ts";
 
@@ -20,6 +22,7 @@ export interface SilenceWatchOptions {
   /** SO_MARK of the tunnel's datagrams. */
   readonly mark: number;
   readonly refusesOtherPorts: typeof refusesOtherPorts;
+  readonly refusesPort: typeof refusesPort;
 }
 
 export class SilenceWatch {
@@ -47,7 +50,7 @@ export class SilenceWatch {
   ): Promise<string> {
     const { dataPlane, refusals, mark } = this.#options;
     const { sendError, drops } = await dataPlane.statistics();
-    const refusal = refusals?.latest(place) ?? null;
+    const refusal = refusals?.latest(place) ?? await this.#refusalByIpv6(place, transport);
     const unfitting = countOf(drops, DropReason.badHandshake) - this.#unfitting;
     const refused = countOf(drops, DropReason.sendError) - this.#sendErrors;
     const seen = { refusal, unfitting, sendError: refused > 0 ? sendError : null };
@@ -57,7 +60,21 @@ export class SilenceWatch {
     const protocols = triedProtocols(transport);
     return explainSilence({ ...seen, refusesOthers, protocols, port: place.port });
   }
+
+  /** ICMPv6 is not received here: the server's host is asked once more, by a socket that is told of it. */
+  async #refusalByIpv6(
+    { address, port }: ServerPlace,
+    transport: ClientConfig["interface"]["transport"],
+  ): Promise<Refusal | null> {
+    if (!isIpv6(address) || transport === "faketcp") return null;
+    const { mark } = this.#options;
+    const isRefused = await this.#options.refusesPort(address, { port, mark });
+    return isRefused ? { ...PORT_UNREACHABLE, from: address } : null;
+  }
 }
+
+/** As ICMPv6 has it (RFC 4443 section 3.1). */
+const PORT_UNREACHABLE = { kind: "refused", words: "port unreachable" } as const;
 
 function countOf(drops: Statistics["drops"], reason: DropReason): number {
   return drops[DROP_REASON_NAMES[reason]!] ?? 0;

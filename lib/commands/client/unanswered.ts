@@ -1,7 +1,7 @@
 /** Unanswered handshakes: why a server may be silent, as far as this host knows, with what to do about it, in words. */
 import type { Refusal } from "../../core/wireguard/liveness/refusal.ts";
 import { Transport } from "../../core/transport/transport.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { formatAddress } from "../../core/wire/host_address.ts";
 import { TRANSPORT_NAMES } from "./connection_words.ts";
 
 /** What was seen while no valid answer came. */
@@ -68,7 +68,7 @@ export function explainSilence(silence: Silence): string {
 
 /** ICMP can be forged, so that is said as well. */
 function explainRefusal({ kind, words, from }: Refusal, port: number): string {
-  const source = `says ${formatIpv4(from)} (ICMP ${words})`;
+  const source = `says ${formatAddress(from)} (ICMP ${words})`;
   switch (kind) {
     case "refused":
       return `no program listens on that port, ${source}: start the server, or correct the port in Endpoint`;

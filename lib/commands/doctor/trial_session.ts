@@ -14,13 +14,12 @@ import { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import { SendQueue } from "../../core/transport/send_queue.ts";
 import { Transport } from "../../core/transport/transport.ts";
-import { type HostAddress, socketForm } from "../../core/wire/host_address.ts";
+import { formatAddress, type HostAddress, socketForm } from "../../core/wire/host_address.ts";
 import type { SocketAddress } from "../../core/wire/socket_address.ts";
 import { DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { createMemory } from "../../core/wire/memory.ts";
 import { VERSION } from "../../process/version.ts";
 import { TRANSPORT_OVERHEAD } from "../../core/wire/messages.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { Refusals } from "../../dataplane/refusals.ts";
 import { peerOptions } from "../../core/peers/peer_options.ts";
 
@@ -140,7 +139,7 @@ export class TrialSession implements Disposable {
     const refusal = this.#refusals?.latest(this.#to) ?? null;
     if (refusal === null) return null;
     const { kind, words, from } = refusal;
-    return { kind, reason: `${formatIpv4(from)} says so (ICMP ${words})` };
+    return { kind, reason: `${formatAddress(from)} says so (ICMP ${words})` };
   }
 
   /**

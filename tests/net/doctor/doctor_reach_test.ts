@@ -10,7 +10,7 @@ import { NARROW_PATH_PROGRAMS, NarrowPath } from "../support/narrow_path.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn } from "../support/programs/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
-import { layWire, SERVER_PORT } from "../support/wire.ts";
+import { layWire, layWireOf, OUTERS, SERVER_ENDPOINT6, SERVER_PORT } from "../support/wire.ts";
 
 const PATH_MTU = 1280;
 const INNER_MTU = 1220;
@@ -33,6 +33,25 @@ netTest("a server that does not run is told from one that is silent", async (top
   });
   assertStringIncludes(remedy, "start the server there");
 });
+
+netTest(
+  "a server at an IPv6 address is found, and one that does not run told",
+  async (topology) => {
+    const { client, server } = await layWireOf(topology, OUTERS[1]!);
+    const tunnel = simpleTunnel();
+    const config = tunnel.client({}, { Endpoint: SERVER_ENDPOINT6, AllowedIPs: "0.0.0.0/0, ::/0" });
+    const before = await examine(client, config);
+    before.expect("handshake", {
+      status: "fail",
+      why: /no program listens at \[2001:db8::1\]:51820 \(UDP\): .*ECONNREFUSED/,
+    });
+    await startVpn("server", server, tunnel.server());
+    const report = await examine(client, config);
+    report.expectHealth();
+    assertMatch(report.finding("handshake").why, /^\[2001:db8::1\]:51820 \(UDP\) answered in/);
+  },
+  { programs: ["ip"] },
+);
 
 netTest(
   "a firewall that drops the port, and a host that is not there, are silence of two kinds",
@@ -118,7 +137,7 @@ netTest(
       status: "fail",
       why: /looking up "no-such-host\.invalid" failed/,
     });
-    assertStringIncludes(remedy, "`getent ahostsv4 no-such-host.invalid`");
+    assertStringIncludes(remedy, "`getent ahosts no-such-host.invalid`");
   },
 );
 

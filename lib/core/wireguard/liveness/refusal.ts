@@ -6,6 +6,7 @@
  */
 import * as icmp from "../../wire/icmp.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
+import type { HostAddress } from "../../wire/host_address.ts";
 import type { SocketAddress } from "../../wire/socket_address.ts";
 import * as udp from "../../wire/udp.ts";
 import { headerEnd } from "../path/path_claim.ts";
@@ -19,8 +20,8 @@ export interface Refusal {
   readonly kind: RefusalKind;
   /** As in `port unreachable`. */
   readonly words: string;
-  /** The sender of the message, host order. */
-  readonly from: number;
+  /** The sender of the message. */
+  readonly from: HostAddress;
 }
 
 /** By their code (RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1). "Fragmentation needed" is none. */

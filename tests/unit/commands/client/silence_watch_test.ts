@@ -1,10 +1,12 @@
 /** Tests of `SilenceWatch`: only what was seen since the server was lost explains why it is silent now. */
-import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
+import type { ServerPlace } from "../../../../lib/commands/client/client_transports.ts";
 import { SilenceWatch } from "../../../../lib/commands/client/silence_watch.ts";
 import { DROP_REASON_NAMES, DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import type { Refusal } from "../../../../lib/core/wireguard/liveness/refusal.ts";
 
 const PLACE = { address: 0xc0000201, port: 51_820 };
+const PLACE6 = { address: "2001:db8::1", port: 51_820 };
 const REFUSED: Refusal = { kind: "refused", words: "port unreachable", from: PLACE.address };
 
 class World {
@@ -13,6 +15,7 @@ class World {
   sendError: string | null = null;
   refusal: Refusal | null = null;
   refusesOthers = false;
+  refusesServers = false;
   asked = 0;
   readonly watch = new SilenceWatch({
     mark: 7,
@@ -34,15 +37,23 @@ class World {
       },
     },
     refusesOtherPorts: (address, options) => {
-      assertEquals([address, options], [PLACE.address, { port: PLACE.port, mark: 7 }]);
+      assertEquals(options, { port: PLACE.port, mark: 7 });
+      assert([PLACE.address, PLACE6.address].includes(address));
       this.asked++;
       return Promise.resolve(this.refusesOthers);
     },
+    refusesPort: (address, options) => {
+      assertEquals([address, options], [PLACE6.address, { port: PLACE6.port, mark: 7 }]);
+      return Promise.resolve(this.refusesServers);
+    },
   });
 
-  explain(transport: "udp" | "faketcp" | "auto" = "udp"): Promise<string> {
+  explain(
+    transport: "udp" | "faketcp" | "auto" = "udp",
+    place: ServerPlace = PLACE,
+  ): Promise<string> {
     const config = { interface: { transport } } as Parameters<SilenceWatch["explain"]>[1];
-    return this.watch.explain(PLACE, config);
+    return this.watch.explain(place, config);
   }
 }
 
@@ -74,4 +85,16 @@ Deno.test("another port is not tried where the reason is known, or where UDP is 
   await world.explain();
   await world.explain("faketcp");
   assertEquals(world.asked, 0);
+});
+
+Deno.test("of a server at an IPv6 address, the host is asked about the server's own port before another", async () => {
+  const world = new World();
+  Object.assign(world, { refusesServers: true, refusesOthers: true });
+  assertMatch(
+    await world.explain("udp", PLACE6),
+    /^no program listens on that port, says 2001:db8::1/,
+  );
+  assertEquals(world.asked, 0);
+  world.refusesServers = false;
+  assertMatch(await world.explain("udp", PLACE6), /^its host rejects other ports but not this one/);
 });
