@@ -79,10 +79,10 @@ async function measureOnce(
     clients,
     capacity: PACKETS,
   });
-  await settle(server.pid);
   const isUsual = peers === GATEWAY_PEERS;
   for (const way of isUsual ? WAYS : WAYS.slice(0, 1)) {
     await load.run(way, WARM_UP_PACKETS);
+    await settle(server.pid);
     for (let run = 0; run < runs; run++) {
       // What comes before and after is sealing, and the gateway idle.
       const before = runTimes(server.pid);
@@ -103,9 +103,12 @@ async function measureOnce(
   }
 }
 
-/** Waits, some seconds at most, until a gateway has done all that follows from so many sessions, reports above all. */
+/**
+ * Waits, some seconds at most, until a gateway has done all that follows from so many sessions: reports, and the search
+ * for what each path takes.
+ */
 async function settle(pid: number): Promise<void> {
-  for (let look = 0; look < 20; look++) {
+  for (let look = 0; look < 40; look++) {
     const before = runTimes(pid);
     await delay(SETTLE_MS);
     if (runSince(pid, before) * 1e3 < SETTLE_MS / 20) return;
