@@ -122,10 +122,11 @@ netTest(
     assertEquals(await shown(), before);
     await sync(
       `${text}\n[Peer]\nName = Ann's phone\nPublicKey = ${PEER.publicKey}\nAllowedIPs = 10.66.77.7\nRateLimit = 10M\n` +
-        // What the file may have, and the tunnel does not carry.
         "Endpoint = [2001:db8::7]:51820\n",
     );
-    assert((await shown()).includes(`${PEER.publicKey}\t(none)\t(none)\t10.66.77.7/32\t`));
+    assert(
+      (await shown()).includes(`${PEER.publicKey}\t(none)\t[2001:db8::7]:51820\t10.66.77.7/32\t`),
+    );
     await sync(text);
     assertEquals(await shown(), before);
   },

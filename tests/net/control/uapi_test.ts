@@ -8,6 +8,7 @@ import { endWell, killHard, simpleTunnel } from "../support/simple_tunnel.ts";
 import { ping } from "../support/traffic/traffic.ts";
 import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import {
+  CABLE,
   CLIENT_INSIDE,
   CLIENT_OUTSIDE,
   layWire,
@@ -223,10 +224,10 @@ netTest(
     assertEquals(await set("fwmark", "7"), unsupported);
     assertEquals(await set("private-key", key.path), unsupported);
     assertEquals(
-      await set("peer", other.publicKey, "endpoint", "[2001:db8::1]:7"),
-      "Unable to modify interface: Address family not supported by protocol",
+      await set("peer", other.publicKey, "endpoint", `[fe80::1%${CABLE}]:7`),
+      unsupported,
     );
-    await server.waitFor(/IPv6 endpoints are not supported/);
+    await server.waitFor(/an endpoint with a zone is not supported/);
     await server.waitFor(/the port cannot be changed while the tunnel is running/);
     // The kernel passes over the device's own key, without a word.
     await wg(wire.server, ["set", names.server, "peer", ownKey, "allowed-ips", "10.7.0.0/16"]);
@@ -235,6 +236,10 @@ netTest(
     await wg(wire.client, ["set", names.client, "peer", other.publicKey]);
     const peers = await wg(wire.client, ["show", names.client, "peers"]);
     assert(peers.split("\n").includes(other.publicKey));
+    const place = "[2001:db8::1]:7";
+    await wg(wire.client, ["set", names.client, "peer", other.publicKey, "endpoint", place]);
+    const endpoints = await wg(wire.client, ["show", names.client, "endpoints"]);
+    assert(endpoints.split("\n").includes(`${other.publicKey}\t${place}`), endpoints);
     assertMatch(before, /51820/);
     assertEquals(
       fieldsOf(await wg(wire.server, ["show", names.server, "dump"]))[0],
