@@ -11,7 +11,7 @@ import { loadConfig } from "../../host/files/config_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { applyAddition, applyRemoval, applyUpdate } from "./peer_live.ts";
-import { addPeer, removePeer } from "./peer_changes.ts";
+import { addPeer, removePeer, withdrawPeer } from "./peer_changes.ts";
 import { findPeer, membersOf, peerTitle } from "./peer_names.ts";
 import { showCode as showQr } from "./peer_qr.ts";
 import { settingChange } from "./peer_settings.ts";
@@ -42,10 +42,17 @@ export async function runPeer(request: PeerRequest): Promise<number> {
 
 async function add(request: Request<"add">): Promise<number> {
   const { configPath, name } = request;
-  const { peer, server, text, path } = await addPeer(configPath, request);
+  const added = await addPeer(configPath, request);
+  const { peer, server, text, path } = added;
   warn(server);
   const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
-  const applied = await applyAddition(server, peer);
+  let applied: readonly string[];
+  try {
+    applied = await applyAddition(server, peer);
+  } catch (error) {
+    await withdrawPeer(configPath, added);
+    throw error;
+  }
   const about = [
     `Added ${name} with inner address ${addressText(peer)} to ${configPath}.`,
     ...applied.map((where) => `The running gateway on ${where} has added it too.`),

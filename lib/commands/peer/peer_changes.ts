@@ -80,6 +80,20 @@ export async function addPeer(
   return { peer: findPeer(server, request.name), server, text: ofClient, path };
 }
 
+/**
+ * Takes back what `addPeer()` has made, and no other file of that name.
+ *
+ * @throws {ConfigError | AppError} where it cannot
+ */
+export async function withdrawPeer(configPath: string, { peer, path }: AddedPeer): Promise<void> {
+  using file = await LockedConfig.open(configPath);
+  file.replace(withoutPeer(file.read().text, peer));
+  if (path === null) return;
+  if (path === clientFilePath(configPath, peer.name!)) {
+    removeClientFile(file, configPath, peer.name!);
+  } else removeFile(path);
+}
+
 /** A client that was to be taken out. */
 export interface RemovedPeer {
   readonly peer: PeerConfig;

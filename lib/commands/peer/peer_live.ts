@@ -8,16 +8,25 @@ import { peerTitle } from "./peer_names.ts";
 import type { ChangedPeer } from "./peer_update.ts";
 
 /**
- * Lets a client in where this gateway runs.
+ * Lets a client in where this gateway runs, or nowhere.
  *
  * @returns the names of the interfaces that it runs on; none where it does not run
- * @throws {AppError} where it runs and cannot be told: the file is changed by then
+ * @throws {AppError} where one that runs does not: then none lets it in
  */
 export async function applyAddition(server: Config, peer: PeerConfig): Promise<string[]> {
-  return await applyLive(server, (gateway) => addLivePeer(gateway, peer));
+  return await applyToAll(server, {
+    action: `add ${peerTitle(peer)}`,
+    apply: (gateway) => addLivePeer(gateway, peer),
+    takeBack: (gateway) => removeLivePeer(gateway, peer.publicKey),
+  });
 }
 
-/** Lets it in no more. The same otherwise. */
+/**
+ * Lets it in no more.
+ *
+ * @returns the same
+ * @throws {AppError} where one that runs cannot be told: the file is changed by then, and stays so
+ */
 export async function applyRemoval(server: Config, peer: PeerConfig): Promise<string[]> {
   return await applyLive(server, (gateway) => removeLivePeer(gateway, peer.publicKey));
 }
@@ -32,20 +41,34 @@ export async function applyUpdate(
   server: Config,
   changes: readonly ChangedPeer[],
 ): Promise<string[]> {
+  const titles = changes.map(({ before }) => peerTitle(before)).join(", ");
+  return await applyToAll(server, {
+    action: `change ${titles}`,
+    apply: (gateway) => putAll(gateway, changes.map(({ before, after }) => put(after, before))),
+    takeBack: (gateway) => putAll(gateway, changes.map(({ before, after }) => put(before, after))),
+  });
+}
+
+async function applyToAll(
+  server: Config,
+  { action, apply, takeBack }: {
+    readonly action: string;
+    readonly apply: (gateway: Instance) => Promise<void>;
+    readonly takeBack: (gateway: Instance) => Promise<void>;
+  },
+): Promise<string[]> {
   const gateways = await visibleGateways(server);
   const names = (found: readonly Instance[]) => found.map(({ interfaceName }) => interfaceName);
-  const told = await tellAll(gateways, changes.map(({ before, after }) => put(after, before)));
-  const refusal = told.find((outcome) => outcome.status === "rejected");
+  const refusal = (await Promise.allSettled(gateways.map(apply)))
+    .find((outcome) => outcome.status === "rejected");
   if (refusal === undefined) return names(gateways);
   // One that did not answer may have applied it all the same.
-  const back = changes.map(({ before, after }) => put(before, after));
-  const restored = await tellAll(gateways, back);
+  const restored = await Promise.allSettled(gateways.map(takeBack));
   const unsure = gateways.filter((_, index) => restored[index]!.status === "rejected");
-  const { reason } = refusal as PromiseRejectedResult;
+  const { reason } = refusal;
   const message = reason instanceof Error ? reason.message : String(reason);
-  const titles = changes.map(({ before }) => peerTitle(before)).join(", ");
   throw new AppError(
-    `Cannot change ${titles}: the running gateway has not applied it: ${message}: ` +
+    `Cannot ${action}: the running gateway has not applied it: ${message}: ` +
       (unsure.length === 0
         ? "nothing is changed"
         : `${server.fileName} is not changed; restart ${
@@ -61,16 +84,13 @@ function put(peer: PeerConfig, before: PeerConfig): PeerConfig {
   return isMoved ? peer : { ...peer, endpoint: null };
 }
 
-/** Tells each gateway of all these peers, whatever it says of one of them; rejected is a gateway that refuses any. */
-async function tellAll(
-  gateways: readonly Instance[],
-  peers: readonly PeerConfig[],
-): Promise<PromiseSettledResult<void>[]> {
-  return await Promise.allSettled(gateways.map(async (gateway) => {
-    const problems: unknown[] = [];
-    for (const peer of peers) await addLivePeer(gateway, peer).catch((e) => problems.push(e));
-    if (problems.length > 0) throw problems[0];
-  }));
+/** Puts all these peers, whatever is said of one of them; throws what was said first. */
+async function putAll(gateway: Instance, peers: readonly PeerConfig[]): Promise<void> {
+  const problems: unknown[] = [];
+  for (const peer of peers) {
+    await addLivePeer(gateway, peer).catch((error) => problems.push(error));
+  }
+  if (problems.length > 0) throw problems[0];
 }
 
 async function applyLive(

@@ -178,7 +178,12 @@ netTest(
     await ask(server, "add-peer", stranger);
     const config = Deno.readTextFileSync(site.path("server.conf"));
     await assertRejects(() => site.peer("rename", "two", "taken"), Error, "nothing is changed");
+    await assertRejects(() => site.add("taken", other!), Error, "nothing is changed");
     assertEquals(Deno.readTextFileSync(site.path("server.conf")), config);
+    assertEquals(
+      Array.from(Deno.readDirSync(site.path("server.peers")), ({ name }) => name).sort(),
+      ["other.conf", "two.conf"],
+    );
     await ask(server, "remove-peer", stranger);
     assertEquals((await ping(one!.namespace, INTERNET)).received, 3);
 

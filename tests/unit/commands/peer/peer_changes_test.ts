@@ -1,6 +1,6 @@
 /** Shows what adding and removing a client does to the files of a gateway, and what it does not. */
 import { AppError } from "../../../../lib/process/errors.ts";
-import { addPeer, removePeer } from "../../../../lib/commands/peer/peer_changes.ts";
+import { addPeer, removePeer, withdrawPeer } from "../../../../lib/commands/peer/peer_changes.ts";
 import type { Config } from "../../../../lib/core/config/config.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
@@ -143,6 +143,23 @@ folderTest(
     assertEquals(Deno.readTextFileSync(configPath), before);
     assertEquals(filesIn(folder), ["server.conf"]);
     assertEquals(modeOf(configPath), 0o600);
+  },
+);
+
+folderTest(
+  "withdrawPeer() leaves all as it was before addPeer(), another file of that name included",
+  serverFile(PUBLIC_ENDPOINT),
+  async (folder, configPath) => {
+    const before = Deno.readTextFileSync(configPath);
+    await withdrawPeer(configPath, await addPeer(configPath, { name: "a" }));
+    assertEquals(filesIn(folder), ["server.conf"]);
+    Deno.mkdirSync(`${folder}/server.peers`);
+    Deno.writeTextFileSync(`${folder}/server.peers/b.conf`, "precious");
+    const out = `${folder}/b.conf`;
+    await withdrawPeer(configPath, await addPeer(configPath, { name: "b", out }));
+    await withdrawPeer(configPath, await addPeer(configPath, { name: "b", out: "-" }));
+    assertEquals(filesIn(folder), ["server.conf", "server.peers/b.conf"]);
+    assertEquals(Deno.readTextFileSync(configPath), before);
   },
 );
 
