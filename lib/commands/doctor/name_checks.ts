@@ -2,10 +2,12 @@
  * Checks of how this host looks names up: whether the resolvers that it uses answer, and that it uses those that are
  * meant.
  */
+import { ConfigError } from "../../core/config/config_error.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { hostResolvConf, resolverManager } from "../../host/dns/client_dns.ts";
 import { hasSameResolvers, nameServersOf, type Resolvers } from "../../host/dns/resolv_conf.ts";
 import { followLinks, HOST_FILE, tryToRead } from "../../host/dns/resolv_conf_file.ts";
+import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import { ask, type Asked } from "./ask_resolver.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
@@ -23,6 +25,8 @@ const ANY_NAME = "vpn-doctor.invalid";
 export const NAME_CHECKS: readonly Check[] = [
   { name: "resolver", look: checkResolver },
   { name: "dns-upstream", look: checkUpstreams },
+  { name: "dns-route", look: checkRoutes },
+  { name: "dns-block", look: checkBlockLists },
   { name: "dns-file", look: checkFile },
 ];
 
@@ -59,20 +63,81 @@ async function checkResolver(subject: Subject): Promise<Verdict[]> {
 async function checkUpstreams(subject: Subject): Promise<Verdict[]> {
   const { server } = subject;
   if (server === null || server.interface.dnsProxy.length === 0) return [];
+  const { dnsProxy } = server.interface;
+  return await judgeUpstreams({
+    key: "DnsProxy",
+    resolvers: dnsProxy,
+    name: ANY_NAME,
+    lost: "clients have no DNS",
+    place: subject.place("DnsProxy"),
+  });
+}
+
+/** Those that `DnsRoute` names, which alone know a domain. */
+async function checkRoutes(subject: Subject): Promise<Verdict[]> {
+  const { server } = subject;
+  if (server === null || server.interface.dnsProxy.length === 0) return [];
+  const verdicts = await Promise.all(
+    server.interface.dnsRoutes.map(({ domain, upstreams }) =>
+      judgeUpstreams({
+        key: "DnsRoute",
+        resolvers: upstreams,
+        name: domain,
+        lost: `clients have no names in ${domain}`,
+        place: subject.place("DnsRoute"),
+      })
+    ),
+  );
+  return verdicts.flat();
+}
+
+async function judgeUpstreams(
+  { key, resolvers, name, lost, place }: {
+    readonly key: string;
+    /** Host order. */
+    readonly resolvers: readonly number[];
+    readonly name: string;
+    /** What it means if none of them answers. */
+    readonly lost: string;
+    readonly place: string;
+  },
+): Promise<Verdict[]> {
   const asked = await Promise.all(
-    server.interface.dnsProxy.map(formatIpv4).map(async (upstream) => ({
+    resolvers.map(formatIpv4).map(async (upstream) => ({
       server: upstream,
-      outcome: await ask(ANY_NAME, { server: upstream, port: PORT }),
+      outcome: await ask(name, { server: upstream, port: PORT }),
     })),
   );
   const silent = asked.filter(({ outcome }) => outcome !== "answered");
-  const place = subject.place("DnsProxy");
-  if (silent.length === 0) return [ok("the resolvers of DnsProxy answer")];
+  if (silent.length === 0) {
+    return [ok(`the resolvers of ${key} answer${name === ANY_NAME ? "" : ` for ${name}`}`)];
+  }
   const list = silent.map((each) => `${each.server} ${WORDS[each.outcome ?? "silent"]}`).join(", ");
-  const remedy = `set DnsProxy to resolvers that this host can reach (${place})`;
+  const remedy = `set ${key} to resolvers that this host can reach (${place})`;
   return silent.length === asked.length
-    ? [fail(`clients have no DNS: of the resolvers in DnsProxy, ${list}`, remedy)]
-    : [warn(`of the resolvers in DnsProxy, ${list}`, remedy)];
+    ? [fail(`${lost}: of the resolvers in ${key}, ${list}`, remedy)]
+    : [warn(`of the resolvers in ${key}, ${list}`, remedy)];
+}
+
+/** Reads the files of `DnsBlock`, as a gateway does before it starts. */
+export async function checkBlockLists(
+  subject: Pick<Subject, "server" | "place">,
+): Promise<Verdict[]> {
+  const { server } = subject;
+  if (server === null || server.interface.dnsBlock.length === 0) return [];
+  const { dnsBlock, dnsProxy } = server.interface;
+  if (dnsProxy.length === 0) return [];
+  try {
+    const list = await readBlockFiles({
+      paths: dnsBlock,
+      configPath: server.fileName,
+      logger: null,
+    });
+    return [ok(`${list?.count.toLocaleString("en")} names are blocked`)];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [fail(error.message, `correct the file, or the path (${subject.place("DnsBlock")})`)];
+  }
 }
 
 /**

@@ -17,7 +17,8 @@ export interface BlockFilesOptions {
   /** As the configuration has them: those that are not absolute are beside it. */
   readonly paths: readonly string[];
   readonly configPath: string;
-  readonly logger: Logger;
+  /** Null: nobody is told how many names there are. */
+  readonly logger: Logger | null;
 }
 
 /**
@@ -42,7 +43,7 @@ export async function readBlockFiles(
         "no line of it is a name, as in a hosts file, or a rule, as in ||ads.example^",
       );
     }
-    logger.info("{path}: {count} names are blocked{more}", {
+    logger?.info("{path}: {count} names are blocked{more}", {
       path: place,
       count,
       more: skipped === 0 ? "" : `, ${skipped} lines are not about whole names`,

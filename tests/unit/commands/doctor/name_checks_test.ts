@@ -1,8 +1,12 @@
 /** Tests of `lib/commands/doctor/name_checks.ts`: which resolvers a host uses, and what their answers mean. */
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
+import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { validateServer } from "../../../../lib/core/config/roles.ts";
+import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import type { Asked } from "../../../../lib/commands/doctor/ask_resolver.ts";
 import {
+  checkBlockLists,
   judgeFile,
   judgeResolvers,
   judgeUsed,
@@ -84,6 +88,37 @@ hostTest(
       assertMatch(broken.remedy!, /`--dns 10\.66\.77\.1`/);
       Deno.writeTextFileSync(file, "nameserver 10.66.77.1\n");
       assertMatch(judge(file).why, /already contains the resolvers of DNS$/);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+);
+
+hostTest(
+  "checkBlockLists() reads the lists of a gateway, and says which cannot be used",
+  async () => {
+    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    try {
+      const { privateKey } = sampleKeys(1);
+      const look = async (...lines: readonly string[]) => {
+        const text = [
+          "[Interface]",
+          `PrivateKey = ${privateKey}`,
+          "Address = 10.0.0.1/24",
+          ...lines,
+        ];
+        const server = validateServer(parseConfig(text.join("\n"), `${folder}/server.conf`));
+        const place = (key: string) => `server.conf: ${key}`;
+        return (await checkBlockLists({ server, place })).map(({ status, why }) =>
+          `${status} ${why}`
+        );
+      };
+      Deno.writeTextFileSync(`${folder}/list`, "a.example\n||b.example^\n");
+      assertEquals(await look("DnsProxy = 9.9.9.9"), []);
+      assertEquals(await look("DnsProxy = 9.9.9.9", "DnsBlock = list"), ["ok 2 names are blocked"]);
+      assertEquals(await look("DnsProxy = 9.9.9.9", "DnsBlock = lost"), [
+        `fail Cannot use DnsBlock = ${folder}/lost: no such file`,
+      ]);
     } finally {
       Deno.removeSync(folder, { recursive: true });
     }
