@@ -26,13 +26,13 @@ const ADBLOCK = new TextEncoder().encode("||");
 export class BlockReader {
   /** Lines that are about no whole name, or cannot be understood. */
   skipped = 0;
-  readonly #builder: BlockListBuilder;
+  readonly #builder: Pick<BlockListBuilder, "add">;
   /** The beginning of a line whose end has not come. */
   readonly #line = new Uint8Array(MAX_LINE);
   #length = 0;
   #isTooLong = false;
 
-  constructor(builder: BlockListBuilder) {
+  constructor(builder: Pick<BlockListBuilder, "add">) {
     this.#builder = builder;
   }
 

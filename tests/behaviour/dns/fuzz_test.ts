@@ -11,6 +11,11 @@ import {
   RCODE_FORMAT_ERROR,
   truncated,
 } from "../../../lib/core/dns/message.ts";
+import { BlockReader } from "../../../lib/core/dns/block_reader.ts";
+import { LocalZone } from "../../../lib/core/dns/local_zone.ts";
+import { blockedAnswer, questionOf } from "../../../lib/core/dns/own_answer.ts";
+import { domainsOf, wireName } from "../../../lib/core/dns/wire_name.ts";
+import { atOnce } from "../../../lib/process/pace.ts";
 import { relevantAnswer } from "../../../lib/core/dns/relevant_answer.ts";
 import { judge, randomSize, upstreamQuery } from "../../../lib/core/dns/upstream_query.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
@@ -29,6 +34,7 @@ const QUERY = buildQuery();
 const DATA = addressData("198.51.100.77");
 const COOKIE = { name: [0], type: TYPE_OPT, recordClass: 1232, timeToLive: 0 };
 const TYPE_CNAME = 5;
+const TYPE_PTR = 12;
 
 const QUERIES = [QUERY, buildQuery({ udpSize: 1232, dnssecOk: true })];
 const ANSWERS = [
@@ -94,4 +100,65 @@ Deno.test("a hostile query is asked in bytes of ours, and no hostile answer to a
     );
   });
   assert(asked > 0 && right > 0, `${asked} asked, ${right} right`);
+});
+
+Deno.test("what the proxy itself answers to a hostile query is a message that answers the same question", () => {
+  const zone = new LocalZone({
+    domain: "example",
+    hosts: [{ name: "www", addresses: [1, 2] }, { name: "a.b", addresses: [] }],
+    networks: [{ address: 0x0a00_0000, mask: 0xff00_0000 }],
+  });
+  const queries = [
+    ...QUERIES,
+    buildQuery({ name: "x.a.b.example", type: TYPE_SOA }),
+    buildQuery({ name: "4.3.2.10.in-addr.arpa", type: TYPE_PTR, udpSize: 512 }),
+  ];
+  let answered = 0;
+  fuzz((random) => {
+    const query = hostile(random, queries);
+    const parsed = parse(query);
+    if (parsed === null) return;
+    const { name } = questionOf(parsed);
+    const limit = random.chance(0.1) ? 40 : 512;
+    const domain = [...domainsOf(name)].at(-1) ?? null;
+    const answers = [
+      zone.answer(query, parsed, limit),
+      blockedAnswer(query, parsed, domain, limit),
+    ];
+    for (const answer of answers) {
+      if (answer === null) continue;
+      answered++;
+      assertEquals(parse(answer)?.question, parsed.question);
+      assertEquals([answer[0], answer[1]], [query[0], query[1]]);
+    }
+  });
+  assert(answered > 0, "none was answered");
+});
+
+Deno.test("no bytes make a block list of names that they do not have, nor the reader throw", () => {
+  const lines =
+    "0.0.0.0 ads.example\n||bad.example^\r\n@@||ok.example^\n# x\nplain.example\n*.y.example\n";
+  const seed = new TextEncoder().encode(lines);
+  let names = 0;
+  fuzz((random) => {
+    const bytes = random.chance(0.1) ? random.bytes(random.below(80)) : random.mutate(seed, 6);
+    const taken: string[] = [];
+    const reader = new BlockReader({
+      add: ({ bytes, start, end }) =>
+        taken.push(String.fromCharCode(...bytes.subarray(start, end))),
+    });
+    for (let at = 0; at < bytes.length;) {
+      const size = 1 + random.below(40);
+      atOnce(reader.take(bytes.subarray(at, at + size)));
+      at += size;
+    }
+    reader.end();
+    names += taken.length;
+    const text = String.fromCharCode(...bytes).toLowerCase();
+    for (const name of taken) {
+      assert(text.includes(name), `${name} in ${text}`);
+      assert(wireName(name) !== null && /^[a-z0-9_.-]+$/.test(name), name);
+    }
+  });
+  assert(names > 0, "no name was taken");
 });
