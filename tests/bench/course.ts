@@ -162,7 +162,7 @@ class Run implements Disposable {
         measureGateway(this.#wire, {
           program: this.#program,
           internet: this.#stage.internet,
-          runs: quick ? 1 : Math.min(this.#options.rounds, 3),
+          rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
           samples: this.samples,
           remark: (text) => void this.notes.push(text),
         }));

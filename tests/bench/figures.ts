@@ -69,6 +69,8 @@ export function threadsName(count: number): string {
   return count === 1 ? ONE_THREAD : `${count} threads`;
 }
 const ONE_THREAD = "1 thread";
+/** How that is called in which our own NAT translates, not the kernel. */
+export const OUR_NAT = "1 thread, our NAT";
 
 const GATEWAY_WAYS: Readonly<Record<string, string>> = {
   up: "to the internet",

@@ -16,7 +16,7 @@ export interface SideOptions {
   readonly aead?: "builtin" | undefined;
   readonly transport?: "faketcp" | undefined;
   /** Who translates addresses for the server's clients; ours if left out. */
-  readonly egress?: "kernel" | undefined;
+  readonly egress?: "raw" | "kernel" | undefined;
   /** More keys, of `vpn` alone. */
   readonly extra?: Section | undefined;
 }

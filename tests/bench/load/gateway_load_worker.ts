@@ -180,7 +180,8 @@ class Peers {
 
   /** How many datagrams have come, of which all but the last of a burst have this size. */
   #receive(socket: UdpSocket, size: number): number {
-    const { receivedLengths, receivedSegmentSizes, receivedAddresses, receivedPorts } = socket;
+    const { receivedLengths, receivedSegmentSizes } = socket;
+    const { receivedAddresses, receivedPorts, receivedSources } = socket;
     let datagrams = 0;
     for (let count = socket.receive(); count > 0; count = socket.receive()) {
       for (let i = 0; i < count; i++) {
@@ -189,7 +190,9 @@ class Peers {
         datagrams += Math.ceil(receivedLengths[i]! / size);
         const port = receivedPorts[i]!;
         if (socket !== this.#sink || this.#mappings.has(port)) continue;
-        this.#mappings.set(port, { address: receivedAddresses[i]! >>> 0, port });
+        // An answer comes from where the peer has written to.
+        const ends = { address: receivedAddresses[i]! >>> 0, source: receivedSources[i]! >>> 0 };
+        this.#mappings.set(port, { ...ends, port });
       }
     }
     return datagrams;

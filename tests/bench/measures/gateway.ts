@@ -2,15 +2,15 @@
  * The gateway alone: packets of many peers go through it, sealed beforehand, so that it has the machine nearly for
  * itself; by the number of its data-plane threads, and of its peers.
  */
-import { INTERFACE_KEYS } from "../../../lib/core/config/values/keys.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { newIdentity } from "../../net/support/config.ts";
 import { delay, SERVER_OUTSIDE, SERVER_PORT, type Wire } from "../../net/support/wire.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import { type Program, startVpn } from "../contenders/vpn.ts";
 import { IDENTITIES, serverConfigWith } from "../contenders/wireguard_config.ts";
-import { GATEWAY_PEERS, peersName, threadsName } from "../figures.ts";
-import { GatewayLoad, WAYS } from "../load/gateway_load.ts";
+import { GATEWAY_PEERS, OUR_NAT, peersName, threadsName } from "../figures.ts";
+import { PEERS_SERVER } from "../load/peer_address.ts";
+import { GatewayLoad, type Way, WAYS } from "../load/gateway_load.ts";
 import type { Samples } from "../samples.ts";
 import { INTERNET, routeToInternet } from "./nat.ts";
 import { runSince, runTimes } from "./process_stats.ts";
@@ -23,51 +23,54 @@ const WARM_UP_PACKETS = 1 << 15;
 const SETTLE_MS = 300;
 const MB = 1e6;
 const GBIT = 1e9;
-/** The key that says how many threads; while there is none, there is one. */
-const THREADS_KEY = "DataPlaneThreads";
-/** Peers in the comparison by their count, beside those of the other figures. */
-const FEW_AND_MANY: readonly number[] = [1, 1000];
 
 export interface GatewayOptions {
   readonly program: Program;
   readonly internet: TestNamespace;
-  /** Runs of each kind. */
-  readonly runs: number;
+  readonly rounds: number;
   readonly samples: Samples;
   /** Told what a reader must know. */
   readonly remark: (text: string) => void;
 }
 
-/** Fills the figures `gateway-*`, once. */
+/** Fills the figures `gateway-*`. */
 export async function measureGateway(wire: Wire, options: GatewayOptions): Promise<void> {
   await routeClients(wire);
   await using _route = await routeToInternet(wire);
-  const isKnown = THREADS_KEY in INTERFACE_KEYS;
-  const processors = navigator.hardwareConcurrency;
-  if (!isKnown) options.remark(`The gateway alone: one thread, as there is no ${THREADS_KEY} yet.`);
-  for (const threads of isKnown && processors > 1 ? [1, processors] : [1]) {
-    const extra = isKnown ? { [THREADS_KEY]: threads } : {};
-    await measureOnce(wire, options, { threads, extra, peers: GATEWAY_PEERS });
-    if (threads > 1) continue;
-    for (const peers of FEW_AND_MANY) await measureOnce(wire, options, { threads, extra, peers });
+  for (let round = 0; round < options.rounds; round++) {
+    for (const setup of SETUPS) await measureOnce(wire, options, setup);
   }
 }
 
-/** How a gateway is started. */
+/** How a gateway is started, and what is measured then. */
 interface Setup {
   readonly threads: number;
-  /** What its configuration says besides. */
-  readonly extra: Readonly<Record<string, number>>;
+  /** Who translates: our NAT is for one thread. */
+  readonly egress: "raw" | "kernel";
   readonly peers: number;
+  readonly ways: readonly Way[];
 }
+
+const processors = navigator.hardwareConcurrency;
+const SETUPS: readonly Setup[] = [
+  { threads: 1, egress: "raw", peers: 1, ways: ["up"] },
+  { threads: 1, egress: "raw", peers: GATEWAY_PEERS, ways: ["up", "down"] },
+  { threads: 1, egress: "raw", peers: 1000, ways: ["up"] },
+  { threads: 1, egress: "kernel", peers: GATEWAY_PEERS, ways: WAYS },
+  ...processors === 1
+    ? []
+    : [{ threads: processors, egress: "kernel", peers: GATEWAY_PEERS, ways: WAYS } as const],
+];
 
 async function measureOnce(
   wire: Wire,
-  { program, internet, runs, samples, remark }: GatewayOptions,
-  { threads, extra, peers }: Setup,
+  { program, internet, samples, remark }: GatewayOptions,
+  { threads, egress, peers, ways }: Setup,
 ): Promise<void> {
   const clients = Array.from({ length: peers }, newIdentity);
-  const config = serverConfigWith({ isOurs: true, extra }, peersOf(clients));
+  // The kernel translates what comes from the tunnel's own network.
+  const extra = { DataPlaneThreads: threads, Address: PEERS_SERVER };
+  const config = serverConfigWith({ isOurs: true, egress, extra }, peersOf(clients));
   await using server = await startVpn("server", wire.server, { program, config });
   using load = await GatewayLoad.prepare({
     clientNamespace: wire.client.name,
@@ -79,24 +82,26 @@ async function measureOnce(
     clients,
     capacity: PACKETS,
   });
-  const isUsual = peers === GATEWAY_PEERS;
-  for (const way of isUsual ? WAYS : WAYS.slice(0, 1)) {
+  const name = egress === "raw" ? OUR_NAT : threadsName(threads);
+  for (const way of ways) {
     await load.run(way, WARM_UP_PACKETS);
     await settle(server.pid);
-    for (let run = 0; run < runs; run++) {
-      // What comes before and after is sealing, and the gateway idle.
-      const before = runTimes(server.pid);
-      const { bytes, seconds, lost } = await load.run(way, PACKETS);
-      const cost = runSince(server.pid, before) * 1e3 / (bytes / MB);
-      const rate = bytes * 8 / seconds / GBIT;
-      if (lost > 0) {
-        remark(`The gateway alone, ${peersName(peers)}, ${way}: ${lost} of ${PACKETS} lost.`);
-      }
-      if (isUsual) {
-        samples.add(`gateway-${way}`, threadsName(threads), rate);
-        samples.add(`gateway-${way}-cpu`, threadsName(threads), cost);
-      }
-      if (way !== "up" || threads > 1) continue;
+    // What comes before is sealing, and the gateway idle.
+    const before = runTimes(server.pid);
+    const { bytes, seconds, lost } = await load.run(way, PACKETS);
+    if (bytes === 0) throw new Error(`Cannot measure the gateway: nothing comes through, ${way}`);
+    const cost = runSince(server.pid, before) * 1e3 / (bytes / MB);
+    const rate = bytes * 8 / seconds / GBIT;
+    if (lost > 0) {
+      remark(
+        `The gateway alone, ${name}, ${peersName(peers)}, ${way}: ${lost} of ${PACKETS} lost.`,
+      );
+    }
+    if (peers === GATEWAY_PEERS) {
+      samples.add(`gateway-${way}`, name, rate);
+      samples.add(`gateway-${way}-cpu`, name, cost);
+    }
+    if (egress === "raw" && way === "up") {
       samples.add("gateway-peers", peersName(peers), rate);
       samples.add("gateway-peers-cpu", peersName(peers), cost);
     }
