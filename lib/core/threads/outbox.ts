@@ -36,9 +36,9 @@ export class Outbox {
     }
   }
 
-  /** Posts a record if there is room; else false. */
-  offer(kind: number, payload: Uint8Array): boolean {
-    return !this.isWaiting && this.#write(kind, payload);
+  /** Posts a record if there is room in this share of the ring; else false. */
+  offer(kind: number, payload: Uint8Array, share: number): boolean {
+    return !this.isWaiting && this.#write(kind, payload, share);
   }
 
   /** Hands over what waits, as far as there is room. */
@@ -51,8 +51,8 @@ export class Outbox {
     }
   }
 
-  #write(kind: number, payload: Uint8Array): boolean {
-    const at = this.#ring.begin(kind, payload.length);
+  #write(kind: number, payload: Uint8Array, share?: number): boolean {
+    const at = this.#ring.begin(kind, payload.length, share);
     if (at < 0) return false;
     this.#ring.bytes.set(payload, at);
     this.#ring.commit();

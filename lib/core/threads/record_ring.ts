@@ -18,6 +18,8 @@ const DONE = 68 / 4;
 const RECORDS_OFFSET = 128;
 const HEADER_SIZE = 8;
 const ALIGN = 8;
+/** A record that must get through as long as there is room. */
+const WHOLE = 1;
 /** Kind of what fills the end of the ring where the next record does not fit. */
 const SKIP = 0;
 
@@ -59,14 +61,15 @@ export class RingWriter extends RingEnd {
    *
    * @param kind above 0
    * @param length bytes of its payload
+   * @param share of the ring that may be full then: less for what there may be any amount of
    * @returns where its payload is to be written; -1 where there is no room now
    */
-  begin(kind: number, length: number): number {
+  begin(kind: number, length: number, share = WHOLE): number {
     const size = sizeOf(length);
     const used = (this.#position - Atomics.load(this.words, READ)) | 0;
     const untilEnd = this.capacity - (this.#position & (this.capacity - 1));
     const skipped = untilEnd < size ? untilEnd : 0;
-    if (used + skipped + size > this.capacity) return -1;
+    if (used + skipped + size > this.capacity * share) return -1;
     if (skipped > 0) this.view.setInt32(this.place(this.#position), SKIP, true);
     const start = (this.#position + skipped) | 0;
     const at = this.place(start);

@@ -95,6 +95,7 @@ export class PacketThread implements Disposable {
     });
     const device = this.#device = new WorkerDevice({
       number,
+      workers: shared.toWorkers.length,
       memory: arena,
       sendQueue,
       aead: openAead(config, arena),

@@ -157,6 +157,7 @@ function makeWorker(
   const forwarded = new ForwardedPort({ memory, offset: forwardedOffset, length: slotSize, paths });
   const device = new WorkerDevice({
     number,
+    workers: options.count,
     memory,
     sendQueue,
     aead: options.aead(memory, `worker ${number}`),

@@ -36,6 +36,13 @@ export const RecordKind = {
   sourceRefused: 13,
 } as const;
 
+/**
+ * Shares of a ring that may be full of what anybody can have sent, and of what a peer or the host has any amount of:
+ * neither keeps out what sessions, endpoints and timers go by.
+ */
+export const STRANGERS_SHARE: number = 1 / 4;
+export const PACKETS_SHARE: number = 1 / 2;
+
 /** The index of a peer stands first in each record that is about one. */
 export const PEER = 0;
 

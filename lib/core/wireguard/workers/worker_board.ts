@@ -40,6 +40,7 @@ import {
   STATE_RATE,
   STATE_SESSION,
   STATE_SIZE,
+  STRANGERS_SHARE,
   WATCH_LENGTH,
   WATCH_SIZE,
 } from "./records.ts";
@@ -134,7 +135,7 @@ export class WorkerBoard implements Sharing {
     const record = new Uint8Array(DATAGRAM_BYTES + length);
     writePathRecord(record, 0, paths, path);
     record.set(memory.bytes.subarray(offset, offset + length), DATAGRAM_BYTES);
-    return outbox.offer(RecordKind.datagram, record);
+    return outbox.offer(RecordKind.datagram, record, STRANGERS_SHARE);
   }
 
   // Peers.

@@ -32,6 +32,8 @@ const TYPE_SIZE = 4;
 export interface WorkerDeviceOptions {
   /** Its number, from 0 on: that of the indices under which it receives. */
   readonly number: number;
+  /** How many there are. */
+  readonly workers: number;
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
   readonly aead: AeadProvider;
@@ -56,6 +58,7 @@ export class WorkerDevice implements PacketDevice {
   readonly admittedHandshakes = 0;
   readonly paths: Paths;
   readonly #number: number;
+  readonly #workers: number;
   readonly #memory: Memory;
   readonly #sendQueue: SendQueue;
   readonly #drops: DropCounters;
@@ -71,6 +74,7 @@ export class WorkerDevice implements PacketDevice {
     const { paths } = options.sendQueue;
     this.paths = paths;
     this.#number = options.number;
+    this.#workers = options.workers;
     this.#memory = options.memory;
     this.#sendQueue = options.sendQueue;
     this.#drops = options.drops;
@@ -109,7 +113,10 @@ export class WorkerDevice implements PacketDevice {
     }
     if (length < TRANSPORT_MIN_SIZE) return this.#drop(DropReason.badMessageLength, length);
     const index = view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true);
-    if ((index & WORKER_MASK) !== this.#number) {
+    const worker = index & WORKER_MASK;
+    if (worker !== this.#number) {
+      // Anybody can make up an index: what is nobody's is nobody else's trouble.
+      if (worker >= this.#workers) return this.#drop(DropReason.unknownIndex, length);
       this.#reports.datagram(offset, length, path);
       return 0;
     }

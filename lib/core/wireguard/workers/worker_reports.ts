@@ -27,10 +27,12 @@ import {
   OPENED_LOCAL,
   OPENED_PACKET_LENGTH,
   OPENED_PATH,
+  PACKETS_SHARE,
   PEER,
   RecordKind,
   REFUSED_SIZE,
   REFUSED_SOURCE,
+  STRANGERS_SHARE,
   UNSENT_BYTES,
   WATCHED_BYTES,
   WATCHED_DIRECTION,
@@ -97,7 +99,10 @@ export class WorkerReports implements AnyPacketTap {
     const ring = this.#ring;
     // Of a packet, the device only looks at the first byte.
     const copied = isControl ? packetLength : Math.min(packetLength, 1);
-    const at = ring.begin(RecordKind.opened, OPENED_BYTES + copied);
+    const size = OPENED_BYTES + copied;
+    const at = session.isKnown && isControl
+      ? ring.begin(RecordKind.opened, size, PACKETS_SHARE)
+      : ring.begin(RecordKind.opened, size);
     if (at < 0) return false;
     const { view } = ring;
     view.setInt32(at + OPENED_LOCAL, session.localIndex, true);
@@ -114,7 +119,7 @@ export class WorkerReports implements AnyPacketTap {
   /** Hands over a datagram that is for another thread; what there is no room for is lost, as it may be on its way. */
   datagram(offset: number, length: number, path: number): void {
     const ring = this.#ring;
-    const at = ring.begin(RecordKind.datagram, DATAGRAM_BYTES + length);
+    const at = ring.begin(RecordKind.datagram, DATAGRAM_BYTES + length, STRANGERS_SHARE);
     if (at < 0) {
       this.#drops.add(DropReason.sendQueueFull, length);
       return;
@@ -128,7 +133,7 @@ export class WorkerReports implements AnyPacketTap {
   unsent(peer: WorkerPeer, offset: number, length: number): void {
     const ring = this.#ring;
     const at = this.#mayTell(peer, MAX_UNSENT)
-      ? ring.begin(RecordKind.unsent, UNSENT_BYTES + length)
+      ? ring.begin(RecordKind.unsent, UNSENT_BYTES + length, PACKETS_SHARE)
       : -1;
     if (at < 0) {
       this.#drops.add(DropReason.noSession, length);
@@ -151,7 +156,7 @@ export class WorkerReports implements AnyPacketTap {
   take(peer: PacketPeer, direction: PacketDirection, offset: number, length: number): void {
     const ring = this.#ring;
     const copied = Math.min(length, this.watchLength);
-    const at = ring.begin(RecordKind.watched, WATCHED_BYTES + copied);
+    const at = ring.begin(RecordKind.watched, WATCHED_BYTES + copied, PACKETS_SHARE);
     if (at < 0) return;
     ring.view.setInt32(at + PEER, peer.index, true);
     ring.view.setInt32(at + WATCHED_DIRECTION, direction, true);

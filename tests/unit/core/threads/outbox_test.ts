@@ -34,12 +34,12 @@ Deno.test("what a ring has no room for is not lost, and comes in order", () => {
 
 Deno.test("what is only offered is not kept, and overtakes nothing that waits", () => {
   const { outbox, next } = site();
-  while (outbox.offer(1, new Uint8Array(16)));
+  while (outbox.offer(1, new Uint8Array(16), 1));
   outbox.post(2, new Uint8Array(16));
   while (next() !== 0);
-  assertEquals(outbox.offer(3, new Uint8Array(1)), false);
+  assertEquals(outbox.offer(3, new Uint8Array(1), 1), false);
   outbox.flush();
-  assert(outbox.offer(3, new Uint8Array(1)));
+  assert(outbox.offer(3, new Uint8Array(1), 1));
   assertEquals([next(), next()], [2, 3]);
 });
 

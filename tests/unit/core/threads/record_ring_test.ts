@@ -88,3 +88,19 @@ Deno.test("records of any length go round the ring", () => {
     if (random.chance(0.5)) assertEquals(read(reader), expected.shift() ?? null);
   }
 });
+
+Deno.test("what may only fill a share of the ring leaves the rest to what must get through", () => {
+  const memory = createRing(128);
+  const writer = new RingWriter(memory);
+  let count = 0;
+  for (; writer.begin(1, 8, 1 / 4) >= 0; count++) writer.commit();
+  assertEquals(count, 2);
+  assert(write(writer, 2, 8));
+  assertEquals(writer.begin(1, 8, 1 / 4), -1);
+  const reader = new RingReader(memory);
+  for (; count > 0; count--) {
+    assertEquals(reader.next(), 1);
+    reader.done();
+  }
+  assert(writer.begin(1, 0, 1 / 4) >= 0);
+});
