@@ -24,7 +24,13 @@ import { Transport } from "../../../lib/core/transport/transport.ts";
 import { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
 import { type Ipv4Prefix, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
+import { Outbox } from "../../../lib/core/threads/outbox.ts";
+import { createRing, RingReader, RingWriter } from "../../../lib/core/threads/record_ring.ts";
+import { Turn } from "../../../lib/core/threads/shared_counter.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
+import { WorkerBoard } from "../../../lib/core/wireguard/workers/worker_board.ts";
+import { WorkerDevice } from "../../../lib/core/wireguard/workers/worker_device.ts";
+import { bucketWords } from "../../../lib/core/wireguard/workers/worker_peer.ts";
 import { createFastAead } from "../packets/fast_aead.ts";
 import { Random } from "../random.ts";
 
@@ -201,8 +207,15 @@ export class End {
   readonly engine: Engine;
   readonly tun: TemplateTun;
   readonly wire: WireEnd;
+  /** Null where packets are this engine's. */
+  readonly #worker: WorkerPart | null;
 
-  constructor(arena: Arena, aead: AeadProvider, place: Place, mtu: number) {
+  constructor(
+    arena: Arena,
+    aead: AeadProvider,
+    place: Place,
+    { mtu, hasWorker = false }: { mtu: number; hasWorker?: boolean },
+  ) {
     const random = new Random(place.port);
     const slotSize = SendQueue.slotSize(mtu + 32);
     const { drops } = this;
@@ -216,6 +229,9 @@ export class End {
     });
     this.wire = new WireEnd(arena, sendQueue.paths, place);
     const hostQueue = new PacketQueue(QUEUE_CAPACITY);
+    const worker = this.#worker = hasWorker
+      ? workerPart({ arena, aead, drops, mtu, sendQueue })
+      : null;
     this.device = new Device({
       memory: arena,
       sendQueue,
@@ -226,13 +242,19 @@ export class End {
       mtu,
       random: (length) => random.bytes(length),
       wallClock: Date.now,
+      ...(worker && {
+        shared: {
+          sharing: worker.board,
+          scratch: { offset: arena.allocate(slotSize), length: slotSize },
+        },
+      }),
     });
-    const { device } = this;
+    const device = worker?.device ?? this.device;
     const pipeline = new Pipeline({
       memory: arena,
       device,
       router: new Router({
-        allowedIps: this.device.allowedIps,
+        allowedIps: device.allowedIps,
         isGateway: place === SERVER,
         addresses: [hostPrefix(place)],
         clientToClient: true,
@@ -264,8 +286,74 @@ export class End {
   /** Takes what has come by the wire, and sends what follows. */
   receive(now: number): void {
     this.engine.receive(this.wire, now);
-    this.engine.flush(now);
+    this.endTurn(now);
   }
+
+  endTurn(now: number): void {
+    this.engine.flush(now);
+    this.#worker?.device.endTurn(now);
+  }
+
+  /** Has a worker and the device tell each other what there is to tell. */
+  settle(now: number): void {
+    const worker = this.#worker;
+    if (worker === null) return;
+    this.device.workerNews!.take(worker.news, now);
+    this.engine.flush(now);
+    worker.board.publish(this.device.peers, now);
+    worker.device.learn(now);
+    this.endTurn(now);
+  }
+}
+
+/** The packets' half of an end whose device has a packet worker. */
+interface WorkerPart {
+  readonly device: WorkerDevice;
+  readonly board: WorkerBoard;
+  readonly news: RingReader;
+}
+
+function workerPart({ arena, aead, drops, mtu, sendQueue }: {
+  arena: Arena;
+  aead: AeadProvider;
+  drops: DropCounters;
+  mtu: number;
+  sendQueue: SendQueue;
+}): WorkerPart {
+  const counters = new Int32Array(new SharedArrayBuffer(4 * 64));
+  const limits = new Int32Array(new SharedArrayBuffer(4 * bucketWords(8)));
+  const [toWorker, toDevice] = [createRing(1 << 16), createRing(1 << 16)];
+  const shared = { memory: arena, counters, limits };
+  return {
+    board: new WorkerBoard({
+      ...shared,
+      paths: sendQueue.paths,
+      outboxes: [new Outbox(new RingWriter(toWorker))],
+      turn: new Turn(),
+      workerOfAddress: () => 0,
+    }),
+    device: new WorkerDevice({
+      ...shared,
+      number: 0,
+      sendQueue,
+      aead,
+      drops,
+      mtu,
+      turn: new Turn(),
+      fromDevice: new RingReader(toWorker),
+      toDevice: new RingWriter(toDevice),
+      onDatagram: () => {},
+    }),
+    news: new RingReader(toDevice),
+  };
+}
+
+export interface NetworkOptions {
+  readonly mtu: number;
+  /** Of both clients at the server, bits a second; null for none. */
+  readonly rateLimit?: number | null;
+  /** Whether the server's packets are a packet worker's. */
+  readonly hasWorker?: boolean;
 }
 
 /** A server, two clients, sessions between them, and wires. */
@@ -275,13 +363,12 @@ export class Network {
   readonly neighbour: End;
   readonly #arena = new Arena(10 << 20);
 
-  /** @param rateLimit of both clients at the server, bits a second; null for none */
-  constructor(mtu: number, rateLimit: number | null = null) {
+  constructor({ mtu, rateLimit = null, hasWorker = false }: NetworkOptions) {
     const arena = this.#arena;
     const aead = openLibcrypto(arena) ?? createFastAead(arena);
-    this.server = new End(arena, aead, SERVER, mtu);
-    this.client = this.#connect(new End(arena, aead, CLIENT, mtu), rateLimit);
-    this.neighbour = this.#connect(new End(arena, aead, NEIGHBOUR, mtu), rateLimit);
+    this.server = new End(arena, aead, SERVER, { mtu, hasWorker });
+    this.client = this.#connect(new End(arena, aead, CLIENT, { mtu }), rateLimit);
+    this.neighbour = this.#connect(new End(arena, aead, NEIGHBOUR, { mtu }), rateLimit);
   }
 
   #connect(client: End, rateLimit: number | null): End {
@@ -301,7 +388,11 @@ export class Network {
     }, now);
     client.device.initiate(peer, now);
     client.engine.flush(now);
-    for (const end of [server, client, server]) end.receive(now);
+    for (const end of [server, client, server]) {
+      end.receive(now);
+      server.settle(now);
+    }
+    server.settle(now);
     server.device.events.length = client.device.events.length = 0;
     return client;
   }

@@ -33,6 +33,7 @@ function path(
       first.tun.prepare(read);
       first.tun.reads = reads;
       first.engine.readTun(now);
+      first.endTurn(now);
       for (let i = 1; i < ends.length; i++) ends[i]!.receive(now);
     },
     delivered: () => last.tun.delivered,
@@ -119,10 +120,11 @@ function socketPath(resources: DisposableStack): Path {
 export function packetPaths(resources: DisposableStack): Record<string, Path> {
   // 1,401 bytes make datagrams of 1,433: in a merged receive, three of four stand where they must be moved.
   const [even, odd] = [1420, 1401];
-  const network = new Network(even);
-  const oddNetwork = new Network(odd);
+  const network = new Network({ mtu: even });
+  const oddNetwork = new Network({ mtu: odd });
   // The limit is never reached, for what is dropped proves nothing, but each packet is counted.
-  const limited = new Network(even, 1_000_000_000_000);
+  const limited = new Network({ mtu: even, rateLimit: 1_000_000_000_000 });
+  const shared = new Network({ mtu: even, rateLimit: 1_000_000_000_000, hasWorker: true });
   const { server, client, neighbour } = network;
   const up = [client, server] as const;
   const down = [server, client] as const;
@@ -153,6 +155,14 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
     "packets from client to client, both with a limit": path(
       [limited.client, limited.server, limited.neighbour],
       single(limited.client, limited.neighbour, 500),
+    ),
+    "packets from client to client by a packet worker, both with a limit": path(
+      [shared.client, shared.server, shared.neighbour],
+      single(shared.client, shared.neighbour, 500),
+    ),
+    "TCP super-packets from a packet worker": path(
+      [shared.server, shared.client],
+      tcp([shared.server, shared.client], even),
     ),
     "packets without a route": droppedPath(network),
     "datagrams through sockets": socketPath(resources),
