@@ -144,6 +144,27 @@ Deno.test("what answers a client's first packets from elsewhere does not go wher
   assert(ports.every((port) => port === 40_001), `${ports}`);
 });
 
+Deno.test("what answers the first packet under a new key is sealed under it: the other end may have no other", () => {
+  const pair = connectedPair({ clientWorkers: 2 });
+  const { client, gateway, simulation, toClient } = pair;
+  gateway.device.removePeer(toClient);
+  gateway.addPeer(client, [`${CLIENT_INNER}/32`], {
+    endpoint: { address: client.address, port: client.port },
+  });
+  gateway.send(downward("asks"));
+  simulation.run(20);
+  // The worker has the packet and its answer before the device has heard of the packet.
+  const workers = client.workers!;
+  const { settle } = workers;
+  workers.settle = () => {};
+  simulation.run(10);
+  client.send(upward("answers"));
+  workers.settle = settle;
+  client.poll();
+  simulation.run(20);
+  assertEquals([receivedTexts(client), receivedTexts(gateway)], [["asks"], ["answers"]]);
+});
+
 Deno.test("messages that the kernel merged behind one of another kind reach the thread that they are for", () => {
   const pair = connectedPair({ ...WORKERS });
   pair.simulation.run(6 * SECOND);

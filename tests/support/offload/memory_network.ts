@@ -24,15 +24,10 @@ import { Transport } from "../../../lib/core/transport/transport.ts";
 import { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
 import { type Ipv4Prefix, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
-import { Outbox } from "../../../lib/core/threads/outbox.ts";
-import { createRing, RingReader, RingWriter } from "../../../lib/core/threads/record_ring.ts";
-import { Turn } from "../../../lib/core/threads/shared_counter.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
-import { WorkerBoard } from "../../../lib/core/wireguard/workers/worker_board.ts";
-import { WorkerDevice } from "../../../lib/core/wireguard/workers/worker_device.ts";
-import { bucketWords } from "../../../lib/core/wireguard/workers/worker_peer.ts";
 import { createFastAead } from "../packets/fast_aead.ts";
 import { Random } from "../random.ts";
+import { type WorkerPart, workerPart } from "./worker_part.ts";
 
 const SLOTS = 256;
 const QUEUE_CAPACITY = 1024;
@@ -304,48 +299,6 @@ export class End {
     worker.device.learn(now);
     this.endTurn(now);
   }
-}
-
-/** The packets' half of an end whose device has a packet worker. */
-interface WorkerPart {
-  readonly device: WorkerDevice;
-  readonly board: WorkerBoard;
-  readonly news: RingReader;
-}
-
-function workerPart({ arena, aead, drops, mtu, sendQueue }: {
-  arena: Arena;
-  aead: AeadProvider;
-  drops: DropCounters;
-  mtu: number;
-  sendQueue: SendQueue;
-}): WorkerPart {
-  const counters = new Int32Array(new SharedArrayBuffer(4 * 64));
-  const limits = new Int32Array(new SharedArrayBuffer(4 * bucketWords(8)));
-  const [toWorker, toDevice] = [createRing(1 << 16), createRing(1 << 16)];
-  const shared = { memory: arena, counters, limits };
-  return {
-    board: new WorkerBoard({
-      ...shared,
-      paths: sendQueue.paths,
-      outboxes: [new Outbox(new RingWriter(toWorker))],
-      turn: new Turn(),
-      workerOfAddress: () => 0,
-    }),
-    device: new WorkerDevice({
-      ...shared,
-      number: 0,
-      sendQueue,
-      aead,
-      drops,
-      mtu,
-      turn: new Turn(),
-      fromDevice: new RingReader(toWorker),
-      toDevice: new RingWriter(toDevice),
-      onDatagram: () => {},
-    }),
-    news: new RingReader(toDevice),
-  };
 }
 
 export interface NetworkOptions {

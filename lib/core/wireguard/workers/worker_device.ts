@@ -129,11 +129,14 @@ export class WorkerDevice implements PacketDevice {
     this.#passed[0] += 1;
     this.#passed[1] += length;
     const isControl = packetLength > 0 && bytes[packet] === 0;
-    if (isControl || !session.isKnown || peer.isWatched || path !== peer.path) {
+    const isFirst = !session.isKnown;
+    if (isControl || isFirst || peer.isWatched || path !== peer.path) {
       const isTold = this.#reports
         .opened(session, length, packet, packetLength, isControl, path);
       // It has moved, perhaps: what is for it goes to the device, behind this, until the device has said where it is.
       if (isTold && path !== peer.path) peer.isOpen = false;
+      // The other end has this key, and may have lost the one before: what is for it need not wait for the device.
+      if (isTold && isFirst) peer.session = session;
       if (isControl) return received(peer.index, 0);
       if (isTold) return received(peer.index, packetLength);
     }
