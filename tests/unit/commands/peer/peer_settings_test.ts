@@ -1,6 +1,7 @@
 /** Shows which line of the file each change of a client comes to, and which values are refused. */
-import type { PeerSetting, PeerUpdate } from "../../../../lib/cli/command.ts";
+import { PEER_SETTINGS, type PeerSetting, type PeerUpdate } from "../../../../lib/cli/command.ts";
 import { AppError } from "../../../../lib/process/errors.ts";
+import { PEER_KEYS } from "../../../../lib/core/config/values/keys.ts";
 import { settingChange } from "../../../../lib/commands/peer/peer_settings.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
@@ -17,6 +18,10 @@ const set = (key: PeerSetting, value: string): PeerUpdate => ({
   name: "x",
   key,
   value,
+});
+
+Deno.test("vpn peer set takes all keys of [Peer] but the one that a peer is known by", () => {
+  assertEquals(["PublicKey", ...PEER_SETTINGS].sort(), Object.keys(PEER_KEYS).sort());
 });
 
 Deno.test("settingChange() says each change as a line of the file", async () => {
