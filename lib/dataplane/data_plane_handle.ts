@@ -1,6 +1,6 @@
 /** Data-plane handle: the main thread's end of the data plane: starts it, sends it commands, waits for its answers. */
 import type { SocketAddress } from "../core/wire/socket_address.ts";
-import { EAGAIN, EBADFD, ENODEV, SystemCallError } from "../../ffi/errno.ts";
+import { EBADFD, ENODEV } from "../../ffi/errno.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
@@ -18,13 +18,12 @@ import type {
 } from "./data_plane_protocol.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
 import { type PeerChange, peerChangeTexts } from "../core/peers/peer_change.ts";
-import { guarded } from "../process/guard.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { Swarm } from "../process/swarm.ts";
 import { DataPlaneError } from "./thread/data_plane_error.ts";
 import { WorkerThread } from "./thread/worker_thread.ts";
 import type { WorkerFigures } from "./workers/worker_figures.ts";
-import { PacketWorkers } from "./workers/packet_workers.ts";
+import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
 import { DROP_REASON_NAMES, DropReason } from "../core/wire/drop_reason.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
@@ -46,10 +45,6 @@ interface Waiter {
 /** Bytes of changes in one message: each new peer costs a Diffie-Hellman, and packets wait meanwhile. */
 const CHANGES_SIZE = 4096;
 
-/** Commands that wait for room; more than this, and the thread is as good as dead. */
-const MAX_UNSENT = 1_000;
-/** ms until what waits is offered again. */
-const RETRY_PAUSE = 5;
 /** ms within which the report of a thread's death follows what it leads to. */
 const REPORT_LIMIT = 2_000;
 /** ms between two looks at the host's network, which follow from its changes. */
@@ -82,8 +77,6 @@ export class DataPlaneHandle {
   });
   #lastStatistics: Promise<unknown> = Promise.resolve();
   #nextStatistics: Promise<Statistics> | null = null;
-  /** Commands that the channel had no room for yet, in order. */
-  readonly #unsent: Uint8Array<ArrayBuffer>[] = [];
   /** Of a client: the public key of the peer that is its server, in base64. */
   #server: string;
   #isStopped = false;
@@ -126,7 +119,9 @@ export class DataPlaneHandle {
     dataPlane.#thread.start({ ...config, shared: workers?.shared ?? null });
     try {
       const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
-      if (typeof egress !== "object") await workers?.start({ ...config, egress, port });
+      if (typeof egress !== "object") {
+        await workers?.start(packetWorkerConfig(config, { egress, port }));
+      }
       return { dataPlane, port, aead };
     } catch (error) {
       await dataPlane.stop();
@@ -316,28 +311,7 @@ export class DataPlaneHandle {
   }
 
   #send(command: DataPlaneCommand): void {
-    this.#unsent.push(new TextEncoder().encode(JSON.stringify(command)));
-    if (this.#unsent.length === 1) this.#sendAll();
-  }
-
-  /** The channel holds few messages; a thread that is busy for a moment is waited for. */
-  #sendAll(): void {
-    try {
-      for (let message = this.#unsent[0]; message !== undefined; message = this.#unsent[0]) {
-        this.#thread.send(message);
-        this.#unsent.shift();
-      }
-    } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error;
-      if (error.errno === EAGAIN && this.#unsent.length < MAX_UNSENT) {
-        const again = guarded("dataplane", "sending a command", () => {
-          if (this.#thread.failure === null) this.#sendAll();
-        });
-        setTimeout(again, RETRY_PAUSE);
-        return;
-      }
-      this.#thread.fail({ message: error.message, errno: error.errno });
-    }
+    this.#thread.send(new TextEncoder().encode(JSON.stringify(command)));
   }
 
   #take(report: Report): void {

@@ -2,6 +2,7 @@
  * Worker thread: the main thread's end of one: starts it, sends it messages, asks whether it still runs, and sees it
  * end.
  */
+import { EAGAIN, SystemCallError } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
 import { createWakeChannel, sendMessage } from "../../../ffi/sockets/wake_channel.ts";
 import { guarded } from "../../process/guard.ts";
@@ -13,6 +14,11 @@ import {
 } from "../../process/worker_watch.ts";
 import { DataPlaneError } from "./data_plane_error.ts";
 import type { ThreadReport } from "./thread_report.ts";
+
+/** Messages that wait for room; more than this, and the thread is as good as dead. */
+const MAX_UNSENT = 1_000;
+/** ms until what waits is offered again. */
+const RETRY_PAUSE = 5;
 
 export interface WorkerThreadOptions<Report> {
   /** What the thread runs: a call of `runThread()`. */
@@ -39,6 +45,8 @@ export class WorkerThread<Report extends { readonly kind: string }> {
   readonly #ended = Promise.withResolvers<void>();
   readonly #senderFd: number;
   readonly #receiverFd: number;
+  /** Messages that the channel had no room for yet, in order. */
+  readonly #unsent: Uint8Array<ArrayBuffer>[] = [];
   #isReady = false;
   #hasEnded = false;
   #isClosed = false;
@@ -86,12 +94,33 @@ export class WorkerThread<Report extends { readonly kind: string }> {
   }
 
   /**
-   * Sends a message over the wake channel; none after `close()`.
-   *
-   * @throws {SystemCallError} EAGAIN where the channel is full for now
+   * Sends a message over the wake channel, which holds few: a thread that is busy for a moment is waited for. None is
+   * sent after `close()`, nor to a thread that has died.
    */
   send(message: Uint8Array<ArrayBuffer>): void {
-    if (!this.#isClosed) sendMessage(this.#libc, this.#senderFd, message);
+    this.#unsent.push(message);
+    if (this.#unsent.length === 1) this.#sendAll();
+  }
+
+  #sendAll(): void {
+    const unsent = this.#unsent;
+    try {
+      while (unsent.length > 0 && !this.#isClosed && this.failure === null) {
+        sendMessage(this.#libc, this.#senderFd, unsent[0]!);
+        unsent.shift();
+      }
+      unsent.length = 0;
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      if (error.errno === EAGAIN && unsent.length < MAX_UNSENT) {
+        setTimeout(
+          guarded(this.#options.category, "sending a command", () => this.#sendAll()),
+          RETRY_PAUSE,
+        );
+        return;
+      }
+      this.fail({ message: error.message, errno: error.errno });
+    }
   }
 
   /** Counts the thread as dead. */

@@ -3,6 +3,7 @@ import { loadSocketFilter } from "../../../ffi/bpf.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import { tunSteering } from "../filters/steering.ts";
+import type { DataPlaneConfig } from "../data_plane_protocol.ts";
 import { DataPlaneError } from "../thread/data_plane_error.ts";
 import { WorkerThread } from "../thread/worker_thread.ts";
 import type {
@@ -12,6 +13,31 @@ import type {
 } from "./packet_worker_protocol.ts";
 import type { WorkerFigures } from "./worker_figures.ts";
 import { closeSharedMemory, createSharedMemory, type SharedMemory } from "./shared_memory.ts";
+
+/** What workers begin with, whichever they are. */
+type CommonConfig = Omit<PacketWorkerConfig, "commandFd" | "number" | "shared">;
+
+/** What workers begin with, of what the device's thread has: not the keys, which they would have copies of for good. */
+export function packetWorkerConfig(
+  { isGateway, mark, mtu, offload, aead, addresses, clientToClient, egressRules }: Omit<
+    DataPlaneConfig,
+    "commandFd" | "shared"
+  >,
+  { egress, port }: Pick<CommonConfig, "egress" | "port">,
+): CommonConfig {
+  return {
+    isGateway,
+    mark,
+    mtu,
+    offload,
+    aead,
+    addresses,
+    clientToClient,
+    egressRules,
+    egress,
+    port,
+  };
+}
 
 /** Takes what is to be known of workers. */
 export interface PacketWorkersListener {
@@ -105,9 +131,7 @@ export class PacketWorkers {
    *
    * @throws {DataPlaneError} where one cannot start
    */
-  async start(
-    config: Omit<PacketWorkerConfig, "commandFd" | "number" | "shared">,
-  ): Promise<void> {
+  async start(config: CommonConfig): Promise<void> {
     for (let number = 0; number < this.shared.toWorkers.length; number++) {
       const worker = new Worker(number, this.#listener);
       this.#workers.push(worker);
