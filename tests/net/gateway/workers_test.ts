@@ -2,13 +2,13 @@
 import type { Status } from "../../../lib/control/status.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
-import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
+import { endWell, journalsOf, simpleTunnel } from "../support/simple_tunnel.ts";
 import { ping, tcpFlow } from "../support/traffic/traffic.ts";
 import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { changeAddress, CLIENT_INSIDE, layWire, SERVER_INSIDE } from "../support/wire.ts";
 
 netTest(
-  "three threads of a server and two of its client move packets, each way, and follow a move",
+  "three threads of a server and two of its client move packets, follow a move, and end together",
   async (topology) => {
     const wire = await layWire(topology);
     const tunnel = simpleTunnel();
@@ -47,7 +47,10 @@ netTest(
     );
     assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
     await endWell(client);
-    await endWell(server);
+    // The threads die of it: all of them end, and nothing stays on the host.
+    await wire.server.output(["ip", "link", "delete", "vpn0"]);
+    assert((await server.ended()).code !== 0);
+    assertEquals(journalsOf(server), []);
   },
   { programs: ["iperf3"] },
 );
