@@ -6,6 +6,8 @@ import { Transport } from "./transport.ts";
 
 /** Where a peer was last seen: a path of the table, which is held for as long as the peer is there. */
 export class PeerEndpoint {
+  /** How often it has moved; an int32 that wraps around. The number of a path may come to be another path's. */
+  moves = 0;
   readonly #paths: Paths;
   #path: number = NO_PATH;
   #transport: Transport = Transport.udp;
@@ -54,6 +56,7 @@ export class PeerEndpoint {
     this.#paths.retain(path);
     this.#paths.release(this.#path);
     this.#path = path;
+    this.moves = (this.moves + 1) | 0;
     if (path !== NO_PATH) this.#transport = this.#paths.transport(path);
   }
 

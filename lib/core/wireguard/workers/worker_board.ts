@@ -61,14 +61,24 @@ export interface WorkerBoardOptions {
   readonly workerOfAddress: (address: number) => number;
 }
 
+/** What the workers know of a peer: all that the record of its state is made from. */
+interface Known {
+  /** Of its endpoint. */
+  readonly moves: number;
+  readonly isProven: boolean;
+  readonly session: PeerSession | null;
+  readonly mtu: number;
+  readonly rate: number;
+}
+
 export class WorkerBoard implements Sharing {
   readonly #options: WorkerBoardOptions;
   readonly #places: CounterPlaces;
   /** The place of the session that is being made, and of those that are there. */
   #place = 0;
   readonly #placeOf = new Map<PeerSession, number>();
-  /** What the workers know of each peer, by its index: the record of its state. */
-  readonly #known: (Uint8Array | undefined)[] = [];
+  /** By the index of the peer. */
+  readonly #known: (Known | undefined)[] = [];
   /** Indices of peers that are to be told of though nothing may be new. */
   readonly #asked = new Set<number>();
   readonly #state = new Uint8Array(STATE_SIZE);
@@ -169,7 +179,10 @@ export class WorkerBoard implements Sharing {
     this.#asked.add(index);
   }
 
-  /** Tells what is new of these peers: all there are, after each turn. */
+  /**
+   * Tells what is new of these peers: all there are, after each turn. A stranger's datagram is worth a turn, so all
+   * that this does for each of thousands of peers is a few comparisons.
+   */
   publish(peers: Iterable<Peer>, now: number): void {
     for (const outbox of this.#options.outboxes) outbox.flush();
     for (const peer of peers) this.#publishPeer(peer, now);
@@ -177,23 +190,27 @@ export class WorkerBoard implements Sharing {
   }
 
   #publishPeer(peer: Peer, now: number): void {
-    const known = this.#known[peer.index];
-    const rateBefore = known === undefined ? 0 : viewOf(known).getFloat64(STATE_RATE, true);
-    this.#describe(peer);
-    if (known !== undefined && isSame(known, this.#state) && !this.#asked.has(peer.index)) return;
-    const rate = this.#stateView.getFloat64(STATE_RATE, true);
-    if (rate !== rateBefore && rate > 0) {
-      const limits = sharedLimits(rate, this.#options.limits, peer.index);
+    const { index, current: session, endpoint: { moves }, fromLimit, mtu } = peer;
+    const { isProven } = peer.proof;
+    const rate = fromLimit === null ? 0 : fromLimit.rate;
+    const known = this.#known[index];
+    if (
+      known !== undefined && known.moves === moves && known.isProven === isProven &&
+      known.session === session && known.mtu === mtu && known.rate === rate &&
+      !this.#asked.has(index)
+    ) return;
+    if (rate !== (known?.rate ?? 0) && rate > 0) {
+      const limits = sharedLimits(rate, this.#options.limits, index);
       limits.from.fill(now);
       limits.to.fill(now);
     }
-    if (known === undefined) this.#known[peer.index] = this.#state.slice();
-    else known.set(this.#state);
+    this.#known[index] = { moves, isProven, session, mtu, rate };
+    this.#describe(peer, rate);
     this.#post(RecordKind.peerState, this.#state);
   }
 
   /** Writes the record of a peer's state. */
-  #describe(peer: Peer): void {
+  #describe(peer: Peer, rate: number): void {
     const { paths } = this.#options;
     const { endpoint, proof, current } = peer;
     const view = this.#stateView;
@@ -203,7 +220,7 @@ export class WorkerBoard implements Sharing {
     view.setInt32(STATE_FLAGS, flags, true);
     view.setUint32(STATE_SESSION, current?.localIndex ?? 0, true);
     view.setInt32(STATE_MTU, peer.mtu, true);
-    view.setFloat64(STATE_RATE, peer.fromLimit?.rate ?? 0, true);
+    view.setFloat64(STATE_RATE, rate, true);
     if (endpoint.path === NO_PATH) this.#state.fill(0, STATE_PATH, STATE_PATH + PATH_RECORD_SIZE);
     else writePathRecord(this.#state, STATE_PATH, paths, endpoint.path);
   }
@@ -220,13 +237,4 @@ export class WorkerBoard implements Sharing {
   #post(kind: number, record: Uint8Array): void {
     for (const outbox of this.#options.outboxes) outbox.post(kind, record);
   }
-}
-
-function viewOf({ buffer }: Uint8Array): DataView {
-  return new DataView(buffer);
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
-  return true;
 }
