@@ -27,6 +27,12 @@ export class CounterPlaces {
     this.#outboxes = outboxes;
   }
 
+  /** Whether all are taken. */
+  get isFull(): boolean {
+    this.#reclaim();
+    return this.#free.length === 0 && this.#used === this.words.length;
+  }
+
   /**
    * Takes a place, from which no counter has been drawn.
    *

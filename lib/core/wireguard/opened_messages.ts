@@ -13,6 +13,7 @@ import { isProbe } from "./path/path_mtu.ts";
 import type { Peer } from "./peer.ts";
 import { confirm } from "./session/key_slots.ts";
 import type { PeerSession } from "./session/peer_session.ts";
+import { NEVER } from "./timers.ts";
 
 export interface OpenedMessagesOptions {
   readonly memory: Memory;
@@ -89,7 +90,10 @@ export class OpenedMessages {
    */
   openedElsewhere(peer: Peer, bytes: number, at: number, isData: boolean, now: number): void {
     peer.receivedBytes += bytes;
-    this.#arrivals.markAlive(peer, at);
+    // What another thread has sent since is not answered by them.
+    if (peer.unansweredSince === NEVER || at >= peer.unansweredSince) {
+      this.#arrivals.markAlive(peer, at);
+    }
     this.#renewStale(peer, now);
     // What has been sent since answers it.
     if (isData && at >= peer.lastSentAt) peer.timers.dataReceived(at);

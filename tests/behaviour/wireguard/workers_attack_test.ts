@@ -1,9 +1,12 @@
 /** Tests of packet workers (lib/core/wireguard/workers) against strangers and peers that send what they please. */
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
+import { buildUdp } from "../../support/packets/packet_builder.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import type { SimulatedDevice } from "../../support/packets/simulated_device.ts";
 import {
   connectedPair,
+  downward,
+  GATEWAY_INNER,
   INITIATION,
   receivedTexts,
   sentBy,
@@ -63,4 +66,90 @@ Deno.test("a message for a worker that there is not is dropped where it comes", 
   });
   const counts = gateway.workers!.all.map(({ drops }) => drops.counts[DropReason.unknownIndex]);
   assert(counts.includes(1), `${counts}`);
+});
+
+Deno.test("a packet that waits for a peer which is removed goes to nobody who has its index then", () => {
+  const pair = connectedPair({ gatewayWorkers: 2 });
+  const { gateway, toClient } = pair;
+  const { board } = gateway.workers!;
+  // Its session is over, and the worker hands the packet to the device, which hears of it late.
+  pair.simulation.run(200_000);
+  pair.sent.length = 0;
+  whileBusy(gateway, () => gateway.send(downward("secret")));
+  board.peerRemoved(toClient);
+  board.peerPlaced(toClient, [{ address: toClient.index, prefixLength: 32 }]);
+  gateway.poll();
+  assertEquals([toClient.staged.length, sentBy(pair, gateway).length], [0, 0]);
+});
+
+Deno.test("handshakes that a worker does not hear of are refused in the end, and work again when it does", () => {
+  const pair = connectedPair({ gatewayWorkers: 2 });
+  const { client, gateway, simulation, toClient, toGateway } = pair;
+  const receiver = toClient.current!.localIndex & 15;
+  const { device: stuck } = gateway.workers!.all[1 - receiver]!;
+  const learn = stuck.learn.bind(stuck);
+  stuck.learn = () => false;
+  for (let i = 0; i < 300; i++) {
+    client.initiate(toGateway);
+    simulation.run(6_000);
+  }
+  assert(gateway.dropped(DropReason.handshakeFlood) > 0);
+  stuck.learn = learn;
+  gateway.poll();
+  client.initiate(toGateway);
+  simulation.run(6_000);
+  client.send(upward("again"));
+  simulation.run(100);
+  assertEquals(receivedTexts(gateway).at(-1), "again");
+});
+
+Deno.test("who watches more of a packet than a worker has shown sees zeros, and nothing of another packet", () => {
+  const { client, gateway, simulation } = connectedPair({ gatewayWorkers: 2 });
+  const shown: string[] = [];
+  gateway.device.tap = {
+    take: (_peer, _direction, offset, length) => {
+      const { bytes } = gateway.memory;
+      shown.push(new TextDecoder().decode(bytes.slice(offset + 28, offset + length)));
+    },
+  };
+  const { board } = gateway.workers!;
+  for (const [length, text] of [[200, "private"], [30, "another"]] as const) {
+    board.watch(length);
+    gateway.poll();
+    client.send(upward(text));
+    simulation.run(20);
+  }
+  assertEquals(shown, ["private", "an\0\0\0\0\0"]);
+});
+
+Deno.test("what came before a packet that another worker sent is no answer to it", () => {
+  const pair = connectedPair({ gatewayWorkers: 2 });
+  const { client, gateway, simulation, toClient } = pair;
+  const prefix = (address: number) => ({ address, prefixLength: 32 });
+  const inner = 0x0a424d02;
+  gateway.device.updatePeer(toClient, {
+    publicKey: toClient.publicKey,
+    allowedIps: [prefix(inner), prefix(inner + 1)],
+  }, simulation.now);
+  gateway.poll();
+  simulation.run(1_000);
+  const receiver = toClient.current!.localIndex & 15;
+  // Addresses in a row are at one worker and the other.
+  const other = (inner % 2) === receiver ? inner + 1 : inner;
+  const send = (text: string) =>
+    gateway.send(buildUdp({
+      source: GATEWAY_INNER,
+      destination: `10.66.77.${other & 255}`,
+      payload: new TextEncoder().encode(text),
+    }));
+  // The one that sends tells of it first.
+  send("begins");
+  simulation.run(40);
+  client.send(upward("before"));
+  simulation.run(30);
+  simulation.link.isDown = true;
+  send("into the void");
+  pair.sent.length = 0;
+  simulation.run(16_000);
+  assertEquals(sentBy(pair, gateway, INITIATION).length, 1);
 });

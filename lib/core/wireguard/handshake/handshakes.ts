@@ -123,7 +123,8 @@ export class Handshakes {
    * @returns the index of the peer that it proved to be from, or minus the drop reason
    */
   receiveInitiation(offset: number, path: number, now: number): number {
-    const { aead, identity, memory, peers } = this.#options;
+    const { aead, identity, memory, peers, sharing } = this.#options;
+    if (sharing?.isFull) return -DropReason.handshakeFlood;
     const senderIndex = memory.view.getUint32(offset + INITIATION_SENDER_OFFSET, true);
     const refused = this.gate.admitInitiation(
       { offset, length: INITIATION_SIZE, senderIndex },
@@ -165,7 +166,8 @@ export class Handshakes {
    * @returns the index of the peer that it proved to be from, or minus the drop reason
    */
   receiveResponse(offset: number, now: number): number {
-    const { indices, memory } = this.#options;
+    const { indices, memory, sharing } = this.#options;
+    if (sharing?.isFull) return -DropReason.handshakeFlood;
     const receiverIndex = memory.view.getUint32(offset + RESPONSE_RECEIVER_OFFSET, true);
     const peer = this.#options.peers.byIndex(indices.peerIndex(receiverIndex));
     const pending = peer === null ? null : handshakeOf(peer, receiverIndex);

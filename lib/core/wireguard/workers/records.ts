@@ -3,6 +3,7 @@
  * numbers are little-endian; a path is a `path_record.ts`.
  */
 import { PATH_RECORD_SIZE } from "../../transport/path_record.ts";
+import { MAX_PEERS } from "../../limits/max_peers.ts";
 import { KEY_SIZE } from "../../wire/messages.ts";
 
 export const RecordKind = {
@@ -43,8 +44,13 @@ export const RecordKind = {
 export const STRANGERS_SHARE: number = 1 / 4;
 export const PACKETS_SHARE: number = 1 / 2;
 
-/** The index of a peer stands first in each record that is about one. */
+/**
+ * The index of a peer stands first in each record that is about one; where it is placed, and in what workers tell, its
+ * tag: the index, and above that what tells it from peers that had the index before. A worker may not have heard yet
+ * that one of them is gone.
+ */
 export const PEER = 0;
+export const TAG_INDEX_BITS: number = 32 - Math.clz32(MAX_PEERS);
 
 /** Allowed IPs: whether those before them are gone; an address and a length for each. */
 export const PLACED_IS_FIRST = 4;

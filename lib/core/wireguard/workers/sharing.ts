@@ -14,6 +14,8 @@ export const WORKER_MASK = 15;
 export interface Sharing {
   /** The number of the worker that receives what comes from this peer, from 0 on. */
   workerOf(peer: Peer): number;
+  /** Whether no other session can be made for now, as workers have yet to hear of the end of too many. */
+  readonly isFull: boolean;
   /** What a new session draws its counters from. */
   counter(): SharedCounter;
   /** A session is there, whose keys are wiped after this. */
@@ -23,6 +25,8 @@ export interface Sharing {
   /** A peer has these allowed IPs now, and whoever had one of them has it no more. */
   peerPlaced(peer: Peer, allowedIps: readonly Ipv4Prefix[]): void;
   peerRemoved(peer: Peer): void;
+  /** The index of the peer that has this tag (records.ts); 0 for one that has been removed. */
+  indexOf(tag: number): number;
   /** A worker has told of this peer, and waits to be told how things are. */
   peerAsked(peer: Peer): void;
   /** Hands a transport message to the worker that its index names, as it is none of the device's; false for none. */

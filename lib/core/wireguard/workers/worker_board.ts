@@ -41,6 +41,7 @@ import {
   STATE_SESSION,
   STATE_SIZE,
   STRANGERS_SHARE,
+  TAG_INDEX_BITS,
   WATCH_LENGTH,
   WATCH_SIZE,
 } from "./records.ts";
@@ -79,6 +80,9 @@ export class WorkerBoard implements Sharing {
   readonly #placeOf = new Map<PeerSession, number>();
   /** By the index of the peer. */
   readonly #known: (Known | undefined)[] = [];
+  /** By the index of the peer; 0 for none. */
+  readonly #tags: number[] = [];
+  #placedPeers = 0;
   /** Indices of peers that are to be told of though nothing may be new. */
   readonly #asked = new Set<number>();
   readonly #state = new Uint8Array(STATE_SIZE);
@@ -100,6 +104,10 @@ export class WorkerBoard implements Sharing {
 
   workerOf({ index }: Peer): number {
     return this.#options.workerOfAddress(this.#firstAddress[index] ?? 0);
+  }
+
+  get isFull(): boolean {
+    return this.#places.isFull;
   }
 
   counter(): SharedCounter {
@@ -152,12 +160,13 @@ export class WorkerBoard implements Sharing {
 
   peerPlaced({ index }: Peer, allowedIps: readonly Ipv4Prefix[]): void {
     this.#firstAddress[index] = allowedIps[0]?.address ?? 0;
+    const tag = this.#tags[index] ||= ++this.#placedPeers << TAG_INDEX_BITS | index;
     let from = 0;
     do {
       const part = allowedIps.slice(from, from + MAX_PREFIXES);
       const record = new Uint8Array(PLACED_PREFIXES + part.length * PREFIX_SIZE);
       const view = new DataView(record.buffer);
-      view.setInt32(PEER, index, true);
+      view.setInt32(PEER, tag, true);
       view.setInt32(PLACED_IS_FIRST, from === 0 ? 1 : 0, true);
       part.forEach(({ address, prefixLength }, i) => {
         view.setUint32(PLACED_PREFIXES + i * PREFIX_SIZE, address, true);
@@ -172,7 +181,13 @@ export class WorkerBoard implements Sharing {
     const record = new Uint8Array(4);
     new DataView(record.buffer).setInt32(PEER, index, true);
     this.#known[index] = undefined;
+    this.#tags[index] = 0;
     this.#post(RecordKind.peerRemoved, record);
+  }
+
+  indexOf(tag: number): number {
+    const index = tag & ((1 << TAG_INDEX_BITS) - 1);
+    return this.#tags[index] === tag ? index : 0;
   }
 
   peerAsked({ index }: Peer): void {

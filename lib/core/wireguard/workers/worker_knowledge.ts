@@ -27,6 +27,7 @@ import {
   STATE_PATH,
   STATE_RATE,
   STATE_SESSION,
+  TAG_INDEX_BITS,
   WATCH_LENGTH,
 } from "./records.ts";
 import { WORKER_MASK } from "./sharing.ts";
@@ -129,8 +130,9 @@ export class WorkerKnowledge {
   }
 
   #place(view: DataView, offset: number, length: number): void {
-    const index = view.getInt32(offset + PEER, true);
-    const peer = this.#peers[index] ??= new WorkerPeer(index, this.#options.mtu);
+    const tag = view.getInt32(offset + PEER, true);
+    const index = tag & ((1 << TAG_INDEX_BITS) - 1);
+    const peer = this.#peers[index] ??= new WorkerPeer(index, tag, this.#options.mtu);
     if (view.getInt32(offset + PLACED_IS_FIRST, true) !== 0) this.allowedIps.removeByValue(peer);
     for (let at = PLACED_PREFIXES; at < length; at += PREFIX_SIZE) {
       const address = view.getUint32(offset + at, true);

@@ -11,6 +11,7 @@ import type { IndexTable } from "../handshake/index_table.ts";
 import type { MessageSender } from "../message_sender.ts";
 import type { OpenedMessages } from "../opened_messages.ts";
 import type { PacketDirection } from "../packet_tap.ts";
+import type { Peer } from "../peer.ts";
 import type { PeerTable } from "../peer_table.ts";
 import {
   ACTIVITY_FLAGS,
@@ -125,8 +126,8 @@ export class WorkerNews {
   }
 
   #activity({ view, offset }: RingReader, now: number): void {
-    const { opened, peers, sender } = this.#options;
-    const peer = peers.byIndex(view.getInt32(offset + PEER, true));
+    const { opened, sender } = this.#options;
+    const peer = this.#peerOf(view, offset);
     if (peer === null) return;
     const flags = view.getInt32(offset + ACTIVITY_FLAGS, true);
     const receivedAt = view.getFloat64(offset + ACTIVITY_RECEIVED_AT, true);
@@ -144,8 +145,8 @@ export class WorkerNews {
   }
 
   #unsent(ring: RingReader, now: number): void {
-    const { peers, sender, scratch } = this.#options;
-    const peer = peers.byIndex(ring.view.getInt32(ring.offset + PEER, true));
+    const { sender, scratch } = this.#options;
+    const peer = this.#peerOf(ring.view, ring.offset);
     if (peer === null || !this.#copy(ring, UNSENT_BYTES)) return;
     sender.send(peer, scratch.offset, ring.length - UNSENT_BYTES, now);
   }
@@ -165,12 +166,22 @@ export class WorkerNews {
   }
 
   #watched(ring: RingReader): void {
-    const { peers, sender: { tap }, scratch } = this.#options;
-    const peer = peers.byIndex(ring.view.getInt32(ring.offset + PEER, true));
+    const { memory, sender: { tap }, scratch } = this.#options;
+    const peer = this.#peerOf(ring.view, ring.offset);
     if (peer === null || tap === null || !this.#copy(ring, WATCHED_BYTES)) return;
     const direction = ring.view.getInt32(ring.offset + WATCHED_DIRECTION, true);
     const length = ring.view.getInt32(ring.offset + WATCHED_LENGTH, true);
+    // One who watches from now on may keep more than the worker knew of: nothing of what lay there before.
+    const copied = ring.length - WATCHED_BYTES;
+    const end = Math.min(length, scratch.length);
+    if (copied < end) memory.bytes.fill(0, scratch.offset + copied, scratch.offset + end);
     tap.take(peer, direction as PacketDirection, scratch.offset, length);
+  }
+
+  /** Whom a record is about; null for one that is gone, though another has its index by now. */
+  #peerOf(view: DataView, offset: number): Peer | null {
+    const { peers, sharing } = this.#options;
+    return peers.byIndex(sharing.indexOf(view.getInt32(offset + PEER, true)));
   }
 
   /** Copies a record, but for its first bytes, into the packet memory; false where it does not fit. */

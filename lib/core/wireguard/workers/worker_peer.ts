@@ -44,6 +44,8 @@ export class WorkerSession extends Keypair {
 
 export class WorkerPeer implements PacketPeer {
   readonly index: number;
+  /** What the device's thread is told of it by (records.ts). */
+  readonly tag: number;
   mtu: number;
   fromLimit: SharedTokenBucket | null = null;
   toLimit: SharedTokenBucket | null = null;
@@ -69,8 +71,9 @@ export class WorkerPeer implements PacketPeer {
   toldCount = 0;
   toldIn = -1;
 
-  constructor(index: number, mtu: number) {
+  constructor(index: number, tag: number, mtu: number) {
     this.index = index;
+    this.tag = tag;
     this.mtu = mtu;
   }
 

@@ -5,7 +5,7 @@ import { writePathRecord } from "../../transport/path_record.ts";
 import type { Paths } from "../../transport/paths.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";
-import type { AnyPacketTap, PacketPeer } from "../packet_peer.ts";
+import type { AnyPacketTap } from "../packet_peer.ts";
 import type { PacketDirection } from "../packet_tap.ts";
 import type { WorkerPeer, WorkerSession } from "./worker_peer.ts";
 import {
@@ -139,7 +139,7 @@ export class WorkerReports implements AnyPacketTap {
       this.#drops.add(DropReason.noSession, length);
       return;
     }
-    ring.view.setInt32(at + PEER, peer.index, true);
+    ring.view.setInt32(at + PEER, peer.tag, true);
     this.#copy(at + UNSENT_BYTES, offset, length);
     ring.commit();
   }
@@ -153,12 +153,12 @@ export class WorkerReports implements AnyPacketTap {
   }
 
   /** Shows a packet to who watches them. */
-  take(peer: PacketPeer, direction: PacketDirection, offset: number, length: number): void {
+  take(peer: WorkerPeer, direction: PacketDirection, offset: number, length: number): void {
     const ring = this.#ring;
     const copied = Math.min(length, this.watchLength);
     const at = ring.begin(RecordKind.watched, WATCHED_BYTES + copied, PACKETS_SHARE);
     if (at < 0) return;
-    ring.view.setInt32(at + PEER, peer.index, true);
+    ring.view.setInt32(at + PEER, peer.tag, true);
     ring.view.setInt32(at + WATCHED_DIRECTION, direction, true);
     ring.view.setInt32(at + WATCHED_LENGTH, length, true);
     this.#copy(at + WATCHED_BYTES, offset, copied);
@@ -217,7 +217,7 @@ export class WorkerReports implements AnyPacketTap {
     const { view } = ring;
     const flags = (peer.hasReceivedData ? ACTIVITY_RECEIVED_DATA : 0) |
       (peer.hasSentData ? ACTIVITY_SENT_DATA : 0);
-    view.setInt32(at + PEER, peer.index, true);
+    view.setInt32(at + PEER, peer.tag, true);
     view.setInt32(at + ACTIVITY_FLAGS, flags, true);
     view.setFloat64(at + ACTIVITY_RECEIVED_BYTES, peer.receivedBytes, true);
     view.setFloat64(at + ACTIVITY_SENT_BYTES, peer.sentBytes, true);

@@ -100,3 +100,17 @@ Deno.test("a place begins at counter 0 whatever was drawn from it before", () =>
   places.release(place);
   assertEquals([places.take(), words[place]], [place, 0]);
 });
+
+Deno.test("all places are taken until the others have been told of the end of one", () => {
+  let isDone = false;
+  const places = new CounterPlaces(new Int32Array(2), [{ posted: 0, isDone: () => isDone }]);
+  const place = places.take();
+  assertEquals(places.isFull, false);
+  places.take();
+  assertEquals(places.isFull, true);
+  places.release(place);
+  assertEquals(places.isFull, true);
+  isDone = true;
+  assertEquals(places.isFull, false);
+  assertEquals(places.take(), place);
+});
