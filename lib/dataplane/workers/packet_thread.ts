@@ -176,6 +176,7 @@ export class PacketThread implements Disposable {
   }
 
   #poll(now: number): void {
+    this.#device.takeForwarded(now);
     this.#engine.flush(now);
     this.#device.endTurn(now);
     if (this.#hasMore) signalEventFd(this.#libc, this.#wakeFd);

@@ -4,11 +4,14 @@ import { buildUdp } from "../../support/packets/packet_builder.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import type { SimulatedDevice } from "../../support/packets/simulated_device.ts";
 import {
+  CLIENT_INNER,
   connectedPair,
+  deliver,
   downward,
   GATEWAY_INNER,
   INITIATION,
   receivedTexts,
+  sealed,
   sentBy,
   TRANSPORT,
   upward,
@@ -152,4 +155,60 @@ Deno.test("what came before a packet that another worker sent is no answer to it
   pair.sent.length = 0;
   simulation.run(16_000);
   assertEquals(sentBy(pair, gateway, INITIATION).length, 1);
+});
+
+Deno.test("a message of a session that ends before the device hears of it leaves its peer open to packets", () => {
+  const pair = connectedPair({ gatewayWorkers: 2 });
+  const { client, gateway, simulation, toClient, toGateway } = pair;
+  const late = sealed(pair, "late");
+  simulation.run(6_000);
+  client.initiate(toGateway);
+  simulation.run(6_000);
+  simulation.link.isDown = true;
+  pair.sent.length = 0;
+  client.initiate(toGateway);
+  const initiation = sentBy(pair, client, INITIATION)[0]!.bytes;
+  const from = { address: client.address, port: client.port };
+  whileBusy(gateway, () => {
+    deliver(gateway, late);
+    // For the session that follows, the one before the last goes.
+    gateway.receive(initiation, from);
+  });
+  gateway.poll();
+  for (const { device } of gateway.workers!.all) {
+    assertEquals(device.peerAt(toClient.index)!.isOpen, true);
+  }
+});
+
+Deno.test("a peer's datagram that another thread got goes on in the turn in which its worker comes upon it", () => {
+  const pair = connectedPair({ gatewayWorkers: 2 });
+  const { client, gateway, simulation, toClient } = pair;
+  const { address, port } = gateway;
+  const other = simulation.addDevice({
+    name: "other",
+    address: "192.0.2.3",
+    tunnelAddress: "10.66.77.3/24",
+  });
+  const server = other.addPeer(gateway, [`${GATEWAY_INNER}/24`], { endpoint: { address, port } });
+  gateway.addPeer(other, ["10.66.77.3/32"]);
+  other.initiate(server);
+  simulation.run(1_000);
+  simulation.link.isDown = true;
+  pair.sent.length = 0;
+  client.send(
+    buildUdp({ source: CLIENT_INNER, destination: "10.66.77.3", payload: new Uint8Array(200) }),
+  );
+  const { bytes } = sentBy(pair, client, TRANSPORT)[0]!;
+  const worker = toClient.current!.localIndex & 15;
+  pair.sent.length = 0;
+  whileBusy(gateway, () => {
+    // Merged behind one of another kind, and so the device's thread's; its worker reads on for an index.
+    gateway.receive(Uint8Array.of(...forged(INITIATION, 0, bytes.length), ...bytes), {
+      address: client.address,
+      port: client.port,
+      segmentSize: bytes.length,
+    });
+    gateway.receive(forged(TRANSPORT, worker), STRANGER);
+    assertEquals(sentBy(pair, gateway, TRANSPORT).length, 1);
+  });
 });

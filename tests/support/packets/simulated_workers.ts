@@ -122,6 +122,7 @@ export class SimulatedWorkers {
   }
 
   #endTurn({ device, engine }: SimulatedWorker, now: number): void {
+    device.takeForwarded(now);
     engine.flush(now);
     device.endTurn(now);
   }

@@ -98,7 +98,9 @@ export const OPENED_LOCAL = 0;
 export const OPENED_LENGTH = 4;
 export const OPENED_PACKET_LENGTH = 8;
 export const OPENED_COUNTER_HIGH = 12;
-export const OPENED_PATH = 16;
+/** Whose it was: it may have ended meanwhile. */
+export const OPENED_TAG = 16;
+export const OPENED_PATH = 20;
 /** The packet, where it is a message of ours; only its first byte else. */
 export const OPENED_BYTES: number = OPENED_PATH + PATH_RECORD_SIZE;
 

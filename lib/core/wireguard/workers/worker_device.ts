@@ -211,9 +211,13 @@ export class WorkerDevice implements PacketDevice {
     return this.#reports.pollAt();
   }
 
+  /** Takes what has been read of other threads' datagrams meanwhile: before what they lead to is sent. */
+  takeForwarded(now: number): void {
+    if (this.#knowledge.hasDatagrams) this.#knowledge.learn(now);
+  }
+
   /** Ends a turn of the loop: what is left of blocks of counters is never used. */
   endTurn(now: number): void {
-    if (this.#knowledge.hasDatagrams) this.#knowledge.learn(now);
     this.#reports.poll(now);
     this.#turn.end();
   }

@@ -31,6 +31,7 @@ import {
   OPENED_LOCAL,
   OPENED_PACKET_LENGTH,
   OPENED_PATH,
+  OPENED_TAG,
   PEER,
   RecordKind,
   REFUSED_SOURCE,
@@ -106,14 +107,15 @@ export class WorkerNews {
   }
 
   #opened(ring: RingReader, now: number): void {
-    const { drops, indices, opened, paths, peers, scratch, sharing } = this.#options;
+    const { drops, indices, opened, paths, scratch, sharing } = this.#options;
     const { offset, view } = ring;
+    const peer = this.#peerOf(view, offset + OPENED_TAG);
+    if (peer === null) return;
+    sharing.peerAsked(peer);
     const session = indices.session(view.getInt32(offset + OPENED_LOCAL, true));
     const path = readPathRecord(view, offset + OPENED_PATH, paths);
     // It may have ended meanwhile.
     if (session === null || !this.#copy(ring, OPENED_BYTES)) return;
-    const peer = peers.byIndex(session.peerIndex)!;
-    sharing.peerAsked(peer);
     // The window is the worker's; of this one, only how far it has come is of interest.
     session.replay.commit(0, view.getUint32(offset + OPENED_COUNTER_HIGH, true));
     const length = view.getInt32(offset + OPENED_LENGTH, true);
@@ -127,7 +129,7 @@ export class WorkerNews {
 
   #activity({ view, offset }: RingReader, now: number): void {
     const { opened, sender } = this.#options;
-    const peer = this.#peerOf(view, offset);
+    const peer = this.#peerOf(view, offset + PEER);
     if (peer === null) return;
     const flags = view.getInt32(offset + ACTIVITY_FLAGS, true);
     const receivedAt = view.getFloat64(offset + ACTIVITY_RECEIVED_AT, true);
@@ -146,7 +148,7 @@ export class WorkerNews {
 
   #unsent(ring: RingReader, now: number): void {
     const { sender, scratch } = this.#options;
-    const peer = this.#peerOf(ring.view, ring.offset);
+    const peer = this.#peerOf(ring.view, ring.offset + PEER);
     if (peer === null || !this.#copy(ring, UNSENT_BYTES)) return;
     sender.send(peer, scratch.offset, ring.length - UNSENT_BYTES, now);
   }
@@ -167,7 +169,7 @@ export class WorkerNews {
 
   #watched(ring: RingReader): void {
     const { memory, sender: { tap }, scratch } = this.#options;
-    const peer = this.#peerOf(ring.view, ring.offset);
+    const peer = this.#peerOf(ring.view, ring.offset + PEER);
     if (peer === null || tap === null || !this.#copy(ring, WATCHED_BYTES)) return;
     const direction = ring.view.getInt32(ring.offset + WATCHED_DIRECTION, true);
     const length = ring.view.getInt32(ring.offset + WATCHED_LENGTH, true);
@@ -178,10 +180,10 @@ export class WorkerNews {
     tap.take(peer, direction as PacketDirection, scratch.offset, length);
   }
 
-  /** Whom a record is about; null for one that is gone, though another has its index by now. */
-  #peerOf(view: DataView, offset: number): Peer | null {
+  /** Who has the tag that stands at `at`; null for one that is gone, though another has its index by now. */
+  #peerOf(view: DataView, at: number): Peer | null {
     const { peers, sharing } = this.#options;
-    return peers.byIndex(sharing.indexOf(view.getInt32(offset + PEER, true)));
+    return peers.byIndex(sharing.indexOf(view.getInt32(at, true)));
   }
 
   /** Copies a record, but for its first bytes, into the packet memory; false where it does not fit. */

@@ -27,6 +27,7 @@ import {
   OPENED_LOCAL,
   OPENED_PACKET_LENGTH,
   OPENED_PATH,
+  OPENED_TAG,
   PACKETS_SHARE,
   PEER,
   RecordKind,
@@ -109,6 +110,7 @@ export class WorkerReports implements AnyPacketTap {
     view.setInt32(at + OPENED_LENGTH, length, true);
     view.setInt32(at + OPENED_PACKET_LENGTH, packetLength, true);
     view.setUint32(at + OPENED_COUNTER_HIGH, session.replay.greatestHigh, true);
+    view.setInt32(at + OPENED_TAG, peer.tag, true);
     writePathRecord(ring.bytes, at + OPENED_PATH, this.#paths, path);
     this.#copy(at + OPENED_BYTES, packet, copied);
     ring.commit();
