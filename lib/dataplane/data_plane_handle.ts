@@ -292,9 +292,11 @@ export class DataPlaneHandle {
     this.#isStopped = true;
     this.#networkChanges[Symbol.dispose]();
     this.#captures.fail(new Error("Cannot continue the capture: the tunnel is ending"));
+    // What still goes out after the goodbye would show peers a device that lives.
+    await this.#workers?.end();
     if (this.#thread.failure === null) this.#send({ kind: "stop" });
     await this.#thread.end();
-    await this.#workers?.stop();
+    this.#workers?.close();
     for (const { reject } of this.#waiters.values()) reject(hasEnded());
     this.#waiters.clear();
   }

@@ -58,6 +58,7 @@ class Worker {
     resolve: (answer: Answer) => void;
     reject: (error: Error) => void;
   }[] = [];
+  #isEnding = false;
 
   constructor(number: number, listener: PacketWorkersListener) {
     this.#thread = new WorkerThread<PacketWorkerReport>({
@@ -89,6 +90,7 @@ class Worker {
 
   async ask(command: PacketWorkerCommand): Promise<Answer> {
     if (this.#thread.failure !== null) throw this.#thread.failure;
+    if (this.#isEnding) throw hasEnded();
     const answer = this.#answer();
     this.send(command);
     const given = await answer;
@@ -97,10 +99,10 @@ class Worker {
   }
 
   async end(): Promise<void> {
+    this.#isEnding = true;
     if (this.#thread.failure === null) this.send({ kind: "stop" });
     await this.#thread.end();
-    const ended = new Error("Cannot ask a packet worker: it has ended");
-    for (const { reject } of this.#waiters.splice(0)) reject(ended);
+    for (const { reject } of this.#waiters.splice(0)) reject(hasEnded());
   }
 
   #answer(): Promise<Answer> {
@@ -173,13 +175,21 @@ export class PacketWorkers {
     }));
   }
 
-  /** Ends them; the device's thread has ended. */
-  async stop(): Promise<void> {
+  /** Ends them. */
+  async end(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.end()));
+  }
+
+  /** Gives up what is shared: the device's thread has ended, too. */
+  close(): void {
     closeSharedMemory(this.shared);
   }
 
   #tell(command: PacketWorkerCommand): void {
     for (const worker of this.#workers) worker.send(command);
   }
+}
+
+function hasEnded(): Error {
+  return new Error("Cannot ask a packet worker: it has ended");
 }

@@ -93,3 +93,29 @@ hostTest("each packet worker says what it has done, and all end with the data pl
   await dataPlane.stop();
   await assertRejects(() => dataPlane.statistics(), Error);
 });
+
+hostTest(
+  "packet workers have ended before the device says goodbye: nothing of theirs follows it",
+  async () => {
+    const ended: string[] = [];
+    const { Worker } = globalThis;
+    globalThis.Worker = class extends Worker {
+      constructor(module: string | URL, options?: WorkerOptions) {
+        super(module, options);
+        this.addEventListener("message", ({ data }) => {
+          if (data.kind === "stopped") ended.push(options!.name!);
+        });
+      }
+    };
+    try {
+      const { dataPlane } = await DataPlaneHandle.start(config(0, 2), LISTENER);
+      await dataPlane.stop();
+    } finally {
+      globalThis.Worker = Worker;
+    }
+    assertEquals([ended.slice(0, 2).sort(), ended[2]], [
+      ["packet worker 1", "packet worker 2"],
+      "data-plane",
+    ]);
+  },
+);
