@@ -212,3 +212,29 @@ Deno.test("a peer's datagram that another thread got goes on in the turn in whic
     assertEquals(sentBy(pair, gateway, TRANSPORT).length, 1);
   });
 });
+
+Deno.test("a peer that moves with each message keeps from the device no session of another's", () => {
+  const pair = connectedPair({ gatewayWorkers: 2 });
+  const { client, gateway, simulation } = pair;
+  const { address, port } = gateway;
+  // Of the same worker.
+  const other = simulation.addDevice({
+    name: "other",
+    address: "192.0.2.4",
+    tunnelAddress: "10.66.77.4/24",
+  });
+  const server = other.addPeer(gateway, [`${GATEWAY_INNER}/24`], { endpoint: { address, port } });
+  const toOther = gateway.addPeer(other, ["10.66.77.4/32"]);
+  whileBusy(gateway, () => {
+    simulation.link.isDown = true;
+    for (let i = 0; i < 5_000; i++) {
+      client.send(upward("here"));
+      gateway.receive(pair.sent.pop()!.bytes, { address: client.address, port: 10_000 + i });
+    }
+    simulation.link.isDown = false;
+    other.initiate(server);
+    simulation.run(50);
+  });
+  gateway.poll();
+  assert(toOther.current !== null);
+});

@@ -38,11 +38,19 @@ export const RecordKind = {
 } as const;
 
 /**
- * Shares of a ring that may be full of what anybody can have sent, and of what a peer or the host has any amount of:
- * neither keeps out what sessions, endpoints and timers go by.
+ * Shares of a ring that may be full of what anybody can have sent, of what a peer or the host has any amount of, and of
+ * what shows that a peer has moved, which a hostile one does with each message: none keeps out new sessions and sums.
  */
 export const STRANGERS_SHARE: number = 1 / 4;
 export const PACKETS_SHARE: number = 1 / 2;
+const MOVES_SHARE: number = 3 / 4;
+const WHOLE_RING = 1;
+
+/** The share that what is told of a message may fill. */
+export function openedShare(isFirst: boolean, isControl: boolean): number {
+  if (isFirst) return WHOLE_RING;
+  return isControl ? PACKETS_SHARE : MOVES_SHARE;
+}
 
 /**
  * The index of a peer stands first in each record that is about one; where it is placed, and in what workers tell, its

@@ -28,6 +28,7 @@ import {
   OPENED_PACKET_LENGTH,
   OPENED_PATH,
   OPENED_TAG,
+  openedShare,
   PACKETS_SHARE,
   PEER,
   RecordKind,
@@ -100,10 +101,8 @@ export class WorkerReports implements AnyPacketTap {
     const ring = this.#ring;
     // Of a packet, the device only looks at the first byte.
     const copied = isControl ? packetLength : Math.min(packetLength, 1);
-    const size = OPENED_BYTES + copied;
-    const at = session.isKnown && isControl
-      ? ring.begin(RecordKind.opened, size, PACKETS_SHARE)
-      : ring.begin(RecordKind.opened, size);
+    const share = openedShare(!session.isKnown, isControl);
+    const at = ring.begin(RecordKind.opened, OPENED_BYTES + copied, share);
     if (at < 0) return false;
     const { view } = ring;
     view.setInt32(at + OPENED_LOCAL, session.localIndex, true);
