@@ -21,7 +21,7 @@ import { TUN_WRITER_SCRATCH_SIZE, TunWriter } from "./tun_writer.ts";
 /** The most datagrams that the kernel merges into one, and that UDP_SEGMENT takes. */
 export const MAX_MERGED = 64;
 /** Diffie-Hellmans after which a turn ends, so that packets under way are not kept waiting by a storm of handshakes. */
-export const HANDSHAKES = 1;
+export const HANDSHAKES = 3;
 /** Receives in one turn where handshakes come alone and one by one: of a flood, most cost next to nothing. */
 export const HANDSHAKE_ROUNDS = 64;
 /** Packets read from the TUN in one turn of the loop. */
