@@ -192,6 +192,7 @@ export class ClientMachine {
     this.#transports.current = transport;
     if (this.#state.kind !== "preparing" || this.#state.id !== id) {
       // The server has answered meanwhile, or UDP is used again: a handshake moves the session to this transport.
+      if (this.#state.kind === "up") this.#transports.planTrial(now);
       return this.#act({ kind: "re-handshake" });
     }
     const { attempt, time } = this.#state;

@@ -57,3 +57,23 @@ Deno.test("UDP is asked for also where fake TCP connected in the pause between a
     "17700 try-udp",
   ]);
 });
+
+Deno.test("UDP is asked for also where it answered while fake TCP was being made ready, which then takes over", () => {
+  const world = ClientWorld.connected({ transport: "auto" });
+  world.isReached = () => false;
+  world.fakeTcpTime = 300;
+  world.tell(DOWN);
+  world.run(1_400);
+  world.tell(UP);
+  world.run(1_000);
+  assertEquals(world.machine.route.transport, FAKE_TCP);
+  world.taken();
+  world.isReached = () => true;
+  world.run(20_000);
+  assertEquals(world.taken().map((line) => line.replace(/^\d+ /, "")), [
+    "try-udp",
+    "say back-to-udp",
+    "use UDP to 1",
+    "re-handshake",
+  ]);
+});
