@@ -59,7 +59,7 @@ export class SystemCallError extends Error {
   readonly isShortage: boolean;
   /**
    * Whether the kernel does not have what was asked for, or a container's rules, or missing capabilities, keep it from
-   * us. It will not go away by itself: whoever can do without, does.
+   * us. It will not go away by itself: who can do without it does.
    */
   readonly isUnavailable: boolean;
 

@@ -6,6 +6,8 @@ import type { Libc } from "./libc.ts";
 /** Bytes of the counter that the kernel keeps. */
 const COUNTER_SIZE = 8n;
 const ONE = new Uint8Array(BigUint64Array.of(1n).buffer);
+/** What was counted; nobody asks. */
+const counted = new Uint8Array(8);
 
 /** Makes a descriptor, which is readable from a signal on until it is cleared. */
 export function createEventFd(libc: Libc): number {
@@ -20,5 +22,5 @@ export function signalEventFd(libc: Libc, fd: number): void {
 
 /** Makes it unreadable; what happens from now on makes it readable again. */
 export function clearEventFd(libc: Libc, fd: number): void {
-  libc.symbols.read(fd, new Uint8Array(8), COUNTER_SIZE);
+  libc.symbols.read(fd, counted, COUNTER_SIZE);
 }

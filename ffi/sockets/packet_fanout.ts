@@ -4,7 +4,7 @@
  *
  * A socket joins when it is bound, and cannot be bound elsewhere afterwards (`packet_do_bind()` says EINVAL). Each has
  * the number that comes next; when one is closed, the last takes its number. When the interface goes down and comes up
- * again, all are numbered anew, in the order in which they were opened: so join in that order.
+ * again, all get new numbers, in the order in which they were opened: so join in that order.
  */
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";

@@ -4,7 +4,7 @@
  * far, which are not done again, and stopped before the atomic one after the next.
  */
 
-/** What there is in one run: made anew for each. */
+/** What there is in one run, which shares nothing with another. */
 export interface Threads<Result> {
   /** Each makes what it has for itself, and returns what is to be judged. It may be run, in part, more than once. */
   readonly threads: readonly (() => Result)[];

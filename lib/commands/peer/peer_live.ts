@@ -11,7 +11,7 @@ import type { ChangedPeer } from "./peer_update.ts";
  * Lets a client in where this gateway runs, or nowhere.
  *
  * @returns the names of the interfaces that it runs on; none where it does not run
- * @throws {AppError} where one that runs does not: then none lets it in
+ * @throws {AppError} where one that runs does not: then none admits it
  */
 export async function applyAddition(server: Config, peer: PeerConfig): Promise<string[]> {
   return await applyToAll(server, {

@@ -64,7 +64,7 @@ export class PathSlots {
       : this.view.getInt32(at + PATH_ADDRESS_OFFSET);
   }
 
-  /** The same of whoever can choose the address: of IPv6, a /64 is one party. */
+  /** The same of the party that can choose the address: of IPv6, a /64 is one. */
   partyKey(path: number): number {
     const at = path * PATH_SLOT_SIZE;
     return isSlot6(this.view, at)

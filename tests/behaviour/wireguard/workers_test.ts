@@ -284,7 +284,7 @@ Deno.test("ends of ours know each other, and one that falls silent is found miss
   assertEquals(pair.toClient.watch!.isDown, false);
 });
 
-Deno.test("whoever watches packets sees those that workers have, whole where they are short", () => {
+Deno.test("a capture sees the packets that workers have, whole where they are short", () => {
   const pair = connectedPair({ gatewayWorkers: 3 });
   const seen: string[] = [];
   pair.gateway.device.tap = {
@@ -307,7 +307,7 @@ Deno.test("whoever watches packets sees those that workers have, whole where the
   assertEquals(seen.length, 2);
 });
 
-Deno.test("a replayed message is refused whoever has it", () => {
+Deno.test("a replayed message is refused, whichever thread has it", () => {
   const pair = connectedPair({ ...WORKERS });
   const message = sealed(pair, "once");
   for (let i = 0; i < 3; i++) deliver(pair.gateway, message);

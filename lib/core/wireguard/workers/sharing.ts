@@ -22,7 +22,7 @@ export interface Sharing {
   sessionMade(session: PeerSession, keys: TransportKeys): void;
   /** A session is gone. */
   sessionEnded(session: PeerSession): void;
-  /** A peer has these allowed IPs now, and whoever had one of them has it no more. */
+  /** A peer has these allowed IPs now, and no other peer has one of them any more. */
   peerPlaced(peer: Peer, allowedIps: readonly Ipv4Prefix[]): void;
   peerRemoved(peer: Peer): void;
   /** The index of the peer that has this tag (records.ts); 0 for one that has been removed. */
