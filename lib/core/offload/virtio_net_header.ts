@@ -48,12 +48,8 @@ export function writeTcpHeader(
   headerSize: number,
   segmentSize: number,
 ): void {
-  view.setUint8(offset + FLAGS_OFFSET, FLAG_NEEDS_CHECKSUM);
-  view.setUint8(offset + GSO_TYPE_OFFSET, GSO_TCPV4);
-  view.setUint16(offset + HEADER_LENGTH_OFFSET, headerSize, true);
-  view.setUint16(offset + GSO_SIZE_OFFSET, segmentSize, true);
-  view.setUint16(offset + CHECKSUM_START_OFFSET, segmentStart, true);
-  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, TCP_CHECKSUM_OFFSET, true);
+  writeSegments(view, offset, GSO_TCPV4, headerSize, segmentSize);
+  writeChecksum(view, offset, segmentStart, TCP_CHECKSUM_OFFSET);
 }
 
 /** The same of merged UDP datagrams; `datagramStart` and `segmentSize` as there. */
@@ -63,22 +59,39 @@ export function writeUdpHeader(
   datagramStart: number,
   segmentSize: number,
 ): void {
-  view.setUint8(offset + FLAGS_OFFSET, FLAG_NEEDS_CHECKSUM);
-  view.setUint8(offset + GSO_TYPE_OFFSET, GSO_UDP_L4);
-  view.setUint16(offset + HEADER_LENGTH_OFFSET, datagramStart + UDP_HEADER_SIZE, true);
-  view.setUint16(offset + GSO_SIZE_OFFSET, segmentSize, true);
-  view.setUint16(offset + CHECKSUM_START_OFFSET, datagramStart, true);
-  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, UDP_CHECKSUM_OFFSET, true);
+  writeSegments(view, offset, GSO_UDP_L4, datagramStart + UDP_HEADER_SIZE, segmentSize);
+  writeChecksum(view, offset, datagramStart, UDP_CHECKSUM_OFFSET);
 }
 
 /** Describes one TCP segment, `segmentStart` bytes into the frame, whose checksum the kernel completes. */
 export function writePartialHeader(view: DataView, offset: number, segmentStart: number): void {
+  writeSegments(view, offset, GSO_NONE, 0, 0);
+  writeChecksum(view, offset, segmentStart, TCP_CHECKSUM_OFFSET);
+}
+
+/** Writes how the kernel is to divide the frame; zeros where it is one segment. */
+function writeSegments(
+  view: DataView,
+  offset: number,
+  type: number,
+  headerSize: number,
+  segmentSize: number,
+): void {
+  view.setUint8(offset + GSO_TYPE_OFFSET, type);
+  view.setUint16(offset + HEADER_LENGTH_OFFSET, headerSize, true);
+  view.setUint16(offset + GSO_SIZE_OFFSET, segmentSize, true);
+}
+
+/** Writes which checksum the kernel is to complete: it covers all from `start`, and stands `checksumOffset` behind. */
+function writeChecksum(
+  view: DataView,
+  offset: number,
+  start: number,
+  checksumOffset: number,
+): void {
   view.setUint8(offset + FLAGS_OFFSET, FLAG_NEEDS_CHECKSUM);
-  view.setUint8(offset + GSO_TYPE_OFFSET, GSO_NONE);
-  view.setUint16(offset + HEADER_LENGTH_OFFSET, 0);
-  view.setUint16(offset + GSO_SIZE_OFFSET, 0);
-  view.setUint16(offset + CHECKSUM_START_OFFSET, segmentStart, true);
-  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, TCP_CHECKSUM_OFFSET, true);
+  view.setUint16(offset + CHECKSUM_START_OFFSET, start, true);
+  view.setUint16(offset + CHECKSUM_OFFSET_OFFSET, checksumOffset, true);
 }
 
 /** Describes a packet that is whole. */
