@@ -6,7 +6,7 @@
  * (sockets, child processes, threads and thus Workers) belongs to it for good and stays in it when the thread
  * has left.
  */
-import { check, EINVAL, ENOENT, EPERM, SystemCallError } from "./errno.ts";
+import { check, EINVAL, ENOENT, EPERM, ESRCH, SystemCallError } from "./errno.ts";
 import { AT_FDCWD, identityIn, O_CLOEXEC, STATX_SIZE } from "./file_constants.ts";
 import { cString, type Libc, openLibc } from "./libc.ts";
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./socket_constants.ts";
@@ -153,6 +153,21 @@ export function namespaceCookie(): bigint | null {
   } finally {
     symbols.close(fd);
   }
+}
+
+/**
+ * The cookie of the namespace behind a file, as `/proc/PID/ns/net` or a name's; null where there is no such file (any
+ * more), and before Linux 5.14.
+ *
+ * @throws {SystemCallError} EPERM without CAP_SYS_ADMIN
+ */
+export function namespaceCookieAt(path: string): bigint | null {
+  const libc = openLibc();
+  const fd = libc.symbols.open(cString(path), O_CLOEXEC);
+  if (fd < 0 && [ENOENT, ESRCH].includes(libc.errno())) return null;
+  const action = `open ${path}`;
+  using namespace = held(libc, check(libc, fd, action));
+  return abroad(libc, () => enter(libc, namespace.fd, action), namespaceCookie);
 }
 
 /** Runs `call` after `leave` has taken the thread to another namespace, and brings the thread back. */

@@ -2,9 +2,7 @@
  * Network namespace of a journal: names the one that a note is about. The inode of one that has gone is given to
  * another, so where the kernel has cookies, which it never uses twice, they count, too.
  */
-import { namespaceCookie } from "../../../ffi/netns.ts";
-
-const NAMESPACE_LINK = /^net:\[\d+\]$/;
+import { namespaceCookie, namespaceCookieAt } from "../../../ffi/netns.ts";
 
 /** What tells a network namespace from others. */
 export interface NetworkNamespace {
@@ -35,29 +33,45 @@ export function isGone(owner: NetworkNamespace): boolean {
   const current = currentNetworkNamespace();
   // Its inode is another's now.
   if (owner.namespace === current.namespace) return !isSameNamespace(owner, current);
-  return Deno.uid() === 0 && !livingNamespaces().has(owner.namespace);
+  return Deno.uid() === 0 && filesOf(owner.namespace).every((file) => isOfAnother(file, owner));
 }
 
-/** The links of all namespaces that have a process in them or a name mounted on them. */
-function livingNamespaces(): ReadonlySet<string> {
-  const links = new Set<string>();
+/** The files by which a namespace can be entered: of each process in it, and each name mounted on it. */
+function filesOf(namespace: string): string[] {
+  const files: string[] = [];
   for (const { name } of Deno.readDirSync("/proc")) {
-    const link = /^\d+$/.test(name) ? linkOf(name) : null;
-    if (link !== null) links.add(link);
+    const file = `/proc/${name}/ns/net`;
+    if (/^\d+$/.test(name) && linkAt(file) === namespace) files.push(file);
   }
   for (const line of Deno.readTextFileSync("/proc/self/mountinfo").split("\n")) {
     // Of a namespace's mount, the fourth field, which is the root, is its link (proc_pid_mountinfo(5)).
-    const root = line.split(" ")[3] ?? "";
-    if (NAMESPACE_LINK.test(root)) links.add(root);
+    const [, , , root, file] = line.split(" ");
+    if (root === namespace && file !== undefined) files.push(unescapeOctal(file));
   }
-  return links;
+  return files;
 }
 
-function linkOf(pid: string): string | null {
+function linkAt(file: string): string | null {
   try {
-    return Deno.readLinkSync(`/proc/${pid}/ns/net`);
+    return Deno.readLinkSync(file);
   } catch {
-    // It has ended since, or is a zombie, which has none, or has capabilities that this container's root lacks.
+    // Its process has ended since, or is a zombie, or has capabilities that the root of this container lacks.
     return null;
+  }
+}
+
+/** How mountinfo writes blanks and backslashes. */
+function unescapeOctal(text: string): string {
+  return text.replaceAll(/\\([0-7]{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8)));
+}
+
+/** Whether a file that had the namespace's inode is no way into it: it is another's with that inode, or has gone. */
+function isOfAnother(file: string, { namespace, cookie }: NetworkNamespace): boolean {
+  try {
+    const found = namespaceCookieAt(file);
+    if (found === null) return linkAt(file) !== namespace;
+    return cookie !== undefined && `${found}` !== cookie;
+  } catch {
+    return false;
   }
 }

@@ -1,4 +1,5 @@
 /** Tests of journals as they are found after a crash, which may come at any moment. */
+import { currentNetworkNamespace } from "../../../lib/host/journal/network_namespace.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
@@ -15,8 +16,13 @@ function leaveJournal(
   lines: readonly string[],
   more: { readonly namespace?: string; readonly cookie?: string } = {},
 ): { readonly isThere: boolean } & Disposable {
-  const inode = namespace.inside(() => Deno.readLinkSync("/proc/thread-self/ns/net"));
-  const owner = { pid, startTime, namespace: inode, interfaceName: "vpn7", ...more };
+  const owner = {
+    pid,
+    startTime,
+    ...namespace.inside(currentNetworkNamespace),
+    interfaceName: "vpn7",
+    ...more,
+  };
   Deno.mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
   const path = `${DIRECTORY}/${pid}-${startTime}.journal`;
   Deno.writeTextFileSync(path, [JSON.stringify(owner), ...lines].join("\n"));
@@ -145,6 +151,17 @@ netTest(
     await gone[Symbol.asyncDispose]();
     await here.output(vpnCommand("cleanup"));
     assertEquals(await Deno.stat(path).then(() => true, () => false), false);
+  },
+);
+
+netTest(
+  "cleanup removes the journal of a namespace whose inode is another's now",
+  async (topology) => {
+    const [here, other] = [topology.namespace("here"), topology.namespace("other")];
+    change(other);
+    using journal = leaveJournal(other, dead(), [JSON.stringify(CHANGE), ""], { cookie: "1" });
+    await here.output(vpnCommand("cleanup"));
+    assertEquals([timeToLive(other), journal.isThere], ["100", false]);
   },
 );
 
