@@ -136,6 +136,7 @@ export class Gateway implements Disposable {
   end(): void {
     this.#isEnding = true;
     clearTimeout(this.#retry);
+    this.#forwarding.end();
   }
 
   #followExternal(dataPlane: DataPlaneHandle): void {

@@ -10,7 +10,11 @@ import type { Journal } from "../../host/journal/journal.ts";
 import { guestBridges } from "../../host/network/guest_bridges.ts";
 import { SysctlError } from "../../host/network/sysctl.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
+import { guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
+
+/** ms between two looks whether the host tracks connections: what TCP waits before its second try (RFC 6298). */
+const TRACKING_PERIOD = 1_000;
 
 export interface KernelForwardingOptions {
   readonly config: ServerConfig;
@@ -23,6 +27,7 @@ export interface KernelForwardingOptions {
 export class KernelForwarding implements Disposable {
   readonly #options: KernelForwardingOptions;
   readonly #forwarding: Forwarding;
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: KernelForwardingOptions) {
     this.#options = options;
@@ -41,6 +46,14 @@ export class KernelForwarding implements Disposable {
   close(leadsOutside: boolean): void {
     try {
       this.#forwarding.close();
+      this.#timer = setInterval(
+        guarded(
+          "server",
+          "following what the host tracks",
+          () => this.#forwarding.followTracking(),
+        ),
+        TRACKING_PERIOD,
+      );
     } catch (error) {
       if (!(error instanceof SystemCallError) || error.isShortage) throw error;
       if (leadsOutside) throw withoutFirewall(error);
@@ -72,7 +85,13 @@ export class KernelForwarding implements Disposable {
     }
   }
 
+  /** Follows the host no more: a table that was made again after the undoing would stay there. */
+  end(): void {
+    clearInterval(this.#timer);
+  }
+
   [Symbol.dispose](): void {
+    this.end();
     this.#forwarding[Symbol.dispose]();
   }
 }

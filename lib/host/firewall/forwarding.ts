@@ -58,6 +58,7 @@ export class Forwarding implements Disposable {
   #forwards = false;
   /** Whether the host forwards for us alone. */
   #isClosed = false;
+  #isTracked = false;
   /** What the table was made from. */
   #made = "";
 
@@ -116,10 +117,19 @@ export class Forwarding implements Disposable {
     // What asks for a connection's state switches tracking on for the whole host: only where it has to be, or is
     // already.
     const isTracked = this.#exits.length > 0 || isTracking();
+    this.#isTracked = isTracked;
     const made = JSON.stringify([this.#exits, this.#isClosed, others, guests, isTracked]);
     if (this.#nftables === null || made === this.#made) return;
     this.#nftables.replaceTable(this.#table, ...this.#chains({ others, guests, isTracked }));
     this.#made = made;
+  }
+
+  /**
+   * Looks whether the host tracks connections by now, of which no notification tells: its administrator publishes the
+   * first port of a container, say. To be called at intervals.
+   */
+  followTracking(): void {
+    if (!this.#isTracked && isTracking()) this.install();
   }
 
   [Symbol.dispose](): void {

@@ -177,10 +177,18 @@ const PUBLISH = `table ip guests {
 }`;
 
 async function startContainer(network: GatewayNetwork, topology: Topology): Promise<TestNamespace> {
+  await publish(network);
+  return await layContainer(network, topology);
+}
+
+async function publish({ gateway }: GatewayNetwork): Promise<void> {
+  await gateway.output(["nft", "-f", "-"], { stdin: PUBLISH });
+}
+
+async function layContainer(network: GatewayNetwork, topology: Topology): Promise<TestNamespace> {
   const { gateway } = network;
   const guest = topology.namespace("guest");
   await gateway.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
-  await gateway.output(["nft", "-f", "-"], { stdin: PUBLISH });
   topology.cable(
     { namespace: guest, name: "eth0", address: "172.17.0.2/16" },
     { namespace: gateway, name: "veth9" },
@@ -223,6 +231,25 @@ for (const Egress of [...KINDS, "off"] as const) {
     { programs: PROGRAMS },
   );
 }
+
+netTest(
+  "a port that the host publishes as its first is reached by clients, when Egress is off",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology, { clients: 1 });
+    const guest = await layContainer(network, topology);
+    await using _site = new Site(guest, 80);
+    await network.start({ Egress: "off" });
+    await network.connect();
+    // No link, address or route changes with it, and before it, the host tracked nothing.
+    await publish(network);
+    const { client } = network;
+    assertEquals(
+      await fetchText(client.namespace, `http://${INSIDE}:8088/`),
+      `hello ${client.inside}`,
+    );
+  },
+  { programs: PROGRAMS },
+);
 
 for (const Egress of [...KINDS, "off"] as const) {
   netTest(
