@@ -1,6 +1,6 @@
 /** Attacks that try to end or stall a process: packets no program expects, and floods of them. */
 import { buildQuery } from "../support/dns/messages.ts";
-import { residentMemory } from "../bench/measures/process_stats.ts";
+import { residentMemory, runSince, runTimes } from "../bench/measures/process_stats.ts";
 import { median } from "../bench/samples.ts";
 import { measurePing } from "../bench/measures/ping.ts";
 import { DnsServer } from "../net/support/programs/dns_server.ts";
@@ -13,7 +13,7 @@ import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { delay, SERVER_PORT } from "../net/support/wire.ts";
 import { buildUdp } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
-import { type Attack, fetches, isRunning, setScene, SITE_ADDRESS } from "./attack.ts";
+import { type Attack, fetches, isRunning, type Scene, setScene, SITE_ADDRESS } from "./attack.ts";
 
 /** Measurements without a flood, and as many with it. */
 const TURNS = 3;
@@ -32,7 +32,7 @@ function question(name: string, sourcePort: number, source = "10.66.77.3"): Uint
 
 /** Sends forged initiations at a steady rate while `measure` runs; returns what it returns. */
 async function underFlood<Result>(
-  scene: Awaited<ReturnType<typeof setScene>>,
+  scene: Scene,
   perSecond: number,
   measure: () => Promise<Result>,
 ): Promise<Result> {
@@ -49,6 +49,13 @@ async function underFlood<Result>(
   } finally {
     await flood[Symbol.asyncDispose]();
   }
+}
+
+/** Of one core, what the server's process takes while `call` runs. */
+async function shareOfCore(scene: Scene, call: () => Promise<void>): Promise<number> {
+  const [before, start] = [runTimes(scene.server.pid), performance.now()];
+  await call();
+  return 1_000 * runSince(scene.server.pid, before) / (performance.now() - start);
 }
 
 function floodAttack(perSecond: number, leastShare: number, mostPing: number): Attack {
@@ -84,11 +91,17 @@ function floodAttack(perSecond: number, leastShare: number, mostPing: number): A
       }
       const [before, during, ping] = [median(quiet!), median(flooded!), median(pings!)];
       const share = during / before;
+      // Apart, as the flood's sender and both ends of the tunnel may share the gateway's cores.
+      const alone = () => delay(1_000 * seconds);
+      const ours = await underFlood(scene, perSecond, () => shareOfCore(scene, alone)) -
+        await shareOfCore(scene, alone);
       return {
         held: share >= leastShare && ping < mostPing && isRunning(scene.server),
         figure: `${before.toFixed(2)} -> ${during.toFixed(2)} Gbit/s (${
           Math.round(share * 100)
-        } %), ping ${ping.toFixed(2)} ms`,
+        } %), ping ${ping.toFixed(2)} ms; the flood alone takes ${
+          (100 * ours).toFixed(1)
+        } % of a core at the gateway`,
       };
     },
   };
