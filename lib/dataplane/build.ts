@@ -12,6 +12,8 @@ import { RECEIVE_BUFFER_SIZE } from "../../ffi/sockets/udp_buffers.ts";
 import type { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../core/engine/engine.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../core/engine/pipeline.ts";
+import { shapingRegion } from "../core/engine/shaping.ts";
+import type { ShaperRegion } from "../core/limits/shaper.ts";
 import type { AeadProvider } from "../core/noise/aead.ts";
 import { createBuiltinAead } from "../core/noise/aead_builtin.ts";
 import type { X25519Provider } from "../core/noise/key_pair.ts";
@@ -43,6 +45,9 @@ export const SEND_SLOTS: number = 4 * MAX_MERGED;
 export const SOCKET_BUFFER_SIZE: number = 8 * 1024 * 1024;
 /** Bytes for message headers, vectors and control blocks; what is left over costs nothing until it is touched. */
 export const CONTROL_SPACE: number = 256 * 1024;
+
+/** Bytes in which packets wait for their peer's rate; they cost nothing until the first time that they are used. */
+export const SHAPING_SPACE: number = 16 * 1024 * 1024;
 
 export interface DataPlaneParts {
   readonly config: DataPlaneConfig;
@@ -142,6 +147,7 @@ export function buildDataPlane(
     nat: egress?.nat ?? null,
     drops,
     scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+    shaping: openShaping(arena, config.mtu),
     seed: randomBytes(4).readUInt32LE(),
   });
   const engine = new Engine({
@@ -187,7 +193,7 @@ export function buildDataPlane(
 
 function arenaSize({ mtu, egress, hasFakeTcp }: DataPlaneConfig, slotSize: number): number {
   return (BATCH + 1) * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
-    CONTROL_SPACE +
+    CONTROL_SPACE + SHAPING_SPACE +
     (typeof egress === "object" ? Egress.arenaSize(egress) : 0) +
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }
@@ -205,6 +211,11 @@ export function openAead({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena):
 /** X25519 is of the same library as the cipher: a user who configures `builtin` trusts the host's with nothing. */
 function openKeyPairs({ name }: AeadProvider, arena: Arena): X25519Provider {
   return (name === "builtin" ? null : openX25519(arena, name)) ?? builtinX25519;
+}
+
+/** Where packets wait for their peer's rate. */
+export function openShaping(arena: Arena, mtu: number): ShaperRegion {
+  return shapingRegion(arena.allocate(SHAPING_SPACE), mtu, SHAPING_SPACE);
 }
 
 function openEgress(

@@ -87,9 +87,10 @@ export class DataPlane implements Disposable {
 
   /** When there is something to do though nothing is ready, monotonic ms. */
   #pollAt(): number {
-    const { device, egress, loop, workers } = this.#parts;
+    const { device, egress, engine, loop, workers } = this.#parts;
     return Math.min(
       device.pollAt(),
+      engine.pollAt(),
       this.#prober.pollAt(),
       this.#reports.pollAt(),
       egress?.pollAt() ?? Infinity,
@@ -105,6 +106,7 @@ export class DataPlane implements Disposable {
     this.#commands.link?.poll(now);
     device.poll(now);
     egress?.poll(now);
+    engine.release(now);
     engine.flush(now);
     if (device.events.length > 0) {
       for (const event of device.events) this.#follow(event, now);

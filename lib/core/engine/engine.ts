@@ -26,6 +26,8 @@ export const HANDSHAKES = 3;
 export const HANDSHAKE_ROUNDS = 64;
 /** Packets read from the TUN in one turn of the loop. */
 export const TUN_READS = 64;
+/** Times that packets are let go in one turn that have waited for their peer's rate. */
+const RELEASE_ROUNDS = 16;
 /** A super-packet of 64 KiB, its virtio-net header, and room for padding behind it. */
 const TUN_BUFFER_SIZE = VNET_HEADER_SIZE + 65536 + 64;
 /** The virtio-net header has ten bytes: this far into the buffer, the packet behind it is aligned. */
@@ -126,10 +128,14 @@ export class Engine {
   }
 
   #endMessages(): boolean {
+    this.#flushTun();
+    return ((this.#device.admittedHandshakes - this.#handshakesBefore) | 0) < HANDSHAKES;
+  }
+
+  #flushTun(): void {
     // A server may send before a connecting client has its TUN; the buffers are needed again all the same.
     if (this.#tun === null) this.#hostQueue.clear();
     else this.#tunWriter.flush(this.#tun);
-    return ((this.#device.admittedHandshakes - this.#handshakesBefore) | 0) < HANDSHAKES;
   }
 
   // From outside to the network.
@@ -188,6 +194,30 @@ export class Engine {
     while (this.#pipeline.hasSplit && this.#full === null) {
       this.flush(now);
       this.#pipeline.sendSplit(now);
+    }
+  }
+
+  // What has waited for its peer's rate.
+
+  /** When `release()` has something to do, monotonic ms; `Infinity` for never, or not before a port has room. */
+  pollAt(): number {
+    return this.#full === null ? this.#pipeline.shaping.at : Infinity;
+  }
+
+  /** Sends on what has waited long enough. */
+  release(now: number): void {
+    const { shaping } = this.#pipeline;
+    if (now < shaping.at) return;
+    for (let rounds = 0; rounds < RELEASE_ROUNDS; rounds++) {
+      this.flush(now);
+      if (this.#full !== null) return;
+      const hasMore = shaping.release(now);
+      this.#flushTun();
+      this.#flushOutside(now);
+      this.flush(now);
+      // Only what the port has no room for is left, in slots of its own.
+      shaping.recycle();
+      if (!hasMore) return;
     }
   }
 

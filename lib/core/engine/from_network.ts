@@ -11,11 +11,12 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
-import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
 import type { Onward } from "./onward.ts";
 import type { ReceivedMessages } from "./ports.ts";
+import type { Shaping } from "./shaping.ts";
 
 export interface FromNetworkOptions {
   readonly memory: Memory;
@@ -23,6 +24,7 @@ export interface FromNetworkOptions {
   readonly router: Router;
   readonly inboundFlows: InboundFlows;
   readonly onward: Onward;
+  readonly shaping: Shaping;
   /** Null where nothing is translated. */
   readonly nat: Nat | null;
   readonly drops: DropCounters;
@@ -35,6 +37,7 @@ export class FromNetwork {
   readonly #router: Router;
   readonly #inboundFlows: InboundFlows;
   readonly #onward: Onward;
+  readonly #shaping: Shaping;
   readonly #nat: Nat | null;
   readonly #drops: DropCounters;
 
@@ -45,6 +48,7 @@ export class FromNetwork {
     this.#router = options.router;
     this.#inboundFlows = options.inboundFlows;
     this.#onward = options.onward;
+    this.#shaping = options.shaping;
     this.#nat = options.nat;
     this.#drops = options.drops;
   }
@@ -113,15 +117,17 @@ export class FromNetwork {
       this.#drops.add(DropReason.spoofedSource, length);
       return;
     }
-    const { fromLimit } = peer;
-    if (fromLimit !== null && !fromLimit.take(ipv4.totalLength(this.#view, offset), now)) {
-      peer.rateLimited++;
-      this.#drops.add(DropReason.rateLimited, length);
-      return;
+    const totalLength = ipv4.totalLength(this.#view, offset);
+    if (this.#shaping.admits(peer, offset, totalLength, now)) {
+      this.goOn(peer, offset, totalLength, now);
     }
+  }
+
+  /** Takes a packet of a peer's that is within its rate, `length` bytes as its header says. */
+  goOn(peer: PacketPeer, offset: number, length: number, now: number): void {
     const { tap } = this.#device;
     if (tap !== null) {
-      tap.take(peer, PacketDirection.inbound, offset, ipv4.totalLength(this.#view, offset));
+      tap.take(peer, PacketDirection.inbound, offset, length);
     }
     const destination = ipv4.destinationAddress(this.#view, offset) | 0;
     const verdict = this.#router.fromPeer(peer, destination);

@@ -6,10 +6,12 @@ import * as ipv4 from "../wire/ipv4.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import type { Shaping } from "./shaping.ts";
 
 export interface OnwardOptions {
   readonly view: DataView;
   readonly device: PacketDevice;
+  readonly shaping: Shaping;
   readonly hostQueue: PacketQueue;
   readonly advice: PathAdvice;
   readonly drops: DropCounters;
@@ -18,13 +20,15 @@ export interface OnwardOptions {
 export class Onward {
   readonly #view: DataView;
   readonly #device: PacketDevice;
+  readonly #shaping: Shaping;
   readonly #hostQueue: PacketQueue;
   readonly #advice: PathAdvice;
   readonly #drops: DropCounters;
 
-  constructor({ view, device, hostQueue, advice, drops }: OnwardOptions) {
+  constructor({ view, device, shaping, hostQueue, advice, drops }: OnwardOptions) {
     this.#view = view;
     this.#device = device;
+    this.#shaping = shaping;
     this.#hostQueue = hostQueue;
     this.#advice = advice;
     this.#drops = drops;
@@ -36,13 +40,13 @@ export class Onward {
   }
 
   /**
-   * Seals the packet at `offset` for `peer`, as long as its header says; `from` is the peer that sent it, null the
+   * Sends the packet at `offset` to `peer`, as long as its header says; `from` is the peer that sent it, null the
    * host.
    */
   toPeer(peer: PacketPeer, offset: number, from: PacketPeer | null, now: number): void {
     const length = ipv4.totalLength(this.#view, offset);
     if (length > peer.mtu && this.refuse(offset, peer, from, now)) return;
-    this.#device.send(peer, offset, length, now);
+    this.#shaping.send(peer, offset, length, now);
   }
 
   /**
@@ -54,7 +58,7 @@ export class Onward {
     if (length === 0) return false;
     this.#drops.add(DropReason.fragmentationNeeded, ipv4.totalLength(this.#view, packet));
     if (from === null) this.toHost(this.#advice.offset);
-    else this.#device.send(from, this.#advice.offset, length, now);
+    else this.#shaping.send(from, this.#advice.offset, length, now);
     return true;
   }
 
@@ -64,7 +68,7 @@ export class Onward {
       const offset = inside.offsets[i];
       const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, offset) | 0);
       if (peer === null) this.#drops.add(DropReason.noRoute, inside.lengths[i]);
-      else this.#device.send(peer, offset, inside.lengths[i], now);
+      else this.#shaping.send(peer, offset, inside.lengths[i], now);
     }
     inside.clear();
   }

@@ -5,7 +5,8 @@
  *    packet in it is checked as IPv4, and its source against the peer's allowed IPs; the router decides where it goes;
  * 2. from the host (from_host.ts): a packet is checked as IPv4, the router finds its peer; a super-packet is split;
  * 3. from outside (from_outside.ts): a captured packet is checked as IPv4, the NAT finds its client;
- * 4. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue.
+ * 4. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue;
+ * 5. on the way from or to a peer with a rate limit (shaping.ts), what is over it waits.
  *
  * No I/O, no clock: bytes and the time come in, effects are left in the two queues, drops are counted by reason.
  */
@@ -14,6 +15,7 @@ import type { Nat } from "../nat/nat.ts";
 import { SPLITTER_SCRATCH_SIZE } from "../offload/splitter.ts";
 import { PATH_ADVICE_SIZE, PathAdvice } from "../routing/path_advice.ts";
 import type { Router } from "../routing/router.ts";
+import type { ShaperRegion } from "../limits/shaper.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
@@ -23,6 +25,7 @@ import { FromHost } from "./from_host.ts";
 import { FromNetwork } from "./from_network.ts";
 import { FromOutside } from "./from_outside.ts";
 import { Onward } from "./onward.ts";
+import { Shaping } from "./shaping.ts";
 import { SplitUnderWay } from "./split_under_way.ts";
 
 export interface PipelineOptions {
@@ -39,13 +42,20 @@ export interface PipelineOptions {
   readonly scratch: number;
   /** 32 random bits, which strangers must not know. */
   readonly seed: number;
+  /** Where packets wait for their peer's rate, of the memory; nowhere if left out. */
+  readonly shaping?: ShaperRegion;
   /** The table of flows that clients may answer, where threads have one together; of this thread's own if left out. */
   readonly inboundFlows?: SharedArrayBuffer;
 }
 
+/** Where nothing waits: what is over a rate is dropped. */
+const NOWHERE: ShaperRegion = { offset: 0, slots: 0, slotSize: 0 };
+
 export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE;
 
 export class Pipeline {
+  /** What waits for its peer's rate. */
+  readonly shaping: Shaping;
   readonly fromNetwork: FromNetwork;
   readonly fromHost: FromHost;
   /** Null where nothing is translated. */
@@ -54,19 +64,28 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     const { memory, scratch, nat } = options;
     const advice = new PathAdvice(memory, scratch);
-    const onward = new Onward({ ...options, view: memory.view, advice });
+    const shaping = this.shaping = new Shaping({
+      ...options,
+      shaping: options.shaping ?? NOWHERE,
+      onRelease: (peer, offset, length, now) => this.fromNetwork.goOn(peer, offset, length, now),
+    });
+    const onward = new Onward({ ...options, view: memory.view, advice, shaping });
     const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
-    const shared = { ...options, onward, inboundFlows };
+    const shared = { ...options, onward, shaping, inboundFlows };
     const splitScratch = scratch + PATH_ADVICE_SIZE;
     this.fromNetwork = new FromNetwork(shared);
     this.fromHost = new FromHost({
       ...shared,
-      split: new SplitUnderWay({ ...options, scratch: splitScratch }),
+      split: new SplitUnderWay({ ...options, shaping, scratch: splitScratch }),
     });
     this.fromOutside = nat === null ? null : new FromOutside({
       ...shared,
       nat,
-      split: new SplitUnderWay({ ...options, scratch: splitScratch + SPLITTER_SCRATCH_SIZE }),
+      split: new SplitUnderWay({
+        ...options,
+        shaping,
+        scratch: splitScratch + SPLITTER_SCRATCH_SIZE,
+      }),
     });
   }
 

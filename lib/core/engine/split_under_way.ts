@@ -3,26 +3,26 @@ import { Splitter } from "../offload/splitter.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
-import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import type { Shaping } from "./shaping.ts";
 
 export interface SplitUnderWayOptions {
   readonly memory: Memory;
   /** Offset of `SPLITTER_SCRATCH_SIZE` bytes. */
   readonly scratch: number;
-  readonly device: PacketDevice;
+  readonly shaping: Shaping;
   readonly sendQueue: SendQueue;
 }
 
 export class SplitUnderWay {
   readonly #splitter: Splitter;
-  readonly #device: PacketDevice;
+  readonly #shaping: Shaping;
   readonly #sendQueue: SendQueue;
   #peer: PacketPeer | null = null;
 
-  constructor({ memory, scratch, device, sendQueue }: SplitUnderWayOptions) {
+  constructor({ memory, scratch, shaping, sendQueue }: SplitUnderWayOptions) {
     this.#splitter = new Splitter(memory, scratch);
-    this.#device = device;
+    this.#shaping = shaping;
     this.#sendQueue = sendQueue;
   }
 
@@ -58,7 +58,7 @@ export class SplitUnderWay {
     if (peer === null) return;
     const splitter = this.#splitter;
     while (this.#sendQueue.free > 0 && splitter.next()) {
-      this.#device.send(peer, splitter.offset, splitter.length, now);
+      this.#shaping.send(peer, splitter.offset, splitter.length, now);
     }
   }
 }

@@ -291,6 +291,11 @@ export class Device {
     this.#sender.send(peer, offset, length, now);
   }
 
+  /** Counts a packet from or to `peer` that was dropped because of its limit. */
+  noteLimited(peer: Peer): void {
+    peer.rateLimited++;
+  }
+
   /** Sends an empty packet, which tells the peer and the NATs on the path that we are here. */
   sendKeepalive(peer: Peer, now: number): void {
     this.#sender.sendKeepalive(peer, now);

@@ -65,11 +65,6 @@ export class MessageSender {
       this.#drops.add(peer.isRemoved ? DropReason.noRoute : DropReason.noEndpoint, length);
       return;
     }
-    if (peer.toLimit !== null && !peer.toLimit.take(length, now)) {
-      peer.rateLimited++;
-      this.#drops.add(DropReason.rateLimited, length);
-      return;
-    }
     const session = peer.current;
     if (session === null || !session.canSend(now)) {
       this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));

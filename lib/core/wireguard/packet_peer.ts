@@ -2,7 +2,7 @@
  * What the way of a packet through the core needs of a peer and of a device, whether this thread has all of them, or
  * another thread has the handshakes.
  */
-import type { RateBound } from "../limits/token_bucket.ts";
+import type { RateLimit } from "../limits/rate_limit.ts";
 import type { AllowedIps } from "./allowed_ips.ts";
 import type { PacketDirection } from "./packet_tap.ts";
 
@@ -11,10 +11,11 @@ export interface PacketPeer {
   readonly index: number;
   /** Bytes of the longest packet inside that fits the path to it; at most the device's MTU. */
   readonly mtu: number;
-  /** What bounds the rate of packets from the peer; null without a limit. */
-  readonly fromLimit: RateBound | null;
-  /** Packets dropped for that. */
-  rateLimited: number;
+  /** What bounds the rate of packets from the peer and to it; null without a limit. */
+  readonly fromLimit: RateLimit<PacketPeer> | null;
+  readonly toLimit: RateLimit<PacketPeer> | null;
+  /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
+  readonly isRemoved: boolean;
 }
 
 /** Watches packets, see `PacketTap`. */
@@ -33,4 +34,6 @@ export interface PacketDevice {
   receive(offset: number, length: number, path: number, now: number): number;
   /** Seals a packet, see `Device.send()`. */
   send(peer: PacketPeer, offset: number, length: number, now: number): void;
+  /** Counts a packet from or to `peer` that was dropped because of its limit. */
+  noteLimited(peer: PacketPeer, now: number): void;
 }

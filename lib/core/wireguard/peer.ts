@@ -12,6 +12,7 @@ import type { Watch } from "./liveness/liveness.ts";
 import { SharedKey } from "./liveness/shared_key.ts";
 import type { StagedPlace } from "./session/staged_packets.ts";
 import type { Timers } from "./timers.ts";
+import { liftLimits, type RateLimit, setLimits } from "../limits/rate_limit.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 
 /** Answers to handshakes with one peer, that peer's share of what is looked at: an honest one sends one in 5 s. */
@@ -101,8 +102,8 @@ export class Peer {
   provenMtu = 0;
 
   /** What bounds the rate of packets from the peer and to it; null without a limit. */
-  fromLimit: TokenBucket | null = null;
-  toLimit: TokenBucket | null = null;
+  fromLimit: RateLimit<Peer> | null = null;
+  toLimit: RateLimit<Peer> | null = null;
   /** Packets dropped for that, from the peer and to it. */
   rateLimited = 0;
 
@@ -181,7 +182,7 @@ export class Peer {
    */
   limitRate(rate: number | null): void {
     if (rate === (this.fromLimit?.rate ?? null)) return;
-    this.fromLimit = rate === null ? null : new TokenBucket(rate);
-    this.toLimit = rate === null ? null : new TokenBucket(rate);
+    if (rate === null) liftLimits<Peer>(this);
+    else setLimits<Peer>(this, { from: new TokenBucket(rate), to: new TokenBucket(rate) });
   }
 }

@@ -131,6 +131,7 @@ export class PeerTable {
   remove(peer: Peer): void {
     if (this.#byIndex[peer.index] !== peer) return;
     peer.isRemoved = true;
+    peer.limitRate(null);
     peer.timers.stop();
     peer.endpoint.set(null);
     peer.staticSecret?.fill(0);

@@ -28,7 +28,9 @@ import {
   CONTROL_SPACE,
   MAX_RECEIVED,
   openAead,
+  openShaping,
   SEND_SLOTS,
+  SHAPING_SPACE,
   SOCKET_BUFFER_SIZE,
 } from "../build.ts";
 import { EventLoop } from "../event_loop.ts";
@@ -67,7 +69,7 @@ export class PacketThread implements Disposable {
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     const arena = this.#arena = new Arena(
       BATCH * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
-        CONTROL_SPACE,
+        CONTROL_SPACE + SHAPING_SPACE,
     );
     const loop = this.#loop = opened.use(new EventLoop(this.#libc, arena));
     const socket = this.#socket = opened.use(UdpSocket.bind(this.#libc, arena, {
@@ -126,6 +128,7 @@ export class PacketThread implements Disposable {
         nat: null,
         drops,
         scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+        shaping: openShaping(arena, mtu),
         seed: shared.seed,
         inboundFlows: shared.inboundFlows,
       }),
@@ -172,11 +175,16 @@ export class PacketThread implements Disposable {
 
   /** Moves packets until told to stop. */
   run(): void {
-    this.#loop.run({ pollAt: () => this.#device.pollAt(), poll: (now) => this.#poll(now) });
+    this.#loop.run({ pollAt: () => this.#pollAt(), poll: (now) => this.#poll(now) });
+  }
+
+  #pollAt(): number {
+    return Math.min(this.#device.pollAt(), this.#engine.pollAt());
   }
 
   #poll(now: number): void {
     this.#device.takeForwarded(now);
+    this.#engine.release(now);
     this.#engine.flush(now);
     this.#device.endTurn(now);
     if (this.#hasMore) signalEventFd(this.#libc, this.#wakeFd);

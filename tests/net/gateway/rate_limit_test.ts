@@ -1,4 +1,7 @@
-/** `RateLimit`: a peer's rate is bounded each way, whatever it runs, and nobody else's. */
+/**
+ * `RateLimit`: a peer's rate is bounded each way, whatever it runs, and nobody else's. That it is near its limit to a
+ * few percent is shown on a fake clock (tests/behaviour/shaping): here the machine may be busy.
+ */
 import { assert, assertEquals, fail } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { configText, newIdentity } from "../support/config.ts";
@@ -23,8 +26,8 @@ import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguar
 
 const RATE = 20_000_000;
 const SECONDS = 3;
-/** Seconds of the rate that may pass at once, before it. */
-const BURST = 0.5;
+/** Seconds by which the receiver may begin to count late, with all that has come meanwhile before it. */
+const LATE = 0.5;
 
 /** Bits a second of TCP from `client` to `address`, which is in `server`; the inner headers left out. */
 async function rate(
@@ -58,7 +61,7 @@ async function assertRates(
   fail(`${what}: ${bits.map((each) => each / 1e6)} Mbit/s`);
 }
 
-const NEAR_LIMIT = { least: 0.6 * RATE, greatest: 1.02 * RATE * (SECONDS + BURST) / SECONDS };
+const NEAR_LIMIT = { least: 0.85 * RATE, greatest: 1.02 * RATE * (SECONDS + LATE) / SECONDS };
 const UNLIMITED = { least: 3 * RATE, greatest: Infinity };
 
 const server = newIdentity();

@@ -9,6 +9,7 @@ import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import { Engine, ENGINE_SCRATCH_SIZE } from "../../../lib/core/engine/engine.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
+import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
 import type {
   DatagramPort,
   Datagrams,
@@ -30,6 +31,8 @@ import { Random } from "../random.ts";
 import { type WorkerPart, workerPart } from "./worker_part.ts";
 
 const SLOTS = 256;
+/** Bytes in which packets wait for their peer's rate. */
+const SHAPING_SPACE = 512 * 1024;
 const QUEUE_CAPACITY = 1024;
 const MAX_PACKET_SIZE = 65_535;
 /** Messages that one end has room for. */
@@ -261,6 +264,7 @@ export class End {
       drops,
       nat: null,
       scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+      shaping: shapingRegion(arena.allocate(SHAPING_SPACE), mtu, SHAPING_SPACE),
       seed: 7,
     });
     this.engine = new Engine({
@@ -285,6 +289,7 @@ export class End {
   }
 
   endTurn(now: number): void {
+    this.engine.release(now);
     this.engine.flush(now);
     this.#worker?.device.endTurn(now);
   }
@@ -314,7 +319,7 @@ export class Network {
   readonly server: End;
   readonly client: End;
   readonly neighbour: End;
-  readonly #arena = new Arena(10 << 20);
+  readonly #arena = new Arena(16 << 20);
 
   constructor({ mtu, rateLimit = null, hasWorker = false }: NetworkOptions) {
     const arena = this.#arena;

@@ -7,7 +7,7 @@ import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
 import { buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
-import { type End, Network } from "./memory_network.ts";
+import { type End, Network, START } from "./memory_network.ts";
 import { virtioHeader } from "./reference.ts";
 
 const LOCALHOST = 0x7f000001;
@@ -37,6 +37,29 @@ function path(
       for (let i = 1; i < ends.length; i++) ends[i]!.receive(now);
     },
     delivered: () => last.tun.delivered,
+  };
+}
+
+/** Datagrams from client to client that are over the limits of both: they wait, and are let go in the time after. */
+function waitingPath(mtu: number): Path {
+  // In 10 ms, half of a turn's packets, of 1,029 bytes; a session is good for more turns than there are.
+  const { client, server, neighbour } = new Network({ mtu, rateLimit: 80 * 1_029 * 8 * 100 });
+  const pushed = path([client, server, neighbour], {
+    read: udpRead(client, neighbour, 40 * 1_001, 1_001),
+    reads: 4,
+    packets: 160,
+  });
+  const time = Float64Array.of(START);
+  return {
+    ...pushed,
+    turn() {
+      pushed.turn(time[0]!);
+      for (let i = 0; i < 5; i++) {
+        time[0]! += 4;
+        server.endTurn(time[0]!);
+        neighbour.receive(time[0]!);
+      }
+    },
   };
 }
 
@@ -160,6 +183,7 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
       [shared.client, shared.server, shared.neighbour],
       single(shared.client, shared.neighbour, 500),
     ),
+    "packets from client to client that wait, both with a limit": waitingPath(even),
     "TCP super-packets from a packet worker": path(
       [shared.server, shared.client],
       tcp([shared.server, shared.client], even),

@@ -7,6 +7,7 @@ import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import type { KeyPair, X25519Provider } from "../../../lib/core/noise/key_pair.ts";
 import { builtinX25519, keyPair } from "../../../lib/core/noise/x25519.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
+import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
@@ -30,7 +31,7 @@ import type { FakeClock } from "../time/fake_clock.ts";
 import { type Arrival, FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
 import type { Datagram } from "./memory_link.ts";
 import { Random } from "../random.ts";
-import { SimulatedWorkers } from "./simulated_workers.ts";
+import { SHAPING_SPACE, SimulatedWorkers } from "./simulated_workers.ts";
 
 /** Unix ms when a fake clock shows 0. */
 const WALL_CLOCK_START = 1_700_000_000_000;
@@ -120,6 +121,7 @@ export class SimulatedDevice {
     const queueOffset = allocate(SEND_SLOTS * slotSize);
     const captureOffset = allocate(FakeDatagramPort.arenaSize(external === undefined ? 0 : batch));
     const forwarded = allocate(slotSize);
+    const shaping = allocate(SHAPING_SPACE);
     const generated = allocate(external === undefined ? 0 : Nat.generatedSize(EXTERNAL_MTU));
     this.memory = createMemory(end);
     this.sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
@@ -188,6 +190,7 @@ export class SimulatedDevice {
       hostQueue,
       drops: this.drops,
       scratch,
+      shaping: shapingRegion(shaping, mtu, SHAPING_SPACE),
       seed: 7,
     });
     this.engine = new Engine({
@@ -294,12 +297,13 @@ export class SimulatedDevice {
 
   /** When `poll()` has something to do. */
   pollAt(): number {
-    return Math.min(this.device.pollAt(), this.workers?.pollAt() ?? Infinity);
+    return Math.min(this.device.pollAt(), this.engine.pollAt(), this.workers?.pollAt() ?? Infinity);
   }
 
   /** Does what is due. */
   poll(): void {
     this.device.poll(this.#clock.now);
+    this.engine.release(this.#clock.now);
     this.#flush();
   }
 

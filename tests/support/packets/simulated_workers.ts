@@ -6,6 +6,7 @@ import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
 import { ForwardedPort } from "../../../lib/core/engine/forwarded_port.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
+import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
 import { MAX_PEERS } from "../../../lib/core/limits/max_peers.ts";
 import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
 import { Outbox } from "../../../lib/core/threads/outbox.ts";
@@ -24,6 +25,9 @@ import { bucketWords } from "../../../lib/core/wireguard/workers/worker_peer.ts"
 import { DropCounters as Counters } from "../../../lib/core/wire/drop_reason.ts";
 import type { Random } from "../random.ts";
 import { type Arrival, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
+
+/** Bytes in which packets wait for their peer's rate. */
+export const SHAPING_SPACE = 512 * 1024;
 
 const RING_SIZE = 1 << 18;
 const SEND_SLOTS = 4 * MAX_MERGED;
@@ -100,7 +104,9 @@ export class SimulatedWorkers {
 
   /** When one of them has something to do. */
   pollAt(): number {
-    return Math.min(...this.all.map(({ device }) => device.pollAt()));
+    return Math.min(
+      ...this.all.map(({ device, engine }) => Math.min(device.pollAt(), engine.pollAt())),
+    );
   }
 
   /** Has all of them, and the device, take turns until nobody has anything to say. */
@@ -123,6 +129,7 @@ export class SimulatedWorkers {
 
   #endTurn({ device, engine }: SimulatedWorker, now: number): void {
     device.takeForwarded(now);
+    engine.release(now);
     engine.flush(now);
     device.endTurn(now);
   }
@@ -150,6 +157,7 @@ function makeWorker(
   const engineScratch = allocate(ENGINE_SCRATCH_SIZE);
   const queueOffset = allocate(SEND_SLOTS * slotSize);
   const forwardedOffset = allocate(slotSize);
+  const shaping = allocate(SHAPING_SPACE);
   const memory = createMemory(end);
   const drops = new Counters();
   const sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
@@ -184,6 +192,7 @@ function makeWorker(
       router: new Router({ ...options.router, allowedIps: device.allowedIps }),
       nat: null,
       scratch,
+      shaping: shapingRegion(shaping, mtu, SHAPING_SPACE),
       seed: 7,
     }),
     outside: null,

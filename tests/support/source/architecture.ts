@@ -27,6 +27,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/routing": ["core/access", "core/nat", "core/wire", "core/wireguard"],
   "core/engine": [
     "core/access",
+    "core/limits",
     "core/nat",
     "core/offload",
     "core/routing",

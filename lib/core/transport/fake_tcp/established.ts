@@ -14,7 +14,7 @@ import {
   UNPROVEN_TIMEOUT,
   WINDOW,
 } from "./constants.ts";
-import type { DueQueue } from "./due_queue.ts";
+import type { DueQueue } from "../../limits/due_queue.ts";
 import type { FakeTcpEvent, LossReason } from "./events.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import type { Server } from "./server.ts";
@@ -26,7 +26,7 @@ export interface EstablishedOptions {
   readonly writer: SegmentWriter;
   /** Answers SYNs. */
   readonly server: Server;
-  readonly due: DueQueue;
+  readonly due: DueQueue<Session>;
   readonly report: (event: FakeTcpEvent) => void;
   /** Whether datagrams are authenticated inside, see `FakeTcpOptions`. */
   readonly authenticates: boolean;
@@ -37,7 +37,7 @@ export class Established {
   readonly #drops: DropCounters;
   readonly #writer: SegmentWriter;
   readonly #server: Server;
-  readonly #due: DueQueue;
+  readonly #due: DueQueue<Session>;
   readonly #report: (event: FakeTcpEvent) => void;
   readonly #authenticates: boolean;
 

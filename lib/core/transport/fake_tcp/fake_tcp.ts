@@ -15,7 +15,7 @@ import * as tcp from "../../wire/tcp.ts";
 import { ConnectionAdmission } from "./admission.ts";
 import { FakeTcpClient } from "./client.ts";
 import { HEADERS_SIZE, MAX_EVENTS, MAX_FAKE_TCP_SESSIONS, MAX_WAITING } from "./constants.ts";
-import { DueQueue } from "./due_queue.ts";
+import { DueQueue } from "../../limits/due_queue.ts";
 import { Established } from "./established.ts";
 import type { FakeTcpEvent, LossReason } from "./events.ts";
 import { checkSegment, payloadSize } from "./segment.ts";
@@ -58,7 +58,7 @@ export class FakeTcp {
   readonly #server: Server;
   readonly #refuser: Refuser;
   readonly #established: Established;
-  readonly #due = new DueQueue();
+  readonly #due = new DueQueue<Session>();
   /** Those that `poll()` goes through, while it does. */
   readonly #polled: Session[] = [];
 

@@ -162,12 +162,6 @@ export class WorkerDevice implements PacketDevice {
       this.#drops.add(DropReason.noRoute, length);
       return;
     }
-    if (peer.toLimit !== null && !peer.toLimit.take(length, now)) {
-      peer.rateLimited++;
-      this.#reports.isActive(peer, now);
-      this.#drops.add(DropReason.rateLimited, length);
-      return;
-    }
     const { session } = peer;
     if (!peer.isOpen || session === null || !session.canSend(now)) {
       this.#reports.unsent(peer, offset, length);
@@ -185,6 +179,11 @@ export class WorkerDevice implements PacketDevice {
     this.#passed[2] += 1;
     this.#passed[3] += sealed;
     peer.noteSent(sealed, now);
+    this.#reports.isActive(peer, now);
+  }
+
+  noteLimited(peer: WorkerPeer, now: number): void {
+    peer.rateLimited++;
     this.#reports.isActive(peer, now);
   }
 

@@ -2,6 +2,7 @@
 import type { AeadProvider } from "../../noise/aead.ts";
 import type { RingReader } from "../../threads/record_ring.ts";
 import { SharedCounter, type Turn } from "../../threads/shared_counter.ts";
+import { liftLimits, setLimits } from "../../limits/rate_limit.ts";
 import { readPathRecord } from "../../transport/path_record.ts";
 import { NO_PATH, type Paths } from "../../transport/paths.ts";
 import { KEY_SIZE } from "../../wire/messages.ts";
@@ -144,6 +145,7 @@ export class WorkerKnowledge {
     const peer = this.peerAt(index);
     if (peer === null) return;
     peer.isRemoved = true;
+    liftLimits(peer);
     peer.isOpen = false;
     this.#move(peer, NO_PATH);
     this.allowedIps.removeByValue(peer);
@@ -162,9 +164,8 @@ export class WorkerKnowledge {
     peer.mtu = view.getInt32(offset + STATE_MTU, true);
     this.#move(peer, readPathRecord(view, offset + STATE_PATH, paths));
     if (rate === (peer.fromLimit?.rate ?? 0)) return;
-    const shared = rate === 0 ? null : sharedLimits(rate, limits, peer.index);
-    peer.fromLimit = shared?.from ?? null;
-    peer.toLimit = shared?.to ?? null;
+    if (rate === 0) liftLimits(peer);
+    else setLimits(peer, sharedLimits(rate, limits, peer.index));
   }
 
   #move(peer: WorkerPeer, path: number): void {

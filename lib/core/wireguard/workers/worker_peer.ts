@@ -1,4 +1,5 @@
 /** Worker peer: what a packet worker knows of a peer, and what has passed since the device's thread was last told. */
+import type { RateLimit } from "../../limits/rate_limit.ts";
 import { SharedTokenBucket } from "../../threads/shared_token_bucket.ts";
 import { NO_PATH } from "../../transport/paths.ts";
 import type { AeadKey } from "../../noise/aead.ts";
@@ -47,8 +48,8 @@ export class WorkerPeer implements PacketPeer {
   /** What the device's thread is told of it by (records.ts). */
   readonly tag: number;
   mtu: number;
-  fromLimit: SharedTokenBucket | null = null;
-  toLimit: SharedTokenBucket | null = null;
+  fromLimit: RateLimit<WorkerPeer> | null = null;
+  toLimit: RateLimit<WorkerPeer> | null = null;
   rateLimited = 0;
   /** Where it is; held as long as it is there. */
   path: number = NO_PATH;

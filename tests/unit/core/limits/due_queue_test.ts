@@ -1,16 +1,16 @@
 /** Tests of the queue of what is due: in order, each once, and nothing else is looked at. */
-import { DueQueue } from "../../../../../lib/core/transport/fake_tcp/due_queue.ts";
-import { Session } from "../../../../../lib/core/transport/fake_tcp/session.ts";
-import { assert, assertEquals, assertStrictEquals } from "../../../../support/assert.ts";
-import { Random } from "../../../../support/random.ts";
-import { build, CLIENT_ADDRESS, SYN, World } from "../../../../support/fake_tcp/world.ts";
+import { DueQueue } from "../../../../lib/core/limits/due_queue.ts";
+import { Session } from "../../../../lib/core/transport/fake_tcp/session.ts";
+import { assert, assertEquals, assertStrictEquals } from "../../../support/assert.ts";
+import { Random } from "../../../support/random.ts";
+import { build, CLIENT_ADDRESS, SYN, World } from "../../../support/fake_tcp/world.ts";
 
 const TUPLE = { localAddress: 1, localPort: 2, remoteAddress: 3, remotePort: 4 };
 const newSession = () => new Session(TUPLE, 0, { isClient: false, maxPayload: 1460 });
 
 Deno.test("connections are taken when they are due, the first one first, however they were armed and removed", () => {
   const random = new Random(4);
-  const queue = new DueQueue();
+  const queue = new DueQueue<Session>();
   const sessions = Array.from({ length: 500 }, newSession);
   const expected = new Map<Session, number>();
   for (let round = 0; round < 20_000; round++) {
