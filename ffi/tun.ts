@@ -26,6 +26,7 @@ const IFF_TUN_EXCL = 0x8000;
 /** Bits for `setOffload()`: what the kernel may leave undone in packets that it hands to us. */
 export const TUN_F_CSUM = 0x01;
 export const TUN_F_TSO4 = 0x02;
+export const TUN_F_TSO6 = 0x04;
 export const TUN_F_USO4 = 0x20;
 export const TUN_F_USO6 = 0x40;
 

@@ -130,10 +130,12 @@ export function commonDataPlaneConfig(
     | "aead"
     | "trace"
     | "addresses"
+    | "addresses6"
     | "watch"
   >
   & { readonly threads: InterfaceConfig["dataPlaneThreads"] } {
-  const { privateKey, mtu, aead, addresses, peerTimeout, releaseAfter } = config.interface;
+  const { privateKey, mtu, aead, addresses, addresses6, peerTimeout, releaseAfter } =
+    config.interface;
   return {
     threads: config.interface.dataPlaneThreads,
     interfaceName: options.interfaceName,
@@ -144,6 +146,7 @@ export function commonDataPlaneConfig(
     aead,
     trace: options.logLevel === "trace",
     addresses,
+    addresses6,
     watch: { role, peerTimeout, releaseAfter },
   };
 }
@@ -193,6 +196,7 @@ export function guardInnerAddresses(
     role,
     interfaceName: options.interfaceName,
     addresses: config.interface.addresses,
+    addresses6: config.interface.addresses6,
     services: tunnelServices(config),
     journal,
     logger,

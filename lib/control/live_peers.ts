@@ -7,6 +7,7 @@ import { type Config, type PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { MAX_PEERS } from "../core/limits/max_peers.ts";
 import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { HostNetwork, InterfaceSettings } from "../host/network/host_network.ts";
 import { background } from "../process/guard.ts";
@@ -22,13 +23,16 @@ import { NetworkOwners } from "../core/peers/network_owners.ts";
 import { RequestError } from "./protocol.ts";
 
 /** A peer whose endpoint, if it has one, is an address. */
-export type LivePeer = Omit<PeerConfig, "allowedIps6" | "zonedEndpoint" | "line">;
+export type LivePeer = Omit<PeerConfig, "zonedEndpoint" | "line">;
 
 /** A change that is asked for. */
 export type LiveChange =
   /** A peer as it shall be, new or not; without an endpoint, one that is there stays where it is. */
   | { readonly kind: "put"; readonly peer: LivePeer }
   | { readonly kind: "remove"; readonly publicKey: Uint8Array };
+
+/** Of either family. */
+type Network = Ipv4Prefix | Ipv6PrefixText;
 
 /** Networks of one peer; more would not fit a message to the data plane. */
 const MAX_NETWORKS = 1000;
@@ -195,8 +199,8 @@ export class LivePeers implements Disposable {
     }
     const given = new Set(changes.map((each) => each.kind === "put" ? each.peer.name : null));
     const names = new Set<string>();
-    for (const { name, allowedIps } of peers.values()) {
-      if (allowedIps.length > MAX_NETWORKS) {
+    for (const { name, allowedIps, allowedIps6 } of peers.values()) {
+      if (allowedIps.length + allowedIps6.length > MAX_NETWORKS) {
         throw new RequestError(`Cannot add the peer: it has more than ${MAX_NETWORKS} networks`);
       }
       if (name === null) continue;
@@ -209,13 +213,14 @@ export class LivePeers implements Disposable {
 
   *#routed(
     peers: ReadonlyMap<string, LivePeer>,
-  ): Generator<void, ReadonlyMap<string, Ipv4Prefix>> {
+  ): Generator<void, ReadonlyMap<string, Network>> {
     const { config, role } = this.#options;
-    const routed = new Map<string, Ipv4Prefix>();
+    const routed = new Map<string, Network>();
     if (role === "client") return routed;
     for (const peer of peers.values()) {
-      const { networks } = planPeerRoutes({ ...config, peers: [peer] });
+      const { networks, networks6 } = planPeerRoutes({ ...config, peers: [peer] });
       for (const network of networks) routed.set(formatCidr(network), network);
+      for (const network of networks6) routed.set(network, network);
       yield;
     }
     return routed;
@@ -223,19 +228,23 @@ export class LivePeers implements Disposable {
 
   /** A few routes at a time: each is a request to the kernel. */
   *#followRoutes(
-    before: ReadonlyMap<string, Ipv4Prefix>,
-    after: ReadonlyMap<string, Ipv4Prefix>,
+    before: ReadonlyMap<string, Network>,
+    after: ReadonlyMap<string, Network>,
   ): Generator<void, void> {
     const { network, settings, config } = this.#options;
     const { table } = planPeerRoutes({ ...config, peers: [] });
     const missing = [...after].filter(([text]) => !before.has(text));
     const left = [...before].filter(([text]) => !after.has(text));
-    const parts = (all: readonly [string, Ipv4Prefix][]) =>
-      Array.from({ length: Math.ceil(all.length / ROUTES_AT_ONCE) }, (_, part) => ({
-        networks: all.slice(part * ROUTES_AT_ONCE, (part + 1) * ROUTES_AT_ONCE)
-          .map(([, prefix]) => prefix),
-        table,
-      }));
+    const parts = (all: readonly [string, Network][]) =>
+      Array.from({ length: Math.ceil(all.length / ROUTES_AT_ONCE) }, (_, part) => {
+        const these = all.slice(part * ROUTES_AT_ONCE, (part + 1) * ROUTES_AT_ONCE)
+          .map(([, network]) => network);
+        return {
+          networks: these.filter((network) => typeof network === "object"),
+          networks6: these.filter((network) => typeof network === "string"),
+          table,
+        };
+      });
     for (const part of parts(missing)) {
       this.#requireOpen();
       network.addRoutes(settings, part);
@@ -275,13 +284,14 @@ export function* changedPeers(
     const key = encodeKey(change.peer.publicKey);
     networks.release(key);
     for (const network of change.peer.allowedIps) networks.give(network, key);
+    for (const network of change.peer.allowedIps6) networks.give(network, key);
     // Where it is to be looked for otherwise, once it is let in again.
     const endpoint = change.peer.endpoint ?? changed.get(key)?.endpoint ?? null;
     changed.set(key, { ...change.peer, endpoint });
   }
   for (const key of networks.bereft) {
     const peer = changed.get(key);
-    if (peer !== undefined) changed.set(key, { ...peer, allowedIps: networks.networksOf(key) });
+    if (peer !== undefined) changed.set(key, { ...peer, ...networks.networksOf(key) });
   }
   return changed;
 }

@@ -1,6 +1,11 @@
 /** Peer parameters: the form of a peer in the control protocol, with the keys of a configuration. */
 import { formatEndpoint } from "../core/config/text/config_writer.ts";
-import { ipv4Prefixes, parseAllowedIps, parseEndpoint } from "../core/config/values/addresses.ts";
+import {
+  ipv4Prefixes,
+  ipv6Prefixes,
+  parseAllowedIps,
+  parseEndpoint,
+} from "../core/config/values/addresses.ts";
 import type { Entry } from "../core/config/text/config_document.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import type { PeerConfig } from "../core/config/config.ts";
@@ -26,7 +31,7 @@ export function peerParams(peer: PeerConfig): PeerParams {
   const { name, publicKey, presharedKey, allowedIps, endpoint, persistentKeepalive } = peer;
   return {
     PublicKey: encodeKey(publicKey),
-    AllowedIPs: allowedIps.map(formatCidr).join(", "),
+    AllowedIPs: [...allowedIps.map(formatCidr), ...peer.allowedIps6].join(", "),
     PersistentKeepalive: `${persistentKeepalive}`,
     ...(name === null ? {} : { Name: name }),
     ...(presharedKey === null ? {} : { PresharedKey: encodeKey(presharedKey) }),
@@ -59,10 +64,12 @@ export function livePeer(params: Params): LivePeer {
   const publicKey = read("PublicKey", parseKey);
   if (publicKey === null) throw new RequestError("Cannot add the peer: PublicKey is missing");
   const endpoint = read("Endpoint", parseEndpoint);
+  const networks = read("AllowedIPs", parseAllowedIps) ?? [];
   return {
     publicKey,
     presharedKey: read("PresharedKey", parseKey),
-    allowedIps: ipv4Prefixes(read("AllowedIPs", parseAllowedIps) ?? []),
+    allowedIps: ipv4Prefixes(networks),
+    allowedIps6: ipv6Prefixes(networks),
     endpoint: endpoint?.address === null ? null : endpoint,
     persistentKeepalive: read("PersistentKeepalive", parseKeepalive) ?? 0,
     name: read("Name", parsePeerName),

@@ -220,8 +220,8 @@ function mergedPeers(file: Config, live: ReadonlyMap<string, LivePeer>): readonl
   const byKey = new Map(file.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
   return Array.from(live, ([key, peer]) => {
     const known = byKey.get(key);
-    const { endpoint = null, zonedEndpoint = null, allowedIps6 = [], line = 0 } = known ?? {};
-    return { ...peer, endpoint, zonedEndpoint, allowedIps6, line };
+    const { endpoint = null, zonedEndpoint = null, line = 0 } = known ?? {};
+    return { ...peer, endpoint, zonedEndpoint, line };
   });
 }
 

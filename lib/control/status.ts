@@ -8,7 +8,8 @@ import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import { type Presence, presenceOf } from "../core/wireguard/liveness/presence.ts";
 import { Software } from "../core/wireguard/liveness/recognition.ts";
 import { formatSocketAddress } from "../core/wire/host_address.ts";
-import { formatCidr } from "../core/wire/ipv4_text.ts";
+import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
 import type { LivePeer, LivePeers } from "./live_peers.ts";
@@ -160,7 +161,7 @@ export async function statusOf(
     since: frame.since.toISOString(),
     publicKey: encodeKey(frame.config.interface.publicKey),
     listenPort: frame.port,
-    addresses: frame.config.interface.addresses.map(formatCidr),
+    addresses: textsOf(frame.config.interface.addresses, frame.config.interface.addresses6),
     aead: frame.aead,
     segmentation,
     peers: await paced(peerStatuses(peers, frame.peers)),
@@ -256,7 +257,7 @@ export function peerStatus(
     endpoint: peer.endpoint.port === 0 ? null : formatSocketAddress(peer.endpoint),
     otherEndpoint: peer.otherPlace === null ? null : formatSocketAddress(peer.otherPlace),
     transport: peer.transport === Transport.fakeTcp ? "faketcp" : "udp",
-    allowedIps: peer.allowedIps.map(formatCidr),
+    allowedIps: textsOf(peer.allowedIps, peer.allowedIps6),
     latestHandshake: peer.lastHandshake === 0 ? null : new Date(peer.lastHandshake).toISOString(),
     silence: peer.silence === null ? null : peer.silence / 1000,
     presence,
@@ -284,7 +285,7 @@ function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
     endpoint: null,
     otherEndpoint: null,
     transport: "udp",
-    allowedIps: peer.allowedIps.map(formatCidr),
+    allowedIps: textsOf(peer.allowedIps, peer.allowedIps6),
     latestHandshake: null,
     silence: null,
     presence: "never",
@@ -303,4 +304,9 @@ function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
     received: 0,
     sent: 0,
   };
+}
+
+/** Those of both families as texts. */
+function textsOf(ipv4: readonly Ipv4Prefix[], ipv6: readonly Ipv6PrefixText[]): string[] {
+  return [...ipv4.map(formatCidr), ...ipv6];
 }

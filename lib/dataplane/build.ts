@@ -124,6 +124,7 @@ export function buildDataPlane(
     watch: config.watch,
     software: `vpn/${VERSION}`,
     followsTransport: config.isGateway,
+    carriesIpv6: carriesIpv6(config),
     ...(workers && {
       shared: {
         sharing: workers.board,
@@ -137,6 +138,7 @@ export function buildDataPlane(
     ...config,
     egress: typeof config.egress === "object" ? "nat" : config.egress,
     allowedIps: device.allowedIps,
+    allowedIps6: device.allowedIps6,
   });
   const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
   const pipeline = new Pipeline({
@@ -189,6 +191,11 @@ export function buildDataPlane(
     engine,
     workers,
   };
+}
+
+/** Whether the tunnel carries IPv6 besides IPv4. */
+export function carriesIpv6({ addresses6 = [] }: Pick<DataPlaneConfig, "addresses6">): boolean {
+  return addresses6.length > 0;
 }
 
 function arenaSize({ mtu, egress, hasFakeTcp }: DataPlaneConfig, slotSize: number): number {

@@ -12,7 +12,7 @@ import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { REKEY_TIMEOUT } from "../core/wireguard/constants.ts";
 import { MIN_MTU } from "../core/wireguard/path/path_mtu.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
-import { type DataPlaneParts, SEND_SLOTS, SOCKET_BUFFER_SIZE } from "./build.ts";
+import { carriesIpv6, type DataPlaneParts, SEND_SLOTS, SOCKET_BUFFER_SIZE } from "./build.ts";
 import type { Captures } from "./captures.ts";
 import type { DataPlaneCommand, Request } from "./data_plane_protocol.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
@@ -160,7 +160,7 @@ export class Commands {
   #openTun(name: string): void {
     const { arena, config, engine, libc, loop } = this.#parts;
     const tun = this.#options.opened.use(Tun.open(libc, arena, name));
-    if (config.offload && !enableTunOffload(tun)) {
+    if (config.offload && !enableTunOffload(tun, carriesIpv6(config))) {
       this.#options.reports.log("warning", NO_TUN_OFFLOAD);
     }
     loop.add(tun.fd, (_, now) => engine.readTun(now));

@@ -19,6 +19,7 @@ import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { PeerChangeText } from "../core/peers/peer_change.ts";
 import type { HostAddress } from "../core/wire/host_address.ts";
 import type { Ipv4Prefix } from "../core/wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
 import type { SocketAddress } from "../core/wire/socket_address.ts";
 
 /** All that the data plane needs to begin. Sent once, by `postMessage`, before its loop starts. */
@@ -43,6 +44,8 @@ export interface DataPlaneConfig {
   readonly trace: boolean;
   /** Inner addresses of this end. */
   readonly addresses: readonly Ipv4Prefix[];
+  /** The same of IPv6, which is carried where there is one; none if left out. */
+  readonly addresses6?: readonly Ipv6PrefixText[];
   readonly clientToClient: boolean;
   /** What becomes of a gateway's packets for outside: translated by us, left to the kernel, or dropped. */
   readonly egress: EgressConfig | "kernel" | "off";
@@ -138,6 +141,7 @@ export interface PeerStatistics {
   readonly clockOffset: number;
   /** As the table of allowed IPs has it now. */
   readonly allowedIps: readonly Ipv4Prefix[];
+  readonly allowedIps6: readonly Ipv6PrefixText[];
   /** Seconds; 0 is off. */
   readonly persistentKeepalive: number;
   /** Bytes of the longest packet inside that fits the path to it. */

@@ -74,6 +74,7 @@ export class StatisticsPages {
       otherPlace: peer.sharedKey.otherPlace(now),
       ...extensionStatistics(peer),
       allowedIps: device.allowedIps.entries(peer),
+      allowedIps6: device.allowedIps6.entries(peer),
       persistentKeepalive: peer.timers.persistentInterval / 1000,
       mtu: peer.mtu,
       rateLimit: peer.fromLimit?.rate ?? null,

@@ -3,10 +3,15 @@
  * the host, of the path and of the configuration.
  */
 import type { ClientConfig } from "../../core/config/config.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
+import { MIN_LINK_MTU } from "../../core/wire/ipv6.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
-import { hostNameServers, resetClientDns, setClientDns } from "../../host/dns/client_dns.ts";
+import {
+  hostNameServers,
+  resetClientDns,
+  resolversOf,
+  setClientDns,
+} from "../../host/dns/client_dns.ts";
 import type { InnerGuard } from "../../host/firewall/inner_guard.ts";
 import { KillSwitch } from "../../host/firewall/kill_switch.ts";
 import { ReturnPath } from "../../host/firewall/return_path.ts";
@@ -97,8 +102,8 @@ export class ClientHost implements Disposable {
     await outside.dataPlane.openTun(interfaceName);
     await hooks.preUp();
     this.close(outside);
-    const { addresses } = config.interface;
-    const settings = { name: interfaceName, addresses, mtu: this.#pathMtu };
+    const { addresses, addresses6 } = config.interface;
+    const settings = { name: interfaceName, addresses, addresses6, mtu: this.#deviceMtu };
     network.bringUp(settings);
     network.addRoutes(settings, plan.plain);
     if (plan.isFullTunnel) this.#keepReturnPath(outside);
@@ -163,7 +168,14 @@ export class ClientHost implements Disposable {
 
   #setMtu(): void {
     const { options, network } = this.#options.start;
-    network.setMtu(options.interfaceName, Math.min(this.#pathMtu, this.#mtuLimit));
+    network.setMtu(options.interfaceName, this.#deviceMtu);
+  }
+
+  /** With less than every link of IPv6 has to take, the kernel would take its addresses away. */
+  get #deviceMtu(): number {
+    const mtu = Math.min(this.#pathMtu, this.#mtuLimit);
+    const { addresses6 } = this.#options.start.config.interface;
+    return addresses6.length === 0 ? mtu : Math.max(mtu, MIN_LINK_MTU);
   }
 
   /** What a reload changes on the host. */
@@ -205,7 +217,7 @@ export class ClientHost implements Disposable {
 export function nameServersNow(): (config: ClientConfig) => readonly string[] {
   const before = hostNameServers();
   return (config) => {
-    const ours = config.interface.dns.map(formatIpv4);
+    const ours = resolversOf(config);
     const now = hostNameServers().filter((address) => !ours.includes(address));
     return now.length > 0 ? now : before;
   };

@@ -152,8 +152,8 @@ function made(before: ClientConfig, change: ConfigChange): ClientConfig {
 
 /** Rules, tables and the mark on the tunnel's own datagrams were made at the start. */
 function haveSamePolicy(one: RoutePlan, other: RoutePlan): boolean {
-  const policy = ({ mark, isFullTunnel, blocked6, plain }: RoutePlan) =>
-    JSON.stringify([mark, isFullTunnel, blocked6, plain.table]);
+  const policy = ({ mark, isFullTunnel, isFullTunnel6, blocked6, plain }: RoutePlan) =>
+    JSON.stringify([mark, isFullTunnel, isFullTunnel6, blocked6, plain.table]);
   return policy(one) === policy(other);
 }
 
@@ -179,5 +179,6 @@ function isSamePlace(one: ClientConfig["server"], other: ClientConfig["server"])
 function without({ plain }: RoutePlan, other: RoutePlan): RoutePlan["plain"] {
   const others = new Set(other.plain.networks.map(formatCidr));
   const networks = plain.networks.filter((network: Ipv4Prefix) => !others.has(formatCidr(network)));
-  return { networks, table: plain.table };
+  const networks6 = plain.networks6.filter((network) => !other.plain.networks6.includes(network));
+  return { networks, networks6, table: plain.table };
 }

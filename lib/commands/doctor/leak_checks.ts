@@ -139,12 +139,15 @@ function isIn(address: number, { destination }: Route): boolean {
   return ((network ^ address) & prefixMask(destination.length)) === 0;
 }
 
-/** The tunnel carries IPv4 alone; what a site offers by IPv6, too, would go past it. */
+/** What a site offers by IPv6, too, would go past a tunnel that does not carry that. */
 function checkIpv6(subject: Subject): Verdict[] {
   const { client, instance, netlink, options: { interfaceName } } = subject;
-  if (client === null || !isAllIpv4(client.allowedIps)) return [];
-  const isBlocked = planRoutes(client).blocked6.length > 0 || client.interface.killSwitch;
+  if (client === null) return [];
+  const { blocked6, isFullTunnel6 } = planRoutes(client);
   const isUp = instance?.isOurs === true && netlink.links.find(interfaceName) !== null;
+  if (isFullTunnel6) return [checkCarriedIpv6(subject, isUp)];
+  if (!isAllIpv4(client.allowedIps)) return [];
+  const isBlocked = blocked6.length > 0 || client.interface.killSwitch;
   const hasWay = isUp && isBlocked ? hasWay6(subject) : hasDefaultRoute6(subject);
   if (!hasWay) {
     return [ok(
@@ -167,6 +170,25 @@ function checkIpv6(subject: Subject): Verdict[] {
     "the tunnel is up, but IPv6 bypasses it: the rule that blocks IPv6 is gone",
     "restart the client",
   )];
+}
+
+function checkCarriedIpv6(
+  { netlink, options: { interfaceName } }: Subject,
+  isUp: boolean,
+): Verdict {
+  if (!isUp) return ok("IPv6 to the internet goes through the tunnel while it is up");
+  const device = netlink.links.find(interfaceName)?.index;
+  try {
+    if (netlink.routes.lookup(parseIp(ANYWHERE6)).link === device) {
+      return ok("IPv6 to the internet goes through the tunnel");
+    }
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+  }
+  return fail(
+    "the tunnel is up, but IPv6 does not go through it: the rule that leads there is gone",
+    "restart the client",
+  );
 }
 
 function hasDefaultRoute6({ netlink }: Subject): boolean {

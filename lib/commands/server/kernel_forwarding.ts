@@ -34,6 +34,7 @@ export class KernelForwarding implements Disposable {
     this.#forwarding = new Forwarding({
       interfaceName: options.interfaceName,
       sources: options.config.interface.addresses,
+      carriesIpv6: options.config.interface.addresses6.length > 0,
       journal: options.journal,
     });
   }

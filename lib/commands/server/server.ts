@@ -100,12 +100,12 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       const guard = transports.use(FakeTcpGuard.forServer(port, { table, journal }));
       await dataPlane.openFakeTcp(guard.endpoints);
     }
-    const { addresses } = config.interface;
+    const { addresses, addresses6 } = config.interface;
     const innerGuard = services.use(guardInnerAddresses(start));
     gateway.close();
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
-    const settings = { name: options.interfaceName, addresses, mtu: innerMtu };
+    const settings = { name: options.interfaceName, addresses, addresses6, mtu: innerMtu };
     network.bringUp(settings);
     network.addRoutes(settings, planPeerRoutes({ ...config, peers: admitted }));
     conflict.look();
@@ -178,7 +178,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         tcp: isTcpToo ? " and on the same TCP port for fake TCP" : "",
         port,
         interface: options.interfaceName,
-        addresses: settings.addresses.map(formatCidr).join(", "),
+        addresses: [...addresses.map(formatCidr), ...addresses6].join(", "),
         aead,
       },
     );

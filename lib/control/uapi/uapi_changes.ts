@@ -6,7 +6,6 @@ import {
   UapiError,
   type UapiPeerChange,
 } from "../../core/config/uapi.ts";
-import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { LiveChange, LivePeer } from "../live_peers.ts";
 import { NetworkOwners } from "../../core/peers/network_owners.ts";
 
@@ -128,11 +127,11 @@ function changeNetworks(networks: NetworkOwners, key: string, change: UapiPeerCh
 
 function changesOf(
   { publicKey, peer, endpoint, isRemoved }: Draft,
-  allowedIps: readonly Ipv4Prefix[],
+  networks: Pick<LivePeer, "allowedIps" | "allowedIps6">,
 ): LiveChange[] {
   const changes: LiveChange[] = [];
   if (isRemoved) changes.push({ kind: "remove", publicKey });
-  if (peer !== null) changes.push({ kind: "put", peer: { ...peer, allowedIps, endpoint } });
+  if (peer !== null) changes.push({ kind: "put", peer: { ...peer, ...networks, endpoint } });
   return changes;
 }
 
@@ -142,6 +141,7 @@ function newPeer(publicKey: Uint8Array, before: LivePeer | undefined): LivePeer 
     publicKey,
     presharedKey: null,
     allowedIps: [],
+    allowedIps6: [],
     endpoint: null,
     persistentKeepalive: 0,
     name: before?.name ?? null,

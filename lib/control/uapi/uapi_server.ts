@@ -192,7 +192,12 @@ class Conversation {
     refuseFixed(change, { privateKey: config.interface.privateKey, port, mark });
     const { publicKey } = config.interface;
     await this.#peers.change((before) => liveChanges(change, before, publicKey));
-    const ignored = change.peers.flatMap(({ ignoredIps }) => ignoredIps);
+    const carriesIpv6 = config.interface.addresses6.length > 0;
+    const ignored = change.peers.flatMap(({ allowedIps, ignoredIps }) => [
+      ...allowedIps.map(({ network }) => network)
+        .filter((network) => typeof network === "string" && !carriesIpv6),
+      ...ignoredIps,
+    ]);
     if (ignored.length === 0) return;
     const more = ignored.length - MAX_LISTED;
     getLogger("control").warn("ignored, as IPv6 is not supported: {networks}{more}", {

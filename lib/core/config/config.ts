@@ -3,6 +3,7 @@ import type { Ipv4SocketAddress } from "../wire/socket_address.ts";
 import type { PortRange } from "../wire/port_range.ts";
 import type { HostAddress } from "../wire/host_address.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 
 /** A whole file. Role-dependent rules are not checked yet: see `validateServer()` and `validateClient()`. */
 export interface Config {
@@ -46,11 +47,11 @@ export interface InterfaceConfig {
   readonly listenPort: number | null;
   /** Addresses with their prefix length; host bits kept. */
   readonly addresses: readonly Ipv4Prefix[];
-  /** IPv6 addresses with prefix length, in canonical text; not carried. */
-  readonly addresses6: readonly string[];
+  /** IPv6 addresses with prefix length; the tunnel carries IPv6 where there is one. */
+  readonly addresses6: readonly Ipv6PrefixText[];
   /** IPv4 resolvers, each a uint32 in host order. */
   readonly dns: readonly number[];
-  /** IPv6 resolvers, in canonical text; not reachable through the tunnel. */
+  /** IPv6 resolvers, in canonical text; reachable through a tunnel that carries IPv6. */
   readonly dns6: readonly string[];
   /** Search domains. */
   readonly dnsSearch: readonly string[];
@@ -135,8 +136,8 @@ export interface PeerConfig {
   readonly presharedKey: Uint8Array | null;
   /** Networks, host bits cleared. */
   readonly allowedIps: readonly Ipv4Prefix[];
-  /** IPv6 networks in canonical text; not carried. */
-  readonly allowedIps6: readonly string[];
+  /** Those of IPv6, whether they are carried or not. */
+  readonly allowedIps6: readonly Ipv6PrefixText[];
   readonly endpoint: Endpoint | null;
   /** `Endpoint` where it is an IPv6 address with a zone, which is not used. */
   readonly zonedEndpoint: string | null;

@@ -27,7 +27,7 @@ export function parseConfig(text: string, fileName: string, host: ConfigHost = {
   const sections = parseDocument(text, fileName, host.names);
   const notes = new Notes();
   const draft = readInterface(interfaceOf(sections, fileName), notes);
-  const peerReader = new PeerReader(notes);
+  const peerReader = new PeerReader(notes, draft);
   const groupReader = new GroupReader(notes);
   for (const section of sections) {
     if (section.name === "Peer") peerReader.read(section);

@@ -127,10 +127,16 @@ function serverOf({ peers, fileName }: Config): Server {
 }
 
 /** Peers that nothing goes to, and nothing is taken from. */
-function withoutNetworks({ fileName, peers }: Config): readonly string[] {
-  return peers.filter(({ allowedIps }) => allowedIps.length === 0).map(({ line }) =>
-    `${fileName}:${line}: [Peer]: is not used: its AllowedIPs contain no IPv4 network`
-  );
+function withoutNetworks(config: Config): readonly string[] {
+  const carriesIpv6 = config.interface.addresses6.length > 0;
+  const what = carriesIpv6 ? "no network" : "no IPv4 network";
+  return config.peers
+    .filter(({ allowedIps, allowedIps6 }) =>
+      allowedIps.length === 0 && (!carriesIpv6 || allowedIps6.length === 0)
+    )
+    .map(({ line }) =>
+      `${config.fileName}:${line}: [Peer]: is not used: its AllowedIPs contain ${what}`
+    );
 }
 
 /** A client asks for access, and grants none. */

@@ -5,6 +5,7 @@
  */
 import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "../wire/ipv4_text.ts";
 import { formatSocketAddress, parseAddress } from "../wire/host_address.ts";
+import { formatCidr6, type Ipv6PrefixText, network6, parseCidr6 } from "../wire/ipv6_prefix.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
 import { KEY_LENGTH } from "./values/key_text.ts";
 
@@ -66,13 +67,13 @@ export interface UapiPeerChange {
   readonly replaceAllowedIps: boolean;
   /** What comes and goes, in order. */
   readonly allowedIps: readonly UapiAllowedIp[];
-  /** As they came: IPv6 networks, of which the tunnel carries none, and endpoints with a zone beside others. */
+  /** As they came: endpoints with a zone beside others. */
   readonly ignoredIps: readonly string[];
 }
 
 export interface UapiAllowedIp {
-  /** Host bits cleared. */
-  readonly network: Ipv4Prefix;
+  /** Host bits cleared; of IPv6 as text. */
+  readonly network: Ipv4Prefix | Ipv6PrefixText;
   readonly remove: boolean;
 }
 
@@ -97,6 +98,7 @@ export interface UapiPeer {
   /** Seconds; 0 is off. */
   readonly persistentKeepalive: number;
   readonly allowedIps: readonly Ipv4Prefix[];
+  readonly allowedIps6: readonly Ipv6PrefixText[];
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -257,8 +259,9 @@ function addAllowedIp(peer: OpenPeer, value: string): void {
   const remove = value.startsWith("-");
   const text = remove ? value.slice(1) : value;
   if (text.includes(":")) {
-    if (!/^[0-9a-f:.]{2,45}\/\d{1,3}$/i.test(text)) throw new UapiError("allowed_ip is a network");
-    peer.ignoredIps.push(text);
+    const ipv6 = text.includes("/") ? parseCidr6(text) : null;
+    if (ipv6 === null) throw new UapiError("allowed_ip is a network");
+    peer.allowedIps.push({ network: network6(formatCidr6(ipv6)), remove });
     return;
   }
   const prefix = text.includes("/") ? parseCidr(text) : null;
@@ -323,6 +326,7 @@ function peerLines(peer: UapiPeer): string[] {
     `rx_bytes=${peer.receivedBytes}`,
     `persistent_keepalive_interval=${peer.persistentKeepalive}`,
     ...peer.allowedIps.map((network) => `allowed_ip=${formatCidr(network)}`),
+    ...peer.allowedIps6.map((network) => `allowed_ip=${network}`),
   ];
 }
 

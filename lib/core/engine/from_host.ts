@@ -10,6 +10,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import type { InnerIpv6 } from "./inner_ipv6.ts";
 import type { Onward } from "./onward.ts";
 import type { SplitUnderWay } from "./split_under_way.ts";
 
@@ -18,6 +19,8 @@ export interface FromHostOptions {
   readonly router: Router;
   readonly inboundFlows: InboundFlows;
   readonly onward: Onward;
+  /** Null where the tunnel carries no IPv6. */
+  readonly ipv6: InnerIpv6 | null;
   readonly split: SplitUnderWay;
   readonly drops: DropCounters;
 }
@@ -30,6 +33,7 @@ export class FromHost {
   readonly #router: Router;
   readonly #inboundFlows: InboundFlows;
   readonly #onward: Onward;
+  readonly #ipv6: InnerIpv6 | null;
   readonly #drops: DropCounters;
 
   constructor(options: FromHostOptions) {
@@ -39,6 +43,7 @@ export class FromHost {
     this.#router = options.router;
     this.#inboundFlows = options.inboundFlows;
     this.#onward = options.onward;
+    this.#ipv6 = options.ipv6;
     this.#drops = options.drops;
   }
 
@@ -65,7 +70,11 @@ export class FromHost {
     const checksum = completeChecksum(this.#view, header, packet, length);
     if (checksum !== DropReason.none) return checksum;
     const reason = ipv4.checkIpv4(this.#memory, packet, length);
-    if (reason !== DropReason.none) return reason;
+    if (reason !== DropReason.none) {
+      return reason === DropReason.ipv6 && this.#ipv6 !== null
+        ? this.#ipv6.takePacket(packet, length, now)
+        : reason;
+    }
     const peer = this.#peerFor(packet);
     if (peer === null) return DropReason.noRoute;
     if (this.#router.isForwardedByHost) this.#noteInbound(packet, now);
@@ -75,7 +84,11 @@ export class FromHost {
 
   #takeMerged(header: number, packet: number, length: number, now: number): DropReason {
     const reason = ipv4.checkIpv4(this.#memory, packet, length);
-    if (reason !== DropReason.none) return reason;
+    if (reason !== DropReason.none) {
+      return reason === DropReason.ipv6 && this.#ipv6 !== null
+        ? this.#ipv6.takeMerged(header, packet, length, now)
+        : reason;
+    }
     const peer = this.#peerFor(packet);
     if (peer === null) return DropReason.noRoute;
     const { split } = this;

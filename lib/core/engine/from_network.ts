@@ -5,7 +5,8 @@
  */
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
-import { type Router, RoutingVerdict } from "../routing/router.ts";
+import type { Router } from "../routing/router.ts";
+import { RoutingVerdict } from "../routing/routing_verdict.ts";
 import { NO_PATH } from "../transport/paths.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
@@ -14,6 +15,7 @@ import type { Memory } from "../wire/memory.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
+import type { InnerIpv6 } from "./inner_ipv6.ts";
 import type { Onward } from "./onward.ts";
 import type { ReceivedMessages } from "./ports.ts";
 import type { Shaping } from "./shaping.ts";
@@ -25,6 +27,8 @@ export interface FromNetworkOptions {
   readonly inboundFlows: InboundFlows;
   readonly onward: Onward;
   readonly shaping: Shaping;
+  /** Null where the tunnel carries no IPv6. */
+  readonly ipv6: InnerIpv6 | null;
   /** Null where nothing is translated. */
   readonly nat: Nat | null;
   readonly drops: DropCounters;
@@ -38,6 +42,7 @@ export class FromNetwork {
   readonly #inboundFlows: InboundFlows;
   readonly #onward: Onward;
   readonly #shaping: Shaping;
+  readonly #ipv6: InnerIpv6 | null;
   readonly #nat: Nat | null;
   readonly #drops: DropCounters;
 
@@ -49,6 +54,7 @@ export class FromNetwork {
     this.#inboundFlows = options.inboundFlows;
     this.#onward = options.onward;
     this.#shaping = options.shaping;
+    this.#ipv6 = options.ipv6;
     this.#nat = options.nat;
     this.#drops = options.drops;
   }
@@ -102,7 +108,8 @@ export class FromNetwork {
   ): void {
     const reason = ipv4.checkIpv4(this.#memory, offset, length);
     if (reason !== DropReason.none) {
-      this.#drops.add(reason, length);
+      if (reason !== DropReason.ipv6 || this.#ipv6 === null) this.#drops.add(reason, length);
+      else this.#ipv6.takeFrom(this.#device.peerAt(peerIndex)!, offset, length, outerEcn, now);
       return;
     }
     if (outerEcn !== Ecn.notEct && !takeOverEcn(this.#view, offset, outerEcn)) {

@@ -8,22 +8,27 @@
  * 4. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue;
  * 5. on the way from or to a peer with a rate limit (shaping.ts), what is over it waits.
  *
+ * Of IPv6, which the tunnel may carry besides, inner_ipv6.ts does the same from the check on; it is not translated.
+ *
  * No I/O, no clock: bytes and the time come in, effects are left in the two queues, drops are counted by reason.
  */
 import { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
 import { SPLITTER_SCRATCH_SIZE } from "../offload/splitter.ts";
+import { ICMPV6_ERROR_SIZE, Icmpv6Errors } from "../routing/icmpv6_errors.ts";
 import { PATH_ADVICE_SIZE, PathAdvice } from "../routing/path_advice.ts";
 import type { Router } from "../routing/router.ts";
 import type { ShaperRegion } from "../limits/shaper.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
+import { isIpv6 } from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import { FromHost } from "./from_host.ts";
 import { FromNetwork } from "./from_network.ts";
 import { FromOutside } from "./from_outside.ts";
+import { InnerIpv6 } from "./inner_ipv6.ts";
 import { Onward } from "./onward.ts";
 import { Shaping } from "./shaping.ts";
 import { SplitUnderWay } from "./split_under_way.ts";
@@ -51,7 +56,8 @@ export interface PipelineOptions {
 /** Where nothing waits: what is over a rate is dropped. */
 const NOWHERE: ShaperRegion = { offset: 0, slots: 0, slotSize: 0 };
 
-export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE;
+export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE +
+  ICMPV6_ERROR_SIZE;
 
 export class Pipeline {
   /** What waits for its peer's rate. */
@@ -62,22 +68,31 @@ export class Pipeline {
   readonly fromOutside: FromOutside | null;
 
   constructor(options: PipelineOptions) {
-    const { memory, scratch, nat } = options;
+    const { memory, scratch, nat, router } = options;
     const advice = new PathAdvice(memory, scratch);
     const shaping = this.shaping = new Shaping({
       ...options,
       shaping: options.shaping ?? NOWHERE,
-      onRelease: (peer, offset, length, now) => this.fromNetwork.goOn(peer, offset, length, now),
+      onRelease: (peer, offset, length, now) => {
+        const to = ipv6 !== null && isIpv6(memory.view, offset) ? ipv6 : this.fromNetwork;
+        to.goOn(peer, offset, length, now);
+      },
     });
     const onward = new Onward({ ...options, view: memory.view, advice, shaping });
     const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
-    const shared = { ...options, onward, shaping, inboundFlows };
     const splitScratch = scratch + PATH_ADVICE_SIZE;
-    this.fromNetwork = new FromNetwork(shared);
-    this.fromHost = new FromHost({
-      ...shared,
-      split: new SplitUnderWay({ ...options, shaping, scratch: splitScratch }),
+    const split = new SplitUnderWay({ ...options, shaping, scratch: splitScratch });
+    const errorsOffset = splitScratch + 2 * SPLITTER_SCRATCH_SIZE;
+    const ipv6 = router.ipv6 === null ? null : new InnerIpv6({
+      ...options,
+      shaping,
+      router: router.ipv6,
+      errors: new Icmpv6Errors(memory, errorsOffset, router.ipv6.ownAddress),
+      split,
     });
+    const shared = { ...options, onward, shaping, inboundFlows, ipv6 };
+    this.fromNetwork = new FromNetwork(shared);
+    this.fromHost = new FromHost({ ...shared, split });
     this.fromOutside = nat === null ? null : new FromOutside({
       ...shared,
       nat,

@@ -7,7 +7,8 @@
 import { Shaper, type ShaperRegion } from "../limits/shaper.ts";
 import type { RateLimit } from "../limits/rate_limit.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
-import { Ecn, ecnOf, takeOverEcn } from "../wire/ecn.ts";
+import { Ecn, ecnOf, takeOverEcn, takeOverEcn6 } from "../wire/ecn.ts";
+import { isIpv6 } from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 
@@ -50,7 +51,9 @@ export class Shaping {
       // RFC 3168, section 5: what says of itself that it answers to a mark is marked.
       mark: (offset) =>
         ecnOf(memory.view, offset) !== Ecn.notEct &&
-        takeOverEcn(memory.view, offset, Ecn.ce),
+        (isIpv6(memory.view, offset)
+          ? takeOverEcn6(memory.view, offset, Ecn.ce)
+          : takeOverEcn(memory.view, offset, Ecn.ce)),
       drop: (limit, length, now) => this.#drop(limit, length, now),
     });
   }

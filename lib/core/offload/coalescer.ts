@@ -1,19 +1,20 @@
 /**
  * Coalescer: merges received packets into super-packets, so that the host's stack is entered once for many of them.
  *
- * It merges what the kernel's own GRO would (net/ipv4/tcp_offload.c, af_inet.c): neighbours in one TCP flow with
- * consecutive sequence numbers, equal headers and sizes, plain ACK or PSH|ACK, and right checksums. A packet
- * that does not fit begins a group of its own behind the others, so the order within a flow is kept; that between flows
- * is as the groups began.
+ * It merges what the kernel's own GRO would (net/ipv4/tcp_offload.c, af_inet.c, net/ipv6/ip6_offload.c): neighbours
+ * in one TCP flow with consecutive sequence numbers, equal headers and sizes, plain ACK or PSH|ACK, and right
+ * checksums. A packet that does not fit begins a group of its own behind the others, so the order within a flow is
+ * kept; that between flows is as the groups began.
  *
  * Groups are chains through the packet queue: nothing is copied, the pieces are gathered by the write itself.
  */
-import { finish, pseudoHeaderSum, sum } from "../wire/checksum.ts";
+import { finish, fold, pseudoHeaderSum, sum } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import { createSum, type Sum } from "../wire/simd_sum.ts";
 import * as tcp from "../wire/tcp.ts";
-import { writeTcpHeader } from "./virtio_net_header.ts";
+import { GSO_TCPV4, GSO_TCPV6, writeTcpHeader } from "./virtio_net_header.ts";
 
 /** Packets waiting to be written: parallel arrays of their offsets and lengths. */
 export interface Packets {
@@ -25,12 +26,14 @@ export interface Packets {
 
 /** The most packets of a group; as many as one receive can bring. */
 const MAX_GROUP_PACKETS = 64;
-/** The most bytes of a super-packet: IPv4's total length has 16 bits. */
+/** The most bytes of a super-packet: the length field of both families has 16 bits. */
 const MAX_GROUP_BYTES = 65535;
 /** Flows whose open group is found again; two that share a place only lose merging. */
 const FLOW_PLACES = 256;
 const NONE = -1;
-const IP_HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
+/** Stand for the size of the headers in front of TCP's, where there are none. */
+const FRAGMENT = -1;
+const NOT_TCP = 0;
 
 /** What the first byte of a header of 20 bytes, without options, says. */
 const VERSION_AND_IHL = 0x45;
@@ -77,7 +80,7 @@ export class Coalescer {
     this.#fixedIdentification = new Uint8Array(capacity);
   }
 
-  /** Sorts the queue's packets, which have all passed `checkIpv4`, into groups. */
+  /** Sorts the queue's packets, which have all passed `checkIpv4` or `checkIpv6`, into groups. */
   group(queue: Packets): void {
     this.#queue = queue;
     this.count = 0;
@@ -109,41 +112,49 @@ export class Coalescer {
   prepare(group: number, header: number): number {
     const view = this.#view;
     const packet = this.#queue!.offsets[this.#first[group]];
-    const segment = packet + IP_HEADER_SIZE;
+    const ipHeaderSize = mergedHeaderSize(view, packet);
+    const segment = packet + ipHeaderSize;
     const bytes = this.#bytes[group];
-    const last = this.#queue!.offsets[this.#last[group]] + IP_HEADER_SIZE;
-    const headerSize = IP_HEADER_SIZE + tcp.headerSize(view, segment);
+    const last = this.#queue!.offsets[this.#last[group]] + ipHeaderSize;
+    const headerSize = ipHeaderSize + tcp.headerSize(view, segment);
     const flags = tcp.flags(view, segment) | (tcp.flags(view, last) & tcp.FLAG_PSH);
+    const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
 
-    view.setUint16(packet + ipv4.TOTAL_LENGTH_OFFSET, bytes);
-    view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, 0);
-    view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, finish(sum(view, packet, IP_HEADER_SIZE)));
+    if (isIpv6) view.setUint16(packet + ipv6.PAYLOAD_LENGTH_OFFSET, bytes - ipHeaderSize);
+    else {
+      view.setUint16(packet + ipv4.TOTAL_LENGTH_OFFSET, bytes);
+      view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, 0);
+      view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, finish(sum(view, packet, ipHeaderSize)));
+    }
     view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
     // A partial checksum: that of the pseudo-header, not complemented. The kernel adds the rest.
     view.setUint16(segment + tcp.CHECKSUM_OFFSET, this.#pseudoHeader(packet, bytes));
-    writeTcpHeader(view, header, IP_HEADER_SIZE, headerSize, this.#segmentSize[group]);
+    const type = isIpv6 ? GSO_TCPV6 : GSO_TCPV4;
+    writeTcpHeader(view, header, ipHeaderSize, headerSize, this.#segmentSize[group], type);
     return headerSize;
   }
 
   #place(index: number, packet: number, length: number): void {
     const view = this.#view;
-    if (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FRAGMENT_BITS) {
+    const isIpv6 = ipv6.isIpv6(view, packet);
+    const ipHeaderSize = isIpv6 ? headersBeforeTcp6(view, packet) : headersBeforeTcp(view, packet);
+    if (ipHeaderSize === FRAGMENT) {
       // Fragments do not name their flow: none may be overtaken.
       this.#open.fill(NONE);
       this.#begin(index, length);
       return;
     }
-    if (ipv4.protocol(view, packet) !== ipv4.PROTOCOL_TCP) {
+    if (ipHeaderSize === NOT_TCP) {
       this.#begin(index, length);
       return;
     }
-    const segment = packet + ipv4.headerSize(view, packet);
-    const place = this.#placeOf(packet, segment);
-    const payloadSize = length - (segment - packet) - tcp.headerSize(view, segment);
+    const segment = packet + ipHeaderSize;
+    const place = this.#placeOf(packet, segment, isIpv6);
+    const payloadSize = length - ipHeaderSize - tcp.headerSize(view, segment);
     const flags = tcp.flags(view, segment);
-    const mergeable = view.getUint8(packet) === VERSION_AND_IHL && payloadSize > 0 &&
-      (flags & ~tcp.FLAG_PSH) === tcp.FLAG_ACK &&
-      (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FLAGS_REFUSED) === 0;
+    const mergeable = payloadSize > 0 && (flags & ~tcp.FLAG_PSH) === tcp.FLAG_ACK &&
+      (isIpv6 ? ipHeaderSize === ipv6.HEADER_SIZE : view.getUint8(packet) === VERSION_AND_IHL &&
+        (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FLAGS_REFUSED) === 0);
     if (!mergeable) {
       this.#open[place] = NONE;
       this.#begin(index, length);
@@ -199,19 +210,16 @@ export class Coalescer {
   /** Whether `packet` is what a sender's next segment after the group would be: the same headers, counted on. */
   #continues(group: number, first: number, packet: number): boolean {
     const view = this.#view;
-    const a = first + IP_HEADER_SIZE;
-    const b = packet + IP_HEADER_SIZE;
+    const ipHeaderSize = mergedHeaderSize(view, first);
+    const a = first + ipHeaderSize;
+    const b = packet + ipHeaderSize;
     const headerSize = tcp.headerSize(view, a);
+    const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
     if (
-      view.getUint32(first + ipv4.SOURCE_ADDRESS_OFFSET) !==
-        view.getUint32(packet + ipv4.SOURCE_ADDRESS_OFFSET) ||
-      view.getUint32(first + ipv4.DESTINATION_ADDRESS_OFFSET) !==
-        view.getUint32(packet + ipv4.DESTINATION_ADDRESS_OFFSET) ||
+      ipHeaderSize !== mergedHeaderSize(view, packet) ||
+      !(isIpv6 ? haveOneHeader6(view, first, packet) : haveOneHeader(view, first, packet)) ||
       // Both ports.
       view.getUint32(a) !== view.getUint32(b) ||
-      ipv4.typeOfService(view, first) !== ipv4.typeOfService(view, packet) ||
-      ipv4.timeToLive(view, first) !== ipv4.timeToLive(view, packet) ||
-      view.getUint16(first + ipv4.FLAGS_OFFSET) !== view.getUint16(packet + ipv4.FLAGS_OFFSET) ||
       // The header's size and the reserved bits beside it.
       view.getUint8(a + tcp.DATA_OFFSET_OFFSET) !== view.getUint8(b + tcp.DATA_OFFSET_OFFSET) ||
       tcp.acknowledgmentNumber(view, a) !== tcp.acknowledgmentNumber(view, b) ||
@@ -221,10 +229,10 @@ export class Coalescer {
     for (let at = tcp.MIN_HEADER_SIZE; at < headerSize; at += 4) {
       if (view.getUint32(a + at) !== view.getUint32(b + at)) return false;
     }
-    const payload = this.#bytes[group] - IP_HEADER_SIZE - headerSize;
+    const payload = this.#bytes[group] - ipHeaderSize - headerSize;
     const expected = (tcp.sequenceNumber(view, a) + payload) >>> 0;
     return tcp.sequenceNumber(view, b) === expected &&
-      this.#continuesIdentification(group, first, packet);
+      (isIpv6 || this.#continuesIdentification(group, first, packet));
   }
 
   /**
@@ -243,28 +251,83 @@ export class Coalescer {
 
   /** Whether the TCP checksum is right; merging would otherwise put a right one in the place of a wrong one. */
   #isIntact(packet: number, length: number): boolean {
-    const segment = packet + IP_HEADER_SIZE;
-    const size = length - IP_HEADER_SIZE;
-    return finish(this.#sum(segment, size, this.#pseudoHeader(packet, length))) === 0;
+    const ipHeaderSize = mergedHeaderSize(this.#view, packet);
+    const pseudoHeader = this.#pseudoHeader(packet, length);
+    return finish(this.#sum(packet + ipHeaderSize, length - ipHeaderSize, pseudoHeader)) === 0;
   }
 
   /**
    * The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap.
    */
   #pseudoHeader(packet: number, bytes: number): number {
+    if (ipv6.isIpv6(this.#view, packet)) {
+      const addresses = sum(
+        this.#view,
+        packet + ipv6.SOURCE_ADDRESS_OFFSET,
+        ipv6.ADDRESSES_SIZE,
+      );
+      return fold(addresses + ipv4.PROTOCOL_TCP + bytes - ipv6.HEADER_SIZE);
+    }
     return pseudoHeaderSum(
       this.#view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET),
       this.#view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET),
       ipv4.PROTOCOL_TCP,
-      bytes - IP_HEADER_SIZE,
+      bytes - ipv4.MIN_HEADER_SIZE,
     );
   }
 
-  #placeOf(packet: number, segment: number): number {
+  #placeOf(packet: number, segment: number, isIpv6: boolean): number {
     const view = this.#view;
-    const mixed = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET) ^
-      view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET) ^ view.getInt32(segment);
+    // Of IPv6 the last words: those before are alike in a network.
+    const source = packet +
+      (isIpv6 ? ipv6.DESTINATION_ADDRESS_OFFSET - 4 : ipv4.SOURCE_ADDRESS_OFFSET);
+    const destination = packet +
+      (isIpv6 ? ipv6.HEADER_SIZE - 4 : ipv4.DESTINATION_ADDRESS_OFFSET);
+    const mixed = view.getInt32(source) ^ view.getInt32(destination) ^ view.getInt32(segment);
     const folded = mixed ^ (mixed >>> 16);
     return (folded ^ (folded >>> 8)) & (FLOW_PLACES - 1);
   }
+}
+
+/** Bytes of the headers in front of TCP's; `FRAGMENT` or `NOT_TCP`. */
+function headersBeforeTcp(view: DataView, packet: number): number {
+  if (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FRAGMENT_BITS) return FRAGMENT;
+  return ipv4.protocol(view, packet) === ipv4.PROTOCOL_TCP
+    ? ipv4.headerSize(view, packet)
+    : NOT_TCP;
+}
+
+function headersBeforeTcp6(view: DataView, packet: number): number {
+  const upper = ipv6.upperLayer(view, packet);
+  if (ipv6.isFragment(upper)) return FRAGMENT;
+  return ipv6.protocolOf(upper) === ipv4.PROTOCOL_TCP ? ipv6.headersSizeOf(upper) : NOT_TCP;
+}
+
+/** Bytes of the IP header of a packet that may be merged: it has no options, and no extension headers. */
+function mergedHeaderSize(view: DataView, packet: number): number {
+  return ipv6.isIpv6(view, packet) ? ipv6.HEADER_SIZE : ipv4.MIN_HEADER_SIZE;
+}
+
+/** Whether two packets have the same IPv4 header, but for what counts on. */
+function haveOneHeader(view: DataView, one: number, other: number): boolean {
+  return view.getUint32(one + ipv4.SOURCE_ADDRESS_OFFSET) ===
+      view.getUint32(other + ipv4.SOURCE_ADDRESS_OFFSET) &&
+    view.getUint32(one + ipv4.DESTINATION_ADDRESS_OFFSET) ===
+      view.getUint32(other + ipv4.DESTINATION_ADDRESS_OFFSET) &&
+    ipv4.typeOfService(view, one) === ipv4.typeOfService(view, other) &&
+    ipv4.timeToLive(view, one) === ipv4.timeToLive(view, other) &&
+    view.getUint16(one + ipv4.FLAGS_OFFSET) === view.getUint16(other + ipv4.FLAGS_OFFSET);
+}
+
+/** The same of IPv6: all of it but the length. */
+function haveOneHeader6(view: DataView, one: number, other: number): boolean {
+  if (
+    view.getUint32(one) !== view.getUint32(other) ||
+    view.getUint16(one + ipv6.NEXT_HEADER_OFFSET) !==
+      view.getUint16(other + ipv6.NEXT_HEADER_OFFSET)
+  ) return false;
+  for (let at = ipv6.SOURCE_ADDRESS_OFFSET; at < ipv6.HEADER_SIZE; at += 4) {
+    if (view.getUint32(one + at) !== view.getUint32(other + at)) return false;
+  }
+  return true;
 }

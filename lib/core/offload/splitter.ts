@@ -11,6 +11,7 @@
 import { finish, fold, sum, udpChecksum } from "../wire/checksum.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import { createSum, type Sum } from "../wire/simd_sum.ts";
 import * as tcp from "../wire/tcp.ts";
@@ -24,11 +25,12 @@ import {
   GSO_NONE,
   GSO_SIZE_OFFSET,
   GSO_TCPV4,
+  GSO_TCPV6,
   GSO_TYPE_OFFSET,
   GSO_UDP_L4,
 } from "./virtio_net_header.ts";
 
-/** The longest IPv4 and TCP headers together: what the scratch region must hold. */
+/** The longest headers of IP and TCP together: what the scratch region must hold. IPv6's may come to more: refused. */
 export const SPLITTER_SCRATCH_SIZE = 120;
 /** Bytes behind a packet that sealing may overwrite with padding, and that `next()` puts back: the most, and a bit. */
 const GUARD_SIZE = 16;
@@ -44,6 +46,7 @@ export class Splitter {
   readonly #scratch: number;
 
   #isTcp = false;
+  #isIpv6 = false;
   #segmentSize = 0;
   #ipHeaderSize = 0;
   #headerSize = 0;
@@ -74,31 +77,31 @@ export class Splitter {
   }
 
   /**
-   * Takes a super-packet that has passed `checkIpv4`. The memory must go on for 15 bytes behind it.
+   * Takes a super-packet that has passed `checkIpv4` or `checkIpv6`. The memory must go on for 15 bytes behind it.
    *
    * @param header offset of its virtio-net header
-   * @param packet offset of its IPv4 header
+   * @param packet offset of its IP header
    * @param length bytes of it
    * @returns `badTunRead` where the virtio-net header does not fit the packet
    */
   begin(header: number, packet: number, length: number): DropReason {
     const view = this.#view;
     const type = view.getUint8(header + GSO_TYPE_OFFSET) & ~GSO_ECN;
-    const protocol = ipv4.protocol(view, packet);
-    this.#isTcp = type === GSO_TCPV4 && protocol === ipv4.PROTOCOL_TCP;
+    this.#isIpv6 = ipv6.isIpv6(view, packet);
+    const protocol = this.#isIpv6 ? this.#readIpv6(packet) : this.#readIpv4(packet);
+    this.#isTcp = type === (this.#isIpv6 ? GSO_TCPV6 : GSO_TCPV4) &&
+      protocol === ipv4.PROTOCOL_TCP;
     if (!this.#isTcp && !(type === GSO_UDP_L4 && protocol === ipv4.PROTOCOL_UDP)) {
       return DropReason.badTunRead;
     }
-    // A fragment is never a super-packet, and its transport header has not been checked.
-    if (ipv4.moreFragments(view, packet) || ipv4.fragmentOffset(view, packet) !== 0) {
-      return DropReason.badTunRead;
-    }
     this.#segmentSize = view.getUint16(header + GSO_SIZE_OFFSET, true);
-    this.#ipHeaderSize = ipv4.headerSize(view, packet);
     const transport = packet + this.#ipHeaderSize;
     const transportHeaderSize = this.#isTcp ? tcp.headerSize(view, transport) : udp.HEADER_SIZE;
     this.#headerSize = this.#ipHeaderSize + transportHeaderSize;
-    if (this.#segmentSize === 0 || length <= this.#headerSize) return DropReason.badTunRead;
+    if (
+      this.#segmentSize === 0 || length <= this.#headerSize ||
+      this.#headerSize > SPLITTER_SCRATCH_SIZE
+    ) return DropReason.badTunRead;
 
     const { bytes } = this.#memory;
     bytes.copyWithin(this.#scratch, packet, packet + this.#headerSize);
@@ -146,14 +149,31 @@ export class Splitter {
     return true;
   }
 
+  /** Reads the protocol; -1 of a fragment, which is never a super-packet, and whose headers have not been checked. */
+  #readIpv4(packet: number): number {
+    const view = this.#view;
+    this.#ipHeaderSize = ipv4.headerSize(view, packet);
+    const isFragment = ipv4.moreFragments(view, packet) || ipv4.fragmentOffset(view, packet) !== 0;
+    return isFragment ? -1 : ipv4.protocol(view, packet);
+  }
+
+  #readIpv6(packet: number): number {
+    const upper = ipv6.upperLayer(this.#view, packet);
+    this.#ipHeaderSize = ipv6.headersSizeOf(upper);
+    return ipv6.isFragment(upper) ? -1 : ipv6.protocolOf(upper);
+  }
+
   /** Reads what packets differ in from the saved headers, clears it there, and sums up the rest. */
   #readTemplate(header: number, transportHeaderSize: number): void {
     const view = this.#view;
     const transport = header + this.#ipHeaderSize;
-    this.#identification = ipv4.identification(view, header);
-    view.setUint16(header + ipv4.TOTAL_LENGTH_OFFSET, 0);
-    view.setUint16(header + ipv4.IDENTIFICATION_OFFSET, 0);
-    view.setUint16(header + ipv4.HEADER_CHECKSUM_OFFSET, 0);
+    if (this.#isIpv6) view.setUint16(header + ipv6.PAYLOAD_LENGTH_OFFSET, 0);
+    else {
+      this.#identification = ipv4.identification(view, header);
+      view.setUint16(header + ipv4.TOTAL_LENGTH_OFFSET, 0);
+      view.setUint16(header + ipv4.IDENTIFICATION_OFFSET, 0);
+      view.setUint16(header + ipv4.HEADER_CHECKSUM_OFFSET, 0);
+    }
     if (this.#isTcp) {
       this.#sequenceNumber = tcp.sequenceNumber(view, transport);
       this.#flags = tcp.flags(view, transport);
@@ -164,14 +184,17 @@ export class Splitter {
       view.setUint16(transport + udp.LENGTH_OFFSET, 0);
       view.setUint16(transport + udp.CHECKSUM_OFFSET, 0);
     }
-    this.#ipSum = sum(view, header, this.#ipHeaderSize);
+    this.#ipSum = this.#isIpv6 ? 0 : sum(view, header, this.#ipHeaderSize);
     // The pseudo-header: both addresses and the protocol; the length is each packet's own.
-    const addresses = sum(view, header + ipv4.SOURCE_ADDRESS_OFFSET, 8);
+    const addresses = this.#isIpv6
+      ? sum(view, header + ipv6.SOURCE_ADDRESS_OFFSET, ipv6.ADDRESSES_SIZE)
+      : sum(view, header + ipv4.SOURCE_ADDRESS_OFFSET, 8);
+    const protocol = this.#isTcp ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
     this.#transportSum = sum(
       view,
       transport,
       transportHeaderSize,
-      fold(addresses + ipv4.protocol(view, header)),
+      fold(addresses + protocol),
     );
   }
 
@@ -190,6 +213,10 @@ export class Splitter {
 
   #finishIpHeader(packet: number, totalLength: number): void {
     const view = this.#view;
+    if (this.#isIpv6) {
+      view.setUint16(packet + ipv6.PAYLOAD_LENGTH_OFFSET, totalLength - ipv6.HEADER_SIZE);
+      return;
+    }
     const identification = (this.#identification + this.#index) & 0xffff;
     view.setUint16(packet + ipv4.TOTAL_LENGTH_OFFSET, totalLength);
     view.setUint16(packet + ipv4.IDENTIFICATION_OFFSET, identification);

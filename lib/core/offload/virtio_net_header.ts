@@ -29,6 +29,7 @@ export const FLAG_DATA_VALID = 2;
 
 export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;
+export const GSO_TCPV6 = 4;
 /** UDP datagrams of one size, the last perhaps shorter; since Linux 6.2. */
 export const GSO_UDP_L4 = 5;
 /** Set beside the type when the TCP connection uses ECN. */
@@ -40,6 +41,7 @@ export const GSO_ECN = 0x80;
  * @param segmentStart bytes before the TCP header: of the IP header, and of a link-layer header if there is one
  * @param headerSize the same with the TCP header
  * @param segmentSize payload bytes of each packet but the last
+ * @param type `GSO_TCPV4` or `GSO_TCPV6`
  */
 export function writeTcpHeader(
   view: DataView,
@@ -47,8 +49,9 @@ export function writeTcpHeader(
   segmentStart: number,
   headerSize: number,
   segmentSize: number,
+  type: number = GSO_TCPV4,
 ): void {
-  writeSegments(view, offset, GSO_TCPV4, headerSize, segmentSize);
+  writeSegments(view, offset, type, headerSize, segmentSize);
   writeChecksum(view, offset, segmentStart, TCP_CHECKSUM_OFFSET);
 }
 

@@ -1,22 +1,33 @@
 /** Network owners: which peer has which allowed network, as changes give them from one to another. */
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 
 /** Peers by their key, in base64. */
 type Key = string;
+/** Of either family. */
+type Network = Ipv4Prefix | Ipv6PrefixText;
+/** A number of IPv4, of IPv6 the text. */
+type NetworkId = number | Ipv6PrefixText;
+
+interface Networks {
+  readonly allowedIps: readonly Ipv4Prefix[];
+  readonly allowedIps6: readonly Ipv6PrefixText[];
+}
 
 export class NetworkOwners {
   /** Peers that lost a network to another. */
   readonly bereft = new Set<Key>();
-  readonly #owners = new Map<number, Key>();
-  readonly #networks = new Map<Key, Map<number, Ipv4Prefix>>();
+  readonly #owners = new Map<NetworkId, Key>();
+  readonly #networks = new Map<Key, Map<NetworkId, Network>>();
 
   /** Those of these peers, of whom none shares a network with another; in steps. */
   static *of(
-    peers: ReadonlyMap<Key, { readonly allowedIps: readonly Ipv4Prefix[] }>,
+    peers: ReadonlyMap<Key, Networks>,
   ): Generator<void, NetworkOwners> {
     const owners = new NetworkOwners();
-    for (const [key, { allowedIps }] of peers) {
+    for (const [key, { allowedIps, allowedIps6 }] of peers) {
       for (const network of allowedIps) owners.give(network, key);
+      for (const network of allowedIps6) owners.give(network, key);
       yield;
     }
     owners.bereft.clear();
@@ -24,12 +35,16 @@ export class NetworkOwners {
   }
 
   /** The networks of a peer, in the order in which it was given them. */
-  networksOf(key: Key): Ipv4Prefix[] {
-    return [...this.#networks.get(key)?.values() ?? []];
+  networksOf(key: Key): Networks {
+    const networks = [...this.#networks.get(key)?.values() ?? []];
+    return {
+      allowedIps: networks.filter((network) => typeof network === "object"),
+      allowedIps6: networks.filter((network) => typeof network === "string"),
+    };
   }
 
   /** Gives a network to a peer, no matter who had it. */
-  give(network: Ipv4Prefix, key: Key): void {
+  give(network: Network, key: Key): void {
     const id = networkId(network);
     const owner = this.#owners.get(id);
     if (owner === key) return;
@@ -44,7 +59,7 @@ export class NetworkOwners {
   }
 
   /** Takes a network from a peer, if it is that peer's. */
-  take(network: Ipv4Prefix, key: Key): void {
+  take(network: Network, key: Key): void {
     const id = networkId(network);
     if (this.#networks.get(key)?.delete(id)) this.#owners.delete(id);
   }
@@ -57,7 +72,8 @@ export class NetworkOwners {
   }
 }
 
-/** A number for a network; lengths are 0 to 32. */
-function networkId({ address, prefixLength }: Ipv4Prefix): number {
-  return address * 64 + prefixLength;
+/** What tells a network from all others; lengths of IPv4 are 0 to 32. */
+function networkId(network: Network): NetworkId {
+  if (typeof network === "string") return network;
+  return network.address * 64 + network.prefixLength;
 }

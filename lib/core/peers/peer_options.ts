@@ -5,13 +5,14 @@ import type { PeerOptions } from "../wireguard/peer.ts";
 
 /** What the data plane needs to know of a configured peer. */
 export function peerOptions(
-  peer: Omit<PeerConfig, "allowedIps6" | "zonedEndpoint" | "line">,
+  peer: Omit<PeerConfig, "zonedEndpoint" | "line">,
   address: HostAddress | null,
 ): PeerOptions {
   return {
     publicKey: peer.publicKey,
     presharedKey: peer.presharedKey,
     allowedIps: peer.allowedIps,
+    allowedIps6: peer.allowedIps6,
     endpoint: peer.endpoint === null || address === null
       ? null
       : { address, port: peer.endpoint.port },

@@ -10,9 +10,10 @@ import { DropReason } from "../wire/drop_reason.ts";
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
-
-/** Where a packet goes that goes to no peer: numbers that are no index of a peer. */
-export const RoutingVerdict = { host: 0, outside: 1 << 20 } as const;
+import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
+import type { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
+import { Router6 } from "./router6.ts";
+import { RoutingVerdict } from "./routing_verdict.ts";
 
 export interface RouterOptions {
   readonly allowedIps: AllowedIps<PacketPeer>;
@@ -20,6 +21,9 @@ export interface RouterOptions {
   readonly isGateway: boolean;
   /** This end's inner addresses with their networks. */
   readonly addresses: readonly Ipv4Prefix[];
+  /** The same of IPv6, and whose others are; without an address, none is carried. */
+  readonly addresses6?: readonly Ipv6PrefixText[];
+  readonly allowedIps6?: AllowedIps6<PacketPeer>;
   /** Whether one client may reach another. */
   readonly clientToClient: boolean;
   /** What happens to a gateway's packets for the outside: the NAT's, the host's kernel's, or nobody's concern. */
@@ -34,6 +38,8 @@ interface Exit {
 }
 
 export class Router {
+  /** Null where the tunnel carries no IPv6. */
+  readonly ipv6: Router6 | null;
   readonly #allowedIps: AllowedIps<PacketPeer>;
   readonly #isGateway: boolean;
   #clientToClient: boolean;
@@ -43,6 +49,10 @@ export class Router {
   #exits = new AllowedIps<Exit>();
 
   constructor(options: RouterOptions) {
+    const { addresses6 = [], allowedIps6 } = options;
+    this.ipv6 = addresses6.length === 0 || allowedIps6 === undefined
+      ? null
+      : new Router6({ ...options, addresses6, allowedIps6 });
     this.#allowedIps = options.allowedIps;
     this.#isGateway = options.isGateway;
     this.#clientToClient = options.clientToClient;
@@ -55,6 +65,7 @@ export class Router {
   /** Whether one client may reach another, from now on. */
   setClientToClient(clientToClient: boolean): void {
     this.#clientToClient = clientToClient;
+    this.ipv6?.setClientToClient(clientToClient);
   }
 
   /** Judges by these rules from now on. */

@@ -12,7 +12,7 @@ export const DropReason = {
   // Inner packets, in the order in which `checkIpv4` looks (lib/core/nat/README.md, "Boundaries").
   /** Nothing there: zero bytes. In the tunnel an empty packet is a keepalive and never comes this far. */
   empty: 1,
-  /** Version 6: never sent, never translated. */
+  /** Version 6, where the tunnel has no IPv6 address: never sent, never translated. */
   ipv6: 2,
   /** A version other than 4 and 6. */
   badVersion: 3,
@@ -160,6 +160,12 @@ export const DropReason = {
   noPath: 66,
   /** The kernel dropped datagrams of UDP before we read them: the socket's buffer was full. */
   receiveOverflow: 67,
+
+  // Of IPv6 inside, besides what it has in common with IPv4.
+  /** An extension header that is not carried, hop-by-hop options among them, that does not fit, or is one too many. */
+  badExtensionHeader: 68,
+  /** ICMPv6 of the hosts of one link among each other: neighbour discovery, router advertisements, redirects. */
+  linkOnly: 69,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -5,6 +5,11 @@
  */
 import * as ipv4 from "./ipv4.ts";
 
+/** Of the first two bytes of a packet: set in IPv6's version, and not in IPv4's. */
+const VERSION_6 = 0x2000;
+/** Where the bits stand in the first two bytes of an IPv6 packet, whose traffic class crosses both. */
+const SHIFT_6 = 4;
+
 /** The two bits, in the type of service. */
 export const Ecn = { notEct: 0, ect1: 1, ect0: 2, ce: 3 } as const;
 const ECN_MASK = 0b11;
@@ -22,9 +27,10 @@ const COMBINED = Uint8Array.of(
   ...[Ecn.ce, Ecn.ce, Ecn.ce, Ecn.ce],
 );
 
-/** The bits of a packet that `checkIpv4` has let through, or is to. */
+/** The bits of a packet that has passed the checks, or is to. */
 export function ecnOf(view: DataView, packet: number): number {
-  return view.getUint8(packet + ipv4.TYPE_OF_SERVICE_OFFSET) & ECN_MASK;
+  const first = view.getUint16(packet);
+  return ((first & VERSION_6) === 0 ? first : first >>> SHIFT_6) & ECN_MASK;
 }
 
 /**
@@ -46,5 +52,14 @@ export function takeOverEcn(view: DataView, packet: number, outer: number): bool
   sum = (sum & 0xffff) + (sum >>> 16);
   sum = (sum & 0xffff) + (sum >>> 16);
   view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, ~sum & 0xffff);
+  return true;
+}
+
+/** The same of an IPv6 packet, which has no checksum to be kept right. */
+export function takeOverEcn6(view: DataView, packet: number, outer: number): boolean {
+  const before = view.getUint16(packet);
+  const combined = COMBINED[(before >>> SHIFT_6 & ECN_MASK) << 2 | outer];
+  if (combined === DROP) return false;
+  view.setUint16(packet, before & ~(ECN_MASK << SHIFT_6) | combined << SHIFT_6);
   return true;
 }

@@ -21,6 +21,7 @@ import {
   TRANSPORT_RECEIVER_OFFSET,
 } from "../wire/messages.ts";
 import type { AllowedIps } from "./allowed_ips.ts";
+import type { AllowedIps6 } from "./allowed_ips6.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type DeviceEvent, DeviceEvents } from "./device_events.ts";
 import { type PeerActions, runTimers } from "./due_timers.ts";
@@ -64,6 +65,8 @@ export interface DeviceOptions {
    * transports' packets overtake each other.
    */
   readonly followsTransport?: boolean;
+  /** Whether allowed IPs of IPv6 count; not if left out. */
+  readonly carriesIpv6?: boolean;
   /**
    * How peers are watched; left out, they are not, and nothing tells this from plain WireGuard but its answers to
    * probes.
@@ -80,6 +83,7 @@ export interface DeviceOptions {
 
 export class Device {
   readonly allowedIps: AllowedIps<Peer>;
+  readonly allowedIps6: AllowedIps6<Peer>;
   /** Those of its send queue: what datagrams come and leave by. */
   readonly paths: Paths;
   /** What happened since the caller last emptied it, see `DeviceEvents`. */
@@ -144,6 +148,7 @@ export class Device {
     this.events = events.list;
     this.paths = paths;
     this.allowedIps = peers.allowedIps;
+    this.allowedIps6 = peers.allowedIps6;
     this.#memory = memory;
     this.#view = memory.view;
     this.#drops = drops;

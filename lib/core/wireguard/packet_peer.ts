@@ -4,6 +4,7 @@
  */
 import type { RateLimit } from "../limits/rate_limit.ts";
 import type { AllowedIps } from "./allowed_ips.ts";
+import type { AllowedIps6 } from "./allowed_ips6.ts";
 import type { PacketDirection } from "./packet_tap.ts";
 
 export interface PacketPeer {
@@ -25,6 +26,7 @@ export interface AnyPacketTap {
 
 export interface PacketDevice {
   readonly allowedIps: AllowedIps<PacketPeer>;
+  readonly allowedIps6: AllowedIps6<PacketPeer>;
   readonly tap: AnyPacketTap | null;
   /** Handshake messages that were worth a Diffie-Hellman, since the start; an int32 that may wrap around. */
   readonly admittedHandshakes: number;

@@ -2,6 +2,7 @@
 import type { CookieGenerator } from "../noise/cookie.ts";
 import type { Initiator } from "../noise/handshake.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 import { Allowance } from "../limits/allowance.ts";
 import type { Paths } from "../transport/paths.ts";
 import { PeerEndpoint } from "../transport/peer_endpoint.ts";
@@ -27,6 +28,7 @@ export interface PeerOptions {
   /** 32 bytes; left out, the protocol uses 32 zero bytes. */
   readonly presharedKey?: Uint8Array | null;
   readonly allowedIps: readonly Ipv4Prefix[];
+  readonly allowedIps6?: readonly Ipv6PrefixText[];
   /** Where the peer is first looked for. */
   readonly endpoint?: SocketAddress | null;
   /** Seconds; 0 is off. */

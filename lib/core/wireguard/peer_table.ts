@@ -12,6 +12,7 @@ import type { Paths } from "../transport/paths.ts";
 import { Transport } from "../transport/transport.ts";
 import { KEY_SIZE } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
+import { AllowedIps6 } from "./allowed_ips6.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
@@ -26,6 +27,8 @@ export interface PeerTableOptions {
   /** Null for a device that watches no peers. */
   readonly watch: WatchOptions | null;
   readonly followsTransport: boolean;
+  /** Whether allowed IPs of IPv6 count; not if left out. */
+  readonly carriesIpv6?: boolean;
   /** Null where this thread alone has the packets. */
   readonly sharing?: Sharing | null;
   /** The most peers; `MAX_PEERS` if left out. */
@@ -34,6 +37,7 @@ export interface PeerTableOptions {
 
 export class PeerTable {
   readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
+  readonly allowedIps6: AllowedIps6<Peer> = new AllowedIps6();
   /** The earliest time at which a timer of any peer is due. */
   readonly deadline: Deadline = { at: NEVER };
   readonly #options: PeerTableOptions;
@@ -99,9 +103,12 @@ export class PeerTable {
     return isNew ? this.#byIndex.length : this.#free.shift()!;
   }
 
-  #insertAllowedIps(peer: Peer, { allowedIps }: PeerOptions): void {
+  #insertAllowedIps(peer: Peer, { allowedIps, allowedIps6 = [] }: PeerOptions): void {
     for (const { address, prefixLength } of allowedIps) {
       this.allowedIps.insert(address, prefixLength, peer);
+    }
+    if (this.#options.carriesIpv6) {
+      for (const network of allowedIps6) this.allowedIps6.insert(network, peer);
     }
     this.#options.sharing?.peerPlaced(peer, allowedIps);
   }
@@ -115,6 +122,7 @@ export class PeerTable {
     peer.presharedKey = options.presharedKey ?? new Uint8Array(32);
     peer.limitRate(options.rateLimit ?? null);
     this.allowedIps.removeByValue(peer);
+    this.allowedIps6.removeByValue(peer);
     this.#insertAllowedIps(peer, options);
     const interval = (options.persistentKeepalive ?? 0) * 1000;
     if (interval !== peer.timers.persistentInterval) {
@@ -136,6 +144,7 @@ export class PeerTable {
     peer.endpoint.set(null);
     peer.staticSecret?.fill(0);
     this.allowedIps.removeByValue(peer);
+    this.allowedIps6.removeByValue(peer);
     this.#byKey.delete(textOf(peer.publicKey));
     this.#byIndex[peer.index] = null;
     this.#free.push(peer.index);

@@ -244,7 +244,7 @@ export class PacketThread implements Disposable {
       );
       if (steering !== null) {
         tun.steer(steering);
-        if (this.#config.offload && !enableTunOffload(tun)) this.#warn(NO_TUN_OFFLOAD);
+        if (this.#config.offload && !enableTunOffload(tun, false)) this.#warn(NO_TUN_OFFLOAD);
       }
       this.#loop.add(tun.fd, (_, at) => this.#engine.readTun(at));
       this.#engine.attachTun(new TunDevice(tun, this.#loop));

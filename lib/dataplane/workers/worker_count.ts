@@ -13,10 +13,14 @@ const ARENA_SIZE = 512 * 1024;
 
 /** What there is only with one thread, by what asks for it. */
 function obstacle(
-  { egress, hasFakeTcp }: Pick<DataPlaneConfig, "egress" | "hasFakeTcp">,
+  { egress, hasFakeTcp, addresses6 = [] }: Pick<
+    DataPlaneConfig,
+    "egress" | "hasFakeTcp" | "addresses6"
+  >,
 ): string | null {
   if (typeof egress === "object") return "Egress = raw needs one";
   if (hasFakeTcp) return "fake TCP needs one";
+  if (addresses6.length > 0) return "IPv6 inside the tunnel needs one";
   return kernelsObstacle();
 }
 
@@ -48,7 +52,7 @@ function kernelsObstacle(): string | null {
  */
 export function workerCount(
   wanted: "auto" | number,
-  config: Pick<DataPlaneConfig, "egress" | "hasFakeTcp">,
+  config: Pick<DataPlaneConfig, "egress" | "hasFakeTcp" | "addresses6">,
 ): { workers: number; reason: string | null } {
   if (wanted === "auto" || wanted === 1) return { workers: 1, reason: null };
   const reason = obstacle(config);

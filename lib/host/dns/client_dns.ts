@@ -52,15 +52,20 @@ export interface ClientDns {
  * @throws {AppError} where they cannot be set
  */
 export function setClientDns(options: ClientDnsOptions): ClientDns | null {
-  const { dns, dnsSearch } = options.config.interface;
+  const { dnsSearch } = options.config.interface;
   // A name with "~" is systemd-resolved's way to say what a link's resolvers are for.
   const search = dnsSearch.filter((name) => !name.startsWith("~"));
-  const resolvers = { servers: dns.map(formatIpv4), search };
-  if (dns.length + dnsSearch.length === 0) return null;
+  const resolvers = { servers: resolversOf(options.config), search };
+  if (resolvers.servers.length + dnsSearch.length === 0) return null;
   const manager = resolverManager();
   if (manager === "systemd-resolved") return setByResolved(resolvers.servers, options);
   if (manager === "resolvconf") return setByResolvconf(resolvers, options);
   return setByFile(manager.file, { ...options, resolvers });
+}
+
+/** The addresses of the tunnel's resolvers: those of IPv6 where it carries IPv6. */
+export function resolversOf({ interface: { dns, dns6, addresses6 } }: ClientConfig): string[] {
+  return [...dns.map(formatIpv4), ...addresses6.length > 0 ? dns6 : []];
 }
 
 /** Who is asked to set the resolvers here; where nobody manages them, the file that has them. */

@@ -5,6 +5,7 @@ import { KEY_LENGTH } from "../../core/config/values/key_text.ts";
 import { parseConfig } from "../../core/config/parse_config.ts";
 import type { HookKeys, WantedKeys } from "../../core/config/hook_keys.ts";
 import { hostNames } from "../dns/host_names.ts";
+import { canCarryIpv6 } from "../network/ipv6_presence.ts";
 import { keysFromHooks, type KnownKeys, refuseHookKey } from "../hooks/hook_key.ts";
 
 /** Bytes; a thousand peers take 200 KiB. */
@@ -22,7 +23,7 @@ export interface ReadConfig {
  * @throws {ConfigError} when it cannot be read, is no text of at most 1 MiB, or has a mistake
  */
 export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Config {
-  return configIn(path, readBounded(path), { hookKeys, decode: decodeToRead }).config;
+  return asHostCan(configIn(path, readBounded(path), { hookKeys, decode: decodeToRead }).config);
 }
 
 /**
@@ -33,7 +34,7 @@ export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Confi
  */
 export function loadConfigAgain(path: string, hookKeys: HookKeyUse): Config {
   const file = readBounded(path, { isRegular: true });
-  return configIn(path, file, { hookKeys, decode: decodeToRead }).config;
+  return asHostCan(configIn(path, file, { hookKeys, decode: decodeToRead }).config);
 }
 
 /**
@@ -82,6 +83,20 @@ function configIn(
   const warning =
     `${path}: other users can read or write this file, which contains keys: run \`chmod 600\` on it`;
   return { text, config: { ...config, warnings: [warning, ...config.warnings] } };
+}
+
+/** Without IPv6 inside the tunnel where this host has none: a file with both families still connects by IPv4. */
+function asHostCan(config: Config): Config {
+  const { addresses6, lines } = config.interface;
+  if (addresses6.length === 0 || canCarryIpv6()) return config;
+  const note = `${config.fileName}:${
+    lines.get("Address")
+  }: Address: IPv6 is switched off on this host: the IPv6 addresses in this file have no effect`;
+  return {
+    ...config,
+    interface: { ...config.interface, addresses6: [] },
+    notes: [...config.notes, note],
+  };
 }
 
 /** The file's content, and its permission bits if it is a regular file: a pipe has no lasting ones. */

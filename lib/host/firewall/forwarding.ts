@@ -41,11 +41,25 @@ const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 const TRACKED = "/proc/sys/net/netfilter/nf_conntrack_count";
 const SUFFIX = "_forward";
 
+/**
+ * The same of IPv6, of which nothing leaves a gateway by the kernel: none is forwarded to the tunnel, nor from it. A
+ * host that forwards IPv6 would else let everybody on a link reach the clients without a key.
+ */
+function installForwardingBlock6(nftables: Nftables, table: string, device: string): void {
+  nftables.replaceTable({ family: "ip6", name: table }, {
+    name: "forward",
+    hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
+    rules: [[...inputDeviceIs(device), drop()], [...outputDeviceIs(device), drop()]],
+  });
+}
+
 export interface ForwardingOptions {
   /** Name of the TUN; it need not be there yet. */
   readonly interfaceName: string;
   /** Inner networks, whose packets leave as the exit's address. */
   readonly sources: readonly Ipv4Prefix[];
+  /** Whether there is IPv6 inside. */
+  readonly carriesIpv6: boolean;
   readonly journal: Journal;
 }
 
@@ -80,12 +94,21 @@ export class Forwarding implements Disposable {
       this.#nftables.listTables();
       this.#options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
       this.install();
+      this.#close6(this.#nftables);
     } catch (error) {
       // Not to be tried again.
       this.#nftables[Symbol.dispose]();
       this.#nftables = null;
       throw error;
     }
+  }
+
+  #close6(nftables: Nftables): void {
+    const { carriesIpv6, interfaceName, journal } = this.#options;
+    if (!carriesIpv6) return;
+    const { name } = this.#table;
+    journal.make({ kind: "nftables-table", table: { family: "ip6", name } }, nftables);
+    installForwardingBlock6(nftables, name, interfaceName);
   }
 
   /**

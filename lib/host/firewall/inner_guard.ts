@@ -8,12 +8,14 @@
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
-import { AF_INET } from "../../../ffi/socket_constants.ts";
+import { formatIp, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { Config } from "../../core/config/config.ts";
+import type { Ipv6Text } from "../../core/wire/host_address.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Logger } from "../../process/logging.ts";
 import {
@@ -23,11 +25,15 @@ import {
   installInnerSilence,
 } from "./inner_tables.ts";
 
+/** Of tables: IPv4's and IPv6's. */
+const FAMILIES = ["ip", "ip6"] as const;
+
 export interface InnerGuardOptions {
   readonly role: "server" | "client";
   /** Name of the TUN; it need not be there yet. */
   readonly interfaceName: string;
   readonly addresses: readonly Ipv4Prefix[];
+  readonly addresses6: readonly Ipv6PrefixText[];
   /** Those of the tunnel, wherever they are. */
   readonly services: readonly InnerService[];
   readonly journal: Pick<Journal, "make">;
@@ -53,10 +59,12 @@ export class InnerGuard implements Disposable {
     this.#nftables.listTables();
     this.#shared = this.#sharedNow();
     this.#tellOfShared();
-    options.journal.make({
-      kind: "nftables-table",
-      table: { family: "ip", name: this.#table },
-    }, this.#nftables);
+    for (const family of options.addresses6.length === 0 ? ["ip"] as const : FAMILIES) {
+      options.journal.make({
+        kind: "nftables-table",
+        table: { family, name: this.#table },
+      }, this.#nftables);
+    }
     installInnerGuard(this.#nftables, this.#traffic);
     this.#silenceArp();
     this.#opened = opened.move();
@@ -114,6 +122,7 @@ export class InnerGuard implements Disposable {
       device: interfaceName,
       addresses: addresses.map(({ address }) => address)
         .filter((address) => !this.#shared.includes(address)),
+      addresses6: this.#own6(),
       services: services.filter(({ address }) => this.#shared.includes(address)),
     };
   }
@@ -142,6 +151,17 @@ export class InnerGuard implements Disposable {
         .map(({ address }) => ipv4ToNumber(address)),
     );
     return addresses.map(({ address }) => address).filter((address) => elsewhere.has(address));
+  }
+
+  /** The inner IPv6 addresses but for those that another interface has, too; no service of ours is there. */
+  #own6(): Ipv6Text[] {
+    const tunnel = this.#netlink.links.find(this.#options.interfaceName)?.index ?? null;
+    const elsewhere = new Set(
+      this.#netlink.addresses.list({ family: AF_INET6 })
+        .filter(({ link, isPermanent }) => link !== tunnel && isPermanent)
+        .map(({ address }) => formatIp(address)),
+    );
+    return this.#options.addresses6.map(addressOf6).filter((address) => !elsewhere.has(address));
   }
 
   #tellOfShared(): void {

@@ -14,10 +14,13 @@ import {
   counter,
   destinationIs,
   drop,
+  type Expression,
   inputDeviceIsNot,
   ipv4PortsAre,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
+import type { NftablesChain } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import { ipv6Bytes, type Ipv6Text } from "../../core/wire/host_address.ts";
 import { LOOPBACK } from "../../../ffi/netlink/links.ts";
 
 /** What belongs to a tunnel's inside alone. */
@@ -27,6 +30,7 @@ export interface InnerTraffic {
   readonly device: string;
   /** This host's addresses in the tunnel and nowhere else, host order. */
   readonly addresses: readonly number[];
+  readonly addresses6: readonly Ipv6Text[];
   /** Services of the tunnel at addresses that another interface has as well. */
   readonly services: readonly InnerService[];
 }
@@ -46,7 +50,7 @@ export interface InnerService {
  */
 export function installInnerGuard(
   nftables: Nftables,
-  { table, device, addresses, services }: InnerTraffic,
+  { table, device, addresses, addresses6, services }: InnerTraffic,
 ): void {
   const matches = [
     ...addresses.map(destinationIs),
@@ -57,7 +61,7 @@ export function installInnerGuard(
       }),
     ]),
   ];
-  nftables.replaceTable({ family: "ip", name: table }, {
+  const chain = (matches: readonly Expression[][]): NftablesChain => ({
     name: "prerouting",
     hook: { type: "filter", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_RAW },
     rules: matches.map((match) => [
@@ -68,6 +72,10 @@ export function installInnerGuard(
       drop(),
     ]),
   });
+  nftables.replaceTable({ family: "ip", name: table }, chain(matches));
+  if (addresses6.length === 0) return;
+  const matches6 = addresses6.map((address) => destinationIs(ipv6Bytes(address)));
+  nftables.replaceTable({ family: "ip6", name: table }, chain(matches6));
 }
 
 /** Answers nobody on a link who asks by ARP who has one of these addresses: that would tell him which they are. */

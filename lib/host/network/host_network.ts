@@ -12,6 +12,7 @@ import {
   type IpPrefix,
   ipv4FromNumber,
   ipv4ToNumber,
+  parsePrefix,
 } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { RouteProtocol, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
@@ -20,6 +21,7 @@ import type { RuleSpec } from "../../../ffi/netlink/rules.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { addressBytes, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { ALL_IPV6, type Ipv6PrefixText, isWithin6 } from "../../core/wire/ipv6_prefix.ts";
 import { Detour } from "./detour.ts";
 import { guestBridges } from "./guest_bridges.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -29,7 +31,7 @@ import type { Journal } from "../journal/journal.ts";
 import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
 import { getLogger } from "../../process/logging.ts";
 import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
-import { ALL_IPV6, DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
+import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
 const TX_QUEUE_LENGTH = 1000;
@@ -41,6 +43,8 @@ const SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
 export interface InterfaceSettings {
   readonly name: string;
   readonly addresses: readonly Ipv4Prefix[];
+  /** Where there is none, the interface has no IPv6. */
+  readonly addresses6: readonly Ipv6PrefixText[];
   /** In bytes. */
   readonly mtu: number;
 }
@@ -128,16 +132,21 @@ export class HostNetwork implements Disposable {
   }
 
   /** Gives the TUN its addresses and MTU and switches it on. */
-  bringUp({ name, addresses, mtu }: InterfaceSettings): void {
+  bringUp({ name, addresses, addresses6, mtu }: InterfaceSettings): void {
     const { links, addresses: linkAddresses } = this.#netlink;
     const { index } = links.get(name);
     links.configure(index, { mtu, txQueueLength: TX_QUEUE_LENGTH });
-    disableIpv6(name);
+    if (addresses6.length === 0) disableIpv6(name);
+    else enableIpv6(name);
     for (const { address, prefixLength } of addresses) {
       linkAddresses.add(index, { address: ipv4FromNumber(address), prefixLength });
     }
+    for (const text of addresses6) {
+      const { address, length: prefixLength } = parsePrefix(text);
+      linkAddresses.add(index, { address, prefixLength });
+    }
     links.configure(index, { up: true });
-    const link = { name, index, addresses, mtu };
+    const link = { name, index, addresses, addresses6, mtu };
     this.#link = link;
     this.#fixtures = linkFixtures(this.#strictNetlink, () => ({
       ...this.#link ?? link,
@@ -163,47 +172,34 @@ export class HostNetwork implements Disposable {
   }
 
   /** Routes networks through the TUN, except those that its own addresses cover already. */
-  addRoutes(settings: InterfaceSettings, { networks, table }: RoutePlan["plain"]): void {
+  addRoutes(settings: InterfaceSettings, plain: RoutePlan["plain"]): void {
     const { index } = this.#netlink.links.get(settings.name);
-    for (const network of networks) {
-      if (settings.addresses.some((own) => covers(own, network))) continue;
-      const { address, prefixLength } = network;
-      const destination = { address: ipv4FromNumber(address), length: prefixLength };
-      this.#addRoute(index, { destination, table });
-    }
+    for (const route of routesOf(settings, plain)) this.#addRoute(index, route);
   }
 
   /** Takes such routes away again; that one is not there, or the TUN is gone, is no error. */
-  removeRoutes(
-    { name, addresses }: InterfaceSettings,
-    { networks, table }: RoutePlan["plain"],
-  ): void {
-    const link = this.#netlink.links.find(name);
+  removeRoutes(settings: InterfaceSettings, plain: RoutePlan["plain"]): void {
+    const link = this.#netlink.links.find(settings.name);
     if (link === null) return;
-    for (const network of networks) {
-      if (addresses.some((own) => covers(own, network))) continue;
-      const { address, prefixLength } = network;
-      const destination = { address: ipv4FromNumber(address), length: prefixLength };
-      this.#deleteRoute(link.index, { destination, table });
-    }
+    for (const route of routesOf(settings, plain)) this.#deleteRoute(link.index, route);
   }
 
   /**
-   * Routes by policy, as wg-quick does: all IPv4 traffic through the TUN, and what IPv6 the plan blocks, nowhere. The
-   * host's default route stays as it is. Packets with the mark, which are the tunnel's own, and networks more specific
-   * than the default route keep to the main table; the latter but for single addresses inside, which a network that the
-   * host happens to be in must not take from the tunnel.
+   * Routes by policy, as wg-quick does: all traffic of a full tunnel's families through the TUN, and what IPv6 the plan
+   * blocks, nowhere. The host's default route stays as it is. Packets with the mark, which are the tunnel's own, and
+   * networks more specific than the default route keep to the main table; the latter but for single addresses inside,
+   * which a network that the host happens to be in must not take from the tunnel.
    */
   addPolicy(
     settings: InterfaceSettings,
-    { mark, isFullTunnel, inside, blocked6 }: RoutePlan,
+    { mark, isFullTunnel, isFullTunnel6, inside, blocked6 }: RoutePlan,
   ): void {
     const blocked = hasIpv6() ? blocked6 : [];
     if (!isFullTunnel) {
       this.#insideTable = RouteTable.main;
       this.setInside(settings.name, inside);
     }
-    if (!isFullTunnel && blocked.length === 0) return;
+    if (!isFullTunnel && !isFullTunnel6 && blocked.length === 0) return;
     // Another instance would choose the same table and priorities at the same moment.
     this.#journal.exclusively(() => {
       const { links } = this.#netlink;
@@ -211,17 +207,18 @@ export class HostNetwork implements Disposable {
       for (const destination of blocked) {
         this.#journal.make({ kind: "route", destination, table, type: RouteType.unreachable });
       }
-      if (blocked.length > 0) this.#addRules(AF_INET6, { table, mark });
+      const { index } = links.get(settings.name);
+      if (isFullTunnel6) this.#addRoute(index, { destination: defaultPrefix(AF_INET6), table });
+      if (blocked.length > 0 || isFullTunnel6) this.#addRules(AF_INET6, { table, mark });
       this.#watchDetours(settings.name, {
         mark,
         families: [
           ...isFullTunnel ? [AF_INET] as const : [],
-          ...blocked.includes(ALL_IPV6) ? [AF_INET6] as const : [],
+          ...isFullTunnel6 || blocked.includes(ALL_IPV6) ? [AF_INET6] as const : [],
         ],
       });
       if (!isFullTunnel) return;
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
-      const { index } = links.get(settings.name);
       this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
       this.#insideTable = table;
       this.setInside(settings.name, inside);
@@ -340,6 +337,39 @@ function hostPrefix(address: number): IpPrefix {
 
 function keyOf({ destination, table }: LinkRoute): string {
   return `${formatPrefix(destination)} ${table}`;
+}
+
+/** The routes of networks by the TUN, but for those that its own addresses cover. */
+function routesOf(
+  { addresses, addresses6 }: InterfaceSettings,
+  { networks, networks6, table }: RoutePlan["plain"],
+): LinkRoute[] {
+  return [
+    ...networks.filter((network) => !addresses.some((own) => covers(own, network)))
+      .map(({ address, prefixLength }) => ({
+        destination: { address: ipv4FromNumber(address), length: prefixLength },
+        table,
+      })),
+    ...networks6.filter((network) => !addresses6.some((own) => isWithin6(network, own)))
+      .map((network) => ({ destination: parsePrefix(network), table })),
+  ];
+}
+
+/** By address alone, without what belongs to a link: no address of the kernel's making, no router is looked for. */
+function enableIpv6(name: string): void {
+  const settings = {
+    accept_ra: "0",
+    router_solicitations: "0",
+    addr_gen_mode: "1",
+    disable_ipv6: "0",
+  };
+  for (const [setting, value] of Object.entries(settings)) {
+    try {
+      Deno.writeTextFileSync(`/proc/sys/net/ipv6/conf/${name}/${setting}`, value);
+    } catch {
+      // In a container that may not, they are as for all interfaces there. What comes of it is dropped and counted.
+    }
+  }
 }
 
 /** The tunnel carries IPv4 alone: without this, the kernel would send router solicitations into it. */

@@ -4,10 +4,13 @@
  */
 import { EEXIST } from "../../../ffi/errno.ts";
 import {
+  type AddressFamily,
+  familyOf,
   formatPrefix,
   type IpAddress,
   type IpPrefix,
   ipv4FromNumber,
+  parsePrefix,
 } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
 import {
@@ -19,6 +22,7 @@ import {
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { formatCidr, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { type Ipv6PrefixText, network6 } from "../../core/wire/ipv6_prefix.ts";
 import { DeviceGone } from "../../process/device_gone.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
 
@@ -36,6 +40,7 @@ export interface LinkState {
   /** It may be renamed, and another get its name. */
   readonly index: number;
   readonly addresses: readonly Ipv4Prefix[];
+  readonly addresses6: readonly Ipv6PrefixText[];
   /** Bytes. */
   readonly mtu: number;
   readonly routes: readonly LinkRoute[];
@@ -64,7 +69,8 @@ export function addLinkRoute(netlink: Rtnetlink, index: number, route: LinkRoute
   } catch (error) {
     if (!(error instanceof NetlinkError && error.errno === EEXIST)) throw error;
     // Two of the configured networks may be one and the same.
-    return netlink.routes.list({ family: AF_INET, table: route.table, link: index })
+    const family = familyOf(route.destination.address);
+    return netlink.routes.list({ family, table: route.table, link: index })
       .some((there) => textOf(there) === textOf(route));
   }
 }
@@ -101,18 +107,18 @@ function mtu(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
 
 function addresses(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
   const lost = () => {
-    const state = stateNow();
-    const there = netlink.addresses.list({ family: AF_INET, link: state.index })
+    const { index, addresses, addresses6 } = stateNow();
+    const there = netlink.addresses.list({ link: index })
       .map(({ address, prefixLength }) => formatPrefix({ address, length: prefixLength }));
-    return state.addresses.filter((address) => !there.includes(formatCidr(address)));
+    return [...addresses.map(formatCidr), ...addresses6].filter((text) => !there.includes(text));
   };
   return {
     isPolled: false,
-    missing: () => lost().map((address) => `address ${formatCidr(address)}`),
+    missing: () => lost().map((text) => `address ${text}`),
     putBack: () => {
-      for (const { address, prefixLength } of lost()) {
-        const spec = { address: ipv4FromNumber(address), prefixLength };
-        netlink.addresses.replace(stateNow().index, spec);
+      for (const text of lost()) {
+        const { address, length: prefixLength } = parsePrefix(text);
+        netlink.addresses.replace(stateNow().index, { address, prefixLength });
       }
     },
   };
@@ -156,12 +162,12 @@ function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
 
 function routes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
   const lost = () => {
-    const { index, addresses, routes: added } = stateNow();
-    const routes = [...addresses.flatMap(routeOf), ...added];
-    const tables = new Set(routes.map(({ table }) => table));
+    const { index, addresses, addresses6, routes: added } = stateNow();
+    const routes = [...addresses.flatMap(routeOf), ...addresses6.flatMap(routeOf6), ...added];
     const there = new Set(
-      [...tables].flatMap((table) =>
-        netlink.routes.list({ family: AF_INET, table, link: index }).map(textOf)
+      [...lists(routes)].flatMap(([table, families]) =>
+        [...families].flatMap((family) => netlink.routes.list({ family, table, link: index }))
+          .map(textOf)
       ),
     );
     return routes.filter((route) => !there.has(textOf(route)));
@@ -185,6 +191,22 @@ function routeOf({ address, prefixLength }: Ipv4Prefix): LinkRoute[] {
     table: RouteTable.main,
     preferredSource: ipv4FromNumber(address),
   }];
+}
+
+/** The same of IPv6. */
+function routeOf6(text: Ipv6PrefixText): LinkRoute[] {
+  const destination = parsePrefix(network6(text));
+  return destination.length === 128 ? [] : [{ destination, table: RouteTable.main }];
+}
+
+/** What to list for these routes: of each table the families. */
+function lists(routes: readonly LinkRoute[]): Map<number, Set<AddressFamily>> {
+  const families = new Map<number, Set<AddressFamily>>();
+  for (const { table, destination } of routes) {
+    const known = families.get(table) ?? new Set();
+    families.set(table, known.add(familyOf(destination.address)));
+  }
+  return families;
 }
 
 function textOf({ destination, table }: Pick<LinkRoute, "destination" | "table">): string {

@@ -12,12 +12,19 @@ import {
 } from "../../core/config/values/networks.ts";
 import { formatAddress, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+import {
+  ALL_IPV6,
+  type Ipv6PrefixText,
+  isAllIpv6,
+  isWithin6,
+  outermostOf6,
+  splitCidr6,
+} from "../../core/wire/ipv6_prefix.ts";
 
 /** The mark of the tunnel's own datagrams where `FwMark` gives none: the number that wg-quick starts from. */
 export const DEFAULT_MARK = 51820;
 /** RT_TABLE_MAIN (linux/rtnetlink.h). */
 const MAIN_TABLE = 254;
-export const ALL_IPV6 = "::/0";
 /** A resolver on this host. */
 const LOOPBACK_NETWORK = 127;
 
@@ -26,13 +33,19 @@ export interface RoutePlan {
   readonly mark: number;
   /** Whether all IPv4 traffic is sent through the tunnel, by policy routing. */
   readonly isFullTunnel: boolean;
+  /** The same of IPv6. */
+  readonly isFullTunnel6: boolean;
   /**
    * Single addresses, host order, that the tunnel leads to whatever networks the host is in: the resolvers, and under a
    * full tunnel those that `AllowedIPs` names, as the gateway's inner one.
    */
   readonly inside: readonly number[];
   /** The networks that get plain routes by the TUN, and where. */
-  readonly plain: { readonly networks: readonly Ipv4Prefix[]; readonly table: number };
+  readonly plain: {
+    readonly networks: readonly Ipv4Prefix[];
+    readonly networks6: readonly Ipv6PrefixText[];
+    readonly table: number;
+  };
   /** IPv6 networks, as text, that are made unreachable: the tunnel does not carry them, and nothing else shall. */
   readonly blocked6: readonly string[];
 }
@@ -47,8 +60,9 @@ export interface WayOutside {
 
 /** What the configuration asks for. */
 export function planRoutes(config: ClientConfig): RoutePlan {
-  const { table, fwMark, killSwitch, allowIpv6 } = config.interface;
-  const { allowedIps6 } = config;
+  const { table, fwMark, killSwitch, allowIpv6, addresses6 } = config.interface;
+  const allowedIps6 = [...new Set(config.allowedIps6)];
+  const carried6 = addresses6.length > 0 ? allowedIps6 : [];
   const allowedIps = withoutRepetitions(config.allowedIps);
   const given = fwMark ?? 0;
   // As in wg-quick, `off` and a table of one's own mean routing of one's own choice: a default route is then one like
@@ -57,26 +71,37 @@ export function planRoutes(config: ClientConfig): RoutePlan {
     return {
       mark: given === 0 && killSwitch ? DEFAULT_MARK : given,
       isFullTunnel: false,
+      isFullTunnel6: false,
       inside: [],
       plain: table === "off"
-        ? { networks: [], table: MAIN_TABLE }
-        : { networks: allowedIps, table },
+        ? { networks: [], networks6: [], table: MAIN_TABLE }
+        : { networks: allowedIps, networks6: carried6, table },
       blocked6: [],
     };
   }
   const outermost = outermostOf(allowedIps);
   const isFullTunnel = isAllIpv4(allowedIps);
-  const blocked6 = allowIpv6 ? [] : isFullTunnel ? [ALL_IPV6] : allowedIps6;
+  const isFullTunnel6 = isAllIpv6(carried6);
+  const outermost6 = outermostOf6(carried6);
+  // Of what is carried, the rest is blocked: more specific networks keep their routes.
+  const unwanted6 = isFullTunnel ? [ALL_IPV6] : addresses6.length > 0 ? [] : allowedIps6;
+  const blocked6 = allowIpv6 || isFullTunnel6 ? [] : unwanted6;
   // What is blocked may contain the server.
   const mayBlockServer = blocked6.length > 0 && typeof config.server.endpoint.address !== "number";
   return {
-    mark: given === 0 && (isFullTunnel || killSwitch || mayBlockServer) ? DEFAULT_MARK : given,
+    mark: given === 0 && (isFullTunnel || isFullTunnel6 || killSwitch || mayBlockServer)
+      ? DEFAULT_MARK
+      : given,
     isFullTunnel,
+    isFullTunnel6,
     inside: insideOf(config.interface, { allowedIps, isFullTunnel }),
     plain: {
       networks: isFullTunnel
         ? allowedIps.filter((prefix) => !outermost.includes(prefix) && prefix.prefixLength < 32)
         : allowedIps,
+      networks6: isFullTunnel6
+        ? carried6.filter((prefix) => !outermost6.includes(prefix))
+        : carried6,
       table: MAIN_TABLE,
     },
     blocked6,
@@ -108,15 +133,22 @@ function insideOf(
  */
 export function planPeerRoutes(
   config: {
-    readonly interface: Pick<ServerConfig["interface"], "table">;
-    readonly peers: readonly Pick<PeerConfig, "allowedIps">[];
+    readonly interface: Pick<ServerConfig["interface"], "table" | "addresses6">;
+    readonly peers: readonly Pick<PeerConfig, "allowedIps" | "allowedIps6">[];
   },
 ): RoutePlan["plain"] {
-  const { table } = config.interface;
-  if (table === "off") return { networks: [], table: MAIN_TABLE };
+  const { table, addresses6 } = config.interface;
+  if (table === "off") return { networks: [], networks6: [], table: MAIN_TABLE };
   const networks = config.peers.flatMap(({ allowedIps }) => allowedIps);
-  if (table !== "auto" && table !== MAIN_TABLE) return { networks, table };
-  return { networks: networks.filter(({ prefixLength }) => prefixLength > 0), table: MAIN_TABLE };
+  const networks6 = addresses6.length === 0
+    ? []
+    : config.peers.flatMap(({ allowedIps6 }) => allowedIps6);
+  if (table !== "auto" && table !== MAIN_TABLE) return { networks, networks6, table };
+  return {
+    networks: networks.filter(({ prefixLength }) => prefixLength > 0),
+    networks6: networks6.filter((network) => splitCidr6(network).prefixLength > 0),
+    table: MAIN_TABLE,
+  };
 }
 
 /** What a user may not expect of the plan, one line each, beginning with file and line. */
@@ -126,7 +158,7 @@ export function routeWarnings(config: ClientConfig, plan: RoutePlan): string[] {
   const warning = (key: string, text: string) =>
     `${config.fileName}:${lines.get(key)}: ${key}: ${text}`;
   return [
-    ...plan.isFullTunnel
+    ...plan.isFullTunnel || plan.isFullTunnel6
       ? []
       : [warning("KillSwitch", "blocks everything that AllowedIPs do not cover")],
     ...allowIpv6 ? [warning("AllowIPv6", "has no effect with KillSwitch = on")] : [],
@@ -167,6 +199,7 @@ export function requireReachableOutside(
         `${formatAddress(server)} is reached; ${remedy}`,
     );
   };
+  if (isIpv6(server)) requireReachable6(config, plan, server);
   // The kernel makes a route of each address that is more than one.
   for (const address of config.interface.addresses) {
     if (address.prefixLength === 32) continue;
@@ -178,6 +211,32 @@ export function requireReachableOutside(
       ? `remove Table (line ${config.interface.lines.get("Table")}) for a full tunnel`
       : "remove it, or use 0.0.0.0/0 for a full tunnel";
     refuse("AllowedIPs", network, remedy);
+  }
+}
+
+/** The same of a server's IPv6 address: the networks that the tunnel itself leads to may not contain it. */
+function requireReachable6(config: ClientConfig, plan: RoutePlan, server: HostAddress): void {
+  const { addresses6, lines } = config.interface;
+  const refuse = (
+    line: number | undefined,
+    key: string,
+    network: Ipv6PrefixText,
+    remedy: string,
+  ) => {
+    if (!isWithin6(`${formatAddress(server)}/128`, network)) return;
+    throw new ConfigError(
+      `${config.fileName}:${line}: ${key}: cannot use "${network}": it contains the server's own address ` +
+        `${formatAddress(server)}; ${remedy}`,
+    );
+  };
+  for (const address of addresses6) {
+    if (splitCidr6(address).prefixLength === 128) continue;
+    refuse(lines.get("Address"), "Address", address, "give the tunnel another network, or a /128");
+  }
+  if (plan.plain.table !== MAIN_TABLE) return;
+  for (const network of plan.plain.networks6) {
+    const owner = config.peers.find(({ allowedIps6 }) => allowedIps6.includes(network));
+    refuse(owner?.line, "AllowedIPs", network, "remove it, or use ::/0 for a full tunnel");
   }
 }
 

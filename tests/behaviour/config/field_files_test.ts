@@ -289,7 +289,9 @@ Deno.test("a file for a phone of a provider is taken: two peers, IPv6, apps that
   assertEquals(config.warnings, [
     "f.conf:5: ExcludedApplications: has no effect: all programs on this host use the tunnel",
   ]);
-  assertEquals(config.notes.length, 1);
+  assertEquals(config.notes, []);
+  assertEquals(config.interface.addresses6, ["fd00::2/128"]);
+  assertEquals(config.allowedIps6, ["::/0"]);
   assertEquals(config.otherPeers.length, 1);
 });
 

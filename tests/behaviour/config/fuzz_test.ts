@@ -2,6 +2,7 @@
  * Tests with hostile text for the parsers of WireGuard's configuration protocol: a refusal is an answer, never an
  * accident.
  */
+import { network6, parseCidr6 } from "../../../lib/core/wire/ipv6_prefix.ts";
 import { parseUapiRequest, UapiError } from "../../../lib/core/config/uapi.ts";
 import { assert } from "../../support/assert.ts";
 import { fuzz } from "../../support/fuzz.ts";
@@ -37,7 +38,12 @@ Deno.test("parseUapiRequest() reads a hostile request or refuses it with UapiErr
       for (const { publicKey, allowedIps, endpoint } of request.change.peers) {
         assert(publicKey.length === 32, "a public key has 32 bytes");
         if (endpoint !== undefined) assert(endpoint.port > 0 && endpoint.port < 65_536);
-        for (const { network: { address, prefixLength } } of allowedIps) {
+        for (const { network } of allowedIps) {
+          if (typeof network === "string") {
+            assert(parseCidr6(network) !== null && network6(network) === network, network);
+            continue;
+          }
+          const { address, prefixLength } = network;
           assert(prefixLength >= 0 && prefixLength <= 32, `/${prefixLength}`);
           assert(address === address >>> 0, `${address}`);
         }

@@ -1,5 +1,6 @@
 /** A test that what runs for each packet allocates nothing, once the engine has optimised it. */
 import { AllowedIps } from "../../../lib/core/wireguard/allowed_ips.ts";
+import { AllowedIps6 } from "../../../lib/core/wireguard/allowed_ips6.ts";
 import { HandshakeRateLimiter } from "../../../lib/core/wireguard/handshake/rate_limiter.ts";
 import {
   finish,
@@ -10,11 +11,13 @@ import {
 } from "../../../lib/core/wire/checksum.ts";
 import { DropCounters, type DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import * as ipv4 from "../../../lib/core/wire/ipv4.ts";
+import * as ipv6 from "../../../lib/core/wire/ipv6.ts";
 import { createMemory } from "../../../lib/core/wire/memory.ts";
 import { transportSize } from "../../../lib/core/wire/messages.ts";
 import * as tcp from "../../../lib/core/wire/tcp.ts";
 import { assert } from "../../support/assert.ts";
 import { heapGrowth } from "../../support/heap_growth.ts";
+import { buildTcp6 } from "../../support/packets/packet_builder6.ts";
 import { TCP_DATA, UDP_LOOSE_SOURCE_ROUTE } from "../../support/wire/real_packets.ts";
 
 /** Calls for which a single 16-byte object each would show as 3.2 MB. */
@@ -26,6 +29,16 @@ const TOLERANCE = 4 * CALLS;
 const memory = createMemory(4096);
 memory.bytes.set(TCP_DATA, 64);
 memory.bytes.set(UDP_LOOSE_SOURCE_ROUTE, 256);
+const TCP6 = buildTcp6({ source: "fd00:77::ffff:2", payload: new Uint8Array(500) });
+/** With addresses whose words have the top bit, and an extension header. */
+const TCP6_OPTIONS = buildTcp6({
+  source: "fd00:77:8000::ffff:ffff",
+  extensions: [[60, [0, 0, 1, 4, 0, 0, 0, 0]]],
+});
+memory.bytes.set(TCP6, 1024);
+memory.bytes.set(TCP6_OPTIONS, 2048);
+const table6 = new AllowedIps6<object>();
+for (const prefix of ["::/0", "fd00:77::/64", "fd00:77::ffff:2/128"]) table6.insert(prefix, {});
 const view = memory.view;
 const table = new AllowedIps<object>();
 table.insert(0x0a424d00, 24, {});
@@ -46,6 +59,14 @@ const paths: Record<string, () => void> = {
   "checkIpv4() of a bad packet, counted": () => {
     const reason: DropReason = ipv4.checkIpv4(memory, 256, UDP_LOOSE_SOURCE_ROUTE.length);
     drops.add(reason);
+  },
+  "checkIpv6() of good packets": () => {
+    sink += ipv6.checkIpv6(view, 1024, TCP6.length);
+    sink += ipv6.checkIpv6(view, 2048, TCP6_OPTIONS.length);
+  },
+  "lookup() of an IPv6 packet's addresses": () => {
+    if (table6.lookup(view, 1024 + ipv6.SOURCE_ADDRESS_OFFSET) === null) sink += 1;
+    if (table6.lookup(view, 2048 + ipv6.SOURCE_ADDRESS_OFFSET) === null) sink += 1;
   },
   "the checksum of 1,420 bytes at an odd offset": () => {
     sink = sink + finish(sum(view, 513, 1420, pseudoHeaderSum(1, 2, 6, 1420))) & 0xffff;

@@ -30,7 +30,14 @@ function journalOf(errno: number): Journal {
 
 const GUARDS: Readonly<Record<string, (journal: Journal) => unknown>> = {
   "the inner addresses": (journal) =>
-    InnerGuard.install({ ...HOST, role: "server", addresses: [], services: [], journal }),
+    InnerGuard.install({
+      ...HOST,
+      role: "server",
+      addresses: [],
+      addresses6: [],
+      services: [],
+      journal,
+    }),
   "answers on the way back": (journal) =>
     ReturnPath.install({ ...HOST, mark: 1, device: null, journal }, []),
   "what the kernel forwards": (journal) => {

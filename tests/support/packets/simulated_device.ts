@@ -51,6 +51,8 @@ export interface SimulatedDeviceOptions {
   readonly port?: number;
   /** Inner address with its network. */
   readonly tunnelAddress: string;
+  /** The same of IPv6; none if left out. */
+  readonly tunnelAddress6?: string;
   readonly isGateway?: boolean;
   readonly clientToClient?: boolean;
   readonly egress?: RouterOptions["egress"];
@@ -128,6 +130,7 @@ export class SimulatedDevice {
     const router = {
       isGateway: options.isGateway ?? false,
       addresses: [parseCidr(options.tunnelAddress)!],
+      ...(options.tunnelAddress6 && { addresses6: [options.tunnelAddress6] }),
       clientToClient: options.clientToClient ?? true,
       egress: options.egress ?? (external === undefined ? "off" : "nat"),
       egressRules: [],
@@ -155,6 +158,7 @@ export class SimulatedDevice {
       random: (length) => random.bytes(length),
       wallClock: () => WALL_CLOCK_START + clock.now + this.wallClockOffset,
       followsTransport: options.isGateway ?? false,
+      carriesIpv6: options.tunnelAddress6 !== undefined,
       ...(options.watch && { watch: options.watch }),
       ...(this.workers && {
         shared: {
@@ -184,7 +188,11 @@ export class SimulatedDevice {
     const pipeline = new Pipeline({
       memory: this.memory,
       device: this.device,
-      router: new Router({ ...router, allowedIps: this.device.allowedIps }),
+      router: new Router({
+        ...router,
+        allowedIps: this.device.allowedIps,
+        allowedIps6: this.device.allowedIps6,
+      }),
       nat: this.nat,
       sendQueue: this.sendQueue,
       hostQueue,
@@ -236,7 +244,8 @@ export class SimulatedDevice {
   ): Peer {
     const peer = this.device.addPeer({
       publicKey: other.identity.public,
-      allowedIps: allowedIps.map((cidr) => parseCidr(cidr)!),
+      allowedIps: allowedIps.flatMap((cidr) => parseCidr(cidr) ?? []),
+      allowedIps6: allowedIps.filter((cidr) => cidr.includes(":")),
       ...options,
     }, this.#clock.now);
     this.#settle();

@@ -17,7 +17,8 @@ function peer(number: number, ...networks: string[]): LivePeer {
   return {
     publicKey: key(number),
     presharedKey: null,
-    allowedIps: networks.map((text) => parseCidr(text)!),
+    allowedIps: networks.flatMap((text) => parseCidr(text) ?? []),
+    allowedIps6: networks.filter((text) => text.includes(":")),
     endpoint: null,
     persistentKeepalive: 0,
     name: null,

@@ -1,11 +1,13 @@
 /** Section `[Interface]`: its defaults, and the rules between its keys. */
 import { publicKey } from "../../noise/x25519.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
+import { MIN_LINK_MTU } from "../../wire/ipv6.ts";
+import { type Ipv6PrefixText, isWithin6, LINK_LOCAL6 } from "../../wire/ipv6_prefix.ts";
 import {
   egressNetworks,
   type ForwardItem,
   ipv4Prefixes,
-  ipv6Texts,
+  ipv6Prefixes,
   type Prefix,
 } from "../values/addresses.ts";
 import type { HookCommand, InterfaceConfig } from "../config.ts";
@@ -22,6 +24,7 @@ export interface InterfaceDraft {
   /** The commands that may set keys before the tunnel is up. */
   readonly hooks: readonly HookCommand[];
   readonly hasPrivateKey: boolean;
+  readonly carriesIpv6: boolean;
   /** @throws {ConfigError} where there is no private key */
   config(keys: HookKeys | null): InterfaceConfig;
 }
@@ -37,6 +40,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     notes,
   });
   const addresses = withoutRepetitions(values.Address);
+  const addresses6 = carriedAddresses(addresses, values.MTU ?? null, notes);
   refuseRepeatedForwards(values.Forward);
 
   const peerTimeout = values.PeerTimeout ?? 6_000;
@@ -58,7 +62,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     publicKey: publicKey(privateKey),
     listenPort: values.ListenPort ?? null,
     addresses: ipv4Prefixes(addresses),
-    addresses6: ipv6Texts(addresses, notes),
+    addresses6,
     dns: values.DNS.flatMap(({ ipv4 }) => ipv4 ?? []),
     dns6: values.DNS.flatMap(({ ipv6 }) => ipv6 ?? []),
     dnsSearch: values.DNS.flatMap(({ search }) => search ?? []),
@@ -99,6 +103,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
   return {
     hooks: [...values.PreUp, ...values.PostUp],
     hasPrivateKey: values.PrivateKey !== undefined,
+    carriesIpv6: addresses6.length > 0,
     config: (keys) => {
       const privateKey = values.PrivateKey ?? keys?.privateKey ?? null;
       if (privateKey !== null) return config(privateKey, keys?.done ?? []);
@@ -111,6 +116,22 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
 
 function withoutRepetitions(addresses: readonly Prefix[]): readonly Prefix[] {
   return [...new Map(addresses.map((address) => [address.text, address])).values()];
+}
+
+/** The IPv6 addresses by which the tunnel carries IPv6; what keeps it from that is noted. */
+function carriedAddresses(
+  addresses: readonly Prefix[],
+  mtu: number | null,
+  notes: Notes,
+): readonly Ipv6PrefixText[] {
+  const usable = ipv6Prefixes(addresses, notes).filter((each) => !isWithin6(each, LINK_LOCAL6));
+  if (usable.length === 0) return [];
+  if (mtu !== null && mtu < MIN_LINK_MTU) {
+    notes.setWhyNoIpv6(`MTU is ${mtu}, and IPv6 needs ${MIN_LINK_MTU}`);
+    return [];
+  }
+  notes.setWhyNoIpv6(null);
+  return usable;
 }
 
 function refuseRepeatedForwards(forwards: readonly ForwardItem[]): void {

@@ -1,6 +1,11 @@
 /** The `[Peer]` sections: their defaults, those of one peer put together, and that each network is one peer's. */
 import { MAX_PEERS } from "../../limits/max_peers.ts";
-import { ipv4Prefixes, ipv6Texts, type Prefix, ZONED_ENDPOINT_RULE } from "../values/addresses.ts";
+import {
+  ipv4Prefixes,
+  ipv6Prefixes,
+  type Prefix,
+  ZONED_ENDPOINT_RULE,
+} from "../values/addresses.ts";
 import { nameInComments } from "./comment_names.ts";
 import type { PeerConfig } from "../config.ts";
 import type { Entry, Section } from "./config_document.ts";
@@ -25,14 +30,16 @@ interface Draft {
 /** Reads the sections in turn. */
 export class PeerReader {
   readonly #notes: Notes;
+  readonly #carriesIpv6: boolean;
   /** By public key, as text, in the order of the file. */
   readonly #drafts = new Map<string, Draft>();
   readonly #names = new Map<string, Draft>();
   /** Each network once, by its text, with the peer that has it. */
   readonly #networks = new Map<string, { readonly prefix: Prefix; readonly owner: Draft }>();
 
-  constructor(notes: Notes) {
+  constructor(notes: Notes, { carriesIpv6 }: { readonly carriesIpv6: boolean }) {
     this.#notes = notes;
+    this.#carriesIpv6 = carriesIpv6;
   }
 
   /**
@@ -143,7 +150,7 @@ export class PeerReader {
       publicKey,
       presharedKey: isNone(values.PresharedKey) ? null : values.PresharedKey,
       allowedIps: ipv4Prefixes(networks),
-      allowedIps6: ipv6Texts(networks, this.#notes),
+      allowedIps6: ipv6Prefixes(networks, this.#notes),
       endpoint: typeof endpoint === "string" ? null : endpoint ?? null,
       zonedEndpoint: typeof endpoint === "string" ? endpoint : null,
       persistentKeepalive: values.PersistentKeepalive ?? 0,
@@ -173,7 +180,10 @@ export class PeerReader {
   /** A network is the peer's that was given it last, as in the kernel. */
   #give(prefix: Prefix, owner: Draft): void {
     const earlier = this.#networks.get(prefix.text);
-    if (earlier !== undefined && earlier.owner !== owner && prefix.ipv4 !== null) {
+    if (
+      earlier !== undefined && earlier.owner !== owner &&
+      (prefix.ipv4 !== null || this.#carriesIpv6)
+    ) {
       this.#notes.warn(
         prefix.entry,
         `${prefix.text} belongs to this peer, no longer to the one on line ${earlier.owner.line}`,

@@ -3,9 +3,20 @@ import {
   bracketed,
   canonicalIpv6,
   type HostAddress,
+  ipv6Bytes,
   parseAddress,
 } from "../../wire/host_address.ts";
 import { isMartian } from "../../wire/ipv4.ts";
+import * as ipv6 from "../../wire/ipv6.ts";
+import {
+  addressOf6,
+  formatCidr6,
+  type Ipv6PrefixText,
+  isWithin6,
+  LINK_LOCAL6,
+  network6,
+  parseCidr6,
+} from "../../wire/ipv6_prefix.ts";
 import {
   formatCidr,
   type Ipv4Prefix,
@@ -34,9 +45,10 @@ export function parseAddresses(entry: Entry): readonly Prefix[] {
   const rule = "an address is ADDRESS/LENGTH, as in 10.66.77.1/24";
   return items(entry).map((item) => {
     const prefix = parsePrefix(entry, item, rule);
-    if (prefix.ipv4 !== null && !isUnicast(prefix.ipv4.address)) {
-      throw badValue(entry, "a host cannot have this address", item);
-    }
+    const isOfHost = prefix.ipv4 === null
+      ? isUnicast6(prefix.text)
+      : isUnicast(prefix.ipv4.address);
+    if (!isOfHost) throw badValue(entry, "a host cannot have this address", item);
     return prefix;
   });
 }
@@ -88,10 +100,10 @@ export function ipv4Prefixes(prefixes: readonly Prefix[]): readonly Ipv4Prefix[]
   return prefixes.flatMap(({ ipv4 }) => ipv4 ?? []);
 }
 
-/** The IPv6 ones, which are noted as not carried. */
-export function ipv6Texts(prefixes: readonly Prefix[], notes: Notes): readonly string[] {
+/** The IPv6 ones, which are noted, as they may not be carried. */
+export function ipv6Prefixes(prefixes: readonly Prefix[], notes?: Notes): Ipv6PrefixText[] {
   const ipv6 = prefixes.filter(({ ipv4 }) => ipv4 === null);
-  for (const { entry } of ipv6) notes.ipv6(entry);
+  for (const { entry } of ipv6) notes?.ipv6(entry);
   return ipv6.map(({ text }) => text);
 }
 
@@ -246,19 +258,13 @@ function items(entry: Entry): readonly string[] {
 function parsePrefix(entry: Entry, item: string, rule: string): Prefix {
   const ipv4 = parseCidr(item);
   if (ipv4 !== null) return { text: formatCidr(ipv4), ipv4, entry };
-  const [addressText, lengthText, more] = item.split("/");
-  const address = canonicalIpv6(addressText!);
-  const length = lengthText === undefined
-    ? 128
-    : /^\d+$/.test(lengthText)
-    ? Number(lengthText)
-    : NaN;
-  if (address === null || !(length <= 128) || more !== undefined) throw badValue(entry, rule, item);
-  return { text: `${address}/${length}`, ipv4: null, entry };
+  const ipv6 = parseCidr6(item);
+  if (ipv6 === null) throw badValue(entry, rule, item);
+  return { text: formatCidr6(ipv6), ipv4: null, entry };
 }
 
 function withoutHostBits(prefix: Prefix): Prefix {
-  if (prefix.ipv4 === null) return prefix;
+  if (prefix.ipv4 === null) return { ...prefix, text: network6(prefix.text) };
   const { address, prefixLength } = prefix.ipv4;
   const ipv4 = { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
   return { text: formatCidr(ipv4), ipv4, entry: prefix.entry };
@@ -275,6 +281,12 @@ export function isHostName(text: string): boolean {
 /** Not "this network", loopback, multicast, class E or broadcast (RFC 6890). */
 function isUnicast(address: number): boolean {
   return isUnicastOrLoopback(address) && address >>> 24 !== 127;
+}
+
+/** None that no packet may come from; a link-local one may be an interface's, though nothing crosses a tunnel by it. */
+function isUnicast6(text: Ipv6PrefixText): boolean {
+  const bytes = ipv6Bytes(addressOf6(text));
+  return isWithin6(text, LINK_LOCAL6) || !ipv6.isMartian(new DataView(bytes.buffer), 0);
 }
 
 function isUnicastOrLoopback(address: number): boolean {

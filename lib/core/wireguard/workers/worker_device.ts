@@ -17,6 +17,7 @@ import {
   TRANSPORT_RECEIVER_OFFSET,
 } from "../../wire/messages.ts";
 import type { AllowedIps } from "../allowed_ips.ts";
+import { AllowedIps6 } from "../allowed_ips6.ts";
 import type { AnyPacketTap, PacketDevice } from "../packet_peer.ts";
 import { PacketDirection } from "../packet_tap.ts";
 import { received, receivedOffset } from "../received.ts";
@@ -52,6 +53,8 @@ export interface WorkerDeviceOptions {
 
 export class WorkerDevice implements PacketDevice {
   readonly allowedIps: AllowedIps<WorkerPeer>;
+  /** Empty: a tunnel with IPv6 inside has one thread. */
+  readonly allowedIps6: AllowedIps6<WorkerPeer> = new AllowedIps6();
   /** Null for nobody. */
   tap: AnyPacketTap | null = null;
   /** None: handshakes are the device's. */

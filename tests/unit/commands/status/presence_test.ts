@@ -14,6 +14,7 @@ const PEER: PeerStatistics = {
   lastHandshake: Date.parse("2026-11-21T10:59:48.000Z"),
   otherPlace: null,
   allowedIps: [],
+  allowedIps6: [],
   persistentKeepalive: 0,
   mtu: 1420,
   software: Software.unknown,

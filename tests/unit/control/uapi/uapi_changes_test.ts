@@ -26,6 +26,7 @@ const LAPTOP: LivePeer = {
   publicKey: key(1),
   presharedKey: key(4),
   allowedIps: [parseCidr("10.0.0.1/32")!, parseCidr("10.1.0.0/16")!],
+  allowedIps6: ["fd00:1::/64"],
   endpoint: { host: "vpn.example", address: 0xc0000201, port: 7 },
   persistentKeepalive: 25,
   name: "laptop",
@@ -34,7 +35,13 @@ const LAPTOP: LivePeer = {
   isEnabled: false,
   expires: 1_800_000_000_000,
 };
-const PHONE: LivePeer = { ...LAPTOP, publicKey: key(2), allowedIps: [], name: "phone" };
+const PHONE: LivePeer = {
+  ...LAPTOP,
+  publicKey: key(2),
+  allowedIps: [],
+  allowedIps6: [],
+  name: "phone",
+};
 const BEFORE = new Map([LAPTOP, PHONE].map((peer) => [encodeKey(peer.publicKey), peer]));
 
 function change(...lines: string[]): UapiDeviceChange {

@@ -367,20 +367,6 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
   ]);
 });
 
-Deno.test("parseConfig() notes once, and does not warn, when IPv6 occurs anywhere", () => {
-  const cases: [line: number, config: Config][] = [
-    [3, parseInterface("Address = fd00::1/64", "DNS = fd00::53")],
-    [3, parseInterface("DNS = fd00::53")],
-    [5, parsePeer("AllowedIPs = 0.0.0.0/0, ::/0")],
-  ];
-  for (const [line, { notes, warnings }] of cases) {
-    assertEquals(warnings, []);
-    assertEquals(notes, [
-      `t.conf:${line}: IPv6 is not supported inside the tunnel: the IPv6 addresses in this file have no effect`,
-    ]);
-  }
-});
-
 Deno.test("parseConfig() warns when SaveConfig is on", () => {
   assertEquals(parseInterface("SaveConfig = true").warnings, [
     "t.conf:3: SaveConfig: has no effect: vpn never rewrites this file at the end of a run",

@@ -10,6 +10,7 @@ import {
   UapiError,
 } from "../../../../lib/core/config/uapi.ts";
 import { formatCidr, parseCidr } from "../../../../lib/core/wire/ipv4_text.ts";
+import { parseCidr6 } from "../../../../lib/core/wire/ipv6_prefix.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
 import { fuzz } from "../../../support/fuzz.ts";
 
@@ -65,8 +66,9 @@ Deno.test("parseUapiRequest() reads all that can be set", () => {
     allowedIps: [
       { network: parseCidr("10.1.0.0/16")!, remove: false },
       { network: parseCidr("0.0.0.0/0")!, remove: true },
+      { network: "fd00::/64", remove: false },
     ],
-    ignoredIps: ["fd00::/64"],
+    ignoredIps: [],
   });
   assertEquals(second?.remove, true);
 });
@@ -160,7 +162,12 @@ Deno.test("parseUapiRequest() takes any lines without another exception, and wha
       for (const { publicKey, allowedIps, endpoint } of peers) {
         assertEquals(publicKey.length, 32);
         assert(endpoint === undefined || endpoint.port > 0 && endpoint.port <= 65535);
-        for (const { network } of allowedIps) assert(parseCidr(formatCidr(network)) !== null);
+        for (const { network } of allowedIps) {
+          const known = typeof network === "string"
+            ? parseCidr6(network)
+            : parseCidr(formatCidr(network));
+          assert(known !== null);
+        }
       }
     } catch (error) {
       assert(error instanceof UapiError, String(error));
@@ -183,6 +190,7 @@ Deno.test("formatUapiDevice() writes what `wg` reads", () => {
         receivedBytes: 1,
         persistentKeepalive: 25,
         allowedIps: [parseCidr("10.0.0.0/8")!, parseCidr("10.66.77.2/32")!],
+        allowedIps6: ["fd00:77::2/128"],
       },
       {
         publicKey: key(3),
@@ -193,6 +201,7 @@ Deno.test("formatUapiDevice() writes what `wg` reads", () => {
         receivedBytes: 0,
         persistentKeepalive: 0,
         allowedIps: [],
+        allowedIps6: [],
       },
     ],
   });
@@ -211,6 +220,7 @@ Deno.test("formatUapiDevice() writes what `wg` reads", () => {
     "persistent_keepalive_interval=25",
     "allowed_ip=10.0.0.0/8",
     "allowed_ip=10.66.77.2/32",
+    "allowed_ip=fd00:77::2/128",
     `public_key=${hex(3)}`,
     `preshared_key=${hex(0)}`,
     "protocol_version=1",

@@ -1,5 +1,6 @@
 /** Tests of lib/core/routing/router.ts: each verdict, in the order in which they are reached. */
-import { Router, type RouterOptions, RoutingVerdict } from "../../../../lib/core/routing/router.ts";
+import { Router, type RouterOptions } from "../../../../lib/core/routing/router.ts";
+import { RoutingVerdict } from "../../../../lib/core/routing/routing_verdict.ts";
 import { AllowedIps } from "../../../../lib/core/wireguard/allowed_ips.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";

@@ -1,9 +1,10 @@
 /** Tests of lib/core/wire/ecn.ts: the table of RFC 6040, and the header that comes of it. */
 import { checkIpv4 } from "../../../../lib/core/wire/ipv4.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
-import { Ecn, ecnOf, takeOverEcn } from "../../../../lib/core/wire/ecn.ts";
+import { Ecn, ecnOf, takeOverEcn, takeOverEcn6 } from "../../../../lib/core/wire/ecn.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { buildUdp } from "../../../support/packets/packet_builder.ts";
+import { buildUdp6 } from "../../../support/packets/packet_builder6.ts";
 
 const { notEct, ect0, ect1, ce } = Ecn;
 
@@ -30,5 +31,21 @@ Deno.test("takeOverEcn() has the table of RFC 6040, section 4.2, and leaves the 
       return ecnOf(memory.view, 0);
     });
     assertEquals(outcome, row, `inside ${inner}`);
+  }
+});
+
+Deno.test("takeOverEcn6() does the same to an IPv6 packet, and to nothing of it but the two bits", () => {
+  for (const inner of [notEct, ect0, ect1, ce]) {
+    for (const outer of [notEct, ect0, ect1, ce]) {
+      const fields = { flowLabel: 0xfffff, payload: new Uint8Array(8) };
+      const bytes = buildUdp6({ ...fields, trafficClass: 0xb8 | inner });
+      const view = new DataView(bytes.buffer);
+      assertEquals(ecnOf(view, 0), inner);
+      const reference = packetWith(inner);
+      const passes = takeOverEcn(reference.view, 0, outer);
+      assertEquals(takeOverEcn6(view, 0, outer), passes);
+      const combined = passes ? ecnOf(reference.view, 0) : inner;
+      assertEquals(bytes, buildUdp6({ ...fields, trafficClass: 0xb8 | combined }));
+    }
   }
 });

@@ -39,9 +39,11 @@ function client(
 
 /** The plan, its networks as text. */
 function planned(...args: Parameters<typeof client>) {
-  const { plain, inside, ...plan } = planRoutes(client(...args));
+  const { plain, inside, isFullTunnel6, ...plan } = planRoutes(client(...args));
   return {
     ...plan,
+    ...isFullTunnel6 ? { isFullTunnel6 } : {},
+    ...plain.networks6.length === 0 ? {} : { networks6: plain.networks6 },
     ...inside.length === 0 ? {} : { inside: inside.map(formatIpv4) },
     networks: plain.networks.map(formatCidr),
     table: plain.table,
@@ -256,4 +258,67 @@ Deno.test("requireReachableOutside() names the peer that has the network, and Ta
     'a.conf:5: AllowedIPs: cannot use "0.0.0.0/0": it contains the server\'s own address 203.0.113.1; remove Table ' +
       "(line 4) for a full tunnel",
   );
+});
+
+const BOTH = "10.66.77.2/32, fd00:77::2/128";
+
+Deno.test("planRoutes() sends all IPv6 through a tunnel that carries it, and blocks none", () => {
+  const full = {
+    mark: 51820,
+    isFullTunnel6: true as const,
+    networks: [],
+    table: MAIN,
+    blocked6: [],
+  };
+  for (const six of ["::/0", "::/1, 8000::/1"]) {
+    const plan = planned(`0.0.0.0/0, ${six}`, "", BOTH);
+    assertEquals(plan, { ...full, isFullTunnel: true });
+    assertEquals(planned(six, "", BOTH), { ...full, isFullTunnel: false });
+  }
+  const { networks6 } = planned("0.0.0.0/0, ::/0, fd00:77::/64", "", BOTH);
+  assertEquals(networks6, ["fd00:77::/64"]);
+});
+
+Deno.test("planRoutes() blocks what IPv6 a full tunnel of IPv4 does not carry", () => {
+  const plan = planned("0.0.0.0/0, fd00:77::/64", "", BOTH);
+  assertEquals([plan.blocked6, plan.networks6], [["::/0"], ["fd00:77::/64"]]);
+  const allowed = planned("0.0.0.0/0, fd00:77::/64", "AllowIPv6 = on", BOTH);
+  assertEquals([allowed.blocked6, allowed.networks6], [[], ["fd00:77::/64"]]);
+});
+
+Deno.test("planRoutes() gives IPv6 networks plain routes where they are carried, and else blocks them", () => {
+  const carried = planned("10.66.77.0/24, fd00:77::/64", "", BOTH);
+  assertEquals([carried.networks6, carried.blocked6, carried.mark], [["fd00:77::/64"], [], 0]);
+  const other = planned("10.66.77.0/24, fd00:77::/64");
+  assertEquals([other.networks6, other.blocked6], [undefined, ["fd00:77::/64"]]);
+  assertEquals(planned("fd00:77::/64", "Table = off", BOTH).networks6, undefined);
+  assertEquals(planned("::/0", "Table = 99", BOTH).networks6, ["::/0"]);
+});
+
+Deno.test("planPeerRoutes() has IPv6 routes where they are carried, but for a default route", () => {
+  const planOf = (address: string) =>
+    planPeerRoutes(client("10.66.77.0/24, fd00:77::/64, ::/0", "", address)).networks6;
+  assertEquals(planOf(BOTH), ["fd00:77::/64"]);
+  assertEquals(planOf("10.66.77.2/32"), []);
+});
+
+Deno.test("requireReachableOutside() refuses an IPv6 network that contains the server's own address", () => {
+  const refused = (allowedIps: string, address = BOTH) => {
+    const config = client(allowedIps, "", address, "[2001:db8::7]:51820");
+    requireReachableOutside(config, {
+      plan: planRoutes(config),
+      server: "2001:db8::7",
+      way: null,
+    });
+  };
+  const message = (text: string) => `"${text}": it contains the server's own address 2001:db8::7`;
+  assertThrows(() => refused("2001:db8::/32"), ConfigError, message("2001:db8::/32"));
+  assertThrows(
+    () => refused("fd00::/64", "10.66.77.2/32, 2001:db8::2/64"),
+    ConfigError,
+    message("2001:db8::2/64"),
+  );
+  // By policy routing, the tunnel's own datagrams keep their way.
+  refused("0.0.0.0/0, ::/0");
+  refused("fd00::/64");
 });

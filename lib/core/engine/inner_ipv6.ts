@@ -1,0 +1,195 @@
+/**
+ * IPv6 inside: what from_host.ts and from_network.ts do with a packet, where it is one of IPv6 and the tunnel has an
+ * IPv6 address. It has checks, a router and errors of its own, and is never translated.
+ */
+import type { Icmpv6Errors } from "../routing/icmpv6_errors.ts";
+import type { Router6 } from "../routing/router6.ts";
+import { RoutingVerdict } from "../routing/routing_verdict.ts";
+import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import { Ecn, takeOverEcn6 } from "../wire/ecn.ts";
+import * as icmpv6 from "../wire/icmpv6.ts";
+import * as ipv6 from "../wire/ipv6.ts";
+import type { Memory } from "../wire/memory.ts";
+import type { PacketQueue } from "../wire/packet_queue.ts";
+import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
+import { PacketDirection } from "../wireguard/packet_tap.ts";
+import type { Shaping } from "./shaping.ts";
+import type { SplitUnderWay } from "./split_under_way.ts";
+
+export interface InnerIpv6Options {
+  readonly memory: Memory;
+  readonly device: PacketDevice;
+  readonly router: Router6;
+  readonly hostQueue: PacketQueue;
+  readonly errors: Icmpv6Errors;
+  readonly shaping: Shaping;
+  /** Of super-packets from the TUN. */
+  readonly split: SplitUnderWay;
+  readonly drops: DropCounters;
+}
+
+export class InnerIpv6 {
+  readonly #view: DataView;
+  readonly #device: PacketDevice;
+  readonly #router: Router6;
+  readonly #hostQueue: PacketQueue;
+  readonly #errors: Icmpv6Errors;
+  readonly #shaping: Shaping;
+  readonly #split: SplitUnderWay;
+  readonly #drops: DropCounters;
+
+  constructor(options: InnerIpv6Options) {
+    this.#view = options.memory.view;
+    this.#device = options.device;
+    this.#router = options.router;
+    this.#hostQueue = options.hostQueue;
+    this.#errors = options.errors;
+    this.#shaping = options.shaping;
+    this.#split = options.split;
+    this.#drops = options.drops;
+  }
+
+  // From this host.
+
+  /** Takes a packet of this host's, whose checksum is complete. */
+  takePacket(packet: number, length: number, now: number): DropReason {
+    const reason = ipv6.checkIpv6(this.#view, packet, length);
+    if (reason !== DropReason.none) return reason;
+    const peer = this.#router.fromHost(this.#view, packet);
+    if (peer === null) return this.#withoutRoute(packet, now);
+    this.#toPeer(peer, packet, null, now);
+    return DropReason.none;
+  }
+
+  /** Takes a super-packet of this host's. */
+  takeMerged(header: number, packet: number, length: number, now: number): DropReason {
+    const reason = ipv6.checkIpv6(this.#view, packet, length);
+    if (reason !== DropReason.none) return reason;
+    const peer = this.#router.fromHost(this.#view, packet);
+    if (peer === null) return this.#withoutRoute(packet, now);
+    const split = this.#split;
+    const splitReason = split.begin(header, packet, ipv6.totalLength(this.#view, packet));
+    if (splitReason !== DropReason.none) return splitReason;
+    if (split.segmentLength > mtuOf(peer) && this.#refuse(packet, peer, null, now)) {
+      split.abandon();
+    } else split.send(peer, now);
+    return DropReason.none;
+  }
+
+  #withoutRoute(packet: number, now: number): DropReason {
+    this.#answer(packet, icmpv6.CODE_NO_ROUTE, null, now);
+    return DropReason.noRoute;
+  }
+
+  // From a peer.
+
+  /** Takes a packet that has been decrypted: `length` bytes at `offset`, padding included. */
+  takeFrom(
+    peer: PacketPeer,
+    offset: number,
+    length: number,
+    outerEcn: number,
+    now: number,
+  ): void {
+    const reason = this.#judge(peer, offset, length, outerEcn);
+    if (reason !== DropReason.none) {
+      this.#drops.add(reason, length);
+      return;
+    }
+    const totalLength = ipv6.totalLength(this.#view, offset);
+    if (this.#shaping.admits(peer, offset, totalLength, now)) {
+      this.goOn(peer, offset, totalLength, now);
+    }
+  }
+
+  /** Takes a packet of a peer's that is within its rate, `length` bytes as its header says. */
+  goOn(peer: PacketPeer, offset: number, length: number, now: number): void {
+    const { tap } = this.#device;
+    if (tap !== null) tap.take(peer, PacketDirection.inbound, offset, length);
+    const verdict = this.#router.fromPeer(peer, this.#view, offset);
+    if (verdict === RoutingVerdict.host) this.#toHost(offset);
+    else if (verdict > 0) this.#forward(this.#device.peerAt(verdict)!, offset, peer, now);
+    else {
+      const code = -verdict === DropReason.clientToClientOff
+        ? icmpv6.CODE_PROHIBITED
+        : icmpv6.CODE_NO_ROUTE;
+      this.#answer(offset, code, peer, now);
+      this.#drops.add(-verdict as DropReason, length);
+    }
+  }
+
+  #judge(
+    peer: PacketPeer,
+    offset: number,
+    length: number,
+    outerEcn: number,
+  ): DropReason {
+    const view = this.#view;
+    const reason = ipv6.checkIpv6(view, offset, length);
+    if (reason !== DropReason.none) return reason;
+    if (outerEcn !== Ecn.notEct && !takeOverEcn6(view, offset, outerEcn)) {
+      return DropReason.congestionMark;
+    }
+    // Cryptokey routing, as with IPv4.
+    const source = offset + ipv6.SOURCE_ADDRESS_OFFSET;
+    return this.#device.allowedIps6.lookup(view, source) === peer
+      ? DropReason.none
+      : DropReason.spoofedSource;
+  }
+
+  /** Takes a packet one hop on, from one peer to another. */
+  #forward(peer: PacketPeer, packet: number, from: PacketPeer, now: number): void {
+    const hopLimit = ipv6.hopLimit(this.#view, packet);
+    if (hopLimit <= 1) {
+      const length = this.#errors.answer(packet, icmpv6.TYPE_TIME_EXCEEDED, 0, from.index, now);
+      if (length > 0) this.#shaping.send(from, this.#errors.offset, length, now);
+      this.#drops.add(DropReason.ttlExceeded, ipv6.totalLength(this.#view, packet));
+      return;
+    }
+    this.#view.setUint8(packet + ipv6.HOP_LIMIT_OFFSET, hopLimit - 1);
+    this.#toPeer(peer, packet, from, now);
+  }
+
+  // Onward.
+
+  #toHost(offset: number): void {
+    const length = ipv6.totalLength(this.#view, offset);
+    if (!this.#hostQueue.push(offset, length)) this.#drops.add(DropReason.hostQueueFull, length);
+  }
+
+  /** Seals a packet for `peer`; `from` is the peer that sent it, null the host. */
+  #toPeer(peer: PacketPeer, packet: number, from: PacketPeer | null, now: number): void {
+    const length = ipv6.totalLength(this.#view, packet);
+    if (length > mtuOf(peer) && this.#refuse(packet, peer, from, now)) return;
+    this.#shaping.send(peer, packet, length, now);
+  }
+
+  /** Refuses a packet that is too long for the path to `peer`, if its sender may be told so now. */
+  #refuse(packet: number, peer: PacketPeer, from: PacketPeer | null, now: number): boolean {
+    const length = this.#errors.refuse(packet, mtuOf(peer), now);
+    if (length === 0) return false;
+    this.#drops.add(DropReason.fragmentationNeeded, ipv6.totalLength(this.#view, packet));
+    this.#sendError(length, from, now);
+    return true;
+  }
+
+  /** Tells the sender of a packet that it is dropped as it goes nowhere. */
+  #answer(packet: number, code: number, from: PacketPeer | null, now: number): void {
+    const type = icmpv6.TYPE_DESTINATION_UNREACHABLE;
+    const length = this.#errors.answer(packet, type, code, from?.index ?? 0, now);
+    if (length > 0) this.#sendError(length, from, now);
+  }
+
+  #sendError(length: number, to: PacketPeer | null, now: number): void {
+    if (to === null) this.#toHost(this.#errors.offset);
+    else this.#shaping.send(to, this.#errors.offset, length, now);
+  }
+}
+
+/**
+ * Bytes that go to `peer` in one packet. Where the path takes less than every link of IPv6 has to, the datagram outside
+ * is fragmented (RFC 8200 section 5).
+ */
+function mtuOf(peer: PacketPeer): number {
+  return peer.mtu < ipv6.MIN_LINK_MTU ? ipv6.MIN_LINK_MTU : peer.mtu;
+}

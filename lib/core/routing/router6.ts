@@ -1,0 +1,71 @@
+/** Router of IPv6: where an inner packet goes: to a peer, to this host, or nowhere. In the order of `Router`. */
+import { DropReason } from "../wire/drop_reason.ts";
+import type { Ipv6Text } from "../wire/host_address.ts";
+import { addressOf6, type Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
+import * as ipv6 from "../wire/ipv6.ts";
+import { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
+import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import { RoutingVerdict } from "./routing_verdict.ts";
+
+export interface Router6Options {
+  readonly allowedIps6: AllowedIps6<PacketPeer>;
+  readonly isGateway: boolean;
+  /** This end's inner addresses with their networks; one at least. */
+  readonly addresses6: readonly Ipv6PrefixText[];
+  readonly clientToClient: boolean;
+}
+
+/** What is to be known of an address is whether it is there. */
+const THERE = {};
+
+export class Router6 {
+  /** The first of this end's addresses. */
+  readonly ownAddress: Ipv6Text;
+  readonly #allowedIps: AllowedIps6<PacketPeer>;
+  readonly #isGateway: boolean;
+  #clientToClient: boolean;
+  readonly #hostAddresses = new AllowedIps6<typeof THERE>();
+  readonly #inside = new AllowedIps6<typeof THERE>();
+
+  constructor(options: Router6Options) {
+    this.ownAddress = addressOf6(options.addresses6[0]!);
+    this.#allowedIps = options.allowedIps6;
+    this.#isGateway = options.isGateway;
+    this.#clientToClient = options.clientToClient;
+    for (const prefix of options.addresses6) {
+      this.#hostAddresses.insert(`${addressOf6(prefix)}/128`, THERE);
+      this.#inside.insert(prefix, THERE);
+    }
+  }
+
+  /** Whether one client may reach another, from now on. */
+  setClientToClient(clientToClient: boolean): void {
+    this.#clientToClient = clientToClient;
+  }
+
+  /** The peer that a packet from this host is for; null for none. */
+  fromHost(view: DataView, packet: number): PacketPeer | null {
+    return this.#allowedIps.lookup(view, packet + ipv6.DESTINATION_ADDRESS_OFFSET);
+  }
+
+  /**
+   * Judges a packet that came from a peer, whose source address is already known to be that peer's.
+   *
+   * @returns the index of the peer that it is for, `RoutingVerdict.host`, or minus the reason for which it is dropped
+   */
+  fromPeer(source: PacketPeer, view: DataView, packet: number): number {
+    const destination = packet + ipv6.DESTINATION_ADDRESS_OFFSET;
+    if (!this.#isGateway || this.#hostAddresses.lookup(view, destination) !== null) {
+      return RoutingVerdict.host;
+    }
+    const owner = this.#allowedIps.lookup(view, destination);
+    if (owner !== null) {
+      // Back to where it came from is a routing loop between the two ends.
+      if (owner === source) return -DropReason.noRoute;
+      return this.#clientToClient ? owner.index : -DropReason.clientToClientOff;
+    }
+    return this.#inside.lookup(view, destination) === null
+      ? -DropReason.noEgress
+      : -DropReason.noRoute;
+  }
+}

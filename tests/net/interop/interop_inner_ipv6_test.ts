@@ -1,0 +1,153 @@
+/** IPv6 inside the tunnel, with Debian's wireguard-go at the other end, in both roles. */
+import { assert, assertEquals } from "../../support/assert.ts";
+import { netTest } from "../../support/net.ts";
+import { configText, newIdentity } from "../support/config.ts";
+import { hostState } from "../support/host_state.ts";
+import { endWell } from "../support/simple_tunnel.ts";
+import { capture, ping, tcpFlow, udpFlow } from "../support/traffic/traffic.ts";
+import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import {
+  addIpv6,
+  CABLE,
+  CLIENT_INSIDE,
+  CLIENT_OUTSIDE,
+  CLIENT_OUTSIDE6,
+  layWire,
+  SERVER_ENDPOINT,
+  SERVER_INSIDE,
+  SERVER_OUTSIDE6,
+  SERVER_PORT,
+  type Wire,
+} from "../support/wire.ts";
+import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+
+const PROGRAMS = [...WIREGUARD_GO_PROGRAMS, "ping", "iperf3", "traceroute"];
+const SERVER_INSIDE6 = "fd00:77::1";
+const CLIENT_INSIDE6 = "fd00:77::2";
+/** Somebody behind the server, beyond the default route. */
+const FAR6 = "2001:db8:99::1";
+
+const serverIdentity = newIdentity();
+const clientIdentity = newIdentity();
+
+/** What both ends can do with each other by IPv6, and still by IPv4. */
+async function showTraffic({ client, server }: Wire, address = SERVER_INSIDE6): Promise<void> {
+  assertEquals((await ping(client, address)).received, 3);
+  assertEquals((await ping(server, CLIENT_INSIDE6)).received, 3);
+  assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
+  // In fragments of the sender's, inside.
+  const large = await client.run(["ping", "-n", "-c", "2", "-i", "0.2", "-s", "5000", address]);
+  assert(large.stdout.includes("2 received"), large.stdout);
+  for (const reverse of [false, true]) {
+    const flow = await tcpFlow(client, server, address, { reverse, bytes: 20e6 });
+    assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
+    const datagrams = await udpFlow(client, server, address, { seconds: 1, reverse });
+    assert(datagrams.lost < datagrams.packets / 2, JSON.stringify(datagrams));
+  }
+}
+
+netTest(
+  "server carries IPv6 inside both ways when wireguard-go is the client, and ours among its clients",
+  async (topology) => {
+    const wire = await layWire(topology);
+    const { server, client } = wire;
+    const before = await hostState(server);
+    const running = await startVpn(
+      "server",
+      server,
+      configText({
+        PrivateKey: serverIdentity.privateKey,
+        ListenPort: SERVER_PORT,
+        Address: `${SERVER_INSIDE}/24, ${SERVER_INSIDE6}/64`,
+        Egress: "off",
+      }, {
+        PublicKey: clientIdentity.publicKey,
+        AllowedIPs: `${CLIENT_INSIDE}/32, ${CLIENT_INSIDE6}/128, fd00:88::/64`,
+      }),
+    );
+    const peer = await WireguardGo.start(
+      client,
+      configText({ PrivateKey: clientIdentity.privateKey }, {
+        PublicKey: serverIdentity.publicKey,
+        Endpoint: SERVER_ENDPOINT,
+        AllowedIPs: "10.66.77.0/24, ::/0",
+      }),
+      [`${CLIENT_INSIDE}/24`, `${CLIENT_INSIDE6}/64`],
+    );
+    await showTraffic(wire);
+    // A network behind the client: the server has a route there.
+    await client.output(["ip", "address", "add", "fd00:88::5/128", "dev", "lo"]);
+    assertEquals((await ping(server, "fd00:88::5")).received, 3);
+    // What leads nowhere is said to at once.
+    await peer.route("2001:db8:99::/64");
+    const refused = await client.run(["ping", "-n", "-c", "1", "-W", "5", FAR6]);
+    assert(/From fd00:77::1 .*No route/.test(refused.stdout), refused.stdout);
+    const status = await server.output(vpnCommand("status", "--json"));
+    const instances: {
+      publicKey: string;
+      addresses: string[];
+      peers: { allowedIps: string[] }[];
+    }[] = JSON.parse(status);
+    const ours = instances.find(({ publicKey }) => publicKey === serverIdentity.publicKey);
+    assertEquals(ours?.addresses, [`${SERVER_INSIDE}/24`, `${SERVER_INSIDE6}/64`]);
+    assertEquals(ours?.peers[0]?.allowedIps, [
+      `${CLIENT_INSIDE}/32`,
+      `${CLIENT_INSIDE6}/128`,
+      "fd00:88::/64",
+    ]);
+    await endWell(running);
+    assertEquals(await hostState(server), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "client of a provider with both families sends both through the tunnel, and leaks neither",
+  async (topology) => {
+    const wire = await layWire(topology);
+    await addIpv6(wire);
+    const { server, client } = wire;
+    // Beyond the default routes, by which it would leave in the clear.
+    await client.output(["ip", "-6", "route", "add", "default", "via", SERVER_OUTSIDE6]);
+    await server.output(["ip", "address", "add", `${FAR6}/128`, "dev", "lo"]);
+    await WireguardGo.start(
+      server,
+      configText({ PrivateKey: serverIdentity.privateKey, ListenPort: SERVER_PORT }, {
+        PublicKey: clientIdentity.publicKey,
+        AllowedIPs: `${CLIENT_INSIDE}/32, ${CLIENT_INSIDE6}/128`,
+      }),
+      [`${SERVER_INSIDE}/24`, `${SERVER_INSIDE6}/64`],
+    );
+    assertEquals((await ping(client, FAR6)).received, 3);
+    const before = await hostState(client);
+    const tunnel = `src host ${CLIENT_OUTSIDE} and udp port ${SERVER_PORT}`;
+    await using leaks = await capture(
+      server,
+      CABLE,
+      `(ip and src host ${CLIENT_OUTSIDE} and not (${tunnel})) or ` +
+        `(ip6 and src host ${CLIENT_OUTSIDE6} and (not icmp6 or icmp6[icmp6type] = icmp6-echo))`,
+    );
+    const running = await startVpn(
+      "client",
+      client,
+      configText({
+        PrivateKey: clientIdentity.privateKey,
+        Address: `${CLIENT_INSIDE}/32, ${CLIENT_INSIDE6}/128`,
+        KillSwitch: "on",
+      }, {
+        PublicKey: serverIdentity.publicKey,
+        AllowedIPs: "0.0.0.0/0, ::/0",
+        Endpoint: SERVER_ENDPOINT,
+      }),
+    );
+    await showTraffic(wire, FAR6);
+    assertEquals((await ping(client, SERVER_INSIDE6)).received, 3);
+    const route = await client.output(["ip", "-6", "route", "get", FAR6]);
+    assert(route.includes(`src ${CLIENT_INSIDE6}`), route);
+    assertEquals(leaks.count(), 0);
+    await endWell(running);
+    assertEquals(await hostState(client), before);
+    assertEquals((await ping(client, FAR6)).received, 3);
+  },
+  { programs: [...PROGRAMS, "tcpdump", "nft"] },
+);

@@ -1,0 +1,62 @@
+/** Shows what IPv6 addresses in a configuration come to: carried, noted, refused. */
+import type { Config } from "../../../../lib/core/config/config.ts";
+import { ConfigError } from "../../../../lib/core/config/config_error.ts";
+import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { sampleKeys } from "../../../support/config/sample_keys.ts";
+
+/** Parses the lines as an `[Interface]` section with a private key. */
+function parseInterface(...lines: string[]): Config {
+  return parseConfig(
+    ["[Interface]", `PrivateKey = ${sampleKeys(1).privateKey}`, ...lines].join("\n"),
+    "t.conf",
+  );
+}
+
+/** Parses the lines as a `[Peer]` section with a public key. */
+function parsePeer(...lines: string[]): Config {
+  return parseInterface("[Peer]", `PublicKey = ${sampleKeys(2).publicKey}`, ...lines);
+}
+
+Deno.test("parseConfig() notes once, and does not warn, when IPv6 occurs where it has no effect", () => {
+  const [absent, narrow] = [
+    "Address has no IPv6 address, so that the tunnel carries IPv4 alone",
+    "MTU is 1279, and IPv6 needs 1280",
+  ];
+  const cases: [line: number, reason: string, config: Config][] = [
+    [3, absent, parseInterface("DNS = fd00::53")],
+    [3, absent, parseInterface("Address = fe80::1/64", "DNS = fd00::53")],
+    [5, absent, parsePeer("AllowedIPs = 0.0.0.0/0, ::/0")],
+    [4, narrow, parseInterface("MTU = 1279", "Address = fd00::1/64")],
+  ];
+  for (const [line, reason, { notes, warnings, interface: { addresses6 } }] of cases) {
+    assertEquals(warnings, []);
+    assertEquals(addresses6, []);
+    assertEquals(notes, [
+      `t.conf:${line}: ${reason}: the IPv6 addresses in this file have no effect`,
+    ]);
+  }
+});
+
+Deno.test("parseConfig() notes nothing when the tunnel carries IPv6", () => {
+  const { notes, interface: { addresses6 } } = parseInterface(
+    "Address = 10.0.0.1/24, fd00::1/64, fe80::1/64",
+    "MTU = 1280",
+    "DNS = fd00::53",
+  );
+  assertEquals([notes, addresses6], [[], ["fd00::1/64"]]);
+});
+
+Deno.test("parseConfig() refuses IPv6 addresses that no host can have", () => {
+  for (const address of ["::/0", "::1/128", "ff02::1/128", "::ffff:10.0.0.1/128"]) {
+    assertThrows(
+      () => parseInterface(`Address = ${address}`),
+      ConfigError,
+      "a host cannot have this address",
+    );
+  }
+});
+
+Deno.test("parseConfig() clears host bits of IPv6 networks, as of IPv4's", () => {
+  assertEquals(parsePeer("AllowedIPs = fd00:7::9/64").peers[0]!.allowedIps6, ["fd00:7::/64"]);
+});
