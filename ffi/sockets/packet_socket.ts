@@ -72,13 +72,14 @@ export type PacketSocketOptions = PacketSocketPlace & {
 };
 
 export class PacketSocket implements Disposable {
-  readonly fd: number;
   /** What the last `receive()` brought: the offset of each virtio-net header, the IP packet right behind it. */
   readonly receivedOffsets: Int32Array;
   /** Bytes, the header included; -1 when the kernel had to cut the packet short. */
   readonly receivedLengths: Int32Array;
 
+  #fd: number;
   readonly #libc: Libc;
+  readonly #bufferSize: number;
   readonly #headers: MessageHeaders;
   readonly #batch: number;
   readonly #view: DataView<ArrayBuffer>;
@@ -93,13 +94,14 @@ export class PacketSocket implements Disposable {
   private constructor(
     libc: Libc,
     arena: Arena,
-    socket: { fd: number; batch: number; linkHeaderSize: number },
+    socket: { fd: number; batch: number; bufferSize: number; linkHeaderSize: number },
   ) {
     this.#libc = libc;
     this.#view = arena.view;
     this.#batch = socket.batch;
     this.#linkHeaderSize = socket.linkHeaderSize;
-    this.fd = socket.fd;
+    this.#fd = socket.fd;
+    this.#bufferSize = socket.bufferSize;
     this.receivedOffsets = new Int32Array(socket.batch);
     this.receivedLengths = new Int32Array(socket.batch);
     this.#starts = new Int32Array(socket.batch);
@@ -128,32 +130,19 @@ export class PacketSocket implements Disposable {
 
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where there is no such interface */
   static open(libc: Libc, arena: Arena, options: PacketSocketOptions): PacketSocket {
-    const { symbols } = libc;
-    // With the link-layer header: PACKET_VNET_HDR is refused to SOCK_DGRAM (net/packet/af_packet.c).
-    // Protocol 0 receives nothing: no packet may slip in before the filter is there. `bind` names the protocol.
-    const fd = check(
-      libc,
-      symbols.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-      "open packet socket",
-    );
-    try {
-      attachFilter(libc, fd, options.filter);
-      const vnetHeader = { level: SOL_PACKET, option: PACKET_VNET_HDR, value: 1 };
-      requireOption(libc, fd, vnetHeader, "get virtio-net headers from packet socket");
-      const incoming = { level: SOL_PACKET, option: PACKET_IGNORE_OUTGOING, value: 1 };
-      requireOption(libc, fd, incoming, "exclude outgoing packets from packet socket");
-      setOption(libc, fd, { level: SOL_SOCKET, option: SO_RCVBUFFORCE, value: options.bufferSize });
-      if (options.link !== "none") bindTo(libc, fd, options.link === "all" ? 0 : options.link);
-      const linkHeaderSize = "linkHeaderSize" in options
-        ? options.linkHeaderSize
-        : options.link === "all"
-        ? BY_TYPE
-        : ETHERNET_HEADER_SIZE;
-      return new PacketSocket(libc, arena, { fd, batch: options.batch, linkHeaderSize });
-    } catch (error) {
-      symbols.close(fd);
-      throw error;
-    }
+    const { batch, bufferSize, link } = options;
+    const fd = openSocket(libc, options);
+    const linkHeaderSize = "linkHeaderSize" in options
+      ? options.linkHeaderSize
+      : link === "all"
+      ? BY_TYPE
+      : ETHERNET_HEADER_SIZE;
+    return new PacketSocket(libc, arena, { fd, batch, bufferSize, linkHeaderSize });
+  }
+
+  /** Another one after `reopen()`. */
+  get fd(): number {
+    return this.#fd;
   }
 
   /**
@@ -222,6 +211,21 @@ export class PacketSocket implements Disposable {
     attachFilter(this.#libc, this.fd, filter);
   }
 
+  /**
+   * The same by another socket in place of this one: one that shares packets with others (packet_fanout.ts) stays where
+   * it is. Nothing passes before `setFilter()`: until the new one shares them, it would take what is for others too.
+   *
+   * @throws {SystemCallError} as `move()`; the last socket is still there then
+   */
+  reopen(to: PacketSocketLink): void {
+    const fd = openSocket(this.#libc, { ...to, filter: NOTHING, bufferSize: this.#bufferSize });
+    this.drops();
+    this.#libc.symbols.close(this.#fd);
+    this.#fd = fd;
+    this.#linkHeaderSize = to.linkHeaderSize;
+    this.#placeBuffers();
+  }
+
   /** Packets lost so far because the socket's buffer was full. */
   drops(): number {
     // struct tpacket_stats { unsigned tp_packets, tp_drops; }: reading it sets it to zero.
@@ -236,7 +240,36 @@ export class PacketSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#libc.symbols.close(this.fd);
+    this.#libc.symbols.close(this.#fd);
+  }
+}
+
+function openSocket(
+  libc: Libc,
+  { link, filter, bufferSize }:
+    & Pick<PacketSocketOptions, "filter" | "bufferSize">
+    & { readonly link: PacketSocketPlace["link"] },
+): number {
+  const { symbols } = libc;
+  // With the link-layer header: PACKET_VNET_HDR is refused to SOCK_DGRAM (net/packet/af_packet.c).
+  // Protocol 0 receives nothing: no packet may slip in before the filter is there. `bind` names the protocol.
+  const fd = check(
+    libc,
+    symbols.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    "open packet socket",
+  );
+  try {
+    attachFilter(libc, fd, filter);
+    const vnetHeader = { level: SOL_PACKET, option: PACKET_VNET_HDR, value: 1 };
+    requireOption(libc, fd, vnetHeader, "get virtio-net headers from packet socket");
+    const incoming = { level: SOL_PACKET, option: PACKET_IGNORE_OUTGOING, value: 1 };
+    requireOption(libc, fd, incoming, "exclude outgoing packets from packet socket");
+    setOption(libc, fd, { level: SOL_SOCKET, option: SO_RCVBUFFORCE, value: bufferSize });
+    if (link !== "none") bindTo(libc, fd, link === "all" ? 0 : link);
+    return fd;
+  } catch (error) {
+    symbols.close(fd);
+    throw error;
   }
 }
 

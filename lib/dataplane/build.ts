@@ -132,7 +132,8 @@ export function buildDataPlane(
       },
     }),
   });
-  const egress = openEgress(config, { libc, arena, drops, device });
+  // Packet workers have the egress, as they have the packets.
+  const egress = workers === null ? openEgress(config, { libc, arena, drops, device }) : null;
   if (egress !== null) opened.use(egress);
   const router = new Router({
     ...config,
@@ -198,10 +199,13 @@ export function carriesIpv6({ addresses6 = [] }: Pick<DataPlaneConfig, "addresse
   return addresses6.length > 0;
 }
 
-function arenaSize({ mtu, egress, hasFakeTcp }: DataPlaneConfig, slotSize: number): number {
+function arenaSize(
+  { mtu, egress, hasFakeTcp, shared }: DataPlaneConfig,
+  slotSize: number,
+): number {
   return (BATCH + 1) * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
     CONTROL_SPACE + SHAPING_SPACE +
-    (typeof egress === "object" ? Egress.arenaSize(egress) : 0) +
+    (typeof egress === "object" && shared === null ? Egress.arenaSize(egress) : 0) +
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }
 

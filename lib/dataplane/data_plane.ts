@@ -130,7 +130,10 @@ export class DataPlane implements Disposable {
     ) {
       this.#prober.start(peer, now);
     }
-    if (kind === "released") this.#parts.egress?.nat.releaseClient(peer, now);
+    if (kind === "released") {
+      this.#parts.egress?.nat.releaseClient(peer, now);
+      this.#parts.workers?.board.peerReleased(peer);
+    }
     this.#reports.peers.add(kind, peer, now);
   }
 

@@ -22,9 +22,8 @@ import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { Swarm } from "../process/swarm.ts";
 import { DataPlaneError } from "./thread/data_plane_error.ts";
 import { WorkerThread } from "./thread/worker_thread.ts";
-import type { WorkerFigures } from "./workers/worker_figures.ts";
+import { withWorkers } from "./workers/worker_sums.ts";
 import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
-import { DROP_REASON_NAMES, DropReason } from "../core/wire/drop_reason.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
@@ -115,13 +114,12 @@ export class DataPlaneHandle {
   ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
     const dataPlane = new DataPlaneHandle(config.peers, listener);
     const { egress } = config;
-    const workers = count > 1 && typeof egress !== "object" ? dataPlane.#makeWorkers(count) : null;
+    const workers = count > 1 ? dataPlane.#makeWorkers(count) : null;
     dataPlane.#thread.start({ ...config, shared: workers?.shared ?? null });
     try {
       const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
-      if (typeof egress !== "object") {
-        await workers?.start(packetWorkerConfig(config, { egress, port }));
-      }
+      await workers?.start(packetWorkerConfig(config, { egress, port }));
+      if (config.trace) workers?.setTrace(true);
       return { dataPlane, port, aead };
     } catch (error) {
       await dataPlane.stop();
@@ -131,8 +129,8 @@ export class DataPlaneHandle {
 
   #makeWorkers(count: number): PacketWorkers {
     return this.#workers = new PacketWorkers(count, {
-      onWarning: (message) =>
-        this.#listener.onLog({ kind: "log", level: "warning", category: "dataplane", message }),
+      onLog: (level, message) =>
+        this.#listener.onLog({ kind: "log", level, category: "dataplane", message }),
       // With one of them, all that it received for is gone.
       onFailure: (failure) => this.#thread.fail(failure),
     });
@@ -216,6 +214,7 @@ export class DataPlaneHandle {
   /** Tells the NAT of the interface outside, or that there is none. */
   setExternal(external: ExternalLink | null): void {
     this.#send({ kind: "set-external", external });
+    this.#workers?.setExternal(external);
   }
 
   /** Judges by these rules from now on which addresses outside peers reach; at most `MAX_EGRESS_RULES`. */
@@ -247,6 +246,7 @@ export class DataPlaneHandle {
   /** Logs each packet that goes outside from now on, or no more. */
   setTrace(trace: boolean): void {
     this.#send({ kind: "set-trace", trace });
+    this.#workers?.setTrace(trace);
   }
 
   /**
@@ -274,6 +274,8 @@ export class DataPlaneHandle {
   }
 
   async #readStatistics(): Promise<Statistics> {
+    // First: what they hold for each peer is where the pages are made from then.
+    const figures = await this.#workers?.figures() ?? null;
     const peers: PeerStatistics[] = [];
     for (let isFirst = true;; isFirst = false) {
       const page = await this.#ask({ kind: "get-statistics", isFirst });
@@ -281,8 +283,7 @@ export class DataPlaneHandle {
       peers.push(...page.statistics.peers);
       if (!page.isLast) continue;
       const statistics = { ...page.statistics, peers };
-      if (this.#workers === null) return statistics;
-      return withWorkers(statistics, await this.#workers.figures());
+      return figures === null ? statistics : withWorkers(statistics, figures);
     }
   }
 
@@ -353,21 +354,6 @@ export class DataPlaneHandle {
     this.#waiters.delete(id);
     return waiter;
   }
-}
-
-/** Adds what packet workers have done, and not told the device's thread. */
-function withWorkers(statistics: Statistics, workers: readonly WorkerFigures[]): Statistics {
-  const overflow = workers.reduce((sum, figures) => sum + figures.overflow, 0);
-  const { drops } = statistics;
-  const name = DROP_REASON_NAMES[DropReason.receiveOverflow];
-  return {
-    ...statistics,
-    drops: overflow === 0 ? drops : { ...drops, [name]: (drops[name] ?? 0) + overflow },
-    segmentation: workers.every(({ segmentation }) => segmentation),
-    sendError: workers.find(({ sendError }) => sendError !== null)?.sendError ??
-      statistics.sendError,
-    workers,
-  };
 }
 
 function hasEnded(): Error {

@@ -13,6 +13,7 @@ import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
 import type { EgressConfig } from "./egress/egress.ts";
 import type { ThreadReport } from "./thread/thread_report.ts";
+import type { PeerNatUsage } from "./workers/nat_usage.ts";
 import type { WorkerFigures } from "./workers/worker_figures.ts";
 import type { SharedMemory } from "./workers/shared_memory.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
@@ -150,11 +151,7 @@ export interface PeerStatistics {
   readonly rateLimit: number | null;
   readonly rateLimited: number;
   /** What of the NAT it holds, and how many of its packets were refused as it had no room left; null without a NAT. */
-  readonly nat: {
-    readonly ports: number;
-    readonly sessions: number;
-    readonly refused: number;
-  } | null;
+  readonly nat: PeerNatUsage | null;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }

@@ -2,14 +2,11 @@
  * Reports of the data plane: what the main thread and the log are told without asking: peers' events, drops, refusals.
  */
 import { DropLog } from "../core/engine/drop_log.ts";
-import { LineBudget } from "../core/limits/line_budget.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
 import { type PeerReportKind, PeerReports } from "../core/wireguard/peer_reports.ts";
 import type { DataPlaneParts } from "./build.ts";
+import { TraceLines } from "./egress/packet_trace.ts";
 import type { SendErrors } from "./statistics.ts";
-
-/** Lines about single packets in a second. */
-const MAX_TRACE_LINES = 1_000;
 
 export class Reports {
   /** About peers, as often as is good. */
@@ -17,7 +14,7 @@ export class Reports {
   readonly #parts: DataPlaneParts;
   readonly #sendErrors: SendErrors;
   readonly #dropLog: DropLog;
-  readonly #traceBudget = new LineBudget(MAX_TRACE_LINES);
+  readonly #traceLines = new TraceLines((line) => this.log("trace", line));
   #isSegmentationTold: boolean;
   #egressErrorsTold = "{}";
 
@@ -42,21 +39,12 @@ export class Reports {
   /** Logs each packet that goes outside from now on, or no more. */
   setTrace(trace: boolean): void {
     const { egress } = this.#parts;
-    if (egress !== null) egress.trace = trace ? (line) => this.#trace(line) : null;
+    if (egress === null) return;
+    egress.trace = trace ? (line) => this.#traceLines.add(line, this.#parts.loop.now()) : null;
   }
 
   log(level: "trace" | "info" | "warning", message: string): void {
     this.#parts.report({ kind: "log", level, category: "dataplane", message });
-  }
-
-  /** One line for each packet is more than anybody can write. */
-  #trace(line: string): void {
-    if (!this.#traceBudget.take(this.#parts.loop.now())) return;
-    const suppressed = this.#traceBudget.takeSuppressed();
-    this.log(
-      "trace",
-      suppressed === 0 ? line : `${line} (${suppressed} earlier lines omitted)`,
-    );
   }
 
   /** Says once what the socket had to give up. */
@@ -94,7 +82,12 @@ export class Reports {
     const counts = JSON.stringify(refused);
     if (counts === this.#egressErrorsTold) return;
     this.#egressErrorsTold = counts;
-    const named = Object.entries(refused).map(([name, count]) => `${name} ${count}`).join(", ");
-    this.log("warning", `the kernel refused to send packets to the internet: ${named}`);
+    this.log("warning", refusedLine(refused));
   }
+}
+
+/** The line about packets that the kernel has refused to send outside, by the name of the error. */
+export function refusedLine(counts: Readonly<Record<string, number>>): string {
+  const named = Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(", ");
+  return `the kernel refused to send packets to the internet: ${named}`;
 }

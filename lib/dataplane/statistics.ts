@@ -61,7 +61,8 @@ export class StatisticsPages {
   }
 
   #peerStatistics(peer: Peer, now: number): PeerStatistics {
-    const { device, egress } = this.#parts;
+    const { config, device, egress, workers } = this.#parts;
+    const isTranslated = typeof config.egress === "object";
     return {
       publicKey: peer.publicKey,
       name: peer.name,
@@ -79,7 +80,8 @@ export class StatisticsPages {
       mtu: peer.mtu,
       rateLimit: peer.fromLimit?.rate ?? null,
       rateLimited: peer.rateLimited,
-      nat: egress?.usageOf(peer) ?? null,
+      nat: egress?.usageOf(peer) ??
+        (isTranslated && workers !== null ? workers.natUsageOf(peer.index) : null),
       receivedBytes: peer.receivedBytes,
       sentBytes: peer.sentBytes,
     };

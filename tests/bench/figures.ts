@@ -69,8 +69,10 @@ export function threadsName(count: number): string {
   return count === 1 ? ONE_THREAD : `${count} threads`;
 }
 const ONE_THREAD = "1 thread";
-/** How that is called in which our own NAT translates, not the kernel. */
-export const OUR_NAT = "1 thread, our NAT";
+/** How those are called in which our own NAT translates, not the kernel. */
+export function natThreadsName(count: number): string {
+  return `${threadsName(count)}, our NAT`;
+}
 
 const GATEWAY_WAYS: Readonly<Record<string, string>> = {
   up: "to the internet",

@@ -38,9 +38,8 @@ const UNUSED: Exceptions = {
   "ffi/errno.ts: EBUSY": "tests expect it",
   "ffi/errno.ts: EHOSTUNREACH": "tests expect it",
   "ffi/epoll.ts: EPOLLHUP": "tests expect it",
-  "ffi/sockets/packet_fanout.ts": "several workers are steered by it, once there are several",
-  "lib/dataplane/filters/steering.ts":
-    "tests check by it what a program does; the NAT of several workers is to come",
+  "lib/dataplane/filters/steering.ts: workerOfIndex": "tests check by it what a program does",
+  "lib/dataplane/filters/steering.ts: MAX_WORKERS": "tests run programs for each count",
 };
 
 interface Outcome {

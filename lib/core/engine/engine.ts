@@ -13,6 +13,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import type { HandedOverPort } from "./handed_over_port.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { CapturePort, DatagramPort, TunPort } from "./ports.ts";
 import { type Receiver, receiveRounds } from "./receive_rounds.ts";
@@ -24,6 +25,8 @@ export const MAX_MERGED = 64;
 export const HANDSHAKES = 3;
 /** Receives in one turn where handshakes come alone and one by one: of a flood, most cost next to nothing. */
 export const HANDSHAKE_ROUNDS = 64;
+/** Packets that other workers have handed over, taken in one turn of the loop. */
+const HANDED_OVER = 64;
 /** Packets read from the TUN in one turn of the loop. */
 export const TUN_READS = 64;
 /** Times that packets are let go in one turn that have waited for their peer's rate. */
@@ -67,6 +70,10 @@ export class Engine {
   };
   readonly #fromOutside: Receiver<CapturePort> = {
     take: (port, index, now) => this.#takeCaptured(port, index, now),
+    endBatch: (now) => this.#endCaptured(now),
+  };
+  readonly #fromWorkers: Receiver<HandedOverPort> = {
+    take: (port, _index, now) => this.#takeHandedOver(port, now),
     endBatch: (now) => this.#endCaptured(now),
   };
   #handshakesBefore = 0;
@@ -157,6 +164,29 @@ export class Engine {
     this.#pipeline.fromOutside!.takeCaptured(offsets[index], lengths[index], now);
     this.#sendSplit(now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+  }
+
+  /** Takes what other workers have handed over to this one's part of the NAT. */
+  receiveHandedOver(port: HandedOverPort, now: number): void {
+    if (!port.hasMore) return;
+    this.#sendSplit(now);
+    if (this.#full === null) receiveRounds(port, this.#fromWorkers, now, HANDED_OVER);
+    this.flush(now);
+  }
+
+  #takeHandedOver({ offset, length, origin }: HandedOverPort, now: number): void {
+    if (this.#pipeline.hasSplit) {
+      this.#drops.add(DropReason.sendQueueFull, length);
+      return;
+    }
+    this.#pipeline.fromOutside!.takeCaptured(offset, length, now, origin);
+    this.#sendSplit(now);
+    if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+  }
+
+  /** Whether nothing is read, as a port has no room for what it would lead to. */
+  get isFull(): boolean {
+    return this.#full !== null;
   }
 
   #endCaptured(now: number): boolean {

@@ -1,9 +1,10 @@
 /**
  * From outside: a captured packet, perhaps one of many that were merged, is checked, translated by the NAT, and sealed
- * for its client.
+ * for its client; or handed over to the worker that has that client.
  */
 import type { InboundFlows } from "../access/inbound_flows.ts";
 import type { Nat } from "../nat/nat.ts";
+import { Origin } from "../nat/slices/hand_over.ts";
 import { completeChecksum, Splitter } from "../offload/splitter.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import type { Router } from "../routing/router.ts";
@@ -51,8 +52,14 @@ export class FromOutside {
    * @param offset of the virtio-net header
    * @param length bytes, the header included; -1 for a packet that the kernel cut short
    * @param now monotonic ms
+   * @param origin whether another worker has handed it over
    */
-  takeCaptured(offset: number, length: number, now: number): void {
+  takeCaptured(
+    offset: number,
+    length: number,
+    now: number,
+    origin: Origin = Origin.outside,
+  ): void {
     const packet = offset + VNET_HEADER_SIZE;
     const packetLength = length - VNET_HEADER_SIZE;
     if (packetLength < 0) {
@@ -60,13 +67,16 @@ export class FromOutside {
       return;
     }
     const isMerged = Splitter.isSuperPacket(this.#view, offset);
-    const reason = this.#check(offset, packet, packetLength, isMerged);
+    // Who handed it over has checked it; a client's has the external address at either end by now.
+    const reason = origin === Origin.outside
+      ? this.#check(offset, packet, packetLength, isMerged)
+      : DropReason.none;
     if (reason !== DropReason.none) {
       this.#drops.add(reason, packetLength);
       return;
     }
-    if (isMerged) this.#takeMerged(offset, packet, now);
-    else this.#nat.inbound(packet, now);
+    if (isMerged) this.#takeMerged(offset, packet, now, origin);
+    else this.#nat.inbound(packet, now, origin);
     const { inside } = this.#nat;
     for (let i = 0; i < inside.length; i++) this.#noteForwarded(inside.offsets[i], now);
     this.#onward.toClients(this.#nat, now);
@@ -87,8 +97,9 @@ export class FromOutside {
       : DropReason.none;
   }
 
-  #takeMerged(header: number, packet: number, now: number): void {
+  #takeMerged(header: number, packet: number, now: number, origin: Origin): void {
     const { split } = this;
+    if (origin === Origin.outside && this.#nat.passMerged(packet, header)) return;
     const totalLength = ipv4.totalLength(this.#view, packet);
     const reason = split.begin(header, packet, totalLength);
     if (reason !== DropReason.none) {

@@ -15,7 +15,7 @@
  * Nothing here takes from another client, and every step takes constant time.
  */
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
-import { MAX_EVICTIONS, MIN_UDP_TIMEOUT, SESSIONS_PER_PORT } from "./constants.ts";
+import { MAX_EVICTIONS, MAX_SESSIONS, MIN_UDP_TIMEOUT, SESSIONS_PER_PORT } from "./constants.ts";
 import type { MappingTable } from "./mapping_table.ts";
 import type { PortAllocator } from "./port_allocator.ts";
 import type { Mapping, NatSession, Share } from "./records.ts";
@@ -43,11 +43,18 @@ export class Admission {
   #now = 0;
   readonly #end = (session: NatSession) => this.sessions.remove(session, this.#now);
 
-  /** @param quota ports of one protocol that one client may hold */
-  constructor(mappings: MappingTable, quota: number, seed: number) {
+  /**
+   * @param quota ports of one protocol that one client may hold
+   * @param workers that have the sessions of all clients together
+   */
+  constructor(mappings: MappingTable, quota: number, seed: number, workers = 1) {
     this.#mappings = mappings;
     this.#quota = quota;
-    this.sessions = new NatSessionTable(mappings, quota * SESSIONS_PER_PORT, seed);
+    this.sessions = new NatSessionTable(mappings, {
+      quota: quota * SESSIONS_PER_PORT,
+      capacity: Math.floor(MAX_SESSIONS / workers),
+      seed,
+    });
   }
 
   /**

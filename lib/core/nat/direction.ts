@@ -5,6 +5,7 @@ import type { Fragments } from "./fragments/fragments.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
+import type { Owners } from "./slices/owners.ts";
 
 export interface Direction {
   readonly view: DataView;
@@ -15,4 +16,6 @@ export interface Direction {
   readonly icmp: IcmpTranslator;
   readonly limits: PathLimits;
   readonly fragments: Fragments;
+  /** Null where all ports are this NAT's. */
+  readonly owners: Owners | null;
 }

@@ -53,8 +53,14 @@ export class Flows {
     this.#isStrict = options.filtering === "address";
     this.clientToClient = options.clientToClient ?? true;
     this.#onRefusal = options.onRefusal ?? (() => {});
-    this.mappings = new MappingTable(options);
-    this.#admission = new Admission(this.mappings, options.clientQuota, options.random());
+    const { slice, ports } = options;
+    this.mappings = new MappingTable({ ...options, ports: { ...ports, ...slice } });
+    this.#admission = new Admission(
+      this.mappings,
+      options.clientQuota,
+      options.random(),
+      slice?.count,
+    );
     this.sessions = this.#admission.sessions;
     for (const forward of options.forwards) {
       const protocol = forward.protocol === "tcp" ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
@@ -292,10 +298,26 @@ export class Flows {
 
   /** Whether what a client sends may reach another by the external address, as an answer or of itself. */
   mayReach(source: Mapping, target: Mapping, external: number): boolean {
-    if (this.clientToClient || source.share.client === target.share.client) return true;
-    if (target.isStatic) return true;
-    return source.isStatic &&
-      (target.isShared || this.sessions.find(target, external, source.externalPort) !== null);
+    return source.share.client === target.share.client ||
+      this.mayBeReached(target, external, source.externalPort);
+  }
+
+  /** The same for another client, by the port that it is seen with. */
+  mayBeReached(target: Mapping, external: number, sourcePort: number): boolean {
+    if (this.clientToClient || target.isStatic) return true;
+    const source = this.mappings.findExternal(target.protocol, sourcePort);
+    return source !== null && source.isStatic &&
+      (target.isShared || this.sessions.find(target, external, sourcePort) !== null);
+  }
+
+  /**
+   * Whether a client's packet may go on to another worker, whose client has the external port: as far as can be told
+   * here. Of itself it may go to a forwarded port; as an answer, from one.
+   */
+  mayCross(source: Mapping, port: number, external: number, now: number): boolean {
+    const target = this.mappings.findExternal(source.protocol, port);
+    if (target !== null) return this.mayHairpin(source, target, external, now);
+    return this.clientToClient || source.isStatic;
   }
 
   /**

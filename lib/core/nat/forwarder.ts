@@ -18,6 +18,7 @@ import {
   writeIcmpError,
 } from "./icmp/icmp_error.ts";
 import type { NatLink } from "./link.ts";
+import { type HandOver, NO_HEADER, type Origin } from "./slices/hand_over.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
 
 const HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
@@ -29,6 +30,8 @@ export interface ForwarderOptions {
   readonly inside: NatLink;
   /** Offset of `PacketSlots.size()` bytes, for the longer of the links' MTUs. */
   readonly generated: number;
+  /** To other workers, where there are any. */
+  readonly slice?: { readonly handOver: HandOver } | null;
 }
 
 export class Forwarder {
@@ -38,6 +41,7 @@ export class Forwarder {
   readonly #view: DataView;
   readonly #drops: DropCounters;
   readonly #slots: PacketSlots;
+  readonly #handOver: HandOver | null;
 
   constructor(options: ForwarderOptions) {
     const { memory, outside, inside } = options;
@@ -47,6 +51,7 @@ export class Forwarder {
     this.#view = memory.view;
     this.#drops = options.drops;
     this.#slots = new PacketSlots(options.generated, Math.max(outside.mtu, inside.mtu));
+    this.#handOver = options.slice?.handOver ?? null;
   }
 
   /** To be called before each packet: once both queues have been drained, the memory of what was made is free. */
@@ -61,6 +66,17 @@ export class Forwarder {
     // A first fragment has been refused by `refuseTooBig()`, and about later ones there are no errors.
     else if (ipv4.dontFragment(view, packet)) this.drop(DropReason.fragmentationNeeded, packet);
     else this.#fragment(link, packet);
+  }
+
+  /**
+   * Gives a packet to another worker, which forwards it.
+   *
+   * @param header offset of its virtio-net header, if it has one that says anything
+   */
+  handOver(worker: number, origin: Origin, packet: number, header: number = NO_HEADER): void {
+    const length = ipv4.totalLength(this.#view, packet);
+    if (this.#handOver?.put(worker, origin, header, packet, length)) return;
+    this.#drops.add(DropReason.sendQueueFull, length);
   }
 
   /** Bytes of the longest packet that `restore()` takes. */

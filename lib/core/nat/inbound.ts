@@ -1,4 +1,7 @@
-/** Inbound NAT: packets from outside, on their way to the client whose mapping they name. */
+/**
+ * Inbound NAT: packets from outside, on their way to the client whose mapping they name; and those of other workers'
+ * clients, which come as if from outside.
+ */
 import { DropReason } from "../wire/drop_reason.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
@@ -9,9 +12,11 @@ import type { Flows } from "./flows.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { FragmentFate, Fragments } from "./fragments/fragments.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
-import type { NatLink } from "./link.ts";
+import { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
 import type { Mapping } from "./records.ts";
+import { Origin } from "./slices/hand_over.ts";
+import type { Owners } from "./slices/owners.ts";
 import {
   decrementTimeToLive,
   DESTINATION,
@@ -19,6 +24,9 @@ import {
   isTranslated,
   rewriteEndpoint,
 } from "./rewrite.ts";
+
+/** Other workers' clients all have the external address. */
+const RETURNING_RECEIVERS = 1;
 
 export class Inbound {
   readonly #view: DataView;
@@ -29,9 +37,12 @@ export class Inbound {
   readonly #icmp: IcmpTranslator;
   readonly #limits: PathLimits;
   readonly #fragments: Fragments;
+  readonly #owners: Owners | null;
+  /** Towards other workers' clients. */
+  #returning: NatLink | null = null;
 
   constructor(
-    { view, outside, inside, forwarder, flows, icmp, limits, fragments }: Direction,
+    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners }: Direction,
   ) {
     this.#view = view;
     this.#outside = outside;
@@ -41,14 +52,15 @@ export class Inbound {
     this.#icmp = icmp;
     this.#limits = limits;
     this.#fragments = fragments;
+    this.#owners = owners;
   }
 
   /** Takes a packet captured outside that has passed `checkIpv4`. */
-  translate(packet: number, now: number): void {
+  translate(packet: number, origin: Origin, now: number): void {
     const view = this.#view;
     this.#forwarder.begin();
     const length = ipv4.totalLength(view, packet);
-    const mapping = this.#receiver(packet, length, now);
+    const mapping = this.#receiver(packet, length, origin, now);
     if (mapping === null) return;
     const fate = ipv4.moreFragments(view, packet) ? this.#fate(packet, mapping) : null;
     const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
@@ -65,7 +77,8 @@ export class Inbound {
    */
   translateMerged(packet: number, segmentLength: number, now: number): boolean {
     this.#forwarder.begin();
-    const mapping = this.#receiver(packet, segmentLength, now);
+    // Whose it is has been asked for by then, see `ownerOfMerged()`.
+    const mapping = this.#receiver(packet, segmentLength, Origin.captured, now);
     if (mapping === null) return false;
     if (segmentLength > this.#inside.mtu) {
       // Without DF each packet would have to be fragmented after it is split. TCP, whose MSS is clamped, sends no such.
@@ -80,9 +93,13 @@ export class Inbound {
    * The mapping that a packet from outside is for; null for one that goes no further, or is the host's, or was dealt
    * with.
    */
-  #receiver(packet: number, length: number, now: number): Mapping | null {
+  #receiver(packet: number, length: number, origin: Origin, now: number): Mapping | null {
     const view = this.#view;
-    if (destinationAddress(view, packet) !== this.#outside.address) return null;
+    if (destinationAddress(view, packet) !== this.#outside.address) {
+      // Of a client's: the address outside has changed under way.
+      if (origin === Origin.hairpin) this.#forwarder.drop(DropReason.natNoMapping, packet);
+      return null;
+    }
     const protocol = ipv4.protocol(view, packet);
     if (!isTranslated(protocol)) {
       this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
@@ -99,7 +116,7 @@ export class Inbound {
     let remotePort = 0;
     if (protocol === ipv4.PROTOCOL_ICMP) {
       const type = icmp.type(view, transport);
-      if (icmp.isError(type)) this.#icmp.inbound(packet, transport);
+      if (icmp.isError(type)) this.#error(packet, transport, origin);
       // Whatever else is no answer to an echo is for the gateway itself, whose kernel sees it as well.
       if (type !== icmp.TYPE_ECHO_REPLY) return null;
       port = icmp.identifier(view, transport);
@@ -108,10 +125,23 @@ export class Inbound {
       port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
       remotePort = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
     }
+    // What another worker has handed over stays here: two that differ on whose it is would never end.
+    if (this.#owners !== null && origin === Origin.outside) {
+      const owner = this.#owners.of(protocol, port);
+      if (owner !== this.#owners.own) {
+        this.#handOver(packet, owner, now);
+        return null;
+      }
+    }
     const mapping = this.#flows.findInbound(protocol, port, remote, remotePort, now);
     if (mapping === null) {
       // An echo reply may be for the gateway itself; a segment for nobody is met with silence (RFC 5382 REQ-4).
       if (protocol !== ipv4.PROTOCOL_ICMP) this.#forwarder.drop(DropReason.natNoMapping, packet);
+      return null;
+    }
+    const isHairpin = origin === Origin.hairpin;
+    if (isHairpin && !this.#flows.mayBeReached(mapping, remote, remotePort)) {
+      this.#forwarder.drop(DropReason.clientToClientOff, packet);
       return null;
     }
     // First: whom filtering keeps out is to learn nothing from our errors, not even that there is a mapping.
@@ -121,17 +151,80 @@ export class Inbound {
       return null;
     }
     const from = this.#outside;
+    if (isHairpin) return this.#refuseReturning(packet, length, mapping, now) ? null : mapping;
     const isRefused = this.#forwarder.refuseTooBig(packet, length, this.#inside, from, now) ||
       this.#limits.refuseTooLong(packet, length, mapping, from, now);
     return isRefused ? null : mapping;
   }
 
+  // Other workers.
+
+  /** The worker whose client a super-packet is for, which cannot be a fragment; this one's where it is nobody's. */
+  ownerOfMerged(packet: number): number {
+    const view = this.#view;
+    const transport = packet + ipv4.headerSize(view, packet);
+    const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+    return this.#owners!.of(ipv4.protocol(view, packet), port);
+  }
+
+  /** Gives another worker what is for one of its clients, and with a first fragment those that follow. */
+  #handOver(packet: number, worker: number, now: number): void {
+    const fate = ipv4.moreFragments(this.#view, packet)
+      ? { ...this.#asItCame(packet), link: null, worker }
+      : null;
+    const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
+    this.#forwarder.handOver(worker, Origin.captured, packet);
+    if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
+  }
+
+  /** An error is for the worker that has what it quotes. */
+  #error(packet: number, message: number, origin: Origin): void {
+    if (this.#owners !== null && origin === Origin.outside) {
+      const worker = this.#icmp.ownerOfQuoted(packet, message, this.#owners);
+      if (worker !== this.#owners.own) {
+        this.#forwarder.handOver(worker, Origin.captured, packet);
+        return;
+      }
+    }
+    this.#icmp.inbound(packet, message, origin === Origin.hairpin);
+  }
+
+  /**
+   * Refuses a packet of another worker's client that is too long for the path to this one's; that worker has the error,
+   * as if a router had sent it.
+   */
+  #refuseReturning(packet: number, length: number, mapping: Mapping, now: number): boolean {
+    const returning = this.#returning ??= new NatLink({
+      mtu: this.#inside.mtu,
+      address: this.#inside.address,
+      errorReceivers: RETURNING_RECEIVERS,
+    });
+    if (!this.#limits.refuseTooLong(packet, length, mapping, returning, now)) return false;
+    const { queue } = returning;
+    for (let i = 0; i < queue.length; i++) {
+      const error = queue.offsets[i];
+      const message = error + ipv4.headerSize(this.#view, error);
+      const worker = this.#icmp.ownerOfQuoted(error, message, this.#owners!);
+      this.#forwarder.handOver(worker, Origin.captured, error);
+    }
+    queue.clear();
+    return true;
+  }
+
+  #asItCame(packet: number): Omit<FragmentFate, "link"> {
+    const view = this.#view;
+    return {
+      source: sourceAddress(view, packet),
+      destination: destinationAddress(view, packet),
+      identification: ipv4.identification(view, packet),
+    };
+  }
+
   #fate(packet: number, mapping: Mapping): FragmentFate {
     return {
+      ...this.#asItCame(packet),
       link: this.#inside,
-      source: sourceAddress(this.#view, packet),
       destination: mapping.innerAddress,
-      identification: ipv4.identification(this.#view, packet),
     };
   }
 

@@ -5,7 +5,6 @@
  * whatever the destination, and never two inner endpoints on one port (REQ-3). Under pressure a mapping is made for one
  * remote end alone, on a port that is shared with others (RFC 7857 section 3): `OverlapTable` has those.
  */
-import type { PortRange } from "../wire/port_range.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import { Clients } from "./clients.ts";
 import { hash } from "../wire/hash.ts";
@@ -13,11 +12,12 @@ import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
 import { type MappedEndpoint, Mapping, type NatSession, type Share } from "./records.ts";
 import { LateTable } from "./late_table.ts";
+import type { PortSlice } from "./slices/port_slice.ts";
 
 const BUCKETS = 1 << 14;
 
 export interface MappingTableOptions {
-  readonly ports: PortRange;
+  readonly ports: PortSlice;
   /** Whose an inner address (signed) is: addresses with one answer are one client's. */
   readonly clientOf: (address: number) => unknown;
   /** Draws an unsigned 32-bit number. */

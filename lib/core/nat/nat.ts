@@ -24,6 +24,8 @@ import { NatLink } from "./link.ts";
 import type { NatOptions } from "./nat_options.ts";
 import { Outbound } from "./outbound.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
+import { Origin } from "./slices/hand_over.ts";
+import { type NatSlice, Owners } from "./slices/owners.ts";
 import { PathLimits } from "./path_limits.ts";
 import type { NatUsage } from "./records.ts";
 
@@ -43,14 +45,16 @@ export class Nat {
   readonly #inboundFragments: Fragments;
   readonly #outbound: Outbound;
   readonly #inbound: Inbound;
+  readonly #slice: NatSlice | null;
   #sweepAt = -Infinity;
 
   constructor(options: NatOptions) {
     const { memory, random, clientOf = (address: number) => address } = options;
+    const slice = this.#slice = options.slice ?? null;
     this.#outside = new NatLink({
       mtu: options.externalMtu,
       address: options.externalAddress,
-      errorReceivers: ICMP_ERROR_RECEIVERS_OUTSIDE,
+      errorReceivers: Math.ceil(ICMP_ERROR_RECEIVERS_OUTSIDE / (slice?.count ?? 1)),
     });
     this.#inside = new NatLink({
       mtu: options.innerMtu,
@@ -62,8 +66,10 @@ export class Nat {
     const forwarder = new Forwarder({ ...options, outside: this.#outside, inside: this.#inside });
     this.#forwarder = forwarder;
     this.#flows = new Flows({ ...options, clientOf }, forwarder);
-    this.#icmp = new IcmpTranslator(memory.view, { forwarder, flows: this.#flows, clientOf });
-    const identifications = new Identifications(random());
+    const flows = this.#flows;
+    const owners = slice === null ? null : new Owners(slice, flows.mappings, options.ports);
+    this.#icmp = new IcmpTranslator(memory.view, { forwarder, flows, clientOf, owners });
+    const identifications = new Identifications(random(), slice ?? {});
     const fragments = (isOutbound: boolean) =>
       new Fragments(memory, { forwarder, clientOf, isOutbound, seed: random() });
     this.#outboundFragments = fragments(true);
@@ -73,8 +79,9 @@ export class Nat {
       outside: this.#outside,
       inside: this.#inside,
       forwarder,
-      flows: this.#flows,
+      flows,
       icmp: this.#icmp,
+      owners,
       limits: new PathLimits(memory.view, {
         inside: this.#inside,
         forwarder,
@@ -94,8 +101,10 @@ export class Nat {
     return PacketSlots.size(mtu);
   }
 
+  /** Configured ones are counted by the first of several workers, which all have them. */
   get mappingCount(): number {
-    return this.#flows.mappings.size;
+    const { mappings } = this.#flows;
+    return this.#isFirst ? mappings.size : mappings.dynamicSize;
   }
 
   get sessionCount(): number {
@@ -104,7 +113,14 @@ export class Nat {
 
   /** What a client holds; `identity` is what `clientOf` names it by. */
   usageOf(identity: unknown): NatUsage {
-    return this.#flows.mappings.clients.get(identity)?.usage ?? { ports: 0, sessions: 0 };
+    const client = this.#flows.mappings.clients.get(identity);
+    if (client === null) return { ports: 0, sessions: 0 };
+    const { usage, forwards } = client;
+    return this.#isFirst ? usage : { ...usage, ports: usage.ports - forwards };
+  }
+
+  get #isFirst(): boolean {
+    return this.#slice === null || this.#slice.number === 0;
   }
 
   /** Whether one client may reach another by the external address, from now on. */
@@ -136,7 +152,7 @@ export class Nat {
    */
   refuseSent(packet: number, now: number): void {
     const error = this.#forwarder.tooBigError(packet, this.#outside, now);
-    if (error >= 0) this.#icmp.inbound(error, error + ipv4.MIN_HEADER_SIZE);
+    if (error >= 0) this.#icmp.inbound(error, error + ipv4.MIN_HEADER_SIZE, false);
   }
 
   // From a client.
@@ -158,9 +174,23 @@ export class Nat {
 
   // From outside.
 
-  /** Takes a packet captured outside that has passed `checkIpv4`. */
-  inbound(packet: number, now: number): void {
-    this.#inbound.translate(packet, now);
+  /** Takes a packet captured outside, or handed over by another worker, that has passed `checkIpv4`. */
+  inbound(packet: number, now: number, origin: Origin = Origin.outside): void {
+    this.#inbound.translate(packet, origin, now);
+  }
+
+  /**
+   * Hands over a super-packet captured outside, if it is for another worker's client.
+   *
+   * @param header offset of its virtio-net header
+   * @returns whether it was
+   */
+  passMerged(packet: number, header: number): boolean {
+    if (this.#slice === null) return false;
+    const owner = this.#inbound.ownerOfMerged(packet);
+    if (owner === this.#slice.number) return false;
+    this.#forwarder.handOver(owner, Origin.captured, packet, header);
+    return true;
   }
 
   /**

@@ -2,6 +2,7 @@
 import type { PortRange } from "../wire/port_range.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
+import type { NatSlice } from "./slices/owners.ts";
 
 /** An external port that always leads to one client's service. */
 export interface NatForward {
@@ -45,4 +46,6 @@ export interface NatOptions {
   readonly mtuOf?: (address: number) => number;
   /** Draws an unsigned 32-bit number. */
   readonly random: () => number;
+  /** Where this is one of several workers' that have the external address together; left out, it has all by itself. */
+  readonly slice?: NatSlice | null;
 }

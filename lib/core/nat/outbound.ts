@@ -15,6 +15,8 @@ import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
 import type { Mapping } from "./records.ts";
+import { Origin } from "./slices/hand_over.ts";
+import type { Owners } from "./slices/owners.ts";
 import {
   decrementTimeToLive,
   DESTINATION,
@@ -37,9 +39,10 @@ export class Outbound {
   readonly #limits: PathLimits;
   readonly #fragments: Fragments;
   readonly #identifications: Identifications;
+  readonly #owners: Owners | null;
 
   constructor(
-    { view, outside, inside, forwarder, flows, icmp, limits, fragments }: Direction,
+    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners }: Direction,
     ports: PortRange,
     identifications: Identifications,
   ) {
@@ -53,6 +56,7 @@ export class Outbound {
     this.#limits = limits;
     this.#fragments = fragments;
     this.#identifications = identifications;
+    this.#owners = owners;
   }
 
   /**
@@ -131,7 +135,7 @@ export class Outbound {
     const view = this.#view;
     const type = icmp.type(view, message);
     if (icmp.isError(type)) {
-      this.#icmp.outbound(packet, message);
+      this.#icmp.outbound(packet, message, now);
       return;
     }
     // Of queries, echo alone; and one to the external address is the host's to answer.
@@ -151,6 +155,13 @@ export class Outbound {
     const onward = isHairpin ? this.#inside : this.#outside;
     const length = ipv4.totalLength(view, packet);
     if (this.#forwarder.refuseTooBig(packet, length, onward, this.#inside, now)) return;
+    if (isHairpin && this.#owners !== null) {
+      const owner = this.#owners.of(mapping.protocol, remotePort);
+      if (owner !== this.#owners.own) {
+        this.#cross(packet, mapping, remotePort, owner, now);
+        return;
+      }
+    }
     let destination = destinationAddress(view, packet);
     let target: Mapping | null = null;
     if (isHairpin) {
@@ -174,6 +185,30 @@ export class Outbound {
     if (!isAlone) rewriteIdentification(view, packet, identification);
     decrementTimeToLive(view, packet);
     this.#forwarder.forward(onward, packet);
+    if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
+  }
+
+  /**
+   * Hands a client's packet, as it would be seen outside, to the worker whose client it is for. One time to live and
+   * the path to that client are that worker's concern.
+   */
+  #cross(packet: number, mapping: Mapping, remotePort: number, worker: number, now: number): void {
+    const view = this.#view;
+    const { address } = this.#outside;
+    if (!this.#flows.mayCross(mapping, remotePort, address, now)) {
+      this.#forwarder.drop(DropReason.clientToClientOff, packet);
+      return;
+    }
+    const isAlone = isAtomic(view, packet);
+    const identification = isAlone ? 0 : this.#identifications.next(address, mapping.protocol);
+    const fate = ipv4.moreFragments(view, packet)
+      ? { link: null, source: address, destination: address, identification, worker }
+      : null;
+    const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
+    const length = ipv4.totalLength(view, packet);
+    rewriteEndpoint(view, packet, length, SOURCE, address, mapping.externalPort);
+    if (!isAlone) rewriteIdentification(view, packet, identification);
+    this.#forwarder.handOver(worker, Origin.hairpin, packet);
     if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
   }
 

@@ -5,11 +5,11 @@
  * Never do two of a protocol have one external port and one remote end: what comes from outside is told apart by just
  * these.
  */
-import type { PortRange } from "../wire/port_range.ts";
 import { hash } from "../wire/hash.ts";
 import type { Mapping, NatSession, Share } from "./records.ts";
 import { LateTable, PLACES } from "./late_table.ts";
 import { sharedPortAt, sharedPortCount } from "./shared_ports.ts";
+import { type PortSlice, SlicePorts } from "./slices/port_slice.ts";
 
 /**
  * Ports that are looked at for one that is free towards a remote end: of those nine in ten are taken, one is found 999
@@ -20,15 +20,15 @@ const MAX_PROBES = 64;
 export class OverlapTable {
   readonly #inside: LateTable<Mapping> = new LateTable();
   readonly #outside: LateTable<Mapping> = new LateTable();
-  readonly #range: PortRange;
+  readonly #slice: SlicePorts;
   readonly #portCount: number;
   readonly #random: () => number;
   readonly #seed: number;
 
   /** @param random draws an unsigned 32-bit number */
-  constructor(range: PortRange, random: () => number) {
-    this.#range = range;
-    this.#portCount = sharedPortCount(range);
+  constructor(slice: PortSlice, random: () => number) {
+    this.#slice = new SlicePorts(slice);
+    this.#portCount = sharedPortCount(slice);
     this.#random = random;
     this.#seed = random();
   }
@@ -89,7 +89,7 @@ export class OverlapTable {
     const probes = Math.min(MAX_PROBES, this.#portCount);
     let finished: NatSession | null = null;
     for (let probe = 0; probe < probes; probe++) {
-      const port = sharedPortAt(this.#range, (start + probe) % this.#portCount);
+      const port = sharedPortAt(this.#slice, (start + probe) % this.#portCount);
       if (external.get(port) !== null) continue;
       const other = this.findOutside(share.protocol, port, remoteAddress, remotePort);
       if (other === null) return port;

@@ -11,10 +11,10 @@
  * against the client that used it: or a client that comes and goes would take all ports within seconds. That client may
  * have it back at any time; others get ports at rest, the oldest first, when no other is left.
  */
-import type { PortRange } from "../wire/port_range.ts";
 import { PORT_REST_TIME } from "./constants.ts";
 import type { Share } from "./records.ts";
 import { isSharedPort } from "./shared_ports.ts";
+import { type PortSlice, SlicePorts } from "./slices/port_slice.ts";
 
 const FIRST_UNPRIVILEGED = 1024;
 /** Bit of a pool's index that is set for ports from 1,024 on; the lowest bit is the parity. */
@@ -27,12 +27,11 @@ interface Pool {
 }
 
 export class PortAllocator {
-  readonly #first: number;
-  readonly #size: number;
+  readonly #slice: SlicePorts;
   readonly #pools: readonly Pool[];
   #free = 0;
   /**
-   * Ports at rest, by their place in the range: whose each is, when it has rested, ms, and its neighbours (-1: none) in
+   * Ports at rest, by their place in the slice: whose each is, when it has rested, ms, and its neighbours (-1: none) in
    * two lists, that of all and its owner's. As all rest alike, both are in the order of release.
    */
   readonly #owners: (Share | null)[];
@@ -45,26 +44,21 @@ export class PortAllocator {
   #newest = -1;
   #resting = 0;
   readonly #random: () => number;
-  readonly #isManaged: (port: number) => boolean;
 
   /** @param random draws an unsigned 32-bit number */
-  constructor(range: PortRange, random: () => number) {
-    this.#first = range.first;
-    this.#size = range.last - range.first + 1;
+  constructor(ports: PortSlice, random: () => number) {
+    const slice = this.#slice = new SlicePorts(ports);
+    const { size } = slice;
     this.#random = random;
-    this.#isManaged = (port) =>
-      port >= range.first && port <= range.last && !isSharedPort(range, port);
-    this.#pools = Array.from(
-      { length: 4 },
-      () => ({ ports: new Uint16Array(this.#size), count: 0 }),
-    );
-    this.#owners = new Array(this.#size).fill(null);
-    this.#restedAt = new Float64Array(this.#size);
-    this.#older = new Int32Array(this.#size);
-    this.#newer = new Int32Array(this.#size);
-    this.#ownOlder = new Int32Array(this.#size);
-    this.#ownNewer = new Int32Array(this.#size);
-    for (let port = range.first; port <= range.last; port++) {
+    this.#pools = Array.from({ length: 4 }, () => ({ ports: new Uint16Array(size), count: 0 }));
+    this.#owners = new Array(size).fill(null);
+    this.#restedAt = new Float64Array(size);
+    this.#older = new Int32Array(size);
+    this.#newer = new Int32Array(size);
+    this.#ownOlder = new Int32Array(size);
+    this.#ownNewer = new Int32Array(size);
+    for (let place = 0; place < size; place++) {
+      const port = slice.portAt(place);
       if (this.#isManaged(port)) this.#put(port);
     }
   }
@@ -86,15 +80,15 @@ export class PortAllocator {
       const pool = this.#pools[best ^ change];
       if (pool.count > 0) return this.#draw(pool);
     }
-    return this.#oldest < 0 ? -1 : this.#first + this.#rouse(this.#oldest);
+    return this.#oldest < 0 ? -1 : this.#slice.portAt(this.#rouse(this.#oldest));
   }
 
   /** Takes the port that a client gave back longest ago, if it is still at rest; -1 where there is none. */
   reuse(share: Share): number {
-    return share.oldestResting < 0 ? -1 : this.#first + this.#rouse(share.oldestResting);
+    return share.oldestResting < 0 ? -1 : this.#slice.portAt(this.#rouse(share.oldestResting));
   }
 
-  /** Takes a given port; false when it is not free. One outside the range, or a shared one, is no concern of ours. */
+  /** Takes a given port; false when it is not free. One outside the slice, or a shared one, is no concern of ours. */
   take(port: number): boolean {
     if (!this.#isManaged(port)) return true;
     const pool = this.#pools[poolOf(port)];
@@ -108,7 +102,7 @@ export class PortAllocator {
   /** Gives a port of a client's back; it rests first. */
   release(port: number, share: Share, now: number): void {
     if (!this.#isManaged(port)) return;
-    const at = port - this.#first;
+    const at = this.#slice.placeOf(port);
     this.#owners[at] = share;
     this.#restedAt[at] = now + PORT_REST_TIME;
     this.#older[at] = this.#newest;
@@ -128,11 +122,15 @@ export class PortAllocator {
   /** Puts the ports that have rested long enough back among the free. */
   wake(now: number): void {
     while (this.#oldest >= 0 && now >= this.#restedAt[this.#oldest]) {
-      this.#put(this.#first + this.#rouse(this.#oldest));
+      this.#put(this.#slice.portAt(this.#rouse(this.#oldest)));
     }
   }
 
-  /** Ends a port's rest. */
+  #isManaged(port: number): boolean {
+    return this.#slice.has(port) && !isSharedPort(this.#slice, port);
+  }
+
+  /** Ends a port's rest. Returns its place. */
   #rouse(at: number): number {
     const share = this.#owners[at]!;
     const [older, newer] = [this.#older[at], this.#newer[at]];

@@ -9,7 +9,7 @@
  * one of them.
  */
 import { PROTOCOL_TCP } from "../wire/ipv4.ts";
-import { MAX_SESSIONS, SECOND, TCP_IN_USE_TIME } from "./constants.ts";
+import { SECOND, TCP_IN_USE_TIME } from "./constants.ts";
 import { hash } from "../wire/hash.ts";
 import type { MappingTable } from "./mapping_table.ts";
 import {
@@ -29,6 +29,7 @@ export class NatSessionTable {
   readonly #buckets: LateTable<NatSession> = new LateTable();
   readonly #wheel = new TimerWheel();
   readonly #quota: number;
+  readonly #capacity: number;
   readonly #seed: number;
   /** All, and of these the ones that stand for a whole mapping of UDP or ICMP. */
   #size = 0;
@@ -36,10 +37,17 @@ export class NatSessionTable {
   #now = 0;
   readonly #end = (session: NatSession) => this.remove(session, this.#now);
 
-  /** @param quota sessions of one protocol that one client may hold */
-  constructor(mappings: MappingTable, quota: number, seed: number) {
+  /**
+   * @param quota sessions of one protocol that one client may hold
+   * @param capacity sessions of all clients together
+   */
+  constructor(
+    mappings: MappingTable,
+    { quota, capacity, seed }: { quota: number; capacity: number; seed: number },
+  ) {
     this.#mappings = mappings;
     this.#quota = quota;
+    this.#capacity = capacity;
     this.#seed = seed;
   }
 
@@ -71,7 +79,7 @@ export class NatSessionTable {
    * ports, one client may hold as many as are left for others, so that something is always left.
    */
   makeRoom(share: Share, now: number): boolean {
-    if (share.sessions < this.#quota && share.sessions <= MAX_SESSIONS - this.#size) return true;
+    if (share.sessions < this.#quota && share.sessions <= this.#capacity - this.#size) return true;
     return this.#evict(share, now);
   }
 

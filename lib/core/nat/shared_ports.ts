@@ -7,8 +7,8 @@
  * of every eight, so that both parities and every part of the range are there.
  */
 import type { PortRange } from "../wire/port_range.ts";
+import { GROUP, type PortSlice, SlicePorts } from "./slices/port_slice.ts";
 
-const GROUP = 8;
 /** The first of a group that is shared. */
 const SHARED_FROM = 6;
 const SHARED = GROUP - SHARED_FROM;
@@ -17,13 +17,13 @@ export function isSharedPort(range: PortRange, port: number): boolean {
   return port >= range.first && port <= range.last && (port - range.first) % GROUP >= SHARED_FROM;
 }
 
-/** How many there are: none in a range of six or less. */
-export function sharedPortCount({ first, last }: PortRange): number {
-  const size = last - first + 1;
+/** How many there are in a slice: none in one of six or less. */
+export function sharedPortCount(slice: PortSlice): number {
+  const { size } = new SlicePorts(slice);
   return Math.floor(size / GROUP) * SHARED + Math.max(0, size % GROUP - SHARED_FROM);
 }
 
-/** The shared port number `index`, from 0. */
-export function sharedPortAt({ first }: PortRange, index: number): number {
-  return first + Math.floor(index / SHARED) * GROUP + SHARED_FROM + index % SHARED;
+/** The shared port number `index` of a slice, from 0. */
+export function sharedPortAt(slice: SlicePorts, index: number): number {
+  return slice.portAt(Math.floor(index / SHARED) * GROUP + SHARED_FROM + index % SHARED);
 }

@@ -11,13 +11,14 @@ import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { NfQueue } from "../../../ffi/netlink/nftables/nfqueue.ts";
 import { Nat } from "../../core/nat/nat.ts";
 import type { NatForward, NatOptions } from "../../core/nat/nat_options.ts";
+import type { NatSlice } from "../../core/nat/slices/owners.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../../core/nat/constants.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { captureFilter } from "../filters/capture_filter.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { describePacket } from "./packet_trace.ts";
 import { SegmentSender } from "./segment_sender.ts";
-import type { NatUsage } from "../../core/nat/records.ts";
+import type { PeerNatUsage } from "../workers/nat_usage.ts";
 
 /** Packets captured in one call; each may be a super-packet of 64 KiB. */
 const CAPTURE_BATCH = 16;
@@ -76,6 +77,8 @@ export class Egress implements Disposable {
   readonly #drops: DropCounters;
   /** What the sockets are bound to; null for nothing. */
   #external: ExternalLink | null;
+  /** Whether its packet socket is one of several that share what comes. */
+  readonly #isShared: boolean;
   /** Offsets of packets that the interface has turned out not to take. */
   readonly #tooLong: number[] = [];
 
@@ -90,7 +93,7 @@ export class Egress implements Disposable {
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, clientToClient, offload, drops, clientOf, mtuOf, random }: {
+    { config, clientToClient, offload, drops, clientOf, mtuOf, random, slice = null }: {
       config: EgressConfig;
       /** Whether one client may reach another by the external address. */
       clientToClient: boolean;
@@ -100,13 +103,16 @@ export class Egress implements Disposable {
       clientOf: (address: number) => object | null;
       mtuOf: NonNullable<NatOptions["mtuOf"]>;
       random: () => number;
+      /** Where several workers have the egress together: `setExternal()` is to follow then. */
+      slice?: NatSlice | null;
     },
   ) {
     this.#drops = drops;
     this.#view = arena.view;
     this.#config = config;
-    const { external } = config;
+    const external = slice === null ? config.external : null;
     this.#external = external;
+    this.#isShared = slice !== null;
     this.nat = new Nat({
       ...config,
       externalMtu: greatestMtu(config),
@@ -120,6 +126,7 @@ export class Egress implements Disposable {
       clientOf,
       mtuOf,
       random,
+      slice,
     });
     if (external !== null) this.nat.externalMtu = external.mtu;
     using opened = new DisposableStack();
@@ -131,7 +138,7 @@ export class Egress implements Disposable {
       bufferSize: SOCKET_BUFFER_SIZE,
     }));
     this.sender.onTooLong = (packet) => this.#tooLong.push(packet);
-    this.capture = openCapture(libc, arena, config);
+    this.capture = openCapture(libc, arena, { ...config, external });
     opened.move();
   }
 
@@ -150,8 +157,10 @@ export class Egress implements Disposable {
   /**
    * Follows the gateway to another interface or address outside, as DHCP, a redial or a failover makes it; null while
    * there is none. Mappings keep their ports. Does nothing where all is so already.
+   *
+   * @param share has the capture's new socket, where there is one, share what comes with others
    */
-  setExternal(external: ExternalLink | null): void {
+  setExternal(external: ExternalLink | null, share: (fd: number) => void = () => {}): void {
     const before = this.#external;
     const isSameLink = before?.link === external?.link && before?.name === external?.name;
     if (isSameLink && before?.address === external?.address) return;
@@ -159,7 +168,7 @@ export class Egress implements Disposable {
     if (external === null) return;
     try {
       if (!isSameLink) this.sender.setDevice(external);
-      this.#setCapture(external, isSameLink);
+      this.#setCapture(external, isSameLink, share);
     } catch (error) {
       // It has gone, or down, again: the next notification says what there is then.
       if (error instanceof SystemCallError) return;
@@ -170,12 +179,24 @@ export class Egress implements Disposable {
     this.networkChanged();
   }
 
-  #setCapture(external: ExternalLink, isSameLink: boolean): void {
+  /** Whether there is an interface outside. */
+  get hasExternal(): boolean {
+    return this.#external !== null;
+  }
+
+  #setCapture(external: ExternalLink, isSameLink: boolean, share: (fd: number) => void): void {
     // The queues are not an interface's: the firewall's rules say what comes by them.
     if (!(this.capture instanceof PacketSocket)) return;
     const filter = filterFor(this.#config, external);
-    if (isSameLink) this.capture.setFilter(filter);
-    else this.capture.move(external, filter);
+    if (!isSameLink && !this.#isShared) {
+      this.capture.move(external, filter);
+      return;
+    }
+    if (!isSameLink) {
+      this.capture.reopen(external);
+      share(this.capture.fd);
+    }
+    this.capture.setFilter(filter);
   }
 
   /**
@@ -222,7 +243,7 @@ export class Egress implements Disposable {
   }
 
   /** What a client holds of the NAT, and how many of its packets were refused as it had no room left. */
-  usageOf(client: object): NatUsage & { readonly refused: number } {
+  usageOf(client: object): PeerNatUsage {
     return { ...this.nat.usageOf(client), refused: this.#refusals.get(client) ?? 0 };
   }
 

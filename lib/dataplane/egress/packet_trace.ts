@@ -4,6 +4,7 @@
  * Gateways are hard to debug when a log tells what was meant to be sent. So this reads the bytes that the kernel was
  * given.
  */
+import { LineBudget } from "../../core/limits/line_budget.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
@@ -53,5 +54,27 @@ export function describePacket(view: DataView, packet: number, length: number): 
     default:
       return `${length} bytes, ${source} > ${destination} protocol ` +
         `${ipv4.protocol(view, packet)}, ${rest}`;
+  }
+}
+
+/** Lines about single packets in a second. */
+const MAX_LINES = 1_000;
+
+/** Lines of a trace, of which there are more than anybody can write. */
+export class TraceLines {
+  readonly #write: (line: string) => void;
+  readonly #budget: LineBudget;
+
+  /** @param threads that write a trace together */
+  constructor(write: (line: string) => void, threads = 1) {
+    this.#write = write;
+    this.#budget = new LineBudget(Math.ceil(MAX_LINES / threads));
+  }
+
+  /** Writes a line if it may be written. `now` is monotonic ms. */
+  add(line: string, now: number): void {
+    if (!this.#budget.take(now)) return;
+    const suppressed = this.#budget.takeSuppressed();
+    this.#write(suppressed === 0 ? line : `${line} (${suppressed} earlier lines omitted)`);
   }
 }

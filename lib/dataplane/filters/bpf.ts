@@ -20,6 +20,7 @@ export const ADD_K = 0x04;
 export const ADD_X = 0x0c;
 export const AND = 0x54;
 export const LSH = 0x64;
+export const RSH = 0x74;
 export const MOD = 0x94;
 /** Loads an IPv4 header's size, of the header at `k`, into the index register. */
 export const LDX_B_MSH = 0xb1;

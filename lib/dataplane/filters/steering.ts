@@ -7,6 +7,7 @@ import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../core/wire/messages.ts";
+import { GROUP } from "../../core/nat/slices/port_slice.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
 import * as tcp from "../../core/wire/tcp.ts";
 import { WORKER_MASK } from "../../core/wireguard/workers/sharing.ts";
@@ -30,6 +31,7 @@ import {
   MOD,
   RET,
   RET_A,
+  RSH,
   statement,
   TAX,
 } from "./bpf.ts";
@@ -102,23 +104,31 @@ export function tunSteering(count: number): readonly EbpfInstruction[] {
   ];
 }
 
-/** External ports, and whose they are: the number of his socket in the group. */
-export interface OwnedPorts {
-  /** TCP or UDP; the ports of both, and the identifiers of ICMP queries, if left out. */
-  readonly protocol?: number;
-  readonly ports: PortRange;
+/** A port outside that leads to one client's service, and the number of the socket of that client's worker. */
+export interface OwnedPort {
+  /** TCP or UDP. */
+  readonly protocol: number;
+  readonly port: number;
   readonly socket: number;
+}
+
+/** Whose external ports are: those of a range are dealt out to `count` sockets as `sliceOf()` has it. */
+export interface OutsidePorts {
+  readonly range: PortRange;
+  readonly count: number;
+  /** These come before the range. */
+  readonly forwards: readonly OwnedPort[];
 }
 
 /**
  * Makes the program for the group of sockets that capture what comes from outside, see `steerFanout()`: by the external
- * port of TCP and UDP, the identifier of an echo reply, and what an ICMP error quotes of one of them; the first of
- * `owners` counts. What is nobody's goes to socket 0, and so does every fragment, the first one too: the later ones
- * have no port, and all of a packet has to meet somewhere.
+ * port of TCP and UDP, the identifier of an echo reply, and what an ICMP error quotes of one of them. What is nobody's
+ * goes to socket 0, and so does every fragment, the first one too: the later ones have no port, and all of a packet has
+ * to meet somewhere.
  *
- * @throws {RangeError} when there are more ranges than a program can name
+ * @throws {RangeError} when there are more forwarded ports than a program can name
  */
-export function outsideSteering(owners: readonly OwnedPorts[]): readonly BpfInstruction[] {
+export function outsideSteering(ports: OutsidePorts): readonly BpfInstruction[] {
   return assemble([
     statement(LD_H_ABS, ipv4.FLAGS_OFFSET),
     goIf(JSET, ipv4.FLAG_MORE_FRAGMENTS | ipv4.FRAGMENT_OFFSET_MASK, "nobody"),
@@ -142,12 +152,12 @@ export function outsideSteering(owners: readonly OwnedPorts[]): readonly BpfInst
     statement(RET, 0),
     at("echo reply"),
     statement(LD_H_IND, icmp.IDENTIFIER_OFFSET),
-    ...ownerOf(ipv4.PROTOCOL_ICMP, owners),
+    ...ownerOf(ipv4.PROTOCOL_ICMP, ports),
     ...PORT_PROTOCOLS.flatMap((protocol) => [
       at(`to ${protocol}`),
       // UDP's ports stand where TCP's do.
       statement(LD_H_IND, tcp.DESTINATION_PORT_OFFSET),
-      ...ownerOf(protocol, owners),
+      ...ownerOf(protocol, ports),
     ]),
   ]);
 }
@@ -174,16 +184,19 @@ function quoted(protocol: number): BpfLine[] {
 }
 
 /** Returns the number of the socket whose port the accumulator holds. */
-function ownerOf(protocol: number, owners: readonly OwnedPorts[]): BpfLine[] {
+function ownerOf(protocol: number, { range, count, forwards }: OutsidePorts): BpfLine[] {
   return [
     at(`owner ${protocol}`),
-    ...owners.filter((owner) => (owner.protocol ?? protocol) === protocol).flatMap((
-      { ports, socket },
-    ) => [
-      jump(JGE, ports.first, 0, 2),
-      jump(JGT, ports.last, 1, 0),
+    ...forwards.filter((forward) => forward.protocol === protocol).flatMap(({ port, socket }) => [
+      jump(JEQ, port, 0, 1),
       statement(RET, socket),
     ]),
+    jump(JGE, range.first, 0, 1),
+    jump(JGT, range.last, 0, 1),
     statement(RET, 0),
+    statement(ADD_K, -range.first >>> 0),
+    statement(RSH, Math.log2(GROUP)),
+    statement(MOD, count),
+    statement(RET_A, 0),
   ];
 }

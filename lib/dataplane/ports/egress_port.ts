@@ -2,7 +2,7 @@
 import { EPOLLIN } from "../../../ffi/epoll.ts";
 import type { CapturePort } from "../../core/engine/ports.ts";
 import type { Egress } from "../egress/egress.ts";
-import type { EventLoop } from "../event_loop.ts";
+import type { EventLoop, ReadyHandler } from "../event_loop.ts";
 
 export class EgressPort implements CapturePort {
   readonly batch: number;
@@ -10,8 +10,9 @@ export class EgressPort implements CapturePort {
   readonly lengths: Int32Array;
   readonly #egress: Egress;
   readonly #loop: EventLoop;
+  #handler: ReadyHandler = () => {};
+  #isAwaited = true;
 
-  /** @param loop watches the capture already */
   constructor(egress: Egress, loop: EventLoop) {
     this.#egress = egress;
     this.#loop = loop;
@@ -29,7 +30,25 @@ export class EgressPort implements CapturePort {
     this.#egress.flush(now);
   }
 
+  /** Hands on when there is something to receive. */
+  watch(handler: ReadyHandler): void {
+    this.#handler = handler;
+    this.#loop.add(this.#egress.capture.fd, handler);
+  }
+
   awaitPackets(isAwaited: boolean): void {
-    this.#loop.modify(this.#egress.capture.fd, isAwaited ? EPOLLIN : 0);
+    this.#isAwaited = isAwaited;
+    this.#loop.modify(this.#egress.capture.fd, this.#interest);
+  }
+
+  /** Follows what may put another capture in place of this one. */
+  replaceCapture(replace: () => void): void {
+    this.#loop.remove(this.#egress.capture.fd);
+    replace();
+    this.#loop.add(this.#egress.capture.fd, this.#handler, this.#interest);
+  }
+
+  get #interest(): number {
+    return this.#isAwaited ? EPOLLIN : 0;
   }
 }

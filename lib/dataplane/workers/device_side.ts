@@ -9,6 +9,7 @@ import type { Memory } from "../../core/wire/memory.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import { WorkerBoard } from "../../core/wireguard/workers/worker_board.ts";
 import { workerOfDestination } from "../filters/steering.ts";
+import { readNatUsage } from "./nat_usage.ts";
 import type { SharedMemory } from "./shared_memory.ts";
 
 export class DeviceSide {
@@ -55,6 +56,11 @@ export class DeviceSide {
     for (const reader of this.#readers) {
       if (device.workerNews?.take(reader, now)) this.#hasMore = true;
     }
+  }
+
+  /** What a peer holds of the NAT, as the workers had it when they were last asked for their figures. */
+  natUsageOf(peerIndex: number): ReturnType<typeof readNatUsage> {
+    return readNatUsage(this.#shared.natUsage, peerIndex);
   }
 
   /** Whether a worker has no room for what it is to be told: `endTurn()` offers it again. */

@@ -1,6 +1,6 @@
 /**
  * Packet thread: a packet worker, one of several threads that move packets: its socket of the tunnel's port, its queue
- * of the TUN, its own engine.
+ * of the TUN, its slice of the NAT, its own engine.
  */
 import { Arena } from "../../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
@@ -42,6 +42,7 @@ import type {
   PacketWorkerConfig,
   PacketWorkerReport,
 } from "./packet_worker_protocol.ts";
+import { WorkerEgress } from "./worker_egress.ts";
 import type { WorkerFigures } from "./worker_figures.ts";
 
 export class PacketThread implements Disposable {
@@ -55,6 +56,8 @@ export class PacketThread implements Disposable {
   readonly #device: WorkerDevice;
   readonly #engine: Engine;
   readonly #toDevice: RingWriter;
+  /** Null where nothing is translated. */
+  readonly #outside: WorkerEgress | null;
   readonly #resources: DisposableStack;
   readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
   readonly #egressRules: EgressRule[] = [];
@@ -69,7 +72,8 @@ export class PacketThread implements Disposable {
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     const arena = this.#arena = new Arena(
       BATCH * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
-        CONTROL_SPACE + SHAPING_SPACE,
+        CONTROL_SPACE + SHAPING_SPACE +
+        (typeof config.egress === "object" ? WorkerEgress.arenaSize(config.egress) : 0),
     );
     const loop = this.#loop = opened.use(new EventLoop(this.#libc, arena));
     const socket = this.#socket = opened.use(UdpSocket.bind(this.#libc, arena, {
@@ -112,8 +116,28 @@ export class PacketThread implements Disposable {
         forwarded.put(record);
         this.#engine.receive(forwarded, now);
       },
+      onReleased: (peer) => this.#outside?.release(peer),
     });
-    this.#router = new Router({ ...config, allowedIps: device.allowedIps });
+    const { egress } = config;
+    const outside = this.#outside = typeof egress === "object"
+      ? opened.use(
+        new WorkerEgress({
+          ...config,
+          config: egress,
+          libc: this.#libc,
+          arena,
+          loop,
+          drops,
+          allowedIps: device.allowedIps,
+          log: (level, message) => this.#log(level, message),
+        }),
+      )
+      : null;
+    this.#router = new Router({
+      ...config,
+      egress: typeof egress === "object" ? "nat" : egress,
+      allowedIps: device.allowedIps,
+    });
     const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
     this.#engine = new Engine({
       ...queues,
@@ -125,7 +149,7 @@ export class PacketThread implements Disposable {
         memory: arena,
         device,
         router: this.#router,
-        nat: null,
+        nat: outside?.egress.nat ?? null,
         drops,
         scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
         shaping: openShaping(arena, mtu),
@@ -133,7 +157,7 @@ export class PacketThread implements Disposable {
         inboundFlows: shared.inboundFlows,
       }),
       drops,
-      outside: null,
+      outside: outside?.port ?? null,
       offload: config.offload,
     });
     const udp = new UdpPort(socket, {
@@ -162,6 +186,7 @@ export class PacketThread implements Disposable {
       if ((readiness & ~EPOLLOUT) !== 0) engine.receive(udp, now);
     });
     loop.add(this.#config.commandFd, (_, now) => this.#serve(now));
+    this.#outside?.listen(engine);
   }
 
   get #wakeFd(): number {
@@ -179,14 +204,20 @@ export class PacketThread implements Disposable {
   }
 
   #pollAt(): number {
-    return Math.min(this.#device.pollAt(), this.#engine.pollAt());
+    return Math.min(
+      this.#device.pollAt(),
+      this.#engine.pollAt(),
+      this.#outside?.pollAt() ?? Infinity,
+    );
   }
 
   #poll(now: number): void {
     this.#device.takeForwarded(now);
+    this.#outside?.poll(this.#engine, now);
     this.#engine.release(now);
     this.#engine.flush(now);
     this.#device.endTurn(now);
+    this.#outside?.endTurn(this.#engine);
     if (this.#hasMore) signalEventFd(this.#libc, this.#wakeFd);
     this.#hasMore = false;
     if (!this.#toDevice.hasNews) return;
@@ -220,6 +251,18 @@ export class PacketThread implements Disposable {
         break;
       case "set-client-to-client":
         this.#router.setClientToClient(command.allowed);
+        if (this.#outside !== null) this.#outside.egress.nat.clientToClient = command.allowed;
+        break;
+      case "set-external": {
+        const { external, group } = command;
+        this.#report({
+          kind: "external-set",
+          group: this.#outside?.setExternal(external, group) ?? null,
+        });
+        break;
+      }
+      case "set-trace":
+        this.#outside?.setTrace(command.trace);
         break;
       case "get-figures":
         this.#report({ kind: "figures", figures: this.#figures() });
@@ -244,7 +287,9 @@ export class PacketThread implements Disposable {
       );
       if (steering !== null) {
         tun.steer(steering);
-        if (this.#config.offload && !enableTunOffload(tun, false)) this.#warn(NO_TUN_OFFLOAD);
+        if (this.#config.offload && !enableTunOffload(tun, false)) {
+          this.#log("warning", NO_TUN_OFFLOAD);
+        }
       }
       this.#loop.add(tun.fd, (_, at) => this.#engine.readTun(at));
       this.#engine.attachTun(new TunDevice(tun, this.#loop));
@@ -262,11 +307,12 @@ export class PacketThread implements Disposable {
       overflow: this.#socket.drops(),
       segmentation,
       sendError: lastSendError === 0 ? null : errnoName(lastSendError),
+      nat: this.#outside?.figures(this.#device.peers) ?? null,
     };
   }
 
-  #warn(message: string): void {
-    this.#report({ kind: "warning", message });
+  #log(level: "trace" | "warning", message: string): void {
+    this.#report({ kind: "log", level, message });
   }
 
   /** Closes its queue of the TUN, and its socket. */

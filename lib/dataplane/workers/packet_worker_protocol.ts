@@ -1,6 +1,8 @@
 /** Packet-worker protocol: what the main thread and a packet worker say to each other. */
 import type { EgressRule } from "../../core/access/egress_rules.ts";
+import type { ExternalLink } from "../../core/nat/external_link.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
+import type { EgressConfig } from "../egress/egress.ts";
 import type { ThreadReport } from "../thread/thread_report.ts";
 import type { SharedMemory } from "./shared_memory.ts";
 import type { WorkerFigures } from "./worker_figures.ts";
@@ -23,7 +25,8 @@ export interface PacketWorkerConfig extends
   readonly number: number;
   /** That the device's thread has. */
   readonly port: number;
-  readonly egress: "kernel" | "off";
+  /** The interface outside follows by command, as sockets are numbered in the order of workers. */
+  readonly egress: EgressConfig | "kernel" | "off";
   readonly shared: SharedMemory;
 }
 
@@ -40,6 +43,17 @@ export type PacketWorkerCommand =
     readonly isLast: boolean;
   }
   | { readonly kind: "set-client-to-client"; readonly allowed: boolean }
+  /**
+   * This is the interface outside now; null for none. `group` is what the capture of the workers before this one shares
+   * by, null for none. Answered by `external-set`.
+   */
+  | {
+    readonly kind: "set-external";
+    readonly external: ExternalLink | null;
+    readonly group: number | null;
+  }
+  /** Log each packet that goes outside from now on, or no more. */
+  | { readonly kind: "set-trace"; readonly trace: boolean }
   /** Answered by `figures`. */
   | { readonly kind: "get-figures" }
   | { readonly kind: "ping" }
@@ -50,5 +64,6 @@ export type PacketWorkerReport =
   | { readonly kind: "opened" }
   | { readonly kind: "refused"; readonly message: string; readonly errno: number }
   | { readonly kind: "figures"; readonly figures: WorkerFigures }
-  | { readonly kind: "warning"; readonly message: string }
+  | { readonly kind: "external-set"; readonly group: number | null }
+  | { readonly kind: "log"; readonly level: "trace" | "warning"; readonly message: string }
   | ThreadReport;

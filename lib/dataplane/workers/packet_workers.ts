@@ -2,6 +2,7 @@
 import { loadSocketFilter } from "../../../ffi/bpf.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
+import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { tunSteering } from "../filters/steering.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
 import { DataPlaneError } from "../thread/data_plane_error.ts";
@@ -41,13 +42,13 @@ export function packetWorkerConfig(
 
 /** Takes what is to be known of workers. */
 export interface PacketWorkersListener {
-  onWarning(message: string): void;
+  onLog(level: "trace" | "warning", message: string): void;
   onFailure(failure: DataPlaneError): void;
 }
 
 type Answer = Exclude<
   PacketWorkerReport,
-  { kind: "warning" | "alive" | "stopped" | "failed" }
+  { kind: "log" | "alive" | "stopped" | "failed" }
 >;
 
 /** One of them. */
@@ -67,7 +68,7 @@ class Worker {
       category: "dataplane",
       ask: () => this.send({ kind: "ping" }),
       onReport: (report) => {
-        if (report.kind === "warning") listener.onWarning(report.message);
+        if (report.kind === "log") listener.onLog(report.level, report.message);
         else this.#answered(report as Answer);
       },
       onFailure: (failure) => {
@@ -121,6 +122,8 @@ export class PacketWorkers {
   readonly #listener: PacketWorkersListener;
   /** None before `start()`. */
   readonly #workers: Worker[] = [];
+  /** What the workers are told of the interface outside, one after the other. */
+  #settingExternal: Promise<unknown> = Promise.resolve();
 
   /** @throws {SystemCallError} where descriptors have run out */
   constructor(count: number, listener: PacketWorkersListener) {
@@ -139,6 +142,8 @@ export class PacketWorkers {
       this.#workers.push(worker);
       await worker.start({ ...config, number, shared: this.shared });
     }
+    const { egress } = config;
+    if (typeof egress === "object") await this.#setExternal(egress.external);
   }
 
   /**
@@ -164,6 +169,27 @@ export class PacketWorkers {
 
   setClientToClient(allowed: boolean): void {
     this.#tell({ kind: "set-client-to-client", allowed });
+  }
+
+  setTrace(trace: boolean): void {
+    this.#tell({ kind: "set-trace", trace });
+  }
+
+  /** Tells of the interface outside; null while there is none. */
+  setExternal(external: ExternalLink | null): void {
+    const before = this.#settingExternal;
+    this.#settingExternal = before.then(() => this.#setExternal(external))
+      // One that dies meanwhile is told of by itself.
+      .catch(() => {});
+  }
+
+  /** One after the other, as the kernel numbers the sockets that share what comes in their order. */
+  async #setExternal(external: ExternalLink | null): Promise<void> {
+    let group: number | null = null;
+    for (const worker of this.#workers) {
+      const answer = await worker.ask({ kind: "set-external", external, group });
+      if (answer.kind === "external-set") group = answer.group;
+    }
   }
 
   /** What each has done so far. */

@@ -5,10 +5,13 @@ import { INBOUND_FLOWS_SIZE } from "../../core/access/inbound_flows.ts";
 import { MAX_PEERS } from "../../core/limits/max_peers.ts";
 import { createRing } from "../../core/threads/record_ring.ts";
 import { bucketWords } from "../../core/wireguard/workers/worker_peer.ts";
+import { NAT_USAGE_SIZE } from "./nat_usage.ts";
 import { randomBytes } from "node:crypto";
 
 /** Bytes of each ring: what a worker hands over in a turn, and what it is told at the start, goes in by parts. */
 const RING_SIZE = 1 << 20;
+/** Of those between workers: four super-packets. It costs nothing until it is written to. */
+const RING_BETWEEN_SIZE = 1 << 18;
 /** Sessions that there are at a time, three for each peer, and those that workers have still to hear the end of. */
 const MAX_SESSIONS = 4 * MAX_PEERS;
 
@@ -27,6 +30,10 @@ export interface SharedMemory {
   /** Rings by worker, and the descriptor by which the device's thread is woken. */
   readonly toDevice: readonly SharedArrayBuffer[];
   readonly deviceWake: number;
+  /** Rings by the worker that hands over, and the one that it hands over to. */
+  readonly between: readonly (readonly SharedArrayBuffer[])[];
+  /** By worker, what peers hold of the NAT (nat_usage.ts). */
+  readonly natUsage: readonly SharedArrayBuffer[];
 }
 
 /** @throws {SystemCallError} where descriptors have run out */
@@ -42,6 +49,8 @@ export function createSharedMemory(workers: number): SharedMemory {
     workersWake: ofEach(() => createEventFd(libc)),
     toDevice: ofEach(() => createRing(RING_SIZE)),
     deviceWake: createEventFd(libc),
+    between: ofEach(() => ofEach(() => createRing(RING_BETWEEN_SIZE))),
+    natUsage: ofEach(() => new SharedArrayBuffer(NAT_USAGE_SIZE)),
   };
 }
 

@@ -2,46 +2,89 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { loadSocketFilter } from "../../../ffi/bpf.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
-import { openLibc } from "../../../ffi/libc.ts";
+import { type Libc, openLibc } from "../../../ffi/libc.ts";
+import { startFanout, steerFanout } from "../../../ffi/sockets/packet_fanout.ts";
+import { PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
 import { steerGroup } from "../../../ffi/sockets/reuseport_group.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
-import { datagramSteering, tunSteering } from "../filters/steering.ts";
+import { Tun } from "../../../ffi/tun.ts";
+import { RET, statement } from "../filters/bpf.ts";
+import { datagramSteering, outsideSteering, tunSteering } from "../filters/steering.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
+import type { EgressConfig } from "../egress/egress.ts";
 
-/** Of a socket that is only opened. */
+/** Of what is only opened. */
 const ARENA_SIZE = 512 * 1024;
+/** Ports of the NAT that each worker has at least: a web page takes dozens, and a client has half at most. */
+const LEAST_PORTS = 256;
+/** The kernel puts a number there. */
+const TRIAL_TUN = "vpntrial%d";
 
 /** What there is only with one thread, by what asks for it. */
 function obstacle(
+  wanted: number,
   { egress, hasFakeTcp, addresses6 = [] }: Pick<
     DataPlaneConfig,
     "egress" | "hasFakeTcp" | "addresses6"
   >,
 ): string | null {
-  if (typeof egress === "object") return "Egress = raw needs one";
   if (hasFakeTcp) return "fake TCP needs one";
   if (addresses6.length > 0) return "IPv6 inside the tunnel needs one";
-  return kernelsObstacle();
+  const nat = typeof egress === "object" ? egress : null;
+  if (nat !== null && nat.capture !== "packet") return "Capture = nfqueue needs one";
+  if (nat !== null && nat.ports.last - nat.ports.first + 1 < wanted * LEAST_PORTS) {
+    return `NatPorts has fewer than ${LEAST_PORTS} ports for each`;
+  }
+  return kernelsObstacle(nat);
 }
 
 /** Packets are handed out by programs in the kernel, which containers and kernels may refuse. */
-function kernelsObstacle(): string | null {
+function kernelsObstacle(nat: EgressConfig | null): string | null {
   const libc = openLibc();
+  const arena = new Arena(ARENA_SIZE);
   try {
-    libc.symbols.close(loadSocketFilter(libc, tunSteering(2)));
-    using socket = UdpSocket.bind(libc, new Arena(ARENA_SIZE), {
-      port: 0,
-      sharesPort: true,
-      mark: 0,
-      offload: false,
-      bufferSize: 0,
-      batch: 1,
-    });
-    steerGroup(libc, socket.fd, datagramSteering({ first: 1, count: 2 }));
+    tryGroup(libc, arena);
+    if (nat !== null) tryFanout(libc, arena, nat);
+    tryQueues(libc, arena);
     return null;
   } catch (error) {
     if (!(error instanceof SystemCallError)) throw error;
     return error.message;
+  }
+}
+
+function tryGroup(libc: Libc, arena: Arena): void {
+  using socket = UdpSocket.bind(libc, arena, {
+    port: 0,
+    sharesPort: true,
+    mark: 0,
+    offload: false,
+    bufferSize: 0,
+    batch: 1,
+  });
+  steerGroup(libc, socket.fd, datagramSteering({ first: 1, count: 2 }));
+}
+
+function tryFanout(libc: Libc, arena: Arena, { ports }: EgressConfig): void {
+  const nothing = [statement(RET, 0)];
+  using socket = PacketSocket.open(libc, arena, {
+    link: "all",
+    filter: nothing,
+    batch: 1,
+    bufferSize: 0,
+  });
+  startFanout(libc, socket.fd);
+  steerFanout(libc, socket.fd, outsideSteering({ range: ports, count: 2, forwards: [] }));
+}
+
+/** That a kernel has none of it shows only at a device; this one is gone at once. */
+function tryQueues(libc: Libc, arena: Arena): void {
+  const steering = loadSocketFilter(libc, tunSteering(2));
+  try {
+    using tun = Tun.open(libc, arena, TRIAL_TUN, "many");
+    tun.steer(steering);
+  } finally {
+    libc.symbols.close(steering);
   }
 }
 
@@ -55,6 +98,6 @@ export function workerCount(
   config: Pick<DataPlaneConfig, "egress" | "hasFakeTcp" | "addresses6">,
 ): { workers: number; reason: string | null } {
   if (wanted === "auto" || wanted === 1) return { workers: 1, reason: null };
-  const reason = obstacle(config);
+  const reason = obstacle(wanted, config);
   return { workers: reason === null ? wanted : 1, reason };
 }

@@ -1,4 +1,4 @@
-/** What a worker has done so far. */
+/** What a worker has done so far, as it tells the main thread. */
 export interface WorkerFigures {
   /** Messages and their bytes, of transport data. */
   readonly receivedMessages: number;
@@ -10,4 +10,15 @@ export interface WorkerFigures {
   readonly segmentation: boolean;
   /** Why the kernel refused to send, the last time; null where it never did. */
   readonly sendError: string | null;
+  /** Null where nothing is translated. */
+  readonly nat: NatFigures | null;
+}
+
+export interface NatFigures {
+  readonly mappings: number;
+  readonly sessions: number;
+  /** Packets that the kernel refused to send outside, by the name of the error. */
+  readonly sendErrors: Readonly<Record<string, number>>;
+  /** Packets from outside that the kernel dropped as the socket's buffer was full. */
+  readonly overflow: number;
 }

@@ -26,7 +26,7 @@ type Direction = "outbound" | "inbound" | "merged" | "hairpin";
  * which takes it once for a batch, it is made outside of what is measured.
  */
 function growth(world: World, packet: Bytes, direction: Direction): number {
-  const { nat, memory } = world;
+  const { nat: { all: [nat] }, memory } = world;
   memory.bytes.set(packet, TEMPLATE_AT);
   const now = world.clock.now + 0.25;
   let offered = 0;
@@ -124,7 +124,7 @@ Deno.test("hairpinned datagrams are translated without allocation", () => {
 
 Deno.test("what is dropped from outside is dropped without allocation", () => {
   const world = new World();
-  const { nat, memory } = world;
+  const { nat: { all: [nat] }, memory } = world;
   const packet = buildUdp({ source: REMOTE, destination: EXTERNAL, destinationPort: 50_000 });
   memory.bytes.set(packet, PACKET_AT);
   const now = world.clock.now + 0.25;

@@ -98,7 +98,7 @@ for (const filtering of ["endpoint", "address"] as const) {
       ports: { first: 30_000, last: 30_299 },
       forwards: [{ protocol: "tcp", externalPort: 80, address: 0x0a424d02, port: 80 }],
     });
-    const { nat, memory, clock } = world;
+    const { nat: { all: [nat] }, memory, clock } = world;
     const used: number[] = [];
     let taken = 0;
     let sent = 0;

@@ -191,8 +191,8 @@ class Traffic {
 /**
  * Offers the NAT and the reference the same traffic; what they send, and how many mappings they have, must be equal.
  */
-function compare(options: ReferenceOptions, kind: TrafficKind, seed: number): void {
-  const world = new World({ ...options, seed });
+function compare(options: ReferenceOptions, kind: TrafficKind, seed: number, workers = 1): void {
+  const world = new World({ ...options, seed, workers });
   const reference = new ReferenceNat(options);
   const traffic = new Traffic(seed + 100, kind);
   const random = new Random(seed + 200);
@@ -241,6 +241,12 @@ for (const seed of [1, 2, 3]) {
       compare({ ...MTUS, filtering, ports, clientQuota: 4096 }, ORDINARY, seed);
     });
   }
+
+  Deno.test(`several workers, each with its slice, send what the reference sends, seed ${seed}`, () => {
+    const ports = { first: 512, last: 65_535 };
+    const filtering = seed === 1 ? "address" : "endpoint";
+    compare({ ...MTUS, filtering, ports, clientQuota: 4096 }, ORDINARY, seed, 1 + seed);
+  });
 
   Deno.test(`the NAT sends what the reference sends, with clients beyond their quota, seed ${seed}`, () => {
     const ports = { first: 20_000, last: 20_799 };

@@ -8,7 +8,7 @@ import { delay, SERVER_OUTSIDE, SERVER_PORT, type Wire } from "../../net/support
 import type { TestNamespace } from "../../support/net.ts";
 import { type Program, startVpn } from "../contenders/vpn.ts";
 import { IDENTITIES, serverConfigWith } from "../contenders/wireguard_config.ts";
-import { GATEWAY_PEERS, OUR_NAT, peersName, threadsName } from "../figures.ts";
+import { GATEWAY_PEERS, natThreadsName, peersName, threadsName } from "../figures.ts";
 import { PEERS_SERVER } from "../load/peer_address.ts";
 import { GatewayLoad, type Way, WAYS } from "../load/gateway_load.ts";
 import type { Samples } from "../samples.ts";
@@ -45,7 +45,7 @@ export async function measureGateway(wire: Wire, options: GatewayOptions): Promi
 /** How a gateway is started, and what is measured then. */
 interface Setup {
   readonly threads: number;
-  /** Who translates: our NAT is for one thread. */
+  /** Who translates: our NAT, or the kernel. */
   readonly egress: "raw" | "kernel";
   readonly peers: number;
   readonly ways: readonly Way[];
@@ -57,9 +57,10 @@ const SETUPS: readonly Setup[] = [
   { threads: 1, egress: "raw", peers: GATEWAY_PEERS, ways: ["up", "down"] },
   { threads: 1, egress: "raw", peers: 1000, ways: ["up"] },
   { threads: 1, egress: "kernel", peers: GATEWAY_PEERS, ways: WAYS },
-  ...processors === 1
-    ? []
-    : [{ threads: processors, egress: "kernel", peers: GATEWAY_PEERS, ways: WAYS } as const],
+  ...processors === 1 ? [] : [
+    { threads: processors, egress: "raw", peers: GATEWAY_PEERS, ways: ["up", "down"] } as const,
+    { threads: processors, egress: "kernel", peers: GATEWAY_PEERS, ways: WAYS } as const,
+  ],
 ];
 
 async function measureOnce(
@@ -82,7 +83,7 @@ async function measureOnce(
     clients,
     capacity: PACKETS,
   });
-  const name = egress === "raw" ? OUR_NAT : threadsName(threads);
+  const name = egress === "raw" ? natThreadsName(threads) : threadsName(threads);
   for (const way of ways) {
     await load.run(way, WARM_UP_PACKETS);
     await settle(server.pid);
@@ -101,7 +102,7 @@ async function measureOnce(
       samples.add(`gateway-${way}`, name, rate);
       samples.add(`gateway-${way}-cpu`, name, cost);
     }
-    if (egress === "raw" && way === "up") {
+    if (egress === "raw" && threads === 1 && way === "up") {
       samples.add("gateway-peers", peersName(peers), rate);
       samples.add("gateway-peers-cpu", peersName(peers), cost);
     }

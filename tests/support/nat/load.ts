@@ -32,7 +32,7 @@ export class Load {
 
   /** A client's packet; the port or id it leaves with, -1 where it does not. */
   out(kind: "tcp" | "udp" | "icmp", ends: Ends, flags = ACK): number {
-    const { nat, clock } = this.#world;
+    const { nat: { all: [nat] }, clock } = this.#world;
     this.#put(this.#templates[kind], ends.client, ends.remote, flags);
     this.#view.setUint16(PACKET_AT + (kind === "icmp" ? 24 : 20), ends.clientPort);
     if (kind !== "icmp") this.#view.setUint16(PACKET_AT + 22, ends.remotePort);
@@ -46,7 +46,7 @@ export class Load {
 
   /** The remote end's packet to an external port; whether it comes to the client's. */
   in(kind: "tcp" | "udp" | "icmp", ends: Ends, port: number, flags = ACK): boolean {
-    const { nat, clock } = this.#world;
+    const { nat: { all: [nat] }, clock } = this.#world;
     this.#put(this.#templates[kind], ends.remote, this.#external, flags);
     if (kind === "icmp") this.#view.setUint8(PACKET_AT + 20, 0);
     else this.#view.setUint16(PACKET_AT + 20, ends.remotePort);
@@ -86,7 +86,8 @@ export class Load {
   }
 
   #drain(): void {
-    this.#world.nat.outside.clear();
-    this.#world.nat.inside.clear();
+    const [nat] = this.#world.nat.all;
+    nat.outside.clear();
+    nat.inside.clear();
   }
 }

@@ -2,6 +2,8 @@
  * Stage for tests of the NAT: a NAT with its memory, time and chance, packets as bytes in and out, read the slow way.
  */
 import { Nat } from "../../../lib/core/nat/nat.ts";
+import { Origin } from "../../../lib/core/nat/slices/hand_over.ts";
+import { NatGroup } from "./nat_group.ts";
 import type { NatOptions } from "../../../lib/core/nat/nat_options.ts";
 import { DropCounters, type DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { checkIpv4 } from "../../../lib/core/wire/ipv4.ts";
@@ -53,21 +55,28 @@ const GUARD_SIZE = 64;
 
 export class World {
   readonly memory: Memory;
-  readonly nat: Nat;
+  readonly nat: NatGroup;
   readonly drops = new DropCounters();
   readonly clock = new FakeClock();
   readonly random: Random;
 
-  constructor(options: Partial<NatOptions> & { readonly seed?: number } = {}) {
+  /** @param options `workers` have the external address together; one, if left out */
+  constructor(
+    { workers = 1, ...options }:
+      & Omit<Partial<NatOptions>, "slice">
+      & { readonly seed?: number; readonly workers?: number } = {},
+  ) {
     const generatedSize = Nat.generatedSize(
       Math.max(options.externalMtu ?? 1500, options.innerMtu ?? 1420),
     );
     this.random = new Random(options.seed ?? 1);
-    this.memory = createMemory(PACKET_ROOM + generatedSize);
-    this.nat = new Nat({
+    this.memory = createMemory(PACKET_ROOM + workers * generatedSize);
+    this.nat = new NatGroup({
       memory: this.memory,
       drops: this.drops,
       generated: PACKET_ROOM,
+      generatedSize,
+      workers,
       externalAddress: address(EXTERNAL),
       innerAddress: address(GATEWAY),
       externalMtu: 1500,
@@ -84,37 +93,41 @@ export class World {
   /** A client's packet. */
   outbound(packet: Bytes): Sent {
     this.#load(packet);
-    this.nat.outbound(PACKET_AT, this.clock.now);
+    const nat = this.nat.ofClient(PACKET_AT);
+    nat.outbound(PACKET_AT, this.clock.now);
     this.#checkGuard(packet);
-    return this.drain();
+    return this.#settle(nat);
   }
 
   /** A packet from outside. */
   inbound(packet: Bytes): Sent {
     this.#load(packet);
-    this.nat.inbound(PACKET_AT, this.clock.now);
+    const nat = this.nat.ofOutside(packet);
+    nat.inbound(PACKET_AT, this.clock.now);
     this.#checkGuard(packet);
-    return this.drain();
+    return this.#settle(nat);
   }
 
   /** A super-packet from outside; its headers after translation, or null where it goes no further. */
   inboundMerged(packet: Bytes, segmentLength: number): { merged: Bytes | null; sent: Sent } {
     this.#load(packet);
-    const goesOn = this.nat.inboundMerged(PACKET_AT, segmentLength, this.clock.now);
+    const nat = this.nat.ofOutside(packet);
+    const goesOn = nat.inboundMerged(PACKET_AT, segmentLength, this.clock.now);
     const merged = goesOn ? this.#bytes(PACKET_AT, packet.length) : null;
-    return { merged, sent: this.drain() };
+    return { merged, sent: this.#settle(nat) };
   }
 
   /** A packet that the NAT has sent outside, and that the link there refuses as too long. */
   refuseSent(packet: Bytes): Sent {
     this.#load(packet);
-    this.nat.refuseSent(PACKET_AT, this.clock.now);
-    return this.drain();
+    const nat = this.nat.ofSent(packet);
+    nat.refuseSent(PACKET_AT, this.clock.now);
+    return this.#settle(nat);
   }
 
   takeExternal(packet: Bytes): boolean {
     this.#load(packet);
-    return this.nat.takeExternal(PACKET_AT, this.clock.now);
+    return this.nat.ofClient(PACKET_AT).takeExternal(PACKET_AT, this.clock.now);
   }
 
   /** Lets time pass, and polls the NAT if it asks for that by then. */
@@ -128,8 +141,29 @@ export class World {
     return this.drops.counts[reason];
   }
 
+  /** What one of the workers has to send, and what the others have of that. */
+  #settle(nat: Nat): Sent {
+    const sent = this.#drain(nat);
+    for (let next = this.nat.nextHandedOver(); next !== null; next = this.nat.nextHandedOver()) {
+      this.#put(next.packet);
+      next.nat.inbound(PACKET_AT, this.clock.now, next.origin as Origin);
+      const { outside, inside } = this.#drain(next.nat);
+      sent.outside.push(...outside);
+      sent.inside.push(...inside);
+    }
+    return sent;
+  }
+
+  /** What any of the workers has still to send. */
   drain(): Sent {
-    const { outside, inside } = this.nat;
+    const sent = this.nat.all.map((nat) => this.#drain(nat));
+    return {
+      outside: sent.flatMap(({ outside }) => outside),
+      inside: sent.flatMap(({ inside }) => inside),
+    };
+  }
+
+  #drain({ outside, inside }: Nat): Sent {
     return { outside: this.#take(outside), inside: this.#take(inside) };
   }
 
@@ -156,13 +190,17 @@ export class World {
    * Puts a packet into the memory. The NAT takes only what has passed `checkIpv4`, so a test that offers else is wrong.
    */
   #load(packet: Bytes): void {
+    this.#put(packet);
+    assertEquals(checkIpv4(this.memory, PACKET_AT, packet.length), 0, "not for the NAT");
+  }
+
+  #put(packet: Bytes): void {
     this.memory.bytes.set(packet, PACKET_AT);
     this.memory.bytes.fill(
       GUARD,
       PACKET_AT + packet.length,
       PACKET_AT + packet.length + GUARD_SIZE,
     );
-    assertEquals(checkIpv4(this.memory, PACKET_AT, packet.length), 0, "not for the NAT");
   }
 }
 

@@ -82,6 +82,9 @@ export function runBpf(
       case 0x64:
         loaded = (accumulator << k) >>> 0;
         break;
+      case 0x74:
+        loaded = accumulator >>> k;
+        break;
       case 0x94:
         loaded = accumulator % k;
         break;

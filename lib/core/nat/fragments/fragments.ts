@@ -16,6 +16,7 @@ import { FRAGMENT_TIMEOUT, MAX_DECIDED_TRAINS } from "../constants.ts";
 import type { Forwarder } from "../forwarder.ts";
 import { hash } from "../../wire/hash.ts";
 import type { NatLink } from "../link.ts";
+import { Origin } from "../slices/hand_over.ts";
 import {
   decrementTimeToLive,
   DESTINATION,
@@ -27,11 +28,13 @@ import { type Train, WaitingFragments, type WaitingTrain } from "./waiting_fragm
 
 /** What becomes of the fragments of one packet. Addresses are signed. */
 export interface FragmentFate {
-  /** The link to leave by; null when the packet is not the NAT's concern. */
+  /** The link to leave by; null for none: the packet is another worker's, or not the NAT's concern. */
   readonly link: NatLink | null;
   readonly source: number;
   readonly destination: number;
   readonly identification: number;
+  /** The worker that they are handed over to; left out for none. */
+  readonly worker?: number;
 }
 
 interface DecidedTrain {
@@ -94,7 +97,10 @@ export class Fragments {
     const other = this.#decided.get(key);
     if (other !== undefined) this.#forget(other);
     const train = this.#train(packet);
-    const client = this.#clientOf(this.#isOutbound ? train.source : fate.destination);
+    // From outside, whom another worker's are for that one knows: here, each worker is one client.
+    const client = this.#isOutbound
+      ? this.#clientOf(train.source)
+      : fate.worker ?? this.#clientOf(fate.destination);
     const expiresAt = now + FRAGMENT_TIMEOUT;
     const decided: DecidedTrain = { train, key, fate, expiresAt, place: null };
     // Not before this: it may evict.
@@ -121,7 +127,8 @@ export class Fragments {
 
   /** Whether a later fragment is known to be of a packet that is not the NAT's concern. */
   isForeign(packet: number, now: number): boolean {
-    return this.#findDecided(this.#key(packet), packet, now)?.fate.link === null;
+    const fate = this.#findDecided(this.#key(packet), packet, now)?.fate;
+    return fate !== undefined && fate.link === null && fate.worker === undefined;
   }
 
   /** Forgets trains whose time is over. */
@@ -138,9 +145,15 @@ export class Fragments {
     this.#waiting.clear();
   }
 
-  #forward(packet: number, { link, source, destination, identification }: FragmentFate): void {
+  #forward(packet: number, fate: FragmentFate): void {
     const view = this.#view;
-    if (link === null) {
+    const { link, source, destination, identification, worker } = fate;
+    if (worker !== undefined) {
+      rewriteAddress(view, packet, SOURCE, source);
+      rewriteIdentification(view, packet, identification);
+      const origin = this.#isOutbound ? Origin.hairpin : Origin.captured;
+      this.#forwarder.handOver(worker, origin, packet);
+    } else if (link === null) {
       this.#forwarder.drop(DropReason.natFragment, packet);
     } else if (ipv4.timeToLive(view, packet) <= 1) {
       this.#forwarder.drop(DropReason.ttlExceeded, packet);

@@ -11,10 +11,18 @@ export class Identifications {
   /** One for each hash of destination and protocol: each pair's ids then come round as late as possible. */
   readonly #counters = new Uint16Array(COUNTERS);
   readonly #seed: number;
+  /** Of each id, the bits that are the worker's number; and that. */
+  readonly #numberBits: number;
+  readonly #number: number;
 
-  /** @param seed random and secret: neither a counter's start nor who shares it is to be known outside */
-  constructor(seed: number) {
+  /**
+   * @param seed random and secret: neither a counter's start nor who shares it is to be known outside
+   * @param slice which of how many workers this is: each has ids of its own
+   */
+  constructor(seed: number, { number = 0, count = 1 }: { number?: number; count?: number } = {}) {
     this.#seed = seed;
+    this.#numberBits = 32 - Math.clz32(count - 1);
+    this.#number = number;
     for (let i = 0; i < COUNTERS; i++) this.#counters[i] = hash(i, COUNTERS, seed);
   }
 
@@ -23,8 +31,8 @@ export class Identifications {
    */
   next(destination: number, protocol: number): number {
     const index = hash(destination, protocol, this.#seed) & (COUNTERS - 1);
-    this.#counters[index]++;
-    if (this.#counters[index] === 0) this.#counters[index] = 1;
-    return this.#counters[index];
+    const counter = this.#counters[index] = this.#counters[index] + 1;
+    const id = counter << this.#numberBits & 0xffff | this.#number;
+    return id === 0 ? this.next(destination, protocol) : id;
   }
 }

@@ -15,6 +15,8 @@ import type { Forwarder } from "../forwarder.ts";
 import type { NatLink } from "../link.ts";
 import type { MappingTable } from "../mapping_table.ts";
 import { ANY_PORT, type Mapping } from "../records.ts";
+import { Origin } from "../slices/hand_over.ts";
+import type { Owners } from "../slices/owners.ts";
 import {
   decrementTimeToLive,
   DESTINATION,
@@ -32,6 +34,7 @@ export interface IcmpTranslatorOptions {
   readonly forwarder: Forwarder;
   readonly flows: Flows;
   readonly clientOf: (address: number) => unknown;
+  readonly owners: Owners | null;
 }
 
 /** Takes packets whose ICMP type is an error's, by the offsets of the packet and of the ICMP message. */
@@ -41,6 +44,7 @@ export class IcmpTranslator {
   readonly #flows: Flows;
   readonly #mappings: MappingTable;
   readonly #clientOf: (address: number) => unknown;
+  readonly #owners: Owners | null;
 
   constructor(view: DataView, options: IcmpTranslatorOptions) {
     this.#view = view;
@@ -48,10 +52,22 @@ export class IcmpTranslator {
     this.#flows = options.flows;
     this.#mappings = options.flows.mappings;
     this.#clientOf = options.clientOf;
+    this.#owners = options.owners;
   }
 
-  /** A router's or a server's error about a packet of a client's (REQ-4). */
-  inbound(packet: number, message: number): void {
+  /** The worker whose client sent what an error quotes; this one where that cannot be told. */
+  ownerOfQuoted(packet: number, message: number, owners: Owners): number {
+    const view = this.#view;
+    const quoted = message + icmp.HEADER_SIZE;
+    if (!isQuotable(view, quoted, packet + ipv4.totalLength(view, packet))) return owners.own;
+    return owners.of(ipv4.protocol(view, quoted), portOf(view, quoted, SOURCE));
+  }
+
+  /**
+   * A router's or a server's error about a packet of a client's (REQ-4); or one of another worker's client, which comes
+   * as if from outside.
+   */
+  inbound(packet: number, message: number, isHairpin: boolean): void {
     const view = this.#view;
     const quoted = this.#quoted(packet, message, icmp.TYPE_ECHO);
     if (quoted < 0) return;
@@ -66,6 +82,13 @@ export class IcmpTranslator {
       : null;
     // It may be about a packet of the gateway's own, whose kernel sees it as well.
     if (mapping === null) return;
+    if (isHairpin) {
+      const sender = remotePortOf(view, quoted, DESTINATION);
+      if (!this.#flows.mayBeReached(mapping, outside.address, sender)) {
+        this.#forwarder.drop(DropReason.clientToClientOff, packet);
+        return;
+      }
+    }
     const { innerAddress, innerPort } = mapping;
     const end = packet + ipv4.totalLength(view, packet);
     rewriteEndpoint(view, quoted, end - quoted, SOURCE, innerAddress, innerPort);
@@ -76,7 +99,7 @@ export class IcmpTranslator {
   /**
    * A client's error about a packet that it got (REQ-5), from outside or, by hairpinning, from another client (REQ-7).
    */
-  outbound(packet: number, message: number): void {
+  outbound(packet: number, message: number, now: number): void {
     const view = this.#view;
     const quoted = this.#quoted(packet, message, icmp.TYPE_ECHO_REPLY);
     if (quoted < 0) return;
@@ -93,6 +116,11 @@ export class IcmpTranslator {
     }
     const end = packet + ipv4.totalLength(view, packet);
     const isHairpin = sourceAddress(view, quoted) === outside.address;
+    const worker = isHairpin ? this.#otherOwner(quoted) : -1;
+    if (worker >= 0) {
+      this.#cross(packet, message, quoted, { mapping, worker, now });
+      return;
+    }
     if (isHairpin) {
       const other = this.#hairpinned(quoted, mapping);
       if (other === null) {
@@ -121,7 +149,38 @@ export class IcmpTranslator {
     const end = packet + ipv4.totalLength(view, packet);
     const quoted = message + icmp.HEADER_SIZE;
     return isQuotable(view, quoted, end) &&
-      this.#hairpinned(quoted, this.#receiverOf(quoted)) !== null;
+      (this.#otherOwner(quoted) >= 0 ||
+        this.#hairpinned(quoted, this.#receiverOf(quoted)) !== null);
+  }
+
+  /** The other worker whose client a quoted packet came from by hairpinning; -1 for none. */
+  #otherOwner(quoted: number): number {
+    const view = this.#view;
+    const protocol = ipv4.protocol(view, quoted);
+    if (this.#owners === null || protocol === ipv4.PROTOCOL_ICMP) return -1;
+    const owner = this.#owners.of(protocol, portOf(view, quoted, SOURCE));
+    return owner === this.#owners.own ? -1 : owner;
+  }
+
+  /** Hands an error to the worker whose client sent what it quotes. */
+  #cross(
+    packet: number,
+    message: number,
+    quoted: number,
+    { mapping, worker, now }: { mapping: Mapping; worker: number; now: number },
+  ): void {
+    const view = this.#view;
+    const { address } = this.#forwarder.outside;
+    if (!this.#flows.mayCross(mapping, portOf(view, quoted, SOURCE), address, now)) {
+      this.#forwarder.drop(DropReason.clientToClientOff, packet);
+      return;
+    }
+    const end = packet + ipv4.totalLength(view, packet);
+    const { externalPort } = mapping;
+    rewriteEndpoint(view, quoted, end - quoted, DESTINATION, address, externalPort);
+    rewriteAddress(view, packet, SOURCE, address);
+    this.#writeChecksum(packet, message);
+    this.#forwarder.handOver(worker, Origin.hairpin, packet);
   }
 
   /** The mapping of a client that got a quoted packet. */
@@ -185,12 +244,17 @@ export class IcmpTranslator {
       this.#forwarder.drop(DropReason.ttlExceeded, packet);
       return;
     }
+    this.#writeChecksum(packet, message);
+    decrementTimeToLive(view, packet);
+    this.#forwarder.forward(link, packet);
+  }
+
+  #writeChecksum(packet: number, message: number): void {
+    const view = this.#view;
     const length = packet + ipv4.totalLength(view, packet) - message;
     const at = message + icmp.CHECKSUM_OFFSET;
     view.setUint16(at, 0);
     view.setUint16(at, finish(sum(view, message, length)));
-    decrementTimeToLive(view, packet);
-    this.#forwarder.forward(link, packet);
   }
 }
 

@@ -18,6 +18,8 @@ export const RecordKind = {
   sessionEnded: 5,
   /** Whether packets are watched. */
   watch: 6,
+  /** What is kept for a peer beyond its sessions is to be given up: it has gone for now. */
+  peerReleased: 14,
 
   // Either way: a message that is the other's to take.
   datagram: 7,
@@ -60,9 +62,10 @@ export function openedShare(isFirst: boolean, isControl: boolean): number {
 export const PEER = 0;
 export const TAG_INDEX_BITS: number = 32 - Math.clz32(MAX_PEERS);
 
-/** Allowed IPs: whether those before them are gone; an address and a length for each. */
+/** Allowed IPs: whether those before them are gone; the peer's worker; an address and a length for each. */
 export const PLACED_IS_FIRST = 4;
-export const PLACED_PREFIXES = 8;
+export const PLACED_WORKER = 8;
+export const PLACED_PREFIXES = 12;
 export const PREFIX_SIZE = 8;
 /** Prefixes in one record. */
 export const MAX_PREFIXES = 256;

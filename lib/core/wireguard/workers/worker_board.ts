@@ -22,6 +22,7 @@ import {
   PEER,
   PLACED_IS_FIRST,
   PLACED_PREFIXES,
+  PLACED_WORKER,
   PREFIX_SIZE,
   RecordKind,
   SESSION_COUNTER_HIGH,
@@ -87,8 +88,8 @@ export class WorkerBoard implements Sharing {
   readonly #asked = new Set<number>();
   readonly #state = new Uint8Array(STATE_SIZE);
   readonly #stateView = new DataView(this.#state.buffer);
-  /** By the index of the peer. */
-  readonly #firstAddress: number[] = [];
+  /** By the index of the peer: the worker that it keeps, as its flows are there; none before it has an address. */
+  readonly #workers: (number | undefined)[] = [];
 
   constructor(options: WorkerBoardOptions) {
     this.#options = options;
@@ -103,7 +104,7 @@ export class WorkerBoard implements Sharing {
   // Sessions.
 
   workerOf({ index }: Peer): number {
-    return this.#options.workerOfAddress(this.#firstAddress[index] ?? 0);
+    return this.#workers[index] ?? 0;
   }
 
   get isFull(): boolean {
@@ -159,7 +160,9 @@ export class WorkerBoard implements Sharing {
   // Peers.
 
   peerPlaced({ index }: Peer, allowedIps: readonly Ipv4Prefix[]): void {
-    this.#firstAddress[index] = allowedIps[0]?.address ?? 0;
+    if (allowedIps.length > 0) {
+      this.#workers[index] ??= this.#options.workerOfAddress(allowedIps[0].address);
+    }
     const tag = this.#tags[index] ||= ++this.#placedPeers << TAG_INDEX_BITS | index;
     let from = 0;
     do {
@@ -168,6 +171,7 @@ export class WorkerBoard implements Sharing {
       const view = new DataView(record.buffer);
       view.setInt32(PEER, tag, true);
       view.setInt32(PLACED_IS_FIRST, from === 0 ? 1 : 0, true);
+      view.setInt32(PLACED_WORKER, this.#workers[index] ?? 0, true);
       part.forEach(({ address, prefixLength }, i) => {
         view.setUint32(PLACED_PREFIXES + i * PREFIX_SIZE, address, true);
         view.setInt32(PLACED_PREFIXES + i * PREFIX_SIZE + 4, prefixLength, true);
@@ -180,9 +184,16 @@ export class WorkerBoard implements Sharing {
   peerRemoved({ index }: Peer): void {
     const record = new Uint8Array(4);
     new DataView(record.buffer).setInt32(PEER, index, true);
-    this.#known[index] = undefined;
+    this.#known[index] = this.#workers[index] = undefined;
     this.#tags[index] = 0;
     this.#post(RecordKind.peerRemoved, record);
+  }
+
+  /** A peer has gone for now. */
+  peerReleased({ index }: Peer): void {
+    const record = new Uint8Array(4);
+    new DataView(record.buffer).setInt32(PEER, index, true);
+    this.#post(RecordKind.peerReleased, record);
   }
 
   indexOf(tag: number): number {

@@ -49,6 +49,8 @@ export interface WorkerDeviceOptions {
   readonly toDevice: RingWriter;
   /** Takes a datagram that another thread got, see `receive()`. */
   readonly onDatagram: (record: Uint8Array<ArrayBuffer>, now: number) => void;
+  /** Gives up what is kept for a peer that is gone, or has gone for now. */
+  readonly onReleased?: (peer: WorkerPeer) => void;
 }
 
 export class WorkerDevice implements PacketDevice {
@@ -98,6 +100,10 @@ export class WorkerDevice implements PacketDevice {
 
   peerAt(index: number): WorkerPeer | null {
     return this.#knowledge.peerAt(index);
+  }
+
+  get peers(): readonly WorkerPeer[] {
+    return this.#knowledge.peers;
   }
 
   /** Takes what the device's thread tells. Returns whether there may be more. */

@@ -12,6 +12,7 @@ import {
   PEER,
   PLACED_IS_FIRST,
   PLACED_PREFIXES,
+  PLACED_WORKER,
   PREFIX_SIZE,
   RecordKind,
   SESSION_COUNTER_HIGH,
@@ -49,6 +50,8 @@ export interface WorkerKnowledgeOptions {
   readonly onDatagram: (record: Uint8Array<ArrayBuffer>, now: number) => void;
   /** Takes how many bytes of packets are watched from now on. */
   readonly onWatch: (length: number) => void;
+  /** Gives up what is kept for a peer that is gone, or has gone for now. */
+  readonly onReleased?: (peer: WorkerPeer) => void;
 }
 
 export class WorkerKnowledge {
@@ -66,6 +69,11 @@ export class WorkerKnowledge {
 
   peerAt(index: number): WorkerPeer | null {
     return this.#peers[index] ?? null;
+  }
+
+  /** All that there are. */
+  get peers(): readonly WorkerPeer[] {
+    return this.#peers.filter((peer) => peer !== null && peer !== undefined);
   }
 
   /** The session with this index, an int32; null for none. */
@@ -115,6 +123,11 @@ export class WorkerKnowledge {
       case RecordKind.peerRemoved:
         this.#remove(view.getInt32(offset + PEER, true));
         break;
+      case RecordKind.peerReleased: {
+        const peer = this.peerAt(view.getInt32(offset + PEER, true));
+        if (peer !== null) this.#options.onReleased?.(peer);
+        break;
+      }
       case RecordKind.peerState:
         this.#setState(view, offset);
         break;
@@ -134,6 +147,7 @@ export class WorkerKnowledge {
     const tag = view.getInt32(offset + PEER, true);
     const index = tag & ((1 << TAG_INDEX_BITS) - 1);
     const peer = this.#peers[index] ??= new WorkerPeer(index, tag, this.#options.mtu);
+    peer.worker = view.getInt32(offset + PLACED_WORKER, true);
     if (view.getInt32(offset + PLACED_IS_FIRST, true) !== 0) this.allowedIps.removeByValue(peer);
     for (let at = PLACED_PREFIXES; at < length; at += PREFIX_SIZE) {
       const address = view.getUint32(offset + at, true);
@@ -148,6 +162,7 @@ export class WorkerKnowledge {
     liftLimits(peer);
     peer.isOpen = false;
     this.#move(peer, NO_PATH);
+    this.#options.onReleased?.(peer);
     this.allowedIps.removeByValue(peer);
     this.#peers[index] = null;
   }

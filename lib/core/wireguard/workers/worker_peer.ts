@@ -48,6 +48,8 @@ export class WorkerPeer implements PacketPeer {
   /** What the device's thread is told of it by (records.ts). */
   readonly tag: number;
   mtu: number;
+  /** The worker that receives what comes from it. */
+  worker = 0;
   fromLimit: RateLimit<WorkerPeer> | null = null;
   toLimit: RateLimit<WorkerPeer> | null = null;
   rateLimited = 0;

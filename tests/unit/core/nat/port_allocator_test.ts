@@ -10,6 +10,7 @@ import {
   sharedPortAt,
   sharedPortCount,
 } from "../../../../lib/core/nat/shared_ports.ts";
+import { SlicePorts } from "../../../../lib/core/nat/slices/port_slice.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { Random } from "../../../support/random.ts";
 
@@ -32,7 +33,10 @@ function ownPorts(first: number, last: number): number[] {
 Deno.test("a quarter of every range is shared, of both parities", () => {
   for (const [first, last] of [[20_000, 29_999], [512, 65_535], [1, 6], [1, 7], [3, 25], [9, 9]]) {
     const range = { first, last };
-    const shared = Array.from({ length: sharedPortCount(range) }, (_, i) => sharedPortAt(range, i));
+    const shared = Array.from(
+      { length: sharedPortCount(range) },
+      (_, i) => sharedPortAt(new SlicePorts(range), i),
+    );
     const expected = Array.from({ length: last - first + 1 }, (_, i) => first + i)
       .filter((port) => isSharedPort(range, port));
     assertEquals(shared, expected);

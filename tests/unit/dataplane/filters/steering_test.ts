@@ -9,6 +9,7 @@ import {
   workerOfDestination,
   workerOfIndex,
 } from "../../../../lib/dataplane/filters/steering.ts";
+import { sliceOf, SlicePorts } from "../../../../lib/core/nat/slices/port_slice.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
 import { runBpf } from "../../../support/packets/bpf.ts";
 import {
@@ -79,15 +80,18 @@ Deno.test("workerOfDestination() takes an address as int32 and as uint32", () =>
   assertEquals(workerOfDestination(0xc0a8_0107, 7), workerOfDestination(0xc0a8_0107 | 0, 7));
 });
 
-const SLICES = [
-  { ports: { first: 30_000, last: 33_332 }, socket: 0 },
-  { ports: { first: 33_333, last: 36_665 }, socket: 1 },
-  { ports: { first: 36_666, last: 39_999 }, socket: 2 },
-  { protocol: 6, ports: { first: 8080, last: 8080 }, socket: 3 },
-  { protocol: 17, ports: { first: 8080, last: 8080 }, socket: 4 },
-] as const;
-const EDGES = [[29_999, 0], [30_000, 0], [33_332, 0], [33_333, 1], [36_665, 1], [36_666, 2]].concat(
-  [[39_999, 2], [40_000, 0], [0, 0], [65_535, 0]],
+const RANGE = { first: 30_000, last: 39_999 };
+const SLICES = {
+  range: RANGE,
+  count: 3,
+  forwards: [
+    { protocol: 6, port: 8080, socket: 3 },
+    { protocol: 17, port: 8080, socket: 4 },
+    { protocol: 6, port: 39_990, socket: 5 },
+  ],
+} as const;
+const EDGES = [[29_999, 0], [30_000, 0], [30_007, 0], [30_008, 1], [30_015, 1], [30_016, 2]].concat(
+  [[30_024, 0], [39_999, 1], [40_000, 0], [0, 0], [65_535, 0]],
 ) as [number, number][];
 const OPTIONS = [1, 1, 1, 1, 1, 1, 1];
 
@@ -96,14 +100,16 @@ const steer = (packet: Bytes) => runBpf(outsideSteering(SLICES), packet);
 Deno.test("outsideSteering() goes by the destination port of TCP and UDP, behind options too", () => {
   for (const options of [[], OPTIONS]) {
     for (const [destinationPort, socket] of EDGES) {
-      const fields = { options, destinationPort, sourcePort: 34_000 };
+      const fields = { options, destinationPort, sourcePort: 34_016 };
       assertEquals(steer(buildTcp(fields)), socket, `TCP ${destinationPort}`);
       assertEquals(steer(buildUdp(fields)), socket, `UDP ${destinationPort}`);
     }
   }
 });
 
-Deno.test("outsideSteering() tells the ports of TCP from those of UDP where it is told to", () => {
+Deno.test("outsideSteering() gives a forwarded port of a protocol to the worker of its client, in the range too", () => {
+  assertEquals(steer(buildTcp({ destinationPort: 39_990 })), 5);
+  assertEquals(steer(buildUdp({ destinationPort: 39_990 })), (9990 >> 3) % 3);
   assertEquals(steer(buildTcp({ destinationPort: 8080 })), 3);
   assertEquals(steer(buildUdp({ destinationPort: 8080 })), 4);
   assertEquals(steer(buildIcmp({ type: 0, identifier: 8080 })), 0);
@@ -119,7 +125,7 @@ Deno.test("outsideSteering() goes by the identifier of an echo reply, and by no 
 Deno.test("outsideSteering() goes by what an ICMP error quotes of ours, behind options in either header", () => {
   for (const [port, socket] of EDGES) {
     for (const inner of [[], OPTIONS]) {
-      const sent = { sourcePort: port, destinationPort: 34_000, options: inner };
+      const sent = { sourcePort: port, destinationPort: 34_016, options: inner };
       const quotes = [
         buildTcp(sent),
         buildUdp(sent),
@@ -139,7 +145,7 @@ Deno.test("outsideSteering() goes by what an ICMP error quotes of ours, behind o
 });
 
 Deno.test("outsideSteering() has all fragments of a packet meet at socket 0", () => {
-  const packet = buildUdp({ destinationPort: 34_000, payload: new Uint8Array(3000).fill(0x84) });
+  const packet = buildUdp({ destinationPort: 34_016, payload: new Uint8Array(3000).fill(0x84) });
   const pieces = fragment(packet, 1000);
   assert(pieces.length > 2);
   assertEquals(pieces.map(steer), pieces.map(() => 0));
@@ -148,17 +154,34 @@ Deno.test("outsideSteering() has all fragments of a packet meet at socket 0", ()
 
 Deno.test("outsideSteering() gives other protocols, and what is too short, to socket 0", () => {
   assertEquals(steer(buildIpv4({ protocol: 47, payload: new Uint8Array(40).fill(0x84) })), 0);
-  const packet = buildTcp({ destinationPort: 34_000 });
+  const packet = buildTcp({ destinationPort: 34_016 });
   for (let size = 0; size < 24; size++) assertEquals(steer(packet.slice(0, size)), 0, `${size}`);
   assertEquals(steer(packet.slice(0, 24)), 1);
 });
 
-Deno.test("outsideSteering() refuses more ranges than a program can name", () => {
-  const owners = Array.from({ length: 1200 }, (_, i) => ({
-    ports: { first: i * 2, last: i * 2 },
+Deno.test("outsideSteering() gives each port, whatever the range and count, to who has it by sliceOf()", () => {
+  const random = new Random(2);
+  for (let count = 1; count <= MAX_WORKERS; count++) {
+    const first = 1 + random.below(40_000);
+    const range = { first, last: first + 1 + random.below(20_000) };
+    const program = outsideSteering({ range, count, forwards: [] });
+    for (let i = 0; i < 100; i++) {
+      const port = range.first + random.below(range.last - range.first + 1);
+      const socket = sliceOf(range, count, port);
+      assert(new SlicePorts({ ...range, count, number: socket }).has(port));
+      assertEquals(runBpf(program, buildUdp({ destinationPort: port })), socket);
+      assertEquals(runBpf(program, buildIcmp({ type: 0, identifier: port })), socket);
+    }
+  }
+});
+
+Deno.test("outsideSteering() refuses more forwarded ports than a program can name", () => {
+  const forwards = Array.from({ length: 2100 }, (_, i) => ({
+    protocol: 6,
+    port: i * 2,
     socket: i % 3,
   }));
-  const program = outsideSteering(owners.slice(0, 400));
+  const program = outsideSteering({ ...SLICES, forwards: forwards.slice(0, 1900) });
   assertEquals(runBpf(program, buildTcp({ destinationPort: 796 })), 398 % 3);
-  assertThrows(() => outsideSteering(owners), RangeError);
+  assertThrows(() => outsideSteering({ ...SLICES, forwards }), RangeError);
 });

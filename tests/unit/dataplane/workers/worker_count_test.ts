@@ -4,6 +4,7 @@ import type { EgressConfig } from "../../../../lib/dataplane/egress/egress.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
+const NAT = { capture: "packet", ports: { first: 20_000, last: 29_999 } };
 const PLAIN = { egress: "kernel", hasFakeTcp: false } as const;
 
 Deno.test("one thread is what there is unless more are asked for", () => {
@@ -13,10 +14,15 @@ Deno.test("one thread is what there is unless more are asked for", () => {
 });
 
 Deno.test("what has only one thread keeps to one, and says why", () => {
-  const egress = {} as EgressConfig;
-  assertEquals(workerCount(4, { ...PLAIN, egress }), {
+  const nfqueue = { ...NAT, capture: { queue: 7 } } as EgressConfig;
+  assertEquals(workerCount(4, { ...PLAIN, egress: nfqueue }), {
     workers: 1,
-    reason: "Egress = raw needs one",
+    reason: "Capture = nfqueue needs one",
+  });
+  const few = { ...NAT, ports: { first: 20_000, last: 20_999 } } as EgressConfig;
+  assertEquals(workerCount(4, { ...PLAIN, egress: few }), {
+    workers: 1,
+    reason: "NatPorts has fewer than 256 ports for each",
   });
   assertEquals(workerCount(4, { ...PLAIN, hasFakeTcp: true }), {
     workers: 1,
@@ -25,6 +31,8 @@ Deno.test("what has only one thread keeps to one, and says why", () => {
 });
 
 hostTest("as many threads as are asked for are there, or the kernel's reason", () => {
-  const { workers, reason } = workerCount(4, PLAIN);
-  assertEquals(workers, reason === null ? 4 : 1);
+  for (const egress of ["kernel", NAT as EgressConfig] as const) {
+    const { workers, reason } = workerCount(4, { ...PLAIN, egress });
+    assertEquals(workers, reason === null ? 4 : 1);
+  }
 });

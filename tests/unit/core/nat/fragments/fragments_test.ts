@@ -279,15 +279,16 @@ Deno.test("the time to live of later fragments is counted down, and its end is s
 
 Deno.test("fragments take no memory that a queue still names", () => {
   const world = new World();
+  const [nat] = world.nat.all;
   // Nothing is drained: what has no room is dropped, and what is queued stays whole.
   for (let i = 0; i < 40; i++) {
     for (const part of parts({ identification: i, sourcePort: i + 1 }, 300).reverse()) {
       world.memory.bytes.set(part, 10);
-      world.nat.outbound(10, world.clock.now);
+      nat.outbound(10, world.clock.now);
     }
   }
   assert(world.dropped(DropReason.sendQueueFull) > 0);
-  const { outside } = world.nat;
+  const { outside } = nat;
   const seen = new Set(outside.offsets.subarray(0, outside.length));
   // All but the first fragments, which lie where they were offered.
   assertEquals(seen.size, 513);

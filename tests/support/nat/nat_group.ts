@@ -1,0 +1,155 @@
+/**
+ * Group of NATs that workers have the external address together by; or one alone. Packets come to them as the kernel's
+ * programs and the peers' sessions have it.
+ */
+import { Nat } from "../../../lib/core/nat/nat.ts";
+import type { NatOptions } from "../../../lib/core/nat/nat_options.ts";
+import type { NatUsage } from "../../../lib/core/nat/records.ts";
+import { HANDED_OVER_PACKET, HandOver } from "../../../lib/core/nat/slices/hand_over.ts";
+import { createRing, RingReader, RingWriter } from "../../../lib/core/threads/record_ring.ts";
+import { SOURCE_ADDRESS_OFFSET } from "../../../lib/core/wire/ipv4.ts";
+import { outsideSteering } from "../../../lib/dataplane/filters/steering.ts";
+import { runBpf } from "../packets/bpf.ts";
+import { buildUdp, type Bytes } from "../packets/packet_builder.ts";
+
+const RING_SIZE = 1 << 18;
+
+/** A packet that one worker has handed over to another. */
+export interface HandedOver {
+  readonly nat: Nat;
+  readonly origin: number;
+  /** Of virtio-net. */
+  readonly header: Bytes;
+  readonly packet: Bytes;
+}
+
+export class NatGroup {
+  readonly all: readonly Nat[];
+  readonly #view: DataView;
+  /** By the worker that reads, then the one that writes. */
+  readonly #readers: readonly (RingReader | null)[][];
+  readonly #steering: ReturnType<typeof outsideSteering>;
+
+  /** @param options `generatedSize` bytes of memory for each of the `workers` */
+  constructor(
+    { workers, generatedSize, ...options }: NatOptions & {
+      readonly workers: number;
+      readonly generatedSize: number;
+    },
+  ) {
+    this.#view = options.memory.view;
+    const numbers = Array.from({ length: workers }, (_, number) => number);
+    const rings = numbers.map((from) =>
+      numbers.map((to) => from === to ? null : createRing(RING_SIZE))
+    );
+    this.#readers = numbers.map((to) =>
+      numbers.map((from) => rings[from][to] && new RingReader(rings[from][to]))
+    );
+    this.all = numbers.map((number) =>
+      new Nat({
+        ...options,
+        generated: options.generated + number * generatedSize,
+        slice: workers === 1 ? null : {
+          number,
+          count: workers,
+          workerOf: (address) => this.#workerOf(address),
+          handOver: new HandOver(
+            options.memory,
+            rings[number].map((ring) => ring && new RingWriter(ring)),
+          ),
+        },
+      })
+    );
+    this.#steering = outsideSteering({ range: options.ports, count: workers, forwards: [] });
+  }
+
+  #workerOf(address: number): number {
+    return (address >>> 0) % this.all.length;
+  }
+
+  /** Whose client has sent the packet at this offset. */
+  ofClient(packet: number): Nat {
+    return this.all[this.#workerOf(this.#view.getInt32(packet + SOURCE_ADDRESS_OFFSET))];
+  }
+
+  /** Who captures a packet from outside. */
+  ofOutside(packet: Bytes): Nat {
+    return this.all[runBpf(this.#steering, packet)];
+  }
+
+  /** Who has sent a packet outside. */
+  ofSent(packet: Bytes): Nat {
+    const sourcePort = packet[20] << 8 | packet[21];
+    return this.ofOutside(buildUdp({ destinationPort: sourcePort }));
+  }
+
+  /** Takes the next packet that one has handed over; null for none. */
+  nextHandedOver(): HandedOver | null {
+    for (const [number, readers] of this.#readers.entries()) {
+      for (const reader of readers) {
+        const origin = reader?.next() ?? 0;
+        if (reader === null || origin === 0) continue;
+        const record = new Uint8Array(reader.length);
+        record.set(reader.bytes.subarray(reader.offset, reader.offset + reader.length));
+        reader.done();
+        const header = record.slice(0, HANDED_OVER_PACKET);
+        const packet = record.slice(HANDED_OVER_PACKET);
+        return { nat: this.all[number], origin, header, packet };
+      }
+    }
+    return null;
+  }
+
+  // All together.
+
+  get mappingCount(): number {
+    return this.#sum(({ mappingCount }) => mappingCount);
+  }
+
+  get sessionCount(): number {
+    return this.#sum(({ sessionCount }) => sessionCount);
+  }
+
+  usageOf(identity: unknown): NatUsage {
+    return {
+      ports: this.#sum((nat) => nat.usageOf(identity).ports),
+      sessions: this.#sum((nat) => nat.usageOf(identity).sessions),
+    };
+  }
+
+  set clientToClient(allowed: boolean) {
+    for (const nat of this.all) nat.clientToClient = allowed;
+  }
+
+  get externalAddress(): number {
+    return this.all[0].externalAddress;
+  }
+
+  set externalAddress(address: number) {
+    for (const nat of this.all) nat.externalAddress = address;
+  }
+
+  set externalMtu(mtu: number) {
+    for (const nat of this.all) nat.externalMtu = mtu;
+  }
+
+  isForwarded(packet: number): boolean {
+    return this.all[0].isForwarded(packet);
+  }
+
+  releaseClient(identity: unknown, now: number): void {
+    for (const nat of this.all) nat.releaseClient(identity, now);
+  }
+
+  pollAt(): number {
+    return Math.min(...this.all.map((nat) => nat.pollAt()));
+  }
+
+  poll(now: number): void {
+    for (const nat of this.all) nat.poll(now);
+  }
+
+  #sum(of: (nat: Nat) => number): number {
+    return this.all.reduce((sum, nat) => sum + of(nat), 0);
+  }
+}
