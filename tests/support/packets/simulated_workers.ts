@@ -42,6 +42,8 @@ interface SimulatedWorker {
   readonly memory: Memory;
   readonly sendQueue: SendQueue;
   readonly news: RingReader;
+  /** Indices of peers whose flows it was to give up. */
+  readonly released: readonly number[];
 }
 
 export interface SimulatedWorkersOptions {
@@ -164,7 +166,9 @@ function makeWorker(
   const { paths } = sendQueue;
   const toDevice = createRing(RING_SIZE);
   const forwarded = new ForwardedPort({ memory, offset: forwardedOffset, length: slotSize, paths });
+  const released: number[] = [];
   const device = new WorkerDevice({
+    onReleased: ({ index }) => released.push(index),
     number,
     workers: options.count,
     memory,
@@ -202,5 +206,6 @@ function makeWorker(
   engine.attachTun(tun);
   const udp = new FakeDatagramPort(memory, { offset: udpOffset, paths });
   engine.attach(udp);
-  return { device, engine, tun, udp, drops, memory, sendQueue, news: new RingReader(toDevice) };
+  const news = new RingReader(toDevice);
+  return { device, engine, tun, udp, drops, memory, sendQueue, news, released };
 }

@@ -33,3 +33,34 @@ Deno.test("workers are told where a peer is though the number of its path was an
     assertEquals(worker.sendQueue.paths.port(path), before + 1);
   }
 });
+
+Deno.test("a peer keeps its worker whatever becomes of its allowed IPs, and all workers know which it is", () => {
+  const { gateway, toClient } = connectedPair({ gatewayWorkers: 3 });
+  const { device, workers } = gateway;
+  const { board } = workers!;
+  const before = board.workerOf(toClient);
+  for (let last = 9; last < 15; last++) {
+    const address = 0x0a424d00 + last;
+    const allowedIps = [{ address, prefixLength: 32 }];
+    device.updatePeer(toClient, { publicKey: toClient.publicKey, allowedIps }, 0);
+    workers!.settle(device, () => {}, 0);
+    assertEquals(board.workerOf(toClient), before);
+    for (const worker of workers!.all) {
+      assertEquals(worker.device.allowedIps.lookup(address)!.worker, before);
+    }
+  }
+});
+
+Deno.test("workers are told of a peer that has gone for now, or for good", () => {
+  const { gateway, toClient } = connectedPair({ gatewayWorkers: 2 });
+  const { device, workers } = gateway;
+  for (const worker of workers!.all) assertEquals(worker.released, []);
+  workers!.board.peerReleased(toClient);
+  workers!.settle(device, () => {}, 0);
+  for (const worker of workers!.all) assertEquals(worker.released, [toClient.index]);
+  device.removePeer(toClient);
+  workers!.settle(device, () => {}, 0);
+  for (const worker of workers!.all) {
+    assertEquals(worker.released, [toClient.index, toClient.index]);
+  }
+});
