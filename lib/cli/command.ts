@@ -116,6 +116,8 @@ export type DemoOptions = LogOptions;
 export interface InitRequest {
   readonly endpoint: Endpoint;
   readonly subnet: Subnet;
+  /** Whether there is a network of IPv6 as well. */
+  readonly ipv6: boolean;
   /** The file to write. */
   readonly out: string;
 }

@@ -43,7 +43,7 @@ export const PEER_ACTIONS: readonly string[] = [
 
 /** The options of the two commands and of each action, for "did you mean". */
 export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  init: ["--endpoint", "--subnet", "--out"],
+  init: ["--endpoint", "--subnet", "--ipv6", "--out"],
   add: [
     "--config",
     "--out",
@@ -81,6 +81,10 @@ export function initGrammar() {
     subnet: withDefault(
       option("--subnet", subnet, about("--subnet", "Network inside the tunnel")),
       subnet.placeholder,
+    ),
+    ipv6: option(
+      "--ipv6",
+      about("--ipv6", "Also carry IPv6 inside the tunnel, in a random network of its own"),
     ),
     out: withDefault(
       option(

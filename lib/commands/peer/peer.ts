@@ -6,6 +6,7 @@ import { encodeKey } from "../../core/config/values/key_text.ts";
 import { formatExpires } from "../../core/config/values/expiry.ts";
 import { admissionOf } from "../../core/peers/admission.ts";
 import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { addressOf6 } from "../../core/wire/ipv6_prefix.ts";
 import { clientFilePath, readClientFile } from "../../host/files/client_files.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -54,7 +55,7 @@ async function add(request: Request<"add">): Promise<number> {
     throw error;
   }
   const about = [
-    `Added ${name} with inner address ${addressText(peer)} to ${configPath}.`,
+    `Added ${name} with inner ${addressText(peer)} to ${configPath}.`,
     ...applied.map((where) => `The running gateway on ${where} has added it too.`),
   ].join("\n");
   if (path === null) {
@@ -81,7 +82,7 @@ function list({ configPath, group, json }: Request<"list">): number {
   const peers = chosen.map((peer) => ({
     name: peer.name,
     publicKey: encodeKey(peer.publicKey),
-    allowedIps: peer.allowedIps.map(formatCidr),
+    allowedIps: networksOf(config, peer),
     hasPresharedKey: peer.presharedKey !== null,
     groups: peer.groups,
     admission: admissionOf(peer, now),
@@ -131,7 +132,7 @@ function show(request: Request<"show">): number {
     ["name", peer.name ?? "-"],
     ["public key", encodeKey(peer.publicKey)],
     ["preshared key", peer.presharedKey === null ? "none" : "yes"],
-    ["addresses", peer.allowedIps.map(formatCidr).join(", ") || "-"],
+    ["addresses", networksOf(config, peer).join(", ") || "-"],
     ["groups", peer.groups.join(", ") || "-"],
     ["access", admissionOf(peer, Date.now())],
     ["expires", peer.expires === null ? "never" : formatExpires(peer.expires)],
@@ -191,8 +192,17 @@ function fileOf(configPath: string, { name }: PeerConfig): string | null {
   return clientFilePath(configPath, name);
 }
 
-function addressText({ allowedIps }: PeerConfig): string {
-  return allowedIps.map(({ address }) => formatIpv4(address)).join(", ");
+function addressText({ allowedIps, allowedIps6 }: PeerConfig): string {
+  const addresses = [
+    ...allowedIps.map(({ address }) => formatIpv4(address)),
+    ...allowedIps6.map(addressOf6),
+  ];
+  return `${addresses.length === 1 ? "address" : "addresses"} ${addresses.join(", ")}`;
+}
+
+/** What of a peer's networks the gateway carries. */
+function networksOf({ interface: { addresses6 } }: Config, peer: PeerConfig): string[] {
+  return [...peer.allowedIps.map(formatCidr), ...addresses6.length > 0 ? peer.allowedIps6 : []];
 }
 
 function warn({ warnings }: Config): void {

@@ -1,6 +1,7 @@
 /** Peer changes in a gateway's configuration: adds a client and removes one. */
 import type { PeerAddition } from "../../cli/command.ts";
 import { freeAddress } from "../../core/config/address_pool.ts";
+import { freeAddress6 } from "../../core/config/address_pool6.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import {
@@ -13,6 +14,7 @@ import { parseConfig } from "../../core/config/parse_config.ts";
 import { publicKey } from "../../core/noise/x25519.ts";
 import { expiryTime } from "../../core/config/values/expiry.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { addressOf6, network6 } from "../../core/wire/ipv6_prefix.ts";
 import { clientFileName, clientFilePath, clientFolderName } from "../../host/files/client_files.ts";
 import { hostNames } from "../../host/dns/host_names.ts";
 import { createFile, LockedConfig, removeFile } from "../../host/files/config_store.ts";
@@ -57,6 +59,7 @@ export async function addPeer(
     publicKey: publicKey(privateKey),
     presharedKey: newPresharedKey(),
     address,
+    address6: freeAddress6(config),
   };
   const allowedIps = withGateway(request.allowedIps ?? defaultNetworks(config), config);
   const dns = request.dns ?? defaultDns(config, allowedIps);
@@ -155,19 +158,20 @@ function refuseNowhere({ fileName }: Config): never {
 }
 
 /** All, where the gateway leads to the internet; otherwise its own networks. */
-function defaultNetworks({ interface: { egress, addresses } }: Config): string {
+function defaultNetworks({ interface: { egress, addresses, addresses6 } }: Config): string {
   if (egress !== "off") return FULL_TUNNEL;
-  return addresses.map((address) => formatCidr(networkOf(address))).join(", ");
+  const networks = addresses.map((address) => formatCidr(networkOf(address)));
+  return [...networks, ...addresses6.map(network6)].join(", ");
 }
 
 /**
  * What sends everything through the tunnel names the gateway's inner address as well: in a LAN that uses the same
  * numbers, as a hotel's may, the longer prefix keeps that the tunnel's.
  */
-function withGateway(allowedIps: string, { interface: { addresses } }: Config): string {
-  return allowedIps === FULL_TUNNEL
-    ? `${formatIpv4(addresses[0]!.address)}/32, ${FULL_TUNNEL}`
-    : allowedIps;
+function withGateway(allowedIps: string, { interface: { addresses, addresses6 } }: Config): string {
+  if (allowedIps !== FULL_TUNNEL) return allowedIps;
+  const own6 = addresses6.slice(0, 1).map((prefix) => `${addressOf6(prefix)}/128`);
+  return [`${formatIpv4(addresses[0]!.address)}/32`, ...own6, FULL_TUNNEL].join(", ");
 }
 
 function networkOf({ address, prefixLength }: Ipv4Prefix): Ipv4Prefix {

@@ -64,28 +64,48 @@ class Side implements Disposable {
   }
 }
 
-netTest("README.md's five commands connect a laptop from two empty folders", async (topology) => {
-  const { gateway: onGateway, laptop: onLaptop } = documentedCommands();
-  assertEquals(onGateway.length + onLaptop.length, 5);
-  const { client, server } = await layWire(topology);
-  // To the internet, where nobody is.
-  await server.output(["ip", "route", "add", "default", "via", "192.0.2.9", "dev", CABLE]);
-  using gateway = new Side(server);
-  using laptop = new Side(client);
-  // There is no SSH between the two, and it is not what is tested.
-  laptop.program("scp", `cp "${gateway.folder}/\${1#${NAME}:}" "$2"`);
+for (
+  const { what, option } of [{ what: "", option: "" }, {
+    what: " by both families",
+    option: " --ipv6",
+  }]
+) {
+  netTest(
+    `README.md's five commands connect a laptop${what} from two empty folders`,
+    async (topology) => {
+      const { gateway: documented, laptop: onLaptop } = documentedCommands();
+      assertEquals(documented.length + onLaptop.length, 5);
+      const onGateway = documented.map((line) => line.replace(/^vpn init/, `vpn init${option}`));
+      const { client, server } = await layWire(topology);
+      // To the internet, where nobody is.
+      await server.output(["ip", "route", "add", "default", "via", "192.0.2.9", "dev", CABLE]);
+      using gateway = new Side(server);
+      using laptop = new Side(client);
+      // There is no SSH between the two, and it is not what is tested.
+      laptop.program("scp", `cp "${gateway.folder}/\${1#${NAME}:}" "$2"`);
 
-  const said = await gateway.run(onGateway, UP.server);
-  // What each command says comes next is what README.md does next.
-  for (const line of [...onGateway.slice(1), ...onLaptop.slice(1)]) {
-    assert(said.includes(line), line);
-  }
-  await laptop.run(onLaptop, UP.client);
+      const said = await gateway.run(onGateway, UP.server);
+      // What each command says comes next is what README.md does next.
+      for (const line of [...onGateway.slice(1), ...onLaptop.slice(1)]) {
+        assert(said.includes(line), line);
+      }
+      await laptop.run(onLaptop, UP.client);
 
-  await client.output(["ping", "-c", "1", "-W", "2", SERVER_INSIDE]);
-  const route = await client.output(["ip", "route", "get", "203.0.113.9"]);
-  assertMatch(route, /dev vpn0/);
-  for (const path of [`${gateway.folder}/server.conf`, `${laptop.folder}/laptop.conf`]) {
-    assertEquals(Deno.statSync(path).mode! & 0o777, 0o600, path);
-  }
-}, { programs: [...HOST_FILES_PROGRAMS, "ip", "ping"] });
+      await client.output(["ping", "-c", "1", "-W", "2", SERVER_INSIDE]);
+      const route = await client.output(["ip", "route", "get", "203.0.113.9"]);
+      assertMatch(route, /dev vpn0/);
+      for (const path of [`${gateway.folder}/server.conf`, `${laptop.folder}/laptop.conf`]) {
+        assertEquals(Deno.statSync(path).mode! & 0o777, 0o600, path);
+      }
+      const text = Deno.readTextFileSync(`${gateway.folder}/server.conf`);
+      const [, inside6] = /^Address = .*, (fd[0-9a-f:]+)\/64$/m.exec(text) ?? [];
+      assertEquals(inside6 !== undefined, option !== "", text);
+      if (inside6 === undefined) return;
+      await client.output(["ping", "-c", "1", "-W", "2", inside6]);
+      // To the internet, there is none by IPv6: the gateway says so.
+      const far = await client.run(["ping", "-n", "-c", "1", "-W", "5", "2001:db8:99::1"]);
+      assertMatch(far.stdout, new RegExp(`From ${inside6} .*No route`));
+    },
+    { programs: [...HOST_FILES_PROGRAMS, "ip", "ping"] },
+  );
+}

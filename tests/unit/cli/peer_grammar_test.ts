@@ -23,6 +23,7 @@ Deno.test("parseArguments() fills in port, network and file of vpn init", () => 
     request: {
       endpoint: { host: "vpn.example.org", address: null, port: 51820 },
       subnet: { address: 0x0a424d00, prefixLength: 24 },
+      ipv6: false,
       out: "server.conf",
     },
   });
@@ -39,11 +40,12 @@ Deno.test("parseArguments() fills in port, network and file of vpn init", () => 
     assertEquals(parsed.request.endpoint, { ...ipv6, port });
   }
   const given = ["--endpoint", "192.0.2.1:443", "--subnet", "172.16.0.0/12", "--out", "a b.conf"];
-  assertEquals(parse("init", ...given), {
+  assertEquals(parse("init", "--ipv6", ...given), {
     command: "init",
     request: {
       endpoint: { host: "192.0.2.1", address: 0xc0000201, port: 443 },
       subnet: { address: 0xac100000, prefixLength: 12 },
+      ipv6: true,
       out: "a b.conf",
     },
   });
@@ -229,7 +231,7 @@ Deno.test("parseArguments() shows the options of init and of each action of peer
   for (const [words, options] of [["init", init!], ...Object.entries(actions)] as const) {
     const argv = words === "init" ? ["init"] : ["peer", words];
     const help = textOf(...argv, "--help");
-    assertEquals(Array.from(help.matchAll(/^ {2}(--[a-z-]+)/gm), ([, name]) => name), options);
+    assertEquals(Array.from(help.matchAll(/^ {2}(--[a-z0-9-]+)/gm), ([, name]) => name), options);
     const suggested = textOf("completion", "bash", ...argv, "--").split("\n");
     for (const option of options) assert(suggested.includes(option), `${option} is not suggested`);
   }

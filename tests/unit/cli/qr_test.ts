@@ -78,6 +78,7 @@ function configuration(): string {
       publicKey: new Uint8Array(32).fill(0x5a),
       presharedKey: new Uint8Array(32).fill(0xc3),
       address: 0x0a424dfe,
+      address6: null,
       expires: null,
       groups: [],
     },

@@ -2,7 +2,8 @@
  * Configuration writer: the text of a gateway's file, of a client's, and of a gateway's with a peer added or removed,
  * where every other byte stays as it is.
  */
-import { bracketed } from "../../wire/host_address.ts";
+import { bracketed, type Ipv6Text } from "../../wire/host_address.ts";
+import type { Ipv6PrefixText } from "../../wire/ipv6_prefix.ts";
 import { formatCidr, formatIpv4, type Ipv4Prefix } from "../../wire/ipv4_text.ts";
 import type { Config, Endpoint, PeerConfig } from "../config.ts";
 import { parseDocument, type Section } from "./config_document.ts";
@@ -15,15 +16,17 @@ export interface NewServer {
   readonly privateKey: Uint8Array;
   /** The gateway's address inside, with the network's prefix length. */
   readonly address: Ipv4Prefix;
+  /** The same of IPv6; null for none. */
+  readonly address6: Ipv6PrefixText | null;
   /** Where clients reach it; its port is also the one listened on. */
   readonly endpoint: Endpoint;
 }
 
 /** The file of a new gateway. */
-export function serverFileText({ privateKey, address, endpoint }: NewServer): string {
+export function serverFileText({ privateKey, address, address6, endpoint }: NewServer): string {
   return `[Interface]
 PrivateKey = ${encodeKey(privateKey)}
-Address = ${formatCidr(address)}
+Address = ${[formatCidr(address), ...address6 === null ? [] : [address6]].join(", ")}
 ListenPort = ${endpoint.port}
 # Where clients reach this gateway; \`vpn peer add\` writes it into their files.
 PublicEndpoint = ${formatEndpoint(endpoint)}
@@ -41,6 +44,8 @@ export interface NewPeer {
   readonly presharedKey: Uint8Array;
   /** Inside, uint32 in host order. */
   readonly address: number;
+  /** The same of IPv6; null for none. */
+  readonly address6: Ipv6Text | null;
   /** Unix ms; null for never. */
   readonly expires: number | null;
   readonly groups: readonly string[];
@@ -55,7 +60,7 @@ export function withPeer(text: string, peer: NewPeer): string {
     `Name = ${peer.name}`,
     `PublicKey = ${encodeKey(peer.publicKey)}`,
     `PresharedKey = ${encodeKey(peer.presharedKey)}`,
-    `AllowedIPs = ${formatIpv4(peer.address)}/32`,
+    `AllowedIPs = ${addressesText(peer)}`,
     ...(peer.groups.length === 0 ? [] : [`Groups = ${peer.groups.join(", ")}`]),
     ...(peer.expires === null ? [] : [`Expires = ${formatExpires(peer.expires)}`]),
     "",
@@ -92,8 +97,8 @@ export function peerKeyOf({ name, entries }: Section): string | undefined {
 }
 
 /**
- * AllowedIPs of a client that sends everything through the tunnel. IPv6, which is not carried, ends there: left out,
- * the stock apps would send it past the tunnel.
+ * AllowedIPs of a client that sends everything through the tunnel. IPv6 ends there where the gateway does not carry it:
+ * left out, the stock apps would send it past the tunnel.
  */
 export const FULL_TUNNEL = "0.0.0.0/0, ::/0";
 
@@ -117,7 +122,7 @@ export function clientText(server: Config, client: NewClient): string {
   return [
     "[Interface]",
     `PrivateKey = ${encodeKey(client.privateKey)}`,
-    `Address = ${formatIpv4(client.peer.address)}/32`,
+    `Address = ${addressesText(client.peer)}`,
     ...(client.dns === null ? [] : [`DNS = ${client.dns}`]),
     ...(mtu === null ? [] : [`MTU = ${mtu}`]),
     ...(transport === "faketcp" ? [`Transport = ${transport}`] : []),
@@ -131,6 +136,11 @@ export function clientText(server: Config, client: NewClient): string {
     "PersistentKeepalive = 25",
     "",
   ].join("\n");
+}
+
+/** As in `10.66.77.2/32, fd00:77::2/128`. */
+function addressesText({ address, address6 }: NewPeer): string {
+  return [`${formatIpv4(address)}/32`, ...address6 === null ? [] : [`${address6}/128`]].join(", ");
 }
 
 /** `HOST:PORT`, an IPv6 address in brackets. */

@@ -20,6 +20,7 @@ const PEER: NewPeer = {
   publicKey: decodeKey(sampleKeys(2).publicKey)!,
   presharedKey: new Uint8Array(32).fill(3),
   address: 0x0a424d02,
+  address6: null,
   expires: null,
   groups: [],
 };
@@ -54,7 +55,8 @@ function read(text: string): Config {
 Deno.test("serverText() is a gateway's file that reads back as what was asked for, without a warning", () => {
   const address = { address: 0x0a424d01, prefixLength: 24 };
   const privateKey = decodeKey(SERVER_KEYS.privateKey)!;
-  const config = validateServer(read(serverFileText({ privateKey, address, endpoint: ENDPOINT })));
+  const server = { privateKey, address, address6: null, endpoint: ENDPOINT };
+  const config = validateServer(read(serverFileText(server)));
   assertEquals(config.warnings, []);
   assertEquals(config.interface.addresses, [address]);
   assertEquals(config.interface.privateKey, privateKey);
@@ -183,4 +185,30 @@ Deno.test("clientText() passes on the gateway's MTU, and a transport that both e
     "Transport = faketcp",
   ]);
   assertEquals(linesFor("Transport = auto"), plain);
+});
+
+Deno.test("with IPv6 inside, both ends' files have addresses of both families", () => {
+  const privateKey = decodeKey(SERVER_KEYS.privateKey)!;
+  const address = { address: 0x0a424d01, prefixLength: 24 };
+  const text = serverFileText({
+    privateKey,
+    address,
+    address6: "fd12:3456:789a::1/64",
+    endpoint: ENDPOINT,
+  });
+  const peer = { ...PEER, address6: "fd12:3456:789a::2" };
+  const server = validateServer(read(withPeer(text, peer)));
+  assertEquals([server.warnings, server.notes], [[], []]);
+  assertEquals(server.interface.addresses6, ["fd12:3456:789a::1/64"]);
+  assertEquals(server.peers[0]!.allowedIps6, ["fd12:3456:789a::2/128"]);
+  const client = validateClient(read(clientText(server, {
+    privateKey: new Uint8Array(32).fill(0x55),
+    peer,
+    endpoint: ENDPOINT,
+    allowedIps: FULL_TUNNEL,
+    dns: null,
+  })));
+  assertEquals([client.warnings, client.notes], [[], []]);
+  assertEquals(client.interface.addresses6, ["fd12:3456:789a::2/128"]);
+  assertEquals(client.allowedIps6, ["::/0"]);
 });
