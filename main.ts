@@ -79,6 +79,13 @@ async function run(command: Command): Promise<number> {
       const { runStrip } = await import("./lib/commands/strip.ts");
       return runStrip(command.name);
     }
+    case "export":
+    case "import": {
+      const { runExport, runImport } = await import("./lib/commands/backup.ts");
+      return command.command === "export"
+        ? await runExport(command.request)
+        : await runImport(command.request);
+    }
     case "cleanup": {
       const { runCleanup } = await import("./lib/commands/cleanup.ts");
       const { removeLeftovers } = await import("./lib/commands/demo/traces.ts");

@@ -109,6 +109,26 @@ export interface ReloadRequest {
   readonly interfaceName: string | null;
 }
 
+/** What `vpn export` saves, and where. */
+export interface ExportRequest {
+  /** Files, or names of files in `/etc/vpn`; none: all there. */
+  readonly names: readonly string[];
+  /** The file; `-` is standard output. */
+  readonly out: string;
+  /** Left out: the terminal is asked. */
+  readonly passphraseFile: string | undefined;
+}
+
+/** What `vpn import` restores, and where to. */
+export interface ImportRequest {
+  readonly backup: string;
+  readonly folder: string;
+  /** Whether files that differ may be replaced. */
+  readonly overwrite: boolean;
+  /** Left out: the terminal is asked. */
+  readonly passphraseFile: string | undefined;
+}
+
 /** What `vpn demo` runs with. */
 export type DemoOptions = LogOptions;
 
@@ -220,6 +240,8 @@ export type Command =
   | { readonly command: "reload"; readonly request: ReloadRequest }
   | { readonly command: "up"; readonly request: UpRequest }
   | { readonly command: "down"; readonly name: string }
+  | { readonly command: "export"; readonly request: ExportRequest }
+  | { readonly command: "import"; readonly request: ImportRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   /** By the name of a tunnel or the path of a file. */

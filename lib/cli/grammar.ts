@@ -6,6 +6,7 @@ import { extractOptionNames } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
+import { BACKUP_OPTIONS, backupGrammar } from "./backup_grammar.ts";
 import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
 import { captureOptions, logRequest, reloadRequest } from "./instance_grammar.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
@@ -29,6 +30,8 @@ const COMMAND_NAMES: readonly string[] = [
   "cleanup",
   "up",
   "down",
+  "export",
+  "import",
   "strip",
   "genkey",
   "pubkey",
@@ -109,7 +112,8 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "block") return [...extractOptionNames(block.usage)];
     if (name === "cleanup") return [...extractOptionNames(cleanup.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
-    return name === "demo" ? [...extractOptionNames(demo.usage)] : PEER_OPTIONS[name] ?? [];
+    if (name === "demo") return [...extractOptionNames(demo.usage)];
+    return BACKUP_OPTIONS[name] ?? PEER_OPTIONS[name] ?? [];
   };
   return or(
     command("server", object({ command: constant("server"), run }), {
@@ -192,7 +196,7 @@ export function createGrammar(argv: readonly string[]) {
           "still blocks. Changes of running tunnels are kept.",
       ),
     }),
-    quickCommands(),
+    or(quickCommands(), backupGrammar()),
     wgCommands(),
     {
       errors: {

@@ -183,6 +183,8 @@ export interface KeyFile {
   readonly content: Uint8Array<ArrayBuffer>;
   /** Whether it may take the place of another. */
   readonly overwrite: boolean;
+  /** Whether a folder that is missing is made; left out: it is not. */
+  readonly withFolder?: boolean;
 }
 
 /**
@@ -190,10 +192,12 @@ export interface KeyFile {
  *
  * @throws {AppError} where it cannot, or the file exists and is to stay
  */
-export function createKeyFile({ path, content, overwrite }: KeyFile): void {
+export function createKeyFile(
+  { path, content, overwrite, withFolder = false }: KeyFile,
+): void {
   const exists = { [EEXIST]: "it exists already: choose another name, or add --overwrite" };
   attempt(`write ${path}`, () => {
-    const { folder, name } = Folder.find(path, { followLast: false });
+    const { folder, name } = Folder.find(path, { create: withFolder, followLast: false });
     using _folder = folder;
     writeWhole(folder, name, content, (temporary) => {
       if (overwrite) folder.rename(temporary, name);

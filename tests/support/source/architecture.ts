@@ -146,7 +146,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   cli: ["@optique/core", "@optique/core/", "@optique/run", "uqr", "node:zlib"],
   process: ["@logtape/logtape", "node:"],
   dataplane: ["node:"],
-  host: ["node:"],
+  host: ["age-encryption", "modern-tar", "node:"],
   control: ["node:"],
   services: ["node:"],
   commands: ["@optique/run", "@std/", "node:"],

@@ -28,6 +28,8 @@ const COMMANDS = [
   "cleanup",
   "up",
   "down",
+  "export",
+  "import",
   "strip",
   "genkey",
   "pubkey",
