@@ -57,6 +57,10 @@ async function run(command: Command): Promise<number> {
       const { runReload } = await import("./lib/commands/reload_request.ts");
       return await runReload(command.request);
     }
+    case "usage": {
+      const { runUsage } = await import("./lib/commands/usage.ts");
+      return await runUsage(command.request);
+    }
     case "demo": {
       const { runDemo } = await import("./lib/commands/demo/demo.ts");
       return await runDemo(command.options);

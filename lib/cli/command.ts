@@ -50,6 +50,17 @@ export interface CleanupOptions {
   readonly keepKillSwitch: boolean;
 }
 
+/** What `vpn usage` shows, and how. */
+export interface UsageRequest {
+  /** Name of the gateway's TUN device, and its network namespace. */
+  readonly interfaceName: string;
+  readonly netns?: string;
+  /** The peer's name or public key; null for all. */
+  readonly peer: string | null;
+  readonly by: "day" | "month";
+  readonly json: boolean;
+}
+
 /** What `vpn relay` runs with: of the two ends, one is UDP, the other fake TCP. */
 export interface RelayOptions extends LogOptions {
   readonly listen: RelayListener;
@@ -175,6 +186,8 @@ export const PEER_SETTINGS = [
   "Endpoint",
   "PersistentKeepalive",
   "RateLimit",
+  "Quota",
+  "QuotaRate",
   "Groups",
   "Enabled",
   "Expires",
@@ -242,6 +255,7 @@ export type Command =
   | { readonly command: "down"; readonly name: string }
   | { readonly command: "export"; readonly request: ExportRequest }
   | { readonly command: "import"; readonly request: ImportRequest }
+  | { readonly command: "usage"; readonly request: UsageRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   /** By the name of a tunnel or the path of a file. */

@@ -75,7 +75,8 @@ export const logRequest = {
   ),
 };
 
-function peerName(): ValueParser<"sync", string> {
+/** The name or the public key of a peer. */
+export function peerName(): ValueParser<"sync", string> {
   return {
     mode: "sync",
     metavar: "PEER",

@@ -93,6 +93,11 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       const { interfaceName = null, ...rest } = parsed.status;
       return { command: "status", options: { ...rest, interfaceName } };
     }
+    case "usage": {
+      const { netns, peer = null, ...rest } = parsed.request;
+      const place = netns === undefined ? {} : { netns };
+      return { command: "usage", request: { ...rest, ...place, peer } };
+    }
     case "capture": {
       const { peer = null, snapLength = null, ...rest } = parsed.capture;
       return { command: "capture", options: { ...rest, peer, snapLength } };

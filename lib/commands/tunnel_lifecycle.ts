@@ -6,6 +6,7 @@ import { EACCES, EADDRINUSE, EPERM } from "../../ffi/errno.ts";
 import type { RunOptions } from "../cli/command.ts";
 import { openControl, type RunningTunnel } from "../control/control.ts";
 import { type Reloader, ReloadRequests } from "../control/reload.ts";
+import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Config, InterfaceConfig } from "../core/config/config.ts";
 import { DataPlaneHandle, type DataPlaneListener } from "../dataplane/data_plane_handle.ts";
 import { workerCount } from "../dataplane/workers/worker_count.ts";
@@ -207,7 +208,7 @@ export function guardInnerAddresses(
 export interface ServedTunnel<Kind extends Config> extends
   Pick<
     RunningTunnel,
-    "port" | "mark" | "aead" | "dataPlane" | "settings" | "peers" | "degraded"
+    "port" | "mark" | "aead" | "dataPlane" | "settings" | "peers" | "accounts" | "degraded"
   >,
   Pick<MetricsOptions, "hasNat" | "dnsProxy"> {
   readonly reloader: Reloader<Kind>;
@@ -241,7 +242,11 @@ export async function serveTunnel<Kind extends Config>(
       config,
       aead,
       dataPlane,
-      access: () => tunnel.peers.access(),
+      access: () =>
+        tunnel.peers.access().map((peer) => ({
+          ...peer,
+          quotaUsed: tunnel.accounts?.quotaOf(encodeKey(peer.publicKey), null)?.used ?? 0,
+        })),
       hasNat,
       dnsProxy,
       logger,

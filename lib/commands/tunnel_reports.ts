@@ -9,6 +9,7 @@ export function logReports(logger: Logger): DataPlaneListener {
   const dataPlaneLogger = getLogger("dataplane");
   return {
     onNetworkChange: () => {},
+    onUsage: () => {},
     onPathMtu: ({ publicKey, name, mtu }) => {
       logger.info("peer {peer}: the path MTU inside the tunnel is {mtu} bytes", {
         peer: name ?? encodeKey(publicKey),

@@ -7,6 +7,7 @@ import type { HostNetwork, InterfaceSettings } from "../host/network/host_networ
 import type { ReloadResult } from "./reload.ts";
 import { chunked, paced } from "../process/pace.ts";
 import { captureEvent, captureRequest } from "./capture.ts";
+import type { Accounts } from "./accounts.ts";
 import type { LivePeers } from "./live_peers.ts";
 import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
@@ -40,6 +41,8 @@ export interface RunningTunnel {
   /** How much it logs. */
   readonly log: LogControl;
   readonly peers: LivePeers;
+  /** Null at a client. */
+  readonly accounts: Accounts | null;
   /** Reads the configuration again. */
   readonly reload: () => Promise<ReloadResult>;
 }

@@ -10,6 +10,7 @@ import type { Entry } from "../core/config/text/config_document.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import type { PeerConfig } from "../core/config/config.ts";
 import { formatExpires, parseExpires } from "../core/config/values/expiry.ts";
+import { formatQuota, parseQuota } from "../core/config/values/quota.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import {
   parseGroups,
@@ -37,6 +38,8 @@ export function peerParams(peer: PeerConfig): PeerParams {
     ...(presharedKey === null ? {} : { PresharedKey: encodeKey(presharedKey) }),
     ...(endpoint === null ? {} : { Endpoint: formatEndpoint(endpoint) }),
     ...(peer.rateLimit === null ? {} : { RateLimit: `${peer.rateLimit}` }),
+    ...(peer.quota === null ? {} : { Quota: formatQuota(peer.quota) }),
+    ...(peer.quotaRate === null ? {} : { QuotaRate: `${peer.quotaRate}` }),
     ...(peer.groups.length === 0 ? {} : { Groups: peer.groups.join(", ") }),
     ...(peer.isEnabled ? {} : { Enabled: "no" }),
     ...(peer.expires === null ? {} : { Expires: formatExpires(peer.expires) }),
@@ -74,6 +77,8 @@ export function livePeer(params: Params): LivePeer {
     persistentKeepalive: read("PersistentKeepalive", parseKeepalive) ?? 0,
     name: read("Name", parsePeerName),
     rateLimit: read("RateLimit", parseRateLimit),
+    quota: read("Quota", parseQuota),
+    quotaRate: read("QuotaRate", parseRateLimit),
     groups: read("Groups", parseGroups) ?? [],
     isEnabled: read("Enabled", parseYesNo) ?? true,
     expires: read("Expires", parseExpires),

@@ -1,7 +1,7 @@
 /** Control method "status", and `vpn status --json`: what they say of a running instance. */
 import { formatExpires } from "../core/config/values/expiry.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
-import type { Config } from "../core/config/config.ts";
+import type { Config, QuotaPeriod } from "../core/config/config.ts";
 import type { AdmissionState } from "../core/peers/admission.ts";
 import { Transport } from "../core/transport/transport.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
@@ -12,6 +12,7 @@ import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
 import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
+import type { Accounts, QuotaState } from "./accounts.ts";
 import type { LivePeer, LivePeers } from "./live_peers.ts";
 import { mapped, paced } from "../process/pace.ts";
 import type { StandingBlock } from "../host/firewall/standing_blocks.ts";
@@ -123,6 +124,17 @@ export interface PeerStatus {
     /** Packets refused as it had no room left. */
     readonly refused: number;
   } | null;
+  /** What it may send and be sent together; null for any amount, and at a client. */
+  readonly quota: {
+    readonly bytes: number;
+    readonly period: QuotaPeriod;
+    /** Bytes in the period that is under way. */
+    readonly used: number;
+    /** When the next one begins, RFC 3339, UTC; null for never. */
+    readonly resetsAt: string | null;
+    /** Bits a second each way when it is used up; null where nothing passes then. */
+    readonly rate: number | null;
+  } | null;
   /** Bytes of tunnel messages from and to it. */
   readonly received: number;
   readonly sent: number;
@@ -137,6 +149,8 @@ export interface StatusFrame {
   readonly port: number;
   readonly aead: string;
   readonly peers: Pick<LivePeers, "peers" | "admissionOf">;
+  /** Null where nothing is kept: at a client. */
+  readonly accounts: Pick<Accounts, "quotaOf"> | null;
   readonly degraded: () => readonly string[];
   /** When it started. */
   readonly since: Date;
@@ -164,7 +178,7 @@ export async function statusOf(
     addresses: textsOf(frame.config.interface.addresses, frame.config.interface.addresses6),
     aead: frame.aead,
     segmentation,
-    peers: await paced(peerStatuses(peers, frame.peers)),
+    peers: await paced(peerStatuses(peers, frame)),
     workers: workers.map(({ receivedMessages, receivedBytes, sentMessages, sentBytes }) => ({
       receivedMessages,
       receivedBytes,
@@ -229,12 +243,13 @@ function helloStatus(hello: Hello, clockOffset: number): PeerStatus["hello"] {
 /** What the data plane knows of its peers, and behind them those that are kept out of it. */
 function* peerStatuses(
   statistics: readonly PeerStatistics[],
-  live: StatusFrame["peers"],
+  { peers: live, accounts }: Pick<StatusFrame, "peers" | "accounts">,
 ): Generator<void, PeerStatus[]> {
-  const statuses = yield* mapped(
-    statistics,
-    (peer) => peerStatus(peer, live.peers.get(encodeKey(peer.publicKey)) ?? null),
-  );
+  const statuses = yield* mapped(statistics, (peer) => {
+    const key = encodeKey(peer.publicKey);
+    const state = accounts?.quotaOf(key, peer.receivedBytes + peer.sentBytes) ?? null;
+    return peerStatus(peer, live.peers.get(key) ?? null, state);
+  });
   for (const [key, peer] of live.peers) {
     yield;
     const admission = live.admissionOf(key, peer);
@@ -246,7 +261,8 @@ function* peerStatuses(
 /** @param live what the configuration says of it; null where it is not known any more */
 export function peerStatus(
   peer: PeerStatistics,
-  live: Pick<LivePeer, "expires" | "groups"> | null,
+  live: Pick<LivePeer, "expires" | "groups" | "quota" | "quotaRate"> | null,
+  state: QuotaState | null,
 ): PeerStatus {
   const { expires = null, groups = [] } = live ?? {};
   const publicKey = encodeKey(peer.publicKey);
@@ -273,8 +289,23 @@ export function peerStatus(
     rateLimit: peer.rateLimit,
     rateLimited: peer.rateLimited,
     nat: peer.nat,
+    quota: live === null ? null : quotaStatus(live, state),
     received: peer.receivedBytes,
     sent: peer.sentBytes,
+  };
+}
+
+function quotaStatus(
+  { quota, quotaRate }: Pick<LivePeer, "quota" | "quotaRate">,
+  state: QuotaState | null,
+): PeerStatus["quota"] {
+  if (quota === null) return null;
+  const { used = 0, resetsAt = null } = state ?? {};
+  return {
+    ...quota,
+    used,
+    resetsAt: resetsAt === null ? null : formatExpires(resetsAt),
+    rate: quotaRate,
   };
 }
 
@@ -301,6 +332,7 @@ function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
     rateLimit: peer.rateLimit,
     rateLimited: 0,
     nat: null,
+    quota: quotaStatus(peer, null),
     received: 0,
     sent: 0,
   };

@@ -68,6 +68,7 @@ export class Commands {
       case "open-tun":
       case "open-fake-tcp":
       case "change-peers":
+      case "set-quotas":
       case "get-statistics":
         this.#answer(command, now);
         break;
@@ -141,6 +142,9 @@ export class Commands {
         case "change-peers":
           for (const change of request.changes) this.#changePeer(parsePeerChange(change), now);
           break;
+        case "set-quotas":
+          for (const { peer, quota } of request.quotas) this.#peer(peer)?.setQuota(quota);
+          break;
         case "get-statistics":
           report({
             kind: "statistics",
@@ -201,6 +205,7 @@ export class Commands {
       this.#options.prober.forget(peer);
       this.#options.reports.peers.forget(peer);
       egress?.nat.releaseClient(peer, now);
+      this.#options.reports.usage(peer, true);
       device.removePeer(peer);
       return;
     }

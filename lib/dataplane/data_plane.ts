@@ -130,6 +130,10 @@ export class DataPlane implements Disposable {
     ) {
       this.#prober.start(peer, now);
     }
+    if (kind === "usage") {
+      this.#reports.usage(peer, false);
+      return;
+    }
     if (kind === "released") {
       this.#parts.egress?.nat.releaseClient(peer, now);
       this.#parts.workers?.board.peerReleased(peer);

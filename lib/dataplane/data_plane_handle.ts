@@ -11,6 +11,7 @@ import type {
   Answer,
   DataPlaneCommand,
   DataPlaneConfig,
+  PeerQuota,
   PeerStatistics,
   Report,
   Request,
@@ -43,6 +44,8 @@ interface Waiter {
 
 /** Bytes of changes in one message: each new peer costs a Diffie-Hellman, and packets wait meanwhile. */
 const CHANGES_SIZE = 4096;
+/** Quotas in one message; each is about 130 bytes of JSON. */
+const QUOTAS_AT_ONCE = 32;
 
 /** ms within which the report of a thread's death follows what it leads to. */
 const REPORT_LIMIT = 2_000;
@@ -54,6 +57,8 @@ export interface DataPlaneListener {
   onLog(report: ReportOf<"log">): void;
   /** The path to a peer takes other packets than before. */
   onPathMtu(report: ReportOf<"path-mtu">): void;
+  /** What a peer has used, see `QuotaOptions`; the last time when it is removed. */
+  onUsage(report: ReportOf<"usage">): void;
   /** Addresses, links or routes of the host have changed. */
   onNetworkChange(): void;
 }
@@ -243,6 +248,13 @@ export class DataPlaneHandle {
     }
   }
 
+  /** Bounds what peers use up from now on. */
+  async setQuotas(quotas: readonly PeerQuota[]): Promise<void> {
+    for (let from = 0; from < quotas.length; from += QUOTAS_AT_ONCE) {
+      await this.#ask({ kind: "set-quotas", quotas: quotas.slice(from, from + QUOTAS_AT_ONCE) });
+    }
+  }
+
   /** Logs each packet that goes outside from now on, or no more. */
   setTrace(trace: boolean): void {
     this.#send({ kind: "set-trace", trace });
@@ -338,6 +350,9 @@ export class DataPlaneHandle {
         break;
       case "path-mtu":
         this.#listener.onPathMtu(report);
+        break;
+      case "usage":
+        this.#listener.onUsage(report);
         break;
       case "network-changed":
         if (!this.#isStopped) this.#networkChanges.notice();

@@ -2,6 +2,7 @@
  * Data-plane protocol: what the main thread and the data-plane thread say to each other: commands one way, reports the
  * other.
  */
+import type { QuotaOptions } from "../core/wireguard/quota.ts";
 import type { DeviceEventKind } from "../core/wireguard/device_events.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
 import type { WatchOptions } from "../core/wireguard/liveness/liveness.ts";
@@ -62,6 +63,12 @@ export interface DataPlaneConfig {
   readonly shared: SharedMemory | null;
 }
 
+/** The quota of a peer, by its public key in base64; null for none. */
+export interface PeerQuota {
+  readonly peer: string;
+  readonly quota: QuotaOptions | null;
+}
+
 /** What the main thread asks for, to be answered by the report that names the request's id. */
 export type Request =
   /** Create the TUN device of this name; answered by `done` or `refused`. */
@@ -74,6 +81,8 @@ export type Request =
     readonly id: number;
     readonly changes: readonly PeerChangeText[];
   }
+  /** Bound what peers use up from now on, or bound it no more; answered by `done`. */
+  | { readonly kind: "set-quotas"; readonly id: number; readonly quotas: readonly PeerQuota[] }
   /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
   | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
 
@@ -209,6 +218,14 @@ export type Report =
     readonly endpoint: SocketAddress;
     /** Of `key-shared`: where the other host is. */
     readonly otherPlace: SocketAddress | null;
+  }
+  /** What a peer has sent and been sent since it was added: it has come a step further, or it is removed. */
+  | {
+    readonly kind: "usage";
+    readonly publicKey: Uint8Array;
+    readonly receivedBytes: number;
+    readonly sentBytes: number;
+    readonly isRemoved: boolean;
   }
   /** The path to a peer takes packets of this many bytes inside, less or more than before; as rarely. */
   | {

@@ -47,6 +47,11 @@ export class Reports {
     this.#parts.report({ kind: "log", level, category: "dataplane", message });
   }
 
+  /** Tells what a peer has sent and been sent. */
+  usage({ publicKey, receivedBytes, sentBytes }: Peer, isRemoved: boolean): void {
+    this.#parts.report({ kind: "usage", publicKey, receivedBytes, sentBytes, isRemoved });
+  }
+
   /** Says once what the socket had to give up. */
   #tellFallBack(): void {
     const { segmentation } = this.#parts.socket;

@@ -140,6 +140,8 @@ hostTest(
       "vpn_peer_info",
       "vpn_peer_admitted",
       "vpn_peer_expiry_timestamp_seconds",
+      "vpn_peer_quota_bytes",
+      "vpn_peer_quota_used_bytes",
       "vpn_peer_nat_ports",
       "vpn_peer_nat_sessions",
       "vpn_dns_merged_queries_total",

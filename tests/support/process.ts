@@ -232,7 +232,11 @@ function start(
 ): Deno.ChildProcess {
   const [program = "", ...args] = command;
   // A Deno would look for a newer one now and then, and be seen among what a test watches.
-  const env = { DENO_NO_UPDATE_CHECK: "1", ...options.env };
+  const env = {
+    DENO_NO_UPDATE_CHECK: "1",
+    STATE_DIRECTORY: ownStateDirectory(),
+    ...options.env,
+  };
   // The child is made before spawn() returns, so it inherits the namespace that the thread is in now.
   const begin = () =>
     new Deno.Command(program, { args, ...options, env, stdout: "piped", stderr: "piped" })
@@ -258,4 +262,14 @@ function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
     // It has ended already, and the runtime has reaped it.
     if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
   }
+}
+
+let stateDirectory: string | null = null;
+
+/** Where programs of this test file keep what outlives them: no two files share one, and nothing of it is left. */
+function ownStateDirectory(): string {
+  if (stateDirectory !== null) return stateDirectory;
+  const made = stateDirectory = Deno.makeTempDirSync({ prefix: "vpn-test-state-" });
+  addEventListener("unload", () => Deno.removeSync(made, { recursive: true }));
+  return made;
 }

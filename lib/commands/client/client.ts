@@ -259,6 +259,7 @@ async function serveClient(
   });
   await serveTunnel(services, start, {
     ...tunnel,
+    accounts: null,
     mark: preparation.plan.mark,
     settings,
     peers,

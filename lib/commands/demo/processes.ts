@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly title: string;
   /** The program's arguments, from the name of the command on. */
   readonly args: readonly string[];
+  /** Where it keeps what outlives it. */
+  readonly stateDirectory: string;
   /** Is called with each line of its log. */
   readonly onLine: (line: string) => void;
 }
@@ -28,11 +30,12 @@ export class DemoProcess implements AsyncDisposable {
   readonly #lines: string[] = [];
   #exitCode: number | null = null;
 
-  constructor({ title, args, onLine }: ProcessOptions) {
+  constructor({ title, args, stateDirectory, onLine }: ProcessOptions) {
     this.title = title;
     const self = ownCommand();
     this.#child = new Deno.Command(self.program, {
       args: [...self.args, ...args],
+      env: { STATE_DIRECTORY: stateDirectory },
       stdin: "null",
       stdout: "null",
       stderr: "piped",

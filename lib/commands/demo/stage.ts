@@ -105,6 +105,7 @@ export class Stage implements AsyncDisposable {
     const process = this.#resources.use(
       new DemoProcess({
         title: name,
+        stateDirectory: this.folder,
         args: [
           name === "gateway" ? "server" : "client",
           ...["--config", `${this.folder}/${name}.conf`],

@@ -4,6 +4,7 @@ import { tableLines } from "../../cli/table.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { formatExpires } from "../../core/config/values/expiry.ts";
+import { formatQuota } from "../../core/config/values/quota.ts";
 import { admissionOf } from "../../core/peers/admission.ts";
 import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { addressOf6 } from "../../core/wire/ipv6_prefix.ts";
@@ -87,6 +88,8 @@ function list({ configPath, group, json }: Request<"list">): number {
     groups: peer.groups,
     admission: admissionOf(peer, now),
     expires: peer.expires === null ? null : formatExpires(peer.expires),
+    quota: peer.quota === null ? null : formatQuota(peer.quota),
+    quotaRate: peer.quotaRate,
     file: fileOf(configPath, peer),
   }));
   if (json) {
@@ -105,15 +108,23 @@ function list({ configPath, group, json }: Request<"list">): number {
     admission !== "admitted" || expires !== null
   );
   const isGrouped = peers.some(({ groups }) => groups.length > 0);
-  const rows = peers.map(({ name, publicKey, allowedIps, file, admission, expires, groups }) => [
+  const isBounded = peers.some(({ quota }) => quota !== null);
+  const rows = peers.map((
+    { name, publicKey, allowedIps, file, admission, expires, groups, quota },
+  ) => [
     name ?? "-",
     allowedIps.join(", ") || "-",
     ...isGrouped ? [groups.join(", ") || "-"] : [],
     ...isLimited ? [admission, expires ?? "never"] : [],
+    ...isBounded ? [quota ?? "-"] : [],
     publicKey,
     file ?? "-",
   ]);
-  const more = [...isGrouped ? ["GROUPS"] : [], ...isLimited ? ["ACCESS", "EXPIRES"] : []];
+  const more = [
+    ...isGrouped ? ["GROUPS"] : [],
+    ...isLimited ? ["ACCESS", "EXPIRES"] : [],
+    ...isBounded ? ["QUOTA"] : [],
+  ];
   const table = tableLines([["NAME", "ADDRESSES", ...more, "PUBLIC KEY", "FILE"], ...rows]);
   writeText(Deno.stdout, `${table.join("\n")}\n`);
   return ExitCode.ok;
@@ -136,6 +147,7 @@ function show(request: Request<"show">): number {
     ["groups", peer.groups.join(", ") || "-"],
     ["access", admissionOf(peer, Date.now())],
     ["expires", peer.expires === null ? "never" : formatExpires(peer.expires)],
+    ["quota", peer.quota === null ? "none" : formatQuota(peer.quota)],
     ["configuration", fileOf(configPath, peer) ?? "not stored here"],
   ];
   writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);

@@ -1,5 +1,7 @@
 /** Command `vpn server`: the life of a gateway from its configuration to its end. */
 import type { RunOptions } from "../../cli/command.ts";
+import { Accounts } from "../../control/accounts.ts";
+import { accountsPath } from "../../process/state_directory.ts";
 import { LivePeers, peersByKey } from "../../control/live_peers.ts";
 import { Reloader } from "../../control/reload.ts";
 import { validateServer } from "../../core/config/roles.ts";
@@ -78,6 +80,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   if (typeof peersAtStart === "string") return ExitCode.ok;
   using conflict = new NetworkConflict({ config, plan: NO_ROUTES, interfaceName, network, logger });
   let networkChanged = () => {};
+  let accounts: Accounts | null = null;
   const { dataPlane, port, aead } = await startDataPlane(
     {
       ...commonDataPlaneConfig(start),
@@ -88,7 +91,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       peers: peersAtStart,
       ...gateway.dataPlaneConfig,
     },
-    { ...logReports(logger), onNetworkChange: () => networkChanged() },
+    {
+      ...logReports(logger),
+      onNetworkChange: () => networkChanged(),
+      onUsage: (report) => accounts?.take(report),
+    },
   );
   // It outlives the data plane, whose last segments the host's TCP would answer.
   using transports = new DisposableStack();
@@ -110,7 +117,16 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     network.addRoutes(settings, planPeerRoutes({ ...config, peers: admitted }));
     conflict.look();
     gateway.open(dataPlane);
+    const kept = accounts = services.use(
+      await Accounts.start({
+        path: accountsPath(interfaceName, options.netns),
+        dataPlane,
+        now: Date.now,
+        logger: getLogger("control"),
+      }),
+    );
     let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(admitted);
+    accounts.follow(peersByKey(admitted));
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
         addresses,
@@ -131,7 +147,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         settings,
         now: Date.now,
         startedAt,
-        onPeersChange: (changed) => peers = changed,
+        onPeersChange: (changed) => {
+          peers = changed;
+          kept.follow(changed);
+        },
       }),
     );
     const reloader = new Reloader({
@@ -150,6 +169,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       dataPlane,
       settings,
       peers: livePeers,
+      accounts,
       reloader,
       degraded: () => [...gateway.degraded, ...upkeep?.degraded ?? []],
       hasNat: typeof gateway.dataPlaneConfig.egress === "object",

@@ -96,6 +96,7 @@ function workerLines({ workers }: Status): string[] {
 function peerTable(status: Status, options: ViewOptions): string[] {
   if (status.peers.length === 0) return ["no peers"];
   const isLimited = status.peers.some(({ rateLimit }) => rateLimit !== null);
+  const isBounded = status.peers.some(({ quota }) => quota !== null);
   const isLasting = status.peers.every(({ expires }) => expires === null);
   // Of peers that are not ours it never is.
   const isMeasured = status.peers.some(({ roundTrip }) => roundTrip !== null);
@@ -104,23 +105,27 @@ function peerTable(status: Status, options: ViewOptions): string[] {
     ...(isMeasured ? ["RTT"] : []),
     ...["RECEIVED", "SENT", "IN", "OUT"],
     ...(isLimited ? ["LIMIT"] : []),
+    ...(isBounded ? ["QUOTA"] : []),
     ...(isLasting ? [] : ["EXPIRES"]),
     ...(options.sparklines ? [`LAST ${SPARKLINE_WIDTH} SAMPLES`] : []),
   ];
   const rows = status.peers.map((peer) =>
-    peerCells(peer, { status, isLimited, isLasting, isMeasured, ...options })
+    peerCells(peer, { status, isLimited, isBounded, isLasting, isMeasured, ...options })
   );
   return tableLines([headings, ...rows]);
 }
 
 function peerCells(
   peer: PeerStatus,
-  { status, isLimited, isLasting, isMeasured, rates, sparklines, colour }: ViewOptions & {
-    readonly status: Status;
-    readonly isLimited: boolean;
-    readonly isLasting: boolean;
-    readonly isMeasured: boolean;
-  },
+  { status, isLimited, isBounded, isLasting, isMeasured, rates, sparklines, colour }:
+    & ViewOptions
+    & {
+      readonly status: Status;
+      readonly isLimited: boolean;
+      readonly isBounded: boolean;
+      readonly isLasting: boolean;
+      readonly isMeasured: boolean;
+    },
 ): string[] {
   const paint = painter(colour);
   const rate = rates.get(peer.publicKey);
@@ -139,6 +144,7 @@ function peerCells(
     rateText(rate?.received),
     rateText(rate?.sent),
     ...(isLimited ? [peer.rateLimit === null ? "-" : bits(peer.rateLimit)] : []),
+    ...(isBounded ? [paint(isUsedUp(peer) ? RED : 0, quotaText(peer))] : []),
     ...(isLasting ? [] : [expiryText(peer, status.time)]),
     ...(sparklines ? [paint(GREEN, sparkline(rate?.history ?? [], SPARKLINE_WIDTH))] : []),
   ];
@@ -156,6 +162,17 @@ function handshakeText(
   if (presence === "never" || silence === null) return "never seen";
   if (presence !== "up") return `last seen ${age(silence)} ago`;
   return latestHandshake === null ? "in progress" : `${age(seconds(latestHandshake, time))} ago`;
+}
+
+function isUsedUp({ quota }: PeerStatus): boolean {
+  return quota !== null && quota.used >= quota.bytes;
+}
+
+/** As in `1.2 GB of 100 GB/month`, in powers of 1,000, as the configuration has it. */
+function quotaText({ quota }: PeerStatus): string {
+  if (quota === null) return "-";
+  const text = (count: number) => formatBytes(count, { maximumFractionDigits: 1 });
+  return `${text(quota.used)} of ${text(quota.bytes)}/${quota.period}`;
 }
 
 function expiryText({ expires }: PeerStatus, time: string): string {
@@ -213,5 +230,5 @@ function bits(perSecond: number): string {
 }
 
 function painter(colour: boolean): (code: number, text: string) => string {
-  return (code, text) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
+  return (code, text) => colour && code !== 0 ? `\x1b[${code}m${text}\x1b[0m` : text;
 }

@@ -146,6 +146,8 @@ function newPeer(publicKey: Uint8Array, before: LivePeer | undefined): LivePeer 
     persistentKeepalive: 0,
     name: before?.name ?? null,
     rateLimit: before?.rateLimit ?? null,
+    quota: before?.quota ?? null,
+    quotaRate: before?.quotaRate ?? null,
     groups: before?.groups ?? [],
     isEnabled: before?.isEnabled ?? true,
     expires: before?.expires ?? null,

@@ -147,6 +147,10 @@ export interface PeerConfig {
   readonly name: string | null;
   /** Bits a second; `null` for no limit. */
   readonly rateLimit: number | null;
+  /** What it may send and be sent together; `null` for any amount. */
+  readonly quota: QuotaConfig | null;
+  /** Bits a second each way when that is used up; `null` where nothing passes then. */
+  readonly quotaRate: number | null;
   /** Whether it may have access at all. */
   readonly isEnabled: boolean;
   /** From when on it has none, Unix ms; `null` for never. */
@@ -155,6 +159,15 @@ export interface PeerConfig {
   readonly groups: readonly string[];
   /** The line of the `[Peer]` header, the first of several for one key. */
   readonly line: number;
+}
+
+/** A period is one of the calendar in UTC; `total` has no end. */
+export type QuotaPeriod = "day" | "month" | "total";
+
+/** What a peer may send and be sent together. */
+export interface QuotaConfig {
+  readonly bytes: number;
+  readonly period: QuotaPeriod;
 }
 
 /** A `[Group]` section: peers that are told apart, and changed, together. */

@@ -141,10 +141,10 @@ function withoutNetworks(config: Config): readonly string[] {
 
 /** A client asks for access, and grants none. */
 function withoutAdmission({ fileName, peers }: Config): readonly string[] {
-  const isGranted = ({ isEnabled, expires, groups }: PeerConfig) =>
-    isEnabled && expires === null && groups.length === 0;
+  const isGranted = ({ isEnabled, expires, groups, quota, quotaRate }: PeerConfig) =>
+    isEnabled && expires === null && groups.length === 0 && quota === null && quotaRate === null;
   return peers.filter((peer) => !isGranted(peer)).map(({ line }) =>
-    `${fileName}:${line}: [Peer]: Enabled, Expires and Groups have no effect on a client`
+    `${fileName}:${line}: [Peer]: Enabled, Expires, Groups, Quota and QuotaRate have no effect on a client`
   );
 }
 

@@ -1,5 +1,6 @@
 /**
- * Shaping: packets of peers with a rate limit, in both directions, wait here until they may go on; all others pass.
+ * Shaping: packets of peers with a rate limit, in both directions, wait here until they may go on; those of peers that
+ * have used up their quota are dropped, all others pass.
  *
  * Where there is a session or none is of no concern: what a peer is sent is bounded before it is sealed or staged, and
  * what it sends when it has been opened and its source is known.
@@ -61,14 +62,21 @@ export class Shaping {
   /** Whether a packet from a peer may go on now; else it is kept for its time, or dropped. */
   admits(peer: PacketPeer, offset: number, length: number, now: number): boolean {
     const { fromLimit } = peer;
+    if (this.#isSpent(peer, length)) return false;
     return fromLimit === null || this.#shaper.take(fromLimit, offset, length, now);
   }
 
   /** Sends a packet to a peer, now or in its time. */
   send(peer: PacketPeer, offset: number, length: number, now: number): void {
     const { toLimit } = peer;
+    if (this.#isSpent(peer, length)) return;
     if (toLimit !== null && !this.#shaper.take(toLimit, offset, length, now)) return;
     this.#device.send(peer, offset, length, now);
+  }
+
+  #isSpent({ isSpent }: PacketPeer, length: number): boolean {
+    if (isSpent) this.#drops.add(DropReason.quotaReached, length);
+    return isSpent;
   }
 
   #drop({ owner }: RateLimit<PacketPeer>, length: number, now: number): void {
@@ -97,6 +105,7 @@ export class Shaping {
     now: number,
   ) {
     if (owner.isRemoved) this.#drops.add(DropReason.noRoute, length);
+    else if (this.#isSpent(owner, length)) return;
     else if (isInbound) this.#onRelease(owner, offset, length, now);
     else this.#device.send(owner, offset, length, now);
   }

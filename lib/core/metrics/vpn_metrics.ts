@@ -34,6 +34,9 @@ export interface PeerAccess extends Pick<PeerSnapshot, "publicKey" | "name"> {
   readonly isAdmitted: boolean;
   /** Unix ms; null for never. */
   readonly expires: number | null;
+  /** What it may use up; null for any amount; and what of that it has used in the period under way, bytes. */
+  readonly quota: { readonly bytes: number } | null;
+  readonly quotaUsed: number;
 }
 
 /** A server or client at the time of asking. Counts are since its start. */
@@ -186,6 +189,20 @@ function accessMetrics(access: readonly PeerAccess[]): MetricFamily[] {
       "Unix time at which the access of the peer ends; left out where it never does.",
       access.flatMap((peer) =>
         peer.expires === null ? [] : [{ labels: peerLabels(peer), value: peer.expires / 1000 }]
+      ),
+    ),
+    gauge(
+      "vpn_peer_quota_bytes",
+      "Bytes that the peer may send and be sent in a period; left out where any amount is allowed.",
+      access.flatMap((peer) =>
+        peer.quota === null ? [] : [{ labels: peerLabels(peer), value: peer.quota.bytes }]
+      ),
+    ),
+    gauge(
+      "vpn_peer_quota_used_bytes",
+      "Bytes of its quota that the peer has used in the current period, at most 10 s late.",
+      access.flatMap((peer) =>
+        peer.quota === null ? [] : [{ labels: peerLabels(peer), value: peer.quotaUsed }]
       ),
     ),
   ];

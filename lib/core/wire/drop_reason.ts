@@ -166,6 +166,9 @@ export const DropReason = {
   badExtensionHeader: 68,
   /** ICMPv6 of the hosts of one link among each other: neighbour discovery, router advertisements, redirects. */
   linkOnly: 69,
+
+  /** From or to a peer that has used up its `Quota`. */
+  quotaReached: 70,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

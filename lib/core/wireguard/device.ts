@@ -118,6 +118,7 @@ export class Device {
       staged,
       messages,
       initiate: (peer, now) => handshakes.initiate(peer, now),
+      report,
     });
     const arrivals = new Arrivals({
       paths,

@@ -15,7 +15,10 @@ export type DeviceEventKind =
   /** By the watch: missing, seen again, deprived of what it held. */
   | "down"
   | "up"
-  | "released";
+  | "released"
+  /** By its quota: it has come a step further, or to the end. */
+  | "usage"
+  | "quota-reached";
 
 /** What happened that a person may want to know. */
 export interface DeviceEvent {
@@ -35,6 +38,8 @@ const BITS: Readonly<Record<DeviceEventKind, number>> = {
   "released": 128,
   "key-shared": 256,
   "recognized": 512,
+  "usage": 1024,
+  "quota-reached": 2048,
 };
 
 export class DeviceEvents {

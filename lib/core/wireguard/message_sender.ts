@@ -10,10 +10,12 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import { paddedSize, TRANSPORT_OVERHEAD, TRANSPORT_PACKET_OFFSET } from "../wire/messages.ts";
 import { MAX_STAGED_PACKETS } from "./constants.ts";
+import type { DeviceEventKind } from "./device_events.ts";
 import { Software } from "./liveness/recognition.ts";
 import { PacketDirection, type PacketTap } from "./packet_tap.ts";
 import { writeProbe } from "./path/path_mtu.ts";
 import type { Peer } from "./peer.ts";
+import { meter } from "./metering.ts";
 import type { Keypair } from "./session/keypair.ts";
 import type { StagedPackets } from "./session/staged_packets.ts";
 import type { TransportMessages } from "./session/transport_messages.ts";
@@ -29,6 +31,7 @@ export interface MessageSenderOptions {
   readonly messages: TransportMessages;
   /** Asks for a handshake. */
   readonly initiate: (peer: Peer, now: number) => void;
+  readonly report: (kind: DeviceEventKind, peer: Peer) => void;
 }
 
 export class MessageSender {
@@ -41,6 +44,7 @@ export class MessageSender {
   readonly #staged: StagedPackets;
   readonly #messages: TransportMessages;
   readonly #initiate: (peer: Peer, now: number) => void;
+  readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
 
   constructor(options: MessageSenderOptions) {
     this.#memory = options.memory;
@@ -50,6 +54,7 @@ export class MessageSender {
     this.#staged = options.staged;
     this.#messages = options.messages;
     this.#initiate = options.initiate;
+    this.#report = options.report;
   }
 
   // Packets.
@@ -114,6 +119,7 @@ export class MessageSender {
 
   #sealed(peer: Peer, keypair: Keypair, length: number, now: number): void {
     peer.sentBytes += length;
+    meter(peer, this.#report);
     peer.lastSentAt = now;
     peer.timers.authenticatedSent(now);
     if (keypair.isStaleForSending(now)) this.#initiate(peer, now);
@@ -126,6 +132,7 @@ export class MessageSender {
    */
   sentElsewhere(peer: Peer, bytes: number, at: number, isData: boolean, now: number): void {
     peer.sentBytes += bytes;
+    meter(peer, this.#report);
     if (at > peer.lastSentAt) peer.lastSentAt = at;
     // What has come since is an answer, and has to be answered itself.
     if (at >= peer.lastReceivedAt) {

@@ -12,6 +12,7 @@ import type { Control } from "./liveness/control.ts";
 import { isProbe } from "./path/path_mtu.ts";
 import type { Peer } from "./peer.ts";
 import { confirm } from "./session/key_slots.ts";
+import { meter } from "./metering.ts";
 import type { PeerSession } from "./session/peer_session.ts";
 import { NEVER } from "./timers.ts";
 
@@ -66,6 +67,7 @@ export class OpenedMessages {
     now: number,
   ): boolean {
     peer.receivedBytes += length;
+    meter(peer, this.#report);
     if (session === peer.previous && this.#isKeyShared(peer, path, now)) {
       this.#report("key-shared", peer);
     }
@@ -90,6 +92,7 @@ export class OpenedMessages {
    */
   openedElsewhere(peer: Peer, bytes: number, at: number, isData: boolean, now: number): void {
     peer.receivedBytes += bytes;
+    meter(peer, this.#report);
     // What another thread has sent since is not answered by them.
     if (peer.unansweredSince === NEVER || at >= peer.unansweredSince) {
       this.#arrivals.markAlive(peer, at);

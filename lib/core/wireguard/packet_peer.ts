@@ -15,6 +15,8 @@ export interface PacketPeer {
   /** What bounds the rate of packets from the peer and to it; null without a limit. */
   readonly fromLimit: RateLimit<PacketPeer> | null;
   readonly toLimit: RateLimit<PacketPeer> | null;
+  /** Whether it has used up its quota, and nothing passes any more. */
+  readonly isSpent: boolean;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
   readonly isRemoved: boolean;
 }

@@ -8,6 +8,7 @@ import type { Paths } from "../transport/paths.ts";
 import { PeerEndpoint } from "../transport/peer_endpoint.ts";
 import { EndpointProof } from "./path/endpoint_proof.ts";
 import type { SocketAddress } from "../wire/socket_address.ts";
+import { Quota, type QuotaOptions } from "./quota.ts";
 import type { PeerSession } from "./session/peer_session.ts";
 import type { Watch } from "./liveness/liveness.ts";
 import { SharedKey } from "./liveness/shared_key.ts";
@@ -106,7 +107,12 @@ export class Peer {
   /** What bounds the rate of packets from the peer and to it; null without a limit. */
   fromLimit: RateLimit<Peer> | null = null;
   toLimit: RateLimit<Peer> | null = null;
-  /** Packets dropped for that, from the peer and to it. */
+  /** What it may use up; null for no bound, and whether it has, and nothing passes any more. */
+  quota: Quota | null = null;
+  isSpent = false;
+  /** Bits a second, as it is configured; null for no limit. */
+  #rateLimit: number | null = null;
+  /** Packets dropped because of its rate, from the peer and to it. */
   rateLimited = 0;
 
   /** Copies of packets that wait for a session, oldest first. */
@@ -183,6 +189,26 @@ export class Peer {
    * Bounds the rate in each direction, bits a second, or bounds it no more; as it was, what has been saved up stays.
    */
   limitRate(rate: number | null): void {
+    this.#rateLimit = rate;
+    this.followLimits();
+  }
+
+  /** Bounds what it may use up from now on, or bounds it no more. */
+  setQuota(options: QuotaOptions | null): void {
+    this.quota = options && new Quota(options, this.receivedBytes + this.sentBytes);
+    this.followLimits();
+  }
+
+  /** Behind the end of its quota, another rate counts than before it, or nothing passes. */
+  followLimits(): void {
+    const { quota } = this;
+    const isPassed = quota !== null && quota.isPassed;
+    this.isSpent = isPassed && quota.rate === null;
+    const rates = [this.#rateLimit, isPassed ? quota.rate : null].filter((rate) => rate !== null);
+    this.#setRate(rates.length === 0 ? null : Math.min(...rates));
+  }
+
+  #setRate(rate: number | null): void {
     if (rate === (this.fromLimit?.rate ?? null)) return;
     if (rate === null) liftLimits<Peer>(this);
     else setLimits<Peer>(this, { from: new TokenBucket(rate), to: new TokenBucket(rate) });

@@ -142,6 +142,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     "a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit";
   const moment = "a moment is a date, as in 2027-01-31, or has a time with its zone, as in " +
     "2027-01-31T18:00:00Z or 2027-01-31T18:00:00+01:00";
+  const quota =
+    'a quota is "off", or bytes and a period, as in 100G/month, 500M/day or 1T/total, from 1M to 1000T';
   const rate = 'a rate is "off" or bits a second, as in 500k, 10M or 1G, from 1k to 1000G';
   const cases: [key: string, value: string, rule: string][] = [
     ["AllowedIPs", "10.0.0.0/33", network],
@@ -170,6 +172,12 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Name", "../../etc/passwd", name],
     ["Name", "two\tlines?", name],
     ["Name", "-x", name],
+    ["Quota", "100", quota],
+    ["Quota", "999k/day", quota],
+    ["Quota", "1001T", quota],
+    ["Quota", "10G/week", quota],
+    ["Quota", "10G a month", quota],
+    ["QuotaRate", "fast", rate],
     ["RateLimit", "10T", rate],
     ["RateLimit", "999", rate],
     ["RateLimit", "1001G", rate],
@@ -241,7 +249,7 @@ Deno.test("parseConfig() names the line when it is no section, no key, or no kno
     [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nAlowedIP = 10.0.0.0/8`]:
       's.conf:5: unknown key "AlowedIP": did you mean "AllowedIPs"?',
     [`${HEAD}[Peer]\nWhatever = 1`]:
-      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit, Groups, Enabled, Expires',
+      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit, Quota, QuotaRate, Groups, Enabled, Expires',
     [`${HEAD}publickey = x`]: "s.conf:3: PublicKey belongs in section [Peer]",
     [`${HEAD}[Group]\nRateLimit = 1M`]: "s.conf:4: RateLimit belongs in section [Peer]",
     [`${HEAD}[Group]\nNamee = x`]: 's.conf:4: unknown key "Namee": did you mean "Name"?',

@@ -23,6 +23,8 @@ function shutIn(unit: ReadonlyMap<string, string>, command: readonly string[]): 
   const made = [
     ...words("RuntimeDirectory").map((name) => `/run/${name}`),
     ...words("CacheDirectory").map((name) => `/var/cache/${name}`),
+    // systemd names it to the program; here it is one of the test's own.
+    ...words("StateDirectory").map(() => '"$STATE_DIRECTORY"'),
   ];
   const writable = words("ReadWritePaths").map((path) => path.replace(/^-/, ""));
   const script = `

@@ -24,12 +24,21 @@ export const GATEWAY: Snapshot = {
   segmentation: true,
   peers: [LAPTOP],
   access: [
-    { publicKey: LAPTOP.publicKey, name: LAPTOP.name, isAdmitted: true, expires: null },
+    {
+      publicKey: LAPTOP.publicKey,
+      name: LAPTOP.name,
+      isAdmitted: true,
+      expires: null,
+      quota: { bytes: 1e11 },
+      quotaUsed: 123_456_789,
+    },
     {
       publicKey: new Uint8Array(32).fill(2),
       name: "contractor",
       isAdmitted: false,
       expires: 1_790_000_000_500,
+      quota: null,
+      quotaUsed: 0,
     },
   ],
   drops: { no_route: 7, bad_tag: 1 },

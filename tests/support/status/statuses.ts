@@ -49,6 +49,7 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     rateLimit: null,
     rateLimited: 0,
     nat: null,
+    quota: null,
     received: 0,
     sent: 0,
     ...given,

@@ -19,6 +19,7 @@ const COMMANDS = [
   "peer",
   "relay",
   "status",
+  "usage",
   "capture",
   "log",
   "reload",

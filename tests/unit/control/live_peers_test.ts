@@ -23,6 +23,8 @@ function peer(number: number, ...networks: string[]): LivePeer {
     persistentKeepalive: 0,
     name: null,
     rateLimit: null,
+    quota: null,
+    quotaRate: null,
     groups: [],
     isEnabled: true,
     expires: null,

@@ -13,6 +13,7 @@ const LISTENER: DataPlaneListener = {
   onPeer() {},
   onLog() {},
   onPathMtu() {},
+  onUsage() {},
   onNetworkChange() {},
 };
 

@@ -156,6 +156,8 @@ export class PeerReader {
       persistentKeepalive: values.PersistentKeepalive ?? 0,
       name: values.Name ?? this.#freeName(draft),
       rateLimit: values.RateLimit ?? null,
+      quota: values.Quota ?? null,
+      quotaRate: values.QuotaRate ?? null,
       groups: [...new Set(values.Groups)],
       isEnabled: values.Enabled ?? true,
       expires: values.Expires ?? null,

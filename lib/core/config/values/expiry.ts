@@ -105,7 +105,7 @@ function momentOf(text: string): number | null {
 type Six = [number, number, number, number, number, number];
 
 /** The number of a day since 1970 in the Gregorian calendar, whose cycle of 400 years has 146,097 days. */
-function dayOf(year: number, month: number, day: number): number {
+export function dayOf(year: number, month: number, day: number): number {
   // Years that begin in March have the day that some of them lack at their end.
   const shifted = month > 2 ? year : year - 1;
   const monthsSinceMarch = (month + 9) % 12;
@@ -114,7 +114,7 @@ function dayOf(year: number, month: number, day: number): number {
 }
 
 /** The date of a day. */
-function dateOf(number: number): { year: number; month: number; day: number } {
+export function dateOf(number: number): { year: number; month: number; day: number } {
   let year = Math.floor(number / 365.2425) + 1970;
   if (dayOf(year, 1, 1) > number) year--;
   else if (dayOf(year + 1, 1, 1) <= number) year++;

@@ -13,6 +13,7 @@ import {
 } from "./addresses.ts";
 import { parseDnsBlock, parseDnsDomain, parseDnsRoute } from "./name_keys.ts";
 import { parseExpires } from "./expiry.ts";
+import { parseQuota } from "./quota.ts";
 import { list, single } from "../text/section.ts";
 import {
   oneOf,
@@ -92,6 +93,8 @@ export const PEER_KEYS = {
   // Ours.
   Name: single(parsePeerName),
   RateLimit: single(parseRateLimit),
+  Quota: single(parseQuota),
+  QuotaRate: single(parseRateLimit),
   Groups: list(parseGroups),
   Enabled: single(parseYesNo),
   Expires: single(parseExpires),

@@ -75,6 +75,8 @@ export const STATE_FLAGS = 4;
 export const STATE_IS_OPEN = 1;
 /** The peer is ours, and has yet to prove where it is: each message of its is to be told. */
 export const STATE_IS_WATCHED = 2;
+/** Its quota is used up. */
+export const STATE_IS_SPENT = 4;
 /** The index of the session in use. */
 export const STATE_SESSION = 8;
 export const STATE_MTU = 12;

@@ -35,6 +35,7 @@ import {
   SESSION_SIZE,
   STATE_FLAGS,
   STATE_IS_OPEN,
+  STATE_IS_SPENT,
   STATE_IS_WATCHED,
   STATE_MTU,
   STATE_PATH,
@@ -71,6 +72,7 @@ interface Known {
   readonly session: PeerSession | null;
   readonly mtu: number;
   readonly rate: number;
+  readonly isSpent: boolean;
 }
 
 export class WorkerBoard implements Sharing {
@@ -216,13 +218,14 @@ export class WorkerBoard implements Sharing {
   }
 
   #publishPeer(peer: Peer, now: number): void {
-    const { index, current: session, endpoint: { moves }, fromLimit, mtu } = peer;
+    const { index, current: session, endpoint: { moves }, fromLimit, isSpent, mtu } = peer;
     const { isProven } = peer.proof;
     const rate = fromLimit === null ? 0 : fromLimit.rate;
     const known = this.#known[index];
     if (
       known !== undefined && known.moves === moves && known.isProven === isProven &&
       known.session === session && known.mtu === mtu && known.rate === rate &&
+      known.isSpent === isSpent &&
       !this.#asked.has(index)
     ) return;
     if (rate !== (known?.rate ?? 0) && rate > 0) {
@@ -230,7 +233,7 @@ export class WorkerBoard implements Sharing {
       limits.from.fill(now);
       limits.to.fill(now);
     }
-    this.#known[index] = { moves, isProven, session, mtu, rate };
+    this.#known[index] = { moves, isProven, session, mtu, rate, isSpent };
     this.#describe(peer, rate);
     this.#post(RecordKind.peerState, this.#state);
   }
@@ -241,7 +244,8 @@ export class WorkerBoard implements Sharing {
     const { endpoint, proof, current } = peer;
     const view = this.#stateView;
     const isOpen = proof.isProven && endpoint.path !== NO_PATH && current !== null;
-    const flags = (isOpen ? STATE_IS_OPEN : 0) | (proof.isProven ? 0 : STATE_IS_WATCHED);
+    const flags = (isOpen ? STATE_IS_OPEN : 0) | (proof.isProven ? 0 : STATE_IS_WATCHED) |
+      (peer.isSpent ? STATE_IS_SPENT : 0);
     view.setInt32(PEER, peer.index, true);
     view.setInt32(STATE_FLAGS, flags, true);
     view.setUint32(STATE_SESSION, current?.localIndex ?? 0, true);

@@ -24,6 +24,7 @@ import {
   SESSION_SENDING,
   STATE_FLAGS,
   STATE_IS_OPEN,
+  STATE_IS_SPENT,
   STATE_IS_WATCHED,
   STATE_MTU,
   STATE_PATH,
@@ -175,6 +176,7 @@ export class WorkerKnowledge {
     const rate = view.getFloat64(offset + STATE_RATE, true);
     peer.session = this.session(view.getInt32(offset + STATE_SESSION, true));
     peer.isOpen = (flags & STATE_IS_OPEN) !== 0;
+    peer.isSpent = (flags & STATE_IS_SPENT) !== 0;
     peer.isWatched = (flags & STATE_IS_WATCHED) !== 0;
     peer.mtu = view.getInt32(offset + STATE_MTU, true);
     this.#move(peer, readPathRecord(view, offset + STATE_PATH, paths));

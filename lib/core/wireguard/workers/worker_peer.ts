@@ -61,6 +61,7 @@ export class WorkerPeer implements PacketPeer {
   /** Whether each of its messages is to be told. */
   isWatched = false;
   isRemoved = false;
+  isSpent = false;
 
   // What has passed since the device's thread was told, if anything has.
   isActive = false;

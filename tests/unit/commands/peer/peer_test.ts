@@ -111,6 +111,8 @@ folderTest(
         groups: [],
         admission: "admitted",
         expires: null,
+        quota: null,
+        quotaRate: null,
         file: "server.peers/laptop.conf",
       },
       {
@@ -121,6 +123,8 @@ folderTest(
         groups: [],
         admission: "admitted",
         expires: null,
+        quota: null,
+        quotaRate: null,
         file: null,
       },
     ]);
@@ -140,6 +144,7 @@ addresses      10.66.77.3/32
 groups         -
 access         admitted
 expires        never
+quota          none
 configuration  not stored here
 `,
     );

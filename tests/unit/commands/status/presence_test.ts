@@ -34,7 +34,7 @@ const CASES = [
 for (const [title, given, presence, text] of CASES) {
   Deno.test(`text, JSON and metrics agree on a peer that was ${title}`, () => {
     const peer = { ...PEER, ...given };
-    const status = peerStatus(peer, null);
+    const status = peerStatus(peer, null, null);
     const isUp = presence === "up";
     assertEquals([status.presence, status.isUp], [presence, isUp]);
 

@@ -31,6 +31,8 @@ const LAPTOP: LivePeer = {
   persistentKeepalive: 25,
   name: "laptop",
   rateLimit: 1000,
+  quota: { bytes: 1e9, period: "day" },
+  quotaRate: 2000,
   groups: ["staff"],
   isEnabled: false,
   expires: 1_800_000_000_000,

@@ -51,6 +51,8 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_peer_info: [[{ ...LAPTOP_LABELS, transport: "udp" }, 1]],
     vpn_peer_admitted: [[LAPTOP_LABELS, 1], [CONTRACTOR_LABELS, 0]],
     vpn_peer_expiry_timestamp_seconds: [[CONTRACTOR_LABELS, 1_790_000_000.5]],
+    vpn_peer_quota_bytes: [[LAPTOP_LABELS, 1e11]],
+    vpn_peer_quota_used_bytes: [[LAPTOP_LABELS, 123_456_789]],
     vpn_peer_nat_ports: [[LAPTOP_LABELS, 12]],
     vpn_peer_nat_sessions: [[LAPTOP_LABELS, 34]],
     vpn_peer_nat_refused_packets_total: [[LAPTOP_LABELS, 56]],

@@ -1,0 +1,274 @@
+/**
+ * Accounts: what a gateway's peers have sent and received, by day in UTC, kept in a file, and what of that is within
+ * their quotas, which the data plane holds them to.
+ *
+ * The data plane counts from the time that it has a peer. Here the differences of what it says are added to the day
+ * that the wall clock has, wherever that is set to: a period is whatever days it is made of, so that a clock that is
+ * set forward begins a new one, and one that is set back goes on with the one before.
+ */
+import { encodeKey } from "../core/config/values/key_text.ts";
+import type { QuotaConfig } from "../core/config/config.ts";
+import { quotaDays } from "../core/config/values/quota.ts";
+import type { DataPlaneHandle, DataPlaneListener } from "../dataplane/data_plane_handle.ts";
+import type { PeerQuota } from "../dataplane/data_plane_protocol.ts";
+import { AccountStore, type PeerUsage, unixDay } from "../host/accounts/account_store.ts";
+import { background, guarded } from "../process/guard.ts";
+import type { Logger } from "../process/logging.ts";
+import type { LivePeer } from "./live_peers.ts";
+
+/** ms between looks at the wall clock, and how many of them until the data plane is asked. */
+const INTERVAL = 1_000;
+const LOOKS = 10;
+/** ms until what was reported is written: what comes meanwhile is written together. */
+const WRITE_PAUSE = 50;
+/** Parts of a quota after each of which it is reported how far a peer has come. */
+const STEPS = 400;
+/** Days that are kept in memory while they cannot be written. */
+const DAYS_KEPT = 62;
+
+/** Bytes since the data plane has the peer. */
+interface Counters {
+  readonly received: number;
+  readonly sent: number;
+}
+
+/** How far a peer has come with its quota. */
+interface Meter {
+  readonly quota: QuotaConfig;
+  readonly rate: number | null;
+  /** The first day of the period; 0 for all there are. */
+  readonly firstDay: number;
+  /** Bytes in the period, as far as is known. */
+  used: number;
+}
+
+/** The state of a quota. */
+export interface QuotaState {
+  /** Bytes both ways in the period. */
+  readonly used: number;
+  /** When the next period begins, Unix ms; null for never. */
+  readonly resetsAt: number | null;
+}
+
+export interface AccountsOptions {
+  readonly path: string;
+  readonly dataPlane: Pick<DataPlaneHandle, "statistics" | "setQuotas">;
+  /** The wall clock, Unix ms. */
+  readonly now: () => number;
+  readonly logger: Logger;
+}
+
+type UsageReport = Parameters<DataPlaneListener["onUsage"]>[0];
+
+export class Accounts implements AsyncDisposable {
+  readonly #options: AccountsOptions;
+  #store: AccountStore | null = null;
+  /** By public key, in base64. */
+  readonly #seen = new Map<string, Counters>();
+  readonly #meters = new Map<string, Meter>();
+  #peers: ReadonlyMap<string, Pick<LivePeer, "name" | "quota" | "quotaRate">> = new Map();
+  /** What is yet to be written, by day and peer. */
+  readonly #pending = new Map<number, Map<string, PeerUsage>>();
+  #day: number;
+  #looks = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #writing: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the last write failed, which is said once. */
+  #hasFailed = false;
+
+  private constructor(options: AccountsOptions) {
+    this.#options = options;
+    this.#day = unixDay(options.now());
+  }
+
+  /** Begins to keep accounts; where the file cannot be used, of this run alone. */
+  static async start(options: AccountsOptions): Promise<Accounts> {
+    const accounts = new Accounts(options);
+    const { path, logger } = options;
+    try {
+      accounts.#store = await AccountStore.open(path);
+    } catch (error) {
+      logger.warn(
+        "cannot keep accounts in {path}: {reason}: usage and quotas count from this start on: move the file away, " +
+          "or make the folder writable, and restart",
+        { path, reason: reasonOf(error) },
+      );
+    }
+    accounts.#timer = setInterval(
+      guarded("control", "keeping accounts", () => accounts.#look()),
+      INTERVAL,
+    );
+    return accounts;
+  }
+
+  /** These peers are the data plane's by now, each by its public key in base64. */
+  follow(peers: ReadonlyMap<string, Pick<LivePeer, "name" | "quota" | "quotaRate">>): void {
+    this.#peers = peers;
+    this.#setQuotas();
+  }
+
+  /** The data plane reports what a peer has used. */
+  take({ publicKey, receivedBytes, sentBytes, isRemoved }: UsageReport): void {
+    const key = encodeKey(publicKey);
+    this.#count(key, { received: receivedBytes, sent: sentBytes });
+    if (isRemoved) {
+      this.#seen.delete(key);
+      this.#meters.delete(key);
+    }
+    this.#writing ??= setTimeout(
+      guarded("control", "writing accounts", () => this.#write()),
+      WRITE_PAUSE,
+    );
+  }
+
+  /**
+   * The state of a peer's quota; null where it has none.
+   *
+   * @param counted what the data plane has counted of it by now, bytes both ways
+   */
+  quotaOf(key: string, counted: number | null): QuotaState | null {
+    const meter = this.#meters.get(key);
+    if (meter === undefined) return null;
+    const days = quotaDays(meter.quota.period, this.#options.now());
+    const since = counted === null ? 0 : Math.max(0, counted - this.#countedOf(key));
+    const used = meter.used + since;
+    return {
+      // What was dropped is counted as what has come, but is of no use to the peer.
+      used: meter.rate === null ? Math.min(used, meter.quota.bytes) : used,
+      resetsAt: days === null ? null : (days.last + 1) * 86_400_000,
+    };
+  }
+
+  #countedOf(key: string): number {
+    const { received, sent } = this.#seen.get(key) ?? { received: 0, sent: 0 };
+    return received + sent;
+  }
+
+  #look(): void {
+    const day = unixDay(this.#options.now());
+    if (day !== this.#day) {
+      this.#day = day;
+      this.#setQuotas();
+    }
+    if (++this.#looks % LOOKS === 0) background("control", "keeping accounts", this.#ask());
+  }
+
+  async #ask(): Promise<void> {
+    const { peers } = await this.#options.dataPlane.statistics();
+    for (const { publicKey, receivedBytes, sentBytes } of peers) {
+      this.#count(encodeKey(publicKey), { received: receivedBytes, sent: sentBytes });
+    }
+    this.#write();
+  }
+
+  #count(key: string, counters: Counters): void {
+    const { received, sent } = counters;
+    let before = this.#seen.get(key) ?? { received: 0, sent: 0 };
+    // It has been removed and added again.
+    if (received < before.received || sent < before.sent) before = { received: 0, sent: 0 };
+    this.#seen.set(key, counters);
+    const gain = { received: received - before.received, sent: sent - before.sent };
+    if (gain.received + gain.sent === 0) return;
+    const day = unixDay(this.#options.now());
+    const ofDay = this.#pending.get(day) ?? new Map<string, PeerUsage>();
+    this.#pending.set(day, ofDay);
+    const known = ofDay.get(key);
+    ofDay.set(key, {
+      peer: key,
+      name: this.#peers.get(key)?.name ?? null,
+      received: (known?.received ?? 0) + gain.received,
+      sent: (known?.sent ?? 0) + gain.sent,
+    });
+    const meter = this.#meters.get(key);
+    if (meter !== undefined) meter.used += gain.received + gain.sent;
+  }
+
+  #write(): void {
+    clearTimeout(this.#writing);
+    this.#writing = undefined;
+    const { logger, path } = this.#options;
+    try {
+      for (const [day, peers] of this.#pending) {
+        if (this.#store === null) break;
+        this.#store.add(day, [...peers.values()]);
+        this.#pending.delete(day);
+      }
+    } catch (error) {
+      if (!this.#hasFailed) {
+        logger.warn(
+          "cannot write accounts to {path}: {reason}: they are kept in memory, and written when that is possible again",
+          { path, reason: reasonOf(error) },
+        );
+      }
+      this.#hasFailed = true;
+      return;
+    } finally {
+      for (const day of this.#pending.keys()) {
+        if (this.#pending.size > DAYS_KEPT) this.#pending.delete(day);
+      }
+    }
+    if (this.#hasFailed) logger.info("accounts are written to {path} again", { path });
+    this.#hasFailed = false;
+  }
+
+  // Quotas.
+
+  /** Has the data plane hold peers to the quotas that they have by now, in the periods that there are by now. */
+  #setQuotas(): void {
+    const told: PeerQuota[] = [];
+    for (const [key, { quota, quotaRate }] of this.#peers) {
+      const known = this.#meters.get(key);
+      if (quota === null) {
+        if (known === undefined) continue;
+        this.#meters.delete(key);
+        told.push({ peer: key, quota: null });
+        continue;
+      }
+      const firstDay = quotaDays(quota.period, this.#options.now())?.first ?? 0;
+      if (known !== undefined && isSame(known, { quota, rate: quotaRate, firstDay })) continue;
+      const meter = { quota, rate: quotaRate, firstDay, used: this.#usedIn(key, quota) };
+      this.#meters.set(key, meter);
+      const end = this.#countedOf(key) + quota.bytes - meter.used;
+      told.push({ peer: key, quota: { end, step: quota.bytes / STEPS, rate: quotaRate } });
+    }
+    for (const key of this.#meters.keys()) if (!this.#peers.has(key)) this.#meters.delete(key);
+    if (told.length === 0) return;
+    background("control", "setting quotas", this.#options.dataPlane.setQuotas(told));
+  }
+
+  #usedIn(key: string, { period }: QuotaConfig): number {
+    const days = quotaDays(period, this.#options.now());
+    let used = 0;
+    try {
+      used = this.#store?.used(key, days) ?? 0;
+    } catch (error) {
+      const { path, logger } = this.#options;
+      logger.warn("cannot read accounts from {path}: {reason}", { path, reason: reasonOf(error) });
+    }
+    for (const [day, peers] of this.#pending) {
+      if (days !== null && (day < days.first || day > days.last)) continue;
+      const { received = 0, sent = 0 } = peers.get(key) ?? {};
+      used += received + sent;
+    }
+    return used;
+  }
+
+  /** Writes what there is, and ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    clearTimeout(this.#writing);
+    // A data plane that has died has nothing more to say.
+    await this.#ask().catch(() => this.#write());
+    this.#store?.[Symbol.dispose]();
+    this.#store = null;
+  }
+}
+
+function isSame(meter: Omit<Meter, "used">, other: Omit<Meter, "used">): boolean {
+  return meter.quota.bytes === other.quota.bytes && meter.quota.period === other.quota.period &&
+    meter.rate === other.rate && meter.firstDay === other.firstDay;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

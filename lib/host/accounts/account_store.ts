@@ -1,0 +1,201 @@
+/**
+ * Account store: what peers have sent and received, by day in UTC, in SQLite.
+ *
+ * Writes come in batches, each a transaction in the write-ahead log: a process that is killed loses none that has been
+ * made. The file is bounded by age and by size: what is oldest goes first.
+ */
+import type { DatabaseSync } from "node:sqlite";
+
+/** In the file's header, by which it is known as ours: "vpna". */
+const APPLICATION_ID = 0x76706e61;
+const VERSION = 1;
+/** Days that are kept. */
+const DAYS = 800;
+/** Bytes of a page, and pages at most: 64 MiB. */
+const PAGE_SIZE = 4096;
+const PAGES = 16_384;
+/** ms that a write waits for another process. */
+const BUSY_TIMEOUT = 200;
+/** ms */
+const DAY = 86_400_000;
+
+/** `WITHOUT ROWID`, as the key is all that is looked for. `total` has what is older than the days that are kept. */
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS usage (
+    day INTEGER NOT NULL, peer TEXT NOT NULL, name TEXT, received INTEGER NOT NULL, sent INTEGER NOT NULL,
+    PRIMARY KEY (peer, day)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS total (
+    peer TEXT NOT NULL PRIMARY KEY, received INTEGER NOT NULL, sent INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`;
+
+/** What a peer, by its public key in base64, has sent and received; bytes. */
+export interface PeerUsage {
+  readonly peer: string;
+  readonly name: string | null;
+  readonly received: number;
+  readonly sent: number;
+}
+
+/** The same in a period: `2026-11`, or `2026-11-28`. */
+export interface PeriodUsage extends PeerUsage {
+  readonly period: string;
+}
+
+/** The number of a day in UTC. */
+export function unixDay(unixTime: number): number {
+  return Math.floor(unixTime / DAY);
+}
+
+export class AccountStore implements Disposable {
+  readonly #database: DatabaseSync;
+  /** The day on which what is too old was last looked for. */
+  #prunedOn = -1;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /**
+   * Opens the file to write, and makes it where there is none.
+   *
+   * @throws {Error} for one that is not ours, or is damaged, or cannot be made
+   */
+  static async open(path: string): Promise<AccountStore> {
+    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+    return await opened(path, { timeout: BUSY_TIMEOUT }, (database) => {
+      const isNew = valueOf(database, "PRAGMA page_count") === 0;
+      if (!isNew) requireOurs(database);
+      database.exec(`PRAGMA page_size = ${PAGE_SIZE}; PRAGMA journal_mode = WAL`);
+      // In the log by then, a transaction is safe from the end of the process, though not from that of the machine.
+      database.exec(`PRAGMA synchronous = NORMAL; PRAGMA max_page_count = ${PAGES}`);
+      database.exec(
+        `PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`,
+      );
+      database.exec(SCHEMA);
+      return new AccountStore(database);
+    });
+  }
+
+  /** Opens the file to read it. @throws {Error} the same, or where there is none */
+  static async openToRead(path: string): Promise<AccountStore> {
+    return await opened(path, { timeout: 10 * BUSY_TIMEOUT, readOnly: true }, (database) => {
+      requireOurs(database);
+      return new AccountStore(database);
+    });
+  }
+
+  /**
+   * Adds what peers have sent and received on a day.
+   *
+   * @throws {Error} where it cannot: then nothing is added
+   */
+  add(day: number, peers: readonly PeerUsage[]): void {
+    try {
+      this.#add(day, peers);
+    } catch (error) {
+      // SQLITE_FULL is also what the bound on the size leads to.
+      if (!this.#forgetOldest()) throw error;
+      this.#add(day, peers);
+    }
+  }
+
+  #add(day: number, peers: readonly PeerUsage[]): void {
+    const database = this.#database;
+    database.exec("BEGIN IMMEDIATE");
+    try {
+      const ofDay = database.prepare(
+        `INSERT INTO usage VALUES (?, ?, ?, ?, ?) ON CONFLICT (peer, day) DO UPDATE SET
+           name = excluded.name, received = received + excluded.received, sent = sent + excluded.sent`,
+      );
+      const inAll = database.prepare(
+        `INSERT INTO total VALUES (?, ?, ?) ON CONFLICT (peer) DO UPDATE SET
+           received = received + excluded.received, sent = sent + excluded.sent`,
+      );
+      for (const { peer, name, received, sent } of peers) {
+        ofDay.run(day, peer, name, received, sent);
+        inAll.run(peer, received, sent);
+      }
+      if (day !== this.#prunedOn) {
+        database.prepare("DELETE FROM usage WHERE day < ?").run(day - DAYS);
+      }
+      this.#prunedOn = day;
+      database.exec("COMMIT");
+    } catch (error) {
+      if (database.isTransaction) database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** Makes room by what is oldest. Returns false where the file is not that long: it is the disk that is full. */
+  #forgetOldest(): boolean {
+    const database = this.#database;
+    if (valueOf(database, "PRAGMA page_count") < PAGES) return false;
+    database.exec(
+      "DELETE FROM usage WHERE day IN (SELECT DISTINCT day FROM usage ORDER BY day LIMIT 31)",
+    );
+    return true;
+  }
+
+  /** Bytes both ways of a peer, from a day to another (inclusive), or ever. */
+  used(peer: string, days: { readonly first: number; readonly last: number } | null): number {
+    const query = days === null
+      ? "SELECT received + sent AS bytes FROM total WHERE peer = ?"
+      : "SELECT SUM(received + sent) AS bytes FROM usage WHERE peer = ? AND day BETWEEN ? AND ?";
+    const values = days === null ? [peer] : [peer, days.first, days.last];
+    return Number(this.#database.prepare(query).get(...values)?.["bytes"] ?? 0);
+  }
+
+  /** Usage by period and peer, the newest period first, in a period whoever has most. */
+  usage(by: "day" | "month"): PeriodUsage[] {
+    const format = by === "day" ? "%Y-%m-%d" : "%Y-%m";
+    return this.#database.prepare(
+      `SELECT strftime('${format}', day * 86400, 'unixepoch') AS period, peer, MAX(name) AS name,
+         SUM(received) AS received, SUM(sent) AS sent
+       FROM usage GROUP BY period, peer ORDER BY period DESC, SUM(received + sent) DESC, peer`,
+    ).all().map(({ period, peer, name, received, sent }) => ({
+      period: String(period),
+      peer: String(peer),
+      name: name === null ? null : String(name),
+      received: Number(received),
+      sent: Number(sent),
+    }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+}
+
+async function opened(
+  path: string,
+  options: { readonly timeout: number; readonly readOnly?: boolean },
+  use: (database: DatabaseSync) => AccountStore,
+): Promise<AccountStore> {
+  // Only a gateway and the commands about its accounts need it.
+  const { DatabaseSync } = await import("node:sqlite");
+  const database = new DatabaseSync(path, options);
+  try {
+    return use(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** @throws {Error} for another program's file, one of a later version, and one that is damaged */
+function requireOurs(database: DatabaseSync): void {
+  if (valueOf(database, "PRAGMA application_id") !== APPLICATION_ID) {
+    throw new Error("another program's file");
+  }
+  if (valueOf(database, "PRAGMA user_version") > VERSION) {
+    throw new Error("a later version's file");
+  }
+  const { quick_check: found } = database.prepare("PRAGMA quick_check(1)").get() ?? {};
+  if (found !== "ok") throw new Error(`the file is damaged: ${found}`);
+}
+
+function valueOf(database: DatabaseSync, pragma: string): number {
+  return Number(Object.values(database.prepare(pragma).get() ?? {})[0]);
+}

@@ -1,0 +1,81 @@
+/** `Quota`: a peer is held to it over a crash of the gateway, is let go on by a greater one, and `vpn usage` knows. */
+import type { PeerStatus } from "../../../lib/control/status.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { type BackgroundProcess, netTest } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
+import { configText, newIdentity, temporaryFile } from "../support/config.ts";
+import { statusOf } from "../support/programs/instance.ts";
+import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { ping, tcpFlow } from "../support/traffic/traffic.ts";
+import {
+  CLIENT_INSIDE,
+  layWire,
+  SERVER_ENDPOINT,
+  SERVER_INSIDE,
+  SERVER_PORT,
+} from "../support/wire.ts";
+
+const QUOTA = 8e6;
+/** Bytes by which a quota may be wrong: 1 %. */
+const TOLERANCE = QUOTA / 100;
+
+netTest(
+  "a quota holds over a gateway that is killed, exact to 1 %, and ends with a greater one",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const [gateway, laptop] = [newIdentity(), newIdentity()];
+    using file = temporaryFile(configText(
+      { PrivateKey: gateway.privateKey, ListenPort: SERVER_PORT, Address: `${SERVER_INSIDE}/24` },
+      {
+        Name: "laptop",
+        PublicKey: laptop.publicKey,
+        AllowedIPs: `${CLIENT_INSIDE}/32`,
+        Quota: "8M/total",
+      },
+    ));
+    const start = async (): Promise<BackgroundProcess> => {
+      const process = server.spawn(vpnCommand("server", "--config", file.path));
+      await process.waitFor(/listening on UDP port/);
+      return process;
+    };
+    const first = await start();
+    const other = await startVpn(
+      "client",
+      client,
+      configText({ PrivateKey: laptop.privateKey, Address: `${CLIENT_INSIDE}/24` }, {
+        PublicKey: gateway.publicKey,
+        Endpoint: SERVER_ENDPOINT,
+        AllowedIPs: "10.66.77.0/24",
+      }),
+    );
+    await tcpFlow(client, server, SERVER_INSIDE, { bytes: 3e6 });
+    // What the other end has counted, by which this one is judged.
+    const { received, sent } = await peerOf(other);
+    first.signal("SIGKILL");
+    await first.status;
+    const [used] = JSON.parse(await server.output(vpnCommand("usage", "--json")));
+    assertEquals(used.name, "laptop");
+    const kept = used.received + used.sent;
+    assert(Math.abs(kept - received - sent) < TOLERANCE, `${kept} of ${received + sent}`);
+
+    const second = await start();
+    assert((await peerOf(second)).quota!.used >= kept);
+    await eventually(async () => (await ping(client, SERVER_INSIDE, { wait: 1 })).received > 0);
+    await client.run([
+      ...["ping", "-n", "-q", "-s", "1400", "-c", "2500", "-i", "0.002", "-W", "1", SERVER_INSIDE],
+    ]);
+    await second.waitFor(/peer laptop: quota reached/);
+    assertEquals((await peerOf(second)).quota!.used, QUOTA);
+    assert((await statusOf(second)).drops["quota_reached"]! > 0);
+    assertEquals((await ping(client, SERVER_INSIDE, { wait: 1 })).received, 0);
+
+    const set = vpnCommand("peer", "set", "laptop", "Quota", "1G/month", "--config", file.path);
+    assertMatch(await server.output(set), /The running gateway on vpn0 has applied it/);
+    await eventually(async () => (await ping(client, SERVER_INSIDE, { wait: 1 })).received > 0);
+  },
+  { programs: ["iperf3", "ping"] },
+);
+
+async function peerOf(process: BackgroundProcess): Promise<PeerStatus> {
+  return (await statusOf(process)).peers[0]!;
+}

@@ -1,0 +1,162 @@
+/** Tests of the file that usage is kept in: sums, periods, bounds, a bad end, and files that are not ours. */
+import {
+  AccountStore,
+  type PeerUsage,
+  unixDay,
+} from "../../../../lib/host/accounts/account_store.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
+import { hostTest } from "../../../support/permissions.ts";
+
+/** 2026-11-28, and a day of the month before. */
+const TODAY = unixDay(Date.UTC(2026, 10, 28));
+const OCTOBER = unixDay(Date.UTC(2026, 9, 31));
+
+const of = (peer: string, received: number, sent: number): PeerUsage => ({
+  peer,
+  name: `${peer}'s name`,
+  received,
+  sent,
+});
+
+async function withFolder(use: (path: string) => Promise<void>): Promise<void> {
+  const folder = Deno.makeTempDirSync();
+  try {
+    await use(`${folder}/state/vpn0.sqlite`);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+hostTest("usage is summed up by day, by month and in all, each peer by itself", async () => {
+  await withFolder(async (path) => {
+    using store = await AccountStore.open(path);
+    store.add(OCTOBER, [of("a", 1, 2)]);
+    store.add(TODAY, [of("a", 10, 20), of("b", 5, 6)]);
+    store.add(TODAY, [of("a", 100, 200)]);
+    store.add(TODAY - 1, [of("b", 1_000, 2_000)]);
+    assertEquals(
+      store.usage("day").map(({ period, peer, received, sent }) => [
+        ...[period, peer, received, sent],
+      ]),
+      [
+        ["2026-11-28", "a", 110, 220],
+        ["2026-11-28", "b", 5, 6],
+        ["2026-11-27", "b", 1_000, 2_000],
+        ["2026-10-31", "a", 1, 2],
+      ],
+    );
+    assertEquals(
+      store.usage("month").map(({ period, name, received }) => [period, name, received]),
+      [["2026-11", "b's name", 1_005], ["2026-11", "a's name", 110], ["2026-10", "a's name", 1]],
+    );
+    assertEquals(store.used("a", { first: TODAY, last: TODAY }), 330);
+    assertEquals(store.used("a", { first: OCTOBER, last: TODAY }), 333);
+    assertEquals(["a", "b", "c"].map((peer) => store.used(peer, null)), [333, 3_011, 0]);
+  });
+});
+
+hostTest("bytes beyond 2^32 are exact", async () => {
+  await withFolder(async (path) => {
+    using store = await AccountStore.open(path);
+    for (let i = 0; i < 3; i++) store.add(TODAY, [of("a", 2 ** 50 + 1, 0)]);
+    assertEquals(store.used("a", null), 3 * 2 ** 50 + 3);
+  });
+});
+
+hostTest("what was added is there for the next run, and for who reads meanwhile", async () => {
+  await withFolder(async (path) => {
+    using first = await AccountStore.open(path);
+    first.add(TODAY, [of("a", 10, 20)]);
+    using reader = await AccountStore.openToRead(path);
+    assertEquals(reader.used("a", null), 30);
+    first.add(TODAY, [of("a", 10, 20)]);
+    assertEquals(reader.used("a", null), 60);
+    using second = await AccountStore.open(path);
+    assertEquals(second.used("a", null), 60);
+  });
+});
+
+hostTest("a process that is killed has lost nothing that it had added", async () => {
+  await withFolder(async (path) => {
+    const module = new URL("../../../../lib/host/accounts/account_store.ts", import.meta.url).href;
+    const program = `
+      import { AccountStore } from ${JSON.stringify(module)};
+      const store = await AccountStore.open(${JSON.stringify(path)});
+      for (let i = 0; i < 100; i++) {
+        store.add(${TODAY}, [{ peer: "a", name: null, received: 1, sent: 1 }]);
+      }
+      Deno.kill(Deno.pid, "SIGKILL");
+    `;
+    const { signal } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-q",
+        "-A",
+        "--no-check",
+        `data:application/typescript,${encodeURIComponent(program)}`,
+      ],
+    }).output();
+    assertEquals(signal, "SIGKILL");
+    using store = await AccountStore.open(path);
+    assertEquals(store.used("a", null), 200);
+  });
+});
+
+hostTest("days beyond the bound are forgotten, and still count in all", async () => {
+  await withFolder(async (path) => {
+    using store = await AccountStore.open(path);
+    store.add(TODAY - 801, [of("a", 1, 1)]);
+    store.add(TODAY - 800, [of("a", 2, 2)]);
+    store.add(TODAY, [of("b", 1, 1)]);
+    assertEquals(store.usage("day").map(({ peer, received }) => [peer, received]), [["b", 1], [
+      "a",
+      2,
+    ]]);
+    assertEquals(store.used("a", null), 6);
+  });
+});
+
+hostTest("a file that is not ours, or is damaged, is refused and left as it is", async () => {
+  await withFolder(async (path) => {
+    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")));
+    const { DatabaseSync } = await import("node:sqlite");
+    const foreign = new DatabaseSync(path);
+    foreign.exec("CREATE TABLE theirs (x)");
+    foreign.close();
+    const texts: [string, Uint8Array][] = [
+      ["another program's file", Deno.readFileSync(path)],
+      ["not a database", new TextEncoder().encode("a text of somebody's".repeat(100))],
+    ];
+    for (const [message, bytes] of texts) {
+      Deno.writeFileSync(path, bytes);
+      await assertRejects(() => AccountStore.open(path), Error, message);
+      assertEquals(Deno.readFileSync(path), bytes);
+    }
+  });
+});
+
+hostTest("a file whose middle was overwritten is refused", async () => {
+  await withFolder(async (path) => {
+    {
+      using store = await AccountStore.open(path);
+      for (let day = 0; day < 50; day++) {
+        store.add(TODAY - day, Array.from({ length: 100 }, (_, i) => of(`peer ${i}`, i, i)));
+      }
+    }
+    const bytes = Deno.readFileSync(path);
+    bytes.fill(0xa5, 4_096, bytes.length);
+    Deno.writeFileSync(path, bytes);
+    await assertRejects(() => AccountStore.open(path), Error);
+  });
+});
+
+hostTest("where nothing can be written, adding says so and adds nothing", async () => {
+  await withFolder(async (path) => {
+    using store = await AccountStore.open(path);
+    store.add(TODAY, [of("a", 1, 1)]);
+    using reader = await AccountStore.openToRead(path);
+    assertThrows(() => reader.add(TODAY, [of("a", 1, 1)]), Error);
+    assertEquals(store.used("a", null), 2);
+    assert(store.usage("day").length === 1);
+  });
+});
