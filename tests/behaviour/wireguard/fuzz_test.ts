@@ -3,7 +3,7 @@
  * sealed, memory stays flat. VPN_FUZZ_COUNT sets how many there are, VPN_FUZZ_SEED which.
  */
 import { CookieGenerator } from "../../../lib/core/noise/cookie.ts";
-import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
+import { DROP_REASON_NAMES, DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { COOKIE_REPLY_SIZE, RESPONSE_RECEIVER_OFFSET } from "../../../lib/core/wire/messages.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { fuzz, FUZZ_COUNT, FUZZ_SEED } from "../../support/fuzz.ts";
@@ -15,8 +15,15 @@ import {
   hex,
   repairHeaderChecksum,
 } from "../../support/packets/packet_builder.ts";
+import {
+  buildIcmp6,
+  buildTcp6,
+  buildUdp6,
+  bytes6,
+  DEFAULT_SOURCE6,
+} from "../../support/packets/packet_builder6.ts";
 import type { Random } from "../../support/random.ts";
-import type { SimulatedDevice } from "../../support/packets/simulated_device.ts";
+import { RECEIVE_OFFSET, type SimulatedDevice } from "../../support/packets/simulated_device.ts";
 import {
   connectedPair,
   downward,
@@ -260,6 +267,67 @@ Deno.test(`the pipeline takes ${FUZZ_COUNT} random reads from the TUN`, () => {
   });
 });
 
+Deno.test(`the pipeline takes ${FUZZ_COUNT} packets of IPv6, from the TUN and from a peer`, () => {
+  const pair = connectedPair({ seed: FUZZ_SEED, hasIpv6: true });
+  const { client, gateway, simulation, toGateway, sent } = pair;
+  simulation.link.isDown = true;
+  const options = [60, [0, 0, 1, 4, 0, 0, 0, 0]] as const;
+  const part = [44, [0, 0, 0, 1, 0, 0, 0, 1]] as const;
+  const packets = [
+    buildUdp6({ payload: new Uint8Array(24) }),
+    buildTcp6({ payload: new Uint8Array(900), tcpOptions: new Uint8Array(12).fill(1) }),
+    buildTcp6({ payload: new Uint8Array(300), extensions: [options, options] }),
+    buildUdp6({ payload: new Uint8Array(32), extensions: [options, part] }),
+    buildUdp6({ destination: "fd00:77::9" }),
+    buildUdp6({ destination: "2001:db8::1", payload: new Uint8Array(1300) }),
+    buildIcmp6({ payload: new Uint8Array(56) }),
+    buildIcmp6({ type: 1, payload: new Uint8Array(56) }),
+  ];
+  let taken = 0;
+  // Whatever reaches a host is whole, and from whom it says.
+  gateway.tun.onWritten = (packet) => {
+    if (packet[0]! >>> 4 !== 6) return;
+    taken++;
+    assertEquals(packet.length, 40 + packet[4]! * 256 + packet[5]!);
+    assertEquals(packet.subarray(8, 24), bytes6(DEFAULT_SOURCE6));
+  };
+  fuzz((random) => {
+    const packet = random.pick(packets).slice();
+    // Mostly behind the addresses, or nothing would come any further than these.
+    for (let edits = random.below(4); edits > 0; edits--) {
+      const at = random.chance(0.6) ? 40 + random.below(packet.length - 40) : random.below(40);
+      packet[at] = random.chance(0.3) ? random.pick([0, 43, 44, 51, 58, 60]) : random.below(256);
+    }
+    const header = random.chance(0.5) ? new Uint8Array(10) : superPacketHeader(random);
+    sent.length = 0;
+    // From the TUN, where it is judged, or as a peer seals it that judges nothing.
+    if (random.chance(0.5)) {
+      client.tun.send(packet, header);
+      client.readTun();
+    } else {
+      client.memory.bytes.set(packet, RECEIVE_OFFSET);
+      client.device.send(toGateway, RECEIVE_OFFSET, packet.length, simulation.now);
+      client.engine.flush(simulation.now);
+    }
+    for (const { bytes } of [...sent]) gateway.receive(bytes, client);
+    toGateway.timers.newHandshakeAt = Infinity;
+    simulation.clock.advance(0.01);
+  });
+  assert(taken > FUZZ_COUNT / 20, `${taken} packets came through`);
+  for (
+    const reason of [
+      DropReason.badExtensionHeader,
+      DropReason.sourceRoute,
+      DropReason.spoofedSource,
+      DropReason.badTotalLength,
+      DropReason.shortTransportHeader,
+      DropReason.linkOnly,
+      DropReason.noEgress,
+      DropReason.noRoute,
+    ]
+  ) assert(gateway.dropped(reason) > 0, `${DROP_REASON_NAMES[reason]}`);
+});
+
 /**
  * A virtio-net header that fits one of the packets, or nearly: of partial checksum or not, of segments of some bytes.
  */
@@ -267,7 +335,7 @@ function superPacketHeader(random: Random): Bytes {
   const segmentSize = random.between(8, 255);
   return Uint8Array.of(
     random.below(2),
-    random.pick([0, 1, 5, 0x81]),
+    random.pick([0, 1, 4, 5, 0x81]),
     ...[40, 0, segmentSize, 0, 20, 0, 16, 0],
   );
 }

@@ -1,6 +1,7 @@
 /** IPv6 inside the tunnel, with Debian's wireguard-go at the other end, in both roles. */
 import { assert, assertEquals } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity } from "../support/config.ts";
 import { hostState } from "../support/host_state.ts";
 import { endWell } from "../support/simple_tunnel.ts";
@@ -13,6 +14,8 @@ import {
   CLIENT_OUTSIDE,
   CLIENT_OUTSIDE6,
   layWire,
+  layWireOf,
+  OUTERS,
   SERVER_ENDPOINT,
   SERVER_INSIDE,
   SERVER_OUTSIDE6,
@@ -46,60 +49,70 @@ async function showTraffic({ client, server }: Wire, address = SERVER_INSIDE6): 
   }
 }
 
-netTest(
-  "server carries IPv6 inside both ways when wireguard-go is the client, and ours among its clients",
-  async (topology) => {
-    const wire = await layWire(topology);
-    const { server, client } = wire;
-    const before = await hostState(server);
-    const running = await startVpn(
-      "server",
-      server,
-      configText({
-        PrivateKey: serverIdentity.privateKey,
-        ListenPort: SERVER_PORT,
-        Address: `${SERVER_INSIDE}/24, ${SERVER_INSIDE6}/64`,
-        Egress: "off",
-      }, {
-        PublicKey: clientIdentity.publicKey,
-        AllowedIPs: `${CLIENT_INSIDE}/32, ${CLIENT_INSIDE6}/128, fd00:88::/64`,
-      }),
-    );
-    const peer = await WireguardGo.start(
-      client,
-      configText({ PrivateKey: clientIdentity.privateKey }, {
-        PublicKey: serverIdentity.publicKey,
-        Endpoint: SERVER_ENDPOINT,
-        AllowedIPs: "10.66.77.0/24, ::/0",
-      }),
-      [`${CLIENT_INSIDE}/24`, `${CLIENT_INSIDE6}/64`],
-    );
-    await showTraffic(wire);
-    // A network behind the client: the server has a route there.
-    await client.output(["ip", "address", "add", "fd00:88::5/128", "dev", "lo"]);
-    assertEquals((await ping(server, "fd00:88::5")).received, 3);
-    // What leads nowhere is said to at once.
-    await peer.route("2001:db8:99::/64");
-    const refused = await client.run(["ping", "-n", "-c", "1", "-W", "5", FAR6]);
-    assert(/From fd00:77::1 .*No route/.test(refused.stdout), refused.stdout);
-    const status = await server.output(vpnCommand("status", "--json"));
-    const instances: {
-      publicKey: string;
-      addresses: string[];
-      peers: { allowedIps: string[] }[];
-    }[] = JSON.parse(status);
-    const ours = instances.find(({ publicKey }) => publicKey === serverIdentity.publicKey);
-    assertEquals(ours?.addresses, [`${SERVER_INSIDE}/24`, `${SERVER_INSIDE6}/64`]);
-    assertEquals(ours?.peers[0]?.allowedIps, [
-      `${CLIENT_INSIDE}/32`,
-      `${CLIENT_INSIDE6}/128`,
-      "fd00:88::/64",
-    ]);
-    await endWell(running);
-    assertEquals(await hostState(server), before);
-  },
-  { programs: PROGRAMS },
-);
+for (const outer of OUTERS) {
+  netTest(
+    `server carries IPv6 inside over ${outer.family} when wireguard-go is the client`,
+    async (topology) => {
+      const wire = await layWireOf(topology, outer);
+      const { server, client } = wire;
+      const before = await hostState(server);
+      // The sockets of all namespaces lie in one folder.
+      const name = `s${Deno.pid}${crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16)}`;
+      const running = await startVpn(
+        "server",
+        server,
+        configText({
+          PrivateKey: serverIdentity.privateKey,
+          ListenPort: SERVER_PORT,
+          Address: `${SERVER_INSIDE}/24, ${SERVER_INSIDE6}/64`,
+          Egress: "off",
+        }, {
+          PublicKey: clientIdentity.publicKey,
+          AllowedIPs: `${CLIENT_INSIDE}/32, ${CLIENT_INSIDE6}/128`,
+        }),
+        ...["--interface", name],
+      );
+      const peer = await WireguardGo.start(
+        client,
+        configText({ PrivateKey: clientIdentity.privateKey }, {
+          PublicKey: serverIdentity.publicKey,
+          Endpoint: outer.endpoint,
+          AllowedIPs: "10.66.77.0/24, ::/0",
+        }),
+        [`${CLIENT_INSIDE}/24`, `${CLIENT_INSIDE6}/64`],
+      );
+      await showTraffic(wire);
+      // A network behind the client, that it gets while the tunnel runs: the server has a route there.
+      const networks = `${CLIENT_INSIDE}/32,${CLIENT_INSIDE6}/128,fd00:88::/64`;
+      const { publicKey } = clientIdentity;
+      await server.output(["wg", "set", name, "peer", publicKey, "allowed-ips", networks]);
+      const shown = await server.output(["wg", "show", name, "allowed-ips"]);
+      assertEquals(shown, `${publicKey}\t${networks.replaceAll(",", " ")}\n`);
+      await client.output(["ip", "address", "add", "fd00:88::5/128", "dev", "lo"]);
+      assertEquals((await ping(server, "fd00:88::5")).received, 3);
+      // What leads nowhere is said to at once.
+      await peer.route("2001:db8:99::/64");
+      const refused = await client.run(["ping", "-n", "-c", "1", "-W", "5", FAR6]);
+      assert(/From fd00:77::1 .*No route/.test(refused.stdout), refused.stdout);
+      const status = await server.output(vpnCommand("status", "--json"));
+      const instances: {
+        publicKey: string;
+        addresses: string[];
+        peers: { allowedIps: string[] }[];
+      }[] = JSON.parse(status);
+      const ours = instances.find(({ publicKey }) => publicKey === serverIdentity.publicKey);
+      assertEquals(ours?.addresses, [`${SERVER_INSIDE}/24`, `${SERVER_INSIDE6}/64`]);
+      assertEquals(ours?.peers[0]?.allowedIps, [
+        `${CLIENT_INSIDE}/32`,
+        `${CLIENT_INSIDE6}/128`,
+        "fd00:88::/64",
+      ]);
+      await endWell(running);
+      assertEquals(await hostState(server), before);
+    },
+    { programs: PROGRAMS },
+  );
+}
 
 netTest(
   "client of a provider with both families sends both through the tunnel, and leaks neither",
@@ -144,10 +157,29 @@ netTest(
     assertEquals((await ping(client, SERVER_INSIDE6)).received, 3);
     const route = await client.output(["ip", "-6", "route", "get", FAR6]);
     assert(route.includes(`src ${CLIENT_INSIDE6}`), route);
+    // What other programs take away comes back.
+    for (
+      const command of [
+        ["ip", "-6", "address", "del", `${CLIENT_INSIDE6}/128`, "dev", "vpn0"],
+        ["ip", "-6", "route", "del", "default", "dev", "vpn0", "table", "51820"],
+      ]
+    ) {
+      const said = running.stderr.length;
+      await client.output(command);
+      await eventually(() => running.stderr.includes("removed by another program", said) || null, {
+        what: command.join(" "),
+      });
+      await eventually(async () => (await ping(client, FAR6, { wait: 1 })).received > 0 || null, {
+        what: "the way through the tunnel",
+      });
+    }
     assertEquals(leaks.count(), 0);
     await endWell(running);
     assertEquals(await hostState(client), before);
-    assertEquals((await ping(client, FAR6)).received, 3);
+    // A question for the neighbour that the kill switch has stopped may still be under way, and take pings with it.
+    await eventually(async () => (await ping(client, FAR6, { wait: 1 })).received > 0 || null, {
+      what: "the way in the clear",
+    });
   },
   { programs: [...PROGRAMS, "tcpdump", "nft"] },
 );

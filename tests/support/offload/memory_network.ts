@@ -41,14 +41,30 @@ const MESSAGES = 16;
 /** Where an end is, inside and outside. */
 interface Place {
   readonly inside: string;
+  readonly inside6: string;
   readonly outside: number;
   readonly port: number;
 }
 
 // Addresses and indices of 2^31 and more do not fit the engine's small integers, so they would show.
-const SERVER: Place = { inside: "192.168.77.1", outside: 0xcb007101, port: 51820 };
-const CLIENT: Place = { inside: "192.168.77.2", outside: 0xcb007102, port: 51821 };
-const NEIGHBOUR: Place = { inside: "192.168.77.3", outside: 0xcb007103, port: 51822 };
+const SERVER: Place = {
+  inside: "192.168.77.1",
+  inside6: "fd00:77:8000::ffff:1",
+  outside: 0xcb007101,
+  port: 51820,
+};
+const CLIENT: Place = {
+  inside: "192.168.77.2",
+  inside6: "fd00:77:8000::ffff:2",
+  outside: 0xcb007102,
+  port: 51821,
+};
+const NEIGHBOUR: Place = {
+  inside: "192.168.77.3",
+  inside6: "fd00:77:8000::ffff:3",
+  outside: 0xcb007103,
+  port: 51822,
+};
 
 /** Monotonic ms at which everything begins, with a fraction as the real clock has it. */
 export const START = 1_000_000.25;
@@ -240,6 +256,7 @@ export class End {
       mtu,
       random: (length) => random.bytes(length),
       wallClock: Date.now,
+      carriesIpv6: !hasWorker,
       ...(worker && {
         shared: {
           sharing: worker.board,
@@ -255,6 +272,10 @@ export class End {
         allowedIps: device.allowedIps,
         isGateway: place === SERVER,
         addresses: [hostPrefix(place)],
+        ...(hasWorker ? {} : {
+          addresses6: [`${place.inside6}/128`],
+          allowedIps6: device.allowedIps6,
+        }),
         clientToClient: true,
         egress: "off",
         egressRules: [],
@@ -337,11 +358,13 @@ export class Network {
     server.device.addPeer({
       publicKey: client.identity.public,
       allowedIps: [hostPrefix(client.place)],
+      allowedIps6: [`${client.place.inside6}/128`],
       rateLimit,
     }, now);
     const peer = client.device.addPeer({
       publicKey: server.identity.public,
       allowedIps: [{ address: 0, prefixLength: 0 }],
+      allowedIps6: ["::/0"],
       endpoint: { address: SERVER.outside, port: SERVER.port },
     }, now);
     client.device.initiate(peer, now);

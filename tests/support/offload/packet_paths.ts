@@ -7,6 +7,7 @@ import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
 import { buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
+import { buildTcp6, buildUdp6 } from "../packets/packet_builder6.ts";
 import { type End, Network, START } from "./memory_network.ts";
 import { virtioHeader } from "./reference.ts";
 
@@ -76,6 +77,31 @@ function tcpRead(from: End, to: End, { mtu, count }: { mtu: number; count: numbe
       payload: new Uint8Array((mtu - 52) * count - 1),
     }),
   ]);
+}
+
+/** The same of IPv6. */
+function tcpRead6(from: End, to: End, { mtu, count }: { mtu: number; count: number }): Bytes {
+  return Uint8Array.from([
+    ...virtioHeader({ flags: 1, type: 4, segmentSize: mtu - 72 }),
+    ...buildTcp6({
+      ...between6(from, to),
+      tcpOptions: [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2],
+      sequenceNumber: 0xffff_0000,
+      payload: new Uint8Array((mtu - 72) * count - 1),
+    }),
+  ]);
+}
+
+/** A datagram of IPv6 whose checksum is to be completed. */
+function udpRead6(from: End, to: End, payloadSize: number): Bytes {
+  return Uint8Array.from([
+    ...virtioHeader({ flags: 1, checksumStart: 40, checksumOffset: 6 }),
+    ...buildUdp6({ ...between6(from, to), payload: new Uint8Array(payloadSize) }),
+  ]);
+}
+
+function between6(from: End, to: End): { source: string; destination: string } {
+  return { source: from.place.inside6, destination: to.place.inside6 };
 }
 
 /** A super-packet of UDP, or with no segment size a datagram whose checksum is to be completed. */
@@ -188,6 +214,16 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
       [shared.server, shared.client],
       tcp([shared.server, shared.client], even),
     ),
+    "TCP super-packets of IPv6": path(up, {
+      read: tcpRead6(client, server, { mtu: even, count: 44 }),
+      reads: 1,
+      packets: 44,
+    }),
+    "packets of IPv6 from client to client": path(through, {
+      read: udpRead6(client, neighbour, 500),
+      reads: 64,
+      packets: 64,
+    }),
     "packets without a route": droppedPath(network),
     "datagrams through sockets": socketPath(resources),
   };

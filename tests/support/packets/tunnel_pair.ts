@@ -14,6 +14,8 @@ import { Simulation } from "./simulation.ts";
 
 export const CLIENT_INNER = "10.66.77.2";
 export const GATEWAY_INNER = "10.66.77.1";
+const CLIENT_INNER6 = "fd00:77::2";
+const GATEWAY_INNER6 = "fd00:77::1";
 export const INITIATION = 1;
 export const RESPONSE = 2;
 export const COOKIE_REPLY = 3;
@@ -52,6 +54,8 @@ export interface TunnelPairOptions {
   /** How each watches the other; left out, it is any WireGuard. */
   readonly clientWatch?: WatchOptions;
   readonly gatewayWatch?: WatchOptions;
+  /** Whether both ends carry IPv6 inside, besides IPv4. */
+  readonly hasIpv6?: boolean;
   /** Packet workers of the gateway, and of the client. */
   readonly gatewayWorkers?: number;
   readonly clientWorkers?: number;
@@ -59,7 +63,7 @@ export interface TunnelPairOptions {
 
 /** Both ends, before their first handshake. */
 export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
-  const { seed = 1, link, aead, x25519, mtu = 1420 } = options;
+  const { seed = 1, link, aead, x25519, mtu = 1420, hasIpv6 = false } = options;
   const simulation = new Simulation({ seed, ...(link && { link }) });
   const both = { mtu, ...(aead && { aead }), ...(x25519 && { x25519 }) };
   const client = simulation.addDevice({
@@ -67,6 +71,7 @@ export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
     address: "192.0.2.2",
     port: 40_000,
     tunnelAddress: `${CLIENT_INNER}/24`,
+    ...(hasIpv6 && { tunnelAddress6: `${CLIENT_INNER6}/64` }),
     ...both,
     ...(options.clientWatch && { watch: options.clientWatch }),
     ...(options.clientWorkers && { workers: options.clientWorkers }),
@@ -75,16 +80,21 @@ export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
     name: "gateway",
     address: "198.51.100.1",
     tunnelAddress: `${GATEWAY_INNER}/24`,
+    ...(hasIpv6 && { tunnelAddress6: `${GATEWAY_INNER6}/64` }),
     isGateway: true,
     ...both,
     ...(options.gatewayWatch && { watch: options.gatewayWatch }),
     ...(options.gatewayWorkers && { workers: options.gatewayWorkers }),
   });
-  const toGateway = client.addPeer(gateway, [`${GATEWAY_INNER}/24`], {
+  const toGateway = client.addPeer(gateway, [`${GATEWAY_INNER}/24`, "::/0"], {
     endpoint: { address: gateway.address, port: gateway.port },
     ...options.toGateway,
   });
-  const toClient = gateway.addPeer(client, [`${CLIENT_INNER}/32`], options.toClient);
+  const toClient = gateway.addPeer(
+    client,
+    [`${CLIENT_INNER}/32`, `${CLIENT_INNER6}/128`],
+    options.toClient,
+  );
   const sent: Sent[] = [];
   simulation.onDatagram = (datagram, sender) => {
     sent.push({ ...datagram, type: datagram.bytes[0]!, at: simulation.now, sender });

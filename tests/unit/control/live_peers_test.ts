@@ -36,9 +36,9 @@ const PEERS = new Map([peer(1, "10.0.0.1/32", "10.1.0.0/16"), peer(2, "10.0.0.2/
 
 function networks(peers: ReadonlyMap<string, LivePeer>): Record<string, string[]> {
   return Object.fromEntries(
-    [...peers.values()].map(({ publicKey, allowedIps }) => [
+    [...peers.values()].map(({ publicKey, allowedIps, allowedIps6 }) => [
       publicKey[0],
-      allowedIps.map(formatCidr),
+      [...allowedIps.map(formatCidr), ...allowedIps6],
     ]),
   );
 }
@@ -62,6 +62,22 @@ Deno.test("changedPeers() gives a network to whom it was given last, and no wide
     1: ["10.0.0.1/32"],
     2: ["10.0.0.2/32"],
     3: ["10.1.0.0/16", "10.0.0.0/24"],
+  });
+});
+
+Deno.test("changedPeers() gives networks of IPv6 to whom they were given last, as those of IPv4", () => {
+  const before = new Map(
+    [peer(1, "10.0.0.1/32", "fd00:1::/64"), peer(2, "fd00::2/128")]
+      .map((each) => [encodeKey(each.publicKey), each]),
+  );
+  const changed = atOnce(changedPeers(before, [
+    { kind: "put", peer: peer(3, "fd00:1::/64", "fd00::3/128") },
+    { kind: "put", peer: peer(2, "fd00::9/128", "10.0.0.1/32") },
+  ]));
+  assertEquals(networks(changed), {
+    1: [],
+    2: ["10.0.0.1/32", "fd00::9/128"],
+    3: ["fd00:1::/64", "fd00::3/128"],
   });
 });
 

@@ -26,7 +26,7 @@ const LAPTOP: LivePeer = {
   publicKey: key(1),
   presharedKey: key(4),
   allowedIps: [parseCidr("10.0.0.1/32")!, parseCidr("10.1.0.0/16")!],
-  allowedIps6: ["fd00:1::/64"],
+  allowedIps6: [],
   endpoint: { host: "vpn.example", address: 0xc0000201, port: 7 },
   persistentKeepalive: 25,
   name: "laptop",
@@ -77,6 +77,23 @@ Deno.test("liveChanges() takes the endpoint and the preshared key that it is giv
   assert(put?.kind === "put");
   assertEquals(put.peer.presharedKey, null);
   assertEquals(put.peer.endpoint, { host: "", address: 0xc0000209, port: 5 });
+});
+
+Deno.test("liveChanges() adds, replaces and takes networks of IPv6, too", () => {
+  const laptop = { ...LAPTOP, allowedIps: [], allowedIps6: ["fd00:1::/64"] };
+  const before = new Map([laptop, PHONE].map((peer) => [encodeKey(peer.publicKey), peer]));
+  const networks = (...lines: string[]) =>
+    liveChanges(change(...lines), before).map((each) =>
+      each.kind === "put" ? each.peer.allowedIps6 : null
+    );
+  const [one, two] = [1, 2].map((number) => `public_key=${hex(number)}`) as [string, string];
+  assertEquals(networks(one, "allowed_ip=FD00:0::9/64"), [["fd00:1::/64", "fd00::/64"]]);
+  assertEquals(networks(one, "replace_allowed_ips=true", "allowed_ip=fd00::2/128"), [
+    ["fd00::2/128"],
+  ]);
+  assertEquals(networks(one, "allowed_ip=-fd00:1::/64"), [[]]);
+  // Who is given it last has it.
+  assertEquals(networks(two, "allowed_ip=fd00:1::/64", one), [["fd00:1::/64"], []]);
 });
 
 Deno.test("liveChanges() adds networks, replaces them, and takes single ones away", () => {
