@@ -144,6 +144,12 @@ export class SimulatedDevice {
         random: new Random(random.uint32()),
         aead: options.aead ?? createBuiltinAead,
         router,
+        ...(external !== undefined && {
+          outside: {
+            external: ipv4(external),
+            inner: parseCidr(options.tunnelAddress)!.address,
+          },
+        }),
         memory: this.memory,
         paths: this.sendQueue.paths,
       });
@@ -301,6 +307,12 @@ export class SimulatedDevice {
       port.arrive(bytes, arrival);
       this.engine.receive(port, this.#clock.now);
     }
+    this.#flush();
+  }
+
+  /** A packet arrives from outside at a gateway whose workers translate. */
+  receiveOutside(packet: Uint8Array<ArrayBuffer>): void {
+    this.workers!.receiveOutside(packet, this.#clock.now);
     this.#flush();
   }
 

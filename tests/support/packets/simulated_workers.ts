@@ -5,6 +5,9 @@
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
 import { ForwardedPort } from "../../../lib/core/engine/forwarded_port.ts";
+import { HANDED_OVER_SIZE, HandedOverPort } from "../../../lib/core/engine/handed_over_port.ts";
+import { Nat } from "../../../lib/core/nat/nat.ts";
+import { HandOver } from "../../../lib/core/nat/slices/hand_over.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
 import { MAX_PEERS } from "../../../lib/core/limits/max_peers.ts";
@@ -24,7 +27,10 @@ import { WorkerDevice } from "../../../lib/core/wireguard/workers/worker_device.
 import { bucketWords } from "../../../lib/core/wireguard/workers/worker_peer.ts";
 import { DropCounters as Counters } from "../../../lib/core/wire/drop_reason.ts";
 import type { Random } from "../random.ts";
-import { type Arrival, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
+import { outsideSteering } from "../../../lib/dataplane/filters/steering.ts";
+import { runBpf } from "./bpf.ts";
+import { type Arrival, FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
+import type { Bytes } from "./packet_builder.ts";
 
 /** Bytes in which packets wait for their peer's rate. */
 export const SHAPING_SPACE = 512 * 1024;
@@ -32,6 +38,10 @@ export const SHAPING_SPACE = 512 * 1024;
 const RING_SIZE = 1 << 18;
 const SEND_SLOTS = 4 * MAX_MERGED;
 const SESSIONS = 256;
+/** Packets outside; more than inside, as usual. */
+const EXTERNAL_MTU = 1500;
+/** External ports of all workers together. */
+const PORTS = { first: 20_000, last: 29_999 };
 
 interface SimulatedWorker {
   readonly device: WorkerDevice;
@@ -44,6 +54,15 @@ interface SimulatedWorker {
   readonly news: RingReader;
   /** Indices of peers whose flows it was to give up. */
   readonly released: readonly number[];
+  /** Null where nothing is translated. */
+  readonly outside: SimulatedOutside | null;
+}
+
+/** A worker's part of the egress. */
+interface SimulatedOutside {
+  readonly nat: Nat;
+  readonly capture: FakeCapture;
+  readonly handedOver: HandedOverPort;
 }
 
 export interface SimulatedWorkersOptions {
@@ -52,6 +71,8 @@ export interface SimulatedWorkersOptions {
   readonly random: Random;
   readonly aead: (memory: Memory, owner: string) => AeadProvider;
   readonly router: Omit<RouterOptions, "allowedIps">;
+  /** The addresses of a gateway that translates. */
+  readonly outside?: { readonly external: number; readonly inner: number };
   /** Of the device's own thread. */
   readonly memory: Memory;
   readonly paths: SendQueue["paths"];
@@ -60,6 +81,8 @@ export interface SimulatedWorkersOptions {
 export class SimulatedWorkers {
   readonly board: WorkerBoard;
   readonly all: readonly SimulatedWorker[];
+  /** What the NAT has sent outside; a test may empty it. */
+  readonly sentOutside: Bytes[] = [];
   readonly #random: Random;
   readonly #turn = new Turn();
 
@@ -78,9 +101,19 @@ export class SimulatedWorkers {
       turn: this.#turn,
       workerOfAddress: (address) => this.#workerOf(address),
     });
-    this.all = toWorkers.map((ring, number) =>
-      makeWorker(number, new RingReader(ring), { ...options, counters, limits })
-    );
+    const between = toWorkers.map(() => toWorkers.map(() => createRing(RING_SIZE)));
+    const shared = { ...options, counters, limits, between, sentOutside: this.sentOutside };
+    this.all = toWorkers.map((ring, number) => makeWorker(number, new RingReader(ring), shared));
+  }
+
+  /** A packet arrives from outside. */
+  receiveOutside(packet: Bytes, now: number): void {
+    const { length: count } = this.all;
+    const program = outsideSteering({ range: PORTS, count, forwards: [] });
+    const worker = this.all[runBpf(program, packet)]!;
+    worker.outside!.capture.arrive(packet);
+    worker.engine.readCapture(now);
+    this.#endTurn(worker, now);
   }
 
   /** A datagram arrives, or several that were merged: the kernel goes by the first. */
@@ -122,15 +155,16 @@ export class SimulatedWorkers {
       flush();
       this.board.publish(device.peers, now);
       for (const worker of order) {
-        if (worker.device.learn(now)) quiet = 0;
+        if (worker.device.learn(now) || worker.outside?.handedOver.hasMore) quiet = 0;
         worker.engine.flush(now);
         this.#endTurn(worker, now);
       }
     }
   }
 
-  #endTurn({ device, engine }: SimulatedWorker, now: number): void {
+  #endTurn({ device, engine, outside }: SimulatedWorker, now: number): void {
     device.takeForwarded(now);
+    if (outside !== null) engine.receiveHandedOver(outside.handedOver, now);
     engine.release(now);
     engine.flush(now);
     device.endTurn(now);
@@ -144,7 +178,12 @@ export class SimulatedWorkers {
 function makeWorker(
   number: number,
   fromDevice: RingReader,
-  options: SimulatedWorkersOptions & { counters: Int32Array; limits: Int32Array },
+  options: SimulatedWorkersOptions & {
+    counters: Int32Array;
+    limits: Int32Array;
+    between: readonly (readonly SharedArrayBuffer[])[];
+    sentOutside: Bytes[];
+  },
 ): SimulatedWorker {
   const { mtu } = options;
   const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
@@ -160,6 +199,9 @@ function makeWorker(
   const queueOffset = allocate(SEND_SLOTS * slotSize);
   const forwardedOffset = allocate(slotSize);
   const shaping = allocate(SHAPING_SPACE);
+  const captureOffset = allocate(FakeDatagramPort.arenaSize());
+  const handedOverOffset = allocate(HANDED_OVER_SIZE);
+  const generated = allocate(Nat.generatedSize(EXTERNAL_MTU));
   const memory = createMemory(end);
   const drops = new Counters();
   const sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
@@ -167,8 +209,11 @@ function makeWorker(
   const toDevice = createRing(RING_SIZE);
   const forwarded = new ForwardedPort({ memory, offset: forwardedOffset, length: slotSize, paths });
   const released: number[] = [];
-  const device = new WorkerDevice({
-    onReleased: ({ index }) => released.push(index),
+  const device: WorkerDevice = new WorkerDevice({
+    onReleased: (peer) => {
+      released.push(peer.index);
+      outside?.nat.releaseClient(peer, 0);
+    },
     number,
     workers: options.count,
     memory,
@@ -186,6 +231,18 @@ function makeWorker(
       engine.receive(forwarded, now);
     },
   });
+  const outside: SimulatedOutside | null = options.outside === undefined
+    ? null
+    : makeOutside(number, {
+      ...options,
+      memory,
+      drops,
+      device,
+      captureOffset,
+      handedOverOffset,
+      generated,
+      addresses: options.outside,
+    });
   const hostQueue = new PacketQueue(MAX_MERGED);
   const shared = { memory, device, sendQueue, hostQueue, drops };
   const engine: Engine = new Engine({
@@ -194,12 +251,12 @@ function makeWorker(
     pipeline: new Pipeline({
       ...shared,
       router: new Router({ ...options.router, allowedIps: device.allowedIps }),
-      nat: null,
+      nat: outside?.nat ?? null,
       scratch,
       shaping: shapingRegion(shaping, mtu, SHAPING_SPACE),
       seed: 7,
     }),
-    outside: null,
+    outside: outside?.capture ?? null,
     offload: false,
   });
   const tun = new FakeTun(memory);
@@ -207,5 +264,58 @@ function makeWorker(
   const udp = new FakeDatagramPort(memory, { offset: udpOffset, paths });
   engine.attach(udp);
   const news = new RingReader(toDevice);
-  return { device, engine, tun, udp, drops, memory, sendQueue, news, released };
+  return { device, engine, tun, udp, drops, memory, sendQueue, news, released, outside };
+}
+
+function makeOutside(
+  number: number,
+  { between, memory, drops, device: { allowedIps }, mtu, random, addresses, ...options }: {
+    between: readonly (readonly SharedArrayBuffer[])[];
+    memory: Memory;
+    drops: DropCounters;
+    device: WorkerDevice;
+    mtu: number;
+    random: Random;
+    addresses: { readonly external: number; readonly inner: number };
+    captureOffset: number;
+    handedOverOffset: number;
+    generated: number;
+    sentOutside: Bytes[];
+  },
+): SimulatedOutside {
+  const writers = between[number]!.map((ring, to) => to === number ? null : new RingWriter(ring));
+  const readers = between.filter((_, from) => from !== number)
+    .map((rings) => new RingReader(rings[number]!));
+  const nat = new Nat({
+    memory,
+    drops,
+    generated: options.generated,
+    externalAddress: addresses.external,
+    innerAddress: addresses.inner,
+    externalMtu: EXTERNAL_MTU,
+    innerMtu: mtu,
+    ports: PORTS,
+    filtering: "endpoint",
+    forwards: [],
+    clientQuota: 4096,
+    clientOf: (address) => allowedIps.lookup(address),
+    random: () => random.uint32(),
+    slice: {
+      number,
+      count: between.length,
+      workerOf: (address) => allowedIps.lookup(address)?.worker ?? -1,
+      handOver: new HandOver(memory, writers),
+    },
+  });
+  const capture = new FakeCapture(memory, { offset: options.captureOffset });
+  capture.onFlush = () => {
+    const { outside } = nat;
+    for (let i = 0; i < outside.length; i++) {
+      const at = outside.offsets[i]!;
+      options.sentOutside.push(memory.bytes.slice(at, at + outside.lengths[i]!));
+    }
+    outside.clear();
+  };
+  const handedOver = new HandedOverPort(memory, options.handedOverOffset, readers);
+  return { nat, capture, handedOver };
 }
