@@ -7,8 +7,10 @@ import { openLibc } from "../../../ffi/libc.ts";
 import { DatagramSocket } from "../../../ffi/sockets/datagram_socket.ts";
 import { addressQuery } from "../../core/dns/address_query.ts";
 import { cannotHelp, FLAG_RESPONSE, PLAIN_UDP_SIZE, responseCode } from "../../core/dns/message.ts";
+import type { DnsResolver } from "../../core/config/config.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { guarded } from "../../process/guard.ts";
+import { TlsUpstreams } from "../../services/dns_proxy/tls_upstreams.ts";
 
 /** ms */
 const TIMEOUT = 2_000;
@@ -89,6 +91,26 @@ async function askIpv6(
     for (const timer of timers) clearTimeout(timer);
     socket?.close();
   }
+}
+
+/** Asks by DNS over TLS. One whose certificate has another name does not answer. */
+export async function askByTls(name: string, resolver: DnsResolver): Promise<Asked | null> {
+  const id = randomBytes(2).readUInt16BE();
+  const message = addressQuery(name, id);
+  if (message === null) return null;
+  using upstreams = new TlsUpstreams({ onChange: () => {} });
+  let outcome: Asked = "silent";
+  const exchange = upstreams.exchange(resolver, {
+    message,
+    verdict: (answer) => {
+      const said = outcomeOf(answer, id);
+      if (said === null) return "wait";
+      outcome = said;
+      return "take";
+    },
+  });
+  await exchange.answer;
+  return outcome;
 }
 
 /** What an answer says; null for none to this question. That there is no such name is an answer. */

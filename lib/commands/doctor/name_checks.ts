@@ -2,13 +2,14 @@
  * Checks of how this host looks names up: whether the resolvers that it uses answer, and that it uses those that are
  * meant.
  */
+import type { DnsResolver } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { hostResolvConf, resolverManager } from "../../host/dns/client_dns.ts";
 import { hasSameResolvers, nameServersOf, type Resolvers } from "../../host/dns/resolv_conf.ts";
 import { followLinks, HOST_FILE, tryToRead } from "../../host/dns/resolv_conf_file.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
-import { ask, type Asked } from "./ask_resolver.ts";
+import { ask, askByTls, type Asked } from "./ask_resolver.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
 
@@ -94,8 +95,7 @@ async function checkRoutes(subject: Subject): Promise<Verdict[]> {
 async function judgeUpstreams(
   { key, resolvers, name, lost, place }: {
     readonly key: string;
-    /** Host order. */
-    readonly resolvers: readonly number[];
+    readonly resolvers: readonly DnsResolver[];
     readonly name: string;
     /** What it means if none of them answers. */
     readonly lost: string;
@@ -103,10 +103,15 @@ async function judgeUpstreams(
   },
 ): Promise<Verdict[]> {
   const asked = await Promise.all(
-    resolvers.map(formatIpv4).map(async (upstream) => ({
-      server: upstream,
-      outcome: await ask(name, { server: upstream, port: PORT }),
-    })),
+    resolvers.map(async (resolver) => {
+      const server = formatIpv4(resolver.address);
+      return resolver.tlsName === null
+        ? { server, outcome: await ask(name, { server, port: PORT }) }
+        : {
+          server: `tls://${resolver.tlsName}@${server}`,
+          outcome: await askByTls(name, resolver),
+        };
+    }),
   );
   const silent = asked.filter(({ outcome }) => outcome !== "answered");
   if (silent.length === 0) {

@@ -85,8 +85,8 @@ export interface InterfaceConfig {
   readonly natFiltering: "endpoint" | "address";
   readonly capture: "packet" | "nfqueue";
   readonly clientToClient: boolean;
-  /** Upstream resolvers of the forwarding proxy, uint32 in host order; empty: no proxy. */
-  readonly dnsProxy: readonly number[];
+  /** Upstream resolvers of the forwarding proxy; empty: no proxy. */
+  readonly dnsProxy: readonly DnsResolver[];
   /** The domain that the proxy answers for with the peers' names, in ASCII; `null`: none. */
   readonly dnsDomain: string | null;
   /** Who knows the names of other domains; each domain once. */
@@ -117,8 +117,15 @@ export interface InterfaceConfig {
 export interface DnsRoute {
   /** In ASCII and lower case, without a dot at its end. */
   readonly domain: string;
+  readonly upstreams: readonly DnsResolver[];
+}
+
+/** A resolver that the proxy asks. */
+export interface DnsResolver {
   /** uint32 in host order. */
-  readonly upstreams: readonly number[];
+  readonly address: number;
+  /** The name in its certificate, where it is asked by DNS over TLS alone (RFC 7858); null: by UDP and TCP. */
+  readonly tlsName: string | null;
 }
 
 /** A shell command to run at a turn of the tunnel's life. */

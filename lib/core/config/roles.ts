@@ -159,7 +159,7 @@ function refuseOwnResolver({ fileName, interface: section }: Config): void {
   const own = addresses[0]?.address;
   const asked = { DnsProxy: dnsProxy, DnsRoute: dnsRoutes.flatMap(({ upstreams }) => upstreams) };
   for (const [key, resolvers] of Object.entries(asked)) {
-    if (own === undefined || !resolvers.includes(own)) continue;
+    if (own === undefined || !resolvers.some(({ address }) => address === own)) continue;
     throw new BadValueError(
       `${fileName}:${lines.get(key)}: ${key}`,
       `cannot use ${

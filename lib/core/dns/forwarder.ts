@@ -27,7 +27,7 @@ import {
   responseCode,
 } from "./message.ts";
 import { QuestionBudget } from "./query_budget.ts";
-import { type DnsExchange, Upstream, type UpstreamOptions } from "./upstream.ts";
+import { type DnsExchange, type Resolver, Upstream, type UpstreamOptions } from "./upstream.ts";
 import { UpstreamHealth } from "./upstream_health.ts";
 import { domainsOf, wireName } from "./wire_name.ts";
 
@@ -38,25 +38,25 @@ const MAX_WAITING = 512;
 export type DnsTransport = "udp" | "tcp";
 
 export interface DnsForwarderOptions
-  extends Omit<UpstreamOptions, "address" | "onWrong" | "onAnswer"> {
-  /** IPv4 addresses of the upstream resolvers, host order, in the order in which they are tried. */
-  readonly upstreams: readonly number[];
+  extends Omit<UpstreamOptions, "resolver" | "onWrong" | "onAnswer"> {
+  /** In the order in which they are tried. */
+  readonly upstreams: readonly Resolver[];
   /** Who is asked instead, for names in some domains. */
   readonly routes?: readonly DomainUpstreams[];
   /** Has an answer of its own, within so many bytes, or null for what others are to be asked. */
   readonly local?: (query: Uint8Array, parsed: Parsed, limit: number) => Uint8Array | null;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Is told when an upstream (host order) answers no more, and when it answers again. */
-  readonly onHealth: (address: number, isAlive: boolean) => void;
+  /** Is told when an upstream answers no more, and when it answers again. */
+  readonly onHealth: (upstream: Resolver, isAlive: boolean) => void;
 }
 
 /** Upstreams of a domain, which alone know its names: where they do not answer, nobody else is asked. */
 export interface DomainUpstreams {
   /** In ASCII, as in `corp.example`. */
   readonly domain: string;
-  /** IPv4, host order, in the order in which they are tried. */
-  readonly upstreams: readonly number[];
+  /** In the order in which they are tried. */
+  readonly upstreams: readonly Resolver[];
 }
 
 /** An answer under the id and in the spelling of anyone who asked first. */
@@ -143,9 +143,9 @@ export class DnsForwarder {
     });
   }
 
-  /** Asks these from now on (IPv4, host order); what is cached stays, and what is under way goes on. */
-  setUpstreams(addresses: readonly number[]): void {
-    this.#health = this.#healthOf(addresses);
+  /** Asks these from now on; what is cached stays, and what is under way goes on. */
+  setUpstreams(upstreams: readonly Resolver[]): void {
+    this.#health = this.#healthOf(upstreams);
   }
 
   /** Asks these for names in their domains from now on; nothing is cached any more, as it may be from others. */
@@ -170,19 +170,19 @@ export class DnsForwarder {
     return this.#health;
   }
 
-  #healthOf(addresses: readonly number[]): UpstreamHealth<Upstream> {
+  #healthOf(upstreams: readonly Resolver[]): UpstreamHealth<Upstream> {
     const options = this.#options;
     const onWrong = () => this.counts.wrongAnswers++;
     const health = new UpstreamHealth({
-      upstreams: addresses.map((address) =>
+      upstreams: upstreams.map((resolver) =>
         new Upstream({
           ...options,
-          address,
+          resolver,
           onWrong,
           onAnswer: (upstream) => health.answered(upstream),
         })
       ),
-      onChange: ({ address }, isAlive) => options.onHealth(address, isAlive),
+      onChange: ({ resolver }, isAlive) => options.onHealth(resolver, isAlive),
     });
     return health;
   }

@@ -1,5 +1,6 @@
 /**
- * Upstream resolver: asks it one question, by UDP, and by TCP where UDP cannot be trusted or does not suffice.
+ * Upstream resolver: asks it one question, by TLS where that is configured, and else by UDP, and by TCP where UDP
+ * cannot be trusted or does not suffice.
  *
  * TCP is beyond an off-path forger, so it decides in doubt: when wrong answers keep coming, and when the name comes
  * back in another spelling. A server that spells it in its own manner by TCP as well is asked without that check from
@@ -13,6 +14,9 @@ import { judge, type Judgement, randomSize, upstreamQuery } from "./upstream_que
 /** Wrong answers to one question after which TCP is asked: late ones are rarer, a forger sends thousands. */
 const MAX_WRONG_ANSWERS = 3;
 
+/** Bytes of a query's id. */
+const ID_SIZE = 2;
+
 /** What becomes of a message that has come: it is the answer, the next is waited for, or no other is. */
 export type UpstreamVerdict = "take" | "wait" | "abandon";
 
@@ -23,14 +27,24 @@ export interface DnsExchange {
   cancel(): void;
 }
 
-export interface UpstreamOptions {
+/** A resolver that is asked. */
+export interface Resolver {
   /** IPv4, host order. */
   readonly address: number;
+  /** The name in its certificate, where it is asked by TLS and no other way (RFC 8310, strict); null: without TLS. */
+  readonly tlsName: string | null;
+}
+
+/** By what an upstream is asked. */
+export type UpstreamTransport = "udp" | "tcp" | "tls";
+
+export interface UpstreamOptions {
+  readonly resolver: Resolver;
   /** Sends a query to an upstream, from a port of its own, and shows each message that it sends back to `verdict`. */
   readonly exchange: (
-    upstream: number,
+    upstream: Resolver,
     query: Uint8Array<ArrayBuffer>,
-    transport: "udp" | "tcp",
+    transport: UpstreamTransport,
     verdict: (message: Uint8Array) => UpstreamVerdict,
   ) => DnsExchange;
   /** So many bytes that nobody can foresee. */
@@ -41,6 +55,19 @@ export interface UpstreamOptions {
   readonly onWrong: () => void;
   /** Is called for each message that is an answer, whatever it says. */
   readonly onAnswer: (upstream: Upstream) => void;
+}
+
+interface AskContext {
+  /** Is told of each query under way, and of its end with null. */
+  readonly onExchange: (exchange: DnsExchange | null) => void;
+  /** Whether TCP may be asked, which costs more. */
+  readonly mayAskByTcp: () => boolean;
+}
+
+/** What belongs to a question. */
+interface Relevant {
+  readonly answer: Uint8Array;
+  readonly parsed: Parsed;
 }
 
 export class Upstream {
@@ -54,42 +81,55 @@ export class Upstream {
     this.#options = options;
   }
 
-  /** IPv4, host order. */
-  get address(): number {
-    return this.#options.address;
+  get resolver(): Resolver {
+    return this.#options.resolver;
   }
 
   /**
    * Asks what a client's query asks.
    *
-   * @param context `onExchange` is told of each query under way, and of its end with null; `mayAskByTcp` whether TCP
-   * may be asked, which costs more
    * @returns what belongs to the question; null where there is no answer
    */
-  async ask(
-    query: Uint8Array,
-    parsed: Parsed,
-    { onExchange, mayAskByTcp }: {
-      onExchange: (exchange: DnsExchange | null) => void;
-      mayAskByTcp: () => boolean;
-    },
-  ): Promise<{ answer: Uint8Array; parsed: Parsed } | null> {
-    const asked = this.#query(query, parsed);
-    const message = await this.#askByUdp(asked, parsed, onExchange);
-    let found = message instanceof Uint8Array ? message : null;
-    if (typeof message === "string" && !mayAskByTcp()) return null;
-    if (typeof message === "string") found = await this.#askByTcp(asked, parsed, onExchange);
-    if (found === null && message === "misspelt") {
-      found = await this.#askInAnySpelling(this.#query(query, parsed), parsed, onExchange);
-    }
+  async ask(query: Uint8Array, parsed: Parsed, context: AskContext): Promise<Relevant | null> {
+    const found = this.resolver.tlsName === null
+      ? await this.#askInTheOpen(query, parsed, context)
+      : await this.#askByTls(query, parsed, context);
     const relevant = found === null ? null : relevantAnswer(found, parsed);
     if (found !== null && relevant === null) this.#options.onWrong();
     return relevant;
   }
 
+  /** Nobody else can answer here: the spelling of the name is left alone, and there is no second way to ask. */
+  async #askByTls(
+    query: Uint8Array,
+    parsed: Parsed,
+    { onExchange }: AskContext,
+  ): Promise<Uint8Array | null> {
+    const asked = upstreamQuery(query, parsed, this.#options.random(ID_SIZE));
+    return await this.#exchange(asked, { transport: "tls", onExchange }, (message) => {
+      const judgement = this.#judge(asked, message, { question: parsed, anyCase: true });
+      if (judgement === "right") return "take";
+      return judgement === "wrong" ? "wait" : "abandon";
+    });
+  }
+
+  async #askInTheOpen(
+    query: Uint8Array,
+    parsed: Parsed,
+    { onExchange, mayAskByTcp }: AskContext,
+  ): Promise<Uint8Array | null> {
+    const asked = this.#query(query, parsed);
+    const message = await this.#askByUdp(asked, parsed, onExchange);
+    if (message instanceof Uint8Array) return message;
+    if (message === null || !mayAskByTcp()) return null;
+    const found = await this.#askByTcp(asked, parsed, onExchange);
+    if (found !== null || message !== "misspelt") return found;
+    return await this.#askInAnySpelling(this.#query(query, parsed), parsed, onExchange);
+  }
+
   #query(query: Uint8Array, parsed: Parsed): Uint8Array<ArrayBuffer> {
     const random = this.#options.random(randomSize(parsed));
-    return upstreamQuery(query, parsed, this.#changesCase ? random.subarray(0, 2) : random);
+    return upstreamQuery(query, parsed, this.#changesCase ? random.subarray(0, ID_SIZE) : random);
   }
 
   /** @returns in a word why TCP is to be asked */
@@ -158,13 +198,13 @@ export class Upstream {
   async #exchange(
     asked: Uint8Array<ArrayBuffer>,
     { transport, onExchange }: {
-      transport: "udp" | "tcp";
+      transport: UpstreamTransport;
       onExchange: (exchange: DnsExchange | null) => void;
     },
     verdict: (message: Uint8Array) => UpstreamVerdict,
   ): Promise<Uint8Array | null> {
-    const { address, exchange } = this.#options;
-    const underWay = exchange(address, asked, transport, verdict);
+    const { resolver, exchange } = this.#options;
+    const underWay = exchange(resolver, asked, transport, verdict);
     onExchange(underWay);
     try {
       return await underWay.answer;

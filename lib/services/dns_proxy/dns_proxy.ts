@@ -11,6 +11,7 @@ import {
   type ForwarderCounts,
 } from "../../core/dns/forwarder.ts";
 import type { Parsed } from "../../core/dns/message.ts";
+import type { Resolver } from "../../core/dns/upstream.ts";
 import { blockedAnswer, questionOf } from "../../core/dns/own_answer.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
@@ -18,6 +19,7 @@ import { ClientDirectory, type PeerNetworks } from "./clients.ts";
 import { closeQuietly } from "./framing.ts";
 import { LoopProbe } from "./loop_probe.ts";
 import { PeerNames } from "./peer_names.ts";
+import { TlsUpstreams } from "./tls_upstreams.ts";
 import { TcpService } from "./tcp_service.ts";
 import { UdpService } from "./udp_service.ts";
 import { UpstreamSockets } from "./upstream_sockets.ts";
@@ -35,8 +37,8 @@ const WRONG_ANSWERS_FACTOR = 10;
 export interface DnsProxyOptions {
   /** The gateway's inner addresses: on the first of them it answers. */
   readonly addresses: readonly Ipv4Prefix[];
-  /** Upstream resolvers, host order. */
-  readonly upstreams: readonly number[];
+  /** Upstream resolvers. */
+  readonly upstreams: readonly Resolver[];
   /** Those for some domains. */
   readonly routes: readonly DomainUpstreams[];
   /** Where the peers have names; null for nowhere. */
@@ -82,17 +84,33 @@ export class DnsProxy implements AsyncDisposable {
     const libc = openLibc();
     const watcher = resources.use(new ReadinessWatcher(libc));
     const sockets = resources.use(new UpstreamSockets(libc, watcher));
+    const secure = resources.use(
+      new TlsUpstreams({
+        onChange: (resolver, problem) => {
+          if (problem === null) {
+            logger.info("the resolver {resolver} is reached by TLS again", { resolver });
+          } else {
+            logger.warn(
+              "the resolver {resolver} cannot be asked by TLS: {problem}: check its address, and the name in its certificate",
+              { resolver, problem },
+            );
+          }
+        },
+      }),
+    );
     this.#forwarder = new DnsForwarder({
       upstreams,
       routes,
       local: (query, parsed, limit) =>
         this.#names.answer(query, parsed, limit) ?? this.#blocked(query, parsed, limit),
       exchange: (upstream, message, transport, verdict) =>
-        sockets.exchange({ upstream, message, verdict }, transport),
+        transport === "tls"
+          ? secure.exchange(upstream, { message, verdict })
+          : sockets.exchange({ upstream: upstream.address, message, verdict }, transport),
       now: () => performance.now(),
       random: (size) => randomBytes(size),
       onHealth: (upstream, isAlive) => {
-        const address = formatIpv4(upstream);
+        const address = formatIpv4(upstream.address);
         if (isAlive) logger.info("the resolver {address} answers again", { address });
         else {
           logger.warn(
@@ -144,7 +162,7 @@ export class DnsProxy implements AsyncDisposable {
       resources.defer(() => closeQuietly(listener));
       const proxy = new DnsProxy(options, { listener, resources });
       const asked = [options.upstreams, ...options.routes.map(({ upstreams }) => upstreams)];
-      await proxy.#loopProbe.refuseLoops([...new Set(asked.flat())]);
+      await proxy.#loopProbe.refuseLoops(addressesOf(asked.flat()));
       proxy.#resources = resources.move();
       return proxy;
     } catch (error) {
@@ -168,18 +186,18 @@ export class DnsProxy implements AsyncDisposable {
   }
 
   /**
-   * Asks these resolvers from now on, host order.
+   * Asks these resolvers from now on.
    *
    * @throws {AppError} where one of them leads back to the proxy: the former ones are asked on
    */
-  async setUpstreams(addresses: readonly number[]): Promise<void> {
-    await this.#loopProbe.refuseLoops(addresses);
-    this.#forwarder.setUpstreams(addresses);
+  async setUpstreams(upstreams: readonly Resolver[]): Promise<void> {
+    await this.#loopProbe.refuseLoops(addressesOf(upstreams));
+    this.#forwarder.setUpstreams(upstreams);
   }
 
   /** The same for the domains that others know. */
   async setRoutes(routes: readonly DomainUpstreams[]): Promise<void> {
-    await this.#loopProbe.refuseLoops([...new Set(routes.flatMap(({ upstreams }) => upstreams))]);
+    await this.#loopProbe.refuseLoops(addressesOf(routes.flatMap(({ upstreams }) => upstreams)));
     this.#forwarder.setRoutes(routes);
   }
 
@@ -225,6 +243,12 @@ export class DnsProxy implements AsyncDisposable {
       { count: wrongAnswers },
     );
   }
+}
+
+/** Of those that are asked without TLS, which the proxy does not answer by. */
+function addressesOf(resolvers: readonly Resolver[]): readonly number[] {
+  const open = resolvers.filter(({ tlsName }) => tlsName === null);
+  return [...new Set(open.map(({ address }) => address))];
 }
 
 function isAddressInUse(error: unknown): boolean {

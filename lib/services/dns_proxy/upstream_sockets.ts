@@ -9,6 +9,7 @@ import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import type { DnsExchange, UpstreamVerdict } from "../../core/dns/upstream.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { background, guarded } from "../../process/guard.ts";
+import { isConnectionError } from "./connection_error.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
 
 const PORT = 53;
@@ -142,11 +143,4 @@ function byTcp({ upstream, message, verdict }: Query, port: number): DnsExchange
     }
   };
   return { answer: Promise.race([promise, ask()]), cancel };
-}
-
-/** Whether this is what a network, or an end of the exchange, makes of a connection. */
-function isConnectionError(error: unknown): boolean {
-  if (error instanceof DOMException && error.name === "AbortError") return true;
-  if (error instanceof Deno.errors.Interrupted) return true;
-  return error instanceof Error && ("code" in error || error.name in Deno.errors);
 }

@@ -32,6 +32,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
   const neverForwarded = "such addresses are never forwarded: remove it";
   const dnsDomain = "a domain is a name, as in vpn or vpn.example.org";
+  const resolver = "a resolver is an IPv4 address, as in 9.9.9.9, or tls://dns.quad9.net@9.9.9.9";
+  const tlsName = "before the @ is the name in its certificate, as in tls://dns.quad9.net@9.9.9.9";
   const dnsRoute = "a route is DOMAIN -> RESOLVER, as in corp.example -> 10.20.0.53";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
@@ -82,8 +84,13 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["NatFiltering", "port", "allowed are endpoint and address"],
     ["Capture", "pcap", "allowed are packet and nfqueue"],
     ["ClientToClient", "yes", onOff],
-    ["DnsProxy", "dns.example", "a resolver is an IPv4 address, as in 9.9.9.9"],
-    ["DnsProxy", "2620:fe::fe", "a resolver is an IPv4 address, as in 9.9.9.9"],
+    ["DnsProxy", "dns.example", resolver],
+    ["DnsProxy", "2620:fe::fe", resolver],
+    ["DnsProxy", "tls://9.9.9.9", resolver],
+    ["DnsProxy", "tls://dns.quad9.net", resolver],
+    ["DnsProxy", "https://dns.quad9.net@9.9.9.9", resolver],
+    ["DnsProxy", "tls://@9.9.9.9", tlsName],
+    ["DnsProxy", "tls://dns..quad9@9.9.9.9", tlsName],
     [
       "DnsProxy",
       "127.0.0.53",

@@ -4,7 +4,12 @@ import {
   type DnsTransport,
   type DomainUpstreams,
 } from "../../../lib/core/dns/forwarder.ts";
-import type { DnsExchange, UpstreamVerdict } from "../../../lib/core/dns/upstream.ts";
+import type {
+  DnsExchange,
+  Resolver,
+  UpstreamTransport,
+  UpstreamVerdict,
+} from "../../../lib/core/dns/upstream.ts";
 import { FakeClock } from "../time/fake_clock.ts";
 import { Random } from "../random.ts";
 import { addressData, ANSWER_FLAGS, buildAnswer, questionOf } from "./messages.ts";
@@ -18,8 +23,13 @@ const CLIENT = "client";
 
 interface Asked {
   readonly upstream: number;
-  readonly transport: DnsTransport;
+  readonly transport: UpstreamTransport;
   readonly query: Uint8Array;
+}
+
+/** A resolver that is asked without TLS. */
+export function inTheOpen(address: number): Resolver {
+  return { address, tlsName: null };
 }
 
 /** What an upstream says to a query: each message in turn, until one is taken. */
@@ -38,19 +48,20 @@ export class Stage {
 
   constructor(
     script: Script,
-    upstreams: readonly number[] = [FIRST, SECOND],
+    upstreams: readonly (number | Resolver)[] = [FIRST, SECOND],
     routes: readonly DomainUpstreams[] = [],
   ) {
     const random = new Random(7);
     this.forwarder = new DnsForwarder({
-      upstreams,
+      upstreams: upstreams.map((each) => typeof each === "number" ? inTheOpen(each) : each),
       routes,
       exchange: (upstream, query, transport, verdict) =>
-        this.#exchange(script, { upstream, transport, query }, verdict),
+        this.#exchange(script, { upstream: upstream.address, transport, query }, verdict),
       now: () => this.clock.now,
       random: (size) => random.bytes(size),
       onError: (error) => this.errors.push(error),
-      onHealth: (address, isAlive) => this.health.push(`${address} ${isAlive ? "alive" : "dead"}`),
+      onHealth: ({ address }, isAlive) =>
+        this.health.push(`${address} ${isAlive ? "alive" : "dead"}`),
     });
   }
 

@@ -25,7 +25,7 @@ import {
   prefixMask,
 } from "../../wire/ipv4_text.ts";
 import type { Ipv4SocketAddress } from "../../wire/socket_address.ts";
-import type { Endpoint, PortForward } from "../config.ts";
+import type { DnsResolver, Endpoint, PortForward } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import type { Notes } from "../text/notes.ts";
 import { badValue } from "../text/section.ts";
@@ -128,18 +128,27 @@ export function parseDns(entry: Entry): readonly DnsItem[] {
   });
 }
 
-/** `DnsProxy`: comma-separated IPv4 addresses of resolvers. */
-export function parseResolvers(entry: Entry): readonly number[] {
+/**
+ * `DnsProxy`: comma-separated IPv4 addresses of resolvers, or, where one is asked by TLS, `tls://` with the name in its
+ * certificate before it: the file's `#`, which other programs have there, begins a comment.
+ */
+export function parseResolvers(entry: Entry): readonly DnsResolver[] {
   return items(entry).map((item) => {
-    const address = parseIpv4(item);
+    const [, name, addressText] = /^tls:\/\/([^@]*)@(.*)$/si.exec(item) ?? [];
+    const address = parseIpv4(addressText ?? item);
     if (address === null || !isUnicastOrLoopback(address)) {
-      throw badValue(entry, "a resolver is an IPv4 address, as in 9.9.9.9", item);
+      const rule = "a resolver is an IPv4 address, as in 9.9.9.9, or tls://dns.quad9.net@9.9.9.9";
+      throw badValue(entry, rule, item);
     }
     if (!isUnicast(address)) {
       const problem = "give the resolvers that this one asks (`resolvectl dns`), as in 9.9.9.9";
       throw badValue(entry, problem, item);
     }
-    return address;
+    if (name === undefined) return { address, tlsName: null };
+    const tlsName = asciiHost(name);
+    if (isHostName(tlsName)) return { address, tlsName };
+    const rule = "before the @ is the name in its certificate, as in tls://dns.quad9.net@9.9.9.9";
+    throw badValue(entry, rule, item);
   });
 }
 

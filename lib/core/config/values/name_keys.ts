@@ -1,5 +1,5 @@
 /** Name keys: the domain of the peers' names, who knows the names of other domains, and which are blocked. */
-import type { DnsRoute } from "../config.ts";
+import type { DnsResolver, DnsRoute } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import { asciiHost, isHostName, parseResolvers } from "./addresses.ts";
 import { rejectValue } from "./values.ts";
@@ -30,11 +30,16 @@ export function parseDnsBlock(entry: Entry): readonly string[] {
 
 /** The routes with those of one domain put together. */
 export function mergedRoutes(routes: readonly DnsRoute[]): readonly DnsRoute[] {
-  const merged = new Map<string, readonly number[]>();
+  const merged = new Map<string, readonly DnsResolver[]>();
   for (const { domain, upstreams } of routes) {
-    merged.set(domain, [...new Set([...merged.get(domain) ?? [], ...upstreams])]);
+    merged.set(domain, withoutRepeats([...merged.get(domain) ?? [], ...upstreams]));
   }
   return Array.from(merged, ([domain, upstreams]) => ({ domain, upstreams }));
+}
+
+function withoutRepeats(resolvers: readonly DnsResolver[]): readonly DnsResolver[] {
+  const texts = resolvers.map((resolver) => JSON.stringify(resolver));
+  return resolvers.filter((_, index) => texts.indexOf(texts[index]!) === index);
 }
 
 function domainOf(text: string): string | null {

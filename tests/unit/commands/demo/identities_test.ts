@@ -23,7 +23,7 @@ Deno.test("createConfigurations() makes files that server and clients run from",
   }
   assertEquals(server.warnings, []);
   assertEquals(server.interface.egress, "raw");
-  assertEquals(server.interface.dnsProxy.map(formatIpv4), ["192.0.2.1"]);
+  assertEquals(server.interface.dnsProxy.map(({ address }) => formatIpv4(address)), ["192.0.2.1"]);
   assertNotEquals(clients[0]!.server.presharedKey, clients[1]!.server.presharedKey);
   assertNotEquals(createConfigurations().gateway, texts.gateway);
 });

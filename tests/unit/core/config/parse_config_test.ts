@@ -1,5 +1,5 @@
 /** Shows what every key of a configuration means, and the defaults. */
-import type { Config } from "../../../../lib/core/config/config.ts";
+import type { Config, DnsResolver } from "../../../../lib/core/config/config.ts";
 import { decodeKey, encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { INTERFACE_KEYS, PEER_KEYS } from "../../../../lib/core/config/values/keys.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
@@ -12,6 +12,11 @@ import { sampleKeys } from "../../../support/config/sample_keys.ts";
 const OWN = sampleKeys(1);
 const PEER = sampleKeys(2);
 const OTHER = sampleKeys(3);
+
+/** A resolver that is asked by TLS where it has a name. */
+function resolver(address: string, tlsName: string | null = null): DnsResolver {
+  return { address: ipv4(address), tlsName };
+}
 
 function ipv4(text: string): number {
   return parseIpv4(text)!;
@@ -158,13 +163,25 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["DnsDomain = b\u00fcro.example", { dnsDomain: "xn--bro-hoa.example" }],
     ["DnsBlock = lists/ads and more.txt", { dnsBlock: ["lists/ads and more.txt"] }],
     ["DnsRoute = Corp.Example. -> 10.20.0.53, 10.20.0.54", {
-      dnsRoutes: [{ domain: "corp.example", upstreams: [ipv4("10.20.0.53"), ipv4("10.20.0.54")] }],
+      dnsRoutes: [{
+        domain: "corp.example",
+        upstreams: [resolver("10.20.0.53"), resolver("10.20.0.54")],
+      }],
     }],
     ["Capture = nfqueue", { capture: "nfqueue" }],
     ["Capture = packet", { capture: "packet" }],
     ["ClientToClient = off", { clientToClient: false }],
     ["ClientToClient = on", { clientToClient: true }],
-    ["DnsProxy = 1.1.1.1, 9.9.9.9", { dnsProxy: [ipv4("1.1.1.1"), ipv4("9.9.9.9")] }],
+    ["DnsProxy = 1.1.1.1, 9.9.9.9", { dnsProxy: [resolver("1.1.1.1"), resolver("9.9.9.9")] }],
+    ["DnsProxy = tls://dns.quad9.net@9.9.9.9, 1.1.1.1", {
+      dnsProxy: [resolver("9.9.9.9", "dns.quad9.net"), resolver("1.1.1.1")],
+    }],
+    ["DnsRoute = corp.example -> TLS://bücher.example@10.20.0.53, 10.20.0.53", {
+      dnsRoutes: [{
+        domain: "corp.example",
+        upstreams: [resolver("10.20.0.53", "xn--bcher-kva.example"), resolver("10.20.0.53")],
+      }],
+    }],
     ["Transport = udp", { transport: "udp" }],
     ["Transport = faketcp", { transport: "faketcp" }],
     ["Transport = auto", { transport: "auto" }],
@@ -360,11 +377,11 @@ Deno.test("parseConfig() gathers values when a key that repeats is repeated", ()
   assertEquals(config.interface.dns, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
   assertEquals(config.interface.dnsSearch, ["lan"]);
   assertEquals(config.interface.postUp, [{ command: "a", line: 7 }, { command: "b", line: 8 }]);
-  assertEquals(config.interface.dnsProxy, [ipv4("1.1.1.1"), ipv4("9.9.9.9")]);
+  assertEquals(config.interface.dnsProxy, [resolver("1.1.1.1"), resolver("9.9.9.9")]);
   assertEquals(config.interface.dnsBlock, ["/a", "/b"]);
   assertEquals(config.interface.dnsRoutes, [
-    { domain: "corp.example", upstreams: [ipv4("10.20.0.53"), ipv4("10.20.0.54")] },
-    { domain: "example", upstreams: [ipv4("10.20.0.55")] },
+    { domain: "corp.example", upstreams: [resolver("10.20.0.53"), resolver("10.20.0.54")] },
+    { domain: "example", upstreams: [resolver("10.20.0.55")] },
   ]);
   assertEquals(config.interface.forwards.map(({ protocol }) => protocol), ["tcp", "udp"]);
   // A network that a peer repeats is taken once.

@@ -5,6 +5,7 @@ import { buildQuery } from "../../../support/dns/messages.ts";
 import {
   failing,
   FIRST,
+  inTheOpen,
   right,
   SERVER_FAILURE,
   Stage,
@@ -14,8 +15,8 @@ const CORP = 10;
 const OTHER_CORP = 11;
 const LAB = 12;
 const ROUTES = [
-  { domain: "corp.example", upstreams: [CORP, OTHER_CORP] },
-  { domain: "lab.corp.example", upstreams: [LAB] },
+  { domain: "corp.example", upstreams: [CORP, OTHER_CORP].map(inTheOpen) },
+  { domain: "lab.corp.example", upstreams: [inTheOpen(LAB)] },
 ];
 
 Deno.test("names in a domain are asked of its resolvers, and the longest domain counts", async () => {

@@ -18,6 +18,7 @@ import {
   failing,
   FIRST,
   inLowerCase,
+  inTheOpen,
   right,
   SECOND,
   SERVER_FAILURE,
@@ -41,7 +42,7 @@ Deno.test("setUpstreams() has others asked from then on, while what is under way
     FIRST,
   ]);
   const waiting = stage.ask(buildQuery({ id: 1, name: "a.example" }));
-  stage.forwarder.setUpstreams([SECOND]);
+  stage.forwarder.setUpstreams([inTheOpen(SECOND)]);
   const query = buildQuery({ id: 2, name: "b.example" });
   assertEquals(await stage.ask(query), answerTo(query));
   late.resolve([]);

@@ -62,7 +62,7 @@ Deno.test("serverText() is a gateway's file that reads back as what was asked fo
   assertEquals(config.interface.privateKey, privateKey);
   assertEquals(config.listenPort, 443);
   assertEquals(config.interface.publicEndpoint, ENDPOINT);
-  assertEquals(config.interface.dnsProxy, [0x09090909, 0x01010101]);
+  assertEquals(config.interface.dnsProxy.map(({ address }) => address), [0x09090909, 0x01010101]);
 });
 
 Deno.test("withPeer() puts the peer at the end and leaves all before it as it is", () => {

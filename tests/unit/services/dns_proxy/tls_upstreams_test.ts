@@ -1,0 +1,215 @@
+/** Tests of DNS over TLS on loopback, against a server with a certificate of its own authority. */
+import type { UpstreamVerdict } from "../../../../lib/core/dns/upstream.ts";
+import {
+  closeQuietly,
+  readFramed,
+  writeFramed,
+} from "../../../../lib/services/dns_proxy/framing.ts";
+import { TlsUpstreams } from "../../../../lib/services/dns_proxy/tls_upstreams.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { hostTest } from "../../../support/permissions.ts";
+
+const LOOPBACK = 0x7f000001;
+const RESOLVER = { address: LOOPBACK, tlsName: "dns.example" };
+const take = (): UpstreamVerdict => "take";
+
+function vector(name: string): string {
+  return Deno.readTextFileSync(new URL(`../../../vectors/tls/${name}`, import.meta.url));
+}
+
+/** A server that hands each message of a connection to `serve`. */
+class TlsServer implements AsyncDisposable {
+  connections = 0;
+  readonly #listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    cert: vector("dns.example.pem"),
+    key: vector("dns.example.key"),
+    alpnProtocols: ["dot"],
+  });
+  readonly #open = new Set<Deno.TlsConn>();
+  readonly #running: Promise<void>;
+
+  /** @param serve returns whether the connection goes on */
+  constructor(serve: (connection: Deno.TlsConn, message: Uint8Array) => Promise<boolean>) {
+    this.#running = this.#accept(serve);
+  }
+
+  get port(): number {
+    return this.#listener.addr.port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    for (const connection of this.#open) closeQuietly(connection);
+    await this.#running;
+  }
+
+  async #accept(serve: (connection: Deno.TlsConn, message: Uint8Array) => Promise<boolean>) {
+    const running: Promise<void>[] = [];
+    try {
+      for await (const connection of this.#listener) {
+        this.connections++;
+        this.#open.add(connection);
+        running.push(this.#serve(connection, serve));
+      }
+    } catch {
+      // A handshake that a client broke off.
+    }
+    await Promise.all(running);
+  }
+
+  async #serve(
+    connection: Deno.TlsConn,
+    serve: (connection: Deno.TlsConn, message: Uint8Array) => Promise<boolean>,
+  ): Promise<void> {
+    try {
+      for (;;) {
+        const message = await readFramed(connection, 65_535);
+        if (message === null || !await serve(connection, message)) break;
+      }
+    } catch {
+      // The client is gone.
+    } finally {
+      closeQuietly(connection);
+    }
+  }
+}
+
+function upstreamsTo(
+  { port }: TlsServer,
+  { trusted = vector("ca.pem"), told = [] }: { trusted?: string; told?: (string | null)[] } = {},
+): TlsUpstreams {
+  return new TlsUpstreams({ port, trusted, onChange: (_, problem) => told.push(problem) });
+}
+
+async function echo(connection: Deno.TlsConn, message: Uint8Array): Promise<boolean> {
+  await writeFramed(connection, message);
+  return true;
+}
+
+hostTest("questions share one connection, and answers may come in any order", async () => {
+  const waiting: Uint8Array[] = [];
+  await using server = new TlsServer(async (connection, message) => {
+    waiting.push(message);
+    if (waiting.length < 3) return true;
+    for (const each of waiting.reverse()) await writeFramed(connection, each);
+    return true;
+  });
+  using upstreams = upstreamsTo(server);
+  const answers = [1, 2, 3].map((byte) =>
+    upstreams.exchange(RESOLVER, {
+      message: Uint8Array.of(byte, 0),
+      verdict: (message) => message[0] === byte ? "take" : "wait",
+    }).answer
+  );
+  assertEquals(await Promise.all(answers), [1, 2, 3].map((byte) => Uint8Array.of(byte, 0)));
+  assertEquals(server.connections, 1);
+});
+
+hostTest(
+  "a resolver with another name, or of an authority nobody trusts, is told nothing",
+  async () => {
+    const heard: Uint8Array[] = [];
+    await using server = new TlsServer((_, message) => {
+      heard.push(message);
+      return Promise.resolve(true);
+    });
+    const message = Uint8Array.of(1);
+    for (
+      const [resolver, trusted] of [
+        [{ ...RESOLVER, tlsName: "other.example" }, vector("ca.pem")],
+        [RESOLVER, ""],
+      ] as const
+    ) {
+      const told: (string | null)[] = [];
+      using upstreams = upstreamsTo(server, { trusted, told });
+      for (let i = 0; i < 2; i++) {
+        assertEquals(await upstreams.exchange(resolver, { message, verdict: take }).answer, null);
+      }
+      // Once, however often it is asked.
+      assertEquals(told.length, 1);
+      assertMatch(told[0]!, /certificate/);
+    }
+    assertEquals(heard, []);
+  },
+);
+
+hostTest("a connection that the resolver ends between questions is opened again", async () => {
+  await using server = new TlsServer(async (connection, message) => {
+    await writeFramed(connection, message);
+    return false;
+  });
+  using upstreams = upstreamsTo(server);
+  for (const byte of [1, 2, 3]) {
+    const message = Uint8Array.of(byte);
+    assertEquals(await upstreams.exchange(RESOLVER, { message, verdict: take }).answer, message);
+  }
+});
+
+hostTest(
+  "a resolver that ends every connection without an answer is asked twice at most",
+  async () => {
+    await using server = new TlsServer(() => Promise.resolve(false));
+    using upstreams = upstreamsTo(server);
+    const message = Uint8Array.of(1);
+    assertEquals(await upstreams.exchange(RESOLVER, { message, verdict: take }).answer, null);
+    assertEquals(server.connections, 1);
+  },
+);
+
+hostTest(
+  "what is cancelled, or under way at the end, has no answer, and its late one is nobody else's",
+  async () => {
+    const both = Promise.withResolvers<void>();
+    const cancelled = Promise.withResolvers<void>();
+    const messages: Uint8Array[] = [];
+    await using server = new TlsServer(async (connection, message) => {
+      messages.push(message);
+      if (messages.length < 2) return true;
+      both.resolve();
+      await cancelled.promise;
+      for (const each of messages) await writeFramed(connection, each);
+      return true;
+    });
+    const upstreams = upstreamsTo(server);
+    const [first, second] = [1, 2].map((byte) =>
+      upstreams.exchange(RESOLVER, {
+        message: Uint8Array.of(byte),
+        verdict: (message) => message[0] === byte ? "take" : "wait",
+      })
+    ) as [ReturnType<typeof upstreams.exchange>, ReturnType<typeof upstreams.exchange>];
+    await both.promise;
+    first.cancel();
+    assertEquals(await first.answer, null);
+    cancelled.resolve();
+    assertEquals(await second.answer, Uint8Array.of(2));
+    const third = upstreams.exchange(RESOLVER, {
+      message: Uint8Array.of(3),
+      verdict: () => "wait",
+    });
+    upstreams[Symbol.dispose]();
+    assertEquals(await third.answer, null);
+    assertEquals(
+      await upstreams.exchange(RESOLVER, { message: Uint8Array.of(4), verdict: take }).answer,
+      null,
+    );
+  },
+);
+
+hostTest("a resolver that nobody listens for, or that resets, is no error", async () => {
+  const server = new TlsServer(echo);
+  const { port } = server;
+  await server[Symbol.asyncDispose]();
+  const told: (string | null)[] = [];
+  using upstreams = new TlsUpstreams({
+    port,
+    trusted: vector("ca.pem"),
+    onChange: (_, problem) => told.push(problem),
+  });
+  assertEquals(
+    await upstreams.exchange(RESOLVER, { message: Uint8Array.of(1), verdict: take }).answer,
+    null,
+  );
+  assertMatch(told[0]!, /refused/i);
+});
