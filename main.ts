@@ -61,6 +61,10 @@ async function run(command: Command): Promise<number> {
       const { runUsage } = await import("./lib/commands/usage.ts");
       return await runUsage(command.request);
     }
+    case "events": {
+      const { runEvents } = await import("./lib/commands/events.ts");
+      return await runEvents(command.request);
+    }
     case "demo": {
       const { runDemo } = await import("./lib/commands/demo/demo.ts");
       return await runDemo(command.options);

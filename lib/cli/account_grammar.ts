@@ -1,14 +1,14 @@
-/** Grammar of `vpn usage`, which reads what a gateway has kept. */
+/** Grammar of `vpn usage` and `vpn events`, which read what a gateway has kept. */
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
 import { peerName } from "./instance_grammar.ts";
-import { about, interfaceName, netnsName, notOneOf } from "./values.ts";
+import { parseExpiry } from "../core/config/values/expiry.ts";
+import { about, interfaceName, keyValue, netnsName, notOneOf } from "./values.ts";
 
 const PERIODS = ["day", "month"] as const;
 
-/** What is particular to `vpn usage`. */
-export const usageRequest = {
+const kept = {
   interfaceName: withDefault(
     option("--interface", interfaceName, about("--interface", "TUN device of the gateway")),
     "vpn0",
@@ -19,6 +19,12 @@ export const usageRequest = {
   peer: optional(
     option("--peer", peerName(), about("--peer", "Show only this peer (name or public key)")),
   ),
+  json: option("--json", about("--json", "Print JSON (stable format)")),
+};
+
+/** What is particular to `vpn usage`. */
+export const usageRequest = {
+  ...kept,
   by: withDefault(
     option(
       "--by",
@@ -27,5 +33,17 @@ export const usageRequest = {
     ),
     "month",
   ),
-  json: option("--json", about("--json", "Print JSON (stable format)")),
+};
+
+/** What is particular to `vpn events`. */
+export const eventsRequest = {
+  ...kept,
+  since: optional(
+    option(
+      "--since",
+      keyValue("WHEN", parseExpiry, "30d"),
+      about("--since", "Show only what is no older: a period, as in 30d or 12h, or a moment"),
+    ),
+  ),
+  follow: option("--follow", about("--follow", "Go on with new events until Ctrl-C")),
 };

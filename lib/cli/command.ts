@@ -61,6 +61,20 @@ export interface UsageRequest {
   readonly json: boolean;
 }
 
+/** What `vpn events` shows, and how. */
+export interface EventsRequest {
+  /** Name of the gateway's TUN device, and its network namespace. */
+  readonly interfaceName: string;
+  readonly netns?: string;
+  /** The peer's name or public key; null for all. */
+  readonly peer: string | null;
+  /** From when on; null for all that are kept. */
+  readonly since: Expiry | null;
+  /** Whether to go on with what happens from now on. */
+  readonly follow: boolean;
+  readonly json: boolean;
+}
+
 /** What `vpn relay` runs with: of the two ends, one is UDP, the other fake TCP. */
 export interface RelayOptions extends LogOptions {
   readonly listen: RelayListener;
@@ -256,6 +270,7 @@ export type Command =
   | { readonly command: "export"; readonly request: ExportRequest }
   | { readonly command: "import"; readonly request: ImportRequest }
   | { readonly command: "usage"; readonly request: UsageRequest }
+  | { readonly command: "events"; readonly request: EventsRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   /** By the name of a tunnel or the path of a file. */

@@ -8,7 +8,7 @@ import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
 import { BACKUP_OPTIONS, backupGrammar } from "./backup_grammar.ts";
 import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
-import { usageRequest } from "./account_grammar.ts";
+import { eventsRequest, usageRequest } from "./account_grammar.ts";
 import { captureOptions, logRequest, reloadRequest } from "./instance_grammar.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
@@ -23,6 +23,7 @@ const COMMAND_NAMES: readonly string[] = [
   "relay",
   "status",
   "usage",
+  "events",
   "capture",
   "log",
   "reload",
@@ -93,6 +94,7 @@ export function createGrammar(argv: readonly string[]) {
     watch: option("--watch", about("--watch", "Update every second until Ctrl-C")),
   });
   const usage = object(usageRequest);
+  const events = object(eventsRequest);
   const block = object(placeOptions);
   const cleanup = object({
     keepKillSwitch: option(
@@ -108,6 +110,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
     if (name === "relay") return [...extractOptionNames(relay.usage)];
     if (name === "status") return [...extractOptionNames(status.usage)];
+    if (name === "events") return [...extractOptionNames(events.usage)];
     if (name === "usage") return [...extractOptionNames(usage.usage)];
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "log") return [...extractOptionNames(log.usage)];
@@ -142,7 +145,7 @@ export function createGrammar(argv: readonly string[]) {
           "Runs until SIGINT, SIGTERM or SIGHUP. Requires root, or CAP_NET_ADMIN and CAP_NET_RAW.",
       ),
     }),
-    // Two in one, as one `or()` takes fifteen at most.
+    // Three in one, as one `or()` takes fifteen at most.
     or(
       command("status", object({ command: constant("status"), status }), {
         brief: line("Show running tunnels, their peers and traffic"),
@@ -157,6 +160,14 @@ export function createGrammar(argv: readonly string[]) {
         description: line(
           "Shows the bytes that each peer has sent and received, by month or day in UTC, the newest first, as the gateway " +
             "keeps them in /var/lib/vpn, at most 10 s late. The gateway need not run. The exit code is 3 if there is no such file.",
+        ),
+      }),
+      command("events", object({ command: constant("events"), request: events }), {
+        brief: line("Show what happened to the peers of a gateway"),
+        description: line(
+          "Shows when peers connected, disconnected and moved, expired, were disabled or enabled, used up a quota, and when the " +
+            "configuration changed, the oldest first, as the gateway keeps it in /var/lib/vpn. The exit code is 3 if there " +
+            "is no such file.",
         ),
       }),
     ),

@@ -93,6 +93,11 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       const { interfaceName = null, ...rest } = parsed.status;
       return { command: "status", options: { ...rest, interfaceName } };
     }
+    case "events": {
+      const { netns, peer = null, since = null, ...rest } = parsed.request;
+      const place = netns === undefined ? {} : { netns };
+      return { command: "events", request: { ...rest, ...place, peer, since } };
+    }
     case "usage": {
       const { netns, peer = null, ...rest } = parsed.request;
       const place = netns === undefined ? {} : { netns };

@@ -2,16 +2,16 @@
 import { format as formatBytes } from "@std/fmt/bytes.js";
 import type { UsageRequest } from "../cli/command.ts";
 import { tableLines } from "../cli/table.ts";
-import { AccountStore, type PeriodUsage } from "../host/accounts/account_store.ts";
-import { AppError, ExitCode } from "../process/errors.ts";
+import type { PeriodUsage } from "../host/accounts/account_store.ts";
+import { ExitCode } from "../process/errors.ts";
 import { writeText } from "../process/output.ts";
-import { accountsPath } from "../process/state_directory.ts";
+import { openAccounts } from "./accounts_file.ts";
 
 /** @throws {AppError} with exit code 3 where there are no accounts that this user may read */
 export async function runUsage(request: UsageRequest): Promise<number> {
-  const { interfaceName, netns, peer, by, json } = request;
-  const path = accountsPath(interfaceName, netns);
-  const usage = (await read(path, by)).filter((each) =>
+  const { peer, by, json } = request;
+  using store = await openAccounts(request);
+  const usage = store.usage(by).filter((each) =>
     peer === null || each.name === peer || each.peer === peer
   );
   if (json) {
@@ -27,19 +27,6 @@ export async function runUsage(request: UsageRequest): Promise<number> {
     writeText(Deno.stdout, `${peer === null ? "no peer" : peer} has used anything yet\n`);
   } else writeText(Deno.stdout, `${usageLines(usage).join("\n")}\n`);
   return ExitCode.ok;
-}
-
-async function read(path: string, by: "day" | "month"): Promise<PeriodUsage[]> {
-  try {
-    using store = await AccountStore.openToRead(path);
-    return store.usage(by);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new AppError(
-      `Cannot read the accounts in ${path}: ${reason}: a gateway on this interface keeps them while it runs, as root`,
-      { exitCode: ExitCode.connect, cause: error },
-    );
-  }
 }
 
 function usageLines(usage: readonly PeriodUsage[]): string[] {

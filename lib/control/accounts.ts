@@ -11,7 +11,12 @@ import type { QuotaConfig } from "../core/config/config.ts";
 import { quotaDays } from "../core/config/values/quota.ts";
 import type { DataPlaneHandle, DataPlaneListener } from "../dataplane/data_plane_handle.ts";
 import type { PeerQuota } from "../dataplane/data_plane_protocol.ts";
-import { AccountStore, type PeerUsage, unixDay } from "../host/accounts/account_store.ts";
+import {
+  type AccountEvent,
+  AccountStore,
+  type PeerUsage,
+  unixDay,
+} from "../host/accounts/account_store.ts";
 import { background, guarded } from "../process/guard.ts";
 import type { Logger } from "../process/logging.ts";
 import type { LivePeer } from "./live_peers.ts";
@@ -23,6 +28,8 @@ const LOOKS = 10;
 const WRITE_PAUSE = 50;
 /** Parts of a quota after each of which it is reported how far a peer has come. */
 const STEPS = 400;
+/** Events that are kept in memory while they cannot be written. */
+const EVENTS_KEPT = 1_000;
 /** Days that are kept in memory while they cannot be written. */
 const DAYS_KEPT = 62;
 
@@ -58,6 +65,9 @@ export interface AccountsOptions {
   readonly logger: Logger;
 }
 
+/** A peer, as an event names it. */
+export type EventPeer = Pick<LivePeer, "publicKey" | "name">;
+
 type UsageReport = Parameters<DataPlaneListener["onUsage"]>[0];
 
 export class Accounts implements AsyncDisposable {
@@ -69,6 +79,9 @@ export class Accounts implements AsyncDisposable {
   #peers: ReadonlyMap<string, Pick<LivePeer, "name" | "quota" | "quotaRate">> = new Map();
   /** What is yet to be written, by day and peer. */
   readonly #pending = new Map<number, Map<string, PeerUsage>>();
+  /** The same of events; and how many were given up, as there was no room. */
+  #events: AccountEvent[] = [];
+  #lostEvents = 0;
   #day: number;
   #looks = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -115,6 +128,22 @@ export class Accounts implements AsyncDisposable {
       this.#seen.delete(key);
       this.#meters.delete(key);
     }
+    this.#writeSoon();
+  }
+
+  /** Takes note of what has happened, to a peer if one is given. */
+  record(kind: string, peer: EventPeer | null, detail: string | null = null): void {
+    const key = peer && encodeKey(peer.publicKey);
+    const event = { time: this.#options.now(), kind, peer: key, name: peer?.name ?? null, detail };
+    this.#events.push(event);
+    if (this.#events.length > EVENTS_KEPT) {
+      this.#events.shift();
+      this.#lostEvents++;
+    }
+    this.#writeSoon();
+  }
+
+  #writeSoon(): void {
     this.#writing ??= setTimeout(
       guarded("control", "writing accounts", () => this.#write()),
       WRITE_PAUSE,
@@ -193,6 +222,7 @@ export class Accounts implements AsyncDisposable {
         this.#store.add(day, [...peers.values()]);
         this.#pending.delete(day);
       }
+      this.#writeEvents();
     } catch (error) {
       if (!this.#hasFailed) {
         logger.warn(
@@ -209,6 +239,20 @@ export class Accounts implements AsyncDisposable {
     }
     if (this.#hasFailed) logger.info("accounts are written to {path} again", { path });
     this.#hasFailed = false;
+  }
+
+  #writeEvents(): void {
+    if (this.#store === null || this.#events.length === 0) return;
+    const lost: AccountEvent = {
+      time: this.#events[0]!.time,
+      kind: "events-lost",
+      peer: null,
+      name: null,
+      detail: `${this.#lostEvents} events that could not be written`,
+    };
+    this.#store.addEvents([...this.#lostEvents > 0 ? [lost] : [], ...this.#events]);
+    this.#events = [];
+    this.#lostEvents = 0;
   }
 
   // Quotas.

@@ -38,6 +38,20 @@ type Network = Ipv4Prefix | Ipv6PrefixText;
 const MAX_NETWORKS = 1000;
 const ROUTES_AT_ONCE = 16;
 
+/** What became of peers, each by its public key in base64. */
+export interface PeersChange {
+  /** What was asked for; nothing, where time has passed. */
+  readonly changes: readonly LiveChange[];
+  /** All of them and those with access, before and after. */
+  readonly before: PeersState;
+  readonly after: PeersState;
+}
+
+interface PeersState {
+  readonly peers: ReadonlyMap<string, LivePeer>;
+  readonly admitted: ReadonlyMap<string, LivePeer>;
+}
+
 export interface LivePeersOptions {
   readonly role: "server" | "client";
   readonly config: Config;
@@ -48,8 +62,10 @@ export interface LivePeersOptions {
   readonly startedAt: number;
   /** The wall clock, Unix ms. */
   readonly now: () => number;
-  /** Is told of the peers that have access when they have changed. */
-  readonly onPeersChange?: ((peers: ReadonlyMap<string, LivePeer>) => void) | undefined;
+  /** Is told of the peers that have access when they have changed, and of what became of whom. */
+  readonly onPeersChange?:
+    | ((peers: ReadonlyMap<string, LivePeer>, change: PeersChange) => void)
+    | undefined;
 }
 
 export class LivePeers implements Disposable {
@@ -126,10 +142,15 @@ export class LivePeers implements Disposable {
     this.#requireOpen();
     const told = removalsFirst(this.#toDataPlane(changes, peers, admitted));
     if (told.length > 0) await this.#options.dataPlane.changePeers(told);
+    const earlier = { peers: this.#peers, admitted: this.#admitted };
     this.#peers = peers;
     this.#admitted = admitted;
     this.#watchExpiries(now);
-    this.#options.onPeersChange?.(admitted);
+    this.#options.onPeersChange?.(admitted, {
+      changes,
+      before: earlier,
+      after: { peers, admitted },
+    });
     await paced(this.#followRoutes(before, after));
   }
 

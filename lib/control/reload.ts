@@ -85,6 +85,8 @@ export interface ReloaderOptions<Kind extends Config> {
   readonly peers: Pick<LivePeers, "peers" | "change">;
   readonly manager: Pick<ServiceManager, "reloading" | "reloaded">;
   readonly logger: Logger;
+  /** Is told what came of each, as one text. */
+  readonly onReload?: (summary: string) => void;
 }
 
 export class Reloader<Kind extends Config> {
@@ -115,6 +117,7 @@ export class Reloader<Kind extends Config> {
     try {
       const result = await this.#follow();
       tell(result, logger);
+      this.#options.onReload?.(summaryOf(result));
       return result;
     } catch (error) {
       const message = messageOf(error);

@@ -1,6 +1,7 @@
 /** Command `vpn server`: the life of a gateway from its configuration to its end. */
 import type { RunOptions } from "../../cli/command.ts";
 import { Accounts } from "../../control/accounts.ts";
+import { PeerEvents } from "../../control/peer_events.ts";
 import { accountsPath } from "../../process/state_directory.ts";
 import { LivePeers, peersByKey } from "../../control/live_peers.ts";
 import { Reloader } from "../../control/reload.ts";
@@ -81,6 +82,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   using conflict = new NetworkConflict({ config, plan: NO_ROUTES, interfaceName, network, logger });
   let networkChanged = () => {};
   let accounts: Accounts | null = null;
+  const logged = logReports(logger);
+  const events = new PeerEvents({
+    record: (kind, peer, detail) => accounts?.record(kind, peer, detail),
+    now: () => performance.now(),
+  });
   const { dataPlane, port, aead } = await startDataPlane(
     {
       ...commonDataPlaneConfig(start),
@@ -92,9 +98,13 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       ...gateway.dataPlaneConfig,
     },
     {
-      ...logReports(logger),
+      ...logged,
       onNetworkChange: () => networkChanged(),
       onUsage: (report) => accounts?.take(report),
+      onPeer: (report) => {
+        logged.onPeer(report);
+        events.report(report);
+      },
     },
   );
   // It outlives the data plane, whose last segments the host's TCP would answer.
@@ -147,9 +157,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         settings,
         now: Date.now,
         startedAt,
-        onPeersChange: (changed) => {
+        onPeersChange: (changed, change) => {
           peers = changed;
           kept.follow(changed);
+          events.changed(change);
         },
       }),
     );
@@ -161,6 +172,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       peers: livePeers,
       manager,
       logger,
+      onReload: (summary) => kept.record("reloaded", null, summary),
     });
     await serveTunnel(services, start, {
       port,

@@ -1,5 +1,5 @@
 /**
- * Account store: what peers have sent and received, by day in UTC, in SQLite.
+ * Account store: what peers have sent and received, by day in UTC, and what happened to them, in SQLite.
  *
  * Writes come in batches, each a transaction in the write-ahead log: a process that is killed loses none that has been
  * made. The file is bounded by age and by size: what is oldest goes first.
@@ -9,8 +9,12 @@ import type { DatabaseSync } from "node:sqlite";
 /** In the file's header, by which it is known as ours: "vpna". */
 const APPLICATION_ID = 0x76706e61;
 const VERSION = 1;
-/** Days that are kept. */
+/** Days of usage and of events that are kept, and events at most. */
 const DAYS = 800;
+const EVENT_DAYS = 90;
+const EVENTS = 100_000;
+/** Events that are read at a time. */
+const EVENTS_READ = 10_000;
 /** Bytes of a page, and pages at most: 64 MiB. */
 const PAGE_SIZE = 4096;
 const PAGES = 16_384;
@@ -28,6 +32,10 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS total (
     peer TEXT NOT NULL PRIMARY KEY, received INTEGER NOT NULL, sent INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS event (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, kind TEXT NOT NULL, peer TEXT, name TEXT,
+    detail TEXT
+  ) STRICT;
 `;
 
 /** What a peer, by its public key in base64, has sent and received; bytes. */
@@ -41,6 +49,22 @@ export interface PeerUsage {
 /** The same in a period: `2026-11`, or `2026-11-28`. */
 export interface PeriodUsage extends PeerUsage {
   readonly period: string;
+}
+
+/** What happened, to a peer if it names one. */
+export interface AccountEvent {
+  /** Unix ms. */
+  readonly time: number;
+  readonly kind: string;
+  /** Public key, in base64. */
+  readonly peer: string | null;
+  readonly name: string | null;
+  readonly detail: string | null;
+}
+
+/** The same with its number, which is greater than those of all before it. */
+export interface RecordedEvent extends AccountEvent {
+  readonly id: number;
 }
 
 /** The number of a day in UTC. */
@@ -92,35 +116,29 @@ export class AccountStore implements Disposable {
    * @throws {Error} where it cannot: then nothing is added
    */
   add(day: number, peers: readonly PeerUsage[]): void {
+    this.#write(() => this.#add(day, peers));
+  }
+
+  /** Adds what happened. @throws {Error} the same */
+  addEvents(events: readonly AccountEvent[]): void {
+    this.#write(() => this.#addEvents(events));
+  }
+
+  #write(change: () => void): void {
     try {
-      this.#add(day, peers);
+      this.#transact(change);
     } catch (error) {
       // SQLITE_FULL is also what the bound on the size leads to.
       if (!this.#forgetOldest()) throw error;
-      this.#add(day, peers);
+      this.#transact(change);
     }
   }
 
-  #add(day: number, peers: readonly PeerUsage[]): void {
+  #transact(change: () => void): void {
     const database = this.#database;
     database.exec("BEGIN IMMEDIATE");
     try {
-      const ofDay = database.prepare(
-        `INSERT INTO usage VALUES (?, ?, ?, ?, ?) ON CONFLICT (peer, day) DO UPDATE SET
-           name = excluded.name, received = received + excluded.received, sent = sent + excluded.sent`,
-      );
-      const inAll = database.prepare(
-        `INSERT INTO total VALUES (?, ?, ?) ON CONFLICT (peer) DO UPDATE SET
-           received = received + excluded.received, sent = sent + excluded.sent`,
-      );
-      for (const { peer, name, received, sent } of peers) {
-        ofDay.run(day, peer, name, received, sent);
-        inAll.run(peer, received, sent);
-      }
-      if (day !== this.#prunedOn) {
-        database.prepare("DELETE FROM usage WHERE day < ?").run(day - DAYS);
-      }
-      this.#prunedOn = day;
+      change();
       database.exec("COMMIT");
     } catch (error) {
       if (database.isTransaction) database.exec("ROLLBACK");
@@ -128,12 +146,45 @@ export class AccountStore implements Disposable {
     }
   }
 
+  #add(day: number, peers: readonly PeerUsage[]): void {
+    const database = this.#database;
+    const ofDay = database.prepare(
+      `INSERT INTO usage VALUES (?, ?, ?, ?, ?) ON CONFLICT (peer, day) DO UPDATE SET
+           name = excluded.name, received = received + excluded.received, sent = sent + excluded.sent`,
+    );
+    const inAll = database.prepare(
+      `INSERT INTO total VALUES (?, ?, ?) ON CONFLICT (peer) DO UPDATE SET
+           received = received + excluded.received, sent = sent + excluded.sent`,
+    );
+    for (const { peer, name, received, sent } of peers) {
+      ofDay.run(day, peer, name, received, sent);
+      inAll.run(peer, received, sent);
+    }
+    if (day !== this.#prunedOn) {
+      database.prepare("DELETE FROM usage WHERE day < ?").run(day - DAYS);
+      database.prepare("DELETE FROM event WHERE time < ?").run((day - EVENT_DAYS) * DAY);
+    }
+    this.#prunedOn = day;
+  }
+
+  #addEvents(events: readonly AccountEvent[]): void {
+    const insert = this.#database.prepare(
+      "INSERT INTO event (time, kind, peer, name, detail) VALUES (?, ?, ?, ?, ?)",
+    );
+    let last = 0;
+    for (const { time, kind, peer, name, detail } of events) {
+      last = Number(insert.run(time, kind, peer, name, detail).lastInsertRowid);
+    }
+    this.#database.prepare("DELETE FROM event WHERE id <= ?").run(last - EVENTS);
+  }
+
   /** Makes room by what is oldest. Returns false where the file is not that long: it is the disk that is full. */
   #forgetOldest(): boolean {
     const database = this.#database;
     if (valueOf(database, "PRAGMA page_count") < PAGES) return false;
     database.exec(
-      "DELETE FROM usage WHERE day IN (SELECT DISTINCT day FROM usage ORDER BY day LIMIT 31)",
+      `DELETE FROM usage WHERE day IN (SELECT DISTINCT day FROM usage ORDER BY day LIMIT 31);
+       DELETE FROM event WHERE id <= (SELECT MAX(id) FROM event) - ${EVENTS / 2}`,
     );
     return true;
   }
@@ -160,6 +211,24 @@ export class AccountStore implements Disposable {
       name: name === null ? null : String(name),
       received: Number(received),
       sent: Number(sent),
+    }));
+  }
+
+  /**
+   * Events behind number `after` that are no older than `since`, Unix ms, in their order; some of them, where there are
+   * very many: the others are behind the last one.
+   */
+  events(after: number, since: number): RecordedEvent[] {
+    const text = (value: unknown) => value === null ? null : String(value);
+    return this.#database.prepare(
+      `SELECT * FROM event WHERE id > ? AND time >= ? ORDER BY id LIMIT ${EVENTS_READ}`,
+    ).all(after, since).map(({ id, time, kind, peer, name, detail }) => ({
+      id: Number(id),
+      time: Number(time),
+      kind: String(kind),
+      peer: text(peer),
+      name: text(name),
+      detail: text(detail),
     }));
   }
 

@@ -69,6 +69,12 @@ netTest(
     assert((await statusOf(second)).drops["quota_reached"]! > 0);
     assertEquals((await ping(client, SERVER_INSIDE, { wait: 1 })).received, 0);
 
+    const events = JSON.parse(await server.output(vpnCommand("events", "--json")));
+    assertEquals(
+      events.map(({ event, name }: { event: string; name: string }) => `${event} ${name}`),
+      ["connected laptop", "connected laptop", "quota-reached laptop"],
+    );
+
     const set = vpnCommand("peer", "set", "laptop", "Quota", "1G/month", "--config", file.path);
     assertMatch(await server.output(set), /The running gateway on vpn0 has applied it/);
     await eventually(async () => (await ping(client, SERVER_INSIDE, { wait: 1 })).received > 0);

@@ -1,4 +1,4 @@
-/** Shows what the command line of `vpn usage` means. */
+/** Shows what the command lines of `vpn usage` and `vpn events` mean. */
 import { parseArguments } from "../../../lib/cli/parse_arguments.ts";
 import { assertEquals } from "../../support/assert.ts";
 
@@ -26,4 +26,25 @@ Deno.test("parseArguments() reads what usage is asked for", () => {
       request: { interfaceName: "vpn1", netns: "blue", peer: "a", by: "day", json: true },
     },
   );
+});
+
+Deno.test("parseArguments() reads which events are asked for", () => {
+  const request = {
+    interfaceName: "vpn0",
+    peer: null,
+    since: null,
+    follow: false,
+    json: false,
+  };
+  assertEquals(parse("events"), { command: "events", request });
+  assertEquals(parse("events", "--peer", "a", "--since", "2h", "--follow", "--json"), {
+    command: "events",
+    request: {
+      ...request,
+      peer: "a",
+      since: { kind: "after", period: 7_200_000 },
+      follow: true,
+      json: true,
+    },
+  });
 });

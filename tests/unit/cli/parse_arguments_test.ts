@@ -20,6 +20,7 @@ const COMMANDS = [
   "relay",
   "status",
   "usage",
+  "events",
   "capture",
   "log",
   "reload",

@@ -275,3 +275,36 @@ accountsTest(
     await accounts[Symbol.asyncDispose]();
   },
 );
+
+accountsTest(
+  "events are written at once, in their order; while they cannot be, so many are kept",
+  async ({ path, clock, begin }) => {
+    const { accounts, pass } = await begin();
+    const laptop = { publicKey: KEY, name: "laptop" };
+    const read = async () => {
+      using store = await AccountStore.openToRead(path);
+      return store.events(0, 0).map(({ id: _id, ...event }) => event);
+    };
+    accounts.record("connected", laptop, "192.0.2.1:7");
+    accounts.record("reloaded", null);
+    await pass(50);
+    assertEquals(await read(), [
+      { time: NOON, kind: "connected", peer: PEER, name: "laptop", detail: "192.0.2.1:7" },
+      { time: NOON, kind: "reloaded", peer: null, name: null, detail: null },
+    ]);
+    const { DatabaseSync } = await import("node:sqlite");
+    using other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    for (let i = 0; i < 1_003; i++) accounts.record("connected", laptop, `${i}`);
+    await pass(100);
+    other.exec("ROLLBACK");
+    clock.wall += DAY;
+    accounts.record("disconnected", laptop);
+    await pass(100);
+    const events = await read();
+    assertEquals(events.length, 2 + 1 + 1_000);
+    assertEquals(events[2]!.detail, "4 events that could not be written");
+    assertEquals([events[3]!.detail, events.at(-1)!.kind], ["4", "disconnected"]);
+    await accounts[Symbol.asyncDispose]();
+  },
+);

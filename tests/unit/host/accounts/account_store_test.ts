@@ -160,3 +160,44 @@ hostTest("where nothing can be written, adding says so and adds nothing", async 
     assert(store.usage("day").length === 1);
   });
 });
+
+hostTest(
+  "events are read in their order, behind one and since a time, and only so many are kept",
+  async () => {
+    await withFolder(async (path) => {
+      using store = await AccountStore.open(path);
+      const event = (time: number, kind: string) => ({
+        time,
+        kind,
+        peer: "a",
+        name: null,
+        detail: null,
+      });
+      store.addEvents([event(1_000, "connected"), event(2_000, "disconnected")]);
+      store.addEvents([event(1_500, "connected")]);
+      const kinds = (after: number, since: number) =>
+        store.events(after, since).map(({ id, kind }) => [id, kind]);
+      assertEquals(kinds(0, 0), [[1, "connected"], [2, "disconnected"], [3, "connected"]]);
+      assertEquals([kinds(2, 0), kinds(0, 1_600)], [[[3, "connected"]], [[2, "disconnected"]]]);
+      store.addEvents(Array.from({ length: 100_002 }, (_, i) => event(i, "moved")));
+      assertEquals(store.events(0, 0)[0]!.id, 6);
+      assertEquals(store.events(0, 0).length, 10_000);
+    });
+  },
+);
+
+hostTest("events older than 90 days are forgotten", async () => {
+  await withFolder(async (path) => {
+    using store = await AccountStore.open(path);
+    const old = (days: number) => ({
+      time: (TODAY - days) * 86_400_000,
+      kind: `${days}`,
+      peer: null,
+      name: null,
+      detail: null,
+    });
+    store.addEvents([old(91), old(90), old(0)]);
+    store.add(TODAY, [of("a", 1, 1)]);
+    assertEquals(store.events(0, 0).map(({ kind }) => kind), ["90", "0"]);
+  });
+});
