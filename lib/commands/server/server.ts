@@ -140,6 +140,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
         addresses,
+        addresses6,
         upstreams: config.interface.dnsProxy,
         routes: config.interface.dnsRoutes,
         domain: config.interface.dnsDomain,

@@ -10,10 +10,19 @@ import {
   questionOf,
   soaRecord,
   TYPE_A,
+  TYPE_AAAA,
   TYPE_ANY,
   TYPE_SOA,
 } from "./own_answer.ts";
 import { domainsOf, wireName } from "./wire_name.ts";
+import {
+  addressBytes,
+  canonicalIpv6,
+  type HostAddress,
+  IPV6_SIZE,
+  isIpv6,
+} from "../wire/host_address.ts";
+import { type Ipv6PrefixText, isWithin6 } from "../wire/ipv6_prefix.ts";
 
 const TYPE_PTR = 12;
 const CLASS_IN = 1;
@@ -21,12 +30,13 @@ const CLASS_ANY = 255;
 /** Seconds for which others may keep an answer: a peer that is renamed or removed is so at once. */
 const TIME_TO_LIVE = 10;
 const REVERSE = wireName("in-addr.arpa")!;
+const REVERSE6 = wireName("ip6.arpa")!;
 
 /** A host by the name that a person has given it. */
 export interface NamedHost {
   readonly name: string;
-  /** IPv4, host order. */
-  readonly addresses: readonly number[];
+  /** Of either family. */
+  readonly addresses: readonly HostAddress[];
 }
 
 export interface LocalZoneOptions {
@@ -36,15 +46,17 @@ export interface LocalZoneOptions {
   readonly hosts: readonly NamedHost[];
   /** Networks whose addresses are the hosts' or nobody's; host order. */
   readonly networks: readonly { readonly address: number; readonly mask: number }[];
+  /** The same of IPv6; none if left out. */
+  readonly networks6?: readonly Ipv6PrefixText[];
 }
 
 export class LocalZone {
   readonly #options: LocalZoneOptions;
   readonly #apex: string;
   /** Addresses by name; names between the domain and a host's, as of `anna` for `laptop.anna`, have none. */
-  readonly #addresses = new Map<string, readonly number[]>();
+  readonly #addresses = new Map<string, readonly HostAddress[]>();
   /** Names by address. */
-  readonly #names = new Map<number, string>();
+  readonly #names = new Map<HostAddress, string>();
 
   /** @throws {RangeError} for a domain that is none */
   constructor(options: LocalZoneOptions) {
@@ -62,7 +74,7 @@ export class LocalZone {
     }
   }
 
-  #add(name: string, addresses: readonly number[]): void {
+  #add(name: string, addresses: readonly HostAddress[]): void {
     const wire = wireName(name);
     if (wire === null || (this.#addresses.get(wire)?.length ?? 0) > 0) return;
     this.#addresses.set(wire, addresses);
@@ -94,34 +106,30 @@ export class LocalZone {
     const zone = this.#apex;
     const addresses = this.#addresses.get(name);
     if (addresses === undefined) return { code: RCODE_NAME_ERROR, records: [], zone };
-    const records: ResourceData[] = [];
-    if (type === TYPE_A || type === TYPE_ANY) {
-      for (const address of addresses) {
-        const data = [address >>> 24, address >>> 16, address >>> 8, address];
-        records.push({ type: TYPE_A, timeToLive: TIME_TO_LIVE, data });
-      }
-    }
+    const records = addresses.map((address): ResourceData => ({
+      type: isIpv6(address) ? TYPE_AAAA : TYPE_A,
+      timeToLive: TIME_TO_LIVE,
+      data: [...addressBytes(address)],
+    })).filter((record) => type === record.type || type === TYPE_ANY);
     if (name === zone && (type === TYPE_SOA || type === TYPE_ANY)) {
       records.push(soaRecord(zone, TIME_TO_LIVE));
     }
     return { code: RCODE_NO_ERROR, records, zone };
   }
 
+  #isInside(address: HostAddress): boolean {
+    const { networks, networks6 = [] } = this.#options;
+    return isIpv6(address)
+      ? networks6.some((network) => isWithin6(`${address}/128`, network))
+      : networks.some((network) => ((address ^ network.address) & network.mask) === 0);
+  }
+
   /** Of names of whole addresses. */
   #reverse(name: string, type: number): Found | null {
-    if (!name.endsWith(REVERSE)) return null;
-    const labels = [...domainsOf(name)].map((domain) => domain.slice(1, 1 + domain.charCodeAt(0)));
-    if (labels.length !== 6) return null;
-    const octets = labels.slice(0, 4).reverse();
-    if (!octets.every((octet) => /^(0|[1-9]\d{0,2})$/.test(octet) && Number(octet) < 256)) {
-      return null;
-    }
-    const address = octets.reduce((sum, octet) => sum * 256 + Number(octet), 0);
+    const address = addressOf(name);
+    if (address === null) return null;
     const target = this.#names.get(address);
-    const isInside = this.#options.networks.some((network) =>
-      ((address ^ network.address) & network.mask) === 0
-    );
-    if (target === undefined && !isInside) return null;
+    if (target === undefined && !this.#isInside(address)) return null;
     const zone = name.slice(1 + name.charCodeAt(0));
     if (target === undefined) return { code: RCODE_NAME_ERROR, records: [], zone };
     const records = type === TYPE_PTR || type === TYPE_ANY
@@ -132,6 +140,24 @@ export class LocalZone {
 }
 
 type Found = Omit<OwnAnswer, "timeToLive">;
+
+/** The address that a name of the reverse tree stands for; null for other names, and for parts of addresses. */
+function addressOf(name: string): HostAddress | null {
+  const isReverse = name.endsWith(REVERSE);
+  if (!isReverse && !name.endsWith(REVERSE6)) return null;
+  const labels = [...domainsOf(name)].map((domain) => domain.slice(1, 1 + domain.charCodeAt(0)))
+    .slice(0, -2).reverse();
+  if (isReverse) {
+    const isAddress = labels.length === 4 &&
+      labels.every((octet) => /^(0|[1-9]\d{0,2})$/.test(octet) && Number(octet) < 256);
+    return isAddress ? labels.reduce((sum, octet) => sum * 256 + Number(octet), 0) : null;
+  }
+  // RFC 3596 section 2.5: hexadecimal digits, one a label.
+  if (labels.length !== 2 * IPV6_SIZE || !labels.every((digit) => /^[0-9a-f]$/.test(digit))) {
+    return null;
+  }
+  return canonicalIpv6(labels.join("").replace(/.{4}(?=.)/g, "$&:"));
+}
 
 function isWithin(name: string, apex: string): boolean {
   for (const domain of domainsOf(name)) if (domain === apex) return true;

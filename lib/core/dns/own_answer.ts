@@ -12,7 +12,7 @@ import { wireName } from "./wire_name.ts";
 
 export const TYPE_A = 1;
 export const TYPE_SOA = 6;
-const TYPE_AAAA = 28;
+export const TYPE_AAAA = 28;
 export const TYPE_ANY = 255;
 /** The mailbox of nobody (RFC 2606 section 2). */
 const NOBODY = wireName("nobody.invalid")!;

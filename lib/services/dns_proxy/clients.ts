@@ -4,11 +4,13 @@
  */
 import type { DnsClient } from "../../core/dns/cache.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 
 /** A peer, as far as its networks go, and what it is called. */
 export interface PeerNetworks {
   readonly name: string | null;
   readonly allowedIps: readonly Ipv4Prefix[];
+  readonly allowedIps6: readonly Ipv6PrefixText[];
 }
 
 export class ClientDirectory {

@@ -15,6 +15,7 @@ import type { Resolver } from "../../core/dns/upstream.ts";
 import { blockedAnswer, questionOf } from "../../core/dns/own_answer.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
 import { closeQuietly } from "./framing.ts";
 import { LoopProbe } from "./loop_probe.ts";
@@ -37,6 +38,8 @@ const WRONG_ANSWERS_FACTOR = 10;
 export interface DnsProxyOptions {
   /** The gateway's inner addresses: on the first of them it answers. */
   readonly addresses: readonly Ipv4Prefix[];
+  /** Those of IPv6, of which it tells. */
+  readonly addresses6: readonly Ipv6PrefixText[];
   /** Upstream resolvers. */
   readonly upstreams: readonly Resolver[];
   /** Those for some domains. */

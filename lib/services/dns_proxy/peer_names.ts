@@ -2,6 +2,7 @@
 import { LocalZone, type NamedHost } from "../../core/dns/local_zone.ts";
 import type { Parsed } from "../../core/dns/message.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import type { PeerNetworks } from "./clients.ts";
 
 /** What the gateway is called where no peer is. */
@@ -12,6 +13,8 @@ export interface PeerNamesOptions {
   readonly domain: string | null;
   /** The gateway's, with the networks of its clients. */
   readonly addresses: readonly Ipv4Prefix[];
+  /** The same of IPv6; where there is none, peers have no addresses of IPv6 either. */
+  readonly addresses6: readonly Ipv6PrefixText[];
   /** By their keys, as they are now: another map when they have changed. */
   readonly peers: () => ReadonlyMap<string, PeerNetworks>;
 }
@@ -46,11 +49,16 @@ export class PeerNames {
   }
 
   #zoneOf(domain: string, peers: ReadonlyMap<string, PeerNetworks>): LocalZone {
-    const { addresses } = this.#options;
-    const hosts = Array.from(peers.values()).flatMap(({ name, allowedIps }): NamedHost[] =>
-      name === null ? [] : [{ name, addresses: hostsAmong(allowedIps) }]
-    );
-    const own = { name: GATEWAY, addresses: addresses.map(({ address }) => address) };
+    const { addresses, addresses6 } = this.#options;
+    const hosts = Array.from(peers.values()).flatMap((peer): NamedHost[] => {
+      if (peer.name === null) return [];
+      const six = addresses6.length === 0 ? [] : hostsAmong6(peer.allowedIps6);
+      return [{ name: peer.name, addresses: [...hostsAmong(peer.allowedIps), ...six] }];
+    });
+    const own = {
+      name: GATEWAY,
+      addresses: [...addresses.map(({ address }) => address), ...addresses6.map(addressOf6)],
+    };
     return new LocalZone({
       domain,
       hosts: [...hosts, own],
@@ -58,10 +66,15 @@ export class PeerNames {
         address,
         mask: prefixMask(prefixLength),
       })),
+      networks6: addresses6,
     });
   }
 }
 
 function hostsAmong(networks: readonly Ipv4Prefix[]): number[] {
   return networks.filter(({ prefixLength }) => prefixLength === 32).map(({ address }) => address);
+}
+
+function hostsAmong6(networks: readonly Ipv6PrefixText[]): string[] {
+  return networks.filter((network) => network.endsWith("/128")).map(addressOf6);
 }

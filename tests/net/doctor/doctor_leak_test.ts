@@ -74,3 +74,30 @@ netTest(
     lost.expect("ipv6-leak", { status: "fail", why: /the rule that blocks IPv6 is gone/ });
   },
 );
+
+netTest(
+  "a full tunnel of both families takes IPv6, and it is found where that goes past it",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    const tunnel = simpleTunnel();
+    await client.output(["ip", "-6", "-batch", "-"], {
+      stdin: "address add 2001:db8::2/64 dev eth0 nodad\nroute add default via 2001:db8::1\n",
+    });
+    await startVpn("server", server, tunnel.server());
+    const full = tunnel.client(
+      { Address: "10.66.77.2/32, fd00:77::2/128" },
+      { AllowedIPs: "0.0.0.0/0, ::/0" },
+    );
+    const { status, why } = (await examine(client, full)).finding("ipv6-leak");
+    assertEquals(status, "ok");
+    assertMatch(why, /goes through the tunnel while it is up$/);
+
+    const process = await startVpn("client", client, full);
+    assertMatch((await examine(client, full)).finding("ipv6-leak").why, /goes through the tunnel$/);
+    const rule = "ip -6 rule del table 51820 2>/dev/null";
+    client.spawn(["sh", "-c", `while :; do ${rule}; sleep 0.05; done`]);
+    await process.waitFor(/the tunnel is degraded, without routing rule/);
+    const lost = await examineUntilFound("ipv6-leak", client, full);
+    lost.expect("ipv6-leak", { status: "fail", why: /the rule that leads there is gone/ });
+  },
+);

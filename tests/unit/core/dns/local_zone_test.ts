@@ -103,6 +103,33 @@ Deno.test("LocalZone names addresses, and says NXDOMAIN of others in the gateway
   assertEquals(said({ name: "3.77.66.10.in-addr.arpa", type: TYPE_TXT }), 0);
 });
 
+Deno.test("LocalZone answers with addresses of IPv6 where AAAA is asked, and leads from them to names", () => {
+  const both = {
+    hosts: [{ name: "laptop", addresses: [0x0a42_4d02, "fd00:77::2"] }, {
+      name: "old",
+      addresses: [1],
+    }],
+    networks6: ["fd00:77::1/64"],
+  };
+  const data = [0xfd, 0, 0, 0x77, ...Array<number>(11).fill(0), 2];
+  const { query, answer } = asked({ name: "laptop.vpn", type: TYPE_AAAA }, both);
+  const record = { type: TYPE_AAAA, timeToLive: 10, data };
+  assertEquals(answer, buildAnswer(query, { flags: FLAGS, answers: [record] }));
+  assertEquals(said({ name: "laptop.vpn" }, both), [0x0a42_4d02]);
+  assertEquals(said({ name: "old.vpn", type: TYPE_AAAA }, both), 0);
+
+  const reverse = (last: string) => `${last}${".0".repeat(23)}.7.7.0.0.0.0.d.f.ip6.arpa`;
+  const named = asked({ name: reverse("2"), type: TYPE_PTR }, both);
+  const target = { type: TYPE_PTR, timeToLive: 10, data: encodeName("laptop.vpn") };
+  assertEquals(named.answer, buildAnswer(named.query, { flags: FLAGS, answers: [target] }));
+  assertEquals(said({ name: reverse("9"), type: TYPE_PTR }, both), NAME_ERROR);
+  for (
+    const name of [reverse("0.2"), reverse("x"), "d.f.ip6.arpa", `1${".0".repeat(31)}.ip6.arpa`]
+  ) {
+    assertEquals(said({ name, type: TYPE_PTR }, both), null, name);
+  }
+});
+
 Deno.test("LocalZone leaves all else to others", () => {
   for (
     const fields of [
