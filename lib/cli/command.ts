@@ -203,6 +203,8 @@ export const PEER_SETTINGS = [
   "Quota",
   "QuotaRate",
   "Groups",
+  "Allow",
+  "Deny",
   "Enabled",
   "Expires",
 ] as const;

@@ -247,6 +247,7 @@ export async function serveTunnel<Kind extends Config>(
           ...peer,
           quotaUsed: tunnel.accounts?.quotaOf(encodeKey(peer.publicKey), null)?.used ?? 0,
         })),
+      ruleText: (rule) => tunnel.peers.ruleText(rule),
       hasNat,
       dnsProxy,
       logger,

@@ -3,7 +3,7 @@
  * the data plane and, on a gateway, with their routes; peers of a gateway that are disabled or have expired are in
  * neither.
  */
-import { type Config, type PeerConfig } from "../core/config/config.ts";
+import { type Config, type GroupConfig, type PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { MAX_PEERS } from "../core/limits/max_peers.ts";
 import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
@@ -20,6 +20,7 @@ import type { PeerChange } from "../core/peers/peer_change.ts";
 import { planPeerRoutes } from "../host/network/route_plan.ts";
 import { peerOptions } from "../core/peers/peer_options.ts";
 import { NetworkOwners } from "../core/peers/network_owners.ts";
+import type { LiveAccess } from "./live_access.ts";
 import { RequestError } from "./protocol.ts";
 
 /** A peer whose endpoint, if it has one, is an address. */
@@ -55,7 +56,9 @@ interface PeersState {
 export interface LivePeersOptions {
   readonly role: "server" | "client";
   readonly config: Config;
-  readonly dataPlane: Pick<DataPlaneHandle, "changePeers">;
+  readonly dataPlane: Pick<DataPlaneHandle, "changePeers" | "changeAccess">;
+  /** The rules of a gateway's peers; left out, there are none. */
+  readonly access?: LiveAccess;
   readonly network: Pick<HostNetwork, "addRoutes" | "removeRoutes">;
   readonly settings: InterfaceSettings;
   /** The time, Unix ms, by which it was decided which of the peers the data plane begins with. */
@@ -111,16 +114,18 @@ export class LivePeers implements Disposable {
    * be removed is not there is no error.
    *
    * @param changes or what they are, given the peers that there are when it is their turn
+   * @param groups those that there are from now on; as before, if left out
    * @throws {RequestError} for what cannot be, with nothing changed
    */
   change(
     changes:
       | readonly LiveChange[]
       | ((peers: ReadonlyMap<string, LivePeer>) => Generator<void, readonly LiveChange[]>),
+    groups?: readonly GroupConfig[],
   ): Promise<void> {
     const made = this.#last.then(async () => {
       const all = typeof changes === "function" ? await paced(changes(this.#peers)) : changes;
-      await this.#make(all);
+      await this.#make(all, groups);
     });
     this.#last = made.catch(() => {});
     return made;
@@ -132,7 +137,17 @@ export class LivePeers implements Disposable {
     this.#expiries[Symbol.dispose]();
   }
 
-  async #make(changes: readonly LiveChange[]): Promise<void> {
+  /** What an access rule of this number says, and where it stands. */
+  ruleText(rule: number): string {
+    return this.#options.access?.ruleText(rule) ?? "";
+  }
+
+  /** Has the data plane judge by the access rules as they are now. */
+  followAccess(): Promise<void> {
+    return this.change([]);
+  }
+
+  async #make(changes: readonly LiveChange[], groups?: readonly GroupConfig[]): Promise<void> {
     const peers = await paced(changedPeers(this.#peers, changes));
     this.#refuse(peers, changes);
     const now = this.#options.now();
@@ -141,7 +156,7 @@ export class LivePeers implements Disposable {
     const after = await paced(this.#routed(admitted));
     this.#requireOpen();
     const told = removalsFirst(this.#toDataPlane(changes, peers, admitted));
-    if (told.length > 0) await this.#options.dataPlane.changePeers(told);
+    await this.#tell(told, admitted, groups);
     const earlier = { peers: this.#peers, admitted: this.#admitted };
     this.#peers = peers;
     this.#admitted = admitted;
@@ -152,6 +167,19 @@ export class LivePeers implements Disposable {
       after: { peers, admitted },
     });
     await paced(this.#followRoutes(before, after));
+  }
+
+  /** Rules before the peers that they are about, so that none of these is without for a moment; and the other way. */
+  async #tell(
+    changes: readonly PeerChange[],
+    admitted: ReadonlyMap<string, LivePeer>,
+    groups?: readonly GroupConfig[],
+  ): Promise<void> {
+    const { access, dataPlane } = this.#options;
+    const update = access?.update(admitted, groups) ?? { before: [], after: [] };
+    if (update.before.length > 0) await dataPlane.changeAccess(update.before);
+    if (changes.length > 0) await dataPlane.changePeers(changes);
+    if (update.after.length > 0) await dataPlane.changeAccess(update.after);
   }
 
   #admittedAt(
@@ -174,7 +202,7 @@ export class LivePeers implements Disposable {
       const { publicKey } = change.peer;
       const key = encodeKey(publicKey);
       if (!admitted.has(key)) return { kind: "remove", publicKey };
-      return putOf(known.has(key) ? change.peer : peers.get(key)!);
+      return this.#putOf(key, known.has(key) ? change.peer : peers.get(key)!);
     });
     if (admitted.size === peers.size && known.size === this.#peers.size) return told;
     const named = new Set(changes.map((change) => encodeKey(keyOf(change))));
@@ -186,10 +214,15 @@ export class LivePeers implements Disposable {
     for (const [key, peer] of admitted) {
       if (named.has(key) || known.get(key) === peer) continue;
       // A network that went to one without access is lost by being told so; where the peer is, it stays.
-      told.push(putOf(known.has(key) ? { ...peer, endpoint: null } : peer));
+      told.push(this.#putOf(key, known.has(key) ? { ...peer, endpoint: null } : peer));
       if (!known.has(key)) tellTurn(key, peer, true);
     }
     return told;
+  }
+
+  #putOf(key: string, peer: LivePeer): PeerChange {
+    const id = this.#options.access?.idOf(key) ?? 0;
+    return { kind: "put", peer: peerOptions(peer, peer.endpoint?.address ?? null, id) };
   }
 
   #watchExpiries(now: number): void {
@@ -321,10 +354,6 @@ export function* changedPeers(
 function removalsFirst(changes: readonly PeerChange[]): readonly PeerChange[] {
   const isRemoval = ({ kind }: PeerChange) => kind === "remove";
   return [...changes.filter(isRemoval), ...changes.filter((change) => !isRemoval(change))];
-}
-
-function putOf(peer: LivePeer): PeerChange {
-  return { kind: "put", peer: peerOptions(peer, peer.endpoint?.address ?? null) };
 }
 
 function keyOf(change: LiveChange): Uint8Array {

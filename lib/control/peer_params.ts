@@ -1,5 +1,6 @@
 /** Peer parameters: the form of a peer in the control protocol, with the keys of a configuration. */
 import { formatEndpoint } from "../core/config/text/config_writer.ts";
+import { formatAccessRules, parseAccessRules } from "../core/config/values/access_rules.ts";
 import {
   ipv4Prefixes,
   ipv6Prefixes,
@@ -41,6 +42,8 @@ export function peerParams(peer: PeerConfig): PeerParams {
     ...(peer.quota === null ? {} : { Quota: formatQuota(peer.quota) }),
     ...(peer.quotaRate === null ? {} : { QuotaRate: `${peer.quotaRate}` }),
     ...(peer.groups.length === 0 ? {} : { Groups: peer.groups.join(", ") }),
+    ...(peer.allow.length === 0 ? {} : { Allow: formatAccessRules(peer.allow) }),
+    ...(peer.deny.length === 0 ? {} : { Deny: formatAccessRules(peer.deny) }),
     ...(peer.isEnabled ? {} : { Enabled: "no" }),
     ...(peer.expires === null ? {} : { Expires: formatExpires(peer.expires) }),
   };
@@ -80,6 +83,8 @@ export function livePeer(params: Params): LivePeer {
     quota: read("Quota", parseQuota),
     quotaRate: read("QuotaRate", parseRateLimit),
     groups: read("Groups", parseGroups) ?? [],
+    allow: read("Allow", parseAccessRules) ?? [],
+    deny: read("Deny", parseAccessRules) ?? [],
     isEnabled: read("Enabled", parseYesNo) ?? true,
     expires: read("Expires", parseExpires),
   };

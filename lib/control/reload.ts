@@ -11,6 +11,7 @@ import {
   changedKeys,
   type ConfigChange,
   configChange,
+  isSame,
   ofKeys,
 } from "../core/config/config_change.ts";
 import { ConfigError } from "../core/config/config_error.ts";
@@ -153,7 +154,7 @@ export class Reloader<Kind extends Config> {
     const live = ofKeys(whole, (key) => role.liveKeys.has(key));
     const plan = await role.plan(live, { before, after });
 
-    await peers.change(liveChanges(plan));
+    await peers.change(liveChanges(plan), after.groups);
     const problems: unknown[] = [];
     const failed = new Set<string>();
     for (const { key, run } of plan.steps) {
@@ -175,7 +176,7 @@ export class Reloader<Kind extends Config> {
     const code = restart.length === 0 ? ExitCode.ok : ExitCode.usage;
     return {
       file: path,
-      changes: described(made),
+      changes: [...described(made), ...isSame(before.groups, after.groups) ? [] : ["groups"]],
       restart,
       problems: problems.map(messageOf),
       exitCode: problems.length === 0 ? code : exitCodeOf(problems[0]),

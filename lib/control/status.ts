@@ -116,6 +116,8 @@ export interface PeerStatus {
   readonly rateLimit: number | null;
   /** Packets that the limit has cost. */
   readonly rateLimited: number;
+  /** Packets that access rules have cost it: each rule as it stands, and where; `no Allow` where none holds. */
+  readonly denied: readonly { readonly rule: string; readonly packets: number }[];
   /** Null without the gateway's own NAT. */
   readonly nat: {
     /** Ports outside that count against it, those at rest included. */
@@ -148,7 +150,7 @@ export interface StatusFrame {
   readonly config: Config;
   readonly port: number;
   readonly aead: string;
-  readonly peers: Pick<LivePeers, "peers" | "admissionOf">;
+  readonly peers: Pick<LivePeers, "peers" | "admissionOf" | "ruleText">;
   /** Null where nothing is kept: at a client. */
   readonly accounts: Pick<Accounts, "quotaOf"> | null;
   readonly degraded: () => readonly string[];
@@ -248,7 +250,7 @@ function* peerStatuses(
   const statuses = yield* mapped(statistics, (peer) => {
     const key = encodeKey(peer.publicKey);
     const state = accounts?.quotaOf(key, peer.receivedBytes + peer.sentBytes) ?? null;
-    return peerStatus(peer, live.peers.get(key) ?? null, state);
+    return peerStatus(peer, live.peers.get(key) ?? null, state, (rule) => live.ruleText(rule));
   });
   for (const [key, peer] of live.peers) {
     yield;
@@ -258,11 +260,15 @@ function* peerStatuses(
   return statuses;
 }
 
-/** @param live what the configuration says of it; null where it is not known any more */
+/**
+ * @param live what the configuration says of it; null where it is not known any more
+ * @param ruleText what an access rule says
+ */
 export function peerStatus(
   peer: PeerStatistics,
   live: Pick<LivePeer, "expires" | "groups" | "quota" | "quotaRate"> | null,
   state: QuotaState | null,
+  ruleText: (rule: number) => string,
 ): PeerStatus {
   const { expires = null, groups = [] } = live ?? {};
   const publicKey = encodeKey(peer.publicKey);
@@ -288,6 +294,7 @@ export function peerStatus(
     persistentKeepalive: peer.persistentKeepalive,
     rateLimit: peer.rateLimit,
     rateLimited: peer.rateLimited,
+    denied: peer.denials.map(({ rule, packets }) => ({ rule: ruleText(rule), packets })),
     nat: peer.nat,
     quota: live === null ? null : quotaStatus(live, state),
     received: peer.receivedBytes,
@@ -331,6 +338,7 @@ function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
     persistentKeepalive: peer.persistentKeepalive,
     rateLimit: peer.rateLimit,
     rateLimited: 0,
+    denied: [],
     nat: null,
     quota: quotaStatus(peer, null),
     received: 0,

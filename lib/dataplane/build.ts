@@ -10,6 +10,7 @@ import { type Libc, openLibc } from "../../ffi/libc.ts";
 import { RouteMonitor } from "../../ffi/netlink/monitor.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../ffi/sockets/udp_buffers.ts";
 import type { UdpSocket } from "../../ffi/sockets/udp_socket.ts";
+import { AccessControl } from "../core/access/access_control.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../core/engine/engine.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../core/engine/pipeline.ts";
 import { shapingRegion } from "../core/engine/shaping.ts";
@@ -64,6 +65,8 @@ export interface DataPlaneParts {
   readonly handshakes: { readonly socket: UdpSocket; readonly port: UdpPort } | null;
   readonly device: Device;
   readonly router: Router;
+  /** Null at a client. */
+  readonly access: AccessControl | null;
   /** Null where nothing is translated. */
   readonly egress: Egress | null;
   readonly engine: Engine;
@@ -141,6 +144,15 @@ export function buildDataPlane(
     allowedIps: device.allowedIps,
     allowedIps6: device.allowedIps6,
   });
+  const { shared } = config;
+  const access = !config.isGateway ? null : new AccessControl({
+    view: arena.view,
+    allowedIps: device.allowedIps,
+    allowedIps6: device.allowedIps6,
+    seed: shared?.seed ?? randomBytes(4).readInt32LE(),
+    items: config.access,
+    ...(shared && { shared: { flows: shared.flows, own: shared.toWorkers.length } }),
+  });
   const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
   const pipeline = new Pipeline({
     ...queues,
@@ -148,6 +160,7 @@ export function buildDataPlane(
     device,
     router,
     nat: egress?.nat ?? null,
+    ...(access && { access }),
     drops,
     scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
     shaping: openShaping(arena, config.mtu),
@@ -188,6 +201,7 @@ export function buildDataPlane(
     handshakes: handshakes && { socket: handshakes, port: portOf(handshakes) },
     device,
     router,
+    access,
     egress,
     engine,
     workers,

@@ -2,6 +2,7 @@
 import { SystemCallError } from "../../ffi/errno.ts";
 import { MAX_MESSAGE_SIZE, receiveMessage } from "../../ffi/sockets/wake_channel.ts";
 import { Tun } from "../../ffi/tun.ts";
+import type { AccessItem } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
@@ -40,6 +41,7 @@ export class Commands {
   readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
   /** Parts of a set of rules of which the last has still to come. */
   readonly #egressRules: EgressRule[] = [];
+  readonly #accessItems: AccessItem[] = [];
 
   constructor(parts: DataPlaneParts, options: CommandsOptions) {
     this.#parts = parts;
@@ -69,6 +71,7 @@ export class Commands {
       case "open-fake-tcp":
       case "change-peers":
       case "set-quotas":
+      case "change-access":
       case "get-statistics":
         this.#answer(command, now);
         break;
@@ -144,6 +147,10 @@ export class Commands {
           break;
         case "set-quotas":
           for (const { peer, quota } of request.quotas) this.#peer(peer)?.setQuota(quota);
+          break;
+        case "change-access":
+          this.#accessItems.push(...request.items);
+          if (request.isLast) this.#parts.access?.change(this.#accessItems.splice(0));
           break;
         case "get-statistics":
           report({

@@ -3,6 +3,7 @@ import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { EBADFD, ENODEV } from "../../ffi/errno.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";
+import type { AccessItem } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { CaptureRequest } from "./captures.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
@@ -18,6 +19,7 @@ import type {
   Statistics,
 } from "./data_plane_protocol.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
+import { accessParts } from "../core/peers/access_book.ts";
 import { type PeerChange, peerChangeTexts } from "../core/peers/peer_change.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { Swarm } from "../process/swarm.ts";
@@ -46,6 +48,8 @@ interface Waiter {
 const CHANGES_SIZE = 4096;
 /** Quotas in one message; each is about 130 bytes of JSON. */
 const QUOTAS_AT_ONCE = 32;
+/** Bytes of access rules in one message. */
+const ACCESS_SIZE = 16_384;
 
 /** ms within which the report of a thread's death follows what it leads to. */
 const REPORT_LIMIT = 2_000;
@@ -252,6 +256,18 @@ export class DataPlaneHandle {
   async setQuotas(quotas: readonly PeerQuota[]): Promise<void> {
     for (let from = 0; from < quotas.length; from += QUOTAS_AT_ONCE) {
       await this.#ask({ kind: "set-quotas", quotas: quotas.slice(from, from + QUOTAS_AT_ONCE) });
+    }
+  }
+
+  /** Changes access rules, in each thread all of them at once. */
+  async changeAccess(items: readonly AccessItem[]): Promise<void> {
+    const parts = [...accessParts(items, ACCESS_SIZE)];
+    for (const [i, part] of parts.entries()) {
+      const isLast = i === parts.length - 1;
+      await Promise.all([
+        this.#ask({ kind: "change-access", items: part, isLast }),
+        this.#workers?.changeAccess(part, isLast),
+      ]);
     }
   }
 

@@ -9,6 +9,7 @@ import type { WatchOptions } from "../core/wireguard/liveness/liveness.ts";
 import type { PeerOptions } from "../core/wireguard/peer.ts";
 import type { Software } from "../core/wireguard/liveness/recognition.ts";
 import type { CaptureCommand, CaptureReport } from "./captures.ts";
+import type { AccessItem, Denials } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
@@ -53,6 +54,8 @@ export interface DataPlaneConfig {
   readonly egress: EgressConfig | "kernel" | "off";
   /** Which addresses outside peers reach, and how. */
   readonly egressRules: readonly EgressRule[];
+  /** What peers of a gateway may reach of that. */
+  readonly access: readonly AccessItem[];
   /** Of a client, the first is its server. */
   readonly peers: readonly PeerOptions[];
   /** Whether there may be fake TCP besides UDP. */
@@ -83,6 +86,13 @@ export type Request =
   }
   /** Bound what peers use up from now on, or bound it no more; answered by `done`. */
   | { readonly kind: "set-quotas"; readonly id: number; readonly quotas: readonly PeerQuota[] }
+  /** Change access rules: all parts together, from the one on that is the last; answered by `done`. */
+  | {
+    readonly kind: "change-access";
+    readonly id: number;
+    readonly items: readonly AccessItem[];
+    readonly isLast: boolean;
+  }
   /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
   | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
 
@@ -159,6 +169,9 @@ export interface PeerStatistics {
   /** Bits a second each way; null for no limit. And how many packets it has cost. */
   readonly rateLimit: number | null;
   readonly rateLimited: number;
+  /** Its number among those that access rules are about; what each rule has cost it. */
+  readonly accessId: number;
+  readonly denials: readonly Denials[];
   /** What of the NAT it holds, and how many of its packets were refused as it had no room left; null without a NAT. */
   readonly nat: PeerNatUsage | null;
   readonly receivedBytes: number;

@@ -61,7 +61,7 @@ export class StatisticsPages {
   }
 
   #peerStatistics(peer: Peer, now: number): PeerStatistics {
-    const { config, device, egress, workers } = this.#parts;
+    const { access, config, device, egress, workers } = this.#parts;
     const isTranslated = typeof config.egress === "object";
     return {
       publicKey: peer.publicKey,
@@ -80,6 +80,8 @@ export class StatisticsPages {
       mtu: peer.mtu,
       rateLimit: peer.fromLimit?.rate ?? null,
       rateLimited: peer.rateLimited,
+      accessId: peer.accessId,
+      denials: access?.table.denialsOf(peer.accessId) ?? [],
       nat: egress?.usageOf(peer) ??
         (isTranslated && workers !== null ? workers.natUsageOf(peer.index) : null),
       receivedBytes: peer.receivedBytes,

@@ -3,6 +3,7 @@ import type { PeerRequest, PeerUpdate } from "../../cli/command.ts";
 import { tableLines } from "../../cli/table.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
+import { formatAccessRules } from "../../core/config/values/access_rules.ts";
 import { formatExpires } from "../../core/config/values/expiry.ts";
 import { formatQuota } from "../../core/config/values/quota.ts";
 import { admissionOf } from "../../core/peers/admission.ts";
@@ -145,6 +146,8 @@ function show(request: Request<"show">): number {
     ["preshared key", peer.presharedKey === null ? "none" : "yes"],
     ["addresses", networksOf(config, peer).join(", ") || "-"],
     ["groups", peer.groups.join(", ") || "-"],
+    ["allow", formatAccessRules(peer.allow) || "-"],
+    ["deny", formatAccessRules(peer.deny) || "-"],
     ["access", admissionOf(peer, Date.now())],
     ["expires", peer.expires === null ? "never" : formatExpires(peer.expires)],
     ["quota", peer.quota === null ? "none" : formatQuota(peer.quota)],

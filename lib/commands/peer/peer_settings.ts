@@ -2,6 +2,7 @@
 import type { PeerSetting, PeerUpdate } from "../../cli/command.ts";
 import { BadValueError } from "../../core/config/config_error.ts";
 import type { PeerKeyEdit } from "../../core/config/text/peer_edit.ts";
+import { formatAccessRules } from "../../core/config/values/access_rules.ts";
 import { expiryTime, formatExpires, parseExpiry } from "../../core/config/values/expiry.ts";
 import { PEER_KEYS } from "../../core/config/values/keys.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -107,6 +108,11 @@ async function valueOf(key: PeerSetting, given: string, now: number): Promise<st
       const groups = PEER_KEYS.Groups.parse(entry);
       if (groups.length === 0) throw refused('Groups: give names, or "none"');
       return groups.join(", ");
+    }
+    if (key === "Allow" || key === "Deny") {
+      const rules = PEER_KEYS[key].parse(entry);
+      if (rules.length === 0) throw refused(`${key}: give rules, or "none"`);
+      return formatAccessRules(rules);
     }
     if (key !== "AllowedIPs") {
       PEER_KEYS[key].parse(entry);

@@ -3,9 +3,11 @@ import type { RunOptions } from "../../cli/command.ts";
 import { Accounts } from "../../control/accounts.ts";
 import { PeerEvents } from "../../control/peer_events.ts";
 import { accountsPath } from "../../process/state_directory.ts";
+import { LiveAccess } from "../../control/live_access.ts";
 import { LivePeers, peersByKey } from "../../control/live_peers.ts";
 import { Reloader } from "../../control/reload.ts";
 import { validateServer } from "../../core/config/roles.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
 import { admittedPeers } from "../../core/peers/admission.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
@@ -16,6 +18,7 @@ import { planPeerRoutes } from "../../host/network/route_plan.ts";
 import { startUpkeep } from "../../host/upkeep/host_upkeep.ts";
 import type { Upkeep } from "../../host/upkeep/upkeep.ts";
 import { ExitCode } from "../../process/errors.ts";
+import { background } from "../../process/guard.ts";
 import { getLogger } from "../../process/logging.ts";
 import { dropPrivileges } from "../../process/privileges.ts";
 import { type ServiceManager, underManager } from "../../process/service_manager.ts";
@@ -79,6 +82,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     stop.received,
   ]);
   if (typeof peersAtStart === "string") return ExitCode.ok;
+  const access = new LiveAccess({
+    groups: config.groups,
+    surroundings: gateway.surroundings(),
+    peers: peersByKey(admitted),
+  });
   using conflict = new NetworkConflict({ config, plan: NO_ROUTES, interfaceName, network, logger });
   let networkChanged = () => {};
   let accounts: Accounts | null = null;
@@ -94,7 +102,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       hasFakeTcp: config.interface.transport !== "udp",
       mark: config.interface.fwMark ?? 0,
       clientToClient: config.interface.clientToClient,
-      peers: peersAtStart,
+      peers: peersAtStart.map((peer) => ({
+        ...peer,
+        accessId: access.idOf(encodeKey(peer.publicKey)),
+      })),
+      access: access.atStart,
       ...gateway.dataPlaneConfig,
     },
     {
@@ -154,6 +166,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         role: "server",
         config,
         dataPlane,
+        access,
         network,
         settings,
         now: Date.now,
@@ -199,6 +212,9 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     networkChanged = () => {
       innerGuard?.networkChanged();
       gateway.networkChanged(dataPlane);
+      if (access.follow(gateway.surroundings())) {
+        background("server", "following the host's networks", livePeers.followAccess());
+      }
       watched.notice();
       conflict.notice();
     };

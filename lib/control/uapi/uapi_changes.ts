@@ -149,6 +149,8 @@ function newPeer(publicKey: Uint8Array, before: LivePeer | undefined): LivePeer 
     quota: before?.quota ?? null,
     quotaRate: before?.quotaRate ?? null,
     groups: before?.groups ?? [],
+    allow: before?.allow ?? [],
+    deny: before?.deny ?? [],
     isEnabled: before?.isEnabled ?? true,
     expires: before?.expires ?? null,
   };

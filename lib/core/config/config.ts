@@ -164,6 +164,10 @@ export interface PeerConfig {
   readonly expires: number | null;
   /** Names of the groups that it is in, each once. */
   readonly groups: readonly string[];
+  /** Where it may go, besides what its groups say: everywhere, where none of them says anything. */
+  readonly allow: readonly AccessRule[];
+  /** Where it may not go, whatever is allowed. */
+  readonly deny: readonly AccessRule[];
   /** The line of the `[Peer]` header, the first of several for one key. */
   readonly line: number;
 }
@@ -181,8 +185,30 @@ export interface QuotaConfig {
 export interface GroupConfig {
   /** Unique among the groups of a file. */
   readonly name: string;
+  /** Where its members may go and may not, as in `PeerConfig`. */
+  readonly allow: readonly AccessRule[];
+  readonly deny: readonly AccessRule[];
   /** The line of the header. */
   readonly line: number;
+}
+
+/** A place that peers may go to, or may not. */
+export interface AccessRule {
+  readonly target: AccessTarget;
+  /** What is there; none for all. */
+  readonly services: readonly AccessService[];
+}
+
+export type AccessTarget =
+  /** `any`: everywhere; `gateway`: its own addresses; `lan`: the networks that it is attached to. */
+  | { readonly kind: "any" | "internet" | "lan" | "gateway" | "peers" }
+  | { readonly kind: "network"; readonly prefix: Ipv4Prefix | Ipv6PrefixText }
+  | { readonly kind: "peer" | "group"; readonly name: string };
+
+export interface AccessService {
+  readonly protocol: "tcp" | "udp" | "icmp" | "gre" | "esp";
+  /** `null` for all. */
+  readonly ports: PortRange | null;
 }
 
 /** Where a peer is reached. */

@@ -130,7 +130,7 @@ function peersByKey(peers: readonly PeerConfig[]): ReadonlyMap<string, PeerConfi
 }
 
 /** Whether two values mean the same, wherever in the file they stand. */
-function isSame(one: unknown, other: unknown): boolean {
+export function isSame(one: unknown, other: unknown): boolean {
   return JSON.stringify(one, withoutPlace) === JSON.stringify(other, withoutPlace);
 }
 

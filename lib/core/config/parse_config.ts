@@ -3,6 +3,7 @@ import type { Config, HookCommand } from "./config.ts";
 import type { HookKeys, WantedKeys } from "./hook_keys.ts";
 import { type HostNames, parseDocument, type Section } from "./text/config_document.ts";
 import { ConfigError } from "./config_error.ts";
+import { checkAccessReferences } from "./text/access_references.ts";
 import { GroupReader } from "./text/group_section.ts";
 import { readInterface } from "./text/interface_section.ts";
 import { Notes } from "./text/notes.ts";
@@ -40,11 +41,13 @@ export function parseConfig(text: string, fileName: string, host: ConfigHost = {
   });
   const interfaceConfig = draft.config(keys ?? null);
   const peers = peerReader.peers(interfaceConfig.publicKey, keys?.presharedKeys ?? new Map());
+  const groups = groupReader.groups(peers, (publicKey) => peerReader.groupsEntry(publicKey));
+  checkAccessReferences(fileName, { peers, groups }, notes);
   return {
     fileName,
     interface: interfaceConfig,
     peers,
-    groups: groupReader.groups(peers, (publicKey) => peerReader.groupsEntry(publicKey)),
+    groups,
     warnings: notes.warnings(),
     notes: notes.notes(),
   };

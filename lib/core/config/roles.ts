@@ -141,10 +141,12 @@ function withoutNetworks(config: Config): readonly string[] {
 
 /** A client asks for access, and grants none. */
 function withoutAdmission({ fileName, peers }: Config): readonly string[] {
-  const isGranted = ({ isEnabled, expires, groups, quota, quotaRate }: PeerConfig) =>
-    isEnabled && expires === null && groups.length === 0 && quota === null && quotaRate === null;
+  const isGranted = ({ isEnabled, expires, groups, allow, deny, quota, quotaRate }: PeerConfig) =>
+    isEnabled && expires === null && groups.length + allow.length + deny.length === 0 &&
+    quota === null && quotaRate === null;
   return peers.filter((peer) => !isGranted(peer)).map(({ line }) =>
-    `${fileName}:${line}: [Peer]: Enabled, Expires, Groups, Quota and QuotaRate have no effect on a client`
+    `${fileName}:${line}: [Peer]: Enabled, Expires, Groups, Allow, Deny, Quota and QuotaRate have no effect on a ` +
+    "client"
   );
 }
 

@@ -77,6 +77,8 @@ export class FromHost {
     }
     const peer = this.#peerFor(packet);
     if (peer === null) return DropReason.noRoute;
+    const denied = this.#onward.judge(peer, packet, null, now);
+    if (denied !== DropReason.none) return denied;
     if (this.#router.isForwardedByHost) this.#noteInbound(packet, now);
     this.#onward.toPeer(peer, packet, null, now);
     return DropReason.none;
@@ -91,6 +93,8 @@ export class FromHost {
     }
     const peer = this.#peerFor(packet);
     if (peer === null) return DropReason.noRoute;
+    const denied = this.#onward.judge(peer, packet, null, now);
+    if (denied !== DropReason.none) return denied;
     const { split } = this;
     const splitReason = split.begin(header, packet, ipv4.totalLength(this.#view, packet));
     if (splitReason !== DropReason.none) return splitReason;

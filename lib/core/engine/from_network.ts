@@ -3,7 +3,9 @@
  * packet in it checked, and sent on to where the router says: into the TUN, to another peer, or outside through the
  * NAT.
  */
+import type { AccessControl } from "../access/access_control.ts";
 import type { InboundFlows } from "../access/inbound_flows.ts";
+import type { Prohibition } from "../access/prohibition.ts";
 import type { Nat } from "../nat/nat.ts";
 import type { Router } from "../routing/router.ts";
 import { RoutingVerdict } from "../routing/routing_verdict.ts";
@@ -31,6 +33,9 @@ export interface FromNetworkOptions {
   readonly ipv6: InnerIpv6 | null;
   /** Null where nothing is translated. */
   readonly nat: Nat | null;
+  /** Null where peers have no rules. */
+  readonly access: AccessControl | null;
+  readonly prohibition: Prohibition;
   readonly drops: DropCounters;
 }
 
@@ -44,6 +49,8 @@ export class FromNetwork {
   readonly #shaping: Shaping;
   readonly #ipv6: InnerIpv6 | null;
   readonly #nat: Nat | null;
+  readonly #access: AccessControl | null;
+  readonly #prohibition: Prohibition;
   readonly #drops: DropCounters;
 
   constructor(options: FromNetworkOptions) {
@@ -56,6 +63,8 @@ export class FromNetwork {
     this.#shaping = options.shaping;
     this.#ipv6 = options.ipv6;
     this.#nat = options.nat;
+    this.#access = options.access;
+    this.#prohibition = options.prohibition;
     this.#drops = options.drops;
   }
 
@@ -138,19 +147,38 @@ export class FromNetwork {
     }
     const destination = ipv4.destinationAddress(this.#view, offset) | 0;
     const verdict = this.#router.fromPeer(peer, destination);
-    if (verdict === RoutingVerdict.host) this.#onward.toHost(offset);
-    else if (verdict === RoutingVerdict.outside) this.#toOutside(offset, length, now);
-    else if (verdict < 0) this.#refused(-verdict as DropReason, offset, length, now);
-    else this.#onward.toPeer(this.#device.peerAt(verdict)!, offset, peer, now);
+    if (verdict < 0 && !this.#isAnswer(-verdict as DropReason, offset, now)) {
+      this.#drops.add(-verdict as DropReason, length);
+      return;
+    }
+    const to = verdict > RoutingVerdict.host && verdict < RoutingVerdict.outside
+      ? this.#device.peerAt(verdict)
+      : null;
+    if (this.#access !== null) {
+      const denied = this.#access.fromPeer(peer, to, offset, now);
+      if (denied !== DropReason.none) {
+        this.#drops.add(denied, length);
+        this.#prohibit(peer, offset, now);
+        return;
+      }
+    }
+    if (to !== null) this.#onward.toPeer(to, offset, peer, now);
+    else if (verdict === RoutingVerdict.host) this.#onward.toHost(offset);
+    else if (verdict < 0 && this.#router.isForwardedByHost) this.#onward.toHost(offset);
+    else this.#toOutside(offset, length, now);
   }
 
-  /** Drops a client's packet that the router refuses, unless it is for outside and an answer. */
-  #refused(reason: DropReason, offset: number, length: number, now: number): void {
+  /** Whether a client's packet that the router refuses is for outside and an answer. */
+  #isAnswer(reason: DropReason, offset: number, now: number): boolean {
     const isForOutside = reason === DropReason.privateDestination ||
       reason === DropReason.egressDenied;
-    if (!isForOutside || !this.#inboundFlows.admits(offset, now)) this.#drops.add(reason, length);
-    else if (this.#router.isForwardedByHost) this.#onward.toHost(offset);
-    else this.#toOutside(offset, length, now);
+    return isForOutside && this.#inboundFlows.admits(offset, now);
+  }
+
+  /** Tells the sender that it may not go there, if it may be told so now. */
+  #prohibit(peer: PacketPeer, offset: number, now: number): void {
+    const length = this.#prohibition.answer(offset, now);
+    if (length > 0) this.#shaping.send(peer, this.#prohibition.offset, length, now);
   }
 
   /** Hands a packet to the NAT, or to this host where it is for a service of the gateway's on its address outside. */

@@ -112,14 +112,17 @@ export class FromOutside {
     }
     this.#noteForwarded(packet, now);
     const peer = this.#router.fromHost(ipv4.destinationAddress(this.#view, packet) | 0);
-    if (peer === null) {
+    const denied = peer === null
+      ? DropReason.noRoute
+      : this.#onward.judge(peer, packet, this.#nat, now);
+    if (denied !== DropReason.none) {
       split.abandon();
-      this.#drops.add(DropReason.noRoute, totalLength);
+      this.#drops.add(denied, totalLength);
       return;
     }
     // Once more: the NAT has rewritten the headers that the splitter copied.
     split.begin(header, packet, totalLength);
-    split.send(peer, now);
+    split.send(peer!, now);
   }
 
   /**

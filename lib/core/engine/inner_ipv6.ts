@@ -2,6 +2,7 @@
  * IPv6 inside: what from_host.ts and from_network.ts do with a packet, where it is one of IPv6 and the tunnel has an
  * IPv6 address. It has checks, a router and errors of its own, and is never translated.
  */
+import type { AccessControl } from "../access/access_control.ts";
 import type { Icmpv6Errors } from "../routing/icmpv6_errors.ts";
 import type { Router6 } from "../routing/router6.ts";
 import { RoutingVerdict } from "../routing/routing_verdict.ts";
@@ -25,6 +26,8 @@ export interface InnerIpv6Options {
   readonly shaping: Shaping;
   /** Of super-packets from the TUN. */
   readonly split: SplitUnderWay;
+  /** Null where peers have no rules. */
+  readonly access: AccessControl | null;
   readonly drops: DropCounters;
 }
 
@@ -36,6 +39,7 @@ export class InnerIpv6 {
   readonly #errors: Icmpv6Errors;
   readonly #shaping: Shaping;
   readonly #split: SplitUnderWay;
+  readonly #access: AccessControl | null;
   readonly #drops: DropCounters;
 
   constructor(options: InnerIpv6Options) {
@@ -46,6 +50,7 @@ export class InnerIpv6 {
     this.#errors = options.errors;
     this.#shaping = options.shaping;
     this.#split = options.split;
+    this.#access = options.access;
     this.#drops = options.drops;
   }
 
@@ -57,6 +62,8 @@ export class InnerIpv6 {
     if (reason !== DropReason.none) return reason;
     const peer = this.#router.fromHost(this.#view, packet);
     if (peer === null) return this.#withoutRoute(packet, now);
+    const denied = this.#access === null ? 0 : this.#access.toPeer(peer, packet, null, now);
+    if (denied !== DropReason.none) return denied;
     this.#toPeer(peer, packet, null, now);
     return DropReason.none;
   }
@@ -67,6 +74,8 @@ export class InnerIpv6 {
     if (reason !== DropReason.none) return reason;
     const peer = this.#router.fromHost(this.#view, packet);
     if (peer === null) return this.#withoutRoute(packet, now);
+    const denied = this.#access === null ? 0 : this.#access.toPeer(peer, packet, null, now);
+    if (denied !== DropReason.none) return denied;
     const split = this.#split;
     const splitReason = split.begin(header, packet, ipv6.totalLength(this.#view, packet));
     if (splitReason !== DropReason.none) return splitReason;
@@ -107,15 +116,21 @@ export class InnerIpv6 {
     const { tap } = this.#device;
     if (tap !== null) tap.take(peer, PacketDirection.inbound, offset, length);
     const verdict = this.#router.fromPeer(peer, this.#view, offset);
-    if (verdict === RoutingVerdict.host) this.#toHost(offset);
-    else if (verdict > 0) this.#forward(this.#device.peerAt(verdict)!, offset, peer, now);
-    else {
-      const code = -verdict === DropReason.clientToClientOff
-        ? icmpv6.CODE_PROHIBITED
-        : icmpv6.CODE_NO_ROUTE;
+    const to = verdict > RoutingVerdict.host ? this.#device.peerAt(verdict) : null;
+    const reason = verdict < 0 ? -verdict as DropReason : this.#allowed(peer, to, offset, now);
+    if (reason !== DropReason.none) {
+      const isProhibited = reason === DropReason.clientToClientOff ||
+        reason === DropReason.accessDenied;
+      const code = isProhibited ? icmpv6.CODE_PROHIBITED : icmpv6.CODE_NO_ROUTE;
       this.#answer(offset, code, peer, now);
-      this.#drops.add(-verdict as DropReason, length);
-    }
+      this.#drops.add(reason, length);
+    } else if (to === null) this.#toHost(offset);
+    else this.#forward(to, offset, peer, now);
+  }
+
+  #allowed(peer: PacketPeer, to: PacketPeer | null, packet: number, now: number): DropReason {
+    const access = this.#access;
+    return access === null ? DropReason.none : access.fromPeer(peer, to, packet, now);
   }
 
   #judge(

@@ -1,4 +1,5 @@
 /** Onward: where packets go when it is known where: into the queue for the host, or sealed for a peer. */
+import type { AccessControl } from "../access/access_control.ts";
 import type { Nat } from "../nat/nat.ts";
 import type { PathAdvice } from "../routing/path_advice.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
@@ -14,6 +15,8 @@ export interface OnwardOptions {
   readonly shaping: Shaping;
   readonly hostQueue: PacketQueue;
   readonly advice: PathAdvice;
+  /** Null where peers have no rules. */
+  readonly access: AccessControl | null;
   readonly drops: DropCounters;
 }
 
@@ -23,14 +26,16 @@ export class Onward {
   readonly #shaping: Shaping;
   readonly #hostQueue: PacketQueue;
   readonly #advice: PathAdvice;
+  readonly #access: AccessControl | null;
   readonly #drops: DropCounters;
 
-  constructor({ view, device, shaping, hostQueue, advice, drops }: OnwardOptions) {
+  constructor({ view, device, shaping, hostQueue, advice, access, drops }: OnwardOptions) {
     this.#view = view;
     this.#device = device;
     this.#shaping = shaping;
     this.#hostQueue = hostQueue;
     this.#advice = advice;
+    this.#access = access;
     this.#drops = drops;
   }
 
@@ -63,13 +68,21 @@ export class Onward {
   }
 
   /** Sends what the NAT has for clients: packets, fragments, ICMP errors. */
-  toClients({ inside }: Nat, now: number): void {
+  toClients(nat: Nat, now: number): void {
+    const { inside } = nat;
     for (let i = 0; i < inside.length; i++) {
       const offset = inside.offsets[i];
       const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, offset) | 0);
-      if (peer === null) this.#drops.add(DropReason.noRoute, inside.lengths[i]);
-      else this.#shaping.send(peer, offset, inside.lengths[i], now);
+      const reason = peer === null ? DropReason.noRoute : this.judge(peer, offset, nat, now);
+      if (reason !== DropReason.none) this.#drops.add(reason, inside.lengths[i]);
+      else this.#shaping.send(peer!, offset, inside.lengths[i], now);
     }
     inside.clear();
+  }
+
+  /** Judges a packet from the host, or from outside by the NAT, for a peer by the rules of that peer. */
+  judge(peer: PacketPeer, packet: number, nat: Nat | null, now: number): DropReason {
+    const access = this.#access;
+    return access === null ? DropReason.none : access.toPeer(peer, packet, nat, now);
   }
 }

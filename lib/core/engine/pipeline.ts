@@ -12,7 +12,9 @@
  *
  * No I/O, no clock: bytes and the time come in, effects are left in the two queues, drops are counted by reason.
  */
+import type { AccessControl } from "../access/access_control.ts";
 import { InboundFlows } from "../access/inbound_flows.ts";
+import { Prohibition, PROHIBITION_SIZE } from "../access/prohibition.ts";
 import type { Nat } from "../nat/nat.ts";
 import { SPLITTER_SCRATCH_SIZE } from "../offload/splitter.ts";
 import { ICMPV6_ERROR_SIZE, Icmpv6Errors } from "../routing/icmpv6_errors.ts";
@@ -43,6 +45,8 @@ export interface PipelineOptions {
   readonly drops: DropCounters;
   /** Translates what goes outside; null where nothing does. */
   readonly nat: Nat | null;
+  /** The rules of peers; left out where there are none to be, as at a client. */
+  readonly access?: AccessControl;
   /** Offset of `PIPELINE_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
   readonly scratch: number;
   /** 32 random bits, which strangers must not know. */
@@ -57,7 +61,7 @@ export interface PipelineOptions {
 const NOWHERE: ShaperRegion = { offset: 0, slots: 0, slotSize: 0 };
 
 export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE +
-  ICMPV6_ERROR_SIZE;
+  ICMPV6_ERROR_SIZE + PROHIBITION_SIZE;
 
 export class Pipeline {
   /** What waits for its peer's rate. */
@@ -70,6 +74,7 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     const { memory, scratch, nat, router } = options;
     const advice = new PathAdvice(memory, scratch);
+    const access = options.access ?? null;
     const shaping = this.shaping = new Shaping({
       ...options,
       shaping: options.shaping ?? NOWHERE,
@@ -78,7 +83,7 @@ export class Pipeline {
         to.goOn(peer, offset, length, now);
       },
     });
-    const onward = new Onward({ ...options, view: memory.view, advice, shaping });
+    const onward = new Onward({ ...options, view: memory.view, advice, shaping, access });
     const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
     const splitScratch = scratch + PATH_ADVICE_SIZE;
     const split = new SplitUnderWay({ ...options, shaping, scratch: splitScratch });
@@ -87,11 +92,13 @@ export class Pipeline {
       ...options,
       shaping,
       router: router.ipv6,
+      access,
       errors: new Icmpv6Errors(memory, errorsOffset, router.ipv6.ownAddress),
       split,
     });
-    const shared = { ...options, onward, shaping, inboundFlows, ipv6 };
-    this.fromNetwork = new FromNetwork(shared);
+    const shared = { ...options, onward, shaping, inboundFlows, ipv6, access };
+    const prohibition = new Prohibition(memory, errorsOffset + ICMPV6_ERROR_SIZE);
+    this.fromNetwork = new FromNetwork({ ...shared, prohibition });
     this.fromHost = new FromHost({ ...shared, split });
     this.fromOutside = nat === null ? null : new FromOutside({
       ...shared,

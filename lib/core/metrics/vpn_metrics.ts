@@ -21,6 +21,8 @@ export interface PeerSnapshot extends LastSeen {
   readonly receivedBytes: number;
   readonly sentBytes: number;
   readonly rateLimited: number;
+  /** Packets that access rules have cost, by what they say. */
+  readonly denied: readonly { readonly rule: string; readonly packets: number }[];
   /** What of the NAT it holds, and how many of its packets were refused as it had no room left; null without a NAT. */
   readonly nat: {
     readonly ports: number;
@@ -163,6 +165,17 @@ function peerMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
       "vpn_peer_rate_limited_packets_total",
       "Packets from and to the peer dropped because of its RateLimit.",
       ofEach(({ rateLimited }) => rateLimited),
+    ),
+    counter(
+      "vpn_peer_denied_packets_total",
+      "Packets from the peer dropped because of access rules, by rule.",
+      (function* () {
+        for (const peer of peers) {
+          for (const { rule, packets } of peer.denied) {
+            yield { labels: { ...peerLabels(peer), rule }, value: packets };
+          }
+        }
+      })(),
     ),
     gauge(
       "vpn_peer_info",

@@ -3,10 +3,15 @@ import type { PeerConfig } from "../config/config.ts";
 import type { HostAddress } from "../wire/host_address.ts";
 import type { PeerOptions } from "../wireguard/peer.ts";
 
-/** What the data plane needs to know of a configured peer. */
+/**
+ * What the data plane needs to know of a configured peer.
+ *
+ * @param accessId its number among those that access rules are about; 0 where there are none
+ */
 export function peerOptions(
   peer: Omit<PeerConfig, "zonedEndpoint" | "line">,
   address: HostAddress | null,
+  accessId = 0,
 ): PeerOptions {
   return {
     publicKey: peer.publicKey,
@@ -19,5 +24,6 @@ export function peerOptions(
     persistentKeepalive: peer.persistentKeepalive,
     name: peer.name,
     rateLimit: peer.rateLimit,
+    accessId,
   };
 }

@@ -169,6 +169,8 @@ export const DropReason = {
 
   /** From or to a peer that has used up its `Quota`. */
   quotaReached: 70,
+  /** To where `Allow` and `Deny` do not let the peer go; or of a flow that they have ended. */
+  accessDenied: 71,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

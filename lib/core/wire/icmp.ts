@@ -22,6 +22,9 @@ export const TYPE_REDIRECT = 5;
 export const TYPE_ECHO = 8;
 export const TYPE_TIME_EXCEEDED = 11;
 const TYPE_PARAMETER_PROBLEM = 12;
+/** The first and the last type of further queries, each with its reply behind it: timestamp, information, mask. */
+const TYPE_TIMESTAMP = 13;
+const TYPE_ADDRESS_MASK_REPLY = 18;
 
 /** Whether there is a whole header in `available` bytes. Every type has eight bytes at least. */
 export function isWhole(available: number): boolean {
@@ -53,4 +56,15 @@ export function sequenceNumber(view: DataView, offset: number): number {
 export function isError(type: number): boolean {
   return type === TYPE_DESTINATION_UNREACHABLE || type === TYPE_SOURCE_QUENCH ||
     type === TYPE_REDIRECT || type === TYPE_TIME_EXCEEDED || type === TYPE_PARAMETER_PROBLEM;
+}
+
+/** Whether `type` is a query or its reply, which have an identifier. */
+export function isQuery(type: number): boolean {
+  return type === TYPE_ECHO || type === TYPE_ECHO_REPLY ||
+    (type >= TYPE_TIMESTAMP && type <= TYPE_ADDRESS_MASK_REPLY);
+}
+
+/** Whether `type` is the reply to a query. */
+export function isReply(type: number): boolean {
+  return type === TYPE_ECHO_REPLY || (isQuery(type) && type !== TYPE_ECHO && (type & 1) === 0);
 }

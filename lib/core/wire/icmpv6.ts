@@ -10,11 +10,15 @@ export const TYPE_OFFSET = 0;
 export const CODE_OFFSET = 1;
 export const CHECKSUM_OFFSET = 2;
 export const MTU_OFFSET = 4;
+/** Of an echo. */
+const IDENTIFIER_OFFSET = 4;
 export const HEADER_SIZE = 8;
 
 export const TYPE_DESTINATION_UNREACHABLE = 1;
 export const TYPE_PACKET_TOO_BIG = 2;
 export const TYPE_TIME_EXCEEDED = 3;
+export const TYPE_ECHO = 128;
+export const TYPE_ECHO_REPLY = 129;
 /** Codes of `TYPE_DESTINATION_UNREACHABLE`. */
 export const CODE_NO_ROUTE = 0;
 export const CODE_PROHIBITED = 1;
@@ -39,6 +43,11 @@ export function isWhole(available: number): boolean {
 
 export function type(view: DataView, offset: number): number {
   return view.getUint8(offset + TYPE_OFFSET);
+}
+
+/** Of an echo request and its reply: what tells one asker from another. */
+export function identifier(view: DataView, offset: number): number {
+  return view.getUint16(offset + IDENTIFIER_OFFSET);
 }
 
 /** Whether `type` is an error, or a redirect, about which no error may be sent (RFC 4443 section 2.4 (e)). */

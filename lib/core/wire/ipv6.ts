@@ -177,6 +177,19 @@ export function isLaterFragment(upper: number): boolean {
   return (upper & IS_LATER_FRAGMENT) !== 0;
 }
 
+/** Of a fragment: what the fragments of its packet have in common, signed. */
+export function identification(view: DataView, offset: number): number {
+  let protocol = nextHeader(view, offset);
+  let header = offset + HEADER_SIZE;
+  while (protocol !== FRAGMENT) {
+    const size = view.getUint8(header + 1);
+    const next = view.getUint8(header);
+    header += protocol === AUTHENTICATION ? (size + 2) << 2 : (size + 1) << 3;
+    protocol = next;
+  }
+  return view.getInt32(header + 4);
+}
+
 function isExtension(protocol: number): boolean {
   return protocol === DESTINATION_OPTIONS || protocol === FRAGMENT || protocol === ROUTING ||
     protocol === HOP_BY_HOP || protocol === AUTHENTICATION;

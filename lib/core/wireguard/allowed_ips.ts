@@ -29,6 +29,8 @@ export class AllowedIps<T extends NonNullable<unknown>> {
   #root: Node<T> | null = null;
   /** What each value owns, see `prefixId()`: it is found without a walk through the table. */
   readonly #owned = new Map<T, Set<number>>();
+  /** Grows with each change; may wrap around. */
+  changes = 0;
 
   /**
    * Gives the prefix to `value`. Host bits are ignored. A prefix has one owner: if another has this very prefix, it
@@ -38,6 +40,7 @@ export class AllowedIps<T extends NonNullable<unknown>> {
    * @param prefixLength 0 to 32
    */
   insert(address: number, prefixLength: number, value: T): void {
+    this.changes = (this.changes + 1) | 0;
     const mask = prefixMask(prefixLength) | 0;
     const leaf = node<T>(address & mask, prefixLength, value);
     const id = prefixId(leaf);
@@ -87,6 +90,7 @@ export class AllowedIps<T extends NonNullable<unknown>> {
   removeByValue(value: T): void {
     const owned = this.#owned.get(value);
     if (owned === undefined) return;
+    this.changes = (this.changes + 1) | 0;
     for (const id of owned) this.#remove(addressOf(id), lengthOf(id));
     this.#owned.delete(value);
   }

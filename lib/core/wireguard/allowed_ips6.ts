@@ -28,9 +28,12 @@ export class AllowedIps6<T extends NonNullable<unknown>> {
   #root: Node<T> | null = null;
   /** What each value owns, without host bits. */
   readonly #owned = new Map<T, Set<Ipv6PrefixText>>();
+  /** Grows with each change; may wrap around. */
+  changes = 0;
 
   /** Gives the prefix to `value`, and takes it from whom had this very prefix. Host bits are ignored. */
   insert(prefix: Ipv6PrefixText, value: T): void {
+    this.changes = (this.changes + 1) | 0;
     const text = network6(prefix);
     const leaf = leafOf<T>(text, value);
     const owned = this.#owned.get(value);
@@ -86,6 +89,7 @@ export class AllowedIps6<T extends NonNullable<unknown>> {
 
   /** Takes all prefixes from `value`. Costs a walk from the root for each of them. */
   removeByValue(value: T): void {
+    this.changes = (this.changes + 1) | 0;
     for (const text of this.#owned.get(value) ?? []) this.#remove(leafOf<T>(text, value));
     this.#owned.delete(value);
   }

@@ -10,6 +10,8 @@ import type { PacketDirection } from "./packet_tap.ts";
 export interface PacketPeer {
   /** Its number among the device's peers, from 1 on. */
   readonly index: number;
+  /** Its number among those that access rules are about, from 1 on; 0 for none. */
+  readonly accessId: number;
   /** Bytes of the longest packet inside that fits the path to it; at most the device's MTU. */
   readonly mtu: number;
   /** What bounds the rate of packets from the peer and to it; null without a limit. */

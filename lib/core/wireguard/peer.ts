@@ -37,6 +37,8 @@ export interface PeerOptions {
   readonly name?: string | null;
   /** Bits a second inside, in each direction; null for no limit. */
   readonly rateLimit?: number | null;
+  /** Its number among those that access rules are about, from 1 on. */
+  readonly accessId?: number;
 }
 
 /** An initiation of ours that waits for its response. */
@@ -59,6 +61,7 @@ export class Peer {
    */
   readonly staticSecret: Uint8Array | null;
   name: string | null;
+  accessId: number;
   readonly timers: Timers;
   readonly cookies: CookieGenerator;
   readonly endpoint: PeerEndpoint;
@@ -152,6 +155,7 @@ export class Peer {
     this.publicKey = options.publicKey;
     this.presharedKey = options.presharedKey ?? new Uint8Array(32);
     this.name = options.name ?? null;
+    this.accessId = options.accessId ?? 0;
     this.timers = made.timers;
     this.cookies = made.cookies;
     this.staticSecret = made.staticSecret;

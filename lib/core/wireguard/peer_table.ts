@@ -119,6 +119,7 @@ export class PeerTable {
    */
   update(peer: Peer, options: PeerOptions, now: number): void {
     peer.name = options.name ?? null;
+    peer.accessId = options.accessId ?? 0;
     peer.presharedKey = options.presharedKey ?? new Uint8Array(32);
     peer.limitRate(options.rateLimit ?? null);
     this.allowedIps.removeByValue(peer);

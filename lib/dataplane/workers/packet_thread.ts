@@ -11,6 +11,8 @@ import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import { MAX_MESSAGE_SIZE, receiveMessage } from "../../../ffi/sockets/wake_channel.ts";
 import { Tun } from "../../../ffi/tun.ts";
+import { AccessControl } from "../../core/access/access_control.ts";
+import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import { Engine, ENGINE_SCRATCH_SIZE } from "../../core/engine/engine.ts";
 import { ForwardedPort } from "../../core/engine/forwarded_port.ts";
@@ -53,6 +55,7 @@ export class PacketThread implements Disposable {
   readonly #loop: EventLoop;
   readonly #socket: UdpSocket;
   readonly #router: Router;
+  readonly #access: AccessControl | null;
   readonly #device: WorkerDevice;
   readonly #engine: Engine;
   readonly #toDevice: RingWriter;
@@ -61,6 +64,7 @@ export class PacketThread implements Disposable {
   readonly #resources: DisposableStack;
   readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
   readonly #egressRules: EgressRule[] = [];
+  readonly #accessItems: AccessItem[] = [];
   #hasMore = false;
 
   /** @throws {SystemCallError} where a privilege is missing */
@@ -138,6 +142,13 @@ export class PacketThread implements Disposable {
       egress: typeof egress === "object" ? "nat" : egress,
       allowedIps: device.allowedIps,
     });
+    const access = this.#access = !config.isGateway ? null : new AccessControl({
+      view: arena.view,
+      allowedIps: device.allowedIps,
+      seed: shared.seed,
+      items: config.access,
+      shared: { flows: shared.flows, own: number },
+    });
     const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
     this.#engine = new Engine({
       ...queues,
@@ -150,6 +161,7 @@ export class PacketThread implements Disposable {
         device,
         router: this.#router,
         nat: outside?.egress.nat ?? null,
+        ...(access && { access }),
         drops,
         scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
         shaping: openShaping(arena, mtu),
@@ -264,6 +276,11 @@ export class PacketThread implements Disposable {
       case "set-trace":
         this.#outside?.setTrace(command.trace);
         break;
+      case "change-access":
+        this.#accessItems.push(...command.items);
+        if (command.isLast) this.#access?.change(this.#accessItems.splice(0));
+        this.#report({ kind: "done" });
+        break;
       case "get-figures":
         this.#report({ kind: "figures", figures: this.#figures() });
         break;
@@ -308,6 +325,7 @@ export class PacketThread implements Disposable {
       segmentation,
       sendError: lastSendError === 0 ? null : errnoName(lastSendError),
       nat: this.#outside?.figures(this.#device.peers) ?? null,
+      denials: this.#access?.table.denials() ?? [],
     };
   }
 

@@ -1,4 +1,5 @@
 /** Packet-worker protocol: what the main thread and a packet worker say to each other. */
+import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
@@ -20,6 +21,7 @@ export interface PacketWorkerConfig extends
     | "addresses"
     | "clientToClient"
     | "egressRules"
+    | "access"
   > {
   /** From 0 on. */
   readonly number: number;
@@ -54,6 +56,12 @@ export type PacketWorkerCommand =
   }
   /** Log each packet that goes outside from now on, or no more. */
   | { readonly kind: "set-trace"; readonly trace: boolean }
+  /** As that of the data plane; answered by `done`. */
+  | {
+    readonly kind: "change-access";
+    readonly items: readonly AccessItem[];
+    readonly isLast: boolean;
+  }
   /** Answered by `figures`. */
   | { readonly kind: "get-figures" }
   | { readonly kind: "ping" }
@@ -62,6 +70,7 @@ export type PacketWorkerCommand =
 export type PacketWorkerReport =
   | { readonly kind: "ready" }
   | { readonly kind: "opened" }
+  | { readonly kind: "done" }
   | { readonly kind: "refused"; readonly message: string; readonly errno: number }
   | { readonly kind: "figures"; readonly figures: WorkerFigures }
   | { readonly kind: "external-set"; readonly group: number | null }

@@ -1,6 +1,7 @@
 /** Packet workers: the main thread's end: starts them, gives them the TUN, tells them what changes, ends them. */
 import { loadSocketFilter } from "../../../ffi/bpf.ts";
 import { openLibc } from "../../../ffi/libc.ts";
+import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { tunSteering } from "../filters/steering.ts";
@@ -20,7 +21,7 @@ type CommonConfig = Omit<PacketWorkerConfig, "commandFd" | "number" | "shared">;
 
 /** What workers begin with, of what the device's thread has: not the keys, which they would have copies of for good. */
 export function packetWorkerConfig(
-  { isGateway, mark, mtu, offload, aead, addresses, clientToClient, egressRules }: Omit<
+  { isGateway, mark, mtu, offload, aead, addresses, clientToClient, egressRules, access }: Omit<
     DataPlaneConfig,
     "commandFd" | "shared"
   >,
@@ -35,6 +36,7 @@ export function packetWorkerConfig(
     addresses,
     clientToClient,
     egressRules,
+    access,
     egress,
     port,
   };
@@ -190,6 +192,13 @@ export class PacketWorkers {
       const answer = await worker.ask({ kind: "set-external", external, group });
       if (answer.kind === "external-set") group = answer.group;
     }
+  }
+
+  /** Has all of them judge by changed access rules, with those of the parts before that were not the last. */
+  async changeAccess(items: readonly AccessItem[], isLast: boolean): Promise<void> {
+    await Promise.all(
+      this.#workers.map((worker) => worker.ask({ kind: "change-access", items, isLast })),
+    );
   }
 
   /** What each has done so far. */

@@ -1,6 +1,7 @@
 /** Shared memory of the data plane's threads: what they tell each other by, and what they count together. */
 import { createEventFd } from "../../../ffi/event_fd.ts";
 import { openLibc } from "../../../ffi/libc.ts";
+import { FLOW_CAPACITY, flowTableSize } from "../../core/access/flow_table.ts";
 import { INBOUND_FLOWS_SIZE } from "../../core/access/inbound_flows.ts";
 import { MAX_PEERS } from "../../core/limits/max_peers.ts";
 import { createRing } from "../../core/threads/record_ring.ts";
@@ -22,7 +23,9 @@ export interface SharedMemory {
   /** Words of peers' limits. */
   readonly limits: SharedArrayBuffer;
   readonly inboundFlows: SharedArrayBuffer;
-  /** 32 random bits for that table. */
+  /** Flows that access rules have been asked about, by worker, and those of the device's thread behind them. */
+  readonly flows: readonly SharedArrayBuffer[];
+  /** 32 random bits for those tables. */
   readonly seed: number;
   /** Rings by worker, and the descriptor by which each is woken. */
   readonly toWorkers: readonly SharedArrayBuffer[];
@@ -44,6 +47,10 @@ export function createSharedMemory(workers: number): SharedMemory {
     counters: new SharedArrayBuffer(4 * MAX_SESSIONS),
     limits: new SharedArrayBuffer(4 * bucketWords(MAX_PEERS)),
     inboundFlows: new SharedArrayBuffer(INBOUND_FLOWS_SIZE),
+    flows: Array.from(
+      { length: workers + 1 },
+      () => new SharedArrayBuffer(flowTableSize(FLOW_CAPACITY)),
+    ),
     seed: randomBytes(4).readInt32LE(),
     toWorkers: ofEach(() => createRing(RING_SIZE)),
     workersWake: ofEach(() => createEventFd(libc)),

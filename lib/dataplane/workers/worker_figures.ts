@@ -1,4 +1,6 @@
 /** What a worker has done so far, as it tells the main thread. */
+import type { Denials } from "../../core/access/access_items.ts";
+
 export interface WorkerFigures {
   /** Messages and their bytes, of transport data. */
   readonly receivedMessages: number;
@@ -10,6 +12,8 @@ export interface WorkerFigures {
   readonly segmentation: boolean;
   /** Why the kernel refused to send, the last time; null where it never did. */
   readonly sendError: string | null;
+  /** What access rules have cost peers here. */
+  readonly denials: readonly Denials[];
   /** Null where nothing is translated. */
   readonly nat: NatFigures | null;
 }

@@ -1,6 +1,7 @@
 /** Worker sums: the figures of all packet workers, added to what the device's thread knows. */
+import type { Denials } from "../../core/access/access_items.ts";
 import { DROP_REASON_NAMES, DropReason } from "../../core/wire/drop_reason.ts";
-import type { Statistics } from "../data_plane_protocol.ts";
+import type { PeerStatistics, Statistics } from "../data_plane_protocol.ts";
 import type { WorkerFigures } from "./worker_figures.ts";
 
 /** Adds what packet workers have done, and not told the device's thread. */
@@ -19,6 +20,7 @@ export function withWorkers(
   add(DropReason.captureOverflow, sum(({ nat }) => nat?.overflow ?? 0));
   return {
     ...statistics,
+    peers: withDenials(statistics.peers, workers),
     drops,
     nat: {
       mappings: sum(({ nat }) => nat?.mappings ?? 0),
@@ -38,4 +40,22 @@ function sumByName(counts: readonly Readonly<Record<string, number>>[]): Record<
     sums[name] = (sums[name] ?? 0) + count;
   }
   return sums;
+}
+
+/** Adds what access rules have cost peers in each worker. */
+function withDenials(
+  peers: readonly PeerStatistics[],
+  workers: readonly WorkerFigures[],
+): readonly PeerStatistics[] {
+  const all = workers.flatMap(({ denials }) => denials);
+  if (all.length === 0) return peers;
+  const byPeer = Map.groupBy(all, ({ id }) => id);
+  return peers.map((peer) => {
+    const sums = new Map<number, Denials>();
+    for (const each of [...peer.denials, ...byPeer.get(peer.accessId) ?? []]) {
+      const packets = (sums.get(each.rule)?.packets ?? 0) + each.packets;
+      sums.set(each.rule, { ...each, packets });
+    }
+    return { ...peer, denials: [...sums.values()] };
+  });
 }

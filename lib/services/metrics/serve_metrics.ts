@@ -22,6 +22,8 @@ export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" 
   readonly dataPlane: { statistics(): Promise<Statistics> };
   /** The configured peers, and whether each has access. */
   readonly access: () => readonly PeerAccess[];
+  /** What an access rule of this number says, and where it stands. */
+  readonly ruleText: (rule: number) => string;
   /** Whether there is a NAT in user space. */
   readonly hasNat: boolean;
   readonly dnsProxy: { readonly counts: NonNullable<Snapshot["dns"]> } | null;
@@ -54,7 +56,7 @@ export async function serveMetrics(options: MetricsOptions): Promise<MetricsServ
 
 function snapshot(
   { peers, drops, segmentation, nat }: Statistics,
-  { role, interfaceName, aead, access, hasNat, dnsProxy }: MetricsOptions,
+  { role, interfaceName, aead, access, ruleText, hasNat, dnsProxy }: MetricsOptions,
 ): Snapshot {
   const { user, system } = process.cpuUsage();
   return {
@@ -63,7 +65,10 @@ function snapshot(
     interfaceName,
     aead,
     segmentation,
-    peers,
+    peers: peers.map((peer) => ({
+      ...peer,
+      denied: peer.denials.map(({ rule, packets }) => ({ rule: ruleText(rule), packets })),
+    })),
     access: access(),
     drops,
     nat: hasNat ? nat : null,

@@ -12,6 +12,7 @@ export const LAPTOP: PeerSnapshot = {
   receivedBytes: 2 ** 40,
   sentBytes: 148,
   rateLimited: 7,
+  denied: [{ rule: "[Peer] laptop: Deny = lan", packets: 8 }],
   nat: { ports: 12, sessions: 34, refused: 56 },
 };
 

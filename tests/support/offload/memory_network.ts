@@ -7,6 +7,8 @@ import type { Ipv4SocketAddress } from "../../../lib/core/wire/socket_address.ts
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
+import { AccessControl } from "../../../lib/core/access/access_control.ts";
+import type { AccessItem } from "../../../lib/core/access/access_items.ts";
 import { Engine, ENGINE_SCRATCH_SIZE } from "../../../lib/core/engine/engine.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
@@ -228,7 +230,7 @@ export class End {
     arena: Arena,
     aead: AeadProvider,
     place: Place,
-    { mtu, hasWorker = false }: { mtu: number; hasWorker?: boolean },
+    { mtu, hasWorker = false, access: items = [] }: NetworkOptions,
   ) {
     const random = new Random(place.port);
     const slotSize = SendQueue.slotSize(mtu + 32);
@@ -265,9 +267,16 @@ export class End {
       }),
     });
     const device = worker?.device ?? this.device;
+    const access = place !== SERVER ? undefined : new AccessControl({
+      view: arena.view,
+      allowedIps: device.allowedIps,
+      seed: 7,
+      items,
+    });
     const pipeline = new Pipeline({
       memory: arena,
       device,
+      ...(access && { access }),
       router: new Router({
         allowedIps: device.allowedIps,
         isGateway: place === SERVER,
@@ -333,6 +342,8 @@ export interface NetworkOptions {
   readonly rateLimit?: number | null;
   /** Whether the server's packets are a packet worker's. */
   readonly hasWorker?: boolean;
+  /** Access rules at the server, where the clients have the access ids 1 and 2. */
+  readonly access?: readonly AccessItem[];
 }
 
 /** A server, two clients, sessions between them, and wires. */
@@ -342,10 +353,11 @@ export class Network {
   readonly neighbour: End;
   readonly #arena = new Arena(16 << 20);
 
-  constructor({ mtu, rateLimit = null, hasWorker = false }: NetworkOptions) {
+  constructor(options: NetworkOptions) {
+    const { mtu, rateLimit = null } = options;
     const arena = this.#arena;
     const aead = openLibcrypto(arena) ?? createFastAead(arena);
-    this.server = new End(arena, aead, SERVER, { mtu, hasWorker });
+    this.server = new End(arena, aead, SERVER, options);
     this.client = this.#connect(new End(arena, aead, CLIENT, { mtu }), rateLimit);
     this.neighbour = this.#connect(new End(arena, aead, NEIGHBOUR, { mtu }), rateLimit);
   }
@@ -360,6 +372,7 @@ export class Network {
       allowedIps: [hostPrefix(client.place)],
       allowedIps6: [`${client.place.inside6}/128`],
       rateLimit,
+      accessId: client.place === CLIENT ? 1 : 2,
     }, now);
     const peer = client.device.addPeer({
       publicKey: server.identity.public,

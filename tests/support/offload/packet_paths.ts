@@ -4,10 +4,13 @@ import { BootClock } from "../../../ffi/clock.ts";
 import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { TargetKind } from "../../../lib/core/access/access_items.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
+import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
 import { buildTcp6, buildUdp6 } from "../packets/packet_builder6.ts";
+import { accessItems } from "../access/items.ts";
 import { type End, Network, START } from "./memory_network.ts";
 import { virtioHeader } from "./reference.ts";
 
@@ -126,6 +129,13 @@ function droppedPath(network: Network): Path {
   return { ...pushed, delivered: () => server.drops.total };
 }
 
+/** Packets that access rules deny: each is opened, judged, counted, and some of them are answered. */
+function deniedPath({ client, server, neighbour }: Network): Path {
+  const read = udpRead(client, neighbour, 500);
+  const pushed = path([client, server], { read, reads: 32, packets: 32 });
+  return { ...pushed, delivered: () => server.drops.counts[DropReason.accessDenied]! };
+}
+
 /** Datagrams from socket to socket over the loopback interface, with the waiting and the clock of each turn. */
 function socketPath(resources: DisposableStack): Path {
   const libc = openLibc();
@@ -174,6 +184,8 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
   // The limit is never reached, for what is dropped proves nothing, but each packet is counted.
   const limited = new Network({ mtu: even, rateLimit: 1_000_000_000_000 });
   const shared = new Network({ mtu: even, rateLimit: 1_000_000_000_000, hasWorker: true });
+  const ruled = new Network({ mtu: even, access: accessItems(1000, TargetKind.any) });
+  const forbidden = new Network({ mtu: even, access: accessItems(1000, TargetKind.lan) });
   const { server, client, neighbour } = network;
   const up = [client, server] as const;
   const down = [server, client] as const;
@@ -210,6 +222,15 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
       single(shared.client, shared.neighbour, 500),
     ),
     "packets from client to client that wait, both with a limit": waitingPath(even),
+    "packets from client to client, both with access rules": path(
+      [ruled.client, ruled.server, ruled.neighbour],
+      single(ruled.client, ruled.neighbour, 500),
+    ),
+    "TCP super-packets to a client with access rules": path(
+      [ruled.server, ruled.client],
+      tcp([ruled.server, ruled.client], even),
+    ),
+    "packets that access rules deny": deniedPath(forbidden),
     "TCP super-packets from a packet worker": path(
       [shared.server, shared.client],
       tcp([shared.server, shared.client], even),

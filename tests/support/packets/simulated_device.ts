@@ -6,6 +6,9 @@ import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import type { KeyPair, X25519Provider } from "../../../lib/core/noise/key_pair.ts";
 import { builtinX25519, keyPair } from "../../../lib/core/noise/x25519.ts";
+import { AccessControl } from "../../../lib/core/access/access_control.ts";
+import type { AccessItem } from "../../../lib/core/access/access_items.ts";
+import { FLOW_CAPACITY, flowTableSize } from "../../../lib/core/access/flow_table.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
 import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
@@ -70,6 +73,8 @@ export interface SimulatedDeviceOptions {
   readonly x25519?: X25519Provider;
   /** Makes the cipher; the real one that is always there unless told otherwise. */
   readonly aead?: (memory: Memory, owner?: string) => AeadProvider;
+  /** The rules of peers; left out, they have none. */
+  readonly access?: readonly AccessItem[];
   /** Packet workers; its own thread has the packets if left out. */
   readonly workers?: number;
 }
@@ -101,6 +106,7 @@ export class SimulatedDevice {
   readonly capture: FakeCapture | null;
   readonly nat: Nat | null;
   readonly workers: SimulatedWorkers | null;
+  readonly #access: AccessControl;
 
   constructor(options: SimulatedDeviceOptions) {
     const { clock, random, mtu = 1420, batch = 1, external } = options;
@@ -135,6 +141,11 @@ export class SimulatedDevice {
       egress: options.egress ?? (external === undefined ? "off" : "nat"),
       egressRules: [],
     };
+    const items = options.access ?? [];
+    const flows = Array.from(
+      { length: options.access === undefined ? 0 : (options.workers ?? 0) + 1 },
+      () => new SharedArrayBuffer(flowTableSize(FLOW_CAPACITY)),
+    );
     this.workers = options.workers ===
         undefined
       ? null
@@ -150,6 +161,7 @@ export class SimulatedDevice {
             inner: parseCidr(options.tunnelAddress)!.address,
           },
         }),
+        access: { items, flows },
         memory: this.memory,
         paths: this.sendQueue.paths,
       });
@@ -190,6 +202,14 @@ export class SimulatedDevice {
       clientQuota: 4096,
       random: () => random.uint32(),
     });
+    this.#access = new AccessControl({
+      view: this.memory.view,
+      allowedIps: this.device.allowedIps,
+      allowedIps6: this.device.allowedIps6,
+      seed: 7,
+      items,
+      ...(flows.length > 0 && { shared: { flows, own: flows.length - 1 } }),
+    });
     const hostQueue = new PacketQueue(MAX_MERGED * batch);
     const pipeline = new Pipeline({
       memory: this.memory,
@@ -200,6 +220,7 @@ export class SimulatedDevice {
         allowedIps6: this.device.allowedIps6,
       }),
       nat: this.nat,
+      access: this.#access,
       sendQueue: this.sendQueue,
       hostQueue,
       drops: this.drops,
@@ -256,6 +277,13 @@ export class SimulatedDevice {
     }, this.#clock.now);
     this.#settle();
     return peer;
+  }
+
+  /** Changes the rules of peers, in each thread. */
+  changeAccess(items: readonly AccessItem[]): void {
+    for (const each of [this.#access, ...this.workers?.all.map(({ access }) => access) ?? []]) {
+      each.change(items);
+    }
   }
 
   /** What has been dropped for `reason`. */

@@ -3,6 +3,8 @@
  * them. They take their turns one after the other, in an order that a seed chooses.
  */
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
+import { AccessControl } from "../../../lib/core/access/access_control.ts";
+import type { AccessItem } from "../../../lib/core/access/access_items.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
 import { ForwardedPort } from "../../../lib/core/engine/forwarded_port.ts";
 import { HANDED_OVER_SIZE, HandedOverPort } from "../../../lib/core/engine/handed_over_port.ts";
@@ -46,6 +48,7 @@ const PORTS = { first: 20_000, last: 29_999 };
 interface SimulatedWorker {
   readonly device: WorkerDevice;
   readonly engine: Engine;
+  readonly access: AccessControl;
   readonly tun: FakeTun;
   readonly udp: FakeDatagramPort;
   readonly drops: DropCounters;
@@ -73,6 +76,11 @@ export interface SimulatedWorkersOptions {
   readonly router: Omit<RouterOptions, "allowedIps">;
   /** The addresses of a gateway that translates. */
   readonly outside?: { readonly external: number; readonly inner: number };
+  /** The rules of peers, and the memory of flow tables, by worker. */
+  readonly access: {
+    readonly items: readonly AccessItem[];
+    readonly flows: readonly SharedArrayBuffer[];
+  };
   /** Of the device's own thread. */
   readonly memory: Memory;
   readonly paths: SendQueue["paths"];
@@ -244,7 +252,15 @@ function makeWorker(
       addresses: options.outside,
     });
   const hostQueue = new PacketQueue(MAX_MERGED);
-  const shared = { memory, device, sendQueue, hostQueue, drops };
+  const { items, flows } = options.access;
+  const access = new AccessControl({
+    view: memory.view,
+    allowedIps: device.allowedIps,
+    seed: 7,
+    items,
+    ...(flows.length > 0 && { shared: { flows, own: number } }),
+  });
+  const shared = { memory, device, sendQueue, hostQueue, drops, access };
   const engine: Engine = new Engine({
     ...shared,
     scratch: engineScratch,
@@ -264,7 +280,7 @@ function makeWorker(
   const udp = new FakeDatagramPort(memory, { offset: udpOffset, paths });
   engine.attach(udp);
   const news = new RingReader(toDevice);
-  return { device, engine, tun, udp, drops, memory, sendQueue, news, released, outside };
+  return { device, engine, access, tun, udp, drops, memory, sendQueue, news, released, outside };
 }
 
 function makeOutside(

@@ -21,9 +21,9 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/wireguard": ["core/limits", "core/noise", "core/threads", "core/transport", "core/wire"],
   "core/capture": ["core/wire", "core/wireguard"],
   "core/config": ["core/limits", "core/noise", "core/wire"],
-  "core/peers": ["core/config", "core/wire", "core/wireguard"],
+  "core/peers": ["core/access", "core/config", "core/wire", "core/wireguard"],
   "core/metrics": ["core/config", "core/transport", "core/wire", "core/wireguard"],
-  "core/access": ["core/nat", "core/wire", "core/wireguard"],
+  "core/access": ["core/limits", "core/nat", "core/wire", "core/wireguard"],
   "core/routing": ["core/access", "core/nat", "core/wire", "core/wireguard"],
   "core/engine": [
     "core/access",
@@ -73,6 +73,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   control: [
     "cli",
+    "core/access",
     "core/config",
     "core/limits",
     "core/peers",

@@ -48,6 +48,7 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     persistentKeepalive: 0,
     rateLimit: null,
     rateLimited: 0,
+    denied: [],
     nat: null,
     quota: null,
     received: 0,

@@ -1,4 +1,6 @@
 /** Shows what changes make of the peers of a running tunnel. */
+import { NO_SURROUNDINGS } from "../../../lib/core/access/access_items.ts";
+import { LiveAccess } from "../../../lib/control/live_access.ts";
 import { changedPeers, type LivePeer, LivePeers } from "../../../lib/control/live_peers.ts";
 import { atOnce } from "../../../lib/process/pace.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
@@ -26,6 +28,8 @@ function peer(number: number, ...networks: string[]): LivePeer {
     quota: null,
     quotaRate: null,
     groups: [],
+    allow: [],
+    deny: [],
     isEnabled: true,
     expires: null,
   };
@@ -127,7 +131,10 @@ function livePeers(count: number): { live: LivePeers; told: PeerChange[] } {
   const live = new LivePeers({
     role: "client",
     config,
-    dataPlane: { changePeers: (changes) => Promise.resolve(void told.push(...changes)) },
+    dataPlane: {
+      changeAccess: () => Promise.resolve(),
+      changePeers: (changes) => Promise.resolve(void told.push(...changes)),
+    },
     network: { addRoutes() {}, removeRoutes() {} },
     settings: null!,
     now: () => 0,
@@ -166,6 +173,7 @@ function gateway(peers: readonly LivePeer[]) {
     role: "server",
     config,
     dataPlane: {
+      changeAccess: () => Promise.resolve(),
       changePeers: (changes) => {
         for (const change of changes) {
           state.told.push(
@@ -267,4 +275,50 @@ Deno.test("a change that finds another peer expired takes that one out as well",
     "1 expired",
     "2 admitted",
   ]]);
+});
+
+Deno.test("rules are told before the peers that they are about, and taken away after these", async () => {
+  const told: string[] = [];
+  const config = parseConfig(`[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}`, "t.conf");
+  const access = new LiveAccess({
+    groups: [],
+    surroundings: NO_SURROUNDINGS,
+    peers: new Map(),
+  });
+  const live = new LivePeers({
+    role: "server",
+    config,
+    access,
+    dataPlane: {
+      changeAccess: (items) => Promise.resolve(void told.push(...items.map(({ kind }) => kind))),
+      changePeers: (changes) =>
+        Promise.resolve(
+          void told.push(...changes.map((change) =>
+            change.kind === "put" ? `put ${change.peer.accessId}` : "remove"
+          )),
+        ),
+    },
+    network: { addRoutes() {}, removeRoutes() {} },
+    settings: null!,
+    now: () => START,
+    startedAt: START,
+  });
+  const peer = { ...numbered(1), deny: [{ target: { kind: "lan" }, services: [] }] } as const;
+  const takeTold = () => told.splice(0);
+  await live.change([{ kind: "put", peer }]);
+  assertEquals(takeTold(), ["list", "peer", "put 1"]);
+  await live.change([{ kind: "put", peer: { ...peer, rateLimit: 1000 } }]);
+  assertEquals(takeTold(), ["put 1"]);
+  await live.change([{ kind: "put", peer: { ...peer, isEnabled: false } }]);
+  assertEquals(takeTold(), ["remove", "no-peer", "no-list"]);
+  await live.change([{ kind: "put", peer: { ...numbered(1), groups: ["g"] } }], [
+    { name: "g", allow: [], deny: peer.deny, line: 1 },
+  ]);
+  assertEquals(takeTold(), ["list", "peer", "put 1"]);
+  await live.change([], [{ name: "g", allow: peer.deny, deny: [], line: 1 }]);
+  assertEquals(takeTold(), ["list"]);
+  assertEquals(access.follow(NO_SURROUNDINGS), false);
+  assertEquals(access.follow({ ...NO_SURROUNDINGS, lan: [[0, 0, 0xffff, 0, 128]] }), true);
+  await live.followAccess();
+  assertEquals(takeTold(), ["surroundings"]);
 });

@@ -65,6 +65,7 @@ function config(
     clientToClient: true,
     egress: "off",
     egressRules: [],
+    access: [],
     peers: KEYS.map((publicKey, i) => ({
       publicKey,
       allowedIps: [parseCidr(`10.66.78.${i}/32`)!],

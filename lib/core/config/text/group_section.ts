@@ -31,7 +31,8 @@ export class GroupReader {
     if (earlier !== undefined) {
       throw badValue(entries.get("Name")!, `the group on line ${earlier.line} has this name`);
     }
-    this.#groups.set(name, { name, line: section.line });
+    const { Allow: allow, Deny: deny } = values;
+    this.#groups.set(name, { name, allow, deny, line: section.line });
   }
 
   /**

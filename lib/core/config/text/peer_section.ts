@@ -73,8 +73,14 @@ export class PeerReader {
     if (earlier === undefined) this.#drafts.set(key, draft);
     else {
       const given = Object.entries(values).filter(([, value]) => value !== undefined);
-      const groups = [...draft.values.Groups, ...values.Groups];
-      draft.values = { ...draft.values, ...Object.fromEntries(given), Groups: groups };
+      const { Groups, Allow, Deny } = draft.values;
+      draft.values = {
+        ...draft.values,
+        ...Object.fromEntries(given),
+        Groups: [...Groups, ...values.Groups],
+        Allow: [...Allow, ...values.Allow],
+        Deny: [...Deny, ...values.Deny],
+      };
       draft.commentName ??= commentName;
     }
     draft.groupsEntry ??= entries.get("Groups");
@@ -159,6 +165,8 @@ export class PeerReader {
       quota: values.Quota ?? null,
       quotaRate: values.QuotaRate ?? null,
       groups: [...new Set(values.Groups)],
+      allow: values.Allow,
+      deny: values.Deny,
       isEnabled: values.Enabled ?? true,
       expires: values.Expires ?? null,
       line,

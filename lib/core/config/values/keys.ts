@@ -1,4 +1,5 @@
 /** Configuration keys: those that a file may have, and how the value of each is read. */
+import { parseAccessRules } from "./access_rules.ts";
 import {
   parseAddresses,
   parseAllowedIps,
@@ -96,12 +97,16 @@ export const PEER_KEYS = {
   Quota: single(parseQuota),
   QuotaRate: single(parseRateLimit),
   Groups: list(parseGroups),
+  Allow: list(parseAccessRules),
+  Deny: list(parseAccessRules),
   Enabled: single(parseYesNo),
   Expires: single(parseExpires),
 };
 
 export const GROUP_KEYS = {
   Name: single(parseGroupName),
+  Allow: list(parseAccessRules),
+  Deny: list(parseAccessRules),
 };
 
 /** By the section that they stand in. */

@@ -168,7 +168,8 @@ export function parseGroups(entry: Entry): readonly string[] {
 const GROUP_RULE =
   "a group's name has 1 to 63 letters, digits or characters of . _ - and begins with a letter or digit";
 
-function isGroupName(name: string): boolean {
+/** Whether a group may have this name. */
+export function isGroupName(name: string): boolean {
   return /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._-]{0,62}$/u.test(name);
 }
 

@@ -62,10 +62,14 @@ export function openedShare(isFirst: boolean, isControl: boolean): number {
 export const PEER = 0;
 export const TAG_INDEX_BITS: number = 32 - Math.clz32(MAX_PEERS);
 
-/** Allowed IPs: whether those before them are gone; the peer's worker; an address and a length for each. */
+/**
+ * Allowed IPs: whether those before them are gone; the peer's worker; whose access rules it has; an address and a
+ * length for each.
+ */
 export const PLACED_IS_FIRST = 4;
 export const PLACED_WORKER = 8;
-export const PLACED_PREFIXES = 12;
+export const PLACED_ACCESS_ID = 12;
+export const PLACED_PREFIXES = 16;
 export const PREFIX_SIZE = 8;
 /** Prefixes in one record. */
 export const MAX_PREFIXES = 256;

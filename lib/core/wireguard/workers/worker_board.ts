@@ -20,6 +20,7 @@ import {
   ENDED_SIZE,
   MAX_PREFIXES,
   PEER,
+  PLACED_ACCESS_ID,
   PLACED_IS_FIRST,
   PLACED_PREFIXES,
   PLACED_WORKER,
@@ -161,7 +162,7 @@ export class WorkerBoard implements Sharing {
 
   // Peers.
 
-  peerPlaced({ index }: Peer, allowedIps: readonly Ipv4Prefix[]): void {
+  peerPlaced({ index, accessId }: Peer, allowedIps: readonly Ipv4Prefix[]): void {
     if (allowedIps.length > 0) {
       this.#workers[index] ??= this.#options.workerOfAddress(allowedIps[0].address);
     }
@@ -174,6 +175,7 @@ export class WorkerBoard implements Sharing {
       view.setInt32(PEER, tag, true);
       view.setInt32(PLACED_IS_FIRST, from === 0 ? 1 : 0, true);
       view.setInt32(PLACED_WORKER, this.#workers[index] ?? 0, true);
+      view.setInt32(PLACED_ACCESS_ID, accessId, true);
       part.forEach(({ address, prefixLength }, i) => {
         view.setUint32(PLACED_PREFIXES + i * PREFIX_SIZE, address, true);
         view.setInt32(PLACED_PREFIXES + i * PREFIX_SIZE + 4, prefixLength, true);

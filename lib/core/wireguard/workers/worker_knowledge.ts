@@ -10,6 +10,7 @@ import { AllowedIps } from "../allowed_ips.ts";
 import {
   ENDED_LOCAL,
   PEER,
+  PLACED_ACCESS_ID,
   PLACED_IS_FIRST,
   PLACED_PREFIXES,
   PLACED_WORKER,
@@ -149,6 +150,7 @@ export class WorkerKnowledge {
     const index = tag & ((1 << TAG_INDEX_BITS) - 1);
     const peer = this.#peers[index] ??= new WorkerPeer(index, tag, this.#options.mtu);
     peer.worker = view.getInt32(offset + PLACED_WORKER, true);
+    peer.accessId = view.getInt32(offset + PLACED_ACCESS_ID, true);
     if (view.getInt32(offset + PLACED_IS_FIRST, true) !== 0) this.allowedIps.removeByValue(peer);
     for (let at = PLACED_PREFIXES; at < length; at += PREFIX_SIZE) {
       const address = view.getUint32(offset + at, true);

@@ -45,6 +45,7 @@ export class WorkerSession extends Keypair {
 
 export class WorkerPeer implements PacketPeer {
   readonly index: number;
+  accessId = 0;
   /** What the device's thread is told of it by (records.ts). */
   readonly tag: number;
   mtu: number;

@@ -142,6 +142,8 @@ public key     ${publicKeys[1]}
 preshared key  yes
 addresses      10.66.77.3/32
 groups         -
+allow          -
+deny           -
 access         admitted
 expires        never
 quota          none

@@ -9,6 +9,8 @@ import { assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 import { statusOf } from "../../../support/status/statuses.ts";
 
 const PEER: PeerStatistics = {
+  accessId: 0,
+  denials: [],
   ...LAPTOP,
   endpoint: { address: 0xc6336407, port: 51820 },
   lastHandshake: Date.parse("2026-11-21T10:59:48.000Z"),
@@ -34,14 +36,14 @@ const CASES = [
 for (const [title, given, presence, text] of CASES) {
   Deno.test(`text, JSON and metrics agree on a peer that was ${title}`, () => {
     const peer = { ...PEER, ...given };
-    const status = peerStatus(peer, null, null);
+    const status = peerStatus(peer, null, null, () => "");
     const isUp = presence === "up";
     assertEquals([status.presence, status.isUp], [presence, isUp]);
 
     const options = { colour: false, rates: new Map(), sparklines: false };
     assertStringIncludes(statusLines(statusOf({ peers: [status] }), options).at(-1)!, text);
 
-    const families = vpnMetrics({ ...GATEWAY, peers: [peer] });
+    const families = vpnMetrics({ ...GATEWAY, peers: [{ ...peer, denied: [] }] });
     const samples = families.find(({ name }) => name === "vpn_peer_up")!.samples;
     assertEquals([...samples].map(({ value }) => value), [Number(isUp)]);
   });

@@ -48,6 +48,10 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     vpn_peer_receive_bytes_total: [[LAPTOP_LABELS, 2 ** 40]],
     vpn_peer_transmit_bytes_total: [[LAPTOP_LABELS, 148]],
     vpn_peer_rate_limited_packets_total: [[LAPTOP_LABELS, 7]],
+    vpn_peer_denied_packets_total: [[
+      { ...LAPTOP_LABELS, rule: "[Peer] laptop: Deny = lan" },
+      8,
+    ]],
     vpn_peer_info: [[{ ...LAPTOP_LABELS, transport: "udp" }, 1]],
     vpn_peer_admitted: [[LAPTOP_LABELS, 1], [CONTRACTOR_LABELS, 0]],
     vpn_peer_expiry_timestamp_seconds: [[CONTRACTOR_LABELS, 1_790_000_000.5]],

@@ -18,6 +18,7 @@ Deno.test("a packet worker is given no key of the tunnel's, nor its peers': thos
   } as unknown as DataPlaneConfig;
   const given = packetWorkerConfig(config, { egress: "kernel", port: 51_820 });
   assertEquals(Object.keys(given).sort(), [
+    "access",
     "addresses",
     "aead",
     "clientToClient",

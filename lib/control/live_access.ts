@@ -1,0 +1,55 @@
+/**
+ * Live access: the access rules of a running gateway, as its peers, its groups and its networks are now. What differs
+ * from what the data plane has is told it before the peers that come, and after those that go.
+ */
+import type { AccessItem, AccessSurroundings } from "../core/access/access_items.ts";
+import type { GroupConfig } from "../core/config/config.ts";
+import { AccessBook, type AccessPeer, type AccessUpdate } from "../core/peers/access_book.ts";
+
+export interface LiveAccessOptions {
+  readonly groups: readonly GroupConfig[];
+  readonly surroundings: AccessSurroundings;
+  /** Those that the data plane begins with, by public key in base64. */
+  readonly peers: ReadonlyMap<string, AccessPeer>;
+}
+
+export class LiveAccess {
+  /** What the data plane begins with. */
+  readonly atStart: readonly AccessItem[];
+  readonly #book = new AccessBook();
+  #groups: readonly GroupConfig[];
+  #surroundings: AccessSurroundings;
+
+  constructor({ groups, surroundings, peers }: LiveAccessOptions) {
+    this.#groups = groups;
+    this.#surroundings = surroundings;
+    this.atStart = this.update(peers).before;
+  }
+
+  /** The number of a peer, by its public key in base64. */
+  idOf(key: string): number {
+    return this.#book.idOf(key);
+  }
+
+  /** What a rule says, and where it stands. */
+  ruleText(rule: number): string {
+    return this.#book.ruleText(rule);
+  }
+
+  get groups(): readonly GroupConfig[] {
+    return this.#groups;
+  }
+
+  /** Takes these networks for the gateway's from the next update on. Returns whether they are others than before. */
+  follow(surroundings: AccessSurroundings): boolean {
+    if (JSON.stringify(surroundings) === JSON.stringify(this.#surroundings)) return false;
+    this.#surroundings = surroundings;
+    return true;
+  }
+
+  /** What the data plane is to be told, if these are its peers from now on, and these the groups. */
+  update(peers: ReadonlyMap<string, AccessPeer>, groups = this.#groups): AccessUpdate {
+    this.#groups = groups;
+    return this.#book.update({ peers, groups, surroundings: this.#surroundings });
+  }
+}

@@ -1,0 +1,126 @@
+/** `Allow` and `Deny`: what a peer reaches of the internet, the LAN, the gateway and other peers, by both NATs. */
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { netTest } from "../../support/net.ts";
+import { configText, type Section, temporaryFile } from "../support/config.ts";
+import {
+  type Client,
+  GATEWAY_PROGRAMS,
+  GatewayNetwork,
+  INSIDE,
+  INTERNET,
+} from "../support/gateway.ts";
+import { statusOf } from "../support/programs/instance.ts";
+import { vpnCommand } from "../support/programs/vpn.ts";
+import { Site } from "../support/site.ts";
+import { SERVER_PORT } from "../support/wire.ts";
+
+const PROGRAMS = [...GATEWAY_PROGRAMS, "curl", "dig"];
+/** Of curl: the connection failed, at once or when its time was over. */
+const CONNECT_FAILED = 7;
+
+const WAYS: Readonly<Record<string, Section>> = {
+  "our NAT": {},
+  "the kernel's NAT and two packet workers": { Egress: "kernel", DataPlaneThreads: 2 },
+};
+
+for (const [way, section] of Object.entries(WAYS)) {
+  netTest(
+    `a peer reaches what its rules and its group's allow, and is told "prohibited" elsewhere, with ${way}`,
+    async (topology) => {
+      const network = await GatewayNetwork.lay(topology, { clients: 2 });
+      const [laptop, printer] = network.clients as [Client, Client];
+      const text = configText(
+        {
+          PrivateKey: network.identity.privateKey,
+          ListenPort: SERVER_PORT,
+          Address: `${INSIDE}/24`,
+          DnsProxy: INTERNET,
+          DnsDomain: "vpn",
+          EgressAllow: "lan",
+          ...section,
+        },
+        {
+          Name: "laptop",
+          PublicKey: laptop.identity.publicKey,
+          AllowedIPs: `${laptop.inside}/32`,
+          Groups: "contractors",
+          Allow: "lan icmp",
+        },
+        {
+          Name: "printer",
+          PublicKey: printer.identity.publicKey,
+          AllowedIPs: `${printer.inside}/32`,
+          Allow: "gateway",
+        },
+      ) + "\n[Group]\nName = contractors\nAllow = internet tcp/80, peer:printer tcp/80\n";
+      using file = temporaryFile(text);
+      const server = network.gateway.spawn(vpnCommand("server", "--config", file.path));
+      await server.waitFor(/listening on UDP port/);
+      for (const client of network.clients) await network.connect(client);
+      await using _site = new Site(network.internet, 80);
+      await using _other = new Site(network.internet, 8080);
+      await using _printer = new Site(printer.namespace, 80);
+      await using _gateway = new Site(network.gateway, 80);
+      const curl = async ({ namespace }: Client, url: string) => {
+        const command = [
+          "curl",
+          "--silent",
+          "--show-error",
+          "--max-time",
+          "20",
+          "-o",
+          "/dev/null",
+          url,
+        ];
+        const { code } = await namespace.run(command);
+        return code;
+      };
+      const ping = async ({ namespace }: Client, address: string) => {
+        const { stdout } = await namespace.run(["ping", "-c", "1", "-w", "20", address]);
+        return /Packet filtered/.test(stdout) ? "prohibited" : / 0% packet loss/.test(stdout);
+      };
+      const dig = await laptop.namespace.output(["dig", `@${INSIDE}`, "+short", "printer.vpn"]);
+      assertEquals(dig, `${printer.inside}\n`);
+      assertEquals(await curl(laptop, `http://${INTERNET}/`), 0);
+      assertEquals(await curl(laptop, `http://${printer.inside}/`), 0);
+      assertEquals(await curl(laptop, `http://${INTERNET}:8080/`), CONNECT_FAILED);
+      assertEquals(await curl(laptop, `http://${INSIDE}/`), CONNECT_FAILED);
+      assertEquals(await curl(laptop, `http://${printer.outside}/`), CONNECT_FAILED);
+      assertEquals(await ping(laptop, printer.outside), true);
+      assertEquals(await ping(laptop, INSIDE), true);
+      assertEquals(await ping(laptop, INTERNET), "prohibited");
+      assertEquals(await ping(laptop, printer.inside), "prohibited");
+      assertEquals(await ping(printer, laptop.inside), "prohibited");
+      assertEquals(await curl(printer, `http://${INSIDE}/`), 0);
+
+      const set = (...args: readonly string[]) =>
+        network.gateway.output(vpnCommand("peer", "set", "--config", file.path, ...args));
+      assertMatch(await set("printer", "Allow", "peer:laptop icmp"), /has applied it/);
+      assertEquals(await ping(printer, laptop.inside), true);
+      assertEquals(await curl(printer, `http://${INSIDE}/`), CONNECT_FAILED);
+      await set("laptop", "Deny", "internet");
+      assertEquals(await curl(laptop, `http://${INTERNET}/`), CONNECT_FAILED);
+      await set("laptop", "Deny", "none");
+      assertEquals(await curl(laptop, `http://${INTERNET}/`), 0);
+      // A group's rules are the file's, and count for its members by a reload.
+      Deno.writeTextFileSync(
+        file.path,
+        Deno.readTextFileSync(file.path).replace("internet tcp/80", "internet tcp/8080"),
+      );
+      assertMatch(await network.gateway.output(vpnCommand("reload")), /groups/);
+      assertEquals(await curl(laptop, `http://${INTERNET}:8080/`), 0);
+      assertEquals(await curl(laptop, `http://${INTERNET}/`), CONNECT_FAILED);
+
+      const { peers, drops } = await statusOf(server);
+      const denied = (name: string) => peers.find((peer) => peer.name === name)!.denied;
+      assertEquals(denied("laptop").map(({ rule }) => rule), ["no Allow"]);
+      assert(denied("laptop")[0]!.packets >= 5);
+      const sum = peers.flatMap((peer) => peer.denied).reduce(
+        (all, { packets }) => all + packets,
+        0,
+      );
+      assert(drops["access_denied"]! >= sum);
+    },
+    { programs: PROGRAMS },
+  );
+}
