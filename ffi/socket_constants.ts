@@ -28,6 +28,7 @@ export const IPPROTO_RAW = 255;
 
 /** EtherType of IPv4 (include/uapi/linux/if_ether.h). */
 export const ETH_P_IP = 0x0800;
+export const ETH_P_IPV6 = 0x86dd;
 
 // Levels of `setsockopt(2)` and of control messages.
 export const SOL_IP = 0;

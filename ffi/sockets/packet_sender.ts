@@ -11,7 +11,6 @@ import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";
 import {
   AF_PACKET,
-  ETH_P_IP,
   MSG_DONTWAIT,
   PACKET_VNET_HDR,
   SO_MARK,
@@ -64,7 +63,6 @@ export class PacketSender implements Disposable {
     });
     for (let i = 0; i < socket.frames; i++) {
       arena.view.setUint16(this.#headers.name(i), AF_PACKET, true);
-      arena.view.setUint16(this.#headers.name(i) + SOCKADDR_LL_PROTOCOL, ETH_P_IP);
     }
   }
 
@@ -106,9 +104,14 @@ export class PacketSender implements Disposable {
     }
   }
 
-  /** Begins frame `count`, which leaves by interface `link` (an index) once it is ended. */
-  beginFrame(link: number): void {
-    this.#view.setInt32(this.#headers.name(this.count) + SOCKADDR_LL_IFINDEX, link, true);
+  /**
+   * Begins frame `count`, which leaves by interface `link` (an index) once it is ended. Of one that is to be cut up,
+   * the kernel holds the virtio-net header against the Ethernet type.
+   */
+  beginFrame(link: number, etherType: number): void {
+    const name = this.#headers.name(this.count);
+    this.#view.setInt32(name + SOCKADDR_LL_IFINDEX, link, true);
+    this.#view.setUint16(name + SOCKADDR_LL_PROTOCOL, etherType);
     this.#pieces = 0;
   }
 

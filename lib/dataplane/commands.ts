@@ -8,7 +8,6 @@ import { decodeKey } from "../core/config/values/key_text.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import { Transport } from "../core/transport/transport.ts";
-import { isIpv6 } from "../core/wire/host_address.ts";
 import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { REKEY_TIMEOUT } from "../core/wireguard/constants.ts";
 import { MIN_MTU } from "../core/wireguard/path/path_mtu.ts";
@@ -246,7 +245,7 @@ export class Commands {
   ): void {
     if (peer === undefined) return;
     peer.configureEndpoint({ address, port });
-    if (peer.endpoint.transport === Transport.fakeTcp && !isIpv6(address)) {
+    if (peer.endpoint.transport === Transport.fakeTcp) {
       this.link?.connectAgain({ address, port }, now);
     }
   }
@@ -258,9 +257,8 @@ export class Commands {
     this.#parts.device.setTransport(peer, transport);
   }
 
-  /** Fake TCP has IPv4 alone: to an IPv6 endpoint, nothing is sent by it. */
   #connectFakeTcp({ address, port }: SocketAddress, now: number): void {
-    if (!isIpv6(address)) this.link?.connect({ address, port }, now);
+    this.link?.connect({ address, port }, now);
   }
 
   #stop(now: number): void {

@@ -104,6 +104,7 @@ const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length:
 const ARP_TARGET = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 4 };
 const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
 const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
+const IPV6_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 8, length: 16 };
 const IPV6_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 16 };
 const ICMP_TYPE = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 };
 /**
@@ -139,13 +140,12 @@ export function arpTargetIs(address: number): Expression[] {
   return [payload(ARP_TARGET), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
 }
 
-/** `ip saddr A/N`, of four bytes. */
+/** `ip saddr A/N`, or `ip6 saddr A/N`. */
 export function sourceIsIn({ address, length }: IpPrefix): Expression[] {
-  const bits = length === 0 ? 0 : -1 << (32 - length);
-  const prefixMask = ipv4FromNumber(bits);
+  const prefixMask = address.map((_, i) => 0xff00 >> Math.max(0, Math.min(8, length - 8 * i)));
   const network = address.map((byte, i) => byte & prefixMask[i]!);
-  const load = payload(IPV4_SOURCE);
-  if (length === 32) return [load, compare(NFT_CMP_EQ, network)];
+  const load = payload(address.length === 4 ? IPV4_SOURCE : IPV6_SOURCE);
+  if (length === 8 * address.length) return [load, compare(NFT_CMP_EQ, network)];
   return [load, mask(prefixMask), compare(NFT_CMP_EQ, network)];
 }
 

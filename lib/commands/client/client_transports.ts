@@ -7,13 +7,12 @@
 import { EPERM } from "../../../ffi/errno.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { Transport } from "../../core/transport/transport.ts";
-import { formatSocketAddress, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
+import { type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { DataPlaneError } from "../../dataplane/thread/data_plane_error.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import type { OuterPorts } from "../../host/firewall/kill_switch.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
 import { withoutFakeTcp } from "../../process/privileges.ts";
 
 export interface ClientTransportsOptions {
@@ -52,11 +51,13 @@ export class ClientTransports implements Disposable {
   /** What leaves the host for the tunnel, and comes back to it. */
   ports(udpPort: number): readonly OuterPorts[] {
     const ports: OuterPorts[] = [];
+    const overIpv6 = this.#reachesIpv6 ? { overIpv6: true } : {};
     if (this.#options.transport !== "faketcp" || this.#hasOthers) {
-      const overIpv6 = this.#reachesIpv6 ? { overIpv6: true } : {};
       ports.push({ protocol: "udp", ports: { first: udpPort, last: udpPort }, ...overIpv6 });
     }
-    if (this.#guard !== null) ports.push({ protocol: "tcp", ports: this.#guard.endpoints.ports });
+    if (this.#guard !== null) {
+      ports.push({ protocol: "tcp", ports: this.#guard.endpoints.ports, ...overIpv6 });
+    }
     return ports;
   }
 
@@ -77,7 +78,7 @@ export class ClientTransports implements Disposable {
   /** The server is looked for elsewhere: the table for fake TCP names that place before the first SYN goes there. */
   follow({ address, port }: ServerPlace): void {
     if (isIpv6(address)) this.setOthers(this.#hasOthers, true);
-    else this.#guard?.setRemote({ address, port });
+    this.#guard?.setRemote({ address, port });
   }
 
   /**
@@ -95,7 +96,6 @@ export class ClientTransports implements Disposable {
     dataPlane: DataPlaneHandle,
     { address, port }: ServerPlace,
   ): Promise<void> {
-    if (isIpv6(address)) throw fakeTcpOverIpv6(formatSocketAddress({ address, port }));
     if (this.#guard === null) {
       const { interfaceName, journal, openGuard = FakeTcpGuard.forClient } = this.#options;
       this.#guard = openGuard({ address, port }, {
@@ -117,13 +117,4 @@ export class ClientTransports implements Disposable {
   [Symbol.dispose](): void {
     this.#guard?.[Symbol.dispose]();
   }
-}
-
-/** @param server as in `[2001:db8::1]:51820` */
-function fakeTcpOverIpv6(server: string): AppError {
-  return new AppError(
-    `Cannot use fake TCP to ${server}: fake TCP speaks IPv4 only: ` +
-      "give Endpoint an IPv4 address, or set Transport = udp",
-    { exitCode: ExitCode.usage },
-  );
 }

@@ -5,10 +5,9 @@
  * idle -> [looking-up ->] preparing -> trying -> up, and after a loss looking-up -> preparing -> trying -> pausing
  * and so on until it is up again. Each state in which it connects ends by an answer to an action or at a time: that
  * is why a client is never stuck. An attempt tries each transport with each address of the server that it has, within
- * `ConnectTimeout`: fake TCP has no IPv6.
+ * `ConnectTimeout`.
  */
-import { Transport } from "../transport/transport.ts";
-import { type HostAddress, isIpv6 } from "../wire/host_address.ts";
+import type { HostAddress } from "../wire/host_address.ts";
 import type { ClientAction, ClientMessage, ServerRoute } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";
 import { type Attempt, type ClientState, dependsOn, type Purpose } from "./client_state.ts";
@@ -157,14 +156,9 @@ export class ClientMachine {
   }
 
   #attempt(now: number): void {
-    const all = this.#transports.order.flatMap((transport) =>
+    const routes = this.#transports.order.flatMap((transport) =>
       this.#addresses.all.map((address) => ({ transport, address }))
     );
-    const possible = all.filter(({ transport, address }) =>
-      transport === Transport.udp || !isIpv6(address)
-    );
-    // Where there is none, the first that is tried says why.
-    const routes = possible.length > 0 ? possible : all;
     const deadline = now + this.#settings.connectTimeout;
     // At the start the data plane has the first address already.
     if (this.#purpose !== "first") this.#setEndpoint(routes[0]!.address);

@@ -9,16 +9,21 @@ import {
   GSO_SIZE_OFFSET,
   VNET_HEADER_SIZE,
 } from "../offload/virtio_net_header.ts";
-import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
 import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
-import { payloadOffset, payloadSize } from "../transport/fake_tcp/segment.ts";
+import { headersSizeOf, isTuple6 } from "../transport/fake_tcp/four_tuple.ts";
+import { payloadOffset, payloadSize, setSegmentEcn } from "../transport/fake_tcp/segment.ts";
 import type { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
+import {
+  PATH_ADDRESS6_OFFSET,
+  PATH_ADDRESS_OFFSET,
+  PATH_SLOT_SIZE,
+  PATH_SOURCE_OFFSET,
+} from "../transport/path_slot.ts";
 import type { Paths } from "../transport/paths.ts";
 import { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
-import { TYPE_OF_SERVICE_OFFSET } from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { DatagramPort, Datagrams, ReceivedMessages } from "./ports.ts";
 
@@ -125,14 +130,19 @@ export class FakeTcpPort implements DatagramPort {
     messages.offsets[index] = payloadOffset(view, packet);
     messages.lengths[index] = length;
     messages.segmentSizes[index] = segmentSize < length ? segmentSize : 0;
-    messages.pathIds[index] = this.#paths.intern(
-      session.remoteAddress,
-      session.remotePort,
-      this.#listenPort === null ? 0 : session.localAddress,
-      Transport.fakeTcp,
-    );
+    messages.pathIds[index] = this.#pathOf(session);
     messages.ecns[index] = ecnOf(view, packet);
     return true;
+  }
+
+  #pathOf(session: Session): number {
+    const { addresses, remotePort } = session;
+    const hasSource = this.#listenPort !== null;
+    if (isTuple6(session)) {
+      return this.#paths.internWords6(addresses, remotePort, hasSource, Transport.fakeTcp);
+    }
+    const source = hasSource ? addresses[1] : 0;
+    return this.#paths.intern(addresses[0], remotePort, source, Transport.fakeTcp);
   }
 
   /** The connection that message `index`, which was taken, came by. */
@@ -150,10 +160,14 @@ export class FakeTcpPort implements DatagramPort {
   sessionTo(path: number): Session | null {
     if (this.#listenPort === null) return this.session;
     const paths = this.#paths;
+    const at = path * PATH_SLOT_SIZE;
+    const isIpv6 = paths.isIpv6(path);
     return this.connections.find(
-      paths.ipv4Address(path),
+      paths.view,
+      at + (isIpv6 ? PATH_ADDRESS6_OFFSET : PATH_ADDRESS_OFFSET),
+      at + PATH_SOURCE_OFFSET,
+      isIpv6 ? 16 : 4,
       paths.port(path),
-      paths.source(path) | 0,
       this.#listenPort,
     );
   }
@@ -165,7 +179,7 @@ export class FakeTcpPort implements DatagramPort {
       if (session === null) this.#drops.add(DropReason.fakeTcpNoSession, lengths[i]);
       else if (this.connections.send(session, offsets[i], lengths[i], now)) {
         // Into the header that stands before the datagram now; of one that waits, which was copied, it says nothing.
-        this.#view.setUint8(offsets[i] - HEADERS_SIZE + TYPE_OF_SERVICE_OFFSET, ecns[i]);
+        setSegmentEcn(this.#view, offsets[i] - headersSizeOf(session), ecns[i]);
       }
     }
     // The segments stand where the datagrams do: those stay in their queue until all have left.

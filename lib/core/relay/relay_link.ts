@@ -1,12 +1,13 @@
 /** Relay link: the fake-TCP end of a relay: its connections, and the queue between them and the sockets. */
 import { FakeTcpPort, type SegmentPort } from "../engine/fake_tcp_port.ts";
-import { HEADERS_SIZE } from "../transport/fake_tcp/constants.ts";
 import type { FakeTcpEndpoints } from "../transport/fake_tcp/endpoints.ts";
 import { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
+import { addressPair, headersSizeOf, localAddressOf } from "../transport/fake_tcp/four_tuple.ts";
 import { SegmentQueue } from "../transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
 import type { Paths } from "../transport/paths.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
+import type { HostAddress } from "../wire/host_address.ts";
 import type { Memory } from "../wire/memory.ts";
 
 /** Slots of the queue: what a few full receives of UDP bring. */
@@ -21,8 +22,8 @@ export interface RelayLinkOptions {
   readonly queueOffset: number;
   /** Without a remote, connections are accepted; with one, they are made to it. */
   readonly endpoints: FakeTcpEndpoints;
-  /** Looks up our address on the path to the remote, int32; null without a path. */
-  readonly findLocalAddress: () => number | null;
+  /** Looks up our address on the path to the remote; null without a path. */
+  readonly findLocalAddress: () => HostAddress | null;
   readonly drops: DropCounters;
   /** Of the path, in bytes. */
   readonly mtu: number;
@@ -41,9 +42,8 @@ export class RelayLink {
   readonly #queue: SegmentQueue;
   readonly #drops: DropCounters;
   readonly #remote: FakeTcpEndpoints["remote"];
-  readonly #maxPayload: number;
-  readonly #findLocalAddress: () => number | null;
-  #localAddress: number | null;
+  readonly #findLocalAddress: () => HostAddress | null;
+  #localAddress: HostAddress | null;
 
   /** Bytes of memory for the segments that wait. */
   static queueSize(mtu: number): number {
@@ -56,7 +56,6 @@ export class RelayLink {
     this.#memory = memory;
     this.#drops = drops;
     this.#remote = endpoints.remote;
-    this.#maxPayload = mtu - HEADERS_SIZE;
     this.#findLocalAddress = options.findLocalAddress;
     this.#localAddress = options.findLocalAddress();
     const queue = this.#queue = new SegmentQueue({
@@ -92,14 +91,14 @@ export class RelayLink {
     const localAddress = this.#localAddress;
     if (remote === null || localAddress === null) return null;
     return this.connections.connect(
-      { localAddress, remoteAddress: remote.address | 0, remotePort: remote.port },
+      { addresses: addressPair(remote.address, localAddress), remotePort: remote.port },
       now,
     );
   }
 
   /** Sends a copy of a datagram, at least 1 byte long. */
   send(session: Session, from: number, length: number, now: number): void {
-    if (length > this.#maxPayload) {
+    if (length > session.maxPayload) {
       this.#drops.add(DropReason.tooBig, length);
       return;
     }
@@ -108,7 +107,7 @@ export class RelayLink {
       this.#drops.add(DropReason.sendQueueFull, length);
       return;
     }
-    const at = queue.reserve() + HEADERS_SIZE;
+    const at = queue.reserve() + headersSizeOf(session);
     this.#memory.bytes.copyWithin(at, from, from + length);
     this.connections.send(session, at, length, now);
   }
@@ -129,7 +128,7 @@ export class RelayLink {
   /** Whether a connection is from an address by which the remote is no longer reached. */
   isStranded(session: Session): boolean {
     return this.#localAddress !== null && session.isClient &&
-      session.localAddress !== this.#localAddress;
+      localAddressOf(session) !== this.#localAddress;
   }
 
   /** Ends all connections, as this end closes. */

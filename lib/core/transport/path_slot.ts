@@ -73,6 +73,24 @@ export function copySlot6(
   into.setUint8(PATH_TRANSPORT_OFFSET, transport);
 }
 
+/** Writes a slot's identity from words: the far end's address, and ours behind it, which counts if `hasSource`. */
+export function writeSlot6(
+  into: DataView,
+  words: Int32Array,
+  port: number,
+  hasSource: boolean,
+  transport: number,
+): void {
+  for (let i = 0; i < IDENTITY_SIZE; i += 4) into.setInt32(i, 0);
+  into.setUint8(0, FAMILY_IPV6);
+  into.setUint16(PATH_PORT_OFFSET, port);
+  for (let i = 0; i < 4; i++) {
+    into.setInt32(PATH_ADDRESS6_OFFSET + 4 * i, words[i]);
+    if (hasSource) into.setInt32(PATH_SOURCE_OFFSET + 4 * i, words[4 + i]);
+  }
+  into.setUint8(PATH_TRANSPORT_OFFSET, transport);
+}
+
 /** The far end's address. */
 export function addressOf(view: DataView, at: number): HostAddress {
   return isSlot6(view, at)

@@ -23,6 +23,7 @@ import {
   PATH_SLOT_SIZE,
   PATH_SOURCE_OFFSET,
   PATH_TRANSPORT_OFFSET,
+  writeSlot6,
   writeSocketAddress6,
 } from "./path_slot.ts";
 import { PathSlots } from "./path_slots.ts";
@@ -129,6 +130,21 @@ export class Paths extends PathSlots {
   internName6(from: DataView, name: number, source: number, transport: Transport): number {
     if (from.getUint16(name + PATH_PORT_OFFSET) === 0) return NO_PATH;
     copySlot6(this.#wanted, from, name, source, transport);
+    return this.#internWanted();
+  }
+
+  /**
+   * The same of an address as words of 32 bits.
+   *
+   * @param words the far end's address, four of them; ours, four more
+   * @param hasSource whether ours matters
+   */
+  internWords6(words: Int32Array, port: number, hasSource: boolean, transport: Transport): number {
+    writeSlot6(this.#wanted, words, port, hasSource, transport);
+    return this.#internWanted();
+  }
+
+  #internWanted(): number {
     const known = this.#isWanted(this.#last) ? this.#last : this.#findWanted();
     if (known === NO_PATH) return this.#last = this.#addWanted();
     return this.#lastUsed(known);

@@ -10,7 +10,7 @@ import { Paths } from "./paths.ts";
 
 /** Slots start on multiples of this, so that a message's header and cipher text are aligned. */
 const SLOT_ALIGN = 64;
-/** Bytes before each message for the headers of a transport that writes its own: IPv4 and TCP take 40. */
+/** Bytes before each message for the headers of a transport that writes its own: IPv6 and TCP take 60. */
 const HEADROOM = SLOT_ALIGN;
 
 export interface SendQueueRegion {

@@ -82,6 +82,20 @@ export function pseudoHeaderSum(
 }
 
 /**
+ * The same of IPv6 (RFC 8200 section 8.1).
+ *
+ * @param addresses offset of the source address, the destination right behind it
+ */
+export function pseudoHeaderSum6(
+  view: DataView,
+  addresses: number,
+  protocol: number,
+  length: number,
+): number {
+  return sum(view, addresses, 32, fold(protocol + length));
+}
+
+/**
  * The checksum after one 16-bit field of the data went from `from` to `to`: `HC' = ~(~HC + ~m + m')`, RFC 1624
  * equation 3. RFC 1141's shorter form is not used: it can turn out 0xffff where 0 is right.
  */

@@ -1,10 +1,11 @@
 /**
- * Segment sender: sends IPv4 packets past the kernel's IP layer, where that is possible: neighbours in the queue that
+ * Segment sender: sends IP packets past the kernel's IP layer, where that is possible: neighbours in the queue that
  * are one TCP flow's consecutive segments, or one UDP flow's datagrams, leave as one frame, which the interface, or the
  * kernel right before it, cuts up again.
  *
  * Where the next hop is not known (yet), and for good once the kernel has refused such a frame, packets leave one at a
- * time by the raw socket. Their order is kept in any case. Linux before 6.2 refuses frames of UDP alone.
+ * time by the raw socket of their family. Their order is kept in any case. Linux before 6.2 refuses frames of UDP
+ * alone.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import {
@@ -18,8 +19,9 @@ import {
 } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { PacketSender } from "../../../ffi/sockets/packet_sender.ts";
-import { type PacketBatch, RawSocket } from "../../../ffi/sockets/raw_socket.ts";
+import type { PacketBatch } from "../../../ffi/sockets/raw_socket.ts";
 import {
+  ipHeaderSizeOf,
   MAX_HEADERS_SIZE,
   TcpRuns,
   writeChecksum,
@@ -28,6 +30,8 @@ import {
 } from "../../core/offload/tcp_runs.ts";
 import { UDP_HEADERS_SIZE, UdpRuns } from "../../core/offload/udp_runs.ts";
 import {
+  GSO_TCPV4,
+  GSO_TCPV6,
   VNET_HEADER_SIZE,
   writePartialHeader,
   writePlainHeader,
@@ -35,14 +39,13 @@ import {
   writeUdpHeader,
 } from "../../core/offload/virtio_net_header.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
+import * as ipv6 from "../../core/wire/ipv6.ts";
 import { ETHERNET_HEADER_SIZE, type NextHop, NextHops } from "./next_hop.ts";
+import { RawSender } from "./raw_sender.ts";
 
 /** Frames that one send call handles, and packets of each: 45 of 1,428 bytes make 64 KiB. */
 const FRAMES = 16;
 const MAX_PACKETS = 64;
-/** Packets that one send call of the raw socket handles, and arena for their message headers. */
-const RAW_BATCH = 64;
-const RAW_SPACE = RAW_BATCH * 128;
 /**
  * With its Ethernet header a frame stays below the 65,536 bytes (gso_max_size) from which on no interface cuts it up.
  */
@@ -50,7 +53,6 @@ const MAX_BYTES = 65_535 - ETHERNET_HEADER_SIZE;
 /** By frame: virtio-net header and link-layer header, which end where the headers of a merged packet begin. */
 const PACKET_START = VNET_HEADER_SIZE + ETHERNET_HEADER_SIZE;
 const HEADER_SPACE = (PACKET_START + MAX_HEADERS_SIZE + 63) & -64;
-const IP_HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
 /** Errors that say that the kernel does not take such frames. */
 const REFUSALS: ReadonlySet<number> = new Set([EINVAL, EIO, EOPNOTSUPP]);
 
@@ -61,7 +63,7 @@ export interface SegmentSenderOptions {
   readonly device: { readonly name: string; readonly link: number } | null;
   /**
    * Whether the packets are TCP segments made here, whose checksums, of IP and TCP, are still to be written. Those of
-   * others arrive as they are.
+   * others arrive as they are, and are of IPv4 alone.
    */
   readonly own: boolean;
   /** Whether frames are tried at all. */
@@ -71,7 +73,7 @@ export interface SegmentSenderOptions {
 }
 
 interface Sockets {
-  readonly raw: RawSocket;
+  readonly raw: RawSender;
   readonly frames: PacketSender | null;
   readonly hops: NextHops;
 }
@@ -92,7 +94,7 @@ export class SegmentSender implements Disposable {
   /** Frames sent that stood for several packets. */
   mergedFrames = 0;
 
-  readonly #raw: RawSocket;
+  readonly #raw: RawSender;
   readonly #frames: PacketSender | null;
   readonly #hops: NextHops;
   readonly #view: DataView<ArrayBuffer>;
@@ -114,7 +116,7 @@ export class SegmentSender implements Disposable {
     this.#headers = arena.allocate(FRAMES * HEADER_SPACE);
     this.fd = hops.fd;
     this.offload = frames !== null;
-    this.blockedFd = raw.fd;
+    this.blockedFd = raw.blockedFd;
     this.errors = raw.errors;
   }
 
@@ -122,7 +124,7 @@ export class SegmentSender implements Disposable {
   static readonly arenaSize: number = PacketSender.arenaSize(
     { frames: FRAMES, pieces: MAX_PACKETS + 1 },
   ) +
-    FRAMES * HEADER_SPACE + RAW_SPACE + 1024;
+    FRAMES * HEADER_SPACE + RawSender.arenaSize + 1024;
 
   /**
    * Opens the sockets in the network namespace that the thread is in now.
@@ -133,14 +135,11 @@ export class SegmentSender implements Disposable {
     const { mark, device, bufferSize } = options;
     using opened = new DisposableStack();
     const raw = opened.use(
-      RawSocket.open(libc, arena, {
-        mark,
-        device: device?.name ?? null,
-        batch: RAW_BATCH,
-        bufferSize,
+      RawSender.open(libc, arena, {
+        ...{ mark, bufferSize, device: device?.name ?? null, ipv6: options.own },
       }),
     );
-    const hops = opened.use(NextHops.open(libc, { mark, link: device?.link ?? null }));
+    const hops = opened.use(NextHops.open(libc, arena.view, { mark, link: device?.link ?? null }));
     const frames = options.offload ? openFrames(libc, arena, { mark, bufferSize }) : null;
     opened.move();
     return new SegmentSender(arena, { raw, frames, hops }, options.own);
@@ -236,20 +235,17 @@ export class SegmentSender implements Disposable {
   }
 
   #isUdp({ offsets }: PacketBatch, index: number): boolean {
-    return ipv4.protocol(this.#view, offsets[index]) === ipv4.PROTOCOL_UDP;
+    const packet = offsets[index];
+    return !ipv6.isIpv6(this.#view, packet) &&
+      ipv4.protocol(this.#view, packet) === ipv4.PROTOCOL_UDP;
   }
 
   /** Where a run of `count` packets goes as a frame; null where it cannot. */
   #hopOf(packets: PacketBatch, first: number, count: number, now: number): NextHop | null {
-    const view = this.#view;
     const packet = packets.offsets[first];
-    const source = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
-    const destination = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
     // Single packets, to a thousand strangers a second perhaps, are not worth a question each: answers to forged SYNs
     // above all.
-    const hop = count > 1
-      ? this.#hops.resolve(source, destination, now)
-      : this.#hops.find(source, destination);
+    const hop = count > 1 ? this.#hops.resolve(packet, now) : this.#hops.find(packet);
     // The raw socket refuses what is too long. Of a merged frame's segments, only the interface would notice.
     return hop !== null && packets.lengths[first] <= hop.mtu ? hop : null;
   }
@@ -264,18 +260,20 @@ export class SegmentSender implements Disposable {
     const payloadSize = packets.lengths[first] - headersSize;
     if (isUdp) {
       this.#udpRuns.writeHeaders(packets, first, count, at);
-      writeUdpHeader(this.#view, start, linkHeaderSize + IP_HEADER_SIZE, payloadSize);
+      writeUdpHeader(this.#view, start, linkHeaderSize + ipv4.MIN_HEADER_SIZE, payloadSize);
     } else {
       this.#runs.writeHeaders(packets, first, count, at);
+      const ipHeaderSize = ipHeaderSizeOf(this.#view, at);
       writeTcpHeader(
         this.#view,
         start,
-        linkHeaderSize + IP_HEADER_SIZE,
+        linkHeaderSize + ipHeaderSize,
         linkHeaderSize + headersSize,
         payloadSize,
+        ipHeaderSize === ipv6.HEADER_SIZE ? GSO_TCPV6 : GSO_TCPV4,
       );
     }
-    frames.beginFrame(hop.link);
+    frames.beginFrame(hop.link, hop.etherType);
     frames.addPiece(start, VNET_HEADER_SIZE + linkHeaderSize + headersSize);
     for (let i = first; i < first + count; i++) {
       frames.addPiece(packets.offsets[i] + headersSize, packets.lengths[i] - headersSize);
@@ -289,13 +287,13 @@ export class SegmentSender implements Disposable {
     const linkHeaderSize = this.#writeLinkHeader(at, hop);
     const start = at - linkHeaderSize - VNET_HEADER_SIZE;
     if (this.#own) {
-      writeHeaderChecksum(this.#view, packet);
+      if (!ipv6.isIpv6(this.#view, packet)) writeHeaderChecksum(this.#view, packet);
       writePartialChecksum(this.#view, packet, length);
-      writePartialHeader(this.#view, start, linkHeaderSize + IP_HEADER_SIZE);
+      writePartialHeader(this.#view, start, linkHeaderSize + ipHeaderSizeOf(this.#view, packet));
     } else {
       writePlainHeader(this.#view, start);
     }
-    frames.beginFrame(hop.link);
+    frames.beginFrame(hop.link, hop.etherType);
     frames.addPiece(start, VNET_HEADER_SIZE + linkHeaderSize);
     frames.addPiece(packet, length);
     frames.endFrame();
@@ -354,7 +352,7 @@ export class SegmentSender implements Disposable {
     this.errorCount = this.#raw.errorCount;
     if (this.#raw.blocked) {
       this.blocked = true;
-      this.blockedFd = this.#raw.fd;
+      this.blockedFd = this.#raw.blockedFd;
     }
     return next;
   }

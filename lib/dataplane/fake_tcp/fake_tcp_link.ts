@@ -2,9 +2,10 @@
 import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
-import { HEADERS_SIZE } from "../../core/transport/fake_tcp/constants.ts";
+import { HEADERS6_SIZE } from "../../core/transport/fake_tcp/constants.ts";
 import type { FakeTcpEvent } from "../../core/transport/fake_tcp/events.ts";
 import { FakeTcp } from "../../core/transport/fake_tcp/fake_tcp.ts";
+import { addressPair, localAddressOf } from "../../core/transport/fake_tcp/four_tuple.ts";
 import { SegmentQueue } from "../../core/transport/fake_tcp/segment_queue.ts";
 import { type Session, SessionState } from "../../core/transport/fake_tcp/session.ts";
 import { FakeTcpPort } from "../../core/engine/fake_tcp_port.ts";
@@ -12,6 +13,7 @@ import type { Device } from "../../core/wireguard/device.ts";
 import type { PeerEndpoint } from "../../core/transport/peer_endpoint.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import { TRANSPORT_OVERHEAD } from "../../core/wire/messages.ts";
 import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
 import { Transport } from "../../core/transport/transport.ts";
@@ -161,14 +163,15 @@ export class FakeTcpLink implements Disposable {
     const remote = this.#remote;
     const localAddress = this.#localAddress();
     if (remote === null || localAddress === null) return;
+    this.#connections.mtu = pathMtuTo(this.#netlink, remote.address, { mark: this.#mark });
     this.port.session = this.#connections.connect(
-      { localAddress, remoteAddress: remote.address | 0, remotePort: remote.port },
+      { addresses: addressPair(remote.address, localAddress), remotePort: remote.port },
       now,
     );
   }
 
-  /** Our address on the way to the server, int32; null without a way, or a server. */
-  #localAddress(): number | null {
+  /** Our address on the way to the server; null without a way, or a server. */
+  #localAddress(): HostAddress | null {
     if (this.#remote === null) return null;
     return sourceTo(this.#netlink, this.#remote.address, { mark: this.#mark });
   }
@@ -181,8 +184,9 @@ export class FakeTcpLink implements Disposable {
     if (this.#listenPort !== null || this.#retireAt !== Infinity) return;
     const localAddress = this.#localAddress();
     // Between two addresses there may be none: the next notification brings the new one.
-    if (localAddress === null || localAddress === this.port.session?.localAddress) return;
-    if (this.port.session === null && !this.#wasLost) return;
+    if (localAddress === null) return;
+    const { session } = this.port;
+    if (session === null ? !this.#wasLost : localAddressOf(session) === localAddress) return;
     this.#retire();
     this.#wasLost = true;
     this.#open(now);
@@ -244,5 +248,5 @@ export class FakeTcpLink implements Disposable {
 
 /** Bytes of a segment that holds the longest message. */
 function segmentSlotSize(mtu: number): number {
-  return SegmentQueue.slotSize(HEADERS_SIZE + TRANSPORT_OVERHEAD + mtu);
+  return SegmentQueue.slotSize(HEADERS6_SIZE + TRANSPORT_OVERHEAD + mtu);
 }

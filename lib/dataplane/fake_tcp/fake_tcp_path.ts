@@ -2,11 +2,12 @@
  * Fake-TCP path: what the host's routing says of the route to the other end: our address on it, and how long packets
  * may be.
  */
-import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { formatIp, type IpAddress, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { HardwareType } from "../../../ffi/netlink/links.ts";
 import type { Route } from "../../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
+import { addressBytes, type HostAddress } from "../../core/wire/host_address.ts";
 
 /** Bytes of a path's MTU where no interface has any. */
 const DEFAULT_PATH_MTU = 1500;
@@ -16,18 +17,23 @@ export interface PathOptions {
   readonly mark: number;
 }
 
-/** Our address on the way to another (host order), int32; null without a way. */
+/** Our address on the way to another; null without a way. */
 export function sourceTo(
   netlink: Rtnetlink,
-  address: number,
+  address: HostAddress,
   options: PathOptions,
-): number | null {
+): HostAddress | null {
   const source = routeTo(netlink, address, options)?.preferredSource ?? null;
-  return source === null ? null : ipv4ToNumber(source) | 0;
+  return source === null ? null : toHostAddress(source);
 }
 
-/** The longest packet in bytes that the way to an address (host order) takes at first sight. */
-export function pathMtuTo(netlink: Rtnetlink, address: number, options: PathOptions): number {
+/** An address of the kernel's, by value. */
+export function toHostAddress(address: IpAddress): HostAddress {
+  return address.length === 4 ? ipv4ToNumber(address) : formatIp(address);
+}
+
+/** The longest packet in bytes that the way to an address takes at first sight. */
+export function pathMtuTo(netlink: Rtnetlink, address: HostAddress, options: PathOptions): number {
   const route = routeTo(netlink, address, options);
   const link = netlink.links.list().find(({ index }) => index === route?.link);
   // What ICMP has told the kernel of another connection to that host may be forged.
@@ -43,9 +49,9 @@ export function widestMtu(netlink: Rtnetlink): number {
   return wires.length === 0 ? DEFAULT_PATH_MTU : Math.max(...wires.map(({ mtu }) => mtu));
 }
 
-function routeTo(netlink: Rtnetlink, address: number, { mark }: PathOptions): Route | null {
+function routeTo(netlink: Rtnetlink, address: HostAddress, { mark }: PathOptions): Route | null {
   try {
-    return netlink.routes.lookup(ipv4FromNumber(address), { mark });
+    return netlink.routes.lookup(addressBytes(address), { mark });
   } catch (error) {
     if (error instanceof NetlinkError) return null;
     throw error;

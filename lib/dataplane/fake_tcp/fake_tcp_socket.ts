@@ -5,9 +5,9 @@
 import type { Arena } from "../../../ffi/arena.ts";
 import { ENOMEM, SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { HardwareType, type Link } from "../../../ffi/netlink/links.ts";
+import { RouteScope } from "../../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
 import type { PacketBatch } from "../../../ffi/sockets/raw_socket.ts";
@@ -16,6 +16,7 @@ import { MAX_INSTRUCTIONS } from "../filters/bpf.ts";
 import { fakeTcpFilter, type FakeTcpInterfaces } from "../filters/fake_tcp_filter.ts";
 import { ETHERNET_HEADER_SIZE } from "../egress/next_hop.ts";
 import { SegmentSender } from "../egress/segment_sender.ts";
+import { toHostAddress } from "./fake_tcp_path.ts";
 
 /** Packets captured in one call; each may be a super-packet of 64 KiB. */
 const CAPTURE_BATCH = 16;
@@ -121,15 +122,20 @@ export class FakeTcpSocket implements Disposable {
     }
   }
 
-  /** All interfaces with an IPv4 address and a link-layer header that is known here, but for the tunnel's own. */
+  /**
+   * All interfaces with an address and a link-layer header that is known here, but for the tunnel's own. Link-local
+   * addresses are left out: a connection does not say on which link.
+   */
   #places(): FakeTcpInterfaces {
-    const addresses = this.#netlink.addresses.list({ family: AF_INET });
+    const addresses = this.#netlink.addresses.list().filter(({ family, scope }) =>
+      family === AF_INET || scope !== RouteScope.link
+    );
     const links = this.#netlink.links.list().filter(({ index, name }) =>
       name !== this.#tunnel && addresses.some(({ link }) => link === index)
     );
     const own = addresses.filter(({ link }) => links.some(({ index }) => index === link));
     return {
-      addresses: [...new Set(own.map(({ address }) => ipv4ToNumber(address)))],
+      addresses: [...new Set(own.map(({ address }) => toHostAddress(address)))],
       links: links.flatMap((link) => {
         const linkHeaderSize = linkHeaderSizeOf(link);
         return linkHeaderSize === null ? [] : [{ index: link.index, linkHeaderSize }];

@@ -11,7 +11,7 @@ import { RelayMover } from "../../core/relay/relay_mover.ts";
 import { DropLog } from "../../core/engine/drop_log.ts";
 import { Paths } from "../../core/transport/paths.ts";
 import { DropCounters } from "../../core/wire/drop_reason.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { formatSocketAddress } from "../../core/wire/host_address.ts";
 import { pathMtuTo, sourceTo, widestMtu } from "../fake_tcp/fake_tcp_path.ts";
 import { EventLoop } from "../event_loop.ts";
 import { FakeTcpSocket, leftOutLine } from "../fake_tcp/fake_tcp_socket.ts";
@@ -172,7 +172,7 @@ export class RelayLoop implements Disposable {
     const { remote } = this.#config.endpoints;
     if (remote === null || this.#isReached === isReached) return;
     this.#isReached = isReached;
-    const other = `${formatIpv4(remote.address)}:${remote.port}`;
+    const other = formatSocketAddress(remote);
     if (isReached) this.#log("info", `connected to ${other}`);
     else {
       this.#log(

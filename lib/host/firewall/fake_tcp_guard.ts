@@ -11,6 +11,7 @@ import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { ReservedPorts } from "../../../ffi/sockets/reserved_ports.ts";
 import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import { isIpv6 } from "../../core/wire/host_address.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { openFirewall } from "./firewall.ts";
 import { readReservedPorts } from "../journal/host_change.ts";
@@ -28,7 +29,7 @@ const WITHOUT_FAKE_TCP = "use UDP alone";
 const ATTEMPTS = 64;
 
 export interface FakeTcpGuardOptions {
-  /** Name of the firewall's table: another one for each guard on a host. */
+  /** Name of the firewall's tables, of which there is one for each family: another one for each guard on a host. */
   readonly table: string;
   readonly journal: Pick<Journal, "make">;
   /** Ports that a client with many connections would like to have; a busy host may not have as many free in a row. */
@@ -36,21 +37,27 @@ export interface FakeTcpGuardOptions {
 }
 
 export class FakeTcpGuard implements Disposable {
+  readonly #options: FakeTcpGuardOptions;
   readonly #reserved: ReservedPorts;
   readonly #nftables: Nftables;
-  readonly #table: NftablesTable;
+  /** Of each family that there has been something for. */
+  readonly #tables: NftablesTable[] = [];
   #endpoints: FakeTcpEndpoints;
 
-  private constructor(reserved: ReservedPorts, nftables: Nftables, table: NftablesTable) {
+  private constructor(
+    options: FakeTcpGuardOptions,
+    reserved: ReservedPorts,
+    nftables: Nftables,
+  ) {
+    this.#options = options;
     this.#reserved = reserved;
     this.#nftables = nftables;
-    this.#table = table;
     const { first, last } = reserved;
     this.#endpoints = { ports: { first, last }, remote: null };
   }
 
   /**
-   * Takes a TCP port to be reached at, on all of the host's addresses.
+   * Takes a TCP port to be reached at, on all of the host's addresses of both families.
    *
    * @throws {AppError} with exit code 2 where a service or a connection has it, 5 without CAP_NET_BIND_SERVICE
    * @throws {SystemCallError} EPERM without CAP_NET_ADMIN
@@ -62,7 +69,7 @@ export class FakeTcpGuard implements Disposable {
   /**
    * Takes random ports to reach a server from.
    *
-   * @param server its address and port, host order
+   * @param server its address and port
    * @throws {AppError} where there are no free ports
    * @throws {SystemCallError} EPERM without CAP_NET_ADMIN
    */
@@ -76,7 +83,7 @@ export class FakeTcpGuard implements Disposable {
   static #open(
     reserved: ReservedPorts,
     remote: FakeTcpEndpoints["remote"],
-    { table: name, journal }: FakeTcpGuardOptions,
+    options: FakeTcpGuardOptions,
   ): FakeTcpGuard {
     using opened = new DisposableStack();
     opened.use(reserved);
@@ -84,9 +91,7 @@ export class FakeTcpGuard implements Disposable {
     const nftables = opened.use(
       openFirewall({ purpose: "use fake TCP", otherwise: WITHOUT_FAKE_TCP, owned: false }),
     );
-    const table: NftablesTable = { family: "ip", name };
-    journal.make({ kind: "nftables-table", table }, nftables);
-    const guard = new FakeTcpGuard(reserved, nftables, table);
+    const guard = new FakeTcpGuard(options, reserved, nftables);
     guard.setRemote(remote);
     opened.move();
     return guard;
@@ -100,14 +105,37 @@ export class FakeTcpGuard implements Disposable {
   /** Follows the server to another address, without a moment in between. */
   setRemote(remote: FakeTcpEndpoints["remote"]): void {
     this.#endpoints = { ...this.#endpoints, remote };
-    installFakeTcpTable(this.#nftables, { table: this.#table.name, ...this.#endpoints });
+    this.#makeTables();
+    // That of the family in use first: what comes by the other one is none of the tunnel's any more.
+    const families = remote !== null && !isIpv6(remote.address) ? ["ip", "ip6"] : ["ip6", "ip"];
+    for (const family of families) {
+      const table = this.#tables.find((other) => other.family === family);
+      if (table !== undefined) installFakeTcpTable(this.#nftables, table, this.#endpoints);
+    }
+  }
+
+  /** Makes the tables of the families that the other end may have. A kernel without IPv6 has none of that family. */
+  #makeTables(): void {
+    const { remote } = this.#endpoints;
+    if (remote === null || !isIpv6(remote.address)) this.#makeTable("ip");
+    if (remote === null ? this.#nftables.supports("ip6") : isIpv6(remote.address)) {
+      this.#makeTable("ip6");
+    }
+  }
+
+  #makeTable(family: NftablesTable["family"]): void {
+    if (this.#tables.some((table) => table.family === family)) return;
+    const { table: name, journal } = this.#options;
+    const table: NftablesTable = { family, name };
+    journal.make({ kind: "nftables-table", table }, this.#nftables);
+    this.#tables.push(table);
   }
 
   /**
    * Lets the host's TCP have its segments again, then the ports. What is in the journal does no harm when it is undone.
    */
   [Symbol.dispose](): void {
-    this.#nftables.deleteTable(this.#table);
+    for (const table of this.#tables) this.#nftables.deleteTable(table);
     this.#nftables[Symbol.dispose]();
     this.#reserved[Symbol.dispose]();
   }

@@ -204,9 +204,9 @@ function chains(
       ...ipv4PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),
       accept(),
     ]),
-    ...transportsOverIpv6.map(({ ports }) => [
+    ...transportsOverIpv6.map(({ protocol, ports }) => [
       ...markIs(mark),
-      ...ipv6PortsAre(IPPROTO_UDP, { source: ports }),
+      ...ipv6PortsAre(protocol === "udp" ? IPPROTO_UDP : IPPROTO_TCP, { source: ports }),
       accept(),
     ]),
     ...resolvers.flatMap((address) => {

@@ -181,7 +181,9 @@ function chains(
 function matches6(transports: readonly OuterPorts[]): Expression[][] {
   if (transports.length === 0) return [];
   return [
-    ...transports.map(({ ports }) => ipv6PortsAre(IPPROTO_UDP, { destination: ports })),
+    ...transports.filter(({ protocol }) => protocol === "udp").map(({ ports }) =>
+      ipv6PortsAre(IPPROTO_UDP, { destination: ports })
+    ),
     ...ICMPV6_ERRORS.map((type) => icmpTypeIs(IPPROTO_ICMPV6, type)),
   ];
 }

@@ -11,7 +11,10 @@ import {
   ACK,
   build,
   type Direction,
+  familyTest,
   FIN,
+  fromHere,
+  fromThere,
   type Middlebox,
   PSH,
   read,
@@ -44,12 +47,7 @@ function agreed(options: WorldOptions = {}) {
   /** A segment that claims to be from the other end of `direction`. */
   const forge = (direction: Direction, fields: Partial<Segment>) =>
     build({
-      ...direction === "up" ? { sourcePort: session.localPort } : {
-        source: session.remoteAddress,
-        destination: session.localAddress,
-        sourcePort: session.remotePort,
-        destinationPort: session.localPort,
-      },
+      ...direction === "up" ? fromHere(session) : fromThere(session),
       ...fields,
     });
   const endOf = (direction: Direction): End => direction === "up" ? server : client;
@@ -73,110 +71,125 @@ function agreed(options: WorldOptions = {}) {
 }
 
 for (const [kind, options] of [["a tunnel", {}], ["a relay", RELAY]] as const) {
-  Deno.test(`a blind sweep of the sequence space leaves the connection of ${kind} as it was`, () => {
-    for (const direction of ["up", "down"] as const) {
-      const { world, tracking, strike, works, endOf } = agreed(options);
-      const random = new Random(3);
-      const before = endOf(direction).session.rcvMax;
-      for (let i = 0; i < SWEEP; i++) {
-        strike(direction, {
-          flags: PSH | ACK,
-          seq: Math.imul(i, 1 << 18) >>> 0,
-          ack: random.uint32(),
-          payload: random.bytes(100),
-        });
-        // It goes on while the connection is busy.
-        if (i % 1000 === 0) world.run(1);
+  familyTest(
+    `a blind sweep of the sequence space leaves the connection of ${kind} as it was`,
+    () => {
+      for (const direction of ["up", "down"] as const) {
+        const { world, tracking, strike, works, endOf } = agreed(options);
+        const random = new Random(3);
+        const before = endOf(direction).session.rcvMax;
+        for (let i = 0; i < SWEEP; i++) {
+          strike(direction, {
+            flags: PSH | ACK,
+            seq: Math.imul(i, 1 << 18) >>> 0,
+            ack: random.uint32(),
+            payload: random.bytes(100),
+          });
+          // It goes on while the connection is busy.
+          if (i % 1000 === 0) world.run(1);
+        }
+        assertEquals(endOf(direction).session.rcvMax, before);
+        works();
+        world.run(10_000);
+        works();
+        assertEquals(world.client.events, ["established"]);
+        assertEquals(tracking.invalid, []);
       }
-      assertEquals(endOf(direction).session.rcvMax, before);
-      works();
-      world.run(10_000);
-      works();
-      assertEquals(world.client.events, ["established"]);
-      assertEquals(tracking.invalid, []);
-    }
-  });
+    },
+  );
 }
 
-Deno.test("an unproven segment with the right numbers does not move the other end's window either", () => {
-  const { world, strike, works, client, server, tracking } = agreed();
-  for (let i = 0; i < 50; i++) {
-    const { rcvMax, sndMax } = server.session;
-    const ahead = i * 20_000_000;
-    strike("up", {
-      flags: PSH | ACK,
-      seq: rcvMax + ahead,
-      ack: sndMax,
-      payload: new Uint8Array(9),
-    });
-    world.run(100);
-  }
-  works();
-  assertEquals([client.events, server.events], [["established"], ["established"]]);
-  assertEquals(tracking.invalid, []);
-});
-
-Deno.test("a window of 0 swept over the sequence space shuts no window of a busy connection", () => {
-  const { strike, client, server, world } = agreed();
-  for (let i = 0; i < 100; i++) client.send(1000);
-  const { sndMax, peerWindow } = client.session;
-  for (let i = 0; i < SWEEP / 8; i++) {
-    // Even with what was sent last guessed right.
-    const seq = server.session.sndNxt + 2_000_000 + Math.imul(i, 1_000_000);
-    strike("down", { flags: ACK, seq, ack: sndMax, window: 0 });
-    assertEquals(client.session.peerWindow, peerWindow);
-    if (i % 100 === 0) assert(client.send(1000));
-  }
-  world.run(1_000);
-  assertEquals(client.dropped["fake_tcp_window_full"], undefined);
-});
-
-Deno.test("a SYN that names an idle connection draws a question, not a SYN/ACK that a firewall would follow", () => {
-  for (const options of [{}, RELAY]) {
-    const answers: number[] = [];
-    const watch: Middlebox = (packet, direction) => {
-      if (direction === "down") answers.push(read(packet).flags);
-      return [packet];
-    };
-    const { world, strike, works, client, server } = agreed({ ...options, middleboxes: [watch] });
-    world.run(15_000);
-    answers.length = 0;
-    // As a client repeats it, and a forger may as well.
-    for (const ms of [500, 500, 1_000, 2_000, 6_000]) {
-      strike("up", { flags: SYN, seq: 77 });
-      world.run(ms);
+familyTest(
+  "an unproven segment with the right numbers does not move the other end's window either",
+  () => {
+    const { world, strike, works, client, server, tracking } = agreed();
+    for (let i = 0; i < 50; i++) {
+      const { rcvMax, sndMax } = server.session;
+      const ahead = i * 20_000_000;
+      strike("up", {
+        flags: PSH | ACK,
+        seq: rcvMax + ahead,
+        ack: sndMax,
+        payload: new Uint8Array(9),
+      });
+      world.run(100);
     }
-    assert(answers.length > 0);
-    assertEquals(answers.filter((flags) => (flags & SYN) !== 0), []);
     works();
-    assertEquals([client.events, server.events].map((events) => events[0]), [
-      "established",
-      "established",
-    ]);
-    assert(!server.events.some((event) => event.startsWith("lost")));
-  }
-});
+    assertEquals([client.events, server.events], [["established"], ["established"]]);
+    assertEquals(tracking.invalid, []);
+  },
+);
+
+familyTest(
+  "a window of 0 swept over the sequence space shuts no window of a busy connection",
+  () => {
+    const { strike, client, server, world } = agreed();
+    for (let i = 0; i < 100; i++) client.send(1000);
+    const { sndMax, peerWindow } = client.session;
+    for (let i = 0; i < SWEEP / 8; i++) {
+      // Even with what was sent last guessed right.
+      const seq = server.session.sndNxt + 2_000_000 + Math.imul(i, 1_000_000);
+      strike("down", { flags: ACK, seq, ack: sndMax, window: 0 });
+      assertEquals(client.session.peerWindow, peerWindow);
+      if (i % 100 === 0) assert(client.send(1000));
+    }
+    world.run(1_000);
+    assertEquals(client.dropped["fake_tcp_window_full"], undefined);
+  },
+);
+
+familyTest(
+  "a SYN that names an idle connection draws a question, not a SYN/ACK that a firewall would follow",
+  () => {
+    for (const options of [{}, RELAY]) {
+      const answers: number[] = [];
+      const watch: Middlebox = (packet, direction) => {
+        if (direction === "down") answers.push(read(packet).flags);
+        return [packet];
+      };
+      const { world, strike, works, client, server } = agreed({ ...options, middleboxes: [watch] });
+      world.run(15_000);
+      answers.length = 0;
+      // As a client repeats it, and a forger may as well.
+      for (const ms of [500, 500, 1_000, 2_000, 6_000]) {
+        strike("up", { flags: SYN, seq: 77 });
+        world.run(ms);
+      }
+      assert(answers.length > 0);
+      assertEquals(answers.filter((flags) => (flags & SYN) !== 0), []);
+      works();
+      assertEquals([client.events, server.events].map((events) => events[0]), [
+        "established",
+        "established",
+      ]);
+      assert(!server.events.some((event) => event.startsWith("lost")));
+    }
+  },
+);
 
 for (const [name, flags] of [["RST", RST], ["RST|ACK", RST | ACK], ["FIN", FIN | ACK]] as const) {
-  Deno.test(`${name} with any but the exact number is answered with a challenge ACK, one a second`, () => {
-    for (const direction of ["up", "down"] as const) {
-      const { world, strike, works, endOf } = agreed();
-      const end = endOf(direction);
-      world.run(5_000);
-      const { rcvMax, sndNxt } = end.session;
-      for (const ahead of [1, -1, 65_535, 1 << 20, WINDOW, -(1 << 20)]) {
-        strike(direction, { flags, seq: rcvMax + ahead, ack: sndNxt });
+  familyTest(
+    `${name} with any but the exact number is answered with a challenge ACK, one a second`,
+    () => {
+      for (const direction of ["up", "down"] as const) {
+        const { world, strike, works, endOf } = agreed();
+        const end = endOf(direction);
+        world.run(5_000);
+        const { rcvMax, sndNxt } = end.session;
+        for (const ahead of [1, -1, 65_535, 1 << 20, WINDOW, -(1 << 20)]) {
+          strike(direction, { flags, seq: rcvMax + ahead, ack: sndNxt });
+        }
+        const answers = end.drained().map(({ flags, seq, ack }) => [flags, seq | 0, ack | 0]);
+        assertEquals(answers, [[ACK, sndNxt, rcvMax]]);
+        // Idle as it is, nothing comes that could save it.
+        world.run(10_000);
+        assertEquals(end.events, ["established"]);
+        works();
       }
-      const answers = end.drained().map(({ flags, seq, ack }) => [flags, seq | 0, ack | 0]);
-      assertEquals(answers, [[ACK, sndNxt, rcvMax]]);
-      // Idle as it is, nothing comes that could save it.
-      world.run(10_000);
-      assertEquals(end.events, ["established"]);
-      works();
-    }
-  });
+    },
+  );
 
-  Deno.test(`${name} swept over the window ends no idle connection, and no one-way one`, () => {
+  familyTest(`${name} swept over the window ends no idle connection, and no one-way one`, () => {
     for (const isIdle of [true, false]) {
       const { world, strike, works, client, server } = agreed();
       for (let i = 0; i < 4_096; i++) {
@@ -193,16 +206,19 @@ for (const [name, flags] of [["RST", RST], ["RST|ACK", RST | ACK], ["FIN", FIN |
   });
 }
 
-Deno.test("an end that has gone is believed although what it sent last was lost: its answer to the challenge is exact", () => {
-  const { world, client, server } = agreed();
-  client.send("lost");
-  client.drain();
-  client.transport.close(client.session);
-  world.run(2_000);
-  assertEquals(server.events, ["established", "lost: reset"]);
-});
+familyTest(
+  "an end that has gone is believed although what it sent last was lost: its answer to the challenge is exact",
+  () => {
+    const { world, client, server } = agreed();
+    client.send("lost");
+    client.drain();
+    client.transport.close(client.session);
+    world.run(2_000);
+    assertEquals(server.events, ["established", "lost: reset"]);
+  },
+);
 
-Deno.test("numbers that cannot be, again and again, end no connection whose ends agree", () => {
+familyTest("numbers that cannot be, again and again, end no connection whose ends agree", () => {
   for (const options of [{}, RELAY]) {
     const { world, strike, works, client, server } = agreed(options);
     for (let i = 0; i < 400; i++) {
@@ -220,7 +236,7 @@ Deno.test("numbers that cannot be, again and again, end no connection whose ends
   }
 });
 
-Deno.test("where nothing is authenticated, gaps are jumped over, but bounded in total", () => {
+familyTest("where nothing is authenticated, gaps are jumped over, but bounded in total", () => {
   const { world, client, server, works } = agreed(RELAY);
   // Half of what is sent is lost, for long: far more than a jump may be.
   for (let i = 0; i < 4_000; i++) {
@@ -235,23 +251,26 @@ Deno.test("where nothing is authenticated, gaps are jumped over, but bounded in 
   works();
 });
 
-Deno.test("where nothing is authenticated, anyone who knows the numbers moves an end a mebibyte at most", () => {
-  const { strike, server } = agreed(RELAY);
-  const before = server.session.rcvMax;
-  for (let i = 0; i < 100; i++) {
-    const { rcvMax, sndMax } = server.session;
-    strike("up", {
-      flags: PSH | ACK,
-      seq: rcvMax + 1_000_000,
-      ack: sndMax,
-      payload: Uint8Array.of(1),
-    });
-  }
-  const moved = (server.session.rcvMax - before) | 0;
-  assert(moved > 0 && moved <= 1024 * 1024 + 100, `${moved} bytes`);
-});
+familyTest(
+  "where nothing is authenticated, anyone who knows the numbers moves an end a mebibyte at most",
+  () => {
+    const { strike, server } = agreed(RELAY);
+    const before = server.session.rcvMax;
+    for (let i = 0; i < 100; i++) {
+      const { rcvMax, sndMax } = server.session;
+      strike("up", {
+        flags: PSH | ACK,
+        seq: rcvMax + 1_000_000,
+        ack: sndMax,
+        payload: Uint8Array.of(1),
+      });
+    }
+    const moved = (server.session.rcvMax - before) | 0;
+    assert(moved > 0 && moved <= 1024 * 1024 + 100, `${moved} bytes`);
+  },
+);
 
-Deno.test("a relay's outage of more than a jump is got over within two seconds", () => {
+familyTest("a relay's outage of more than a jump is got over within two seconds", () => {
   const { world, client, server, works } = agreed(RELAY);
   for (let lost = 0; lost < 5_000_000; lost += 1000) {
     client.send(1000);
@@ -267,26 +286,29 @@ Deno.test("a relay's outage of more than a jump is got over within two seconds",
 for (const pushed of ["up", "down"] as const) {
   for (const middleboxes of [undefined, []]) {
     const through = middleboxes === undefined ? "through a strict firewall" : "without a firewall";
-    Deno.test(`a relay's connection whose ends have drifted apart is over within seconds: ${pushed}, ${through}`, () => {
-      const { world, client, server, strike, endOf } = agreed({
-        ...RELAY,
-        ...middleboxes && { middleboxes },
-      });
-      const { rcvMax, sndMax } = endOf(pushed).session;
-      const payload = new Uint8Array(100);
-      strike(pushed, { flags: PSH | ACK, seq: rcvMax + 900_000, ack: sndMax, payload });
-      assertNotEquals(endOf(pushed).session.rcvMax, rcvMax);
-      for (let ms = 0; ms < 7_000; ms += 100) {
-        for (const end of [client, server]) {
-          const [session] = end.transport.sessions;
-          if (session !== undefined) end.send(100, session);
+    familyTest(
+      `a relay's connection whose ends have drifted apart is over within seconds: ${pushed}, ${through}`,
+      () => {
+        const { world, client, server, strike, endOf } = agreed({
+          ...RELAY,
+          ...middleboxes && { middleboxes },
+        });
+        const { rcvMax, sndMax } = endOf(pushed).session;
+        const payload = new Uint8Array(100);
+        strike(pushed, { flags: PSH | ACK, seq: rcvMax + 900_000, ack: sndMax, payload });
+        assertNotEquals(endOf(pushed).session.rcvMax, rcvMax);
+        for (let ms = 0; ms < 7_000; ms += 100) {
+          for (const end of [client, server]) {
+            const [session] = end.transport.sessions;
+            if (session !== undefined) end.send(100, session);
+          }
+          world.run(100);
         }
-        world.run(100);
-      }
-      for (const { events } of [client, server]) {
-        assertEquals(events.length, 2);
-        assert(["lost: drifted", "lost: reset"].includes(events[1]!), events[1]);
-      }
-    });
+        for (const { events } of [client, server]) {
+          assertEquals(events.length, 2);
+          assert(["lost: drifted", "lost: reset"].includes(events[1]!), events[1]);
+        }
+      },
+    );
   }
 }

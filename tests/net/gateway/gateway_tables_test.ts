@@ -132,7 +132,8 @@ netTest(
     assertEquals(await length(), 4_000);
     assertEquals(laterFragments(), 2);
     const ports = { first: FIRST_PORT, last: LAST_PORT };
-    installFakeTcpTable(nftables, { table: "vpn_fake_tcp", ports, remote: null });
+    const table = { family: "ip", name: "vpn_fake_tcp" } as const;
+    installFakeTcpTable(nftables, table, { ports, remote: null });
     assertEquals(await length(), 4_000);
   },
   WITH_NFT,

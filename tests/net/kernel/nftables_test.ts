@@ -76,18 +76,19 @@ netTest(
   async (topology) => {
     const namespace = topology.namespace("transport");
     using nftables = open(namespace);
-    const chains = (input: string, output: string) =>
-      `table ip ${TABLE} { flags owner ` +
+    const chains = (input: string, output: string, family = "ip") =>
+      `table ${family} ${TABLE} { flags owner ` +
       `chain input { type filter hook input priority raw; policy accept; ${input} drop } ` +
       `chain output { type filter hook output priority raw; policy accept; ${output} notrack } }`;
     const single = { first: 443, last: 443 };
-    installFakeTcpTable(nftables, { table: TABLE, ports: single, remote: null });
+    const table = { family: "ip", name: TABLE } as const;
+    installFakeTcpTable(nftables, table, { ports: single, remote: null });
     assertEquals(
       await ruleset(namespace),
       chains(`${FIRST_FRAGMENT} tcp dport 443`, `${FIRST_FRAGMENT} tcp sport 443`),
     );
     const remote = { address: addressOf(OUTSIDE), port: 443 };
-    installFakeTcpTable(nftables, { table: TABLE, ports: RANGE, remote });
+    installFakeTcpTable(nftables, table, { ports: RANGE, remote });
     const range = `${FIRST_PORT}-${LAST_PORT}`;
     assertEquals(
       await ruleset(namespace),
@@ -96,6 +97,21 @@ netTest(
         `ip daddr ${OUTSIDE} ${FIRST_FRAGMENT} tcp sport ${range} tcp dport 443`,
       ),
     );
+    nftables.deleteTable(table);
+    const table6 = { family: "ip6", name: TABLE } as const;
+    const server6 = { address: "2001:db8::1", port: 443 };
+    installFakeTcpTable(nftables, table6, { ports: RANGE, remote: server6 });
+    assertEquals(
+      await ruleset(namespace),
+      chains(
+        `ip6 saddr 2001:db8::1 tcp sport 443 tcp dport ${range}`,
+        `ip6 daddr 2001:db8::1 tcp sport ${range} tcp dport 443`,
+        "ip6",
+      ),
+    );
+    // By IPv4 again: nothing of the other family is the tunnel's.
+    installFakeTcpTable(nftables, table6, { ports: RANGE, remote });
+    assert(!/drop|notrack/.test(await ruleset(namespace)));
   },
   WITH_NFT,
 );
@@ -130,7 +146,7 @@ netTest("owned tables go with the object, whatever else is there stays", async (
   const nftables = open(gateway);
   assertEquals(nftables.ownsTables, true);
   installDrop(nftables);
-  installFakeTcpTable(nftables, { table: TABLE, ports: RANGE, remote: null });
+  installFakeTcpTable(nftables, { family: "ip", name: TABLE }, { ports: RANGE, remote: null });
   assert(await gateway.output(["nft", "list", "ruleset"]) !== before);
   nftables[Symbol.dispose]();
   assertEquals(await gateway.output(["nft", "list", "ruleset"]), before);

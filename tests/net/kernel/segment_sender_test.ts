@@ -16,10 +16,12 @@ import { openLibc } from "../../../ffi/libc.ts";
 import { Tun } from "../../../ffi/tun.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { heapGrowth } from "../../support/heap_growth.ts";
-import { netTest } from "../../support/net.ts";
+import { netTest, type TestNamespace } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
+import { buildTcp6 } from "../../support/packets/packet_builder6.ts";
 import { withoutChecksumOffload } from "../support/traffic/checksum_offload.ts";
-import { hasGoodTransportChecksum, Tap } from "../support/outside.ts";
+import { hasGoodTransportChecksum, ONLY_IPV6, Tap } from "../support/outside.ts";
 import {
   ACK,
   CLIENT,
@@ -280,3 +282,50 @@ netTest("SegmentSender leaves packets of others as they are", async (topology) =
   assertEquals(payloads(seen.slice(4, 5)), payloads(plain));
   assertEquals(seen.slice(5, 9), packets);
 }, PROGRAMS);
+
+netTest(
+  "SegmentSender.send() sends IPv6 by the raw socket until the neighbour is known, then as frames",
+  async (topology) => {
+    const { client, router, server } = await layWay(topology);
+    const [near, far] = ["2001:db8:1::", "2001:db8:2::"];
+    const add = (namespace: TestNamespace, address: string, device = DEVICE) =>
+      namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
+    await Promise.all([
+      ...[add(client, `${near}2`), add(router, `${near}1`), add(router, `${far}1`, ROUTER_DEVICE)],
+      ...[add(server, `${far}2`), add(router, "fe80::1"), add(router, "fe80::1", ROUTER_DEVICE)],
+      router.output(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]),
+    ]);
+    await client.output(["ip", "route", "add", "default", "via", `${near}1`]);
+    // What is captured is whole: each segment, or what they were merged into.
+    withoutChecksumOffload(client, DEVICE);
+    withoutChecksumOffload(router, ROUTER_DEVICE);
+    using sender = new Sender(client);
+    using tap = new Tap(server, { filter: ONLY_IPV6 });
+    const ends = { source: `${near}2`, destination: `${far}2`, destinationPort: 443 };
+    const packets = (base: number, hopLimit = 64) =>
+      Array.from({ length: 40 }, (_, i) =>
+        buildTcp6({
+          ...ends,
+          hopLimit,
+          sequenceNumber: base + i * 1440,
+          flags: ACK,
+          payload: new Uint8Array(i < 39 ? 1440 : 99).fill(i + 1),
+        }));
+    const isOurs = (packet: Uint8Array) => packet[6] === 6;
+    const [first, second] = [packets(1), packets(1_000_000)];
+    const unfinished6 = (packet: Bytes) => packet.with(56, 0xb).with(57, 0xad) as Bytes;
+    // A queue of both families goes out in its order.
+    sender.send(...first.map(unfinished6), ...flow({ count: 1 }).map(unfinished));
+    await tap.waitFor(isOurs, 40);
+    await eventually(() => {
+      sender.sender.serve();
+      sender.send(...second.map(unfinished6));
+      return sender.sender.mergedFrames > 0 || null;
+    });
+    const seen = await tap.waitFor(isOurs, 80);
+    const delivered = [...packets(1, 63), ...packets(1_000_000, 63)];
+    assertEquals(seen.slice(0, 80).map(({ packet }) => packet), delivered);
+    assertEquals(sender.sender.errorCount, 0);
+  },
+  PROGRAMS,
+);

@@ -42,13 +42,18 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_PACKET = 263;
 const PACKET_VNET_HDR = 15;
 
-/** Takes every frame with IPv4 in it: load the protocol (SKF_AD_PROTOCOL), compare, return. */
-export const ONLY_IPV4: readonly BpfInstruction[] = [
-  { code: 0x28, jt: 0, jf: 0, k: 0xfffff000 },
-  { code: 0x15, jt: 0, jf: 1, k: 0x0800 },
-  { code: 0x06, jt: 0, jf: 0, k: 0xffffffff },
-  { code: 0x06, jt: 0, jf: 0, k: 0 },
-];
+/** Takes every frame with IPv4 in it, or with IPv6: load the protocol (SKF_AD_PROTOCOL), compare, return. */
+export const ONLY_IPV4: readonly BpfInstruction[] = only(0x0800);
+export const ONLY_IPV6: readonly BpfInstruction[] = only(0x86dd);
+
+function only(etherType: number): BpfInstruction[] {
+  return [
+    { code: 0x28, jt: 0, jf: 0, k: 0xfffff000 },
+    { code: 0x15, jt: 0, jf: 1, k: etherType },
+    { code: 0x06, jt: 0, jf: 0, k: 0xffffffff },
+    { code: 0x06, jt: 0, jf: 0, k: 0 },
+  ];
+}
 
 /** The two ends of the wire. */
 export interface Outskirts {

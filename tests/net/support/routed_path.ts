@@ -19,6 +19,11 @@ export const ROUTED_PATH_PROGRAMS: readonly string[] = ["ip", "nft", "sysctl", "
 export const ROUTER_TO_SERVER = "192.0.2.254";
 export const CLIENT_ADDRESS = "198.51.100.2";
 const ROUTER_TO_CLIENT = "198.51.100.1";
+/** Those of IPv6. */
+export const SERVER_ADDRESS6 = "2001:db8:5::1";
+const ROUTER_TO_SERVER6 = "2001:db8:5::fe";
+const CLIENT_ADDRESS6 = "2001:db8:c::2";
+const ROUTER_TO_CLIENT6 = "2001:db8:c::1";
 /** The router's interface to the server; that to the client is `CABLE`. */
 const UPLINK = "eth1";
 
@@ -34,6 +39,8 @@ export const STRICT = `
       ct state invalid counter name invalid drop
     }
   }`;
+/** The same of both families. */
+export const STRICT_INET: string = STRICT.replace("table ip ", "table inet ");
 /** Lets no UDP through. */
 export const NO_UDP = `
   table ip noudp {
@@ -91,6 +98,25 @@ export class RoutedPath {
     return path;
   }
 
+  /** Lays the same path for IPv6 beside that of IPv4. */
+  async addIpv6(): Promise<void> {
+    const { client, router, server } = this;
+    const add = (namespace: TestNamespace, device: string, address: string) =>
+      namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
+    await Promise.all([
+      add(client, CABLE, CLIENT_ADDRESS6),
+      add(router, CABLE, ROUTER_TO_CLIENT6),
+      add(router, UPLINK, ROUTER_TO_SERVER6),
+      // By which a router asks for the neighbours of what it forwards.
+      add(router, CABLE, "fe80::1"),
+      add(router, UPLINK, "fe80::1"),
+      add(server, CABLE, SERVER_ADDRESS6),
+      router.output(["sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1"]),
+    ]);
+    await client.output(["ip", "-6", "route", "add", "default", "via", ROUTER_TO_CLIENT6]);
+    await server.output(["ip", "-6", "route", "add", "default", "via", ROUTER_TO_SERVER6]);
+  }
+
   /** Loads nftables rules into the router; the settings of connection tracking are the strict ones. */
   async firewall(rules: string): Promise<void> {
     await this.router.output(["nft", "-f", "-"], { stdin: rules });
@@ -108,9 +134,16 @@ export class RoutedPath {
     await this.router.output(["nft", "delete", "table", "ip", name]);
   }
 
-  /** Packets that strict connection tracking found invalid, of `STRICT`. */
-  async invalidPackets(): Promise<number> {
-    const listed = await this.router.output(["nft", "list", "counter", "ip", "strict", "invalid"]);
+  /** Packets that strict connection tracking found invalid, of `STRICT`, or of `STRICT_INET` with family inet. */
+  async invalidPackets(family = "ip"): Promise<number> {
+    const listed = await this.router.output([
+      "nft",
+      "list",
+      "counter",
+      family,
+      "strict",
+      "invalid",
+    ]);
     const count = /packets (\d+)/.exec(listed);
     if (count === null) throw new Error(`Cannot find the counter in ${listed}`);
     return Number(count[1]);

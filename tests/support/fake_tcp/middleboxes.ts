@@ -5,7 +5,17 @@
 import type { Bytes } from "../packets/packet_builder.ts";
 import type { Random } from "../random.ts";
 import type { ConnectionTracking } from "./connection_tracking.ts";
-import { ACK, back, build, completed, type Direction, type Middlebox, read, SYN } from "./world.ts";
+import {
+  ACK,
+  back,
+  build,
+  completed,
+  type Direction,
+  type Middlebox,
+  read,
+  segmentAt,
+  SYN,
+} from "./world.ts";
 
 const END = 0;
 const NO_OPERATION = 1;
@@ -20,10 +30,12 @@ export function firewall(tracking: ConnectionTracking): Middlebox {
 /** Adds numbers of its own to each end's sequence numbers, as firewalls do that do not trust hosts' ISNs. */
 export function renumber(up: number, down: number): Middlebox {
   return (packet, direction) =>
-    changed(packet, (view) => {
+    changed(packet, (view, at) => {
       const [ahead, behind] = direction === "up" ? [up, down] : [down, up];
-      view.setUint32(24, view.getUint32(24) + ahead);
-      if ((view.getUint8(33) & ACK) !== 0) view.setUint32(28, view.getUint32(28) - behind);
+      view.setUint32(at + 4, view.getUint32(at + 4) + ahead);
+      if ((view.getUint8(at + 13) & ACK) !== 0) {
+        view.setUint32(at + 8, view.getUint32(at + 8) - behind);
+      }
     });
 }
 
@@ -51,14 +63,15 @@ export function clampMss(limit: number): Middlebox {
 export function masquerade(address: number, port: number): Middlebox {
   let inner: [number, number] | null = null;
   return (packet, direction) =>
-    changed(packet, (view) => {
+    changed(packet, (view, at) => {
+      const destination = at === 40 ? 28 : 16;
       if (direction === "up") {
-        inner = [view.getInt32(12), view.getUint16(20)];
+        inner = [view.getInt32(12), view.getUint16(at)];
         view.setInt32(12, address);
-        view.setUint16(20, port);
+        view.setUint16(at, port);
       } else if (inner !== null) {
-        view.setInt32(16, inner[0]);
-        view.setUint16(22, inner[1]);
+        view.setInt32(destination, inner[0]);
+        view.setUint16(at + 2, inner[1]);
       }
     });
 }
@@ -111,9 +124,9 @@ export function synProxy(ownIss: number): Middlebox {
     const segment = read(packet);
     const isCall = (segment.flags & SYN) !== 0;
     if (state === "open" && !isCall) {
-      return changed(packet, (view) => {
-        if (direction === "up") view.setUint32(28, view.getUint32(28) + shift);
-        else view.setUint32(24, view.getUint32(24) - shift);
+      return changed(packet, (view, at) => {
+        if (direction === "up") view.setUint32(at + 8, view.getUint32(at + 8) + shift);
+        else view.setUint32(at + 4, view.getUint32(at + 4) - shift);
       });
     }
     const options = mssOption(1460);
@@ -139,25 +152,29 @@ export function synProxy(ownIss: number): Middlebox {
 }
 
 export function isSyn(packet: Bytes): boolean {
-  return (packet[33]! & (SYN | ACK)) === SYN;
+  return (flagsOf(packet) & (SYN | ACK)) === SYN;
 }
 
 export function isSynAck(packet: Bytes): boolean {
-  return (packet[33]! & (SYN | ACK)) === (SYN | ACK);
+  return (flagsOf(packet) & (SYN | ACK)) === (SYN | ACK);
 }
 
 export function isPureAck(packet: Bytes): boolean {
-  return packet[33] === ACK && packet.length === 40;
+  return flagsOf(packet) === ACK && packet.length === segmentAt(packet) + 20;
 }
 
 export function isData(packet: Bytes): boolean {
-  return (packet[33]! & SYN) === 0 && packet.length > 40;
+  return (flagsOf(packet) & SYN) === 0 && packet.length > segmentAt(packet) + 20;
+}
+
+function flagsOf(packet: Bytes): number {
+  return packet[segmentAt(packet) + 13]!;
 }
 
 /** A copy of a packet with something changed, and its checksums right. */
-function changed(packet: Bytes, change: (view: DataView) => void): Bytes[] {
+function changed(packet: Bytes, change: (view: DataView, segment: number) => void): Bytes[] {
   const copy = packet.slice();
-  change(new DataView(copy.buffer));
+  change(new DataView(copy.buffer), segmentAt(copy));
   return [completed(copy)];
 }
 
@@ -166,9 +183,9 @@ function withOptions(
   packet: Bytes,
   change: (kind: number, view: DataView, at: number) => void,
 ): Bytes[] {
-  if ((packet[33]! & SYN) === 0) return [packet];
-  return changed(packet, (view) => {
-    for (let at = 40; at < packet.length && packet[at] !== END;) {
+  if ((flagsOf(packet) & SYN) === 0) return [packet];
+  return changed(packet, (view, segment) => {
+    for (let at = segment + 20; at < packet.length && packet[at] !== END;) {
       const [kind, size] = [packet[at]!, packet[at] === NO_OPERATION ? 1 : packet[at + 1]!];
       change(kind, view, at);
       at += size;

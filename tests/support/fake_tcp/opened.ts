@@ -1,7 +1,15 @@
 /** A fake TCP client whose connection is open, and the segments that a test gives it. */
 import type { Session } from "../../../lib/core/transport/fake_tcp/session.ts";
 import type { FakeClock } from "../time/fake_clock.ts";
-import { ACK, build, type End, type Segment, World, type WorldOptions } from "./world.ts";
+import {
+  ACK,
+  build,
+  type End,
+  fromThere,
+  type Segment,
+  World,
+  type WorldOptions,
+} from "./world.ts";
 import { stripWindowScale } from "./middleboxes.ts";
 
 export const SCALED = [true, false] as const;
@@ -38,10 +46,7 @@ export function opened(isScaled = true, options: WorldOptions = {}): Opened {
   const receive: Opened["receive"] = (fields) => {
     const { ahead = 0, acked = 0, size = 0, ...others } = fields;
     return client.receive(build({
-      source: session.remoteAddress,
-      destination: session.localAddress,
-      sourcePort: session.remotePort,
-      destinationPort: session.localPort,
+      ...fromThere(session),
       seq: irs + ahead,
       ack: iss + acked,
       payload: new Uint8Array(size),

@@ -2,6 +2,7 @@
  * Two ends of fake TCP and what lies between them: a network of seeded delay and loss, with middleboxes in a row.
  */
 import { FakeTcp, type FakeTcpOptions } from "../../../lib/core/transport/fake_tcp/fake_tcp.ts";
+import type { FourTuple } from "../../../lib/core/transport/fake_tcp/four_tuple.ts";
 import { payloadOffset, payloadSize } from "../../../lib/core/transport/fake_tcp/segment.ts";
 import { SegmentQueue } from "../../../lib/core/transport/fake_tcp/segment_queue.ts";
 import type { Session } from "../../../lib/core/transport/fake_tcp/session.ts";
@@ -9,16 +10,21 @@ import { DROP_REASON_NAMES, DropCounters } from "../../../lib/core/wire/drop_rea
 import { createMemory } from "../../../lib/core/wire/memory.ts";
 import { assert } from "../assert.ts";
 import { FakeClock } from "../time/fake_clock.ts";
-import { type Bytes, referenceChecksum } from "../packets/packet_builder.ts";
+import type { Bytes } from "../packets/packet_builder.ts";
 import { Random } from "../random.ts";
+import {
+  CLIENT_ADDRESS,
+  CLIENT_PORTS,
+  completed,
+  read,
+  type Segment,
+  SERVER_ADDRESS,
+  SERVER_PORT,
+  tupleOf,
+} from "./segments.ts";
 
-export const [FIN, SYN, RST, PSH, ACK] = [1, 2, 4, 8, 16] as const;
+export * from "./segments.ts";
 
-/** 192.0.2.1 and 198.51.100.9: the second is negative as int32, as half of all addresses are. */
-export const CLIENT_ADDRESS = 0x0c000201 | 0;
-export const SERVER_ADDRESS = 0xc6336409 | 0;
-export const SERVER_PORT = 443;
-export const CLIENT_PORTS = { first: 40_000, last: 40_015 };
 export const MTU = 1500;
 
 const SLOTS = 2048;
@@ -27,85 +33,10 @@ const DATAGRAMS_AT = SLOTS * SLOT_SIZE;
 const DATAGRAM_SPACE = 1600;
 const CAPTURE_AT = DATAGRAMS_AT + SLOTS * DATAGRAM_SPACE;
 
-/** What a segment says. */
-export interface Segment {
-  readonly source: number;
-  readonly destination: number;
-  readonly sourcePort: number;
-  readonly destinationPort: number;
-  readonly flags: number;
-  readonly seq: number;
-  readonly ack: number;
-  readonly window: number;
-  readonly options: Bytes;
-  readonly payload: Bytes;
-}
-
-export function read(packet: Bytes): Segment {
-  const view = new DataView(packet.buffer);
-  const headerSize = packet[32]! >> 4 << 2;
-  return {
-    source: view.getInt32(12),
-    destination: view.getInt32(16),
-    sourcePort: view.getUint16(20),
-    destinationPort: view.getUint16(22),
-    flags: packet[33]!,
-    seq: view.getUint32(24),
-    ack: view.getUint32(28),
-    window: view.getUint16(34),
-    options: packet.slice(40, 20 + headerSize),
-    payload: packet.slice(20 + headerSize),
-  };
-}
-
-/**
- * Makes both checksums, and the length, right, as the sender of packets does, or a middlebox that changes one on its
- * way.
- */
-export function completed(packet: Bytes): Bytes {
-  const view = new DataView(packet.buffer);
-  view.setUint16(2, packet.length);
-  view.setUint16(10, 0);
-  view.setUint16(10, referenceChecksum(packet.subarray(0, 20)));
-  view.setUint16(36, 0);
-  const pseudo = new Uint8Array(12 + packet.length - 20);
-  pseudo.set(packet.subarray(12, 20));
-  pseudo[9] = 6;
-  new DataView(pseudo.buffer).setUint16(10, packet.length - 20);
-  pseudo.set(packet.subarray(20), 12);
-  view.setUint16(36, referenceChecksum(pseudo));
-  return packet;
-}
-
-/** A segment without options, from the fields that matter; the client's to the server unless told otherwise. */
-export function build(fields: Partial<Segment>): Bytes {
-  const options = fields.options ?? new Uint8Array();
-  const payload = fields.payload ?? new Uint8Array();
-  const packet = new Uint8Array(40 + options.length + payload.length);
-  const view = new DataView(packet.buffer);
-  packet.set([0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6]);
-  view.setInt32(12, fields.source ?? CLIENT_ADDRESS);
-  view.setInt32(16, fields.destination ?? SERVER_ADDRESS);
-  view.setUint16(20, fields.sourcePort ?? CLIENT_PORTS.first);
-  view.setUint16(22, fields.destinationPort ?? SERVER_PORT);
-  view.setUint32(24, fields.seq ?? 0);
-  view.setUint32(28, fields.ack ?? 0);
-  packet[32] = (20 + options.length) / 4 << 4;
-  packet[33] = fields.flags ?? ACK;
-  view.setUint16(34, fields.window ?? 65_535);
-  packet.set(options, 40);
-  packet.set(payload, 40 + options.length);
-  return completed(packet);
-}
-
-/** The opposite direction's addresses and ports. */
-export function back(segment: Segment): Partial<Segment> {
-  return {
-    source: segment.destination,
-    destination: segment.source,
-    sourcePort: segment.destinationPort,
-    destinationPort: segment.sourcePort,
-  };
+/** What a client connects to. */
+export function toServer(): FourTuple {
+  const [remote, local] = [SERVER_ADDRESS, CLIENT_ADDRESS];
+  return tupleOf({ remote, remotePort: SERVER_PORT, local, localPort: 0 });
 }
 
 /** One end of fake TCP: a client, or a server. */
@@ -154,11 +85,7 @@ export class End {
   }
 
   connect(): Session {
-    const session = this.transport.connect({
-      localAddress: CLIENT_ADDRESS,
-      remoteAddress: SERVER_ADDRESS,
-      remotePort: SERVER_PORT,
-    }, this.#clock.now);
+    const session = this.transport.connect(toServer(), this.#clock.now);
     assert(session !== null);
     return session;
   }

@@ -47,7 +47,7 @@ export class Relay implements Disposable {
   /** Whether what comes by UDP wakes the loop. */
   isUdpAwaited = true;
   /** Where the path to the other end begins. */
-  localAddress: number | null = CLIENT_ADDRESS;
+  localAddress: number | null = CLIENT_ADDRESS >>> 0;
   readonly #drops = new DropCounters();
   readonly #random = new Random(3);
   readonly #sockets: UdpSockets;

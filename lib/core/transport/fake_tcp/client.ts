@@ -7,17 +7,16 @@ import {
   SYN_GIVEN_UP_AFTER,
   ZERO_WINDOW_TIME,
 } from "./constants.ts";
+import type { FourTuple } from "./four_tuple.ts";
 import { readSynOptions } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
-import { type FourTuple, Session } from "./session.ts";
+import { Session } from "./session.ts";
 import type { SessionTable } from "./session_table.ts";
 
 export interface ClientOptions {
   readonly table: SessionTable;
   readonly writer: SegmentWriter;
   readonly ports: PortRange;
-  /** The longest datagram in bytes that the path takes. */
-  readonly maxPayload: number;
   /** Draws an unsigned 32-bit number. */
   readonly random: () => number;
 }
@@ -35,10 +34,11 @@ export class FakeTcpClient {
 
   /** Opens a connection from a random port that was not in use for long; null when all are in use. */
   connect(remote: Omit<FourTuple, "localPort">, now: number): Session | null {
-    const { table, writer, maxPayload, random } = this.#options;
+    const { table, writer, random } = this.#options;
     const localPort = this.#freePort(remote);
     if (localPort < 0) return null;
     const iss = random() | 0;
+    const maxPayload = writer.maxPayloadOf(remote);
     const session = new Session({ ...remote, localPort }, iss, { isClient: true, maxPayload });
     table.add(session);
     writer.syn(session, now);
@@ -100,11 +100,11 @@ export class FakeTcpClient {
    * the older half of them if it can be, as the other end, or a firewall, may still have the last connection from a
    * port.
    */
-  #freePort({ remoteAddress, remotePort, localAddress }: Omit<FourTuple, "localPort">): number {
+  #freePort({ addresses, remotePort }: Omit<FourTuple, "localPort">): number {
     const { table, random } = this.#options;
     const ports = this.#ports;
-    const isFree = (port: number) =>
-      table.find(remoteAddress, remotePort, localAddress, port) === null;
+    const isFree = (localPort: number) =>
+      table.ofTuple({ addresses, remotePort, localPort }) === null;
     const older = ports.slice(0, (ports.length + 1) >> 1).filter(isFree);
     const free = older.length > 0 ? older : ports.filter(isFree);
     if (free.length === 0) return -1;

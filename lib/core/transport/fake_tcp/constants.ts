@@ -1,5 +1,6 @@
 /** Numbers of fake TCP: those of README.md first, those of this implementation apart. Times in ms. */
 import * as ipv4 from "../../wire/ipv4.ts";
+import * as ipv6 from "../../wire/ipv6.ts";
 import * as tcp from "../../wire/tcp.ts";
 
 // From README.md.
@@ -31,8 +32,9 @@ export const SILENCE_ANSWER_TIME = 1_000;
 
 // Of this implementation.
 
-/** Bytes of the IPv4 and TCP headers before each datagram. */
+/** Bytes of the IPv4 and TCP headers before each datagram; and the same of IPv6, the most there are. */
 export const HEADERS_SIZE: number = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
+export const HEADERS6_SIZE: number = ipv6.HEADER_SIZE + tcp.MIN_HEADER_SIZE;
 /** When, after the first SYN, it counts as unanswered: where the next one would be due. */
 export const SYN_GIVEN_UP_AFTER = 4_000;
 /** Longest time between two stalls' goings back; RFC 6298 (5.5) lets a maximum be set. */

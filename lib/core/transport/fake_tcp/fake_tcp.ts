@@ -3,26 +3,26 @@
  *
  * Like the device, it does no I/O and reads no clock. Captured packets come in with the time; what it wants sent is
  * left in the segment queue, what it wants known or done in `events`. `poll(now)` does what is due, `pollAt()` says
- * when that is. Addresses are int32 in host order, times monotonic ms.
+ * when that is. Times are monotonic ms.
  *
  * Segments carry datagrams and are never sent again, nor put in order: that is for the connections inside the tunnel.
  */
 import type { PortRange } from "../../wire/port_range.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
-import * as ipv4 from "../../wire/ipv4.ts";
 import type { Memory } from "../../wire/memory.ts";
 import * as tcp from "../../wire/tcp.ts";
 import { ConnectionAdmission } from "./admission.ts";
 import { FakeTcpClient } from "./client.ts";
-import { HEADERS_SIZE, MAX_EVENTS, MAX_FAKE_TCP_SESSIONS, MAX_WAITING } from "./constants.ts";
+import { MAX_EVENTS, MAX_FAKE_TCP_SESSIONS, MAX_WAITING } from "./constants.ts";
 import { DueQueue } from "../../limits/due_queue.ts";
 import { Established } from "./established.ts";
 import type { FakeTcpEvent, LossReason } from "./events.ts";
-import { checkSegment, payloadSize } from "./segment.ts";
+import { addressesOffset, addressSize, type FourTuple, readTuple } from "./four_tuple.ts";
+import { checkSegment, payloadSize, segmentOffset } from "./segment.ts";
 import type { SegmentQueue } from "./segment_queue.ts";
 import { SegmentWriter } from "./segment_writer.ts";
 import { Refuser, Server } from "./server.ts";
-import { type FourTuple, type Session, SessionState } from "./session.ts";
+import { type Session, SessionState } from "./session.ts";
 import { SessionTable } from "./session_table.ts";
 
 export interface FakeTcpOptions {
@@ -64,19 +64,18 @@ export class FakeTcp {
 
   constructor(options: FakeTcpOptions) {
     const { memory, queue, mtu, random, secret, clientPorts } = options;
-    const maxPayload = mtu - HEADERS_SIZE;
     this.#view = memory.view;
     this.#bytes = memory.bytes;
     this.#drops = options.drops;
     this.#listenPort = options.listenPort;
     this.#table = new SessionTable(random());
-    this.#admission = new ConnectionAdmission((session) => this.#evict(session));
-    const [table, writer] = [this.#table, new SegmentWriter(memory, queue, maxPayload)];
+    this.#admission = new ConnectionAdmission(random(), (session) => this.#evict(session));
+    const [table, writer] = [this.#table, new SegmentWriter(memory, queue, mtu)];
     this.#writer = writer;
     this.#client = clientPorts === null
       ? null
-      : new FakeTcpClient({ table, writer, ports: clientPorts, maxPayload, random });
-    this.#server = new Server({ writer, secret, maxPayload });
+      : new FakeTcpClient({ table, writer, ports: clientPorts, random });
+    this.#server = new Server({ writer, secret });
     this.#refuser = new Refuser(writer, random);
     this.#established = new Established({
       view: memory.view,
@@ -96,6 +95,11 @@ export class FakeTcp {
     return this.#table.sessions;
   }
 
+  /** Takes note of how long packets to the other end may be, for the connections that follow; bytes. */
+  set mtu(mtu: number) {
+    this.#writer.mtu = mtu;
+  }
+
   /** Opens a connection from a fresh port; null where all are in use, or there are too many connections. */
   connect(remote: Omit<FourTuple, "localPort">, now: number): Session | null {
     if (this.#client === null || this.#table.size >= MAX_FAKE_TCP_SESSIONS) return null;
@@ -104,14 +108,16 @@ export class FakeTcp {
     return session;
   }
 
-  /** The connection of a four-tuple, or null. */
+  /** The connection of a four-tuple, or null; see `SessionTable`. */
   find(
-    remoteAddress: number,
+    view: DataView,
+    remote: number,
+    local: number,
+    size: number,
     remotePort: number,
-    localAddress: number,
     localPort: number,
   ): Session | null {
-    return this.#table.find(remoteAddress, remotePort, localAddress, localPort);
+    return this.#table.find(view, remote, local, size, remotePort, localPort);
   }
 
   /** Ends a connection, and tells the other end. */
@@ -130,8 +136,8 @@ export class FakeTcp {
   /**
    * Sends a datagram. Until the connection is open it waits (a copy), as few do.
    *
-   * @param offset a multiple of 4, with `HEADERS_SIZE` bytes before it that are overwritten; all stays until the queue
-   * is empty
+   * @param offset a multiple of 4, with `HEADERS6_SIZE` bytes before it that are overwritten; all stays until the
+   * queue is empty
    * @param length bytes, at least 1
    * @returns false when it was dropped, which is counted
    */
@@ -164,7 +170,7 @@ export class FakeTcp {
    * Takes one captured packet, perhaps several that GRO merged, which it does with consecutive ones of one size only,
    * the last perhaps shorter.
    *
-   * @param length bytes from the IPv4 header on, padding of the link included
+   * @param length bytes from the IP header on, padding of the link included
    * @param isVerified whether the TCP checksum is known to be right, or is not complete
    * @returns the connection that its payload, a datagram or several, has come by; null where it has none, or was
    * dropped, which is counted
@@ -181,14 +187,14 @@ export class FakeTcp {
       this.#drops.add(reason, length);
       return null;
     }
-    const segment = offset + ipv4.headerSize(view, offset);
-    const remoteAddress = view.getInt32(offset + ipv4.SOURCE_ADDRESS_OFFSET);
-    const localAddress = view.getInt32(offset + ipv4.DESTINATION_ADDRESS_OFFSET);
+    const segment = segmentOffset(view, offset);
+    const remote = addressesOffset(view, offset);
+    const size = addressSize(view, offset);
     const remotePort = tcp.sourcePort(view, segment);
     const localPort = tcp.destinationPort(view, segment);
-    let session = this.#table.find(remoteAddress, remotePort, localAddress, localPort);
+    let session = this.#table.find(view, remote, remote + size, size, remotePort, localPort);
     if (session === null || session.hasChallenger) {
-      const tuple = { localAddress, localPort, remoteAddress, remotePort };
+      const tuple = readTuple(view, offset, segment);
       session = this.#receiveUnknown(session, tuple, segment, now);
       if (session === null) return null;
     }
@@ -196,8 +202,8 @@ export class FakeTcp {
       if (this.#client!.receive(session, view, segment, now)) this.#opened(session, now);
       return null;
     }
-    const size = payloadSize(view, offset);
-    return this.#established.receive(session, segment, size, now) ? session : null;
+    const payload = payloadSize(view, offset);
+    return this.#established.receive(session, segment, payload, now) ? session : null;
   }
 
   /**

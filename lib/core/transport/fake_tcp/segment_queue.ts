@@ -18,7 +18,7 @@ export interface SegmentQueueRegion {
 }
 
 export class SegmentQueue {
-  /** Where each IPv4 packet begins. */
+  /** Where each IP packet begins. */
   readonly offsets: Int32Array;
   readonly lengths: Int32Array;
   readonly capacity: number;
@@ -34,7 +34,7 @@ export class SegmentQueue {
     this.lengths = new Int32Array(region.slots);
   }
 
-  /** Bytes of a slot that holds an IPv4 packet of up to `mtu` bytes. */
+  /** Bytes of a slot that holds a packet of up to `mtu` bytes. */
   static slotSize(mtu: number): number {
     return (mtu + SLOT_ALIGN - 1) & -SLOT_ALIGN;
   }

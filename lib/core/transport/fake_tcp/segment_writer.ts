@@ -4,22 +4,27 @@
  */
 import type { Memory } from "../../wire/memory.ts";
 import { FLAG_ACK, FLAG_PSH, FLAG_RST, FLAG_SYN } from "../../wire/tcp.ts";
-import { HEADERS_SIZE } from "./constants.ts";
+import { type FourTuple, headersSizeOf } from "./four_tuple.ts";
 import { writeHeaders, writeSyn } from "./segment.ts";
 import type { SegmentQueue } from "./segment_queue.ts";
-import type { FourTuple, Session } from "./session.ts";
+import type { Session } from "./session.ts";
 
 /** Where the queue is full, control segments are not sent: as if they were lost, which fake TCP gets over. */
 export class SegmentWriter {
   readonly #memory: Memory;
   readonly #queue: SegmentQueue;
-  /** MSS of SYN and SYN/ACK. */
-  readonly #maxSegmentSize: number;
+  /** Of the path, in bytes. */
+  mtu: number;
 
-  constructor(memory: Memory, queue: SegmentQueue, maxSegmentSize: number) {
+  constructor(memory: Memory, queue: SegmentQueue, mtu: number) {
     this.#memory = memory;
     this.#queue = queue;
-    this.#maxSegmentSize = maxSegmentSize;
+    this.mtu = mtu;
+  }
+
+  /** The longest datagram in bytes that the path takes by a connection; the MSS of SYN and SYN/ACK. */
+  maxPayloadOf(tuple: Pick<FourTuple, "addresses">): number {
+    return this.mtu - headersSizeOf(tuple);
   }
 
   /** Sends the SYN of a client: the same each time, as another ISN breaks the handshake for firewalls. */
@@ -40,7 +45,8 @@ export class SegmentWriter {
    */
   datagram(session: Session, offset: number, length: number, now: number): boolean {
     if (this.#queue.free === 0) return false;
-    const at = offset - HEADERS_SIZE;
+    const headersSize = headersSizeOf(session);
+    const at = offset - headersSize;
     writeHeaders(
       this.#memory.view,
       at,
@@ -50,7 +56,7 @@ export class SegmentWriter {
       session.rcvMax,
       length,
     );
-    this.#queue.append(at, HEADERS_SIZE + length);
+    this.#queue.append(at, headersSize + length);
     session.sent(length, now);
     return true;
   }
@@ -59,8 +65,9 @@ export class SegmentWriter {
   copy(session: Session, datagram: Uint8Array, now: number): boolean {
     const at = this.#queue.reserve();
     if (at < 0) return false;
-    this.#memory.bytes.set(datagram, at + HEADERS_SIZE);
-    return this.datagram(session, at + HEADERS_SIZE, datagram.length, now);
+    const offset = at + headersSizeOf(session);
+    this.#memory.bytes.set(datagram, offset);
+    return this.datagram(session, offset, datagram.length, now);
   }
 
   /** Sends a pure ACK. */
@@ -89,13 +96,13 @@ export class SegmentWriter {
     const at = this.#queue.reserve();
     if (at < 0) return;
     writeHeaders(this.#memory.view, at, tuple, flags, seq, ack, 0);
-    this.#queue.append(at, HEADERS_SIZE);
+    this.#queue.append(at, headersSizeOf(tuple));
   }
 
   #sendSyn(tuple: FourTuple, flags: number, seq: number, ack: number, isScaled: boolean): void {
     const at = this.#queue.reserve();
     if (at < 0) return;
-    const maxSegmentSize = this.#maxSegmentSize;
+    const maxSegmentSize = this.maxPayloadOf(tuple);
     const length = writeSyn(this.#memory.view, at, {
       tuple,
       flags,

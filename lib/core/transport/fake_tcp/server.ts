@@ -3,36 +3,35 @@
  *
  * Between the SYN and what answers the SYN/ACK, nothing is kept: `SynCookies` has the reasons.
  */
+import { hash } from "../../wire/hash.ts";
 import * as tcp from "../../wire/tcp.ts";
 import { RESETS_OF_ADDRESS, RESETS_OF_CONNECTION, WINDOW_SHIFT } from "./constants.ts";
+import { type FourTuple, partyOf } from "./four_tuple.ts";
 import { readSynOptions } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
-import { type FourTuple, Session } from "./session.ts";
+import { Session } from "./session.ts";
 import { SynCookies } from "./syn_cookies.ts";
 
 export interface ServerOptions {
   readonly writer: SegmentWriter;
   /** 16 random bytes. */
   readonly secret: Uint8Array;
-  /** The longest datagram in bytes that the path takes. */
-  readonly maxPayload: number;
 }
 
 export class Server {
   readonly #writer: SegmentWriter;
   readonly #cookies: SynCookies;
-  readonly #maxPayload: number;
 
-  constructor({ writer, secret, maxPayload }: ServerOptions) {
+  constructor({ writer, secret }: ServerOptions) {
     this.#writer = writer;
     this.#cookies = new SynCookies(secret);
-    this.#maxPayload = maxPayload;
   }
 
   /** Answers a SYN: an identical one in the same way. Its ack field, which SYN proxies fill, means nothing. */
   answer(tuple: FourTuple, view: DataView, segment: number): void {
     const { maxSegmentSize, windowShift } = readSynOptions(view, segment);
-    const size = Math.min(maxSegmentSize ?? this.#maxPayload, this.#maxPayload);
+    const maxPayload = this.#writer.maxPayloadOf(tuple);
+    const size = Math.min(maxSegmentSize ?? maxPayload, maxPayload);
     // Our clients ask for this shift. Where another is asked for, somebody on the way has a part in it.
     const isScaled = windowShift === WINDOW_SHIFT;
     const irs = tcp.sequenceNumber(view, segment) | 0;
@@ -44,7 +43,7 @@ export class Server {
     if ((tcp.flags(view, segment) & tcp.FLAG_ACK) === 0) return null;
     const iss = (tcp.acknowledgmentNumber(view, segment) - 1) | 0;
     if (!this.#cookies.check(tuple, iss)) return null;
-    const maxPayload = Math.min(SynCookies.size(iss), this.#maxPayload);
+    const maxPayload = Math.min(SynCookies.size(tuple, iss), this.#writer.maxPayloadOf(tuple));
     const session = new Session(tuple, iss, { isClient: false, maxPayload });
     const isScaled = SynCookies.isScaled(iss);
     session.establish((tcp.sequenceNumber(view, segment) - 1) | 0, isScaled);
@@ -86,7 +85,8 @@ export class Refuser {
     this.#writer.refuse(tuple, tcp.acknowledgmentNumber(view, segment) | 0);
   }
 
-  #allows({ remoteAddress, remotePort, localPort }: FourTuple, now: number): boolean {
+  #allows(tuple: FourTuple, now: number): boolean {
+    const { addresses, remotePort, localPort } = tuple;
     const second = Math.floor(now / 1000);
     if (second !== this.#second) {
       this.#second = second;
@@ -94,20 +94,15 @@ export class Refuser {
       this.#ofAddress.fill(0);
       this.#ofConnection.fill(0);
     }
-    const mixed = mix(remoteAddress ^ this.#seed);
-    const address = mixed & (ADDRESS_GROUPS - 1);
-    const connection = mix(mixed ^ (remotePort << 16 | localPort)) & (CONNECTION_GROUPS - 1);
+    const party = partyOf(tuple, this.#seed);
+    const address = party & (ADDRESS_GROUPS - 1);
+    const place = hash(party, addresses[addresses.length / 2 - 1], this.#seed);
+    const connection = hash(place, remotePort << 16 | localPort, this.#seed) &
+      (CONNECTION_GROUPS - 1);
     if (this.#ofConnection[connection] >= RESETS_OF_CONNECTION) return false;
     if (this.#ofAddress[address] >= RESETS_OF_ADDRESS) return false;
     this.#ofConnection[connection]++;
     this.#ofAddress[address]++;
     return true;
   }
-}
-
-/** The finalizer of MurmurHash3. */
-function mix(value: number): number {
-  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return mixed ^ (mixed >>> 16);
 }

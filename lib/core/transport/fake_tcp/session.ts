@@ -20,14 +20,7 @@ import {
   WINDOW,
   WINDOW_SHIFT,
 } from "./constants.ts";
-
-/** Which connection: addresses as int32, host order. */
-export interface FourTuple {
-  readonly localAddress: number;
-  readonly localPort: number;
-  readonly remoteAddress: number;
-  readonly remotePort: number;
-}
+import type { FourTuple } from "./four_tuple.ts";
 
 export const SessionState = {
   /** SYN sent. */
@@ -40,9 +33,8 @@ export const SessionState = {
 export type SessionState = (typeof SessionState)[keyof typeof SessionState];
 
 export class Session implements FourTuple {
-  readonly localAddress: number;
+  readonly addresses: Int32Array;
   readonly localPort: number;
-  readonly remoteAddress: number;
   readonly remotePort: number;
   /** Whether this end sent the SYN. */
   readonly isClient: boolean;
@@ -123,9 +115,8 @@ export class Session implements FourTuple {
 
   /** @param iss initial sequence number, int32 */
   constructor(tuple: FourTuple, iss: number, kind: { isClient: boolean; maxPayload: number }) {
-    this.localAddress = tuple.localAddress;
+    this.addresses = tuple.addresses;
     this.localPort = tuple.localPort;
-    this.remoteAddress = tuple.remoteAddress;
     this.remotePort = tuple.remotePort;
     this.isClient = kind.isClient;
     this.maxPayload = kind.maxPayload;

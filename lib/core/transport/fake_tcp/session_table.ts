@@ -1,12 +1,19 @@
 /** Session table: finds connections by their four-tuples in constant time. */
-import { type FourTuple, type Session, SessionState } from "./session.ts";
+import { hash } from "../../wire/hash.ts";
+import type { FourTuple } from "./four_tuple.ts";
+import { type Session, SessionState } from "./session.ts";
 
 const BUCKETS = 1 << 12;
+
+/** Bytes of the longest pair of addresses. */
+const MAX_PAIR_SIZE = 32;
 
 export class SessionTable {
   readonly #buckets: (Session | null)[] = new Array(BUCKETS).fill(null);
   readonly #sessions = new Set<Session>();
   readonly #seed: number;
+  /** The addresses of a four-tuple that is looked for. */
+  readonly #pair = new DataView(new ArrayBuffer(MAX_PAIR_SIZE));
 
   /** @param seed a random uint32 that nobody outside knows, or a sender could fill one bucket on purpose */
   constructor(seed: number) {
@@ -22,20 +29,33 @@ export class SessionTable {
     return this.#sessions;
   }
 
-  /** The connection, or null; addresses as int32. */
+  /**
+   * The connection, or null.
+   *
+   * @param remote,local where in `view` the two addresses stand, in network order
+   * @param size bytes of each: 4 or 16
+   */
   find(
-    remoteAddress: number,
+    view: DataView,
+    remote: number,
+    local: number,
+    size: number,
     remotePort: number,
-    localAddress: number,
     localPort: number,
   ): Session | null {
-    let session = this.#buckets[this.#bucket(remoteAddress, remotePort, localAddress, localPort)];
+    let session = this.#buckets[this.#bucket(view, remote, local, size, remotePort, localPort)];
     while (
       session !== null &&
-      (session.remotePort !== remotePort || session.remoteAddress !== remoteAddress ||
-        session.localPort !== localPort || session.localAddress !== localAddress)
+      (session.remotePort !== remotePort || session.localPort !== localPort ||
+        !hasAddresses(session, view, remote, local, size))
     ) session = session.next;
     return session;
+  }
+
+  /** The same by a four-tuple. */
+  ofTuple(tuple: FourTuple): Session | null {
+    const size = this.#writePair(tuple);
+    return this.find(this.#pair, 0, size, size, tuple.remotePort, tuple.localPort);
   }
 
   /** Adds a connection whose four-tuple is nobody else's. */
@@ -63,20 +83,49 @@ export class SessionTable {
     return true;
   }
 
-  #bucketOf({ remoteAddress, remotePort, localAddress, localPort }: FourTuple): number {
-    return this.#bucket(remoteAddress, remotePort, localAddress, localPort);
+  #bucketOf(tuple: FourTuple): number {
+    const size = this.#writePair(tuple);
+    return this.#bucket(this.#pair, 0, size, size, tuple.remotePort, tuple.localPort);
+  }
+
+  /** Writes both addresses side by side. Returns the bytes of each. */
+  #writePair({ addresses }: FourTuple): number {
+    for (let i = 0; i < addresses.length; i++) this.#pair.setInt32(4 * i, addresses[i]);
+    return 2 * addresses.length;
   }
 
   /** Strangers choose most of what is hashed. */
   #bucket(
-    remoteAddress: number,
+    view: DataView,
+    remote: number,
+    local: number,
+    size: number,
     remotePort: number,
-    localAddress: number,
     localPort: number,
   ): number {
-    let mixed = Math.imul(remoteAddress ^ this.#seed, 0x85ebca6b);
-    mixed = Math.imul(mixed ^ (mixed >>> 15) ^ (remotePort << 16 | localPort), 0xc2b2ae35);
-    mixed = Math.imul(mixed ^ (mixed >>> 13) ^ localAddress, 0x27d4eb2f);
-    return (mixed ^ (mixed >>> 16)) & (BUCKETS - 1);
+    let hashed = remotePort << 16 | localPort;
+    for (let at = 0; at < size; at += 4) {
+      hashed = hash(view.getInt32(remote + at), hashed, this.#seed);
+      hashed = hash(view.getInt32(local + at), hashed, this.#seed);
+    }
+    return hashed & (BUCKETS - 1);
   }
+}
+
+function hasAddresses(
+  { addresses }: FourTuple,
+  view: DataView,
+  remote: number,
+  local: number,
+  size: number,
+): boolean {
+  const words = size >> 2;
+  if (addresses.length !== 2 * words) return false;
+  for (let i = 0; i < words; i++) {
+    if (
+      addresses[i] !== view.getInt32(remote + 4 * i) ||
+      addresses[words + i] !== view.getInt32(local + 4 * i)
+    ) return false;
+  }
+  return true;
 }

@@ -1,17 +1,20 @@
 /**
- * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) of messages of 16 bytes: a keyed hash
- * that cannot be guessed without the key, at a cost that a flood of forged segments may cause.
+ * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) of messages of whole 64-bit words:
+ * a keyed hash that cannot be guessed without the key, at a cost that a flood of forged segments may cause.
  *
  * Each 64-bit word is two int32.
  */
 
-/** Bytes of a key, of a message. */
+/** Bytes of a key, and of a word. */
 const KEY_SIZE = 16;
+const WORD_SIZE = 8;
 
 export class SipHash {
   /** The initial state, low and high halves in turn. */
   readonly #initial = new Int32Array(8);
   readonly #state = new Int32Array(8);
+  /** Bytes of the message so far. */
+  #size = 0;
 
   /**
    * @param key 16 bytes that nobody else knows
@@ -36,13 +39,22 @@ export class SipHash {
     for (let i = 0; i < 8; i++) this.#initial[i] ^= view.getInt32((i % 4) * 4, true);
   }
 
-  /** The low 32 bits, signed, of the hash of four little-endian words. */
-  hash(a: number, b: number, c: number, d: number): number {
+  /** Begins a message. */
+  begin(): void {
     this.#state.set(this.#initial);
-    this.#absorb(a, b);
-    this.#absorb(c, d);
+    this.#size = 0;
+  }
+
+  /** Adds a little-endian word to it. */
+  add(low: number, high: number): void {
+    this.#absorb(low, high);
+    this.#size += WORD_SIZE;
+  }
+
+  /** Ends the message. Returns the low 32 bits, signed, of its hash. */
+  end(): number {
     // The length in the last byte.
-    this.#absorb(0, 16 << 24);
+    this.#absorb(0, this.#size << 24);
     const v = this.#state;
     v[4] ^= 0xff;
     for (let round = 0; round < 4; round++) this.#round();

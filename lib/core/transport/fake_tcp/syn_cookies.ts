@@ -10,11 +10,13 @@
  * is the time: the same SYN must be answered with the same SYN/ACK, or a firewall loses track. So a cookie is good for
  * as long as the process runs, for somebody who was reached at that address.
  */
-import type { FourTuple } from "./session.ts";
+import { HEADERS_SIZE } from "./constants.ts";
+import { type FourTuple, headersSizeOf } from "./four_tuple.ts";
 import { SipHash } from "./siphash.ts";
 
 /**
- * Payload sizes that a cookie can name: those of common links and tunnels. The least is what all hosts take (RFC 9293).
+ * Payload sizes of IPv4 that a cookie can name: those of common links and tunnels. The least is what all hosts take
+ * (RFC 9293). Of IPv6 they are smaller by as much as its header is longer.
  */
 const SIZES: readonly number[] = [
   536,
@@ -53,8 +55,9 @@ export class SynCookies {
    * @param size the longest payload in bytes that it can carry, of which at times a few are lost
    */
   make(tuple: FourTuple, size: number, isScaled: boolean): number {
+    const ofIpv4 = size + headersSizeOf(tuple) - HEADERS_SIZE;
     let index = SIZES.length - 1;
-    while (index > 0 && SIZES[index]! > size) index--;
+    while (index > 0 && SIZES[index]! > ofIpv4) index--;
     return this.#seal(tuple, index << SIZE_SHIFT | (isScaled ? SCALED : 0));
   }
 
@@ -64,8 +67,8 @@ export class SynCookies {
   }
 
   /** The longest payload in bytes, as the cookie has it. */
-  static size(cookie: number): number {
-    return SIZES[cookie >>> SIZE_SHIFT & SIZE_MASK]!;
+  static size(tuple: FourTuple, cookie: number): number {
+    return SIZES[cookie >>> SIZE_SHIFT & SIZE_MASK]! - headersSizeOf(tuple) + HEADERS_SIZE;
   }
 
   static isScaled(cookie: number): boolean {
@@ -73,13 +76,12 @@ export class SynCookies {
   }
 
   #seal(tuple: FourTuple, options: number): number {
-    const { remoteAddress, localAddress, remotePort, localPort } = tuple;
-    const hash = this.#hash.hash(
-      remoteAddress,
-      localAddress,
-      remotePort << 16 | localPort,
-      options,
-    );
+    const { addresses, remotePort, localPort } = tuple;
+    const hasher = this.#hash;
+    hasher.begin();
+    for (let i = 0; i < addresses.length; i += 2) hasher.add(addresses[i], addresses[i + 1]);
+    hasher.add(remotePort << 16 | localPort, options);
+    const hash = hasher.end();
     return (hash & ~OPTIONS_MASK) | options;
   }
 }

@@ -8,7 +8,6 @@ import type { DataPlaneHandle } from "../../../../lib/dataplane/data_plane_handl
 import { DataPlaneError } from "../../../../lib/dataplane/thread/data_plane_error.ts";
 import type { OuterPorts } from "../../../../lib/host/firewall/kill_switch.ts";
 import type { Journal } from "../../../../lib/host/journal/journal.ts";
-import { AppError } from "../../../../lib/process/errors.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
 const UDP_PORT = 40_000;
@@ -50,17 +49,27 @@ Deno.test("the firewall admits UDP by IPv6 from the time on that a server or a p
   assertEquals(other.ports(UDP_PORT), [BY_BOTH]);
 });
 
-Deno.test("fake TCP to an IPv6 address is refused in one line", async () => {
-  const transports = transportsFor("faketcp", { hasOthers: false });
-  const error = await assertRejects(
-    () =>
-      transports.use(Transport.fakeTcp, {} as DataPlaneHandle, { address: "2001:db8::1", port: 7 }),
-    AppError,
-  );
-  assertEquals(
-    error.message,
-    "Cannot use fake TCP to [2001:db8::1]:7: fake TCP speaks IPv4 only: give Endpoint an IPv4 address, or set Transport = udp",
-  );
+Deno.test("fake TCP follows a server from one family to the other, and the firewall with it", async () => {
+  const ports = { first: 50_000, last: 50_001 };
+  const remotes: unknown[] = [];
+  const openGuard = ((remote: unknown) => {
+    remotes.push(remote);
+    return { endpoints: { ports }, setRemote: (other: unknown) => void remotes.push(other) };
+  }) as unknown as NonNullable<ClientTransportsOptions["openGuard"]>;
+  const dataPlane = {
+    openFakeTcp: () => Promise.resolve(),
+    setTransport() {},
+  } as unknown as DataPlaneHandle;
+  const transports = transportsFor("faketcp", { hasOthers: false, openGuard });
+  const ipv4 = { address: 0xc000_0201, port: 7 };
+  const ipv6 = { address: "2001:db8::1", port: 7 };
+  transports.follow(ipv4);
+  await transports.use(Transport.fakeTcp, dataPlane, ipv4);
+  assertEquals(transports.ports(UDP_PORT), [{ protocol: "tcp", ports }]);
+  transports.follow(ipv6);
+  await transports.use(Transport.fakeTcp, dataPlane, ipv6);
+  assertEquals(transports.ports(UDP_PORT), [{ protocol: "tcp", ports, overIpv6: true }]);
+  assertEquals(remotes, [ipv4, ipv6]);
 });
 
 Deno.test("with fake TCP alone, the firewall admits UDP for peers besides the server, while there are any", () => {

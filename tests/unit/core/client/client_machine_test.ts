@@ -331,7 +331,7 @@ Deno.test("why a lost server is silent is asked once, when the first attempt has
   ]);
 });
 
-Deno.test("of a server with addresses of both families, the one that answers is used, and fake TCP has IPv4 alone", () => {
+Deno.test("of a server with addresses of both families, the one that answers is used, by each transport", () => {
   const world = new ClientWorld({ addresses: ["2001:db8::1", 1], transport: "auto" });
   world.isReached = ({ transport, address }) => transport !== UDP && address === 1;
   world.tell(START);
@@ -340,6 +340,7 @@ Deno.test("of a server with addresses of both families, the one that answers is 
   assertEquals(tried.map((line) => line.replace(/^\d+ /, "")), [
     "use UDP to 2001:db8::1",
     "use UDP to 1",
+    "use fake TCP to 2001:db8::1",
     "use fake TCP to 1",
     "connected",
   ]);

@@ -3,7 +3,7 @@
  */
 import { FakeTcpPort } from "../../../../lib/core/engine/fake_tcp_port.ts";
 import { GSO_SIZE_OFFSET } from "../../../../lib/core/offload/virtio_net_header.ts";
-import { HEADERS_SIZE } from "../../../../lib/core/transport/fake_tcp/constants.ts";
+import { HEADERS6_SIZE } from "../../../../lib/core/transport/fake_tcp/constants.ts";
 import { FakeTcp } from "../../../../lib/core/transport/fake_tcp/fake_tcp.ts";
 import { SegmentQueue } from "../../../../lib/core/transport/fake_tcp/segment_queue.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
@@ -16,9 +16,12 @@ import { MemorySegments } from "../../../support/fake_tcp/memory_segments.ts";
 import {
   CLIENT_ADDRESS,
   CLIENT_PORTS,
+  familyTest,
+  hostAddress,
   MTU,
   SERVER_ADDRESS,
   SERVER_PORT,
+  toServer,
 } from "../../../support/fake_tcp/world.ts";
 import type { Bytes } from "../../../support/packets/packet_builder.ts";
 import { Random } from "../../../support/random.ts";
@@ -26,7 +29,7 @@ import { Random } from "../../../support/random.ts";
 const SLOTS = 64;
 const SLOT_SIZE = SendQueue.slotSize(MTU);
 const SEGMENTS_AT = SLOTS * SLOT_SIZE;
-const ARRIVING_AT = SEGMENTS_AT + SLOTS * SegmentQueue.slotSize(MTU + HEADERS_SIZE);
+const ARRIVING_AT = SEGMENTS_AT + SLOTS * SegmentQueue.slotSize(MTU + HEADERS6_SIZE);
 
 /** One end, a client or a server. */
 class End {
@@ -39,7 +42,7 @@ class End {
   constructor(isServer: boolean) {
     const { memory, drops } = this;
     const random = new Random(isServer ? 1 : 2);
-    const slotSize = SegmentQueue.slotSize(MTU + HEADERS_SIZE);
+    const slotSize = SegmentQueue.slotSize(MTU + HEADERS6_SIZE);
     const queue = new SegmentQueue({ offset: SEGMENTS_AT, slots: SLOTS, slotSize });
     const listenPort = isServer ? SERVER_PORT : null;
     const connections = new FakeTcp({
@@ -71,9 +74,17 @@ class End {
       const at = this.datagrams.reserve();
       this.memory.bytes.set(new TextEncoder().encode(text), at);
       const { paths } = this.datagrams;
-      const path = paths.intern(SERVER_ADDRESS, SERVER_PORT, 0, Transport.fakeTcp);
+      const address = hostAddress(SERVER_ADDRESS);
+      const path = paths.internEnd({ address, port: SERVER_PORT }, Transport.fakeTcp);
       this.datagrams.commit(text.length, path);
     }
+  }
+
+  /** Sends a datagram by the path that one came by. */
+  answer(path: number, text: string): void {
+    this.memory.bytes.set(new TextEncoder().encode(text), this.datagrams.reserve());
+    this.datagrams.commit(text.length, path);
+    assert(this.send());
   }
 
   /** Sends what is queued, as the engine does. Returns whether all of it has left. */
@@ -105,11 +116,7 @@ class End {
 /** A client and a server, connected. */
 function connected(): { client: End; server: End } {
   const [client, server] = [new End(false), new End(true)];
-  client.port.session = client.port.connections.connect({
-    localAddress: CLIENT_ADDRESS,
-    remoteAddress: SERVER_ADDRESS,
-    remotePort: SERVER_PORT,
-  }, 0);
+  client.port.session = client.port.connections.connect(toServer(), 0);
   client.port.flush(0);
   for (let i = 0; i < 3; i++) {
     server.receive(client.wire.sent.splice(0));
@@ -118,23 +125,31 @@ function connected(): { client: End; server: End } {
   return { client, server };
 }
 
-Deno.test("datagrams arrive as messages that say where they came from, with the ECN bits that they left with", () => {
-  const { client, server } = connected();
-  client.queue("one");
-  client.datagrams.setEcn(Ecn.ect0);
-  client.queue("two");
-  assert(client.send());
-  assertEquals(server.receive(client.wire.sent.splice(0)), ["one", "two"]);
-  const { pathIds, ecns } = server.port.messages;
-  const { paths } = server.datagrams;
-  const { remotePort } = server.port.sessionOf(0);
-  const path = paths.intern(CLIENT_ADDRESS, remotePort, SERVER_ADDRESS, Transport.fakeTcp);
-  assertEquals([...pathIds.subarray(0, 2)], [path, path]);
-  assertEquals([ecns[0], ecns[1]], [Ecn.ect0, Ecn.notEct]);
-  assertEquals([client.drops.total, server.drops.total], [0, 0]);
-});
+familyTest(
+  "datagrams arrive as messages that say where they came from, with the ECN bits that they left with",
+  () => {
+    const { client, server } = connected();
+    client.queue("one");
+    client.datagrams.setEcn(Ecn.ect0);
+    client.queue("two");
+    assert(client.send());
+    assertEquals(server.receive(client.wire.sent.splice(0)), ["one", "two"]);
+    const { pathIds, ecns } = server.port.messages;
+    const { paths } = server.datagrams;
+    const { remotePort } = server.port.sessionOf(0);
+    const [path] = pathIds;
+    assertEquals(pathIds[1], path);
+    const end = { address: hostAddress(CLIENT_ADDRESS), port: remotePort };
+    assertEquals([paths.socketAddress(path!), paths.transport(path!)], [end, Transport.fakeTcp]);
+    assert(paths.sourceDigest(path!) !== 0, "our address that was written to is kept");
+    assertEquals([ecns[0], ecns[1]], [Ecn.ect0, Ecn.notEct]);
+    server.answer(path!, "three");
+    assertEquals(client.receive(server.wire.sent.splice(0)), ["three"]);
+    assertEquals([client.drops.total, server.drops.total], [0, 0]);
+  },
+);
 
-Deno.test("what there is no room for stays in both queues, and leaves once, in order", () => {
+familyTest("what there is no room for stays in both queues, and leaves once, in order", () => {
   const { client, server } = connected();
   client.wire.room = 1;
   client.queue("one", "two", "three");
@@ -151,7 +166,7 @@ Deno.test("what there is no room for stays in both queues, and leaves once, in o
   assertEquals(server.receive(client.wire.sent.splice(0)), ["five"]);
 });
 
-Deno.test("a datagram to an address without a connection is dropped, and the others leave", () => {
+familyTest("a datagram to an address without a connection is dropped, and the others leave", () => {
   const { client, server } = connected();
   server.queue("to nobody");
   assert(server.send());
@@ -162,21 +177,24 @@ Deno.test("a datagram to an address without a connection is dropped, and the oth
   assertEquals(client.drops.counts[DropReason.fakeTcpNoSession], 1);
 });
 
-Deno.test("datagrams that were merged have a size each; one is one, whatever the kernel says its size is", () => {
-  for (const [told, expected] of [[3, 3], [9, 0], [65_535, 0], [0, 0]] as const) {
-    const { client, server } = connected();
-    client.queue("onetwothr");
-    assert(client.send());
-    server.wire.arriving.push(...client.wire.sent.splice(0));
-    assertEquals(server.port.receive(), 1);
-    server.memory.view.setUint16(server.wire.offsets[0]! + GSO_SIZE_OFFSET, told, true);
-    assert(server.port.take(0, 0));
-    const { lengths, segmentSizes } = server.port.messages;
-    assertEquals([lengths[0], segmentSizes[0]], [9, expected]);
-  }
-});
+familyTest(
+  "datagrams that were merged have a size each; one is one, whatever the kernel says its size is",
+  () => {
+    for (const [told, expected] of [[3, 3], [9, 0], [65_535, 0], [0, 0]] as const) {
+      const { client, server } = connected();
+      client.queue("onetwothr");
+      assert(client.send());
+      server.wire.arriving.push(...client.wire.sent.splice(0));
+      assertEquals(server.port.receive(), 1);
+      server.memory.view.setUint16(server.wire.offsets[0]! + GSO_SIZE_OFFSET, told, true);
+      assert(server.port.take(0, 0));
+      const { lengths, segmentSizes } = server.port.messages;
+      assertEquals([lengths[0], segmentSizes[0]], [9, expected]);
+    }
+  },
+);
 
-Deno.test("a packet that was cut short is counted, and is no message", () => {
+familyTest("a packet that was cut short is counted, and is no message", () => {
   const { server } = connected();
   server.wire.arriving.push(new Uint8Array(60));
   assertEquals(server.port.receive(), 1);

@@ -5,7 +5,7 @@ import { assert, assertEquals, assertStrictEquals } from "../../../support/asser
 import { Random } from "../../../support/random.ts";
 import { build, CLIENT_ADDRESS, SYN, World } from "../../../support/fake_tcp/world.ts";
 
-const TUPLE = { localAddress: 1, localPort: 2, remoteAddress: 3, remotePort: 4 };
+const TUPLE = { addresses: Int32Array.of(3, 1), localPort: 2, remotePort: 4 };
 const newSession = () => new Session(TUPLE, 0, { isClient: false, maxPayload: 1460 });
 
 Deno.test("connections are taken when they are due, the first one first, however they were armed and removed", () => {

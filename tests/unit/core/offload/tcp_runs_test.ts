@@ -8,6 +8,7 @@ import {
   fragment,
   type TcpFields,
 } from "../../../support/packets/packet_builder.ts";
+import { buildTcp6 } from "../../../support/packets/packet_builder6.ts";
 import { Random } from "../../../support/random.ts";
 
 const ACK = 0x10;
@@ -193,4 +194,61 @@ Deno.test("measure() wants ids that count up where they mean something", () => {
   const fixed = { identification: 7 };
   assertEquals(queue(flow(4, { ...fixed, dontFragment: false }), {}).measure(), 1);
   assertEquals(queue(flow(4, { ...fixed, dontFragment: true }), {}).measure(), 4);
+});
+
+/** The same of IPv6: consecutive segments of one flow. */
+function flow6(count: number, changed: Record<number, Parameters<typeof buildTcp6>[0]> = {}) {
+  return Array.from({ length: count }, (_, index) =>
+    buildTcp6({
+      sequenceNumber: (0xffff_ff00 + index * SIZE) >>> 0,
+      trafficClass: 0xa5,
+      flowLabel: 0x12345,
+      hopLimit: 9,
+      payload: new Uint8Array(SIZE).fill(index + 1),
+      ...changed[index],
+    }));
+}
+
+Deno.test("a run of IPv6, merged and segmented by the kernel, is what it was", () => {
+  const last = { payload: new Uint8Array(7).fill(99), flags: ACK | PSH };
+  const packets = flow6(5, { 4: last });
+  const queued = queue(packets, {});
+  assertEquals(queued.measure(), 5);
+  const merged = merge(queued, 5);
+  assertEquals([queued.runs.headersSize, queued.runs.payloadSize], [60, SIZE]);
+  const view = new DataView(merged.buffer);
+  assertEquals([merged.length, view.getUint16(4)], [60 + 4 * SIZE + 7, 20 + 4 * SIZE + 7]);
+  assertEquals(merged[53], ACK | PSH);
+  // As `tcp6_gso_segment()` does it: the header of each, with its own number, length and checksum.
+  const segments = Array.from({ length: 5 }, (_, index) =>
+    buildTcp6({
+      sequenceNumber: (view.getUint32(44) + index * SIZE) >>> 0,
+      trafficClass: view.getUint16(0) >>> 4 & 0xff,
+      flowLabel: view.getUint32(0) & 0xfffff,
+      hopLimit: merged[7]!,
+      flags: index < 4 ? ACK : merged[53]!,
+      payload: merged.slice(60 + index * SIZE, 60 + (index + 1) * SIZE),
+    }));
+  assertEquals(segments, packets);
+});
+
+Deno.test("measure() ends a run of IPv6 where a header says anything else, and of the other family", () => {
+  const changes: Parameters<typeof buildTcp6>[0][] = [
+    { source: "fd00:78::2" },
+    { source: "fd00:77::3" },
+    { destination: "fd00:77::4" },
+    { trafficClass: 0xa4 },
+    { flowLabel: 0x12346 },
+    { hopLimit: 8 },
+    { destinationPort: 1 },
+    { sequenceNumber: 1 },
+    { extensions: [[60, [0, 0, 1, 4, 0, 0, 0, 0]]] },
+    { checksum: 0x1234 },
+  ];
+  for (const change of changes) {
+    assertEquals(queue(flow6(5, { 2: change }), {}).measure(), 2, JSON.stringify(change));
+  }
+  const [ipv4] = flow(1) as [Bytes];
+  assertEquals(queue([...flow6(2), ipv4], {}).measure(), 2);
+  assertEquals(queue([ipv4, ...flow6(2)], {}).measure(), 1);
 });

@@ -6,7 +6,12 @@ import { Session } from "../../../../lib/core/transport/fake_tcp/session.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { FakeClock } from "../../../support/time/fake_clock.ts";
 import { Random } from "../../../support/random.ts";
-import { CLIENT_ADDRESS, SERVER_ADDRESS, SERVER_PORT } from "../../../support/fake_tcp/world.ts";
+import {
+  CLIENT_ADDRESS,
+  SERVER_ADDRESS,
+  SERVER_PORT,
+  tupleOf,
+} from "../../../support/fake_tcp/world.ts";
 
 const IDLE = 180_000;
 const HERE = 0x7f000001;
@@ -22,12 +27,9 @@ function pathTo(address: number, port: number, source = HERE): number {
 }
 
 function session(localPort: number): Session {
-  const tuple = {
-    localAddress: CLIENT_ADDRESS,
-    localPort,
-    remoteAddress: SERVER_ADDRESS,
-    remotePort: SERVER_PORT,
-  };
+  const tuple = tupleOf({
+    ...{ local: CLIENT_ADDRESS, localPort, remote: SERVER_ADDRESS, remotePort: SERVER_PORT },
+  });
   return new Session(tuple, 0, { isClient: true, maxPayload: 1460 });
 }
 

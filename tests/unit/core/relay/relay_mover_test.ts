@@ -2,6 +2,7 @@
  * Tests of a relay's two ends together (lib/core/relay/relay_mover.ts): flows, their connections, and what becomes of
  * both in time.
  */
+import { localAddressOf } from "../../../../lib/core/transport/fake_tcp/four_tuple.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { ACK, build, PSH, RST, SYN } from "../../../support/fake_tcp/world.ts";
 import { RelayWorld } from "../../../support/relay/relay_world.ts";
@@ -172,7 +173,7 @@ hostTest("a flow moves to a connection from the host's new address", () => {
   world.settle();
   assert(world.exchange(client, "from elsewhere") !== null);
   assertEquals(
-    Array.from(world.near.link.connections.sessions, ({ localAddress }) => localAddress),
+    Array.from(world.near.link.connections.sessions, localAddressOf),
     [0x0c000299],
   );
   // Between two networks there is no address: what is there stays, as it may come back.

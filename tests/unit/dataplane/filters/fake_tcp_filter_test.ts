@@ -5,6 +5,7 @@ import {
 } from "../../../../lib/dataplane/filters/fake_tcp_filter.ts";
 import type { FakeTcpEndpoints } from "../../../../lib/core/transport/fake_tcp/endpoints.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
+import { segment6 } from "../../../support/fake_tcp/segments.ts";
 import { type BpfSurroundings, runBpf } from "../../../support/packets/bpf.ts";
 import {
   buildTcp,
@@ -93,6 +94,53 @@ Deno.test("fakeTcpFilter() takes only the interfaces named, and nothing that is 
   assertEquals(runBpf(nowhere, buildTcp(toServer)), 0);
   const { program: nobody } = fakeTcpFilter(SERVER, { addresses: [], links: [TUNNEL] });
   assertEquals(runBpf(nobody, buildTcp(toServer), { link: TUNNEL.index }), 0);
+});
+
+Deno.test("fakeTcpFilter() tells IPv6 by all of an address, and leaves out what has extension headers", () => {
+  const own = ["2001:db8::1", "2001:db8:0:1::1"];
+  const places = { ...PLACES, addresses: [...PLACES.addresses, ...own] };
+  const remote = { address: "2001:db8::2", port: 443 };
+  const takes = (packet: Bytes, endpoints = SERVER, etherType = 0x86dd) => {
+    const { program } = fakeTcpFilter(endpoints, places);
+    const bare = runBpf(program, packet, { link: TUNNEL.index, etherType });
+    const framed = new Uint8Array([...new Uint8Array(14), ...packet]);
+    assertEquals(runBpf(program, framed, { link: ETHERNET.index, etherType }), bare);
+    return bare !== 0;
+  };
+  for (const destination of own) assert(takes(segment6({ destination })), destination);
+  for (const destination of ["2001:db8::2", "2001:db8:1::1", "2001:db9::1", "2001:db8::1:0:1"]) {
+    assert(!takes(segment6({ destination })), destination);
+  }
+  assert(!takes(segment6({ destinationPort: 444 })));
+  assert(!takes(segment6({}).with(6, 60)), "destination options");
+  assert(!takes(segment6({}).with(6, 44)), "a fragment");
+  assert(!takes(segment6({}), SERVER, 0x0800));
+  assert(takes(buildTcp(toServer), SERVER, 0x0800), "IPv4 as well");
+  const client = { ...CLIENT, remote };
+  const answer = { sourcePort: 443, destinationPort: 40_007 };
+  assert(takes(segment6(answer), client));
+  assert(!takes(segment6({ ...answer, source: "2001:db8::3" }), client), "somebody else");
+  assert(!takes(segment6({ ...answer, sourcePort: 80 }), client), "another service");
+  assert(!takes(buildTcp(toClient), client, 0x0800), "the other family");
+});
+
+Deno.test("fakeTcpFilter() has room for the first of too many addresses of both families", () => {
+  const addresses = Array.from(
+    { length: 2_000 },
+    (_, i) => i % 2 === 0 ? 0x0a000000 + i : `2001:db8::${i.toString(16)}`,
+  );
+  const links = [{ index: 1, linkHeaderSize: 14 }, { index: 2, linkHeaderSize: 0 }];
+  for (const most of [256, 512, 4_096]) {
+    const { program, leftOut } = fakeTcpFilter(SERVER, { addresses, links }, most);
+    assert(program.length <= most, `${program.length} of ${most}`);
+    const named = 2_000 - leftOut;
+    assert(named >= 8, `${named} addresses`);
+    const etherType = 0x86dd;
+    assert(
+      runBpf(program, segment6({ destination: addresses[1] as string }), { link: 2, etherType }) !==
+        0,
+    );
+  }
 });
 
 Deno.test("fakeTcpFilter() refuses truncated packets", () => {

@@ -9,7 +9,10 @@ import {
   build,
   CLIENT_ADDRESS,
   CLIENT_PORTS,
+  familyTest,
   FIN,
+  headersSize,
+  MTU,
   PSH,
   read,
   RST,
@@ -17,6 +20,7 @@ import {
   SERVER_ADDRESS,
   SERVER_PORT,
   SYN,
+  toServer,
   World,
 } from "../../../../support/fake_tcp/world.ts";
 
@@ -39,54 +43,62 @@ function calling(options: ConstructorParameters<typeof World>[0] = {}) {
   return { client, clock, session, syn, answer };
 }
 
-Deno.test("connect() sends a SYN of 28 bytes: MSS = path MTU - 40, NOP, window scale 14", () => {
+familyTest("connect() sends a SYN of 28 bytes: MSS by the path MTU, NOP, window scale 14", () => {
   const { client } = calling();
   client.connect();
   const [packet] = client.drain();
   assert(packet !== undefined);
   const view = new DataView(packet.buffer);
-  assertEquals(packet.length, 48);
-  // Version, header size, no type of service; DF; time to live 64, TCP.
-  assertEquals([packet[0], packet[1], view.getUint16(6)], [0x45, 0, 0x4000]);
-  assertEquals([packet[8], packet[9]], [64, 6]);
+  assertEquals(packet.length, headersSize() + 8);
+  if (headersSize() === 60) {
+    // Version, no traffic class, no flow label; TCP, hop limit 64.
+    assertEquals([view.getUint32(0), view.getUint16(6)], [0x60000000, 6 << 8 | 64]);
+  } else {
+    // Version, header size, no type of service; DF; time to live 64, TCP.
+    assertEquals([packet[0], packet[1], view.getUint16(6)], [0x45, 0, 0x4000]);
+    assertEquals([packet[8], packet[9]], [64, 6]);
+  }
   const syn = read(packet);
   assertEquals([syn.source, syn.destination], [CLIENT_ADDRESS, SERVER_ADDRESS]);
   assertEquals(syn.destinationPort, SERVER_PORT);
   assertEquals([syn.flags, syn.window, syn.ack], [SYN, 65_535, 0]);
   // No urgent pointer.
-  assertEquals(view.getUint16(38), 0);
-  assertEquals([...syn.options], [2, 4, 1460 >> 8, 1460 & 255, 1, 3, 3, 14]);
+  assertEquals(view.getUint16(headersSize() - 2), 0);
+  const size = MTU - headersSize();
+  assertEquals([...syn.options], [2, 4, size >> 8, size & 255, 1, 3, 3, 14]);
 });
 
-Deno.test("connect() takes the MSS from the path MTU", () => {
+familyTest("connect() takes the MSS from the path MTU", () => {
   const { syn } = calling({ client: { mtu: 1280 } });
-  assertEquals([...syn.options.subarray(0, 4)], [2, 4, 1240 >> 8, 1240 & 255]);
+  const size = 1280 - headersSize();
+  assertEquals([...syn.options.subarray(0, 4)], [2, 4, size >> 8, size & 255]);
 });
 
-Deno.test("connect() takes a fresh random port and a random ISN each time, until all ports are in use", () => {
-  const first = new Set<number>();
-  for (let seed = 1; seed <= 20; seed++) first.add(calling({ seed }).syn.sourcePort);
-  assert(first.size > 5, `${first.size} ports in 20 beginnings`);
+familyTest(
+  "connect() takes a fresh random port and a random ISN each time, until all ports are in use",
+  () => {
+    const first = new Set<number>();
+    for (let seed = 1; seed <= 20; seed++) first.add(calling({ seed }).syn.sourcePort);
+    assert(first.size > 5, `${first.size} ports in 20 beginnings`);
 
-  const { client, clock, syn } = calling();
-  const [ports, isns] = [new Set([syn.sourcePort]), new Set([syn.seq])];
-  for (let i = 1; i < 16; i++) {
-    client.connect();
-    const [next] = client.drained();
-    ports.add(next!.sourcePort);
-    isns.add(next!.seq);
-  }
-  assertEquals([ports.size, isns.size], [16, 16]);
-  for (const port of ports) assert(port >= CLIENT_PORTS.first && port <= CLIENT_PORTS.last);
-  const remote = { remoteAddress: SERVER_ADDRESS, remotePort: SERVER_PORT };
-  const again = { localAddress: CLIENT_ADDRESS, ...remote };
-  assertEquals(client.transport.connect(again, clock.now), null);
-  const [oldest] = client.transport.sessions;
-  client.transport.close(oldest!);
-  assertEquals(client.connect().localPort, oldest!.localPort);
-});
+    const { client, clock, syn } = calling();
+    const [ports, isns] = [new Set([syn.sourcePort]), new Set([syn.seq])];
+    for (let i = 1; i < 16; i++) {
+      client.connect();
+      const [next] = client.drained();
+      ports.add(next!.sourcePort);
+      isns.add(next!.seq);
+    }
+    assertEquals([ports.size, isns.size], [16, 16]);
+    for (const port of ports) assert(port >= CLIENT_PORTS.first && port <= CLIENT_PORTS.last);
+    assertEquals(client.transport.connect(toServer(), clock.now), null);
+    const [oldest] = client.transport.sessions;
+    client.transport.close(oldest!);
+    assertEquals(client.connect().localPort, oldest!.localPort);
+  },
+);
 
-Deno.test("ports follow one another at random (RFC 6056), and none comes again soon", () => {
+familyTest("ports follow one another at random (RFC 6056), and none comes again soon", () => {
   const count = CLIENT_PORTS.last - CLIENT_PORTS.first + 1;
   const steps = new Map<number, number>();
   const { client } = calling();
@@ -106,7 +118,7 @@ Deno.test("ports follow one another at random (RFC 6056), and none comes again s
   for (const [step, times] of steps) assert(times < 3 * 2_000 / count, `${step}: ${times} times`);
 });
 
-Deno.test("the identical SYN is sent again after 0.5, 1 and 2 s", () => {
+familyTest("the identical SYN is sent again after 0.5, 1 and 2 s", () => {
   const { client, clock, syn } = calling();
   const sent: number[] = [];
   const start = clock.now;
@@ -126,7 +138,7 @@ Deno.test("the identical SYN is sent again after 0.5, 1 and 2 s", () => {
   assertEquals(client.transport.sessions.size, 0);
 });
 
-Deno.test("a SYN/ACK with ack = ISN + 1 is answered with a pure ACK: ESTABLISHED", () => {
+familyTest("a SYN/ACK with ack = ISN + 1 is answered with a pure ACK: ESTABLISHED", () => {
   const { client, syn, answer } = calling();
   answer();
   const [ack, ...others] = client.drained();
@@ -136,27 +148,30 @@ Deno.test("a SYN/ACK with ack = ISN + 1 is answered with a pure ACK: ESTABLISHED
   assertEquals(client.events, ["established"]);
 });
 
-Deno.test("a SYN/ACK counts whatever its window; without one, datagrams wait for it, half a second at most", () => {
-  for (const opens of [true, false]) {
-    const { client, clock, syn, session, answer } = calling();
-    answer({ window: 0 });
-    assertEquals(client.events, ["established"]);
-    assertEquals(client.drained().length, 1);
-    client.send("waits");
-    assertEquals(client.drained(), []);
-    clock.advance(opens ? 100 : 499);
-    client.poll();
-    assertEquals(client.drained(), []);
-    if (opens) client.receive(build({ ...back(syn), seq: 7_001, ack: session.sndNxt }));
-    else {
-      clock.advance(1);
+familyTest(
+  "a SYN/ACK counts whatever its window; without one, datagrams wait for it, half a second at most",
+  () => {
+    for (const opens of [true, false]) {
+      const { client, clock, syn, session, answer } = calling();
+      answer({ window: 0 });
+      assertEquals(client.events, ["established"]);
+      assertEquals(client.drained().length, 1);
+      client.send("waits");
+      assertEquals(client.drained(), []);
+      clock.advance(opens ? 100 : 499);
       client.poll();
+      assertEquals(client.drained(), []);
+      if (opens) client.receive(build({ ...back(syn), seq: 7_001, ack: session.sndNxt }));
+      else {
+        clock.advance(1);
+        client.poll();
+      }
+      assertEquals(client.drained().map(({ payload }) => payload.length), [5]);
     }
-    assertEquals(client.drained().map(({ payload }) => payload.length), [5]);
-  }
-});
+  },
+);
 
-Deno.test("a SYN/ACK with another ack, or that also ends, opens nothing", () => {
+familyTest("a SYN/ACK with another ack, or that also ends, opens nothing", () => {
   for (
     const wrong of [{ ack: 0 }, { ack: 1 }, { flags: SYN }, { flags: SYN | ACK | RST }, {
       flags: SYN | ACK | FIN,
@@ -172,29 +187,35 @@ Deno.test("a SYN/ACK with another ack, or that also ends, opens nothing", () => 
   }
 });
 
-Deno.test("RST and FIN while the connection is being opened are ignored: the SYN is repeated", () => {
-  const { client, clock, answer } = calling();
-  for (const flags of [RST, RST | ACK, FIN | ACK]) answer({ flags });
-  clock.advance(500);
-  client.poll();
-  assertEquals(client.drained().map(({ flags }) => flags), [SYN]);
-  answer();
-  assertEquals(client.events, ["established"]);
-});
+familyTest(
+  "RST and FIN while the connection is being opened are ignored: the SYN is repeated",
+  () => {
+    const { client, clock, answer } = calling();
+    for (const flags of [RST, RST | ACK, FIN | ACK]) answer({ flags });
+    clock.advance(500);
+    client.poll();
+    assertEquals(client.drained().map(({ flags }) => flags), [SYN]);
+    answer();
+    assertEquals(client.events, ["established"]);
+  },
+);
 
-Deno.test("a challenge ACK, of a connection from before a restart, is answered with RST, one a second", () => {
-  const { client, clock, answer } = calling();
-  answer({ flags: ACK, ack: 12_345 });
-  answer({ flags: ACK, ack: 12_345 });
-  const [reset, ...others] = client.drained();
-  assertEquals(others, []);
-  assertEquals([reset!.flags, reset!.seq], [RST, 12_345]);
-  clock.advance(1_000);
-  answer({ flags: ACK, ack: 12_345 });
-  assertEquals(client.drained().length, 1);
-});
+familyTest(
+  "a challenge ACK, of a connection from before a restart, is answered with RST, one a second",
+  () => {
+    const { client, clock, answer } = calling();
+    answer({ flags: ACK, ack: 12_345 });
+    answer({ flags: ACK, ack: 12_345 });
+    const [reset, ...others] = client.drained();
+    assertEquals(others, []);
+    assertEquals([reset!.flags, reset!.seq], [RST, 12_345]);
+    clock.advance(1_000);
+    answer({ flags: ACK, ack: 12_345 });
+    assertEquals(client.drained().length, 1);
+  },
+);
 
-Deno.test("a duplicate SYN/ACK is answered with the ACK again", () => {
+familyTest("a duplicate SYN/ACK is answered with the ACK again", () => {
   const { client, answer } = calling();
   answer();
   const [first] = client.drained();
@@ -203,7 +224,7 @@ Deno.test("a duplicate SYN/ACK is answered with the ACK again", () => {
   assertEquals(client.events, ["established"]);
 });
 
-Deno.test("up to 8 datagrams wait for the SYN/ACK, and leave in order behind the ACK", () => {
+familyTest("up to 8 datagrams wait for the SYN/ACK, and leave in order behind the ACK", () => {
   const { client, answer } = calling();
   for (let i = 0; i < 10; i++) assertEquals(client.send(`datagram ${i}`), i < 8);
   assertEquals(client.dropped, { fake_tcp_not_open: 2 });
@@ -214,7 +235,7 @@ Deno.test("up to 8 datagrams wait for the SYN/ACK, and leave in order behind the
   assertEquals(texts, Array.from({ length: 8 }, (_, i) => `datagram ${i}`));
 });
 
-Deno.test("scaling is on only if the SYN/ACK carried it, as received", () => {
+familyTest("scaling is on only if the SYN/ACK carried it, as received", () => {
   for (
     const [options, isScaled] of [
       [[2, 4, 5, 180, 1, 3, 3, 14], true],
@@ -231,8 +252,9 @@ Deno.test("scaling is on only if the SYN/ACK carried it, as received", () => {
   }
 });
 
-Deno.test("payloads are bounded by the path MTU - 40 and by the MSS received", () => {
-  for (const [mss, maxPayload] of [[1300, 1300], [1460, 1460], [9000, 1460]] as const) {
+familyTest("payloads are bounded by the path MTU and by the MSS received", () => {
+  const most = MTU - headersSize();
+  for (const [mss, maxPayload] of [[1300, 1300], [most, most], [9000, most]] as const) {
     const { client, session, answer } = calling();
     answer({ options: Uint8Array.of(2, 4, mss >> 8, mss & 255) });
     client.drain();
@@ -244,7 +266,7 @@ Deno.test("payloads are bounded by the path MTU - 40 and by the MSS received", (
   }
 });
 
-Deno.test("one datagram is one segment, PSH|ACK", () => {
+familyTest("one datagram is one segment, PSH|ACK", () => {
   const { client, session, answer } = calling();
   answer();
   client.drain();

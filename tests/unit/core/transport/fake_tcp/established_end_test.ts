@@ -3,10 +3,10 @@
  * it): RST, FIN, silence, keepalives, `close()`.
  */
 import { assert, assertEquals } from "../../../../support/assert.ts";
-import { ACK, FIN, PSH, RST } from "../../../../support/fake_tcp/world.ts";
+import { ACK, familyTest, FIN, findSession, PSH, RST } from "../../../../support/fake_tcp/world.ts";
 import { opened } from "../../../../support/fake_tcp/opened.ts";
 
-Deno.test("RST or FIN, and no authenticated data for 1 s: the connection is over", () => {
+familyTest("RST or FIN, and no authenticated data for 1 s: the connection is over", () => {
   for (const flags of [RST, RST | ACK, FIN | ACK, FIN | PSH | ACK]) {
     const { client, receive, advance, session } = opened();
     receive({ flags });
@@ -21,7 +21,7 @@ Deno.test("RST or FIN, and no authenticated data for 1 s: the connection is over
   }
 });
 
-Deno.test("RST or FIN, and authenticated data within 1 s: nothing happens", () => {
+familyTest("RST or FIN, and authenticated data within 1 s: nothing happens", () => {
   const { client, receive, advance } = opened();
   receive({ flags: RST });
   advance(999);
@@ -30,7 +30,7 @@ Deno.test("RST or FIN, and authenticated data within 1 s: nothing happens", () =
   assertEquals(client.events, ["established"]);
 });
 
-Deno.test("data that does not authenticate does not help against RST", () => {
+familyTest("data that does not authenticate does not help against RST", () => {
   const { client, receive, advance } = opened();
   client.authenticates = false;
   receive({ flags: RST });
@@ -40,7 +40,7 @@ Deno.test("data that does not authenticate does not help against RST", () => {
   assertEquals(client.events, ["established", "lost: reset"]);
 });
 
-Deno.test("close() sends one RST|ACK at snd_nxt; what comes then is answered with RST", () => {
+familyTest("close() sends one RST|ACK at snd_nxt; what comes then is answered with RST", () => {
   const { client, session, receive, sent } = opened();
   receive({ size: 100 });
   client.send(50);
@@ -54,35 +54,38 @@ Deno.test("close() sends one RST|ACK at snd_nxt; what comes then is answered wit
   assertEquals(sent().map(({ flags }) => flags), [RST]);
 });
 
-Deno.test("closeAll() closes what is open, and forgets what is not yet", () => {
-  const { client } = opened();
+familyTest("closeAll() closes what is open, and forgets what is not yet", () => {
+  const { client, session } = opened();
   client.connect();
   client.drain();
   client.transport.closeAll();
   assertEquals(client.drained().map(({ flags }) => flags), [RST | ACK]);
   assertEquals(client.transport.sessions.size, 0);
-  assertEquals(client.transport.find(0, 0, 0, 0), null);
+  assertEquals(findSession(client.transport, session), null);
 });
 
-Deno.test("after 20 s without anything sent, a keepalive is asked for; not by a connection that is not proven", () => {
-  for (const isProven of [true, false]) {
-    const { client, receive, advance, sent } = opened();
-    client.authenticates = isProven;
-    receive({ size: 1 });
-    advance(200);
-    sent();
-    advance(19_999);
-    assertEquals(client.events, ["established"]);
-    advance(1);
-    const asked = isProven ? ["keepalive"] : [];
-    assertEquals(client.events, ["established", ...asked]);
-    // Once for each 20 s, whether or not it had an effect.
-    advance(5_000);
-    assertEquals(client.events.length, 1 + asked.length);
-  }
-});
+familyTest(
+  "after 20 s without anything sent, a keepalive is asked for; not by a connection that is not proven",
+  () => {
+    for (const isProven of [true, false]) {
+      const { client, receive, advance, sent } = opened();
+      client.authenticates = isProven;
+      receive({ size: 1 });
+      advance(200);
+      sent();
+      advance(19_999);
+      assertEquals(client.events, ["established"]);
+      advance(1);
+      const asked = isProven ? ["keepalive"] : [];
+      assertEquals(client.events, ["established", ...asked]);
+      // Once for each 20 s, whether or not it had an effect.
+      advance(5_000);
+      assertEquals(client.events.length, 1 + asked.length);
+    }
+  },
+);
 
-Deno.test("a keepalive that is sent puts off the next one by 20 s", () => {
+familyTest("a keepalive that is sent puts off the next one by 20 s", () => {
   const { client, receive, advance } = opened();
   receive({ size: 1 });
   for (let i = 0; i < 5; i++) {
@@ -95,15 +98,18 @@ Deno.test("a keepalive that is sent puts off the next one by 20 s", () => {
   assertEquals(client.events, ["established", "keepalive"]);
 });
 
-Deno.test("a connection that nothing authenticated came by is forgotten after 30 s, another after 300 s of silence", () => {
-  for (const [isProven, time] of [[false, 30_000], [true, 300_000]] as const) {
-    const { client, receive, advance, clock, session } = opened();
-    client.authenticates = isProven;
-    receive({ size: 1 });
-    const start = isProven ? clock.now : session.establishedAt;
-    advance(start + time - 1 - clock.now);
-    assert(!client.events.includes("lost: silent"));
-    advance(1);
-    assertEquals(client.events.at(-1), "lost: silent");
-  }
-});
+familyTest(
+  "a connection that nothing authenticated came by is forgotten after 30 s, another after 300 s of silence",
+  () => {
+    for (const [isProven, time] of [[false, 30_000], [true, 300_000]] as const) {
+      const { client, receive, advance, clock, session } = opened();
+      client.authenticates = isProven;
+      receive({ size: 1 });
+      const start = isProven ? clock.now : session.establishedAt;
+      advance(start + time - 1 - clock.now);
+      assert(!client.events.includes("lost: silent"));
+      advance(1);
+      assertEquals(client.events.at(-1), "lost: silent");
+    }
+  },
+);

@@ -3,10 +3,10 @@
  * it): sequence numbers, acknowledgments, windows, stalls.
  */
 import { assert, assertEquals } from "../../../../support/assert.ts";
-import { ACK, build, PSH, SYN } from "../../../../support/fake_tcp/world.ts";
+import { ACK, build, familyTest, fromThere, PSH, SYN } from "../../../../support/fake_tcp/world.ts";
 import { opened, pureAck, SCALED } from "../../../../support/fake_tcp/opened.ts";
 
-Deno.test("snd_nxt += len, and each datagram acknowledges rcv_max", () => {
+familyTest("snd_nxt += len, and each datagram acknowledges rcv_max", () => {
   const { client, receive, sent } = opened();
   receive({ size: 100 });
   client.send(10);
@@ -19,7 +19,7 @@ Deno.test("snd_nxt += len, and each datagram acknowledges rcv_max", () => {
   ]);
 });
 
-Deno.test("rcv_max = max(rcv_max, seq + len), and never goes back", () => {
+familyTest("rcv_max = max(rcv_max, seq + len), and never goes back", () => {
   const { client, receive, sent } = opened();
   for (const [ahead, expected] of [[0, 100], [500, 600], [100, 600], [50, 600], [600, 700]]) {
     assertEquals(receive({ ahead: ahead!, size: 100 }), 100);
@@ -28,7 +28,7 @@ Deno.test("rcv_max = max(rcv_max, seq + len), and never goes back", () => {
   }
 });
 
-Deno.test("late data within the window is taken, data outside of it is not", () => {
+familyTest("late data within the window is taken, data outside of it is not", () => {
   for (const isScaled of SCALED) {
     const window = isScaled ? 65_535 << 14 : 65_535;
     const { client, receive } = opened(isScaled);
@@ -41,7 +41,7 @@ Deno.test("late data within the window is taken, data outside of it is not", () 
   }
 });
 
-Deno.test("what is outside of the window is answered with an ACK, one a second", () => {
+familyTest("what is outside of the window is answered with an ACK, one a second", () => {
   const { receive, sent, advance } = opened(false);
   for (let i = 0; i < 3; i++) receive({ ahead: 100_000, size: 100 });
   assertEquals(sent(), pureAck(0));
@@ -51,7 +51,7 @@ Deno.test("what is outside of the window is answered with an ACK, one a second",
   assertEquals(sent(), pureAck(0));
 });
 
-Deno.test("a pure ACK after 16 KiB unacknowledged without window scale, 1 MiB with", () => {
+familyTest("a pure ACK after 16 KiB unacknowledged without window scale, 1 MiB with", () => {
   for (const isScaled of SCALED) {
     const { receive, sent } = opened(isScaled);
     const size = 1024;
@@ -67,7 +67,7 @@ Deno.test("a pure ACK after 16 KiB unacknowledged without window scale, 1 MiB wi
   }
 });
 
-Deno.test("a pure ACK 200 ms after unacknowledged data, however little, and only one", () => {
+familyTest("a pure ACK 200 ms after unacknowledged data, however little, and only one", () => {
   const { receive, sent, advance, client } = opened();
   receive({ size: 1 });
   advance(100);
@@ -85,7 +85,7 @@ Deno.test("a pure ACK 200 ms after unacknowledged data, however little, and only
   assertEquals(client.events, ["established"]);
 });
 
-Deno.test("no pure ACK where a datagram has said it already", () => {
+familyTest("no pure ACK where a datagram has said it already", () => {
   const { client, receive, sent, advance } = opened();
   receive({ size: 100 });
   advance(100);
@@ -95,13 +95,10 @@ Deno.test("no pure ACK where a datagram has said it already", () => {
   assertEquals(sent(), []);
 });
 
-Deno.test("merged segments are datagrams of one size, the last perhaps shorter", () => {
+familyTest("merged segments are datagrams of one size, the last perhaps shorter", () => {
   const { client, session, sent, advance } = opened();
   const packet = build({
-    source: session.remoteAddress,
-    destination: session.localAddress,
-    sourcePort: session.remotePort,
-    destinationPort: session.localPort,
+    ...fromThere(session),
     seq: session.rcvMax,
     ack: session.sndNxt,
     payload: new TextEncoder().encode("aaaabbbbcc"),
@@ -112,24 +109,27 @@ Deno.test("merged segments are datagrams of one size, the last perhaps shorter",
   assertEquals(sent(), pureAck(10));
 });
 
-Deno.test("beyond the peer's window datagrams are dropped and counted, until it acknowledges", () => {
-  for (const isScaled of SCALED) {
-    const { client, receive, sent } = opened(isScaled);
-    const window = isScaled ? 1000 << 14 : 1000;
-    receive({ window: 1000 });
-    let flight = 0;
-    while (client.send(1000)) {
-      flight += 1000;
-      sent();
+familyTest(
+  "beyond the peer's window datagrams are dropped and counted, until it acknowledges",
+  () => {
+    for (const isScaled of SCALED) {
+      const { client, receive, sent } = opened(isScaled);
+      const window = isScaled ? 1000 << 14 : 1000;
+      receive({ window: 1000 });
+      let flight = 0;
+      while (client.send(1000)) {
+        flight += 1000;
+        sent();
+      }
+      assertEquals(flight, Math.floor(window / 1000) * 1000);
+      assertEquals(client.dropped, { fake_tcp_window_full: 1 });
+      receive({ acked: 1000, window: 1000 });
+      assertEquals([client.send(1000), client.send(1000)], [true, false]);
     }
-    assertEquals(flight, Math.floor(window / 1000) * 1000);
-    assertEquals(client.dropped, { fake_tcp_window_full: 1 });
-    receive({ acked: 1000, window: 1000 });
-    assertEquals([client.send(1000), client.send(1000)], [true, false]);
-  }
-});
+  },
+);
 
-Deno.test("an older ACK changes neither what is acknowledged nor the window", () => {
+familyTest("an older ACK changes neither what is acknowledged nor the window", () => {
   const { client, receive, session } = opened(false);
   for (let i = 0; i < 10; i++) client.send(1000);
   receive({ acked: 5000 });
@@ -137,7 +137,7 @@ Deno.test("an older ACK changes neither what is acknowledged nor the window", ()
   assertEquals([session.sndNxt - session.sndUna, session.peerWindow], [5000, 65_535]);
 });
 
-Deno.test("an ACK of what was never sent is not believed", () => {
+familyTest("an ACK of what was never sent is not believed", () => {
   const { client, receive, session } = opened();
   client.send(1000);
   const before = session.sndUna;
@@ -146,7 +146,7 @@ Deno.test("an ACK of what was never sent is not believed", () => {
   assertEquals(client.dropped, { fake_tcp_out_of_window: 1 });
 });
 
-Deno.test("no progress of acks for 1 s: snd_nxt goes back to the highest ack, once", () => {
+familyTest("no progress of acks for 1 s: snd_nxt goes back to the highest ack, once", () => {
   const { client, receive, sent, advance } = opened();
   client.send(100);
   client.send(100);
@@ -168,7 +168,7 @@ Deno.test("no progress of acks for 1 s: snd_nxt goes back to the highest ack, on
   assertEquals(sent().map(({ seq }) => seq), [400, 500]);
 });
 
-Deno.test("acks that go beyond what was sent again are taken: all of it had arrived", () => {
+familyTest("acks that go beyond what was sent again are taken: all of it had arrived", () => {
   const { client, receive, sent, advance } = opened();
   for (let i = 0; i < 5; i++) client.send(100);
   sent();
@@ -178,49 +178,58 @@ Deno.test("acks that go beyond what was sent again are taken: all of it had arri
   assertEquals(sent().map(({ seq }) => seq), [500]);
 });
 
-Deno.test("it goes back again after 2, 4 and 8 s at most: a path that was dead for long comes to life", () => {
-  const { client, sent, clock, advance } = opened(false);
-  const start = clock.now;
-  const backs: number[] = [];
-  let last = -1;
-  for (let ms = 0; ms < 29_000; ms += 100) {
-    client.send(1000);
-    for (const { seq, size } of sent()) {
-      if (size === 0) continue;
-      if (seq < last) backs.push(clock.now - start);
-      last = seq;
+familyTest(
+  "it goes back again after 2, 4 and 8 s at most: a path that was dead for long comes to life",
+  () => {
+    const { client, sent, clock, advance } = opened(false);
+    const start = clock.now;
+    const backs: number[] = [];
+    let last = -1;
+    for (let ms = 0; ms < 29_000; ms += 100) {
+      client.send(1000);
+      for (const { seq, size } of sent()) {
+        if (size === 0) continue;
+        if (seq < last) backs.push(clock.now - start);
+        last = seq;
+      }
+      advance(100);
     }
-    advance(100);
-  }
-  assertEquals(backs, [1_000, 3_000, 7_000, 15_000, 23_000]);
-});
+    assertEquals(backs, [1_000, 3_000, 7_000, 15_000, 23_000]);
+  },
+);
 
-Deno.test("with nothing on its way, one datagram may go whatever the window", () => {
+familyTest("with nothing on its way, one datagram may go whatever the window", () => {
   const { client, receive } = opened();
   receive({ window: 0 });
   assertEquals([client.send(100), client.send(100)], [true, false]);
 });
 
-Deno.test("SYN, or a SYN/ACK with other numbers, on an open connection: a challenge ACK, one a second", () => {
-  const { receive, sent } = opened();
-  receive({ flags: SYN, ahead: 5 });
-  receive({ flags: SYN | ACK, ahead: 5 });
-  assertEquals(sent(), pureAck(0));
-});
+familyTest(
+  "SYN, or a SYN/ACK with other numbers, on an open connection: a challenge ACK, one a second",
+  () => {
+    const { receive, sent } = opened();
+    receive({ flags: SYN, ahead: 5 });
+    receive({ flags: SYN | ACK, ahead: 5 });
+    assertEquals(sent(), pureAck(0));
+  },
+);
 
-Deno.test("a segment without ACK is dropped", () => {
+familyTest("a segment without ACK is dropped", () => {
   const { client, receive } = opened();
   assertEquals(receive({ flags: PSH, size: 10 }), 0);
   assertEquals(client.dropped, { fake_tcp_bad_segment: 1 });
 });
 
-Deno.test("a middlebox that asks whether the connection is alive, by an old byte or none, is told so", () => {
-  const { receive, sent } = opened();
-  receive({ ahead: -1 });
-  assertEquals(sent(), pureAck(0));
-});
+familyTest(
+  "a middlebox that asks whether the connection is alive, by an old byte or none, is told so",
+  () => {
+    const { receive, sent } = opened();
+    receive({ ahead: -1 });
+    assertEquals(sent(), pureAck(0));
+  },
+);
 
-Deno.test("a full queue drops datagrams, and what they would have numbered is not used up", () => {
+familyTest("a full queue drops datagrams, and what they would have numbered is not used up", () => {
   const { client, session } = opened();
   let count = 0;
   while (client.send(10)) count++;
@@ -232,7 +241,7 @@ Deno.test("a full queue drops datagrams, and what they would have numbered is no
   assert(client.send(10));
 });
 
-Deno.test("pollAt() is when something is due: never early, never late", () => {
+familyTest("pollAt() is when something is due: never early, never late", () => {
   const { world, client } = opened();
   client.send(1);
   let polls = 0;
@@ -244,7 +253,7 @@ Deno.test("pollAt() is when something is due: never early, never late", () => {
   }
 });
 
-Deno.test("segments that are not proven never move what is acknowledged, in turn or ahead", () => {
+familyTest("segments that are not proven never move what is acknowledged, in turn or ahead", () => {
   for (const isScaled of SCALED) {
     const { client, receive, sent, session } = opened(isScaled);
     client.authenticates = false;
@@ -262,7 +271,7 @@ Deno.test("segments that are not proven never move what is acknowledged, in turn
   }
 });
 
-Deno.test("nothing is acknowledged for what is not proven, however much", () => {
+familyTest("nothing is acknowledged for what is not proven, however much", () => {
   const { client, receive, sent, advance } = opened(false);
   client.authenticates = false;
   for (let i = 0; i < 100; i++) receive({ ahead: i * 500, size: 500 });

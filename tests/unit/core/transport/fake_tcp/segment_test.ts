@@ -11,6 +11,7 @@ import {
   type Bytes,
   fragment,
 } from "../../../../support/packets/packet_builder.ts";
+import { segment6 } from "../../../../support/fake_tcp/segments.ts";
 import { Random } from "../../../../support/random.ts";
 
 const SOURCE = { source: "192.0.2.1", destination: "198.51.100.9" };
@@ -52,6 +53,30 @@ Deno.test("checkSegment() refuses what is no segment", () => {
   };
   for (const [name, packet] of Object.entries(wrong)) {
     assertEquals(check(packet), "fake_tcp_bad_segment", name);
+  }
+});
+
+Deno.test("checkSegment() refuses of IPv6 what is no segment, and no source", () => {
+  const whole = () => segment6({ payload: PAYLOAD });
+  assertEquals(check(whole()), "none");
+  const changed = (at: number, value: number) => whole().with(at, value);
+  const wrong: Record<string, Uint8Array<ArrayBuffer>> = {
+    short: whole().slice(0, 59),
+    "cut off": whole().slice(0, -1),
+    "an extension header": changed(6, 60),
+    "a fragment": changed(6, 44),
+    "TCP checksum": changed(60, 1),
+    "data offset of 4": changed(52, 0x40),
+    "data offset beyond the end": changed(52, 0xf0),
+  };
+  for (const [name, packet] of Object.entries(wrong)) {
+    assertEquals(check(packet), "fake_tcp_bad_segment", name);
+  }
+  for (const source of ["ff02::1", "::", "::c000:201", "::ffff:c000:201", "fe80::2", "febf::2"]) {
+    assertEquals(check(segment6({ source, payload: PAYLOAD })), "bad_source", source);
+  }
+  for (const source of ["::1", "fec0::2", "fd00::2", "0:0:0:1::"]) {
+    assertEquals(check(segment6({ source, payload: PAYLOAD })), "none", source);
   }
 });
 

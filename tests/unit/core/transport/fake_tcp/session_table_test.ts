@@ -1,17 +1,10 @@
 /** Tests of the table of connections, whichever others are made and removed. */
-import {
-  type FourTuple,
-  Session,
-  SessionState,
-} from "../../../../../lib/core/transport/fake_tcp/session.ts";
+import { addressPair } from "../../../../../lib/core/transport/fake_tcp/four_tuple.ts";
+import { Session, SessionState } from "../../../../../lib/core/transport/fake_tcp/session.ts";
 import { SessionTable } from "../../../../../lib/core/transport/fake_tcp/session_table.ts";
 import { assert, assertEquals, assertStrictEquals } from "../../../../support/assert.ts";
+import { findSession } from "../../../../support/fake_tcp/segments.ts";
 import { Random } from "../../../../support/random.ts";
-
-function find(table: SessionTable, tuple: FourTuple): Session | null {
-  const { remoteAddress, remotePort, localAddress, localPort } = tuple;
-  return table.find(remoteAddress, remotePort, localAddress, localPort);
-}
 
 Deno.test("connections are found by all of the four-tuple", () => {
   const table = new SessionTable(42);
@@ -19,15 +12,22 @@ Deno.test("connections are found by all of the four-tuple", () => {
   const all = new Map<string, Session>();
   // More than there are buckets, so that many share one.
   for (let round = 0; round < 30_000; round++) {
+    const [local, remote] = random.pick(
+      [
+        [random.pick([1, -2]), random.pick([0x0a000001, -1_062_731_519, 7])],
+        // That only the last word differs matters, and that only the first does.
+        ["2001:db8::1", random.pick(["2001:db8::2", "2001:db9::2", "2001:db8::3"])],
+      ] as const,
+    );
     const tuple = {
-      localAddress: random.pick([1, -2]),
+      addresses: addressPair(remote, local),
       localPort: random.pick([443, 444]),
-      remoteAddress: random.pick([0x0a000001, -1_062_731_519, 7]),
       remotePort: random.below(2_000),
     };
-    const key = JSON.stringify(tuple);
+    const key = JSON.stringify({ ...tuple, addresses: [...tuple.addresses] });
     const known = all.get(key) ?? null;
-    assertStrictEquals(find(table, tuple), known);
+    assertStrictEquals(findSession(table, tuple), known);
+    assertStrictEquals(table.ofTuple(tuple), known);
     if (known === null) {
       const session = new Session(tuple, 0, { isClient: false, maxPayload: 1460 });
       table.add(session);
@@ -41,5 +41,5 @@ Deno.test("connections are found by all of the four-tuple", () => {
   assert(all.size > 5_000);
   assertEquals(table.size, all.size);
   assert(all.values().every((session) => table.sessions.has(session)));
-  for (const session of all.values()) assertStrictEquals(find(table, session), session);
+  for (const session of all.values()) assertStrictEquals(findSession(table, session), session);
 });
