@@ -2,7 +2,13 @@
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EPERM } from "../../ffi/errno.ts";
 import type { RelayOptions } from "../cli/command.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
-import { formatIpv4 } from "../core/wire/ipv4_text.ts";
+import {
+  bracketed,
+  formatAddress,
+  formatSocketAddress,
+  type HostAddress,
+} from "../core/wire/host_address.ts";
+import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { FakeTcpGuard } from "../host/firewall/fake_tcp_guard.ts";
 import { cleanUp } from "./cleanup.ts";
 import { DataPlaneError } from "../dataplane/thread/data_plane_error.ts";
@@ -12,7 +18,7 @@ import { Journal } from "../host/journal/journal.ts";
 import { catchFaults } from "../process/last_resort.ts";
 import { getLogger, type Logger } from "../process/logging.ts";
 import { dropPrivileges, lowPort, requireRelayPrivileges } from "../process/privileges.ts";
-import { resolveIpv4 } from "../host/dns/resolve.ts";
+import { resolveEndpoint } from "../host/dns/resolve.ts";
 import { listenForStop } from "../process/stop_signal.ts";
 import { enterSurroundings } from "./surroundings.ts";
 import { RelayHandle } from "../dataplane/relay/relay_handle.ts";
@@ -39,10 +45,10 @@ export async function runRelay(options: RelayOptions): Promise<number> {
   using faults = catchFaults(logger);
   const { listen, connect, netns } = options;
   const address = await Promise.race([
-    resolveIpv4(connect, RESOLVE_TIMEOUT, { setting: "--connect" }),
-    stop.received,
+    resolveEndpoint(connect, RESOLVE_TIMEOUT, { setting: "--connect" }),
+    stop.received.then(() => null),
   ]);
-  if (typeof address === "string") return ExitCode.ok;
+  if (address === null) return ExitCode.ok;
   const journal = new Journal(`relay ${listenerText(listen)}`, netns);
   try {
     using guard = openGuard({ listen, journal, remote: { address, port: connect.port } });
@@ -71,12 +77,12 @@ function openGuard(
   { listen, journal, remote }: {
     readonly listen: RelayListener;
     readonly journal: Journal;
-    readonly remote: { readonly address: number; readonly port: number };
+    readonly remote: SocketAddress;
   },
 ): FakeTcpGuard {
   const { scheme, address, port } = listen;
   // Nobody else on this host listens there.
-  const place = address === 0 ? "" : `_${formatIpv4(address).replaceAll(".", "_")}`;
+  const place = address === 0 ? "" : `_${formatAddress(address).replaceAll(/[.:]/g, "_")}`;
   const guard = { table: `vpn_relay_${scheme}${place}_${port}`, journal };
   return scheme === "udp"
     ? FakeTcpGuard.forClient(remote, { ...guard, ports: PORTS })
@@ -112,11 +118,14 @@ const PROBLEMS: Readonly<Record<number, string>> = {
 };
 
 function listenerText({ scheme, address, port }: RelayListener): string {
-  return `${scheme}://${formatIpv4(address)}:${port}`;
+  return `${scheme}://${formatSocketAddress({ address, port })}`;
 }
 
 /** With the address that a name stands for. */
-function targetText({ scheme, host, port, address: given }: RelayTarget, address: number): string {
-  const found = given === null ? ` (${formatIpv4(address)})` : "";
-  return `${scheme}://${host}:${port}${found}`;
+function targetText(
+  { scheme, host, port, address: given }: RelayTarget,
+  address: HostAddress,
+): string {
+  const found = given === null ? ` (${formatAddress(address)})` : "";
+  return `${scheme}://${bracketed(host)}:${port}${found}`;
 }

@@ -1,5 +1,6 @@
 /** Relay protocol: what the main thread and a relay's own thread say to each other. */
 import type { FakeTcpEndpoints } from "../../core/transport/fake_tcp/endpoints.ts";
+import type { SocketAddress } from "../../core/wire/socket_address.ts";
 import type { ThreadReport } from "../thread/thread_report.ts";
 
 /** All that a relay needs to begin. Sent once, by `postMessage`, before its loop starts. */
@@ -9,12 +10,8 @@ export interface RelayConfig {
    * closed.
    */
   readonly commandFd: number;
-  /** Where the datagrams of UDP come from, or go; host order. */
-  readonly udp: {
-    readonly role: "listen" | "connect";
-    readonly address: number;
-    readonly port: number;
-  };
+  /** Where the datagrams of UDP come from, or go; to listen at `::` is to listen at all addresses of both families. */
+  readonly udp: SocketAddress & { readonly role: "listen" | "connect" };
   /** What to capture, see `FakeTcpGuard`. Where UDP is listened for, it has a remote. */
   readonly endpoints: FakeTcpEndpoints;
   /** Whether segmentation offloads may be used. */

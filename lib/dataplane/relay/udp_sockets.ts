@@ -7,12 +7,14 @@ import { Epoll, EPOLLIN } from "../../../ffi/epoll.ts";
 import { SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { RECEIVE_BUFFER_SIZE, UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
+import type { SocketName } from "../../../ffi/sockets/ipv4_address.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { DatagramPort } from "../../core/engine/ports.ts";
 import type { FlowPorts } from "../../core/relay/flow_ports.ts";
 import type { RelayFlow } from "../../core/relay/relay_flows.ts";
 import type { Paths } from "../../core/transport/paths.ts";
 import { Transport } from "../../core/transport/transport.ts";
+import { socketForm } from "../../core/wire/host_address.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { UdpPort, type UdpPortOptions } from "../ports/udp_port.ts";
@@ -58,7 +60,7 @@ export class UdpSockets implements FlowPorts, Disposable {
   readonly #offload: boolean;
   readonly #buffers: UdpBuffers;
   /** Where each flow's socket is connected to. */
-  readonly #remote: { readonly address: number; readonly port: number };
+  readonly #remote: SocketName;
   readonly #loop: Pick<EventLoop, "modify">;
   readonly #portOptions: UdpPortOptions;
   readonly #listener: Opened | null;
@@ -76,8 +78,10 @@ export class UdpSockets implements FlowPorts, Disposable {
     this.#arena = arena;
     this.#offload = options.offload;
     this.#buffers = new UdpBuffers(arena, BATCH);
-    this.#remote = { address, port };
-    this.target = role === "listen" ? null : options.paths.intern(address, port, 0, Transport.udp);
+    this.#remote = { address: socketForm(address), port };
+    this.target = role === "listen"
+      ? null
+      : options.paths.internEnd({ address, port }, Transport.udp);
     if (this.target !== null) options.paths.retain(this.target);
     this.#loop = options.loop;
     this.#portOptions = {
@@ -98,7 +102,7 @@ export class UdpSockets implements FlowPorts, Disposable {
       opened.use(
         UdpSocket.bind(libc, arena, {
           ...options,
-          address,
+          ...address === "::" ? { bothFamilies: true } : { address: socketForm(address) },
           port,
           mark: 0,
           batch: BATCH,

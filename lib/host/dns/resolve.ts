@@ -19,31 +19,16 @@ const MAX_ADDRESSES = 8;
  * The address of an endpoint that the host prefers. A name is looked up as the host does it (`/etc/hosts`, then DNS).
  *
  * @param timeout ms
+ * @param options `setting`: what the user calls it, `Endpoint` if left out
  * @throws {AppError} with exit code 3 when it has no address, or none is found in time
  */
-export async function resolveEndpoint(endpoint: Endpoint, timeout: number): Promise<HostAddress> {
-  return (await resolveAll(endpoint, timeout))[0]!;
-}
-
-/**
- * The same for a user that has no use for IPv6.
- *
- * @param options `setting`: what the user calls it
- * @throws {AppError} with exit code 3 where it has no IPv4 address
- */
-export async function resolveIpv4(
+export async function resolveEndpoint(
   { host, address }: Endpoint,
   timeout: number,
-  options: { readonly setting: string },
-): Promise<number> {
-  const found = address === null
-    ? await lookUp(host, { timeout, family: 4, ...options })
-    : [address];
-  const ipv4 = found.find((each) => !isIpv6(each));
-  if (ipv4 !== undefined) return ipv4;
-  throw new AppError(`Cannot use ${options.setting}: ${host} is an IPv6 address`, {
-    exitCode: ExitCode.connect,
-  });
+  { setting }: { readonly setting?: string } = {},
+): Promise<HostAddress> {
+  if (address !== null) return address;
+  return (await lookUp(host, { timeout, ...setting === undefined ? {} : { setting } }))[0]!;
 }
 
 /**

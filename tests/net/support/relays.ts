@@ -43,7 +43,7 @@ export async function layBrokenNetwork(topology: Topology): Promise<BrokenNetwor
   await far.output(["ip", "route", "add", "default", "via", ROUTER_FAR]);
   await router.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
   await router.output(["nft", "-f", "-"], {
-    stdin: `table ip strict {
+    stdin: `table inet strict {
       counter dropped_udp {}
       counter dropped_invalid {}
       chain forward {
@@ -56,6 +56,24 @@ export async function layBrokenNetwork(topology: Topology): Promise<BrokenNetwor
   return { near, router, far };
 }
 
+/** The far host's address of IPv6. */
+export const FAR6 = "2001:db8:f::2";
+
+/** Lays the same path for IPv6 beside that of IPv4. */
+export async function addIpv6({ near, router, far }: BrokenNetwork): Promise<void> {
+  const add = (namespace: TestNamespace, device: string, address: string) =>
+    namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
+  await Promise.all([
+    ...[add(near, "eth0", "2001:db8:a::2"), add(router, "near", "2001:db8:a::1")],
+    ...[add(far, "eth0", FAR6), add(router, "far", "2001:db8:f::1")],
+    // By which a router asks for the neighbours of what it forwards.
+    ...[add(router, "near", "fe80::1"), add(router, "far", "fe80::1")],
+    router.output(["sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1"]),
+  ]);
+  await near.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:a::1"]);
+  await far.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:f::1"]);
+}
+
 /** Packets that the router has counted for a reason. */
 export async function droppedBy(
   router: TestNamespace,
@@ -65,7 +83,7 @@ export async function droppedBy(
     "nft",
     "list",
     "counter",
-    "ip",
+    "inet",
     "strict",
     `dropped_${counter}`,
   ]);

@@ -17,8 +17,10 @@ import { DnsServer } from "../support/programs/dns_server.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
 import { addressOf } from "../support/outside.ts";
 import {
+  addIpv6,
   droppedBy,
   FAR,
+  FAR6,
   layBrokenNetwork,
   LISTEN_PORT,
   RELAY_PROGRAMS,
@@ -188,6 +190,40 @@ netTest("two relays carry questions to a DNS server and its answers", async (top
     assertEquals(stdout, "203.0.113.77\n");
   }
 }, { programs: [...RELAY_PROGRAMS, "dig"] });
+
+netTest(
+  "two relays reach each other and a service over IPv6, for clients of both families",
+  async (topology) => {
+    const network = await layBrokenNetwork(topology);
+    await addIpv6(network);
+    const { near, far, router } = network;
+    const before = [await hostState(near), await hostState(far)];
+    const farRelay = await startRelay(far, {
+      listen: `faketcp://[::]:${TCP_PORT}`,
+      connect: "udp://[::1]:53",
+    });
+    const nearRelay = await startRelay(near, {
+      listen: `udp://[::]:${LISTEN_PORT}`,
+      connect: `faketcp://[${FAR6}]:${TCP_PORT}`,
+    });
+    using _dns = new DnsServer(far, ["::1"], ({ query }) => [
+      buildAnswer(query, { answers: [{ data: addressData("203.0.113.77"), timeToLive: 300 }] }),
+    ]);
+    for (const server of ["@::1", "@127.0.0.1", "@::1"]) {
+      const { stdout } = await near.run([
+        ...["dig", server, "-p", `${LISTEN_PORT}`],
+        ...["+short", "+tries=1", "+time=5", "www.example.org", "A"],
+      ]);
+      assertEquals(stdout, "203.0.113.77\n", server);
+    }
+    assertStringIncludes(nearRelay.stderr, `connected to [${FAR6}]:${TCP_PORT}`);
+    assertEquals(await droppedBy(router, "invalid"), 0);
+    await endWell(nearRelay);
+    await endWell(farRelay);
+    assertEquals([await hostState(near), await hostState(far)], before);
+  },
+  { programs: [...RELAY_PROGRAMS, ...HOST_STATE_PROGRAMS, "dig"] },
+);
 
 netTest("each of many flows at once gets its own answers", async (topology) => {
   const network = await layBrokenNetwork(topology);

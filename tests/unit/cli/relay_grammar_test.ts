@@ -35,6 +35,26 @@ Deno.test("parseArguments() reads the two ends of a relay, before clients and be
   });
 });
 
+Deno.test("parseArguments() reads ends of IPv6, and of all addresses of both families", () => {
+  const ends = (listen: string, connect: string) => {
+    const parsed = parse("--listen", listen, "--connect", connect);
+    return parsed.command === "relay" ? [parsed.options.listen, parsed.options.connect] : [];
+  };
+  const host = "2001:db8::5";
+  assertEquals(ends("udp://[::1]:4500", "faketcp://[2001:DB8:0::5]:443"), [
+    { scheme: "udp", address: "::1", port: 4500 },
+    { scheme: "faketcp", host, address: host, port: 443 },
+  ]);
+  assertEquals(ends("udp://[::]:4500", "faketcp://vpn.example.org:443")[0], {
+    ...{ scheme: "udp", address: "::", port: 4500 },
+  });
+  // Fake TCP listens at all addresses in any case.
+  assertEquals(ends("faketcp://[::]:443", "udp://[::1]:53"), [
+    { scheme: "faketcp", address: 0, port: 443 },
+    { scheme: "udp", host: "::1", address: "::1", port: 53 },
+  ]);
+});
+
 Deno.test("parseArguments() throws one line that says what a relay's ends are", () => {
   const listenRule = "the form is udp://ADDRESS:PORT or faketcp://0.0.0.0:PORT";
   const connectRule = "the form is udp://HOST:PORT or faketcp://HOST:PORT";
@@ -57,7 +77,17 @@ Deno.test("parseArguments() throws one line that says what a relay's ends are", 
     ],
     [["--listen", "tcp://127.0.0.1:1"], `--listen: cannot use "tcp://127.0.0.1:1": ${listenRule}`],
     [["--listen", "127.0.0.1:1"], `--listen: cannot use "127.0.0.1:1": ${listenRule}`],
-    [["--listen", "udp://[::1]:1"], `--listen: cannot use "udp://[::1]:1": ${listenRule}`],
+    [["--listen", "udp://::1:1"], `--listen: cannot use "udp://::1:1": ${listenRule}`],
+    [["--listen", "udp://[1::2::3]:1"], `--listen: cannot use "udp://[1::2::3]:1": ${listenRule}`],
+    [
+      ["--listen", "udp://[ff02::1]:1"],
+      '--listen: cannot use "udp://[ff02::1]:1": no host can have this address',
+    ],
+    [
+      ["--listen", "faketcp://[2001:db8::5]:443"],
+      '--listen: cannot use "faketcp://[2001:db8::5]:443": fake TCP listens on all addresses: ' +
+      "give faketcp://0.0.0.0:443",
+    ],
     [["--listen", "udp://localhost:1"], `--listen: cannot use "udp://localhost:1": ${listenRule}`],
     [
       ["--listen", "udp://127.0.0.1:0"],

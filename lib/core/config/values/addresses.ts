@@ -197,7 +197,8 @@ export function parsePlace(entry: Entry, defaultPort: number): Endpoint {
   return parseEndpoint({ ...entry, value: `${host}:${defaultPort}` });
 }
 
-function hostAddress6(entry: Entry, ipv6: string): HostAddress {
+/** The address of a host that a canonical text is; link-local ones are not taken, as no interface is named. */
+export function hostAddress6(entry: Entry, ipv6: string): HostAddress {
   // Unspecified and multicast (RFC 4291 sections 2.5.2 and 2.7).
   if (ipv6 === "::" || ipv6.startsWith("ff")) rejectValue(entry, "no host can have this address");
   if (/^fe[89ab]/.test(ipv6)) rejectValue(entry, ZONED_ENDPOINT_RULE);
