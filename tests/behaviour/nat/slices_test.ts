@@ -302,8 +302,10 @@ Deno.test("what there is no room for in a ring is dropped, and counted", () => {
   const handOver = new HandOver(memory, [null, new RingWriter(createRing(4096))]);
   const packet: Bytes = buildUdp({ payload: new Uint8Array(1400) });
   memory.bytes.set(packet);
-  const taken = [1, 2, 3].map(() => handOver.put(1, Origin.captured, -1, 0, packet.length));
-  assertEquals(taken, [true, true, false]);
+  const put = (origin: Origin) => handOver.put(1, origin, -1, 0, packet.length);
+  // What strangers send leaves room for clients.
+  assertEquals([put(Origin.captured), put(Origin.captured)], [true, false]);
+  assertEquals([put(Origin.hairpin), put(Origin.hairpin)], [true, false]);
 
   const world = sliced();
   const port = portOf(world, "udp", CLIENT_2, 50_000);

@@ -41,10 +41,13 @@ function ip(namespace: TestNamespace, ...commands: readonly string[]): Promise<s
   return namespace.output(["ip", "-batch", "-"], { stdin: `${commands.join("\n")}\n` });
 }
 
+/** Seconds for one try: a connection that began by the last uplink is never answered. */
+const TRY_SECONDS = 5;
+
 /** Waits until a client's requests reach the internet from this address. */
 async function leavesAs(client: TestNamespace, address: string): Promise<void> {
   await eventually(async () => {
-    const text = await fetchText(client, `http://${INTERNET}/`).catch(() => null);
+    const text = await fetchText(client, `http://${INTERNET}/`, TRY_SECONDS).catch(() => null);
     return text === `hello ${address}` ? text : null;
   });
 }

@@ -22,6 +22,9 @@ export type Origin = typeof Origin[keyof typeof Origin];
 /** In a record: the virtio-net header, and the packet behind it. */
 export const HANDED_OVER_PACKET: number = VNET_HEADER_SIZE;
 
+/** The share of a ring that may be full of what strangers can have sent: fragments, above all. */
+const STRANGERS_SHARE = 1 / 2;
+
 /** Stands for a virtio-net header that says nothing. */
 export const NO_HEADER = -1;
 
@@ -43,7 +46,8 @@ export class HandOver {
   put(worker: number, origin: Origin, header: number, packet: number, length: number): boolean {
     const ring = this.#rings[worker];
     if (ring === null || ring === undefined) return false;
-    const at = ring.begin(origin, HANDED_OVER_PACKET + length);
+    const share = origin === Origin.hairpin ? 1 : STRANGERS_SHARE;
+    const at = ring.begin(origin, HANDED_OVER_PACKET + length, share);
     if (at < 0) return false;
     const to = ring.bytes;
     for (let i = 0; i < VNET_HEADER_SIZE; i++) {
