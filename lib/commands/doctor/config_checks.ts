@@ -5,6 +5,7 @@ import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { constantTimeEqual } from "../../core/noise/constant_time.ts";
+import { deadRules } from "../../core/peers/dead_rules.ts";
 import { formatIpv4, prefixMask } from "../../core/wire/ipv4_text.ts";
 import { planRoutes, routeWarnings } from "../../host/network/route_plan.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
@@ -20,6 +21,7 @@ const NO_KEY = new Uint8Array(32);
 
 export const CONFIG_CHECKS: readonly Check[] = [
   { name: "configuration", look: checkConfiguration },
+  { name: "access-rules", look: checkAccessRules },
   { name: "file-mode", look: checkFileMode },
   { name: "keys", look: checkKeys },
   { name: "clock", look: checkClock },
@@ -39,6 +41,21 @@ function checkConfiguration(subject: Subject): Verdict[] {
     return warnings.map((warning) => warn(warning, "remove the line, or ignore this warning"));
   }
   return [ok(`${config.fileName} is a valid configuration for a ${role}`)];
+}
+
+function checkAccessRules({ config, role }: Subject): Verdict[] {
+  if (config === null || role !== "server") return [];
+  const count = [...config.peers, ...config.groups]
+    .reduce((sum, { allow, deny }) => sum + allow.length + deny.length, 0);
+  if (count === 0) return [];
+  const dead = deadRules(config);
+  if (dead.length === 0) return [ok(`each of ${count} access rules can decide about packets`)];
+  return dead.map(({ line, rule, why }) =>
+    warn(
+      `${config.fileName}:${line}: ${rule} can never decide about a packet: ${why}`,
+      "correct the rule, or remove it",
+    )
+  );
 }
 
 function checkFileMode({ options: { configPath } }: Subject): Verdict[] {
