@@ -58,6 +58,8 @@ export class Coalescer {
   readonly #packets: Int32Array;
   readonly #bytes: Int32Array;
   readonly #segmentSize: Int32Array;
+  /** By group that others may join: bytes of the IP header, by which its family is told. */
+  readonly #ipHeaderSize: Int32Array;
   /** By group: whether it is still to be checked that the first packet's checksum is right. */
   readonly #unverified: Uint8Array;
   /** By group of several: whether its packets have one IP id in common. */
@@ -76,6 +78,7 @@ export class Coalescer {
     this.#packets = new Int32Array(capacity);
     this.#bytes = new Int32Array(capacity);
     this.#segmentSize = new Int32Array(capacity);
+    this.#ipHeaderSize = new Int32Array(capacity);
     this.#unverified = new Uint8Array(capacity);
     this.#fixedIdentification = new Uint8Array(capacity);
   }
@@ -112,7 +115,7 @@ export class Coalescer {
   prepare(group: number, header: number): number {
     const view = this.#view;
     const packet = this.#queue!.offsets[this.#first[group]];
-    const ipHeaderSize = mergedHeaderSize(view, packet);
+    const ipHeaderSize = this.#ipHeaderSize[group];
     const segment = packet + ipHeaderSize;
     const bytes = this.#bytes[group];
     const last = this.#queue!.offsets[this.#last[group]] + ipHeaderSize;
@@ -128,7 +131,7 @@ export class Coalescer {
     }
     view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
     // A partial checksum: that of the pseudo-header, not complemented. The kernel adds the rest.
-    view.setUint16(segment + tcp.CHECKSUM_OFFSET, this.#pseudoHeader(packet, bytes));
+    view.setUint16(segment + tcp.CHECKSUM_OFFSET, this.#pseudoHeader(packet, bytes, isIpv6));
     const type = isIpv6 ? GSO_TCPV6 : GSO_TCPV4;
     writeTcpHeader(view, header, ipHeaderSize, headerSize, this.#segmentSize[group], type);
     return headerSize;
@@ -161,7 +164,7 @@ export class Coalescer {
       return;
     }
     const group = this.#open[place];
-    if (group !== NONE && this.#append(group, index, packet, payloadSize)) {
+    if (group !== NONE && this.#append(group, index, packet, payloadSize, ipHeaderSize)) {
       // A shorter packet, or one that asks to be delivered, is the last of its group, as in the kernel.
       if (payloadSize < this.#segmentSize[group] || (flags & tcp.FLAG_PSH) !== 0) {
         this.#open[place] = NONE;
@@ -170,6 +173,7 @@ export class Coalescer {
     }
     const fresh = this.#begin(index, length);
     this.#segmentSize[fresh] = payloadSize;
+    this.#ipHeaderSize[fresh] = ipHeaderSize;
     this.#open[place] = (flags & tcp.FLAG_PSH) === 0 ? fresh : NONE;
   }
 
@@ -185,20 +189,27 @@ export class Coalescer {
   }
 
   /** Adds a packet to a group if it is its continuation. */
-  #append(group: number, index: number, packet: number, payloadSize: number): boolean {
+  #append(
+    group: number,
+    index: number,
+    packet: number,
+    payloadSize: number,
+    ipHeaderSize: number,
+  ): boolean {
     const queue = this.#queue!;
     const first = queue.offsets[this.#first[group]];
     const merged = this.#bytes[group] + payloadSize;
     if (
       payloadSize > this.#segmentSize[group] || merged > MAX_GROUP_BYTES ||
-      this.#packets[group] === MAX_GROUP_PACKETS || !this.#continues(group, first, packet)
+      this.#packets[group] === MAX_GROUP_PACKETS || this.#ipHeaderSize[group] !== ipHeaderSize ||
+      !this.#continues(group, first, packet, ipHeaderSize)
     ) return false;
     // Checksums are looked at last, for they cost the most, and only when there is something to gain.
     if (this.#unverified[group] === 1) {
-      if (!this.#isIntact(first, queue.lengths[this.#first[group]])) return false;
+      if (!this.#isIntact(first, queue.lengths[this.#first[group]], ipHeaderSize)) return false;
       this.#unverified[group] = 0;
     }
-    if (!this.#isIntact(packet, queue.lengths[index])) return false;
+    if (!this.#isIntact(packet, queue.lengths[index], ipHeaderSize)) return false;
     this.#next[this.#last[group]] = index;
     this.#next[index] = NONE;
     this.#last[group] = index;
@@ -208,15 +219,13 @@ export class Coalescer {
   }
 
   /** Whether `packet` is what a sender's next segment after the group would be: the same headers, counted on. */
-  #continues(group: number, first: number, packet: number): boolean {
+  #continues(group: number, first: number, packet: number, ipHeaderSize: number): boolean {
     const view = this.#view;
-    const ipHeaderSize = mergedHeaderSize(view, first);
     const a = first + ipHeaderSize;
     const b = packet + ipHeaderSize;
     const headerSize = tcp.headerSize(view, a);
     const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
     if (
-      ipHeaderSize !== mergedHeaderSize(view, packet) ||
       !(isIpv6 ? haveOneHeader6(view, first, packet) : haveOneHeader(view, first, packet)) ||
       // Both ports.
       view.getUint32(a) !== view.getUint32(b) ||
@@ -250,17 +259,17 @@ export class Coalescer {
   }
 
   /** Whether the TCP checksum is right; merging would otherwise put a right one in the place of a wrong one. */
-  #isIntact(packet: number, length: number): boolean {
-    const ipHeaderSize = mergedHeaderSize(this.#view, packet);
-    const pseudoHeader = this.#pseudoHeader(packet, length);
+  #isIntact(packet: number, length: number, ipHeaderSize: number): boolean {
+    const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
+    const pseudoHeader = this.#pseudoHeader(packet, length, isIpv6);
     return finish(this.#sum(packet + ipHeaderSize, length - ipHeaderSize, pseudoHeader)) === 0;
   }
 
   /**
    * The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap.
    */
-  #pseudoHeader(packet: number, bytes: number): number {
-    if (ipv6.isIpv6(this.#view, packet)) {
+  #pseudoHeader(packet: number, bytes: number, isIpv6: boolean): number {
+    if (isIpv6) {
       const addresses = sum(
         this.#view,
         packet + ipv6.SOURCE_ADDRESS_OFFSET,
@@ -301,11 +310,6 @@ function headersBeforeTcp6(view: DataView, packet: number): number {
   const upper = ipv6.upperLayer(view, packet);
   if (ipv6.isFragment(upper)) return FRAGMENT;
   return ipv6.protocolOf(upper) === ipv4.PROTOCOL_TCP ? ipv6.headersSizeOf(upper) : NOT_TCP;
-}
-
-/** Bytes of the IP header of a packet that may be merged: it has no options, and no extension headers. */
-function mergedHeaderSize(view: DataView, packet: number): number {
-  return ipv6.isIpv6(view, packet) ? ipv6.HEADER_SIZE : ipv4.MIN_HEADER_SIZE;
 }
 
 /** Whether two packets have the same IPv4 header, but for what counts on. */
