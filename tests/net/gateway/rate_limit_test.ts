@@ -14,7 +14,8 @@ import {
   UPLINK,
 } from "../support/gateway.ts";
 import { type FlowOptions, tcpFlow } from "../support/traffic/traffic.ts";
-import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { statusOf } from "../support/programs/instance.ts";
+import { startVpn } from "../support/programs/vpn.ts";
 import {
   CLIENT_INSIDE,
   layWire,
@@ -100,7 +101,7 @@ for (const [label, start] of Object.entries(CLIENTS)) {
     `one TCP flow of ${label} and four come near its limit each way, and not over it`,
     async (topology) => {
       const wire = await layWire(topology);
-      await startVpn("server", wire.server, serverConfig("20M"));
+      const gateway = await startVpn("server", wire.server, serverConfig("20M"));
       await start(wire.client);
       for (const streams of [1, 4]) {
         for (const reverse of [false, true]) {
@@ -111,10 +112,9 @@ for (const [label, start] of Object.entries(CLIENTS)) {
           );
         }
       }
-      const status = JSON.parse(await wire.server.output(vpnCommand("status", "--json")));
-      const [peer] = status[0].peers;
-      assertEquals(peer.rateLimit, RATE);
-      assert(peer.rateLimited > 0 && status[0].drops.rate_limited === peer.rateLimited);
+      const { peers: [peer], drops } = await statusOf(gateway);
+      assertEquals(peer!.rateLimit, RATE);
+      assert(peer!.rateLimited > 0 && drops["rate_limited"] === peer!.rateLimited);
     },
     { programs: ["iperf3", ...WIREGUARD_GO_PROGRAMS] },
   );
@@ -161,7 +161,7 @@ netTest(
       },
       { PublicKey: free.identity.publicKey, AllowedIPs: `${free.inside}/32` },
     );
-    await startVpn("server", network.gateway, config);
+    const gateway = await startVpn("server", network.gateway, config);
     for (const client of [limited, free]) await network.connect(client);
     for (const reverse of [false, true]) {
       const both = () =>
@@ -171,13 +171,8 @@ netTest(
         ]);
       await assertRates(reverse ? "down" : "up", both, [NEAR_LIMIT, UNLIMITED]);
     }
-    const status = JSON.parse(await network.gateway.output(vpnCommand("status", "--json")));
-    const counts = new Map<string, number>(
-      status[0].peers.map((peer: { publicKey: string; rateLimited: number }) => [
-        peer.publicKey,
-        peer.rateLimited,
-      ]),
-    );
+    const { peers } = await statusOf(gateway);
+    const counts = new Map(peers.map(({ publicKey, rateLimited }) => [publicKey, rateLimited]));
     assert(counts.get(limited.identity.publicKey)! > 0);
     assertEquals(counts.get(free.identity.publicKey), 0);
   },
