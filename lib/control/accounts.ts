@@ -59,7 +59,7 @@ export interface QuotaState {
 
 export interface AccountsOptions {
   readonly path: string;
-  readonly dataPlane: Pick<DataPlaneHandle, "statistics" | "setQuotas">;
+  readonly dataPlane: Pick<DataPlaneHandle, "usage" | "setQuotas">;
   /** The wall clock, Unix ms. */
   readonly now: () => number;
   readonly logger: Logger;
@@ -183,8 +183,7 @@ export class Accounts implements AsyncDisposable {
   }
 
   async #ask(): Promise<void> {
-    const { peers } = await this.#options.dataPlane.statistics();
-    for (const { publicKey, receivedBytes, sentBytes } of peers) {
+    for (const { publicKey, receivedBytes, sentBytes } of await this.#options.dataPlane.usage()) {
       this.#count(encodeKey(publicKey), { received: receivedBytes, sent: sentBytes });
     }
     this.#write();

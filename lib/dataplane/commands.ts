@@ -71,6 +71,7 @@ export class Commands {
       case "change-peers":
       case "set-quotas":
       case "change-access":
+      case "get-usage":
       case "get-statistics":
         this.#answer(command, now);
         break;
@@ -151,6 +152,9 @@ export class Commands {
           this.#accessItems.push(...request.items);
           if (request.isLast) this.#parts.access?.change(this.#accessItems.splice(0));
           break;
+        case "get-usage":
+          report({ kind: "usages", id, peers: this.#options.reports.newUsage() });
+          return;
         case "get-statistics":
           report({
             kind: "statistics",

@@ -12,6 +12,7 @@ import type {
   Answer,
   DataPlaneCommand,
   DataPlaneConfig,
+  PeerCounts,
   PeerQuota,
   PeerStatistics,
   Report,
@@ -252,6 +253,12 @@ export class DataPlaneHandle {
     }
   }
 
+  /** What has passed with those peers that more has passed with since this was last asked. */
+  async usage(): Promise<readonly PeerCounts[]> {
+    const answer = await this.#ask({ kind: "get-usage" });
+    return answer.kind === "usages" ? answer.peers : [];
+  }
+
   /** Bounds what peers use up from now on. */
   async setQuotas(quotas: readonly PeerQuota[]): Promise<void> {
     for (let from = 0; from < quotas.length; from += QUOTAS_AT_ONCE) {
@@ -353,6 +360,7 @@ export class DataPlaneHandle {
         break;
       case "done":
       case "statistics":
+      case "usages":
         this.#waiterOf(report)?.resolve(report);
         break;
       case "refused":

@@ -93,6 +93,8 @@ export type Request =
     readonly items: readonly AccessItem[];
     readonly isLast: boolean;
   }
+  /** Answered by `usages`: of the peers that more has passed with since it was last asked for. */
+  | { readonly kind: "get-usage"; readonly id: number }
   /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
   | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
 
@@ -136,6 +138,13 @@ export type DataPlaneCommand =
   | { readonly kind: "ping" }
   /** End the loop; answered by `stopped`. */
   | { readonly kind: "stop" };
+
+/** What a peer has sent and been sent since it was added, bytes. */
+export interface PeerCounts {
+  readonly publicKey: Uint8Array;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
 
 export interface PeerStatistics {
   readonly publicKey: Uint8Array;
@@ -205,6 +214,7 @@ export type Answer =
     readonly statistics: Statistics;
     readonly isLast: boolean;
   }
+  | { readonly kind: "usages"; readonly id: number; readonly peers: readonly PeerCounts[] }
   /** It could not be done; all else goes on. `errno` is 0 when no system call failed. */
   | {
     readonly kind: "refused";
@@ -232,14 +242,8 @@ export type Report =
     /** Of `key-shared`: where the other host is. */
     readonly otherPlace: SocketAddress | null;
   }
-  /** What a peer has sent and been sent since it was added: it has come a step further, or it is removed. */
-  | {
-    readonly kind: "usage";
-    readonly publicKey: Uint8Array;
-    readonly receivedBytes: number;
-    readonly sentBytes: number;
-    readonly isRemoved: boolean;
-  }
+  /** A peer has come a step further with its quota, or it is removed. */
+  | PeerCounts & { readonly kind: "usage"; readonly isRemoved: boolean }
   /** The path to a peer takes packets of this many bytes inside, less or more than before; as rarely. */
   | {
     readonly kind: "path-mtu";

@@ -6,6 +6,7 @@ import type { Peer } from "../core/wireguard/peer.ts";
 import { type PeerReportKind, PeerReports } from "../core/wireguard/peer_reports.ts";
 import type { DataPlaneParts } from "./build.ts";
 import { TraceLines } from "./egress/packet_trace.ts";
+import type { PeerCounts } from "./data_plane_protocol.ts";
 import type { SendErrors } from "./statistics.ts";
 
 export class Reports {
@@ -14,6 +15,8 @@ export class Reports {
   readonly #parts: DataPlaneParts;
   readonly #sendErrors: SendErrors;
   readonly #dropLog: DropLog;
+  /** Bytes both ways that `newUsage()` has told. */
+  readonly #usageTold = new Map<Peer, number>();
   readonly #traceLines = new TraceLines((line) => this.log("trace", line));
   #isSegmentationTold: boolean;
   #egressErrorsTold = "{}";
@@ -48,8 +51,21 @@ export class Reports {
   }
 
   /** Tells what a peer has sent and been sent. */
-  usage({ publicKey, receivedBytes, sentBytes }: Peer, isRemoved: boolean): void {
-    this.#parts.report({ kind: "usage", publicKey, receivedBytes, sentBytes, isRemoved });
+  usage(peer: Peer, isRemoved: boolean): void {
+    if (isRemoved) this.#usageTold.delete(peer);
+    this.#parts.report({ kind: "usage", ...countsOf(peer), isRemoved });
+  }
+
+  /** The same of those that more has passed with since this was last asked for: most of thousands are idle. */
+  newUsage(): PeerCounts[] {
+    const counts: PeerCounts[] = [];
+    for (const peer of this.#parts.device.peers) {
+      const used = peer.receivedBytes + peer.sentBytes;
+      if (used === (this.#usageTold.get(peer) ?? 0)) continue;
+      this.#usageTold.set(peer, used);
+      counts.push(countsOf(peer));
+    }
+    return counts;
   }
 
   /** Says once what the socket had to give up. */
@@ -95,4 +111,8 @@ export class Reports {
 export function refusedLine(counts: Readonly<Record<string, number>>): string {
   const named = Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(", ");
   return `the kernel refused to send packets to the internet: ${named}`;
+}
+
+function countsOf({ publicKey, receivedBytes, sentBytes }: Peer): PeerCounts {
+  return { publicKey, receivedBytes, sentBytes };
 }

@@ -2,7 +2,7 @@
 import { Accounts } from "../../../lib/control/accounts.ts";
 import { parseQuota } from "../../../lib/core/config/values/quota.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
-import type { PeerQuota, Statistics } from "../../../lib/dataplane/data_plane_protocol.ts";
+import type { PeerQuota } from "../../../lib/dataplane/data_plane_protocol.ts";
 import { AccountStore } from "../../../lib/host/accounts/account_store.ts";
 import { getLogger } from "../../../lib/process/logging.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
@@ -44,8 +44,7 @@ async function stage(
     now: () => clock.wall,
     logger,
     dataPlane: {
-      statistics: () =>
-        Promise.resolve({ peers: [{ publicKey: KEY, ...counted }] } as unknown as Statistics),
+      usage: () => Promise.resolve([{ publicKey: KEY, ...counted }]),
       setQuotas: (quotas) => {
         told.push(...quotas);
         return Promise.resolve();

@@ -210,3 +210,29 @@ hostTest(
     ]);
   },
 );
+
+hostTest(
+  "usage is told of peers that more has passed with since the last time, and of one that is removed",
+  () => {
+    const peer = encodeKey(KEYS[1]);
+    const endpoint = { address: 0x7f000001, port: 9 };
+    const reports = reportsOf(
+      { kind: "get-usage", id: 1 },
+      // A handshake message to it is the first that passes.
+      { kind: "set-endpoint", peer, ...endpoint },
+      { kind: "connect", server: peer, interval: 1_000 },
+      { kind: "get-usage", id: 2 },
+      { kind: "get-usage", id: 3 },
+      { kind: "change-peers", id: 4, changes: [{ kind: "remove", publicKey: peer }] },
+    );
+    const asked = reports.flatMap((report) => report.kind === "usages" ? [report.peers] : []);
+    assertEquals(
+      asked.map((peers) =>
+        peers.map(({ publicKey, sentBytes }) => [encodeKey(publicKey), sentBytes])
+      ),
+      [[], [[peer, 148]], []],
+    );
+    const removed = reports.find(({ kind }) => kind === "usage");
+    assert(removed?.kind === "usage" && removed.isRemoved && removed.sentBytes === 148);
+  },
+);
