@@ -13,9 +13,9 @@ const ENHANCED_PACKET_BLOCK = 6;
 
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 /**
- * LINKTYPE_IPV4: packets begin with their IPv4 header; the tunnel carries no others. LINKTYPE_RAW (101) would do for
- * one interface, but libpcap compares that of each further one with DLT_RAW (12), its own number for it, and refuses
- * the file.
+ * LINKTYPE_IPV4: packets begin with their IP header; those of IPv6, which a tunnel may carry besides, tcpdump and
+ * Wireshark show as such all the same. LINKTYPE_RAW (101) would do for one interface, but libpcap compares that of each
+ * further one with DLT_RAW (12), its own number for it, and refuses the file.
  */
 const LINKTYPE_IPV4 = 228;
 

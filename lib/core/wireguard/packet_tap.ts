@@ -11,7 +11,7 @@ export interface PacketTap {
    * Called with each packet from a peer that has passed the checks, whatever becomes of it then, and with each packet
    * to a peer right before it is sealed: a super-packet of the host's is many by then. On the hot path.
    *
-   * @param offset of an IPv4 packet in the packet memory, valid during the call only
+   * @param offset of an IP packet in the packet memory, valid during the call only
    * @param length bytes, without padding
    */
   take(peer: Peer, direction: PacketDirection, offset: number, length: number): void;

@@ -6,8 +6,9 @@ import { createMemory } from "../../../lib/core/wire/memory.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { netTest, output } from "../../support/net.ts";
 import { buildUdp } from "../../support/packets/packet_builder.ts";
+import { buildUdp6 } from "../../support/packets/packet_builder6.ts";
 
-const SOURCES = ["10.66.77.2", "10.66.77.3", "10.66.77.4", "10.66.77.2"];
+const SOURCES = ["10.66.77.2", "10.66.77.3", "10.66.77.4", "10.66.77.2", "fd00:77::3"];
 
 /** A capture of a gateway with two peers, and a third that comes later. */
 function captured(): Uint8Array {
@@ -28,8 +29,10 @@ function captured(): Uint8Array {
   });
   for (const source of SOURCES) {
     const ports = { sourcePort: 40_000, destinationPort: 40_001 };
-    const ends = { source, destination: "10.66.77.1" };
-    const packet = buildUdp({ ...ends, ...ports, payload: new Uint8Array(33) });
+    const fields = { source, ...ports, payload: new Uint8Array(33) };
+    const packet = source.includes(":")
+      ? buildUdp6({ ...fields, destination: "fd00:77::1" })
+      : buildUdp({ ...fields, destination: "10.66.77.1" });
     memory.bytes.set(packet, 500);
     const peer = peers[Number(source.slice(-1)) - 2]!;
     capture.take(peer, PacketDirection.inbound, 500, packet.length);
@@ -44,13 +47,14 @@ netTest("tcpdump and tshark read a capture of several peers to its end", async (
     await Deno.writeFile(path, captured());
     const lines = await output(null, ["tcpdump", "-n", "-r", path]);
     assertEquals(
-      Array.from(lines.matchAll(/IP (\S+)\.\d+ > 10\.66\.77\.1\.\d+: UDP/g), ([, from]) => from),
+      Array.from(lines.matchAll(/IP6? (\S+)\.\d+ > \S+1\.40001: UDP/g), ([, from]) => from),
       SOURCES,
     );
-    const fields = ["-e", "frame.interface_name", "-e", "ip.src"];
+    const fields = ["-e", "frame.interface_name", "-e", "ip.src", "-e", "ipv6.src"];
     const rows = await output(null, ["tshark", "-n", "-r", path, "-T", "fields", ...fields]);
     assertEquals(
-      rows.trim().split("\n"),
+      // Of the two addresses, a packet has one.
+      rows.trim().split("\n").map((row) => row.replace("\t\t", "\t").replace(/\t$/, "")),
       SOURCES.map((source) =>
         `${["laptop", "phone", "late"][Number(source.slice(-1)) - 2]}\t${source}`
       ),
