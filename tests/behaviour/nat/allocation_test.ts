@@ -1,5 +1,7 @@
 /** Tests that translating the packets of an established flow allocates nothing, once the engine has optimised it. */
-import { assert } from "../../support/assert.ts";
+import { HandedOverPort } from "../../../lib/core/engine/handed_over_port.ts";
+import { HANDED_OVER_PACKET } from "../../../lib/core/nat/slices/hand_over.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
 import { heapGrowth } from "../../support/heap_growth.ts";
 import {
@@ -18,6 +20,7 @@ import {
 const CALLS = 100_000;
 const TEMPLATE_AT = 16_384;
 const PACKET_AT = 128;
+const HANDED_OVER_AT = 2048;
 
 type Direction = "outbound" | "inbound" | "merged" | "hairpin";
 
@@ -120,6 +123,29 @@ Deno.test("hairpinned datagrams are translated without allocation", () => {
     buildUdp({ source: CLIENT_2, destination: EXTERNAL, destinationPort }),
     "hairpin",
   );
+});
+
+Deno.test("datagrams for another worker's client are handed over, and translated there, without allocation", () => {
+  const world = new World({ workers: 2 });
+  const { nat: { all: [first, second] }, memory } = world;
+  const sent = only(world.outbound(buildUdp({ ...OUT, source: CLIENT_2 })), "outside");
+  const destinationPort = read(sent).sourcePort;
+  const packet = buildUdp({ source: CLIENT, destination: EXTERNAL, destinationPort });
+  memory.bytes.set(packet, TEMPLATE_AT);
+  const end = TEMPLATE_AT + packet.length;
+  const port = new HandedOverPort(memory, HANDED_OVER_AT, world.nat.readersOf(1));
+  const now = world.clock.now + 0.25;
+  let lost = 0;
+  const grown = heapGrowth(CALLS, () => {
+    memory.bytes.copyWithin(PACKET_AT, TEMPLATE_AT, end);
+    first.outbound(PACKET_AT, now);
+    if (port.receive() === 0) lost++;
+    second.inbound(port.offset + HANDED_OVER_PACKET, now, port.origin);
+    if (second.inside.length !== 1) lost++;
+    second.inside.clear();
+  });
+  assertEquals(lost, 0);
+  assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
 });
 
 Deno.test("what is dropped from outside is dropped without allocation", () => {

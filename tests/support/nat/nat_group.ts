@@ -83,6 +83,11 @@ export class NatGroup {
     return this.ofOutside(buildUdp({ destinationPort: sourcePort }));
   }
 
+  /** What the others hand over to a worker, for a test that takes it itself. */
+  readersOf(number: number): readonly RingReader[] {
+    return this.#readers[number].filter((reader) => reader !== null);
+  }
+
   /** Takes the next packet that one has handed over; null for none. */
   nextHandedOver(): HandedOver | null {
     for (const [number, readers] of this.#readers.entries()) {
