@@ -57,6 +57,10 @@ async function run(command: Command): Promise<number> {
       const { runReload } = await import("./lib/commands/reload_request.ts");
       return await runReload(command.request);
     }
+    case "access": {
+      const { runAccess } = await import("./lib/commands/access.ts");
+      return await runAccess(command.request);
+    }
     case "usage": {
       const { runUsage } = await import("./lib/commands/usage.ts");
       return await runUsage(command.request);

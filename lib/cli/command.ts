@@ -75,6 +75,24 @@ export interface EventsRequest {
   readonly json: boolean;
 }
 
+export const ACCESS_PROTOCOLS = ["tcp", "udp", "icmp", "gre", "esp"] as const;
+
+/** What `vpn access test` asks. */
+export interface AccessRequest {
+  /** The peer's name or public key. */
+  readonly peer: string;
+  readonly protocol: (typeof ACCESS_PROTOCOLS)[number];
+  /** Of either family, in its one spelling. */
+  readonly address: string;
+  /** Null where none is given. */
+  readonly port: number | null;
+  /** A gateway's file to ask; null for what runs. */
+  readonly configPath: string | null;
+  /** Name of the gateway's TUN device; null for the only one. */
+  readonly interfaceName: string | null;
+  readonly json: boolean;
+}
+
 /** What `vpn relay` runs with: of the two ends, one is UDP, the other fake TCP. */
 export interface RelayOptions extends LogOptions {
   readonly listen: RelayListener;
@@ -271,6 +289,7 @@ export type Command =
   | { readonly command: "down"; readonly name: string }
   | { readonly command: "export"; readonly request: ExportRequest }
   | { readonly command: "import"; readonly request: ImportRequest }
+  | { readonly command: "access"; readonly request: AccessRequest }
   | { readonly command: "usage"; readonly request: UsageRequest }
   | { readonly command: "events"; readonly request: EventsRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }

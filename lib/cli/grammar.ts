@@ -6,6 +6,7 @@ import { extractOptionNames } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
+import { ACCESS_OPTIONS, accessGrammar } from "./access_grammar.ts";
 import { BACKUP_OPTIONS, backupGrammar } from "./backup_grammar.ts";
 import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
 import { eventsRequest, usageRequest } from "./account_grammar.ts";
@@ -31,6 +32,7 @@ const COMMAND_NAMES: readonly string[] = [
   "doctor",
   "block",
   "cleanup",
+  "access",
   "up",
   "down",
   "export",
@@ -113,6 +115,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "events") return [...extractOptionNames(events.usage)];
     if (name === "usage") return [...extractOptionNames(usage.usage)];
     if (name === "capture") return [...extractOptionNames(capture.usage)];
+    if (name === "access") return ACCESS_OPTIONS;
     if (name === "log") return [...extractOptionNames(log.usage)];
     if (name === "reload") return [...extractOptionNames(reload.usage)];
     if (name === "up") return ["--foreground", ...extractOptionNames(demo.usage)];
@@ -221,7 +224,7 @@ export function createGrammar(argv: readonly string[]) {
           "still blocks. Changes of running tunnels are kept.",
       ),
     }),
-    or(quickCommands(), backupGrammar()),
+    or(accessGrammar(), quickCommands(), backupGrammar()),
     wgCommands(),
     {
       errors: {

@@ -98,6 +98,10 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       const place = netns === undefined ? {} : { netns };
       return { command: "events", request: { ...rest, ...place, peer, since } };
     }
+    case "access": {
+      const { port = null, configPath = null, interfaceName = null, ...rest } = parsed.request;
+      return { command: "access", request: { ...rest, port, configPath, interfaceName } };
+    }
     case "usage": {
       const { netns, peer = null, ...rest } = parsed.request;
       const place = netns === undefined ? {} : { netns };

@@ -14,6 +14,7 @@ import { livePeer, publicKeyOf } from "./peer_params.ts";
 import { type Handler, JsonChunks } from "./protocol.ts";
 import { ControlServer } from "./server.ts";
 import { statusOf, statusTexts } from "./status.ts";
+import { testAccess } from "./test_access.ts";
 import { openUapi } from "./uapi/uapi_server.ts";
 
 /** What the system says of a folder that may not be written to. */
@@ -79,6 +80,7 @@ function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler
     },
     "add-peer": (params) => peers.change([{ kind: "put", peer: livePeer(params) }]),
     "remove-peer": (params) => peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }]),
+    "test-access": (params) => Promise.try(() => testAccess(params, peers)),
     "capture": async (params, emit, signal) => {
       const request = captureRequest(params, peers.peers);
       const logger = getLogger("control");

@@ -3,7 +3,14 @@
  * from what the data plane has is told it before the peers that come, and after those that go.
  */
 import type { AccessItem, AccessSurroundings } from "../core/access/access_items.ts";
+import { AccessTable } from "../core/access/access_table.ts";
 import type { GroupConfig } from "../core/config/config.ts";
+import {
+  type TrialPacket,
+  type TrialResult,
+  type TrialSite,
+  tryAccess,
+} from "../core/peers/access_trial.ts";
 import { AccessBook, type AccessPeer, type AccessUpdate } from "../core/peers/access_book.ts";
 
 export interface LiveAccessOptions {
@@ -17,6 +24,8 @@ export class LiveAccess {
   /** What the data plane begins with. */
   readonly atStart: readonly AccessItem[];
   readonly #book = new AccessBook();
+  /** As the data plane has it. */
+  readonly #table = new AccessTable();
   #groups: readonly GroupConfig[];
   #surroundings: AccessSurroundings;
 
@@ -50,6 +59,18 @@ export class LiveAccess {
   /** What the data plane is to be told, if these are its peers from now on, and these the groups. */
   update(peers: ReadonlyMap<string, AccessPeer>, groups = this.#groups): AccessUpdate {
     this.#groups = groups;
-    return this.#book.update({ peers, groups, surroundings: this.#surroundings });
+    const update = this.#book.update({ peers, groups, surroundings: this.#surroundings });
+    this.#table.change([...update.before, ...update.after]);
+    return update;
+  }
+
+  /** What the rules say of a packet, these peers having access. */
+  test(packet: TrialPacket, peers: TrialSite["peers"]): TrialResult {
+    return tryAccess(packet, {
+      table: this.#table,
+      idOf: (key) => this.idOf(key),
+      ruleText: (rule) => this.ruleText(rule),
+      peers,
+    });
   }
 }

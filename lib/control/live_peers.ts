@@ -16,6 +16,7 @@ import { paced } from "../process/pace.ts";
 import { admissionOf, type AdmissionState } from "../core/peers/admission.ts";
 import { formatExpires } from "../core/config/values/expiry.ts";
 import { ExpiryWatch } from "./expiry_watch.ts";
+import type { TrialPacket, TrialResult } from "../core/peers/access_trial.ts";
 import type { PeerChange } from "../core/peers/peer_change.ts";
 import { planPeerRoutes } from "../host/network/route_plan.ts";
 import { peerOptions } from "../core/peers/peer_options.ts";
@@ -140,6 +141,15 @@ export class LivePeers implements Disposable {
   /** What an access rule of this number says, and where it stands. */
   ruleText(rule: number): string {
     return this.#options.access?.ruleText(rule) ?? "";
+  }
+
+  /** What access rules say of a packet of a peer that has access. */
+  testAccess(packet: TrialPacket): TrialResult {
+    const { access } = this.#options;
+    if (access === undefined) {
+      throw new RequestError("Cannot test access: a client has no access rules");
+    }
+    return access.test(packet, this.#admitted);
   }
 
   /** Has the data plane judge by the access rules as they are now. */

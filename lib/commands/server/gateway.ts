@@ -12,7 +12,6 @@ import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { AccessSurroundings } from "../../core/access/access_items.ts";
-import { prefixWords } from "../../core/access/inner_address.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
@@ -20,7 +19,7 @@ import { type DataPlaneHandle, MAX_EGRESS_RULES } from "../../dataplane/data_pla
 import type { DataPlaneConfig } from "../../dataplane/data_plane_protocol.ts";
 import type { EgressConfig } from "../../dataplane/egress/egress.ts";
 import type { Journal } from "../../host/journal/journal.ts";
-import { hostSurroundings } from "../../host/network/egress_plan.ts";
+import { accessSurroundings } from "../../host/network/access_surroundings.ts";
 import { AppError } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
@@ -103,14 +102,7 @@ export class Gateway implements Disposable {
   /** What access rules mean by the gateway, its networks and the internet, as things are now. */
   surroundings(): AccessSurroundings {
     const { config, interfaceName: tunnel } = this.#options;
-    const external = this.#external;
-    const { addresses, networks } = hostSurroundings(this.#netlink, { external, tunnel });
-    return {
-      inner: [...config.interface.addresses, ...config.interface.addresses6].map(prefixWords),
-      outer: addresses.map((address) => prefixWords({ address, prefixLength: 32 })),
-      // An address outside that is a network of its own is not what anyone means by it.
-      lan: networks.filter(({ prefixLength }) => prefixLength < 32).map(prefixWords),
-    };
+    return accessSurroundings(this.#netlink, config, { external: this.#external, tunnel });
   }
 
   /** Keeps the kernel from forwarding to and from the tunnel; to be called before that is there. */

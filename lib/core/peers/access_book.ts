@@ -38,7 +38,8 @@ export interface AccessUpdate {
   readonly after: readonly AccessItem[];
 }
 
-const PROTOCOLS: Readonly<Record<AccessService["protocol"], number>> = {
+/** Numbers of protocols; ICMPv6 goes by that of ICMP. */
+export const PROTOCOLS: Readonly<Record<AccessService["protocol"], number>> = {
   icmp: 1,
   tcp: 6,
   udp: 17,

@@ -111,6 +111,18 @@ for (const [way, section] of Object.entries(WAYS)) {
       assertEquals(await curl(laptop, `http://${INTERNET}:8080/`), 0);
       assertEquals(await curl(laptop, `http://${INTERNET}/`), CONNECT_FAILED);
 
+      const test = (...args: readonly string[]) =>
+        network.gateway.run(vpnCommand("access", "test", ...args));
+      const allowed = await test("laptop", "tcp", INTERNET, "8080");
+      assertEquals([allowed.code, allowed.stdout], [
+        0,
+        `laptop to ${INTERNET}:8080 by tcp: allowed: [Group] contractors: Allow = internet tcp/8080\n`,
+      ]);
+      const closed = await test("laptop", "tcp", INTERNET, "80", "--config", file.path);
+      assertEquals([closed.code, closed.stdout], [
+        1,
+        `laptop to ${INTERNET}:80 by tcp: denied: no Allow holds\n`,
+      ]);
       const { peers, drops } = await statusOf(server);
       const denied = (name: string) => peers.find((peer) => peer.name === name)!.denied;
       assertEquals(denied("laptop").map(({ rule }) => rule), ["no Allow"]);

@@ -28,6 +28,7 @@ const COMMANDS = [
   "doctor",
   "block",
   "cleanup",
+  "access",
   "up",
   "down",
   "export",

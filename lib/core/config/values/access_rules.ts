@@ -2,6 +2,7 @@
 import { formatCidr, formatIpv4, parseCidr, prefixMask } from "../../wire/ipv4_text.ts";
 import { formatCidr6, network6, parseCidr6 } from "../../wire/ipv6_prefix.ts";
 import type { AccessRule, AccessService, AccessTarget } from "../config.ts";
+import { formatAddress, parseAddress } from "../../wire/host_address.ts";
 import type { Entry } from "../text/config_document.ts";
 import { badValue } from "../text/section.ts";
 import { isHostName } from "./addresses.ts";
@@ -79,6 +80,13 @@ function parseService(entry: Entry, word: string): AccessService {
   const last = first === undefined ? undefined : integer(lastText!, first, 65535);
   if (first === undefined || last === undefined) throw badValue(entry, SERVICE_RULE, word);
   return { protocol, ports: { first, last } };
+}
+
+/** An address that a rule may be about, in its one spelling. */
+export function parseAccessAddress(entry: Entry): string {
+  const address = parseAddress(entry.value);
+  if (address === null) throw badValue(entry, "give an address, as in 10.20.1.5");
+  return formatAddress(address);
 }
 
 /** Rules as the value of a key. */
