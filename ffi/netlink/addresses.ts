@@ -19,6 +19,7 @@ const RTM_GETADDR = 22;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_F_NODAD = 0x02;
 const IFA_F_PERMANENT = 0x80;
 
 /**
@@ -43,6 +44,8 @@ export interface AddressSpec {
   readonly prefixLength: number;
   /** The other end of a point-to-point link, to which `prefixLength` then applies. */
   readonly peer?: IpAddress;
+  /** Of IPv6: is good at once, without asking whether a neighbour has it (RFC 4862 section 5.4). */
+  readonly isUnasked?: boolean;
 }
 
 /** An address that an interface has. */
@@ -125,6 +128,7 @@ export class Addresses {
       .struct(IFADDRMSG, {
         family: familyOf(spec.address),
         prefixLength: spec.prefixLength,
+        flags: spec.isUnasked === true ? IFA_F_NODAD : 0,
         index: link,
       })
       .bytes(IFA_LOCAL, spec.address)

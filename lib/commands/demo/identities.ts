@@ -2,7 +2,13 @@
 import { encodeKey, KEY_LENGTH } from "../../core/config/values/key_text.ts";
 import { clamp, publicKey } from "../../core/noise/x25519.ts";
 import { patient } from "./patience.ts";
-import { GATEWAY_ADDRESS, INTERNET_ADDRESS, MEMBER_NAMES, type MemberName } from "./topology.ts";
+import {
+  GATEWAY_ADDRESS,
+  GATEWAY_ADDRESS6,
+  INTERNET_ADDRESS,
+  MEMBER_NAMES,
+  type MemberName,
+} from "./topology.ts";
 
 /** WireGuard's usual one. */
 export const SERVER_PORT = 51820;
@@ -19,8 +25,10 @@ export const INNER_ADDRESSES: Readonly<Record<MemberName, string>> = {
 
 /**
  * Makes all keys, and from them the text of each host's configuration. Each client shares a key with the gateway.
+ *
+ * @param overIpv6 whether the first client's network has IPv6 alone
  */
-export function createConfigurations(): Record<MemberName, string> {
+export function createConfigurations(overIpv6: boolean): Record<MemberName, string> {
   const gateway = createKeyPair();
   const sections: string[] = [];
   const configurations: Partial<Record<MemberName, string>> = {};
@@ -29,6 +37,7 @@ export function createConfigurations(): Record<MemberName, string> {
     const client = createKeyPair();
     const presharedKey = encodeKey(randomKey());
     const address = `${INNER_ADDRESSES[name]}/32`;
+    const host = overIpv6 && name === "client-1" ? `[${GATEWAY_ADDRESS6}]` : GATEWAY_ADDRESS;
     sections.push(section("Peer", {
       Name: name,
       PublicKey: client.publicKey,
@@ -43,7 +52,7 @@ export function createConfigurations(): Record<MemberName, string> {
     }) + section("Peer", {
       PublicKey: gateway.publicKey,
       PresharedKey: presharedKey,
-      Endpoint: `${GATEWAY_ADDRESS}:${SERVER_PORT}`,
+      Endpoint: `${host}:${SERVER_PORT}`,
       // All of the client's traffic.
       AllowedIPs: "0.0.0.0/0",
     });

@@ -66,10 +66,10 @@ export class Stage implements AsyncDisposable {
   static open(options: StageOptions): Stage {
     using resources = new DisposableStack();
     const folder = resources.adopt(makePrivateFolder(), removeFolder);
-    for (const [host, text] of Object.entries(createConfigurations())) {
+    const topology = resources.use(new Topology());
+    for (const [host, text] of Object.entries(createConfigurations(topology.hasIpv6))) {
       Deno.writeTextFileSync(`${folder}/${host}.conf`, text, { createNew: true, mode: 0o600 });
     }
-    const topology = resources.use(new Topology());
     const watch = resources.use(openWatch(topology));
     const stage = new Stage({ topology, watch, folder }, options);
     for (const name of HOST_NAMES) {

@@ -2,18 +2,19 @@
  * Topology: the demo's networks, namespaces that only this machine sees, and the cables between them.
  *
  * ```text
- *  client-1  198.51.100.2 --------------------------------- 198.51.100.1
+ *  client-1  2001:db8:1::2 ------------------------------- 2001:db8:1::1
  *                                                                       gateway  203.0.113.1 -- 203.0.113.2  internet,
  *  client-2  198.51.100.66 -- .65  hotel  198.51.100.130 -- 198.51.100.129                      at 192.0.2.1
  * ```
  *
- * The clients call the gateway by its address on the other side, as they would from behind routers. One of them is in a
- * hotel whose router drops UDP, and forwards what else there is. The gateway's kernel has nothing to forward, so no
+ * One client is in a hotel whose router drops UDP, and forwards what else there is; it calls the gateway by its address
+ * on the other side, as it would from behind routers. The other's network has IPv6 alone, as mobile ones do; where the
+ * kernel has none, it has IPv4. The gateway's kernel has nothing to forward, so no
  * sysctl is needed for that: what gets from a client to the internet and back, our own gateway has carried.
  */
 import { openLibc } from "../../../ffi/libc.ts";
-import { defaultPrefix, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
-import { AF_INET, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import { defaultPrefix, familyOf, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
+import { IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { NF_INET_FORWARD, PRIORITY_FILTER } from "../../../ffi/netlink/nftables/hooks.ts";
 import { drop, transportIs } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
@@ -36,12 +37,14 @@ export type HostName = (typeof HOST_NAMES)[number];
 export const MEMBER_NAMES = ["gateway", "client-1", "client-2"] as const;
 export type MemberName = (typeof MEMBER_NAMES)[number];
 
-/** The gateway's only address outside, by which the clients call it and the internet sees it. */
+/** The gateway's only IPv4 address outside, by which clients call it and the internet sees it. */
 export const GATEWAY_ADDRESS = "203.0.113.1";
+/** By which a client calls it whose network has IPv6 alone. */
+export const GATEWAY_ADDRESS6 = "2001:db8:1::1";
 /** Where the internet's services are: not on the gateway's cable, so only its default route leads there. */
 export const INTERNET_ADDRESS = "192.0.2.1";
 
-/** Prefixes are those kept for documentation (RFC 5737), which no real network has. */
+/** Prefixes are those kept for documentation (RFC 5737, 3849), which no real network has. */
 interface Cable {
   /** Has its default route by this cable. */
   readonly near: { readonly host: HostName; readonly address: string };
@@ -54,10 +57,6 @@ const CABLES: readonly Cable[] = [
     far: { host: "internet", address: "203.0.113.2/24" },
   },
   {
-    near: { host: "client-1", address: "198.51.100.2/26" },
-    far: { host: "gateway", address: "198.51.100.1/26" },
-  },
-  {
     near: { host: "hotel", address: "198.51.100.130/26" },
     far: { host: "gateway", address: "198.51.100.129/26" },
   },
@@ -67,8 +66,19 @@ const CABLES: readonly Cable[] = [
   },
 ];
 
+/** The first client's: by IPv6, or where the kernel has none. */
+const CABLE6: Cable = {
+  near: { host: "client-1", address: "2001:db8:1::2/64" },
+  far: { host: "gateway", address: `${GATEWAY_ADDRESS6}/64` },
+};
+const CABLE4: Cable = {
+  near: { host: "client-1", address: "198.51.100.2/26" },
+  far: { host: "gateway", address: "198.51.100.1/26" },
+};
+
 /** What a host calls its end of the cable that its default route goes by; the other end has that host's name. */
 const UPLINK = "wan";
+const IPV6_DISABLED = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
 
 /** A namespace with its loopback on, and a connection to its network settings. */
 export class Host implements Disposable {
@@ -102,7 +112,19 @@ export class Host implements Disposable {
     const { index } = this.netlink.links.get(interfaceName);
     const { address: bytes, length } = parsePrefix(address);
     this.netlink.links.configure(index, { up: true });
-    this.netlink.addresses.add(index, { address: bytes, prefixLength: length });
+    this.netlink.addresses.add(index, { address: bytes, prefixLength: length, isUnasked: true });
+  }
+
+  /** Whether its interfaces have IPv6: the kernel may have none, and a sysctl may be against it. */
+  get hasIpv6(): boolean {
+    return this.inside(() => {
+      try {
+        return Deno.readTextFileSync(IPV6_DISABLED).trim() === "0";
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) return false;
+        throw error;
+      }
+    });
   }
 
   /** Takes the network as it is now for the one that must be there in the end. */
@@ -123,6 +145,8 @@ export class Host implements Disposable {
 
 /** All namespaces of a demo. */
 export class Topology implements Disposable {
+  /** Whether the first client's network has IPv6, and nothing else. */
+  readonly hasIpv6: boolean;
   readonly #resources: DisposableStack;
   readonly #hosts = new Map<HostName, Host>();
 
@@ -131,7 +155,8 @@ export class Topology implements Disposable {
     using resources = new DisposableStack();
     for (const name of HOST_NAMES) this.#hosts.set(name, resources.use(new Host(name)));
     this.host("internet").configure("lo", `${INTERNET_ADDRESS}/32`);
-    for (const cable of CABLES) this.#lay(cable);
+    this.hasIpv6 = this.host("client-1").hasIpv6;
+    for (const cable of [...CABLES, this.hasIpv6 ? CABLE6 : CABLE4]) this.#lay(cable);
     this.#openHotel();
     for (const host of this.#hosts.values()) host.remember();
     this.#resources = resources.move();
@@ -179,9 +204,7 @@ export class Topology implements Disposable {
     nearHost.netlink.links.createVeth(UPLINK, peer);
     farHost.configure(nearHost.name, far.address);
     nearHost.configure(UPLINK, near.address);
-    nearHost.netlink.routes.add({
-      destination: defaultPrefix(AF_INET),
-      gateway: parseIp(far.address.split("/")[0]!),
-    });
+    const gateway = parseIp(far.address.split("/")[0]!);
+    nearHost.netlink.routes.add({ destination: defaultPrefix(familyOf(gateway)), gateway });
   }
 }

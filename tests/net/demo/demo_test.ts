@@ -68,6 +68,7 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
   assertPassed(demo, code);
   for (
     const line of [
+      /✓ client-1 connects +10\.66\.77\.2, over IPv6 +[\d.]+ m?s\n/,
       /✓ client-2, UDP dropped +10\.66\.77\.3, by fake TCP +[\d.]+ m?s\n/,
       /✓ ping gateway to client-1 +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
       /✓ ping client-1 to internet +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
@@ -159,7 +160,7 @@ netTest(
     assertEquals(journals([client!.pid]), []);
     assertMatch(demo.stdout, /\n\d+ passed, 2 failed\n$/);
     assertMatch(demo.stderr, /^ +gateway: .* vpn\.server: listening on UDP port 51820/m);
-    assertMatch(demo.stderr, /^ +client-1: .* vpn\.client: connected to 203\.0\.113\.1:51820/m);
+    assertMatch(demo.stderr, /^ +client-1: .* vpn\.client: connected to \[2001:db8:1::1\]:51820/m);
     assertEquals(traces(demo.pid), []);
   },
 );

@@ -3,10 +3,11 @@ import { createConfigurations } from "../../../../lib/commands/demo/identities.t
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { validateClient, validateServer } from "../../../../lib/core/config/roles.ts";
 import { formatCidr, formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
+import type { MemberName } from "../../../../lib/commands/demo/topology.ts";
 import { assertEquals, assertNotEquals } from "../../../support/assert.ts";
 
 Deno.test("createConfigurations() makes files that server and clients run from", () => {
-  const texts = createConfigurations();
+  const texts = createConfigurations(true);
   const server = validateServer(parseConfig(texts.gateway, "gateway.conf"));
   const clients = (["client-1", "client-2"] as const).map((name) =>
     validateClient(parseConfig(texts[name], `${name}.conf`))
@@ -21,9 +22,19 @@ Deno.test("createConfigurations() makes files that server and clients run from",
     assertEquals(client.server.endpoint.port, server.listenPort);
     assertEquals(client.server.allowedIps.map(formatCidr), ["0.0.0.0/0"]);
   }
+  // One of them calls by IPv6, where there is any.
+  const hosts = (overIpv6: boolean) =>
+    clients.map((_, i) =>
+      validateClient(
+        parseConfig(createConfigurations(overIpv6)[`client-${i + 1}` as MemberName], ""),
+      )
+        .server.endpoint.host
+    );
+  assertEquals(hosts(true), ["2001:db8:1::1", "203.0.113.1"]);
+  assertEquals(hosts(false), ["203.0.113.1", "203.0.113.1"]);
   assertEquals(server.warnings, []);
   assertEquals(server.interface.egress, "raw");
   assertEquals(server.interface.dnsProxy.map(({ address }) => formatIpv4(address)), ["192.0.2.1"]);
   assertNotEquals(clients[0]!.server.presharedKey, clients[1]!.server.presharedKey);
-  assertNotEquals(createConfigurations().gateway, texts.gateway);
+  assertNotEquals(createConfigurations(true).gateway, texts.gateway);
 });
