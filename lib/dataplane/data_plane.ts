@@ -73,7 +73,7 @@ export class DataPlane implements Disposable {
     if (workers !== null) loop.add(workers.fd, (_, now) => workers.take(device, now));
     loop.add(config.commandFd, (_, now) => this.#commands.serve(now));
     loop.add(monitor.fd, (_, now) => this.#followNetwork(now));
-    if (this.#prober.fd >= 0) loop.add(this.#prober.fd, (_, now) => this.#prober.serve(now));
+    for (const fd of this.#prober.fds) loop.add(fd, (_, now) => this.#prober.serve(now));
     if (egress !== null) {
       loop.add(egress.capture.fd, (_, now) => engine.readCapture(now));
       loop.add(egress.sender.fd, () => egress.sender.serve());

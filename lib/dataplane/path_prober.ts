@@ -18,7 +18,7 @@ import { PathWatch } from "../core/wireguard/path/path_watch.ts";
 import type { Device } from "../core/wireguard/device.ts";
 import type { Peer } from "../core/wireguard/peer.ts";
 import type { Engine } from "../core/engine/engine.ts";
-import { pathClaimFilter } from "./filters/path_claim_filter.ts";
+import { pathClaimFilter, pathClaimFilter6 } from "./filters/path_claim_filter.ts";
 
 /** Bytes by which fake TCP's headers are longer than UDP's. */
 const MORE_IN_FAKE_TCP = HEADERS_SIZE - OUTER_HEADERS_SIZE;
@@ -53,22 +53,26 @@ export class PathProber implements Disposable {
   readonly #options: PathProberOptions;
   readonly #search: PathMtuSearch;
   readonly #watch: PathWatch;
+  /** Of ICMP, and of ICMPv6; null where there is none. */
   readonly #errors: IcmpErrorSocket | null;
+  readonly #errors6: IcmpErrorSocket | null;
   readonly #message = new Uint8Array(MAX_CLAIM_SIZE);
   readonly #messageView = new DataView(this.#message.buffer);
   readonly #claim = new PathClaim();
 
   constructor(libc: Libc, options: PathProberOptions) {
     this.#netlink = Rtnetlink.open(libc);
-    this.#errors = openErrors(libc, options.port);
+    const { port } = options;
+    this.#errors = openErrors(() => IcmpErrorSocket.open(libc, pathClaimFilter(port)));
+    this.#errors6 = openErrors(() => IcmpErrorSocket.open6(libc, pathClaimFilter6(port)));
     this.#options = options;
     this.#search = new PathMtuSearch(options.maxMtu);
     this.#watch = new PathWatch(this.#search, () => options.device.peers);
   }
 
-  /** Readable when there is something to `serve()`, for an epoll set; -1 where routers' answers do not arrive. */
-  get fd(): number {
-    return this.#errors?.fd ?? -1;
+  /** Readable when there is something to `serve()`, for an epoll set; none where routers' answers do not arrive. */
+  get fds(): readonly number[] {
+    return [this.#errors, this.#errors6].flatMap((errors) => errors?.fd ?? []);
   }
 
   /** Looks at the path to a peer from now on. */
@@ -90,8 +94,15 @@ export class PathProber implements Disposable {
   serve(now: number): void {
     for (let i = 0; i < MAX_CLAIMS; i++) {
       const length = this.#errors?.receive(this.#message) ?? 0;
-      if (length === 0) return;
+      if (length === 0) break;
       if (this.#claim.read(this.#messageView, length, this.#options.port)) {
+        this.#search.claimed(this.#claim, now);
+      }
+    }
+    for (let i = 0; i < MAX_CLAIMS; i++) {
+      const length = this.#errors6?.receive(this.#message) ?? 0;
+      if (length === 0) return;
+      if (this.#claim.readIpv6(this.#messageView, length, this.#options.port)) {
         this.#search.claimed(this.#claim, now);
       }
     }
@@ -128,6 +139,7 @@ export class PathProber implements Disposable {
 
   [Symbol.dispose](): void {
     this.#errors?.[Symbol.dispose]();
+    this.#errors6?.[Symbol.dispose]();
     this.#netlink[Symbol.dispose]();
   }
 
@@ -164,10 +176,10 @@ export class PathProber implements Disposable {
   }
 }
 
-/** Null without CAP_NET_RAW. */
-function openErrors(libc: Libc, port: number): IcmpErrorSocket | null {
+/** Null without CAP_NET_RAW, or without the family. */
+function openErrors(open: () => IcmpErrorSocket): IcmpErrorSocket | null {
   try {
-    return IcmpErrorSocket.open(libc, pathClaimFilter(port));
+    return open();
   } catch (error) {
     if (error instanceof SystemCallError) return null;
     throw error;

@@ -4,14 +4,19 @@
  */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import * as icmp from "../../core/wire/icmp.ts";
+import * as icmpv6 from "../../core/wire/icmpv6.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
+import * as ipv6 from "../../core/wire/ipv6.ts";
 import { MESSAGE_TRANSPORT } from "../../core/wire/messages.ts";
 import * as udp from "../../core/wire/udp.ts";
 import {
   JEQ,
   jump,
+  LD_B_ABS,
   LD_B_IND,
+  LD_H_ABS,
   LD_H_IND,
+  LD_W_ABS,
   LD_W_IND,
   LDX_B_MSH,
   RET,
@@ -38,6 +43,23 @@ export function pathClaimFilter(port: number): readonly BpfInstruction[] {
     jump(JEQ, port, 0, 3),
     // Its type and three zeros; a quote of 8 bytes ends before.
     statement(LD_W_IND, PAYLOAD),
+    jump(JEQ, MESSAGE_TRANSPORT << 24, 0, 1),
+    statement(RET, WHOLE_PACKET),
+    statement(RET, 0),
+  ];
+}
+
+/** The same for messages of ICMPv6, "packet too big", without an IP header in front. */
+export function pathClaimFilter6(port: number): readonly BpfInstruction[] {
+  const transport = icmpv6.HEADER_SIZE + ipv6.HEADER_SIZE;
+  return [
+    statement(LD_H_ABS, icmpv6.TYPE_OFFSET),
+    jump(JEQ, icmpv6.TYPE_PACKET_TOO_BIG << 8, 0, 7),
+    statement(LD_B_ABS, icmpv6.HEADER_SIZE + ipv6.NEXT_HEADER_OFFSET),
+    jump(JEQ, ipv4.PROTOCOL_UDP, 0, 5),
+    statement(LD_H_ABS, transport + udp.SOURCE_PORT_OFFSET),
+    jump(JEQ, port, 0, 3),
+    statement(LD_W_ABS, transport + udp.HEADER_SIZE),
     jump(JEQ, MESSAGE_TRANSPORT << 24, 0, 1),
     statement(RET, WHOLE_PACKET),
     statement(RET, 0),

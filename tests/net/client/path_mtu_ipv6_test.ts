@@ -64,3 +64,17 @@ netTest(
   },
   { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );
+
+netTest(
+  "a path over IPv6 whose length is none of the common ones is found by what its router says",
+  async (topology) => {
+    const path = await NarrowPath.lay(topology, 1333);
+    await path.useIpv6();
+    const gateway = await path.startGateway();
+    const client = await path.startClient();
+    const exact = /the path MTU inside the tunnel is 1253 bytes/;
+    await client.waitFor(exact);
+    await gateway.waitFor(exact);
+  },
+  { programs: NARROW_PATH_PROGRAMS },
+);

@@ -1,6 +1,6 @@
 /**
- * Path claims: what a router says of the path to a peer, "fragmentation needed" (RFC 1191 section 4), read from the
- * ICMP message as it came.
+ * Path claims: what a router says of the path to a peer, "fragmentation needed" (RFC 1191 section 4) or "packet too
+ * big" (RFC 4443 section 3.2), read from the message of ICMP or ICMPv6 as it came.
  *
  * Anybody can send one. It counts only if it quotes a probe of ours up to the index that the peer drew for the session,
  * 32 random bits: who cannot see our datagrams does not know those. The kernel compares addresses and ports alone, and
@@ -8,12 +8,16 @@
  * 792 lets it, cannot be told from a forger, and is not believed.
  */
 import { finish, sum } from "../../wire/checksum.ts";
+import { IPV6_SIZE, ipv6At, isIpv6 } from "../../wire/host_address.ts";
 import * as icmp from "../../wire/icmp.ts";
+import * as icmpv6 from "../../wire/icmpv6.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
+import * as ipv6 from "../../wire/ipv6.ts";
 import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../wire/messages.ts";
 import * as udp from "../../wire/udp.ts";
 import { Transport } from "../../transport/transport.ts";
 import type { SocketAddress } from "../../wire/socket_address.ts";
+import { OUTER_HEADERS6_SIZE, OUTER_HEADERS_SIZE } from "../constants.ts";
 
 const CODE_FRAGMENTATION_NEEDED = 4;
 /** Bytes of a message of ours that have to be quoted: its type and the index. */
@@ -21,12 +25,18 @@ const QUOTED_SIZE = TRANSPORT_RECEIVER_OFFSET + 4;
 /** What every path takes (RFC 791 section 3.2). Less is no claim; an older router says 0 (RFC 1191 section 5). */
 const LEAST_MTU = 68;
 
+/** The same of IPv6 (RFC 8201 section 4: a smaller one must not count). */
+const LEAST_MTU6 = 1280;
+
 /** One claim, for the use with many messages in turn: a flood of them is to cost no memory. */
 export class PathClaim {
-  /** Bytes of the longest packet that the path takes. */
+  /** Bytes of the longest packet that the path takes; over IPv6 less what its header is longer, as with all paths. */
   mtu = 0;
-  /** Where the quoted datagram went, host order. */
+  /** Where the quoted datagram went, host order; where that was by IPv6, of no meaning. */
   address = 0;
+  #isIpv6 = false;
+  /** The same of IPv6: texts would cost memory before it is known whether the claim is a forger's. */
+  readonly #address6 = new DataView(new ArrayBuffer(IPV6_SIZE));
   port = 0;
   /** The peer's index of the session. */
   remoteIndex = 0;
@@ -58,7 +68,35 @@ export class PathClaim {
     // Raw sockets are given messages before the kernel checks them.
     if (finish(sum(view, message, length - message)) !== 0) return false;
     this.mtu = mtu;
+    this.#isIpv6 = false;
     this.address = ipv4.destinationAddress(view, quoted);
+    this.port = udp.destinationPort(view, transport);
+    this.remoteIndex = view.getUint32(payload + TRANSPORT_RECEIVER_OFFSET, true);
+    return true;
+  }
+
+  /**
+   * The same of `length` bytes of ICMPv6, which begin with its header. It needs no DF, which IPv6 has none of, and the
+   * kernel has looked at the checksum.
+   */
+  readIpv6(view: DataView, length: number, port: number): boolean {
+    const quoted = icmpv6.HEADER_SIZE;
+    const transport = quoted + ipv6.HEADER_SIZE;
+    const payload = transport + udp.HEADER_SIZE;
+    if (length < payload + QUOTED_SIZE) return false;
+    if (
+      icmpv6.type(view, 0) !== icmpv6.TYPE_PACKET_TOO_BIG || !ipv6.isIpv6(view, quoted) ||
+      view.getUint8(quoted + ipv6.NEXT_HEADER_OFFSET) !== ipv4.PROTOCOL_UDP ||
+      udp.sourcePort(view, transport) !== port ||
+      view.getUint32(payload, true) !== MESSAGE_TRANSPORT
+    ) return false;
+    const mtu = view.getUint32(icmpv6.MTU_OFFSET);
+    if (mtu < LEAST_MTU6 || mtu >= ipv6.totalLength(view, quoted)) return false;
+    this.mtu = mtu - (OUTER_HEADERS6_SIZE - OUTER_HEADERS_SIZE);
+    this.#isIpv6 = true;
+    for (let i = 0; i < IPV6_SIZE; i += 4) {
+      this.#address6.setInt32(i, view.getInt32(quoted + ipv6.DESTINATION_ADDRESS_OFFSET + i));
+    }
     this.port = udp.destinationPort(view, transport);
     this.remoteIndex = view.getUint32(payload + TRANSPORT_RECEIVER_OFFSET, true);
     return true;
@@ -68,7 +106,9 @@ export class PathClaim {
   isAbout(
     { address, port, transport }: SocketAddress & { readonly transport: Transport },
   ): boolean {
-    return transport === Transport.udp && port === this.port && address === this.address >>> 0;
+    if (transport !== Transport.udp || port !== this.port) return false;
+    if (isIpv6(address) !== this.#isIpv6) return false;
+    return address === (this.#isIpv6 ? ipv6At(this.#address6, 0) : this.address >>> 0);
   }
 }
 

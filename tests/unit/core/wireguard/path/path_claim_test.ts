@@ -2,7 +2,10 @@
  * Tests of lib/core/wireguard/path/path_claim.ts and its filter: which messages of ICMP are claims of routers about a
  * path that may count.
  */
-import { pathClaimFilter } from "../../../../../lib/dataplane/filters/path_claim_filter.ts";
+import {
+  pathClaimFilter,
+  pathClaimFilter6,
+} from "../../../../../lib/dataplane/filters/path_claim_filter.ts";
 import { Transport } from "../../../../../lib/core/transport/transport.ts";
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
@@ -14,6 +17,7 @@ import {
   type Bytes,
   referenceChecksum,
 } from "../../../../support/packets/packet_builder.ts";
+import { buildUdp6 } from "../../../../support/packets/packet_builder6.ts";
 import { Random } from "../../../../support/random.ts";
 import { ipv4 } from "../../../../support/packets/simulated_device.ts";
 
@@ -178,4 +182,57 @@ Deno.test("random bytes are no claim, and never throw", () => {
     const bytes = random.mutate(packet);
     claim.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), bytes.length, PORT);
   }
+});
+
+/** A router's "packet too big" about a probe of ours, less its IP header, as a raw socket has it. */
+function error6(
+  { mtu = 1_400, type = 2, code = 0, quoted = 1_232, payload = message(), ...fields }: {
+    readonly mtu?: number;
+    readonly type?: number;
+    readonly code?: number;
+    readonly quoted?: number;
+    readonly payload?: Bytes;
+  } & Parameters<typeof buildUdp6>[0] = {},
+): Bytes {
+  const probe = buildUdp6({
+    ...{ source: "2001:db8::1", destination: "2001:db8::2" },
+    ...{ sourcePort: PORT, destinationPort: PEER_PORT, payload, ...fields },
+  });
+  const bytes = new Uint8Array(8 + quoted);
+  bytes.set([type, code]);
+  new DataView(bytes.buffer).setUint32(4, mtu);
+  bytes.set(probe.subarray(0, quoted), 8);
+  return bytes;
+}
+
+Deno.test("of IPv6, packet too big about a probe is a claim, counted as if the path had IPv4's header", () => {
+  const claim = new PathClaim();
+  const takes = (bytes: Bytes, length = bytes.length) => {
+    const whole = new Uint8Array(2_048);
+    whole.set(bytes.subarray(0, length));
+    const isTaken = claim.readIpv6(new DataView(whole.buffer), length, PORT);
+    // What is read passes the filter; what does not pass it is not read.
+    const isFiltered = runBpf(pathClaimFilter6(PORT), bytes.slice(0, length)) === 0;
+    assert(!isTaken || !isFiltered);
+    return isTaken;
+  };
+  assert(takes(error6()));
+  assertEquals([claim.mtu, claim.port, claim.remoteIndex], [1_380, PEER_PORT, INDEX]);
+  const end = { address: "2001:db8::2", port: PEER_PORT, transport: Transport.udp };
+  assert(claim.isAbout(end));
+  assert(!claim.isAbout({ ...end, address: "2001:db8::3" }));
+  assert(!claim.isAbout({ ...end, address: 0 }));
+  assert(!claim.isAbout({ ...end, port: 1 }));
+  assert(!claim.isAbout({ ...end, transport: Transport.fakeTcp }));
+  assert(takes(error6({ mtu: 1_280 })));
+  // Less than every link of IPv6 takes; as long as the probe; longer.
+  for (const mtu of [0, 1_279, 1_500, 0xffff_ffff]) assert(!takes(error6({ mtu })), `${mtu}`);
+  for (const type of [1, 3, 128]) assert(!takes(error6({ type })), `type ${type}`);
+  assert(!takes(error6({ sourcePort: 1 })));
+  assert(!takes(error6({ payload: message(INDEX, 1) })), "a handshake");
+  assert(!takes(error6({ version: 4 })));
+  assert(!takes(error6({ extensions: [[44, [0, 0, 0, 0, 0, 0, 0, 1]]] })), "a fragment");
+  // Up to the end of the index; a byte less is none.
+  assert(takes(error6(), 8 + 40 + 8 + 8));
+  for (let length = 0; length < 64; length++) assert(!takes(error6(), length), `${length} bytes`);
 });
