@@ -7,15 +7,20 @@ import { netTest, type TestNamespace } from "../../support/net.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
 import { DnsServer } from "../support/programs/dns_server.ts";
 import { hostState } from "../support/host_state.ts";
+import { configText, newIdentity } from "../support/config.ts";
+import { capture, ping } from "../support/traffic/traffic.ts";
 import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn } from "../support/programs/vpn.ts";
 import { eventually } from "../../support/time/patience.ts";
 import {
+  addIpv6,
+  CABLE,
   carrierOn,
   CLIENT_INSIDE,
   CLIENT_OUTSIDE,
   layWire,
   SERVER_INSIDE,
+  SERVER_OUTSIDE6,
 } from "../support/wire.ts";
 
 const PROGRAMS = ["ip", "sysctl", "nft", "dig", "curl"];
@@ -220,4 +225,54 @@ netTest(
     assertEquals(said.includes("noted"), false);
   },
   { programs: ["setpriv"] },
+);
+
+const INSIDE6 = "fd00:77::1";
+const CLIENT_INSIDE6 = "fd00:77::2";
+/** Another address of the gateway, that is no tunnel's. */
+const OTHER6 = "fd00:99::1";
+
+netTest(
+  "by IPv6, neighbours reach neither a gateway's inner address nor its clients",
+  async (topology) => {
+    const wire = await layWire(topology);
+    await addIpv6(wire);
+    const { server: gateway, client: neighbour } = wire;
+    const name = "vpn0";
+    const running = await startVpn(
+      "server",
+      gateway,
+      configText(
+        {
+          PrivateKey: newIdentity().privateKey,
+          Address: `10.66.77.1/24, ${INSIDE6}/64`,
+          Egress: "off",
+        },
+        { PublicKey: newIdentity().publicKey, AllowedIPs: `10.66.77.2/32, ${CLIENT_INSIDE6}/128` },
+      ),
+    );
+    await gateway.output(["ip", "address", "add", `${OTHER6}/128`, "dev", "lo"]);
+    await gateway.output(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]);
+    for (const network of ["fd00:77::/64", "fd00:99::/64"]) {
+      const route = ["ip", "route", "add", network, "via", SERVER_OUTSIDE6, "dev", CABLE];
+      await neighbour.output(route);
+    }
+    await using forwarded = await capture(gateway, name, `dst host ${CLIENT_INSIDE6}`);
+    assertEquals((await ping(neighbour, OTHER6)).received, 3);
+    assertEquals((await ping(neighbour, INSIDE6, { wait: 1 })).received, 0);
+    assertEquals((await ping(gateway, INSIDE6)).received, 3);
+    await ping(neighbour, CLIENT_INSIDE6, { wait: 1 });
+    assertEquals(forwarded.count(), 0);
+    // It is these tables that stop them, and they are put back where somebody removes them.
+    await eventually(async () => {
+      for (const table of ["inner", "forward"]) {
+        await gateway.run(["nft", "delete", "table", "ip6", `vpn_${name}_${table}`]);
+      }
+      await ping(neighbour, CLIENT_INSIDE6, { wait: 1 });
+      return forwarded.count() > 0 || null;
+    }, { what: "a packet for a client without the tables" });
+    await endWell(running);
+    assertEquals(await gateway.output(["nft", "list", "tables"]), "");
+  },
+  { programs: ["ip", "ping", "nft", "sysctl", "tcpdump"] },
 );
