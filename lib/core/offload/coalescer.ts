@@ -226,7 +226,7 @@ export class Coalescer {
     const headerSize = tcp.headerSize(view, a);
     const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
     if (
-      !(isIpv6 ? haveOneHeader6(view, first, packet) : haveOneHeader(view, first, packet)) ||
+      !(isIpv6 ? ipv6.haveOneHeader(view, first, packet) : haveOneHeader(view, first, packet)) ||
       // Both ports.
       view.getUint32(a) !== view.getUint32(b) ||
       // The header's size and the reserved bits beside it.
@@ -321,17 +321,4 @@ function haveOneHeader(view: DataView, one: number, other: number): boolean {
     ipv4.typeOfService(view, one) === ipv4.typeOfService(view, other) &&
     ipv4.timeToLive(view, one) === ipv4.timeToLive(view, other) &&
     view.getUint16(one + ipv4.FLAGS_OFFSET) === view.getUint16(other + ipv4.FLAGS_OFFSET);
-}
-
-/** The same of IPv6: all of it but the length. */
-function haveOneHeader6(view: DataView, one: number, other: number): boolean {
-  if (
-    view.getUint32(one) !== view.getUint32(other) ||
-    view.getUint16(one + ipv6.NEXT_HEADER_OFFSET) !==
-      view.getUint16(other + ipv6.NEXT_HEADER_OFFSET)
-  ) return false;
-  for (let at = ipv6.SOURCE_ADDRESS_OFFSET; at < ipv6.HEADER_SIZE; at += 4) {
-    if (view.getUint32(one + at) !== view.getUint32(other + at)) return false;
-  }
-  return true;
 }

@@ -150,7 +150,7 @@ export class TcpRuns {
       view.getInt32(b + tcp.SEQUENCE_NUMBER_OFFSET) !== (sequence | 0) ||
       // Both ports.
       view.getInt32(a) !== view.getInt32(b) ||
-      !(isIpv6 ? haveOneHeader6(view, first, packet) : haveOneHeader4(view, first, packet)) ||
+      !(isIpv6 ? ipv6.haveOneHeader(view, first, packet) : haveOneHeader4(view, first, packet)) ||
       view.getInt32(a + tcp.ACKNOWLEDGMENT_NUMBER_OFFSET) !==
         view.getInt32(b + tcp.ACKNOWLEDGMENT_NUMBER_OFFSET) ||
       // Header size, reserved bits, flags but for PSH, window.
@@ -203,19 +203,6 @@ function haveOneHeader4(view: DataView, one: number, other: number): boolean {
     view.getUint16(one + ipv4.FLAGS_OFFSET) === view.getUint16(other + ipv4.FLAGS_OFFSET) &&
     view.getUint16(one + ipv4.TIME_TO_LIVE_OFFSET) ===
       view.getUint16(other + ipv4.TIME_TO_LIVE_OFFSET);
-}
-
-/** The same of IPv6: all of the header but the length. */
-function haveOneHeader6(view: DataView, one: number, other: number): boolean {
-  if (
-    view.getInt32(one) !== view.getInt32(other) ||
-    view.getUint16(one + ipv6.NEXT_HEADER_OFFSET) !==
-      view.getUint16(other + ipv6.NEXT_HEADER_OFFSET)
-  ) return false;
-  for (let at = ipv6.SOURCE_ADDRESS_OFFSET; at < ipv6.HEADER_SIZE; at += 4) {
-    if (view.getInt32(one + at) !== view.getInt32(other + at)) return false;
-  }
-  return true;
 }
 
 /** Writes the checksum of an IPv4 header of 20 bytes. */

@@ -70,6 +70,18 @@ export function hopLimit(view: DataView, offset: number): number {
   return view.getUint8(offset + HOP_LIMIT_OFFSET);
 }
 
+/** Whether two packets have the same header, but for the length. */
+export function haveOneHeader(view: DataView, one: number, other: number): boolean {
+  if (
+    view.getInt32(one) !== view.getInt32(other) ||
+    view.getUint16(one + NEXT_HEADER_OFFSET) !== view.getUint16(other + NEXT_HEADER_OFFSET)
+  ) return false;
+  for (let at = SOURCE_ADDRESS_OFFSET; at < HEADER_SIZE; at += 4) {
+    if (view.getInt32(one + at) !== view.getInt32(other + at)) return false;
+  }
+  return true;
+}
+
 /**
  * Judges `length` received bytes at `offset`, the first of which says version 6: `DropReason.none` for a packet that
  * may travel on, in its first `totalLength` bytes. As with IPv4, that the source belongs to the peer others check.
