@@ -20,6 +20,7 @@ const CONNECT_FAILED = 7;
 
 const WAYS: Readonly<Record<string, Section>> = {
   "our NAT": {},
+  "our NAT of two packet workers": { DataPlaneThreads: 2 },
   "the kernel's NAT and two packet workers": { Egress: "kernel", DataPlaneThreads: 2 },
 };
 

@@ -270,6 +270,7 @@ export class End {
     const access = place !== SERVER ? undefined : new AccessControl({
       view: arena.view,
       allowedIps: device.allowedIps,
+      ...(!hasWorker && { allowedIps6: this.device.allowedIps6 }),
       seed: 7,
       items,
     });

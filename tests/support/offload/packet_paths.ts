@@ -240,6 +240,10 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
       reads: 1,
       packets: 44,
     }),
+    "packets of IPv6 from client to client, both with access rules": path(
+      [ruled.client, ruled.server, ruled.neighbour],
+      { read: udpRead6(ruled.client, ruled.neighbour, 500), reads: 64, packets: 64 },
+    ),
     "packets of IPv6 from client to client": path(through, {
       read: udpRead6(client, neighbour, 500),
       reads: 64,
