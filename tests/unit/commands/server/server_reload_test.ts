@@ -65,8 +65,9 @@ hostTest(
       "EgressAllow",
       "PublicEndpoint",
     ]);
-    const route = { domain: "corp.example", upstreams: [parseIpv4("10.20.0.53")] };
-    assertEquals(asked, [["lan"], false, [parseIpv4("9.9.9.9")], "vpn", [route]]);
+    const resolver = (text: string) => ({ address: parseIpv4(text), tlsName: null });
+    const route = { domain: "corp.example", upstreams: [resolver("10.20.0.53")] };
+    assertEquals(asked, [["lan"], false, [resolver("9.9.9.9")], "vpn", [route]]);
     assertEquals(result.restart, ["ListenPort (line 4)", "PostUp (removed)"]);
     assertEquals(result.exitCode, ExitCode.usage);
     assertMatch(
