@@ -201,9 +201,10 @@ export class FlowTable {
     const words = this.#words;
     const at = this.#at(flow);
     // Those first in which flows differ.
-    if (words[at + PORTS] !== key[PORTS] || words[at + KIND] !== key[KIND]) return false;
-    for (let i = 0; i < PORTS; i++) if (words[at + i] !== key[i]) return false;
-    return true;
+    return words[at + PORTS] === key[PORTS] && words[at + KIND] === key[KIND] &&
+      words[at + 3] === key[3] && words[at + 7] === key[7] && words[at + 2] === key[2] &&
+      words[at + 6] === key[6] && words[at + 1] === key[1] && words[at + 5] === key[5] &&
+      words[at] === key[0] && words[at + 4] === key[4];
   }
 
   #bucket(key: Int32Array): number {

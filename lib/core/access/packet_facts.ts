@@ -180,10 +180,15 @@ export class PacketFacts {
     const isFromLower = this.isFromLower = isLower(source, destination);
     const lower = isFromLower ? source : destination;
     const higher = isFromLower ? destination : source;
-    for (let i = 0; i < 4; i++) {
-      key[i] = lower[i];
-      key[i + 4] = higher[i];
-    }
+    // One by one: it is done for each packet, and a loop costs more.
+    key[0] = lower[0];
+    key[1] = lower[1];
+    key[2] = lower[2];
+    key[3] = lower[3];
+    key[4] = higher[0];
+    key[5] = higher[1];
+    key[6] = higher[2];
+    key[7] = higher[3];
     return isFromLower;
   }
 
@@ -204,6 +209,8 @@ export class PacketFacts {
 
 /** Any order of addresses does; this is that of their words. */
 function isLower(one: Int32Array, other: Int32Array): boolean {
-  for (let i = 0; i < 4; i++) if (one[i] !== other[i]) return one[i] < other[i];
-  return false;
+  if (one[0] !== other[0]) return one[0] < other[0];
+  if (one[1] !== other[1]) return one[1] < other[1];
+  if (one[2] !== other[2]) return one[2] < other[2];
+  return one[3] < other[3];
 }
