@@ -62,11 +62,19 @@ export function writePrefix(words: Int32Array, at: number, prefix: PrefixWords):
   }
 }
 
-/** Whether an address is within what `writePrefix()` has written at `at`. */
+/**
+ * Whether an address is within what `writePrefix()` has written at `at`. A prefix of IPv6 that is so short that it
+ * contains the addresses which stand for those of IPv4, as `::/0` does, is about none of these.
+ */
 export function isInPrefix(address: Int32Array, words: Int32Array, at: number): boolean {
   // The last word first: it is the one in which most prefixes differ.
   return ((address[3] & words[at + 7]) ^ words[at + 3]) === 0 &&
     ((address[2] & words[at + 6]) ^ words[at + 2]) === 0 &&
     ((address[1] & words[at + 5]) ^ words[at + 1]) === 0 &&
-    ((address[0] & words[at + 4]) ^ words[at]) === 0;
+    ((address[0] & words[at + 4]) ^ words[at]) === 0 &&
+    (words[at + 6] === -1 || !isIpv4(address));
+}
+
+function isIpv4(address: Int32Array): boolean {
+  return address[2] === IPV4_WORD && address[1] === 0 && address[0] === 0;
 }

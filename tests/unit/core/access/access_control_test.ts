@@ -59,6 +59,8 @@ for (
     ["10.20.1.5", ["private", ...ALWAYS]],
     ["10.20.1.4", ALWAYS],
     ["0.0.0.0/0", Object.keys(PLACES)],
+    ["::/0", ALWAYS],
+    ["::/80 tcp/443", ALWAYS],
     ["any", Object.keys(PLACES)],
     ["tcp/443", Object.keys(PLACES).filter((name) => !/DNS|ping/.test(name)).concat(ALWAYS)],
     ["tcp/1-442", ALWAYS],
@@ -85,6 +87,7 @@ for (
     ["peer:printer tcp/443", ["printer"]],
     ["peer:printer tcp/80 udp/443", []],
     ["10.0.0.0/8", ["private", "gateway", ...ALWAYS, "printer", "phone"]],
+    ["::/0", []],
   ] as const
 ) {
   Deno.test(`Deny = ${deny}: everywhere else`, () => {
