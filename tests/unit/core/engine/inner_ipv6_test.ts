@@ -216,6 +216,32 @@ Deno.test("ECN is taken over from outside, and a mark that nobody answers to dro
   assertEquals(gateway.dropped(DropReason.congestionMark), 1);
 });
 
+Deno.test("a packet over its peer's rate that answers to marks is marked in place of being dropped, and nothing else of it changes", () => {
+  for (const ecn of [Ecn.ect0, Ecn.notEct]) {
+    const { simulation, gateway, alice } = world({ rateLimit: 1e6 });
+    // Marked by CoDel: a queue that stays longer than an interval.
+    const packet = (trafficClass: number) =>
+      buildUdp6({
+        source: GATEWAY,
+        destination: ALICE,
+        trafficClass: 0xb8 | trafficClass,
+        flowLabel: 0xfffff,
+        payload: new Uint8Array(1_000),
+      });
+    for (let i = 0; i < 300; i++) {
+      gateway.send(packet(ecn));
+      simulation.run(i < 40 ? 0 : 9);
+    }
+    simulation.run(1_000);
+    const { written } = alice.tun;
+    const marked = written.filter((bytes) => bytes.join() === packet(Ecn.ce).join()).length;
+    const lost = gateway.dropped(DropReason.rateLimited);
+    assertEquals([marked > 0, lost > 0], ecn === Ecn.ect0 ? [true, false] : [false, true]);
+    const whole = written.filter((bytes) => bytes.join() === packet(ecn).join()).length;
+    assertEquals(whole + marked + lost, 300);
+  }
+});
+
 Deno.test("the datagram that carries a packet has its ECN bits", () => {
   const { simulation, alice } = world();
   const marks: number[] = [];
