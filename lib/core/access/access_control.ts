@@ -11,6 +11,7 @@
  */
 import { DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
 import * as tcp from "../wire/tcp.ts";
 import type { AllowedIps } from "../wireguard/allowed_ips.ts";
 import type { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
@@ -187,7 +188,7 @@ export class AccessControl {
     const other = 1 - end;
     let flow = this.#live(facts, second);
     let state = flow === 0
-      ? this.#fromOthers(from, to, second)
+      ? this.#fromOthers(facts, from, to, second)
       : this.#revised(flow, facts, from, to);
     const isOthers = flow === 0 && (state & BEGAN << other) !== 0;
     const asks = facts.asksForConnection;
@@ -200,7 +201,11 @@ export class AccessControl {
         return false;
       }
       // Where rules have cut one end off, the other does not go on: only with a connection of its own.
-      if (!asks && (state & CUT << other) !== 0) return false;
+      if (!asks && (state & CUT << other) !== 0) {
+        // Nor does it take what is cut off for one of its own once that has been silent for long.
+        if (flow !== 0) this.#put(flow, state, second);
+        return false;
+      }
       if (!mayBegin) return true;
       if (asks) state &= BEGAN << other;
       state = state & ~(CUT << end) | BEGAN << end;
@@ -252,9 +257,8 @@ export class AccessControl {
     return state ^ (BEGAN << end | CUT << end);
   }
 
-  /** What another thread knows of what the other end has begun; 0 for nothing. */
-  #fromOthers(from: number, to: number, second: number): number {
-    const facts = this.#facts;
+  /** What another thread knows of what the other end has begun, by the rules as they are now; 0 for nothing. */
+  #fromOthers(facts: PacketFacts, from: number, to: number, second: number): number {
     const end = facts.isFromLower ? 0 : 1;
     const other = 1 - end;
     for (let i = 0; i < this.#others.length; i++) {
@@ -300,7 +304,10 @@ export class AccessControl {
 
   // ICMP errors.
 
-  /** Whether an ICMP error is about a flow that passes, or the rules let its sender send it all the same. */
+  /**
+   * Whether an ICMP error is about a flow that passes, or the rules let its sender send it all the same. It is about
+   * what was on the way to its sender: of flows of others, nobody says anything, and they are not judged by its rules.
+   */
   #isAbout(from: number, to: number, end: number, second: number): boolean {
     const { table } = this;
     if (table.hasRules[from] === 0) return true;
@@ -308,18 +315,28 @@ export class AccessControl {
     const quoted = this.#quoted;
     if (
       quoted.readQuoted(this.#options.view, facts.quoted, end) &&
-      isSame(quoted.source, facts.destination)
+      isSame(quoted.source, facts.destination) && this.#isFor(from, facts.quoted)
     ) {
       quoted.nameFlow();
       const flow = this.#live(quoted, second);
       let state = flow === 0 ? 0 : this.#revised(flow, quoted, to, from);
-      for (let i = 0; i < this.#others.length && state === 0; i++) {
-        state = this.#others[i].look(quoted.key, second);
+      if (state === 0) {
+        quoted.turnRound();
+        state = this.#fromOthers(quoted, from, to, second);
       }
       const isCut = (state & (CUT | CUT << 1)) !== 0;
       if (!isCut && (state & (BEGAN | BEGAN << 1)) !== 0) return true;
     }
     return table.allows(from, to, facts);
+  }
+
+  /** Whether the packet at `packet`, whose addresses are there, is for this peer. */
+  #isFor(id: number, packet: number): boolean {
+    const { view, allowedIps, allowedIps6 } = this.#options;
+    const peer = ipv6.isIpv6(view, packet)
+      ? allowedIps6?.lookup(view, packet + ipv6.DESTINATION_ADDRESS_OFFSET)
+      : allowedIps.lookup(ipv4.destinationAddress(view, packet) | 0);
+    return peer?.accessId === id;
   }
 }
 

@@ -16,6 +16,7 @@ import {
   server,
   tcp,
   udp,
+  udpAnswer,
 } from "../../../support/access/packets.ts";
 
 /** What of these passes that the laptop sends, by the rules that it has. */
@@ -220,6 +221,23 @@ Deno.test("an ICMP error passes about a flow that passes, and no other", () => {
 Deno.test("an ICMP error passes where rules let ICMP pass", () => {
   const world = new AccessWorld({ printer: { allow: "peers icmp" } });
   assertEquals(world.sends(error(printer, udp(laptop, printer, 631), laptop)), true);
+});
+
+Deno.test("a peer's ICMP error about a flow of others does not pass, and opens and ends none", () => {
+  const phoneRules = [{ allow: "internet" }, { allow: "internet, lan" }] as const;
+  const quoted = udp(laptop, printer, 631);
+  const world = new AccessWorld({ laptop: { allow: "peer:printer" }, phone: phoneRules[0] });
+  world.sends(quoted);
+  assertEquals(world.sends(error(phone, quoted, laptop)), false);
+  // Where flows are judged again.
+  world.set({ laptop: { allow: "peer:printer" }, phone: phoneRules[1] });
+  assertEquals(world.sends(error(phone, quoted, laptop)), false);
+  assertEquals(world.sends(udpAnswer(printer, laptop, 631)), true);
+  world.set({ laptop: { deny: "peer:printer" }, phone: phoneRules[1] });
+  assertEquals(world.sends(quoted), false);
+  world.set({ laptop: { deny: "peer:printer" }, phone: phoneRules[0] });
+  assertEquals(world.sends(error(phone, quoted, laptop)), false);
+  assertEquals(world.sends(quoted), false);
 });
 
 // Counts.

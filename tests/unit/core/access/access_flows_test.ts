@@ -137,6 +137,21 @@ Deno.test("a connection that was cut does not go on by the other end's sending o
   assertEquals(world.sends(tcp(laptop, server, 22, SYN_ACK)), true);
 });
 
+Deno.test("a flow that was cut stays so as long as the other end sends on", () => {
+  const outside = "198.51.100.7";
+  const world = new AccessWorld({ laptop: { allow: "internet" } });
+  const up = udp(laptop, outside, 443);
+  const down = udpAnswer(outside, laptop, 443);
+  assertEquals([world.sends(up), world.receives(down)], [true, true]);
+  world.set({ laptop: { allow: "lan" } });
+  assertEquals(world.sends(up), false);
+  for (let second = 0; second <= 400; second += 100) {
+    world.now = second * 1000;
+    assertEquals(world.receives(down), false);
+  }
+  assertEquals(world.sends(up), false);
+});
+
 Deno.test("connections that were there before the start go on, until rules change for the first time", () => {
   const world = new AccessWorld({ server: { allow: "internet" } });
   assertEquals(world.sends(tcp(laptop, server, 22, ACK)), true);
@@ -200,10 +215,13 @@ Deno.test("what a change denies ends in each thread, though the other still know
   assertEquals(one.sends(udp(laptop, printer, 631)), false);
 });
 
-Deno.test("an ICMP error about a flow passes in another thread", () => {
+Deno.test("an ICMP error about a flow passes in another thread, and no more when the flow does not", () => {
   const { one, other } = twoThreads({ printer: { allow: "internet" } });
   const begin = udp(laptop, printer, 631);
   assertEquals(other.sends(error(printer, begin, laptop)), false);
   one.sends(begin);
   assertEquals(other.sends(error(printer, begin, laptop)), true);
+  const changed = { printer: { allow: "internet" }, laptop: { deny: "peer:printer" } };
+  for (const each of [one, other]) each.set(changed);
+  assertEquals(other.sends(error(printer, begin, laptop)), false);
 });
