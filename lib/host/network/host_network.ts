@@ -30,6 +30,7 @@ import { hasIpv6 } from "./ipv6_presence.ts";
 import type { Journal } from "../journal/journal.ts";
 import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
 import { getLogger } from "../../process/logging.ts";
+import { disableIpv6, enableIpv6 } from "./link_ipv6.ts";
 import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
 import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
@@ -353,32 +354,6 @@ function routesOf(
     ...networks6.filter((network) => !addresses6.some((own) => isWithin6(network, own)))
       .map((network) => ({ destination: parsePrefix(network), table })),
   ];
-}
-
-/** By address alone, without what belongs to a link: no address of the kernel's making, no router is looked for. */
-function enableIpv6(name: string): void {
-  const settings = {
-    accept_ra: "0",
-    router_solicitations: "0",
-    addr_gen_mode: "1",
-    disable_ipv6: "0",
-  };
-  for (const [setting, value] of Object.entries(settings)) {
-    try {
-      Deno.writeTextFileSync(`/proc/sys/net/ipv6/conf/${name}/${setting}`, value);
-    } catch {
-      // In a container that may not, they are as for all interfaces there. What comes of it is dropped and counted.
-    }
-  }
-}
-
-/** The tunnel carries IPv4 alone: without this, the kernel would send router solicitations into it. */
-function disableIpv6(name: string): void {
-  try {
-    Deno.writeTextFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
-  } catch {
-    // A kernel without IPv6, or a container that may not: then those packets come, and are dropped and counted.
-  }
 }
 
 /** Whether all of `inner` lies in the network of `outer`. */
