@@ -38,6 +38,8 @@ export type HostChange =
     readonly destination: string;
     readonly table: number;
     readonly type: RouteType;
+    /** That of `RouteSpec`. */
+    readonly metric?: number;
   }
   /** A file under `/proc/sys`; `before` is put back unless somebody has changed `value` since. */
   | {
@@ -193,7 +195,8 @@ export function describeChange(change: HostChange): string {
     case "rule":
       return `routing rule to table ${change.rule.table}`;
     case "route":
-      return `route ${change.destination} in table ${change.table}`;
+      return `route ${change.destination} in table ${change.table}` +
+        (change.metric === undefined ? "" : ` of metric ${change.metric}`);
     case "sysctl":
       return `${change.path} (back to ${change.before})`;
     case "nftables-table":
@@ -280,11 +283,12 @@ function formatRanges(ports: ReadonlySet<number>): string {
 
 /** The route of a change, for the kernel. */
 export function routeSpec(change: Extract<HostChange, { kind: "route" }>): RouteSpec {
-  const { table, type } = change;
+  const { table, type, metric } = change;
   return {
     destination: parsePrefix(change.destination),
     table,
     type,
+    ...(metric !== undefined && { metric }),
     protocol: RouteProtocol.kernel,
   };
 }

@@ -38,6 +38,12 @@ import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 const TX_QUEUE_LENGTH = 1000;
 /** Of the rule that leads to the main table (net/ipv4/fib_rules.c). */
 const MAIN_PRIORITY = 32766;
+/**
+ * Of the route behind the tunnel's, that leads nowhere: the kernel takes an interface's IPv6 routes away when it is
+ * down for a moment, or IPv6 is off there, and what a full tunnel carries must not leave in the clear until they are
+ * back.
+ */
+const LAST_METRIC = 2 ** 32 - 1;
 /** Lets the reverse-path filter take the mark into account, so that answers to marked packets pass it. */
 const SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
 
@@ -209,7 +215,16 @@ export class HostNetwork implements Disposable {
         this.#journal.make({ kind: "route", destination, table, type: RouteType.unreachable });
       }
       const { index } = links.get(settings.name);
-      if (isFullTunnel6) this.#addRoute(index, { destination: defaultPrefix(AF_INET6), table });
+      if (isFullTunnel6) {
+        this.#journal.make({
+          kind: "route",
+          destination: ALL_IPV6,
+          table,
+          type: RouteType.unreachable,
+          metric: LAST_METRIC,
+        });
+        this.#addRoute(index, { destination: defaultPrefix(AF_INET6), table });
+      }
       if (blocked.length > 0 || isFullTunnel6) this.#addRules(AF_INET6, { table, mark });
       this.#watchDetours(settings.name, {
         mark,

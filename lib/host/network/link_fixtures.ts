@@ -1,6 +1,6 @@
 /**
- * The TUN as fixtures: that it is up, its MTU, its addresses, and the routes by it. They vanish with the device, so
- * that the journal has none of them.
+ * The TUN as fixtures: that it is up, its MTU, that it has IPv6, its addresses, and the routes by it. They vanish with
+ * the device, so that the journal has none of them.
  */
 import { EEXIST } from "../../../ffi/errno.ts";
 import {
@@ -25,6 +25,7 @@ import { formatCidr, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_te
 import { type Ipv6PrefixText, network6 } from "../../core/wire/ipv6_prefix.ts";
 import { DeviceGone } from "../../process/device_gone.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
+import { changedSettings, enableIpv6 } from "./link_ipv6.ts";
 
 /** A route by the TUN. */
 export interface LinkRoute {
@@ -51,6 +52,7 @@ export function linkFixtures(netlink: Rtnetlink, stateNow: () => LinkState): rea
   return [
     switchedOn(netlink, stateNow),
     mtu(netlink, stateNow),
+    ipv6Settings(netlink, stateNow),
     addresses(netlink, stateNow),
     localRoutes(netlink, stateNow),
     routes(netlink, stateNow),
@@ -102,6 +104,18 @@ function mtu(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
       return linkOf(netlink, state).mtu === state.mtu ? [] : [`MTU ${state.mtu} of ${state.name}`];
     },
     putBack: () => netlink.links.configure(stateNow().index, { mtu: stateNow().mtu }),
+  };
+}
+
+function ipv6Settings(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  return {
+    isPolled: false,
+    missing: () => {
+      const state = stateNow();
+      const { name } = linkOf(netlink, state);
+      return state.addresses6.length === 0 ? [] : changedSettings(name);
+    },
+    putBack: () => enableIpv6(stateNow().name),
   };
 }
 
