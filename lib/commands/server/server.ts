@@ -36,6 +36,7 @@ import {
 } from "../tunnel_lifecycle.ts";
 import { logReports } from "../tunnel_reports.ts";
 import { Gateway } from "./gateway.ts";
+import { GatewayWebhooks } from "./gateway_webhooks.ts";
 import { ServerReload } from "./server_reload.ts";
 
 /** Of a gateway's tunnel, the network of its own addresses alone can be another's, too. */
@@ -147,6 +148,14 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         logger: getLogger("control"),
       }),
     );
+    const webhooks = services.use(
+      await GatewayWebhooks.start({
+        path: accountsPath(interfaceName, options.netns),
+        gateway: interfaceName,
+        logger: getLogger("control"),
+      }),
+    );
+    webhooks?.follow(config.interface);
     let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(admitted);
     accounts.follow(peersByKey(admitted));
     const dnsProxy = services.use(
@@ -182,7 +191,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       path: options.configPath,
       interfaceName,
       config,
-      role: new ServerReload({ gateway, dataPlane, dnsProxy }),
+      role: new ServerReload({ gateway, dataPlane, dnsProxy, webhooks }),
       peers: livePeers,
       manager,
       logger,

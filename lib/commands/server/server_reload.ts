@@ -7,6 +7,7 @@ import { getLogger } from "../../process/logging.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import type { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
 import type { Gateway } from "./gateway.ts";
+import type { GatewayWebhooks } from "./gateway_webhooks.ts";
 import { movedPlaces } from "../../host/dns/peer_places.ts";
 import type { ReloadPlan, ReloadRole, ReloadStep } from "../../control/reload.ts";
 
@@ -17,6 +18,8 @@ export interface ServerReloadOptions {
   readonly dnsProxy:
     | Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain" | "setBlockList">
     | null;
+  /** Null where there are no accounts. */
+  readonly webhooks: Pick<GatewayWebhooks, "follow"> | null;
 }
 
 export class ServerReload implements ReloadRole<ServerConfig> {
@@ -29,6 +32,8 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     "DnsDomain",
     "DnsRoute",
     "DnsBlock",
+    "Webhook",
+    "WebhookSecret",
   ]);
   readonly foreignKeys: readonly string[] = CLIENT_ONLY_KEYS;
   readonly validate = validateServer;
@@ -42,7 +47,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     change: ConfigChange,
     { after }: { readonly after: ServerConfig },
   ): Promise<ReloadPlan> {
-    const { gateway, dataPlane, dnsProxy } = this.#options;
+    const { gateway, dataPlane, dnsProxy, webhooks } = this.#options;
     const { egressAllow, egressDeny, clientToClient, dnsProxy: upstreams } = after.interface;
     const { dnsDomain, dnsRoutes, dnsBlock } = after.interface;
     const keys = changedKeys(change);
@@ -72,6 +77,10 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     }
     if (keys.includes("DnsRoute")) {
       steps.push({ key: "DnsRoute", run: () => dnsProxy?.setRoutes(dnsRoutes) });
+    }
+    const webhookKey = keys.find((key) => key === "Webhook" || key === "WebhookSecret");
+    if (webhookKey !== undefined) {
+      steps.push({ key: webhookKey, run: () => webhooks?.follow(after.interface) });
     }
     // The lists may be others in the same files.
     if (dnsProxy !== null && (dnsBlock.length > 0 || keys.includes("DnsBlock"))) {

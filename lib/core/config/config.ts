@@ -107,6 +107,10 @@ export interface InterfaceConfig {
   readonly aead: "auto" | "libcrypto" | "builtin";
   /** Threads that move packets. */
   readonly dataPlaneThreads: "auto" | number;
+  /** Addresses (URLs) that are told of events. */
+  readonly webhooks: readonly string[];
+  /** Key of the signature of what they are told; null: none is configured. */
+  readonly webhookSecret: Uint8Array | null;
   /** Where metrics are served; `null`: nowhere. */
   readonly metrics: Ipv4SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */

@@ -50,6 +50,8 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   allowIpv6: "AllowIPv6",
   aead: "Aead",
   dataPlaneThreads: "DataPlaneThreads",
+  webhooks: "Webhook",
+  webhookSecret: "WebhookSecret",
   metrics: "Metrics",
 };
 

@@ -24,6 +24,8 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "DnsBlock",
   "Forward",
   "ReleaseAfter",
+  "Webhook",
+  "WebhookSecret",
 ];
 export const CLIENT_ONLY_KEYS: readonly string[] = [
   "DNS",
@@ -52,6 +54,7 @@ export function validateServer(config: Config): ServerConfig {
     refuseInNat(config, { key: "Metrics", protocol: "tcp", port, value });
   }
   refuseOwnResolver(config);
+  requireSecret(config);
   const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
   for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
     refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
@@ -153,6 +156,16 @@ function withoutAdmission({ fileName, peers }: Config): readonly string[] {
 function requireAddress(config: Config, why: string): void {
   if (config.interface.addresses.length > 0) return;
   throw new ConfigError(`${config.fileName}: [Interface]: Address is missing: ${why}`);
+}
+
+/** Without it, a server could not tell what comes from the gateway. */
+function requireSecret({ fileName, interface: { webhooks, webhookSecret, lines } }: Config): void {
+  if (webhooks.length === 0 || webhookSecret !== null) return;
+  throw new ConfigError(
+    `${fileName}:${
+      lines.get("Webhook")
+    }: Webhook: WebhookSecret is missing: create one with \`vpn genpsk\``,
+  );
 }
 
 /** The proxy would ask itself. */

@@ -36,6 +36,7 @@ const SCHEMA = `
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, kind TEXT NOT NULL, peer TEXT, name TEXT,
     detail TEXT
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS webhook (server TEXT NOT NULL PRIMARY KEY, event INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `;
 
 /** What a peer, by its public key in base64, has sent and received; bytes. */
@@ -230,6 +231,26 @@ export class AccountStore implements Disposable {
       name: text(name),
       detail: text(detail),
     }));
+  }
+
+  /** Number of the last event there has been. */
+  lastEvent(): number {
+    return Number(this.#database.prepare("SELECT MAX(id) AS id FROM event").get()?.["id"] ?? 0);
+  }
+
+  /** Number of the last event that a server was told of; null for one that is new. */
+  delivered(server: string): number | null {
+    const row = this.#database.prepare("SELECT event FROM webhook WHERE server = ?").get(server);
+    return row === undefined ? null : Number(row["event"]);
+  }
+
+  /** Takes note of that. @throws {Error} where it cannot */
+  setDelivered(server: string, event: number): void {
+    this.#write(() =>
+      this.#database.prepare(
+        "INSERT INTO webhook VALUES (?, ?) ON CONFLICT (server) DO UPDATE SET event = excluded.event",
+      ).run(server, event)
+    );
   }
 
   [Symbol.dispose](): void {

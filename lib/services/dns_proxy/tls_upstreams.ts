@@ -6,6 +6,7 @@
 import type { DnsExchange, Resolver, UpstreamVerdict } from "../../core/dns/upstream.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { background, guarded } from "../../process/guard.ts";
+import { systemCertificates } from "../../process/system_certificates.ts";
 import { isConnectionError } from "./connection_error.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
 
@@ -15,8 +16,6 @@ const TIMEOUT = 4_000;
 /** ms that a connection stays open without a question (RFC 7766 section 6.2.3: seconds). */
 const IDLE_TIME = 10_000;
 const MAX_MESSAGE_SIZE = 65_535;
-/** Where systems keep the certificates that they trust: Debian's, Alpine's and Arch's place, and Fedora's. */
-const BUNDLES = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 interface TlsQuery {
   readonly message: Uint8Array<ArrayBuffer>;
@@ -238,16 +237,4 @@ class TlsConnection {
       IDLE_TIME,
     );
   }
-}
-
-/** What the system trusts, PEM: an administrator's own authority is there; empty where there is no such file. */
-function systemCertificates(): string {
-  for (const path of [Deno.env.get("SSL_CERT_FILE") ?? "", ...BUNDLES]) {
-    try {
-      if (path !== "") return Deno.readTextFileSync(path);
-    } catch {
-      // The next may be there; the runtime has certificates of its own.
-    }
-  }
-  return "";
 }

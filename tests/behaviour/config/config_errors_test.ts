@@ -34,6 +34,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const dnsDomain = "a domain is a name, as in vpn or vpn.example.org";
   const resolver = "a resolver is an IPv4 address, as in 9.9.9.9, or tls://dns.quad9.net@9.9.9.9";
   const tlsName = "before the @ is the name in its certificate, as in tls://dns.quad9.net@9.9.9.9";
+  const webhook = "a webhook is an address of HTTPS, as in https://hooks.example.org/vpn";
   const dnsRoute = "a route is DOMAIN -> RESOLVER, as in corp.example -> 10.20.0.53";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
@@ -105,6 +106,10 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["DnsDomain", "", dnsDomain],
     ["DnsDomain", "a..b", dnsDomain],
     ["DnsBlock", "", "give the path of a file"],
+    ["Webhook", "http://hooks.example.org/", webhook],
+    ["Webhook", "ftp://hooks.example.org/", webhook],
+    ["Webhook", "hooks.example.org", webhook],
+    ["Webhook", "https://user:password@hooks.example.org/", webhook],
     ["DnsRoute", "corp.example", dnsRoute],
     ["DnsRoute", "-> 10.20.0.53", dnsRoute],
     ["DnsRoute", "corp.example ->", dnsRoute],

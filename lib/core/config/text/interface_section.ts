@@ -97,6 +97,8 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     allowIpv6: values.AllowIPv6 ?? false,
     aead: values.Aead ?? "auto",
     dataPlaneThreads: values.DataPlaneThreads ?? "auto",
+    webhooks: [...new Set(values.Webhook)],
+    webhookSecret: values.WebhookSecret ?? null,
     metrics: values.Metrics ?? null,
     lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
   });

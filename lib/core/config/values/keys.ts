@@ -40,6 +40,8 @@ import {
   withoutBlanks,
 } from "./values.ts";
 
+import { parseWebhook, parseWebhookSecret } from "./webhook_keys.ts";
+
 /** Of a time after which a peer counts as lost. */
 const TOO_SHORT = "shorter silences are normal on any path";
 
@@ -82,6 +84,8 @@ export const INTERFACE_KEYS = {
   Aead: single(oneOf("auto", "libcrypto", "builtin")),
   DataPlaneThreads: single(parseThreads),
   Metrics: single(parseSocketAddress),
+  Webhook: list(parseWebhook),
+  WebhookSecret: single(parseWebhookSecret),
 };
 
 export const PEER_KEYS = {

@@ -51,6 +51,8 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   Aead: [null, "builtin"],
   DataPlaneThreads: [null, "4"],
   Metrics: [null, "127.0.0.1:9586"],
+  Webhook: [null, "https://a.example/", "https://b.example/"],
+  WebhookSecret: [null, `${"A".repeat(43)}=`],
 };
 
 const section = fc.record(

@@ -67,6 +67,8 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       dnsDomain: null,
       dnsRoutes: [],
       dnsBlock: [],
+      webhooks: [],
+      webhookSecret: null,
       forwards: [],
       transport: "udp",
       connectTimeout: 2500,
@@ -176,11 +178,8 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["DnsProxy = tls://dns.quad9.net@9.9.9.9, 1.1.1.1", {
       dnsProxy: [resolver("9.9.9.9", "dns.quad9.net"), resolver("1.1.1.1")],
     }],
-    ["DnsRoute = corp.example -> TLS://bücher.example@10.20.0.53, 10.20.0.53", {
-      dnsRoutes: [{
-        domain: "corp.example",
-        upstreams: [resolver("10.20.0.53", "xn--bcher-kva.example"), resolver("10.20.0.53")],
-      }],
+    ["DnsProxy = TLS://bücher.example@10.2.0.53", {
+      dnsProxy: [resolver("10.2.0.53", "xn--bcher-kva.example")],
     }],
     ["Transport = udp", { transport: "udp" }],
     ["Transport = faketcp", { transport: "faketcp" }],

@@ -49,6 +49,15 @@ Deno.test("validateServer() throws when the DNS proxy is to ask itself for the n
   );
 });
 
+Deno.test("validateServer() throws when webhooks have nothing to be signed with", () => {
+  const text = `${HEAD}${ADDRESS}Webhook = https://hooks.example.org/\n`;
+  assertThrows(
+    () => validateServer(parseConfig(text, "s.conf")),
+    ConfigError,
+    "s.conf:4: Webhook: WebhookSecret is missing: create one with `vpn genpsk`",
+  );
+});
+
 Deno.test("validateServer() warns when there is no DNS proxy to answer for a domain", () => {
   const text = `${HEAD}${ADDRESS}DnsDomain = vpn\nDnsRoute = a.example -> 10.0.0.1\n`;
   assertEquals(validateServer(parseConfig(text, "s.conf")).warnings, [

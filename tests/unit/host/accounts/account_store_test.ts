@@ -55,6 +55,22 @@ hostTest("usage is summed up by day, by month and in all, each peer by itself", 
   });
 });
 
+hostTest("how far a server has been told of events is there for the next run", async () => {
+  await withFolder(async (path) => {
+    {
+      using store = await AccountStore.open(path);
+      assertEquals([store.lastEvent(), store.delivered("a")], [0, null]);
+      const event = { time: Date.now(), kind: "reloaded", peer: null, name: null, detail: null };
+      store.addEvents([event, event]);
+      store.setDelivered("a", 1);
+      store.setDelivered("a", 2);
+      store.setDelivered("b", 1);
+    }
+    using store = await AccountStore.open(path);
+    assertEquals([store.lastEvent(), store.delivered("a"), store.delivered("b")], [2, 2, 1]);
+  });
+});
+
 hostTest("bytes beyond 2^32 are exact", async () => {
   await withFolder(async (path) => {
     using store = await AccountStore.open(path);
