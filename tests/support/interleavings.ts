@@ -12,19 +12,32 @@ export interface Threads<Result> {
   readonly check: (results: Result[]) => void;
 }
 
-/** What is done to shared memory: an atomic operation is a step, and what follows until the next is part of it. */
-const OPERATIONS: readonly { of: object; name: string; isStep: boolean }[] = [
-  ...["load", "store", "add", "compareExchange"].map((name) => ({
+interface Operation {
+  readonly of: object;
+  readonly name: string;
+  readonly isAtomic: boolean;
+  /** Whether it may change what is in the memory. */
+  readonly isWrite: boolean;
+}
+
+const BYTES = Object.getPrototypeOf(Uint8Array.prototype);
+
+/**
+ * What is done to shared memory: an atomic operation is a step, and what follows until the next is part of it. But for
+ * what is written once an atomic operation has told others of it: that is too late, and a step by itself.
+ */
+const OPERATIONS: readonly Operation[] = [
+  { of: Atomics, name: "load", isAtomic: true, isWrite: false },
+  ...["store", "add", "compareExchange"].map((name) => ({
     of: Atomics,
     name,
-    isStep: true,
+    isAtomic: true,
+    isWrite: true,
   })),
-  ...["getInt32", "setInt32"].map((name) => ({ of: DataView.prototype, name, isStep: false })),
-  ...["fill", "slice"].map((name) => ({
-    of: Object.getPrototypeOf(Uint8Array.prototype),
-    name,
-    isStep: false,
-  })),
+  { of: DataView.prototype, name: "getInt32", isAtomic: false, isWrite: false },
+  { of: DataView.prototype, name: "setInt32", isAtomic: false, isWrite: true },
+  { of: BYTES, name: "slice", isAtomic: false, isWrite: false },
+  { of: BYTES, name: "fill", isAtomic: false, isWrite: true },
 ];
 
 /** Thrown where a thread's turn ends. */
@@ -65,22 +78,25 @@ function runOnce<Result>({ threads, check }: Threads<Result>, choices: number[])
   return alternatives;
 }
 
-/** Lets a thread do one more atomic operation. */
+/** Lets a thread do one more step. */
 function takeStep<Result>(thread: Thread<Result>): void {
   const { returned } = thread;
   let position = 0;
   let hasStepped = false;
+  let hasTold = false;
   const originals = OPERATIONS.map(({ of, name }) => ({
     of,
     name,
     original: Reflect.get(of, name),
   }));
-  OPERATIONS.forEach(({ of, name, isStep }, i) => {
+  OPERATIONS.forEach(({ of, name, isAtomic, isWrite }, i) => {
     const { original } = originals[i]!;
     Reflect.set(of, name, function (this: unknown, ...given: unknown[]): unknown {
       if (position === returned.length) {
+        const isStep = isAtomic || (isWrite && hasTold);
         if (isStep && hasStepped) throw new TurnOver();
         hasStepped ||= isStep;
+        hasTold ||= isAtomic && isWrite;
         returned.push(original.apply(this, given));
       }
       return returned[position++];
