@@ -91,7 +91,7 @@ export class WorkerBoard implements Sharing {
   readonly #asked = new Set<number>();
   readonly #state = new Uint8Array(STATE_SIZE);
   readonly #stateView = new DataView(this.#state.buffer);
-  /** By the index of the peer: the worker that it keeps, as its flows are there; none before it has an address. */
+  /** By the index of the peer: the worker that it keeps, as its flows are there; none before it is asked for. */
   readonly #workers: (number | undefined)[] = [];
 
   constructor(options: WorkerBoardOptions) {
@@ -106,8 +106,9 @@ export class WorkerBoard implements Sharing {
 
   // Sessions.
 
+  /** One that has no address yet keeps the first worker from its first session on. */
   workerOf({ index }: Peer): number {
-    return this.#workers[index] ?? 0;
+    return this.#workers[index] ??= 0;
   }
 
   get isFull(): boolean {

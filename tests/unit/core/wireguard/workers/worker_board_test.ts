@@ -51,6 +51,26 @@ Deno.test("a peer keeps its worker whatever becomes of its allowed IPs, and all 
   }
 });
 
+Deno.test("a peer that had a session before it had an address keeps the worker that its session is at", () => {
+  for (let last = 9; last < 15; last++) {
+    const { gateway, toClient } = connectedPair({
+      gatewayWorkers: 3,
+      toClient: { allowedIps: [] },
+    });
+    const { device, workers } = gateway;
+    const { board } = workers!;
+    const before = board.workerOf(toClient);
+    const address = 0x0a424d00 + last;
+    const allowedIps = [{ address, prefixLength: 32 }];
+    device.updatePeer(toClient, { publicKey: toClient.publicKey, allowedIps }, 0);
+    workers!.settle(device, () => {}, 0);
+    assertEquals(board.workerOf(toClient), before);
+    for (const worker of workers!.all) {
+      assertEquals(worker.device.allowedIps.lookup(address)!.worker, before);
+    }
+  }
+});
+
 Deno.test("workers are told of a peer that has gone for now, or for good", () => {
   const { gateway, toClient } = connectedPair({ gatewayWorkers: 2 });
   const { device, workers } = gateway;
