@@ -320,6 +320,13 @@ export class Flows {
     return this.clientToClient || source.isStatic;
   }
 
+  /** The same for a client's error, which makes nothing and keeps nothing alive (RFC 5508 REQ-6). */
+  mayErrorCross(source: Mapping, port: number, external: number): boolean {
+    const target = this.mappings.findExternal(source.protocol, port);
+    if (target !== null) return this.mayReach(source, target, external);
+    return this.clientToClient || source.isStatic;
+  }
+
   /**
    * Takes note of an answer from port 53: with the last that is asked for, a mapping that only asks has done its work.
    */

@@ -135,7 +135,7 @@ export class Outbound {
     const view = this.#view;
     const type = icmp.type(view, message);
     if (icmp.isError(type)) {
-      this.#icmp.outbound(packet, message, now);
+      this.#icmp.outbound(packet, message);
       return;
     }
     // Of queries, echo alone; and one to the external address is the host's to answer.

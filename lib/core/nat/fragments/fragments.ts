@@ -185,9 +185,13 @@ export class Fragments {
     return this.#waiting.add(key, train, owner, now);
   }
 
-  /** Counts what a client began and did not complete; what comes from outside may be the host's own, and reaches it. */
-  #forgotten({ bytes }: WaitingTrain): void {
-    if (this.#isOutbound) this.#forwarder.dropCopy(DropReason.natFragment, bytes);
+  /**
+   * Counts what a client began and did not complete; what comes from outside may be the host's own, and reaches it.
+   * What has the external address at either end is a client's, by another worker.
+   */
+  #forgotten({ bytes, train: { source, destination } }: WaitingTrain): void {
+    const isOfClient = this.#isOutbound || source === destination;
+    if (isOfClient) this.#forwarder.dropCopy(DropReason.natFragment, bytes);
   }
 
   #train(packet: number): Train {

@@ -99,7 +99,7 @@ export class IcmpTranslator {
   /**
    * A client's error about a packet that it got (REQ-5), from outside or, by hairpinning, from another client (REQ-7).
    */
-  outbound(packet: number, message: number, now: number): void {
+  outbound(packet: number, message: number): void {
     const view = this.#view;
     const quoted = this.#quoted(packet, message, icmp.TYPE_ECHO_REPLY);
     if (quoted < 0) return;
@@ -118,7 +118,7 @@ export class IcmpTranslator {
     const isHairpin = sourceAddress(view, quoted) === outside.address;
     const worker = isHairpin ? this.#otherOwner(quoted) : -1;
     if (worker >= 0) {
-      this.#cross(packet, message, quoted, { mapping, worker, now });
+      this.#cross(packet, message, quoted, { mapping, worker });
       return;
     }
     if (isHairpin) {
@@ -167,11 +167,11 @@ export class IcmpTranslator {
     packet: number,
     message: number,
     quoted: number,
-    { mapping, worker, now }: { mapping: Mapping; worker: number; now: number },
+    { mapping, worker }: { mapping: Mapping; worker: number },
   ): void {
     const view = this.#view;
     const { address } = this.#forwarder.outside;
-    if (!this.#flows.mayCross(mapping, portOf(view, quoted, SOURCE), address, now)) {
+    if (!this.#flows.mayErrorCross(mapping, portOf(view, quoted, SOURCE), address)) {
       this.#forwarder.drop(DropReason.clientToClientOff, packet);
       return;
     }
