@@ -6,6 +6,8 @@ import type { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { Router } from "../../../lib/core/routing/router.ts";
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
+import { HandOver, Origin } from "../../../lib/core/nat/slices/hand_over.ts";
+import { createRing, RingReader, RingWriter } from "../../../lib/core/threads/record_ring.ts";
 import { parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { createMemory } from "../../../lib/core/wire/memory.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
@@ -45,8 +47,12 @@ class Gateway {
   readonly #memory = createMemory(GENERATED_AT + Nat.generatedSize(1500));
   readonly #nat: Nat;
   readonly #pipeline: Pipeline;
+  /** What is handed over to the second of two workers, of which this is the first; or this is alone. */
+  readonly handedOver: RingReader;
 
-  constructor() {
+  constructor({ isFirstOfTwo = false }: { readonly isFirstOfTwo?: boolean } = {}) {
+    const ring = createRing(1 << 18);
+    this.handedOver = new RingReader(ring);
     const random = new Random(1);
     const memory = this.#memory;
     const allowedIps = new AllowedIps<Peer>();
@@ -65,6 +71,12 @@ class Gateway {
       forwards: [],
       clientQuota: 10,
       random: () => random.uint32(),
+      slice: !isFirstOfTwo ? null : {
+        number: 0,
+        count: 2,
+        workerOf: () => 0,
+        handOver: new HandOver(memory, [null, new RingWriter(ring)]),
+      },
     });
     const device = {
       allowedIps,
@@ -106,6 +118,7 @@ class Gateway {
   capture(
     packet: Bytes,
     header: { flags?: number; gsoType?: number; gsoSize?: number } = {},
+    origin: Origin = Origin.outside,
   ): void {
     const { bytes, view } = this.#memory;
     bytes.fill(0, CAPTURED_AT, CAPTURED_AT + VNET_HEADER_SIZE);
@@ -115,7 +128,8 @@ class Gateway {
     view.setUint16(CAPTURED_AT + 6, 20, true);
     view.setUint16(CAPTURED_AT + 8, packet[9] === 6 ? 16 : 6, true);
     bytes.set(packet, CAPTURED_AT + VNET_HEADER_SIZE);
-    this.#pipeline.fromOutside!.takeCaptured(CAPTURED_AT, VNET_HEADER_SIZE + packet.length, NOW);
+    const length = VNET_HEADER_SIZE + packet.length;
+    this.#pipeline.fromOutside!.takeCaptured(CAPTURED_AT, length, NOW, origin);
   }
 }
 
@@ -211,4 +225,22 @@ Deno.test("a captured super-packet for nobody is dropped", () => {
   gateway.capture(buildUdp({ source: REMOTE, destination: EXTERNAL, destinationPort: 7 }));
   assertEquals(gateway.sent, []);
   assertEquals(gateway.drops.counts[DropReason.natNoMapping], 2);
+});
+
+Deno.test("a captured super-packet for another worker is handed over once: what was handed over stays", () => {
+  const gateway = new Gateway({ isFirstOfTwo: true });
+  const packet = buildTcp({
+    source: REMOTE,
+    destination: EXTERNAL,
+    destinationPort: 30_008,
+    payload: new Uint8Array(5000),
+  });
+  const header = { flags: NEEDS_CHECKSUM, gsoType: GSO_TCPV4, gsoSize: 1380 };
+  gateway.capture(packet, header);
+  assertEquals(gateway.handedOver.next(), Origin.captured);
+  gateway.handedOver.done();
+  gateway.capture(packet, header, Origin.captured);
+  assertEquals(gateway.handedOver.next(), 0);
+  assertEquals(gateway.sent, []);
+  assertEquals(gateway.drops.counts[DropReason.natNoMapping], 1);
 });

@@ -1,4 +1,6 @@
 /** Tests of lib/core/engine/engine.ts: the loop on fake ports: back-pressure, splits under way, bounded rounds. */
+import type { HandedOverPort } from "../../../../lib/core/engine/handed_over_port.ts";
+import { Origin } from "../../../../lib/core/nat/slices/hand_over.ts";
 import { HANDSHAKE_ROUNDS, HANDSHAKES, TUN_READS } from "../../../../lib/core/engine/engine.ts";
 import { RECEIVE_ROUNDS } from "../../../../lib/core/engine/receive_rounds.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
@@ -247,6 +249,36 @@ Deno.test("a full port stops the capture, too; of a batch that was received alre
   gateway.engine.readCapture(simulation.now);
   simulation.run(100);
   assertEquals(client!.tun.written.length, 900);
+});
+
+Deno.test("of what other workers have handed over a turn takes a bounded number, and nothing while a port is full", () => {
+  const the = site(1, { external: EXTERNAL });
+  const { gateway, simulation } = the;
+  const packet = buildUdp({ source: REMOTE, destination: EXTERNAL, destinationPort: 7 });
+  const [offset] = gateway.capture!.offsets;
+  gateway.memory.bytes.set([...new Uint8Array(10), ...packet], offset);
+  let [waiting, flushes] = [200, 0];
+  gateway.capture!.onFlush = () => flushes++;
+  const handedOver = {
+    batch: 1,
+    offset,
+    length: 10 + packet.length,
+    origin: Origin.captured,
+    get hasMore() {
+      return waiting > 0;
+    },
+    receive: () => waiting-- > 0 ? 1 : 0,
+  } as unknown as HandedOverPort;
+  gateway.engine.receiveHandedOver(handedOver, simulation.now);
+  assertEquals([waiting, flushes, gateway.dropped(DropReason.natNoMapping)], [136, 64, 64]);
+  gateway.udp.room = 0;
+  gateway.tun.send(toClient(0));
+  gateway.engine.readTun(simulation.now);
+  gateway.engine.receiveHandedOver(handedOver, simulation.now);
+  assertEquals([waiting, gateway.engine.isFull], [136, true]);
+  makeRoom(the);
+  gateway.engine.receiveHandedOver(handedOver, simulation.now);
+  assertEquals(waiting, 72);
 });
 
 Deno.test("what came by a port is taken while it is full for sending: packets for the host arrive, and no turn is lost", () => {

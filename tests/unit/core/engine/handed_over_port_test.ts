@@ -3,7 +3,7 @@ import { HANDED_OVER_SIZE, HandedOverPort } from "../../../../lib/core/engine/ha
 import { HandOver, NO_HEADER, Origin } from "../../../../lib/core/nat/slices/hand_over.ts";
 import { createRing, RingReader, RingWriter } from "../../../../lib/core/threads/record_ring.ts";
 import { createMemory } from "../../../../lib/core/wire/memory.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
 
 const PACKET_AT = 10;
 
@@ -34,8 +34,9 @@ Deno.test("packets come one at a time, from each of the others in turn, and in t
     assertEquals(from.put(0, Origin.hairpin, NO_HEADER, PACKET_AT, 40), true);
   }
   assertEquals(port.hasMore, true);
-  const order = Array.from({ length: 5 }, () => receive()!.bytes[10]);
-  assertEquals(order, [1, 4, 2, 5, 3]);
+  const all = Array.from({ length: 5 }, () => receive()!);
+  assertEquals(all.map(({ bytes }) => bytes[10]), [1, 4, 2, 5, 3]);
+  assert(all.every(({ origin }) => origin === Origin.hairpin));
   assertEquals([port.hasMore, receive()], [false, null]);
 });
 
