@@ -24,8 +24,8 @@ interface TlsQuery {
 
 /** A query under way. */
 interface Asking extends TlsQuery {
-  /** @param answer null for none; "lost" where the connection ended before one came */
-  readonly settle: (answer: Uint8Array | null | "lost") => void;
+  /** @param answer null for none; "lost" where the connection ended before one came, "silent" where it had to be */
+  readonly settle: (answer: Uint8Array | null | "lost" | "silent") => void;
 }
 
 export interface TlsUpstreamsOptions {
@@ -61,12 +61,13 @@ export class TlsUpstreams implements Disposable {
       if (this.#isClosed) return resolve(null);
       const connection = this.#connectionTo(resolver);
       // A server may end a connection that has served just when the next question is on its way.
-      const mayAskAgain = connection.hasServed && !isAgain;
+      const { hasServed } = connection;
       cancel = connection.ask({
         ...query,
         settle: (answer) => {
-          if (answer === "lost" && mayAskAgain) ask(true);
-          else resolve(answer === "lost" ? null : answer);
+          if (answer instanceof Uint8Array) resolve(answer);
+          else if (!isAgain && (answer === "silent" || answer === "lost" && hasServed)) ask(true);
+          else resolve(null);
         },
       });
     };
@@ -140,12 +141,14 @@ class TlsConnection {
   hasServed = false;
   hasEnded = false;
   readonly #asking = new Set<Asking>();
-  readonly #unsent: Asking[] = [];
+  readonly #unsent = new Set<Asking>();
   readonly #onEnd: () => void;
   readonly #ending = new AbortController();
   #connection: Deno.TlsConn | null = null;
   #isSending = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Runs while an answer is owed, from the last message on. */
+  #silenceTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param connect null where there is no connection */
   constructor(
@@ -162,22 +165,36 @@ class TlsConnection {
   ask(asking: Asking): () => void {
     clearTimeout(this.#idleTimer);
     this.#asking.add(asking);
-    this.#unsent.push(asking);
+    this.#unsent.add(asking);
+    this.#awaitMessage();
     this.#send();
     return () => this.#forget(asking);
   }
 
+  /**
+   * A connection on which nothing comes may be none any more, and the kernel finds that out in minutes: the next
+   * question gets another one. One whose asker waits no more is owed its answer as well.
+   */
+  #awaitMessage(): void {
+    this.#silenceTimer ??= setTimeout(
+      guarded("dns", "ending a silent connection", () => this.end("silent")),
+      TIMEOUT,
+    );
+  }
+
   /** What is under way is lost. */
-  end(): void {
+  end(why: "lost" | "silent" = "lost"): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
     clearTimeout(this.#idleTimer);
+    clearTimeout(this.#silenceTimer);
     this.#ending.abort();
     if (this.#connection !== null) closeQuietly(this.#connection);
     this.#onEnd();
     const lost = [...this.#asking];
     this.#asking.clear();
-    for (const asking of lost) asking.settle("lost");
+    this.#unsent.clear();
+    for (const asking of lost) asking.settle(why);
   }
 
   async #run(connect: (signal: AbortSignal) => Promise<Deno.TlsConn | null>): Promise<void> {
@@ -200,27 +217,35 @@ class TlsConnection {
       const message = await readFramed(connection, MAX_MESSAGE_SIZE);
       if (message === null) return;
       this.hasServed = true;
-      for (const asking of [...this.#asking]) {
-        const judgement = asking.verdict(message);
-        if (judgement === "wait") continue;
-        this.#forget(asking);
-        asking.settle(judgement === "take" ? message : null);
-        break;
-      }
+      clearTimeout(this.#silenceTimer);
+      this.#silenceTimer = undefined;
+      this.#take(message);
+      if (this.#asking.size > 0) this.#awaitMessage();
+    }
+  }
+
+  #take(message: Uint8Array): void {
+    for (const asking of [...this.#asking]) {
+      const judgement = asking.verdict(message);
+      if (judgement === "wait") continue;
+      this.#forget(asking);
+      asking.settle(judgement === "take" ? message : null);
+      return;
     }
   }
 
   /** Sends what waits, one after the other: a write that comes between the parts of another would mix the two. */
   #send(): void {
-    if (this.#connection === null || this.#isSending || this.#unsent.length === 0) return;
+    if (this.#connection === null || this.#isSending || this.#unsent.size === 0) return;
     this.#isSending = true;
     background("dns", "querying a resolver by TLS", this.#sendAll(this.#connection));
   }
 
   async #sendAll(connection: Deno.TlsConn): Promise<void> {
     try {
-      for (let next = this.#unsent.shift(); next !== undefined; next = this.#unsent.shift()) {
-        if (this.#asking.has(next)) await writeFramed(connection, next.message);
+      for (const next of this.#unsent) {
+        this.#unsent.delete(next);
+        await writeFramed(connection, next.message);
       }
     } catch (error) {
       this.end();
@@ -231,6 +256,7 @@ class TlsConnection {
   }
 
   #forget(asking: Asking): void {
+    this.#unsent.delete(asking);
     if (!this.#asking.delete(asking) || this.#asking.size > 0 || this.hasEnded) return;
     this.#idleTimer = setTimeout(
       guarded("dns", "ending an idle connection", () => this.end()),

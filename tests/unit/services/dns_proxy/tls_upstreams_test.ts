@@ -1,5 +1,5 @@
 /** Tests of DNS over TLS on loopback, against a server with a certificate of its own authority. */
-import type { UpstreamVerdict } from "../../../../lib/core/dns/upstream.ts";
+import type { DnsExchange, UpstreamVerdict } from "../../../../lib/core/dns/upstream.ts";
 import {
   closeQuietly,
   readFramed,
@@ -8,6 +8,7 @@ import {
 import { TlsUpstreams } from "../../../../lib/services/dns_proxy/tls_upstreams.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
+import { FakeTimers } from "../../../support/time/fake_timers.ts";
 
 const LOOPBACK = 0x7f000001;
 const RESOLVER = { address: LOOPBACK, tlsName: "dns.example" };
@@ -145,6 +146,76 @@ hostTest("a connection that the resolver ends between questions is opened again"
     const message = Uint8Array.of(byte);
     assertEquals(await upstreams.exchange(RESOLVER, { message, verdict: take }).answer, message);
   }
+});
+
+/** An answer on a real connection, while no time passes; a failure where none comes. */
+async function answerOf(
+  { answer }: DnsExchange,
+  timers: FakeTimers,
+): Promise<Uint8Array | null> {
+  let found: Uint8Array | null | undefined;
+  answer.then((each) => found = each, () => {});
+  for (let turn = 0; turn < 3_000 && found === undefined; turn++) await timers.advance(0);
+  assertEquals(found === undefined, false, "no answer");
+  return found!;
+}
+
+function question(byte: number, length = 2) {
+  const message = new Uint8Array(length);
+  message[0] = byte;
+  const verdict = (found: Uint8Array): UpstreamVerdict => found[0] === byte ? "take" : "wait";
+  return { message, verdict };
+}
+
+for (
+  const [what, count, length] of [
+    ["answers nothing", 1, 2],
+    // More than fits into the buffers of both ends.
+    ["reads no more", 250, 60_000],
+  ] as const
+) {
+  hostTest(`a resolver that ${what} on a connection is asked on another one`, async () => {
+    using timers = new FakeTimers();
+    const isAsked = Promise.withResolvers<void>();
+    const isOver = Promise.withResolvers<boolean>();
+    let isFirst = true;
+    await using server = new TlsServer(async (connection, message) => {
+      if (!isFirst) return await echo(connection, message);
+      isFirst = false;
+      isAsked.resolve();
+      return await isOver.promise;
+    });
+    using upstreams = upstreamsTo(server);
+    const asked = Array.from(
+      { length: count },
+      (_, i) => upstreams.exchange(RESOLVER, question(i, length)),
+    );
+    await isAsked.promise;
+    await timers.advance(3_000);
+    for (const each of asked) each.cancel();
+    // As long as clients ask, the connection is never idle.
+    const last = upstreams.exchange(RESOLVER, question(255));
+    await timers.advance(1_000);
+    assertEquals(await answerOf(last, timers), question(255).message);
+    assertEquals(server.connections, 2);
+    isOver.resolve(false);
+  });
+}
+
+hostTest("a connection goes on while answers come, though one question has none", async () => {
+  using timers = new FakeTimers();
+  await using server = new TlsServer((connection, message) =>
+    message[0] === 0 ? Promise.resolve(true) : echo(connection, message)
+  );
+  using upstreams = upstreamsTo(server);
+  const unanswered = upstreams.exchange(RESOLVER, question(0));
+  for (let second = 1; second <= 6; second++) {
+    const asked = upstreams.exchange(RESOLVER, question(second));
+    assertEquals(await answerOf(asked, timers), question(second).message);
+    await timers.advance(1_000);
+  }
+  assertEquals(await unanswered.answer, null);
+  assertEquals(server.connections, 1);
 });
 
 hostTest(
