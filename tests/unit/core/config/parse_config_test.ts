@@ -175,12 +175,11 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["ClientToClient = off", { clientToClient: false }],
     ["ClientToClient = on", { clientToClient: true }],
     ["DnsProxy = 1.1.1.1, 9.9.9.9", { dnsProxy: [resolver("1.1.1.1"), resolver("9.9.9.9")] }],
-    ["DnsProxy = tls://dns.quad9.net@9.9.9.9, 1.1.1.1", {
-      dnsProxy: [resolver("9.9.9.9", "dns.quad9.net"), resolver("1.1.1.1")],
+    ["DnsProxy = TLS://bücher.example@9.9.9.9, 1.1.1.1", {
+      dnsProxy: [resolver("9.9.9.9", "xn--bcher-kva.example"), resolver("1.1.1.1")],
     }],
-    ["DnsProxy = TLS://bücher.example@10.2.0.53", {
-      dnsProxy: [resolver("10.2.0.53", "xn--bcher-kva.example")],
-    }],
+    ["Webhook = https://A.example/x?y", { webhooks: ["https://a.example/x?y"] }],
+    [`WebhookSecret = ${"A".repeat(43)}=`, { webhookSecret: new Uint8Array(32) }],
     ["Transport = udp", { transport: "udp" }],
     ["Transport = faketcp", { transport: "faketcp" }],
     ["Transport = auto", { transport: "auto" }],
