@@ -46,6 +46,7 @@ export class InnerGuard implements Disposable {
   readonly #nftables: Nftables;
   readonly #opened: DisposableStack;
   #shared: readonly number[];
+  #own6: readonly Ipv6Text[] | null;
   #isArpSilent = false;
   #isClosed = false;
 
@@ -58,8 +59,9 @@ export class InnerGuard implements Disposable {
     // Fails where the kernel has netlink for the firewall but no nftables: then there is nothing to note, nor to undo.
     this.#nftables.listTables();
     this.#shared = this.#sharedNow();
+    this.#own6 = this.#own6Now();
     this.#tellOfShared();
-    for (const family of options.addresses6.length === 0 ? ["ip"] as const : FAMILIES) {
+    for (const family of this.#own6 === null ? ["ip"] as const : FAMILIES) {
       options.journal.make({
         kind: "nftables-table",
         table: { family, name: this.#table },
@@ -98,9 +100,12 @@ export class InnerGuard implements Disposable {
   networkChanged(): void {
     if (this.#isClosed) return;
     const shared = this.#sharedNow();
-    if (shared.join() === this.#shared.join()) return;
+    const own6 = this.#own6Now();
+    const isSame = shared.join() === this.#shared.join();
+    if (isSame && own6?.join() === this.#own6?.join()) return;
     this.#shared = shared;
-    this.#tellOfShared();
+    this.#own6 = own6;
+    if (!isSame) this.#tellOfShared();
     installInnerGuard(this.#nftables, this.#traffic);
     if (this.#isArpSilent) installInnerSilence(this.#nftables, this.#traffic);
   }
@@ -122,7 +127,7 @@ export class InnerGuard implements Disposable {
       device: interfaceName,
       addresses: addresses.map(({ address }) => address)
         .filter((address) => !this.#shared.includes(address)),
-      addresses6: this.#own6(),
+      addresses6: this.#own6,
       services: services.filter(({ address }) => this.#shared.includes(address)),
     };
   }
@@ -153,15 +158,20 @@ export class InnerGuard implements Disposable {
     return addresses.map(({ address }) => address).filter((address) => elsewhere.has(address));
   }
 
-  /** The inner IPv6 addresses but for those that another interface has, too; no service of ours is there. */
-  #own6(): Ipv6Text[] {
+  /**
+   * The inner IPv6 addresses but for those that another interface has, too; no service of ours is there. Null where
+   * the tunnel has none.
+   */
+  #own6Now(): Ipv6Text[] | null {
+    const { addresses6 } = this.#options;
+    if (addresses6.length === 0) return null;
     const tunnel = this.#netlink.links.find(this.#options.interfaceName)?.index ?? null;
     const elsewhere = new Set(
       this.#netlink.addresses.list({ family: AF_INET6 })
         .filter(({ link, isPermanent }) => link !== tunnel && isPermanent)
         .map(({ address }) => formatIp(address)),
     );
-    return this.#options.addresses6.map(addressOf6).filter((address) => !elsewhere.has(address));
+    return addresses6.map(addressOf6).filter((address) => !elsewhere.has(address));
   }
 
   #tellOfShared(): void {

@@ -30,7 +30,8 @@ export interface InnerTraffic {
   readonly device: string;
   /** This host's addresses in the tunnel and nowhere else, host order. */
   readonly addresses: readonly number[];
-  readonly addresses6: readonly Ipv6Text[];
+  /** The same of IPv6; null where the tunnel has none. */
+  readonly addresses6: readonly Ipv6Text[] | null;
   /** Services of the tunnel at addresses that another interface has as well. */
   readonly services: readonly InnerService[];
 }
@@ -73,7 +74,7 @@ export function installInnerGuard(
     ]),
   });
   nftables.replaceTable({ family: "ip", name: table }, chain(matches));
-  if (addresses6.length === 0) return;
+  if (addresses6 === null) return;
   const matches6 = addresses6.map((address) => destinationIs(ipv6Bytes(address)));
   nftables.replaceTable({ family: "ip6", name: table }, chain(matches6));
 }

@@ -263,6 +263,15 @@ netTest(
     assertEquals((await ping(gateway, INSIDE6)).received, 3);
     await ping(neighbour, CLIENT_INSIDE6, { wait: 1 });
     assertEquals(forwarded.count(), 0);
+    // An address that another interface gets as well is the host's own there, for as long as it has it.
+    for (const [change, received] of [["add", 1], ["del", 0], ["add", 1], ["del", 0]] as const) {
+      const address = ["ip", "address", change, `${INSIDE6}/128`, "dev", "lo"];
+      await gateway.output(address);
+      await eventually(async () => {
+        const { received: now } = await ping(neighbour, INSIDE6, { count: 1, wait: 1 });
+        return now === received || null;
+      }, { what: address.join(" ") });
+    }
     // It is these tables that stop them, and they are put back where somebody removes them.
     await eventually(async () => {
       for (const table of ["inner", "forward"]) {
