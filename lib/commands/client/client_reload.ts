@@ -35,7 +35,7 @@ export interface ClientReloadOptions {
     routes: {
       readonly added: RoutePlan["plain"];
       readonly removed: RoutePlan["plain"];
-      readonly inside: RoutePlan["inside"];
+      readonly inside: readonly HostAddress[];
     },
   ) => void;
   /** Sets the host's resolvers in the place of those that were set before. */
@@ -124,7 +124,7 @@ export class ClientReload implements ReloadRole<ClientConfig> {
           changeRoutes({
             added: without(plan, oldPlan),
             removed: without(oldPlan, plan),
-            inside: plan.inside,
+            inside: [...plan.inside, ...plan.inside6],
           }),
       },
     ];

@@ -64,10 +64,11 @@ export class HostNetwork implements Disposable {
   #link: Omit<LinkState, "routes"> | null = null;
   readonly #routes = new Map<string, LinkRoute>();
   /**
-   * The table that the tunnel's own routes are in, a full tunnel's default route among them; null before that is known.
+   * The tables that the tunnel's own routes are in, a full tunnel's default route among them; null before they are
+   * known.
    */
-  #insideTable: number | null = null;
-  readonly #inside = new Set<number>();
+  #insideTables: { readonly ipv4: number; readonly ipv6: number } | null = null;
+  readonly #inside = new Set<HostAddress>();
   #fixtures: readonly Fixture[] = [];
   #detours: readonly Detour[] = [];
 
@@ -199,14 +200,16 @@ export class HostNetwork implements Disposable {
    */
   addPolicy(
     settings: InterfaceSettings,
-    { mark, isFullTunnel, isFullTunnel6, inside, blocked6 }: RoutePlan,
+    { mark, isFullTunnel, isFullTunnel6, inside, inside6, blocked6 }: RoutePlan,
   ): void {
     const blocked = hasIpv6() ? blocked6 : [];
-    if (!isFullTunnel) {
-      this.#insideTable = RouteTable.main;
-      this.setInside(settings.name, inside);
+    const { main } = RouteTable;
+    const allInside = [...inside, ...inside6];
+    if (!isFullTunnel && !isFullTunnel6 && blocked.length === 0) {
+      this.#insideTables = { ipv4: main, ipv6: main };
+      this.setInside(settings.name, allInside);
+      return;
     }
-    if (!isFullTunnel && !isFullTunnel6 && blocked.length === 0) return;
     // Another instance would choose the same table and priorities at the same moment.
     this.#journal.exclusively(() => {
       const { links } = this.#netlink;
@@ -225,7 +228,14 @@ export class HostNetwork implements Disposable {
         });
         this.#addRoute(index, { destination: defaultPrefix(AF_INET6), table });
       }
-      if (blocked.length > 0 || isFullTunnel6) this.#addRules(AF_INET6, { table, mark });
+      this.#insideTables = {
+        ipv4: isFullTunnel ? table : main,
+        ipv6: isFullTunnel6 ? table : main,
+      };
+      this.setInside(settings.name, allInside);
+      if (blocked.length > 0 || isFullTunnel6) {
+        this.#addRules(AF_INET6, { table, mark, hasInside: isFullTunnel6 });
+      }
       this.#watchDetours(settings.name, {
         mark,
         families: [
@@ -236,28 +246,28 @@ export class HostNetwork implements Disposable {
       if (!isFullTunnel) return;
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
       this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
-      this.#insideTable = table;
-      this.setInside(settings.name, inside);
-      this.#addRules(AF_INET, { table, mark });
+      this.#addRules(AF_INET, { table, mark, hasInside: true });
     });
   }
 
-  /**
-   * Has the tunnel lead to these single addresses (host order) in front of the host's own networks, and to no others.
-   */
-  setInside(interfaceName: string, addresses: readonly number[]): void {
-    const table = this.#insideTable;
+  /** Has the tunnel lead to these single addresses in front of the host's own networks, and to no others. */
+  setInside(interfaceName: string, addresses: readonly HostAddress[]): void {
+    const tables = this.#insideTables;
     const link = this.#netlink.links.find(interfaceName);
-    if (table === null || link === null) return;
+    if (tables === null || link === null) return;
+    const routeOf = (address: HostAddress) => ({
+      destination: hostPrefix(address),
+      table: isIpv6(address) ? tables.ipv6 : tables.ipv4,
+    });
     for (const address of addresses) {
       if (this.#inside.has(address)) continue;
       this.#inside.add(address);
-      this.#addRoute(link.index, { destination: hostPrefix(address), table });
+      this.#addRoute(link.index, routeOf(address));
     }
     for (const address of this.#inside) {
       if (addresses.includes(address)) continue;
       this.#inside.delete(address);
-      this.#deleteRoute(link.index, { destination: hostPrefix(address), table });
+      this.#deleteRoute(link.index, routeOf(address));
     }
   }
 
@@ -328,12 +338,12 @@ export class HostNetwork implements Disposable {
    */
   #addRules(
     family: AddressFamily,
-    { table, mark }: { table: number; mark: number },
+    { table, mark, hasInside }: { table: number; mark: number; hasInside: boolean },
   ): void {
     const isOwn = mark === 0 ? {} : { mark: { value: mark }, inverted: true };
     const rules: Omit<RuleSpec, "family" | "priority" | "protocol">[] = [
       // The tunnel's own default route does not count yet.
-      ...family === AF_INET ? [{ table, ...isOwn, suppressPrefixLength: 0 }] : [],
+      ...hasInside ? [{ table, ...isOwn, suppressPrefixLength: 0 }] : [],
       { table: RouteTable.main, suppressPrefixLength: 0 },
       { table, ...isOwn },
     ];
@@ -347,8 +357,9 @@ export class HostNetwork implements Disposable {
   }
 }
 
-function hostPrefix(address: number): IpPrefix {
-  return { address: ipv4FromNumber(address), length: 32 };
+function hostPrefix(address: HostAddress): IpPrefix {
+  const bytes = addressBytes(address);
+  return { address: bytes, length: 8 * bytes.length };
 }
 
 function keyOf({ destination, table }: LinkRoute): string {

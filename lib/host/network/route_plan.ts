@@ -10,13 +10,20 @@ import {
   outermostOf,
   withoutRepetitions,
 } from "../../core/config/values/networks.ts";
-import { formatAddress, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
+import {
+  formatAddress,
+  type HostAddress,
+  type Ipv6Text,
+  isIpv6,
+} from "../../core/wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import {
+  addressOf6,
   ALL_IPV6,
   type Ipv6PrefixText,
   isAllIpv6,
   isWithin6,
+  LINK_LOCAL6,
   outermostOf6,
   splitCidr6,
 } from "../../core/wire/ipv6_prefix.ts";
@@ -27,6 +34,7 @@ export const DEFAULT_MARK = 51820;
 const MAIN_TABLE = 254;
 /** A resolver on this host. */
 const LOOPBACK_NETWORK = 127;
+const LOOPBACK6 = "::1";
 
 export interface RoutePlan {
   /** SO_MARK of the tunnel's own datagrams; 0 for none. */
@@ -40,6 +48,8 @@ export interface RoutePlan {
    * full tunnel those that `AllowedIPs` names, as the gateway's inner one.
    */
   readonly inside: readonly number[];
+  /** The same of IPv6. */
+  readonly inside6: readonly Ipv6Text[];
   /** The networks that get plain routes by the TUN, and where. */
   readonly plain: {
     readonly networks: readonly Ipv4Prefix[];
@@ -73,6 +83,7 @@ export function planRoutes(config: ClientConfig): RoutePlan {
       isFullTunnel: false,
       isFullTunnel6: false,
       inside: [],
+      inside6: [],
       plain: table === "off"
         ? { networks: [], networks6: [], table: MAIN_TABLE }
         : { networks: allowedIps, networks6: carried6, table },
@@ -95,12 +106,15 @@ export function planRoutes(config: ClientConfig): RoutePlan {
     isFullTunnel,
     isFullTunnel6,
     inside: insideOf(config.interface, { allowedIps, isFullTunnel }),
+    inside6: insideOf6(config.interface, { carried6, isFullTunnel6 }),
     plain: {
       networks: isFullTunnel
         ? allowedIps.filter((prefix) => !outermost.includes(prefix) && prefix.prefixLength < 32)
         : allowedIps,
       networks6: isFullTunnel6
-        ? carried6.filter((prefix) => !outermost6.includes(prefix))
+        ? carried6.filter((prefix) =>
+          !outermost6.includes(prefix) && splitCidr6(prefix).prefixLength < 128
+        )
         : carried6,
       table: MAIN_TABLE,
     },
@@ -125,6 +139,27 @@ function insideOf(
       allowedIps.some((network) => isWithin({ address, prefixLength: 32 }, network));
   return [...new Set([...isFullTunnel ? named : [], ...dns.filter(isInside)])]
     .filter((address) => !own.includes(address) && address >>> 24 !== LOOPBACK_NETWORK);
+}
+
+function insideOf6(
+  { addresses6, dns6 }: ClientConfig["interface"],
+  { carried6, isFullTunnel6 }: {
+    readonly carried6: readonly Ipv6PrefixText[];
+    readonly isFullTunnel6: boolean;
+  },
+): Ipv6Text[] {
+  const named = carried6.filter((prefix) => splitCidr6(prefix).prefixLength === 128).map(
+    addressOf6,
+  );
+  const own = addresses6.map(addressOf6);
+  const isInside = (address: Ipv6Text) =>
+    isFullTunnel6 ||
+    !named.includes(address) &&
+      carried6.some((network) => isWithin6(`${address}/128`, network));
+  const isOfHost = (address: Ipv6Text) =>
+    own.includes(address) || address === LOOPBACK6 || isWithin6(`${address}/128`, LINK_LOCAL6);
+  return [...new Set([...isFullTunnel6 ? named : [], ...dns6.filter(isInside)])]
+    .filter((address) => !isOfHost(address));
 }
 
 /**

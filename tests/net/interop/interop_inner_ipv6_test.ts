@@ -154,10 +154,16 @@ netTest(
         KillSwitch: "on",
       }, {
         PublicKey: serverIdentity.publicKey,
-        AllowedIPs: "0.0.0.0/0, ::/0",
+        AllowedIPs: `0.0.0.0/0, ::/0, ${SERVER_INSIDE6}/128`,
         Endpoint: SERVER_ENDPOINT,
       }),
     );
+    // As a router on the link may announce them, at any time and with any prefix.
+    for (const network of ["fd00:77::/64", `${SERVER_INSIDE6}/128`]) {
+      await client.output(["ip", "route", "add", network, "dev", CABLE, "metric", "256"]);
+      const way = await client.output(["ip", "-6", "route", "get", SERVER_INSIDE6]);
+      assert(way.includes("dev vpn0"), way);
+    }
     await showTraffic(wire, FAR6);
     assertEquals((await ping(client, SERVER_INSIDE6)).received, 3);
     const route = await client.output(["ip", "-6", "route", "get", FAR6]);
@@ -183,6 +189,9 @@ netTest(
       });
     }
     assertEquals(leaks.count(), 0);
+    for (const network of ["fd00:77::/64", `${SERVER_INSIDE6}/128`]) {
+      await client.output(["ip", "route", "del", network, "dev", CABLE]);
+    }
     await endWell(running);
     assertEquals(await hostState(client), before);
     // A question for the neighbour that the kill switch has stopped may still be under way, and take pings with it.

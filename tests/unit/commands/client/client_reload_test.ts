@@ -5,7 +5,8 @@
 import { ClientReload } from "../../../../lib/commands/client/client_reload.ts";
 import { AppError, ExitCode } from "../../../../lib/process/errors.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
-import { formatCidr, formatIpv4, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
+import { formatAddress } from "../../../../lib/core/wire/host_address.ts";
+import { formatCidr, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { peer, PEERS, section, Site } from "../../../support/control/reload_site.ts";
@@ -29,7 +30,7 @@ function clientRole({ answers = true, dnsFails = false } = {}) {
     }),
     changeRoutes: ({ added, removed, inside }) =>
       asked.push(
-        ...inside.map((address) => `inside ${formatIpv4(address)}`),
+        ...inside.map((address) => `inside ${formatAddress(address)}`),
         ...added.networks.map((network) => `+${formatCidr(network)}`),
         ...removed.networks.map((network) => `-${formatCidr(network)}`),
       ),

@@ -39,12 +39,13 @@ function client(
 
 /** The plan, its networks as text. */
 function planned(...args: Parameters<typeof client>) {
-  const { plain, inside, isFullTunnel6, ...plan } = planRoutes(client(...args));
+  const { plain, inside, inside6, isFullTunnel6, ...plan } = planRoutes(client(...args));
   return {
     ...plan,
     ...isFullTunnel6 ? { isFullTunnel6 } : {},
     ...plain.networks6.length === 0 ? {} : { networks6: plain.networks6 },
     ...inside.length === 0 ? {} : { inside: inside.map(formatIpv4) },
+    ...inside6.length === 0 ? {} : { inside6 },
     networks: plain.networks.map(formatCidr),
     table: plain.table,
   };
@@ -277,6 +278,18 @@ Deno.test("planRoutes() sends all IPv6 through a tunnel that carries it, and blo
   }
   const { networks6 } = planned("0.0.0.0/0, ::/0, fd00:77::/64", "", BOTH);
   assertEquals(networks6, ["fd00:77::/64"]);
+});
+
+Deno.test("planRoutes() has a tunnel of IPv6 lead to single addresses and resolvers whatever the LAN is", () => {
+  const dns = "DNS = 2001:db8:53::53, fd00:77::53, fd00:77::2, ::1, fe80::1";
+  const full = planned("::/0, fd00:77::1/128, fd00:77::2/128", dns, BOTH);
+  // Neither its own address, nor what is on this host or a link of it.
+  assertEquals(full.inside6, ["fd00:77::1", "2001:db8:53::53", "fd00:77::53"]);
+  assertEquals(full.networks6, undefined);
+  const part = planned("fd00:77::/64, fd00:77::1/128", `${dns}, fd00:77::1`, BOTH);
+  assertEquals(part.inside6, ["fd00:77::53"]);
+  assertEquals(planned("fd00:77::/64", `${dns}\nTable = 1234`, BOTH).inside6, undefined);
+  assertEquals(planned("::/0", dns).inside6, undefined);
 });
 
 Deno.test("planRoutes() blocks what IPv6 a full tunnel of IPv4 does not carry", () => {
