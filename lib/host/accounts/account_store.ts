@@ -9,7 +9,10 @@ import type { DatabaseSync } from "node:sqlite";
 /** In the file's header, by which it is known as ours: "vpna". */
 const APPLICATION_ID = 0x76706e61;
 const VERSION = 1;
-/** Days of usage and of events that are kept, and events at most. */
+/**
+ * Days of usage and of events that are kept, and events at most. It is days with any that count, not those since: a
+ * clock that is wrong for a moment, as at the start of a machine without a battery, must not cost all there is.
+ */
 const DAYS = 800;
 const EVENT_DAYS = 90;
 const EVENTS = 100_000;
@@ -92,13 +95,13 @@ export class AccountStore implements Disposable {
     return await opened(path, { timeout: BUSY_TIMEOUT }, (database) => {
       const isNew = valueOf(database, "PRAGMA page_count") === 0;
       if (!isNew) requireOurs(database);
-      database.exec(`PRAGMA page_size = ${PAGE_SIZE}; PRAGMA journal_mode = WAL`);
+      // Where nothing is new, nothing is written: a file that is locked, or on a full disk, is still there to be read.
+      database.exec(`PRAGMA page_size = ${PAGE_SIZE}`);
+      if (isNew) makeOurs(database);
+      else database.exec(SCHEMA);
       // In the log by then, a transaction is safe from the end of the process, though not from that of the machine.
-      database.exec(`PRAGMA synchronous = NORMAL; PRAGMA max_page_count = ${PAGES}`);
-      database.exec(
-        `PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`,
-      );
-      database.exec(SCHEMA);
+      database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`);
+      database.exec(`PRAGMA max_page_count = ${PAGES}`);
       return new AccountStore(database);
     });
   }
@@ -162,8 +165,12 @@ export class AccountStore implements Disposable {
       inAll.run(peer, received, sent);
     }
     if (day !== this.#prunedOn) {
-      database.prepare("DELETE FROM usage WHERE day < ?").run(day - DAYS);
-      database.prepare("DELETE FROM event WHERE time < ?").run((day - EVENT_DAYS) * DAY);
+      database.exec(
+        `DELETE FROM usage WHERE day <= (${nextNewest("day", "usage", DAYS)});
+         DELETE FROM event WHERE time / ${DAY} <= (${
+          nextNewest(`time / ${DAY}`, "event", EVENT_DAYS)
+        })`,
+      );
     }
     this.#prunedOn = day;
   }
@@ -272,6 +279,19 @@ async function opened(
     database.close();
     throw error;
   }
+}
+
+/** All at once: one that is killed meanwhile leaves an empty file, not one that is nobody's. */
+function makeOurs(database: DatabaseSync): void {
+  database.exec(
+    `BEGIN IMMEDIATE; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION};
+     ${SCHEMA} COMMIT`,
+  );
+}
+
+/** The query for the newest value that is behind so many newer ones; it finds none where there are not more. */
+function nextNewest(value: string, table: string, newer: number): string {
+  return `SELECT DISTINCT ${value} FROM ${table} ORDER BY 1 DESC LIMIT 1 OFFSET ${newer}`;
 }
 
 /** @throws {Error} for another program's file, one of a later version, and one that is damaged */

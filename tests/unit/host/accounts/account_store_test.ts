@@ -121,14 +121,47 @@ hostTest("a process that is killed has lost nothing that it had added", async ()
 hostTest("days beyond the bound are forgotten, and still count in all", async () => {
   await withFolder(async (path) => {
     using store = await AccountStore.open(path);
-    store.add(TODAY - 801, [of("a", 1, 1)]);
-    store.add(TODAY - 800, [of("a", 2, 2)]);
-    store.add(TODAY, [of("b", 1, 1)]);
-    assertEquals(store.usage("day").map(({ peer, received }) => [peer, received]), [["b", 1], [
-      "a",
-      2,
-    ]]);
-    assertEquals(store.used("a", null), 6);
+    for (let day = 0; day <= 800; day++) store.add(TODAY + day, [of("a", 1, 1)]);
+    assertEquals(store.usage("day").length, 800);
+    assertEquals(store.used("a", { first: TODAY, last: TODAY }), 0);
+    assertEquals(store.used("a", null), 1_602);
+  });
+});
+
+hostTest("a clock that is wrong for a moment costs nothing that was there", async () => {
+  await withFolder(async (path) => {
+    using store = await AccountStore.open(path);
+    const event = {
+      time: TODAY * 86_400_000,
+      kind: "connected",
+      peer: null,
+      name: null,
+      detail: null,
+    };
+    store.add(TODAY, [of("a", 10, 20)]);
+    store.addEvents([event]);
+    for (const day of [TODAY + 27_000, 0, TODAY]) store.add(day, [of("a", 1, 1)]);
+    assertEquals(store.used("a", { first: TODAY, last: TODAY }), 32);
+    assertEquals(store.events(0, 0).length, 1);
+  });
+});
+
+hostTest("a file that cannot be written to for now is opened, and read", async () => {
+  await withFolder(async (path) => {
+    (await AccountStore.open(path))[Symbol.dispose]();
+    const { DatabaseSync } = await import("node:sqlite");
+    using other = new DatabaseSync(path);
+    {
+      using store = await AccountStore.open(path);
+      store.add(TODAY, [of("a", 1, 1)]);
+    }
+    other.exec("BEGIN IMMEDIATE");
+    using store = await AccountStore.open(path);
+    assertEquals(store.used("a", null), 2);
+    assertThrows(() => store.add(TODAY, [of("a", 1, 1)]), Error, "locked");
+    other.exec("COMMIT");
+    store.add(TODAY, [of("a", 1, 1)]);
+    assertEquals(store.used("a", null), 4);
   });
 });
 
@@ -202,18 +235,19 @@ hostTest(
   },
 );
 
-hostTest("events older than 90 days are forgotten", async () => {
+hostTest("events of the last 90 days on which there were any are kept", async () => {
   await withFolder(async (path) => {
     using store = await AccountStore.open(path);
-    const old = (days: number) => ({
-      time: (TODAY - days) * 86_400_000,
-      kind: `${days}`,
+    const on = (day: number) => ({
+      time: (TODAY + 2 * day) * 86_400_000 + 1,
+      kind: `${day}`,
       peer: null,
       name: null,
       detail: null,
     });
-    store.addEvents([old(91), old(90), old(0)]);
+    store.addEvents(Array.from({ length: 92 }, (_, day) => on(day)));
     store.add(TODAY, [of("a", 1, 1)]);
-    assertEquals(store.events(0, 0).map(({ kind }) => kind), ["90", "0"]);
+    const kinds = store.events(0, 0).map(({ kind }) => kind);
+    assertEquals([kinds.length, kinds[0], kinds.at(-1)], [90, "2", "91"]);
   });
 });
