@@ -11,8 +11,13 @@ import { randomBytes } from "node:crypto";
 
 /** Bytes of each ring: what a worker hands over in a turn, and what it is told at the start, goes in by parts. */
 const RING_SIZE = 1 << 20;
-/** Of those between workers: four super-packets. It costs nothing until it is written to. */
-const RING_BETWEEN_SIZE = 1 << 18;
+/**
+ * Of all those by which others hand packets over to one worker: what they receive while it has no time, as a socket's
+ * buffer has it for what comes by itself; and of each at least, room for four super-packets. It costs nothing until it
+ * is written to.
+ */
+const RINGS_BETWEEN_SIZE = 1 << 21;
+const LEAST_BETWEEN_SIZE = 1 << 18;
 /** Sessions that there are at a time, three for each peer, and those that workers have still to hear the end of. */
 const MAX_SESSIONS = 4 * MAX_PEERS;
 
@@ -39,6 +44,13 @@ export interface SharedMemory {
   readonly natUsage: readonly SharedArrayBuffer[];
 }
 
+/** Bytes of the ring from one of so many workers to another, a power of two. */
+export function ringBetweenSize(workers: number): number {
+  let size = RINGS_BETWEEN_SIZE;
+  while (size > LEAST_BETWEEN_SIZE && size * (workers - 1) > RINGS_BETWEEN_SIZE) size >>= 1;
+  return size;
+}
+
 /** @throws {SystemCallError} where descriptors have run out */
 export function createSharedMemory(workers: number): SharedMemory {
   const libc = openLibc();
@@ -56,7 +68,7 @@ export function createSharedMemory(workers: number): SharedMemory {
     workersWake: ofEach(() => createEventFd(libc)),
     toDevice: ofEach(() => createRing(RING_SIZE)),
     deviceWake: createEventFd(libc),
-    between: ofEach(() => ofEach(() => createRing(RING_BETWEEN_SIZE))),
+    between: ofEach(() => ofEach(() => createRing(ringBetweenSize(workers)))),
     natUsage: ofEach(() => new SharedArrayBuffer(NAT_USAGE_SIZE)),
   };
 }
