@@ -1,5 +1,6 @@
 /** Peer events: what the data plane reports and what becomes of access, as the few events that a person reads later. */
 import { encodeKey } from "../core/config/values/key_text.ts";
+import { Allowance } from "../core/limits/allowance.ts";
 import { formatSocketAddress } from "../core/wire/host_address.ts";
 import type { DataPlaneListener } from "../dataplane/data_plane_handle.ts";
 import type { EventPeer } from "./accounts.ts";
@@ -7,6 +8,11 @@ import type { PeersChange } from "./live_peers.ts";
 
 /** ms in which a peer's moves are one event: a client may move with each packet. */
 const MOVE_PAUSE = 60_000;
+/**
+ * Connections of a peer that are told: so many at once, and one a minute after that. A client may come and say goodbye
+ * each second, and there is room for so many events of all peers: they are not to give way to those of one.
+ */
+const CONNECTIONS = { perSecond: 1 / 60, burst: 10 } as const;
 /** Peers named of those that are changed at once; the others are counted. */
 const CHANGES_NAMED = 100;
 
@@ -16,12 +22,26 @@ export interface PeerEventsOptions {
   readonly now: () => number;
 }
 
+interface Connection {
+  /** When the peer was last told to be elsewhere. */
+  movedAt: number;
+  readonly isTold: boolean;
+}
+
+/** Of a peer's connections. */
+interface Telling {
+  readonly allowance: Allowance;
+  /** Connections since the last one that was told. */
+  leftOut: number;
+}
+
 type PeerReport = Parameters<DataPlaneListener["onPeer"]>[0];
 
 export class PeerEvents {
   readonly #options: PeerEventsOptions;
-  /** Those with a session, by public key, and when each was last told to have moved. */
-  readonly #connected = new Map<string, number>();
+  /** Of those with a session, by public key. */
+  readonly #connected = new Map<string, Connection>();
+  readonly #telling = new Map<string, Telling>();
 
   constructor(options: PeerEventsOptions) {
     this.#options = options;
@@ -32,29 +52,58 @@ export class PeerEvents {
     const { record, now } = this.#options;
     const key = encodeKey(report.publicKey);
     const place = report.endpoint.port === 0 ? null : formatSocketAddress(report.endpoint);
-    const isConnected = this.#connected.has(key);
+    const connection = this.#connected.get(key);
     switch (report.event) {
       case "handshake-completed":
       case "up":
-        if (isConnected) return;
-        this.#connected.set(key, now());
-        record("connected", report, place);
+        // One that was left out and lasts is told as soon as that may be.
+        if (!connection?.isTold) this.#connect(key, report, place);
         break;
       case "down":
       case "released":
       case "keys-zeroed":
-        if (this.#connected.delete(key)) record("disconnected", report);
+        this.#disconnect(key, report);
         break;
       case "endpoint-changed":
         // Where it was at first is told with its connection.
-        if (!isConnected || now() - this.#connected.get(key)! < MOVE_PAUSE) return;
-        this.#connected.set(key, now());
+        if (!connection?.isTold || now() - connection.movedAt < MOVE_PAUSE) return;
+        connection.movedAt = now();
         record("endpoint-changed", report, place);
         break;
       case "quota-reached":
         record("quota-reached", report);
         break;
     }
+  }
+
+  #connect(key: string, peer: EventPeer, place: string | null): void {
+    const { record, now } = this.#options;
+    let telling = this.#telling.get(key);
+    if (telling === undefined) {
+      telling = { allowance: new Allowance(CONNECTIONS), leftOut: 0 };
+      this.#telling.set(key, telling);
+    }
+    const isTold = telling.allowance.take(now());
+    if (!isTold && !this.#connected.has(key)) telling.leftOut++;
+    else if (isTold && this.#connected.has(key)) telling.leftOut--;
+    this.#connected.set(key, { movedAt: now(), isTold });
+    if (!isTold) return;
+    if (telling.leftOut > 0) {
+      record(
+        "connections-left-out",
+        peer,
+        `${telling.leftOut} before the next, in quick succession`,
+      );
+    }
+    telling.leftOut = 0;
+    record("connected", peer, place);
+  }
+
+  /** It is told of those that were told to be there. */
+  #disconnect(key: string, peer: EventPeer): void {
+    const connection = this.#connected.get(key);
+    this.#connected.delete(key);
+    if (connection?.isTold) this.#options.record("disconnected", peer);
   }
 
   /** The peers have been changed, by a command or by a reload, or time has passed for some. */
@@ -70,13 +119,16 @@ export class PeerEvents {
     const more = changes.length - CHANGES_NAMED;
     if (more > 0) this.#options.record("configuration-changed", null, `${more} more peers`);
     this.#followAccess(before, after);
+    for (const change of changes) {
+      if (change.kind === "remove") this.#telling.delete(encodeKey(change.publicKey));
+    }
   }
 
   #followAccess(before: PeersChange["before"], after: PeersChange["after"]): void {
     const { record } = this.#options;
     for (const [key, peer] of before.admitted) {
       if (after.admitted.has(key)) continue;
-      if (this.#connected.delete(key)) record("disconnected", peer);
+      this.#disconnect(key, peer);
       const now = after.peers.get(key);
       if (now !== undefined) record(now.isEnabled ? "expired" : "disabled", now);
     }

@@ -65,6 +65,36 @@ Deno.test("of a peer that moves all the time, one move a minute is an event", ()
   assertEquals(told[1], "endpoint-changed laptop 192.0.2.1:159");
 });
 
+Deno.test("of a peer that connects all the time, one connection a minute is an event, and none that lasts is missing", () => {
+  const { report, told, pass } = stage();
+  for (let second = 0; second < 590; second++) {
+    report("handshake-completed", second);
+    pass(500);
+    report("released", 0);
+    pass(500);
+  }
+  const count = (kind: string) => told.filter((line) => line.startsWith(`${kind} `)).length;
+  assertEquals([count("connected"), count("disconnected")], [19, 19]);
+  assertEquals(told.slice(20, 23), [
+    "connections-left-out laptop 50 before the next, in quick succession",
+    "connected laptop 192.0.2.1:60",
+    "disconnected laptop",
+  ]);
+  const before = told.length;
+  report("handshake-completed", 1_000);
+  report("endpoint-changed", 1_001);
+  assertEquals(told.slice(before), []);
+  // The session is renewed.
+  pass(120_000);
+  report("handshake-completed", 1_001);
+  assertEquals(told.slice(before).map((line) => line.split(" ")[0]), [
+    "connections-left-out",
+    "connected",
+  ]);
+  report("released", 0);
+  assertEquals(told.at(-1), "disconnected laptop");
+});
+
 Deno.test("a quota that is used up is an event, connected or not", () => {
   const { report, told } = stage();
   report("quota-reached");
