@@ -3,16 +3,18 @@
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
+import { formatPrefix, ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { type Route, RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
-import { isAllIpv4 } from "../../core/config/values/networks.ts";
-import { formatIpv4, parseIpv4, prefixMask } from "../../core/wire/ipv4_text.ts";
-import { hostNameServers } from "../../host/dns/client_dns.ts";
+import { isAllIpv4, isWithin } from "../../core/config/values/networks.ts";
+import { type HostAddress, isIpv6, parseAddress } from "../../core/wire/host_address.ts";
+import { prefixMask } from "../../core/wire/ipv4_text.ts";
+import { isWithin6, LINK_LOCAL6 } from "../../core/wire/ipv6_prefix.ts";
+import { hostNameServers, resolversOf } from "../../host/dns/client_dns.ts";
 import { AppError } from "../../process/errors.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import { killSwitchTable } from "../../host/firewall/standing_blocks.ts";
@@ -74,8 +76,7 @@ export function judgeKillSwitch(
 function checkDns(subject: Subject): Verdict[] {
   const { client } = subject;
   if (client === null) return [];
-  const { dns } = client.interface;
-  if (dns.length > 0) return checkConfiguredDns(client, subject);
+  if (resolversOf(client).length > 0) return checkConfiguredDns(client, subject);
   if (!isAllIpv4(client.allowedIps)) {
     return [ok("DNS works as without the tunnel: no DNS is set")];
   }
@@ -99,21 +100,25 @@ function checkDns(subject: Subject): Verdict[] {
 }
 
 function checkConfiguredDns(client: ClientConfig, subject: Subject): Verdict[] {
-  const { dns } = client.interface;
-  const networks = client.allowedIps;
-  const outside = dns.filter((address) =>
-    !networks.some((network) =>
-      ((network.address ^ address) & prefixMask(network.prefixLength)) === 0
-    )
-  );
-  const list = dns.map(formatIpv4).join(", ");
+  const resolvers = resolversOf(client);
+  const outside = resolvers.filter((address) => !isCarried(address, client));
+  const list = resolvers.join(", ");
   if (outside.length === 0) return [ok(`DNS queries go to ${list}, through the tunnel`)];
-  const missing = outside.map((address) => `${formatIpv4(address)}/32`).join(", ");
+  const missing = outside.map((address) => `${address}/${address.includes(":") ? 128 : 32}`)
+    .join(", ");
   return [warn(
-    `${subject.place("DNS")}: AllowedIPs do not cover ${outside.map(formatIpv4).join(", ")}: ` +
+    `${subject.place("DNS")}: AllowedIPs do not cover ${outside.join(", ")}: ` +
       "DNS queries leave outside the tunnel",
     `add ${missing} to AllowedIPs (${client.fileName}:${client.server.line})`,
   )];
+}
+
+/** Whether the tunnel carries what is sent to a resolver. */
+function isCarried(resolver: string, { allowedIps, allowedIps6 }: ClientConfig): boolean {
+  const address = parseAddress(resolver)!;
+  return isIpv6(address)
+    ? allowedIps6.some((network) => isWithin6(`${address}/128`, network))
+    : allowedIps.some((network) => isWithin({ address, prefixLength: 32 }, network));
 }
 
 /**
@@ -124,17 +129,21 @@ function isReachedBesides(
   server: string,
   { netlink, options: { interfaceName } }: Subject,
 ): boolean {
-  const address = parseIpv4(server);
-  // Of an IPv6 one, the other check tells.
-  if (address === null || address >>> 24 === LOOPBACK_NETWORK) return false;
+  const address = parseAddress(server.replace(/%.*$/, ""));
+  if (address === null) return false;
+  // On one of this host's links, as routers announce themselves for resolvers (RFC 8106).
+  if (isIpv6(address) && isWithin6(`${address}/128`, LINK_LOCAL6)) return true;
+  if (isIpv6(address) ? address === "::1" : address >>> 24 === LOOPBACK_NETWORK) return false;
   const device = netlink.links.find(interfaceName)?.index;
-  return netlink.routes.list({ family: AF_INET, table: RouteTable.main }).some((route) =>
+  const family = isIpv6(address) ? AF_INET6 : AF_INET;
+  return netlink.routes.list({ family, table: RouteTable.main }).some((route) =>
     route.destination.length > 0 && route.link !== device && route.type === RouteType.unicast &&
     isIn(address, route)
   );
 }
 
-function isIn(address: number, { destination }: Route): boolean {
+function isIn(address: HostAddress, { destination }: Route): boolean {
+  if (isIpv6(address)) return isWithin6(`${address}/128`, formatPrefix(destination));
   const network = ipv4ToNumber(destination.address);
   return ((network ^ address) & prefixMask(destination.length)) === 0;
 }

@@ -9,7 +9,7 @@ import { ask, examine, examineUntilFound } from "../support/doctor.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
-import { layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+import { CABLE, layWire, SERVER_OUTSIDE } from "../support/wire.ts";
 
 netTest(
   "a full tunnel that asks a resolver beside it leaks names; DNS fixes it",
@@ -33,6 +33,21 @@ netTest(
     });
     assertMatch(remedy, /add `DNS = 10\.66\.77\.1`/);
     assertEquals((await examineWithNames(full({ DNS: "10.66.77.1" }))).finding("dns").status, "ok");
+    // A neighbour by IPv6 is reached in the clear, though the tunnel carries all of IPv6 beyond it.
+    await client.output(["ip", "address", "add", "2001:db8::2/64", "dev", CABLE, "nodad"]);
+    const both = (section: Section = {}) =>
+      tunnel.client({ Address: "10.66.77.2/32, fd00:77::2/128", ...section }, {
+        AllowedIPs: "0.0.0.0/0, ::/0",
+      });
+    for (const resolver of ["2001:db8::1", "fe80::1%eth0"]) {
+      Deno.writeTextFileSync(files.resolvConfPath, `nameserver ${resolver}\n`);
+      (await examineWithNames(both())).expect("dns", {
+        status: "warn",
+        why: new RegExp(`${resolver} outside it.*DNS leak`),
+      });
+    }
+    const configured = await examineWithNames(both({ DNS: "fd00:77::1" }));
+    assertMatch(configured.finding("dns").why, /DNS queries go to fd00:77::1, through the tunnel/);
     const part = tunnel.client({ DNS: "10.9.9.9" });
     (await examineWithNames(part)).expect("dns", {
       status: "warn",
