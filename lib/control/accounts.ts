@@ -21,9 +21,10 @@ import { background, guarded } from "../process/guard.ts";
 import type { Logger } from "../process/logging.ts";
 import type { LivePeer } from "./live_peers.ts";
 
-/** ms between looks at the wall clock, and how many of them until the data plane is asked. */
+/** ms between looks at the wall clock; how many of them until the data plane is asked, and a file that failed tried. */
 const INTERVAL = 1_000;
 const LOOKS = 10;
+const LOOKS_TO_OPEN = 60;
 /** ms until what was reported is written: what comes meanwhile is written together. */
 const WRITE_PAUSE = 50;
 /** Parts of a quota after each of which it is reported how far a peer has come. */
@@ -88,13 +89,14 @@ export class Accounts implements AsyncDisposable {
   #writing: ReturnType<typeof setTimeout> | undefined;
   /** Whether the last write failed, which is said once. */
   #hasFailed = false;
+  #isClosed = false;
 
   private constructor(options: AccountsOptions) {
     this.#options = options;
     this.#day = unixDay(options.now());
   }
 
-  /** Begins to keep accounts; where the file cannot be used, of this run alone. */
+  /** Begins to keep accounts; while the file cannot be used, of this run alone. */
   static async start(options: AccountsOptions): Promise<Accounts> {
     const accounts = new Accounts(options);
     const { path, logger } = options;
@@ -102,8 +104,8 @@ export class Accounts implements AsyncDisposable {
       accounts.#store = await AccountStore.open(path);
     } catch (error) {
       logger.warn(
-        "cannot keep accounts in {path}: {reason}: usage and quotas count from this start on: move the file away, " +
-          "or make the folder writable, and restart",
+        "cannot keep accounts in {path}: {reason}: usage and quotas count from this start on until it can be opened: " +
+          "move the file away, or make the folder writable",
         { path, reason: reasonOf(error) },
       );
     }
@@ -112,6 +114,25 @@ export class Accounts implements AsyncDisposable {
       INTERVAL,
     );
     return accounts;
+  }
+
+  /** Opens the file that could not be opened at the start: a disk that was full need not be for ever. */
+  async #openAgain(): Promise<void> {
+    const { path, logger } = this.#options;
+    let store: AccountStore;
+    try {
+      store = await AccountStore.open(path);
+    } catch {
+      // Why was said at the start.
+      return;
+    }
+    if (this.#isClosed) return store[Symbol.dispose]();
+    this.#store = store;
+    logger.info("accounts are kept in {path} from now on", { path });
+    // What was used before this start counts as well.
+    this.#meters.clear();
+    this.#setQuotas();
+    this.#write();
   }
 
   /** These peers are the data plane's by now, each by its public key in base64. */
@@ -180,6 +201,9 @@ export class Accounts implements AsyncDisposable {
       this.#setQuotas();
     }
     if (++this.#looks % LOOKS === 0) background("control", "keeping accounts", this.#ask());
+    if (this.#store === null && this.#looks % LOOKS_TO_OPEN === 0) {
+      background("control", "opening accounts", this.#openAgain());
+    }
   }
 
   async #ask(): Promise<void> {
@@ -298,6 +322,7 @@ export class Accounts implements AsyncDisposable {
 
   /** Writes what there is, and ends. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#timer);
     clearTimeout(this.#writing);
     // A data plane that has died has nothing more to say.

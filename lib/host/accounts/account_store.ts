@@ -92,6 +92,8 @@ export class AccountStore implements Disposable {
    */
   static async open(path: string): Promise<AccountStore> {
     Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+    // In a folder that was there already, others may read what has their mode by default; its logs take over this one.
+    Deno.openSync(path, { append: true, create: true, mode: 0o600 }).close();
     return await opened(path, { timeout: BUSY_TIMEOUT }, (database) => {
       const isNew = valueOf(database, "PRAGMA page_count") === 0;
       if (!isNew) requireOurs(database);

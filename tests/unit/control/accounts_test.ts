@@ -3,7 +3,7 @@ import { Accounts } from "../../../lib/control/accounts.ts";
 import { parseQuota } from "../../../lib/core/config/values/quota.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import type { PeerQuota } from "../../../lib/dataplane/data_plane_protocol.ts";
-import { AccountStore } from "../../../lib/host/accounts/account_store.ts";
+import { AccountStore, unixDay } from "../../../lib/host/accounts/account_store.ts";
 import { getLogger } from "../../../lib/process/logging.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { hostTest } from "../../support/permissions.ts";
@@ -251,6 +251,27 @@ accountsTest(
     assertEquals(lines.length, 1);
     await accounts[Symbol.asyncDispose]();
     assertEquals(Deno.readTextFileSync(path), "somebody's text ".repeat(100));
+  },
+);
+
+accountsTest(
+  "a file that could not be opened is tried again, and quotas then count what is in it",
+  async ({ path, clock, begin }) => {
+    const moved = `${path}.moved`;
+    {
+      using store = await AccountStore.open(moved);
+      store.add(unixDay(clock.wall), [{ peer: PEER, name: null, received: 400_000, sent: 0 }]);
+    }
+    Deno.writeTextFileSync(path, "somebody's text ".repeat(100));
+    const { accounts, follow, report, told, lines, pass } = await begin();
+    report(300_000, 0);
+    follow("1M/month");
+    Deno.renameSync(moved, path);
+    await pass(61_000);
+    assertEquals(told.map(({ quota }) => quota!.end), [1e6, 600_000]);
+    assertEquals(accounts.quotaOf(PEER, null)!.used, 700_000);
+    assertEquals([await written(path), lines.length], [700_000, 2]);
+    await accounts[Symbol.asyncDispose]();
   },
 );
 

@@ -128,6 +128,21 @@ hostTest("days beyond the bound are forgotten, and still count in all", async ()
   });
 });
 
+hostTest("nobody else may read it, be the folder open to all", async () => {
+  await withFolder(async (path) => {
+    const folder = path.slice(0, path.lastIndexOf("/"));
+    Deno.mkdirSync(folder, { mode: 0o755 });
+    using store = await AccountStore.open(path);
+    store.add(TODAY, [of("a", 1, 1)]);
+    const modes = Array.from(
+      Deno.readDirSync(folder),
+      ({ name }) => (Deno.statSync(`${folder}/${name}`).mode ?? 0) & 0o777,
+    );
+    assertEquals(modes, modes.map(() => 0o600));
+    assert(modes.length > 1);
+  });
+});
+
 hostTest("a clock that is wrong for a moment costs nothing that was there", async () => {
   await withFolder(async (path) => {
     using store = await AccountStore.open(path);
