@@ -1,12 +1,10 @@
 /** Handed-over port: packets that other workers have handed over to this one's part of the NAT, one at a time. */
-import { HANDED_OVER_PACKET, Origin } from "../nat/slices/hand_over.ts";
+import { HANDED_OVER_HEADER, HANDED_OVER_PACKET, Origin } from "../nat/slices/hand_over.ts";
 import type { RingReader } from "../threads/record_ring.ts";
 import type { Memory } from "../wire/memory.ts";
 
-/** Room for a virtio-net header and the longest packet, for what sealing writes behind it, and for where it begins. */
-export const HANDED_OVER_SIZE: number = 65_536 + HANDED_OVER_PACKET + 64 + 4;
-/** The packet behind the virtio-net header shall begin on a multiple of 4, where the cipher wants it. */
-const START = -HANDED_OVER_PACKET & 3;
+/** Room for a record with the longest packet, and for what sealing writes behind it. */
+export const HANDED_OVER_SIZE: number = 65_536 + HANDED_OVER_PACKET + 64;
 
 export class HandedOverPort {
   readonly batch = 1;
@@ -14,15 +12,18 @@ export class HandedOverPort {
   readonly offset: number;
   length = 0;
   origin: Origin = Origin.outside;
-  readonly #memory: Memory;
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
   readonly #rings: readonly RingReader[];
   #next = 0;
 
   /** @param offset of `HANDED_OVER_SIZE` bytes of the memory, a multiple of 64 */
   constructor(memory: Memory, offset: number, rings: readonly RingReader[]) {
-    this.#memory = memory;
+    const { buffer, byteOffset, length } = this.#bytes = memory.bytes;
+    this.#words = new Int32Array(buffer, byteOffset, length >> 2);
     this.#rings = rings;
-    this.offset = offset + START;
+    // So the packet begins on a multiple of 4, where the cipher wants it.
+    this.offset = offset + HANDED_OVER_HEADER;
   }
 
   /** Whether there is anything to be received. */
@@ -46,9 +47,12 @@ export class HandedOverPort {
   }
 
   #take(ring: RingReader, origin: Origin): void {
-    const to = this.#memory.bytes;
-    for (let i = 0; i < ring.length; i++) to[this.offset + i] = ring.bytes[ring.offset + i];
-    this.length = ring.length;
+    const { bytes, length, offset, payloads } = ring;
+    const to = this.offset - HANDED_OVER_HEADER;
+    const size = length & ~3;
+    for (let i = 0; i < size; i += 4) this.#words[(to + i) >> 2] = payloads[(offset + i) >> 2];
+    for (let i = size; i < length; i++) this.#bytes[to + i] = bytes[offset + i];
+    this.length = length - HANDED_OVER_HEADER;
     this.origin = origin;
     ring.done();
   }

@@ -32,12 +32,15 @@ export function createRing(capacity: number): SharedArrayBuffer {
 abstract class RingEnd {
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly view: DataView<SharedArrayBuffer>;
+  /** The same as `bytes`; payloads begin on a multiple of 8. */
+  readonly payloads: Int32Array<SharedArrayBuffer>;
   protected readonly words: Int32Array<SharedArrayBuffer>;
   protected readonly capacity: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.bytes = new Uint8Array(memory);
     this.view = new DataView(memory);
+    this.payloads = new Int32Array(memory);
     this.words = new Int32Array(memory, 0, RECORDS_OFFSET / 4);
     this.capacity = memory.byteLength - RECORDS_OFFSET;
   }

@@ -1,6 +1,6 @@
 /** Tests that translating the packets of an established flow allocates nothing, once the engine has optimised it. */
 import { HandedOverPort } from "../../../lib/core/engine/handed_over_port.ts";
-import { HANDED_OVER_PACKET } from "../../../lib/core/nat/slices/hand_over.ts";
+import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
 import { heapGrowth } from "../../support/heap_growth.ts";
@@ -140,7 +140,7 @@ Deno.test("datagrams for another worker's client are handed over, and translated
     memory.bytes.copyWithin(PACKET_AT, TEMPLATE_AT, end);
     first.outbound(PACKET_AT, now);
     if (port.receive() === 0) lost++;
-    second.inbound(port.offset + HANDED_OVER_PACKET, now, port.origin);
+    second.inbound(port.offset + VNET_HEADER_SIZE, now, port.origin);
     if (second.inside.length !== 1) lost++;
     second.inside.clear();
   });

@@ -5,7 +5,11 @@
 import { Nat } from "../../../lib/core/nat/nat.ts";
 import type { NatOptions } from "../../../lib/core/nat/nat_options.ts";
 import type { NatUsage } from "../../../lib/core/nat/records.ts";
-import { HANDED_OVER_PACKET, HandOver } from "../../../lib/core/nat/slices/hand_over.ts";
+import {
+  HANDED_OVER_HEADER,
+  HANDED_OVER_PACKET,
+  HandOver,
+} from "../../../lib/core/nat/slices/hand_over.ts";
 import { createRing, RingReader, RingWriter } from "../../../lib/core/threads/record_ring.ts";
 import { SOURCE_ADDRESS_OFFSET } from "../../../lib/core/wire/ipv4.ts";
 import { outsideSteering } from "../../../lib/dataplane/filters/steering.ts";
@@ -97,7 +101,7 @@ export class NatGroup {
         const record = new Uint8Array(reader.length);
         record.set(reader.bytes.subarray(reader.offset, reader.offset + reader.length));
         reader.done();
-        const header = record.slice(0, HANDED_OVER_PACKET);
+        const header = record.slice(HANDED_OVER_HEADER, HANDED_OVER_PACKET);
         const packet = record.slice(HANDED_OVER_PACKET);
         return { nat: this.all[number], origin, header, packet };
       }

@@ -19,8 +19,9 @@ export const Origin = {
 } as const;
 export type Origin = typeof Origin[keyof typeof Origin];
 
-/** In a record: the virtio-net header, and the packet behind it. */
-export const HANDED_OVER_PACKET: number = VNET_HEADER_SIZE;
+/** In a record: the virtio-net header, and right behind it the packet, on a multiple of 4 to be copied by words. */
+export const HANDED_OVER_HEADER: number = -VNET_HEADER_SIZE & 3;
+export const HANDED_OVER_PACKET: number = HANDED_OVER_HEADER + VNET_HEADER_SIZE;
 
 /** The share of a ring that may be full of what strangers can have sent: fragments, above all. */
 const STRANGERS_SHARE = 1 / 2;
@@ -30,11 +31,13 @@ export const NO_HEADER = -1;
 
 export class HandOver {
   readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
   readonly #rings: readonly (RingWriter | null)[];
 
   /** @param rings by worker; null is this one's own place */
   constructor(memory: Memory, rings: readonly (RingWriter | null)[]) {
-    this.#bytes = memory.bytes;
+    const { buffer, byteOffset, length } = this.#bytes = memory.bytes;
+    this.#words = new Int32Array(buffer, byteOffset, length >> 2);
     this.#rings = rings;
   }
 
@@ -51,10 +54,14 @@ export class HandOver {
     if (at < 0) return false;
     const to = ring.bytes;
     for (let i = 0; i < VNET_HEADER_SIZE; i++) {
-      to[at + i] = header === NO_HEADER ? 0 : this.#bytes[header + i];
+      to[at + HANDED_OVER_HEADER + i] = header === NO_HEADER ? 0 : this.#bytes[header + i];
     }
     const start = at + HANDED_OVER_PACKET;
-    for (let i = 0; i < length; i++) to[start + i] = this.#bytes[packet + i];
+    // Nearly all stand on a multiple of 4, as the cipher wants it. By bytes alone, the copies cost more than sealing.
+    const size = (packet & 3) === 0 ? length & ~3 : 0;
+    const { payloads } = ring;
+    for (let i = 0; i < size; i += 4) payloads[(start + i) >> 2] = this.#words[(packet + i) >> 2];
+    for (let i = size; i < length; i++) to[start + i] = this.#bytes[packet + i];
     ring.commit();
     return true;
   }

@@ -42,10 +42,14 @@ Deno.test("packets come one at a time, from each of the others in turn, and in t
 
 Deno.test("a packet of any length comes with its virtio-net header, aligned for the cipher", () => {
   const { memory, second, port, offset, receive } = stage();
-  for (const length of [20, 1500, 65_535]) {
-    for (let i = 0; i < 10 + length; i++) memory.bytes[i] = i * 7;
-    const sent = memory.bytes.slice(0, 10 + length);
-    assertEquals(second.put(0, Origin.captured, 0, PACKET_AT, length), true);
+  const starts = [0, 1, 2, 3].flatMap((start) =>
+    [20, 21, 22, 23, 1500, 65_535].map((length) => [start, length] as const)
+  );
+  for (const [start, length] of starts) {
+    const end = start + PACKET_AT + length;
+    for (let i = 0; i < end + 3; i++) memory.bytes[i] = i * 7;
+    const sent = memory.bytes.slice(start, end);
+    assertEquals(second.put(0, Origin.captured, start, start + PACKET_AT, length), true);
     assertEquals(receive(), { origin: Origin.captured, length: 10 + length, bytes: sent });
     assertEquals((port.offset + 10) % 4, 0);
     // Behind it is room for what sealing writes there.
