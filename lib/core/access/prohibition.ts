@@ -8,20 +8,20 @@ import {
   mayAnswer,
   writeIcmpError,
 } from "../nat/icmp/icmp_error.ts";
+import { MAX_PEERS } from "../limits/max_peers.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 
 /** Bytes of memory for an error: the longest, and room for the padding that sealing writes behind it. */
 export const PROHIBITION_SIZE: number = 576 + 16;
-/** Senders that are told in one second. */
-const MAX_SENDERS = 4096;
 
 export class Prohibition {
   /** Where the error begins. */
   readonly offset: number;
   readonly #memory: Memory;
-  readonly #limiter = new IcmpErrorLimiter(MAX_SENDERS);
+  /** By peer: one with many addresses must not use up what others are to be told by. */
+  readonly #limiter = new IcmpErrorLimiter(MAX_PEERS);
 
   /** @param offset of `PROHIBITION_SIZE` bytes, a multiple of 4 */
   constructor(memory: Memory, offset: number) {
@@ -32,12 +32,12 @@ export class Prohibition {
   /**
    * Writes the error about a packet.
    *
+   * @param sender the index of the peer that has sent it
    * @returns its bytes at `offset`; 0 where none may be sent, or not now
    */
-  answer(packet: number, now: number): number {
+  answer(packet: number, sender: number, now: number): number {
     const { view } = this.#memory;
     if (!mayAnswer(view, packet)) return 0;
-    const sender = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
     if (!this.#limiter.allow(sender, now)) return 0;
     return writeIcmpError(this.#memory, this.offset, packet, {
       type: icmp.TYPE_DESTINATION_UNREACHABLE,

@@ -177,7 +177,7 @@ export class FromNetwork {
 
   /** Tells the sender that it may not go there, if it may be told so now. */
   #prohibit(peer: PacketPeer, offset: number, now: number): void {
-    const length = this.#prohibition.answer(offset, now);
+    const length = this.#prohibition.answer(offset, peer.index, now);
     if (length > 0) this.#shaping.send(peer, this.#prohibition.offset, length, now);
   }
 
