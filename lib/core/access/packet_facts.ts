@@ -28,8 +28,10 @@ export const NO_PORT = -1;
 export class PacketFacts {
   readonly source: Int32Array = new Int32Array(4);
   readonly destination: Int32Array = new Int32Array(4);
-  /** Of ICMPv6 that of ICMP: rules know one. */
+  /** Of ICMPv6 that of ICMP, as rules know one; of each in the other's family, where it is neither, ICMPv6's. */
   protocol = 0;
+  /** Of which family's ICMP the packet is: 4, 6, or 0 for none. */
+  #icmpFamily: 0 | 4 | 6 = 0;
   /** `NO_PORT` where the protocol has none, or the packet is a later fragment; an ICMP query's identifier as both. */
   sourcePort = NO_PORT;
   destinationPort = NO_PORT;
@@ -105,6 +107,7 @@ export class PacketFacts {
     source[3] = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
     destination[3] = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
     this.protocol = ipv4.protocol(view, packet);
+    this.#icmpFamily = this.protocol === ipv4.PROTOCOL_ICMP ? 4 : 0;
     this.isLater = isLaterFragment(view, packet);
     this.isFragment = this.isLater || ipv4.moreFragments(view, packet);
     this.identification = ipv4.identification(view, packet);
@@ -119,14 +122,19 @@ export class PacketFacts {
       this.source[i] = view.getInt32(packet + ipv6.SOURCE_ADDRESS_OFFSET + 4 * i);
       this.destination[i] = view.getInt32(packet + ipv6.DESTINATION_ADDRESS_OFFSET + 4 * i);
     }
-    this.protocol = ipv6.protocolOf(upper);
+    const protocol = ipv6.protocolOf(upper);
+    this.#icmpFamily = protocol === ipv6.PROTOCOL_ICMPV6 ? 6 : 0;
+    this.protocol = protocol === ipv6.PROTOCOL_ICMPV6
+      ? ipv4.PROTOCOL_ICMP
+      : protocol === ipv4.PROTOCOL_ICMP
+      ? ipv6.PROTOCOL_ICMPV6
+      : protocol;
     this.isLater = ipv6.isLaterFragment(upper);
     this.isFragment = ipv6.isFragment(upper);
     this.identification = this.isFragment ? ipv6.identification(view, packet) : 0;
     this.sourcePort = this.destinationPort = NO_PORT;
     this.flags = 0;
     this.isIcmpError = this.isReply = false;
-    if (this.isLater && this.protocol === ipv6.PROTOCOL_ICMPV6) this.protocol = ipv4.PROTOCOL_ICMP;
   }
 
   /** @param isQuoted whether the header may be cut off behind its first eight bytes */
@@ -136,7 +144,7 @@ export class PacketFacts {
       this.sourcePort = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
       this.destinationPort = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
       if (protocol === ipv4.PROTOCOL_TCP && !isQuoted) this.flags = tcp.flags(view, transport);
-    } else if (protocol === ipv4.PROTOCOL_ICMP) {
+    } else if (this.#icmpFamily === 4) {
       const type = icmp.type(view, transport);
       this.isIcmpError = icmp.isError(type);
       this.isReply = icmp.isReply(type);
@@ -144,9 +152,8 @@ export class PacketFacts {
       if (icmp.isQuery(type)) {
         this.sourcePort = this.destinationPort = icmp.identifier(view, transport);
       }
-    } else if (protocol === ipv6.PROTOCOL_ICMPV6) {
+    } else if (this.#icmpFamily === 6) {
       const type = icmpv6.type(view, transport);
-      this.protocol = ipv4.PROTOCOL_ICMP;
       this.isIcmpError = icmpv6.isError(type);
       this.isReply = type === icmpv6.TYPE_ECHO_REPLY;
       this.quoted = transport + icmpv6.HEADER_SIZE;

@@ -3,7 +3,13 @@ import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { AccessSite, inner6 } from "../../../support/access/site.ts";
 import { ADDRESSES, GATEWAY, GATEWAY6 } from "../../../support/access/world.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
-import { buildIcmp, buildTcp, buildUdp } from "../../../support/packets/packet_builder.ts";
+import {
+  buildIcmp,
+  buildIpv4,
+  buildTcp,
+  buildUdp,
+  type Bytes,
+} from "../../../support/packets/packet_builder.ts";
 import {
   buildIcmp6,
   buildIpv6,
@@ -203,6 +209,26 @@ Deno.test("packets of IPv6 are judged by the same rules, and the sender of a den
   printerEnd.send(about(buildTcp6({ ...tcp, sourcePort: 5001 })));
   assertEquals(site.taken(laptopEnd), []);
   assertEquals(gateway.dropped(DropReason.accessDenied), before + 1);
+});
+
+Deno.test("ICMP of the other family is none to a rule", () => {
+  const [laptop6, printer6] = [0, 1].map(inner6) as [string, string];
+  const site = new AccessSite({ laptop: { allow: "peer:printer icmp" } }, {}, true);
+  const passes = (packet: Bytes) => {
+    site.clients["laptop"]!.send(packet);
+    return site.taken(site.clients["printer"]!).length === 1;
+  };
+  const payload = Uint8Array.of(8, 0, 0, 0, 0, 7, 0, 1);
+  const four = { source: laptop!, destination: printer! };
+  const six = { source: laptop6, destination: printer6 };
+  assertEquals([
+    passes(buildIpv4({ ...four, protocol: 1, payload })),
+    passes(buildIpv4({ ...four, protocol: 58, payload })),
+    passes(buildIcmp6({ ...six, type: 128 })),
+    passes(buildIpv6({ ...six, protocol: 1, payload })),
+    // What stood in memory behind such a packet was taken for its type.
+    passes(buildIpv6({ ...six, protocol: 1 })),
+  ], [true, false, true, false, false]);
 });
 
 Deno.test("fragments of IPv6 follow their first", () => {
