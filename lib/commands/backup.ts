@@ -38,7 +38,8 @@ export async function runExport({ names, out, passphraseFile }: ExportRequest): 
 }
 
 /**
- * Restores the files: all of them, or, where something is wrong with one, none.
+ * Restores the files; none, where the backup is damaged or a file stands in the way. Should one of them not be written,
+ * on a full disk, say, those before it are there, and the same command goes on where it stopped.
  *
  * @throws {AppError} where the backup cannot be opened, or would replace what differs
  */
