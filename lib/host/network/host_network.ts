@@ -38,12 +38,6 @@ import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 const TX_QUEUE_LENGTH = 1000;
 /** Of the rule that leads to the main table (net/ipv4/fib_rules.c). */
 const MAIN_PRIORITY = 32766;
-/**
- * Of the route behind the tunnel's, that leads nowhere: the kernel takes an interface's IPv6 routes away when it is
- * down for a moment, or IPv6 is off there, and what a full tunnel carries must not leave in the clear until they are
- * back.
- */
-const LAST_METRIC = 2 ** 32 - 1;
 /** Lets the reverse-path filter take the mark into account, so that answers to marked packets pass it. */
 const SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
 
@@ -218,15 +212,12 @@ export class HostNetwork implements Disposable {
         this.#journal.make({ kind: "route", destination, table, type: RouteType.unreachable });
       }
       const { index } = links.get(settings.name);
+      let nowhere: number | null = null;
       if (isFullTunnel6) {
-        this.#journal.make({
-          kind: "route",
-          destination: ALL_IPV6,
-          table,
-          type: RouteType.unreachable,
-          metric: LAST_METRIC,
-        });
         this.#addRoute(index, { destination: defaultPrefix(AF_INET6), table });
+        nowhere = this.#freeTable(table + 1);
+        const type = RouteType.unreachable;
+        this.#journal.make({ kind: "route", destination: ALL_IPV6, table: nowhere, type });
       }
       this.#insideTables = {
         ipv4: isFullTunnel ? table : main,
@@ -234,7 +225,7 @@ export class HostNetwork implements Disposable {
       };
       this.setInside(settings.name, allInside);
       if (blocked.length > 0 || isFullTunnel6) {
-        this.#addRules(AF_INET6, { table, mark, hasInside: isFullTunnel6 });
+        this.#addRules(AF_INET6, { table, mark, hasInside: isFullTunnel6, nowhere });
       }
       this.#watchDetours(settings.name, {
         mark,
@@ -246,7 +237,7 @@ export class HostNetwork implements Disposable {
       if (!isFullTunnel) return;
       this.#journal.makeSysctl(SRC_VALID_MARK, "1");
       this.#addRoute(index, { destination: defaultPrefix(AF_INET), table });
-      this.#addRules(AF_INET, { table, mark, hasInside: true });
+      this.#addRules(AF_INET, { table, mark, hasInside: true, nowhere: null });
     });
   }
 
@@ -338,7 +329,13 @@ export class HostNetwork implements Disposable {
    */
   #addRules(
     family: AddressFamily,
-    { table, mark, hasInside }: { table: number; mark: number; hasInside: boolean },
+    { table, mark, hasInside, nowhere }: {
+      readonly table: number;
+      readonly mark: number;
+      readonly hasInside: boolean;
+      /** The table that leads nowhere; null for none. */
+      readonly nowhere: number | null;
+    },
   ): void {
     const isOwn = mark === 0 ? {} : { mark: { value: mark }, inverted: true };
     const rules: Omit<RuleSpec, "family" | "priority" | "protocol">[] = [
@@ -346,6 +343,10 @@ export class HostNetwork implements Disposable {
       ...hasInside ? [{ table, ...isOwn, suppressPrefixLength: 0 }] : [],
       { table: RouteTable.main, suppressPrefixLength: 0 },
       { table, ...isOwn },
+      // The kernel takes an interface's IPv6 routes away when it is down for a moment, or IPv6 is off there, and what a
+      // full tunnel carries must not leave in the clear until they are back. In the table of those routes, it would
+      // hide the host's own networks meanwhile: what is unreachable is not suppressed.
+      ...nowhere === null ? [] : [{ table: nowhere, ...isOwn }],
     ];
     const used = this.#netlink.rules.list({ family }).map(({ priority }) => priority);
     const first = Math.min(MAIN_PRIORITY, ...used.filter((priority) => priority > 0));
