@@ -116,12 +116,11 @@ function replaceRoute(change: RouteChange): void {
   netlink.routes.replace(routeSpec(change));
 }
 
-function isRouteThere({ destination, table, type, metric }: RouteChange): boolean {
+function isRouteThere({ destination, table, type }: RouteChange): boolean {
   using netlink = Rtnetlink.open(openLibc(), { strict: true });
   const wanted = parsePrefix(destination);
   const family = wanted.address.length === 4 ? AF_INET : AF_INET6;
   return netlink.routes.list({ family, table }).some((route) =>
-    route.type === type && (metric ?? route.metric) === route.metric &&
-    formatPrefix(route.destination) === formatPrefix(wanted)
+    route.type === type && formatPrefix(route.destination) === formatPrefix(wanted)
   );
 }

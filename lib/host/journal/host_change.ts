@@ -38,8 +38,6 @@ export type HostChange =
     readonly destination: string;
     readonly table: number;
     readonly type: RouteType;
-    /** That of `RouteSpec`. */
-    readonly metric?: number;
   }
   /** A file under `/proc/sys`; `before` is put back unless somebody has changed `value` since. */
   | {
@@ -195,8 +193,7 @@ export function describeChange(change: HostChange): string {
     case "rule":
       return `routing rule to table ${change.rule.table}`;
     case "route":
-      return `route ${change.destination} in table ${change.table}` +
-        (change.metric === undefined ? "" : ` of metric ${change.metric}`);
+      return `route ${change.destination} in table ${change.table}`;
     case "sysctl":
       return `${change.path} (back to ${change.before})`;
     case "nftables-table":
@@ -283,12 +280,11 @@ function formatRanges(ports: ReadonlySet<number>): string {
 
 /** The route of a change, for the kernel. */
 export function routeSpec(change: Extract<HostChange, { kind: "route" }>): RouteSpec {
-  const { table, type, metric } = change;
+  const { table, type } = change;
   return {
     destination: parsePrefix(change.destination),
     table,
     type,
-    ...(metric !== undefined && { metric }),
     protocol: RouteProtocol.kernel,
   };
 }

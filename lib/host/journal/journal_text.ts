@@ -80,12 +80,7 @@ const CHANGES: Readonly<Record<HostChange["kind"], Shape>> = {
       protocol: either(absent, uint(255)),
     }),
   }),
-  "route": object({
-    destination: isPrefix,
-    table: uint(UINT32),
-    type: uint(255),
-    metric: either(absent, uint(UINT32)),
-  }),
+  "route": object({ destination: isPrefix, table: uint(UINT32), type: uint(255) }),
   "sysctl": object({ path, value: text, before: text }),
   "nftables-table": object({ table }),
   "kill-switch": object({

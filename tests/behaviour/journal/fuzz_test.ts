@@ -21,7 +21,6 @@ const RANGES = [{ first: 1, last: 65_535 }];
 const CHANGES: readonly HostChange[] = [
   { kind: "rule", rule: { family: 2, table: 51820, priority: 1, mark: { value: 51820 } } },
   { kind: "route", destination: "::/0", table: 51820, type: 7 },
-  { kind: "route", destination: "::/0", table: 51820, type: 7, metric: 4294967295 },
   { kind: "sysctl", path: "/proc/sys/net/ipv4/ip_forward", value: "1", before: "0" },
   { kind: "nftables-table", table: TABLE },
   { kind: "kill-switch", table: TABLE, server: { name: "gate.example", address: 1 } },

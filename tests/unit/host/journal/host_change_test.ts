@@ -22,7 +22,6 @@ const ROUTE: HostChange = {
   table: 51_900,
   type: RouteType.unreachable,
 };
-const ROUTE6: HostChange = { ...ROUTE, destination: "::/0", metric: 7 };
 const SYSCTL: HostChange = { kind: "sysctl", path: IP_FORWARD, value: "1", before: "0" };
 const PORTS: HostChange = {
   kind: "reserved-ports",
@@ -78,7 +77,7 @@ const RESOLVECTL: HostChange = {
   domains: ["~."],
 };
 const ALL = [
-  ...[RULE, ROUTE, ROUTE6, SYSCTL, PORTS, TABLE, KILL_SWITCH, KILL_SWITCH6, NAT_PORTS],
+  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, KILL_SWITCH, KILL_SWITCH6, NAT_PORTS],
   ...[HOOK, DIRECTORY, SOCKET, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
 ];
 
@@ -86,7 +85,6 @@ Deno.test("describeChange() names what it is about", () => {
   assertEquals(ALL.map(describeChange), [
     "routing rule to table 51900",
     "route 203.0.113.0/24 in table 51900",
-    "route ::/0 in table 51900 of metric 7",
     `${IP_FORWARD} (back to 0)`,
     "reserved ports 20000-20002,20004",
     "nftables table inet vpn_absent",
