@@ -2,34 +2,46 @@
 import type { ServerConfig } from "../../core/config/config.ts";
 import { AccountStore } from "../../host/accounts/account_store.ts";
 import type { Logger } from "../../process/logging.ts";
-import { postWebhook } from "../../services/webhooks/webhook_request.ts";
+import { openWebhookClient, postWebhook } from "../../services/webhooks/webhook_request.ts";
 import { Webhooks } from "../../services/webhooks/webhooks.ts";
 
-export class GatewayWebhooks implements Disposable {
-  readonly #webhooks: Webhooks;
-  readonly #resources: DisposableStack;
+export interface GatewayWebhooksOptions {
+  /** Of the accounts, which have the events. */
+  readonly path: string;
+  /** Its interface. */
+  readonly gateway: string;
+  readonly logger: Logger;
+}
 
-  private constructor(webhooks: Webhooks, resources: DisposableStack) {
-    this.#webhooks = webhooks;
-    this.#resources = resources;
+export class GatewayWebhooks implements Disposable {
+  readonly #options: GatewayWebhooksOptions;
+  readonly #resources = new DisposableStack();
+  #webhooks: Webhooks | null = null;
+
+  constructor(options: GatewayWebhooksOptions) {
+    this.#options = options;
   }
 
-  /** @returns null where the accounts, which have the events, cannot be used: that has been said by then */
-  static async start(
-    { path, gateway, logger }: {
-      readonly path: string;
-      readonly gateway: string;
-      readonly logger: Logger;
-    },
-  ): Promise<GatewayWebhooks | null> {
+  /** Tells the servers of this configuration from now on. The accounts are opened for the first of them. */
+  async follow({ webhooks, webhookSecret: secret }: ServerConfig["interface"]): Promise<void> {
+    const targets = secret === null ? [] : webhooks.map((url) => ({ url, secret }));
+    if (targets.length > 0) this.#webhooks ??= await this.#open();
+    this.#webhooks?.setTargets(targets);
+  }
+
+  /** @returns null where the accounts cannot be used: that has been said by then; and after the end */
+  async #open(): Promise<Webhooks | null> {
+    const { path, gateway, logger } = this.#options;
     using opened = new DisposableStack();
     try {
       const source = opened.use(await AccountStore.open(path));
+      if (this.#resources.disposed) return null;
+      const client = opened.use(openWebhookClient());
       const webhooks = opened.use(
         new Webhooks({
           gateway,
           source,
-          post: postWebhook,
+          post: (url, message, ended) => postWebhook(url, message, { client, ended }),
           now: Date.now,
           random: Math.random,
           onChange: (url, problem) => tellOfServer(logger, url, problem),
@@ -40,16 +52,11 @@ export class GatewayWebhooks implements Disposable {
             }),
         }),
       );
-      return new GatewayWebhooks(webhooks, opened.move());
+      this.#resources.use(opened.move());
+      return webhooks;
     } catch {
       return null;
     }
-  }
-
-  /** Tells the servers of this configuration from now on. */
-  follow({ webhooks, webhookSecret }: ServerConfig["interface"]): void {
-    const secret = webhookSecret;
-    this.#webhooks.setTargets(secret === null ? [] : webhooks.map((url) => ({ url, secret })));
   }
 
   [Symbol.dispose](): void {

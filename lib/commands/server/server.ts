@@ -149,13 +149,13 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       }),
     );
     const webhooks = services.use(
-      await GatewayWebhooks.start({
+      new GatewayWebhooks({
         path: accountsPath(interfaceName, options.netns),
         gateway: interfaceName,
         logger: getLogger("control"),
       }),
     );
-    webhooks?.follow(config.interface);
+    await webhooks.follow(config.interface);
     let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(admitted);
     accounts.follow(peersByKey(admitted));
     const dnsProxy = services.use(

@@ -18,8 +18,7 @@ export interface ServerReloadOptions {
   readonly dnsProxy:
     | Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain" | "setBlockList">
     | null;
-  /** Null where there are no accounts. */
-  readonly webhooks: Pick<GatewayWebhooks, "follow"> | null;
+  readonly webhooks: Pick<GatewayWebhooks, "follow">;
 }
 
 export class ServerReload implements ReloadRole<ServerConfig> {
@@ -80,7 +79,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     }
     const webhookKey = keys.find((key) => key === "Webhook" || key === "WebhookSecret");
     if (webhookKey !== undefined) {
-      steps.push({ key: webhookKey, run: () => webhooks?.follow(after.interface) });
+      steps.push({ key: webhookKey, run: () => webhooks.follow(after.interface) });
     }
     // The lists may be others in the same files.
     if (dnsProxy !== null && (dnsBlock.length > 0 || keys.includes("DnsBlock"))) {

@@ -1,6 +1,6 @@
 /**
  * Token bucket: one party's rate in one direction. A packet may pass when nothing is owed, and what it takes beyond
- * what is there is owed: so packets of any length pass at any rate, and none of the rate is lost to what is left over.
+ * what it holds is owed: so packets of any length pass at any rate, and none of the rate is lost to what is left over.
  */
 
 /**

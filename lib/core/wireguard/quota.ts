@@ -1,6 +1,6 @@
 /**
  * Quota: bytes that a peer may still send and be sent together, as `receivedBytes` and `sentBytes` of it count them.
- * Which of them are its quota's, and for how long, whoever sets it knows; here it is a mark that is passed.
+ * Which of them are its quota's, and for how long, its caller knows; here it is a mark that is passed.
  */
 
 export interface QuotaOptions {

@@ -208,7 +208,7 @@ export class AccountStore implements Disposable {
     return Number(this.#database.prepare(query).get(...values)?.["bytes"] ?? 0);
   }
 
-  /** Usage by period and peer, the newest period first, in a period whoever has most. */
+  /** Usage by period and peer, the newest period first, in a period the peer with most. */
   usage(by: "day" | "month"): PeriodUsage[] {
     const format = by === "day" ? "%Y-%m-%d" : "%Y-%m";
     return this.#database.prepare(

@@ -59,18 +59,22 @@ export function webhookMessage(
   };
 }
 
+/** By which messages are sent: the authorities that the host trusts now, and connections that are kept. */
+export function openWebhookClient(): Deno.HttpClient {
+  const certificates = systemCertificates();
+  return Deno.createHttpClient(certificates === "" ? {} : { caCerts: [certificates] });
+}
+
 /**
- * Sends a message. A redirection is not followed: whoever answers there has not been configured.
+ * Sends a message. A redirection is not followed: the server there has not been configured.
  *
  * @returns null where it has been taken, else why not
  */
 export async function postWebhook(
   url: string,
   { body, headers }: WebhookMessage,
-  ended: AbortSignal,
+  { client, ended }: { readonly client: Deno.HttpClient; readonly ended: AbortSignal },
 ): Promise<string | null> {
-  const certificates = systemCertificates();
-  using client = Deno.createHttpClient(certificates === "" ? {} : { caCerts: [certificates] });
   try {
     const response = await fetch(url, {
       method: "POST",

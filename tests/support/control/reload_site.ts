@@ -104,7 +104,7 @@ export function serverRole(
         setBlockList: (list) => void asked.push(list?.count ?? null),
       }
       : null,
-    webhooks: { follow: ({ webhooks }) => void asked.push(webhooks) },
+    webhooks: { follow: ({ webhooks }) => Promise.resolve(void asked.push(webhooks)) },
   });
   return { role, asked };
 }

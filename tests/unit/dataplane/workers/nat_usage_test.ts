@@ -16,7 +16,7 @@ Deno.test("what a peer holds at all workers is read together, up to the last pee
   }
 });
 
-Deno.test("a peer that a worker has no more of holds nothing there, whoever has its index next", () => {
+Deno.test("a peer that a worker has no more of holds nothing there, whatever peer has its index next", () => {
   const memory = new SharedArrayBuffer(NAT_USAGE_SIZE);
   writeNatUsage(memory, [{ index: 4 }], () => ({ ports: 1, sessions: 1, refused: 1 }));
   writeNatUsage(memory, [], () => ({ ports: 1, sessions: 1, refused: 1 }));

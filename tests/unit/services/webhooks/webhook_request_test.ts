@@ -1,5 +1,6 @@
 /** Tests of a webhook's message and of how it is sent. */
 import {
+  openWebhookClient,
   postWebhook,
   signatureHeaders,
   webhookMessage,
@@ -62,11 +63,12 @@ hostTest("a message is taken by 2xx alone, and a redirection is not followed", a
       return new Response("x", { status, headers: status === 302 ? { location: "/200" } : {} });
     },
   );
+  using client = openWebhookClient();
   const url = `http://127.0.0.1:${server.addr.port}`;
   const message = { body: "body", headers: { "webhook-id": "1" } };
   const answers: (string | null)[] = [];
   for (const status of [200, 202, 302, 404, 500]) {
-    answers.push(await postWebhook(`${url}/${status}`, message, NEVER));
+    answers.push(await postWebhook(`${url}/${status}`, message, { client, ended: NEVER }));
   }
   assertEquals(answers, [null, null, "it answers 302", "it answers 404", "it answers 500"]);
   assertEquals(seen, [200, 202, 302, 404, 500].map((status) => `POST /${status} 1 body`));
@@ -76,15 +78,19 @@ hostTest(
   "a server that is not there, or that does not answer before the end, is a reason",
   async () => {
     const message = { body: "", headers: {} };
+    using client = openWebhookClient();
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const url = `http://127.0.0.1:${listener.addr.port}/`;
     const ended = new AbortController();
-    const waiting = postWebhook(url, message, ended.signal);
+    const waiting = postWebhook(url, message, { client, ended: ended.signal });
     const connection = await listener.accept();
     ended.abort();
     assertMatch(await waiting ?? "", /abort/i);
     connection.close();
     listener.close();
-    assertMatch(await postWebhook(url, message, NEVER) ?? "", /connect|refused/i);
+    assertMatch(
+      await postWebhook(url, message, { client, ended: NEVER }) ?? "",
+      /connect|refused/i,
+    );
   },
 );
