@@ -1,4 +1,5 @@
 /** Passphrase: asked for on a terminal, which does not show it, or read from a file. */
+import { readAtMost } from "../host/files/bounded_read.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
 import { writeText } from "../process/output.ts";
 
@@ -33,13 +34,7 @@ export async function readPassphrase({ file, isNew }: PassphraseRequest): Promis
 function firstLine(path: string): string {
   try {
     using file = Deno.openSync(path);
-    const bytes = new Uint8Array(LONGEST + 1);
-    let length = 0;
-    for (let read: number | null = 0; read !== null && length < bytes.length;) {
-      read = file.readSync(bytes.subarray(length));
-      length += read ?? 0;
-    }
-    const [line = ""] = new TextDecoder().decode(bytes.subarray(0, length)).split(/\r?\n/, 1);
+    const [line = ""] = new TextDecoder().decode(readAtMost(file, LONGEST + 1)).split(/\r?\n/, 1);
     if (new TextEncoder().encode(line).length > LONGEST) {
       throw refusal(`the first line of ${path} is longer than ${LONGEST} bytes`);
     }

@@ -4,6 +4,7 @@ import { ConfigError } from "../../core/config/config_error.ts";
 import { KEY_LENGTH } from "../../core/config/values/key_text.ts";
 import { parseConfig } from "../../core/config/parse_config.ts";
 import type { HookKeys, WantedKeys } from "../../core/config/hook_keys.ts";
+import { readAtMost } from "./bounded_read.ts";
 import { hostNames } from "../dns/host_names.ts";
 import { canCarryIpv6 } from "../network/ipv6_presence.ts";
 import { keysFromHooks, type KnownKeys, refuseHookKey } from "../hooks/hook_key.ts";
@@ -116,13 +117,8 @@ function readBounded(
     const info = file.statSync();
     if (info.isDirectory) throw unreadable(path, "it is a directory");
     // One byte more than allowed tells a file that is too long from one that is not, whatever its size says.
-    const bytes = new Uint8Array(MAX_CONFIG_SIZE + 1);
-    let length = 0;
-    for (let read: number | null = 0; read !== null && length < bytes.length;) {
-      read = file.readSync(bytes.subarray(length));
-      length += read ?? 0;
-    }
-    return { bytes: bytes.subarray(0, length), mode: info.isFile ? info.mode ?? 0 : 0 };
+    const bytes = readAtMost(file, MAX_CONFIG_SIZE + 1);
+    return { bytes, mode: info.isFile ? info.mode ?? 0 : 0 };
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw unreadable(path, reason(error), error);
