@@ -8,7 +8,7 @@ import { environment } from "./permissions.ts";
 const MEMORY_TOLERANCE = 2 * 1024 * 1024;
 
 /** Inputs of one run: VPN_FUZZ_COUNT, or as many as an ordinary test run has time for. */
-export const FUZZ_COUNT = Number(environment("VPN_FUZZ_COUNT") ?? 20_000);
+export const FUZZ_COUNT = Number(environment("VPN_FUZZ_COUNT") ?? 5_000);
 /** Seed of all runs: VPN_FUZZ_SEED, or 1. */
 export const FUZZ_SEED = Number(environment("VPN_FUZZ_SEED") ?? 1);
 
