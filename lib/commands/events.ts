@@ -2,6 +2,7 @@
 import type { EventsRequest } from "../cli/command.ts";
 import { tableLines } from "../cli/table.ts";
 import { type Expiry, formatExpires } from "../core/config/values/expiry.ts";
+import { eventEntry } from "../control/application/methods_of_accounts.ts";
 import type { AccountStore, RecordedEvent } from "../host/accounts/account_store.ts";
 import { ExitCode } from "../process/errors.ts";
 import { writeText } from "../process/output.ts";
@@ -17,7 +18,7 @@ export async function runEvents(request: EventsRequest): Promise<number> {
   const since = sinceTime(request.since, Date.now());
   const shown = eventsOf(store, request, { after: 0, since });
   if (request.json && !request.follow) {
-    writeText(Deno.stdout, `${JSON.stringify(shown.events.map(jsonOf), null, 2)}\n`);
+    writeText(Deno.stdout, `${JSON.stringify(shown.events.map(eventEntry), null, 2)}\n`);
     return ExitCode.ok;
   }
   if (!show(shown.events, request) || !request.follow) return ExitCode.ok;
@@ -62,7 +63,7 @@ function sinceTime(since: Expiry | null, now: number): number {
 /** Returns false where nobody reads any more. */
 function show(events: readonly RecordedEvent[], { json }: EventsRequest): boolean {
   if (events.length === 0) return true;
-  const lines = json ? events.map((event) => JSON.stringify(jsonOf(event))) : tableLines(
+  const lines = json ? events.map((event) => JSON.stringify(eventEntry(event))) : tableLines(
     events.map(({ time, kind, name, peer, detail }) => [
       formatExpires(time),
       kind.replaceAll("-", " "),
@@ -71,8 +72,4 @@ function show(events: readonly RecordedEvent[], { json }: EventsRequest): boolea
     ]),
   );
   return writeText(Deno.stdout, `${lines.join("\n")}\n`);
-}
-
-function jsonOf({ time, kind, peer, name, detail }: RecordedEvent): Record<string, unknown> {
-  return { time: new Date(time).toISOString(), event: kind, name, publicKey: peer, detail };
 }

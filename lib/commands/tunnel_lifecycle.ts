@@ -208,7 +208,15 @@ export function guardInnerAddresses(
 export interface ServedTunnel<Kind extends Config> extends
   Pick<
     RunningTunnel,
-    "port" | "mark" | "aead" | "dataPlane" | "settings" | "peers" | "accounts" | "degraded"
+    | "port"
+    | "mark"
+    | "aead"
+    | "dataPlane"
+    | "settings"
+    | "peers"
+    | "accounts"
+    | "degraded"
+    | "application"
   >,
   Pick<MetricsOptions, "hasNat" | "dnsProxy"> {
   readonly reloader: Reloader<Kind>;
@@ -232,7 +240,7 @@ export async function serveTunnel<Kind extends Config>(
       network,
       journal,
       log,
-      reload: () => reloader.reload(),
+      reload: (by) => reloader.reload(by),
     }),
   );
   services.use(

@@ -17,6 +17,7 @@ import {
   type PeerUsage,
   unixDay,
 } from "../host/accounts/account_store.ts";
+import { RefusalError } from "../core/config/refusal_error.ts";
 import { background, guarded } from "../process/guard.ts";
 import type { Logger } from "../process/logging.ts";
 import type { LivePeer } from "./live_peers.ts";
@@ -83,6 +84,7 @@ export class Accounts implements AsyncDisposable {
   /** The same of events; and how many were given up, as there was no room. */
   #events: AccountEvent[] = [];
   #lostEvents = 0;
+  readonly #listeners = new Set<() => void>();
   #day: number;
   #looks = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -162,6 +164,32 @@ export class Accounts implements AsyncDisposable {
       this.#lostEvents++;
     }
     this.#writeSoon();
+  }
+
+  /**
+   * What is kept, by the question, with all that has come until now.
+   *
+   * @throws {RefusalError} where the file cannot be used
+   */
+  ask<T>(question: (store: AccountStore) => T): T {
+    this.#write();
+    const store = this.#store;
+    if (store === null) throw unreadable(this.#options.path, "it cannot be opened");
+    try {
+      return question(store);
+    } catch (error) {
+      throw unreadable(this.#options.path, reasonOf(error));
+    }
+  }
+
+  /** Calls after events have been written, until it is disposed of. */
+  onEvents(call: () => void): Disposable {
+    this.#listeners.add(call);
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(call);
+      },
+    };
   }
 
   #writeSoon(): void {
@@ -276,6 +304,7 @@ export class Accounts implements AsyncDisposable {
     this.#store.addEvents([...this.#lostEvents > 0 ? [lost] : [], ...this.#events]);
     this.#events = [];
     this.#lostEvents = 0;
+    for (const call of this.#listeners) call();
   }
 
   // Quotas.
@@ -335,6 +364,10 @@ export class Accounts implements AsyncDisposable {
 function isSame(meter: Omit<Meter, "used">, other: Omit<Meter, "used">): boolean {
   return meter.quota.bytes === other.quota.bytes && meter.quota.period === other.quota.period &&
     meter.rate === other.rate && meter.firstDay === other.firstDay;
+}
+
+function unreadable(path: string, reason: string): RefusalError {
+  return new RefusalError("unavailable", `Cannot read the accounts in ${path}: ${reason}`);
 }
 
 function reasonOf(error: unknown): string {

@@ -1,5 +1,6 @@
 /** Control client: asks a running instance over its control socket and waits for the answers. */
 import { createConnection, type Socket } from "node:net";
+import type { RefusalCode } from "../core/config/refusal_error.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
 import { findInstance, type Instance } from "./instances.ts";
 import { LineSplitter } from "./lines.ts";
@@ -13,6 +14,17 @@ export interface RequestOptions {
   readonly onEvent?: (event: unknown) => void;
   /** ms to wait for the result; without end if left out. */
   readonly timeout?: number;
+}
+
+/** What an instance says of a request that it refuses. */
+class ControlRefusal extends AppError {
+  /** What it means to a program; null for what nobody has thought of. */
+  readonly code: RefusalCode | null;
+
+  constructor(message: string, code: RefusalCode | null) {
+    super(message, { exitCode: ExitCode.unexpected });
+    this.code = code;
+  }
 }
 
 interface Asked {
@@ -48,6 +60,15 @@ export class ControlClient implements Disposable {
     const { path, interfaceName } = typeof instance === "string"
       ? findInstance(instance)
       : instance;
+    return await ControlClient.connectTo(path, interfaceName);
+  }
+
+  /**
+   * The same by the socket's file, for those who may not look for instances.
+   *
+   * @param interfaceName as messages name it
+   */
+  static async connectTo(path: string, interfaceName: string): Promise<ControlClient> {
     const socket = createConnection({ path });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
@@ -59,7 +80,8 @@ export class ControlClient implements Disposable {
   /**
    * Asks for something. Several requests may wait at once.
    *
-   * @throws {AppError} with what the instance says of a request that it refuses, or when it ends before its answer
+   * @throws {ControlRefusal} with what the instance says of a request that it refuses
+   * @throws {AppError} when it ends before its answer
    */
   request(method: string, params: Params = {}, options: RequestOptions = {}): Promise<unknown> {
     if (this.#end !== null) return Promise.reject(this.#end);
@@ -106,7 +128,7 @@ export class ControlClient implements Disposable {
     }
     this.#asked.delete(answer.id!);
     if ("result" in answer) asked.resolve(answer.result);
-    else asked.reject(new AppError(answer.error, { exitCode: ExitCode.unexpected }));
+    else asked.reject(new ControlRefusal(answer.error, answer.code ?? null));
   }
 
   #fail(message: string): void {

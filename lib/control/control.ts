@@ -6,15 +6,15 @@ import { getLogger, type LogControl } from "../process/logging.ts";
 import type { HostNetwork, InterfaceSettings } from "../host/network/host_network.ts";
 import type { ReloadResult } from "./reload.ts";
 import { chunked, paced } from "../process/pace.ts";
+import { userName } from "../process/user_name.ts";
 import { captureEvent, captureRequest } from "./capture.ts";
 import type { Accounts } from "./accounts.ts";
 import type { LivePeers } from "./live_peers.ts";
 import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
-import { type Handler, JsonChunks } from "./protocol.ts";
+import { type Caller, type Handler, JsonChunks } from "./protocol.ts";
 import { ControlServer } from "./server.ts";
 import { statusOf, statusTexts } from "./status.ts";
-import { testAccess } from "./test_access.ts";
 import { openUapi } from "./uapi/uapi_server.ts";
 
 /** What the system says of a folder that may not be written to. */
@@ -44,8 +44,10 @@ export interface RunningTunnel {
   readonly peers: LivePeers;
   /** Null at a client. */
   readonly accounts: Accounts | null;
-  /** Reads the configuration again. */
-  readonly reload: () => Promise<ReloadResult>;
+  /** Reads the configuration again; `by` says who asks. */
+  readonly reload: (by: string) => Promise<ReloadResult>;
+  /** What a gateway offers besides, by the method's name; none at a client. */
+  readonly application: Readonly<Record<string, Handler>>;
 }
 
 /** Opens the control socket, and WireGuard's where `wg` would find it: that is root's alone. */
@@ -69,6 +71,10 @@ async function tryUapi(tunnel: RunningTunnel): Promise<AsyncDisposable | null> {
   }
 }
 
+function by({ user }: Caller): { readonly by: string } {
+  return { by: userName(user) };
+}
+
 /** What the control socket offers, by the method's name. */
 function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler>> {
   const { peers } = tunnel;
@@ -78,9 +84,13 @@ function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler
       const status = await statusOf(tunnel.dataPlane, frame);
       return new JsonChunks(await paced(chunked(statusTexts(status))));
     },
-    "add-peer": (params) => peers.change([{ kind: "put", peer: livePeer(params) }]),
-    "remove-peer": (params) => peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }]),
-    "test-access": (params) => Promise.try(() => testAccess(params, peers)),
+    "add-peer": (params, _emit, _signal, caller) => {
+      return peers.change([{ kind: "put", peer: livePeer(params) }], by(caller));
+    },
+    "remove-peer": (params, _emit, _signal, caller) => {
+      return peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }], by(caller));
+    },
+    ...tunnel.application,
     "capture": async (params, emit, signal) => {
       const request = captureRequest(params, peers.peers);
       const logger = getLogger("control");
@@ -94,7 +104,7 @@ function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler
       });
       return counts;
     },
-    "reload": () => tunnel.reload(),
+    "reload": (_params, _emit, _signal, { user }) => tunnel.reload(userName(user)),
     "log": (params) => Promise.resolve(changeLevels(params, tunnel)),
   };
 }

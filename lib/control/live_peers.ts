@@ -33,6 +33,12 @@ export type LiveChange =
   | { readonly kind: "put"; readonly peer: LivePeer }
   | { readonly kind: "remove"; readonly publicKey: Uint8Array };
 
+/** Beside the changes. */
+export interface LiveChangeOptions {
+  readonly groups?: readonly GroupConfig[];
+  readonly by?: string;
+}
+
 /** Of either family. */
 type Network = Ipv4Prefix | Ipv6PrefixText;
 
@@ -44,6 +50,8 @@ const ROUTES_AT_ONCE = 16;
 export interface PeersChange {
   /** What was asked for; nothing, where time has passed. */
   readonly changes: readonly LiveChange[];
+  /** Who asked for it, as a person reads it; empty for nobody. */
+  readonly by: string;
   /** All of them and those with access, before and after. */
   readonly before: PeersState;
   readonly after: PeersState;
@@ -96,6 +104,11 @@ export class LivePeers implements Disposable {
     return this.#peers;
   }
 
+  /** The groups that there are by now; null at a client. */
+  get groups(): readonly GroupConfig[] | null {
+    return this.#options.access?.groups ?? null;
+  }
+
   /** All of them, and whether each has access. */
   access(): (LivePeer & { readonly isAdmitted: boolean })[] {
     return Array.from(
@@ -115,18 +128,19 @@ export class LivePeers implements Disposable {
    * be removed is not there is no error.
    *
    * @param changes or what they are, given the peers that there are when it is their turn
-   * @param groups those that there are from now on; as before, if left out
+   * @param options.groups those that there are from now on; as before, if left out
+   * @param options.by who asks for it, as a person reads it
    * @throws {RequestError} for what cannot be, with nothing changed
    */
   change(
     changes:
       | readonly LiveChange[]
       | ((peers: ReadonlyMap<string, LivePeer>) => Generator<void, readonly LiveChange[]>),
-    groups?: readonly GroupConfig[],
+    options: LiveChangeOptions = {},
   ): Promise<void> {
     const made = this.#last.then(async () => {
       const all = typeof changes === "function" ? await paced(changes(this.#peers)) : changes;
-      await this.#make(all, groups);
+      await this.#make(all, options);
     });
     this.#last = made.catch(() => {});
     return made;
@@ -157,7 +171,10 @@ export class LivePeers implements Disposable {
     return this.change([]);
   }
 
-  async #make(changes: readonly LiveChange[], groups?: readonly GroupConfig[]): Promise<void> {
+  async #make(
+    changes: readonly LiveChange[],
+    { groups, by = "" }: LiveChangeOptions,
+  ): Promise<void> {
     const peers = await paced(changedPeers(this.#peers, changes));
     this.#refuse(peers, changes);
     const now = this.#options.now();
@@ -173,6 +190,7 @@ export class LivePeers implements Disposable {
     this.#watchExpiries(now);
     this.#options.onPeersChange?.(admitted, {
       changes,
+      by,
       before: earlier,
       after: { peers, admitted },
     });

@@ -14,11 +14,14 @@ export class LocalConnection {
   /** Called when it begins to answer, and when it waits again. */
   onBusy: (isBusy: boolean) => void = () => {};
   readonly socket: Socket;
+  /** The user at the other end. */
+  readonly user: number;
   #isBusy = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, user: number) {
     this.socket = socket;
+    this.user = user;
     this.onClose(() => clearTimeout(this.#idle));
     this.#await();
   }

@@ -111,7 +111,7 @@ export class LocalSocket implements AsyncDisposable {
       return;
     }
     const shares = this.#shares;
-    const connection = new LocalConnection(socket);
+    const connection = new LocalConnection(socket, user);
     let place = shares.add(user, connection);
     if (place === null) {
       connection.close();

@@ -107,17 +107,18 @@ export class PeerEvents {
   }
 
   /** The peers have been changed, by a command or by a reload, or time has passed for some. */
-  changed({ changes, before, after }: PeersChange): void {
+  changed({ changes, by, before, after }: PeersChange): void {
+    const who = by === "" ? "" : ` by ${by}`;
     for (const change of changes.slice(0, CHANGES_NAMED)) {
       const key = encodeKey(change.kind === "put" ? change.peer.publicKey : change.publicKey);
       const known = before.peers.get(key);
       const peer = change.kind === "put" ? change.peer : known;
       if (peer === undefined) continue;
       const what = change.kind === "remove" ? "removed" : known === undefined ? "added" : "changed";
-      this.#options.record("configuration-changed", peer, what);
+      this.#options.record("configuration-changed", peer, `${what}${who}`);
     }
     const more = changes.length - CHANGES_NAMED;
-    if (more > 0) this.#options.record("configuration-changed", null, `${more} more peers`);
+    if (more > 0) this.#options.record("configuration-changed", null, `${more} more peers${who}`);
     this.#followAccess(before, after);
     for (const change of changes) {
       if (change.kind === "remove") this.#telling.delete(encodeKey(change.publicKey));

@@ -5,12 +5,14 @@
  * -> {"id":1,"method":"status","params":{}}
  * <- {"id":1,"result":{...}}
  * <- {"id":2,"event":{...}}            any number of them, where a method tells as it goes
- * <- {"id":2,"error":"Cannot ..."}
+ * <- {"id":2,"error":"Cannot ...","code":"invalid"}
  * ```
  *
  * `id` is the caller's, any number or string, and comes back as it is; requests on a connection are answered in their
  * order. `params` may be left out. A line that is no request is answered with an error whose `id` is null.
  */
+
+import { type RefusalCode, RefusalError } from "../core/config/refusal_error.ts";
 
 /** The longest request, in bytes, without its newline. */
 export const MAX_LINE = 64 * 1024;
@@ -29,7 +31,15 @@ export type Params = Readonly<Record<string, unknown>>;
 export type ControlAnswer =
   | { readonly id: RequestId; readonly event: unknown }
   | { readonly id: RequestId; readonly result: unknown }
-  | { readonly id: RequestId | null; readonly error: string };
+  | { readonly id: RequestId | null; readonly error: string; readonly code?: RefusalCode };
+
+/** Who asks. */
+export interface Caller {
+  /** The user at the other end, as the kernel says. */
+  readonly user: number;
+  /** Whether it is the console, which says itself for whom it asks. */
+  readonly isConsole: boolean;
+}
 
 /**
  * Does what a method is for.
@@ -43,6 +53,7 @@ export type Handler = (
   params: Params,
   emit: (event: unknown) => Promise<void>,
   signal: AbortSignal,
+  caller: Caller,
 ) => Promise<unknown>;
 
 /** A result that is JSON already, in chunks: megabytes of it would hold up everybody while they are made. */
@@ -57,6 +68,12 @@ export class JsonChunks {
 /** A method that was called as it cannot be. */
 export class RequestError extends Error {
   override readonly name = "RequestError";
+}
+
+/** What an error means to a program; undefined for one that nobody has thought of. */
+export function refusalCode(error: unknown): RefusalCode | undefined {
+  if (error instanceof RefusalError) return error.code;
+  return error instanceof RequestError ? "invalid" : undefined;
 }
 
 /**

@@ -16,7 +16,7 @@ import {
 } from "../core/config/config_change.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
-import { loadConfigAgain } from "../host/files/config_file.ts";
+import { configOfText, loadConfigAgain } from "../host/files/config_file.ts";
 import type { LiveChange, LivePeer, LivePeers } from "./live_peers.ts";
 import { RequestError } from "./protocol.ts";
 import { ExitCode, exitCodeOf } from "../process/errors.ts";
@@ -35,6 +35,17 @@ export interface ReloadResult {
   /** What is wrong, a line each; with a mistake in the file nothing has changed. */
   readonly problems: readonly string[];
   readonly exitCode: number;
+}
+
+/** What a reload would do. */
+export interface ReloadPreview {
+  /** Keys of `[Interface]` whose change would be in effect. */
+  readonly keys: readonly string[];
+  /** As in `ReloadResult`, keys and peers together. */
+  readonly changes: readonly string[];
+  /** Keys that would stay as they are. */
+  readonly restart: readonly string[];
+  readonly warnings: readonly string[];
 }
 
 /** Something that a reload does, once the peers are as the file has them. */
@@ -83,11 +94,20 @@ export interface ReloaderOptions<Kind extends Config> {
   /** What runs. */
   readonly config: Kind;
   readonly role: ReloadRole<Kind>;
-  readonly peers: Pick<LivePeers, "peers" | "change">;
+  readonly peers: Pick<LivePeers, "peers" | "groups" | "change">;
   readonly manager: Pick<ServiceManager, "reloading" | "reloaded">;
   readonly logger: Logger;
   /** Is told what came of each, as one text. */
   readonly onReload?: (summary: string) => void;
+}
+
+/** A file and what runs. */
+interface Comparison<Kind extends Config> {
+  readonly before: Kind;
+  readonly after: Kind;
+  /** Keys that cannot change at run time, and the rest of what is another. */
+  readonly never: readonly string[];
+  readonly live: ConfigChange;
 }
 
 export class Reloader<Kind extends Config> {
@@ -105,20 +125,50 @@ export class Reloader<Kind extends Config> {
     return this.#running;
   }
 
-  /** Reads the file and follows it; one time after the other, whatever asks. Never rejects. */
-  reload(): Promise<ReloadResult> {
-    const result = this.#last.then(() => this.#reload());
+  /**
+   * Reads the file and follows it; one time after the other, whatever asks. Never rejects.
+   *
+   * @param by who asks for it, as a person reads it
+   */
+  reload(by = ""): Promise<ReloadResult> {
+    const result = this.#last.then(() => this.#reload(by));
     this.#last = result;
     return result;
   }
 
-  async #reload(): Promise<ReloadResult> {
+  /**
+   * What of the file, as it is by now, is not in effect: what a reload would change, and what waits for a restart.
+   *
+   * @throws {ConfigError} for a file with a mistake
+   */
+  pending(): Pick<ReloadPreview, "changes" | "restart"> {
+    const { before, after, never, live } = this.#compare();
+    return { changes: described(live, isSame(before.groups, after.groups)), restart: never };
+  }
+
+  /**
+   * What a reload would do if the file were this text.
+   *
+   * @throws {ConfigError | AppError} where it would be refused
+   */
+  async preview(text: string): Promise<ReloadPreview> {
+    const { before, after, never, live } = this.#compare(text);
+    const { change, restart } = await this.#options.role.plan(live, { before, after });
+    return {
+      keys: changedKeys(change),
+      changes: described(change, isSame(before.groups, after.groups)),
+      restart: [...never, ...restart],
+      warnings: after.warnings,
+    };
+  }
+
+  async #reload(by: string): Promise<ReloadResult> {
     const { path, manager, logger } = this.#options;
     manager.reloading();
     try {
-      const result = await this.#follow();
+      const result = await this.#follow(by);
       tell(result, logger);
-      this.#options.onReload?.(summaryOf(result));
+      this.#options.onReload?.(`${summaryOf(result)}${by === "" ? "" : `, by ${by}`}`);
       return result;
     } catch (error) {
       const message = messageOf(error);
@@ -130,19 +180,23 @@ export class Reloader<Kind extends Config> {
     }
   }
 
-  async #follow(): Promise<ReloadResult> {
-    const { path, interfaceName, role, peers, logger } = this.#options;
+  /** What runs, and what the file, or the text that it may come to have, says. */
+  #compare(text?: string): Comparison<Kind> {
+    const { path, interfaceName, role, peers } = this.#options;
     // What could be run to be told keys that commands have set may need a person.
     const known = {
       privateKey: this.#running.interface.privateKey,
       presharedKeys: presharedKeys(peers.peers),
     };
-    const after = role.validate(loadConfigAgain(path, { interfaceName, known }));
-    const told = new Set(this.#running.warnings);
-    for (const warning of after.warnings) {
-      if (!told.has(warning)) logger.warn("{warning}", { warning });
-    }
-    const before = { ...this.#running, peers: mergedPeers(this.#running, peers.peers) };
+    const keys = { interfaceName, known };
+    const after = role.validate(
+      text === undefined ? loadConfigAgain(path, keys) : configOfText(path, text, keys),
+    );
+    const before = {
+      ...this.#running,
+      groups: peers.groups ?? this.#running.groups,
+      peers: mergedPeers(this.#running, peers.peers),
+    };
     const whole = ofKeys(configChange(before, after), (key) => !role.foreignKeys.includes(key));
     if (isOfAnotherTunnel(whole, before)) {
       throw new ConfigError(
@@ -152,9 +206,18 @@ export class Reloader<Kind extends Config> {
     }
     const never = changedKeys(whole).filter((key) => !role.liveKeys.has(key));
     const live = ofKeys(whole, (key) => role.liveKeys.has(key));
-    const plan = await role.plan(live, { before, after });
+    return { before, after, never, live };
+  }
 
-    await peers.change(liveChanges(plan), after.groups);
+  async #follow(by: string): Promise<ReloadResult> {
+    const { path, role, peers, logger } = this.#options;
+    const { before, after, never, live } = this.#compare();
+    const plan = await role.plan(live, { before, after });
+    const told = new Set(this.#running.warnings);
+    for (const warning of after.warnings) {
+      if (!told.has(warning)) logger.warn("{warning}", { warning });
+    }
+    await peers.change(liveChanges(plan), { groups: after.groups, by });
     const problems: unknown[] = [];
     const failed = new Set<string>();
     for (const { key, run } of plan.steps) {
@@ -176,7 +239,7 @@ export class Reloader<Kind extends Config> {
     const code = restart.length === 0 ? ExitCode.ok : ExitCode.usage;
     return {
       file: path,
-      changes: [...described(made), ...isSame(before.groups, after.groups) ? [] : ["groups"]],
+      changes: described(made, isSame(before.groups, after.groups)),
       restart,
       problems: problems.map(messageOf),
       exitCode: problems.length === 0 ? code : exitCodeOf(problems[0]),
@@ -254,7 +317,7 @@ function liveChanges({ change: { removed, put }, places }: ReloadPlan): readonly
   ];
 }
 
-function described(change: ConfigChange): string[] {
+function described(change: ConfigChange, hasSameGroups: boolean): string[] {
   const added = change.put.filter(({ isNew }) => isNew).length;
   const count = (number: number, what: string) =>
     number === 0 ? [] : [`${number} ${number === 1 ? "peer" : "peers"} ${what}`];
@@ -263,6 +326,7 @@ function described(change: ConfigChange): string[] {
     ...count(change.put.length - added, "changed"),
     ...count(change.removed.length, "removed"),
     ...changedKeys(change),
+    ...hasSameGroups ? [] : ["groups"],
   ];
 }
 

@@ -3,6 +3,7 @@ import type { Journal } from "../host/journal/journal.ts";
 import { journalDirectory } from "../process/journal_directory.ts";
 import { background } from "../process/guard.ts";
 import { getLogger } from "../process/logging.ts";
+import { RefusalError } from "../core/config/refusal_error.ts";
 import { LineSplitter } from "./lines.ts";
 import type { LocalConnection } from "./local_connection.ts";
 import { LocalSocket } from "./local_socket.ts";
@@ -12,7 +13,7 @@ import {
   JsonChunks,
   MAX_LINE,
   parseRequest,
-  RequestError,
+  refusalCode,
   type RequestId,
 } from "./protocol.ts";
 
@@ -48,7 +49,7 @@ export class ControlServer implements AsyncDisposable {
     const paths = [`${stem}.sock`, `${stem}-${Deno.pid}.sock`];
     const socket = await LocalSocket.listen(paths, {
       journal,
-      onConnection: (connection) => new Conversation(connection, handlers),
+      onConnection: (connection) => new Conversation(connection, { handlers, isConsole: false }),
     });
     if (socket === null) throw new Error(`Cannot listen on ${paths.at(-1)}: it exists already`);
     return new ControlServer(socket);
@@ -67,14 +68,22 @@ export class ControlServer implements AsyncDisposable {
 class Conversation {
   readonly #connection: LocalConnection;
   readonly #handlers: Readonly<Record<string, Handler>>;
+  readonly #isConsole: boolean;
   readonly #splitter = new LineSplitter(MAX_LINE);
   readonly #waiting: (string | null)[] = [];
   readonly #gone = new AbortController();
   #hasEnded = false;
 
-  constructor(connection: LocalConnection, handlers: Readonly<Record<string, Handler>>) {
+  constructor(
+    connection: LocalConnection,
+    { handlers, isConsole }: {
+      readonly handlers: Readonly<Record<string, Handler>>;
+      readonly isConsole: boolean;
+    },
+  ) {
     this.#connection = connection;
     this.#handlers = handlers;
+    this.#isConsole = isConsole;
     connection.onData((chunk) => this.#take(this.#splitter.push(chunk)));
     connection.onEnd(() => {
       this.#hasEnded = true;
@@ -123,16 +132,22 @@ class Conversation {
       const own = id = request.id;
       if (!Object.hasOwn(this.#handlers, request.method)) {
         const known = Object.keys(this.#handlers).join(", ");
-        throw new RequestError(`Cannot do "${request.method}": the methods are ${known}`);
+        throw new RefusalError(
+          "not-found",
+          `Cannot do "${request.method}": the methods are ${known}`,
+        );
       }
       const emit = (event: unknown) => this.#send({ id: own, event });
       getLogger("control").debug("asked for {method}", { method: request.method });
       const handler = this.#handlers[request.method]!;
-      const result = await handler(request.params, emit, this.#gone.signal) ?? null;
+      const caller = { user: this.#connection.user, isConsole: this.#isConsole };
+      const result = await handler(request.params, emit, this.#gone.signal, caller) ?? null;
       if (!(result instanceof JsonChunks)) return [lineOf({ id, result })];
       return [`{"id":${JSON.stringify(id)},"result":`, ...result.chunks, "}\n"];
     } catch (error) {
-      return [lineOf({ id, error: error instanceof Error ? error.message : String(error) })];
+      const message = error instanceof Error ? error.message : String(error);
+      const code = refusalCode(error);
+      return [lineOf({ id, error: message, ...code === undefined ? {} : { code } })];
     }
   }
 

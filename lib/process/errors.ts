@@ -3,6 +3,7 @@ import { EACCES, EPERM, SystemCallError } from "../../ffi/errno.ts";
 import { NoNftablesError } from "../../ffi/netlink/nftables/nfnetlink.ts";
 import { UsageError } from "../cli/usage_error.ts";
 import { ConfigError } from "../core/config/config_error.ts";
+import { RefusalError } from "../core/config/refusal_error.ts";
 
 /** What the process ends with. */
 export const ExitCode = {
@@ -36,6 +37,11 @@ export class AppError extends Error {
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof AppError) return error.exitCode;
   if (error instanceof UsageError || error instanceof ConfigError) return ExitCode.usage;
+  if (error instanceof RefusalError) {
+    if (error.cause !== undefined) return exitCodeOf(error.cause);
+    const isLater = error.code === "revision" || error.code === "unavailable";
+    return isLater ? ExitCode.unexpected : ExitCode.usage;
+  }
   if (error instanceof NoNftablesError) return ExitCode.privilege;
   if (error instanceof SystemCallError && (error.errno === EPERM || error.errno === EACCES)) {
     return ExitCode.privilege;

@@ -261,6 +261,7 @@ async function serveClient(
   await serveTunnel(services, start, {
     ...tunnel,
     accounts: null,
+    application: {},
     mark: preparation.plan.mark,
     settings,
     peers,

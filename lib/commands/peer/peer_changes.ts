@@ -4,17 +4,15 @@ import { freeAddress } from "../../core/config/address_pool.ts";
 import { freeAddress6 } from "../../core/config/address_pool6.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
-import {
-  clientText,
-  FULL_TUNNEL,
-  withoutPeer,
-  withPeer,
-} from "../../core/config/text/config_writer.ts";
+import { withoutPeer, withPeer } from "../../core/config/text/config_writer.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
+import { peerSettings } from "../../core/peers/peer_settings.ts";
+import { clientNeeds } from "../../control/application/client_needs.ts";
+import { CLIENT_KEY_PLACE } from "../../control/application/methods.ts";
 import { parseConfig } from "../../core/config/parse_config.ts";
 import { publicKey } from "../../core/noise/x25519.ts";
 import { expiryTime } from "../../core/config/values/expiry.ts";
-import { formatCidr, formatIpv4, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
-import { addressOf6, network6 } from "../../core/wire/ipv6_prefix.ts";
+import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { clientFileName, clientFilePath, clientFolderName } from "../../host/files/client_files.ts";
 import { hostNames } from "../../host/dns/host_names.ts";
 import { createFile, LockedConfig, removeFile } from "../../host/files/config_store.ts";
@@ -48,7 +46,6 @@ export async function addPeer(
   const { text, config } = file.read();
   refuseTakenName(config, request.name, `add ${request.name}`);
   const address = freeAddress(config) ?? refuseFullPool(config);
-  const endpoint = request.endpoint ?? config.interface.publicEndpoint ?? refuseNowhere(config);
 
   const privateKey = newPrivateKey();
   const expires = request.expiry === undefined ? null : expiryTime(request.expiry, Date.now());
@@ -61,12 +58,12 @@ export async function addPeer(
     address,
     address6: freeAddress6(config),
   };
-  const allowedIps = withGateway(request.allowedIps ?? defaultNetworks(config), config);
-  const dns = request.dns ?? defaultDns(config, allowedIps);
-  const ofClient = clientText(config, { privateKey, peer, endpoint, allowedIps, dns });
   const ofServer = withPeer(text, peer);
   // What is written can be read again, whatever the file was like.
   const server = parseConfig(ofServer, configPath, { names: hostNames() });
+  const added = findPeer(server, request.name);
+  const ofClient = clientNeeds(config, peerSettings(added), request).text
+    .replace(CLIENT_KEY_PLACE, encodeKey(privateKey));
 
   const { out = clientFilePath(configPath, request.name) } = request;
   const path = out === "-" ? null : out;
@@ -80,7 +77,7 @@ export async function addPeer(
     else if (path !== null) removeFile(path);
     throw error;
   }
-  return { peer: findPeer(server, request.name), server, text: ofClient, path };
+  return { peer: added, server, text: ofClient, path };
 }
 
 /**
@@ -148,38 +145,4 @@ function refuseFullPool(config: Config): never {
     `${place}: no address is free in ${addresses.map(formatCidr).join(", ") || "it"}: ` +
       "remove a peer, or use a larger network, as in Address = 10.66.77.1/24",
   );
-}
-
-function refuseNowhere({ fileName }: Config): never {
-  throw new ConfigError(
-    `${fileName}: [Interface]: PublicEndpoint is missing: it is the address of the gateway for clients, as in ` +
-      "PublicEndpoint = vpn.example.org:51820; or give --endpoint HOST[:PORT]",
-  );
-}
-
-/** All, where the gateway leads to the internet; otherwise its own networks. */
-function defaultNetworks({ interface: { egress, addresses, addresses6 } }: Config): string {
-  if (egress !== "off") return FULL_TUNNEL;
-  const networks = addresses.map((address) => formatCidr(networkOf(address)));
-  return [...networks, ...addresses6.map(network6)].join(", ");
-}
-
-/**
- * What sends everything through the tunnel names the gateway's inner address as well: in a LAN that uses the same
- * numbers, as a hotel's may, the longer prefix keeps that the tunnel's.
- */
-function withGateway(allowedIps: string, { interface: { addresses, addresses6 } }: Config): string {
-  if (allowedIps !== FULL_TUNNEL) return allowedIps;
-  const own6 = addresses6.slice(0, 1).map((prefix) => `${addressOf6(prefix)}/128`);
-  return [`${formatIpv4(addresses[0]!.address)}/32`, ...own6, FULL_TUNNEL].join(", ");
-}
-
-function networkOf({ address, prefixLength }: Ipv4Prefix): Ipv4Prefix {
-  return { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
-}
-
-/** The gateway's proxy, for a client that could not reach another resolver but through it. */
-function defaultDns({ interface: { dnsProxy, addresses } }: Config, allowedIps: string) {
-  const isFull = allowedIps.split(", ").includes("0.0.0.0/0");
-  return isFull && dnsProxy.length > 0 ? formatIpv4(addresses[0]!.address) : null;
 }

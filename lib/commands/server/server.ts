@@ -36,6 +36,7 @@ import {
 } from "../tunnel_lifecycle.ts";
 import { logReports } from "../tunnel_reports.ts";
 import { Gateway } from "./gateway.ts";
+import { gatewayApplication } from "./gateway_application.ts";
 import { GatewayWebhooks } from "./gateway_webhooks.ts";
 import { ServerReload } from "./server_reload.ts";
 
@@ -197,6 +198,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       logger,
       onReload: (summary) => kept.record("reloaded", null, summary),
     });
+    const degraded = () => [...gateway.degraded, ...upkeep?.degraded ?? []];
     await serveTunnel(services, start, {
       port,
       mark: config.interface.fwMark ?? 0,
@@ -206,7 +208,15 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       peers: livePeers,
       accounts,
       reloader,
-      degraded: () => [...gateway.degraded, ...upkeep?.degraded ?? []],
+      degraded,
+      application: gatewayApplication({
+        configPath: options.configPath,
+        peers: livePeers,
+        accounts,
+        reloader,
+        missing: degraded,
+        dns: () => dnsProxy === null ? null : { ...dnsProxy.counts },
+      }),
       hasNat: typeof gateway.dataPlaneConfig.egress === "object",
       dnsProxy,
     });

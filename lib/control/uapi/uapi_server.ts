@@ -20,6 +20,7 @@ import type { Journal } from "../../host/journal/journal.ts";
 import { chunked, paced } from "../../process/pace.ts";
 import { background } from "../../process/guard.ts";
 import { getLogger } from "../../process/logging.ts";
+import { userName } from "../../process/user_name.ts";
 import { LineSplitter } from "../lines.ts";
 import type { LivePeers } from "../live_peers.ts";
 import type { LocalConnection } from "../local_connection.ts";
@@ -191,7 +192,8 @@ class Conversation {
     const { config, port, mark } = this.#options;
     refuseFixed(change, { privateKey: config.interface.privateKey, port, mark });
     const { publicKey } = config.interface;
-    await this.#peers.change((before) => liveChanges(change, before, publicKey));
+    const by = `${userName(this.#connection.user)} (wg)`;
+    await this.#peers.change((before) => liveChanges(change, before, publicKey), { by });
     const carriesIpv6 = config.interface.addresses6.length > 0;
     const ignored = change.peers.flatMap(({ allowedIps, ignoredIps }) => [
       ...allowedIps.map(({ network }) => network)

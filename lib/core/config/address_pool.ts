@@ -1,9 +1,15 @@
 /** Address pool: gives a new peer the lowest address of a gateway's networks that nobody has. */
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
-import type { Config } from "./config.ts";
+import type { Config, PeerConfig } from "./config.ts";
 
 /** A network that a pool can be: host bits clear. */
 export type Subnet = Ipv4Prefix;
+
+/** What addresses there are, and who has which. */
+export interface Pool {
+  readonly interface: Pick<Config["interface"], "addresses" | "addresses6">;
+  readonly peers: readonly Pick<PeerConfig, "allowedIps" | "allowedIps6">[];
+}
 
 /** Addresses in host order, both ends included. */
 interface Range {
@@ -15,7 +21,7 @@ interface Range {
  * The lowest address, uint32 in host order, in the networks of the gateway's `Address`, in their order, that is neither
  * the gateway's nor in a peer's AllowedIPs; `null` where all are taken.
  */
-export function freeAddress({ interface: { addresses }, peers }: Config): number | null {
+export function freeAddress({ interface: { addresses }, peers }: Pool): number | null {
   const peerNetworks = peers.flatMap(({ allowedIps }) => allowedIps);
   for (const pool of addresses) {
     const taken = [

@@ -10,7 +10,7 @@ import {
   splitCidr6,
 } from "../wire/ipv6_prefix.ts";
 import { MAX_PEERS } from "../limits/max_peers.ts";
-import type { Config } from "./config.ts";
+import type { Pool } from "./address_pool.ts";
 
 /** A unique local prefix whose global ID is chosen by who uses it (RFC 4193 section 3.1). */
 const LOCAL = 0xfd;
@@ -35,7 +35,7 @@ export function gatewayAddress6(globalId: Uint8Array): Ipv6PrefixText {
  * The lowest address in the first network of the gateway's `Address` that is neither the gateway's nor in a peer's
  * AllowedIPs; null where the gateway has no IPv6, or all are taken.
  */
-export function freeAddress6({ interface: { addresses6 }, peers }: Config): Ipv6Text | null {
+export function freeAddress6({ interface: { addresses6 }, peers }: Pool): Ipv6Text | null {
   const pool = addresses6[0];
   if (pool === undefined) return null;
   const { prefixLength } = splitCidr6(pool);

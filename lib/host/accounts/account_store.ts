@@ -71,6 +71,20 @@ export interface RecordedEvent extends AccountEvent {
   readonly id: number;
 }
 
+/** Which events are asked for. */
+export interface EventQuery {
+  /** The number that theirs are greater than. */
+  readonly after: number;
+  /** Unix ms, which they are no older than. */
+  readonly since: number;
+  /** Public key or name; null for all. */
+  readonly peer: string | null;
+  /** How many at most: 10,000. */
+  readonly limit: number;
+  /** Whether they are the last ones where there are more; the first ones otherwise. */
+  readonly newest: boolean;
+}
+
 /** The number of a day in UTC. */
 export function unixDay(unixTime: number): number {
   return Math.floor(unixTime / DAY);
@@ -229,17 +243,19 @@ export class AccountStore implements Disposable {
    * very many: the others are behind the last one.
    */
   events(after: number, since: number): RecordedEvent[] {
-    const text = (value: unknown) => value === null ? null : String(value);
     return this.#database.prepare(
       `SELECT * FROM event WHERE id > ? AND time >= ? ORDER BY id LIMIT ${EVENTS_READ}`,
-    ).all(after, since).map(({ id, time, kind, peer, name, detail }) => ({
-      id: Number(id),
-      time: Number(time),
-      kind: String(kind),
-      peer: text(peer),
-      name: text(name),
-      detail: text(detail),
-    }));
+    ).all(after, since).map(eventOf);
+  }
+
+  /** Events that are asked for, in their order. */
+  findEvents({ after, since, peer, limit, newest }: EventQuery): RecordedEvent[] {
+    const order = newest ? "DESC" : "ASC";
+    const found = this.#database.prepare(
+      `SELECT * FROM event WHERE id > ?1 AND time >= ?2 AND (?3 IS NULL OR peer = ?3 OR name = ?3)
+       ORDER BY id ${order} LIMIT ?4`,
+    ).all(after, since, peer, Math.min(limit, EVENTS_READ)).map(eventOf);
+    return newest ? found.reverse() : found;
   }
 
   /** Number of the last event there has been. */
@@ -265,6 +281,20 @@ export class AccountStore implements Disposable {
   [Symbol.dispose](): void {
     this.#database.close();
   }
+}
+
+function eventOf(
+  { id, time, kind, peer, name, detail }: Readonly<Record<string, unknown>>,
+): RecordedEvent {
+  const text = (value: unknown) => value === null ? null : String(value);
+  return {
+    id: Number(id),
+    time: Number(time),
+    kind: String(kind),
+    peer: text(peer),
+    name: text(name),
+    detail: text(detail),
+  };
 }
 
 async function opened(

@@ -56,6 +56,14 @@ export function configOf(path: string, file: FileContent): ReadConfig {
   return configIn(path, file, { hookKeys: "refuse", decode: decodeToChange });
 }
 
+/** The same of a text that a file may come to have, as a tunnel would run from it. */
+export function configOfText(path: string, text: string, hookKeys: HookKeyUse): Config {
+  const bytes = new TextEncoder().encode(text);
+  return asHostCan(
+    configIn(path, { bytes, mode: 0o600 }, { hookKeys, decode: decodeToRead }).config,
+  );
+}
+
 interface FileContent {
   readonly bytes: Uint8Array;
   readonly mode: number;

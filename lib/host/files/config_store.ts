@@ -34,6 +34,8 @@ export class LockedConfig implements Disposable {
   readonly #name: string;
   readonly #file: OpenFile;
   readonly #status: FileStatus;
+  /** What was in it when it was read. */
+  #content: Uint8Array = new Uint8Array(0);
   readonly #resources: DisposableStack;
 
   private constructor(
@@ -71,16 +73,24 @@ export class LockedConfig implements Disposable {
   read(): ReadConfig {
     // One byte more than allowed tells a file that is too long from one that is not.
     const bytes = attempt(`read ${this.#path}`, () => this.#file.read(MAX_CONFIG_SIZE + 1));
+    this.#content = bytes;
     return configOf(this.#path, { bytes, mode: this.#status.mode });
   }
 
   /**
-   * Puts a file with this text in the place of the one that is there. Its owner stays.
+   * Puts a file with this text in the place of the one that was read. Its owner stays.
    *
-   * @throws {AppError}
+   * @throws {ChangedMeanwhile} where an editor, which knows of no lock, has written there since
+   * @throws {AppError} where it cannot
    */
   replace(text: string): void {
     const { uid, gid } = this.#status;
+    if (encoded(text).length > MAX_CONFIG_SIZE) {
+      throw new AppError(`Cannot write ${this.#path}: it would be longer than 1 MiB`, {
+        exitCode: ExitCode.usage,
+      });
+    }
+    this.#requireUnchanged();
     attempt(
       `write ${this.#path}`,
       () =>
@@ -89,6 +99,16 @@ export class LockedConfig implements Disposable {
           this.#folder.rename(temporary, this.#name);
         }),
     );
+  }
+
+  #requireUnchanged(): void {
+    const isSame = attempt(`write ${this.#path}`, () => {
+      using current = this.#folder.open(this.#name);
+      const bytes = current.read(MAX_CONFIG_SIZE + 1);
+      return bytes.length === this.#content.length &&
+        bytes.every((byte, index) => byte === this.#content[index]);
+    });
+    if (!isSame) throw new ChangedMeanwhile(this.#path);
   }
 
   /**
@@ -156,6 +176,15 @@ export class LockedConfig implements Disposable {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+}
+
+/** Another has written to a configuration that was about to be. */
+export class ChangedMeanwhile extends AppError {
+  constructor(path: string) {
+    super(`Cannot write ${path}: another program has changed it meanwhile: try again`, {
+      exitCode: ExitCode.unexpected,
+    });
   }
 }
 

@@ -18,6 +18,7 @@ import { sampleKeys } from "../config/sample_keys.ts";
 /** Peers that run, without a data plane; and what was asked of them. */
 class StubPeers {
   peers: ReadonlyMap<string, LivePeer>;
+  readonly groups = null;
   readonly asked: LiveChange[] = [];
   refusal: Error | null = null;
 

@@ -2,7 +2,7 @@
 import { crc32, inflateSync } from "node:zlib";
 import { default as decode } from "jsqr";
 import { clientText } from "../../../lib/core/config/text/config_writer.ts";
-import { parseConfig } from "../../../lib/core/config/parse_config.ts";
+import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { qrCode, qrImage, whyNotShown } from "../../../lib/cli/qr.ts";
 import { sampleKeys } from "../../support/config/sample_keys.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
@@ -67,24 +67,16 @@ function scan(pixels: readonly number[][], inverted = false): string | null {
 
 /** A client's configuration, as long as one with an ordinary endpoint is. */
 function configuration(): string {
-  const server = parseConfig(
-    `[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}\nAddress = 10.66.77.1/24\n`,
-    "server.conf",
-  );
-  return clientText(server, {
-    privateKey: new Uint8Array(32).fill(0xa5),
-    peer: {
-      name: "phone",
-      publicKey: new Uint8Array(32).fill(0x5a),
-      presharedKey: new Uint8Array(32).fill(0xc3),
-      address: 0x0a424dfe,
-      address6: null,
-      expires: null,
-      groups: [],
-    },
-    endpoint: { host: "gateway-1.europe.vpn.example.org", address: null, port: 51820 },
-    allowedIps: "0.0.0.0/0, ::/0",
+  return clientText({
+    privateKey: encodeKey(new Uint8Array(32).fill(0xa5)),
+    addresses: ["10.66.77.254/32"],
     dns: "10.66.77.1",
+    mtu: null,
+    transport: "udp",
+    publicKey: sampleKeys(1).publicKey,
+    presharedKey: encodeKey(new Uint8Array(32).fill(0xc3)),
+    allowedIps: "0.0.0.0/0, ::/0",
+    endpoint: "gateway-1.europe.vpn.example.org:51820",
   });
 }
 

@@ -311,11 +311,11 @@ Deno.test("rules are told before the peers that they are about, and taken away a
   assertEquals(takeTold(), ["put 1"]);
   await live.change([{ kind: "put", peer: { ...peer, isEnabled: false } }]);
   assertEquals(takeTold(), ["remove", "no-peer", "no-list"]);
-  await live.change([{ kind: "put", peer: { ...numbered(1), groups: ["g"] } }], [
-    { name: "g", allow: [], deny: peer.deny, line: 1 },
-  ]);
+  await live.change([{ kind: "put", peer: { ...numbered(1), groups: ["g"] } }], {
+    groups: [{ name: "g", allow: [], deny: peer.deny, line: 1 }],
+  });
   assertEquals(takeTold(), ["list", "peer", "put 1"]);
-  await live.change([], [{ name: "g", allow: peer.deny, deny: [], line: 1 }]);
+  await live.change([], { groups: [{ name: "g", allow: peer.deny, deny: [], line: 1 }] });
   assertEquals(takeTold(), ["list"]);
   assertEquals(access.follow(NO_SURROUNDINGS), false);
   assertEquals(access.follow({ ...NO_SURROUNDINGS, lan: [[0, 0, 0xffff, 0, 128]] }), true);

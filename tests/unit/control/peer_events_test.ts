@@ -107,21 +107,29 @@ Deno.test("who is added, changed and removed is told, and of very many how many 
   const one = peers({ name: "laptop" });
   const [peer] = one.values();
   const there = { peers: one, admitted: one };
-  events.changed({ changes: [{ kind: "put", peer: peer! }], before: none, after: there });
-  events.changed({ changes: [{ kind: "put", peer: peer! }], before: there, after: there });
+  events.changed({ by: "", changes: [{ kind: "put", peer: peer! }], before: none, after: there });
+  events.changed({
+    by: "ann",
+    changes: [{ kind: "put", peer: peer! }],
+    before: there,
+    after: there,
+  });
   const removal = { kind: "remove", publicKey: KEY } as const;
-  events.changed({ changes: [removal, removal], before: there, after: none });
-  events.changed({ changes: [removal], before: none, after: none });
+  events.changed({ by: "", changes: [removal, removal], before: there, after: none });
+  events.changed({ by: "", changes: [removal], before: none, after: none });
   const many = Array.from({ length: 150 }, () => ({ kind: "put", peer: peer! }) as const);
-  events.changed({ changes: many, before: there, after: there });
+  events.changed({ by: "root (wg)", changes: many, before: there, after: there });
   assertEquals(told.slice(0, 5), [
     "configuration-changed laptop added",
-    "configuration-changed laptop changed",
+    "configuration-changed laptop changed by ann",
     "configuration-changed laptop removed",
     "configuration-changed laptop removed",
-    "configuration-changed laptop changed",
+    "configuration-changed laptop changed by root (wg)",
   ]);
-  assertEquals([told.length, told.at(-1)], [105, "configuration-changed 50 more peers"]);
+  assertEquals([told.length, told.at(-1)], [
+    105,
+    "configuration-changed 50 more peers by root (wg)",
+  ]);
 });
 
 Deno.test("who loses access is told why, and that the session has ended; and who has it again", () => {
@@ -131,8 +139,8 @@ Deno.test("who loses access is told why, and that the session has ended; and who
   const disabled = peers({ name: "laptop" }, { name: "phone", isEnabled: false });
   const before = { peers: all, admitted: all };
   const after = { peers: disabled, admitted: new Map() };
-  events.changed({ changes: [], before, after });
-  events.changed({ changes: [], before: after, after: before });
+  events.changed({ by: "", changes: [], before, after });
+  events.changed({ by: "", changes: [], before: after, after: before });
   assertEquals(told.slice(1), [
     "disconnected laptop",
     "expired laptop",

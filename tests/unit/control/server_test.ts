@@ -127,10 +127,11 @@ hostTest(
         'foo\n{"id":1,"method":"toString"}\n{"id":2,"method":"echo"}\n',
       );
       assertEquals(answers, [
-        { id: null, error: "Cannot read the request: it is not JSON" },
+        { id: null, error: "Cannot read the request: it is not JSON", code: "invalid" },
         {
           id: 1,
           error: 'Cannot do "toString": the methods are echo, nothing, fail, slow, count, forever',
+          code: "not-found",
         },
         { id: 2, result: {} },
       ]);

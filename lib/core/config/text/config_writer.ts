@@ -102,36 +102,36 @@ export function peerKeyOf({ name, entries }: Section): string | undefined {
  */
 export const FULL_TUNNEL = "0.0.0.0/0, ::/0";
 
-/** What a client's file says besides what its gateway's does. */
-export interface NewClient {
-  /** 32 bytes. */
-  readonly privateKey: Uint8Array;
-  readonly peer: NewPeer;
-  readonly endpoint: Endpoint;
-  /** As they stand in the file. */
-  readonly allowedIps: string;
-  /** As it stands in the file; `null` for none. */
+/** What a client's file says, as it stands there. */
+export interface ClientText {
+  readonly privateKey: string;
+  readonly addresses: readonly string[];
   readonly dns: string | null;
+  readonly mtu: number | null;
+  /** The gateway's. */
+  readonly transport: Config["interface"]["transport"];
+  readonly publicKey: string;
+  readonly presharedKey: string | null;
+  readonly allowedIps: string;
+  readonly endpoint: string;
 }
 
-/**
- * The file of a client of `server`: standard keys alone, so that any WireGuard takes it, unless a transport needs more.
- */
-export function clientText(server: Config, client: NewClient): string {
-  const { transport, mtu } = server.interface;
+/** The file of a client: standard keys alone, so that any WireGuard takes it, unless a transport needs more. */
+export function clientText(client: ClientText): string {
+  const { dns, mtu, transport, presharedKey } = client;
   return [
     "[Interface]",
-    `PrivateKey = ${encodeKey(client.privateKey)}`,
-    `Address = ${addressesText(client.peer)}`,
-    ...(client.dns === null ? [] : [`DNS = ${client.dns}`]),
+    `PrivateKey = ${client.privateKey}`,
+    `Address = ${client.addresses.join(", ")}`,
+    ...(dns === null ? [] : [`DNS = ${dns}`]),
     ...(mtu === null ? [] : [`MTU = ${mtu}`]),
     ...(transport === "faketcp" ? [`Transport = ${transport}`] : []),
     "",
     "[Peer]",
-    `PublicKey = ${encodeKey(server.interface.publicKey)}`,
-    `PresharedKey = ${encodeKey(client.peer.presharedKey)}`,
+    `PublicKey = ${client.publicKey}`,
+    ...(presharedKey === null ? [] : [`PresharedKey = ${presharedKey}`]),
     `AllowedIPs = ${client.allowedIps}`,
-    `Endpoint = ${formatEndpoint(client.endpoint)}`,
+    `Endpoint = ${client.endpoint}`,
     // Keeps the way back open through the NAT that a client is usually behind.
     "PersistentKeepalive = 25",
     "",

@@ -184,6 +184,14 @@ export function parseRateLimit(entry: Entry): number | null {
   return rate >= 1e3 && rate <= 1e12 ? rate : rejectValue(entry, rule);
 }
 
+/** A rate as a file has it. */
+export function rateText(rate: number): string {
+  for (const [unit, factor] of [["G", 1e9], ["M", 1e6], ["k", 1e3]] as const) {
+    if (rate % factor === 0) return `${rate / factor}${unit}`;
+  }
+  return `${rate}`;
+}
+
 /** The number, decimal or hexadecimal behind `0x`, if it is one and lies within the bounds. */
 export function integer(text: string, least: number, most: number): number | undefined {
   if (!/^(\d{1,10}|0x[0-9a-f]{1,8})$/i.test(text)) return undefined;

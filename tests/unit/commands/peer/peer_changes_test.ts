@@ -1,8 +1,7 @@
 /** Shows what adding and removing a client does to the files of a gateway, and what it does not. */
-import { AppError } from "../../../../lib/process/errors.ts";
+import { AppError, ExitCode, exitCodeOf } from "../../../../lib/process/errors.ts";
 import { addPeer, removePeer, withdrawPeer } from "../../../../lib/commands/peer/peer_changes.ts";
 import type { Config } from "../../../../lib/core/config/config.ts";
-import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { validateClient } from "../../../../lib/core/config/roles.ts";
@@ -213,7 +212,7 @@ for (const [why, text, name, message] of REFUSALS) {
     Deno.writeTextFileSync(`${folder}/server.peers/there.conf`, "precious");
     const expected = message.replace("FILE", configPath).replace("FOLDER", folder);
     const error = await assertRejects(() => addPeer(configPath, { name }), Error, expected);
-    assert(error instanceof AppError || error instanceof ConfigError);
+    assertEquals(exitCodeOf(error), ExitCode.usage);
     assertEquals(Deno.readTextFileSync(configPath), text);
     assertEquals(filesIn(folder), ["server.conf", "server.peers/there.conf"]);
     assertEquals(Deno.readTextFileSync(`${folder}/server.peers/there.conf`), "precious");

@@ -133,16 +133,20 @@ Deno.test("withoutPeer() throws when the text has no such peer", () => {
   assertThrows(() => withoutPeer(UNTIDY, peer), RangeError, "AAAA");
 });
 
+const CLIENT = {
+  privateKey: sampleKeys(2).privateKey,
+  addresses: ["10.66.77.2/32"],
+  dns: "10.66.77.1, example.org",
+  mtu: null,
+  transport: "udp",
+  publicKey: SERVER_KEYS.publicKey,
+  presharedKey: encodeKey(PEER.presharedKey),
+  allowedIps: FULL_TUNNEL,
+  endpoint: "vpn.example.org:443",
+} as const;
+
 Deno.test("clientText() has standard keys alone and reads back as a client of the gateway", () => {
-  const server = read(UNTIDY);
-  const privateKey = decodeKey(sampleKeys(2).privateKey)!;
-  const text = clientText(server, {
-    privateKey,
-    peer: PEER,
-    endpoint: ENDPOINT,
-    allowedIps: FULL_TUNNEL,
-    dns: "10.66.77.1, example.org",
-  });
+  const text = clientText(CLIENT);
   assertEquals(
     text,
     `[Interface]
@@ -162,29 +166,24 @@ PersistentKeepalive = 25
   // What we write gives rise to no warning, its IPv6 included.
   assertEquals(client.warnings, []);
   assertEquals(client.interface.publicKey, PEER.publicKey);
-  assertEquals(client.server.publicKey, server.interface.publicKey);
+  assertEquals(encodeKey(client.server.publicKey), SERVER_KEYS.publicKey);
   assertEquals(client.server.presharedKey, PEER.presharedKey);
 });
 
 Deno.test("clientText() passes on the gateway's MTU, and a transport that both ends must name", () => {
-  const client = {
-    privateKey: new Uint8Array(32),
-    peer: PEER,
-    endpoint: ENDPOINT,
-    allowedIps: "10.66.77.0/24",
-    dns: null,
-  };
-  const linesFor = (...lines: string[]) => {
-    const server = UNTIDY.replace("\nAddress", `\n${lines.join("\n")}\nAddress`);
-    return clientText(read(server), client).split("\n");
-  };
-  const plain = linesFor();
+  const linesFor = (more: Partial<Parameters<typeof clientText>[0]>) =>
+    clientText({ ...CLIENT, dns: null, ...more }).split("\n");
+  const plain = linesFor({});
   assertEquals(plain.slice(0, 4), ["[Interface]", plain[1]!, "Address = 10.66.77.2/32", ""]);
-  assertEquals(linesFor("MTU = 1280", "Transport = faketcp").slice(3, 5), [
+  assertEquals(linesFor({ mtu: 1280, transport: "faketcp" }).slice(3, 5), [
     "MTU = 1280",
     "Transport = faketcp",
   ]);
-  assertEquals(linesFor("Transport = auto"), plain);
+  assertEquals(linesFor({ transport: "auto" }), plain);
+});
+
+Deno.test("clientText() leaves out a preshared key that there is none of", () => {
+  assertEquals(clientText({ ...CLIENT, presharedKey: null }).includes("Preshared"), false);
 });
 
 Deno.test("with IPv6 inside, both ends' files have addresses of both families", () => {
@@ -201,11 +200,10 @@ Deno.test("with IPv6 inside, both ends' files have addresses of both families", 
   assertEquals([server.warnings, server.notes], [[], []]);
   assertEquals(server.interface.addresses6, ["fd12:3456:789a::1/64"]);
   assertEquals(server.peers[0]!.allowedIps6, ["fd12:3456:789a::2/128"]);
-  const client = validateClient(read(clientText(server, {
-    privateKey: new Uint8Array(32).fill(0x55),
-    peer,
-    endpoint: ENDPOINT,
-    allowedIps: FULL_TUNNEL,
+  const client = validateClient(read(clientText({
+    ...CLIENT,
+    privateKey: encodeKey(new Uint8Array(32).fill(0x55)),
+    addresses: ["10.66.77.2/32", "fd12:3456:789a::2/128"],
     dns: null,
   })));
   assertEquals([client.warnings, client.notes], [[], []]);

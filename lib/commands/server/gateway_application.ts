@@ -1,0 +1,44 @@
+/** Gateway application: what a gateway that runs is asked and has changed, put together of its parts. */
+import type { Accounts } from "../../control/accounts.ts";
+import { liveGateway } from "../../control/application/live_gateway.ts";
+import { methodsOfAccounts } from "../../control/application/methods_of_accounts.ts";
+import {
+  type GatewayQuestions,
+  methodsOfGateway,
+} from "../../control/application/methods_of_gateway.ts";
+import { methodsOfPeers } from "../../control/application/methods_of_peers.ts";
+import { PeerApplication } from "../../control/application/peer_application.ts";
+import type { LivePeers } from "../../control/live_peers.ts";
+import type { Handler } from "../../control/protocol.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
+import { FilePeerStore } from "../../host/files/file_peer_store.ts";
+import { getLogger } from "../../process/logging.ts";
+import { newPresharedKey } from "../keys.ts";
+
+export interface GatewayParts extends GatewayQuestions {
+  /** Of the configuration, where changes of peers are written. */
+  readonly configPath: string;
+  readonly peers: LivePeers;
+  readonly accounts: Accounts;
+}
+
+/** Its methods, by their names. */
+export function gatewayApplication(parts: GatewayParts): Readonly<Record<string, Handler>> {
+  const { configPath, peers, accounts, reloader } = parts;
+  const logger = getLogger("control");
+  const store = new FilePeerStore(configPath, {
+    onProblem: (problem) => logger.warn("{problem}", { problem }),
+  });
+  const application = new PeerApplication({
+    store,
+    live: liveGateway(peers, (detail) => accounts.record("configuration-changed", null, detail)),
+    gateway: () => reloader.config,
+    now: Date.now,
+    newPresharedKey: () => encodeKey(newPresharedKey()),
+  });
+  return {
+    ...methodsOfPeers(application),
+    ...methodsOfAccounts(accounts),
+    ...methodsOfGateway(parts),
+  };
+}

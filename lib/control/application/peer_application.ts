@@ -1,0 +1,360 @@
+/**
+ * Peer application: what is asked and changed of a gateway's peers and groups, by whomever: checked, made in the store
+ * and in what runs, or in neither.
+ */
+import { freeAddress } from "../../core/config/address_pool.ts";
+import { freeAddress6 } from "../../core/config/address_pool6.ts";
+import type { Config } from "../../core/config/config.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
+import { nearestName } from "../../core/config/text/nearest.ts";
+import { expiryTime, formatExpires, parseExpiry } from "../../core/config/values/expiry.ts";
+import { decodeKey, encodeKey } from "../../core/config/values/key_text.ts";
+import { admissionOf } from "../../core/peers/admission.ts";
+import {
+  entryOf,
+  type PeerSettings,
+  peerSettings,
+  type SettledPeer,
+  settledPeer,
+  withoutPlace,
+} from "../../core/peers/peer_settings.ts";
+import type {
+  PeerStore,
+  StoreChange,
+  StoredPeers,
+  StoreOutcome,
+  StoreTable,
+} from "../../core/peers/peer_store.ts";
+import { RefusalError } from "../../core/config/refusal_error.ts";
+import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { clientNeeds, type ClientWishes } from "./client_needs.ts";
+import type {
+  CreatedPeer,
+  GroupEntry,
+  PeerEntry,
+  PeerKeyChanges,
+  PeerKeys,
+  PeerList,
+} from "./methods.ts";
+
+/** What runs from the store. */
+export interface LiveGateway {
+  /**
+   * Makes it what a change of the store comes to, or throws; then nothing is changed.
+   *
+   * @param by who asks, as a person reads it
+   */
+  apply(outcome: StoreOutcome, by: string): Promise<void>;
+  /** Peers that it has by now, by public key, those that the store does not have included; none where nothing runs. */
+  peers(): ReadonlyMap<string, SettledPeer>;
+}
+
+export interface PeerApplicationOptions {
+  readonly store: PeerStore;
+  readonly live: LiveGateway;
+  /** The gateway's own settings, as they are by now. */
+  readonly gateway: () => Pick<Config, "fileName" | "interface">;
+  /** The wall clock, Unix ms. */
+  readonly now: () => number;
+  /** In base64. */
+  readonly newPresharedKey: () => string;
+}
+
+/** Of each change. */
+export interface ChangeTerms {
+  /** Who asks, as a person reads it. */
+  readonly by: string;
+  readonly revision?: string | undefined;
+}
+
+export interface NewPeerRequest extends ClientWishes {
+  readonly name: string;
+  /** In base64. */
+  readonly publicKey: string;
+  readonly set: PeerKeyChanges;
+  readonly hasPresharedKey: boolean;
+}
+
+export class PeerApplication {
+  readonly #options: PeerApplicationOptions;
+
+  constructor(options: PeerApplicationOptions) {
+    this.#options = options;
+  }
+
+  /** All peers and groups. @throws {RefusalError} where the store cannot be read */
+  async list(): Promise<PeerList> {
+    const snapshot = await this.#options.store.snapshot();
+    const unsaved = Array.from(this.#options.live.peers())
+      .filter(([key]) => !snapshot.peers.has(key))
+      .map(([key, peer]) => this.#entry(key, peerSettings(peer), null));
+    const saved = Array.from(snapshot.peers.keys(), (key) => this.#entryIn(snapshot, key));
+    return {
+      revision: snapshot.revision,
+      peers: [...saved, ...unsaved],
+      groups: Array.from(snapshot.groups.keys(), (name) => groupEntry(snapshot, name)),
+    };
+  }
+
+  /** Adds a peer; the next free addresses are its own, unless others are given. @throws {RefusalError} */
+  async create(request: NewPeerRequest, { by, revision }: ChangeTerms): Promise<CreatedPeer> {
+    const { gateway, newPresharedKey } = this.#options;
+    const { name, publicKey, set, hasPresharedKey } = request;
+    const key = keyOf(publicKey);
+    if (key === encodeKey(gateway().interface.publicKey)) {
+      throw new RefusalError("conflict", "Cannot add the peer: its key is the key of this gateway");
+    }
+    let settings: PeerSettings = {};
+    const after = await this.#write((before) => {
+      requireRevision(before.revision, revision, "the list of peers");
+      requireFreeName(before, name, `add ${name}`);
+      settings = this.#changed({
+        Name: name,
+        ...(hasPresharedKey ? { PresharedKey: newPresharedKey() } : {}),
+      }, { ...set, AllowedIPs: set.AllowedIPs ?? this.#freeAddresses(before) });
+      // What the client would need is known before anything is changed.
+      clientNeeds(gateway(), settings, request);
+      return [{ kind: "put-peer", publicKey: key, settings, expected: null }];
+    }, by);
+    return {
+      peer: this.#entryIn(after, key),
+      client: clientNeeds(gateway(), after.peers.get(key)!, request),
+    };
+  }
+
+  /** Changes keys of peers, of all or none. @throws {RefusalError} */
+  async change(
+    names: readonly string[],
+    set: PeerKeyChanges,
+    { by, revision }: ChangeTerms,
+  ): Promise<readonly PeerEntry[]> {
+    let keys: readonly string[] = [];
+    const after = await this.#write((before) => {
+      keys = [...new Set(names.map((name) => findKey(before, name)))];
+      const [only] = keys;
+      if (keys.length === 1) requireRevision(before.peerRevisions.get(only!), revision, names[0]!);
+      else requireRevision(before.revision, revision, "the list of peers");
+      if (typeof set.Name === "string") {
+        if (keys.length > 1) throw new RefusalError("invalid", "Name: each peer needs its own");
+        requireFreeName(before, set.Name, `rename ${names[0]}`, only);
+      }
+      return keys.map((publicKey): StoreChange => ({
+        kind: "put-peer",
+        publicKey,
+        settings: this.#changed(before.peers.get(publicKey)!, set),
+      }));
+    }, by);
+    return keys.map((key) => this.#entryIn(after, key));
+  }
+
+  /**
+   * Takes peers out. They are cut off first of all, whatever becomes of the store.
+   *
+   * @throws {RefusalError} also where they are cut off, and the store still has them
+   */
+  async remove(
+    names: readonly string[],
+    { by, revision }: ChangeTerms,
+  ): Promise<readonly Pick<PeerEntry, "name" | "publicKey">[]> {
+    const { store, live } = this.#options;
+    const before = await store.snapshot();
+    const keys = new Set(names.map((name) => findKey(before, name)));
+    if (keys.size === 1) {
+      requireRevision(before.peerRevisions.get([...keys][0]!), revision, names[0]!);
+    } else requireRevision(before.revision, revision, "the list of peers");
+    const removed = Array.from(keys, (publicKey) => ({
+      name: before.peers.get(publicKey)!.Name ?? null,
+      publicKey,
+    }));
+    const without = (table: StoreTable): StoreTable => ({
+      ...table,
+      peers: new Map(Array.from(table.peers).filter(([key]) => !keys.has(key))),
+    });
+    await live.apply({ before, after: without(before) }, by);
+    try {
+      await store.change(() =>
+        Array.from(keys, (publicKey): StoreChange => ({ kind: "delete-peer", publicKey }))
+      );
+    } catch (error) {
+      if (!(error instanceof RefusalError)) throw error;
+      throw new RefusalError(
+        error.code,
+        `${error.message}: access is cut off until the next start or reload, but not taken out of the configuration`,
+        { cause: error },
+      );
+    }
+    return removed;
+  }
+
+  /** Sets a group's rules, and makes it where it is not there. @throws {RefusalError} */
+  async putGroup(
+    name: string,
+    { allow, deny }: { readonly allow: string; readonly deny: string },
+    { by, revision }: ChangeTerms,
+  ): Promise<GroupEntry> {
+    const after = await this.#write((before) => {
+      requireRevision(before.groupRevisions.get(name), revision, `group ${name}`);
+      const settings = {
+        ...(allow.trim() === "" ? {} : { Allow: allow }),
+        ...(deny.trim() === "" ? {} : { Deny: deny }),
+      };
+      return [{ kind: "put-group", name, settings }];
+    }, by);
+    return groupEntry(after, name);
+  }
+
+  /** Takes a group out; its members are in it no more. @throws {RefusalError} */
+  async removeGroup(name: string, { by, revision }: ChangeTerms): Promise<void> {
+    await this.#write((before) => {
+      if (!before.groups.has(name)) throw unknown("group", name, [...before.groups.keys()]);
+      requireRevision(before.groupRevisions.get(name), revision, `group ${name}`);
+      const members = Array.from(before.peers).filter(([, peer]) => groupsOf(peer).includes(name));
+      return [
+        ...members.map(([publicKey, { Groups: _groups, ...peer }]): StoreChange => {
+          const others = groupsOf({ Groups: _groups! }).filter((each) => each !== name);
+          const groups = others.length === 0 ? {} : { Groups: others.join(", ") };
+          return { kind: "put-peer", publicKey, settings: { ...peer, ...groups } };
+        }),
+        { kind: "delete-group", name },
+      ];
+    }, by);
+  }
+
+  /** Has a change made in what runs and in the store, or in neither. */
+  async #write(
+    make: (before: StoredPeers) => readonly StoreChange[],
+    by: string,
+  ): Promise<StoredPeers> {
+    const { store, live } = this.#options;
+    let applied: StoreOutcome | null = null;
+    try {
+      return await store.change(make, async (outcome) => {
+        await live.apply(outcome, by);
+        applied = outcome;
+      });
+    } catch (error) {
+      if (applied !== null) {
+        const { before, after } = applied as StoreOutcome;
+        await live.apply({ before: after, after: before }, `${by}, taken back`);
+      }
+      throw error;
+    }
+  }
+
+  /** Settings with keys changed, as a person may give them. */
+  #changed(before: PeerSettings, set: PeerKeyChanges): PeerSettings {
+    const changed: Record<string, string> = { ...before };
+    for (const [key, value] of Object.entries(set)) {
+      if (value === undefined) continue;
+      const text = key === "Expires" && value !== null ? this.#expiry(value) : value;
+      if (text === null) delete changed[key];
+      else changed[key] = text;
+    }
+    return changed;
+  }
+
+  /** A period begins now. */
+  #expiry(value: string): string | null {
+    try {
+      const time = expiryTime(parseExpiry(entryOf("Expires", value)), this.#options.now());
+      return time === null ? null : formatExpires(time);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      throw new RefusalError("invalid", withoutPlace(error.message));
+    }
+  }
+
+  #freeAddresses(table: StoreTable): string {
+    const { interface: section, fileName } = this.#options.gateway();
+    const peers = Array.from(table.peers, ([key, peer]) => settledPeer(decodeKey(key)!, peer));
+    const address = freeAddress({ interface: section, peers });
+    if (address === null) {
+      const { addresses, lines } = section;
+      throw new RefusalError(
+        "conflict",
+        `${fileName}:${lines.get("Address") ?? 1}: Address: no address is free in ${
+          addresses.map(formatCidr).join(", ") || "it"
+        }: remove a peer, or use a larger network, as in Address = 10.66.77.1/24`,
+      );
+    }
+    const address6 = freeAddress6({ interface: section, peers });
+    return [`${formatIpv4(address)}/32`, ...address6 === null ? [] : [`${address6}/128`]]
+      .join(", ");
+  }
+
+  #entryIn(snapshot: StoredPeers, key: string): PeerEntry {
+    return this.#entry(key, snapshot.peers.get(key)!, snapshot.peerRevisions.get(key)!);
+  }
+
+  #entry(key: string, settings: PeerSettings, revision: string | null): PeerEntry {
+    const { PresharedKey: secret, ...shown } = settings;
+    const peer = settledPeer(decodeKey(key)!, settings);
+    return {
+      name: peer.name,
+      publicKey: key,
+      allowedIps: settings.AllowedIPs?.split(", ") ?? [],
+      hasPresharedKey: secret !== undefined,
+      groups: peer.groups,
+      admission: admissionOf(peer, this.#options.now()),
+      expires: settings.Expires ?? null,
+      quota: settings.Quota ?? null,
+      quotaRate: peer.quotaRate,
+      settings: shown satisfies PeerKeys,
+      revision,
+    };
+  }
+}
+
+function groupEntry(snapshot: StoredPeers, name: string): GroupEntry {
+  const { Allow = "", Deny = "" } = snapshot.groups.get(name)!;
+  const members = Array.from(snapshot.peers).filter(([, peer]) => groupsOf(peer).includes(name))
+    .map(([key, peer]) => peer.Name ?? key);
+  return { name, allow: Allow, deny: Deny, members, revision: snapshot.groupRevisions.get(name)! };
+}
+
+function groupsOf({ Groups }: PeerSettings): readonly string[] {
+  return Groups?.split(", ") ?? [];
+}
+
+/** @throws {RefusalError} where there is none of this name or public key, with the name that may have been meant */
+function findKey({ peers }: StoreTable, name: string): string {
+  if (peers.has(name)) return name;
+  const found = Array.from(peers).find(([, peer]) => peer.Name === name);
+  if (found !== undefined) return found[0];
+  throw unknown("peer", name, Array.from(peers.values()).flatMap(({ Name }) => Name ?? []));
+}
+
+function unknown(what: string, name: string, known: readonly string[]): RefusalError {
+  const nearest = nearestName(name, known);
+  const help = nearest === undefined ? "" : `: did you mean "${nearest}"?`;
+  return new RefusalError("not-found", `There is no ${what} ${JSON.stringify(name)}${help}`);
+}
+
+function requireFreeName(
+  { peers }: StoreTable,
+  name: string,
+  action: string,
+  self?: string,
+): void {
+  for (const [key, peer] of peers) {
+    if (peer.Name !== name || key === self) continue;
+    throw new RefusalError(
+      "conflict",
+      `Cannot ${action}: another peer has this name: choose another, or \`vpn peer remove\` that one first`,
+    );
+  }
+}
+
+function requireRevision(found: string | undefined, wanted: string | undefined, what: string) {
+  if (wanted === undefined || wanted === found) return;
+  throw new RefusalError(
+    "revision",
+    `Cannot change ${what}: it has been changed meanwhile: read it again`,
+  );
+}
+
+function keyOf(text: string): string {
+  const key = decodeKey(text.trim());
+  if (key === null) throw new RefusalError("invalid", "PublicKey: this is no key");
+  return encodeKey(key);
+}

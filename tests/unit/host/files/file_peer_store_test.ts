@@ -1,0 +1,182 @@
+/** Shows that a configuration is a peer store as good as any, and what becomes of the rest of the file. */
+import { FilePeerStore } from "../../../../lib/host/files/file_peer_store.ts";
+import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
+import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { sampleKeys } from "../../../support/config/sample_keys.ts";
+import { peerStoreSuite, type StoreSite } from "../../../support/control/peer_store_suite.ts";
+import { hostTest } from "../../../support/permissions.ts";
+
+const HEAD = `# mine
+[Interface]
+PrivateKey = ${sampleKeys(1).privateKey} # never tell
+Address = 10.66.77.1/24
+`;
+const [LAPTOP, PHONE, OTHER] = [2, 3, 4].map((byte) => sampleKeys(byte).publicKey) as [
+  string,
+  string,
+  string,
+];
+const FILE = `${HEAD}
+# laptops: one
+[Peer]
+Name = laptop # the grey one
+PublicKey = ${LAPTOP}
+allowedips = 10.66.77.2/32
+
+[Group]
+Name = staff
+Allow = internet # not the printer
+
+[Peer]
+Name = phone
+PublicKey = ${PHONE}
+AllowedIPs = 10.66.77.3/32
+# the end
+`;
+
+class Site implements StoreSite, Disposable {
+  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly path = `${this.folder}/server.conf`;
+  readonly problems: string[] = [];
+  readonly store = new FilePeerStore(this.path, {
+    onProblem: (problem) => this.problems.push(problem),
+    interval: 5,
+  });
+
+  constructor(text: string) {
+    Deno.writeTextFileSync(this.path, text, { mode: 0o640 });
+    Deno.chmodSync(this.path, 0o600);
+  }
+
+  get text(): string {
+    return Deno.readTextFileSync(this.path);
+  }
+
+  /** All files but the configuration. */
+  get others(): string[] {
+    return Array.from(Deno.readDirSync(this.folder), ({ name }) => name)
+      .filter((name) => name !== "server.conf").sort();
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.folder, { recursive: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this[Symbol.dispose]();
+    return Promise.resolve();
+  }
+}
+
+peerStoreSuite("file", () => Promise.resolve(new Site(HEAD)), hostTest);
+
+hostTest(
+  "a change of a file changes the lines that it is about, and keeps mode and comments",
+  async () => {
+    using site = new Site(FILE);
+    const { peers } = await site.store.snapshot();
+    await site.store.change(() => [
+      {
+        kind: "put-peer",
+        publicKey: LAPTOP,
+        settings: { ...peers.get(LAPTOP), Name: "notebook", Enabled: "no" },
+      },
+      { kind: "put-group", name: "staff", settings: { Allow: "internet, lan" } },
+    ]);
+    assertEquals(
+      site.text,
+      FILE.replace("laptop # the", "notebook # the")
+        .replace("10.66.77.2/32\n", "10.66.77.2/32\nEnabled = no\n")
+        .replace("internet # not", "internet, lan # not"),
+    );
+    assertEquals(Deno.statSync(site.path).mode! & 0o777, 0o600);
+    await site.store.change(() => [
+      { kind: "put-peer", publicKey: LAPTOP, settings: peers.get(LAPTOP)! },
+      { kind: "put-group", name: "staff", settings: { Allow: "internet" } },
+    ]);
+    assertEquals(site.text, FILE);
+    assertEquals(site.others, []);
+  },
+);
+
+hostTest("what is added to a file stands at its end, and goes without a trace", async () => {
+  using site = new Site(FILE);
+  const settings = { Name: "tablet", AllowedIPs: "10.66.77.9/32", Groups: "night" };
+  await site.store.change(() => [
+    { kind: "put-group", name: "night", settings: {} },
+    { kind: "put-peer", publicKey: OTHER, settings },
+  ]);
+  const added = `\n[Group]\nName = night\n\n[Peer]\nName = tablet\nPublicKey = ${OTHER}\n` +
+    "AllowedIPs = 10.66.77.9/32\nGroups = night\n";
+  assertEquals(site.text, FILE + added);
+  await site.store.change(() => [
+    { kind: "delete-peer", publicKey: OTHER },
+    { kind: "delete-group", name: "night" },
+  ]);
+  assertEquals(site.text, FILE);
+});
+
+hostTest("a client's own file is renamed and removed with the client", async () => {
+  using site = new Site(FILE);
+  const folder = `${site.folder}/server.peers`;
+  Deno.mkdirSync(folder, { mode: 0o700 });
+  Deno.writeTextFileSync(`${folder}/laptop.conf`, "its own");
+  const files = () => Array.from(Deno.readDirSync(folder), ({ name }) => name);
+  const { peers } = await site.store.snapshot();
+  const settings = { ...peers.get(LAPTOP), Name: "notebook" };
+  await site.store.change(() => [{ kind: "put-peer", publicKey: LAPTOP, settings }]);
+  assertEquals(files(), ["notebook.conf"]);
+  await site.store.change(() => [{ kind: "delete-peer", publicKey: LAPTOP }]);
+  assertEquals([site.others, site.problems], [[], []]);
+});
+
+hostTest(
+  "what an editor writes while a change is made is not lost: the change is refused",
+  async () => {
+    using site = new Site(FILE);
+    const edited = `${FILE}# and more\n`;
+    const refusal = await assertRejects(
+      () =>
+        site.store.change(() => [{ kind: "delete-peer", publicKey: PHONE }], () => {
+          // As editors do: a new file under the name, and none of them knows of a lock.
+          Deno.writeTextFileSync(`${site.path}.new`, edited);
+          Deno.renameSync(`${site.path}.new`, site.path);
+          return Promise.resolve();
+        }),
+      RefusalError,
+      "another program has changed it meanwhile",
+    );
+    assertEquals([refusal.code, site.text, site.others], ["revision", edited, []]);
+  },
+);
+
+hostTest("a file that is no configuration any more is left as it is", async () => {
+  using site = new Site(`${FILE}[Peer]\n`);
+  const write = () => site.store.change(() => [{ kind: "delete-peer", publicKey: PHONE }]);
+  const refusal = await assertRejects(write, RefusalError, "PublicKey is missing");
+  assertEquals([refusal.code, site.text], ["invalid", `${FILE}[Peer]\n`]);
+});
+
+hostTest("an edit that would change another's section is not made", async () => {
+  // `wg` reads one section where a person sees two: the network is the last one's that names it.
+  const twice = `${FILE}[Peer]\nPublicKey = ${LAPTOP}\nName = phone-2\n`;
+  using site = new Site(twice);
+  const { peers } = await site.store.snapshot();
+  await site.store.change(() => [
+    { kind: "put-peer", publicKey: LAPTOP, settings: { ...peers.get(LAPTOP), RateLimit: "5M" } },
+  ]);
+  assertEquals(site.text, `${twice}RateLimit = 5M\n`);
+});
+
+hostTest("a file that cannot be written says so, and nothing is changed", async () => {
+  using site = new Site(FILE);
+  const huge = { Name: "x", Allow: Array.from({ length: 9 }, () => "lan").join(", ") };
+  Deno.writeTextFileSync(site.path, `${FILE}#${"x".repeat(1024 * 1024 - FILE.length - 2)}\n`);
+  const before = site.text;
+  const refusal = await assertRejects(
+    () => site.store.change(() => [{ kind: "put-peer", publicKey: OTHER, settings: huge }]),
+    RefusalError,
+    "longer than 1 MiB",
+  );
+  assertEquals([refusal.code, site.text === before], ["unavailable", true]);
+});
