@@ -270,6 +270,7 @@ export class PacketThread implements Disposable {
         this.#report({
           kind: "external-set",
           group: this.#outside?.setExternal(external, group) ?? null,
+          isOpen: this.#outside?.egress.hasExternal ?? false,
         });
         break;
       }

@@ -73,6 +73,6 @@ export type PacketWorkerReport =
   | { readonly kind: "done" }
   | { readonly kind: "refused"; readonly message: string; readonly errno: number }
   | { readonly kind: "figures"; readonly figures: WorkerFigures }
-  | { readonly kind: "external-set"; readonly group: number | null }
+  | { readonly kind: "external-set"; readonly group: number | null; readonly isOpen: boolean }
   | { readonly kind: "log"; readonly level: "trace" | "warning"; readonly message: string }
   | ThreadReport;

@@ -14,6 +14,7 @@ import type {
   PacketWorkerReport,
 } from "./packet_worker_protocol.ts";
 import type { WorkerFigures } from "./worker_figures.ts";
+import { type ExternalFollower, SharedExternal } from "./shared_external.ts";
 import { closeSharedMemory, createSharedMemory, type SharedMemory } from "./shared_memory.ts";
 
 /** What workers begin with, whichever they are. */
@@ -54,7 +55,7 @@ type Answer = Exclude<
 >;
 
 /** One of them. */
-class Worker {
+class Worker implements ExternalFollower {
   readonly #thread: WorkerThread<PacketWorkerReport>;
   /** Those who wait for an answer; it answers in order. */
   readonly #waiters: {
@@ -101,6 +102,15 @@ class Worker {
     return given;
   }
 
+  async setExternal(
+    external: ExternalLink | null,
+    group: number | null,
+  ): Promise<{ readonly group: number | null; readonly isOpen: boolean }> {
+    const answer = await this.ask({ kind: "set-external", external, group });
+    if (answer.kind !== "external-set") throw new Error("Cannot set a packet worker's interface");
+    return answer;
+  }
+
   async end(): Promise<void> {
     this.#isEnding = true;
     if (this.#thread.failure === null) this.send({ kind: "stop" });
@@ -124,8 +134,7 @@ export class PacketWorkers {
   readonly #listener: PacketWorkersListener;
   /** None before `start()`. */
   readonly #workers: Worker[] = [];
-  /** What the workers are told of the interface outside, one after the other. */
-  #settingExternal: Promise<unknown> = Promise.resolve();
+  readonly #external = new SharedExternal(this.#workers);
 
   /** @throws {SystemCallError} where descriptors have run out */
   constructor(count: number, listener: PacketWorkersListener) {
@@ -145,7 +154,7 @@ export class PacketWorkers {
       await worker.start({ ...config, number, shared: this.shared });
     }
     const { egress } = config;
-    if (typeof egress === "object") await this.#setExternal(egress.external);
+    if (typeof egress === "object") await this.#external.set(egress.external);
   }
 
   /**
@@ -179,19 +188,8 @@ export class PacketWorkers {
 
   /** Tells of the interface outside; null while there is none. */
   setExternal(external: ExternalLink | null): void {
-    const before = this.#settingExternal;
-    this.#settingExternal = before.then(() => this.#setExternal(external))
-      // One that dies meanwhile is told of by itself.
-      .catch(() => {});
-  }
-
-  /** One after the other, as the kernel numbers the sockets that share what comes in their order. */
-  async #setExternal(external: ExternalLink | null): Promise<void> {
-    let group: number | null = null;
-    for (const worker of this.#workers) {
-      const answer = await worker.ask({ kind: "set-external", external, group });
-      if (answer.kind === "external-set") group = answer.group;
-    }
+    // One that dies meanwhile is told of by itself.
+    this.#external.set(external).catch(() => {});
   }
 
   /** Has all of them judge by changed access rules, with those of the parts before that were not the last. */
@@ -212,6 +210,7 @@ export class PacketWorkers {
 
   /** Ends them. */
   async end(): Promise<void> {
+    this.#external[Symbol.dispose]();
     await Promise.all(this.#workers.map((worker) => worker.end()));
   }
 
