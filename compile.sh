@@ -125,6 +125,10 @@ bundle() {
   while read -r thread; do
     [[ -f $bundled/$thread ]] || fail "cannot bundle the program: it starts $thread, which is not bundled"
   done < <(sed -n 's|.*new URL("\./\([a-z_]*\.js\)", import\.meta\.url).*|\1|p' "$bundled"/*.js)
+  "$deno" eval '
+    const { bundlePage } = await import(Deno.args[0]);
+    await bundlePage(Deno.args[1]);
+  ' "$root/lib/console/page_files.ts" "$bundled"
   title=$("$deno" run --quiet --allow-all "$root/main.ts" --version)
   # From this file the built program knows its commit.
   sed -n 's/.*(\([0-9a-f]*\))$/\1/p' <<<"$title" >"$bundled/commit.txt"

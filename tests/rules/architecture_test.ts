@@ -20,11 +20,14 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
   "lib/dataplane/relay/relay_worker.ts": "the entry of a relay's thread takes over `onmessage`",
   "lib/dataplane/workers/packet_worker.ts":
     "the entry of a packet worker's thread takes over `onmessage`",
+  "lib/console/page/main.tsx": "the entry of the page draws it",
 };
 
 /** Exports that the program does not use. */
 const UNUSED: Exceptions = {
   "lib/cli/man_page.ts: manPage": "compile.sh calls it",
+  "lib/console/page_files.ts: bundlePage": "compile.sh calls it",
+  "lib/console/page_files.ts: pageFiles": "the console serves them",
   "lib/process/pace.ts: atOnce": "tests run what the program runs in steps",
   "lib/core/config/uapi.ts: parseUapiRequest": "tests read whole requests by it",
   "lib/core/config/uapi.ts: formatUapiDevice": "tests read whole answers by it",

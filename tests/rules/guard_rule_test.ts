@@ -9,6 +9,7 @@ const ROOT = new URL("../../", import.meta.url);
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   "lib/commands/capture.ts": "a command that a person runs: it ends with its error",
   "lib/control/client.ts": "of commands that a person runs: they end with their error",
+  "lib/console/page/": "a browser runs it, and a page that fails is loaded again",
   "lib/commands/demo/": "of a command that a person runs: it ends with its error",
   "lib/process/last_resort.ts": "what it does with errors is the end of the program",
   "lib/process/stop_signal.ts": "its listeners do nothing but settle a promise",

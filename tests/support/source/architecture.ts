@@ -6,7 +6,7 @@ import { importsOf, stripSource } from "./source_text.ts";
 
 /**
  * Which rooms of the project a room may import, itself aside: exactly those that it does import. A room is a folder of
- * `lib/` or of `lib/core/`, `ffi`, `main` or `tests`. A new room needs a row.
+ * `lib/` or of `lib/core/`, `lib/console/page`, `ffi`, `main` or `tests`. A new room needs a row.
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/wire": [],
@@ -96,6 +96,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "host",
     "process",
   ],
+  console: [],
+  "console/page": ["control", "core/peers"],
   commands: [
     "cli",
     "control",
@@ -150,6 +152,17 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   host: ["age-encryption", "modern-tar", "node:"],
   control: ["node:"],
   services: ["node:"],
+  console: ["node:"],
+  "console/page": [
+    "@noble/curves/",
+    "@preact/signals",
+    "@simplewebauthn/browser",
+    "preact",
+    "preact/",
+    "uplot",
+    "uplot/",
+    "uqr",
+  ],
   commands: ["@optique/run", "@std/", "node:"],
 };
 
@@ -180,6 +193,8 @@ export function partOf(path: string): string | null {
   const [top, next, ...rest] = path.split("/");
   if (top === "ffi" || top === "tests") return top;
   if (top !== "lib" || next === undefined || rest.length === 0) return null;
+  // What a browser runs is far from what serves it.
+  if (next === "console" && rest[0] === "page" && rest.length > 1) return "console/page";
   if (next !== "core") return next;
   return rest.length > 1 ? `core/${rest[0]}` : null;
 }

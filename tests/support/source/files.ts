@@ -9,7 +9,7 @@ export async function sourcePaths(): Promise<string[]> {
   const walk = async (folder: string) => {
     for await (const entry of Deno.readDir(new URL(folder, ROOT))) {
       if (entry.isDirectory) await walk(`${folder}${entry.name}/`);
-      else if (entry.name.endsWith(".ts")) found.push(folder + entry.name);
+      else if (/\.tsx?$/.test(entry.name)) found.push(folder + entry.name);
     }
   };
   for (const folder of ["lib/", "ffi/", "tests/"]) await walk(folder);

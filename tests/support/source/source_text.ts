@@ -2,7 +2,8 @@
  * Reading of TypeScript source as text, for tests that look for words and imports in it.
  *
  * It is a scanner, not a parser. It knows comments, strings, templates with code in them, and regular expressions; it
- * takes a slash for the start of one by what stands before it, and after `)` or `]` always for a division.
+ * takes a slash for the start of one by what stands before it, and after `)` or `]` always for a division. Of JSX it
+ * knows the slashes of tags; texts between tags are code to it, so quotes there have to be typographic ones.
  */
 
 /** Words after which a slash starts a regular expression rather than divides. */
@@ -61,7 +62,7 @@ export function stripSource(source: string): string {
     } else if (char === "`") {
       keep(1);
       template();
-    } else if (char === "/" && startsRegex(code)) {
+    } else if (char === "/" && startsRegex(code) && !isOfTag(source, at)) {
       keep(1);
       blankTo(regexEnd(source, at));
       keep(1);
@@ -82,6 +83,11 @@ export function stripSource(source: string): string {
 function startsRegex(code: string): boolean {
   const before = code.trimEnd();
   return !/[\w$)\]"'`]$/.test(before) || WORDS_BEFORE_REGEX.test(before);
+}
+
+/** Whether a slash is one of JSX, as in `</b>` and in `<b c={d} />`. */
+function isOfTag(source: string, at: number): boolean {
+  return source[at - 1] === "<" || (source[at + 1] === ">" && /[}"'\s]/.test(source[at - 1]!));
 }
 
 /** Where the regular expression whose inside starts at `at` ends: its slash, or the end of the line. */

@@ -35,6 +35,8 @@ const cases: [what: string, source: string, left: string][] = [
   ["a regular expression with escapes", `x = /\\/"Deno/; a`, "x a"],
   ["a regular expression behind a word", "return /Deno'/.test(a)", "return test a"],
   ["a regular expression behind a line", `{ a }\n/Deno"/.test(b)`, "a test b"],
+  ["tags of JSX", "<a b={c} /> d <e>f</e> g", "a b c d e f e g"],
+  ["a regular expression that begins with a tag's end", "a(/>Deno/)", "a"],
   ["a division", "a / b + 'Deno' / c", "a b c"],
   ["a division behind brackets", "(a) / b['Deno'] / c", "a b c"],
   ["a division behind a name that ends like a word", "xreturn / a / b", "xreturn a b"],
