@@ -119,6 +119,8 @@ bundle() {
     "$deno" bundle --quiet --platform deno --outdir "$bundled" "$thread"
   done < <(find lib -name '*_worker.ts')
   sed -i 's|\(new URL("\./[a-z_]*_worker\)\.ts\(", import\.meta\.url)\)|\1.js\2|' "$bundled"/*.js
+  # The runtime reads what a plain string names at each start, whether or not it is called for: megabytes of text.
+  sed -i 's|\bimport(\("\./[^"]*\.js"\))|import(String(\1))|g' "$bundled"/*.js
   if missing=$(grep -hoE 'new URL\("[^"]*\.ts", import\.meta\.url\)' "$bundled"/*.js); then
     fail "cannot bundle the program: this names a module that is not bundled: $missing"
   fi

@@ -171,6 +171,19 @@ netTest(
   },
 );
 
+cacheTest(
+  "vpn names no module of a command by what the runtime would read at each start",
+  async (cache) => {
+    await startIn(cache);
+    const folder = unpackedIn(cache);
+    const texts = Array.from(Deno.readDirSync(folder), ({ name }) => name)
+      .filter((name) => name.endsWith(".js"))
+      .map((name) => Deno.readTextFileSync(`${folder}/${name}`)).join("\n");
+    assertMatch(texts, /\bimport\(String\("\.\/server-/);
+    assertEquals(texts.match(/\bimport\((["'`])\./g), null);
+  },
+);
+
 cacheTest("vpn unpacks once", async (cache) => {
   await startIn(cache);
   const runtime = `${unpackedIn(cache)}/vpn`;
