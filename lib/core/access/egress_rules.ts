@@ -7,22 +7,12 @@
  * those of the uplink included: the neighbours there trust the gateway, not its clients; and so does a cloud's service
  * for its hosts, whose address may look like any other. All else is the internet, and open.
  *
- * Whatever the entries say: the network's own and its broadcast address are nobody's (RFC 2644), and what no router
- * forwards never comes this far (`isMartian()`).
+ * Whatever the entries say: of IPv4, a network's own and its broadcast address are nobody's (RFC 2644); of IPv6, the
+ * gateway's own addresses outside and the clouds' services are shut; and what no router forwards never comes this far
+ * (`isMartian()` of both families).
  */
-import { AllowedIps } from "../wireguard/allowed_ips.ts";
-import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "../wire/ipv4_text.ts";
-
-/**
- * Where clouds that do not use a link-local address, or not alone, tell a host about itself, its credentials included:
- * Alibaba Cloud's metadata service, Azure's host agent, Oracle Cloud's former metadata service.
- */
-const CLOUD_SERVICES: readonly Ipv4Prefix[] = [
-  "100.100.100.200/32",
-  "168.63.129.16/32",
-  "192.0.0.192/32",
-]
-  .map((text) => parseCidr(text)!);
+import type { HostAddress, Ipv6Text } from "../wire/host_address.ts";
+import { type EgressFamily, IPV4_EGRESS, IPV6_EGRESS, type PrefixOf } from "./egress_family.ts";
 
 /**
  * What becomes of a packet: `pass`, out by the gateway's egress; `host`, to the host, which has the address or forwards
@@ -31,76 +21,97 @@ const CLOUD_SERVICES: readonly Ipv4Prefix[] = [
  */
 export type EgressVerdict = "pass" | "host" | "private" | "denied" | "nowhere";
 
-export interface EgressRule extends Ipv4Prefix {
+export interface EgressRule<Address extends HostAddress = HostAddress> extends PrefixOf<Address> {
   readonly verdict: EgressVerdict;
 }
 
 /** `EgressAllow` and `EgressDeny`; `lan` stands for the networks of the gateway's interfaces. */
-export interface EgressPolicy {
-  readonly allow: readonly (Ipv4Prefix | "lan")[];
-  readonly deny: readonly (Ipv4Prefix | "lan")[];
+export interface EgressPolicy<Address extends HostAddress = number> {
+  readonly allow: readonly (PrefixOf<Address> | "lan")[];
+  readonly deny: readonly (PrefixOf<Address> | "lan")[];
 }
 
-/** What the host's interfaces and routes are now, without those of the tunnel. Addresses are in host order. */
-export interface HostSurroundings {
+/** What the host's interfaces and routes are now, without those of the tunnel. IPv4 addresses are in host order. */
+export interface HostSurroundings<Address extends HostAddress = number> {
   /** The address that the egress sends from, and the index of its interface; null while there is none. */
-  readonly external: { readonly address: number; readonly link: number } | null;
+  readonly external: { readonly address: Address; readonly link: number } | null;
   /** All of the host's own. */
-  readonly addresses: readonly number[];
+  readonly addresses: readonly Address[];
   /** Of all interfaces; host bits do not matter. */
-  readonly networks: readonly Ipv4Prefix[];
+  readonly networks: readonly PrefixOf<Address>[];
   /** The better one first where two have the same prefix. */
-  readonly routes: readonly HostRoute[];
+  readonly routes: readonly HostRoute<Address>[];
 }
 
-export interface HostRoute extends Ipv4Prefix {
+export interface HostRoute<Address extends HostAddress = number> extends PrefixOf<Address> {
   /** Index of the interface. */
   readonly link: number;
 }
 
 /** What is known of one prefix. */
-interface Entry {
-  readonly prefix: Ipv4Prefix;
+interface Entry<Address extends HostAddress> {
+  readonly prefix: PrefixOf<Address>;
   explicit?: Explicit;
   isNetwork?: boolean;
   /** The first or last address of a network. */
   isNobody?: boolean;
-  route?: HostRoute;
+  /** What no entry opens. */
+  isClosed?: boolean;
+  route?: HostRoute<Address>;
 }
 
 type Explicit = "allow" | "deny";
 
-/**
- * Compiles the rules.
- *
- * @returns the rules, the shorter prefixes first, and the interfaces (indices) besides the egress's that packets of
- * clients may leave the host by. An address that no rule holds passes.
- */
-export function egressRules(
-  policy: EgressPolicy,
-  host: HostSurroundings,
-): { rules: EgressRule[]; exits: number[] } {
+/** The rules, the shorter prefixes first, and interfaces (indices) besides the egress's that packets leave by. */
+interface Compiled<Address extends HostAddress> {
+  readonly rules: EgressRule<Address>[];
+  readonly exits: number[];
+}
+
+/** Compiles the rules of IPv4. An address that no rule holds passes. */
+export function egressRules(policy: EgressPolicy, host: HostSurroundings): Compiled<number> {
+  return compile(policy, host, IPV4_EGRESS);
+}
+
+/** Compiles the rules of IPv6. One holds all addresses: without rules, as where IPv6 is off, none passes. */
+export function egressRules6(
+  policy: EgressPolicy<Ipv6Text>,
+  host: HostSurroundings<Ipv6Text>,
+): Compiled<Ipv6Text> {
+  const { rules, exits } = compile(policy, host, IPV6_EGRESS);
+  const all = { address: "::", prefixLength: 0, verdict: "pass" } as const;
+  return { rules: rules[0]?.prefixLength === 0 ? rules : [all, ...rules], exits };
+}
+
+function compile<Address extends HostAddress>(
+  policy: EgressPolicy<Address>,
+  host: HostSurroundings<Address>,
+  family: EgressFamily<Address>,
+): Compiled<Address> {
   const { external } = host;
   /** Of the internet. */
   const open: EgressVerdict = external === null ? "nowhere" : "pass";
   const own = new Set(host.addresses);
-  const explicit = new AllowedIps<Explicit>();
-  const networks = new AllowedIps<Entry>();
-  const routes = new AllowedIps<HostRoute>();
-  const compiled = new AllowedIps<EgressRule>();
-  const rules: EgressRule[] = [];
+  const explicit = family.table<Explicit>();
+  const networks = family.table<Entry<Address>>();
+  const routes = family.table<HostRoute<Address>>();
+  const compiled = family.table<EgressRule<Address>>();
+  const rules: EgressRule<Address>[] = [];
   const exits = new Set<number>();
 
-  const judge = ({ prefix, explicit: named, isNobody }: Entry): EgressVerdict => {
+  const judge = (
+    { prefix, explicit: named, isNobody, isClosed }: Entry<Address>,
+  ): EgressVerdict => {
     const { address, prefixLength } = prefix;
+    if (isClosed) return "private";
     const entry = explicit.lookup(address);
     // Forwarded ports and hairpinning go by this address: only an entry for it alone takes it away.
-    const isExternal = prefixLength === 32 && address === external?.address;
+    const isExternal = prefixLength === family.bits && address === external?.address;
     if (isExternal) return named === "deny" ? "denied" : "pass";
     if (entry === "deny") return "denied";
     if (isNobody) return "private";
     if (entry === null) return networks.lookup(address) === null ? open : "private";
-    if (prefixLength === 32 && own.has(address)) return "host";
+    if (prefixLength === family.bits && own.has(address)) return "host";
     const route = routes.lookup(address);
     if (route === null || route.link === external?.link) return open;
     exits.add(route.link);
@@ -108,65 +119,59 @@ export function egressRules(
   };
 
   if (external === null) {
-    const rule: EgressRule = { address: 0, prefixLength: 0, verdict: "nowhere" };
-    compiled.insert(0, 0, rule);
+    const rule = { ...family.all, verdict: "nowhere" } as const;
+    compiled.insert(family.all, rule);
     rules.push(rule);
   }
   // In this order, a look-up finds what holds the whole prefix, and never what is within it.
-  for (const entry of entriesOf(policy, host)) {
-    const { address, prefixLength } = entry.prefix;
-    if (entry.explicit !== undefined) explicit.insert(address, prefixLength, entry.explicit);
-    if (entry.isNetwork) networks.insert(address, prefixLength, entry);
-    if (entry.route !== undefined) routes.insert(address, prefixLength, entry.route);
+  for (const entry of entriesOf(policy, host, family)) {
+    const { prefix } = entry;
+    if (entry.explicit !== undefined) explicit.insert(prefix, entry.explicit);
+    if (entry.isNetwork) networks.insert(prefix, entry);
+    if (entry.route !== undefined) routes.insert(prefix, entry.route);
     const verdict = judge(entry);
-    if (verdict === (compiled.lookup(address)?.verdict ?? "pass")) continue;
-    const rule = { address, prefixLength, verdict };
-    compiled.insert(address, prefixLength, rule);
+    if (verdict === (compiled.lookup(prefix.address)?.verdict ?? "pass")) continue;
+    const rule = { ...prefix, verdict };
+    compiled.insert(prefix, rule);
     rules.push(rule);
   }
   return { rules, exits: [...exits] };
 }
 
 /** All prefixes at which the verdict may change, the shorter ones first. */
-function entriesOf(
-  policy: EgressPolicy,
-  { external, addresses, networks, routes }: HostSurroundings,
-): Entry[] {
-  const entries = new Map<string, Entry>();
-  const at = (prefix: Ipv4Prefix): Entry => {
-    const network = withoutHostBits(prefix);
-    const key = formatCidr(network);
+function entriesOf<Address extends HostAddress>(
+  policy: EgressPolicy<Address>,
+  { external, addresses, networks, routes }: HostSurroundings<Address>,
+  family: EgressFamily<Address>,
+): Entry<Address>[] {
+  const entries = new Map<string, Entry<Address>>();
+  const at = (prefix: PrefixOf<Address>): Entry<Address> => {
+    const { key, network } = family.keyOf(prefix);
     const known = entries.get(key) ?? { prefix: network };
     entries.set(key, known);
     return known;
   };
+  const alone = (address: Address) => at({ address, prefixLength: family.bits });
   // Some hosts have their address outside as a network of its own: anyone who says `lan` does not mean that.
   const lan = networks.filter(({ address, prefixLength }) =>
-    prefixLength < 32 || address !== external?.address
+    prefixLength < family.bits || address !== external?.address
   );
-  const named = (targets: EgressPolicy["allow"]) =>
+  const named = (targets: EgressPolicy<Address>["allow"]) =>
     targets.flatMap((target) => target === "lan" ? lan : [target]);
   for (const prefix of named(policy.allow)) at(prefix).explicit = "allow";
   for (const prefix of named(policy.deny)) at(prefix).explicit = "deny";
   for (const prefix of networks) {
     at(prefix).isNetwork = true;
-    if (prefix.prefixLength > 30) continue;
-    for (const address of endsOf(prefix)) at({ address, prefixLength: 32 }).isNobody = true;
+    for (const address of family.nobodies(prefix)) alone(address).isNobody = true;
   }
-  for (const prefix of CLOUD_SERVICES) at(prefix).isNetwork = true;
-  for (const address of addresses) at({ address, prefixLength: 32 }).isNetwork = true;
-  if (external !== null) at({ address: external.address, prefixLength: 32 });
+  for (const prefix of family.cloudServices) at(prefix).isNetwork = true;
+  for (const address of addresses) alone(address).isNetwork = true;
+  if (family.isOwnClosed) {
+    for (const prefix of family.cloudServices) at(prefix).isClosed = true;
+    for (const address of addresses) alone(address).isClosed = true;
+  }
+  if (external !== null) alone(external.address);
   // Where nothing is allowed but the internet, it does not matter where other routes lead.
   if (policy.allow.length > 0) { for (const route of routes) at(route).route ??= route; }
   return [...entries.values()].sort((a, b) => a.prefix.prefixLength - b.prefix.prefixLength);
-}
-
-/** The first and the last address. */
-function endsOf(prefix: Ipv4Prefix): [number, number] {
-  const { address, prefixLength } = withoutHostBits(prefix);
-  return [address, (address | ~prefixMask(prefixLength)) >>> 0];
-}
-
-function withoutHostBits({ address, prefixLength }: Ipv4Prefix): Ipv4Prefix {
-  return { address: (address & prefixMask(prefixLength)) >>> 0, prefixLength };
 }

@@ -1,6 +1,6 @@
 /**
  * IPv6 inside: what from_host.ts and from_network.ts do with a packet, where it is one of IPv6 and the tunnel has an
- * IPv6 address. It has checks, a router and errors of its own, and is never translated.
+ * IPv6 address. It has checks, a router and errors of its own; what is for outside, the host forwards.
  */
 import type { AccessControl } from "../access/access_control.ts";
 import type { Icmpv6Errors } from "../routing/icmpv6_errors.ts";
@@ -119,10 +119,7 @@ export class InnerIpv6 {
     const to = verdict > RoutingVerdict.host ? this.#device.peerAt(verdict) : null;
     const reason = verdict < 0 ? -verdict as DropReason : this.#allowed(peer, to, offset, now);
     if (reason !== DropReason.none) {
-      const isProhibited = reason === DropReason.clientToClientOff ||
-        reason === DropReason.accessDenied;
-      const code = isProhibited ? icmpv6.CODE_PROHIBITED : icmpv6.CODE_NO_ROUTE;
-      this.#answer(offset, code, peer, now);
+      this.#answer(offset, codeOf(reason), peer, now);
       this.#drops.add(reason, length);
     } else if (to === null) this.#toHost(offset);
     else this.#forward(to, offset, peer, now);
@@ -199,6 +196,13 @@ export class InnerIpv6 {
     if (to === null) this.#toHost(this.#errors.offset);
     else this.#shaping.send(to, this.#errors.offset, length, now);
   }
+}
+
+/** Of the error about a packet from a peer that goes nowhere (RFC 4443 section 3.1). */
+function codeOf(reason: DropReason): number {
+  return reason === DropReason.noRoute || reason === DropReason.noEgress
+    ? icmpv6.CODE_NO_ROUTE
+    : icmpv6.CODE_PROHIBITED;
 }
 
 /**

@@ -5,13 +5,15 @@
  * so that no peer's allowed IPs can take an address of the gateway; the peers before the outside, so that traffic from
  * one client to another never leaves.
  */
-import type { EgressRule, EgressVerdict } from "../access/egress_rules.ts";
+import type { EgressRule } from "../access/egress_rules.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import { isIpv6 } from "../wire/host_address.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 import type { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
+import { type Exit, exitsOf } from "./exits.ts";
 import { Router6 } from "./router6.ts";
 import { RoutingVerdict } from "./routing_verdict.ts";
 
@@ -30,11 +32,6 @@ export interface RouterOptions {
   readonly egress: "nat" | "kernel" | "off";
   /** Which addresses outside peers reach, and how. */
   readonly egressRules: readonly EgressRule[];
-}
-
-/** What an egress rule comes to: `RoutingVerdict.host`, `RoutingVerdict.outside`, or minus a drop reason. */
-interface Exit {
-  readonly verdict: number;
 }
 
 export class Router {
@@ -70,19 +67,15 @@ export class Router {
 
   /** Judges by these rules from now on. */
   setEgressRules(rules: readonly EgressRule[]): void {
-    const exits: Readonly<Record<EgressVerdict, Exit>> = {
-      pass: { verdict: this.#egress === "kernel" ? RoutingVerdict.host : RoutingVerdict.outside },
-      host: { verdict: RoutingVerdict.host },
-      private: { verdict: -DropReason.privateDestination },
-      denied: { verdict: -DropReason.egressDenied },
-      nowhere: { verdict: -DropReason.noEgress },
-    };
+    const isKernels = this.#egress === "kernel";
+    const exits = exitsOf(isKernels ? RoutingVerdict.host : RoutingVerdict.outside);
     const table = new AllowedIps<Exit>();
     table.insert(0, 0, exits.pass);
     for (const { address, prefixLength, verdict } of rules) {
-      table.insert(address, prefixLength, exits[verdict]);
+      if (!isIpv6(address)) table.insert(address, prefixLength, exits[verdict]);
     }
     this.#exits = table;
+    this.ipv6?.setEgressRules(rules);
   }
 
   /** The peer that a packet from this host, or from outside, is for; null for none. */

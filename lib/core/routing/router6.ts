@@ -1,10 +1,15 @@
-/** Router of IPv6: where an inner packet goes: to a peer, to this host, or nowhere. In the order of `Router`. */
+/**
+ * Router of IPv6: where an inner packet goes: to a peer, to this host, which forwards what is for outside, or nowhere.
+ * In the order of `Router`.
+ */
+import type { EgressRule } from "../access/egress_rules.ts";
 import { DropReason } from "../wire/drop_reason.ts";
-import type { Ipv6Text } from "../wire/host_address.ts";
-import { addressOf6, type Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
+import { type Ipv6Text, isIpv6 } from "../wire/host_address.ts";
+import { addressOf6, formatCidr6, type Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import { type Exit, exitsOf } from "./exits.ts";
 import { RoutingVerdict } from "./routing_verdict.ts";
 
 export interface Router6Options {
@@ -26,6 +31,8 @@ export class Router6 {
   #clientToClient: boolean;
   readonly #hostAddresses = new AllowedIps6<typeof THERE>();
   readonly #inside = new AllowedIps6<typeof THERE>();
+  /** Where nothing is, nothing goes outside. */
+  #exits = new AllowedIps6<Exit>();
 
   constructor(options: Router6Options) {
     this.ownAddress = addressOf6(options.addresses6[0]!);
@@ -41,6 +48,16 @@ export class Router6 {
   /** Whether one client may reach another, from now on. */
   setClientToClient(clientToClient: boolean): void {
     this.#clientToClient = clientToClient;
+  }
+
+  /** Judges by those of these rules that are of IPv6 from now on. */
+  setEgressRules(rules: readonly EgressRule[]): void {
+    const exits = exitsOf(RoutingVerdict.host);
+    const table = new AllowedIps6<Exit>();
+    for (const { address, prefixLength, verdict } of rules) {
+      if (isIpv6(address)) table.insert(formatCidr6({ address, prefixLength }), exits[verdict]);
+    }
+    this.#exits = table;
   }
 
   /** The peer that a packet from this host is for; null for none. */
@@ -64,8 +81,7 @@ export class Router6 {
       if (owner === source) return -DropReason.noRoute;
       return this.#clientToClient ? owner.index : -DropReason.clientToClientOff;
     }
-    return this.#inside.lookup(view, destination) === null
-      ? -DropReason.noEgress
-      : -DropReason.noRoute;
+    if (this.#inside.lookup(view, destination) !== null) return -DropReason.noRoute;
+    return this.#exits.lookup(view, destination)?.verdict ?? -DropReason.noEgress;
   }
 }

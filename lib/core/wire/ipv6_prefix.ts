@@ -2,6 +2,7 @@
  * IPv6 prefixes as text, `ADDRESS/LENGTH` in the one spelling of RFC 5952: so equal ones are `===`, and the same behind
  * JSON. What the packet path needs of them are four words.
  */
+import type { Ipv4Prefix } from "./ipv4_text.ts";
 import { canonicalIpv6, IPV6_SIZE, ipv6At, ipv6Bytes, type Ipv6Text } from "./host_address.ts";
 
 /** A network, or an address together with its network: host bits are kept. */
@@ -58,6 +59,12 @@ export function isWithin6(inner: Ipv6PrefixText, outer: Ipv6PrefixText): boolean
   if (one.prefixLength < prefixLength) return false;
   const [a, b] = [ipv6Bytes(one.address), ipv6Bytes(address)];
   return a.every((byte, i) => ((byte ^ b[i]!) & byteMask(prefixLength, i)) === 0);
+}
+
+/** The addresses by which a translator with the well-known prefix stands for those of IPv4 (RFC 6052 section 2.1). */
+export function translated({ address, prefixLength }: Ipv4Prefix): Ipv6Prefix {
+  const groups = `${(address >>> 16).toString(16)}:${(address & 0xffff).toString(16)}`;
+  return { address: canonicalIpv6(`64:ff9b::${groups}`)!, prefixLength: 96 + prefixLength };
 }
 
 /** Those that are not within another one, each once. */

@@ -5,9 +5,13 @@ import {
   type EgressPolicy,
   type EgressRule,
   egressRules,
+  egressRules6,
   type EgressVerdict,
   type HostSurroundings,
 } from "../../../../lib/core/access/egress_rules.ts";
+import { ipv6Bytes } from "../../../../lib/core/wire/host_address.ts";
+import { parseCidr6, translated } from "../../../../lib/core/wire/ipv6_prefix.ts";
+import { AllowedIps6 } from "../../../../lib/core/wireguard/allowed_ips6.ts";
 import { type Ipv4Prefix, parseCidr, prefixMask } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { Random } from "../../../support/random.ts";
@@ -43,7 +47,7 @@ function holds(prefix: Ipv4Prefix, address: number): boolean {
 }
 
 /** What a table says of an address. */
-function judge(rules: readonly EgressRule[], address: number): EgressVerdict {
+function judge(rules: readonly EgressRule<number>[], address: number): EgressVerdict {
   const best = rules.filter((rule) => holds(rule, address))
     .sort((a, b) => b.prefixLength - a.prefixLength)[0];
   return best?.verdict ?? "pass";
@@ -225,4 +229,75 @@ Deno.test("without an interface outside clients reach allowed networks, and the 
   );
   assertEquals(judged, ["nowhere", "nowhere", "host", "private", "denied"]);
   assertEquals(allowed.exits, [LAN]);
+});
+
+/** The same host by IPv6. */
+const HOST6: HostSurroundings<string> = {
+  external: { address: "2001:db8:1::1", link: UPLINK },
+  addresses: ["2001:db8:1::1", "2001:db8:2::1"],
+  networks: ["2001:db8:1::1/64", "2001:db8:2::1/64", "64:ff9b::c000:200/120"].map((text) =>
+    parseCidr6(text)!
+  ),
+  routes: [
+    { ...parseCidr6("::/0")!, link: UPLINK },
+    { ...parseCidr6("2001:db8:1::/64")!, link: UPLINK },
+    { ...parseCidr6("2001:db8:2::/64")!, link: LAN },
+    { ...parseCidr6("fd20::/16")!, link: LAN },
+  ],
+};
+
+/** What the rules of IPv6 say of addresses; by no rule, none passes. */
+function verdicts6(allow: string, deny: string, host: HostSurroundings<string>, all: string[]) {
+  const read = (text: string) =>
+    text.split(", ").filter((item) => item !== "")
+      .map((item) => item === "lan" ? "lan" : parseCidr6(item)!);
+  const { rules, exits } = egressRules6({ allow: read(allow), deny: read(deny) }, host);
+  const table = new AllowedIps6<EgressRule>();
+  for (const rule of rules) table.insert(`${rule.address}/${rule.prefixLength}`, rule);
+  const verdict = (address: string) =>
+    table.lookup(new DataView(ipv6Bytes(address).buffer), 0)?.verdict ?? null;
+  return [...all.map(verdict), ...exits];
+}
+
+const INTERNET6 = "2600::9";
+const NEIGHBOUR6 = "2001:db8:1::9";
+const LAN_HOST6 = "2001:db8:2::9";
+
+Deno.test("of IPv6, clients reach the internet, and by entries alone the networks of the gateway's interfaces", () => {
+  const all = [INTERNET6, NEIGHBOUR6, LAN_HOST6, "fd20::9"];
+  const judge6 = (allow: string, deny = "") => verdicts6(allow, deny, HOST6, all);
+  assertEquals(judge6(""), ["pass", "private", "private", "pass"]);
+  assertEquals(judge6("lan"), ["pass", "pass", "host", "pass", LAN]);
+  assertEquals(judge6("fd20::/16"), ["pass", "private", "private", "host", LAN]);
+  assertEquals(judge6("2001:db8:2::/80", "2000::/3"), ["denied", "denied", "host", "pass", LAN]);
+  assertEquals(judge6("", "::/0"), ["denied", "denied", "denied", "denied"]);
+});
+
+Deno.test("of IPv6, no entry opens the gateway's own addresses, nor a cloud's metadata service", () => {
+  const never = [
+    ...["2001:db8:1::1", "2001:db8:2::1"],
+    ...["fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"],
+  ];
+  const shut = never.map((): EgressVerdict => "private");
+  assertEquals(verdicts6("", "", HOST6, never), shut);
+  assertEquals(verdicts6("lan, ::/0, fd00::/8", "", HOST6, never).slice(0, never.length), shut);
+  const named = never.map((address) => `${address}/128`).join(", ");
+  assertEquals(verdicts6(named, "", HOST6, never).slice(0, never.length), shut);
+});
+
+Deno.test("of IPv6, networks of the gateway's are no more reached by a translator's addresses for them", () => {
+  assertEquals(verdicts6("", "", HOST6, ["64:ff9b::c000:209", "64:ff9b::c633:6409"]), [
+    "private",
+    "pass",
+  ]);
+  assertEquals(translated(parseCidr("192.0.2.0/24")!), parseCidr6("64:ff9b::c000:200/120"));
+});
+
+Deno.test("of IPv6, nothing leads to the internet while there is no interface outside", () => {
+  const host = { ...HOST6, external: null, routes: HOST6.routes.slice(1) };
+  assertEquals(verdicts6("2001:db8:2::/64", "", host, [INTERNET6, LAN_HOST6]), [
+    "nowhere",
+    "host",
+    LAN,
+  ]);
 });

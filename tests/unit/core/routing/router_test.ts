@@ -4,6 +4,8 @@ import { RoutingVerdict } from "../../../../lib/core/routing/routing_verdict.ts"
 import { AllowedIps } from "../../../../lib/core/wireguard/allowed_ips.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
+import { AllowedIps6 } from "../../../../lib/core/wireguard/allowed_ips6.ts";
+import { buildUdp6 } from "../../../support/packets/packet_builder6.ts";
 import { parseCidr } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { ipv4 } from "../../../support/packets/simulated_device.ts";
@@ -148,4 +150,25 @@ Deno.test("isInside() knows the peers' networks and the gateway's own", () => {
   for (const outside of ["10.66.78.1", "172.31.0.1", "192.168.51.7", "203.0.113.9"]) {
     assertEquals(router.isInside(ipv4(outside) | 0), false);
   }
+});
+
+Deno.test("of IPv6, what the rules let pass is the host's to forward, and without rules nothing is", () => {
+  const allowedIps6 = new AllowedIps6<Peer>();
+  allowedIps6.insert("fd00:77::2/128", ALICE);
+  const router = gateway({ addresses6: ["fd00:77::1/64"], allowedIps6, egressRules: [] }).ipv6!;
+  const verdicts = () =>
+    ["2600::9", "2001:db8:1::9", "fd00:9::9", "fd00:77::9", "fd00:77::1"].map((destination) => {
+      const packet = buildUdp6({ source: "fd00:77::2", destination });
+      return router.fromPeer(ALICE, new DataView(packet.buffer), 0);
+    });
+  const inside = [dropped(DropReason.noRoute), HOST];
+  assertEquals(verdicts(), [...Array(3).fill(dropped(DropReason.noEgress)), ...inside]);
+  router.setEgressRules([
+    { address: "::", prefixLength: 0, verdict: "pass" },
+    { address: "2001:db8:1::", prefixLength: 64, verdict: "private" },
+    { address: "fd00::", prefixLength: 8, verdict: "denied" },
+    { ...parseCidr("0.0.0.0/0")!, verdict: "nowhere" },
+  ]);
+  const outside = [HOST, dropped(DropReason.privateDestination), dropped(DropReason.egressDenied)];
+  assertEquals(verdicts(), [...outside, ...inside]);
 });
