@@ -8,7 +8,14 @@ import { struct } from "../layout.ts";
 import type { Libc } from "../libc.ts";
 import { type AddressFamily, familyOf, formatIp, type IpAddress } from "./ip_address.ts";
 import { AF_INET, AF_INET6 } from "../socket_constants.ts";
-import { Attributes, MessageBuilder, type NetlinkMessage, NLM_F_CREATE } from "./message.ts";
+import { dumpOfFamily } from "./families.ts";
+import {
+  Attributes,
+  MessageBuilder,
+  type NetlinkMessage,
+  NLM_F_CREATE,
+  NLM_F_REPLACE,
+} from "./message.ts";
 import { NETLINK_ROUTE, NetlinkError, NetlinkSocket, type RequestChannel } from "./socket.ts";
 
 const RTM_NEWNEIGH = 28;
@@ -20,6 +27,8 @@ const NDA_DST = 1;
 const NDA_LLADDR = 2;
 /** On a new request: as if a packet had just been sent there. */
 const NTF_USE = 0x01;
+/** Of what this host answers for as if it were its own, which is in a table apart. */
+const NTF_PROXY = 0x08;
 
 /**
  * ```c
@@ -102,6 +111,37 @@ export class Neighbours {
       .struct(NDMSG, { ...header(id), flags: NTF_USE })
       .bytes(NDA_DST, id.address);
     this.#channel.request(message, `resolve ${describe(id)}`);
+  }
+
+  /**
+   * The addresses on an interface that this host says are its own (`ip neighbour add proxy`); it does so where
+   * `proxy_ndp` is on and it forwards.
+   */
+  listProxies(family: AddressFamily, link: number): IpAddress[] {
+    const message = new MessageBuilder(RTM_GETNEIGH, 0).struct(NDMSG, { family, flags: NTF_PROXY });
+    return dumpOfFamily(this.#channel, message, "list proxied neighbours").flatMap((answer) => {
+      if (answer.type !== RTM_NEWNEIGH) return [];
+      const { ifindex, family: found, flags } = NDMSG.read(answer.body, 0);
+      const address = new Attributes(answer.body, NDMSG.size).bytes(NDA_DST);
+      const isOne = ifindex === link && found === family && (flags & NTF_PROXY) !== 0;
+      return isOne && address !== null ? [address.slice()] : [];
+    });
+  }
+
+  /** Has it answer for an address; that it does already is no error. */
+  addProxy(id: NeighbourId): void {
+    const message = new MessageBuilder(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE)
+      .struct(NDMSG, { ...header(id), flags: NTF_PROXY })
+      .bytes(NDA_DST, id.address);
+    this.#channel.request(message, `answer for ${describe(id)}`);
+  }
+
+  /** @throws {NetlinkError} ENOENT where it does not */
+  deleteProxy(id: NeighbourId): void {
+    const message = new MessageBuilder(RTM_DELNEIGH, 0)
+      .struct(NDMSG, { ...header(id), flags: NTF_PROXY })
+      .bytes(NDA_DST, id.address);
+    this.#channel.request(message, `cease to answer for ${describe(id)}`);
   }
 }
 

@@ -128,7 +128,7 @@ export function peerGrammar() {
     ),
     fullTunnel: option(
       "--full-tunnel",
-      about("--full-tunnel", "Send all traffic through the tunnel; IPv6 is blocked"),
+      about("--full-tunnel", "Send all traffic through the tunnel"),
     ),
     allowedIps: optional(option(
       "--allowed-ips",

@@ -63,6 +63,7 @@ function askFile(
     groups: config.groups,
     surroundings: accessSurroundings(netlink, config, {
       external: null,
+      external6: null,
       tunnel: interfaceName ?? DEFAULT_INTERFACE,
     }),
     peers,

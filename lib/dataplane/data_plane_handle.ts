@@ -1,5 +1,4 @@
 /** Data-plane handle: the main thread's end of the data plane: starts it, sends it commands, waits for its answers. */
-import { isIpv6 } from "../core/wire/host_address.ts";
 import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { EBADFD, ENODEV } from "../../ffi/errno.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
@@ -33,9 +32,8 @@ import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
 /** Each is less than 70 bytes of JSON, of IPv6 than 105; the channel holds four messages of the greatest size. */
-const RULES_PER_MESSAGE = 900;
-const IPV6_RULES_PER_MESSAGE = 600;
-export const MAX_EGRESS_RULES: number = 3 * RULES_PER_MESSAGE;
+const RULES_PER_MESSAGE = 600;
+export const MAX_EGRESS_RULES: number = 2700;
 
 /** A request before it has an id. */
 type Question = Request extends infer Each ? Each extends Request ? Omit<Each, "id"> : never
@@ -231,11 +229,9 @@ export class DataPlaneHandle {
 
   /** Judges by these rules from now on which addresses outside peers reach; at most `MAX_EGRESS_RULES`. */
   setEgressRules(rules: readonly EgressRule[]): void {
-    const hasIpv6 = rules.some(({ address }) => isIpv6(address));
-    const most = hasIpv6 ? IPV6_RULES_PER_MESSAGE : RULES_PER_MESSAGE;
     let from = 0;
     do {
-      const part = rules.slice(from, from + most);
+      const part = rules.slice(from, from + RULES_PER_MESSAGE);
       from += part.length;
       const isLast = from >= rules.length;
       this.#send({ kind: "set-egress-rules", rules: part, isLast });

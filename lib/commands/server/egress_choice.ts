@@ -1,24 +1,38 @@
 /** Egress choice: which interface leads outside, and which networks clients may reach by it and by others. */
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
-import { type EgressRule, egressRules } from "../../core/access/egress_rules.ts";
-import type { ServerConfig } from "../../core/config/config.ts";
+import { type EgressRule, egressRules, egressRules6 } from "../../core/access/egress_rules.ts";
+import type { EgressTarget, ServerConfig } from "../../core/config/config.ts";
+import { egress6Of } from "../../core/config/egress6.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { isIpv6 } from "../../core/wire/host_address.ts";
+import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+import { type Ipv6Prefix, translated } from "../../core/wire/ipv6_prefix.ts";
 import { MAX_EGRESS_RULES } from "../../dataplane/data_plane_handle.ts";
 import { findExternalLink, hostSurroundings } from "../../host/network/egress_plan.ts";
+import {
+  type ExternalLink6,
+  findExternalLink6,
+  hostSurroundings6,
+} from "../../host/network/egress_plan6.ts";
 import { egressTraffic } from "../egress_traffic.ts";
+import type { Exits } from "./kernel_forwarding.ts";
 
 /** Where clients may go now. */
-export interface EgressPlan {
+export interface EgressPlan extends Exits {
   readonly rules: readonly EgressRule[];
-  /** Names of the interfaces that the kernel may forward to. */
-  readonly exits: readonly string[];
+}
+
+/** The interfaces outside; null while there is none. */
+export interface Externals {
+  readonly external: ExternalLink | null;
+  readonly external6: ExternalLink6 | null;
 }
 
 /** The keys by which the configuration says it. */
 export type EgressNetworks = Pick<ServerConfig["interface"], "egressAllow" | "egressDeny">;
 
-export const NOWHERE: EgressPlan = { rules: [], exits: [] };
+export const NOWHERE: EgressPlan = { rules: [], exits: [], exits6: [] };
 
 export interface EgressChoiceOptions {
   readonly config: ServerConfig;
@@ -56,21 +70,55 @@ export class EgressChoice {
     }
   }
 
-  /** What clients may reach by `external` and the host's other interfaces. */
-  plan(
-    { egressAllow: allow, egressDeny: deny }: EgressNetworks,
-    external: ExternalLink | null,
-  ): EgressPlan {
+  /** The same of IPv6. */
+  findExternal6(): ExternalLink6 | null {
+    const { config, interfaceName, netlink } = this.#options;
+    if (egress6Of(config.interface) === "off") return null;
+    return findExternalLink6(config, netlink, interfaceName);
+  }
+
+  /** What clients may reach by the interfaces outside and the host's other ones. */
+  plan(networks: EgressNetworks, { external, external6 }: Externals): EgressPlan {
     const { config, interfaceName: tunnel, netlink } = this.#options;
     const { egress } = config.interface;
     if (egress === "off") return NOWHERE;
-    const plan = egressRules({ allow, deny }, hostSurroundings(netlink, { external, tunnel }));
-    const others = plan.exits.flatMap((link) => netlink.links.find(link)?.name ?? []);
-    return {
+    const around = hostSurroundings(netlink, { external, tunnel });
+    const allow = networks.egressAllow.filter(isOfIpv4);
+    const deny = networks.egressDeny.filter(isOfIpv4);
+    const plan = egressRules({ allow, deny }, around);
+    const namesOf = (links: readonly number[]) =>
+      links.flatMap((link) => netlink.links.find(link)?.name ?? []);
+    const others = namesOf(plan.exits);
+    const ofIpv4 = {
       rules: plan.rules,
       exits: egress === "kernel" && external !== null ? [external.name, ...others] : others,
+      exits6: [],
+    };
+    if (egress6Of(config.interface) === "off") return ofIpv4;
+    const around6 = hostSurroundings6(netlink, { external: external6, tunnel });
+    const plan6 = egressRules6({
+      allow: networks.egressAllow.filter(isOfIpv6),
+      deny: [...networks.egressDeny.filter(isOfIpv6), ...deny.filter(isNetwork).map(translated)],
+    }, { ...around6, networks: [...around6.networks, ...around.networks.map(translated)] });
+    const others6 = namesOf(plan6.exits);
+    return {
+      ...ofIpv4,
+      rules: [...plan.rules, ...plan6.rules],
+      exits6: external6 === null ? others6 : [external6.name, ...others6],
     };
   }
+}
+
+function isOfIpv4(target: EgressTarget): target is Ipv4Prefix | "lan" {
+  return target === "lan" || !isIpv6(target.address);
+}
+
+function isOfIpv6(target: EgressTarget): target is Ipv6Prefix | "lan" {
+  return target === "lan" || isIpv6(target.address);
+}
+
+function isNetwork(target: Ipv4Prefix | "lan"): target is Ipv4Prefix {
+  return target !== "lan";
 }
 
 /** @throws {ConfigError} */

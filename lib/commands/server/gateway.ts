@@ -31,6 +31,7 @@ import {
   NOWHERE,
   requireFewRules,
 } from "./egress_choice.ts";
+import { Egress6, type PeerOfPrefix } from "./egress6.ts";
 import { KernelForwarding } from "./kernel_forwarding.ts";
 import { PortCapture, queueNumber } from "./port_capture.ts";
 
@@ -54,6 +55,7 @@ export class Gateway implements Disposable {
   readonly #netlink = Rtnetlink.open(openLibc());
   readonly #choice: EgressChoice;
   readonly #forwarding: KernelForwarding;
+  readonly #ipv6: Egress6;
   readonly #capture: PortCapture;
   /** The interface outside that is open, or to be opened; null while there is none. */
   #external: ExternalLink | null;
@@ -84,7 +86,8 @@ export class Gateway implements Disposable {
     this.#external = this.#choice.findExternal();
     if (egress === "raw") requireNatPrivileges();
     this.#forwarding = new KernelForwarding({ ...options, netlink: this.#netlink });
-    this.#plan = this.#choice.plan(this.#networks, this.#external);
+    this.#ipv6 = new Egress6({ ...options, choice: this.#choice, forwarding: this.#forwarding });
+    this.#plan = this.#planned();
     requireFewRules(options.config, this.#plan.rules);
     this.dataPlaneConfig = {
       egress: egress === "raw" ? this.#egressConfig() : egress,
@@ -94,15 +97,21 @@ export class Gateway implements Disposable {
 
   /** What it is without, in words; empty where all is well. */
   get degraded(): readonly string[] {
-    return this.dataPlaneConfig.egress !== "off" && this.#external === null
-      ? ["a route to the internet"]
-      : [];
+    if (this.dataPlaneConfig.egress === "off") return [];
+    return [
+      ...this.#external === null ? ["a route to the internet"] : [],
+      ...this.#ipv6.isMissed ? ["an IPv6 route to the internet"] : [],
+    ];
   }
 
   /** What access rules mean by the gateway, its networks and the internet, as things are now. */
   surroundings(): AccessSurroundings {
     const { config, interfaceName: tunnel } = this.#options;
-    return accessSurroundings(this.#netlink, config, { external: this.#external, tunnel });
+    return accessSurroundings(this.#netlink, config, {
+      external: this.#external,
+      external6: this.#ipv6.external,
+      tunnel,
+    });
   }
 
   /** Keeps the kernel from forwarding to and from the tunnel; to be called before that is there. */
@@ -119,7 +128,7 @@ export class Gateway implements Disposable {
     if (this.dataPlaneConfig.egress === "off") return;
     if (this.#external === null) this.#tellNowhere();
     else this.#openTo(dataPlane, this.#external);
-    this.#forwarding.open(this.#plan.exits);
+    this.#openExits(dataPlane);
     // Now that packets are forwarded, the kernel says where those of clients go.
     this.networkChanged(dataPlane);
   }
@@ -137,6 +146,7 @@ export class Gateway implements Disposable {
       if (!(error instanceof AppError || error instanceof SystemCallError)) throw error;
       this.#fail(dataPlane, error);
     }
+    this.#ipv6.look();
     this.#followNetworks(dataPlane);
   }
 
@@ -189,7 +199,7 @@ export class Gateway implements Disposable {
    * @throws {ConfigError}
    */
   requireFollowable(config: ServerConfig): void {
-    requireFewRules(config, this.#choice.plan(config.interface, this.#external).rules);
+    requireFewRules(config, this.#planned(config.interface).rules);
   }
 
   /**
@@ -203,9 +213,37 @@ export class Gateway implements Disposable {
   ): void {
     this.#networks = networks;
     if (this.dataPlaneConfig.egress === "off") return;
-    this.#plan = this.#choice.plan(networks, this.#external);
+    this.#plan = this.#planned();
     dataPlane.setEgressRules(this.#plan.rules);
-    this.#forwarding.open(this.#plan.exits);
+    this.#openExits(dataPlane);
+  }
+
+  /** Takes note of who the peers are by now. */
+  setPeers(peers: Iterable<PeerOfPrefix>): void {
+    if (!this.#isEnding) this.#ipv6.setPeers(peers);
+  }
+
+  /** What clients may reach as things are. */
+  #planned(networks: EgressNetworks = this.#networks): EgressPlan {
+    return this.#choice.plan(networks, {
+      external: this.#external,
+      external6: this.#ipv6.external,
+    });
+  }
+
+  /**
+   * Opens the exits of the plan, in the kernel.
+   *
+   * @throws {AppError} where forwarding is off and may not be switched on
+   */
+  #openExits(dataPlane: Pick<DataPlaneHandle, "setEgressRules">): void {
+    const hadExternal6 = this.#ipv6.external !== null;
+    this.#forwarding.open(this.#plan);
+    if (hadExternal6 && this.#ipv6.external === null) {
+      this.#plan = this.#planned();
+      dataPlane.setEgressRules(this.#plan.rules);
+    }
+    this.#ipv6.tell();
   }
 
   #tell(dataPlane: DataPlaneHandle): void {
@@ -239,7 +277,7 @@ export class Gateway implements Disposable {
   /** What clients may reach is another set of addresses, by other exits. */
   #followNetworks(dataPlane: DataPlaneHandle): void {
     const { logger } = this.#options;
-    const plan = this.#choice.plan(this.#networks, this.#external);
+    const plan = this.#planned();
     if (plan.rules.length > MAX_EGRESS_RULES) {
       logger.error("this host has {count} networks and routes, but only {most} can be followed", {
         count: plan.rules.length,
@@ -251,7 +289,7 @@ export class Gateway implements Disposable {
     this.#plan = plan;
     if (isNew) dataPlane.setEgressRules(plan.rules);
     try {
-      this.#forwarding.open(this.#plan.exits);
+      this.#openExits(dataPlane);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       logger.error("{reason}", { reason: error.message });

@@ -2,7 +2,9 @@
  * Kernel forwarding: what the host's own stack may forward to and from the tunnel; where it cannot, people are told.
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
+import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
 import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
+import { inputDeviceIs, sourceIsIn } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import { Forwarding } from "../../host/firewall/forwarding.ts";
@@ -24,19 +26,45 @@ export interface KernelForwardingOptions {
   readonly logger: Logger;
 }
 
+/** Names of the interfaces that the kernel may forward to. */
+export interface Exits {
+  readonly exits: readonly string[];
+  /** The same of IPv6. */
+  readonly exits6: readonly string[];
+}
+
 export class KernelForwarding implements Disposable {
   readonly #options: KernelForwardingOptions;
-  readonly #forwarding: Forwarding;
+  readonly #ipv4: Forwarding;
+  /** Null where the tunnel carries no IPv6. */
+  readonly #ipv6: Forwarding | null;
+  #cannot6: string | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: KernelForwardingOptions) {
     this.#options = options;
-    this.#forwarding = new Forwarding({
-      interfaceName: options.interfaceName,
-      sources: options.config.interface.addresses,
-      carriesIpv6: options.config.interface.addresses6.length > 0,
-      journal: options.journal,
+    const { interfaceName, journal, config } = options;
+    const { addresses, addresses6, egress6 } = config.interface;
+    this.#ipv4 = new Forwarding({
+      family: "ip",
+      interfaceName,
+      masqueraded: addresses.map(({ address, prefixLength }) =>
+        sourceIsIn({ address: ipv4FromNumber(address), length: prefixLength })
+      ),
+      journal,
     });
+    this.#ipv6 = addresses6.length === 0 ? null : new Forwarding({
+      family: "ip6",
+      interfaceName,
+      // Clients may have addresses of other networks than the gateway's own, which is often a single one.
+      masqueraded: egress6 === "nat" ? [inputDeviceIs(interfaceName)] : [],
+      journal,
+    });
+  }
+
+  /** Why IPv6 cannot be forwarded; null where it can, as far as is known. */
+  get cannot6(): string | null {
+    return this.#cannot6;
   }
 
   /**
@@ -46,16 +74,15 @@ export class KernelForwarding implements Disposable {
    */
   close(leadsOutside: boolean): void {
     try {
-      this.#forwarding.close();
-      this.#timer = setInterval(
-        guarded(
-          "server",
-          "following what the host tracks",
-          () => this.#forwarding.followTracking(),
-        ),
-        TRACKING_PERIOD,
-      );
+      this.#ipv4.close();
+      this.#ipv6?.close();
+      const follow = guarded("server", "following what the host tracks", () => {
+        this.#ipv4.followTracking();
+        this.#ipv6?.followTracking();
+      });
+      this.#timer = setInterval(follow, TRACKING_PERIOD);
     } catch (error) {
+      this.#cannot6 = error instanceof Error ? error.message : `${error}`;
       if (!(error instanceof SystemCallError) || error.isShortage) throw error;
       if (leadsOutside) throw withoutFirewall(error);
       this.#options.logger.warn(
@@ -68,21 +95,31 @@ export class KernelForwarding implements Disposable {
 
   /** Puts the rules of `close()` back where something has removed them. */
   install(): void {
-    this.#forwarding.install();
+    this.#ipv4.install();
+    this.#ipv6?.install();
   }
 
-  /** Has the host forward to the networks behind other interfaces, or, with `Egress = kernel`, to all. */
-  open(exits: readonly string[]): void {
-    const { config, netlink } = this.#options;
+  /**
+   * Has the host forward to the networks behind other interfaces, or, with `Egress = kernel`, to all; of IPv6, to all.
+   *
+   * @throws {AppError} where it may not; of IPv6, where the file has a key that asks for it, else `cannot6` says why
+   */
+  open({ exits, exits6 }: Exits): void {
+    const { config: { interface: { egress, lines } }, netlink } = this.#options;
+    const guests = guestBridges(netlink);
     try {
-      this.#forwarding.open(exits, guestBridges(netlink));
+      this.#ipv4.open(exits, guests);
     } catch (error) {
-      if (!(error instanceof SysctlError)) throw error;
-      const reason = config.interface.egress === "kernel" ? "Egress = kernel" : "EgressAllow";
-      throw new AppError(
-        `Cannot forward to ${exits.join(", ")}, as ${reason} asks: ${error.reason}`,
-        { exitCode: ExitCode.privilege, cause: error },
-      );
+      throw refused(error, exits, egress === "kernel" ? "Egress = kernel" : "EgressAllow");
+    }
+    if (this.#ipv6 === null || this.#cannot6 !== null) return;
+    try {
+      this.#ipv6.open(exits6, guests);
+    } catch (error) {
+      const refusal = refused(error, exits6, lines.has("Egress6") ? "Egress6" : "EgressAllow");
+      if (lines.has("Egress6") || !(refusal instanceof AppError)) throw refusal;
+      this.#cannot6 = refusal.message;
+      this.#ipv6.open([], guests);
     }
   }
 
@@ -93,8 +130,18 @@ export class KernelForwarding implements Disposable {
 
   [Symbol.dispose](): void {
     this.end();
-    this.#forwarding[Symbol.dispose]();
+    this.#ipv4[Symbol.dispose]();
+    this.#ipv6?.[Symbol.dispose]();
   }
+}
+
+/** What to say where forwarding may not be switched on; any other error as it is. */
+function refused(error: unknown, exits: readonly string[], reason: string): unknown {
+  if (!(error instanceof SysctlError)) return error;
+  return new AppError(
+    `Cannot forward to ${exits.join(", ")}, as ${reason} asks: ${error.reason}`,
+    { exitCode: ExitCode.privilege, cause: error },
+  );
 }
 
 /** What to say of a kernel that has no nftables; any other error as it is. */

@@ -140,6 +140,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     network.bringUp(settings);
     network.addRoutes(settings, planPeerRoutes({ ...config, peers: admitted }));
     conflict.look();
+    gateway.setPeers(admitted);
     gateway.open(dataPlane);
     const kept = accounts = services.use(
       await Accounts.start({
@@ -183,6 +184,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         startedAt,
         onPeersChange: (changed, change) => {
           peers = changed;
+          gateway.setPeers(changed.values());
           kept.follow(changed);
           events.changed(change);
         },

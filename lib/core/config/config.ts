@@ -3,7 +3,7 @@ import type { Ipv4SocketAddress } from "../wire/socket_address.ts";
 import type { PortRange } from "../wire/port_range.ts";
 import type { HostAddress } from "../wire/host_address.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
-import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
+import type { Ipv6Prefix, Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 
 /** A whole file. Role-dependent rules are not checked yet: see `validateServer()` and `validateClient()`. */
 export interface Config {
@@ -71,14 +71,19 @@ export interface InterfaceConfig {
   readonly publicEndpoint: Endpoint | null;
   /** How packets leave for the internet: raw socket, the kernel's forwarding, or not at all. */
   readonly egress: "raw" | "kernel" | "off";
+  /**
+   * How IPv6 packets leave for the internet: from the gateway's address, from their senders' own, of a prefix that is
+   * routed to the gateway, or not at all.
+   */
+  readonly egress6: "nat" | "routed" | "off";
   /** `null`: the interface that has the default route. */
   readonly egressInterface: string | null;
   /**
    * What clients may reach besides the internet, and what they may not; `lan`: the networks of the gateway's
    * interfaces.
    */
-  readonly egressAllow: readonly (Ipv4Prefix | "lan")[];
-  readonly egressDeny: readonly (Ipv4Prefix | "lan")[];
+  readonly egressAllow: readonly EgressTarget[];
+  readonly egressDeny: readonly EgressTarget[];
   /** External ports that the NAT may take. */
   readonly natPorts: PortRange;
   /** `endpoint`: endpoint-independent filtering (RFC 4787 section 5); `address`: address-dependent. */
@@ -116,6 +121,9 @@ export interface InterfaceConfig {
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */
   readonly lines: ReadonlyMap<string, number>;
 }
+
+/** A network outside that clients may reach, or not. */
+export type EgressTarget = Ipv4Prefix | Ipv6Prefix | "lan";
 
 /** Resolvers for names in a domain. */
 export interface DnsRoute {

@@ -29,6 +29,7 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   postDown: "PostDown",
   publicEndpoint: "PublicEndpoint",
   egress: "Egress",
+  egress6: "Egress6",
   egressInterface: "EgressInterface",
   egressAllow: "EgressAllow",
   egressDeny: "EgressDeny",

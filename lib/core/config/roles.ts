@@ -11,6 +11,7 @@ export const DEFAULT_LISTEN_PORT = 51820;
 export const SERVER_ONLY_KEYS: readonly string[] = [
   "PublicEndpoint",
   "Egress",
+  "Egress6",
   "EgressInterface",
   "EgressAllow",
   "EgressDeny",
@@ -36,7 +37,9 @@ export const CLIENT_ONLY_KEYS: readonly string[] = [
 ];
 
 /** Of no use to a gateway that leads nowhere. */
-const EGRESS_KEYS = ["EgressAllow", "EgressDeny"];
+const EGRESS_KEYS = ["Egress6", "EgressAllow", "EgressDeny"];
+/** Of no use to one whose tunnel carries IPv4 alone. */
+const IPV6_KEYS = ["Egress6"];
 /** Of no use to one that answers no questions. */
 const DNS_KEYS = ["DnsDomain", "DnsRoute", "DnsBlock"];
 
@@ -68,6 +71,8 @@ export function validateServer(config: Config): ServerConfig {
       ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway"),
       ...config.interface.egress === "off"
         ? withoutEffect(config, EGRESS_KEYS, "a gateway with Egress = off")
+        : config.interface.addresses6.length === 0
+        ? withoutEffect(config, IPV6_KEYS, "a gateway without an IPv6 Address")
         : [],
       ...config.interface.dnsProxy.length === 0
         ? withoutEffect(config, DNS_KEYS, "a gateway without DnsProxy")

@@ -8,9 +8,10 @@
  * elsewhere (destination NAT, as Docker publishes ports) passes. Where the host forwarded nothing before, little else
  * is forwarded now either: what guests of the host, containers and virtual machines, send by a bridge of their own, and
  * the answers, as one who started them relies on that, and finds forwarding switched on already.
+ *
+ * Both families have one each; in that of IPv6, the host goes on listening to the routers that it has its routes from.
  */
 import { openLibc } from "../../../ffi/libc.ts";
-import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import {
   NF_INET_FORWARD,
@@ -31,41 +32,32 @@ import {
   isRedirected,
   masquerade,
   outputDeviceIs,
-  sourceIsIn,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
-import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { Journal } from "../journal/journal.ts";
+import { RouterListening } from "../network/router_advertisements.ts";
 
-const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+/** What switches forwarding on, by the family of tables. */
+const SWITCHES = {
+  ip: "/proc/sys/net/ipv4/ip_forward",
+  ip6: "/proc/sys/net/ipv6/conf/all/forwarding",
+} as const;
 /** How many connections are tracked: of a host that tracks none, 0. */
 const TRACKED = "/proc/sys/net/netfilter/nf_conntrack_count";
 const SUFFIX = "_forward";
 
-/**
- * The same of IPv6, of which nothing leaves a gateway by the kernel: none is forwarded to the tunnel, nor from it. A
- * host that forwards IPv6 would else let everybody on a link reach the clients without a key.
- */
-function installForwardingBlock6(nftables: Nftables, table: string, device: string): void {
-  nftables.replaceTable({ family: "ip6", name: table }, {
-    name: "forward",
-    hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
-    rules: [[...inputDeviceIs(device), drop()], [...outputDeviceIs(device), drop()]],
-  });
-}
-
 export interface ForwardingOptions {
+  readonly family: "ip" | "ip6";
   /** Name of the TUN; it need not be there yet. */
   readonly interfaceName: string;
-  /** Inner networks, whose packets leave as the exit's address. */
-  readonly sources: readonly Ipv4Prefix[];
-  /** Whether there is IPv6 inside. */
-  readonly carriesIpv6: boolean;
+  /** Which packets leave as the exit's address, one of these for each; those of no other leave as they are. */
+  readonly masqueraded: readonly Expression[][];
   readonly journal: Journal;
 }
 
 export class Forwarding implements Disposable {
   readonly #options: ForwardingOptions;
   readonly #table: NftablesTable;
+  readonly #routers: RouterListening;
   #nftables: Nftables | null = null;
   #exits: readonly string[] = [];
   #guests: readonly string[] = [];
@@ -78,7 +70,8 @@ export class Forwarding implements Disposable {
 
   constructor(options: ForwardingOptions) {
     this.#options = options;
-    this.#table = { family: "ip", name: `vpn_${options.interfaceName}${SUFFIX}` };
+    this.#routers = new RouterListening(options.journal);
+    this.#table = { family: options.family, name: `vpn_${options.interfaceName}${SUFFIX}` };
   }
 
   /**
@@ -94,21 +87,12 @@ export class Forwarding implements Disposable {
       this.#nftables.listTables();
       this.#options.journal.make({ kind: "nftables-table", table: this.#table }, this.#nftables);
       this.install();
-      this.#close6(this.#nftables);
     } catch (error) {
       // Not to be tried again.
       this.#nftables[Symbol.dispose]();
       this.#nftables = null;
       throw error;
     }
-  }
-
-  #close6(nftables: Nftables): void {
-    const { carriesIpv6, interfaceName, journal } = this.#options;
-    if (!carriesIpv6) return;
-    const { name } = this.#table;
-    journal.make({ kind: "nftables-table", table: { family: "ip6", name } }, nftables);
-    installForwardingBlock6(nftables, name, interfaceName);
   }
 
   /**
@@ -118,17 +102,21 @@ export class Forwarding implements Disposable {
    * @throws {Error} where forwarding is off and may not be switched on
    */
   open(exits: readonly string[], guests: readonly string[]): void {
-    const { journal } = this.#options;
+    // Without a firewall, it would be an open router.
+    if (this.#nftables === null) return;
+    const { journal, family } = this.#options;
+    const path = SWITCHES[family];
     this.#exits = [...exits].sort();
     this.#guests = [...guests].sort();
     const isFirst = exits.length > 0 && !this.#forwards;
     if (isFirst) {
       this.#forwards = true;
-      this.#isClosed = journal.sysctlBefore(IP_FORWARD) === "0";
+      this.#isClosed = journal.sysctlBefore(path) === "0";
     }
     // Before forwarding is on, not after: there must be no moment in which the host is an open router.
     this.install();
-    if (isFirst) journal.makeSysctl(IP_FORWARD, "1");
+    if (family === "ip6" && this.#isClosed) this.#routers.keep();
+    if (isFirst) journal.makeSysctl(path, "1");
   }
 
   /**
@@ -164,7 +152,7 @@ export class Forwarding implements Disposable {
     readonly guests: readonly string[];
     readonly isTracked: boolean;
   }): NftablesChain[] {
-    const { interfaceName: tunnel, sources } = this.#options;
+    const { interfaceName: tunnel, masqueraded } = this.#options;
     const exits = this.#exits;
     /** Answers, and what somebody's rule has sent there. */
     const tracked = (match: Expression[]): Expression[][] =>
@@ -195,16 +183,12 @@ export class Forwarding implements Disposable {
       hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
       rules,
     };
-    if (exits.length === 0) return [forward];
+    if (exits.length === 0 || masqueraded.length === 0) return [forward];
     return [forward, {
       name: "postrouting",
       hook: { type: "nat", hook: NF_INET_POST_ROUTING, priority: PRIORITY_SOURCE_NAT },
       rules: exits.flatMap((exit) =>
-        sources.map(({ address, prefixLength }) => [
-          ...sourceIsIn({ address: ipv4FromNumber(address), length: prefixLength }),
-          ...outputDeviceIs(exit),
-          masquerade(),
-        ])
+        masqueraded.map((match) => [...match, ...outputDeviceIs(exit), masquerade()])
       ),
     }];
   }

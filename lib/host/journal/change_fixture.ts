@@ -17,6 +17,7 @@ import {
   routeSpec,
   type TableChange,
 } from "./host_change.ts";
+import { areProxiesInPlace, type ProxiedNeighboursChange } from "../network/proxied_neighbours.ts";
 import { readSysctl } from "../network/sysctl.ts";
 
 type RouteChange = Extract<HostChange, { kind: "route" }>;
@@ -57,11 +58,13 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
         putBack: () => replaceRoute(change),
       };
     case "sysctl":
-      return { isPolled: true, isInPlace: () => readSysctl(change.path) === change.value, putBack };
+      return { isPolled: true, isInPlace: () => hasValue(change), putBack };
     case "reserved-ports": {
       const isInPlace = () => portsOf(change.ranges).isSubsetOf(readReservedPorts());
       return { isPolled: true, isInPlace, putBack };
     }
+    case "proxied-neighbours":
+      return { isPolled: true, isInPlace: () => areProxiesThere(change), putBack };
     case "nftables-table":
     case "kill-switch":
       return firewall === null ? null : tableKeeping(change, firewall);
@@ -86,6 +89,21 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
     case "nat-ports":
       return null;
   }
+}
+
+/** Of an interface that has gone, nothing is to be put back. */
+function hasValue({ path, value }: Extract<HostChange, { kind: "sysctl" }>): boolean {
+  try {
+    return readSysctl(path) === value;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    throw error;
+  }
+}
+
+function areProxiesThere(change: ProxiedNeighboursChange): boolean {
+  using netlink = Rtnetlink.open(openLibc());
+  return areProxiesInPlace(change, netlink);
 }
 
 function tableKeeping({ table }: TableChange, firewall: Nftables): Keeping {

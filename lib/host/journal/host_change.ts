@@ -25,6 +25,11 @@ import {
 } from "../dns/programs.ts";
 import { makeResolvConf, type ResolvConfChange, undoResolvConf } from "../dns/resolv_conf_file.ts";
 import { type PreparedHook, runPostDown } from "../hooks/hook_command.ts";
+import {
+  makeProxies,
+  type ProxiedNeighboursChange,
+  undoProxies,
+} from "../network/proxied_neighbours.ts";
 import { readSysctl, writeSysctl } from "../network/sysctl.ts";
 
 const RESERVED_PORTS = "/proc/sys/net/ipv4/ip_local_reserved_ports";
@@ -57,6 +62,7 @@ export type HostChange =
     readonly table: NftablesTable;
     readonly server: { readonly name: string; readonly address: HostAddress } | null;
   }
+  | ProxiedNeighboursChange
   /** Ports kept from the kernel's own choice that were not before; both ends of a range included. */
   | { readonly kind: "reserved-ports"; readonly ranges: readonly PortRange[] }
   /** Ports outside that a gateway's NAT takes on an interface. Nothing on the host: it is for other gateways to see. */
@@ -107,6 +113,9 @@ export function makeChange(change: HostChange): void {
     case "reserved-ports":
       writeReservedPorts(readReservedPorts().union(portsOf(change.ranges)));
       break;
+    case "proxied-neighbours":
+      makeProxies(change, netlink);
+      break;
     case "directory":
       Deno.mkdirSync(change.path, { recursive: true, mode: 0o755 });
       break;
@@ -149,6 +158,9 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
         break;
       case "reserved-ports":
         writeReservedPorts(readReservedPorts().difference(portsOf(change.ranges)));
+        break;
+      case "proxied-neighbours":
+        undoProxies(change, netlink);
         break;
       case "nftables-table":
       case "kill-switch": {
@@ -202,6 +214,8 @@ export function describeChange(change: HostChange): string {
       return `kill switch (nftables table ${change.table.family} ${change.table.name})`;
     case "reserved-ports":
       return `reserved ports ${formatRanges(portsOf(change.ranges))}`;
+    case "proxied-neighbours":
+      return `${change.addresses.length} addresses answered for on ${change.device}`;
     case "nat-ports":
       return `the NAT's ports on ${change.device}`;
     case "hook":

@@ -2,7 +2,7 @@
  * Egress plan: the choice of a gateway's way outside, the interface, its address and MTU, and what else the host is
  * attached to.
  */
-import { type IpAddress, ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { type IpAddress, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import type { Link } from "../../../ffi/netlink/links.ts";
@@ -11,6 +11,7 @@ import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
+import { addressBytes, type HostAddress } from "../../core/wire/host_address.ts";
 import type { HostSurroundings } from "../../core/access/egress_rules.ts";
 
 const ETHERNET_HEADER_SIZE = 14;
@@ -28,8 +29,8 @@ const INTERNET: readonly IpAddress[] = [
 export interface EgressTraffic {
   /** Of packets that this host makes itself, as its own NAT does. */
   readonly mark?: number;
-  /** Where packets that it forwards are from, host order; they come by the tunnel. */
-  readonly source?: number;
+  /** Where packets that it forwards are from; they come by the tunnel. */
+  readonly source?: HostAddress;
   /** The tunnel's name: it never leads outside. */
   readonly tunnel?: string;
 }
@@ -49,7 +50,7 @@ export function findExternalLink(
 ): ExternalLink | null {
   const wanted = config.interface.egressInterface;
   if (wanted === null) {
-    const route = routeOutside(netlink, traffic);
+    const route = routeOutside(netlink, INTERNET, traffic);
     const link = route === null ? null : netlink.links.find(route.link);
     const address = route?.preferredSource ?? (link === null ? null : firstAddress(netlink, link));
     return link === null || address === null ? null : describeLink(link, address);
@@ -59,7 +60,7 @@ export function findExternalLink(
   const first = firstAddress(netlink, link);
   if (first === null) throw unusable(config, wanted, "it has no IPv4 address");
   const { mark = 0 } = traffic;
-  const route = routeOutside(netlink, { mark }, link.index);
+  const route = routeOutside(netlink, INTERNET, { mark }, link.index);
   return describeLink(link, route?.preferredSource ?? first);
 }
 
@@ -78,7 +79,7 @@ function describeLink(link: Link, address: IpAddress): ExternalLink {
   };
 }
 
-interface RouteOutside {
+export interface RouteOutside {
   /** Index of the interface. */
   readonly link: number;
   readonly preferredSource: IpAddress | null;
@@ -87,17 +88,18 @@ interface RouteOutside {
 /**
  * By which most of some addresses of the internet are reached, so that a route to one of them alone decides nothing.
  */
-function routeOutside(
+export function routeOutside(
   netlink: Rtnetlink,
+  internet: readonly IpAddress[],
   traffic: EgressTraffic,
   link: number | null = null,
 ): RouteOutside | null {
   const { mark = 0, source, tunnel } = traffic;
   const inputLink = tunnel === undefined ? null : netlink.links.find(tunnel)?.index ?? null;
-  const routes = INTERNET.map((destination) => {
+  const routes = internet.map((destination) => {
     const forwarded = source === undefined || inputLink === null
       ? null
-      : lookUp(netlink, destination, { inputLink, source: ipv4FromNumber(source) });
+      : lookUp(netlink, destination, { inputLink, source: addressBytes(source) });
     // As long as nothing is forwarded, the kernel answers for packets of this host's own alone.
     if (forwarded === null) {
       return lookUp(netlink, destination, { mark, ...link !== null && { link } });

@@ -27,6 +27,7 @@ const CHANGES: readonly HostChange[] = [
   { kind: "kill-switch", table: TABLE, server: null },
   { kind: "reserved-ports", ranges: RANGES },
   { kind: "nat-ports", device: "eth0", tcp: RANGES, udp: [] },
+  { kind: "proxied-neighbours", device: "eth0", addresses: ["2001:db8::2"] },
   { kind: "hook", commands: [{ command: "true", place: "vpn0.conf:7: PostDown" }] },
   { kind: "directory", path: "/etc/netns/a" },
   { kind: "socket", path: "/run/vpn/vpn0.sock", pid: 7 },

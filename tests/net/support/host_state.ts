@@ -9,9 +9,11 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["ip", "-6", "route", "show", "table", "all"],
   ["ip", "rule"],
   ["ip", "-6", "rule"],
+  ["ip", "-6", "neighbour", "show", "proxy"],
   [
     ...["sysctl", "-n", "net.ipv4.conf.all.src_valid_mark", "net.ipv4.ip_forward"],
-    ...["net.ipv4.ip_local_reserved_ports"],
+    ...["net.ipv4.ip_local_reserved_ports", "net.ipv6.conf.all.forwarding"],
+    ...["net.ipv6.conf.default.forwarding", "net.ipv6.conf.default.accept_ra"],
   ],
 ];
 

@@ -306,7 +306,7 @@ export function sendWithVnetHeader(
       ...header,
       ...far.hardwareAddress!,
       ...near.hardwareAddress!,
-      ...[0x08, 0x00],
+      ...(packet[0]! >>> 4 === 6 ? [0x86, 0xdd] : [0x08, 0x00]),
       ...packet,
     ]);
     check(libc, libc.symbols.send(fd, frame, BigInt(frame.length), 0), "send frame");

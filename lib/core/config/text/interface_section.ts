@@ -76,9 +76,10 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
 
     publicEndpoint: values.PublicEndpoint ?? null,
     egress: values.Egress ?? "raw",
+    egress6: values.Egress6 ?? "nat",
     egressInterface: values.EgressInterface ?? null,
-    egressAllow: egressNetworks(values.EgressAllow, notes),
-    egressDeny: egressNetworks(values.EgressDeny, notes),
+    egressAllow: egressNetworks(values.EgressAllow, addresses6.length > 0, notes),
+    egressDeny: egressNetworks(values.EgressDeny, addresses6.length > 0, notes),
     natPorts: values.NatPorts ?? { first: 20000, last: 29999 },
     natFiltering: values.NatFiltering ?? "endpoint",
     capture: values.Capture ?? "packet",

@@ -16,6 +16,7 @@ import {
   LINK_LOCAL6,
   network6,
   parseCidr6,
+  splitCidr6,
 } from "../../wire/ipv6_prefix.ts";
 import {
   formatCidr,
@@ -25,7 +26,7 @@ import {
   prefixMask,
 } from "../../wire/ipv4_text.ts";
 import type { Ipv4SocketAddress } from "../../wire/socket_address.ts";
-import type { DnsResolver, Endpoint, PortForward } from "../config.ts";
+import type { DnsResolver, EgressTarget, Endpoint, PortForward } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import type { Notes } from "../text/notes.ts";
 import { badValue } from "../text/section.ts";
@@ -75,23 +76,31 @@ export function parseEgressDeny(entry: Entry): readonly EgressItem[] {
 export function parseEgressAllow(entry: Entry): readonly EgressItem[] {
   const parsed = parseEgressDeny(entry);
   parsed.forEach((item, index) => {
-    const network = item === "lan" ? null : item.ipv4;
-    if (network === null || network.prefixLength < 8 || !isMartian(network.address)) return;
+    if (item === "lan" || !isNeverForwarded(item)) return;
     const rule = "such addresses are never forwarded: remove it";
     throw badValue(entry, rule, items(entry)[index]!);
   });
   return parsed;
 }
 
-/** The IPv4 networks of such a key; IPv6 ones are noted as not carried. */
+/** Whether no packet to any address of a network is forwarded. */
+function isNeverForwarded({ ipv4, text }: Prefix): boolean {
+  if (ipv4 !== null) return ipv4.prefixLength >= 8 && isMartian(ipv4.address);
+  const { address, prefixLength } = splitCidr6(text);
+  return prefixLength >= 8 && ipv6.isMartian(new DataView(ipv6Bytes(address).buffer), 0);
+}
+
+/** The networks of such a key; those of IPv6 are noted, and left out where it is not carried. */
 export function egressNetworks(
   items: readonly EgressItem[],
+  carriesIpv6: boolean,
   notes: Notes,
-): readonly (Ipv4Prefix | "lan")[] {
+): readonly EgressTarget[] {
   return items.flatMap((item) => {
     if (item === "lan") return item;
-    if (item.ipv4 === null) notes.ipv6(item.entry);
-    return item.ipv4 ?? [];
+    if (item.ipv4 !== null) return item.ipv4;
+    notes.ipv6(item.entry);
+    return carriesIpv6 ? splitCidr6(item.text) : [];
   });
 }
 

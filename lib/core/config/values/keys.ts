@@ -62,6 +62,7 @@ export const INTERFACE_KEYS = {
   // Ours.
   PublicEndpoint: single(parseEndpoint),
   Egress: single(oneOf("raw", "kernel", "off")),
+  Egress6: single(oneOf("nat", "routed", "off")),
   EgressInterface: single(parseInterfaceName),
   EgressAllow: list(parseEgressAllow),
   EgressDeny: list(parseEgressDeny),

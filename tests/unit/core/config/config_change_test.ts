@@ -29,6 +29,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   PostDown: [null, "true"],
   PublicEndpoint: [null, "vpn.example.org:1"],
   Egress: [null, "kernel", "off"],
+  Egress6: [null, "routed", "off"],
   EgressInterface: [null, "eth0"],
   EgressAllow: [null, "lan", "lan, 10.20.0.0/16"],
   EgressDeny: [null, "198.51.100.0/24"],

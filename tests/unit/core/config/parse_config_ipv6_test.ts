@@ -1,5 +1,6 @@
 /** Shows what IPv6 addresses in a configuration come to: carried, noted, refused. */
 import type { Config } from "../../../../lib/core/config/config.ts";
+import { egress6Of } from "../../../../lib/core/config/egress6.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
@@ -59,4 +60,37 @@ Deno.test("parseConfig() refuses IPv6 addresses that no host can have", () => {
 
 Deno.test("parseConfig() clears host bits of IPv6 networks, as of IPv4's", () => {
   assertEquals(parsePeer("AllowedIPs = fd00:7::9/64").peers[0]!.allowedIps6, ["fd00:7::/64"]);
+});
+
+Deno.test("parseConfig() takes networks of IPv6 in EgressAllow and EgressDeny where the tunnel carries it", () => {
+  const keys = ["EgressAllow = 10.20.0.0/16, 2001:DB8:5::7/48, lan", "EgressDeny = 2000::/3"];
+  const four = { address: 0x0a140000, prefixLength: 16 };
+  const both = parseInterface("Address = 10.66.77.1/24, fd00::1/64", ...keys);
+  assertEquals(both.interface.egressAllow, [
+    four,
+    { address: "2001:db8:5::", prefixLength: 48 },
+    "lan",
+  ]);
+  assertEquals(both.interface.egressDeny, [{ address: "2000::", prefixLength: 3 }]);
+  assertEquals(both.notes, []);
+  const without = parseInterface("Address = 10.66.77.1/24", ...keys);
+  assertEquals(without.interface.egressAllow, [four, "lan"]);
+  assertEquals(without.interface.egressDeny, []);
+  assertEquals(without.notes.length, 1);
+  for (const never of ["fe80::/10", "ff05::2", "::1", "::ffff:0:0/96"]) {
+    assertThrows(
+      () => parseInterface("Address = fd00::1/64", `EgressAllow = ${never}`),
+      ConfigError,
+      "such addresses are never forwarded: remove it",
+    );
+  }
+});
+
+Deno.test("egress6Of() is off where no IPv6 is carried, and where Egress is off", () => {
+  const of = (...lines: string[]) => egress6Of(parseInterface(...lines).interface);
+  const address = "Address = 10.66.77.1/24, fd00::1/64";
+  assertEquals(of(address), "nat");
+  assertEquals(of(address, "Egress6 = routed"), "routed");
+  assertEquals(of(address, "Egress = off", "Egress6 = routed"), "off");
+  assertEquals(of("Address = 10.66.77.1/24", "Egress6 = nat"), "off");
 });

@@ -57,6 +57,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       publicEndpoint: null,
       egress: "raw",
       egressInterface: null,
+      egress6: "nat",
       egressAllow: [],
       egressDeny: [],
       natPorts: { first: 20000, last: 29999 },
@@ -148,6 +149,7 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["Egress = raw", { egress: "raw" }],
     ["Egress = Kernel", { egress: "kernel" }],
     ["Egress = off", { egress: "off" }],
+    ["Egress6 = routed", { egress6: "routed" }],
     ["EgressInterface = eth0", { egressInterface: "eth0" }],
     ["EgressAllow = lan", { egressAllow: ["lan"] }],
     ["EgressAllow = LAN, 10.20.30.40/16", {

@@ -189,6 +189,7 @@ Deno.test("validateClient() and validateServer() warn of a peer that carries not
 Deno.test("validateClient() warns when a key is a gateway's", () => {
   const lines = [
     "Egress = raw",
+    "Egress6 = off",
     "EgressInterface = eth0",
     "EgressAllow = lan",
     "EgressDeny = 10.0.0.0/8",
@@ -210,9 +211,15 @@ Deno.test("validateClient() warns when a key is a gateway's", () => {
 });
 
 Deno.test("validateServer() warns when it leads nowhere and is told where not to lead", () => {
-  const text = `${HEAD}${ADDRESS}Egress = off\nEgressAllow = lan\nEgressDeny = 10.0.0.0/8\n`;
+  const text =
+    `${HEAD}${ADDRESS}Egress = off\nEgressAllow = lan\nEgressDeny = 10.0.0.0/8\nEgress6 = nat\n`;
   assertEquals(validateServer(parseConfig(text, "c.conf")).warnings, [
+    "c.conf:7: Egress6: has no effect on a gateway with Egress = off",
     "c.conf:5: EgressAllow: has no effect on a gateway with Egress = off",
     "c.conf:6: EgressDeny: has no effect on a gateway with Egress = off",
+  ]);
+  const four = parseConfig(`${HEAD}${ADDRESS}Egress6 = routed\n`, "c.conf");
+  assertEquals(validateServer(four).warnings, [
+    "c.conf:4: Egress6: has no effect on a gateway without an IPv6 Address",
   ]);
 });

@@ -54,6 +54,11 @@ const NAT_PORTS: HostChange = {
   tcp: [{ first: 20_000, last: 29_999 }],
   udp: [],
 };
+const PROXIED: HostChange = {
+  kind: "proxied-neighbours",
+  device: "eth0",
+  addresses: ["2001:db8:5::2", "2001:db8:5::3"],
+};
 const DIRECTORY: HostChange = { kind: "directory", path: "/etc/netns/a" };
 const SOCKET: HostChange = { kind: "socket", path: "/run/vpn/vpn7.sock", pid: 7 };
 const RESOLV_CONF: HostChange = {
@@ -77,7 +82,7 @@ const RESOLVECTL: HostChange = {
   domains: ["~."],
 };
 const ALL = [
-  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, KILL_SWITCH, KILL_SWITCH6, NAT_PORTS],
+  ...[RULE, ROUTE, SYSCTL, PORTS, TABLE, KILL_SWITCH, KILL_SWITCH6, NAT_PORTS, PROXIED],
   ...[HOOK, DIRECTORY, SOCKET, RESOLV_CONF, RESOLVCONF, RESOLVECTL],
 ];
 
@@ -91,6 +96,7 @@ Deno.test("describeChange() names what it is about", () => {
     "kill switch (nftables table inet vpn_vpn0_killswitch)",
     "kill switch (nftables table inet vpn_vpn0_killswitch)",
     "the NAT's ports on eth0",
+    "2 addresses answered for on eth0",
     "the changes that PostDown undoes (a.conf:5: PostDown, a.conf:6: PostDown)",
     "/etc/netns/a",
     "/run/vpn/vpn7.sock",

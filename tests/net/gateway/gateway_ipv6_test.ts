@@ -1,0 +1,160 @@
+/** IPv6 from a gateway to the internet: by the kernel, as strictly as IPv4. */
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { netTest, type TestNamespace } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
+import { fetchText } from "../support/traffic/everyday.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork, UPLINK } from "../support/gateway.ts";
+import {
+  addIpv6To,
+  clientConfig6,
+  config6,
+  EXTERNAL6,
+  INSIDE6,
+  INTERNET6,
+  ROUTER6,
+} from "../support/gateway6.ts";
+import { hostState } from "../support/host_state.ts";
+import { endWell } from "../support/simple_tunnel.ts";
+import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { Site } from "../support/site.ts";
+import { capture, ping } from "../support/traffic/traffic.ts";
+
+const PROGRAMS = [...GATEWAY_PROGRAMS, "curl", "nft", "tcpdump", "traceroute"];
+const CLIENT6 = ["fd00:77::2", "fd00:77::3"];
+/** On the link of the second client. */
+const NEIGHBOUR6 = "2001:db8:3::2";
+/** Amazon's metadata service. */
+const METADATA = "fd00:ec2::254";
+
+/** What is said to a ping that gets no answer. */
+async function refusal(namespace: TestNamespace, address: string): Promise<string> {
+  const { stdout } = await namespace.run(["ping", "-n", "-c", "1", "-W", "3", address]);
+  return stdout;
+}
+
+async function isShut(namespace: TestNamespace, address: string): Promise<boolean> {
+  return (await ping(namespace, address, { count: 1, wait: 1 })).received === 0;
+}
+
+/** The same before and after, but for how long advertised routes are still good. */
+async function stateOf(namespace: TestNamespace): Promise<string> {
+  return (await hostState(namespace)).replaceAll(/expires \d+sec/g, "");
+}
+
+netTest(
+  "clients reach the IPv6 internet by the gateway's address, and nobody reaches them",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology, { clients: 2 });
+    await addIpv6To(network, `${METADATA}/128`);
+    const { gateway, internet, client } = network;
+    const other = network.clients[1]!;
+    await gateway.output(["ip", "address", "add", "2001:db8:3::1/64", "dev", "lan2", "nodad"]);
+    const before = await stateOf(gateway);
+    await using _site = new Site(internet, 80, "::");
+    const running = await startVpn(
+      "server",
+      gateway,
+      config6(network, {}, CLIENT6, {}, { Deny: "internet" }),
+    );
+    // A host that forwards would forget it.
+    assertMatch(await gateway.output(["ip", "-6", "route", "show", "default"]), /proto ra/);
+    await using leaks = await capture(
+      gateway,
+      "lan1",
+      "ip6 and src host 2001:db8:2::2 and (not icmp6 or icmp6[icmp6type] = icmp6-echo)",
+    );
+    await startVpn("client", client.namespace, clientConfig6(network, client, CLIENT6[0]!));
+    await startVpn("client", other.namespace, clientConfig6(network, other, CLIENT6[1]!));
+    const site = `http://[${INTERNET6}]/`;
+    assertEquals(await fetchText(client.namespace, site), `hello ${EXTERNAL6}`);
+    assertEquals((await ping(client.namespace, INTERNET6)).received, 3);
+    const hops = await client.namespace.output(["traceroute", "-6", "-n", "-q1", INTERNET6]);
+    assertMatch(hops, new RegExp(`1  ${INSIDE6} .*\n 2  ${INTERNET6} `));
+    assertMatch(await refusal(other.namespace, INTERNET6), /administratively prohibited/i);
+    for (const address of [ROUTER6, NEIGHBOUR6, EXTERNAL6, METADATA]) {
+      assertMatch(await refusal(client.namespace, address), /administratively prohibited/i);
+    }
+    // Neither is the gateway a router for anybody else.
+    for (const [from, to] of [[internet, CLIENT6[0]!], [internet, "2001:db8:2::2"]] as const) {
+      assert(await isShut(from, to), to);
+    }
+    await gateway.output(["ip", "link", "set", UPLINK, "mtu", "1280"]);
+    const big = await client.namespace.run(["ping", "-nc1", "-Mdo", "-s1352", INTERNET6]);
+    assertMatch(big.stdout + big.stderr, /too big.*1280|too long.*1280/i);
+    assertEquals(await fetchText(client.namespace, `${site}`), `hello ${EXTERNAL6}`);
+    await gateway.output(["ip", "link", "set", UPLINK, "mtu", "1500"]);
+    const said = running.stderr.length;
+    await gateway.output(["nft", "delete", "table", "ip6", "vpn_vpn0_forward"]);
+    await gateway.output(["sysctl", "-qw", `net.ipv6.conf.${UPLINK}.accept_ra=1`]);
+    await eventually(() => running.stderr.includes("accept_ra", said) || null);
+    await eventually(async () =>
+      (await ping(client.namespace, INTERNET6, { count: 1, wait: 1 })).received === 1 || null
+    );
+    assertEquals(leaks.count(), 0);
+    await endWell(running);
+    assertEquals(await stateOf(gateway), before);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest(
+  "clients with addresses of the uplink's network are answered for there, and not reached from there",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    await addIpv6To(network);
+    const { gateway, internet, client } = network;
+    const before = await stateOf(gateway);
+    await using _site = new Site(internet, 80, "::");
+    // The sockets of all namespaces lie in one folder.
+    const name = `s${Deno.pid}${crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16)}`;
+    const section = { Address: "10.66.77.1/24, 2001:db8:1::77:1/112", Egress6: "routed" };
+    const [own, added] = ["2001:db8:1::77:2", "2001:db8:1::77:22"];
+    const running = await startVpn(
+      "server",
+      gateway,
+      config6(network, section, [own]),
+      ...["--interface", name],
+    );
+    await startVpn("client", client.namespace, clientConfig6(network, client, own));
+    const answeredFor = () => gateway.output(["ip", "-6", "neighbour", "show", "proxy"]);
+    const site = `http://[${INTERNET6}]/`;
+    assertEquals(await fetchText(client.namespace, site), `hello ${own}`);
+    assert(await isShut(internet, own));
+    assertEquals(await answeredFor(), `${own} dev ${UPLINK} proxy \n`);
+    const { publicKey } = client.identity;
+    const networks = `${client.inside}/32,${own}/128,${added}/128`;
+    await gateway.output(["wg", "set", name, "peer", publicKey, "allowed-ips", networks]);
+    await client.namespace.output(["ip", "address", "add", `${added}/128`, "dev", "vpn0"]);
+    const by = ["--interface", added];
+    assertEquals(
+      await client.namespace.output(["curl", "--silent", ...by, site]),
+      `hello ${added}`,
+    );
+    const said = running.stderr.length;
+    await gateway.output(["ip", "-6", "neighbour", "del", "proxy", own, "dev", UPLINK]);
+    await eventually(() => running.stderr.includes("answered for", said) || null);
+    await eventually(async () => (await answeredFor()).includes(own) || null);
+    await gateway.output(["wg", "set", name, "peer", publicKey, "remove"]);
+    await eventually(async () => (await answeredFor()) === "" || null);
+    // What one gateway has found is put back by the last, or by `cleanup` after it.
+    const other = await startVpn(
+      "server",
+      gateway,
+      config6(network, {
+        Address: "10.66.78.1/24, fd00:78::1/64",
+        ListenPort: 51821,
+        Egress: "kernel",
+      }, [own]),
+      ...["--interface", `${name}b`],
+    );
+    await endWell(running);
+    const sysctls = ["all.forwarding", `${UPLINK}.accept_ra`];
+    const values = ["sysctl", "-n", ...sysctls.map((each) => `net.ipv6.conf.${each}`)];
+    assertEquals(await gateway.output(values), "1\n2\n");
+    other.signal("SIGKILL");
+    await other.status;
+    await gateway.output(vpnCommand("cleanup"));
+    assertEquals(await stateOf(gateway), before);
+  },
+  { programs: [...PROGRAMS, "wg"] },
+);
