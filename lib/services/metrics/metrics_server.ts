@@ -13,8 +13,8 @@ import { CONTENT_TYPE } from "../../core/metrics/exposition.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
+import { ConnectionShares } from "../../host/network/connection_shares.ts";
 import { listenerOn } from "../../host/network/port_safety.ts";
-import { ConnectionShares } from "./connection_shares.ts";
 
 const PATH = "/metrics";
 /**
@@ -22,6 +22,7 @@ const PATH = "/metrics";
  */
 const TIMEOUT = 3_000;
 const CHECK_INTERVAL = 500;
+const MAX_CONNECTIONS = 16;
 
 export interface MetricsServerOptions {
   readonly listen: Ipv4SocketAddress;
@@ -64,7 +65,7 @@ export class MetricsServer implements Disposable {
         },
       ),
     );
-    const shares = new ConnectionShares();
+    const shares = new ConnectionShares(MAX_CONNECTIONS);
     server.on(
       "connection",
       guarded("control", "accepting a metrics connection", (socket: Socket) => shares.add(socket)),

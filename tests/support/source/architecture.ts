@@ -63,6 +63,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/access",
     "core/config",
     "core/dns",
+    "core/limits",
     "core/nat",
     "core/peers",
     "core/transport",

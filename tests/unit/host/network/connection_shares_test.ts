@@ -1,10 +1,13 @@
 /** Tests who loses a connection when there are too many. */
 import type { Socket } from "node:net";
-import { ConnectionShares } from "../../../../lib/services/metrics/connection_shares.ts";
+import { ConnectionShares } from "../../../../lib/host/network/connection_shares.ts";
 import { assertEquals } from "../../../support/assert.ts";
+
+let lastPort = 0;
 
 class FakeSocket {
   readonly remoteAddress: string;
+  readonly remotePort = ++lastPort;
   isClosed = false;
   #onClose = () => {};
 
@@ -37,7 +40,7 @@ function open(sockets: readonly FakeSocket[]): number {
 }
 
 Deno.test("a client with all connections loses its oldest to another, and to itself", () => {
-  const shares = new ConnectionShares();
+  const shares = new ConnectionShares(16);
   const hostile = connect(shares, "10.66.77.3", 100);
   assertEquals(open(hostile), 16);
   const other = connect(shares, "10.66.77.2", 2);
@@ -47,7 +50,7 @@ Deno.test("a client with all connections loses its oldest to another, and to its
 });
 
 Deno.test("a connection that is answered stays while there is one that asks nothing", () => {
-  const shares = new ConnectionShares();
+  const shares = new ConnectionShares(16);
   const [asking] = connect(shares, "10.66.77.2", 1);
   shares.begin(asking as unknown as Socket);
   connect(shares, "10.66.77.2", 40);
@@ -59,7 +62,7 @@ Deno.test("a connection that is answered stays while there is one that asks noth
 });
 
 Deno.test("a connection that closes leaves its place", () => {
-  const shares = new ConnectionShares();
+  const shares = new ConnectionShares(16);
   for (const socket of connect(shares, "10.66.77.2", 16)) socket.destroy();
   const others = connect(shares, "10.66.77.3", 16);
   assertEquals(open(others), 16);

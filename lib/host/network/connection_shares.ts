@@ -1,0 +1,64 @@
+/**
+ * Connection shares: how many connections a service may have at once, and who loses one for a newcomer: the one with
+ * most from one address, and of those the oldest that asks nothing. So no client keeps the others out.
+ */
+import type { Socket } from "node:net";
+import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
+import { guarded } from "../../process/guard.ts";
+
+export class ConnectionShares {
+  /** By address and port of the other end: TLS has another object for the same connection. */
+  readonly #places = new Map<string, Place<string, Socket>>();
+  readonly #shares: FairShares<string, Socket>;
+
+  /** @param capacity connections at once */
+  constructor(capacity: number) {
+    this.#shares = new FairShares({
+      capacity,
+      evict: (socket) => {
+        this.#places.delete(keyOf(socket));
+        socket.destroy();
+      },
+    });
+  }
+
+  /** Takes a connection, or closes it where there is no place for it. */
+  add(socket: Socket): void {
+    // A socket that has closed does not know its other end any more.
+    const key = keyOf(socket);
+    socket.on("close", guarded("control", "closing a connection", () => this.#remove(key)));
+    this.#place(key, socket);
+  }
+
+  /** A request has come whole and is being answered. */
+  begin(socket: Socket): void {
+    const place = this.#places.get(keyOf(socket));
+    if (place !== undefined) this.#shares.prove(place);
+  }
+
+  /** It is answered: the connection is like a new one again. */
+  end(socket: Socket): void {
+    const key = keyOf(socket);
+    const place = this.#places.get(key);
+    if (place === undefined) return;
+    this.#remove(key);
+    this.#place(key, place.item);
+  }
+
+  #place(key: string, socket: Socket): void {
+    const place = this.#shares.add(socket.remoteAddress ?? "", socket);
+    if (place === null) socket.destroy();
+    else this.#places.set(key, place);
+  }
+
+  #remove(key: string): void {
+    const place = this.#places.get(key);
+    if (place === undefined) return;
+    this.#places.delete(key);
+    this.#shares.remove(place);
+  }
+}
+
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
